@@ -1,0 +1,118 @@
+//! What sources tell the engine.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::cluster::{EndpointSlice, Node, Service, SliceKey};
+use super::config::Config;
+use super::memory::Memory;
+use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use super::switch::{
+    BfdKey, BfdState, FibTrouble, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, Route, RouteKey,
+};
+
+/// One input of the engine.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// What an earlier life of the agent remembered. Once, before anything else.
+    Remembered(Memory),
+    /// A new configuration is in force.
+    Configured(Arc<Config>),
+    /// A source changed its condition.
+    Source(SourceId, SourceEvent),
+    /// The switch's own tables changed (NDK).
+    Switch(SwitchEvent),
+    /// BGP neighbors changed (gNMI).
+    Neighbors(Update<NeighborKey, Neighbor>),
+    /// FIB programming trouble changed (gNMI). A prefix without an entry is programmed.
+    Fib(Update<RouteKey, FibTrouble>),
+    /// Something in a cluster changed.
+    Cluster(ClusterName, ClusterEvent),
+    /// Time has passed: the engine asked to be woken ([`crate::engine::Engine::deadline`]).
+    Tick,
+}
+
+/// Where events come from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceId {
+    /// The NDK: the switch's own tables.
+    Ndk,
+    /// The on-box gNMI server: neighbors and FIB programming.
+    Gnmi,
+    /// The API server of a cluster.
+    Kubernetes(ClusterName),
+}
+
+impl fmt::Display for SourceId {
+    /// The key of `/k8s-services/summary/source`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ndk => f.write_str("ndk"),
+            Self::Gnmi => f.write_str("gnmi"),
+            Self::Kubernetes(cluster) => write!(f, "kubernetes/{cluster}"),
+        }
+    }
+}
+
+/// The condition of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceEvent {
+    /// A dump begins. For the NDK: entries of the switch's tables that are not told again before [`Self::Synced`] are
+    /// gone then, and stay in force until then. The other sources end their dump with `Update::All` instead.
+    Syncing,
+    /// The dump is complete: what is known is what there is.
+    Synced,
+    /// Out of reach, with the reason in words an operator understands. What was known stays known.
+    Lost(Arc<str>),
+    /// Heard from, nothing new (a bookmark, a keepalive answer).
+    Alive,
+    /// Something that came in could not be read and was left out; it counts as an error of the source.
+    Malformed,
+}
+
+/// A change of a keyed table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update<K, V> {
+    /// The whole table: what is not in it is gone.
+    All(Vec<(K, V)>),
+    /// One entry, new or changed.
+    Set(K, V),
+    /// One entry is gone.
+    Gone(K),
+}
+
+/// A change of the switch's own tables.
+#[derive(Clone, Debug)]
+pub enum SwitchEvent {
+    /// A network instance, or its end.
+    NetworkInstance(NetworkInstanceName, Option<NetworkInstance>),
+    /// Routes of one network instance; none for a prefix that has no route any more. In order of arrival.
+    Routes(NetworkInstanceName, Vec<(IpNet, Option<Route>)>),
+    /// Next-hop groups, or their end. In order of arrival.
+    NextHopGroups(Vec<(NextHopGroupId, Option<NextHopGroup>)>),
+    /// The name of an application (`bgp_mgr`), or its end.
+    Application(u32, Option<Arc<str>>),
+    /// A BFD session, or its end.
+    Bfd(BfdKey, Option<BfdState>),
+}
+
+/// A change in a cluster.
+#[derive(Clone, Debug)]
+pub enum ClusterEvent {
+    /// `/version` of the API server, and whether the way to it is less than it should be
+    /// ("TLS is not verified", "plain http"): said in state.
+    Connected {
+        /// `gitVersion`.
+        version: Arc<str>,
+        /// What state should say of the connection.
+        caveat: Option<Arc<str>>,
+    },
+    /// Services that may have VIPs.
+    Services(Update<ServiceKey, Service>),
+    /// EndpointSlices.
+    EndpointSlices(Update<SliceKey, EndpointSlice>),
+    /// Nodes.
+    Nodes(Update<NodeName, Node>),
+}

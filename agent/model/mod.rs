@@ -1,0 +1,16 @@
+//! The words of the domain: plain values, no I/O, no clock.
+//!
+//! Sources speak in [`event`]s, the engine answers in [`view`]s, and both are made of the values here. Data goes one
+//! way: sources -> [`event::Event`] -> engine -> [`view::Change`] -> publisher.
+
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+
+pub mod cluster;
+pub mod config;
+pub mod event;
+pub mod memory;
+pub mod names;
+pub mod switch;
+pub mod time;
+pub mod verdict;
+pub mod view;

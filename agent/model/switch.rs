@@ -1,0 +1,185 @@
+//! What the switch knows: network instances, routes, next-hop groups, BGP neighbors, BFD sessions, FIB programming.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::names::NetworkInstanceName;
+use super::time::Timestamp;
+
+/// A network instance that routes: type default or ip-vrf (a mac-vrf is not told of by the NDK).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkInstance {
+    /// The number other NDK messages (BFD) name it by.
+    pub id: u32,
+    /// Operationally up.
+    pub oper_up: bool,
+}
+
+/// The number of a next-hop group. It changes when the group is programmed anew: never to be kept across a resync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NextHopGroupId(pub u64);
+
+/// The active route of one prefix in one network instance.
+///
+/// Source: NDK `Route` in an `IpRouteNotification`; the stream holds one entry per prefix, the active one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The application that owns it (NDK `AppIdentKey.id`); its name arrives as
+    /// [`SwitchEvent::Application`](super::event::SwitchEvent::Application), before or after.
+    pub owner: u32,
+    /// Route preference, lower wins.
+    pub preference: u32,
+    /// Route metric.
+    pub metric: u32,
+    /// The group that holds its next-hops, which may arrive before or after the route.
+    pub next_hop_group: NextHopGroupId,
+}
+
+/// The next-hops of a group: addresses as the NDK gives them, a VTEP for a VXLAN next-hop. Next-hops without an address
+/// (discard, broadcast, extract) are left out on arrival.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NextHopGroup {
+    /// Sorted, without duplicates.
+    pub next_hops: Box<[IpAddr]>,
+}
+
+/// The address of a BGP neighbor as SR Linux spells its key: `192.168.1.11`, or `fe80::1%ethernet-1/1.0`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerAddress {
+    /// The address proper.
+    pub ip: IpAddr,
+    /// The subinterface of a link-local peer.
+    pub interface: Option<Arc<str>>,
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.interface {
+            Some(interface) => write!(f, "{}%{interface}", self.ip),
+            None => write!(f, "{}", self.ip),
+        }
+    }
+}
+
+/// One BGP neighbor.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NeighborKey {
+    /// Where it is configured or was accepted.
+    pub network_instance: NetworkInstanceName,
+    /// `peer-address`.
+    pub peer: PeerAddress,
+}
+
+/// What is known of a BGP neighbor, from `/network-instance/protocols/bgp/neighbor`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Neighbor {
+    /// `session-state`; none until told.
+    pub session: Option<SessionState>,
+    /// `last-established`: when the session last went into or out of established.
+    pub last_established: Option<Timestamp>,
+    /// `dynamic-neighbor`: vanishes from state when its session drops.
+    pub dynamic: bool,
+    /// The sum of `afi-safi/received-routes`; none where the switch does not say.
+    pub received_routes: Option<u32>,
+}
+
+/// BGP session state (RFC 4271 section 8.2.2, spelled as in YANG).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SessionState {
+    /// `idle`
+    Idle,
+    /// `connect`
+    Connect,
+    /// `active`
+    Active,
+    /// `opensent`
+    OpenSent,
+    /// `openconfirm`
+    OpenConfirm,
+    /// `established`
+    Established,
+}
+
+impl SessionState {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::Idle, Self::Connect, Self::Active, Self::OpenSent, Self::OpenConfirm, Self::Established];
+
+    /// The name in YANG.
+    pub fn as_yang(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Connect => "connect",
+            Self::Active => "active",
+            Self::OpenSent => "opensent",
+            Self::OpenConfirm => "openconfirm",
+            Self::Established => "established",
+        }
+    }
+
+    /// The state YANG names so.
+    pub fn from_yang(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_yang() == name)
+    }
+}
+
+/// A single-hop or multi-hop BFD session (NDK `BfdGeneralSessionKey.P2pKey`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BfdKey {
+    /// [`NetworkInstance::id`].
+    pub network_instance: u32,
+    /// The switch's own address.
+    pub local: IpAddr,
+    /// The peer's address.
+    pub remote: IpAddr,
+}
+
+/// BFD session state (RFC 5880 section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BfdState {
+    /// `admin-down`
+    AdminDown,
+    /// `down`
+    Down,
+    /// `init`
+    Init,
+    /// `up`
+    Up,
+}
+
+impl BfdState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::AdminDown, Self::Down, Self::Init, Self::Up];
+
+    /// The name in YANG.
+    pub fn as_yang(self) -> &'static str {
+        match self {
+            Self::AdminDown => "admin-down",
+            Self::Down => "down",
+            Self::Init => "init",
+            Self::Up => "up",
+        }
+    }
+}
+
+/// A prefix in a network instance.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteKey {
+    /// The network instance whose table holds it.
+    pub network_instance: NetworkInstanceName,
+    /// The prefix, host bits zero.
+    pub prefix: IpNet,
+}
+
+/// What the switch reports of a prefix whose programming is not plainly done
+/// (`fib-programming/last-failed-operation-type`, `pending-operation-type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FibTrouble {
+    /// An operation is under way.
+    Pending,
+    /// The last operation failed.
+    Failed,
+}

@@ -1,0 +1,254 @@
+//! What the engine says: the state of things as an operator sees them, in the shape of the YANG tree.
+//!
+//! Every view is a whole: a [`Change`] replaces what was there under its key, or takes it away.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::cluster::TrafficPolicy;
+use super::config::{AlarmPolicy, ClusterConfig};
+use super::event::SourceId;
+use super::memory::Memory;
+use super::names::{ClusterName, NodeName, ServiceKey};
+use super::switch::{BfdState, RouteKey, SessionState};
+use super::time::Timestamp;
+use super::verdict::{
+    AddressSource, AttachmentState, FibStatus, NextHopKind, NodeReason, OperState, Reason, SourceState, Vantage,
+};
+
+/// One thing that is different from what was said before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// `/k8s-services` itself.
+    Root(RootView),
+    /// `/k8s-services/summary`, without its sources.
+    Summary(SummaryView),
+    /// `/k8s-services/summary/source`; none when the source is no more.
+    Source(SourceId, Option<SourceView>),
+    /// `/k8s-services/cluster`.
+    Cluster(ClusterName, Option<ClusterView>),
+    /// `/k8s-services/cluster/node`.
+    Node(ClusterName, NodeName, Option<Arc<NodeView>>),
+    /// `/k8s-services/cluster/service` and everything below.
+    Service(ClusterName, ServiceKey, Option<Arc<ServiceView>>),
+    /// `/k8s-services/orphan-route`.
+    Orphan(RouteKey, Option<OrphanView>),
+    /// What the state file should hold.
+    Memory(Memory),
+}
+
+/// `/k8s-services`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootView {
+    /// `admin-state` is enable.
+    pub enabled: bool,
+    /// The worst of sources and clusters; down only if none works.
+    pub state: OperState,
+    /// Why not up.
+    pub reason: Option<Arc<str>>,
+    /// `alarm-policy`.
+    pub alarm_policy: AlarmPolicy,
+}
+
+/// `/k8s-services/summary`: counts over the vip entries of all services.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SummaryView {
+    /// Services.
+    pub services: u32,
+    /// VIP entries.
+    pub vips: u32,
+    /// Of them up.
+    pub vips_up: u32,
+    /// Of them degraded.
+    pub vips_degraded: u32,
+    /// Of them down.
+    pub vips_down: u32,
+    /// Of them unknown.
+    pub vips_unknown: u32,
+}
+
+/// `/k8s-services/summary/source`, without its freshness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceView {
+    /// `oper-state`.
+    pub state: SourceState,
+    /// `stale-since`.
+    pub stale_since: Option<Timestamp>,
+}
+
+/// `/k8s-services/cluster`, without its freshness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterView {
+    /// The leaves the operator configured.
+    pub config: Arc<ClusterConfig>,
+    /// down when its API was never reached or its config cannot work, degraded when stale, up otherwise.
+    pub state: OperState,
+    /// Why not plainly up.
+    pub reason: Option<Arc<str>>,
+    /// `kubernetes-version`.
+    pub version: Option<Arc<str>>,
+    /// `service-count`, `endpoint-count`, `node-count`; none before the first sync.
+    pub counts: Option<ClusterCounts>,
+}
+
+/// What a cluster holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClusterCounts {
+    /// Services with a verdict.
+    pub services: u32,
+    /// Their distinct endpoints.
+    pub endpoints: u32,
+    /// Nodes.
+    pub nodes: u32,
+}
+
+/// `/k8s-services/cluster/node`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// `fabric-address`, as configured.
+    pub fabric_addresses: Box<[IpAddr]>,
+    /// A row per address in use: v4 and v6 of a dual-stack node. The first is the node's own `address` leaf.
+    pub peers: Box<[PeerView]>,
+    /// `attachment`.
+    pub attachment: AttachmentState,
+    /// `expected-vips`: distinct VIPs it should announce.
+    pub expected_vips: u32,
+    /// `installed-vips`: those of them whose route uses it.
+    pub installed_vips: u32,
+    /// `oper-state`.
+    pub state: OperState,
+    /// `oper-reason`.
+    pub reason: Option<NodeReason>,
+}
+
+/// `/k8s-services/cluster/node/peer`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerView {
+    /// The address in use.
+    pub address: IpAddr,
+    /// Where it was learned.
+    pub source: AddressSource,
+    /// `attachment`.
+    pub attachment: AttachmentState,
+    /// `session-state`; none without a neighbor here, or while gNMI is not heard.
+    pub session: Option<SessionState>,
+    /// `session-last-established`.
+    pub last_established: Option<Timestamp>,
+    /// `bfd-state`, where BFD runs.
+    pub bfd: Option<BfdState>,
+}
+
+/// State, reason and detail of one verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// `oper-state`.
+    pub state: OperState,
+    /// `oper-reason`; none when plainly up.
+    pub reason: Option<Reason>,
+    /// `oper-detail`: one sentence an operator can act on.
+    pub detail: Option<Arc<str>>,
+}
+
+/// `/k8s-services/cluster/service`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceView {
+    /// `external-traffic-policy`.
+    pub policy: TrafficPolicy,
+    /// `usable-endpoints`: distinct endpoints.
+    pub usable_endpoints: u32,
+    /// `total-endpoints`: distinct endpoints.
+    pub total_endpoints: u32,
+    /// The worst VIP's verdict, or the service's own (address-pending).
+    pub verdict: Verdict,
+    /// When state or reason last changed.
+    pub last_change: Timestamp,
+    /// By address.
+    pub vips: Box<[VipView]>,
+}
+
+/// `/k8s-services/cluster/service/vip`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VipView {
+    /// `address`.
+    pub address: IpAddr,
+    /// `prefix`: the prefix matched.
+    pub prefix: Option<IpNet>,
+    /// `vantage`; none where there is no announcer.
+    pub vantage: Option<Vantage>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// When state or reason last changed.
+    pub last_change: Timestamp,
+    /// The route, where there is one.
+    pub route: Option<RouteView>,
+    /// `expected-next-hops`.
+    pub expected: u32,
+    /// `installed-next-hops`.
+    pub installed: u32,
+    /// Expected or installed, by address.
+    pub next_hops: Box<[NextHopView]>,
+}
+
+/// The route a VIP is reached by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteView {
+    /// `route-owner`; none until its application is known.
+    pub owner: Option<Arc<str>>,
+    /// `preference`.
+    pub preference: u32,
+    /// `metric`.
+    pub metric: u32,
+    /// `fib-status`.
+    pub fib: FibStatus,
+}
+
+/// `/k8s-services/cluster/service/vip/next-hop`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextHopView {
+    /// `address`.
+    pub address: IpAddr,
+    /// `node`: the node it is, or, for a VTEP that stands for one node only, the node behind it.
+    pub node: Option<NodeName>,
+    /// `kind`.
+    pub kind: NextHopKind,
+    /// `expected`.
+    pub expected: bool,
+    /// `installed`.
+    pub installed: bool,
+    /// `session-state`, of a local next-hop.
+    pub session: Option<SessionState>,
+    /// `usable-endpoints` on that node, or on all nodes behind that VTEP.
+    pub usable_endpoints: Option<u32>,
+    /// `oper-state`.
+    pub state: OperState,
+    /// `oper-reason`: session-down, next-hop-missing, next-hop-unexpected, ecmp-limited or next-hop-unmapped.
+    pub reason: Option<Reason>,
+}
+
+/// `/k8s-services/orphan-route`: a host route inside a VIP pool that no service claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrphanView {
+    /// `route-owner`.
+    pub owner: Option<Arc<str>>,
+    /// `next-hop`.
+    pub next_hops: Box<[IpAddr]>,
+    /// When it was first seen.
+    pub since: Timestamp,
+}
+
+/// Freshness and counters of one source, read every 10 s.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFreshness {
+    /// Which.
+    pub source: SourceId,
+    /// `last-event`.
+    pub last_event: Option<Timestamp>,
+    /// Events since the agent started.
+    pub events: u64,
+    /// Times it came back after a loss.
+    pub reconnects: u64,
+    /// Losses and things that could not be read.
+    pub errors: u64,
+}

@@ -1,0 +1,3 @@
+//! An emulated SR Linux leaf, a fabric of them, and a small Kubernetes API server.
+
+pub mod tables;
