@@ -8,3 +8,4 @@ pub mod engine;
 pub mod model;
 pub mod proto;
 pub mod publish;
+pub mod state_file;
