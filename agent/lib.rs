@@ -6,6 +6,7 @@
 
 pub mod endpoint;
 pub mod engine;
+pub mod gnmi;
 pub mod model;
 pub mod ndk;
 pub mod proto;

@@ -63,11 +63,7 @@ pub struct Problem {
 }
 
 /// Follows the configuration until the registration is lost.
-pub(super) async fn follow(
-    client: &mut Client,
-    commits: &mpsc::Sender<Commit>,
-    events: &mpsc::Sender<Event>,
-) -> Ended {
+pub(super) async fn follow(client: &mut Client, commits: &mpsc::Sender<Commit>, events: &mpsc::Sender<Event>) -> Ended {
     let mut recreate = Recreate::default();
     loop {
         let stream = match open(client).await {
@@ -249,14 +245,12 @@ mod tests {
         assert_eq!(gatherer.take(notification(2, r#".k8s_services.cluster{.name=="c1"}"#, None)), Ok(None));
         let (sequence, changes) = gatherer.take(end("{\"commit_seq\":0}")).expect("readable").expect("a commit");
         assert_eq!(sequence, 0);
-        let expected = [(Operation::Set, ".k8s_services", "{}"), (
-            Operation::Delete,
-            r#".k8s_services.cluster{.name=="c1"}"#,
-            "",
-        )];
+        let expected =
+            [(Operation::Set, ".k8s_services", "{}"), (Operation::Delete, r#".k8s_services.cluster{.name=="c1"}"#, "")];
         let expected = expected.map(|(op, path, json)| ConfigChange { op, path: path.into(), json: json.into() });
         assert_eq!(changes, expected);
-        let (sequence, changes) = gatherer.take(end(" { \"commit_seq\" :\n 33 } \n")).expect("readable").expect("a commit");
+        let (sequence, changes) =
+            gatherer.take(end(" { \"commit_seq\" :\n 33 } \n")).expect("readable").expect("a commit");
         assert_eq!((sequence, changes.len()), (33, 0));
     }
 

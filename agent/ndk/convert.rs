@@ -227,8 +227,7 @@ mod tests {
             hop(&[1, 2, 3]),
             hop(&[10, 0, 0, 2]),
         ];
-        let notification =
-            ndk::NextHopGroupNotification { op: 3, key: 7, data: Some(ndk::NextHopGroup { nexthops }) };
+        let notification = ndk::NextHopGroupNotification { op: 3, key: 7, data: Some(ndk::NextHopGroup { nexthops }) };
         let (id, group, unreadable) = next_hop_group(&notification).expect("a group");
         assert_eq!(id, NextHopGroupId(7));
         let next_hops = group.expect("stands").next_hops;

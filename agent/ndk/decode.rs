@@ -551,7 +551,10 @@ mod tests {
         assert_eq!(reader.complaint(), Some(Unreadable::Data("a route")));
         let events = reader.take();
         assert!(matches!(&events[0], Event::Switch(SwitchEvent::Routes(_, routes)) if routes.len() == 1));
-        assert!(matches!(events[1..], [Event::Source(_, SourceEvent::Malformed), Event::Source(_, SourceEvent::Malformed)]));
+        assert!(matches!(
+            events[1..],
+            [Event::Source(_, SourceEvent::Malformed), Event::Source(_, SourceEvent::Malformed)]
+        ));
         assert_eq!(reader.gathered(), 0);
     }
 

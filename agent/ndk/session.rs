@@ -65,8 +65,7 @@ impl Session {
         stop: watch::Receiver<bool>,
     ) -> (Self, watch::Receiver<Option<Registration>>) {
         let (registration, watched) = watch::channel(None);
-        let session =
-            Self { options, events, commits, stop, registration, generation: 0, client: None, outage: None };
+        let session = Self { options, events, commits, stop, registration, generation: 0, client: None, outage: None };
         (session, watched)
     }
 
