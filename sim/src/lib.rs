@@ -1,3 +1,4 @@
 //! An emulated SR Linux leaf, a fabric of them, and a small Kubernetes API server.
 
+pub mod fabric;
 pub mod tables;
