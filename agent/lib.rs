@@ -7,3 +7,5 @@
 pub mod engine;
 pub mod model;
 pub mod proto;
+pub mod publish;
+pub mod state_file;
