@@ -14,6 +14,9 @@ use crate::model::event::{Event, SourceEvent, SourceId, SwitchEvent};
 use crate::proto::ndk;
 use ndk::notification::SubscriptionTypes;
 
+/// A quiet period no dump of a test is held up for, also on a busy machine.
+const UNHURRIED: Duration = Duration::from_secs(1);
+
 /// Awaits what must come soon.
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("in time")
@@ -115,14 +118,17 @@ async fn both_streams(server: &mut Server) -> [u64; 2] {
 async fn registers_with_acknowledgement_and_liveliness_and_syncs_after_a_quiet_period() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder));
-    let mut agent = Agent::start(&folder, |options| options.enable_cache = true);
+    server.rules(|rules| rules.dump = vec![route(1), route(2)]);
+    let mut agent = Agent::start(&folder, |options| {
+        options.enable_cache = true;
+        options.quiet = UNHURRIED;
+    });
     let Call::Register(request) = server.call().await else { panic!("first of all it registers") };
     assert!(request.wait_config_ack && request.enable_cache && !request.auto_telemetry_state);
     assert_eq!(request.agent_liveliness, 30);
     assert_eq!(agent.registered(1).await.app_id, 42);
 
     both_streams(&mut server).await;
-    server.tell(vec![route(1), route(2)]);
     assert!(matches!(agent.event().await, Event::Source(SourceId::Ndk, SourceEvent::Syncing)));
     assert!(matches!(agent.event().await, Event::Switch(SwitchEvent::Routes(_, routes)) if routes.len() == 2));
     assert!(matches!(agent.event().await, Event::Source(SourceId::Ndk, SourceEvent::Synced)));
@@ -144,7 +150,8 @@ async fn a_switch_with_nothing_to_tell_is_in_sync_too() {
 async fn streams_that_end_are_made_anew_under_the_same_registration() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder));
-    let mut agent = Agent::start(&folder, |_| {});
+    server.rules(|rules| rules.dump = vec![route(1)]);
+    let mut agent = Agent::start(&folder, |options| options.quiet = UNHURRIED);
     both_streams(&mut server).await;
     agent.until(SourceEvent::Synced).await;
     server.end_streams();
@@ -152,7 +159,6 @@ async fn streams_that_end_are_made_anew_under_the_same_registration() {
     assert_eq!(agent.condition().await, SourceEvent::Syncing);
     let streams = both_streams(&mut server).await;
     assert!(streams.into_iter().all(|stream| stream > 2), "{streams:?}");
-    server.tell(vec![route(1)]);
     assert!(matches!(agent.event().await, Event::Switch(SwitchEvent::Routes(..))));
     assert_eq!(agent.condition().await, SourceEvent::Synced);
     assert_eq!(agent.registered(1).await.generation, 1);
@@ -271,11 +277,10 @@ async fn telemetry_tells_a_refusal_with_its_words() {
 #[tokio::test]
 async fn unreadable_notifications_are_counted_and_the_stream_goes_on() {
     let folder = folder();
-    let mut server = Server::start(&socket(&folder));
-    let mut agent = Agent::start(&folder, |_| {});
-    both_streams(&mut server).await;
+    let server = Server::start(&socket(&folder));
     let unreadable = ndk::IpRouteNotification { op: 9, key: None, data: None };
-    server.tell(vec![SubscriptionTypes::Route(unreadable), route(1)]);
+    server.rules(|rules| rules.dump = vec![SubscriptionTypes::Route(unreadable), route(1)]);
+    let mut agent = Agent::start(&folder, |options| options.quiet = UNHURRIED);
     assert!(matches!(agent.event().await, Event::Source(_, SourceEvent::Syncing)));
     assert!(matches!(agent.event().await, Event::Switch(SwitchEvent::Routes(..))));
     assert!(matches!(agent.event().await, Event::Source(_, SourceEvent::Malformed)));

@@ -54,6 +54,8 @@ pub(super) struct Rules {
     pub(super) refuse_bfd: bool,
     pub(super) forget_streams: bool,
     pub(super) refuse_telemetry: Option<String>,
+    /// What a table stream tells as soon as it is open.
+    pub(super) dump: Vec<notification::SubscriptionTypes>,
 }
 
 #[derive(Clone, Default)]
@@ -100,14 +102,10 @@ impl Server {
     pub(super) fn tell(&self, notifications: Vec<notification::SubscriptionTypes>) {
         let state = self.service.state();
         let config = matches!(notifications.first(), Some(notification::SubscriptionTypes::Config(_)));
-        let notifications: Vec<_> = notifications
-            .into_iter()
-            .map(|one| Notification { subscription_id: 1, subscription_types: Some(one) })
-            .collect();
         for (stream, messages) in &state.open {
             let of_config = state.subscriptions[stream].iter().any(|one| matches!(one, SubscriptionTypes::Config(_)));
             if of_config == config {
-                let _ = messages.send(Ok(NotificationStreamResponse { notifications: notifications.clone() }));
+                let _ = messages.send(Ok(message(notifications.clone())));
             }
         }
     }
@@ -116,6 +114,14 @@ impl Server {
     pub(super) fn end_streams(&self) {
         self.service.state().open.clear();
     }
+}
+
+fn message(notifications: Vec<notification::SubscriptionTypes>) -> NotificationStreamResponse {
+    let notifications = notifications
+        .into_iter()
+        .map(|one| Notification { subscription_id: 1, subscription_types: Some(one) })
+        .collect();
+    NotificationStreamResponse { notifications }
 }
 
 impl Drop for Server {
@@ -247,6 +253,10 @@ impl SdkNotificationService for Service {
             return Err(Status::not_found("unknown stream"));
         }
         let (sender, receiver) = mpsc::unbounded_channel();
+        let tables = state.subscriptions[&stream].iter().any(|one| matches!(one, SubscriptionTypes::Route(_)));
+        if tables && !state.rules.dump.is_empty() {
+            let _ = sender.send(Ok(message(state.rules.dump.clone())));
+        }
         state.open.insert(stream, sender);
         state.record(Call::Stream(stream));
         Ok(Response::new(UnboundedReceiverStream::new(receiver).boxed()))
