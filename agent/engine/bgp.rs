@@ -73,7 +73,11 @@ impl Bgp {
     pub(super) fn set_trouble(&mut self, update: Update<RouteKey, FibTrouble>) -> Vec<RouteKey> {
         match update {
             Update::Set(key, trouble) => {
-                if self.trouble.insert(key.clone(), trouble) == Some(trouble) { Vec::new() } else { vec![key] }
+                if self.trouble.insert(key.clone(), trouble) == Some(trouble) {
+                    Vec::new()
+                } else {
+                    vec![key]
+                }
             }
             Update::Gone(key) => self.trouble.remove(&key).map(|_| key).into_iter().collect(),
             Update::All(all) => {

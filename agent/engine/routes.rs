@@ -222,9 +222,12 @@ impl Routes {
     /// Host routes inside a prefix.
     pub(super) fn hosts_in(&self, pool: &IpNet) -> Vec<IpAddr> {
         match pool {
-            IpNet::V4(_) => {
-                self.v4.hosts().map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits))).filter(|ip| pool.contains(ip)).collect()
-            }
+            IpNet::V4(_) => self
+                .v4
+                .hosts()
+                .map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)))
+                .filter(|ip| pool.contains(ip))
+                .collect(),
             IpNet::V6(_) => self
                 .v6
                 .hosts()

@@ -68,11 +68,6 @@ impl Source {
         }
     }
 
-    /// What is known is what there is.
-    pub(super) fn live(&self) -> bool {
-        self.ever_synced && self.lost.is_none()
-    }
-
     fn view(&self) -> SourceView {
         let stale = self.lost.as_ref().filter(|_| !self.dumping);
         let state = match stale {

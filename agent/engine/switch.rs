@@ -189,7 +189,7 @@ impl Switch {
     }
 
     /// Notes that the user looked at other groups than before.
-    pub(super) fn look_at(&mut self, user: &User, before: &[NextHopGroupId], groups: &[NextHopGroupId], now: Duration) {
+    pub(super) fn look_at(&mut self, user: &User, before: &[NextHopGroupId], groups: &[NextHopGroupId]) {
         for id in before.iter().filter(|id| !groups.contains(id)) {
             if let Some(users) = self.users.get_mut(id) {
                 users.remove(user);
@@ -201,9 +201,13 @@ impl Switch {
         }
         for id in groups {
             self.users.entry(*id).or_default().insert(user.clone());
-            if !self.groups.contains_key(id) {
-                self.missing.entry(*id).or_insert(now);
-            }
+        }
+    }
+
+    /// Notes which of the groups are waited for from now on.
+    pub(super) fn wait_for(&mut self, groups: &[NextHopGroupId], now: Duration) {
+        for id in groups.iter().filter(|id| !self.groups.contains_key(id)) {
+            self.missing.entry(*id).or_insert(now);
         }
     }
 
@@ -214,7 +218,10 @@ impl Switch {
 
     /// Who waits for groups that were given up between two moments.
     pub(super) fn gave_up(&self, before: Duration, now: Duration) -> Vec<User> {
-        let late = self.missing.iter().filter(|(_, since)| (before..now).contains(&(**since + GROUP_WAIT)) || **since + GROUP_WAIT == now);
+        let late = self.missing.iter().filter(|(_, since)| {
+            let at = **since + GROUP_WAIT;
+            before < at && at <= now
+        });
         late.flat_map(|(id, _)| self.users.get(id).into_iter().flatten().cloned()).collect()
     }
 
