@@ -31,9 +31,9 @@ pub(super) const ARP: u32 = 9;
 pub(super) struct Lab {
     pub(super) engine: Engine,
     pub(super) v4: bool,
-    elapsed: Duration,
+    pub(super) elapsed: Duration,
     pub(super) config: Config,
-    next_group: u64,
+    pub(super) next_group: u64,
     pub(super) said: Mirror,
     pub(super) last: Vec<Change>,
 }

@@ -160,7 +160,7 @@ fn row_12_address_conflict_unless_one_names_the_other() {
         let ingress = Box::from([lab.vip_address()]);
         let lab = lab.service_as("c2", "web", Service { load_balancer: true, ingress, ..Service::default() });
         let lab = lab.says(Degraded, Some(Reason::AddressConflict)).telling(&["c2"]);
-        let lab = lab.with("c2", |c| drop(c.shared_with.insert("c1".into()))).says(Up, None);
+        let lab = lab.with("c2", |c| c.shared_with.extend(["c1".into()])).says(Up, None);
         let lab = lab.with("c2", |c| c.shared_with.clear()).says(Degraded, Some(Reason::AddressConflict));
         lab.with("c2", |c| c.enabled = false).says(Up, None);
     });
