@@ -1,4 +1,4 @@
-//! Routes whose programming is not plainly done, and the switch's own count of those that failed.
+//! Routes whose programming is not plainly done, and the switch's own count of the prefixes that failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -143,10 +143,10 @@ impl Fib {
         changes
     }
 
-    /// Routes known to have failed in a network instance.
+    /// Prefixes known to have failed in a network instance.
     pub(super) fn failed(&self, instance: &NetworkInstanceName) -> u64 {
         let of_instance = self.routes.iter().filter(|(key, _)| key.network_instance == *instance);
-        of_instance.flat_map(|(_, entries)| entries.values()).filter(|operations| operations.failed).count() as u64
+        of_instance.filter(|(_, entries)| entries.values().any(|operations| operations.failed)).count() as u64
     }
 }
 
@@ -164,7 +164,7 @@ fn route(path: &[Elem]) -> Result<Option<(RouteKey, Entry)>, FibError> {
     Ok(Some((RouteKey { network_instance: NetworkInstanceName::from(instance), prefix: net.trunc() }, entry)))
 }
 
-/// The switch's own count of routes that failed, by network instance and address family.
+/// The switch's own count of prefixes that failed, by network instance and address family.
 #[derive(Debug, Default)]
 pub(super) struct Counters(BTreeMap<NetworkInstanceName, BTreeMap<String, u64>>);
 
@@ -182,7 +182,7 @@ impl Counters {
         Ok(Some(instance))
     }
 
-    /// Routes that failed in a network instance; none where the switch does not count.
+    /// Prefixes that failed in a network instance; none where the switch does not count.
     pub(super) fn failed(&self, instance: &NetworkInstanceName) -> Option<u64> {
         self.0.get(instance).map(|families| families.values().fold(0, |sum: u64, count| sum.saturating_add(*count)))
     }
