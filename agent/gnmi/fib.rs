@@ -66,20 +66,26 @@ impl Fib {
         }
         let route = if path.len() > 3 { self::route(path)? } else { None };
         match (&*names, route) {
-            ([_, _, _, "route", "fib-programming", leaf], Some((key, entry))) => {
-                self.change(key, entry, |operations| match *leaf {
-                    "last-failed-operation-type" => operations.failed = false,
-                    "pending-operation-type" => operations.pending = false,
-                    _ => {}
-                });
-            }
-            ([_, _, _, "route", ..], Some((key, entry))) => {
-                self.change(key, entry, |operations| *operations = Operations::default());
+            ([_, _, _, "route", below @ ..], Some((key, given))) => {
+                for entry in self.matching(&key, &given) {
+                    self.change(key.clone(), entry, |operations| match below {
+                        ["fib-programming", "last-failed-operation-type"] => operations.failed = false,
+                        ["fib-programming", "pending-operation-type"] => operations.pending = false,
+                        [] | ["fib-programming"] => *operations = Operations::default(),
+                        _ => {}
+                    });
+                }
             }
             ([], _) | ([_], _) | ([_, _], _) | ([_, _, _], _) | ([_, _, _, "route"], None) => self.delete_below(path),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Entries of a prefix that the given keys allow: a path need not give them all.
+    fn matching(&self, key: &RouteKey, given: &Entry) -> Vec<Entry> {
+        let allowed = |entry: &&Entry| given.iter().all(|pair| pair.1 == "*" || entry.contains(pair));
+        self.routes.get(key).into_iter().flat_map(BTreeMap::keys).filter(allowed).cloned().collect()
     }
 
     fn delete_below(&mut self, path: &[Elem]) {
@@ -243,6 +249,23 @@ mod tests {
         fib.delete(&path("10.0.0.1/32", "bgp_mgr", "")).expect("a path");
         assert_eq!(told(fib.changes()), []);
         fib.delete(&path("10.0.0.1/32", "bgp_evpn_mgr", "")).expect("a path");
+        assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), None)]);
+    }
+
+    #[test]
+    fn a_delete_with_fewer_keys_reaches_every_route_of_the_prefix() {
+        let mut fib = Fib::default();
+        set(&mut fib, "10.0.0.1/32", "bgp_mgr", FAILED, "add");
+        set(&mut fib, "10.0.0.1/32", "bgp_evpn_mgr", PENDING, "add");
+        fib.changes();
+        let mut path = path("10.0.0.1/32", "*", "");
+        fib.delete(&path).expect("a path");
+        assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), None)]);
+        set(&mut fib, "10.0.0.1/32", "bgp_mgr", FAILED, "add");
+        fib.changes();
+        path[3].keys.truncate(0);
+        path[3].keys.push(("ipv4-prefix".to_owned(), "10.0.0.1/32".to_owned()));
+        fib.delete(&path).expect("a path");
         assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), None)]);
     }
 
