@@ -246,7 +246,13 @@ impl State {
         }
         if part == Part::Status {
             let mut whole = old.clone();
-            whole["status"] = object["status"].take();
+            match object.get_mut("status").map(Value::take) {
+                Some(status) => whole["status"] = status,
+                None => remove(&mut whole, "", "status"),
+            }
+            if let Some(sent) = object.pointer("/metadata/resourceVersion") {
+                set(&mut whole, &["metadata", "resourceVersion"], sent.clone());
+            }
             object = whole;
         } else if part == Part::Main && resource.status {
             remove(&mut object, "", "status");
