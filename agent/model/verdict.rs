@@ -50,8 +50,6 @@ macro_rules! reasons {
 reasons! {
     /// `oper-reason` of a VIP and of a service: the rows of the verdict table, first match first.
     Reason {
-        /// The root or the cluster is administratively disabled.
-        AdminDisabled = "admin-disabled",
         /// A source this verdict needs has not finished its first sync.
         Syncing = "syncing",
         /// The switch's own tables have been out of reach for more than 15 s.
