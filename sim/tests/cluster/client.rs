@@ -323,3 +323,29 @@ async fn one_object_is_shown_in_the_version_that_is_asked_for() {
         assert_eq!(peer["apiVersion"], format!("metallb.io/{version}"));
     }
 }
+
+#[tokio::test]
+async fn an_event_that_is_recorded_is_shown_in_the_core_group() {
+    let cluster = Cluster::new();
+    let server = serve(&cluster).await;
+    let recorder = kube::runtime::events::Recorder::new(client(&server), "leaf1".into());
+    let event = kube::runtime::events::Event {
+        type_: kube::runtime::events::EventType::Warning,
+        reason: "NoRoute".to_owned(),
+        note: Some("no route on leaf1".to_owned()),
+        action: "Judge".to_owned(),
+        secondary: None,
+    };
+    let service = cluster.get("Service", "default", "kubernetes").expect("every cluster has it");
+    let service: Service = serde_json::from_value((*service).clone()).expect("a service");
+    let about = kube::Resource::object_ref(&service, &());
+    recorder.publish(&event, &about).await.expect("recorded");
+    recorder.publish(&event, &about).await.expect("recorded again");
+    let events = cluster.list("Event");
+    assert_eq!(events.len(), 1);
+    assert_eq!(
+        (&events[0]["message"], &events[0]["involvedObject"]["name"]),
+        (&json!("no route on leaf1"), &json!("kubernetes"))
+    );
+    assert_eq!(events[0]["count"], 2);
+}
