@@ -4,6 +4,7 @@
 //! Data goes one way: sources -> events ([`model`]) -> [`engine`] ->
 //! changes -> publish. `run` wires them.
 
+pub mod config;
 pub mod engine;
 pub mod model;
 pub mod proto;
