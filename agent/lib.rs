@@ -5,8 +5,13 @@
 //! changes -> publish. `run` wires them.
 
 pub mod config;
+pub mod endpoint;
 pub mod engine;
+pub mod gnmi;
+pub mod kubernetes;
 pub mod model;
+pub mod ndk;
 pub mod proto;
 pub mod publish;
 pub mod state_file;
+pub mod supervise;

@@ -13,47 +13,12 @@ mod validate;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 pub use path::{Element, JsPath, PathError};
 
 use crate::model::config::Config;
+use crate::ndk::{ConfigChange, Operation, Problem};
 use raw::Tree;
-
-/// One config notification.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigChange {
-    /// Whether it is there or gone.
-    pub op: Operation,
-    /// Its path with keys, as received.
-    pub path: String,
-    /// Its whole content, as received; may be empty.
-    pub json: String,
-}
-
-/// What a config notification says of its delivery node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// It is there, new or changed.
-    Set,
-    /// It is gone, and all below it.
-    Delete,
-}
-
-/// Why a commit cannot be taken.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
-    /// The leaf, as operators write it: `/k8s-services/cluster[name=c1]/kubeconfig`.
-    pub path: String,
-    /// What is wrong and what to do about it.
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
-    }
-}
 
 /// Turns commits into configurations.
 #[derive(Debug, Default)]
@@ -86,7 +51,7 @@ impl Assembler {
         if problems.is_empty() {
             return Ok(config);
         }
-        problems.sort();
+        problems.sort_by(|a, b| (&a.path, &a.message).cmp(&(&b.path, &b.message)));
         problems.dedup();
         Err(problems)
     }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Problem;
 use super::path::{Element, JsPath, hyphenated};
+use crate::ndk::Problem;
 
 /// Everything delivered, one object per delivery node.
 #[derive(Clone, Debug, Default)]

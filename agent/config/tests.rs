@@ -31,7 +31,11 @@ fn only_cluster(changes: &[ConfigChange]) -> Arc<ClusterConfig> {
 }
 
 fn problems(changes: &[ConfigChange]) -> Vec<String> {
-    apply(changes).expect_err("refused").iter().map(Problem::to_string).collect()
+    apply(changes)
+        .expect_err("refused")
+        .iter()
+        .map(|problem| format!("{}: {}", problem.path, problem.message))
+        .collect()
 }
 
 const KUBECONFIG: &str = r#"{"kubeconfig":"/etc/k8s/c1.conf"}"#;

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::Problem;
 use super::raw::{ClusterTree, Leaves, Object, Tree};
 use super::selector;
 use crate::model::config::{AlarmPolicy, ClusterConfig, Config, Connection, Speaker};
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName};
+use crate::ndk::Problem;
 
 const ROOT: &str = "/k8s-services";
 const ADMIN_STATE: [(&str, bool); 2] = [("enable", true), ("disable", false)];
