@@ -1,4 +1,10 @@
 //! An emulated SR Linux leaf, a fabric of them, and a small Kubernetes API server.
 
+pub mod appmgr;
+pub mod cluster;
+pub mod demo;
 pub mod fabric;
+pub mod lab;
+pub mod leaf;
+pub mod ndk;
 pub mod tables;
