@@ -1,3 +1,9 @@
 //! An emulated SR Linux leaf, a fabric of them, and a small Kubernetes API server.
 
+pub mod appmgr;
+pub mod datastore;
+pub mod leaf;
+pub mod ndk;
+pub mod path;
+pub mod schema;
 pub mod tables;
