@@ -2,9 +2,12 @@
 
 pub mod appmgr;
 pub mod cluster;
+pub mod datastore;
 pub mod demo;
 pub mod fabric;
 pub mod lab;
 pub mod leaf;
 pub mod ndk;
+pub mod path;
+pub mod schema;
 pub mod tables;

@@ -18,7 +18,7 @@ pub struct Demo {
     /// The entry whose state the steps are about.
     pub watch: String,
     /// What every leaf says when nothing is broken, relative to `watch`.
-    pub healthy: Expectations,
+    pub(crate) healthy: Expectations,
     /// Bound on reaching the healthy state at the start, in seconds.
     #[serde(default = "start_bound", deserialize_with = "seconds")]
     pub start_within: Duration,
@@ -49,23 +49,23 @@ pub struct Step {
     #[serde(rename = "do")]
     pub actions: Vec<Action>,
     /// What each leaf says then.
-    pub expect: Expectations,
+    pub(crate) expect: Expectations,
     /// What heals it; the healthy state is waited for after it.
     #[serde(default)]
     pub heal: Vec<Action>,
     /// What is different from the healthy state after healing.
     #[serde(default)]
-    pub healed: Expectations,
+    pub(crate) healed: Expectations,
     /// Bound on both waits, in seconds.
     #[serde(default = "step_bound", deserialize_with = "seconds")]
     pub within: Duration,
 }
 
 /// What leaves should say: by leaf, what stands at which path. `*` is every leaf not named.
-pub type Expectations = BTreeMap<String, Expectation>;
+pub(crate) type Expectations = BTreeMap<String, Expectation>;
 
 /// What one leaf should say: paths (relative to the demo's `watch`, or from the root) and the value expected there.
-pub type Expectation = BTreeMap<String, Expected>;
+pub(crate) type Expectation = BTreeMap<String, Expected>;
 
 /// A value expected at a path.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

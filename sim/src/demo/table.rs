@@ -97,10 +97,7 @@ mod tests {
             &["LEAF", "STATE", "DETAIL"],
             &rows(&[&["leaf1", "up", ""], &["leaf4", "degraded", "the session of cluster1 is down"]]),
         );
-        assert_eq!(
-            table,
-            "  LEAF   STATE     DETAIL\n  leaf1  up\n  leaf4  degraded  the session of cluster...\n"
-        );
+        assert_eq!(table, "  LEAF   STATE     DETAIL\n  leaf1  up\n  leaf4  degraded  the session of cluster...\n");
     }
 
     #[test]

@@ -218,7 +218,10 @@ mod tests {
     #[test]
     fn actions_read_like_what_an_operator_types() {
         let summaries = [
-            ("pull: { session-down: { leaf: leaf1, node: cluster1 } }", "fabric: session-down leaf=leaf1 node=cluster1"),
+            (
+                "pull: { session-down: { leaf: leaf1, node: cluster1 } }",
+                "fabric: session-down leaf=leaf1 node=cluster1",
+            ),
             ("release-all", "fabric: heal everything"),
             (
                 "scale: { cluster: c1, name: nginxhello, replicas: 0 }",

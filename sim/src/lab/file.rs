@@ -145,8 +145,8 @@ impl LabFile {
 /// # Errors
 /// A file that cannot be read, is no YAML, or describes something else.
 pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, LabFileError> {
-    let value: serde_json::Value = serde_norway::from_str(&read(path)?)
-        .map_err(|source| LabFileError::Yaml { path: path.to_owned(), source })?;
+    let value: serde_json::Value =
+        serde_norway::from_str(&read(path)?).map_err(|source| LabFileError::Yaml { path: path.to_owned(), source })?;
     serde_json::from_value(value).map_err(|source| LabFileError::Content { path: path.to_owned(), source })
 }
 
