@@ -70,7 +70,7 @@ pub(crate) type Expectation = BTreeMap<String, Expected>;
 /// A value expected at a path.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", from = "RawExpected")]
-pub enum Expected {
+pub(crate) enum Expected {
     /// Exactly this.
     Is(String),
     /// A text with this in it.
@@ -103,7 +103,7 @@ impl From<RawExpected> for Expected {
 
 impl Expected {
     /// Whether a leaf's value is what is expected.
-    pub fn holds(&self, got: Option<&str>) -> bool {
+    pub(crate) fn holds(&self, got: Option<&str>) -> bool {
         match (self, got) {
             (Self::Is(text), Some(got)) => got == text,
             (Self::Contains(text), Some(got)) => got.contains(text.as_str()),

@@ -73,7 +73,8 @@ pub(super) fn compute(fabric: &Fabric) -> Computed {
         let routes = activate(fabric, &place.0, routes);
         let mut instance = empty_instance(config.id, config.kind.into());
         let sessions = &sessions[&place];
-        instance.router_id = config.bgp.as_ref().and_then(|bgp| bgp.router_id).filter(|_| !sessions.is_empty());
+        instance.router_id =
+            config.bgp.as_ref().and_then(|bgp| bgp.router_id_of(&place.0)).filter(|_| !sessions.is_empty());
         for session in sessions {
             let counters = counters(session, &routes, bgp.get(&place));
             instance.neighbors.insert(session.key.peer.clone(), fabric.neighbor(session, counters));
@@ -225,7 +226,7 @@ fn bgp_routes(
     for lever in fabric.levers() {
         if let Lever::ForeignRoute { leaf, network_instance, prefix, next_hop } = lever {
             let place = (leaf.clone(), network_instance.clone());
-            let neighbor_as = bgp_of(fabric, network_instance).map_or(0, |bgp| bgp.autonomous_system);
+            let neighbor_as = bgp_of(fabric, network_instance).map_or(0, |bgp| bgp.as_of(leaf));
             let resolving = resolve(fabric, &place, *next_hop, adverts);
             let path = Path { next_hop: *next_hop, resolving, ebgp: false, neighbor_as };
             paths.entry(place).or_default().entry(*prefix).or_default().push(path);

@@ -63,7 +63,7 @@ impl Session<'_> {
 
     /// Of different AS numbers.
     pub(crate) fn is_ebgp(&self) -> bool {
-        self.peer_as != self.bgp.autonomous_system
+        self.peer_as != self.bgp.as_of(&self.key.leaf)
     }
 }
 
@@ -147,7 +147,7 @@ impl Fabric {
         let peering = Peering {
             node: &end.key.node,
             leaf_addresses: &leaf_addresses,
-            leaf_as: end.bgp.autonomous_system,
+            leaf_as: end.bgp.as_of(end.leaf),
             node_as: end.cluster.autonomous_system,
             v4: address.is_ipv4(),
         };
@@ -172,7 +172,7 @@ impl Fabric {
         let mut addresses: Vec<IpAddr> =
             gateways.flat_map(|(_, subinterface)| &subinterface.addresses).map(IpNet::addr).collect();
         addresses.extend(self.config.leaves.get(end.leaf).into_iter().flat_map(|leaf| &leaf.system));
-        addresses.extend(end.bgp.router_id);
+        addresses.extend(end.bgp.router_id_of(end.leaf));
         addresses
     }
 
@@ -180,7 +180,7 @@ impl Fabric {
     fn local_end(&self, end: &End<'_, '_>, address: IpAddr) -> Option<IpAddr> {
         let gateways = self.config.subinterfaces(end.leaf, end.instance);
         let mut nets = gateways.flat_map(|(_, subinterface)| &subinterface.addresses);
-        nets.find(|net| net.contains(&address)).map(IpNet::addr).or(end.bgp.router_id)
+        nets.find(|net| net.contains(&address)).map(IpNet::addr).or(end.bgp.router_id_of(end.leaf))
     }
 
     /// Fills in the history of a neighbor.
@@ -201,7 +201,7 @@ impl Fabric {
             last_established: None,
             established_transitions: 0,
             peer_as: session.peer_as,
-            local_as: session.bgp.autonomous_system,
+            local_as: session.bgp.as_of(&session.key.leaf),
             peer_group: session.bgp.group.clone(),
             dynamic: session.bgp.dynamic_neighbors,
             local_address: session.local,

@@ -350,27 +350,11 @@ fn metallb_withdraws_when_no_endpoint_is_usable() {
 
 /// Two leaves, three nodes each by eBGP, equal preferences: whoever came first keeps its own routes.
 fn ecmp_article() -> Fabric {
-    let node = |leaf: &str, index: u8| json!({"leaves": [leaf], "addresses": [format!("192.168.101.{index}")], "loopbacks": [format!("6.4.5.{index}")]});
-    let config = json!({
-        "convergence-order": ["leaf2", "leaf1"],
-        "leaves": {"leaf1": {"system": ["1.1.1.1"]}, "leaf2": {"system": ["1.1.1.2"]}},
-        "network-instances": {"ip-vrf1": {
-            "id": 4,
-            "subinterfaces": {"irb0.0": {"index": 1, "addresses": ["192.168.101.1/24"]}},
-            "evpn": {"route-target": "target:65123:4", "ecmp": 4},
-            "bgp": {"as": 65310, "router-id": "6.5.3.1", "group": "metallb-bgp", "maximum-paths": 64,
-                "dynamic-neighbors": true},
-        }},
-        "clusters": {"k8s": {
-            "network-instance": "ip-vrf1", "as": 65201, "speaker": "metallb",
-            "nodes": {
-                "n20": node("leaf1", 20), "n22": node("leaf1", 22), "n31": node("leaf1", 31),
-                "n21": node("leaf2", 21), "n30": node("leaf2", 30), "n32": node("leaf2", 32),
-            },
-        }},
-    });
-    let mut fabric = Fabric::new(serde_json::from_value(config).expect("a config")).expect("valid");
-    let objects = [service("ingress-ctl-lb", "10.254.254.241", "Cluster"), slice("ingress-ctl-lb", &[("n20", true)])];
+    let file: LabFile =
+        serde_norway::from_str(include_str!("../../../lab/ecmp-evpn/lab.yaml")).expect("the lab file parses");
+    let mut fabric = Fabric::new(file.fabric).expect("the lab file is valid");
+    let objects =
+        [service("ingress-ctl-lb", "10.254.254.241", "Cluster"), slice("ingress-ctl-lb", &[("node20", true)])];
     fabric.set_objects("k8s", Objects::read(&objects));
     fabric.settle(NOW);
     fabric
@@ -404,7 +388,7 @@ fn the_ecmp_articles_leaf1_prefers_evpn_over_its_three_sessions() {
 #[test]
 fn a_dynamic_neighbor_vanishes_with_its_session() {
     let mut fabric = ecmp_article();
-    fabric.pull(lever("speaker-dead: { node: n20 }")).expect("known");
+    fabric.pull(lever("speaker-dead: { node: node20 }")).expect("known");
     let instance = tables(&fabric, "leaf1").network_instances.remove("ip-vrf1").expect("there");
     assert_eq!(instance.neighbors.keys().collect::<Vec<_>>(), ["6.4.5.22", "6.4.5.31"]);
 }

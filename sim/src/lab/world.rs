@@ -10,7 +10,7 @@ use crate::fabric::{Fabric, FabricError, Lever, Objects};
 use crate::leaf::Leaf;
 
 /// Kinds that speakers read.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "Service",
     "EndpointSlice",
     "Node",
@@ -18,6 +18,7 @@ const KINDS: [&str; 11] = [
     "BGPAdvertisement",
     "BGPPeer",
     "CiliumNode",
+    "CiliumBGPPeeringPolicy",
     "CiliumBGPClusterConfig",
     "CiliumBGPPeerConfig",
     "CiliumBGPAdvertisement",
