@@ -89,7 +89,7 @@ pub enum StartError {
         source: ApiError,
     },
     /// An API server cannot listen.
-    #[error("the API server of cluster {cluster} cannot listen on {address}")]
+    #[error("the API server of cluster {cluster} cannot listen on {address} (--api-port chooses another)")]
     Api {
         /// The cluster.
         cluster: String,
