@@ -20,7 +20,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 pub use self::act::ActionError;
 pub use self::action::Action;
@@ -43,7 +44,9 @@ pub struct Lab {
     world: Arc<World>,
     clusters: BTreeMap<String, RunningCluster>,
     apps: Vec<String>,
-    follower: JoinHandle<()>,
+    changes: watch::Sender<u64>,
+    /// Those that follow the clusters and the leaves; they end with the lab.
+    _followers: JoinSet<()>,
 }
 
 /// A cluster and how to reach it.
@@ -51,12 +54,6 @@ struct RunningCluster {
     cluster: Cluster,
     server: Server,
     kubeconfig: PathBuf,
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        self.follower.abort();
-    }
 }
 
 impl Lab {

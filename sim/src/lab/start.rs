@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinSet;
 
 use crate::appmgr::{AppSpec, Overrides, SpecError};
 use crate::cluster::{ApiError, Cluster, ClusterOptions};
@@ -142,9 +143,14 @@ impl Lab {
         let leaves = leaves(&file, &run, &schema, options.gnmi_port).await?;
         let world = Arc::new(World::new(fabric, leaves));
         let followed = clusters.iter().map(|(name, it)| Followed::new(name, &it.cluster)).collect();
-        let follower = tokio::spawn(follow(&world, followed));
+        let changes = watch::Sender::new(0);
+        let mut followers = JoinSet::new();
+        followers.spawn(follow(&world, followed));
+        for leaf in world.leaves.values() {
+            followers.spawn(count_changes(leaf.datastore().subscribe(), changes.clone()));
+        }
         let names = apps.iter().map(|(spec, _)| spec.name.clone()).collect();
-        let lab = Self { file, run, world, clusters, apps: names, follower };
+        let lab = Self { file, run, world, clusters, apps: names, changes, _followers: followers };
         progress(&format!("{} leaves: routes and neighbors are in place", lab.leaves().len()));
         lab.start_apps(&apps, &options.programs).await?;
         progress(&format!("{} registered on every leaf", lab.apps.join(", ")));
@@ -189,6 +195,13 @@ pub(super) async fn until_registered(ndk: &Ndk, mut news: broadcast::Receiver<Nd
         if matches!(news.recv().await, Err(broadcast::error::RecvError::Closed)) {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// Counts the changes of a datastore.
+async fn count_changes<T: Clone>(mut news: broadcast::Receiver<T>, changes: watch::Sender<u64>) {
+    while !matches!(news.recv().await, Err(broadcast::error::RecvError::Closed)) {
+        changes.send_modify(|count| *count += 1);
     }
 }
 

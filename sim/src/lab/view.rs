@@ -39,7 +39,7 @@ impl super::Lab {
         Ok(None)
     }
     pub(crate) fn changes(&self) -> Changes {
-        Changes::new(watch::Sender::new(0).subscribe())
+        Changes::new(self.changes.subscribe())
     }
     pub(crate) async fn cli(&self, _: &str, _: &str) -> Result<String, ViewError> {
         Ok(String::new())
