@@ -63,15 +63,19 @@ pub(crate) fn demo(lab: &Path, run: Option<PathBuf>, programs: Option<PathBuf>) 
             None => bail!("stopped"),
         }
     });
-    match outcome {
-        Ok(()) if !kept => {
-            // Logs of a demo that went well are of no use.
-            let _ = std::fs::remove_dir_all(&run);
-        }
-        Ok(()) => {}
-        Err(_) => eprintln!("logs are in {}", run.display()),
+    if outcome.is_err() && has_folders(&run) {
+        eprintln!("logs are in {}", run.display());
+    } else if !kept {
+        // Logs of a demo that went well, or never began, are of no use.
+        let _ = std::fs::remove_dir_all(&run);
     }
     outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// Whether leaves got as far as to have folders.
+fn has_folders(run: &Path) -> bool {
+    let entries = std::fs::read_dir(run).into_iter().flatten();
+    entries.flatten().any(|entry| entry.path().is_dir())
 }
 
 /// `srl-sim cli`
@@ -199,7 +203,6 @@ fn print_status(text: &mut String, status: &Status, run: &Path) {
         let _ = writeln!(text, "  {cluster:<8} API  {address:<22} kubectl --kubeconfig {}", kubeconfig.display());
     }
     for lever in &status.levers {
-        let words = serde_json::to_string(lever).unwrap_or_default();
-        let _ = writeln!(text, "  broken   {words}");
+        let _ = writeln!(text, "  broken   {}", lever.summary());
     }
 }

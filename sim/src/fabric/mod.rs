@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use config::FabricConfig;
 pub use lever::Lever;
+pub(crate) use lever::spell;
 pub use objects::Objects;
 
 use crate::tables::Tables;

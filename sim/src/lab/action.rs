@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fabric::Lever;
+use crate::fabric::{Lever, spell};
 
 /// One thing done to a lab. Where a leaf is named, `*` is all of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,8 +156,8 @@ impl Action {
     /// What an operator would call it, for progress lines.
     pub fn summary(&self) -> String {
         match self {
-            Self::Pull(lever) => format!("fabric: {}", spell(lever)),
-            Self::Release(lever) => format!("fabric: heal {}", spell(lever)),
+            Self::Pull(lever) => format!("fabric: {}", lever.summary()),
+            Self::Release(lever) => format!("fabric: heal {}", lever.summary()),
             Self::ReleaseAll => "fabric: heal everything".to_owned(),
             Self::Scale { object, replicas, .. } => {
                 format!("kubectl scale deployment {} --replicas={replicas}", object.name)
@@ -184,26 +184,6 @@ impl Action {
 
 fn leaves(leaf: &str) -> &str {
     if leaf == "*" { "every leaf" } else { leaf }
-}
-
-/// A value of an enumeration in its own words: `session-down leaf=leaf1 node=cluster1`.
-fn spell(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(Value::String(word)) => word,
-        Ok(Value::Object(members)) => {
-            let one = |(word, details): (&String, &Value)| {
-                let details = details.as_object().into_iter().flatten();
-                let details = details.map(|(name, value)| format!(" {name}={}", plain(value)));
-                format!("{word}{}", details.collect::<String>())
-            };
-            members.iter().map(one).collect()
-        }
-        _ => String::new(),
-    }
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]

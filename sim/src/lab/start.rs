@@ -152,8 +152,10 @@ impl Lab {
         let names = apps.iter().map(|(spec, _)| spec.name.clone()).collect();
         let lab = Self { file, run, world, clusters, apps: names, changes, _followers: followers };
         progress(&format!("{} leaves: routes and neighbors are in place", lab.leaves().len()));
-        lab.start_apps(&apps, &options.programs).await?;
-        progress(&format!("{} registered on every leaf", lab.apps.join(", ")));
+        if !apps.is_empty() {
+            lab.start_apps(&apps, &options.programs).await?;
+            progress(&format!("{} registered on every leaf", lab.apps.join(", ")));
+        }
         lab.configure().await.map_err(StartError::Config)?;
         progress("configuration committed on every leaf");
         Ok(lab)
