@@ -4,9 +4,11 @@
 //! Data goes one way: sources -> events ([`model`]) -> [`engine`] ->
 //! changes -> publish. `run` wires them.
 
+pub mod config;
 pub mod endpoint;
 pub mod engine;
 pub mod gnmi;
+pub mod kubernetes;
 pub mod model;
 pub mod ndk;
 pub mod proto;
