@@ -5,6 +5,8 @@
 
 mod launch;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};

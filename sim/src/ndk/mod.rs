@@ -20,7 +20,7 @@ mod streams;
 mod switches;
 mod telemetry;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,7 +1,8 @@
 //! The NDK as an application sees it: a tonic client on the unix socket.
 
-mod client;
+pub(crate) mod client;
 mod faults;
+mod programming;
 mod session;
 mod stream;
 
@@ -49,7 +50,7 @@ impl Bench {
     }
 }
 
-fn schema() -> Arc<crate::schema::Schema> {
+pub(crate) fn schema() -> Arc<crate::schema::Schema> {
     Arc::new(crate::schema::Schema)
 }
 
