@@ -144,7 +144,7 @@ impl Service {
             }),
             (Ok(Operation::AddSubscription), Some(types)) => {
                 let filter = Filter::of(types);
-                let config = matches!(filter, Filter::Config);
+                let config = matches!(filter, Filter::Config { .. });
                 let id = core.subscribe(app, stream_id, filter);
                 if let Some(id) = id.filter(|_| config) {
                     self.0.replay(&mut core, app, stream_id, id);
