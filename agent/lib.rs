@@ -4,6 +4,12 @@
 //! Data goes one way: sources -> events ([`model`]) -> [`engine`] ->
 //! changes -> publish. `run` wires them.
 
+pub mod endpoint;
 pub mod engine;
+pub mod gnmi;
 pub mod model;
+pub mod ndk;
 pub mod proto;
+pub mod publish;
+pub mod state_file;
+pub mod supervise;

@@ -11,7 +11,7 @@ use super::cluster::TrafficPolicy;
 use super::config::{AlarmPolicy, ClusterConfig};
 use super::event::SourceId;
 use super::memory::Memory;
-use super::names::{ClusterName, NodeName, ServiceKey};
+use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use super::switch::{BfdState, RouteKey, SessionState};
 use super::time::Timestamp;
 use super::verdict::{
@@ -173,6 +173,8 @@ pub struct ServiceView {
 pub struct VipView {
     /// `address`.
     pub address: IpAddr,
+    /// `network-instance`: where its route is looked for.
+    pub network_instance: NetworkInstanceName,
     /// `prefix`: the prefix matched.
     pub prefix: Option<IpNet>,
     /// `vantage`; none where there is no announcer.

@@ -1,0 +1,223 @@
+//! One Get: the state at a path as one JSON value.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tonic::Status;
+
+use super::client::{Client, Credentials, CredentialsError, Refusal, refusal};
+use super::path::{Elem, PathError, bare, elems, parse};
+use crate::endpoint::{ConnectError, Endpoint};
+use crate::proto::gnmi;
+use crate::supervise::words;
+use gnmi::typed_value::Value as Typed;
+
+/// How long the server may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why the state at a path could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum GetError {
+    /// The path is none.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// No usable password; the text names the file.
+    #[error("{0}")]
+    Credentials(String),
+    /// No connection.
+    #[error("no connection to the gNMI server")]
+    Connect(#[source] ConnectError),
+    /// The server refused or failed.
+    #[error("the gNMI server does not give {path}: {}", words(.status))]
+    Status {
+        /// What was asked for.
+        path: String,
+        /// The answer.
+        status: Status,
+    },
+    /// What came is no JSON.
+    #[error("the gNMI server answers with something that is no JSON")]
+    Json(#[source] serde_json::Error),
+}
+
+impl From<CredentialsError> for GetError {
+    fn from(error: CredentialsError) -> Self {
+        Self::Credentials(crate::supervise::chain(&error))
+    }
+}
+
+/// Reads the state at `path` (`/k8s-services`) with one request: the content of that node, member names without module
+/// prefixes; null where nothing stands.
+///
+/// # Errors
+/// When the server is out of reach, or refuses the user or the path: what stands there is unknown then.
+pub async fn get(endpoint: &Endpoint, credentials: &Credentials, path: &str) -> Result<Value, GetError> {
+    let wire = parse(path)?;
+    let mut client = Client::connect(endpoint, credentials.read().await?).await.map_err(GetError::Connect)?;
+    let request = |encoding: gnmi::Encoding| gnmi::GetRequest {
+        path: vec![wire.clone()],
+        r#type: gnmi::get_request::DataType::State.into(),
+        encoding: encoding.into(),
+        ..Default::default()
+    };
+    let mut answer = bounded(client.get(request(gnmi::Encoding::JsonIetf))).await;
+    if answer.as_ref().is_err_and(|status| refusal(status) == Refusal::Encoding) {
+        answer = bounded(client.get(request(gnmi::Encoding::Json))).await;
+    }
+    let response = answer.map_err(|status| GetError::Status { path: path.to_owned(), status })?;
+    compose(&elems(None, Some(&wire)), response).map_err(GetError::Json)
+}
+
+async fn bounded<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let late = || Status::deadline_exceeded(format!("no answer in {} s", TIMEOUT.as_secs()));
+    tokio::time::timeout(TIMEOUT, call).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Puts every update of a response where it belongs below the path asked for.
+fn compose(asked: &[Elem], response: gnmi::GetResponse) -> Result<Value, serde_json::Error> {
+    let mut whole = Value::Null;
+    for notification in response.notification {
+        for update in notification.update {
+            let path = elems(notification.prefix.as_ref(), update.path.as_ref());
+            let value = match update.val.and_then(|value| value.value) {
+                Some(Typed::JsonIetfVal(bytes) | Typed::JsonVal(bytes)) => unprefixed(serde_json::from_slice(&bytes)?),
+                Some(Typed::StringVal(text) | Typed::AsciiVal(text)) => Value::String(text),
+                _ => continue,
+            };
+            match path.get(asked.len()..) {
+                Some(below) => place(&mut whole, below, value),
+                // An answer from further up holds the path asked for.
+                None => place(&mut whole, &[], asked[path.len()..].iter().fold(value, dig)),
+            }
+        }
+    }
+    Ok(whole)
+}
+
+/// The member, or the list entry, a step leads to.
+fn dig(value: Value, step: &Elem) -> Value {
+    let Value::Object(mut members) = value else { return Value::Null };
+    match members.remove(&step.name) {
+        Some(Value::Array(entries)) if !step.keys.is_empty() => {
+            entries.into_iter().find(|entry| is_entry(entry, step)).unwrap_or_default()
+        }
+        other => other.unwrap_or_default(),
+    }
+}
+
+fn is_entry(entry: &Value, step: &Elem) -> bool {
+    step.keys.iter().all(|(key, wanted)| match entry.get(key) {
+        Some(Value::String(value)) => value == wanted,
+        Some(value) => value.to_string() == *wanted,
+        None => false,
+    })
+}
+
+/// Merges a value into `whole` below these steps.
+fn place(whole: &mut Value, below: &[Elem], value: Value) {
+    let Some((step, below)) = below.split_first() else { return merge(whole, value) };
+    if !whole.is_object() {
+        *whole = Value::Object(Map::new());
+    }
+    let Some(members) = whole.as_object_mut() else { return };
+    let member = members.entry(step.name.clone()).or_insert(Value::Null);
+    if step.keys.is_empty() {
+        return place(member, below, value);
+    }
+    if !member.is_array() {
+        *member = Value::Array(Vec::new());
+    }
+    let Some(entries) = member.as_array_mut() else { return };
+    let index = entries.iter().position(|entry| is_entry(entry, step)).unwrap_or_else(|| {
+        let keys = step.keys.iter().map(|(key, value)| (key.clone(), Value::String(value.clone())));
+        entries.push(Value::Object(keys.collect()));
+        entries.len() - 1
+    });
+    place(&mut entries[index], below, value);
+}
+
+fn merge(whole: &mut Value, value: Value) {
+    match (whole, value) {
+        (Value::Object(members), Value::Object(more)) => {
+            for (name, value) in more {
+                merge(members.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (whole, value) => *whole = value,
+    }
+}
+
+/// The value with member names that are names alone.
+fn unprefixed(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            members.into_iter().map(|(name, value)| (bare(&name).to_owned(), unprefixed(value))).collect()
+        }
+        Value::Array(entries) => entries.into_iter().map(unprefixed).collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn composed(asked: &str, updates: &[(&str, Value)]) -> Value {
+        let update = updates
+            .iter()
+            .map(|(path, value)| gnmi::Update {
+                path: Some(parse(path).expect("a path")),
+                val: Some(gnmi::TypedValue { value: Some(Typed::JsonIetfVal(value.to_string().into())) }),
+                ..Default::default()
+            })
+            .collect();
+        let notification = vec![gnmi::Notification { update, ..Default::default() }];
+        let asked = elems(None, Some(&parse(asked).expect("a path")));
+        compose(&asked, gnmi::GetResponse { notification, ..Default::default() }).expect("JSON")
+    }
+
+    #[test]
+    fn one_value_at_the_path_is_given_without_prefixes() {
+        let value = json!({"k:admin-state": "enable", "cluster": [{"name": "c1", "k:node": []}]});
+        assert_eq!(
+            composed("/k8s-services", &[("/k8s-services:k8s-services", value)]),
+            json!({"admin-state": "enable", "cluster": [{"name": "c1", "node": []}]})
+        );
+    }
+
+    #[test]
+    fn an_answer_from_the_root_or_in_pieces_gives_the_same() {
+        let whole = json!({"cluster": [{"name": "c1", "node": [{"name": "n1", "x": 1}]}]});
+        assert_eq!(composed("/k8s-services", &[("/", json!({"k8s-services:k8s-services": whole}))]), whole);
+        let pieces = [
+            ("/k8s-services/cluster[name=c1]", json!({"name": "c1"})),
+            ("/k8s-services/cluster[name=c1]/node[name=n1]", json!({"name": "n1"})),
+            ("/k8s-services/cluster[name=c1]/node[name=n1]/x", json!(1)),
+        ];
+        assert_eq!(composed("/k8s-services", &pieces), whole);
+    }
+
+    #[test]
+    fn nothing_there_is_null() {
+        assert_eq!(composed("/k8s-services", &[]), Value::Null);
+        assert_eq!(composed("/k8s-services", &[("/", json!({}))]), Value::Null);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_answers_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60), depth in 0usize..4) {
+            let path = ["/", "/a", "/a/b[k=1]", "/a/b[k=1]/c"][depth];
+            let update = gnmi::Update {
+                path: Some(parse(path).expect("a path")),
+                val: Some(gnmi::TypedValue { value: Some(Typed::JsonVal(bytes.into())) }),
+                ..Default::default()
+            };
+            let notification = vec![gnmi::Notification { update: vec![update], ..Default::default() }];
+            let asked = elems(None, Some(&parse("/a/b[k=1]").expect("a path")));
+            let _ = compose(&asked, gnmi::GetResponse { notification, ..Default::default() });
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The source against a gNMI server of the test's own.

@@ -1,0 +1,290 @@
+//! Configuration as the NDK delivers it: notifications, gathered to commits, each answered once.
+
+use bytes::Bytes;
+use prost::Message;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, info, warn};
+
+use super::client::Client;
+use super::convert::{Unreadable, stands};
+use super::session::{Ended, Recreate, messages};
+use crate::model::event::{Event, SourceEvent, SourceId};
+use crate::proto::ndk;
+use crate::supervise::words;
+use ndk::acknowledge_config_request_info::Result as Verdict;
+use ndk::config_data::DataType;
+use ndk::notification::SubscriptionTypes as Notified;
+use ndk::notification_register_request::SubscriptionTypes;
+
+/// The path of the notification that ends a commit.
+const COMMIT_END: &str = ".commit.end";
+
+/// All configuration changes of one commit.
+#[derive(Debug)]
+pub struct Commit {
+    /// The NDK's number of the commit; 0 for the whole configuration as it is told at the begin of a stream, which
+    /// replaces all that was told before.
+    pub sequence: u64,
+    /// In order of arrival.
+    pub notifications: Vec<ConfigChange>,
+    /// Where the verdict goes: no problems accept the commit, any problem has the switch reject it and tell the former
+    /// configuration again.
+    pub answer: oneshot::Sender<Vec<Problem>>,
+}
+
+/// One configuration notification, unjudged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigChange {
+    /// Whether the node stands or is gone.
+    pub op: Operation,
+    /// JS path with keys, as received: `.k8s_services.cluster{.name=="c1"}`, hyphens or underscores.
+    pub path: String,
+    /// The node's whole content; may be empty.
+    pub json: String,
+}
+
+/// What became of a configuration node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It is new or has new content.
+    Set,
+    /// It is gone.
+    Delete,
+}
+
+/// Why a commit cannot be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The node it is about, as the switch should name it.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// Follows the configuration until the registration is lost.
+pub(super) async fn follow(client: &mut Client, commits: &mpsc::Sender<Commit>, events: &mpsc::Sender<Event>) -> Ended {
+    let mut recreate = Recreate::default();
+    loop {
+        let stream = match open(client).await {
+            Ok(stream) => stream,
+            Err(error) => return Ended::Lost(error.to_string()),
+        };
+        let mut following = Following { client, commits, events, gatherer: Gatherer::default() };
+        let (reason, told) = match following.run(stream).await {
+            Ok(end) => end,
+            Err(ended) => return ended,
+        };
+        // It has ended; what is left of it on the other side, if anything, is not needed.
+        let _ = client.delete_stream(stream).await;
+        info!(reason, "configuration stream ended, making it anew");
+        if let Some(lost) = recreate.after(told).await {
+            return Ended::Lost(format!("{lost}: {reason}"));
+        }
+    }
+}
+
+async fn open(client: &mut Client) -> Result<u64, super::client::CallError> {
+    let stream = client.create_stream().await?;
+    client.subscribe(stream, SubscriptionTypes::Config(ndk::ConfigSubscriptionRequest { key: None })).await?;
+    Ok(stream)
+}
+
+/// One life of the configuration stream.
+struct Following<'a> {
+    client: &'a Client,
+    commits: &'a mpsc::Sender<Commit>,
+    events: &'a mpsc::Sender<Event>,
+    gatherer: Gatherer,
+}
+
+impl Following<'_> {
+    /// Why the stream ended, and whether it told anything.
+    async fn run(&mut self, stream: u64) -> Result<(String, bool), Ended> {
+        let mut messages = messages(self.client.clone(), stream);
+        let mut told = false;
+        loop {
+            match futures::StreamExt::next(&mut messages).await {
+                Some(Ok(message)) => self.message(message).await?,
+                Some(Err(status)) => return Ok((words(&status), told)),
+                None => return Ok(("the NDK closed it".to_owned(), told)),
+            }
+            told = true;
+        }
+    }
+
+    async fn message(&mut self, message: Bytes) -> Result<(), Ended> {
+        let response = match ndk::NotificationStreamResponse::decode(message) {
+            Ok(response) => response,
+            Err(error) => return self.left_out(error.into()).await,
+        };
+        for notification in response.notifications {
+            let Some(Notified::Config(config)) = notification.subscription_types else { continue };
+            match self.gatherer.take(config) {
+                Ok(None) => {}
+                Ok(Some((sequence, changes))) => self.commit(sequence, changes).await?,
+                Err(error) => self.left_out(error).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn left_out(&self, error: Unreadable) -> Result<(), Ended> {
+        warn!(%error, "configuration notification left out");
+        let event = Event::Source(SourceId::Ndk, SourceEvent::Malformed);
+        self.events.send(event).await.map_err(|_| Ended::Closed)
+    }
+
+    async fn commit(&self, sequence: u64, notifications: Vec<ConfigChange>) -> Result<(), Ended> {
+        debug!(sequence, changes = notifications.len(), "configuration commit");
+        let (answer, verdict) = oneshot::channel();
+        self.commits.send(Commit { sequence, notifications, answer }).await.map_err(|_| Ended::Closed)?;
+        // An agent that stops does not answer. What it accepts so unread, it reads at its next start.
+        let problems = verdict.await.unwrap_or_default();
+        for Problem { path, message } in &problems {
+            info!(path, message, "configuration rejected");
+        }
+        if let Err(error) = self.client.acknowledge(infos(problems)).await {
+            if sequence == 0 {
+                debug!(%error, "initial configuration not acknowledged");
+            } else {
+                warn!(%error, "configuration not acknowledged");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn infos(problems: Vec<Problem>) -> Vec<ndk::AcknowledgeConfigRequestInfo> {
+    problems
+        .into_iter()
+        .map(|Problem { path, message }| ndk::AcknowledgeConfigRequestInfo {
+            js_path_with_keys: path,
+            result: Some(Verdict::Error(message)),
+        })
+        .collect()
+}
+
+/// Gathers notifications until the commit ends.
+#[derive(Debug, Default)]
+struct Gatherer {
+    pending: Vec<ConfigChange>,
+    /// The number of the last commit; none at the begin of a stream, whose first commit is the whole configuration.
+    last: Option<u64>,
+}
+
+impl Gatherer {
+    /// Takes one notification; gives the commit it ends.
+    fn take(&mut self, notification: ndk::ConfigNotification) -> Result<Option<(u64, Vec<ConfigChange>)>, Unreadable> {
+        let key = notification.key.ok_or(Unreadable::Key("a configuration node"))?;
+        let path = if key.js_path_with_keys.is_empty() { key.js_path } else { key.js_path_with_keys };
+        if path.is_empty() {
+            return Err(Unreadable::Key("a configuration node"));
+        }
+        let json = match notification.data.and_then(|data| data.data_type) {
+            Some(DataType::Json(json)) => json,
+            Some(DataType::Data(_)) => return Err(Unreadable::BinaryConfig),
+            None => String::new(),
+        };
+        if path == COMMIT_END {
+            return Ok(Some((self.sequence(&json), std::mem::take(&mut self.pending))));
+        }
+        let op = if stands(notification.op, "a configuration node")? { Operation::Set } else { Operation::Delete };
+        self.pending.push(ConfigChange { op, path, json });
+        Ok(None)
+    }
+
+    /// The first commit of a stream counts as 0, whatever its number: it tells the whole configuration. A number that
+    /// cannot be read is the one after the last.
+    fn sequence(&mut self, json: &str) -> u64 {
+        let told = commit_sequence(json);
+        match self.last {
+            None => {
+                self.last = Some(told.unwrap_or(0));
+                0
+            }
+            Some(last) => {
+                let sequence = told.unwrap_or(last.saturating_add(1));
+                self.last = Some(sequence);
+                sequence
+            }
+        }
+    }
+}
+
+/// `{"commit_seq": 32}`, or with the number as text or wrapped in `value`.
+fn commit_sequence(json: &str) -> Option<u64> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    let number = value.get("commit_seq").or_else(|| value.get("commit-seq"))?;
+    let number = number.get("value").unwrap_or(number);
+    number.as_u64().or_else(|| number.as_str()?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn notification(op: i32, path: &str, json: Option<&str>) -> ndk::ConfigNotification {
+        ndk::ConfigNotification {
+            op,
+            key: Some(ndk::ConfigKey { js_path_with_keys: path.to_owned(), ..Default::default() }),
+            data: json.map(|json| ndk::ConfigData { data_type: Some(DataType::Json(json.to_owned())) }),
+        }
+    }
+
+    fn end(json: &str) -> ndk::ConfigNotification {
+        notification(1, COMMIT_END, Some(json))
+    }
+
+    #[test]
+    fn changes_are_gathered_until_the_commit_ends() {
+        let mut gatherer = Gatherer::default();
+        assert_eq!(gatherer.take(notification(0, ".k8s_services", Some("{}"))), Ok(None));
+        assert_eq!(gatherer.take(notification(2, r#".k8s_services.cluster{.name=="c1"}"#, None)), Ok(None));
+        let (sequence, changes) = gatherer.take(end("{\"commit_seq\":0}")).expect("readable").expect("a commit");
+        assert_eq!(sequence, 0);
+        let expected =
+            [(Operation::Set, ".k8s_services", "{}"), (Operation::Delete, r#".k8s_services.cluster{.name=="c1"}"#, "")];
+        let expected = expected.map(|(op, path, json)| ConfigChange { op, path: path.into(), json: json.into() });
+        assert_eq!(changes, expected);
+        let (sequence, changes) =
+            gatherer.take(end(" { \"commit_seq\" :\n 33 } \n")).expect("readable").expect("a commit");
+        assert_eq!((sequence, changes.len()), (33, 0));
+    }
+
+    #[test]
+    fn the_first_commit_of_a_stream_is_the_whole_configuration_whatever_its_number() {
+        let mut gatherer = Gatherer::default();
+        let mut sequence = |json| gatherer.take(end(json)).expect("readable").expect("a commit").0;
+        assert_eq!(sequence("{\"commit_seq\":32}"), 0);
+        assert_eq!(sequence("{\"commit_seq\":\"34\"}"), 34);
+        assert_eq!(sequence("no json"), 35);
+        assert_eq!(sequence("{\"commit_seq\":{\"value\":40}}"), 40);
+    }
+
+    #[test]
+    fn a_node_without_a_path_or_with_binary_content_is_named() {
+        let mut gatherer = Gatherer::default();
+        assert_eq!(gatherer.take(notification(0, "", None)), Err(Unreadable::Key("a configuration node")));
+        let mut binary = notification(0, ".k8s_services", None);
+        binary.data = Some(ndk::ConfigData { data_type: Some(DataType::Data(Bytes::from_static(b"\x01"))) });
+        assert_eq!(gatherer.take(binary), Err(Unreadable::BinaryConfig));
+    }
+
+    #[test]
+    fn the_path_without_keys_does_where_there_is_no_other() {
+        let mut gatherer = Gatherer::default();
+        let mut last = notification(1, "", Some("{\"commit_seq\":7}"));
+        last.key = Some(ndk::ConfigKey { js_path: COMMIT_END.to_owned(), ..Default::default() });
+        assert!(matches!(gatherer.take(last), Ok(Some((0, _)))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_in_place_of_the_number_is_survived(json in ".*") {
+            commit_sequence(&json);
+        }
+    }
+}

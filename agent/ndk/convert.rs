@@ -1,0 +1,268 @@
+//! NDK notifications to values of the model. Nothing that arrives can panic: what is unreadable is named and left out.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::model::event::SwitchEvent;
+use crate::model::names::NetworkInstanceName;
+use crate::model::switch::{BfdKey, BfdState, NetworkInstance, NextHopGroup, NextHopGroupId, Route};
+use crate::proto::ndk;
+use ndk::bfd_general_session_key::Key as BfdWireKey;
+use ndk::next_hop::Nexthop;
+
+/// Why a notification, or a part of it, was left out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// No protobuf of the expected shape.
+    #[error("the message does not decode: {0}")]
+    Wire(#[from] prost::DecodeError),
+    /// Neither 4 nor 16 bytes.
+    #[error("an address has {0} bytes, not 4 or 16")]
+    Address(usize),
+    /// Longer than the family has bits.
+    #[error("the prefix length of {address}/{length} is more than the address has bits")]
+    PrefixLength {
+        /// The address of the prefix.
+        address: IpAddr,
+        /// What stood behind it.
+        length: u32,
+    },
+    /// An operation this agent does not know.
+    #[error("operation {0} of {1} is unknown")]
+    Operation(i32, &'static str),
+    /// A key without what identifies the thing.
+    #[error("the key of {0} is missing or empty")]
+    Key(&'static str),
+    /// New or changed, but without the values.
+    #[error("{0} is new or changed, but comes without data")]
+    Data(&'static str),
+    /// An enumeration value this agent does not know.
+    #[error("{0} has the unknown state {1}")]
+    State(&'static str, i32),
+    /// Configuration as type-length-values.
+    #[error("configuration comes in binary: app_mgr must be told config-delivery-format json for this agent")]
+    BinaryConfig,
+}
+
+/// Whether something is there (new or changed) or gone. Both cache modes: create and update, or create-or-update.
+pub(crate) fn stands(operation: i32, what: &'static str) -> Result<bool, Unreadable> {
+    match ndk::SdkMgrOperation::try_from(operation) {
+        Ok(ndk::SdkMgrOperation::Delete) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(_) => Err(Unreadable::Operation(operation, what)),
+    }
+}
+
+/// An address in network order: 4 bytes or 16.
+pub(crate) fn address(bytes: &[u8]) -> Result<IpAddr, Unreadable> {
+    if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
+        return Ok(IpAddr::V4(Ipv4Addr::from(octets)));
+    }
+    match <[u8; 16]>::try_from(bytes) {
+        Ok(octets) => Ok(IpAddr::V6(Ipv6Addr::from(octets))),
+        Err(_) => Err(Unreadable::Address(bytes.len())),
+    }
+}
+
+/// A prefix, its host bits made zero.
+pub(crate) fn prefix(bytes: &[u8], length: u32) -> Result<IpNet, Unreadable> {
+    let address = address(bytes)?;
+    u8::try_from(length)
+        .ok()
+        .and_then(|length| IpNet::new(address, length).ok())
+        .map(|prefix| prefix.trunc())
+        .ok_or(Unreadable::PrefixLength { address, length })
+}
+
+/// The values of a route.
+pub(crate) fn route(data: &ndk::Route) -> Route {
+    Route {
+        owner: data.owner_id,
+        preference: data.preference,
+        metric: data.metric,
+        next_hop_group: NextHopGroupId(data.nexthop_group_id),
+    }
+}
+
+/// A next-hop group with the next-hops that have an address, and how many of its addresses were unreadable.
+pub(crate) fn next_hop_group(
+    notification: &ndk::NextHopGroupNotification,
+) -> Result<(NextHopGroupId, Option<NextHopGroup>, Option<Unreadable>), Unreadable> {
+    let id = NextHopGroupId(notification.key);
+    if !stands(notification.op, "a next-hop group")? {
+        return Ok((id, None, None));
+    }
+    let data = notification.data.as_ref().ok_or(Unreadable::Data("a next-hop group"))?;
+    let mut next_hops = Vec::with_capacity(data.nexthops.len());
+    let mut unreadable = None;
+    for next_hop in &data.nexthops {
+        match next_hop_address(next_hop).map(address) {
+            None => {}
+            Some(Ok(address)) => next_hops.push(address),
+            Some(Err(error)) => unreadable = Some(error),
+        }
+    }
+    next_hops.sort_unstable();
+    next_hops.dedup();
+    Ok((id, Some(NextHopGroup { next_hops: next_hops.into() }), unreadable))
+}
+
+/// The address bytes of a next-hop; none for a next-hop that has no address (discard, broadcast, extract).
+fn next_hop_address(next_hop: &ndk::NextHop) -> Option<&[u8]> {
+    let address = match next_hop.nexthop.as_ref()? {
+        Nexthop::IpNexthop(address) => Some(address),
+        Nexthop::MplsNexthop(mpls) => mpls.ip_nexthop.as_ref(),
+    }?;
+    (!address.ip_address.is_empty()).then_some(&*address.ip_address)
+}
+
+/// A network instance, or its end.
+pub(crate) fn network_instance(notification: &ndk::NetworkInstanceNotification) -> Result<SwitchEvent, Unreadable> {
+    let name = notification.key.as_ref().map_or("", |key| &key.instance_name);
+    if name.is_empty() {
+        return Err(Unreadable::Key("a network instance"));
+    }
+    let instance = if stands(notification.op, "a network instance")? {
+        let data = notification.data.as_ref().ok_or(Unreadable::Data("a network instance"))?;
+        Some(NetworkInstance { id: data.network_instance_id, oper_up: data.oper_is_up })
+    } else {
+        None
+    };
+    Ok(SwitchEvent::NetworkInstance(NetworkInstanceName::from(name), instance))
+}
+
+/// The name of an application, or its end.
+pub(crate) fn application(notification: &ndk::AppIdentNotification) -> Result<SwitchEvent, Unreadable> {
+    let id = notification.key.as_ref().ok_or(Unreadable::Key("an application"))?.id;
+    let name = if stands(notification.op, "an application")? {
+        let data = notification.data.as_ref().ok_or(Unreadable::Data("an application"))?;
+        Some(Arc::from(data.name.as_str()))
+    } else {
+        None
+    };
+    Ok(SwitchEvent::Application(id, name))
+}
+
+/// A BFD session between two addresses, or its end; none for other kinds of BFD session.
+pub(crate) fn bfd(notification: &ndk::BfdSessionNotification) -> Result<Option<SwitchEvent>, Unreadable> {
+    let key = notification.key.as_ref().ok_or(Unreadable::Key("a BFD session"))?;
+    let p2p = match &key.key {
+        Some(BfdWireKey::P2p(p2p)) => p2p,
+        Some(_) => return Ok(None),
+        None => return Err(Unreadable::Key("a BFD session")),
+    };
+    let end = |address: &Option<ndk::IpAddressPb>| self::address(address.as_ref().map_or(&[], |pb| &pb.ip_address));
+    let key = BfdKey {
+        network_instance: p2p.instance_id,
+        local: end(&p2p.source_ip_address)?,
+        remote: end(&p2p.destination_ip_address)?,
+    };
+    let state = if stands(notification.op, "a BFD session")? {
+        bfd_state(notification.data.as_ref().ok_or(Unreadable::Data("a BFD session"))?.status)?
+    } else {
+        None
+    };
+    Ok(Some(SwitchEvent::Bfd(key, state)))
+}
+
+/// The state of a BFD session; none while the switch itself calls it invalid.
+fn bfd_state(status: i32) -> Result<Option<BfdState>, Unreadable> {
+    match ndk::BfdSessionStatus::try_from(status) {
+        Ok(ndk::BfdSessionStatus::Invalid) => Ok(None),
+        Ok(ndk::BfdSessionStatus::AdminDown) => Ok(Some(BfdState::AdminDown)),
+        Ok(ndk::BfdSessionStatus::Down) => Ok(Some(BfdState::Down)),
+        Ok(ndk::BfdSessionStatus::Init) => Ok(Some(BfdState::Init)),
+        Ok(ndk::BfdSessionStatus::Up) => Ok(Some(BfdState::Up)),
+        Err(_) => Err(Unreadable::State("a BFD session", status)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hop(bytes: &'static [u8]) -> ndk::NextHop {
+        let address = ndk::IpAddressPb { ip_address: bytes.into() };
+        ndk::NextHop { nexthop: Some(Nexthop::IpNexthop(address)), ..Default::default() }
+    }
+
+    #[test]
+    fn addresses_are_4_or_16_bytes() {
+        assert_eq!(address(&[10, 0, 0, 1]), Ok(IpAddr::from([10, 0, 0, 1])));
+        assert_eq!(address(&[0; 16]), Ok(IpAddr::from([0u8; 16])));
+        for length in [0, 1, 3, 5, 15, 17] {
+            assert_eq!(address(&vec![0; length]), Err(Unreadable::Address(length)));
+        }
+    }
+
+    #[test]
+    fn prefixes_are_held_against_their_family_and_lose_their_host_bits() {
+        assert_eq!(prefix(&[10, 1, 2, 3], 8).map(|prefix| prefix.to_string()), Ok("10.0.0.0/8".to_owned()));
+        assert!(matches!(prefix(&[10, 1, 2, 3], 33), Err(Unreadable::PrefixLength { .. })));
+        assert!(matches!(prefix(&[10, 1, 2, 3], 264), Err(Unreadable::PrefixLength { .. })));
+        assert!(prefix(&[0; 16], 128).is_ok());
+        assert!(matches!(prefix(&[0; 16], 129), Err(Unreadable::PrefixLength { .. })));
+    }
+
+    #[test]
+    fn an_absent_operation_is_create() {
+        assert_eq!(stands(0, "x"), Ok(true));
+        assert_eq!(stands(1, "x"), Ok(true));
+        assert_eq!(stands(2, "x"), Ok(false));
+        assert_eq!(stands(3, "x"), Ok(true));
+        assert_eq!(stands(4, "x"), Err(Unreadable::Operation(4, "x")));
+    }
+
+    #[test]
+    fn groups_are_sorted_sets_of_the_next_hops_that_have_an_address() {
+        let mpls = ndk::MplsNextHop { ip_nexthop: Some(ndk::IpAddressPb::default()), label_stacks: Vec::new() };
+        let nexthops = vec![
+            hop(&[10, 0, 0, 2]),
+            hop(&[]),
+            ndk::NextHop::default(),
+            ndk::NextHop { nexthop: Some(Nexthop::MplsNexthop(mpls)), ..Default::default() },
+            hop(&[10, 0, 0, 1]),
+            hop(&[1, 2, 3]),
+            hop(&[10, 0, 0, 2]),
+        ];
+        let notification = ndk::NextHopGroupNotification { op: 3, key: 7, data: Some(ndk::NextHopGroup { nexthops }) };
+        let (id, group, unreadable) = next_hop_group(&notification).expect("a group");
+        assert_eq!(id, NextHopGroupId(7));
+        let next_hops = group.expect("stands").next_hops;
+        assert_eq!(&*next_hops, [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])]);
+        assert_eq!(unreadable, Some(Unreadable::Address(3)));
+    }
+
+    #[test]
+    fn a_deleted_group_needs_no_data_and_a_new_one_does() {
+        let mut notification = ndk::NextHopGroupNotification { op: 2, key: 7, data: None };
+        assert_eq!(next_hop_group(&notification), Ok((NextHopGroupId(7), None, None)));
+        notification.op = 0;
+        assert_eq!(next_hop_group(&notification), Err(Unreadable::Data("a next-hop group")));
+    }
+
+    #[test]
+    fn bfd_sessions_of_other_kinds_are_passed_over_and_unknown_states_named() {
+        let micro = BfdWireKey::Microbfd(Default::default());
+        let mut notification = ndk::BfdSessionNotification {
+            op: 0,
+            key: Some(ndk::BfdGeneralSessionKey { r#type: 2, key: Some(micro) }),
+            data: None,
+        };
+        assert!(matches!(bfd(&notification), Ok(None)));
+        let pb = |bytes: &'static [u8]| Some(ndk::IpAddressPb { ip_address: bytes.into() });
+        let p2p = ndk::bfd_general_session_key::P2pKey {
+            source_ip_address: pb(&[10, 0, 0, 1]),
+            destination_ip_address: pb(&[10, 0, 0, 2]),
+            instance_id: 5,
+            ..Default::default()
+        };
+        notification.key = Some(ndk::BfdGeneralSessionKey { r#type: 1, key: Some(BfdWireKey::P2p(p2p)) });
+        notification.data = Some(ndk::BfdGeneralSessionData { status: 4, ..Default::default() });
+        assert!(matches!(bfd(&notification), Ok(Some(SwitchEvent::Bfd(_, Some(BfdState::Up))))));
+        notification.data = Some(ndk::BfdGeneralSessionData { status: 99, ..Default::default() });
+        assert_eq!(bfd(&notification).err(), Some(Unreadable::State("a BFD session", 99)));
+    }
+}

@@ -1,0 +1,241 @@
+//! The session with the NDK: one registration after another.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+use tonic::Status;
+use tracing::{debug, info, warn};
+
+use super::client::{CallError, Client};
+use super::config::{self, Commit};
+use super::telemetry::Telemetry;
+use super::{AGENT_NAME, Options, tables};
+use crate::endpoint::ConnectError;
+use crate::model::event::{Event, SourceEvent, SourceId};
+use crate::supervise::{Backoff, chain, stopped};
+
+/// How long the NDK may take to let the agent go at shutdown.
+const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One registration with the NDK.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Grows with each registration: state written under an earlier one is to be written again.
+    pub generation: u64,
+    /// The id the NDK gave the agent: the owner of what it would program.
+    pub app_id: u32,
+    /// Writes state.
+    pub telemetry: Telemetry,
+}
+
+/// Why the streams of a registration are not followed any more.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The registration is lost, with the reason.
+    Lost(String),
+    /// Nobody listens to the session any more.
+    Closed,
+}
+
+/// Keeps the agent registered and its streams followed.
+#[derive(Debug)]
+pub struct Session {
+    options: Options,
+    events: mpsc::Sender<Event>,
+    commits: mpsc::Sender<Commit>,
+    stop: watch::Receiver<bool>,
+    registration: watch::Sender<Option<Registration>>,
+    generation: u64,
+    client: Option<Client>,
+    /// What keeps the NDK out of reach, as last said.
+    outage: Option<String>,
+}
+
+impl Session {
+    /// A session that is not connected yet, and where its registration will be seen: none while there is none.
+    pub fn new(
+        options: Options,
+        events: mpsc::Sender<Event>,
+        commits: mpsc::Sender<Commit>,
+        stop: watch::Receiver<bool>,
+    ) -> (Self, watch::Receiver<Option<Registration>>) {
+        let (registration, watched) = watch::channel(None);
+        let session = Self { options, events, commits, stop, registration, generation: 0, client: None, outage: None };
+        (session, watched)
+    }
+
+    /// Runs until told to stop, or until nobody listens to its events or commits; then gives up the registration, which
+    /// has the NDK remove the agent's state. Dropped at an await, it leaves registration and state behind.
+    pub async fn run(mut self) {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            () = self.supervise() => debug!("nobody listens to the NDK session any more"),
+            () = stopped(&mut stop) => {}
+        }
+        self.registration.send_replace(None);
+        let Some(mut client) = self.client.take() else { return };
+        match tokio::time::timeout(UNREGISTER_TIMEOUT, client.unregister()).await {
+            Ok(Ok(())) => info!("unregistered from the NDK"),
+            Ok(Err(error)) => warn!(%error, "not unregistered from the NDK"),
+            Err(_) => warn!("the NDK did not let the agent go in time"),
+        }
+    }
+
+    async fn supervise(&mut self) {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        loop {
+            match self.register().await {
+                Ok((client, app_id)) => {
+                    backoff.reset();
+                    let begun = Instant::now();
+                    let reason = match self.serve(client, app_id).await {
+                        Ended::Lost(reason) => reason,
+                        Ended::Closed => return,
+                    };
+                    self.registration.send_replace(None);
+                    self.client = None;
+                    if !self.lost(reason).await {
+                        return;
+                    }
+                    if begun.elapsed() > Recreate::HEALTHY {
+                        continue;
+                    }
+                }
+                Err(reason) => {
+                    if !self.lost(reason).await {
+                        return;
+                    }
+                }
+            }
+            tokio::time::sleep(backoff.pause()).await;
+        }
+    }
+
+    async fn register(&mut self) -> Result<(Client, u32), String> {
+        let channel = self.options.endpoint.connect().await.map_err(|error| unreachable(&error))?;
+        let mut client = Client::new(channel);
+        let app_id = client
+            .register(self.options.liveliness, self.options.enable_cache)
+            .await
+            .map_err(|error| format!("the NDK does not register {AGENT_NAME}: {error}"))?;
+        Ok((client, app_id))
+    }
+
+    /// Follows everything until the registration is lost.
+    async fn serve(&mut self, client: Client, app_id: u32) -> Ended {
+        self.generation += 1;
+        self.outage = None;
+        info!(app_id, generation = self.generation, endpoint = %self.options.endpoint, "registered with the NDK");
+        let registration = Registration { generation: self.generation, app_id, telemetry: client.telemetry() };
+        self.client = Some(client.clone());
+        self.registration.send_replace(Some(registration));
+
+        let streaming = AtomicBool::new(false);
+        let (mut for_tables, mut for_config) = (client.clone(), client.clone());
+        tokio::select! {
+            ended = tables::follow(&mut for_tables, &self.options, &self.events, &streaming) => ended,
+            ended = config::follow(&mut for_config, &self.commits, &self.events) => ended,
+            ended = keep_alive(client, self.options.keepalive, &self.events, &streaming) => ended,
+        }
+    }
+
+    /// Tells of an outage, once per reason; false if nobody listens.
+    async fn lost(&mut self, reason: String) -> bool {
+        if self.outage.as_ref() == Some(&reason) {
+            debug!(reason, "the NDK is still out of reach");
+            return !self.events.is_closed();
+        }
+        warn!(reason, "the NDK is out of reach");
+        let lost = SourceEvent::Lost(reason.as_str().into());
+        self.outage = Some(reason);
+        self.events.send(Event::Source(SourceId::Ndk, lost)).await.is_ok()
+    }
+}
+
+/// Tells the NDK that the agent lives; one answer may fail to come in time.
+async fn keep_alive(
+    mut client: Client,
+    interval: Duration,
+    events: &mpsc::Sender<Event>,
+    streaming: &AtomicBool,
+) -> Ended {
+    let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut missed = false;
+    loop {
+        ticks.tick().await;
+        match client.keep_alive().await {
+            Ok(()) => missed = false,
+            Err(CallError::Timeout { .. }) if !missed => {
+                missed = true;
+                continue;
+            }
+            Err(error) => return Ended::Lost(error.to_string()),
+        }
+        let alive = Event::Source(SourceId::Ndk, SourceEvent::Alive);
+        if streaming.load(Ordering::Relaxed) && events.send(alive).await.is_err() {
+            return Ended::Closed;
+        }
+    }
+}
+
+/// Why there is no connection, with what an operator can do about it.
+fn unreachable(error: &ConnectError) -> String {
+    match error {
+        ConnectError::Absent { .. } => {
+            format!("{error}: the NDK server is off until 'set / system ndk-server admin-state enable' is committed")
+        }
+        other => chain(other),
+    }
+}
+
+/// The messages of a stream, from before it is open: opening may take as long as the switch has nothing to say.
+pub(super) fn messages(client: Client, stream: u64) -> BoxStream<'static, Result<Bytes, Status>> {
+    futures::stream::once(async move { client.open(stream).await }).try_flatten().boxed()
+}
+
+/// When a stream that has ended is made anew.
+#[derive(Debug)]
+pub(super) struct Recreate {
+    backoff: Backoff,
+    begun: Instant,
+    /// Streams in a row that told nothing.
+    fruitless: u32,
+}
+
+impl Default for Recreate {
+    fn default() -> Self {
+        Self {
+            backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(5)),
+            begun: Instant::now(),
+            fruitless: 0,
+        }
+    }
+}
+
+impl Recreate {
+    /// What has lived this long is made anew without a pause.
+    const HEALTHY: Duration = Duration::from_secs(10);
+    /// Streams in a row that end untold: the NDK does not know the agent any more.
+    const FRUITLESS: u32 = 3;
+
+    /// Waits until the stream that has just ended may be made anew; the reason to register anew if that is of no use.
+    pub(super) async fn after(&mut self, told: bool) -> Option<String> {
+        self.fruitless = if told { 0 } else { self.fruitless + 1 };
+        if self.fruitless >= Self::FRUITLESS {
+            return Some(format!("{} streams in a row ended without a word", self.fruitless));
+        }
+        if self.begun.elapsed() >= Self::HEALTHY {
+            self.backoff.reset();
+        } else {
+            tokio::time::sleep(self.backoff.pause()).await;
+        }
+        self.begun = Instant::now();
+        None
+    }
+}

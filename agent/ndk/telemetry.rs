@@ -1,0 +1,89 @@
+//! The telemetry client: writes state at JS paths, and tells a refusal from a loss.
+
+use std::time::Duration;
+
+use tonic::codegen::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use super::client::AgentName;
+use crate::proto::ndk;
+use crate::supervise::words;
+use ndk::sdk_mgr_telemetry_service_client::SdkMgrTelemetryServiceClient;
+
+/// How long one call may take: the NDK validates and stores the whole batch before it answers.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Writes state for one registration. Fails for good when that registration's connection is lost.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    client: SdkMgrTelemetryServiceClient<InterceptedService<Channel, AgentName>>,
+}
+
+/// Why state was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The NDK heard and refused, with its words: writing the same again would be refused again.
+    #[error("the NDK refuses the state: {0}")]
+    Refused(String),
+    /// The NDK was not heard: a new registration follows, and with it everything is to be written again.
+    #[error("the NDK does not answer: {}", words(.0))]
+    Lost(Status),
+}
+
+impl Telemetry {
+    pub(super) fn new(channel: InterceptedService<Channel, AgentName>) -> Self {
+        Self { client: SdkMgrTelemetryServiceClient::new(channel) }
+    }
+
+    /// Replaces what stands at each JS path by the JSON beside it.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Refused`] names no path: what of the batch was taken is unknown.
+    pub async fn update(&self, states: Vec<(String, String)>) -> Result<(), TelemetryError> {
+        let states = states
+            .into_iter()
+            .map(|(js_path, json_content)| ndk::TelemetryInfo {
+                key: Some(ndk::TelemetryKey { js_path }),
+                data: Some(ndk::TelemetryData { json_content }),
+            })
+            .collect();
+        let mut client = self.client.clone();
+        let response =
+            bounded(client.telemetry_add_or_update(ndk::TelemetryUpdateRequest { states })).await?.into_inner();
+        answered(response.status, response.error_str)
+    }
+
+    /// Takes away what was written at each JS path; what was written below at paths of its own stays.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Refused`], also where nothing stood at a path.
+    pub async fn delete(&self, paths: Vec<String>) -> Result<(), TelemetryError> {
+        let keys = paths.into_iter().map(|js_path| ndk::TelemetryKey { js_path }).collect();
+        let mut client = self.client.clone();
+        let response = bounded(client.telemetry_delete(ndk::TelemetryDeleteRequest { keys })).await?.into_inner();
+        answered(response.status, response.error_str)
+    }
+}
+
+async fn bounded<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, TelemetryError> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(result) => result.map_err(|status| match status.code() {
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unimplemented => TelemetryError::Refused(words(&status)),
+            _ => TelemetryError::Lost(status),
+        }),
+        Err(_) => {
+            Err(TelemetryError::Lost(Status::deadline_exceeded(format!("no answer in {} s", CALL_TIMEOUT.as_secs()))))
+        }
+    }
+}
+
+fn answered(status: i32, error: String) -> Result<(), TelemetryError> {
+    if status == ndk::SdkMgrStatus::Success as i32 { Ok(()) } else { Err(TelemetryError::Refused(error)) }
+}

@@ -1,0 +1,1 @@
+//! The session against an NDK of the test's own.

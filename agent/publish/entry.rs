@@ -1,0 +1,593 @@
+//! From views to YANG: which entry each view is, and what stands in it.
+//!
+//! One entry is one NDK telemetry path with the JSON that stands there: the node's own leaves and containers, never its
+//! lists. Key leaves are in the path, not in the JSON.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
+
+use super::path::Path;
+use crate::model::config::{AlarmPolicy, ClusterConfig, Connection};
+use crate::model::event::SourceId;
+use crate::model::names::{ClusterName, NodeName, ServiceKey};
+use crate::model::switch::{RouteKey, SessionState};
+use crate::model::time::Timestamp;
+use crate::model::view::{
+    ClusterView, NodeView, OrphanView, PeerView, RootView, ServiceView, SourceFreshness, SourceView, SummaryView,
+    VipView,
+};
+
+/// A path and what stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Where.
+    pub(crate) path: Path,
+    /// A JSON object.
+    pub(crate) json: String,
+}
+
+impl Entry {
+    fn new(path: Path, body: &impl Serialize) -> Self {
+        let json = serde_json::to_string(body).expect("these bodies are plain structs with string keys");
+        Self { path, json }
+    }
+}
+
+/// Where a cluster stands.
+pub(crate) fn cluster_path(cluster: &ClusterName) -> Path {
+    Path::root().entry("cluster", &[("name", cluster)])
+}
+
+/// Where a node stands.
+pub(crate) fn node_path(cluster: &ClusterName, node: &NodeName) -> Path {
+    cluster_path(cluster).entry("node", &[("name", node)])
+}
+
+/// Where a service stands.
+pub(crate) fn service_path(cluster: &ClusterName, service: &ServiceKey) -> Path {
+    cluster_path(cluster).entry("service", &[("namespace", &service.namespace), ("name", &service.name)])
+}
+
+/// Where an orphan route stands.
+pub(crate) fn orphan_path(route: &RouteKey) -> Path {
+    Path::root().entry("orphan-route", &[("network-instance", &route.network_instance), ("prefix", &route.prefix)])
+}
+
+/// Where a source stands in the summary.
+pub(crate) fn source_path(source: &SourceId) -> Path {
+    summary_path().entry("source", &[("name", source)])
+}
+
+/// Where the summary stands.
+pub(crate) fn summary_path() -> Path {
+    Path::root().container("summary")
+}
+
+/// Where the counters stand.
+pub(crate) fn statistics_path() -> Path {
+    Path::root().container("statistics")
+}
+
+/// Where the counters of a source stand.
+pub(crate) fn source_statistics_path(source: &SourceId) -> Path {
+    statistics_path().entry("source", &[("name", source)])
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Root<'a> {
+    admin_state: &'static str,
+    oper_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oper_reason: Option<&'a str>,
+    version: &'static str,
+    alarm_policy: Policy,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Policy {
+    raise_hold_time: u64,
+    clear_hold_time: u64,
+    history_size: u16,
+    kubernetes_events: bool,
+}
+
+impl From<AlarmPolicy> for Policy {
+    fn from(policy: AlarmPolicy) -> Self {
+        Self {
+            raise_hold_time: policy.raise_hold.as_secs(),
+            clear_hold_time: policy.clear_hold.as_secs(),
+            history_size: policy.history_size,
+            kubernetes_events: policy.kubernetes_events,
+        }
+    }
+}
+
+/// `/k8s-services`.
+pub(crate) fn root(view: &RootView, version: &'static str) -> Entry {
+    Entry::new(
+        Path::root(),
+        &Root {
+            admin_state: admin_state(view.enabled),
+            oper_state: view.state.as_yang(),
+            oper_reason: view.reason.as_deref(),
+            version,
+            alarm_policy: view.alarm_policy.into(),
+        },
+    )
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Summary {
+    services: u32,
+    vips: u32,
+    vips_up: u32,
+    vips_degraded: u32,
+    vips_down: u32,
+    vips_unknown: u32,
+}
+
+/// `/k8s-services/summary`, without its sources.
+pub(crate) fn summary(view: &SummaryView) -> Entry {
+    let SummaryView { services, vips, vips_up, vips_degraded, vips_down, vips_unknown } = *view;
+    Entry::new(summary_path(), &Summary { services, vips, vips_up, vips_degraded, vips_down, vips_unknown })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Source {
+    oper_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_event: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale_since: Option<Time>,
+}
+
+/// `/k8s-services/summary/source`.
+pub(crate) fn source(source: &SourceId, view: &SourceView, last_event: Option<Timestamp>) -> Entry {
+    Entry::new(
+        source_path(source),
+        &Source {
+            oper_state: view.state.as_yang(),
+            last_event: last_event.map(Time),
+            stale_since: view.stale_since.map(Time),
+        },
+    )
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Cluster<'a> {
+    admin_state: &'static str,
+    #[serde(flatten)]
+    connection: Reach<'a>,
+    network_namespace: &'a str,
+    network_instance: &'a str,
+    speaker: &'static str,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    namespace: &'a BTreeSet<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label_selector: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load_balancer_class: Option<&'a str>,
+    include_external_ips: bool,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    vip_pool: &'a BTreeSet<IpNet>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    shared_with: &'a BTreeSet<ClusterName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ecmp_limit: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_address_annotation: Option<&'a str>,
+    oper_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oper_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubernetes_version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_event: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint_count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_count: Option<u32>,
+}
+
+/// The leaves that say how an API server is reached. File names, never what is in the files.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Reach<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubeconfig: Option<&'a std::path::Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_server: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_authority_file: Option<&'a std::path::Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_file: Option<&'a std::path::Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate_file: Option<&'a std::path::Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_key_file: Option<&'a std::path::Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    insecure_skip_verify: Option<bool>,
+}
+
+impl<'a> From<&'a Connection> for Reach<'a> {
+    fn from(connection: &'a Connection) -> Self {
+        match connection {
+            Connection::Kubeconfig { path, context } => {
+                Self { kubeconfig: Some(path), context: context.as_deref(), ..Self::default() }
+            }
+            Connection::ApiServer { url, certificate_authority, token, client_certificate, insecure_skip_verify } => {
+                let (certificate, key) = client_certificate.as_ref().map(|(a, b)| (a, b)).unzip();
+                Self {
+                    api_server: Some(url),
+                    certificate_authority_file: certificate_authority.as_deref(),
+                    token_file: token.as_deref(),
+                    client_certificate_file: certificate.map(|path| path.as_path()),
+                    client_key_file: key.map(|path| path.as_path()),
+                    insecure_skip_verify: Some(*insecure_skip_verify),
+                    ..Self::default()
+                }
+            }
+        }
+    }
+}
+
+/// `/k8s-services/cluster`.
+pub(crate) fn cluster(name: &ClusterName, view: &ClusterView, last_event: Option<Timestamp>) -> Entry {
+    let ClusterConfig {
+        enabled,
+        connection,
+        network_namespace,
+        network_instance,
+        speaker,
+        namespaces,
+        label_selector,
+        load_balancer_class,
+        include_external_ips,
+        vip_pools,
+        shared_with,
+        ecmp_limit,
+        node_address_annotation,
+        fabric_addresses: _, // stand in the node's entry
+    } = &*view.config;
+    Entry::new(
+        cluster_path(name),
+        &Cluster {
+            admin_state: admin_state(*enabled),
+            connection: connection.into(),
+            network_namespace: network_namespace.as_deref().unwrap_or("self"),
+            network_instance: network_instance.as_str(),
+            speaker: speaker.as_yang(),
+            namespace: namespaces,
+            label_selector: label_selector.as_deref(),
+            load_balancer_class: load_balancer_class.as_deref(),
+            include_external_ips: *include_external_ips,
+            vip_pool: vip_pools,
+            shared_with,
+            ecmp_limit: *ecmp_limit,
+            node_address_annotation: node_address_annotation.as_deref(),
+            oper_state: view.state.as_yang(),
+            oper_reason: view.reason.as_deref(),
+            kubernetes_version: view.version.as_deref(),
+            last_event: last_event.map(Time),
+            service_count: view.counts.map(|counts| counts.services),
+            endpoint_count: view.counts.map(|counts| counts.endpoints),
+            node_count: view.counts.map(|counts| counts.nodes),
+        },
+    )
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Node<'a> {
+    #[serde(skip_serializing_if = "is_empty")]
+    fabric_address: &'a [IpAddr],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address_source: Option<&'static str>,
+    attachment: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_last_established: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bfd_state: Option<&'static str>,
+    expected_vips: u32,
+    installed_vips: u32,
+    oper_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oper_reason: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Peer {
+    address_source: &'static str,
+    attachment: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_last_established: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bfd_state: Option<&'static str>,
+}
+
+/// `/k8s-services/cluster/node` and its peers.
+pub(crate) fn node(cluster: &ClusterName, name: &NodeName, view: &NodeView) -> Vec<Entry> {
+    let path = node_path(cluster, name);
+    let first = view.peers.first();
+    let worst = view.peers.iter().filter(|peer| peer.session.is_some()).min_by_key(|peer| peer.session);
+    let own = Entry::new(
+        path.clone(),
+        &Node {
+            fabric_address: &view.fabric_addresses,
+            address: first.map(|peer| peer.address),
+            address_source: first.map(|peer| peer.source.as_yang()),
+            attachment: view.attachment.as_yang(),
+            session_state: worst.and_then(|peer| peer.session).map(SessionState::as_yang),
+            session_last_established: worst.and_then(|peer| peer.last_established).map(Time),
+            bfd_state: view.peers.iter().filter_map(|peer| peer.bfd).min().map(|state| state.as_yang()),
+            expected_vips: view.expected_vips,
+            installed_vips: view.installed_vips,
+            oper_state: view.state.as_yang(),
+            oper_reason: view.reason.map(|reason| reason.as_yang()),
+        },
+    );
+    let peers = view.peers.iter().map(|peer| {
+        let PeerView { address, source, attachment, session, last_established, bfd } = peer;
+        let body = Peer {
+            address_source: source.as_yang(),
+            attachment: attachment.as_yang(),
+            session_state: session.map(SessionState::as_yang),
+            session_last_established: last_established.map(Time),
+            bfd_state: bfd.map(|state| state.as_yang()),
+        };
+        Entry::new(path.entry("peer", &[("address", address)]), &body)
+    });
+    std::iter::once(own).chain(peers).collect()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Service<'a> {
+    external_traffic_policy: &'static str,
+    usable_endpoints: u32,
+    total_endpoints: u32,
+    oper_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oper_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oper_detail: Option<&'a str>,
+    last_change: Time,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Vip<'a> {
+    network_instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<IpNet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vantage: Option<&'static str>,
+    oper_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oper_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oper_detail: Option<&'a str>,
+    last_change: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route_owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preference: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metric: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fib_status: Option<&'static str>,
+    expected_next_hops: u32,
+    installed_next_hops: u32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct NextHop<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
+    kind: &'static str,
+    expected: bool,
+    installed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usable_endpoints: Option<u32>,
+    oper_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oper_reason: Option<&'static str>,
+}
+
+/// `/k8s-services/cluster/service`, its VIPs and their next-hops.
+pub(crate) fn service(cluster: &ClusterName, key: &ServiceKey, view: &ServiceView) -> Vec<Entry> {
+    let path = service_path(cluster, key);
+    let mut entries = Vec::with_capacity(1 + view.vips.iter().map(|vip| 1 + vip.next_hops.len()).sum::<usize>());
+    let own = Service {
+        external_traffic_policy: view.policy.as_yang(),
+        usable_endpoints: view.usable_endpoints,
+        total_endpoints: view.total_endpoints,
+        oper_state: view.verdict.state.as_yang(),
+        oper_reason: view.verdict.reason.map(|reason| reason.as_yang()),
+        oper_detail: view.verdict.detail.as_deref(),
+        last_change: Time(view.last_change),
+    };
+    entries.push(Entry::new(path.clone(), &own));
+    for vip in &view.vips {
+        push_vip(&mut entries, &path, vip);
+    }
+    entries
+}
+
+fn push_vip(entries: &mut Vec<Entry>, service: &Path, view: &VipView) {
+    let path = service.entry("vip", &[("address", &view.address)]);
+    let route = view.route.as_ref();
+    let own = Vip {
+        network_instance: view.network_instance.as_str(),
+        prefix: view.prefix,
+        vantage: view.vantage.map(|vantage| vantage.as_yang()),
+        oper_state: view.verdict.state.as_yang(),
+        oper_reason: view.verdict.reason.map(|reason| reason.as_yang()),
+        oper_detail: view.verdict.detail.as_deref(),
+        last_change: Time(view.last_change),
+        route_owner: route.and_then(|route| route.owner.as_deref()),
+        preference: route.map(|route| route.preference),
+        metric: route.map(|route| route.metric),
+        fib_status: route.map(|route| route.fib.as_yang()),
+        expected_next_hops: view.expected,
+        installed_next_hops: view.installed,
+    };
+    entries.push(Entry::new(path.clone(), &own));
+    for hop in &view.next_hops {
+        let body = NextHop {
+            node: hop.node.as_ref().map(NodeName::as_str),
+            kind: hop.kind.as_yang(),
+            expected: hop.expected,
+            installed: hop.installed,
+            session_state: hop.session.map(SessionState::as_yang),
+            usable_endpoints: hop.usable_endpoints,
+            oper_state: hop.state.as_yang(),
+            oper_reason: hop.reason.map(|reason| reason.as_yang()),
+        };
+        entries.push(Entry::new(path.entry("next-hop", &[("address", &hop.address)]), &body));
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Orphan<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route_owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_empty")]
+    next_hop: &'a [IpAddr],
+    since: Time,
+}
+
+/// `/k8s-services/orphan-route`.
+pub(crate) fn orphan(key: &RouteKey, view: &OrphanView) -> Entry {
+    let OrphanView { owner, next_hops, since } = view;
+    Entry::new(orphan_path(key), &Orphan { route_owner: owner.as_deref(), next_hop: next_hops, since: Time(*since) })
+}
+
+/// Counters of the agent itself; 64-bit numbers are strings in JSON (RFC 7951 section 6.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// `evaluations`
+    pub(crate) evaluations: u64,
+    /// `telemetry-updates`
+    pub(crate) updates: u64,
+    /// `telemetry-deletes`
+    pub(crate) deletes: u64,
+    /// `telemetry-errors`
+    pub(crate) errors: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Statistics {
+    evaluations: String,
+    telemetry_updates: String,
+    telemetry_deletes: String,
+    telemetry_errors: String,
+}
+
+/// `/k8s-services/statistics`, without its sources.
+pub(crate) fn statistics(counters: &Counters) -> Entry {
+    Entry::new(
+        statistics_path(),
+        &Statistics {
+            evaluations: counters.evaluations.to_string(),
+            telemetry_updates: counters.updates.to_string(),
+            telemetry_deletes: counters.deletes.to_string(),
+            telemetry_errors: counters.errors.to_string(),
+        },
+    )
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct SourceStatistics {
+    events: String,
+    reconnects: String,
+    errors: String,
+}
+
+/// `/k8s-services/statistics/source`.
+pub(crate) fn source_statistics(freshness: &SourceFreshness) -> Entry {
+    Entry::new(
+        source_statistics_path(&freshness.source),
+        &SourceStatistics {
+            events: freshness.events.to_string(),
+            reconnects: freshness.reconnects.to_string(),
+            errors: freshness.errors.to_string(),
+        },
+    )
+}
+
+fn admin_state(enabled: bool) -> &'static str {
+    if enabled { "enable" } else { "disable" }
+}
+
+fn is_empty(list: &&[IpAddr]) -> bool {
+    list.is_empty()
+}
+
+/// A date-and-time in UTC with milliseconds, as SR Linux writes it.
+struct Time(Timestamp);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_milliseconds_and_are_utc() {
+        let time: Timestamp = "2026-11-21T09:10:11.9876Z".parse().unwrap();
+        assert_eq!(serde_json::to_string(&Time(time)).unwrap(), r#""2026-11-21T09:10:11.987Z""#);
+        assert_eq!(serde_json::to_string(&Time(Timestamp::UNIX_EPOCH)).unwrap(), r#""1970-01-01T00:00:00.000Z""#);
+    }
+
+    #[test]
+    fn counters_are_strings() {
+        let entry = statistics(&Counters { evaluations: u64::MAX, ..Counters::default() });
+        assert!(entry.json.contains(r#""evaluations":"18446744073709551615""#), "{}", entry.json);
+    }
+
+    #[test]
+    fn an_api_server_shows_its_files_and_nothing_of_what_is_in_them() {
+        let connection = Connection::ApiServer {
+            url: "https://10.0.0.1:6443".into(),
+            certificate_authority: Some("/etc/ca.pem".into()),
+            token: Some("/etc/token".into()),
+            client_certificate: None,
+            insecure_skip_verify: false,
+        };
+        assert_eq!(
+            serde_json::to_string(&Reach::from(&connection)).unwrap(),
+            r#"{"api-server":"https://10.0.0.1:6443","certificate-authority-file":"/etc/ca.pem","token-file":"/etc/token","insecure-skip-verify":false}"#
+        );
+    }
+}

@@ -1,0 +1,13 @@
+//! From the engine's changes to YANG state on the switch.
+//!
+//! One task owns the writing. It keeps the state as it should stand and a digest of what it last wrote, and writes only
+//! the entries that differ, in batches, one call at a time; what changes while a call is under way goes with the next.
+//! Nothing here decides anything.
+
+mod entry;
+mod leftover;
+mod path;
+mod publisher;
+mod tree;
+
+pub use publisher::{Input, Publisher, Sink, WriteError};

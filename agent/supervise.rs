@@ -1,0 +1,121 @@
+//! What every supervised loop needs: a pause that grows, a way to be told to stop, and logs that do not repeat.
+
+use std::error::Error;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Pauses between attempts: doubled from the first to the longest, back to the first after success.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    first: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    /// Pauses from `first` to `longest`.
+    pub fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, next: first }
+    }
+
+    /// The pause before the next attempt.
+    pub fn pause(&mut self) -> Duration {
+        let pause = self.next.min(self.longest);
+        self.next = pause.saturating_mul(2).min(self.longest);
+        pause
+    }
+
+    /// The last attempt worked: begin anew.
+    pub fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+/// Waits until told to stop. A sender that is gone says the same.
+pub async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error says that the sender is gone.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Lets one log line through per interval and counts the others.
+#[derive(Clone, Debug)]
+pub struct Throttle {
+    interval: Duration,
+    last: Option<Instant>,
+    held_back: u64,
+}
+
+impl Throttle {
+    /// At most one line per `interval`.
+    pub fn new(interval: Duration) -> Self {
+        Self { interval, last: None, held_back: 0 }
+    }
+
+    /// Whether to log now, and how many were held back since the last line.
+    pub fn admit(&mut self, now: Instant) -> Option<u64> {
+        if self.last.is_some_and(|last| now.duration_since(last) < self.interval) {
+            self.held_back += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.held_back))
+    }
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some libraries repeat the cause in their own text.
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A gRPC status in words: what the server said, else what its code means.
+pub fn words(status: &tonic::Status) -> String {
+    match status.message() {
+        "" => status.code().description().to_owned(),
+        message => format!("{message} ({:?})", status.code()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_begin_anew_after_success() {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(350));
+        let pauses: Vec<u128> = (0..4).map(|_| backoff.pause().as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 350, 350]);
+        backoff.reset();
+        assert_eq!(backoff.pause().as_millis(), 100);
+    }
+
+    #[test]
+    fn one_line_per_interval_passes_and_the_others_are_counted() {
+        let mut throttle = Throttle::new(Duration::from_secs(10));
+        let start = Instant::now();
+        assert_eq!(throttle.admit(start), Some(0));
+        assert_eq!(throttle.admit(start + Duration::from_secs(1)), None);
+        assert_eq!(throttle.admit(start + Duration::from_secs(2)), None);
+        assert_eq!(throttle.admit(start + Duration::from_secs(10)), Some(2));
+        assert_eq!(throttle.admit(start + Duration::from_secs(20)), Some(0));
+    }
+
+    #[tokio::test]
+    async fn a_lost_sender_stops_too() {
+        let (sender, mut receiver) = watch::channel(false);
+        drop(sender);
+        stopped(&mut receiver).await;
+    }
+}

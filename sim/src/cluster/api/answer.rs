@@ -1,0 +1,76 @@
+//! Bodies of answers.
+
+use std::convert::Infallible;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures::Stream;
+use http::{Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Frame;
+use serde_json::Value;
+
+use super::super::error::ApiError;
+use super::super::resource::Resource;
+use super::super::store::Stored;
+
+/// What hyper sends.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// The media type of nearly everything.
+pub(crate) const JSON: &str = "application/json";
+
+pub(crate) fn bytes(code: StatusCode, media: &str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Full::new(body.into()).boxed_unsync());
+    *response.status_mut() = code;
+    if let Ok(media) = media.parse() {
+        response.headers_mut().insert(header::CONTENT_TYPE, media);
+    }
+    response
+}
+
+pub(crate) fn json(code: StatusCode, value: &Value) -> Response<Body> {
+    bytes(code, JSON, value.to_string())
+}
+
+pub(crate) fn refusal(error: &ApiError) -> Response<Body> {
+    let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(code, &error.status());
+    if matches!(error.code(), 429 | 503) {
+        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    }
+    response
+}
+
+pub(crate) fn stream(media: &str, chunks: impl Stream<Item = Bytes> + Send + 'static) -> Response<Body> {
+    use futures::StreamExt as _;
+
+    let frames = chunks.map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    if let Ok(media) = media.parse() {
+        response.headers_mut().insert(header::CONTENT_TYPE, media);
+    }
+    response
+}
+
+/// `{"kind":"Service","apiVersion":"v1",` as a quick way to begin an object.
+pub(crate) fn head(resource: &Resource, version: &str) -> String {
+    format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", resource.kind, resource.api_version(version))
+}
+
+/// An object as this version of its group shows it.
+pub(crate) fn object(resource: &Resource, version: &str, stored: &Stored) -> Bytes {
+    let head = head(resource, version);
+    let tail = stored.tail();
+    let mut body = BytesMut::with_capacity(head.len() + tail.len());
+    body.put_slice(head.as_bytes());
+    body.put_slice(tail);
+    body.freeze()
+}
+
+/// The object with kind and version, for answers that are made of values.
+pub(crate) fn value(resource: &Resource, version: &str, stored: &Stored) -> Value {
+    let mut value = (*stored.value).clone();
+    value["apiVersion"] = resource.api_version(version).into();
+    value
+}

@@ -1,0 +1,146 @@
+//! The HTTP side of the cluster: listeners and connections here, requests in the modules below.
+
+mod answer;
+mod discovery;
+mod media;
+mod openapi;
+mod read;
+mod request;
+mod route;
+mod scale;
+mod stream;
+mod table;
+mod write;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::faults::Faults;
+use super::{Cluster, Inner};
+
+/// A listener of the API; it closes, with its connections, when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL clients use.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Cluster {
+    /// Serves the API (plain HTTP, versions 1 and 2) on a listener. After [`Cluster::stop`] and [`Cluster::start`] the
+    /// same address is bound again, in the network namespace of the runtime's threads.
+    ///
+    /// # Errors
+    /// The listener has no local address.
+    pub fn serve(&self, listener: TcpListener) -> io::Result<Server> {
+        let address = listener.local_addr()?;
+        let inner = Arc::clone(&self.inner);
+        let counted = Listening::count(&inner);
+        let task = tokio::spawn(listen(inner, listener, address, counted));
+        Ok(Server { address, task })
+    }
+}
+
+/// One listener that is counted, and counted out when its task ends, however it ends.
+struct Listening(Arc<Inner>);
+
+impl Listening {
+    fn count(inner: &Arc<Inner>) -> Self {
+        inner.listening.send_modify(|listening| *listening += 1);
+        Self(Arc::clone(inner))
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.listening.send_modify(|listening| *listening -= 1);
+    }
+}
+
+async fn listen(inner: Arc<Inner>, mut listener: TcpListener, address: SocketAddr, counted: Listening) {
+    let mut faults = inner.faults.subscribe();
+    let mut counted = Some(counted);
+    loop {
+        accept(&inner, &listener, address, &mut faults).await;
+        drop(listener);
+        counted.take();
+        // The sender lives in the cluster, which this task holds.
+        let _ = faults.wait_for(|faults| faults.answering).await;
+        let Some(again) = rebind(address).await else { return };
+        listener = again;
+        counted.replace(Listening::count(&inner));
+    }
+}
+
+/// Accepts connections until the cluster stops answering; then they are cut.
+async fn accept(inner: &Arc<Inner>, listener: &TcpListener, address: SocketAddr, faults: &mut watch::Receiver<Faults>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            _ = faults.wait_for(|faults| !faults.answering) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => drop(connections.spawn(connection(Arc::clone(inner), stream))),
+            Err(error) => {
+                tracing::warn!(%address, %error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    connections.shutdown().await;
+}
+
+/// The address again; the system may need a moment to let go of it.
+async fn rebind(address: SocketAddr) -> Option<TcpListener> {
+    for _ in 0..100 {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Some(listener),
+            Err(error) => tracing::debug!(%address, %error, "address not free yet"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tracing::warn!(%address, "address cannot be bound again");
+    None
+}
+
+async fn connection(inner: Arc<Inner>, stream: TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "nodelay refused");
+    }
+    let service = service_fn(move |request| {
+        let inner = Arc::clone(&inner);
+        async move { Ok::<_, Infallible>(request::handle(inner, request).await) }
+    });
+    if let Err(error) = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "connection ended");
+    }
+}

@@ -1,0 +1,372 @@
+//! What a fabric is made of, as a lab file writes it: switches, network instances, and the nodes plugged into them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use crate::tables::NetworkInstanceKind;
+
+use super::FabricError;
+
+/// Topology and configuration of a fabric.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FabricConfig {
+    /// AS number of the iBGP overlay that carries EVPN.
+    #[serde(default)]
+    pub overlay_as: u32,
+    /// Spines (route reflectors) by name.
+    #[serde(default)]
+    pub spines: BTreeMap<String, SpineConfig>,
+    /// Leaves by name.
+    pub leaves: BTreeMap<String, LeafConfig>,
+    /// Network instances by name; `default` and `mgmt` exist on every leaf without being listed.
+    #[serde(default)]
+    pub network_instances: BTreeMap<String, NetworkInstanceConfig>,
+    /// Clusters by name.
+    #[serde(default)]
+    pub clusters: BTreeMap<String, ClusterConfig>,
+    /// Hosts that never speak: they cost a MAC route each.
+    #[serde(default)]
+    pub clients: BTreeMap<String, ClientConfig>,
+    /// Which leaf's routes came first, where EVPN and BGP tie and both orders are stable. Others follow by name.
+    #[serde(default)]
+    pub convergence_order: Vec<String>,
+}
+
+/// A spine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SpineConfig {
+    /// Underlay AS number.
+    #[serde(rename = "as")]
+    pub autonomous_system: u32,
+    /// Loopback addresses.
+    pub system: Vec<IpAddr>,
+}
+
+/// A leaf.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LeafConfig {
+    /// Underlay AS number.
+    #[serde(rename = "as", default)]
+    pub autonomous_system: u32,
+    /// Addresses of `system0.0`; the first IPv4 one is the VTEP and the router id.
+    pub system: Vec<IpAddr>,
+    /// Address on the management network.
+    #[serde(default)]
+    pub management: Option<IpNet>,
+    /// Subinterfaces towards spines.
+    #[serde(default)]
+    pub uplinks: BTreeMap<String, Uplink>,
+}
+
+/// An unnumbered link to a spine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Uplink {
+    /// The spine.
+    pub spine: String,
+    /// The spine's link-local address.
+    pub peer: IpAddr,
+}
+
+/// A network instance, the same on every leaf that has it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct NetworkInstanceConfig {
+    /// The number the NDK names it by.
+    pub id: u32,
+    /// `ip-vrf` unless said otherwise.
+    #[serde(default, rename = "type")]
+    pub kind: KindName,
+    /// Leaves that have it; none = all.
+    #[serde(default)]
+    pub leaves: Vec<String>,
+    /// IRB or routed subinterfaces by name.
+    #[serde(default)]
+    pub subinterfaces: BTreeMap<String, SubinterfaceConfig>,
+    /// Type-5 routes to and from the other leaves.
+    #[serde(default)]
+    pub evpn: Option<EvpnConfig>,
+    /// BGP towards nodes.
+    #[serde(default)]
+    pub bgp: Option<BgpConfig>,
+}
+
+/// Type of a network instance, as written in a lab file.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KindName {
+    /// `ip-vrf`
+    #[default]
+    IpVrf,
+    /// `mac-vrf`
+    MacVrf,
+    /// `default`
+    Default,
+}
+
+impl From<KindName> for NetworkInstanceKind {
+    fn from(name: KindName) -> Self {
+        match name {
+            KindName::IpVrf => Self::IpVrf,
+            KindName::MacVrf => Self::MacVrf,
+            KindName::Default => Self::Default,
+        }
+    }
+}
+
+/// A subinterface with anycast gateway addresses, the same on each of its leaves.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SubinterfaceConfig {
+    /// `id` of its routes: the subinterface index.
+    pub index: u32,
+    /// Own addresses with their subnets.
+    pub addresses: Vec<IpNet>,
+    /// Leaves that have it; none = all that have the network instance.
+    #[serde(default)]
+    pub leaves: Vec<String>,
+}
+
+/// EVPN of an ip-vrf.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct EvpnConfig {
+    /// `export-rt`; also imported.
+    pub route_target: String,
+    /// Further route targets imported.
+    #[serde(default)]
+    pub import: Vec<String>,
+    /// `ecmp`: next-hops per route.
+    #[serde(default = "one")]
+    pub ecmp: usize,
+    /// Preference of EVPN routes.
+    #[serde(default = "bgp_preference")]
+    pub preference: u8,
+}
+
+/// BGP towards nodes in a network instance.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct BgpConfig {
+    /// `autonomous-system`
+    #[serde(rename = "as")]
+    pub autonomous_system: u32,
+    /// `router-id`
+    #[serde(default)]
+    pub router_id: Option<IpAddr>,
+    /// `peer-group` of the nodes.
+    pub group: String,
+    /// Preference of iBGP routes.
+    #[serde(default = "bgp_preference")]
+    pub ibgp_preference: u8,
+    /// Preference of eBGP routes.
+    #[serde(default = "bgp_preference")]
+    pub ebgp_preference: u8,
+    /// `multipath maximum-paths`
+    #[serde(default = "one")]
+    pub maximum_paths: usize,
+    /// Whether paths of different neighbor AS numbers may share a route.
+    #[serde(default = "yes")]
+    pub allow_multiple_as: bool,
+    /// Nodes are accepted as dynamic neighbors: no neighbor stays when the session ends.
+    #[serde(default)]
+    pub dynamic_neighbors: bool,
+    /// Sessions run across the fabric (loopback to node) rather than over the directly connected subnet.
+    #[serde(default)]
+    pub multihop: bool,
+    /// BFD guards the sessions.
+    #[serde(default)]
+    pub bfd: bool,
+}
+
+/// A cluster as the fabric sees it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// The network instance its nodes are in.
+    pub network_instance: String,
+    /// AS number of its speakers.
+    #[serde(rename = "as")]
+    pub autonomous_system: u32,
+    /// What announces its VIPs.
+    pub speaker: Speaker,
+    /// Settings of the speaker that no Kubernetes object shows.
+    #[serde(default)]
+    pub speaker_flags: SpeakerFlags,
+    /// Nodes by name.
+    pub nodes: BTreeMap<String, NodeConfig>,
+}
+
+/// What announces VIPs in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Speaker {
+    /// MetalLB.
+    Metallb,
+    /// Cilium BGP control plane v2.
+    Cilium,
+    /// Calico.
+    Calico,
+    /// kube-router.
+    KubeRouter,
+    /// A speaker that announces where a usable endpoint is, and looks at nothing else.
+    Generic,
+}
+
+/// Command line flags and the like.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct SpeakerFlags {
+    /// MetalLB `--lb-class`.
+    pub load_balancer_class: Option<String>,
+    /// MetalLB `--ignore-exclude-lb`.
+    pub ignore_exclude_label: bool,
+    /// Cilium `enable-no-service-endpoints-routable`.
+    pub no_endpoints_routable: bool,
+}
+
+impl Default for SpeakerFlags {
+    fn default() -> Self {
+        Self { load_balancer_class: None, ignore_exclude_label: false, no_endpoints_routable: true }
+    }
+}
+
+/// A node's attachment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Leaves it is plugged into.
+    pub leaves: Vec<String>,
+    /// Addresses on the fabric, both families.
+    pub addresses: Vec<IpAddr>,
+    /// Addresses it speaks BGP from, where they are not the above: reached through static routes on its leaves.
+    #[serde(default)]
+    pub loopbacks: Vec<IpAddr>,
+    /// Leaves that have it as a configured neighbor; none = the leaves it is plugged into.
+    #[serde(default)]
+    pub peers: Vec<String>,
+}
+
+impl NodeConfig {
+    /// The addresses it speaks BGP from.
+    pub(crate) fn speaking_addresses(&self) -> &[IpAddr] {
+        if self.loopbacks.is_empty() { &self.addresses } else { &self.loopbacks }
+    }
+
+    /// The leaves that have it as a configured neighbor.
+    pub(crate) fn peers(&self) -> &[String] {
+        if self.peers.is_empty() { &self.leaves } else { &self.peers }
+    }
+}
+
+/// A host without routes of its own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ClientConfig {
+    /// The leaf it is plugged into.
+    pub leaf: String,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn bgp_preference() -> u8 {
+    170
+}
+
+impl FabricConfig {
+    /// Every name that refers to another must exist.
+    pub(crate) fn validate(&self) -> Result<(), FabricError> {
+        for (name, leaf) in &self.leaves {
+            if !leaf.system.iter().any(IpAddr::is_ipv4) {
+                return Err(FabricError::NoVtep { leaf: name.clone() });
+            }
+            for uplink in leaf.uplinks.values() {
+                known(&self.spines, "spine", &uplink.spine)?;
+            }
+        }
+        for instance in self.network_instances.values() {
+            self.known_leaves(&instance.leaves)?;
+            for subinterface in instance.subinterfaces.values() {
+                self.known_leaves(&subinterface.leaves)?;
+            }
+        }
+        for cluster in self.clusters.values() {
+            known(&self.network_instances, "network instance", &cluster.network_instance)?;
+            for node in cluster.nodes.values() {
+                self.known_leaves(&node.leaves)?;
+                self.known_leaves(&node.peers)?;
+            }
+        }
+        for client in self.clients.values() {
+            known(&self.leaves, "leaf", &client.leaf)?;
+        }
+        self.known_leaves(&self.convergence_order)
+    }
+
+    /// Each of these leaves must exist.
+    fn known_leaves(&self, names: &[String]) -> Result<(), FabricError> {
+        names.iter().try_for_each(|name| known(&self.leaves, "leaf", name))
+    }
+
+    /// Whether a leaf has a network instance.
+    pub(crate) fn has_instance(&self, leaf: &str, instance: &str) -> bool {
+        self.network_instances.get(instance).is_some_and(|config| listed(&config.leaves, leaf))
+    }
+
+    /// The subinterfaces of a network instance on one leaf.
+    pub(crate) fn subinterfaces<'a>(
+        &'a self,
+        leaf: &'a str,
+        instance: &str,
+    ) -> impl Iterator<Item = (&'a String, &'a SubinterfaceConfig)> {
+        let config = self.network_instances.get(instance).filter(|config| listed(&config.leaves, leaf));
+        config
+            .into_iter()
+            .flat_map(|config| &config.subinterfaces)
+            .filter(move |(_, subinterface)| listed(&subinterface.leaves, leaf))
+    }
+
+    /// A leaf's VTEP address.
+    pub(crate) fn vtep(&self, leaf: &str) -> IpAddr {
+        let system = self.leaves.get(leaf).and_then(|config| config.system.iter().find(|address| address.is_ipv4()));
+        *system.expect("validated: every leaf has an IPv4 system address")
+    }
+
+    /// Leaves in the order their routes came up.
+    pub(crate) fn converged(&self) -> impl Iterator<Item = &String> {
+        let rest = self.leaves.keys().filter(|leaf| !self.convergence_order.contains(leaf));
+        self.convergence_order.iter().chain(rest)
+    }
+
+    /// All nodes with their cluster.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&String, &ClusterConfig, &String, &NodeConfig)> {
+        self.clusters
+            .iter()
+            .flat_map(|(name, cluster)| cluster.nodes.iter().map(move |(node, config)| (name, cluster, node, config)))
+    }
+}
+
+/// An empty list means everyone.
+fn listed(names: &[String], name: &str) -> bool {
+    names.is_empty() || names.iter().any(|listed| listed == name)
+}
+
+/// A reference must be to something that is there.
+pub(crate) fn known<T>(map: &BTreeMap<String, T>, what: &'static str, name: &str) -> Result<(), FabricError> {
+    if map.contains_key(name) {
+        return Ok(());
+    }
+    Err(FabricError::Unknown { what, name: name.to_owned(), known: map.keys().cloned().collect::<Vec<_>>().join(", ") })
+}

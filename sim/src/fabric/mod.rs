@@ -1,0 +1,169 @@
+//! A pure model of a leaf-spine fabric with Kubernetes nodes on it: topology, configuration and the clusters' objects in,
+//! every leaf's routes, neighbors and BFD sessions out. It has no clock and no I/O: the same inputs give the same tables.
+//!
+//! What is modelled is what decides where a VIP's traffic goes: who speaks BGP to whom ([`session`]), what speakers
+//! announce ([`speaker`]), which paths a leaf selects and passes on in EVPN ([`routing`]), and the underlay that
+//! carries the tunnels ([`underlay`]). Things break by pulling a [`Lever`] and heal by releasing it.
+
+mod config;
+mod lever;
+mod objects;
+mod routing;
+mod session;
+mod speaker;
+#[cfg(test)]
+mod tests;
+mod underlay;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use config::FabricConfig;
+pub use lever::Lever;
+pub use objects::Objects;
+
+use crate::tables::Tables;
+
+use session::{History, SessionKey};
+
+/// What is wrong with a fabric's description, or with something asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum FabricError {
+    /// A name that refers to nothing.
+    #[error("there is no {what} '{name}' in this fabric (known: {known})")]
+    Unknown {
+        /// What kind of thing.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A node name two clusters share.
+    #[error("several clusters have a node '{node}': write cluster/node")]
+    AmbiguousNode {
+        /// The name.
+        node: String,
+    },
+    /// A leaf that cannot terminate tunnels.
+    #[error("leaf '{leaf}' has no IPv4 address in 'system': it is the VTEP and the router id")]
+    NoVtep {
+        /// The leaf.
+        leaf: String,
+    },
+}
+
+/// A fabric in operation.
+#[derive(Clone, Debug)]
+pub struct Fabric {
+    config: FabricConfig,
+    objects: BTreeMap<String, Objects>,
+    levers: BTreeSet<Lever>,
+    history: BTreeMap<SessionKey, History>,
+}
+
+/// A node by cluster and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NodeKey {
+    pub(crate) cluster: String,
+    pub(crate) node: String,
+}
+
+impl Fabric {
+    /// A fabric as described, with empty clusters and nothing broken.
+    pub fn new(config: FabricConfig) -> Result<Self, FabricError> {
+        config.validate()?;
+        Ok(Self { config, objects: BTreeMap::new(), levers: BTreeSet::new(), history: BTreeMap::new() })
+    }
+
+    /// Its description.
+    pub fn config(&self) -> &FabricConfig {
+        &self.config
+    }
+
+    /// Replaces what a cluster's objects say. Returns whether that makes a difference to speakers.
+    pub fn set_objects(&mut self, cluster: &str, objects: Objects) -> bool {
+        if self.objects.get(cluster) == Some(&objects) {
+            return false;
+        }
+        self.objects.insert(cluster.to_owned(), objects);
+        true
+    }
+
+    /// Breaks something. Pulling the same lever twice changes nothing.
+    pub fn pull(&mut self, lever: Lever) -> Result<(), FabricError> {
+        lever.validate(&self.config)?;
+        self.levers.insert(lever);
+        Ok(())
+    }
+
+    /// Heals what one lever broke. Returns whether it had been pulled.
+    pub fn release(&mut self, lever: &Lever) -> bool {
+        self.levers.remove(lever)
+    }
+
+    /// Heals everything.
+    pub fn release_all(&mut self) {
+        self.levers.clear();
+    }
+
+    /// The levers pulled.
+    pub fn levers(&self) -> impl Iterator<Item = &Lever> {
+        self.levers.iter()
+    }
+
+    /// Notes which sessions changed since the last call; `now` (RFC 3339) becomes their `last-established`.
+    pub fn settle(&mut self, now: &str) {
+        let sessions = self.all_sessions();
+        self.history.retain(|key, _| sessions.contains_key(key));
+        for (key, established) in sessions {
+            self.history.entry(key).or_default().note(established, now);
+        }
+    }
+
+    /// What one leaf's control plane holds.
+    pub fn tables(&self, leaf: &str) -> Result<Tables, FabricError> {
+        config::known(&self.config.leaves, "leaf", leaf)?;
+        Ok(self.all_tables().remove(leaf).unwrap_or_default())
+    }
+
+    /// What every leaf's control plane holds: EVPN makes them depend on each other, so they are computed together.
+    pub fn all_tables(&self) -> BTreeMap<String, Tables> {
+        let mut computed = routing::compute(self);
+        for (leaf, tables) in &mut computed.tables {
+            underlay::add(self, leaf, &computed.type5, tables);
+        }
+        computed.tables
+    }
+
+    fn pulled(&self, lever: &Lever) -> bool {
+        self.levers.contains(lever)
+    }
+
+    /// Whether a lever of this kind is pulled for a node.
+    fn node_lever(&self, key: &NodeKey, kind: impl Fn(&Lever) -> bool) -> bool {
+        self.levers.iter().any(|lever| kind(lever) && lever.concerns(key))
+    }
+
+    /// The leaves a node is plugged into now.
+    fn attachments(&self, key: &NodeKey, configured: &[String]) -> Vec<String> {
+        if self.node_lever(key, |lever| matches!(lever, Lever::LinkDown { .. })) {
+            return Vec::new();
+        }
+        let moved = self.levers.iter().rev().find_map(|lever| match lever {
+            Lever::NodeMoved { leaf, .. } if lever.concerns(key) => Some(leaf.clone()),
+            _ => None,
+        });
+        moved.map_or_else(|| configured.to_vec(), |leaf| vec![leaf])
+    }
+
+    /// Whether a leaf has its overlay sessions.
+    fn overlay_up(&self, leaf: &str) -> bool {
+        !self.pulled(&Lever::OverlayDown { leaf: leaf.to_owned() })
+    }
+
+    /// Whether a leaf has a network instance: configured, and not taken away.
+    fn has_instance(&self, leaf: &str, instance: &str) -> bool {
+        let missing = Lever::NetworkInstanceMissing { leaf: leaf.to_owned(), network_instance: instance.to_owned() };
+        self.config.has_instance(leaf, instance) && !self.pulled(&missing)
+    }
+}

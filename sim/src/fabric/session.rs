@@ -1,0 +1,236 @@
+//! BGP sessions between leaves and nodes: which there are, and which of them are up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::tables::{AfiSafi, BfdSession, Neighbor};
+
+use super::config::{BgpConfig, ClusterConfig, NodeConfig};
+use super::objects::Objects;
+use super::speaker::{self, Peering};
+use super::{Fabric, Lever, NodeKey, underlay};
+
+/// A session as its leaf names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SessionKey {
+    pub(crate) leaf: String,
+    pub(crate) instance: String,
+    /// `peer-address`
+    pub(crate) peer: String,
+}
+
+/// What a session has been through.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
+    established: bool,
+    last_transition: Option<String>,
+    transitions: u64,
+}
+
+impl History {
+    /// Notes the state of now.
+    pub(crate) fn note(&mut self, established: bool, now: &str) {
+        if self.established != established {
+            self.established = established;
+            self.last_transition = Some(now.to_owned());
+            self.transitions += u64::from(established);
+        }
+    }
+}
+
+/// A session with a node.
+pub(crate) struct Session<'a> {
+    pub(crate) key: SessionKey,
+    /// The node's end.
+    pub(crate) address: IpAddr,
+    /// The leaf's end.
+    pub(crate) local: Option<IpAddr>,
+    pub(crate) bgp: &'a BgpConfig,
+    pub(crate) peer_as: u32,
+    /// `established`, or where it is stuck.
+    pub(crate) state: &'static str,
+    pub(crate) bfd_up: bool,
+    /// What the node announces on it; nothing unless it is established.
+    pub(crate) announced: BTreeSet<IpNet>,
+}
+
+impl Session<'_> {
+    pub(crate) fn established(&self) -> bool {
+        self.state == "established"
+    }
+
+    /// Of different AS numbers.
+    pub(crate) fn is_ebgp(&self) -> bool {
+        self.peer_as != self.bgp.autonomous_system
+    }
+}
+
+impl Fabric {
+    /// All sessions of all leaves and whether they are up; a dynamic neighbor that is down is none.
+    pub(super) fn all_sessions(&self) -> BTreeMap<SessionKey, bool> {
+        let mut sessions = BTreeMap::new();
+        for leaf in self.config.leaves.keys() {
+            for instance in self.config.network_instances.keys() {
+                for session in self.sessions(leaf, instance) {
+                    sessions.insert(session.key.clone(), session.established());
+                }
+            }
+            for (peer, established) in underlay::sessions(self, leaf) {
+                sessions.insert(SessionKey { leaf: leaf.clone(), instance: "default".to_owned(), peer }, established);
+            }
+        }
+        sessions
+    }
+
+    /// The sessions of a leaf with nodes in one network instance.
+    pub(super) fn sessions<'a>(&'a self, leaf: &str, instance: &str) -> Vec<Session<'a>> {
+        let bgp = self.config.network_instances.get(instance).and_then(|config| config.bgp.as_ref());
+        let (Some(bgp), true) = (bgp, self.has_instance(leaf, instance)) else { return Vec::new() };
+        let mut sessions = Vec::new();
+        for (cluster_name, cluster, name, node) in self.config.nodes() {
+            if cluster.network_instance != instance {
+                continue;
+            }
+            let key = NodeKey { cluster: cluster_name.clone(), node: name.clone() };
+            let end = End { leaf, instance, bgp, cluster, node, key };
+            sessions.extend(node.speaking_addresses().iter().filter_map(|address| self.session(&end, *address)));
+        }
+        sessions
+    }
+
+    fn session<'a>(&self, end: &End<'a, '_>, address: IpAddr) -> Option<Session<'a>> {
+        let attachments = self.attachments(&end.key, &end.node.leaves);
+        let here = attachments.iter().any(|leaf| leaf == end.leaf);
+        let peered = end.node.peers().iter().any(|leaf| leaf == end.leaf);
+        let configured = if end.bgp.dynamic_neighbors { here || (end.bgp.multihop && peered) } else { peered };
+        if !configured {
+            return None;
+        }
+        let reachable = here || (end.bgp.multihop && !attachments.is_empty() && self.overlay_up(end.leaf));
+        let alive = !self.node_lever(&end.key, |lever| matches!(lever, Lever::SpeakerDead { .. }));
+        let bfd_up = reachable && alive && !self.node_lever(&end.key, |lever| matches!(lever, Lever::BfdDown { .. }));
+        let held = self.node_lever(&end.key, |lever| match lever {
+            Lever::SessionDown { leaf, .. } => leaf.as_deref().is_none_or(|leaf| leaf == end.leaf),
+            _ => false,
+        });
+        let announced = self.announced(end, address);
+        let up = reachable && alive && !held && (bfd_up || !end.bgp.bfd) && announced.is_some();
+        if !up && end.bgp.dynamic_neighbors {
+            return None;
+        }
+        Some(Session {
+            key: SessionKey { leaf: end.leaf.to_owned(), instance: end.instance.to_owned(), peer: address.to_string() },
+            address,
+            local: self.local_end(end, address),
+            bgp: end.bgp,
+            peer_as: end.cluster.autonomous_system,
+            state: if up {
+                "established"
+            } else if reachable {
+                "active"
+            } else {
+                "connect"
+            },
+            bfd_up,
+            announced: announced.filter(|_| up).unwrap_or_default(),
+        })
+    }
+
+    /// What the node's speaker announces to this leaf; none if it does not speak to it.
+    fn announced(&self, end: &End<'_, '_>, address: IpAddr) -> Option<BTreeSet<IpNet>> {
+        let nothing = Objects::default();
+        let objects = self.objects.get(&end.key.cluster).unwrap_or(&nothing);
+        let leaf_addresses: Vec<IpAddr> =
+            self.leaf_addresses(end).into_iter().filter(|own| own.is_ipv4() == address.is_ipv4()).collect();
+        let peering = Peering {
+            node: &end.key.node,
+            leaf_addresses: &leaf_addresses,
+            leaf_as: end.bgp.autonomous_system,
+            node_as: end.cluster.autonomous_system,
+            v4: address.is_ipv4(),
+        };
+        let mut prefixes = speaker::announced(end.cluster, objects, &peering)?;
+        for lever in self.levers.iter().filter(|lever| lever.concerns(&end.key)) {
+            match lever {
+                Lever::Announced { prefix, .. } if prefix.addr().is_ipv4() == address.is_ipv4() => {
+                    prefixes.insert(*prefix);
+                }
+                Lever::Withheld { prefix, .. } => {
+                    prefixes.remove(prefix);
+                }
+                _ => {}
+            }
+        }
+        Some(prefixes)
+    }
+
+    /// Addresses of the leaf a speaker can name as its peer.
+    fn leaf_addresses(&self, end: &End<'_, '_>) -> Vec<IpAddr> {
+        let gateways = self.config.subinterfaces(end.leaf, end.instance);
+        let mut addresses: Vec<IpAddr> =
+            gateways.flat_map(|(_, subinterface)| &subinterface.addresses).map(IpNet::addr).collect();
+        addresses.extend(self.config.leaves.get(end.leaf).into_iter().flat_map(|leaf| &leaf.system));
+        addresses.extend(end.bgp.router_id);
+        addresses
+    }
+
+    /// The gateway in the node's subnet, or the address sessions across the fabric are made from.
+    fn local_end(&self, end: &End<'_, '_>, address: IpAddr) -> Option<IpAddr> {
+        let gateways = self.config.subinterfaces(end.leaf, end.instance);
+        let mut nets = gateways.flat_map(|(_, subinterface)| &subinterface.addresses);
+        nets.find(|net| net.contains(&address)).map(IpNet::addr).or(end.bgp.router_id)
+    }
+
+    /// Fills in the history of a neighbor.
+    pub(super) fn with_history(&self, key: &SessionKey, mut neighbor: Neighbor) -> Neighbor {
+        if let Some(history) = self.history.get(key) {
+            neighbor.last_established.clone_from(&history.last_transition);
+            neighbor.established_transitions = history.transitions;
+        }
+        neighbor
+    }
+
+    /// A node session as the leaf's state shows it.
+    pub(super) fn neighbor(&self, session: &Session<'_>, counters: AfiSafi) -> Neighbor {
+        let family = if session.address.is_ipv4() { "ipv4-unicast" } else { "ipv6-unicast" };
+        let afi_safis = session.established().then(|| (family.to_owned(), counters));
+        let neighbor = Neighbor {
+            session_state: session.state.to_owned(),
+            last_established: None,
+            established_transitions: 0,
+            peer_as: session.peer_as,
+            local_as: session.bgp.autonomous_system,
+            peer_group: session.bgp.group.clone(),
+            dynamic: session.bgp.dynamic_neighbors,
+            local_address: session.local,
+            afi_safis: afi_safis.into_iter().collect(),
+        };
+        self.with_history(&session.key, neighbor)
+    }
+
+    /// The BFD session that guards a node session.
+    pub(super) fn bfd(&self, session: &Session<'_>) -> Option<BfdSession> {
+        let mut addresses = self.config.nodes().flat_map(|(_, _, _, node)| node.speaking_addresses());
+        let position = addresses.position(|address| *address == session.address)?;
+        let local = session.local.filter(|_| session.bgp.bfd)?;
+        Some(BfdSession {
+            local,
+            up: session.bfd_up,
+            discriminator: FIRST_DISCRIMINATOR + u32::try_from(position).ok()?,
+        })
+    }
+}
+
+const FIRST_DISCRIMINATOR: u32 = 16_385;
+
+/// One possible session before its address family is chosen.
+struct End<'a, 'b> {
+    leaf: &'b str,
+    instance: &'b str,
+    bgp: &'a BgpConfig,
+    cluster: &'a ClusterConfig,
+    node: &'a NodeConfig,
+    key: NodeKey,
+}

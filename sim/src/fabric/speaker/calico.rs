@@ -1,0 +1,94 @@
+//! Calico: configured ranges from every node, host prefixes for policy Local and for single addresses.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use crate::fabric::objects::{Objects, Service, flag, items, name, text};
+
+use super::Peering;
+
+const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// What `BGPConfiguration` `default` lets be announced.
+struct Ranges {
+    /// Load balancer and external blocks.
+    service: Vec<IpNet>,
+    /// Blocks of cluster addresses.
+    cluster: Vec<IpNet>,
+    /// Whether load balancer blocks stand for their members.
+    aggregation: bool,
+    mesh: bool,
+}
+
+/// What the node announces.
+pub(super) fn announced(objects: &Objects, peering: &Peering<'_>) -> BTreeSet<IpNet> {
+    let Some(ranges) = ranges(objects) else { return BTreeSet::new() };
+    if excluded(objects, peering.node) {
+        return BTreeSet::new();
+    }
+    let blocks = ranges.service.iter().chain(&ranges.cluster).filter(|block| !is_host(block));
+    let mut prefixes: BTreeSet<IpNet> = if ranges.aggregation {
+        blocks.copied().collect()
+    } else {
+        ranges.cluster.iter().filter(|block| !is_host(block)).copied().collect()
+    };
+    // With the node-to-node mesh and eBGP to the leaf, a node that holds a block passes on the others' members of it.
+    let relayed = ranges.mesh && ranges.aggregation && peering.leaf_as != peering.node_as;
+    let speakers = objects.nodes.keys().filter(|node| !excluded(objects, node) && relayed).map(String::as_str);
+    for node in speakers.chain([peering.node]) {
+        for service in &objects.services {
+            prefixes.extend(service_prefixes(objects, &ranges, service, node));
+        }
+    }
+    prefixes
+}
+
+fn ranges(objects: &Objects) -> Option<Ranges> {
+    let config = objects.resources("BGPConfiguration").iter().find(|config| name(config) == "default")?;
+    let cidrs = |pointer: &str| -> Vec<IpNet> {
+        items(config, pointer).filter_map(|entry| text(entry, "/cidr")?.parse().ok()).collect()
+    };
+    let mut service = cidrs("/spec/serviceLoadBalancerIPs");
+    service.extend(cidrs("/spec/serviceExternalIPs"));
+    Some(Ranges {
+        service,
+        cluster: cidrs("/spec/serviceClusterIPs"),
+        aggregation: config.pointer("/spec/serviceLoadBalancerAggregation").and_then(Value::as_str) != Some("Disabled"),
+        mesh: flag(config, "/spec/nodeToNodeMeshEnabled").unwrap_or(true),
+    })
+}
+
+/// Only the value `true` excludes.
+fn excluded(objects: &Objects, node: &str) -> bool {
+    objects.nodes.get(node).is_some_and(|node| node.labels.get(EXCLUDE).is_some_and(|value| value == "true"))
+}
+
+fn service_prefixes(objects: &Objects, ranges: &Ranges, service: &Service, node: &str) -> Vec<IpNet> {
+    if !objects.sliced.contains(&service.key) {
+        return Vec::new();
+    }
+    let mut ready = objects.endpoints_of(service).iter().filter(|endpoint| endpoint.ready);
+    let addresses = service.ingress.iter().chain(&service.external);
+    let allowed = addresses.filter(|address| inside(&ranges.service, **address));
+    if service.local {
+        if !ready.any(|endpoint| endpoint.node.as_deref() == Some(node)) {
+            return Vec::new();
+        }
+        let cluster = service.cluster.iter().filter(|address| inside(&ranges.cluster, **address));
+        return allowed.chain(cluster).map(|address| IpNet::from(*address)).collect();
+    }
+    let disaggregated = !ranges.aggregation && ready.next().is_some();
+    let single = |address: &IpAddr| ranges.service.contains(&IpNet::from(*address));
+    allowed.filter(|address| disaggregated || single(address)).map(|address| IpNet::from(*address)).collect()
+}
+
+fn inside(blocks: &[IpNet], address: IpAddr) -> bool {
+    blocks.iter().any(|block| block.contains(&address))
+}
+
+fn is_host(block: &IpNet) -> bool {
+    block.prefix_len() == block.max_prefix_len()
+}

@@ -1,0 +1,97 @@
+//! Cilium's BGP control plane v2: cluster configs select nodes, peer configs select advertisements, those select services.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use crate::fabric::config::SpeakerFlags;
+use crate::fabric::objects::{Labels, Objects, Service, items, labels, name, selects, text, texts};
+
+use super::{Peering, aggregate, hosts};
+
+const CLASS: &str = "io.cilium/bgp-control-plane";
+
+/// What the node announces; none when no cluster config gives it this leaf as a peer. A cluster without any of Cilium's
+/// BGP resources is taken as one that advertises everything to everyone.
+pub(super) fn announced(flags: &SpeakerFlags, objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
+    let services = objects.services.iter().filter(|service| announces(flags, objects, service, peering.node));
+    if objects.resources("CiliumBGPClusterConfig").is_empty() {
+        return Some(services.flat_map(|service| hosts(&service.ingress)).collect());
+    }
+    let peer = peer(objects, peering)?;
+    let advertisements = advertisements(objects, peer, peering.v4);
+    Some(services.flat_map(|service| prefixes(&advertisements, service)).collect())
+}
+
+/// Class, exposure and endpoints. A terminating endpoint never counts.
+fn announces(flags: &SpeakerFlags, objects: &Objects, service: &Service, node: &str) -> bool {
+    let ours = service.class.as_deref().is_none_or(|class| class == CLASS);
+    let exposed = service.annotations.get("service.cilium.io/type").is_none_or(|kind| kind == "LoadBalancer")
+        && service.annotations.get("service.cilium.io/node").is_none_or(|only| only == node);
+    let mut ready = objects.endpoints_of(service).iter().filter(|endpoint| endpoint.ready);
+    let reachable = if service.local {
+        ready.any(|endpoint| endpoint.node.as_deref() == Some(node))
+    } else {
+        flags.no_endpoints_routable || ready.next().is_some()
+    };
+    service.load_balancer && ours && exposed && reachable
+}
+
+/// The peer config of the first cluster config that selects the node, for the peer that is this leaf.
+fn peer<'a>(objects: &'a Objects, peering: &Peering<'_>) -> Option<&'a Value> {
+    let node_labels = cilium_labels(objects, peering.node);
+    let config = objects
+        .resources("CiliumBGPClusterConfig")
+        .iter()
+        .find(|config| config.pointer("/spec/nodeSelector").is_none_or(|selector| selects(selector, &node_labels)))?;
+    let instances = items(config, "/spec/bgpInstances");
+    let mut peers = instances.flat_map(|instance| items(instance, "/peers"));
+    let peer = peers.find(|peer| peering.is_peer(text(peer, "/peerAddress")))?;
+    let reference = text(peer, "/peerConfigRef/name")?;
+    objects.resources("CiliumBGPPeerConfig").iter().find(|config| name(config) == reference)
+}
+
+/// Selectors are about the labels of `CiliumNode`, which normally are those of the node.
+fn cilium_labels(objects: &Objects, node: &str) -> Labels {
+    let own = objects.resources("CiliumNode").iter().find(|object| name(object) == node);
+    own.map_or_else(|| objects.node_labels(node), |object| labels(object, "/metadata/labels"))
+}
+
+/// The advertisements the peer's family selects; no selector, no advertisement.
+fn advertisements<'a>(objects: &'a Objects, peer_config: &Value, v4: bool) -> Vec<&'a Value> {
+    let afi = if v4 { "ipv4" } else { "ipv6" };
+    let selectors: Vec<&Value> = items(peer_config, "/spec/families")
+        .filter(|family| text(family, "/afi") == Some(afi))
+        .filter_map(|family| family.pointer("/advertisements"))
+        .collect();
+    let resources = objects.resources("CiliumBGPAdvertisement").iter();
+    let selected = resources.filter(|resource| {
+        let own = labels(resource, "/metadata/labels");
+        selectors.iter().any(|selector| selects(selector, &own))
+    });
+    selected.flat_map(|resource| items(resource, "/spec/advertisements")).collect()
+}
+
+fn prefixes(advertisements: &[&Value], service: &Service) -> Vec<IpNet> {
+    let mut labels = service.labels.clone();
+    labels.insert("io.kubernetes.service.namespace".to_owned(), service.key.0.clone());
+    labels.insert("io.kubernetes.service.name".to_owned(), service.key.1.clone());
+    let matching = advertisements.iter().filter(|advertisement| {
+        text(advertisement, "/advertisementType") == Some("Service")
+            && texts(advertisement, "/service/addresses").any(|kind| kind == "LoadBalancerIP")
+            && advertisement
+                .pointer("/selector")
+                .is_some_and(|selector| selector.is_object() && selects(selector, &labels))
+    });
+    matching
+        .flat_map(|advertisement| {
+            service.ingress.iter().map(move |address| {
+                let family =
+                    if address.is_ipv4() { "/service/aggregationLengthIPv4" } else { "/service/aggregationLengthIPv6" };
+                let length = advertisement.pointer(family).and_then(Value::as_u64).filter(|_| !service.local);
+                aggregate(*address, length)
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,126 @@
+//! MetalLB: pools, advertisements and peers select; one rule for all three BGP implementations.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use crate::fabric::config::SpeakerFlags;
+use crate::fabric::objects::{Objects, Service, any_selects, items, labels, name, text, texts};
+
+use super::{Peering, aggregate, hosts, reaches};
+
+const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// What the node announces; none when no `BGPPeer` makes it speak to this leaf. A cluster without any of MetalLB's
+/// resources is taken as one that advertises everything to everyone.
+pub(super) fn announced(flags: &SpeakerFlags, objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
+    let peers = peers(objects, peering);
+    if peers.is_empty() && !objects.resources("BGPPeer").is_empty() {
+        return None;
+    }
+    if !eligible(flags, objects, peering.node) {
+        return Some(BTreeSet::new());
+    }
+    let services = objects.services.iter().filter(|service| {
+        service.load_balancer
+            && service.class == flags.load_balancer_class
+            && reaches(objects, service, peering.node, |endpoint| endpoint.ready || endpoint.serving)
+    });
+    Some(services.flat_map(|service| advertised(objects, service, peering.node, &peers)).collect())
+}
+
+/// The names of the peers that make the node's speaker talk to this leaf.
+fn peers(objects: &Objects, peering: &Peering<'_>) -> BTreeSet<String> {
+    let node_labels = objects.node_labels(peering.node);
+    let number = |peer: &Value, pointer: &str| peer.pointer(pointer).and_then(Value::as_u64);
+    let peers = objects.resources("BGPPeer").iter().filter(|peer| {
+        any_selects(peer, "/spec/nodeSelectors", &node_labels)
+            && peering.is_peer(text(peer, "/spec/peerAddress"))
+            && number(peer, "/spec/peerASN") == Some(u64::from(peering.leaf_as))
+            && number(peer, "/spec/myASN") == Some(u64::from(peering.node_as))
+    });
+    peers.map(name).collect()
+}
+
+/// Node conditions that stop every announcement. Ready and cordon are no such condition.
+fn eligible(flags: &SpeakerFlags, objects: &Objects, node: &str) -> bool {
+    objects.nodes.get(node).is_none_or(|node| {
+        !node.network_unavailable && (flags.ignore_exclude_label || !node.labels.contains_key(EXCLUDE))
+    })
+}
+
+/// The prefixes of one service, as the advertisements that select it say.
+fn advertised(objects: &Objects, service: &Service, node: &str, peers: &BTreeSet<String>) -> Vec<IpNet> {
+    if objects.resources("IPAddressPool").is_empty() && objects.resources("BGPAdvertisement").is_empty() {
+        return hosts(&service.ingress).collect();
+    }
+    let Some(pool) = pool(objects, &service.ingress) else { return Vec::new() };
+    let matching: Vec<&Value> = objects
+        .resources("BGPAdvertisement")
+        .iter()
+        .filter(|advertisement| selects_pool(advertisement, pool))
+        .filter(|advertisement| any_selects(advertisement, "/spec/nodeSelectors", &objects.node_labels(node)))
+        .filter(|advertisement| any_selects(advertisement, "/spec/serviceSelectors", &service.labels))
+        .collect();
+    if conflicting(&matching) {
+        return Vec::new();
+    }
+    let to_peer = matching.into_iter().filter(|advertisement| {
+        let mut listed = texts(advertisement, "/spec/peers").peekable();
+        listed.peek().is_none() || listed.any(|peer| peers.contains(peer))
+    });
+    to_peer
+        .flat_map(|advertisement| service.ingress.iter().map(move |address| prefix(advertisement, *address)))
+        .collect()
+}
+
+/// The one pool that holds all the addresses.
+fn pool<'a>(objects: &'a Objects, addresses: &[IpAddr]) -> Option<&'a Value> {
+    let holds = |pool: &&Value| {
+        addresses.iter().all(|address| texts(pool, "/spec/addresses").any(|range| in_range(range, *address)))
+    };
+    objects.resources("IPAddressPool").iter().find(holds).filter(|_| !addresses.is_empty())
+}
+
+/// `a.b.c.d/nn`, or `start-end`.
+fn in_range(range: &str, address: IpAddr) -> bool {
+    if let Some((start, end)) = range.split_once('-') {
+        let bounds = (start.trim().parse::<IpAddr>(), end.trim().parse::<IpAddr>());
+        return matches!(bounds, (Ok(start), Ok(end)) if start.is_ipv4() == address.is_ipv4()
+            && start <= address && address <= end);
+    }
+    range.trim().parse::<IpNet>().is_ok_and(|net| net.contains(&address))
+}
+
+/// An advertisement without pools and pool selectors is about all of them.
+fn selects_pool(advertisement: &Value, pool: &Value) -> bool {
+    let mut named = texts(advertisement, "/spec/ipAddressPools").peekable();
+    let mut selectors = items(advertisement, "/spec/ipAddressPoolSelectors").peekable();
+    if named.peek().is_none() && selectors.peek().is_none() {
+        return true;
+    }
+    let pool_labels = labels(pool, "/metadata/labels");
+    named.any(|candidate| candidate == name(pool))
+        || (selectors.peek().is_some() && any_selects(advertisement, "/spec/ipAddressPoolSelectors", &pool_labels))
+}
+
+/// Two advertisements of the same prefix length with different local preferences: nothing is announced.
+fn conflicting(advertisements: &[&Value]) -> bool {
+    let number = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_u64);
+    let mut seen = BTreeMap::new();
+    advertisements.iter().any(|advertisement| {
+        let length = (
+            number(advertisement, "/spec/aggregationLength").unwrap_or(32),
+            number(advertisement, "/spec/aggregationLengthV6").unwrap_or(128),
+        );
+        let preference = number(advertisement, "/spec/localPref").unwrap_or(0);
+        seen.insert(length, preference).is_some_and(|other| other != preference)
+    })
+}
+
+fn prefix(advertisement: &Value, address: IpAddr) -> IpNet {
+    let pointer = if address.is_ipv4() { "/spec/aggregationLength" } else { "/spec/aggregationLengthV6" };
+    aggregate(address, advertisement.pointer(pointer).and_then(Value::as_u64))
+}

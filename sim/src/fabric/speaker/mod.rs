@@ -1,0 +1,81 @@
+//! What each node's speaker announces, by the rules of the implementation, from what the cluster says. Written from the
+//! implementations' documented behaviour and on purpose not shared with the agent: the two check each other.
+
+mod calico;
+mod cilium;
+mod kube_router;
+mod metallb;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::config::{ClusterConfig, Speaker};
+use super::objects::{Endpoint, Objects, Service};
+
+/// The end of a session a speaker sees: whom it talks to, and from which side.
+#[derive(Clone, Debug)]
+pub(crate) struct Peering<'a> {
+    /// The node.
+    pub(crate) node: &'a str,
+    /// The leaf's addresses a speaker could name as its peer.
+    pub(crate) leaf_addresses: &'a [IpAddr],
+    /// The leaf's AS number.
+    pub(crate) leaf_as: u32,
+    /// The speaker's own AS number.
+    pub(crate) node_as: u32,
+    /// The session's family: prefixes of the other are not announced on it.
+    pub(crate) v4: bool,
+}
+
+impl Peering<'_> {
+    /// Whether a resource's peer address is this leaf.
+    fn is_peer(&self, address: Option<&str>) -> bool {
+        let parsed = address.and_then(|text| text.split('/').next()).and_then(|text| text.parse::<IpAddr>().ok());
+        parsed.is_some_and(|address| self.leaf_addresses.contains(&address))
+    }
+}
+
+/// What a node announces to one peer; none when its speaker has no such peer, so that there is no session.
+pub(crate) fn announced(cluster: &ClusterConfig, objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
+    let mut prefixes = match cluster.speaker {
+        Speaker::Metallb => metallb::announced(&cluster.speaker_flags, objects, peering)?,
+        Speaker::Cilium => cilium::announced(&cluster.speaker_flags, objects, peering)?,
+        Speaker::Calico => calico::announced(objects, peering),
+        Speaker::KubeRouter => kube_router::announced(objects, peering.node),
+        Speaker::Generic => generic(objects, peering.node),
+    };
+    prefixes.retain(|prefix| prefix.addr().is_ipv4() == peering.v4);
+    Some(prefixes)
+}
+
+/// Usable as MetalLB sees it: ready, or still serving while it terminates.
+fn generic(objects: &Objects, node: &str) -> BTreeSet<IpNet> {
+    let services = objects.services.iter().filter(|service| service.load_balancer);
+    let usable = |endpoint: &Endpoint| endpoint.ready || endpoint.serving;
+    services.filter(|service| reaches(objects, service, node, usable)).flat_map(|s| hosts(&s.ingress)).collect()
+}
+
+/// Policy Local asks for an endpoint on the node, policy Cluster for one anywhere.
+fn reaches(objects: &Objects, service: &Service, node: &str, usable: impl Fn(&Endpoint) -> bool) -> bool {
+    let mut endpoints = objects.endpoints_of(service).iter().filter(|endpoint| usable(endpoint));
+    if service.local {
+        endpoints.any(|endpoint| endpoint.node.as_deref() == Some(node))
+    } else {
+        endpoints.next().is_some()
+    }
+}
+
+/// Host prefixes of addresses.
+fn hosts(addresses: &[IpAddr]) -> impl Iterator<Item = IpNet> + '_ {
+    addresses.iter().map(|address| IpNet::from(*address))
+}
+
+/// The prefix of this length around an address.
+fn aggregate(address: IpAddr, length: Option<u64>) -> IpNet {
+    let length = length.and_then(|length| u8::try_from(length).ok());
+    length.and_then(|length| IpNet::new(address, length).ok()).map_or(IpNet::from(address), |net| net.trunc())
+}
