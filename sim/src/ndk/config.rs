@@ -30,7 +30,7 @@ pub(crate) fn attach(_: &crate::datastore::Datastore, _: &Arc<Inner>) {}
 
 impl Inner {
     fn running(&self) -> Value {
-        Value::Null
+        self.store.running()
     }
 
     /// Whether there is configuration for an application.

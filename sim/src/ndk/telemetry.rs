@@ -98,7 +98,7 @@ impl Inner {
             if let Some(unknown) = spelt.iter().position(|steps| !known.written.contains(steps)) {
                 return Err(format!("path '{}' was never added", paths[unknown]));
             }
-            spelt.iter().for_each(|steps| drop(known.written.remove(steps)));
+            known.written.retain(|steps| !spelt.contains(steps));
         }
         let ops = spelt.iter().map(|steps| StateOp::Delete(path_of_steps(steps))).collect();
         self.store.apply_state(app, ops).map_err(|refusal| refusal.to_string())
