@@ -217,3 +217,73 @@ fn a_programmed_route_wins_by_preference_and_is_resolved() {
     assert_eq!(ndk(&merge(tables(all.clone()), vec![programmed(200, "192.168.1.12")])), expect(true, false));
     assert_eq!(ndk(&merge(tables(all), vec![programmed(100, "172.16.0.1")])), expect(true, false));
 }
+
+async fn leaf() -> (Leaf, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = LeafOptions::new("leaf1", folder.path(), crate::ndk::tests::schema());
+    (Leaf::start(options).await.expect("the leaf starts"), folder)
+}
+
+#[tokio::test]
+async fn an_application_joins_routes_groups_and_owners_of_a_leaf() {
+    use crate::ndk::tests::client::{Client, all_groups, all_routes};
+    use pb::notification::SubscriptionTypes as Told;
+    let (leaf, _folder) = leaf().await;
+    leaf.set_tables(tables(local_over_evpn()));
+    leaf.ndk().add_app(crate::ndk::AppInfo { name: "app".to_owned(), ..Default::default() });
+    let mut client = Client::connect(leaf.ndk().socket(), "app").await;
+    client.register(pb::AgentRegistrationRequest::default()).await;
+    let mut reader = client.follow([all_routes(), all_groups()]).await;
+    let told = reader.take(3).await;
+    let Some(Told::Route(route)) = &told[0].subscription_types else { panic!("{told:?}") };
+    let route = route.data.clone().expect("data");
+    assert_eq!(route.owner_id, client.app_id("bgp_mgr").await.id);
+    let group = told[1..].iter().find_map(|notification| match &notification.subscription_types {
+        Some(Told::NexthopGroup(group)) if group.key == route.nexthop_group_id => group.data.clone(),
+        _ => None,
+    });
+    let hop = &group.expect("the route's group").nexthops[0];
+    let Some(pb::next_hop::Nexthop::IpNexthop(address)) = &hop.nexthop else { panic!("{hop:?}") };
+    assert_eq!(&address.ip_address[..], &[192, 168, 1, 11]);
+}
+
+#[tokio::test]
+async fn a_route_an_application_programs_is_told_as_its_own() {
+    use crate::ndk::tests::client::{Client, all_routes};
+    use pb::notification::SubscriptionTypes as Told;
+    let (leaf, _folder) = leaf().await;
+    let subnet = vec![NextHop::Direct {
+        address: "192.168.1.1".parse().expect("an address"),
+        subinterface: "irb1.1".to_owned(),
+    }];
+    leaf.set_tables(tables([(key("192.168.1.0/24", "local", "net_inst_mgr"), route(0, true, subnet))]));
+    let id = leaf.ndk().add_app(crate::ndk::AppInfo { name: "rift".to_owned(), ..Default::default() });
+    let mut client = Client::connect(leaf.ndk().socket(), "rift").await;
+    client.register(pb::AgentRegistrationRequest::default()).await;
+    let mut reader = client.follow([all_routes()]).await;
+    reader.take(1).await;
+    let hop = pb::NextHop {
+        resolve_to: pb::next_hop::ResolveToType::Indirect as i32,
+        r#type: pb::next_hop::ResolutionType::Regular as i32,
+        nexthop: Some(pb::next_hop::Nexthop::IpNexthop(pb::IpAddressPb {
+            ip_address: bytes::Bytes::from_static(&[192, 168, 1, 12]),
+        })),
+    };
+    let prefix = pb::IpAddrPrefLenPb {
+        ip_addr: Some(pb::IpAddressPb { ip_address: bytes::Bytes::from_static(&[9, 9, 9, 9]) }),
+        prefix_length: 32,
+    };
+    let info = pb::RouteInfo {
+        key: Some(pb::RouteKey { network_instance_name: "ip-vrf-1".to_owned(), ip_prefix: Some(prefix) }),
+        data: Some(pb::Route { preference: 250, nexthops: vec![hop], ..pb::Route::default() }),
+    };
+    let request = client.call(pb::RouteAddRequest { routes: vec![info] });
+    client.routes().route_add_or_update(request).await.expect("an answer");
+    let told = reader.take(1).await;
+    let Some(Told::Route(route)) = &told[0].subscription_types else { panic!("{told:?}") };
+    let data = route.data.clone().expect("data");
+    assert_eq!((data.owner_id, data.preference), (id, 250));
+    let added = leaf.tables().network_instances["ip-vrf-1"].routes.len();
+    assert_eq!(added, 2);
+    client.unregister().await;
+}

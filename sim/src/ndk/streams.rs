@@ -92,7 +92,11 @@ impl Stream {
 
     /// False when there is no such subscription.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
-        self.queue.retain(|item| !matches!(item, Item::Noted(of, _) if *of == id));
+        self.queue.retain(|item| match item {
+            Item::Noted(of, _) => *of != id,
+            Item::Config(notification) => notification.subscription_id != id,
+        });
+        self.unread_config = self.queue.iter().filter(|item| matches!(item, Item::Config(_))).count();
         self.notes.retain(|(of, _), _| *of != id);
         self.subscriptions.remove(&id).is_some()
     }
