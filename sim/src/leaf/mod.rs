@@ -197,6 +197,12 @@ impl Leaf {
         self.shared.apps.add(spec, overrides);
     }
 
+    /// Stops every application in good order, then the NDK. The switch can still be looked at.
+    pub async fn stop(&self) {
+        self.shared.apps.stop_all().await;
+        self.shared.ndk.stop().await;
+    }
+
     /// Makes these the tables of the control plane: NDK streams and state are told of what differs from before.
     pub fn set_tables(&self, tables: Tables) {
         let mut control = self.shared.control();
