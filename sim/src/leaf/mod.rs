@@ -1,5 +1,7 @@
 //! One emulated switch: a datastore, the tables of its control plane, and what shows them: NDK, gNMI, CLI, applications.
 
+#[cfg(test)]
+mod agent_tests;
 mod native;
 mod plane;
 pub(crate) mod state;

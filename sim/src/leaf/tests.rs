@@ -36,12 +36,12 @@ fn instance(routes: impl IntoIterator<Item = (RouteKey, Route)>) -> NetworkInsta
     }
 }
 
-fn tables(routes: impl IntoIterator<Item = (RouteKey, Route)>) -> Tables {
+pub(super) fn tables(routes: impl IntoIterator<Item = (RouteKey, Route)>) -> Tables {
     Tables { network_instances: BTreeMap::from([("ip-vrf-1".to_owned(), instance(routes))]) }
 }
 
 /// Local at 169 over EVPN at 170, as the anycast lab's leaf1.
-fn local_over_evpn() -> [(RouteKey, Route); 2] {
+pub(super) fn local_over_evpn() -> [(RouteKey, Route); 2] {
     [
         (key(VIP, "bgp", "bgp_mgr"), route(169, true, via(&["192.168.1.11"]))),
         (
@@ -218,7 +218,7 @@ fn a_programmed_route_wins_by_preference_and_is_resolved() {
     assert_eq!(ndk(&merge(tables(all), vec![programmed(100, "172.16.0.1")])), expect(true, false));
 }
 
-async fn leaf() -> (Leaf, tempfile::TempDir) {
+pub(super) async fn leaf() -> (Leaf, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = LeafOptions::new("leaf1", folder.path(), crate::ndk::tests::schema());
     (Leaf::start(options).await.expect("the leaf starts"), folder)
