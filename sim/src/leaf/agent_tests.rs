@@ -6,7 +6,7 @@ use srl_k8s_services::model::event::{Event, SourceEvent, SourceId, SwitchEvent};
 use srl_k8s_services::ndk::{AGENT_NAME, Commit, Options, Registration, Session};
 use tokio::sync::{mpsc, watch};
 
-use super::tests::{leaf, local_over_evpn, tables};
+use super::tests::{leaf_with, local_over_evpn, tables};
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,7 +23,11 @@ struct Agent {
 
 impl Agent {
     async fn start() -> Self {
-        let (leaf, folder) = leaf().await;
+        Self::on(Switches::default()).await
+    }
+
+    async fn on(switches: Switches) -> Self {
+        let (leaf, folder) = leaf_with(switches).await;
         leaf.set_tables(tables(local_over_evpn()));
         leaf.ndk().add_app(ndk::AppInfo {
             name: AGENT_NAME.to_owned(),
@@ -97,6 +101,19 @@ async fn the_agents_session_syncs_and_leaves_in_good_order() {
     agent.stop.send_replace(true);
     tokio::time::timeout(PATIENCE, agent.session).await.expect("the session ends in time").expect("in good order");
     assert!(!agent.leaf.ndk().is_registered(AGENT_NAME));
+}
+
+#[tokio::test]
+async fn the_agents_session_syncs_whatever_is_unsettled_about_the_switch() {
+    for switches in [
+        Switches { late_stream_headers: true, ..Switches::default() },
+        Switches { announce_first: ndk::AnnounceFirst::Groups, batch: 1, ..Switches::default() },
+        Switches { config_path_spelling: ndk::Spelling::Hyphen, deliver_defaults: false, ..Switches::default() },
+    ] {
+        let mut agent = Agent::on(switches).await;
+        assert_eq!(counts(&agent.until_synced().await).0, 1);
+        assert_eq!(agent.accept().await, 0);
+    }
 }
 
 #[tokio::test]

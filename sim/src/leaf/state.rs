@@ -14,7 +14,7 @@ pub(crate) fn now() -> String {
 pub(crate) fn at(steps: &[(&str, &[(&str, &str)])]) -> Path {
     let mut path = Path::root();
     for (name, keys) in steps {
-        path = path.child_with_keys(name, keys.iter().map(|(key, value)| (*key, *value)));
+        path = path.child_with_keys(*name, keys.iter().map(|(key, value)| (*key, *value)));
     }
     path
 }

@@ -219,8 +219,12 @@ fn a_programmed_route_wins_by_preference_and_is_resolved() {
 }
 
 pub(super) async fn leaf() -> (Leaf, tempfile::TempDir) {
+    leaf_with(Switches::default()).await
+}
+
+pub(super) async fn leaf_with(switches: Switches) -> (Leaf, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let options = LeafOptions::new("leaf1", folder.path(), crate::ndk::tests::schema());
+    let options = LeafOptions { switches, ..LeafOptions::new("leaf1", folder.path(), crate::ndk::tests::schema()) };
     (Leaf::start(options).await.expect("the leaf starts"), folder)
 }
 
