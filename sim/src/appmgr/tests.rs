@@ -1,5 +1,7 @@
 //! Applications that are small shell scripts.
 
+use std::time::Duration;
+
 use tempfile::TempDir;
 
 use super::*;

@@ -4,8 +4,8 @@
 //! told what the switch knows and writes its own state into the switch's datastore. The switch's side is the [`Ndk`]
 //! handle: rows are put into its tables, and faults are ordered there.
 //!
-//! One lock guards what the server knows ([`core`]); it is never held across an await. Each consumer of a stream pulls:
-//! nothing is queued per consumer beyond one note per changed key ([`streams`]).
+//! One lock guards what the server knows (`core`); it is never held across an await. Each consumer of a stream pulls:
+//! nothing is queued per consumer beyond one note per changed key (`streams`).
 
 mod config;
 mod core;
