@@ -1,6 +1,6 @@
 //! What one NDK knows: rows, streams, applications and their registrations. Held behind one lock, never across an await.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::AppInfo;
 use super::feed::RouteFeed;
+use super::jspath::Step;
 use super::programming::Programmed;
 use super::rows::{Filter, Key, Row};
 use super::streams::{Manner, Stream, Taken};
@@ -34,6 +35,8 @@ pub(crate) struct App {
     pub(crate) id: u32,
     pub(crate) registration: Option<Registration>,
     pub(crate) programmed: Programmed,
+    /// Telemetry paths written and not deleted, kept where a delete of any other is an error.
+    pub(crate) written: BTreeSet<Vec<Step>>,
 }
 
 /// What an application asked for when it registered.
@@ -75,7 +78,13 @@ impl Core {
         }
         let id = FIRST_AGENT_ID + u32::try_from(self.apps.len()).unwrap_or(u32::MAX - FIRST_AGENT_ID);
         let name = info.name.clone();
-        let app = App { info: Arc::new(info), id, registration: None, programmed: Programmed::default() };
+        let app = App {
+            info: Arc::new(info),
+            id,
+            registration: None,
+            programmed: Programmed::default(),
+            written: BTreeSet::new(),
+        };
         self.apps.insert(name.clone(), app);
         self.tell_app(&name);
         id

@@ -4,23 +4,26 @@
 //! told what the switch knows and writes its own state into the switch's datastore. The switch's side is the [`Ndk`]
 //! handle: rows are put into its tables, and faults are ordered there.
 //!
-//! One lock guards what the server knows ([`core`]); it is never held across an await. Each consumer of a stream pulls:
-//! nothing is queued per consumer beyond one note per changed key ([`streams`]).
+//! One lock guards what the server knows (`core`); it is never held across an await. Each consumer of a stream pulls:
+//! nothing is queued per consumer beyond one note per changed key (`streams`).
 
 mod config;
 mod core;
+mod delivery;
 mod faults;
 mod feed;
+mod jspath;
 mod link;
 mod programming;
 mod record;
 mod rows;
 mod service;
+mod shape;
 mod streams;
 mod switches;
 mod telemetry;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,6 +40,7 @@ use tonic::transport::Server;
 use self::core::Core;
 pub use self::faults::Refuse;
 pub use self::feed::RouteFeed;
+pub(crate) use self::jspath::Step;
 pub use self::programming::ProgrammedRoute;
 pub use self::record::{TelemetryCall, TelemetryKind, TelemetryRecord, TelemetryTotals};
 pub(crate) use self::rows::address_message;
@@ -159,6 +163,8 @@ pub(crate) struct Inner {
     core: Mutex<Core>,
     switches: Switches,
     store: Datastore,
+    /// The YANG tree, as far as messages need it.
+    shape: shape::Shape,
     faults: faults::Faults,
     record: TelemetryRecord,
     events: broadcast::Sender<NdkEvent>,
@@ -194,6 +200,7 @@ impl Inner {
         self.store.wipe_owner(app);
         if let Some(app) = self.core().apps.get_mut(app) {
             app.programmed = programming::Programmed::default();
+            app.written.clear();
         }
         self.tell(NdkEvent::RoutesProgrammed(app.to_owned()));
     }
@@ -208,6 +215,7 @@ pub async fn serve(options: NdkOptions, store: Datastore) -> Result<Ndk, NdkErro
         core: Mutex::default(),
         switches: options.switches.clone(),
         store: store.clone(),
+        shape: shape::Shape::of(store.schema()),
         faults: faults::Faults::default(),
         record: TelemetryRecord::new(),
         events: broadcast::Sender::new(1024),

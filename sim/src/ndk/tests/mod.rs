@@ -1,9 +1,12 @@
 //! The NDK as an application sees it: a tonic client on the unix socket.
 
-mod client;
+pub(crate) mod client;
+mod config;
 mod faults;
+mod programming;
 mod session;
 mod stream;
+mod telemetry;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,9 +34,29 @@ impl Bench {
         let store = Datastore::new(schema());
         let options = NdkOptions { socket: folder.path().join(SOCKET_NAME), tcp: None, switches };
         let ndk = serve(options, store.clone()).await.expect("the NDK starts");
-        let modules = vec!["greeter".to_owned()];
+        let modules = vec!["app".to_owned()];
         ndk.add_app(AppInfo { name: "greeter".to_owned(), config_format, modules, ..AppInfo::default() });
         Self { ndk, store, _folder: folder }
+    }
+
+    /// Commits this as the whole configuration.
+    async fn commit(&self, candidate: serde_json::Value) -> Result<(), super::config::Objections> {
+        let inner = &self.ndk.shared.inner;
+        let running = self.store.running();
+        match inner.commit(&running, &candidate).await {
+            Ok(()) => {
+                self.store.set_running(candidate);
+                Ok(())
+            }
+            Err(objections) => {
+                inner.roll_back(&candidate, &running).await;
+                Err(objections)
+            }
+        }
+    }
+
+    fn state(&self) -> serde_json::Value {
+        self.store.state_tree()
     }
 
     /// A client that is not registered yet.
@@ -49,7 +72,7 @@ impl Bench {
     }
 }
 
-fn schema() -> Arc<crate::schema::Schema> {
+pub(crate) fn schema() -> Arc<crate::schema::Schema> {
     Arc::new(crate::schema::Schema)
 }
 
