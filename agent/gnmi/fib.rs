@@ -21,6 +21,9 @@ pub(super) enum FibError {
     Counter(String, String),
 }
 
+/// The keys, names and values, that tell a route from others of its prefix.
+type Entry = Vec<(String, String)>;
+
 /// What is told of one route; several routes of different owners may share a prefix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Operations {
@@ -32,7 +35,7 @@ struct Operations {
 #[derive(Debug, Default)]
 pub(super) struct Fib {
     /// Only those in trouble, by what tells them apart under one prefix.
-    routes: BTreeMap<RouteKey, BTreeMap<Vec<(String, String)>, Operations>>,
+    routes: BTreeMap<RouteKey, BTreeMap<Entry, Operations>>,
     told: BTreeMap<RouteKey, FibTrouble>,
     touched: BTreeSet<RouteKey>,
 }
@@ -92,7 +95,7 @@ impl Fib {
         }
     }
 
-    fn change(&mut self, key: RouteKey, entry: Vec<(String, String)>, change: impl FnOnce(&mut Operations)) {
+    fn change(&mut self, key: RouteKey, entry: Entry, change: impl FnOnce(&mut Operations)) {
         let entries = self.routes.entry(key.clone()).or_default();
         let operations = entries.entry(entry.clone()).or_default();
         change(operations);
@@ -148,8 +151,7 @@ impl Fib {
 }
 
 /// The route a path leads to or below, and what tells it apart from others of its prefix; none if it leads to no one route.
-#[allow(clippy::type_complexity)]
-fn route(path: &[Elem]) -> Result<Option<(RouteKey, Vec<(String, String)>)>, FibError> {
+fn route(path: &[Elem]) -> Result<Option<(RouteKey, Entry)>, FibError> {
     let (Some(instance), Some(route)) = (path.first().and_then(|elem| elem.key("name")), path.get(3)) else {
         return Ok(None);
     };
