@@ -1,6 +1,7 @@
 mod access;
 mod cluster;
 mod server;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

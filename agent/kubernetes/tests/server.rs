@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
 /// Paths of the resources.
 pub(super) const SERVICES: &str = "/api/v1/services";
@@ -45,8 +46,13 @@ impl Watch {
 }
 
 impl Server {
-    /// A server with nothing in it.
+    /// A server with nothing in it, over plain HTTP.
     pub(super) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// A server with nothing in it, over TLS where that is given.
+    pub(super) async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (opened, watches) = mpsc::unbounded_channel();
@@ -73,7 +79,10 @@ impl Server {
                     opened: opened.clone(),
                     requests: Arc::clone(&requests),
                 };
-                tokio::spawn(serve(stream, shared));
+                match tls.clone() {
+                    Some(tls) => tokio::spawn(async move { serve(tls.accept(stream).await.ok()?, shared).await }),
+                    None => tokio::spawn(serve(stream, shared)),
+                };
             }
         });
         server
