@@ -1,0 +1,7 @@
+//! stub
+#![allow(missing_docs)]
+#[derive(Debug)]
+pub struct Schema;
+#[derive(Debug, thiserror::Error)]
+#[error("x")]
+pub struct SchemaError;
