@@ -105,7 +105,8 @@ impl Inner {
 
     fn mirror(&self, commit: &Commit) {
         let core = self.core();
-        let mirrored = core.apps.values().filter(|it| it.registration.as_ref().is_some_and(|it| it.auto_telemetry_state));
+        let mirrored =
+            core.apps.values().filter(|it| it.registration.as_ref().is_some_and(|it| it.auto_telemetry_state));
         let infos: Vec<Arc<AppInfo>> = mirrored.map(|app| app.info.clone()).collect();
         drop(core);
         for info in infos {

@@ -65,11 +65,7 @@ impl Manner<'_> {
             keys: keys.collect(),
             js_path_with_keys: node.path.to_js(underscores),
         };
-        pb::ConfigNotification {
-            op: op as i32,
-            key: Some(key),
-            data: Some(pb::ConfigData { data_type: Some(data) }),
-        }
+        pb::ConfigNotification { op: op as i32, key: Some(key), data: Some(pb::ConfigData { data_type: Some(data) }) }
     }
 
     /// Protobuf's JSON: underscores, scalars wrapped, enumerations prefixed, an entry wrapped once by its list's name.

@@ -68,8 +68,8 @@ impl Inner {
     fn update(&self, app: &str, paths: &[String], contents: &[String]) -> Result<(), String> {
         let mut ops = Vec::with_capacity(paths.len());
         for (text, content) in paths.iter().zip(contents) {
-            let value: Value =
-                serde_json::from_str(content).map_err(|error| format!("JSON of path '{text}' is malformed: {error}"))?;
+            let value: Value = serde_json::from_str(content)
+                .map_err(|error| format!("JSON of path '{text}' is malformed: {error}"))?;
             ops.push(StateOp::Replace(self.read_path(text)?, value));
         }
         let written = match self.switches.delete_unknown_is_error {
@@ -105,8 +105,12 @@ impl Inner {
             AcceptedPaths::Hyphen => '_',
             AcceptedPaths::Underscore => '-',
         };
-        let mut names = path.steps().iter().flat_map(|step| step.keys.iter().map(|(key, _)| key).chain([&step.name]));
-        match names.find(|name| name.contains(refused)) {
+        let unknown = {
+            let mut names =
+                path.steps().iter().flat_map(|step| step.keys.iter().map(|(key, _)| key).chain([&step.name]));
+            names.find(|name| name.contains(refused)).cloned()
+        };
+        match unknown {
             Some(name) => Err(format!("unknown element '{name}' in path '{text}'")),
             None => Ok(path),
         }
@@ -137,8 +141,7 @@ impl Inner {
 fn hyphenated(op: &StateOp) -> Path {
     let (StateOp::Replace(path, _) | StateOp::Delete(path)) = op;
     let steps = path.steps().iter().map(|step| {
-        let mut keys: Vec<_> =
-            step.keys.iter().map(|(key, value)| (key.replace('_', "-"), value.clone())).collect();
+        let mut keys: Vec<_> = step.keys.iter().map(|(key, value)| (key.replace('_', "-"), value.clone())).collect();
         keys.sort();
         Step { name: step.name.replace('_', "-"), keys }
     });
