@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 
-use crate::ndk::Step;
 use crate::path::Path;
 
 /// The moment, as `date-and-time`: UTC with milliseconds.
@@ -15,15 +14,6 @@ pub(crate) fn at(steps: &[(&str, &[(&str, &str)])]) -> Path {
     let mut path = Path::root();
     for (name, keys) in steps {
         path = path.child_with_keys(*name, keys.iter().map(|(key, value)| (*key, *value)));
-    }
-    path
-}
-
-/// The path of these steps of a message.
-pub(crate) fn path_of_steps(steps: &[Step]) -> Path {
-    let mut path = Path::root();
-    for step in steps {
-        path = path.child_with_keys(&step.name, step.keys.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     }
     path
 }

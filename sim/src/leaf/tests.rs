@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::plane::{Changes, Plane, merge};
 use super::*;
+use crate::datastore::Source;
 use crate::ndk::{AnnounceFirst, ProgrammedRoute, RouteRow};
 use crate::tables::{BfdSession, Fib, NetworkInstance, NetworkInstanceKind, NextHop, Route, RouteKey};
 
@@ -216,6 +217,125 @@ fn a_programmed_route_wins_by_preference_and_is_resolved() {
     assert_eq!(ndk(&merge(tables(all.clone()), vec![programmed(100, "192.168.1.12")])), expect(false, true));
     assert_eq!(ndk(&merge(tables(all.clone()), vec![programmed(200, "192.168.1.12")])), expect(true, false));
     assert_eq!(ndk(&merge(tables(all), vec![programmed(100, "172.16.0.1")])), expect(true, false));
+}
+
+/// Tables with one of everything.
+fn everything() -> Tables {
+    let address = |text: &str| text.parse::<std::net::IpAddr>().expect("an address");
+    let hops = [
+        via(&["192.168.1.11", "192.168.1.12"]),
+        vec![NextHop::Direct { address: address("192.168.1.1"), subinterface: "irb1.1".to_owned() }],
+        vec![NextHop::Vxlan { vtep: address("10.0.1.2") }],
+        vec![NextHop::Indirect { address: address("192.168.9.9"), resolving: None }],
+        vec![NextHop::Extract],
+        vec![NextHop::Broadcast],
+        vec![NextHop::Discard],
+    ];
+    let types = [
+        ("bgp", "bgp_mgr"),
+        ("local", "net_inst_mgr"),
+        ("bgp-evpn", "bgp_evpn_mgr"),
+        ("static", "static_route_mgr"),
+        ("host", "net_inst_mgr"),
+        ("arp-nd", "arp_nd_mgr"),
+        ("ndk1", "rift"),
+    ];
+    let mut tables = tables(hops.into_iter().zip(types).enumerate().map(|(position, (hops, (route_type, owner)))| {
+        let prefix =
+            if position % 2 == 0 { format!("10.9.{position}.0/24") } else { format!("2001:db8:{position}::/64") };
+        let fib = [Fib::Programmed, Fib::Pending, Fib::Failed][position % 3];
+        (key(&prefix, route_type, owner), Route { fib, ..route(170, position != 4, hops) })
+    }));
+    let counters = crate::tables::AfiSafi { received: 3, active: 2, sent: 1 };
+    let neighbor = crate::tables::Neighbor {
+        session_state: "established".to_owned(),
+        last_established: Some("2026-06-12T16:29:35.500Z".to_owned()),
+        established_transitions: 3,
+        peer_as: 65001,
+        local_as: 64601,
+        peer_group: "metal".to_owned(),
+        dynamic: true,
+        local_address: Some(address("192.168.1.1")),
+        afi_safis: ["ipv4-unicast", "ipv6-unicast", "evpn"].map(|name| (name.to_owned(), counters)).into(),
+    };
+    let instance = tables.network_instances.get_mut("ip-vrf-1").expect("the network instance");
+    instance.neighbors.insert("fe80::88:9ff:feff:1%ethernet-1/1.0".to_owned(), neighbor.clone());
+    let idle = crate::tables::Neighbor {
+        session_state: "idle".to_owned(),
+        last_established: None,
+        established_transitions: 0,
+        dynamic: false,
+        ..neighbor
+    };
+    instance.neighbors.insert("192.168.1.11".to_owned(), idle);
+    let session = BfdSession { local: address("192.168.1.1"), up: false, discriminator: 16385 };
+    instance.bfd.insert(address("192.168.1.11"), session);
+    for kind in [NetworkInstanceKind::Default, NetworkInstanceKind::MacVrf, NetworkInstanceKind::Host] {
+        let it = NetworkInstance { kind, router_id: None, oper_up: false, ..super::tests::instance([]) };
+        tables.network_instances.insert(format!("{kind:?}"), it);
+    }
+    tables
+}
+
+/// State at a path, as plain JSON.
+fn state(store: &Datastore, path: &str) -> Option<serde_json::Value> {
+    store.json(Source::State, &path.parse().expect("a path")).expect("the path is known")
+}
+
+#[test]
+fn all_native_state_fits_the_yang_and_goes_without_a_trace() {
+    let store = Datastore::new(crate::ndk::tests::schema());
+    let mut plane = Plane::default();
+    for op in show(&mut plane, everything()).ops {
+        store.apply_state("native", vec![op.clone()]).unwrap_or_else(|refusal| panic!("{refusal}: {op:?}"));
+    }
+    let table = "/network-instance[name=ip-vrf-1]/route-table";
+    let statistics = state(&store, &format!("{table}/ipv4-unicast/statistics")).expect("statistics");
+    assert_eq!(statistics["fib-failed-routes"], 1);
+    assert_eq!(statistics["total-routes"], "4");
+    let statistics = state(&store, &format!("{table}/ipv6-unicast/statistics")).expect("statistics");
+    assert_eq!(statistics["fib-failed-routes"], 1);
+    let neighbor = "/network-instance[name=ip-vrf-1]/protocols/bgp/neighbor[peer-address=192.168.1.11]";
+    assert_eq!(state(&store, &format!("{neighbor}/session-state")), Some("idle".into()));
+    assert_eq!(state(&store, &format!("{neighbor}/dynamic-neighbor")), None);
+    for op in show(&mut plane, Tables::default()).ops {
+        store.apply_state("native", vec![op.clone()]).unwrap_or_else(|refusal| panic!("{refusal}: {op:?}"));
+    }
+    assert_eq!(state(&store, "/"), Some(serde_json::json!({})));
+}
+
+#[tokio::test]
+async fn a_leaf_shows_its_system_its_applications_and_its_interfaces() {
+    let (leaf, _folder) = leaf().await;
+    let store = leaf.datastore();
+    assert_eq!(state(store, "/system/information/version"), Some("v25.3.1".into()));
+    assert_eq!(state(store, "/system/app-management/application[name=bgp_mgr]/state"), Some("running".into()));
+    assert_eq!(state(store, "/interface[name=ethernet-1/1]/oper-state"), Some("up".into()));
+    leaf.set_interface("ethernet-1/1", false);
+    assert_eq!(state(store, "/interface[name=ethernet-1/1]/oper-state"), Some("down".into()));
+}
+
+#[tokio::test]
+async fn an_added_application_shows_its_state_and_its_file() {
+    let (leaf, folder) = leaf().await;
+    let file = folder.path().join("app.yml");
+    let text = "app:\n  path: /bin\n  launch-command: ./sleep 60\n  restricted-operations: [quit]\n  \
+                yang-modules:\n    names: [app]\n    source-directories: [/opt/app/yang]\n";
+    std::fs::write(&file, text).expect("the file is written");
+    leaf.add_app(AppSpec::read(&file).expect("the file is well-formed").remove(0), Overrides::default());
+    let mut status = leaf.apps().status("app").expect("the application is known");
+    status.wait_for(|it| it.state == crate::appmgr::AppState::Running).await.expect("it is supervised");
+    let entry = "/system/app-management/application[name=app]";
+    let shown = async {
+        while state(leaf.datastore(), &format!("{entry}/pid")).is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), shown).await.expect("it is shown in time");
+    let shown = state(leaf.datastore(), entry).expect("an entry");
+    assert_eq!(shown["failure-action"], "reboot");
+    assert_eq!(shown["restricted-operations"], serde_json::json!(["quit"]));
+    assert_eq!(shown["yang"]["modules"], serde_json::json!(["app"]));
 }
 
 pub(super) async fn leaf() -> (Leaf, tempfile::TempDir) {

@@ -9,10 +9,11 @@ use tokio::sync::{Notify, oneshot};
 
 use super::AppInfo;
 use super::feed::RouteFeed;
-use super::jspath::Step;
 use super::programming::Programmed;
 use super::rows::{Filter, Key, Row};
 use super::streams::{Manner, Stream, Taken};
+use crate::datastore::Node;
+use crate::path::Path;
 
 /// Ids of applications that bring their own YANG start here; the switch's own have lower ones.
 const FIRST_AGENT_ID: u32 = 1021;
@@ -23,10 +24,11 @@ pub(crate) struct Core {
     pub(crate) feed: Option<Arc<dyn RouteFeed>>,
     pub(crate) apps: BTreeMap<String, App>,
     pub(crate) streams: BTreeMap<u64, Stream>,
+    /// The configuration that applications were last told of.
+    pub(crate) config: Arc<Node>,
     last_stream: u64,
     last_subscription: u64,
     last_generation: u64,
-    commits: u64,
 }
 
 /// An application the switch knows.
@@ -36,7 +38,7 @@ pub(crate) struct App {
     pub(crate) registration: Option<Registration>,
     pub(crate) programmed: Programmed,
     /// Telemetry paths written and not deleted, kept where a delete of any other is an error.
-    pub(crate) written: BTreeSet<Vec<Step>>,
+    pub(crate) written: BTreeSet<Path>,
 }
 
 /// What an application asked for when it registered.
@@ -205,10 +207,5 @@ impl Core {
             Some(stream) => stream.take(generation, &self.rows, self.feed.as_ref(), manner),
             None => Taken::Closed,
         }
-    }
-
-    pub(crate) fn next_commit(&mut self) -> u64 {
-        self.commits += 1;
-        self.commits
     }
 }

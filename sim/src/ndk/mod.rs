@@ -12,13 +12,11 @@ mod core;
 mod delivery;
 mod faults;
 mod feed;
-mod jspath;
 mod link;
 mod programming;
 mod record;
 mod rows;
 mod service;
-mod shape;
 mod streams;
 mod switches;
 mod telemetry;
@@ -40,7 +38,6 @@ use tonic::transport::Server;
 use self::core::Core;
 pub use self::faults::Refuse;
 pub use self::feed::RouteFeed;
-pub(crate) use self::jspath::Step;
 pub use self::programming::ProgrammedRoute;
 pub use self::record::{TelemetryCall, TelemetryKind, TelemetryRecord, TelemetryTotals};
 pub(crate) use self::rows::address_message;
@@ -163,8 +160,6 @@ pub(crate) struct Inner {
     core: Mutex<Core>,
     switches: Switches,
     store: Datastore,
-    /// The YANG tree, as far as messages need it.
-    shape: shape::Shape,
     faults: faults::Faults,
     record: TelemetryRecord,
     events: broadcast::Sender<NdkEvent>,
@@ -215,12 +210,12 @@ pub async fn serve(options: NdkOptions, store: Datastore) -> Result<Ndk, NdkErro
         core: Mutex::default(),
         switches: options.switches.clone(),
         store: store.clone(),
-        shape: shape::Shape::of(store.schema()),
         faults: faults::Faults::default(),
         record: TelemetryRecord::new(),
         events: broadcast::Sender::new(1024),
     });
-    config::attach(&store, &inner);
+    inner.core().config = store.running();
+    store.add_commit_hook(Arc::new(config::Hook(Arc::downgrade(&inner))));
     let ndk = Ndk { shared: Arc::new(Shared { inner, options, life: Mutex::default() }) };
     ndk.start().await?;
     Ok(ndk)

@@ -8,9 +8,9 @@ use tonic::{Request, Response, Status};
 
 use super::record::{TelemetryCall, TelemetryKind};
 use super::service::Service;
-use super::{AcceptedPaths, Inner, jspath};
+use super::{AcceptedPaths, Inner};
 use crate::datastore::StateOp;
-use crate::leaf::state::path_of_steps;
+use crate::path::{Path, Step};
 use pb::SdkMgrStatus::{Failed, Success};
 
 const NOT_REGISTERED: &str = "the application is not registered, or agent_name is missing";
@@ -67,54 +67,52 @@ impl Inner {
     /// All of a call is taken, or none.
     fn update(&self, app: &str, paths: &[String], contents: &[String]) -> Result<(), String> {
         let mut ops = Vec::with_capacity(paths.len());
-        let mut written = Vec::new();
         for (text, content) in paths.iter().zip(contents) {
-            let steps = self.read_path(text)?;
-            let (node, spelt) = self.shape.resolve(&steps).map_err(|why| format!("{why} in path '{text}'"))?;
             let value: Value = serde_json::from_str(content)
                 .map_err(|error| format!("JSON of path '{text}' is malformed: {error}"))?;
-            let value = node.plain(value).map_err(|why| format!("{why}, in path '{text}'"))?;
-            ops.push(StateOp::Replace(path_of_steps(&spelt), value));
-            written.push(spelt);
+            ops.push(StateOp::Replace(self.read_path(text)?, value));
         }
+        let written = match self.switches.delete_unknown_is_error {
+            true => ops.iter().map(hyphenated).collect(),
+            false => Vec::new(),
+        };
         self.store.apply_state(app, ops).map_err(|refusal| refusal.to_string())?;
-        if self.switches.delete_unknown_is_error
-            && let Some(known) = self.core().apps.get_mut(app)
-        {
+        if let Some(known) = self.core().apps.get_mut(app) {
             known.written.extend(written);
         }
         Ok(())
     }
 
     fn delete(&self, app: &str, paths: &[String]) -> Result<(), String> {
-        let mut spelt = Vec::with_capacity(paths.len());
-        for text in paths {
-            let steps = self.read_path(text)?;
-            spelt.push(self.shape.resolve(&steps).map_err(|why| format!("{why} in path '{text}'"))?.1);
-        }
+        let ops: Vec<StateOp> =
+            paths.iter().map(|text| self.read_path(text).map(StateOp::Delete)).collect::<Result<_, _>>()?;
         if self.switches.delete_unknown_is_error
             && let Some(known) = self.core().apps.get_mut(app)
         {
-            if let Some(unknown) = spelt.iter().position(|steps| !known.written.contains(steps)) {
+            let gone: Vec<Path> = ops.iter().map(hyphenated).collect();
+            if let Some(unknown) = gone.iter().position(|path| !known.written.contains(path)) {
                 return Err(format!("path '{}' was never added", paths[unknown]));
             }
-            known.written.retain(|steps| !spelt.contains(steps));
+            known.written.retain(|path| !gone.contains(path));
         }
-        let ops = spelt.iter().map(|steps| StateOp::Delete(path_of_steps(steps))).collect();
         self.store.apply_state(app, ops).map_err(|refusal| refusal.to_string())
     }
 
-    fn read_path(&self, text: &str) -> Result<Vec<jspath::Step>, String> {
-        let steps = jspath::parse(text)?;
+    fn read_path(&self, text: &str) -> Result<Path, String> {
+        let path = Path::from_js(text).map_err(|error| error.to_string())?;
         let refused = match self.switches.telemetry_paths {
-            AcceptedPaths::Both => None,
-            AcceptedPaths::Hyphen => Some('_'),
-            AcceptedPaths::Underscore => Some('-'),
+            AcceptedPaths::Both => return Ok(path),
+            AcceptedPaths::Hyphen => '_',
+            AcceptedPaths::Underscore => '-',
         };
-        let names = steps.iter().flat_map(|step| step.keys.iter().map(|(key, _)| key).chain([&step.name]));
-        match refused.and_then(|letter| names.into_iter().find(|name| name.contains(letter))) {
+        let unknown = {
+            let mut names =
+                path.steps().iter().flat_map(|step| step.keys.iter().map(|(key, _)| key).chain([&step.name]));
+            names.find(|name| name.contains(refused)).cloned()
+        };
+        match unknown {
             Some(name) => Err(format!("unknown element '{name}' in path '{text}'")),
-            None => Ok(steps),
+            None => Ok(path),
         }
     }
 
@@ -137,4 +135,15 @@ impl Inner {
         self.record.add(TelemetryCall { at, took, app, kind, paths, bytes, refused });
         answer
     }
+}
+
+/// The path of a write with every name in one spelling, keys in one order: so that equal paths are equal.
+fn hyphenated(op: &StateOp) -> Path {
+    let (StateOp::Replace(path, _) | StateOp::Delete(path)) = op;
+    let steps = path.steps().iter().map(|step| {
+        let mut keys: Vec<_> = step.keys.iter().map(|(key, value)| (key.replace('_', "-"), value.clone())).collect();
+        keys.sort();
+        Step { name: step.name.replace('_', "-"), keys }
+    });
+    Path::from_steps(steps.collect())
 }

@@ -116,14 +116,14 @@ async fn a_commit_waits_until_it_is_acknowledged_and_a_second_answer_is_ignored(
     assert!(tokio::time::timeout(QUIET, &mut commit).await.is_err());
     one_commit(&mut reader).await;
     assert_eq!(client.acknowledge(Vec::new()).await.status(), Success);
-    assert_eq!(commit.await, Ok(()));
+    assert_eq!(commit.await, Ok(Vec::new()));
     assert_eq!(client.acknowledge(vec![error("/my-app", "too late")]).await.status(), Success);
     let again = bench.commit(json!({}));
     let answer = async {
         one_commit(&mut reader).await;
         client.acknowledge(Vec::new()).await
     };
-    assert_eq!(tokio::join!(again, answer).0, Ok(()));
+    assert_eq!(tokio::join!(again, answer).0, Ok(Vec::new()));
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn an_objection_refuses_the_commit_and_what_stays_is_delivered_again() {
         client.acknowledge(Vec::new()).await;
     };
     let (accepted, ()) = tokio::join!(bench.commit(json!({ "my-app": { "in-octets": "1" } })), first);
-    assert_eq!(accepted, Ok(()));
+    assert_eq!(accepted, Ok(Vec::new()));
     let answers = async {
         one_commit(&mut reader).await;
         client.acknowledge(vec![error("/my-app/in-octets", "7 is too many")]).await;
@@ -145,7 +145,8 @@ async fn an_objection_refuses_the_commit_and_what_stays_is_delivered_again() {
         told
     };
     let (refused, told) = tokio::join!(bench.commit(sample()), answers);
-    assert_eq!(refused, Err(vec![("/my-app/in-octets".to_owned(), "7 is too many".to_owned())]));
+    let problem = Problem { path: "/my-app/in-octets".to_owned(), message: "7 is too many".to_owned() };
+    assert_eq!(refused, Err(CommitError::Refused(vec![problem])));
     assert_eq!(told[0], (Update, ".my_app".to_owned(), r#"{"admin-state":"enable","in-octets":"1"}"#.to_owned()));
     assert_eq!((told[1].0, told[1].1.as_str()), (Delete, r#".my_app.inter_face{.if_name=="e-1/1"}"#));
     assert_eq!(told.len(), 3);
@@ -164,9 +165,10 @@ async fn warnings_do_not_refuse_and_silence_does() {
         one_commit(&mut reader).await;
         client.acknowledge(vec![warning]).await
     };
-    assert_eq!(tokio::join!(bench.commit(sample()), answer).0, Ok(()));
-    let objections = bench.commit(json!({})).await.expect_err("silence");
-    assert!(objections[0].1.contains("greeter"), "{objections:?}");
+    let remark = Problem { path: "/my-app".to_owned(), message: "unusual".to_owned() };
+    assert_eq!(tokio::join!(bench.commit(sample()), answer).0, Ok(vec![remark]));
+    let silence = bench.commit(json!({})).await.expect_err("silence");
+    assert!(silence.to_string().contains("greeter"), "{silence}");
 }
 
 #[tokio::test]
@@ -177,7 +179,7 @@ async fn an_application_that_goes_away_objects_to_nothing() {
         one_commit(&mut reader).await;
         client.unregister().await
     };
-    assert_eq!(tokio::join!(bench.commit(sample()), leave).0, Ok(()));
+    assert_eq!(tokio::join!(bench.commit(sample()), leave).0, Ok(Vec::new()));
 }
 
 #[tokio::test]
@@ -209,6 +211,86 @@ async fn proto_json_is_what_an_application_gets_that_does_not_ask() {
     let mut reader = client.follow([all_config()]).await;
     let told = one_commit(&mut reader).await;
     assert_eq!(told[0].2, r#"{"admin_state":"ADMIN_STATE_enable","in_octets":{"value":"7"}}"#);
+}
+
+#[tokio::test]
+async fn proto_json_wraps_an_entry_once_by_the_name_of_its_list() {
+    let bench = Bench::with(Switches::default(), ConfigFormat::ProtoJson).await;
+    let config = json!({ "my-app": { "tag-name": ["a"], "inter-face": [{ "if-name": "e1", "mtu": 9000 }] } });
+    bench.commit(config).await.expect("nobody objects");
+    let client = bench.registered().await;
+    let told = one_commit(&mut client.follow([all_config()]).await).await;
+    assert_eq!(told[0].2, r#"{"admin_state":"ADMIN_STATE_enable","tag_name":[{"value":"a"}]}"#);
+    assert_eq!(told[1].1, r#".my_app.inter_face{.if_name=="e1"}"#);
+    assert_eq!(told[1].2, r#"{"inter_face":{"mtu":{"value":9000},"timers":{"hold_time":{"value":3}}}}"#);
+}
+
+#[tokio::test]
+async fn containers_are_nested_entries_are_not_and_keys_come_in_their_order() {
+    let switches = Switches { deliver_defaults: false, ..Switches::default() };
+    let bench = Bench::with(switches, ConfigFormat::Json).await;
+    let peers = json!([{ "address": "fe80::1%e-1_1", "up-time": "3" }]);
+    let config = json!({ "my-app": {
+        "alarm-policy": { "raise-hold-time": 10 },
+        "inter-face": [{ "if-name": "e-1/1", "peer": peers }],
+    }});
+    bench.commit(config).await.expect("nobody objects");
+    let client = bench.registered().await;
+    let mut reader = client.follow([all_config()]).await;
+    let told = reader.take(4).await;
+    let key = |notification: &pb::Notification| match &notification.subscription_types {
+        Some(Told::Config(config)) => config.key.clone().unwrap_or_default(),
+        other => panic!("{other:?}"),
+    };
+    let last = key(&told[2]);
+    assert_eq!(last.js_path, ".my_app.inter_face.peer");
+    assert_eq!(last.keys, ["e-1/1", "fe80::1%e-1_1"]);
+    let path = r#".my_app.inter_face{.if_name=="e-1/1"}.peer{.address=="fe80::1%e-1_1"}"#;
+    assert_eq!(last.js_path_with_keys, path);
+    drop(reader);
+    let told = one_commit(&mut client.follow([all_config()]).await).await;
+    let json: Vec<_> = told.iter().map(|(_, _, json)| json.as_str()).collect();
+    let root = r#"{"alarm-policy":{"raise-hold-time":10}}"#;
+    assert_eq!(json, [root, "", r#"{"up-time":"3"}"#, r#"{"commit_seq":0}"#]);
+}
+
+#[tokio::test]
+async fn paths_keep_hyphens_where_the_switch_says_so() {
+    let switches = Switches { config_path_spelling: Spelling::Hyphen, ..Switches::default() };
+    let bench = Bench::with(switches, ConfigFormat::Json).await;
+    bench.commit(sample()).await.expect("nobody objects");
+    let client = bench.registered().await;
+    let told = one_commit(&mut client.follow([all_config()]).await).await;
+    assert_eq!(told[1].1, r#".my-app.inter-face{.if-name=="e-1/1"}"#);
+}
+
+#[tokio::test]
+async fn a_container_that_goes_is_told_as_empty_and_its_entries_as_deleted() {
+    use pb::SdkMgrOperation::{Delete, Update};
+    let bench = Bench::start().await;
+    bench.commit(sample()).await.expect("nobody objects");
+    let client = bench.registered().await;
+    let mut reader = client.follow([all_config()]).await;
+    one_commit(&mut reader).await;
+    bench.commit(json!({})).await.expect("nobody objects");
+    let told = one_commit(&mut reader).await;
+    assert_eq!((told[0].0, told[0].1.as_str()), (Delete, r#".my_app.inter_face{.if_name=="e-1/1"}"#));
+    assert_eq!(told[1], (Update, ".my_app".to_owned(), "{}".to_owned()));
+}
+
+#[tokio::test]
+async fn a_subscription_made_while_a_commit_is_carried_out_is_told_of_it() {
+    let bench = Bench::start().await;
+    let (client, mut reader) = acknowledging(&bench).await;
+    let meanwhile = async {
+        one_commit(&mut reader).await;
+        let told = one_commit(&mut client.follow([all_config()]).await).await;
+        client.acknowledge(Vec::new()).await;
+        told
+    };
+    let (committed, told) = tokio::join!(bench.commit(sample()), meanwhile);
+    assert_eq!(committed, Ok(Vec::new()));
+    assert_eq!(told.len(), 3);
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 
 use self::client::Client;
 use super::*;
+use crate::datastore::{CommitError, Problem, Source};
+use crate::path::Path;
 
 /// An NDK with one application, `greeter`, that may register.
 struct Bench {
@@ -39,24 +41,20 @@ impl Bench {
         Self { ndk, store, _folder: folder }
     }
 
-    /// Commits this as the whole configuration.
-    async fn commit(&self, candidate: serde_json::Value) -> Result<(), super::config::Objections> {
-        let inner = &self.ndk.shared.inner;
-        let running = self.store.running();
-        match inner.commit(&running, &candidate).await {
-            Ok(()) => {
-                self.store.set_running(candidate);
-                Ok(())
-            }
-            Err(objections) => {
-                inner.roll_back(&candidate, &running).await;
-                Err(objections)
-            }
+    /// Commits this as the whole configuration of the application.
+    async fn commit(&self, config: serde_json::Value) -> Result<Vec<Problem>, CommitError> {
+        let candidate = self.store.private_candidate();
+        let root = Path::root().child("my-app");
+        candidate.delete(&root).expect("the path is known");
+        if let Some(config) = config.get("my-app") {
+            candidate.set(&root, config).expect("the configuration fits");
         }
+        self.store.commit(&candidate).await.map(|committed| committed.warnings)
     }
 
     fn state(&self) -> serde_json::Value {
-        self.store.state_tree()
+        let root = self.store.json(Source::State, &Path::root()).expect("the root is known");
+        root.unwrap_or_else(|| serde_json::json!({}))
     }
 
     /// A client that is not registered yet.
@@ -72,8 +70,13 @@ impl Bench {
     }
 }
 
+/// The switch's own YANG with that of an application.
 pub(crate) fn schema() -> Arc<crate::schema::Schema> {
-    Arc::new(crate::schema::Schema)
+    static SCHEMA: std::sync::LazyLock<Arc<crate::schema::Schema>> = std::sync::LazyLock::new(|| {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ndk/tests");
+        crate::schema::Schema::load(&[folder], &["app".to_owned()]).expect("the YANG loads")
+    });
+    SCHEMA.clone()
 }
 
 fn route(prefix: &str, group: u64) -> (Key, Option<Row>) {

@@ -63,7 +63,8 @@ async fn what_does_not_fit_the_yang_is_refused_by_name_and_nothing_of_the_call_i
     for (path, json, named) in [
         (".my_app.nothing", "{}", "nothing"),
         (".my_app", r#"{"nothing":1}"#, "nothing"),
-        (".my_app.inter_face", "{}", "if-name"),
+        (".my_app.inter_face", "{}", "inter_face"),
+        (ENTRY, r#"{"mtu":70000}"#, "70000"),
         (".my_app", "{", ".my_app"),
         ("my_app", "{}", "my_app"),
     ] {
