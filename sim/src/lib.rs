@@ -4,6 +4,7 @@ pub mod appmgr;
 pub mod cluster;
 pub mod datastore;
 pub mod fabric;
+pub mod gnmi;
 pub mod leaf;
 pub mod ndk;
 pub mod path;

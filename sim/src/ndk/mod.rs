@@ -11,7 +11,7 @@ mod config;
 mod core;
 mod faults;
 mod feed;
-mod link;
+pub(crate) mod link;
 mod programming;
 mod record;
 mod rows;

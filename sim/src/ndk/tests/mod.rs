@@ -50,7 +50,7 @@ impl Bench {
 }
 
 fn schema() -> Arc<crate::schema::Schema> {
-    Arc::new(crate::schema::Schema)
+    crate::schema::tests::schema()
 }
 
 fn route(prefix: &str, group: u64) -> (Key, Option<Row>) {
