@@ -401,13 +401,18 @@ async fn flat_depth_and_fields_reshape_what_is_shown() {
     let fields = run(&mut session, "info from state k8s-services cluster c1 | filter fields service/vip/preference").await;
     assert_eq!(
         fields,
-        "    service default name web {\n        vip 1.1.1.100 {\n            preference 169\n        }\n    }\n\
-         \u{20}   service default name api {\n        vip 1.1.1.20 {\n            preference 169\n        }\n    }\n"
-            .split("    service default name api")
-            .rev()
-            .enumerate()
-            .map(|(at, part)| if at == 0 { format!("    service default name api{part}") } else { part.to_owned() })
-            .collect::<String>()
+        "\
+    service default name api {
+        vip 1.1.1.20 {
+            preference 169
+        }
+    }
+    service default name web {
+        vip 1.1.1.100 {
+            preference 169
+        }
+    }
+"
     );
     let grepped = run(&mut session, "info from state k8s-services cluster c1 | grep -A 1 \"vip 1.1.1.100\"").await;
     assert_eq!(grepped, "        vip 1.1.1.100 {\n            oper-state up\n");
