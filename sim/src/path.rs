@@ -129,8 +129,7 @@ impl Path {
     pub fn from_gnmi(prefix: Option<&pb::Path>, path: Option<&pb::Path>) -> Self {
         let elems = prefix.into_iter().chain(path).flat_map(|path| &path.elem);
         let steps = elems.filter(|elem| !elem.name.is_empty()).map(|elem| {
-            let mut keys: Vec<_> =
-                elem.key.iter().map(|(key, value)| (bare(key).to_owned(), value.clone())).collect();
+            let mut keys: Vec<_> = elem.key.iter().map(|(key, value)| (bare(key).to_owned(), value.clone())).collect();
             keys.sort();
             Step { name: bare(&elem.name).to_owned(), keys }
         });

@@ -25,8 +25,7 @@ pub(super) fn configuration(schema: &Schema, tree: &Node) -> Result<(), Refusal>
 }
 
 fn parse(schema: &Schema, json: &str, flags: DataParserFlags) -> Result<(), Refusal> {
-    let parsed =
-        DataTree::parse_string(schema.context(), json, DataFormat::JSON, flags, DataValidationFlags::PRESENT);
+    let parsed = DataTree::parse_string(schema.context(), json, DataFormat::JSON, flags, DataValidationFlags::PRESENT);
     parsed.map(drop).map_err(|error| refusal(&error))
 }
 

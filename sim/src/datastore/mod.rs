@@ -155,10 +155,7 @@ impl Datastore {
     }
 
     /// Reads state and subscribes to what changes after it, with nothing lost or told twice between.
-    pub fn follow<T>(
-        &self,
-        reader: impl FnOnce(&Schema, &Node) -> T,
-    ) -> (T, broadcast::Receiver<Arc<Transaction>>) {
+    pub fn follow<T>(&self, reader: impl FnOnce(&Schema, &Node) -> T) -> (T, broadcast::Receiver<Arc<Transaction>>) {
         let state = self.state();
         let feed = self.inner.changes.subscribe();
         (reader(&self.inner.schema, state.visible()), feed)
@@ -171,9 +168,8 @@ impl Datastore {
     pub fn json(&self, source: Source<'_>, path: &Path) -> Result<Option<Value>, Refusal> {
         let schema = &self.inner.schema;
         let target = schema.resolve(path)?;
-        let (places, leaf) = target
-            .place(schema)
-            .ok_or_else(|| Refusal::new(path.to_string(), "the path names more than one node"))?;
+        let (places, leaf) =
+            target.place(schema).ok_or_else(|| Refusal::new(path.to_string(), "the path names more than one node"))?;
         let node = target.node();
         Ok(self.read(source, |schema, root| {
             let tree = root.at(&places)?;

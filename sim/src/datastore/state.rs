@@ -59,8 +59,9 @@ pub(super) fn prepare(schema: &Schema, op: &StateOp) -> Result<Write, Refusal> {
 
 fn place(schema: &Schema, path: &Path) -> Result<(Vec<Place>, NodeId, Option<NodeId>), Refusal> {
     let target = schema.resolve(path)?;
-    let (places, leaf) =
-        target.place(schema).ok_or_else(|| Refusal::new(path.to_string(), "a list entry is named without all its keys"))?;
+    let (places, leaf) = target
+        .place(schema)
+        .ok_or_else(|| Refusal::new(path.to_string(), "a list entry is named without all its keys"))?;
     Ok((places, target.node(), leaf))
 }
 
@@ -245,7 +246,8 @@ impl State {
     }
 
     fn is_written(&self, places: &[Place]) -> bool {
-        self.records_above(places).any(|(record, rest)| record.node.as_ref().is_some_and(|node| node.at(rest).is_some()))
+        self.records_above(places)
+            .any(|(record, rest)| record.node.as_ref().is_some_and(|node| node.at(rest).is_some()))
     }
 
     /// The records at a place and above it, with the rest of the way down from each.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::tree::{EntryKey, KeyValue, Node, Place};
 use super::Refusal;
+use super::tree::{EntryKey, KeyValue, Node, Place};
 use crate::path::{Path, Step, bare};
 use crate::schema::{Kind, LeafInfo, LeafType, NodeId, Schema};
 

@@ -1,2 +1,2 @@
-use serde_json::json;
 use super::*;
+use serde_json::json;

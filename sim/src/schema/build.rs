@@ -21,12 +21,13 @@ pub(super) fn load(folders: &[PathBuf], modules: &[String]) -> Result<Schema, Sc
         context.set_searchdir(folder).map_err(|source| SchemaError::Folder { folder: folder.clone(), source })?;
     }
     context.set_embedded_modules(&embedded);
-    let loaded = native::TEXTS.iter().map(|(name, _)| *name).chain(modules.iter().map(String::as_str)).try_for_each(
-        |module| match context.load_module(module, None, &["*"]) {
-            Ok(_) => Ok(()),
-            Err(source) => Err(SchemaError::Module { module: module.to_owned(), source }),
-        },
-    );
+    let loaded =
+        native::TEXTS.iter().map(|(name, _)| *name).chain(modules.iter().map(String::as_str)).try_for_each(|module| {
+            match context.load_module(module, None, &["*"]) {
+                Ok(_) => Ok(()),
+                Err(source) => Err(SchemaError::Module { module: module.to_owned(), source }),
+            }
+        });
     context.unset_embedded_modules();
     loaded?;
     Ok(Builder::new(&context).build().into_schema(context))

@@ -24,7 +24,10 @@ impl Statement {
 
     /// The argument of an extension inside, whatever the prefix of its module.
     pub(super) fn extension(&self, name: &str) -> Option<&str> {
-        self.inner.iter().find(|it| it.keyword.split_once(':').is_some_and(|(_, it)| it == name)).map(|it| &*it.argument)
+        self.inner
+            .iter()
+            .find(|it| it.keyword.split_once(':').is_some_and(|(_, it)| it == name))
+            .map(|it| &*it.argument)
     }
 }
 

@@ -96,7 +96,9 @@ pub(super) fn read(modules: &Modules, scoped: Scoped<'_>) -> TypeText {
     let it = scoped.it;
     let mut text = TypeText {
         kind: None,
-        restricted: ["pattern", "range", "length", "path", "fraction-digits"].iter().any(|word| it.find(word).is_some()),
+        restricted: ["pattern", "range", "length", "path", "fraction-digits"]
+            .iter()
+            .any(|word| it.find(word).is_some()),
         range: it.find("range").map(|range| range.argument.clone()),
     };
     let bits = |prefix: &str| it.argument.strip_prefix(prefix).and_then(|bits| bits.parse::<u8>().ok());
@@ -113,7 +115,8 @@ pub(super) fn read(modules: &Modules, scoped: Scoped<'_>) -> TypeText {
         "enumeration" => Some(LeafType::Enumeration(it.all("enum").map(|it| it.argument.clone()).collect())),
         "union" => {
             text.restricted = true;
-            let members = it.all("type").map(|it| read(modules, Scoped { it, ..scoped }).kind.unwrap_or(LeafType::Text));
+            let members =
+                it.all("type").map(|it| read(modules, Scoped { it, ..scoped }).kind.unwrap_or(LeafType::Text));
             Some(LeafType::Union(members.collect()))
         }
         "leafref" => None,
