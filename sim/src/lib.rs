@@ -1,6 +1,7 @@
 //! An emulated SR Linux leaf, a fabric of them, and a small Kubernetes API server.
 
 pub mod appmgr;
+pub mod cli;
 pub mod cluster;
 pub mod datastore;
 pub mod demo;
