@@ -200,7 +200,7 @@ fn a_replay_replaces_everything_and_is_built_upon_even_where_it_was_refused() {
     let mut assembler = Assembler::new();
     assembler.apply(0, &[cluster(KUBECONFIG)]).expect("valid");
     let other = set(r#".k8s_services.cluster{.name=="c2"}"#, KUBECONFIG);
-    let config = assembler.apply(0, &[other.clone()]).expect("valid");
+    let config = assembler.apply(0, std::slice::from_ref(&other)).expect("valid");
     assert_eq!(config.clusters.keys().map(ClusterName::as_str).collect::<Vec<_>>(), ["c2"]);
 
     assembler.apply(0, &[cluster(r#"{"kubeconfig":"x"}"#), other]).expect_err("refused");

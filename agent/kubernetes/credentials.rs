@@ -27,6 +27,12 @@ pub(super) enum CredentialsError {
         #[source]
         cause: KubeconfigError,
     },
+    /// A certificate authority in which there is none.
+    #[error("the certificate authority of {origin} holds no certificate: it must be PEM, with BEGIN CERTIFICATE")]
+    NoAuthority {
+        /// The file, or the leaves.
+        origin: String,
+    },
     /// No context to use.
     #[error("{} has no current-context: set the leaf context to one of {known}", path.display())]
     NoCurrentContext {
@@ -92,7 +98,10 @@ pub(super) async fn load(connection: &Connection, files: &mut Vec<PathBuf>) -> R
     };
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
-        .map_err(|cause| CredentialsError::Kubeconfig { origin, cause })?;
+        .map_err(|cause| CredentialsError::Kubeconfig { origin: origin.clone(), cause })?;
+    if config.root_cert.as_ref().is_some_and(Vec::is_empty) {
+        return Err(CredentialsError::NoAuthority { origin });
+    }
     Ok(Access { caveat: caveat(&config), config })
 }
 

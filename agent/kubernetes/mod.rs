@@ -9,9 +9,9 @@
 //!                  /version          └─▶ nodes ───────────┘
 //! ```
 //!
-//! [`source`] keeps the link: it loads the credentials, asks the server for its version, and hands a client to three
-//! list-and-watch loops ([`watch`]); it does so again when a file rotates, on SIGHUP and when a loop fails. Objects are
-//! reduced on arrival ([`reduce`]) to what the engine reads. A listing is one `Update::All` per kind.
+//! `source` keeps the link: it loads the credentials, asks the server for its version, and hands a client to three
+//! list-and-watch loops (`watch`, `stream`); it does so again when a file rotates, on SIGHUP and when a loop fails. Objects are
+//! reduced on arrival (`reduce`) to what the engine reads. A listing is one `Update::All` per kind.
 
 mod client;
 mod condition;

@@ -96,6 +96,9 @@ fn tls(error: &io::Error) -> Option<String> {
             "the API server does not speak TLS on this port: check the URL (https or http) and the port".into(),
         );
     }
+    if text.contains("handshake eof") {
+        return Some("the API server ended the TLS handshake: check the URL (https or http) and the port".into());
+    }
     text.contains("received fatal alert").then(|| {
         format!("the API server refused the TLS connection ({text}): check the client certificate and its key")
     })

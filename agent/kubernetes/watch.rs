@@ -351,7 +351,7 @@ impl<K: Kind> Watcher<K> {
                 }
                 Item::Changed(object) => self.changed(&object).await?,
                 Item::Deleted(object) => self.deleted(&object).await?,
-                Item::Bookmark => self.sign_of_life().await?,
+                Item::Bookmark => self.around.reporter.source(SourceEvent::Alive).await?,
                 Item::Malformed(what) => {
                     tracing::warn!(resource = K::RESOURCE, %what, "watch line left out");
                     self.around.reporter.source(SourceEvent::Malformed).await?;
