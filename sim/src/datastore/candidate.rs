@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::change::{NodeChange, diff};
 use super::json::{self, Trail};
-use super::target::{KeyMatch, Target};
-use super::tree::{EntryKey, LeafValue, Node, Place};
+use super::target::Target;
+use super::tree::{LeafValue, Node, Place};
 use super::{Datastore, Refusal, check, lock};
 use crate::path::Path;
 use crate::schema::{Kind, NodeId, Schema};
@@ -266,16 +266,4 @@ fn drop_empty(schema: &Schema, tree: &mut Node) {
     });
     tree.lists.values_mut().flat_map(|entries| entries.values_mut()).for_each(|entry| drop_empty(schema, entry));
     tree.lists.retain(|_, entries| !entries.is_empty());
-}
-
-impl Target {
-    /// A target of one place.
-    pub(crate) fn of_place(places: &[Place]) -> Self {
-        let steps = places.iter().map(|place| {
-            let values = place.key.as_ref().map_or(&[][..], EntryKey::values);
-            let keys = values.iter().map(|value| KeyMatch::OneOf(vec![value.clone()])).collect();
-            super::target::TargetStep { node: place.node, keys }
-        });
-        Self { steps: steps.collect() }
-    }
 }
