@@ -301,20 +301,17 @@ impl<'a> Oracle<'a> {
 
     /// The VIPs of a service that is ours; none for a service that is not.
     fn vips(&self, cluster: Cluster<'_>, service: &Service) -> Option<BTreeSet<IpAddr>> {
+        let class = service.class.as_deref();
+        let ours = match (&cluster.config.load_balancer_class, cluster.config.speaker) {
+            (Some(configured), _) => class == Some(&**configured),
+            (None, Speaker::Metallb | Speaker::Generic) => class.is_none(),
+            (None, Speaker::Cilium) => class.is_none_or(|class| class == "io.cilium/bgp-control-plane"),
+            (None, Speaker::Calico | Speaker::KubeRouter) => true,
+        };
         let external = if cluster.config.include_external_ips { &service.external_ips[..] } else { &[] };
-        if service.load_balancer {
-            let class = service.class.as_deref();
-            let ours = match (&cluster.config.load_balancer_class, cluster.config.speaker) {
-                (Some(configured), _) => class == Some(&**configured),
-                (None, Speaker::Metallb | Speaker::Generic) => class.is_none(),
-                (None, Speaker::Cilium) => class.is_none_or(|class| class == "io.cilium/bgp-control-plane"),
-                (None, Speaker::Calico | Speaker::KubeRouter) => true,
-            };
-            ours.then(|| service.ingress.iter().chain(external).copied().collect())
-        } else {
-            let vips: BTreeSet<IpAddr> = external.iter().copied().collect();
-            (!vips.is_empty()).then_some(vips)
-        }
+        let ingress = if service.load_balancer { &service.ingress[..] } else { &[] };
+        let judged = ours && (service.load_balancer || !external.is_empty());
+        judged.then(|| ingress.iter().chain(external).copied().collect())
     }
 
     /// All services of ours with their VIPs.
@@ -436,10 +433,7 @@ impl<'a> Oracle<'a> {
         if let Some(flow) = self.flow_into_other_cluster(subject, next_hop) {
             return flow;
         }
-        let could_be_behind_it = |node: &&NodeName| {
-            let explained = installed.iter().any(|installed| self.is_address_of(cluster, node, *installed));
-            !self.located(cluster, node) && !explained
-        };
+        let could_be_behind_it = |node: &&NodeName| !self.located(cluster, node);
         let usable = !self.usable_endpoints(subject).is_empty();
         let unlocated = self.announcers(cluster, vip).iter().any(could_be_behind_it);
         if usable && unlocated { Flow::MayServe } else { Flow::Lost }
@@ -713,10 +707,17 @@ impl<'a> Oracle<'a> {
             policy: service.policy,
             usable_endpoints: distinct(endpoints.filter(|endpoint| usable(cluster.config.speaker, endpoint))),
             total_endpoints: distinct(all),
-            verdict: verdict(state, reason),
+            verdict: self.verdict(cluster, state, reason),
             last_change: Timestamp::UNIX_EPOCH,
             vips: vips.into(),
         }
+    }
+
+    /// A verdict says why in a sentence wherever it says why in a word, and that the intent it is judged by is old.
+    fn verdict(&self, cluster: Cluster<'_>, state: OperState, reason: Option<Reason>) -> Verdict {
+        let source = self.world.source_of(&SourceId::Kubernetes(cluster.name.clone()));
+        let stale = source.synced_once && source.lost_since.is_some();
+        Verdict { state, reason, detail: (reason.is_some() || stale).then(|| "".into()) }
     }
 
     fn vip(&self, subject: Subject<'a>) -> VipView {
@@ -740,7 +741,7 @@ impl<'a> Oracle<'a> {
             network_instance: cluster.config.network_instance.clone(),
             prefix: route.as_ref().map(|route| route.prefix),
             vantage: (!announcers.is_empty()).then_some(if attached { Vantage::Local } else { Vantage::Remote }),
-            verdict: verdict(state, reason),
+            verdict: self.verdict(cluster, state, reason),
             last_change: Timestamp::UNIX_EPOCH,
             expected: count(expected.len()),
             installed: count(installed.len()),
@@ -1056,11 +1057,6 @@ fn summary<'s>(services: impl Iterator<Item = &'s ServiceView>) -> SummaryView {
         }
     }
     summary
-}
-
-/// A verdict says why in a sentence wherever it says why in a word.
-fn verdict(state: OperState, reason: Option<Reason>) -> Verdict {
-    Verdict { state, reason, detail: reason.map(|_| "".into()) }
 }
 
 fn count(n: usize) -> u32 {

@@ -198,14 +198,16 @@ fn service() -> impl Strategy<Value = Service> {
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    let node = option::weighted(0.85, select(&NODES[..]));
-    (0..6_usize, node, prop::bool::weighted(0.7), any::<bool>()).prop_map(|(pod, node, ready, serving)| Endpoint {
-        identity: format!("Pod/default/pod-{pod}").into(),
-        node: node.map(NodeName::from),
-        ready,
-        serving,
-        terminating: serving && !ready,
-    })
+    // A pod stays where it is; a slice may not name its node.
+    (0..6_usize, prop::bool::weighted(0.85), prop::bool::weighted(0.7), any::<bool>()).prop_map(
+        |(pod, named, ready, serving)| Endpoint {
+            identity: format!("Pod/default/pod-{pod}").into(),
+            node: named.then(|| NODES[pod % NODES.len()].into()),
+            ready,
+            serving,
+            terminating: serving && !ready,
+        },
+    )
 }
 
 fn slice() -> impl Strategy<Value = (SliceKey, EndpointSlice)> {

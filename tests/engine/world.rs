@@ -112,13 +112,10 @@ impl World {
             SourceId::Kubernetes(name) => watched.contains(name),
             SourceId::Ndk | SourceId::Gnmi => true,
         });
-        // A node was attached in the network instance its cluster had then.
-        let moved = |name: &ClusterName| match (old.clusters.get(name), config.clusters.get(name)) {
-            (Some(old), Some(new)) => old.network_instance != new.network_instance,
-            (None, Some(_)) => false,
-            (_, None) => true,
-        };
-        self.memory.retain(|attachment| !moved(&attachment.cluster));
+        self.memory.retain(|attachment| {
+            let name = &attachment.cluster;
+            config.clusters.contains_key(name) || !old.clusters.contains_key(name)
+        });
     }
 
     fn source(&mut self, now: Now, id: &SourceId, event: &SourceEvent) {
@@ -142,7 +139,6 @@ impl World {
         match (id, event) {
             (SourceId::Ndk, SourceEvent::Syncing) => self.told = Some(BTreeSet::new()),
             (SourceId::Ndk, SourceEvent::Synced) => self.end_of_dump(),
-            (SourceId::Kubernetes(name), SourceEvent::Synced) => self.forget_absent_nodes(name),
             _ => {}
         }
     }
