@@ -1,5 +1,13 @@
 //! An emulated SR Linux leaf, a fabric of them, and a small Kubernetes API server.
 
+pub mod appmgr;
 pub mod cluster;
+pub mod datastore;
+pub mod demo;
 pub mod fabric;
+pub mod lab;
+pub mod leaf;
+pub mod ndk;
+pub mod path;
+pub mod schema;
 pub mod tables;

@@ -1,0 +1,295 @@
+//! An application's YAML file, as app_mgr reads it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::ndk::{AppInfo, ConfigFormat};
+
+/// Why an application's YAML file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// It cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is not what app_mgr takes.
+    #[error("{path} is no application description")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_norway::Error,
+    },
+}
+
+/// One application, from the file's top-level key of its name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct AppSpec {
+    /// The file's key.
+    #[serde(skip)]
+    pub name: String,
+    /// Folder the launch command is looked up in.
+    pub path: PathBuf,
+    /// What starts it; `./<name>` when absent.
+    pub launch_command: Option<String>,
+    /// How its process is recognized; the launch command when absent.
+    pub search_command: Option<String>,
+    /// Prints its version.
+    pub version_command: Option<String>,
+    /// Never started.
+    #[serde(default, deserialize_with = "yes_or_no")]
+    pub never_start: bool,
+    /// Not started again after it ended.
+    #[serde(default, deserialize_with = "yes_or_no")]
+    pub never_restart: bool,
+    /// Not shown among the applications.
+    #[serde(default, deserialize_with = "yes_or_no")]
+    pub never_show: bool,
+    /// How it gets its configuration.
+    #[serde(default)]
+    pub config_delivery_format: DeliveryFormat,
+    /// Started only once there is configuration for it.
+    #[serde(default, deserialize_with = "yes_or_no")]
+    pub wait_for_config: bool,
+    /// Started only by an operator.
+    #[serde(default, deserialize_with = "yes_or_no")]
+    pub launch_by_request: bool,
+    /// Not acted on here: there is one user.
+    pub run_as_user: Option<String>,
+    /// Not acted on here: applications start together.
+    #[serde(default = "default_start_order")]
+    pub start_order: u32,
+    /// Not acted on here: there are no network namespaces.
+    #[serde(default, deserialize_with = "yes_or_no")]
+    pub launch_in_net_namespace: bool,
+    /// Not acted on here.
+    #[serde(default, deserialize_with = "yes_or_no")]
+    pub oob_init: bool,
+    /// So many failures within the window lead to the action; 0 = never.
+    #[serde(default = "default_failure_threshold")]
+    pub failure_threshold: u8,
+    /// In seconds.
+    #[serde(default = "default_failure_window")]
+    pub failure_window: u32,
+    /// What is done then.
+    #[serde(default)]
+    pub failure_action: FailureAction,
+    /// Who made it.
+    #[serde(default = "default_author")]
+    pub author: String,
+    /// Operations refused to operators: `start`, `stop`, `restart`, `quit`, `kill`.
+    #[serde(default)]
+    pub restricted_operations: Vec<String>,
+    /// Not acted on here.
+    #[serde(default)]
+    pub launch_restrictions: Vec<String>,
+    /// Not acted on here: the process keeps what it inherits.
+    #[serde(default)]
+    pub capability_bounding_set: Vec<String>,
+    /// Its YANG.
+    #[serde(default)]
+    pub yang_modules: YangModules,
+}
+
+/// The YANG an application brings.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct YangModules {
+    /// Modules it owns.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Features switched on in them.
+    #[serde(default)]
+    pub enabled_features: Vec<String>,
+    /// Not acted on here.
+    #[serde(default)]
+    pub validation_plugins: Vec<String>,
+    /// Folders the modules and what they import are looked up in.
+    #[serde(default)]
+    pub source_directories: Vec<PathBuf>,
+    /// Modules it uses without owning them.
+    #[serde(default)]
+    pub not_owned_names: Vec<String>,
+}
+
+/// `config-delivery-format`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeliveryFormat {
+    /// `proto-json`
+    #[default]
+    ProtoJson,
+    /// `json`
+    Json,
+    /// `binary-tlvs`
+    BinaryTlvs,
+}
+
+/// `failure-action`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailureAction {
+    /// The switch restarts; here the application stays down.
+    #[default]
+    Reboot,
+    /// It is started again after a while.
+    Wait(Duration),
+    /// It stays down.
+    WaitForever,
+}
+
+impl FromStr for FailureAction {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.strip_prefix("wait=")) {
+            ("reboot", _) => Ok(Self::Reboot),
+            (_, Some("forever")) => Ok(Self::WaitForever),
+            (_, Some(seconds)) => {
+                let seconds = seconds.parse().map_err(|_| format!("'{seconds}' is no number of seconds"))?;
+                Ok(Self::Wait(Duration::from_secs(seconds)))
+            }
+            _ => Err(format!("failure-action '{text}' is none of reboot, wait=<seconds>, wait=forever")),
+        }
+    }
+}
+
+impl std::fmt::Display for FailureAction {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Reboot => formatter.write_str("reboot"),
+            Self::Wait(wait) => write!(formatter, "wait={}", wait.as_secs()),
+            Self::WaitForever => formatter.write_str("wait=forever"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FailureAction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// YAML 1.1 words for true and false, which the files of applications use.
+fn yes_or_no<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Word {
+        Boolean(bool),
+        Text(String),
+    }
+    match Word::deserialize(deserializer)? {
+        Word::Boolean(value) => Ok(value),
+        Word::Text(text) => match text.to_ascii_lowercase().as_str() {
+            "yes" | "true" | "on" => Ok(true),
+            "no" | "false" | "off" => Ok(false),
+            _ => Err(serde::de::Error::custom(format!("'{text}' is neither Yes nor No"))),
+        },
+    }
+}
+
+fn default_start_order() -> u32 {
+    200
+}
+
+fn default_failure_threshold() -> u8 {
+    3
+}
+
+fn default_failure_window() -> u32 {
+    300
+}
+
+fn default_author() -> String {
+    "Nokia".to_owned()
+}
+
+impl AppSpec {
+    /// Reads every application of a YAML file, in its order.
+    ///
+    /// # Errors
+    /// [`SpecError`] when the file cannot be read or holds what app_mgr does not take.
+    pub fn read(path: &Path) -> Result<Vec<Self>, SpecError> {
+        let text = std::fs::read_to_string(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text).map_err(|source| SpecError::Parse { path: path.to_owned(), source })
+    }
+
+    fn parse(text: &str) -> Result<Vec<Self>, serde_norway::Error> {
+        let file: serde_norway::Mapping = serde_norway::from_str(text)?;
+        let apps = file.into_iter().map(|(name, body)| {
+            let name: String = serde_norway::from_value(name)?;
+            Ok(Self { name, ..serde_norway::from_value(body)? })
+        });
+        apps.collect()
+    }
+
+    /// What starts it, as written.
+    pub fn launch_command(&self) -> String {
+        self.launch_command.clone().unwrap_or_else(|| format!("./{}", self.name))
+    }
+
+    /// What the NDK needs to know of it.
+    pub fn info(&self) -> AppInfo {
+        AppInfo {
+            name: self.name.clone(),
+            author: self.author.clone(),
+            version: String::new(),
+            config_format: match self.config_delivery_format {
+                DeliveryFormat::ProtoJson => ConfigFormat::ProtoJson,
+                DeliveryFormat::Json => ConfigFormat::Json,
+                DeliveryFormat::BinaryTlvs => ConfigFormat::BinaryTlvs,
+            },
+            modules: self.yang_modules.names.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_yaml_1_1_booleans_and_defaults_is_read() {
+        let apps = AppSpec::parse(
+            "greeter:\n  path: /usr/local/bin\n  wait-for-config: Yes\n  failure-action: wait=10\n  \
+             config-delivery-format: json\n  yang-modules:\n    names: [greeter]\n    source-directories:\n      \
+             - /opt/greeter/yang\n",
+        )
+        .expect("the file is well-formed");
+        let app = &apps[0];
+        assert_eq!(app.name, "greeter");
+        assert!(app.wait_for_config);
+        assert!(!app.never_start);
+        assert_eq!(app.failure_action, FailureAction::Wait(Duration::from_secs(10)));
+        assert_eq!(app.failure_threshold, 3);
+        assert_eq!(app.failure_window, 300);
+        assert_eq!(app.launch_command(), "./greeter");
+        assert_eq!(app.info().config_format, ConfigFormat::Json);
+        assert_eq!(app.info().modules, ["greeter"]);
+    }
+
+    #[test]
+    fn without_a_format_configuration_comes_as_proto_json() {
+        let apps = AppSpec::parse("a:\n  path: /bin\n").expect("the file is well-formed");
+        assert_eq!(apps[0].info().config_format, ConfigFormat::ProtoJson);
+        assert_eq!(apps[0].failure_action, FailureAction::Reboot);
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_wrong_action_are_refused_by_name() {
+        let error = AppSpec::parse("a:\n  path: /bin\n  lunch-command: x\n").expect_err("unknown key");
+        assert!(error.to_string().contains("lunch-command"), "{error}");
+        let error = AppSpec::parse("a:\n  path: /bin\n  failure-action: wait=soon\n").expect_err("wrong action");
+        assert!(error.to_string().contains("soon"), "{error}");
+    }
+}

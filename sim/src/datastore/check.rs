@@ -1,0 +1,67 @@
+//! Values that a type restricts are shown to libyang: patterns, ranges, lengths, unions, identities.
+
+use yang5::data::{DataFormat, DataParserFlags, DataTree, DataValidationFlags};
+
+use super::Refusal;
+use super::json::{JsonStyle, encode, wrap};
+use super::tree::{Node, Place};
+use crate::path::Path;
+use crate::schema::{NodeId, Schema};
+
+/// Checks the values of a tree that stands at a place; those of the place's own keys too.
+pub(super) fn values(schema: &Schema, places: &[Place], tree: &Node) -> Result<(), Refusal> {
+    let picked = pick(schema, tree);
+    if picked.is_none() && !has_restricted_key(schema, places) {
+        return Ok(());
+    }
+    let json = wrap(schema, places, &picked.unwrap_or_default());
+    parse(schema, &json.to_string(), DataParserFlags::STRICT | DataParserFlags::NO_VALIDATION)
+}
+
+/// Checks a whole configuration: mandatory nodes, references, conditions.
+pub(super) fn configuration(schema: &Schema, tree: &Node) -> Result<(), Refusal> {
+    let json = serde_json::Value::Object(encode(schema, NodeId::ROOT, tree, JsonStyle::Ietf));
+    parse(schema, &json.to_string(), DataParserFlags::STRICT | DataParserFlags::NO_STATE)
+}
+
+fn parse(schema: &Schema, json: &str, flags: DataParserFlags) -> Result<(), Refusal> {
+    let parsed = DataTree::parse_string(schema.context(), json, DataFormat::JSON, flags, DataValidationFlags::PRESENT);
+    parsed.map(drop).map_err(|error| refusal(&error))
+}
+
+fn refusal(error: &yang5::Error) -> Refusal {
+    let path = error.path.clone().unwrap_or_default();
+    let path = path.parse::<Path>().map_or(path, |path| path.to_string());
+    Refusal::new(path, error.msg.clone().unwrap_or_else(|| "the value is not valid".to_owned()))
+}
+
+fn has_restricted_key(schema: &Schema, places: &[Place]) -> bool {
+    places.iter().any(|place| schema.keys(place.node).iter().any(|key| is_restricted(schema, *key)))
+}
+
+fn is_restricted(schema: &Schema, leaf: NodeId) -> bool {
+    schema.leaf(leaf).is_some_and(|info| info.restricted)
+}
+
+/// The part of a tree that has restricted values; none where there are none.
+fn pick(schema: &Schema, tree: &Node) -> Option<Node> {
+    let mut picked = Node::default();
+    for (leaf, value) in tree.leaves.iter().filter(|(leaf, _)| is_restricted(schema, **leaf)) {
+        picked.leaves.insert(*leaf, value.clone());
+    }
+    for (node, inner) in &tree.containers {
+        if let Some(inner) = pick(schema, inner) {
+            picked.containers.insert(*node, inner);
+        }
+    }
+    for (node, entries) in &tree.lists {
+        let by_key = schema.keys(*node).iter().any(|key| is_restricted(schema, *key));
+        for (key, entry) in entries {
+            let inner = pick(schema, entry);
+            if inner.is_some() || by_key {
+                picked.lists.entry(*node).or_default().insert(key.clone(), inner.unwrap_or_default());
+            }
+        }
+    }
+    (!picked.is_empty()).then_some(picked)
+}

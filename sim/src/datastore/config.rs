@@ -1,0 +1,182 @@
+//! Running configuration: candidates, commits, and the hooks that carry them out or refuse them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::candidate::{self, Candidate, Edit};
+use super::change::{NodeChange, Store, diff};
+use super::state::{self, Write};
+use super::tree::Node;
+use super::{Datastore, Refusal, check, lock};
+use crate::schema::{NodeId, Schema};
+
+/// What is wrong with a configuration, in the words of who carries it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The node it is about.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Why a commit was not made. The running configuration is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// The schema does not allow it.
+    #[error(transparent)]
+    Invalid(Refusal),
+    /// A hook refused it.
+    #[error("{}", .0.iter().map(|it| format!("{}: {}", it.path, it.message)).collect::<Vec<_>>().join("; "))]
+    Refused(Vec<Problem>),
+}
+
+/// A commit that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its number; a commit without changes has none of its own and bears the last.
+    pub sequence: u64,
+    /// What hooks remarked.
+    pub warnings: Vec<Problem>,
+}
+
+/// A change of the running configuration, as hooks are told of it.
+#[derive(Debug)]
+pub struct Commit {
+    /// Its number, from 1.
+    pub sequence: u64,
+    /// The schema of the trees.
+    pub schema: Arc<Schema>,
+    /// The configuration that is to be left.
+    pub before: Arc<Node>,
+    /// The configuration that is to be.
+    pub after: Arc<Node>,
+    /// From the one to the other.
+    pub changes: Vec<NodeChange>,
+}
+
+/// Carries out commits, or refuses them.
+#[tonic::async_trait]
+pub trait CommitHook: Send + Sync + 'static {
+    /// A commit is to be made: done, with remarks, or refused, with what is wrong.
+    async fn commit(&self, commit: &Commit) -> Result<Vec<Problem>, Vec<Problem>>;
+
+    /// A commit was refused, by this hook or another that heard of it: `after` is the running configuration, which stays.
+    async fn restore(&self, commit: &Commit);
+}
+
+#[derive(Default)]
+pub(super) struct Config {
+    shared: Mutex<HashMap<String, Arc<Mutex<Vec<Edit>>>>>,
+    hooks: Mutex<Vec<Arc<dyn CommitHook>>>,
+    /// Held through a commit; the number of the last.
+    commits: tokio::sync::Mutex<u64>,
+}
+
+impl Datastore {
+    /// A candidate that others with the same name edit too.
+    pub fn shared_candidate(&self, name: &str) -> Candidate {
+        let edits = lock(&self.inner.config.shared).entry(name.to_owned()).or_default().clone();
+        Candidate { store: self.clone(), edits }
+    }
+
+    /// A candidate of one's own.
+    pub fn private_candidate(&self) -> Candidate {
+        Candidate { store: self.clone(), edits: Arc::default() }
+    }
+
+    /// Has commits carried out by a hook too.
+    pub fn add_commit_hook(&self, hook: Arc<dyn CommitHook>) {
+        lock(&self.inner.config.hooks).push(hook);
+    }
+
+    /// Makes a candidate the running configuration: it is validated, then every hook in turn carries it out. When one
+    /// refuses, all that heard of it are told that the running configuration stays, and the candidate keeps its edits.
+    ///
+    /// # Errors
+    /// [`CommitError`] when the schema does not allow it or a hook refuses it.
+    pub async fn commit(&self, candidate: &Candidate) -> Result<Committed, CommitError> {
+        let mut last = self.inner.config.commits.lock().await;
+        let edits = lock(&candidate.edits).clone();
+        let before = self.running();
+        let mut after = Node::clone(&before);
+        candidate::apply(self.schema(), &mut after, &edits);
+        check::configuration(self.schema(), &after).map_err(CommitError::Invalid)?;
+        let changes = diff(&before, &after);
+        if changes.is_empty() {
+            lock(&candidate.edits).drain(..edits.len());
+            return Ok(Committed { sequence: *last, warnings: Vec::new() });
+        }
+        *last += 1;
+        let after = Arc::new(after);
+        let commit = Commit { sequence: *last, schema: self.schema().clone(), before, after, changes };
+        let warnings = match self.carry_out(&commit).await {
+            Ok(warnings) => warnings,
+            Err(refusal) => {
+                *last += 1;
+                self.restore(&commit, *last, refusal.heard).await;
+                return Err(CommitError::Refused(refusal.problems));
+            }
+        };
+        let mut edits_now = lock(&candidate.edits);
+        let done = edits.len().min(edits_now.len());
+        edits_now.drain(..done);
+        drop(edits_now);
+        self.make_running(commit.after, commit.changes);
+        Ok(Committed { sequence: *last, warnings })
+    }
+
+    async fn carry_out(&self, commit: &Commit) -> Result<Vec<Problem>, HookRefusal> {
+        let hooks = lock(&self.inner.config.hooks).clone();
+        let mut warnings = Vec::new();
+        for (position, hook) in hooks.iter().enumerate() {
+            match hook.commit(commit).await {
+                Ok(remarks) => warnings.extend(remarks),
+                Err(problems) => return Err(HookRefusal { problems, heard: hooks[..=position].to_vec() }),
+            }
+        }
+        Ok(warnings)
+    }
+
+    async fn restore(&self, refused: &Commit, sequence: u64, heard: Vec<Arc<dyn CommitHook>>) {
+        let commit = Commit {
+            sequence,
+            schema: refused.schema.clone(),
+            before: refused.after.clone(),
+            after: refused.before.clone(),
+            changes: diff(&refused.after, &refused.before),
+        };
+        for hook in heard {
+            hook.restore(&commit).await;
+        }
+    }
+
+    fn make_running(&self, tree: Arc<Node>, changes: Vec<NodeChange>) {
+        let native = native_part(self.schema(), &tree);
+        let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
+        *self.inner.running.write().unwrap_or_else(PoisonError::into_inner) = tree;
+        self.publish(Store::Running, changes);
+        let shown = state.apply(state::CONFIG, vec![Write::Node(Vec::new(), native)]);
+        self.publish(Store::State, shown);
+    }
+}
+
+struct HookRefusal {
+    problems: Vec<Problem>,
+    heard: Vec<Arc<dyn CommitHook>>,
+}
+
+/// The configuration of the switch's own modules.
+fn native_part(schema: &Schema, tree: &Node) -> Node {
+    let native = |node: &NodeId| schema.is_native(*node);
+    let mut part = Node::default();
+    let leaves = tree.leaves.iter().filter(|(leaf, _)| native(leaf));
+    part.leaves = leaves.map(|(leaf, value)| (*leaf, value.clone())).collect();
+    let containers = tree.containers.iter().filter(|(node, _)| native(node));
+    part.containers = containers.map(|(node, it)| (*node, native_part(schema, it))).collect();
+    let lists = tree.lists.iter().filter(|(node, _)| native(node));
+    let entries = |entries: &std::collections::BTreeMap<_, Node>| {
+        entries.iter().map(|(key, it)| (super::EntryKey::clone(key), native_part(schema, it))).collect()
+    };
+    part.lists = lists.map(|(node, it)| (*node, entries(it))).collect();
+    part
+}

@@ -1,0 +1,211 @@
+//! Configuration and state of one switch, over one schema.
+//!
+//! State comes from owners, path by path: what an owner writes at a path replaces what it wrote at exactly that path
+//! before, and entries it wrote at paths of their own below stay. Running configuration changes by commits of candidates, which
+//! hooks may refuse. Configuration of the switch's own modules shows in state; that of an application's modules only
+//! when the application writes it there.
+
+mod candidate;
+mod change;
+mod check;
+mod config;
+mod delivery;
+mod json;
+mod state;
+mod target;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+pub use self::candidate::Candidate;
+pub use self::change::{NodeChange, Store, Transaction, diff};
+pub use self::config::{Commit, CommitError, CommitHook, Committed, Problem};
+pub use self::delivery::{Delivery, delivery};
+pub use self::json::{JsonStyle, encode, encode_entry, leaf_json, member_name};
+pub(crate) use self::json::{canonical_text, expected};
+pub use self::target::{KeyMatch, Target, TargetStep};
+pub use self::tree::{EntryKey, KeyValue, LeafValue, Node, Place};
+
+use self::config::Config;
+use self::state::State;
+use crate::path::Path;
+use crate::schema::Schema;
+
+/// Transactions that a subscriber may be behind before it is told that it missed some.
+const BACKLOG: usize = 4096;
+
+/// A write that is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct Refusal {
+    /// The node it is about.
+    pub path: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+/// One write of state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StateOp {
+    /// The JSON is all that the owner says at this path. The path is of a container, an entry of a list, or a leaf.
+    Replace(Path, Value),
+    /// The owner says nothing at this path any more. What it wrote at paths below stays.
+    Delete(Path),
+}
+
+/// What is read.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// State, with the configuration of the switch's own modules.
+    State,
+    /// The running configuration.
+    Running,
+    /// A candidate.
+    Candidate(&'a Candidate),
+}
+
+/// Handle of a datastore; clones are the same datastore.
+#[derive(Clone)]
+pub struct Datastore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    schema: Arc<Schema>,
+    state: RwLock<State>,
+    running: RwLock<Arc<Node>>,
+    config: Config,
+    changes: broadcast::Sender<Arc<Transaction>>,
+    sequence: Mutex<u64>,
+}
+
+impl fmt::Debug for Datastore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Datastore").finish_non_exhaustive()
+    }
+}
+
+impl Datastore {
+    /// An empty datastore.
+    pub fn new(schema: Arc<Schema>) -> Self {
+        let inner = Inner {
+            schema,
+            state: RwLock::default(),
+            running: RwLock::default(),
+            config: Config::default(),
+            changes: broadcast::Sender::new(BACKLOG),
+            sequence: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The schema that data is of.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.inner.schema
+    }
+
+    /// Writes state, all of it or nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`] naming the node that the schema does not allow.
+    pub fn apply_state(&self, owner: &str, ops: Vec<StateOp>) -> Result<(), Refusal> {
+        let schema = &self.inner.schema;
+        let writes = ops.iter().map(|op| state::prepare(schema, op)).collect::<Result<Vec<_>, _>>()?;
+        let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
+        for write in &writes {
+            state.check(schema, write)?;
+        }
+        let changes = state.apply(owner, writes);
+        self.publish(Store::State, changes);
+        Ok(())
+    }
+
+    /// Takes out everything an owner wrote.
+    pub fn wipe_owner(&self, owner: &str) {
+        let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
+        let changes = state.wipe(owner);
+        self.publish(Store::State, changes);
+    }
+
+    /// The paths an owner wrote at, in no order.
+    pub fn paths_of_owner(&self, owner: &str) -> Vec<Path> {
+        let state = self.inner.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.places_of(owner).map(|(places, leaf)| self.inner.schema.bare_path_at(places, leaf)).collect()
+    }
+
+    /// Reads a tree. State cannot change while the reader runs, so it should be quick.
+    pub fn read<T>(&self, source: Source<'_>, reader: impl FnOnce(&Schema, &Node) -> T) -> T {
+        match source {
+            Source::State => reader(&self.inner.schema, self.state().visible()),
+            Source::Running => reader(&self.inner.schema, &self.running()),
+            Source::Candidate(candidate) => reader(&self.inner.schema, &candidate.tree()),
+        }
+    }
+
+    /// Reads state and subscribes to what changes after it, with nothing lost or told twice between.
+    pub fn follow<T>(&self, reader: impl FnOnce(&Schema, &Node) -> T) -> (T, broadcast::Receiver<Arc<Transaction>>) {
+        let state = self.state();
+        let feed = self.inner.changes.subscribe();
+        (reader(&self.inner.schema, state.visible()), feed)
+    }
+
+    /// What stands at one path, as plain JSON without module prefixes; none where nothing stands.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the schema does not know the path, or it names no single node.
+    pub fn json(&self, source: Source<'_>, path: &Path) -> Result<Option<Value>, Refusal> {
+        let schema = &self.inner.schema;
+        let target = schema.resolve(path)?;
+        let (places, leaf) =
+            target.place(schema).ok_or_else(|| Refusal::new(path.to_string(), "the path names more than one node"))?;
+        let node = target.node();
+        Ok(self.read(source, |schema, root| {
+            let tree = root.at(&places)?;
+            match leaf {
+                Some(leaf) => tree.leaves.get(&leaf).map(|value| leaf_json(schema, leaf, value, JsonStyle::Plain)),
+                None => Some(Value::Object(encode(schema, node, tree, JsonStyle::Plain))),
+            }
+        }))
+    }
+
+    /// The running configuration as it is now.
+    pub fn running(&self) -> Arc<Node> {
+        self.inner.running.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Transactions from now on: of state and of the running configuration.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Transaction>> {
+        self.inner.changes.subscribe()
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.inner.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells subscribers; the caller holds the lock of the tree, so that transactions are told in their order.
+    fn publish(&self, store: Store, changes: Vec<NodeChange>) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut sequence = lock(&self.inner.sequence);
+        *sequence += 1;
+        // No subscriber is no failure.
+        let _ = self.inner.changes.send(Arc::new(Transaction::new(*sequence, store, changes)));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

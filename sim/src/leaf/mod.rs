@@ -1,0 +1,339 @@
+//! One emulated switch: a datastore, the tables of its control plane, and what shows them: NDK, gNMI, CLI, applications.
+
+#[cfg(test)]
+mod agent_tests;
+mod native;
+mod plane;
+pub(crate) mod state;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use srl_k8s_services::proto::ndk as pb;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+
+use self::plane::Plane;
+use crate::appmgr::{AppManager, AppSpec, Overrides};
+use crate::datastore::{Datastore, StateOp};
+use crate::ndk::{self, Key, Ndk, NdkError, NdkEvent, NdkOptions, Row, Switches};
+use crate::schema::{Schema, SchemaError};
+use crate::tables::Tables;
+
+/// Applications that every switch has, with the ids their routes carry in the NDK, and what they are.
+const NATIVE_APPS: [(&str, u32); 12] = [
+    ("app_mgr", 4),
+    ("arp_nd_mgr", 9),
+    ("bfd_mgr", 11),
+    ("bgp_evpn_mgr", 13),
+    ("bgp_mgr", 14),
+    ("dhcp_client_mgr", 19),
+    ("fib_mgr", 23),
+    ("linux_mgr", 28),
+    ("net_inst_mgr", 36),
+    ("sdk_mgr", 47),
+    ("static_route_mgr", 52),
+    ("vxlan_mgr", 61),
+];
+
+/// Why a leaf did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LeafError {
+    /// A folder cannot be made.
+    #[error("cannot make folder {path}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The YANG does not load.
+    #[error("the YANG of the switch does not load")]
+    Schema(#[source] SchemaError),
+    /// The NDK does not start.
+    #[error("the NDK does not start")]
+    Ndk(#[source] NdkError),
+}
+
+/// What a leaf is started with.
+#[derive(Clone)]
+pub struct LeafOptions {
+    /// Its host name.
+    pub name: String,
+    /// Folder of its sockets and of its applications' logs; made when absent. Its path must be short enough for a unix
+    /// socket: the longest name in it has 29 letters.
+    pub folder: PathBuf,
+    /// Release it claims to run: `v25.3.1`.
+    pub release: String,
+    /// Its YANG, already loaded: many leaves share one.
+    pub schema: Arc<Schema>,
+    /// Who may log in over gNMI.
+    pub username: String,
+    /// The password to it.
+    pub password: String,
+    /// TCP address of gNMI as well as the unix socket.
+    pub gnmi_tcp: Option<SocketAddr>,
+    /// TCP address of the NDK as well as the unix socket.
+    pub ndk_tcp: Option<SocketAddr>,
+    /// Names of its interfaces, all of them up.
+    pub interfaces: Vec<String>,
+    /// Unsettled behaviour of its NDK.
+    pub switches: Switches,
+}
+
+impl LeafOptions {
+    /// A leaf with the factory's credentials and no TCP ports.
+    pub fn new(name: impl Into<String>, folder: impl Into<PathBuf>, schema: Arc<Schema>) -> Self {
+        Self {
+            name: name.into(),
+            folder: folder.into(),
+            release: "v25.3.1".to_owned(),
+            schema,
+            username: "admin".to_owned(),
+            password: "NokiaSrl1!".to_owned(),
+            gnmi_tcp: None,
+            ndk_tcp: None,
+            interfaces: ["ethernet-1/1", "ethernet-1/49", "ethernet-1/50", "mgmt0"].map(str::to_owned).to_vec(),
+            switches: Switches::default(),
+        }
+    }
+}
+
+/// Handle of one emulated switch, which ends when the last handle is dropped.
+#[derive(Clone)]
+pub struct Leaf {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: LeafOptions,
+    store: Datastore,
+    ndk: Ndk,
+    apps: AppManager,
+    booted: String,
+    control: Mutex<Control>,
+    following: JoinHandle<()>,
+}
+
+/// The control plane's tables: as set, and as shown.
+#[derive(Default)]
+struct Control {
+    set: Tables,
+    plane: Plane,
+    next_owner: u32,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+impl Leaf {
+    /// Starts a switch with empty tables and no applications of others.
+    ///
+    /// # Errors
+    /// [`LeafError`] when a folder or a socket cannot be made.
+    pub async fn start(options: LeafOptions) -> Result<Self, LeafError> {
+        let logs = options.folder.join("stdout");
+        std::fs::create_dir_all(&logs).map_err(|source| LeafError::Folder { path: logs.clone(), source })?;
+        let store = Datastore::new(options.schema.clone());
+        let ndk_options = NdkOptions {
+            socket: options.folder.join(ndk::SOCKET_NAME),
+            tcp: options.ndk_tcp,
+            switches: options.switches.clone(),
+        };
+        let ndk = ndk::serve(ndk_options, store.clone()).await.map_err(LeafError::Ndk)?;
+        let apps = AppManager::new(ndk.clone(), store.clone(), logs);
+        let news = ndk.subscribe();
+        let shared = Arc::new_cyclic(|weak: &Weak<Shared>| Shared {
+            options,
+            store,
+            ndk,
+            apps,
+            booted: state::now(),
+            control: Mutex::default(),
+            following: tokio::spawn(follow_programmed_routes(news, weak.clone())),
+        });
+        shared.show_system();
+        Ok(Self { shared })
+    }
+
+    /// Its host name.
+    pub fn name(&self) -> &str {
+        &self.shared.options.name
+    }
+
+    /// What it was started with.
+    pub fn options(&self) -> &LeafOptions {
+        &self.shared.options
+    }
+
+    /// Its datastore.
+    pub fn datastore(&self) -> &Datastore {
+        &self.shared.store
+    }
+
+    /// Its NDK: rows beside the tables, and faults.
+    pub fn ndk(&self) -> &Ndk {
+        &self.shared.ndk
+    }
+
+    /// Its application manager.
+    pub fn apps(&self) -> &AppManager {
+        &self.shared.apps
+    }
+
+    /// Folder of its sockets.
+    pub fn folder(&self) -> &Path {
+        &self.shared.options.folder
+    }
+
+    /// Starts an application of somebody else's.
+    pub fn add_app(&self, spec: AppSpec, overrides: Overrides) {
+        self.shared.apps.add(spec, overrides);
+    }
+
+    /// Stops every application in good order, then the NDK. The switch can still be looked at.
+    pub async fn stop(&self) {
+        self.shared.apps.stop_all().await;
+        self.shared.ndk.stop().await;
+    }
+
+    /// Makes these the tables of the control plane: NDK streams and state are told of what differs from before.
+    pub fn set_tables(&self, tables: Tables) {
+        let mut control = self.shared.control();
+        control.set = tables;
+        self.shared.show(&mut control);
+    }
+
+    /// Changes the tables in place, then tells of what differs.
+    pub fn change_tables(&self, change: impl FnOnce(&mut Tables)) {
+        let mut control = self.shared.control();
+        change(&mut control.set);
+        self.shared.show(&mut control);
+    }
+
+    /// The tables as shown: as set, with the routes applications program.
+    pub fn tables(&self) -> Tables {
+        self.shared.control().plane.shown().clone()
+    }
+
+    /// Programs every next-hop group anew: all get new numbers.
+    pub fn renumber_groups(&self) {
+        let mut control = self.shared.control();
+        self.shared.renumber(&mut control);
+    }
+
+    /// Brings an interface up or down.
+    pub fn set_interface(&self, name: &str, up: bool) {
+        self.shared.show_interface(name, up);
+    }
+}
+
+impl Shared {
+    fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows what is set and what applications programmed.
+    fn show(&self, control: &mut Control) {
+        let programmed = self.ndk.programmed();
+        let tables = plane::merge(control.set.clone(), programmed);
+        let first = self.options.switches.announce_first;
+        let next_owner = &mut control.next_owner;
+        let changes = control.plane.show(tables, first, &mut |name| self.owner_id(next_owner, name));
+        self.write(changes.ops);
+        self.ndk.apply(changes.rows);
+    }
+
+    fn renumber(&self, control: &mut Control) {
+        let first = self.options.switches.announce_first;
+        let next_owner = &mut control.next_owner;
+        let changes = control.plane.renumber(first, &mut |name| self.owner_id(next_owner, name));
+        self.write(changes.ops);
+        self.ndk.apply(changes.rows);
+    }
+
+    /// The id of a route's owner; one the switch has not had yet becomes known.
+    fn owner_id(&self, next: &mut u32, name: &str) -> u32 {
+        if let Some(id) = self.ndk.app_id(name) {
+            return id;
+        }
+        *next += 1;
+        let id = 500 + *next;
+        self.ndk.apply([native_app(name, id, &self.options.release)]);
+        id
+    }
+
+    fn show_system(&self) {
+        let release = &self.options.release;
+        self.ndk.apply(NATIVE_APPS.map(|(name, id)| native_app(name, id, release)));
+        let information = state::at(&[("system", &[]), ("information", &[])]);
+        let mut ops = vec![StateOp::Replace(information, native::system_information(release, &self.booted))];
+        ops.extend(NATIVE_APPS.iter().enumerate().map(|(position, (name, _))| {
+            let entry = serde_json::json!({
+                "pid": 1500 + 37 * position,
+                "state": "running",
+                "last-change": self.booted,
+                "last-start-type": "cold",
+                "author": "Nokia",
+                "version": release,
+            });
+            StateOp::Replace(state::app_path(name), entry)
+        }));
+        self.write(ops);
+        for name in &self.options.interfaces {
+            self.show_interface(name, true);
+        }
+    }
+
+    fn show_interface(&self, name: &str, up: bool) {
+        self.write(vec![StateOp::Replace(native::interface_path(name), native::interface(up))]);
+        let kind = if name.starts_with("mgmt") { pb::IfMgrIfType::Management } else { pb::IfMgrIfType::Ethernet };
+        let data = pb::InterfaceData {
+            admin_is_up: 1,
+            mtu: 9232,
+            interface_type: kind as i32,
+            oper_is_up: u32::from(up),
+            ..pb::InterfaceData::default()
+        };
+        self.ndk.apply([(Key::Interface(name.to_owned()), Some(Row::Interface(Box::new(data))))]);
+    }
+
+    /// Writes native state, which fits the YANG by construction.
+    fn write(&self, ops: Vec<StateOp>) {
+        if let Err(refusal) = self.store.apply_state("native", ops) {
+            tracing::error!(leaf = %self.options.name, %refusal, "native state was refused");
+        }
+    }
+}
+
+fn native_app(name: &str, id: u32, release: &str) -> (Key, Option<Row>) {
+    let data = pb::AppIdentData {
+        name: name.to_owned(),
+        author: "Nokia".to_owned(),
+        is_connected: true,
+        version: release.to_owned(),
+    };
+    (Key::App(id), Some(Row::App(Box::new(data))))
+}
+
+/// Shows the tables anew when an application changed its routes.
+async fn follow_programmed_routes(mut news: broadcast::Receiver<NdkEvent>, shared: Weak<Shared>) {
+    loop {
+        match news.recv().await {
+            Ok(NdkEvent::RoutesProgrammed(_)) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                let Some(shared) = shared.upgrade() else { return };
+                shared.show(&mut shared.control());
+            }
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}

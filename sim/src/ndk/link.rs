@@ -1,0 +1,126 @@
+//! Connections that can be frozen and cut: every socket the NDK accepts is read and written through a [`Link`].
+
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::{Stream, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream, WatchStream};
+use tonic::transport::server::Connected;
+
+/// What may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Everything.
+    Open,
+    /// Nothing, and nobody is told.
+    Frozen,
+    /// The connection is reset.
+    Cut,
+}
+
+trait Socket: AsyncRead + AsyncWrite + Send {}
+impl<T: AsyncRead + AsyncWrite + Send> Socket for T {}
+
+/// An accepted connection behind a gate.
+pub(crate) struct Link {
+    socket: Pin<Box<dyn Socket>>,
+    gate: Gate,
+    changes: WatchStream<Gate>,
+}
+
+impl Link {
+    fn new(socket: impl Socket + 'static, gate: &watch::Receiver<Gate>) -> Self {
+        Self { socket: Box::pin(socket), gate: *gate.borrow(), changes: WatchStream::new(gate.clone()) }
+    }
+
+    /// Ready when bytes may pass; registers the waker with the gate otherwise and always.
+    fn poll_gate(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Poll::Ready(change) = self.changes.poll_next_unpin(context) {
+            self.gate = change.unwrap_or(Gate::Cut);
+            if change.is_none() {
+                break;
+            }
+        }
+        match self.gate {
+            Gate::Open => Poll::Ready(Ok(())),
+            Gate::Frozen => Poll::Pending,
+            Gate::Cut => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        }
+    }
+}
+
+impl AsyncRead for Link {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        std::task::ready!(self.poll_gate(context))?;
+        self.socket.as_mut().poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Link {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.poll_gate(context))?;
+        self.socket.as_mut().poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.poll_gate(context))?;
+        self.socket.as_mut().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.as_mut().poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.poll_gate(context))?;
+        self.socket.as_mut().poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+}
+
+impl Connected for Link {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) -> Self::ConnectInfo {}
+}
+
+/// Accepted connections, from the unix socket at `path` and, where there is one, from TCP.
+pub(crate) fn incoming(
+    unix: UnixListener,
+    tcp: Option<TcpListener>,
+    gate: watch::Receiver<Gate>,
+) -> impl Stream<Item = io::Result<Link>> + Send {
+    let of_unix = gate.clone();
+    let unix = UnixListenerStream::new(unix).map(move |socket| Ok(Link::new(socket?, &of_unix)));
+    let tcp =
+        futures::stream::iter(tcp).flat_map(TcpListenerStream::new).map(move |socket| Ok(Link::new(socket?, &gate)));
+    futures::stream::select(unix, tcp)
+}
+
+/// Binds a unix socket where a dead process may have left its file.
+///
+/// # Errors
+/// What `bind` says, or that the file there is in the way and cannot be removed.
+pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    UnixListener::bind(path)
+}

@@ -1,0 +1,266 @@
+//! Routes and next-hop groups that applications program.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use srl_k8s_services::proto::ndk as pb;
+use tonic::{Request, Response, Status};
+
+use super::core::App;
+use super::rows::{address_of, prefix_of};
+use super::service::Service;
+use super::{Inner, NdkEvent};
+use crate::tables::NextHop;
+use pb::SdkMgrStatus::{Failed, Success};
+
+/// A route an application programmed, with its group looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgrammedRoute {
+    /// Name of its network instance.
+    pub network_instance: String,
+    /// Its prefix.
+    pub prefix: IpNet,
+    /// Name of the application: the route's owner.
+    pub owner: String,
+    /// As sent.
+    pub preference: u8,
+    /// As sent.
+    pub metric: u32,
+    /// Of its group.
+    pub next_hops: Vec<NextHop>,
+}
+
+/// What one application programmed.
+#[derive(Default)]
+pub(crate) struct Programmed {
+    groups: Synced<(String, String), Vec<NextHop>>,
+    routes: Synced<(String, IpNet), Wanted>,
+}
+
+struct Wanted {
+    group: String,
+    preference: u8,
+    metric: u32,
+    next_hops: Vec<NextHop>,
+}
+
+/// A table that a synchronization can replace: what is not set between its begin and end goes.
+struct Synced<K, V> {
+    entries: BTreeMap<K, V>,
+    set_since_begin: Option<BTreeSet<K>>,
+}
+
+impl<K, V> Default for Synced<K, V> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), set_since_begin: None }
+    }
+}
+
+impl<K: Ord + Clone, V> Synced<K, V> {
+    fn set(&mut self, key: K, value: V) {
+        if let Some(set) = &mut self.set_since_begin {
+            set.insert(key.clone());
+        }
+        self.entries.insert(key, value);
+    }
+
+    fn begin(&mut self) {
+        self.set_since_begin = Some(BTreeSet::new());
+    }
+
+    /// False without a begin.
+    fn end(&mut self) -> bool {
+        let Some(set) = self.set_since_begin.take() else { return false };
+        self.entries.retain(|key, _| set.contains(key));
+        true
+    }
+}
+
+impl Programmed {
+    /// The routes whose groups exist.
+    pub(crate) fn routes(&self, owner: &str) -> impl Iterator<Item = ProgrammedRoute> {
+        self.routes.entries.iter().filter_map(move |((network_instance, prefix), wanted)| {
+            let next_hops = match wanted.group.as_str() {
+                "" => wanted.next_hops.clone(),
+                group => self.groups.entries.get(&(network_instance.clone(), group.to_owned()))?.clone(),
+            };
+            Some(ProgrammedRoute {
+                network_instance: network_instance.clone(),
+                prefix: *prefix,
+                owner: owner.to_owned(),
+                preference: wanted.preference,
+                metric: wanted.metric,
+                next_hops,
+            })
+        })
+    }
+
+    fn add_routes(&mut self, routes: Vec<pb::RouteInfo>) -> Result<(), String> {
+        for route in routes {
+            let key = route_key(route.key.as_ref())?;
+            let data = route.data.unwrap_or_default();
+            let preference = u8::try_from(data.preference)
+                .map_err(|_| format!("preference {} of route {} is above 255", data.preference, key.1))?;
+            let next_hops = data.nexthops.iter().map(next_hop).collect();
+            let wanted = Wanted { group: data.nexthop_group_name, preference, metric: data.metric, next_hops };
+            self.routes.set(key, wanted);
+        }
+        Ok(())
+    }
+
+    fn delete_routes(&mut self, keys: &[pb::RouteKey]) -> Result<(), String> {
+        for key in keys {
+            let key = route_key(Some(key))?;
+            self.routes.entries.remove(&key).ok_or_else(|| format!("route {} in {} does not exist", key.1, key.0))?;
+        }
+        Ok(())
+    }
+
+    fn add_groups(&mut self, groups: Vec<pb::NextHopGroupInfo>) -> Result<(), String> {
+        for group in groups {
+            let key = group_key(group.key.as_ref())?;
+            let next_hops = group.data.unwrap_or_default().nexthops.iter().map(next_hop).collect();
+            self.groups.set(key, next_hops);
+        }
+        Ok(())
+    }
+
+    fn delete_groups(&mut self, keys: &[pb::NextHopGroupKey]) -> Result<(), String> {
+        for key in keys {
+            let key = group_key(Some(key))?;
+            let removed = self.groups.entries.remove(&key);
+            removed.ok_or_else(|| format!("next-hop group {} in {} does not exist", key.1, key.0))?;
+        }
+        Ok(())
+    }
+}
+
+fn route_key(key: Option<&pb::RouteKey>) -> Result<(String, IpNet), String> {
+    let key = key.ok_or("a route without a key")?;
+    let prefix = key.ip_prefix.as_ref().and_then(prefix_of).ok_or("a route without a valid prefix")?;
+    Ok((key.network_instance_name.clone(), prefix))
+}
+
+fn group_key(key: Option<&pb::NextHopGroupKey>) -> Result<(String, String), String> {
+    let key = key.ok_or("a next-hop group without a key")?;
+    if !(key.name.ends_with("_sdk") || key.name.ends_with("_SDK")) {
+        return Err(format!("the name of next-hop group '{}' must end in _sdk or _SDK", key.name));
+    }
+    Ok((key.network_instance_name.clone(), key.name.clone()))
+}
+
+fn next_hop(message: &pb::NextHop) -> NextHop {
+    use pb::next_hop::{Nexthop, ResolveToType};
+    let address: Option<IpAddr> = match &message.nexthop {
+        Some(Nexthop::IpNexthop(address)) => address_of(address),
+        Some(Nexthop::MplsNexthop(mpls)) => mpls.ip_nexthop.as_ref().and_then(address_of),
+        None => None,
+    };
+    match (address, ResolveToType::try_from(message.resolve_to)) {
+        (None, _) => NextHop::Discard,
+        (Some(address), Ok(ResolveToType::Direct)) => NextHop::Direct { address, subinterface: String::new() },
+        (Some(address), _) => NextHop::Indirect { address, resolving: None },
+    }
+}
+
+impl Service {
+    /// Changes what the caller programmed, and tells of it.
+    async fn program<T>(
+        &self,
+        request: Request<T>,
+        change: impl FnOnce(&mut Programmed, T) -> Result<(), String>,
+    ) -> (i32, String) {
+        let Some(app) = self.registered(&request).await else {
+            return (Failed as i32, "the application is not registered, or agent_name is missing".to_owned());
+        };
+        let changed = match self.0.core().apps.get_mut(&app) {
+            Some(known) => change(&mut known.programmed, request.into_inner()),
+            None => Err(format!("application '{app}' is not known")),
+        };
+        self.0.tell(NdkEvent::RoutesProgrammed(app));
+        match changed {
+            Ok(()) => (Success as i32, String::new()),
+            Err(why) => (Failed as i32, why),
+        }
+    }
+}
+
+impl Inner {
+    /// Every route programmed by any application.
+    pub(crate) fn programmed(&self) -> Vec<ProgrammedRoute> {
+        let core = self.core();
+        core.apps.iter().flat_map(|(name, app): (&String, &App)| app.programmed.routes(name)).collect()
+    }
+}
+
+const NO_SYNC: &str = "SyncEnd without SyncStart";
+
+#[tonic::async_trait]
+impl pb::sdk_mgr_route_service_server::SdkMgrRouteService for Service {
+    async fn route_add_or_update(
+        &self,
+        request: Request<pb::RouteAddRequest>,
+    ) -> Result<Response<pb::RouteAddResponse>, Status> {
+        let (status, error_str) = self.program(request, |programmed, it| programmed.add_routes(it.routes)).await;
+        Ok(Response::new(pb::RouteAddResponse { status, error_str }))
+    }
+
+    async fn route_delete(
+        &self,
+        request: Request<pb::RouteDeleteRequest>,
+    ) -> Result<Response<pb::RouteDeleteResponse>, Status> {
+        let (status, error_str) = self.program(request, |programmed, it| programmed.delete_routes(&it.routes)).await;
+        Ok(Response::new(pb::RouteDeleteResponse { status, error_str }))
+    }
+
+    async fn sync_start(&self, request: Request<pb::SyncRequest>) -> Result<Response<pb::SyncResponse>, Status> {
+        let begin = |programmed: &mut Programmed, _| {
+            programmed.routes.begin();
+            Ok(())
+        };
+        let (status, error_str) = self.program(request, begin).await;
+        Ok(Response::new(pb::SyncResponse { status, error_str }))
+    }
+
+    async fn sync_end(&self, request: Request<pb::SyncRequest>) -> Result<Response<pb::SyncResponse>, Status> {
+        let end = |programmed: &mut Programmed, _| programmed.routes.end().then_some(()).ok_or(NO_SYNC.to_owned());
+        let (status, error_str) = self.program(request, end).await;
+        Ok(Response::new(pb::SyncResponse { status, error_str }))
+    }
+}
+
+#[tonic::async_trait]
+impl pb::sdk_mgr_next_hop_group_service_server::SdkMgrNextHopGroupService for Service {
+    async fn next_hop_group_add_or_update(
+        &self,
+        request: Request<pb::NextHopGroupRequest>,
+    ) -> Result<Response<pb::NextHopGroupResponse>, Status> {
+        let (status, error_str) = self.program(request, |programmed, it| programmed.add_groups(it.group_infos)).await;
+        Ok(Response::new(pb::NextHopGroupResponse { status, error_str }))
+    }
+
+    async fn next_hop_group_delete(
+        &self,
+        request: Request<pb::NextHopGroupDeleteRequest>,
+    ) -> Result<Response<pb::NextHopGroupDeleteResponse>, Status> {
+        let (status, error_str) =
+            self.program(request, |programmed, it| programmed.delete_groups(&it.group_keys)).await;
+        Ok(Response::new(pb::NextHopGroupDeleteResponse { status, error_str }))
+    }
+
+    async fn sync_start(&self, request: Request<pb::SyncRequest>) -> Result<Response<pb::SyncResponse>, Status> {
+        let begin = |programmed: &mut Programmed, _| {
+            programmed.groups.begin();
+            Ok(())
+        };
+        let (status, error_str) = self.program(request, begin).await;
+        Ok(Response::new(pb::SyncResponse { status, error_str }))
+    }
+
+    async fn sync_end(&self, request: Request<pb::SyncRequest>) -> Result<Response<pb::SyncResponse>, Status> {
+        let end = |programmed: &mut Programmed, _| programmed.groups.end().then_some(()).ok_or(NO_SYNC.to_owned());
+        let (status, error_str) = self.program(request, end).await;
+        Ok(Response::new(pb::SyncResponse { status, error_str }))
+    }
+}

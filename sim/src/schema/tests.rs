@@ -1,0 +1,71 @@
+use super::*;
+
+pub(crate) fn schema() -> Arc<Schema> {
+    let yang = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../yang");
+    Schema::load(&[yang], &["k8s-services".to_owned()]).expect("the schema loads")
+}
+
+fn find(schema: &Schema, path: &str) -> NodeId {
+    schema.resolve(&path.parse().expect("a path")).expect("a node").node()
+}
+
+#[test]
+fn keys_are_in_the_order_of_their_definition_not_of_the_key_statement() {
+    let schema = schema();
+    let list = find(&schema, "/network-instance/route-table/ipv4-unicast/route");
+    let keys: Vec<_> = schema.keys(list).iter().map(|key| &*schema.node(*key).name).collect();
+    assert_eq!(keys, ["ipv4-prefix", "id", "route-type", "route-owner", "origin-network-instance"]);
+}
+
+#[test]
+fn types_follow_typedefs_to_what_spelling_needs() {
+    let schema = schema();
+    let kind = |path| schema.leaf(find(&schema, path)).expect("a leaf").kind.clone();
+    assert_eq!(kind("/network-instance/route-table/next-hop-group/index"), LeafType::Unsigned(64));
+    assert_eq!(kind("/network-instance/protocols/bgp/neighbor/peer-as"), LeafType::Unsigned(32));
+    assert_eq!(kind("/network-instance/type"), LeafType::Identity);
+    let LeafType::Enumeration(names) = kind("/k8s-services/admin-state") else { panic!("an enumeration") };
+    assert_eq!(names, ["enable", "disable"]);
+}
+
+#[test]
+fn modules_change_where_another_one_augments() {
+    let schema = schema();
+    let bgp = find(&schema, "/network-instance/protocols/bgp");
+    let protocols = find(&schema, "/network-instance/protocols");
+    assert!(schema.crosses_module(protocols, bgp));
+    assert_eq!(&*schema.node(bgp).module, "srl_nokia-bgp");
+    assert!(schema.is_native(bgp) && !schema.is_native(find(&schema, "/k8s-services")));
+}
+
+#[test]
+fn ages_are_shown_by_typedef_and_importance_by_extension() {
+    let schema = schema();
+    let route = "/network-instance/route-table/ipv4-unicast/route";
+    let leaf = find(&schema, &format!("{route}/last-app-update"));
+    assert!(schema.leaf(leaf).is_some_and(LeafInfo::shows_age));
+    assert_eq!(schema.node(find(&schema, &format!("{route}/active"))).importance, Importance::High);
+    let clock = find(&schema, "/system/information/current-datetime");
+    assert_eq!(schema.node(clock).sample_seconds, Some(1));
+}
+
+#[test]
+fn names_with_underscores_find_nodes_with_hyphens() {
+    let schema = schema();
+    let path = crate::path::Path::from_js(".k8s_services.cluster{.name==\"c1\"}.oper_state").expect("a path");
+    assert!(schema.resolve(&path).is_ok());
+}
+
+#[test]
+fn an_unknown_element_is_named_with_what_there_is() {
+    let schema = schema();
+    let refusal = schema.resolve(&"/system/state".parse().expect("a path")).expect_err("unknown");
+    assert!(refusal.message.starts_with("Path not valid - unknown element 'state'. Options are ["), "{refusal}");
+    assert!(refusal.message.contains("information"), "{refusal}");
+}
+
+#[test]
+fn a_module_that_is_not_found_is_named() {
+    let error = Schema::load(&[], &["no-such-module".to_owned()]).expect_err("not there");
+    assert_eq!(error.to_string(), "YANG module 'no-such-module' does not load");
+}
