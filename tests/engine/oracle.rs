@@ -47,6 +47,17 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
             (view.state, view.reason) = (said.state, said.reason);
         }
     }
+    // While a route's next-hops are not known, no route stays no route: what else is looked at anew is not laid down.
+    for ((cluster, key), view) in &mut due.services {
+        let Some(said) = said.services.get(&(cluster.clone(), key.clone())) else { continue };
+        for (vip, said_vip) in view.vips.iter_mut().zip(&said.vips) {
+            let elsewhere = [said_vip.verdict.reason, vip.verdict.reason].contains(&Some(Reason::WrongNetworkInstance));
+            if elsewhere && oracle.not_told(cluster, vip.address) && said_vip.verdict.state == OperState::Down {
+                vip.verdict = said_vip.verdict.clone();
+                view.verdict = said.verdict.clone();
+            }
+        }
+    }
     equal(&said.clone().normalised(), &due.normalised());
 }
 
@@ -424,7 +435,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Where flows of this service end when they are sent to this next-hop.
-    fn flow(&self, subject: Subject<'a>, next_hop: IpAddr, installed: &BTreeSet<IpAddr>) -> Flow {
+    fn flow(&self, subject: Subject<'a>, next_hop: IpAddr) -> Flow {
         let Subject { cluster, vip, .. } = subject;
         let behind = self.nodes_behind(cluster, next_hop);
         if !behind.is_empty() {
@@ -499,10 +510,8 @@ impl<'a> Oracle<'a> {
             }
             None => self.held(subject, route.next_hop_group)?,
         };
-        let serves = |found: &Found, next_hop: &IpAddr| self.flow(subject, *next_hop, &found.next_hops) == Flow::Serves;
-        Ok(found.filter(|found| {
-            found.prefix == IpNet::from(subject.vip) || found.next_hops.iter().any(|next_hop| serves(found, next_hop))
-        }))
+        let serves = |next_hop: &IpAddr| self.flow(subject, *next_hop) == Flow::Serves;
+        Ok(found.filter(|found| found.prefix == IpNet::from(subject.vip) || found.next_hops.iter().any(serves)))
     }
 
     fn fib(&self, key: &RouteKey) -> FibStatus {
@@ -537,6 +546,15 @@ impl<'a> Oracle<'a> {
                 matches!(self.blind(cluster), Some((_, Some(Reason::Syncing | Reason::NetworkInstanceMissing))));
             for subject in self.subjects(cluster).filter(|_| !unjudged) {
                 named.extend(self.longest(network_instance, subject.vip).map(|(_, route)| route.next_hop_group));
+                if !matches!(self.find(subject), Ok(None)) {
+                    continue;
+                }
+                for (prefix, route) in self.elsewhere(subject) {
+                    named.extend((*prefix != IpNet::from(subject.vip)).then_some(route.next_hop_group));
+                    if self.counts_elsewhere(subject, prefix, route) {
+                        break;
+                    }
+                }
             }
             for node in cluster.world.nodes.keys() {
                 let evpn = self.candidates(cluster, node).into_iter().map(|(address, _)| address);
@@ -554,25 +572,34 @@ impl<'a> Oracle<'a> {
 
     /// The VIP's route stands in another network instance, by the same rules.
     fn stands_elsewhere(&self, subject: Subject<'a>) -> bool {
+        self.elsewhere(subject).into_iter().any(|(prefix, route)| self.counts_elsewhere(subject, prefix, route))
+    }
+
+    fn counts_elsewhere(&self, subject: Subject<'a>, prefix: &IpNet, route: &Route) -> bool {
+        let next_hops = self.world.next_hops(route).unwrap_or_default();
+        let mut flows = next_hops.iter().map(|next_hop| self.flow(subject, *next_hop));
+        *prefix == IpNet::from(subject.vip) || flows.any(|flow| flow == Flow::Serves)
+    }
+
+    /// The longest match of every other network instance.
+    fn elsewhere(&self, subject: Subject<'a>) -> Vec<(&'a IpNet, &'a Route)> {
         let own = &subject.cluster.config.network_instance;
         let others: BTreeSet<_> = self.world.routes.keys().map(|key| &key.network_instance).collect();
-        let mut found = others.into_iter().filter(|other| *other != own);
-        found.any(|other| {
-            let Some((prefix, route)) = self.longest(other, subject.vip) else { return false };
-            let next_hops = self.world.next_hops(route).unwrap_or_default();
-            let mut flows = next_hops.iter().map(|next_hop| self.flow(subject, *next_hop, &next_hops));
-            *prefix == IpNet::from(subject.vip) || flows.any(|flow| flow == Flow::Serves)
-        })
+        others.into_iter().filter(|other| *other != own).filter_map(|other| self.longest(other, subject.vip)).collect()
+    }
+
+    /// The VIP has a route, and its next-hops have not been told.
+    fn not_told(&self, cluster: &ClusterName, vip: IpAddr) -> bool {
+        let cluster = self.clusters().find(|known| known.name == cluster);
+        let longest = cluster.and_then(|cluster| self.longest(&cluster.config.network_instance, vip));
+        longest.is_some_and(|(_, route)| self.world.next_hops(route).is_none())
     }
 
     /// What is said of nodes' VIPs cannot be read from the tables now.
     fn uncertain(&self, name: &ClusterName) -> bool {
         let Some(cluster) = self.clusters().find(|cluster| cluster.name == name) else { return false };
-        let not_told = |subject: Subject<'_>| {
-            let longest = self.longest(&cluster.config.network_instance, subject.vip);
-            longest.is_some_and(|(_, route)| self.world.next_hops(route).is_none())
-        };
-        matches!(self.blind(cluster), Some((_, Some(Reason::SwitchStale)))) || self.subjects(cluster).any(not_told)
+        matches!(self.blind(cluster), Some((_, Some(Reason::SwitchStale))))
+            || self.subjects(cluster).any(|subject| self.not_told(name, subject.vip))
     }
 
     // ---- verdicts ----
@@ -629,8 +656,7 @@ impl<'a> Oracle<'a> {
             return (Down, Some(Reason::RouteNotProgrammed));
         }
         // 11
-        let flows: Vec<Flow> =
-            route.next_hops.iter().map(|next_hop| self.flow(subject, *next_hop, &route.next_hops)).collect();
+        let flows: Vec<Flow> = route.next_hops.iter().map(|next_hop| self.flow(subject, *next_hop)).collect();
         if flows.iter().all(|flow| *flow == Flow::Lost) {
             return (Down, Some(Reason::NextHopUnexpected));
         }
@@ -761,7 +787,7 @@ impl<'a> Oracle<'a> {
         let cluster = subject.cluster;
         let kind = self.kind(cluster, address);
         let present = installed.contains(&address);
-        let flow = self.flow(subject, address, installed);
+        let flow = self.flow(subject, address);
         let (state, reason) = match (present, flow) {
             (false, _) if self.next_hop_down(cluster, address) => (OperState::Down, Some(Reason::SessionDown)),
             (false, _) if limited => (OperState::Degraded, Some(Reason::EcmpLimited)),
