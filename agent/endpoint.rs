@@ -206,4 +206,14 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
         assert!(matches!(endpoint.connect().await, Err(ConnectError::Socket { .. })));
     }
+
+    #[tokio::test]
+    async fn a_tcp_server_is_connected_to() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+        let port = listener.local_addr().expect("bound").port();
+        let endpoint: Endpoint = format!("http://127.0.0.1:{port}").parse().expect("an address");
+        endpoint.connect().await.expect("connected");
+        drop(listener);
+        assert!(matches!(endpoint.connect().await, Err(ConnectError::Socket { .. })));
+    }
 }

@@ -59,7 +59,8 @@ impl Credentials {
         let text = tokio::fs::read(path)
             .await
             .map_err(|source| CredentialsError::Unreadable { path: path.clone(), source })?;
-        let password = text.trim_ascii_end();
+        let password = text.strip_suffix(b"\n").unwrap_or(&text);
+        let password = password.strip_suffix(b"\r").unwrap_or(password);
         if password.is_empty() {
             return Err(CredentialsError::Empty(path.clone()));
         }
@@ -145,5 +146,43 @@ pub(super) fn refusal(status: &Status) -> Refusal {
         }
         Code::InvalidArgument | Code::NotFound | Code::Unimplemented => Refusal::Path,
         _ => Refusal::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_password_is_read_without_its_line_end_and_never_shown() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "NokiaSrl1! \r\n").expect("written");
+        let credentials = Credentials { username: "admin".to_owned(), password_file: Some(file.path().to_owned()) };
+        let mut secret = credentials.read().await.expect("readable");
+        let request = secret.call(Request::new(())).expect("never refuses");
+        assert_eq!(request.metadata().get("password").expect("sent").as_bytes(), b"NokiaSrl1! ");
+        assert!(!format!("{secret:?} {credentials:?} {request:?}").contains("Nokia"));
+    }
+
+    #[tokio::test]
+    async fn an_empty_or_binary_password_is_refused() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let credentials = Credentials { username: "admin".to_owned(), password_file: Some(file.path().to_owned()) };
+        assert!(matches!(credentials.read().await, Err(CredentialsError::Empty(_))));
+        std::fs::write(file.path(), "two\nlines").expect("written");
+        assert!(matches!(credentials.read().await, Err(CredentialsError::Characters("password"))));
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        for (status, expected) in [
+            (Status::unauthenticated("Wrong password"), Refusal::Credentials),
+            (Status::resource_exhausted("rate limit"), Refusal::Limit),
+            (Status::unimplemented("Encoding JSON is not supported"), Refusal::Encoding),
+            (Status::invalid_argument("Path not valid - unknown element 'x'"), Refusal::Path),
+            (Status::unavailable("gone"), Refusal::Other),
+        ] {
+            assert_eq!(refusal(&status), expected, "{status}");
+        }
     }
 }

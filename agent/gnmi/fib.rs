@@ -1,4 +1,4 @@
-//! Routes whose programming is not plainly done, and the switch's own count of those that failed.
+//! Routes whose programming is not plainly done, and the switch's own count of the prefixes that failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +21,9 @@ pub(super) enum FibError {
     Counter(String, String),
 }
 
+/// The keys, names and values, that tell a route from others of its prefix.
+type Entry = Vec<(String, String)>;
+
 /// What is told of one route; several routes of different owners may share a prefix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Operations {
@@ -32,7 +35,7 @@ struct Operations {
 #[derive(Debug, Default)]
 pub(super) struct Fib {
     /// Only those in trouble, by what tells them apart under one prefix.
-    routes: BTreeMap<RouteKey, BTreeMap<Vec<(String, String)>, Operations>>,
+    routes: BTreeMap<RouteKey, BTreeMap<Entry, Operations>>,
     told: BTreeMap<RouteKey, FibTrouble>,
     touched: BTreeSet<RouteKey>,
 }
@@ -63,20 +66,26 @@ impl Fib {
         }
         let route = if path.len() > 3 { self::route(path)? } else { None };
         match (&*names, route) {
-            ([_, _, _, "route", "fib-programming", leaf], Some((key, entry))) => {
-                self.change(key, entry, |operations| match *leaf {
-                    "last-failed-operation-type" => operations.failed = false,
-                    "pending-operation-type" => operations.pending = false,
-                    _ => {}
-                });
-            }
-            ([_, _, _, "route", ..], Some((key, entry))) => {
-                self.change(key, entry, |operations| *operations = Operations::default());
+            ([_, _, _, "route", below @ ..], Some((key, given))) => {
+                for entry in self.matching(&key, &given) {
+                    self.change(key.clone(), entry, |operations| match below {
+                        ["fib-programming", "last-failed-operation-type"] => operations.failed = false,
+                        ["fib-programming", "pending-operation-type"] => operations.pending = false,
+                        [] | ["fib-programming"] => *operations = Operations::default(),
+                        _ => {}
+                    });
+                }
             }
             ([], _) | ([_], _) | ([_, _], _) | ([_, _, _], _) | ([_, _, _, "route"], None) => self.delete_below(path),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Entries of a prefix that the given keys allow: a path need not give them all.
+    fn matching(&self, key: &RouteKey, given: &Entry) -> Vec<Entry> {
+        let allowed = |entry: &&Entry| given.iter().all(|pair| pair.1 == "*" || entry.contains(pair));
+        self.routes.get(key).into_iter().flat_map(BTreeMap::keys).filter(allowed).cloned().collect()
     }
 
     fn delete_below(&mut self, path: &[Elem]) {
@@ -92,7 +101,7 @@ impl Fib {
         }
     }
 
-    fn change(&mut self, key: RouteKey, entry: Vec<(String, String)>, change: impl FnOnce(&mut Operations)) {
+    fn change(&mut self, key: RouteKey, entry: Entry, change: impl FnOnce(&mut Operations)) {
         let entries = self.routes.entry(key.clone()).or_default();
         let operations = entries.entry(entry.clone()).or_default();
         change(operations);
@@ -140,16 +149,15 @@ impl Fib {
         changes
     }
 
-    /// Routes known to have failed in a network instance.
+    /// Prefixes known to have failed in a network instance.
     pub(super) fn failed(&self, instance: &NetworkInstanceName) -> u64 {
         let of_instance = self.routes.iter().filter(|(key, _)| key.network_instance == *instance);
-        of_instance.flat_map(|(_, entries)| entries.values()).filter(|operations| operations.failed).count() as u64
+        of_instance.filter(|(_, entries)| entries.values().any(|operations| operations.failed)).count() as u64
     }
 }
 
 /// The route a path leads to or below, and what tells it apart from others of its prefix; none if it leads to no one route.
-#[allow(clippy::type_complexity)]
-fn route(path: &[Elem]) -> Result<Option<(RouteKey, Vec<(String, String)>)>, FibError> {
+fn route(path: &[Elem]) -> Result<Option<(RouteKey, Entry)>, FibError> {
     let (Some(instance), Some(route)) = (path.first().and_then(|elem| elem.key("name")), path.get(3)) else {
         return Ok(None);
     };
@@ -162,7 +170,7 @@ fn route(path: &[Elem]) -> Result<Option<(RouteKey, Vec<(String, String)>)>, Fib
     Ok(Some((RouteKey { network_instance: NetworkInstanceName::from(instance), prefix: net.trunc() }, entry)))
 }
 
-/// The switch's own count of routes that failed, by network instance and address family.
+/// The switch's own count of prefixes that failed, by network instance and address family.
 #[derive(Debug, Default)]
 pub(super) struct Counters(BTreeMap<NetworkInstanceName, BTreeMap<String, u64>>);
 
@@ -180,7 +188,7 @@ impl Counters {
         Ok(Some(instance))
     }
 
-    /// Routes that failed in a network instance; none where the switch does not count.
+    /// Prefixes that failed in a network instance; none where the switch does not count.
     pub(super) fn failed(&self, instance: &NetworkInstanceName) -> Option<u64> {
         self.0.get(instance).map(|families| families.values().fold(0, |sum: u64, count| sum.saturating_add(*count)))
     }
@@ -241,6 +249,23 @@ mod tests {
         fib.delete(&path("10.0.0.1/32", "bgp_mgr", "")).expect("a path");
         assert_eq!(told(fib.changes()), []);
         fib.delete(&path("10.0.0.1/32", "bgp_evpn_mgr", "")).expect("a path");
+        assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), None)]);
+    }
+
+    #[test]
+    fn a_delete_with_fewer_keys_reaches_every_route_of_the_prefix() {
+        let mut fib = Fib::default();
+        set(&mut fib, "10.0.0.1/32", "bgp_mgr", FAILED, "add");
+        set(&mut fib, "10.0.0.1/32", "bgp_evpn_mgr", PENDING, "add");
+        fib.changes();
+        let mut path = path("10.0.0.1/32", "*", "");
+        fib.delete(&path).expect("a path");
+        assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), None)]);
+        set(&mut fib, "10.0.0.1/32", "bgp_mgr", FAILED, "add");
+        fib.changes();
+        path[3].keys.truncate(0);
+        path[3].keys.push(("ipv4-prefix".to_owned(), "10.0.0.1/32".to_owned()));
+        fib.delete(&path).expect("a path");
         assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), None)]);
     }
 

@@ -106,11 +106,9 @@ fn dig(value: Value, step: &Elem) -> Value {
 }
 
 fn is_entry(entry: &Value, step: &Elem) -> bool {
-    step.keys.iter().all(|(key, wanted)| match entry.get(key) {
-        Some(Value::String(value)) => value == wanted,
-        Some(value) => value.to_string() == *wanted,
-        None => false,
-    })
+    let key_of =
+        |key: &str| entry.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    step.keys.iter().all(|(key, wanted)| key_of(key).as_ref() == Some(wanted))
 }
 
 /// Merges a value into `whole` below these steps.

@@ -100,9 +100,12 @@ impl Neighbors {
         }
         let leaf = names.get(NEIGHBOR.len()..).unwrap_or_default();
         let whole = matches!(leaf, [] | ["session-state"]);
+        let peer = path.get(3).and_then(|elem| elem.key("peer-address")).filter(|peer| *peer != "*");
+        // An unreadable peer is none that was ever taken in.
+        let Ok(peer) = peer.map(peer_address).transpose() else { return };
         let covered = |key: &NeighborKey| {
             path.first().is_none_or(|elem| elem.allows("name", key.network_instance.as_str()))
-                && path.get(3).is_none_or(|elem| elem.allows("peer-address", &key.peer.to_string()))
+                && peer.as_ref().is_none_or(|peer| *peer == key.peer)
         };
         let keys: Vec<_> = self.entries.keys().filter(|key| covered(key)).cloned().collect();
         for key in keys {
@@ -217,7 +220,7 @@ mod tests {
     #[test]
     fn deletes_reach_as_far_as_their_path_says() {
         let mut neighbors = Neighbors::default();
-        for peer in ["10.0.0.1", "10.0.0.10", "10.0.0.2"] {
+        for peer in ["10.0.0.1", "10.0.0.10", "10.0.0.2", "fe80::2%ethernet-1/1.0"] {
             set(&mut neighbors, peer, "/session-state", "established");
             set(&mut neighbors, peer, "/afi-safi[afi-safi-name=ipv4-unicast]/received-routes", "3");
         }
@@ -226,6 +229,11 @@ mod tests {
         assert!(matches!(&*neighbors.changes(), [Update::Gone(key)] if key.peer.to_string() == "10.0.0.1"));
         neighbors.delete(&path("default", "10.0.0.2", "/afi-safi[afi-safi-name=ipv4-unicast]"));
         assert!(matches!(&*neighbors.changes(), [Update::Set(_, neighbor)] if neighbor.received_routes.is_none()));
+        neighbors.delete(&path("default", "FE80::2%ethernet-1/1.0", ""));
+        assert!(
+            matches!(&*neighbors.changes(), [Update::Gone(key)] if key.peer.to_string() == "fe80::2%ethernet-1/1.0")
+        );
+        neighbors.delete(&path("default", "host1", ""));
         neighbors.delete(&path("red", "*", ""));
         neighbors.delete(&path("default", "*", "")[..2]);
         assert_eq!(neighbors.changes().len(), 2);

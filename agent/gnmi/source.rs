@@ -70,6 +70,8 @@ pub struct Source {
     complaints: Throttle,
     /// What keeps the server out of reach, as last said.
     outage: Option<String>,
+    /// What servers were found not to know, each said once.
+    said: BTreeSet<String>,
 }
 
 /// Why a connection is not followed any more.
@@ -106,7 +108,16 @@ impl Source {
         reload: watch::Receiver<u64>,
     ) -> Self {
         let complaints = Throttle::new(COMPLAINTS);
-        Self { options, events, instances, reload, plan: Plan::default(), complaints, outage: None }
+        Self {
+            options,
+            events,
+            instances,
+            reload,
+            plan: Plan::default(),
+            complaints,
+            outage: None,
+            said: BTreeSet::new(),
+        }
     }
 
     /// Runs until nobody listens to its events. May be dropped at any await.
@@ -122,6 +133,8 @@ impl Source {
             if begun.elapsed() >= HEALTHY {
                 backoff.reset();
             }
+            // The next server may be of another release, and know more.
+            self.plan = Plan::default();
             if !self.lost(reason).await {
                 return;
             }
@@ -206,6 +219,13 @@ impl Source {
             if let Err(ended) = connection.step().await {
                 return ended;
             }
+        }
+    }
+
+    /// Says what the server does without, once.
+    fn say(&mut self, what: String, status: &Status) {
+        if self.said.insert(what.clone()) {
+            warn!(what, status = words(status), "the gNMI server refuses a part of the subscription");
         }
     }
 
@@ -453,7 +473,8 @@ impl Connection<'_> {
                 Err(Ended::Lost(Cause::Limit, format!("the gNMI server limits requests: {}", words(status))))
             }
             Refusal::Encoding if self.source.plan.next_encoding() => {
-                info!(status = words(status), encoding = ?self.source.plan.encoding(), "trying another gNMI encoding");
+                let next = self.source.plan.encoding().as_str_name();
+                self.source.say(format!("the encoding, trying {next}"), status);
                 Err(Ended::Replanned)
             }
             Refusal::Path => self.leave_out(rpc, status).await,
@@ -468,7 +489,7 @@ impl Connection<'_> {
             return Err(Ended::Lost(Cause::Other, reason));
         }
         for leaf in left_out {
-            warn!(leaf = leaf.words(), status = words(status), "the gNMI server refuses a leaf, going on without");
+            self.source.say(leaf.words(), status);
         }
         match rpc {
             Rpc::State => Err(Ended::Replanned),

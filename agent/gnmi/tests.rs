@@ -1,1 +1,360 @@
 //! The source against a gNMI server of the test's own.
+
+mod server;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use self::server::{Rules, Server, Subscription};
+use super::{Credentials, GetError, Options, Source, get};
+use crate::endpoint::Endpoint;
+use crate::model::event::{Event, SourceEvent, SourceId, Update};
+use crate::model::names::NetworkInstanceName;
+use crate::model::switch::{FibTrouble, Neighbor, NeighborKey, RouteKey, SessionState};
+use crate::proto::gnmi::Encoding;
+
+const NEIGHBOR: &str = "/srl_nokia-network-instance:network-instance[name=default]/protocols/srl_nokia-bgp:bgp\
+                        /neighbor[peer-address=192.168.1.11]";
+const COUNTER: &str = "/srl_nokia-network-instance:network-instance[name=default]/route-table\
+                       /srl_nokia-ip-route-tables:ipv4-unicast/statistics";
+const ROUTE: &str = "/srl_nokia-network-instance:network-instance[name=default]/route-table\
+                     /srl_nokia-ip-route-tables:ipv4-unicast/route[ipv4-prefix=10.0.0.1/32]\
+                     [route-type=srl_nokia-common:bgp][route-owner=bgp_mgr][id=0][origin-network-instance=default]";
+
+/// Awaits what must come soon.
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future).await.expect("in time")
+}
+
+/// A source under test, and the ends of its channels.
+struct Agent {
+    events: mpsc::Receiver<Event>,
+    instances: watch::Sender<BTreeSet<NetworkInstanceName>>,
+    reload: watch::Sender<u64>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Agent {
+    fn start(folder: &TempDir, instances: &[&str], adjust: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options::new(endpoint(folder), credentials(folder));
+        adjust(&mut options);
+        let (sender, events) = mpsc::channel(64);
+        let (instances, watched) = watch::channel(instances.iter().map(|name| (*name).into()).collect());
+        let (reload, reloads) = watch::channel(0);
+        let source = Source::new(options, sender, watched, reloads);
+        Self { events, instances, reload, task: tokio::spawn(source.run()) }
+    }
+
+    async fn event(&mut self) -> Event {
+        in_time(self.events.recv()).await.expect("the source lives")
+    }
+
+    async fn condition(&mut self, expected: SourceEvent) {
+        match self.event().await {
+            Event::Source(SourceId::Gnmi, event) => assert_eq!(event, expected),
+            other => panic!("{other:?} in place of {expected:?}"),
+        }
+    }
+
+    async fn lost(&mut self) -> String {
+        loop {
+            if let Event::Source(SourceId::Gnmi, SourceEvent::Lost(reason)) = self.event().await {
+                return reason.to_string();
+            }
+        }
+    }
+
+    async fn neighbors(&mut self) -> Update<NeighborKey, Neighbor> {
+        match self.event().await {
+            Event::Neighbors(update) => update,
+            other => panic!("{other:?} in place of neighbors"),
+        }
+    }
+
+    async fn fib(&mut self) -> Update<RouteKey, FibTrouble> {
+        match self.event().await {
+            Event::Fib(update) => update,
+            other => panic!("{other:?} in place of FIB trouble"),
+        }
+    }
+
+    /// Goes through the first sync with this state subscription.
+    async fn synced(&mut self, state: &Subscription) {
+        state.sync();
+        while !matches!(self.event().await, Event::Source(_, SourceEvent::Synced)) {}
+    }
+}
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("password"), "right\n").expect("written");
+    folder
+}
+
+fn socket(folder: &TempDir) -> std::path::PathBuf {
+    folder.path().join("sr_grpc_server_insecure-mgmt")
+}
+
+fn endpoint(folder: &TempDir) -> Endpoint {
+    format!("unix://{}", socket(folder).display()).parse().expect("an address")
+}
+
+fn credentials(folder: &TempDir) -> Credentials {
+    Credentials { username: "admin".to_owned(), password_file: Some(folder.path().join("password")) }
+}
+
+#[tokio::test]
+async fn tells_all_at_the_first_sync_and_merges_one_member_objects_after() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules { password: Some("right".into()), ..Default::default() });
+    let mut agent = Agent::start(&folder, &[], |_| {});
+    let state = server.subscription().await;
+    assert!(!state.list.updates_only && state.list.encoding == Encoding::JsonIetf as i32);
+    state.update(NEIGHBOR, r#"{"session-state":"established"}"#);
+    state.update(NEIGHBOR, r#"{"last-established":"2026-06-12T16:29:35.500Z"}"#);
+    state.update(NEIGHBOR, r#"{"afi-safi":[{"afi-safi-name":"srl_nokia-common:ipv4-unicast","received-routes":4}]}"#);
+    state.sync();
+    agent.condition(SourceEvent::Syncing).await;
+    let Update::All(all) = agent.neighbors().await else { panic!("the whole table first") };
+    let [(key, neighbor)] = &*all else { panic!("one neighbor: {all:?}") };
+    assert_eq!((key.network_instance.as_str(), key.peer.to_string()), ("default", "192.168.1.11".to_owned()));
+    assert_eq!(neighbor.session, Some(SessionState::Established));
+    assert_eq!(neighbor.received_routes, Some(4));
+    assert!(neighbor.last_established.is_some() && !neighbor.dynamic);
+    assert_eq!(agent.fib().await, Update::All(Vec::new()));
+    agent.condition(SourceEvent::Synced).await;
+
+    state.update(NEIGHBOR, r#"{"session-state":"idle"}"#);
+    let Update::Set(_, changed) = agent.neighbors().await else { panic!("a change") };
+    assert_eq!(changed, Neighbor { session: Some(SessionState::Idle), ..neighbor.clone() });
+    state.delete(&format!("{NEIGHBOR}/session-state"));
+    assert!(matches!(agent.neighbors().await, Update::Gone(gone) if gone == *key));
+}
+
+#[tokio::test]
+async fn where_nothing_failed_only_changes_of_fib_programming_are_asked_for() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &["default"], |_| {});
+    let state = server.subscription().await;
+    state.update(COUNTER, r#"{"fib-failed-routes":"0"}"#);
+    agent.synced(&state).await;
+    let changing = server.subscription().await;
+    assert!(changing.list.updates_only);
+    assert_eq!(changing.instances(), ["default"]);
+    changing.sync();
+    changing.update(ROUTE, r#"{"fib-programming":{"last-failed-operation-type":"add"}}"#);
+    assert!(matches!(agent.fib().await, Update::Set(_, FibTrouble::Failed)));
+    changing.update(&format!("{ROUTE}/fib-programming"), r#"{"last-failed-operation-type":"none"}"#);
+    assert!(matches!(agent.fib().await, Update::Gone(_)));
+}
+
+#[tokio::test]
+async fn where_the_counter_tells_of_failures_they_are_asked_for_before_sync() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &["default"], |_| {});
+    let state = server.subscription().await;
+    state.update(COUNTER, r#"{"fib-failed-routes":"1"}"#);
+    state.sync();
+    let standing = server.subscription().await;
+    assert!(!standing.list.updates_only);
+    standing.update(ROUTE, r#"{"fib-programming":{"last-failed-operation-type":"add"}}"#);
+    standing.sync();
+    agent.condition(SourceEvent::Syncing).await;
+    assert_eq!(agent.neighbors().await, Update::All(Vec::new()));
+    assert!(matches!(agent.fib().await, Update::All(all) if all.len() == 1 && all[0].1 == FibTrouble::Failed));
+    agent.condition(SourceEvent::Synced).await;
+}
+
+#[tokio::test]
+async fn a_counter_ahead_of_what_was_told_has_the_failures_asked_for() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &["default"], |options| options.counter_lead = Duration::from_millis(10));
+    let state = server.subscription().await;
+    state.update(COUNTER, r#"{"fib-failed-routes":"0"}"#);
+    agent.synced(&state).await;
+    let changing = server.subscription().await;
+    assert!(changing.list.updates_only);
+    state.update(COUNTER, r#"{"fib-failed-routes":"2"}"#);
+    let standing = server.subscription().await;
+    assert!(!standing.list.updates_only);
+    standing.update(ROUTE, r#"{"fib-programming":{"last-failed-operation-type":"add"}}"#);
+    standing.sync();
+    assert!(matches!(agent.fib().await, Update::All(all) if all.len() == 1));
+}
+
+#[tokio::test]
+async fn other_network_instances_have_fib_programming_followed_anew_and_neighbors_kept() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &["default"], |_| {});
+    let state = server.subscription().await;
+    state.update(COUNTER, r#"{"fib-failed-routes":"0"}"#);
+    agent.synced(&state).await;
+    let first = server.subscription().await;
+    assert_eq!(first.instances(), ["default"]);
+    agent.instances.send_replace(BTreeSet::from(["default".into(), "red".into()]));
+    let subscriptions = [server.subscription().await, server.subscription().await];
+    let mut asked: Vec<_> = subscriptions.iter().map(|one| (one.list.updates_only, one.instances())).collect();
+    asked.sort();
+    assert_eq!(asked, [(false, vec!["red".to_owned()]), (true, vec!["default".to_owned()])]);
+    subscriptions.iter().for_each(Subscription::sync);
+    assert_eq!(agent.fib().await, Update::All(Vec::new()));
+    state.update(NEIGHBOR, r#"{"session-state":"active"}"#);
+    assert!(matches!(agent.neighbors().await, Update::Set(..)));
+}
+
+#[tokio::test]
+async fn a_refused_leaf_is_left_out_and_the_others_go_on() {
+    let folder = folder();
+    let rules = Rules { unknown_element: Some("statistics"), ..Default::default() };
+    let mut server = Server::start(&socket(&folder), rules);
+    let mut agent = Agent::start(&folder, &["default"], |_| {});
+    let state = server.subscription().await;
+    assert_eq!(state.leaves(), ["session-state", "last-established", "received-routes", "dynamic-neighbor"]);
+    state.sync();
+    let standing = server.subscription().await;
+    assert!(!standing.list.updates_only, "without the counter, what stands must be asked for");
+    agent.synced(&standing).await;
+}
+
+#[tokio::test]
+async fn a_server_without_fib_programming_still_tells_neighbors() {
+    let folder = folder();
+    let rules = Rules { unknown_element: Some("fib-programming"), ..Default::default() };
+    let mut server = Server::start(&socket(&folder), rules);
+    let mut agent = Agent::start(&folder, &["default"], |_| {});
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    state.update(NEIGHBOR, r#"{"session-state":"active"}"#);
+    assert!(matches!(agent.neighbors().await, Update::Set(..)));
+}
+
+#[tokio::test]
+async fn an_older_server_is_asked_in_plain_json() {
+    let folder = folder();
+    let rules = Rules { encoding: Some(Encoding::Json), ..Default::default() };
+    let mut server = Server::start(&socket(&folder), rules);
+    let mut agent = Agent::start(&folder, &[], |_| {});
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_named_without_the_password_and_new_ones_tried_at_once() {
+    let folder = folder();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "wrong").expect("written");
+    let mut server = Server::start(&socket(&folder), Rules { password: Some("right".into()), ..Default::default() });
+    let mut agent = Agent::start(&folder, &[], |options| options.password_poll = Duration::from_secs(3600));
+    let reason = agent.lost().await;
+    assert!(reason.contains("user 'admin'") && reason.contains(&password.display().to_string()), "{reason}");
+    assert!(!reason.contains("password in wrong"), "{reason}");
+    std::fs::write(&password, "right\n").expect("written");
+    agent.reload.send_modify(|count| *count += 1);
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+}
+
+#[tokio::test]
+async fn a_changed_password_file_is_noticed() {
+    let folder = folder();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "wrong").expect("written");
+    let mut server = Server::start(&socket(&folder), Rules { password: Some("right".into()), ..Default::default() });
+    let mut agent = Agent::start(&folder, &[], |options| options.password_poll = Duration::from_millis(10));
+    agent.lost().await;
+    std::fs::write(&password, "right").expect("written");
+    server.subscription().await;
+}
+
+#[tokio::test]
+async fn an_absent_password_file_is_named() {
+    let folder = folder();
+    std::fs::remove_file(folder.path().join("password")).expect("removed");
+    let mut agent = Agent::start(&folder, &[], |_| {});
+    assert!(agent.lost().await.contains("cannot read the gNMI password file"));
+}
+
+#[tokio::test]
+async fn a_subscription_that_ends_is_made_anew_and_everything_told_again() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &[], |_| {});
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    drop(state);
+    assert!(agent.lost().await.contains("ended the subscription"));
+    agent.reload.send_modify(|count| *count += 1);
+    let state = server.subscription().await;
+    state.update(NEIGHBOR, r#"{"session-state":"established"}"#);
+    state.sync();
+    agent.condition(SourceEvent::Syncing).await;
+    assert!(matches!(agent.neighbors().await, Update::All(all) if all.len() == 1));
+}
+
+#[tokio::test]
+async fn a_server_that_has_had_enough_is_left_alone_for_the_pause() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules { exhausted: 1, ..Default::default() });
+    let mut agent = Agent::start(&folder, &["default"], |options| options.limit_pause = Duration::from_millis(20));
+    assert!(agent.lost().await.contains("limits requests"));
+    let state = server.subscription().await;
+    server.rules(|rules| rules.exhausted = 1);
+    agent.synced(&state).await;
+    // FIB programming alone waits: neighbors are followed meanwhile.
+    assert!(server.subscription().await.leaves().contains(&"last-failed-operation-type".to_owned()));
+}
+
+#[tokio::test]
+async fn a_server_that_tells_nothing_is_given_up_after_a_while() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &[], |options| options.sync_timeout = Duration::from_millis(30));
+    let _silent = server.subscription().await;
+    assert!(agent.lost().await.contains("did not tell its neighbors"));
+}
+
+#[tokio::test]
+async fn unreadable_updates_are_counted_and_the_subscription_goes_on() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &[], |_| {});
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    state.update(NEIGHBOR, "{");
+    agent.condition(SourceEvent::Malformed).await;
+    state.update(NEIGHBOR, r#"{"session-state":"melting"}"#);
+    agent.condition(SourceEvent::Malformed).await;
+    state.update(NEIGHBOR, r#"{"session-state":"active"}"#);
+    assert!(matches!(agent.neighbors().await, Update::Set(..)));
+}
+
+#[tokio::test]
+async fn get_gives_the_state_below_a_path() {
+    let folder = folder();
+    let state = Some(r#"{"k8s-services:admin-state":"enable"}"#.to_owned());
+    let rules = Rules { password: Some("right".into()), state, ..Default::default() };
+    let server = Server::start(&socket(&folder), rules);
+    let ask = async || in_time(get(&endpoint(&folder), &credentials(&folder), "/k8s-services")).await;
+    assert_eq!(ask().await.expect("an answer"), json!({"admin-state": "enable"}));
+    server.rules(|rules| rules.encoding = Some(Encoding::Json));
+    assert_eq!(ask().await.expect("an answer"), json!({"admin-state": "enable"}));
+    server.rules(|rules| rules.state = None);
+    assert_eq!(ask().await.expect("an answer"), json!(null));
+    server.rules(|rules| rules.password = Some("other".into()));
+    assert!(matches!(ask().await, Err(GetError::Status { .. })));
+}

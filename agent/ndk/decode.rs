@@ -19,6 +19,9 @@ use ndk::notification::SubscriptionTypes;
 /// A prefix and its route, or none when it is gone.
 type RouteChange = (IpNet, Option<Route>);
 
+/// Routes room is kept for between batches.
+const ROOM: usize = 1024;
+
 /// Decodes messages and gathers what they hold.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
@@ -69,8 +72,8 @@ impl Reader {
             events.push(Event::Switch(SwitchEvent::NextHopGroups(std::mem::take(&mut self.groups))));
         }
         for (name, routes) in self.routes.iter_mut().filter(|(_, routes)| !routes.is_empty()) {
-            // The next batch is likely to be as large as this one.
-            let room = Vec::with_capacity(routes.len());
+            // The next batch is likely to be as large as this one, if this one was of the usual size.
+            let room = Vec::with_capacity(routes.len().min(ROOM));
             events.push(Event::Switch(SwitchEvent::Routes(name.clone(), std::mem::replace(routes, room))));
         }
         events.extend((0..malformed).map(|_| Event::Source(SourceId::Ndk, SourceEvent::Malformed)));

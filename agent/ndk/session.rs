@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tonic::Status;
@@ -87,33 +88,33 @@ impl Session {
     }
 
     async fn supervise(&mut self) {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
-            match self.register().await {
-                Ok((client, app_id)) => {
-                    backoff.reset();
-                    let begun = Instant::now();
-                    let reason = match self.serve(client, app_id).await {
-                        Ended::Lost(reason) => reason,
-                        Ended::Closed => return,
-                    };
-                    self.registration.send_replace(None);
-                    self.client = None;
-                    if !self.lost(reason).await {
-                        return;
-                    }
-                    if begun.elapsed() > Recreate::HEALTHY {
-                        continue;
-                    }
-                }
-                Err(reason) => {
-                    if !self.lost(reason).await {
-                        return;
-                    }
-                }
+            let begun = Instant::now();
+            let reason = match self.life().await {
+                Ended::Lost(reason) => reason,
+                Ended::Closed => return,
+            };
+            if begun.elapsed() >= Recreate::HEALTHY {
+                backoff.reset();
+            }
+            if !self.lost(reason).await {
+                return;
             }
             tokio::time::sleep(backoff.pause()).await;
         }
+    }
+
+    /// One registration, from its begin to its end.
+    async fn life(&mut self) -> Ended {
+        let (client, app_id) = match self.register().await {
+            Ok(registered) => registered,
+            Err(reason) => return Ended::Lost(reason),
+        };
+        let ended = self.serve(client, app_id).await;
+        self.registration.send_replace(None);
+        self.client = None;
+        ended
     }
 
     async fn register(&mut self) -> Result<(Client, u32), String> {
@@ -177,8 +178,11 @@ async fn keep_alive(
             }
             Err(error) => return Ended::Lost(error.to_string()),
         }
+        // Never waits: the NDK kills an agent whose engine is merely busy.
         let alive = Event::Source(SourceId::Ndk, SourceEvent::Alive);
-        if streaming.load(Ordering::Relaxed) && events.send(alive).await.is_err() {
+        if streaming.load(Ordering::Relaxed)
+            && let Err(TrySendError::Closed(_)) = events.try_send(alive)
+        {
             return Ended::Closed;
         }
     }

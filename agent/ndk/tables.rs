@@ -101,6 +101,8 @@ impl Following<'_> {
         loop {
             let quiet = self.dump.ends_at();
             let gathered = tokio::select! {
+                // What is there counts before the silence that seemed to be: the agent may have been held up itself.
+                biased;
                 gathered = gather.next() => gathered,
                 () = tokio::time::sleep_until(quiet), if !synced => Gathered { notifications: 0, end: None },
             };

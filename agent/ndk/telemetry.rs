@@ -66,13 +66,14 @@ impl Telemetry {
     }
 }
 
+/// Answers that are about the state are refusals. All others, also that the agent is not known, are about the
+/// registration: it is lost.
 async fn bounded<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, TelemetryError> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(result) => result.map_err(|status| match status.code() {
             Code::InvalidArgument
             | Code::NotFound
             | Code::AlreadyExists
-            | Code::PermissionDenied
             | Code::FailedPrecondition
             | Code::OutOfRange
             | Code::Unimplemented => TelemetryError::Refused(words(&status)),
@@ -86,4 +87,23 @@ async fn bounded<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, 
 
 fn answered(status: i32, error: String) -> Result<(), TelemetryError> {
     if status == ndk::SdkMgrStatus::Success as i32 { Ok(()) } else { Err(TelemetryError::Refused(error)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_about_the_state_is_a_refusal_and_all_else_a_loss() {
+        for (status, refused) in [
+            (Status::invalid_argument("no such node"), true),
+            (Status::not_found("no such path"), true),
+            (Status::permission_denied("not registered"), false),
+            (Status::unavailable("gone"), false),
+            (Status::resource_exhausted("too large"), false),
+        ] {
+            let outcome = bounded(std::future::ready(Err::<(), _>(status.clone()))).await;
+            assert_eq!(matches!(outcome, Err(TelemetryError::Refused(_))), refused, "{status}");
+        }
+    }
 }

@@ -1,1 +1,307 @@
 //! The session against an NDK of the test's own.
+
+mod server;
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use self::server::{Call, Server};
+use super::{Commit, ConfigChange, Operation, Options, Problem, Registration, Session, TelemetryError};
+use crate::model::event::{Event, SourceEvent, SourceId, SwitchEvent};
+use crate::proto::ndk;
+use ndk::notification::SubscriptionTypes;
+
+/// A quiet period no dump of a test is held up for, also on a busy machine.
+const UNHURRIED: Duration = Duration::from_secs(1);
+
+/// Awaits what must come soon.
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future).await.expect("in time")
+}
+
+/// A session under test, and the ends of its channels.
+struct Agent {
+    events: mpsc::Receiver<Event>,
+    commits: mpsc::Receiver<Commit>,
+    registration: watch::Receiver<Option<Registration>>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Agent {
+    fn start(folder: &TempDir, adjust: impl FnOnce(&mut Options)) -> Self {
+        let endpoint = format!("unix://{}", socket(folder).display()).parse().expect("an address");
+        let mut options = Options { quiet: Duration::from_millis(30), ..Options::new(endpoint) };
+        adjust(&mut options);
+        let (sender, events) = mpsc::channel(64);
+        let (commit_sender, commits) = mpsc::channel(4);
+        let (stop, stopped) = watch::channel(false);
+        let (session, registration) = Session::new(options, sender, commit_sender, stopped);
+        Self { events, commits, registration, stop, task: tokio::spawn(session.run()) }
+    }
+
+    async fn event(&mut self) -> Event {
+        in_time(self.events.recv()).await.expect("the session lives")
+    }
+
+    /// The next condition of the source, whatever comes before.
+    async fn condition(&mut self) -> SourceEvent {
+        loop {
+            if let Event::Source(SourceId::Ndk, event) = self.event().await {
+                return event;
+            }
+        }
+    }
+
+    async fn until(&mut self, expected: SourceEvent) {
+        while self.condition().await != expected {}
+    }
+
+    async fn lost(&mut self) -> String {
+        loop {
+            if let SourceEvent::Lost(reason) = self.condition().await {
+                return reason.to_string();
+            }
+        }
+    }
+
+    /// The registration of this generation, once it is there.
+    async fn registered(&mut self, generation: u64) -> Registration {
+        let there = |one: &Option<Registration>| one.as_ref().is_some_and(|one| one.generation == generation);
+        in_time(self.registration.wait_for(there)).await.expect("the session lives").clone().expect("it is there")
+    }
+}
+
+fn socket(folder: &TempDir) -> std::path::PathBuf {
+    folder.path().join("sr_sdk_service_manager:50053")
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn route(last_octet: u8) -> SubscriptionTypes {
+    let key = ndk::RouteKey {
+        network_instance_name: "default".to_owned(),
+        ip_prefix: Some(ndk::IpAddrPrefLenPb {
+            ip_addr: Some(ndk::IpAddressPb { ip_address: vec![10, 0, 0, last_octet].into() }),
+            prefix_length: 32,
+        }),
+    };
+    SubscriptionTypes::Route(ndk::IpRouteNotification { op: 3, key: Some(key), data: Some(ndk::Route::default()) })
+}
+
+fn config(path: &str, json: &str) -> SubscriptionTypes {
+    let data = ndk::ConfigData { data_type: Some(ndk::config_data::DataType::Json(json.to_owned())) };
+    SubscriptionTypes::Config(ndk::ConfigNotification {
+        op: 1,
+        key: Some(ndk::ConfigKey { js_path_with_keys: path.to_owned(), ..Default::default() }),
+        data: Some(data),
+    })
+}
+
+/// Waits until both streams are open; gives the ids in order of opening.
+async fn both_streams(server: &mut Server) -> [u64; 2] {
+    let mut streams = Vec::new();
+    while streams.len() < 2 {
+        if let Call::Stream(stream) = server.call().await {
+            streams.push(stream);
+        }
+    }
+    [streams[0], streams[1]]
+}
+
+#[tokio::test]
+async fn registers_with_acknowledgement_and_liveliness_and_syncs_after_a_quiet_period() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder));
+    server.rules(|rules| rules.dump = vec![route(1), route(2)]);
+    let mut agent = Agent::start(&folder, |options| {
+        options.enable_cache = true;
+        options.quiet = UNHURRIED;
+    });
+    let Call::Register(request) = server.call().await else { panic!("first of all it registers") };
+    assert!(request.wait_config_ack && request.enable_cache && !request.auto_telemetry_state);
+    assert_eq!(request.agent_liveliness, 30);
+    assert_eq!(agent.registered(1).await.app_id, 42);
+
+    both_streams(&mut server).await;
+    assert!(matches!(agent.event().await, Event::Source(SourceId::Ndk, SourceEvent::Syncing)));
+    assert!(matches!(agent.event().await, Event::Switch(SwitchEvent::Routes(_, routes)) if routes.len() == 2));
+    assert!(matches!(agent.event().await, Event::Source(SourceId::Ndk, SourceEvent::Synced)));
+    server.tell(vec![route(3)]);
+    assert!(matches!(agent.event().await, Event::Switch(SwitchEvent::Routes(_, routes)) if routes.len() == 1));
+}
+
+#[tokio::test]
+async fn a_switch_with_nothing_to_tell_is_in_sync_too() {
+    let folder = folder();
+    let server = Server::start(&socket(&folder));
+    server.rules(|rules| rules.refuse_bfd = true);
+    let mut agent = Agent::start(&folder, |_| {});
+    assert_eq!(agent.condition().await, SourceEvent::Syncing);
+    assert_eq!(agent.condition().await, SourceEvent::Synced);
+}
+
+#[tokio::test]
+async fn streams_that_end_are_made_anew_under_the_same_registration() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder));
+    server.rules(|rules| rules.dump = vec![route(1)]);
+    let mut agent = Agent::start(&folder, |options| options.quiet = UNHURRIED);
+    both_streams(&mut server).await;
+    agent.until(SourceEvent::Synced).await;
+    server.end_streams();
+    assert!(agent.lost().await.contains("stream of the switch's tables ended"));
+    assert_eq!(agent.condition().await, SourceEvent::Syncing);
+    let streams = both_streams(&mut server).await;
+    assert!(streams.into_iter().all(|stream| stream > 2), "{streams:?}");
+    assert!(matches!(agent.event().await, Event::Switch(SwitchEvent::Routes(..))));
+    assert_eq!(agent.condition().await, SourceEvent::Synced);
+    assert_eq!(agent.registered(1).await.generation, 1);
+}
+
+#[tokio::test]
+async fn a_restarted_ndk_is_registered_with_anew() {
+    let folder = folder();
+    let server = Server::start(&socket(&folder));
+    let mut agent = Agent::start(&folder, |_| {});
+    agent.until(SourceEvent::Synced).await;
+    let former = agent.registered(1).await;
+    drop(server);
+    agent.lost().await;
+    let mut server = Server::start(&socket(&folder));
+    agent.registered(2).await;
+    agent.until(SourceEvent::Synced).await;
+    assert!(matches!(server.call().await, Call::Register(_)));
+    let outcome = former.telemetry.update(vec![(".k8s_services".into(), "{}".into())]).await;
+    assert!(matches!(outcome, Err(TelemetryError::Lost(_))), "a former registration writes no more: {outcome:?}");
+}
+
+#[tokio::test]
+async fn a_refused_keepalive_ends_the_registration() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder));
+    let mut agent = Agent::start(&folder, |options| options.keepalive = Duration::from_millis(20));
+    agent.registered(1).await;
+    while server.call().await != Call::KeepAlive {}
+    agent.until(SourceEvent::Alive).await;
+    server.rules(|rules| rules.refuse_keepalive = true);
+    assert!(agent.lost().await.contains("KeepAlive"));
+    agent.registered(2).await;
+}
+
+#[tokio::test]
+async fn an_ndk_that_does_not_know_the_streams_is_registered_with_anew() {
+    let folder = folder();
+    let server = Server::start(&socket(&folder));
+    server.rules(|rules| rules.forget_streams = true);
+    let mut agent = Agent::start(&folder, |_| {});
+    while !agent.lost().await.contains("in a row") {}
+    server.rules(|rules| rules.forget_streams = false);
+    agent.until(SourceEvent::Synced).await;
+    let generation = agent.registration.borrow().as_ref().map(|one| one.generation);
+    assert!(generation > Some(1), "{generation:?}");
+}
+
+#[tokio::test]
+async fn an_absent_socket_is_waited_for_and_said_once_with_the_remedy() {
+    let folder = folder();
+    let mut agent = Agent::start(&folder, |_| {});
+    assert!(agent.lost().await.contains("ndk-server admin-state enable"));
+    let _server = Server::start(&socket(&folder));
+    assert_eq!(agent.condition().await, SourceEvent::Syncing, "no second word of the loss");
+    agent.registered(1).await;
+}
+
+#[tokio::test]
+async fn a_refused_registration_is_said_in_words_and_tried_again() {
+    let folder = folder();
+    let server = Server::start(&socket(&folder));
+    server.rules(|rules| rules.refuse_registration = true);
+    let mut agent = Agent::start(&folder, |_| {});
+    assert!(agent.lost().await.contains("is app_mgr running it as k8s-services?"));
+    server.rules(|rules| rules.refuse_registration = false);
+    agent.registered(1).await;
+}
+
+#[tokio::test]
+async fn commits_are_gathered_answered_once_each_and_rejected_with_every_problem() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder));
+    let mut agent = Agent::start(&folder, |_| {});
+    both_streams(&mut server).await;
+    server.tell(vec![config(".k8s_services", "{}"), config(".commit.end", "{\"commit_seq\":0}")]);
+    let commit = in_time(agent.commits.recv()).await.expect("a commit");
+    assert_eq!(commit.sequence, 0);
+    let expected = ConfigChange { op: Operation::Set, path: ".k8s_services".into(), json: "{}".into() };
+    assert_eq!(commit.notifications, [expected]);
+    commit.answer.send(Vec::new()).expect("the session waits");
+    assert_eq!(server.call().await, Call::Acknowledge(Vec::new()));
+
+    server.tell(vec![config(r#".k8s_services.cluster{.name=="c1"}"#, "")]);
+    server.tell(vec![config(".commit.end", " {\"commit_seq\" : 33}\n")]);
+    let commit = in_time(agent.commits.recv()).await.expect("a commit");
+    assert_eq!((commit.sequence, commit.notifications.len()), (33, 1));
+    let problems = ["kubeconfig", "speaker"].map(|leaf| Problem { path: leaf.into(), message: format!("no {leaf}") });
+    commit.answer.send(problems.into()).expect("the session waits");
+    let Call::Acknowledge(infos) = server.call().await else { panic!("it acknowledges") };
+    let said = |info: &ndk::AcknowledgeConfigRequestInfo| (info.js_path_with_keys.clone(), info.result.clone());
+    let error = |text: &str| Some(ndk::acknowledge_config_request_info::Result::Error(text.to_owned()));
+    assert_eq!(
+        infos.iter().map(said).collect::<Vec<_>>(),
+        [("kubeconfig".to_owned(), error("no kubeconfig")), ("speaker".to_owned(), error("no speaker"))]
+    );
+}
+
+#[tokio::test]
+async fn telemetry_tells_a_refusal_with_its_words() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder));
+    let mut agent = Agent::start(&folder, |_| {});
+    let telemetry = agent.registered(1).await.telemetry;
+    both_streams(&mut server).await;
+    let state = || vec![(".k8s_services".to_owned(), "{}".to_owned())];
+    in_time(telemetry.update(state())).await.expect("written");
+    assert_eq!(server.call().await, Call::Update(vec![".k8s_services".to_owned()]));
+    in_time(telemetry.delete(vec![".k8s_services".to_owned()])).await.expect("deleted");
+    assert_eq!(server.call().await, Call::Delete(vec![".k8s_services".to_owned()]));
+    server.rules(|rules| rules.refuse_telemetry = Some("no such node".to_owned()));
+    let refused = in_time(telemetry.update(state())).await;
+    assert!(matches!(&refused, Err(TelemetryError::Refused(said)) if said == "no such node"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn unreadable_notifications_are_counted_and_the_stream_goes_on() {
+    let folder = folder();
+    let server = Server::start(&socket(&folder));
+    let unreadable = ndk::IpRouteNotification { op: 9, key: None, data: None };
+    server.rules(|rules| rules.dump = vec![SubscriptionTypes::Route(unreadable), route(1)]);
+    let mut agent = Agent::start(&folder, |options| options.quiet = UNHURRIED);
+    assert!(matches!(agent.event().await, Event::Source(_, SourceEvent::Syncing)));
+    assert!(matches!(agent.event().await, Event::Switch(SwitchEvent::Routes(..))));
+    assert!(matches!(agent.event().await, Event::Source(_, SourceEvent::Malformed)));
+}
+
+#[tokio::test]
+async fn stopping_gives_up_the_registration() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder));
+    let mut agent = Agent::start(&folder, |_| {});
+    agent.registered(1).await;
+    agent.stop.send_replace(true);
+    in_time(agent.task).await.expect("it ends in peace");
+    assert!(agent.registration.borrow().is_none());
+    while server.call().await != Call::Unregister {}
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_an_ndk_that_is_gone() {
+    let folder = folder();
+    let agent = Agent::start(&folder, |_| {});
+    agent.stop.send_replace(true);
+    in_time(agent.task).await.expect("it ends in peace");
+}

@@ -3,8 +3,9 @@
 pub mod appmgr;
 pub mod cluster;
 pub mod datastore;
+pub mod demo;
 pub mod fabric;
-pub mod gnmi;
+pub mod lab;
 pub mod leaf;
 pub mod ndk;
 pub mod path;

@@ -53,8 +53,8 @@ impl Cluster {
         let _ = self.inner.listening.subscribe().wait_for(|listening| *listening == 0).await;
     }
 
-    /// Answers again, at the same addresses. Returns when connections are accepted; waits for ever if nothing was
-    /// served before.
+    /// Answers again, at the same addresses. Returns when connections are accepted; waits as long as there is no
+    /// [`Server`](super::Server), or its address is taken by someone else.
     pub async fn start(&self) {
         self.inner.faults.send_modify(|faults| faults.answering = true);
         // The sender lives in the cluster itself, so the wait cannot fail.

@@ -74,6 +74,7 @@ const CORE: &[Builtin] = &[
     ("ServiceAccount", "serviceaccounts", "v1", "sa", true, 0),
     ("PersistentVolumeClaim", "persistentvolumeclaims", "v1", "pvc", true, STATUS),
 ];
+const EVENTS: &[Builtin] = &[("Event", "events", "v1", "", true, 0)];
 const APPS: &[Builtin] = &[
     ("Deployment", "deployments", "v1", "deploy", true, STATUS | SCALE | ALL),
     ("ReplicaSet", "replicasets", "v1", "rs", true, STATUS | SCALE | ALL),
@@ -139,6 +140,7 @@ const CALICO_CRD: &[Builtin] = &[
 const GROUPS: &[(&str, &[Builtin], bool)] = &[
     ("", CORE, false),
     ("apps", APPS, false),
+    ("events.k8s.io", EVENTS, false),
     ("discovery.k8s.io", DISCOVERY, false),
     ("rbac.authorization.k8s.io", RBAC, false),
     ("coordination.k8s.io", COORDINATION, false),

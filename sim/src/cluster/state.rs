@@ -134,14 +134,7 @@ impl State {
 
     /// The five characters Kubernetes appends to generated names.
     pub(crate) fn suffix(&mut self) -> String {
-        const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-        let mut number = self.random();
-        let mut next = || {
-            let at = number % LETTERS.len() as u64;
-            number /= LETTERS.len() as u64;
-            char::from(LETTERS[usize::try_from(at).unwrap_or_default()])
-        };
-        (0..5).map(|_| next()).collect()
+        letters(self.random(), 5)
     }
 
     fn uid(&mut self) -> String {
@@ -246,7 +239,13 @@ impl State {
         }
         if part == Part::Status {
             let mut whole = old.clone();
-            whole["status"] = object["status"].take();
+            match object.get_mut("status").map(Value::take) {
+                Some(status) => whole["status"] = status,
+                None => remove(&mut whole, "", "status"),
+            }
+            if let Some(sent) = object.pointer("/metadata/resourceVersion") {
+                set(&mut whole, &["metadata", "resourceVersion"], sent.clone());
+            }
             object = whole;
         } else if part == Part::Main && resource.status {
             remove(&mut object, "", "status");
@@ -425,6 +424,17 @@ impl State {
 
 fn fnv(hash: u64, byte: u8) -> u64 {
     (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+}
+
+/// A number in the characters Kubernetes generates names from: none that spell a word.
+pub(crate) fn letters(mut number: u64, count: usize) -> String {
+    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let mut next = || {
+        let at = number % LETTERS.len() as u64;
+        number /= LETTERS.len() as u64;
+        char::from(LETTERS[usize::try_from(at).unwrap_or_default()])
+    };
+    (0..count).map(|_| next()).collect()
 }
 
 /// A number that depends on the text alone.

@@ -1,5 +1,7 @@
 //! One emulated switch: a datastore, the tables of its control plane, and what shows them: NDK, gNMI, CLI, applications.
 
+#[cfg(test)]
+mod agent_tests;
 mod native;
 mod plane;
 pub(crate) mod state;
@@ -195,6 +197,12 @@ impl Leaf {
     /// Starts an application of somebody else's.
     pub fn add_app(&self, spec: AppSpec, overrides: Overrides) {
         self.shared.apps.add(spec, overrides);
+    }
+
+    /// Stops every application in good order, then the NDK. The switch can still be looked at.
+    pub async fn stop(&self) {
+        self.shared.apps.stop_all().await;
+        self.shared.ndk.stop().await;
     }
 
     /// Makes these the tables of the control plane: NDK streams and state are told of what differs from before.

@@ -142,6 +142,7 @@ impl Plane {
         announcements: &mut Announcements,
         ops: &mut Vec<StateOp>,
     ) {
+        let gone = new.is_none();
         let none = BTreeMap::new();
         let (old, new) = (old.map_or(&none, |it| &it.routes), new.map_or(&none, |it| &it.routes));
         let mut numbers = self.instances.remove(name).unwrap_or_default();
@@ -177,7 +178,7 @@ impl Plane {
             release_group(name, &mut numbers, next_hops, announcements, ops);
         }
         for (family, counts) in &numbers.counts {
-            if counts_before.get(family) != Some(counts) {
+            if !gone && counts_before.get(family) != Some(counts) {
                 ops.push(StateOp::Replace(native::statistics_path(name, family), native::statistics(counts)));
             }
         }

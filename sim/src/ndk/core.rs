@@ -1,6 +1,6 @@
 //! What one NDK knows: rows, streams, applications and their registrations. Held behind one lock, never across an await.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ use super::feed::RouteFeed;
 use super::programming::Programmed;
 use super::rows::{Filter, Key, Row};
 use super::streams::{Manner, Stream, Taken};
+use crate::datastore::Node;
+use crate::path::Path;
 
 /// Ids of applications that bring their own YANG start here; the switch's own have lower ones.
 const FIRST_AGENT_ID: u32 = 1021;
@@ -22,10 +24,11 @@ pub(crate) struct Core {
     pub(crate) feed: Option<Arc<dyn RouteFeed>>,
     pub(crate) apps: BTreeMap<String, App>,
     pub(crate) streams: BTreeMap<u64, Stream>,
+    /// The configuration that applications were last told of.
+    pub(crate) config: Arc<Node>,
     last_stream: u64,
     last_subscription: u64,
     last_generation: u64,
-    commits: u64,
 }
 
 /// An application the switch knows.
@@ -34,6 +37,8 @@ pub(crate) struct App {
     pub(crate) id: u32,
     pub(crate) registration: Option<Registration>,
     pub(crate) programmed: Programmed,
+    /// Telemetry paths written and not deleted, kept where a delete of any other is an error.
+    pub(crate) written: BTreeSet<Path>,
 }
 
 /// What an application asked for when it registered.
@@ -75,7 +80,13 @@ impl Core {
         }
         let id = FIRST_AGENT_ID + u32::try_from(self.apps.len()).unwrap_or(u32::MAX - FIRST_AGENT_ID);
         let name = info.name.clone();
-        let app = App { info: Arc::new(info), id, registration: None, programmed: Programmed::default() };
+        let app = App {
+            info: Arc::new(info),
+            id,
+            registration: None,
+            programmed: Programmed::default(),
+            written: BTreeSet::new(),
+        };
         self.apps.insert(name.clone(), app);
         self.tell_app(&name);
         id
@@ -196,10 +207,5 @@ impl Core {
             Some(stream) => stream.take(generation, &self.rows, self.feed.as_ref(), manner),
             None => Taken::Closed,
         }
-    }
-
-    pub(crate) fn next_commit(&mut self) -> u64 {
-        self.commits += 1;
-        self.commits
     }
 }

@@ -4,11 +4,12 @@
 //! told what the switch knows and writes its own state into the switch's datastore. The switch's side is the [`Ndk`]
 //! handle: rows are put into its tables, and faults are ordered there.
 //!
-//! One lock guards what the server knows ([`core`]); it is never held across an await. Each consumer of a stream pulls:
-//! nothing is queued per consumer beyond one note per changed key ([`streams`]).
+//! One lock guards what the server knows (`core`); it is never held across an await. Each consumer of a stream pulls:
+//! nothing is queued per consumer beyond one note per changed key (`streams`).
 
 mod config;
 mod core;
+mod delivery;
 mod faults;
 mod feed;
 pub(crate) mod link;
@@ -20,7 +21,7 @@ mod streams;
 mod switches;
 mod telemetry;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 use std::net::SocketAddr;
@@ -194,6 +195,7 @@ impl Inner {
         self.store.wipe_owner(app);
         if let Some(app) = self.core().apps.get_mut(app) {
             app.programmed = programming::Programmed::default();
+            app.written.clear();
         }
         self.tell(NdkEvent::RoutesProgrammed(app.to_owned()));
     }
@@ -212,7 +214,8 @@ pub async fn serve(options: NdkOptions, store: Datastore) -> Result<Ndk, NdkErro
         record: TelemetryRecord::new(),
         events: broadcast::Sender::new(1024),
     });
-    config::attach(&store, &inner);
+    inner.core().config = store.running();
+    store.add_commit_hook(Arc::new(config::Hook(Arc::downgrade(&inner))));
     let ndk = Ndk { shared: Arc::new(Shared { inner, options, life: Mutex::default() }) };
     ndk.start().await?;
     Ok(ndk)

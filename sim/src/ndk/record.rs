@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
 
-/// How many calls are remembered.
+/// How many calls are remembered, and how many paths in all of them.
 const REMEMBERED: usize = 4096;
+const REMEMBERED_PATHS: usize = 65_536;
 
 /// One telemetry call.
 #[derive(Clone, Debug)]
@@ -61,8 +62,24 @@ pub struct TelemetryRecord {
     deletes: AtomicU64,
     bytes: AtomicU64,
     refused: AtomicU64,
-    newest: Mutex<VecDeque<Arc<TelemetryCall>>>,
+    newest: Mutex<Newest>,
     watchers: broadcast::Sender<Arc<TelemetryCall>>,
+}
+
+#[derive(Debug, Default)]
+struct Newest {
+    calls: VecDeque<Arc<TelemetryCall>>,
+    paths: usize,
+}
+
+impl Newest {
+    fn push(&mut self, call: Arc<TelemetryCall>) {
+        self.paths += call.paths.len();
+        self.calls.push_back(call);
+        while self.calls.len() > REMEMBERED || self.paths > REMEMBERED_PATHS && self.calls.len() > 1 {
+            self.paths -= self.calls.pop_front().map_or(0, |call| call.paths.len());
+        }
+    }
 }
 
 impl TelemetryRecord {
@@ -89,14 +106,14 @@ impl TelemetryRecord {
         }
     }
 
-    /// The newest calls, oldest first; some thousands are kept.
+    /// The newest calls, oldest first; some thousands are kept, fewer where calls name many paths.
     pub fn calls(&self) -> Vec<Arc<TelemetryCall>> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).calls.iter().cloned().collect()
     }
 
     /// Forgets the calls kept; the sums stay.
     pub fn clear(&self) {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Newest::default();
     }
 
     /// Every call from now on. A receiver that falls thousands of calls behind loses the oldest.
@@ -114,12 +131,7 @@ impl TelemetryRecord {
             (None, TelemetryKind::Delete) => self.deletes.fetch_add(paths, Relaxed),
         };
         let call = Arc::new(call);
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if newest.len() == REMEMBERED {
-            newest.pop_front();
-        }
-        newest.push_back(call.clone());
-        drop(newest);
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).push(call.clone());
         // Nobody watching is the normal case.
         let _ = self.watchers.send(call);
     }

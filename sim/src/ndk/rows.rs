@@ -87,7 +87,7 @@ pub(crate) enum Filter {
     Route { network_instance: String, prefix: Option<IpNet> },
     App(u32),
     Group { name: String },
-    Config,
+    Config { js_path: String },
 }
 
 impl Filter {
@@ -102,7 +102,9 @@ impl Filter {
             Types::LldpNeighbor(it) => {
                 Self::Lldp { interface: it.key.as_ref().map(|key| key.interface_name.clone()).unwrap_or_default() }
             }
-            Types::Config(_) => Self::Config,
+            Types::Config(it) => {
+                Self::Config { js_path: it.key.as_ref().map(|key| key.js_path.clone()).unwrap_or_default() }
+            }
             Types::BfdSession(it) => Self::Bfd(it.key.as_ref().and_then(bfd_key)),
             Types::Route(it) => Self::Route {
                 network_instance: it.key.as_ref().map(|key| key.network_instance_name.clone()).unwrap_or_default(),
@@ -131,6 +133,18 @@ impl Filter {
         }
     }
 
+    /// Whether the filter wants configuration at this path: the path itself, or below it where the filter ends in `*`.
+    pub(crate) fn wants_config(&self, path: &str) -> bool {
+        match self {
+            Self::Config { js_path } if js_path.is_empty() => true,
+            Self::Config { js_path } => match js_path.strip_suffix('*') {
+                Some(prefix) => path.starts_with(prefix.trim_end_matches('.')),
+                None => path == js_path,
+            },
+            _ => false,
+        }
+    }
+
     /// The lowest key its table can have; none for configuration, which is no table.
     pub(crate) fn first_key(&self) -> Option<Key> {
         const LOWEST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
@@ -145,13 +159,13 @@ impl Filter {
             },
             Self::App(_) => Key::App(0),
             Self::Group { .. } => Key::Group(0),
-            Self::Config => return None,
+            Self::Config { .. } => return None,
         })
     }
 
     /// Cached whatever the registration says.
     pub(crate) fn always_cached(&self) -> bool {
-        matches!(self, Self::NetworkInstance | Self::App(_) | Self::Config)
+        matches!(self, Self::NetworkInstance | Self::App(_) | Self::Config { .. })
     }
 
     pub(crate) fn description(&self) -> String {
@@ -163,7 +177,7 @@ impl Filter {
             Self::Route { network_instance, .. } => format!("route {network_instance}"),
             Self::App(_) => "app-id".to_owned(),
             Self::Group { name } => format!("nexthop-group {name}"),
-            Self::Config => "config".to_owned(),
+            Self::Config { js_path } => format!("config {js_path}"),
         }
         .trim_end()
         .to_owned()

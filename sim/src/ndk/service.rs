@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use futures::Stream;
+use futures::{Stream, StreamExt, stream};
 use srl_k8s_services::proto::ndk as pb;
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
@@ -144,7 +144,7 @@ impl Service {
             }),
             (Ok(Operation::AddSubscription), Some(types)) => {
                 let filter = Filter::of(types);
-                let config = matches!(filter, Filter::Config);
+                let config = matches!(filter, Filter::Config { .. });
                 let id = core.subscribe(app, stream_id, filter);
                 if let Some(id) = id.filter(|_| config) {
                     self.0.replay(&mut core, app, stream_id, id);
@@ -201,17 +201,28 @@ impl pb::sdk_notification_service_server::SdkNotificationService for Service {
             return Err(Status::permission_denied("the application is not registered, or agent_name is missing"));
         };
         let id = request.into_inner().stream_id;
+        let reading = self.read(&app, id)?;
+        if !self.0.switches.late_stream_headers {
+            return Ok(Response::new(Box::pin(stream::unfold(reading, Reading::next))));
+        }
+        let Some((first, reading)) = reading.next().await else { return Ok(Response::new(Box::pin(stream::empty()))) };
+        let rest = stream::unfold(reading, Reading::next);
+        Ok(Response::new(Box::pin(stream::once(std::future::ready(first)).chain(rest))))
+    }
+}
+
+impl Service {
+    /// Opens a stream for a new consumer.
+    fn read(&self, app: &str, id: u64) -> Result<Reading, Status> {
         let mut core = self.0.core();
-        let Some((generation, wake)) = core.open(&app, id) else {
-            return Err(Status::not_found(format!("application '{app}' has no stream {id}")));
-        };
-        let readers = core.stream(&app, id).map(|stream| stream.config_readers()).unwrap_or_default();
+        let (generation, wake) =
+            core.open(app, id).ok_or_else(|| Status::not_found(format!("application '{app}' has no stream {id}")))?;
+        let readers = core.stream(app, id).map(|stream| stream.config_readers()).unwrap_or_default();
         for subscription in readers {
-            self.0.replay(&mut core, &app, id, subscription);
+            self.0.replay(&mut core, app, id, subscription);
         }
         drop(core);
-        let reading = Reading { inner: self.0.clone(), id, generation, wake, ended: false };
-        Ok(Response::new(Box::pin(futures::stream::unfold(reading, Reading::next))))
+        Ok(Reading { inner: self.0.clone(), id, generation, wake, ended: false })
     }
 }
 

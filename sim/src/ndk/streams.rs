@@ -92,7 +92,11 @@ impl Stream {
 
     /// False when there is no such subscription.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
-        self.queue.retain(|item| !matches!(item, Item::Noted(of, _) if *of == id));
+        self.queue.retain(|item| match item {
+            Item::Noted(of, _) => *of != id,
+            Item::Config(notification) => notification.subscription_id != id,
+        });
+        self.unread_config = self.queue.iter().filter(|item| matches!(item, Item::Config(_))).count();
         self.notes.retain(|(of, _), _| *of != id);
         self.subscriptions.remove(&id).is_some()
     }
@@ -110,7 +114,7 @@ impl Stream {
         if self.consumer.is_none() {
             return Vec::new();
         }
-        let readers = self.subscriptions.iter().filter(|(_, it)| matches!(it.filter, Filter::Config));
+        let readers = self.subscriptions.iter().filter(|(_, it)| matches!(it.filter, Filter::Config { .. }));
         readers.map(|(id, _)| *id).collect()
     }
 
@@ -143,16 +147,21 @@ impl Stream {
         }
     }
 
-    pub(crate) fn push_config(&mut self, notifications: impl IntoIterator<Item = pb::Notification>, limit: usize) {
-        if self.consumer.is_none() {
-            return;
-        }
-        for notification in notifications {
+    /// Queues what a subscription to configuration wants of these. A consumer that leaves too much of it unread is ended.
+    pub(crate) fn push_config(&mut self, subscription: u64, told: &[pb::ConfigNotification], limit: usize) {
+        let Some(Subscription { filter, .. }) = self.subscriptions.get(&subscription) else { return };
+        for config in told {
+            let path = config.key.as_ref().map(|key| key.js_path.as_str()).unwrap_or_default();
+            if !filter.wants_config(path) {
+                continue;
+            }
+            let body = pb::notification::SubscriptionTypes::Config(config.clone());
+            let notification = pb::Notification { subscription_id: subscription, subscription_types: Some(body) };
             self.queue.push_back(Item::Config(Box::new(notification)));
             self.unread_config += 1;
         }
         if self.unread_config > limit {
-            tracing::warn!(app = %self.app, unread = self.unread_config, "stream ended: configuration is not being read");
+            tracing::warn!(app = %self.app, unread = self.unread_config, "stream ended: its configuration is not read");
             self.close();
         }
         self.wake();

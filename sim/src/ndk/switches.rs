@@ -22,6 +22,8 @@ pub struct Switches {
     pub zero_interfaces_first: bool,
     /// At most this many notifications in one stream response.
     pub batch: usize,
+    /// Answer the opening of a stream only with its first response, as servers that send no early headers do.
+    pub late_stream_headers: bool,
     /// After a dropped stream its id and subscriptions still exist and can be opened again.
     pub streams_survive_drop: bool,
     /// How long a commit waits for `AcknowledgeConfig` before it is refused.
@@ -41,6 +43,7 @@ impl Default for Switches {
             announce_first: AnnounceFirst::Routes,
             zero_interfaces_first: true,
             batch: 256,
+            late_stream_headers: false,
             streams_survive_drop: false,
             acknowledge_within: Duration::from_secs(30),
             unread_config_limit: 100_000,

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use srl_sim::cluster::Cluster;
+use srl_sim::cluster::{Cluster, ClusterOptions};
 use tokio::process::Command;
 
 use crate::support::{LAB, NGINX, lab, serve, soon};
@@ -88,7 +88,15 @@ async fn get_prints_the_usual_columns() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn apply_scale_label_and_delete_work() {
-    let Some(kubectl) = Kubectl::new(Cluster::new()).await else { return };
+    // Some kubectl choose their own release by the server's: the older ones validate by OpenAPI v2, the newer by v3.
+    for version in ["v1.27.3", "v1.33.0"] {
+        let options = ClusterOptions { kubernetes_version: version.to_owned(), ..ClusterOptions::default() };
+        apply_scale_label_and_delete(Cluster::with_options(options)).await;
+    }
+}
+
+async fn apply_scale_label_and_delete(cluster: Cluster) {
+    let Some(kubectl) = Kubectl::new(cluster).await else { return };
     kubectl.cluster.load(LAB).expect("nodes");
     let nginx = kubectl.file("nginx.yaml", NGINX);
     let created = kubectl.run(&["apply", "-f", &nginx]).await;

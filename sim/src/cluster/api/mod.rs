@@ -9,6 +9,7 @@ mod request;
 mod route;
 mod scale;
 mod stream;
+mod swagger;
 mod table;
 mod write;
 

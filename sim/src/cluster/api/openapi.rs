@@ -9,7 +9,8 @@ use super::super::error::ApiError;
 use super::super::resource::Resource;
 use super::super::state::State;
 
-fn path_of(group: &str, version: &str) -> String {
+/// `apis/apps/v1`
+pub(crate) fn path_of(group: &str, version: &str) -> String {
     if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
 }
 

@@ -13,7 +13,7 @@ use super::super::error::ApiError;
 use super::super::resource::{Resource, ResourceId};
 use super::answer::{self, Body};
 use super::route::{Query, Route, Target};
-use super::{discovery, media, openapi, read, scale, stream, write};
+use super::{discovery, media, openapi, read, scale, stream, swagger, write};
 
 /// Bodies larger than this are refused, as etcd's limit makes the real server do.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -98,6 +98,7 @@ fn plain(inner: &Inner, route: &Route, headers: &HeaderMap) -> Result<Response<B
     match route {
         Route::Health => Ok(answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", "ok")),
         Route::Version => Ok(answer::json(StatusCode::OK, &discovery::version(&state.options.kubernetes_version))),
+        Route::Swagger => Ok(answer::bytes(StatusCode::OK, swagger::MEDIA, swagger::document(&state))),
         Route::OpenApiIndex => Ok(answer::json(StatusCode::OK, &openapi::index(&state))),
         Route::OpenApi(path) => openapi::document(&state, path).map(|v| answer::json(StatusCode::OK, &v)),
         Route::CoreVersions | Route::Groups | Route::Group(_) | Route::Resources { .. } => {

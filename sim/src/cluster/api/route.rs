@@ -26,6 +26,8 @@ pub(crate) enum Route {
     Group(String),
     /// `/api/v1`, `/apis/apps/v1`
     Resources { group: String, version: String },
+    /// `/openapi/v2`
+    Swagger,
     /// `/openapi/v3`
     OpenApiIndex,
     /// `/openapi/v3/apis/apps/v1`
@@ -45,6 +47,7 @@ impl Route {
             ["version"] => Self::Version,
             ["api"] => Self::CoreVersions,
             ["apis"] => Self::Groups,
+            ["openapi", "v2"] => Self::Swagger,
             ["openapi", "v3"] => Self::OpenApiIndex,
             ["openapi", "v3", rest @ ..] => Self::OpenApi(rest.join("/")),
             ["api", version] => Self::Resources { group: String::new(), version: (*version).to_owned() },

@@ -6,6 +6,7 @@
 mod addresses;
 mod blocks;
 mod endpoints;
+mod events;
 mod nodes;
 mod pods;
 mod workloads;
@@ -40,6 +41,8 @@ pub(crate) enum Work {
     Endpoints(Key),
     /// A service's VIPs.
     Address(Key),
+    /// An event of events.k8s.io, shown in the core group too.
+    Event(Key),
 }
 
 /// Notes who must look at a change.
@@ -93,6 +96,9 @@ pub(crate) fn enqueue(state: &mut State, kind: &str, key: &Key, before: Option<&
                 let service = label(object, "kubernetes.io/service-name").unwrap_or(&key.name);
                 state.work.insert(Work::Endpoints(Key::new(&key.namespace, service)));
             }
+        }
+        "Event" if either().any(|event| text(event, "/apiVersion").starts_with("events.k8s.io/")) => {
+            state.work.insert(Work::Event(key.clone()));
         }
         "IPAddressPool" | "CiliumLoadBalancerIPPool" | "IPPool" => enqueue_all_services(state),
         _ => {}
@@ -159,6 +165,7 @@ pub(crate) fn run(state: &mut State) {
             Work::Pod(key) => pods::reconcile(state, &key),
             Work::Endpoints(key) => endpoints::reconcile(state, &key),
             Work::Address(key) => addresses::reconcile(state, &key),
+            Work::Event(key) => events::reconcile(state, &key),
         }
     }
     tracing::warn!(left = state.work.len(), "controllers gave up");

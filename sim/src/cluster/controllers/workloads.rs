@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::json::{condition, int, items, set, set_condition, text};
 use super::super::resource::ResourceId;
-use super::super::state::{Part, State, hash, now};
+use super::super::state::{Part, State, hash, letters, now};
 use super::super::store::Key;
 use super::pods::daemon_nodes;
 
@@ -17,7 +17,7 @@ pub(super) fn deployment(state: &mut State, key: &Key) {
     let Some(deployment) = state.find("Deployment", key) else { return };
     let sets = state.kind("ReplicaSet");
     let template = deployment.pointer("/spec/template").cloned().unwrap_or_default();
-    let digest = letters(hash(&template.to_string()));
+    let digest = letters(hash(&template.to_string()), 10);
     let current = Key::new(&key.namespace, &format!("{}-{digest}", key.name));
     let replicas = int(&deployment, "/spec/replicas").unwrap_or(1);
     for old in owned(state, sets, key, &deployment) {
@@ -217,15 +217,4 @@ fn pod_for(set_: &Value, node: Option<&Arc<str>>) -> Value {
         set(&mut pod, &["spec", "nodeName"], &**node);
     }
     pod
-}
-
-/// A template hash as Kubernetes spells it.
-fn letters(mut number: u64) -> String {
-    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let mut next = || {
-        let at = number % LETTERS.len() as u64;
-        number /= LETTERS.len() as u64;
-        char::from(LETTERS[usize::try_from(at).unwrap_or_default()])
-    };
-    (0..10).map(|_| next()).collect()
 }

@@ -11,30 +11,30 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 /// Nothing here takes this long; a test that waits longer has failed.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Long enough for anything that is on its way to arrive.
-pub(super) const QUIET: Duration = Duration::from_millis(150);
+pub(crate) const QUIET: Duration = Duration::from_millis(150);
 
 #[derive(Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     channel: Channel,
     agent_name: Option<String>,
 }
 
-pub(super) fn all_routes() -> SubscriptionTypes {
+pub(crate) fn all_routes() -> SubscriptionTypes {
     SubscriptionTypes::Route(pb::IpRouteSubscriptionRequest::default())
 }
 
-pub(super) fn all_groups() -> SubscriptionTypes {
+pub(crate) fn all_groups() -> SubscriptionTypes {
     SubscriptionTypes::NexthopGroup(pb::NextHopGroupSubscriptionRequest::default())
 }
 
-pub(super) fn all_config() -> SubscriptionTypes {
+pub(crate) fn all_config() -> SubscriptionTypes {
     SubscriptionTypes::Config(pb::ConfigSubscriptionRequest::default())
 }
 
 impl Client {
-    pub(super) async fn try_connect(socket: &Path, name: &str) -> Result<Self, tonic::transport::Error> {
+    pub(crate) async fn try_connect(socket: &Path, name: &str) -> Result<Self, tonic::transport::Error> {
         let socket = socket.to_owned();
         let connector = tower::service_fn(move |_| {
             let socket = socket.clone();
@@ -44,11 +44,11 @@ impl Client {
         Ok(Self { channel, agent_name: Some(name.to_owned()) })
     }
 
-    pub(super) async fn connect(socket: &Path, name: &str) -> Self {
+    pub(crate) async fn connect(socket: &Path, name: &str) -> Self {
         Self::try_connect(socket, name).await.expect("the NDK accepts")
     }
 
-    pub(super) fn named(&self, name: Option<&str>) -> Self {
+    pub(crate) fn named(&self, name: Option<&str>) -> Self {
         Self { channel: self.channel.clone(), agent_name: name.map(str::to_owned) }
     }
 
@@ -60,36 +60,36 @@ impl Client {
         request
     }
 
-    pub(super) fn sdk(&self) -> pb::sdk_mgr_service_client::SdkMgrServiceClient<Channel> {
+    pub(crate) fn sdk(&self) -> pb::sdk_mgr_service_client::SdkMgrServiceClient<Channel> {
         pb::sdk_mgr_service_client::SdkMgrServiceClient::new(self.channel.clone())
     }
 
-    pub(super) async fn try_register(&self, request: pb::AgentRegistrationRequest) -> pb::AgentRegistrationResponse {
+    pub(crate) async fn try_register(&self, request: pb::AgentRegistrationRequest) -> pb::AgentRegistrationResponse {
         self.sdk().agent_register(self.request(request)).await.expect("the call is answered").into_inner()
     }
 
-    pub(super) async fn register(&mut self, request: pb::AgentRegistrationRequest) -> u32 {
+    pub(crate) async fn register(&mut self, request: pb::AgentRegistrationRequest) -> u32 {
         let response = self.try_register(request).await;
         assert_eq!(response.status(), pb::SdkMgrStatus::Success, "{}", response.error_str);
         response.app_id
     }
 
-    pub(super) async fn unregister(&self) -> pb::AgentRegistrationResponse {
+    pub(crate) async fn unregister(&self) -> pb::AgentRegistrationResponse {
         let request = self.request(pb::AgentRegistrationRequest::default());
         self.sdk().agent_un_register(request).await.expect("the call is answered").into_inner()
     }
 
-    pub(super) async fn keep_alive(&self) -> Result<pb::SdkMgrStatus, Status> {
+    pub(crate) async fn keep_alive(&self) -> Result<pb::SdkMgrStatus, Status> {
         let response = self.sdk().keep_alive(self.request(pb::KeepAliveRequest {})).await?;
         Ok(response.into_inner().status())
     }
 
-    pub(super) async fn app_id(&self, name: &str) -> pb::AppIdResponse {
+    pub(crate) async fn app_id(&self, name: &str) -> pb::AppIdResponse {
         let request = self.request(pb::AppIdRequest { name: name.to_owned() });
         self.sdk().get_app_id(request).await.expect("the call is answered").into_inner()
     }
 
-    pub(super) async fn notification_register(
+    pub(crate) async fn notification_register(
         &self,
         op: Operation,
         stream_id: u64,
@@ -100,7 +100,7 @@ impl Client {
         self.sdk().notification_register(self.request(request)).await.expect("the call is answered").into_inner()
     }
 
-    pub(super) async fn delete_subscription(
+    pub(crate) async fn delete_subscription(
         &self,
         stream_id: u64,
         subscription_id: u64,
@@ -110,22 +110,22 @@ impl Client {
         self.sdk().notification_register(self.request(request)).await.expect("the call is answered").into_inner()
     }
 
-    pub(super) async fn query(&self, stream_id: u64) -> pb::NotificationQueryResponse {
+    pub(crate) async fn query(&self, stream_id: u64) -> pb::NotificationQueryResponse {
         let request = self.request(pb::NotificationQueryRequest { stream_id });
         self.sdk().notification_query(request).await.expect("the call is answered").into_inner()
     }
 
-    pub(super) async fn create(&self) -> u64 {
+    pub(crate) async fn create(&self) -> u64 {
         self.notification_register(Operation::Create, 0, None).await.stream_id
     }
 
-    pub(super) async fn add(&self, stream: u64, types: SubscriptionTypes) -> u64 {
+    pub(crate) async fn add(&self, stream: u64, types: SubscriptionTypes) -> u64 {
         let response = self.notification_register(Operation::AddSubscription, stream, Some(types)).await;
         assert_eq!(response.status(), pb::SdkMgrStatus::Success);
         response.subscription_id
     }
 
-    pub(super) async fn try_open(&self, stream_id: u64) -> Result<Reader, Status> {
+    pub(crate) async fn try_open(&self, stream_id: u64) -> Result<Reader, Status> {
         let mut client = pb::sdk_notification_service_client::SdkNotificationServiceClient::new(self.channel.clone());
         let request = self.request(pb::NotificationStreamRequest { stream_id });
         let stream = client.notification_stream(request).await?.into_inner();
@@ -133,7 +133,7 @@ impl Client {
     }
 
     /// Opens a stream of these subscriptions.
-    pub(super) async fn follow(&self, types: impl IntoIterator<Item = SubscriptionTypes>) -> Reader {
+    pub(crate) async fn follow(&self, types: impl IntoIterator<Item = SubscriptionTypes>) -> Reader {
         let stream = self.create().await;
         for it in types {
             self.add(stream, it).await;
@@ -141,7 +141,7 @@ impl Client {
         self.try_open(stream).await.expect("the stream opens")
     }
 
-    pub(super) async fn update(&self, states: &[(&str, &str)]) -> pb::TelemetryUpdateResponse {
+    pub(crate) async fn update(&self, states: &[(&str, &str)]) -> pb::TelemetryUpdateResponse {
         let states = states.iter().map(|(path, json)| pb::TelemetryInfo {
             key: Some(pb::TelemetryKey { js_path: (*path).to_owned() }),
             data: Some(pb::TelemetryData { json_content: (*json).to_owned() }),
@@ -151,14 +151,14 @@ impl Client {
         client.telemetry_add_or_update(request).await.expect("the call is answered").into_inner()
     }
 
-    pub(super) async fn delete(&self, paths: &[&str]) -> pb::TelemetryDeleteResponse {
+    pub(crate) async fn delete(&self, paths: &[&str]) -> pb::TelemetryDeleteResponse {
         let keys = paths.iter().map(|path| pb::TelemetryKey { js_path: (*path).to_owned() }).collect();
         let request = self.request(pb::TelemetryDeleteRequest { keys });
         let mut client = pb::sdk_mgr_telemetry_service_client::SdkMgrTelemetryServiceClient::new(self.channel.clone());
         client.telemetry_delete(request).await.expect("the call is answered").into_inner()
     }
 
-    pub(super) async fn acknowledge(
+    pub(crate) async fn acknowledge(
         &self,
         infos: Vec<pb::AcknowledgeConfigRequestInfo>,
     ) -> pb::AcknowledgeConfigResponse {
@@ -167,30 +167,30 @@ impl Client {
         client.acknowledge_config(request).await.expect("the call is answered").into_inner()
     }
 
-    pub(super) fn routes(&self) -> pb::sdk_mgr_route_service_client::SdkMgrRouteServiceClient<Channel> {
+    pub(crate) fn routes(&self) -> pb::sdk_mgr_route_service_client::SdkMgrRouteServiceClient<Channel> {
         pb::sdk_mgr_route_service_client::SdkMgrRouteServiceClient::new(self.channel.clone())
     }
 
-    pub(super) fn groups(&self) -> pb::sdk_mgr_next_hop_group_service_client::SdkMgrNextHopGroupServiceClient<Channel> {
+    pub(crate) fn groups(&self) -> pb::sdk_mgr_next_hop_group_service_client::SdkMgrNextHopGroupServiceClient<Channel> {
         pb::sdk_mgr_next_hop_group_service_client::SdkMgrNextHopGroupServiceClient::new(self.channel.clone())
     }
 
     /// A request with this client's metadata.
-    pub(super) fn call<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn call<T>(&self, message: T) -> Request<T> {
         self.request(message)
     }
 }
 
 /// An open stream.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     stream: Streaming<pb::NotificationStreamResponse>,
     /// Sizes of the responses so far.
-    pub(super) batches: Vec<usize>,
+    pub(crate) batches: Vec<usize>,
 }
 
 impl Reader {
     /// The next response, or how the stream ended.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<pb::Notification>>, Status> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<pb::Notification>>, Status> {
         let next = tokio::time::timeout(PATIENCE, self.stream.message()).await.expect("a response in time")?;
         Ok(next.map(|response| {
             self.batches.push(response.notifications.len());
@@ -199,7 +199,7 @@ impl Reader {
     }
 
     /// At least so many notifications.
-    pub(super) async fn take(&mut self, count: usize) -> Vec<pb::Notification> {
+    pub(crate) async fn take(&mut self, count: usize) -> Vec<pb::Notification> {
         let mut taken = Vec::new();
         while taken.len() < count {
             taken.extend(self.next().await.expect("the stream goes on").expect("the stream goes on"));
@@ -208,7 +208,7 @@ impl Reader {
     }
 
     /// Whether nothing more comes.
-    pub(super) async fn is_quiet(&mut self) -> bool {
+    pub(crate) async fn is_quiet(&mut self) -> bool {
         tokio::time::timeout(QUIET, self.stream.message()).await.is_err()
     }
 }

@@ -1,9 +1,12 @@
 //! The NDK as an application sees it: a tonic client on the unix socket.
 
-mod client;
+pub(crate) mod client;
+mod config;
 mod faults;
+mod programming;
 mod session;
 mod stream;
+mod telemetry;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +16,8 @@ use tempfile::TempDir;
 
 use self::client::Client;
 use super::*;
+use crate::datastore::{CommitError, Problem, Source};
+use crate::path::Path;
 
 /// An NDK with one application, `greeter`, that may register.
 struct Bench {
@@ -31,9 +36,25 @@ impl Bench {
         let store = Datastore::new(schema());
         let options = NdkOptions { socket: folder.path().join(SOCKET_NAME), tcp: None, switches };
         let ndk = serve(options, store.clone()).await.expect("the NDK starts");
-        let modules = vec!["greeter".to_owned()];
+        let modules = vec!["app".to_owned()];
         ndk.add_app(AppInfo { name: "greeter".to_owned(), config_format, modules, ..AppInfo::default() });
         Self { ndk, store, _folder: folder }
+    }
+
+    /// Commits this as the whole configuration of the application.
+    async fn commit(&self, config: serde_json::Value) -> Result<Vec<Problem>, CommitError> {
+        let candidate = self.store.private_candidate();
+        let root = Path::root().child("my-app");
+        candidate.delete(&root).expect("the path is known");
+        if let Some(config) = config.get("my-app") {
+            candidate.set(&root, config).expect("the configuration fits");
+        }
+        self.store.commit(&candidate).await.map(|committed| committed.warnings)
+    }
+
+    fn state(&self) -> serde_json::Value {
+        let root = self.store.json(Source::State, &Path::root()).expect("the root is known");
+        root.unwrap_or_else(|| serde_json::json!({}))
     }
 
     /// A client that is not registered yet.
@@ -49,8 +70,13 @@ impl Bench {
     }
 }
 
-fn schema() -> Arc<crate::schema::Schema> {
-    crate::schema::tests::schema()
+/// The switch's own YANG with that of an application.
+pub(crate) fn schema() -> Arc<crate::schema::Schema> {
+    static SCHEMA: std::sync::LazyLock<Arc<crate::schema::Schema>> = std::sync::LazyLock::new(|| {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ndk/tests");
+        crate::schema::Schema::load(&[folder], &["app".to_owned()]).expect("the YANG loads")
+    });
+    SCHEMA.clone()
 }
 
 fn route(prefix: &str, group: u64) -> (Key, Option<Row>) {
