@@ -3,7 +3,7 @@
 use super::error::CliError;
 use super::lex::{Token, quote};
 use super::tree::{glob, texts};
-use crate::datastore::Node;
+use crate::datastore::{EntryKey, Node};
 use crate::path::{Path, Step};
 use crate::schema::{NodeId, Schema};
 
@@ -96,6 +96,15 @@ impl TargetStep {
     /// Whether it can be only one container, entry or leaf.
     pub(super) fn is_single(&self) -> bool {
         self.keys.iter().all(|key| matches!(key, Pattern::Exact(_)))
+    }
+
+    /// The key of the one entry it names, as the datastore has it.
+    pub(super) fn exact(&self, schema: &Schema) -> Option<EntryKey> {
+        let values = schema.keys(self.node).iter().zip(&self.keys).map(|(key, pattern)| match pattern {
+            Pattern::Exact(value) => Some(schema.key_value(*key, value)),
+            Pattern::AnyOf(_) | Pattern::Missing => None,
+        });
+        values.collect::<Option<Vec<_>>>().filter(|values| !values.is_empty()).map(EntryKey::new)
     }
 
     /// Whether a key is not given.

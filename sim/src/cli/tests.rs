@@ -253,14 +253,73 @@ async fn e5_a_table_has_the_keys_and_the_fields() {
     );
 }
 
+/// An application's module that adds to a tree of the switch.
+const STATIC_ROUTES: &str = r#"
+module static-routes-ndk {
+  yang-version 1.1;
+  namespace "urn:example:static-routes-ndk";
+  prefix static-routes;
+  import srl_nokia-network-instance { prefix srl_nokia-netinst; }
+  augment "/srl_nokia-netinst:network-instance" {
+    container static-routes-ndk {
+      list route {
+        key "prefix";
+        leaf prefix { type string; }
+        leaf admin-state { type enumeration { enum enable; enum disable; } }
+        leaf next-hop { type string; }
+        container cpe-check {
+          config false;
+          leaf is-alive { type boolean; }
+          container probe-statistics {
+            leaf successful { type uint64; }
+          }
+        }
+      }
+    }
+  }
+}
+"#;
+
 #[tokio::test]
-async fn e7_a_leaf_alone_prints_that_leaf() {
+async fn e7_state_of_an_application_stands_in_the_tree_of_the_switch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("static-routes-ndk.yang"), STATIC_ROUTES).expect("a file");
+    let schema = Schema::load(&[folder.path().to_owned()], &["static-routes-ndk".to_owned()]).expect("it loads");
+    let store = Datastore::new(schema);
+    let mut session = Session::new(store.clone(), SessionOptions::new("leaf1", "24.10.3"), None);
+    let value = json!({
+        "admin-state": "enable", "next-hop": "192.168.30.13",
+        "cpe-check": { "is-alive": true, "probe-statistics": { "successful": 17998 } },
+    });
+    put(&store, "/network-instance[name=ipvrf201]/static-routes-ndk/route[prefix=192.168.31.1/32]", value);
+    let line = "info from state network-instance ipvrf201 static-routes-ndk route 192.168.31.1/32";
+    assert_eq!(
+        run(&mut session, line).await,
+        r"    network-instance ipvrf201 {
+        static-routes-ndk {
+            route 192.168.31.1/32 {
+                admin-state enable
+                next-hop 192.168.30.13
+                cpe-check {
+                    is-alive true
+                    probe-statistics {
+                        successful 17998
+                    }
+                }
+            }
+        }
+    }
+"
+    );
+}
+
+#[tokio::test]
+async fn a_leaf_alone_prints_that_leaf() {
     let (store, mut session) = leaf1("26.3.1");
     put(&store, "/system/information", json!({ "location": "DC-Left Rack 1" }));
-    assert_eq!(
-        run(&mut session, "info from state /system information location").await,
-        "    location \"DC-Left Rack 1\"\n"
-    );
+    let line = "info from state /system information location";
+    assert_eq!(run(&mut session, line).await, "    location \"DC-Left Rack 1\"\n");
+    assert_eq!(run(&mut session, &format!("{line} | as json")).await, "{\n  \"location\": \"DC-Left Rack 1\"\n}\n");
 }
 
 fn services(store: &Datastore) {
