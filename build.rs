@@ -20,7 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
 
     println!("cargo:rerun-if-changed=proto");
-    println!("cargo:rerun-if-changed=.git/HEAD");
+    if Path::new(".git/logs/HEAD").exists() {
+        println!("cargo:rerun-if-changed=.git/logs/HEAD");
+    }
     println!("cargo:rustc-env=K8S_SERVICES_VERSION={}", version());
     Ok(())
 }

@@ -1,15 +1,21 @@
 //! `k8s-services`: an NDK agent that says, for every Kubernetes LoadBalancer VIP, whether traffic that enters this
 //! switch reaches a usable endpoint, and why not.
 //!
-//! Data goes one way: sources -> events ([`model`]) -> [`engine`] ->
-//! changes -> publish. `run` wires them.
+//! Data goes one way: sources ([`ndk`], [`gnmi`], [`kubernetes`], [`config`]) -> events ([`model`]) -> [`engine`] ->
+//! changes -> [`publish`]. [`run`](mod@run) wires them.
 
+pub mod config;
 pub mod endpoint;
 pub mod engine;
 pub mod gnmi;
+pub mod kubernetes;
 pub mod model;
 pub mod ndk;
 pub mod proto;
 pub mod publish;
+pub mod run;
 pub mod state_file;
 pub mod supervise;
+
+/// The package version, and the commit it was built from.
+pub const VERSION: &str = env!("K8S_SERVICES_VERSION");

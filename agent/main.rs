@@ -1,3 +1,87 @@
-//! The agent process.
+//! The agent process: flags, logging, signals.
 
-fn main() {}
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use srl_k8s_services::endpoint::Endpoint;
+use srl_k8s_services::run::{Options, Signals, run};
+use srl_k8s_services::state_file::StateFile;
+use srl_k8s_services::{VERSION, gnmi, ndk};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::level_filters::LevelFilter;
+
+/// The health of every Kubernetes LoadBalancer VIP, as this SR Linux switch sees it.
+#[derive(Debug, Parser)]
+#[command(name = "k8s-services", version = VERSION)]
+struct Args {
+    /// NDK server: unix:///path or http://host:port.
+    #[arg(long, env = "K8S_SERVICES_NDK", default_value = "unix:///opt/srlinux/var/run/sr_sdk_service_manager:50053")]
+    ndk: Endpoint,
+    /// gNMI server of this switch, without TLS: unix:///path or http://host:port.
+    #[arg(long, env = "K8S_SERVICES_GNMI", default_value = "unix:///opt/srlinux/var/run/sr_grpc_server_insecure-mgmt")]
+    gnmi: Endpoint,
+    /// User for gNMI.
+    #[arg(long, env = "K8S_SERVICES_GNMI_USERNAME", default_value = "admin")]
+    gnmi_username: String,
+    /// File with the password of that user; read again when it changes. Without it no credentials are sent.
+    #[arg(long, env = "K8S_SERVICES_GNMI_PASSWORD_FILE")]
+    gnmi_password_file: Option<PathBuf>,
+    /// What must outlive a restart is kept here.
+    #[arg(long, env = "K8S_SERVICES_STATE_FILE", default_value = "/opt/k8s-services/state/state.json")]
+    state_file: PathBuf,
+    /// error, warn, info, debug or trace.
+    #[arg(long, env = "K8S_SERVICES_LOG_LEVEL", default_value = "info")]
+    log_level: LevelFilter,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    tracing_subscriber::fmt().with_max_level(args.log_level).with_ansi(false).with_target(false).init();
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the agent ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: Args) -> anyhow::Result<()> {
+    let options = Options {
+        ndk: ndk::Options::new(args.ndk),
+        gnmi: gnmi::Options::new(
+            args.gnmi,
+            gnmi::Credentials { username: args.gnmi_username, password_file: args.gnmi_password_file },
+        ),
+        state_file: StateFile::new(args.state_file),
+        version: VERSION,
+    };
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?
+        .block_on(async { run(options, signals()?).await })
+}
+
+/// SIGTERM and SIGINT stop, SIGHUP reads credentials again.
+fn signals() -> anyhow::Result<Signals> {
+    let (stop_sender, stop) = watch::channel(false);
+    let (refresh_sender, refresh) = watch::channel(0);
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => stop_sender.send_replace(true),
+                _ = interrupt.recv() => stop_sender.send_replace(true),
+                _ = hang_up.recv() => { refresh_sender.send_modify(|count| *count += 1); false }
+            };
+        }
+    });
+    Ok(Signals { stop, refresh })
+}

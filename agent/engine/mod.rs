@@ -2,32 +2,105 @@
 //!
 //! Single owner, incremental: an event marks what it touches, an evaluation recomputes only that. Bursts are absorbed
 //! first and evaluated once.
+//!
+//! What comes in is kept by `switch` (over `routes`), `bgp`, `cluster`, `sources` and `memory`; `claims`
+//! says which VIPs a prefix touches. `nodes` places nodes, `evidence` gathers what is known of a VIP by the rules
+//! of `speakers` and the counts of `endpoints`, `verdict` judges it, `detail` says it. `service`, `node`,
+//! `status` and `orphans` make the views; `tally` counts VIPs per node.
+//!
+//! Where a route names a group that was not told yet, the next-hops said before hold for 15 s; a VIP never judged
+//! before is unknown, syncing. A route never loses its next-hops by the order of arrival.
 
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+mod absorb;
+mod bgp;
+mod claims;
+mod cluster;
+mod detail;
+mod endpoints;
+mod evaluate;
+mod evidence;
+mod ids;
+mod memory;
+mod node;
+mod nodes;
+mod orphans;
+mod routes;
+mod service;
+mod slab;
+mod sources;
+mod speakers;
+mod status;
+mod switch;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::event::Event;
+use rustc_hash::FxHashMap;
+
+use crate::model::config::Config;
+use crate::model::event::{Event, SourceId};
+use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::time::Now;
-use crate::model::view::{Change, SourceFreshness};
+use crate::model::view::{Change, ClusterView, RootView, ServiceView, SourceFreshness, SourceView, SummaryView};
+
+use bgp::Bgp;
+use claims::Claims;
+use cluster::Cluster;
+use ids::{ClusterId, NodeId, ServiceId};
+use memory::Remembered;
+use orphans::Orphans;
+use service::Counts;
+use sources::{Phase, Sources};
+use switch::Switch;
 
 /// Correlates what the switch knows with what clusters know.
 #[derive(Debug, Default)]
-pub struct Engine {}
+pub struct Engine {
+    config: Option<Arc<Config>>,
+    sources: Sources,
+    switch: Switch,
+    bgp: Bgp,
+    /// Enabled clusters.
+    clusters: BTreeMap<ClusterId, Cluster>,
+    ids: BTreeMap<ClusterName, ClusterId>,
+    next_id: ClusterId,
+    claims: Claims,
+    /// Nodes by candidate address, over all clusters.
+    addresses: FxHashMap<IpAddr, Vec<NodeId>>,
+    remembered: Remembered,
+    queue: Vec<ServiceId>,
+    /// Services and nodes that were said and are gone.
+    departed: BTreeMap<(ClusterName, ServiceKey), Arc<ServiceView>>,
+    departed_nodes: std::collections::BTreeSet<(ClusterName, NodeName)>,
+    orphans: Orphans,
+    counts: Counts,
+    evaluations: u64,
+    evaluated_at: Duration,
+    said: Said,
+}
+
+/// What was said of the things that are few.
+#[derive(Debug, Default)]
+struct Said {
+    phase: Option<Phase>,
+    root: Option<RootView>,
+    summary: Option<SummaryView>,
+    sources: BTreeMap<SourceId, SourceView>,
+    clusters: BTreeMap<ClusterName, ClusterView>,
+}
 
 impl Engine {
     /// An engine that knows nothing yet.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Takes in one event without evaluating: marks what it touches.
-    pub fn absorb(&mut self, _now: Now, _event: Event) {}
-
-    /// Recomputes what was marked since the last call, and what time alone has changed. Gives what is different from
-    /// what was said before; a second call without news gives nothing.
-    pub fn evaluate(&mut self, _now: Now) -> Vec<Change> {
-        Vec::new()
     }
 
     /// [`Self::absorb`] and [`Self::evaluate`] in one.
@@ -38,16 +111,17 @@ impl Engine {
 
     /// When time alone will next change something (on [`Now::elapsed`]); the owner sends [`Event::Tick`] then.
     pub fn deadline(&self) -> Option<Duration> {
-        None
+        let sources = self.sources.deadline(self.evaluated_at);
+        sources.into_iter().chain(self.switch.next_give_up(self.evaluated_at)).min()
     }
 
     /// Freshness and counters of every source.
     pub fn freshness(&self) -> Vec<SourceFreshness> {
-        Vec::new()
+        self.sources.freshness()
     }
 
-    /// Entries evaluated since the agent started.
+    /// Entries evaluated since the agent started: services and nodes.
     pub fn evaluations(&self) -> u64 {
-        0
+        self.evaluations
     }
 }

@@ -84,6 +84,24 @@ pub struct ClusterConfig {
     pub fabric_addresses: BTreeMap<NodeName, BTreeSet<IpAddr>>,
 }
 
+impl ClusterConfig {
+    /// Whether the same objects are watched in the same way: what else differs is a matter of judging them, and no reason
+    /// to list the cluster anew.
+    pub fn same_source(&self, other: &Self) -> bool {
+        let source = |config: &Self| Self {
+            network_instance: NetworkInstanceName::from(""),
+            speaker: Speaker::default(),
+            load_balancer_class: None,
+            vip_pools: BTreeSet::new(),
+            shared_with: BTreeSet::new(),
+            ecmp_limit: None,
+            fabric_addresses: BTreeMap::new(),
+            ..config.clone()
+        };
+        source(self) == source(other)
+    }
+}
+
 /// How a cluster's API is reached, and by whose leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Connection {

@@ -8,6 +8,8 @@ mod entry;
 mod leftover;
 mod path;
 mod publisher;
+mod sink;
 mod tree;
 
-pub use publisher::{Input, Publisher, Sink, WriteError};
+pub use publisher::{Input, Publisher};
+pub use sink::{Sink, WriteError};

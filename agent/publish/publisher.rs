@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 use super::entry::{Counters, Entry};
 use super::leftover;
 use super::path::{Path, Spelling};
+use super::sink::{Sink, WriteError};
 use super::tree::{Batch, Tree};
 use crate::model::view::{Change, SourceFreshness};
 
@@ -23,35 +24,6 @@ pub enum Input {
     /// The first sync has ended: `/k8s-services` as it stands on the switch, where gNMI could read it. What is in it and
     /// was not written in this life is deleted.
     Leftover(serde_json::Value),
-}
-
-/// Why a write did not go through.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The NDK answered that it will not have it.
-    #[error("refused: {0}")]
-    Refused(String),
-    /// The NDK did not answer.
-    #[error("no answer: {0}")]
-    Lost(String),
-}
-
-/// Where state is written: one registration with the NDK.
-pub trait Sink: Clone + Send + 'static {
-    /// Grows with each registration: nothing that was written under an earlier one stands.
-    fn generation(&self) -> u64;
-
-    /// Writes entries: path and JSON.
-    ///
-    /// # Errors
-    /// When they are refused, or the NDK is out of reach.
-    fn update(&self, states: Vec<(String, String)>) -> impl Future<Output = Result<(), WriteError>> + Send;
-
-    /// Deletes entries.
-    ///
-    /// # Errors
-    /// When they are refused, or the NDK is out of reach.
-    fn delete(&self, paths: Vec<String>) -> impl Future<Output = Result<(), WriteError>> + Send;
 }
 
 /// Pauses after a refusal, doubled up to the longest; a loss is waited out by the next registration.
@@ -81,7 +53,7 @@ enum Outcome {
     Lost(String),
 }
 
-impl<S: Sink + Sync> Publisher<S> {
+impl<S: Sink> Publisher<S> {
     /// A publisher that has written nothing yet. `version` stands in `/k8s-services/version`.
     pub fn new(inputs: mpsc::Receiver<Input>, sinks: watch::Receiver<Option<S>>, version: &'static str) -> Self {
         Self {
@@ -253,7 +225,7 @@ impl<S: Sink + Sync> Publisher<S> {
 }
 
 /// Updates, then deletes.
-fn send<S: Sink + Sync>(sink: S, spelling: Spelling, batch: &Batch) -> impl Future<Output = Outcome> + use<S> {
+fn send<S: Sink>(sink: S, spelling: Spelling, batch: &Batch) -> impl Future<Output = Outcome> + use<S> {
     let state = |entry: &Entry| (entry.path.spelled(spelling), entry.json.clone());
     let updates: Vec<(String, String)> = batch.updates.iter().map(state).collect();
     let deletes: Vec<String> = batch.deletes.iter().map(|path| path.spelled(spelling)).collect();

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::change::{NodeChange, diff};
 use super::json::{self, Trail};
-use super::target::{KeyMatch, Target};
-use super::tree::{EntryKey, LeafValue, Node, Place};
+use super::target::Target;
+use super::tree::{LeafValue, Node, Place};
 use super::{Datastore, Refusal, check, lock};
 use crate::path::Path;
 use crate::schema::{Kind, NodeId, Schema};
@@ -164,7 +164,7 @@ impl Candidate {
             }
         };
         check::values(schema, &places, &node)?;
-        only_config(schema, &base, &node)?;
+        only_config(schema, &node)?;
         Ok((places, leaf, node))
     }
 
@@ -178,12 +178,12 @@ fn is_state(schema: &Schema, node: NodeId) -> Refusal {
     Refusal::new(schema.path_of(node), "state cannot be configured")
 }
 
-fn only_config(schema: &Schema, base: &str, tree: &Node) -> Result<(), Refusal> {
+fn only_config(schema: &Schema, tree: &Node) -> Result<(), Refusal> {
     let nodes = tree.leaves.keys().chain(tree.containers.keys()).chain(tree.lists.keys());
     if let Some(node) = nodes.copied().find(|node| !schema.node(*node).config) {
         return Err(is_state(schema, node));
     }
-    tree.below().try_for_each(|(_, child)| only_config(schema, base, child))
+    tree.below().try_for_each(|(_, child)| only_config(schema, child))
 }
 
 /// Makes the configuration that edits lead to.
@@ -266,16 +266,4 @@ fn drop_empty(schema: &Schema, tree: &mut Node) {
     });
     tree.lists.values_mut().flat_map(|entries| entries.values_mut()).for_each(|entry| drop_empty(schema, entry));
     tree.lists.retain(|_, entries| !entries.is_empty());
-}
-
-impl Target {
-    /// A target of one place.
-    pub(crate) fn of_place(places: &[Place]) -> Self {
-        let steps = places.iter().map(|place| {
-            let values = place.key.as_ref().map_or(&[][..], EntryKey::values);
-            let keys = values.iter().map(|value| KeyMatch::OneOf(vec![value.clone()])).collect();
-            super::target::TargetStep { node: place.node, keys }
-        });
-        Self { steps: steps.collect() }
-    }
 }

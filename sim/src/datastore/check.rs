@@ -14,8 +14,35 @@ pub(super) fn values(schema: &Schema, places: &[Place], tree: &Node) -> Result<(
     if picked.is_none() && !has_restricted_key(schema, places) {
         return Ok(());
     }
-    let json = wrap(schema, places, &picked.unwrap_or_default());
-    parse(schema, &json.to_string(), DataParserFlags::STRICT | DataParserFlags::NO_VALIDATION)
+    let picked = picked.unwrap_or_default();
+    parse_at(schema, places, &picked).map_err(|refusal| locate(schema, places, &picked).unwrap_or(refusal))
+}
+
+fn parse_at(schema: &Schema, places: &[Place], tree: &Node) -> Result<(), Refusal> {
+    let json = wrap(schema, places, tree).to_string();
+    parse(schema, &json, DataParserFlags::STRICT | DataParserFlags::NO_VALIDATION)
+}
+
+/// Finds the value that libyang refuses, which it does not name itself: parents' keys first, then values one by one.
+fn locate(schema: &Schema, places: &[Place], tree: &Node) -> Option<Refusal> {
+    let named = |leaf, refusal: Refusal| Refusal { path: schema.bare_path_at(places, leaf).to_string(), ..refusal };
+    if let Err(refusal) = parse_at(schema, places, &Node::default()) {
+        return Some(match places.split_last() {
+            Some((_, parents)) => locate(schema, parents, &Node::default()).unwrap_or_else(|| named(None, refusal)),
+            None => named(None, refusal),
+        });
+    }
+    let of_leaf = tree.leaves.iter().find_map(|(leaf, value)| {
+        let single = Node { leaves: [(*leaf, value.clone())].into(), ..Node::default() };
+        parse_at(schema, places, &single).err().map(|refusal| named(Some(*leaf), refusal))
+    });
+    of_leaf.or_else(|| {
+        tree.below().find_map(|(place, child)| {
+            let mut below = places.to_vec();
+            below.push(place);
+            locate(schema, &below, child)
+        })
+    })
 }
 
 /// Checks a whole configuration: mandatory nodes, references, conditions.

@@ -125,7 +125,7 @@ impl Target {
 
     /// Whether a place is at or below what this names (a leaf at its end aside).
     pub fn covers(&self, schema: &Schema, places: &[Place]) -> bool {
-        let steps: Vec<_> = self.steps.iter().filter(|step| schema.leaf(step.node).is_none()).collect();
+        let steps = &self.steps[..self.steps.len() - usize::from(self.leaf(schema).is_some())];
         steps.len() <= places.len() && steps.iter().zip(places).all(|(step, place)| step.matches(place))
     }
 }

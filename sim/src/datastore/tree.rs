@@ -115,20 +115,6 @@ impl Node {
         });
         containers.chain(entries)
     }
-
-    /// Lays another tree over this one: leaves of the other win, leaf-lists and all.
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.leaves.extend(other.leaves);
-        for (node, it) in other.containers {
-            self.containers.entry(node).or_default().merge(it);
-        }
-        for (node, entries) in other.lists {
-            let here = self.lists.entry(node).or_default();
-            for (key, it) in entries {
-                here.entry(key).or_default().merge(it);
-            }
-        }
-    }
 }
 
 impl LeafValue {

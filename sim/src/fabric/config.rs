@@ -160,6 +160,9 @@ pub struct BgpConfig {
     /// `router-id`
     #[serde(default)]
     pub router_id: Option<IpAddr>,
+    /// Leaves that have others.
+    #[serde(default)]
+    pub leaves: BTreeMap<String, BgpLeafConfig>,
     /// `peer-group` of the nodes.
     pub group: String,
     /// Preference of iBGP routes.
@@ -183,6 +186,29 @@ pub struct BgpConfig {
     /// BFD guards the sessions.
     #[serde(default)]
     pub bfd: bool,
+}
+
+/// What one leaf has of its own in BGP.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct BgpLeafConfig {
+    /// `autonomous-system`
+    #[serde(rename = "as")]
+    pub autonomous_system: u32,
+    /// `router-id`
+    pub router_id: IpAddr,
+}
+
+impl BgpConfig {
+    /// A leaf's AS number.
+    pub(crate) fn as_of(&self, leaf: &str) -> u32 {
+        self.leaves.get(leaf).map_or(self.autonomous_system, |own| own.autonomous_system)
+    }
+
+    /// A leaf's router id.
+    pub(crate) fn router_id_of(&self, leaf: &str) -> Option<IpAddr> {
+        self.leaves.get(leaf).map(|own| own.router_id).or(self.router_id)
+    }
 }
 
 /// A cluster as the fabric sees it.

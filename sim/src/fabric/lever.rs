@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::config::{FabricConfig, known};
 use super::{FabricError, NodeKey};
@@ -138,6 +139,11 @@ pub enum Lever {
 }
 
 impl Lever {
+    /// In the words it is pulled with: `session-down leaf=leaf1 node=cluster1`.
+    pub fn summary(&self) -> String {
+        spell(self)
+    }
+
     /// The names in it must be those of the fabric.
     pub(crate) fn validate(&self, config: &FabricConfig) -> Result<(), FabricError> {
         if let Some(leaf) = self.leaf() {
@@ -213,4 +219,24 @@ impl Lever {
 /// Whether `name`, plain or with its cluster, names this node.
 fn names(name: &str, cluster: &str, node: &str) -> bool {
     name == node || name.split_once('/').is_some_and(|(first, second)| first == cluster && second == node)
+}
+
+/// A value of an enumeration in its own words: `session-down leaf=leaf1 node=cluster1`.
+pub(crate) fn spell(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        Ok(Value::Object(members)) => {
+            let one = |(word, details): (&String, &Value)| {
+                let details = details.as_object().into_iter().flatten();
+                let details = details.map(|(name, value)| format!(" {name}={}", plain(value)));
+                format!("{word}{}", details.collect::<String>())
+            };
+            members.iter().map(one).collect()
+        }
+        _ => String::new(),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

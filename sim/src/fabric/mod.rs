@@ -1,9 +1,9 @@
 //! A pure model of a leaf-spine fabric with Kubernetes nodes on it: topology, configuration and the clusters' objects in,
 //! every leaf's routes, neighbors and BFD sessions out. It has no clock and no I/O: the same inputs give the same tables.
 //!
-//! What is modelled is what decides where a VIP's traffic goes: who speaks BGP to whom ([`session`]), what speakers
-//! announce ([`speaker`]), which paths a leaf selects and passes on in EVPN ([`routing`]), and the underlay that
-//! carries the tunnels ([`underlay`]). Things break by pulling a [`Lever`] and heal by releasing it.
+//! What is modelled is what decides where a VIP's traffic goes: who speaks BGP to whom (`session`), what speakers
+//! announce (`speaker`), which paths a leaf selects and passes on in EVPN (`routing`), and the underlay that
+//! carries the tunnels (`underlay`). Things break by pulling a [`Lever`] and heal by releasing it.
 
 mod config;
 mod lever;
@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use config::FabricConfig;
 pub use lever::Lever;
+pub(crate) use lever::spell;
 pub use objects::Objects;
 
 use crate::tables::Tables;

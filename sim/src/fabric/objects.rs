@@ -63,6 +63,7 @@ impl Objects {
                 | "BGPAdvertisement"
                 | "BGPPeer"
                 | "CiliumNode"
+                | "CiliumBGPPeeringPolicy"
                 | "CiliumBGPClusterConfig"
                 | "CiliumBGPPeerConfig"
                 | "CiliumBGPAdvertisement"

@@ -47,43 +47,55 @@ type LocalRoutes = Vec<(RouteKey, Route, bool)>;
 /// Who advertises a prefix in EVPN, by network instance.
 type Adverts = BTreeMap<String, BTreeMap<IpNet, BTreeSet<String>>>;
 
-/// Computes all leaves.
+/// What all leaves know before each selects its active routes.
+struct Knowledge<'a> {
+    local: BTreeMap<Place, LocalRoutes>,
+    sessions: BTreeMap<Place, Vec<Session<'a>>>,
+    bgp: BTreeMap<Place, BTreeMap<IpNet, BgpRoute>>,
+    adverts: Adverts,
+}
+
+/// Computes all leaves: what is local, what nodes announce, what of it goes into EVPN, and only then each leaf's tables.
 pub(super) fn compute(fabric: &Fabric) -> Computed {
     let places = places(fabric);
-    let local: BTreeMap<Place, LocalRoutes> =
-        places.iter().map(|place| (place.clone(), local_routes(fabric, place))).collect();
+    let local = places.iter().map(|place| (place.clone(), local_routes(fabric, place))).collect();
+    let sessions = places.iter().map(|place| (place.clone(), fabric.sessions(&place.0, &place.1))).collect();
     let mut adverts = local_adverts(fabric, &local);
-    let sessions: BTreeMap<Place, Vec<Session<'_>>> =
-        places.iter().map(|place| (place.clone(), fabric.sessions(&place.0, &place.1))).collect();
     let bgp = bgp_routes(fabric, &sessions, &adverts);
     add_bgp_adverts(fabric, &bgp, &mut adverts);
+    let knowledge = Knowledge { local, sessions, bgp, adverts };
     let mut tables: BTreeMap<String, Tables> =
         fabric.config.leaves.keys().map(|leaf| (leaf.clone(), Tables::default())).collect();
     for place in places {
-        let config = &fabric.config.network_instances[&place.1];
-        let mut routes: BTreeMap<RouteKey, Route> =
-            local[&place].iter().map(|(key, route, _)| (key.clone(), route.clone())).collect();
-        routes.extend(
-            bgp.get(&place)
-                .into_iter()
-                .flatten()
-                .map(|(prefix, bgp)| route(*prefix, "bgp", "bgp_mgr", 0, bgp.preference, bgp.next_hops.clone())),
-        );
-        routes.extend(config.evpn.iter().flat_map(|evpn| imported(fabric, &place, evpn, &adverts)));
-        let routes = activate(fabric, &place.0, routes);
-        let mut instance = empty_instance(config.id, config.kind.into());
-        let sessions = &sessions[&place];
-        instance.router_id = config.bgp.as_ref().and_then(|bgp| bgp.router_id).filter(|_| !sessions.is_empty());
-        for session in sessions {
-            let counters = counters(session, &routes, bgp.get(&place));
-            instance.neighbors.insert(session.key.peer.clone(), fabric.neighbor(session, counters));
-            instance.bfd.extend(fabric.bfd(session).map(|bfd| (session.address, bfd)));
-        }
-        instance.routes = routes;
+        let instance = instance(fabric, &place, &knowledge);
         let leaf = tables.get_mut(&place.0).expect("places are of the fabric's leaves");
         leaf.network_instances.insert(place.1, instance);
     }
-    Computed { type5: advertised_counts(&adverts), tables }
+    Computed { type5: advertised_counts(&knowledge.adverts), tables }
+}
+
+/// One network instance of one leaf.
+fn instance(fabric: &Fabric, place: &Place, knowledge: &Knowledge<'_>) -> NetworkInstance {
+    let config = &fabric.config.network_instances[&place.1];
+    let bgp = knowledge.bgp.get(place);
+    let mut routes: BTreeMap<RouteKey, Route> =
+        knowledge.local[place].iter().map(|(key, route, _)| (key.clone(), route.clone())).collect();
+    routes.extend(
+        bgp.into_iter()
+            .flatten()
+            .map(|(prefix, bgp)| route(*prefix, "bgp", "bgp_mgr", 0, bgp.preference, bgp.next_hops.clone())),
+    );
+    routes.extend(config.evpn.iter().flat_map(|evpn| imported(fabric, place, evpn, &knowledge.adverts)));
+    let routes = activate(fabric, &place.0, routes);
+    let mut instance = empty_instance(config.id, config.kind.into());
+    for session in &knowledge.sessions[place] {
+        let counters = counters(session, &routes, bgp);
+        instance.router_id = session.bgp.router_id_of(&place.0);
+        instance.neighbors.insert(session.key.peer.clone(), fabric.neighbor(session, counters));
+        instance.bfd.extend(fabric.bfd(session).map(|bfd| (session.address, bfd)));
+    }
+    instance.routes = routes;
+    instance
 }
 
 fn places(fabric: &Fabric) -> Vec<Place> {
@@ -225,7 +237,7 @@ fn bgp_routes(
     for lever in fabric.levers() {
         if let Lever::ForeignRoute { leaf, network_instance, prefix, next_hop } = lever {
             let place = (leaf.clone(), network_instance.clone());
-            let neighbor_as = bgp_of(fabric, network_instance).map_or(0, |bgp| bgp.autonomous_system);
+            let neighbor_as = bgp_of(fabric, network_instance).map_or(0, |bgp| bgp.as_of(leaf));
             let resolving = resolve(fabric, &place, *next_hop, adverts);
             let path = Path { next_hop: *next_hop, resolving, ebgp: false, neighbor_as };
             paths.entry(place).or_default().entry(*prefix).or_default().push(path);

@@ -63,7 +63,7 @@ impl Session<'_> {
 
     /// Of different AS numbers.
     pub(crate) fn is_ebgp(&self) -> bool {
-        self.peer_as != self.bgp.autonomous_system
+        self.peer_as != self.bgp.as_of(&self.key.leaf)
     }
 }
 
@@ -101,22 +101,13 @@ impl Fabric {
     }
 
     fn session<'a>(&self, end: &End<'a, '_>, address: IpAddr) -> Option<Session<'a>> {
-        let attachments = self.attachments(&end.key, &end.node.leaves);
-        let here = attachments.iter().any(|leaf| leaf == end.leaf);
-        let peered = end.node.peers().iter().any(|leaf| leaf == end.leaf);
-        let configured = if end.bgp.dynamic_neighbors { here || (end.bgp.multihop && peered) } else { peered };
-        if !configured {
+        let path = self.path(end);
+        if !path.configured {
             return None;
         }
-        let reachable = here || (end.bgp.multihop && !attachments.is_empty() && self.overlay_up(end.leaf));
-        let alive = !self.node_lever(&end.key, |lever| matches!(lever, Lever::SpeakerDead { .. }));
-        let bfd_up = reachable && alive && !self.node_lever(&end.key, |lever| matches!(lever, Lever::BfdDown { .. }));
-        let held = self.node_lever(&end.key, |lever| match lever {
-            Lever::SessionDown { leaf, .. } => leaf.as_deref().is_none_or(|leaf| leaf == end.leaf),
-            _ => false,
-        });
         let announced = self.announced(end, address);
-        let up = reachable && alive && !held && (bfd_up || !end.bgp.bfd) && announced.is_some();
+        let bfd_up = path.reachable && path.alive && !path.bfd_lost;
+        let up = path.reachable && path.alive && !path.held && (bfd_up || !end.bgp.bfd) && announced.is_some();
         if !up && end.bgp.dynamic_neighbors {
             return None;
         }
@@ -126,16 +117,33 @@ impl Fabric {
             local: self.local_end(end, address),
             bgp: end.bgp,
             peer_as: end.cluster.autonomous_system,
-            state: if up {
-                "established"
-            } else if reachable {
-                "active"
-            } else {
-                "connect"
+            state: match (up, path.reachable) {
+                (true, _) => "established",
+                (false, true) => "active",
+                (false, false) => "connect",
             },
             bfd_up,
             announced: announced.filter(|_| up).unwrap_or_default(),
         })
+    }
+
+    /// What stands between a leaf and a node.
+    fn path(&self, end: &End<'_, '_>) -> PathToNode {
+        let attachments = self.attachments(&end.key, &end.node.leaves);
+        let here = attachments.iter().any(|leaf| leaf == end.leaf);
+        let peered = end.node.peers().iter().any(|leaf| leaf == end.leaf);
+        let across = end.bgp.multihop && !attachments.is_empty() && self.overlay_up(end.leaf);
+        let pulled = |kind: fn(&Lever) -> bool| self.node_lever(&end.key, kind);
+        PathToNode {
+            configured: if end.bgp.dynamic_neighbors { here || (end.bgp.multihop && peered) } else { peered },
+            reachable: here || across,
+            alive: !pulled(|lever| matches!(lever, Lever::SpeakerDead { .. })),
+            bfd_lost: pulled(|lever| matches!(lever, Lever::BfdDown { .. })),
+            held: self.node_lever(&end.key, |lever| match lever {
+                Lever::SessionDown { leaf, .. } => leaf.as_deref().is_none_or(|leaf| leaf == end.leaf),
+                _ => false,
+            }),
+        }
     }
 
     /// What the node's speaker announces to this leaf; none if it does not speak to it.
@@ -147,7 +155,7 @@ impl Fabric {
         let peering = Peering {
             node: &end.key.node,
             leaf_addresses: &leaf_addresses,
-            leaf_as: end.bgp.autonomous_system,
+            leaf_as: end.bgp.as_of(end.leaf),
             node_as: end.cluster.autonomous_system,
             v4: address.is_ipv4(),
         };
@@ -172,7 +180,7 @@ impl Fabric {
         let mut addresses: Vec<IpAddr> =
             gateways.flat_map(|(_, subinterface)| &subinterface.addresses).map(IpNet::addr).collect();
         addresses.extend(self.config.leaves.get(end.leaf).into_iter().flat_map(|leaf| &leaf.system));
-        addresses.extend(end.bgp.router_id);
+        addresses.extend(end.bgp.router_id_of(end.leaf));
         addresses
     }
 
@@ -180,7 +188,7 @@ impl Fabric {
     fn local_end(&self, end: &End<'_, '_>, address: IpAddr) -> Option<IpAddr> {
         let gateways = self.config.subinterfaces(end.leaf, end.instance);
         let mut nets = gateways.flat_map(|(_, subinterface)| &subinterface.addresses);
-        nets.find(|net| net.contains(&address)).map(IpNet::addr).or(end.bgp.router_id)
+        nets.find(|net| net.contains(&address)).map(IpNet::addr).or(end.bgp.router_id_of(end.leaf))
     }
 
     /// Fills in the history of a neighbor.
@@ -201,7 +209,7 @@ impl Fabric {
             last_established: None,
             established_transitions: 0,
             peer_as: session.peer_as,
-            local_as: session.bgp.autonomous_system,
+            local_as: session.bgp.as_of(&session.key.leaf),
             peer_group: session.bgp.group.clone(),
             dynamic: session.bgp.dynamic_neighbors,
             local_address: session.local,
@@ -224,6 +232,20 @@ impl Fabric {
 }
 
 const FIRST_DISCRIMINATOR: u32 = 16_385;
+
+/// What stands between a leaf and a node.
+struct PathToNode {
+    /// The leaf would take the node as a neighbor.
+    configured: bool,
+    /// Packets get there.
+    reachable: bool,
+    /// The node's speaker runs.
+    alive: bool,
+    /// BFD has given up on it.
+    bfd_lost: bool,
+    /// Something keeps the session down.
+    held: bool,
+}
 
 /// One possible session before its address family is chosen.
 struct End<'a, 'b> {

@@ -231,31 +231,32 @@ fn a_session_down_moves_its_leaf_to_evpn_and_takes_its_vtep_from_the_others() {
     assert_eq!((healed.session_state.as_str(), healed.established_transitions), ("established", 2));
 }
 
+const LEVERS: [&str; 18] = [
+    "session-down: { node: cluster1 }",
+    "bfd-down: { node: cluster1 }",
+    "link-down: { node: cluster1 }",
+    "speaker-dead: { node: c1/cluster1 }",
+    "node-moved: { node: cluster1, leaf: leaf4 }",
+    "fib-failed: { leaf: leaf1, prefix: 1.1.1.100/32 }",
+    "fib-pending: { leaf: leaf1, prefix: 1.1.1.100/32 }",
+    "policy-reject: { leaf: leaf1, prefix: 1.1.1.100/32 }",
+    "ecmp-limit: { leaf: leaf4, limit: 2 }",
+    "static-route: { leaf: leaf1, network-instance: ip-vrf-1, prefix: 1.1.1.150/32, next-hop: 192.168.1.11 }",
+    "foreign-route: { leaf: leaf1, network-instance: ip-vrf-1, prefix: 1.1.1.100/32, next-hop: 192.168.1.99 }",
+    "announced: { node: cluster1, prefix: 1.1.1.160/32 }",
+    "withheld: { node: cluster1, prefix: 1.1.1.100/32 }",
+    "evpn-withdrawn: { leaf: leaf2 }",
+    "evpn-withdrawn: { leaf: leaf2, prefix: 1.1.1.100/32 }",
+    "overlay-down: { leaf: leaf4 }",
+    "leaked: { leaf: leaf1, prefix: 1.1.1.100/32, network-instance: subnetA }",
+    "network-instance-missing: { leaf: leaf4, network-instance: ip-vrf-1 }",
+];
+
 #[test]
-fn every_lever_heals_completely() {
-    let levers = [
-        "session-down: { node: cluster1 }",
-        "bfd-down: { node: cluster1 }",
-        "link-down: { node: cluster1 }",
-        "speaker-dead: { node: c1/cluster1 }",
-        "node-moved: { node: cluster1, leaf: leaf4 }",
-        "fib-failed: { leaf: leaf1, prefix: 1.1.1.100/32 }",
-        "fib-pending: { leaf: leaf1, prefix: 1.1.1.100/32 }",
-        "policy-reject: { leaf: leaf1, prefix: 1.1.1.100/32 }",
-        "ecmp-limit: { leaf: leaf4, limit: 2 }",
-        "static-route: { leaf: leaf1, network-instance: ip-vrf-1, prefix: 1.1.1.150/32, next-hop: 192.168.1.11 }",
-        "foreign-route: { leaf: leaf1, network-instance: ip-vrf-1, prefix: 1.1.1.100/32, next-hop: 192.168.1.99 }",
-        "announced: { node: cluster1, prefix: 1.1.1.160/32 }",
-        "withheld: { node: cluster1, prefix: 1.1.1.100/32 }",
-        "evpn-withdrawn: { leaf: leaf2 }",
-        "evpn-withdrawn: { leaf: leaf2, prefix: 1.1.1.100/32 }",
-        "overlay-down: { leaf: leaf4 }",
-        "leaked: { leaf: leaf1, prefix: 1.1.1.100/32, network-instance: subnetA }",
-        "network-instance-missing: { leaf: leaf4, network-instance: ip-vrf-1 }",
-    ];
+fn every_lever_changes_something_and_heals_completely() {
     let mut fabric = anycast();
     let healthy = fabric.all_tables();
-    for text in levers {
+    for text in LEVERS {
         let lever = lever(text);
         fabric.pull(lever.clone()).expect("names are known");
         let changed = fabric.all_tables() != healthy;
@@ -264,6 +265,62 @@ fn every_lever_heals_completely() {
         assert!(fabric.release(&lever));
         assert_eq!(fabric.all_tables(), healthy, "{text}");
     }
+}
+
+/// What holds in any table: one active route per prefix, the best one; tunnels lead to other leaves; a session that is
+/// down gives nothing.
+fn check(fabric: &Fabric, what: &str) {
+    for (leaf, tables) in fabric.all_tables() {
+        let own = fabric.config().vtep(&leaf);
+        for (name, instance) in &tables.network_instances {
+            let mut best = std::collections::BTreeMap::new();
+            for (key, route) in &instance.routes {
+                assert!(!route.next_hops.is_empty(), "{what}: {leaf} {name} {key:?} has no next-hop");
+                assert!(!route.next_hops.contains(&NextHop::Vxlan { vtep: own }), "{what}: {leaf} {name} {key:?}");
+                let entry = best.entry(key.prefix).or_insert((u8::MAX, Vec::new()));
+                entry.0 = entry.0.min(route.preference);
+                entry.1.extend(route.active.then_some(route.preference));
+            }
+            for (prefix, (preference, active)) in best {
+                assert_eq!(active, [preference], "{what}: {leaf} {name} {prefix}");
+            }
+            for (peer, neighbor) in &instance.neighbors {
+                let up = neighbor.session_state == "established";
+                assert_eq!(neighbor.afi_safis.is_empty(), !up, "{what}: {leaf} {name} {peer}");
+                let used = instance.routes.iter().any(|(key, route)| {
+                    key.route_type == "bgp" && addresses(&route.next_hops).iter().any(|address| address == peer)
+                });
+                assert!(up || !used, "{what}: {leaf} {name} uses {peer}, which is down");
+            }
+        }
+    }
+}
+
+#[test]
+fn any_two_levers_leave_tables_that_make_sense_and_heal_in_any_order() {
+    let mut fabric = anycast();
+    let healthy = fabric.all_tables();
+    check(&fabric, "nothing pulled");
+    for first in LEVERS {
+        for second in LEVERS.into_iter().filter(|second| *second != first) {
+            let (one, other) = (lever(first), lever(second));
+            fabric.pull(one.clone()).expect("names are known");
+            fabric.pull(other.clone()).expect("names are known");
+            check(&fabric, &format!("{first} and {second}"));
+            fabric.release(&one);
+            fabric.release(&other);
+        }
+    }
+    assert_eq!(fabric.all_tables(), healthy);
+}
+
+#[test]
+fn a_node_deleted_from_the_cluster_has_no_speaker() {
+    let mut fabric = anycast();
+    let mut objects = anycast_objects("Cluster", [true; 3]);
+    objects.retain(|object| object["metadata"]["name"] != "cluster1");
+    fabric.set_objects("c1", Objects::read(&objects));
+    assert_eq!(vrf(&fabric, "leaf1").neighbors["192.168.1.11"].session_state, "active");
 }
 
 #[test]
@@ -350,27 +407,11 @@ fn metallb_withdraws_when_no_endpoint_is_usable() {
 
 /// Two leaves, three nodes each by eBGP, equal preferences: whoever came first keeps its own routes.
 fn ecmp_article() -> Fabric {
-    let node = |leaf: &str, index: u8| json!({"leaves": [leaf], "addresses": [format!("192.168.101.{index}")], "loopbacks": [format!("6.4.5.{index}")]});
-    let config = json!({
-        "convergence-order": ["leaf2", "leaf1"],
-        "leaves": {"leaf1": {"system": ["1.1.1.1"]}, "leaf2": {"system": ["1.1.1.2"]}},
-        "network-instances": {"ip-vrf1": {
-            "id": 4,
-            "subinterfaces": {"irb0.0": {"index": 1, "addresses": ["192.168.101.1/24"]}},
-            "evpn": {"route-target": "target:65123:4", "ecmp": 4},
-            "bgp": {"as": 65310, "router-id": "6.5.3.1", "group": "metallb-bgp", "maximum-paths": 64,
-                "dynamic-neighbors": true},
-        }},
-        "clusters": {"k8s": {
-            "network-instance": "ip-vrf1", "as": 65201, "speaker": "metallb",
-            "nodes": {
-                "n20": node("leaf1", 20), "n22": node("leaf1", 22), "n31": node("leaf1", 31),
-                "n21": node("leaf2", 21), "n30": node("leaf2", 30), "n32": node("leaf2", 32),
-            },
-        }},
-    });
-    let mut fabric = Fabric::new(serde_json::from_value(config).expect("a config")).expect("valid");
-    let objects = [service("ingress-ctl-lb", "10.254.254.241", "Cluster"), slice("ingress-ctl-lb", &[("n20", true)])];
+    let file: LabFile =
+        serde_norway::from_str(include_str!("../../../lab/ecmp-evpn/lab.yaml")).expect("the lab file parses");
+    let mut fabric = Fabric::new(file.fabric).expect("the lab file is valid");
+    let objects =
+        [service("ingress-ctl-lb", "10.254.254.241", "Cluster"), slice("ingress-ctl-lb", &[("node20", true)])];
     fabric.set_objects("k8s", Objects::read(&objects));
     fabric.settle(NOW);
     fabric
@@ -404,7 +445,7 @@ fn the_ecmp_articles_leaf1_prefers_evpn_over_its_three_sessions() {
 #[test]
 fn a_dynamic_neighbor_vanishes_with_its_session() {
     let mut fabric = ecmp_article();
-    fabric.pull(lever("speaker-dead: { node: n20 }")).expect("known");
+    fabric.pull(lever("speaker-dead: { node: node20 }")).expect("known");
     let instance = tables(&fabric, "leaf1").network_instances.remove("ip-vrf1").expect("there");
     assert_eq!(instance.neighbors.keys().collect::<Vec<_>>(), ["6.4.5.22", "6.4.5.31"]);
 }

@@ -100,17 +100,31 @@ impl Connected for Link {
     fn connect_info(&self) -> Self::ConnectInfo {}
 }
 
-/// Accepted connections, from the unix socket at `path` and, where there is one, from TCP.
+/// Accepted connections, from a unix socket and, where there is one, from TCP.
 pub(crate) fn incoming(
     unix: UnixListener,
     tcp: Option<TcpListener>,
     gate: watch::Receiver<Gate>,
 ) -> impl Stream<Item = io::Result<Link>> + Send {
-    let of_unix = gate.clone();
-    let unix = UnixListenerStream::new(unix).map(move |socket| Ok(Link::new(socket?, &of_unix)));
-    let tcp =
-        futures::stream::iter(tcp).flat_map(TcpListenerStream::new).map(move |socket| Ok(Link::new(socket?, &gate)));
-    futures::stream::select(unix, tcp)
+    let tcp_gate = gate.clone();
+    let tcp = futures::stream::iter(tcp).flat_map(move |listener| of_tcp(listener, tcp_gate.clone()));
+    futures::stream::select(of_unix(unix, gate), tcp)
+}
+
+/// Connections accepted at a unix socket.
+pub(crate) fn of_unix(
+    listener: UnixListener,
+    gate: watch::Receiver<Gate>,
+) -> impl Stream<Item = io::Result<Link>> + Send + Unpin {
+    UnixListenerStream::new(listener).map(move |socket| Ok(Link::new(socket?, &gate)))
+}
+
+/// Connections accepted over TCP.
+pub(crate) fn of_tcp(
+    listener: TcpListener,
+    gate: watch::Receiver<Gate>,
+) -> impl Stream<Item = io::Result<Link>> + Send + Unpin {
+    TcpListenerStream::new(listener).map(move |socket| Ok(Link::new(socket?, &gate)))
 }
 
 /// Binds a unix socket where a dead process may have left its file.

@@ -12,7 +12,7 @@ mod core;
 mod delivery;
 mod faults;
 mod feed;
-mod link;
+pub(crate) mod link;
 mod programming;
 mod record;
 mod rows;

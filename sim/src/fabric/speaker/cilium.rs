@@ -1,4 +1,5 @@
-//! Cilium's BGP control plane v2: cluster configs select nodes, peer configs select advertisements, those select services.
+//! Cilium's BGP control plane. Version 2: cluster configs select nodes, peer configs select advertisements, those select
+//! services. Version 1 (until 1.18): one peering policy per node, whose virtual routers select services.
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,11 @@ const CLASS: &str = "io.cilium/bgp-control-plane";
 /// BGP resources is taken as one that advertises everything to everyone.
 pub(super) fn announced(flags: &SpeakerFlags, objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
     let services = objects.services.iter().filter(|service| announces(flags, objects, service, peering.node));
+    if !objects.resources("CiliumBGPPeeringPolicy").is_empty() {
+        let router = virtual_router(objects, peering)?;
+        let selected = services.filter(|service| selected_by(router.pointer("/serviceSelector"), service));
+        return Some(selected.flat_map(|service| hosts(&service.ingress)).collect());
+    }
     if objects.resources("CiliumBGPClusterConfig").is_empty() {
         return Some(services.flat_map(|service| hosts(&service.ingress)).collect());
     }
@@ -36,6 +42,18 @@ fn announces(flags: &SpeakerFlags, objects: &Objects, service: &Service, node: &
         flags.no_endpoints_routable || ready.next().is_some()
     };
     service.load_balancer && ours && exposed && reachable
+}
+
+/// The virtual router of version 1 that has this leaf as a neighbor. A node that two policies select gets neither.
+fn virtual_router<'a>(objects: &'a Objects, peering: &Peering<'_>) -> Option<&'a Value> {
+    let node_labels = cilium_labels(objects, peering.node);
+    let mut policies = objects
+        .resources("CiliumBGPPeeringPolicy")
+        .iter()
+        .filter(|policy| policy.pointer("/spec/nodeSelector").is_none_or(|selector| selects(selector, &node_labels)));
+    let (Some(policy), None) = (policies.next(), policies.next()) else { return None };
+    items(policy, "/spec/virtualRouters")
+        .find(|router| items(router, "/neighbors").any(|neighbor| peering.is_peer(text(neighbor, "/peerAddress"))))
 }
 
 /// The peer config of the first cluster config that selects the node, for the peer that is this leaf.
@@ -73,16 +91,19 @@ fn advertisements<'a>(objects: &'a Objects, peer_config: &Value, v4: bool) -> Ve
     selected.flat_map(|resource| items(resource, "/spec/advertisements")).collect()
 }
 
-fn prefixes(advertisements: &[&Value], service: &Service) -> Vec<IpNet> {
+/// Selectors see a service's name and namespace as labels too; without a selector nothing is selected.
+fn selected_by(selector: Option<&Value>, service: &Service) -> bool {
     let mut labels = service.labels.clone();
     labels.insert("io.kubernetes.service.namespace".to_owned(), service.key.0.clone());
     labels.insert("io.kubernetes.service.name".to_owned(), service.key.1.clone());
+    selector.is_some_and(|selector| selector.is_object() && selects(selector, &labels))
+}
+
+fn prefixes(advertisements: &[&Value], service: &Service) -> Vec<IpNet> {
     let matching = advertisements.iter().filter(|advertisement| {
         text(advertisement, "/advertisementType") == Some("Service")
             && texts(advertisement, "/service/addresses").any(|kind| kind == "LoadBalancerIP")
-            && advertisement
-                .pointer("/selector")
-                .is_some_and(|selector| selector.is_object() && selects(selector, &labels))
+            && selected_by(advertisement.pointer("/selector"), service)
     });
     matching
         .flat_map(|advertisement| {

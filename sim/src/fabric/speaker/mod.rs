@@ -39,8 +39,12 @@ impl Peering<'_> {
     }
 }
 
-/// What a node announces to one peer; none when its speaker has no such peer, so that there is no session.
+/// What a node announces to one peer; none when its speaker has no such peer, so that there is no session. A node that is
+/// not among the cluster's has no speaker.
 pub(crate) fn announced(cluster: &ClusterConfig, objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
+    if !objects.nodes.is_empty() && !objects.nodes.contains_key(peering.node) {
+        return None;
+    }
     let mut prefixes = match cluster.speaker {
         Speaker::Metallb => metallb::announced(&cluster.speaker_flags, objects, peering)?,
         Speaker::Cilium => cilium::announced(&cluster.speaker_flags, objects, peering)?,

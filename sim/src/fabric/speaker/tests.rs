@@ -188,6 +188,24 @@ fn cilium_advertises_what_its_resources_select() {
 }
 
 #[test]
+fn ciliums_old_peering_policies_select_nodes_and_services() {
+    let policy = |node: &str, selector: Value| {
+        json!({"kind": "CiliumBGPPeeringPolicy", "metadata": {"name": node}, "spec": {
+            "nodeSelector": {"matchLabels": {"name": node}},
+            "virtualRouters": [{"neighbors": [{"peerAddress": "192.168.1.1/32"}], "serviceSelector": selector}],
+        }})
+    };
+    let with = |policies: &[Value]| {
+        let mut objects = vec![service("Cluster"), ready_on_n1()];
+        objects.extend_from_slice(policies);
+        says(Speaker::Cilium, &objects)
+    };
+    assert_eq!(with(&[policy("n1", json!({"matchLabels": {"app": "web"}}))]), [VIP, "-"]);
+    assert_eq!(with(&[policy("n1", Value::Null)]), ["", "-"], "no selector selects nothing");
+    assert_eq!(with(&[policy("n1", json!({})), policy("n1", json!({}))]), ["-", "-"], "two policies are none");
+}
+
+#[test]
 fn calico_announces_blocks_from_everyone_and_hosts_for_policy_local() {
     let config = |spec: Value| json!({"kind": "BGPConfiguration", "metadata": {"name": "default"}, "spec": spec});
     let with = |policy: &str, spec: Value| says(Speaker::Calico, &[service(policy), ready_on_n1(), config(spec)]);

@@ -1,0 +1,82 @@
+//! What the operator configured: raw, as the NDK delivers it, then valid as a whole.
+//!
+//! [`Assembler`] owns the raw tree. A commit arrives as the delivery nodes it changed, in any order; the tree that
+//! results is validated whole, every problem is reported at once with the path of its leaf, and a commit that is wrong
+//! leaves no trace: the device rolls it back.
+
+mod path;
+mod raw;
+mod selector;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use path::{Element, JsPath, PathError};
+
+use crate::model::config::Config;
+use crate::ndk::{ConfigChange, Operation, Problem};
+use raw::Tree;
+
+/// Turns commits into configurations.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    tree: Tree,
+}
+
+impl Assembler {
+    /// One that has received nothing: the configuration is all defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in one commit. `sequence` is what `.commit.end` gave: 0 marks the replay at registration, which replaces
+    /// everything.
+    ///
+    /// # Errors
+    /// Every problem of the commit. The configuration that was given last stays in force. What a commit changed is
+    /// forgotten, as the device rolls it back; a replay is what the device runs with, so it is kept: the
+    /// next commit only brings what differs from it.
+    pub fn apply(&mut self, sequence: u64, changes: &[ConfigChange]) -> Result<Config, Vec<Problem>> {
+        let replay = sequence == 0;
+        let mut tree = if replay { Tree::default() } else { self.tree.clone() };
+        let mut problems = Vec::new();
+        take_in(&mut tree, changes, &mut problems);
+        let config = validate::validate(&tree, &mut problems);
+        if problems.is_empty() || replay {
+            self.tree = tree;
+        }
+        if problems.is_empty() {
+            return Ok(config);
+        }
+        problems.sort_by(|a, b| (&a.path, &a.message).cmp(&(&b.path, &b.message)));
+        problems.dedup();
+        Err(problems)
+    }
+}
+
+/// Brings the tree to where the commit leaves it. The last word on a path counts; deletions go first, so that an entry
+/// made anew in the commit that deletes its parent survives in whatever order the two arrive.
+fn take_in(tree: &mut Tree, changes: &[ConfigChange], problems: &mut Vec<Problem>) {
+    let mut last: BTreeMap<JsPath, &ConfigChange> = BTreeMap::new();
+    for change in changes {
+        match change.path.parse::<JsPath>() {
+            Ok(path) => {
+                last.insert(path, change);
+            }
+            Err(error) => problems.push(Problem {
+                path: change.path.clone(),
+                message: format!("the path cannot be read ({error}); this is a defect, please report it"),
+            }),
+        }
+    }
+    let (gone, there): (Vec<_>, Vec<_>) = last.into_iter().partition(|(_, change)| change.op == Operation::Delete);
+    for (path, _) in gone {
+        problems.extend(tree.delete(&path).err());
+    }
+    for (path, change) in there {
+        problems.extend(tree.set(&path, &change.json).err());
+    }
+}

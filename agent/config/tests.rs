@@ -1,0 +1,311 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::config::{ClusterConfig, Connection, Speaker};
+use crate::model::names::{ClusterName, NodeName};
+
+fn set(path: &str, json: &str) -> ConfigChange {
+    ConfigChange { op: Operation::Set, path: path.into(), json: json.into() }
+}
+
+fn delete(path: &str) -> ConfigChange {
+    ConfigChange { op: Operation::Delete, path: path.into(), json: String::new() }
+}
+
+fn cluster(leaves: &str) -> ConfigChange {
+    set(r#".k8s_services.cluster{.name=="c1"}"#, leaves)
+}
+
+fn apply(changes: &[ConfigChange]) -> Result<Config, Vec<Problem>> {
+    Assembler::new().apply(0, changes)
+}
+
+fn only_cluster(changes: &[ConfigChange]) -> Arc<ClusterConfig> {
+    let config = apply(changes).unwrap_or_else(|problems| panic!("{problems:?}"));
+    config.clusters.values().next().cloned().expect("a cluster")
+}
+
+fn problems(changes: &[ConfigChange]) -> Vec<String> {
+    apply(changes)
+        .expect_err("refused")
+        .iter()
+        .map(|problem| format!("{}: {}", problem.path, problem.message))
+        .collect()
+}
+
+const KUBECONFIG: &str = r#"{"kubeconfig":"/etc/k8s/c1.conf"}"#;
+
+#[test]
+fn nothing_delivered_is_all_defaults() {
+    assert_eq!(apply(&[]), Ok(Config::default()));
+    assert_eq!(apply(&[set(".k8s_services", "{}\n")]), Ok(Config::default()));
+}
+
+#[test]
+fn an_entry_with_one_leaf_gets_the_defaults_of_the_module() {
+    let cluster = only_cluster(&[cluster(KUBECONFIG)]);
+    let expected = ClusterConfig {
+        enabled: true,
+        connection: Connection::Kubeconfig { path: PathBuf::from("/etc/k8s/c1.conf"), context: None },
+        network_namespace: Some("srbase-mgmt".into()),
+        network_instance: "default".into(),
+        speaker: Speaker::Metallb,
+        namespaces: BTreeSet::new(),
+        label_selector: None,
+        load_balancer_class: None,
+        include_external_ips: false,
+        vip_pools: BTreeSet::new(),
+        shared_with: BTreeSet::new(),
+        ecmp_limit: None,
+        node_address_annotation: None,
+        fabric_addresses: BTreeMap::new(),
+    };
+    assert_eq!(*cluster, expected);
+}
+
+#[test]
+fn every_leaf_is_read_from_plain_json_and_from_proto_json_alike() {
+    let plain = [
+        set(
+            ".k8s-services",
+            r#"{"admin-state":"disable","alarm-policy":{"raise-hold-time":3,"clear-hold-time":"4","history-size":5,
+               "kubernetes-events":true}}"#,
+        ),
+        set(
+            r#".k8s-services.cluster{.name=="web_1"}"#,
+            r#"{"name":"web_1","admin-state":"disable","api-server":"https://[2001:db8::1]:6443",
+               "certificate-authority-file":"/a","token-file":"/b","client-certificate-file":"/c",
+               "client-key-file":"/d","insecure-skip-verify":"true","network-namespace":"self",
+               "network-instance":"vrf-1","speaker":"kube-router","namespace":["b","a"],"label-selector":"app=web",
+               "load-balancer-class":"x/y","include-external-ips":true,"vip-pool":["10.0.0.0/24","2001:db8::/64"],
+               "ecmp-limit":8,"node-address-annotation":"example.com/bgp"}"#,
+        ),
+        set(
+            r#".k8s-services.cluster{.name=="web_1"}.node{.name=="n1"}"#,
+            r#"{"fabric-address":["192.168.1.11","2001:db8::11"]}"#,
+        ),
+    ];
+    let proto = [
+        set(
+            ".k8s_services",
+            r#"{"admin_state":"ADMIN_STATE_disable","alarm_policy":{"raise_hold_time":{"value":3},
+               "clear_hold_time":{"value":4},"history_size":{"value":5},"kubernetes_events":{"value":true}}}"#,
+        ),
+        set(
+            r#".k8s_services.cluster{.name=="web_1"}"#,
+            r#"{"cluster":{"admin_state":"ADMIN_STATE_disable","api_server":{"value":"https://[2001:db8::1]:6443"},
+               "certificate_authority_file":{"value":"/a"},"token_file":{"value":"/b"},
+               "client_certificate_file":{"value":"/c"},"client_key_file":{"value":"/d"},
+               "insecure_skip_verify":{"value":true},"network_namespace":{"value":"self"},
+               "network_instance":{"value":"vrf-1"},"speaker":"SPEAKER_kube_router",
+               "namespace":[{"value":"b"},{"value":"a"}],"label_selector":{"value":"app=web"},
+               "load_balancer_class":{"value":"x/y"},"include_external_ips":{"value":true},
+               "vip_pool":[{"value":"10.0.0.0/24"},{"value":"2001:db8::/64"}],"ecmp_limit":{"value":8},
+               "node_address_annotation":{"value":"example.com/bgp"}}}"#,
+        ),
+        set(
+            r#".k8s_services.cluster{.name=="web_1"}.node{.name=="n1"}"#,
+            r#"{"node":{"fabric_address":[{"value":"192.168.1.11"},{"value":"2001:db8::11"}]}}"#,
+        ),
+    ];
+    let config = apply(&plain).expect("valid");
+    assert_eq!(apply(&proto).as_ref(), Ok(&config));
+
+    assert!(!config.enabled);
+    assert_eq!(config.alarm_policy.raise_hold, Duration::from_secs(3));
+    assert_eq!(config.alarm_policy.clear_hold, Duration::from_secs(4));
+    assert_eq!((config.alarm_policy.history_size, config.alarm_policy.kubernetes_events), (5, true));
+    let expected = ClusterConfig {
+        enabled: false,
+        connection: Connection::ApiServer {
+            url: "https://[2001:db8::1]:6443".into(),
+            certificate_authority: Some("/a".into()),
+            token: Some("/b".into()),
+            client_certificate: Some(("/c".into(), "/d".into())),
+            insecure_skip_verify: true,
+        },
+        network_namespace: None,
+        network_instance: "vrf-1".into(),
+        speaker: Speaker::KubeRouter,
+        namespaces: ["a".into(), "b".into()].into(),
+        label_selector: Some("app=web".into()),
+        load_balancer_class: Some("x/y".into()),
+        include_external_ips: true,
+        vip_pools: ["10.0.0.0/24", "2001:db8::/64"].map(|pool| pool.parse().expect("a prefix")).into(),
+        shared_with: BTreeSet::new(),
+        ecmp_limit: Some(8),
+        node_address_annotation: Some("example.com/bgp".into()),
+        fabric_addresses: [(
+            NodeName::from("n1"),
+            ["192.168.1.11", "2001:db8::11"].map(|ip| ip.parse().expect("an address")).into(),
+        )]
+        .into(),
+    };
+    assert_eq!(config.clusters.get(&ClusterName::from("web_1")).map(AsRef::as_ref), Some(&expected));
+}
+
+#[test]
+fn parts_of_a_commit_may_come_in_any_order() {
+    let root = set(".k8s_services", r#"{"admin-state":"enable"}"#);
+    let node = set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#, r#"{"fabric-address":"10.0.0.1"}"#);
+    let forth = [root.clone(), cluster(KUBECONFIG), node.clone()];
+    let back = [node, cluster(KUBECONFIG), root];
+    assert_eq!(apply(&forth).expect("valid"), apply(&back).expect("valid"));
+}
+
+#[test]
+fn deleting_an_entry_takes_what_is_below_it_and_leaves_its_neighbors() {
+    let other = set(r#".k8s_services.cluster{.name=="c10"}"#, KUBECONFIG);
+    let node = |json: &str| set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#, json);
+    let mut assembler = Assembler::new();
+    assembler.apply(0, &[cluster(KUBECONFIG), node(r#"{"fabric-address":["10.0.0.1"]}"#), other]).expect("valid");
+
+    let config = assembler.apply(1, &[delete(r#".k8s_services.cluster{.name=="c1"}"#)]).expect("valid");
+    assert_eq!(config.clusters.keys().map(ClusterName::as_str).collect::<Vec<_>>(), ["c10"]);
+
+    let config = assembler.apply(2, &[cluster(KUBECONFIG)]).expect("valid");
+    assert!(config.clusters[&ClusterName::from("c1")].fabric_addresses.is_empty());
+
+    let config = assembler.apply(3, &[delete(".k8s_services")]).expect("valid");
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn an_entry_made_anew_in_the_commit_that_deletes_its_parent_survives() {
+    let mut assembler = Assembler::new();
+    let node = set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#, "");
+    assembler.apply(0, &[cluster(KUBECONFIG), node.clone()]).expect("valid");
+    let anew = [cluster(r#"{"kubeconfig":"/b"}"#), delete(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#)];
+    assert!(assembler.apply(1, &anew).expect("valid").clusters[&ClusterName::from("c1")].fabric_addresses.is_empty());
+    let config = assembler.apply(2, &[node, delete(".k8s_services"), cluster(KUBECONFIG)]).expect("valid");
+    assert_eq!(config.clusters[&ClusterName::from("c1")].fabric_addresses.len(), 1);
+}
+
+#[test]
+fn a_refused_commit_leaves_no_trace() {
+    let mut assembler = Assembler::new();
+    let good = assembler.apply(0, &[cluster(KUBECONFIG)]).expect("valid");
+    let bad = [cluster(r#"{"kubeconfig":"relative"}"#), set(r#".k8s_services.cluster{.name=="c2"}"#, "")];
+    assembler.apply(1, &bad).expect_err("refused");
+    assert_eq!(assembler.apply(1, &[]), Ok(good));
+}
+
+#[test]
+fn a_replay_replaces_everything_and_is_built_upon_even_where_it_was_refused() {
+    let mut assembler = Assembler::new();
+    assembler.apply(0, &[cluster(KUBECONFIG)]).expect("valid");
+    let other = set(r#".k8s_services.cluster{.name=="c2"}"#, KUBECONFIG);
+    let config = assembler.apply(0, std::slice::from_ref(&other)).expect("valid");
+    assert_eq!(config.clusters.keys().map(ClusterName::as_str).collect::<Vec<_>>(), ["c2"]);
+
+    assembler.apply(0, &[cluster(r#"{"kubeconfig":"x"}"#), other]).expect_err("refused");
+    let config = assembler.apply(1, &[cluster(KUBECONFIG)]).expect("what the commit fixes");
+    assert_eq!(config.clusters.len(), 2);
+}
+
+#[test]
+fn all_problems_are_told_at_once_each_with_its_leaf() {
+    let found = problems(&[
+        set(".k8s_services", r#"{"admin-state":"maybe","alarm-policy":{"history-size":70000,"colour":1}}"#),
+        cluster(r#"{"kubeconfig":"/a","api-server":"https://x","ecmp-limit":0,"speaker":"bird","shiny":[1]}"#),
+        set(r#".k8s_services.cluster{.name=="c2"}.node{.name=="n"}"#, r#"{"fabric-address":["x"]}"#),
+        set(".k8s_services.gadget", "{}"),
+        set("nonsense", "{}"),
+    ]);
+    let leaves: Vec<&str> = found.iter().filter_map(|problem| problem.split(": ").next()).collect();
+    assert_eq!(
+        leaves,
+        [
+            "/k8s-services/admin-state",
+            "/k8s-services/alarm-policy/colour",
+            "/k8s-services/alarm-policy/history-size",
+            "/k8s-services/cluster[name=c1]/api-server",
+            "/k8s-services/cluster[name=c1]/ecmp-limit",
+            "/k8s-services/cluster[name=c1]/shiny",
+            "/k8s-services/cluster[name=c1]/speaker",
+            "/k8s-services/cluster[name=c2]/kubeconfig",
+            "/k8s-services/cluster[name=c2]/node[name=n]/fabric-address",
+            "/k8s-services/gadget",
+            "nonsense",
+        ]
+    );
+}
+
+#[test]
+fn a_leaf_that_cannot_be_is_refused_with_the_remedy() {
+    let node = |json: &str| set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#, json);
+    let other = set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n0"}"#, r#"{"fabric-address":["10.0.0.1"]}"#);
+    let with = |leaf: &str| vec![cluster(&format!(r#"{{"kubeconfig":"/a",{leaf}}}"#))];
+    let server = |leaves: &str| vec![cluster(&format!("{{{leaves}}}"))];
+    let with_node = |json: &str| vec![cluster(KUBECONFIG), other.clone(), node(json)];
+    for (changes, leaf, words) in [
+        (server(""), "kubeconfig", "or api-server"),
+        (with(r#""api-server":"https://x""#), "api-server", "delete one of the two"),
+        (with(r#""token-file":"/t""#), "token-file", "goes with api-server only"),
+        (with(r#""insecure-skip-verify":true"#), "insecure-skip-verify", "insecure-skip-tls-verify"),
+        (server(r#""api-server":"https://x","context":"y""#), "context", "kubeconfig is not set"),
+        (server(r#""api-server":"ftp://x""#), "api-server", "write https://host:port"),
+        (server(r#""api-server":"x:6443""#), "api-server", "write https://host:port"),
+        (server(r#""api-server":"https://""#), "api-server", "write https://host:port"),
+        (server(r#""api-server":"https://u:p@x""#), "api-server", "use token-file"),
+        (server(r#""api-server":"https://x","client-certificate-file":"/c""#), "client-key-file", "set it"),
+        (server(r#""api-server":"https://x","client-key-file":"/c""#), "client-certificate-file", "set it"),
+        (server(r#""kubeconfig":"conf""#), "kubeconfig", "not an absolute path"),
+        (with(r#""network-namespace":"../x""#), "network-namespace", "ip netns list"),
+        (with(r#""label-selector":"a in b""#), "label-selector", "parentheses"),
+        (with(r#""namespace":["Web"]"#), "namespace", "'Web'"),
+        (with(r#""vip-pool":["10.0.0.1/24"]"#), "vip-pool", "write 10.0.0.0/24"),
+        (with(r#""vip-pool":["2001:DB8::/64"]"#), "vip-pool", "write 2001:db8::/64"),
+        (with(r#""vip-pool":["10.0.0.0"]"#), "vip-pool", "address/length"),
+        (with(r#""shared-with":["c1"]"#), "shared-with", "the cluster itself"),
+        (with(r#""shared-with":["c9"]"#), "shared-with", "there is no cluster 'c9'"),
+        (with(r#""ecmp-limit":"x""#), "ecmp-limit", "1 to 65535"),
+        (with(r#""include-external-ips":3"#), "include-external-ips", "true or false"),
+        (with(r#""speaker":["cilium","calico"]"#), "speaker", "not a single value"),
+        (with(r#""load-balancer-class":"""#), "load-balancer-class", "delete the leaf"),
+        (with(r#""name":"c2""#), "name", "not the key"),
+        (with_node(r#"{"fabric-address":["10.0.0.1"]}"#), "node[name=n1]/fabric-address", "address of node n0"),
+        (with_node(r#"{"fabric-address":["2001:DB8::1"]}"#), "node[name=n1]/fabric-address", "write 2001:db8::1"),
+        (with_node(r#"{"fabric-address":["224.0.0.1"]}"#), "node[name=n1]/fabric-address", "speaks BGP from"),
+    ] {
+        let found = problems(&changes);
+        let path = format!("/k8s-services/cluster[name=c1]/{leaf}: ");
+        assert!(found.iter().any(|text| text.starts_with(&path) && text.contains(words)), "{leaf} {words}: {found:?}");
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+}
+
+#[test]
+fn clusters_may_share_with_each_other() {
+    let changes = [
+        cluster(r#"{"kubeconfig":"/a","shared-with":["c2"]}"#),
+        set(r#".k8s_services.cluster{.name=="c2"}"#, r#"{"kubeconfig":"/b","shared-with":["c1"]}"#),
+    ];
+    assert_eq!(apply(&changes).expect("valid").clusters.len(), 2);
+}
+
+proptest! {
+    #[test]
+    fn nothing_delivered_makes_it_panic(parts in prop::collection::vec((any::<bool>(), 0..5_usize, any::<String>()), 0..6)) {
+        let paths = [
+            ".k8s_services",
+            ".k8s_services.alarm_policy",
+            r#".k8s_services.cluster{.name=="c"}"#,
+            r#".k8s_services.cluster{.name=="c"}.node{.name=="n"}"#,
+        ];
+        let changes: Vec<_> = parts
+            .into_iter()
+            .map(|(there, path, json)| ConfigChange {
+                op: if there { Operation::Set } else { Operation::Delete },
+                path: paths.get(path).map_or_else(|| json.clone(), |path| (*path).to_owned()),
+                json,
+            })
+            .collect();
+        let _ = Assembler::new().apply(0, &changes);
+    }
+}

@@ -1,0 +1,301 @@
+//! Raw tree -> [`Config`]: defaults, types, and what must hold between leaves.
+//!
+//! What can only be known later (a file that is not there yet, a namespace, a server) is no problem of a commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::raw::{ClusterTree, Leaves, Object, Tree};
+use super::selector;
+use crate::model::config::{AlarmPolicy, ClusterConfig, Config, Connection, Speaker};
+use crate::model::names::{ClusterName, NetworkInstanceName, NodeName};
+use crate::ndk::Problem;
+
+const ROOT: &str = "/k8s-services";
+const ADMIN_STATE: [(&str, bool); 2] = [("enable", true), ("disable", false)];
+/// `network-namespace` where it is not set: SR Linux's management network.
+const DEFAULT_NETWORK_NAMESPACE: &str = "srbase-mgmt";
+/// `network-namespace` that names the agent's own.
+const OWN_NETWORK_NAMESPACE: &str = "self";
+
+/// The configuration the tree says, with every problem it has told. Meaningless when there are any.
+pub(super) fn validate(tree: &Tree, problems: &mut Vec<Problem>) -> Config {
+    let mut leaves = Leaves::new(ROOT, &tree.root, problems);
+    let enabled = leaves.one_of("admin-state", &ADMIN_STATE).unwrap_or(true);
+    let mut policy = leaves.container("alarm-policy");
+    leaves.finish();
+    policy.extend(tree.alarm_policy.clone());
+    let alarm_policy = alarm_policy(&policy, problems);
+    let clusters = tree
+        .clusters
+        .iter()
+        .map(|(name, cluster)| (ClusterName::from(name.as_str()), Arc::new(self::cluster(name, cluster, problems))))
+        .collect();
+    let config = Config { enabled, alarm_policy, clusters };
+    check_sharing(&config, problems);
+    config
+}
+
+fn alarm_policy(object: &Object, problems: &mut Vec<Problem>) -> AlarmPolicy {
+    let default = AlarmPolicy::default();
+    let mut leaves = Leaves::new(format!("{ROOT}/alarm-policy"), object, problems);
+    let seconds = |leaves: &mut Leaves<'_>, leaf| {
+        let value: Option<u16> = leaves.parsed(leaf, "a number of seconds from 0 to 65535", |text| text.parse().ok());
+        value.map(|seconds| Duration::from_secs(seconds.into()))
+    };
+    let policy = AlarmPolicy {
+        raise_hold: seconds(&mut leaves, "raise-hold-time").unwrap_or(default.raise_hold),
+        clear_hold: seconds(&mut leaves, "clear-hold-time").unwrap_or(default.clear_hold),
+        history_size: leaves
+            .parsed("history-size", "a number from 0 to 65535", |text| text.parse().ok())
+            .unwrap_or(default.history_size),
+        kubernetes_events: leaves.flag("kubernetes-events"),
+    };
+    leaves.finish();
+    policy
+}
+
+fn cluster(name: &str, tree: &ClusterTree, problems: &mut Vec<Problem>) -> ClusterConfig {
+    let path = format!("{ROOT}/cluster[name={name}]");
+    let valid_start = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !valid_start || name.len() > 64 || name.contains(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))) {
+        let message = "a cluster's name is 1 to 64 letters, digits, dots, hyphens and underscores, a letter or digit \
+                       first; choose another";
+        problems.push(Problem { path: format!("{path}/name"), message: message.into() });
+    }
+    let fabric_addresses = nodes(&path, &tree.nodes, problems);
+    let mut leaves = Leaves::new(&path, &tree.own, problems);
+    key_leaf(&mut leaves, name);
+    let speakers = Speaker::ALL.map(|speaker| (speaker.as_yang(), speaker));
+    let config = ClusterConfig {
+        enabled: leaves.one_of("admin-state", &ADMIN_STATE).unwrap_or(true),
+        connection: connection(&mut leaves),
+        network_namespace: network_namespace(&mut leaves),
+        network_instance: network_instance(&mut leaves),
+        speaker: leaves.one_of("speaker", &speakers).unwrap_or_default(),
+        namespaces: namespaces(&mut leaves),
+        label_selector: label_selector(&mut leaves),
+        load_balancer_class: non_empty(&mut leaves, "load-balancer-class"),
+        include_external_ips: leaves.flag("include-external-ips"),
+        vip_pools: pools(&mut leaves),
+        shared_with: leaves.texts("shared-with").into_iter().map(ClusterName::from).collect(),
+        ecmp_limit: leaves
+            .parsed("ecmp-limit", "a number from 1 to 65535", |text| text.parse().ok().filter(|limit| *limit > 0)),
+        node_address_annotation: non_empty(&mut leaves, "node-address-annotation"),
+        fabric_addresses,
+    };
+    leaves.finish();
+    config
+}
+
+/// A key that is repeated in its entry says nothing new; one that says something else cannot be right.
+fn key_leaf(leaves: &mut Leaves<'_>, name: &str) {
+    if let Some(repeated) = leaves.text("name").filter(|repeated| repeated != name) {
+        leaves.problem("name", format!("'{repeated}' is not the key of this entry"));
+    }
+}
+
+fn non_empty(leaves: &mut Leaves<'_>, leaf: &str) -> Option<Arc<str>> {
+    let text = leaves.text(leaf)?;
+    if text.trim().is_empty() {
+        leaves.problem(leaf, "is empty; delete the leaf to leave it unset");
+    }
+    Some(Arc::from(text))
+}
+
+fn file(leaves: &mut Leaves<'_>, leaf: &str) -> Option<PathBuf> {
+    let text = leaves.text(leaf)?;
+    if !text.starts_with('/') || text.len() < 2 {
+        leaves.problem(leaf, format!("'{text}' is not an absolute path; write it from /"));
+    }
+    Some(PathBuf::from(text))
+}
+
+/// Leaves that only say something beside `api-server`.
+const API_SERVER_LEAVES: [&str; 4] =
+    ["certificate-authority-file", "token-file", "client-certificate-file", "client-key-file"];
+
+fn connection(leaves: &mut Leaves<'_>) -> Connection {
+    let kubeconfig = file(leaves, "kubeconfig");
+    let context = non_empty(leaves, "context");
+    let url = leaves.text("api-server");
+    let [certificate_authority, token, certificate, key] = API_SERVER_LEAVES.map(|leaf| file(leaves, leaf));
+    let insecure_skip_verify = leaves.flag("insecure-skip-verify");
+
+    if let Some(path) = kubeconfig {
+        if url.is_some() {
+            leaves.problem("api-server", "is set together with kubeconfig; delete one of the two");
+        }
+        let set = [certificate_authority.is_some(), token.is_some(), certificate.is_some(), key.is_some()];
+        for leaf in API_SERVER_LEAVES.iter().zip(set).filter_map(|(leaf, set)| set.then_some(leaf)) {
+            leaves.problem(leaf, "goes with api-server only; say it in the kubeconfig, or delete it");
+        }
+        if insecure_skip_verify {
+            let message = "goes with api-server only; say insecure-skip-tls-verify in the kubeconfig";
+            leaves.problem("insecure-skip-verify", message);
+        }
+        return Connection::Kubeconfig { path, context };
+    }
+    if context.is_some() {
+        leaves.problem("context", "names a context of a kubeconfig, but kubeconfig is not set");
+    }
+    let Some(url) = url else {
+        leaves.problem("kubeconfig", "set kubeconfig, or api-server: neither says how to reach the cluster");
+        return Connection::Kubeconfig { path: PathBuf::new(), context };
+    };
+    check_url(leaves, &url);
+    let client_certificate = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (Some(_), None) => {
+            leaves.problem("client-key-file", "set it: client-certificate-file cannot be used without its key");
+            None
+        }
+        (None, Some(_)) => {
+            leaves.problem("client-certificate-file", "set it: client-key-file cannot be used without a certificate");
+            None
+        }
+        (None, None) => None,
+    };
+    Connection::ApiServer {
+        url: Arc::from(url),
+        certificate_authority,
+        token,
+        client_certificate,
+        insecure_skip_verify,
+    }
+}
+
+fn check_url(leaves: &mut Leaves<'_>, url: &str) {
+    const REMEDY: &str = "write https://host:port";
+    let Ok(uri) = url.parse::<http::Uri>() else {
+        return leaves.problem("api-server", format!("'{url}' is not a URL; {REMEDY}"));
+    };
+    if !matches!(uri.scheme_str(), Some("https" | "http")) {
+        leaves.problem("api-server", format!("'{url}' is not an https (or http) URL; {REMEDY}"));
+    } else if uri.host().is_none_or(str::is_empty) {
+        leaves.problem("api-server", format!("'{url}' names no host; {REMEDY}"));
+    } else if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        leaves.problem("api-server", "holds a user name or password; use token-file or a client certificate");
+    } else if uri.query().is_some() {
+        leaves.problem("api-server", format!("'{url}' holds a query; {REMEDY}"));
+    }
+}
+
+fn network_namespace(leaves: &mut Leaves<'_>) -> Option<Arc<str>> {
+    let name = leaves.text("network-namespace").unwrap_or_else(|| DEFAULT_NETWORK_NAMESPACE.to_owned());
+    if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+        let message =
+            format!("'{name}' is no name of a network namespace; write one that `ip netns list` shows, or self");
+        leaves.problem("network-namespace", message);
+    }
+    (name != OWN_NETWORK_NAMESPACE).then(|| Arc::from(name))
+}
+
+fn network_instance(leaves: &mut Leaves<'_>) -> NetworkInstanceName {
+    let name = non_empty(leaves, "network-instance");
+    name.map_or_else(|| NetworkInstanceName::from("default"), |name| NetworkInstanceName::from(&*name))
+}
+
+fn namespaces(leaves: &mut Leaves<'_>) -> BTreeSet<Arc<str>> {
+    let names = leaves.texts("namespace");
+    for name in &names {
+        let label = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !label || name.is_empty() || name.len() > 63 || name.starts_with('-') || name.ends_with('-') {
+            let message = format!("'{name}' cannot be the name of a Kubernetes namespace (a-z, 0-9 and hyphens)");
+            leaves.problem("namespace", message);
+        }
+    }
+    names.into_iter().map(Arc::from).collect()
+}
+
+fn label_selector(leaves: &mut Leaves<'_>) -> Option<Arc<str>> {
+    let text = non_empty(leaves, "label-selector")?;
+    if let Err(error) = selector::check(&text) {
+        leaves.problem("label-selector", format!("'{text}' is not a label selector: {error}"));
+    }
+    Some(text)
+}
+
+fn pools(leaves: &mut Leaves<'_>) -> BTreeSet<IpNet> {
+    let mut pools = BTreeSet::new();
+    for text in leaves.texts("vip-pool") {
+        match text.parse::<IpNet>() {
+            Ok(prefix) if prefix.trunc() != prefix => {
+                leaves.problem("vip-pool", format!("'{text}' has host bits set; write {}", prefix.trunc()));
+            }
+            Ok(prefix) if prefix.to_string() != text => {
+                leaves.problem("vip-pool", format!("'{text}' is not in canonical form; write {prefix}"));
+            }
+            Ok(prefix) => {
+                pools.insert(prefix);
+            }
+            Err(_) => {
+                leaves.problem("vip-pool", format!("'{text}' is not a prefix; write address/length, as 10.0.0.0/24"));
+            }
+        }
+    }
+    pools
+}
+
+fn nodes(
+    path: &str,
+    nodes: &BTreeMap<String, Object>,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<NodeName, BTreeSet<IpAddr>> {
+    let mut owners: BTreeMap<IpAddr, &str> = BTreeMap::new();
+    let mut all = BTreeMap::new();
+    for (name, object) in nodes {
+        let mut leaves = Leaves::new(format!("{path}/node[name={name}]"), object, problems);
+        key_leaf(&mut leaves, name);
+        let mut addresses = BTreeSet::new();
+        for text in leaves.texts("fabric-address") {
+            let Some(address) = address(&mut leaves, &text) else { continue };
+            match owners.insert(address, name).filter(|owner| owner != name) {
+                Some(owner) => {
+                    let message = format!("{address} is also the address of node {owner}; each belongs to one node");
+                    leaves.problem("fabric-address", message);
+                }
+                None => {
+                    addresses.insert(address);
+                }
+            }
+        }
+        leaves.finish();
+        all.insert(NodeName::from(name.as_str()), addresses);
+    }
+    all
+}
+
+fn address(leaves: &mut Leaves<'_>, text: &str) -> Option<IpAddr> {
+    let message = match text.parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() || address.is_multicast() || address.is_loopback() => {
+            format!("'{text}' cannot be the address of a BGP speaker; write the address the node speaks BGP from")
+        }
+        Ok(address) if address.to_string() != text => format!("'{text}' is not in canonical form; write {address}"),
+        Ok(address) => return Some(address),
+        Err(_) => format!("'{text}' is not an IPv4 or IPv6 address"),
+    };
+    leaves.problem("fabric-address", message);
+    None
+}
+
+/// Sharing is declared between clusters that are there: a name that is not would silently leave a conflict undeclared.
+fn check_sharing(config: &Config, problems: &mut Vec<Problem>) {
+    for (name, cluster) in &config.clusters {
+        for other in &cluster.shared_with {
+            let message = if other == name {
+                format!("'{other}' is the cluster itself; name the other one")
+            } else if !config.clusters.contains_key(other) {
+                format!("there is no cluster '{other}'; configure it, or delete it here")
+            } else {
+                continue;
+            };
+            problems.push(Problem { path: format!("{ROOT}/cluster[name={name}]/shared-with"), message });
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The sentence an operator acts on at three in the morning: addresses, nodes, sessions, prefixes, counts.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use super::cluster::{Cluster, ServiceEntry};
+use super::evidence::{Evidence, Gate, Hop, Session};
+use crate::model::cluster::IngressUnusable;
+use crate::model::time::Timestamp;
+use crate::model::verdict::{NextHopKind, Reason};
+
+/// Names told before "and N more".
+const NAMED: usize = 4;
+
+/// A few of many, in words.
+fn few<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    let mut items = items.into_iter();
+    let named: Vec<String> = items.by_ref().take(NAMED).map(|item| item.to_string()).collect();
+    match items.count() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+/// A moment, to the second.
+pub(super) fn at(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The sentence for one VIP, or for a service without one.
+pub(super) fn detail(
+    cluster: &Cluster,
+    entry: &ServiceEntry,
+    evidence: &Evidence,
+    reason: Option<Reason>,
+    stale_since: Option<Timestamp>,
+) -> Option<Arc<str>> {
+    let sentence = reason.map(|reason| Telling { cluster, entry, evidence }.because(reason));
+    let stale = stale_since.map(|since| {
+        let name = &cluster.name;
+        format!("judged by the last known intent: the API of cluster {name} is out of reach since {}", at(since))
+    });
+    match (sentence, stale) {
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => Some(one.into()),
+        (Some(sentence), Some(stale)) => Some(format!("{sentence}; {stale}").into()),
+    }
+}
+
+struct Telling<'a> {
+    cluster: &'a Cluster,
+    entry: &'a ServiceEntry,
+    evidence: &'a Evidence,
+}
+
+impl Telling<'_> {
+    fn because(&self, reason: Reason) -> String {
+        let evidence = self.evidence;
+        let instance = &self.cluster.config.network_instance;
+        match reason {
+            Reason::Syncing => match &evidence.gate {
+                Gate::Syncing(what) => format!("waiting for {what}"),
+                _ => "waiting for the first sync".into(),
+            },
+            Reason::SwitchStale => match &evidence.gate {
+                Gate::SwitchStale(since) => {
+                    format!(
+                        "the switch's own tables (NDK) are out of reach since {}: nothing is judged by them",
+                        at(*since)
+                    )
+                }
+                _ => "the switch's own tables (NDK) are out of reach".into(),
+            },
+            Reason::NetworkInstanceMissing => format!(
+                "network-instance {instance} does not exist on this switch: create it, or correct network-instance of cluster {}",
+                self.cluster.name
+            ),
+            Reason::AddressPending => self.pending(),
+            Reason::NoReadyEndpoint => self.no_endpoint(),
+            Reason::NoAnnouncer => self.no_announcer(),
+            Reason::WrongNetworkInstance => self.elsewhere(),
+            Reason::SessionDown if evidence.route.is_none() => {
+                format!("no route in {instance}: {}{}", self.sessions(), self.unserving())
+            }
+            Reason::SessionDown => {
+                format!("{}; {} of {} next-hops installed", self.sessions(), self.present(), self.expected())
+            }
+            Reason::NoRoute => self.no_route(),
+            Reason::RouteNotProgrammed => {
+                format!("{} is in the route table of {instance}, but programming it into the FIB failed", self.prefix())
+            }
+            Reason::NextHopUnexpected => self.unexpected(),
+            Reason::AddressConflict => {
+                let other = evidence.conflict.as_deref().unwrap_or("another cluster");
+                format!(
+                    "cluster {other} claims the same address in {instance}: change one, or allow it with shared-with"
+                )
+            }
+            Reason::LocalPathUnused => self.local_path(),
+            Reason::EcmpLimited => format!(
+                "{} of {} next-hops installed, as many as ecmp-limit allows; not used: {}",
+                self.present(),
+                self.expected(),
+                self.absent()
+            ),
+            Reason::NextHopMissing => {
+                format!(
+                    "{} of {} next-hops installed in {}; missing: {}",
+                    self.present(),
+                    self.expected(),
+                    self.prefix(),
+                    self.absent()
+                )
+            }
+            Reason::NextHopUnmapped => self.unmapped(),
+            Reason::CoveredByAggregate => {
+                format!("no host route in {instance}; reached by {} via {}", self.prefix(), self.installed())
+            }
+        }
+    }
+
+    fn pending(&self) -> String {
+        match &self.entry.service.ingress_unusable {
+            Some(IngressUnusable::HostName(name)) => {
+                format!("status.loadBalancer holds only the host name {name}, no address to follow")
+            }
+            Some(IngressUnusable::Proxy(address)) => {
+                format!("status.loadBalancer holds {address} with ipMode Proxy: a proxy's address, not the service's")
+            }
+            Some(IngressUnusable::NotAnAddress(text)) => {
+                format!("status.loadBalancer holds {text:?}, which is no address")
+            }
+            None => "no address assigned in status.loadBalancer yet: see the address pools of the cluster".into(),
+        }
+    }
+
+    fn no_endpoint(&self) -> String {
+        let endpoints = &self.evidence.endpoints;
+        let total = match endpoints.total {
+            0 => "the service has no endpoints".to_owned(),
+            total => format!("none of {total} endpoints is usable"),
+        };
+        match &self.evidence.route {
+            Some(route) => format!("{total}, yet {} is still installed", route.prefix),
+            None => total,
+        }
+    }
+
+    fn no_announcer(&self) -> String {
+        let cluster = self.cluster;
+        if let Some(annotation) = self.evidence.withheld {
+            return format!("annotation {annotation} keeps the address from being announced");
+        }
+        let usable = self.evidence.endpoints.usable;
+        if cluster.nodes.len() == 0 {
+            return "the cluster has no nodes".into();
+        }
+        if self.evidence.local_policy && self.evidence.endpoints.nameless == usable {
+            return format!("policy Local, and none of {usable} usable endpoints names a node");
+        }
+        let excluded = cluster.nodes.iter().filter_map(|(_, node)| Some((&node.name, node.excluded?)));
+        let excluded: Vec<String> = excluded.take(64).map(|(name, why)| format!("{name} by {why}")).collect();
+        match excluded.is_empty() {
+            true => format!("policy Local, and no known node holds one of {usable} usable endpoints"),
+            false => format!("every node that could announce is excluded: {}", few(excluded)),
+        }
+    }
+
+    fn elsewhere(&self) -> String {
+        let instance = &self.cluster.config.network_instance;
+        match &self.evidence.elsewhere {
+            Some((other, prefix)) => format!(
+                "no route in {instance}, but {prefix} is in {other}: correct network-instance of cluster {}, or the neighbor's",
+                self.cluster.name
+            ),
+            None => format!("no route in {instance}"),
+        }
+    }
+
+    fn sessions(&self) -> String {
+        let down = self.evidence.absent().filter(|hop| hop.session.is_down());
+        let down: Vec<String> = down.map(|hop| format!("{}{}", node_at(hop), session(hop))).collect();
+        let noun = if down.len() == 1 { "session" } else { "sessions" };
+        format!("BGP {noun} down: {}", few(down))
+    }
+
+    fn no_route(&self) -> String {
+        let evidence = self.evidence;
+        let instance = &self.cluster.config.network_instance;
+        let expected = match evidence.expectation.announcers {
+            1 => "1 node should announce it".to_owned(),
+            many => format!("{many} nodes should announce it"),
+        };
+        let hops: Vec<String> = evidence.expected().map(|hop| format!("{}{}", node_at(hop), session(hop))).collect();
+        let hops = if hops.is_empty() { String::new() } else { format!(": {}", few(hops)) };
+        format!("no route in {instance}; {expected}{hops}{}{}", self.unserving(), self.unlocated())
+    }
+
+    /// The covering prefix that does not count.
+    fn unserving(&self) -> String {
+        let Some(matched) = &self.evidence.unserving else { return String::new() };
+        match matched.hops.is_empty() {
+            true => format!("; {} covers it, but discards", matched.prefix),
+            false => {
+                format!("; {} covers it, but leads to {}, which does not serve it", matched.prefix, few(&matched.hops))
+            }
+        }
+    }
+
+    /// Announcers nobody can place, and the leaf that helps.
+    fn unlocated(&self) -> String {
+        let slots = &self.evidence.expectation.unlocated;
+        if slots.is_empty() {
+            return String::new();
+        }
+        let names = slots.iter().filter_map(|slot| self.cluster.node_name(*slot));
+        format!("; not located here: {} (set fabric-address of the node, if its address is wrong)", few(names))
+    }
+
+    fn unexpected(&self) -> String {
+        let wrong: Vec<&Hop> = self.evidence.installed().filter(|hop| !hop.serves && !hop.may_serve).collect();
+        let prefix = self.prefix();
+        if wrong.is_empty() {
+            return format!("{prefix} has no next-hop: what it attracts is discarded");
+        }
+        let told = few(wrong.iter().map(|hop| match &hop.foreign {
+            Some(foreign) => format!("{} ({foreign})", hop.address),
+            None if hop.kind == NextHopKind::Unmapped => format!("{} (no known node)", hop.address),
+            None => format!("{} (no usable endpoint)", node_at(hop)),
+        }));
+        match wrong.len() == self.evidence.installed().count() {
+            true => format!("no next-hop of {prefix} reaches a usable endpoint: {told}"),
+            false => format!(
+                "{} of {} next-hops of {prefix} reach no usable endpoint, a black hole for their flows: {told}",
+                wrong.len(),
+                self.evidence.installed().count()
+            ),
+        }
+    }
+
+    fn local_path(&self) -> String {
+        let owner =
+            self.evidence.route.as_ref().and_then(|route| route.view.owner.as_deref()).unwrap_or("unknown owner");
+        format!(
+            "{} goes to {} ({owner}), none of the attached announcers is used: {}; compare preferences and multipath",
+            self.prefix(),
+            self.installed(),
+            self.absent()
+        )
+    }
+
+    fn unmapped(&self) -> String {
+        let unmapped = self.evidence.installed().filter(|hop| hop.may_serve).map(|hop| hop.address);
+        format!("no known node explains next-hop {}{}", few(unmapped), self.unlocated())
+    }
+
+    fn prefix(&self) -> String {
+        self.evidence.route.as_ref().map_or_else(|| "the route".into(), |route| route.prefix.to_string())
+    }
+
+    fn installed(&self) -> String {
+        few(self.evidence.installed().map(node_at))
+    }
+
+    fn absent(&self) -> String {
+        few(self.evidence.absent().map(node_at))
+    }
+
+    fn present(&self) -> usize {
+        self.evidence.expected().filter(|hop| hop.installed).count()
+    }
+
+    fn expected(&self) -> usize {
+        self.evidence.expected().count()
+    }
+}
+
+fn node_at(hop: &Hop) -> String {
+    match (&hop.node, hop.kind) {
+        (Some(node), NextHopKind::Vtep) => format!("VTEP {} ({node})", hop.address),
+        (None, NextHopKind::Vtep) => format!("VTEP {}", hop.address),
+        (Some(node), _) => format!("{} ({node})", hop.address),
+        (None, _) => hop.address.to_string(),
+    }
+}
+
+fn session(hop: &Hop) -> String {
+    match hop.session {
+        Session::Unknown => String::new(),
+        Session::Established => " established".into(),
+        Session::Down(Some(state)) => format!(" {}", state.as_yang()),
+        Session::Down(None) => " gone".into(),
+    }
+}

@@ -1,0 +1,528 @@
+//! What is known of one VIP of one service: gathered here, judged in [`super::verdict`].
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::bgp::Bgp;
+use super::claims::Claims;
+use super::cluster::{Cluster, ServiceEntry};
+use super::endpoints::Endpoints;
+use super::ids::ClusterId;
+use super::nodes::Expectation;
+use super::sources::{GnmiPhase, NdkPhase, Phase, Sources};
+use super::switch::Switch;
+use super::tally::{Contribution, Counted, uses};
+use crate::model::event::SourceId;
+use crate::model::names::{NetworkInstanceName, NodeName};
+use crate::model::switch::{FibTrouble, NextHopGroupId, RouteKey, SessionState};
+use crate::model::time::{Now, Timestamp};
+use crate::model::verdict::{FibStatus, NextHopKind, Reason};
+use crate::model::view::{RouteView, VipView};
+
+/// Everything a verdict is read from.
+#[derive(Debug)]
+pub(super) struct World<'a> {
+    pub(super) now: Now,
+    pub(super) phase: &'a Phase,
+    pub(super) sources: &'a Sources,
+    pub(super) switch: &'a Switch,
+    pub(super) bgp: &'a Bgp,
+    pub(super) clusters: &'a BTreeMap<ClusterId, Cluster>,
+    pub(super) claims: &'a Claims,
+}
+
+/// A BGP session with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Session {
+    /// gNMI is not heard, or has not said.
+    Unknown,
+    Established,
+    /// In another state, or gone with its dynamic neighbor.
+    Down(Option<SessionState>),
+}
+
+impl Session {
+    pub(super) fn state(self) -> Option<SessionState> {
+        match self {
+            Self::Unknown => None,
+            Self::Established => Some(SessionState::Established),
+            Self::Down(state) => state,
+        }
+    }
+
+    pub(super) fn is_down(self) -> bool {
+        matches!(self, Self::Down(_))
+    }
+}
+
+/// What keeps a VIP from being judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    Open,
+    /// Waiting for this.
+    Syncing(String),
+    SwitchStale(Timestamp),
+    InstanceMissing,
+}
+
+/// A next-hop that is expected or installed.
+#[derive(Debug)]
+pub(super) struct Hop {
+    pub(super) address: IpAddr,
+    pub(super) kind: NextHopKind,
+    /// The node it is, or the only one behind a VTEP.
+    pub(super) node: Option<NodeName>,
+    /// The other cluster whose node it is.
+    pub(super) foreign: Option<String>,
+    pub(super) expected: bool,
+    pub(super) installed: bool,
+    pub(super) serves: bool,
+    pub(super) may_serve: bool,
+    pub(super) session: Session,
+    pub(super) usable: Option<u32>,
+}
+
+/// A route with its next-hops.
+#[derive(Clone, Debug)]
+pub(super) struct Matched {
+    pub(super) prefix: IpNet,
+    pub(super) hops: Vec<IpAddr>,
+    pub(super) view: RouteView,
+}
+
+/// What is known of one VIP of one service.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    pub(super) gate: Gate,
+    /// None for a service without an address.
+    pub(super) vip: Option<IpAddr>,
+    pub(super) local_policy: bool,
+    pub(super) endpoints: Endpoints,
+    pub(super) expectation: Arc<Expectation>,
+    /// The annotation that keeps the address from being announced.
+    pub(super) withheld: Option<&'static str>,
+    /// The route that counts.
+    pub(super) route: Option<Matched>,
+    /// A covering prefix that does not count.
+    pub(super) unserving: Option<Matched>,
+    /// Where else the VIP's route stands.
+    pub(super) elsewhere: Option<(NetworkInstanceName, IpNet)>,
+    /// Expected or installed, by address.
+    pub(super) hops: Vec<Hop>,
+    /// Another cluster that claims it.
+    pub(super) conflict: Option<String>,
+    pub(super) ecmp_limit: Option<u32>,
+}
+
+impl Evidence {
+    /// Evidence of nothing, behind a gate.
+    pub(super) fn none(gate: Gate, vip: Option<IpAddr>, endpoints: Endpoints) -> Self {
+        Self {
+            gate,
+            vip,
+            local_policy: false,
+            endpoints,
+            expectation: Arc::default(),
+            withheld: None,
+            route: None,
+            unserving: None,
+            elsewhere: None,
+            hops: Vec::new(),
+            conflict: None,
+            ecmp_limit: None,
+        }
+    }
+
+    pub(super) fn expected(&self) -> impl Iterator<Item = &Hop> {
+        self.hops.iter().filter(|hop| hop.expected)
+    }
+
+    pub(super) fn installed(&self) -> impl Iterator<Item = &Hop> {
+        self.hops.iter().filter(|hop| hop.installed)
+    }
+
+    pub(super) fn absent(&self) -> impl Iterator<Item = &Hop> {
+        self.hops.iter().filter(|hop| hop.expected && !hop.installed)
+    }
+}
+
+impl World<'_> {
+    /// What keeps the VIPs of a cluster from being judged.
+    pub(super) fn gate(&self, cluster: &Cluster) -> Gate {
+        let source = SourceId::Kubernetes(cluster.name.clone());
+        if self.phase.ndk == NdkPhase::Syncing {
+            return Gate::Syncing("the switch's own tables (NDK)".into());
+        }
+        if !self.sources.get(&source).is_some_and(|source| source.ever_synced) {
+            return Gate::Syncing(format!("the first listing of cluster {}", cluster.name));
+        }
+        if self.phase.gnmi == GnmiPhase::Waiting {
+            return Gate::Syncing("BGP neighbors and FIB programming (gNMI)".into());
+        }
+        if let NdkPhase::Stale(since) = self.phase.ndk {
+            return Gate::SwitchStale(since);
+        }
+        match self.switch.instance(&cluster.config.network_instance) {
+            Some(_) => Gate::Open,
+            None => Gate::InstanceMissing,
+        }
+    }
+
+    /// The BGP session with an address a node is, or was, attached by.
+    pub(super) fn session(&self, instance: &NetworkInstanceName, address: IpAddr) -> Session {
+        if self.phase.gnmi != GnmiPhase::Live {
+            return Session::Unknown;
+        }
+        match self.bgp.neighbor(instance, address).map(|neighbor| neighbor.session) {
+            Some(None) => Session::Unknown,
+            Some(Some(SessionState::Established)) => Session::Established,
+            Some(state) => Session::Down(state),
+            None => Session::Down(None),
+        }
+    }
+
+    /// Gathers what is known of a VIP. Notes the groups it looked at.
+    pub(super) fn gather(
+        &self,
+        cluster: &Cluster,
+        entry: &ServiceEntry,
+        vip: IpAddr,
+        said: Option<&VipView>,
+        groups: &mut Vec<NextHopGroupId>,
+    ) -> Evidence {
+        let endpoints = Endpoints::of_vip(cluster, &entry.key, vip);
+        let gate = self.gate(cluster);
+        if matches!(gate, Gate::Syncing(_) | Gate::InstanceMissing) {
+            return Evidence::none(gate, Some(vip), endpoints);
+        }
+        let found = match self.found(cluster, vip, said, groups) {
+            Ok(found) => found,
+            Err(group) => {
+                let gate = match gate {
+                    Gate::Open => Gate::Syncing(format!("next-hop group {} of the route to {vip}", group.0)),
+                    other => other,
+                };
+                return Evidence::none(gate, Some(vip), endpoints);
+            }
+        };
+        let (_, expectation) = self.announcers(cluster, vip);
+        let mut evidence = Evidence::none(gate, Some(vip), endpoints);
+        evidence.local_policy = cluster.profile().local(&entry.service);
+        evidence.withheld =
+            cluster.profile().withheld(&entry.service).filter(|_| !entry.service.external_ips.contains(&vip));
+        evidence.expectation = expectation;
+        evidence.ecmp_limit = cluster.config.ecmp_limit.map(u32::from);
+        evidence.conflict = self.conflict(cluster, vip);
+        let judge = Judge { world: self, cluster, vip, evidence: &evidence };
+        let (route, unserving) = match found {
+            Some(found) if judge.counts(&found) => (Some(found), None),
+            other => (None, other),
+        };
+        let elsewhere = if route.is_none() { judge.elsewhere(groups) } else { None };
+        let hops = judge.hops(route.as_ref());
+        Evidence { route, unserving, elsewhere, hops, ..evidence }
+    }
+
+    /// The longest match for a VIP, with its next-hops. While its group is not told, what was said before holds.
+    fn found(
+        &self,
+        cluster: &Cluster,
+        vip: IpAddr,
+        said: Option<&VipView>,
+        groups: &mut Vec<NextHopGroupId>,
+    ) -> Result<Option<Matched>, NextHopGroupId> {
+        let instance = &cluster.config.network_instance;
+        let Some(found) = self.switch.longest(instance, vip) else { return Ok(None) };
+        let group = found.route.next_hop_group;
+        groups.push(group);
+        if let Some(group) = self.switch.group(group) {
+            let view = RouteView {
+                owner: self.switch.owner(&found.route).cloned(),
+                preference: found.route.preference,
+                metric: found.route.metric,
+                fib: self.fib(instance, found.prefix),
+            };
+            return Ok(Some(Matched { prefix: found.prefix, hops: group.next_hops.to_vec(), view }));
+        }
+        let unjudged = [Some(Reason::Syncing), Some(Reason::SwitchStale), Some(Reason::NetworkInstanceMissing)];
+        match said {
+            Some(said)
+                if !unjudged.contains(&said.verdict.reason) && !self.switch.given_up(group, self.now.elapsed) =>
+            {
+                Ok(held(said))
+            }
+            _ => Err(group),
+        }
+    }
+
+    fn fib(&self, instance: &NetworkInstanceName, prefix: IpNet) -> FibStatus {
+        if self.phase.gnmi != GnmiPhase::Live {
+            return FibStatus::Unknown;
+        }
+        match self.bgp.trouble(&RouteKey { network_instance: instance.clone(), prefix }) {
+            None => FibStatus::Programmed,
+            Some(FibTrouble::Pending) => FibStatus::Pending,
+            Some(FibTrouble::Failed) => FibStatus::Failed,
+        }
+    }
+
+    /// The announcers of a VIP: the union over the services of the cluster that carry it; and what they make expected.
+    fn announcers(&self, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Expectation>) {
+        let profile = cluster.profile();
+        let services = cluster.vips.get(&vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
+        let mut some: Vec<u32> = Vec::new();
+        for entry in services.iter().filter_map(|slot| cluster.services.get(*slot)) {
+            let external = entry.service.external_ips.contains(&vip);
+            if profile.withheld(&entry.service).is_some() && !external {
+                continue;
+            }
+            let endpoints = Endpoints::of_vip(cluster, &entry.key, vip);
+            if profile.local(&entry.service) {
+                some.extend(endpoints.local_announcers);
+            } else if profile.announces_with(endpoints.usable) {
+                return (Counted::Everyone, cluster.everyone(vip.is_ipv4()));
+            }
+        }
+        some.sort_unstable();
+        some.dedup();
+        let nodes = some.iter().filter_map(|slot| Some((*slot, cluster.nodes.get(*slot)?)));
+        let nodes: Vec<_> = nodes.filter(|(_, node)| node.excluded.is_none()).collect();
+        let expectation = Arc::new(Expectation::of(nodes.iter().copied(), vip.is_ipv4()));
+        (Counted::Some(nodes.iter().map(|(slot, _)| (*slot, false)).collect()), expectation)
+    }
+
+    /// What a VIP adds to the counts of nodes; none while that cannot be said.
+    pub(super) fn contribution(&self, cluster: &Cluster, vip: IpAddr) -> Option<Contribution> {
+        let before = cluster.vips.get(&vip)?.contribution.clone();
+        match self.gate(cluster) {
+            Gate::Open => {}
+            Gate::SwitchStale(_) => return before,
+            Gate::Syncing(_) | Gate::InstanceMissing => return None,
+        }
+        let (mut announcers, _) = self.announcers(cluster, vip);
+        let found = self.switch.longest(&cluster.config.network_instance, vip);
+        let host = found.is_some_and(|found| found.prefix.prefix_len() == found.prefix.max_prefix_len());
+        let (installed, may_hide): (Arc<[IpAddr]>, bool) = match found {
+            None => (Arc::default(), false),
+            Some(found) => match self.switch.group(found.route.next_hop_group) {
+                None => match before {
+                    Some(before) => (before.installed, true),
+                    None => (Arc::default(), true),
+                },
+                Some(group) => {
+                    let known =
+                        |hop: &IpAddr| !(cluster.at_address(*hop).is_empty() && cluster.at_vtep(*hop).is_empty());
+                    let counts = host || group.next_hops.iter().any(known);
+                    let limit = cluster.config.ecmp_limit.map(usize::from);
+                    let full = limit.is_some_and(|limit| group.next_hops.len() >= limit);
+                    let local = self.switch.owned_by(&found.route, super::switch::BGP_OWNER);
+                    match counts {
+                        true => (group.next_hops.iter().copied().collect(), !local || full),
+                        false => (Arc::default(), false),
+                    }
+                }
+            },
+        };
+        if let Counted::Some(nodes) = &mut announcers {
+            for (slot, used) in nodes {
+                *used = cluster.nodes.get(*slot).is_some_and(|node| uses(&installed, node));
+            }
+        }
+        Some(Contribution { announcers, installed, may_hide })
+    }
+
+    /// Another cluster that claims a VIP in the same network instance, unless one of the two names the other.
+    fn conflict(&self, cluster: &Cluster, vip: IpAddr) -> Option<String> {
+        let others = self.claims.of(vip).iter().filter(|claim| claim.cluster != cluster.id);
+        let others = others.filter_map(|claim| self.clusters.get(&claim.cluster));
+        let others = others.filter(|other| other.config.network_instance == cluster.config.network_instance);
+        others.filter(|other| !other.shares_with(cluster)).map(|other| other.name.to_string()).min()
+    }
+}
+
+/// The route as it was said before.
+fn held(said: &VipView) -> Option<Matched> {
+    let hops = said.next_hops.iter().filter(|hop| hop.installed).map(|hop| hop.address).collect();
+    Some(Matched { prefix: said.prefix?, hops, view: said.route.clone()? })
+}
+
+/// Which next-hops serve one VIP of one service.
+#[derive(Debug)]
+struct Judge<'a> {
+    world: &'a World<'a>,
+    cluster: &'a Cluster,
+    vip: IpAddr,
+    evidence: &'a Evidence,
+}
+
+/// What explains a next-hop.
+#[derive(Debug)]
+enum Explained<'a> {
+    Nodes(&'a [u32]),
+    Vtep(&'a [u32]),
+    Foreign(&'a Cluster, &'a [u32]),
+    Unmapped,
+}
+
+impl Judge<'_> {
+    fn explain(&self, hop: IpAddr) -> Explained<'_> {
+        let nodes = self.cluster.at_address(hop);
+        if !nodes.is_empty() {
+            return Explained::Nodes(nodes);
+        }
+        let nodes = self.cluster.at_vtep(hop);
+        if !nodes.is_empty() {
+            return Explained::Vtep(nodes);
+        }
+        let instance = &self.cluster.config.network_instance;
+        let others = self.world.clusters.values().filter(|other| other.id != self.cluster.id);
+        let mut others = others.filter(|other| other.config.network_instance == *instance);
+        let foreign = others.find_map(|other| {
+            let nodes = other.at_address(hop);
+            (!nodes.is_empty()).then_some(Explained::Foreign(other, nodes))
+        });
+        foreign.unwrap_or(Explained::Unmapped)
+    }
+
+    /// Flows sent to one of the nodes reach a usable endpoint.
+    fn serve(&self, nodes: &[u32]) -> bool {
+        let evidence = self.evidence;
+        evidence.endpoints.usable > 0 && (!evidence.local_policy || evidence.endpoints.behind(nodes) > 0)
+    }
+
+    /// The same, for nodes of a cluster that shares the VIP.
+    fn share(&self, other: &Cluster, nodes: &[u32]) -> bool {
+        let services = other.vips.get(&self.vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
+        let mut services = services.iter().filter_map(|slot| other.services.get(*slot));
+        other.shares_with(self.cluster)
+            && services.any(|entry| {
+                let endpoints = Endpoints::of_vip(other, &entry.key, self.vip);
+                endpoints.usable > 0 && (!other.profile().local(&entry.service) || endpoints.behind(nodes) > 0)
+            })
+    }
+
+    /// A covering prefix counts only if a next-hop of it serves.
+    fn counts(&self, found: &Matched) -> bool {
+        let host = found.prefix.prefix_len() == found.prefix.max_prefix_len();
+        host || found.hops.iter().any(|hop| self.serves(*hop))
+    }
+
+    fn serves(&self, hop: IpAddr) -> bool {
+        match self.explain(hop) {
+            Explained::Nodes(nodes) | Explained::Vtep(nodes) => self.serve(nodes),
+            Explained::Foreign(other, nodes) => self.share(other, nodes),
+            Explained::Unmapped => {
+                let mut others = self.world.clusters.values().filter(|other| other.id != self.cluster.id);
+                others.any(|other| self.share(other, other.at_vtep(hop)) && !other.at_vtep(hop).is_empty())
+            }
+        }
+    }
+
+    /// Another network instance where the VIP's route stands.
+    fn elsewhere(&self, groups: &mut Vec<NextHopGroupId>) -> Option<(NetworkInstanceName, IpNet)> {
+        let switch = self.world.switch;
+        for (instance, found) in switch.elsewhere(&self.cluster.config.network_instance, self.vip) {
+            let host = found.prefix.prefix_len() == found.prefix.max_prefix_len();
+            if !host {
+                groups.push(found.route.next_hop_group);
+            }
+            let group = switch.group(found.route.next_hop_group);
+            if host || group.is_some_and(|group| group.next_hops.iter().any(|hop| self.serves(*hop))) {
+                return Some((instance.clone(), found.prefix));
+            }
+        }
+        None
+    }
+
+    /// Expected and installed next-hops, by address.
+    fn hops(&self, route: Option<&Matched>) -> Vec<Hop> {
+        let installed = route.map(|route| route.hops.as_slice()).unwrap_or_default();
+        let mut hops: BTreeMap<IpAddr, Hop> = BTreeMap::new();
+        for address in installed {
+            hops.insert(*address, Hop { installed: true, ..self.hop(*address) });
+        }
+        let expectation = &self.evidence.expectation;
+        for (address, slot) in &expectation.local {
+            let address = if expectation.other_family { self.stands_for(*slot, *address, installed) } else { *address };
+            hops.entry(address).or_insert_with(|| self.hop(address)).expected = true;
+        }
+        for address in self.expected_vteps() {
+            hops.entry(*address).or_insert_with(|| self.hop(*address)).expected = true;
+        }
+        hops.into_values().collect()
+    }
+
+    /// Which address of a node carries a VIP of the family its session does not speak.
+    fn stands_for(&self, slot: u32, address: IpAddr, installed: &[IpAddr]) -> IpAddr {
+        let node = self.cluster.nodes.get(slot);
+        let mut candidates = node.into_iter().flat_map(|node| &node.location.candidates);
+        candidates.find(|(candidate, _)| installed.contains(candidate)).map_or(address, |(candidate, _)| *candidate)
+    }
+
+    /// VTEPs of remote announcers; none where a cluster that shares the VIP has its nodes here, which win on this leaf.
+    fn expected_vteps(&self) -> &[IpAddr] {
+        let claims = self.world.claims.of(self.vip).iter().filter(|claim| claim.cluster != self.cluster.id);
+        let mut others = claims.filter_map(|claim| self.world.clusters.get(&claim.cluster));
+        let shared_here = others
+            .any(|other| other.shares_with(self.cluster) && self.world.announcers(other, self.vip).1.attached > 0);
+        if shared_here { &[] } else { &self.evidence.expectation.vteps }
+    }
+
+    fn hop(&self, address: IpAddr) -> Hop {
+        let instance = &self.cluster.config.network_instance;
+        let name = |nodes: &[u32]| match nodes {
+            [only] => self.cluster.node_name(*only).cloned(),
+            _ => None,
+        };
+        let mut hop = Hop {
+            address,
+            kind: NextHopKind::Unmapped,
+            node: None,
+            foreign: None,
+            expected: false,
+            installed: false,
+            serves: self.serves(address),
+            may_serve: false,
+            session: Session::Unknown,
+            usable: None,
+        };
+        match self.explain(address) {
+            Explained::Nodes(nodes) => {
+                hop.kind = NextHopKind::Local;
+                hop.node = nodes.iter().filter_map(|slot| self.cluster.node_name(*slot)).min().cloned();
+                hop.session = self.hop_session(instance, nodes, address);
+                hop.usable = Some(self.evidence.endpoints.behind(nodes));
+            }
+            Explained::Vtep(nodes) => {
+                hop.kind = NextHopKind::Vtep;
+                hop.node = name(nodes);
+                hop.usable = Some(self.evidence.endpoints.behind(nodes));
+            }
+            Explained::Foreign(other, nodes) => {
+                hop.kind = NextHopKind::Local;
+                let node = nodes.iter().filter_map(|slot| other.node_name(*slot)).min();
+                hop.foreign = node.map(|node| format!("node {node} of cluster {}", other.name));
+            }
+            Explained::Unmapped => {
+                hop.may_serve = !hop.serves
+                    && self.evidence.endpoints.usable > 0
+                    && !self.evidence.expectation.unlocated.is_empty();
+            }
+        }
+        hop
+    }
+
+    /// The session of a local next-hop: its own, or that of the node where another address of it carries the VIP.
+    fn hop_session(&self, instance: &NetworkInstanceName, nodes: &[u32], address: IpAddr) -> Session {
+        let mut nodes = nodes.iter().filter_map(|slot| self.cluster.nodes.get(*slot));
+        let attached = nodes.find_map(|node| {
+            let own = node.location.peers.iter().find(|peer| peer.address == address).map(|peer| peer.address);
+            own.filter(|own| node.location.attached(Some(own.is_ipv4())) == Some(*own))
+                .or_else(|| node.location.attached(None))
+        });
+        attached.map_or(Session::Unknown, |peer| self.world.session(instance, peer))
+    }
+}

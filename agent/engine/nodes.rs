@@ -1,0 +1,234 @@
+//! Nodes: which address they speak BGP from, whether they are attached here, or behind which VTEP.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::bgp::Bgp;
+use super::memory::Remembered;
+use super::switch::{EVPN_OWNER, Switch};
+use crate::model::cluster::Node;
+use crate::model::config::ClusterConfig;
+use crate::model::names::{ClusterName, NodeName};
+use crate::model::switch::NextHopGroupId;
+use crate::model::verdict::{AddressSource, AttachmentState};
+use crate::model::view::NodeView;
+
+/// A node of a cluster.
+#[derive(Debug)]
+pub(super) struct NodeEntry {
+    pub(super) name: NodeName,
+    pub(super) node: Node,
+    pub(super) location: Location,
+    /// Why it may not announce.
+    pub(super) excluded: Option<&'static str>,
+    /// Groups its location was read from.
+    pub(super) groups: Vec<NextHopGroupId>,
+    /// VIPs announced by it and not by every eligible node: how many, how many use it, how many may hide it.
+    pub(super) expected: u32,
+    pub(super) installed: u32,
+    pub(super) hidden: u32,
+    pub(super) view: Option<std::sync::Arc<NodeView>>,
+}
+
+/// Where a node is, as seen from this leaf.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Location {
+    /// Addresses it may speak from, best first, each once.
+    pub(super) candidates: Vec<(IpAddr, AddressSource)>,
+    /// The addresses in use: at most one per family, the best located first.
+    pub(super) peers: Vec<Peer>,
+    /// VTEPs its host routes name, by family of the host route (v4, v6), sorted.
+    pub(super) vteps: [Vec<IpAddr>; 2],
+}
+
+/// An address in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) source: AddressSource,
+    pub(super) attachment: AttachmentState,
+}
+
+impl Location {
+    /// Attached here by an address of a family, or of any.
+    pub(super) fn attached(&self, v4: Option<bool>) -> Option<IpAddr> {
+        let attached = self.peers.iter().filter(|peer| peer.attachment == AttachmentState::Attached);
+        attached.map(|peer| peer.address).find(|address| v4.is_none_or(|v4| address.is_ipv4() == v4))
+    }
+
+    /// Its VTEPs for VIPs of a family.
+    pub(super) fn vteps(&self, v4: bool) -> &[IpAddr] {
+        let [four, six] = &self.vteps;
+        let (own, other) = if v4 { (four, six) } else { (six, four) };
+        if own.is_empty() { other } else { own }
+    }
+
+    /// Every VTEP of it.
+    pub(super) fn all_vteps(&self) -> impl Iterator<Item = IpAddr> {
+        self.vteps.iter().flatten().copied()
+    }
+
+    /// What the node is, as a whole.
+    pub(super) fn attachment(&self) -> AttachmentState {
+        if self.attached(None).is_some() {
+            AttachmentState::Attached
+        } else if self.all_vteps().next().is_some() {
+            AttachmentState::Remote
+        } else {
+            AttachmentState::Unknown
+        }
+    }
+}
+
+/// The candidates of a node, in the order they are believed.
+fn candidates(config: &ClusterConfig, name: &NodeName, node: &Node) -> Vec<(IpAddr, AddressSource)> {
+    let configured = config.fabric_addresses.get(name).into_iter().flatten();
+    let listed = configured.map(|address| (*address, AddressSource::Configured)).chain(
+        [
+            (&node.annotated, AddressSource::Annotation),
+            (&node.speaker, AddressSource::Speaker),
+            (&node.internal, AddressSource::InternalIp),
+            (&node.external, AddressSource::ExternalIp),
+        ]
+        .into_iter()
+        .flat_map(|(addresses, source)| addresses.iter().map(move |address| (*address, source))),
+    );
+    let mut distinct: Vec<(IpAddr, AddressSource)> = Vec::new();
+    for (address, source) in listed {
+        if !distinct.iter().any(|(known, _)| *known == address) {
+            distinct.push((address, source));
+        }
+    }
+    distinct
+}
+
+/// What a node is located by.
+#[derive(Debug)]
+pub(super) struct Surroundings<'a> {
+    pub(super) cluster: &'a ClusterName,
+    pub(super) config: &'a ClusterConfig,
+    pub(super) switch: &'a Switch,
+    pub(super) bgp: &'a Bgp,
+}
+
+impl Surroundings<'_> {
+    /// Locates a node, and brings what is remembered of it up to date. Gives the groups it looked at, too.
+    pub(super) fn locate(
+        &self,
+        name: &NodeName,
+        node: &Node,
+        remembered: &mut Remembered,
+    ) -> (Location, Vec<NextHopGroupId>) {
+        let mut location = Location { candidates: candidates(self.config, name, node), ..Location::default() };
+        let mut groups = Vec::new();
+        let mut ranked: BTreeMap<(bool, u8, usize), Peer> = BTreeMap::new();
+        for (order, (address, source)) in location.candidates.iter().copied().enumerate() {
+            let (vteps, evpn) = self.vteps(address, &mut groups);
+            let rank = self.rank(name, address, evpn, !vteps.is_empty(), remembered);
+            location.vteps[usize::from(address.is_ipv6())].extend(vteps);
+            let attachment = match rank {
+                0 | 1 => AttachmentState::Attached,
+                2 => AttachmentState::Remote,
+                _ => AttachmentState::Unknown,
+            };
+            ranked.insert((address.is_ipv6(), rank, order), Peer { address, source, attachment });
+        }
+        for vteps in &mut location.vteps {
+            vteps.sort_unstable();
+            vteps.dedup();
+        }
+        location.peers = in_use(ranked.into_iter().map(|((v6, rank, _), peer)| (v6, rank, peer)));
+        (location, groups)
+    }
+
+    /// A neighbor in state, a remembered one, a host route by EVPN, nothing: 0 to 3.
+    fn rank(&self, name: &NodeName, address: IpAddr, evpn: bool, vtep: bool, remembered: &mut Remembered) -> u8 {
+        if self.bgp.neighbor(&self.config.network_instance, address).is_some() {
+            remembered.keep(self.cluster, name, address);
+            return 0;
+        }
+        if evpn {
+            remembered.forget(self.cluster, name, address);
+        }
+        match vtep {
+            _ if remembered.holds(self.cluster, name, address) => 1,
+            true => 2,
+            false => 3,
+        }
+    }
+
+    /// The VTEPs an address's host route names, and whether EVPN brought that route.
+    fn vteps(&self, address: IpAddr, groups: &mut Vec<NextHopGroupId>) -> (Vec<IpAddr>, bool) {
+        let Some(route) = self.switch.host(&self.config.network_instance, address) else {
+            return (Vec::new(), false);
+        };
+        if !self.switch.owned_by(&route, EVPN_OWNER) {
+            return (Vec::new(), false);
+        }
+        groups.push(route.next_hop_group);
+        let group = self.switch.group(route.next_hop_group);
+        (group.map(|group| group.next_hops.to_vec()).unwrap_or_default(), true)
+    }
+}
+
+/// The best of each family; those not located only if none is.
+fn in_use(ranked: impl Iterator<Item = (bool, u8, Peer)>) -> Vec<Peer> {
+    let mut best: Vec<(u8, bool, Peer)> = Vec::new();
+    for (v6, rank, peer) in ranked {
+        if !best.iter().any(|(_, family, _)| *family == v6) {
+            best.push((rank, v6, peer));
+        }
+    }
+    best.sort_by_key(|(rank, v6, _)| (*rank, *v6));
+    let located = best.iter().any(|(rank, ..)| *rank < 3);
+    best.into_iter().filter(|(rank, ..)| *rank < 3 || !located).map(|(.., peer)| peer).collect()
+}
+
+/// What is expected of a VIP's route on this leaf.
+#[derive(Debug, Default)]
+pub(super) struct Expectation {
+    /// Announcers in all.
+    pub(super) announcers: u32,
+    /// Announcers attached here.
+    pub(super) attached: u32,
+    /// The addresses of attached announcers, by address.
+    pub(super) local: Vec<(IpAddr, u32)>,
+    /// The attached announcers speak the other family only: any address of theirs may carry the VIP.
+    pub(super) other_family: bool,
+    /// The VTEPs of remote announcers, where none is attached.
+    pub(super) vteps: Vec<IpAddr>,
+    /// Announcers nobody can place, by name.
+    pub(super) unlocated: Vec<u32>,
+}
+
+impl Expectation {
+    /// What a set of announcers makes expected of a VIP of a family.
+    pub(super) fn of<'a>(announcers: impl Iterator<Item = (u32, &'a NodeEntry)>, v4: bool) -> Self {
+        let mut expected = Self::default();
+        let (mut own, mut other, mut vteps, mut unlocated) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (slot, node) in announcers {
+            expected.announcers += 1;
+            match node.location.attachment() {
+                AttachmentState::Attached => {
+                    expected.attached += 1;
+                    own.extend(node.location.attached(Some(v4)).map(|address| (address, slot)));
+                    other.extend(node.location.attached(Some(!v4)).map(|address| (address, slot)));
+                }
+                AttachmentState::Remote => vteps.extend_from_slice(node.location.vteps(v4)),
+                AttachmentState::Unknown => unlocated.push((&node.name, slot)),
+            }
+        }
+        unlocated.sort_unstable();
+        expected.unlocated = unlocated.into_iter().map(|(_, slot)| slot).collect();
+        expected.other_family = own.is_empty() && !other.is_empty();
+        expected.local = if own.is_empty() { other } else { own };
+        expected.local.sort_unstable();
+        expected.local.dedup_by_key(|(address, _)| *address);
+        if expected.attached == 0 {
+            vteps.sort_unstable();
+            vteps.dedup();
+            expected.vteps = vteps;
+        }
+        expected
+    }
+}

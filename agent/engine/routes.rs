@@ -1,0 +1,329 @@
+//! Routes of one network instance: a million of them in a few tens of megabytes.
+//!
+//! One hash table per prefix length, so that the key is the address alone and a longest-prefix match probes only the
+//! lengths that are there. Entries hold numbers: owner, preference and metric are interned ([`Attributes`]).
+
+use std::collections::hash_map::Entry as Slot;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use rustc_hash::FxHashMap;
+
+use crate::model::switch::{NextHopGroupId, Route};
+
+/// The route of one prefix, packed: 12 bytes, aligned to 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    group: [u32; 2],
+    /// Interned attributes in the upper 24 bits, the generation that last told it in the lower 8.
+    told: u32,
+}
+
+impl Entry {
+    fn new(group: NextHopGroupId, attributes: u32, generation: u8) -> Self {
+        let group = group.0;
+        Self { group: [(group >> 32) as u32, group as u32], told: attributes << 8 | u32::from(generation) }
+    }
+
+    fn group(self) -> NextHopGroupId {
+        NextHopGroupId(u64::from(self.group[0]) << 32 | u64::from(self.group[1]))
+    }
+
+    fn attributes(self) -> u32 {
+        self.told >> 8
+    }
+
+    fn generation(self) -> u8 {
+        self.told as u8
+    }
+}
+
+/// An address as a key: 4 bytes or 16, aligned to 4 at most.
+trait Key: Copy + Eq + Hash {
+    const BITS: u8;
+    fn masked(self, length: u8) -> Self;
+}
+
+impl Key for u32 {
+    const BITS: u8 = 32;
+
+    fn masked(self, length: u8) -> Self {
+        self & u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct V6([u32; 4]);
+
+impl V6 {
+    fn new(bits: u128) -> Self {
+        Self([(bits >> 96) as u32, (bits >> 64) as u32, (bits >> 32) as u32, bits as u32])
+    }
+
+    fn bits(self) -> u128 {
+        self.0.iter().fold(0, |bits, part| bits << 32 | u128::from(*part))
+    }
+}
+
+impl Hash for V6 {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.0[0]) << 32 | u64::from(self.0[1]));
+        state.write_u64(u64::from(self.0[2]) << 32 | u64::from(self.0[3]));
+    }
+}
+
+impl Key for V6 {
+    const BITS: u8 = 128;
+
+    fn masked(self, length: u8) -> Self {
+        Self::new(self.bits() & u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0))
+    }
+}
+
+/// The routes of one family.
+#[derive(Debug)]
+struct Table<K> {
+    by_length: Vec<FxHashMap<K, Entry>>,
+    /// Lengths that have routes, longest first.
+    present: Vec<u8>,
+}
+
+impl<K: Key> Default for Table<K> {
+    fn default() -> Self {
+        Self { by_length: (0..=K::BITS).map(|_| FxHashMap::default()).collect(), present: Vec::new() }
+    }
+}
+
+impl<K: Key> Table<K> {
+    /// Takes in a route with one look into the table. True when it is another one than before.
+    fn insert(&mut self, key: K, length: u8, route: &Route, attributes: &mut Attributes, now: u8) -> bool {
+        let table = &mut self.by_length[usize::from(length)];
+        let first = table.is_empty();
+        let changed = match table.entry(key) {
+            Slot::Occupied(mut slot) => {
+                let old = *slot.get();
+                let same = attributes.are(old.attributes(), route);
+                let number = if same { old.attributes() } else { attributes.intern(route) };
+                if !same {
+                    attributes.release(old.attributes());
+                }
+                slot.insert(Entry::new(route.next_hop_group, number, now));
+                !same || old.group() != route.next_hop_group
+            }
+            Slot::Vacant(slot) => {
+                slot.insert(Entry::new(route.next_hop_group, attributes.intern(route), now));
+                true
+            }
+        };
+        if first {
+            self.note_lengths();
+        }
+        changed
+    }
+
+    fn remove(&mut self, key: K, length: u8) -> Option<Entry> {
+        let table = &mut self.by_length[usize::from(length)];
+        let old = table.remove(&key)?;
+        if table.is_empty() {
+            self.note_lengths();
+        }
+        Some(old)
+    }
+
+    fn note_lengths(&mut self) {
+        self.present = (0..=K::BITS).rev().filter(|length| !self.by_length[usize::from(*length)].is_empty()).collect();
+    }
+
+    fn get(&self, key: K, length: u8) -> Option<Entry> {
+        self.by_length[usize::from(length)].get(&key).copied()
+    }
+
+    /// The longest match; a default route never counts.
+    fn longest(&self, key: K) -> Option<(u8, Entry)> {
+        self.present
+            .iter()
+            .filter(|length| **length > 0)
+            .find_map(|length| Some((*length, self.get(key.masked(*length), *length)?)))
+    }
+
+    fn hosts(&self) -> impl Iterator<Item = K> {
+        self.by_length[usize::from(K::BITS)].keys().copied()
+    }
+
+    fn sweep(&mut self, generation: u8, mut gone: impl FnMut(K, u8, Entry)) {
+        for (length, table) in (0..=K::BITS).zip(&mut self.by_length) {
+            let before = table.len();
+            table.retain(|key, entry| {
+                let keep = entry.generation() == generation;
+                if !keep {
+                    gone(*key, length, *entry);
+                }
+                keep
+            });
+            if table.len() < before / 2 {
+                table.shrink_to_fit();
+            }
+        }
+        self.note_lengths();
+    }
+
+    fn age(&mut self) {
+        for entry in self.by_length.iter_mut().flat_map(FxHashMap::values_mut) {
+            entry.told &= !0xff;
+        }
+    }
+}
+
+/// A route as the tables tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) prefix: IpNet,
+    pub(super) route: Route,
+}
+
+/// The active routes of one network instance.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    v4: Table<u32>,
+    v6: Table<V6>,
+}
+
+impl Routes {
+    /// Takes in a route, or its end. True when it is another one than before.
+    pub(super) fn set(&mut self, prefix: IpNet, route: Option<Route>, attributes: &mut Attributes, now: u8) -> bool {
+        let length = prefix.prefix_len();
+        let old = match (prefix, route) {
+            (IpNet::V4(net), Some(route)) => {
+                return self.v4.insert(net.network().to_bits(), length, &route, attributes, now);
+            }
+            (IpNet::V6(net), Some(route)) => {
+                return self.v6.insert(V6::new(net.network().to_bits()), length, &route, attributes, now);
+            }
+            (IpNet::V4(net), None) => self.v4.remove(net.network().to_bits(), length),
+            (IpNet::V6(net), None) => self.v6.remove(V6::new(net.network().to_bits()), length),
+        };
+        if let Some(old) = old {
+            attributes.release(old.attributes());
+        }
+        old.is_some()
+    }
+
+    /// The host route of an address.
+    pub(super) fn host(&self, address: IpAddr, attributes: &Attributes) -> Option<Route> {
+        let entry = match address {
+            IpAddr::V4(address) => self.v4.get(address.to_bits(), 32),
+            IpAddr::V6(address) => self.v6.get(V6::new(address.to_bits()), 128),
+        }?;
+        Some(attributes.route(entry))
+    }
+
+    /// True when the address has a host route.
+    pub(super) fn has_host(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.v4.get(address.to_bits(), 32).is_some(),
+            IpAddr::V6(address) => self.v6.get(V6::new(address.to_bits()), 128).is_some(),
+        }
+    }
+
+    /// The longest match of an address, without the default route.
+    pub(super) fn longest(&self, address: IpAddr, attributes: &Attributes) -> Option<Found> {
+        let (length, entry) = match address {
+            IpAddr::V4(address) => self.v4.longest(address.to_bits())?,
+            IpAddr::V6(address) => self.v6.longest(V6::new(address.to_bits()))?,
+        };
+        let prefix = IpNet::new(address, length).expect("a length of the table of this family").trunc();
+        Some(Found { prefix, route: attributes.route(entry) })
+    }
+
+    /// Host routes inside a prefix.
+    pub(super) fn hosts_in(&self, pool: &IpNet) -> Vec<IpAddr> {
+        match pool {
+            IpNet::V4(_) => self
+                .v4
+                .hosts()
+                .map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)))
+                .filter(|ip| pool.contains(ip))
+                .collect(),
+            IpNet::V6(_) => self
+                .v6
+                .hosts()
+                .map(|key| IpAddr::V6(Ipv6Addr::from_bits(key.bits())))
+                .filter(|ip| pool.contains(ip))
+                .collect(),
+        }
+    }
+
+    /// Takes away what the generation did not tell; gives the prefixes.
+    pub(super) fn sweep(&mut self, generation: u8, attributes: &mut Attributes) -> Vec<IpNet> {
+        let mut gone = Vec::new();
+        self.v4.sweep(generation, |key, length, entry| {
+            attributes.release(entry.attributes());
+            gone.extend(IpNet::new(IpAddr::V4(Ipv4Addr::from_bits(key)), length));
+        });
+        self.v6.sweep(generation, |key, length, entry| {
+            attributes.release(entry.attributes());
+            gone.extend(IpNet::new(IpAddr::V6(Ipv6Addr::from_bits(key.bits())), length));
+        });
+        gone
+    }
+
+    /// Makes every entry one of generation 0.
+    pub(super) fn age(&mut self) {
+        self.v4.age();
+        self.v6.age();
+    }
+}
+
+/// Owner, preference and metric, once per distinct combination. Counted, so that what no route has any more is reused.
+#[derive(Debug, Default)]
+pub(super) struct Attributes {
+    numbers: FxHashMap<(u32, u32, u32), u32>,
+    values: Vec<((u32, u32, u32), u32)>,
+    free: Vec<u32>,
+    last: Option<((u32, u32, u32), u32)>,
+}
+
+impl Attributes {
+    fn intern(&mut self, route: &Route) -> u32 {
+        let value = (route.owner, route.preference, route.metric);
+        if let Some((last, number)) = self.last
+            && last == value
+        {
+            self.values[number as usize].1 += 1;
+            return number;
+        }
+        let number = *self.numbers.entry(value).or_insert_with(|| match self.free.pop() {
+            Some(number) => {
+                self.values[number as usize] = (value, 0);
+                number
+            }
+            None => {
+                self.values.push((value, 0));
+                u32::try_from(self.values.len() - 1).expect("fewer combinations than routes")
+            }
+        });
+        self.values[number as usize].1 += 1;
+        self.last = Some((value, number));
+        number
+    }
+
+    fn are(&self, number: u32, route: &Route) -> bool {
+        self.values[number as usize].0 == (route.owner, route.preference, route.metric)
+    }
+
+    fn release(&mut self, number: u32) {
+        let (value, users) = &mut self.values[number as usize];
+        *users -= 1;
+        if *users == 0 {
+            self.numbers.remove(value);
+            self.free.push(number);
+            self.last = None;
+        }
+    }
+
+    fn route(&self, entry: Entry) -> Route {
+        let ((owner, preference, metric), _) = self.values[entry.attributes() as usize];
+        Route { owner, preference, metric, next_hop_group: entry.group() }
+    }
+}

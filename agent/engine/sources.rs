@@ -1,0 +1,199 @@
+//! Sources: whether they are synced, how long they have been out of reach, how fresh they are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::event::{SourceEvent, SourceId};
+use crate::model::time::{Now, Timestamp};
+use crate::model::verdict::SourceState;
+use crate::model::view::{SourceFreshness, SourceView};
+
+/// How long gNMI is waited for before routes alone judge; counted from the start of the agent.
+pub(super) const GNMI_WAIT: Duration = Duration::from_secs(30);
+/// How long the switch's own tables may be out of reach before nothing is judged by them.
+pub(super) const SWITCH_PATIENCE: Duration = Duration::from_secs(15);
+
+/// One source.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Source {
+    /// A first dump was completed.
+    pub(super) ever_synced: bool,
+    /// Out of reach since, and why; until it is synced again.
+    pub(super) lost: Option<Loss>,
+    dumping: bool,
+    last_event: Option<Timestamp>,
+    events: u64,
+    reconnects: u64,
+    errors: u64,
+}
+
+/// A loss.
+#[derive(Clone, Debug)]
+pub(super) struct Loss {
+    pub(super) elapsed: Duration,
+    pub(super) wall: Timestamp,
+    pub(super) why: Arc<str>,
+}
+
+impl Source {
+    fn tell(&mut self, now: Now, event: &SourceEvent) {
+        if !matches!(event, SourceEvent::Lost(_)) {
+            self.last_event = Some(now.wall);
+        }
+        match event {
+            SourceEvent::Syncing => {
+                if self.lost.is_some() && !self.dumping {
+                    self.reconnects += 1;
+                }
+                self.dumping = true;
+            }
+            SourceEvent::Synced => {
+                if self.lost.take().is_some() && !self.dumping {
+                    self.reconnects += 1;
+                }
+                self.ever_synced = true;
+                self.dumping = false;
+            }
+            SourceEvent::Lost(why) => {
+                self.errors += 1;
+                self.dumping = false;
+                match &mut self.lost {
+                    Some(loss) => loss.why = why.clone(),
+                    None => self.lost = Some(Loss { elapsed: now.elapsed, wall: now.wall, why: why.clone() }),
+                }
+            }
+            SourceEvent::Alive => {}
+            SourceEvent::Malformed => self.errors += 1,
+        }
+    }
+
+    fn view(&self) -> SourceView {
+        let stale = self.lost.as_ref().filter(|_| !self.dumping);
+        let state = match stale {
+            Some(_) => SourceState::Stale,
+            None if self.ever_synced && !self.dumping => SourceState::Synced,
+            None => SourceState::Syncing,
+        };
+        SourceView { state, stale_since: stale.map(|loss| loss.wall) }
+    }
+}
+
+/// What the condition of the switch's sources allows to be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Phase {
+    pub(super) ndk: NdkPhase,
+    pub(super) gnmi: GnmiPhase,
+}
+
+/// Of the switch's own tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NdkPhase {
+    /// The first dump is not complete.
+    Syncing,
+    /// What is known may be judged.
+    Live,
+    /// Out of reach for too long, since.
+    Stale(Timestamp),
+}
+
+/// Of neighbors and FIB programming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GnmiPhase {
+    /// Still waited for.
+    Waiting,
+    /// Sessions and FIB status are known.
+    Live,
+    /// Routes alone judge.
+    Blind,
+}
+
+/// Every source.
+#[derive(Debug)]
+pub(super) struct Sources {
+    known: BTreeMap<SourceId, Source>,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        let known = [SourceId::Ndk, SourceId::Gnmi].map(|id| (id, Source::default()));
+        Self { known: known.into() }
+    }
+}
+
+impl Sources {
+    pub(super) fn tell(&mut self, now: Now, id: &SourceId, event: &SourceEvent) {
+        if let Some(source) = self.known.get_mut(id) {
+            source.tell(now, event);
+        }
+    }
+
+    pub(super) fn heard(&mut self, now: Now, id: &SourceId, events: usize) {
+        if let Some(source) = self.known.get_mut(id) {
+            source.last_event = Some(now.wall);
+            source.events += events as u64;
+        }
+    }
+
+    pub(super) fn add(&mut self, id: SourceId) {
+        self.known.entry(id).or_default();
+    }
+
+    pub(super) fn remove(&mut self, id: &SourceId) {
+        self.known.remove(id);
+    }
+
+    pub(super) fn get(&self, id: &SourceId) -> Option<&Source> {
+        self.known.get(id)
+    }
+
+    fn ndk(&self) -> &Source {
+        &self.known[&SourceId::Ndk]
+    }
+
+    fn gnmi(&self) -> &Source {
+        &self.known[&SourceId::Gnmi]
+    }
+
+    pub(super) fn phase(&self, now: Duration) -> Phase {
+        let (ndk, gnmi) = (self.ndk(), self.gnmi());
+        let ndk = match &ndk.lost {
+            _ if !ndk.ever_synced => NdkPhase::Syncing,
+            Some(loss) if now >= loss.elapsed + SWITCH_PATIENCE => NdkPhase::Stale(loss.wall),
+            _ => NdkPhase::Live,
+        };
+        let gnmi = match gnmi.ever_synced {
+            false if now < GNMI_WAIT => GnmiPhase::Waiting,
+            true if gnmi.lost.is_none() => GnmiPhase::Live,
+            _ => GnmiPhase::Blind,
+        };
+        Phase { ndk, gnmi }
+    }
+
+    /// When time alone changes the phase next.
+    pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
+        let wait = (!self.gnmi().ever_synced).then_some(GNMI_WAIT);
+        let loss = self.ndk().lost.as_ref().filter(|_| self.ndk().ever_synced);
+        let patience = loss.map(|loss| loss.elapsed + SWITCH_PATIENCE);
+        wait.into_iter().chain(patience).filter(|at| *at > now).min()
+    }
+
+    pub(super) fn views(&self) -> impl Iterator<Item = (&SourceId, SourceView)> {
+        self.known.iter().map(|(id, source)| (id, source.view()))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&SourceId, &Source)> {
+        self.known.iter()
+    }
+
+    pub(super) fn freshness(&self) -> Vec<SourceFreshness> {
+        let freshness = |(id, source): (&SourceId, &Source)| SourceFreshness {
+            source: id.clone(),
+            last_event: source.last_event,
+            events: source.events,
+            reconnects: source.reconnects,
+            errors: source.errors,
+        };
+        self.known.iter().map(freshness).collect()
+    }
+}

@@ -1,0 +1,160 @@
+//! Who may announce, as each speaker decides it: one row per speaker, nothing else in the engine knows them apart.
+//!
+//! | rule | MetalLB | Cilium | Calico | kube-router | generic |
+//! |---|---|---|---|---|---|
+//! | usable endpoint | ready or serving | ready | ready | ready or serving | ready or serving |
+//! | policy Local announces where | a usable one is | a usable one is | a usable one is | any endpoint is | a usable one is |
+//! | policy Cluster announces when | one is usable | always | always | always | one is usable |
+//! | exclude label | present | - | is "true" | - | - |
+//! | NetworkUnavailable | excludes | - | - | - | - |
+//! | load-balancer class | none | none or its own | any | any | none |
+//!
+//! Sources: MetalLB `speaker/bgp_controller.go` (ShouldAnnounce), Cilium `getLoadBalancerIPPaths`, Calico `routes.go`,
+//! kube-router `ecmp_vip.go`. No speaker looks at Node Ready or at cordons.
+
+use crate::model::cluster::{Endpoint, Node, Service, ServiceHints, TrafficPolicy};
+use crate::model::config::{ClusterConfig, Speaker};
+
+/// The rules of one speaker.
+#[derive(Debug)]
+pub(super) struct Profile {
+    /// A terminating endpoint that still serves is usable.
+    serving_is_usable: bool,
+    /// Policy Local counts endpoints in any condition.
+    local_counts_any: bool,
+    /// Policy Cluster announces without a usable endpoint.
+    announces_without_endpoints: bool,
+    exclude_label: ExcludeLabel,
+    network_unavailable_excludes: bool,
+    class: Class,
+    /// Annotations of the Service that withdraw its load-balancer addresses.
+    withheld: fn(&ServiceHints) -> Option<&'static str>,
+    /// Annotations that make the policy Local.
+    made_local: fn(&ServiceHints) -> bool,
+}
+
+#[derive(Debug)]
+enum ExcludeLabel {
+    Present,
+    IsTrue,
+    Ignored,
+}
+
+#[derive(Debug)]
+enum Class {
+    OnlyNone,
+    NoneOr(&'static str),
+    Any,
+}
+
+const METALLB: Profile = Profile {
+    serving_is_usable: true,
+    local_counts_any: false,
+    announces_without_endpoints: false,
+    exclude_label: ExcludeLabel::Present,
+    network_unavailable_excludes: true,
+    class: Class::OnlyNone,
+    withheld: |_| None,
+    made_local: |_| false,
+};
+
+const CILIUM: Profile = Profile {
+    serving_is_usable: false,
+    local_counts_any: false,
+    announces_without_endpoints: true,
+    exclude_label: ExcludeLabel::Ignored,
+    network_unavailable_excludes: false,
+    class: Class::NoneOr("io.cilium/bgp-control-plane"),
+    withheld: |hints| hints.cilium_no_load_balancer.then_some("service.cilium.io/type"),
+    made_local: |_| false,
+};
+
+const CALICO: Profile = Profile {
+    serving_is_usable: false,
+    local_counts_any: false,
+    announces_without_endpoints: true,
+    exclude_label: ExcludeLabel::IsTrue,
+    network_unavailable_excludes: false,
+    class: Class::Any,
+    withheld: |_| None,
+    made_local: |_| false,
+};
+
+const KUBE_ROUTER: Profile = Profile {
+    serving_is_usable: true,
+    local_counts_any: true,
+    announces_without_endpoints: true,
+    exclude_label: ExcludeLabel::Ignored,
+    network_unavailable_excludes: false,
+    class: Class::Any,
+    withheld: |hints| {
+        let advertise = "kube-router.io/service.advertise.loadbalancerip";
+        let skipped = hints.kube_router_skip_lb_ips.then_some("kube-router.io/service.skiplbips");
+        skipped.or(hints.kube_router_no_advertise.then_some(advertise))
+    },
+    made_local: |hints| hints.kube_router_local,
+};
+
+const GENERIC: Profile =
+    Profile { exclude_label: ExcludeLabel::Ignored, network_unavailable_excludes: false, ..METALLB };
+
+/// The rules of a speaker.
+pub(super) fn profile(speaker: Speaker) -> &'static Profile {
+    match speaker {
+        Speaker::Metallb => &METALLB,
+        Speaker::Cilium => &CILIUM,
+        Speaker::Calico => &CALICO,
+        Speaker::KubeRouter => &KUBE_ROUTER,
+        Speaker::Generic => &GENERIC,
+    }
+}
+
+impl Profile {
+    /// Flows may be sent to the endpoint.
+    pub(super) fn usable(&self, endpoint: &Endpoint) -> bool {
+        endpoint.ready || self.serving_is_usable && endpoint.serving
+    }
+
+    /// Under policy Local the endpoint makes its node an announcer.
+    pub(super) fn makes_local_announcer(&self, endpoint: &Endpoint) -> bool {
+        self.local_counts_any || self.usable(endpoint)
+    }
+
+    /// Under policy Cluster every eligible node announces.
+    pub(super) fn announces_with(&self, usable_endpoints: u32) -> bool {
+        self.announces_without_endpoints || usable_endpoints > 0
+    }
+
+    /// Why the node may not announce; none when it may.
+    pub(super) fn excluded(&self, node: &Node) -> Option<&'static str> {
+        let label = match (&self.exclude_label, node.exclude_label.as_deref()) {
+            (ExcludeLabel::Present, Some(_)) | (ExcludeLabel::IsTrue, Some("true")) => true,
+            (ExcludeLabel::Present | ExcludeLabel::IsTrue | ExcludeLabel::Ignored, _) => false,
+        };
+        if label {
+            return Some("label node.kubernetes.io/exclude-from-external-load-balancers");
+        }
+        let unavailable = self.network_unavailable_excludes && node.network_unavailable;
+        unavailable.then_some("condition NetworkUnavailable")
+    }
+
+    /// The annotation that keeps the service's load-balancer addresses from being announced.
+    pub(super) fn withheld(&self, service: &Service) -> Option<&'static str> {
+        (self.withheld)(&service.hints)
+    }
+
+    /// Only nodes with an endpoint serve.
+    pub(super) fn local(&self, service: &Service) -> bool {
+        service.policy == TrafficPolicy::Local || (self.made_local)(&service.hints)
+    }
+
+    /// The service's load-balancer class is this speaker's to announce.
+    pub(super) fn owns_class(&self, service: &Service, config: &ClusterConfig) -> bool {
+        match (&config.load_balancer_class, &self.class, service.class.as_deref()) {
+            (Some(configured), _, class) => class == Some(configured),
+            (None, Class::Any, _) | (None, _, None) => true,
+            (None, Class::NoneOr(own), Some(class)) => class == *own,
+            (None, Class::OnlyNone, Some(_)) => false,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The root, the clusters and the summary, as they are said.
+
+use std::sync::Arc;
+
+use super::cluster::Cluster;
+use super::detail::at;
+use super::service::Counts;
+use super::sources::{NdkPhase, Phase, Source, Sources};
+use super::switch::Switch;
+use crate::model::config::{ClusterConfig, Config};
+use crate::model::event::SourceId;
+use crate::model::verdict::OperState;
+use crate::model::view::{ClusterCounts, ClusterView, RootView, SummaryView};
+
+const ADMIN_DISABLED: &str = "admin-disabled";
+
+/// A cluster that is administratively disabled, by itself or by the root.
+pub(super) fn disabled(config: &Arc<ClusterConfig>) -> ClusterView {
+    let reason = Some(ADMIN_DISABLED.into());
+    ClusterView { config: Arc::clone(config), state: OperState::Down, reason, version: None, counts: None }
+}
+
+/// A cluster at work.
+pub(super) fn cluster(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Phase) -> ClusterView {
+    let (state, reason) = cluster_state(cluster, source, switch, phase);
+    let counts = source.ever_synced.then(|| ClusterCounts {
+        services: cluster.judged,
+        endpoints: cluster.endpoint_count,
+        nodes: cluster.nodes.len() as u32,
+    });
+    let config = Arc::clone(&cluster.config);
+    ClusterView { config, state, reason, version: cluster.version.clone(), counts }
+}
+
+fn cluster_state(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Phase) -> (OperState, Option<Arc<str>>) {
+    let instance = &cluster.config.network_instance;
+    let reached = source.ever_synced || cluster.version.is_some();
+    match &source.lost {
+        Some(loss) if !reached => return (OperState::Down, Some(Arc::clone(&loss.why))),
+        None if !reached => return (OperState::Down, Some("the API server has not answered yet".into())),
+        _ if phase.ndk != NdkPhase::Syncing && switch.instance(instance).is_none() => {
+            let reason = format!("network-instance {instance} does not exist on this switch");
+            return (OperState::Down, Some(reason.into()));
+        }
+        Some(loss) => {
+            let reason = format!("the API server is out of reach since {}: {}", at(loss.wall), loss.why);
+            return (OperState::Degraded, Some(reason.into()));
+        }
+        None => {}
+    }
+    let syncing = (!source.ever_synced).then(|| Arc::from("the first listing is under way"));
+    (OperState::Up, syncing.or_else(|| cluster.caveat.clone()))
+}
+
+/// The root: the worst of its sources and clusters, down only if none works.
+pub(super) fn root<'a>(
+    config: &Config,
+    sources: &Sources,
+    clusters: impl Iterator<Item = (&'a str, &'a ClusterView)>,
+) -> RootView {
+    let (enabled, alarm_policy) = (config.enabled, config.alarm_policy);
+    if !enabled {
+        return RootView { enabled, state: OperState::Down, reason: Some(ADMIN_DISABLED.into()), alarm_policy };
+    }
+    let mut parts: Vec<(OperState, String)> = Vec::new();
+    for (id, source) in sources.iter().filter(|(id, _)| !matches!(id, SourceId::Kubernetes(_))) {
+        parts.push(match (&source.lost, source.ever_synced) {
+            (Some(loss), _) => (OperState::Down, format!("{id} is out of reach since {}: {}", at(loss.wall), loss.why)),
+            (None, false) => (OperState::Degraded, format!("{id} is syncing")),
+            (None, true) => (OperState::Up, String::new()),
+        });
+    }
+    for (name, view) in clusters.filter(|(_, view)| view.config.enabled) {
+        let reason = view.reason.as_deref().unwrap_or_default();
+        parts.push((view.state, format!("cluster {name}: {reason}")));
+    }
+    let troubled: Vec<&str> =
+        parts.iter().filter(|(state, _)| *state != OperState::Up).map(|(_, reason)| reason.as_str()).collect();
+    let state = match troubled.is_empty() {
+        true => OperState::Up,
+        false if parts.iter().all(|(state, _)| *state == OperState::Down) => OperState::Down,
+        false => OperState::Degraded,
+    };
+    let reason = (!troubled.is_empty()).then(|| troubled.join("; ").into());
+    RootView { enabled, state, reason, alarm_policy }
+}
+
+/// The summary.
+pub(super) fn summary(counts: &Counts) -> SummaryView {
+    SummaryView {
+        services: counts.services,
+        vips: counts.vips.iter().sum(),
+        vips_up: counts.of(OperState::Up),
+        vips_degraded: counts.of(OperState::Degraded),
+        vips_down: counts.of(OperState::Down),
+        vips_unknown: counts.of(OperState::Unknown),
+    }
+}

@@ -1,0 +1,275 @@
+//! The switch's own tables, as the NDK tells them: network instances, routes, next-hop groups, applications, BFD.
+//!
+//! A dump raises the generation; what it does not tell again stays in force until the dump is complete, and is gone then.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::ids::User;
+use super::routes::{Attributes, Found, Routes};
+use crate::model::names::NetworkInstanceName;
+use crate::model::switch::{BfdKey, BfdState, NetworkInstance, NextHopGroup, NextHopGroupId, Route};
+
+/// Owner of routes that EVPN brought.
+pub(super) const EVPN_OWNER: &str = "bgp_evpn_mgr";
+/// Owner of routes that BGP brought.
+pub(super) const BGP_OWNER: &str = "bgp_mgr";
+
+/// How long a route may name a group that was not told, before what was known of it is given up.
+pub(super) const GROUP_WAIT: Duration = Duration::from_secs(15);
+
+#[derive(Debug)]
+struct Told<T> {
+    value: T,
+    generation: u8,
+}
+
+/// The switch's own tables.
+#[derive(Debug, Default)]
+pub(super) struct Switch {
+    generation: u8,
+    instances: BTreeMap<NetworkInstanceName, Told<NetworkInstance>>,
+    routes: BTreeMap<NetworkInstanceName, Routes>,
+    attributes: Attributes,
+    groups: FxHashMap<NextHopGroupId, Told<NextHopGroup>>,
+    applications: FxHashMap<u32, Told<Arc<str>>>,
+    bfd: FxHashMap<(u32, IpAddr), BTreeMap<IpAddr, Told<BfdState>>>,
+    /// Who looked at which group, known or not.
+    users: FxHashMap<NextHopGroupId, FxHashSet<User>>,
+    /// Groups that are looked for and were not told, since when.
+    missing: FxHashMap<NextHopGroupId, Duration>,
+}
+
+/// What a sweep took away.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    pub(super) instances: Vec<NetworkInstanceName>,
+    pub(super) routes: Vec<(NetworkInstanceName, IpNet)>,
+    pub(super) users: Vec<User>,
+    pub(super) applications: bool,
+    pub(super) bfd: Vec<IpAddr>,
+}
+
+impl Switch {
+    /// A dump begins.
+    pub(super) fn begin(&mut self) {
+        if self.generation < u8::MAX {
+            self.generation += 1;
+            return;
+        }
+        self.routes.values_mut().for_each(Routes::age);
+        self.instances.values_mut().for_each(|told| told.generation = 0);
+        self.groups.values_mut().for_each(|told| told.generation = 0);
+        self.applications.values_mut().for_each(|told| told.generation = 0);
+        self.bfd.values_mut().flat_map(BTreeMap::values_mut).for_each(|told| told.generation = 0);
+        self.generation = 1;
+    }
+
+    /// The dump is complete.
+    pub(super) fn complete(&mut self) -> Swept {
+        let now = self.generation;
+        let mut swept = Swept::default();
+        self.instances.retain(|name, told| {
+            let keep = told.generation == now;
+            if !keep {
+                swept.instances.push(name.clone());
+            }
+            keep
+        });
+        for (name, routes) in &mut self.routes {
+            let gone = routes.sweep(now, &mut self.attributes);
+            swept.routes.extend(gone.into_iter().map(|prefix| (name.clone(), prefix)));
+        }
+        let users = &self.users;
+        self.groups.retain(|id, told| {
+            let keep = told.generation == now;
+            if !keep {
+                swept.users.extend(users.get(id).into_iter().flatten().cloned());
+            }
+            keep
+        });
+        let before = self.applications.len();
+        self.applications.retain(|_, told| told.generation == now);
+        swept.applications = before != self.applications.len();
+        self.bfd.retain(|(_, remote), sessions| {
+            let before = sessions.len();
+            sessions.retain(|_, told| told.generation == now);
+            if before != sessions.len() {
+                swept.bfd.push(*remote);
+            }
+            !sessions.is_empty()
+        });
+        swept
+    }
+
+    pub(super) fn set_instance(&mut self, name: NetworkInstanceName, instance: Option<NetworkInstance>) -> bool {
+        let generation = self.generation;
+        match instance {
+            Some(value) => {
+                let old = self.instances.insert(name, Told { value: value.clone(), generation });
+                old.is_none_or(|old| old.value != value)
+            }
+            None => self.instances.remove(&name).is_some(),
+        }
+    }
+
+    pub(super) fn instance(&self, name: &NetworkInstanceName) -> Option<&NetworkInstance> {
+        self.instances.get(name).map(|told| &told.value)
+    }
+
+    /// Takes in routes; calls back for each prefix whose route is another one than before.
+    pub(super) fn set_routes(
+        &mut self,
+        name: NetworkInstanceName,
+        routes: Vec<(IpNet, Option<Route>)>,
+        mut changed: impl FnMut(IpNet),
+    ) {
+        let table = self.routes.entry(name).or_default();
+        for (prefix, route) in routes {
+            if table.set(prefix, route, &mut self.attributes, self.generation) {
+                changed(prefix);
+            }
+        }
+    }
+
+    pub(super) fn host(&self, name: &NetworkInstanceName, address: IpAddr) -> Option<Route> {
+        self.routes.get(name)?.host(address, &self.attributes)
+    }
+
+    pub(super) fn has_host(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
+        self.routes.get(name).is_some_and(|routes| routes.has_host(address))
+    }
+
+    pub(super) fn longest(&self, name: &NetworkInstanceName, address: IpAddr) -> Option<Found> {
+        self.routes.get(name)?.longest(address, &self.attributes)
+    }
+
+    pub(super) fn hosts_in(&self, name: &NetworkInstanceName, pool: &IpNet) -> Vec<IpAddr> {
+        self.routes.get(name).map(|routes| routes.hosts_in(pool)).unwrap_or_default()
+    }
+
+    /// Every network instance but one that has a match for the address, by name.
+    pub(super) fn elsewhere<'a>(
+        &'a self,
+        name: &'a NetworkInstanceName,
+        address: IpAddr,
+    ) -> impl Iterator<Item = (&'a NetworkInstanceName, Found)> {
+        let others = self.routes.iter().filter(move |(other, _)| *other != name);
+        others.filter_map(move |(other, routes)| Some((other, routes.longest(address, &self.attributes)?)))
+    }
+
+    /// Takes in a group, or its end; gives who looked at it, if it is another one than before.
+    pub(super) fn set_group(&mut self, id: NextHopGroupId, group: Option<NextHopGroup>) -> Vec<User> {
+        let changed = match group {
+            Some(value) => {
+                self.missing.remove(&id);
+                match self.groups.get_mut(&id) {
+                    Some(told) if told.value == value => {
+                        told.generation = self.generation;
+                        false
+                    }
+                    _ => {
+                        self.groups.insert(id, Told { value, generation: self.generation });
+                        true
+                    }
+                }
+            }
+            None => self.groups.remove(&id).is_some(),
+        };
+        if changed { self.users.get(&id).into_iter().flatten().cloned().collect() } else { Vec::new() }
+    }
+
+    pub(super) fn group(&self, id: NextHopGroupId) -> Option<&NextHopGroup> {
+        self.groups.get(&id).map(|told| &told.value)
+    }
+
+    /// Notes that the user looked at other groups than before.
+    pub(super) fn look_at(&mut self, user: &User, before: &[NextHopGroupId], groups: &[NextHopGroupId]) {
+        for id in before.iter().filter(|id| !groups.contains(id)) {
+            if let Some(users) = self.users.get_mut(id) {
+                users.remove(user);
+                if users.is_empty() {
+                    self.users.remove(id);
+                    self.missing.remove(id);
+                }
+            }
+        }
+        for id in groups {
+            self.users.entry(*id).or_default().insert(user.clone());
+        }
+    }
+
+    /// Notes which of the groups are waited for from now on.
+    pub(super) fn wait_for(&mut self, groups: &[NextHopGroupId], now: Duration) {
+        for id in groups.iter().filter(|id| !self.groups.contains_key(id)) {
+            self.missing.entry(*id).or_insert(now);
+        }
+    }
+
+    /// True when the group has been waited for long enough.
+    pub(super) fn given_up(&self, id: NextHopGroupId, now: Duration) -> bool {
+        self.missing.get(&id).is_some_and(|since| now >= *since + GROUP_WAIT)
+    }
+
+    /// Who waits for groups that were given up between two moments.
+    pub(super) fn gave_up(&self, before: Duration, now: Duration) -> Vec<User> {
+        let late = self.missing.iter().filter(|(_, since)| {
+            let at = **since + GROUP_WAIT;
+            before < at && at <= now
+        });
+        late.flat_map(|(id, _)| self.users.get(id).into_iter().flatten().cloned()).collect()
+    }
+
+    /// When the next group is given up.
+    pub(super) fn next_give_up(&self, now: Duration) -> Option<Duration> {
+        self.missing.values().map(|since| *since + GROUP_WAIT).filter(|at| *at > now).min()
+    }
+
+    /// Takes in the name of an application, or its end. True when it is another one than before.
+    pub(super) fn set_application(&mut self, id: u32, name: Option<Arc<str>>) -> bool {
+        match name {
+            Some(value) => {
+                let old = self.applications.insert(id, Told { value: value.clone(), generation: self.generation });
+                old.is_none_or(|old| old.value != value)
+            }
+            None => self.applications.remove(&id).is_some(),
+        }
+    }
+
+    pub(super) fn owner(&self, route: &Route) -> Option<&Arc<str>> {
+        self.applications.get(&route.owner).map(|told| &told.value)
+    }
+
+    pub(super) fn owned_by(&self, route: &Route, owner: &str) -> bool {
+        self.owner(route).is_some_and(|name| &**name == owner)
+    }
+
+    /// Takes in a BFD session, or its end. True when it is another one than before.
+    pub(super) fn set_bfd(&mut self, key: &BfdKey, state: Option<BfdState>) -> bool {
+        let sessions = self.bfd.entry((key.network_instance, key.remote)).or_default();
+        match state {
+            Some(value) => {
+                let old = sessions.insert(key.local, Told { value, generation: self.generation });
+                old.is_none_or(|old| old.value != value)
+            }
+            None => {
+                let gone = sessions.remove(&key.local).is_some();
+                if sessions.is_empty() {
+                    self.bfd.remove(&(key.network_instance, key.remote));
+                }
+                gone
+            }
+        }
+    }
+
+    /// The worst BFD session with an address.
+    pub(super) fn bfd(&self, name: &NetworkInstanceName, remote: IpAddr) -> Option<BfdState> {
+        let instance = self.instance(name)?;
+        self.bfd.get(&(instance.id, remote))?.values().map(|told| told.value).min()
+    }
+}

@@ -1,0 +1,8 @@
+//! What the engine says, by behaviour.
+
+mod absorbing;
+mod announcers;
+mod fixtures;
+mod lifecycle;
+mod nodes;
+mod rows;

@@ -1,0 +1,96 @@
+//! The verdict table: first match wins.
+
+use super::evidence::{Evidence, Gate, Hop};
+use crate::model::verdict::{FibStatus, NextHopKind, OperState, Reason, Vantage};
+
+/// One row of the table.
+pub(super) struct Row {
+    when: fn(&Evidence) -> bool,
+    state: OperState,
+    reason: Reason,
+}
+
+const fn row(state: OperState, reason: Reason, when: fn(&Evidence) -> bool) -> Row {
+    Row { when, state, reason }
+}
+
+use OperState::{Degraded, Down, Unknown, Up};
+
+/// In order. What matches none is up, without a reason.
+pub(super) const ROWS: [Row; 20] = [
+    row(Unknown, Reason::Syncing, |e| matches!(e.gate, Gate::Syncing(_))),
+    row(Unknown, Reason::SwitchStale, |e| matches!(e.gate, Gate::SwitchStale(_))),
+    row(Unknown, Reason::NetworkInstanceMissing, |e| e.gate == Gate::InstanceMissing),
+    row(Down, Reason::AddressPending, |e| e.vip.is_none()),
+    row(Down, Reason::NoReadyEndpoint, |e| e.endpoints.usable == 0),
+    row(Down, Reason::NoAnnouncer, |e| e.expectation.announcers == 0 && e.route.is_none()),
+    row(Down, Reason::WrongNetworkInstance, |e| e.route.is_none() && e.elsewhere.is_some()),
+    row(Down, Reason::SessionDown, |e| e.route.is_none() && all_attached_sessions_down(e)),
+    row(Down, Reason::NoRoute, |e| e.route.is_none()),
+    row(Down, Reason::RouteNotProgrammed, |e| {
+        e.route.as_ref().is_some_and(|route| route.view.fib == FibStatus::Failed)
+    }),
+    row(Down, Reason::NextHopUnexpected, |e| !e.installed().any(|hop| hop.serves || hop.may_serve)),
+    row(Degraded, Reason::AddressConflict, |e| e.conflict.is_some()),
+    row(Degraded, Reason::SessionDown, |e| e.absent().any(|hop| hop.session.is_down())),
+    row(Degraded, Reason::LocalPathUnused, local_path_unused),
+    row(Degraded, Reason::EcmpLimited, |e| e.absent().next().is_some() && at_ecmp_limit(e)),
+    row(Degraded, Reason::NextHopMissing, |e| e.absent().next().is_some()),
+    row(Degraded, Reason::NextHopUnexpected, |e| e.installed().any(|hop| !hop.serves && !hop.may_serve)),
+    row(Unknown, Reason::NextHopUnmapped, |e| e.local_policy && e.installed().any(|hop| hop.may_serve)),
+    row(Up, Reason::NextHopUnmapped, |e| e.installed().any(|hop| hop.may_serve)),
+    row(Up, Reason::CoveredByAggregate, covered),
+];
+
+/// State and reason of what is known.
+pub(super) fn judge(evidence: &Evidence) -> (OperState, Option<Reason>) {
+    let row = ROWS.iter().find(|row| (row.when)(evidence));
+    row.map_or((Up, None), |row| (row.state, Some(row.reason)))
+}
+
+/// local when at least one announcer is attached here.
+pub(super) fn vantage(evidence: &Evidence) -> Option<Vantage> {
+    match (evidence.expectation.announcers, evidence.expectation.attached) {
+        (0, _) => None,
+        (_, 0) => Some(Vantage::Remote),
+        _ => Some(Vantage::Local),
+    }
+}
+
+fn all_attached_sessions_down(evidence: &Evidence) -> bool {
+    let mut local = evidence.expected().filter(|hop| hop.kind == NextHopKind::Local).peekable();
+    evidence.expectation.attached > 0 && local.peek().is_some() && local.all(|hop| hop.session.is_down())
+}
+
+/// Every attached announcer is absent, and no other node here carries the VIP: it goes to remote leaves.
+fn local_path_unused(evidence: &Evidence) -> bool {
+    let local = evidence.expectation.attached > 0 && evidence.expected().next().is_some();
+    let remote = |hop: &Hop| hop.kind != NextHopKind::Local;
+    local && evidence.expected().all(|hop| !hop.installed) && evidence.installed().all(remote)
+}
+
+pub(super) fn at_ecmp_limit(evidence: &Evidence) -> bool {
+    evidence.ecmp_limit.is_some_and(|limit| evidence.installed().count() as u32 == limit)
+}
+
+fn covered(evidence: &Evidence) -> bool {
+    let route = evidence.route.as_ref();
+    route.is_some_and(|route| route.prefix.prefix_len() < route.prefix.max_prefix_len())
+}
+
+/// The word of one next-hop.
+pub(super) fn word(evidence: &Evidence, hop: &Hop) -> (OperState, Option<Reason>) {
+    if matches!(evidence.gate, Gate::SwitchStale(_)) {
+        return (Unknown, None);
+    }
+    match (hop.installed, hop.expected) {
+        (true, _) if hop.may_serve && evidence.local_policy => (Unknown, Some(Reason::NextHopUnmapped)),
+        (true, _) if hop.may_serve => (Up, Some(Reason::NextHopUnmapped)),
+        (true, _) if !hop.serves => (Down, Some(Reason::NextHopUnexpected)),
+        (true, true) => (Up, None),
+        (true, false) => (Up, Some(Reason::NextHopUnexpected)),
+        (false, _) if hop.session.is_down() => (Down, Some(Reason::SessionDown)),
+        (false, _) if at_ecmp_limit(evidence) => (Degraded, Some(Reason::EcmpLimited)),
+        (false, _) => (Down, Some(Reason::NextHopMissing)),
+    }
+}

@@ -1,0 +1,201 @@
+//! Sockets to the API server, opened in a network namespace.
+//!
+//! A network namespace belongs to a thread, and a socket stays in the one it was made in: a thread of its own enters the
+//! namespace, resolves the name, connects, hands the socket over and ends. The process stays where it is.
+
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tokio::sync::oneshot;
+
+/// Where `ip netns` keeps network namespaces.
+const NAMESPACES: &str = "/var/run/netns";
+/// A connection that has been silent this long is probed...
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
+/// ...this often...
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// ...and given up after so many probes without an answer.
+const KEEPALIVE_PROBES: u32 = 4;
+/// What was sent and is not acknowledged for so long ends the connection.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    /// The namespace is not there (yet).
+    #[error("network namespace {name} does not exist ({} is missing)", path.display())]
+    NoNamespace {
+        /// Its name.
+        name: Arc<str>,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// It cannot be entered.
+    #[error("cannot enter network namespace {name}; the agent needs CAP_SYS_ADMIN")]
+    EnterNamespace {
+        /// Its name.
+        name: Arc<str>,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// The server's name means nothing here.
+    #[error("cannot resolve {host}{place}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// In which namespace.
+        place: String,
+        /// What the resolver says.
+        #[source]
+        cause: io::Error,
+    },
+    /// The name resolves to nothing.
+    #[error("{host} has no address")]
+    NoAddress {
+        /// The name.
+        host: String,
+    },
+    /// It does not answer, or refuses.
+    #[error("cannot connect to {address}{place}")]
+    Connect {
+        /// The address tried last.
+        address: SocketAddr,
+        /// In which namespace.
+        place: String,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// No thread, or no socket option.
+    #[error("cannot prepare the connection")]
+    Prepare(#[source] io::Error),
+    /// It takes too long.
+    #[error("no connection to {host} within {} s{place}", after.as_secs())]
+    TimedOut {
+        /// The server.
+        host: String,
+        /// In which namespace.
+        place: String,
+        /// How long was waited.
+        after: Duration,
+    },
+}
+
+/// Opens connections; what the HTTP client calls.
+#[derive(Clone, Debug)]
+pub(super) struct Dialer {
+    namespace: Option<Arc<str>>,
+    timeout: Duration,
+}
+
+impl Dialer {
+    /// Connections from a namespace, or from the agent's own.
+    pub(super) fn new(namespace: Option<Arc<str>>, timeout: Duration) -> Self {
+        Self { namespace, timeout }
+    }
+
+    /// Where the namespace is, should it be waited for.
+    pub(super) fn namespace_path(&self) -> Option<PathBuf> {
+        self.namespace.as_deref().map(namespace_path)
+    }
+
+    async fn dial(self, uri: http::Uri) -> Result<TokioIo<tokio::net::TcpStream>, DialError> {
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
+        let place = self.namespace.as_ref().map_or_else(String::new, |name| format!(" from network namespace {name}"));
+        let timed_out = DialError::TimedOut { host: host.clone(), place: place.clone(), after: self.timeout };
+
+        let (connected, connection) = oneshot::channel();
+        let (namespace, timeout) = (self.namespace, self.timeout);
+        std::thread::Builder::new()
+            .name("dial".into())
+            .spawn(move || {
+                // The receiver is gone when the attempt took too long.
+                let _ = connected.send(open(namespace, &host, port, &place, timeout));
+            })
+            .map_err(DialError::Prepare)?;
+        match tokio::time::timeout(timeout, connection).await {
+            Ok(Ok(stream)) => stream
+                .and_then(|stream| tokio::net::TcpStream::from_std(stream).map_err(DialError::Prepare))
+                .map(TokioIo::new),
+            Ok(Err(_)) | Err(_) => Err(timed_out),
+        }
+    }
+}
+
+impl tower::Service<http::Uri> for Dialer {
+    type Response = TokioIo<tokio::net::TcpStream>;
+    type Error = DialError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, DialError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: http::Uri) -> Self::Future {
+        Box::pin(self.clone().dial(uri))
+    }
+}
+
+fn namespace_path(name: &str) -> PathBuf {
+    Path::new(NAMESPACES).join(name)
+}
+
+/// Runs on a thread that ends with it: the namespace the thread is left in goes with the thread.
+fn open(
+    namespace: Option<Arc<str>>,
+    host: &str,
+    port: u16,
+    place: &str,
+    timeout: Duration,
+) -> Result<TcpStream, DialError> {
+    if let Some(name) = namespace {
+        enter(name)?;
+    }
+    let resolve = |cause| DialError::Resolve { host: host.to_owned(), place: place.to_owned(), cause };
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(resolve)?.collect();
+    let mut last = DialError::NoAddress { host: host.to_owned() };
+    let share = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, share.max(Duration::from_millis(1))) {
+            Ok(stream) => return prepare(&stream).map(|()| stream).map_err(DialError::Prepare),
+            Err(cause) => last = DialError::Connect { address, place: place.to_owned(), cause },
+        }
+    }
+    Err(last)
+}
+
+fn enter(name: Arc<str>) -> Result<(), DialError> {
+    let path = namespace_path(&name);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err(DialError::NoNamespace { name, path }),
+        Err(cause) => return Err(DialError::EnterNamespace { name, cause }),
+    };
+    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+        .map_err(|cause| DialError::EnterNamespace { name, cause: cause.into() })
+}
+
+/// So that a peer that is gone without a word is noticed.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    sockopt::set_tcp_user_timeout(stream, u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX))?;
+    Ok(())
+}

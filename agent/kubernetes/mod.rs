@@ -1,0 +1,32 @@
+//! Kubernetes clusters: what their API servers say, as events.
+//!
+//! One [`ClusterSource`] per configured cluster, supervised for ever. It owns the way to one API server and nothing
+//! else: it never judges, and knows neither the switch nor other clusters.
+//!
+//! ```text
+//!   credentials ──▶ client ──▶ link ─┬─▶ services ────────┐
+//!   (files, SIGHUP)   │              ├─▶ endpoint slices ─┼─▶ Event ──▶ engine
+//!                  /version          └─▶ nodes ───────────┘
+//! ```
+//!
+//! `source` keeps the link: it loads the credentials, asks the server for its version, and hands a client to three
+//! list-and-watch loops (`watch`, `stream`); it does so again when a file rotates, on SIGHUP and when a loop fails. Objects are
+//! reduced on arrival (`reduce`) to what the engine reads. A listing is one `Update::All` per kind.
+
+mod client;
+mod condition;
+mod credentials;
+mod dial;
+mod files;
+mod lines;
+mod objects;
+mod reason;
+mod reduce;
+mod source;
+mod stream;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use source::ClusterSource;

@@ -1,0 +1,186 @@
+//! Kubernetes objects as they come over the wire, as far as they are read. Every field may be missing or null.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A page of a listing; items are read one by one, so that one that cannot be read costs only itself.
+#[derive(Debug, Deserialize)]
+pub(super) struct List<'a> {
+    pub(super) metadata: Option<ListMeta>,
+    #[serde(borrow)]
+    pub(super) items: Option<Vec<&'a RawValue>>,
+}
+
+/// Metadata of a listing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListMeta {
+    pub(super) resource_version: Option<String>,
+    #[serde(rename = "continue")]
+    pub(super) next: Option<String>,
+}
+
+/// A line of a watch.
+#[derive(Debug, Deserialize)]
+pub(super) struct WatchLine<'a> {
+    #[serde(rename = "type")]
+    pub(super) change: String,
+    #[serde(borrow)]
+    pub(super) object: &'a RawValue,
+}
+
+/// What every object has.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Object {
+    pub(super) metadata: Option<Meta>,
+}
+
+/// `metadata`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Meta {
+    pub(super) namespace: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) resource_version: Option<String>,
+    pub(super) labels: Option<BTreeMap<String, String>>,
+    pub(super) annotations: Option<BTreeMap<String, String>>,
+}
+
+impl Meta {
+    pub(super) fn label(&self, name: &str) -> Option<&str> {
+        self.labels.as_ref()?.get(name).map(String::as_str)
+    }
+
+    pub(super) fn annotation(&self, name: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(name).map(String::as_str)
+    }
+}
+
+/// v1 Status, as a watch carries it on its own errors.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Status {
+    pub(super) code: Option<u16>,
+    pub(super) message: Option<String>,
+    pub(super) reason: Option<String>,
+}
+
+/// v1 Service.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Service {
+    pub(super) metadata: Option<Meta>,
+    pub(super) spec: Option<ServiceSpec>,
+    pub(super) status: Option<ServiceStatus>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServiceSpec {
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) external_traffic_policy: Option<String>,
+    pub(super) load_balancer_class: Option<String>,
+    #[serde(rename = "externalIPs")]
+    pub(super) external_ips: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServiceStatus {
+    pub(super) load_balancer: Option<LoadBalancer>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct LoadBalancer {
+    pub(super) ingress: Option<Vec<Ingress>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Ingress {
+    pub(super) ip: Option<String>,
+    pub(super) hostname: Option<String>,
+    pub(super) ip_mode: Option<String>,
+}
+
+/// discovery.k8s.io/v1 EndpointSlice.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointSlice {
+    pub(super) metadata: Option<Meta>,
+    pub(super) address_type: Option<String>,
+    pub(super) endpoints: Option<Vec<Endpoint>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Endpoint {
+    pub(super) addresses: Option<Vec<String>>,
+    pub(super) conditions: Option<EndpointConditions>,
+    pub(super) node_name: Option<String>,
+    pub(super) target_ref: Option<ObjectReference>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct EndpointConditions {
+    pub(super) ready: Option<bool>,
+    pub(super) serving: Option<bool>,
+    pub(super) terminating: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct ObjectReference {
+    pub(super) kind: Option<String>,
+    pub(super) namespace: Option<String>,
+    pub(super) name: Option<String>,
+}
+
+/// v1 Endpoints.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Endpoints {
+    pub(super) metadata: Option<Meta>,
+    pub(super) subsets: Option<Vec<EndpointSubset>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointSubset {
+    pub(super) addresses: Option<Vec<EndpointAddress>>,
+    pub(super) not_ready_addresses: Option<Vec<EndpointAddress>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointAddress {
+    pub(super) ip: Option<String>,
+    pub(super) node_name: Option<String>,
+    pub(super) target_ref: Option<ObjectReference>,
+}
+
+/// v1 Node.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Node {
+    pub(super) metadata: Option<Meta>,
+    pub(super) status: Option<NodeStatus>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct NodeStatus {
+    pub(super) addresses: Option<Vec<NodeAddress>>,
+    pub(super) conditions: Option<Vec<Condition>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct NodeAddress {
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) address: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Condition {
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) status: Option<String>,
+}

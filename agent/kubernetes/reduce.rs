@@ -1,0 +1,474 @@
+//! Objects -> what the engine reads of them.
+//!
+//! A field that is missing is taken as the API's default. An address that does not parse is left out and counted; an
+//! object that cannot be read at all, or has no name, is an error, and counts as absent.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+
+use super::objects::{self, Meta, ObjectReference};
+use crate::model::cluster::{
+    AddressFamily, Endpoint, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey, TrafficPolicy,
+};
+use crate::model::config::ClusterConfig;
+use crate::model::event::{ClusterEvent, Update};
+use crate::model::names::{NodeName, ServiceKey};
+
+/// Why an object is left out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    /// It does not have the shape of its kind.
+    #[error("it does not have the shape of its kind")]
+    Shape(#[from] serde_json::Error),
+    /// Nothing to know it by.
+    #[error("it has no name")]
+    Nameless,
+}
+
+/// What became of an object.
+#[derive(Debug)]
+pub(super) struct Reduced<K, V> {
+    /// What it gives; none under a key for nothing (any more).
+    pub(super) entries: Vec<(K, Option<V>)>,
+    /// Parts of it that could not be read.
+    pub(super) faults: u64,
+}
+
+/// A kind of objects: where they are listed and what is read of them.
+pub(super) trait Kind: Send {
+    /// What an entry is known by.
+    type Key: Clone + Eq + std::hash::Hash + Send;
+    /// What is read.
+    type Value: Send;
+
+    /// `services`, as RBAC names it.
+    const RESOURCE: &'static str;
+    /// `/api/v1`, or that of its group.
+    const API: &'static str;
+    /// It lives in namespaces.
+    const NAMESPACED: bool = true;
+    /// Objects per page: a page is what is in memory twice.
+    const PAGE: u32;
+
+    /// Only objects these labels match.
+    fn label_selector(&self) -> Option<&str> {
+        None
+    }
+
+    /// Every key an object of that name may have entries under.
+    fn keys(&mut self, meta: &Meta) -> Result<Vec<Self::Key>, Unreadable>;
+
+    /// Reads an object.
+    fn reduce(&mut self, json: &str) -> Result<Reduced<Self::Key, Self::Value>, Unreadable>;
+
+    /// The event that tells of it.
+    fn event(update: Update<Self::Key, Self::Value>) -> ClusterEvent;
+
+    /// A listing is complete: names nobody holds any more may go.
+    fn tidy(&mut self);
+}
+
+/// Names that come again and again, kept once.
+#[derive(Debug, Default)]
+pub(super) struct Names(FxHashSet<Arc<str>>);
+
+impl Names {
+    fn get(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = Arc::from(name);
+        self.0.insert(Arc::clone(&name));
+        name
+    }
+
+    fn tidy(&mut self) {
+        self.0.retain(|name| Arc::strong_count(name) > 1);
+    }
+}
+
+fn name(meta: &Meta) -> Result<&str, Unreadable> {
+    meta.name.as_deref().filter(|name| !name.is_empty()).ok_or(Unreadable::Nameless)
+}
+
+fn namespace(meta: &Meta) -> &str {
+    meta.namespace.as_deref().unwrap_or("default")
+}
+
+/// An address, should there be a mask behind it or not.
+fn address(text: &str) -> Option<IpAddr> {
+    text.trim().split('/').next().and_then(|text| text.parse().ok())
+}
+
+/// Addresses in the order given, without duplicates; counts what is none.
+fn addresses<'a>(texts: impl IntoIterator<Item = &'a str>, faults: &mut u64) -> Vec<IpAddr> {
+    let mut all = Vec::new();
+    for text in texts {
+        match address(text) {
+            Some(address) if all.contains(&address) => {}
+            Some(address) => all.push(address),
+            None => *faults += 1,
+        }
+    }
+    all
+}
+
+fn sorted(mut addresses: Vec<IpAddr>) -> Box<[IpAddr]> {
+    addresses.sort_unstable();
+    addresses.into_boxed_slice()
+}
+
+/// Services that may have VIPs.
+#[derive(Debug)]
+pub(super) struct Services {
+    label_selector: Option<Arc<str>>,
+    include_external_ips: bool,
+    names: Names,
+}
+
+impl Services {
+    pub(super) fn new(config: &ClusterConfig) -> Self {
+        Self {
+            label_selector: config.label_selector.clone(),
+            include_external_ips: config.include_external_ips,
+            names: Names::default(),
+        }
+    }
+
+    fn key(&mut self, meta: &Meta) -> Result<ServiceKey, Unreadable> {
+        Ok(ServiceKey { name: Arc::from(name(meta)?), namespace: self.names.get(namespace(meta)) })
+    }
+}
+
+impl Kind for Services {
+    type Key = ServiceKey;
+    type Value = Service;
+
+    const RESOURCE: &'static str = "services";
+    const API: &'static str = "/api/v1";
+    const PAGE: u32 = 500;
+
+    fn label_selector(&self) -> Option<&str> {
+        self.label_selector.as_deref()
+    }
+
+    fn keys(&mut self, meta: &Meta) -> Result<Vec<ServiceKey>, Unreadable> {
+        Ok(vec![self.key(meta)?])
+    }
+
+    fn reduce(&mut self, json: &str) -> Result<Reduced<ServiceKey, Service>, Unreadable> {
+        let object: objects::Service = serde_json::from_str(json)?;
+        let meta = object.metadata.unwrap_or_default();
+        let key = self.key(&meta)?;
+        let spec = object.spec.unwrap_or_default();
+        let mut faults = 0;
+
+        let load_balancer = spec.kind.as_deref() == Some("LoadBalancer");
+        let external_ips = spec.external_ips.filter(|_| self.include_external_ips).unwrap_or_default();
+        let external_ips = sorted(addresses(external_ips.iter().map(String::as_str), &mut faults));
+        if !load_balancer && external_ips.is_empty() {
+            return Ok(Reduced { entries: vec![(key, None)], faults });
+        }
+        let ingress = object.status.and_then(|status| status.load_balancer).and_then(|balancer| balancer.ingress);
+        let (ingress, ingress_unusable) = self::ingress(ingress.unwrap_or_default(), &mut faults);
+        let class = spec.load_balancer_class.filter(|class| !class.is_empty());
+        let service = Service {
+            load_balancer,
+            policy: match spec.external_traffic_policy.as_deref() {
+                Some("Local") => TrafficPolicy::Local,
+                _ => TrafficPolicy::Cluster,
+            },
+            class: class.map(|class| self.names.get(&class)),
+            ingress,
+            ingress_unusable,
+            external_ips,
+            hints: hints(&meta),
+        };
+        Ok(Reduced { entries: vec![(key, Some(service))], faults })
+    }
+
+    fn event(update: Update<ServiceKey, Service>) -> ClusterEvent {
+        ClusterEvent::Services(update)
+    }
+
+    fn tidy(&mut self) {
+        self.names.tidy();
+    }
+}
+
+/// The VIPs, and where there are none, why.
+fn ingress(entries: Vec<objects::Ingress>, faults: &mut u64) -> (Box<[IpAddr]>, Option<IngressUnusable>) {
+    let (mut usable, mut unusable) = (Vec::new(), None);
+    for entry in entries {
+        let text = entry.ip.filter(|ip| !ip.is_empty());
+        let why = match (text.as_deref().map(|ip| (ip, ip.parse::<IpAddr>())), entry.hostname) {
+            (Some((_, Ok(ip))), _) if entry.ip_mode.as_deref() == Some("Proxy") => IngressUnusable::Proxy(ip),
+            (Some((_, Ok(ip))), _) => {
+                usable.push(ip);
+                continue;
+            }
+            (Some((text, Err(_))), _) => {
+                *faults += 1;
+                IngressUnusable::NotAnAddress(text.into())
+            }
+            (None, Some(host)) if !host.is_empty() => IngressUnusable::HostName(host.into()),
+            (None, _) => continue,
+        };
+        unusable.get_or_insert(why);
+    }
+    usable.sort_unstable();
+    usable.dedup();
+    let unusable = unusable.filter(|_| usable.is_empty());
+    (usable.into_boxed_slice(), unusable)
+}
+
+fn hints(meta: &Meta) -> ServiceHints {
+    let kube_router = |annotation: &str| meta.annotation(&format!("kube-router.io/service.{annotation}"));
+    ServiceHints {
+        kube_router_local: kube_router("local") == Some("true"),
+        // kube-router looks for the annotation, not at its value.
+        kube_router_skip_lb_ips: kube_router("skiplbips").is_some(),
+        kube_router_no_advertise: kube_router("advertise.loadbalancerip") == Some("false"),
+        cilium_no_load_balancer: meta.annotation("service.cilium.io/type").is_some_and(|kind| kind != "LoadBalancer"),
+    }
+}
+
+/// EndpointSlices that belong to a service.
+#[derive(Debug, Default)]
+pub(super) struct Slices {
+    names: Names,
+}
+
+/// The label that says which service a slice belongs to.
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+impl Kind for Slices {
+    type Key = SliceKey;
+    type Value = EndpointSlice;
+
+    const RESOURCE: &'static str = "endpointslices";
+    const API: &'static str = "/apis/discovery.k8s.io/v1";
+    const PAGE: u32 = 200;
+
+    fn keys(&mut self, meta: &Meta) -> Result<Vec<SliceKey>, Unreadable> {
+        Ok(vec![SliceKey { name: Arc::from(name(meta)?), namespace: self.names.get(namespace(meta)) }])
+    }
+
+    fn reduce(&mut self, json: &str) -> Result<Reduced<SliceKey, EndpointSlice>, Unreadable> {
+        let object: objects::EndpointSlice = serde_json::from_str(json)?;
+        let meta = object.metadata.unwrap_or_default();
+        let key = SliceKey { name: Arc::from(name(&meta)?), namespace: self.names.get(namespace(&meta)) };
+        let family = match object.address_type.as_deref() {
+            Some("IPv4") => Some(AddressFamily::Ipv4),
+            Some("IPv6") => Some(AddressFamily::Ipv6),
+            Some("FQDN") => Some(AddressFamily::Fqdn),
+            _ => None,
+        };
+        let service = meta.label(SERVICE_NAME_LABEL).filter(|name| !name.is_empty());
+        let (Some(service), Some(family)) = (service, family) else {
+            // Without the label it belongs to no service, which is allowed; a family nobody knows is not.
+            return Ok(Reduced { entries: vec![(key, None)], faults: u64::from(family.is_none()) });
+        };
+        let service = ServiceKey { namespace: Arc::clone(&key.namespace), name: self.names.get(service) };
+        let mut faults = 0;
+        let mut endpoints = Vec::new();
+        for endpoint in object.endpoints.unwrap_or_default() {
+            let first = endpoint.addresses.as_ref().and_then(|addresses| addresses.first()).map(String::as_str);
+            let Some(first) = first.filter(|address| family == AddressFamily::Fqdn || is_of(family, address)) else {
+                faults += 1;
+                continue;
+            };
+            let conditions = endpoint.conditions.unwrap_or_default();
+            let ready = conditions.ready.unwrap_or(true);
+            endpoints.push(Endpoint {
+                identity: identity(endpoint.target_ref.as_ref(), &key.namespace, first),
+                node: node(&mut self.names, endpoint.node_name.as_deref()),
+                ready,
+                serving: conditions.serving.unwrap_or(ready),
+                terminating: conditions.terminating.unwrap_or(false),
+            });
+        }
+        let slice = EndpointSlice { service, family, endpoints: endpoints.into_boxed_slice() };
+        Ok(Reduced { entries: vec![(key, Some(slice))], faults })
+    }
+
+    fn event(update: Update<SliceKey, EndpointSlice>) -> ClusterEvent {
+        ClusterEvent::EndpointSlices(update)
+    }
+
+    fn tidy(&mut self) {
+        self.names.tidy();
+    }
+}
+
+fn is_of(family: AddressFamily, text: &str) -> bool {
+    match text.parse() {
+        Ok(IpAddr::V4(_)) => family == AddressFamily::Ipv4,
+        Ok(IpAddr::V6(_)) => family == AddressFamily::Ipv6,
+        Err(_) => false,
+    }
+}
+
+fn node(names: &mut Names, name: Option<&str>) -> Option<NodeName> {
+    name.filter(|name| !name.is_empty()).map(|name| NodeName::from(names.get(name)))
+}
+
+/// What makes it the same endpoint in another slice.
+fn identity(target: Option<&ObjectReference>, namespace: &str, address: &str) -> Arc<str> {
+    let name = target.and_then(|target| Some((target, target.name.as_deref().filter(|name| !name.is_empty())?)));
+    match name {
+        Some((target, name)) => {
+            let kind = target.kind.as_deref().unwrap_or("Pod");
+            format!("{kind}/{}/{name}", target.namespace.as_deref().unwrap_or(namespace)).into()
+        }
+        None => address.into(),
+    }
+}
+
+/// Core Endpoints, where slices cannot be read: an object gives one slice per address family.
+#[derive(Debug, Default)]
+pub(super) struct CoreEndpoints {
+    names: Names,
+}
+
+const FAMILIES: [(AddressFamily, &str); 2] = [(AddressFamily::Ipv4, "ipv4"), (AddressFamily::Ipv6, "ipv6")];
+
+impl CoreEndpoints {
+    fn key(&mut self, meta: &Meta, family: &str) -> Result<SliceKey, Unreadable> {
+        // No EndpointSlice can be called so: a slash is not allowed in names.
+        let name = Arc::from(format!("{}/{family}", name(meta)?));
+        Ok(SliceKey { name, namespace: self.names.get(namespace(meta)) })
+    }
+}
+
+impl Kind for CoreEndpoints {
+    type Key = SliceKey;
+    type Value = EndpointSlice;
+
+    const RESOURCE: &'static str = "endpoints";
+    const API: &'static str = "/api/v1";
+    const PAGE: u32 = 200;
+
+    fn keys(&mut self, meta: &Meta) -> Result<Vec<SliceKey>, Unreadable> {
+        FAMILIES.iter().map(|(_, family)| self.key(meta, family)).collect()
+    }
+
+    fn reduce(&mut self, json: &str) -> Result<Reduced<SliceKey, EndpointSlice>, Unreadable> {
+        let object: objects::Endpoints = serde_json::from_str(json)?;
+        let meta = object.metadata.unwrap_or_default();
+        let service = ServiceKey { name: self.names.get(name(&meta)?), namespace: self.names.get(namespace(&meta)) };
+        let mut faults = 0;
+        let mut by_family = [Vec::new(), Vec::new()];
+        for subset in object.subsets.unwrap_or_default() {
+            for (addresses, ready) in [(subset.addresses, true), (subset.not_ready_addresses, false)] {
+                for address in addresses.unwrap_or_default() {
+                    let text = address.ip.as_deref().unwrap_or_default();
+                    let Some(at) = FAMILIES.iter().position(|(family, _)| is_of(*family, text)) else {
+                        faults += 1;
+                        continue;
+                    };
+                    by_family[at].push(Endpoint {
+                        identity: identity(address.target_ref.as_ref(), &service.namespace, text),
+                        node: node(&mut self.names, address.node_name.as_deref()),
+                        ready,
+                        serving: ready,
+                        terminating: false,
+                    });
+                }
+            }
+        }
+        let mut entries = Vec::with_capacity(FAMILIES.len());
+        for ((family, name), endpoints) in FAMILIES.into_iter().zip(by_family) {
+            let slice = EndpointSlice { service: service.clone(), family, endpoints: endpoints.into_boxed_slice() };
+            entries.push((self.key(&meta, name)?, Some(slice).filter(|slice| !slice.endpoints.is_empty())));
+        }
+        Ok(Reduced { entries, faults })
+    }
+
+    fn event(update: Update<SliceKey, EndpointSlice>) -> ClusterEvent {
+        ClusterEvent::EndpointSlices(update)
+    }
+
+    fn tidy(&mut self) {
+        self.names.tidy();
+    }
+}
+
+/// Nodes.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    annotation: Option<Arc<str>>,
+    names: Names,
+}
+
+impl Nodes {
+    pub(super) fn new(config: &ClusterConfig) -> Self {
+        Self { annotation: config.node_address_annotation.clone(), names: Names::default() }
+    }
+}
+
+const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+/// Annotations in which speakers say which addresses they speak from, with or without a mask.
+const SPEAKER_ANNOTATIONS: [&str; 3] =
+    ["projectcalico.org/IPv4Address", "projectcalico.org/IPv6Address", "kube-router.io/bgp-local-addresses"];
+
+impl Kind for Nodes {
+    type Key = NodeName;
+    type Value = Node;
+
+    const RESOURCE: &'static str = "nodes";
+    const API: &'static str = "/api/v1";
+    const NAMESPACED: bool = false;
+    const PAGE: u32 = 200;
+
+    fn keys(&mut self, meta: &Meta) -> Result<Vec<NodeName>, Unreadable> {
+        Ok(vec![NodeName::from(self.names.get(name(meta)?))])
+    }
+
+    fn reduce(&mut self, json: &str) -> Result<Reduced<NodeName, Node>, Unreadable> {
+        let object: objects::Node = serde_json::from_str(json)?;
+        let meta = object.metadata.unwrap_or_default();
+        let key = NodeName::from(self.names.get(name(&meta)?));
+        let status = object.status.unwrap_or_default();
+        let listed = status.addresses.unwrap_or_default();
+        let mut faults = 0;
+        let annotated = self.annotation.as_deref().and_then(|name| meta.annotation(name));
+        let speaker = SPEAKER_ANNOTATIONS.iter().filter_map(|name| meta.annotation(name));
+        let node = Node {
+            annotated: addresses(annotated.into_iter().flat_map(words), &mut faults).into(),
+            speaker: addresses(speaker.flat_map(words), &mut faults).into(),
+            internal: addresses(of_kind(&listed, "InternalIP"), &mut faults).into(),
+            external: addresses(of_kind(&listed, "ExternalIP"), &mut faults).into(),
+            exclude_label: meta.label(EXCLUDE_LABEL).map(|value| self.names.get(value)),
+            network_unavailable: status.conditions.unwrap_or_default().iter().any(|condition| {
+                condition.kind.as_deref() == Some("NetworkUnavailable") && condition.status.as_deref() == Some("True")
+            }),
+        };
+        Ok(Reduced { entries: vec![(key, Some(node))], faults })
+    }
+
+    fn event(update: Update<NodeName, Node>) -> ClusterEvent {
+        ClusterEvent::Nodes(update)
+    }
+
+    fn tidy(&mut self) {
+        self.names.tidy();
+    }
+}
+
+fn of_kind<'a>(addresses: &'a [objects::NodeAddress], kind: &'a str) -> impl Iterator<Item = &'a str> {
+    addresses
+        .iter()
+        .filter(move |address| address.kind.as_deref() == Some(kind))
+        .map(|address| address.address.as_deref().unwrap_or_default())
+}
+
+/// Several addresses in one annotation stand apart by commas or blanks.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

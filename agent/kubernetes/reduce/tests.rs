@@ -1,0 +1,262 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::config::{Connection, Speaker};
+
+fn config() -> ClusterConfig {
+    ClusterConfig {
+        enabled: true,
+        connection: Connection::Kubeconfig { path: "/k".into(), context: None },
+        network_namespace: None,
+        network_instance: "default".into(),
+        speaker: Speaker::Metallb,
+        namespaces: [].into(),
+        label_selector: None,
+        load_balancer_class: None,
+        include_external_ips: false,
+        vip_pools: [].into(),
+        shared_with: [].into(),
+        ecmp_limit: None,
+        node_address_annotation: Some("example.com/bgp".into()),
+        fabric_addresses: [].into(),
+    }
+}
+
+fn ips<const N: usize>(texts: [&str; N]) -> Box<[IpAddr]> {
+    texts.map(|text| text.parse().expect("an address")).into()
+}
+
+fn service_with(config: &ClusterConfig, object: Value) -> (Option<Service>, u64) {
+    let mut reduced = Services::new(config).reduce(&object.to_string()).expect("readable");
+    assert_eq!(reduced.entries.len(), 1);
+    (reduced.entries.remove(0).1, reduced.faults)
+}
+
+fn service(object: Value) -> (Option<Service>, u64) {
+    service_with(&config(), object)
+}
+
+fn balancer(spec: Value, ingress: Value) -> Value {
+    let mut spec = spec;
+    spec["type"] = json!("LoadBalancer");
+    json!({"metadata": {"namespace": "d", "name": "s"}, "spec": spec, "status": {"loadBalancer": {"ingress": ingress}}})
+}
+
+#[test]
+fn a_load_balancer_is_reduced_to_what_is_read_of_it() {
+    let spec = json!({"externalTrafficPolicy": "Local", "loadBalancerClass": "x/y", "externalIPs": ["192.0.2.1"]});
+    let ingress = json!([{"ip": "2001:db8::1", "ipMode": "VIP"}, {"ip": "10.0.0.2"}, {"ip": "10.0.0.2", "ports": []}]);
+    let mut object = balancer(spec, ingress);
+    object["metadata"]["annotations"] = json!({
+        "kube-router.io/service.local": "true", "kube-router.io/service.skiplbips": "",
+        "kube-router.io/service.advertise.loadbalancerip": "false", "service.cilium.io/type": "ClusterIP"});
+    let expected = Service {
+        load_balancer: true,
+        policy: TrafficPolicy::Local,
+        class: Some("x/y".into()),
+        ingress: ips(["10.0.0.2", "2001:db8::1"]),
+        ingress_unusable: None,
+        external_ips: ips([]),
+        hints: ServiceHints {
+            kube_router_local: true,
+            kube_router_skip_lb_ips: true,
+            kube_router_no_advertise: true,
+            cilium_no_load_balancer: true,
+        },
+    };
+    assert_eq!(service(object), (Some(expected), 0));
+}
+
+#[test]
+fn addresses_that_are_none_are_left_out_and_told() {
+    let mixed = service(balancer(json!({}), json!([{"hostname": "x.example"}, {"ip": "oops"}, {"ip": "10.0.0.2"}])));
+    let (found, faults) = (mixed.0.expect("a load balancer"), mixed.1);
+    assert_eq!((found.ingress, found.ingress_unusable, faults), (ips(["10.0.0.2"]), None, 1));
+    for (ingress, expected) in [
+        (json!([{"hostname": "x.example"}]), Some(IngressUnusable::HostName("x.example".into()))),
+        (
+            json!([{"ip": "10.0.0.1", "ipMode": "Proxy"}]),
+            Some(IngressUnusable::Proxy("10.0.0.1".parse().expect("an address"))),
+        ),
+        (json!([{"ip": "10.0.0.256"}]), Some(IngressUnusable::NotAnAddress("10.0.0.256".into()))),
+        (json!([{}]), None),
+        (Value::Null, None),
+    ] {
+        let found = service(balancer(json!({}), ingress)).0.expect("a load balancer");
+        assert_eq!((found.ingress, found.ingress_unusable), (ips([]), expected));
+    }
+}
+
+#[test]
+fn other_services_count_as_absent_unless_they_have_external_ips_that_are_asked_for() {
+    let object = json!({"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "externalIPs": ["192.0.2.1", "x"]}});
+    assert_eq!(service(object.clone()).0, None);
+    let external = ClusterConfig { include_external_ips: true, ..config() };
+    let (found, faults) = service_with(&external, object);
+    let found = found.expect("may have VIPs");
+    assert_eq!((found.load_balancer, found.external_ips, faults), (false, ips(["192.0.2.1"]), 1));
+    assert_eq!(service(json!({"metadata": {"name": "s"}})).0, None);
+}
+
+#[test]
+fn conditions_of_an_endpoint_have_the_defaults_of_the_api() {
+    let object = json!({
+        "metadata": {"namespace": "d", "name": "s-abc", "labels": {"kubernetes.io/service-name": "s"}},
+        "addressType": "IPv4",
+        "endpoints": [
+            {"addresses": ["10.1.0.1"], "nodeName": "n1", "targetRef": {"kind": "Pod", "namespace": "d", "name": "p1"}},
+            {"addresses": ["10.1.0.2"], "conditions": {"ready": false}, "targetRef": {}},
+            {"addresses": ["10.1.0.3"], "conditions": {"ready": false, "serving": true, "terminating": true}},
+            {"addresses": ["10.1.0.4"], "conditions": {"ready": null, "serving": null}, "nodeName": ""},
+            {"addresses": []}, {"addresses": ["2001:db8::1"]}, {},
+        ],
+    });
+    let mut reduced = Slices::default().reduce(&object.to_string()).expect("readable");
+    assert_eq!(reduced.faults, 3);
+    let (key, slice) = reduced.entries.remove(0);
+    assert_eq!((&*key.namespace, &*key.name), ("d", "s-abc"));
+    let slice = slice.expect("it belongs to a service");
+    let endpoint = |identity: &str, node: Option<&str>, ready, serving, terminating| Endpoint {
+        identity: identity.into(),
+        node: node.map(NodeName::from),
+        ready,
+        serving,
+        terminating,
+    };
+    assert_eq!(slice.service, ServiceKey::new("d", "s"));
+    assert_eq!(
+        *slice.endpoints,
+        [
+            endpoint("Pod/d/p1", Some("n1"), true, true, false),
+            endpoint("10.1.0.2", None, false, false, false),
+            endpoint("10.1.0.3", None, false, true, true),
+            endpoint("10.1.0.4", None, true, true, false),
+        ]
+    );
+}
+
+#[test]
+fn a_slice_of_no_service_or_of_an_unknown_family_is_absent() {
+    for (labels, family, faults) in
+        [(json!({}), json!("IPv4"), 0), (json!({SERVICE_NAME_LABEL: "s"}), json!("IPv9"), 1)]
+    {
+        let object = json!({"metadata": {"name": "x", "labels": labels}, "addressType": family, "endpoints": null});
+        let reduced = Slices::default().reduce(&object.to_string()).expect("readable");
+        assert!(reduced.entries[0].1.is_none());
+        assert_eq!(reduced.faults, faults);
+    }
+}
+
+#[test]
+fn endpoints_give_a_slice_per_address_family_and_take_back_the_other() {
+    let object = json!({"metadata": {"namespace": "d", "name": "s"}, "subsets": [
+        {"addresses": [{"ip": "10.1.0.1", "nodeName": "n1"}], "notReadyAddresses": [{"ip": "10.1.0.2"}, {"ip": "x"}]},
+        {"addresses": null},
+    ]});
+    let mut kind = CoreEndpoints::default();
+    let reduced = kind.reduce(&object.to_string()).expect("readable");
+    assert_eq!(reduced.faults, 1);
+    let ready: Vec<_> = reduced.entries[0].1.iter().flat_map(|slice| slice.endpoints.iter().map(|e| e.ready)).collect();
+    assert_eq!(ready, [true, false]);
+    assert!(reduced.entries[1].1.is_none());
+    let meta = Meta { namespace: Some("d".into()), name: Some("s".into()), ..Meta::default() };
+    let keys: Vec<_> = reduced.entries.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(kind.keys(&meta).expect("named"), keys);
+}
+
+#[test]
+fn node_addresses_come_from_every_place_that_knows_them() {
+    let object = json!({
+        "metadata": {
+            "name": "n1",
+            "labels": {EXCLUDE_LABEL: ""},
+            "annotations": {
+                "example.com/bgp": "192.168.1.11, 2001:db8::11",
+                "projectcalico.org/IPv4Address": "192.168.1.11/24",
+                "projectcalico.org/IPv6Address": "fd00::11/64",
+                "kube-router.io/bgp-local-addresses": "10.9.9.9,192.168.1.11",
+            },
+        },
+        "status": {
+            "addresses": [
+                {"type": "InternalIP", "address": "192.168.49.2"}, {"type": "InternalIP", "address": "bad"},
+                {"type": "ExternalIP", "address": "203.0.113.1"}, {"type": "Hostname", "address": "n1"},
+            ],
+            "conditions": [{"type": "Ready", "status": "False"}, {"type": "NetworkUnavailable", "status": "True"}],
+        },
+    });
+    let mut reduced = Nodes::new(&config()).reduce(&object.to_string()).expect("readable");
+    let expected = Node {
+        annotated: ips(["192.168.1.11", "2001:db8::11"]),
+        speaker: ips(["192.168.1.11", "fd00::11", "10.9.9.9"]),
+        internal: ips(["192.168.49.2"]),
+        external: ips(["203.0.113.1"]),
+        exclude_label: Some("".into()),
+        network_unavailable: true,
+    };
+    assert_eq!((reduced.entries.remove(0), reduced.faults), ((NodeName::from("n1"), Some(expected)), 1));
+}
+
+#[test]
+fn an_object_without_a_name_or_of_another_shape_is_unreadable() {
+    for object in ["{}", r#"{"metadata":null}"#, r#"{"metadata":{"name":""}}"#, "7", "null", r#"{"metadata":[]}"#, ""] {
+        assert!(Services::new(&config()).reduce(object).is_err(), "{object}");
+        assert!(Slices::default().reduce(object).is_err(), "{object}");
+        assert!(CoreEndpoints::default().reduce(object).is_err(), "{object}");
+        assert!(Nodes::new(&config()).reduce(object).is_err(), "{object}");
+    }
+}
+
+/// JSON of any shape, with the names that are read as likely keys.
+fn any_json() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        Just("LoadBalancer".to_owned()),
+        Just("IPv6".to_owned()),
+        Just("10.0.0.1".to_owned()),
+        any::<String>()
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        text.prop_map(Value::from)
+    ];
+    let key = prop_oneof![
+        Just("metadata"),
+        Just("name"),
+        Just("namespace"),
+        Just("labels"),
+        Just("spec"),
+        Just("type"),
+        Just("status"),
+        Just("loadBalancer"),
+        Just("ingress"),
+        Just("ip"),
+        Just("addressType"),
+        Just("endpoints"),
+        Just("addresses"),
+        Just("conditions"),
+        Just("subsets"),
+        Just("targetRef"),
+        Just("annotations"),
+    ];
+    leaf.prop_recursive(5, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((key.clone(), inner), 0..6)
+                .prop_map(|members| members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_json_makes_the_reduction_panic(object in any_json()) {
+        let text = object.to_string();
+        let _ = Services::new(&ClusterConfig { include_external_ips: true, ..config() }).reduce(&text);
+        let _ = Slices::default().reduce(&text);
+        let _ = CoreEndpoints::default().reduce(&text);
+        let _ = Nodes::new(&config()).reduce(&text);
+    }
+}

@@ -1,0 +1,130 @@
+mod access;
+mod cluster;
+mod server;
+mod tls;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::ClusterSource;
+use super::watch::Timings;
+use crate::model::config::{ClusterConfig, Connection, Speaker};
+use crate::model::event::{ClusterEvent, Event, SourceEvent};
+
+/// What does not come within this time does not come.
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future).await.expect("within 20 s")
+}
+
+/// Short enough for tests; `idle` stays long, unless a test is about it.
+fn quick() -> Timings {
+    Timings {
+        connect: Duration::from_secs(5),
+        answer: Duration::from_secs(5),
+        first_pause: Duration::from_millis(20),
+        longest_pause: Duration::from_millis(100),
+        look: Duration::from_millis(20),
+        ..Timings::default()
+    }
+}
+
+fn config(connection: Connection) -> ClusterConfig {
+    ClusterConfig {
+        enabled: true,
+        connection,
+        network_namespace: None,
+        network_instance: "default".into(),
+        speaker: Speaker::Metallb,
+        namespaces: BTreeSet::new(),
+        label_selector: None,
+        load_balancer_class: None,
+        include_external_ips: false,
+        vip_pools: BTreeSet::new(),
+        shared_with: BTreeSet::new(),
+        ecmp_limit: None,
+        node_address_annotation: None,
+        fabric_addresses: BTreeMap::new(),
+    }
+}
+
+fn at(url: &str) -> ClusterConfig {
+    config(with_token(url, None))
+}
+
+fn with_token(url: &str, token: Option<PathBuf>) -> Connection {
+    Connection::ApiServer {
+        url: url.into(),
+        certificate_authority: None,
+        token,
+        client_certificate: None,
+        insecure_skip_verify: false,
+    }
+}
+
+/// A running source and what it says.
+struct Running {
+    events: mpsc::Receiver<Event>,
+    refresh: watch::Sender<u64>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Running {
+    fn start(config: ClusterConfig, timings: Timings) -> Self {
+        let (sender, events) = mpsc::channel(64);
+        let (refresh, refreshed) = watch::channel(0);
+        let source = ClusterSource::new("c1".into(), Arc::new(config), sender, refreshed).with_timings(timings);
+        Self { events, refresh, task: tokio::spawn(source.run()) }
+    }
+
+    async fn next(&mut self) -> Event {
+        soon(self.events.recv()).await.expect("the source runs")
+    }
+
+    /// What the source says of itself next, other than that it is alive.
+    async fn condition(&mut self) -> SourceEvent {
+        loop {
+            if let Event::Source(_, event) = self.next().await
+                && event != SourceEvent::Alive
+            {
+                return event;
+            }
+        }
+    }
+
+    async fn lost(&mut self) -> String {
+        loop {
+            if let SourceEvent::Lost(reason) = self.condition().await {
+                return reason.to_string();
+            }
+        }
+    }
+
+    async fn until(&mut self, expected: SourceEvent) {
+        while self.condition().await != expected {}
+    }
+
+    async fn synced(&mut self) {
+        self.until(SourceEvent::Synced).await;
+    }
+
+    /// What the cluster says next.
+    async fn change(&mut self) -> ClusterEvent {
+        loop {
+            if let Event::Cluster(_, event) = self.next().await {
+                return event;
+            }
+        }
+    }
+}

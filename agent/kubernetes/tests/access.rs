@@ -1,0 +1,189 @@
+//! Credentials, and the way to the server: what an operator reads when something is wrong.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use super::server::Server;
+use super::*;
+use crate::kubernetes::credentials;
+use crate::supervise::chain;
+
+fn write(directory: &Path, name: &str, mode: u32, text: &str) -> PathBuf {
+    let path = directory.join(name);
+    fs::write(&path, text).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("permissions");
+    path
+}
+
+fn kubeconfig(user: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: lab\n\
+         clusters:\n- name: k\n  cluster: {{server: 'https://k:6443', insecure-skip-tls-verify: true}}\n\
+         - name: p\n  cluster: {{server: 'https://k', proxy-url: 'http://proxy'}}\n\
+         contexts:\n- name: lab\n  context: {{cluster: k, user: u}}\n\
+         - name: lost\n  context: {{cluster: nowhere, user: u}}\n- name: nobody\n  context: {{cluster: k, user: x}}\n\
+         - name: proxied\n  context: {{cluster: p, user: u}}\n\
+         users:\n- name: u\n  user: {user}\n"
+    )
+}
+
+async fn load(connection: &Connection) -> Result<credentials::Access, String> {
+    credentials::load(connection, &mut Vec::new()).await.map_err(|error| chain(&error))
+}
+
+async fn load_file(mode: u32, text: &str, context: Option<&str>) -> Result<credentials::Access, String> {
+    let directory = tempfile::tempdir().expect("a directory");
+    write(directory.path(), "token", 0o600, "from-file\n");
+    write(directory.path(), "open-token", 0o644, "from-file\n");
+    write(directory.path(), "empty", 0o600, "\n");
+    let path = write(directory.path(), "config", mode, text);
+    load(&Connection::Kubeconfig { path, context: context.map(Arc::from) }).await
+}
+
+#[tokio::test]
+async fn kubeconfigs_give_access_with_a_caveat_where_tls_is_not_verified() {
+    for (mode, user) in [(0o600, "{token: abc}"), (0o644, "{tokenFile: token}"), (0o640, "{token: abc}")] {
+        let access = load_file(mode, &kubeconfig(user), None).await.unwrap_or_else(|reason| panic!("{user}: {reason}"));
+        assert_eq!(access.config.cluster_url.to_string(), "https://k:6443/");
+        assert!(access.config.auth_info.token.is_some());
+        assert!(access.caveat.is_some_and(|caveat| caveat.contains("TLS is not verified")));
+    }
+}
+
+#[tokio::test]
+async fn kubeconfigs_that_cannot_be_used_are_refused_with_the_remedy() {
+    let token = kubeconfig("{token: abc}");
+    let with = kubeconfig;
+    let exec = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: aws}}";
+    for (mode, text, context, words) in [
+        (0o600, "][".to_owned(), None, "cannot use"),
+        (0o600, String::new(), None, "is empty"),
+        (0o600, token.clone(), Some("home"), "no context 'home'; it has lab, lost, nobody, proxied"),
+        (0o600, token.clone(), Some("lost"), "no cluster 'nowhere'; it has k, p"),
+        (0o600, token.clone(), Some("nobody"), "no user 'x'; it has u"),
+        (0o600, token.clone(), Some("proxied"), "remove proxy-url"),
+        (0o600, token.replace("current-context: lab\n", ""), None, "set the leaf context to one of lab"),
+        (0o644, token.clone(), None, "chmod 600"),
+        (0o644, with("{client-key-data: abc, client-certificate-data: abc}"), None, "chmod 600"),
+        (0o600, with(exec), None, "exec plugin"),
+        (0o600, with("{auth-provider: {name: gcp, config: {}}}"), None, "auth-provider"),
+        (0o600, with("{tokenFile: nowhere}"), None, "cannot read"),
+        (0o600, with("{tokenFile: open-token}"), None, "chmod 600"),
+        (0o600, with("{tokenFile: empty}"), None, "is empty"),
+        (0o600, with("{client-certificate: /c, client-key: /nowhere}"), None, "cannot read /nowhere"),
+    ] {
+        let reason = load_file(mode, &text, context).await.expect_err(words);
+        assert!(reason.contains(words), "{words}: {reason}");
+        assert!(!reason.contains("abc"), "no secret is told: {reason}");
+    }
+    let missing = Connection::Kubeconfig { path: "/nowhere/config".into(), context: None };
+    assert!(load(&missing).await.expect_err("missing").contains("cannot read /nowhere/config: No such file"));
+}
+
+#[tokio::test]
+async fn the_files_of_the_api_server_leaves_are_checked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let open = write(directory.path(), "open", 0o644, "secret");
+    let closed = write(directory.path(), "closed", 0o600, "secret");
+    let connection =
+        |authority: Option<&Path>, token: Option<&Path>, pair: Option<(&Path, &Path)>| Connection::ApiServer {
+            url: "https://k".into(),
+            certificate_authority: authority.map(Path::to_owned),
+            token: token.map(Path::to_owned),
+            client_certificate: pair.map(|(certificate, key)| (certificate.to_owned(), key.to_owned())),
+            insecure_skip_verify: false,
+        };
+    let nowhere = Path::new("/nowhere");
+    for (connection, words) in [
+        (connection(Some(nowhere), None, None), "cannot read /nowhere"),
+        (connection(None, Some(nowhere), None), "cannot read /nowhere"),
+        (connection(None, Some(&open), None), "chmod 600"),
+        (connection(None, None, Some((&open, &open))), "chmod 600"),
+        (connection(None, None, Some((nowhere, &closed))), "cannot read /nowhere"),
+    ] {
+        let reason = load(&connection).await.expect_err(words);
+        assert!(reason.contains(words), "{words}: {reason}");
+    }
+    assert!(load(&connection(None, Some(&closed), None)).await.is_ok_and(|access| access.caveat.is_none()));
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_is_not_there_yet_is_waited_for() {
+    let server = Server::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("config");
+    let timings =
+        Timings { first_pause: Duration::from_secs(3600), longest_pause: Duration::from_secs(3600), ..quick() };
+    let connection = Connection::Kubeconfig { path, context: None };
+    let mut running = Running::start(config(connection), timings);
+    assert!(running.lost().await.contains("cannot read"));
+    let text = kubeconfig("{token: abc}").replace("https://k:6443", &server.url());
+    write(directory.path(), "config.new", 0o600, &text);
+    fs::rename(directory.path().join("config.new"), directory.path().join("config")).expect("moved");
+    running.synced().await;
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_named_with_the_reason() {
+    let server = Server::start().await;
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    server.answer("/version", 200, "<html>");
+    for (url, words) in [
+        (format!("http://{unused}"), "Connection refused"),
+        ("http://no-such-host.invalid".to_owned(), "cannot resolve no-such-host.invalid"),
+        (format!("https://{}", server.address), "ended the TLS handshake"),
+        (server.url(), "is this the URL of an API server?"),
+    ] {
+        let mut running = Running::start(at(&url), quick());
+        let reason = running.lost().await;
+        assert!(reason.contains(words), "{words}: {reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_network_namespace_that_does_not_exist_yet_is_waited_for_with_the_reason() {
+    let server = Server::start().await;
+    let mut config = at(&server.url());
+    config.network_namespace = Some("no-such-namespace-here".into());
+    let mut running = Running::start(config, quick());
+    let reason = running.lost().await;
+    assert!(reason.contains("network namespace no-such-namespace-here does not exist"), "{reason}");
+}
+
+/// A network namespace of this test, gone when dropped.
+struct Namespace(String);
+
+impl Namespace {
+    fn ip(arguments: &[&str]) -> bool {
+        Command::new("ip").args(arguments).output().is_ok_and(|output| output.status.success())
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        Self::ip(&["netns", "delete", &self.0]);
+    }
+}
+
+#[tokio::test]
+async fn sockets_are_opened_in_the_network_namespace_and_the_process_stays_out_of_it() {
+    let name = format!("k8s-services-test-{}", std::process::id());
+    if !Namespace::ip(&["netns", "add", &name]) {
+        println!("skipped: network namespaces cannot be made here");
+        return;
+    }
+    let namespace = Namespace(name.clone());
+    assert!(Namespace::ip(&["-n", &name, "link", "set", "lo", "up"]));
+    let server = Server::start().await;
+    let mut config = at(&server.url());
+    config.network_namespace = Some(name.as_str().into());
+    // The server listens on a loopback that is not the one of the namespace.
+    let mut running = Running::start(config, quick());
+    let reason = running.lost().await;
+    assert!(reason.contains("Connection refused") && reason.contains(&format!("namespace {name}")), "{reason}");
+    // The process itself still reaches it.
+    Running::start(at(&server.url()), quick()).synced().await;
+    drop(namespace);
+}

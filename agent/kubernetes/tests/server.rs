@@ -1,0 +1,197 @@
+//! A small API server that does what a test says: answers by path, and hands every watch to the test.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+
+/// Paths of the resources.
+pub(super) const SERVICES: &str = "/api/v1/services";
+pub(super) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+pub(super) const ENDPOINTS: &str = "/api/v1/endpoints";
+pub(super) const NODES: &str = "/api/v1/nodes";
+
+type Answers = Arc<Mutex<BTreeMap<String, (u16, String)>>>;
+
+/// The server.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    answers: Answers,
+    token: Arc<Mutex<Option<String>>>,
+    watches: mpsc::UnboundedReceiver<Watch>,
+    waiting: Vec<Watch>,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+/// A watch somebody asked for: what is sent here goes out as a line; dropped, the watch ends.
+pub(super) struct Watch {
+    pub(super) path: String,
+    pub(super) query: String,
+    lines: mpsc::UnboundedSender<String>,
+}
+
+impl Watch {
+    pub(super) fn say(&self, kind: &str, object: &str) {
+        // The client may be gone.
+        let _ = self.lines.send(format!(r#"{{"type":"{kind}","object":{object}}}"#));
+    }
+
+    pub(super) fn say_raw(&self, line: &str) {
+        let _ = self.lines.send(line.to_owned());
+    }
+}
+
+impl Server {
+    /// A server with nothing in it, over plain HTTP.
+    pub(super) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// A server with nothing in it, over TLS where that is given.
+    pub(super) async fn start_with(tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (opened, watches) = mpsc::unbounded_channel();
+        let answers = Answers::default();
+        let token = Arc::new(Mutex::new(None));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let server = Self {
+            address,
+            answers: Arc::clone(&answers),
+            token: Arc::clone(&token),
+            watches,
+            waiting: Vec::new(),
+            requests: Arc::clone(&requests),
+        };
+        server.answer("/version", 200, r#"{"gitVersion":"v1.33.1"}"#);
+        for path in [SERVICES, SLICES, ENDPOINTS, NODES] {
+            server.list(path, "1", &[]);
+        }
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = Shared {
+                    answers: Arc::clone(&answers),
+                    token: Arc::clone(&token),
+                    opened: opened.clone(),
+                    requests: Arc::clone(&requests),
+                };
+                match tls.clone() {
+                    Some(tls) => tokio::spawn(async move { serve(tls.accept(stream).await.ok()?, shared).await }),
+                    None => tokio::spawn(serve(stream, shared)),
+                };
+            }
+        });
+        server
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What a path answers from now on.
+    pub(super) fn answer(&self, path: &str, status: u16, body: &str) {
+        lock(&self.answers).insert(path.to_owned(), (status, body.to_owned()));
+    }
+
+    /// What a listing answers from now on.
+    pub(super) fn list(&self, path: &str, version: &str, items: &[&str]) {
+        let items = items.join(",");
+        self.answer(path, 200, &format!(r#"{{"metadata":{{"resourceVersion":"{version}"}},"items":[{items}]}}"#));
+    }
+
+    /// Requests without this token are refused from now on.
+    pub(super) fn require_token(&self, token: &str) {
+        *lock(&self.token) = Some(token.to_owned());
+    }
+
+    /// Paths and queries asked for, in order.
+    pub(super) fn requests(&self) -> Vec<String> {
+        lock(&self.requests).clone()
+    }
+
+    /// The next watch of that path.
+    pub(super) async fn watch(&mut self, path: &str) -> Watch {
+        if let Some(at) = self.waiting.iter().position(|watch| watch.path == path) {
+            return self.waiting.remove(at);
+        }
+        loop {
+            let watch = super::soon(self.watches.recv()).await.expect("the server runs");
+            if watch.path == path {
+                return watch;
+            }
+            self.waiting.push(watch);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Shared {
+    answers: Answers,
+    token: Arc<Mutex<Option<String>>>,
+    opened: mpsc::UnboundedSender<Watch>,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Shared) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let (mut target, mut authorization) = (String::new(), None);
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).await.ok()? == 0 {
+                return None;
+            }
+            let line = line.trim_end();
+            if line.is_empty() {
+                break;
+            }
+            if target.is_empty() {
+                target = line.split(' ').nth(1)?.to_owned();
+            } else if let Some((name, value)) = line.split_once(": ")
+                && name.eq_ignore_ascii_case("authorization")
+            {
+                authorization = Some(value.trim_start_matches("Bearer ").to_owned());
+            }
+        }
+        lock(&shared.requests).push(target.clone());
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let refused = lock(&shared.token).as_ref().is_some_and(|token| authorization.as_ref() != Some(token));
+        let answer = lock(&shared.answers).get(path).cloned();
+        let (status, body) = match answer {
+            _ if refused => (401, r#"{"kind":"Status","code":401,"message":"Unauthorized"}"#.to_owned()),
+            Some(answer) => answer,
+            None => (404, format!(r#"{{"kind":"Status","code":404,"message":"no {path}"}}"#)),
+        };
+        if status == 200 && query.contains("watch=true") {
+            watch(&mut stream, path, query, &shared).await?;
+            return None;
+        }
+        let head =
+            format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.ok()?;
+        stream.write_all(body.as_bytes()).await.ok()?;
+    }
+}
+
+async fn watch(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    path: &str,
+    query: &str,
+    shared: &Shared,
+) -> Option<()> {
+    let (lines, mut to_send) = mpsc::unbounded_channel::<String>();
+    stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.ok()?;
+    shared.opened.send(Watch { path: path.to_owned(), query: query.to_owned(), lines }).ok()?;
+    while let Some(line) = to_send.recv().await {
+        let chunk = format!("{:x}\r\n{line}\n\r\n", line.len() + 1);
+        stream.write_all(chunk.as_bytes()).await.ok()?;
+    }
+    stream.write_all(b"0\r\n\r\n").await.ok()
+}

@@ -1,0 +1,340 @@
+//! The wiring: which tasks there are, and what flows between them.
+//!
+//! ```text
+//!   NDK ══ session ───────────┐
+//!   gNMI ══ client ───────────┤ Event (256)            Input (64)
+//!   API server ══ cluster ────┼─────────────► engine ─────────────► publisher ══ telemetry ══ NDK
+//!          (one a cluster)    │                  │
+//!          configurator ──────┘                  ├─ watch<Memory> ──► state file
+//!             ▲    │                             └─ watch<bool> (settled) ──► leftovers ── Input ──► publisher
+//!             │    └─ watch<Config> ──► clusters (starts and stops one task a cluster), gNMI client
+//!             └── Commit (4) ── session
+//!
+//!   session ── watch<Registration> ──► publisher, leftovers
+//! ```
+//!
+//! Data goes one way. The engine has one owner, which takes in what has arrived before it evaluates once, so that a
+//! burst costs one evaluation. Every channel is bounded: a source that is faster than the engine waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::{debug, info, warn};
+
+use crate::config::Assembler;
+use crate::engine::Engine;
+use crate::gnmi;
+use crate::kubernetes::ClusterSource;
+use crate::model::config::{ClusterConfig, Config};
+use crate::model::event::{Event, SourceId};
+use crate::model::memory::Memory;
+use crate::model::names::{ClusterName, NetworkInstanceName};
+use crate::model::time::{Now, Timestamp};
+use crate::model::verdict::SourceState;
+use crate::model::view::Change;
+use crate::ndk::{self, Commit, Registration};
+use crate::publish::{Input, Publisher};
+use crate::state_file::StateFile;
+
+/// Messages between sources and engine: a message may be a batch of hundreds of routes, so few of them buffer much.
+const EVENTS: usize = 256;
+/// Changes between engine and publisher; the publisher always takes them in, so few are enough.
+const INPUTS: usize = 64;
+/// Commits between session and configurator; the switch makes one at a time.
+const COMMITS: usize = 4;
+/// Events taken in before an evaluation at most, so that a flood does not put off what came first for ever.
+const BURST: usize = 256;
+/// How often freshness and counters are written.
+const FRESHNESS: Duration = Duration::from_secs(10);
+/// How long an earlier life's state may stand when a source does not come.
+const LONGEST_SYNC: Duration = Duration::from_secs(30);
+/// The pause before state is read back again when gNMI could not.
+const READ_BACK_RETRY: Duration = Duration::from_secs(60);
+/// How long the session may take to unregister.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What the process is told at its start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The NDK.
+    pub ndk: ndk::Options,
+    /// The on-box gNMI server.
+    pub gnmi: gnmi::Options,
+    /// What must outlive a restart.
+    pub state_file: StateFile,
+    /// What stands in `/k8s-services/version`.
+    pub version: &'static str,
+}
+
+/// Signals from outside.
+#[derive(Clone, Debug)]
+pub struct Signals {
+    /// True: unregister and end.
+    pub stop: watch::Receiver<bool>,
+    /// Changes with each request to read credentials again.
+    pub refresh: watch::Receiver<u64>,
+}
+
+/// Runs the agent until it is told to stop.
+///
+/// # Errors
+/// When a task ends that never should; app_mgr starts the agent again.
+pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
+    let Options { ndk, gnmi, state_file, version } = options;
+    let Signals { mut stop, refresh } = signals;
+    let (events, events_in) = mpsc::channel(EVENTS);
+    let (inputs, inputs_in) = mpsc::channel(INPUTS);
+    let (commits, commits_in) = mpsc::channel(COMMITS);
+    let (config, config_seen) = watch::channel(Arc::new(Config::default()));
+    let (instances, instances_seen) = watch::channel(BTreeSet::new());
+    let (settled, settled_seen) = watch::channel(false);
+    let (memory, memory_seen) = watch::channel(Memory::default());
+    let (session, registration) = ndk::Session::new(ndk, events.clone(), commits, stop.clone());
+    info!(version, "starting");
+
+    let mut tasks = JoinSet::new();
+    let remembered = state_file.load();
+    let engine = EngineTask { engine: Engine::new(), started: Instant::now(), inputs: inputs.clone(), memory, settled };
+    tasks.spawn(named("engine", engine.run(remembered, events_in)));
+    tasks.spawn(named("publisher", Publisher::new(inputs_in, registration.clone(), version).run()));
+    tasks.spawn(named("state file", state_file.keep(memory_seen)));
+    tasks.spawn(named("configurator", configure(commits_in, events.clone(), config, instances)));
+    tasks.spawn(named("clusters", Clusters::new(events.clone(), refresh.clone()).run(config_seen)));
+    let leftovers = Leftovers { gnmi: gnmi.clone(), inputs, registration, settled: settled_seen };
+    tasks.spawn(named("leftovers", leftovers.run()));
+    tasks.spawn(named("gNMI", gnmi::Source::new(gnmi, events, instances_seen, refresh).run()));
+    let session = tokio::spawn(session.run());
+
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => {}
+        ended = tasks.join_next() => match ended {
+            Some(Ok(name)) => bail!("the {name} task ended"),
+            Some(Err(error)) => return Err(error).context("a task failed"),
+            None => bail!("no task is left"),
+        },
+    }
+    info!("stopping");
+    if tokio::time::timeout(FAREWELL, session).await.is_err() {
+        warn!("the NDK did not let the agent go in time");
+    }
+    Ok(())
+}
+
+/// Runs a task that should never end, and names it when it does.
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}
+
+/// The engine and what it is connected to.
+struct EngineTask {
+    engine: Engine,
+    started: Instant,
+    inputs: mpsc::Sender<Input>,
+    memory: watch::Sender<Memory>,
+    settled: watch::Sender<bool>,
+}
+
+impl EngineTask {
+    async fn run(mut self, remembered: Memory, mut events: mpsc::Receiver<Event>) {
+        let mut sources: BTreeMap<SourceId, SourceState> = BTreeMap::new();
+        let mut freshness = tokio::time::interval(FRESHNESS);
+        freshness.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let now = self.now();
+        self.engine.absorb(now, Event::Remembered(remembered));
+        loop {
+            let deadline = self.engine.deadline().map(|elapsed| self.started + elapsed);
+            tokio::select! {
+                biased;
+                () = until(deadline) => self.engine.absorb(self.now(), Event::Tick),
+                event = events.recv() => {
+                    let Some(event) = event else { return };
+                    self.absorb_burst(event, &mut events);
+                }
+                _ = freshness.tick() => {
+                    let input = Input::Freshness(self.engine.freshness(), self.engine.evaluations());
+                    if self.inputs.send(input).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+            }
+            let changes = self.engine.evaluate(self.now());
+            if !changes.is_empty() && !self.pass_on(changes, &mut sources).await {
+                return;
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { elapsed: self.started.elapsed(), wall: Timestamp::now() }
+    }
+
+    /// What has arrived meanwhile is taken in before the one evaluation.
+    fn absorb_burst(&mut self, first: Event, events: &mut mpsc::Receiver<Event>) {
+        let now = self.now();
+        self.engine.absorb(now, first);
+        for _ in 1..BURST {
+            let Ok(event) = events.try_recv() else { return };
+            self.engine.absorb(now, event);
+        }
+    }
+
+    /// False when nobody listens any more.
+    async fn pass_on(&mut self, changes: Vec<Change>, sources: &mut BTreeMap<SourceId, SourceState>) -> bool {
+        for change in &changes {
+            match change {
+                Change::Memory(memory) => drop(self.memory.send_replace(memory.clone())),
+                Change::Source(source, Some(view)) => drop(sources.insert(source.clone(), view.state)),
+                Change::Source(source, None) => drop(sources.remove(source)),
+                _ => {}
+            }
+        }
+        let all_synced = !sources.is_empty() && sources.values().all(|state| *state == SourceState::Synced);
+        self.inputs.send(Input::Changes(changes)).await.is_ok() && {
+            // After the changes: what is synced is on its way to the switch before leftovers are looked for.
+            self.settled.send_if_modified(|settled| !std::mem::replace(settled, *settled || all_synced) && all_synced);
+            true
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// From commits to a configuration in force.
+async fn configure(
+    mut commits: mpsc::Receiver<Commit>,
+    events: mpsc::Sender<Event>,
+    config: watch::Sender<Arc<Config>>,
+    instances: watch::Sender<BTreeSet<NetworkInstanceName>>,
+) {
+    let mut assembler = Assembler::default();
+    while let Some(Commit { sequence, notifications, answer }) = commits.recv().await {
+        let problems = match assembler.apply(sequence, &notifications) {
+            Ok(next) => {
+                let next = Arc::new(next);
+                info!(commit = sequence, clusters = next.clusters.len(), "configuration in force");
+                let in_use = next.clusters.values().filter(|cluster| cluster.enabled);
+                let in_use: BTreeSet<_> = in_use.map(|cluster| cluster.network_instance.clone()).collect();
+                // The engine first: a source that starts finds its cluster known.
+                if events.send(Event::Configured(next.clone())).await.is_err() {
+                    return;
+                }
+                instances.send_if_modified(|current| std::mem::replace(current, in_use.clone()) != in_use);
+                config.send_replace(next);
+                Vec::new()
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    warn!(path = %problem.path, problem = %problem.message, "configuration refused");
+                }
+                problems
+            }
+        };
+        // A session that is gone needs no answer: the next one is told the whole configuration again.
+        if answer.send(problems).is_err() {
+            debug!(commit = sequence, "nobody waits for the verdict on this commit");
+        }
+    }
+}
+
+/// One task a cluster, started and stopped as the configuration says.
+struct Clusters {
+    events: mpsc::Sender<Event>,
+    refresh: watch::Receiver<u64>,
+    running: BTreeMap<ClusterName, (Arc<ClusterConfig>, AbortHandle)>,
+}
+
+impl Clusters {
+    fn new(events: mpsc::Sender<Event>, refresh: watch::Receiver<u64>) -> Self {
+        Self { events, refresh, running: BTreeMap::new() }
+    }
+
+    async fn run(mut self, mut config: watch::Receiver<Arc<Config>>) {
+        loop {
+            let wanted = config.borrow_and_update().clone();
+            self.adopt(&wanted);
+            if config.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Stops what is not wanted or wanted otherwise, starts what is missing, leaves the rest alone.
+    fn adopt(&mut self, config: &Config) {
+        let wanted = |name: &ClusterName| config.clusters.get(name).filter(|cluster| config.enabled && cluster.enabled);
+        self.running.retain(|name, (current, task)| {
+            let keep = wanted(name).is_some_and(|next| next.same_source(current));
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for name in config.clusters.keys() {
+            if let Some(cluster) = wanted(name)
+                && !self.running.contains_key(name)
+            {
+                let source =
+                    ClusterSource::new(name.clone(), cluster.clone(), self.events.clone(), self.refresh.clone());
+                let task = tokio::spawn(source.run()).abort_handle();
+                self.running.insert(name.clone(), (cluster.clone(), task));
+            }
+        }
+    }
+}
+
+impl Drop for Clusters {
+    fn drop(&mut self) {
+        self.running.values().for_each(|(_, task)| task.abort());
+    }
+}
+
+/// After each registration, when the first sync has ended: reads back what stands on the switch, so that what an earlier
+/// life left there is deleted.
+struct Leftovers {
+    gnmi: gnmi::Options,
+    inputs: mpsc::Sender<Input>,
+    registration: watch::Receiver<Option<Registration>>,
+    settled: watch::Receiver<bool>,
+}
+
+impl Leftovers {
+    async fn run(mut self) {
+        let mut done = None;
+        loop {
+            let Some(generation) = self.registered(done).await else { return };
+            // A source that does not come must not keep what an earlier life said for ever.
+            let _ = tokio::time::timeout(LONGEST_SYNC, self.settled.wait_for(|settled| *settled)).await;
+            match gnmi::get(&self.gnmi.endpoint, &self.gnmi.credentials, "/k8s-services").await {
+                Ok(state) => {
+                    done = Some(generation);
+                    if self.inputs.send(Input::Leftover(state)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    debug!(%error, "state cannot be read back yet");
+                    tokio::time::sleep(READ_BACK_RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// The generation of a registration that is not `done`; none when there will be none any more.
+    async fn registered(&mut self, done: Option<u64>) -> Option<u64> {
+        let generation = |now: &Option<Registration>| now.as_ref().map(|now| now.generation);
+        let is_new = |now: &Option<Registration>| generation(now).is_some_and(|now| Some(now) != done);
+        let seen = self.registration.wait_for(is_new).await.ok()?;
+        generation(&seen)
+    }
+}

@@ -1,0 +1,208 @@
+//! The subcommands.
+
+mod parse;
+mod prompt;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use srl_sim::demo::Demo;
+use srl_sim::lab::control::{Client, Listener, Request, Response, Status};
+use srl_sim::lab::{Lab, LabFile, LabOptions};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// `srl-sim up`
+pub(crate) fn up(lab: &Path, run: &Path, programs: Option<PathBuf>, gnmi_port: u16, api_port: u16) -> Result<ExitCode> {
+    let file = LabFile::read(lab)?;
+    let options = LabOptions {
+        run: run.to_owned(),
+        programs: programs_folder(programs)?,
+        gnmi_port: Some(gnmi_port),
+        api_port: Some(api_port),
+    };
+    runtime()?.block_on(async {
+        let listener = Listener::bind(run).await?;
+        log_to(run)?;
+        let mut out = std::io::stdout();
+        let Some(lab) = until_stopped(start(file, options, &mut out)).await? else { return Ok(ExitCode::FAILURE) };
+        let lab = Arc::new(lab?);
+        let mut client_view = String::new();
+        print_status(&mut client_view, &srl_sim::lab::control::status(&lab), run);
+        println!("\n{client_view}\nCtrl-C ends the lab");
+        // Whichever comes first: both end the lab.
+        let _ = until_stopped(listener.serve(lab.clone())).await?;
+        end(lab).await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// `srl-sim demo`
+pub(crate) fn demo(lab: &Path, run: Option<PathBuf>, programs: Option<PathBuf>) -> Result<ExitCode> {
+    let file = LabFile::read(lab)?;
+    let demo = Demo::read(lab)?;
+    let kept = run.is_some();
+    let run = match run {
+        Some(run) => run,
+        None => tempfile::Builder::new().prefix("srl-sim-").tempdir().context("no temporary folder")?.keep(),
+    };
+    let options =
+        LabOptions { run: run.clone(), programs: programs_folder(programs)?, gnmi_port: None, api_port: None };
+    let outcome = runtime()?.block_on(async {
+        std::fs::create_dir_all(&run)?;
+        log_to(&run)?;
+        let mut out = std::io::stdout();
+        let Some(lab) = until_stopped(start(file, options, &mut out)).await? else { bail!("stopped") };
+        let lab = lab?;
+        let outcome = until_stopped(srl_sim::demo::run(&lab, &demo, &mut out)).await;
+        lab.down().await;
+        match outcome? {
+            Some(result) => Ok(result?),
+            None => bail!("stopped"),
+        }
+    });
+    if outcome.is_err() && has_folders(&run) {
+        eprintln!("logs are in {}", run.display());
+    } else if !kept {
+        // Logs of a demo that went well, or never began, are of no use.
+        let _ = std::fs::remove_dir_all(&run);
+    }
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// Whether leaves got as far as to have folders.
+fn has_folders(run: &Path) -> bool {
+    let entries = std::fs::read_dir(run).into_iter().flatten();
+    entries.flatten().any(|entry| entry.path().is_dir())
+}
+
+/// `srl-sim cli`
+pub(crate) fn cli(run: &Path, leaf: &str, command: &[String]) -> Result<ExitCode> {
+    let mut client = Client::connect(run)?;
+    if command.is_empty() {
+        return prompt::converse(client, leaf);
+    }
+    let request = Request::Cli { leaf: leaf.to_owned(), line: command.join(" ") };
+    match client.ask(&request)? {
+        Response::Cli { output, failed, .. } => {
+            let mut out = std::io::stdout().lock();
+            out.write_all(output.as_bytes())?;
+            if !output.is_empty() && !output.ends_with('\n') {
+                out.write_all(b"\n")?;
+            }
+            Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        other => unexpected(other),
+    }
+}
+
+/// `srl-sim lever`
+pub(crate) fn lever(run: &Path, what: &str, details: &[String]) -> Result<ExitCode> {
+    let mut words = vec![what.to_owned()];
+    words.extend_from_slice(details);
+    act(run, &words)
+}
+
+/// `srl-sim act`
+pub(crate) fn act(run: &Path, words: &[String]) -> Result<ExitCode> {
+    let action = parse::action(words)?;
+    match Client::connect(run)?.ask(&Request::Act(action))? {
+        Response::Done => Ok(ExitCode::SUCCESS),
+        other => unexpected(other),
+    }
+}
+
+/// `srl-sim status`
+pub(crate) fn status(run: &Path) -> Result<ExitCode> {
+    match Client::connect(run)?.ask(&Request::Status)? {
+        Response::Status(status) => {
+            let mut text = String::new();
+            print_status(&mut text, &status, run);
+            print!("{text}");
+            Ok(ExitCode::SUCCESS)
+        }
+        other => unexpected(other),
+    }
+}
+
+/// `srl-sim down`
+pub(crate) fn down(run: &Path) -> Result<ExitCode> {
+    match Client::connect(run)?.ask(&Request::Down)? {
+        Response::Done => Ok(ExitCode::SUCCESS),
+        other => unexpected(other),
+    }
+}
+
+fn unexpected(response: Response) -> Result<ExitCode> {
+    match response {
+        Response::Refused(why) => bail!("{why}"),
+        other => bail!("the lab answered something else: {other:?}"),
+    }
+}
+
+/// Starts a lab, with a line of progress per part.
+async fn start(file: LabFile, options: LabOptions, out: &mut impl Write) -> Result<Lab> {
+    writeln!(out, "{}: {}", file.content.name, file.content.description)?;
+    let lab = Lab::up(file, options, |line| {
+        // Progress that nobody can see stops nothing.
+        let _ = writeln!(out, "  {line}");
+    });
+    Ok(lab.await?)
+}
+
+/// Ends a lab once nobody holds it any more.
+async fn end(lab: Arc<Lab>) {
+    if let Some(lab) = Arc::into_inner(lab) {
+        lab.down().await;
+    }
+}
+
+/// Awaits something, unless SIGINT or SIGTERM comes first.
+async fn until_stopped<T>(work: impl Future<Output = T>) -> Result<Option<T>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        done = work => Ok(Some(done)),
+        _ = interrupt.recv() => Ok(None),
+        _ = terminate.recv() => Ok(None),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")
+}
+
+/// Log lines go to a file of the run folder: the terminal is for the operator.
+fn log_to(run: &Path) -> Result<()> {
+    let path = run.join("srl-sim.log");
+    let file = std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    tracing_subscriber::fmt().with_ansi(false).with_writer(std::sync::Mutex::new(file)).init();
+    Ok(())
+}
+
+fn programs_folder(given: Option<PathBuf>) -> Result<PathBuf> {
+    if let Some(folder) = given {
+        return Ok(folder);
+    }
+    let own = std::env::current_exe().context("where this program is cannot be found out: use --programs")?;
+    Ok(own.parent().unwrap_or(Path::new(".")).to_owned())
+}
+
+fn print_status(text: &mut String, status: &Status, run: &Path) {
+    use std::fmt::Write;
+    let run = run.display();
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "lab {}", status.name);
+    for (leaf, address) in &status.gnmi {
+        let address = address.map_or("no TCP port".to_owned(), |address| address.to_string());
+        let _ = writeln!(text, "  {leaf:<8} gNMI {address:<22} srl-sim cli --run {run} {leaf}");
+    }
+    for (cluster, (address, kubeconfig)) in &status.clusters {
+        let _ = writeln!(text, "  {cluster:<8} API  {address:<22} kubectl --kubeconfig {}", kubeconfig.display());
+    }
+    for lever in &status.levers {
+        let _ = writeln!(text, "  broken   {}", lever.summary());
+    }
+}

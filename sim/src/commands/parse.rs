@@ -1,0 +1,65 @@
+//! Actions as words: `pull session-down leaf=leaf1 node=cluster1`.
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value};
+use srl_sim::lab::Action;
+
+/// An action from its name, the name of its lever if it has one, and `name=value` details.
+pub(crate) fn action(words: &[String]) -> Result<Action> {
+    let (names, details): (Vec<&String>, Vec<&String>) = words.iter().partition(|word| !word.contains('='));
+    let Some((inner, outer)) = names.split_last() else { bail!("what to do?") };
+    let mut value = if details.is_empty() {
+        Value::String((*inner).clone())
+    } else {
+        let members = details.into_iter().map(|detail| {
+            let (name, value) = detail.split_once('=').expect("partitioned by it");
+            (name.to_owned(), scalar(value))
+        });
+        named(inner, Value::Object(members.collect()))
+    };
+    for name in outer.iter().rev() {
+        value = named(name, value);
+    }
+    serde_json::from_value(value).with_context(|| format!("'{}' is no action", words.join(" ")))
+}
+
+fn named(name: &str, value: Value) -> Value {
+    Value::Object(Map::from_iter([(name.to_owned(), value)]))
+}
+
+/// Numbers, booleans and JSON as such, anything else as text.
+fn scalar(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(line: &str) -> Result<String> {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        action(&words).map(|action| action.summary())
+    }
+
+    #[test]
+    fn words_become_actions() {
+        let cases = [
+            ("pull session-down leaf=leaf1 node=cluster1", "fabric: session-down leaf=leaf1 node=cluster1"),
+            ("release overlay-down leaf=leaf4", "fabric: heal overlay-down leaf=leaf4"),
+            ("release-all", "fabric: heal everything"),
+            ("scale cluster=c1 name=web replicas=0", "kubectl scale deployment web --replicas=0"),
+            ("ndk leaf=leaf1 to=stop", "leaf1: NDK stop"),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(summary(line).expect(line), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_action_is_refused_with_the_reason() {
+        let error = summary("pull session-dwn node=n1").expect_err("refused");
+        assert!(format!("{error:#}").contains("unknown variant `session-dwn`"), "{error:#}");
+        let error = summary("pull session-down").expect_err("refused");
+        assert!(format!("{error:#}").contains("'pull session-down' is no action"), "{error:#}");
+    }
+}

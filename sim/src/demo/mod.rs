@@ -1,0 +1,10 @@
+//! A scripted demo: shows a lab, breaks and heals it step by step, and holds what every leaf says against what it should.
+
+mod file;
+mod run;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use file::Demo;
+pub use run::{DemoError, run};

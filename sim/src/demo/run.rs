@@ -1,0 +1,295 @@
+//! Running a demo: acting, waiting for every leaf to say what it should, and showing both to people.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::lab::{Action, ActionError, Changes, Lab, ViewError};
+
+use super::file::{Demo, Expectations, Expected, Step, of_leaf};
+use super::table::Screen;
+
+/// What is expected must hold this long before it counts, so that a passing state is no success.
+const HOLD: Duration = Duration::from_millis(150);
+/// The leaves of the watched entry that the tables show.
+const SHOWN: [&str; 3] = ["oper-state", "oper-reason", "oper-detail"];
+const ROOT: &str = "/k8s-services";
+
+/// Why a demo did not go as written.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// A leaf did not say what it should.
+    #[error("{what}: not as expected within {} s\n{}", within.as_secs(), failures.join("\n"))]
+    Unexpected {
+        /// The step.
+        what: String,
+        /// The bound.
+        within: Duration,
+        /// One line per expectation: leaf, path, expected and got, and where the logs are.
+        failures: Vec<String>,
+    },
+    /// An action failed.
+    #[error("{what}")]
+    Action {
+        /// The step.
+        what: String,
+        /// Why.
+        #[source]
+        source: ActionError,
+    },
+    /// A leaf's state cannot be read.
+    #[error("{leaf}'s state cannot be read")]
+    View {
+        /// The leaf.
+        leaf: String,
+        /// Why.
+        #[source]
+        source: ViewError,
+    },
+    /// The output is gone.
+    #[error("cannot write the output")]
+    Output(#[from] std::io::Error),
+}
+
+/// What a demo is played on.
+pub(crate) trait Stage {
+    /// Names of the leaves.
+    fn leaves(&self) -> Vec<String>;
+    /// What stands at a path of a leaf's state.
+    fn read(&self, leaf: &str, path: &str) -> Result<Option<String>, ViewError>;
+    /// Tells when a leaf's state changes.
+    fn changes(&self) -> Changes;
+    /// Does something.
+    async fn act(&self, action: &Action) -> Result<(), ActionError>;
+    /// What a command prints on a leaf's CLI.
+    async fn cli(&self, leaf: &str, command: &str) -> Result<String, ViewError>;
+    /// Log files of a leaf's applications.
+    fn logs(&self, leaf: &str) -> Vec<PathBuf>;
+}
+
+impl Stage for Lab {
+    fn leaves(&self) -> Vec<String> {
+        self.leaves().keys().cloned().collect()
+    }
+
+    fn read(&self, leaf: &str, path: &str) -> Result<Option<String>, ViewError> {
+        self.read(leaf, path)
+    }
+
+    fn changes(&self) -> Changes {
+        self.changes()
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), ActionError> {
+        self.act(action).await
+    }
+
+    async fn cli(&self, leaf: &str, command: &str) -> Result<String, ViewError> {
+        self.cli(leaf, command).await
+    }
+
+    fn logs(&self, leaf: &str) -> Vec<PathBuf> {
+        self.logs(leaf)
+    }
+}
+
+/// Runs a demo on a lab, writing to `out`.
+///
+/// # Errors
+/// [`DemoError`] with the first expectation that was not met.
+pub async fn run(lab: &Lab, demo: &Demo, out: &mut impl Write) -> Result<(), DemoError> {
+    play(lab, demo, Screen::stdout(), out).await
+}
+
+/// Plays a demo on any stage.
+pub(crate) async fn play(
+    stage: &impl Stage,
+    demo: &Demo,
+    screen: Screen,
+    out: &mut impl Write,
+) -> Result<(), DemoError> {
+    let runner = Runner { stage, demo, screen };
+    let healthy = BTreeMap::new();
+    let started = runner.until("the start", &demo.healthy, &healthy, demo.start_within).await?;
+    writeln!(out, "every leaf agrees after {}\n", seconds(started.values().max().copied().unwrap_or_default()))?;
+    runner.show(out).await?;
+    for (position, step) in demo.steps.iter().enumerate() {
+        runner.step(position + 1, step, out).await?;
+    }
+    writeln!(out, "{}", runner.screen.bold(&format!("all {} steps as expected", demo.steps.len())))?;
+    Ok(())
+}
+
+struct Runner<'a, S> {
+    stage: &'a S,
+    demo: &'a Demo,
+    screen: Screen,
+}
+
+/// How long each leaf took to say what it should.
+type Taken = BTreeMap<String, Duration>;
+
+impl<S: Stage> Runner<'_, S> {
+    /// What an operator would look at first.
+    async fn show(&self, out: &mut impl Write) -> Result<(), DemoError> {
+        for show in &self.demo.show {
+            writeln!(out, "{}", self.screen.bold(&format!("{}# {}", show.leaf, show.command)))?;
+            let output = self.stage.cli(&show.leaf, &show.command).await;
+            let output = output.map_err(|source| DemoError::View { leaf: show.leaf.clone(), source })?;
+            writeln!(out, "{}\n", output.trim_end())?;
+        }
+        let counts = ["services", "vips", "vips-up", "vips-degraded", "vips-down", "vips-unknown"];
+        let headings = ["LEAF", "STATE", "SERVICES", "VIPS", "UP", "DEGRADED", "DOWN", "UNKNOWN"];
+        let mut rows = Vec::new();
+        for leaf in &self.stage.leaves() {
+            let mut row = vec![leaf.clone(), self.read(leaf, &format!("{ROOT}/oper-state"))?.unwrap_or_default()];
+            for count in counts {
+                row.push(self.read(leaf, &format!("{ROOT}/summary/{count}"))?.unwrap_or_default());
+            }
+            rows.push(row);
+        }
+        writeln!(out, "{}", self.screen.table(0, &headings, &rows))?;
+        Ok(())
+    }
+
+    async fn step(&self, number: usize, step: &Step, out: &mut impl Write) -> Result<(), DemoError> {
+        writeln!(out, "{}", self.screen.bold(&format!("{number:>2}  {}", step.title)))?;
+        let before = self.met(&step.expect)?;
+        let what = format!("step {number}, '{}'", step.title);
+        self.act(&what, &step.actions, out).await?;
+        let taken = self.until(&what, &step.expect, &before, step.within).await?;
+        writeln!(out, "{}", self.state_table(&taken)?.trim_end_matches('\n'))?;
+        let healing = format!("{what}, healing");
+        if !step.heal.is_empty() {
+            self.act(&healing, &step.heal, out).await?;
+        }
+        let expected = merged(&self.demo.healthy, &step.healed, self.stage.leaves());
+        let taken = self.until(&healing, &expected, &BTreeMap::new(), step.within).await?;
+        let longest = taken.values().max().copied().unwrap_or_default();
+        writeln!(out, "    every leaf is well again after {}\n", seconds(longest))?;
+        Ok(())
+    }
+
+    async fn act(&self, what: &str, actions: &[Action], out: &mut impl Write) -> Result<(), DemoError> {
+        for action in actions {
+            writeln!(out, "    {}", action.summary())?;
+            out.flush()?;
+            self.stage.act(action).await.map_err(|source| DemoError::Action { what: what.to_owned(), source })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every expectation holds. Leaves whose expectations held `before` and never ceased to took no time.
+    async fn until(
+        &self,
+        what: &str,
+        expectations: &Expectations,
+        before: &BTreeMap<String, bool>,
+        within: Duration,
+    ) -> Result<Taken, DemoError> {
+        let started = Instant::now();
+        let mut changes = self.stage.changes();
+        let mut since: BTreeMap<String, Option<Duration>> =
+            before.iter().filter(|(_, met)| **met).map(|(leaf, _)| (leaf.clone(), Some(Duration::ZERO))).collect();
+        loop {
+            let now = started.elapsed();
+            for (leaf, met) in self.met(expectations)? {
+                let entry = since.entry(leaf).or_default();
+                *entry = if met { entry.or(Some(now)) } else { None };
+            }
+            let latest = since.values().copied().collect::<Option<Vec<_>>>();
+            let settled = latest.map(|times| times.into_iter().max().unwrap_or_default() + HOLD);
+            if settled.is_some_and(|settled| now >= settled) {
+                return Ok(since.into_iter().filter_map(|(leaf, at)| Some((leaf, at?))).collect());
+            }
+            if now >= within {
+                let failures = self.failures(expectations)?;
+                return Err(DemoError::Unexpected { what: what.to_owned(), within, failures });
+            }
+            let wake = settled.unwrap_or(within).min(within).saturating_sub(now);
+            // Either there is news, or it is time to look.
+            let _ = tokio::time::timeout(wake, changes.changed()).await;
+        }
+    }
+
+    /// Per leaf whether all that is expected of it holds.
+    fn met(&self, expectations: &Expectations) -> Result<BTreeMap<String, bool>, DemoError> {
+        let mut met = BTreeMap::new();
+        for leaf in &self.stage.leaves() {
+            let Some(expectation) = of_leaf(expectations, leaf) else { continue };
+            let mut holds = true;
+            for (path, expected) in expectation {
+                holds &= expected.holds(self.read(leaf, &self.absolute(path))?.as_deref());
+            }
+            met.insert(leaf.clone(), holds);
+        }
+        Ok(met)
+    }
+
+    fn failures(&self, expectations: &Expectations) -> Result<Vec<String>, DemoError> {
+        let mut failures = Vec::new();
+        for leaf in &self.stage.leaves() {
+            let mut failed = false;
+            for (path, expected) in of_leaf(expectations, leaf).into_iter().flatten() {
+                let path = self.absolute(path);
+                let got = self.read(leaf, &path)?;
+                if !expected.holds(got.as_deref()) {
+                    failures.push(failure(leaf, &path, expected, got.as_deref()));
+                    failed = true;
+                }
+            }
+            if failed {
+                let logs = self.stage.logs(leaf);
+                failures.extend(logs.iter().map(|log: &PathBuf| format!("  {leaf}  log       {}", log.display())));
+            }
+        }
+        Ok(failures)
+    }
+
+    /// What every leaf says of the watched entry.
+    fn state_table(&self, taken: &Taken) -> Result<String, DemoError> {
+        let mut rows = Vec::new();
+        for leaf in &self.stage.leaves() {
+            let mut cells = Vec::new();
+            for name in SHOWN {
+                cells.push(self.read(leaf, &self.absolute(name))?);
+            }
+            let [state, reason, detail]: [Option<String>; 3] = cells.try_into().expect("as many as are shown");
+            let after = taken
+                .get(leaf)
+                .map_or("-".to_owned(), |taken| if taken.is_zero() { "-".to_owned() } else { seconds(*taken) });
+            let state = state.unwrap_or_else(|| "no entry".to_owned());
+            rows.push(vec![leaf.clone(), state, reason.unwrap_or_default(), after, detail.unwrap_or_default()]);
+        }
+        Ok(self.screen.table(4, &["LEAF", "STATE", "REASON", "AFTER", "DETAIL"], &rows))
+    }
+
+    fn read(&self, leaf: &str, path: &str) -> Result<Option<String>, DemoError> {
+        self.stage.read(leaf, path).map_err(|source| DemoError::View { leaf: leaf.to_owned(), source })
+    }
+
+    fn absolute(&self, path: &str) -> String {
+        if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", self.demo.watch) }
+    }
+}
+
+fn failure(leaf: &str, path: &str, expected: &Expected, got: Option<&str>) -> String {
+    let got = got.unwrap_or("nothing");
+    format!("  {leaf}  path      {path}\n  {leaf}  expected  {expected}\n  {leaf}  got       {got}")
+}
+
+/// The healthy state, with what one step changes in it.
+fn merged(healthy: &Expectations, changes: &Expectations, leaves: Vec<String>) -> Expectations {
+    let mut merged = Expectations::new();
+    for leaf in leaves {
+        let mut expectation = of_leaf(healthy, &leaf).cloned().unwrap_or_default();
+        expectation.extend(of_leaf(changes, &leaf).cloned().unwrap_or_default());
+        merged.insert(leaf, expectation);
+    }
+    merged
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.2} s", duration.as_secs_f64())
+}

@@ -1,0 +1,98 @@
+//! Who may call, and how often.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use super::{GnmiOptions, lock};
+
+/// The time that a rate limit counts over.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Credentials and the rate limit.
+pub(super) struct Access {
+    inner: Mutex<Rules>,
+}
+
+struct Rules {
+    username: String,
+    password: String,
+    authentication: bool,
+    limit: Option<u32>,
+    /// When the requests of the last minute came.
+    recent: VecDeque<Instant>,
+}
+
+impl Access {
+    pub(super) fn new(options: &GnmiOptions) -> Self {
+        Self {
+            inner: Mutex::new(Rules {
+                username: options.username.clone(),
+                password: options.password.clone(),
+                authentication: options.metadata_authentication,
+                limit: options.rate_limit,
+                recent: VecDeque::new(),
+            }),
+        }
+    }
+
+    pub(super) fn set_rate_limit(&self, limit: Option<u32>) {
+        lock(&self.inner).limit = limit;
+    }
+
+    pub(super) fn set_password(&self, password: &str) {
+        password.clone_into(&mut lock(&self.inner).password);
+    }
+
+    pub(super) fn set_metadata_authentication(&self, asked: bool) {
+        lock(&self.inner).authentication = asked;
+    }
+
+    /// Lets a request through, or says why not. One that is not let through for its credentials counts too.
+    pub(super) fn admit(&self, metadata: &MetadataMap) -> Result<(), Status> {
+        let mut rules = lock(&self.inner);
+        rules.count(Instant::now())?;
+        if rules.authentication && !rules.knows(metadata) {
+            return Err(Status::unauthenticated("Authentication failed: user name or password missing or wrong"));
+        }
+        Ok(())
+    }
+}
+
+impl Rules {
+    fn count(&mut self, now: Instant) -> Result<(), Status> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        while self.recent.front().is_some_and(|at| now.duration_since(*at) >= WINDOW) {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= limit as usize {
+            return Err(Status::resource_exhausted(format!("Rate limit of {limit} requests per minute exceeded")));
+        }
+        self.recent.push_back(now);
+        Ok(())
+    }
+
+    fn knows(&self, metadata: &MetadataMap) -> bool {
+        let value = |key| metadata.get(key).map(|value: &tonic::metadata::AsciiMetadataValue| value.as_bytes());
+        value("username") == Some(self.username.as_bytes()) && value("password") == Some(self.password.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_beyond_the_limit_are_refused_until_a_minute_has_passed() {
+        let access = Access::new(&GnmiOptions { rate_limit: Some(2), ..GnmiOptions::new() });
+        let mut rules = lock(&access.inner);
+        let start = Instant::now();
+        assert!(rules.count(start).is_ok() && rules.count(start).is_ok());
+        let status = rules.count(start + WINDOW / 2).expect_err("the third");
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+        assert!(rules.count(start + WINDOW).is_ok());
+    }
+}

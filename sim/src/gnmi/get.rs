@@ -1,0 +1,106 @@
+//! Get.
+
+use jiff::Timestamp;
+use srl_k8s_services::proto::gnmi as pb;
+use tonic::Status;
+
+use super::encoding::{Encoding, leaf_of};
+use super::service::{check_origin, invalid, nanoseconds};
+use crate::datastore::{Datastore, Node, Source, Target};
+use crate::path::Path;
+use crate::schema::{NodeId, Schema};
+
+pub(super) fn answer(
+    store: &Datastore,
+    request: &pb::GetRequest,
+    encoding: Encoding,
+) -> Result<pb::GetResponse, Status> {
+    check_origin(request.prefix.iter().chain(&request.path))?;
+    let kind = pb::get_request::DataType::try_from(request.r#type)
+        .map_err(|_| Status::invalid_argument(format!("Data type {} is not known", request.r#type)))?;
+    let whole = [pb::Path::default()];
+    let paths = if request.path.is_empty() { &whole[..] } else { &request.path };
+    let targets = paths.iter().map(|path| {
+        let path = Path::from_gnmi(request.prefix.as_ref(), Some(path));
+        store.schema().resolve(&path).map_err(|refusal| invalid(&refusal))
+    });
+    let targets = targets.collect::<Result<Vec<_>, _>>()?;
+    let source = match kind {
+        pb::get_request::DataType::Config => Source::Running,
+        _ => Source::State,
+    };
+    let state_only = matches!(kind, pb::get_request::DataType::State | pb::get_request::DataType::Operational);
+    let timestamp = nanoseconds(Timestamp::now());
+    let prefix = request.prefix.as_ref().filter(|prefix| !prefix.target.is_empty());
+    let prefix = prefix.map(|prefix| pb::Path { target: prefix.target.clone(), ..pb::Path::default() });
+    let updates = store.read(source, |schema, root| {
+        let filtered = state_only.then(|| state_part(schema, root));
+        let root = filtered.as_ref().unwrap_or(root);
+        targets.iter().map(|target| of_target(schema, root, target, encoding)).collect::<Vec<_>>()
+    });
+    let notification = updates.into_iter().map(|update| pb::Notification {
+        timestamp,
+        prefix: prefix.clone(),
+        update,
+        ..pb::Notification::default()
+    });
+    Ok(pb::GetResponse { notification: notification.collect(), ..pb::GetResponse::default() })
+}
+
+fn of_target(schema: &Schema, root: &Node, target: &Target, encoding: Encoding) -> Vec<pb::Update> {
+    let found = target.find(schema, root);
+    if encoding.is_json() && target.has_wildcard() {
+        return of_many(schema, target, found, encoding).into_iter().collect();
+    }
+    let mut updates = Vec::new();
+    for (mut places, node) in found {
+        if let Some(leaf) = target.leaf(schema) {
+            let value = leaf_of(schema, &places, node, leaf);
+            updates.extend(value.map(|value| encoding.leaf(schema, &places, leaf, &value)));
+        } else if encoding.is_json() {
+            if !(places.is_empty() && node.is_empty()) {
+                updates.push(encoding.subtree(schema, &places, node));
+            }
+        } else {
+            encoding.spread(schema, &mut places, node, &|_| true, &mut updates);
+        }
+    }
+    updates
+}
+
+/// What many entries hold, as one object from the root; none where nothing stands.
+fn of_many(
+    schema: &Schema,
+    target: &Target,
+    found: Vec<(Vec<crate::datastore::Place>, &Node)>,
+    encoding: Encoding,
+) -> Option<pb::Update> {
+    let mut picked = Node::default();
+    for (places, node) in found {
+        match target.leaf(schema) {
+            Some(leaf) if schema.node(leaf).key => drop(picked.make(&places)),
+            Some(leaf) => {
+                if let Some(value) = node.leaves.get(&leaf) {
+                    picked.make(&places).leaves.insert(leaf, value.clone());
+                }
+            }
+            None => *picked.make(&places) = node.clone(),
+        }
+    }
+    (!picked.is_empty()).then(|| encoding.subtree(schema, &[], &picked))
+}
+
+/// The part of a tree that is state only.
+fn state_part(schema: &Schema, tree: &Node) -> Node {
+    let state = |node: &NodeId| !schema.node(*node).config;
+    let mut part = Node::default();
+    let leaves = tree.leaves.iter().filter(|(leaf, _)| state(leaf));
+    part.leaves = leaves.map(|(leaf, value)| (*leaf, value.clone())).collect();
+    for (place, child) in tree.below() {
+        let inner = if state(&place.node) { child.clone() } else { state_part(schema, child) };
+        if state(&place.node) || !inner.is_empty() {
+            *part.make(&[place]) = inner;
+        }
+    }
+    part
+}

@@ -1,0 +1,90 @@
+//! The service as tonic calls it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::Stream;
+use jiff::Timestamp;
+use srl_k8s_services::proto::gnmi as pb;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::encoding::Encoding;
+use super::{Inner, VERSION, get, set, subscribe};
+use crate::datastore::Refusal;
+
+/// The calls, answered from a datastore.
+#[derive(Clone)]
+pub(super) struct Service(pub(super) Arc<Inner>);
+
+#[tonic::async_trait]
+impl pb::g_nmi_server::GNmi for Service {
+    async fn capabilities(
+        &self,
+        request: Request<pb::CapabilityRequest>,
+    ) -> Result<Response<pb::CapabilityResponse>, Status> {
+        self.admit(&request).await?;
+        let models = self.0.store.schema().modules().iter().map(|module| pb::ModelData {
+            name: module.name.clone(),
+            organization: module.organization.clone(),
+            version: module.revision.clone(),
+        });
+        let mut encodings = vec![pb::Encoding::JsonIetf.into(), pb::Encoding::Proto.into(), pb::Encoding::Ascii.into()];
+        if self.0.plain_json {
+            encodings.insert(0, pb::Encoding::Json.into());
+        }
+        Ok(Response::new(pb::CapabilityResponse {
+            supported_models: models.collect(),
+            supported_encodings: encodings,
+            g_nmi_version: VERSION.to_owned(),
+            ..pb::CapabilityResponse::default()
+        }))
+    }
+
+    async fn get(&self, request: Request<pb::GetRequest>) -> Result<Response<pb::GetResponse>, Status> {
+        self.admit(&request).await?;
+        let request = request.into_inner();
+        let encoding = Encoding::of_request(request.encoding, self.0.plain_json)?;
+        get::answer(&self.0.store, &request, encoding).map(Response::new)
+    }
+
+    async fn set(&self, request: Request<pb::SetRequest>) -> Result<Response<pb::SetResponse>, Status> {
+        self.admit(&request).await?;
+        set::answer(&self.0.store, request.into_inner()).await.map(Response::new)
+    }
+
+    type SubscribeStream = Pin<Box<dyn Stream<Item = Result<pb::SubscribeResponse, Status>> + Send>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<Streaming<pb::SubscribeRequest>>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        self.admit(&request).await?;
+        Ok(Response::new(subscribe::answer(self.0.clone(), request.into_inner())))
+    }
+}
+
+impl Service {
+    async fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        self.0.delay().await;
+        self.0.access.admit(request.metadata())
+    }
+}
+
+/// Nanoseconds since the epoch.
+pub(super) fn nanoseconds(at: Timestamp) -> i64 {
+    i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// A refusal of a path or a value.
+pub(super) fn invalid(refusal: &Refusal) -> Status {
+    let known = refusal.message.starts_with("Path not valid");
+    Status::invalid_argument(if known { refusal.message.clone() } else { refusal.to_string() })
+}
+
+/// Refuses paths of models that the switch does not have.
+pub(super) fn check_origin<'a>(paths: impl IntoIterator<Item = &'a pb::Path>) -> Result<(), Status> {
+    match paths.into_iter().find(|path| !matches!(path.origin.as_str(), "" | "native" | "srl_nokia")) {
+        Some(path) => Err(Status::invalid_argument(format!("Origin '{}' is not supported", path.origin))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,228 @@
+//! Doing things to a running lab.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use crate::appmgr::{Operation, OperationError};
+use crate::cluster::{ApiError, Cluster};
+use crate::fabric::FabricError;
+use crate::leaf::Leaf;
+use crate::ndk::{NdkError, NdkEvent};
+
+use super::action::{ApiServerFault, ServiceFault};
+use super::start::until_registered;
+use super::{Action, Lab, LabFileError, ViewError};
+
+/// How long an application may take to be back after what was done to it or to the NDK.
+const BACK_WITHIN: Duration = Duration::from_secs(20);
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// A name that is none of the lab's.
+    #[error("this lab has no {what} '{name}' (it has {known})")]
+    Unknown {
+        /// What kind of thing.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The fabric has no such thing.
+    #[error(transparent)]
+    Fabric(#[from] FabricError),
+    /// The cluster refuses.
+    #[error(transparent)]
+    Cluster(#[from] ApiError),
+    /// A file of the lab cannot be read.
+    #[error(transparent)]
+    File(#[from] LabFileError),
+    /// The NDK does not start.
+    #[error(transparent)]
+    Ndk(#[from] NdkError),
+    /// The application manager refuses.
+    #[error(transparent)]
+    App(#[from] OperationError),
+    /// A command on a leaf's CLI, or its commit, is refused.
+    #[error("{leaf}: {source}")]
+    Cli {
+        /// The leaf.
+        leaf: String,
+        /// Why.
+        source: ViewError,
+    },
+    /// A lever that was not pulled.
+    #[error("that lever is not pulled")]
+    NotPulled,
+    /// An operation that does not exist.
+    #[error("there is no operation '{0}' (start, stop, restart, reload, quit, kill)")]
+    Operation(String),
+    /// The application was not back in time.
+    #[error("{leaf}'s {app} did not register again within {} s: see {}", BACK_WITHIN.as_secs(), log.display())]
+    NotBack {
+        /// The leaf.
+        leaf: String,
+        /// The application.
+        app: String,
+        /// What it printed.
+        log: std::path::PathBuf,
+    },
+}
+
+impl Lab {
+    /// Does one thing. Where that makes applications register again, waits until they have.
+    ///
+    /// # Errors
+    /// [`ActionError`], naming what is not there or refuses.
+    pub async fn act(&self, action: &Action) -> Result<(), ActionError> {
+        match action {
+            Action::Pull(lever) => self.world.pull(lever.clone())?,
+            Action::Release(lever) => {
+                if !self.world.release(lever) {
+                    return Err(ActionError::NotPulled);
+                }
+            }
+            Action::ReleaseAll => self.world.release_all(),
+            Action::Scale { cluster, object, replicas } => {
+                self.cluster_named(cluster)?.scale(&object.namespace, &object.name, *replicas)?;
+            }
+            Action::Patch { cluster, kind, object, patch } => {
+                self.cluster_named(cluster)?.patch(kind, &object.namespace, &object.name, patch)?;
+            }
+            Action::Delete { cluster, kind, object } => {
+                self.cluster_named(cluster)?.delete(kind, &object.namespace, &object.name)?;
+            }
+            Action::Apply { cluster, file } => {
+                let manifest = self.file.text(file)?;
+                self.cluster_named(cluster)?.load(&manifest)?;
+            }
+            Action::Pods { cluster, node, ready } => self.pods(cluster, node, *ready)?,
+            Action::ApiServer { cluster, to } => self.api_server(cluster, *to).await?,
+            Action::Ndk { leaf, to } => {
+                for leaf in self.leaves_named(leaf)? {
+                    self.ndk(leaf, *to).await?;
+                }
+            }
+            Action::Gnmi { leaf, to } => {
+                for leaf in self.leaves_named(leaf)? {
+                    self.gnmi(leaf, *to).await?;
+                }
+            }
+            Action::App { leaf, app, operation } => {
+                for leaf in self.leaves_named(leaf)? {
+                    self.operate(leaf, app, operation).await?;
+                }
+            }
+            Action::Config { leaf, lines } => self.commit(leaf, lines).await?,
+        }
+        Ok(())
+    }
+
+    /// Commits lines of configuration on one leaf or all.
+    pub(super) async fn commit(&self, leaf: &str, lines: &str) -> Result<(), ActionError> {
+        let leaves = self.leaves_named(leaf)?;
+        let commits = leaves.into_iter().map(|leaf| async move {
+            let failed = |source| ActionError::Cli { leaf: leaf.name().to_owned(), source };
+            super::view::commit(leaf, lines).await.map_err(failed)
+        });
+        futures::future::try_join_all(commits).await.map(drop)
+    }
+
+    pub(super) fn leaves_named(&self, name: &str) -> Result<Vec<&Leaf>, ActionError> {
+        if name == "*" {
+            return Ok(self.leaves().values().collect());
+        }
+        let known = || self.leaves().keys().cloned().collect::<Vec<_>>().join(", ");
+        let leaf = self.leaves().get(name);
+        let unknown = || ActionError::Unknown { what: "leaf", name: name.to_owned(), known: known() };
+        Ok(vec![leaf.ok_or_else(unknown)?])
+    }
+
+    fn cluster_named(&self, name: &str) -> Result<&Cluster, ActionError> {
+        let known = || self.clusters.keys().cloned().collect::<Vec<_>>().join(", ");
+        let unknown = || ActionError::Unknown { what: "cluster", name: name.to_owned(), known: known() };
+        self.cluster(name).ok_or_else(unknown)
+    }
+
+    /// Readiness of all pods on a node.
+    fn pods(&self, cluster: &str, node: &str, ready: bool) -> Result<(), ActionError> {
+        let cluster = self.cluster_named(cluster)?;
+        for pod in cluster.list("Pod") {
+            let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+            if text("/spec/nodeName") == node {
+                cluster.set_pod_ready(text("/metadata/namespace"), text("/metadata/name"), ready)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn api_server(&self, cluster: &str, to: ApiServerFault) -> Result<(), ActionError> {
+        let cluster = self.cluster_named(cluster)?;
+        match to {
+            ApiServerFault::Stop => cluster.stop().await,
+            ApiServerFault::Start => cluster.start().await,
+            ApiServerFault::DropWatches => cluster.drop_watches(),
+            ApiServerFault::Expire => cluster.expire_watches(),
+            ApiServerFault::Silent => cluster.set_half_open(true),
+            ApiServerFault::Answering => cluster.set_half_open(false),
+        }
+        Ok(())
+    }
+
+    async fn ndk(&self, leaf: &Leaf, to: ServiceFault) -> Result<(), ActionError> {
+        let ndk = leaf.ndk();
+        match to {
+            ServiceFault::Stop => ndk.stop().await,
+            ServiceFault::Start => {
+                let news: Vec<_> = self.apps.iter().map(|app| (app, ndk.subscribe())).collect();
+                ndk.start().await?;
+                for (app, news) in news {
+                    within_bound(leaf, app, until_registered(ndk, news, app)).await?;
+                }
+            }
+            ServiceFault::DropStreams => ndk.drop_streams(),
+            ServiceFault::Freeze => ndk.freeze(true),
+            ServiceFault::Thaw => ndk.freeze(false),
+        }
+        Ok(())
+    }
+
+    async fn gnmi(&self, _leaf: &Leaf, _to: ServiceFault) -> Result<(), ActionError> {
+        Ok(())
+    }
+
+    async fn operate(&self, leaf: &Leaf, app: &str, operation: &str) -> Result<(), ActionError> {
+        let parsed = Operation::parse(operation).ok_or_else(|| ActionError::Operation(operation.to_owned()))?;
+        let news = leaf.ndk().subscribe();
+        leaf.apps().operate(app, parsed).await?;
+        match parsed {
+            Operation::Start => within_bound(leaf, app, until_registered(leaf.ndk(), news, app)).await,
+            // Its old registration may outlive the order for a moment: only a new one counts.
+            Operation::Restart | Operation::Kill => within_bound(leaf, app, registration(news, app)).await,
+            Operation::Stop | Operation::Reload | Operation::Quit => Ok(()),
+        }
+    }
+}
+
+/// Waits for an application to be back.
+async fn within_bound(leaf: &Leaf, app: &str, back: impl Future<Output = ()>) -> Result<(), ActionError> {
+    tokio::time::timeout(BACK_WITHIN, back).await.map_err(|_| ActionError::NotBack {
+        leaf: leaf.name().to_owned(),
+        app: app.to_owned(),
+        log: leaf.apps().log_file(app),
+    })
+}
+
+/// Waits for the next registration of an application.
+async fn registration(mut news: broadcast::Receiver<NdkEvent>, app: &str) {
+    loop {
+        match news.recv().await {
+            Ok(NdkEvent::Registered(name)) if name == app => return,
+            Err(broadcast::error::RecvError::Closed) => std::future::pending::<()>().await,
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The control socket of a running lab: one line of JSON asks, one line answers.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::fabric::Lever;
+
+use super::view::Prompt;
+use super::{Action, Lab};
+
+/// File name of the socket in the run folder.
+const SOCKET: &str = "control.sock";
+
+/// What can be asked of a running lab.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Do something.
+    Act(Action),
+    /// What runs where.
+    Status,
+    /// A line typed on a leaf's CLI. Lines of one connection share a session.
+    Cli {
+        /// The leaf.
+        leaf: String,
+        /// The line.
+        line: String,
+    },
+    /// What could follow on a line.
+    Complete {
+        /// The leaf.
+        leaf: String,
+        /// The line so far.
+        line: String,
+    },
+    /// End the lab.
+    Down,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    /// Done.
+    Done,
+    /// Refused, and why.
+    Refused(String),
+    /// What runs where.
+    Status(Status),
+    /// What the CLI printed, and its next prompt.
+    Cli {
+        /// What it printed.
+        output: String,
+        /// The next prompt.
+        prompt: String,
+        /// The line was refused.
+        failed: bool,
+    },
+    /// What could follow.
+    Completions(Vec<String>),
+}
+
+/// What runs where.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// The lab's name.
+    pub name: String,
+    /// gNMI address of each leaf.
+    pub gnmi: BTreeMap<String, Option<SocketAddr>>,
+    /// API address and kubeconfig file of each cluster.
+    pub clusters: BTreeMap<String, (SocketAddr, PathBuf)>,
+    /// The levers pulled.
+    pub levers: Vec<Lever>,
+}
+
+/// Why a lab cannot be controlled.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// No lab answers.
+    #[error("no lab runs in {run}: start one with srl-sim up, or name its folder with --run")]
+    NotRunning {
+        /// The run folder.
+        run: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A lab runs there already.
+    #[error("a lab already runs in {run}: end it first, or choose another folder with --run")]
+    Running {
+        /// The run folder.
+        run: PathBuf,
+    },
+    /// The socket cannot be made.
+    #[error("cannot listen on {path}")]
+    Listen {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The lab went away.
+    #[error("the lab has gone away")]
+    Gone(#[source] io::Error),
+    /// Something else than a lab answers.
+    #[error("what answers on the control socket is no lab")]
+    Answer(#[source] serde_json::Error),
+}
+
+/// A control socket that is listening; its file is removed when this is dropped.
+pub struct Listener {
+    socket: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // A file that is gone already is as good.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Listener {
+    /// Listens in a run folder, unless a lab does so already. A socket file nobody listens on is replaced.
+    ///
+    /// # Errors
+    /// [`ControlError::Running`], or why the socket cannot be made.
+    pub async fn bind(run: &Path) -> Result<Self, ControlError> {
+        let path = run.join(SOCKET);
+        if UnixStream::connect(&path).await.is_ok() {
+            return Err(ControlError::Running { run: run.to_owned() });
+        }
+        let failed = |source| ControlError::Listen { path: path.clone(), source };
+        std::fs::create_dir_all(run).map_err(failed)?;
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let socket = UnixListener::bind(&path).map_err(failed)?;
+        Ok(Self { socket, path })
+    }
+
+    /// Serves a lab until somebody asks it to end.
+    pub async fn serve(&self, lab: Arc<Lab>) {
+        let end = Arc::new(Notify::new());
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = self.socket.accept() => {
+                    if let Ok((stream, _)) = accepted {
+                        connections.spawn(converse(stream, lab.clone(), end.clone()));
+                    }
+                }
+                Some(_) = connections.join_next() => {}
+                () = end.notified() => return,
+            }
+        }
+    }
+}
+
+/// Answers one connection until it ends.
+async fn converse(mut stream: UnixStream, lab: Arc<Lab>, end: Arc<Notify>) {
+    let (reader, mut writer) = stream.split();
+    let mut lines = BufReader::new(reader).lines();
+    let mut prompts: BTreeMap<String, Prompt> = BTreeMap::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let (response, last) = match serde_json::from_str(&line) {
+            Ok(Request::Down) => (Response::Done, true),
+            Ok(request) => (answer(&lab, &mut prompts, request).await, false),
+            Err(error) => (Response::Refused(format!("not a request: {error}")), false),
+        };
+        let mut text = serde_json::to_string(&response).unwrap_or_default();
+        text.push('\n');
+        if writer.write_all(text.as_bytes()).await.is_err() {
+            return;
+        }
+        if last {
+            end.notify_one();
+            return;
+        }
+    }
+}
+
+async fn answer(lab: &Lab, prompts: &mut BTreeMap<String, Prompt>, request: Request) -> Response {
+    match request {
+        Request::Act(action) => match lab.act(&action).await {
+            Ok(()) => Response::Done,
+            Err(error) => Response::Refused(chain(&error)),
+        },
+        Request::Status => Response::Status(status(lab)),
+        Request::Cli { leaf, line } => match prompt(lab, prompts, &leaf) {
+            Ok(prompt) => prompt.run(&line).await,
+            Err(refused) => refused,
+        },
+        Request::Complete { leaf, line } => match prompt(lab, prompts, &leaf) {
+            Ok(prompt) => Response::Completions(prompt.complete(&line)),
+            Err(refused) => refused,
+        },
+        Request::Down => Response::Done,
+    }
+}
+
+/// The CLI session of this connection on a leaf.
+fn prompt<'a>(lab: &Lab, prompts: &'a mut BTreeMap<String, Prompt>, leaf: &str) -> Result<&'a mut Prompt, Response> {
+    if !prompts.contains_key(leaf) {
+        let known = lab.leaves().get(leaf).ok_or_else(|| {
+            let known: Vec<&str> = lab.leaves().keys().map(String::as_str).collect();
+            Response::Refused(format!("this lab has no leaf '{leaf}' (it has {})", known.join(", ")))
+        })?;
+        prompts.insert(leaf.to_owned(), Prompt::new(known));
+    }
+    Ok(prompts.get_mut(leaf).expect("inserted above"))
+}
+
+/// What runs where.
+pub fn status(lab: &Lab) -> Status {
+    Status {
+        name: lab.file().content.name.clone(),
+        gnmi: lab.leaves().iter().map(|(name, leaf)| (name.clone(), leaf.options().gnmi_tcp)).collect(),
+        clusters: lab.clusters().map(|(name, address, path)| (name.clone(), (address, path.to_owned()))).collect(),
+        levers: lab.world.levers(),
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// A connection to a running lab, for tools that do one thing after the other.
+#[derive(Debug)]
+pub struct Client {
+    stream: io::BufReader<std::os::unix::net::UnixStream>,
+}
+
+impl Client {
+    /// Connects to the lab that runs in a folder.
+    ///
+    /// # Errors
+    /// No lab answers there.
+    pub fn connect(run: &Path) -> Result<Self, ControlError> {
+        let stream = std::os::unix::net::UnixStream::connect(run.join(SOCKET))
+            .map_err(|source| ControlError::NotRunning { run: run.to_owned(), source })?;
+        Ok(Self { stream: io::BufReader::new(stream) })
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// The lab ended meanwhile.
+    pub fn ask(&mut self, request: &Request) -> Result<Response, ControlError> {
+        use std::io::{BufRead, Write};
+        let mut line = serde_json::to_string(request).map_err(ControlError::Answer)?;
+        line.push('\n');
+        self.stream.get_mut().write_all(line.as_bytes()).map_err(ControlError::Gone)?;
+        let mut answer = String::new();
+        if self.stream.read_line(&mut answer).map_err(ControlError::Gone)? == 0 {
+            return Err(ControlError::Gone(io::ErrorKind::UnexpectedEof.into()));
+        }
+        serde_json::from_str(&answer).map_err(ControlError::Answer)
+    }
+}

@@ -1,0 +1,196 @@
+//! The lab file: what a lab is made of.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::fabric::{FabricConfig, FabricError};
+
+/// Name of the lab file in a lab's folder.
+const LAB_FILE: &str = "lab.yaml";
+
+/// Why a lab cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LabFileError {
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is no YAML.
+    #[error("{path} is not YAML")]
+    Yaml {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_norway::Error,
+    },
+    /// A file has other content than it should.
+    #[error("{path} does not describe what it should")]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The fabric does not fit together.
+    #[error("{path} describes no fabric that works")]
+    Fabric {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: FabricError,
+    },
+    /// A cluster without a place in the fabric, or the other way round.
+    #[error("{path}: cluster '{cluster}' must stand both under 'clusters' and under 'fabric: clusters'")]
+    Cluster {
+        /// Which.
+        path: PathBuf,
+        /// The cluster.
+        cluster: String,
+    },
+}
+
+/// A lab, as its folder describes it.
+#[derive(Clone, Debug)]
+pub struct LabFile {
+    /// The folder; files named in the lab file are relative to it.
+    pub folder: PathBuf,
+    /// What it says.
+    pub content: LabContent,
+}
+
+/// What a lab file says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LabContent {
+    /// The lab's name, also of its run folder.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// Switches, network instances and where nodes are plugged in.
+    pub fabric: FabricConfig,
+    /// Kubernetes clusters by name.
+    #[serde(default)]
+    pub clusters: BTreeMap<String, LabCluster>,
+    /// Applications of every leaf.
+    #[serde(default)]
+    pub apps: Vec<LabApp>,
+    /// Commands committed on every leaf once its applications run, line by line. `${kubeconfig:<cluster>}` stands for
+    /// the path of a cluster's kubeconfig file.
+    #[serde(default)]
+    pub config: String,
+}
+
+/// A cluster of a lab.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LabCluster {
+    /// Manifest files, applied in order.
+    pub manifests: Vec<PathBuf>,
+}
+
+/// An application of a lab.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LabApp {
+    /// Its app_mgr definition.
+    pub definition: PathBuf,
+    /// Where its YANG stands here, in place of the folders it is installed in on a switch.
+    pub yang: PathBuf,
+    /// Arguments on top of its launch command's. `${ndk}`, `${gnmi}` and `${folder}` stand for the leaf's NDK and
+    /// gNMI sockets and its folder.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+}
+
+impl LabFile {
+    /// Reads the lab in a folder.
+    ///
+    /// # Errors
+    /// A file that is not there, no YAML, or describes something that cannot work.
+    pub fn read(folder: &Path) -> Result<Self, LabFileError> {
+        let path = folder.join(LAB_FILE);
+        let content: LabContent = read_yaml(&path)?;
+        content.fabric.validate().map_err(|source| LabFileError::Fabric { path: path.clone(), source })?;
+        let described = content.fabric.clusters.keys().filter(|cluster| !content.clusters.contains_key(*cluster));
+        let placed = content.clusters.keys().filter(|cluster| !content.fabric.clusters.contains_key(*cluster));
+        if let Some(cluster) = described.chain(placed).next() {
+            return Err(LabFileError::Cluster { path, cluster: cluster.clone() });
+        }
+        Ok(Self { folder: folder.to_owned(), content })
+    }
+
+    /// The text of a file of the lab.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn text(&self, file: &Path) -> Result<String, LabFileError> {
+        read(&self.folder.join(file))
+    }
+}
+
+/// A YAML file as a value of any type; enumerations are written as maps of one member.
+///
+/// # Errors
+/// A file that cannot be read, is no YAML, or describes something else.
+pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, LabFileError> {
+    let value: serde_json::Value =
+        serde_norway::from_str(&read(path)?).map_err(|source| LabFileError::Yaml { path: path.to_owned(), source })?;
+    serde_json::from_value(value).map_err(|source| LabFileError::Content { path: path.to_owned(), source })
+}
+
+fn read(path: &Path) -> Result<String, LabFileError> {
+    std::fs::read_to_string(path).map_err(|source| LabFileError::Read { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lab(text: &str) -> Result<LabFile, LabFileError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join(LAB_FILE), text).expect("written");
+        LabFile::read(folder.path())
+    }
+
+    fn chain(error: &dyn std::error::Error) -> String {
+        let cause = error.source().map(|source| format!(": {}", chain(source))).unwrap_or_default();
+        format!("{error}{cause}")
+    }
+
+    #[test]
+    fn every_lab_in_the_repository_is_readable() {
+        let labs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lab");
+        for entry in std::fs::read_dir(labs).expect("the lab folder") {
+            let folder = entry.expect("an entry").path();
+            if folder.join(LAB_FILE).exists() {
+                let lab = LabFile::read(&folder).unwrap_or_else(|error| panic!("{}", chain(&error)));
+                for manifest in lab.content.clusters.values().flat_map(|cluster| &cluster.manifests) {
+                    assert!(lab.text(manifest).is_ok(), "{} in {}", manifest.display(), folder.display());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let fabric = "fabric: { leaves: { leaf1: { system: [10.0.0.1] } } }";
+        let unknown = lab(&format!("name: x\ndescription: y\n{fabric}\nnonsense: 1\n")).expect_err("refused");
+        assert!(chain(&unknown).contains("unknown field `nonsense`"), "{}", chain(&unknown));
+        let lost = lab(&format!("name: x\ndescription: y\n{fabric}\nclusters: {{ c1: {{ manifests: [] }} }}\n"));
+        assert!(chain(&lost.expect_err("refused")).contains("cluster 'c1' must stand both"));
+        let bare = lab("name: x\ndescription: y\nfabric: { leaves: { leaf1: { system: ['2001:db8::1'] } } }\n");
+        assert!(chain(&bare.expect_err("refused")).contains("leaf 'leaf1' has no IPv4 address"));
+    }
+}

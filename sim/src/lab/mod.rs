@@ -1,0 +1,96 @@
+//! A lab in operation: emulated leaves, embedded clusters, the fabric model between them, and an agent on every leaf.
+//!
+//! [`Lab::up`] starts everything in order and waits, within bounds, for each part to be there: clusters, leaves with
+//! their tables, applications registered, configuration committed. From then on one task follows the clusters: what
+//! changes there goes through the fabric model into every leaf's tables. [`Lab::act`] does things to a lab, the
+//! [control socket](control) lets other processes do so, [`Lab::down`] ends it and leaves nothing behind but logs.
+
+mod act;
+mod action;
+pub mod control;
+mod file;
+mod start;
+#[cfg(test)]
+mod tests;
+mod view;
+mod world;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub use self::act::ActionError;
+pub use self::action::Action;
+pub use self::file::{LabFile, LabFileError};
+pub use self::start::{LabOptions, StartError};
+pub use self::view::ViewError;
+
+pub(crate) use self::file::read_yaml;
+pub(crate) use self::view::Changes;
+
+use crate::cluster::{Cluster, Server};
+use crate::leaf::Leaf;
+
+use self::world::World;
+
+/// A running lab. Dropping it ends everything at once; [`Lab::down`] does so in good order.
+pub struct Lab {
+    file: LabFile,
+    run: PathBuf,
+    world: Arc<World>,
+    clusters: BTreeMap<String, RunningCluster>,
+    apps: Vec<String>,
+    changes: watch::Sender<u64>,
+    /// Those that follow the clusters and the leaves; they end with the lab.
+    _followers: JoinSet<()>,
+}
+
+/// A cluster and how to reach it.
+struct RunningCluster {
+    cluster: Cluster,
+    server: Server,
+    kubeconfig: PathBuf,
+}
+
+impl Lab {
+    /// What it was started from.
+    pub fn file(&self) -> &LabFile {
+        &self.file
+    }
+
+    /// The folder of its sockets and logs.
+    pub fn run_folder(&self) -> &Path {
+        &self.run
+    }
+
+    /// Its leaves by name.
+    pub fn leaves(&self) -> &BTreeMap<String, Leaf> {
+        &self.world.leaves
+    }
+
+    /// The clusters' names, API addresses and kubeconfig files.
+    pub fn clusters(&self) -> impl Iterator<Item = (&String, SocketAddr, &Path)> {
+        self.clusters.iter().map(|(name, it)| (name, it.server.address(), it.kubeconfig.as_path()))
+    }
+
+    /// A cluster.
+    pub fn cluster(&self, name: &str) -> Option<&Cluster> {
+        self.clusters.get(name).map(|it| &it.cluster)
+    }
+
+    /// The files applications of a leaf write their output to.
+    pub fn logs(&self, leaf: &str) -> Vec<PathBuf> {
+        let leaf = self.world.leaves.get(leaf);
+        leaf.map(|leaf| self.apps.iter().map(|app| leaf.apps().log_file(app)).collect()).unwrap_or_default()
+    }
+
+    /// Stops applications, leaves and clusters.
+    pub async fn down(self) {
+        let stops = self.world.leaves.values().map(|leaf| async { leaf.apps().stop_all().await });
+        futures::future::join_all(stops).await;
+    }
+}

@@ -1,0 +1,308 @@
+//! Starting a lab: clusters, leaves, applications, configuration, each waited for within a bound.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinSet;
+
+use crate::appmgr::{AppSpec, Overrides, SpecError};
+use crate::cluster::{ApiError, Cluster, ClusterOptions};
+use crate::fabric::{Fabric, FabricError};
+use crate::leaf::{Leaf, LeafError, LeafOptions};
+use crate::ndk::{Ndk, NdkEvent};
+use crate::schema::{Schema, SchemaError};
+
+use super::file::{LabApp, LabFile};
+use super::world::{Followed, World, follow};
+use super::{ActionError, Lab, RunningCluster};
+
+/// How long an application may take to register.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(15);
+/// The longest path a unix socket can have.
+const SOCKET_PATH: usize = 107;
+/// The longest name below a leaf's folder.
+const SOCKET_NAME: &str = "sr_grpc_server_insecure-mgmt";
+
+/// Where and how a lab runs.
+#[derive(Clone, Debug)]
+pub struct LabOptions {
+    /// The folder of its sockets and logs; made if it is not there.
+    pub run: PathBuf,
+    /// The folder of the applications' programs.
+    pub programs: PathBuf,
+    /// gNMI port of the first leaf, the others follow; any free ones if absent.
+    pub gnmi_port: Option<u16>,
+    /// Port of the first API server, the others follow; any free ones if absent.
+    pub api_port: Option<u16>,
+}
+
+/// Why a lab does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The run folder is no good.
+    #[error("cannot use run folder {path}")]
+    Run {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Unix sockets cannot have such long paths.
+    #[error("run folder {path} is too long for unix sockets: choose a shorter one with --run")]
+    LongRun {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The lab's files cannot be read.
+    #[error(transparent)]
+    File(#[from] super::LabFileError),
+    /// The fabric does not fit together.
+    #[error("the fabric does not fit together")]
+    Fabric(#[source] FabricError),
+    /// The application's definition cannot be read.
+    #[error("the application's definition cannot be read")]
+    App(#[source] SpecError),
+    /// The application's program is missing.
+    #[error("there is no program {path}: build it (make build), or say where it is with --programs")]
+    Program {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The YANG does not load.
+    #[error("the YANG does not load")]
+    Schema(#[source] SchemaError),
+    /// A manifest is refused.
+    #[error("cluster {cluster} refuses {file}")]
+    Manifest {
+        /// The cluster.
+        cluster: String,
+        /// The manifest.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: ApiError,
+    },
+    /// An API server cannot listen.
+    #[error("the API server of cluster {cluster} cannot listen on {address} (--api-port chooses another)")]
+    Api {
+        /// The cluster.
+        cluster: String,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A leaf does not start.
+    #[error("{leaf} does not start")]
+    Leaf {
+        /// The leaf.
+        leaf: String,
+        /// Why.
+        #[source]
+        source: LeafError,
+    },
+    /// An application did not register in time.
+    #[error("{leaf}'s {app} did not register within {} s: see {}", within.as_secs(), log.display())]
+    NotRegistered {
+        /// The leaf.
+        leaf: String,
+        /// The application.
+        app: String,
+        /// The bound.
+        within: Duration,
+        /// What it printed.
+        log: PathBuf,
+    },
+    /// The lab's configuration is refused.
+    #[error("the lab's configuration is refused")]
+    Config(#[source] ActionError),
+}
+
+impl Lab {
+    /// Starts a lab and waits until its applications are registered and configured. `progress` gets a line per part.
+    ///
+    /// # Errors
+    /// [`StartError`], naming the part that did not come up; what had been started is ended again.
+    pub async fn up(file: LabFile, options: LabOptions, mut progress: impl FnMut(&str)) -> Result<Self, StartError> {
+        let run = prepare(&options.run, &file)?;
+        let apps = apps(&file, &options.programs)?;
+        let schema = schema(&file, &apps)?;
+        let fabric = Fabric::new(file.content.fabric.clone()).map_err(StartError::Fabric)?;
+        let clusters = clusters(&file, &run, options.api_port).await?;
+        for (name, cluster) in &clusters {
+            progress(&format!("cluster {name}: API on {}", cluster.server.url()));
+        }
+        let leaves = leaves(&file, &run, &schema, options.gnmi_port).await?;
+        let world = Arc::new(World::new(fabric, leaves));
+        let followed = clusters.iter().map(|(name, it)| Followed::new(name, &it.cluster)).collect();
+        let changes = watch::Sender::new(0);
+        let mut followers = JoinSet::new();
+        followers.spawn(follow(&world, followed));
+        for leaf in world.leaves.values() {
+            followers.spawn(count_changes(leaf.datastore().subscribe(), changes.clone()));
+        }
+        let names = apps.iter().map(|(spec, _)| spec.name.clone()).collect();
+        let lab = Self { file, run, world, clusters, apps: names, changes, _followers: followers };
+        progress(&format!("{} leaves: routes and neighbors are in place", lab.leaves().len()));
+        if !apps.is_empty() {
+            lab.start_apps(&apps, &options.programs).await?;
+            progress(&format!("{} registered on every leaf", lab.apps.join(", ")));
+        }
+        lab.configure().await.map_err(StartError::Config)?;
+        progress("configuration committed on every leaf");
+        Ok(lab)
+    }
+
+    async fn start_apps(&self, apps: &[(AppSpec, LabApp)], programs: &Path) -> Result<(), StartError> {
+        let registrations = self.leaves().values().flat_map(|leaf| {
+            apps.iter().map(move |(spec, app)| {
+                let news = leaf.ndk().subscribe();
+                leaf.add_app(spec.clone(), overrides(leaf, app, programs));
+                async move {
+                    let registered = until_registered(leaf.ndk(), news, &spec.name);
+                    let bounded = tokio::time::timeout(REGISTERED_WITHIN, registered).await;
+                    bounded.map_err(|_| StartError::NotRegistered {
+                        leaf: leaf.name().to_owned(),
+                        app: spec.name.clone(),
+                        within: REGISTERED_WITHIN,
+                        log: leaf.apps().log_file(&spec.name),
+                    })
+                }
+            })
+        });
+        futures::future::try_join_all(registrations).await.map(drop)
+    }
+
+    /// Commits the lab's configuration on every leaf.
+    async fn configure(&self) -> Result<(), ActionError> {
+        let mut lines = self.file.content.config.clone();
+        for (name, cluster) in &self.clusters {
+            lines = lines.replace(&format!("${{kubeconfig:{name}}}"), &cluster.kubeconfig.to_string_lossy());
+        }
+        self.commit("*", &lines).await
+    }
+}
+
+/// Waits until an application is registered. `news` must have been subscribed to before whatever makes it register.
+pub(super) async fn until_registered(ndk: &Ndk, mut news: broadcast::Receiver<NdkEvent>, app: &str) {
+    while !ndk.is_registered(app) {
+        if matches!(news.recv().await, Err(broadcast::error::RecvError::Closed)) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Counts the changes of a datastore.
+async fn count_changes<T: Clone>(mut news: broadcast::Receiver<T>, changes: watch::Sender<u64>) {
+    while !matches!(news.recv().await, Err(broadcast::error::RecvError::Closed)) {
+        changes.send_modify(|count| *count += 1);
+    }
+}
+
+/// An absolute, empty enough run folder in which sockets fit.
+fn prepare(run: &Path, file: &LabFile) -> Result<PathBuf, StartError> {
+    let failed = |source| StartError::Run { path: run.to_owned(), source };
+    std::fs::create_dir_all(run).map_err(failed)?;
+    let run = run.canonicalize().map_err(failed)?;
+    let longest = file.content.fabric.leaves.keys().map(String::len).max().unwrap_or_default();
+    if run.as_os_str().len() + longest + SOCKET_NAME.len() + 2 > SOCKET_PATH {
+        return Err(StartError::LongRun { path: run });
+    }
+    Ok(run)
+}
+
+/// The applications with their definitions; their programs must be there.
+fn apps(file: &LabFile, programs: &Path) -> Result<Vec<(AppSpec, LabApp)>, StartError> {
+    let mut apps = Vec::new();
+    for app in &file.content.apps {
+        for spec in AppSpec::read(&file.folder.join(&app.definition)).map_err(StartError::App)? {
+            let path = programs.join(&spec.name);
+            if !path.is_file() {
+                return Err(StartError::Program { path });
+            }
+            apps.push((spec, app.clone()));
+        }
+    }
+    Ok(apps)
+}
+
+/// The switch's YANG and that of the applications, shared by all leaves.
+fn schema(file: &LabFile, apps: &[(AppSpec, LabApp)]) -> Result<Arc<Schema>, StartError> {
+    let folders: Vec<PathBuf> = apps.iter().map(|(_, app)| file.folder.join(&app.yang)).collect();
+    let modules: Vec<String> = apps.iter().flat_map(|(spec, _)| spec.yang_modules.names.clone()).collect();
+    Schema::load(&folders, &modules).map_err(StartError::Schema)
+}
+
+/// Clusters with their manifests loaded, listening.
+async fn clusters(
+    file: &LabFile,
+    run: &Path,
+    first_port: Option<u16>,
+) -> Result<BTreeMap<String, RunningCluster>, StartError> {
+    let mut clusters = BTreeMap::new();
+    for (position, (name, described)) in file.content.clusters.iter().enumerate() {
+        let cluster = Cluster::with_options(ClusterOptions { name: name.clone(), ..ClusterOptions::default() });
+        for manifest in &described.manifests {
+            let text = file.text(manifest)?;
+            cluster.load(&text).map_err(|source| StartError::Manifest {
+                cluster: name.clone(),
+                file: manifest.clone(),
+                source,
+            })?;
+        }
+        let address = local(first_port, position);
+        let failed = |source| StartError::Api { cluster: name.clone(), address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let server = cluster.serve(listener).map_err(failed)?;
+        let kubeconfig = run.join(format!("{name}.kubeconfig"));
+        cluster
+            .write_kubeconfig(&kubeconfig, &server.url())
+            .map_err(|source| StartError::Run { path: kubeconfig.clone(), source })?;
+        clusters.insert(name.clone(), RunningCluster { cluster, server, kubeconfig });
+    }
+    Ok(clusters)
+}
+
+async fn leaves(
+    file: &LabFile,
+    run: &Path,
+    schema: &Arc<Schema>,
+    first_port: Option<u16>,
+) -> Result<BTreeMap<String, Leaf>, StartError> {
+    let mut leaves = BTreeMap::new();
+    for (position, name) in file.content.fabric.leaves.keys().enumerate() {
+        let mut options = LeafOptions::new(name, run.join(name), schema.clone());
+        options.gnmi_tcp = Some(local(first_port, position));
+        let leaf = Leaf::start(options).await.map_err(|source| StartError::Leaf { leaf: name.clone(), source })?;
+        leaves.insert(name.clone(), leaf);
+    }
+    Ok(leaves)
+}
+
+/// A port of this machine only: the n-th after the first, or any.
+fn local(first: Option<u16>, position: usize) -> SocketAddr {
+    let offset = u16::try_from(position).unwrap_or_default();
+    SocketAddr::from((Ipv4Addr::LOCALHOST, first.map_or(0, |first| first.saturating_add(offset))))
+}
+
+/// Arguments and environment of an application on one leaf.
+fn overrides(leaf: &Leaf, app: &LabApp, programs: &Path) -> Overrides {
+    let folder = leaf.folder().display().to_string();
+    let ndk = format!("unix://{}", leaf.ndk().socket().display());
+    let gnmi = format!("unix://{}", leaf.folder().join(SOCKET_NAME).display());
+    let fill =
+        |argument: &String| argument.replace("${ndk}", &ndk).replace("${gnmi}", &gnmi).replace("${folder}", &folder);
+    Overrides {
+        path: Some(programs.to_owned()),
+        arguments: app.arguments.iter().map(fill).collect(),
+        environment: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,132 @@
+//! The fabric between clusters and leaves: what changes on one side shows on the other.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::broadcast;
+
+use crate::cluster::{Cluster, Notice};
+use crate::fabric::{Fabric, FabricError, Lever, Objects};
+use crate::leaf::Leaf;
+
+/// Kinds that speakers read.
+const KINDS: [&str; 12] = [
+    "Service",
+    "EndpointSlice",
+    "Node",
+    "IPAddressPool",
+    "BGPAdvertisement",
+    "BGPPeer",
+    "CiliumNode",
+    "CiliumBGPPeeringPolicy",
+    "CiliumBGPClusterConfig",
+    "CiliumBGPPeerConfig",
+    "CiliumBGPAdvertisement",
+    "BGPConfiguration",
+];
+
+/// The fabric model and the leaves it fills.
+pub(super) struct World {
+    fabric: Mutex<Fabric>,
+    pub(super) leaves: BTreeMap<String, Leaf>,
+}
+
+impl World {
+    pub(super) fn new(fabric: Fabric, leaves: BTreeMap<String, Leaf>) -> Self {
+        Self { fabric: Mutex::new(fabric), leaves }
+    }
+
+    /// Takes over what a cluster says now, and shows it if that makes a difference.
+    pub(super) fn refresh(&self, name: &str, cluster: &Cluster) {
+        let listed: Vec<_> = KINDS.iter().flat_map(|kind| cluster.list(kind)).collect();
+        let objects = Objects::read(listed.iter().map(Arc::as_ref));
+        let mut fabric = self.fabric();
+        if fabric.set_objects(name, objects) {
+            self.show(&mut fabric);
+        }
+    }
+
+    pub(super) fn pull(&self, lever: Lever) -> Result<(), FabricError> {
+        let mut fabric = self.fabric();
+        fabric.pull(lever)?;
+        self.show(&mut fabric);
+        Ok(())
+    }
+
+    /// Returns whether the lever had been pulled.
+    pub(super) fn release(&self, lever: &Lever) -> bool {
+        let mut fabric = self.fabric();
+        let released = fabric.release(lever);
+        self.show(&mut fabric);
+        released
+    }
+
+    pub(super) fn release_all(&self) {
+        let mut fabric = self.fabric();
+        fabric.release_all();
+        self.show(&mut fabric);
+    }
+
+    /// The levers pulled.
+    pub(super) fn levers(&self) -> Vec<Lever> {
+        self.fabric().levers().cloned().collect()
+    }
+
+    /// Gives every leaf its tables. The fabric stays locked meanwhile, so that tables arrive in the order they were made.
+    fn show(&self, fabric: &mut Fabric) {
+        fabric.settle(&now());
+        for (name, tables) in fabric.all_tables() {
+            if let Some(leaf) = self.leaves.get(&name) {
+                leaf.set_tables(tables);
+            }
+        }
+    }
+
+    fn fabric(&self) -> MutexGuard<'_, Fabric> {
+        self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A cluster and its notices from a moment on.
+pub(super) struct Followed {
+    name: String,
+    cluster: Cluster,
+    notices: broadcast::Receiver<Notice>,
+}
+
+impl Followed {
+    /// Notices from now on.
+    pub(super) fn new(name: &str, cluster: &Cluster) -> Self {
+        Self { name: name.to_owned(), cluster: cluster.clone(), notices: cluster.subscribe() }
+    }
+}
+
+/// Takes over what the clusters say now, and from now on for as long as they are there.
+pub(super) fn follow(world: &Arc<World>, followed: Vec<Followed>) -> impl Future<Output = ()> + use<> {
+    for it in &followed {
+        world.refresh(&it.name, &it.cluster);
+    }
+    let world = world.clone();
+    async move {
+        let following = followed.into_iter().map(|it| keep_up(&world, it));
+        futures::future::join_all(following).await;
+    }
+}
+
+/// A burst of notices is covered by one look at the objects.
+async fn keep_up(world: &World, mut followed: Followed) {
+    use broadcast::error::{RecvError, TryRecvError};
+    loop {
+        if matches!(followed.notices.recv().await, Err(RecvError::Closed)) {
+            return;
+        }
+        while !matches!(followed.notices.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
+        world.refresh(&followed.name, &followed.cluster);
+    }
+}
+
+/// The time as SR Linux writes it.
+fn now() -> String {
+    let now = jiff::Timestamp::now();
+    format!("{now:.3}")
+}

@@ -1,0 +1,14 @@
+//! The engine against its specification, from outside: events in, published state out.
+//!
+//! `world` keeps what events said, `oracle` recomputes everything from it the slow and obvious way, `property` holds the
+//! engine to the oracle over random event sequences, and the table tests say what an operator should read.
+
+mod field;
+mod memory;
+mod oracle;
+mod property;
+mod rows;
+mod said;
+mod scenario;
+mod seeds;
+mod world;

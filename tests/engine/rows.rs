@@ -1,0 +1,599 @@
+//! The verdict table, row by row and in both address families, and what follows it: what an operator reads when.
+
+use std::time::Duration;
+
+use srl_k8s_services::model::cluster::{
+    AddressFamily, IngressUnusable, Node, Service, ServiceHints,
+    TrafficPolicy::{Cluster, Local},
+};
+use srl_k8s_services::model::config::Speaker;
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::switch::{FibTrouble, SessionState};
+use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
+use srl_k8s_services::model::verdict::{FibStatus, NextHopKind, Reason, Vantage};
+
+use crate::scenario::{BGP_EVPN, C1, Family, Scenario, VRF, cluster_config, endpoint, key, load_balancer, vtep};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Three nodes attached here with sessions up, a service of policy Cluster with an endpoint on each, its route installed.
+fn healthy(family: Family) -> Scenario {
+    let mut leaf = Scenario::new();
+    three_nodes(&mut leaf, family);
+    leaf.service("web", Cluster, &[family.vip(100)]).ready("web", &["n1", "n2", "n3"]);
+    leaf.bgp(family.vip(100), &[family.node(1), family.node(2), family.node(3)]);
+    leaf
+}
+
+fn three_nodes(leaf: &mut Scenario, family: Family) {
+    leaf.attached("n1", family.node(1)).attached("n2", family.node(2)).attached("n3", family.node(3));
+}
+
+/// Three nodes behind other leaves, their host routes known, and the VIP over all three VTEPs.
+fn healthy_remote(family: Family) -> Scenario {
+    let mut leaf = Scenario::new();
+    for n in 1..=3 {
+        leaf.remote(&format!("n{n}"), family.node(n), n);
+    }
+    leaf.service("web", Cluster, &[family.vip(100)]).ready("web", &["n1", "n2", "n3"]);
+    leaf.evpn(family.vip(100), &[vtep(1), vtep(2), vtep(3)]);
+    leaf
+}
+
+fn with_speaker(speaker: Speaker) -> Scenario {
+    Scenario::with(cluster_config(speaker))
+}
+
+#[test]
+fn row_1_unknown_until_every_source_has_synced_once() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let sources = [SourceId::Ndk, SourceId::Gnmi, SourceId::Kubernetes(C1.into())];
+        for last in &sources {
+            let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
+            leaf.attached("n1", family.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+            leaf.bgp(vip, &[family.node(1)]);
+            for source in sources.iter().filter(|source| *source != last) {
+                leaf.source(source.clone(), SourceEvent::Synced);
+            }
+            leaf.expect(vip, Unknown, Some(Reason::Syncing), &[]);
+            leaf.source(last.clone(), SourceEvent::Synced);
+            leaf.expect(vip, Up, None, &[]);
+        }
+    }
+}
+
+#[test]
+fn row_1_gnmi_is_waited_for_thirty_seconds_then_routes_alone_judge() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
+        leaf.node("n1", &[family.node(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+        leaf.bgp(vip, &[family.node(1)]);
+        leaf.source(SourceId::Ndk, SourceEvent::Synced);
+        leaf.source(SourceId::Kubernetes(C1.into()), SourceEvent::Synced);
+        leaf.lost(SourceId::Gnmi);
+        leaf.pass(Duration::from_millis(29_999)).expect(vip, Unknown, Some(Reason::Syncing), &[&"gNMI"]);
+        leaf.pass(Duration::from_millis(2)).expect(vip, Up, None, &[]);
+        let view = leaf.vip_view("web", vip);
+        assert_eq!(view.route.as_ref().map(|route| route.fib), Some(FibStatus::Unknown));
+        assert_eq!(leaf.next_hop("web", vip, family.node(1)).session, None);
+    }
+}
+
+#[test]
+fn row_2_unknown_when_the_switch_is_out_of_reach_for_more_than_fifteen_seconds() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.pass(100 * SECOND).lost(SourceId::Ndk);
+        leaf.expect(vip, Up, None, &[]);
+        leaf.pass(Duration::from_millis(14_999)).expect(vip, Up, None, &[]);
+        leaf.pass(Duration::from_millis(2)).expect(vip, Unknown, Some(Reason::SwitchStale), &[]);
+        leaf.source(SourceId::Ndk, SourceEvent::Syncing).expect(vip, Unknown, Some(Reason::SwitchStale), &[]);
+    }
+}
+
+#[test]
+fn row_2_streams_made_anew_within_fifteen_seconds_turn_no_verdict() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.pass(100 * SECOND).lost(SourceId::Ndk).pass(5 * SECOND).source(SourceId::Ndk, SourceEvent::Syncing);
+        leaf.expect(vip, Up, None, &[]);
+        leaf.network_instance(VRF, Some(2)).bgp(vip, &[family.node(1), family.node(2), family.node(3)]);
+        leaf.expect(vip, Up, None, &[]);
+        leaf.source(SourceId::Ndk, SourceEvent::Synced).pass(60 * SECOND).expect(vip, Up, None, &[]);
+    }
+}
+
+#[test]
+fn row_2_what_a_resync_does_not_tell_again_is_gone_when_it_ends() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.source(SourceId::Ndk, SourceEvent::Syncing).network_instance(VRF, Some(2));
+        leaf.expect(vip, Up, None, &[]);
+        leaf.source(SourceId::Ndk, SourceEvent::Synced).expect(vip, Down, Some(Reason::NoRoute), &[&vip]);
+    }
+}
+
+#[test]
+fn row_3_unknown_without_the_network_instance() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.network_instance(VRF, None).expect(vip, Unknown, Some(Reason::NetworkInstanceMissing), &[&VRF]);
+        leaf.network_instance(VRF, Some(2)).expect(vip, Up, None, &[]);
+    }
+}
+
+#[test]
+fn row_4_down_while_the_service_has_no_address_or_only_a_host_name() {
+    let mut leaf = Scenario::new();
+    leaf.service("web", Cluster, &[]).ready("web", &["n1"]);
+    let verdict = &leaf.service_view("web").verdict;
+    assert_eq!((verdict.state, verdict.reason), (Down, Some(Reason::AddressPending)));
+    assert!(leaf.service_view("web").vips.is_empty());
+    let host = Some(IngressUnusable::HostName("lb.example.com".into()));
+    leaf.service_in(C1, "web", Service { ingress_unusable: host, ..load_balancer(Cluster, &[]) });
+    let verdict = &leaf.service_view("web").verdict;
+    assert_eq!((verdict.state, verdict.reason), (Down, Some(Reason::AddressPending)));
+    assert!(verdict.detail.as_deref().unwrap_or_default().contains("lb.example.com"), "{verdict:?}");
+}
+
+#[test]
+fn row_5_down_without_a_usable_endpoint_whatever_the_route_does() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        for speaker in Speaker::ALL {
+            let mut leaf = with_speaker(speaker);
+            leaf.attached("n1", family.node(1)).service("web", Cluster, &[vip]);
+            leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("p1", "n1", false, false)]);
+            leaf.expect(vip, Down, Some(Reason::NoReadyEndpoint), &[]);
+            leaf.bgp(vip, &[family.node(1)]).expect(vip, Down, Some(Reason::NoReadyEndpoint), &[]);
+            assert_eq!(leaf.service_view("web").total_endpoints, 1);
+            assert_eq!(leaf.service_view("web").usable_endpoints, 0);
+        }
+    }
+}
+
+#[test]
+fn row_5_metallb_expects_nobody_and_cilium_everybody() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        for (speaker, announcers) in [
+            (Speaker::Metallb, 0),
+            (Speaker::Generic, 0),
+            (Speaker::Cilium, 2),
+            (Speaker::Calico, 2),
+            (Speaker::KubeRouter, 2),
+        ] {
+            let mut leaf = with_speaker(speaker);
+            leaf.attached("n1", family.node(1)).attached("n2", family.node(2)).service("web", Cluster, &[vip]);
+            assert_eq!(leaf.vip_view("web", vip).expected, announcers, "{speaker:?}");
+        }
+    }
+}
+
+#[test]
+fn row_5_terminating_but_serving_counts_as_the_speaker_counts_it() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        for (speaker, usable) in [
+            (Speaker::Metallb, true),
+            (Speaker::Generic, true),
+            (Speaker::KubeRouter, true),
+            (Speaker::Cilium, false),
+            (Speaker::Calico, false),
+        ] {
+            let mut leaf = with_speaker(speaker);
+            leaf.attached("n1", family.node(1)).service("web", Local, &[vip]).bgp(vip, &[family.node(1)]);
+            leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("p1", "n1", false, true)]);
+            let due = if usable { (Up, None) } else { (Down, Some(Reason::NoReadyEndpoint)) };
+            leaf.expect(vip, due.0, due.1, &[]);
+        }
+    }
+}
+
+#[test]
+fn row_6_down_when_no_node_may_announce() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        // endpoints that name no node
+        let mut leaf = Scenario::new();
+        leaf.attached("n1", family.node(1)).service("web", Local, &[vip]);
+        leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("p1", "", true, true)]);
+        leaf.expect(vip, Down, Some(Reason::NoAnnouncer), &[]);
+        assert_eq!(leaf.vip_view("web", vip).vantage, None);
+        // every node excluded: by the label's presence, or by its value, as the speaker counts it
+        for (speaker, label, excluded) in [
+            (Speaker::Metallb, "", true),
+            (Speaker::Metallb, "false", true),
+            (Speaker::Calico, "true", true),
+            (Speaker::Calico, "", false),
+            (Speaker::Cilium, "true", false),
+            (Speaker::KubeRouter, "true", false),
+            (Speaker::Generic, "true", false),
+        ] {
+            let mut leaf = with_speaker(speaker);
+            let internal = [family.node(1)].into();
+            leaf.node_in(C1, "n1", Node { internal, exclude_label: Some(label.into()), ..Node::default() });
+            leaf.up(family.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+            let reason = if excluded { Reason::NoAnnouncer } else { Reason::NoRoute };
+            leaf.expect(vip, Down, Some(reason), &[]);
+        }
+    }
+}
+
+#[test]
+fn row_6_network_unavailable_counts_for_metallb_alone() {
+    for speaker in Speaker::ALL {
+        let vip = Family::V4.vip(100);
+        let mut leaf = with_speaker(speaker);
+        let internal = [Family::V4.node(1)].into();
+        leaf.node_in(C1, "n1", Node { internal, network_unavailable: true, ..Node::default() });
+        leaf.up(Family::V4.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+        let reason = if speaker == Speaker::Metallb { Reason::NoAnnouncer } else { Reason::NoRoute };
+        leaf.expect(vip, Down, Some(reason), &[]);
+    }
+}
+
+#[test]
+fn row_6_annotations_withhold_a_vip_from_their_own_speaker_only() {
+    let vip = Family::V4.vip(100);
+    let skip = ServiceHints { kube_router_skip_lb_ips: true, ..ServiceHints::default() };
+    let no_advertise = ServiceHints { kube_router_no_advertise: true, ..ServiceHints::default() };
+    let no_frontend = ServiceHints { cilium_no_load_balancer: true, ..ServiceHints::default() };
+    for (speaker, hints, withheld) in [
+        (Speaker::KubeRouter, skip, true),
+        (Speaker::KubeRouter, no_advertise, true),
+        (Speaker::Cilium, no_frontend, true),
+        (Speaker::Metallb, skip, false),
+        (Speaker::Cilium, no_advertise, false),
+        (Speaker::KubeRouter, no_frontend, false),
+    ] {
+        let mut leaf = with_speaker(speaker);
+        leaf.attached("n1", Family::V4.node(1));
+        leaf.service_in(C1, "web", Service { hints, ..load_balancer(Cluster, &[vip]) }).ready("web", &["n1"]);
+        let reason = if withheld { Reason::NoAnnouncer } else { Reason::NoRoute };
+        leaf.expect(vip, Down, Some(reason), &[]);
+    }
+}
+
+#[test]
+fn row_7_down_when_the_route_stands_in_another_network_instance() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.withdraw(vip).route_of("ip-vrf-2", vip.into(), BGP_EVPN, &[vtep(1)]);
+        leaf.expect(vip, Down, Some(Reason::WrongNetworkInstance), &[&"ip-vrf-2", &VRF]);
+    }
+}
+
+#[test]
+fn row_8_down_when_every_session_of_attached_announcers_is_down() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.session(family.node(1), SessionState::Active).vanish(family.node(2)).vanish(family.node(3)).withdraw(vip);
+        leaf.expect(vip, Down, Some(Reason::SessionDown), &[&family.node(1), &family.node(2), &"n3"]);
+        assert_eq!(leaf.vip_view("web", vip).vantage, Some(Vantage::Local));
+        leaf.expect_next_hop(vip, family.node(1), Down, Some(Reason::SessionDown));
+        leaf.expect_next_hop(vip, family.node(2), Down, Some(Reason::SessionDown));
+        let node = leaf.node_view("n1");
+        assert_eq!(node.state, Down);
+    }
+}
+
+#[test]
+fn row_9_down_without_a_route() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        for policy in [Cluster, Local] {
+            let mut leaf = Scenario::new();
+            three_nodes(&mut leaf, family);
+            leaf.service("web", policy, &[vip]).ready("web", &["n1", "n2"]);
+            leaf.expect(vip, Down, Some(Reason::NoRoute), &[&vip, &VRF]);
+            leaf.expect_next_hop(vip, family.node(1), Down, Some(Reason::NextHopMissing));
+            // one session of several down is not the reason
+            leaf.vanish(family.node(1)).expect(vip, Down, Some(Reason::NoRoute), &[]);
+            leaf.expect_next_hop(vip, family.node(1), Down, Some(Reason::SessionDown));
+        }
+        let mut leaf = healthy_remote(family);
+        leaf.withdraw(vip).expect(vip, Down, Some(Reason::NoRoute), &[]);
+        assert_eq!(leaf.vip_view("web", vip).vantage, Some(Vantage::Remote));
+    }
+}
+
+#[test]
+fn row_9_a_default_route_never_counts() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.route_of(VRF, family.default_route(), crate::scenario::BGP, &[family.node(1)]);
+        leaf.withdraw(vip).expect(vip, Down, Some(Reason::NoRoute), &[]);
+        assert_eq!(leaf.vip_view("web", vip).prefix, None);
+    }
+}
+
+#[test]
+fn row_9_a_covering_prefix_that_serves_nobody_is_no_route_and_is_named() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.route_of(VRF, family.aggregate(), BGP_EVPN, &[vtep(9)]);
+        leaf.withdraw(vip).expect(vip, Down, Some(Reason::NoRoute), &[&family.aggregate()]);
+    }
+}
+
+#[test]
+fn row_10_down_when_fib_programming_failed_but_not_while_it_is_pending() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.fib(vip, Some(FibTrouble::Pending)).expect(vip, Up, None, &[]);
+        assert_eq!(leaf.vip_view("web", vip).route.as_ref().map(|route| route.fib), Some(FibStatus::Pending));
+        leaf.fib(vip, Some(FibTrouble::Failed)).expect(vip, Down, Some(Reason::RouteNotProgrammed), &[&vip]);
+        // without gNMI nobody says that it failed
+        leaf.lost(SourceId::Gnmi).expect(vip, Up, None, &[]);
+        assert_eq!(leaf.vip_view("web", vip).route.as_ref().map(|route| route.fib), Some(FibStatus::Unknown));
+        leaf.source(SourceId::Gnmi, SourceEvent::Synced).fib(vip, None).expect(vip, Up, None, &[]);
+    }
+}
+
+#[test]
+fn row_11_down_when_no_next_hop_serves() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        // policy Local, and the route leads to a node without endpoint
+        let mut leaf = Scenario::new();
+        three_nodes(&mut leaf, family);
+        leaf.service("web", Local, &[vip]).ready("web", &["n1"]).bgp(vip, &[family.node(2)]);
+        leaf.expect(vip, Down, Some(Reason::NextHopUnexpected), &[&family.node(2), &"n2"]);
+        leaf.expect_next_hop(vip, family.node(2), Down, Some(Reason::NextHopUnexpected));
+        // policy Cluster, and the route leads to something that is no node, while every announcer is located
+        let mut leaf = Scenario::new();
+        three_nodes(&mut leaf, family);
+        leaf.service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[family.elsewhere(99)]);
+        leaf.expect(vip, Down, Some(Reason::NextHopUnexpected), &[&family.elsewhere(99)]);
+        // a route to nowhere
+        leaf.bgp(vip, &[]).expect(vip, Down, Some(Reason::NextHopUnexpected), &[]);
+    }
+}
+
+/// A second cluster in the same network instance whose service claims the same VIP.
+fn second_cluster(leaf: &mut Scenario, family: Family) {
+    leaf.cluster("c2", |_| {});
+    leaf.source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
+    leaf.node_in("c2", "m1", Node { internal: [family.node(7)].into(), ..Node::default() });
+    leaf.service_in("c2", "their-web", load_balancer(Cluster, &[family.vip(100)]));
+    leaf.slice("c2", "their-web", AddressFamily::Ipv4, &[endpoint("q1", "m1", true, true)]);
+}
+
+#[test]
+fn row_12_degraded_when_another_cluster_claims_the_vip() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        second_cluster(&mut leaf, family);
+        leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[&"c2"]);
+        // either may name the other
+        leaf.cluster("c2", |cluster| _ = cluster.shared_with.insert(C1.into())).expect(vip, Up, None, &[]);
+        leaf.cluster("c2", |cluster| cluster.shared_with.clear());
+        leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[]);
+        leaf.cluster(C1, |cluster| _ = cluster.shared_with.insert("c2".into())).expect(vip, Up, None, &[]);
+        leaf.cluster(C1, |cluster| cluster.shared_with.clear());
+        // another network instance is another world
+        leaf.cluster("c2", |cluster| cluster.network_instance = "ip-vrf-2".into()).expect(vip, Up, None, &[]);
+        leaf.cluster("c2", |cluster| cluster.network_instance = VRF.into());
+        leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[]);
+        // a cluster that is no more, or disabled, claims nothing
+        leaf.cluster("c2", |cluster| cluster.enabled = false).expect(vip, Up, None, &[]);
+    }
+}
+
+#[test]
+fn row_13_degraded_when_the_session_of_an_absent_next_hop_is_down() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.vanish(family.node(2)).bgp(vip, &[family.node(1), family.node(3)]);
+        leaf.expect(vip, Degraded, Some(Reason::SessionDown), &[&family.node(2), &"n2"]);
+        leaf.expect_next_hop(vip, family.node(2), Down, Some(Reason::SessionDown));
+        leaf.expect_next_hop(vip, family.node(1), Up, None);
+        let view = leaf.vip_view("web", vip);
+        assert_eq!((view.expected, view.installed), (3, 2));
+    }
+}
+
+#[test]
+fn row_14_degraded_when_local_sessions_are_up_and_the_route_goes_to_remote_leaves() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.remote("n4", family.node(4), 4).ready("web", &["n1", "n2", "n3", "n4"]).evpn(vip, &[vtep(4)]);
+        leaf.expect(vip, Degraded, Some(Reason::LocalPathUnused), &[&vtep(4)]);
+        assert_eq!(leaf.vip_view("web", vip).vantage, Some(Vantage::Local));
+        leaf.expect_next_hop(vip, family.node(1), Down, Some(Reason::NextHopMissing));
+        // it serves, so its own word does not lower the VIP further
+        leaf.expect_next_hop(vip, vtep(4), Up, Some(Reason::NextHopUnexpected));
+        // a session down comes first
+        leaf.vanish(family.node(1)).expect(vip, Degraded, Some(Reason::SessionDown), &[]);
+    }
+}
+
+#[test]
+fn row_15_degraded_when_the_ecmp_limit_is_reached() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.cluster(C1, |cluster| cluster.ecmp_limit = Some(2)).bgp(vip, &[family.node(1), family.node(2)]);
+        leaf.expect(vip, Degraded, Some(Reason::EcmpLimited), &[&"2", &"3"]);
+        leaf.expect_next_hop(vip, family.node(3), Down, Some(Reason::EcmpLimited));
+        leaf.cluster(C1, |cluster| cluster.ecmp_limit = Some(4));
+        leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[]);
+    }
+}
+
+#[test]
+fn row_16_degraded_when_an_expected_next_hop_is_absent_and_sessions_are_up() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.bgp(vip, &[family.node(1), family.node(3)]);
+        leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[&family.node(2), &"n2"]);
+        leaf.expect_next_hop(vip, family.node(2), Down, Some(Reason::NextHopMissing));
+        let mut leaf = healthy_remote(family);
+        leaf.evpn(vip, &[vtep(1), vtep(3)]).expect(vip, Degraded, Some(Reason::NextHopMissing), &[&vtep(2)]);
+    }
+}
+
+#[test]
+fn row_17_degraded_when_a_share_of_flows_goes_into_a_black_hole() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = Scenario::new();
+        three_nodes(&mut leaf, family);
+        leaf.service("web", Local, &[vip]).ready("web", &["n1"]).bgp(vip, &[family.node(1), family.node(2)]);
+        leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&family.node(2), &"n2"]);
+        leaf.expect_next_hop(vip, family.node(2), Down, Some(Reason::NextHopUnexpected));
+        leaf.expect_next_hop(vip, family.node(1), Up, None);
+        // policy Cluster: a node without endpoint forwards
+        leaf.service("web", Cluster, &[vip]).ready("web", &["n1"]);
+        leaf.bgp(vip, &[family.node(1), family.node(2), family.node(3)]).expect(vip, Up, None, &[]);
+    }
+}
+
+#[test]
+fn rows_18_and_19_unmapped_next_hops_may_serve_while_an_announcer_is_unlocated() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        for (policy, state) in [(Local, Unknown), (Cluster, Up)] {
+            let mut leaf = Scenario::new();
+            leaf.node("n1", &[family.elsewhere(1)]).up(family.node(1));
+            leaf.service("web", policy, &[vip]).ready("web", &["n1"]).bgp(vip, &[family.node(1)]);
+            leaf.expect(vip, state, Some(Reason::NextHopUnmapped), &[&family.node(1), &"n1"]);
+            let next_hop = leaf.next_hop("web", vip, family.node(1));
+            assert_eq!((next_hop.kind, next_hop.reason), (NextHopKind::Unmapped, Some(Reason::NextHopUnmapped)));
+            assert_eq!(leaf.node_view("n1").state, Unknown);
+            // the operator says where the node is
+            leaf.cluster(C1, |cluster| {
+                cluster.fabric_addresses.insert("n1".into(), [family.node(1)].into());
+            });
+            leaf.expect(vip, Up, None, &[]);
+        }
+    }
+}
+
+#[test]
+fn row_20_up_by_a_covering_aggregate_the_longest_one() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = with_speaker(Speaker::Calico);
+        leaf.attached("n1", family.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+        leaf.route_of(VRF, family.aggregate(), crate::scenario::BGP, &[family.node(1)]);
+        leaf.expect(vip, Up, Some(Reason::CoveredByAggregate), &[&family.aggregate()]);
+        assert_eq!(leaf.vip_view("web", vip).prefix, Some(family.aggregate()));
+        // a host route is the VIP's route, whatever covers it
+        leaf.bgp(vip, &[family.node(1)]).expect(vip, Up, None, &[]);
+        assert_eq!(leaf.vip_view("web", vip).prefix, Some(vip.into()));
+    }
+}
+
+#[test]
+fn row_21_up_when_everything_expected_is_installed() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        for leaf in [healthy(family), healthy_remote(family)] {
+            leaf.expect(vip, Up, None, &[]);
+            let view = leaf.vip_view("web", vip);
+            assert_eq!((view.expected, view.installed), (3, 3));
+            assert!(view.next_hops.iter().all(|next_hop| next_hop.state == Up && next_hop.reason.is_none()));
+        }
+    }
+}
+
+#[test]
+fn a_next_hop_that_serves_but_was_not_expected_does_not_lower_the_vip() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.remote("n4", family.node(4), 4).ready("web", &["n1", "n2", "n3", "n4"]);
+        leaf.bgp(vip, &[family.node(1), family.node(2), family.node(3), vtep(4)]).expect(vip, Up, None, &[]);
+        leaf.expect_next_hop(vip, vtep(4), Up, Some(Reason::NextHopUnexpected));
+    }
+}
+
+#[test]
+fn without_known_vteps_one_serving_next_hop_is_enough() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = Scenario::new();
+        leaf.node("n1", &[family.elsewhere(1)]).remote("n2", family.node(2), 2);
+        leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2"]).evpn(vip, &[vtep(2)]);
+        leaf.expect(vip, Up, None, &[]);
+    }
+}
+
+#[test]
+fn kube_router_announces_local_endpoints_of_any_condition_and_such_a_next_hop_does_not_serve() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = with_speaker(Speaker::KubeRouter);
+        leaf.attached("n1", family.node(1)).attached("n2", family.node(2)).service("web", Local, &[vip]);
+        let endpoints = [endpoint("p1", "n1", true, true), endpoint("p2", "n2", false, false)];
+        leaf.slice(C1, "web", AddressFamily::Ipv4, &endpoints).bgp(vip, &[family.node(1), family.node(2)]);
+        assert_eq!(leaf.vip_view("web", vip).expected, 2);
+        leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&family.node(2)]);
+    }
+}
+
+#[test]
+fn a_class_of_another_implementation_leaves_the_service_out() {
+    let vip = Family::V4.vip(100);
+    let own = "io.cilium/bgp-control-plane";
+    for (speaker, class, ours) in [
+        (Speaker::Metallb, None, true),
+        (Speaker::Metallb, Some(own), false),
+        (Speaker::Generic, Some(own), false),
+        (Speaker::Cilium, None, true),
+        (Speaker::Cilium, Some(own), true),
+        (Speaker::Cilium, Some("example.com/other"), false),
+        (Speaker::Calico, Some("example.com/other"), true),
+        (Speaker::KubeRouter, Some("example.com/other"), true),
+    ] {
+        let mut leaf = with_speaker(speaker);
+        leaf.service_in(C1, "web", Service { class: class.map(Into::into), ..load_balancer(Cluster, &[vip]) });
+        assert_eq!(leaf.said.services.len(), usize::from(ours), "{speaker:?} {class:?}");
+    }
+    let mut leaf = Scenario::new();
+    leaf.cluster(C1, |cluster| cluster.load_balancer_class = Some("example.com/bgp".into()));
+    leaf.service("plain", Cluster, &[vip]);
+    leaf.service_in(C1, "web", Service { class: Some("example.com/bgp".into()), ..load_balancer(Cluster, &[vip]) });
+    assert_eq!(leaf.said.services.keys().map(|(_, name)| name.clone()).collect::<Vec<_>>(), [key("web")]);
+}
+
+#[test]
+fn deleting_the_service_leaves_nothing_of_it() {
+    for family in Family::BOTH {
+        let mut leaf = healthy(family);
+        leaf.kubernetes(C1, ClusterEvent::Services(Update::Gone(key("web"))));
+        assert!(leaf.said.services.is_empty());
+        assert_eq!(leaf.said.summary.map(|summary| summary.vips), Some(0));
+        assert_eq!(leaf.node_view("n1").expected_vips, 0);
+    }
+}
+
+#[test]
+fn an_application_named_late_turns_the_host_routes_into_vteps() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = Scenario::new();
+        leaf.event(Event::Switch(SwitchEvent::Application(BGP_EVPN, None)));
+        leaf.remote("n1", family.node(1), 1).service("web", Local, &[vip]).ready("web", &["n1"]).evpn(vip, &[vtep(1)]);
+        leaf.expect(vip, Unknown, Some(Reason::NextHopUnmapped), &[]);
+        leaf.event(Event::Switch(SwitchEvent::Application(BGP_EVPN, Some("bgp_evpn_mgr".into()))));
+        leaf.expect(vip, Up, None, &[]);
+    }
+}

@@ -1,0 +1,99 @@
+//! What the engine has said, gathered from its changes, and the form in which it is compared with a recompute.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use srl_k8s_services::model::event::{Event, SourceId};
+use srl_k8s_services::model::memory::Memory;
+use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
+use srl_k8s_services::model::switch::RouteKey;
+use srl_k8s_services::model::time::Timestamp;
+use srl_k8s_services::model::verdict::Reason;
+use srl_k8s_services::model::view::{
+    Change, ClusterView, NodeView, OrphanView, RootView, ServiceView, SourceView, SummaryView, Verdict,
+};
+
+/// The published state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) root: Option<RootView>,
+    pub(crate) summary: Option<SummaryView>,
+    pub(crate) sources: BTreeMap<SourceId, SourceView>,
+    pub(crate) clusters: BTreeMap<ClusterName, ClusterView>,
+    pub(crate) nodes: BTreeMap<(ClusterName, NodeName), NodeView>,
+    pub(crate) services: BTreeMap<(ClusterName, ServiceKey), ServiceView>,
+    pub(crate) orphans: BTreeMap<RouteKey, OrphanView>,
+    pub(crate) memory: Memory,
+}
+
+impl State {
+    /// What the state file holds is not told again by a change.
+    pub(crate) fn restore(&mut self, event: &Event) {
+        if let Event::Remembered(memory) = event {
+            self.memory = memory.clone();
+        }
+    }
+
+    /// Applies a change; false when it changes nothing.
+    pub(crate) fn take(&mut self, change: Change) -> bool {
+        match change {
+            Change::Root(view) => self.root.replace(view.clone()).is_none_or(|old| old != view),
+            Change::Summary(view) => self.summary.replace(view).is_none_or(|old| old != view),
+            Change::Source(id, view) => put(&mut self.sources, id, view),
+            Change::Cluster(name, view) => put(&mut self.clusters, name, view),
+            Change::Node(cluster, node, view) => put(&mut self.nodes, (cluster, node), view.map(Arc::unwrap_or_clone)),
+            Change::Service(cluster, service, view) => {
+                put(&mut self.services, (cluster, service), view.map(Arc::unwrap_or_clone))
+            }
+            Change::Orphan(key, view) => put(&mut self.orphans, key, view),
+            Change::Memory(memory) => std::mem::replace(&mut self.memory, memory.clone()) != memory,
+        }
+    }
+
+    /// Times zeroed, free text reduced to whether there is any. Evidence below a verdict that says nothing is known is
+    /// not compared.
+    pub(crate) fn normalised(mut self) -> Self {
+        let some = |text: &mut Option<Arc<str>>| *text = text.take().map(|_| "".into());
+        self.root.iter_mut().for_each(|root| some(&mut root.reason));
+        for source in self.sources.values_mut() {
+            source.stale_since = source.stale_since.map(|_| Timestamp::UNIX_EPOCH);
+        }
+        self.clusters.values_mut().for_each(|cluster| some(&mut cluster.reason));
+        for node in self.nodes.values_mut() {
+            node.peers.sort_by_key(|peer| peer.address);
+        }
+        for service in self.services.values_mut() {
+            service.last_change = Timestamp::UNIX_EPOCH;
+            some(&mut service.verdict.detail);
+            for vip in &mut service.vips {
+                vip.last_change = Timestamp::UNIX_EPOCH;
+                some(&mut vip.verdict.detail);
+                if blind(&vip.verdict) {
+                    (vip.prefix, vip.route, vip.vantage) = (None, None, None);
+                    (vip.expected, vip.installed) = (0, 0);
+                    vip.next_hops = Box::default();
+                }
+            }
+        }
+        for orphan in self.orphans.values_mut() {
+            orphan.since = Timestamp::UNIX_EPOCH;
+        }
+        self
+    }
+}
+
+/// The verdict says that nothing can be said: what is shown below it is at the engine's discretion.
+fn blind(verdict: &Verdict) -> bool {
+    matches!(verdict.reason, Some(Reason::Syncing | Reason::SwitchStale | Reason::NetworkInstanceMissing))
+}
+
+fn put<K: Ord, V: PartialEq>(table: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> bool {
+    match value {
+        Some(value) if table.get(&key) == Some(&value) => false,
+        Some(value) => {
+            table.insert(key, value);
+            true
+        }
+        None => table.remove(&key).is_some(),
+    }
+}

@@ -1,0 +1,442 @@
+//! A leaf and its clusters, told in an operator's words and driven through the engine one event at a time. After every
+//! event the state said so far must also be what a full recompute gives.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use srl_k8s_services::engine::Engine;
+use srl_k8s_services::model::cluster::{
+    AddressFamily, Endpoint, EndpointSlice, Node, Service, SliceKey, TrafficPolicy,
+};
+use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Speaker};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use srl_k8s_services::model::switch::{
+    FibTrouble, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, PeerAddress, Route, RouteKey,
+    SessionState,
+};
+use srl_k8s_services::model::time::{Now, Timestamp};
+use srl_k8s_services::model::verdict::{OperState, Reason};
+use srl_k8s_services::model::view::{NextHopView, NodeView, ServiceView, VipView};
+
+use crate::oracle::recompute;
+use crate::said::State;
+use crate::world::World;
+
+/// The cluster of most scenarios, and the network instance its VIPs live in.
+pub(crate) const C1: &str = "c1";
+pub(crate) const VRF: &str = "ip-vrf-1";
+/// Application ids of this leaf.
+pub(crate) const BGP: u32 = 7;
+pub(crate) const BGP_EVPN: u32 = 8;
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address in a test")
+}
+
+pub(crate) fn net(text: &str) -> IpNet {
+    text.parse().expect("a prefix in a test")
+}
+
+pub(crate) fn key(name: &str) -> ServiceKey {
+    ServiceKey::new("default", name)
+}
+
+/// The moment so long after the start of the agent.
+pub(crate) fn at(elapsed: Duration) -> Now {
+    let start = Timestamp::from_second(1_700_000_000).expect("a second in range");
+    Now { elapsed, wall: start.checked_add(elapsed).expect("a test is short") }
+}
+
+/// A cluster as an operator would configure it first.
+pub(crate) fn cluster_config(speaker: Speaker) -> ClusterConfig {
+    ClusterConfig {
+        enabled: true,
+        connection: Connection::Kubeconfig { path: "/etc/opt/k8s-services/kubeconfig".into(), context: None },
+        network_namespace: None,
+        network_instance: VRF.into(),
+        speaker,
+        namespaces: Default::default(),
+        label_selector: None,
+        load_balancer_class: None,
+        include_external_ips: false,
+        vip_pools: Default::default(),
+        shared_with: Default::default(),
+        ecmp_limit: None,
+        node_address_annotation: None,
+        fabric_addresses: BTreeMap::new(),
+    }
+}
+
+/// An endpoint on a node (none for an empty name).
+pub(crate) fn endpoint(identity: &str, node: &str, ready: bool, serving: bool) -> Endpoint {
+    let node = (!node.is_empty()).then(|| node.into());
+    Endpoint { identity: identity.into(), node, ready, serving, terminating: serving && !ready }
+}
+
+/// The address family a table test runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(crate) const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The n-th VIP.
+    pub(crate) fn vip(self, n: u8) -> IpAddr {
+        match self {
+            Self::V4 => ip(&format!("1.1.1.{n}")),
+            Self::V6 => ip(&format!("2001:db8:1::{n}")),
+        }
+    }
+
+    /// The address the n-th node speaks BGP from.
+    pub(crate) fn node(self, n: u8) -> IpAddr {
+        match self {
+            Self::V4 => ip(&format!("192.168.1.1{n}")),
+            Self::V6 => ip(&format!("2001:db8:0:1::1{n}")),
+        }
+    }
+
+    /// An address of the n-th node that this leaf knows nothing of.
+    pub(crate) fn elsewhere(self, n: u8) -> IpAddr {
+        match self {
+            Self::V4 => ip(&format!("192.168.49.{n}")),
+            Self::V6 => ip(&format!("fd49::{n}")),
+        }
+    }
+
+    /// A prefix that covers all VIPs.
+    pub(crate) fn aggregate(self) -> IpNet {
+        match self {
+            Self::V4 => net("1.1.1.0/24"),
+            Self::V6 => net("2001:db8:1::/64"),
+        }
+    }
+
+    pub(crate) fn default_route(self) -> IpNet {
+        match self {
+            Self::V4 => net("0.0.0.0/0"),
+            Self::V6 => net("::/0"),
+        }
+    }
+}
+
+/// The tunnel endpoint of the n-th leaf: IPv4 for overlay routes of both families.
+pub(crate) fn vtep(leaf: u8) -> IpAddr {
+    ip(&format!("10.0.1.{leaf}"))
+}
+
+/// A running engine and what it was told.
+pub(crate) struct Scenario {
+    pub(crate) engine: Engine,
+    pub(crate) world: World,
+    pub(crate) said: State,
+    pub(crate) elapsed: Duration,
+    pub(crate) config: Config,
+    groups: u64,
+}
+
+impl Scenario {
+    /// A leaf that knows one MetalLB cluster, everything synced, nothing in it.
+    pub(crate) fn new() -> Self {
+        Self::with(cluster_config(Speaker::Metallb))
+    }
+
+    /// The same with another cluster configuration.
+    pub(crate) fn with(cluster: ClusterConfig) -> Self {
+        let mut scenario = Self::unsynced(cluster);
+        scenario.source(SourceId::Ndk, SourceEvent::Synced);
+        scenario.source(SourceId::Gnmi, SourceEvent::Synced);
+        scenario.source(SourceId::Kubernetes(C1.into()), SourceEvent::Synced);
+        scenario
+    }
+
+    /// A leaf that has been configured and has the tables of a booted switch, with every source still dumping.
+    pub(crate) fn unsynced(cluster: ClusterConfig) -> Self {
+        let mut scenario = Self {
+            engine: Engine::new(),
+            world: World::default(),
+            said: State::default(),
+            elapsed: Duration::ZERO,
+            config: Config::default(),
+            groups: 0,
+        };
+        scenario.config.clusters.insert(C1.into(), Arc::new(cluster));
+        scenario.event(Event::Configured(Arc::new(scenario.config.clone())));
+        scenario.source(SourceId::Ndk, SourceEvent::Syncing);
+        scenario.source(SourceId::Gnmi, SourceEvent::Syncing);
+        scenario.source(SourceId::Kubernetes(C1.into()), SourceEvent::Syncing);
+        for (index, name) in ["default", VRF, "ip-vrf-2"].into_iter().enumerate() {
+            scenario.network_instance(name, Some(u32::try_from(index).expect("three") + 1));
+        }
+        scenario.event(Event::Switch(SwitchEvent::Application(BGP, Some("bgp_mgr".into()))));
+        scenario.event(Event::Switch(SwitchEvent::Application(BGP_EVPN, Some("bgp_evpn_mgr".into()))));
+        scenario
+    }
+
+    /// One event, with the checks every event must pass.
+    pub(crate) fn event(&mut self, event: Event) -> &mut Self {
+        self.tell(event);
+        let (said, due) = (self.said.clone().normalised(), recompute(&self.world, at(self.elapsed)));
+        pretty_equal(&said, &due);
+        self
+    }
+
+    /// One event, without comparing what is said with a recompute.
+    pub(crate) fn tell(&mut self, event: Event) {
+        let now = at(self.elapsed);
+        self.world.absorb(now, &event);
+        self.world.remember();
+        self.said.restore(&event);
+        for change in self.engine.apply(now, event) {
+            let text = format!("{change:?}");
+            assert!(self.said.take(change), "a change that changes nothing: {text}");
+        }
+        assert_eq!(self.engine.evaluate(now), [], "a second evaluation has nothing to say");
+    }
+
+    /// So much time passes; the engine is woken when it asked to be, and at the end.
+    pub(crate) fn pass(&mut self, time: Duration) -> &mut Self {
+        let end = self.elapsed + time;
+        while let Some(deadline) = self.engine.deadline().filter(|deadline| *deadline > self.elapsed && *deadline < end)
+        {
+            self.elapsed = deadline;
+            self.tell(Event::Tick);
+        }
+        self.elapsed = end;
+        self.event(Event::Tick)
+    }
+
+    pub(crate) fn source(&mut self, id: SourceId, event: SourceEvent) -> &mut Self {
+        self.event(Event::Source(id, event))
+    }
+
+    pub(crate) fn lost(&mut self, id: SourceId) -> &mut Self {
+        self.source(id, SourceEvent::Lost("connection refused".into()))
+    }
+
+    // ---- what the operator configures ----
+
+    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Config)) -> &mut Self {
+        change(&mut self.config);
+        self.event(Event::Configured(Arc::new(self.config.clone())))
+    }
+
+    pub(crate) fn cluster(&mut self, name: &str, change: impl FnOnce(&mut ClusterConfig)) -> &mut Self {
+        self.configure(|config| {
+            let name = ClusterName::from(name);
+            let old = config.clusters.get(&name).map(|old| ClusterConfig::clone(old));
+            let mut cluster = old.unwrap_or_else(|| cluster_config(Speaker::Metallb));
+            change(&mut cluster);
+            config.clusters.insert(name, Arc::new(cluster));
+        })
+    }
+
+    // ---- what the switch says ----
+
+    pub(crate) fn network_instance(&mut self, name: &str, id: Option<u32>) -> &mut Self {
+        let value = id.map(|id| NetworkInstance { id, oper_up: true });
+        self.event(Event::Switch(SwitchEvent::NetworkInstance(name.into(), value)))
+    }
+
+    pub(crate) fn route_of(
+        &mut self,
+        network_instance: &str,
+        prefix: IpNet,
+        owner: u32,
+        next_hops: &[IpAddr],
+    ) -> &mut Self {
+        self.groups += 1;
+        let group = NextHopGroupId(self.groups);
+        let mut next_hops = next_hops.to_vec();
+        next_hops.sort_unstable();
+        let preference = if owner == BGP { 169 } else { 170 };
+        let route = Route { owner, preference, metric: 0, next_hop_group: group };
+        let value = NextHopGroup { next_hops: next_hops.into() };
+        self.event(Event::Switch(SwitchEvent::NextHopGroups(vec![(group, Some(value))])));
+        self.event(Event::Switch(SwitchEvent::Routes(network_instance.into(), vec![(prefix, Some(route))])))
+    }
+
+    /// The leaf's BGP installs a route to the VIP.
+    pub(crate) fn bgp(&mut self, vip: IpAddr, next_hops: &[IpAddr]) -> &mut Self {
+        self.route_of(VRF, vip.into(), BGP, next_hops)
+    }
+
+    /// EVPN installs a host route through other leaves: to a VIP, or to a node.
+    pub(crate) fn evpn(&mut self, address: IpAddr, vteps: &[IpAddr]) -> &mut Self {
+        self.route_of(VRF, address.into(), BGP_EVPN, vteps)
+    }
+
+    pub(crate) fn withdraw(&mut self, prefix: impl Into<IpNet>) -> &mut Self {
+        self.event(Event::Switch(SwitchEvent::Routes(VRF.into(), vec![(prefix.into(), None)])))
+    }
+
+    pub(crate) fn session(&mut self, address: IpAddr, session: SessionState) -> &mut Self {
+        self.neighbor(address, Some(session), None)
+    }
+
+    pub(crate) fn up(&mut self, address: IpAddr) -> &mut Self {
+        self.session(address, SessionState::Established)
+    }
+
+    pub(crate) fn neighbor(
+        &mut self,
+        address: IpAddr,
+        session: Option<SessionState>,
+        received_routes: Option<u32>,
+    ) -> &mut Self {
+        let neighbor = Neighbor { session, last_established: None, dynamic: true, received_routes };
+        self.event(Event::Neighbors(Update::Set(neighbor_key(VRF, address), neighbor)))
+    }
+
+    /// A dynamic neighbor vanishes from state.
+    pub(crate) fn vanish(&mut self, address: IpAddr) -> &mut Self {
+        self.event(Event::Neighbors(Update::Gone(neighbor_key(VRF, address))))
+    }
+
+    pub(crate) fn fib(&mut self, prefix: impl Into<IpNet>, trouble: Option<FibTrouble>) -> &mut Self {
+        let key = RouteKey { network_instance: VRF.into(), prefix: prefix.into() };
+        self.event(Event::Fib(match trouble {
+            Some(trouble) => Update::Set(key, trouble),
+            None => Update::Gone(key),
+        }))
+    }
+
+    // ---- what the cluster says ----
+
+    pub(crate) fn kubernetes(&mut self, cluster: &str, event: ClusterEvent) -> &mut Self {
+        self.event(Event::Cluster(cluster.into(), event))
+    }
+
+    pub(crate) fn node_in(&mut self, cluster: &str, name: &str, node: Node) -> &mut Self {
+        self.kubernetes(cluster, ClusterEvent::Nodes(Update::Set(name.into(), node)))
+    }
+
+    /// A node known by these InternalIPs.
+    pub(crate) fn node(&mut self, name: &str, addresses: &[IpAddr]) -> &mut Self {
+        self.node_in(C1, name, Node { internal: addresses.into(), ..Node::default() })
+    }
+
+    /// A node attached to this leaf with its session up.
+    pub(crate) fn attached(&mut self, name: &str, address: IpAddr) -> &mut Self {
+        self.node(name, &[address]).up(address)
+    }
+
+    /// A node behind another leaf, its host route known.
+    pub(crate) fn remote(&mut self, name: &str, address: IpAddr, leaf: u8) -> &mut Self {
+        self.node(name, &[address]).evpn(address, &[vtep(leaf)])
+    }
+
+    pub(crate) fn service_in(&mut self, cluster: &str, name: &str, service: Service) -> &mut Self {
+        self.kubernetes(cluster, ClusterEvent::Services(Update::Set(key(name), service)))
+    }
+
+    pub(crate) fn service(&mut self, name: &str, policy: TrafficPolicy, vips: &[IpAddr]) -> &mut Self {
+        self.service_in(C1, name, load_balancer(policy, vips))
+    }
+
+    pub(crate) fn slice(
+        &mut self,
+        cluster: &str,
+        name: &str,
+        family: AddressFamily,
+        endpoints: &[Endpoint],
+    ) -> &mut Self {
+        let slice = SliceKey { namespace: "default".into(), name: format!("{name}-{family:?}").into() };
+        let value = EndpointSlice { service: key(name), family, endpoints: endpoints.into() };
+        self.kubernetes(cluster, ClusterEvent::EndpointSlices(Update::Set(slice, value)))
+    }
+
+    /// Ready endpoints of the service, one on each of these nodes.
+    pub(crate) fn ready(&mut self, name: &str, nodes: &[&str]) -> &mut Self {
+        let endpoints: Vec<Endpoint> =
+            nodes.iter().enumerate().map(|(n, node)| endpoint(&format!("{name}-{n}"), node, true, true)).collect();
+        self.slice(C1, name, AddressFamily::Ipv4, &endpoints)
+    }
+
+    // ---- what the operator reads ----
+
+    pub(crate) fn service_view(&self, name: &str) -> &ServiceView {
+        self.service_view_in(C1, name)
+    }
+
+    pub(crate) fn service_view_in(&self, cluster: &str, name: &str) -> &ServiceView {
+        let service = self.said.services.get(&(cluster.into(), key(name)));
+        service.unwrap_or_else(|| panic!("no state of service {name}"))
+    }
+
+    pub(crate) fn vip_view(&self, name: &str, vip: IpAddr) -> &VipView {
+        let view = self.service_view(name).vips.iter().find(|view| view.address == vip);
+        view.unwrap_or_else(|| panic!("no state of VIP {vip}"))
+    }
+
+    pub(crate) fn next_hop(&self, name: &str, vip: IpAddr, next_hop: IpAddr) -> &NextHopView {
+        let view = self.vip_view(name, vip).next_hops.iter().find(|view| view.address == next_hop);
+        view.unwrap_or_else(|| panic!("no state of next-hop {next_hop}"))
+    }
+
+    pub(crate) fn node_view(&self, name: &str) -> &NodeView {
+        let view = self.said.nodes.get(&(C1.into(), NodeName::from(name)));
+        view.unwrap_or_else(|| panic!("no state of node {name}"))
+    }
+
+    /// The VIP's state and reason, and what its detail must name for an operator to act.
+    #[track_caller]
+    pub(crate) fn expect(&self, vip: IpAddr, state: OperState, reason: Option<Reason>, names: &[&dyn Display]) {
+        let service = self.service_view("web");
+        let view = self.vip_view("web", vip);
+        assert_eq!((view.verdict.state, view.verdict.reason), (state, reason), "{view:#?}");
+        assert_eq!(view.verdict.detail.is_some(), reason.is_some(), "a reason and a sentence go together: {view:#?}");
+        let detail = view.verdict.detail.as_deref().unwrap_or_default();
+        for name in names.iter().map(|name| name.to_string()) {
+            assert!(detail.contains(&name), "the detail does not name {name}: {detail}");
+        }
+        if service.vips.len() == 1 {
+            assert_eq!(service.verdict, view.verdict, "a service is its worst VIP");
+        }
+    }
+
+    /// A next-hop's state and reason.
+    #[track_caller]
+    pub(crate) fn expect_next_hop(&self, vip: IpAddr, next_hop: IpAddr, state: OperState, reason: Option<Reason>) {
+        let view = self.next_hop("web", vip, next_hop);
+        assert_eq!((view.state, view.reason), (state, reason), "{view:#?}");
+    }
+}
+
+pub(crate) fn load_balancer(policy: TrafficPolicy, vips: &[IpAddr]) -> Service {
+    let mut ingress = vips.to_vec();
+    ingress.sort_unstable();
+    Service { load_balancer: true, policy, ingress: ingress.into(), ..Service::default() }
+}
+
+pub(crate) fn neighbor_key(network_instance: &str, address: IpAddr) -> NeighborKey {
+    let peer = PeerAddress { ip: address, interface: None };
+    NeighborKey { network_instance: NetworkInstanceName::from(network_instance), peer }
+}
+
+/// Compares table by table, so that a failure shows the entry that differs and not the whole state.
+#[track_caller]
+pub(crate) fn pretty_equal(said: &State, due: &State) {
+    fn table<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(said: &BTreeMap<K, V>, due: &BTreeMap<K, V>) {
+        for key in said.keys().chain(due.keys()) {
+            let (said, due) = (said.get(key), due.get(key));
+            assert!(said == due, "{key:?}\nsaid: {said:#?}\n due: {due:#?}");
+        }
+    }
+    table(&said.services, &due.services);
+    table(&said.nodes, &due.nodes);
+    table(&said.clusters, &due.clusters);
+    table(&said.sources, &due.sources);
+    table(&said.orphans, &due.orphans);
+    assert_eq!(said.summary, due.summary);
+    assert_eq!(said.root, due.root);
+    assert_eq!(said.memory, due.memory);
+}

@@ -1,0 +1,282 @@
+//! What events have said, as plain tables: a snapshot anyone can read, without indexes and without memory of how it came
+//! about. The only history in it is what the specification itself gives a history: sources and remembered attachments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use srl_k8s_services::model::cluster::{EndpointSlice, Node, Service, SliceKey};
+use srl_k8s_services::model::config::{ClusterConfig, Config};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::memory::Attachment;
+use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use srl_k8s_services::model::switch::{
+    BfdKey, BfdState, FibTrouble, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, Route, RouteKey,
+};
+use srl_k8s_services::model::time::Now;
+use srl_k8s_services::model::verdict::SourceState;
+
+/// The owner of routes that EVPN advertises.
+pub(crate) const EVPN: &str = "bgp_evpn_mgr";
+
+/// What is known of a source.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) state: SourceState,
+    /// Its first dump has ended.
+    pub(crate) synced_once: bool,
+    /// Since when, after a first sync, what it says has not been known to be complete.
+    pub(crate) dark_since: Option<Duration>,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self { state: SourceState::Syncing, synced_once: false, dark_since: None }
+    }
+}
+
+/// What a cluster has said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClusterWorld {
+    pub(crate) version: Option<Arc<str>>,
+    pub(crate) caveat: Option<Arc<str>>,
+    pub(crate) services: BTreeMap<ServiceKey, Service>,
+    pub(crate) slices: BTreeMap<SliceKey, EndpointSlice>,
+    pub(crate) nodes: BTreeMap<NodeName, Node>,
+}
+
+/// An entry of the switch's tables that a dump has told again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    NetworkInstance(NetworkInstanceName),
+    Route(RouteKey),
+    Group(NextHopGroupId),
+    Application(u32),
+    Bfd(BfdKey),
+}
+
+/// Everything that events have said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct World {
+    pub(crate) config: Config,
+    pub(crate) memory: BTreeSet<Attachment>,
+    pub(crate) sources: BTreeMap<SourceId, Source>,
+    pub(crate) network_instances: BTreeMap<NetworkInstanceName, NetworkInstance>,
+    pub(crate) routes: BTreeMap<RouteKey, Route>,
+    pub(crate) groups: BTreeMap<NextHopGroupId, NextHopGroup>,
+    pub(crate) applications: BTreeMap<u32, Arc<str>>,
+    pub(crate) bfd: BTreeMap<BfdKey, BfdState>,
+    pub(crate) neighbors: BTreeMap<NeighborKey, Neighbor>,
+    pub(crate) fib: BTreeMap<RouteKey, FibTrouble>,
+    pub(crate) clusters: BTreeMap<ClusterName, ClusterWorld>,
+    /// While the NDK dumps its tables: what it has told again.
+    told: Option<BTreeSet<Told>>,
+}
+
+impl World {
+    /// Takes in what an event says.
+    pub(crate) fn absorb(&mut self, now: Now, event: &Event) {
+        match event {
+            Event::Remembered(memory) => self.memory = memory.attachments.clone(),
+            Event::Configured(config) => self.configure(config),
+            Event::Source(id, event) => self.source(now, id, event),
+            Event::Switch(event) => self.switch(event),
+            Event::Neighbors(update) => update_table(&mut self.neighbors, update),
+            Event::Fib(update) => update_table(&mut self.fib, update),
+            Event::Cluster(name, event) => self.cluster(name, event),
+            Event::Tick => {}
+        }
+    }
+
+    /// Clusters that are watched: configured, and neither they nor the root disabled.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = (&ClusterName, &Arc<ClusterConfig>)> {
+        self.config.clusters.iter().filter(|(_, cluster)| self.config.enabled && cluster.enabled)
+    }
+
+    /// The source, or one that was never heard from.
+    pub(crate) fn source_of(&self, id: &SourceId) -> Source {
+        self.sources.get(id).cloned().unwrap_or_default()
+    }
+
+    fn configure(&mut self, config: &Config) {
+        let old = std::mem::replace(&mut self.config, config.clone());
+        let watched: BTreeSet<ClusterName> = self.watched().map(|(name, _)| name.clone()).collect();
+        self.clusters.retain(|name, _| watched.contains(name));
+        self.sources.retain(|id, _| match id {
+            SourceId::Kubernetes(name) => watched.contains(name),
+            SourceId::Ndk | SourceId::Gnmi => true,
+        });
+        // A node was attached in the network instance its cluster had then.
+        let moved = |name: &ClusterName| match (old.clusters.get(name), config.clusters.get(name)) {
+            (Some(old), Some(new)) => old.network_instance != new.network_instance,
+            (None, Some(_)) => false,
+            (_, None) => true,
+        };
+        self.memory.retain(|attachment| !moved(&attachment.cluster));
+    }
+
+    fn source(&mut self, now: Now, id: &SourceId, event: &SourceEvent) {
+        if let SourceId::Kubernetes(name) = id
+            && !self.watched().any(|(watched, _)| watched == name)
+        {
+            return;
+        }
+        let source = self.sources.entry(id.clone()).or_default();
+        match event {
+            SourceEvent::Syncing => source.state = SourceState::Syncing,
+            SourceEvent::Synced => {
+                *source = Source { state: SourceState::Synced, synced_once: true, dark_since: None };
+            }
+            SourceEvent::Lost(_) => source.state = SourceState::Stale,
+            SourceEvent::Alive | SourceEvent::Malformed => {}
+        }
+        if source.state != SourceState::Synced && source.synced_once {
+            source.dark_since.get_or_insert(now.elapsed);
+        }
+        match (id, event) {
+            (SourceId::Ndk, SourceEvent::Syncing) => self.told = Some(BTreeSet::new()),
+            (SourceId::Ndk, SourceEvent::Synced) => self.end_of_dump(),
+            (SourceId::Kubernetes(name), SourceEvent::Synced) => self.forget_absent_nodes(name),
+            _ => {}
+        }
+    }
+
+    fn end_of_dump(&mut self) {
+        let Some(told) = self.told.take() else { return };
+        self.network_instances.retain(|name, _| told.contains(&Told::NetworkInstance(name.clone())));
+        self.routes.retain(|key, _| told.contains(&Told::Route(key.clone())));
+        self.groups.retain(|id, _| told.contains(&Told::Group(*id)));
+        self.applications.retain(|id, _| told.contains(&Told::Application(*id)));
+        self.bfd.retain(|key, _| told.contains(&Told::Bfd(key.clone())));
+    }
+
+    fn switch(&mut self, event: &SwitchEvent) {
+        match event {
+            SwitchEvent::NetworkInstance(name, value) => {
+                self.tell(Told::NetworkInstance(name.clone()));
+                set(&mut self.network_instances, name, value.as_ref());
+            }
+            SwitchEvent::Routes(network_instance, routes) => {
+                for (prefix, route) in routes {
+                    let key = RouteKey { network_instance: network_instance.clone(), prefix: *prefix };
+                    self.tell(Told::Route(key.clone()));
+                    set(&mut self.routes, &key, route.as_ref());
+                }
+            }
+            SwitchEvent::NextHopGroups(groups) => {
+                for (id, group) in groups {
+                    self.tell(Told::Group(*id));
+                    set(&mut self.groups, id, group.as_ref());
+                }
+            }
+            SwitchEvent::Application(id, name) => {
+                self.tell(Told::Application(*id));
+                set(&mut self.applications, id, name.as_ref());
+            }
+            SwitchEvent::Bfd(key, state) => {
+                self.tell(Told::Bfd(key.clone()));
+                set(&mut self.bfd, key, state.as_ref());
+            }
+        }
+    }
+
+    fn tell(&mut self, entry: Told) {
+        if let Some(told) = &mut self.told {
+            told.insert(entry);
+        }
+    }
+
+    fn cluster(&mut self, name: &ClusterName, event: &ClusterEvent) {
+        if !self.watched().any(|(watched, _)| watched == name) {
+            return;
+        }
+        let cluster = self.clusters.entry(name.clone()).or_default();
+        match event {
+            ClusterEvent::Connected { version, caveat } => {
+                cluster.version = Some(version.clone());
+                cluster.caveat = caveat.clone();
+            }
+            ClusterEvent::Services(update) => update_table(&mut cluster.services, update),
+            ClusterEvent::EndpointSlices(update) => update_table(&mut cluster.slices, update),
+            ClusterEvent::Nodes(update) => {
+                update_table(&mut cluster.nodes, update);
+                match update {
+                    Update::All(_) => self.forget_absent_nodes(name),
+                    Update::Gone(node) => {
+                        self.memory.retain(|attachment| attachment.cluster != *name || attachment.node != *node);
+                    }
+                    Update::Set(..) => {}
+                }
+            }
+        }
+    }
+
+    /// A deleted node was never attached.
+    fn forget_absent_nodes(&mut self, name: &ClusterName) {
+        let nodes = self.clusters.get(name).map(|cluster| cluster.nodes.clone()).unwrap_or_default();
+        self.memory.retain(|attachment| attachment.cluster != *name || nodes.contains_key(&attachment.node));
+    }
+
+    /// What is attached now is remembered; what moved to EVPN is not. Called whenever the engine evaluates.
+    pub(crate) fn remember(&mut self) {
+        let mut memory = self.memory.clone();
+        for (name, config) in self.watched() {
+            let Some(cluster) = self.clusters.get(name) else { continue };
+            for (node, known) in &cluster.nodes {
+                for (address, _) in super::oracle::candidates(config, node, known) {
+                    if self.neighbor(&config.network_instance, address).is_some() {
+                        memory.insert(Attachment { cluster: name.clone(), node: node.clone(), address });
+                    }
+                }
+            }
+            memory.retain(|attachment| {
+                attachment.cluster != *name
+                    || self.neighbor(&config.network_instance, attachment.address).is_some()
+                    || !self.is_evpn(&config.network_instance, attachment.address)
+            });
+        }
+        self.memory = memory;
+    }
+
+    /// The BGP neighbor with this address.
+    pub(crate) fn neighbor(&self, network_instance: &NetworkInstanceName, address: IpAddr) -> Option<&Neighbor> {
+        let here = |key: &NeighborKey| key.network_instance == *network_instance && key.peer.ip == address;
+        self.neighbors.iter().find(|(key, _)| here(key)).map(|(_, neighbor)| neighbor)
+    }
+
+    /// The host route of an address.
+    pub(crate) fn host_route(&self, network_instance: &NetworkInstanceName, address: IpAddr) -> Option<&Route> {
+        self.routes.get(&RouteKey { network_instance: network_instance.clone(), prefix: IpNet::from(address) })
+    }
+
+    /// The host route of the address is EVPN's.
+    pub(crate) fn is_evpn(&self, network_instance: &NetworkInstanceName, address: IpAddr) -> bool {
+        let owner = self.host_route(network_instance, address).and_then(|route| self.applications.get(&route.owner));
+        owner.is_some_and(|owner| &**owner == EVPN)
+    }
+
+    /// The next-hops of a route; none while its group is not known.
+    pub(crate) fn next_hops(&self, route: &Route) -> BTreeSet<IpAddr> {
+        self.groups
+            .get(&route.next_hop_group)
+            .map(|group| group.next_hops.iter().copied().collect())
+            .unwrap_or_default()
+    }
+}
+
+fn update_table<K: Ord + Clone, V: Clone>(table: &mut BTreeMap<K, V>, update: &Update<K, V>) {
+    match update {
+        Update::All(entries) => *table = entries.iter().cloned().collect(),
+        Update::Set(key, value) => set(table, key, Some(value)),
+        Update::Gone(key) => set(table, key, None),
+    }
+}
+
+fn set<K: Ord + Clone, V: Clone>(table: &mut BTreeMap<K, V>, key: &K, value: Option<&V>) {
+    match value {
+        Some(value) => table.insert(key.clone(), value.clone()),
+        None => table.remove(key),
+    };
+}
