@@ -121,9 +121,10 @@ mod tests {
 
     #[test]
     fn words_quotes_brackets_and_bars_are_told_apart() {
-        assert_eq!(words("set / a \"b \\\"c\" [ d e ]|as json"), [
-            "set", "/", "a", "b \"c", "[", "d", "e", "]", "|", "as", "json"
-        ]);
+        assert_eq!(
+            words("set / a \"b \\\"c\" [ d e ]|as json"),
+            ["set", "/", "a", "b \"c", "[", "d", "e", "]", "|", "as", "json"]
+        );
         assert_eq!(split("\"[\"").expect("a word"), [Token::Word("[".into())]);
         assert_eq!(words("/a[k=v w]/b c"), ["/a[k=v w]/b", "c"]);
         assert_eq!(words("  # a remark"), Vec::<String>::new());

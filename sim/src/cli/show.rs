@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::Session;
 use super::error::CliError;
 use super::info::From;
 use super::json::Json;
@@ -11,7 +12,6 @@ use super::routes::{self, Family};
 use super::table::{Column, draw};
 use super::target::Target;
 use super::tree::{Body, Entry, Value, glob};
-use super::Session;
 use crate::schema::{NodeId, Schema};
 
 /// The rows of words that `show` knows, for completion; `<...>` stands for a name out of the data.

@@ -107,7 +107,8 @@ impl TargetStep {
     fn entries(&self, schema: &Schema, tree: Option<&Node>) -> Vec<Vec<String>> {
         let literals: Option<Vec<Vec<&str>>> = self.keys.iter().map(Pattern::literals).collect();
         let Some(literals) = literals else {
-            let entries = tree.and_then(|tree| tree.lists.get(&self.node)).into_iter().flat_map(|entries| entries.keys());
+            let entries =
+                tree.and_then(|tree| tree.lists.get(&self.node)).into_iter().flat_map(|entries| entries.keys());
             return entries.map(|key| texts(schema, self.node, key)).filter(|keys| self.matches(keys)).collect();
         };
         let mut entries = vec![Vec::new()];
@@ -207,7 +208,11 @@ impl Target {
     ///
     /// # Errors
     /// When a word names nothing where it stands.
-    pub(super) fn read<'a>(schema: &Schema, context: &Self, words: &'a [Token]) -> Result<(Self, &'a [Token]), CliError> {
+    pub(super) fn read<'a>(
+        schema: &Schema,
+        context: &Self,
+        words: &'a [Token],
+    ) -> Result<(Self, &'a [Token]), CliError> {
         let mut reader = Reader { schema, target: context.clone() };
         let mut rest = words;
         while let Some((first, others)) = rest.split_first() {
@@ -273,7 +278,8 @@ impl Reader<'_> {
 
     fn child(&self, name: &str) -> Result<NodeId, CliError> {
         let children = &self.schema.node(self.target.node()).children;
-        let found = children.iter().find(|child| *self.schema.node(**child).name == *name && !self.schema.node(**child).key);
+        let found =
+            children.iter().find(|child| *self.schema.node(**child).name == *name && !self.schema.node(**child).key);
         found.copied().ok_or_else(|| CliError::unknown(name, self.options()))
     }
 
@@ -329,12 +335,10 @@ mod tests {
 
     #[test]
     fn ranges_in_braces_name_every_value() {
-        assert_eq!(expand_ranges("ethernet-1/{1..3,5}"), [
-            "ethernet-1/1",
-            "ethernet-1/2",
-            "ethernet-1/3",
-            "ethernet-1/5"
-        ]);
+        assert_eq!(
+            expand_ranges("ethernet-1/{1..3,5}"),
+            ["ethernet-1/1", "ethernet-1/2", "ethernet-1/3", "ethernet-1/5"]
+        );
         assert_eq!(expand_ranges("{a,b}{1..2}"), ["a1", "a2", "b1", "b2"]);
         assert_eq!(expand_ranges("plain"), ["plain"]);
     }

@@ -296,9 +296,11 @@ async fn wildcards_print_a_header_per_entry_in_the_order_of_the_keys() {
     );
     let one = run(&mut session, "info from state k8s-services cluster c1 service default name web vip 1.1.1.20").await;
     assert_eq!(one, "    oper-state down\n");
-    let same = "info from state /k8s-services/cluster[name=c1]/service[name=web][namespace=default]/vip[address=1.1.1.20]";
+    let same =
+        "info from state /k8s-services/cluster[name=c1]/service[name=web][namespace=default]/vip[address=1.1.1.20]";
     assert_eq!(run(&mut session, same).await, one);
-    let some = run(&mut session, "info from state k8s-services cluster c1 service default name w* vip 1.1.1.{1..20}").await;
+    let some =
+        run(&mut session, "info from state k8s-services cluster c1 service default name w* vip 1.1.1.{1..20}").await;
     assert_eq!(some.matches("vip ").count(), 1, "{some}");
 }
 
@@ -345,7 +347,10 @@ async fn json_follows_the_context_and_types_values() {
     assert_eq!(route["active"], true);
     assert!(route["last-app-update"].as_str().is_some_and(|it| it.ends_with("(37 minutes ago)")));
     let below = run(&mut session, "info from state network-instance IP-VRF-1 route-table | as json").await;
-    assert!(below.starts_with("{\n  \"ipv4-unicast\": {\n    \"route\": [\n      {\n        \"ipv4-prefix\""), "{below}");
+    assert!(
+        below.starts_with("{\n  \"ipv4-unicast\": {\n    \"route\": [\n      {\n        \"ipv4-prefix\""),
+        "{below}"
+    );
     let yaml = run(&mut session, "info from state network-instance IP-VRF-1 route-table | as yaml").await;
     assert!(yaml.starts_with("---\nipv4-unicast:\n  route:\n  - ipv4-prefix: 1.2.3.4/32\n"), "{yaml}");
 }
@@ -357,7 +362,8 @@ async fn a_table_shows_the_important_leaves_of_all_entries() {
     let line = "info from state network-instance * route-table ipv4-unicast route * | as table";
     let text = run(&mut session, line).await;
     let header = text.lines().nth(1).unwrap_or_default().to_owned();
-    for name in ["Network-instance", "Ipv4-prefix", "Id", "Route-type", "Route-owner", "Metric", "Preference", "Active"] {
+    for name in ["Network-instance", "Ipv4-prefix", "Id", "Route-type", "Route-owner", "Metric", "Preference", "Active"]
+    {
         assert!(header.contains(name), "{header}");
     }
     assert!(!header.contains("Leakable"), "{header}");
@@ -398,7 +404,8 @@ async fn flat_depth_and_fields_reshape_what_is_shown() {
     );
     let fields = run(&mut session, "info from state k8s-services cluster c1 | filter fields vip/preference").await;
     assert_eq!(fields, "");
-    let fields = run(&mut session, "info from state k8s-services cluster c1 | filter fields service/vip/preference").await;
+    let fields =
+        run(&mut session, "info from state k8s-services cluster c1 | filter fields service/vip/preference").await;
     assert_eq!(
         fields,
         "\
@@ -441,7 +448,9 @@ async fn contexts_are_entered_and_left() {
     run(&mut session, "network-instance default").await;
     run(&mut session, "route-table").await;
     assert_eq!(session.prompt(), "--{ running }--[ network-instance default route-table ]--\nA:leaf1# ");
-    assert!(run(&mut session, "info from state next-hop-group 3706426 backup-active").await.contains("backup-active false"));
+    assert!(
+        run(&mut session, "info from state next-hop-group 3706426 backup-active").await.contains("backup-active false")
+    );
     run(&mut session, "..").await;
     assert_eq!(run(&mut session, "pwc").await, "/ network-instance default\n");
     run(&mut session, "exit").await;

@@ -28,7 +28,8 @@ impl Session {
             return Err(wrong_words(COMMANDS, words));
         }
         let applications = self.applications.as_ref();
-        let applications = applications.ok_or_else(|| CliError::Refused("this switch has no applications".to_owned()))?;
+        let applications =
+            applications.ok_or_else(|| CliError::Refused("this switch has no applications".to_owned()))?;
         let done = applications.operate(name, operation).await.map_err(CliError::Refused)?;
         let told = |line: &str| format!("/system/app-management/application[name={name}]:\n    {line}\n");
         Ok(done.lines().map(told).collect::<Vec<_>>().join("\n"))

@@ -73,10 +73,9 @@ impl Body {
             body.children.insert(*node, vec![Entry { keys: Vec::new(), body: Self::of(schema, below) }]);
         }
         for (node, entries) in &tree.lists {
-            let entries = entries.iter().map(|(key, below)| Entry {
-                keys: texts(schema, *node, key),
-                body: Self::of(schema, below),
-            });
+            let entries = entries
+                .iter()
+                .map(|(key, below)| Entry { keys: texts(schema, *node, key), body: Self::of(schema, below) });
             body.children.insert(*node, entries.collect());
         }
         body

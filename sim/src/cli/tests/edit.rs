@@ -31,8 +31,10 @@ async fn a_script_sets_commits_and_leaves() {
 "
     );
     assert_eq!(session.prompt(), "--{ + running }--[  ]--\nA:admin@leaf1# ");
-    assert_eq!(run(&mut session, "info flat k8s-services cluster c1 namespace").await,
-        "set / k8s-services cluster c1 namespace [ a b ]\n");
+    assert_eq!(
+        run(&mut session, "info flat k8s-services cluster c1 namespace").await,
+        "set / k8s-services cluster c1 namespace [ a b ]\n"
+    );
 }
 
 #[tokio::test]
@@ -42,10 +44,7 @@ async fn the_prompt_tells_the_candidate_and_its_changes() {
     run(&mut session, "set / k8s-services admin-state disable").await;
     assert_eq!(session.prompt(), "--{ * candidate shared default }--[  ]--\nA:admin@leaf1# ");
     assert_eq!(run(&mut session, "commit validate").await, "All changes are valid\n");
-    assert_eq!(
-        run(&mut session, "commit stay").await,
-        "All changes have been committed. Starting new transaction.\n"
-    );
+    assert_eq!(run(&mut session, "commit stay").await, "All changes have been committed. Starting new transaction.\n");
     assert_eq!(session.prompt(), "--{ + candidate shared default }--[  ]--\nA:admin@leaf1# ");
 }
 
@@ -116,10 +115,7 @@ async fn diff_marks_what_comes_and_what_goes() {
       }
 "
     );
-    assert_eq!(
-        run(&mut session, "discard now").await,
-        "All changes have been discarded. Leaving candidate mode.\n"
-    );
+    assert_eq!(run(&mut session, "discard now").await, "All changes have been discarded. Leaving candidate mode.\n");
     run(&mut session, "enter candidate").await;
     assert_eq!(run(&mut session, "diff").await, "");
 }
