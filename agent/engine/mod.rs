@@ -3,10 +3,10 @@
 //! Single owner, incremental: an event marks what it touches, an evaluation recomputes only that. Bursts are absorbed
 //! first and evaluated once.
 //!
-//! What comes in is kept by [`switch`] (over [`routes`]), [`bgp`], [`cluster`], [`sources`] and [`memory`]; [`claims`]
-//! says which VIPs a prefix touches. [`nodes`] places nodes, [`evidence`] gathers what is known of a VIP by the rules
-//! of [`speakers`] and the counts of [`endpoints`], [`verdict`] judges it, [`detail`] says it. [`service`], [`node`],
-//! [`status`] and [`orphans`] make the views; [`tally`] counts VIPs per node.
+//! What comes in is kept by `switch` (over `routes`), `bgp`, `cluster`, `sources` and `memory`; `claims`
+//! says which VIPs a prefix touches. `nodes` places nodes, `evidence` gathers what is known of a VIP by the rules
+//! of `speakers` and the counts of `endpoints`, `verdict` judges it, `detail` says it. `service`, `node`,
+//! `status` and `orphans` make the views; `tally` counts VIPs per node.
 //!
 //! Where a route names a group that was not told yet, the next-hops said before hold for 15 s; a VIP never judged
 //! before is unknown, syncing. A route never loses its next-hops by the order of arrival.

@@ -3,6 +3,7 @@
 //! One hash table per prefix length, so that the key is the address alone and a longest-prefix match probes only the
 //! lengths that are there. Entries hold numbers: owner, preference and metric are interned ([`Attributes`]).
 
+use std::collections::hash_map::Entry as Slot;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -95,14 +96,30 @@ impl<K: Key> Default for Table<K> {
 }
 
 impl<K: Key> Table<K> {
-    fn insert(&mut self, key: K, length: u8, entry: Entry) -> Option<Entry> {
+    /// Takes in a route with one look into the table. True when it is another one than before.
+    fn insert(&mut self, key: K, length: u8, route: &Route, attributes: &mut Attributes, now: u8) -> bool {
         let table = &mut self.by_length[usize::from(length)];
         let first = table.is_empty();
-        let old = table.insert(key, entry);
+        let changed = match table.entry(key) {
+            Slot::Occupied(mut slot) => {
+                let old = *slot.get();
+                let same = attributes.are(old.attributes(), route);
+                let number = if same { old.attributes() } else { attributes.intern(route) };
+                if !same {
+                    attributes.release(old.attributes());
+                }
+                slot.insert(Entry::new(route.next_hop_group, number, now));
+                !same || old.group() != route.next_hop_group
+            }
+            Slot::Vacant(slot) => {
+                slot.insert(Entry::new(route.next_hop_group, attributes.intern(route), now));
+                true
+            }
+        };
         if first {
             self.note_lengths();
         }
-        old
+        changed
     }
 
     fn remove(&mut self, key: K, length: u8) -> Option<Entry> {
@@ -175,21 +192,21 @@ pub(super) struct Routes {
 impl Routes {
     /// Takes in a route, or its end. True when it is another one than before.
     pub(super) fn set(&mut self, prefix: IpNet, route: Option<Route>, attributes: &mut Attributes, now: u8) -> bool {
-        let entry = route.map(|route| Entry::new(route.next_hop_group, attributes.intern(&route), now));
-        let old = match (prefix, entry) {
-            (IpNet::V4(net), Some(entry)) => self.v4.insert(net.network().to_bits(), net.prefix_len(), entry),
-            (IpNet::V6(net), Some(entry)) => self.v6.insert(V6::new(net.network().to_bits()), net.prefix_len(), entry),
-            (IpNet::V4(net), None) => self.v4.remove(net.network().to_bits(), net.prefix_len()),
-            (IpNet::V6(net), None) => self.v6.remove(V6::new(net.network().to_bits()), net.prefix_len()),
+        let length = prefix.prefix_len();
+        let old = match (prefix, route) {
+            (IpNet::V4(net), Some(route)) => {
+                return self.v4.insert(net.network().to_bits(), length, &route, attributes, now);
+            }
+            (IpNet::V6(net), Some(route)) => {
+                return self.v6.insert(V6::new(net.network().to_bits()), length, &route, attributes, now);
+            }
+            (IpNet::V4(net), None) => self.v4.remove(net.network().to_bits(), length),
+            (IpNet::V6(net), None) => self.v6.remove(V6::new(net.network().to_bits()), length),
         };
         if let Some(old) = old {
             attributes.release(old.attributes());
         }
-        match (old, entry) {
-            (Some(old), Some(new)) => old.group != new.group || old.attributes() != new.attributes(),
-            (None, None) => false,
-            _ => true,
-        }
+        old.is_some()
     }
 
     /// The host route of an address.
@@ -289,6 +306,10 @@ impl Attributes {
         self.values[number as usize].1 += 1;
         self.last = Some((value, number));
         number
+    }
+
+    fn are(&self, number: u32, route: &Route) -> bool {
+        self.values[number as usize].0 == (route.owner, route.preference, route.metric)
     }
 
     fn release(&mut self, number: u32) {

@@ -3,7 +3,7 @@
 use super::cluster::{Cluster, ServiceEntry};
 use super::detail::detail;
 use super::endpoints::Endpoints;
-use super::evidence::{Evidence, Gate, Hop, World};
+use super::evidence::{Evidence, Hop, World};
 use super::verdict::{judge, vantage, word};
 use crate::model::event::SourceId;
 use crate::model::switch::NextHopGroupId;
@@ -32,13 +32,7 @@ impl World<'_> {
         let verdict =
             match vips.iter().reduce(|worst, vip| if worse(&vip.verdict, &worst.verdict) { vip } else { worst }) {
                 Some(worst) => worst.verdict.clone(),
-                None => {
-                    let gate = match self.gate(cluster) {
-                        gate @ (Gate::Syncing(_) | Gate::SwitchStale(_) | Gate::InstanceMissing) => gate,
-                        Gate::Open => Gate::Open,
-                    };
-                    self.verdict(cluster, entry, &Evidence::none(gate, None, endpoints), stale_since)
-                }
+                None => self.verdict(cluster, entry, &Evidence::none(self.gate(cluster), None, endpoints), stale_since),
             };
         let last_change = self.stamp(said.map(|said| (&said.verdict, said.last_change)), &verdict);
         groups.sort_unstable();

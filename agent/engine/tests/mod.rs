@@ -1,1 +1,8 @@
-//! Tests.
+//! What the engine says, by behaviour.
+
+mod absorbing;
+mod announcers;
+mod fixtures;
+mod lifecycle;
+mod nodes;
+mod rows;
