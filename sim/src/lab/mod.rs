@@ -33,6 +33,7 @@ pub(crate) use self::file::read_yaml;
 pub(crate) use self::view::Changes;
 
 use crate::cluster::{Cluster, Server};
+use crate::gnmi::Gnmi;
 use crate::leaf::Leaf;
 
 use self::world::World;
@@ -42,6 +43,8 @@ pub struct Lab {
     file: LabFile,
     run: PathBuf,
     world: Arc<World>,
+    /// gNMI servers by leaf.
+    gnmi: BTreeMap<String, Gnmi>,
     clusters: BTreeMap<String, RunningCluster>,
     apps: Vec<String>,
     changes: watch::Sender<u64>,
