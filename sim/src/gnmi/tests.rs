@@ -1,3 +1,4 @@
+mod agent;
 mod calls;
 mod streams;
 
@@ -24,7 +25,7 @@ struct Lab {
     store: Datastore,
     gnmi: Gnmi,
     client: GNmiClient<Channel>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn path(text: &str) -> Path {
@@ -49,7 +50,7 @@ impl Lab {
             }))
             .await
             .expect("the client connects");
-        Self { store, gnmi, client: GNmiClient::new(channel), _folder: folder }
+        Self { store, gnmi, client: GNmiClient::new(channel), folder: folder }
     }
 
     fn write(&self, at: &str, value: Value) {
