@@ -1,10 +1,12 @@
 //! An emulated SR Linux leaf, a fabric of them, and a small Kubernetes API server.
 
 pub mod appmgr;
+pub mod cli;
 pub mod cluster;
 pub mod datastore;
 pub mod demo;
 pub mod fabric;
+pub mod gnmi;
 pub mod lab;
 pub mod leaf;
 pub mod ndk;

@@ -1,0 +1,200 @@
+//! What may follow in a line.
+
+use serde::{Deserialize, Serialize};
+
+use super::command::ENTER;
+use super::config::{COMMIT, DISCARD, values_of};
+use super::info::{self, From};
+use super::lex::{Token, quote, split};
+use super::show;
+use super::target::{Pattern, Target, child_names};
+use super::{Mode, Session, pipe, tools};
+use crate::datastore::Source;
+use crate::schema::NodeId;
+
+/// One way to go on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Suggestion {
+    /// The word.
+    pub value: String,
+    /// What it means.
+    pub description: Option<String>,
+}
+
+/// What may stand at a place in a line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completion {
+    /// Where the word to be replaced begins, in bytes.
+    pub start: usize,
+    /// The words that may stand there, sorted.
+    pub suggestions: Vec<Suggestion>,
+}
+
+impl Session {
+    /// What the word at a position of a line, in bytes, can be.
+    pub fn complete(&self, line: &str, position: usize) -> Completion {
+        let Some(head) = line.get(..position.min(line.len())) else { return Completion::default() };
+        let mut start = head.rfind(|c: char| c.is_whitespace() || c == '|').map_or(0, |at| at + 1);
+        let mut tokens = split(&head[..start]).unwrap_or_default();
+        if head[start..].starts_with('/') && !head[start + 1..].contains('/') {
+            tokens.push(Token::Word("/".to_owned()));
+            start += 1;
+        }
+        let prefix = head[start..].trim_start_matches('"');
+        let mut suggestions = self.options_after(&tokens);
+        suggestions.retain(|it| it.value.trim_start_matches('"').starts_with(prefix));
+        suggestions.sort();
+        suggestions.dedup();
+        Completion { start, suggestions }
+    }
+
+    fn options_after(&self, tokens: &[Token]) -> Vec<Suggestion> {
+        if let Some(bar) = tokens.iter().rposition(|token| *token == Token::Pipe) {
+            let words: Vec<&str> = tokens[bar + 1..].iter().map(Token::text).collect();
+            return self.after_bar(&tokens[..bar], &words);
+        }
+        let Some((first, arguments)) = tokens.split_first() else {
+            return plain(self.commands()).into_iter().chain(self.children(self.context.node())).collect();
+        };
+        match first.text() {
+            "info" => self.after_info(arguments),
+            "show" => self.after_words(show::COMMANDS, arguments),
+            "tools" => self.after_words(tools::COMMANDS, arguments),
+            "enter" if arguments.is_empty() => plain(ENTER),
+            "exit" if arguments.is_empty() => plain(["all"]),
+            "commit" if arguments.is_empty() => plain(COMMIT),
+            "discard" if arguments.is_empty() => plain(DISCARD),
+            "enter" | "exit" | "commit" | "discard" | "quit" | "pwc" => Vec::new(),
+            "set" | "delete" | "diff" => self.after_path(arguments),
+            "/" if tokens.len() == 1 => plain(self.commands()).into_iter().chain(self.children(NodeId::ROOT)).collect(),
+            _ => self.after_path(tokens),
+        }
+    }
+
+    fn after_bar(&self, command: &[Token], words: &[&str]) -> Vec<Suggestion> {
+        match words {
+            [] => plain(pipe::COMMANDS),
+            ["as"] => plain(["json", "table", "text", "yaml"]),
+            ["filter"] => plain(["fields"]),
+            ["filter", "fields", ..] => {
+                let path = command.iter().skip(1).skip_while(|token| is_info_word(token)).cloned().collect::<Vec<_>>();
+                let target = Target::read(self.store.schema(), &self.context, &path).map(|(target, _)| target);
+                target.map(|target| self.children(target.node())).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn after_info(&self, arguments: &[Token]) -> Vec<Suggestion> {
+        if arguments.last().is_some_and(|token| token.text() == "from") {
+            return plain(["candidate", "running", "state"]);
+        }
+        let words: Vec<Token> = arguments.iter().skip_while(|token| is_info_word(token)).cloned().collect();
+        let mut suggestions = self.after_path(&words);
+        if words.is_empty() {
+            suggestions.extend(plain(info::OPTIONS.into_iter().filter(|it| arguments.iter().all(|at| at.text() != *it))));
+        }
+        suggestions
+    }
+
+    /// What may follow a path: children, keys and their values, values of leaves.
+    fn after_path(&self, words: &[Token]) -> Vec<Suggestion> {
+        let schema = self.store.schema();
+        let Ok((target, rest)) = Target::read(schema, &self.context, words) else {
+            return self.after_key_name(words);
+        };
+        let node = target.node();
+        if let Some(info) = schema.leaf(node) {
+            let editing = matches!(self.mode, Mode::Candidate { .. });
+            return match rest {
+                [] => plain(values_of(info)).into_iter().filter(|it| !it.value.starts_with('<')).collect(),
+                _ if editing => schema.node(node).parent.map(|parent| self.children(parent)).unwrap_or_default(),
+                _ => Vec::new(),
+            };
+        }
+        let Some(step) = target.steps().last() else { return self.children(node) };
+        if step.keys.first() == Some(&Pattern::Missing) {
+            return self.key_values(&target, 0);
+        }
+        let missing = schema.keys(node).iter().zip(&step.keys).filter(|(_, pattern)| **pattern == Pattern::Missing);
+        let names = missing.map(|(key, _)| schema.node(*key).name.to_string());
+        plain(names).into_iter().chain(self.children(node)).collect()
+    }
+
+    /// Values of a key whose name is the last word.
+    fn after_key_name(&self, words: &[Token]) -> Vec<Suggestion> {
+        let schema = self.store.schema();
+        let Some((last, before)) = words.split_last() else { return Vec::new() };
+        let Ok((target, [])) = Target::read(schema, &self.context, before) else { return Vec::new() };
+        let position = schema.keys(target.node()).iter().position(|key| *schema.node(*key).name == *last.text());
+        position.map(|position| self.key_values(&target, position)).unwrap_or_default()
+    }
+
+    /// Values that a key has in state or configuration.
+    fn key_values(&self, target: &Target, position: usize) -> Vec<Suggestion> {
+        let candidate = self.candidate();
+        let source = match self.mode.source() {
+            From::Candidate => Source::Candidate(&candidate),
+            From::State | From::Running => Source::State,
+        };
+        let keys = |source| {
+            let node = target.node();
+            self.store.read(source, |schema, tree| target.entries_in(schema, tree, node, position))
+        };
+        let mut values = keys(source);
+        values.extend(keys(Source::Running));
+        let mut suggestions = plain(values.iter().map(|value| quote(value)));
+        suggestions.push(Suggestion { value: "*".to_owned(), description: Some("all of them".to_owned()) });
+        suggestions
+    }
+
+    fn children(&self, node: NodeId) -> Vec<Suggestion> {
+        let schema = self.store.schema();
+        let described = |name: String| {
+            let child = schema.child(node, &name)?;
+            let description = schema.node(child).description.as_deref().map(first_sentence);
+            Some(Suggestion { value: name, description })
+        };
+        child_names(schema, node).into_iter().filter_map(described).collect()
+    }
+
+    /// Words of commands that are no paths: each is a row of words, `<...>` for names out of the data.
+    fn after_words(&self, commands: &[&[&str]], arguments: &[Token]) -> Vec<Suggestion> {
+        let fits = |command: &&&[&str]| {
+            let mut pairs = command.iter().zip(arguments);
+            command.len() > arguments.len() && pairs.all(|(word, token)| word.starts_with('<') || *word == token.text())
+        };
+        let next = commands.iter().filter(fits).map(|command| command[arguments.len()]);
+        let named = |word: &str| match word {
+            "<application>" => self.names_at("/ system app-management application"),
+            "<network-instance>" => self.names_at("/ network-instance"),
+            "<neighbor>" => {
+                let instance = arguments.get(1).map(|token| quote(token.text())).unwrap_or_default();
+                self.names_at(&format!("/ network-instance {instance} protocols bgp neighbor"))
+            }
+            word if word.starts_with('<') => Vec::new(),
+            word => plain([word]),
+        };
+        next.flat_map(named).collect()
+    }
+
+    fn names_at(&self, path: &str) -> Vec<Suggestion> {
+        split(path).map(|words| self.after_path(&words)).unwrap_or_default()
+    }
+}
+
+fn is_info_word(token: &Token) -> bool {
+    let word = token.text();
+    info::OPTIONS.contains(&word)
+        || ["state", "running", "candidate"].contains(&word)
+        || word.parse::<usize>().is_ok()
+}
+
+fn plain(words: impl IntoIterator<Item = impl Into<String>>) -> Vec<Suggestion> {
+    words.into_iter().map(|word| Suggestion { value: word.into(), description: None }).collect()
+}
+
+fn first_sentence(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.split_once(". ").map_or(text.clone(), |(first, _)| first.to_owned())
+}

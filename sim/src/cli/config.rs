@@ -1,0 +1,202 @@
+//! Candidate mode: edits, and what becomes of them.
+
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use super::lex::Token;
+use super::target::{Target, child_names};
+use super::{Mode, Session};
+use crate::datastore::{CommitError, Problem, Refusal, canonical_text, expected};
+use crate::path::Path;
+use crate::schema::{Kind, LeafInfo, LeafType, NodeId};
+
+pub(super) const COMMIT: [&str; 3] = ["now", "stay", "validate"];
+pub(super) const DISCARD: [&str; 2] = ["now", "stay"];
+
+impl Session {
+    /// `set PATH [LEAF VALUE]...`: several leaves of the same container may follow each other.
+    pub(super) fn set(&self, words: &[Token]) -> Result<String, CliError> {
+        let schema = self.store.schema();
+        let (mut target, mut rest) = Target::read(schema, &self.context, words)?;
+        loop {
+            let node = target.node();
+            if schema.leaf(node).is_none() {
+                if let Some(token) = rest.first() {
+                    return Err(CliError::unknown(token.text(), child_names(schema, node)));
+                }
+                self.create(&target)?;
+                return Ok(String::new());
+            }
+            rest = self.set_leaf(&target, rest)?;
+            if rest.is_empty() {
+                return Ok(String::new());
+            }
+            target.pop();
+            (target, rest) = Target::read(schema, &target, rest)?;
+        }
+    }
+
+    /// Makes a container or an entry.
+    pub(super) fn create(&self, target: &Target) -> Result<(), CliError> {
+        let candidate = self.candidate();
+        for path in self.paths(target)? {
+            candidate.set(&path, &json!({})).map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    fn set_leaf<'a>(&self, target: &Target, words: &'a [Token]) -> Result<&'a [Token], CliError> {
+        let schema = self.store.schema();
+        let node = schema.node(target.node());
+        let (values, rest) = match &node.kind {
+            Kind::Leaf(info) if info.kind == LeafType::Empty => (json!([null]), words),
+            Kind::Leaf(info) => {
+                let (value, rest) = words.split_first().ok_or_else(|| CliError::incomplete(values_of(info)))?;
+                self.check(&node.name, info, value.text())?;
+                (json!(value.text()), rest)
+            }
+            Kind::LeafList(info) => {
+                let (values, rest) = list_values(info, words)?;
+                values.iter().try_for_each(|value| self.check(&node.name, info, value))?;
+                (json!(values), rest)
+            }
+            Kind::Container { .. } | Kind::List { .. } => return Ok(words),
+        };
+        let candidate = self.candidate();
+        for path in self.paths(target)? {
+            candidate.set(&path, &values).map_err(|refusal| self.wrong_value(target.node(), &values, refusal))?;
+        }
+        Ok(rest)
+    }
+
+    fn check(&self, leaf: &str, info: &LeafInfo, value: &str) -> Result<(), CliError> {
+        canonical_text(self.store.schema(), leaf, info, value).map(drop).map_err(|_| CliError::WrongValue {
+            leaf: leaf.to_owned(),
+            value: value.to_owned(),
+            expected: expected(info),
+        })
+    }
+
+    /// A refusal of a value in the CLI's words: by its range where that is what restricts it.
+    fn wrong_value(&self, node: NodeId, value: &Value, refusal: Refusal) -> CliError {
+        let schema = self.store.schema();
+        match schema.leaf(node) {
+            Some(info) if schema.node(node).config && info.restricted => CliError::WrongValue {
+                leaf: schema.node(node).name.to_string(),
+                value: value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+                expected: info.range.clone().unwrap_or(refusal.message),
+            },
+            _ => refused(refusal),
+        }
+    }
+
+    /// `delete PATH`, and `delete LEAF-LIST VALUE` for one value of it.
+    pub(super) fn delete(&self, words: &[Token]) -> Result<String, CliError> {
+        let schema = self.store.schema();
+        let (target, rest) = Target::read(schema, &self.context, words)?;
+        let candidate = self.candidate();
+        let values = match (&schema.node(target.node()).kind, rest) {
+            (_, []) => Vec::new(),
+            (Kind::LeafList(info), _) => list_values(info, rest)?.0,
+            (_, [token, ..]) => return Err(CliError::unknown(token.text(), child_names(schema, target.node()))),
+        };
+        for path in self.paths(&target)? {
+            let target = schema.resolve(&path).map_err(refused)?;
+            if values.is_empty() {
+                candidate.delete_target(target).map_err(refused)?;
+                continue;
+            }
+            for value in &values {
+                candidate.remove_value(target.clone(), value).map_err(refused)?;
+            }
+        }
+        Ok(String::new())
+    }
+
+    /// The paths a target names: ranges one by one, wildcards by what is there.
+    fn paths(&self, target: &Target) -> Result<Vec<Path>, CliError> {
+        let schema = self.store.schema();
+        if target.is_single() {
+            return Ok(vec![target.path(schema)]);
+        }
+        if let Some(list) = target.steps().iter().find(|step| step.is_unkeyed()) {
+            let keys = schema.keys(list.node).iter().map(|key| format!("<{}>", schema.node(*key).name));
+            return Err(CliError::incomplete(keys));
+        }
+        Ok(target.expand(schema, &self.candidate().tree()))
+    }
+
+    /// `commit now|stay|validate`
+    pub(super) async fn commit(&mut self, words: &[Token]) -> Result<String, CliError> {
+        let candidate = self.candidate();
+        let leaves = match words.first().map(Token::text) {
+            Some("validate") => {
+                candidate.validate().map_err(|it| CliError::Commit(vec![(it.path, it.message)]))?;
+                return Ok("All changes are valid\n".to_owned());
+            }
+            Some("now") => true,
+            Some("stay") => false,
+            Some(other) => return Err(CliError::unknown(other, COMMIT)),
+            None => return Err(CliError::incomplete(COMMIT)),
+        };
+        let committed = self.store.commit(&candidate).await.map_err(|error| match error {
+            CommitError::Invalid(it) => CliError::Commit(vec![(it.path, it.message)]),
+            CommitError::Refused(all) => CliError::Commit(all.into_iter().map(|it| (it.path, it.message)).collect()),
+        })?;
+        let next = if leaves { "Leaving candidate mode" } else { "Starting new transaction" };
+        if leaves {
+            self.leave_candidate();
+        }
+        Ok(format!("{}All changes have been committed. {next}.\n", warnings(&committed.warnings)))
+    }
+
+    /// `discard now|stay`
+    pub(super) fn discard(&mut self, words: &[Token]) -> Result<String, CliError> {
+        let next = match words.first().map(Token::text) {
+            Some("now") => "Leaving candidate mode",
+            Some("stay") => "Starting new transaction",
+            Some(other) => return Err(CliError::unknown(other, DISCARD)),
+            None => return Err(CliError::incomplete(DISCARD)),
+        };
+        self.candidate().discard();
+        if next.starts_with("Leaving") {
+            self.leave_candidate();
+        }
+        Ok(format!("All changes have been discarded. {next}.\n"))
+    }
+
+    fn leave_candidate(&mut self) {
+        self.mode = Mode::Running;
+        self.private = None;
+    }
+}
+
+fn warnings(problems: &[Problem]) -> String {
+    problems.iter().map(|it| format!("Warning in {}:\n    {}\n", it.path, it.message)).collect()
+}
+
+fn refused(refusal: Refusal) -> CliError {
+    CliError::Refused(refusal.to_string())
+}
+
+/// The values of a leaf-list in a line: one, or several in brackets.
+fn list_values<'a>(info: &LeafInfo, words: &'a [Token]) -> Result<(Vec<String>, &'a [Token]), CliError> {
+    match words {
+        [Token::Open, rest @ ..] => {
+            let end = rest.iter().position(|token| *token == Token::Close);
+            let end = end.ok_or(CliError::Syntax("a list of values has no closing bracket"))?;
+            Ok((rest[..end].iter().map(|token| token.text().to_owned()).collect(), &rest[end + 1..]))
+        }
+        [value, rest @ ..] => Ok((vec![value.text().to_owned()], rest)),
+        [] => Err(CliError::incomplete(values_of(info))),
+    }
+}
+
+/// What may be given as a value.
+pub(super) fn values_of(info: &LeafInfo) -> Vec<String> {
+    match &info.kind {
+        LeafType::Enumeration(names) => names.clone(),
+        LeafType::Boolean => vec!["false".to_owned(), "true".to_owned()],
+        _ => vec!["<value>".to_owned()],
+    }
+}

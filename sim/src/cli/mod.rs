@@ -1,0 +1,194 @@
+//! The CLI of an emulated switch: one line at a time, as a script, or at a prompt.
+//!
+//! A [`Session`] runs lines over a [`Datastore`]. [`serve`] offers sessions on a Unix socket; [`Client`] is the other
+//! end of it, with a [`Client::prompt`] that has history and completion.
+
+mod age;
+mod command;
+mod complete;
+mod config;
+mod diff;
+mod error;
+mod info;
+mod json;
+mod lex;
+mod pattern;
+mod pipe;
+mod prompt;
+mod remote;
+mod routes;
+mod show;
+mod table;
+mod target;
+#[cfg(test)]
+mod tests;
+mod text;
+mod tools;
+mod tree;
+
+use std::sync::Arc;
+
+pub use self::complete::{Completion, Suggestion};
+pub use self::prompt::PromptError;
+pub use self::remote::{Client, Factory, serve};
+use self::target::Target;
+use crate::datastore::{Candidate, Datastore};
+
+/// Name of the candidate that sessions share.
+const SHARED: &str = "default";
+
+/// How much of the tree `info` prints around what it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InfoStyle {
+    /// All that leads there, as releases up to 24.10 do.
+    Wrapped,
+    /// Only the contents, as later releases do.
+    Contents,
+}
+
+impl InfoStyle {
+    /// The style of a release such as `24.10.3` or `v25.3.1-149-g3ce0cc0c1f5`.
+    pub fn of_release(release: &str) -> Self {
+        let mut numbers = release.trim_start_matches('v').split(['.', '-']).map(|part| part.parse::<u32>().ok());
+        match (numbers.next().flatten(), numbers.next().flatten()) {
+            (Some(year), Some(month)) if (year, month) <= (24, 10) => Self::Wrapped,
+            _ => Self::Contents,
+        }
+    }
+}
+
+/// What a session is told of its switch and its user.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// Name of the switch, shown in the prompt.
+    pub hostname: String,
+    /// Name of the user, shown in the prompt of later releases.
+    pub user: String,
+    /// Release of the switch, such as `25.3.1`.
+    pub release: String,
+    /// How `info` prints.
+    pub style: InfoStyle,
+}
+
+impl SessionOptions {
+    /// The user `admin` on a switch, with the style of its release.
+    pub fn new(hostname: impl Into<String>, release: impl Into<String>) -> Self {
+        let release = release.into();
+        let style = InfoStyle::of_release(&release);
+        Self { hostname: hostname.into(), user: "admin".to_owned(), release, style }
+    }
+}
+
+/// Operates applications for `tools system app-management application`.
+#[tonic::async_trait]
+pub trait Applications: Send + Sync + 'static {
+    /// Carries out an operation (`start`, `stop`, `restart`, `reload`, `quit`, `kill`) and says in the CLI's words what
+    /// was done, or why not.
+    async fn operate(&self, application: &str, operation: &str) -> Result<String, String>;
+}
+
+/// What a line led to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// What is printed; it ends in a newline where it is not empty.
+    pub text: String,
+    /// 0, or 1 when the line was refused.
+    pub status: u8,
+    /// Whether the session ends with it.
+    pub quit: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Running,
+    State,
+    Show,
+    Candidate { private: bool },
+}
+
+impl Mode {
+    fn source(self) -> info::From {
+        match self {
+            Self::Running | Self::Show => info::From::Running,
+            Self::State => info::From::State,
+            Self::Candidate { .. } => info::From::Candidate,
+        }
+    }
+}
+
+/// A user at the CLI of one switch: the mode, the context and the candidate.
+pub struct Session {
+    store: Datastore,
+    options: SessionOptions,
+    applications: Option<Arc<dyn Applications>>,
+    mode: Mode,
+    context: Target,
+    private: Option<Candidate>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("options", &self.options).field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// A session in running mode at the root.
+    pub fn new(store: Datastore, options: SessionOptions, applications: Option<Arc<dyn Applications>>) -> Self {
+        Self { store, options, applications, mode: Mode::Running, context: Target::default(), private: None }
+    }
+
+    /// What a user is greeted with.
+    pub fn banner(&self) -> &'static str {
+        "Loading environment configuration file(s): ['/etc/opt/srlinux/srlinux.rc']\n\
+         Welcome to the Nokia SR Linux CLI.\n"
+    }
+
+    /// The two lines of the prompt: mode and context, then the switch.
+    pub fn prompt(&self) -> String {
+        let mode = match self.mode {
+            Mode::Running => "running",
+            Mode::State => "state",
+            Mode::Show => "show",
+            Mode::Candidate { private: false } => "candidate shared default",
+            Mode::Candidate { private: true } => "candidate private admin",
+        };
+        let mut flags = String::new();
+        // Nothing is saved for the next start, so any configuration differs from that.
+        if !self.store.running().is_empty() {
+            flags.push('+');
+        }
+        if matches!(self.mode, Mode::Candidate { .. }) && self.candidate().is_changed() {
+            flags.push('*');
+        }
+        if !flags.is_empty() {
+            flags.push(' ');
+        }
+        let user = match self.options.style {
+            InfoStyle::Wrapped => String::new(),
+            InfoStyle::Contents => format!("{}@", self.options.user),
+        };
+        let context = self.context.text(self.store.schema());
+        format!("--{{ {flags}{mode} }}--[ {context} ]--\nA:{user}{}# ", self.options.hostname)
+    }
+
+    /// Runs lines one after the other, as from standard input, and gathers what they print. Later lines run whatever
+    /// became of earlier ones unless `stop_at_error`.
+    pub async fn script(&mut self, lines: &str, stop_at_error: bool) -> Output {
+        let mut all = Output::default();
+        for line in lines.lines() {
+            let output = self.execute(line).await;
+            all.text.push_str(&output.text);
+            all.status = all.status.max(output.status);
+            all.quit = output.quit;
+            if output.quit || (stop_at_error && output.status != 0) {
+                break;
+            }
+        }
+        all
+    }
+
+    fn candidate(&self) -> Candidate {
+        self.private.clone().unwrap_or_else(|| self.store.shared_candidate(SHARED))
+    }
+}

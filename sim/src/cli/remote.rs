@@ -1,0 +1,155 @@
+//! Sessions on a Unix socket: one JSON text per line each way.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
+
+use super::complete::Completion;
+use super::{Output, Session};
+
+/// Makes the session of a user who connects.
+pub type Factory = Arc<dyn Fn() -> Session + Send + Sync>;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Request {
+    /// Runs a line.
+    Line(String),
+    /// What may stand at a position of a line.
+    Complete { line: String, position: usize },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Answer {
+    Output { text: String, status: u8, quit: bool, prompt: String },
+    Completion(Completion),
+}
+
+/// Offers sessions to all who connect; it ends when it is dropped, and they with it.
+///
+/// # Errors
+/// When connections cannot be accepted any more.
+pub async fn serve(listener: UnixListener, factory: Factory) -> io::Result<()> {
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (stream, _) = accepted?;
+                let session = factory();
+                sessions.spawn(async move {
+                    if let Err(error) = converse(stream, session).await {
+                        tracing::debug!(%error, "CLI connection ended");
+                    }
+                });
+            }
+            Some(_) = sessions.join_next() => {}
+        }
+    }
+}
+
+async fn converse(stream: tokio::net::UnixStream, mut session: Session) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut lines = tokio::io::BufReader::new(reader).lines();
+    let banner = Output { text: session.banner().to_owned(), ..Output::default() };
+    writer.write_all(&encode(&told(&session, banner))?).await?;
+    while let Some(line) = lines.next_line().await? {
+        let answer = match serde_json::from_str(&line)? {
+            Request::Line(line) => {
+                let output = session.execute(&line).await;
+                told(&session, output)
+            }
+            Request::Complete { line, position } => Answer::Completion(session.complete(&line, position)),
+        };
+        writer.write_all(&encode(&answer)?).await?;
+    }
+    Ok(())
+}
+
+fn told(session: &Session, output: Output) -> Answer {
+    Answer::Output { text: output.text, status: output.status, quit: output.quit, prompt: session.prompt() }
+}
+
+fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(message)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// The user's end of a session. It blocks, so use it from a thread of its own.
+#[derive(Debug)]
+pub struct Client {
+    reader: BufReader<UnixStream>,
+    writer: UnixStream,
+    banner: String,
+    prompt: String,
+}
+
+impl Client {
+    /// Connects to the CLI of a switch.
+    ///
+    /// # Errors
+    /// When nothing answers at that socket.
+    pub fn connect(socket: &Path) -> io::Result<Self> {
+        let writer = UnixStream::connect(socket)?;
+        let reader = BufReader::new(writer.try_clone()?);
+        let mut client = Self { reader, writer, banner: String::new(), prompt: String::new() };
+        client.banner = client.output()?.text;
+        Ok(client)
+    }
+
+    /// What a user is greeted with.
+    pub fn banner(&self) -> &str {
+        &self.banner
+    }
+
+    /// The two lines of the prompt, as they are after the last line.
+    pub fn prompt_text(&self) -> &str {
+        &self.prompt
+    }
+
+    /// Runs a line.
+    ///
+    /// # Errors
+    /// When the switch has gone.
+    pub fn execute(&mut self, line: &str) -> io::Result<Output> {
+        self.writer.write_all(&encode(&Request::Line(line.to_owned()))?)?;
+        self.output()
+    }
+
+    /// What the word at a position of a line, in bytes, can be.
+    ///
+    /// # Errors
+    /// When the switch has gone.
+    pub fn complete(&mut self, line: &str, position: usize) -> io::Result<Completion> {
+        self.writer.write_all(&encode(&Request::Complete { line: line.to_owned(), position })?)?;
+        match self.answer()? {
+            Answer::Completion(completion) => Ok(completion),
+            Answer::Output { .. } => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn output(&mut self) -> io::Result<Output> {
+        match self.answer()? {
+            Answer::Output { text, status, quit, prompt } => {
+                self.prompt = prompt;
+                Ok(Output { text, status, quit })
+            }
+            Answer::Completion(_) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn answer(&mut self) -> io::Result<Answer> {
+        let mut line = String::new();
+        if self.reader.read_line(&mut line)? == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the switch has closed the session"));
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}

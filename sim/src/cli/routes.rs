@@ -1,0 +1,313 @@
+//! Reports over a network instance: its route tables and BGP neighbors.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::show::{Report, View, line};
+use super::table::Column;
+use super::tree::glob;
+
+/// An address family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(super) fn read(word: &str) -> Option<Self> {
+        [Self::V4, Self::V6].into_iter().find(|family| family.table() == word)
+    }
+
+    fn table(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4-unicast",
+            Self::V6 => "ipv6-unicast",
+        }
+    }
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4-prefix",
+            Self::V6 => "ipv6-prefix",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+}
+
+/// Where a route leads: one of its next-hops, as reports tell it.
+#[derive(Debug, Default)]
+struct Hop {
+    address: String,
+    kind: String,
+    /// Prefix that resolves it, with what resolves: `local` or `vxlan`.
+    resolved_by: Option<(String, String)>,
+    by_tunnel: bool,
+    interface: String,
+    /// Next-hops of the route that resolves it.
+    via: Vec<Hop>,
+}
+
+fn routes(instance: View<'_>, family: Family) -> Vec<View<'_>> {
+    let table = instance.container("route-table").and_then(|table| table.container(family.table()));
+    table.map(|table| table.list("route")).unwrap_or_default()
+}
+
+pub(super) fn has_routes(instance: View<'_>, family: Family) -> bool {
+    !routes(instance, family).is_empty()
+}
+
+fn hops(instance: View<'_>, route: View<'_>, deep: bool) -> Vec<Hop> {
+    let Some(table) = instance.container("route-table") else { return Vec::new() };
+    let (groups, next_hops) = (table.list("next-hop-group"), table.list("next-hop"));
+    let group = groups.iter().find(|group| group.leaf("index") == route.leaf("next-hop-group"));
+    let members = group.map(|group| group.list("next-hop")).unwrap_or_default();
+    let found = members.iter().filter_map(|member| {
+        next_hops.iter().find(|next_hop| next_hop.leaf("index") == member.leaf("next-hop"))
+    });
+    found.map(|next_hop| hop(instance, *next_hop, deep)).collect()
+}
+
+fn hop(instance: View<'_>, next_hop: View<'_>, deep: bool) -> Hop {
+    let mut hop = Hop {
+        address: next_hop.leaf("ip-address").to_owned(),
+        kind: next_hop.leaf("type").to_owned(),
+        interface: next_hop.leaf("subinterface").to_owned(),
+        ..Hop::default()
+    };
+    let tunnel = next_hop.leaf("indirect/resolving-tunnel/ip-prefix");
+    let prefix = next_hop.leaf("indirect/resolving-route/ip-prefix");
+    if !tunnel.is_empty() {
+        hop.by_tunnel = true;
+        hop.resolved_by = Some((tunnel.to_owned(), next_hop.leaf("indirect/resolving-tunnel/tunnel-type").to_owned()));
+    } else if !prefix.is_empty() {
+        let kind = next_hop.leaf("indirect/resolving-route/route-type");
+        hop.resolved_by = Some((prefix.to_owned(), kind.to_owned()));
+        let all = [Family::V4, Family::V6].into_iter();
+        let mut resolving = all.flat_map(|family| routes(instance, family).into_iter().map(move |it| (family, it)));
+        // One level is enough: what resolves a next-hop is reached directly.
+        if deep && let Some((_, route)) = resolving.find(|(family, it)| {
+            it.leaf(family.prefix()) == prefix && it.leaf("route-type") == kind && it.leaf("active") == "true"
+        }) {
+            hop.via = hops(instance, route, false);
+            hop.interface = hop.via.iter().map(|via| via.interface.as_str()).find(|it| !it.is_empty()).unwrap_or("").to_owned();
+        }
+    }
+    hop
+}
+
+impl Hop {
+    fn cell(&self) -> String {
+        match &self.resolved_by {
+            Some((prefix, kind)) => format!("{prefix} ({}/{kind})", self.kind),
+            None if self.address.is_empty() => format!("None ({})", self.kind),
+            None => format!("{} ({})", self.address, self.kind),
+        }
+    }
+}
+
+/// A route table, or the routes of one prefix in it.
+pub(super) fn table(report: &mut Report, instance: View<'_>, family: Family, prefix: Option<&str>) {
+    let mut rows = Vec::new();
+    let mut counts = Counts::default();
+    for route in routes(instance, family) {
+        let own = route.leaf(family.prefix());
+        if prefix.is_some_and(|prefix| prefix != own) {
+            continue;
+        }
+        let hops = hops(instance, route, true);
+        counts.add(own, route.leaf("active") == "true", hops.len());
+        rows.push(vec![
+            own.to_owned(),
+            route.leaf("id").to_owned(),
+            route.leaf("route-type").to_owned(),
+            route.leaf("route-owner").to_owned(),
+            if route.leaf("active") == "true" { "True" } else { "False" }.to_owned(),
+            route.leaf("origin-network-instance").to_owned(),
+            route.leaf("metric").to_owned(),
+            route.leaf("preference").to_owned(),
+            hops.iter().map(Hop::cell).collect::<Vec<_>>().join("\n"),
+            hops.iter().map(|hop| hop.interface.as_str()).collect::<Vec<_>>().join("\n"),
+        ]);
+    }
+    let columns = vec![
+        Column::fixed("Prefix", 27),
+        Column::fixed("ID", 5),
+        Column::fixed("Route Type", 10),
+        Column::fixed("Route Owner", 20),
+        Column::fixed("Active", 20),
+        Column::fixed("Origin Network Instance", 8),
+        Column::fixed("Metric", 7),
+        Column::fixed("Pref", 16),
+        Column::fixed("Next-hop (Type)", 16),
+        Column::fixed("Next-hop Interface", 21),
+    ];
+    let rule = format!("{}\n", "-".repeat(181));
+    let title = format!("{} unicast route table of network instance {}\n", family.name(), instance.leaf("name"));
+    report.text.push_str(&format!("{rule}{title}{rule}"));
+    report.table("route table", columns, rows);
+    let name = family.name();
+    report.text.push_str(&format!(
+        "{rule}{name} routes total                    : {}\n{name} prefixes with active routes     : {}\n\
+         {name} prefixes with active ECMP routes: {}\n{rule}",
+        counts.total,
+        counts.active.len(),
+        counts.ecmp.len()
+    ));
+}
+
+#[derive(Default)]
+struct Counts {
+    total: usize,
+    active: BTreeSet<String>,
+    ecmp: BTreeSet<String>,
+}
+
+impl Counts {
+    fn add(&mut self, prefix: &str, active: bool, next_hops: usize) {
+        self.total += 1;
+        if active {
+            self.active.insert(prefix.to_owned());
+            if next_hops > 1 {
+                self.ecmp.insert(prefix.to_owned());
+            }
+        }
+    }
+}
+
+/// The routes of one prefix, leaf by leaf.
+pub(super) fn detail(report: &mut Report, instance: View<'_>, family: Family, prefix: &str) {
+    let rule = format!("{}\n", "-".repeat(91));
+    let title = format!("{} unicast route table of network instance {}\n", family.name(), instance.leaf("name"));
+    let text = &mut report.text;
+    text.push_str(&format!("{rule}{title}{rule}"));
+    for route in routes(instance, family).into_iter().filter(|route| route.leaf(family.prefix()) == prefix) {
+        let or_false = |leaf| Some(route.leaf(leaf)).filter(|it| !it.is_empty()).unwrap_or("false");
+        for (name, value) in [
+            ("Destination", prefix),
+            ("ID", route.leaf("id")),
+            ("Route Type", route.leaf("route-type")),
+            ("Route Owner", route.leaf("route-owner")),
+            ("Origin Network Instance", route.leaf("origin-network-instance")),
+            ("Metric", route.leaf("metric")),
+            ("Preference", route.leaf("preference")),
+            ("Active", route.leaf("active")),
+            ("Last change", route.leaf("last-app-update")),
+            ("Resilient hash", or_false("resilient-hash")),
+        ] {
+            line(text, name, 23, value);
+        }
+        text.push_str(&rule);
+        let hops = hops(instance, route, true);
+        text.push_str(&format!("Next hops: {} entries\n", hops.len()));
+        for hop in &hops {
+            text.push_str(&described(hop));
+        }
+        text.push_str(&rule);
+    }
+}
+
+fn described(hop: &Hop) -> String {
+    let kind = &hop.kind;
+    let address = if hop.address.is_empty() { "None" } else { &hop.address };
+    let mut text = match &hop.resolved_by {
+        Some((prefix, by)) => {
+            let what = if hop.by_tunnel { "tunnel" } else { "route" };
+            format!("{address} ({kind}) resolved by {what} to {prefix} ({by})\n")
+        }
+        None if hop.interface.is_empty() => format!("{address} ({kind})\n"),
+        None => format!("{address} ({kind}) via [{}]\n", hop.interface),
+    };
+    for via in &hop.via {
+        let address = if via.address.is_empty() { "None" } else { &via.address };
+        text.push_str(&format!("  via {address} ({}) via [{}]\n", via.kind, via.interface));
+    }
+    text
+}
+
+/// Summary of the BGP neighbors whose address matches.
+pub(super) fn neighbors(report: &mut Report, instance: View<'_>, peer: &str, now: Timestamp) {
+    let name = instance.leaf("name");
+    let bgp = instance.container("protocols").and_then(|protocols| protocols.container("bgp"));
+    let all = bgp.map(|bgp| bgp.list("neighbor")).unwrap_or_default();
+    let (mut configured, mut established, mut disabled, mut dynamic) = (0, 0, 0, 0);
+    let mut rows = Vec::new();
+    for neighbor in all.iter().filter(|neighbor| glob(peer, neighbor.leaf("peer-address"))) {
+        let is_dynamic = neighbor.leaf("dynamic-neighbor") == "true";
+        let is_up = neighbor.leaf("session-state") == "established";
+        disabled += usize::from(neighbor.leaf("admin-state") == "disable");
+        if is_dynamic {
+            dynamic += 1;
+        } else {
+            configured += 1;
+            established += usize::from(is_up);
+        }
+        rows.push(neighbor_row(name, *neighbor, now));
+    }
+    let columns = vec![
+        Column::fixed("Net-Inst", 18),
+        Column::fixed("Peer", 27),
+        Column::fixed("Group", 18),
+        Column::fixed("Flags", 5),
+        Column::fixed("Peer-AS", 9),
+        Column::fixed("State", 14),
+        Column::fixed("Uptime", 14),
+        Column::fixed("AFI/SAFI", 12),
+        Column::fixed("[Rx/Active/Tx]", 27),
+    ];
+    let rule = format!("{}\n", "-".repeat(173));
+    report.text.push_str(&format!(
+        "{rule}BGP neighbor summary for network-instance \"{name}\"\n\
+         Flags: S static, D dynamic, L discovered by LLDP, B BFD enabled, - disabled, * slow\n{rule}{rule}"
+    ));
+    report.table("bgp neighbor", columns, rows);
+    report.text.push_str(&format!(
+        "{rule}Summary:\n{configured} configured neighbors, {established} configured sessions are established,\
+         {disabled} disabled peers\n{dynamic} dynamic peers\n"
+    ));
+}
+
+fn neighbor_row(instance: &str, neighbor: View<'_>, now: Timestamp) -> Vec<String> {
+    let mut flags = if neighbor.leaf("dynamic-neighbor") == "true" { "D" } else { "S" }.to_owned();
+    if neighbor.leaf("failure-detection/enable-bfd") == "true" {
+        flags.push('B');
+    }
+    if neighbor.leaf("admin-state") == "disable" {
+        flags.push('-');
+    }
+    if neighbor.leaf("slow-peer") == "true" {
+        flags.push('*');
+    }
+    let is_up = neighbor.leaf("session-state") == "established";
+    let uptime = neighbor.leaf("last-established").parse::<Timestamp>().ok().filter(|_| is_up);
+    let families = neighbor.list("afi-safi");
+    let families: Vec<_> = families.iter().filter(|it| it.leaf("admin-state") != "disable").collect();
+    let counts = |it: &&View<'_>| {
+        let count = |leaf| Some(it.leaf(leaf)).filter(|it| !it.is_empty()).unwrap_or("0");
+        format!("[{}/{}/{}]", count("received-routes"), count("active-routes"), count("sent-routes"))
+    };
+    vec![
+        instance.to_owned(),
+        neighbor.leaf("peer-address").to_owned(),
+        neighbor.leaf("peer-group").to_owned(),
+        flags,
+        neighbor.leaf("peer-as").to_owned(),
+        neighbor.leaf("session-state").to_owned(),
+        uptime.map(|since| duration(now.as_second() - since.as_second())).unwrap_or_default(),
+        families.iter().map(|it| it.leaf("afi-safi-name")).collect::<Vec<_>>().join("\n"),
+        families.iter().map(counts).collect::<Vec<_>>().join("\n"),
+    ]
+}
+
+/// `0d:0h:1m:23s`
+fn duration(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    format!("{}d:{}h:{}m:{}s", seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
+}

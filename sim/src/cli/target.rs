@@ -1,0 +1,341 @@
+//! What a line points at: nodes of the schema with the keys of entries, which may be patterns.
+
+use super::error::CliError;
+use super::lex::{Token, quote};
+use super::tree::{glob, texts};
+use crate::datastore::Node;
+use crate::path::{Path, Step};
+use crate::schema::{NodeId, Schema};
+
+/// A place in the data, or several where keys are patterns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Target {
+    steps: Vec<TargetStep>,
+}
+
+/// One node on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TargetStep {
+    pub(super) node: NodeId,
+    /// A pattern per key in the order of definition; none for containers and leaves.
+    pub(super) keys: Vec<Pattern>,
+}
+
+/// Values a key may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// This one.
+    Exact(String),
+    /// Those of one of these patterns, in which `*` stands for any text.
+    AnyOf(Vec<String>),
+    /// Any: the line does not say.
+    Missing,
+}
+
+impl Pattern {
+    fn read(word: &str) -> Self {
+        let alternatives = expand_ranges(word);
+        match alternatives.as_slice() {
+            [only] if !only.contains('*') => Self::Exact(only.clone()),
+            _ => Self::AnyOf(alternatives),
+        }
+    }
+
+    fn matches(&self, value: &str) -> bool {
+        match self {
+            Self::Exact(exact) => exact == value,
+            Self::AnyOf(patterns) => patterns.iter().any(|pattern| glob(pattern, value)),
+            Self::Missing => true,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Exact(value) => quote(value),
+            Self::AnyOf(patterns) => patterns.join(","),
+            Self::Missing => "*".to_owned(),
+        }
+    }
+
+    /// The values it names by themselves; none where only data tells.
+    fn literals(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Exact(value) => Some(vec![value]),
+            Self::AnyOf(patterns) if patterns.iter().all(|pattern| !pattern.contains('*')) => {
+                Some(patterns.iter().map(String::as_str).collect())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `ethernet-1/{1..3,5}` names four; a word without braces itself.
+fn expand_ranges(word: &str) -> Vec<String> {
+    let Some((head, rest)) = word.split_once('{') else { return vec![word.to_owned()] };
+    let Some((ranges, tail)) = rest.split_once('}') else { return vec![word.to_owned()] };
+    let mut middles = Vec::new();
+    for part in ranges.split(',').map(str::trim) {
+        let bounds = part.split_once("..").map(|(first, last)| (first.parse::<u32>(), last.parse::<u32>()));
+        match bounds {
+            // A range that no list has entries for is not worth the memory.
+            Some((Ok(first), Ok(last))) if last.saturating_sub(first) <= 65_536 => {
+                middles.extend((first..=last).map(|number| number.to_string()));
+            }
+            _ => middles.push(part.to_owned()),
+        }
+    }
+    let tails = expand_ranges(tail);
+    middles.iter().flat_map(|middle| tails.iter().map(move |tail| format!("{head}{middle}{tail}"))).collect()
+}
+
+impl TargetStep {
+    pub(super) fn matches(&self, keys: &[String]) -> bool {
+        self.keys.iter().zip(keys).all(|(pattern, key)| pattern.matches(key))
+    }
+
+    /// Whether it can be only one container, entry or leaf.
+    pub(super) fn is_single(&self) -> bool {
+        self.keys.iter().all(|key| matches!(key, Pattern::Exact(_)))
+    }
+
+    /// Whether a key is not given.
+    pub(super) fn is_unkeyed(&self) -> bool {
+        self.keys.contains(&Pattern::Missing)
+    }
+
+    /// The values of the keys of all entries it names: by itself, or by what is in a tree.
+    fn entries(&self, schema: &Schema, tree: Option<&Node>) -> Vec<Vec<String>> {
+        let literals: Option<Vec<Vec<&str>>> = self.keys.iter().map(Pattern::literals).collect();
+        let Some(literals) = literals else {
+            let entries = tree.and_then(|tree| tree.lists.get(&self.node)).into_iter().flat_map(|entries| entries.keys());
+            return entries.map(|key| texts(schema, self.node, key)).filter(|keys| self.matches(keys)).collect();
+        };
+        let mut entries = vec![Vec::new()];
+        for values in literals {
+            let extended = |entry: &Vec<String>, value: &str| [entry.as_slice(), &[value.to_owned()]].concat();
+            entries = entries.iter().flat_map(|entry| values.iter().map(move |value| extended(entry, value))).collect();
+        }
+        entries
+    }
+}
+
+impl Target {
+    pub(super) fn steps(&self) -> &[TargetStep] {
+        &self.steps
+    }
+
+    /// The node it ends at.
+    pub(super) fn node(&self) -> NodeId {
+        self.steps.last().map_or(NodeId::ROOT, |step| step.node)
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    pub(super) fn is_single(&self) -> bool {
+        self.steps.iter().all(TargetStep::is_single)
+    }
+
+    pub(super) fn push(&mut self, node: NodeId, keys: Vec<Pattern>) {
+        self.steps.push(TargetStep { node, keys });
+    }
+
+    /// One level up: from an entry to what its list is in.
+    pub(super) fn pop(&mut self) {
+        self.steps.pop();
+    }
+
+    /// How many steps from the root need no header: those to single containers and entries.
+    pub(super) fn plain_steps(&self, schema: &Schema) -> usize {
+        let leaf = usize::from(schema.leaf(self.node()).is_some());
+        let single = self.steps.iter().take_while(|step| step.is_single()).count();
+        single.min(self.steps.len() - leaf)
+    }
+
+    /// The path of the data: keys that are patterns are `*`, to be matched afterwards.
+    pub(super) fn path(&self, schema: &Schema) -> Path {
+        let step = |step: &TargetStep| {
+            let names = schema.keys(step.node).iter().map(|key| schema.node(*key).name.to_string());
+            let values = step.keys.iter().map(|key| match key {
+                Pattern::Exact(value) => value.clone(),
+                Pattern::AnyOf(_) | Pattern::Missing => "*".to_owned(),
+            });
+            Step { name: schema.node(step.node).name.to_string(), keys: names.zip(values).collect() }
+        };
+        Path::from_steps(self.steps.iter().map(step).collect())
+    }
+
+    /// The paths it names one by one: ranges by themselves, wildcards by the entries of a tree.
+    pub(super) fn expand(&self, schema: &Schema, tree: &Node) -> Vec<Path> {
+        let mut found = vec![(Vec::new(), Some(tree))];
+        for step in &self.steps {
+            let name = &*schema.node(step.node).name;
+            found = found
+                .into_iter()
+                .flat_map(|(steps, tree)| {
+                    step.entries(schema, tree).into_iter().map(move |values| {
+                        let names = schema.keys(step.node).iter().map(|key| schema.node(*key).name.to_string());
+                        let below = tree.and_then(|tree| entry(schema, tree, step.node, &values));
+                        let mut steps: Vec<Step> = steps.clone();
+                        steps.push(Step { name: name.to_owned(), keys: names.zip(values).collect() });
+                        (steps, below)
+                    })
+                })
+                .collect();
+        }
+        found.into_iter().map(|(steps, _)| Path::from_steps(steps)).collect()
+    }
+
+    /// Values that one key of the list it ends at has in a tree.
+    pub(super) fn entries_in(&self, schema: &Schema, tree: &Node, list: NodeId, position: usize) -> Vec<String> {
+        let Ok(target) = schema.resolve(&self.path(schema)) else { return Vec::new() };
+        let found = target.find(schema, tree).into_iter().filter_map(|(mut places, _)| places.pop()?.key);
+        found.filter_map(|key| texts(schema, list, &key).into_iter().nth(position)).collect()
+    }
+
+    /// As the CLI spells it: `network-instance default protocols`.
+    pub(super) fn text(&self, schema: &Schema) -> String {
+        let step = |step: &TargetStep| {
+            let values: Vec<_> = step.keys.iter().map(Pattern::text).collect();
+            header(schema, step.node, &values)
+        };
+        self.steps.iter().map(step).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Reads a place from the words at the beginning of a line, from a context on; the other words are left.
+    ///
+    /// # Errors
+    /// When a word names nothing where it stands.
+    pub(super) fn read<'a>(schema: &Schema, context: &Self, words: &'a [Token]) -> Result<(Self, &'a [Token]), CliError> {
+        let mut reader = Reader { schema, target: context.clone() };
+        let mut rest = words;
+        while let Some((first, others)) = rest.split_first() {
+            let Some(word) = first.word() else { break };
+            rest = match word {
+                ".." => {
+                    reader.target.pop();
+                    others
+                }
+                _ if word.starts_with('/') && rest.len() == words.len() => {
+                    reader.target = Self::default();
+                    reader.slashed(word, others)?
+                }
+                _ if schema.leaf(reader.target.node()).is_some() => break,
+                _ => reader.step(word, others)?,
+            };
+        }
+        Ok((reader.target, rest))
+    }
+}
+
+/// The head of a container or entry: its name, the first key bare, the others with their names.
+pub(super) fn header(schema: &Schema, node: NodeId, keys: &[impl AsRef<str>]) -> String {
+    let mut text = schema.node(node).name.to_string();
+    for (position, (key, value)) in schema.keys(node).iter().zip(keys).enumerate() {
+        if position > 0 {
+            text.push(' ');
+            text.push_str(&schema.node(*key).name);
+        }
+        text.push(' ');
+        text.push_str(value.as_ref());
+    }
+    text
+}
+
+struct Reader<'a> {
+    schema: &'a Schema,
+    target: Target,
+}
+
+impl Reader<'_> {
+    /// `/`, `/name` or a whole path such as `/a/b[k=v]`.
+    fn slashed<'w>(&mut self, word: &str, rest: &'w [Token]) -> Result<&'w [Token], CliError> {
+        if word == "/" {
+            return Ok(rest);
+        }
+        let path: Path = word.parse().map_err(|_| CliError::unknown(word, self.options()))?;
+        let Some((last, parents)) = path.steps().split_last() else { return Ok(rest) };
+        for step in parents {
+            self.whole_step(step)?;
+        }
+        if last.keys.is_empty() { self.step(&last.name, rest) } else { self.whole_step(last).map(|()| rest) }
+    }
+
+    fn whole_step(&mut self, step: &Step) -> Result<(), CliError> {
+        let node = self.child(&step.name)?;
+        let names = self.schema.keys(node).iter().map(|key| &self.schema.node(*key).name);
+        let pattern = |name: &str| step.keys.iter().find(|(key, _)| key == name).map(|(_, value)| Pattern::read(value));
+        let keys = names.map(|name| pattern(name).unwrap_or(Pattern::Missing)).collect();
+        self.target.push(node, keys);
+        Ok(())
+    }
+
+    fn child(&self, name: &str) -> Result<NodeId, CliError> {
+        let children = &self.schema.node(self.target.node()).children;
+        let found = children.iter().find(|child| *self.schema.node(**child).name == *name && !self.schema.node(**child).key);
+        found.copied().ok_or_else(|| CliError::unknown(name, self.options()))
+    }
+
+    fn options(&self) -> Vec<String> {
+        child_names(self.schema, self.target.node())
+    }
+
+    fn step<'w>(&mut self, word: &str, rest: &'w [Token]) -> Result<&'w [Token], CliError> {
+        let node = self.child(word)?;
+        let mut keys: Vec<Option<Pattern>> = vec![None; self.schema.keys(node).len()];
+        let rest = self.keys(node, rest, &mut keys);
+        self.target.push(node, keys.into_iter().map(|key| key.unwrap_or(Pattern::Missing)).collect());
+        Ok(rest)
+    }
+
+    /// The first key bare, the others by name in any order; those not given are any.
+    fn keys<'w>(&self, node: NodeId, mut rest: &'w [Token], keys: &mut [Option<Pattern>]) -> &'w [Token] {
+        let names: Vec<&str> = self.schema.keys(node).iter().map(|key| &*self.schema.node(*key).name).collect();
+        while let Some(word) = rest.first().and_then(Token::word) {
+            let named = names.iter().zip(keys.iter()).position(|(name, key)| *name == word && key.is_none());
+            match (named, rest.get(1).and_then(Token::word)) {
+                (Some(position), Some(value)) if position > 0 || self.schema.child(node, value).is_none() => {
+                    keys[position] = Some(Pattern::read(value));
+                    rest = &rest[2..];
+                }
+                _ if keys.first().is_some_and(Option::is_none) => {
+                    keys[0] = Some(Pattern::read(word));
+                    rest = &rest[1..];
+                }
+                _ => break,
+            }
+        }
+        rest
+    }
+}
+
+/// What may be named below a node: its children, without the keys, which stand in the header.
+pub(super) fn child_names(schema: &Schema, node: NodeId) -> Vec<String> {
+    let children = schema.node(node).children.iter().map(|child| schema.node(*child)).filter(|child| !child.key);
+    children.map(|child| child.name.to_string()).collect()
+}
+
+fn entry<'a>(schema: &Schema, tree: &'a Node, node: NodeId, keys: &[String]) -> Option<&'a Node> {
+    match keys {
+        [] => tree.containers.get(&node),
+        keys => tree.lists.get(&node)?.iter().find(|(key, _)| texts(schema, node, key) == keys).map(|(_, below)| below),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_in_braces_name_every_value() {
+        assert_eq!(expand_ranges("ethernet-1/{1..3,5}"), [
+            "ethernet-1/1",
+            "ethernet-1/2",
+            "ethernet-1/3",
+            "ethernet-1/5"
+        ]);
+        assert_eq!(expand_ranges("{a,b}{1..2}"), ["a1", "a2", "b1", "b2"]);
+        assert_eq!(expand_ranges("plain"), ["plain"]);
+    }
+}

@@ -1,0 +1,241 @@
+//! Data as the CLI shows it: in the order of the schema, entries by their keys.
+
+use std::collections::BTreeMap;
+
+use super::target::{Target, TargetStep};
+use crate::datastore::{EntryKey, LeafValue, Node};
+use crate::path::bare;
+use crate::schema::{Importance, Kind, LeafType, NodeId, Schema};
+
+/// What stands in a container or an entry of a list, in the order of the schema.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Body {
+    /// Leaves and leaf-lists; keys of the entry itself are not among them.
+    pub(super) leaves: BTreeMap<NodeId, Value>,
+    /// Containers have one entry, without keys.
+    pub(super) children: BTreeMap<NodeId, Vec<Entry>>,
+}
+
+/// Value of a leaf or values of a leaf-list, in canonical form without prefixes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    Leaf(String),
+    List(Vec<String>),
+}
+
+/// One entry of a list, or a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Values of the keys in the order of their definition.
+    pub(super) keys: Vec<String>,
+    pub(super) body: Body,
+}
+
+impl Body {
+    pub(super) fn is_empty(&self) -> bool {
+        self.leaves.is_empty() && self.children.is_empty()
+    }
+
+    /// What of a tree is at a target, with all that leads there.
+    pub(super) fn select(schema: &Schema, tree: &Node, steps: &[TargetStep]) -> Self {
+        let Some((step, rest)) = steps.split_first() else { return Self::of(schema, tree) };
+        let mut selected = Self::default();
+        if let Some(value) = tree.leaves.get(&step.node) {
+            selected.leaves.insert(step.node, Value::of(schema, step.node, value));
+        }
+        let mut found = Vec::new();
+        let mut add = |keys: Vec<String>, below: &Node| {
+            let body = Self::select(schema, below, rest);
+            if rest.is_empty() || !body.is_empty() {
+                found.push(Entry { keys, body });
+            }
+        };
+        if let Some(below) = tree.containers.get(&step.node) {
+            add(Vec::new(), below);
+        }
+        for (key, below) in tree.lists.get(&step.node).into_iter().flatten() {
+            let keys = texts(schema, step.node, key);
+            if step.matches(&keys) {
+                add(keys, below);
+            }
+        }
+        if !found.is_empty() {
+            selected.children.insert(step.node, found);
+        }
+        selected
+    }
+
+    /// All of a tree.
+    pub(super) fn of(schema: &Schema, tree: &Node) -> Self {
+        let leaves = tree.leaves.iter().map(|(node, value)| (*node, Value::of(schema, *node, value)));
+        let mut body = Self { leaves: leaves.collect(), children: BTreeMap::new() };
+        for (node, below) in &tree.containers {
+            body.children.insert(*node, vec![Entry { keys: Vec::new(), body: Self::of(schema, below) }]);
+        }
+        for (node, entries) in &tree.lists {
+            let entries = entries.iter().map(|(key, below)| Entry {
+                keys: texts(schema, *node, key),
+                body: Self::of(schema, below),
+            });
+            body.children.insert(*node, entries.collect());
+        }
+        body
+    }
+
+    /// The body at steps that name single containers and entries.
+    pub(super) fn descend(&self, steps: &[TargetStep]) -> Option<&Self> {
+        let Some((step, rest)) = steps.split_first() else { return Some(self) };
+        let entry = self.children.get(&step.node)?.iter().find(|entry| step.matches(&entry.keys))?;
+        entry.body.descend(rest)
+    }
+
+    /// Leaves away what is shown only in detail, below the target itself.
+    pub(super) fn drop_unimportant(&mut self, schema: &Schema, target: &Target) {
+        let named: Vec<NodeId> = target.steps().iter().map(|step| step.node).collect();
+        self.prune(&|node| named.contains(&node) || schema.node(node).importance >= Importance::Medium);
+    }
+
+    fn prune(&mut self, keep: &impl Fn(NodeId) -> bool) {
+        self.leaves.retain(|node, _| keep(*node));
+        self.children.retain(|node, _| keep(*node));
+        self.children.values_mut().flatten().for_each(|entry| entry.body.prune(keep));
+    }
+
+    /// Leaves away what is more than so many levels below the target.
+    pub(super) fn limit_depth(&mut self, steps: &[TargetStep], depth: usize) {
+        match steps.split_first() {
+            Some((step, rest)) => self
+                .children
+                .get_mut(&step.node)
+                .into_iter()
+                .flatten()
+                .for_each(|entry| entry.body.limit_depth(rest, depth)),
+            None if depth == 0 => self.children.clear(),
+            None => self.children.values_mut().flatten().for_each(|entry| entry.body.limit_depth(&[], depth - 1)),
+        }
+    }
+
+    /// Adds the defaults of leaves that have no value, below the target.
+    pub(super) fn add_defaults(&mut self, schema: &Schema, at: NodeId, steps: &[TargetStep], state: bool) {
+        match steps.split_first() {
+            Some((step, rest)) => {
+                if let Some(default) = schema.leaf(step.node).and_then(|leaf| leaf.default.clone()) {
+                    self.leaves.entry(step.node).or_insert(Value::Leaf(default));
+                }
+                let entries = self.children.get_mut(&step.node).into_iter().flatten();
+                entries.for_each(|entry| entry.body.add_defaults(schema, step.node, rest, state));
+            }
+            None => self.add_all_defaults(schema, at, state),
+        }
+    }
+
+    fn add_all_defaults(&mut self, schema: &Schema, at: NodeId, state: bool) {
+        for &child in &schema.node(at).children {
+            let node = schema.node(child);
+            if !node.config && !state {
+                continue;
+            }
+            match &node.kind {
+                Kind::Leaf(info) if !node.key => {
+                    if let Some(default) = &info.default {
+                        self.leaves.entry(child).or_insert_with(|| Value::Leaf(default.clone()));
+                    }
+                }
+                Kind::Container { presence: false } if at != NodeId::ROOT => {
+                    let mut body = Self::default();
+                    body.add_all_defaults(schema, child, state);
+                    if !body.is_empty() && !self.children.contains_key(&child) {
+                        self.children.insert(child, vec![Entry { keys: Vec::new(), body }]);
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            let entries = self.children.get_mut(&child).into_iter().flatten();
+            entries.for_each(|entry| entry.body.add_all_defaults(schema, child, state));
+        }
+    }
+
+    /// Keeps of what is below the target only these fields: a name is kept at any depth, `a/b` from the target on.
+    pub(super) fn keep_fields(&mut self, schema: &Schema, steps: &[TargetStep], fields: &[Vec<String>]) {
+        let Some((step, rest)) = steps.split_first() else {
+            self.keep_below(schema, &[], fields);
+            return;
+        };
+        if let Some(entries) = self.children.get_mut(&step.node) {
+            entries.iter_mut().for_each(|entry| entry.body.keep_fields(schema, rest, fields));
+            entries.retain(|entry| !entry.body.is_empty());
+        }
+    }
+
+    fn keep_below(&mut self, schema: &Schema, above: &[&str], fields: &[Vec<String>]) {
+        let wanted = |node: NodeId| {
+            let name: &str = &schema.node(node).name;
+            fields.iter().any(|field| match field.as_slice() {
+                [only] => glob(only, name),
+                [parents @ .., last] => {
+                    glob(last, name)
+                        && parents.len() == above.len()
+                        && parents.iter().zip(above).all(|(pattern, name)| glob(pattern, name))
+                }
+                [] => false,
+            })
+        };
+        self.leaves.retain(|node, _| wanted(*node));
+        self.children.retain(|node, entries| {
+            if wanted(*node) {
+                return true;
+            }
+            let name: &str = &schema.node(*node).name;
+            let below: Vec<&str> = above.iter().copied().chain([name]).collect();
+            entries.iter_mut().for_each(|entry| entry.body.keep_below(schema, &below, fields));
+            entries.retain(|entry| !entry.body.is_empty());
+            !entries.is_empty()
+        });
+    }
+}
+
+impl Value {
+    fn of(schema: &Schema, node: NodeId, value: &LeafValue) -> Self {
+        let text = |value: &str| spelled(schema, node, value).to_owned();
+        match value {
+            LeafValue::One(value) => Self::Leaf(text(value)),
+            LeafValue::Many(values) => Self::List(values.iter().map(|value| text(value)).collect()),
+        }
+    }
+}
+
+/// Values of an entry's keys as the CLI shows them.
+pub(super) fn texts(schema: &Schema, list: NodeId, key: &EntryKey) -> Vec<String> {
+    let values = schema.keys(list).iter().zip(key.values());
+    values.map(|(leaf, value)| spelled(schema, *leaf, value.text()).to_owned()).collect()
+}
+
+/// A value as the CLI shows it: identities without their module.
+fn spelled<'a>(schema: &Schema, leaf: NodeId, value: &'a str) -> &'a str {
+    match schema.leaf(leaf).map(|info| info.kind.of_value(value)) {
+        Some(LeafType::Identity) => bare(value),
+        _ => value,
+    }
+}
+
+/// Whether a name is of a pattern in which `*` stands for any text.
+pub(super) fn glob(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {
+            (0..=rest.len()).filter(|&at| rest.is_char_boundary(at)).any(|at| glob(tail, &rest[at..]))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_in_a_pattern_stands_for_any_text() {
+        assert!(glob("*", "x") && glob("ethernet-*", "ethernet-1/1") && glob("a*b*c", "a1b2c"));
+        assert!(!glob("a*c", "ab") && !glob("a", "ab"));
+    }
+}
