@@ -50,7 +50,7 @@ impl Lab {
             }))
             .await
             .expect("the client connects");
-        Self { store, gnmi, client: GNmiClient::new(channel), folder: folder }
+        Self { store, gnmi, client: GNmiClient::new(channel), folder }
     }
 
     fn write(&self, at: &str, value: Value) {
@@ -171,7 +171,7 @@ impl Subscription {
             match self.next().await.expect("the stream is open").expect("there is an answer") {
                 Told::Update(notification) => told.extend(texts(&notification)),
                 Told::SyncResponse(_) => return told,
-                Told::Error(_) => panic!("errors are told by status"),
+                other => panic!("expected data, got {other:?}"),
             }
         }
     }
