@@ -1,3 +1,4 @@
+mod agent;
 mod calls;
 mod streams;
 
@@ -24,7 +25,7 @@ struct Lab {
     store: Datastore,
     gnmi: Gnmi,
     client: GNmiClient<Channel>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn path(text: &str) -> Path {
@@ -49,7 +50,7 @@ impl Lab {
             }))
             .await
             .expect("the client connects");
-        Self { store, gnmi, client: GNmiClient::new(channel), _folder: folder }
+        Self { store, gnmi, client: GNmiClient::new(channel), folder }
     }
 
     fn write(&self, at: &str, value: Value) {
@@ -170,7 +171,7 @@ impl Subscription {
             match self.next().await.expect("the stream is open").expect("there is an answer") {
                 Told::Update(notification) => told.extend(texts(&notification)),
                 Told::SyncResponse(_) => return told,
-                Told::Error(_) => panic!("errors are told by status"),
+                other => panic!("expected data, got {other:?}"),
             }
         }
     }
