@@ -122,7 +122,7 @@ fn scalar(schema: &Schema, at: &Trail<'_>, name: &str, info: &LeafInfo, value: &
 }
 
 /// Checks a value of a leaf against its type, restrictions aside, and brings it into canonical form.
-fn canonical_text(schema: &Schema, name: &str, info: &LeafInfo, text: &str) -> Result<Arc<str>, String> {
+pub(crate) fn canonical_text(schema: &Schema, name: &str, info: &LeafInfo, text: &str) -> Result<Arc<str>, String> {
     if text.contains('\0') {
         return Err("a value cannot hold a NUL character".to_owned());
     }
@@ -139,7 +139,7 @@ fn canonical_text(schema: &Schema, name: &str, info: &LeafInfo, text: &str) -> R
 }
 
 /// What a leaf takes, for messages.
-fn expected(info: &LeafInfo) -> String {
+pub(crate) fn expected(info: &LeafInfo) -> String {
     if let Some(range) = &info.range {
         return range.clone();
     }

@@ -28,6 +28,7 @@ pub use self::change::{NodeChange, Store, Transaction, diff};
 pub use self::config::{Commit, CommitError, CommitHook, Committed, Problem};
 pub use self::delivery::{Delivery, delivery};
 pub use self::json::{JsonStyle, encode, encode_entry, leaf_json, member_name};
+pub(crate) use self::json::{canonical_text, expected};
 pub use self::target::{KeyMatch, Target, TargetStep};
 pub use self::tree::{EntryKey, KeyValue, LeafValue, Node, Place};
 

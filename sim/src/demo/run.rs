@@ -26,7 +26,7 @@ pub enum DemoError {
         what: String,
         /// The bound.
         within: Duration,
-        /// One line per expectation: leaf, path, expected and got, and where the logs are.
+        /// A table of leaf, path, expected and got, and where the logs are.
         failures: Vec<String>,
     },
     /// An action failed.
@@ -227,24 +227,27 @@ impl<S: Stage> Runner<'_, S> {
         Ok(met)
     }
 
+    /// A line per expectation that does not hold, then the logs of its leaf.
     fn failures(&self, expectations: &Expectations) -> Result<Vec<String>, DemoError> {
-        let mut failures = Vec::new();
+        let mut rows = Vec::new();
+        let mut logs = Vec::new();
         for leaf in &self.stage.leaves() {
-            let mut failed = false;
+            let before = rows.len();
             for (path, expected) in of_leaf(expectations, leaf).into_iter().flatten() {
-                let path = self.absolute(path);
-                let got = self.read(leaf, &path)?;
+                let got = self.read(leaf, &self.absolute(path))?;
                 if !expected.holds(got.as_deref()) {
-                    failures.push(failure(leaf, &path, expected, got.as_deref()));
-                    failed = true;
+                    let got = got.unwrap_or_else(|| Expected::Absent.to_string());
+                    rows.push(vec![leaf.clone(), path.clone(), expected.to_string(), got]);
                 }
             }
-            if failed {
-                let logs = self.stage.logs(leaf);
-                failures.extend(logs.iter().map(|log: &PathBuf| format!("  {leaf}  log       {}", log.display())));
+            if rows.len() > before {
+                logs.extend(self.stage.logs(leaf).iter().map(|log| format!("  {leaf}'s log: {}", log.display())));
             }
         }
-        Ok(failures)
+        let plain = Screen { colours: false, ..self.screen };
+        let table = plain.table(2, &["LEAF", "PATH", "EXPECTED", "GOT"], &rows);
+        let watched = format!("  paths are below {}", self.demo.watch);
+        Ok(table.lines().map(str::to_owned).chain([watched]).chain(logs).collect())
     }
 
     /// What every leaf says of the watched entry.
@@ -272,11 +275,6 @@ impl<S: Stage> Runner<'_, S> {
     fn absolute(&self, path: &str) -> String {
         if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", self.demo.watch) }
     }
-}
-
-fn failure(leaf: &str, path: &str, expected: &Expected, got: Option<&str>) -> String {
-    let got = got.unwrap_or("nothing");
-    format!("  {leaf}  path      {path}\n  {leaf}  expected  {expected}\n  {leaf}  got       {got}")
 }
 
 /// The healthy state, with what one step changes in it.

@@ -110,8 +110,11 @@ async fn what_is_not_as_expected_is_shown_with_both_values_and_the_log() {
     let error = played.expect_err("not as expected").to_string();
     assert_eq!(
         error,
-        "step 1, 'leaf1 breaks': not as expected within 1 s\n  leaf1  path      /x/oper-state\n  \
-         leaf1  expected  degraded\n  leaf1  got       down\n  leaf1  log       /run/leaf1/agent.log"
+        "step 1, 'leaf1 breaks': not as expected within 1 s\n  \
+         LEAF   PATH        EXPECTED  GOT\n  \
+         leaf1  oper-state  degraded  down\n  \
+         paths are below /x\n  \
+         leaf1's log: /run/leaf1/agent.log"
     );
 }
 

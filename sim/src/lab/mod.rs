@@ -88,6 +88,11 @@ impl Lab {
         leaf.map(|leaf| self.apps.iter().map(|app| leaf.apps().log_file(app)).collect()).unwrap_or_default()
     }
 
+    /// The socket of a leaf's CLI, in the run folder of a lab.
+    pub fn cli_socket(run: &Path, leaf: &str) -> PathBuf {
+        run.join(leaf).join(view::CLI_SOCKET)
+    }
+
     /// Stops applications, leaves and clusters.
     pub async fn down(self) {
         let stops = self.world.leaves.values().map(|leaf| async { leaf.apps().stop_all().await });

@@ -19,6 +19,7 @@ use crate::ndk::{Ndk, NdkEvent};
 use crate::schema::{Schema, SchemaError};
 
 use super::file::{LabApp, LabFile};
+use super::view::serve_cli;
 use super::world::{Followed, World, follow};
 use super::{ActionError, Lab, RunningCluster};
 
@@ -147,6 +148,8 @@ impl Lab {
         let mut followers = JoinSet::new();
         followers.spawn(follow(&world, followed));
         for leaf in world.leaves.values() {
+            let failed = |source| StartError::Run { path: leaf.folder().to_owned(), source };
+            followers.spawn(serve_cli(leaf).map_err(failed)?);
             followers.spawn(count_changes(leaf.datastore().subscribe(), changes.clone()));
         }
         let names = apps.iter().map(|(spec, _)| spec.name.clone()).collect();

@@ -207,7 +207,8 @@ fn leaf_info(texts: &Modules, node: &SchemaNode<'_>, definition: Option<Scoped<'
         range: text.as_ref().and_then(|text| text.range.clone()),
         kind: text.and_then(|text| text.kind).unwrap_or(compiled),
         typedef: typedef.unwrap_or_default(),
-        default: node.default_value_canonical().ok().flatten(),
+        // A text without a default comes back as an empty one.
+        default: node.default_value_canonical().ok().flatten().filter(|text| !text.is_empty()),
         units: node.units().map(str::to_owned),
     }
 }
