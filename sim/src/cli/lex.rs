@@ -104,7 +104,7 @@ fn quoted_part(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, text: &mut 
 
 /// A value as the CLI shows it: in quotes only where it must be.
 pub(super) fn quote(value: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:%@+=,*~<>^".contains(c);
+    let plain = |c: char| c.is_alphanumeric() || "-_./:%@+=,".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();
     }

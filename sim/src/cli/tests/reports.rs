@@ -271,6 +271,11 @@ async fn sessions_are_offered_on_a_socket() {
         assert!(client.prompt_text().starts_with("--{ candidate shared default }--"));
         assert_eq!(client.complete("comm", 4).expect("an answer").suggestions[0].value, "commit");
         assert_eq!(client.execute("nonsense").expect("an answer").status, 1);
+        let mut printed = String::new();
+        let status = client.script(["pwc", "nonsense", "pwc"], true, |text| printed.push_str(text));
+        assert_eq!(status.expect("an answer"), 1);
+        assert!(printed.starts_with("/ \nParsing error: Unknown token 'nonsense'."), "{printed}");
+        assert_eq!(printed.lines().count(), 2, "{printed}");
         assert!(client.execute("quit").expect("an answer").quit);
     })
     .await
