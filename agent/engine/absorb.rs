@@ -88,9 +88,14 @@ impl Engine {
 
     fn configure(&mut self, config: Arc<Config>) {
         let old = self.config.replace(Arc::clone(&config));
-        let removed =
-            old.iter().flat_map(|old| old.clusters.keys()).filter(|name| !config.clusters.contains_key(*name));
-        removed.for_each(|name| self.remembered.forget_nodes(name, |_| false));
+        self.remembered.forget_clusters(|name| config.clusters.contains_key(name));
+        for (name, old) in old.iter().flat_map(|old| &old.clusters) {
+            // Attached elsewhere says nothing of where its VIPs live now.
+            let stays = |new: &Arc<ClusterConfig>| new.network_instance == old.network_instance;
+            if !config.clusters.get(name).is_some_and(stays) {
+                self.remembered.forget_nodes(name, |_| false);
+            }
+        }
         let enabled =
             |name: &ClusterName| config.clusters.get(name).filter(|cluster| config.enabled && cluster.enabled);
         let gone: Vec<_> = self.ids.keys().filter(|name| enabled(name).is_none()).cloned().collect();
@@ -248,8 +253,8 @@ impl Engine {
             for id in services {
                 let Some(cluster) = self.clusters.get(&id.cluster) else { continue };
                 let instance = &cluster.config.network_instance;
-                // A host route of its own hides every other route from a VIP.
-                if host && instance == name || !self.switch.has_host(instance, vip) {
+                // A host route of its own hides every other route from a VIP, once its next-hops are told.
+                if host && instance == name || !self.switch.reaches_host(instance, vip) {
                     touched.push(*id);
                 }
             }
@@ -469,7 +474,7 @@ impl Engine {
             Some(slot) if cluster.nodes.get(*slot).is_some_and(|entry| entry.node == node) => return,
             Some(slot) => *slot,
             None => {
-                self.departed_nodes.remove(&(cluster.name.clone(), name.clone()));
+                let view = self.departed_nodes.remove(&(cluster.name.clone(), name.clone()));
                 let entry = NodeEntry {
                     name: name.clone(),
                     node: Node::default(),
@@ -479,7 +484,7 @@ impl Engine {
                     expected: 0,
                     installed: 0,
                     hidden: 0,
-                    view: None,
+                    view,
                 };
                 let slot = cluster.nodes.insert(entry);
                 cluster.node_slots.insert(name, slot);
@@ -500,12 +505,22 @@ impl Engine {
         cluster.nodes_changed();
         let node = NodeId { cluster: id, slot };
         if let Some(entry) = cluster.nodes.remove(slot) {
-            if entry.view.is_some() {
-                self.departed_nodes.insert((cluster.name.clone(), name.clone()));
+            if let Some(view) = entry.view {
+                self.departed_nodes.insert((cluster.name.clone(), name.clone()), view);
             }
             self.switch.look_at(&User::Node(node), &entry.groups, &[]);
             self.index_node(node, &entry.location, &Location::default());
         }
+        self.mark_neighbors_of(id);
+    }
+
+    /// Clusters in the same network instance see each other's nodes behind their next-hops.
+    fn mark_neighbors_of(&mut self, id: ClusterId) {
+        let Some(instance) = self.clusters.get(&id).map(|cluster| cluster.config.network_instance.clone()) else {
+            return;
+        };
+        let others = self.clusters.values_mut().filter(|other| other.id != id);
+        others.filter(|other| other.config.network_instance == instance).for_each(|other| other.all_services = true);
     }
 
     /// Places a node again: its own facts, the configuration, neighbors, or host routes changed.
@@ -524,6 +539,7 @@ impl Engine {
         if moved {
             cluster.nodes_changed();
             self.index_node(id, &before, &location);
+            self.mark_neighbors_of(id.cluster);
         }
         self.switch.look_at(&User::Node(id), &groups_before, &groups);
     }

@@ -104,7 +104,9 @@ impl Cluster {
     /// The VIPs of a service, sorted; none when it is not ours to judge.
     pub(super) fn vips_of(&self, service: &Service) -> Option<Box<[IpAddr]>> {
         let external = self.config.include_external_ips && !service.external_ips.is_empty();
-        if !(service.load_balancer || external) || !self.profile().owns_class(service, &self.config) {
+        // Only a service of type LoadBalancer has a class.
+        let foreign = service.load_balancer && !self.profile().owns_class(service, &self.config);
+        if !(service.load_balancer || external) || foreign {
             return None;
         }
         let ingress = service.ingress.iter().filter(|_| service.load_balancer);

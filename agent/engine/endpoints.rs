@@ -1,6 +1,6 @@
 //! Endpoints of one service, counted: how many are usable, on which nodes, and which nodes they make announcers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -63,11 +63,11 @@ impl Endpoints {
         }
         let mut counted = Self { total: distinct.len() as u32, ..Self::default() };
         for endpoint in distinct.into_values() {
-            counted.local_announcers.extend(endpoint.announcer);
+            counted.local_announcers.extend(endpoint.announcers);
             if endpoint.usable {
                 counted.usable += 1;
                 counted.nameless += u32::from(endpoint.nameless);
-                if let Some(node) = endpoint.node {
+                for node in endpoint.nodes {
                     *counted.by_node.entry(node).or_default() += 1;
                 }
             }
@@ -78,25 +78,25 @@ impl Endpoints {
     }
 }
 
-/// One endpoint as its slices tell it: usable where any of them says so.
+/// One endpoint as its slices tell it: usable where any of them says so, on every node any of them names.
 #[derive(Debug, Default)]
 struct Merged {
     usable: bool,
     nameless: bool,
-    node: Option<u32>,
-    announcer: Option<u32>,
+    nodes: BTreeSet<u32>,
+    announcers: BTreeSet<u32>,
 }
 
 impl Merged {
     fn add(&mut self, cluster: &Cluster, profile: &Profile, endpoint: &Endpoint, reachable: bool) {
         let node = endpoint.node.as_ref().and_then(|name| cluster.node_slot(name));
         if reachable && profile.makes_local_announcer(endpoint) {
-            self.announcer = self.announcer.or(node);
+            self.announcers.extend(node);
         }
         if reachable && profile.usable(endpoint) {
             self.usable = true;
-            self.node = self.node.or(node);
-            self.nameless = self.node.is_none() && endpoint.node.is_none();
+            self.nodes.extend(node);
+            self.nameless = self.nodes.is_empty() && endpoint.node.is_none();
         }
     }
 }

@@ -128,7 +128,7 @@ impl Engine {
         }
         self.evaluations += views.len() as u64;
         let departed = std::mem::take(&mut self.departed_nodes);
-        let mut changes: Vec<_> = departed.into_iter().map(|(cluster, node)| (cluster, node, None)).collect();
+        let mut changes: Vec<_> = departed.into_keys().map(|(cluster, node)| (cluster, node, None)).collect();
         for (id, slot, view) in views {
             let Some((cluster, view)) = self.clusters.get_mut(&id).zip(view) else { continue };
             let name = cluster.name.clone();

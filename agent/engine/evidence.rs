@@ -11,7 +11,7 @@ use super::claims::Claims;
 use super::cluster::{Cluster, ServiceEntry};
 use super::endpoints::Endpoints;
 use super::ids::ClusterId;
-use super::nodes::Expectation;
+use super::nodes::{Expectation, NodeEntry};
 use super::sources::{GnmiPhase, NdkPhase, Phase, Sources};
 use super::switch::Switch;
 use super::tally::{Contribution, Counted, uses};
@@ -222,7 +222,12 @@ impl World<'_> {
             other => (None, other),
         };
         let elsewhere = if route.is_none() { judge.elsewhere(groups) } else { None };
-        let hops = judge.hops(route.as_ref());
+        if self.phase.gnmi != GnmiPhase::Live
+            && let Some(route) = &route
+        {
+            evidence.expectation = Arc::clone(&evidence.expectation).by_route(cluster, &route.hops);
+        }
+        let hops = Judge { world: self, cluster, vip, evidence: &evidence }.hops(route.as_ref());
         Evidence { route, unserving, elsewhere, hops, ..evidence }
     }
 
@@ -393,11 +398,16 @@ impl Judge<'_> {
         evidence.endpoints.usable > 0 && (!evidence.local_policy || evidence.endpoints.behind(nodes) > 0)
     }
 
+    /// A cluster that may claim the same VIPs in the same network instance.
+    fn is_partner(&self, other: &Cluster) -> bool {
+        other.config.network_instance == self.cluster.config.network_instance && other.shares_with(self.cluster)
+    }
+
     /// The same, for nodes of a cluster that shares the VIP.
     fn share(&self, other: &Cluster, nodes: &[u32]) -> bool {
         let services = other.vips.get(&self.vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
         let mut services = services.iter().filter_map(|slot| other.services.get(*slot));
-        other.shares_with(self.cluster)
+        self.is_partner(other)
             && services.any(|entry| {
                 let endpoints = Endpoints::of_vip(other, &entry.key, self.vip);
                 endpoints.usable > 0 && (!other.profile().local(&entry.service) || endpoints.behind(nodes) > 0)
@@ -441,18 +451,34 @@ impl Judge<'_> {
     fn hops(&self, route: Option<&Matched>) -> Vec<Hop> {
         let installed = route.map(|route| route.hops.as_slice()).unwrap_or_default();
         let mut hops: BTreeMap<IpAddr, Hop> = BTreeMap::new();
+        let unexplained = self.unexplained(installed);
         for address in installed {
-            hops.insert(*address, Hop { installed: true, ..self.hop(*address) });
+            let mut hop = Hop { installed: true, ..self.hop(*address) };
+            hop.may_serve &= unexplained;
+            hops.insert(*address, hop);
         }
+        // Where all of the route may be unlocated announcers, it is not known that none of them is attached here.
+        let all_may_serve = !hops.is_empty() && hops.values().all(|hop| hop.may_serve);
         let expectation = &self.evidence.expectation;
         for (address, slot) in &expectation.local {
             let address = if expectation.other_family { self.stands_for(*slot, *address, installed) } else { *address };
             hops.entry(address).or_insert_with(|| self.hop(address)).expected = true;
         }
-        for address in self.expected_vteps() {
+        let vteps = if all_may_serve { &[] } else { self.expected_vteps() };
+        for address in vteps {
             hops.entry(*address).or_insert_with(|| self.hop(*address)).expected = true;
         }
         hops.into_values().collect()
+    }
+
+    /// There are unlocated announcers that no installed next-hop is a candidate of: they could be behind one that no
+    /// node explains.
+    fn unexplained(&self, installed: &[IpAddr]) -> bool {
+        let unlocated = &self.evidence.expectation.unlocated;
+        let nodes = unlocated.iter().filter_map(|slot| self.cluster.nodes.get(*slot));
+        let reached =
+            |node: &NodeEntry| node.location.candidates.iter().any(|(address, _)| installed.contains(address));
+        nodes.into_iter().any(|node| !reached(node))
     }
 
     /// Which address of a node carries a VIP of the family its session does not speak.
@@ -466,8 +492,8 @@ impl Judge<'_> {
     fn expected_vteps(&self) -> &[IpAddr] {
         let claims = self.world.claims.of(self.vip).iter().filter(|claim| claim.cluster != self.cluster.id);
         let mut others = claims.filter_map(|claim| self.world.clusters.get(&claim.cluster));
-        let shared_here = others
-            .any(|other| other.shares_with(self.cluster) && self.world.announcers(other, self.vip).1.attached > 0);
+        let shared_here =
+            others.any(|other| self.is_partner(other) && self.world.announcers(other, self.vip).1.attached > 0);
         if shared_here { &[] } else { &self.evidence.expectation.vteps }
     }
 
@@ -507,9 +533,7 @@ impl Judge<'_> {
                 hop.foreign = node.map(|node| format!("node {node} of cluster {}", other.name));
             }
             Explained::Unmapped => {
-                hop.may_serve = !hop.serves
-                    && self.evidence.endpoints.usable > 0
-                    && !self.evidence.expectation.unlocated.is_empty();
+                hop.may_serve = !hop.serves && self.evidence.endpoints.usable > 0;
             }
         }
         hop

@@ -36,6 +36,11 @@ impl Remembered {
         self.memory.attachments.retain(|known| known.cluster != *cluster || exists(&known.node));
     }
 
+    /// Forgets every cluster that is not configured.
+    pub(super) fn forget_clusters(&mut self, configured: impl Fn(&ClusterName) -> bool) {
+        self.memory.attachments.retain(|known| configured(&known.cluster));
+    }
+
     /// What the state file should hold, if it is different from what was said before.
     pub(super) fn news(&mut self) -> Option<Memory> {
         if self.memory == self.said {

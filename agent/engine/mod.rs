@@ -49,7 +49,9 @@ use crate::model::config::Config;
 use crate::model::event::{Event, SourceId};
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::time::Now;
-use crate::model::view::{Change, ClusterView, RootView, ServiceView, SourceFreshness, SourceView, SummaryView};
+use crate::model::view::{
+    Change, ClusterView, NodeView, RootView, ServiceView, SourceFreshness, SourceView, SummaryView,
+};
 
 use bgp::Bgp;
 use claims::Claims;
@@ -79,7 +81,7 @@ pub struct Engine {
     queue: Vec<ServiceId>,
     /// Services and nodes that were said and are gone.
     departed: BTreeMap<(ClusterName, ServiceKey), Arc<ServiceView>>,
-    departed_nodes: std::collections::BTreeSet<(ClusterName, NodeName)>,
+    departed_nodes: BTreeMap<(ClusterName, NodeName), Arc<NodeView>>,
     orphans: Orphans,
     counts: Counts,
     evaluations: u64,

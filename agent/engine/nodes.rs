@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::bgp::Bgp;
+use super::cluster::Cluster;
 use super::memory::Remembered;
 use super::switch::{EVPN_OWNER, Switch};
 use crate::model::cluster::Node;
 use crate::model::config::ClusterConfig;
 use crate::model::names::{ClusterName, NodeName};
-use crate::model::switch::NextHopGroupId;
+use crate::model::switch::{NextHopGroupId, SessionState};
 use crate::model::verdict::{AddressSource, AttachmentState};
 use crate::model::view::NodeView;
 
@@ -27,7 +29,7 @@ pub(super) struct NodeEntry {
     pub(super) expected: u32,
     pub(super) installed: u32,
     pub(super) hidden: u32,
-    pub(super) view: Option<std::sync::Arc<NodeView>>,
+    pub(super) view: Option<Arc<NodeView>>,
 }
 
 /// Where a node is, as seen from this leaf.
@@ -121,7 +123,7 @@ impl Surroundings<'_> {
     ) -> (Location, Vec<NextHopGroupId>) {
         let mut location = Location { candidates: candidates(self.config, name, node), ..Location::default() };
         let mut groups = Vec::new();
-        let mut ranked: BTreeMap<(bool, u8, usize), Peer> = BTreeMap::new();
+        let mut ranked: BTreeMap<(bool, u8, bool, usize), Peer> = BTreeMap::new();
         for (order, (address, source)) in location.candidates.iter().copied().enumerate() {
             let (vteps, evpn) = self.vteps(address, &mut groups);
             let rank = self.rank(name, address, evpn, !vteps.is_empty(), remembered);
@@ -131,13 +133,15 @@ impl Surroundings<'_> {
                 2 => AttachmentState::Remote,
                 _ => AttachmentState::Unknown,
             };
-            ranked.insert((address.is_ipv6(), rank, order), Peer { address, source, attachment });
+            // Of several neighbors here, one whose session is up shows that the node is reached.
+            let down = rank == 0 && !self.is_established(address);
+            ranked.insert((address.is_ipv6(), rank, down, order), Peer { address, source, attachment });
         }
         for vteps in &mut location.vteps {
             vteps.sort_unstable();
             vteps.dedup();
         }
-        location.peers = in_use(ranked.into_iter().map(|((v6, rank, _), peer)| (v6, rank, peer)));
+        location.peers = in_use(ranked.into_iter().map(|((v6, rank, ..), peer)| (v6, rank, peer)));
         (location, groups)
     }
 
@@ -155,6 +159,11 @@ impl Surroundings<'_> {
             true => 2,
             false => 3,
         }
+    }
+
+    fn is_established(&self, address: IpAddr) -> bool {
+        let neighbor = self.bgp.neighbor(&self.config.network_instance, address);
+        neighbor.is_some_and(|neighbor| neighbor.session == Some(SessionState::Established))
     }
 
     /// The VTEPs an address's host route names, and whether EVPN brought that route.
@@ -230,5 +239,32 @@ impl Expectation {
             expected.vteps = vteps;
         }
         expected
+    }
+
+    /// What routes alone tell, while gNMI does not say who is a neighbor here: where nobody is known to be attached, an
+    /// unlocated announcer whose candidate is a next-hop of the VIP is reached by itself, and so attached.
+    pub(super) fn by_route(self: Arc<Self>, cluster: &Cluster, next_hops: &[IpAddr]) -> Arc<Self> {
+        if self.attached > 0 {
+            return self;
+        }
+        let reached = |slot: u32| {
+            let node = cluster.nodes.get(slot)?;
+            let mut candidates = node.location.candidates.iter().map(|(address, _)| *address);
+            candidates.find(|address| next_hops.contains(address)).map(|address| (address, slot))
+        };
+        let mut local: Vec<_> = self.unlocated.iter().filter_map(|slot| reached(*slot)).collect();
+        if local.is_empty() {
+            return self;
+        }
+        local.sort_unstable();
+        let unlocated = self.unlocated.iter().copied().filter(|slot| reached(*slot).is_none()).collect();
+        Arc::new(Self {
+            announcers: self.announcers,
+            attached: local.len() as u32,
+            local,
+            other_family: false,
+            vteps: Vec::new(),
+            unlocated,
+        })
     }
 }

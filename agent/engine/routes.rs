@@ -218,14 +218,6 @@ impl Routes {
         Some(attributes.route(entry))
     }
 
-    /// True when the address has a host route.
-    pub(super) fn has_host(&self, address: IpAddr) -> bool {
-        match address {
-            IpAddr::V4(address) => self.v4.get(address.to_bits(), 32).is_some(),
-            IpAddr::V6(address) => self.v6.get(V6::new(address.to_bits()), 128).is_some(),
-        }
-    }
-
     /// The longest match of an address, without the default route.
     pub(super) fn longest(&self, address: IpAddr, attributes: &Attributes) -> Option<Found> {
         let (length, entry) = match address {

@@ -141,8 +141,9 @@ impl Switch {
         self.routes.get(name)?.host(address, &self.attributes)
     }
 
-    pub(super) fn has_host(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
-        self.routes.get(name).is_some_and(|routes| routes.has_host(address))
+    /// An address has a host route of its own, and the next-hops of it are told.
+    pub(super) fn reaches_host(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
+        self.host(name, address).is_some_and(|route| self.group(route.next_hop_group).is_some())
     }
 
     pub(super) fn longest(&self, name: &NetworkInstanceName, address: IpAddr) -> Option<Found> {

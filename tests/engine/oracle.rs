@@ -216,9 +216,14 @@ impl<'a> Oracle<'a> {
                 3
             }
         };
+        let established = |address: IpAddr| {
+            let neighbor = self.world.neighbor(&cluster.config.network_instance, address);
+            neighbor.is_some_and(|neighbor| neighbor.session == Some(SessionState::Established))
+        };
         let best = |v4: bool| {
             let family = self.candidates(cluster, node).into_iter().filter(move |(address, _)| address.is_ipv4() == v4);
-            family.min_by_key(|(address, _)| rank(*address))
+            // Of several neighbors, one whose session is up.
+            family.min_by_key(|(address, _)| (rank(*address), rank(*address) == 0 && !established(*address)))
         };
         let mut best: Vec<_> = [true, false].into_iter().filter_map(best).collect();
         best.sort_by_key(|(address, _)| rank(*address));
@@ -417,6 +422,9 @@ impl<'a> Oracle<'a> {
         if !own.is_empty() {
             return own.into_iter().map(|(_, address)| address).collect();
         }
+        if other.is_empty() {
+            return self.reached_by_route(cluster, vip, installed);
+        }
         let stands_for = |(node, address): (&NodeName, IpAddr)| {
             let mut candidates = self.candidates(cluster, node).into_iter().map(|(candidate, _)| candidate);
             candidates.find(|candidate| installed.contains(candidate)).unwrap_or(address)
@@ -424,15 +432,42 @@ impl<'a> Oracle<'a> {
         other.into_iter().map(stands_for).collect()
     }
 
+    /// While gNMI does not say who is a neighbor here, and nobody is known to be attached: the next-hops that are
+    /// candidates of announcers nothing locates. Those are reached by themselves.
+    fn reached_by_route(&self, cluster: Cluster<'a>, vip: IpAddr, installed: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+        let announcers = self.announcers(cluster, vip);
+        if self.gnmi_heard() || announcers.iter().any(|node| !self.attached(cluster, node).is_empty()) {
+            return BTreeSet::new();
+        }
+        let unlocated = announcers.iter().filter(|node| !self.located(cluster, node));
+        let reached = unlocated.filter_map(|node| {
+            let mut candidates = self.candidates(cluster, node).into_iter().map(|(candidate, _)| candidate);
+            candidates.find(|candidate| installed.contains(candidate))
+        });
+        reached.collect()
+    }
+
+    /// At least one announcer is attached here, as far as can be told.
+    fn any_attached(&self, cluster: Cluster<'a>, vip: IpAddr, installed: &BTreeSet<IpAddr>) -> bool {
+        let announcers = self.announcers(cluster, vip);
+        announcers.iter().any(|node| !self.attached(cluster, node).is_empty())
+            || !self.reached_by_route(cluster, vip, installed).is_empty()
+    }
+
     /// What the VIP's route should use: the attached announcers' addresses; if there are none, the remote ones' VTEPs,
     /// unless a cluster that shares the VIP has attached announcers, whose routes win here.
-    fn expected(&self, cluster: Cluster<'a>, vip: IpAddr, installed: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+    /// Where the whole route may be announcers that nothing locates, it is not known that none of them is attached, and no
+    /// VTEP is expected.
+    fn expected(&self, subject: Subject<'a>, installed: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+        let Subject { cluster, vip, .. } = subject;
         let local = self.expected_local(cluster, vip, installed);
-        let mut sharing = self.neighbors_of(cluster).filter(|other| share(cluster, *other));
         if !local.is_empty() {
             return local;
         }
-        if sharing.any(|other| !self.expected_local(other, vip, installed).is_empty()) {
+        let attached = |other| self.announcers(other, vip).iter().any(|node| !self.attached(other, node).is_empty());
+        let mut flows = installed.iter().map(|next_hop| self.flow(subject, *next_hop, installed));
+        let all_may_serve = !installed.is_empty() && flows.all(|flow| flow == Flow::MayServe);
+        if all_may_serve || self.neighbors_of(cluster).filter(|other| share(cluster, *other)).any(attached) {
             return BTreeSet::new();
         }
         let announcers = self.announcers(cluster, vip);
@@ -643,8 +678,8 @@ impl<'a> Oracle<'a> {
         }
         let announcers = self.announcers(cluster, vip);
         let installed = route.map(|route| route.next_hops.clone()).unwrap_or_default();
-        let expected = self.expected(cluster, vip, &installed);
-        let attached = announcers.iter().any(|node| !self.attached(cluster, node).is_empty());
+        let expected = self.expected(subject, &installed);
+        let attached = self.any_attached(cluster, vip, &installed);
         let down = |address: &IpAddr| self.next_hop_down(cluster, *address);
         let Some(route) = route else {
             // 6
@@ -767,9 +802,9 @@ impl<'a> Oracle<'a> {
         };
         let route = found.unwrap_or_default();
         let announcers = self.announcers(cluster, vip);
-        let attached = announcers.iter().any(|node| !self.attached(cluster, node).is_empty());
         let installed = route.as_ref().map(|route| route.next_hops.clone()).unwrap_or_default();
-        let expected = self.expected(cluster, vip, &installed);
+        let attached = self.any_attached(cluster, vip, &installed);
+        let expected = self.expected(subject, &installed);
         let limited = route.as_ref().is_some_and(|route| self.at_limit(cluster, route));
         let next_hops = expected
             .union(&installed)

@@ -40,6 +40,6 @@ fn a_sweep_takes_what_was_not_told_again() {
     }
     routes.set(IpNet::from(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3))), Some(route(1)), &mut attributes, 2);
     assert_eq!(routes.sweep(2, &mut attributes).len(), 19);
-    assert!(routes.has_host(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3))));
-    assert!(!routes.has_host(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 4))));
+    assert!(routes.host(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3)), &attributes).is_some());
+    assert!(routes.host(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 4)), &attributes).is_none());
 }
