@@ -1,9 +1,9 @@
 //! `tools`: operations of the application manager.
 
+use super::Session;
 use super::error::CliError;
 use super::lex::Token;
 use super::show::wrong_words;
-use super::Session;
 use crate::appmgr::Operation;
 
 /// The rows of words that `tools` knows.
