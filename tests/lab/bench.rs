@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use srl_sim::datastore::Transaction;
+use srl_sim::cluster::Cluster;
+use srl_sim::datastore::{Datastore, Transaction};
 use srl_sim::lab::{Action, Lab, LabContent, LabFile, LabOptions};
 use srl_sim::leaf::Leaf;
-use srl_sim::ndk::Switches;
+use srl_sim::ndk::{Switches, TelemetryCall};
 use tempfile::TempDir;
 use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout_at};
@@ -24,6 +25,7 @@ pub(crate) const SERVICE: &str = "/k8s-services/cluster[name=c1]/service[namespa
 pub(crate) const CLUSTER: &str = "/k8s-services/cluster[name=c1]";
 /// Freshness of the cluster's API, of the switch's tables, and of its gNMI server.
 pub(crate) const KUBERNETES_SOURCE: &str = "/k8s-services/summary/source[name=kubernetes/c1]/oper-state";
+pub(crate) const NDK_SOURCE: &str = "/k8s-services/summary/source[name=ndk]/oper-state";
 pub(crate) const GNMI_SOURCE: &str = "/k8s-services/summary/source[name=gnmi]/oper-state";
 /// The leaves of the lab that have a node of their own.
 pub(crate) const LOCAL_LEAVES: [&str; 3] = ["leaf1", "leaf2", "leaf3"];
@@ -132,6 +134,10 @@ impl Bench {
         Self { lab, run: Some(run) }
     }
 
+    pub(crate) fn cluster(&self) -> &Cluster {
+        self.lab.cluster("c1").expect("the lab's one cluster")
+    }
+
     pub(crate) fn leaf(&self, leaf: &str) -> &Leaf {
         &self.lab.leaves()[leaf]
     }
@@ -180,6 +186,8 @@ impl Bench {
     pub(crate) async fn until_healthy(&self) {
         for leaf in self.lab.leaves().keys() {
             self.until(leaf, if leaf == "leaf4" { HEALTHY_REMOTE } else { HEALTHY_LOCAL }).await;
+            self.until(leaf, &[("/k8s-services/oper-state", Is("up")), ("/k8s-services/summary/vips-up", Is("1"))])
+                .await;
         }
     }
 
@@ -203,9 +211,10 @@ impl Bench {
         Followed { path: absolute(path), store: store.clone(), news: store.subscribe() }
     }
 
-    /// The paths the agent wrote at on a leaf.
+    /// The paths the agent wrote at on a leaf; statistics aside, which come with time.
     pub(crate) fn written(&self, leaf: &str) -> BTreeSet<String> {
-        self.leaf(leaf).datastore().paths_of_owner(AGENT).iter().map(ToString::to_string).collect()
+        let paths = self.leaf(leaf).datastore().paths_of_owner(AGENT);
+        paths.iter().map(ToString::to_string).filter(|path| !path.contains("/statistics")).collect()
     }
 
     /// The process of the agent on a leaf.
@@ -225,30 +234,91 @@ impl Bench {
 /// The values a leaf node takes one after the other.
 pub(crate) struct Followed {
     path: String,
-    store: srl_sim::datastore::Datastore,
+    store: Datastore,
     news: broadcast::Receiver<Arc<Transaction>>,
 }
 
 impl Followed {
+    /// Waits until it takes this value; gives all it took up to then.
+    pub(crate) async fn until(&mut self, value: &str) -> Vec<Option<String>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        while seen.last() != Some(&Some(value.to_owned())) {
+            match timeout_at(deadline, self.news.recv()).await {
+                Ok(Ok(transaction)) => seen.extend(self.of(&transaction)),
+                Ok(Err(error)) => panic!("changes of {} were missed: {error}", self.path),
+                Err(_) => panic!("{} did not become {value} in time: {seen:?}", self.path),
+            }
+        }
+        seen
+    }
+
+    fn of(&self, transaction: &Transaction) -> Vec<Option<String>> {
+        let leaves = transaction.leaves(self.store.schema()).into_iter();
+        let own = leaves.filter(|(path, _)| path.to_string() == self.path);
+        own.map(|(_, value)| value.map(|value| value.as_str().map_or(value.to_string(), str::to_owned))).collect()
+    }
+
     /// The values since the last look; none where it went away.
     pub(crate) fn values(&mut self) -> Vec<Option<String>> {
         let mut values = Vec::new();
         loop {
             match self.news.try_recv() {
-                Ok(transaction) => {
-                    let leaves = transaction.leaves(self.store.schema());
-                    let own = leaves.into_iter().filter(|(path, _)| path.to_string() == self.path);
-                    values.extend(
-                        own.map(|(_, value)| {
-                            value.map(|value| value.as_str().map_or(value.to_string(), str::to_owned))
-                        }),
-                    );
-                }
+                Ok(transaction) => values.extend(self.of(&transaction)),
                 Err(broadcast::error::TryRecvError::Empty) => return values,
                 Err(error) => panic!("changes of {} were missed: {error}", self.path),
             }
         }
     }
+}
+
+/// What the agent of one leaf writes, from a moment on.
+pub(crate) struct Writes {
+    since: std::time::Instant,
+    calls: broadcast::Receiver<Arc<TelemetryCall>>,
+}
+
+impl Writes {
+    pub(crate) fn of(bench: &Bench, leaf: &str) -> Self {
+        Self { since: std::time::Instant::now(), calls: bench.leaf(leaf).ndk().record().subscribe() }
+    }
+
+    /// The paths written or deleted since the last look, as gNMI spells them.
+    pub(crate) fn all(&mut self) -> Vec<String> {
+        let mut paths = Vec::new();
+        loop {
+            match self.calls.try_recv() {
+                // State shows before the call that wrote it is recorded.
+                Ok(call) if call.at < self.since => {}
+                Ok(call) => paths.extend(call.paths.iter().map(|path| spelled(path))),
+                Err(broadcast::error::TryRecvError::Empty) => return paths,
+                Err(error) => panic!("writes were missed: {error}"),
+            }
+        }
+    }
+
+    /// The same without what may be written every 10 s, and without the state of sources.
+    pub(crate) fn but_freshness(&mut self) -> Vec<String> {
+        let fresh = |path: &String| path.contains("/summary/source[") || path.contains("/statistics");
+        self.all().into_iter().filter(|path| !fresh(path)).collect()
+    }
+
+    /// Waits until a call is refused.
+    pub(crate) async fn until_refused(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match timeout_at(deadline, self.calls.recv()).await {
+                Ok(Ok(call)) if call.refused.is_some() => return,
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => panic!("writes were missed: {error}"),
+                Err(_) => panic!("no write was refused in time"),
+            }
+        }
+    }
+}
+
+fn spelled(js_path: &str) -> String {
+    srl_sim::path::Path::from_js(js_path).expect("a path").to_string()
 }
 
 /// An action as demo files write it.

@@ -4,7 +4,10 @@
 //! `bench` starts labs and waits for what leaves should say; a test that fails keeps its lab's folder and names the
 //! agent's log.
 
+mod bad_input;
 mod bench;
 mod config;
 mod outcomes;
+mod restarts;
 mod subscription;
+mod writing;
