@@ -16,8 +16,8 @@ const SESSION_DOWN: &str = "pull: { session-down: { leaf: leaf1, node: cluster1 
 async fn rows_of_the_switch_that_make_no_sense_are_counted_and_the_others_used() {
     let bench = Bench::healthy().await;
     let odd = |bytes: &[u8]| {
-        let address = pb::IpAddressPb { addr: bytes.to_vec().into(), ..Default::default() };
-        pb::NextHop { ip_nexthop: Some(address), ..Default::default() }
+        let address = pb::IpAddressPb { ip_address: bytes.to_vec().into() };
+        pb::NextHop { nexthop: Some(pb::next_hop::Nexthop::IpNexthop(address)), ..Default::default() }
     };
     let group: Arc<[pb::NextHop]> = [odd(&[192, 168, 1]), odd(&[])].into();
     let route = RouteRow { preference: 1, metric: 0, owner: 14, group: 999 };
