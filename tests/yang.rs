@@ -151,6 +151,7 @@ fn type_fits(said: &str, kind: &LeafType, typedef: &str, key: bool) -> bool {
         "uint32" => *kind == LeafType::Unsigned(32),
         "uint64" => *kind == LeafType::Unsigned(64),
         "boolean" => *kind == LeafType::Boolean,
+        "enumeration" => matches!(kind, LeafType::Enumeration(names) if !names.is_empty()),
         "date-and-time" => typedef == "date-and-time-delta",
         "string" | "address" | "prefix" => *kind == LeafType::Text,
         _ if said.contains(" | ") => {

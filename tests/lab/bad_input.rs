@@ -6,12 +6,12 @@ use serde_json::json;
 use srl_k8s_services::proto::ndk as pb;
 use srl_sim::ndk::{Key, RouteRow, Row};
 
-use crate::bench::Says::{Anything, Has, Is, Nothing};
+use crate::bench::Says::{Anything, Counted, Has, Is, Nothing};
 use crate::bench::{Bench, CLUSTER, GNMI_SOURCE, HEALTHY_LOCAL};
 
 const SESSION_DOWN: &str = "pull: { session-down: { leaf: leaf1, node: cluster1 } }";
 
-/// Addresses of no length, of an odd one, and a prefix longer than its address.
+/// A route whose next-hops have addresses of no length, and of an odd one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_of_the_switch_that_make_no_sense_are_counted_and_the_others_used() {
     let bench = Bench::healthy().await;
@@ -24,6 +24,11 @@ async fn rows_of_the_switch_that_make_no_sense_are_counted_and_the_others_used()
     let key = Key::Route { network_instance: Arc::from("ip-vrf-1"), prefix: "1.1.1.100/32".parse().expect("a prefix") };
     bench.leaf("leaf2").ndk().apply([(Key::Group(999), Some(Row::Group(group))), (key, Some(Row::Route(route)))]);
     bench.until("leaf2", &[("oper-state", Is("down")), ("installed-next-hops", Is("0"))]).await;
+    // Counters are written every 10 s.
+    bench.until("leaf2", &[("/k8s-services/statistics/source[name=ndk]/errors", Counted)]).await;
+    bench.expect("leaf2", &[("/k8s-services/summary/source[name=ndk]/oper-state", Is("synced"))]);
+    bench.leaf("leaf2").renumber_groups();
+    bench.until("leaf2", HEALTHY_LOCAL).await;
     bench.down().await;
 }
 
@@ -72,6 +77,7 @@ async fn absurd_objects_of_kubernetes_spoil_nothing_but_themselves() {
             ],
         )
         .await;
+    bench.until("leaf1", &[("/k8s-services/statistics/source[name=kubernetes/c1]/errors", Counted)]).await;
     bench.act(&[SESSION_DOWN]).await;
     bench.until("leaf1", &[("oper-state", Is("degraded")), ("oper-reason", Is("session-down"))]).await;
     bench.down().await;

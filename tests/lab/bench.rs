@@ -44,6 +44,8 @@ pub(crate) enum Says {
     Nothing,
     /// Something.
     Anything,
+    /// A number above zero.
+    Counted,
 }
 
 use Says::{Is, Nothing};
@@ -55,6 +57,7 @@ impl Says {
             Self::Has(part) => value.is_some_and(|value| value.contains(part)),
             Self::Nothing => value.is_none(),
             Self::Anything => value.is_some(),
+            Self::Counted => value.and_then(|value| value.parse().ok()).is_some_and(|count: u64| count > 0),
         }
     }
 }
