@@ -367,7 +367,7 @@ fn cluster(n: usize, speaker: Speaker) -> ClusterView {
     };
     let state = [OperState::Up, OperState::Degraded, OperState::Down][n % 3];
     let counts = (n != 2).then_some(ClusterCounts { services: 1, endpoints: 2, nodes: 3 });
-    let reason = Some("a reason".into()).filter(|_| n % 3 != 0);
+    let reason = Some("a reason".into()).filter(|_| state != OperState::Up);
     ClusterView { config: config.into(), state, reason, version: Some("v1.33.0+k3s1".into()), counts }
 }
 
