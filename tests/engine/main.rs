@@ -4,6 +4,7 @@
 //! engine to the oracle over random event sequences, and the table tests say what an operator should read.
 
 mod field;
+mod findings;
 mod memory;
 mod oracle;
 mod property;

@@ -47,17 +47,20 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
             (view.state, view.reason) = (said.state, said.reason);
         }
     }
-    // While a route's next-hops are not known, no route stays no route: what else is looked at anew is not laid down.
+    // While a route's next-hops are not known, what was said holds, or is given up after a while: to the millisecond when,
+    // and what else is looked at anew meanwhile, is the engine's affair.
     for ((cluster, key), view) in &mut due.services {
         let Some(said) = said.services.get(&(cluster.clone(), key.clone())) else { continue };
-        for (vip, said_vip) in view.vips.iter_mut().zip(&said.vips) {
-            let elsewhere = [said_vip.verdict.reason, vip.verdict.reason].contains(&Some(Reason::WrongNetworkInstance));
-            if elsewhere && oracle.not_told(cluster, vip.address) && said_vip.verdict.state == OperState::Down {
-                vip.verdict = said_vip.verdict.clone();
-                view.verdict = said.verdict.clone();
-            }
+        let loose = [Some(Reason::Syncing), Some(Reason::WrongNetworkInstance)];
+        let differs = view.vips.iter().zip(&said.vips).any(|(due, said)| {
+            let reasons = [due.verdict.reason, said.verdict.reason];
+            oracle.not_told(cluster, due.address) && loose.iter().any(|loose| reasons.contains(loose))
+        });
+        if differs {
+            *view = said.clone();
         }
     }
+    due.summary = due.summary.map(|_| summary(due.services.values()));
     equal(&said.clone().normalised(), &due.normalised());
 }
 
@@ -313,12 +316,14 @@ impl<'a> Oracle<'a> {
     /// The VIPs of a service that is ours; none for a service that is not.
     fn vips(&self, cluster: Cluster<'_>, service: &Service) -> Option<BTreeSet<IpAddr>> {
         let class = service.class.as_deref();
-        let ours = match (&cluster.config.load_balancer_class, cluster.config.speaker) {
-            (Some(configured), _) => class == Some(&**configured),
-            (None, Speaker::Metallb | Speaker::Generic) => class.is_none(),
-            (None, Speaker::Cilium) => class.is_none_or(|class| class == "io.cilium/bgp-control-plane"),
-            (None, Speaker::Calico | Speaker::KubeRouter) => true,
-        };
+        // Only services of type LoadBalancer have a class.
+        let ours = !service.load_balancer
+            || match (&cluster.config.load_balancer_class, cluster.config.speaker) {
+                (Some(configured), _) => class == Some(&**configured),
+                (None, Speaker::Metallb | Speaker::Generic) => class.is_none(),
+                (None, Speaker::Cilium) => class.is_none_or(|class| class == "io.cilium/bgp-control-plane"),
+                (None, Speaker::Calico | Speaker::KubeRouter) => true,
+            };
         let external = if cluster.config.include_external_ips { &service.external_ips[..] } else { &[] };
         let ingress = if service.load_balancer { &service.ingress[..] } else { &[] };
         let judged = ours && (service.load_balancer || !external.is_empty());
@@ -435,7 +440,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Where flows of this service end when they are sent to this next-hop.
-    fn flow(&self, subject: Subject<'a>, next_hop: IpAddr) -> Flow {
+    fn flow(&self, subject: Subject<'a>, next_hop: IpAddr, installed: &BTreeSet<IpAddr>) -> Flow {
         let Subject { cluster, vip, .. } = subject;
         let behind = self.nodes_behind(cluster, next_hop);
         if !behind.is_empty() {
@@ -444,7 +449,11 @@ impl<'a> Oracle<'a> {
         if let Some(flow) = self.flow_into_other_cluster(subject, next_hop) {
             return flow;
         }
-        let could_be_behind_it = |node: &&NodeName| !self.located(cluster, node);
+        // An announcer that another next-hop already explains is not behind this one.
+        let could_be_behind_it = |node: &&NodeName| {
+            let explained = installed.iter().any(|installed| self.is_address_of(cluster, node, *installed));
+            !self.located(cluster, node) && !explained
+        };
         let usable = !self.usable_endpoints(subject).is_empty();
         let unlocated = self.announcers(cluster, vip).iter().any(could_be_behind_it);
         if usable && unlocated { Flow::MayServe } else { Flow::Lost }
@@ -510,8 +519,10 @@ impl<'a> Oracle<'a> {
             }
             None => self.held(subject, route.next_hop_group)?,
         };
-        let serves = |next_hop: &IpAddr| self.flow(subject, *next_hop) == Flow::Serves;
-        Ok(found.filter(|found| found.prefix == IpNet::from(subject.vip) || found.next_hops.iter().any(serves)))
+        Ok(found.filter(|found| {
+            let mut flows = found.next_hops.iter().map(|next_hop| self.flow(subject, *next_hop, &found.next_hops));
+            found.prefix == IpNet::from(subject.vip) || flows.any(|flow| flow == Flow::Serves)
+        }))
     }
 
     fn fib(&self, key: &RouteKey) -> FibStatus {
@@ -577,7 +588,7 @@ impl<'a> Oracle<'a> {
 
     fn counts_elsewhere(&self, subject: Subject<'a>, prefix: &IpNet, route: &Route) -> bool {
         let next_hops = self.world.next_hops(route).unwrap_or_default();
-        let mut flows = next_hops.iter().map(|next_hop| self.flow(subject, *next_hop));
+        let mut flows = next_hops.iter().map(|next_hop| self.flow(subject, *next_hop, &next_hops));
         *prefix == IpNet::from(subject.vip) || flows.any(|flow| flow == Flow::Serves)
     }
 
@@ -656,7 +667,8 @@ impl<'a> Oracle<'a> {
             return (Down, Some(Reason::RouteNotProgrammed));
         }
         // 11
-        let flows: Vec<Flow> = route.next_hops.iter().map(|next_hop| self.flow(subject, *next_hop)).collect();
+        let flows: Vec<Flow> =
+            route.next_hops.iter().map(|next_hop| self.flow(subject, *next_hop, &route.next_hops)).collect();
         if flows.iter().all(|flow| *flow == Flow::Lost) {
             return (Down, Some(Reason::NextHopUnexpected));
         }
@@ -787,7 +799,7 @@ impl<'a> Oracle<'a> {
         let cluster = subject.cluster;
         let kind = self.kind(cluster, address);
         let present = installed.contains(&address);
-        let flow = self.flow(subject, address);
+        let flow = self.flow(subject, address, installed);
         let (state, reason) = match (present, flow) {
             (false, _) if self.next_hop_down(cluster, address) => (OperState::Down, Some(Reason::SessionDown)),
             (false, _) if limited => (OperState::Degraded, Some(Reason::EcmpLimited)),

@@ -112,10 +112,13 @@ impl World {
             SourceId::Kubernetes(name) => watched.contains(name),
             SourceId::Ndk | SourceId::Gnmi => true,
         });
-        self.memory.retain(|attachment| {
-            let name = &attachment.cluster;
-            config.clusters.contains_key(name) || !old.clusters.contains_key(name)
-        });
+        // A node was attached in the network instance its cluster had then.
+        let stays = |name: &ClusterName| match (old.clusters.get(name), config.clusters.get(name)) {
+            (Some(old), Some(new)) => old.network_instance == new.network_instance,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        self.memory.retain(|attachment| stays(&attachment.cluster));
     }
 
     fn source(&mut self, now: Now, id: &SourceId, event: &SourceEvent) {
@@ -168,6 +171,7 @@ impl World {
             SwitchEvent::NextHopGroups(groups) => {
                 for (id, group) in groups {
                     self.tell(Told::Group(*id));
+                    self.waiting.remove(id);
                     set(&mut self.groups, id, group.as_ref());
                 }
             }

@@ -2,7 +2,7 @@
 
 mod parse;
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -97,9 +97,15 @@ pub(crate) fn on_cli(run: &Path, leaf: &str, command: &[String]) -> Result<ExitC
     }
     let mut client =
         cli::Client::connect(&Lab::cli_socket(run, leaf)).with_context(|| format!("{leaf}'s CLI is gone"))?;
-    if command.is_empty() {
+    if command.is_empty() && std::io::stdin().is_terminal() {
         client.prompt(&run.join("history"))?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if command.is_empty() {
+        // As sr_cli does with what is piped into it; what follows a line that failed would mean something else.
+        let lines: Vec<String> = std::io::stdin().lines().collect::<Result<_, _>>()?;
+        let status = client.script(&lines, true, |text| print!("{text}"))?;
+        return Ok(ExitCode::from(status));
     }
     let output = client.execute(&command.join(" "))?;
     std::io::stdout().lock().write_all(output.text.as_bytes())?;

@@ -1,0 +1,158 @@
+//! Differences the oracle once found, each as small as it could be made.
+
+use std::time::Duration;
+
+use srl_k8s_services::engine::Engine;
+use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
+use srl_k8s_services::model::cluster::{AddressFamily, Node, Service};
+use srl_k8s_services::model::config::{Config, Speaker};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::memory::{Attachment, Memory};
+use srl_k8s_services::model::switch::{NextHopGroup, NextHopGroupId, Route};
+use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
+use srl_k8s_services::model::verdict::{AttachmentState, NextHopKind, Reason};
+use srl_k8s_services::model::view::Change;
+
+use crate::scenario::{
+    BGP, BGP_EVPN, C1, Family, Scenario, VRF, at, cluster_config, endpoint, ip, key, load_balancer, vtep,
+};
+
+const V4: Family = Family::V4;
+
+#[test]
+fn attachments_of_a_cluster_that_is_no_longer_configured_do_not_outlive_the_restart() {
+    let attachment = Attachment { cluster: "gone".into(), node: "n1".into(), address: V4.node(1) };
+    let mut engine = Engine::new();
+    engine.apply(at(Duration::ZERO), Event::Remembered(Memory { attachments: [attachment].into() }));
+    let changes = engine.apply(at(Duration::ZERO), Event::Configured(Config::default().into()));
+    assert!(changes.contains(&Change::Memory(Memory::default())), "{changes:#?}");
+}
+
+#[test]
+fn a_cluster_that_moves_to_another_network_instance_leaves_its_attachments_behind() {
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", V4.node(1));
+    leaf.cluster(C1, |cluster| cluster.network_instance = "ip-vrf-2".into());
+    assert_eq!(leaf.node_view("n1").attachment, AttachmentState::Unknown);
+}
+
+#[test]
+fn a_service_that_can_have_no_class_belongs_to_no_other_implementation() {
+    let mut leaf = Scenario::new();
+    let external = ip("203.0.113.7");
+    leaf.cluster(C1, |cluster| {
+        cluster.include_external_ips = true;
+        cluster.load_balancer_class = Some("example.com/bgp".into());
+    });
+    leaf.attached("n1", V4.node(1));
+    leaf.service_in(C1, "web", Service { external_ips: [external].into(), ..Service::default() }).ready("web", &["n1"]);
+    leaf.expect(external, Down, Some(Reason::NoRoute), &[]);
+}
+
+#[test]
+fn an_unlocated_announcer_that_a_next_hop_explains_is_not_behind_another_one() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::new();
+    leaf.node("n1", &[V4.node(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.bgp(vip, &[V4.node(1), ip("10.99.99.99")]);
+    leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&"10.99.99.99"]);
+}
+
+#[test]
+fn a_pod_told_on_two_nodes_makes_both_announce() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", V4.node(1)).attached("n2", V4.node(2)).service("web", Local, &[vip]);
+    leaf.slice(
+        C1,
+        "web",
+        AddressFamily::Ipv4,
+        &[endpoint("db-0", "n1", false, true), endpoint("db-0", "n2", true, true)],
+    );
+    leaf.bgp(vip, &[V4.node(1), V4.node(2)]).expect(vip, Up, None, &[]);
+}
+
+#[test]
+fn while_a_route_waits_for_its_next_hops_no_event_leaves_a_verdict_behind() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", V4.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    let route = |group| Route { owner: BGP, preference: 169, metric: 0, next_hop_group: NextHopGroupId(group) };
+    let routes = |vrf: &str, group| SwitchEvent::Routes(vrf.into(), vec![(vip.into(), Some(route(group)))]);
+    leaf.event(Event::Switch(routes(VRF, 77))).expect(vip, Down, Some(Reason::NoRoute), &[]);
+    leaf.event(Event::Switch(routes("ip-vrf-2", 77)));
+    let group = NextHopGroup { next_hops: [V4.node(1)].into() };
+    leaf.event(Event::Switch(SwitchEvent::NextHopGroups(vec![(NextHopGroupId(77), Some(group))])));
+    leaf.expect(vip, Up, None, &[]);
+}
+
+#[test]
+fn what_was_said_holds_while_a_group_is_awaited_and_is_given_up_after_fifteen_seconds() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", V4.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[V4.node(1)]);
+    let route = Route { owner: BGP, preference: 169, metric: 0, next_hop_group: NextHopGroupId(77) };
+    leaf.event(Event::Switch(SwitchEvent::Routes(VRF.into(), vec![(vip.into(), Some(route))])));
+    leaf.expect(vip, Up, None, &[]);
+    leaf.pass(Duration::from_millis(14_999)).expect(vip, Up, None, &[]);
+    leaf.pass(Duration::from_millis(2)).expect(vip, Unknown, Some(Reason::Syncing), &[&"77"]);
+}
+
+#[test]
+fn a_node_told_again_within_a_burst_is_no_news() {
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", V4.node(1));
+    let now = at(leaf.elapsed);
+    let node = Node { internal: [V4.node(1)].into(), ..Node::default() };
+    for update in [Update::Gone("n1".into()), Update::Set("n1".into(), node)] {
+        leaf.engine.absorb(now, Event::Cluster(C1.into(), ClusterEvent::Nodes(update)));
+    }
+    assert_eq!(leaf.engine.evaluate(now), []);
+}
+
+/// A second cluster with a node and a service `web` that shares nothing yet.
+fn beside(leaf: &mut Scenario, network_instance: &str) {
+    leaf.cluster("c2", |cluster| cluster.network_instance = network_instance.into());
+    leaf.source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
+}
+
+#[test]
+fn a_node_of_another_cluster_that_appears_explains_a_next_hop_at_once() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::new();
+    leaf.node("n1", &[V4.elsewhere(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[V4.node(7)]);
+    leaf.expect(vip, Up, Some(Reason::NextHopUnmapped), &[]);
+    beside(&mut leaf, VRF);
+    leaf.node_in("c2", "m1", Node { internal: [V4.node(7)].into(), ..Node::default() });
+    assert_eq!(leaf.next_hop("web", vip, V4.node(7)).kind, NextHopKind::Local);
+    leaf.expect(vip, Down, Some(Reason::NextHopUnexpected), &[&V4.node(7), &"m1"]);
+}
+
+#[test]
+fn endpoints_of_a_cluster_that_shares_the_vip_turn_its_next_hops_here_at_once() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", V4.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    beside(&mut leaf, VRF);
+    leaf.cluster("c2", |cluster| _ = cluster.shared_with.insert(C1.into()));
+    leaf.node_in("c2", "m1", Node { internal: [V4.node(7)].into(), ..Node::default() });
+    leaf.service_in("c2", "web", load_balancer(Cluster, &[vip]));
+    leaf.bgp(vip, &[V4.node(1), V4.node(7)]).expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&V4.node(7)]);
+    leaf.slice("c2", "web", AddressFamily::Ipv4, &[endpoint("q1", "m1", true, true)]).expect(vip, Up, None, &[]);
+    leaf.kubernetes("c2", ClusterEvent::Services(Update::Gone(key("web"))));
+    leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&V4.node(7)]);
+}
+
+#[test]
+fn a_tunnel_endpoint_known_in_another_network_instance_serves_nobody_here() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::with(cluster_config(Speaker::Metallb));
+    leaf.remote("n1", V4.node(1), 1).service("web", Cluster, &[vip]).ready("web", &["n1"]).evpn(vip, &[vtep(1)]);
+    beside(&mut leaf, "ip-vrf-2");
+    leaf.cluster("c2", |cluster| _ = cluster.shared_with.insert(C1.into()));
+    leaf.service_in("c2", "web", load_balancer(Local, &[vip]));
+    leaf.slice("c2", "web", AddressFamily::Ipv4, &[endpoint("q1", "", true, true)]);
+    leaf.route_of("ip-vrf-2", vip.into(), BGP_EVPN, &[vtep(1)]);
+    let verdict = &leaf.service_view_in("c2", "web").verdict;
+    assert_eq!((verdict.state, verdict.reason), (Down, Some(Reason::NextHopUnexpected)), "{verdict:?}");
+}
