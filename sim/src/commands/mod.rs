@@ -12,6 +12,7 @@ use srl_sim::cli;
 use srl_sim::demo::Demo;
 use srl_sim::lab::control::{Client, Listener, Request, Response, Status};
 use srl_sim::lab::{Lab, LabFile, LabOptions};
+use srl_sim::ndk::Switches;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// `srl-sim up`
@@ -22,6 +23,7 @@ pub(crate) fn up(lab: &Path, run: &Path, programs: Option<PathBuf>, gnmi_port: u
         programs: programs_folder(programs)?,
         gnmi_port: Some(gnmi_port),
         api_port: Some(api_port),
+        switches: Switches::default(),
     };
     runtime()?.block_on(async {
         let listener = Listener::bind(run).await?;
@@ -48,8 +50,13 @@ pub(crate) fn demo(lab: &Path, run: Option<PathBuf>, programs: Option<PathBuf>) 
         Some(run) => run,
         None => tempfile::Builder::new().prefix("srl-sim-").tempdir().context("no temporary folder")?.keep(),
     };
-    let options =
-        LabOptions { run: run.clone(), programs: programs_folder(programs)?, gnmi_port: None, api_port: None };
+    let options = LabOptions {
+        run: run.clone(),
+        programs: programs_folder(programs)?,
+        gnmi_port: None,
+        api_port: None,
+        switches: Switches::default(),
+    };
     let outcome = runtime()?.block_on(async {
         std::fs::create_dir_all(&run)?;
         log_to(&run)?;

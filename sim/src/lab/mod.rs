@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 
 pub use self::act::ActionError;
 pub use self::action::Action;
-pub use self::file::{LabFile, LabFileError};
+pub use self::file::{LabContent, LabFile, LabFileError};
 pub use self::start::{LabOptions, StartError};
 pub use self::view::ViewError;
 
@@ -83,6 +83,11 @@ impl Lab {
     /// A cluster.
     pub fn cluster(&self, name: &str) -> Option<&Cluster> {
         self.clusters.get(name).map(|it| &it.cluster)
+    }
+
+    /// The gNMI server of a leaf.
+    pub fn gnmi_server(&self, leaf: &str) -> Option<&Gnmi> {
+        self.gnmi.get(leaf)
     }
 
     /// The files applications of a leaf write their output to.

@@ -16,7 +16,7 @@ use crate::cluster::{ApiError, Cluster, ClusterOptions};
 use crate::fabric::{Fabric, FabricError};
 use crate::gnmi::{self, Gnmi, GnmiError, GnmiOptions};
 use crate::leaf::{Leaf, LeafError, LeafOptions};
-use crate::ndk::{Ndk, NdkEvent};
+use crate::ndk::{Ndk, NdkEvent, Switches};
 use crate::schema::{Schema, SchemaError};
 
 use super::file::{LabApp, LabFile};
@@ -44,6 +44,8 @@ pub struct LabOptions {
     pub gnmi_port: Option<u16>,
     /// Port of the first API server, the others follow; any free ones if absent.
     pub api_port: Option<u16>,
+    /// Unsettled behaviour of every leaf's NDK.
+    pub switches: Switches,
 }
 
 /// Why a lab does not start.
@@ -153,7 +155,7 @@ impl Lab {
         for (name, cluster) in &clusters {
             progress(&format!("cluster {name}: API on {}", cluster.server.url()));
         }
-        let leaves = leaves(&file, &run, &schema).await?;
+        let leaves = leaves(&file, &run, &schema, &options.switches).await?;
         let gnmi = gnmi_servers(&leaves, options.gnmi_port).await?;
         let world = Arc::new(World::new(fabric, leaves));
         let followed = clusters.iter().map(|(name, it)| Followed::new(name, &it.cluster)).collect();
@@ -287,10 +289,16 @@ async fn clusters(
     Ok(clusters)
 }
 
-async fn leaves(file: &LabFile, run: &Path, schema: &Arc<Schema>) -> Result<BTreeMap<String, Leaf>, StartError> {
+async fn leaves(
+    file: &LabFile,
+    run: &Path,
+    schema: &Arc<Schema>,
+    switches: &Switches,
+) -> Result<BTreeMap<String, Leaf>, StartError> {
     let mut leaves = BTreeMap::new();
     for name in file.content.fabric.leaves.keys() {
-        let options = LeafOptions::new(name, run.join(name), schema.clone());
+        let options =
+            LeafOptions { switches: switches.clone(), ..LeafOptions::new(name, run.join(name), schema.clone()) };
         let leaf = Leaf::start(options).await.map_err(|source| StartError::Leaf { leaf: name.clone(), source })?;
         leaves.insert(name.clone(), leaf);
     }

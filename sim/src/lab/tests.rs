@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::ndk::Switches;
 use crate::tables::NextHop;
 
 use super::control::{Client, Listener, Request, Response};
@@ -20,7 +21,13 @@ fn anycast() -> LabFile {
 }
 
 fn options(run: &TempDir) -> LabOptions {
-    LabOptions { run: run.path().to_owned(), programs: PathBuf::from("nowhere"), gnmi_port: None, api_port: None }
+    LabOptions {
+        run: run.path().to_owned(),
+        programs: PathBuf::from("nowhere"),
+        gnmi_port: None,
+        api_port: None,
+        switches: Switches::default(),
+    }
 }
 
 /// The anycast lab with no application on its leaves.

@@ -1,0 +1,335 @@
+//! A lab for one test, and bounded waits for what its leaves say.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use srl_sim::cluster::Cluster;
+use srl_sim::datastore::{Datastore, Transaction};
+use srl_sim::lab::{Action, Lab, LabContent, LabFile, LabOptions};
+use srl_sim::leaf::Leaf;
+use srl_sim::ndk::{Switches, TelemetryCall};
+use tempfile::TempDir;
+use tokio::sync::broadcast;
+use tokio::time::{Instant, timeout_at};
+
+/// The application's name, and of what it writes.
+pub(crate) const AGENT: &str = "k8s-services";
+/// The entry of the lab's one VIP; relative paths are below it.
+pub(crate) const VIP: &str =
+    "/k8s-services/cluster[name=c1]/service[namespace=default][name=nginxhello]/vip[address=1.1.1.100]";
+/// The service of that VIP.
+pub(crate) const SERVICE: &str = "/k8s-services/cluster[name=c1]/service[namespace=default][name=nginxhello]";
+/// The lab's one cluster.
+pub(crate) const CLUSTER: &str = "/k8s-services/cluster[name=c1]";
+/// Freshness of the cluster's API, of the switch's tables, and of its gNMI server.
+pub(crate) const KUBERNETES_SOURCE: &str = "/k8s-services/summary/source[name=kubernetes/c1]/oper-state";
+pub(crate) const NDK_SOURCE: &str = "/k8s-services/summary/source[name=ndk]/oper-state";
+pub(crate) const GNMI_SOURCE: &str = "/k8s-services/summary/source[name=gnmi]/oper-state";
+/// The leaves of the lab that have a node of their own.
+pub(crate) const LOCAL_LEAVES: [&str; 3] = ["leaf1", "leaf2", "leaf3"];
+
+/// A leaf is expected to say something within this time; restarts and pauses of sources included.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A value that is expected at a path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Says {
+    /// Exactly this.
+    Is(&'static str),
+    /// A text with this in it.
+    Has(&'static str),
+    /// Nothing.
+    Nothing,
+    /// Something.
+    Anything,
+    /// A number above zero.
+    Counted,
+}
+
+use Says::{Is, Nothing};
+
+impl Says {
+    fn holds(self, value: Option<&str>) -> bool {
+        match self {
+            Self::Is(expected) => value == Some(expected),
+            Self::Has(part) => value.is_some_and(|value| value.contains(part)),
+            Self::Nothing => value.is_none(),
+            Self::Anything => value.is_some(),
+            Self::Counted => value.and_then(|value| value.parse().ok()).is_some_and(|count: u64| count > 0),
+        }
+    }
+}
+
+/// What leaf1 to leaf3 say when nothing is wrong.
+pub(crate) const HEALTHY_LOCAL: &[(&str, Says)] = &[
+    ("oper-state", Is("up")),
+    ("oper-reason", Nothing),
+    ("oper-detail", Nothing),
+    ("vantage", Is("local")),
+    ("route-owner", Is("bgp_mgr")),
+    ("preference", Is("169")),
+    ("fib-status", Is("programmed")),
+    ("expected-next-hops", Is("1")),
+    ("installed-next-hops", Is("1")),
+];
+
+/// What leaf4 says when nothing is wrong.
+pub(crate) const HEALTHY_REMOTE: &[(&str, Says)] = &[
+    ("oper-state", Is("up")),
+    ("oper-reason", Nothing),
+    ("oper-detail", Nothing),
+    ("vantage", Is("remote")),
+    ("route-owner", Is("bgp_evpn_mgr")),
+    ("preference", Is("170")),
+    ("fib-status", Is("programmed")),
+    ("expected-next-hops", Is("3")),
+    ("installed-next-hops", Is("3")),
+];
+
+/// The anycast lab in a folder of its own.
+pub(crate) struct Bench {
+    pub(crate) lab: Lab,
+    run: Option<TempDir>,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // The logs of a failed test are kept: its message names them.
+        if let Some(run) = self.run.take().filter(|_| std::thread::panicking()) {
+            let _ = run.keep();
+        }
+    }
+}
+
+impl Bench {
+    /// The lab as it is described, each leaf saying that all is well.
+    pub(crate) async fn healthy() -> Self {
+        let bench = Self::with(|_| {}).await;
+        bench.until_healthy().await;
+        bench
+    }
+
+    /// The lab with a different description; returns when its configuration is committed.
+    pub(crate) async fn with(change: impl FnOnce(&mut LabContent)) -> Self {
+        Self::on(Switches::default(), change).await
+    }
+
+    /// The lab on switches of other ways.
+    pub(crate) async fn on(switches: Switches, change: impl FnOnce(&mut LabContent)) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/anycast-metallb");
+        let mut file = LabFile::read(&folder).expect("the lab in the repository is readable");
+        change(&mut file.content);
+        let run = tempfile::Builder::new().prefix("lab").tempdir().expect("a folder");
+        let program = Path::new(env!("CARGO_BIN_EXE_k8s-services"));
+        let options = LabOptions {
+            run: run.path().to_owned(),
+            programs: program.parent().expect("a program is in a folder").to_owned(),
+            gnmi_port: None,
+            api_port: None,
+            switches,
+        };
+        let lab = match Lab::up(file, options, |_| {}).await {
+            Ok(lab) => lab,
+            Err(error) => panic!("{error}: {:?}; see {}", std::error::Error::source(&error), run.keep().display()),
+        };
+        Self { lab, run: Some(run) }
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        self.lab.cluster("c1").expect("the lab's one cluster")
+    }
+
+    pub(crate) fn leaf(&self, leaf: &str) -> &Leaf {
+        &self.lab.leaves()[leaf]
+    }
+
+    /// What stands at a path of a leaf's state.
+    pub(crate) fn says(&self, leaf: &str, path: &str) -> Option<String> {
+        self.lab.read(leaf, &absolute(path)).expect("the schema knows the path")
+    }
+
+    /// Does things, written as in a demo file.
+    pub(crate) async fn act(&self, actions: &[&str]) {
+        for text in actions {
+            let action = action(text);
+            if let Err(error) = self.lab.act(&action).await {
+                panic!("'{}' failed: {error}", action.summary());
+            }
+        }
+    }
+
+    /// Waits until all of this holds at once on a leaf.
+    pub(crate) async fn until(&self, leaf: &str, expected: &[(&str, Says)]) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut news = self.leaf(leaf).datastore().subscribe();
+        loop {
+            let wrong = self.wrong(leaf, expected);
+            if wrong.is_empty() {
+                return;
+            }
+            // Either there is news, or a look shows whether the time was up for good.
+            if !matches!(
+                timeout_at(deadline, news.recv()).await,
+                Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_)))
+            ) {
+                panic!("{}", self.failure(leaf, "not as expected in time", &self.wrong(leaf, expected)));
+            }
+        }
+    }
+
+    /// That all of this holds now.
+    pub(crate) fn expect(&self, leaf: &str, expected: &[(&str, Says)]) {
+        let wrong = self.wrong(leaf, expected);
+        assert!(wrong.is_empty(), "{}", self.failure(leaf, "not as expected", &wrong));
+    }
+
+    /// Waits until every leaf says that all is well.
+    pub(crate) async fn until_healthy(&self) {
+        for leaf in self.lab.leaves().keys() {
+            self.until(leaf, if leaf == "leaf4" { HEALTHY_REMOTE } else { HEALTHY_LOCAL }).await;
+            self.until(leaf, &[("/k8s-services/oper-state", Is("up")), ("/k8s-services/summary/vips-up", Is("1"))])
+                .await;
+        }
+    }
+
+    fn wrong(&self, leaf: &str, expected: &[(&str, Says)]) -> Vec<String> {
+        let got = expected.iter().map(|(path, says)| (path, says, self.says(leaf, path)));
+        got.filter(|(_, says, got)| !says.holds(got.as_deref()))
+            .map(|(path, says, got)| format!("  {path}: expected {says:?}, got {got:?}"))
+            .collect()
+    }
+
+    /// The text of a failure: what was wrong, all that stands of the service, and where the log is.
+    pub(crate) fn failure(&self, leaf: &str, what: &str, lines: &[String]) -> String {
+        let state = self.says(leaf, CLUSTER).unwrap_or_else(|| "nothing".to_owned());
+        let log = self.leaf(leaf).apps().log_file(AGENT);
+        format!("{leaf}: {what}\n{}\n  the cluster: {state}\n  the agent's log: {}", lines.join("\n"), log.display())
+    }
+
+    /// Follows one leaf node of a leaf's state from now on.
+    pub(crate) fn follow(&self, leaf: &str, path: &str) -> Followed {
+        let store = self.leaf(leaf).datastore();
+        Followed { path: absolute(path), store: store.clone(), news: store.subscribe() }
+    }
+
+    /// The paths the agent wrote at on a leaf; statistics aside, which come with time.
+    pub(crate) fn written(&self, leaf: &str) -> BTreeSet<String> {
+        let paths = self.leaf(leaf).datastore().paths_of_owner(AGENT);
+        paths.iter().map(ToString::to_string).filter(|path| !path.contains("/statistics")).collect()
+    }
+
+    /// The process of the agent on a leaf.
+    pub(crate) fn process(&self, leaf: &str) -> Option<u32> {
+        self.leaf(leaf).apps().status(AGENT).and_then(|status| status.borrow().pid)
+    }
+
+    /// Ends the lab in good order.
+    pub(crate) async fn down(mut self) {
+        let run = self.run.take();
+        let apps: Vec<_> = self.lab.leaves().values().map(|leaf| leaf.apps().clone()).collect();
+        futures::future::join_all(apps.iter().map(|apps| apps.stop_all())).await;
+        drop(run);
+    }
+}
+
+/// The values a leaf node takes one after the other.
+pub(crate) struct Followed {
+    path: String,
+    store: Datastore,
+    news: broadcast::Receiver<Arc<Transaction>>,
+}
+
+impl Followed {
+    /// Waits until it takes this value; gives all it took up to then.
+    pub(crate) async fn until(&mut self, value: &str) -> Vec<Option<String>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        while seen.last() != Some(&Some(value.to_owned())) {
+            match timeout_at(deadline, self.news.recv()).await {
+                Ok(Ok(transaction)) => seen.extend(self.of(&transaction)),
+                Ok(Err(error)) => panic!("changes of {} were missed: {error}", self.path),
+                Err(_) => panic!("{} did not become {value} in time: {seen:?}", self.path),
+            }
+        }
+        seen
+    }
+
+    fn of(&self, transaction: &Transaction) -> Vec<Option<String>> {
+        let leaves = transaction.leaves(self.store.schema()).into_iter();
+        let own = leaves.filter(|(path, _)| path.to_string() == self.path);
+        own.map(|(_, value)| value.map(|value| value.as_str().map_or(value.to_string(), str::to_owned))).collect()
+    }
+
+    /// The values since the last look; none where it went away.
+    pub(crate) fn values(&mut self) -> Vec<Option<String>> {
+        let mut values = Vec::new();
+        loop {
+            match self.news.try_recv() {
+                Ok(transaction) => values.extend(self.of(&transaction)),
+                Err(broadcast::error::TryRecvError::Empty) => return values,
+                Err(error) => panic!("changes of {} were missed: {error}", self.path),
+            }
+        }
+    }
+}
+
+/// What the agent of one leaf writes, from a moment on.
+pub(crate) struct Writes {
+    since: std::time::Instant,
+    calls: broadcast::Receiver<Arc<TelemetryCall>>,
+}
+
+impl Writes {
+    pub(crate) fn of(bench: &Bench, leaf: &str) -> Self {
+        Self { since: std::time::Instant::now(), calls: bench.leaf(leaf).ndk().record().subscribe() }
+    }
+
+    /// The paths written or deleted since the last look, as gNMI spells them.
+    pub(crate) fn all(&mut self) -> Vec<String> {
+        let mut paths = Vec::new();
+        loop {
+            match self.calls.try_recv() {
+                // State shows before the call that wrote it is recorded.
+                Ok(call) if call.at < self.since => {}
+                Ok(call) => paths.extend(call.paths.iter().map(|path| spelled(path))),
+                Err(broadcast::error::TryRecvError::Empty) => return paths,
+                Err(error) => panic!("writes were missed: {error}"),
+            }
+        }
+    }
+
+    /// The same without what may be written every 10 s, and without the state of sources.
+    pub(crate) fn but_freshness(&mut self) -> Vec<String> {
+        let fresh = |path: &String| path.contains("/summary/source[") || path.contains("/statistics");
+        self.all().into_iter().filter(|path| !fresh(path)).collect()
+    }
+
+    /// Waits until a call is refused.
+    pub(crate) async fn until_refused(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match timeout_at(deadline, self.calls.recv()).await {
+                Ok(Ok(call)) if call.refused.is_some() => return,
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => panic!("writes were missed: {error}"),
+                Err(_) => panic!("no write was refused in time"),
+            }
+        }
+    }
+}
+
+fn spelled(js_path: &str) -> String {
+    srl_sim::path::Path::from_js(js_path).expect("a path").to_string()
+}
+
+/// An action as demo files write it.
+pub(crate) fn action(text: &str) -> Action {
+    let value: serde_json::Value = serde_norway::from_str(text).expect("YAML");
+    serde_json::from_value(value).expect("an action")
+}
+
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("{VIP}/{path}") }
+}
