@@ -86,7 +86,8 @@ pub(crate) fn route(data: &ndk::Route) -> Route {
     }
 }
 
-/// A next-hop group with the next-hops that have an address, and how many of its addresses were unreadable.
+/// A next-hop group with the next-hops that have an address. One with an address that is unreadable counts as not told:
+/// neither what stood before nor the rest of it can be judged by. The third is what was unreadable.
 pub(crate) fn next_hop_group(
     notification: &ndk::NextHopGroupNotification,
 ) -> Result<(NextHopGroupId, Option<NextHopGroup>, Option<Unreadable>), Unreadable> {
@@ -106,7 +107,8 @@ pub(crate) fn next_hop_group(
     }
     next_hops.sort_unstable();
     next_hops.dedup();
-    Ok((id, Some(NextHopGroup { next_hops: next_hops.into() }), unreadable))
+    let group = NextHopGroup { next_hops: next_hops.into() };
+    Ok((id, unreadable.is_none().then_some(group), unreadable))
 }
 
 /// The address bytes of a next-hop; none for a next-hop that has no address (discard, broadcast, extract).
@@ -224,15 +226,17 @@ mod tests {
             ndk::NextHop::default(),
             ndk::NextHop { nexthop: Some(Nexthop::MplsNexthop(mpls)), ..Default::default() },
             hop(&[10, 0, 0, 1]),
-            hop(&[1, 2, 3]),
             hop(&[10, 0, 0, 2]),
         ];
-        let notification = ndk::NextHopGroupNotification { op: 3, key: 7, data: Some(ndk::NextHopGroup { nexthops }) };
-        let (id, group, unreadable) = next_hop_group(&notification).expect("a group");
-        assert_eq!(id, NextHopGroupId(7));
-        let next_hops = group.expect("stands").next_hops;
+        let mut group = ndk::NextHopGroup { nexthops };
+        let notification = |data| ndk::NextHopGroupNotification { op: 3, key: 7, data: Some(data) };
+        let (id, told, unreadable) = next_hop_group(&notification(group.clone())).expect("a group");
+        assert_eq!((id, unreadable), (NextHopGroupId(7), None));
+        let next_hops = told.expect("stands").next_hops;
         assert_eq!(&*next_hops, [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])]);
-        assert_eq!(unreadable, Some(Unreadable::Address(3)));
+        group.nexthops.push(hop(&[1, 2, 3]));
+        let (_, told, unreadable) = next_hop_group(&notification(group)).expect("a group");
+        assert_eq!((told, unreadable), (None, Some(Unreadable::Address(3))), "half a group is not judged by");
     }
 
     #[test]

@@ -8,9 +8,9 @@ use srl_k8s_services::model::cluster::{AddressFamily, Node, Service};
 use srl_k8s_services::model::config::{Config, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::memory::{Attachment, Memory};
-use srl_k8s_services::model::switch::{NextHopGroup, NextHopGroupId, Route};
+use srl_k8s_services::model::switch::{NextHopGroup, NextHopGroupId, Route, SessionState};
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
-use srl_k8s_services::model::verdict::{AttachmentState, NextHopKind, Reason};
+use srl_k8s_services::model::verdict::{AttachmentState, NextHopKind, Reason, Vantage};
 use srl_k8s_services::model::view::Change;
 
 use crate::scenario::{
@@ -155,4 +155,53 @@ fn a_tunnel_endpoint_known_in_another_network_instance_serves_nobody_here() {
     leaf.route_of("ip-vrf-2", vip.into(), BGP_EVPN, &[vtep(1)]);
     let verdict = &leaf.service_view_in("c2", "web").verdict;
     assert_eq!((verdict.state, verdict.reason), (Down, Some(Reason::NextHopUnexpected)), "{verdict:?}");
+}
+
+#[test]
+fn where_gnmi_is_not_heard_a_node_that_is_the_next_hop_is_attached_and_no_vtep_is_missing() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = Scenario::new();
+        leaf.node("n1", &[family.node(1)]).remote("n2", family.node(2), 2).remote("n3", family.node(3), 3);
+        leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2", "n3"]).bgp(vip, &[family.node(1)]);
+        leaf.lost(SourceId::Gnmi);
+        leaf.expect(vip, Up, None, &[]);
+        let view = leaf.vip_view("web", vip);
+        assert_eq!((view.vantage, view.expected, view.installed), (Some(Vantage::Local), 1, 1));
+    }
+}
+
+#[test]
+fn where_the_whole_route_may_be_an_unlocated_node_it_is_named_and_no_vtep_is_missing() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        for (policy, state) in [(Local, Unknown), (Cluster, Up)] {
+            let mut leaf = Scenario::new();
+            leaf.node("n1", &[family.elsewhere(1)]).up(family.node(1)).remote("n2", family.node(2), 2);
+            leaf.service("web", policy, &[vip]).ready("web", &["n1", "n2"]).bgp(vip, &[family.node(1)]);
+            leaf.expect(vip, state, Some(Reason::NextHopUnmapped), &[&family.node(1), &"n1", &"fabric-address"]);
+        }
+    }
+}
+
+#[test]
+fn as_soon_as_a_vtep_is_installed_the_others_are_expected_beside_an_unlocated_node() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::new();
+    leaf.node("n1", &[V4.elsewhere(1)]).remote("n2", V4.node(2), 2).remote("n3", V4.node(3), 3);
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2", "n3"]);
+    leaf.route_of(VRF, vip.into(), BGP_EVPN, &[vtep(2), vtep(9)]);
+    leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[&vtep(3)]);
+}
+
+#[test]
+fn of_two_sessions_of_a_node_the_one_that_is_up_is_followed() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::new();
+    leaf.node("n1", &[V4.node(1), V4.node(2)]);
+    leaf.session(V4.node(1), SessionState::Active).up(V4.node(2));
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[V4.node(2)]);
+    leaf.expect(vip, Up, None, &[]);
+    leaf.session(V4.node(2), SessionState::Active).up(V4.node(1)).bgp(vip, &[V4.node(1)]);
+    leaf.expect(vip, Up, None, &[]);
 }
