@@ -55,7 +55,7 @@ impl TrafficPolicy {
     }
 }
 
-/// Annotations on a Service that change who announces it (`reference` of each speaker in docs/announcers.md).
+/// Annotations on a Service that change who announces it (see `engine::speakers`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServiceHints {
     /// `kube-router.io/service.local: "true"`: as policy Local.

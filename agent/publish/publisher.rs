@@ -11,7 +11,7 @@ use super::entry::{Counters, Entry};
 use super::leftover;
 use super::path::{Path, Spelling};
 use super::sink::{Sink, WriteError};
-use super::tree::{Batch, Tree};
+use super::tree::{BATCH_ENTRIES, Batch, Tree};
 use crate::model::view::{Change, SourceFreshness};
 
 /// What the publisher is told.
@@ -130,9 +130,7 @@ impl<S: Sink> Publisher<S> {
 
     /// One batch, while inputs are still taken in. False when the inputs have ended.
     async fn write(&mut self, sink: &S) -> bool {
-        let Some(batch) = self.tree.next_batch() else {
-            return self.delete_leftovers(sink).await;
-        };
+        let Some(batch) = self.tree.next_batch().or_else(|| self.next_leftovers()) else { return true };
         let (outcome, open) = self.call(sink, &batch).await;
         match outcome {
             Outcome::Written => self.done(batch),
@@ -184,26 +182,18 @@ impl<S: Sink> Publisher<S> {
             Outcome::Lost(reason) => info!(%path, %reason, "the NDK is out of reach; writing again when it is back"),
             Outcome::Written => {}
         }
-        self.tree.failed(batch);
+        self.leftovers.extend(self.tree.failed(batch));
         self.paused_until = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
-    async fn delete_leftovers(&mut self, sink: &S) -> bool {
-        let leftovers = std::mem::take(&mut self.leftovers);
+    /// Old entries that nothing of this life stands for.
+    fn next_leftovers(&mut self) -> Option<Batch> {
         let standing = self.tree.standing();
-        let stale = leftovers.iter().filter(|path| !standing.contains(path));
-        let stale: Vec<String> = stale.map(|path| path.spelled(self.spelling)).collect();
-        let count = stale.len() as u64;
-        match delete(sink, stale).await {
-            Ok(()) => self.counters.deletes += count,
-            Err(reason) => {
-                info!(%reason, "the NDK is out of reach; old entries are deleted when it is back");
-                self.leftovers = leftovers;
-                self.paused_until = Some(Instant::now() + self.pause);
-            }
-        }
-        true
+        self.leftovers.retain(|path| !standing.contains(path));
+        let count = self.leftovers.len().min(BATCH_ENTRIES);
+        let batch = Batch::of_deletes(self.leftovers.drain(..count).collect());
+        (count > 0).then_some(batch)
     }
 
     /// Calls the NDK and goes on taking inputs meanwhile. Also gives whether inputs are still open.

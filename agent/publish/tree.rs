@@ -16,7 +16,7 @@ use crate::model::view::{
 
 /// Entries and bytes that one call to the NDK carries at most: enough to amortise the round trip, little enough that a
 /// change that comes meanwhile does not wait long.
-const BATCH_ENTRIES: usize = 500;
+pub(crate) const BATCH_ENTRIES: usize = 500;
 const BATCH_BYTES: usize = 256 * 1024;
 
 /// What is rendered, compared and written as one: a view and the entries below it.
@@ -58,6 +58,11 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// Deletes of entries that are no item's.
+    pub(crate) fn of_deletes(deletes: Vec<Path>) -> Self {
+        Self { deletes, ..Self::default() }
+    }
+
     /// More than one item: they can be tried by themselves.
     pub(crate) fn is_many(&self) -> bool {
         self.items.len() > 1
@@ -175,8 +180,10 @@ impl Tree {
         }
     }
 
-    /// The batch does not stand, or not all of it: all of it is due again, from what is desired then.
-    pub(crate) fn failed(&mut self, batch: Batch) {
+    /// The batch does not stand, or not all of it: all of it is due again, from what is desired then. Gives the deletes
+    /// that are no item's.
+    pub(crate) fn failed(&mut self, batch: Batch) -> Vec<Path> {
+        let of_no_item = if batch.items.is_empty() { batch.deletes } else { Vec::new() };
         for (item, after) in batch.items {
             // Which of it stands is not known: every path may, none with a text that is known.
             let before = self.written.remove(&item).unwrap_or_default();
@@ -184,6 +191,7 @@ impl Tree {
             self.written.insert(item.clone(), paths.into_iter().map(|path| (path, UNKNOWN)).collect());
             self.enqueue(item);
         }
+        of_no_item
     }
 
     /// The parts of a batch by themselves, to find the one that is refused.

@@ -96,7 +96,7 @@ fn main() -> ExitCode {
             commands::up(&lab, &place.run, programs, gnmi_port, api_port)
         }
         Command::Demo { lab, run, programs } => commands::demo(&lab, run, programs),
-        Command::Cli { place, leaf, command } => commands::cli(&place.run, &leaf, &command),
+        Command::Cli { place, leaf, command } => commands::on_cli(&place.run, &leaf, &command),
         Command::Lever { place, what, details } => commands::lever(&place.run, &what, &details),
         Command::Act { place, action } => commands::act(&place.run, &action),
         Command::Status { place } => commands::status(&place.run),

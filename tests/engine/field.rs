@@ -155,7 +155,7 @@ fn kbutler_3_any_network_instance_both_families_every_ingress_address() {
     }
     leaf.service("web", Cluster, &[v4, v6]).bgp(v4, &[node(1), node(2), node(3)]);
     leaf.expect(v4, Up, None, &[]);
-    leaf.expect(v6, Down, Some(Reason::NoRoute), &[&v6]);
+    leaf.expect(v6, Down, Some(Reason::NoRoute), &[&VRF]);
     let service = &leaf.service_view("web").verdict;
     assert_eq!((service.state, service.reason), (Down, Some(Reason::NoRoute)), "the worst VIP's");
     leaf.bgp(v6, &[Family::V6.node(1), Family::V6.node(2), Family::V6.node(3)]).expect(v6, Up, None, &[]);

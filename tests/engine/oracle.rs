@@ -1,17 +1,18 @@
 //! The specification, executed: everything recomputed from a snapshot, each rule once, in the order it is written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::cluster::{AddressFamily, Endpoint, Node, Service, TrafficPolicy};
-use srl_k8s_services::model::config::{ClusterConfig, Speaker};
+use srl_k8s_services::model::config::{ClusterConfig, Config, Speaker};
 use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::memory::{Attachment, Memory};
-use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
-use srl_k8s_services::model::switch::{FibTrouble, RouteKey, SessionState};
+use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use srl_k8s_services::model::switch::{BfdState, FibTrouble, NextHopGroupId, Route, RouteKey, SessionState};
 use srl_k8s_services::model::time::{Now, Timestamp};
 use srl_k8s_services::model::verdict::{
     AddressSource, AttachmentState, FibStatus, NextHopKind, NodeReason, OperState, Reason, SourceState, Vantage,
@@ -21,17 +22,62 @@ use srl_k8s_services::model::view::{
     SourceView, SummaryView, Verdict, VipView,
 };
 
-use crate::said::State;
+use crate::said::{State, blind};
 use crate::world::{ClusterWorld, World};
 
 /// How long the switch's own tables may be dark before verdicts are unknown.
 const DARK: Duration = Duration::from_secs(15);
 /// How long the first sync of gNMI is waited for.
 const GNMI_WAIT: Duration = Duration::from_secs(30);
+/// How long a route may name a group that was not told, while what was said of its VIP before holds.
+const GROUP_WAIT: Duration = Duration::from_secs(15);
 
-/// The state that should be published of this world at this moment, in normal form.
-pub(crate) fn recompute(world: &World, now: Now) -> State {
-    Oracle { world, now }.state().normalised()
+/// Holds what is said now against a recompute of the world, given what was said before.
+#[track_caller]
+pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &State) {
+    let waiting = Oracle { world, now, before }.waited_for();
+    world.waiting.retain(|group, _| waiting.contains(group));
+    waiting.into_iter().for_each(|group| _ = world.waiting.entry(group).or_insert(now.elapsed));
+    let oracle = Oracle { world, now, before };
+    let mut due = oracle.state();
+    // How VIPs count at nodes is not said anew while the tables it is read from are dark.
+    for ((cluster, node), view) in &mut due.nodes {
+        if let Some(said) = said.nodes.get(&(cluster.clone(), node.clone())).filter(|_| oracle.uncertain(cluster)) {
+            (view.expected_vips, view.installed_vips) = (said.expected_vips, said.installed_vips);
+            (view.state, view.reason) = (said.state, said.reason);
+        }
+    }
+    // While a route's next-hops are not known, no route stays no route: what else is looked at anew is not laid down.
+    for ((cluster, key), view) in &mut due.services {
+        let Some(said) = said.services.get(&(cluster.clone(), key.clone())) else { continue };
+        for (vip, said_vip) in view.vips.iter_mut().zip(&said.vips) {
+            let elsewhere = [said_vip.verdict.reason, vip.verdict.reason].contains(&Some(Reason::WrongNetworkInstance));
+            if elsewhere && oracle.not_told(cluster, vip.address) && said_vip.verdict.state == OperState::Down {
+                vip.verdict = said_vip.verdict.clone();
+                view.verdict = said.verdict.clone();
+            }
+        }
+    }
+    equal(&said.clone().normalised(), &due.normalised());
+}
+
+/// Compares table by table, so that a failure shows the entry that differs and not the whole state.
+#[track_caller]
+fn equal(said: &State, due: &State) {
+    fn table<K: Ord + Debug, V: PartialEq + Debug>(said: &BTreeMap<K, V>, due: &BTreeMap<K, V>) {
+        for key in said.keys().chain(due.keys()) {
+            let (said, due) = (said.get(key), due.get(key));
+            assert!(said == due, "{key:?}\nsaid: {said:#?}\n due: {due:#?}");
+        }
+    }
+    table(&said.services, &due.services);
+    table(&said.nodes, &due.nodes);
+    table(&said.clusters, &due.clusters);
+    table(&said.sources, &due.sources);
+    table(&said.orphans, &due.orphans);
+    assert_eq!(said.summary, due.summary);
+    assert_eq!(said.root, due.root);
+    assert_eq!(said.memory, due.memory);
 }
 
 /// Addresses a node may speak from, best source first, each once.
@@ -50,6 +96,8 @@ pub(crate) fn candidates(config: &ClusterConfig, name: &NodeName, node: &Node) -
 struct Oracle<'a> {
     world: &'a World,
     now: Now,
+    /// What was said before: it holds while a route's next-hops are not known yet.
+    before: &'a State,
 }
 
 /// A watched cluster.
@@ -76,6 +124,9 @@ struct Found {
     next_hops: BTreeSet<IpAddr>,
 }
 
+/// The next-hops of a route have not been told.
+struct NotTold;
+
 /// Where flows sent to a next-hop end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
@@ -98,8 +149,8 @@ impl<'a> Oracle<'a> {
         let services: BTreeMap<_, _> = clusters.iter().flat_map(|cluster| self.services(*cluster)).collect();
         let nodes = clusters.iter().flat_map(|cluster| self.nodes(*cluster)).collect();
         State {
-            root: Some(self.root()),
-            summary: Some(summary(services.values())),
+            root: self.world.config.as_ref().map(|config| self.root(config)),
+            summary: self.world.config.as_ref().map(|_| summary(services.values())),
             sources: self.sources(),
             clusters: self.cluster_views(),
             nodes,
@@ -126,7 +177,8 @@ impl<'a> Oracle<'a> {
 
     /// Sessions and FIB status are known only while gNMI is heard.
     fn gnmi_heard(&self) -> bool {
-        self.world.source_of(&SourceId::Gnmi).state == SourceState::Synced
+        let gnmi = self.world.source_of(&SourceId::Gnmi);
+        gnmi.synced_once && gnmi.lost_since.is_none()
     }
 
     /// Row 1: a source has not finished its first sync; gNMI is waited for 30 s.
@@ -137,7 +189,7 @@ impl<'a> Oracle<'a> {
 
     /// Row 2: the switch's own tables have been out of reach for more than 15 s.
     fn switch_stale(&self) -> bool {
-        self.world.source_of(&SourceId::Ndk).dark_since.is_some_and(|since| self.now.elapsed >= since + DARK)
+        self.world.source_of(&SourceId::Ndk).lost_since.is_some_and(|since| self.now.elapsed >= since + DARK)
     }
 
     // ---- nodes ----
@@ -146,22 +198,50 @@ impl<'a> Oracle<'a> {
         cluster.world.nodes.get(node).map(|known| candidates(cluster.config, node, known)).unwrap_or_default()
     }
 
-    /// The node's addresses that are BGP neighbors here, or were.
-    fn attached(&self, cluster: Cluster<'_>, node: &NodeName) -> BTreeSet<IpAddr> {
-        let remembered = |address: IpAddr| {
+    /// The addresses in use, at most one of a family: a neighbor here wins, then one that was, then one whose host route
+    /// EVPN advertises; one that nothing locates counts only where none is located.
+    fn in_use(&self, cluster: Cluster<'_>, node: &NodeName) -> Vec<(IpAddr, AddressSource, AttachmentState)> {
+        let rank = |address: IpAddr| {
             let attachment = Attachment { cluster: cluster.name.clone(), node: node.clone(), address };
-            self.world.memory.contains(&attachment)
+            if self.world.neighbor(&cluster.config.network_instance, address).is_some() {
+                0
+            } else if self.world.memory.contains(&attachment) {
+                1
+            } else if !self.vteps_of_address(cluster, address).is_empty() {
+                2
+            } else {
+                3
+            }
         };
-        let here = |address| self.world.neighbor(&cluster.config.network_instance, address).is_some();
-        let addresses = self.candidates(cluster, node).into_iter().map(|(address, _)| address);
-        addresses.filter(|address| here(*address) || remembered(*address)).collect()
+        let best = |v4: bool| {
+            let family = self.candidates(cluster, node).into_iter().filter(move |(address, _)| address.is_ipv4() == v4);
+            family.min_by_key(|(address, _)| rank(*address))
+        };
+        let mut best: Vec<_> = [true, false].into_iter().filter_map(best).collect();
+        best.sort_by_key(|(address, _)| rank(*address));
+        let located = best.iter().any(|(address, _)| rank(*address) < 3);
+        best.retain(|(address, _)| !located || rank(*address) < 3);
+        let word = |rank| match rank {
+            0 | 1 => AttachmentState::Attached,
+            2 => AttachmentState::Remote,
+            _ => AttachmentState::Unknown,
+        };
+        best.into_iter().map(|(address, source)| (address, source, word(rank(address)))).collect()
+    }
+
+    /// The node's addresses that are BGP neighbors here, or were, the best first.
+    fn attached(&self, cluster: Cluster<'_>, node: &NodeName) -> Vec<IpAddr> {
+        let attached = self.in_use(cluster, node).into_iter();
+        attached.filter(|(.., word)| *word == AttachmentState::Attached).map(|(address, ..)| address).collect()
     }
 
     /// The tunnel next-hops of an address's host route, when EVPN advertises it.
     fn vteps_of_address(&self, cluster: Cluster<'_>, address: IpAddr) -> BTreeSet<IpAddr> {
         let network_instance = &cluster.config.network_instance;
         match self.world.host_route(network_instance, address) {
-            Some(route) if self.world.is_evpn(network_instance, address) => self.world.next_hops(route),
+            Some(route) if self.world.is_evpn(network_instance, address) => {
+                self.world.next_hops(route).unwrap_or_default()
+            }
             _ => BTreeSet::new(),
         }
     }
@@ -169,6 +249,14 @@ impl<'a> Oracle<'a> {
     fn vteps(&self, cluster: Cluster<'_>, node: &NodeName) -> BTreeSet<IpAddr> {
         let addresses = self.candidates(cluster, node).into_iter();
         addresses.flat_map(|(address, _)| self.vteps_of_address(cluster, address)).collect()
+    }
+
+    /// The VTEPs it is reached through for VIPs of a family: those of its own family's host route, where it has one.
+    fn vteps_for(&self, cluster: Cluster<'_>, node: &NodeName, v4: bool) -> BTreeSet<IpAddr> {
+        let addresses = self.candidates(cluster, node).into_iter().filter(|(address, _)| address.is_ipv4() == v4);
+        let own: BTreeSet<IpAddr> =
+            addresses.flat_map(|(address, _)| self.vteps_of_address(cluster, address)).collect();
+        if own.is_empty() { self.vteps(cluster, node) } else { own }
     }
 
     fn located(&self, cluster: Cluster<'_>, node: &NodeName) -> bool {
@@ -189,34 +277,52 @@ impl<'a> Oracle<'a> {
             }
     }
 
+    /// The attached address whose session carries routes through this address of a node of the cluster: itself, or what
+    /// else the node is attached by.
+    fn carried_by(&self, cluster: Cluster<'a>, next_hop: IpAddr) -> Option<IpAddr> {
+        let mut nodes = cluster.world.nodes.keys().filter(|node| self.is_address_of(cluster, node, next_hop));
+        nodes.find_map(|node| {
+            let attached = self.attached(cluster, node);
+            attached.iter().find(|address| **address == next_hop).or(attached.first()).copied()
+        })
+    }
+
+    fn next_hop_down(&self, cluster: Cluster<'a>, next_hop: IpAddr) -> bool {
+        self.carried_by(cluster, next_hop).is_some_and(|address| self.session_down(cluster, address))
+    }
+
+    fn is_address_of(&self, cluster: Cluster<'_>, node: &NodeName, address: IpAddr) -> bool {
+        self.candidates(cluster, node).iter().any(|(candidate, _)| *candidate == address)
+    }
+
     /// Nodes of the cluster that an address stands for: it is one of theirs, or their VTEP.
     fn nodes_behind(&self, cluster: Cluster<'a>, next_hop: IpAddr) -> BTreeSet<&'a NodeName> {
-        let is_it = |node: &NodeName| self.candidates(cluster, node).iter().any(|(address, _)| *address == next_hop);
-        let itself: BTreeSet<_> = cluster.world.nodes.keys().filter(|node| is_it(node)).collect();
+        let itself = self.nodes_at(cluster, next_hop);
         if !itself.is_empty() {
             return itself;
         }
         cluster.world.nodes.keys().filter(|node| self.vteps(cluster, node).contains(&next_hop)).collect()
     }
 
+    fn nodes_at(&self, cluster: Cluster<'a>, address: IpAddr) -> BTreeSet<&'a NodeName> {
+        cluster.world.nodes.keys().filter(|node| self.is_address_of(cluster, node, address)).collect()
+    }
+
     // ---- services ----
 
     /// The VIPs of a service that is ours; none for a service that is not.
     fn vips(&self, cluster: Cluster<'_>, service: &Service) -> Option<BTreeSet<IpAddr>> {
+        let class = service.class.as_deref();
+        let ours = match (&cluster.config.load_balancer_class, cluster.config.speaker) {
+            (Some(configured), _) => class == Some(&**configured),
+            (None, Speaker::Metallb | Speaker::Generic) => class.is_none(),
+            (None, Speaker::Cilium) => class.is_none_or(|class| class == "io.cilium/bgp-control-plane"),
+            (None, Speaker::Calico | Speaker::KubeRouter) => true,
+        };
         let external = if cluster.config.include_external_ips { &service.external_ips[..] } else { &[] };
-        if service.load_balancer {
-            let class = service.class.as_deref();
-            let ours = match (&cluster.config.load_balancer_class, cluster.config.speaker) {
-                (Some(configured), _) => class == Some(&**configured),
-                (None, Speaker::Metallb | Speaker::Generic) => class.is_none(),
-                (None, Speaker::Cilium) => class.is_none_or(|class| class == "io.cilium/bgp-control-plane"),
-                (None, Speaker::Calico | Speaker::KubeRouter) => true,
-            };
-            ours.then(|| service.ingress.iter().chain(external).copied().collect())
-        } else {
-            let vips: BTreeSet<IpAddr> = external.iter().copied().collect();
-            (!vips.is_empty()).then_some(vips)
-        }
+        let ingress = if service.load_balancer { &service.ingress[..] } else { &[] };
+        let judged = ours && (service.load_balancer || !external.is_empty());
+        judged.then(|| ingress.iter().chain(external).copied().collect())
     }
 
     /// All services of ours with their VIPs.
@@ -258,7 +364,7 @@ impl<'a> Oracle<'a> {
         let Subject { cluster, service, vip, .. } = subject;
         let speaker = cluster.config.speaker;
         let hints = service.hints;
-        let load_balancer_ip = service.load_balancer && service.ingress.contains(&vip);
+        let load_balancer_ip = !service.external_ips.contains(&vip);
         let hidden = match speaker {
             Speaker::KubeRouter => {
                 load_balancer_ip && (hints.kube_router_skip_lb_ips || hints.kube_router_no_advertise)
@@ -293,25 +399,43 @@ impl<'a> Oracle<'a> {
         carriers.flat_map(|subject| self.announcers_for(subject)).collect()
     }
 
-    /// The attached addresses through which a node announces VIPs of a family: those of that family, where it has any.
-    fn speaking_addresses(&self, cluster: Cluster<'_>, node: &NodeName, vip: IpAddr) -> BTreeSet<IpAddr> {
-        let attached = self.attached(cluster, node);
-        let same: BTreeSet<IpAddr> = attached.iter().copied().filter(|a| a.is_ipv4() == vip.is_ipv4()).collect();
-        if same.is_empty() { attached } else { same }
-    }
-
     // ---- next-hops ----
 
-    /// What the VIP's route should use: the attached announcers' addresses; if there are none, the remote ones' VTEPs.
-    fn expected(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<IpAddr> {
+    /// The attached announcers' addresses of the VIP's family; where they are attached by the other family alone, the
+    /// address of theirs that the route uses, or the one they are attached by.
+    fn expected_local(&self, cluster: Cluster<'a>, vip: IpAddr, installed: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         let announcers = self.announcers(cluster, vip);
-        let local: BTreeSet<IpAddr> =
-            announcers.iter().flat_map(|node| self.speaking_addresses(cluster, node, vip)).collect();
-        if local.is_empty() { announcers.iter().flat_map(|node| self.vteps(cluster, node)).collect() } else { local }
+        let attached = announcers
+            .iter()
+            .flat_map(|node| self.attached(cluster, node).into_iter().map(move |address| (*node, address)));
+        let (own, other): (Vec<_>, Vec<_>) = attached.partition(|(_, address)| address.is_ipv4() == vip.is_ipv4());
+        if !own.is_empty() {
+            return own.into_iter().map(|(_, address)| address).collect();
+        }
+        let stands_for = |(node, address): (&NodeName, IpAddr)| {
+            let mut candidates = self.candidates(cluster, node).into_iter().map(|(candidate, _)| candidate);
+            candidates.find(|candidate| installed.contains(candidate)).unwrap_or(address)
+        };
+        other.into_iter().map(stands_for).collect()
+    }
+
+    /// What the VIP's route should use: the attached announcers' addresses; if there are none, the remote ones' VTEPs,
+    /// unless a cluster that shares the VIP has attached announcers, whose routes win here.
+    fn expected(&self, cluster: Cluster<'a>, vip: IpAddr, installed: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+        let local = self.expected_local(cluster, vip, installed);
+        let mut sharing = self.neighbors_of(cluster).filter(|other| share(cluster, *other));
+        if !local.is_empty() {
+            return local;
+        }
+        if sharing.any(|other| !self.expected_local(other, vip, installed).is_empty()) {
+            return BTreeSet::new();
+        }
+        let announcers = self.announcers(cluster, vip);
+        announcers.iter().flat_map(|node| self.vteps_for(cluster, node, vip.is_ipv4())).collect()
     }
 
     /// Where flows of this service end when they are sent to this next-hop.
-    fn flow(&self, subject: Subject<'a>, next_hop: IpAddr, installed: &BTreeSet<IpAddr>) -> Flow {
+    fn flow(&self, subject: Subject<'a>, next_hop: IpAddr) -> Flow {
         let Subject { cluster, vip, .. } = subject;
         let behind = self.nodes_behind(cluster, next_hop);
         if !behind.is_empty() {
@@ -320,11 +444,10 @@ impl<'a> Oracle<'a> {
         if let Some(flow) = self.flow_into_other_cluster(subject, next_hop) {
             return flow;
         }
-        let could_be_behind_it = |node: &&NodeName| {
-            let candidates = self.candidates(cluster, node);
-            !self.located(cluster, node) && !candidates.iter().any(|(address, _)| installed.contains(address))
-        };
-        if self.announcers(cluster, vip).iter().any(could_be_behind_it) { Flow::MayServe } else { Flow::Lost }
+        let could_be_behind_it = |node: &&NodeName| !self.located(cluster, node);
+        let usable = !self.usable_endpoints(subject).is_empty();
+        let unlocated = self.announcers(cluster, vip).iter().any(could_be_behind_it);
+        if usable && unlocated { Flow::MayServe } else { Flow::Lost }
     }
 
     /// One of the nodes has a usable endpoint, or the policy is Cluster and there is one anywhere.
@@ -335,20 +458,20 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// A node of another cluster explains the next-hop: it serves when the clusters share the VIP and it serves there.
+    /// A node of another cluster explains the next-hop, or its VTEP, when the clusters share the VIP and it serves there.
+    /// A VTEP that serves nobody there may well have a node of this cluster behind it.
     fn flow_into_other_cluster(&self, subject: Subject<'a>, next_hop: IpAddr) -> Option<Flow> {
         let mut explained = None;
         for other in self.neighbors_of(subject.cluster) {
             let behind = self.nodes_behind(other, next_hop);
-            if behind.is_empty() {
-                continue;
-            }
-            let theirs = self.subjects(other).filter(|theirs| theirs.vip == subject.vip);
-            let serves = share(subject.cluster, other) && theirs.into_iter().any(|theirs| self.serves(theirs, &behind));
-            if serves {
+            let mut theirs = self.subjects(other).filter(|theirs| theirs.vip == subject.vip);
+            if share(subject.cluster, other) && theirs.any(|theirs| self.serves(theirs, &behind)) && !behind.is_empty()
+            {
                 return Some(Flow::Serves);
             }
-            explained = Some(Flow::Lost);
+            if !self.nodes_at(other, next_hop).is_empty() {
+                explained = Some(Flow::Lost);
+            }
         }
         explained
     }
@@ -362,37 +485,121 @@ impl<'a> Oracle<'a> {
 
     // ---- routes ----
 
-    /// The host route, else the longest covering prefix if a next-hop of it serves. A default route never counts.
-    fn find(&self, subject: Subject<'a>) -> Option<Found> {
-        let network_instance = &subject.cluster.config.network_instance;
-        let covering = |key: &&RouteKey| {
-            key.network_instance == *network_instance
-                && key.prefix.prefix_len() > 0
-                && key.prefix.contains(&subject.vip)
+    /// The longest match. A default route never counts.
+    fn longest(&self, network_instance: &NetworkInstanceName, vip: IpAddr) -> Option<(&'a IpNet, &'a Route)> {
+        let covers = |key: &RouteKey| {
+            key.network_instance == *network_instance && key.prefix.prefix_len() > 0 && key.prefix.contains(&vip)
         };
-        let longest = self.world.routes.keys().filter(covering).max_by_key(|key| key.prefix.prefix_len())?;
-        let route = &self.world.routes[longest];
-        let next_hops = self.world.next_hops(route);
-        let serves = |next_hop: &IpAddr| self.flow(subject, *next_hop, &next_hops) == Flow::Serves;
-        if longest.prefix != IpNet::from(subject.vip) && !next_hops.iter().any(serves) {
-            return None;
-        }
-        let fib = match self.world.fib.get(longest) {
+        let covering = self.world.routes.iter().filter(|(key, _)| covers(key));
+        let (key, route) = covering.max_by_key(|(key, _)| key.prefix.prefix_len())?;
+        Some((&key.prefix, route))
+    }
+
+    /// The host route, else the longest covering prefix if a next-hop of it serves. While the next-hops are not known,
+    /// what was said before holds for a while; then, or if nothing was, it is an error.
+    fn find(&self, subject: Subject<'a>) -> Result<Option<Found>, NotTold> {
+        let network_instance = &subject.cluster.config.network_instance;
+        let Some((prefix, route)) = self.longest(network_instance, subject.vip) else { return Ok(None) };
+        let found = match self.world.next_hops(route) {
+            Some(next_hops) => {
+                let owner = self.world.applications.get(&route.owner).cloned();
+                let key = RouteKey { network_instance: network_instance.clone(), prefix: *prefix };
+                let fib = self.fib(&key);
+                let view = RouteView { owner, preference: route.preference, metric: route.metric, fib };
+                Some(Found { prefix: *prefix, view, next_hops })
+            }
+            None => self.held(subject, route.next_hop_group)?,
+        };
+        let serves = |next_hop: &IpAddr| self.flow(subject, *next_hop) == Flow::Serves;
+        Ok(found.filter(|found| found.prefix == IpNet::from(subject.vip) || found.next_hops.iter().any(serves)))
+    }
+
+    fn fib(&self, key: &RouteKey) -> FibStatus {
+        match self.world.fib.get(key) {
             _ if !self.gnmi_heard() => FibStatus::Unknown,
             None => FibStatus::Programmed,
             Some(FibTrouble::Pending) => FibStatus::Pending,
             Some(FibTrouble::Failed) => FibStatus::Failed,
-        };
-        let owner = self.world.applications.get(&route.owner).cloned();
-        let view = RouteView { owner, preference: route.preference, metric: route.metric, fib };
-        Some(Found { prefix: longest.prefix, view, next_hops })
+        }
     }
 
-    fn stands_elsewhere(&self, subject: Subject<'_>) -> bool {
-        let elsewhere = |key: &RouteKey| {
-            key.prefix == IpNet::from(subject.vip) && key.network_instance != subject.cluster.config.network_instance
-        };
-        self.world.routes.keys().any(elsewhere)
+    fn held(&self, subject: Subject<'a>, group: NextHopGroupId) -> Result<Option<Found>, NotTold> {
+        let service = self.before.services.get(&(subject.cluster.name.clone(), subject.key.clone()));
+        let said = service.and_then(|service| service.vips.iter().find(|vip| vip.address == subject.vip));
+        let said = said.filter(|said| !blind(&said.verdict)).ok_or(NotTold)?;
+        if self.world.waiting.get(&group).is_some_and(|since| self.now.elapsed >= *since + GROUP_WAIT) {
+            return Err(NotTold);
+        }
+        let Some((prefix, view)) = said.prefix.zip(said.route.clone()) else { return Ok(None) };
+        let next_hops = said.next_hops.iter().filter(|next_hop| next_hop.installed).map(|next_hop| next_hop.address);
+        Ok(Some(Found { prefix, view, next_hops: next_hops.collect() }))
+    }
+
+    /// Groups that routes of VIPs name and that have not been told; of those already waited for, also what nodes and
+    /// orphans look at.
+    fn waited_for(&self) -> BTreeSet<NextHopGroupId> {
+        let mut named = BTreeSet::new();
+        let mut looked_at = BTreeSet::new();
+        for cluster in self.clusters() {
+            let network_instance = &cluster.config.network_instance;
+            let unjudged =
+                matches!(self.blind(cluster), Some((_, Some(Reason::Syncing | Reason::NetworkInstanceMissing))));
+            for subject in self.subjects(cluster).filter(|_| !unjudged) {
+                named.extend(self.longest(network_instance, subject.vip).map(|(_, route)| route.next_hop_group));
+                if !matches!(self.find(subject), Ok(None)) {
+                    continue;
+                }
+                for (prefix, route) in self.elsewhere(subject) {
+                    named.extend((*prefix != IpNet::from(subject.vip)).then_some(route.next_hop_group));
+                    if self.counts_elsewhere(subject, prefix, route) {
+                        break;
+                    }
+                }
+            }
+            for node in cluster.world.nodes.keys() {
+                let evpn = self.candidates(cluster, node).into_iter().map(|(address, _)| address);
+                let evpn = evpn.filter(|address| self.world.is_evpn(network_instance, *address));
+                let routes = evpn.filter_map(|address| self.world.host_route(network_instance, address));
+                looked_at.extend(routes.map(|route| route.next_hop_group));
+            }
+        }
+        looked_at.extend(self.orphans().keys().map(|key| self.world.routes[key].next_hop_group));
+        looked_at.retain(|group| self.world.waiting.contains_key(group));
+        named.extend(looked_at);
+        named.retain(|group| !self.world.groups.contains_key(group));
+        named
+    }
+
+    /// The VIP's route stands in another network instance, by the same rules.
+    fn stands_elsewhere(&self, subject: Subject<'a>) -> bool {
+        self.elsewhere(subject).into_iter().any(|(prefix, route)| self.counts_elsewhere(subject, prefix, route))
+    }
+
+    fn counts_elsewhere(&self, subject: Subject<'a>, prefix: &IpNet, route: &Route) -> bool {
+        let next_hops = self.world.next_hops(route).unwrap_or_default();
+        let mut flows = next_hops.iter().map(|next_hop| self.flow(subject, *next_hop));
+        *prefix == IpNet::from(subject.vip) || flows.any(|flow| flow == Flow::Serves)
+    }
+
+    /// The longest match of every other network instance.
+    fn elsewhere(&self, subject: Subject<'a>) -> Vec<(&'a IpNet, &'a Route)> {
+        let own = &subject.cluster.config.network_instance;
+        let others: BTreeSet<_> = self.world.routes.keys().map(|key| &key.network_instance).collect();
+        others.into_iter().filter(|other| *other != own).filter_map(|other| self.longest(other, subject.vip)).collect()
+    }
+
+    /// The VIP has a route, and its next-hops have not been told.
+    fn not_told(&self, cluster: &ClusterName, vip: IpAddr) -> bool {
+        let cluster = self.clusters().find(|known| known.name == cluster);
+        let longest = cluster.and_then(|cluster| self.longest(&cluster.config.network_instance, vip));
+        longest.is_some_and(|(_, route)| self.world.next_hops(route).is_none())
+    }
+
+    /// What is said of nodes' VIPs cannot be read from the tables now.
+    fn uncertain(&self, name: &ClusterName) -> bool {
+        let Some(cluster) = self.clusters().find(|cluster| cluster.name == name) else { return false };
+        matches!(self.blind(cluster), Some((_, Some(Reason::SwitchStale))))
+            || self.subjects(cluster).any(|subject| self.not_told(name, subject.vip))
     }
 
     // ---- verdicts ----
@@ -424,15 +631,13 @@ impl<'a> Oracle<'a> {
             return (Down, Some(Reason::NoReadyEndpoint));
         }
         let announcers = self.announcers(cluster, vip);
-        let attached: Vec<BTreeSet<IpAddr>> = announcers
-            .iter()
-            .map(|node| self.speaking_addresses(cluster, node, vip))
-            .filter(|addresses| !addresses.is_empty())
-            .collect();
-        let down = |address: &IpAddr| self.session_down(cluster, *address);
+        let installed = route.map(|route| route.next_hops.clone()).unwrap_or_default();
+        let expected = self.expected(cluster, vip, &installed);
+        let attached = announcers.iter().any(|node| !self.attached(cluster, node).is_empty());
+        let down = |address: &IpAddr| self.next_hop_down(cluster, *address);
         let Some(route) = route else {
             // 6
-            if self.announcers_for(subject).is_empty() {
+            if announcers.is_empty() {
                 return (Down, Some(Reason::NoAnnouncer));
             }
             // 7
@@ -440,7 +645,7 @@ impl<'a> Oracle<'a> {
                 return (Down, Some(Reason::WrongNetworkInstance));
             }
             // 8
-            if !attached.is_empty() && attached.iter().all(|addresses| addresses.iter().all(down)) {
+            if attached && expected.iter().all(down) {
                 return (Down, Some(Reason::SessionDown));
             }
             // 9
@@ -451,8 +656,7 @@ impl<'a> Oracle<'a> {
             return (Down, Some(Reason::RouteNotProgrammed));
         }
         // 11
-        let flows: Vec<Flow> =
-            route.next_hops.iter().map(|next_hop| self.flow(subject, *next_hop, &route.next_hops)).collect();
+        let flows: Vec<Flow> = route.next_hops.iter().map(|next_hop| self.flow(subject, *next_hop)).collect();
         if flows.iter().all(|flow| *flow == Flow::Lost) {
             return (Down, Some(Reason::NextHopUnexpected));
         }
@@ -461,15 +665,15 @@ impl<'a> Oracle<'a> {
         if self.neighbors_of(cluster).any(|other| !share(cluster, other) && claims(other)) {
             return (Degraded, Some(Reason::AddressConflict));
         }
-        let expected = self.expected(cluster, vip);
         let absent: BTreeSet<IpAddr> = expected.difference(&route.next_hops).copied().collect();
         if !absent.is_empty() {
             // 13
-            if !attached.is_empty() && absent.iter().any(down) {
+            if absent.iter().any(down) {
                 return (Degraded, Some(Reason::SessionDown));
             }
             // 14
-            if !attached.is_empty() && absent == expected {
+            let remote = |next_hop: &IpAddr| self.kind(cluster, *next_hop) != NextHopKind::Local;
+            if attached && absent == expected && installed.iter().all(remote) {
                 return (Degraded, Some(Reason::LocalPathUnused));
             }
             // 15
@@ -516,10 +720,9 @@ impl<'a> Oracle<'a> {
 
     fn service(&self, cluster: Cluster<'a>, key: &ServiceKey, service: &Service, vips: Vec<VipView>) -> ServiceView {
         let slices = cluster.world.slices.values().filter(|slice| slice.service == *key);
-        let endpoints = || {
-            let slices = slices.clone().filter(|slice| slice.family != AddressFamily::Fqdn);
-            slices.flat_map(|slice| slice.endpoints.iter())
-        };
+        let all = slices.clone().flat_map(|slice| slice.endpoints.iter());
+        let endpoints =
+            slices.filter(|slice| slice.family != AddressFamily::Fqdn).flat_map(|slice| slice.endpoints.iter());
         let own = self.blind(cluster).unwrap_or((OperState::Down, Some(Reason::AddressPending)));
         let worst = vips.iter().map(|vip| (vip.verdict.state, vip.verdict.reason)).max_by(|a, b| {
             // ties: the row that comes first in the table; then the lowest address, which is the same word
@@ -527,23 +730,34 @@ impl<'a> Oracle<'a> {
         });
         let (state, reason) = worst.unwrap_or(own);
         ServiceView {
-            policy: self.policy(cluster, service),
-            usable_endpoints: distinct(endpoints().filter(|endpoint| usable(cluster.config.speaker, endpoint))),
-            total_endpoints: distinct(endpoints()),
-            verdict: verdict(state, reason),
+            policy: service.policy,
+            usable_endpoints: distinct(endpoints.filter(|endpoint| usable(cluster.config.speaker, endpoint))),
+            total_endpoints: distinct(all),
+            verdict: self.verdict(cluster, state, reason),
             last_change: Timestamp::UNIX_EPOCH,
             vips: vips.into(),
         }
     }
 
+    /// A verdict says why in a sentence wherever it says why in a word, and that the intent it is judged by is old.
+    fn verdict(&self, cluster: Cluster<'_>, state: OperState, reason: Option<Reason>) -> Verdict {
+        let source = self.world.source_of(&SourceId::Kubernetes(cluster.name.clone()));
+        let stale = source.synced_once && source.lost_since.is_some();
+        Verdict { state, reason, detail: (reason.is_some() || stale).then(|| "".into()) }
+    }
+
     fn vip(&self, subject: Subject<'a>) -> VipView {
         let Subject { cluster, vip, .. } = subject;
-        let route = self.find(subject);
-        let (state, reason) = self.judge(subject, route.as_ref());
+        let found = self.find(subject);
+        let (state, reason) = match (self.blind(cluster), &found) {
+            (None, Err(NotTold)) => (OperState::Unknown, Some(Reason::Syncing)),
+            (_, found) => self.judge(subject, found.as_ref().unwrap_or(&None).as_ref()),
+        };
+        let route = found.unwrap_or_default();
         let announcers = self.announcers(cluster, vip);
         let attached = announcers.iter().any(|node| !self.attached(cluster, node).is_empty());
-        let expected = self.expected(cluster, vip);
         let installed = route.as_ref().map(|route| route.next_hops.clone()).unwrap_or_default();
+        let expected = self.expected(cluster, vip, &installed);
         let limited = route.as_ref().is_some_and(|route| self.at_limit(cluster, route));
         let next_hops = expected
             .union(&installed)
@@ -553,7 +767,7 @@ impl<'a> Oracle<'a> {
             network_instance: cluster.config.network_instance.clone(),
             prefix: route.as_ref().map(|route| route.prefix),
             vantage: (!announcers.is_empty()).then_some(if attached { Vantage::Local } else { Vantage::Remote }),
-            verdict: verdict(state, reason),
+            verdict: self.verdict(cluster, state, reason),
             last_change: Timestamp::UNIX_EPOCH,
             expected: count(expected.len()),
             installed: count(installed.len()),
@@ -571,24 +785,12 @@ impl<'a> Oracle<'a> {
         limited: bool,
     ) -> NextHopView {
         let cluster = subject.cluster;
-        let all = || std::iter::once(cluster).chain(self.neighbors_of(cluster));
-        let behind = all().map(|cluster| (cluster, self.nodes_behind(cluster, address))).find(|(_, n)| !n.is_empty());
-        let is_candidate = all().any(|cluster| {
-            let mut nodes = cluster.world.nodes.keys();
-            nodes.any(|node| self.candidates(cluster, node).iter().any(|(candidate, _)| *candidate == address))
-        });
-        let kind = match &behind {
-            None => NextHopKind::Unmapped,
-            Some(_) if is_candidate => NextHopKind::Local,
-            Some(_) => NextHopKind::Vtep,
-        };
+        let kind = self.kind(cluster, address);
         let present = installed.contains(&address);
-        let flow = self.flow(subject, address, installed);
+        let flow = self.flow(subject, address);
         let (state, reason) = match (present, flow) {
-            (false, _) if kind == NextHopKind::Local && self.session_down(cluster, address) => {
-                (OperState::Down, Some(Reason::SessionDown))
-            }
-            (false, _) if limited => (OperState::Down, Some(Reason::EcmpLimited)),
+            (false, _) if self.next_hop_down(cluster, address) => (OperState::Down, Some(Reason::SessionDown)),
+            (false, _) if limited => (OperState::Degraded, Some(Reason::EcmpLimited)),
             (false, _) => (OperState::Down, Some(Reason::NextHopMissing)),
             (true, Flow::Lost) => (OperState::Down, Some(Reason::NextHopUnexpected)),
             (true, Flow::MayServe) => match self.policy(cluster, subject.service) {
@@ -598,17 +800,31 @@ impl<'a> Oracle<'a> {
             (true, Flow::Serves) if expected => (OperState::Up, None),
             (true, Flow::Serves) => (OperState::Up, Some(Reason::NextHopUnexpected)),
         };
-        let nodes = behind.map(|(_, nodes)| nodes);
+        let nodes = self.nodes_behind(cluster, address);
         NextHopView {
             address,
-            node: nodes.as_ref().filter(|nodes| nodes.len() == 1).and_then(|nodes| nodes.first()).map(|n| (*n).clone()),
+            node: if nodes.len() == 1 { nodes.first().map(|node| NodeName::clone(node)) } else { None },
             kind,
             expected,
             installed: present,
-            session: self.session(cluster, address).filter(|_| kind == NextHopKind::Local),
-            usable_endpoints: nodes.map(|nodes| self.usable_on(subject, &nodes)),
+            session: self.carried_by(cluster, address).and_then(|address| self.session(cluster, address)),
+            usable_endpoints: (!nodes.is_empty()).then(|| self.usable_on(subject, &nodes)),
             state,
             reason,
+        }
+    }
+
+    /// A node of this cluster, or of another one here; the VTEP of a node of this cluster; else nobody knows.
+    fn kind(&self, cluster: Cluster<'a>, next_hop: IpAddr) -> NextHopKind {
+        let theirs = |other: Cluster<'a>| !self.nodes_at(other, next_hop).is_empty();
+        if !self.nodes_at(cluster, next_hop).is_empty() {
+            NextHopKind::Local
+        } else if !self.nodes_behind(cluster, next_hop).is_empty() {
+            NextHopKind::Vtep
+        } else if self.neighbors_of(cluster).any(theirs) {
+            NextHopKind::Local
+        } else {
+            NextHopKind::Unmapped
         }
     }
 
@@ -618,37 +834,28 @@ impl<'a> Oracle<'a> {
     }
 
     fn node(&self, cluster: Cluster<'a>, node: &NodeName) -> NodeView {
-        let attached = self.attached(cluster, node);
-        let peers = self.peers(cluster, node, &attached);
-        let vips: BTreeSet<IpAddr> = self.subjects(cluster).map(|subject| subject.vip).collect();
+        let blind = self.blind(cluster).is_some();
+        let vips: BTreeSet<IpAddr> = self.subjects(cluster).filter(|_| !blind).map(|subject| subject.vip).collect();
         let expected: BTreeSet<IpAddr> =
             vips.into_iter().filter(|vip| self.announcers(cluster, *vip).contains(node)).collect();
         let installed = expected.iter().filter(|vip| self.uses(cluster, **vip, node)).count();
-        let attachment = if !attached.is_empty() {
+        let attachment = if !self.attached(cluster, node).is_empty() {
             AttachmentState::Attached
         } else if self.located(cluster, node) {
             AttachmentState::Remote
         } else {
             AttachmentState::Unknown
         };
-        let down = attached.iter().filter(|address| self.session_down(cluster, **address)).count();
-        let established =
-            attached.iter().any(|address| self.session(cluster, *address) == Some(SessionState::Established));
-        let (state, reason) = if self.syncing(cluster) {
-            (OperState::Unknown, Some(NodeReason::Syncing))
-        } else if attachment == AttachmentState::Unknown {
-            (OperState::Unknown, Some(NodeReason::NodeAddressUnknown))
-        } else if down > 0 {
-            let all = down == attached.len();
-            (if all { OperState::Down } else { OperState::Degraded }, Some(NodeReason::SessionDown))
-        } else if established && !expected.is_empty() && installed == 0 {
-            (OperState::Degraded, Some(NodeReason::NoVipReceived))
-        } else {
-            (OperState::Up, None)
+        let (state, reason) = match attachment {
+            _ if self.syncing(cluster) => (OperState::Unknown, Some(NodeReason::Syncing)),
+            AttachmentState::Remote => (OperState::Up, None),
+            AttachmentState::Unknown if installed > 0 => (OperState::Up, None),
+            AttachmentState::Unknown => (OperState::Unknown, Some(NodeReason::NodeAddressUnknown)),
+            AttachmentState::Attached => self.attached_state(cluster, node, &expected, installed),
         };
         NodeView {
             fabric_addresses: cluster.config.fabric_addresses.get(node).into_iter().flatten().copied().collect(),
-            peers: peers.into(),
+            peers: self.peers(cluster, node).into(),
             attachment,
             expected_vips: count(expected.len()),
             installed_vips: count(installed),
@@ -657,51 +864,75 @@ impl<'a> Oracle<'a> {
         }
     }
 
+    fn attached_state(
+        &self,
+        cluster: Cluster<'a>,
+        node: &NodeName,
+        expected: &BTreeSet<IpAddr>,
+        installed: usize,
+    ) -> (OperState, Option<NodeReason>) {
+        let attached = self.attached(cluster, node);
+        let down = attached.iter().filter(|address| self.session_down(cluster, **address)).count();
+        let established = |address: &IpAddr| self.session(cluster, *address) == Some(SessionState::Established);
+        let received_none = |address: &IpAddr| {
+            let neighbor = self.world.neighbor(&cluster.config.network_instance, *address);
+            neighbor.is_some_and(|neighbor| neighbor.received_routes == Some(0))
+        };
+        let may_be_hidden = |vip: &IpAddr| self.may_be_hidden(cluster, *vip);
+        if down > 0 {
+            let all = down == attached.len();
+            return (if all { OperState::Down } else { OperState::Degraded }, Some(NodeReason::SessionDown));
+        }
+        let established = attached.iter().all(established);
+        // Certain only where nothing was received at all, or no better path can hide what was.
+        let nothing = attached.iter().all(received_none) || !expected.iter().any(may_be_hidden);
+        if established && !expected.is_empty() && installed == 0 && nothing {
+            return (OperState::Degraded, Some(NodeReason::NoVipReceived));
+        }
+        (if established || installed > 0 { OperState::Up } else { OperState::Unknown }, None)
+    }
+
+    /// The next-hops that carry the VIP for any service: of its host route, or of a covering prefix that leads to nodes.
+    fn carrying(&self, cluster: Cluster<'a>, vip: IpAddr) -> Option<(&'a Route, BTreeSet<IpAddr>)> {
+        let (prefix, route) = self.longest(&cluster.config.network_instance, vip)?;
+        let next_hops = self.world.next_hops(route)?;
+        let known = next_hops.iter().any(|next_hop| !self.nodes_behind(cluster, *next_hop).is_empty());
+        (*prefix == IpNet::from(vip) || known).then_some((route, next_hops))
+    }
+
     /// The VIP's route uses the node: a next-hop of it is the node, or its VTEP.
     fn uses(&self, cluster: Cluster<'a>, vip: IpAddr, node: &NodeName) -> bool {
-        let mut carriers = self.subjects(cluster).filter(|subject| subject.vip == vip);
-        carriers.any(|subject| {
-            let route = self.find(subject);
-            route.is_some_and(|route| route.next_hops.iter().any(|nh| self.nodes_behind(cluster, *nh).contains(node)))
+        let next_hops = self.carrying(cluster, vip).map(|(_, next_hops)| next_hops).unwrap_or_default();
+        let vteps = self.vteps(cluster, node);
+        next_hops.iter().any(|next_hop| vteps.contains(next_hop) || self.is_address_of(cluster, node, *next_hop))
+    }
+
+    /// A node may give the VIP and not be used: another protocol's route won, or there is no room for more next-hops.
+    fn may_be_hidden(&self, cluster: Cluster<'a>, vip: IpAddr) -> bool {
+        self.carrying(cluster, vip).is_some_and(|(route, next_hops)| {
+            let bgp = self.world.applications.get(&route.owner).is_some_and(|owner| &**owner == "bgp_mgr");
+            let full = cluster.config.ecmp_limit.is_some_and(|limit| next_hops.len() >= usize::from(limit));
+            !bgp || full
         })
     }
 
-    /// The addresses in use, a row each: attached ones, else those EVPN locates, else the best candidate of each family.
-    fn peers(&self, cluster: Cluster<'a>, node: &NodeName, attached: &BTreeSet<IpAddr>) -> Vec<PeerView> {
-        let candidates = self.candidates(cluster, node);
-        let mut peers = Vec::new();
-        for v4 in [true, false] {
-            let family = || candidates.iter().filter(|(address, _)| address.is_ipv4() == v4);
-            let remote = |address: IpAddr| !self.vteps_of_address(cluster, address).is_empty();
-            let mut used: Vec<_> = family().filter(|(address, _)| attached.contains(address)).collect();
-            if used.is_empty() {
-                used = family().filter(|(address, _)| remote(*address)).take(1).collect();
+    /// The addresses in use, a row each.
+    fn peers(&self, cluster: Cluster<'a>, node: &NodeName) -> Vec<PeerView> {
+        let row = |(address, source, attachment)| {
+            let neighbor = self.world.neighbor(&cluster.config.network_instance, address);
+            PeerView {
+                address,
+                source,
+                attachment,
+                session: self.session(cluster, address),
+                last_established: neighbor.filter(|_| self.gnmi_heard()).and_then(|n| n.last_established),
+                bfd: self.bfd(cluster, address),
             }
-            if used.is_empty() {
-                used = family().take(1).collect();
-            }
-            peers.extend(used.into_iter().map(|(address, source)| {
-                let neighbor = self.world.neighbor(&cluster.config.network_instance, *address);
-                PeerView {
-                    address: *address,
-                    source: *source,
-                    attachment: if attached.contains(address) {
-                        AttachmentState::Attached
-                    } else if remote(*address) {
-                        AttachmentState::Remote
-                    } else {
-                        AttachmentState::Unknown
-                    },
-                    session: self.session(cluster, *address),
-                    last_established: neighbor.filter(|_| self.gnmi_heard()).and_then(|n| n.last_established),
-                    bfd: self.bfd(cluster, *address),
-                }
-            }));
-        }
-        peers
+        };
+        self.in_use(cluster, node).into_iter().map(row).collect()
     }
 
-    fn bfd(&self, cluster: Cluster<'_>, address: IpAddr) -> Option<srl_k8s_services::model::switch::BfdState> {
+    fn bfd(&self, cluster: Cluster<'_>, address: IpAddr) -> Option<BfdState> {
         let id = self.world.network_instances.get(&cluster.config.network_instance)?.id;
         let here = self.world.bfd.iter().filter(|(key, _)| key.network_instance == id && key.remote == address);
         here.map(|(_, state)| *state).min()
@@ -720,7 +951,7 @@ impl<'a> Oracle<'a> {
 
     fn cluster_views(&self) -> BTreeMap<ClusterName, ClusterView> {
         let watched: BTreeMap<&ClusterName, Cluster<'a>> = self.clusters().map(|c| (c.name, c)).collect();
-        let views = self.world.config.clusters.iter().map(|(name, config)| {
+        let views = self.world.config.iter().flat_map(|config| &config.clusters).map(|(name, config)| {
             let view = match watched.get(name) {
                 Some(cluster) => self.cluster(*cluster),
                 None => ClusterView {
@@ -739,14 +970,17 @@ impl<'a> Oracle<'a> {
     fn cluster(&self, cluster: Cluster<'a>) -> ClusterView {
         let source = self.world.source_of(&SourceId::Kubernetes(cluster.name.clone()));
         let reached = source.synced_once || cluster.world.version.is_some();
-        let state = if !reached {
+        let ndk = self.world.source_of(&SourceId::Ndk).synced_once;
+        let works = self.world.network_instances.contains_key(&cluster.config.network_instance) || !ndk;
+        let state = if !reached || !works {
             OperState::Down
-        } else if source.state == SourceState::Stale {
+        } else if source.lost_since.is_some() {
             OperState::Degraded
         } else {
             OperState::Up
         };
-        let reason = (state != OperState::Up || cluster.world.caveat.is_some()).then(|| "".into());
+        let plainly = state == OperState::Up && source.synced_once && cluster.world.caveat.is_none();
+        let reason = (!plainly).then(|| "".into());
         let ours: BTreeSet<&ServiceKey> = cluster
             .world
             .services
@@ -756,7 +990,7 @@ impl<'a> Oracle<'a> {
             .collect();
         let slices = cluster.world.slices.values();
         let endpoints = slices
-            .filter(|slice| ours.contains(&slice.service) && slice.family != AddressFamily::Fqdn)
+            .filter(|slice| ours.contains(&slice.service))
             .flat_map(|slice| slice.endpoints.iter().map(|endpoint| (&slice.service, &endpoint.identity)))
             .collect::<BTreeSet<_>>();
         let counts = ClusterCounts {
@@ -774,11 +1008,11 @@ impl<'a> Oracle<'a> {
     }
 
     /// The worst of sources and clusters; down only if none works.
-    fn root(&self) -> RootView {
-        let config = &self.world.config;
-        let source = |id: SourceId| match self.world.source_of(&id).state {
-            SourceState::Synced => OperState::Up,
-            SourceState::Syncing | SourceState::Stale => OperState::Down,
+    fn root(&self, config: &Config) -> RootView {
+        let source = |id: SourceId| match self.world.source_of(&id) {
+            source if source.lost_since.is_some() => OperState::Down,
+            source if source.synced_once => OperState::Up,
+            _ => OperState::Degraded,
         };
         let clusters = self.clusters().map(|cluster| self.cluster(cluster).state);
         let parts: Vec<OperState> =
@@ -803,14 +1037,15 @@ impl<'a> Oracle<'a> {
             let claimed = here.iter().any(|cluster| self.subjects(*cluster).any(|subject| subject.vip == address));
             key.prefix == IpNet::from(address)
                 && here.iter().any(|cluster| cluster.config.vip_pools.iter().any(|pool| pool.contains(&address)))
-                && !here.iter().any(|cluster| self.syncing(*cluster))
+                && self.world.source_of(&SourceId::Ndk).synced_once
+                && here.iter().all(|cluster| self.kubernetes_synced(*cluster))
                 && !claimed
         };
         let routes = self.world.routes.iter().filter(|(key, _)| orphan(key));
         routes
             .map(|(key, route)| {
                 let owner = self.world.applications.get(&route.owner).cloned();
-                let next_hops = self.world.next_hops(route).into_iter().collect();
+                let next_hops = self.world.next_hops(route).into_iter().flatten().collect();
                 (key.clone(), OrphanView { owner, next_hops, since: Timestamp::UNIX_EPOCH })
             })
             .collect()
@@ -848,11 +1083,6 @@ fn summary<'s>(services: impl Iterator<Item = &'s ServiceView>) -> SummaryView {
         }
     }
     summary
-}
-
-/// A verdict says why in a sentence wherever it says why in a word.
-fn verdict(state: OperState, reason: Option<Reason>) -> Verdict {
-    Verdict { state, reason, detail: reason.map(|_| "".into()) }
 }
 
 fn count(n: usize) -> u32 {

@@ -114,7 +114,7 @@ fn row_2_what_a_resync_does_not_tell_again_is_gone_when_it_ends() {
         let mut leaf = healthy(family);
         leaf.source(SourceId::Ndk, SourceEvent::Syncing).network_instance(VRF, Some(2));
         leaf.expect(vip, Up, None, &[]);
-        leaf.source(SourceId::Ndk, SourceEvent::Synced).expect(vip, Down, Some(Reason::NoRoute), &[&vip]);
+        leaf.source(SourceId::Ndk, SourceEvent::Synced).expect(vip, Down, Some(Reason::NoRoute), &[&VRF]);
     }
 }
 
@@ -294,7 +294,7 @@ fn row_9_down_without_a_route() {
             let mut leaf = Scenario::new();
             three_nodes(&mut leaf, family);
             leaf.service("web", policy, &[vip]).ready("web", &["n1", "n2"]);
-            leaf.expect(vip, Down, Some(Reason::NoRoute), &[&vip, &VRF]);
+            leaf.expect(vip, Down, Some(Reason::NoRoute), &[&VRF, &family.node(1)]);
             leaf.expect_next_hop(vip, family.node(1), Down, Some(Reason::NextHopMissing));
             // one session of several down is not the reason
             leaf.vanish(family.node(1)).expect(vip, Down, Some(Reason::NoRoute), &[]);
@@ -430,7 +430,7 @@ fn row_15_degraded_when_the_ecmp_limit_is_reached() {
         let mut leaf = healthy(family);
         leaf.cluster(C1, |cluster| cluster.ecmp_limit = Some(2)).bgp(vip, &[family.node(1), family.node(2)]);
         leaf.expect(vip, Degraded, Some(Reason::EcmpLimited), &[&"2", &"3"]);
-        leaf.expect_next_hop(vip, family.node(3), Down, Some(Reason::EcmpLimited));
+        leaf.expect_next_hop(vip, family.node(3), Degraded, Some(Reason::EcmpLimited));
         leaf.cluster(C1, |cluster| cluster.ecmp_limit = Some(4));
         leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[]);
     }

@@ -83,7 +83,7 @@ impl State {
 }
 
 /// The verdict says that nothing can be said: what is shown below it is at the engine's discretion.
-fn blind(verdict: &Verdict) -> bool {
+pub(crate) fn blind(verdict: &Verdict) -> bool {
     matches!(verdict.reason, Some(Reason::Syncing | Reason::SwitchStale | Reason::NetworkInstanceMissing))
 }
 

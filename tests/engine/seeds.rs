@@ -128,7 +128,7 @@ fn vyos_article_three_next_hops_then_withdrawal() {
     router.service("web", Cluster, &[vip]).ready("web", &["worker01"]);
     router.expect(vip, Down, Some(Reason::NoRoute), &[]);
     router.bgp(vip, &nodes.map(|(_, address)| ip(address))).expect(vip, Up, None, &[]);
-    router.withdraw(vip).expect(vip, Down, Some(Reason::NoRoute), &[&vip]);
+    router.withdraw(vip).expect(vip, Down, Some(Reason::NoRoute), &[&VRF, &"worker02"]);
     router.kubernetes(C1, ClusterEvent::Services(Update::Gone(key("web"))));
     assert!(router.said.services.is_empty());
     assert_eq!(router.node_view("master01").expected_vips, 0);

@@ -27,13 +27,13 @@ pub(crate) struct Source {
     pub(crate) state: SourceState,
     /// Its first dump has ended.
     pub(crate) synced_once: bool,
-    /// Since when, after a first sync, what it says has not been known to be complete.
-    pub(crate) dark_since: Option<Duration>,
+    /// Out of reach since then, and not synced again.
+    pub(crate) lost_since: Option<Duration>,
 }
 
 impl Default for Source {
     fn default() -> Self {
-        Self { state: SourceState::Syncing, synced_once: false, dark_since: None }
+        Self { state: SourceState::Syncing, synced_once: false, lost_since: None }
     }
 }
 
@@ -60,7 +60,7 @@ enum Told {
 /// Everything that events have said.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
-    pub(crate) config: Config,
+    pub(crate) config: Option<Config>,
     pub(crate) memory: BTreeSet<Attachment>,
     pub(crate) sources: BTreeMap<SourceId, Source>,
     pub(crate) network_instances: BTreeMap<NetworkInstanceName, NetworkInstance>,
@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub(crate) neighbors: BTreeMap<NeighborKey, Neighbor>,
     pub(crate) fib: BTreeMap<RouteKey, FibTrouble>,
     pub(crate) clusters: BTreeMap<ClusterName, ClusterWorld>,
+    /// Next-hop groups that routes of VIPs name and that have not been told, and since when they are waited for.
+    pub(crate) waiting: BTreeMap<NextHopGroupId, Duration>,
     /// While the NDK dumps its tables: what it has told again.
     told: Option<BTreeSet<Told>>,
 }
@@ -88,11 +90,13 @@ impl World {
             Event::Cluster(name, event) => self.cluster(name, event),
             Event::Tick => {}
         }
+        self.remember();
     }
 
     /// Clusters that are watched: configured, and neither they nor the root disabled.
     pub(crate) fn watched(&self) -> impl Iterator<Item = (&ClusterName, &Arc<ClusterConfig>)> {
-        self.config.clusters.iter().filter(|(_, cluster)| self.config.enabled && cluster.enabled)
+        let enabled = self.config.iter().filter(|config| config.enabled);
+        enabled.flat_map(|config| config.clusters.iter()).filter(|(_, cluster)| cluster.enabled)
     }
 
     /// The source, or one that was never heard from.
@@ -101,20 +105,17 @@ impl World {
     }
 
     fn configure(&mut self, config: &Config) {
-        let old = std::mem::replace(&mut self.config, config.clone());
+        let old = self.config.replace(config.clone()).unwrap_or_default();
         let watched: BTreeSet<ClusterName> = self.watched().map(|(name, _)| name.clone()).collect();
         self.clusters.retain(|name, _| watched.contains(name));
         self.sources.retain(|id, _| match id {
             SourceId::Kubernetes(name) => watched.contains(name),
             SourceId::Ndk | SourceId::Gnmi => true,
         });
-        // A node was attached in the network instance its cluster had then.
-        let moved = |name: &ClusterName| match (old.clusters.get(name), config.clusters.get(name)) {
-            (Some(old), Some(new)) => old.network_instance != new.network_instance,
-            (None, Some(_)) => false,
-            (_, None) => true,
-        };
-        self.memory.retain(|attachment| !moved(&attachment.cluster));
+        self.memory.retain(|attachment| {
+            let name = &attachment.cluster;
+            config.clusters.contains_key(name) || !old.clusters.contains_key(name)
+        });
     }
 
     fn source(&mut self, now: Now, id: &SourceId, event: &SourceEvent) {
@@ -127,18 +128,17 @@ impl World {
         match event {
             SourceEvent::Syncing => source.state = SourceState::Syncing,
             SourceEvent::Synced => {
-                *source = Source { state: SourceState::Synced, synced_once: true, dark_since: None };
+                *source = Source { state: SourceState::Synced, synced_once: true, lost_since: None };
             }
-            SourceEvent::Lost(_) => source.state = SourceState::Stale,
+            SourceEvent::Lost(_) => {
+                source.state = SourceState::Stale;
+                source.lost_since.get_or_insert(now.elapsed);
+            }
             SourceEvent::Alive | SourceEvent::Malformed => {}
-        }
-        if source.state != SourceState::Synced && source.synced_once {
-            source.dark_since.get_or_insert(now.elapsed);
         }
         match (id, event) {
             (SourceId::Ndk, SourceEvent::Syncing) => self.told = Some(BTreeSet::new()),
             (SourceId::Ndk, SourceEvent::Synced) => self.end_of_dump(),
-            (SourceId::Kubernetes(name), SourceEvent::Synced) => self.forget_absent_nodes(name),
             _ => {}
         }
     }
@@ -219,23 +219,21 @@ impl World {
         self.memory.retain(|attachment| attachment.cluster != *name || nodes.contains_key(&attachment.node));
     }
 
-    /// What is attached now is remembered; what moved to EVPN is not. Called whenever the engine evaluates.
-    pub(crate) fn remember(&mut self) {
+    /// What is attached now is remembered; what moved to EVPN is not.
+    fn remember(&mut self) {
         let mut memory = self.memory.clone();
         for (name, config) in self.watched() {
-            let Some(cluster) = self.clusters.get(name) else { continue };
-            for (node, known) in &cluster.nodes {
+            let nodes = self.clusters.get(name).into_iter().flat_map(|cluster| &cluster.nodes);
+            for (node, known) in nodes {
                 for (address, _) in super::oracle::candidates(config, node, known) {
+                    let attachment = Attachment { cluster: name.clone(), node: node.clone(), address };
                     if self.neighbor(&config.network_instance, address).is_some() {
-                        memory.insert(Attachment { cluster: name.clone(), node: node.clone(), address });
+                        memory.insert(attachment);
+                    } else if self.is_evpn(&config.network_instance, address) {
+                        memory.remove(&attachment);
                     }
                 }
             }
-            memory.retain(|attachment| {
-                attachment.cluster != *name
-                    || self.neighbor(&config.network_instance, attachment.address).is_some()
-                    || !self.is_evpn(&config.network_instance, attachment.address)
-            });
         }
         self.memory = memory;
     }
@@ -258,11 +256,9 @@ impl World {
     }
 
     /// The next-hops of a route; none while its group is not known.
-    pub(crate) fn next_hops(&self, route: &Route) -> BTreeSet<IpAddr> {
-        self.groups
-            .get(&route.next_hop_group)
-            .map(|group| group.next_hops.iter().copied().collect())
-            .unwrap_or_default()
+    pub(crate) fn next_hops(&self, route: &Route) -> Option<BTreeSet<IpAddr>> {
+        let group = self.groups.get(&route.next_hop_group)?;
+        Some(group.next_hops.iter().copied().collect())
     }
 }
 

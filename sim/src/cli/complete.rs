@@ -92,7 +92,8 @@ impl Session {
         let words: Vec<Token> = arguments.iter().skip_while(|token| is_info_word(token)).cloned().collect();
         let mut suggestions = self.after_path(&words);
         if words.is_empty() {
-            suggestions.extend(plain(info::OPTIONS.into_iter().filter(|it| arguments.iter().all(|at| at.text() != *it))));
+            suggestions
+                .extend(plain(info::OPTIONS.into_iter().filter(|it| arguments.iter().all(|at| at.text() != *it))));
         }
         suggestions
     }
@@ -185,9 +186,7 @@ impl Session {
 
 fn is_info_word(token: &Token) -> bool {
     let word = token.text();
-    info::OPTIONS.contains(&word)
-        || ["state", "running", "candidate"].contains(&word)
-        || word.parse::<usize>().is_ok()
+    info::OPTIONS.contains(&word) || ["state", "running", "candidate"].contains(&word) || word.parse::<usize>().is_ok()
 }
 
 fn plain(words: impl IntoIterator<Item = impl Into<String>>) -> Vec<Suggestion> {

@@ -56,7 +56,9 @@ fn scalar(style: Style<'_>, leaf: NodeId, value: &str) -> Json {
     match style.schema.leaf(leaf).map(|info| info.kind.of_value(value)) {
         Some(LeafType::Boolean) => Json::Bool(value == "true"),
         Some(LeafType::Empty) => Json::Array(vec![Json::Null]),
-        Some(LeafType::Signed(..=32) | LeafType::Unsigned(..=32)) => value.parse().map_or_else(|_| text(), Json::Number),
+        Some(LeafType::Signed(..=32) | LeafType::Unsigned(..=32)) => {
+            value.parse().map_or_else(|_| text(), Json::Number)
+        }
         _ => text(),
     }
 }

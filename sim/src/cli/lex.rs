@@ -104,7 +104,7 @@ fn quoted_part(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, text: &mut 
 
 /// A value as the CLI shows it: in quotes only where it must be.
 pub(super) fn quote(value: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:%@+=,*~<>^".contains(c);
+    let plain = |c: char| c.is_alphanumeric() || "-_./:%@+=,".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();
     }
@@ -121,9 +121,10 @@ mod tests {
 
     #[test]
     fn words_quotes_brackets_and_bars_are_told_apart() {
-        assert_eq!(words("set / a \"b \\\"c\" [ d e ]|as json"), [
-            "set", "/", "a", "b \"c", "[", "d", "e", "]", "|", "as", "json"
-        ]);
+        assert_eq!(
+            words("set / a \"b \\\"c\" [ d e ]|as json"),
+            ["set", "/", "a", "b \"c", "[", "d", "e", "]", "|", "as", "json"]
+        );
         assert_eq!(split("\"[\"").expect("a word"), [Token::Word("[".into())]);
         assert_eq!(words("/a[k=v w]/b c"), ["/a[k=v w]/b", "c"]);
         assert_eq!(words("  # a remark"), Vec::<String>::new());

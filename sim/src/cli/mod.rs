@@ -147,11 +147,11 @@ impl Session {
     /// The two lines of the prompt: mode and context, then the switch.
     pub fn prompt(&self) -> String {
         let mode = match self.mode {
-            Mode::Running => "running",
-            Mode::State => "state",
-            Mode::Show => "show",
-            Mode::Candidate { private: false } => "candidate shared default",
-            Mode::Candidate { private: true } => "candidate private admin",
+            Mode::Running => "running".to_owned(),
+            Mode::State => "state".to_owned(),
+            Mode::Show => "show".to_owned(),
+            Mode::Candidate { private: false } => format!("candidate shared {SHARED}"),
+            Mode::Candidate { private: true } => format!("candidate private private-{}", self.options.user),
         };
         let mut flags = String::new();
         // Nothing is saved for the next start, so any configuration differs from that.

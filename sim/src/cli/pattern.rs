@@ -33,7 +33,8 @@ impl Pattern {
 
     /// Whether it matches anywhere in a line.
     pub(super) fn is_in(&self, line: &str) -> bool {
-        let line: Vec<char> = if self.ignore_case { line.to_lowercase().chars().collect() } else { line.chars().collect() };
+        let line: Vec<char> =
+            if self.ignore_case { line.to_lowercase().chars().collect() } else { line.chars().collect() };
         self.alternatives.iter().any(|pieces| (0..=line.len()).any(|start| matches(pieces, &line, start)))
     }
 }
@@ -94,7 +95,9 @@ impl What {
         match self {
             Self::Char(own) => *own == c,
             Self::Any => true,
-            Self::Class { negated, ranges } => ranges.iter().any(|(first, last)| (*first..=*last).contains(&c)) != *negated,
+            Self::Class { negated, ranges } => {
+                ranges.iter().any(|(first, last)| (*first..=*last).contains(&c)) != *negated
+            }
             Self::Start | Self::End => false,
         }
     }

@@ -123,6 +123,29 @@ impl Client {
         self.output()
     }
 
+    /// Runs lines one after the other and hands what each prints to `print`; later lines run whatever became of earlier
+    /// ones unless `stop_at_error`. The status is 0 when all went well.
+    ///
+    /// # Errors
+    /// When the switch has gone.
+    pub fn script(
+        &mut self,
+        lines: impl IntoIterator<Item = impl AsRef<str>>,
+        stop_at_error: bool,
+        mut print: impl FnMut(&str),
+    ) -> io::Result<u8> {
+        let mut status = 0;
+        for line in lines {
+            let output = self.execute(line.as_ref())?;
+            print(&output.text);
+            status = status.max(output.status);
+            if output.quit || (stop_at_error && status != 0) {
+                break;
+            }
+        }
+        Ok(status)
+    }
+
     /// What the word at a position of a line, in bytes, can be.
     ///
     /// # Errors

@@ -69,9 +69,9 @@ fn hops(instance: View<'_>, route: View<'_>, deep: bool) -> Vec<Hop> {
     let (groups, next_hops) = (table.list("next-hop-group"), table.list("next-hop"));
     let group = groups.iter().find(|group| group.leaf("index") == route.leaf("next-hop-group"));
     let members = group.map(|group| group.list("next-hop")).unwrap_or_default();
-    let found = members.iter().filter_map(|member| {
-        next_hops.iter().find(|next_hop| next_hop.leaf("index") == member.leaf("next-hop"))
-    });
+    let found = members
+        .iter()
+        .filter_map(|member| next_hops.iter().find(|next_hop| next_hop.leaf("index") == member.leaf("next-hop")));
     found.map(|next_hop| hop(instance, *next_hop, deep)).collect()
 }
 
@@ -93,11 +93,14 @@ fn hop(instance: View<'_>, next_hop: View<'_>, deep: bool) -> Hop {
         let all = [Family::V4, Family::V6].into_iter();
         let mut resolving = all.flat_map(|family| routes(instance, family).into_iter().map(move |it| (family, it)));
         // One level is enough: what resolves a next-hop is reached directly.
-        if deep && let Some((_, route)) = resolving.find(|(family, it)| {
-            it.leaf(family.prefix()) == prefix && it.leaf("route-type") == kind && it.leaf("active") == "true"
-        }) {
+        if deep
+            && let Some((_, route)) = resolving.find(|(family, it)| {
+                it.leaf(family.prefix()) == prefix && it.leaf("route-type") == kind && it.leaf("active") == "true"
+            })
+        {
             hop.via = hops(instance, route, false);
-            hop.interface = hop.via.iter().map(|via| via.interface.as_str()).find(|it| !it.is_empty()).unwrap_or("").to_owned();
+            hop.interface =
+                hop.via.iter().map(|via| via.interface.as_str()).find(|it| !it.is_empty()).unwrap_or("").to_owned();
         }
     }
     hop

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::Session;
 use super::error::CliError;
 use super::info::From;
 use super::json::Json;
@@ -11,7 +12,6 @@ use super::routes::{self, Family};
 use super::table::{Column, draw};
 use super::target::Target;
 use super::tree::{Body, Entry, Value, glob};
-use super::Session;
 use crate::schema::{NodeId, Schema};
 
 /// The rows of words that `show` knows, for completion; `<...>` stands for a name out of the data.
@@ -138,8 +138,7 @@ impl Session {
             ("Last Booted", leaf("last-booted")),
         ];
         let rule = "-".repeat(50);
-        let mut report = Report::default();
-        report.text = format!("{rule}\n");
+        let mut report = Report { text: format!("{rule}\n"), ..Report::default() };
         for (name, value) in &lines {
             report.text.push_str(format!("{name:<21}: {value}").trim_end());
             report.text.push('\n');

@@ -148,13 +148,7 @@ struct Table {
     rows: Vec<(Vec<String>, BTreeMap<NodeId, String>)>,
 }
 
-fn visit(
-    style: Style<'_>,
-    tables: &mut Vec<Table>,
-    node: NodeId,
-    body: &Body,
-    above: &mut Vec<(NodeId, Vec<String>)>,
-) {
+fn visit(style: Style<'_>, tables: &mut Vec<Table>, node: NodeId, body: &Body, above: &mut Vec<(NodeId, Vec<String>)>) {
     let is_list = !style.schema.keys(node).is_empty();
     if !body.leaves.is_empty() || (body.is_empty() && is_list) {
         let position = tables.iter().position(|table| table.node == node).unwrap_or_else(|| {
@@ -252,12 +246,15 @@ mod tests {
             Column { header: "Out-mirror-octets".into(), width: Width::AtLeast(20), right: true },
         ];
         let text = draw(&columns, &[vec!["ethernet-1/50".into(), "400112".into()]]);
-        assert_eq!(text, "\
+        assert_eq!(
+            text,
+            "\
 +---------------------+----------------------+
 |      Interface      |  Out-mirror-octets   |
 +=====================+======================+
 | ethernet-1/50       |               400112 |
 +---------------------+----------------------+
-");
+"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::error::CliError;
 use super::lex::{Token, quote};
 use super::tree::{glob, texts};
-use crate::datastore::Node;
+use crate::datastore::{EntryKey, Node};
 use crate::path::{Path, Step};
 use crate::schema::{NodeId, Schema};
 
@@ -98,6 +98,15 @@ impl TargetStep {
         self.keys.iter().all(|key| matches!(key, Pattern::Exact(_)))
     }
 
+    /// The key of the one entry it names, as the datastore has it.
+    pub(super) fn exact(&self, schema: &Schema) -> Option<EntryKey> {
+        let values = schema.keys(self.node).iter().zip(&self.keys).map(|(key, pattern)| match pattern {
+            Pattern::Exact(value) => Some(schema.key_value(*key, value)),
+            Pattern::AnyOf(_) | Pattern::Missing => None,
+        });
+        values.collect::<Option<Vec<_>>>().filter(|values| !values.is_empty()).map(EntryKey::new)
+    }
+
     /// Whether a key is not given.
     pub(super) fn is_unkeyed(&self) -> bool {
         self.keys.contains(&Pattern::Missing)
@@ -107,7 +116,8 @@ impl TargetStep {
     fn entries(&self, schema: &Schema, tree: Option<&Node>) -> Vec<Vec<String>> {
         let literals: Option<Vec<Vec<&str>>> = self.keys.iter().map(Pattern::literals).collect();
         let Some(literals) = literals else {
-            let entries = tree.and_then(|tree| tree.lists.get(&self.node)).into_iter().flat_map(|entries| entries.keys());
+            let entries =
+                tree.and_then(|tree| tree.lists.get(&self.node)).into_iter().flat_map(|entries| entries.keys());
             return entries.map(|key| texts(schema, self.node, key)).filter(|keys| self.matches(keys)).collect();
         };
         let mut entries = vec![Vec::new()];
@@ -207,7 +217,11 @@ impl Target {
     ///
     /// # Errors
     /// When a word names nothing where it stands.
-    pub(super) fn read<'a>(schema: &Schema, context: &Self, words: &'a [Token]) -> Result<(Self, &'a [Token]), CliError> {
+    pub(super) fn read<'a>(
+        schema: &Schema,
+        context: &Self,
+        words: &'a [Token],
+    ) -> Result<(Self, &'a [Token]), CliError> {
         let mut reader = Reader { schema, target: context.clone() };
         let mut rest = words;
         while let Some((first, others)) = rest.split_first() {
@@ -273,7 +287,8 @@ impl Reader<'_> {
 
     fn child(&self, name: &str) -> Result<NodeId, CliError> {
         let children = &self.schema.node(self.target.node()).children;
-        let found = children.iter().find(|child| *self.schema.node(**child).name == *name && !self.schema.node(**child).key);
+        let found =
+            children.iter().find(|child| *self.schema.node(**child).name == *name && !self.schema.node(**child).key);
         found.copied().ok_or_else(|| CliError::unknown(name, self.options()))
     }
 
@@ -329,12 +344,10 @@ mod tests {
 
     #[test]
     fn ranges_in_braces_name_every_value() {
-        assert_eq!(expand_ranges("ethernet-1/{1..3,5}"), [
-            "ethernet-1/1",
-            "ethernet-1/2",
-            "ethernet-1/3",
-            "ethernet-1/5"
-        ]);
+        assert_eq!(
+            expand_ranges("ethernet-1/{1..3,5}"),
+            ["ethernet-1/1", "ethernet-1/2", "ethernet-1/3", "ethernet-1/5"]
+        );
         assert_eq!(expand_ranges("{a,b}{1..2}"), ["a1", "a2", "b1", "b2"]);
         assert_eq!(expand_ranges("plain"), ["plain"]);
     }

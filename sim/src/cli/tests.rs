@@ -16,8 +16,14 @@ static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
     Schema::load(&[folder], &["k8s-services".to_owned()]).expect("the modules load")
 });
 
+/// All times are counted from here, so that a test which asks twice hears the same.
+static START: LazyLock<Timestamp> = LazyLock::new(Timestamp::now);
+
 fn ago(minutes: i64) -> String {
-    let time = Timestamp::now() - SignedDuration::from_mins(minutes);
+    spelled(*START - SignedDuration::from_mins(minutes))
+}
+
+fn spelled(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.123Z").to_string()
 }
 
@@ -202,7 +208,7 @@ async fn e3_leaves_come_first_then_leaf_lists_then_containers() {
 fn information(store: &Datastore) {
     let value = json!({
         "description": "SRLinux-v25.10.1-399-g90c1dbe35ef 7220 IXR-D2L Copyright (c) 2000-2025 Nokia.",
-        "current-datetime": ago(0), "last-booted": ago(19), "version": "v25.10.1-399-g90c1dbe35ef",
+        "current-datetime": spelled(Timestamp::now()), "last-booted": ago(19), "version": "v25.10.1-399-g90c1dbe35ef",
     });
     put(store, "/system/information", value);
 }
@@ -212,18 +218,16 @@ async fn e4_with_context_brings_the_wrapper_back() {
     let (store, mut session) = leaf1("v25.10.1-399-g90c1dbe35ef");
     information(&store);
     let plain = run(&mut session, "info from state /system information").await;
-    let expected = format!(
-        r#"    description "SRLinux-v25.10.1-399-g90c1dbe35ef 7220 IXR-D2L Copyright (c) 2000-2025 Nokia."
-    current-datetime "{} (now)"
-    last-booted "{} (19 minutes ago)"
-    version v25.10.1-399-g90c1dbe35ef
-"#,
-        ago(0),
-        ago(19)
+    let lines: Vec<&str> = plain.lines().collect();
+    assert_eq!(lines.len(), 4, "{plain}");
+    assert_eq!(
+        lines[0],
+        "    description \"SRLinux-v25.10.1-399-g90c1dbe35ef 7220 IXR-D2L Copyright (c) 2000-2025 Nokia.\""
     );
-    // The clock may have ticked between writing and reading.
-    assert_eq!(plain.lines().count(), 4);
-    assert!(plain.contains("(now)\"") && plain.starts_with(expected.lines().next().unwrap_or_default()), "{plain}");
+    assert!(lines[1].starts_with("    current-datetime \"20"), "{plain}");
+    assert!(lines[1].ends_with(" (now)\""), "{plain}");
+    assert_eq!(lines[2], format!("    last-booted \"{} (19 minutes ago)\"", ago(19)));
+    assert_eq!(lines[3], "    version v25.10.1-399-g90c1dbe35ef");
     let wrapped = run(&mut session, "info with-context from state /system information").await;
     assert!(wrapped.starts_with("    system {\n        information {\n            description \"SRLinux"), "{wrapped}");
     assert!(wrapped.ends_with("            version v25.10.1-399-g90c1dbe35ef\n        }\n    }\n"), "{wrapped}");
@@ -249,14 +253,73 @@ async fn e5_a_table_has_the_keys_and_the_fields() {
     );
 }
 
+/// An application's module that adds to a tree of the switch.
+const STATIC_ROUTES: &str = r#"
+module static-routes-ndk {
+  yang-version 1.1;
+  namespace "urn:example:static-routes-ndk";
+  prefix static-routes;
+  import srl_nokia-network-instance { prefix srl_nokia-netinst; }
+  augment "/srl_nokia-netinst:network-instance" {
+    container static-routes-ndk {
+      list route {
+        key "prefix";
+        leaf prefix { type string; }
+        leaf admin-state { type enumeration { enum enable; enum disable; } }
+        leaf next-hop { type string; }
+        container cpe-check {
+          config false;
+          leaf is-alive { type boolean; }
+          container probe-statistics {
+            leaf successful { type uint64; }
+          }
+        }
+      }
+    }
+  }
+}
+"#;
+
 #[tokio::test]
-async fn e7_a_leaf_alone_prints_that_leaf() {
+async fn e7_state_of_an_application_stands_in_the_tree_of_the_switch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("static-routes-ndk.yang"), STATIC_ROUTES).expect("a file");
+    let schema = Schema::load(&[folder.path().to_owned()], &["static-routes-ndk".to_owned()]).expect("it loads");
+    let store = Datastore::new(schema);
+    let mut session = Session::new(store.clone(), SessionOptions::new("leaf1", "24.10.3"), None);
+    let value = json!({
+        "admin-state": "enable", "next-hop": "192.168.30.13",
+        "cpe-check": { "is-alive": true, "probe-statistics": { "successful": 17998 } },
+    });
+    put(&store, "/network-instance[name=ipvrf201]/static-routes-ndk/route[prefix=192.168.31.1/32]", value);
+    let line = "info from state network-instance ipvrf201 static-routes-ndk route 192.168.31.1/32";
+    assert_eq!(
+        run(&mut session, line).await,
+        r"    network-instance ipvrf201 {
+        static-routes-ndk {
+            route 192.168.31.1/32 {
+                admin-state enable
+                next-hop 192.168.30.13
+                cpe-check {
+                    is-alive true
+                    probe-statistics {
+                        successful 17998
+                    }
+                }
+            }
+        }
+    }
+"
+    );
+}
+
+#[tokio::test]
+async fn a_leaf_alone_prints_that_leaf() {
     let (store, mut session) = leaf1("26.3.1");
     put(&store, "/system/information", json!({ "location": "DC-Left Rack 1" }));
-    assert_eq!(
-        run(&mut session, "info from state /system information location").await,
-        "    location \"DC-Left Rack 1\"\n"
-    );
+    let line = "info from state /system information location";
+    assert_eq!(run(&mut session, line).await, "    location \"DC-Left Rack 1\"\n");
+    assert_eq!(run(&mut session, &format!("{line} | as json")).await, "{\n  \"location\": \"DC-Left Rack 1\"\n}\n");
 }
 
 fn services(store: &Datastore) {
@@ -278,8 +341,7 @@ async fn wildcards_print_a_header_per_entry_in_the_order_of_the_keys() {
     let text = run(&mut session, "info from state k8s-services cluster c1 service * vip * oper-state").await;
     assert_eq!(
         text,
-        "\
-    service default name api {
+        r"    service default name api {
         vip 1.1.1.20 {
             oper-state up
         }
@@ -296,9 +358,11 @@ async fn wildcards_print_a_header_per_entry_in_the_order_of_the_keys() {
     );
     let one = run(&mut session, "info from state k8s-services cluster c1 service default name web vip 1.1.1.20").await;
     assert_eq!(one, "    oper-state down\n");
-    let same = "info from state /k8s-services/cluster[name=c1]/service[name=web][namespace=default]/vip[address=1.1.1.20]";
+    let same =
+        "info from state /k8s-services/cluster[name=c1]/service[name=web][namespace=default]/vip[address=1.1.1.20]";
     assert_eq!(run(&mut session, same).await, one);
-    let some = run(&mut session, "info from state k8s-services cluster c1 service default name w* vip 1.1.1.{1..20}").await;
+    let some =
+        run(&mut session, "info from state k8s-services cluster c1 service default name w* vip 1.1.1.{1..20}").await;
     assert_eq!(some.matches("vip ").count(), 1, "{some}");
 }
 
@@ -345,7 +409,10 @@ async fn json_follows_the_context_and_types_values() {
     assert_eq!(route["active"], true);
     assert!(route["last-app-update"].as_str().is_some_and(|it| it.ends_with("(37 minutes ago)")));
     let below = run(&mut session, "info from state network-instance IP-VRF-1 route-table | as json").await;
-    assert!(below.starts_with("{\n  \"ipv4-unicast\": {\n    \"route\": [\n      {\n        \"ipv4-prefix\""), "{below}");
+    assert!(
+        below.starts_with("{\n  \"ipv4-unicast\": {\n    \"route\": [\n      {\n        \"ipv4-prefix\""),
+        "{below}"
+    );
     let yaml = run(&mut session, "info from state network-instance IP-VRF-1 route-table | as yaml").await;
     assert!(yaml.starts_with("---\nipv4-unicast:\n  route:\n  - ipv4-prefix: 1.2.3.4/32\n"), "{yaml}");
 }
@@ -357,7 +424,8 @@ async fn a_table_shows_the_important_leaves_of_all_entries() {
     let line = "info from state network-instance * route-table ipv4-unicast route * | as table";
     let text = run(&mut session, line).await;
     let header = text.lines().nth(1).unwrap_or_default().to_owned();
-    for name in ["Network-instance", "Ipv4-prefix", "Id", "Route-type", "Route-owner", "Metric", "Preference", "Active"] {
+    for name in ["Network-instance", "Ipv4-prefix", "Id", "Route-type", "Route-owner", "Metric", "Preference", "Active"]
+    {
         assert!(header.contains(name), "{header}");
     }
     assert!(!header.contains("Leakable"), "{header}");
@@ -398,11 +466,11 @@ async fn flat_depth_and_fields_reshape_what_is_shown() {
     );
     let fields = run(&mut session, "info from state k8s-services cluster c1 | filter fields vip/preference").await;
     assert_eq!(fields, "");
-    let fields = run(&mut session, "info from state k8s-services cluster c1 | filter fields service/vip/preference").await;
+    let fields =
+        run(&mut session, "info from state k8s-services cluster c1 | filter fields service/vip/preference").await;
     assert_eq!(
         fields,
-        "\
-    service default name api {
+        r"    service default name api {
         vip 1.1.1.20 {
             preference 169
         }
@@ -441,7 +509,9 @@ async fn contexts_are_entered_and_left() {
     run(&mut session, "network-instance default").await;
     run(&mut session, "route-table").await;
     assert_eq!(session.prompt(), "--{ running }--[ network-instance default route-table ]--\nA:leaf1# ");
-    assert!(run(&mut session, "info from state next-hop-group 3706426 backup-active").await.contains("backup-active false"));
+    assert!(
+        run(&mut session, "info from state next-hop-group 3706426 backup-active").await.contains("backup-active false")
+    );
     run(&mut session, "..").await;
     assert_eq!(run(&mut session, "pwc").await, "/ network-instance default\n");
     run(&mut session, "exit").await;

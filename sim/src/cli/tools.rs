@@ -1,10 +1,10 @@
 //! `tools`: operations of the application manager.
 
+use super::Session;
 use super::error::CliError;
 use super::lex::Token;
 use super::show::wrong_words;
-use super::{Applications, Session};
-use crate::appmgr::{AppManager, Operation};
+use crate::appmgr::Operation;
 
 /// The rows of words that `tools` knows.
 pub(super) const COMMANDS: &[&[&str]] = &[
@@ -28,17 +28,10 @@ impl Session {
             return Err(wrong_words(COMMANDS, words));
         }
         let applications = self.applications.as_ref();
-        let applications = applications.ok_or_else(|| CliError::Refused("this switch has no applications".to_owned()))?;
+        let applications =
+            applications.ok_or_else(|| CliError::Refused("this switch has no applications".to_owned()))?;
         let done = applications.operate(name, operation).await.map_err(CliError::Refused)?;
         let told = |line: &str| format!("/system/app-management/application[name={name}]:\n    {line}\n");
         Ok(done.lines().map(told).collect::<Vec<_>>().join("\n"))
-    }
-}
-
-#[tonic::async_trait]
-impl Applications for AppManager {
-    async fn operate(&self, application: &str, operation: &str) -> Result<String, String> {
-        let operation = Operation::parse(operation).ok_or_else(|| format!("unknown operation '{operation}'"))?;
-        AppManager::operate(self, application, operation).await.map_err(|error| error.to_string())
     }
 }

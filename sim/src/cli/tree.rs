@@ -53,10 +53,17 @@ impl Body {
         if let Some(below) = tree.containers.get(&step.node) {
             add(Vec::new(), below);
         }
-        for (key, below) in tree.lists.get(&step.node).into_iter().flatten() {
-            let keys = texts(schema, step.node, key);
-            if step.matches(&keys) {
-                add(keys, below);
+        let entries = tree.lists.get(&step.node);
+        let exact = step.exact(schema).and_then(|key| entries?.get_key_value(&key));
+        match exact {
+            Some((key, below)) => add(texts(schema, step.node, key), below),
+            None => {
+                for (key, below) in entries.into_iter().flatten() {
+                    let keys = texts(schema, step.node, key);
+                    if step.matches(&keys) {
+                        add(keys, below);
+                    }
+                }
             }
         }
         if !found.is_empty() {
@@ -73,10 +80,9 @@ impl Body {
             body.children.insert(*node, vec![Entry { keys: Vec::new(), body: Self::of(schema, below) }]);
         }
         for (node, entries) in &tree.lists {
-            let entries = entries.iter().map(|(key, below)| Entry {
-                keys: texts(schema, *node, key),
-                body: Self::of(schema, below),
-            });
+            let entries = entries
+                .iter()
+                .map(|(key, below)| Entry { keys: texts(schema, *node, key), body: Self::of(schema, below) });
             body.children.insert(*node, entries.collect());
         }
         body
@@ -156,10 +162,11 @@ impl Body {
         }
     }
 
-    /// Keeps of what is below the target only these fields: a name is kept at any depth, `a/b` from the target on.
+    /// Keeps of what is below the target only these fields: paths from there on, in whose names `*` stands for any text.
     pub(super) fn keep_fields(&mut self, schema: &Schema, steps: &[TargetStep], fields: &[Vec<String>]) {
         let Some((step, rest)) = steps.split_first() else {
-            self.keep_below(schema, &[], fields);
+            let fields: Vec<&[String]> = fields.iter().map(Vec::as_slice).collect();
+            self.keep_below(schema, &fields);
             return;
         };
         if let Some(entries) = self.children.get_mut(&step.node) {
@@ -168,28 +175,19 @@ impl Body {
         }
     }
 
-    fn keep_below(&mut self, schema: &Schema, above: &[&str], fields: &[Vec<String>]) {
-        let wanted = |node: NodeId| {
-            let name: &str = &schema.node(node).name;
-            fields.iter().any(|field| match field.as_slice() {
-                [only] => glob(only, name),
-                [parents @ .., last] => {
-                    glob(last, name)
-                        && parents.len() == above.len()
-                        && parents.iter().zip(above).all(|(pattern, name)| glob(pattern, name))
-                }
-                [] => false,
-            })
+    fn keep_below(&mut self, schema: &Schema, fields: &[&[String]]) {
+        let below = |node: NodeId| -> Vec<&[String]> {
+            let name = &*schema.node(node).name;
+            let of_node = fields.iter().filter_map(|field| field.split_first().filter(|(first, _)| glob(first, name)));
+            of_node.map(|(_, rest)| rest).collect()
         };
-        self.leaves.retain(|node, _| wanted(*node));
+        self.leaves.retain(|node, _| below(*node).iter().any(|rest| rest.is_empty()));
         self.children.retain(|node, entries| {
-            if wanted(*node) {
-                return true;
+            let fields = below(*node);
+            if !fields.iter().any(|rest| rest.is_empty()) {
+                entries.iter_mut().for_each(|entry| entry.body.keep_below(schema, &fields));
+                entries.retain(|entry| !entry.body.is_empty());
             }
-            let name: &str = &schema.node(*node).name;
-            let below: Vec<&str> = above.iter().copied().chain([name]).collect();
-            entries.iter_mut().for_each(|entry| entry.body.keep_below(schema, &below, fields));
-            entries.retain(|entry| !entry.body.is_empty());
             !entries.is_empty()
         });
     }

@@ -1,14 +1,14 @@
 //! The subcommands.
 
 mod parse;
-mod prompt;
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use srl_sim::cli;
 use srl_sim::demo::Demo;
 use srl_sim::lab::control::{Client, Listener, Request, Response, Status};
 use srl_sim::lab::{Lab, LabFile, LabOptions};
@@ -79,23 +79,30 @@ fn has_folders(run: &Path) -> bool {
 }
 
 /// `srl-sim cli`
-pub(crate) fn cli(run: &Path, leaf: &str, command: &[String]) -> Result<ExitCode> {
-    let mut client = Client::connect(run)?;
+pub(crate) fn on_cli(run: &Path, leaf: &str, command: &[String]) -> Result<ExitCode> {
+    // The lab's own answer is the better one where there is no such leaf, or no lab.
+    let Response::Status(status) = Client::connect(run)?.ask(&Request::Status)? else {
+        bail!("the lab does not say what runs where");
+    };
+    if !status.gnmi.contains_key(leaf) {
+        let known: Vec<&str> = status.gnmi.keys().map(String::as_str).collect();
+        bail!("lab {} has no leaf '{leaf}' (it has {})", status.name, known.join(", "));
+    }
+    let mut client =
+        cli::Client::connect(&Lab::cli_socket(run, leaf)).with_context(|| format!("{leaf}'s CLI is gone"))?;
+    if command.is_empty() && std::io::stdin().is_terminal() {
+        client.prompt(&run.join("history"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if command.is_empty() {
-        return prompt::converse(client, leaf);
+        // As sr_cli does with what is piped into it; what follows a line that failed would mean something else.
+        let lines: Vec<String> = std::io::stdin().lines().collect::<Result<_, _>>()?;
+        let status = client.script(&lines, true, |text| print!("{text}"))?;
+        return Ok(ExitCode::from(status));
     }
-    let request = Request::Cli { leaf: leaf.to_owned(), line: command.join(" ") };
-    match client.ask(&request)? {
-        Response::Cli { output, failed, .. } => {
-            let mut out = std::io::stdout().lock();
-            out.write_all(output.as_bytes())?;
-            if !output.is_empty() && !output.ends_with('\n') {
-                out.write_all(b"\n")?;
-            }
-            Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-        }
-        other => unexpected(other),
-    }
+    let output = client.execute(&command.join(" "))?;
+    std::io::stdout().lock().write_all(output.text.as_bytes())?;
+    Ok(ExitCode::from(output.status))
 }
 
 /// `srl-sim lever`

@@ -164,7 +164,7 @@ impl Candidate {
             }
         };
         check::values(schema, &places, &node)?;
-        only_config(schema, &base, &node)?;
+        only_config(schema, &node)?;
         Ok((places, leaf, node))
     }
 
@@ -178,12 +178,12 @@ fn is_state(schema: &Schema, node: NodeId) -> Refusal {
     Refusal::new(schema.path_of(node), "state cannot be configured")
 }
 
-fn only_config(schema: &Schema, base: &str, tree: &Node) -> Result<(), Refusal> {
+fn only_config(schema: &Schema, tree: &Node) -> Result<(), Refusal> {
     let nodes = tree.leaves.keys().chain(tree.containers.keys()).chain(tree.lists.keys());
     if let Some(node) = nodes.copied().find(|node| !schema.node(*node).config) {
         return Err(is_state(schema, node));
     }
-    tree.below().try_for_each(|(_, child)| only_config(schema, base, child))
+    tree.below().try_for_each(|(_, child)| only_config(schema, child))
 }
 
 /// Makes the configuration that edits lead to.

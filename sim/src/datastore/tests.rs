@@ -279,7 +279,7 @@ fn delivery_is_by_container_of_the_module_and_entry_of_a_list_with_defaults() {
     let store = store();
     let candidate = store.private_candidate();
     candidate.set(&path(CLUSTER), &json!({"kubeconfig": "/k", "node": [{"name": "n1"}]})).expect("accepted");
-    let found = delivery(store.schema(), &candidate.tree(), &["k8s-services".to_owned()]);
+    let found = delivery(store.schema(), &candidate.tree(), &["k8s-services".to_owned()], true);
     let paths: Vec<_> = found.iter().map(|it| it.path.to_js(true)).collect();
     assert_eq!(
         paths,

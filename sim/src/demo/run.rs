@@ -26,7 +26,7 @@ pub enum DemoError {
         what: String,
         /// The bound.
         within: Duration,
-        /// One line per expectation: leaf, path, expected and got, and where the logs are.
+        /// A table of leaf, path, expected and got, and where the logs are.
         failures: Vec<String>,
     },
     /// An action failed.
@@ -111,8 +111,8 @@ pub(crate) async fn play(
 ) -> Result<(), DemoError> {
     let runner = Runner { stage, demo, screen };
     let healthy = BTreeMap::new();
-    let started = runner.until("the start", &demo.healthy, &healthy, demo.start_within).await?;
-    writeln!(out, "every leaf agrees after {}\n", seconds(started.values().max().copied().unwrap_or_default()))?;
+    let started = runner.until("the start", &demo.healthy, &healthy, Instant::now(), demo.start_within).await?;
+    writeln!(out, "every leaf agrees after {}\n", spell(started.values().max().copied().unwrap_or_default()))?;
     runner.show(out).await?;
     for (position, step) in demo.steps.iter().enumerate() {
         runner.step(position + 1, step, out).await?;
@@ -157,27 +157,28 @@ impl<S: Stage> Runner<'_, S> {
         writeln!(out, "{}", self.screen.bold(&format!("{number:>2}  {}", step.title)))?;
         let before = self.met(&step.expect)?;
         let what = format!("step {number}, '{}'", step.title);
-        self.act(&what, &step.actions, out).await?;
-        let taken = self.until(&what, &step.expect, &before, step.within).await?;
+        let begun = self.act(&what, &step.actions, out).await?;
+        let taken = self.until(&what, &step.expect, &before, begun, step.within).await?;
         writeln!(out, "{}", self.state_table(&taken)?.trim_end_matches('\n'))?;
         let healing = format!("{what}, healing");
-        if !step.heal.is_empty() {
-            self.act(&healing, &step.heal, out).await?;
-        }
+        let begun = self.act(&healing, &step.heal, out).await?;
         let expected = merged(&self.demo.healthy, &step.healed, self.stage.leaves());
-        let taken = self.until(&healing, &expected, &BTreeMap::new(), step.within).await?;
+        let taken = self.until(&healing, &expected, &BTreeMap::new(), begun, step.within).await?;
         let longest = taken.values().max().copied().unwrap_or_default();
-        writeln!(out, "    every leaf is well again after {}\n", seconds(longest))?;
+        writeln!(out, "    every leaf is well again after {}\n", spell(longest))?;
         Ok(())
     }
 
-    async fn act(&self, what: &str, actions: &[Action], out: &mut impl Write) -> Result<(), DemoError> {
+    /// Does all of it; returns when the last of it began, which is what times are counted from.
+    async fn act(&self, what: &str, actions: &[Action], out: &mut impl Write) -> Result<Instant, DemoError> {
+        let mut begun = Instant::now();
         for action in actions {
+            begun = Instant::now();
             writeln!(out, "    {}", action.summary())?;
             out.flush()?;
             self.stage.act(action).await.map_err(|source| DemoError::Action { what: what.to_owned(), source })?;
         }
-        Ok(())
+        Ok(begun)
     }
 
     /// Waits until every expectation holds. Leaves whose expectations held `before` and never ceased to took no time.
@@ -186,9 +187,9 @@ impl<S: Stage> Runner<'_, S> {
         what: &str,
         expectations: &Expectations,
         before: &BTreeMap<String, bool>,
+        started: Instant,
         within: Duration,
     ) -> Result<Taken, DemoError> {
-        let started = Instant::now();
         let mut changes = self.stage.changes();
         let mut since: BTreeMap<String, Option<Duration>> =
             before.iter().filter(|(_, met)| **met).map(|(leaf, _)| (leaf.clone(), Some(Duration::ZERO))).collect();
@@ -227,24 +228,27 @@ impl<S: Stage> Runner<'_, S> {
         Ok(met)
     }
 
+    /// A line per expectation that does not hold, then the logs of its leaf.
     fn failures(&self, expectations: &Expectations) -> Result<Vec<String>, DemoError> {
-        let mut failures = Vec::new();
+        let mut rows = Vec::new();
+        let mut logs = Vec::new();
         for leaf in &self.stage.leaves() {
-            let mut failed = false;
+            let before = rows.len();
             for (path, expected) in of_leaf(expectations, leaf).into_iter().flatten() {
-                let path = self.absolute(path);
-                let got = self.read(leaf, &path)?;
+                let got = self.read(leaf, &self.absolute(path))?;
                 if !expected.holds(got.as_deref()) {
-                    failures.push(failure(leaf, &path, expected, got.as_deref()));
-                    failed = true;
+                    let got = got.unwrap_or_else(|| Expected::Absent.to_string());
+                    rows.push(vec![leaf.clone(), path.clone(), expected.to_string(), got]);
                 }
             }
-            if failed {
-                let logs = self.stage.logs(leaf);
-                failures.extend(logs.iter().map(|log: &PathBuf| format!("  {leaf}  log       {}", log.display())));
+            if rows.len() > before {
+                logs.extend(self.stage.logs(leaf).iter().map(|log| format!("  {leaf}'s log: {}", log.display())));
             }
         }
-        Ok(failures)
+        let plain = Screen { colours: false, ..self.screen };
+        let table = plain.table(2, &["LEAF", "PATH", "EXPECTED", "GOT"], &rows);
+        let watched = format!("  paths are below {}", self.demo.watch);
+        Ok(table.lines().map(str::to_owned).chain([watched]).chain(logs).collect())
     }
 
     /// What every leaf says of the watched entry.
@@ -258,7 +262,7 @@ impl<S: Stage> Runner<'_, S> {
             let [state, reason, detail]: [Option<String>; 3] = cells.try_into().expect("as many as are shown");
             let after = taken
                 .get(leaf)
-                .map_or("-".to_owned(), |taken| if taken.is_zero() { "-".to_owned() } else { seconds(*taken) });
+                .map_or("-".to_owned(), |taken| if taken.is_zero() { "-".to_owned() } else { spell(*taken) });
             let state = state.unwrap_or_else(|| "no entry".to_owned());
             rows.push(vec![leaf.clone(), state, reason.unwrap_or_default(), after, detail.unwrap_or_default()]);
         }
@@ -274,11 +278,6 @@ impl<S: Stage> Runner<'_, S> {
     }
 }
 
-fn failure(leaf: &str, path: &str, expected: &Expected, got: Option<&str>) -> String {
-    let got = got.unwrap_or("nothing");
-    format!("  {leaf}  path      {path}\n  {leaf}  expected  {expected}\n  {leaf}  got       {got}")
-}
-
 /// The healthy state, with what one step changes in it.
 fn merged(healthy: &Expectations, changes: &Expectations, leaves: Vec<String>) -> Expectations {
     let mut merged = Expectations::new();
@@ -290,6 +289,11 @@ fn merged(healthy: &Expectations, changes: &Expectations, leaves: Vec<String>) -
     merged
 }
 
-fn seconds(duration: Duration) -> String {
-    format!("{:.2} s", duration.as_secs_f64())
+/// Milliseconds below a second, else seconds.
+fn spell(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis().max(1))
+    } else {
+        format!("{:.1} s", duration.as_secs_f64())
+    }
 }

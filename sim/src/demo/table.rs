@@ -10,7 +10,7 @@ pub(crate) struct Screen {
 }
 
 /// Width where nobody says.
-const WIDTH: usize = 140;
+const WIDTH: usize = 160;
 /// The least a last column gets.
 const LEAST: usize = 20;
 

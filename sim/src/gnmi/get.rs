@@ -5,7 +5,7 @@ use srl_k8s_services::proto::gnmi as pb;
 use tonic::Status;
 
 use super::encoding::{Encoding, leaf_of};
-use super::service::{check_origin, invalid, nanoseconds};
+use super::service::{check_origin, invalid, nanoseconds, target_only};
 use crate::datastore::{Datastore, Node, Source, Target};
 use crate::path::Path;
 use crate::schema::{NodeId, Schema};
@@ -31,8 +31,7 @@ pub(super) fn answer(
     };
     let state_only = matches!(kind, pb::get_request::DataType::State | pb::get_request::DataType::Operational);
     let timestamp = nanoseconds(Timestamp::now());
-    let prefix = request.prefix.as_ref().filter(|prefix| !prefix.target.is_empty());
-    let prefix = prefix.map(|prefix| pb::Path { target: prefix.target.clone(), ..pb::Path::default() });
+    let prefix = request.prefix.as_ref().and_then(target_only);
     let updates = store.read(source, |schema, root| {
         let filtered = state_only.then(|| state_part(schema, root));
         let root = filtered.as_ref().unwrap_or(root);

@@ -88,3 +88,9 @@ pub(super) fn check_origin<'a>(paths: impl IntoIterator<Item = &'a pb::Path>) ->
         None => Ok(()),
     }
 }
+
+/// The prefix of an answer: the target that the client named, which is told back.
+pub(super) fn target_only(prefix: &pb::Path) -> Option<pb::Path> {
+    let target = prefix.target.clone();
+    (!target.is_empty()).then(|| pb::Path { target, ..pb::Path::default() })
+}

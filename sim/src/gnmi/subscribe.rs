@@ -15,7 +15,7 @@ use tonic::{Status, Streaming};
 use self::rule::{Rule, Timing};
 use super::Inner;
 use super::encoding::Encoding;
-use super::service::{check_origin, nanoseconds};
+use super::service::{check_origin, nanoseconds, target_only};
 use crate::datastore::{Source, Store, Transaction};
 use pb::subscribe_request::Request as Message;
 use pb::subscribe_response::Response as Told;
@@ -32,7 +32,7 @@ pub(super) fn answer(inner: Arc<Inner>, requests: Streaming<pb::SubscribeRequest
     let (sender, mut receiver) = mpsc::channel(QUEUE);
     let mut drops = inner.drops.subscribe();
     let running = async move {
-        let session = Session { inner, sender: sender.clone() };
+        let session = Session { inner, prefix: None, sender: sender.clone() };
         let ended = tokio::select! {
             ended = session.run(requests) => ended,
             _ = drops.changed() => Err(Status::unavailable("The subscription was ended by the server")),
@@ -56,16 +56,19 @@ pub(super) fn answer(inner: Arc<Inner>, requests: Streaming<pb::SubscribeRequest
 
 struct Session {
     inner: Arc<Inner>,
+    /// What notifications are told under: the target that the client named.
+    prefix: Option<pb::Path>,
     sender: mpsc::Sender<Result<pb::SubscribeResponse, Status>>,
 }
 
 impl Session {
-    async fn run(&self, mut requests: Streaming<pb::SubscribeRequest>) -> Result<(), Status> {
+    async fn run(mut self, mut requests: Streaming<pb::SubscribeRequest>) -> Result<(), Status> {
         let first = requests.message().await?.and_then(|request| request.request);
         let Some(Message::Subscribe(list)) = first else {
             return Err(Status::invalid_argument("The first message must be a subscription"));
         };
         check_origin(list.prefix.iter().chain(list.subscription.iter().filter_map(|it| it.path.as_ref())))?;
+        self.prefix = list.prefix.as_ref().and_then(target_only);
         let encoding = Encoding::of_request(list.encoding, self.inner.plain_json)?;
         let mode = pb::subscription_list::Mode::try_from(list.mode)
             .map_err(|_| Status::invalid_argument(format!("Subscription mode {} is not known", list.mode)))?;
@@ -162,14 +165,13 @@ impl Session {
     }
 
     async fn tell(&self, at: Timestamp, updates: Vec<pb::Update>, deletes: Vec<pb::Path>) -> Result<(), Status> {
-        let timestamp = nanoseconds(at);
+        let blank =
+            pb::Notification { timestamp: nanoseconds(at), prefix: self.prefix.clone(), ..pb::Notification::default() };
         for delete in deletes.chunks(BATCH) {
-            let delete = delete.to_vec();
-            self.send(Told::Update(pb::Notification { timestamp, delete, ..pb::Notification::default() })).await?;
+            self.send(Told::Update(pb::Notification { delete: delete.to_vec(), ..blank.clone() })).await?;
         }
         for update in updates.chunks(BATCH) {
-            let update = update.to_vec();
-            self.send(Told::Update(pb::Notification { timestamp, update, ..pb::Notification::default() })).await?;
+            self.send(Told::Update(pb::Notification { update: update.to_vec(), ..blank.clone() })).await?;
         }
         Ok(())
     }

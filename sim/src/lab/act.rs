@@ -8,6 +8,7 @@ use tokio::sync::broadcast;
 use crate::appmgr::{Operation, OperationError};
 use crate::cluster::{ApiError, Cluster};
 use crate::fabric::FabricError;
+use crate::gnmi::GnmiError;
 use crate::leaf::Leaf;
 use crate::ndk::{NdkError, NdkEvent};
 
@@ -17,6 +18,8 @@ use super::{Action, Lab, LabFileError, ViewError};
 
 /// How long an application may take to be back after what was done to it or to the NDK.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
+/// A delay nobody waits for.
+const FROZEN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,9 @@ pub enum ActionError {
     /// The NDK does not start.
     #[error(transparent)]
     Ndk(#[from] NdkError),
+    /// The gNMI server does not start.
+    #[error(transparent)]
+    Gnmi(#[from] GnmiError),
     /// The application manager refuses.
     #[error(transparent)]
     App(#[from] OperationError),
@@ -190,7 +196,15 @@ impl Lab {
         Ok(())
     }
 
-    async fn gnmi(&self, _leaf: &Leaf, _to: ServiceFault) -> Result<(), ActionError> {
+    async fn gnmi(&self, leaf: &Leaf, to: ServiceFault) -> Result<(), ActionError> {
+        let gnmi = &self.gnmi[leaf.name()];
+        match to {
+            ServiceFault::Stop => gnmi.stop(),
+            ServiceFault::Start => gnmi.start().await?,
+            ServiceFault::DropStreams => gnmi.drop_streams(),
+            ServiceFault::Freeze => gnmi.set_delay(FROZEN),
+            ServiceFault::Thaw => gnmi.set_delay(Duration::ZERO),
+        }
         Ok(())
     }
 

@@ -14,7 +14,6 @@ use tokio::task::JoinSet;
 
 use crate::fabric::Lever;
 
-use super::view::Prompt;
 use super::{Action, Lab};
 
 /// File name of the socket in the run folder.
@@ -28,20 +27,6 @@ pub enum Request {
     Act(Action),
     /// What runs where.
     Status,
-    /// A line typed on a leaf's CLI. Lines of one connection share a session.
-    Cli {
-        /// The leaf.
-        leaf: String,
-        /// The line.
-        line: String,
-    },
-    /// What could follow on a line.
-    Complete {
-        /// The leaf.
-        leaf: String,
-        /// The line so far.
-        line: String,
-    },
     /// End the lab.
     Down,
 }
@@ -56,17 +41,6 @@ pub enum Response {
     Refused(String),
     /// What runs where.
     Status(Status),
-    /// What the CLI printed, and its next prompt.
-    Cli {
-        /// What it printed.
-        output: String,
-        /// The next prompt.
-        prompt: String,
-        /// The line was refused.
-        failed: bool,
-    },
-    /// What could follow.
-    Completions(Vec<String>),
 }
 
 /// What runs where.
@@ -173,11 +147,10 @@ impl Listener {
 async fn converse(mut stream: UnixStream, lab: Arc<Lab>, end: Arc<Notify>) {
     let (reader, mut writer) = stream.split();
     let mut lines = BufReader::new(reader).lines();
-    let mut prompts: BTreeMap<String, Prompt> = BTreeMap::new();
     while let Ok(Some(line)) = lines.next_line().await {
         let (response, last) = match serde_json::from_str(&line) {
             Ok(Request::Down) => (Response::Done, true),
-            Ok(request) => (answer(&lab, &mut prompts, request).await, false),
+            Ok(request) => (answer(&lab, request).await, false),
             Err(error) => (Response::Refused(format!("not a request: {error}")), false),
         };
         let mut text = serde_json::to_string(&response).unwrap_or_default();
@@ -192,42 +165,22 @@ async fn converse(mut stream: UnixStream, lab: Arc<Lab>, end: Arc<Notify>) {
     }
 }
 
-async fn answer(lab: &Lab, prompts: &mut BTreeMap<String, Prompt>, request: Request) -> Response {
+async fn answer(lab: &Lab, request: Request) -> Response {
     match request {
         Request::Act(action) => match lab.act(&action).await {
             Ok(()) => Response::Done,
             Err(error) => Response::Refused(chain(&error)),
         },
         Request::Status => Response::Status(status(lab)),
-        Request::Cli { leaf, line } => match prompt(lab, prompts, &leaf) {
-            Ok(prompt) => prompt.run(&line).await,
-            Err(refused) => refused,
-        },
-        Request::Complete { leaf, line } => match prompt(lab, prompts, &leaf) {
-            Ok(prompt) => Response::Completions(prompt.complete(&line)),
-            Err(refused) => refused,
-        },
         Request::Down => Response::Done,
     }
-}
-
-/// The CLI session of this connection on a leaf.
-fn prompt<'a>(lab: &Lab, prompts: &'a mut BTreeMap<String, Prompt>, leaf: &str) -> Result<&'a mut Prompt, Response> {
-    if !prompts.contains_key(leaf) {
-        let known = lab.leaves().get(leaf).ok_or_else(|| {
-            let known: Vec<&str> = lab.leaves().keys().map(String::as_str).collect();
-            Response::Refused(format!("this lab has no leaf '{leaf}' (it has {})", known.join(", ")))
-        })?;
-        prompts.insert(leaf.to_owned(), Prompt::new(known));
-    }
-    Ok(prompts.get_mut(leaf).expect("inserted above"))
 }
 
 /// What runs where.
 pub fn status(lab: &Lab) -> Status {
     Status {
         name: lab.file().content.name.clone(),
-        gnmi: lab.leaves().iter().map(|(name, leaf)| (name.clone(), leaf.options().gnmi_tcp)).collect(),
+        gnmi: lab.gnmi.iter().map(|(name, gnmi)| (name.clone(), gnmi.tcp_address())).collect(),
         clusters: lab.clusters().map(|(name, address, path)| (name.clone(), (address, path.to_owned()))).collect(),
         levers: lab.world.levers(),
     }

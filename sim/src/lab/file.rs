@@ -108,8 +108,8 @@ pub struct LabApp {
     pub definition: PathBuf,
     /// Where its YANG stands here, in place of the folders it is installed in on a switch.
     pub yang: PathBuf,
-    /// Arguments on top of its launch command's. `${ndk}`, `${gnmi}` and `${folder}` stand for the leaf's NDK and
-    /// gNMI sockets and its folder.
+    /// Arguments on top of its launch command's. `${ndk}` and `${gnmi}` stand for the leaf's sockets,
+    /// `${folder}` for its folder, `${password-file}` for the file with its gNMI password.
     #[serde(default)]
     pub arguments: Vec<String>,
 }

@@ -33,6 +33,7 @@ pub(crate) use self::file::read_yaml;
 pub(crate) use self::view::Changes;
 
 use crate::cluster::{Cluster, Server};
+use crate::gnmi::Gnmi;
 use crate::leaf::Leaf;
 
 use self::world::World;
@@ -42,6 +43,8 @@ pub struct Lab {
     file: LabFile,
     run: PathBuf,
     world: Arc<World>,
+    /// gNMI servers by leaf.
+    gnmi: BTreeMap<String, Gnmi>,
     clusters: BTreeMap<String, RunningCluster>,
     apps: Vec<String>,
     changes: watch::Sender<u64>,
@@ -86,6 +89,11 @@ impl Lab {
     pub fn logs(&self, leaf: &str) -> Vec<PathBuf> {
         let leaf = self.world.leaves.get(leaf);
         leaf.map(|leaf| self.apps.iter().map(|app| leaf.apps().log_file(app)).collect()).unwrap_or_default()
+    }
+
+    /// The socket of a leaf's CLI, in the run folder of a lab.
+    pub fn cli_socket(run: &Path, leaf: &str) -> PathBuf {
+        run.join(leaf).join(view::CLI_SOCKET)
     }
 
     /// Stops applications, leaves and clusters.

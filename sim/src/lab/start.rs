@@ -14,11 +14,13 @@ use tokio::task::JoinSet;
 use crate::appmgr::{AppSpec, Overrides, SpecError};
 use crate::cluster::{ApiError, Cluster, ClusterOptions};
 use crate::fabric::{Fabric, FabricError};
+use crate::gnmi::{self, Gnmi, GnmiError, GnmiOptions};
 use crate::leaf::{Leaf, LeafError, LeafOptions};
 use crate::ndk::{Ndk, NdkEvent};
 use crate::schema::{Schema, SchemaError};
 
 use super::file::{LabApp, LabFile};
+use super::view::serve_cli;
 use super::world::{Followed, World, follow};
 use super::{ActionError, Lab, RunningCluster};
 
@@ -28,6 +30,8 @@ const REGISTERED_WITHIN: Duration = Duration::from_secs(15);
 const SOCKET_PATH: usize = 107;
 /// The longest name below a leaf's folder.
 const SOCKET_NAME: &str = "sr_grpc_server_insecure-mgmt";
+/// File with the gNMI password in a leaf's folder.
+const PASSWORD_FILE: &str = "gnmi-password";
 
 /// Where and how a lab runs.
 #[derive(Clone, Debug)]
@@ -109,6 +113,15 @@ pub enum StartError {
         #[source]
         source: LeafError,
     },
+    /// A gNMI server does not start.
+    #[error("{leaf}'s gNMI server does not start (--gnmi-port chooses other ports)")]
+    Gnmi {
+        /// The leaf.
+        leaf: String,
+        /// Why.
+        #[source]
+        source: GnmiError,
+    },
     /// An application did not register in time.
     #[error("{leaf}'s {app} did not register within {} s: see {}", within.as_secs(), log.display())]
     NotRegistered {
@@ -140,17 +153,20 @@ impl Lab {
         for (name, cluster) in &clusters {
             progress(&format!("cluster {name}: API on {}", cluster.server.url()));
         }
-        let leaves = leaves(&file, &run, &schema, options.gnmi_port).await?;
+        let leaves = leaves(&file, &run, &schema).await?;
+        let gnmi = gnmi_servers(&leaves, options.gnmi_port).await?;
         let world = Arc::new(World::new(fabric, leaves));
         let followed = clusters.iter().map(|(name, it)| Followed::new(name, &it.cluster)).collect();
         let changes = watch::Sender::new(0);
         let mut followers = JoinSet::new();
         followers.spawn(follow(&world, followed));
         for leaf in world.leaves.values() {
+            let failed = |source| StartError::Run { path: leaf.folder().to_owned(), source };
+            followers.spawn(serve_cli(leaf).map_err(failed)?);
             followers.spawn(count_changes(leaf.datastore().subscribe(), changes.clone()));
         }
         let names = apps.iter().map(|(spec, _)| spec.name.clone()).collect();
-        let lab = Self { file, run, world, clusters, apps: names, changes, _followers: followers };
+        let lab = Self { file, run, world, gnmi, clusters, apps: names, changes, _followers: followers };
         progress(&format!("{} leaves: routes and neighbors are in place", lab.leaves().len()));
         if !apps.is_empty() {
             lab.start_apps(&apps, &options.programs).await?;
@@ -271,20 +287,43 @@ async fn clusters(
     Ok(clusters)
 }
 
-async fn leaves(
-    file: &LabFile,
-    run: &Path,
-    schema: &Arc<Schema>,
-    first_port: Option<u16>,
-) -> Result<BTreeMap<String, Leaf>, StartError> {
+async fn leaves(file: &LabFile, run: &Path, schema: &Arc<Schema>) -> Result<BTreeMap<String, Leaf>, StartError> {
     let mut leaves = BTreeMap::new();
-    for (position, name) in file.content.fabric.leaves.keys().enumerate() {
-        let mut options = LeafOptions::new(name, run.join(name), schema.clone());
-        options.gnmi_tcp = Some(local(first_port, position));
+    for name in file.content.fabric.leaves.keys() {
+        let options = LeafOptions::new(name, run.join(name), schema.clone());
         let leaf = Leaf::start(options).await.map_err(|source| StartError::Leaf { leaf: name.clone(), source })?;
         leaves.insert(name.clone(), leaf);
     }
     Ok(leaves)
+}
+
+/// A gNMI server per leaf, on the socket on-box clients use and on TCP. Its password is in a file for those clients.
+async fn gnmi_servers(
+    leaves: &BTreeMap<String, Leaf>,
+    first_port: Option<u16>,
+) -> Result<BTreeMap<String, Gnmi>, StartError> {
+    let mut servers = BTreeMap::new();
+    for (position, (name, leaf)) in leaves.iter().enumerate() {
+        let file = leaf.folder().join(PASSWORD_FILE);
+        write_private(&file, &leaf.options().password).map_err(|source| StartError::Run { path: file, source })?;
+        let options = GnmiOptions {
+            sockets: vec![leaf.folder().join(SOCKET_NAME)],
+            tcp: Some(local(first_port, position)),
+            username: leaf.options().username.clone(),
+            password: leaf.options().password.clone(),
+            ..GnmiOptions::new()
+        };
+        let server = gnmi::serve(options, leaf.datastore().clone()).await;
+        servers.insert(name.clone(), server.map_err(|source| StartError::Gnmi { leaf: name.clone(), source })?);
+    }
+    Ok(servers)
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 /// A port of this machine only: the n-th after the first, or any.
@@ -298,8 +337,14 @@ fn overrides(leaf: &Leaf, app: &LabApp, programs: &Path) -> Overrides {
     let folder = leaf.folder().display().to_string();
     let ndk = format!("unix://{}", leaf.ndk().socket().display());
     let gnmi = format!("unix://{}", leaf.folder().join(SOCKET_NAME).display());
-    let fill =
-        |argument: &String| argument.replace("${ndk}", &ndk).replace("${gnmi}", &gnmi).replace("${folder}", &folder);
+    let password = leaf.folder().join(PASSWORD_FILE).display().to_string();
+    let fill = |argument: &String| {
+        argument
+            .replace("${ndk}", &ndk)
+            .replace("${gnmi}", &gnmi)
+            .replace("${folder}", &folder)
+            .replace("${password-file}", &password)
+    };
     Overrides {
         path: Some(programs.to_owned()),
         arguments: app.arguments.iter().map(fill).collect(),

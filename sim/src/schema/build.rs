@@ -16,16 +16,18 @@ use super::{Importance, Kind, ModuleInfo, Node, NodeId, Schema, SchemaError, nat
 pub(super) fn load(folders: &[PathBuf], modules: &[String]) -> Result<Schema, SchemaError> {
     let embedded = native::embedded();
     let mut context = Context::new(ContextFlags::NO_YANGLIBRARY | ContextFlags::DISABLE_SEARCHDIR_CWD)
-        .map_err(SchemaError::Libyang)?;
+        .map_err(|error| SchemaError::Libyang(Box::new(error)))?;
     for folder in folders {
-        context.set_searchdir(folder).map_err(|source| SchemaError::Folder { folder: folder.clone(), source })?;
+        context
+            .set_searchdir(folder)
+            .map_err(|source| SchemaError::Folder { folder: folder.clone(), source: Box::new(source) })?;
     }
     context.set_embedded_modules(&embedded);
     let loaded =
         native::TEXTS.iter().map(|(name, _)| *name).chain(modules.iter().map(String::as_str)).try_for_each(|module| {
             match context.load_module(module, None, &["*"]) {
                 Ok(_) => Ok(()),
-                Err(source) => Err(SchemaError::Module { module: module.to_owned(), source }),
+                Err(source) => Err(SchemaError::Module { module: module.to_owned(), source: Box::new(source) }),
             }
         });
     context.unset_embedded_modules();
@@ -205,7 +207,8 @@ fn leaf_info(texts: &Modules, node: &SchemaNode<'_>, definition: Option<Scoped<'
         range: text.as_ref().and_then(|text| text.range.clone()),
         kind: text.and_then(|text| text.kind).unwrap_or(compiled),
         typedef: typedef.unwrap_or_default(),
-        default: node.default_value_canonical().ok().flatten(),
+        // A text without a default comes back as an empty one.
+        default: node.default_value_canonical().ok().flatten().filter(|text| !text.is_empty()),
         units: node.units().map(str::to_owned),
     }
 }

@@ -21,18 +21,18 @@ pub use self::types::{LeafInfo, LeafType};
 /// Why a schema cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// libyang itself does not start, or cannot search a folder.
+    /// A folder cannot be searched.
     #[error("libyang cannot search {folder}")]
     Folder {
         /// The folder.
         folder: PathBuf,
         /// libyang's word on it.
         #[source]
-        source: yang5::Error,
+        source: Box<yang5::Error>,
     },
     /// libyang itself does not start.
     #[error("libyang does not start")]
-    Libyang(#[source] yang5::Error),
+    Libyang(#[source] Box<yang5::Error>),
     /// A module is not found, or is wrong.
     #[error("YANG module '{module}' does not load")]
     Module {
@@ -40,7 +40,7 @@ pub enum SchemaError {
         module: String,
         /// libyang's word on it.
         #[source]
-        source: yang5::Error,
+        source: Box<yang5::Error>,
     },
 }
 

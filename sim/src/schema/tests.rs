@@ -69,3 +69,46 @@ fn a_module_that_is_not_found_is_named() {
     let error = Schema::load(&[], &["no-such-module".to_owned()]).expect_err("not there");
     assert_eq!(error.to_string(), "YANG module 'no-such-module' does not load");
 }
+
+#[test]
+fn an_application_can_augment_a_native_tree_with_types_of_the_switch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = r#"
+module static-routes-ndk {
+  yang-version 1.1;
+  namespace "urn:srl_ndk_apps/static-routes-ndk";
+  prefix static-routes-ndk;
+  import srl_nokia-network-instance { prefix srl_nokia-netinst; }
+  import srl_nokia-common { prefix srl_nokia-comm; }
+  import srl_nokia-extensions { prefix srl_nokia-ext; }
+  augment "/srl_nokia-netinst:network-instance" {
+    container static-routes-ndk {
+      list route {
+        key "prefix";
+        leaf prefix { type srl_nokia-comm:ip-prefix; }
+        leaf admin-state { type srl_nokia-comm:admin-state; default "disable"; srl_nokia-ext:show-importance "high"; }
+        leaf probes { config false; type srl_nokia-comm:zero-based-counter64; }
+      }
+    }
+  }
+}"#;
+    std::fs::write(folder.path().join("static-routes-ndk.yang"), text).expect("a module");
+    let schema = Schema::load(&[folder.path().to_owned()], &["static-routes-ndk".to_owned()]).expect("it loads");
+    let route = find(&schema, "/network-instance/static-routes-ndk/route");
+    assert!(!schema.is_native(route));
+    let child = |name| schema.child(route, name).expect("a leaf");
+    let probes = schema.leaf(child("probes")).expect("a leaf");
+    assert_eq!((&probes.kind, probes.restricted), (&LeafType::Unsigned(64), false));
+    assert_eq!(schema.node(child("admin-state")).importance, Importance::High);
+    assert_eq!(schema.leaf(child("admin-state")).and_then(|it| it.default.as_deref()), Some("disable"));
+    assert!(schema.leaf(child("prefix")).is_some_and(|it| it.restricted));
+}
+
+#[test]
+fn a_module_that_is_wrong_is_named_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("broken.yang"), "module broken { nonsense; }").expect("a module");
+    let error = Schema::load(&[folder.path().to_owned()], &["broken".to_owned()]).expect_err("it is wrong");
+    assert!(error.to_string().contains("'broken'"), "{error}");
+    assert!(std::error::Error::source(&error).is_some());
+}

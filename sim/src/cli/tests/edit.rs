@@ -19,20 +19,21 @@ async fn a_script_sets_commits_and_leaves() {
     assert_eq!(output.text, "All changes have been committed. Leaving candidate mode.\n");
     assert_eq!(
         run(&mut session, "info from running k8s-services").await,
-        "\
-    admin-state enable
+        r#"    admin-state enable
     cluster c1 {
-        kubeconfig \"/etc/my kube\"
+        kubeconfig "/etc/my kube"
         namespace [
             a
             b
         ]
     }
-"
+"#
     );
     assert_eq!(session.prompt(), "--{ + running }--[  ]--\nA:admin@leaf1# ");
-    assert_eq!(run(&mut session, "info flat k8s-services cluster c1 namespace").await,
-        "set / k8s-services cluster c1 namespace [ a b ]\n");
+    assert_eq!(
+        run(&mut session, "info flat k8s-services cluster c1 namespace").await,
+        "set / k8s-services cluster c1 namespace [ a b ]\n"
+    );
 }
 
 #[tokio::test]
@@ -42,10 +43,7 @@ async fn the_prompt_tells_the_candidate_and_its_changes() {
     run(&mut session, "set / k8s-services admin-state disable").await;
     assert_eq!(session.prompt(), "--{ * candidate shared default }--[  ]--\nA:admin@leaf1# ");
     assert_eq!(run(&mut session, "commit validate").await, "All changes are valid\n");
-    assert_eq!(
-        run(&mut session, "commit stay").await,
-        "All changes have been committed. Starting new transaction.\n"
-    );
+    assert_eq!(run(&mut session, "commit stay").await, "All changes have been committed. Starting new transaction.\n");
     assert_eq!(session.prompt(), "--{ + candidate shared default }--[  ]--\nA:admin@leaf1# ");
 }
 
@@ -60,8 +58,7 @@ async fn edits_are_relative_to_the_context_and_ranges_name_many() {
     let text = run(&mut session, "info").await;
     assert_eq!(
         text,
-        "\
-    k8s-services {
+        r"    k8s-services {
         cluster c1 {
             speaker calico
             ecmp-limit 8
@@ -116,10 +113,7 @@ async fn diff_marks_what_comes_and_what_goes() {
       }
 "
     );
-    assert_eq!(
-        run(&mut session, "discard now").await,
-        "All changes have been discarded. Leaving candidate mode.\n"
-    );
+    assert_eq!(run(&mut session, "discard now").await, "All changes have been discarded. Leaving candidate mode.\n");
     run(&mut session, "enter candidate").await;
     assert_eq!(run(&mut session, "diff").await, "");
 }

@@ -43,7 +43,8 @@ fn ip_vrf(store: &Datastore) {
         put(store, &format!("/network-instance[name=ip-vrf-1]/route-table/next-hop[index={index}]"), value);
     };
     let group = |index: u32, hops: &[u32]| {
-        let hops: Vec<_> = hops.iter().enumerate().map(|(id, hop)| json!({ "id": id, "next-hop": hop.to_string() })).collect();
+        let hops: Vec<_> =
+            hops.iter().enumerate().map(|(id, hop)| json!({ "id": id, "next-hop": hop.to_string() })).collect();
         let path = format!("/network-instance[name=ip-vrf-1]/route-table/next-hop-group[index={index}]");
         put(store, &path, json!({ "next-hop": hops }));
     };
@@ -91,7 +92,10 @@ async fn the_route_table_tells_next_hops_as_the_lab_saw_them() {
     assert!(lines[9].contains("| (indirect/local) |"), "{text}");
     assert!(lines[10].contains("| bgp-evpn   | bgp_evpn_mgr         | False                | ip-vrf-1 | 0       | 170              | 10.0.1.2/32      |"));
     assert!(lines[11].contains("| (indirect/vxlan) |") && lines[12].contains("| 10.0.1.3/32      |"), "{text}");
-    assert!(text.contains("IPv4 routes total                    : 3\nIPv4 prefixes with active routes     : 2\n"), "{text}");
+    assert!(
+        text.contains("IPv4 routes total                    : 3\nIPv4 prefixes with active routes     : 2\n"),
+        "{text}"
+    );
     let one = run(&mut session, "show network-instance ip-vrf-1 route-table ipv4-unicast prefix 192.168.1.0/24").await;
     assert!(one.contains("192.168.1.1") && !one.contains("1.1.1.100"), "{one}");
     assert_eq!(run(&mut session, "show network-instance none route-table").await, "");
@@ -143,8 +147,12 @@ async fn bgp_neighbors_are_summed_up() {
         "afi-safi": [counts("ipv4-unicast", [4, 4, 5]), counts("ipv6-unicast", [4, 3, 5])] });
     let path = "/network-instance[name=default]/protocols/bgp/neighbor";
     put(&store, &format!("{path}[peer-address=fe80::183a:cff:feff:1%ethernet-1/50.0]"), neighbor);
-    put(&store, &format!("{path}[peer-address=10.1.0.1]"), json!({ "peer-as": 64321, "peer-group": "overlay",
-        "session-state": "idle", "afi-safi": [counts("evpn", [0, 0, 0])] }));
+    put(
+        &store,
+        &format!("{path}[peer-address=10.1.0.1]"),
+        json!({ "peer-as": 64321, "peer-group": "overlay",
+        "session-state": "idle", "afi-safi": [counts("evpn", [0, 0, 0])] }),
+    );
     let text = run(&mut session, "show network-instance default protocols bgp neighbor").await;
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[1], "BGP neighbor summary for network-instance \"default\"");
@@ -152,7 +160,10 @@ async fn bgp_neighbors_are_summed_up() {
         lines[6],
         "|      Net-Inst      |            Peer             |       Group        | Flags |  Peer-AS  |     State      |     Uptime     |   AFI/SAFI   |       [Rx/Active/Tx]        |"
     );
-    assert!(lines[8].contains("| 10.1.0.1                    | overlay            | S     | 64321     | idle "), "{text}");
+    assert!(
+        lines[8].contains("| 10.1.0.1                    | overlay            | S     | 64321     | idle "),
+        "{text}"
+    );
     assert!(lines[9].starts_with("| default            | fe80::183a:cff:feff:1%ether | spines             | D     | 64601     | established    | 0d:0h:1m:2"), "{text}");
     assert!(lines[10].starts_with("|                    | net-1/50.0                  |"), "{text}");
     assert!(lines[10].contains("| ipv6-unicast | [4/3/5]"), "{text}");
@@ -260,6 +271,11 @@ async fn sessions_are_offered_on_a_socket() {
         assert!(client.prompt_text().starts_with("--{ candidate shared default }--"));
         assert_eq!(client.complete("comm", 4).expect("an answer").suggestions[0].value, "commit");
         assert_eq!(client.execute("nonsense").expect("an answer").status, 1);
+        let mut printed = String::new();
+        let status = client.script(["pwc", "nonsense", "pwc"], true, |text| printed.push_str(text));
+        assert_eq!(status.expect("an answer"), 1);
+        assert!(printed.starts_with("/ \nParsing error: Unknown token 'nonsense'."), "{printed}");
+        assert_eq!(printed.lines().count(), 2, "{printed}");
         assert!(client.execute("quit").expect("an answer").quit);
     })
     .await
