@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
+use srl_sim::cluster::{Cluster, ClusterOptions};
 
 pub(crate) const SERVICES: u32 = 10_000;
 pub(crate) const NODES: u32 = 2_000;
@@ -11,10 +12,12 @@ pub(crate) const ENDPOINTS: u32 = 10;
 /// Nodes with a BGP session on the leaf; every VIP is announced by them.
 pub(crate) const ATTACHED: u32 = 4;
 
-/// Everything, as objects.
-pub(crate) fn objects() -> impl Iterator<Item = Value> {
-    let services = (0..SERVICES).flat_map(|number| [service(number), slice(number)]);
-    (0..NODES).map(node).chain(services)
+/// A cluster with its nodes, and that many of the services with their endpoints. Nothing changes in it by itself.
+pub(crate) fn cluster(services: u32) -> Cluster {
+    let cluster = Cluster::with_options(ClusterOptions { controllers: false, ..ClusterOptions::default() });
+    let services = (0..services).flat_map(|number| [service(number), slice(number)]);
+    cluster.bulk_load((0..NODES).map(node).chain(services)).expect("ordinary objects");
+    cluster
 }
 
 pub(crate) fn vip(service: u32) -> Ipv4Addr {

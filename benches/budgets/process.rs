@@ -26,7 +26,7 @@ impl Agent {
             .arg(switch.password_file())
             .arg("--state-file")
             .arg(switch.folder().join("state.json"))
-            .args(["--log-level", "error"])
+            .args(["--log-level", "warn"])
             .stdin(Stdio::null())
             .spawn()
             .expect("the agent was built with this program");

@@ -7,7 +7,7 @@ use srl_sim::ndk::TelemetryCall;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 
-use crate::load::{self, SERVICES};
+use crate::load::SERVICES;
 use crate::process::yardstick;
 use crate::report::{Line, ratio};
 use crate::scene::Scene;

@@ -8,6 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 use srl_k8s_services::proto::ndk as pb;
 use srl_sim::ndk::{RouteFeed, RouteRow};
 
+use crate::load;
 use crate::process::{Agent, yardstick};
 use crate::report::{Line, ratio};
 use crate::switch::Switch;
@@ -27,8 +28,8 @@ impl RouteFeed for Table {
     fn routes(&self) -> Box<dyn Iterator<Item = (Arc<str>, IpNet, RouteRow)> + Send> {
         let instance: Arc<str> = "default".into();
         Box::new((0..ROUTES as u32).map(move |number| {
-            // Scattered, as the routes of a real table are.
-            let address = Ipv4Addr::from_bits(number.wrapping_mul(2_654_435_761) & 0xffff_ff00 | 0x0100_0000);
+            // Scattered, as the routes of a real table are, and no two alike.
+            let address = Ipv4Addr::from_bits(number.wrapping_mul(2_654_435_761) & 0xffff_ff00);
             let prefix = Ipv4Net::new_assert(address, 24 + (number % 9) as u8).trunc();
             let row = RouteRow {
                 group: group(u64::from(number) % GROUPS),
@@ -59,12 +60,15 @@ fn next_hop(number: u64) -> pb::NextHop {
 pub(crate) async fn routes() -> Vec<Line> {
     let (mut agent_cpu, mut client_cpu) = (f64::INFINITY, f64::INFINITY);
     let (mut resident, mut idle) = (0, f64::INFINITY);
+    let cluster = load::cluster(100);
     for run in 1..=RUNS {
         let switch = Switch::start().await;
         switch.ndk().set_feed(Some(Arc::new(Table)));
         let socket = switch.ndk().socket().display().to_string();
         client_cpu = client_cpu.min(yardstick(&["drop", &socket, &ROUTES.to_string()]).await[0]);
 
+        // A cluster whose VIPs are looked for among these routes.
+        let _server = switch.watch(&cluster, "default").await;
         let agent = Agent::start(&switch);
         switch.until("/k8s-services/summary/source[name=ndk]", |ndk| ndk["oper-state"] == "synced").await;
         agent_cpu = agent_cpu.min(agent.cpu());

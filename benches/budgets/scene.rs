@@ -12,13 +12,12 @@ use srl_k8s_services::proto::ndk as pb;
 use srl_sim::cluster::{Cluster, Server};
 use srl_sim::ndk::{AppInfo, Key, NdkEvent, RouteRow, Row};
 use srl_sim::tables::{Neighbor, NetworkInstance, NetworkInstanceKind, Tables};
-use tokio::net::TcpListener;
 
 use crate::entries::{Entries, entries};
 use crate::load::{self, ATTACHED, SERVICES};
 use crate::process::{Agent, yardstick};
 use crate::report::{Line, ratio};
-use crate::switch::{AGENT, Switch};
+use crate::switch::Switch;
 use crate::yardstick::PROBE;
 
 const VRF: &str = "ip-vrf-1";
@@ -37,21 +36,17 @@ pub(crate) struct Scene {
     agent: Agent,
     /// From the registration to the last write of the complete state.
     started_in: Duration,
+    /// Processor time the agent took for it.
+    cpu: f64,
     /// Entries written until then.
     written: u64,
 }
 
 impl Scene {
     pub(crate) async fn start() -> Self {
-        let cluster = Cluster::new();
-        cluster.bulk_load(load::objects()).expect("ordinary objects");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
-        let server = cluster.serve(listener).expect("a bound listener");
+        let cluster = load::cluster(SERVICES);
         let switch = switch().await;
-        let kubeconfig = switch.folder().join("kubeconfig");
-        cluster.write_kubeconfig(&kubeconfig, &server.url()).expect("a file of our own");
-        let config = json!({"kubeconfig": kubeconfig, "network-instance": VRF, "speaker": "metallb"});
-        switch.commit("/k8s-services/cluster[name=c1]", &config).await;
+        let server = switch.watch(&cluster, VRF).await;
 
         let mut news = switch.ndk().subscribe();
         let agent = Agent::start(&switch);
@@ -60,7 +55,8 @@ impl Scene {
         switch.until("/k8s-services/summary", |summary| summary["vips-up"] == SERVICES).await;
         let complete = quiet(&switch).await;
         let written = switch.ndk().record().totals().updates;
-        Self { switch, cluster, server, agent, started_in: complete - registered, written }
+        let cpu = agent.cpu();
+        Self { switch, cluster, server, agent, started_in: complete - registered, cpu, written }
     }
 
     /// Memory of the agent, with everything known and said.
@@ -85,6 +81,7 @@ impl Scene {
             Line::figure("one listing", format!("{listing:.2} s")),
             Line::figure(format!("one write pass of {} entries", entries.len()), format!("{writing:.2} s")),
             Line::figure("the agent, from register to complete state", format!("{started_in:.2} s")),
+            Line::figure("its processor time", format!("{:.2} s", self.cpu)),
             Line::budget("the agent against both", ratio(started_in, listing + writing), 1.0),
             Line::budget("entries written against entries that stand", self.written as f64 / entries.len() as f64, 1.1),
         ]
@@ -168,7 +165,8 @@ impl Scene {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let after = self.entries();
         let calls = record.calls();
-        let paths: Vec<&String> = calls.iter().flat_map(|call| &call.paths).filter(|path| !is_freshness(path)).collect();
+        let paths: Vec<&String> =
+            calls.iter().flat_map(|call| &call.paths).filter(|path| !is_freshness(path)).collect();
         let changed = |path: &&&String| before.get(**path) != after.get(**path);
         let needed: BTreeSet<&String> = paths.iter().filter(changed).copied().collect();
         Written { written: paths.len() as u64, needless: (paths.len() - needed.len()) as u64 }

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use srl_sim::cluster::{Cluster, Server};
 use srl_sim::datastore::Source;
 use srl_sim::gnmi::{self, Gnmi, GnmiOptions};
 use srl_sim::leaf::{Leaf, LeafOptions};
 use srl_sim::ndk::{AppInfo, ConfigFormat, Ndk};
 use srl_sim::schema::Schema;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 /// The name the agent registers by.
 pub(crate) const AGENT: &str = "k8s-services";
@@ -63,11 +65,23 @@ impl Switch {
         self.folder.path()
     }
 
-    /// Commits this configuration.
-    pub(crate) async fn commit(&self, path: &str, config: &Value) {
+    /// Serves a cluster and commits the configuration that has the agent watch it.
+    pub(crate) async fn watch(&self, cluster: &Cluster, network_instance: &str) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+        let server = cluster.serve(listener).expect("a bound listener");
+        let kubeconfig = self.folder().join("kubeconfig");
+        cluster.write_kubeconfig(&kubeconfig, &server.url()).expect("a file of our own");
+        let config = json!({
+            "kubeconfig": kubeconfig,
+            "network-namespace": "self",
+            "network-instance": network_instance,
+            "speaker": "metallb",
+        });
         let candidate = self.leaf.datastore().private_candidate();
-        candidate.set(&path.parse().expect("a path"), config).expect("the YANG allows it");
+        let path = "/k8s-services/cluster[name=c1]".parse().expect("a path");
+        candidate.set(&path, &config).expect("the YANG allows it");
         self.leaf.datastore().commit(&candidate).await.expect("nobody objects");
+        server
     }
 
     /// State at a path, as plain JSON.
