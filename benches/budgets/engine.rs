@@ -1,0 +1,220 @@
+//! The engine by itself: what one change costs, from a hundred VIPs to a hundred thousand.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use srl_k8s_services::engine::Engine;
+use srl_k8s_services::model::cluster::{
+    AddressFamily, Endpoint, EndpointSlice, Node, Service, SliceKey, TrafficPolicy,
+};
+use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Speaker};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::names::{ClusterName, ServiceKey};
+use srl_k8s_services::model::switch::{
+    Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, PeerAddress, Route, SessionState,
+};
+use srl_k8s_services::model::time::{Now, Timestamp};
+
+use crate::report::{Line, ratio};
+
+const VRF: &str = "ip-vrf-1";
+const NODES: u32 = 3;
+const GROUP: NextHopGroupId = NextHopGroupId(7001);
+/// VIPs in all engines of one size.
+const TOTAL: u32 = 100_000;
+/// Changes in a run, and runs.
+const CHANGES: u32 = 5_000;
+const RUNS: u32 = 5;
+
+/// One change at each size, and how the largest compares with the smallest. Small engines are many, so that there are as
+/// many VIPs in all at every size, and caches are of as little help.
+pub(crate) fn scaling() -> Vec<Line> {
+    let sizes = [100, 1_000, 10_000, TOTAL];
+    let costs = sizes.map(|size| Labs::new(size).costs());
+    let mut lines = Vec::new();
+    for (index, what) in ["route", "endpoint"].into_iter().enumerate() {
+        for (size, cost) in sizes.iter().zip(costs) {
+            lines.push(Line::figure(format!("one {what} change, {size} VIPs"), format!("{:.1} us", cost[index] * 1e6)));
+        }
+        let flat = ratio(costs[3][index], costs[0][index]);
+        lines.push(Line::budget(format!("one {what} change, 100 k VIPs against 100"), flat, 1.2));
+    }
+    lines
+}
+
+/// Engines of one size.
+struct Labs {
+    size: u32,
+    labs: Vec<Lab>,
+}
+
+impl Labs {
+    fn new(size: u32) -> Self {
+        Self { size, labs: (0..TOTAL / size).map(|_| Lab::new(size)).collect() }
+    }
+
+    /// Seconds for one change of a route, and of an endpoint.
+    fn costs(&mut self) -> [f64; 2] {
+        [self.cost(Lab::route), self.cost(Lab::endpoint)]
+    }
+
+    /// The least of several runs: what the work costs, and not what else the machine does.
+    fn cost(&mut self, change: fn(&mut Lab, u32)) -> f64 {
+        let mut least = Duration::MAX;
+        for run in 0..RUNS {
+            let begun = Instant::now();
+            for number in 0..CHANGES {
+                // Scattered over all VIPs.
+                let number = (run * CHANGES + number).wrapping_mul(2_654_435_761) % TOTAL;
+                change(&mut self.labs[(number / self.size) as usize], number % self.size);
+            }
+            least = least.min(begun.elapsed());
+        }
+        least.as_secs_f64() / f64::from(CHANGES)
+    }
+}
+
+/// An engine that knows a leaf with three nodes attached, and a cluster of many services.
+struct Lab {
+    engine: Engine,
+    clock: Duration,
+    toggles: Vec<bool>,
+}
+
+impl Lab {
+    fn new(vips: u32) -> Self {
+        let mut lab = Self { engine: Engine::new(), clock: Duration::ZERO, toggles: vec![false; vips as usize] };
+        lab.tell(Event::Configured(Arc::new(config())));
+        for source in [SourceId::Ndk, SourceId::Gnmi, SourceId::Kubernetes(cluster())] {
+            lab.tell(Event::Source(source, SourceEvent::Syncing));
+        }
+        lab.tell(Event::Switch(SwitchEvent::NetworkInstance(
+            VRF.into(),
+            Some(NetworkInstance { id: 5, oper_up: true }),
+        )));
+        lab.tell(Event::Switch(SwitchEvent::Application(14, Some("bgp_mgr".into()))));
+        let next_hops = (0..NODES).map(node_address).collect();
+        lab.tell(Event::Switch(SwitchEvent::NextHopGroups(vec![(GROUP, Some(NextHopGroup { next_hops }))])));
+        let routes = (0..vips).map(|number| (vip(number).into(), Some(route()))).collect();
+        lab.tell(Event::Switch(SwitchEvent::Routes(VRF.into(), routes)));
+        lab.tell(Event::Neighbors(Update::All((0..NODES).map(neighbor).collect())));
+        lab.tell(Event::Fib(Update::All(Vec::new())));
+        lab.tell_cluster(ClusterEvent::Nodes(Update::All((0..NODES).map(node).collect())));
+        lab.tell_cluster(ClusterEvent::Services(Update::All((0..vips).map(service).collect())));
+        lab.tell_cluster(ClusterEvent::EndpointSlices(Update::All((0..vips).map(|n| slice(n, true)).collect())));
+        for source in [SourceId::Ndk, SourceId::Gnmi, SourceId::Kubernetes(cluster())] {
+            lab.tell(Event::Source(source, SourceEvent::Synced));
+        }
+        lab
+    }
+
+    fn tell(&mut self, event: Event) -> usize {
+        self.clock += Duration::from_micros(1);
+        let now = Now { elapsed: self.clock, wall: Timestamp::UNIX_EPOCH };
+        self.engine.apply(now, event).len()
+    }
+
+    fn tell_cluster(&mut self, event: ClusterEvent) -> usize {
+        self.tell(Event::Cluster(cluster(), event))
+    }
+
+    fn toggle(&mut self, number: u32) -> bool {
+        let toggle = &mut self.toggles[number as usize];
+        *toggle = !*toggle;
+        *toggle
+    }
+
+    fn route(&mut self, number: u32) {
+        let route = if self.toggle(number) { None } else { Some(route()) };
+        let changes = self.tell(Event::Switch(SwitchEvent::Routes(VRF.into(), vec![(vip(number).into(), route)])));
+        assert!(changes > 0, "a lost route changes the verdict");
+    }
+
+    fn endpoint(&mut self, number: u32) {
+        let ready = !self.toggle(number);
+        let (key, slice) = slice(number, ready);
+        let changes = self.tell_cluster(ClusterEvent::EndpointSlices(Update::Set(key, slice)));
+        assert!(changes > 0, "a lost endpoint changes the count");
+    }
+}
+
+fn cluster() -> ClusterName {
+    "c1".into()
+}
+
+fn config() -> Config {
+    let cluster_config = ClusterConfig {
+        enabled: true,
+        connection: Connection::Kubeconfig { path: "/kubeconfig".into(), context: None },
+        network_namespace: None,
+        network_instance: VRF.into(),
+        speaker: Speaker::Metallb,
+        namespaces: Default::default(),
+        label_selector: None,
+        load_balancer_class: None,
+        include_external_ips: false,
+        vip_pools: Default::default(),
+        shared_with: Default::default(),
+        ecmp_limit: None,
+        node_address_annotation: None,
+        fabric_addresses: Default::default(),
+    };
+    Config { clusters: [(cluster(), Arc::new(cluster_config))].into(), ..Config::default() }
+}
+
+fn vip(number: u32) -> IpAddr {
+    Ipv4Addr::from_bits(0x0a00_0000 + number).into()
+}
+
+fn node_address(number: u32) -> IpAddr {
+    Ipv4Addr::from_bits(0xc0a8_010b + number).into()
+}
+
+fn route() -> Route {
+    Route { owner: 14, preference: 169, metric: 0, next_hop_group: GROUP }
+}
+
+fn neighbor(number: u32) -> (NeighborKey, Neighbor) {
+    let peer = PeerAddress { ip: node_address(number), interface: None };
+    let neighbor = Neighbor { session: Some(SessionState::Established), ..Neighbor::default() };
+    (NeighborKey { network_instance: VRF.into(), peer }, neighbor)
+}
+
+fn node_name(number: u32) -> String {
+    format!("node{number}")
+}
+
+fn node(number: u32) -> (srl_k8s_services::model::names::NodeName, Node) {
+    let node = Node { internal: Box::new([node_address(number)]), ..Node::default() };
+    (node_name(number).into(), node)
+}
+
+fn service_key(number: u32) -> ServiceKey {
+    ServiceKey::new("default", format!("web-{number}"))
+}
+
+fn service(number: u32) -> (ServiceKey, Service) {
+    let service = Service {
+        load_balancer: true,
+        policy: TrafficPolicy::Cluster,
+        ingress: Box::new([vip(number)]),
+        ..Service::default()
+    };
+    (service_key(number), service)
+}
+
+/// Three endpoints, one a node; the first may be unready.
+fn slice(number: u32, ready: bool) -> (SliceKey, EndpointSlice) {
+    let endpoints = (0..NODES).map(|index| Endpoint {
+        identity: format!("Pod/default/web-{number}-{index}").into(),
+        node: Some(node_name(index).into()),
+        ready: ready || index > 0,
+        serving: ready || index > 0,
+        terminating: false,
+    });
+    let key = SliceKey { namespace: "default".into(), name: format!("web-{number}-x").into() };
+    let slice =
+        EndpointSlice { service: service_key(number), family: AddressFamily::Ipv4, endpoints: endpoints.collect() };
+    (key, slice)
+}

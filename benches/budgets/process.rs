@@ -1,0 +1,98 @@
+//! The agent, and what it is compared with, as processes of their own: what they take from the machine.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::switch::Switch;
+
+/// Clock ticks in `/proc/*/stat` (USER_HZ, 100 on every Linux).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// The agent, ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    child: Child,
+}
+
+impl Agent {
+    /// The agent on that switch.
+    pub(crate) fn start(switch: &Switch) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_k8s-services"))
+            .arg("--ndk")
+            .arg(format!("unix://{}", switch.ndk().socket().display()))
+            .arg("--gnmi")
+            .arg(format!("unix://{}", switch.gnmi_socket().display()))
+            .arg("--gnmi-password-file")
+            .arg(switch.password_file())
+            .arg("--state-file")
+            .arg(switch.folder().join("state.json"))
+            .args(["--log-level", "warn"])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the agent was built with this program");
+        Self { child }
+    }
+
+    /// Seconds of processor time so far, user and system.
+    pub(crate) fn cpu(&self) -> f64 {
+        cpu_of(&self.child.id().to_string())
+    }
+
+    /// Bytes resident.
+    pub(crate) fn resident(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most bytes that were ever resident.
+    pub(crate) fn peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
+        let kilobytes: u64 = line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default();
+        kilobytes * 1024
+    }
+
+    /// Processor time taken while nothing happens, in seconds per second.
+    pub(crate) async fn idle_share(&self, watch: Duration) -> f64 {
+        let before = self.cpu();
+        tokio::time::sleep(watch).await;
+        (self.cpu() - before) / watch.as_secs_f64()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Gone already is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Seconds of processor time of a process, user and system, over all its threads, ended ones too.
+pub(crate) fn cpu_of(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The second field is the name in parentheses and may hold anything.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks: f64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    ticks / TICKS_PER_SECOND
+}
+
+/// Runs this program again as one of the [`crate::yardstick`]s; gives the numbers it prints.
+pub(crate) async fn yardstick(arguments: &[&str]) -> Vec<f64> {
+    let program = std::env::current_exe().expect("this program has a path");
+    let output = tokio::process::Command::new(program)
+        .arg(crate::YARDSTICK)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("this program can be started again");
+    assert!(output.status.success(), "{arguments:?} failed: {}", output.status);
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.split_whitespace().map(|number| number.parse().expect("a yardstick prints numbers")).collect()
+}

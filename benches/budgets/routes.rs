@@ -1,0 +1,88 @@
+//! A million routes: what it costs to take them in, against decoding the same stream and dropping it.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net};
+use srl_k8s_services::proto::ndk as pb;
+use srl_sim::ndk::{RouteFeed, RouteRow};
+
+use crate::load;
+use crate::process::{Agent, yardstick};
+use crate::report::{Line, ratio};
+use crate::switch::Switch;
+
+const ROUTES: usize = 1_000_000;
+const GROUPS: u64 = 1024;
+const RUNS: usize = 3;
+
+/// The table, made while it is streamed.
+struct Table;
+
+impl RouteFeed for Table {
+    fn groups(&self) -> Box<dyn Iterator<Item = (u64, Vec<pb::NextHop>)> + Send> {
+        Box::new((0..GROUPS).map(|number| (group(number), vec![next_hop(number), next_hop(number + 1)])))
+    }
+
+    fn routes(&self) -> Box<dyn Iterator<Item = (Arc<str>, IpNet, RouteRow)> + Send> {
+        let instance: Arc<str> = "default".into();
+        Box::new((0..ROUTES as u32).map(move |number| {
+            // Scattered, as the routes of a real table are, and no two alike.
+            let address = Ipv4Addr::from_bits(number.wrapping_mul(2_654_435_761) & 0xffff_ff00);
+            let prefix = Ipv4Net::new_assert(address, 24 + (number % 9) as u8).trunc();
+            let row = RouteRow {
+                group: group(u64::from(number) % GROUPS),
+                preference: 170,
+                metric: number % 1000,
+                owner: 14,
+            };
+            (instance.clone(), prefix.into(), row)
+        }))
+    }
+}
+
+fn group(number: u64) -> u64 {
+    3_706_001 + 2 * number
+}
+
+fn next_hop(number: u64) -> pb::NextHop {
+    let address = Ipv4Addr::from_bits(0x0a00_0000 + (number % GROUPS) as u32);
+    let address = pb::IpAddressPb { ip_address: address.octets().to_vec().into() };
+    pb::NextHop {
+        resolve_to: pb::next_hop::ResolveToType::Indirect.into(),
+        r#type: pb::next_hop::ResolutionType::Regular.into(),
+        nexthop: Some(pb::next_hop::Nexthop::IpNexthop(address)),
+    }
+}
+
+/// Processor time and memory of taking them in.
+pub(crate) async fn routes() -> Vec<Line> {
+    let (mut agent_cpu, mut client_cpu) = (f64::INFINITY, f64::INFINITY);
+    let (mut resident, mut idle) = (0, f64::INFINITY);
+    let cluster = load::cluster(100);
+    for run in 1..=RUNS {
+        let switch = Switch::start().await;
+        switch.ndk().set_feed(Some(Arc::new(Table)));
+        let socket = switch.ndk().socket().display().to_string();
+        client_cpu = client_cpu.min(yardstick(&["drop", &socket, &ROUTES.to_string()]).await[0]);
+
+        // A cluster whose VIPs are looked for among these routes.
+        let _server = switch.watch(&cluster, "default").await;
+        let agent = Agent::start(&switch);
+        switch.until("/k8s-services/summary/source[name=ndk]", |ndk| ndk["oper-state"] == "synced").await;
+        agent_cpu = agent_cpu.min(agent.cpu());
+        resident = resident.max(agent.resident());
+        if run == RUNS {
+            // Freshness is written every 10 s: longer than that is watched.
+            idle = agent.idle_share(Duration::from_secs(12)).await;
+        }
+    }
+    vec![
+        Line::figure("a client that decodes and drops", format!("{client_cpu:.2} s")),
+        Line::figure("the agent, until synced", format!("{agent_cpu:.2} s")),
+        Line::budget("the agent against the client", ratio(agent_cpu, client_cpu), 1.25),
+        Line::megabytes("resident after", resident, 100),
+        Line::share("processor while idle, of one core", idle, 0.01),
+    ]
+}
