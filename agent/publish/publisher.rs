@@ -189,6 +189,9 @@ impl<S: Sink> Publisher<S> {
 
     /// Old entries that nothing of this life stands for.
     fn next_leftovers(&mut self) -> Option<Batch> {
+        if self.leftovers.is_empty() {
+            return None;
+        }
         let standing = self.tree.standing();
         self.leftovers.retain(|path| !standing.contains(path));
         let count = self.leftovers.len().min(BATCH_ENTRIES);

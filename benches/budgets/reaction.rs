@@ -62,7 +62,7 @@ async fn delays(scene: &Scene) -> BTreeMap<u32, f64> {
         // Scattered, each once: the factor has no divisor in common with the count.
         let number = index * 7_919 % SERVICES;
         changed.insert(number, Instant::now());
-        if number % 2 == 0 { scene.fewer(number) } else { scene.endpoint(number, false) }
+        if number.is_multiple_of(2) { scene.fewer(number) } else { scene.endpoint(number, false) }
     }
     let named = named.await.expect("the listener does not panic");
     let missing = changed.keys().filter(|number| !named.contains_key(number)).count();
