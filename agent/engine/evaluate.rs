@@ -126,7 +126,7 @@ impl Engine {
         for cluster in self.clusters.values() {
             for slot in &cluster.stale_nodes {
                 if let Some(entry) = cluster.nodes.get(*slot) {
-                    let view = world.node(cluster, entry);
+                    let view = world.node(cluster, *slot, entry);
                     let changed = entry.view.as_deref() != Some(&view);
                     views.push((cluster.id, *slot, changed.then(|| Arc::new(view))));
                 }

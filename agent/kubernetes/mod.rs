@@ -5,13 +5,16 @@
 //!
 //! ```text
 //!   credentials ──▶ client ──▶ link ─┬─▶ services ────────┐
-//!   (files, SIGHUP)   │              ├─▶ endpoint slices ─┼─▶ Event ──▶ engine
-//!                  /version          └─▶ nodes ───────────┘
+//!   (files, SIGHUP)   │              ├─▶ endpoint slices ─┤
+//!                  /version          ├─▶ nodes ───────────┼─▶ Event ──▶ engine
+//!                                    └─▶ the speaker's ───┘
+//!                                        own resources
 //! ```
 //!
 //! `source` keeps the link: it loads the credentials, asks the server for its version, and hands a client to three
 //! list-and-watch loops (`watch`, `stream`); it does so again when a file rotates, on SIGHUP and when a loop fails. Objects are
-//! reduced on arrival (`reduce`) to what the engine reads. A listing is one `Update::All` per kind.
+//! reduced on arrival (`reduce`) to what the engine reads. A listing is one `Update::All` per kind. `speaker` follows what
+//! is there of the speaker's own resources.
 
 mod client;
 mod condition;
@@ -23,6 +26,7 @@ mod objects;
 mod reason;
 mod reduce;
 mod source;
+mod speaker;
 mod stream;
 mod watch;
 

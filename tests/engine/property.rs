@@ -21,6 +21,7 @@ use srl_k8s_services::model::config::{AlarmPolicy, ClusterConfig, Config, Speake
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::memory::{Attachment, Memory};
 use srl_k8s_services::model::names::{NetworkInstanceName, NodeName};
+use srl_k8s_services::model::selector::Labels;
 use srl_k8s_services::model::switch::{
     BfdKey, BfdState, FibTrouble, Neighbor, NetworkInstance, NextHopGroup, NextHopGroupId, Route, RouteKey,
     SessionState,
@@ -194,6 +195,7 @@ fn service() -> impl Strategy<Value = Service> {
                 kube_router_no_advertise: hints.2,
                 cilium_no_load_balancer: hints.3,
             },
+            labels: Labels::default(),
         },
     )
 }
@@ -240,6 +242,7 @@ fn node() -> impl Strategy<Value = (NodeName, Node)> {
                 external: Box::default(),
                 exclude_label: label.map(Arc::from),
                 network_unavailable,
+                labels: Labels::default(),
             };
             (NODES[node].into(), known)
         },

@@ -12,6 +12,7 @@ use srl_k8s_services::model::config::{ClusterConfig, Config};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::memory::Attachment;
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use srl_k8s_services::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 use srl_k8s_services::model::switch::{
     BfdKey, BfdState, FibTrouble, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, Route, RouteKey,
 };
@@ -45,6 +46,17 @@ pub(crate) struct ClusterWorld {
     pub(crate) services: BTreeMap<ServiceKey, Service>,
     pub(crate) slices: BTreeMap<SliceKey, EndpointSlice>,
     pub(crate) nodes: BTreeMap<NodeName, Node>,
+    pub(crate) speaker: SpeakerWorld,
+}
+
+/// What the resources of a speaker have said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SpeakerWorld {
+    pub(crate) states: BTreeMap<SpeakerResource, ResourceState>,
+    /// Resources that were watched and have been neither absent nor forbidden since.
+    pub(crate) known: BTreeSet<SpeakerResource>,
+    pub(crate) objects: BTreeMap<SpeakerResource, BTreeMap<ObjectKey, SpeakerObject>>,
+    pub(crate) statuses: BTreeMap<StatusKey, ()>,
 }
 
 /// An entry of the switch's tables that a dump has told again.
@@ -204,6 +216,18 @@ impl World {
             }
             ClusterEvent::Services(update) => update_table(&mut cluster.services, update),
             ClusterEvent::EndpointSlices(update) => update_table(&mut cluster.slices, update),
+            ClusterEvent::SpeakerResource(resource, state) => {
+                match state {
+                    ResourceState::Watched => _ = cluster.speaker.known.insert(*resource),
+                    ResourceState::Failed(_) if *resource != SpeakerResource::MetallbStatuses => {}
+                    _ => _ = cluster.speaker.known.remove(resource),
+                }
+                cluster.speaker.states.insert(*resource, state.clone());
+            }
+            ClusterEvent::SpeakerObjects(resource, update) => {
+                update_table(cluster.speaker.objects.entry(*resource).or_default(), update);
+            }
+            ClusterEvent::Announcements(update) => update_table(&mut cluster.speaker.statuses, update),
             ClusterEvent::Nodes(update) => {
                 update_table(&mut cluster.nodes, update);
                 match update {

@@ -38,6 +38,7 @@ impl<'a> Oracle<'a> {
                     reason: Some("admin-disabled".into()),
                     version: None,
                     counts: None,
+                    speaker_resources: BTreeMap::new(),
                 },
             };
             (name.clone(), view)
@@ -82,6 +83,7 @@ impl<'a> Oracle<'a> {
             reason,
             version: cluster.world.version.clone(),
             counts: source.synced_once.then_some(counts),
+            speaker_resources: cluster.world.speaker.states.clone(),
         }
     }
 
