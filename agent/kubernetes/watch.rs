@@ -249,6 +249,8 @@ pub(super) struct Watcher<K: Kind> {
     distrust: Backoff,
     /// The watch lost something that was not listed again yet.
     lossy: bool,
+    /// A listing was completed.
+    listed: bool,
 }
 
 impl<K: Kind> Watcher<K> {
@@ -264,7 +266,13 @@ impl<K: Kind> Watcher<K> {
             alive: None,
             distrust,
             lossy: false,
+            listed: false,
         }
+    }
+
+    /// A listing was completed.
+    pub(super) fn has_listed(&self) -> bool {
+        self.listed
     }
 
     /// Runs for ever.
@@ -284,6 +292,7 @@ impl<K: Kind> Watcher<K> {
             let failure = match self.list(&link.client).await? {
                 Ok(versions) => {
                     backoff.reset();
+                    self.listed = true;
                     if let Some(resource) = self.kind.speaker_resource() {
                         let event = ClusterEvent::SpeakerResource(resource, ResourceState::Watched);
                         self.around.reporter.cluster(event).await?;

@@ -220,7 +220,13 @@ impl World {
                 match state {
                     ResourceState::Watched => _ = cluster.speaker.known.insert(*resource),
                     ResourceState::Failed(_) if *resource != SpeakerResource::MetallbStatuses => {}
-                    _ => _ = cluster.speaker.known.remove(resource),
+                    _ => {
+                        cluster.speaker.known.remove(resource);
+                        cluster.speaker.objects.remove(resource);
+                        if *resource == SpeakerResource::MetallbStatuses {
+                            cluster.speaker.statuses.clear();
+                        }
+                    }
                 }
                 cluster.speaker.states.insert(*resource, state.clone());
             }

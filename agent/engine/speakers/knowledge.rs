@@ -109,7 +109,13 @@ impl Knowledge {
             ResourceState::Absent
             | ResourceState::Forbidden(_)
             | ResourceState::Failed(_)
-            | ResourceState::TooMany(_) => self.known.remove(&resource),
+            | ResourceState::TooMany(_) => {
+                self.objects.remove(&resource);
+                if resource == SpeakerResource::MetallbStatuses {
+                    self.statuses = FxHashMap::default();
+                }
+                self.known.remove(&resource)
+            }
         };
         self.states.insert(resource, state);
         changed

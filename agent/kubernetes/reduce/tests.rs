@@ -196,7 +196,7 @@ fn node_addresses_come_from_every_place_that_knows_them() {
         external: ips(["203.0.113.1"]),
         exclude_label: Some("".into()),
         network_unavailable: true,
-        labels: Labels::default(),
+        labels: [(EXCLUDE_LABEL, "")].into_iter().collect(),
     };
     assert_eq!((reduced.entries.remove(0), reduced.faults), ((NodeName::from("n1"), Some(expected)), 1));
 }

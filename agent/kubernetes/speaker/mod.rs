@@ -22,7 +22,7 @@ use super::condition::Part;
 use super::reduce::Kind;
 use super::watch::{Closed, Failure, FailureKind, Surroundings, Tolerance, Watcher, jittered};
 use crate::model::config::Speaker;
-use crate::model::event::{ClusterEvent, Update};
+use crate::model::event::ClusterEvent;
 use crate::model::speaker::{ResourceState, SpeakerResource};
 use crate::supervise::Backoff;
 
@@ -39,7 +39,7 @@ pub(super) async fn follow(speaker: Speaker, around: Surroundings) -> Result<Inf
             around: around.clone(),
             served: seen.clone(),
             again: Arc::clone(&again),
-            said: None,
+            told: None,
         };
         tasks.push(match resource {
             SpeakerResource::MetallbStatuses => follower.run(Statuses::new).boxed(),
@@ -97,7 +97,8 @@ struct Follower {
     served: watch::Receiver<Option<Arc<Served>>>,
     /// Asks for discovery at once.
     again: Arc<Notify>,
-    said: Option<&'static str>,
+    /// What was told last, unless it was watched since.
+    told: Option<ResourceState>,
 }
 
 impl Follower {
@@ -111,11 +112,7 @@ impl Follower {
             let state = self.state(failure.as_ref());
             if !matches!(state, ResourceState::Failed(_)) {
                 failing.reset();
-                if let Some(api) = apis.first() {
-                    self.around.reporter.cluster(kind(Arc::clone(api)).event(Update::All(Vec::new()))).await?;
-                }
             }
-            self.say(&state);
             let pause = match &state {
                 ResourceState::Failed(_) => failing.pause(),
                 _ => self.around.timings.look_again,
@@ -124,9 +121,9 @@ impl Follower {
                 // It was served a moment ago: perhaps it is in another version.
                 self.again.notify_one();
             }
-            let event = ClusterEvent::SpeakerResource(self.resource, state);
-            self.around.reporter.cluster(event).await?;
-            self.around.reporter.part(&self.part, Part::Live).await?;
+            if self.told.as_ref() != Some(&state) {
+                self.tell(state).await?;
+            }
             tokio::select! {
                 () = link.pause(fresh, pause) => {}
                 () = self.moved(&apis) => {}
@@ -149,7 +146,7 @@ impl Follower {
                 failure = watcher.run_until(&part, Tolerance::Optional) => failure?,
                 () = elsewhere(&mut served, self.resource, apis) => return Ok(None),
             };
-            self.said = self.said.filter(|said| *said != ResourceState::Watched.as_yang());
+            self.told.take_if(|_| watcher.has_listed());
             if worst.as_ref().is_none_or(|worst| rank(worst.kind) < rank(failure.kind)) {
                 worst = Some(failure);
             }
@@ -186,19 +183,22 @@ impl Follower {
         }
     }
 
-    /// Once, until it is another state.
-    fn say(&mut self, state: &ResourceState) {
-        if self.said.replace(state.as_yang()) == Some(state.as_yang()) {
-            return;
-        }
-        let (cluster, resource) = (self.around.reporter.cluster_name(), &self.part);
-        match state.detail() {
-            None => tracing::info!(%cluster, %resource, "speaker resource absent: announcers are computed without it"),
-            Some(detail) => {
-                let state = state.as_yang();
-                tracing::warn!(%cluster, %resource, state, %detail, "speaker resource not read: announcers are computed without it");
+    /// Tells the engine, and says it in the log: once, until it is another state.
+    async fn tell(&mut self, state: ResourceState) -> Result<(), Closed> {
+        let reporter = &self.around.reporter;
+        let (cluster, resource) = (reporter.cluster_name(), &self.part);
+        if self.told.as_ref().map(ResourceState::as_yang) != Some(state.as_yang()) {
+            let (word, detail) = (state.as_yang(), state.detail());
+            match detail {
+                None => tracing::info!(%cluster, %resource, "speaker resource absent: computed without it"),
+                Some(detail) => {
+                    tracing::warn!(%cluster, %resource, state = word, %detail, "speaker resource not read: computed without it");
+                }
             }
         }
+        reporter.cluster(ClusterEvent::SpeakerResource(self.resource, state.clone())).await?;
+        self.told = Some(state);
+        reporter.part(&self.part, Part::Live).await
     }
 }
 
