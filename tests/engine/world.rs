@@ -131,6 +131,12 @@ impl World {
             (_, None) => false,
         };
         self.memory.retain(|attachment| stays(&attachment.cluster));
+        for (name, cluster) in &mut self.clusters {
+            let speaker = |config: &Config| config.clusters.get(name).map(|cluster| cluster.speaker);
+            if speaker(&old) != speaker(config) {
+                cluster.speaker = SpeakerWorld::default();
+            }
+        }
     }
 
     fn source(&mut self, now: Now, id: &SourceId, event: &SourceEvent) {
@@ -208,8 +214,14 @@ impl World {
         if !self.watched().any(|(watched, _)| watched == name) {
             return;
         }
+        let speaker = self.watched().find(|(watched, _)| *watched == name).map(|(_, config)| config.speaker);
+        let another = |resource: SpeakerResource| speaker != Some(resource.speaker());
         let cluster = self.clusters.entry(name.clone()).or_default();
         match event {
+            // Said of another speaker than the one that is configured.
+            ClusterEvent::SpeakerResource(resource, _) | ClusterEvent::SpeakerObjects(resource, _)
+                if another(*resource) => {}
+            ClusterEvent::Announcements(_) if another(SpeakerResource::MetallbStatuses) => {}
             ClusterEvent::Connected { version, caveat } => {
                 cluster.version = Some(version.clone());
                 cluster.caveat = caveat.clone();
@@ -257,9 +269,9 @@ impl World {
     fn remember(&mut self) {
         let mut memory = self.memory.clone();
         for (name, config) in self.watched() {
-            let nodes = self.clusters.get(name).into_iter().flat_map(|cluster| &cluster.nodes);
-            for (node, known) in nodes {
-                for (address, _) in super::oracle::nodes::candidates(config, node, known) {
+            let Some(cluster) = self.clusters.get(name) else { continue };
+            for (node, known) in &cluster.nodes {
+                for (address, _) in super::oracle::nodes::candidates(config, &cluster.speaker, node, known) {
                     let attachment = Attachment { cluster: name.clone(), node: node.clone(), address };
                     if self.neighbor(&config.network_instance, address).is_some() {
                         memory.insert(attachment);

@@ -7,6 +7,7 @@ mod routes;
 mod service_views;
 mod services;
 mod sources;
+pub(crate) mod speakers;
 mod status;
 mod verdicts;
 
