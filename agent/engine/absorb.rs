@@ -589,8 +589,7 @@ impl Engine {
 /// Everything of a cluster is to be evaluated again.
 fn mark_cluster(cluster: &mut Cluster) {
     cluster.all_services = true;
-    let slots: Vec<u32> = cluster.nodes.iter().map(|(slot, _)| slot).collect();
-    cluster.stale_nodes.extend(slots);
+    cluster.all_nodes = true;
 }
 
 /// In order of value, so that nothing depends on the order of arrival.

@@ -121,6 +121,11 @@ impl Engine {
     }
 
     fn evaluate_nodes(&mut self, now: Now) -> Vec<Change> {
+        for cluster in self.clusters.values_mut() {
+            if std::mem::take(&mut cluster.all_nodes) {
+                cluster.stale_nodes = cluster.nodes.iter().map(|(slot, _)| slot).collect();
+            }
+        }
         let mut views = Vec::new();
         let world = self.world(now);
         for cluster in self.clusters.values() {
