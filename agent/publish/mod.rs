@@ -4,6 +4,7 @@
 //! the entries that differ, in batches, one call at a time; what changes while a call is under way goes with the next.
 //! Nothing here decides anything.
 
+mod alarm;
 mod entry;
 mod leftover;
 mod path;
@@ -11,5 +12,6 @@ mod publisher;
 mod sink;
 mod tree;
 
+pub(crate) use alarm::resource;
 pub use publisher::{Input, Publisher};
 pub use sink::{Sink, WriteError};
