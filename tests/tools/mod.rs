@@ -7,7 +7,7 @@ use std::process::Command;
 ///
 /// # Panics
 /// If it cannot be started or fails.
-pub fn run(folder: &str, program: &str, arguments: &[&str]) -> String {
+pub(crate) fn run(folder: &str, program: &str, arguments: &[&str]) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let output = Command::new(program)
         .args(arguments)
@@ -24,7 +24,7 @@ pub fn run(folder: &str, program: &str, arguments: &[&str]) -> String {
 ///
 /// # Panics
 /// If one fails, or tests have gone missing.
-pub fn unittest(folder: &str, least: usize) {
+pub(crate) fn unittest(folder: &str, least: usize) {
     let text = run(folder, "python3", &["-B", "-m", "unittest", "--verbose"]);
     let passed = text.lines().filter(|line| line.ends_with("... ok")).count();
     assert!(passed >= least, "only {passed} of at least {least} tests ran:\n{text}");
