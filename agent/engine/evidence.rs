@@ -89,7 +89,7 @@ pub(super) struct Hop {
 #[derive(Clone, Debug)]
 pub(super) struct Matched {
     pub(super) prefix: IpNet,
-    pub(super) hops: Vec<IpAddr>,
+    pub(super) hops: Arc<[IpAddr]>,
     pub(super) view: RouteView,
 }
 
@@ -250,7 +250,7 @@ impl World<'_> {
                 metric: found.route.metric,
                 fib: self.fib(instance, found.prefix),
             };
-            return Ok(Some(Matched { prefix: found.prefix, hops: group.next_hops.to_vec(), view }));
+            return Ok(Some(Matched { prefix: found.prefix, hops: Arc::clone(&group.next_hops), view }));
         }
         let unjudged = [Some(Reason::Syncing), Some(Reason::SwitchStale), Some(Reason::NetworkInstanceMissing)];
         match said {
@@ -323,7 +323,7 @@ impl World<'_> {
                     let full = limit.is_some_and(|limit| group.next_hops.len() >= limit);
                     let local = self.switch.owned_by(&found.route, super::switch::BGP_OWNER);
                     match counts {
-                        true => (group.next_hops.iter().copied().collect(), !local || full),
+                        true => (Arc::clone(&group.next_hops), !local || full),
                         false => (Arc::default(), false),
                     }
                 }
@@ -459,7 +459,7 @@ impl Judge<'_> {
 
     /// Expected and installed next-hops, by address.
     fn hops(&self, route: Option<&Matched>) -> Vec<Hop> {
-        let installed = route.map(|route| route.hops.as_slice()).unwrap_or_default();
+        let installed = route.map(|route| &*route.hops).unwrap_or_default();
         let mut hops: BTreeMap<IpAddr, Hop> = BTreeMap::new();
         let unexplained = self.unexplained(installed);
         for address in installed {
