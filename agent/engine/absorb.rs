@@ -24,7 +24,8 @@ impl Engine {
     pub fn absorb(&mut self, now: Now, event: Event) {
         match event {
             Event::Remembered(memory) => {
-                self.remembered.load(memory);
+                self.alarms.load(&memory);
+                self.remembered.load(memory.attachments);
                 self.relocate_all();
             }
             Event::Configured(config) => self.configure(config),

@@ -4,9 +4,11 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use super::alarm;
 use super::entry::{self, Counters, Entry};
 use super::first_sync::FirstSync;
 use super::path::Path;
+use crate::model::alarm::{AlarmCounts, AlarmKey, AlarmRecord, AlarmView};
 use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::switch::RouteKey;
@@ -36,12 +38,14 @@ pub(crate) enum Item {
     Node(ClusterName, NodeName),
     Service(ClusterName, ServiceKey),
     Orphan(RouteKey),
+    Alarm(AlarmKey),
+    AlarmHistory(u64),
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum View {
     Root(RootView),
-    Summary(SummaryView),
+    Summary(SummaryView, AlarmCounts),
     Statistics(Counters),
     Source(SourceView, Option<Timestamp>),
     SourceStatistics(SourceFreshness),
@@ -49,6 +53,8 @@ enum View {
     Node(Arc<NodeView>),
     Service(Arc<ServiceView>),
     Orphan(OrphanView),
+    Alarm(AlarmView),
+    AlarmHistory(AlarmRecord),
 }
 
 impl View {
@@ -108,7 +114,14 @@ impl Tree {
     pub(crate) fn take(&mut self, change: Change) {
         match change {
             Change::Root(view) => self.set(Item::Root, Some(View::Root(view))),
-            Change::Summary(view) => self.set(Item::Summary, Some(View::Summary(view))),
+            Change::Summary(view) => {
+                let (_, alarms) = self.summary();
+                self.set(Item::Summary, Some(View::Summary(view, alarms)));
+            }
+            Change::AlarmCounts(alarms) => {
+                let (view, _) = self.summary();
+                self.set(Item::Summary, Some(View::Summary(view, alarms)));
+            }
             Change::Source(source, view) => {
                 if view.is_none() {
                     self.set(Item::SourceStatistics(source.clone()), None);
@@ -130,7 +143,11 @@ impl Tree {
                 self.set(Item::Service(cluster, service), view.map(View::Service));
             }
             Change::Orphan(route, view) => self.set(Item::Orphan(route), view.map(View::Orphan)),
-            Change::Memory(_) => {}
+            Change::Alarm(key, view) => self.set(Item::Alarm(key), view.map(View::Alarm)),
+            Change::AlarmHistory(sequence, record) => {
+                self.set(Item::AlarmHistory(sequence), record.map(View::AlarmHistory));
+            }
+            Change::Notice(_) | Change::Memory(_) => {}
         }
     }
 
@@ -296,6 +313,13 @@ impl Tree {
         }
     }
 
+    fn summary(&self) -> (SummaryView, AlarmCounts) {
+        match self.views.get(&Item::Summary) {
+            Some(View::Summary(view, alarms)) => (*view, *alarms),
+            _ => Default::default(),
+        }
+    }
+
     fn last_event(&self, item: &Item) -> Option<Timestamp> {
         match self.views.get(item) {
             Some(View::Source(_, last_event) | View::Cluster(_, last_event)) => *last_event,
@@ -307,7 +331,7 @@ impl Tree {
         let Some(view) = self.views.get(item) else { return Vec::new() };
         match (item, view) {
             (Item::Root, View::Root(view)) => vec![entry::root(view, self.version)],
-            (Item::Summary, View::Summary(view)) => vec![entry::summary(view)],
+            (Item::Summary, View::Summary(view, alarms)) => vec![entry::summary(view, alarms)],
             (Item::Statistics, View::Statistics(counters)) => vec![entry::statistics(counters)],
             (Item::Source(source), View::Source(view, last)) => vec![entry::source(source, view, *last)],
             (Item::SourceStatistics(_), View::SourceStatistics(view)) => vec![entry::source_statistics(view)],
@@ -315,6 +339,8 @@ impl Tree {
             (Item::Node(cluster, name), View::Node(view)) => entry::node(cluster, name, view),
             (Item::Service(cluster, key), View::Service(view)) => entry::service(cluster, key, view),
             (Item::Orphan(key), View::Orphan(view)) => vec![entry::orphan(key, view)],
+            (Item::Alarm(key), View::Alarm(view)) => vec![alarm::alarm(key, view)],
+            (Item::AlarmHistory(_), View::AlarmHistory(record)) => vec![alarm::record(record)],
             _ => unreachable!("an item's view is of the item's kind: see take and refresh"),
         }
     }

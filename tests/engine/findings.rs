@@ -23,7 +23,8 @@ const V4: Family = Family::V4;
 fn attachments_of_a_cluster_that_is_no_longer_configured_do_not_outlive_the_restart() {
     let attachment = Attachment { cluster: "gone".into(), node: "n1".into(), address: V4.node(1) };
     let mut engine = Engine::new();
-    engine.apply(at(Duration::ZERO), Event::Remembered(Memory { attachments: [attachment].into() }));
+    engine
+        .apply(at(Duration::ZERO), Event::Remembered(Memory { attachments: [attachment].into(), ..Memory::default() }));
     let changes = engine.apply(at(Duration::ZERO), Event::Configured(Config::default().into()));
     assert!(changes.contains(&Change::Memory(Memory::default())), "{changes:#?}");
 }
