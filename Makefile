@@ -4,16 +4,22 @@ LAB      ?= anycast-metallb
 LEAF     ?= leaf1
 RUN      ?= target/lab/$(LAB)
 PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
+# What is not Rust and is tested: python3 and MicroPython run scripts, promtool and smilint check rules and the MIB.
+TOOLS     = python3 prometheus smitools
 CROSS     = gcc-aarch64-linux-gnu musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
-.PHONY: help deps deps-release build demo lab cli test lint bench release
+.PHONY: help deps deps-test deps-release build demo lab cli test lint bench release
 
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## Installs what a build needs, or says the apt line.
 	@packaging/need-packages $(PACKAGES)
+
+deps-test: deps
+	@packaging/need-packages $(TOOLS)
+	@packaging/need-micropython target/micropython
 
 deps-release: deps
 	@packaging/need-packages $(CROSS)
@@ -33,7 +39,7 @@ lab: build ## The same lab, left running until Ctrl-C.
 cli: ## A CLI prompt on a leaf of the running lab: make cli LEAF=leaf4.
 	@target/debug/srl-sim cli --run $(RUN) $(LEAF)
 
-test: deps ## All tests.
+test: deps-test ## All tests.
 	cargo test --workspace
 
 lint: deps ## Format, clippy, documentation, YANG.
