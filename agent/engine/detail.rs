@@ -234,7 +234,11 @@ impl Telling<'_> {
         match matched.hops.is_empty() {
             true => format!("; {} covers it, but discards", matched.prefix),
             false => {
-                format!("; {} covers it, but leads to {}, which does not serve it", matched.prefix, few(&matched.hops))
+                format!(
+                    "; {} covers it, but leads to {}, which does not serve it",
+                    matched.prefix,
+                    few(matched.hops.iter())
+                )
             }
         }
     }
