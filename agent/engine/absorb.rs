@@ -23,7 +23,8 @@ impl Engine {
     pub fn absorb(&mut self, now: Now, event: Event) {
         match event {
             Event::Remembered(memory) => {
-                self.remembered.load(memory);
+                self.alarms.load(&memory);
+                self.remembered.load(memory.attachments);
                 self.relocate_all();
             }
             Event::Configured(config) => self.configure(config),
@@ -588,8 +589,7 @@ impl Engine {
 /// Everything of a cluster is to be evaluated again.
 fn mark_cluster(cluster: &mut Cluster) {
     cluster.all_services = true;
-    let slots: Vec<u32> = cluster.nodes.iter().map(|(slot, _)| slot).collect();
-    cluster.stale_nodes.extend(slots);
+    cluster.all_nodes = true;
 }
 
 /// In order of value, so that nothing depends on the order of arrival.

@@ -63,6 +63,8 @@ pub(super) struct Cluster {
     pub(super) all_services: bool,
     /// Nodes whose view must be made again.
     pub(super) stale_nodes: BTreeSet<u32>,
+    /// Every node's view must be made again.
+    pub(super) all_nodes: bool,
     pub(super) version: Option<Arc<str>>,
     pub(super) caveat: Option<Arc<str>>,
     /// Services with a verdict and their endpoints.
@@ -89,6 +91,7 @@ impl Cluster {
             everyone: None,
             all_services: true,
             stale_nodes: BTreeSet::new(),
+            all_nodes: false,
             version: None,
             caveat: None,
             judged: 0,

@@ -318,9 +318,7 @@ impl World<'_> {
                     None => (Arc::default(), true),
                 },
                 Some(group) => {
-                    let known =
-                        |hop: &IpAddr| !(cluster.at_address(*hop).is_empty() && cluster.at_vtep(*hop).is_empty());
-                    let counts = host || group.next_hops.iter().any(known);
+                    let counts = host || self.serves_any(cluster, vip, &group.next_hops);
                     let limit = cluster.config.ecmp_limit.map(usize::from);
                     let full = limit.is_some_and(|limit| group.next_hops.len() >= limit);
                     let local = self.switch.owned_by(&found.route, super::switch::BGP_OWNER);
@@ -337,6 +335,18 @@ impl World<'_> {
             }
         }
         Some(Contribution { announcers, installed, may_hide })
+    }
+
+    /// One of the next-hops serves one of the cluster's services that carry the VIP.
+    fn serves_any(&self, cluster: &Cluster, vip: IpAddr, next_hops: &[IpAddr]) -> bool {
+        let services = cluster.vips.get(&vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
+        services.iter().filter_map(|slot| cluster.services.get(*slot)).any(|entry| {
+            let endpoints = Endpoints::of_vip(cluster, &entry.key, vip);
+            let local_policy = cluster.profile().local(&entry.service);
+            let evidence = Evidence { local_policy, ..Evidence::none(Gate::Open, Some(vip), endpoints) };
+            let judge = Judge { world: self, cluster, vip, evidence: &evidence };
+            next_hops.iter().any(|hop| judge.serves(*hop))
+        })
     }
 
     /// Another cluster that claims a VIP in the same network instance, unless one of the two names the other.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::names::NetworkInstanceName;
 use super::time::Timestamp;
@@ -166,7 +167,7 @@ impl BfdState {
 }
 
 /// A prefix in a network instance.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RouteKey {
     /// The network instance whose table holds it.
     pub network_instance: NetworkInstanceName,
