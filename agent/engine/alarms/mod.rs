@@ -124,7 +124,6 @@ impl Alarms {
         self.board.set_reach(now, around.reach);
         self.sources(around);
         self.clusters(around);
-        // Nodes before services: a VIP asks for the alarm of the node it waits for.
         for change in changes {
             match change {
                 Change::Node(cluster, node, view) => self.node(around, cluster, node, view.as_ref()),
@@ -135,7 +134,6 @@ impl Alarms {
                 _ => {}
             }
         }
-        self.tell_touched(around);
         for change in changes {
             match change {
                 Change::Service(cluster, key, view) => self.service(around, cluster, key, view.as_deref()),
@@ -148,6 +146,7 @@ impl Alarms {
                 _ => {}
             }
         }
+        // Once for all services: what one adds another may take away.
         self.tell_touched(around);
         self.board.forget_unseen(now, |key| around.all_told(key));
         self.board.settle(now);
