@@ -133,6 +133,7 @@ impl Run<'_> {
         assert_eq!(Watch::now(self.bench), Vec::<String>::new(), "{}", self.story());
         for leaf in self.bench.leaves() {
             self.bench.leaf(leaf).apps().operate(AGENT, Operation::Restart).await.expect("it runs");
+            self.bench.killed(leaf);
         }
         let after = self.bench.settled(QUIET).await;
         self.expect_same("an agent that was killed says something else", &before, &after);
