@@ -37,6 +37,12 @@ struct Args {
     /// What must outlive a restart is kept here.
     #[arg(long, env = "K8S_SERVICES_STATE_FILE", default_value = "/opt/k8s-services/state/state.json")]
     state_file: PathBuf,
+    /// Alarms go to this syslog socket; none: to the log of the agent.
+    #[arg(long, env = "K8S_SERVICES_SYSLOG", default_value = "/dev/log")]
+    syslog: PathBuf,
+    /// The name of this switch in Kubernetes Events; its host name if not given.
+    #[arg(long, env = "K8S_SERVICES_LEAF")]
+    leaf: Option<String>,
     /// error, warn, info, debug or trace.
     #[arg(long, env = "K8S_SERVICES_LOG_LEVEL", default_value = "info")]
     log_level: LevelFilter,
@@ -62,6 +68,8 @@ fn start(args: Args) -> anyhow::Result<()> {
         ndk: ndk::Options::new(args.ndk),
         gnmi: gnmi::Options::new(args.gnmi, gnmi::Credentials { username: args.gnmi_username, password_file }),
         state_file: StateFile::new(args.state_file),
+        syslog: (args.syslog.as_os_str() != "none").then_some(args.syslog),
+        leaf: args.leaf.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned()),
         version: VERSION,
     };
     tokio::runtime::Builder::new_multi_thread()
