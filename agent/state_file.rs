@@ -92,7 +92,7 @@ mod tests {
     fn memory() -> Memory {
         let attachment =
             Attachment { cluster: "c1".into(), node: "node1".into(), address: "192.168.1.11".parse().unwrap() };
-        Memory { attachments: [attachment].into() }
+        Memory { attachments: [attachment].into(), ..Memory::default() }
     }
 
     #[tokio::test]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::alarms::{ClusterState, Reach, Surroundings};
+use super::cluster::Cluster;
 use super::evidence::World;
 use super::ids::{ServiceId, User};
 use super::status;
@@ -21,7 +23,11 @@ impl Engine {
         changes.append(&mut nodes);
         changes.append(&mut services);
         changes.append(&mut self.evaluate_orphans(now));
-        changes.extend(self.remembered.news().map(Change::Memory));
+        let mut alarms = self.evaluate_alarms(now, &changes);
+        changes.append(&mut alarms);
+        if self.remembered.is_news() || self.alarms.wants_saving(now) {
+            changes.push(Change::Memory(self.memory(now)));
+        }
         self.evaluated_at = now.elapsed;
         changes
     }
@@ -53,8 +59,8 @@ impl Engine {
 
     fn evaluate_services(&mut self, now: Now) -> Vec<Change> {
         let mut queue = std::mem::take(&mut self.queue);
+        self.clusters.values_mut().for_each(Cluster::prepare);
         for cluster in self.clusters.values_mut() {
-            cluster.prepare();
             if std::mem::take(&mut cluster.all_services) {
                 let id = cluster.id;
                 queue.extend(cluster.services.iter().map(|(slot, _)| ServiceId { cluster: id, slot }));
@@ -115,6 +121,11 @@ impl Engine {
     }
 
     fn evaluate_nodes(&mut self, now: Now) -> Vec<Change> {
+        for cluster in self.clusters.values_mut() {
+            if std::mem::take(&mut cluster.all_nodes) {
+                cluster.stale_nodes = cluster.nodes.iter().map(|(slot, _)| slot).collect();
+            }
+        }
         let mut views = Vec::new();
         let world = self.world(now);
         for cluster in self.clusters.values() {
@@ -201,6 +212,32 @@ impl Engine {
         let cluster = self.clusters.get(self.ids.get(name)?)?;
         let source = self.sources.get(&SourceId::Kubernetes(name.clone()))?;
         Some(status::cluster(cluster, source, &self.switch, self.said.phase.as_ref()?))
+    }
+
+    /// The alarms that come of what is about to be said.
+    fn evaluate_alarms(&mut self, now: Now, changes: &[Change]) -> Vec<Change> {
+        let switch = self.sources.in_reach(&SourceId::Ndk);
+        let reach = Reach { switch, neighbors: switch && self.sources.in_reach(&SourceId::Gnmi) };
+        if reach.neighbors && !std::mem::replace(&mut self.said.neighbors, reach.neighbors) {
+            let nodes = self.clusters.values().flat_map(|cluster| {
+                let views = cluster.nodes.iter().filter_map(|(_, node)| Some((&node.name, node.view.as_ref()?)));
+                views.map(|(node, view)| (&cluster.name, node, view))
+            });
+            self.alarms.reobserve(nodes);
+        }
+        self.said.neighbors = reach.neighbors;
+        let state = |cluster: &Cluster| ClusterState {
+            synced: self.sources.in_reach(&SourceId::Kubernetes(cluster.name.clone())),
+            instance_missing: self.switch.instance(&cluster.config.network_instance).is_none(),
+        };
+        let around = Surroundings {
+            now,
+            config: self.config.as_deref(),
+            reach,
+            sources: self.sources.states(now.elapsed).collect(),
+            clusters: self.clusters.values().map(|cluster| (&cluster.name, state(cluster))).collect(),
+        };
+        self.alarms.observe(&around, changes)
     }
 
     fn evaluate_orphans(&mut self, now: Now) -> Vec<Change> {

@@ -1,53 +1,67 @@
 //! What is remembered of attachments: a dynamic neighbor vanishes from state when its session drops.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::model::memory::{Attachment, Memory};
+use crate::model::memory::Attachment;
 use crate::model::names::{ClusterName, NodeName};
 
 /// Nodes that have, or had, a BGP neighbor here.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
-    memory: Memory,
-    said: Memory,
+    attachments: BTreeSet<Attachment>,
+    said: BTreeSet<Attachment>,
+    touched: bool,
 }
 
 impl Remembered {
     /// What an earlier life remembered.
-    pub(super) fn load(&mut self, memory: Memory) {
-        self.said = memory.clone();
-        self.memory.attachments.extend(memory.attachments);
+    pub(super) fn load(&mut self, attachments: BTreeSet<Attachment>) {
+        self.said.clone_from(&attachments);
+        self.attachments.extend(attachments);
+        self.touched = true;
     }
 
     pub(super) fn holds(&self, cluster: &ClusterName, node: &NodeName, address: IpAddr) -> bool {
-        self.memory.attachments.contains(&attachment(cluster, node, address))
+        self.attachments.contains(&attachment(cluster, node, address))
     }
 
     pub(super) fn keep(&mut self, cluster: &ClusterName, node: &NodeName, address: IpAddr) {
-        self.memory.attachments.insert(attachment(cluster, node, address));
+        self.touched |= self.attachments.insert(attachment(cluster, node, address));
     }
 
     pub(super) fn forget(&mut self, cluster: &ClusterName, node: &NodeName, address: IpAddr) {
-        self.memory.attachments.remove(&attachment(cluster, node, address));
+        self.touched |= self.attachments.remove(&attachment(cluster, node, address));
     }
 
     /// Forgets every node of a cluster that is not told of any more.
     pub(super) fn forget_nodes(&mut self, cluster: &ClusterName, exists: impl Fn(&NodeName) -> bool) {
-        self.memory.attachments.retain(|known| known.cluster != *cluster || exists(&known.node));
+        self.retain(|known| known.cluster != *cluster || exists(&known.node));
     }
 
     /// Forgets every cluster that is not configured.
     pub(super) fn forget_clusters(&mut self, configured: impl Fn(&ClusterName) -> bool) {
-        self.memory.attachments.retain(|known| configured(&known.cluster));
+        self.retain(|known| configured(&known.cluster));
     }
 
-    /// What the state file should hold, if it is different from what was said before.
-    pub(super) fn news(&mut self) -> Option<Memory> {
-        if self.memory == self.said {
-            return None;
+    fn retain(&mut self, keep: impl FnMut(&Attachment) -> bool) {
+        let before = self.attachments.len();
+        self.attachments.retain(keep);
+        self.touched |= self.attachments.len() != before;
+    }
+
+    /// True when it is different from when it was last asked.
+    pub(super) fn is_news(&mut self) -> bool {
+        let news = std::mem::take(&mut self.touched) && self.attachments != self.said;
+        if news {
+            self.said.clone_from(&self.attachments);
         }
-        self.said = self.memory.clone();
-        Some(self.memory.clone())
+        news
+    }
+
+    /// What the state file should hold.
+    pub(super) fn attachments(&self) -> &BTreeSet<Attachment> {
+        &self.attachments
     }
 }
 

@@ -6,7 +6,7 @@
 //! What comes in is kept by `switch` (over `routes`), `bgp`, `cluster`, `sources` and `memory`; `claims`
 //! says which VIPs a prefix touches. `nodes` places nodes, `evidence` gathers what is known of a VIP by the rules
 //! of `speakers` and the counts of `endpoints`, `verdict` judges it, `detail` says it. `service`, `node`,
-//! `status` and `orphans` make the views; `tally` counts VIPs per node.
+//! `status` and `orphans` make the views; `tally` counts VIPs per node. `alarms` reads what is about to be said.
 //!
 //! Where a route names a group that was not told yet, the next-hops said before hold for 15 s; a VIP never judged
 //! before is unknown, syncing. A route never loses its next-hops by the order of arrival.
@@ -14,6 +14,7 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod absorb;
+mod alarms;
 mod bgp;
 mod claims;
 mod cluster;
@@ -47,12 +48,14 @@ use rustc_hash::FxHashMap;
 
 use crate::model::config::Config;
 use crate::model::event::{Event, SourceId};
+use crate::model::memory::Memory;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::time::Now;
 use crate::model::view::{
     Change, ClusterView, NodeView, RootView, ServiceView, SourceFreshness, SourceView, SummaryView,
 };
 
+use alarms::Alarms;
 use bgp::Bgp;
 use claims::Claims;
 use cluster::Cluster;
@@ -83,6 +86,7 @@ pub struct Engine {
     departed: BTreeMap<(ClusterName, ServiceKey), Arc<ServiceView>>,
     departed_nodes: BTreeMap<(ClusterName, NodeName), Arc<NodeView>>,
     orphans: Orphans,
+    alarms: Alarms,
     counts: Counts,
     evaluations: u64,
     evaluated_at: Duration,
@@ -97,6 +101,8 @@ struct Said {
     summary: Option<SummaryView>,
     sources: BTreeMap<SourceId, SourceView>,
     clusters: BTreeMap<ClusterName, ClusterView>,
+    /// Neighbors were in reach.
+    neighbors: bool,
 }
 
 impl Engine {
@@ -114,7 +120,15 @@ impl Engine {
     /// When time alone will next change something (on [`Now::elapsed`]); the owner sends [`Event::Tick`] then.
     pub fn deadline(&self) -> Option<Duration> {
         let sources = self.sources.deadline(self.evaluated_at);
-        sources.into_iter().chain(self.switch.next_give_up(self.evaluated_at)).min()
+        let group = self.switch.next_give_up(self.evaluated_at);
+        [sources, group, self.alarms.deadline()].into_iter().flatten().min()
+    }
+
+    /// What must outlive the process, as of now.
+    pub fn memory(&mut self, now: Now) -> Memory {
+        let mut memory = Memory { attachments: self.remembered.attachments().clone(), ..Memory::default() };
+        self.alarms.save(now, &mut memory);
+        memory
     }
 
     /// Freshness and counters of every source.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alarms;
 use crate::model::event::{SourceEvent, SourceId};
 use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::SourceState;
@@ -11,6 +12,8 @@ use crate::model::view::{SourceFreshness, SourceView};
 
 /// How long gNMI is waited for before routes alone judge; counted from the start of the agent.
 pub(super) const GNMI_WAIT: Duration = Duration::from_secs(30);
+/// How long a source that never answered may take before that is an alarm; counted from the start of the agent.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the switch's own tables may be out of reach before nothing is judged by them.
 pub(super) const SWITCH_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -175,7 +178,28 @@ impl Sources {
         let wait = (!self.gnmi().ever_synced).then_some(GNMI_WAIT);
         let loss = self.ndk().lost.as_ref().filter(|_| self.ndk().ever_synced);
         let patience = loss.map(|loss| loss.elapsed + SWITCH_PATIENCE);
-        wait.into_iter().chain(patience).filter(|at| *at > now).min()
+        let never_came = |source: &Source| source.lost.is_some() && !source.ever_synced;
+        let start = self.known.values().any(never_came).then_some(START_PATIENCE);
+        [wait, patience, start].into_iter().flatten().filter(|at| *at > now).min()
+    }
+
+    /// True when a source has told all it knows, and tells what changes.
+    pub(super) fn in_reach(&self, id: &SourceId) -> bool {
+        self.known.get(id).is_some_and(|source| source.view().state == SourceState::Synced)
+    }
+
+    /// Every source, as alarms see it: at the start sources may take their time.
+    pub(super) fn states(&self, now: Duration) -> impl Iterator<Item = (&SourceId, alarms::SourceState<'_>)> {
+        self.known.iter().map(move |(id, source)| {
+            let state = match &source.lost {
+                Some(loss) if source.ever_synced || now >= START_PATIENCE => {
+                    alarms::SourceState::Lost(loss.wall, &loss.why)
+                }
+                None if source.ever_synced => alarms::SourceState::Heard,
+                _ => alarms::SourceState::Awaited,
+            };
+            (id, state)
+        })
     }
 
     pub(super) fn views(&self) -> impl Iterator<Item = (&SourceId, SourceView)> {

@@ -119,8 +119,7 @@ impl Cluster {
         }
         let hides = |c: Option<&Contribution>| c.is_some_and(|c| c.may_hide);
         if everyone(old) != everyone(new) || (everyone(new) && hides(old) != hides(new)) {
-            let slots: Vec<u32> = self.eligible().map(|(slot, _)| slot).collect();
-            self.stale_nodes.extend(slots);
+            self.all_nodes = true;
         } else if everyone(new) {
             let hops = |c: Option<&Contribution>| c.map(|c| Arc::clone(&c.installed)).unwrap_or_default();
             let (before, after) = (hops(old), hops(new));

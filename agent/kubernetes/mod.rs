@@ -11,7 +11,8 @@
 //!
 //! `source` keeps the link: it loads the credentials, asks the server for its version, and hands a client to three
 //! list-and-watch loops (`watch`, `stream`); it does so again when a file rotates, on SIGHUP and when a loop fails. Objects are
-//! reduced on arrival (`reduce`) to what the engine reads. A listing is one `Update::All` per kind.
+//! reduced on arrival (`reduce`) to what the engine reads. A listing is one `Update::All` per kind. The other way goes only
+//! what the operator turned on: `notices` writes alarms as Kubernetes Events.
 
 mod client;
 mod condition;
@@ -19,6 +20,7 @@ mod credentials;
 mod dial;
 mod files;
 mod lines;
+mod notices;
 mod objects;
 mod reason;
 mod reduce;
@@ -29,4 +31,5 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use notices::Notices;
 pub use source::ClusterSource;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::cluster::{EndpointSlice, Node, Service, SliceKey};
 use super::config::Config;
@@ -35,7 +36,8 @@ pub enum Event {
 }
 
 /// Where events come from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SourceId {
     /// The NDK: the switch's own tables.
     Ndk,

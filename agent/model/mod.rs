@@ -5,6 +5,7 @@
 
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+pub mod alarm;
 pub mod cluster;
 pub mod config;
 pub mod event;

@@ -66,7 +66,7 @@ name!(
 );
 
 /// A Service: its namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// `Service.metadata.namespace`.
     pub namespace: Arc<str>,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::names::NetworkInstanceName;
 use super::time::Timestamp;
@@ -43,7 +44,7 @@ pub struct Route {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NextHopGroup {
     /// Sorted, without duplicates.
-    pub next_hops: Box<[IpAddr]>,
+    pub next_hops: Arc<[IpAddr]>,
 }
 
 /// The address of a BGP neighbor as SR Linux spells its key: `192.168.1.11`, or `fe80::1%ethernet-1/1.0`.
@@ -166,7 +167,7 @@ impl BfdState {
 }
 
 /// A prefix in a network instance.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RouteKey {
     /// The network instance whose table holds it.
     pub network_instance: NetworkInstanceName,

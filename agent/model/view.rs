@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::alarm::{AlarmCounts, AlarmKey, AlarmRecord, AlarmView, Notice};
 use super::cluster::TrafficPolicy;
 use super::config::{AlarmPolicy, ClusterConfig};
 use super::event::SourceId;
@@ -35,6 +36,14 @@ pub enum Change {
     Service(ClusterName, ServiceKey, Option<Arc<ServiceView>>),
     /// `/k8s-services/orphan-route`.
     Orphan(RouteKey, Option<OrphanView>),
+    /// `/k8s-services/alarm`; none when it was cleared.
+    Alarm(AlarmKey, Option<AlarmView>),
+    /// `/k8s-services/alarm-history`, by sequence; none when it fell out.
+    AlarmHistory(u64, Option<AlarmRecord>),
+    /// `alarms-*` of `/k8s-services/summary`.
+    AlarmCounts(AlarmCounts),
+    /// What became of an alarm, for those who do not read state.
+    Notice(Notice),
     /// What the state file should hold.
     Memory(Memory),
 }
@@ -52,7 +61,7 @@ pub struct RootView {
     pub alarm_policy: AlarmPolicy,
 }
 
-/// `/k8s-services/summary`: counts over the vip entries of all services.
+/// `/k8s-services/summary`: counts over the vip entries of all services; without its alarms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SummaryView {
     /// Services.

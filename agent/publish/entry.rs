@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use super::path::Path;
+use crate::model::alarm::{AlarmCounts, Severity};
 use crate::model::config::{AlarmPolicy, ClusterConfig, Connection};
 use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
@@ -31,7 +32,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn new(path: Path, body: &impl Serialize) -> Self {
+    pub(super) fn new(path: Path, body: &impl Serialize) -> Self {
         let json = serde_json::to_string(body).expect("these bodies are plain structs with string keys");
         Self { path, json }
     }
@@ -131,12 +132,28 @@ struct Summary {
     vips_degraded: u32,
     vips_down: u32,
     vips_unknown: u32,
+    alarms_critical: u32,
+    alarms_major: u32,
+    alarms_minor: u32,
+    alarms_warning: u32,
 }
 
 /// `/k8s-services/summary`, without its sources.
-pub(crate) fn summary(view: &SummaryView) -> Entry {
+pub(crate) fn summary(view: &SummaryView, alarms: &AlarmCounts) -> Entry {
     let SummaryView { services, vips, vips_up, vips_degraded, vips_down, vips_unknown } = *view;
-    Entry::new(summary_path(), &Summary { services, vips, vips_up, vips_degraded, vips_down, vips_unknown })
+    let body = Summary {
+        services,
+        vips,
+        vips_up,
+        vips_degraded,
+        vips_down,
+        vips_unknown,
+        alarms_critical: alarms.of(Severity::Critical),
+        alarms_major: alarms.of(Severity::Major),
+        alarms_minor: alarms.of(Severity::Minor),
+        alarms_warning: alarms.of(Severity::Warning),
+    };
+    Entry::new(summary_path(), &body)
 }
 
 #[derive(Serialize)]
@@ -551,7 +568,7 @@ fn is_empty(list: &&[IpAddr]) -> bool {
 }
 
 /// A date-and-time in UTC with milliseconds, as SR Linux writes it.
-struct Time(Timestamp);
+pub(super) struct Time(pub(super) Timestamp);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -63,6 +63,32 @@ impl Path {
         Self(text)
     }
 
+    /// The same path as gNMI clients write it: `/k8s-services/cluster[name=c1]`.
+    pub(crate) fn gnmi(&self) -> String {
+        let mut text = String::with_capacity(self.0.len());
+        let mut characters = self.0.chars().peekable();
+        let mut value = false;
+        while let Some(character) = characters.next() {
+            match (value, character) {
+                (false, '.') if text.ends_with('[') => {}
+                (false, '.') => text.push('/'),
+                (false, '{') => text.push('['),
+                (false, '}') => text.push(']'),
+                (false, '&') if characters.next_if_eq(&'&').is_some() => text.push_str("]["),
+                (false, '=') if characters.next_if_eq(&'=').is_some() => text.push('='),
+                (false, '"') => value = true,
+                (true, '"') => value = false,
+                (true, '\\') => match characters.next() {
+                    Some('\\') => text.push_str("\\\\"),
+                    escaped => text.extend(escaped),
+                },
+                (true, ']') => text.push_str("\\]"),
+                _ => text.push(character),
+            }
+        }
+        text
+    }
+
     /// The text the NDK is given.
     pub(crate) fn spelled(&self, spelling: Spelling) -> String {
         match spelling {
@@ -109,6 +135,16 @@ mod tests {
             next_hop().spelled(Spelling::Underscore),
             r#".k8s_services.cluster{.name=="web-1"}.service{.namespace=="a_b"&&.name=="c-d"}.next_hop{.address=="fe80::1%ethernet-1/1.0"}"#
         );
+    }
+
+    #[test]
+    fn a_gnmi_path_has_brackets_for_keys_and_escapes_what_would_end_them() {
+        assert_eq!(
+            next_hop().gnmi(),
+            "/k8s-services/cluster[name=web-1]/service[namespace=a_b][name=c-d]/next-hop[address=fe80::1%ethernet-1/1.0]"
+        );
+        let odd = Path::root().entry("cluster", &[("name", &r#"a"]\&&==b."#)]);
+        assert_eq!(odd.gnmi(), r#"/k8s-services/cluster[name=a"\]\\&&==b.]"#);
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub enum Input {
 /// Pauses after a refusal, doubled up to the longest; a loss is waited out by the next registration.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long the entries of a cluster in its first sync are kept back. Most syncs take less, and their entries are written
+/// once; one that takes longer shows.
+const FIRST_SYNC: Duration = Duration::from_secs(2);
 
 /// Writes what the engine says.
 #[derive(Debug)]
@@ -42,6 +45,10 @@ pub struct Publisher<S> {
     proven: bool,
     counters: Counters,
     leftovers: Vec<Path>,
+    /// The next batch, made while a call was on its way.
+    ahead: Option<Batch>,
+    /// When what is kept back is due all the same.
+    kept_until: Option<Instant>,
     paused_until: Option<Instant>,
     pause: Duration,
 }
@@ -65,6 +72,8 @@ impl<S: Sink> Publisher<S> {
             proven: false,
             counters: Counters::default(),
             leftovers: Vec::new(),
+            ahead: None,
+            kept_until: None,
             paused_until: None,
             pause: FIRST_PAUSE,
         }
@@ -93,6 +102,10 @@ impl<S: Sink> Publisher<S> {
                     Some(input) => self.take(input),
                     None => return,
                 },
+                () = pause(self.kept_until), if self.kept_until.is_some() => {
+                    self.kept_until = None;
+                    self.tree.give_up_waiting();
+                }
                 () = pause(self.paused_until), if self.paused_until.is_some() => self.paused_until = None,
                 // More is due: a new registration and one input are looked at between two batches.
                 () = std::future::ready(()), if self.is_due() && sink.is_some() => {}
@@ -101,7 +114,7 @@ impl<S: Sink> Publisher<S> {
     }
 
     fn is_due(&self) -> bool {
-        self.paused_until.is_none() && (self.tree.is_due() || !self.leftovers.is_empty())
+        self.paused_until.is_none() && (self.ahead.is_some() || self.tree.is_due() || !self.leftovers.is_empty())
     }
 
     fn adopt(&mut self, sink: &mut Option<S>, next: Option<S>) {
@@ -109,6 +122,7 @@ impl<S: Sink> Publisher<S> {
             && self.generation != Some(next.generation())
         {
             self.generation = Some(next.generation());
+            self.ahead = None;
             self.tree.forget_written();
             self.proven = false;
             self.paused_until = None;
@@ -119,7 +133,11 @@ impl<S: Sink> Publisher<S> {
 
     fn take(&mut self, input: Input) {
         match input {
-            Input::Changes(changes) => changes.into_iter().for_each(|change| self.tree.take(change)),
+            Input::Changes(changes) => {
+                changes.into_iter().for_each(|change| self.tree.take(change));
+                let until = || Instant::now() + FIRST_SYNC;
+                self.kept_until = self.tree.keeps_back().then(|| self.kept_until.unwrap_or_else(until));
+            }
             Input::Freshness(sources, evaluations) => {
                 let counters = Counters { evaluations, ..self.counters };
                 self.tree.refresh(sources, counters);
@@ -130,15 +148,16 @@ impl<S: Sink> Publisher<S> {
 
     /// One batch, while inputs are still taken in. False when the inputs have ended.
     async fn write(&mut self, sink: &S) -> bool {
-        let Some(batch) = self.tree.next_batch().or_else(|| self.next_leftovers()) else { return true };
+        let batch = self.ahead.take().or_else(|| self.tree.next_batch()).or_else(|| self.next_leftovers());
+        let Some(batch) = batch else { return true };
         let (outcome, open) = self.call(sink, &batch).await;
         match outcome {
-            Outcome::Written => self.done(batch),
+            Outcome::Written => self.done(&batch),
             Outcome::Refused(_) if !self.proven => {
                 self.spelling = self.spelling.other();
                 let (outcome, open) = self.call(sink, &batch).await;
                 if let Outcome::Written = outcome {
-                    self.done(batch);
+                    self.done(&batch);
                 } else {
                     self.spelling = self.spelling.other();
                     self.put_off(batch, outcome);
@@ -146,10 +165,11 @@ impl<S: Sink> Publisher<S> {
                 return open;
             }
             Outcome::Refused(_) if batch.is_many() => {
+                self.put_back_ahead();
                 for alone in self.tree.split(batch) {
                     let (outcome, open) = self.call(sink, &alone).await;
                     match outcome {
-                        Outcome::Written => self.done(alone),
+                        Outcome::Written => self.done(&alone),
                         other => self.put_off(alone, other),
                     }
                     if !open {
@@ -162,7 +182,7 @@ impl<S: Sink> Publisher<S> {
         open
     }
 
-    fn done(&mut self, batch: Batch) {
+    fn done(&mut self, batch: &Batch) {
         if !self.proven {
             self.proven = true;
             debug!(spelling = ?self.spelling, "the NDK accepts this spelling of paths");
@@ -170,10 +190,17 @@ impl<S: Sink> Publisher<S> {
         self.counters.updates += batch.updates.len() as u64;
         self.counters.deletes += batch.deletes.len() as u64;
         self.pause = FIRST_PAUSE;
-        self.tree.written(batch);
+    }
+
+    /// What was made ahead holds only if what goes before it stands.
+    fn put_back_ahead(&mut self) {
+        if let Some(ahead) = self.ahead.take() {
+            self.tree.put_back(ahead);
+        }
     }
 
     fn put_off(&mut self, batch: Batch, outcome: Outcome) {
+        self.put_back_ahead();
         self.counters.errors += 1;
         let path = batch.updates.first().map(|entry| &entry.path).or(batch.deletes.first());
         let path = path.map(|path| path.spelled(self.spelling)).unwrap_or_default();
@@ -199,7 +226,7 @@ impl<S: Sink> Publisher<S> {
         (count > 0).then_some(batch)
     }
 
-    /// Calls the NDK and goes on taking inputs meanwhile. Also gives whether inputs are still open.
+    /// Calls the NDK; goes on taking inputs meanwhile, and makes the next batch where much is due. Also gives whether inputs are still open.
     async fn call(&mut self, sink: &S, batch: &Batch) -> (Outcome, bool) {
         let call = send(sink.clone(), self.spelling, batch);
         tokio::pin!(call);
@@ -212,6 +239,10 @@ impl<S: Sink> Publisher<S> {
                     Some(input) => self.take(input),
                     None => open = false,
                 },
+                // After whoever carries the call had its turn.
+                () = tokio::task::yield_now(), if self.ahead.is_none() && self.tree.is_far_behind() => {
+                    self.ahead = self.tree.next_batch();
+                }
             }
         }
     }

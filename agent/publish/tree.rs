@@ -4,12 +4,16 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use super::alarm;
 use super::entry::{self, Counters, Entry};
+use super::first_sync::FirstSync;
 use super::path::Path;
+use crate::model::alarm::{AlarmCounts, AlarmKey, AlarmRecord, AlarmView};
 use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::switch::RouteKey;
 use crate::model::time::Timestamp;
+use crate::model::verdict::{NodeReason, Reason};
 use crate::model::view::{
     Change, ClusterView, NodeView, OrphanView, RootView, ServiceView, SourceFreshness, SourceView, SummaryView,
 };
@@ -18,6 +22,9 @@ use crate::model::view::{
 /// change that comes meanwhile does not wait long.
 pub(crate) const BATCH_ENTRIES: usize = 500;
 const BATCH_BYTES: usize = 256 * 1024;
+/// Items due from which on a batch is made ahead of its call. Fewer are quickly made, and as late as possible: with the
+/// latest news.
+const AHEAD_ITEMS: usize = 100;
 
 /// What is rendered, compared and written as one: a view and the entries below it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,12 +38,14 @@ pub(crate) enum Item {
     Node(ClusterName, NodeName),
     Service(ClusterName, ServiceKey),
     Orphan(RouteKey),
+    Alarm(AlarmKey),
+    AlarmHistory(u64),
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum View {
     Root(RootView),
-    Summary(SummaryView),
+    Summary(SummaryView, AlarmCounts),
     Statistics(Counters),
     Source(SourceView, Option<Timestamp>),
     SourceStatistics(SourceFreshness),
@@ -44,17 +53,30 @@ enum View {
     Node(Arc<NodeView>),
     Service(Arc<ServiceView>),
     Orphan(OrphanView),
+    Alarm(AlarmView),
+    AlarmHistory(AlarmRecord),
+}
+
+impl View {
+    /// Nothing is known yet, as the view itself says.
+    fn is_syncing(&self) -> bool {
+        match self {
+            Self::Node(view) => view.reason == Some(NodeReason::Syncing),
+            Self::Service(view) => view.verdict.reason == Some(Reason::Syncing),
+            _ => false,
+        }
+    }
 }
 
 /// Digest of an entry whose text on the switch is not known.
 const UNKNOWN: u64 = 0;
 
-/// One call's worth of writes, and what stands once they are done.
+/// One call's worth of writes, and what stood before them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) updates: Vec<Entry>,
     pub(crate) deletes: Vec<Path>,
-    items: Vec<(Item, Standing)>,
+    items: Vec<(Item, Option<Standing>)>,
 }
 
 impl Batch {
@@ -80,6 +102,7 @@ pub(crate) struct Tree {
     written: HashMap<Item, Standing>,
     queue: VecDeque<Item>,
     queued: HashSet<Item>,
+    first_sync: FirstSync,
 }
 
 impl Tree {
@@ -91,7 +114,14 @@ impl Tree {
     pub(crate) fn take(&mut self, change: Change) {
         match change {
             Change::Root(view) => self.set(Item::Root, Some(View::Root(view))),
-            Change::Summary(view) => self.set(Item::Summary, Some(View::Summary(view))),
+            Change::Summary(view) => {
+                let (_, alarms) = self.summary();
+                self.set(Item::Summary, Some(View::Summary(view, alarms)));
+            }
+            Change::AlarmCounts(alarms) => {
+                let (view, _) = self.summary();
+                self.set(Item::Summary, Some(View::Summary(view, alarms)));
+            }
             Change::Source(source, view) => {
                 if view.is_none() {
                     self.set(Item::SourceStatistics(source.clone()), None);
@@ -101,6 +131,9 @@ impl Tree {
                 self.set(item, view.map(|view| View::Source(view, last_event)));
             }
             Change::Cluster(name, view) => {
+                if view.is_none() {
+                    self.first_sync.forget(&name);
+                }
                 let item = Item::Cluster(name);
                 let last_event = self.last_event(&item);
                 self.set(item, view.map(|view| View::Cluster(view, last_event)));
@@ -110,7 +143,11 @@ impl Tree {
                 self.set(Item::Service(cluster, service), view.map(View::Service));
             }
             Change::Orphan(route, view) => self.set(Item::Orphan(route), view.map(View::Orphan)),
-            Change::Memory(_) => {}
+            Change::Alarm(key, view) => self.set(Item::Alarm(key), view.map(View::Alarm)),
+            Change::AlarmHistory(sequence, record) => {
+                self.set(Item::AlarmHistory(sequence), record.map(View::AlarmHistory));
+            }
+            Change::Notice(_) | Change::Memory(_) => {}
         }
     }
 
@@ -139,7 +176,7 @@ impl Tree {
         self.written.clear();
         self.queue.clear();
         self.queued.clear();
-        let all: BTreeSet<Item> = self.views.keys().cloned().collect();
+        let all: BTreeSet<Item> = self.views.keys().filter(|item| !self.first_sync.has(item)).cloned().collect();
         for item in all {
             self.enqueue(item);
         }
@@ -150,7 +187,26 @@ impl Tree {
         !self.queue.is_empty()
     }
 
+    /// So much is due that the next batch should be made while a call is still on its way.
+    pub(crate) fn is_far_behind(&self) -> bool {
+        self.queue.len() >= AHEAD_ITEMS
+    }
+
+    /// Entries of clusters in their first sync are kept back.
+    pub(crate) fn keeps_back(&self) -> bool {
+        self.first_sync.keeps()
+    }
+
+    /// What was kept back is due: the first sync takes long, and that should be seen.
+    pub(crate) fn give_up_waiting(&mut self) {
+        let kept: BTreeSet<Item> = self.first_sync.give_up().into_iter().collect();
+        kept.into_iter().for_each(|item| self.enqueue(item));
+    }
+
     /// The next writes, in the order in which things changed; none when everything due stands already.
+    ///
+    /// From here on the batch counts as standing, so that the next one can be made before this one is written. If it is
+    /// not, [`Self::put_back`] or [`Self::failed`] must be told, of the latest batch first.
     pub(crate) fn next_batch(&mut self) -> Option<Batch> {
         let mut batch = Batch::default();
         let mut bytes = 0;
@@ -159,23 +215,21 @@ impl Tree {
             self.queued.remove(&item);
             bytes += self.difference(item, &mut batch);
         }
+        if batch.items.iter().any(|(item, _)| *item == Item::Root) {
+            // Whether a write to the root takes the containers below it along is not known of every release.
+            for below in [Item::Summary, Item::Statistics] {
+                self.written.remove(&below);
+                self.enqueue(below);
+            }
+        }
         (!batch.items.is_empty()).then_some(batch)
     }
 
-    /// The batch stands.
-    pub(crate) fn written(&mut self, batch: Batch) {
-        for (item, standing) in batch.items {
-            if item == Item::Root {
-                // Whether a write to the root takes the containers below it along is not known of every release.
-                self.written.remove(&Item::Summary);
-                self.enqueue(Item::Summary);
-                self.written.remove(&Item::Statistics);
-                self.enqueue(Item::Statistics);
-            }
-            if standing.is_empty() {
-                self.written.remove(&item);
-            } else {
-                self.written.insert(item, standing);
+    /// The batch was not sent: what it holds is due again, before all else.
+    pub(crate) fn put_back(&mut self, batch: Batch) {
+        for item in self.undo(batch).into_iter().rev() {
+            if self.queued.insert(item.clone()) {
+                self.queue.push_front(item);
             }
         }
     }
@@ -184,22 +238,32 @@ impl Tree {
     /// that are no item's.
     pub(crate) fn failed(&mut self, batch: Batch) -> Vec<Path> {
         let of_no_item = if batch.items.is_empty() { batch.deletes } else { Vec::new() };
-        for (item, after) in batch.items {
+        for (item, before) in batch.items {
             // Which of it stands is not known: every path may, none with a text that is known.
-            let before = self.written.remove(&item).unwrap_or_default();
-            let paths: BTreeSet<Path> = before.into_iter().chain(after).map(|(path, _)| path).collect();
+            let after = self.written.remove(&item).unwrap_or_default();
+            let paths: BTreeSet<Path> = before.into_iter().flatten().chain(after).map(|(path, _)| path).collect();
             self.written.insert(item.clone(), paths.into_iter().map(|path| (path, UNKNOWN)).collect());
             self.enqueue(item);
         }
         of_no_item
     }
 
+    fn undo(&mut self, batch: Batch) -> Vec<Item> {
+        let undo = |(item, before): (Item, Option<Standing>)| {
+            match before {
+                Some(before) => drop(self.written.insert(item.clone(), before)),
+                None => drop(self.written.remove(&item)),
+            }
+            item
+        };
+        batch.items.into_iter().map(undo).collect()
+    }
+
     /// The parts of a batch by themselves, to find the one that is refused.
     pub(crate) fn split(&mut self, batch: Batch) -> Vec<Batch> {
-        batch
-            .items
+        self.undo(batch)
             .into_iter()
-            .map(|(item, _)| {
+            .map(|item| {
                 let mut alone = Batch::default();
                 self.difference(item, &mut alone);
                 alone
@@ -224,13 +288,35 @@ impl Tree {
             None => self.views.remove(&item).is_some(),
         };
         if changed {
-            self.enqueue(item);
+            self.became_due(item);
         }
+    }
+
+    /// Enqueues an item, unless it is kept back.
+    fn became_due(&mut self, item: Item) {
+        if let (Item::Node(cluster, _) | Item::Service(cluster, _), Some(view)) = (&item, self.views.get(&item)) {
+            if view.is_syncing() && !self.written.contains_key(&item) {
+                if self.first_sync.keep(cluster, &item) {
+                    return;
+                }
+            } else {
+                let kept = self.first_sync.over(cluster);
+                kept.into_iter().for_each(|item| self.enqueue(item));
+            }
+        }
+        self.enqueue(item);
     }
 
     fn enqueue(&mut self, item: Item) {
         if (self.views.contains_key(&item) || self.written.contains_key(&item)) && self.queued.insert(item.clone()) {
             self.queue.push_back(item);
+        }
+    }
+
+    fn summary(&self) -> (SummaryView, AlarmCounts) {
+        match self.views.get(&Item::Summary) {
+            Some(View::Summary(view, alarms)) => (*view, *alarms),
+            _ => Default::default(),
         }
     }
 
@@ -245,7 +331,7 @@ impl Tree {
         let Some(view) = self.views.get(item) else { return Vec::new() };
         match (item, view) {
             (Item::Root, View::Root(view)) => vec![entry::root(view, self.version)],
-            (Item::Summary, View::Summary(view)) => vec![entry::summary(view)],
+            (Item::Summary, View::Summary(view, alarms)) => vec![entry::summary(view, alarms)],
             (Item::Statistics, View::Statistics(counters)) => vec![entry::statistics(counters)],
             (Item::Source(source), View::Source(view, last)) => vec![entry::source(source, view, *last)],
             (Item::SourceStatistics(_), View::SourceStatistics(view)) => vec![entry::source_statistics(view)],
@@ -253,21 +339,18 @@ impl Tree {
             (Item::Node(cluster, name), View::Node(view)) => entry::node(cluster, name, view),
             (Item::Service(cluster, key), View::Service(view)) => entry::service(cluster, key, view),
             (Item::Orphan(key), View::Orphan(view)) => vec![entry::orphan(key, view)],
+            (Item::Alarm(key), View::Alarm(view)) => vec![alarm::alarm(key, view)],
+            (Item::AlarmHistory(_), View::AlarmHistory(record)) => vec![alarm::record(record)],
             _ => unreachable!("an item's view is of the item's kind: see take and refresh"),
         }
     }
 
-    /// Adds to the batch what one item needs; gives the bytes added.
-    fn difference(&self, item: Item, batch: &mut Batch) -> usize {
+    /// Adds to the batch what one item needs, which counts as standing then; gives the bytes added.
+    fn difference(&mut self, item: Item, batch: &mut Batch) -> usize {
         let entries = self.entries(&item);
-        let before: HashMap<&Path, u64> =
-            self.written.get(&item).map(|standing| standing.iter().map(|(p, d)| (p, *d)).collect()).unwrap_or_default();
         let after: Standing = entries.iter().map(|entry| (entry.path.clone(), digest(&entry.json))).collect();
-        let kept: HashSet<&Path> = after.iter().map(|(path, _)| path).collect();
-        // Children stand after their parents, and go before them.
-        let gone = self.written.get(&item).into_iter().flat_map(|standing| standing.iter().rev());
-        let gone: Vec<Path> = gone.filter(|(path, _)| !kept.contains(path)).map(|(path, _)| path.clone()).collect();
-        let changed: Vec<bool> = after.iter().map(|(path, digest)| before.get(path) != Some(digest)).collect();
+        let before = self.written.get(&item).map(|before| &**before).unwrap_or_default();
+        let (changed, gone) = compare(before, &after);
         if gone.is_empty() && !changed.contains(&true) {
             return 0;
         }
@@ -277,9 +360,31 @@ impl Tree {
             batch.updates.push(entry);
         }
         batch.deletes.extend(gone);
-        batch.items.push((item, after));
+        let before = match after.is_empty() {
+            true => self.written.remove(&item),
+            false => self.written.insert(item.clone(), after),
+        };
+        batch.items.push((item, before));
         bytes
     }
+}
+
+/// Which of the entries to stand are new or different, and the paths that must go: children before their parents.
+fn compare(before: &[(Path, u64)], after: &[(Path, u64)]) -> (Vec<bool>, Vec<Path>) {
+    let mut kept = vec![false; before.len()];
+    // Both are in the same order: what comes next stands next, or a little further.
+    let mut next = 0;
+    let changed = after.iter().map(|(path, digest)| {
+        let (passed, ahead) = before.split_at(next);
+        let found = ahead.iter().position(|(known, _)| known == path).map(|index| next + index);
+        let Some(index) = found.or_else(|| passed.iter().position(|(known, _)| known == path)) else { return true };
+        kept[index] = true;
+        next = index + 1;
+        before[index].1 != *digest
+    });
+    let changed = changed.collect();
+    let gone = before.iter().zip(kept).rev().filter(|(_, kept)| !kept).map(|((path, _), _)| path.clone());
+    (changed, gone.collect())
 }
 
 fn digest(json: &str) -> u64 {

@@ -30,7 +30,7 @@ fn a_dynamic_neighbor_that_vanishes_is_remembered_as_attached_and_down() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = one_node(family);
-        assert!(leaf.said.memory.attachments.contains(&attachment(family, 1)));
+        assert!(leaf.said.attachments.contains(&attachment(family, 1)));
         leaf.vanish(family.node(1)).withdraw(vip);
         leaf.expect(vip, Down, Some(Reason::SessionDown), &[&family.node(1)]);
         let node = leaf.node_view("n1");
@@ -44,7 +44,7 @@ fn attachments_outlive_a_restart_of_the_agent() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
-        leaf.event(Event::Remembered(Memory { attachments: [attachment(family, 1)].into() }));
+        leaf.event(Event::Remembered(Memory { attachments: [attachment(family, 1)].into(), ..Memory::default() }));
         leaf.node("n1", &[family.node(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
         for source in [SourceId::Ndk, SourceId::Gnmi, SourceId::Kubernetes(C1.into())] {
             leaf.source(source, SourceEvent::Synced);
@@ -62,7 +62,7 @@ fn a_host_route_that_moves_to_evpn_ends_the_memory_unless_a_neighbor_is_there() 
         assert_eq!(leaf.node_view("n1").attachment, AttachmentState::Attached, "a neighbor in state wins");
         leaf.vanish(family.node(1)).evpn(vip, &[vtep(2)]).expect(vip, Up, None, &[]);
         assert_eq!(leaf.node_view("n1").attachment, AttachmentState::Remote);
-        assert!(leaf.said.memory.attachments.is_empty());
+        assert!(leaf.said.attachments.is_empty());
     }
 }
 
@@ -71,7 +71,7 @@ fn a_deleted_node_is_forgotten() {
     for family in Family::BOTH {
         let mut leaf = one_node(family);
         leaf.vanish(family.node(1)).kubernetes(C1, ClusterEvent::Nodes(Update::Gone("n1".into())));
-        assert!(leaf.said.memory.attachments.is_empty() && leaf.said.nodes.is_empty());
+        assert!(leaf.said.attachments.is_empty() && leaf.said.nodes.is_empty());
         leaf.node("n1", &[family.node(1)]);
         assert_eq!(leaf.node_view("n1").attachment, AttachmentState::Unknown);
     }
@@ -229,7 +229,7 @@ fn a_deleted_cluster_leaves_nothing() {
     let said = &leaf.said;
     assert!(said.clusters.is_empty() && said.services.is_empty() && said.nodes.is_empty() && said.orphans.is_empty());
     assert!(!said.sources.contains_key(&SourceId::Kubernetes(C1.into())));
-    assert!(said.memory.attachments.is_empty());
+    assert!(said.attachments.is_empty());
     assert_eq!(said.summary, Some(Default::default()));
 }
 

@@ -17,7 +17,7 @@ use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::cluster::{
     AddressFamily, Endpoint, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey, TrafficPolicy,
 };
-use srl_k8s_services::model::config::{ClusterConfig, Config, Speaker};
+use srl_k8s_services::model::config::{AlarmPolicy, ClusterConfig, Config, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::memory::{Attachment, Memory};
 use srl_k8s_services::model::names::{NetworkInstanceName, NodeName};
@@ -26,6 +26,7 @@ use srl_k8s_services::model::switch::{
     SessionState,
 };
 
+use crate::alarms::Book;
 use crate::oracle::assert_agrees;
 use crate::said::State;
 use crate::scenario::{BGP, BGP_EVPN, VRF, at, cluster_config, ip, key, neighbor_key, net, vtep};
@@ -306,11 +307,19 @@ fn configured_cluster() -> impl Strategy<Value = ClusterConfig> {
 }
 
 fn config() -> impl Strategy<Value = Config> {
-    (prop::bool::weighted(0.95), configured_cluster(), option::weighted(0.6, configured_cluster())).prop_map(
-        |(enabled, first, second)| {
+    let clusters = (configured_cluster(), option::weighted(0.6, configured_cluster()));
+    let policy = (select(vec![0_u64, 1, 10]), select(vec![0_u64, 5]), select(vec![0_u16, 2, 100]));
+    (prop::bool::weighted(0.95), clusters, policy).prop_map(
+        |(enabled, (first, second), (raise, clear, history_size))| {
+            let alarm_policy = AlarmPolicy {
+                raise_hold: Duration::from_secs(raise),
+                clear_hold: Duration::from_secs(clear),
+                history_size,
+                kubernetes_events: false,
+            };
             let second = second.map(|second| (CLUSTERS[1].into(), Arc::new(second)));
             let clusters = [(CLUSTERS[0].into(), Arc::new(first))].into_iter().chain(second).collect();
-            Config { enabled, clusters, ..Config::default() }
+            Config { enabled, alarm_policy, clusters }
         },
     )
 }
@@ -352,7 +361,7 @@ fn start() -> impl Strategy<Value = Vec<Event>> {
                     node: NODES[node].into(),
                     address: address_of(node, which),
                 });
-                events.push(Event::Remembered(Memory { attachments: attachments.collect() }));
+                events.push(Event::Remembered(Memory { attachments: attachments.collect(), ..Memory::default() }));
             }
             if !ready {
                 return events;
@@ -385,6 +394,7 @@ struct Run {
     said: State,
     elapsed: Duration,
     last: Option<Event>,
+    alarms: Book,
 }
 
 impl Run {
@@ -406,6 +416,7 @@ impl Run {
         }
         assert_eq!(self.engine.evaluate(now), [], "a second evaluation has nothing to say");
         assert_agrees(&mut self.world, now, &before, &self.said);
+        self.alarms.check(&self.world, now, &self.said);
     }
 
     /// The events a step stands for.

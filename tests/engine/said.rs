@@ -1,10 +1,11 @@
 //! What the engine has said, gathered from its changes, and the form in which it is compared with a recompute.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use srl_k8s_services::model::alarm::{AlarmCounts, AlarmKey, AlarmRecord, AlarmView};
 use srl_k8s_services::model::event::{Event, SourceId};
-use srl_k8s_services::model::memory::Memory;
+use srl_k8s_services::model::memory::Attachment;
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
 use srl_k8s_services::model::switch::RouteKey;
 use srl_k8s_services::model::time::Timestamp;
@@ -23,14 +24,23 @@ pub(crate) struct State {
     pub(crate) nodes: BTreeMap<(ClusterName, NodeName), NodeView>,
     pub(crate) services: BTreeMap<(ClusterName, ServiceKey), ServiceView>,
     pub(crate) orphans: BTreeMap<RouteKey, OrphanView>,
-    pub(crate) memory: Memory,
+    pub(crate) attachments: BTreeSet<Attachment>,
+    pub(crate) alarms: AlarmState,
+}
+
+/// What was said of alarms. It has a history, and so is no function of the present: compared by `alarms`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AlarmState {
+    pub(crate) active: BTreeMap<AlarmKey, AlarmView>,
+    pub(crate) history: BTreeMap<u64, AlarmRecord>,
+    pub(crate) counts: AlarmCounts,
 }
 
 impl State {
     /// What the state file holds is not told again by a change.
     pub(crate) fn restore(&mut self, event: &Event) {
         if let Event::Remembered(memory) = event {
-            self.memory = memory.clone();
+            self.attachments = memory.attachments.clone();
         }
     }
 
@@ -46,7 +56,15 @@ impl State {
                 put(&mut self.services, (cluster, service), view.map(Arc::unwrap_or_clone))
             }
             Change::Orphan(key, view) => put(&mut self.orphans, key, view),
-            Change::Memory(memory) => std::mem::replace(&mut self.memory, memory.clone()) != memory,
+            Change::Alarm(key, view) => put(&mut self.alarms.active, key, view),
+            Change::AlarmHistory(sequence, record) => put(&mut self.alarms.history, sequence, record),
+            Change::AlarmCounts(counts) => std::mem::replace(&mut self.alarms.counts, counts) != counts,
+            Change::Notice(_) => true,
+            Change::Memory(memory) => {
+                // Saved at a pace of its own: what changed meanwhile may be as it was.
+                self.attachments = memory.attachments;
+                true
+            }
         }
     }
 

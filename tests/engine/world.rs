@@ -229,7 +229,7 @@ impl World {
         for (name, config) in self.watched() {
             let nodes = self.clusters.get(name).into_iter().flat_map(|cluster| &cluster.nodes);
             for (node, known) in nodes {
-                for (address, _) in super::oracle::candidates(config, node, known) {
+                for (address, _) in super::oracle::nodes::candidates(config, node, known) {
                     let attachment = Attachment { cluster: name.clone(), node: node.clone(), address };
                     if self.neighbor(&config.network_instance, address).is_some() {
                         memory.insert(attachment);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A file or folder of the repository.
-pub fn path(relative: &str) -> PathBuf {
+pub(crate) fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
 }
 
@@ -13,7 +13,7 @@ pub fn path(relative: &str) -> PathBuf {
 ///
 /// # Panics
 /// If it cannot be read.
-pub fn read(relative: &str) -> String {
+pub(crate) fn read(relative: &str) -> String {
     std::fs::read_to_string(path(relative)).unwrap_or_else(|error| panic!("{relative} cannot be read: {error}"))
 }
 
@@ -21,7 +21,7 @@ pub fn read(relative: &str) -> String {
 ///
 /// # Panics
 /// If it cannot be started or fails.
-pub fn run(folder: &str, environment: &[(&str, String)], program: &str, arguments: &[&str]) -> String {
+pub(crate) fn run(folder: &str, environment: &[(&str, String)], program: &str, arguments: &[&str]) -> String {
     let shown = format!("{program} {}", arguments.join(" "));
     let mut command = Command::new(program);
     command.args(arguments).current_dir(path(folder)).envs(environment.iter().map(|(name, value)| (name, value)));
@@ -36,7 +36,7 @@ pub fn run(folder: &str, environment: &[(&str, String)], program: &str, argument
 ///
 /// # Panics
 /// If one fails, or tests have gone missing.
-pub fn unittest(folder: &str, environment: &[(&str, String)], least: usize) {
+pub(crate) fn unittest(folder: &str, environment: &[(&str, String)], least: usize) {
     let text = run(folder, environment, "python3", &["-B", "-m", "unittest", "--verbose"]);
     let passed = text.lines().filter(|line| line.ends_with("... ok")).count();
     assert!(passed >= least, "only {passed} of at least {least} tests ran:\n{text}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::engine::Engine;
+use crate::model::alarm::{AlarmCounts, AlarmKey, AlarmRecord, AlarmView, Notice};
 use crate::model::cluster::{AddressFamily, Endpoint, EndpointSlice, Node, Service, SliceKey, TrafficPolicy};
 use crate::model::config::{ClusterConfig, Config, Connection, Speaker};
 use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
@@ -47,6 +48,10 @@ pub(super) struct Mirror {
     pub(super) nodes: BTreeMap<(ClusterName, NodeName), Arc<NodeView>>,
     pub(super) clusters: BTreeMap<ClusterName, ClusterView>,
     pub(super) orphans: BTreeMap<RouteKey, OrphanView>,
+    pub(super) alarms: BTreeMap<AlarmKey, AlarmView>,
+    pub(super) history: BTreeMap<u64, AlarmRecord>,
+    pub(super) counts: AlarmCounts,
+    pub(super) notices: Vec<Notice>,
     pub(super) memory: Memory,
 }
 
@@ -339,6 +344,10 @@ impl Mirror {
             Change::Node(cluster, node, view) => put(&mut self.nodes, (cluster, node), view),
             Change::Service(cluster, key, view) => put(&mut self.services, (cluster, key), view),
             Change::Orphan(key, view) => put(&mut self.orphans, key, view),
+            Change::Alarm(key, view) => put(&mut self.alarms, key, view),
+            Change::AlarmHistory(sequence, record) => put(&mut self.history, sequence, record),
+            Change::AlarmCounts(counts) => self.counts = counts,
+            Change::Notice(notice) => self.notices.push(notice),
             Change::Memory(memory) => self.memory = memory,
         }
     }

@@ -1,6 +1,7 @@
 //! What the engine says, by behaviour.
 
 mod absorbing;
+mod alarms;
 mod announcers;
 mod fixtures;
 mod lifecycle;

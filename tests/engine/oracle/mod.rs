@@ -1,0 +1,156 @@
+//! The specification, executed: everything recomputed from a snapshot, each rule once, in the order it is written.
+
+mod next_hops;
+mod node_views;
+pub(crate) mod nodes;
+mod routes;
+mod service_views;
+mod services;
+mod sources;
+mod status;
+mod verdicts;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use srl_k8s_services::model::config::ClusterConfig;
+use srl_k8s_services::model::names::ClusterName;
+use srl_k8s_services::model::time::Now;
+use srl_k8s_services::model::verdict::Reason;
+use srl_k8s_services::model::view::{ServiceView, Verdict};
+
+use self::status::summary;
+use crate::said::State;
+use crate::world::{ClusterWorld, World};
+
+/// How long the switch's own tables may be dark before verdicts are unknown.
+const DARK: Duration = Duration::from_secs(15);
+/// How long the first sync of gNMI is waited for.
+const GNMI_WAIT: Duration = Duration::from_secs(30);
+/// How long a route may name a group that was not told, while what was said of its VIP before holds.
+const GROUP_WAIT: Duration = Duration::from_secs(15);
+
+/// Holds what is said now against a recompute of the world, given what was said before.
+#[track_caller]
+pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &State) {
+    let waiting = Oracle { world, now, before }.waited_for();
+    world.waiting.retain(|group, _| waiting.contains(group));
+    waiting.into_iter().for_each(|group| _ = world.waiting.entry(group).or_insert(now.elapsed));
+    let oracle = Oracle { world, now, before };
+    let mut due = oracle.state();
+    // How VIPs count at nodes is not said anew while the tables it is read from are dark.
+    for ((cluster, node), view) in &mut due.nodes {
+        if let Some(said) = said.nodes.get(&(cluster.clone(), node.clone())).filter(|_| oracle.uncertain(cluster)) {
+            (view.expected_vips, view.installed_vips) = (said.expected_vips, said.installed_vips);
+            (view.state, view.reason) = (said.state, said.reason);
+        }
+    }
+    // While a route's next-hops are not known, what was said holds, or is given up after a while: to the millisecond when,
+    // and what else is looked at anew meanwhile, is the engine's affair.
+    for ((cluster, key), view) in &mut due.services {
+        let Some(said) = said.services.get(&(cluster.clone(), key.clone())) else { continue };
+        let loose = [Some(Reason::Syncing), Some(Reason::WrongNetworkInstance)];
+        let differs = view.vips.iter().zip(&said.vips).any(|(due, said)| {
+            let reasons = [due.verdict.reason, said.verdict.reason];
+            oracle.not_told(cluster, due.address) && loose.iter().any(|loose| reasons.contains(loose))
+        });
+        if differs {
+            *view = said.clone();
+        }
+    }
+    due.summary = due.summary.map(|_| summary(due.services.values()));
+    said.services.values().for_each(names_its_vip);
+    equal(&said.clone().normalised(), &due.normalised());
+}
+
+/// Where the VIPs of a service are not all alike, its sentence names one that is as bad as the service.
+#[track_caller]
+fn names_its_vip(service: &ServiceView) {
+    let Some(first) = service.vips.first() else { return };
+    let (detail, alike) = (&service.verdict.detail, service.vips.iter().all(|vip| vip.verdict == first.verdict));
+    let word = |verdict: &Verdict| (verdict.state, verdict.reason);
+    let mut worst = service.vips.iter().filter(|vip| word(&vip.verdict) == word(&service.verdict));
+    let names = |detail: &str| worst.any(|vip| detail.starts_with(&format!("VIP {}: ", vip.address)));
+    assert!(alike || detail.as_deref().is_none_or(names), "{service:#?}");
+}
+
+/// Compares table by table, so that a failure shows the entry that differs and not the whole state.
+#[track_caller]
+fn equal(said: &State, due: &State) {
+    fn table<K: Ord + Debug, V: PartialEq + Debug>(said: &BTreeMap<K, V>, due: &BTreeMap<K, V>) {
+        for key in said.keys().chain(due.keys()) {
+            let (said, due) = (said.get(key), due.get(key));
+            assert!(said == due, "{key:?}\nsaid: {said:#?}\n due: {due:#?}");
+        }
+    }
+    table(&said.services, &due.services);
+    table(&said.nodes, &due.nodes);
+    table(&said.clusters, &due.clusters);
+    table(&said.sources, &due.sources);
+    table(&said.orphans, &due.orphans);
+    assert_eq!(said.summary, due.summary);
+    assert_eq!(said.root, due.root);
+    assert_eq!(said.attachments, due.attachments);
+}
+
+struct Oracle<'a> {
+    world: &'a World,
+    now: Now,
+    /// What was said before: it holds while a route's next-hops are not known yet.
+    before: &'a State,
+}
+
+/// A watched cluster.
+#[derive(Clone, Copy)]
+struct Cluster<'a> {
+    name: &'a ClusterName,
+    config: &'a Arc<ClusterConfig>,
+    world: &'a ClusterWorld,
+}
+
+static NOTHING: ClusterWorld = ClusterWorld {
+    version: None,
+    caveat: None,
+    services: BTreeMap::new(),
+    slices: BTreeMap::new(),
+    nodes: BTreeMap::new(),
+};
+
+impl<'a> Oracle<'a> {
+    fn state(&self) -> State {
+        let clusters: Vec<Cluster<'a>> = self.clusters().collect();
+        let services: BTreeMap<_, _> = clusters.iter().flat_map(|cluster| self.services(*cluster)).collect();
+        let nodes = clusters.iter().flat_map(|cluster| self.nodes(*cluster)).collect();
+        State {
+            root: self.world.config.as_ref().map(|config| self.root(config)),
+            summary: self.world.config.as_ref().map(|_| summary(services.values())),
+            sources: self.sources(),
+            clusters: self.cluster_views(),
+            nodes,
+            services,
+            orphans: self.orphans(),
+            attachments: self.world.memory.clone(),
+            alarms: Default::default(),
+        }
+    }
+
+    fn clusters(&self) -> impl Iterator<Item = Cluster<'a>> {
+        let world = self.world;
+        world.watched().map(|(name, config)| Cluster {
+            name,
+            config,
+            world: world.clusters.get(name).unwrap_or(&NOTHING),
+        })
+    }
+}
+
+/// Whether one of two clusters names the other in shared-with.
+fn share(one: Cluster<'_>, other: Cluster<'_>) -> bool {
+    one.config.shared_with.contains(other.name) || other.config.shared_with.contains(one.name)
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).expect("a test world is small")
+}

@@ -1,0 +1,138 @@
+//! What is said of services, VIPs and next-hops.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use srl_k8s_services::model::cluster::{AddressFamily, Service, TrafficPolicy};
+use srl_k8s_services::model::event::SourceId;
+use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
+use srl_k8s_services::model::time::Timestamp;
+use srl_k8s_services::model::verdict::{NextHopKind, OperState, Reason, Vantage};
+use srl_k8s_services::model::view::{NextHopView, ServiceView, Verdict, VipView};
+
+use super::next_hops::Flow;
+use super::routes::NotTold;
+use super::services::{Subject, distinct, usable};
+use super::{Cluster, Oracle, count};
+
+impl<'a> Oracle<'a> {
+    pub(super) fn services(&self, cluster: Cluster<'a>) -> BTreeMap<(ClusterName, ServiceKey), ServiceView> {
+        let ours = cluster.world.services.iter().filter_map(|(key, service)| {
+            let vips = self.vips(cluster, service)?;
+            let subjects = vips.into_iter().map(|vip| Subject { cluster, key, service, vip });
+            let vips: Vec<VipView> = subjects.map(|subject| self.vip(subject)).collect();
+            Some(((cluster.name.clone(), key.clone()), self.service(cluster, key, service, vips)))
+        });
+        ours.collect()
+    }
+
+    fn service(&self, cluster: Cluster<'a>, key: &ServiceKey, service: &Service, vips: Vec<VipView>) -> ServiceView {
+        let slices = cluster.world.slices.values().filter(|slice| slice.service == *key);
+        let all = slices.clone().flat_map(|slice| slice.endpoints.iter());
+        let endpoints =
+            slices.filter(|slice| slice.family != AddressFamily::Fqdn).flat_map(|slice| slice.endpoints.iter());
+        let own = self.blind(cluster).unwrap_or((OperState::Down, Some(Reason::AddressPending)));
+        let worst = vips.iter().map(|vip| (vip.verdict.state, vip.verdict.reason)).max_by(|a, b| {
+            // ties: the row that comes first in the table; then the lowest address, which is the same word
+            a.0.cmp(&b.0).then_with(|| b.1.map_or(u8::MAX, |r| r as u8).cmp(&a.1.map_or(u8::MAX, |r| r as u8)))
+        });
+        let (state, reason) = worst.unwrap_or(own);
+        ServiceView {
+            policy: service.policy,
+            usable_endpoints: distinct(endpoints.filter(|endpoint| usable(cluster.config.speaker, endpoint))),
+            total_endpoints: distinct(all),
+            verdict: self.verdict(cluster, state, reason),
+            last_change: Timestamp::UNIX_EPOCH,
+            vips: vips.into(),
+        }
+    }
+
+    /// A verdict says why in a sentence wherever it says why in a word, and that the intent it is judged by is old.
+    pub(super) fn verdict(&self, cluster: Cluster<'_>, state: OperState, reason: Option<Reason>) -> Verdict {
+        let source = self.world.source_of(&SourceId::Kubernetes(cluster.name.clone()));
+        let stale = source.synced_once && source.lost_since.is_some();
+        Verdict { state, reason, detail: (reason.is_some() || stale).then(|| "".into()) }
+    }
+
+    pub(super) fn vip(&self, subject: Subject<'a>) -> VipView {
+        let Subject { cluster, vip, .. } = subject;
+        let found = self.find(subject);
+        let (state, reason) = match (self.blind(cluster), &found) {
+            (None, Err(NotTold)) => (OperState::Unknown, Some(Reason::Syncing)),
+            (_, found) => self.judge(subject, found.as_ref().unwrap_or(&None).as_ref()),
+        };
+        let route = found.unwrap_or_default();
+        let announcers = self.announcers(cluster, vip);
+        let installed = route.as_ref().map(|route| route.next_hops.clone()).unwrap_or_default();
+        let attached = self.any_attached(cluster, vip, &installed);
+        let expected = self.expected(subject, &installed);
+        let limited = route.as_ref().is_some_and(|route| self.at_limit(cluster, route));
+        let next_hops = expected
+            .union(&installed)
+            .map(|next_hop| self.next_hop(subject, *next_hop, expected.contains(next_hop), &installed, limited));
+        VipView {
+            address: vip,
+            network_instance: cluster.config.network_instance.clone(),
+            prefix: route.as_ref().map(|route| route.prefix),
+            vantage: (!announcers.is_empty()).then_some(if attached { Vantage::Local } else { Vantage::Remote }),
+            verdict: self.verdict(cluster, state, reason),
+            last_change: Timestamp::UNIX_EPOCH,
+            expected: count(expected.len()),
+            installed: count(installed.len()),
+            next_hops: next_hops.collect(),
+            route: route.map(|route| route.view),
+        }
+    }
+
+    fn next_hop(
+        &self,
+        subject: Subject<'a>,
+        address: IpAddr,
+        expected: bool,
+        installed: &BTreeSet<IpAddr>,
+        limited: bool,
+    ) -> NextHopView {
+        let cluster = subject.cluster;
+        let kind = self.kind(cluster, address);
+        let present = installed.contains(&address);
+        let flow = self.flow(subject, address, installed);
+        let (state, reason) = match (present, flow) {
+            (false, _) if self.next_hop_down(cluster, address) => (OperState::Down, Some(Reason::SessionDown)),
+            (false, _) if limited => (OperState::Degraded, Some(Reason::EcmpLimited)),
+            (false, _) => (OperState::Down, Some(Reason::NextHopMissing)),
+            (true, Flow::Lost) => (OperState::Down, Some(Reason::NextHopUnexpected)),
+            (true, Flow::MayServe) => match self.policy(cluster, subject.service) {
+                TrafficPolicy::Local => (OperState::Unknown, Some(Reason::NextHopUnmapped)),
+                TrafficPolicy::Cluster => (OperState::Up, Some(Reason::NextHopUnmapped)),
+            },
+            (true, Flow::Serves) if expected => (OperState::Up, None),
+            (true, Flow::Serves) => (OperState::Up, Some(Reason::NextHopUnexpected)),
+        };
+        let nodes = self.nodes_behind(cluster, address);
+        NextHopView {
+            address,
+            node: if nodes.len() == 1 { nodes.first().map(|node| NodeName::clone(node)) } else { None },
+            kind,
+            expected,
+            installed: present,
+            session: self.carried_by(cluster, address).and_then(|address| self.session(cluster, address)),
+            usable_endpoints: (!nodes.is_empty()).then(|| self.usable_on(subject, &nodes)),
+            state,
+            reason,
+        }
+    }
+
+    /// A node of this cluster, or of another one here; the VTEP of a node of this cluster; else nobody knows.
+    pub(super) fn kind(&self, cluster: Cluster<'a>, next_hop: IpAddr) -> NextHopKind {
+        let theirs = |other: Cluster<'a>| !self.nodes_at(other, next_hop).is_empty();
+        if !self.nodes_at(cluster, next_hop).is_empty() {
+            NextHopKind::Local
+        } else if !self.nodes_behind(cluster, next_hop).is_empty() {
+            NextHopKind::Vtep
+        } else if self.neighbors_of(cluster).any(theirs) {
+            NextHopKind::Local
+        } else {
+            NextHopKind::Unmapped
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Which services are ours, their VIPs and endpoints, and who should announce them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use srl_k8s_services::model::cluster::{AddressFamily, Endpoint, Node, Service, TrafficPolicy};
+use srl_k8s_services::model::config::Speaker;
+use srl_k8s_services::model::names::{NodeName, ServiceKey};
+
+use super::{Cluster, Oracle, count};
+
+/// A service of ours and one of its VIPs.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) cluster: Cluster<'a>,
+    pub(super) key: &'a ServiceKey,
+    pub(super) service: &'a Service,
+    pub(super) vip: IpAddr,
+}
+
+impl<'a> Oracle<'a> {
+    /// The VIPs of a service that is ours; none for a service that is not.
+    pub(super) fn vips(&self, cluster: Cluster<'_>, service: &Service) -> Option<BTreeSet<IpAddr>> {
+        let class = service.class.as_deref();
+        // Only services of type LoadBalancer have a class.
+        let ours = !service.load_balancer
+            || match (&cluster.config.load_balancer_class, cluster.config.speaker) {
+                (Some(configured), _) => class == Some(&**configured),
+                (None, Speaker::Metallb | Speaker::Generic) => class.is_none(),
+                (None, Speaker::Cilium) => class.is_none_or(|class| class == "io.cilium/bgp-control-plane"),
+                (None, Speaker::Calico | Speaker::KubeRouter) => true,
+            };
+        let external = if cluster.config.include_external_ips { &service.external_ips[..] } else { &[] };
+        let ingress = if service.load_balancer { &service.ingress[..] } else { &[] };
+        let judged = ours && (service.load_balancer || !external.is_empty());
+        judged.then(|| ingress.iter().chain(external).copied().collect())
+    }
+
+    /// All services of ours with their VIPs.
+    pub(super) fn subjects(&self, cluster: Cluster<'a>) -> impl Iterator<Item = Subject<'a>> {
+        cluster.world.services.iter().flat_map(move |(key, service)| {
+            let vips = self.vips(cluster, service).unwrap_or_default();
+            vips.into_iter().map(move |vip| Subject { cluster, key, service, vip })
+        })
+    }
+
+    pub(super) fn policy(&self, cluster: Cluster<'_>, service: &Service) -> TrafficPolicy {
+        match cluster.config.speaker {
+            Speaker::KubeRouter if service.hints.kube_router_local => TrafficPolicy::Local,
+            _ => service.policy,
+        }
+    }
+
+    /// The endpoints that count for a VIP: of its own family where the service has a slice of that family, else all.
+    pub(super) fn endpoints(&self, subject: Subject<'a>) -> Vec<&'a Endpoint> {
+        let family = if subject.vip.is_ipv4() { AddressFamily::Ipv4 } else { AddressFamily::Ipv6 };
+        let slices = || subject.cluster.world.slices.values().filter(|slice| slice.service == *subject.key);
+        let own = slices().any(|slice| slice.family == family);
+        let counts = |of: AddressFamily| of != AddressFamily::Fqdn && (!own || of == family);
+        slices().filter(|slice| counts(slice.family)).flat_map(|slice| slice.endpoints.iter()).collect()
+    }
+
+    pub(super) fn usable_endpoints(&self, subject: Subject<'a>) -> Vec<&'a Endpoint> {
+        let speaker = subject.cluster.config.speaker;
+        self.endpoints(subject).into_iter().filter(|endpoint| usable(speaker, endpoint)).collect()
+    }
+
+    pub(super) fn usable_on(&self, subject: Subject<'a>, nodes: &BTreeSet<&NodeName>) -> u32 {
+        let here = |endpoint: &&Endpoint| endpoint.node.as_ref().is_some_and(|node| nodes.contains(node));
+        distinct(self.usable_endpoints(subject).into_iter().filter(here))
+    }
+
+    /// Nodes that should announce the VIP for the sake of this service: the profile of the speaker.
+    fn announcers_for(&self, subject: Subject<'a>) -> BTreeSet<&'a NodeName> {
+        let Subject { cluster, service, vip, .. } = subject;
+        let speaker = cluster.config.speaker;
+        let hints = service.hints;
+        let load_balancer_ip = !service.external_ips.contains(&vip);
+        let hidden = match speaker {
+            Speaker::KubeRouter => {
+                load_balancer_ip && (hints.kube_router_skip_lb_ips || hints.kube_router_no_advertise)
+            }
+            Speaker::Cilium => load_balancer_ip && hints.cilium_no_load_balancer,
+            Speaker::Metallb | Speaker::Calico | Speaker::Generic => false,
+        };
+        if hidden {
+            return BTreeSet::new();
+        }
+        let excluded = |node: &Node| match speaker {
+            Speaker::Metallb => node.exclude_label.is_some() || node.network_unavailable,
+            Speaker::Calico => node.exclude_label.as_deref() == Some("true"),
+            Speaker::Cilium | Speaker::KubeRouter | Speaker::Generic => false,
+        };
+        let counting: Vec<&Endpoint> = match speaker {
+            Speaker::KubeRouter => self.endpoints(subject),
+            _ => self.usable_endpoints(subject),
+        };
+        let announces = |name: &NodeName| match (self.policy(cluster, service), speaker) {
+            (TrafficPolicy::Local, _) => counting.iter().any(|endpoint| endpoint.node.as_ref() == Some(name)),
+            (TrafficPolicy::Cluster, Speaker::Metallb | Speaker::Generic) => !counting.is_empty(),
+            (TrafficPolicy::Cluster, Speaker::Cilium | Speaker::Calico | Speaker::KubeRouter) => true,
+        };
+        let nodes = cluster.world.nodes.iter();
+        nodes.filter(|(name, node)| !excluded(node) && announces(name)).map(|(name, _)| name).collect()
+    }
+
+    /// The union over the services of the cluster that carry the VIP.
+    pub(super) fn announcers(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {
+        let carriers = self.subjects(cluster).filter(|subject| subject.vip == vip);
+        carriers.flat_map(|subject| self.announcers_for(subject)).collect()
+    }
+}
+
+pub(super) fn usable(speaker: Speaker, endpoint: &Endpoint) -> bool {
+    match speaker {
+        Speaker::Metallb | Speaker::Generic | Speaker::KubeRouter => endpoint.ready || endpoint.serving,
+        Speaker::Cilium | Speaker::Calico => endpoint.ready,
+    }
+}
+
+pub(super) fn distinct<'e>(endpoints: impl Iterator<Item = &'e Endpoint>) -> u32 {
+    count(endpoints.map(|endpoint| &endpoint.identity).collect::<BTreeSet<_>>().len())
+}
