@@ -3,16 +3,18 @@
 LAB      ?= anycast-metallb
 LEAF     ?= leaf1
 RUN      ?= target/lab/$(LAB)
-PACKAGES  = build-essential cmake pkg-config libpcre2-dev git $(PACKAGING)
-# What builds the deb and the rpm, and an empty root to try them in.
+PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
+# What builds the deb and the rpm, and an empty root to try them in; Python runs the CLI plugin.
 PACKAGING = rpm busybox-static python3
+# What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script.
+TOOLS     = prometheus smitools
 CROSS     = gcc-aarch64-linux-gnu musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
 # The binary does not say where it was built.
 REMAP     = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo
 
-.PHONY: help deps deps-release build demo lab cli test lint bench release package package-check
+.PHONY: help deps deps-test deps-release build demo lab cli test lint bench release package package-check
 
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +22,12 @@ help: ## This list.
 deps: ## Installs what a build needs, or says the apt line.
 	@packaging/need-packages $(PACKAGES)
 
+deps-test: deps
+	@packaging/need-packages $(PACKAGING) $(TOOLS)
+	@packaging/need-micropython target/micropython
+
 deps-release: deps
-	@packaging/need-packages $(CROSS)
+	@packaging/need-packages $(CROSS) $(PACKAGING)
 	@for target in $(TARGETS); do \
 		rustup target list --installed | grep -qx $$target || rustup target add $$target || exit 1; \
 	done
@@ -38,7 +44,7 @@ lab: build ## The same lab, left running until Ctrl-C.
 cli: ## A CLI prompt on a leaf of the running lab: make cli LEAF=leaf4.
 	@target/debug/srl-sim cli --run $(RUN) $(LEAF)
 
-test: deps ## All tests.
+test: deps-test ## All tests.
 	cargo test --workspace
 
 lint: deps ## Format, clippy, documentation, YANG, shell scripts.

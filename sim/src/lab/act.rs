@@ -18,8 +18,6 @@ use super::{Action, Lab, LabFileError, ViewError};
 
 /// How long an application may take to be back after what was done to it or to the NDK.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
-/// A delay nobody waits for.
-const FROZEN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -202,8 +200,8 @@ impl Lab {
             ServiceFault::Stop => gnmi.stop(),
             ServiceFault::Start => gnmi.start().await?,
             ServiceFault::DropStreams => gnmi.drop_streams(),
-            ServiceFault::Freeze => gnmi.set_delay(FROZEN),
-            ServiceFault::Thaw => gnmi.set_delay(Duration::ZERO),
+            ServiceFault::Freeze => gnmi.freeze(true),
+            ServiceFault::Thaw => gnmi.freeze(false),
         }
         Ok(())
     }
