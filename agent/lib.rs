@@ -16,6 +16,7 @@ pub mod publish;
 pub mod run;
 pub mod state_file;
 pub mod supervise;
+pub mod syslog;
 
 /// The package version, and the commit it was built from.
 pub const VERSION: &str = env!("K8S_SERVICES_VERSION");

@@ -6,6 +6,7 @@
 //!   API server ══ cluster ────┼─────────────► engine ─────────────► publisher ══ telemetry ══ NDK
 //!          (one a cluster)    │                  │
 //!          configurator ──────┘                  ├─ watch<Memory> ──► state file
+//!                                                ├─ broadcast<Notice> (1024) ──► syslog, clusters ══ Kubernetes Events
 //!             ▲    │                             └─ watch<bool> (settled) ──► leftovers ── Input ──► publisher
 //!             │    └─ watch<Config> ──► clusters (starts and stops one task a cluster), gNMI client
 //!             └── Commit (4) ── session
@@ -17,11 +18,12 @@
 //! burst costs one evaluation. Every channel is bounded: a source that is faster than the engine waits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
@@ -29,7 +31,8 @@ use tracing::{debug, info, warn};
 use crate::config::Assembler;
 use crate::engine::Engine;
 use crate::gnmi;
-use crate::kubernetes::ClusterSource;
+use crate::kubernetes::{ClusterSource, Notices};
+use crate::model::alarm::Notice;
 use crate::model::config::{ClusterConfig, Config};
 use crate::model::event::{Event, SourceId};
 use crate::model::memory::Memory;
@@ -40,11 +43,15 @@ use crate::model::view::Change;
 use crate::ndk::{self, Commit, Registration};
 use crate::publish::{Input, Publisher};
 use crate::state_file::StateFile;
+use crate::supervise::stopped;
+use crate::syslog::Syslog;
 
 /// Messages between sources and engine: a message may be a batch of hundreds of routes, so few of them buffer much.
 const EVENTS: usize = 256;
 /// Changes between engine and publisher; the publisher always takes them in, so few are enough.
 const INPUTS: usize = 64;
+/// Changes of alarms that syslog and clusters may be behind; more are left out there, never waited for.
+const NOTICES: usize = 1024;
 /// Commits between session and configurator; the switch makes one at a time.
 const COMMITS: usize = 4;
 /// Events taken in before an evaluation at most, so that a flood does not put off what came first for ever.
@@ -67,6 +74,10 @@ pub struct Options {
     pub gnmi: gnmi::Options,
     /// What must outlive a restart.
     pub state_file: StateFile,
+    /// The socket of the syslog daemon; none turns it off.
+    pub syslog: Option<PathBuf>,
+    /// The name of this switch.
+    pub leaf: String,
     /// What stands in `/k8s-services/version`.
     pub version: &'static str,
 }
@@ -85,7 +96,7 @@ pub struct Signals {
 /// # Errors
 /// When a task ends that never should; app_mgr starts the agent again.
 pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
-    let Options { ndk, gnmi, state_file, version } = options;
+    let Options { ndk, gnmi, state_file, syslog, leaf, version } = options;
     let Signals { mut stop, refresh } = signals;
     let (events, events_in) = mpsc::channel(EVENTS);
     let (inputs, inputs_in) = mpsc::channel(INPUTS);
@@ -94,21 +105,34 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     let (instances, instances_seen) = watch::channel(BTreeSet::new());
     let (settled, settled_seen) = watch::channel(false);
     let (memory, memory_seen) = watch::channel(Memory::default());
+    let (notices, notices_seen) = broadcast::channel(NOTICES);
+    let (kubernetes_events, enabled) = watch::channel(false);
     let (session, registration) = ndk::Session::new(ndk, events.clone(), commits, stop.clone());
     info!(version, "starting");
 
     let mut tasks = JoinSet::new();
     let remembered = state_file.load();
-    let engine = EngineTask { engine: Engine::new(), started: Instant::now(), inputs: inputs.clone(), memory, settled };
-    tasks.spawn(named("engine", engine.run(remembered, events_in)));
+    let engine = EngineTask {
+        engine: Engine::new(),
+        started: Instant::now(),
+        inputs: inputs.clone(),
+        memory,
+        notices: notices.clone(),
+        settled,
+    };
+    let told = Notices { notices, enabled, leaf: leaf.into() };
+    tasks.spawn(named("engine", engine.run(remembered, events_in, stop.clone())));
     tasks.spawn(named("publisher", Publisher::new(inputs_in, registration.clone(), version).run()));
-    tasks.spawn(named("state file", state_file.keep(memory_seen)));
-    tasks.spawn(named("configurator", configure(commits_in, events.clone(), config, instances)));
-    tasks.spawn(named("clusters", Clusters::new(events.clone(), refresh.clone()).run(config_seen)));
+    tasks.spawn(named("syslog", Syslog::new(syslog).run(notices_seen)));
+    let configurator = Configurator { events: events.clone(), config, instances, kubernetes_events };
+    tasks.spawn(named("configurator", configurator.run(commits_in)));
+    let clusters = Clusters { events: events.clone(), refresh: refresh.clone(), told, running: BTreeMap::new() };
+    tasks.spawn(named("clusters", clusters.run(config_seen)));
     let leftovers = Leftovers { gnmi: gnmi.clone(), inputs, registration, settled: settled_seen };
     tasks.spawn(named("leftovers", leftovers.run()));
     tasks.spawn(named("gNMI", gnmi::Source::new(gnmi, events, instances_seen, refresh).run()));
     let session = tokio::spawn(session.run());
+    let state_file = tokio::spawn(state_file.keep(memory_seen));
 
     tokio::select! {
         _ = stop.wait_for(|stop| *stop) => {}
@@ -119,8 +143,9 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
         },
     }
     info!("stopping");
-    if tokio::time::timeout(FAREWELL, session).await.is_err() {
-        warn!("the NDK did not let the agent go in time");
+    let farewell = async { tokio::join!(session, state_file) };
+    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+        warn!("the NDK did not let the agent go in time, or the state file was not written");
     }
     Ok(())
 }
@@ -137,11 +162,12 @@ struct EngineTask {
     started: Instant,
     inputs: mpsc::Sender<Input>,
     memory: watch::Sender<Memory>,
+    notices: broadcast::Sender<Arc<Notice>>,
     settled: watch::Sender<bool>,
 }
 
 impl EngineTask {
-    async fn run(mut self, remembered: Memory, mut events: mpsc::Receiver<Event>) {
+    async fn run(mut self, remembered: Memory, mut events: mpsc::Receiver<Event>, mut stop: watch::Receiver<bool>) {
         let mut sources: BTreeMap<SourceId, SourceState> = BTreeMap::new();
         let mut freshness = tokio::time::interval(FRESHNESS);
         freshness.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -151,6 +177,12 @@ impl EngineTask {
             let deadline = self.engine.deadline().map(|elapsed| self.started + elapsed);
             tokio::select! {
                 biased;
+                () = stopped(&mut stop) => {
+                    // The last word for the state file, which is written before the process ends.
+                    self.memory.send_replace(self.engine.memory(self.now()));
+                    drop(self.memory);
+                    return std::future::pending().await;
+                }
                 () = until(deadline) => self.engine.absorb(self.now(), Event::Tick),
                 event = events.recv() => {
                     let Some(event) = event else { return };
@@ -190,6 +222,7 @@ impl EngineTask {
         for change in &changes {
             match change {
                 Change::Memory(memory) => drop(self.memory.send_replace(memory.clone())),
+                Change::Notice(notice) => drop(self.notices.send(Arc::new(notice.clone()))),
                 Change::Source(source, Some(view)) => drop(sources.insert(source.clone(), view.state)),
                 Change::Source(source, None) => drop(sources.remove(source)),
                 _ => {}
@@ -212,39 +245,49 @@ async fn until(deadline: Option<Instant>) {
 }
 
 /// From commits to a configuration in force.
-async fn configure(
-    mut commits: mpsc::Receiver<Commit>,
+struct Configurator {
     events: mpsc::Sender<Event>,
     config: watch::Sender<Arc<Config>>,
     instances: watch::Sender<BTreeSet<NetworkInstanceName>>,
-) {
-    let mut assembler = Assembler::default();
-    while let Some(Commit { sequence, notifications, answer }) = commits.recv().await {
-        let problems = match assembler.apply(sequence, &notifications) {
-            Ok(next) => {
-                let next = Arc::new(next);
-                info!(commit = sequence, clusters = next.clusters.len(), "configuration in force");
-                let in_use = next.clusters.values().filter(|cluster| cluster.enabled);
-                let in_use: BTreeSet<_> = in_use.map(|cluster| cluster.network_instance.clone()).collect();
-                // The engine first: a source that starts finds its cluster known.
-                if events.send(Event::Configured(next.clone())).await.is_err() {
-                    return;
+    kubernetes_events: watch::Sender<bool>,
+}
+
+impl Configurator {
+    async fn run(self, mut commits: mpsc::Receiver<Commit>) {
+        let mut assembler = Assembler::default();
+        while let Some(Commit { sequence, notifications, answer }) = commits.recv().await {
+            let problems = match assembler.apply(sequence, &notifications) {
+                Ok(next) => {
+                    info!(commit = sequence, clusters = next.clusters.len(), "configuration in force");
+                    if self.put_in_force(next).await.is_err() {
+                        return;
+                    }
+                    Vec::new()
                 }
-                instances.send_if_modified(|current| std::mem::replace(current, in_use.clone()) != in_use);
-                config.send_replace(next);
-                Vec::new()
-            }
-            Err(problems) => {
-                for problem in &problems {
-                    warn!(path = %problem.path, problem = %problem.message, "configuration refused");
+                Err(problems) => {
+                    for problem in &problems {
+                        warn!(path = %problem.path, problem = %problem.message, "configuration refused");
+                    }
+                    problems
                 }
-                problems
+            };
+            // A session that is gone needs no answer: the next one is told the whole configuration again.
+            if answer.send(problems).is_err() {
+                debug!(commit = sequence, "nobody waits for the verdict on this commit");
             }
-        };
-        // A session that is gone needs no answer: the next one is told the whole configuration again.
-        if answer.send(problems).is_err() {
-            debug!(commit = sequence, "nobody waits for the verdict on this commit");
         }
+    }
+
+    /// The engine first: a source that starts finds its cluster known.
+    async fn put_in_force(&self, next: Config) -> Result<(), mpsc::error::SendError<Event>> {
+        let next = Arc::new(next);
+        let in_use = next.clusters.values().filter(|cluster| cluster.enabled);
+        let in_use: BTreeSet<_> = in_use.map(|cluster| cluster.network_instance.clone()).collect();
+        self.events.send(Event::Configured(next.clone())).await?;
+        self.instances.send_if_modified(|current| std::mem::replace(current, in_use.clone()) != in_use);
+        self.kubernetes_events.send_replace(next.alarm_policy.kubernetes_events);
+        self.config.send_replace(next);
+        Ok(())
     }
 }
 
@@ -252,14 +295,11 @@ async fn configure(
 struct Clusters {
     events: mpsc::Sender<Event>,
     refresh: watch::Receiver<u64>,
+    told: Notices,
     running: BTreeMap<ClusterName, (Arc<ClusterConfig>, AbortHandle)>,
 }
 
 impl Clusters {
-    fn new(events: mpsc::Sender<Event>, refresh: watch::Receiver<u64>) -> Self {
-        Self { events, refresh, running: BTreeMap::new() }
-    }
-
     async fn run(mut self, mut config: watch::Receiver<Arc<Config>>) {
         loop {
             let wanted = config.borrow_and_update().clone();
@@ -284,8 +324,8 @@ impl Clusters {
             if let Some(cluster) = wanted(name)
                 && !self.running.contains_key(name)
             {
-                let source =
-                    ClusterSource::new(name.clone(), cluster.clone(), self.events.clone(), self.refresh.clone());
+                let (events, refresh) = (self.events.clone(), self.refresh.clone());
+                let source = ClusterSource::new(name.clone(), cluster.clone(), events, refresh, self.told.clone());
                 let task = tokio::spawn(source.run()).abort_handle();
                 self.running.insert(name.clone(), (cluster.clone(), task));
             }

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::Engine;
 use super::cluster::{Cluster, ServiceEntry};
+use super::endpoints::ServiceEndpoints;
 use super::ids::{ClusterId, NodeId, ServiceId, User};
 use super::nodes::{Location, NodeEntry, Surroundings};
 use crate::model::cluster::{EndpointSlice, Node, Service, SliceKey};
@@ -122,6 +123,7 @@ impl Engine {
     fn reconfigure(&mut self, id: ClusterId, config: Arc<ClusterConfig>) {
         let Some(cluster) = self.clusters.get_mut(&id).filter(|cluster| cluster.config != config) else { return };
         cluster.reconfigure(config);
+        cluster.count_all_again();
         let services: Vec<_> =
             cluster.services.iter().map(|(_, entry)| (entry.key.clone(), entry.service.clone())).collect();
         let nodes: Vec<u32> = cluster.nodes.iter().map(|(slot, _)| slot).collect();
@@ -348,11 +350,18 @@ impl Engine {
                     cluster.judged += 1;
                     cluster.endpoint_count += view.total_endpoints;
                 }
-                let (vips, reaches, queued, groups) = (None, Box::default(), false, Vec::new());
-                let service_now = service.clone();
-                let entry =
-                    ServiceEntry { key: key.clone(), service: service_now, vips, reaches, queued, view, groups };
+                let entry = ServiceEntry {
+                    key: key.clone(),
+                    service: service.clone(),
+                    vips: None,
+                    reaches: Box::default(),
+                    endpoints: ServiceEndpoints::default(),
+                    queued: false,
+                    view,
+                    groups: Vec::new(),
+                };
                 let slot = cluster.services.insert(entry);
+                cluster.count_again(slot);
                 cluster.service_slots.insert(key.clone(), slot);
                 self.scope(id, &key, service);
             }
@@ -443,8 +452,9 @@ impl Engine {
 
     /// Endpoints of a service decide who announces its VIPs, for the other services that carry them, too.
     pub(super) fn endpoints_changed(&mut self, id: ClusterId, key: &ServiceKey) {
-        let Some(cluster) = self.clusters.get(&id) else { return };
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
         let Some(slot) = cluster.service_slots.get(key).copied() else { return };
+        cluster.count_again(slot);
         let vips = cluster.services.get(slot).and_then(|entry| entry.vips.clone());
         self.mark_service(ServiceId { cluster: id, slot });
         for vip in vips.iter().flatten() {
@@ -498,6 +508,7 @@ impl Engine {
                 };
                 let slot = cluster.nodes.insert(entry);
                 cluster.node_slots.insert(name, slot);
+                cluster.count_all_again();
                 cluster.nodes_changed();
                 slot
             }
@@ -516,6 +527,7 @@ impl Engine {
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
         let Some(slot) = cluster.node_slots.remove(name) else { return };
         cluster.uncount_node(slot);
+        cluster.count_all_again();
         cluster.nodes_changed();
         let node = NodeId { cluster: id, slot };
         if let Some(entry) = cluster.nodes.remove(slot) {
@@ -603,8 +615,7 @@ impl Engine {
 /// Everything of a cluster is to be evaluated again.
 pub(super) fn mark_cluster(cluster: &mut Cluster) {
     cluster.all_services = true;
-    let slots: Vec<u32> = cluster.nodes.iter().map(|(slot, _)| slot).collect();
-    cluster.stale_nodes.extend(slots);
+    cluster.all_nodes = true;
 }
 
 /// In order of value, so that nothing depends on the order of arrival.

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::cluster::{Cluster, ServiceEntry};
-use super::endpoints::Endpoints;
 use super::evidence::{Session, World};
 use super::nodes::{Expectation, NodeEntry};
 use super::speakers::{AudienceId, EVERYONE};
@@ -94,11 +93,11 @@ fn computed(cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> Announcers 
         return Announcers::Nodes(BTreeSet::new());
     }
     let audience = reach.map_or(EVERYONE, |reach| reach.audience);
-    let endpoints = Endpoints::of_vip(cluster, &entry.key, vip);
+    let endpoints = entry.endpoints.of_vip(vip);
     if profile.local(&entry.service) {
         let members = cluster.audience(audience);
         let member = |slot: &u32| members.is_some_and(|members| members.contains(*slot));
-        return Announcers::Nodes(endpoints.local_announcers.into_iter().filter(member).collect());
+        return Announcers::Nodes(endpoints.local_announcers.iter().copied().filter(member).collect());
     }
     let needs = reach.is_some_and(|reach| reach.needs_endpoint);
     match profile.announces_with(endpoints.usable) && !(needs && endpoints.usable == 0) {

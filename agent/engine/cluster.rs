@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
+use super::endpoints::ServiceEndpoints;
 use super::ids::ClusterId;
 use super::nodes::NodeEntry;
 use super::slab::Slab;
@@ -27,6 +28,8 @@ pub(super) struct ServiceEntry {
     pub(super) vips: Option<Box<[IpAddr]>>,
     /// Who announces each of them, in the same order, as far as resources of the speaker say; empty where they say nothing.
     pub(super) reaches: Box<[Reach]>,
+    /// Its endpoints, counted.
+    pub(super) endpoints: ServiceEndpoints,
     /// It waits in the queue to be evaluated.
     pub(super) queued: bool,
     /// What was said of it.
@@ -79,10 +82,15 @@ pub(super) struct Cluster {
     unreached: Vec<u32>,
     /// What is a VIP of the cluster by configuration or by the speaker's resources: sorted, none inside another.
     pub(super) pools: Box<[IpNet]>,
+    /// Services whose endpoints must be counted again, by slot; or those of all.
+    uncounted: Vec<u32>,
+    all_uncounted: bool,
     /// Every service must be evaluated again.
     pub(super) all_services: bool,
     /// Nodes whose view must be made again.
     pub(super) stale_nodes: BTreeSet<u32>,
+    /// Every node's view must be made again.
+    pub(super) all_nodes: bool,
     pub(super) version: Option<Arc<str>>,
     pub(super) caveat: Option<Arc<str>>,
     /// Services with a verdict and their endpoints.
@@ -112,8 +120,11 @@ impl Cluster {
             rules_stale: false,
             unreached: Vec::new(),
             pools: Box::default(),
+            uncounted: Vec::new(),
+            all_uncounted: false,
             all_services: true,
             stale_nodes: BTreeSet::new(),
+            all_nodes: false,
             version: None,
             caveat: None,
             judged: 0,
@@ -207,6 +218,29 @@ impl Cluster {
         self.all_services = true;
     }
 
+    /// The endpoints of a service are other ones.
+    pub(super) fn count_again(&mut self, slot: u32) {
+        self.uncounted.push(slot);
+    }
+
+    /// Nodes have other numbers, or endpoints count otherwise.
+    pub(super) fn count_all_again(&mut self) {
+        self.all_uncounted = true;
+    }
+
+    fn count_endpoints(&mut self) {
+        let mut slots = std::mem::take(&mut self.uncounted);
+        if std::mem::take(&mut self.all_uncounted) {
+            slots = self.services.iter().map(|(slot, _)| slot).collect();
+        }
+        for slot in slots {
+            let counted = self.services.get(slot).map(|entry| ServiceEndpoints::of(self, &entry.key));
+            if let Some((entry, counted)) = self.services.get_mut(slot).zip(counted) {
+                entry.endpoints = counted;
+            }
+        }
+    }
+
     /// The speaker's resources say something else: who announces what must be worked out again.
     pub(super) fn rules_changed(&mut self) {
         self.rules_stale = true;
@@ -218,8 +252,7 @@ impl Cluster {
         self.unreached.push(slot);
     }
 
-    /// Works out who announces what, as far as that is the same for many services.
-    pub(super) fn prepare(&mut self) {
+    fn look_up_announcers(&mut self) {
         if std::mem::take(&mut self.rules_stale) {
             self.unreached = self.services.iter().map(|(slot, _)| slot).collect();
         }
@@ -240,6 +273,13 @@ impl Cluster {
             let eligible: Vec<_> = self.nodes.iter().filter(|(_, node)| node.excluded.is_none()).collect();
             self.stale_nodes.extend(self.audiences.fill(&self.knowledge, &eligible));
         }
+    }
+
+    /// Works out once what every service that is evaluated looks at: who announces what, as far as that is the same for many
+    /// services, and the endpoints of services, which clusters that share a VIP look at in each other.
+    pub(super) fn prepare(&mut self) {
+        self.count_endpoints();
+        self.look_up_announcers();
     }
 
     /// The nodes that announce the same VIPs.

@@ -1,11 +1,13 @@
 //! The sentence an operator acts on at three in the morning: addresses, nodes, sessions, prefixes, counts.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
 use super::cluster::{Cluster, ServiceEntry};
 use super::evidence::{Evidence, Gate, Hop, Session};
 use crate::model::cluster::IngressUnusable;
+use crate::model::names::NodeName;
 use crate::model::time::Timestamp;
 use crate::model::verdict::{NextHopKind, Reason};
 
@@ -16,9 +18,13 @@ const NAMED: usize = 4;
 fn few<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     let mut items = items.into_iter();
     let named: Vec<String> = items.by_ref().take(NAMED).map(|item| item.to_string()).collect();
-    match items.count() {
-        0 => named.join(", "),
-        more => format!("{} and {more} more", named.join(", ")),
+    and_more(&named.join(", "), items.count())
+}
+
+fn and_more(named: &str, more: usize) -> String {
+    match more {
+        0 => named.to_owned(),
+        more => format!("{named} and {more} more"),
     }
 }
 
@@ -72,7 +78,7 @@ impl Telling<'_> {
                 _ => "the switch's own tables (NDK) are out of reach".into(),
             },
             Reason::NetworkInstanceMissing => format!(
-                "network-instance {instance} does not exist on this switch: create it, or correct network-instance of cluster {}",
+                "no network-instance {instance} of type default or ip-vrf is on this switch: create it, or correct network-instance of cluster {}",
                 self.cluster.name
             ),
             Reason::AddressPending => self.pending(),
@@ -83,7 +89,8 @@ impl Telling<'_> {
                 format!("no route in {instance}: {}{}", self.sessions(), self.unserving())
             }
             Reason::SessionDown => {
-                format!("{}; {} of {} next-hops installed", self.sessions(), self.present(), self.expected())
+                let (sessions, present, expected) = (self.sessions(), self.present(), self.expected());
+                format!("{sessions}; {present} of {expected} expected next-hops installed{}", self.instead())
             }
             Reason::NoRoute => self.no_route(),
             Reason::RouteNotProgrammed => {
@@ -163,12 +170,29 @@ impl Telling<'_> {
         if self.evidence.local_policy && self.evidence.endpoints.nameless == usable {
             return format!("policy Local, and none of {usable} usable endpoints names a node");
         }
-        let excluded = cluster.nodes.iter().filter_map(|(_, node)| Some((&node.name, node.excluded?)));
-        let excluded: Vec<String> = excluded.take(64).map(|(name, why)| format!("{name} by {why}")).collect();
-        match excluded.is_empty() {
+        let told = self.excluded();
+        match told.is_empty() {
             true => format!("policy Local, and no known node holds one of {usable} usable endpoints"),
-            false => format!("every node that could announce is excluded: {}", few(excluded)),
+            false => format!("every node that could announce is excluded: {}", told.join("; ")),
         }
+    }
+
+    /// By cause, how many nodes may not announce, and the first of them by name.
+    fn excluded(&self) -> Vec<String> {
+        let mut causes: BTreeMap<&str, (usize, BTreeSet<&NodeName>)> = BTreeMap::new();
+        for (_, node) in self.cluster.nodes.iter() {
+            let Some(cause) = node.excluded else { continue };
+            let (count, first) = causes.entry(cause).or_default();
+            *count += 1;
+            first.insert(&node.name);
+            if first.len() > NAMED {
+                first.pop_last();
+            }
+        }
+        let told = |(cause, (count, first)): (&&str, &(usize, BTreeSet<&NodeName>))| {
+            format!("{} by {cause}", and_more(&few(first), count - first.len()))
+        };
+        causes.iter().map(told).collect()
     }
 
     fn elsewhere(&self) -> String {
@@ -187,6 +211,14 @@ impl Telling<'_> {
         let down: Vec<String> = down.map(|hop| format!("{}{}", node_at(hop), session(hop))).collect();
         let noun = if down.len() == 1 { "session" } else { "sessions" };
         format!("BGP {noun} down: {}", few(down))
+    }
+
+    /// Where the route goes when it uses nothing it should.
+    fn instead(&self) -> String {
+        match self.present() {
+            0 => format!("; {} goes to {} instead", self.prefix(), self.installed()),
+            _ => String::new(),
+        }
     }
 
     fn no_route(&self) -> String {
@@ -211,7 +243,11 @@ impl Telling<'_> {
         match matched.hops.is_empty() {
             true => format!("; {} covers it, but discards", matched.prefix),
             false => {
-                format!("; {} covers it, but leads to {}, which does not serve it", matched.prefix, few(&matched.hops))
+                format!(
+                    "; {} covers it, but leads to {}, which does not serve it",
+                    matched.prefix,
+                    few(matched.hops.iter())
+                )
             }
         }
     }
@@ -223,7 +259,10 @@ impl Telling<'_> {
             return String::new();
         }
         let names = slots.iter().filter_map(|slot| self.cluster.node_name(*slot));
-        format!("; not located here: {} (set fabric-address of the node, if its address is wrong)", few(names))
+        format!(
+            "; not located here, neither as BGP neighbor nor by an EVPN host route: {} (check EVPN, or set fabric-address of the node)",
+            few(names)
+        )
     }
 
     fn unexpected(&self) -> String {
@@ -235,7 +274,7 @@ impl Telling<'_> {
         let told = few(wrong.iter().map(|hop| match &hop.foreign {
             Some(foreign) => format!("{} ({foreign})", hop.address),
             None if hop.kind == NextHopKind::Unmapped => format!("{} (no known node)", hop.address),
-            None => format!("{} (no usable endpoint)", node_at(hop)),
+            None => format!("{} without a usable endpoint", node_at(hop)),
         }));
         match wrong.len() == self.evidence.installed().count() {
             true => format!("no next-hop of {prefix} reaches a usable endpoint: {told}"),
@@ -251,7 +290,8 @@ impl Telling<'_> {
         let owner =
             self.evidence.route.as_ref().and_then(|route| route.view.owner.as_deref()).unwrap_or("unknown owner");
         format!(
-            "{} goes to {} ({owner}), none of the attached announcers is used: {}; compare preferences and multipath",
+            "{} goes to {} ({owner}), none of the attached announcers is used: {}; see whether a policy rejects their route, compare preferences and \
+             multipath",
             self.prefix(),
             self.installed(),
             self.absent()

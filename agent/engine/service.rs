@@ -1,8 +1,9 @@
 //! One service, evaluated: its VIPs, their next-hops, and the worst of them.
 
+use std::sync::Arc;
+
 use super::cluster::{Cluster, ServiceEntry};
 use super::detail::detail;
-use super::endpoints::Endpoints;
 use super::evidence::{Evidence, Hop, World};
 use super::verdict::{judge, vantage, word};
 use crate::model::event::SourceId;
@@ -27,11 +28,11 @@ impl World<'_> {
                 self.vip(cluster, entry, &evidence, said, stale_since)
             })
             .collect();
-        let endpoints = Endpoints::of_service(cluster, &entry.key);
+        let endpoints = Arc::clone(entry.endpoints.all());
         let (usable_endpoints, total_endpoints) = (endpoints.usable, endpoints.total);
         let verdict =
             match vips.iter().reduce(|worst, vip| if worse(&vip.verdict, &worst.verdict) { vip } else { worst }) {
-                Some(worst) => worst.verdict.clone(),
+                Some(worst) => of_service(worst, &vips),
                 None => self.verdict(cluster, entry, &Evidence::none(self.gate(cluster), None, endpoints), stale_since),
             };
         let last_change = self.stamp(said.map(|said| (&said.verdict, said.last_change)), &verdict);
@@ -87,6 +88,17 @@ impl World<'_> {
         let same = said.filter(|(said, _)| said.state == new.state && said.reason == new.reason);
         same.map_or(self.now.wall, |(_, since)| since)
     }
+}
+
+/// The verdict of a service by its worst VIP, which its sentence names where the others' is another one.
+fn of_service(worst: &VipView, vips: &[VipView]) -> Verdict {
+    let verdict = worst.verdict.clone();
+    let alike = vips.iter().all(|vip| vip.verdict == verdict);
+    let named = |detail| match alike {
+        true => detail,
+        false => format!("VIP {}: {detail}", worst.address).into(),
+    };
+    Verdict { detail: verdict.detail.map(named), ..verdict }
 }
 
 /// Worse by state, then by the order of the verdict table; no reason is best.

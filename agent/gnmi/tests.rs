@@ -3,6 +3,7 @@
 mod server;
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::server::{Rules, Server, Subscription};
-use super::{Credentials, GetError, Options, Source, get};
+use super::{Credentials, GetError, Options, PasswordFile, Source, get};
 use crate::endpoint::Endpoint;
 use crate::model::event::{Event, SourceEvent, SourceId, Update};
 use crate::model::names::NetworkInstanceName;
@@ -98,7 +99,9 @@ impl Agent {
 
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    std::fs::write(folder.path().join("password"), "right\n").expect("written");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "right\n").expect("written");
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).expect("changed");
     folder
 }
 
@@ -111,7 +114,7 @@ fn endpoint(folder: &TempDir) -> Endpoint {
 }
 
 fn credentials(folder: &TempDir) -> Credentials {
-    Credentials { username: "admin".to_owned(), password_file: Some(folder.path().join("password")) }
+    Credentials { username: "admin".to_owned(), password_file: PasswordFile::Required(folder.path().join("password")) }
 }
 
 #[tokio::test]
@@ -224,7 +227,10 @@ async fn a_refused_leaf_is_left_out_and_the_others_go_on() {
     let mut server = Server::start(&socket(&folder), rules);
     let mut agent = Agent::start(&folder, &["default"], |_| {});
     let state = server.subscription().await;
-    assert_eq!(state.leaves(), ["session-state", "last-established", "received-routes", "dynamic-neighbor"]);
+    assert_eq!(
+        state.leaves(),
+        ["session-state", "last-established", "received-routes", "dynamic-neighbor", "current-datetime"]
+    );
     state.sync();
     let standing = server.subscription().await;
     assert!(!standing.list.updates_only, "without the counter, what stands must be asked for");
@@ -290,6 +296,25 @@ async fn an_absent_password_file_is_named() {
 }
 
 #[tokio::test]
+async fn a_server_that_wants_credentials_is_told_them_once_there_is_a_file() {
+    let folder = folder();
+    let password = folder.path().join("later");
+    let mut server = Server::start(&socket(&folder), Rules { password: Some("right".into()), ..Default::default() });
+    let mut agent = Agent::start(&folder, &[], |options| {
+        options.credentials.password_file = PasswordFile::Optional(password.clone());
+        options.password_poll = Duration::from_millis(10);
+    });
+    let reason = agent.lost().await;
+    assert!(
+        reason.contains("calls without credentials") && reason.contains(&password.display().to_string()),
+        "{reason}"
+    );
+    std::fs::rename(folder.path().join("password"), &password).expect("moved");
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+}
+
+#[tokio::test]
 async fn a_subscription_that_ends_is_made_anew_and_everything_told_again() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
@@ -326,6 +351,33 @@ async fn a_server_that_tells_nothing_is_given_up_after_a_while() {
     let mut agent = Agent::start(&folder, &[], |options| options.sync_timeout = Duration::from_millis(30));
     let _silent = server.subscription().await;
     assert!(agent.lost().await.contains("did not tell its neighbors"));
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_given_up_and_one_that_is_back_told_of_when_it_speaks() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &[], |options| options.silence = Duration::from_millis(30));
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    assert!(agent.lost().await.contains("has said nothing"));
+    agent.reload.send_modify(|count| *count += 1);
+    let state = server.subscription().await;
+    let mut event = std::pin::pin!(agent.event());
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut event).await.is_err(), "a socket is no server");
+    state.sync();
+    assert!(matches!(event.await, Event::Source(_, SourceEvent::Syncing)));
+}
+
+#[tokio::test]
+async fn a_server_that_has_no_clock_to_sample_may_be_silent() {
+    let folder = folder();
+    let rules = Rules { unknown_element: Some("current-datetime"), ..Default::default() };
+    let mut server = Server::start(&socket(&folder), rules);
+    let mut agent = Agent::start(&folder, &[], |options| options.silence = Duration::from_millis(10));
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    assert!(tokio::time::timeout(Duration::from_millis(100), agent.event()).await.is_err());
 }
 
 #[tokio::test]

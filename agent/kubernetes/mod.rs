@@ -14,7 +14,8 @@
 //! `source` keeps the link: it loads the credentials, asks the server for its version, and hands a client to three
 //! list-and-watch loops (`watch`, `stream`); it does so again when a file rotates, on SIGHUP and when a loop fails. Objects are
 //! reduced on arrival (`reduce`) to what the engine reads. A listing is one `Update::All` per kind. `speaker` follows what
-//! is there of the speaker's own resources.
+//! is there of the speaker's own resources. The other way goes only what the operator turned on: `notices` writes alarms as
+//! Kubernetes Events.
 
 mod client;
 mod condition;
@@ -22,6 +23,7 @@ mod credentials;
 mod dial;
 mod files;
 mod lines;
+mod notices;
 mod objects;
 mod reason;
 mod reduce;
@@ -33,4 +35,5 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use notices::Notices;
 pub use source::ClusterSource;

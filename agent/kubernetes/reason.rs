@@ -10,7 +10,7 @@ use crate::supervise::chain;
 /// What was asked of the API server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
-    /// `list`, `watch` or `get`, as RBAC names it.
+    /// `list`, `watch`, `get` or `create`, as RBAC names it.
     pub(super) verb: &'static str,
     /// `services`, or `/version`.
     pub(super) resource: &'static str,
@@ -42,6 +42,10 @@ pub(super) fn explain(error: &kube::Error, request: Request<'_>) -> String {
 pub(super) fn refused(code: u16, message: &str, reason: &str, request: Request<'_>) -> String {
     let Request { verb, resource, namespace } = request;
     let place = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
+    let verbs = match verb {
+        "list" | "watch" => "verbs list and watch",
+        verb => &format!("verb {verb}"),
+    };
     let said = if message.is_empty() { reason } else { message };
     match code {
         401 => format!(
@@ -49,8 +53,7 @@ pub(super) fn refused(code: u16, message: &str, reason: &str, request: Request<'
              its file is read again when it changes"
         ),
         403 => format!(
-            "not allowed to {verb} {resource}{place}: grant verbs list and watch on {resource} to the agent's user \
-             (403 {said})"
+            "not allowed to {verb} {resource}{place}: grant {verbs} on {resource} to the agent's user (403 {said})"
         ),
         404 => format!("the API server does not know {resource}{place} (404 {said})"),
         429 => format!("the API server is overloaded (429 {said})"),
@@ -81,7 +84,8 @@ fn tls(error: &io::Error) -> Option<String> {
     let text = error.get_ref()?.to_string();
     if let Some(cause) = text.strip_prefix(PEER) {
         let remedy = if cause.contains("UnknownIssuer") {
-            "it is not signed by the configured certificate authority; check certificate-authority"
+            "it is not signed by the configured certificate authority; check certificate-authority-file, or \
+             certificate-authority-data of the kubeconfig"
         } else if cause.contains("not valid for name") || cause.contains("NotValidForName") {
             "use a name or address the certificate holds"
         } else if cause.contains("xpired") || cause.contains("NotValidYet") || cause.contains("not valid yet") {

@@ -14,6 +14,7 @@ use super::condition::{Conditions, Part};
 use super::credentials;
 use super::dial::Dialer;
 use super::files::Fingerprint;
+use super::notices::{Notices, Writer};
 use super::reason::{self, Request};
 use super::reduce::{CoreEndpoints, Nodes, Services, Slices};
 use super::speaker;
@@ -35,19 +36,21 @@ pub struct ClusterSource {
     config: Arc<ClusterConfig>,
     events: mpsc::Sender<Event>,
     refresh: watch::Receiver<u64>,
+    notices: Notices,
     timings: Timings,
 }
 
 impl ClusterSource {
     /// A source that has not begun. `refresh` changes when credentials are to be read again now (SIGHUP); they are also
-    /// read again when their files change.
+    /// read again when their files change. `notices` are what the services' owners are told.
     pub fn new(
         name: ClusterName,
         config: Arc<ClusterConfig>,
         events: mpsc::Sender<Event>,
         refresh: watch::Receiver<u64>,
+        notices: Notices,
     ) -> Self {
-        Self { name, config, events, refresh, timings: Timings::default() }
+        Self { name, config, events, refresh, notices, timings: Timings::default() }
     }
 
     /// Runs until nobody takes the events any more; may be dropped at any time.
@@ -74,6 +77,7 @@ impl ClusterSource {
         let services = Watcher::new(Services::new(&self.config), around.clone());
         let nodes = Watcher::new(Nodes::new(&self.config), around.clone());
         let speaker = speaker::follow(self.config.speaker, around.clone());
+        let writer = Writer::new(self.name.clone(), &self.notices, &around);
         let keeper = Keeper {
             dialer: Dialer::new(self.config.network_namespace.clone(), self.timings.connect),
             config: self.config,
@@ -91,6 +95,7 @@ impl ClusterSource {
             _ = endpoints(around) => {}
             _ = nodes.run() => {}
             _ = speaker => {}
+            _ = writer.run() => {}
         }
         tracing::debug!(cluster = %self.name, "cluster source ended");
     }

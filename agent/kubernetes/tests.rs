@@ -1,5 +1,6 @@
 mod access;
 mod cluster;
+mod notices;
 mod server;
 mod tls;
 
@@ -9,11 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::ClusterSource;
 use super::watch::Timings;
+use super::{ClusterSource, Notices};
+use crate::model::alarm::Notice;
 use crate::model::config::{ClusterConfig, Connection, Speaker};
 use crate::model::event::{ClusterEvent, Event, SourceEvent};
 
@@ -71,6 +73,7 @@ fn with_token(url: &str, token: Option<PathBuf>) -> Connection {
 struct Running {
     events: mpsc::Receiver<Event>,
     refresh: watch::Sender<u64>,
+    notices: broadcast::Sender<Arc<Notice>>,
     task: JoinHandle<()>,
 }
 
@@ -84,8 +87,10 @@ impl Running {
     fn start(config: ClusterConfig, timings: Timings) -> Self {
         let (sender, events) = mpsc::channel(64);
         let (refresh, refreshed) = watch::channel(0);
-        let source = ClusterSource::new("c1".into(), Arc::new(config), sender, refreshed).with_timings(timings);
-        Self { events, refresh, task: tokio::spawn(source.run()) }
+        let (notices, _) = broadcast::channel(8);
+        let told = Notices { notices: notices.clone(), enabled: watch::channel(true).1, leaf: "leaf3".into() };
+        let source = ClusterSource::new("c1".into(), Arc::new(config), sender, refreshed, told).with_timings(timings);
+        Self { events, refresh, notices, task: tokio::spawn(source.run()) }
     }
 
     async fn next(&mut self) -> Event {

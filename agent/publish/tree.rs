@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use super::alarm;
 use super::entry::{self, Counters, Entry};
+use super::first_sync::FirstSync;
 use super::path::Path;
 use crate::model::alarm::{AlarmCounts, AlarmKey, AlarmRecord, AlarmView};
 use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::switch::RouteKey;
 use crate::model::time::Timestamp;
+use crate::model::verdict::{NodeReason, Reason};
 use crate::model::view::{
     Change, ClusterView, NodeView, OrphanView, RootView, ServiceView, SourceFreshness, SourceView, SummaryView,
 };
@@ -20,6 +22,9 @@ use crate::model::view::{
 /// change that comes meanwhile does not wait long.
 pub(crate) const BATCH_ENTRIES: usize = 500;
 const BATCH_BYTES: usize = 256 * 1024;
+/// Items due from which on a batch is made ahead of its call. Fewer are quickly made, and as late as possible: with the
+/// latest news.
+const AHEAD_ITEMS: usize = 100;
 
 /// What is rendered, compared and written as one: a view and the entries below it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,15 +57,26 @@ enum View {
     AlarmHistory(AlarmRecord),
 }
 
+impl View {
+    /// Nothing is known yet, as the view itself says.
+    fn is_syncing(&self) -> bool {
+        match self {
+            Self::Node(view) => view.reason == Some(NodeReason::Syncing),
+            Self::Service(view) => view.verdict.reason == Some(Reason::Syncing),
+            _ => false,
+        }
+    }
+}
+
 /// Digest of an entry whose text on the switch is not known.
 const UNKNOWN: u64 = 0;
 
-/// One call's worth of writes, and what stands once they are done.
+/// One call's worth of writes, and what stood before them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) updates: Vec<Entry>,
     pub(crate) deletes: Vec<Path>,
-    items: Vec<(Item, Standing)>,
+    items: Vec<(Item, Option<Standing>)>,
 }
 
 impl Batch {
@@ -86,6 +102,9 @@ pub(crate) struct Tree {
     written: HashMap<Item, Standing>,
     queue: VecDeque<Item>,
     queued: HashSet<Item>,
+    /// Refused, and to be tried again.
+    aside: BTreeSet<Item>,
+    first_sync: FirstSync,
 }
 
 impl Tree {
@@ -114,6 +133,9 @@ impl Tree {
                 self.set(item, view.map(|view| View::Source(view, last_event)));
             }
             Change::Cluster(name, view) => {
+                if view.is_none() {
+                    self.first_sync.forget(&name);
+                }
                 let item = Item::Cluster(name);
                 let last_event = self.last_event(&item);
                 self.set(item, view.map(|view| View::Cluster(view, last_event)));
@@ -156,7 +178,8 @@ impl Tree {
         self.written.clear();
         self.queue.clear();
         self.queued.clear();
-        let all: BTreeSet<Item> = self.views.keys().cloned().collect();
+        self.aside.clear();
+        let all: BTreeSet<Item> = self.views.keys().filter(|item| !self.first_sync.has(item)).cloned().collect();
         for item in all {
             self.enqueue(item);
         }
@@ -167,7 +190,26 @@ impl Tree {
         !self.queue.is_empty()
     }
 
+    /// So much is due that the next batch should be made while a call is still on its way.
+    pub(crate) fn is_far_behind(&self) -> bool {
+        self.queue.len() >= AHEAD_ITEMS
+    }
+
+    /// Entries of clusters in their first sync are kept back.
+    pub(crate) fn keeps_back(&self) -> bool {
+        self.first_sync.keeps()
+    }
+
+    /// What was kept back is due: the first sync takes long, and that should be seen.
+    pub(crate) fn give_up_waiting(&mut self) {
+        let kept: BTreeSet<Item> = self.first_sync.give_up().into_iter().collect();
+        kept.into_iter().for_each(|item| self.enqueue(item));
+    }
+
     /// The next writes, in the order in which things changed; none when everything due stands already.
+    ///
+    /// From here on the batch counts as standing, so that the next one can be made before this one is written. If it is
+    /// not, [`Self::put_back`] or [`Self::failed`] must be told, of the latest batch first.
     pub(crate) fn next_batch(&mut self) -> Option<Batch> {
         let mut batch = Batch::default();
         let mut bytes = 0;
@@ -176,23 +218,21 @@ impl Tree {
             self.queued.remove(&item);
             bytes += self.difference(item, &mut batch);
         }
+        if batch.items.iter().any(|(item, _)| *item == Item::Root) {
+            // Whether a write to the root takes the containers below it along is not known of every release.
+            for below in [Item::Summary, Item::Statistics] {
+                self.written.remove(&below);
+                self.enqueue(below);
+            }
+        }
         (!batch.items.is_empty()).then_some(batch)
     }
 
-    /// The batch stands.
-    pub(crate) fn written(&mut self, batch: Batch) {
-        for (item, standing) in batch.items {
-            if item == Item::Root {
-                // Whether a write to the root takes the containers below it along is not known of every release.
-                self.written.remove(&Item::Summary);
-                self.enqueue(Item::Summary);
-                self.written.remove(&Item::Statistics);
-                self.enqueue(Item::Statistics);
-            }
-            if standing.is_empty() {
-                self.written.remove(&item);
-            } else {
-                self.written.insert(item, standing);
+    /// The batch was not sent: what it holds is due again, before all else.
+    pub(crate) fn put_back(&mut self, batch: Batch) {
+        for item in self.undo(batch).into_iter().rev() {
+            if self.queued.insert(item.clone()) {
+                self.queue.push_front(item);
             }
         }
     }
@@ -201,22 +241,56 @@ impl Tree {
     /// that are no item's.
     pub(crate) fn failed(&mut self, batch: Batch) -> Vec<Path> {
         let of_no_item = if batch.items.is_empty() { batch.deletes } else { Vec::new() };
-        for (item, after) in batch.items {
-            // Which of it stands is not known: every path may, none with a text that is known.
-            let before = self.written.remove(&item).unwrap_or_default();
-            let paths: BTreeSet<Path> = before.into_iter().chain(after).map(|(path, _)| path).collect();
-            self.written.insert(item.clone(), paths.into_iter().map(|path| (path, UNKNOWN)).collect());
+        for (item, before) in batch.items {
+            self.distrust(&item, before);
             self.enqueue(item);
         }
         of_no_item
     }
 
+    /// The batch was refused: its items are due again when they change, or when all that was refused is tried again.
+    pub(crate) fn set_aside(&mut self, batch: Batch) {
+        for (item, before) in batch.items {
+            self.distrust(&item, before);
+            if !self.queued.contains(&item) {
+                self.aside.insert(item);
+            }
+        }
+    }
+
+    /// All that was refused is due again.
+    pub(crate) fn try_again(&mut self) {
+        std::mem::take(&mut self.aside).into_iter().for_each(|item| self.enqueue(item));
+    }
+
+    /// Something was refused and has not been tried again.
+    pub(crate) fn has_aside(&self) -> bool {
+        !self.aside.is_empty()
+    }
+
+    /// Which of an item's entries stand is not known: every path may, none with a text that is known.
+    fn distrust(&mut self, item: &Item, before: Option<Standing>) {
+        let after = self.written.remove(item).unwrap_or_default();
+        let paths: BTreeSet<Path> = before.into_iter().flatten().chain(after).map(|(path, _)| path).collect();
+        self.written.insert(item.clone(), paths.into_iter().map(|path| (path, UNKNOWN)).collect());
+    }
+
+    fn undo(&mut self, batch: Batch) -> Vec<Item> {
+        let undo = |(item, before): (Item, Option<Standing>)| {
+            match before {
+                Some(before) => drop(self.written.insert(item.clone(), before)),
+                None => drop(self.written.remove(&item)),
+            }
+            item
+        };
+        batch.items.into_iter().map(undo).collect()
+    }
+
     /// The parts of a batch by themselves, to find the one that is refused.
     pub(crate) fn split(&mut self, batch: Batch) -> Vec<Batch> {
-        batch
-            .items
+        self.undo(batch)
             .into_iter()
-            .map(|(item, _)| {
+            .map(|item| {
                 let mut alone = Batch::default();
                 self.difference(item, &mut alone);
                 alone
@@ -241,11 +315,27 @@ impl Tree {
             None => self.views.remove(&item).is_some(),
         };
         if changed {
-            self.enqueue(item);
+            self.became_due(item);
         }
     }
 
+    /// Enqueues an item, unless it is kept back.
+    fn became_due(&mut self, item: Item) {
+        if let (Item::Node(cluster, _) | Item::Service(cluster, _), Some(view)) = (&item, self.views.get(&item)) {
+            if view.is_syncing() && !self.written.contains_key(&item) {
+                if self.first_sync.keep(cluster, &item) {
+                    return;
+                }
+            } else {
+                let kept = self.first_sync.over(cluster);
+                kept.into_iter().for_each(|item| self.enqueue(item));
+            }
+        }
+        self.enqueue(item);
+    }
+
     fn enqueue(&mut self, item: Item) {
+        self.aside.remove(&item);
         if (self.views.contains_key(&item) || self.written.contains_key(&item)) && self.queued.insert(item.clone()) {
             self.queue.push_back(item);
         }
@@ -283,17 +373,12 @@ impl Tree {
         }
     }
 
-    /// Adds to the batch what one item needs; gives the bytes added.
-    fn difference(&self, item: Item, batch: &mut Batch) -> usize {
+    /// Adds to the batch what one item needs, which counts as standing then; gives the bytes added.
+    fn difference(&mut self, item: Item, batch: &mut Batch) -> usize {
         let entries = self.entries(&item);
-        let before: HashMap<&Path, u64> =
-            self.written.get(&item).map(|standing| standing.iter().map(|(p, d)| (p, *d)).collect()).unwrap_or_default();
         let after: Standing = entries.iter().map(|entry| (entry.path.clone(), digest(&entry.json))).collect();
-        let kept: HashSet<&Path> = after.iter().map(|(path, _)| path).collect();
-        // Children stand after their parents, and go before them.
-        let gone = self.written.get(&item).into_iter().flat_map(|standing| standing.iter().rev());
-        let gone: Vec<Path> = gone.filter(|(path, _)| !kept.contains(path)).map(|(path, _)| path.clone()).collect();
-        let changed: Vec<bool> = after.iter().map(|(path, digest)| before.get(path) != Some(digest)).collect();
+        let before = self.written.get(&item).map(|before| &**before).unwrap_or_default();
+        let (changed, gone) = compare(before, &after);
         if gone.is_empty() && !changed.contains(&true) {
             return 0;
         }
@@ -303,9 +388,31 @@ impl Tree {
             batch.updates.push(entry);
         }
         batch.deletes.extend(gone);
-        batch.items.push((item, after));
+        let before = match after.is_empty() {
+            true => self.written.remove(&item),
+            false => self.written.insert(item.clone(), after),
+        };
+        batch.items.push((item, before));
         bytes
     }
+}
+
+/// Which of the entries to stand are new or different, and the paths that must go: children before their parents.
+fn compare(before: &[(Path, u64)], after: &[(Path, u64)]) -> (Vec<bool>, Vec<Path>) {
+    let mut kept = vec![false; before.len()];
+    // Both are in the same order: what comes next stands next, or a little further.
+    let mut next = 0;
+    let changed = after.iter().map(|(path, digest)| {
+        let (passed, ahead) = before.split_at(next);
+        let found = ahead.iter().position(|(known, _)| known == path).map(|index| next + index);
+        let Some(index) = found.or_else(|| passed.iter().position(|(known, _)| known == path)) else { return true };
+        kept[index] = true;
+        next = index + 1;
+        before[index].1 != *digest
+    });
+    let changed = changed.collect();
+    let gone = before.iter().zip(kept).rev().filter(|(_, kept)| !kept).map(|((path, _), _)| path.clone());
+    (changed, gone.collect())
 }
 
 fn digest(json: &str) -> u64 {

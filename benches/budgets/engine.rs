@@ -79,12 +79,14 @@ impl Labs {
 struct Lab {
     engine: Engine,
     clock: Duration,
-    toggles: Vec<bool>,
+    /// VIPs whose route is lost, and VIPs that lack an endpoint.
+    lost: [Vec<bool>; 2],
 }
 
 impl Lab {
     fn new(vips: u32) -> Self {
-        let mut lab = Self { engine: Engine::new(), clock: Duration::ZERO, toggles: vec![false; vips as usize] };
+        let lost = [(); 2].map(|()| vec![false; vips as usize]);
+        let mut lab = Self { engine: Engine::new(), clock: Duration::ZERO, lost };
         lab.tell(Event::Configured(Arc::new(config())));
         for source in [SourceId::Ndk, SourceId::Gnmi, SourceId::Kubernetes(cluster())] {
             lab.tell(Event::Source(source, SourceEvent::Syncing));
@@ -119,24 +121,25 @@ impl Lab {
         self.tell(Event::Cluster(cluster(), event))
     }
 
-    fn toggle(&mut self, number: u32) -> bool {
-        let toggle = &mut self.toggles[number as usize];
-        *toggle = !*toggle;
-        *toggle
-    }
-
     fn route(&mut self, number: u32) {
-        let route = if self.toggle(number) { None } else { Some(route()) };
+        let route = if toggle(&mut self.lost[0], number) { None } else { Some(route()) };
         let changes = self.tell(Event::Switch(SwitchEvent::Routes(VRF.into(), vec![(vip(number).into(), route)])));
         assert!(changes > 0, "a lost route changes the verdict");
     }
 
     fn endpoint(&mut self, number: u32) {
-        let ready = !self.toggle(number);
+        let ready = !toggle(&mut self.lost[1], number);
         let (key, slice) = slice(number, ready);
         let changes = self.tell_cluster(ClusterEvent::EndpointSlices(Update::Set(key, slice)));
         assert!(changes > 0, "a lost endpoint changes the count");
     }
+}
+
+/// Takes away what is there, brings back what is not; says which.
+fn toggle(lost: &mut [bool], number: u32) -> bool {
+    let lost = &mut lost[number as usize];
+    *lost = !*lost;
+    *lost
 }
 
 fn cluster() -> ClusterName {

@@ -11,5 +11,6 @@ pub mod lab;
 pub mod leaf;
 pub mod ndk;
 pub mod path;
+pub mod proxy;
 pub mod schema;
 pub mod tables;

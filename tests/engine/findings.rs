@@ -206,3 +206,29 @@ fn of_two_sessions_of_a_node_the_one_that_is_up_is_followed() {
     leaf.session(V4.node(2), SessionState::Active).up(V4.node(1)).bgp(vip, &[V4.node(1)]);
     leaf.expect(vip, Up, None, &[]);
 }
+
+#[test]
+fn the_sentence_of_a_service_with_several_vips_names_the_worst() {
+    let (good, bad) = (V4.vip(100), V4.vip(101));
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", V4.node(1)).service("web", Cluster, &[good, bad]).ready("web", &["n1"]);
+    leaf.bgp(good, &[V4.node(1)]);
+    let detail = |leaf: &Scenario| leaf.service_view("web").verdict.detail.clone().unwrap_or_default();
+    assert!(detail(&leaf).starts_with("VIP 1.1.1.101: no route in ip-vrf-1"), "{}", detail(&leaf));
+    leaf.withdraw(good);
+    assert!(detail(&leaf).starts_with("no route in ip-vrf-1"), "said of both alike: {}", detail(&leaf));
+}
+
+#[test]
+fn a_covering_prefix_that_serves_no_service_is_nobodys_installed_vip() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::with(cluster_config(Speaker::Cilium));
+    leaf.attached("n1", V4.node(1)).attached("n2", V4.node(2)).service("web", Cluster, &[vip]);
+    leaf.route_of(VRF, V4.aggregate(), BGP, &[V4.node(2)]);
+    assert_eq!((leaf.node_view("n2").expected_vips, leaf.node_view("n2").installed_vips), (1, 0));
+    // It counts as soon as one of the services that carry the VIP is served by it, and no longer.
+    leaf.service("other", Cluster, &[vip]).ready("other", &["n1"]);
+    assert_eq!(leaf.node_view("n2").installed_vips, 1);
+    leaf.ready("other", &[]);
+    assert_eq!(leaf.node_view("n2").installed_vips, 0);
+}

@@ -29,8 +29,8 @@ use srl_k8s_services::model::switch::{
 use crate::alarms::Book;
 use crate::oracle::assert_agrees;
 use crate::said::State;
-use crate::speakers;
 use crate::scenario::{BGP, BGP_EVPN, VRF, at, cluster_config, ip, key, neighbor_key, net, vtep};
+use crate::speakers;
 use crate::world::World;
 
 const CLUSTERS: [&str; 2] = ["c1", "c2"];

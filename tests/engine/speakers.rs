@@ -87,10 +87,7 @@ fn metallb_peer() -> impl Strategy<Value = SpeakerObject> {
     let pinned = (0..NODES.len(), 0..4_usize).prop_map(|(node, which)| {
         let must = Must::BeIn([Arc::from(NODES[node])].into());
         let requirement = Requirement { label: HOST_NAME.into(), must };
-        MetallbPeer {
-            node_selectors: [Selector([requirement].into())].into(),
-            source: Some(address_of(node, which)),
-        }
+        MetallbPeer { node_selectors: [Selector([requirement].into())].into(), source: Some(address_of(node, which)) }
     });
     let any = selectors().prop_map(|node_selectors| MetallbPeer { node_selectors, source: None });
     prop_oneof![any, pinned].prop_map(SpeakerObject::MetallbPeer)

@@ -68,6 +68,11 @@ pub(super) struct Reach {
 }
 
 impl Reach {
+    /// What is in both.
+    fn and(self, other: Self) -> Self {
+        Self { switch: self.switch && other.switch, neighbors: self.neighbors && other.neighbors }
+    }
+
     fn knows(self, kind: AlarmType) -> bool {
         match kind {
             AlarmType::SourceStale => true,
@@ -121,10 +126,10 @@ impl Alarms {
         if let Some(config) = around.config {
             self.board.set_policy(config.alarm_policy);
         }
-        self.board.set_reach(now, around.reach);
+        // Frozen before anything is observed, thawed after: what comes back is not taken for a change of its own.
+        self.board.set_reach(now, around.reach.and(self.board.reach()));
         self.sources(around);
         self.clusters(around);
-        // Nodes before services: a VIP asks for the alarm of the node it waits for.
         for change in changes {
             match change {
                 Change::Node(cluster, node, view) => self.node(around, cluster, node, view.as_ref()),
@@ -135,7 +140,6 @@ impl Alarms {
                 _ => {}
             }
         }
-        self.tell_touched(around);
         for change in changes {
             match change {
                 Change::Service(cluster, key, view) => self.service(around, cluster, key, view.as_deref()),
@@ -148,7 +152,9 @@ impl Alarms {
                 _ => {}
             }
         }
+        // Once for all services: what one adds another may take away.
         self.tell_touched(around);
+        self.board.set_reach(now, around.reach);
         self.board.forget_unseen(now, |key| around.all_told(key));
         self.board.settle(now);
         self.news()

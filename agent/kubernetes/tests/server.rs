@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
@@ -23,6 +23,7 @@ pub(super) struct Server {
     answers: Answers,
     token: Arc<Mutex<Option<String>>>,
     watches: mpsc::UnboundedReceiver<Watch>,
+    posts: mpsc::UnboundedReceiver<(String, String)>,
     waiting: Vec<Watch>,
     requests: Arc<Mutex<Vec<String>>>,
 }
@@ -56,6 +57,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (opened, watches) = mpsc::unbounded_channel();
+        let (posted, posts) = mpsc::unbounded_channel();
         let answers = Answers::default();
         let token = Arc::new(Mutex::new(None));
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -64,6 +66,7 @@ impl Server {
             answers: Arc::clone(&answers),
             token: Arc::clone(&token),
             watches,
+            posts,
             waiting: Vec::new(),
             requests: Arc::clone(&requests),
         };
@@ -77,6 +80,7 @@ impl Server {
                     answers: Arc::clone(&answers),
                     token: Arc::clone(&token),
                     opened: opened.clone(),
+                    posted: posted.clone(),
                     requests: Arc::clone(&requests),
                 };
                 match tls.clone() {
@@ -113,6 +117,11 @@ impl Server {
         lock(&self.requests).clone()
     }
 
+    /// The next thing that was written: path and body.
+    pub(super) async fn posted(&mut self) -> (String, String) {
+        super::soon(self.posts.recv()).await.expect("the server runs")
+    }
+
     /// The next watch of that path.
     pub(super) async fn watch(&mut self, path: &str) -> Watch {
         if let Some(at) = self.waiting.iter().position(|watch| watch.path == path) {
@@ -136,13 +145,14 @@ struct Shared {
     answers: Answers,
     token: Arc<Mutex<Option<String>>>,
     opened: mpsc::UnboundedSender<Watch>,
+    posted: mpsc::UnboundedSender<(String, String)>,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Shared) -> Option<()> {
     let mut stream = BufReader::new(stream);
     loop {
-        let (mut target, mut authorization) = (String::new(), None);
+        let (mut target, mut authorization, mut length) = (String::new(), None, 0);
         loop {
             let mut line = String::new();
             if stream.read_line(&mut line).await.ok()? == 0 {
@@ -154,11 +164,18 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Shared) -> O
             }
             if target.is_empty() {
                 target = line.split(' ').nth(1)?.to_owned();
-            } else if let Some((name, value)) = line.split_once(": ")
-                && name.eq_ignore_ascii_case("authorization")
-            {
-                authorization = Some(value.trim_start_matches("Bearer ").to_owned());
+            } else if let Some((name, value)) = line.split_once(": ") {
+                match name.to_ascii_lowercase().as_str() {
+                    "authorization" => authorization = Some(value.trim_start_matches("Bearer ").to_owned()),
+                    "content-length" => length = value.parse().ok()?,
+                    _ => {}
+                }
             }
+        }
+        let mut sent = vec![0; length];
+        stream.read_exact(&mut sent).await.ok()?;
+        if length > 0 {
+            shared.posted.send((target.clone(), String::from_utf8(sent).ok()?)).ok()?;
         }
         lock(&shared.requests).push(target.clone());
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));

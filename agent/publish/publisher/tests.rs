@@ -7,16 +7,21 @@ use super::*;
 use crate::model::cluster::TrafficPolicy;
 use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::time::Timestamp;
-use crate::model::verdict::{NextHopKind, OperState};
+use crate::model::verdict::{NextHopKind, OperState, Reason};
 use crate::model::view::{NextHopView, RootView, ServiceView, Verdict, VipView};
 
 /// What stands on the switch, and how it answers.
 #[derive(Debug, Default)]
 struct Switch {
+    /// The registration it knows; calls of an earlier one do nothing.
+    generation: u64,
     state: BTreeMap<String, String>,
     calls: Vec<Vec<String>>,
     refuse: Option<fn(&str) -> bool>,
     lost: bool,
+    /// What is lost was taken in all the same; only the answer did not come.
+    mute: bool,
+    latency: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -29,12 +34,26 @@ impl FakeSink {
     fn call(&self, paths: &[String]) -> Result<(), WriteError> {
         let mut switch = self.switch.lock().unwrap();
         switch.calls.push(paths.to_vec());
-        if switch.lost {
+        if switch.lost && !switch.mute || self.generation != switch.generation {
             return Err(WriteError::Lost("connection refused".to_owned()));
         }
         match switch.refuse {
             Some(refuse) if paths.iter().any(|path| refuse(path)) => Err(WriteError::Refused("bad path".to_owned())),
             _ => Ok(()),
+        }
+    }
+
+    fn answer(&self) -> Result<(), WriteError> {
+        match self.switch.lock().unwrap().lost {
+            true => Err(WriteError::Lost("deadline exceeded".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    async fn travel(&self) {
+        let latency = self.switch.lock().unwrap().latency;
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
         }
     }
 }
@@ -45,20 +64,23 @@ impl Sink for FakeSink {
     }
 
     async fn update(&self, states: Vec<(String, String)>) -> Result<(), WriteError> {
+        self.travel().await;
         let paths: Vec<String> = states.iter().map(|(path, _)| path.clone()).collect();
         self.call(&paths)?;
         self.switch.lock().unwrap().state.extend(states);
-        Ok(())
+        self.answer()
     }
 
     async fn delete(&self, paths: Vec<String>) -> Result<(), WriteError> {
+        self.travel().await;
         self.call(&paths)?;
         let mut switch = self.switch.lock().unwrap();
         if paths.iter().any(|path| !switch.state.contains_key(path)) {
             return Err(WriteError::Refused("no such path".to_owned()));
         }
         paths.iter().for_each(|path| drop(switch.state.remove(path)));
-        Ok(())
+        drop(switch);
+        self.answer()
     }
 }
 
@@ -71,7 +93,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let switch = Arc::new(Mutex::new(Switch::default()));
+        let switch = Arc::new(Mutex::new(Switch { generation: 1, ..Switch::default() }));
         let first = FakeSink { generation: 1, switch: switch.clone() };
         let (sinks, receiver) = watch::channel(None);
         let (inputs, queue) = mpsc::channel(16);
@@ -81,8 +103,13 @@ impl Bench {
     }
 
     async fn say(&self, changes: Vec<Change>) {
-        self.inputs.send(Input::Changes(changes)).await.unwrap();
+        self.tell(changes).await;
         self.idle().await;
+    }
+
+    /// The same, without waiting for it to be written.
+    async fn tell(&self, changes: Vec<Change>) {
+        self.inputs.send(Input::Changes(changes)).await.unwrap();
     }
 
     /// Time is paused: it moves only when the publisher has nothing left to do.
@@ -91,6 +118,7 @@ impl Bench {
     }
 
     fn register_again(&self, generation: u64) {
+        self.set(|switch| switch.generation = generation);
         self.sinks.send(Some(FakeSink { generation, switch: self.switch.clone() })).unwrap();
     }
 
@@ -112,7 +140,14 @@ fn root() -> Change {
 }
 
 fn service(name: &str, next_hops: &[&str]) -> Change {
-    let up = Verdict { state: OperState::Up, reason: None, detail: None };
+    service_with(name, next_hops, Verdict { state: OperState::Up, reason: None, detail: None })
+}
+
+fn syncing(name: &str) -> Change {
+    service_with(name, &[], Verdict { state: OperState::Unknown, reason: Some(Reason::Syncing), detail: None })
+}
+
+fn service_with(name: &str, next_hops: &[&str], verdict: Verdict) -> Change {
     let next_hops = next_hops.iter().map(|address| NextHopView {
         address: address.parse().unwrap(),
         node: None,
@@ -129,7 +164,7 @@ fn service(name: &str, next_hops: &[&str]) -> Change {
         network_instance: "ip-vrf-1".into(),
         prefix: None,
         vantage: None,
-        verdict: up.clone(),
+        verdict: verdict.clone(),
         last_change: Timestamp::UNIX_EPOCH,
         route: None,
         expected: 1,
@@ -140,7 +175,7 @@ fn service(name: &str, next_hops: &[&str]) -> Change {
         policy: TrafficPolicy::Cluster,
         usable_endpoints: 1,
         total_endpoints: 1,
-        verdict: up,
+        verdict,
         last_change: Timestamp::UNIX_EPOCH,
         vips: Box::new([vip]),
     };
@@ -215,6 +250,64 @@ async fn a_refused_entry_does_not_keep_the_others_and_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_an_entry_is_refused_what_changes_elsewhere_is_written_at_once() {
+    let bench = Bench::new();
+    bench.say(vec![root()]).await;
+    bench.set(|switch| switch.refuse = Some(|path| path.contains("bad")));
+    bench.say(vec![service("bad", &[]), service("web", &[])]).await;
+    tokio::time::sleep(LONGEST_PAUSE * 5).await;
+    bench.calls();
+    bench.say(vec![service("late", &[])]).await;
+    assert!(bench.state().keys().any(|path| path.contains("late")));
+    assert_eq!(bench.calls().len(), 1, "what is refused is not tried along with it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_refused_in_the_first_batch_does_not_keep_the_others() {
+    for spelling in [|path: &str| path.contains("bad"), |path: &str| path.contains("bad") || path.starts_with(".k8s-")]
+    {
+        let bench = Bench::new();
+        bench.set(|switch| switch.refuse = Some(spelling));
+        bench.say(vec![root(), service("bad", &[]), service("web", &[])]).await;
+        assert!(bench.state().keys().any(|path| path.contains("web")), "{:?}", bench.state());
+        assert!(!bench.state().keys().any(|path| path.contains("bad")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_refused_by_an_ndk_that_refuses_everything_is_made_up_for() {
+    let bench = Bench::new();
+    bench.say(vec![root(), service("web", &["10.0.0.1"])]).await;
+    bench.set(|switch| switch.refuse = Some(|_| true));
+    bench.say(vec![gone("web")]).await;
+    bench.set(|switch| switch.refuse = None);
+    bench.say(vec![service("other", &[])]).await;
+    assert!(!bench.state().contains_key(WEB), "{:?}", bench.state());
+    bench.set(|switch| drop(switch.state.remove(&WEB.replace("web", "other"))));
+    bench.say(vec![gone("other")]).await;
+    bench.calls();
+    bench.say(vec![service("third", &[])]).await;
+    bench.say(vec![service("fourth", &[])]).await;
+    let deletes = bench.calls().concat().into_iter().filter(|path| path.contains("other")).count();
+    assert_eq!(deletes, 1, "what is not there is not deleted for ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ndk_that_refuses_everything_is_not_asked_for_each_entry() {
+    let bench = Bench::new();
+    bench.say(vec![root()]).await;
+    bench.set(|switch| switch.refuse = Some(|_| true));
+    bench.calls();
+    bench.say((0..100).map(|number| service(&format!("web-{number}"), &[])).collect()).await;
+    let calls = bench.calls().len();
+    assert!(calls <= 1 + REFUSES_ALL, "{calls} calls");
+    tokio::time::sleep(LONGEST_PAUSE * 5).await;
+    bench.set(|switch| switch.refuse = None);
+    tokio::time::sleep(LONGEST_PAUSE).await;
+    assert_eq!(bench.state().keys().filter(|path| path.contains(".vip")).count(), 100);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_changed_while_the_ndk_was_lost_is_written_when_it_is_back() {
     let bench = Bench::new();
     bench.say(vec![root(), service("web", &["10.0.0.1"])]).await;
@@ -250,4 +343,126 @@ async fn batches_are_bounded() {
     bench.say((0..1000).map(|number| service(&format!("web-{number}"), &["10.0.0.1"])).collect()).await;
     assert_eq!(bench.state().len(), 3000);
     assert!(bench.calls().iter().all(|call| call.len() < 510));
+}
+
+/// A call takes this long where a test needs one to be on its way.
+const LATENCY: Duration = Duration::from_millis(100);
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_after_its_batch_was_made_ahead_is_written_once_more() {
+    let bench = Bench::new();
+    bench.set(|switch| switch.latency = LATENCY);
+    let names: Vec<String> = (0..1000).map(|number| format!("web-{number:03}")).collect();
+    bench.tell(names.iter().map(|name| service(name, &["10.0.0.1"])).collect()).await;
+    tokio::time::sleep(LATENCY / 2).await;
+    // The first call is on its way, the second batch is made: these are in the one or in the other.
+    bench.tell(vec![gone(&names[0]), service(&names[1], &["10.0.0.2"]), gone(&names[200])]).await;
+    tokio::time::sleep(LATENCY * 20).await;
+    let state = bench.state();
+    let entries_of = |name: &str| state.keys().filter(|path| path.contains(&format!("{name:?}"))).count();
+    assert_eq!((state.len(), entries_of(&names[0]), entries_of(&names[200])), (998 * 3, 0, 0));
+    assert!(state.keys().any(|path| path.contains(&names[1]) && path.contains("10.0.0.2")));
+    assert!(!state.keys().any(|path| path.contains(&names[1]) && path.contains("10.0.0.1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_in_a_first_sync_are_written_once_when_it_is_over() {
+    let bench = Bench::new();
+    bench.say(vec![root(), syncing("web"), syncing("old")]).await;
+    assert_eq!(bench.state().into_keys().collect::<Vec<_>>(), [".k8s-services"]);
+    bench.say(vec![gone("old"), service("web", &[])]).await;
+    assert_eq!(bench.calls().concat().iter().filter(|path| *path == WEB).count(), 1);
+    assert_eq!(bench.state().len(), 3, "the root, the service and its VIP");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_sync_that_takes_long_is_seen() {
+    let bench = Bench::new();
+    bench.say(vec![root(), syncing("web")]).await;
+    bench.register_again(2);
+    tokio::time::sleep(FIRST_SYNC / 2).await;
+    bench.say(vec![syncing("other")]).await;
+    assert!(!bench.state().contains_key(WEB));
+    tokio::time::sleep(FIRST_SYNC / 2).await;
+    assert!(bench.state()[WEB].contains("syncing"));
+    assert_eq!(bench.state().len(), 5, "what came late does not wait longer");
+    bench.say(vec![syncing("late")]).await;
+    assert_eq!(bench.state().len(), 7, "after that nothing waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_synced_cluster_is_kept_back() {
+    let bench = Bench::new();
+    bench.say(vec![service("web", &[])]).await;
+    bench.say(vec![syncing("new")]).await;
+    assert!(bench.state().contains_key(&WEB.replace("web", "new")));
+    bench.say(vec![syncing("web")]).await;
+    assert!(bench.state()[WEB].contains("syncing"));
+}
+
+/// Numbers that look random, the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// Says one random thing, or has the switch answer otherwise.
+async fn stir(bench: &Bench, dice: &mut Dice, generation: &mut u64) {
+    match dice.throw(12) {
+        0 => bench.set(|switch| switch.refuse = Some(|path| path.contains("web-7"))),
+        1 => bench.set(|switch| (switch.lost, switch.mute) = (true, false)),
+        2 => bench.set(|switch| (switch.lost, switch.mute) = (true, true)),
+        3 => {
+            *generation += 1;
+            bench.set(|switch| switch.state.clear());
+            bench.register_again(*generation);
+        }
+        4..=6 => bench.set(|switch| (switch.lost, switch.refuse) = (false, None)),
+        _ => {
+            let hops = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+            let mut change = |number: u64| match dice.throw(4) {
+                0 => gone(&format!("web-{number}")),
+                1 => syncing(&format!("web-{number}")),
+                _ => {
+                    let (from, to) = (dice.throw(2) as usize, 1 + dice.throw(3) as usize);
+                    service(&format!("web-{number}"), &hops[from.min(to)..to])
+                }
+            };
+            bench.tell((0..400).map(&mut change).collect()).await;
+        }
+    }
+    tokio::time::sleep(LATENCY * dice.throw(8) as u32 / 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_fails_meanwhile_the_switch_ends_with_what_was_said_last() {
+    for seed in 0..8 {
+        let (bench, mut dice, mut generation) = (Bench::new(), Dice(seed), 1);
+        bench.set(|switch| switch.latency = LATENCY);
+        for _ in 0..60 {
+            stir(&bench, &mut dice, &mut generation).await;
+        }
+        let last: Vec<Change> =
+            (0..400).map(|number| service(&format!("web-{number}"), &["10.0.0.9"][..number % 2])).collect();
+        bench.set(|switch| (switch.lost, switch.refuse) = (false, None));
+        bench.tell(last.clone()).await;
+        tokio::time::sleep(LONGEST_PAUSE * 9).await;
+        let fresh = Bench::new();
+        fresh.say(last).await;
+        // A refusal that passes may have the other spelling found out: to this switch, another path.
+        let one_spelling = |state: BTreeMap<String, String>| -> BTreeMap<String, String> {
+            state.into_iter().map(|(path, json)| (path.replace('_', "-"), json)).collect()
+        };
+        let (state, due) = (one_spelling(bench.state()), one_spelling(fresh.state()));
+        let differs: Vec<&String> =
+            state.keys().chain(due.keys()).filter(|path| state.get(*path) != due.get(*path)).collect();
+        assert!(differs.is_empty(), "seed {seed}: {differs:#?}");
+        bench.calls();
+        bench.say(vec![service("web-1", &["10.0.0.9"])]).await;
+        assert!(bench.calls().is_empty(), "it knows what stands");
+    }
 }

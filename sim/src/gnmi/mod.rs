@@ -214,6 +214,13 @@ impl Gnmi {
         self.shared.inner.drops.send_modify(|epoch| *epoch += 1);
     }
 
+    /// While frozen, connections stay, new ones are accepted, and nothing is answered.
+    pub fn freeze(&self, frozen: bool) {
+        if let Some(life) = &*self.shared.life() {
+            life.gate.send_replace(if frozen { link::Gate::Frozen } else { link::Gate::Open });
+        }
+    }
+
     /// Has every answer, and every message of a subscription, wait for so long.
     pub fn set_delay(&self, delay: Duration) {
         *lock(&self.shared.inner.delay) = delay;

@@ -18,8 +18,6 @@ use super::{Action, Lab, LabFileError, ViewError};
 
 /// How long an application may take to be back after what was done to it or to the NDK.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
-/// A delay nobody waits for.
-const FROZEN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -127,9 +125,14 @@ impl Lab {
         Ok(())
     }
 
-    /// Commits lines of configuration on one leaf or all.
+    /// Commits lines of configuration on one leaf or all; `${kubeconfig:<cluster>}` in them becomes a path.
     pub(super) async fn commit(&self, leaf: &str, lines: &str) -> Result<(), ActionError> {
         let leaves = self.leaves_named(leaf)?;
+        let mut lines = lines.to_owned();
+        for (name, cluster) in &self.clusters {
+            lines = lines.replace(&format!("${{kubeconfig:{name}}}"), &cluster.kubeconfig.to_string_lossy());
+        }
+        let lines = lines.as_str();
         let commits = leaves.into_iter().map(|leaf| async move {
             let failed = |source| ActionError::Cli { leaf: leaf.name().to_owned(), source };
             super::view::commit(leaf, lines).await.map_err(failed)
@@ -202,8 +205,8 @@ impl Lab {
             ServiceFault::Stop => gnmi.stop(),
             ServiceFault::Start => gnmi.start().await?,
             ServiceFault::DropStreams => gnmi.drop_streams(),
-            ServiceFault::Freeze => gnmi.set_delay(FROZEN),
-            ServiceFault::Thaw => gnmi.set_delay(Duration::ZERO),
+            ServiceFault::Freeze => gnmi.freeze(true),
+            ServiceFault::Thaw => gnmi.freeze(false),
         }
         Ok(())
     }

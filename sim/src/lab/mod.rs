@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use self::act::ActionError;
-pub use self::action::Action;
+pub use self::action::{Action, ApiServerFault, ServiceFault};
 pub use self::file::{LabContent, LabFile, LabFileError};
 pub use self::start::{LabOptions, StartError};
 pub use self::view::ViewError;

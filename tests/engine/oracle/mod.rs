@@ -20,6 +20,7 @@ use srl_k8s_services::model::config::ClusterConfig;
 use srl_k8s_services::model::names::ClusterName;
 use srl_k8s_services::model::time::Now;
 use srl_k8s_services::model::verdict::Reason;
+use srl_k8s_services::model::view::{ServiceView, Verdict};
 
 use self::status::summary;
 use crate::said::State;
@@ -61,7 +62,19 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
         }
     }
     due.summary = due.summary.map(|_| summary(due.services.values()));
+    said.services.values().for_each(names_its_vip);
     equal(&said.clone().normalised(), &due.normalised());
+}
+
+/// Where the VIPs of a service are not all alike, its sentence names one that is as bad as the service.
+#[track_caller]
+fn names_its_vip(service: &ServiceView) {
+    let Some(first) = service.vips.first() else { return };
+    let (detail, alike) = (&service.verdict.detail, service.vips.iter().all(|vip| vip.verdict == first.verdict));
+    let word = |verdict: &Verdict| (verdict.state, verdict.reason);
+    let mut worst = service.vips.iter().filter(|vip| word(&vip.verdict) == word(&service.verdict));
+    let names = |detail: &str| worst.any(|vip| detail.starts_with(&format!("VIP {}: ", vip.address)));
+    assert!(alike || detail.as_deref().is_none_or(names), "{service:#?}");
 }
 
 /// Compares table by table, so that a failure shows the entry that differs and not the whole state.

@@ -9,6 +9,7 @@ use srl_k8s_services::model::switch::{BfdState, Route, SessionState};
 use srl_k8s_services::model::verdict::{AttachmentState, NodeReason, OperState};
 use srl_k8s_services::model::view::{NodeView, PeerView};
 
+use super::next_hops::Flow;
 use super::{Cluster, Oracle, count};
 
 impl<'a> Oracle<'a> {
@@ -32,6 +33,7 @@ impl<'a> Oracle<'a> {
         };
         let (state, reason) = match attachment {
             _ if self.syncing(cluster) => (OperState::Unknown, Some(NodeReason::Syncing)),
+            _ if self.instance_missing(cluster) => (OperState::Unknown, None),
             AttachmentState::Remote => (OperState::Up, None),
             AttachmentState::Unknown if installed > 0 => (OperState::Up, None),
             AttachmentState::Unknown => (OperState::Unknown, Some(NodeReason::NodeAddressUnknown)),
@@ -76,12 +78,13 @@ impl<'a> Oracle<'a> {
         (if established || installed > 0 { OperState::Up } else { OperState::Unknown }, None)
     }
 
-    /// The next-hops that carry the VIP for any service: of its host route, or of a covering prefix that leads to nodes.
+    /// The next-hops that carry the VIP for any service: of its host route, or of a covering prefix that serves one.
     fn carrying(&self, cluster: Cluster<'a>, vip: IpAddr) -> Option<(&'a Route, BTreeSet<IpAddr>)> {
         let (prefix, route) = self.longest(&cluster.config.network_instance, vip)?;
         let next_hops = self.world.next_hops(route)?;
-        let known = next_hops.iter().any(|next_hop| !self.nodes_behind(cluster, *next_hop).is_empty());
-        (*prefix == IpNet::from(vip) || known).then_some((route, next_hops))
+        let serves = |subject| next_hops.iter().any(|hop| self.flow(subject, *hop, &next_hops) == Flow::Serves);
+        let mut carriers = self.subjects(cluster).filter(|subject| subject.vip == vip);
+        (*prefix == IpNet::from(vip) || carriers.any(serves)).then_some((route, next_hops))
     }
 
     /// The VIP's route uses the node: a next-hop of it is the node, or its VTEP.

@@ -24,11 +24,12 @@ fn objects(speaker: &SpeakerWorld, resource: SpeakerResource) -> Option<Vec<(&Ob
 macro_rules! typed {
     ($name:ident, $resource:ident, $variant:ident, $type:ty) => {
         fn $name(speaker: &SpeakerWorld) -> Option<Vec<(&ObjectKey, &$type)>> {
-            let typed = |(key, object)| match object {
+            let all = objects(speaker, SpeakerResource::$resource)?.into_iter();
+            let typed = all.filter_map(|(key, object)| match object {
                 SpeakerObject::$variant(typed) => Some((key, typed)),
                 _ => None,
-            };
-            Some(objects(speaker, SpeakerResource::$resource)?.into_iter().filter_map(typed).collect())
+            });
+            Some(typed.collect())
         }
     };
 }
@@ -70,7 +71,9 @@ pub(crate) fn addresses(config: &ClusterConfig, speaker: &SpeakerWorld, name: &N
         Speaker::Metallb => {
             let peers = metallb_peers(speaker).unwrap_or_default().into_iter().map(|(_, peer)| peer);
             let own = peers.filter(|peer| {
-                peer.node_selectors.len() == 1 && pins(&peer.node_selectors[0]) && any(&peer.node_selectors, &node.labels)
+                peer.node_selectors.len() == 1
+                    && pins(&peer.node_selectors[0])
+                    && any(&peer.node_selectors, &node.labels)
             });
             own.filter_map(|peer| peer.source).collect()
         }
@@ -105,7 +108,13 @@ impl<'a> Oracle<'a> {
         if config.speaker != Speaker::Metallb || !listed || !subject.service.ingress.contains(&subject.vip) {
             return BTreeSet::new();
         }
-        world.speaker.statuses.keys().filter(|status| status.service == *subject.key).map(|status| &status.node).collect()
+        world
+            .speaker
+            .statuses
+            .keys()
+            .filter(|status| status.service == *subject.key)
+            .map(|status| &status.node)
+            .collect()
     }
 
     /// Attached here, and no session of the node is known to be up.
@@ -120,11 +129,7 @@ impl<'a> Oracle<'a> {
         let speaker = &subject.cluster.world.speaker;
         match subject.cluster.config.speaker {
             Speaker::Metallb => metallb(speaker, subject, node),
-            Speaker::Cilium => {
-                let local = self.policy(subject.cluster, subject.service)
-                    == srl_k8s_services::model::cluster::TrafficPolicy::Local;
-                cilium(speaker, subject, name, node, local)
-            }
+            Speaker::Cilium => cilium(speaker, subject, name, node),
             Speaker::Calico => calico(speaker, subject, usable),
             Speaker::KubeRouter | Speaker::Generic => true,
         }
@@ -174,7 +179,7 @@ fn metallb(speaker: &SpeakerWorld, subject: Subject<'_>, node: &Node) -> bool {
     !clash && here.iter().any(reaches_a_peer)
 }
 
-fn cilium(speaker: &SpeakerWorld, subject: Subject<'_>, name: &NodeName, node: &Node, _local: bool) -> bool {
+fn cilium(speaker: &SpeakerWorld, subject: Subject<'_>, name: &NodeName, node: &Node) -> bool {
     let (Some(advertisements), Some(peers)) = (cilium_advertisements(speaker), cilium_peers(speaker)) else {
         return true;
     };

@@ -117,7 +117,9 @@ impl<'a> Oracle<'a> {
                 self.clusters().filter(|cluster| cluster.config.network_instance == key.network_instance).collect();
             let claimed = here.iter().any(|cluster| self.subjects(*cluster).any(|subject| subject.vip == address));
             key.prefix == IpNet::from(address)
-                && here.iter().any(|cluster| pools(cluster.config, &cluster.world.speaker).iter().any(|pool| pool.contains(&address)))
+                && here.iter().any(|cluster| {
+                    pools(cluster.config, &cluster.world.speaker).iter().any(|pool| pool.contains(&address))
+                })
                 && self.world.source_of(&SourceId::Ndk).synced_once
                 && here.iter().all(|cluster| self.kubernetes_synced(*cluster))
                 && !claimed

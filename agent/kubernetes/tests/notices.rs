@@ -1,0 +1,56 @@
+//! Alarms as Kubernetes Events.
+
+use super::server::{SERVICES, Server};
+use super::*;
+use crate::model::alarm::{AlarmKey, AlarmType, AlarmView, NoticeEvent, Resource};
+use crate::model::names::ServiceKey;
+use crate::model::time::Timestamp;
+
+const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
+
+fn notice(cluster: &str, event: NoticeEvent) -> Arc<Notice> {
+    let address = "1.1.1.100".parse().expect("an address");
+    let resource = Resource::Vip(cluster.into(), ServiceKey::new("default", "web"), address);
+    let (raised, text) = (Timestamp::UNIX_EPOCH, "no route".into());
+    let alarm = AlarmView { text, raised, last_change: raised, occurrences: 1 };
+    Arc::new(Notice { key: AlarmKey { kind: AlarmType::VipRouteMissing, resource }, alarm, event })
+}
+
+fn tell(running: &Running, cluster: &str, event: NoticeEvent) {
+    running.notices.send(notice(cluster, event)).expect("the source listens");
+}
+
+#[tokio::test]
+async fn the_owner_of_a_service_reads_of_raises_and_clears_of_the_own_cluster_only() {
+    let mut server = Server::start().await;
+    server.answer(EVENTS, 201, "{}");
+    server.answer("/api/v1/namespaces/default/services/web", 200, r#"{"metadata":{"uid":"u-1"}}"#);
+    let mut running = Running::start(at(&server.url()), quick());
+    server.watch(SERVICES).await;
+    tell(&running, "c2", NoticeEvent::Raised);
+    tell(&running, "c1", NoticeEvent::Raised);
+    tell(&running, "c1", NoticeEvent::Changed);
+    tell(&running, "c1", NoticeEvent::Cleared(Timestamp::UNIX_EPOCH));
+    for (kind, reason) in [("Warning", "VipRouteMissing"), ("Normal", "VipRouteMissingCleared")] {
+        let (path, body) = server.posted().await;
+        assert_eq!(path, EVENTS);
+        let event: serde_json::Value = serde_json::from_str(&body).expect("an Event");
+        assert_eq!((event["type"].as_str(), event["reason"].as_str()), (Some(kind), Some(reason)));
+        assert_eq!(event["regarding"]["uid"], "u-1");
+        assert_eq!(event["reportingInstance"], "leaf3");
+    }
+    assert!(running.events.try_recv().is_ok(), "the watches go on");
+}
+
+#[tokio::test]
+async fn an_event_that_is_refused_does_not_stop_the_next_nor_the_watches() {
+    let mut server = Server::start().await;
+    server.answer(EVENTS, 403, r#"{"kind":"Status","code":403,"message":"forbidden"}"#);
+    let running = Running::start(at(&server.url()), quick());
+    server.watch(SERVICES).await;
+    tell(&running, "c1", NoticeEvent::Raised);
+    server.posted().await;
+    tell(&running, "c1", NoticeEvent::Cleared(Timestamp::UNIX_EPOCH));
+    let (_, body) = server.posted().await;
+    assert!(body.contains("VipRouteMissingCleared") && !body.contains("uid"), "{body}");
+}

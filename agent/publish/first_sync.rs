@@ -1,0 +1,76 @@
+//! What is kept back while a cluster is in its first sync, so that thousands of entries are not written twice.
+
+use std::collections::{HashMap, HashSet};
+
+use super::tree::Item;
+use crate::model::names::ClusterName;
+
+/// Clusters that have not synced yet, and what is kept back of them.
+///
+/// A cluster is in its first sync until something of it is judged, or until it was waited for long enough. After that
+/// nothing of it is kept back any more.
+#[derive(Debug, Default)]
+pub(crate) struct FirstSync {
+    clusters: HashMap<ClusterName, Phase>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Syncing(HashSet<Item>),
+    Over,
+}
+
+impl FirstSync {
+    /// Keeps an item of a cluster back that only says "syncing". False when it is not to be kept back.
+    pub(crate) fn keep(&mut self, cluster: &ClusterName, item: &Item) -> bool {
+        let begin = || Phase::Syncing(HashSet::new());
+        match self.clusters.entry(cluster.clone()).or_insert_with(begin) {
+            Phase::Syncing(kept) => {
+                kept.insert(item.clone());
+                true
+            }
+            Phase::Over => false,
+        }
+    }
+
+    /// Something of the cluster is judged; gives what was kept back.
+    pub(crate) fn over(&mut self, cluster: &ClusterName) -> HashSet<Item> {
+        match self.clusters.get_mut(cluster) {
+            Some(Phase::Over) => HashSet::new(),
+            Some(phase) => std::mem::replace(phase, Phase::Over).kept(),
+            None => {
+                self.clusters.insert(cluster.clone(), Phase::Over);
+                HashSet::new()
+            }
+        }
+    }
+
+    /// The cluster is no more: should it come back, it syncs anew.
+    pub(crate) fn forget(&mut self, cluster: &ClusterName) {
+        self.clusters.remove(cluster);
+    }
+
+    /// Every cluster has been waited for long enough; gives what was kept back.
+    pub(crate) fn give_up(&mut self) -> HashSet<Item> {
+        self.clusters.values_mut().flat_map(|phase| std::mem::replace(phase, Phase::Over).kept()).collect()
+    }
+
+    /// Something is kept back.
+    pub(crate) fn keeps(&self) -> bool {
+        self.clusters.values().any(|phase| matches!(phase, Phase::Syncing(kept) if !kept.is_empty()))
+    }
+
+    /// This is kept back.
+    pub(crate) fn has(&self, item: &Item) -> bool {
+        self.clusters.values().any(|phase| matches!(phase, Phase::Syncing(kept) if kept.contains(item)))
+    }
+}
+
+impl Phase {
+    fn kept(self) -> HashSet<Item> {
+        match self {
+            Self::Syncing(kept) => kept,
+            Self::Over => HashSet::new(),
+        }
+    }
+}

@@ -1,0 +1,930 @@
+"""`show k8s-services`: what an operator asks this leaf about its Kubernetes VIPs.
+
+    show k8s-services                     one screen: agent, sources, counts, what is not up and why
+    show k8s-services services            one row per service
+    show k8s-services vips                one row per VIP
+    show k8s-services vip <address>       all about one VIP, next-hop by next-hop
+    show k8s-services nodes               who announces, from where, over which session
+    show k8s-services alarms [history]    what is wrong now, what was
+
+A plugin of the SR Linux CLI; installed as /etc/opt/srlinux/cli/plugins/k8s_services.py and there after the next login.
+It reads state only, path by path, and asks for no more than it shows.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from datetime import datetime, timezone
+from typing import Any
+
+from srlinux.data import Data, Formatter
+from srlinux.location import build_path
+from srlinux.mgmt.cli import CliPlugin, KeyCompleter
+from srlinux.schema import FixedSchemaRoot
+from srlinux.syntax import Syntax
+
+AGENT = "k8s-services"
+ROOT = "/k8s-services"
+SUMMARY = "/k8s-services/summary"
+SOURCES = "/k8s-services/summary/source[name=*]"
+CLUSTERS = "/k8s-services/cluster[name={cluster}]"
+NODES = CLUSTERS + "/node[name={node}]"
+SERVICES = CLUSTERS + "/service[namespace={namespace}][name={service}]"
+VIPS = SERVICES + "/vip[address={vip}]"
+ALARMS = "/k8s-services/alarm[id=*]"
+HISTORY = "/k8s-services/alarm-history[sequence=*]"
+APPLICATION = "/system/app-management/application[name=k8s-services]"
+
+STATES = ("down", "degraded", "unknown", "up")
+SEVERITIES = ("critical", "major", "minor", "warning")
+ALL = "*"
+# Of what is not up, the summary shows the worst; it is one screen.
+WORST = 10
+NARROW, WIDE = 80, 120
+
+Row = dict[str, str]
+
+
+# --- reading state ---------------------------------------------------------------------------------------------------
+
+
+class Unreadable(Exception):
+    """The state store did not answer for a path."""
+
+
+def read(state: Any, path: str, recursive: bool = False, **keys: str) -> Any:
+    """What stands under `path`: its own leaves, or with `recursive` everything below too."""
+    try:
+        return state.server_data_store.get_data(build_path(path, **keys), recursive=recursive)
+    except Exception as error:
+        # A server that is away is a ServerError; what a path outside of the schema raises is not documented.
+        raise Unreadable(str(error) or type(error).__name__) from error
+
+
+def walk(node: Any, *names: str) -> Iterator[tuple[Any, ...]]:
+    """Every entry of the lists and containers `names`, each with those it stands in."""
+    if not names:
+        yield ()
+        return
+    for child in getattr(node, names[0]).items():
+        for below in walk(child, *names[1:]):
+            yield (child, *below)
+
+
+def leaf(entry: Any, name: str) -> str:
+    """A leaf as text; empty where it is absent, or where the module on this switch does not have it."""
+    value = getattr(entry, name, None)
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def number(entry: Any, name: str) -> int:
+    """A counter; 0 where it is absent."""
+    value = leaf(entry, name)
+    return int(value) if value.isdecimal() else 0
+
+
+def time(entry: Any, name: str) -> str:
+    """A date-and-time without the "(2 minutes ago)" some readers add."""
+    return leaf(entry, name).split(" ", 1)[0]
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def now() -> datetime:
+    """The switch's clock, which is the agent's too."""
+    return datetime.now(timezone.utc)
+
+
+def moment(text: str) -> datetime | None:
+    """The time that `text` says, if it does."""
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+
+
+def between(start: datetime, end: datetime) -> str:
+    """A span in its two largest units: 12s, 5m3s, 2h5m, 3d4h."""
+    seconds = max(int((end - start).total_seconds()), 0)
+    for size, unit, rest, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if seconds >= size:
+            more = seconds % size // rest
+            return f"{seconds // size}{unit}" + (f"{more}{smaller}" if more else "")
+    return f"{seconds}s"
+
+
+def age(text: str) -> str:
+    """How long ago `text` was; empty if it says no time."""
+    then = moment(text)
+    return between(then, now()) if then else ""
+
+
+def share(part: str, whole: str) -> str:
+    """`2/3`; empty if neither is known."""
+    return f"{part or '?'}/{whole or '?'}" if part or whole else ""
+
+
+def rank(word: str, order: Sequence[str]) -> int:
+    """The place of `word`, worst first; a word of a newer agent comes before all known ones, to be seen."""
+    return order.index(word) if word in order else -1
+
+
+def worst_first(row: Row) -> tuple[Any, ...]:
+    """Sorts by state, then the way people read names."""
+    names = (row.get(name, "") for name in ("VIP", "Cluster", "Namespace", "Service", "Node", "Next-hop"))
+    return (rank(row["State"], STATES), *map(natural, names))
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """leaf2 before leaf10, 10.0.0.9 before 10.0.0.10."""
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part)
+
+
+# --- what is known of the agent itself -------------------------------------------------------------------------------
+
+
+def application(state: Any) -> Row:
+    """The agent's process as app_mgr sees it; empty where that cannot be read."""
+    try:
+        data = read(state, APPLICATION)
+    except Unreadable:
+        return {}
+    for *_, entry in walk(data, "system", "app_management", "application"):
+        return {"State": leaf(entry, "state"), "Since": time(entry, "last_change")}
+    return {"State": "not installed", "Since": ""}
+
+
+def sources(state: Any) -> list[Row]:
+    """Each source of knowledge and how fresh it is, the stale ones first."""
+    rows = [
+        {
+            "Source": leaf(entry, "name"),
+            "State": leaf(entry, "oper_state"),
+            "Last event": time(entry, "last_event"),
+            "Stale since": time(entry, "stale_since"),
+        }
+        for *_, entry in walk(read(state, SOURCES), "k8s_services", "summary", "source")
+    ]
+    return by_freshness(rows)
+
+
+def notices(process: Row, rows: Iterable[Row]) -> list[str]:
+    """Why what is shown may not be what is true now."""
+    told = []
+    if process and process["State"] != "running":
+        since = f" for {age(process['Since'])}" if age(process["Since"]) else ""
+        told.append(f"the agent is {process['State'] or 'in no known state'}{since}: what is here is what it wrote last")
+    for row in rows:
+        if row["State"] == "stale":
+            since = f" for {age(row['Stale since'])}" if age(row["Stale since"]) else ""
+            told.append(f"{row['Source']} is stale{since}: judged by its last word")
+        elif row["State"] == "syncing":
+            told.append(f"{row['Source']} is syncing: not everything is known yet")
+    return told
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def cluster_rows(state: Any) -> list[Row]:
+    """Each cluster, the worst first."""
+    rows = [
+        {
+            "Cluster": leaf(cluster, "name"),
+            "State": leaf(cluster, "oper_state"),
+            "Network instance": leaf(cluster, "network_instance"),
+            "Speaker": leaf(cluster, "speaker"),
+            "Services": leaf(cluster, "service_count"),
+            "Endpoints": leaf(cluster, "endpoint_count"),
+            "Nodes": leaf(cluster, "node_count"),
+            "Reason": leaf(cluster, "oper_reason"),
+        }
+        for _, cluster in walk(read(state, CLUSTERS, cluster=ALL), "k8s_services", "cluster")
+    ]
+    return by_state(rows)
+
+
+def verdict(entry: Any) -> Row:
+    """What services, VIPs, nodes and next-hops have in common."""
+    return {"State": leaf(entry, "oper_state"), "Reason": leaf(entry, "oper_reason")}
+
+
+def service_rows(state: Any, keys: Row) -> list[Row]:
+    """Services, the worst first."""
+    rows = [
+        {
+            "Cluster": leaf(cluster, "name"),
+            "Namespace": leaf(service, "namespace"),
+            "Service": leaf(service, "name"),
+            **verdict(service),
+            "Since": time(service, "last_change"),
+            "Policy": leaf(service, "external_traffic_policy"),
+            "Endpoints": share(leaf(service, "usable_endpoints"), leaf(service, "total_endpoints")),
+            "Detail": leaf(service, "oper_detail"),
+        }
+        for _, cluster, service in walk(read(state, SERVICES, **keys), "k8s_services", "cluster", "service")
+    ]
+    return by_state(rows)
+
+
+def vip_row(cluster: Any, service: Any, vip: Any) -> Row:
+    """One VIP, without its next-hops."""
+    return {
+        "Cluster": leaf(cluster, "name"),
+        "Namespace": leaf(service, "namespace"),
+        "Service": leaf(service, "name"),
+        "VIP": leaf(vip, "address"),
+        **verdict(vip),
+        "Since": time(vip, "last_change"),
+        "Next-hops": share(leaf(vip, "installed_next_hops"), leaf(vip, "expected_next_hops")),
+        "Vantage": leaf(vip, "vantage"),
+        "Network instance": leaf(vip, "network_instance"),
+        "Prefix": leaf(vip, "prefix"),
+        "Owner": leaf(vip, "route_owner"),
+        "Preference": leaf(vip, "preference"),
+        "Metric": leaf(vip, "metric"),
+        "FIB": leaf(vip, "fib_status"),
+        "Detail": leaf(vip, "oper_detail"),
+    }
+
+
+def vip_entries(state: Any, keys: Row, recursive: bool = False) -> Iterator[tuple[Row, Any]]:
+    """VIPs as rows, each with its entry in state."""
+    data = read(state, VIPS, recursive, **keys)
+    for _, cluster, service, vip in walk(data, "k8s_services", "cluster", "service", "vip"):
+        yield vip_row(cluster, service, vip), vip
+
+
+def next_hop_rows(vip: Any) -> list[Row]:
+    """The next-hops of a VIP that was read with everything below it, the worst first."""
+    rows = [
+        {
+            "Next-hop": leaf(hop, "address"),
+            "Node": leaf(hop, "node"),
+            "Kind": leaf(hop, "kind"),
+            "Expected": leaf(hop, "expected"),
+            "Installed": leaf(hop, "installed"),
+            "Session": leaf(hop, "session_state"),
+            "Endpoints": leaf(hop, "usable_endpoints"),
+            **verdict(hop),
+        }
+        for (hop,) in walk(vip, "next_hop")
+    ]
+    return by_state(rows)
+
+
+def node_rows(state: Any, keys: Row) -> list[Row]:
+    """Nodes, the worst first. One that was asked for by name has a row per address it speaks BGP from."""
+    one = keys["node"] != ALL
+    rows = []
+    for _, cluster, node in walk(read(state, NODES, one, **keys), "k8s_services", "cluster", "node"):
+        peers = [peer for (peer,) in walk(node, "peer")] if one else []
+        rows += [node_row(cluster, node, peer) for peer in peers or [node]]
+    return by_state(rows)
+
+
+def node_row(cluster: Any, node: Any, peer: Any) -> Row:
+    """A node by one of its addresses."""
+    attached = leaf(peer, "attachment") == "attached"
+    return {
+        "Cluster": leaf(cluster, "name"),
+        "Node": leaf(node, "name"),
+        "Address": leaf(peer, "address") or "-",
+        "From": leaf(peer, "address_source"),
+        "Attachment": leaf(peer, "attachment"),
+        "Session": leaf(peer, "session_state"),
+        "Changed": time(peer, "session_last_established"),
+        "BFD": leaf(peer, "bfd_state"),
+        # A remote node's VIPs come over its leaf's tunnel: what its own address gives says nothing.
+        "VIPs": share(leaf(node, "installed_vips"), leaf(node, "expected_vips")) if attached else "",
+        **verdict(node),
+    }
+
+
+def alarm_rows(state: Any) -> list[Row]:
+    """Active alarms: the most severe first, of those the newest first."""
+    rows = [
+        {**alarm_row(alarm), "Last change": time(alarm, "last_change"), "Occurrences": leaf(alarm, "occurrences")}
+        for _, alarm in walk(read(state, ALARMS), "k8s_services", "alarm")
+    ]
+    return by_severity(rows)
+
+
+def history_rows(state: Any) -> list[Row]:
+    """Cleared alarms, the newest first."""
+    rows = [
+        {"Sequence": leaf(alarm, "sequence"), **alarm_row(alarm), "Cleared": time(alarm, "cleared")}
+        for _, alarm in walk(read(state, HISTORY), "k8s_services", "alarm_history")
+    ]
+    return by_sequence(rows)
+
+
+def alarm_row(alarm: Any) -> Row:
+    """What active and cleared alarms have in common."""
+    kind = leaf(alarm, "type")
+    return {
+        "Severity": leaf(alarm, "severity"),
+        "Type": kind,
+        "About": leaf(alarm, "id").removeprefix(kind + "/"),
+        "Id": leaf(alarm, "id"),
+        "Resource": leaf(alarm, "resource"),
+        "Raised": time(alarm, "raised"),
+        "Detail": leaf(alarm, "text"),
+    }
+
+
+# --- how it is laid out ----------------------------------------------------------------------------------------------
+
+
+class Table:
+    """Rows under one header, as wide as their content; `below` is a field that gets a line of its own under its row.
+
+    `columns` are headers and what stands under them; those named in `folds` are folded where the screen is too narrow.
+    """
+
+    def __init__(
+        self, columns: Sequence[tuple[str, Callable[[Row], str]]], folds: Sequence[str] = (), below: str = ""
+    ) -> None:
+        self._columns = columns
+        self._folds = folds
+        self._below = below
+
+    def lines(self, rows: Sequence[Row], width: int) -> Iterator[str]:
+        """The table, no line longer than `width` unless a single cell is."""
+        headers = [header for header, _ in self._columns]
+        cells = [[say(row) or "-" for _, say in self._columns] for row in rows]
+        # A column that says nothing of any row is left out.
+        kept = [at for at in range(len(headers)) if any(row[at] != "-" for row in cells)]
+        headers, cells = [headers[at] for at in kept], [[row[at] for at in kept] for row in cells]
+        widths = self._widths(headers, cells, width)
+        yield row_line(headers, widths)
+        yield "-" * min(sum(widths) + 2 * len(widths) - 2, width)
+        for row, row_cells in zip(rows, cells):
+            yield from folded(row_cells, widths)
+            if row.get(self._below):
+                yield from textwrap.wrap(row[self._below], width, initial_indent="    ", subsequent_indent="    ")
+
+    def _widths(self, headers: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> list[int]:
+        widths = [max(len(row[at]) for row in (headers, *cells)) for at in range(len(headers))]
+        for name in self._folds:
+            over = sum(widths) + 2 * len(widths) - 2 - width
+            if over > 0 and name in headers:
+                at = headers.index(name)
+                widths[at] = min(widths[at], max(widths[at] - over, len(name), 12))
+        return widths
+
+
+def row_line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """One line of cells, padded."""
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
+
+
+def folded(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    """One row, over as many lines as its longest cell needs."""
+    parts = [fold(cell, width) for cell, width in zip(cells, widths)]
+    for at in range(max(map(len, parts))):
+        yield row_line([part[at] if at < len(part) else "" for part in parts], widths)
+
+
+def fold(cell: str, width: int) -> list[str]:
+    """`cell` in pieces of at most `width`, broken after a slash or hyphen if one is near."""
+    pieces = []
+    while len(cell) > width:
+        cut = max(cell.rfind(mark, 0, width) for mark in "/-") + 1
+        cut = cut if cut > width // 2 else width
+        pieces.append(cell[:cut])
+        cell = cell[cut:]
+    return [*pieces, cell]
+
+
+def tags(pairs: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
+    """`Name   : value` lines between rules; what is empty is left out."""
+    known = [(name, value) for name, value in pairs if value]
+    size = max((len(name) for name, _ in known), default=0)
+    yield "-" * width
+    for name, value in known:
+        head = f"{name.ljust(size)} : "
+        yield from textwrap.wrap(value, width, initial_indent=head, subsequent_indent=" " * len(head))
+    yield "-" * width
+
+
+def field(name: str) -> Callable[[Row], str]:
+    """A column of one field."""
+    return lambda row: row.get(name, "")
+
+
+def since(name: str) -> Callable[[Row], str]:
+    """A column that says how long ago a time field was."""
+    return lambda row: age(row.get(name, ""))
+
+
+def service_name(row: Row) -> str:
+    """cluster/namespace/name."""
+    return "/".join((row["Cluster"], row["Namespace"], row["Service"]))
+
+
+def in_route(row: Row) -> str:
+    """What is expected and what is installed, in a word."""
+    return {("true", "true"): "yes", ("true", "false"): "missing", ("false", "true"): "extra"}.get(
+        (row["Expected"], row["Installed"]), ""
+    )
+
+
+def times(row: Row) -> str:
+    """x3; nothing for an alarm that came once."""
+    return f"x{row['Occurrences']}" if row.get("Occurrences", "") not in ("", "0", "1") else ""
+
+
+def lasted(row: Row) -> str:
+    """How long a cleared alarm was active."""
+    raised, cleared = moment(row["Raised"]), moment(row["Cleared"])
+    return between(raised, cleared) if raised and cleared else ""
+
+
+SOURCE_TABLE = Table(
+    [("Source", field("Source")), ("State", field("State")), ("Last event", since("Last event")),
+     ("Stale for", since("Stale since"))],
+    folds=["Source"],
+)
+CLUSTER_TABLE = Table(
+    [(name, field(name)) for name in
+     ("Cluster", "State", "Network instance", "Speaker", "Services", "Endpoints", "Nodes")],
+    folds=["Cluster", "Network instance"],
+    below="Reason",
+)
+SERVICE_TABLE = Table(
+    [("Service", service_name), ("State", field("State")), ("Reason", field("Reason")), ("For", since("Since")),
+     ("Policy", field("Policy")), ("Endpoints", field("Endpoints"))],
+    folds=["Service"],
+    below="Detail",
+)
+VIP_TABLE = Table(
+    [("VIP", field("VIP")), ("Service", service_name), ("State", field("State")), ("Reason", field("Reason")),
+     ("For", since("Since")), ("Next-hops", field("Next-hops")), ("Vantage", field("Vantage"))],
+    folds=["Service", "VIP"],
+    below="Detail",
+)
+NEXT_HOP_TABLE = Table(
+    [("Next-hop", field("Next-hop")), ("Node", field("Node")), ("Kind", field("Kind")),
+     ("In route", in_route), ("Session", field("Session")), ("Endpoints", field("Endpoints")),
+     ("State", field("State")), ("Reason", field("Reason"))],
+    folds=["Node", "Reason", "Next-hop"],
+)
+NODE_TABLE = Table(
+    [("Node", lambda row: f"{row['Cluster']}/{row['Node']}"), ("State", field("State")), ("Reason", field("Reason")),
+     ("Address", field("Address")), ("Attachment", field("Attachment")), ("Session", field("Session")),
+     ("For", since("Changed")), ("BFD", field("BFD")), ("VIPs", field("VIPs"))],
+    folds=["Node", "Address"],
+)
+ALARM_TABLE = Table(
+    [("Severity", field("Severity")), ("For", since("Raised")), ("Type", field("Type")), ("About", field("About")),
+     ("Times", times)],
+    folds=["About"],
+    below="Detail",
+)
+HISTORY_TABLE = Table(
+    [("Severity", field("Severity")), ("Cleared", since("Cleared")), ("Lasted", lasted), ("Type", field("Type")),
+     ("About", field("About"))],
+    folds=["About"],
+    below="Detail",
+)
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list of a report: its keys, its other fields, and the order people read it in."""
+
+    keys: Sequence[str]
+    fields: Sequence[str]
+    order: Callable[[Iterable[Row]], list[Row]]
+
+    def fill(self, entries: Any, rows: Iterable[Row]) -> None:
+        """Adds `rows` to a list of the CLI's data."""
+        for row in rows:
+            entry = entries.create(*(row[key] for key in self.keys))
+            for name in self.fields:
+                if row.get(name):
+                    setattr(entry, attribute(name), row[name])
+
+    def rows(self, entries: Any) -> list[Row]:
+        """What `fill` put there. The CLI keeps lists in what order it pleases, so it is ordered again."""
+        names = (*self.keys, *self.fields)
+        return self.order({name: leaf(entry, attribute(name)) for name in names} for entry in entries.items())
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one command shows: fields and lists for every output format, and the text for people."""
+
+    fields: Sequence[str]
+    lists: dict[str, Listing]
+    gather: Callable[[Any, Row, "Found"], None]
+    screen: Callable[["Found", int], Iterator[str]]
+
+    def schema(self) -> FixedSchemaRoot:
+        """The fields and lists, as the CLI wants to know them."""
+        root = FixedSchemaRoot()
+        top = root.add_child(AGENT, fields=["Notice", *self.fields])
+        for name, listing in self.lists.items():
+            top.add_child(name, keys=list(listing.keys), fields=list(listing.fields))
+        return root
+
+
+@dataclass
+class Found:
+    """What a report found: its fields, its lists, and why it may not be the truth."""
+
+    head: Row = dataclass_field(default_factory=dict)
+    lists: dict[str, list[Row]] = dataclass_field(default_factory=dict)
+    notices: list[str] = dataclass_field(default_factory=list)
+
+
+class Layout(Formatter):
+    """Draws a whole report, so that tables are as wide as their content and the worst comes first."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self._report = report
+
+    def iter_format(self, entry: Any, max_width: int) -> Iterator[str]:
+        """Called by the CLI with the report's container and the width of the terminal."""
+        report = self._report
+        found = Found(
+            head={name: leaf(entry, attribute(name)) for name in report.fields},
+            lists={name: listing.rows(getattr(entry, attribute(name))) for name, listing in report.lists.items()},
+            notices=[notice for notice in leaf(entry, "notice").split("; ") if notice],
+        )
+        width = min(max(max_width, NARROW), WIDE)
+        for notice in found.notices:
+            yield from textwrap.wrap(notice, width, initial_indent="! ", subsequent_indent="  ")
+        yield from report.screen(found, width)
+
+
+def attribute(name: str) -> str:
+    """The Python name the CLI gives to a field or a list."""
+    return re.sub("[ -]", "_", name).lower()
+
+
+def by_state(rows: Iterable[Row]) -> list[Row]:
+    """The worst first."""
+    return sorted(rows, key=worst_first)
+
+
+def by_severity(rows: Iterable[Row]) -> list[Row]:
+    """The most severe first, of those the newest."""
+    newest_first = sorted(rows, key=lambda row: row["Raised"], reverse=True)
+    return sorted(newest_first, key=lambda row: rank(row["Severity"], SEVERITIES))
+
+
+def by_sequence(rows: Iterable[Row]) -> list[Row]:
+    """The newest first."""
+    return sorted(rows, key=lambda row: natural(row["Sequence"]), reverse=True)
+
+
+def by_freshness(rows: Iterable[Row]) -> list[Row]:
+    """The stale ones first."""
+    return sorted(rows, key=lambda row: (rank(row["State"], ("stale", "syncing", "synced")), row["Source"]))
+
+
+SERVICE_KEYS = ("Cluster", "Namespace", "Service")
+VERDICT = ("State", "Reason")
+SOURCE_LIST = Listing(["Source"], ["State", "Last event", "Stale since"], by_freshness)
+CLUSTER_LIST = Listing(
+    ["Cluster"], [*VERDICT, "Network instance", "Speaker", "Services", "Endpoints", "Nodes"], by_state
+)
+SERVICE_LIST = Listing(SERVICE_KEYS, [*VERDICT, "Since", "Policy", "Endpoints", "Detail"], by_state)
+VIP_LIST = Listing(
+    [*SERVICE_KEYS, "VIP"],
+    [*VERDICT, "Since", "Next-hops", "Vantage", "Network instance", "Prefix", "Owner", "Preference", "Metric", "FIB",
+     "Policy", "Endpoints", "Detail"],
+    by_state,
+)
+NEXT_HOP_LIST = Listing(
+    [*SERVICE_KEYS, "VIP", "Next-hop"],
+    [*VERDICT, "Node", "Kind", "Expected", "Installed", "Session", "Endpoints"],
+    by_state,
+)
+NODE_LIST = Listing(
+    ["Cluster", "Node", "Address"],
+    [*VERDICT, "From", "Attachment", "Session", "Changed", "BFD", "VIPs"],
+    by_state,
+)
+ALARM = ("Severity", "Type", "About", "Resource", "Raised", "Detail")
+ALARM_LIST = Listing(["Id"], [*ALARM, "Last change", "Occurrences"], by_severity)
+HISTORY_LIST = Listing(["Sequence"], ["Id", *ALARM, "Cleared"], by_sequence)
+
+
+# --- show k8s-services -----------------------------------------------------------------------------------------------
+
+COUNTS = {
+    "Services": "services",
+    "VIPs": "vips",
+    "Up": "vips_up",
+    "Degraded": "vips_degraded",
+    "Down": "vips_down",
+    "Unknown": "vips_unknown",
+    "Critical": "alarms_critical",
+    "Major": "alarms_major",
+    "Minor": "alarms_minor",
+    "Warning": "alarms_warning",
+}
+
+
+def gather_summary(state: Any, _filters: Row, found: Found) -> None:
+    """Counts; services only if the counts say that one of them is not up."""
+    for (root,) in walk(read(state, ROOT), "k8s_services"):
+        found.head |= {"Version": leaf(root, "version"), **verdict(root)}
+    counts = dict.fromkeys(COUNTS, 0)
+    for _, summary in walk(read(state, SUMMARY), "k8s_services", "summary"):
+        counts = {name: number(summary, counted) for name, counted in COUNTS.items()}
+    found.head |= {name: str(count) for name, count in counts.items()}
+    found.lists["cluster"] = cluster_rows(state)
+    # A service without an address has no VIP to be counted, but an alarm.
+    if counts["VIPs"] != counts["Up"] or any(counts[severity.capitalize()] for severity in SEVERITIES):
+        found.lists["service"] = not_up(service_rows(state, dict.fromkeys(("cluster", "namespace", "service"), ALL)))
+
+
+def not_up(rows: Iterable[Row]) -> list[Row]:
+    """Those that are not plainly up."""
+    return [row for row in rows if row["State"] != "up"]
+
+
+def draw_summary(found: Found, width: int) -> Iterator[str]:
+    """One screen."""
+    head = found.head
+    ran = f" for {age(head['Agent since'])}" if age(head["Agent since"]) else ""
+    known = (head["State"], head["Reason"], head["Agent"] + ran, head["Version"] and f"version {head['Version']}")
+    yield from tags(
+        [
+            ("Agent", ", ".join(part for part in known if part)),
+            ("Services", f"{head['Services']}, with {head['VIPs']} VIPs: {counted(head, STATES)}"),
+            ("Alarms", counted(head, SEVERITIES)),
+        ],
+        width,
+    )
+    if not found.lists["source"] and not found.lists["cluster"]:
+        yield "Nothing is in state: the agent is not running or has only just started."
+        yield f"Start it with: tools system app-management application {AGENT} start"
+        return
+    yield from table_or(SOURCE_TABLE, found.lists["source"], width, "No source is known yet.")
+    yield ""
+    nothing = "No cluster is configured: set / k8s-services cluster <name> kubeconfig <file>"
+    yield from table_or(CLUSTER_TABLE, found.lists["cluster"], width, nothing)
+    worst = found.lists["service"]
+    if worst:
+        yield ""
+        yield f"Not up ({len(worst)}), the worst first:"
+        yield from SERVICE_TABLE.lines(worst[:WORST], width)
+    if len(worst) > WORST:
+        yield f"... and {len(worst) - WORST} more: show k8s-services services not-up"
+
+
+def counted(head: Row, words: Sequence[str]) -> str:
+    """`1 down, 0 degraded, ...`, the worst first."""
+    return ", ".join(f"{head[word.capitalize()]} {word}" for word in words)
+
+
+def table_or(table: Table, rows: Sequence[Row], width: int, nothing: str) -> Iterator[str]:
+    """The table, or a sentence if there is nothing to put into it."""
+    yield from table.lines(rows, width) if rows else textwrap.wrap(nothing, width)
+
+
+# --- show k8s-services services | vips | vip | nodes | alarms --------------------------------------------------------
+
+
+def filtered(rows: Iterable[Row], filters: Row) -> list[Row]:
+    """What `not-up` leaves."""
+    return not_up(rows) if filters.get("not-up") else list(rows)
+
+
+def gather_services(state: Any, filters: Row, found: Found) -> None:
+    """Services that match."""
+    found.lists["service"] = filtered(service_rows(state, filters), filters)
+
+
+def gather_vips(state: Any, filters: Row, found: Found) -> None:
+    """VIPs that match, without their next-hops."""
+    found.lists["vip"] = filtered((row for row, _ in vip_entries(state, filters)), filters)
+
+
+def gather_vip(state: Any, filters: Row, found: Found) -> None:
+    """One VIP, as every service that carries it has it."""
+    for row, entry in vip_entries(state, filters, recursive=True):
+        keys = {"cluster": row["Cluster"], "namespace": row["Namespace"], "service": row["Service"]}
+        for service in service_rows(state, keys):
+            row |= {"Policy": service["Policy"], "Endpoints": service["Endpoints"]}
+        found.lists["vip"].append(row)
+        names = {name: row[name] for name in (*SERVICE_KEYS, "VIP")}
+        found.lists["next-hop"] += [{**names, **hop} for hop in next_hop_rows(entry)]
+
+
+def gather_nodes(state: Any, filters: Row, found: Found) -> None:
+    """Nodes that match."""
+    found.lists["node"] = filtered(node_rows(state, filters), filters)
+
+
+def gather_alarms(state: Any, filters: Row, found: Found) -> None:
+    """What is wrong now, or what was."""
+    if filters.get("history"):
+        found.lists["history"] = history_rows(state)
+        found.head["Shown"] = "history"
+    else:
+        found.lists["alarm"] = alarm_rows(state)
+        found.head["Shown"] = "active"
+
+
+def draw_services(found: Found, width: int) -> Iterator[str]:
+    """One table."""
+    yield from table_or(SERVICE_TABLE, found.lists["service"], width, "No such service.")
+
+
+def draw_vips(found: Found, width: int) -> Iterator[str]:
+    """One table."""
+    yield from table_or(VIP_TABLE, found.lists["vip"], width, "No such VIP.")
+
+
+def draw_vip(found: Found, width: int) -> Iterator[str]:
+    """Each service's view of the VIP, and its next-hops."""
+    if not found.lists["vip"]:
+        yield "No service has this VIP."
+    for row in found.lists["vip"]:
+        yield from tags(vip_tags(row), width)
+        same = [hop for hop in found.lists["next-hop"] if service_name(hop) == service_name(row)]
+        yield from table_or(NEXT_HOP_TABLE, same, width, "No next-hop is expected or installed.")
+
+
+def vip_tags(row: Row) -> Iterator[tuple[str, str]]:
+    """The fields of a VIP, put together."""
+    yield "VIP", row["VIP"] + (f" in {row['Network instance']}" if row["Network instance"] else "")
+    policy = f"policy {row['Policy']}, " if row["Policy"] else ""
+    endpoints = f"{row['Endpoints']} endpoints usable" if row["Endpoints"] else "endpoints unknown"
+    yield "Service", f"{service_name(row)} ({policy}{endpoints})"
+    since_then = f"for {age(row['Since'])}, since {row['Since']}" if age(row["Since"]) else ""
+    yield "State", ", ".join(part for part in (row["State"], row["Reason"], since_then) if part)
+    yield "Detail", row["Detail"]
+    route = [row["Prefix"], row["Owner"]]
+    route += [f"{name.lower()} {row[name]}" for name in ("Preference", "Metric") if row[name]]
+    route += [f"FIB {row['FIB']}"] if row["FIB"] else []
+    yield "Route", ", ".join(part for part in route if part) if row["Prefix"] else "none"
+    yield "Vantage", row["Vantage"]
+    yield "Next-hops", f"{row['Next-hops']} installed" if row["Next-hops"] else ""
+
+
+def draw_nodes(found: Found, width: int) -> Iterator[str]:
+    """One table."""
+    yield from table_or(NODE_TABLE, found.lists["node"], width, "No such node.")
+
+
+def draw_alarms(found: Found, width: int) -> Iterator[str]:
+    """One table."""
+    if found.head["Shown"] == "history":
+        yield from table_or(HISTORY_TABLE, found.lists["history"], width, "No alarm has been cleared.")
+    else:
+        yield from table_or(ALARM_TABLE, found.lists["alarm"], width, "No active alarm.")
+
+
+SUMMARY_REPORT = Report(
+    ["Agent", "Agent since", "Version", *VERDICT, *COUNTS],
+    {"source": SOURCE_LIST, "cluster": CLUSTER_LIST, "service": SERVICE_LIST},
+    gather_summary,
+    draw_summary,
+)
+SERVICES_REPORT = Report([], {"service": SERVICE_LIST}, gather_services, draw_services)
+VIPS_REPORT = Report([], {"vip": VIP_LIST}, gather_vips, draw_vips)
+VIP_REPORT = Report([], {"vip": VIP_LIST, "next-hop": NEXT_HOP_LIST}, gather_vip, draw_vip)
+NODES_REPORT = Report([], {"node": NODE_LIST}, gather_nodes, draw_nodes)
+ALARMS_REPORT = Report(["Shown"], {"alarm": ALARM_LIST, "history": HISTORY_LIST}, gather_alarms, draw_alarms)
+
+
+def gather(report: Report, state: Any, filters: Row) -> Found:
+    """All a report shows, with what is known of its freshness."""
+    found = Found(head=dict.fromkeys(report.fields, ""), lists={name: [] for name in report.lists})
+    process, known = application(state), sources(state)
+    found.notices = notices(process, known)
+    if "source" in report.lists:
+        found.lists["source"] = known
+        found.head |= {"Agent": process.get("State", "unknown"), "Agent since": process.get("Since", "")}
+    report.gather(state, filters, found)
+    return found
+
+
+def fill(report: Report, schema: Any, found: Found) -> Data:
+    """The CLI's data, from which it makes text, JSON, YAML or a table."""
+    data = Data(schema)
+    top = getattr(data, attribute(AGENT)).create()
+    for name, value in {**found.head, "Notice": "; ".join(found.notices)}.items():
+        if value:
+            setattr(top, attribute(name), value)
+    for name, listing in report.lists.items():
+        listing.fill(getattr(top, attribute(name)), found.lists[name])
+    data.set_formatter(f"/{AGENT}", Layout(report))
+    return data
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+HELP = {
+    "cluster": "Only this cluster",
+    "namespace": "Only this Kubernetes namespace",
+    "service": "Only services of this name",
+    "vip": "Only this address",
+    "node": "Only this node, with every address it speaks BGP from",
+    "not-up": "Only what is not up",
+    "history": "Alarms that have been cleared, the newest first",
+}
+PATHS = {"cluster": CLUSTERS, "namespace": SERVICES, "service": SERVICES, "vip": VIPS, "node": NODES}
+SERVICE_FILTERS = ("cluster", "namespace", "service")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command below `show k8s-services`: its words, and which arguments may follow."""
+
+    name: str
+    help: str
+    report: Report
+    filters: Sequence[str] = ()
+    flags: Sequence[str] = ()
+    required: Sequence[str] = ()
+
+    def syntax(self) -> Syntax:
+        """The words, as the CLI wants to know them. Values are completed from state."""
+        syntax = Syntax(self.name, help=self.help)
+        for name in self.required:
+            syntax.add_unnamed_argument(name, help=HELP[name], suggestions=completer(name))
+        for name in self.filters:
+            syntax.add_named_argument(name, default=ALL, help=HELP[name], suggestions=completer(name))
+        for name in self.flags:
+            syntax.add_boolean_argument(name, help=HELP[name])
+        return syntax
+
+    def asked(self, arguments: Any) -> Row:
+        """What a command line asks for: a value or ALL for every filter, flags only if given."""
+        given = {name: str(arguments.get(name)) for name in self.required}
+        given |= {name: str(arguments.get_or(name, ALL)) for name in self.filters}
+        given |= {name: "yes" for name in self.flags if arguments.get_or(name, False)}
+        if given.get("vip", ALL) != ALL:
+            given["vip"] = canonical(given["vip"])
+        return dict.fromkeys(PATHS, ALL) | given
+
+    def run(self, state: Any, output: Any, arguments: Any, **_kwargs: Any) -> None:
+        """Called by the CLI; for `show k8s-services` also on the way to what stands below it."""
+        if state.is_intermediate_command:
+            return
+        try:
+            found = gather(self.report, state, self.asked(arguments))
+        except ValueError as error:
+            output.print_error_line(str(error))
+        except Unreadable as error:
+            output.print_error_line(f"No answer for {ROOT}: {error}")
+            output.print_error_line("Is the agent installed? show system application k8s-services")
+        else:
+            output.print_data(fill(self.report, arguments.schema, found))
+
+
+TOP = Command(AGENT, "Show whether Kubernetes VIPs are reached from this switch, and why not", SUMMARY_REPORT)
+COMMANDS = (
+    Command("services", "Show services, the worst first", SERVICES_REPORT, SERVICE_FILTERS, ("not-up",)),
+    Command("vips", "Show VIPs, the worst first", VIPS_REPORT, (*SERVICE_FILTERS, "vip"), ("not-up",)),
+    Command("vip", "Show all about one VIP, next-hop by next-hop", VIP_REPORT, required=("vip",)),
+    Command("nodes", "Show nodes that announce VIPs, the worst first", NODES_REPORT, ("cluster", "node"), ("not-up",)),
+    Command("alarms", "Show active alarms, the most severe first", ALARMS_REPORT, flags=("history",)),
+)
+
+
+class Plugin(CliPlugin):
+    """Adds `show k8s-services`."""
+
+    def load(self, cli: Any, **_kwargs: Any) -> None:
+        """Called by the CLI when a session starts."""
+        top = cli.show_mode.add_command(TOP.syntax(), schema=TOP.report.schema(), callback=TOP.run)
+        for command in COMMANDS:
+            top.add_command(
+                command.syntax(), update_location=False, schema=command.report.schema(), callback=command.run
+            )
+
+
+def completer(name: str) -> KeyCompleter:
+    """Completes a filter with what is in state."""
+    return KeyCompleter(path=PATHS[name].format_map(dict.fromkeys(PATHS, ALL)))
+
+
+def canonical(address: str) -> str:
+    """An address as it stands in state, 2001:DB8::0:1 as 2001:db8::1."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        raise ValueError(f"'{address}' is not an IP address") from None

@@ -1,0 +1,200 @@
+//! A proxy in front of a server that can stop forwarding without telling anyone: what is left of a connection when the
+//! peer vanishes without a FIN. Connections stay, new ones are accepted, and nothing comes through.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::ndk::link::bind_unix;
+
+/// The most that is forwarded in one piece.
+const PIECE: usize = 64 << 10;
+
+/// What a proxy forwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passing {
+    /// Both ways.
+    Both,
+    /// What clients say alone: answers are held back.
+    ToServer,
+    /// What the server says alone: requests are held back.
+    ToClient,
+    /// Nothing.
+    Nothing,
+}
+
+impl Passing {
+    fn to_server(self) -> bool {
+        matches!(self, Self::Both | Self::ToServer)
+    }
+
+    fn to_client(self) -> bool {
+        matches!(self, Self::Both | Self::ToClient)
+    }
+}
+
+/// A running proxy; its listener and connections close when it is dropped. What was held back is forwarded once it may
+/// pass: nothing is lost but time.
+#[derive(Debug)]
+pub struct Proxy {
+    passing: watch::Sender<Passing>,
+    address: Option<SocketAddr>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Proxy {
+    /// A unix socket in front of another, which need not be there yet.
+    ///
+    /// # Errors
+    /// The socket cannot be bound.
+    pub fn unix(listen: &Path, server: PathBuf) -> io::Result<Self> {
+        let listener = bind_unix(listen)?;
+        let passing = watch::Sender::new(Passing::Both);
+        let task = tokio::spawn(serve_unix(listener, server, passing.clone()));
+        Ok(Self { passing, address: None, task })
+    }
+
+    /// A TCP port of this machine in front of an address.
+    ///
+    /// # Errors
+    /// No port can be bound.
+    pub async fn tcp(server: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = Some(listener.local_addr()?);
+        let passing = watch::Sender::new(Passing::Both);
+        let task = tokio::spawn(serve_tcp(listener, server, passing.clone()));
+        Ok(Self { passing, address, task })
+    }
+
+    /// Where it listens, if on TCP.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Forwards this from now on, on standing connections and on new ones.
+    pub fn pass(&self, passing: Passing) {
+        self.passing.send_replace(passing);
+    }
+}
+
+async fn serve_unix(listener: UnixListener, server: PathBuf, passing: watch::Sender<Passing>) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
+        let (server, passing) = (server.clone(), passing.subscribe());
+        connections.spawn(async move {
+            // A server that is not there closes the client's connection, as it would its own.
+            if let Ok(server) = UnixStream::connect(server).await {
+                let _ = join(client.into_split(), server.into_split(), passing).await;
+            }
+        });
+    }
+}
+
+async fn serve_tcp(listener: TcpListener, server: SocketAddr, passing: watch::Sender<Passing>) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
+        let passing = passing.subscribe();
+        connections.spawn(async move {
+            // A server that is not there closes the client's connection, as it would its own.
+            if let Ok(server) = TcpStream::connect(server).await {
+                let _ = join(client.into_split(), server.into_split(), passing).await;
+            }
+        });
+    }
+}
+
+/// Forwards both ways until both have ended, or one failed.
+async fn join<R, W>(client: (R, W), server: (R, W), passing: watch::Receiver<Passing>) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let up = forward(client.0, server.1, passing.clone(), Passing::to_server);
+    let down = forward(server.0, client.1, passing, Passing::to_client);
+    tokio::try_join!(up, down).map(drop)
+}
+
+async fn forward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut passing: watch::Receiver<Passing>,
+    may: fn(Passing) -> bool,
+) -> io::Result<()> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        until(&mut passing, may, true).await?;
+        let count = tokio::select! {
+            biased;
+            // The end of a connection is held back like all else.
+            held = until(&mut passing, may, false) => {
+                held?;
+                continue;
+            }
+            count = from.read(&mut piece) => count?,
+        };
+        until(&mut passing, may, true).await?;
+        if count == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&piece[..count]).await?;
+    }
+}
+
+/// Waits until something may pass, or may not; fails when the proxy is gone.
+async fn until(passing: &mut watch::Receiver<Passing>, may: fn(Passing) -> bool, wanted: bool) -> io::Result<()> {
+    let waited = passing.wait_for(|passing| may(*passing) == wanted).await;
+    waited.map(drop).map_err(|_| io::ErrorKind::ConnectionReset.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A server that gives back what it is sent.
+    async fn echo() -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (mut read, mut write) = stream.into_split();
+                tokio::spawn(async move { tokio::io::copy(&mut read, &mut write).await });
+            }
+        });
+        address
+    }
+
+    async fn comes(stream: &mut TcpStream) -> bool {
+        let mut byte = [0];
+        tokio::time::timeout(Duration::from_millis(100), stream.read_exact(&mut byte)).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn what_is_held_back_either_way_comes_through_when_it_may() {
+        let proxy = Proxy::tcp(echo().await).await.expect("a proxy");
+        let mut client = TcpStream::connect(proxy.address().expect("TCP")).await.expect("connected");
+        client.write_all(b"a").await.expect("sent");
+        assert!(comes(&mut client).await);
+        for held in [Passing::Nothing, Passing::ToServer, Passing::ToClient] {
+            proxy.pass(held);
+            client.write_all(b"b").await.expect("sent");
+            assert!(!comes(&mut client).await, "{held:?}");
+            proxy.pass(Passing::Both);
+            client.read_exact(&mut [0]).await.expect("it comes through");
+        }
+    }
+}

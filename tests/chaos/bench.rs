@@ -1,0 +1,252 @@
+//! A lab for one test, what its leaves say, and bounded waits for that.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+use srl_sim::appmgr::AppStatus;
+use srl_sim::cluster::Cluster;
+use srl_sim::gnmi::Gnmi;
+use srl_sim::lab::{Action, Lab, LabContent, LabFile, LabOptions};
+use srl_sim::leaf::Leaf;
+use srl_sim::ndk::Switches;
+use tempfile::TempDir;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout_at};
+
+/// The application's name.
+pub(crate) const AGENT: &str = "k8s-services";
+/// Manifests of the lab's nodes and services, and the test's own.
+const MANIFESTS: [&str; 3] = [
+    include_str!("../../lab/anycast-metallb/cluster.yaml"),
+    include_str!("../../lab/anycast-metallb/nginx.yaml"),
+    include_str!("services.yaml"),
+];
+/// State that has not changed for so long is settled, where nothing was refused or lost before.
+pub(crate) const QUIET: Duration = Duration::from_secs(3);
+/// The same after any fault: longer than the longest pause before what was refused is written again.
+pub(crate) const LONG_QUIET: Duration = Duration::from_secs(11);
+/// The longest pause of any source between two attempts, and time to sync.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(75);
+
+/// The anycast lab with more services, in a folder of its own.
+pub(crate) struct Bench {
+    pub(crate) lab: Lab,
+    run: Option<TempDir>,
+    kills: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // The logs of a failed test are kept: its message names them.
+        if let Some(run) = self.run.take().filter(|_| std::thread::panicking()) {
+            let _ = run.keep();
+        }
+    }
+}
+
+/// The folder of the agent's program.
+pub(crate) fn programs() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_k8s-services"));
+    program.parent().expect("a program is in a folder").to_owned()
+}
+
+impl Bench {
+    /// The lab as it is described; returns when every leaf says that all is well.
+    pub(crate) async fn healthy() -> Self {
+        let bench = Self::with(&programs(), |_, _| {}).await;
+        bench.until_healthy().await;
+        bench
+    }
+
+    /// The lab with the agent's program from elsewhere, and after a change to its description, which is told the folder
+    /// the lab will run in. Returns when its configuration is committed.
+    pub(crate) async fn with(programs: &Path, change: impl FnOnce(&mut LabContent, &Path)) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/anycast-metallb");
+        let mut file = LabFile::read(&folder).expect("the lab in the repository is readable");
+        let run = tempfile::Builder::new().prefix("chaos").tempdir().expect("a folder");
+        change(&mut file.content, run.path());
+        let options = LabOptions {
+            run: run.path().to_owned(),
+            programs: programs.to_owned(),
+            gnmi_port: None,
+            api_port: None,
+            switches: Switches::default(),
+        };
+        let lab = match Lab::up(file, options, |_| {}).await {
+            Ok(lab) => lab,
+            Err(error) => panic!("{error}: {:?}; see {}", std::error::Error::source(&error), run.keep().display()),
+        };
+        let bench = Self { lab, run: Some(run), kills: Mutex::default() };
+        bench.cluster().load(MANIFESTS[2]).expect("the cluster takes them");
+        bench
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        self.lab.cluster("c1").expect("the lab's one cluster")
+    }
+
+    pub(crate) fn leaves(&self) -> impl Iterator<Item = &str> {
+        self.lab.leaves().keys().map(String::as_str)
+    }
+
+    pub(crate) fn leaf(&self, leaf: &str) -> &Leaf {
+        &self.lab.leaves()[leaf]
+    }
+
+    pub(crate) fn gnmi(&self, leaf: &str) -> &Gnmi {
+        self.lab.gnmi_server(leaf).expect("every leaf has one")
+    }
+
+    /// Does a thing to the lab.
+    pub(crate) async fn act(&self, action: &Action) {
+        if let Err(error) = self.lab.act(action).await {
+            panic!("'{}' failed: {error}", action.summary());
+        }
+    }
+
+    /// Commits configuration on a leaf.
+    pub(crate) async fn commit(&self, leaf: &str, lines: &str) {
+        self.act(&Action::Config { leaf: leaf.to_owned(), lines: lines.to_owned() }).await;
+    }
+
+    /// Makes an object what its manifest says.
+    pub(crate) fn restore(&self, kind: &str, name: &str) {
+        let documents = MANIFESTS.iter().flat_map(|text| serde_norway::Deserializer::from_str(text));
+        let mut objects = documents.map(|document| Value::deserialize(document).expect("a manifest is YAML"));
+        let object = objects.find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+        self.cluster().apply(object.expect("it has a manifest")).expect("the cluster takes it");
+    }
+
+    /// All of `/k8s-services` on a leaf; null where nothing stands.
+    pub(crate) fn state(&self, leaf: &str) -> Value {
+        let text = self.lab.read(leaf, "/k8s-services").expect("the schema knows the path");
+        text.map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON"))
+    }
+
+    /// Waits until nothing is wrong with the state of a leaf.
+    pub(crate) async fn until(&self, leaf: &str, within: Duration, wrong: impl Fn(&Value) -> Option<String>) {
+        let deadline = Instant::now() + within;
+        let mut news = self.leaf(leaf).datastore().subscribe();
+        while wrong(&self.state(leaf)).is_some() {
+            // Either there is news, or a look shows whether the time was up for good.
+            if !matches!(timeout_at(deadline, news.recv()).await, Ok(Ok(_) | Err(RecvError::Lagged(_))))
+                && let Some(why) = wrong(&self.state(leaf))
+            {
+                panic!("{}", self.failure(leaf, &format!("after {} s still: {why}", within.as_secs())));
+            }
+        }
+    }
+
+    /// Waits until every VIP on every leaf is up and every source synced.
+    pub(crate) async fn until_healthy(&self) {
+        for leaf in self.leaves() {
+            self.until(leaf, RECOVERY, unhealthy).await;
+        }
+    }
+
+    /// Waits until all sources of every leaf are synced and what it says has not changed for a while; gives that.
+    pub(crate) async fn settled(&self, quiet: Duration) -> BTreeMap<String, Value> {
+        let settled = self.leaves().map(|leaf| async move { (leaf.to_owned(), self.leaf_settled(leaf, quiet).await) });
+        futures::future::join_all(settled).await.into_iter().collect()
+    }
+
+    async fn leaf_settled(&self, leaf: &str, quiet: Duration) -> Value {
+        let deadline = Instant::now() + RECOVERY;
+        let mut news = self.leaf(leaf).datastore().subscribe();
+        let mut last = self.state(leaf);
+        let mut since = Instant::now();
+        loop {
+            // Nothing new is news too.
+            let _ = timeout_at(deadline.min(since + quiet), news.recv()).await;
+            let now = self.state(leaf);
+            if unsynced(&now).is_some() || lasting(&now) != lasting(&last) {
+                since = Instant::now();
+            } else if since.elapsed() >= quiet {
+                return lasting(&now);
+            }
+            last = now;
+            if Instant::now() >= deadline {
+                let why = unsynced(&last).unwrap_or_else(|| "its state does not come to rest".to_owned());
+                panic!("{}", self.failure(leaf, &why));
+            }
+        }
+    }
+
+    /// The text of a failure: what was wrong, what the leaf says, and where the agent's log is.
+    pub(crate) fn failure(&self, leaf: &str, what: &str) -> String {
+        let log = self.leaf(leaf).apps().log_file(AGENT);
+        format!("{leaf}: {what}\n  state: {}\n  the agent's log: {}", self.state(leaf), log.display())
+    }
+
+    pub(crate) fn status(&self, leaf: &str) -> AppStatus {
+        self.leaf(leaf).apps().status(AGENT).expect("the lab has an agent").borrow().clone()
+    }
+
+    /// The process of the agent on a leaf, if it runs.
+    pub(crate) fn process(&self, leaf: &str) -> Option<u32> {
+        self.status(leaf).pid
+    }
+
+    /// What the agent of a leaf printed.
+    pub(crate) fn log(&self, leaf: &str) -> String {
+        std::fs::read_to_string(self.leaf(leaf).apps().log_file(AGENT)).unwrap_or_default()
+    }
+
+    /// Notes that an agent was killed on purpose.
+    pub(crate) fn killed(&self, leaf: &str) {
+        *self.kills.lock().expect("no holder panics").entry(leaf.to_owned()).or_default() += 1;
+    }
+
+    /// That no agent ended but those that were killed or stopped.
+    pub(crate) fn expect_no_exit(&self) {
+        for leaf in self.leaves() {
+            let killed = self.kills.lock().expect("no holder panics").get(leaf).copied().unwrap_or_default();
+            assert_eq!(self.status(leaf).restarts, killed, "{}", self.failure(leaf, "the agent ended by itself"));
+            let log = self.log(leaf);
+            assert!(!log.contains("panicked"), "{}", self.failure(leaf, "the agent panicked"));
+        }
+    }
+
+    /// Ends the lab in good order.
+    pub(crate) async fn down(mut self) {
+        let run = self.run.take();
+        let apps: Vec<_> = self.lab.leaves().values().map(|leaf| leaf.apps().clone()).collect();
+        futures::future::join_all(apps.iter().map(|apps| apps.stop_all())).await;
+        drop(run);
+    }
+}
+
+/// Why a leaf's state is not that of a leaf on which all is well.
+pub(crate) fn unhealthy(state: &Value) -> Option<String> {
+    let summary = &state["summary"];
+    let counts = [&summary["vips"], &summary["vips-up"]];
+    unsynced(state).or_else(|| (counts != [3, 3]).then(|| format!("not all three VIPs are up: {summary}")))
+}
+
+/// Which source of a leaf is not synced.
+pub(crate) fn unsynced(state: &Value) -> Option<String> {
+    let sources = state["summary"]["source"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if sources.len() != 3 {
+        return Some(format!("{} sources of 3", sources.len()));
+    }
+    let stale = sources.iter().find(|source| source["oper-state"] != "synced");
+    stale.map(|source| format!("source not synced: {source}"))
+}
+
+/// What of a state says how things are, without when they came to be so and how often something happened.
+pub(crate) fn lasting(state: &Value) -> Value {
+    const FLEETING: [&str; 7] =
+        ["last-change", "last-event", "since", "statistics", "alarm-history", "raised", "occurrences"];
+    match state {
+        Value::Object(members) => {
+            let kept = members.iter().filter(|(name, _)| !FLEETING.contains(&name.as_str()));
+            kept.map(|(name, value)| (name.clone(), lasting(value))).collect()
+        }
+        Value::Array(entries) => entries.iter().map(lasting).collect(),
+        other => other.clone(),
+    }
+}

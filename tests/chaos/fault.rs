@@ -1,0 +1,237 @@
+//! What is done to a lab, and undone.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use srl_sim::appmgr::Operation;
+use srl_sim::fabric::Lever;
+use srl_sim::lab::{Action, ApiServerFault, ServiceFault};
+use srl_sim::ndk::Refuse;
+
+use crate::bench::{AGENT, Bench};
+
+/// Something that goes wrong in a lab.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Fault {
+    /// In the fabric.
+    Fabric(Lever),
+    /// All next-hop groups of a leaf get new numbers.
+    Renumber(&'static str),
+    /// A deployment is scaled.
+    Scale(&'static str, u32),
+    /// A service is deleted.
+    Remove(&'static str),
+    /// A service changes its external traffic policy.
+    Policy(&'static str),
+    /// The pods on a node are not ready.
+    Unready(&'static str),
+    /// A node is deleted from the cluster.
+    NodeGone(&'static str),
+    Api(ApiServerFault),
+    /// Older versions are forgotten and watches end with 410.
+    ApiForgets,
+    /// The next requests are answered with this status code.
+    ApiRefuses(u16, usize),
+    ApiSlow(Duration),
+    Ndk(&'static str, ServiceFault),
+    NdkSlow(&'static str, Duration),
+    /// The next writes of state are refused.
+    NdkRefuses(&'static str, u32),
+    NdkRefusesAll(&'static str),
+    Gnmi(&'static str, ServiceFault),
+    GnmiSlow(&'static str, Duration),
+    Agent(&'static str, AgentFault),
+    /// The cluster is disabled in the configuration of a leaf.
+    Disabled(&'static str),
+}
+
+/// What happens to the agent's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AgentFault {
+    /// SIGKILL; the application manager starts it again.
+    Killed,
+    /// SIGTERM; it stays down until it is started.
+    Stopped,
+    /// SIGHUP.
+    Reloaded,
+    /// SIGSTOP, until SIGCONT.
+    Suspended,
+}
+
+impl Fault {
+    /// What it is about: two faults about the same thing are not in force at the same time.
+    pub(crate) fn things(&self) -> Vec<String> {
+        match self {
+            Self::Fabric(lever) => vec![about(lever)],
+            Self::Renumber(leaf) => vec![format!("groups of {leaf}")],
+            Self::Scale(service, _) | Self::Remove(service) | Self::Policy(service) => {
+                vec![format!("service {service}")]
+            }
+            Self::Unready(node) | Self::NodeGone(node) => vec![format!("pods of {node}")],
+            Self::Api(_) | Self::ApiForgets | Self::ApiRefuses(..) | Self::ApiSlow(_) => vec!["the API".to_owned()],
+            Self::Ndk(leaf, _) | Self::NdkSlow(leaf, _) | Self::NdkRefuses(leaf, _) | Self::NdkRefusesAll(leaf) => {
+                vec![format!("NDK of {leaf}")]
+            }
+            Self::Gnmi(leaf, _) | Self::GnmiSlow(leaf, _) => vec![format!("gNMI of {leaf}")],
+            Self::Agent(leaf, _) => vec![format!("agent of {leaf}")],
+            // A commit needs an agent that can be told.
+            Self::Disabled(leaf) => vec![format!("agent of {leaf}"), format!("NDK of {leaf}")],
+        }
+    }
+
+    /// Whether it keeps an agent from knowing or saying what is; all others change what is.
+    pub(crate) fn blinds(&self) -> bool {
+        !matches!(
+            self,
+            Self::Fabric(_)
+                | Self::Renumber(_)
+                | Self::Scale(..)
+                | Self::Remove(_)
+                | Self::Policy(_)
+                | Self::Unready(_)
+                | Self::NodeGone(_)
+        )
+    }
+
+    /// The leaf whose agent it blinds; all of them if none is named.
+    pub(crate) fn leaf(&self) -> Option<&'static str> {
+        match self {
+            Self::Ndk(leaf, _)
+            | Self::NdkSlow(leaf, _)
+            | Self::NdkRefuses(leaf, _)
+            | Self::NdkRefusesAll(leaf)
+            | Self::Gnmi(leaf, _)
+            | Self::GnmiSlow(leaf, _)
+            | Self::Agent(leaf, _)
+            | Self::Disabled(leaf) => Some(leaf),
+            _ => None,
+        }
+    }
+
+    pub(crate) async fn strike(&self, bench: &Bench) {
+        match self {
+            Self::Fabric(lever) => bench.act(&Action::Pull(lever.clone())).await,
+            Self::Renumber(leaf) => bench.leaf(leaf).renumber_groups(),
+            Self::Scale(service, replicas) => {
+                bench.cluster().scale("default", service, *replicas).expect("it is there")
+            }
+            Self::Remove(service) => bench.cluster().delete("Service", "default", service).expect("it is there"),
+            Self::Policy(service) => flip_policy(bench, service),
+            Self::Unready(node) => bench.act(&pods(node, false)).await,
+            Self::NodeGone(node) => bench.cluster().delete("Node", "", node).expect("it is there"),
+            Self::Api(fault) => bench.act(&Action::ApiServer { cluster: "c1".to_owned(), to: *fault }).await,
+            Self::ApiForgets => {
+                bench.cluster().compact();
+                bench.cluster().expire_watches();
+            }
+            Self::ApiRefuses(code, requests) => {
+                bench.cluster().refuse(*code, *requests);
+                bench.cluster().drop_watches();
+            }
+            Self::ApiSlow(delay) => bench.cluster().set_delay(*delay),
+            Self::Ndk(leaf, fault) => bench.act(&Action::Ndk { leaf: (*leaf).to_owned(), to: *fault }).await,
+            Self::NdkSlow(leaf, delay) => bench.leaf(leaf).ndk().delay_calls(*delay),
+            Self::NdkRefuses(leaf, calls) => bench.leaf(leaf).ndk().refuse_telemetry(Refuse::Calls(*calls)),
+            Self::NdkRefusesAll(leaf) => bench.leaf(leaf).ndk().refuse_telemetry(Refuse::Everything),
+            Self::Gnmi(leaf, fault) => bench.act(&Action::Gnmi { leaf: (*leaf).to_owned(), to: *fault }).await,
+            Self::GnmiSlow(leaf, delay) => bench.gnmi(leaf).set_delay(*delay),
+            Self::Agent(leaf, fault) => strike_agent(bench, leaf, *fault).await,
+            Self::Disabled(leaf) => bench.commit(leaf, "set / k8s-services cluster c1 admin-state disable").await,
+        }
+    }
+
+    pub(crate) async fn heal(&self, bench: &Bench) {
+        match self {
+            Self::Fabric(lever) => bench.act(&Action::Release(lever.clone())).await,
+            Self::Scale(service, _) => {
+                bench.restore("Deployment", service);
+            }
+            Self::Remove(service) => bench.restore("Service", service),
+            Self::Policy(service) => flip_policy(bench, service),
+            Self::Unready(node) => bench.act(&pods(node, true)).await,
+            Self::NodeGone(node) => bench.restore("Node", node),
+            Self::Api(ApiServerFault::Stop) => bench.cluster().start().await,
+            Self::Api(_) => bench.cluster().set_half_open(false),
+            Self::ApiRefuses(..) => bench.cluster().refuse(500, 0),
+            Self::ApiSlow(_) => bench.cluster().set_delay(Duration::ZERO),
+            // Not by the lab's own words, which wait until the agent has registered: it may be down.
+            Self::Ndk(leaf, ServiceFault::Stop) => bench.leaf(leaf).ndk().start().await.expect("its socket is free"),
+            Self::Ndk(leaf, _) => bench.leaf(leaf).ndk().freeze(false),
+            Self::NdkSlow(leaf, _) => bench.leaf(leaf).ndk().delay_calls(Duration::ZERO),
+            Self::NdkRefuses(leaf, _) | Self::NdkRefusesAll(leaf) => {
+                bench.leaf(leaf).ndk().refuse_telemetry(Refuse::Nothing);
+            }
+            Self::Gnmi(leaf, ServiceFault::Stop) => bench.gnmi(leaf).start().await.expect("its socket is free"),
+            Self::Gnmi(leaf, _) => bench.gnmi(leaf).freeze(false),
+            Self::GnmiSlow(leaf, _) => bench.gnmi(leaf).set_delay(Duration::ZERO),
+            Self::Agent(leaf, fault) => heal_agent(bench, leaf, *fault).await,
+            Self::Disabled(leaf) => bench.commit(leaf, "delete / k8s-services cluster c1 admin-state").await,
+            Self::Renumber(_) | Self::ApiForgets => {}
+        }
+    }
+}
+
+/// The node, or the leaf, a lever is about; levers of the same prefix on different leaves go together.
+fn about(lever: &Lever) -> String {
+    match lever {
+        Lever::SessionDown { node, .. }
+        | Lever::LinkDown { node }
+        | Lever::SpeakerDead { node }
+        | Lever::NodeMoved { node, .. }
+        | Lever::Withheld { node, .. } => format!("node {node}"),
+        Lever::FibFailed { leaf, prefix }
+        | Lever::FibPending { leaf, prefix }
+        | Lever::PolicyReject { leaf, prefix }
+        | Lever::EvpnWithdrawn { leaf, prefix: Some(prefix) } => format!("{prefix} on {leaf}"),
+        other => other.summary(),
+    }
+}
+
+fn pods(node: &str, ready: bool) -> Action {
+    Action::Pods { cluster: "c1".to_owned(), node: node.to_owned(), ready }
+}
+
+fn flip_policy(bench: &Bench, service: &str) {
+    let now = bench.cluster().get("Service", "default", service).expect("it is there");
+    let next = if now["spec"]["externalTrafficPolicy"] == "Local" { "Cluster" } else { "Local" };
+    let patch = json!({ "spec": { "externalTrafficPolicy": next } });
+    bench.cluster().patch("Service", "default", service, &patch).expect("it is there");
+}
+
+/// How long the agent may take to end on SIGTERM, whatever state its peers are in; then it would be killed.
+const ENDS_WITHIN: Duration = Duration::from_secs(9);
+
+async fn strike_agent(bench: &Bench, leaf: &str, fault: AgentFault) {
+    let apps = bench.leaf(leaf).apps();
+    match fault {
+        AgentFault::Killed => {
+            apps.operate(AGENT, Operation::Kill).await.expect("it runs");
+            bench.killed(leaf);
+        }
+        AgentFault::Stopped => {
+            let begun = Instant::now();
+            apps.operate(AGENT, Operation::Stop).await.expect("it runs");
+            assert!(begun.elapsed() < ENDS_WITHIN, "{leaf}: the agent did not end on SIGTERM");
+        }
+        AgentFault::Reloaded => {
+            apps.operate(AGENT, Operation::Reload).await.expect("it runs");
+        }
+        AgentFault::Suspended => signal(bench, leaf, Signal::STOP),
+    }
+}
+
+async fn heal_agent(bench: &Bench, leaf: &str, fault: AgentFault) {
+    match fault {
+        AgentFault::Stopped => {
+            bench.leaf(leaf).apps().operate(AGENT, Operation::Start).await.expect("it can be started");
+        }
+        AgentFault::Suspended => signal(bench, leaf, Signal::CONT),
+        AgentFault::Killed | AgentFault::Reloaded => {}
+    }
+}
+
+fn signal(bench: &Bench, leaf: &str, signal: Signal) {
+    let pid = bench.process(leaf).and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    kill_process(pid.expect("the agent runs"), signal).expect("it is ours");
+}

@@ -1,0 +1,11 @@
+//! What must not hurt: peers that vanish, stall or talk nonsense, a full disk, a clock that is set, and all of it at once.
+//!
+//! `bench` starts the anycast lab and waits for what leaves should say. `random` runs a `schedule` of `fault`s drawn from
+//! a seed while `watch` holds every leaf against the emulator's own truth.
+
+mod bench;
+mod fault;
+mod process;
+mod random;
+mod schedule;
+mod watch;

@@ -1,0 +1,222 @@
+//! An hour of bad operation in two minutes: faults drawn from a seed, several at a time, and what must hold meanwhile and
+//! after.
+//!
+//! `CHAOS_SEED` repeats a run, `CHAOS_SECONDS` makes it longer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use srl_sim::appmgr::Operation;
+use tokio::time::{Instant, sleep_until};
+
+use crate::bench::{AGENT, Bench, LONG_QUIET, QUIET, lasting};
+use crate::fault::Fault;
+use crate::process;
+use crate::schedule::{Step, schedule};
+use crate::watch::Watch;
+
+/// How long faults are drawn for, unless it is said otherwise.
+const LENGTH: u64 = 100;
+/// Between two looks at the leaves.
+const LOOK: Duration = Duration::from_millis(250);
+/// After so much of the run everything but the world's own faults is healed for a moment, and all is compared.
+const CHECKPOINTS: [f64; 2] = [0.35, 0.7];
+/// Processor time of an agent, built for debugging, by the length of the run: a loop without a pause would take all of it.
+const BUSY: f64 = 0.25;
+/// The same when nothing happens.
+const IDLE: f64 = 0.05;
+/// How long nothing happens to measure that.
+const REST: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_hour_of_random_faults_ends_in_the_state_of_a_fresh_agent() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let length = number("CHAOS_SECONDS").unwrap_or(LENGTH);
+    let seed =
+        number("CHAOS_SEED").unwrap_or_else(|| u64::from(jiff::Timestamp::now().subsec_nanosecond().unsigned_abs()));
+    let repeat =
+        Repeat(format!("CHAOS_SEED={seed} CHAOS_SECONDS={length} cargo test --test chaos random -- --nocapture"));
+    println!("{}", repeat.0);
+
+    let bench = Bench::healthy().await;
+    let begun = Instant::now();
+    let mut run = Run { bench: &bench, watch: Watch::default(), standing: Vec::new(), said: Vec::new(), begun };
+    run.through(schedule(seed, Duration::from_secs(length))).await;
+    run.heal(|_| true).await;
+    run.compare_with_fresh_agents().await;
+    run.expect_little_used().await;
+    bench.expect_no_exit();
+    bench.down().await;
+    drop(repeat);
+}
+
+/// Says how a run that fails is repeated.
+struct Repeat(String);
+
+impl Drop for Repeat {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("to repeat: {}", self.0);
+        }
+    }
+}
+
+struct Run<'a> {
+    bench: &'a Bench,
+    watch: Watch,
+    /// Faults in force and when they are healed.
+    standing: Vec<(Duration, Fault)>,
+    said: Vec<String>,
+    begun: Instant,
+}
+
+impl Run<'_> {
+    /// Strikes and heals in order, and compares at the checkpoints.
+    async fn through(&mut self, steps: Vec<Step>) {
+        let checkpoints = CHECKPOINTS.map(|part| (steps.len() as f64 * part) as usize);
+        let mut begun = Instant::now();
+        for (position, Step { at, lasts, fault }) in steps.into_iter().enumerate() {
+            if checkpoints.contains(&position) {
+                let pause = Instant::now();
+                self.checkpoint().await;
+                begun += pause.elapsed();
+            }
+            while let Some(next) = self.standing.iter().map(|(until, _)| *until).min().filter(|until| *until <= at) {
+                self.wait(begun + next).await;
+                self.heal_due(next).await;
+            }
+            self.wait(begun + at).await;
+            self.say(&format!("{fault:?} for {} ms", lasts.as_millis()));
+            self.watch.begins(self.bench, &fault);
+            fault.strike(self.bench).await;
+            self.standing.push((at + lasts, fault));
+        }
+    }
+
+    async fn wait(&mut self, until: Instant) {
+        loop {
+            self.watch.look(self.bench);
+            let look = Instant::now() + LOOK;
+            sleep_until(look.min(until)).await;
+            if Instant::now() >= until {
+                return;
+            }
+        }
+    }
+
+    async fn heal_due(&mut self, now: Duration) {
+        let due = self.standing.extract_if(.., |(until, _)| *until <= now).map(|(_, fault)| fault).collect();
+        self.heal_all(due).await;
+    }
+
+    /// Heals the standing faults that are meant.
+    async fn heal(&mut self, meant: impl Fn(&Fault) -> bool) {
+        let due = self.standing.extract_if(.., |(_, fault)| meant(fault)).map(|(_, fault)| fault).collect();
+        self.heal_all(due).await;
+    }
+
+    async fn heal_all(&mut self, faults: Vec<Fault>) {
+        for fault in faults {
+            self.say(&format!("healed: {fault:?}"));
+            fault.heal(self.bench).await;
+            self.watch.ends(self.bench, &fault);
+        }
+    }
+
+    /// The world stays as broken as it is, but every agent can see it: then each says what is, and says the same after
+    /// it was killed.
+    async fn checkpoint(&mut self) {
+        self.say("checkpoint");
+        self.heal(Fault::blinds).await;
+        let before = self.bench.settled(LONG_QUIET).await;
+        assert_eq!(Watch::now(self.bench), Vec::<String>::new(), "{}", self.story());
+        for leaf in self.bench.leaves() {
+            self.bench.leaf(leaf).apps().operate(AGENT, Operation::Restart).await.expect("it runs");
+            self.bench.killed(leaf);
+        }
+        let after = self.bench.settled(QUIET).await;
+        self.expect_same("an agent that was killed says something else", &before, &after);
+    }
+
+    /// What is said now, and by agents that remember nothing.
+    async fn compare_with_fresh_agents(&mut self) {
+        self.say("everything is healed");
+        self.bench.until_healthy().await;
+        let before = self.bench.settled(LONG_QUIET).await;
+        self.watch.look(self.bench);
+        for leaf in self.bench.leaves() {
+            let leaf = self.bench.leaf(leaf);
+            leaf.apps().operate(AGENT, Operation::Stop).await.expect("it runs");
+            std::fs::remove_file(leaf.folder().join("state.json")).expect("the agent kept its memory there");
+            leaf.apps().operate(AGENT, Operation::Start).await.expect("it can be started");
+        }
+        let fresh = self.bench.settled(QUIET).await;
+        self.expect_same("a fresh agent says something else", &fresh, &before);
+    }
+
+    fn expect_same(&self, what: &str, right: &BTreeMap<String, Value>, wrong: &BTreeMap<String, Value>) {
+        for leaf in self.bench.leaves().filter(|leaf| right[*leaf] != wrong[*leaf]) {
+            let (mut differences, log) = (Vec::new(), self.bench.leaf(leaf).apps().log_file(AGENT));
+            differ("", &right[leaf], &wrong[leaf], &mut differences);
+            let differences = differences.join("\n  ");
+            panic!("{leaf}: {what}:\n  {differences}\n  the agent's log: {}\n{}", log.display(), self.story());
+        }
+    }
+
+    async fn expect_little_used(&mut self) {
+        let length = self.begun.elapsed().as_secs_f64();
+        for leaf in self.bench.leaves() {
+            let used = self.watch.used(leaf);
+            println!("{leaf}: {:.1} s of processor time, {} KiB resident", used.cpu.as_secs_f64(), used.resident >> 10);
+            let share = used.cpu.as_secs_f64() / length;
+            assert!(share < BUSY, "{}", self.bench.failure(leaf, &format!("busy for {share:.2} of the time")));
+        }
+        let cpu = |leaf: &str| process::usage(self.bench.process(leaf).expect("it runs")).expect("it runs").cpu;
+        let before: Vec<_> = self.bench.leaves().map(|leaf| (leaf, cpu(leaf))).collect();
+        sleep_until(Instant::now() + REST).await;
+        for (leaf, before) in before {
+            let share = (cpu(leaf) - before).as_secs_f64() / REST.as_secs_f64();
+            assert!(share < IDLE, "{}", self.bench.failure(leaf, &format!("busy for {share:.2} of idle time")));
+        }
+    }
+
+    fn say(&mut self, what: &str) {
+        let line = format!("{:7.2} s  {what}", self.begun.elapsed().as_secs_f64());
+        println!("{line}");
+        self.said.push(line);
+    }
+
+    /// The last things done.
+    fn story(&self) -> String {
+        let first = self.said.len().saturating_sub(40);
+        self.said[first..].join("\n")
+    }
+}
+
+/// Where two values differ.
+fn differ(path: &str, right: &Value, wrong: &Value, found: &mut Vec<String>) {
+    use Value::{Array, Null, Object};
+    match (right, wrong) {
+        (Object(rights), Object(wrongs)) => {
+            let names: BTreeSet<_> = rights.keys().chain(wrongs.keys()).collect();
+            for name in names {
+                let side = |of: &Map<_, _>| of.get(name).cloned().unwrap_or(Null);
+                differ(&format!("{path}/{name}"), &side(rights), &side(wrongs), found);
+            }
+        }
+        (Array(rights), Array(wrongs)) if rights.len() == wrongs.len() => {
+            for (position, (right, wrong)) in rights.iter().zip(wrongs).enumerate() {
+                differ(&format!("{path}[{position}]"), right, wrong, found);
+            }
+        }
+        _ if right == wrong => {}
+        _ => found.push(format!("{path}: {wrong} in place of {right}")),
+    }
+}
+
+#[test]
+fn what_comes_and_goes_with_time_is_not_compared() {
+    let state = serde_json::json!({ "a": [{ "last-change": "now", "b": 1 }], "statistics": { "c": 2 } });
+    assert_eq!(lasting(&state), serde_json::json!({ "a": [{ "b": 1 }] }));
+}

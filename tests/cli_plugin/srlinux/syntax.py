@@ -1,0 +1,46 @@
+"""Stand-in for srlinux.syntax: the words of a command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+REQUIRED = object()
+
+
+class Syntax:
+    """A command's name, help and arguments."""
+
+    def __init__(self, name: str, help: str = "", short_help: str = "", help_epilogue: str = "") -> None:
+        self.name = name
+        self.help = help
+        self.unnamed: list[tuple[str, Any]] = []
+        self.named: dict[str, Any] = {}
+        self.booleans: list[str] = []
+        self.suggestions: dict[str, Any] = {}
+
+    def add_unnamed_argument(
+        self, name: str, default: Any = REQUIRED, suggestions: Any = None, help: str = ""
+    ) -> "Syntax":
+        """A value by its place."""
+        self._declare(name, suggestions)
+        self.unnamed.append((name, default))
+        return self
+
+    def add_named_argument(
+        self, name: str, default: Any = REQUIRED, suggestions: Any = None, help: str = ""
+    ) -> "Syntax":
+        """A value after its name."""
+        self._declare(name, suggestions)
+        self.named[name] = default
+        return self
+
+    def add_boolean_argument(self, name: str, help: str = "") -> "Syntax":
+        """A word that is there or not."""
+        self._declare(name, None)
+        self.booleans.append(name)
+        return self
+
+    def _declare(self, name: str, suggestions: Any) -> None:
+        if name in self.suggestions:
+            raise ValueError(f"argument '{name}' is declared twice")
+        self.suggestions[name] = suggestions

@@ -1,0 +1,464 @@
+"""`show k8s-services` on recorded states, typed into the stand-in of the CLI."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import sys
+import time
+import unittest
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+sys.dont_write_bytecode = True
+
+from session import ParsingError, Session, recorded  # noqa: E402
+
+PLUGIN = HERE.parent.parent / "packaging" / "cli" / "k8s_services.py"
+
+
+def load_plugin() -> Any:
+    """Loads the file as the CLI does: by its path."""
+    spec = importlib.util.spec_from_file_location("k8s_services", PLUGIN)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+plugin = load_plugin()
+
+
+def agent(content: dict[str, Any]) -> dict[str, Any]:
+    """/k8s-services of a state."""
+    return content["k8s-services"]
+
+
+def service(name: str, state: str = "up", **leaves: Any) -> dict[str, Any]:
+    """A service with one VIP."""
+    verdict = {"oper-state": state, "last-change": "2026-11-21T13:00:00.000Z"}
+    vip = {"address": leaves.pop("address", "192.0.2.1"), **verdict, "installed-next-hops": 2, "expected-next-hops": 2}
+    return {"namespace": "shop", "name": name, **verdict, **leaves, "vip": [{**vip, "next-hop": []}]}
+
+
+class Case(unittest.TestCase):
+    """A session on a state, at a fixed time of day."""
+
+    def setUp(self) -> None:
+        self.clock = datetime(2026, 11, 21, 13, 15, tzinfo=timezone.utc)
+        original, plugin.now = plugin.now, lambda: self.clock
+        self.addCleanup(setattr, plugin, "now", original)
+
+    def session(self, content: str | dict[str, Any], width: int = 100) -> Session:
+        """Logs in."""
+        return Session(plugin, recorded(content) if isinstance(content, str) else content, width)
+
+    def with_services(self, entries: list[dict[str, Any]], **counts: int) -> dict[str, Any]:
+        """The healthy state with other services."""
+        content = recorded("healthy")
+        agent(content)["cluster"][0]["service"] = entries
+        agent(content)["summary"] |= {name.replace("_", "-"): count for name, count in counts.items()}
+        return content
+
+    def lines(self, text: str, *words: str) -> list[str]:
+        """The lines that have all the words."""
+        return [line for line in text.splitlines() if all(word in line for word in words)]
+
+
+class Summary(Case):
+    """show k8s-services"""
+
+    def test_healthy_leaf_fits_a_small_screen_and_names_no_trouble(self) -> None:
+        text = self.session("healthy", 80).text("show k8s-services")
+        self.assertLessEqual(len(text.splitlines()), 24)
+        self.assertRegex(text, r"Services : \d+, with (\d+) VIPs: 0 down, 0 degraded, 0 unknown, \1 up")
+        self.assertNotIn("Not up", text)
+        self.assertNotIn("!", text)
+
+    def test_says_whether_the_agent_runs_and_which_version(self) -> None:
+        text = self.session("healthy").text("show k8s-services")
+        self.assertRegex(text, r"Agent +: up, running for \w+, version 0\.")
+
+    def test_what_is_not_up_comes_worst_first_with_the_reason_in_words(self) -> None:
+        text = self.session("broken").text("show k8s-services")
+        down, degraded = text.index("c1/shop/checkout"), text.index("c1/default/nginxhello")
+        self.assertLess(down, degraded)
+        self.assertTrue(self.lines(text, "c1/shop/checkout", "down", "route-not-programmed"))
+        self.assertIn("programming it into the FIB failed", text)
+
+    def test_healthy_leaf_reads_no_service_at_all(self) -> None:
+        content = self.with_services([service(f"s{at}") for at in range(10_000)], services=10_000, vips=10_000)
+        agent(content)["summary"]["vips-up"] = 10_000
+        session = self.session(content)
+        session.text("show k8s-services")
+        self.assertNotIn("k8s-services/cluster/service", session.store.fetched)
+        self.assertLess(session.store.entries, 20)
+
+    def test_services_without_an_address_show_through_their_alarm(self) -> None:
+        pending = {"namespace": "shop", "name": "new", "oper-state": "down", "oper-reason": "address-pending"}
+        content = self.with_services([pending], services=1, vips=0, vips_up=0, alarms_warning=1)
+        self.assertTrue(self.lines(self.session(content).text("show k8s-services"), "c1/shop/new", "address-pending"))
+
+    def test_only_the_ten_worst_are_shown_and_the_rest_counted(self) -> None:
+        broken = [service(f"s{at}", "down", **{"oper-reason": "no-route"}) for at in range(25)]
+        text = self.session(self.with_services(broken, vips=25, vips_up=0, vips_down=25)).text("show k8s-services")
+        self.assertIn("Not up (25)", text)
+        self.assertEqual(len(self.lines(text, "no-route")), 10)
+        self.assertIn("... and 15 more: show k8s-services services not-up", text)
+
+    def test_a_stale_source_is_the_first_thing_said(self) -> None:
+        text = self.session("stale").text("show k8s-services")
+        self.assertRegex(text.splitlines()[0], r"^! kubernetes/c1 is stale for \w+: judged by its last word")
+        self.assertTrue(self.lines(text, "kubernetes/c1", "stale"))
+
+    def test_stopped_agent_is_said_and_how_to_start_it(self) -> None:
+        text = self.session("stopped").text("show k8s-services")
+        self.assertRegex(text.splitlines()[0], r"^! the agent is stopped")
+        self.assertIn("tools system app-management application k8s-services start", text)
+
+    def test_killed_agent_whose_state_was_left_behind_is_not_taken_for_health(self) -> None:
+        content = recorded("healthy")
+        content["system"]["app-management"]["application"][0]["state"] = "error"
+        for command in ("", " services", " vips", " nodes", " alarms", " vip 1.1.1.100"):
+            text = self.session(content).text("show k8s-services" + command)
+            self.assertRegex(text.splitlines()[0], r"^! the agent is error", command)
+
+    def test_no_cluster_says_how_to_configure_one(self) -> None:
+        content = recorded("healthy")
+        del agent(content)["cluster"]
+        text = self.session(content).text("show k8s-services")
+        self.assertIn("set / k8s-services cluster <name> kubeconfig <file>", text)
+
+    def test_disabled_cluster_says_so(self) -> None:
+        content = recorded("healthy")
+        agent(content)["cluster"] = [{"name": "c1", "oper-state": "down", "oper-reason": "admin-disabled"}]
+        text = self.session(content).text("show k8s-services")
+        self.assertIn("admin-disabled", text)
+
+    def test_clusters_come_worst_first(self) -> None:
+        content = recorded("healthy")
+        agent(content)["cluster"] = [
+            {"name": name, "oper-state": state} for name, state in (("a", "up"), ("b", "degraded"), ("c", "down"))
+        ]
+        text = self.session(content).text("show k8s-services")
+        places = [text.index(f"\n{name}  ") for name in "cba"]
+        self.assertEqual(places, sorted(places))
+
+    def test_json_has_the_same_under_the_same_names(self) -> None:
+        data = self.session("broken").json("show k8s-services")["k8s-services"]
+        self.assertEqual(data["State"], "up")
+        self.assertEqual({row["Source"] for row in data["source"]}, {"gnmi", "kubernetes/c1", "ndk"})
+        reasons = {row["Service"]: row["Reason"] for row in data["service"]}
+        self.assertEqual(reasons["checkout"], "route-not-programmed")
+
+
+class Unanswered(Case):
+    """What is shown when state cannot be had."""
+
+    def test_module_that_is_not_loaded_is_named_with_the_remedy(self) -> None:
+        session = self.session("healthy")
+        session.store.schema = copy.deepcopy(session.store.schema)
+        del session.store.schema.children["k8s-services"]
+        for command in ("", " services", " vips", " nodes", " alarms"):
+            output = session.type("show k8s-services" + command)
+            self.assertEqual(output.lines, [])
+            self.assertIn("unknown element 'k8s-services'", output.errors[0])
+            self.assertIn("show system application k8s-services", output.errors[1])
+
+    def test_management_server_that_is_away_is_said(self) -> None:
+        session = self.session("healthy")
+        session.store.away = True
+        self.assertIn("management server is closed", session.type("show k8s-services").errors[0])
+
+    def test_user_who_may_not_see_applications_sees_the_rest(self) -> None:
+        session = self.session("healthy")
+        session.store.schema = copy.deepcopy(session.store.schema)
+        del session.store.schema.children["system"]
+        text = session.text("show k8s-services")
+        self.assertRegex(text, r"Agent +: up, unknown")
+        self.assertNotIn("!", text)
+
+    def test_nothing_in_state_is_an_empty_report_for_every_command(self) -> None:
+        for command, said in (
+            ("services", "No such service."),
+            ("vips", "No such VIP."),
+            ("vip 192.0.2.1", "No service has this VIP."),
+            ("nodes", "No such node."),
+            ("alarms", "No active alarm."),
+            ("alarms history", "No alarm has been cleared."),
+        ):
+            content = {"system": recorded("healthy")["system"]}
+            self.assertEqual(self.session(content).text(f"show k8s-services {command}"), said)
+
+    def test_leaves_that_are_absent_are_left_out(self) -> None:
+        bare = {"namespace": "shop", "name": "bare", "vip": [{"address": "192.0.2.1"}]}
+        session = self.session(self.with_services([bare]))
+        self.assertIn("c1/shop/bare", session.text("show k8s-services services"))
+        self.assertIn("Route   : none", session.text("show k8s-services vip 192.0.2.1"))
+
+    def test_leaf_an_older_agent_does_not_have_is_as_if_absent(self) -> None:
+        session = self.session("healthy")
+        session.store.schema = copy.deepcopy(session.store.schema)
+        cluster = session.store.schema.children["k8s-services"].children["cluster"]
+        del cluster.children["node"].children["bfd-state"]
+        self.assertIn("c1/cluster1", session.text("show k8s-services nodes"))
+
+
+class Services(Case):
+    """show k8s-services services"""
+
+    def test_order_is_down_degraded_unknown_up_then_by_name_as_people_read(self) -> None:
+        services = [
+            service("s10", "down"), service("s9", "down"), service("a", "up"), service("b", "unknown"),
+            service("c", "degraded"),
+        ]  # fmt: skip
+        rows = self.session(self.with_services(services)).json("show k8s-services services")["k8s-services"]["service"]
+        self.assertEqual({row["Service"] for row in rows}, {"s9", "s10", "a", "b", "c"})
+        text = self.session(self.with_services(services)).text("show k8s-services services")
+        found = [line.split()[0] for line in text.splitlines() if line.startswith("c1/")]
+        self.assertEqual([name.split("/")[-1] for name in found], ["s9", "s10", "c", "b", "a"])
+
+    def test_state_of_a_newer_agent_comes_first_to_be_seen(self) -> None:
+        text = self.session(self.with_services([service("a", "down"), service("z", "on-fire")])).text(
+            "show k8s-services services"
+        )
+        self.assertLess(text.index("c1/shop/z"), text.index("c1/shop/a"))
+
+    def test_not_up_leaves_the_rest_out(self) -> None:
+        text = self.session(self.with_services([service("a"), service("b", "down")])).text(
+            "show k8s-services services not-up"
+        )
+        self.assertIn("c1/shop/b", text)
+        self.assertNotIn("c1/shop/a", text)
+
+    def test_filters_by_key_are_asked_of_the_switch_not_sorted_out_here(self) -> None:
+        services = [service(f"s{at}") for at in range(10_000)]
+        session = self.session(self.with_services(services))
+        text = session.text("show k8s-services services cluster c1 namespace shop service s77")
+        self.assertIn("c1/shop/s77", text)
+        self.assertNotIn("c1/shop/s770", text)
+        self.assertLess(session.store.entries, 10)
+
+    def test_vips_are_not_read(self) -> None:
+        session = self.session("broken")
+        session.text("show k8s-services services")
+        self.assertFalse([path for path in session.store.fetched if path.endswith("/vip")])
+
+
+class Vips(Case):
+    """show k8s-services vips"""
+
+    def test_row_has_service_verdict_and_next_hops(self) -> None:
+        text = self.session("remote").text("show k8s-services vips")
+        self.assertTrue(self.lines(text, "1.1.1.100", "c1/default/nginxhello", "degraded", "next-hop-missing", "2/3"))
+
+    def test_each_filter(self) -> None:
+        session = self.session("broken")
+        for words in ("cluster c1 namespace default", "service nginxhello", "vip 1.1.1.100", "namespace default not-up"):
+            text = session.text(f"show k8s-services vips {words}")
+            self.assertIn("1.1.1.100", text, words)
+            self.assertNotIn("1.1.1.102", text, words)
+        self.assertEqual(session.text("show k8s-services vips cluster c2"), "No such VIP.")
+
+    def test_glob_is_left_to_the_switch(self) -> None:
+        text = self.session("broken").text("show k8s-services vips service nginx*")
+        self.assertIn("1.1.1.100", text)
+        self.assertNotIn("1.1.1.101", text)
+
+    def test_next_hops_are_not_read_for_the_table(self) -> None:
+        vips = [service(f"s{at}", address=f"10.0.{at // 250}.{at % 250}") for at in range(10_000)]
+        session = self.session(self.with_services(vips))
+        session.store.content["k8s-services"]["cluster"][0]["service"][0]["vip"][0]["next-hop"] = "never looked at"
+        start = time.monotonic()
+        text = session.text("show k8s-services vips")
+        self.assertEqual(len(self.lines(text, "c1/shop/")), 10_000)
+        self.assertLess(time.monotonic() - start, 30)
+
+    def test_same_address_in_two_clusters_is_two_rows(self) -> None:
+        content = self.with_services([service("a")])
+        agent(content)["cluster"].append({"name": "c2", "service": [service("a")]})
+        text = self.session(content).text("show k8s-services vips vip 192.0.2.1")
+        self.assertEqual(len(self.lines(text, "192.0.2.1")), 2)
+
+    def test_addresses_sort_by_number(self) -> None:
+        text = self.session(
+            self.with_services([service("a", address="10.0.0.10"), service("b", address="10.0.0.9")])
+        ).text("show k8s-services vips")
+        self.assertLess(text.index("10.0.0.9 "), text.index("10.0.0.10"))
+
+    def test_unknown_word_is_the_cli_s_to_refuse(self) -> None:
+        with self.assertRaises(ParsingError):
+            self.session("broken").text("show k8s-services vips bogus")
+
+
+class Vip(Case):
+    """show k8s-services vip <address>"""
+
+    def test_says_route_next_hops_and_why(self) -> None:
+        text = self.session("remote").text("show k8s-services vip 1.1.1.100")
+        self.assertRegex(text, r"Route +: 1\.1\.1\.100/32, bgp_evpn_mgr, preference 170, metric 0, FIB programmed")
+        self.assertRegex(text, r"State +: degraded, next-hop-missing, for \w+, since 2026-")
+        self.assertRegex(text, r"Service +: c1/default/nginxhello \(policy cluster, 3/3 endpoints usable\)")
+        self.assertTrue(self.lines(text, "10.0.1.1", "cluster1", "vtep", "next-hop-missing"))
+
+    def test_the_next_hop_that_fails_comes_first(self) -> None:
+        text = self.session("remote").text("show k8s-services vip 1.1.1.100")
+        self.assertLess(text.index("\n10.0.1.1 "), text.index("\n10.0.1.2 "))
+
+    def test_ipv6_is_found_however_it_is_written(self) -> None:
+        content = self.with_services([service("six", address="2001:db8::1")])
+        for spelled in ("2001:db8::1", "2001:DB8:0::0:1"):
+            self.assertIn("c1/shop/six", self.session(content).text(f"show k8s-services vip {spelled}"))
+
+    def test_what_is_no_address_is_refused_in_words(self) -> None:
+        output = self.session("healthy").type("show k8s-services vip nginxhello")
+        self.assertEqual(output.errors, ["'nginxhello' is not an IP address"])
+        self.assertEqual(output.lines, [])
+
+    def test_address_is_required(self) -> None:
+        with self.assertRaises(ParsingError):
+            self.session("healthy").text("show k8s-services vip")
+
+    def test_shared_vip_shows_every_service(self) -> None:
+        content = self.with_services([service("a"), service("b", "down")])
+        text = self.session(content).text("show k8s-services vip 192.0.2.1")
+        self.assertLess(text.index("c1/shop/b"), text.index("c1/shop/a"))
+
+    def test_only_this_vip_is_read(self) -> None:
+        vips = [service(f"s{at}", address=f"10.0.{at // 250}.{at % 250}") for at in range(5_000)]
+        session = self.session(self.with_services(vips))
+        session.text("show k8s-services vip 10.0.3.7")
+        self.assertLess(session.store.entries, 12)
+
+    def test_json_holds_the_next_hops(self) -> None:
+        data = self.session("remote").json("show k8s-services vip 1.1.1.100")["k8s-services"]
+        self.assertEqual(data["vip"][0]["Next-hops"], "2/3")
+        self.assertEqual(len(data["next-hop"]), 3)
+
+
+class Nodes(Case):
+    """show k8s-services nodes"""
+
+    def test_node_whose_session_is_down_comes_first(self) -> None:
+        text = self.session("broken").text("show k8s-services nodes")
+        rows = self.lines(text, "c1/cluster")
+        self.assertRegex(rows[0], r"^c1/cluster1 +down +session-down +192\.168\.1\.11 +attached +active")
+
+    def test_not_up(self) -> None:
+        text = self.session("broken").text("show k8s-services nodes not-up")
+        self.assertEqual(len(self.lines(text, "c1/cluster")), 1)
+
+    def test_one_node_shows_each_address_it_speaks_bgp_from(self) -> None:
+        content = recorded("broken")
+        node = agent(content)["cluster"][0]["node"][0]
+        node["peer"].append({"address": "2001:db8::11", "attachment": "attached", "session-state": "established"})
+        text = self.session(content).text("show k8s-services nodes node cluster1")
+        self.assertEqual(len(self.lines(text, "c1/cluster1 ")), 2)
+        self.assertTrue(self.lines(text, "2001:db8::11", "established"))
+
+    def test_node_without_an_address_is_listed(self) -> None:
+        content = recorded("healthy")
+        agent(content)["cluster"][0]["node"] = [
+            {"name": "lost", "oper-state": "unknown", "oper-reason": "node-address-unknown"}
+        ]
+        text = self.session(content).text("show k8s-services nodes")
+        self.assertTrue(self.lines(text, "c1/lost", "unknown", "node-address-unknown"))
+
+    def test_column_that_says_nothing_is_left_out(self) -> None:
+        self.assertNotIn("BFD", self.session("healthy").text("show k8s-services nodes"))
+
+
+class Alarms(Case):
+    """show k8s-services alarms [history]"""
+
+    def content(self) -> dict[str, Any]:
+        content = recorded("broken")
+        agent(content).update(recorded("alarms"))
+        return content
+
+    def test_most_severe_first_then_newest(self) -> None:
+        rows = self.session(self.content()).text("show k8s-services alarms").splitlines()
+        types = [line.split()[2] for line in rows if line.startswith(("critical", "major"))]
+        self.assertEqual(types, ["vip-route-missing", "vip-blackholed", "neighbor-session-down"])
+
+    def test_row_says_since_when_what_and_how_often_and_the_text_stands_under_it(self) -> None:
+        text = self.session(self.content()).text("show k8s-services alarms")
+        self.assertTrue(self.lines(text, "major", "10m", "neighbor-session-down", "c1/cluster1", "x3"))
+        self.assertIn("\n    BGP session with 192.168.1.11 (cluster1) is active", text)
+        self.assertEqual(len(self.lines(text, " x")), 1)
+
+    def test_history_is_newest_first_by_number_and_says_how_long_it_lasted(self) -> None:
+        text = self.session(self.content()).text("show k8s-services alarms history")
+        self.assertLess(text.index("source-stale"), text.index("vip-no-endpoint"))
+        self.assertTrue(self.lines(text, "source-stale", "1h9m", "5m3s", "kubernetes/c1"))
+
+    def test_active_and_cleared_are_not_mixed(self) -> None:
+        session = self.session(self.content())
+        self.assertNotIn("source-stale", session.text("show k8s-services alarms"))
+        self.assertNotIn("blackholed", session.text("show k8s-services alarms history"))
+
+    def test_json_carries_the_resource_and_exact_times(self) -> None:
+        rows = self.session(self.content()).json("show k8s-services alarms")["k8s-services"]["alarm"]
+        row = next(row for row in rows if row["Type"] == "vip-blackholed")
+        self.assertTrue(row["Resource"].endswith("/vip[address=1.1.1.102]"))
+        self.assertEqual(row["Raised"], "2026-11-21T13:04:00.000Z")
+
+
+class Screen(Case):
+    """Widths."""
+
+    COMMANDS = ("", " services", " vips", " nodes", " alarms", " vip 1.1.1.100")
+
+    def test_no_line_is_wider_than_the_terminal_nor_than_120(self) -> None:
+        for width, bound in ((80, 80), (100, 100), (250, 120), (20, 80)):
+            for command in self.COMMANDS:
+                content = recorded("remote")
+                agent(content).update(recorded("alarms"))
+                text = self.session(content, width).text("show k8s-services" + command)
+                self.assertLessEqual(max(map(len, text.splitlines())), bound, f"{command} at {width}")
+
+    def test_long_names_are_folded_and_lose_no_letter(self) -> None:
+        name = "a-service-with-a-name-as-long-as-kubernetes-allows-63-characters"
+        content = self.with_services([service(name, "down", address="2001:db8:1234:5678:9abc:def0:1234:5678")])
+        rows = self.session(content, 80).text("show k8s-services vips").splitlines()
+        self.assertLessEqual(max(map(len, rows)), 80)
+        start = rows[0].index("Service")
+        end = rows[0].index("State")
+        self.assertEqual("".join(row[start:end].strip() for row in rows[2:]), f"c1/shop/{name}")
+
+    def test_ages_use_two_units(self) -> None:
+        for seconds, said in ((0, "0s"), (59, "59s"), (60, "1m"), (61, "1m1s"), (3600, "1h"), (90061, "1d1h")):
+            then = datetime.fromtimestamp(self.clock.timestamp() - seconds, timezone.utc)
+            self.assertEqual(plugin.age(then.isoformat()), said)
+        self.assertEqual(plugin.age("no time"), "")
+
+    def test_clock_that_was_set_back_gives_no_negative_age(self) -> None:
+        self.assertEqual(plugin.age("2026-11-21T14:00:00.000Z"), "0s")
+
+
+class Commands(Case):
+    """What the CLI is told of the commands."""
+
+    def test_values_are_completed_from_state(self) -> None:
+        top = self.session("healthy").show.commands["k8s-services"]
+        for name, command in top.commands.items():
+            for argument, completer in command.syntax.suggestions.items():
+                if argument not in command.syntax.booleans:
+                    self.assertEqual(completer.path[0], ("k8s-services", {}), f"{name} {argument}")
+
+    def test_commands_are_those_of_the_documentation(self) -> None:
+        top = self.session("healthy").show.commands["k8s-services"]
+        self.assertEqual(set(top.commands), {"services", "vips", "vip", "nodes", "alarms"})
+
+    def test_parent_stays_silent_on_the_way_to_a_command_below_it(self) -> None:
+        session = self.session("healthy")
+        session.text("show k8s-services alarms")
+        self.assertNotIn("k8s-services/cluster", session.store.fetched)
+
+
+if __name__ == "__main__":
+    unittest.main()
