@@ -2,6 +2,7 @@ mod access;
 mod cluster;
 mod notices;
 mod server;
+mod speaker;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -143,10 +143,11 @@ impl Follower {
             let mut watcher = Watcher::new(kind(Arc::clone(api)), self.around.clone());
             let (part, mut served) = (self.part.clone(), self.served.clone());
             let failure = tokio::select! {
-                failure = watcher.run_until(&part, Tolerance::Optional) => failure?,
-                () = elsewhere(&mut served, self.resource, apis) => return Ok(None),
+                failure = watcher.run_until(&part, Tolerance::Optional) => Some(failure?),
+                () = elsewhere(&mut served, self.resource, apis) => None,
             };
             self.told.take_if(|_| watcher.has_listed());
+            let Some(failure) = failure else { return Ok(None) };
             if worst.as_ref().is_none_or(|worst| rank(worst.kind) < rank(failure.kind)) {
                 worst = Some(failure);
             }
