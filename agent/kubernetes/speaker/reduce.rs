@@ -320,3 +320,6 @@ impl Reader<'_> {
         Selector(requirements.into())
     }
 }
+
+#[cfg(test)]
+mod tests;
