@@ -3,7 +3,7 @@
 LAB      ?= anycast-metallb
 LEAF     ?= leaf1
 RUN      ?= target/lab/$(LAB)
-PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
+PACKAGES  = build-essential cmake pkg-config libpcre2-dev git libfaketime
 CROSS     = gcc-aarch64-linux-gnu musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
