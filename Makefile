@@ -3,20 +3,32 @@
 LAB      ?= anycast-metallb
 LEAF     ?= leaf1
 RUN      ?= target/lab/$(LAB)
-PACKAGES  = build-essential cmake pkg-config libpcre2-dev git libfaketime
+PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
+# What builds the deb and the rpm, and an empty root to try them in; Python runs the CLI plugin.
+PACKAGING = rpm busybox-static python3
+# What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script; libfaketime sets
+# the clock of a process.
+TOOLS     = prometheus smitools libfaketime
 CROSS     = gcc-aarch64-linux-gnu musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
-.PHONY: help deps deps-release build demo lab cli test lint bench release
+# The binary does not say where it was built.
+REMAP     = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo
+
+.PHONY: help deps deps-test deps-release build demo lab cli test lint bench release package package-check
 
 help: ## This list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## Installs what a build needs, or says the apt line.
 	@packaging/need-packages $(PACKAGES)
 
+deps-test: deps
+	@packaging/need-packages $(PACKAGING) $(TOOLS)
+	@packaging/need-micropython target/micropython
+
 deps-release: deps
-	@packaging/need-packages $(CROSS)
+	@packaging/need-packages $(CROSS) $(PACKAGING)
 	@for target in $(TARGETS); do \
 		rustup target list --installed | grep -qx $$target || rustup target add $$target || exit 1; \
 	done
@@ -33,13 +45,18 @@ lab: build ## The same lab, left running until Ctrl-C.
 cli: ## A CLI prompt on a leaf of the running lab: make cli LEAF=leaf4.
 	@target/debug/srl-sim cli --run $(RUN) $(LEAF)
 
-test: deps ## All tests.
+test: deps-test ## All tests.
 	cargo test --workspace
 
-lint: deps ## Format, clippy, documentation, YANG.
+lint: deps ## Format, clippy, documentation, YANG, shell scripts.
+	@packaging/need-packages shellcheck
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+	shellcheck packaging/build packaging/need-packages packaging/rbac/make-kubeconfig packaging/snmp/traps .ci/run
+	for script in packaging/scripts/*-*.sh; do \
+		cat packaging/scripts/common.sh $$script | shellcheck --shell=sh - || exit 1; \
+	done
 
 bench: deps ## Measures the budgets; the figures stand in docs/performance.md.
 	cargo bench --bench budgets
@@ -47,7 +64,16 @@ bench: deps ## Measures the budgets; the figures stand in docs/performance.md.
 release: deps-release ## Static binaries in dist/.
 	@mkdir -p dist
 	@for target in $(TARGETS); do \
-		cargo build --release --bin k8s-services --target $$target || exit 1; \
+		RUSTFLAGS="$(REMAP)" cargo build --release --locked --bin k8s-services --target $$target || exit 1; \
 		cp target/$$target/release/k8s-services dist/k8s-services-$${target%%-*} || exit 1; \
 	done
 	@ls -l dist/k8s-services-*
+
+package: release ## deb and rpm of both architectures in dist/, the same bytes from the same commit.
+	@for target in $(TARGETS); do \
+		packaging/build --arch $${target%%-*} --binary dist/k8s-services-$${target%%-*} --out dist || exit 1; \
+	done
+	@cd dist && sha256sum -- *.deb *.rpm | tee SHA256SUMS
+
+package-check: package ## The packages in dist/, installed, upgraded to, run and removed in an empty root.
+	K8S_SERVICES_PACKAGES=dist cargo test --test packaging

@@ -6,12 +6,16 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use srl_k8s_services::endpoint::Endpoint;
+use srl_k8s_services::gnmi::PasswordFile;
 use srl_k8s_services::run::{Options, Signals, run};
 use srl_k8s_services::state_file::StateFile;
 use srl_k8s_services::{VERSION, gnmi, ndk};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
+
+/// Where the package's folder for credentials is.
+const GNMI_PASSWORD_FILE: &str = "/etc/opt/srlinux/k8s-services/gnmi-password";
 
 /// The health of every Kubernetes LoadBalancer VIP, as this SR Linux switch sees it.
 #[derive(Debug, Parser)]
@@ -26,7 +30,8 @@ struct Args {
     /// User for gNMI.
     #[arg(long, env = "K8S_SERVICES_GNMI_USERNAME", default_value = "admin")]
     gnmi_username: String,
-    /// File with the password of that user; read again when it changes. Without it no credentials are sent.
+    /// File with the password of that user, for none but the agent to read; read for every connection. By default
+    /// /etc/opt/srlinux/k8s-services/gnmi-password where that is, else no credentials are sent.
     #[arg(long, env = "K8S_SERVICES_GNMI_PASSWORD_FILE")]
     gnmi_password_file: Option<PathBuf>,
     /// What must outlive a restart is kept here.
@@ -58,12 +63,12 @@ fn main() -> ExitCode {
 }
 
 fn start(args: Args) -> anyhow::Result<()> {
+    let password_file = args
+        .gnmi_password_file
+        .map_or_else(|| PasswordFile::Optional(GNMI_PASSWORD_FILE.into()), PasswordFile::Required);
     let options = Options {
         ndk: ndk::Options::new(args.ndk),
-        gnmi: gnmi::Options::new(
-            args.gnmi,
-            gnmi::Credentials { username: args.gnmi_username, password_file: args.gnmi_password_file },
-        ),
+        gnmi: gnmi::Options::new(args.gnmi, gnmi::Credentials { username: args.gnmi_username, password_file }),
         state_file: StateFile::new(args.state_file),
         syslog: (args.syslog.as_os_str() != "none").then_some(args.syslog),
         leaf: args.leaf.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned()),

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::Engine;
 use super::cluster::{Cluster, ServiceEntry};
+use super::endpoints::ServiceEndpoints;
 use super::ids::{ClusterId, NodeId, ServiceId, User};
 use super::nodes::{Location, NodeEntry, Surroundings};
 use crate::model::cluster::{EndpointSlice, Node, Service, SliceKey};
@@ -122,6 +123,7 @@ impl Engine {
     fn reconfigure(&mut self, id: ClusterId, config: Arc<ClusterConfig>) {
         let Some(cluster) = self.clusters.get_mut(&id).filter(|cluster| cluster.config != config) else { return };
         cluster.config = config;
+        cluster.count_all_again();
         let services: Vec<_> =
             cluster.services.iter().map(|(_, entry)| (entry.key.clone(), entry.service.clone())).collect();
         let nodes: Vec<u32> = cluster.nodes.iter().map(|(slot, _)| slot).collect();
@@ -343,8 +345,11 @@ impl Engine {
                     cluster.endpoint_count += view.total_endpoints;
                 }
                 let (vips, queued, groups) = (None, false, Vec::new());
-                let entry = ServiceEntry { key: key.clone(), service: service.clone(), vips, queued, view, groups };
+                let endpoints = ServiceEndpoints::default();
+                let entry =
+                    ServiceEntry { key: key.clone(), service: service.clone(), vips, endpoints, queued, view, groups };
                 let slot = cluster.services.insert(entry);
+                cluster.count_again(slot);
                 cluster.service_slots.insert(key.clone(), slot);
                 self.scope(id, &key, service);
             }
@@ -434,8 +439,9 @@ impl Engine {
 
     /// Endpoints of a service decide who announces its VIPs, for the other services that carry them, too.
     fn endpoints_changed(&mut self, id: ClusterId, key: &ServiceKey) {
-        let Some(cluster) = self.clusters.get(&id) else { return };
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
         let Some(slot) = cluster.service_slots.get(key).copied() else { return };
+        cluster.count_again(slot);
         let vips = cluster.services.get(slot).and_then(|entry| entry.vips.clone());
         self.mark_service(ServiceId { cluster: id, slot });
         for vip in vips.iter().flatten() {
@@ -489,6 +495,7 @@ impl Engine {
                 };
                 let slot = cluster.nodes.insert(entry);
                 cluster.node_slots.insert(name, slot);
+                cluster.count_all_again();
                 cluster.nodes_changed();
                 slot
             }
@@ -503,6 +510,7 @@ impl Engine {
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
         let Some(slot) = cluster.node_slots.remove(name) else { return };
         cluster.uncount_node(slot);
+        cluster.count_all_again();
         cluster.nodes_changed();
         let node = NodeId { cluster: id, slot };
         if let Some(entry) = cluster.nodes.remove(slot) {

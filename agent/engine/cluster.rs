@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::endpoints::ServiceEndpoints;
 use super::ids::ClusterId;
 use super::nodes::{Expectation, NodeEntry};
 use super::slab::Slab;
@@ -24,6 +25,8 @@ pub(super) struct ServiceEntry {
     pub(super) service: Service,
     /// Its VIPs, sorted; none when the service is not ours to judge.
     pub(super) vips: Option<Box<[IpAddr]>>,
+    /// Its endpoints, counted.
+    pub(super) endpoints: ServiceEndpoints,
     /// It waits in the queue to be evaluated.
     pub(super) queued: bool,
     /// What was said of it.
@@ -59,6 +62,9 @@ pub(super) struct Cluster {
     pub(super) tally: Tally,
     /// What is expected where every eligible node announces, for v4 and v6; none when it must be worked out again.
     everyone: Option<[Arc<Expectation>; 2]>,
+    /// Services whose endpoints must be counted again, by slot; or those of all.
+    uncounted: Vec<u32>,
+    all_uncounted: bool,
     /// Every service must be evaluated again.
     pub(super) all_services: bool,
     /// Nodes whose view must be made again.
@@ -89,6 +95,8 @@ impl Cluster {
             vips: FxHashMap::default(),
             tally: Tally::default(),
             everyone: None,
+            uncounted: Vec::new(),
+            all_uncounted: false,
             all_services: true,
             stale_nodes: BTreeSet::new(),
             all_nodes: false,
@@ -173,8 +181,33 @@ impl Cluster {
         self.all_services = true;
     }
 
-    /// Works out once what every eligible node makes expected.
+    /// The endpoints of a service are other ones.
+    pub(super) fn count_again(&mut self, slot: u32) {
+        self.uncounted.push(slot);
+    }
+
+    /// Nodes have other numbers, or endpoints count otherwise.
+    pub(super) fn count_all_again(&mut self) {
+        self.all_uncounted = true;
+    }
+
+    fn count_endpoints(&mut self) {
+        let mut slots = std::mem::take(&mut self.uncounted);
+        if std::mem::take(&mut self.all_uncounted) {
+            slots = self.services.iter().map(|(slot, _)| slot).collect();
+        }
+        for slot in slots {
+            let counted = self.services.get(slot).map(|entry| ServiceEndpoints::of(self, &entry.key));
+            if let Some((entry, counted)) = self.services.get_mut(slot).zip(counted) {
+                entry.endpoints = counted;
+            }
+        }
+    }
+
+    /// Works out once what every service that is evaluated looks at: what every eligible node makes expected, and the
+    /// endpoints of services, which clusters that share a VIP look at in each other.
     pub(super) fn prepare(&mut self) {
+        self.count_endpoints();
         if self.everyone.is_none() {
             let of = |v4| Arc::new(Expectation::of(self.eligible(), v4));
             self.everyone = Some([of(true), of(false)]);

@@ -11,6 +11,41 @@ use super::speakers::Profile;
 use crate::model::cluster::{AddressFamily, Endpoint, EndpointSlice};
 use crate::model::names::ServiceKey;
 
+/// The endpoints of a service, counted once for all that look at them.
+#[derive(Debug, Default)]
+pub(super) struct ServiceEndpoints {
+    all: Arc<Endpoints>,
+    v4: Arc<Endpoints>,
+    v6: Arc<Endpoints>,
+}
+
+impl ServiceEndpoints {
+    /// Counts the slices of a service.
+    pub(super) fn of(cluster: &Cluster, service: &ServiceKey) -> Self {
+        let slices = cluster.slices_of(service);
+        let families = || slices.into_iter().flat_map(BTreeMap::values).map(|slice| slice.family);
+        let all = Arc::new(Endpoints::count(cluster, slices, |_| true));
+        // Slices of a VIP's own family serve it, if the service has one; else all do.
+        let of_family =
+            |family| match families().any(|other| other == family) && families().any(|other| other != family) {
+                true => Arc::new(Endpoints::count(cluster, slices, |slice| slice.family == family)),
+                false => Arc::clone(&all),
+            };
+        let (v4, v6) = (of_family(AddressFamily::Ipv4), of_family(AddressFamily::Ipv6));
+        Self { all, v4, v6 }
+    }
+
+    /// All of the service.
+    pub(super) fn all(&self) -> &Arc<Endpoints> {
+        &self.all
+    }
+
+    /// Those that serve a VIP.
+    pub(super) fn of_vip(&self, vip: IpAddr) -> &Arc<Endpoints> {
+        if vip.is_ipv4() { &self.v4 } else { &self.v6 }
+    }
+}
+
 /// Distinct endpoints of one service.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
@@ -18,34 +53,22 @@ pub(super) struct Endpoints {
     pub(super) total: u32,
     /// Usable endpoints that name no node.
     pub(super) nameless: u32,
-    /// Usable endpoints by node.
-    by_node: BTreeMap<u32, u32>,
-    /// Nodes that policy Local makes announcers, by slot.
-    pub(super) local_announcers: Vec<u32>,
+    /// Usable endpoints by node, sorted.
+    by_node: Box<[(u32, u32)]>,
+    /// Nodes that policy Local makes announcers, by slot, sorted.
+    pub(super) local_announcers: Box<[u32]>,
 }
 
 impl Endpoints {
     /// Usable endpoints on a node.
     pub(super) fn on(&self, node: u32) -> u32 {
-        self.by_node.get(&node).copied().unwrap_or_default()
+        let found = self.by_node.binary_search_by_key(&node, |(node, _)| *node);
+        found.map_or(0, |index| self.by_node[index].1)
     }
 
     /// Usable endpoints on several nodes.
     pub(super) fn behind(&self, nodes: &[u32]) -> u32 {
         nodes.iter().map(|node| self.on(*node)).sum()
-    }
-
-    /// Counts what serves a VIP: slices of its own family, if the service has one; else all.
-    pub(super) fn of_vip(cluster: &Cluster, service: &ServiceKey, vip: IpAddr) -> Self {
-        let family = if vip.is_ipv4() { AddressFamily::Ipv4 } else { AddressFamily::Ipv6 };
-        let slices = cluster.slices_of(service);
-        let own = slices.is_some_and(|slices| slices.values().any(|slice| slice.family == family));
-        Self::count(cluster, slices, |slice| !own || slice.family == family)
-    }
-
-    /// Counts all of a service.
-    pub(super) fn of_service(cluster: &Cluster, service: &ServiceKey) -> Self {
-        Self::count(cluster, cluster.slices_of(service), |_| true)
     }
 
     fn count(
@@ -62,18 +85,18 @@ impl Endpoints {
             }
         }
         let mut counted = Self { total: distinct.len() as u32, ..Self::default() };
+        let mut by_node: BTreeMap<u32, u32> = BTreeMap::new();
+        let mut local_announcers = BTreeSet::new();
         for endpoint in distinct.into_values() {
-            counted.local_announcers.extend(endpoint.announcers);
+            local_announcers.extend(endpoint.announcers);
             if endpoint.usable {
                 counted.usable += 1;
                 counted.nameless += u32::from(endpoint.nameless);
-                for node in endpoint.nodes {
-                    *counted.by_node.entry(node).or_default() += 1;
-                }
+                endpoint.nodes.into_iter().for_each(|node| *by_node.entry(node).or_default() += 1);
             }
         }
-        counted.local_announcers.sort_unstable();
-        counted.local_announcers.dedup();
+        counted.by_node = by_node.into_iter().collect();
+        counted.local_announcers = local_announcers.into_iter().collect();
         counted
     }
 }

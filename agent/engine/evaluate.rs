@@ -59,8 +59,8 @@ impl Engine {
 
     fn evaluate_services(&mut self, now: Now) -> Vec<Change> {
         let mut queue = std::mem::take(&mut self.queue);
+        self.clusters.values_mut().for_each(Cluster::prepare);
         for cluster in self.clusters.values_mut() {
-            cluster.prepare();
             if std::mem::take(&mut cluster.all_services) {
                 let id = cluster.id;
                 queue.extend(cluster.services.iter().map(|(slot, _)| ServiceId { cluster: id, slot }));

@@ -89,7 +89,7 @@ pub(super) struct Hop {
 #[derive(Clone, Debug)]
 pub(super) struct Matched {
     pub(super) prefix: IpNet,
-    pub(super) hops: Vec<IpAddr>,
+    pub(super) hops: Arc<[IpAddr]>,
     pub(super) view: RouteView,
 }
 
@@ -100,7 +100,7 @@ pub(super) struct Evidence {
     /// None for a service without an address.
     pub(super) vip: Option<IpAddr>,
     pub(super) local_policy: bool,
-    pub(super) endpoints: Endpoints,
+    pub(super) endpoints: Arc<Endpoints>,
     pub(super) expectation: Arc<Expectation>,
     /// The annotation that keeps the address from being announced.
     pub(super) withheld: Option<&'static str>,
@@ -119,7 +119,7 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Evidence of nothing, behind a gate.
-    pub(super) fn none(gate: Gate, vip: Option<IpAddr>, endpoints: Endpoints) -> Self {
+    pub(super) fn none(gate: Gate, vip: Option<IpAddr>, endpoints: Arc<Endpoints>) -> Self {
         Self {
             gate,
             vip,
@@ -193,7 +193,7 @@ impl World<'_> {
         said: Option<&VipView>,
         groups: &mut Vec<NextHopGroupId>,
     ) -> Evidence {
-        let endpoints = Endpoints::of_vip(cluster, &entry.key, vip);
+        let endpoints = Arc::clone(entry.endpoints.of_vip(vip));
         let gate = self.gate(cluster);
         if matches!(gate, Gate::Syncing(_) | Gate::InstanceMissing) {
             return Evidence::none(gate, Some(vip), endpoints);
@@ -250,7 +250,7 @@ impl World<'_> {
                 metric: found.route.metric,
                 fib: self.fib(instance, found.prefix),
             };
-            return Ok(Some(Matched { prefix: found.prefix, hops: group.next_hops.to_vec(), view }));
+            return Ok(Some(Matched { prefix: found.prefix, hops: Arc::clone(&group.next_hops), view }));
         }
         let unjudged = [Some(Reason::Syncing), Some(Reason::SwitchStale), Some(Reason::NetworkInstanceMissing)];
         match said {
@@ -284,9 +284,9 @@ impl World<'_> {
             if profile.withheld(&entry.service).is_some() && !external {
                 continue;
             }
-            let endpoints = Endpoints::of_vip(cluster, &entry.key, vip);
+            let endpoints = entry.endpoints.of_vip(vip);
             if profile.local(&entry.service) {
-                some.extend(endpoints.local_announcers);
+                some.extend_from_slice(&endpoints.local_announcers);
             } else if profile.announces_with(endpoints.usable) {
                 return (Counted::Everyone, cluster.everyone(vip.is_ipv4()));
             }
@@ -323,7 +323,7 @@ impl World<'_> {
                     let full = limit.is_some_and(|limit| group.next_hops.len() >= limit);
                     let local = self.switch.owned_by(&found.route, super::switch::BGP_OWNER);
                     match counts {
-                        true => (group.next_hops.iter().copied().collect(), !local || full),
+                        true => (Arc::clone(&group.next_hops), !local || full),
                         false => (Arc::default(), false),
                     }
                 }
@@ -341,7 +341,7 @@ impl World<'_> {
     fn serves_any(&self, cluster: &Cluster, vip: IpAddr, next_hops: &[IpAddr]) -> bool {
         let services = cluster.vips.get(&vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
         services.iter().filter_map(|slot| cluster.services.get(*slot)).any(|entry| {
-            let endpoints = Endpoints::of_vip(cluster, &entry.key, vip);
+            let endpoints = Arc::clone(entry.endpoints.of_vip(vip));
             let local_policy = cluster.profile().local(&entry.service);
             let evidence = Evidence { local_policy, ..Evidence::none(Gate::Open, Some(vip), endpoints) };
             let judge = Judge { world: self, cluster, vip, evidence: &evidence };
@@ -419,7 +419,7 @@ impl Judge<'_> {
         let mut services = services.iter().filter_map(|slot| other.services.get(*slot));
         self.is_partner(other)
             && services.any(|entry| {
-                let endpoints = Endpoints::of_vip(other, &entry.key, self.vip);
+                let endpoints = entry.endpoints.of_vip(self.vip);
                 endpoints.usable > 0 && (!other.profile().local(&entry.service) || endpoints.behind(nodes) > 0)
             })
     }
@@ -459,7 +459,7 @@ impl Judge<'_> {
 
     /// Expected and installed next-hops, by address.
     fn hops(&self, route: Option<&Matched>) -> Vec<Hop> {
-        let installed = route.map(|route| route.hops.as_slice()).unwrap_or_default();
+        let installed = route.map(|route| &*route.hops).unwrap_or_default();
         let mut hops: BTreeMap<IpAddr, Hop> = BTreeMap::new();
         let unexplained = self.unexplained(installed);
         for address in installed {

@@ -65,7 +65,7 @@ impl World<'_> {
         let group = self.switch.group(route.next_hop_group);
         let view = OrphanView {
             owner: self.switch.owner(&route).cloned(),
-            next_hops: group.map(|group| group.next_hops.clone()).unwrap_or_default(),
+            next_hops: group.map(|group| Box::from(&*group.next_hops)).unwrap_or_default(),
             since: said.map_or(self.now.wall, |said| said.since),
         };
         Some((view, route.next_hop_group))

@@ -1,8 +1,9 @@
 //! One service, evaluated: its VIPs, their next-hops, and the worst of them.
 
+use std::sync::Arc;
+
 use super::cluster::{Cluster, ServiceEntry};
 use super::detail::detail;
-use super::endpoints::Endpoints;
 use super::evidence::{Evidence, Hop, World};
 use super::verdict::{judge, vantage, word};
 use crate::model::event::SourceId;
@@ -27,7 +28,7 @@ impl World<'_> {
                 self.vip(cluster, entry, &evidence, said, stale_since)
             })
             .collect();
-        let endpoints = Endpoints::of_service(cluster, &entry.key);
+        let endpoints = Arc::clone(entry.endpoints.all());
         let (usable_endpoints, total_endpoints) = (endpoints.usable, endpoints.total);
         let verdict =
             match vips.iter().reduce(|worst, vip| if worse(&vip.verdict, &worst.verdict) { vip } else { worst }) {

@@ -200,7 +200,7 @@ impl Switch {
                 }
             }
         }
-        for id in groups {
+        for id in groups.iter().filter(|id| !before.contains(id)) {
             self.users.entry(*id).or_default().insert(user.clone());
         }
     }

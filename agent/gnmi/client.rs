@@ -1,10 +1,12 @@
 //! One connection to the gNMI server, with the credentials of one reading of the password file.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use tokio::io::AsyncReadExt;
 use tonic::codegen::InterceptedService;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
@@ -18,14 +20,25 @@ use gnmi::g_nmi_client::GNmiClient;
 /// A Get of the agent's own state may be large.
 const LARGEST_MESSAGE: usize = 256 << 20;
 
+/// Permission of those who are neither owner nor group to read.
+const READABLE_BY_OTHERS: u32 = 0o004;
+
 /// Who the agent is to the gNMI server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// The user's name.
     pub username: String,
-    /// Where the password stands, and nothing else but a line end; read for every connection. None sends no
-    /// credentials, for servers with `metadata-authentication false`.
-    pub password_file: Option<PathBuf>,
+    /// Where the password stands.
+    pub password_file: PasswordFile,
+}
+
+/// A file with a password and nothing else but a line end; read for every connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PasswordFile {
+    /// It is waited for.
+    Required(PathBuf),
+    /// Where it is not there, calls go without credentials, for servers with `metadata-authentication false`.
+    Optional(PathBuf),
 }
 
 /// Why there is no usable password.
@@ -39,6 +52,14 @@ pub(super) enum CredentialsError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Everyone on the switch may read it.
+    #[error("the gNMI password file {} can be read by everyone (mode {mode:04o}): chmod 600 {}", path.display(), path.display())]
+    Exposed {
+        /// Where.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// The file is empty.
     #[error("the gNMI password file {0} is empty")]
@@ -55,14 +76,11 @@ pub(super) struct Secret(Option<(AsciiMetadataValue, AsciiMetadataValue)>);
 impl Credentials {
     /// Reads the password as it is now.
     pub(super) async fn read(&self) -> Result<Secret, CredentialsError> {
-        let Some(path) = &self.password_file else { return Ok(Secret(None)) };
-        let text = tokio::fs::read(path)
-            .await
-            .map_err(|source| CredentialsError::Unreadable { path: path.clone(), source })?;
+        let Some(text) = self.password_file.read().await? else { return Ok(Secret(None)) };
         let password = text.strip_suffix(b"\n").unwrap_or(&text);
         let password = password.strip_suffix(b"\r").unwrap_or(password);
         if password.is_empty() {
-            return Err(CredentialsError::Empty(path.clone()));
+            return Err(CredentialsError::Empty(self.password_file.path().clone()));
         }
         let user = AsciiMetadataValue::try_from(self.username.as_bytes());
         let mut password =
@@ -72,11 +90,40 @@ impl Credentials {
     }
 
     /// Whose credentials, in words.
-    pub(super) fn words(&self) -> String {
-        match &self.password_file {
-            Some(file) => format!("user '{}' with the password in {}", self.username, file.display()),
-            None => "calls without credentials".to_owned(),
+    pub(super) fn words(&self, secret: &Secret) -> String {
+        let (user, file) = (&self.username, self.password_file.path().display());
+        match secret.0 {
+            Some(_) => format!("user '{user}' with the password in {file}"),
+            None => format!("calls without credentials (the password of user '{user}' belongs in {file})"),
         }
+    }
+}
+
+impl PasswordFile {
+    fn path(&self) -> &PathBuf {
+        match self {
+            Self::Required(path) | Self::Optional(path) => path,
+        }
+    }
+
+    /// What is in the file; nothing where it need not be there and is not.
+    async fn read(&self) -> Result<Option<Vec<u8>>, CredentialsError> {
+        let path = self.path();
+        let unreadable = |source| CredentialsError::Unreadable { path: path.clone(), source };
+        let mut file = match tokio::fs::File::open(path).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && matches!(self, Self::Optional(_)) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mode = file.metadata().await.map_err(unreadable)?.permissions().mode() & 0o7777;
+        if mode & READABLE_BY_OTHERS != 0 {
+            return Err(CredentialsError::Exposed { path: path.clone(), mode });
+        }
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).await.map_err(unreadable)?;
+        Ok(Some(text))
     }
 }
 
@@ -153,24 +200,55 @@ pub(super) fn refusal(status: &Status) -> Refusal {
 mod tests {
     use super::*;
 
+    fn credentials(file: &tempfile::NamedTempFile) -> Credentials {
+        let password_file = PasswordFile::Required(file.path().to_owned());
+        Credentials { username: "admin".to_owned(), password_file }
+    }
+
     #[tokio::test]
     async fn the_password_is_read_without_its_line_end_and_never_shown() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "NokiaSrl1! \r\n").expect("written");
-        let credentials = Credentials { username: "admin".to_owned(), password_file: Some(file.path().to_owned()) };
+        let credentials = credentials(&file);
         let mut secret = credentials.read().await.expect("readable");
         let request = secret.call(Request::new(())).expect("never refuses");
         assert_eq!(request.metadata().get("password").expect("sent").as_bytes(), b"NokiaSrl1! ");
         assert!(!format!("{secret:?} {credentials:?} {request:?}").contains("Nokia"));
+        assert!(!credentials.words(&secret).contains("Nokia"));
     }
 
     #[tokio::test]
     async fn an_empty_or_binary_password_is_refused() {
         let file = tempfile::NamedTempFile::new().expect("a file");
-        let credentials = Credentials { username: "admin".to_owned(), password_file: Some(file.path().to_owned()) };
+        let credentials = credentials(&file);
         assert!(matches!(credentials.read().await, Err(CredentialsError::Empty(_))));
         std::fs::write(file.path(), "two\nlines").expect("written");
         assert!(matches!(credentials.read().await, Err(CredentialsError::Characters("password"))));
+    }
+
+    #[tokio::test]
+    async fn a_password_everyone_may_read_is_refused_with_the_remedy() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "NokiaSrl1!").expect("written");
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).expect("changed");
+        let error = credentials(&file).read().await.expect_err("refused");
+        assert!(error.to_string().ends_with(&format!("(mode 0644): chmod 600 {}", file.path().display())), "{error}");
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o640)).expect("changed");
+        credentials(&file).read().await.expect("its group may read it");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_need_not_be_there_sends_credentials_once_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gnmi-password");
+        let credentials =
+            Credentials { username: "admin".to_owned(), password_file: PasswordFile::Optional(path.clone()) };
+        let none = credentials.read().await.expect("not needed");
+        assert_eq!(none, Secret(None));
+        assert!(credentials.words(&none).contains(&path.display().to_string()));
+        std::fs::write(&path, "NokiaSrl1!").expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("changed");
+        assert_ne!(credentials.read().await.expect("readable"), none);
     }
 
     #[test]

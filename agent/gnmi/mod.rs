@@ -24,7 +24,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 
-pub use self::client::Credentials;
+pub use self::client::{Credentials, PasswordFile};
 pub use self::get::{GetError, get};
 pub use self::path::PathError;
 pub use self::source::{Options, Source};

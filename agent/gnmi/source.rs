@@ -503,7 +503,7 @@ impl Connection<'_> {
                 Cause::Credentials(self.secret.clone()),
                 format!(
                     "the gNMI server at {endpoint} does not accept {}: {}",
-                    self.source.options.credentials.words(),
+                    self.source.options.credentials.words(&self.secret),
                     words(status)
                 ),
             )),

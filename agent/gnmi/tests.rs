@@ -3,6 +3,7 @@
 mod server;
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::server::{Rules, Server, Subscription};
-use super::{Credentials, GetError, Options, Source, get};
+use super::{Credentials, GetError, Options, PasswordFile, Source, get};
 use crate::endpoint::Endpoint;
 use crate::model::event::{Event, SourceEvent, SourceId, Update};
 use crate::model::names::NetworkInstanceName;
@@ -98,7 +99,9 @@ impl Agent {
 
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    std::fs::write(folder.path().join("password"), "right\n").expect("written");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "right\n").expect("written");
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).expect("changed");
     folder
 }
 
@@ -111,7 +114,7 @@ fn endpoint(folder: &TempDir) -> Endpoint {
 }
 
 fn credentials(folder: &TempDir) -> Credentials {
-    Credentials { username: "admin".to_owned(), password_file: Some(folder.path().join("password")) }
+    Credentials { username: "admin".to_owned(), password_file: PasswordFile::Required(folder.path().join("password")) }
 }
 
 #[tokio::test]
@@ -290,6 +293,25 @@ async fn an_absent_password_file_is_named() {
     std::fs::remove_file(folder.path().join("password")).expect("removed");
     let mut agent = Agent::start(&folder, &[], |_| {});
     assert!(agent.lost().await.contains("cannot read the gNMI password file"));
+}
+
+#[tokio::test]
+async fn a_server_that_wants_credentials_is_told_them_once_there_is_a_file() {
+    let folder = folder();
+    let password = folder.path().join("later");
+    let mut server = Server::start(&socket(&folder), Rules { password: Some("right".into()), ..Default::default() });
+    let mut agent = Agent::start(&folder, &[], |options| {
+        options.credentials.password_file = PasswordFile::Optional(password.clone());
+        options.password_poll = Duration::from_millis(10);
+    });
+    let reason = agent.lost().await;
+    assert!(
+        reason.contains("calls without credentials") && reason.contains(&password.display().to_string()),
+        "{reason}"
+    );
+    std::fs::rename(folder.path().join("password"), &password).expect("moved");
+    let state = server.subscription().await;
+    agent.synced(&state).await;
 }
 
 #[tokio::test]

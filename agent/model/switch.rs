@@ -44,7 +44,7 @@ pub struct Route {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NextHopGroup {
     /// Sorted, without duplicates.
-    pub next_hops: Box<[IpAddr]>,
+    pub next_hops: Arc<[IpAddr]>,
 }
 
 /// The address of a BGP neighbor as SR Linux spells its key: `192.168.1.11`, or `fe80::1%ethernet-1/1.0`.

@@ -1,10 +1,10 @@
 //! A million routes: what it costs to take them in, against decoding the same stream and dropping it.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use srl_k8s_services::proto::ndk as pb;
 use srl_sim::ndk::{RouteFeed, RouteRow};
 
@@ -18,7 +18,26 @@ const GROUPS: u64 = 1024;
 const RUNS: usize = 3;
 
 /// The table, made while it is streamed.
-struct Table;
+#[derive(Clone, Copy)]
+enum Table {
+    Ipv4,
+    Ipv6,
+}
+
+impl Table {
+    /// Scattered, as the prefixes of a real table are, and no two alike.
+    fn prefix(self, number: u32) -> IpNet {
+        let bits = number.wrapping_mul(2_654_435_761);
+        let longer = (number % 9) as u8;
+        match self {
+            Self::Ipv4 => Ipv4Net::new_assert(Ipv4Addr::from_bits(bits & 0xffff_ff00), 24 + longer).trunc().into(),
+            Self::Ipv6 => {
+                let bits = 0x2001_0db8 << 96 | u128::from(bits) << 64;
+                Ipv6Net::new_assert(Ipv6Addr::from_bits(bits), 56 + longer).trunc().into()
+            }
+        }
+    }
+}
 
 impl RouteFeed for Table {
     fn groups(&self) -> Box<dyn Iterator<Item = (u64, Vec<pb::NextHop>)> + Send> {
@@ -27,17 +46,15 @@ impl RouteFeed for Table {
 
     fn routes(&self) -> Box<dyn Iterator<Item = (Arc<str>, IpNet, RouteRow)> + Send> {
         let instance: Arc<str> = "default".into();
+        let table = *self;
         Box::new((0..ROUTES as u32).map(move |number| {
-            // Scattered, as the routes of a real table are, and no two alike.
-            let address = Ipv4Addr::from_bits(number.wrapping_mul(2_654_435_761) & 0xffff_ff00);
-            let prefix = Ipv4Net::new_assert(address, 24 + (number % 9) as u8).trunc();
             let row = RouteRow {
                 group: group(u64::from(number) % GROUPS),
                 preference: 170,
                 metric: number % 1000,
                 owner: 14,
             };
-            (instance.clone(), prefix.into(), row)
+            (instance.clone(), table.prefix(number), row)
         }))
     }
 }
@@ -58,12 +75,18 @@ fn next_hop(number: u64) -> pb::NextHop {
 
 /// Processor time and memory of taking them in.
 pub(crate) async fn routes() -> Vec<Line> {
+    let mut lines = of_family("IPv4", Table::Ipv4).await;
+    lines.append(&mut of_family("IPv6", Table::Ipv6).await);
+    lines
+}
+
+async fn of_family(family: &str, table: Table) -> Vec<Line> {
     let (mut agent_cpu, mut client_cpu) = (f64::INFINITY, f64::INFINITY);
     let (mut resident, mut idle) = (0, f64::INFINITY);
     let cluster = load::cluster(100);
     for run in 1..=RUNS {
         let switch = Switch::start().await;
-        switch.ndk().set_feed(Some(Arc::new(Table)));
+        switch.ndk().set_feed(Some(Arc::new(table)));
         let socket = switch.ndk().socket().display().to_string();
         client_cpu = client_cpu.min(yardstick(&["drop", &socket, &ROUTES.to_string()]).await[0]);
 
@@ -79,10 +102,10 @@ pub(crate) async fn routes() -> Vec<Line> {
         }
     }
     vec![
-        Line::figure("a client that decodes and drops", format!("{client_cpu:.2} s")),
-        Line::figure("the agent, until synced", format!("{agent_cpu:.2} s")),
-        Line::budget("the agent against the client", ratio(agent_cpu, client_cpu), 1.25),
-        Line::megabytes("resident after", resident, 100),
-        Line::share("processor while idle, of one core", idle, 0.01),
+        Line::figure(format!("{family}: a client that decodes and drops"), format!("{client_cpu:.2} s")),
+        Line::figure(format!("{family}: the agent, until synced"), format!("{agent_cpu:.2} s")),
+        Line::budget(format!("{family}: the agent against the client"), ratio(agent_cpu, client_cpu), 1.25),
+        Line::megabytes(format!("{family}: resident after"), resident, 100),
+        Line::share(format!("{family}: processor while idle, of one core"), idle, 0.01),
     ]
 }

@@ -1,5 +1,6 @@
 //! The emulated leaf that the agent runs on.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,7 +32,9 @@ impl Switch {
         let yang = Path::new(env!("CARGO_MANIFEST_DIR")).join("yang");
         let schema = Schema::load(&[yang], &[AGENT.to_owned()]).expect("the YANG loads");
         let options = LeafOptions::new("leaf1", folder.path(), schema);
-        std::fs::write(folder.path().join("password"), &options.password).expect("a file of our own");
+        let password = folder.path().join("password");
+        std::fs::write(&password, &options.password).expect("a file of our own");
+        std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).expect("a file of our own");
         let leaf = Leaf::start(options).await.expect("a leaf in an empty folder");
         leaf.ndk().add_app(AppInfo {
             name: AGENT.to_owned(),

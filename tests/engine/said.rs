@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use srl_k8s_services::model::alarm::{AlarmCounts, AlarmKey, AlarmRecord, AlarmView};
 use srl_k8s_services::model::event::{Event, SourceId};
-use srl_k8s_services::model::memory::{Attachment, Memory};
+use srl_k8s_services::model::memory::Attachment;
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
 use srl_k8s_services::model::switch::RouteKey;
 use srl_k8s_services::model::time::Timestamp;
@@ -34,7 +34,6 @@ pub(crate) struct AlarmState {
     pub(crate) active: BTreeMap<AlarmKey, AlarmView>,
     pub(crate) history: BTreeMap<u64, AlarmRecord>,
     pub(crate) counts: AlarmCounts,
-    saved: Memory,
 }
 
 impl State {
@@ -42,7 +41,6 @@ impl State {
     pub(crate) fn restore(&mut self, event: &Event) {
         if let Event::Remembered(memory) = event {
             self.attachments = memory.attachments.clone();
-            self.alarms.saved = memory.clone();
         }
     }
 
@@ -63,8 +61,9 @@ impl State {
             Change::AlarmCounts(counts) => std::mem::replace(&mut self.alarms.counts, counts) != counts,
             Change::Notice(_) => true,
             Change::Memory(memory) => {
-                self.attachments.clone_from(&memory.attachments);
-                std::mem::replace(&mut self.alarms.saved, memory.clone()) != memory
+                // Saved at a pace of its own: what changed meanwhile may be as it was.
+                self.attachments = memory.attachments;
+                true
             }
         }
     }

@@ -9,9 +9,17 @@ use crate::bench::{AGENT, Bench, CLUSTER, GNMI_SOURCE, HEALTHY_LOCAL, KUBERNETES
 const SESSION_DOWN: &str = "pull: { session-down: { leaf: leaf1, node: cluster1 } }";
 const SESSION_UP: &str = "release: { session-down: { leaf: leaf1, node: cluster1 } }";
 
+/// A healthy lab where a source may be lost for a while before that is an alarm.
+async fn patient() -> Bench {
+    let bench = Bench::healthy().await;
+    bench.act(&["config: { leaf: leaf1, lines: \"set / k8s-services alarm-policy raise-hold-time 30\" }"]).await;
+    bench.until("leaf1", &[("/k8s-services/alarm-policy/raise-hold-time", Is("30"))]).await;
+    bench
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_streams_are_made_anew_and_nothing_is_written_but_freshness() {
-    let bench = Bench::healthy().await;
+    let bench = patient().await;
     let mut verdict = bench.follow("leaf1", "oper-state");
     let mut source = bench.follow("leaf1", NDK_SOURCE);
     let mut writes = Writes::of(&bench, "leaf1");
@@ -31,7 +39,7 @@ async fn dropped_streams_are_made_anew_and_nothing_is_written_but_freshness() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_of_the_ndk_has_everything_registered_synced_and_written_again() {
-    let bench = Bench::healthy().await;
+    let bench = patient().await;
     let before = bench.written("leaf1");
     let process = bench.process("leaf1");
     let mut source = bench.follow("leaf1", NDK_SOURCE);

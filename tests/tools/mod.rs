@@ -1,22 +1,34 @@
 //! Tools that are not Rust, run by the tests of what is not Rust.
+#![allow(dead_code, reason = "every test takes what it needs")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// A file or folder of the repository.
+pub(crate) fn path(relative: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
+}
+
+/// The text of a file of the repository.
+///
+/// # Panics
+/// If it cannot be read.
+pub(crate) fn read(relative: &str) -> String {
+    std::fs::read_to_string(path(relative)).unwrap_or_else(|error| panic!("{relative} cannot be read: {error}"))
+}
 
 /// Runs a program in a folder of the repository and shows what it says; it must succeed.
 ///
 /// # Panics
 /// If it cannot be started or fails.
-pub fn run(folder: &str, program: &str, arguments: &[&str]) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(&folder)
-        .output()
-        .unwrap_or_else(|error| panic!("{program} cannot be run in {}: {error}", folder.display()));
+pub(crate) fn run(folder: &str, environment: &[(&str, String)], program: &str, arguments: &[&str]) -> String {
+    let shown = format!("{program} {}", arguments.join(" "));
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(path(folder)).envs(environment.iter().map(|(name, value)| (name, value)));
+    let output = command.output().unwrap_or_else(|error| panic!("{program} cannot be run: {error}; try make deps-test"));
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    println!("$ {program} {}\n{text}", arguments.join(" "));
-    assert!(output.status.success(), "{program} {}: {}\n{text}", arguments.join(" "), output.status);
+    println!("$ {shown}\n{text}");
+    assert!(output.status.success(), "{shown}: {}\n{text}", output.status);
     text
 }
 
@@ -24,8 +36,8 @@ pub fn run(folder: &str, program: &str, arguments: &[&str]) -> String {
 ///
 /// # Panics
 /// If one fails, or tests have gone missing.
-pub fn unittest(folder: &str, least: usize) {
-    let text = run(folder, "python3", &["-B", "-m", "unittest", "--verbose"]);
+pub(crate) fn unittest(folder: &str, environment: &[(&str, String)], least: usize) {
+    let text = run(folder, environment, "python3", &["-B", "-m", "unittest", "--verbose"]);
     let passed = text.lines().filter(|line| line.ends_with("... ok")).count();
     assert!(passed >= least, "only {passed} of at least {least} tests ran:\n{text}");
 }

@@ -147,7 +147,7 @@ fn row_10_route_not_programmed_but_pending_is_not_failed() {
 fn row_11_no_next_hop_serves() {
     both(|v4| {
         let lab = Lab::new(v4, 2).service(Local).endpoints(&[1]).attached(&[1, 2]).via_nodes(&[2]);
-        let lab = lab.says(Down, Some(Reason::NextHopUnexpected)).telling(&["node2", "no usable endpoint"]);
+        let lab = lab.says(Down, Some(Reason::NextHopUnexpected)).telling(&["node2", "without a usable endpoint"]);
         let vip = IpNet::from(lab.vip_address());
         lab.route_in("ip-vrf-1", vip, BGP, &[]).says(Down, Some(Reason::NextHopUnexpected)).telling(&["discarded"]);
     });

@@ -1,8 +1,9 @@
 //! The agent's own gNMI source against this server, within the request limit of the factory.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 
-use srl_k8s_services::gnmi::{Credentials, Options, Source};
+use srl_k8s_services::gnmi::{Credentials, Options, PasswordFile, Source};
 use srl_k8s_services::model::event::{Event, SourceEvent, Update};
 use srl_k8s_services::model::names::NetworkInstanceName;
 use tokio::sync::{mpsc, watch};
@@ -42,7 +43,8 @@ async fn the_agent_follows_sessions_and_fib_programming_across_a_restart_of_the_
     lab.write(ROUTE, programming("none"));
     let password = lab.folder.path().join("password");
     std::fs::write(&password, "NokiaSrl1!\n").expect("a password file");
-    let credentials = Credentials { username: "admin".to_owned(), password_file: Some(password) };
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).expect("its permissions");
+    let credentials = Credentials { username: "admin".to_owned(), password_file: PasswordFile::Required(password) };
     let endpoint = format!("unix://{}", lab.folder.path().join(SOCKET_NAME).display());
     let options = Options::new(endpoint.parse().expect("an endpoint"), credentials);
     let (sender, mut events) = mpsc::channel(64);

@@ -1,0 +1,168 @@
+###########################################################################
+# Alarms of k8s-services as SNMP traps, for SR Linux's SNMP framework.
+#
+# The framework runs this under MicroPython when a trigger of k8s_services_traps.yaml changes: snmp_main gets what changed
+# and the entry around it as JSON, and answers with the traps to send. What cannot be made a trap is left out, with a line
+# on the console (/tmp/snmp_debug/<network-instance>/*.console when debug is on); nothing is ever thrown at the framework.
+###########################################################################
+
+import json
+
+try:
+    import utilities
+except ImportError:  # a framework without its helpers: traps still work, only `force` does not
+    utilities = None
+
+# trap -> (list below /k8s-services, its key, {object: leaf})
+COMMON = {
+    "k8sServicesAlarmId": "id",
+    "k8sServicesAlarmType": "type",
+    "k8sServicesAlarmSeverity": "severity",
+    "k8sServicesAlarmResource": "resource",
+    "k8sServicesAlarmText": "text",
+    "k8sServicesAlarmRaisedTime": "raised",
+}
+RAISED = dict(COMMON)
+RAISED["k8sServicesAlarmOccurrences"] = "occurrences"
+CLEARED = dict(COMMON)
+CLEARED["k8sServicesAlarmClearedTime"] = "cleared"
+TRAPS = {
+    "k8sServicesAlarmRaised": ("alarm", "id", RAISED),
+    "k8sServicesAlarmCleared": ("alarm-history", "sequence", CLEARED),
+}
+
+# X.733 perceived severities, numbered as in ItuPerceivedSeverity (RFC 3877); 2 is indeterminate.
+SEVERITIES = {"critical": 3, "major": 4, "minor": 5, "warning": 6}
+INDETERMINATE = 2
+# K8sServicesText in the MIB.
+TEXT_BYTES = 512
+
+
+def snmp_main(in_json_str: str) -> str:
+    """Called by the framework; the answer is always a list of traps, if need be an empty one."""
+    traps = []
+    try:
+        request = json.loads(in_json_str)
+        if not isinstance(request, dict):
+            raise ValueError("not an object")
+        forced = is_forced(request.get("_snmp_info_"))
+        for event in objects(request.get("_trap_info_")):
+            trap = make_trap(event, request, forced)
+            if trap is not None:
+                traps.append(trap)
+    except Exception as error:
+        print("k8s-services traps: input not understood: {}".format(error))
+    return json.dumps({"traps": traps})
+
+
+def is_forced(info) -> bool:
+    """Whether an operator asked for the trap: `tools system snmp trap <name> force ...`."""
+    if utilities is None:
+        return False
+    try:
+        utilities.process_snmp_info(info)
+        return bool(utilities.is_forced_simulated_trap())
+    except Exception as error:
+        print("k8s-services traps: helpers failed: {}".format(error))
+        return False
+
+
+def make_trap(event: dict, request: dict, forced: bool):
+    """The trap for one trigger, or None where there is nothing to send."""
+    name = event.get("name")
+    if name not in TRAPS:
+        print("k8s-services traps: unknown trap {}".format(name))
+        return None
+    # An entry that went away has no new value: a raised alarm is gone when it clears, which is a trap of its own, and an
+    # old entry of the history makes room.
+    if not event.get("new-value") and not forced:
+        return None
+    list_name, key, leaves = TRAPS[name]
+    wanted = key_of(event.get("xpath"), list_name, key)
+    entry = find(request, list_name, key, wanted)
+    if entry is None:
+        if not forced or wanted is None:
+            print("k8s-services traps: {}: no entry {}".format(name, wanted))
+            return None
+        entry = {"id": wanted, "text": "test of the trap, by hand"}
+    return {"trap": name, "indexes": {}, "objects": bindings(entry, leaves)}
+
+
+def bindings(entry: dict, leaves: dict) -> dict:
+    """Every object of the trap: receivers want all of them, so an absent leaf is an empty text or 0."""
+    values = {}
+    for name, leaf in leaves.items():
+        value = entry.get(leaf)
+        if leaf == "severity":
+            values[name] = SEVERITIES.get(value, INDETERMINATE)
+        elif leaf == "occurrences":
+            values[name] = count(value)
+        else:
+            # Some readers add "(2 minutes ago)" to times.
+            text = "" if value is None else str(value)
+            values[name] = text.split(" ")[0] if leaf in ("raised", "cleared") else cut(text)
+    return values
+
+
+def cut(text: str) -> str:
+    """Text that fits the MIB's objects, cut between characters."""
+    if len(text.encode()) <= TEXT_BYTES:
+        return text
+    while len(text.encode()) > TEXT_BYTES - 3:
+        text = text[:-1]
+    return text + "..."
+
+
+def count(value) -> int:
+    """A counter, as number or as text."""
+    try:
+        return max(int(value), 0)
+    except (TypeError, ValueError):
+        return 0
+
+
+def find(request: dict, list_name: str, key: str, wanted):
+    """The entry of /k8s-services/<list_name> that a trigger is about."""
+    root = member(request, "k8s-services")
+    entries = member(root, list_name) if isinstance(root, dict) else None
+    if isinstance(entries, dict):
+        entries = [entries]
+    for entry in objects(entries):
+        if wanted is not None and str(entry.get(key)) == wanted:
+            return entry
+    return None
+
+
+def member(node: dict, name: str):
+    """A member, by its name with or without a module in front."""
+    return node.get(name, node.get("k8s-services:" + name))
+
+
+def objects(values) -> list:
+    """Those of a list that are objects; none if it is no list."""
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+def key_of(xpath, list_name: str, key: str):
+    """The value of `key` in /k8s-services/<list_name>[<key>=<value>]/...; in it, `\\` stands before `]` and itself."""
+    if not isinstance(xpath, str):
+        return None
+    start = "/" + list_name + "[" + key + "="
+    at = xpath.find(start)
+    if at < 0:
+        return None
+    value = ""
+    at += len(start)
+    while at < len(xpath) and xpath[at] != "]":
+        if xpath[at] == "\\" and at + 1 < len(xpath):
+            at += 1
+        value += xpath[at]
+        at += 1
+    return unquoted(value) if at < len(xpath) else None
+
+
+def unquoted(value: str) -> str:
+    """Without the quotes some releases put around key values."""
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1]
+    return value

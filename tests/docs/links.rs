@@ -1,0 +1,74 @@
+//! Links lead somewhere.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::pages::{self, Page, none, root};
+
+/// Pages that other changes bring.
+const PENDING: [&str; 5] = ["install.md", "security.md", "show.md", "telemetry.md", "snmp.md"];
+
+/// The targets of the links of a line: `[text](target)`.
+fn targets(line: &str) -> impl Iterator<Item = &str> {
+    line.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+}
+
+/// The anchor a heading gets: lower case, blanks as hyphens, everything but letters, digits, `-` and `_` left out.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+fn anchors(page: &Page) -> Vec<String> {
+    let headings = page.prose.iter().filter(|(_, line)| line.starts_with('#'));
+    headings.map(|(_, line)| anchor(line.trim_start_matches('#').trim())).collect()
+}
+
+/// The path a relative link means, without `..`.
+fn resolve(page: &Path, target: &str) -> PathBuf {
+    let mut path = PathBuf::new();
+    for component in page.parent().unwrap_or(Path::new("")).join(target).components() {
+        match component {
+            Component::ParentDir => drop(path.pop()),
+            other => path.push(other),
+        }
+    }
+    path
+}
+
+fn problem(page: &Page, target: &str) -> Option<String> {
+    let (file, wanted) = target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)));
+    let path = if file.is_empty() { page.path.clone() } else { resolve(&page.path, file) };
+    if PENDING.iter().any(|pending| path.ends_with(pending)) && !root().join(&path).exists() {
+        return None;
+    }
+    if !root().join(&path).exists() {
+        return Some(format!("{} does not exist", path.display()));
+    }
+    let wanted = wanted?;
+    let there = anchors(&Page::read(&root().join(&path)));
+    (!there.iter().any(|anchor| anchor == wanted)).then(|| format!("{} has no heading '{wanted}'", path.display()))
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file_and_to_a_heading_in_it() {
+    let mut wrong = Vec::new();
+    for page in pages::all() {
+        for (number, line) in &page.prose {
+            for target in targets(line).filter(|target| !target.contains("://")) {
+                wrong.extend(problem(&page, target).map(|problem| format!("{}: {problem}", page.at(*number))));
+            }
+        }
+    }
+    none(&wrong);
+}
+
+#[test]
+fn every_page_of_docs_is_reached_from_the_index() {
+    let index = Page::read(&root().join("docs/README.md"));
+    let linked: Vec<PathBuf> =
+        index.prose.iter().flat_map(|(_, line)| targets(line)).map(|target| resolve(&index.path, target)).collect();
+    let pages = pages::all().into_iter().map(|page| page.path).filter(|path| path.starts_with("docs"));
+    let lost = pages.filter(|path| *path != index.path && !linked.contains(path));
+    none(&lost.map(|path| format!("{} is not in docs/README.md", path.display())).collect::<Vec<_>>());
+}

@@ -1,0 +1,200 @@
+//! Building packages.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use crate::root::{Format, Root};
+use crate::{repository, said, succeed};
+
+/// An older version than any released one, to upgrade from.
+pub(crate) const OLD: &str = "0.0.1";
+/// The version under test.
+pub(crate) const NEW: &str = env!("CARGO_PKG_VERSION");
+
+/// What a switch's architecture is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arch {
+    X86_64,
+    Aarch64,
+}
+
+impl Arch {
+    pub(crate) const BOTH: [Self; 2] = [Self::X86_64, Self::Aarch64];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+
+    fn debian(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
+        }
+    }
+
+    /// That of this machine, whose binaries run here.
+    pub(crate) fn own() -> Self {
+        if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 }
+    }
+
+    /// The number an ELF header has for it.
+    fn machine(self) -> u8 {
+        match self {
+            Self::X86_64 => 62,
+            Self::Aarch64 => 183,
+        }
+    }
+}
+
+/// The packages of one version, made once.
+pub(crate) fn package(version: &str, format: Format, arch: Arch) -> PathBuf {
+    static OLD_ONES: OnceLock<TempDir> = OnceLock::new();
+    static NEW_ONES: OnceLock<TempDir> = OnceLock::new();
+    let finished = std::env::var_os("K8S_SERVICES_PACKAGES").filter(|_| version == NEW);
+    let folder = finished.map_or_else(
+        || {
+            let folder = if version == OLD { &OLD_ONES } else { &NEW_ONES };
+            folder.get_or_init(|| build_all(version)).path().to_owned()
+        },
+        |folder| repository().join(folder),
+    );
+    let path = folder.join(file_name(version, format, arch));
+    assert!(path.is_file(), "{} is missing", path.display());
+    path
+}
+
+fn file_name(version: &str, format: Format, arch: Arch) -> String {
+    match format {
+        Format::Deb => format!("srl-k8s-services_{version}-1_{}.deb", arch.debian()),
+        Format::Rpm => format!("srl-k8s-services-{version}-1.{}.rpm", arch.name()),
+    }
+}
+
+fn build_all(version: &str) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for arch in Arch::BOTH {
+        let binary = binary(folder.path(), arch);
+        succeed(builder(arch, &binary, folder.path()).args(["--version", version]));
+    }
+    folder
+}
+
+fn builder(arch: Arch, binary: &Path, out: &Path) -> Command {
+    let mut command = Command::new(repository().join("packaging/build"));
+    command.args(["--development", "--arch", arch.name(), "--binary"]).arg(binary).arg("--out").arg(out);
+    command.env("SOURCE_DATE_EPOCH", "1767225600");
+    command
+}
+
+/// This build's agent without its debug information; for another architecture, a file that only says so.
+fn binary(folder: &Path, arch: Arch) -> PathBuf {
+    let path = folder.join(format!("k8s-services-{}", arch.name()));
+    if arch == Arch::own() {
+        succeed(Command::new("strip").arg("-o").arg(&path).arg(env!("CARGO_BIN_EXE_k8s-services")));
+    } else {
+        std::fs::write(&path, elf_header(arch)).expect("written");
+    }
+    path
+}
+
+/// The header of a static executable of an architecture, with nothing in it.
+fn elf_header(arch: Arch) -> [u8; 64] {
+    let mut header = [0; 64];
+    header[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\0");
+    header[16] = 2;
+    header[18] = arch.machine();
+    header[20] = 1;
+    header[52] = 64;
+    header
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let binary = folder.path().join("agent");
+    std::fs::write(&binary, elf_header(Arch::Aarch64)).expect("written");
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    succeed(&mut builder(Arch::Aarch64, &binary, &first));
+    // Another time, other modes, another place.
+    std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o700)).expect("changed");
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::rename(&binary, &elsewhere).expect("moved");
+    let mut again = builder(Arch::Aarch64, &elsewhere, &second);
+    succeed(again.env("TZ", "Asia/Tokyo").env("LC_ALL", "C").current_dir(folder.path()));
+    for format in Format::BOTH {
+        let name = file_name(NEW, format, Arch::Aarch64);
+        let read = |folder: &Path| std::fs::read(folder.join(&name)).expect("the package is there");
+        assert!(read(&first) == read(&second), "{name} differs from one build to the next");
+    }
+}
+
+#[test]
+fn what_is_no_static_small_binary_of_the_architecture_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let refused = |command: &mut Command, why: &str| {
+        let output = command.output().expect("it runs");
+        let text = said(&output);
+        assert!(!output.status.success() && text.contains(why), "{text}");
+    };
+    let binary = folder.path().join("agent");
+    std::fs::write(&binary, elf_header(Arch::X86_64)).expect("written");
+    refused(&mut builder(Arch::Aarch64, &binary, folder.path()), "is not for aarch64");
+    let release = |binary: &Path| {
+        let mut command = Command::new(repository().join("packaging/build"));
+        command.args(["--arch", "x86_64", "--binary"]).arg(binary).arg("--out").arg(folder.path());
+        command
+    };
+    let mut large = elf_header(Arch::X86_64).to_vec();
+    large.resize(10_000_001, 0);
+    std::fs::write(&binary, large).expect("written");
+    refused(&mut release(&binary), "has 10000001 bytes, more than 10000000");
+    std::fs::write(&binary, "#!/bin/sh\n").expect("written");
+    refused(&mut release(&binary), "is no ELF file");
+    refused(&mut release(Path::new("/nowhere/agent")), "make release");
+    if Arch::own() == Arch::X86_64 {
+        refused(&mut release(Path::new(env!("CARGO_BIN_EXE_k8s-services"))), "is not static");
+    }
+}
+
+#[test]
+fn packages_name_their_architecture_and_need_nothing_else() {
+    for arch in Arch::BOTH {
+        let deb = package(NEW, Format::Deb, arch);
+        let fields = succeed(Command::new("dpkg-deb").arg("--field").arg(&deb));
+        assert!(fields.contains(&format!("Architecture: {}\n", arch.debian())), "{fields}");
+        assert!(!fields.contains("Depends:"), "{fields}");
+        let rpm = package(NEW, Format::Rpm, arch);
+        let query = ["--query", "--package", "--queryformat", "%{ARCH}\\n"];
+        assert_eq!(succeed(Command::new("rpm").args(query).arg(&rpm)).trim(), arch.name());
+        let requires = succeed(Command::new("rpm").args(["--query", "--package", "--requires"]).arg(&rpm));
+        let besides = |line: &&str| !line.starts_with("rpmlib(") && !line.starts_with("config(") && *line != "/bin/sh";
+        assert_eq!(requires.lines().filter(besides).collect::<Vec<_>>(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_package_of_the_other_architecture_installs_where_that_is_forced() {
+    let other = if Arch::own() == Arch::X86_64 { Arch::Aarch64 } else { Arch::X86_64 };
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.install(&package(NEW, format, other));
+        assert!(root.path("/usr/local/bin/k8s-services").is_file());
+    }
+}
+
+#[test]
+fn the_licences_of_everything_linked_are_permissive_and_their_texts_given() {
+    let text =
+        succeed(Command::new(repository().join("packaging/third-party-licenses")).arg("x86_64-unknown-linux-musl"));
+    for part in ["tokio ", "musl ", "Permission is hereby granted", "Redistribution and use in source and binary forms"]
+    {
+        assert!(text.contains(part), "'{part}' is missing");
+    }
+}

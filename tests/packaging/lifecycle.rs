@@ -1,0 +1,259 @@
+//! Installed, upgraded, removed, installed again, purged.
+
+use std::process::Command;
+
+use crate::build::{Arch, NEW, OLD, package};
+use crate::root::{Entry, Format, RELOAD, RESTART, Root, STOP};
+use crate::succeed;
+
+const DEFINITION: &str = "/etc/opt/srlinux/appmgr/k8s-services.yml";
+const STATE: &str = "/opt/k8s-services/state/state.json";
+const PASSWORD: &str = "/etc/opt/srlinux/k8s-services/gnmi-password";
+const APP_STATE: &str = "/var/log/app-state";
+
+/// What both formats install, without folders of others and without documentation.
+const INSTALLED: &[(&str, &str, &str)] = &[
+    ("644", "root:root", "/etc/opt/srlinux/appmgr/k8s-services.yml"),
+    ("644", "root:root", "/etc/opt/srlinux/cli/plugins/k8s_services.py"),
+    ("750", "root:srlinux", "/etc/opt/srlinux/k8s-services"),
+    ("644", "root:root", "/etc/opt/srlinux/snmp/scripts/K8S-SERVICES-MIB.txt"),
+    ("644", "root:root", "/etc/opt/srlinux/snmp/scripts/k8s_services_traps.py"),
+    ("644", "root:root", "/etc/opt/srlinux/snmp/scripts/k8s_services_traps.yaml"),
+    ("755", "root:root", "/opt/k8s-services"),
+    ("755", "root:root", "/opt/k8s-services/rbac"),
+    ("644", "root:root", "/opt/k8s-services/rbac/events.yaml"),
+    ("644", "root:root", "/opt/k8s-services/rbac/k8s-services.yaml"),
+    ("755", "root:root", "/opt/k8s-services/rbac/make-kubeconfig"),
+    ("644", "root:root", "/opt/k8s-services/rbac/speakers.yaml"),
+    ("755", "root:root", "/opt/k8s-services/snmp"),
+    ("755", "root:root", "/opt/k8s-services/snmp/set-enterprise-number"),
+    ("755", "root:root", "/opt/k8s-services/snmp/traps"),
+    ("750", "srlinux:srlinux", "/opt/k8s-services/state"),
+    ("755", "root:root", "/opt/k8s-services/yang"),
+    ("644", "root:root", "/opt/k8s-services/yang/k8s-services.yang"),
+    ("755", "root:root", "/usr/local/bin/k8s-services"),
+];
+
+/// Folders where others install files too.
+const SHARED: &[&str] = &[
+    "/etc/opt",
+    "/etc/opt/srlinux",
+    "/etc/opt/srlinux/appmgr",
+    "/etc/opt/srlinux/cli",
+    "/etc/opt/srlinux/cli/plugins",
+    "/etc/opt/srlinux/snmp",
+    "/etc/opt/srlinux/snmp/scripts",
+    "/opt",
+    "/usr",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/share",
+    "/usr/share/doc",
+];
+
+fn own(version: &str, format: Format) -> std::path::PathBuf {
+    package(version, format, Arch::own())
+}
+
+/// What stands in the root besides folders of others.
+fn left(root: &Root) -> Vec<Entry> {
+    root.tree().into_iter().filter(|entry| entry.kind != "d" || !SHARED.contains(&&*entry.path)).collect()
+}
+
+fn paths(entries: &[Entry]) -> Vec<&str> {
+    entries.iter().map(|entry| &*entry.path).collect()
+}
+
+#[test]
+fn both_formats_install_the_same_files_with_the_same_modes_and_owners() {
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.install(&own(NEW, format));
+        let documents = "/usr/share/doc/srl-k8s-services";
+        let (documented, installed): (Vec<_>, Vec<_>) =
+            left(&root).into_iter().partition(|entry| entry.path.starts_with(documents));
+        let known = |owner: &'static str| if root.has_users() { owner } else { "anyone:anyone" };
+        let expected: Vec<_> = INSTALLED.iter().map(|(mode, owner, path)| (*mode, known(owner), *path)).collect();
+        let got: Vec<_> = installed.iter().map(|entry| (&*entry.mode, &*entry.owner, &*entry.path)).collect();
+        assert_eq!(got, expected, "{format:?}");
+        let documented = paths(&documented);
+        for name in ["copyright", "third-party-licenses.gz", "README.md", "docs/install.md", "docs/security.md"] {
+            assert!(documented.contains(&&*format!("{documents}/{name}")), "{format:?}: {name} not in {documented:?}");
+        }
+        assert_eq!(root.verify(), "", "{format:?}");
+    }
+}
+
+#[test]
+fn the_installed_binary_runs() {
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.install(&own(NEW, format));
+        let version = succeed(Command::new(root.path("/usr/local/bin/k8s-services")).arg("--version"));
+        assert!(version.starts_with(&format!("k8s-services {NEW}")), "{version}");
+    }
+}
+
+#[test]
+fn installing_has_app_mgr_look_again() {
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.install(&own(NEW, format));
+        assert_eq!(root.asked(), [RELOAD], "{format:?}");
+    }
+}
+
+#[test]
+fn without_a_switch_everything_is_installed_and_removed_all_the_same() {
+    for format in Format::BOTH {
+        let root = Root::without_switch(format);
+        let said = root.install(&own(NEW, format));
+        assert!(said.contains("app_mgr reads its applications when it starts"), "{said}");
+        assert!(root.path(DEFINITION).is_file());
+        root.remove();
+        assert!(!root.path(DEFINITION).exists());
+    }
+}
+
+#[test]
+fn a_switch_that_does_not_answer_costs_a_sentence_with_the_command() {
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.write("/var/log/refuses", "Error: app_mgr is not running\n");
+        let said = root.install(&own(NEW, format));
+        assert!(said.contains("Error: app_mgr is not running"), "{said}");
+        assert!(said.contains(&format!("when SR Linux runs: sr_cli '{RELOAD}'")), "{said}");
+        root.remove();
+    }
+}
+
+#[test]
+fn where_the_agents_user_is_missing_the_command_that_hands_over_is_said() {
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.write("/etc/passwd", "root:x:0:0::/:/bin/sh\n");
+        let said = root.install(&own(NEW, format));
+        assert!(said.contains("on the switch: chown -R srlinux: /opt/k8s-services/state"), "{said}");
+        assert_eq!(root.owner("/opt/k8s-services/state"), root.owner("/opt/k8s-services"));
+    }
+}
+
+#[test]
+fn an_upgrade_keeps_state_credentials_and_edits_and_runs_the_new_binary() {
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.install(&own(OLD, format));
+        let edited = format!("{}  # edited\n", root.read(DEFINITION));
+        root.write(DEFINITION, &edited);
+        root.write(STATE, "{}\n");
+        root.write(PASSWORD, "secret\n");
+        root.asked();
+        root.install(&own(NEW, format));
+        assert_eq!(root.asked(), [RELOAD, RESTART], "{format:?}");
+        assert_eq!(root.read(DEFINITION), edited, "{format:?}");
+        assert_eq!(root.read(STATE), "{}\n", "{format:?}");
+        assert_eq!(root.read(PASSWORD), "secret\n", "{format:?}");
+        if root.has_users() {
+            assert_eq!(root.owner("/opt/k8s-services/state"), (1002, 1002), "{format:?}");
+        }
+    }
+}
+
+#[test]
+fn an_upgrade_leaves_an_application_stopped_that_was_stopped() {
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.install(&own(OLD, format));
+        root.write(APP_STATE, "    state stopped\n");
+        root.asked();
+        let said = root.install(&own(NEW, format));
+        assert_eq!(root.asked(), [RELOAD], "{format:?}");
+        assert!(said.contains("k8s-services is stopped, and stays so"), "{said}");
+    }
+}
+
+#[test]
+fn removal_stops_the_application_first_and_then_has_app_mgr_look_again() {
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.install(&own(NEW, format));
+        root.asked();
+        root.remove();
+        assert_eq!(root.asked(), [STOP, RELOAD], "{format:?}");
+        assert!(!root.path(DEFINITION).exists(), "app_mgr would look for YANG that is gone");
+    }
+}
+
+#[test]
+fn removal_says_that_configuration_is_left_without_its_yang() {
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.install(&own(NEW, format));
+        root.write("/var/log/running", "    cluster c1 {\n    }\n");
+        let said = root.remove();
+        assert!(said.contains("/k8s-services is still configured"), "{said}");
+    }
+}
+
+#[test]
+fn removal_takes_the_traps_out_of_the_snmp_servers_list() {
+    let map = "/etc/opt/srlinux/snmp/snmp_files_config.yaml";
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.install(&own(NEW, format));
+        root.write(map, "trap-definitions:\n  - scripts/other.yaml\n  - scripts/k8s_services_traps.yaml\n");
+        root.remove();
+        assert_eq!(root.read(map), "trap-definitions:\n  - scripts/other.yaml\n", "{format:?}");
+    }
+}
+
+#[test]
+fn a_removed_deb_comes_back_with_its_edits_and_its_state() {
+    let root = Root::new(Format::Deb);
+    root.install(&own(OLD, Format::Deb));
+    let edited = format!("{}  # edited\n", root.read(DEFINITION));
+    root.write(DEFINITION, &edited);
+    root.write(STATE, "{}\n");
+    root.remove();
+    root.asked();
+    root.install(&own(NEW, Format::Deb));
+    assert_eq!(root.asked(), [RELOAD]);
+    assert_eq!(root.read(DEFINITION), edited);
+    assert_eq!(root.read(STATE), "{}\n");
+    root.install(&own(NEW, Format::Deb));
+    assert_eq!(root.asked(), [RELOAD, RESTART]);
+}
+
+#[test]
+fn a_purged_deb_leaves_nothing() {
+    for removed_before in [false, true] {
+        let root = Root::new(Format::Deb);
+        root.install(&own(NEW, Format::Deb));
+        root.write(STATE, "{}\n");
+        root.write(PASSWORD, "secret\n");
+        if removed_before {
+            root.remove();
+        }
+        root.purge();
+        assert_eq!(left(&root), []);
+    }
+}
+
+#[test]
+fn an_erased_rpm_leaves_nothing_but_what_operators_wrote() {
+    let root = Root::new(Format::Rpm);
+    root.install(&own(NEW, Format::Rpm));
+    root.write(STATE, "{}\n");
+    root.remove();
+    assert_eq!(left(&root), []);
+
+    root.install(&own(NEW, Format::Rpm));
+    root.write(PASSWORD, "secret\n");
+    root.write(DEFINITION, "# edited\n");
+    let said = root.remove();
+    assert!(said.contains("/etc/opt/srlinux/k8s-services holds credentials and is left"), "{said}");
+    assert_eq!(
+        paths(&left(&root)),
+        ["/etc/opt/srlinux/appmgr/k8s-services.yml.rpmsave", "/etc/opt/srlinux/k8s-services", PASSWORD]
+    );
+}

@@ -1,0 +1,86 @@
+//! The installed tree, run: by the emulated application manager, with a kubeconfig that `make-kubeconfig` made.
+
+use std::path::Path;
+use std::time::Duration;
+
+use srl_sim::lab::{Lab, LabFile, LabOptions};
+use srl_sim::ndk::Switches;
+use tokio::sync::broadcast;
+use tokio::time::{Instant, timeout_at};
+
+use crate::build::{Arch, NEW, package};
+use crate::kubeconfig::{Kubectl, TOKEN};
+use crate::repository;
+use crate::root::{Format, Root};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const VIP: &str =
+    "/k8s-services/cluster[name=c1]/service[namespace=default][name=nginxhello]/vip[address=1.1.1.100]/oper-state";
+const API: &str = "/k8s-services/summary/source[name=kubernetes/c1]/oper-state";
+
+/// The anycast lab whose leaves run what stands in a root.
+async fn lab(root: &Root, run: &Path) -> Lab {
+    let mut file = LabFile::read(&repository().join("lab/anycast-metallb")).expect("the lab is readable");
+    for app in &mut file.content.apps {
+        app.definition = root.path("/etc/opt/srlinux/appmgr/k8s-services.yml");
+        app.yang = root.path("/opt/k8s-services/yang");
+    }
+    let options = LabOptions {
+        run: run.to_owned(),
+        programs: root.path("/usr/local/bin"),
+        gnmi_port: None,
+        api_port: None,
+        switches: Switches::default(),
+    };
+    Lab::up(file, options, |_| {}).await.expect("the lab comes up")
+}
+
+/// Waits until a leaf of state has a value.
+async fn until(lab: &Lab, leaf: &str, path: &str, expected: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut news = lab.leaves()[leaf].datastore().subscribe();
+    loop {
+        let value = lab.read(leaf, path).expect("the schema knows the path");
+        if value.as_deref() == Some(expected) {
+            return;
+        }
+        let next = timeout_at(deadline, news.recv()).await;
+        if !matches!(next, Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_)))) {
+            let log = lab.leaves()[leaf].apps().log_file("k8s-services");
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            panic!("{leaf}: {path} is {value:?} in place of {expected}; the agent's log:\n{log}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_installed_tree_runs_under_an_application_manager_with_a_kubeconfig_made_for_it() {
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.install(&package(NEW, format, Arch::own()));
+        let run = tempfile::Builder::new().prefix("lab").tempdir().expect("a folder");
+        let lab = lab(&root, run.path()).await;
+        for leaf in ["leaf1", "leaf4"] {
+            until(&lab, leaf, VIP, "up").await;
+        }
+
+        // The API server lets nobody in without the token of the leaves' service account.
+        let cluster = lab.cluster("c1").expect("the lab's cluster");
+        cluster.set_token(Some(TOKEN));
+        cluster.drop_watches();
+        until(&lab, "leaf1", API, "stale").await;
+        let (_, address, _) = lab.clusters().next().expect("the lab's cluster");
+        let kubectl = Kubectl::new(&format!("http://{address}"));
+        let kubeconfig = kubectl.folder().join("c1.kubeconfig");
+        let made = kubectl.make_kubeconfig(&["--server", &format!("http://{address}"), "--name", "c1"]);
+        assert!(made.contains("c1.kubeconfig: context c1"), "{made}");
+        let line = format!("set / k8s-services cluster c1 kubeconfig {}", kubeconfig.display());
+        let commit = format!("enter candidate private\n{line}\ncommit now\n");
+        lab.cli("leaf1", &commit).await.expect("committed");
+        until(&lab, "leaf1", API, "synced").await;
+        until(&lab, "leaf1", VIP, "up").await;
+
+        let apps: Vec<_> = lab.leaves().values().map(|leaf| leaf.apps().clone()).collect();
+        futures::future::join_all(apps.iter().map(|apps| apps.stop_all())).await;
+    }
+}
