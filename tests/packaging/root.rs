@@ -152,7 +152,8 @@ impl Root {
 
     fn add_shell(&self) {
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).is_file());
-        fs::copy(busybox.expect("busybox-static; `make deps` installs it"), self.path("/bin/busybox")).expect("copied");
+        fs::copy(busybox.expect("busybox-static; `make deps-test` installs it"), self.path("/bin/busybox"))
+            .expect("copied");
         for name in succeed(Command::new("busybox").arg("--list")).lines().filter(|name| *name != "busybox") {
             symlink("busybox", self.path("/bin").join(name)).expect("linked");
         }
