@@ -6,6 +6,7 @@
 mod build;
 mod kubeconfig;
 mod lifecycle;
+mod rights;
 mod root;
 mod running;
 mod traps;

@@ -23,10 +23,8 @@ case $1 in
     "info from state"*) if [ -f /var/log/app-state ]; then cat /var/log/app-state; fi ;;
     "info from running"*) if [ -f /var/log/running ]; then cat /var/log/running; fi ;;
 esac
-if [ -f /var/log/refuses ]; then
-    cat /var/log/refuses
-    exit 1
-fi
+if [ -f /var/log/refuses ]; then cat /var/log/refuses; fi
+if [ -f /var/log/fails ]; then exit 1; fi
 "#;
 
 /// What the CLI is asked in the packages' scripts.
