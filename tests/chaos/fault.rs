@@ -65,7 +65,9 @@ impl Fault {
         match self {
             Self::Fabric(lever) => vec![about(lever)],
             Self::Renumber(leaf) => vec![format!("groups of {leaf}")],
-            Self::Scale(service, _) | Self::Remove(service) | Self::Policy(service) => vec![format!("service {service}")],
+            Self::Scale(service, _) | Self::Remove(service) | Self::Policy(service) => {
+                vec![format!("service {service}")]
+            }
             Self::Unready(node) | Self::NodeGone(node) => vec![format!("pods of {node}")],
             Self::Api(_) | Self::ApiForgets | Self::ApiRefuses(..) | Self::ApiSlow(_) => vec!["the API".to_owned()],
             Self::Ndk(leaf, _) | Self::NdkSlow(leaf, _) | Self::NdkRefuses(leaf, _) | Self::NdkRefusesAll(leaf) => {
@@ -111,7 +113,9 @@ impl Fault {
         match self {
             Self::Fabric(lever) => bench.act(&Action::Pull(lever.clone())).await,
             Self::Renumber(leaf) => bench.leaf(leaf).renumber_groups(),
-            Self::Scale(service, replicas) => bench.cluster().scale("default", service, *replicas).expect("it is there"),
+            Self::Scale(service, replicas) => {
+                bench.cluster().scale("default", service, *replicas).expect("it is there")
+            }
             Self::Remove(service) => bench.cluster().delete("Service", "default", service).expect("it is there"),
             Self::Policy(service) => flip_policy(bench, service),
             Self::Unready(node) => bench.act(&pods(node, false)).await,

@@ -31,10 +31,10 @@ const REST: Duration = Duration::from_secs(5);
 async fn an_hour_of_random_faults_ends_in_the_state_of_a_fresh_agent() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let length = number("CHAOS_SECONDS").unwrap_or(LENGTH);
-    let seed = number("CHAOS_SEED").unwrap_or_else(|| {
-        u64::from(jiff::Timestamp::now().subsec_nanosecond().unsigned_abs())
-    });
-    let repeat = Repeat(format!("CHAOS_SEED={seed} CHAOS_SECONDS={length} cargo test --test chaos random -- --nocapture"));
+    let seed =
+        number("CHAOS_SEED").unwrap_or_else(|| u64::from(jiff::Timestamp::now().subsec_nanosecond().unsigned_abs()));
+    let repeat =
+        Repeat(format!("CHAOS_SEED={seed} CHAOS_SECONDS={length} cargo test --test chaos random -- --nocapture"));
     println!("{}", repeat.0);
 
     let bench = Bench::healthy().await;

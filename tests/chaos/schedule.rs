@@ -30,9 +30,9 @@ pub(crate) fn schedule(seed: u64, length: Duration) -> Vec<Step> {
     while at < length {
         let (fault, lasts) = draw(&mut random);
         let things = fault.things();
-        let busy = steps.iter().any(|step| {
-            step.at + step.lasts >= at && step.fault.things().iter().any(|thing| things.contains(thing))
-        });
+        let busy = steps
+            .iter()
+            .any(|step| step.at + step.lasts >= at && step.fault.things().iter().any(|thing| things.contains(thing)));
         if busy {
             continue;
         }

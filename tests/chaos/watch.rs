@@ -67,7 +67,9 @@ impl Watch {
 
     /// What is wrong on any leaf at this moment.
     pub(crate) fn now(bench: &Bench) -> Vec<String> {
-        let of = |leaf: &str| wrong(bench, leaf).into_iter().map(move |what| format!("{what} on {leaf}")).collect::<Vec<_>>();
+        let of = |leaf: &str| {
+            wrong(bench, leaf).into_iter().map(move |what| format!("{what} on {leaf}")).collect::<Vec<_>>()
+        };
         bench.leaves().flat_map(of).collect()
     }
 
