@@ -136,8 +136,10 @@ pub(super) fn unlocated_text(node: &NodeName, view: &NodeView) -> Arc<str> {
 
 /// A network instance that is not there.
 pub(super) fn instance_text(cluster: &ClusterName, instance: &NetworkInstanceName) -> Arc<str> {
-    format!("network-instance {instance} of cluster {cluster} does not exist on this switch: its VIPs are not judged")
-        .into()
+    format!(
+        "no network-instance {instance} of type default or ip-vrf is on this switch: VIPs of cluster {cluster} are not judged"
+    )
+    .into()
 }
 
 /// A route nobody claims.

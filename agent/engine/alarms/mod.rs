@@ -68,6 +68,11 @@ pub(super) struct Reach {
 }
 
 impl Reach {
+    /// What is in both.
+    fn and(self, other: Self) -> Self {
+        Self { switch: self.switch && other.switch, neighbors: self.neighbors && other.neighbors }
+    }
+
     fn knows(self, kind: AlarmType) -> bool {
         match kind {
             AlarmType::SourceStale => true,
@@ -121,7 +126,8 @@ impl Alarms {
         if let Some(config) = around.config {
             self.board.set_policy(config.alarm_policy);
         }
-        self.board.set_reach(now, around.reach);
+        // Frozen before anything is observed, thawed after: what comes back is not taken for a change of its own.
+        self.board.set_reach(now, around.reach.and(self.board.reach()));
         self.sources(around);
         self.clusters(around);
         for change in changes {
@@ -148,6 +154,7 @@ impl Alarms {
         }
         // Once for all services: what one adds another may take away.
         self.tell_touched(around);
+        self.board.set_reach(now, around.reach);
         self.board.forget_unseen(now, |key| around.all_told(key));
         self.board.settle(now);
         self.news()

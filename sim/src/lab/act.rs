@@ -125,9 +125,14 @@ impl Lab {
         Ok(())
     }
 
-    /// Commits lines of configuration on one leaf or all.
+    /// Commits lines of configuration on one leaf or all; `${kubeconfig:<cluster>}` in them becomes a path.
     pub(super) async fn commit(&self, leaf: &str, lines: &str) -> Result<(), ActionError> {
         let leaves = self.leaves_named(leaf)?;
+        let mut lines = lines.to_owned();
+        for (name, cluster) in &self.clusters {
+            lines = lines.replace(&format!("${{kubeconfig:{name}}}"), &cluster.kubeconfig.to_string_lossy());
+        }
+        let lines = lines.as_str();
         let commits = leaves.into_iter().map(|leaf| async move {
             let failed = |source| ActionError::Cli { leaf: leaf.name().to_owned(), source };
             super::view::commit(leaf, lines).await.map_err(failed)

@@ -201,11 +201,12 @@ impl Lab {
 
     /// Commits the lab's configuration on every leaf.
     async fn configure(&self) -> Result<(), ActionError> {
-        let mut lines = self.file.content.config.clone();
-        for (name, cluster) in &self.clusters {
-            lines = lines.replace(&format!("${{kubeconfig:{name}}}"), &cluster.kubeconfig.to_string_lossy());
-        }
-        self.commit("*", &lines).await
+        let content = &self.file.content;
+        let commits = self.leaves().keys().map(|leaf| async move {
+            let own = content.leaf_config.get(leaf).map(String::as_str).unwrap_or_default();
+            self.commit(leaf, &format!("{}\n{own}", content.config)).await
+        });
+        futures::future::try_join_all(commits).await.map(drop)
     }
 }
 
