@@ -80,12 +80,15 @@ fn instance(fabric: &Fabric, place: &Place, knowledge: &Knowledge<'_>) -> Networ
     let bgp = knowledge.bgp.get(place);
     let mut routes: BTreeMap<RouteKey, Route> =
         knowledge.local[place].iter().map(|(key, route, _)| (key.clone(), route.clone())).collect();
-    routes.extend(
-        bgp.into_iter()
-            .flatten()
-            .map(|(prefix, bgp)| route(*prefix, "bgp", "bgp_mgr", 0, bgp.preference, bgp.next_hops.clone())),
-    );
-    routes.extend(config.evpn.iter().flat_map(|evpn| imported(fabric, place, evpn, &knowledge.adverts)));
+    let imported: BTreeMap<RouteKey, Route> =
+        config.evpn.iter().flat_map(|evpn| imported(fabric, place, evpn, &knowledge.adverts)).collect();
+    // Where preferences tie, BGP itself has chosen between its path and EVPN's: only the winner gets into the table.
+    let lost = |prefix: &IpNet, bgp: &BgpRoute| {
+        imported.iter().any(|(key, evpn)| key.prefix == *prefix && evpn.preference == bgp.preference)
+    };
+    let won = bgp.into_iter().flatten().filter(|(prefix, bgp)| !lost(prefix, bgp));
+    routes.extend(won.map(|(prefix, bgp)| route(*prefix, "bgp", "bgp_mgr", 0, bgp.preference, bgp.next_hops.clone())));
+    routes.extend(imported);
     let routes = activate(fabric, &place.0, routes);
     let mut instance = empty_instance(config.id, config.kind.into());
     for session in &knowledge.sessions[place] {
@@ -143,8 +146,8 @@ fn node_routes(fabric: &Fabric, place: &Place, node: &NodeConfig) -> LocalRoutes
     let mut routes = LocalRoutes::new();
     for address in &node.addresses {
         let mut subinterfaces = fabric.config.subinterfaces(&place.0, &place.1);
-        let of_subnet =
-            subinterfaces.find(|(_, subinterface)| subinterface.addresses_on(&place.0).any(|net| net.contains(address)));
+        let of_subnet = subinterfaces
+            .find(|(_, subinterface)| subinterface.addresses_on(&place.0).any(|net| net.contains(address)));
         if let Some((name, subinterface)) = of_subnet {
             let next_hop = NextHop::Direct { address: *address, subinterface: name.clone() };
             let (key, route) = route(
@@ -308,9 +311,8 @@ fn add_bgp_adverts(fabric: &Fabric, bgp: &BTreeMap<Place, BTreeMap<IpNet, BgpRou
     for ((instance, prefix), leaves) in by_prefix {
         let Some(evpn) = fabric.config.network_instances[instance].evpn.as_ref() else { continue };
         let advertisers = adverts.entry(instance.clone()).or_default().entry(prefix).or_default();
-        let preferring = leaves
-            .iter()
-            .filter(|(leaf, preference)| **preference < evpn.preference || evpn.rejects(leaf, &prefix));
+        let preferring =
+            leaves.iter().filter(|(leaf, preference)| **preference < evpn.preference || evpn.rejects(leaf, &prefix));
         advertisers.extend(preferring.map(|(leaf, _)| (*leaf).clone()));
         if advertisers.is_empty() {
             advertisers.extend(fabric.config.converged().find(|leaf| leaves.contains_key(leaf)).cloned());
