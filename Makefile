@@ -36,7 +36,7 @@ deps-release: deps
 build: deps
 	@cargo build --workspace --bins
 
-demo: build ## The anycast lab on emulated leaves: runs, breaks, heals, ends by itself.
+demo: build ## The anycast lab (LAB=... another of lab/) on emulated leaves: runs, breaks, heals, ends by itself.
 	@target/debug/srl-sim demo lab/$(LAB)
 
 lab: build ## The same lab, left running until Ctrl-C.
