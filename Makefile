@@ -53,7 +53,7 @@ lint: deps ## Format, clippy, documentation, YANG, shell scripts.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
-	shellcheck packaging/build packaging/need-packages packaging/rbac/make-kubeconfig packaging/snmp/traps .ci/run
+	shellcheck packaging/build packaging/need-* packaging/rbac/make-kubeconfig packaging/snmp/traps packaging/snmp/set-enterprise-number .ci/run
 	for script in packaging/scripts/*-*.sh; do \
 		cat packaging/scripts/common.sh $$script | shellcheck --shell=sh - || exit 1; \
 	done

@@ -100,7 +100,11 @@ fn signals() -> anyhow::Result<Signals> {
                 _ = terminate.recv() => stop_sender.send_replace(true),
                 _ = interrupt.recv() => stop_sender.send_replace(true),
                 _ = too_large.recv() => false,
-                _ = hang_up.recv() => { refresh_sender.send_modify(|count| *count += 1); false }
+                _ = hang_up.recv() => {
+                    tracing::info!("told to read credentials again");
+                    refresh_sender.send_modify(|count| *count += 1);
+                    false
+                }
             };
         }
     });
