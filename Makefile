@@ -6,8 +6,9 @@ RUN      ?= target/lab/$(LAB)
 PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
 # What builds the deb and the rpm, and an empty root to try them in; Python runs the CLI plugin.
 PACKAGING = rpm busybox-static python3
-# What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script.
-TOOLS     = prometheus smitools
+# What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script; libfaketime sets
+# the clock of a process.
+TOOLS     = prometheus smitools libfaketime
 CROSS     = gcc-aarch64-linux-gnu musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
