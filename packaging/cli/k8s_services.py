@@ -11,8 +11,6 @@ A plugin of the SR Linux CLI; installed as /etc/opt/srlinux/cli/plugins/k8s_serv
 It reads state only, path by path, and asks for no more than it shows.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 import textwrap
@@ -70,11 +68,12 @@ def read(state: Any, path: str, recursive: bool = False, **keys: str) -> Any:
 
 
 def walk(node: Any, *names: str) -> Iterator[tuple[Any, ...]]:
-    """Every entry of the lists and containers `names`, each with those it stands in."""
+    """Every entry of the lists and containers `names`, each with those it stands in; none where the module lacks one."""
     if not names:
         yield ()
         return
-    for child in getattr(node, names[0]).items():
+    children = getattr(node, names[0], None)
+    for child in children.items() if children is not None else ():
         for below in walk(child, *names[1:]):
             yield (child, *below)
 

@@ -6,7 +6,6 @@ import fnmatch
 import importlib.util
 import json
 import re
-import sys
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -188,10 +187,9 @@ def recorded_at(content: dict[str, Any]) -> datetime:
 
 
 def load_plugin() -> Any:
-    """Loads the file as the CLI does: by its path."""
+    """Loads the file by its path, as a CLI does that scans a folder: the module is not known by a name."""
     spec = importlib.util.spec_from_file_location("k8s_services", PLUGIN)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module

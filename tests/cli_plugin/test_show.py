@@ -202,6 +202,8 @@ class Unanswered(Case):
         cluster = session.store.schema.children["k8s-services"].children["cluster"]
         del cluster.children["node"].children["bfd-state"]
         self.assertIn("c1/cluster1", session.text("show k8s-services nodes"))
+        del cluster.children["node"].children["peer"]
+        self.assertIn("c1/cluster1", session.text("show k8s-services nodes node cluster1"))
 
 
 class Services(Case):
