@@ -68,7 +68,7 @@ def read(state: Any, path: str, recursive: bool = False, **keys: str) -> Any:
 
 
 def walk(node: Any, *names: str) -> Iterator[tuple[Any, ...]]:
-    """Every entry of the lists and containers `names`, each with those it stands in; none where the module lacks one."""
+    """Every entry of lists and containers, each with those it stands in; none where the module lacks one of them."""
     if not names:
         yield ()
         return
