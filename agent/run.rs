@@ -43,6 +43,7 @@ use crate::model::view::Change;
 use crate::ndk::{self, Commit, Registration};
 use crate::publish::{Input, Publisher};
 use crate::state_file::StateFile;
+use crate::supervise::stopped;
 use crate::syslog::Syslog;
 
 /// Messages between sources and engine: a message may be a batch of hundreds of routes, so few of them buffer much.
@@ -233,12 +234,6 @@ impl EngineTask {
             self.settled.send_if_modified(|settled| !std::mem::replace(settled, *settled || all_synced) && all_synced);
             true
         }
-    }
-}
-
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 

@@ -6,13 +6,17 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::model::alarm::{AlarmKey, AlarmRecord, AlarmView};
 use crate::model::memory::Memory;
+use crate::supervise::Backoff;
 
-/// How long after a failed write the next try is.
-const RETRY: Duration = Duration::from_secs(30);
+/// Pauses between tries after a failed write, doubled from the first to the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// The state file.
 #[derive(Clone, Debug)]
@@ -36,39 +40,59 @@ impl StateFile {
                 return Memory::default();
             }
         };
-        serde_json::from_slice(&text).unwrap_or_else(|error| {
+        legible(&text).unwrap_or_else(|error| {
             warn!(path = %self.path.display(), %error, "the state file is damaged; starting without it");
             Memory::default()
         })
     }
 
-    /// Writes each new memory until the sender is gone.
+    /// Writes each new memory until the sender is gone, the last one included.
     pub async fn keep(self, mut memories: watch::Receiver<Memory>) {
+        let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
         let mut failing = false;
-        while memories.changed().await.is_ok() {
-            loop {
-                let memory = memories.borrow_and_update().clone();
-                let path = self.path.clone();
-                let saved = tokio::task::spawn_blocking(move || save(&path, &memory)).await;
-                let error = match saved {
-                    Ok(Ok(())) => {
-                        if failing {
-                            info!(path = %self.path.display(), "the state file is written again");
-                        }
-                        failing = false;
-                        break;
+        loop {
+            // A failed write is tried again after a pause, with a new memory, and once more at the end.
+            let open = match failing {
+                true => tokio::time::timeout(backoff.pause(), memories.changed()).await.unwrap_or(Ok(())),
+                false => memories.changed().await,
+            };
+            if open.is_err() && !failing {
+                return;
+            }
+            let memory = memories.borrow_and_update().clone();
+            let path = self.path.clone();
+            let saved = tokio::task::spawn_blocking(move || save(&path, &memory)).await;
+            match saved.unwrap_or_else(|error| Err(io::Error::other(error))) {
+                Ok(()) => {
+                    if std::mem::take(&mut failing) {
+                        info!(path = %self.path.display(), "the state file is written again");
                     }
-                    Ok(Err(error)) => error.to_string(),
-                    Err(error) => error.to_string(),
-                };
-                if !failing {
-                    warn!(path = %self.path.display(), %error, "the state file cannot be written; a restart will not know which nodes were attached");
+                    backoff.reset();
                 }
-                failing = true;
-                tokio::time::sleep(RETRY).await;
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        warn!(path = %self.path.display(), %error, "the state file cannot be written; a restart now would not know of alarms and of nodes whose sessions are down");
+                    }
+                }
+            }
+            if open.is_err() {
+                return;
             }
         }
     }
+}
+
+/// What this release understands: an alarm of a later one must not cost the rest.
+fn legible(text: &[u8]) -> serde_json::Result<Memory> {
+    fn keep<T: DeserializeOwned>(file: &mut serde_json::Value, member: &str) {
+        if let Some(entries) = file.get_mut(member).and_then(|entries| entries.as_array_mut()) {
+            entries.retain(|entry| T::deserialize(entry).is_ok());
+        }
+    }
+    let mut file: serde_json::Value = serde_json::from_slice(text)?;
+    keep::<(AlarmKey, AlarmView)>(&mut file, "alarms");
+    keep::<AlarmRecord>(&mut file, "alarm_history");
+    serde_json::from_value(file)
 }
 
 /// Writes beside the file, then puts it in its place: a reader sees the old one or the new one, whole.
@@ -77,11 +101,20 @@ fn save(path: &Path, memory: &Memory) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let mut file = std::fs::File::create(&beside)?;
-    serde_json::to_writer(&mut file, memory)?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
+    let written = write(Path::new(&beside), memory).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        // Half a file is of no use, and takes room on a disk that may be full.
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}
+
+fn write(path: &Path, memory: &Memory) -> io::Result<()> {
+    let mut file = std::fs::File::create(path)?;
+    let mut text = serde_json::to_vec(memory)?;
+    text.push(b'\n');
+    file.write_all(&text)?;
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -105,6 +138,39 @@ mod tests {
         drop(sender);
         keeper.await.unwrap();
         assert_eq!(file.load(), memory());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_written_is_written_when_it_can_be_and_at_the_latest_at_the_end() {
+        for at_the_end in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let in_the_way = folder.path().join("folder");
+            std::fs::write(&in_the_way, "").unwrap();
+            let file = StateFile::new(in_the_way.join("state.json"));
+            let (sender, receiver) = watch::channel(Memory::default());
+            let keeper = tokio::spawn(file.clone().keep(receiver));
+            sender.send(memory()).unwrap();
+            tokio::time::sleep(LONGEST_RETRY * 3).await;
+            std::fs::remove_file(&in_the_way).unwrap();
+            if !at_the_end {
+                tokio::time::sleep(LONGEST_RETRY).await;
+                while file.load() != memory() {
+                    tokio::task::yield_now().await;
+                }
+            }
+            drop(sender);
+            keeper.await.unwrap();
+            assert_eq!(file.load(), memory());
+        }
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file_and_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        std::fs::create_dir(&path).unwrap();
+        assert!(save(&path, &memory()).is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

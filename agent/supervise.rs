@@ -64,12 +64,16 @@ impl Throttle {
     }
 }
 
-/// An error and its causes in one line.
+/// An error and its causes in one line: what a library draws below its first line is left out.
 pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+    let first_line = |error: &dyn Error| {
+        let text = error.to_string();
+        text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned()
+    };
+    let mut text = first_line(error);
     let mut cause = error.source();
     while let Some(error) = cause {
-        let said = error.to_string();
+        let said = first_line(error);
         // Some libraries repeat the cause in their own text.
         if !text.ends_with(&said) {
             text.push_str(": ");

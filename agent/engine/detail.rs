@@ -78,7 +78,7 @@ impl Telling<'_> {
                 _ => "the switch's own tables (NDK) are out of reach".into(),
             },
             Reason::NetworkInstanceMissing => format!(
-                "network-instance {instance} does not exist on this switch: create it, or correct network-instance of cluster {}",
+                "no network-instance {instance} of type default or ip-vrf is on this switch: create it, or correct network-instance of cluster {}",
                 self.cluster.name
             ),
             Reason::AddressPending => self.pending(),

@@ -40,8 +40,11 @@ impl World<'_> {
     }
 
     fn node_state(&self, cluster: &Cluster, entry: &NodeEntry, figures: Figures) -> (OperState, Option<NodeReason>) {
-        if matches!(self.gate(cluster), Gate::Syncing(_)) {
-            return (OperState::Unknown, Some(NodeReason::Syncing));
+        match self.gate(cluster) {
+            Gate::Syncing(_) => return (OperState::Unknown, Some(NodeReason::Syncing)),
+            // The cluster says so; no address of the node is to blame.
+            Gate::InstanceMissing => return (OperState::Unknown, None),
+            Gate::Open | Gate::SwitchStale(_) => {}
         }
         match entry.location.attachment() {
             AttachmentState::Remote => (OperState::Up, None),

@@ -123,7 +123,7 @@ impl Surroundings<'_> {
     ) -> (Location, Vec<NextHopGroupId>) {
         let mut location = Location { candidates: candidates(self.config, name, node), ..Location::default() };
         let mut groups = Vec::new();
-        let mut ranked: BTreeMap<(bool, u8, bool, usize), Peer> = BTreeMap::new();
+        let mut ranked: BTreeMap<(bool, bool, u8, bool, usize), Peer> = BTreeMap::new();
         for (order, (address, source)) in location.candidates.iter().copied().enumerate() {
             let (vteps, evpn) = self.vteps(address, &mut groups);
             let rank = self.rank(name, address, evpn, !vteps.is_empty(), remembered);
@@ -135,13 +135,16 @@ impl Surroundings<'_> {
             };
             // Of several neighbors here, one whose session is up shows that the node is reached.
             let down = rank == 0 && !self.is_established(address);
-            ranked.insert((address.is_ipv6(), rank, down, order), Peer { address, source, attachment });
+            // Where the operator said which, another speaker's session on the same node (a network plugin's) is no
+            // substitute for it.
+            let substitute = source != AddressSource::Configured || attachment != AttachmentState::Attached;
+            ranked.insert((address.is_ipv6(), substitute, rank, down, order), Peer { address, source, attachment });
         }
         for vteps in &mut location.vteps {
             vteps.sort_unstable();
             vteps.dedup();
         }
-        location.peers = in_use(ranked.into_iter().map(|((v6, rank, ..), peer)| (v6, rank, peer)));
+        location.peers = in_use(ranked.into_iter().map(|((v6, _, rank, ..), peer)| (v6, rank, peer)));
         (location, groups)
     }
 

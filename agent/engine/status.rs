@@ -39,7 +39,7 @@ fn cluster_state(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Ph
         Some(loss) if !reached => return (OperState::Down, Some(Arc::clone(&loss.why))),
         None if !reached => return (OperState::Down, Some("the API server has not answered yet".into())),
         _ if phase.ndk != NdkPhase::Syncing && switch.instance(instance).is_none() => {
-            let reason = format!("network-instance {instance} does not exist on this switch");
+            let reason = format!("no network-instance {instance} of type default or ip-vrf is on this switch");
             return (OperState::Down, Some(reason.into()));
         }
         Some(loss) => {

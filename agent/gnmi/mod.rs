@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Source ── one connection after another
-//!   ├─ Subscribe 1   neighbors of all network instances, counters of routes the FIB refused
+//!   ├─ Subscribe 1   neighbors of all network instances, counters of routes the FIB refused; the clock, sampled: a
+//!   │                server that does not say what time it is any more is gone
 //!   ├─ Subscribe 2   FIB programming in the network instances clusters use, changes only
 //!   └─ Subscribe 3   the same with what stands, where a counter says that something failed before
 //!        ── leaves ── tables .... Event::Neighbors, Event::Fib, Event::Source(Gnmi, ...)

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::Status;
@@ -25,6 +25,8 @@ use gnmi::subscribe_response::Response;
 
 /// At most one log line about unreadable updates in this time.
 const COMPLAINTS: Duration = Duration::from_secs(30);
+/// That the server lives is worth telling this often.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// What has lived this long was healthy: the next attempt follows soon.
 const HEALTHY: Duration = Duration::from_secs(60);
 
@@ -37,6 +39,9 @@ pub struct Options {
     pub credentials: Credentials,
     /// How long a server may take to tell what stands. Subscriptions have been seen to hang.
     pub sync_timeout: Duration,
+    /// How long a subscription may say nothing while it should tell samples: a peer may be gone without a word. HTTP/2 pings
+    /// are no way to find out: gRPC servers drop clients that ping more often than every five minutes.
+    pub silence: Duration,
     /// How long a counter of failed routes may be ahead of the failures that were told.
     pub counter_lead: Duration,
     /// The pause after the server said that it is asked too often: limits count by the minute.
@@ -52,6 +57,7 @@ impl Options {
             endpoint,
             credentials,
             sync_timeout: Duration::from_secs(30),
+            silence: Duration::from_secs(35),
             counter_lead: Duration::from_secs(5),
             limit_pause: Duration::from_secs(60),
             password_poll: Duration::from_secs(5),
@@ -192,9 +198,6 @@ impl Source {
             Ok(client) => client,
             Err(error) => return Ended::Lost(Cause::Other, unreachable(&error)),
         };
-        if self.send(Event::Source(SourceId::Gnmi, SourceEvent::Syncing)).await.is_err() {
-            return Ended::Closed;
-        }
         let deadline = Instant::now() + self.options.sync_timeout;
         let state = client.subscribe(self.plan.state());
         let mut connection = Connection {
@@ -213,6 +216,8 @@ impl Source {
             fib_deadline: None,
             recheck: None,
             retry: None,
+            silence: None,
+            alive: None,
             synced: false,
         };
         loop {
@@ -271,6 +276,10 @@ struct Connection<'a> {
     recheck: Option<Instant>,
     /// When FIB programming is asked for again after the server had enough.
     retry: Option<Instant>,
+    /// When a server that says nothing counts as gone; none where it is not asked for samples.
+    silence: Option<Instant>,
+    /// When a sign of life was passed on last; none before something has been told: there may be a socket, and no server.
+    alive: Option<Instant>,
     /// Everything has been told once.
     synced: bool,
 }
@@ -293,7 +302,7 @@ enum Input {
 impl Connection<'_> {
     /// Takes the next message, change or moment.
     async fn step(&mut self) -> Result<(), Ended> {
-        let timers = [self.state_deadline, self.fib_deadline, self.recheck, self.retry];
+        let timers = [self.state_deadline, self.fib_deadline, self.recheck, self.retry, self.silence];
         let timer = timers.into_iter().flatten().min();
         let known = self.state_deadline.is_none();
         let input = tokio::select! {
@@ -304,12 +313,7 @@ impl Connection<'_> {
             () = tokio::time::sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => Input::Time,
         };
         match input {
-            Input::Message(stream, Some(Ok(response))) => self.response(stream, response).await,
-            Input::Message(Stream::State, Some(Err(status))) => self.refused(Rpc::State, &status).await,
-            Input::Message(_, Some(Err(status))) => self.refused(Rpc::Fib, &status).await,
-            Input::Message(_, None) => {
-                Err(Ended::Lost(Cause::Other, "the gNMI server ended the subscription".to_owned()))
-            }
+            Input::Message(stream, message) => self.message(stream, message).await,
             Input::Instances => {
                 if *self.source.instances.borrow() != self.instances {
                     self.follow_fib().await?;
@@ -318,6 +322,38 @@ impl Connection<'_> {
             }
             Input::Time => self.time(Instant::now()).await,
         }
+    }
+
+    async fn message(
+        &mut self,
+        stream: Stream,
+        message: Option<Result<gnmi::SubscribeResponse, Status>>,
+    ) -> Result<(), Ended> {
+        match (stream, message) {
+            (_, Some(Ok(response))) => {
+                if stream == Stream::State {
+                    self.heard().await?;
+                }
+                self.response(stream, response).await
+            }
+            (Stream::State, Some(Err(status))) => self.refused(Rpc::State, &status).await,
+            (_, Some(Err(status))) => self.refused(Rpc::Fib, &status).await,
+            (_, None) => Err(Ended::Lost(Cause::Other, "the gNMI server ended the subscription".to_owned())),
+        }
+    }
+
+    /// The subscription that is sampled has said something.
+    async fn heard(&mut self) -> Result<(), Ended> {
+        let now = Instant::now();
+        let sampled = self.source.plan.wants(Leaf::Clock);
+        self.silence = sampled.then(|| now + self.source.options.silence);
+        let news = match self.alive {
+            None => SourceEvent::Syncing,
+            Some(last) if now.duration_since(last) < ALIVE_INTERVAL => return Ok(()),
+            Some(_) => SourceEvent::Alive,
+        };
+        self.alive = Some(now);
+        self.source.send(Event::Source(SourceId::Gnmi, news)).await
     }
 
     async fn response(&mut self, stream: Stream, response: gnmi::SubscribeResponse) -> Result<(), Ended> {
@@ -430,6 +466,14 @@ impl Connection<'_> {
         if due(self.state_deadline) {
             let waited = self.source.options.sync_timeout.as_secs();
             return Err(Ended::Lost(Cause::Other, format!("the gNMI server did not tell its neighbors in {waited} s")));
+        }
+        if due(self.silence) {
+            // What is there counts before the silence that seemed to be: the agent may have been held up itself.
+            if let Some(message) = self.state.next().now_or_never() {
+                return self.message(Stream::State, message).await;
+            }
+            let waited = self.source.options.silence.as_secs();
+            return Err(Ended::Lost(Cause::Other, format!("the gNMI server has said nothing for {waited} s")));
         }
         if due(self.fib_deadline) {
             warn!("the gNMI server does not end its telling of FIB programming; going on with what came");

@@ -1,6 +1,7 @@
 //! What is subscribed to, and what is left of it once a server has refused some.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::path::{escaped, parse};
 use crate::model::names::NetworkInstanceName;
@@ -16,7 +17,12 @@ pub(super) enum Leaf {
     FailedCount,
     LastFailed,
     Pending,
+    /// The switch's clock: sampled, it shows that the server and its subscription live.
+    Clock,
 }
+
+/// How often the clock is sampled.
+const SAMPLE: Duration = Duration::from_secs(10);
 
 /// Which RPC a leaf belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +34,14 @@ pub(super) enum Rpc {
 }
 
 /// Leaves that can be done without, the least needed last.
-const OPTIONAL: [(Leaf, Rpc); 6] = [
+const OPTIONAL: [(Leaf, Rpc); 7] = [
     (Leaf::LastFailed, Rpc::Fib),
     (Leaf::Pending, Rpc::Fib),
     (Leaf::FailedCount, Rpc::State),
     (Leaf::LastEstablished, Rpc::State),
     (Leaf::ReceivedRoutes, Rpc::State),
     (Leaf::DynamicNeighbor, Rpc::State),
+    (Leaf::Clock, Rpc::State),
 ];
 
 /// Encodings in the order they are tried. All are read.
@@ -71,6 +78,7 @@ impl Leaf {
             Self::FailedCount => routes(&|_| "/statistics/fib-failed-routes".to_owned()),
             Self::LastFailed => programming("last-failed-operation-type"),
             Self::Pending => programming("pending-operation-type"),
+            Self::Clock => vec!["/system/information/current-datetime".to_owned()],
         }
     }
 
@@ -96,7 +104,7 @@ impl Plan {
         let leaves = OPTIONAL.iter().filter(|(_, rpc)| *rpc == Rpc::State).map(|(leaf, _)| *leaf);
         let leaves: Vec<_> =
             std::iter::once(Leaf::SessionState).chain(leaves).filter(|leaf| self.wants(*leaf)).collect();
-        self.request(leaves.iter().flat_map(|leaf| leaf.paths("*")), false)
+        self.request(leaves.iter().flat_map(|leaf| leaf.paths("*").into_iter().map(|path| (*leaf, path))), false)
     }
 
     /// FIB programming in these network instances: what changes, or also what stands. None if there is nothing to ask.
@@ -109,16 +117,28 @@ impl Plan {
         if instances.is_empty() || leaves.is_empty() {
             return None;
         }
-        let paths = instances.iter().flat_map(|instance| leaves.iter().flat_map(|leaf| leaf.paths(instance.as_str())));
+        let of = |instance: &NetworkInstanceName, leaf: Leaf| {
+            leaf.paths(instance.as_str()).into_iter().map(move |path| (leaf, path))
+        };
+        let paths = instances.iter().flat_map(|instance| leaves.iter().flat_map(move |leaf| of(instance, *leaf)));
         Some(self.request(paths, updates_only))
     }
 
-    fn request(&self, paths: impl Iterator<Item = String>, updates_only: bool) -> gnmi::SubscribeRequest {
+    fn request(&self, paths: impl Iterator<Item = (Leaf, String)>, updates_only: bool) -> gnmi::SubscribeRequest {
         let subscription = paths
-            .map(|path| gnmi::Subscription {
-                path: Some(parse(&path).expect("paths made here are paths")),
-                mode: gnmi::SubscriptionMode::OnChange.into(),
-                ..Default::default()
+            .map(|(leaf, path)| {
+                let path = Some(parse(&path).expect("paths made here are paths"));
+                match leaf {
+                    Leaf::Clock => gnmi::Subscription {
+                        path,
+                        mode: gnmi::SubscriptionMode::Sample.into(),
+                        sample_interval: u64::try_from(SAMPLE.as_nanos()).unwrap_or(u64::MAX),
+                        ..Default::default()
+                    },
+                    _ => {
+                        gnmi::Subscription { path, mode: gnmi::SubscriptionMode::OnChange.into(), ..Default::default() }
+                    }
+                }
             })
             .collect();
         let list = gnmi::SubscriptionList {
@@ -180,17 +200,19 @@ mod tests {
     #[test]
     fn the_leaf_a_server_names_is_left_out() {
         let mut plan = Plan::default();
-        assert_eq!(paths(&plan.state()).len(), 6);
+        assert_eq!(paths(&plan.state()).len(), 7);
         let said = "Path not valid - unknown element 'dynamic-neighbor'. Options are [peer-address, session-state]";
         assert_eq!(plan.leave_out(Rpc::State, said), [Leaf::DynamicNeighbor]);
         let said = "Path not valid - unknown element 'statistics'. Options are [route]";
         assert_eq!(plan.leave_out(Rpc::State, said), [Leaf::FailedCount]);
-        assert_eq!(paths(&plan.state()).len(), 3);
+        assert_eq!(paths(&plan.state()).len(), 4);
+        assert_eq!(plan.leave_out(Rpc::State, "unknown element 'current-datetime'"), [Leaf::Clock]);
     }
 
     #[test]
     fn without_a_name_the_least_needed_leaf_goes_first_and_the_session_state_never() {
         let mut plan = Plan::default();
+        assert_eq!(plan.leave_out(Rpc::State, "Path not valid"), [Leaf::Clock]);
         assert_eq!(plan.leave_out(Rpc::State, "Path not valid"), [Leaf::DynamicNeighbor]);
         assert_eq!(plan.leave_out(Rpc::State, "unknown element 'neighbor'"), [Leaf::ReceivedRoutes]);
         assert_eq!(plan.leave_out(Rpc::State, ""), [Leaf::LastEstablished]);

@@ -227,7 +227,10 @@ async fn a_refused_leaf_is_left_out_and_the_others_go_on() {
     let mut server = Server::start(&socket(&folder), rules);
     let mut agent = Agent::start(&folder, &["default"], |_| {});
     let state = server.subscription().await;
-    assert_eq!(state.leaves(), ["session-state", "last-established", "received-routes", "dynamic-neighbor"]);
+    assert_eq!(
+        state.leaves(),
+        ["session-state", "last-established", "received-routes", "dynamic-neighbor", "current-datetime"]
+    );
     state.sync();
     let standing = server.subscription().await;
     assert!(!standing.list.updates_only, "without the counter, what stands must be asked for");
@@ -348,6 +351,33 @@ async fn a_server_that_tells_nothing_is_given_up_after_a_while() {
     let mut agent = Agent::start(&folder, &[], |options| options.sync_timeout = Duration::from_millis(30));
     let _silent = server.subscription().await;
     assert!(agent.lost().await.contains("did not tell its neighbors"));
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_given_up_and_one_that_is_back_told_of_when_it_speaks() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &[], |options| options.silence = Duration::from_millis(30));
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    assert!(agent.lost().await.contains("has said nothing"));
+    agent.reload.send_modify(|count| *count += 1);
+    let state = server.subscription().await;
+    let mut event = std::pin::pin!(agent.event());
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut event).await.is_err(), "a socket is no server");
+    state.sync();
+    assert!(matches!(event.await, Event::Source(_, SourceEvent::Syncing)));
+}
+
+#[tokio::test]
+async fn a_server_that_has_no_clock_to_sample_may_be_silent() {
+    let folder = folder();
+    let rules = Rules { unknown_element: Some("current-datetime"), ..Default::default() };
+    let mut server = Server::start(&socket(&folder), rules);
+    let mut agent = Agent::start(&folder, &[], |options| options.silence = Duration::from_millis(10));
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    assert!(tokio::time::timeout(Duration::from_millis(100), agent.event()).await.is_err());
 }
 
 #[tokio::test]

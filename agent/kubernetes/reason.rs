@@ -84,7 +84,8 @@ fn tls(error: &io::Error) -> Option<String> {
     let text = error.get_ref()?.to_string();
     if let Some(cause) = text.strip_prefix(PEER) {
         let remedy = if cause.contains("UnknownIssuer") {
-            "it is not signed by the configured certificate authority; check certificate-authority"
+            "it is not signed by the configured certificate authority; check certificate-authority-file, or \
+             certificate-authority-data of the kubeconfig"
         } else if cause.contains("not valid for name") || cause.contains("NotValidForName") {
             "use a name or address the certificate holds"
         } else if cause.contains("xpired") || cause.contains("NotValidYet") || cause.contains("not valid yet") {

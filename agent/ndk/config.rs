@@ -141,9 +141,6 @@ impl Following<'_> {
         self.commits.send(Commit { sequence, notifications, answer }).await.map_err(|_| Ended::Closed)?;
         // An agent that stops does not answer. What it accepts so unread, it reads at its next start.
         let problems = verdict.await.unwrap_or_default();
-        for Problem { path, message } in &problems {
-            info!(path, message, "configuration rejected");
-        }
         if let Err(error) = self.client.acknowledge(infos(problems)).await {
             if sequence == 0 {
                 debug!(%error, "initial configuration not acknowledged");

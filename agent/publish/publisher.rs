@@ -1,5 +1,6 @@
 //! The task that writes.
 
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::path::{Path, Spelling};
 use super::sink::{Sink, WriteError};
 use super::tree::{BATCH_ENTRIES, Batch, Tree};
 use crate::model::view::{Change, SourceFreshness};
+use crate::supervise::{Backoff, Throttle};
 
 /// What the publisher is told.
 #[derive(Debug)]
@@ -26,9 +28,13 @@ pub enum Input {
     Leftover(serde_json::Value),
 }
 
-/// Pauses after a refusal, doubled up to the longest; a loss is waited out by the next registration.
+/// Pauses before what was refused or lost is written again, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// So many parts of a batch refused, and none accepted: the NDK refuses everything, the rest need not be tried.
+const REFUSES_ALL: usize = 8;
+/// At most one log line about refusals in this time.
+const COMPLAINTS: Duration = Duration::from_secs(30);
 /// How long the entries of a cluster in its first sync are kept back. Most syncs take less, and their entries are written
 /// once; one that takes longer shows.
 const FIRST_SYNC: Duration = Duration::from_secs(2);
@@ -45,17 +51,27 @@ pub struct Publisher<S> {
     proven: bool,
     counters: Counters,
     leftovers: Vec<Path>,
+    /// Deletes that were refused: either nothing stood there, or the NDK took nothing at that moment. Tried once more when
+    /// it has taken something.
+    doubtful: Vec<Path>,
+    tried_again: HashSet<Path>,
     /// The next batch, made while a call was on its way.
     ahead: Option<Batch>,
     /// When what is kept back is due all the same.
     kept_until: Option<Instant>,
+    /// Nothing is written before.
     paused_until: Option<Instant>,
-    pause: Duration,
+    pause: Backoff,
+    /// When entries that were refused are tried again; all others are written meanwhile.
+    aside_until: Option<Instant>,
+    aside_pause: Backoff,
+    complaints: Throttle,
 }
 
 /// What became of a call.
 enum Outcome {
-    Written,
+    /// All but these deletes, by their position.
+    Written(Vec<usize>),
     Refused(String),
     Lost(String),
 }
@@ -72,10 +88,15 @@ impl<S: Sink> Publisher<S> {
             proven: false,
             counters: Counters::default(),
             leftovers: Vec::new(),
+            doubtful: Vec::new(),
+            tried_again: HashSet::new(),
             ahead: None,
             kept_until: None,
             paused_until: None,
-            pause: FIRST_PAUSE,
+            pause: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            aside_until: None,
+            aside_pause: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            complaints: Throttle::new(COMPLAINTS),
         }
     }
 
@@ -107,6 +128,10 @@ impl<S: Sink> Publisher<S> {
                     self.tree.give_up_waiting();
                 }
                 () = pause(self.paused_until), if self.paused_until.is_some() => self.paused_until = None,
+                () = pause(self.aside_until), if self.aside_until.is_some() => {
+                    self.aside_until = None;
+                    self.tree.try_again();
+                }
                 // More is due: a new registration and one input are looked at between two batches.
                 () = std::future::ready(()), if self.is_due() && sink.is_some() => {}
             }
@@ -123,10 +148,13 @@ impl<S: Sink> Publisher<S> {
         {
             self.generation = Some(next.generation());
             self.ahead = None;
+            self.doubtful.clear();
+            self.tried_again.clear();
             self.tree.forget_written();
             self.proven = false;
-            self.paused_until = None;
-            self.pause = FIRST_PAUSE;
+            (self.paused_until, self.aside_until) = (None, None);
+            self.pause.reset();
+            self.aside_pause.reset();
         }
         *sink = next;
     }
@@ -150,46 +178,85 @@ impl<S: Sink> Publisher<S> {
     async fn write(&mut self, sink: &S) -> bool {
         let batch = self.ahead.take().or_else(|| self.tree.next_batch()).or_else(|| self.next_leftovers());
         let Some(batch) = batch else { return true };
-        let (outcome, open) = self.call(sink, &batch).await;
+        let (outcome, open) = self.attempt(sink, &batch).await;
         match outcome {
-            Outcome::Written => self.done(&batch),
-            Outcome::Refused(_) if !self.proven => {
-                self.spelling = self.spelling.other();
-                let (outcome, open) = self.call(sink, &batch).await;
-                if let Outcome::Written = outcome {
-                    self.done(&batch);
-                } else {
-                    self.spelling = self.spelling.other();
-                    self.put_off(batch, outcome);
-                }
-                return open;
-            }
-            Outcome::Refused(_) if batch.is_many() => {
-                self.put_back_ahead();
-                for alone in self.tree.split(batch) {
-                    let (outcome, open) = self.call(sink, &alone).await;
-                    match outcome {
-                        Outcome::Written => self.done(&alone),
-                        other => self.put_off(alone, other),
-                    }
-                    if !open {
-                        return false;
-                    }
-                }
-            }
-            other => self.put_off(batch, other),
+            Outcome::Written(refused) => self.done(&batch, &refused),
+            Outcome::Refused(_) if batch.is_many() && open => return self.write_apart(sink, batch).await,
+            Outcome::Refused(reason) => self.set_aside(batch, &reason),
+            Outcome::Lost(reason) => self.put_off(batch, &reason),
         }
         open
     }
 
-    fn done(&mut self, batch: &Batch) {
+    /// The parts of a refused batch by themselves, so that one that is refused does not keep the others. False when the
+    /// inputs have ended.
+    async fn write_apart(&mut self, sink: &S, batch: Batch) -> bool {
+        self.put_back_ahead();
+        let mut parts = VecDeque::from(self.tree.split(batch));
+        let (mut accepted, mut refused, mut open) = (false, 0, true);
+        while let Some(part) = parts.pop_front().filter(|_| open) {
+            let outcome;
+            (outcome, open) = self.attempt(sink, &part).await;
+            // What was made ahead meanwhile holds only if these parts stand.
+            self.put_back_ahead();
+            match outcome {
+                Outcome::Written(refused) => {
+                    accepted |= !part.updates.is_empty();
+                    self.done(&part, &refused);
+                }
+                Outcome::Refused(reason) => {
+                    refused += 1;
+                    self.set_aside(part, &reason);
+                }
+                Outcome::Lost(reason) => {
+                    parts.drain(..).rev().for_each(|part| self.tree.put_back(part));
+                    self.put_off(part, &reason);
+                }
+            }
+            if refused >= REFUSES_ALL && !accepted && !parts.is_empty() {
+                parts.drain(..).rev().for_each(|part| self.tree.put_back(part));
+                self.paused_until = Some(Instant::now() + self.pause.pause());
+            }
+        }
+        open
+    }
+
+    /// One call; a second in the other spelling as long as none has proved right.
+    async fn attempt(&mut self, sink: &S, batch: &Batch) -> (Outcome, bool) {
+        let (outcome, open) = self.call(sink, batch).await;
+        if self.proven || !open || !matches!(outcome, Outcome::Refused(_)) {
+            return (outcome, open);
+        }
+        self.spelling = self.spelling.other();
+        let (second, open) = self.call(sink, batch).await;
+        if matches!(second, Outcome::Written(_)) {
+            return (second, open);
+        }
+        self.spelling = self.spelling.other();
+        (if matches!(second, Outcome::Lost(_)) { second } else { outcome }, open)
+    }
+
+    fn done(&mut self, batch: &Batch, refused: &[usize]) {
+        self.counters.updates += batch.updates.len() as u64;
+        self.counters.deletes += (batch.deletes.len() - refused.len()) as u64;
+        for (position, path) in batch.deletes.iter().enumerate() {
+            if !self.tried_again.remove(path) && refused.contains(&position) {
+                self.doubtful.push(path.clone());
+            }
+        }
+        if batch.updates.is_empty() {
+            return;
+        }
         if !self.proven {
             self.proven = true;
             debug!(spelling = ?self.spelling, "the NDK accepts this spelling of paths");
         }
-        self.counters.updates += batch.updates.len() as u64;
-        self.counters.deletes += batch.deletes.len() as u64;
-        self.pause = FIRST_PAUSE;
+        self.tried_again.extend(self.doubtful.iter().cloned());
+        self.leftovers.append(&mut self.doubtful);
+        self.pause.reset();
+        if !self.tree.has_aside() {
+            self.aside_pause.reset();
+        }
     }
 
     /// What was made ahead holds only if what goes before it stands.
@@ -199,19 +266,34 @@ impl<S: Sink> Publisher<S> {
         }
     }
 
-    fn put_off(&mut self, batch: Batch, outcome: Outcome) {
+    /// The NDK will not have it: tried again later, and at once when it changes. All else is written meanwhile.
+    fn set_aside(&mut self, batch: Batch, reason: &str) {
         self.put_back_ahead();
         self.counters.errors += 1;
-        let path = batch.updates.first().map(|entry| &entry.path).or(batch.deletes.first());
-        let path = path.map(|path| path.spelled(self.spelling)).unwrap_or_default();
-        match outcome {
-            Outcome::Refused(reason) => warn!(%path, %reason, "the NDK refuses a state entry; trying again later"),
-            Outcome::Lost(reason) => info!(%path, %reason, "the NDK is out of reach; writing again when it is back"),
-            Outcome::Written => {}
+        if let Some(held_back) = self.complaints.admit(Instant::now()) {
+            warn!(
+                path = self.first_path(&batch),
+                reason, held_back, "the NDK refuses a state entry; trying again later"
+            );
         }
+        self.tree.set_aside(batch);
+        if self.aside_until.is_none() {
+            self.aside_until = Some(Instant::now() + self.aside_pause.pause());
+        }
+    }
+
+    /// The NDK did not answer: nothing is written for a while, or until the next registration.
+    fn put_off(&mut self, batch: Batch, reason: &str) {
+        self.put_back_ahead();
+        self.counters.errors += 1;
+        info!(path = self.first_path(&batch), reason, "the NDK is out of reach; writing again when it is back");
         self.leftovers.extend(self.tree.failed(batch));
-        self.paused_until = Some(Instant::now() + self.pause);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.paused_until = Some(Instant::now() + self.pause.pause());
+    }
+
+    fn first_path(&self, batch: &Batch) -> String {
+        let path = batch.updates.first().map(|entry| &entry.path).or(batch.deletes.first());
+        path.map(|path| path.spelled(self.spelling)).unwrap_or_default()
     }
 
     /// Old entries that nothing of this life stands for.
@@ -263,28 +345,34 @@ fn send<S: Sink>(sink: S, spelling: Spelling, batch: &Batch) -> impl Future<Outp
             };
         }
         match delete(&sink, deletes).await {
-            Ok(()) => Outcome::Written,
+            Ok(refused) => Outcome::Written(refused),
             Err(reason) => Outcome::Lost(reason),
         }
     }
 }
 
-/// Deletes entries; one that is refused is not there, and must not keep the others.
-async fn delete<S: Sink>(sink: &S, paths: Vec<String>) -> Result<(), String> {
+/// Deletes entries; one that is refused must not keep the others. Gives the positions of those.
+async fn delete<S: Sink>(sink: &S, paths: Vec<String>) -> Result<Vec<usize>, String> {
     if paths.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     match sink.delete(paths.clone()).await {
-        Ok(()) => return Ok(()),
+        Ok(()) => return Ok(Vec::new()),
         Err(WriteError::Lost(reason)) => return Err(reason),
         Err(WriteError::Refused(reason)) => debug!(%reason, "the NDK refuses a delete"),
     }
-    for path in paths {
-        if let Err(WriteError::Lost(reason)) = sink.delete(vec![path]).await {
-            return Err(reason);
+    if paths.len() == 1 {
+        return Ok(vec![0]);
+    }
+    let mut refused = Vec::new();
+    for (position, path) in paths.into_iter().enumerate() {
+        match sink.delete(vec![path]).await {
+            Ok(()) => {}
+            Err(WriteError::Refused(_)) => refused.push(position),
+            Err(WriteError::Lost(reason)) => return Err(reason),
         }
     }
-    Ok(())
+    Ok(refused)
 }
 
 async fn pause(until: Option<Instant>) {

@@ -102,6 +102,8 @@ pub(crate) struct Tree {
     written: HashMap<Item, Standing>,
     queue: VecDeque<Item>,
     queued: HashSet<Item>,
+    /// Refused, and to be tried again.
+    aside: BTreeSet<Item>,
     first_sync: FirstSync,
 }
 
@@ -176,6 +178,7 @@ impl Tree {
         self.written.clear();
         self.queue.clear();
         self.queued.clear();
+        self.aside.clear();
         let all: BTreeSet<Item> = self.views.keys().filter(|item| !self.first_sync.has(item)).cloned().collect();
         for item in all {
             self.enqueue(item);
@@ -239,13 +242,37 @@ impl Tree {
     pub(crate) fn failed(&mut self, batch: Batch) -> Vec<Path> {
         let of_no_item = if batch.items.is_empty() { batch.deletes } else { Vec::new() };
         for (item, before) in batch.items {
-            // Which of it stands is not known: every path may, none with a text that is known.
-            let after = self.written.remove(&item).unwrap_or_default();
-            let paths: BTreeSet<Path> = before.into_iter().flatten().chain(after).map(|(path, _)| path).collect();
-            self.written.insert(item.clone(), paths.into_iter().map(|path| (path, UNKNOWN)).collect());
+            self.distrust(&item, before);
             self.enqueue(item);
         }
         of_no_item
+    }
+
+    /// The batch was refused: its items are due again when they change, or when all that was refused is tried again.
+    pub(crate) fn set_aside(&mut self, batch: Batch) {
+        for (item, before) in batch.items {
+            self.distrust(&item, before);
+            if !self.queued.contains(&item) {
+                self.aside.insert(item);
+            }
+        }
+    }
+
+    /// All that was refused is due again.
+    pub(crate) fn try_again(&mut self) {
+        std::mem::take(&mut self.aside).into_iter().for_each(|item| self.enqueue(item));
+    }
+
+    /// Something was refused and has not been tried again.
+    pub(crate) fn has_aside(&self) -> bool {
+        !self.aside.is_empty()
+    }
+
+    /// Which of an item's entries stand is not known: every path may, none with a text that is known.
+    fn distrust(&mut self, item: &Item, before: Option<Standing>) {
+        let after = self.written.remove(item).unwrap_or_default();
+        let paths: BTreeSet<Path> = before.into_iter().flatten().chain(after).map(|(path, _)| path).collect();
+        self.written.insert(item.clone(), paths.into_iter().map(|path| (path, UNKNOWN)).collect());
     }
 
     fn undo(&mut self, batch: Batch) -> Vec<Item> {
@@ -308,6 +335,7 @@ impl Tree {
     }
 
     fn enqueue(&mut self, item: Item) {
+        self.aside.remove(&item);
         if (self.views.contains_key(&item) || self.written.contains_key(&item)) && self.queued.insert(item.clone()) {
             self.queue.push_back(item);
         }

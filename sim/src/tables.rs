@@ -145,6 +145,8 @@ pub struct AfiSafi {
     pub received: u32,
     /// `active-routes`
     pub active: u32,
+    /// `rejected-routes`, by an import policy
+    pub rejected: u32,
     /// `sent-routes`
     pub sent: u32,
 }

@@ -25,8 +25,10 @@ const MANIFESTS: [&str; 3] = [
     include_str!("../../lab/anycast-metallb/nginx.yaml"),
     include_str!("services.yaml"),
 ];
-/// State that has not changed for so long is settled: longer than any pause after a change.
-const QUIET: Duration = Duration::from_secs(3);
+/// State that has not changed for so long is settled, where nothing was refused or lost before.
+pub(crate) const QUIET: Duration = Duration::from_secs(3);
+/// The same after any fault: longer than the longest pause before what was refused is written again.
+pub(crate) const LONG_QUIET: Duration = Duration::from_secs(11);
 /// The longest pause of any source between two attempts, and time to sync.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(75);
 
@@ -125,12 +127,6 @@ impl Bench {
         text.map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON"))
     }
 
-    /// The state of a source on a leaf.
-    pub(crate) fn source(&self, leaf: &str, source: &str) -> Option<String> {
-        let path = format!("/k8s-services/summary/source[name={source}]/oper-state");
-        self.lab.read(leaf, &path).expect("the schema knows the path")
-    }
-
     /// Waits until nothing is wrong with the state of a leaf.
     pub(crate) async fn until(&self, leaf: &str, within: Duration, wrong: impl Fn(&Value) -> Option<String>) {
         let deadline = Instant::now() + within;
@@ -152,18 +148,24 @@ impl Bench {
         }
     }
 
-    /// Waits until all sources of a leaf are synced and what it says has not changed for a while; gives that.
-    pub(crate) async fn settled(&self, leaf: &str) -> Value {
+    /// Waits until all sources of every leaf are synced and what it says has not changed for a while; gives that.
+    pub(crate) async fn settled(&self, quiet: Duration) -> BTreeMap<String, Value> {
+        let settled = self.leaves().map(|leaf| async move { (leaf.to_owned(), self.leaf_settled(leaf, quiet).await) });
+        futures::future::join_all(settled).await.into_iter().collect()
+    }
+
+    async fn leaf_settled(&self, leaf: &str, quiet: Duration) -> Value {
         let deadline = Instant::now() + RECOVERY;
         let mut news = self.leaf(leaf).datastore().subscribe();
         let mut last = self.state(leaf);
         let mut since = Instant::now();
         loop {
-            let _ = timeout_at(deadline.min(since + QUIET), news.recv()).await;
+            // Nothing new is news too.
+            let _ = timeout_at(deadline.min(since + quiet), news.recv()).await;
             let now = self.state(leaf);
             if unsynced(&now).is_some() || lasting(&now) != lasting(&last) {
                 since = Instant::now();
-            } else if since.elapsed() >= QUIET {
+            } else if since.elapsed() >= quiet {
                 return lasting(&now);
             }
             last = now;
@@ -218,6 +220,11 @@ impl Bench {
     }
 }
 
+/// The active alarms of a leaf.
+pub(crate) fn alarms(state: &Value) -> Vec<&Value> {
+    state["alarm"].as_array().into_iter().flatten().collect()
+}
+
 /// Why a leaf's state is not that of a leaf on which all is well.
 pub(crate) fn unhealthy(state: &Value) -> Option<String> {
     let summary = &state["summary"];
@@ -241,7 +248,10 @@ pub(crate) fn lasting(state: &Value) -> Value {
         ["last-change", "last-event", "since", "statistics", "alarm-history", "raised", "occurrences"];
     match state {
         Value::Object(members) => {
-            let kept = members.iter().filter(|(name, _)| !FLEETING.contains(&name.as_str()));
+            let kept = members.iter().filter(|(name, value)| {
+                // A route that is being programmed is told of as it begins, not to those who come later.
+                !FLEETING.contains(&name.as_str()) && *value != "pending" && *value != "programmed"
+            });
             kept.map(|(name, value)| (name.clone(), lasting(value))).collect()
         }
         Value::Array(entries) => entries.iter().map(lasting).collect(),

@@ -3,12 +3,14 @@
 //!
 //! `CHAOS_SEED` repeats a run, `CHAOS_SECONDS` makes it longer.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use srl_sim::appmgr::Operation;
 use tokio::time::{Instant, sleep_until};
 
-use crate::bench::{AGENT, Bench, lasting};
+use crate::bench::{AGENT, Bench, LONG_QUIET, QUIET, lasting};
 use crate::fault::Fault;
 use crate::process;
 use crate::schedule::{Step, schedule};
@@ -127,46 +129,36 @@ impl Run<'_> {
     async fn checkpoint(&mut self) {
         self.say("checkpoint");
         self.heal(Fault::blinds).await;
-        let mut before = Vec::new();
-        for leaf in self.bench.leaves() {
-            before.push((leaf, self.bench.settled(leaf).await));
-        }
+        let before = self.bench.settled(LONG_QUIET).await;
         assert_eq!(Watch::now(self.bench), Vec::<String>::new(), "{}", self.story());
-        for (leaf, _) in &before {
-            let apps = self.bench.leaf(leaf).apps();
-            apps.operate(AGENT, Operation::Restart).await.expect("it runs");
+        for leaf in self.bench.leaves() {
+            self.bench.leaf(leaf).apps().operate(AGENT, Operation::Restart).await.expect("it runs");
+            self.bench.killed(leaf);
         }
-        for (leaf, before) in before {
-            let after = self.bench.settled(leaf).await;
-            self.expect_same(leaf, "an agent that was killed says something else", &before, &after);
-        }
+        let after = self.bench.settled(QUIET).await;
+        self.expect_same("an agent that was killed says something else", &before, &after);
     }
 
     /// What is said now, and by agents that remember nothing.
     async fn compare_with_fresh_agents(&mut self) {
         self.say("everything is healed");
         self.bench.until_healthy().await;
-        let mut before = Vec::new();
-        for leaf in self.bench.leaves() {
-            before.push((leaf, self.bench.settled(leaf).await));
-        }
+        let before = self.bench.settled(LONG_QUIET).await;
         self.watch.look(self.bench);
-        for (leaf, _) in &before {
+        for leaf in self.bench.leaves() {
             let leaf = self.bench.leaf(leaf);
             leaf.apps().operate(AGENT, Operation::Stop).await.expect("it runs");
             std::fs::remove_file(leaf.folder().join("state.json")).expect("the agent kept its memory there");
             leaf.apps().operate(AGENT, Operation::Start).await.expect("it can be started");
         }
-        for (leaf, before) in before {
-            let after = self.bench.settled(leaf).await;
-            self.expect_same(leaf, "a fresh agent says something else", &after, &before);
-        }
+        let fresh = self.bench.settled(QUIET).await;
+        self.expect_same("a fresh agent says something else", &fresh, &before);
     }
 
-    fn expect_same(&self, leaf: &str, what: &str, right: &serde_json::Value, wrong: &serde_json::Value) {
-        if right != wrong {
+    fn expect_same(&self, what: &str, right: &BTreeMap<String, Value>, wrong: &BTreeMap<String, Value>) {
+        if let Some(leaf) = self.bench.leaves().find(|leaf| right[*leaf] != wrong[*leaf]) {
             let (mut differences, log) = (Vec::new(), self.bench.leaf(leaf).apps().log_file(AGENT));
-            differ("", right, wrong, &mut differences);
+            differ("", &right[leaf], &wrong[leaf], &mut differences);
             let differences = differences.join("\n  ");
             panic!("{leaf}: {what}:\n  {differences}\n  the agent's log: {}\n{}", log.display(), self.story());
         }
@@ -203,13 +195,13 @@ impl Run<'_> {
 }
 
 /// Where two values differ.
-fn differ(path: &str, right: &serde_json::Value, wrong: &serde_json::Value, found: &mut Vec<String>) {
-    use serde_json::Value::{Array, Null, Object};
+fn differ(path: &str, right: &Value, wrong: &Value, found: &mut Vec<String>) {
+    use Value::{Array, Null, Object};
     match (right, wrong) {
         (Object(rights), Object(wrongs)) => {
-            let names: std::collections::BTreeSet<_> = rights.keys().chain(wrongs.keys()).collect();
+            let names: BTreeSet<_> = rights.keys().chain(wrongs.keys()).collect();
             for name in names {
-                let side = |of: &serde_json::Map<_, _>| of.get(name).cloned().unwrap_or(Null);
+                let side = |of: &Map<_, _>| of.get(name).cloned().unwrap_or(Null);
                 differ(&format!("{path}/{name}"), &side(rights), &side(wrongs), found);
             }
         }

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::pages::{self, Page, none, root};
 
 /// Pages that other changes bring.
-const PENDING: [&str; 5] = ["install.md", "security.md", "show.md", "telemetry.md", "snmp.md"];
+const PENDING: [&str; 3] = ["show.md", "telemetry.md", "snmp.md"];
 
 /// The targets of the links of a line: `[text](target)`.
 fn targets(line: &str) -> impl Iterator<Item = &str> {

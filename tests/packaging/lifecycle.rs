@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::build::{Arch, NEW, OLD, package};
-use crate::root::{Format, RELOAD, RESTART, Root, STOP};
+use crate::root::{Entry, Format, RELOAD, RESTART, Root, STOP};
 use crate::succeed;
 
 const DEFINITION: &str = "/etc/opt/srlinux/appmgr/k8s-services.yml";
@@ -12,26 +12,26 @@ const PASSWORD: &str = "/etc/opt/srlinux/k8s-services/gnmi-password";
 const APP_STATE: &str = "/var/log/app-state";
 
 /// What both formats install, without folders of others and without documentation.
-const INSTALLED: &[&str] = &[
-    "644 root f /etc/opt/srlinux/appmgr/k8s-services.yml",
-    "644 root f /etc/opt/srlinux/cli/plugins/k8s_services.py",
-    "750 root:srlinux d /etc/opt/srlinux/k8s-services",
-    "644 root f /etc/opt/srlinux/snmp/scripts/K8S-SERVICES-MIB.txt",
-    "644 root f /etc/opt/srlinux/snmp/scripts/k8s_services_traps.py",
-    "644 root f /etc/opt/srlinux/snmp/scripts/k8s_services_traps.yaml",
-    "755 root d /opt/k8s-services",
-    "755 root d /opt/k8s-services/rbac",
-    "644 root f /opt/k8s-services/rbac/events.yaml",
-    "644 root f /opt/k8s-services/rbac/k8s-services.yaml",
-    "755 root f /opt/k8s-services/rbac/make-kubeconfig",
-    "644 root f /opt/k8s-services/rbac/speakers.yaml",
-    "755 root d /opt/k8s-services/snmp",
-    "755 root f /opt/k8s-services/snmp/set-enterprise-number",
-    "755 root f /opt/k8s-services/snmp/traps",
-    "750 srlinux d /opt/k8s-services/state",
-    "755 root d /opt/k8s-services/yang",
-    "644 root f /opt/k8s-services/yang/k8s-services.yang",
-    "755 root f /usr/local/bin/k8s-services",
+const INSTALLED: &[(&str, &str, &str)] = &[
+    ("644", "root:root", "/etc/opt/srlinux/appmgr/k8s-services.yml"),
+    ("644", "root:root", "/etc/opt/srlinux/cli/plugins/k8s_services.py"),
+    ("750", "root:srlinux", "/etc/opt/srlinux/k8s-services"),
+    ("644", "root:root", "/etc/opt/srlinux/snmp/scripts/K8S-SERVICES-MIB.txt"),
+    ("644", "root:root", "/etc/opt/srlinux/snmp/scripts/k8s_services_traps.py"),
+    ("644", "root:root", "/etc/opt/srlinux/snmp/scripts/k8s_services_traps.yaml"),
+    ("755", "root:root", "/opt/k8s-services"),
+    ("755", "root:root", "/opt/k8s-services/rbac"),
+    ("644", "root:root", "/opt/k8s-services/rbac/events.yaml"),
+    ("644", "root:root", "/opt/k8s-services/rbac/k8s-services.yaml"),
+    ("755", "root:root", "/opt/k8s-services/rbac/make-kubeconfig"),
+    ("644", "root:root", "/opt/k8s-services/rbac/speakers.yaml"),
+    ("755", "root:root", "/opt/k8s-services/snmp"),
+    ("755", "root:root", "/opt/k8s-services/snmp/set-enterprise-number"),
+    ("755", "root:root", "/opt/k8s-services/snmp/traps"),
+    ("750", "srlinux:srlinux", "/opt/k8s-services/state"),
+    ("755", "root:root", "/opt/k8s-services/yang"),
+    ("644", "root:root", "/opt/k8s-services/yang/k8s-services.yang"),
+    ("755", "root:root", "/usr/local/bin/k8s-services"),
 ];
 
 /// Folders where others install files too.
@@ -56,8 +56,12 @@ fn own(version: &str, format: Format) -> std::path::PathBuf {
 }
 
 /// What stands in the root besides folders of others.
-fn left(root: &Root) -> Vec<String> {
-    root.tree().into_iter().filter(|line| !SHARED.contains(&line.rsplit(' ').next().unwrap_or_default())).collect()
+fn left(root: &Root) -> Vec<Entry> {
+    root.tree().into_iter().filter(|entry| entry.kind != "d" || !SHARED.contains(&&*entry.path)).collect()
+}
+
+fn paths(entries: &[Entry]) -> Vec<&str> {
+    entries.iter().map(|entry| &*entry.path).collect()
 }
 
 #[test]
@@ -66,13 +70,15 @@ fn both_formats_install_the_same_files_with_the_same_modes_and_owners() {
         let root = Root::new(format);
         root.install(&own(NEW, format));
         let documents = "/usr/share/doc/srl-k8s-services";
-        let (documented, installed): (Vec<_>, Vec<_>) = left(&root).into_iter().partition(|it| it.contains(documents));
-        if root.has_users() {
-            assert_eq!(installed, INSTALLED, "{format:?}");
-        }
+        let (documented, installed): (Vec<_>, Vec<_>) =
+            left(&root).into_iter().partition(|entry| entry.path.starts_with(documents));
+        let known = |owner: &'static str| if root.has_users() { owner } else { "anyone:anyone" };
+        let expected: Vec<_> = INSTALLED.iter().map(|(mode, owner, path)| (*mode, known(owner), *path)).collect();
+        let got: Vec<_> = installed.iter().map(|entry| (&*entry.mode, &*entry.owner, &*entry.path)).collect();
+        assert_eq!(got, expected, "{format:?}");
+        let documented = paths(&documented);
         for name in ["copyright", "third-party-licenses.gz", "README.md", "docs/install.md", "docs/security.md"] {
-            let line = format!("644 root f {documents}/{name}");
-            assert!(documented.contains(&line), "{format:?}: {line} is not in {documented:#?}");
+            assert!(documented.contains(&&*format!("{documents}/{name}")), "{format:?}: {name} not in {documented:?}");
         }
         assert_eq!(root.verify(), "", "{format:?}");
     }
@@ -111,13 +117,16 @@ fn without_a_switch_everything_is_installed_and_removed_all_the_same() {
 
 #[test]
 fn a_switch_that_does_not_answer_costs_a_sentence_with_the_command() {
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.write("/var/log/refuses", "Error: app_mgr is not running\n");
-        let said = root.install(&own(NEW, format));
-        assert!(said.contains("Error: app_mgr is not running"), "{said}");
-        assert!(said.contains(&format!("when SR Linux runs: sr_cli '{RELOAD}'")), "{said}");
-        root.remove();
+    // By its status, and by its words alone.
+    for file in ["/var/log/fails", "/var/log/refuses"] {
+        for format in Format::BOTH {
+            let root = Root::new(format);
+            root.write(file, "Error: app_mgr is not running\n");
+            let said = root.install(&own(NEW, format));
+            assert_eq!(said.contains("Error: app_mgr is not running"), file.ends_with("refuses"), "{said}");
+            assert!(said.contains(&format!("when SR Linux runs: sr_cli '{RELOAD}'")), "{said}");
+            root.remove();
+        }
     }
 }
 
@@ -229,7 +238,7 @@ fn a_purged_deb_leaves_nothing() {
             root.remove();
         }
         root.purge();
-        assert_eq!(left(&root), [""; 0]);
+        assert_eq!(left(&root), []);
     }
 }
 
@@ -239,13 +248,15 @@ fn an_erased_rpm_leaves_nothing_but_what_operators_wrote() {
     root.install(&own(NEW, Format::Rpm));
     root.write(STATE, "{}\n");
     root.remove();
-    assert_eq!(left(&root), [""; 0]);
+    assert_eq!(left(&root), []);
 
     root.install(&own(NEW, Format::Rpm));
     root.write(PASSWORD, "secret\n");
     root.write(DEFINITION, "# edited\n");
     let said = root.remove();
     assert!(said.contains("/etc/opt/srlinux/k8s-services holds credentials and is left"), "{said}");
-    let paths: Vec<_> = left(&root).iter().filter_map(|line| line.split(' ').next_back().map(str::to_owned)).collect();
-    assert_eq!(paths, ["/etc/opt/srlinux/appmgr/k8s-services.yml.rpmsave", "/etc/opt/srlinux/k8s-services", PASSWORD]);
+    assert_eq!(
+        paths(&left(&root)),
+        ["/etc/opt/srlinux/appmgr/k8s-services.yml.rpmsave", "/etc/opt/srlinux/k8s-services", PASSWORD]
+    );
 }

@@ -23,10 +23,8 @@ case $1 in
     "info from state"*) if [ -f /var/log/app-state ]; then cat /var/log/app-state; fi ;;
     "info from running"*) if [ -f /var/log/running ]; then cat /var/log/running; fi ;;
 esac
-if [ -f /var/log/refuses ]; then
-    cat /var/log/refuses
-    exit 1
-fi
+if [ -f /var/log/refuses ]; then cat /var/log/refuses; fi
+if [ -f /var/log/fails ]; then exit 1; fi
 "#;
 
 /// What the CLI is asked in the packages' scripts.
@@ -103,6 +101,16 @@ impl Right {
     }
 }
 
+/// A file or folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) mode: String,
+    pub(crate) owner: String,
+    /// `f` or `d`
+    pub(crate) kind: String,
+    pub(crate) path: String,
+}
+
 /// The root, removed with the value.
 pub(crate) struct Root {
     format: Format,
@@ -142,7 +150,8 @@ impl Root {
 
     fn add_shell(&self) {
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).is_file());
-        fs::copy(busybox.expect("busybox-static; `make deps` installs it"), self.path("/bin/busybox")).expect("copied");
+        fs::copy(busybox.expect("busybox-static; `make deps-test` installs it"), self.path("/bin/busybox"))
+            .expect("copied");
         for name in succeed(Command::new("busybox").arg("--list")).lines().filter(|name| *name != "busybox") {
             symlink("busybox", self.path("/bin").join(name)).expect("linked");
         }
@@ -174,7 +183,7 @@ impl Root {
         let arguments: &[&str] = match self.format {
             Format::Deb => &["--install"],
             // There is no package in this root that brings /bin/sh.
-            Format::Rpm => &["--upgrade", "--nodeps", "--ignorearch"],
+            Format::Rpm => &["--upgrade", "--nodeps", "--nosignature", "--ignorearch"],
         };
         succeed(self.tool().args(arguments).arg(package))
     }
@@ -220,29 +229,39 @@ impl Root {
         succeed(self.right.command("cat").arg(self.path(path)))
     }
 
-    /// Every file and folder below /etc/opt, /opt and /usr but the stand-in's: mode, owner, path.
-    pub(crate) fn tree(&self) -> Vec<String> {
+    /// Every file and folder below /etc/opt, /opt and /usr but the stand-in's, by path.
+    pub(crate) fn tree(&self) -> Vec<Entry> {
         let top = self.path("/");
-        let mut find = self.right.command("find");
-        let folders = ["etc/opt", "opt", "usr"].into_iter().filter(|name| top.join(name).exists());
-        find.current_dir(&top).args(folders).args(["-printf", "%m %U:%G %y /%p\\n"]);
-        if !top.join("opt").exists() && !top.join("usr").exists() && !top.join("etc/opt").exists() {
+        let folders: Vec<_> = ["etc/opt", "opt", "usr"].into_iter().filter(|name| top.join(name).exists()).collect();
+        if folders.is_empty() {
             return Vec::new();
         }
-        let srlinux = format!("{0}:{0}", self.right.srlinux());
-        let mut lines: Vec<String> = succeed(&mut find)
+        let mut find = self.right.command("find");
+        find.current_dir(&top).args(folders).args(["-printf", "%m %U %G %y /%p\\n"]);
+        let mut entries: Vec<_> = succeed(&mut find)
             .lines()
-            .filter(|line| !line.contains("/opt/srlinux/bin") && !line.ends_with(" /opt/srlinux"))
-            .map(|line| {
-                line.replace(&srlinux, "srlinux").replace(&format!("0:{}", self.right.srlinux()), "root:srlinux")
-            })
-            .map(|line| line.replace(" 0:0 ", " root "))
+            .map(|line| self.entry(line))
+            .filter(|entry| entry.path != "/opt/srlinux" && !entry.path.starts_with("/opt/srlinux/bin"))
             .collect();
-        lines.sort_by(|one, other| one.rsplit(' ').next().cmp(&other.rsplit(' ').next()));
-        lines
+        entries.sort_by(|one, other| one.path.cmp(&other.path));
+        entries
     }
 
-    /// True when ids other than root's can be told apart here.
+    fn entry(&self, line: &str) -> Entry {
+        let mut words = line.splitn(5, ' ').map(str::to_owned);
+        let mut word = || words.next().expect("find prints five words");
+        let (mode, user, group, kind, path) = (word(), word(), word(), word(), word());
+        let name = |id: String| match id.parse() {
+            // In a namespace there is one user, who is everyone.
+            _ if self.right == Right::Namespace => "anyone".to_owned(),
+            Ok(0) => "root".to_owned(),
+            Ok(id) if id == self.right.srlinux() => "srlinux".to_owned(),
+            _ => id,
+        };
+        Entry { mode, owner: format!("{}:{}", name(user), name(group)), kind, path }
+    }
+
+    /// True when users can be told apart here.
     pub(crate) fn has_users(&self) -> bool {
         self.right != Right::Namespace
     }

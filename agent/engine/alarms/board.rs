@@ -89,6 +89,11 @@ impl Board {
         self.due = timed.collect();
     }
 
+    /// What is in reach.
+    pub(super) fn reach(&self) -> Reach {
+        self.reach
+    }
+
     /// What is in reach from now on: what came back starts its time anew.
     pub(super) fn set_reach(&mut self, now: Now, reach: Reach) {
         let before = std::mem::replace(&mut self.reach, reach);

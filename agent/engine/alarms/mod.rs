@@ -68,6 +68,11 @@ pub(super) struct Reach {
 }
 
 impl Reach {
+    /// What is in both.
+    fn and(self, other: Self) -> Self {
+        Self { switch: self.switch && other.switch, neighbors: self.neighbors && other.neighbors }
+    }
+
     fn knows(self, kind: AlarmType) -> bool {
         match kind {
             AlarmType::SourceStale => true,
@@ -121,7 +126,8 @@ impl Alarms {
         if let Some(config) = around.config {
             self.board.set_policy(config.alarm_policy);
         }
-        self.board.set_reach(now, around.reach);
+        // Frozen before anything is observed, thawed after: what comes back is not taken for a change of its own.
+        self.board.set_reach(now, around.reach.and(self.board.reach()));
         self.sources(around);
         self.clusters(around);
         for change in changes {
@@ -148,6 +154,7 @@ impl Alarms {
         }
         // Once for all services: what one adds another may take away.
         self.tell_touched(around);
+        self.board.set_reach(now, around.reach);
         self.board.forget_unseen(now, |key| around.all_told(key));
         self.board.settle(now);
         self.news()
@@ -267,16 +274,22 @@ impl Alarms {
         for key in std::mem::take(&mut self.touched) {
             let (cluster, node) = &key;
             let resource = Resource::Node(cluster.clone(), node.clone());
-            let down = self.down.get(&key).and_then(|view| {
-                let instance = &around.config?.clusters.get(cluster)?.network_instance;
-                let waiting = self.waiting.get(&key).copied().unwrap_or_default();
-                Some((AlarmType::NeighborSessionDown, conditions::session_text(node, view, instance, waiting)))
-            });
+            let config = around.config.and_then(|config| config.clusters.get(cluster));
+            let Some(instance) = config.map(|cluster| &cluster.network_instance) else { continue };
+            let waiting = self.waiting.get(&key).copied().unwrap_or_default();
+            let holds = self.board.holds(&resource, AlarmType::NeighborSessionDown);
+            if waiting == 0 && holds && self.down.contains_key(&key) {
+                continue; // on its way back: the text stays at what it cost
+            }
+            let down = self
+                .down
+                .get(&key)
+                .map(|view| (AlarmType::NeighborSessionDown, conditions::session_text(node, view, instance, waiting)));
             // A next-hop that no node explains may be this one's.
             let unmapped = self.unmapped.contains_key(cluster);
             let unlocated = self.unlocated.get(cluster).and_then(|nodes| nodes.get(node)).filter(|_| !unmapped);
             let unlocated =
-                unlocated.map(|view| (AlarmType::NodeAddressUnknown, conditions::unlocated_text(node, view)));
+                unlocated.map(|view| (AlarmType::NodeAddressUnknown, conditions::unlocated_text(node, view, instance)));
             self.board.observe(around.now, &resource, &OF_NODE, down.or(unlocated), None);
         }
     }
@@ -289,7 +302,8 @@ impl Alarms {
             None => self.board.withdraw(now, &resource),
             Some(view) => {
                 let pending = view.verdict.reason == Some(Reason::AddressPending);
-                let holding = pending.then(|| (AlarmType::VipAddressPending, conditions::service_text(key, view)));
+                let holding =
+                    pending.then(|| (AlarmType::VipAddressPending, conditions::service_text(cluster, key, view)));
                 // Before the first sync a service without an address says the same of alarms as one with: nothing.
                 if conditions::of_verdict(&view.verdict) != Condition::Unknown {
                     self.board.observe(now, &resource, &[AlarmType::VipAddressPending], holding, None);
@@ -321,7 +335,7 @@ impl Alarms {
         let holding = match condition {
             Condition::Unknown => return,
             Condition::Fine => None,
-            Condition::Holds(kind) => Some((kind, conditions::vip_text(service, vip))),
+            Condition::Holds(kind) => Some((kind, conditions::vip_text(cluster, service, vip))),
         };
         let blind = !around.reach.neighbors && conditions::fib_is_unknown(vip);
         let unsure =

@@ -78,7 +78,7 @@ async fn a_server_signed_by_the_authority_is_trusted_without_a_caveat() {
 async fn a_server_that_is_not_who_it_should_be_is_refused_with_the_reason() {
     let (server, directory) = (server(false).await, tempfile::tempdir().expect("a directory"));
     for (ask, words) in [
-        (Ask { authority: Some(OTHER_AUTHORITY), ..TRUSTING }, "check certificate-authority"),
+        (Ask { authority: Some(OTHER_AUTHORITY), ..TRUSTING }, "check certificate-authority-file"),
         (Ask { host: "localhost", ..TRUSTING }, "use a name or address the certificate holds"),
         (Ask { authority: Some("no certificate"), ..TRUSTING }, "holds no certificate"),
     ] {

@@ -64,7 +64,10 @@ pub(super) fn has_routes(instance: View<'_>, family: Family) -> bool {
     !routes(instance, family).is_empty()
 }
 
-fn hops(instance: View<'_>, route: View<'_>, deep: bool) -> Vec<Hop> {
+/// How far a next-hop is followed: BGP next-hop, static route to it, subnet.
+const RESOLUTIONS: u8 = 3;
+
+fn hops(instance: View<'_>, route: View<'_>, resolutions: u8) -> Vec<Hop> {
     let Some(table) = instance.container("route-table") else { return Vec::new() };
     let (groups, next_hops) = (table.list("next-hop-group"), table.list("next-hop"));
     let group = groups.iter().find(|group| group.leaf("index") == route.leaf("next-hop-group"));
@@ -72,10 +75,10 @@ fn hops(instance: View<'_>, route: View<'_>, deep: bool) -> Vec<Hop> {
     let found = members
         .iter()
         .filter_map(|member| next_hops.iter().find(|next_hop| next_hop.leaf("index") == member.leaf("next-hop")));
-    found.map(|next_hop| hop(instance, *next_hop, deep)).collect()
+    found.map(|next_hop| hop(instance, *next_hop, resolutions)).collect()
 }
 
-fn hop(instance: View<'_>, next_hop: View<'_>, deep: bool) -> Hop {
+fn hop(instance: View<'_>, next_hop: View<'_>, resolutions: u8) -> Hop {
     let mut hop = Hop {
         address: next_hop.leaf("ip-address").to_owned(),
         kind: next_hop.leaf("type").to_owned(),
@@ -92,13 +95,12 @@ fn hop(instance: View<'_>, next_hop: View<'_>, deep: bool) -> Hop {
         hop.resolved_by = Some((prefix.to_owned(), kind.to_owned()));
         let all = [Family::V4, Family::V6].into_iter();
         let mut resolving = all.flat_map(|family| routes(instance, family).into_iter().map(move |it| (family, it)));
-        // One level is enough: what resolves a next-hop is reached directly.
-        if deep
+        if let Some(further) = resolutions.checked_sub(1)
             && let Some((_, route)) = resolving.find(|(family, it)| {
                 it.leaf(family.prefix()) == prefix && it.leaf("route-type") == kind && it.leaf("active") == "true"
             })
         {
-            hop.via = hops(instance, route, false);
+            hop.via = hops(instance, route, further);
             hop.interface =
                 hop.via.iter().map(|via| via.interface.as_str()).find(|it| !it.is_empty()).unwrap_or("").to_owned();
         }
@@ -125,7 +127,7 @@ pub(super) fn table(report: &mut Report, instance: View<'_>, family: Family, pre
         if prefix.is_some_and(|prefix| prefix != own) {
             continue;
         }
-        let hops = hops(instance, route, true);
+        let hops = hops(instance, route, RESOLUTIONS);
         counts.add(own, route.leaf("active") == "true", hops.len());
         rows.push(vec![
             own.to_owned(),
@@ -208,31 +210,32 @@ pub(super) fn detail(report: &mut Report, instance: View<'_>, family: Family, pr
             line(text, name, 23, value);
         }
         text.push_str(&rule);
-        let hops = hops(instance, route, true);
+        let hops = hops(instance, route, RESOLUTIONS);
         text.push_str(&format!("Next hops: {} entries\n", hops.len()));
         for hop in &hops {
-            text.push_str(&described(hop));
+            describe(text, hop, 0);
         }
         text.push_str(&rule);
     }
 }
 
-fn described(hop: &Hop) -> String {
-    let kind = &hop.kind;
+/// A next-hop, and below it what resolves it.
+fn describe(text: &mut String, hop: &Hop, depth: usize) {
     let address = if hop.address.is_empty() { "None" } else { &hop.address };
-    let mut text = match &hop.resolved_by {
+    if depth > 0 {
+        text.push_str(&format!("{}via ", "  ".repeat(depth)));
+    }
+    text.push_str(&format!("{address} ({})", hop.kind));
+    match &hop.resolved_by {
         Some((prefix, by)) => {
             let what = if hop.by_tunnel { "tunnel" } else { "route" };
-            format!("{address} ({kind}) resolved by {what} to {prefix} ({by})\n")
+            text.push_str(&format!(" resolved by {what} to {prefix} ({by})"));
         }
-        None if hop.interface.is_empty() => format!("{address} ({kind})\n"),
-        None => format!("{address} ({kind}) via [{}]\n", hop.interface),
-    };
-    for via in &hop.via {
-        let address = if via.address.is_empty() { "None" } else { &via.address };
-        text.push_str(&format!("  via {address} ({}) via [{}]\n", via.kind, via.interface));
+        None if hop.interface.is_empty() => {}
+        None => text.push_str(&format!(" via [{}]", hop.interface)),
     }
-    text
+    text.push('\n');
+    hop.via.iter().for_each(|via| describe(text, via, depth + 1));
 }
 
 /// Summary of the BGP neighbors whose address matches.

@@ -169,7 +169,7 @@ impl Cluster {
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let state = self.inner.lock();
         let id = state.registry.by_name(kind)?;
-        state.get(id, &Key::new(namespace, name)).map(|stored| Arc::clone(&stored.value))
+        state.get(id, &key_of(&state, id, namespace, name)).map(|stored| Arc::clone(&stored.value))
     }
 
     /// All objects of a kind, by namespace and name; none for a kind that is not known.
@@ -200,7 +200,8 @@ impl Cluster {
     ) -> Result<Arc<Value>, ApiError> {
         self.inner.write(|state| {
             let id = known(state, kind)?;
-            state.edit(id, &Key::new(namespace, name), change).map(|stored| Arc::clone(&stored.value))
+            let key = key_of(state, id, namespace, name);
+            state.edit(id, &key, change).map(|stored| Arc::clone(&stored.value))
         })
     }
 
@@ -211,7 +212,8 @@ impl Cluster {
     pub fn delete(&self, kind: &str, namespace: &str, name: &str) -> Result<(), ApiError> {
         self.inner.write(|state| {
             let id = known(state, kind)?;
-            state.delete(id, &Key::new(namespace, name)).map(drop)
+            let key = key_of(state, id, namespace, name);
+            state.delete(id, &key).map(drop)
         })
     }
 
@@ -307,6 +309,11 @@ impl Inner {
 fn known(state: &State, kind: &str) -> Result<ResourceId, ApiError> {
     let unknown = || ApiError::UnknownKind { kind: kind.to_owned(), version: String::new() };
     state.registry.by_name(kind).ok_or_else(unknown)
+}
+
+/// The key of an object; a namespace says nothing of what has none.
+fn key_of(state: &State, id: ResourceId, namespace: &str, name: &str) -> Key {
+    Key::new(if state.resource(id).namespaced { namespace } else { "" }, name)
 }
 
 fn apply(state: &mut State, object: Value) -> Result<Arc<Value>, ApiError> {

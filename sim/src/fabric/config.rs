@@ -64,14 +64,27 @@ pub struct LeafConfig {
     pub uplinks: BTreeMap<String, Uplink>,
 }
 
-/// An unnumbered link to a spine.
+/// A link to a spine.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Uplink {
     /// The spine.
     pub spine: String,
-    /// The spine's link-local address.
+    /// The spine's address: link-local where the link is unnumbered.
     pub peer: IpAddr,
+    /// The leaf's own address on a numbered link.
+    #[serde(default)]
+    pub address: Option<IpNet>,
+}
+
+impl Uplink {
+    /// `peer-address` of the spine; a link-local one is known by its interface.
+    pub(crate) fn peer_name(&self, interface: &str) -> String {
+        match self.address {
+            Some(_) => self.peer.to_string(),
+            None => format!("{}%{interface}", self.peer),
+        }
+    }
 }
 
 /// A network instance, the same on every leaf that has it.
@@ -126,11 +139,22 @@ impl From<KindName> for NetworkInstanceKind {
 pub struct SubinterfaceConfig {
     /// `id` of its routes: the subinterface index.
     pub index: u32,
-    /// Own addresses with their subnets.
+    /// Own addresses with their subnets, the same on each leaf.
+    #[serde(default)]
     pub addresses: Vec<IpNet>,
+    /// Addresses that one leaf alone has, as on a loopback.
+    #[serde(default)]
+    pub leaf_addresses: BTreeMap<String, Vec<IpNet>>,
     /// Leaves that have it; none = all that have the network instance.
     #[serde(default)]
     pub leaves: Vec<String>,
+}
+
+impl SubinterfaceConfig {
+    /// Its addresses on one leaf.
+    pub(crate) fn addresses_on(&self, leaf: &str) -> impl Iterator<Item = &IpNet> {
+        self.addresses.iter().chain(self.leaf_addresses.get(leaf).into_iter().flatten())
+    }
 }
 
 /// EVPN of an ip-vrf.
@@ -148,6 +172,29 @@ pub struct EvpnConfig {
     /// Preference of EVPN routes.
     #[serde(default = "bgp_preference")]
     pub preference: u8,
+    /// What an import policy of the EVPN sessions drops.
+    #[serde(default)]
+    pub import_reject: Option<ImportReject>,
+}
+
+impl EvpnConfig {
+    /// Whether a leaf drops a prefix that others advertise.
+    pub(crate) fn rejects(&self, leaf: &str, prefix: &IpNet) -> bool {
+        self.import_reject.as_ref().is_some_and(|reject| {
+            listed(&reject.leaves, leaf) && reject.prefixes.iter().any(|net| net.contains(prefix))
+        })
+    }
+}
+
+/// Type-5 routes that leaves do not import.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ImportReject {
+    /// The prefixes, with everything inside them.
+    pub prefixes: Vec<IpNet>,
+    /// Leaves with such a policy; none = all.
+    #[serde(default)]
+    pub leaves: Vec<String>,
 }
 
 /// BGP towards nodes in a network instance.
@@ -225,8 +272,23 @@ pub struct ClusterConfig {
     /// Settings of the speaker that no Kubernetes object shows.
     #[serde(default)]
     pub speaker_flags: SpeakerFlags,
+    /// A second speaker on every node, which announces the node's pods and no service.
+    #[serde(default)]
+    pub pod_network: Option<PodNetwork>,
     /// Nodes by name.
     pub nodes: BTreeMap<String, NodeConfig>,
+}
+
+/// A network plugin that speaks BGP from the nodes' `addresses` and announces `spec.podCIDRs`, beside a speaker that
+/// speaks from their `loopbacks`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PodNetwork {
+    /// Its AS number.
+    #[serde(rename = "as")]
+    pub autonomous_system: u32,
+    /// The `peer-group` it is in on the leaves.
+    pub group: String,
 }
 
 /// What announces VIPs in a cluster.
@@ -326,13 +388,19 @@ impl FabricConfig {
             self.known_leaves(&instance.leaves)?;
             for subinterface in instance.subinterfaces.values() {
                 self.known_leaves(&subinterface.leaves)?;
+                subinterface.leaf_addresses.keys().try_for_each(|leaf| known(&self.leaves, "leaf", leaf))?;
             }
+            let rejecting = instance.evpn.as_ref().and_then(|evpn| evpn.import_reject.as_ref());
+            self.known_leaves(rejecting.map_or(&[], |reject| reject.leaves.as_slice()))?;
         }
         for cluster in self.clusters.values() {
             known(&self.network_instances, "network instance", &cluster.network_instance)?;
-            for node in cluster.nodes.values() {
+            for (name, node) in &cluster.nodes {
                 self.known_leaves(&node.leaves)?;
                 self.known_leaves(&node.peers)?;
+                if cluster.pod_network.is_some() && node.loopbacks.is_empty() {
+                    return Err(FabricError::SharedAddress { node: name.clone() });
+                }
             }
         }
         for client in self.clients.values() {

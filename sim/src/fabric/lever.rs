@@ -153,15 +153,25 @@ impl Lever {
             known(&config.network_instances, "network instance", instance)?;
         }
         let Some(node) = self.node() else { return Ok(()) };
-        let matching = config.nodes().filter(|(cluster, _, name, _)| names(node, cluster, name)).count();
-        match matching {
-            1 => Ok(()),
-            0 => Err(FabricError::Unknown {
+        let matching: Vec<_> = config.nodes().filter(|(cluster, _, name, _)| names(node, cluster, name)).collect();
+        match matching.as_slice() {
+            [(_, cluster, ..)] => self.breaks_something(node, &cluster.network_instance, config),
+            [] => Err(FabricError::Unknown {
                 what: "node",
                 name: node.to_owned(),
                 known: config.nodes().map(|(_, _, name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
             }),
             _ => Err(FabricError::AmbiguousNode { node: node.to_owned() }),
+        }
+    }
+
+    fn breaks_something(&self, node: &str, instance: &str, config: &FabricConfig) -> Result<(), FabricError> {
+        let bgp = config.network_instances.get(instance).and_then(|config| config.bgp.as_ref());
+        match self {
+            Self::BfdDown { .. } if !bgp.is_some_and(|bgp| bgp.bfd) => {
+                Err(FabricError::NoBfd { node: node.to_owned(), network_instance: instance.to_owned() })
+            }
+            _ => Ok(()),
         }
     }
 

@@ -18,6 +18,7 @@ mod underlay;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use config::FabricConfig;
+pub(crate) use config::known;
 pub use lever::Lever;
 pub(crate) use lever::spell;
 pub use objects::Objects;
@@ -44,6 +45,20 @@ pub enum FabricError {
     AmbiguousNode {
         /// The name.
         node: String,
+    },
+    /// Two speakers on one address: their sessions would keep throwing each other out.
+    #[error("node '{node}' runs two BGP speakers on one address: give the one for services 'loopbacks' of its own")]
+    SharedAddress {
+        /// The node.
+        node: String,
+    },
+    /// A lever that breaks what is not there.
+    #[error("no BFD guards the sessions of node '{node}' (network instance '{network_instance}' has no 'bfd: true')")]
+    NoBfd {
+        /// The node.
+        node: String,
+        /// Where its sessions are.
+        network_instance: String,
     },
     /// A leaf that cannot terminate tunnels.
     #[error("leaf '{leaf}' has no IPv4 address in 'system': it is the VTEP and the router id")]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde_json::Value;
 
 /// The objects of one cluster that decide what is announced.
@@ -44,6 +45,8 @@ pub(crate) struct Endpoint {
 pub(crate) struct Node {
     pub(crate) labels: Labels,
     pub(crate) network_unavailable: bool,
+    /// Ranges its pods' addresses are from.
+    pub(crate) pod_ranges: Vec<IpNet>,
 }
 
 pub(crate) type Labels = BTreeMap<String, String>;
@@ -130,6 +133,7 @@ fn node(value: &Value) -> Node {
     Node {
         labels: labels(value, "/metadata/labels"),
         network_unavailable: items(value, "/status/conditions").any(unavailable),
+        pod_ranges: texts(value, "/spec/podCIDRs").filter_map(|range| range.parse().ok()).collect(),
     }
 }
 

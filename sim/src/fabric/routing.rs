@@ -89,7 +89,7 @@ fn instance(fabric: &Fabric, place: &Place, knowledge: &Knowledge<'_>) -> Networ
     let routes = activate(fabric, &place.0, routes);
     let mut instance = empty_instance(config.id, config.kind.into());
     for session in &knowledge.sessions[place] {
-        let counters = counters(session, &routes, bgp);
+        let counters = counters(fabric, place, session, &routes, bgp);
         instance.router_id = session.bgp.router_id_of(&place.0);
         instance.neighbors.insert(session.key.peer.clone(), fabric.neighbor(session, counters));
         instance.bfd.extend(fabric.bfd(session).map(|bfd| (session.address, bfd)));
@@ -111,10 +111,11 @@ fn local_routes(fabric: &Fabric, place: &Place) -> LocalRoutes {
     let (leaf, instance) = place;
     let mut routes = LocalRoutes::new();
     for (name, subinterface) in fabric.config.subinterfaces(leaf, instance) {
-        for address in &subinterface.addresses {
+        for address in subinterface.addresses_on(leaf) {
             let own = subnet(*address, name, subinterface.index);
             routes.extend(own.into_iter().map(|(key, route)| {
-                let exported = key.route_type == "local";
+                let loopback = address.prefix_len() == address.max_prefix_len();
+                let exported = key.route_type == "local" || loopback;
                 (key, route, exported)
             }));
         }
@@ -142,8 +143,8 @@ fn node_routes(fabric: &Fabric, place: &Place, node: &NodeConfig) -> LocalRoutes
     let mut routes = LocalRoutes::new();
     for address in &node.addresses {
         let mut subinterfaces = fabric.config.subinterfaces(&place.0, &place.1);
-        let of_subnet =
-            subinterfaces.find(|(_, subinterface)| subinterface.addresses.iter().any(|net| net.contains(address)));
+        let of_subnet = subinterfaces
+            .find(|(_, subinterface)| subinterface.addresses_on(&place.0).any(|net| net.contains(address)));
         if let Some((name, subinterface)) = of_subnet {
             let next_hop = NextHop::Direct { address: *address, subinterface: name.clone() };
             let (key, route) = route(
@@ -175,7 +176,7 @@ fn static_route(fabric: &Fabric, place: &Place, prefix: IpNet, next_hop: IpAddr)
 /// The local subnet that resolves an address: SR Linux resolves over it, not over the neighbor entry.
 fn resolve_locally(fabric: &Fabric, place: &Place, address: IpAddr) -> Option<(IpNet, String, String)> {
     let subinterfaces = fabric.config.subinterfaces(&place.0, &place.1);
-    let mut nets = subinterfaces.flat_map(|(_, subinterface)| &subinterface.addresses);
+    let mut nets = subinterfaces.flat_map(|(_, subinterface)| subinterface.addresses_on(&place.0));
     let net = nets.find(|net| net.contains(&address))?;
     Some((net.trunc(), "local".to_owned(), "net_inst_mgr".to_owned()))
 }
@@ -307,7 +308,8 @@ fn add_bgp_adverts(fabric: &Fabric, bgp: &BTreeMap<Place, BTreeMap<IpNet, BgpRou
     for ((instance, prefix), leaves) in by_prefix {
         let Some(evpn) = fabric.config.network_instances[instance].evpn.as_ref() else { continue };
         let advertisers = adverts.entry(instance.clone()).or_default().entry(prefix).or_default();
-        let preferring = leaves.iter().filter(|(_, preference)| **preference < evpn.preference);
+        let preferring =
+            leaves.iter().filter(|(leaf, preference)| **preference < evpn.preference || evpn.rejects(leaf, &prefix));
         advertisers.extend(preferring.map(|(leaf, _)| (*leaf).clone()));
         if advertisers.is_empty() {
             advertisers.extend(fabric.config.converged().find(|leaf| leaves.contains_key(leaf)).cloned());
@@ -328,7 +330,7 @@ fn imported(fabric: &Fabric, place: &Place, evpn: &EvpnConfig, adverts: &Adverts
     let mut vteps: BTreeMap<IpNet, BTreeSet<IpAddr>> = BTreeMap::new();
     for (instance, prefixes) in adverts {
         if takes(&fabric.config.network_instances[instance]) {
-            for (prefix, leaves) in prefixes {
+            for (prefix, leaves) in prefixes.iter().filter(|(prefix, _)| !evpn.rejects(leaf, prefix)) {
                 let others = leaves.iter().filter(|other| *other != leaf).map(|other| fabric.config.vtep(other));
                 vteps.entry(*prefix).or_default().extend(others);
             }
@@ -372,6 +374,8 @@ fn fib(fabric: &Fabric, leaf: &str, prefix: IpNet) -> Fib {
 /// Route counters of a session: what it gave, what of it is used, and what it gets. iBGP routes are not passed on to
 /// iBGP neighbors, and no route goes back to where it came from.
 fn counters(
+    fabric: &Fabric,
+    place: &Place,
     session: &Session<'_>,
     routes: &BTreeMap<RouteKey, Route>,
     bgp: Option<&BTreeMap<IpNet, BgpRoute>>,
@@ -384,7 +388,9 @@ fn counters(
     };
     let of_family = |key: &RouteKey| key.prefix.addr().is_ipv4() == session.address.is_ipv4();
     let active = routes.iter().filter(|(key, route)| route.active && of_family(key));
-    let mut counters = AfiSafi { received: length(session.announced.len()), ..AfiSafi::default() };
+    let rejected = session.announced.iter().filter(|prefix| import_target(fabric, place, **prefix).is_none()).count();
+    let received = length(session.announced.len());
+    let mut counters = AfiSafi { received, rejected: length(rejected), ..AfiSafi::default() };
     for (key, route) in active {
         match key.route_type.as_str() {
             "bgp" if via(route) => counters.active += 1,
@@ -429,8 +435,11 @@ pub(super) fn host(prefix: IpNet, id: u32, next_hop: NextHop) -> (RouteKey, Rout
     route(prefix, "host", "net_inst_mgr", id, 0, vec![next_hop])
 }
 
-/// A subnet, the switch's address in it, and its broadcast address.
+/// A subnet, the switch's address in it, and its broadcast address; of a loopback, its address alone.
 pub(super) fn subnet(address: IpNet, subinterface: &str, id: u32) -> Vec<(RouteKey, Route)> {
+    if address.prefix_len() == address.max_prefix_len() {
+        return vec![host(address, id, NextHop::Extract)];
+    }
     let next_hop = NextHop::Direct { address: address.addr(), subinterface: subinterface.to_owned() };
     let mut routes = vec![
         route(address, "local", "net_inst_mgr", id, 0, vec![next_hop]),

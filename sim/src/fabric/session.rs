@@ -49,6 +49,8 @@ pub(crate) struct Session<'a> {
     pub(crate) local: Option<IpAddr>,
     pub(crate) bgp: &'a BgpConfig,
     pub(crate) peer_as: u32,
+    /// `peer-group`
+    pub(crate) group: &'a str,
     /// `established`, or where it is stuck.
     pub(crate) state: &'static str,
     pub(crate) bfd_up: bool,
@@ -95,28 +97,39 @@ impl Fabric {
             }
             let key = NodeKey { cluster: cluster_name.clone(), node: name.clone() };
             let end = End { leaf, instance, bgp, cluster, node, key };
-            sessions.extend(node.speaking_addresses().iter().filter_map(|address| self.session(&end, *address)));
+            let services = Voice::Services { autonomous_system: cluster.autonomous_system, group: &bgp.group };
+            let spoken = node.speaking_addresses().iter();
+            sessions.extend(spoken.filter_map(|address| self.session(&end, services, *address)));
+            if let Some(pods) = &cluster.pod_network {
+                let voice = Voice::Pods { autonomous_system: pods.autonomous_system, group: &pods.group };
+                sessions.extend(node.addresses.iter().filter_map(|address| self.session(&end, voice, *address)));
+            }
         }
         sessions
     }
 
-    fn session<'a>(&self, end: &End<'a, '_>, address: IpAddr) -> Option<Session<'a>> {
-        let path = self.path(end);
+    fn session<'a>(&self, end: &End<'a, '_>, voice: Voice<'a>, address: IpAddr) -> Option<Session<'a>> {
+        let path = self.path(end, voice);
         if !path.configured {
             return None;
         }
-        let announced = self.announced(end, address);
+        let announced = match voice {
+            Voice::Services { .. } => self.announced(end, address),
+            Voice::Pods { .. } => Some(self.pod_ranges(&end.key, address)),
+        };
         let bfd_up = path.reachable && path.alive && !path.bfd_lost;
         let up = path.reachable && path.alive && !path.held && (bfd_up || !end.bgp.bfd) && announced.is_some();
         if !up && end.bgp.dynamic_neighbors {
             return None;
         }
+        let (peer_as, group) = voice.end();
         Some(Session {
             key: SessionKey { leaf: end.leaf.to_owned(), instance: end.instance.to_owned(), peer: address.to_string() },
             address,
             local: self.local_end(end, address),
             bgp: end.bgp,
-            peer_as: end.cluster.autonomous_system,
+            peer_as,
+            group,
             state: match (up, path.reachable) {
                 (true, _) => "established",
                 (false, true) => "active",
@@ -127,22 +140,32 @@ impl Fabric {
         })
     }
 
+    /// The ranges of a node's pods, of an address's family.
+    fn pod_ranges(&self, key: &NodeKey, address: IpAddr) -> BTreeSet<IpNet> {
+        let node = self.objects.get(&key.cluster).and_then(|objects| objects.nodes.get(&key.node));
+        let ranges = node.into_iter().flat_map(|node| &node.pod_ranges);
+        ranges.filter(|range| range.addr().is_ipv4() == address.is_ipv4()).copied().collect()
+    }
+
     /// What stands between a leaf and a node.
-    fn path(&self, end: &End<'_, '_>) -> PathToNode {
+    fn path(&self, end: &End<'_, '_>, voice: Voice<'_>) -> PathToNode {
         let attachments = self.attachments(&end.key, &end.node.leaves);
         let here = attachments.iter().any(|leaf| leaf == end.leaf);
         let peered = end.node.peers().iter().any(|leaf| leaf == end.leaf);
         let across = end.bgp.multihop && !attachments.is_empty() && self.overlay_up(end.leaf);
-        let pulled = |kind: fn(&Lever) -> bool| self.node_lever(&end.key, kind);
+        // Levers break the speaker that the lab is about.
+        let services = matches!(voice, Voice::Services { .. });
+        let pulled = |kind: fn(&Lever) -> bool| services && self.node_lever(&end.key, kind);
         PathToNode {
             configured: if end.bgp.dynamic_neighbors { here || (end.bgp.multihop && peered) } else { peered },
             reachable: here || across,
             alive: !pulled(|lever| matches!(lever, Lever::SpeakerDead { .. })),
             bfd_lost: pulled(|lever| matches!(lever, Lever::BfdDown { .. })),
-            held: self.node_lever(&end.key, |lever| match lever {
-                Lever::SessionDown { leaf, .. } => leaf.as_deref().is_none_or(|leaf| leaf == end.leaf),
-                _ => false,
-            }),
+            held: services
+                && self.node_lever(&end.key, |lever| match lever {
+                    Lever::SessionDown { leaf, .. } => leaf.as_deref().is_none_or(|leaf| leaf == end.leaf),
+                    _ => false,
+                }),
         }
     }
 
@@ -178,7 +201,7 @@ impl Fabric {
     fn leaf_addresses(&self, end: &End<'_, '_>) -> Vec<IpAddr> {
         let gateways = self.config.subinterfaces(end.leaf, end.instance);
         let mut addresses: Vec<IpAddr> =
-            gateways.flat_map(|(_, subinterface)| &subinterface.addresses).map(IpNet::addr).collect();
+            gateways.flat_map(|(_, subinterface)| subinterface.addresses_on(end.leaf)).map(IpNet::addr).collect();
         addresses.extend(self.config.leaves.get(end.leaf).into_iter().flat_map(|leaf| &leaf.system));
         addresses.extend(end.bgp.router_id_of(end.leaf));
         addresses
@@ -187,7 +210,7 @@ impl Fabric {
     /// The gateway in the node's subnet, or the address sessions across the fabric are made from.
     fn local_end(&self, end: &End<'_, '_>, address: IpAddr) -> Option<IpAddr> {
         let gateways = self.config.subinterfaces(end.leaf, end.instance);
-        let mut nets = gateways.flat_map(|(_, subinterface)| &subinterface.addresses);
+        let mut nets = gateways.flat_map(|(_, subinterface)| subinterface.addresses_on(end.leaf));
         nets.find(|net| net.contains(&address)).map(IpNet::addr).or(end.bgp.router_id_of(end.leaf))
     }
 
@@ -210,7 +233,7 @@ impl Fabric {
             established_transitions: 0,
             peer_as: session.peer_as,
             local_as: session.bgp.as_of(&session.key.leaf),
-            peer_group: session.bgp.group.clone(),
+            peer_group: session.group.to_owned(),
             dynamic: session.bgp.dynamic_neighbors,
             local_address: session.local,
             afi_safis: afi_safis.into_iter().collect(),
@@ -245,6 +268,25 @@ struct PathToNode {
     bfd_lost: bool,
     /// Something keeps the session down.
     held: bool,
+}
+
+/// Who speaks at a node's end.
+#[derive(Clone, Copy)]
+enum Voice<'a> {
+    /// What announces services.
+    Services { autonomous_system: u32, group: &'a str },
+    /// What announces the node's pods.
+    Pods { autonomous_system: u32, group: &'a str },
+}
+
+impl<'a> Voice<'a> {
+    fn end(self) -> (u32, &'a str) {
+        match self {
+            Self::Services { autonomous_system, group } | Self::Pods { autonomous_system, group } => {
+                (autonomous_system, group)
+            }
+        }
+    }
 }
 
 /// One possible session before its address family is chosen.

@@ -408,7 +408,7 @@ fn metallb_withdraws_when_no_endpoint_is_usable() {
 /// Two leaves, three nodes each by eBGP, equal preferences: whoever came first keeps its own routes.
 fn ecmp_article() -> Fabric {
     let file: LabFile =
-        serde_norway::from_str(include_str!("../../../lab/ecmp-evpn/lab.yaml")).expect("the lab file parses");
+        serde_norway::from_str(include_str!("../../../lab/metallb-calico-ecmp/lab.yaml")).expect("the lab file parses");
     let mut fabric = Fabric::new(file.fabric).expect("the lab file is valid");
     let objects =
         [service("ingress-ctl-lb", "10.254.254.241", "Cluster"), slice("ingress-ctl-lb", &[("node20", true)])];

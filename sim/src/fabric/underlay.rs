@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::tables::{AfiSafi, Neighbor, NetworkInstance, NetworkInstanceKind, NextHop, Route, RouteKey, Tables};
 
 use super::Fabric;
-use super::config::LeafConfig;
+use super::config::{LeafConfig, Uplink};
 use super::routing::{empty_instance, host, route, subnet};
 use super::session::SessionKey;
 
@@ -25,7 +25,7 @@ const MULTICAST_ROUTES: u32 = 1;
 /// The underlay and overlay sessions of a leaf.
 pub(super) fn sessions(fabric: &Fabric, leaf: &str) -> Vec<(String, bool)> {
     let config = &fabric.config.leaves[leaf];
-    let underlay = config.uplinks.iter().map(|(interface, uplink)| (format!("{}%{interface}", uplink.peer), true));
+    let underlay = config.uplinks.iter().map(|(interface, uplink)| (uplink.peer_name(interface), true));
     let overlay = reflectors(fabric, config).map(|address| (address.to_string(), fabric.overlay_up(leaf)));
     underlay.chain(overlay).collect()
 }
@@ -60,7 +60,9 @@ fn loopbacks(fabric: &Fabric, leaf: &str, config: &LeafConfig) -> Vec<(RouteKey,
             .collect();
         (!next_hops.is_empty()).then(|| route(IpNet::from(address), "bgp", "bgp_mgr", 0, PREFERENCE, next_hops))
     });
-    own.chain(learned).map(active).collect()
+    let links = config.uplinks.iter().filter_map(|(interface, uplink)| Some((interface, uplink.address?)));
+    let links = links.enumerate().flat_map(|(position, (interface, net))| subnet(net, interface, 2 + count(position)));
+    own.chain(links).chain(learned).map(active).collect()
 }
 
 fn active((key, mut route): (RouteKey, Route)) -> (RouteKey, Route) {
@@ -68,15 +70,15 @@ fn active((key, mut route): (RouteKey, Route)) -> (RouteKey, Route) {
     (key, route)
 }
 
-/// Unnumbered sessions. A spine sends every loopback but this leaf's; it hears what is best through another one.
+/// Sessions with the spines. A spine sends every loopback but this leaf's; it hears what is best through another one.
 fn underlay(fabric: &Fabric, leaf: &str, config: &LeafConfig) -> Vec<(String, Neighbor)> {
     let others = count(fabric.config.leaves.len().saturating_sub(1));
     let spines = count(fabric.config.spines.len());
-    let neighbor = |(position, (interface, uplink)): (usize, (&String, &super::config::Uplink))| {
-        let peer = format!("{}%{interface}", uplink.peer);
+    let neighbor = |(position, (interface, uplink)): (usize, (&String, &Uplink))| {
+        let peer = uplink.peer_name(interface);
         let beyond = if position == 0 { 0 } else { others };
         let sent = spines + beyond;
-        let counters = AfiSafi { received: others + 1, active: others + 1, sent };
+        let counters = AfiSafi { received: others + 1, active: others + 1, rejected: 0, sent };
         let neighbor = Neighbor {
             session_state: "established".to_owned(),
             last_established: None,
@@ -84,13 +86,18 @@ fn underlay(fabric: &Fabric, leaf: &str, config: &LeafConfig) -> Vec<(String, Ne
             peer_as: fabric.config.spines[&uplink.spine].autonomous_system,
             local_as: config.autonomous_system,
             peer_group: "spines".to_owned(),
-            dynamic: true,
-            local_address: None,
-            afi_safis: FAMILIES.into_iter().map(|family| (family.to_owned(), counters)).collect(),
+            dynamic: uplink.address.is_none(),
+            local_address: uplink.address.map(|net| net.addr()),
+            afi_safis: families(uplink).iter().map(|family| ((*family).to_owned(), counters)).collect(),
         };
         (peer.clone(), fabric.with_history(&key(leaf, peer), neighbor))
     };
     config.uplinks.iter().enumerate().map(neighbor).collect()
+}
+
+/// What a session carries: a numbered link is one of IPv4 only.
+fn families(uplink: &Uplink) -> &'static [&'static str] {
+    if uplink.address.is_some() { &FAMILIES[..1] } else { &FAMILIES }
 }
 
 /// EVPN sessions with the route reflectors; the first one's routes are the active ones.
@@ -101,7 +108,7 @@ fn overlay(fabric: &Fabric, leaf: &str, config: &LeafConfig, type5: &BTreeMap<St
     let received: u32 = others.map(|other| total(other)).sum();
     let neighbor = |(position, address): (usize, IpAddr)| {
         let active = if position == 0 { received } else { 0 };
-        let counters = AfiSafi { received, active, sent: total(leaf) };
+        let counters = AfiSafi { received, active, rejected: 0, sent: total(leaf) };
         let neighbor = Neighbor {
             session_state: if up { "established" } else { "active" }.to_owned(),
             last_established: None,

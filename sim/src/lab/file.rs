@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::fabric::{FabricConfig, FabricError};
+use crate::fabric::{FabricConfig, FabricError, known};
 
 /// Name of the lab file in a lab's folder.
 const LAB_FILE: &str = "lab.yaml";
@@ -90,6 +90,9 @@ pub struct LabContent {
     /// the path of a cluster's kubeconfig file.
     #[serde(default)]
     pub config: String,
+    /// The same for one leaf, by its name; committed together with `config`.
+    #[serde(default)]
+    pub leaf_config: BTreeMap<String, String>,
 }
 
 /// A cluster of a lab.
@@ -123,6 +126,10 @@ impl LabFile {
         let path = folder.join(LAB_FILE);
         let content: LabContent = read_yaml(&path)?;
         content.fabric.validate().map_err(|source| LabFileError::Fabric { path: path.clone(), source })?;
+        for leaf in content.leaf_config.keys() {
+            known(&content.fabric.leaves, "leaf", leaf)
+                .map_err(|source| LabFileError::Fabric { path: path.clone(), source })?;
+        }
         let described = content.fabric.clusters.keys().filter(|cluster| !content.clusters.contains_key(*cluster));
         let placed = content.clusters.keys().filter(|cluster| !content.fabric.clusters.contains_key(*cluster));
         if let Some(cluster) = described.chain(placed).next() {

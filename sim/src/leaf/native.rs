@@ -59,7 +59,7 @@ pub(super) fn neighbor(it: &Neighbor) -> Value {
             "received-routes": counters.received,
             "active-routes": counters.active,
             "sent-routes": counters.sent,
-            "rejected-routes": 0,
+            "rejected-routes": counters.rejected,
         })).collect::<Vec<_>>(),
     });
     if it.established_transitions == 0 {

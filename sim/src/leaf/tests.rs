@@ -246,7 +246,7 @@ fn everything() -> Tables {
         let fib = [Fib::Programmed, Fib::Pending, Fib::Failed][position % 3];
         (key(&prefix, route_type, owner), Route { fib, ..route(170, position != 4, hops) })
     }));
-    let counters = crate::tables::AfiSafi { received: 3, active: 2, sent: 1 };
+    let counters = crate::tables::AfiSafi { received: 3, active: 2, rejected: 0, sent: 1 };
     let neighbor = crate::tables::Neighbor {
         session_state: "established".to_owned(),
         last_established: Some("2026-06-12T16:29:35.500Z".to_owned()),

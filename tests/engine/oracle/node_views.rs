@@ -33,6 +33,7 @@ impl<'a> Oracle<'a> {
         };
         let (state, reason) = match attachment {
             _ if self.syncing(cluster) => (OperState::Unknown, Some(NodeReason::Syncing)),
+            _ if self.instance_missing(cluster) => (OperState::Unknown, None),
             AttachmentState::Remote => (OperState::Up, None),
             AttachmentState::Unknown if installed > 0 => (OperState::Up, None),
             AttachmentState::Unknown => (OperState::Unknown, Some(NodeReason::NodeAddressUnknown)),

@@ -55,8 +55,11 @@ impl<'a> Oracle<'a> {
         };
         let best = |v4: bool| {
             let family = self.candidates(cluster, node).into_iter().filter(move |(address, _)| address.is_ipv4() == v4);
-            // Of several neighbors, one whose session is up.
-            family.min_by_key(|(address, _)| (rank(*address), rank(*address) == 0 && !established(*address)))
+            // One the operator named; of several neighbors, one whose session is up.
+            family.min_by_key(|(address, source)| {
+                let named = *source == AddressSource::Configured && rank(*address) < 2;
+                (!named, rank(*address), rank(*address) == 0 && !established(*address))
+            })
         };
         let mut best: Vec<_> = [true, false].into_iter().filter_map(best).collect();
         best.sort_by_key(|(address, _)| rank(*address));

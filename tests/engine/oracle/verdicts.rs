@@ -26,6 +26,11 @@ impl<'a> Oracle<'a> {
         }
     }
 
+    /// Row 3: the cluster's network instance does not exist on this switch.
+    pub(super) fn instance_missing(&self, cluster: Cluster<'_>) -> bool {
+        self.blind(cluster) == Some((OperState::Unknown, Some(Reason::NetworkInstanceMissing)))
+    }
+
     /// The verdict table, first match wins.
     pub(super) fn judge(&self, subject: Subject<'a>, route: Option<&Found>) -> (OperState, Option<Reason>) {
         use OperState::{Degraded, Down, Unknown, Up};

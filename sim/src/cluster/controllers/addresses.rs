@@ -263,7 +263,14 @@ fn pools(state: &State, speaker: Speaker) -> Vec<Pool> {
         state.collection(id).objects.values().filter_map(|stored| pool(&stored.value)).collect()
     };
     match speaker {
-        Speaker::MetalLb => read("IPAddressPool.metallb.io", metallb_pool),
+        Speaker::MetalLb => {
+            let mut pools = read("IPAddressPool.metallb.io", metallb_pool);
+            if pools.is_empty() {
+                pools =
+                    state.find("ConfigMap", &Key::new("metallb-system", "config")).map_or(pools, |map| old_pools(&map));
+            }
+            pools
+        }
         Speaker::Cilium => read("CiliumLoadBalancerIPPool.cilium.io", cilium_pool),
         Speaker::Calico => {
             let mut pools = read("IPPool.projectcalico.org", calico_pool);
@@ -306,6 +313,20 @@ fn metallb_pool(pool: &Value) -> Option<Pool> {
         namespace_selectors: items(allocation, "/namespaceSelectors").to_vec(),
         ..plain_pool(text(pool, "/metadata/name"), blocks)
     })
+}
+
+/// The pools of MetalLB up to 0.12, which was configured by a text in a ConfigMap.
+fn old_pools(map: &Value) -> Vec<Pool> {
+    let config: Value = serde_norway::from_str(text(map, "/data/config")).unwrap_or_default();
+    let pool = |pool: &Value| {
+        let blocks = items(pool, "/addresses").iter().map(|text| text.as_str().and_then(Block::parse));
+        Some(Pool {
+            automatic: pool.pointer("/auto-assign") != Some(&Value::Bool(false)),
+            avoid_buggy: flag(pool, "/avoid-buggy-ips"),
+            ..plain_pool(text(pool, "/name"), blocks.collect::<Option<_>>()?)
+        })
+    };
+    items(&config, "/address-pools").iter().filter_map(pool).collect()
 }
 
 fn cilium_pool(pool: &Value) -> Option<Pool> {

@@ -101,6 +101,8 @@ pub(crate) fn enqueue(state: &mut State, kind: &str, key: &Key, before: Option<&
             state.work.insert(Work::Event(key.clone()));
         }
         "IPAddressPool" | "CiliumLoadBalancerIPPool" | "IPPool" => enqueue_all_services(state),
+        // MetalLB was configured by one once.
+        "ConfigMap" if &*key.name == "config" && &*key.namespace == "metallb-system" => enqueue_all_services(state),
         _ => {}
     }
 }

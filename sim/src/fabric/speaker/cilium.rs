@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::fabric::config::SpeakerFlags;
-use crate::fabric::objects::{Labels, Objects, Service, items, labels, name, selects, text, texts};
+use crate::fabric::objects::{Labels, Objects, Service, flag, items, labels, name, selects, text, texts};
 
 use super::{Peering, aggregate, hosts};
 
@@ -20,7 +20,8 @@ pub(super) fn announced(flags: &SpeakerFlags, objects: &Objects, peering: &Peeri
     if !objects.resources("CiliumBGPPeeringPolicy").is_empty() {
         let router = virtual_router(objects, peering)?;
         let selected = services.filter(|service| selected_by(router.pointer("/serviceSelector"), service));
-        return Some(selected.flat_map(|service| hosts(&service.ingress)).collect());
+        let pods = pod_ranges(objects, peering.node).filter(|_| flag(router, "/exportPodCIDR") == Some(true));
+        return Some(selected.flat_map(|service| hosts(&service.ingress)).chain(pods).collect());
     }
     if objects.resources("CiliumBGPClusterConfig").is_empty() {
         return Some(services.flat_map(|service| hosts(&service.ingress)).collect());
@@ -54,6 +55,15 @@ fn virtual_router<'a>(objects: &'a Objects, peering: &Peering<'_>) -> Option<&'a
     let (Some(policy), None) = (policies.next(), policies.next()) else { return None };
     items(policy, "/spec/virtualRouters")
         .find(|router| items(router, "/neighbors").any(|neighbor| peering.is_peer(text(neighbor, "/peerAddress"))))
+}
+
+/// Where a node's pods have their addresses from: Cilium's own allocation, else that of the cluster.
+fn pod_ranges<'a>(objects: &'a Objects, node: &str) -> impl Iterator<Item = IpNet> + use<'a> {
+    let own = objects.resources("CiliumNode").iter().find(|object| name(object) == node);
+    let allocated = own.into_iter().flat_map(|object| texts(object, "/spec/ipam/podCIDRs"));
+    let mut allocated = allocated.filter_map(|range| range.parse().ok()).peekable();
+    let fallback = allocated.peek().is_none().then(|| objects.nodes.get(node)).flatten();
+    allocated.chain(fallback.into_iter().flat_map(|node| node.pod_ranges.iter().copied()))
 }
 
 /// The peer config of the first cluster config that selects the node, for the peer that is this leaf.

@@ -59,6 +59,7 @@ fn says_with(speaker: Speaker, speaker_flags: SpeakerFlags, objects: &[Value]) -
         autonomous_system: 65001,
         speaker,
         speaker_flags,
+        pod_network: None,
         nodes: std::collections::BTreeMap::new(),
     };
     let mut objects = objects.to_vec();
