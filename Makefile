@@ -6,8 +6,9 @@ RUN      ?= target/lab/$(LAB)
 PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
 # What builds the deb and the rpm, and an empty root to try them in; Python runs the CLI plugin.
 PACKAGING = rpm busybox-static python3
-# What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script.
-TOOLS     = prometheus smitools
+# What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script; libfaketime sets
+# the clock of a process.
+TOOLS     = prometheus smitools libfaketime
 CROSS     = gcc-aarch64-linux-gnu musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
@@ -52,7 +53,7 @@ lint: deps ## Format, clippy, documentation, YANG, shell scripts.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
-	shellcheck packaging/build packaging/need-packages packaging/rbac/make-kubeconfig packaging/snmp/traps .ci/run
+	shellcheck packaging/build packaging/need-* packaging/rbac/make-kubeconfig packaging/snmp/traps packaging/snmp/set-enterprise-number .ci/run
 	for script in packaging/scripts/*-*.sh; do \
 		cat packaging/scripts/common.sh $$script | shellcheck --shell=sh - || exit 1; \
 	done

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
-use super::client;
+use super::client::{self, RetryAfter};
 use super::condition::{Conditions, Part};
 use super::credentials;
 use super::dial::Dialer;
@@ -59,8 +59,9 @@ impl ClusterSource {
         let reporter = Reporter::new(self.name.clone(), self.events.clone(), Conditions::new(PARTS));
         let (link, receiver) = watch::channel(None);
         let trouble = Arc::new(Notify::new());
+        let asked = RetryAfter::default();
         let around = Surroundings {
-            link: LinkReceiver(receiver),
+            link: LinkReceiver::new(receiver, asked.clone()),
             trouble: Arc::clone(&trouble),
             reporter: reporter.clone(),
             timings: self.timings,
@@ -79,6 +80,7 @@ impl ClusterSource {
             timings: self.timings,
             reporter,
             link,
+            asked,
             trouble,
             files: Vec::new(),
         };
@@ -136,6 +138,7 @@ struct Keeper {
     timings: Timings,
     reporter: Reporter,
     link: watch::Sender<Option<Link>>,
+    asked: RetryAfter,
     trouble: Arc<Notify>,
     /// Files whose change is a reason to try again.
     files: Vec<PathBuf>,
@@ -195,7 +198,7 @@ impl Keeper {
                 }
                 Err(Failure::Credentials(reason) | Failure::Server(reason)) => {
                     self.reporter.part(CONNECTION, Part::Failed(reason.into())).await?;
-                    Some(jittered(backoff.pause()))
+                    Some(jittered(backoff.pause()).max(self.asked.remaining()))
                 }
             };
             cause = self.wait(seen, pause).await;
@@ -250,7 +253,7 @@ impl Keeper {
         access: Result<credentials::Access, credentials::CredentialsError>,
     ) -> Result<Connected, Failure> {
         let access = access.map_err(|error| Failure::Credentials(chain(&error)))?;
-        let client = client::build(&access.config, self.dialer.clone())
+        let client = client::build(&access.config, self.dialer.clone(), self.asked.clone())
             .map_err(|error| Failure::Credentials(format!("the credentials cannot be used ({})", chain(&error))))?;
         let version = version(&client, self.timings.answer).await.map_err(Failure::Server)?;
         Ok(Connected { client, version, caveat: access.caveat })

@@ -1,5 +1,6 @@
 mod access;
 mod cluster;
+mod faults;
 mod notices;
 mod server;
 mod tls;

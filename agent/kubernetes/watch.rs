@@ -18,6 +18,7 @@ use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
+use super::client::RetryAfter;
 use super::condition::{Conditions, Part};
 use super::objects::{List, Object};
 use super::reason::{self, Request};
@@ -137,27 +138,36 @@ pub(super) struct Link {
 
 /// Follows the way to the API server.
 #[derive(Clone)]
-pub(super) struct LinkReceiver(pub(super) watch::Receiver<Option<Link>>);
+pub(super) struct LinkReceiver {
+    links: watch::Receiver<Option<Link>>,
+    asked: RetryAfter,
+}
 
 impl LinkReceiver {
+    /// Follows these; `asked` is what the server asks for.
+    pub(super) fn new(links: watch::Receiver<Option<Link>>, asked: RetryAfter) -> Self {
+        Self { links, asked }
+    }
+
     /// The link, as soon as there is one.
     pub(super) async fn get(&mut self) -> Result<Link, Closed> {
-        let link = self.0.wait_for(Option::is_some).await.map_err(|_| Closed)?;
+        let link = self.links.wait_for(Option::is_some).await.map_err(|_| Closed)?;
         link.clone().ok_or(Closed)
     }
 
     /// Returns when there is a fresher link than that.
     pub(super) async fn fresher(&mut self, fresh: u64) {
         let fresher = |link: &Option<Link>| link.as_ref().is_some_and(|link| link.fresh > fresh);
-        if self.0.wait_for(fresher).await.is_err() {
+        if self.links.wait_for(fresher).await.is_err() {
             std::future::pending::<Infallible>().await;
         }
     }
 
-    /// Waits a while, or until there is a fresher link.
+    /// Waits a while, and as long as the server wants, or until there is a fresher link.
     pub(super) async fn pause(&mut self, fresh: u64, pause: Duration) {
+        let pause = jittered(pause).max(self.asked.remaining());
         tokio::select! {
-            () = tokio::time::sleep(jittered(pause)) => {}
+            () = tokio::time::sleep(pause) => {}
             () = self.fresher(fresh) => {}
         }
     }
@@ -222,10 +232,17 @@ impl<K: Kind> Watcher<K> {
             let link = self.around.link.get().await?;
             match self.list(&link.client).await? {
                 Ok(versions) => {
-                    backoff.reset();
                     self.around.reporter.part(part, Part::Live).await?;
-                    if self.watch(part, versions).await? == Ended::TooOld {
+                    let begun = Instant::now();
+                    let ended = self.watch(part, versions).await?;
+                    if ended == Ended::TooOld {
                         self.around.reporter.part(part, Part::Listing).await?;
+                    }
+                    // A server that forgets at once what it has just listed must not be asked without end.
+                    if ended == Ended::TooOld && begun.elapsed() < self.around.timings.longest_pause {
+                        self.around.link.pause(link.fresh, backoff.pause()).await;
+                    } else {
+                        backoff.reset();
                     }
                 }
                 Err(failure) if failure.refused && may_end => return Ok(Some(failure.reason)),

@@ -220,6 +220,11 @@ impl Bench {
     }
 }
 
+/// The active alarms of a leaf.
+pub(crate) fn alarms(state: &Value) -> Vec<&Value> {
+    state["alarm"].as_array().into_iter().flatten().collect()
+}
+
 /// Why a leaf's state is not that of a leaf on which all is well.
 pub(crate) fn unhealthy(state: &Value) -> Option<String> {
     let summary = &state["summary"];
@@ -243,7 +248,10 @@ pub(crate) fn lasting(state: &Value) -> Value {
         ["last-change", "last-event", "since", "statistics", "alarm-history", "raised", "occurrences"];
     match state {
         Value::Object(members) => {
-            let kept = members.iter().filter(|(name, _)| !FLEETING.contains(&name.as_str()));
+            let kept = members.iter().filter(|(name, value)| {
+                // A route that is being programmed is told of as it begins, not to those who come later.
+                !FLEETING.contains(&name.as_str()) && *value != "pending" && *value != "programmed"
+            });
             kept.map(|(name, value)| (name.clone(), lasting(value))).collect()
         }
         Value::Array(entries) => entries.iter().map(lasting).collect(),

@@ -4,7 +4,11 @@
 //! a seed while `watch` holds every leaf against the emulator's own truth.
 
 mod bench;
+mod clock;
+mod disk;
 mod fault;
+mod half_open;
+mod order;
 mod process;
 mod random;
 mod schedule;

@@ -156,7 +156,7 @@ impl Run<'_> {
     }
 
     fn expect_same(&self, what: &str, right: &BTreeMap<String, Value>, wrong: &BTreeMap<String, Value>) {
-        for leaf in self.bench.leaves().filter(|leaf| right[*leaf] != wrong[*leaf]) {
+        if let Some(leaf) = self.bench.leaves().find(|leaf| right[*leaf] != wrong[*leaf]) {
             let (mut differences, log) = (Vec::new(), self.bench.leaf(leaf).apps().log_file(AGENT));
             differ("", &right[leaf], &wrong[leaf], &mut differences);
             let differences = differences.join("\n  ");

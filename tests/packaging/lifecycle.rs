@@ -117,13 +117,16 @@ fn without_a_switch_everything_is_installed_and_removed_all_the_same() {
 
 #[test]
 fn a_switch_that_does_not_answer_costs_a_sentence_with_the_command() {
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.write("/var/log/refuses", "Error: app_mgr is not running\n");
-        let said = root.install(&own(NEW, format));
-        assert!(said.contains("Error: app_mgr is not running"), "{said}");
-        assert!(said.contains(&format!("when SR Linux runs: sr_cli '{RELOAD}'")), "{said}");
-        root.remove();
+    // By its status, and by its words alone.
+    for file in ["/var/log/fails", "/var/log/refuses"] {
+        for format in Format::BOTH {
+            let root = Root::new(format);
+            root.write(file, "Error: app_mgr is not running\n");
+            let said = root.install(&own(NEW, format));
+            assert_eq!(said.contains("Error: app_mgr is not running"), file.ends_with("refuses"), "{said}");
+            assert!(said.contains(&format!("when SR Linux runs: sr_cli '{RELOAD}'")), "{said}");
+            root.remove();
+        }
     }
 }
 
