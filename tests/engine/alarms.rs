@@ -224,7 +224,7 @@ impl Book {
         } else if due {
             cleared.insert(key.clone());
         }
-        if due && !watched.holds || !watched.holds && watched.raised.is_none() {
+        if !watched.holds && (due || watched.raised.is_none()) {
             self.watched.remove(key);
         }
     }
