@@ -4,9 +4,6 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::pages::{self, Page, none, root};
 
-/// Pages that other changes bring.
-const PENDING: [&str; 3] = ["show.md", "telemetry.md", "snmp.md"];
-
 /// The targets of the links of a line: `[text](target)`.
 fn targets(line: &str) -> impl Iterator<Item = &str> {
     line.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
@@ -39,9 +36,6 @@ fn resolve(page: &Path, target: &str) -> PathBuf {
 fn problem(page: &Page, target: &str) -> Option<String> {
     let (file, wanted) = target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)));
     let path = if file.is_empty() { page.path.clone() } else { resolve(&page.path, file) };
-    if PENDING.iter().any(|pending| path.ends_with(pending)) && !root().join(&path).exists() {
-        return None;
-    }
     if !root().join(&path).exists() {
         return Some(format!("{} does not exist", path.display()));
     }
