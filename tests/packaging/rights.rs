@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use srl_k8s_services::model::speaker::SpeakerResource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -135,6 +136,18 @@ fn requests_are_read_as_roles_name_them() {
     ] {
         assert_eq!(named(line).as_deref(), expected, "{line}");
     }
+}
+
+#[test]
+fn the_role_for_speakers_is_what_the_agent_follows_of_them() {
+    let mut followed = BTreeSet::new();
+    for resource in SpeakerResource::ALL {
+        for group in resource.groups() {
+            let right = |verb: &str| (verb.to_owned(), group.name.to_owned(), resource.plural().to_owned());
+            followed.extend(["list", "watch"].map(right));
+        }
+    }
+    assert_eq!(given("speakers.yaml"), followed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
