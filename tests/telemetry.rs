@@ -13,6 +13,8 @@ const DASHBOARD: &str = "packaging/telemetry/grafana/k8s-services-fabric.json";
 const RECORDED: [&str; 2] = ["tests/telemetry/leaves.prom", "tests/telemetry/gnmic.prom"];
 /// The counter that must grow while a leaf is heard.
 const ALIVE: &str = r#"subscription="alive""#;
+/// The time that must move while an agent writes.
+const WRITES: &str = "k8s_services_source_last_event_seconds";
 
 fn yaml(file: &str) -> Value {
     serde_norway::from_str(&tools::read(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
@@ -56,8 +58,10 @@ fn queries() -> Vec<(String, String)> {
     }
     for variable in list(&dashboard["templating"]["list"]) {
         if let Some(query) = variable["query"]["query"].as_str() {
-            let (series, label) =
-                query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')?.rsplit_once(", ")).expect(query);
+            let (series, label) = query
+                .strip_prefix("label_values(")
+                .and_then(|rest| rest.strip_suffix(')')?.rsplit_once(", "))
+                .expect(query);
             let series = series.replace("$cluster", ".*");
             found.push((text(variable, "name").to_owned(), format!("count by ({label}) ({series})")));
         }
@@ -79,7 +83,8 @@ fn promtool_on_recording(cases: &Value) {
     let series: Vec<Value> = recorded()
         .into_iter()
         .map(|(series, value)| {
-            let values = if series.contains(ALIVE) { "0+2x60".to_owned() } else { format!("{value}x60") };
+            let moves = series.contains(ALIVE) || series.starts_with(WRITES);
+            let values = if moves { format!("{value}+2x60") } else { format!("{value}x60") };
             json!({ "series": series, "values": values })
         })
         .collect();

@@ -121,7 +121,12 @@ impl Telling<'_> {
             }
             Reason::NextHopUnmapped => self.unmapped(),
             Reason::CoveredByAggregate => {
-                format!("no host route in {instance}; reached by {} via {}", self.prefix(), self.installed())
+                let told =
+                    format!("no host route in {instance}; reached by {} via {}", self.prefix(), self.installed());
+                match evidence.aggregate.filter(|prefix| evidence.route.as_ref().is_some_and(|r| r.prefix == *prefix)) {
+                    Some(_) => format!("{told}, the prefix it is announced as"),
+                    None => told,
+                }
             }
         }
     }
@@ -155,8 +160,8 @@ impl Telling<'_> {
 
     fn no_announcer(&self) -> String {
         let cluster = self.cluster;
-        if let Some(annotation) = self.evidence.withheld {
-            return format!("annotation {annotation} keeps the address from being announced");
+        if let Some(silence) = &self.evidence.silence {
+            return silence.to_string();
         }
         let usable = self.evidence.endpoints.usable;
         if cluster.nodes.len() == 0 {
@@ -222,6 +227,10 @@ impl Telling<'_> {
         let expected = match evidence.expectation.announcers {
             1 => "1 node should announce it".to_owned(),
             many => format!("{many} nodes should announce it"),
+        };
+        let expected = match evidence.aggregate {
+            Some(prefix) => format!("{expected} as {prefix}"),
+            None => expected,
         };
         let hops: Vec<String> = evidence.expected().map(|hop| format!("{}{}", node_at(hop), session(hop))).collect();
         let hops = if hops.is_empty() { String::new() } else { format!(": {}", few(hops)) };
