@@ -56,8 +56,10 @@ fn queries() -> Vec<(String, String)> {
     }
     for variable in list(&dashboard["templating"]["list"]) {
         if let Some(query) = variable["query"]["query"].as_str() {
-            let (series, label) =
-                query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')?.rsplit_once(", ")).expect(query);
+            let (series, label) = query
+                .strip_prefix("label_values(")
+                .and_then(|rest| rest.strip_suffix(')')?.rsplit_once(", "))
+                .expect(query);
             let series = series.replace("$cluster", ".*");
             found.push((text(variable, "name").to_owned(), format!("count by ({label}) ({series})")));
         }
