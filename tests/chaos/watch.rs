@@ -158,3 +158,21 @@ fn unusable(bench: &Bench, leaf: &str, service: &str, vip: &str) -> Option<Strin
 fn entries(list: &Value) -> Vec<&Value> {
     list.as_array().into_iter().flatten().collect()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_cannot_keep_up_is_seen_to_be_wrong_until_it_can() {
+    use crate::bench::RECOVERY;
+    use crate::fault::AgentFault;
+    let bench = Bench::healthy().await;
+    assert_eq!(Watch::now(&bench), Vec::<String>::new());
+    let held = Fault::Agent("leaf4", AgentFault::Suspended);
+    held.strike(&bench).await;
+    Fault::Fabric(srl_sim::fabric::Lever::OverlayDown { leaf: "leaf4".to_owned() }).strike(&bench).await;
+    Fault::Remove("near").strike(&bench).await;
+    let seen = Watch::now(&bench).join("\n");
+    assert!(seen.contains("VIP 1.1.1.100 is said to be up, and there is no route to it on leaf4"), "{seen}");
+    assert!(seen.contains("service near was deleted and still stands on leaf4"), "{seen}");
+    held.heal(&bench).await;
+    bench.until("leaf4", RECOVERY, |_| wrong(&bench, "leaf4").first().cloned()).await;
+    bench.down().await;
+}
