@@ -61,7 +61,7 @@ impl Engine {
             match user {
                 User::Service(id) => self.mark_service(id),
                 User::Node(id) => self.relocate(id),
-                User::Orphan(key) => drop(self.orphans.touched.insert(key)),
+                User::Orphan(key) => drop(self.orphans.touched.insert(*key)),
             }
         }
     }

@@ -276,10 +276,15 @@ impl Telling<'_> {
             None if hop.kind == NextHopKind::Unmapped => format!("{} (no known node)", hop.address),
             None => format!("{} without a usable endpoint", node_at(hop)),
         }));
+        // A second speaker on the nodes (a network plugin's) makes them located by an address that announces nothing.
+        let hint = match wrong.iter().any(|hop| hop.kind == NextHopKind::Unmapped && hop.foreign.is_none()) {
+            true => "; where a node announces from such an address, set fabric-address of the node",
+            false => "",
+        };
         match wrong.len() == self.evidence.installed().count() {
-            true => format!("no next-hop of {prefix} reaches a usable endpoint: {told}"),
+            true => format!("no next-hop of {prefix} reaches a usable endpoint: {told}{hint}"),
             false => format!(
-                "{} of {} next-hops of {prefix} reach no usable endpoint, a black hole for their flows: {told}",
+                "{} of {} next-hops of {prefix} reach no usable endpoint, a black hole for their flows: {told}{hint}",
                 wrong.len(),
                 self.evidence.installed().count()
             ),

@@ -441,25 +441,32 @@ impl Judge<'_> {
     /// Expected and installed next-hops, by address.
     fn hops(&self, route: Option<&Matched>) -> Vec<Hop> {
         let installed = route.map(|route| &*route.hops).unwrap_or_default();
-        let mut hops: BTreeMap<IpAddr, Hop> = BTreeMap::new();
         let unexplained = self.unexplained(installed);
-        for address in installed {
-            let mut hop = Hop { installed: true, ..self.hop(*address) };
-            hop.may_serve &= unexplained;
-            hops.insert(*address, hop);
-        }
+        let present = |address: &IpAddr| {
+            let hop = self.hop(*address);
+            Hop { installed: true, may_serve: hop.may_serve && unexplained, ..hop }
+        };
+        let mut hops: Vec<Hop> = installed.iter().map(present).collect();
         // Where all of the route may be unlocated announcers, it is not known that none of them is attached here.
-        let all_may_serve = !hops.is_empty() && hops.values().all(|hop| hop.may_serve);
+        let all_may_serve = !hops.is_empty() && hops.iter().all(|hop| hop.may_serve);
         let expectation = &self.evidence.expectation;
         for (address, slot) in &expectation.local {
             let address = if expectation.other_family { self.stands_for(*slot, *address, installed) } else { *address };
-            hops.entry(address).or_insert_with(|| self.hop(address)).expected = true;
+            self.expect(&mut hops, address);
         }
         let vteps = if all_may_serve { &[] } else { self.expected_vteps() };
         for address in vteps {
-            hops.entry(*address).or_insert_with(|| self.hop(*address)).expected = true;
+            self.expect(&mut hops, *address);
         }
-        hops.into_values().collect()
+        hops
+    }
+
+    /// Adds an expected next-hop to those that are there, which are sorted.
+    fn expect(&self, hops: &mut Vec<Hop>, address: IpAddr) {
+        match hops.binary_search_by_key(&address, |hop| hop.address) {
+            Ok(place) => hops[place].expected = true,
+            Err(place) => hops.insert(place, Hop { expected: true, ..self.hop(address) }),
+        }
     }
 
     /// There are unlocated announcers that no installed next-hop is a candidate of: they could be behind one that no

@@ -63,6 +63,26 @@ fn every_relative_link_leads_to_a_file_and_to_a_heading_in_it() {
     none(&wrong);
 }
 
+/// The folders of the repository whose files pages name.
+const FOLDERS: [&str; 9] = ["agent", "appmgr", "benches", "docs", "lab", "packaging", "sim", "tests", "yang"];
+
+/// A file or folder of the repository, as it is named in code: `agent/run.rs`.
+fn is_path(code: &str) -> bool {
+    let plain = code.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    plain && code.split_once('/').is_some_and(|(first, _)| FOLDERS.contains(&first))
+}
+
+#[test]
+fn every_file_that_is_named_exists() {
+    let mut wrong = Vec::new();
+    for page in pages::all() {
+        let named = page.code().filter(|(_, code)| is_path(code));
+        let gone = named.filter(|(_, path)| !root().join(path).exists());
+        wrong.extend(gone.map(|(number, path)| format!("{}: {path} does not exist", page.at(number))));
+    }
+    none(&wrong);
+}
+
 #[test]
 fn every_page_of_docs_is_reached_from_the_index() {
     let index = Page::read(&root().join("docs/README.md"));
