@@ -57,7 +57,7 @@ impl World<'_> {
         };
         let said: BTreeSet<u32> = said.filter_map(|name| cluster.node_slot(name)).collect();
         let unsaid = |slot: &u32| !said.contains(slot);
-        let doubtful = |slot: &u32| cluster.nodes.get(*slot).is_some_and(|node| self.may_have_died(cluster, node));
+        let doubtful = |slot: &u32| cluster.nodes.get(*slot).is_some_and(|node| self.may_announce(cluster, node, vip));
         let (mut unsaid, within): (Vec<u32>, bool) = match &computed {
             Announcers::Audience(id) => {
                 let members = cluster.audience(*id).map(|audience| audience.members.as_slice()).unwrap_or_default();
@@ -75,12 +75,21 @@ impl World<'_> {
         Announcers::Nodes(said.into_iter().chain(unsaid).collect())
     }
 
-    /// The node is attached here and not known to be in session: its speaker may be gone, and its statuses with it.
-    fn may_have_died(&self, cluster: &Cluster, node: &NodeEntry) -> bool {
+    /// A node may announce though its speaker does not say so. Only of one that is attached here it can be told: the route
+    /// uses it, or may, or its session is not known to be established; its speaker may be gone, and its statuses with it.
+    fn may_announce(&self, cluster: &Cluster, node: &NodeEntry, vip: IpAddr) -> bool {
         let instance = &cluster.config.network_instance;
         let attached = node.location.peers.iter().filter(|peer| peer.attachment == AttachmentState::Attached);
         let mut sessions = attached.map(|peer| self.session(instance, peer.address)).peekable();
-        sessions.peek().is_some() && !sessions.any(|session| session == Session::Established)
+        if sessions.peek().is_none() {
+            return false;
+        }
+        let used = self.switch.longest(instance, vip).is_some_and(|found| {
+            let group = self.switch.group(found.route.next_hop_group);
+            let mut candidates = node.location.candidates.iter().map(|(address, _)| address);
+            group.is_none_or(|group| candidates.any(|address| group.next_hops.contains(address)))
+        });
+        used || !sessions.any(|session| session == Session::Established)
     }
 }
 

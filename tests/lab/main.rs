@@ -17,5 +17,6 @@ mod ndk_server;
 mod outcomes;
 mod readme;
 mod restarts;
+mod speakers;
 mod subscription;
 mod writing;

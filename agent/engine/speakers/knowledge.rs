@@ -7,8 +7,9 @@
 //! has at least one of them:
 //!
 //! * a node with a status announces, whatever is computed;
-//! * a node without one does not, unless it is attached here and its session is not known to be established: a speaker
-//!   that died takes its statuses with it, and that must not turn a lost announcer into one that never was.
+//! * a node without one does not, unless it is attached here, and the VIP's route uses it or its session is not known to be
+//!   established: a speaker that died takes its statuses with it, while FRR may go on announcing. That must neither turn a
+//!   lost announcer into one that never was, nor make the route by that node a fault.
 //!
 //! A service without any status is judged by computation: speakers write statuses a moment after they announce, releases
 //! before 0.15 never, and when all speakers are gone all statuses are. Statuses that cannot be listed any more are no

@@ -211,6 +211,13 @@ fn a_speaker_that_died_with_its_session_is_missed_though_its_statuses_went_with_
 }
 
 #[test]
+fn a_node_the_route_uses_announces_though_its_speaker_says_nothing_any_more() {
+    let lab = lab().neighbor(2, None).behind(2).statuses(&[2]).via_nodes(&[1]);
+    assert_eq!(lab.expected(), ["node1"], "FRR goes on when the speaker beside it is gone");
+    lab.says(Up, None);
+}
+
+#[test]
 fn a_second_status_of_a_node_outlives_the_first() {
     let lab = lab().statuses(&[1, 2]).told("c1", ClusterEvent::Announcements(Update::Set(status(2, 7), ())));
     let lab = lab.told("c1", ClusterEvent::Announcements(Update::Gone(status(2, 0))));

@@ -110,7 +110,7 @@ impl<'a> Oracle<'a> {
         let nodes = cluster.world.nodes.iter();
         let announcing = nodes.filter(|(name, node)| match said.is_empty() {
             true => computed(name, node),
-            false => said.contains(name) || computed(name, node) && self.may_have_died(cluster, name),
+            false => said.contains(name) || computed(name, node) && self.may_be_silent(cluster, vip, name),
         });
         announcing.map(|(name, _)| name).collect()
     }

@@ -117,11 +117,18 @@ impl<'a> Oracle<'a> {
             .collect()
     }
 
-    /// Attached here, and no session of the node is known to be up.
-    pub(super) fn may_have_died(&self, cluster: Cluster<'a>, node: &NodeName) -> bool {
+    /// Attached here, and used by the VIP's route, as far as that is known, or without a session that is known to be up.
+    pub(super) fn may_be_silent(&self, cluster: Cluster<'a>, vip: IpAddr, node: &NodeName) -> bool {
         use srl_k8s_services::model::switch::SessionState::Established;
         let attached = self.attached(cluster, node);
-        !attached.is_empty() && !attached.iter().any(|address| self.session(cluster, *address) == Some(Established))
+        let up = attached.iter().any(|address| self.session(cluster, *address) == Some(Established));
+        let used = match self.longest(&cluster.config.network_instance, vip) {
+            None => false,
+            Some((_, route)) => self.world.next_hops(route).is_none_or(|next_hops| {
+                next_hops.iter().any(|next_hop| self.is_address_of(cluster, node, *next_hop))
+            }),
+        };
+        !attached.is_empty() && (used || !up)
     }
 
     /// Resources let the node announce the VIP.
