@@ -15,10 +15,10 @@ TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 # The binary does not say where it was built.
 REMAP     = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo
 
-.PHONY: help deps deps-test deps-release build demo lab cli test lint bench release package package-check
+.PHONY: help deps deps-test deps-release build demo lab cli telemetry record-telemetry test lint bench release package package-check
 
 help: ## This list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## Installs what a build needs, or says the apt line.
 	@packaging/need-packages $(PACKAGES)
@@ -36,7 +36,7 @@ deps-release: deps
 build: deps
 	@cargo build --workspace --bins
 
-demo: build ## The anycast lab on emulated leaves: runs, breaks, heals, ends by itself.
+demo: build ## The anycast lab (LAB=... another of lab/) on emulated leaves: runs, breaks, heals, ends by itself.
 	@target/debug/srl-sim demo lab/$(LAB)
 
 lab: build ## The same lab, left running until Ctrl-C.
@@ -44,6 +44,12 @@ lab: build ## The same lab, left running until Ctrl-C.
 
 cli: ## A CLI prompt on a leaf of the running lab: make cli LEAF=leaf4.
 	@target/debug/srl-sim cli --run $(RUN) $(LEAF)
+
+telemetry: build ## gnmic (GNMIC=...) on the running lab, with the shipped configuration.
+	@packaging/telemetry/on-lab $(RUN)
+
+record-telemetry: build ## Records anew what gnmic makes of a broken lab, for the tests of rules and dashboard.
+	@tests/telemetry/record
 
 test: deps-test ## All tests.
 	cargo test --workspace

@@ -13,6 +13,8 @@ const DASHBOARD: &str = "packaging/telemetry/grafana/k8s-services-fabric.json";
 const RECORDED: [&str; 2] = ["tests/telemetry/leaves.prom", "tests/telemetry/gnmic.prom"];
 /// The counter that must grow while a leaf is heard.
 const ALIVE: &str = r#"subscription="alive""#;
+/// The time that must move while an agent writes.
+const WRITES: &str = "k8s_services_source_last_event_seconds";
 
 fn yaml(file: &str) -> Value {
     serde_norway::from_str(&tools::read(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
@@ -81,7 +83,8 @@ fn promtool_on_recording(cases: &Value) {
     let series: Vec<Value> = recorded()
         .into_iter()
         .map(|(series, value)| {
-            let values = if series.contains(ALIVE) { "0+2x60".to_owned() } else { format!("{value}x60") };
+            let moves = series.contains(ALIVE) || series.starts_with(WRITES);
+            let values = if moves { format!("{value}+2x60") } else { format!("{value}x60") };
             json!({ "series": series, "values": values })
         })
         .collect();

@@ -16,11 +16,13 @@ use super::dial::Dialer;
 use super::files::Fingerprint;
 use super::notices::{Notices, Writer};
 use super::reason::{self, Request};
-use super::reduce::{CoreEndpoints, Kind, Nodes, Services, Slices};
-use super::watch::{Closed, Link, LinkReceiver, Reporter, Surroundings, Timings, Watcher, jittered};
+use super::reduce::{CoreEndpoints, Nodes, Services, Slices};
+use super::speaker;
+use super::watch::{Closed, Link, LinkReceiver, Reporter, Surroundings, Timings, Tolerance, Watcher, jittered};
 use crate::model::config::ClusterConfig;
 use crate::model::event::{ClusterEvent, Event};
 use crate::model::names::ClusterName;
+use crate::model::speaker::SpeakerResource;
 use crate::supervise::chain;
 
 /// Names of the parts a cluster's condition is made of.
@@ -56,7 +58,10 @@ impl ClusterSource {
     /// Tells [`Event::Source`] for [`SourceId::Kubernetes`](crate::model::event::SourceId::Kubernetes) and
     /// [`Event::Cluster`]. Failures are told as `Lost` with the reason and retried for ever.
     pub async fn run(self) {
-        let reporter = Reporter::new(self.name.clone(), self.events.clone(), Conditions::new(PARTS));
+        let optional: Vec<String> =
+            SpeakerResource::of(self.config.speaker).map(|resource| resource.to_string()).collect();
+        let parts = PARTS.into_iter().chain(optional.iter().map(String::as_str));
+        let reporter = Reporter::new(self.name.clone(), self.events.clone(), Conditions::new(parts));
         let (link, receiver) = watch::channel(None);
         let trouble = Arc::new(Notify::new());
         let asked = RetryAfter::default();
@@ -72,6 +77,7 @@ impl ClusterSource {
         };
         let services = Watcher::new(Services::new(&self.config), around.clone());
         let nodes = Watcher::new(Nodes::new(&self.config), around.clone());
+        let speaker = speaker::follow(self.config.speaker, around.clone());
         let writer = Writer::new(self.name.clone(), &self.notices, &around);
         let keeper = Keeper {
             dialer: Dialer::new(self.config.network_namespace.clone(), self.timings.connect),
@@ -90,6 +96,7 @@ impl ClusterSource {
             _ = services.run() => {}
             _ = endpoints(around) => {}
             _ = nodes.run() => {}
+            _ = speaker => {}
             _ = writer.run() => {}
         }
         tracing::debug!(cluster = %self.name, "cluster source ended");
@@ -109,7 +116,7 @@ async fn endpoints(around: Surroundings) -> Result<Infallible, Closed> {
     let mut link = around.link.clone();
     loop {
         let mut slices = Watcher::new(Slices::default(), around.clone());
-        let Some(reason) = slices.run_unless_refused(Slices::RESOURCE, true).await? else { continue };
+        let reason = slices.run_until(Slices::RESOURCE, Tolerance::Replaceable).await?.reason;
         let fresh = link.get().await?.fresh;
         if !std::mem::replace(&mut said, true) {
             tracing::warn!(%reason, "EndpointSlices cannot be read: using Endpoints, which know of no termination");
@@ -117,7 +124,7 @@ async fn endpoints(around: Surroundings) -> Result<Infallible, Closed> {
         let mut renewed = link.clone();
         let mut core = Watcher::new(CoreEndpoints::default(), around.clone());
         tokio::select! {
-            refused = core.run_unless_refused(Slices::RESOURCE, true) => {
+            refused = core.run_until(Slices::RESOURCE, Tolerance::Replaceable) => {
                 refused?;
                 // Slices are what should be granted.
                 around.reporter.part(Slices::RESOURCE, Part::Failed(reason)).await?;

@@ -3,6 +3,7 @@ mod cluster;
 mod faults;
 mod notices;
 mod server;
+mod speaker;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};

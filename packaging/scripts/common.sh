@@ -79,5 +79,9 @@ leave() {
     if [ -x /opt/k8s-services/snmp/traps ]; then
         /opt/k8s-services/snmp/traps disable || say "remove k8s_services_traps.yaml from snmp_files_config.yaml by hand"
     fi
+    # What Python compiled is in no package's list.
+    cache=/etc/opt/srlinux/cli/plugins/__pycache__
+    rm -f "$cache"/k8s_services.*.pyc
+    [ ! -d "$cache" ] || rmdir --ignore-fail-on-non-empty "$cache"
     ask "$management $app stop" "there is nothing to stop"
 }

@@ -65,6 +65,11 @@ impl Bench {
     /// The lab with the agent's program from elsewhere, and after a change to its description, which is told the folder
     /// the lab will run in. Returns when its configuration is committed.
     pub(crate) async fn with(programs: &Path, change: impl FnOnce(&mut LabContent, &Path)) -> Self {
+        Self::on(Switches::default(), programs, change).await
+    }
+
+    /// The same on switches of other ways.
+    pub(crate) async fn on(switches: Switches, programs: &Path, change: impl FnOnce(&mut LabContent, &Path)) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/anycast-metallb");
         let mut file = LabFile::read(&folder).expect("the lab in the repository is readable");
         let run = tempfile::Builder::new().prefix("chaos").tempdir().expect("a folder");
@@ -74,7 +79,7 @@ impl Bench {
             programs: programs.to_owned(),
             gnmi_port: None,
             api_port: None,
-            switches: Switches::default(),
+            switches,
         };
         let lab = match Lab::up(file, options, |_| {}).await {
             Ok(lab) => lab,

@@ -1,5 +1,5 @@
-//! Agent, NDK, gNMI server and API server go away and come back in every order: nothing that did not happen is told, and
-//! nothing that stood is lost.
+//! Agent, NDK, gNMI server and API server go away and come back in every order, and the configuration changes: nothing
+//! that did not happen is told, and nothing that stood is lost.
 
 use std::time::Duration;
 
@@ -64,6 +64,9 @@ async fn whatever_goes_away_in_whatever_order_no_alarm_but_of_sources_is_raised_
         away_and_back(&bench, number).await;
         bench.until_healthy().await;
     }
+    bench.commit("*", "set / k8s-services cluster c1 admin-state disable").await;
+    bench.commit("*", "delete / k8s-services cluster c1 admin-state").await;
+    bench.until_healthy().await;
     for leaf in bench.leaves() {
         bench.until(leaf, RECOVERY, |state| alarms(state).first().map(|alarm| format!("alarm {alarm}"))).await;
     }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Records states for these tests from a freshly started lab: `make lab`, then tests/cli_plugin/record.py target/lab/<lab>.
+"""Records states for these tests. Start a lab with `make lab`, then tests/cli_plugin/record.py target/lab/<lab>.
 
 Each state is what `info from state ... | as json` prints on a leaf, for the two trees the plugin reads.
 """

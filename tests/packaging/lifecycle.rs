@@ -211,6 +211,21 @@ fn removal_takes_the_traps_out_of_the_snmp_servers_list() {
 }
 
 #[test]
+fn removal_takes_what_python_made_of_the_cli_plugin() {
+    let cache = "/etc/opt/srlinux/cli/plugins/__pycache__";
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.install(&own(NEW, format));
+        root.make_folder(cache);
+        root.write(&format!("{cache}/k8s_services.cpython-311.pyc"), "");
+        root.write(&format!("{cache}/other.cpython-311.pyc"), "");
+        root.remove();
+        let cached: Vec<_> = left(&root).into_iter().filter(|entry| entry.path.starts_with(cache)).collect();
+        assert_eq!(paths(&cached), [cache.to_owned(), format!("{cache}/other.cpython-311.pyc")], "{format:?}");
+    }
+}
+
+#[test]
 fn a_removed_deb_comes_back_with_its_edits_and_its_state() {
     let root = Root::new(Format::Deb);
     root.install(&own(OLD, Format::Deb));

@@ -215,6 +215,11 @@ impl Root {
         text.lines().filter(|line| !line.starts_with("info ")).map(str::to_owned).collect()
     }
 
+    /// Makes a folder.
+    pub(crate) fn make_folder(&self, path: &str) {
+        succeed(self.right.command("mkdir").arg(self.path(path)));
+    }
+
     /// Writes a file, as its user or an operator would.
     pub(crate) fn write(&self, path: &str, text: &str) {
         let file = self.path(path);

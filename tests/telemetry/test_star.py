@@ -1,5 +1,5 @@
-"""The gnmic processor on recorded states. Starlark is close enough to Python to be run as such; that gnmic itself runs it
-is shown by the recording beside this file."""
+"""The gnmic processor on recorded states. Starlark is close enough to Python to be run as such; that gnmic itself
+runs it is shown by the recording beside this file."""
 
 from __future__ import annotations
 
