@@ -124,9 +124,10 @@ impl<'a> Oracle<'a> {
         let up = attached.iter().any(|address| self.session(cluster, *address) == Some(Established));
         let used = match self.longest(&cluster.config.network_instance, vip) {
             None => false,
-            Some((_, route)) => self.world.next_hops(route).is_none_or(|next_hops| {
-                next_hops.iter().any(|next_hop| self.is_address_of(cluster, node, *next_hop))
-            }),
+            Some((_, route)) => self
+                .world
+                .next_hops(route)
+                .is_none_or(|next_hops| next_hops.iter().any(|next_hop| self.is_address_of(cluster, node, *next_hop))),
         };
         !attached.is_empty() && (used || !up)
     }
