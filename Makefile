@@ -8,7 +8,7 @@ PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
 PACKAGING = rpm busybox-static python3
 # What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script; libfaketime sets
 # the clock of a process.
-TOOLS     = prometheus smitools libfaketime
+TOOLS     = smitools libfaketime
 CROSS     = gcc-aarch64-linux-gnu musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
@@ -26,6 +26,7 @@ deps: ## Installs what a build needs, or says the apt line.
 deps-test: deps
 	@packaging/need-packages $(PACKAGING) $(TOOLS)
 	@packaging/need-micropython target/micropython
+	@packaging/need-promtool target/promtool
 
 deps-release: deps
 	@packaging/need-packages $(CROSS) $(PACKAGING)
