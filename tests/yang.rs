@@ -402,6 +402,7 @@ fn nodes() -> Vec<Change> {
         attachment: AttachmentState::ALL[n % AttachmentState::ALL.len()],
         expected_vips: u32::MAX,
         installed_vips: 0,
+        excluded_by: Some("label a.example/b").filter(|_| n.is_multiple_of(2)),
         state: OperState::ALL[n % OperState::ALL.len()],
         reason: NodeReason::ALL.get(n).copied(),
     };

@@ -20,6 +20,7 @@ impl World<'_> {
             attachment: entry.location.attachment(),
             expected_vips: figures.expected,
             installed_vips: figures.installed,
+            excluded_by: entry.excluded,
             state,
             reason,
         }

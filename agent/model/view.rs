@@ -130,6 +130,8 @@ pub struct NodeView {
     pub expected_vips: u32,
     /// `installed-vips`: those of them whose route uses it.
     pub installed_vips: u32,
+    /// `excluded-by`: the label or condition that keeps it from announcing anything.
+    pub excluded_by: Option<&'static str>,
     /// `oper-state`.
     pub state: OperState,
     /// `oper-reason`.

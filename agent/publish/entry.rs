@@ -338,6 +338,8 @@ struct Node<'a> {
     bfd_state: Option<&'static str>,
     expected_vips: u32,
     installed_vips: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    excluded_by: Option<&'static str>,
     oper_state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     oper_reason: Option<&'static str>,
@@ -373,6 +375,7 @@ pub(crate) fn node(cluster: &ClusterName, name: &NodeName, view: &NodeView) -> V
             bfd_state: view.peers.iter().filter_map(|peer| peer.bfd).min().map(|state| state.as_yang()),
             expected_vips: view.expected_vips,
             installed_vips: view.installed_vips,
+            excluded_by: view.excluded_by,
             oper_state: view.state.as_yang(),
             oper_reason: view.reason.map(|reason| reason.as_yang()),
         },

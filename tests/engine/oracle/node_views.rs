@@ -10,6 +10,7 @@ use srl_k8s_services::model::verdict::{AttachmentState, NodeReason, OperState};
 use srl_k8s_services::model::view::{NodeView, PeerView};
 
 use super::next_hops::Flow;
+use super::services::excluded_by;
 use super::{Cluster, Oracle, count};
 
 impl<'a> Oracle<'a> {
@@ -45,6 +46,7 @@ impl<'a> Oracle<'a> {
             attachment,
             expected_vips: count(expected.len()),
             installed_vips: count(installed),
+            excluded_by: excluded_by(cluster.config.speaker, &cluster.world.nodes[node]),
             state,
             reason,
         }

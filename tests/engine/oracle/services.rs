@@ -86,11 +86,6 @@ impl<'a> Oracle<'a> {
         if hidden {
             return BTreeSet::new();
         }
-        let excluded = |node: &Node| match speaker {
-            Speaker::Metallb => node.exclude_label.is_some() || node.network_unavailable,
-            Speaker::Calico => node.exclude_label.as_deref() == Some("true"),
-            Speaker::Cilium | Speaker::KubeRouter | Speaker::Generic => false,
-        };
         let counting: Vec<&Endpoint> = match speaker {
             Speaker::KubeRouter => self.endpoints(subject),
             _ => self.usable_endpoints(subject),
@@ -103,7 +98,7 @@ impl<'a> Oracle<'a> {
         let usable = !self.usable_endpoints(subject).is_empty();
         let local = self.policy(cluster, service) == TrafficPolicy::Local;
         let computed = |name: &NodeName, node: &Node| {
-            !excluded(node) && announces(name) && self.may_announce(subject, name, node, usable || local)
+            excluded_by(speaker, node).is_none() && announces(name) && self.may_announce(subject, name, node, usable || local)
         };
         // Where speakers say what they announce, that counts, and silence does, unless the speaker may be gone.
         let said = self.said(subject);
@@ -131,4 +126,17 @@ pub(super) fn usable(speaker: Speaker, endpoint: &Endpoint) -> bool {
 
 pub(super) fn distinct<'e>(endpoints: impl Iterator<Item = &'e Endpoint>) -> u32 {
     count(endpoints.map(|endpoint| &endpoint.identity).collect::<BTreeSet<_>>().len())
+}
+
+/// What keeps a node from announcing anything.
+pub(super) fn excluded_by(speaker: Speaker, node: &Node) -> Option<&'static str> {
+    let label = match speaker {
+        Speaker::Metallb => node.exclude_label.is_some(),
+        Speaker::Calico => node.exclude_label.as_deref() == Some("true"),
+        Speaker::Cilium | Speaker::KubeRouter | Speaker::Generic => false,
+    };
+    if label {
+        return Some("label node.kubernetes.io/exclude-from-external-load-balancers");
+    }
+    (speaker == Speaker::Metallb && node.network_unavailable).then_some("condition NetworkUnavailable")
 }
