@@ -4,10 +4,12 @@
 mod agent_tests;
 mod native;
 mod plane;
+mod source;
 pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,12 +19,14 @@ use srl_k8s_services::proto::ndk as pb;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
+pub use self::source::Source;
+
 use self::plane::Plane;
 use crate::appmgr::{AppManager, AppSpec, Overrides};
 use crate::datastore::{Datastore, StateOp};
 use crate::ndk::{self, Key, Ndk, NdkError, NdkEvent, NdkOptions, Row, Switches};
 use crate::schema::{Schema, SchemaError};
-use crate::tables::Tables;
+use crate::tables::{NetworkInstance, Tables};
 
 /// Applications that every switch has, with the ids their routes carry in the NDK, and what they are.
 const NATIVE_APPS: [(&str, u32); 12] = [
@@ -120,10 +124,11 @@ struct Shared {
     following: JoinHandle<()>,
 }
 
-/// The control plane's tables: as set, and as shown.
+/// The control plane's tables: as set, what shows in their place, and as shown.
 #[derive(Default)]
 struct Control {
     set: Tables,
+    sourced: BTreeMap<String, NetworkInstance>,
     plane: Plane,
     next_owner: u32,
 }
@@ -219,7 +224,12 @@ impl Leaf {
         self.shared.show(&mut control);
     }
 
-    /// The tables as shown: as set, with the routes applications program.
+    /// A source of one network instance other than the tables set.
+    pub fn source(&self, network_instance: &str) -> Source {
+        Source::new(self.clone(), network_instance.to_owned())
+    }
+
+    /// The tables as shown: as set or from their sources, with the routes applications program.
     pub fn tables(&self) -> Tables {
         self.shared.control().plane.shown().clone()
     }
@@ -244,7 +254,9 @@ impl Shared {
     /// Shows what is set and what applications programmed.
     fn show(&self, control: &mut Control) {
         let programmed = self.ndk.programmed();
-        let tables = plane::merge(control.set.clone(), programmed);
+        let mut tables = control.set.clone();
+        tables.network_instances.extend(control.sourced.clone());
+        let tables = plane::merge(tables, programmed);
         let first = self.options.switches.announce_first;
         let next_owner = &mut control.next_owner;
         let changes = control.plane.show(tables, first, &mut |name| self.owner_id(next_owner, name));

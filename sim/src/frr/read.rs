@@ -1,0 +1,146 @@
+//! What the daemons say, as they say it. A member that a release leaves out counts as not said.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::vty::{Vty, VtyError};
+
+/// One look at an FRR.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reading {
+    /// By prefix.
+    pub(super) routes: BTreeMap<IpNet, Vec<RibRoute>>,
+    /// By name.
+    pub(super) interfaces: BTreeMap<String, Interface>,
+    /// By address, or by interface where unnumbered.
+    pub(super) neighbors: BTreeMap<String, Peer>,
+    pub(super) bfd: Vec<BfdPeer>,
+}
+
+/// `show ip route json`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct RibRoute {
+    pub(super) protocol: String,
+    pub(super) selected: bool,
+    pub(super) distance: u8,
+    pub(super) metric: u32,
+    pub(super) queued: bool,
+    pub(super) failed: bool,
+    pub(super) nexthops: Vec<RibNextHop>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct RibNextHop {
+    pub(super) ip: Option<IpAddr>,
+    pub(super) interface_name: Option<String>,
+    pub(super) active: bool,
+    pub(super) unreachable: bool,
+    /// One that zebra found for the recursive next-hop before it.
+    pub(super) resolver: bool,
+}
+
+/// `show interface brief json`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Interface {
+    pub(super) addresses: Vec<IpNet>,
+}
+
+/// `show bgp neighbors json`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Peer {
+    pub(super) remote_as: u32,
+    pub(super) local_as: u32,
+    pub(super) peer_group: String,
+    /// The listen range it came from: it is dynamic.
+    pub(super) peer_subnet_range_group: Option<String>,
+    pub(super) local_router_id: Option<IpAddr>,
+    pub(super) bgp_state: String,
+    pub(super) connections_established: u64,
+    pub(super) host_local: Option<IpAddr>,
+    pub(super) host_foreign: Option<IpAddr>,
+    pub(super) address_family_info: BTreeMap<String, PeerFamily>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PeerFamily {
+    pub(super) accepted_prefix_counter: u32,
+    pub(super) sent_prefix_counter: u32,
+    /// Whether rejected routes are kept.
+    pub(super) inbound_soft_config_permit: bool,
+    /// Routes in Adj-RIB-In, asked for where they are kept.
+    #[serde(skip)]
+    pub(super) adj_in: Option<u32>,
+}
+
+/// `show bgp ... prefix-counts json`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PrefixCounts {
+    rib_table_walk_counters: BTreeMap<String, u32>,
+}
+
+/// `show bfd peers json`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct BfdPeer {
+    pub(super) peer: Option<IpAddr>,
+    pub(super) local: Option<IpAddr>,
+    pub(super) id: u32,
+    pub(super) status: String,
+}
+
+impl Reading {
+    /// Asks the daemons whose sockets are in a folder. bgpd and bfdd need not run: they have nothing to say then, like an
+    /// application of the switch that was stopped.
+    pub(super) async fn take(sockets: &Path) -> Result<Self, VtyError> {
+        let mut zebra = Vty::connect(sockets, "zebra").await?;
+        let mut routes: BTreeMap<IpNet, Vec<RibRoute>> = zebra.json("show ip route json").await?;
+        routes.append(&mut zebra.json("show ipv6 route json").await?);
+        let interfaces = zebra.json("show interface brief json").await?;
+        let neighbors = stopped(neighbors(sockets).await)?;
+        let bfd = stopped(bfd(sockets).await)?;
+        Ok(Self { routes, interfaces, neighbors, bfd })
+    }
+}
+
+async fn neighbors(sockets: &Path) -> Result<BTreeMap<String, Peer>, VtyError> {
+    let mut bgpd = Vty::connect(sockets, "bgpd").await?;
+    let mut neighbors: BTreeMap<String, Peer> = bgpd.json("show bgp neighbors json").await?;
+    for (name, peer) in &mut neighbors {
+        for (family, info) in &mut peer.address_family_info {
+            let words = match family.as_str() {
+                "ipv4Unicast" => "ipv4 unicast",
+                "ipv6Unicast" => "ipv6 unicast",
+                _ => continue,
+            };
+            if info.inbound_soft_config_permit {
+                let command = format!("show bgp {words} neighbors {name} prefix-counts json");
+                // The neighbor may be gone by now.
+                let counts: PrefixCounts = bgpd.json(&command).await.unwrap_or_default();
+                info.adj_in = counts.rib_table_walk_counters.get("Adj-in").copied();
+            }
+        }
+    }
+    Ok(neighbors)
+}
+
+async fn bfd(sockets: &Path) -> Result<Vec<BfdPeer>, VtyError> {
+    Vty::connect(sockets, "bfdd").await?.json("show bfd peers json").await
+}
+
+/// Nothing, where a daemon does not run.
+fn stopped<T: Default>(answer: Result<T, VtyError>) -> Result<T, VtyError> {
+    match answer {
+        Err(VtyError::Socket { .. }) => Ok(T::default()),
+        other => other,
+    }
+}

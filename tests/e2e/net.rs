@@ -1,0 +1,108 @@
+//! Hosts that are network namespaces, links between them, and their end: nothing is left, however the tests end.
+//!
+//! Namespaces are named after the process that made them. A guardian, a shell in a process group of its own, waits for
+//! the end of its input and then takes them away; its input ends with the [`Net`], or with the process. What a killed
+//! guardian has left is taken away by the next run.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What all names of namespaces begin with.
+const PREFIX: &str = "k8s-e2e-";
+const GUARDIAN: &str = include_str!("guardian.sh");
+
+/// Some hosts.
+pub(crate) struct Net {
+    prefix: String,
+    folder: PathBuf,
+    guardian: Child,
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        // The logs of a failed test are kept: its message names them.
+        if std::thread::panicking()
+            && let Some(input) = &mut self.guardian.stdin
+        {
+            println!("what the daemons logged: {}", self.folder.display());
+            let _ = input.write_all(b"keep\n");
+        }
+        drop(self.guardian.stdin.take());
+        let _ = self.guardian.wait();
+    }
+}
+
+impl Net {
+    /// No hosts yet. Says why there can be none, where that is so.
+    pub(crate) fn new() -> Result<Self, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        if !rustix::process::geteuid().is_root() {
+            return Err("network namespaces need root".to_owned());
+        }
+        sweep();
+        let me = std::process::id();
+        let start = started(me).ok_or("/proc is not mounted")?;
+        let prefix = format!("{PREFIX}{me}-{start}-{}-", COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = tempfile::Builder::new().prefix("e2e").tempdir().map_err(|error| error.to_string())?.keep();
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).map_err(|error| error.to_string())?;
+        let guardian = guardian(&prefix, &folder)?;
+        Ok(Self { prefix, folder, guardian })
+    }
+
+    /// Makes a host with its loopback up; gives its namespace.
+    pub(crate) fn host(&self, name: &str) -> Result<String, String> {
+        let namespace = format!("{}{name}", self.prefix);
+        ip(&["netns", "add", &namespace])?;
+        ip(&["-n", &namespace, "link", "set", "lo", "up"])?;
+        Ok(namespace)
+    }
+
+    /// A folder for files of the hosts.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Runs `ip`.
+pub(crate) fn ip(arguments: &[&str]) -> Result<String, String> {
+    let shown = || format!("ip {}", arguments.join(" "));
+    let output = Command::new("ip").args(arguments).output().map_err(|error| format!("{}: {error}", shown()))?;
+    if !output.status.success() {
+        return Err(format!("{}: {}", shown(), String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn guardian(prefix: &str, folder: &Path) -> Result<Child, String> {
+    let mut command = Command::new("sh");
+    command.args(["-c", GUARDIAN, "guardian", prefix]).arg(folder).stdin(Stdio::piped()).process_group(0);
+    command.spawn().map_err(|error| format!("sh: {error}"))
+}
+
+/// Takes away the namespaces of processes that are no more.
+fn sweep() {
+    let names = ip(&["netns", "list"]).unwrap_or_default();
+    for name in names.lines().filter_map(|line| line.split_whitespace().next()) {
+        let Some(owner) = name.strip_prefix(PREFIX) else { continue };
+        let mut parts = owner.split('-');
+        let pid = parts.next().and_then(|pid| pid.parse().ok());
+        let (Some(pid), Some(start)) = (pid, parts.next()) else { continue };
+        if started(pid).as_deref() != Some(start) {
+            let left = guardian(&format!("{PREFIX}{pid}-{start}-"), Path::new("/nonexistent"));
+            // Its input is closed with the handle.
+            let _ = left.and_then(|left| left.wait_with_output().map_err(|error| error.to_string()));
+        }
+    }
+}
+
+/// When a process started, in ticks since boot: a number that no later process of its id has.
+fn started(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let (_, after) = stat.rsplit_once(')')?;
+    after.split_whitespace().nth(19).map(str::to_owned)
+}

@@ -1,0 +1,215 @@
+//! One leaf and three nodes on a bridge of it, each a network namespace with an FRR of its own; and the emulated leaf that
+//! shows what the leaf's FRR does, with the agent on it.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use srl_sim::fabric::FabricConfig;
+use srl_sim::frr::{self, Follower, FrrOptions, Subinterface};
+use srl_sim::lab::LabContent;
+use srl_sim::ndk::Switches;
+use srl_sim::tables::{NetworkInstance, NetworkInstanceKind};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+
+use crate::bench::Bench;
+use crate::daemons::{self, Frr};
+use crate::net::{Net, ip};
+
+/// The leaf.
+pub(crate) const LEAF: &str = "leaf1";
+/// The network instance that its FRR is.
+const INSTANCE: &str = "ip-vrf-1";
+/// The VIP.
+pub(crate) const VIP: &str = "1.1.1.100/32";
+const LEAF_AS: u32 = 65535;
+const NODES_AS: u32 = 65000;
+const FABRIC: &str = "
+leaves: { leaf1: { system: [10.0.1.1] } }
+network-instances: { ip-vrf-1: { id: 5 } }
+clusters: { c1: { network-instance: ip-vrf-1, as: 65535, speaker: metallb, nodes: {} } }
+";
+const CONFIGURATION: &str = "
+set / k8s-services alarm-policy raise-hold-time 1
+set / k8s-services alarm-policy clear-hold-time 1
+set / k8s-services cluster c1 kubeconfig ${kubeconfig:c1}
+set / k8s-services cluster c1 network-namespace self
+set / k8s-services cluster c1 network-instance ip-vrf-1
+";
+
+/// How the leaf and its nodes speak.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// Nodes have an AS number of their own.
+    pub(crate) ebgp: bool,
+    /// BFD guards the sessions.
+    pub(crate) bfd: bool,
+    /// The nodes ask for their routes to be kept over a restart.
+    pub(crate) graceful_restart: bool,
+}
+
+/// Everything of one test.
+pub(crate) struct Site {
+    pub(crate) bench: Bench,
+    pub(crate) leaf: Frr,
+    pub(crate) nodes: Vec<Frr>,
+    _follower: Follower,
+    _monitor: Child,
+    /// Last: what runs in the namespaces has ended before they go.
+    _net: Net,
+}
+
+impl Site {
+    /// Starts everything. Says so and gives nothing where it cannot be done here.
+    pub(crate) async fn up(options: Options) -> Option<Self> {
+        let net = match daemons::missing().map_or_else(Net::new, Err) {
+            Ok(net) => net,
+            Err(reason) => {
+                // Not what the test harness would hold back.
+                let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+                return None;
+            }
+        };
+        let news = Arc::new(Notify::new());
+        let namespaces = wire(&net).unwrap_or_else(|error| panic!("the hosts cannot be made: {error}"));
+        let monitor = monitor(&namespaces[0], news.clone());
+        let mut hosts = namespaces.iter().zip(["leaf", "node1", "node2", "node3"]);
+        let mut host = |news| {
+            let (namespace, name) = hosts.next().expect("four hosts");
+            Frr::new(namespace, net.folder().join(name), news)
+        };
+        let mut leaf = host(news.clone());
+        let mut nodes = vec![host(Arc::default()), host(Arc::default()), host(Arc::default())];
+        let starts = nodes.iter_mut().zip(1..).map(|(node, number)| start_node(node, number, options));
+        futures::future::join(start_leaf(&mut leaf, options), futures::future::join_all(starts)).await;
+        let bench = Bench::on(Switches::default(), describe).await;
+        let follower = frr::follow(bench.leaf(LEAF), follow_options(&leaf), news);
+        Some(Self { bench, leaf, nodes, _follower: follower, _monitor: monitor, _net: net })
+    }
+
+    /// What the leaf's tables hold of the network instance.
+    pub(crate) fn instance(&self) -> NetworkInstance {
+        self.bench.leaf(LEAF).tables().network_instances[INSTANCE].clone()
+    }
+
+    /// Plugs a node out, or in: the leaf's port goes down, its bridge stays up.
+    pub(crate) fn plug(&self, number: usize, plugged: bool) {
+        let port = format!("port{number}");
+        let state = if plugged { "up" } else { "down" };
+        ip(&["-n", self.leaf.namespace(), "link", "set", &port, state]).expect("the port is there");
+    }
+
+    /// Ends everything in good order.
+    pub(crate) async fn down(self) {
+        self.bench.down().await;
+    }
+}
+
+/// The hosts' namespaces, the leaf's first. Node n has 192.168.1.1n, on port n of the leaf's bridge, which has 192.168.1.1.
+fn wire(net: &Net) -> Result<Vec<String>, String> {
+    let leaf = net.host("leaf")?;
+    ip(&["-n", &leaf, "link", "add", "irb1", "type", "bridge"])?;
+    ip(&["-n", &leaf, "address", "add", "192.168.1.1/24", "dev", "irb1"])?;
+    ip(&["-n", &leaf, "link", "set", "irb1", "up"])?;
+    let mut namespaces = vec![leaf.clone()];
+    for number in 1..=3 {
+        let node = net.host(&format!("node{number}"))?;
+        let port = format!("port{number}");
+        ip(&["-n", &leaf, "link", "add", &port, "type", "veth", "peer", "name", "eth1", "netns", &node])?;
+        ip(&["-n", &leaf, "link", "set", &port, "master", "irb1", "up"])?;
+        ip(&["-n", &node, "address", "add", &format!("192.168.1.1{number}/24"), "dev", "eth1"])?;
+        ip(&["-n", &node, "link", "set", "eth1", "up"])?;
+        namespaces.push(node);
+    }
+    Ok(namespaces)
+}
+
+/// Tells of every change in a namespace's kernel tables.
+fn monitor(namespace: &str, news: Arc<Notify>) -> Child {
+    let mut command = Command::new("ip");
+    command.args(["-n", namespace, "monitor", "link", "address", "route", "nexthop"]);
+    let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("ip runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    tokio::spawn(async move {
+        while let Ok(Some(_)) = lines.next_line().await {
+            news.notify_one();
+        }
+    });
+    child
+}
+
+async fn start_leaf(leaf: &mut Frr, options: Options) {
+    let peers = if options.ebgp { NODES_AS } else { LEAF_AS };
+    let bfd = if options.bfd { "neighbor nodes bfd" } else { "" };
+    let bgp = format!(
+        "debug bgp updates in
+router bgp {LEAF_AS}
+ bgp router-id 192.168.1.1
+ bgp log-neighbor-changes
+ no bgp ebgp-requires-policy
+ neighbor nodes peer-group
+ neighbor nodes remote-as {peers}
+ neighbor nodes timers 1 3
+ {bfd}
+ bgp listen range 192.168.1.0/24 peer-group nodes
+ address-family ipv4 unicast
+  maximum-paths 64
+  maximum-paths ibgp 64
+  distance bgp 170 169 170
+  neighbor nodes soft-reconfiguration inbound
+ exit-address-family
+"
+    );
+    leaf.start("zebra", "").await;
+    leaf.start("staticd", "").await;
+    leaf.start("bfdd", "debug bfd peer\n").await;
+    leaf.start("bgpd", &bgp).await;
+}
+
+async fn start_node(node: &mut Frr, number: u32, options: Options) {
+    let own = if options.ebgp { NODES_AS } else { LEAF_AS };
+    let bfd = if options.bfd { "neighbor 192.168.1.1 bfd" } else { "" };
+    let graceful = if options.graceful_restart { "bgp graceful-restart" } else { "" };
+    let bgp = format!(
+        "router bgp {own}
+ bgp router-id 192.168.1.1{number}
+ no bgp ebgp-requires-policy
+ no bgp network import-check
+ {graceful}
+ neighbor 192.168.1.1 remote-as {LEAF_AS}
+ neighbor 192.168.1.1 timers 1 3
+ neighbor 192.168.1.1 timers connect 1
+ {bfd}
+ address-family ipv4 unicast
+  network {VIP}
+ exit-address-family
+"
+    );
+    node.start("zebra", "").await;
+    if options.bfd {
+        node.start("bfdd", "").await;
+    }
+    node.start("bgpd", &bgp).await;
+}
+
+/// One leaf without a model of its nodes, and their cluster.
+fn describe(lab: &mut LabContent) {
+    let fabric: serde_json::Value = serde_norway::from_str(FABRIC).expect("YAML");
+    lab.fabric = serde_json::from_value::<FabricConfig>(fabric).expect("a fabric");
+    lab.config = CONFIGURATION.to_owned();
+    let cluster = lab.clusters.get_mut("c1").expect("the lab's one cluster");
+    cluster.manifests = ["../../tests/e2e/cluster.yaml", "metallb.yaml", "nginx.yaml"].map(Into::into).to_vec();
+}
+
+fn follow_options(leaf: &Frr) -> FrrOptions {
+    FrrOptions {
+        sockets: leaf.folder().to_owned(),
+        network_instance: INSTANCE.to_owned(),
+        id: 5,
+        kind: NetworkInstanceKind::IpVrf,
+        subinterfaces: BTreeMap::from([("irb1".to_owned(), Subinterface { name: "irb1.1".to_owned(), index: 8 })]),
+    }
+}
