@@ -67,6 +67,11 @@ impl Net {
     }
 }
 
+/// Says why a test does nothing, past the test harness, which would hold it back.
+pub(crate) fn skipped(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+}
+
 /// Runs `ip`.
 pub(crate) fn ip(arguments: &[&str]) -> Result<String, String> {
     let shown = || format!("ip {}", arguments.join(" "));
@@ -105,4 +110,53 @@ fn started(pid: u32) -> Option<String> {
     // The name, in parentheses, may hold anything.
     let (_, after) = stat.rsplit_once(')')?;
     after.split_whitespace().nth(19).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read};
+
+    use super::*;
+
+    /// Set for the process that is killed.
+    const VICTIM: &str = "E2E_VICTIM";
+
+    #[test]
+    fn namespaces_and_what_runs_in_them_go_with_a_killed_process() {
+        if std::env::var_os(VICTIM).is_some() {
+            return be_killed();
+        }
+        if let Err(reason) = Net::new() {
+            return skipped(&reason);
+        }
+        let name = "net::tests::namespaces_and_what_runs_in_them_go_with_a_killed_process";
+        let mut command = Command::new(std::env::current_exe().expect("a program"));
+        command.args([name, "--exact", "--nocapture"]).env(VICTIM, "").stdout(Stdio::piped());
+        let mut victim = command.spawn().expect("this program runs");
+        let mut output = BufReader::new(victim.stdout.take().expect("piped"));
+        let mut lines = String::new();
+        while !lines.contains(" in ") {
+            assert_ne!(output.read_line(&mut lines).expect("readable"), 0, "it ended by itself: {lines}");
+        }
+        let (_, made) = lines.split_once("folder ").expect("it says what it made");
+        let (folder, namespace) = made.trim().split_once(" in ").expect("and where");
+        assert!(Path::new(folder).exists() && ip(&["netns", "list"]).expect("ip runs").contains(namespace));
+        victim.kill().expect("a process of ours can be killed");
+        victim.wait().expect("it ends");
+        // Its output ends with the last who writes to it: the guardian, or what it was to kill.
+        output.read_to_string(&mut String::new()).expect("readable");
+        assert!(!ip(&["netns", "list"]).expect("ip runs").contains(namespace), "{namespace} is left");
+        assert!(!Path::new(folder).exists(), "{folder} is left");
+    }
+
+    fn be_killed() {
+        let net = Net::new().expect("it could be made before");
+        let namespace = net.host("host").expect("made");
+        let mut sleeping = Command::new("ip");
+        let _sleeping = sleeping.args(["netns", "exec", &namespace, "sleep", "600"]).spawn().expect("ip runs");
+        println!("folder {} in {namespace}", net.folder().display());
+        loop {
+            std::thread::park();
+        }
+    }
 }

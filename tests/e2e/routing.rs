@@ -1,6 +1,9 @@
 //! What a leaf's FRR goes through, and what the agent says of it.
 
-use srl_sim::tables::NextHop;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use srl_sim::tables::{AfiSafi, NetworkInstance, NextHop, Route};
 
 use crate::bench::Says::{self, Has, Is, Nothing};
 use crate::site::{LEAF, Options, Site, VIP};
@@ -23,6 +26,26 @@ async fn healthy(options: Options) -> Option<Site> {
     Some(site)
 }
 
+const NODE1_REASON: &str = "/k8s-services/cluster[name=c1]/node[name=node1]/oper-reason";
+/// What the leaf says when a node's session is not there.
+const WITHOUT_A_SESSION: &[(&str, Says)] =
+    &[("oper-state", Is("degraded")), ("oper-reason", Is("session-down")), ("installed-next-hops", Is("2"))];
+
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+/// The active route to the VIP.
+fn route(instance: &NetworkInstance) -> Option<&Route> {
+    let vip: IpNet = VIP.parse().expect("a prefix");
+    instance.routes.iter().find(|(key, route)| key.prefix == vip && route.active).map(|(_, route)| route)
+}
+
+/// What a node's session counts.
+fn counters(instance: &NetworkInstance, node: &str) -> Option<AfiSafi> {
+    instance.neighbors.get(node)?.afi_safis.get("ipv4-unicast").copied()
+}
+
 fn withdraw() -> String {
     format!("no network {VIP}")
 }
@@ -42,17 +65,13 @@ async fn ecmp_over_three_nodes_is_up_by_ibgp() {
         }
     }
     let instance = site.instance();
-    let (_, route) = instance.routes.iter().find(|(key, _)| key.prefix.to_string() == VIP).expect("the VIP's route");
     let subnet = ("192.168.1.0/24".parse().expect("a prefix"), "local".to_owned(), "net_inst_mgr".to_owned());
-    let hops = ["192.168.1.11", "192.168.1.12", "192.168.1.13"].map(|address| NextHop::Indirect {
-        address: address.parse().expect("an address"),
-        resolving: Some(subnet.clone()),
-    });
-    assert_eq!(route.next_hops, hops);
-    let neighbor = &instance.neighbors["192.168.1.11"];
-    assert!(neighbor.dynamic, "{neighbor:?}");
-    let counters = neighbor.afi_safis["ipv4-unicast"];
-    assert_eq!((counters.received, counters.active, counters.rejected), (1, 1, 0));
+    let hops = ["192.168.1.11", "192.168.1.12", "192.168.1.13"]
+        .map(|hop| NextHop::Indirect { address: address(hop), resolving: Some(subnet.clone()) });
+    assert_eq!(route(&instance).map(|route| &route.next_hops[..]), Some(&hops[..]));
+    assert!(instance.neighbors.values().all(|neighbor| neighbor.dynamic), "{:?}", instance.neighbors);
+    let counted = AfiSafi { received: 1, active: 1, rejected: 0, sent: 0 };
+    assert_eq!(counters(&instance, "192.168.1.11"), Some(counted));
     site.down().await;
 }
 
@@ -68,17 +87,8 @@ async fn ecmp_over_three_nodes_is_up_by_ebgp() {
 async fn a_killed_speaker_loses_its_session_and_comes_back() {
     let Some(mut site) = healthy(Options::default()).await else { return };
     site.nodes[1].kill("bgpd").await;
-    site.bench
-        .until(
-            LEAF,
-            &[
-                ("oper-state", Is("degraded")),
-                ("oper-reason", Is("session-down")),
-                ("oper-detail", Has("192.168.1.12")),
-                ("installed-next-hops", Is("2")),
-            ],
-        )
-        .await;
+    site.bench.until(LEAF, WITHOUT_A_SESSION).await;
+    site.bench.expect(LEAF, &[("oper-detail", Has("192.168.1.12 (node2) gone"))]);
     assert!(!site.instance().neighbors.contains_key("192.168.1.12"), "a dynamic neighbor vanishes");
     site.nodes[1].start_again("bgpd").await;
     site.bench.until(LEAF, HEALTHY).await;
@@ -89,9 +99,8 @@ async fn a_killed_speaker_loses_its_session_and_comes_back() {
 async fn a_pulled_cable_is_found_out_by_the_hold_timer() {
     let Some(site) = healthy(Options::default()).await else { return };
     site.plug(3, false);
-    site.bench
-        .until(LEAF, &[("oper-state", Is("degraded")), ("oper-reason", Is("session-down")), ("oper-detail", Has("node3"))])
-        .await;
+    site.bench.until(LEAF, WITHOUT_A_SESSION).await;
+    site.bench.expect(LEAF, &[("oper-detail", Has("node3"))]);
     site.plug(3, true);
     site.bench.until(LEAF, HEALTHY).await;
     site.down().await;
@@ -100,25 +109,100 @@ async fn a_pulled_cable_is_found_out_by_the_hold_timer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bfd_takes_a_session_down() {
     let Some(mut site) = healthy(Options { bfd: true, ..Options::default() }).await else { return };
-    let node = "192.168.1.12".parse().expect("an address");
-    assert!(site.instance().bfd.get(&node).is_some_and(|session| session.up));
+    let guarded = |instance: &NetworkInstance| instance.bfd.values().filter(|session| session.up).count() == 3;
+    site.until("three BFD sessions that are up", guarded).await;
     site.nodes[1].kill("bfdd").await;
-    site.bench.until(LEAF, &[("oper-state", Is("degraded")), ("oper-reason", Is("session-down"))]).await;
+    site.bench.until(LEAF, WITHOUT_A_SESSION).await;
+    site.until("two BFD sessions that are up", |instance| !guarded(instance)).await;
     site.nodes[1].start_again("bfdd").await;
     site.bench.until(LEAF, HEALTHY).await;
+    site.until("three BFD sessions that are up again", guarded).await;
     site.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_graceful_restart_keeps_the_route_in_use() {
-    let Some(mut site) = healthy(Options { graceful_restart: true, ..Options::default() }).await else { return };
+    let options = Options { graceful_restart: Some(120), ..Options::default() };
+    let Some(mut site) = healthy(options).await else { return };
+    let mut state = site.bench.follow(LEAF, "oper-state");
     let mut installed = site.bench.follow(LEAF, "installed-next-hops");
     site.nodes[0].kill("bgpd").await;
-    site.bench.until(LEAF, &[("next-hop[address=192.168.1.11]/session-state", Is("idle"))]).await;
-    println!("{:?}", site.bench.says(LEAF, ""));
+    site.bench.until(LEAF, &[(NODE1_REASON, Is("session-down"))]).await;
+    site.bench.expect(LEAF, HEALTHY);
+    site.nodes[0].start_again("bgpd").await;
+    site.bench.until(LEAF, &[(NODE1_REASON, Nothing)]).await;
+    site.bench.expect(LEAF, HEALTHY);
+    assert_eq!((state.values(), installed.values()), (Vec::new(), Vec::new()), "forwarding went on");
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_that_takes_too_long_loses_the_route() {
+    let options = Options { graceful_restart: Some(3), ..Options::default() };
+    let Some(mut site) = healthy(options).await else { return };
+    site.nodes[0].kill("bgpd").await;
+    site.bench.until(LEAF, WITHOUT_A_SESSION).await;
     site.nodes[0].start_again("bgpd").await;
     site.bench.until(LEAF, HEALTHY).await;
-    assert_eq!(installed.values(), [], "forwarding went on");
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn next_hops_that_are_loopbacks_are_resolved_by_static_routes() {
+    let options = Options { ebgp: true, loopbacks: true, ..Options::default() };
+    let Some(site) = healthy(options).await else { return };
+    let hops = [11, 12, 13].map(|node| {
+        let prefix = format!("6.4.5.{node}/32").parse().expect("a prefix");
+        let resolving = Some((prefix, "static".to_owned(), "static_route_mgr".to_owned()));
+        NextHop::Indirect { address: address(&format!("6.4.5.{node}")), resolving }
+    });
+    assert_eq!(route(&site.instance()).map(|route| &route.next_hops[..]), Some(&hops[..]));
+    site.leaf.vtysh(&["configure terminal", "no ip route 6.4.5.12/32 192.168.1.12 5"]).await;
+    site.bench.until(LEAF, &[("oper-state", Is("degraded")), ("installed-next-hops", Is("2"))]).await;
+    site.leaf.vtysh(&["configure terminal", "ip route 6.4.5.12/32 192.168.1.12 5"]).await;
+    site.bench.until(LEAF, HEALTHY).await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leaf_whose_bgp_ends_has_neither_sessions_nor_route_until_it_is_back() {
+    let Some(mut site) = healthy(Options::default()).await else { return };
+    site.leaf.kill("bgpd").await;
+    site.bench.until(LEAF, &[("oper-state", Is("down")), ("oper-reason", Is("session-down"))]).await;
+    assert_eq!(site.instance().neighbors.len(), 0);
+    site.leaf.start_again("bgpd").await;
+    site.bench.until(LEAF, HEALTHY).await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_static_route_that_wins_hides_what_nodes_announce() {
+    let Some(site) = healthy(Options::default()).await else { return };
+    site.leaf.vtysh(&["configure terminal", "ip route 1.1.1.100/32 192.168.1.99 5"]).await;
+    site.bench
+        .until(LEAF, &[("route-owner", Is("static_route_mgr")), ("oper-reason", Is("next-hop-unexpected"))])
+        .await;
+    let lost =
+        |instance: &NetworkInstance| instance.routes.iter().any(|(key, it)| key.owner == "bgp_mgr" && !it.active);
+    site.until("BGP route that lost", lost).await;
+    site.leaf.vtysh(&["configure terminal", "no ip route 1.1.1.100/32 192.168.1.99 5"]).await;
+    site.bench.until(LEAF, HEALTHY).await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_goes_before_its_route_leaves_an_orphan() {
+    let Some(site) = healthy(Options::default()).await else { return };
+    site.bench
+        .act(&["config: { leaf: leaf1, lines: \"set / k8s-services cluster c1 vip-pool [ 1.1.1.0/24 ]\" }"])
+        .await;
+    site.bench.act(&["delete: { cluster: c1, kind: Service, name: nginxhello }"]).await;
+    let orphan = format!("/k8s-services/orphan-route[network-instance=ip-vrf-1][prefix={VIP}]/route-owner");
+    site.bench.until(LEAF, &[("oper-state", Nothing), (&orphan, Is("bgp_mgr"))]).await;
+    for node in &site.nodes {
+        node.bgp(&[&withdraw()]).await;
+    }
+    site.bench.until(LEAF, &[(&orphan, Nothing)]).await;
     site.down().await;
 }
 
@@ -128,8 +212,9 @@ async fn an_import_policy_that_rejects_leaves_no_route() {
     site.leaf.vtysh(&["configure terminal", "route-map none deny 10"]).await;
     site.leaf.bgp(&["neighbor nodes route-map none in"]).await;
     site.bench.until(LEAF, &[("oper-state", Is("down")), ("oper-reason", Is("no-route"))]).await;
-    let counters = site.instance().neighbors["192.168.1.11"].afi_safis["ipv4-unicast"];
-    assert_eq!((counters.received, counters.active, counters.rejected), (1, 0, 1));
+    let rejected = AfiSafi { received: 1, active: 0, rejected: 1, sent: 0 };
+    let counted = |instance: &NetworkInstance| counters(instance, "192.168.1.11") == Some(rejected);
+    site.until("session that counts one rejected route", counted).await;
     site.leaf.bgp(&["no neighbor nodes route-map none in"]).await;
     site.bench.until(LEAF, HEALTHY).await;
     site.down().await;

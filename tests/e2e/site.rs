@@ -2,9 +2,9 @@
 //! shows what the leaf's FRR does, with the agent on it.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use srl_sim::fabric::FabricConfig;
 use srl_sim::frr::{self, Follower, FrrOptions, Subinterface};
@@ -14,10 +14,12 @@ use srl_sim::tables::{NetworkInstance, NetworkInstanceKind};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout_at};
 
 use crate::bench::Bench;
 use crate::daemons::{self, Frr};
-use crate::net::{Net, ip};
+use crate::net::{Net, ip, skipped};
 
 /// The leaf.
 pub(crate) const LEAF: &str = "leaf1";
@@ -25,6 +27,8 @@ pub(crate) const LEAF: &str = "leaf1";
 const INSTANCE: &str = "ip-vrf-1";
 /// The VIP.
 pub(crate) const VIP: &str = "1.1.1.100/32";
+/// The leaf's tables are expected to follow within this time.
+const PATIENCE: Duration = Duration::from_secs(20);
 const LEAF_AS: u32 = 65535;
 const NODES_AS: u32 = 65000;
 const FABRIC: &str = "
@@ -47,8 +51,10 @@ pub(crate) struct Options {
     pub(crate) ebgp: bool,
     /// BFD guards the sessions.
     pub(crate) bfd: bool,
-    /// The nodes ask for their routes to be kept over a restart.
-    pub(crate) graceful_restart: bool,
+    /// For how many seconds the nodes ask for their routes to be kept over a restart.
+    pub(crate) graceful_restart: Option<u32>,
+    /// The nodes speak from loopbacks, which the leaf reaches by static routes.
+    pub(crate) loopbacks: bool,
 }
 
 /// Everything of one test.
@@ -68,8 +74,7 @@ impl Site {
         let net = match daemons::missing().map_or_else(Net::new, Err) {
             Ok(net) => net,
             Err(reason) => {
-                // Not what the test harness would hold back.
-                let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+                skipped(&reason);
                 return None;
             }
         };
@@ -85,7 +90,7 @@ impl Site {
         let mut nodes = vec![host(Arc::default()), host(Arc::default()), host(Arc::default())];
         let starts = nodes.iter_mut().zip(1..).map(|(node, number)| start_node(node, number, options));
         futures::future::join(start_leaf(&mut leaf, options), futures::future::join_all(starts)).await;
-        let bench = Bench::on(Switches::default(), describe).await;
+        let bench = Bench::within(net.folder(), Switches::default(), |lab| describe(lab, options)).await;
         let follower = frr::follow(bench.leaf(LEAF), follow_options(&leaf), news);
         Some(Self { bench, leaf, nodes, _follower: follower, _monitor: monitor, _net: net })
     }
@@ -93,6 +98,19 @@ impl Site {
     /// What the leaf's tables hold of the network instance.
     pub(crate) fn instance(&self) -> NetworkInstance {
         self.bench.leaf(LEAF).tables().network_instances[INSTANCE].clone()
+    }
+
+    /// Waits until the leaf's tables of the network instance are so.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&NetworkInstance) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut news = self.bench.leaf(LEAF).datastore().subscribe();
+        while !holds(&self.instance()) {
+            if !matches!(timeout_at(deadline, news.recv()).await, Ok(Ok(_) | Err(RecvError::Lagged(_)))) {
+                let instance = self.instance();
+                let (neighbors, bfd) = (&instance.neighbors, &instance.bfd);
+                panic!("in time there was no {what}: {neighbors:#?} {bfd:#?} {:#?}", instance.routes);
+            }
+        }
     }
 
     /// Plugs a node out, or in: the leaf's port goes down, its bridge stays up.
@@ -108,7 +126,8 @@ impl Site {
     }
 }
 
-/// The hosts' namespaces, the leaf's first. Node n has 192.168.1.1n, on port n of the leaf's bridge, which has 192.168.1.1.
+/// The hosts' namespaces, the leaf's first. Node n has 192.168.1.1n, on port n of the leaf's bridge, which has 192.168.1.1; and
+/// 6.4.5.1n on its loopback.
 fn wire(net: &Net) -> Result<Vec<String>, String> {
     let leaf = net.host("leaf")?;
     ip(&["-n", &leaf, "link", "add", "irb1", "type", "bridge"])?;
@@ -121,6 +140,7 @@ fn wire(net: &Net) -> Result<Vec<String>, String> {
         ip(&["-n", &leaf, "link", "add", &port, "type", "veth", "peer", "name", "eth1", "netns", &node])?;
         ip(&["-n", &leaf, "link", "set", &port, "master", "irb1", "up"])?;
         ip(&["-n", &node, "address", "add", &format!("192.168.1.1{number}/24"), "dev", "eth1"])?;
+        ip(&["-n", &node, "address", "add", &format!("6.4.5.1{number}/32"), "dev", "lo"])?;
         ip(&["-n", &node, "link", "set", "eth1", "up"])?;
         namespaces.push(node);
     }
@@ -144,6 +164,8 @@ fn monitor(namespace: &str, news: Arc<Notify>) -> Child {
 async fn start_leaf(leaf: &mut Frr, options: Options) {
     let peers = if options.ebgp { NODES_AS } else { LEAF_AS };
     let bfd = if options.bfd { "neighbor nodes bfd" } else { "" };
+    let multihop = if options.loopbacks { "neighbor nodes ebgp-multihop 2" } else { "" };
+    let range = if options.loopbacks { "6.4.5.0/24" } else { "192.168.1.0/24" };
     let bgp = format!(
         "debug bgp updates in
 router bgp {LEAF_AS}
@@ -154,7 +176,8 @@ router bgp {LEAF_AS}
  neighbor nodes remote-as {peers}
  neighbor nodes timers 1 3
  {bfd}
- bgp listen range 192.168.1.0/24 peer-group nodes
+ {multihop}
+ bgp listen range {range} peer-group nodes
  address-family ipv4 unicast
   maximum-paths 64
   maximum-paths ibgp 64
@@ -164,7 +187,8 @@ router bgp {LEAF_AS}
 "
     );
     leaf.start("zebra", "").await;
-    leaf.start("staticd", "").await;
+    let to_loopbacks = (1..=3).map(|node| format!("ip route 6.4.5.1{node}/32 192.168.1.1{node} 5\n"));
+    leaf.start("staticd", &to_loopbacks.filter(|_| options.loopbacks).collect::<String>()).await;
     leaf.start("bfdd", "debug bfd peer\n").await;
     leaf.start("bgpd", &bgp).await;
 }
@@ -172,7 +196,14 @@ router bgp {LEAF_AS}
 async fn start_node(node: &mut Frr, number: u32, options: Options) {
     let own = if options.ebgp { NODES_AS } else { LEAF_AS };
     let bfd = if options.bfd { "neighbor 192.168.1.1 bfd" } else { "" };
-    let graceful = if options.graceful_restart { "bgp graceful-restart" } else { "" };
+    let graceful = options.graceful_restart.map_or_else(String::new, |seconds| {
+        format!("bgp graceful-restart\n bgp graceful-restart restart-time {seconds}")
+    });
+    let loopback = if options.loopbacks {
+        "neighbor 192.168.1.1 update-source lo\n neighbor 192.168.1.1 ebgp-multihop 2"
+    } else {
+        ""
+    };
     let bgp = format!(
         "router bgp {own}
  bgp router-id 192.168.1.1{number}
@@ -183,6 +214,7 @@ async fn start_node(node: &mut Frr, number: u32, options: Options) {
  neighbor 192.168.1.1 timers 1 3
  neighbor 192.168.1.1 timers connect 1
  {bfd}
+ {loopback}
  address-family ipv4 unicast
   network {VIP}
  exit-address-family
@@ -196,10 +228,12 @@ async fn start_node(node: &mut Frr, number: u32, options: Options) {
 }
 
 /// One leaf without a model of its nodes, and their cluster.
-fn describe(lab: &mut LabContent) {
+fn describe(lab: &mut LabContent, options: Options) {
     let fabric: serde_json::Value = serde_norway::from_str(FABRIC).expect("YAML");
     lab.fabric = serde_json::from_value::<FabricConfig>(fabric).expect("a fabric");
-    lab.config = CONFIGURATION.to_owned();
+    let node = |number| format!("set / k8s-services cluster c1 node node{number} fabric-address [ 6.4.5.1{number} ]\n");
+    let nodes = (1..=3).filter(|_| options.loopbacks).map(node);
+    lab.config = [CONFIGURATION.to_owned()].into_iter().chain(nodes).collect();
     let cluster = lab.clusters.get_mut("c1").expect("the lab's one cluster");
     cluster.manifests = ["../../tests/e2e/cluster.yaml", "metallb.yaml", "nginx.yaml"].map(Into::into).to_vec();
 }

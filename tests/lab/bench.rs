@@ -118,10 +118,15 @@ impl Bench {
 
     /// The lab on switches of other ways.
     pub(crate) async fn on(switches: Switches, change: impl FnOnce(&mut LabContent)) -> Self {
+        Self::within(&std::env::temp_dir(), switches, change).await
+    }
+
+    /// The same, in a new folder of this one.
+    pub(crate) async fn within(parent: &Path, switches: Switches, change: impl FnOnce(&mut LabContent)) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/anycast-metallb");
         let mut file = LabFile::read(&folder).expect("the lab in the repository is readable");
         change(&mut file.content);
-        let run = tempfile::Builder::new().prefix("lab").tempdir().expect("a folder");
+        let run = tempfile::Builder::new().prefix("lab").tempdir_in(parent).expect("a folder");
         let program = Path::new(env!("CARGO_BIN_EXE_k8s-services"));
         let options = LabOptions {
             run: run.path().to_owned(),

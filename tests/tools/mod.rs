@@ -25,7 +25,8 @@ pub(crate) fn run(folder: &str, environment: &[(&str, String)], program: &str, a
     let shown = format!("{program} {}", arguments.join(" "));
     let mut command = Command::new(program);
     command.args(arguments).current_dir(path(folder)).envs(environment.iter().map(|(name, value)| (name, value)));
-    let output = command.output().unwrap_or_else(|error| panic!("{program} cannot be run: {error}; try make deps-test"));
+    let output =
+        command.output().unwrap_or_else(|error| panic!("{program} cannot be run: {error}; try make deps-test"));
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("$ {shown}\n{text}");
     assert!(output.status.success(), "{shown}: {}\n{text}", output.status);

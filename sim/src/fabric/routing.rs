@@ -143,8 +143,8 @@ fn node_routes(fabric: &Fabric, place: &Place, node: &NodeConfig) -> LocalRoutes
     let mut routes = LocalRoutes::new();
     for address in &node.addresses {
         let mut subinterfaces = fabric.config.subinterfaces(&place.0, &place.1);
-        let of_subnet =
-            subinterfaces.find(|(_, subinterface)| subinterface.addresses_on(&place.0).any(|net| net.contains(address)));
+        let of_subnet = subinterfaces
+            .find(|(_, subinterface)| subinterface.addresses_on(&place.0).any(|net| net.contains(address)));
         if let Some((name, subinterface)) = of_subnet {
             let next_hop = NextHop::Direct { address: *address, subinterface: name.clone() };
             let (key, route) = route(
@@ -308,9 +308,8 @@ fn add_bgp_adverts(fabric: &Fabric, bgp: &BTreeMap<Place, BTreeMap<IpNet, BgpRou
     for ((instance, prefix), leaves) in by_prefix {
         let Some(evpn) = fabric.config.network_instances[instance].evpn.as_ref() else { continue };
         let advertisers = adverts.entry(instance.clone()).or_default().entry(prefix).or_default();
-        let preferring = leaves
-            .iter()
-            .filter(|(leaf, preference)| **preference < evpn.preference || evpn.rejects(leaf, &prefix));
+        let preferring =
+            leaves.iter().filter(|(leaf, preference)| **preference < evpn.preference || evpn.rejects(leaf, &prefix));
         advertisers.extend(preferring.map(|(leaf, _)| (*leaf).clone()));
         if advertisers.is_empty() {
             advertisers.extend(fabric.config.converged().find(|leaf| leaves.contains_key(leaf)).cloned());

@@ -161,10 +161,11 @@ impl Fabric {
             reachable: here || across,
             alive: !pulled(|lever| matches!(lever, Lever::SpeakerDead { .. })),
             bfd_lost: pulled(|lever| matches!(lever, Lever::BfdDown { .. })),
-            held: services && self.node_lever(&end.key, |lever| match lever {
-                Lever::SessionDown { leaf, .. } => leaf.as_deref().is_none_or(|leaf| leaf == end.leaf),
-                _ => false,
-            }),
+            held: services
+                && self.node_lever(&end.key, |lever| match lever {
+                    Lever::SessionDown { leaf, .. } => leaf.as_deref().is_none_or(|leaf| leaf == end.leaf),
+                    _ => false,
+                }),
         }
     }
 

@@ -126,7 +126,8 @@ fn next_hop(own: IpNet, said: &RibNextHop, selected: &Selected) -> Option<NextHo
 
 /// The longest selected route to an address, other than the one it is for; never the default route.
 fn resolving(own: IpNet, address: IpAddr, selected: &Selected) -> Option<(IpNet, String, String)> {
-    let containing = |(prefix, _): &(&IpNet, _)| **prefix != own && prefix.prefix_len() > 0 && prefix.contains(&address);
+    let containing =
+        |(prefix, _): &(&IpNet, _)| **prefix != own && prefix.prefix_len() > 0 && prefix.contains(&address);
     let longest = selected.iter().filter(containing).max_by_key(|(prefix, _)| prefix.prefix_len());
     longest.map(|(prefix, (route_type, owner))| (*prefix, (*route_type).to_owned(), (*owner).to_owned()))
 }

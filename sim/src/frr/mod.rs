@@ -41,6 +41,8 @@
 mod follow;
 mod map;
 mod read;
+#[cfg(test)]
+mod tests;
 mod vty;
 
 use std::collections::BTreeMap;

@@ -129,7 +129,10 @@ mod tests {
     #[tokio::test]
     async fn answers_come_whole_and_refusals_name_the_command() {
         let folder = tempfile::tempdir().expect("a folder");
-        daemon(folder.path(), &[b"{\"a\":1}\n\0\0\0\0", b"\0\0\0\0", b"% Unknown command: c\n\0\0\0\x02", b"{]\0\0\0\0"]);
+        daemon(
+            folder.path(),
+            &[b"{\"a\":1}\n\0\0\0\0", b"\0\0\0\0", b"% Unknown command: c\n\0\0\0\x02", b"{]\0\0\0\0"],
+        );
         let mut vty = Vty::connect(folder.path(), "zebra").await.expect("connected");
         assert_eq!(vty.json("a").await.expect("JSON"), BTreeMap::from([("a".to_owned(), 1)]));
         assert_eq!(vty.json("b").await.expect("nothing"), BTreeMap::<String, u8>::new());

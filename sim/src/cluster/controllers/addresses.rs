@@ -266,7 +266,8 @@ fn pools(state: &State, speaker: Speaker) -> Vec<Pool> {
         Speaker::MetalLb => {
             let mut pools = read("IPAddressPool.metallb.io", metallb_pool);
             if pools.is_empty() {
-                pools = state.find("ConfigMap", &Key::new("metallb-system", "config")).map_or(pools, |map| old_pools(&map));
+                pools =
+                    state.find("ConfigMap", &Key::new("metallb-system", "config")).map_or(pools, |map| old_pools(&map));
             }
             pools
         }
