@@ -134,13 +134,14 @@ mod tests {
             &[b"{\"a\":1}\n\0\0\0\0", b"\0\0\0\0", b"% Unknown command: c\n\0\0\0\x02", b"{]\0\0\0\0"],
         );
         let mut vty = Vty::connect(folder.path(), "zebra").await.expect("connected");
-        assert_eq!(vty.json("a").await.expect("JSON"), BTreeMap::from([("a".to_owned(), 1)]));
-        assert_eq!(vty.json("b").await.expect("nothing"), BTreeMap::<String, u8>::new());
-        let refused = vty.json::<BTreeMap<String, u8>>("c").await.expect_err("refused");
+        type Answer = BTreeMap<String, u8>;
+        assert_eq!(vty.json::<Answer>("a").await.expect("JSON"), BTreeMap::from([("a".to_owned(), 1)]));
+        assert_eq!(vty.json::<Answer>("b").await.expect("nothing"), BTreeMap::new());
+        let refused = vty.json::<Answer>("c").await.expect_err("refused");
         assert_eq!(refused.to_string(), "'c' is refused: % Unknown command: c");
-        let garbled = vty.json::<BTreeMap<String, u8>>("d").await.expect_err("no JSON");
+        let garbled = vty.json::<Answer>("d").await.expect_err("no JSON");
         assert!(matches!(garbled, VtyError::Answer { .. }), "{garbled}");
-        let ended = vty.json::<BTreeMap<String, u8>>("e").await.expect_err("the daemon ended");
+        let ended = vty.json::<Answer>("e").await.expect_err("the daemon ended");
         assert!(ended.to_string().contains("zebra.vty: does the daemon run?"), "{ended}");
     }
 }
