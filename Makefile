@@ -6,8 +6,9 @@ RUN      ?= target/lab/$(LAB)
 PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
 # What builds the deb and the rpm, and an empty root to try them in; Python runs the CLI plugin.
 PACKAGING = rpm busybox-static python3
-# What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script.
-TOOLS     = prometheus smitools
+# What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script; libfaketime sets
+# the clock of a process.
+TOOLS     = prometheus smitools libfaketime
 # Software that is not ours, which the agent is run against.
 PEERS     = frr iproute2
 CROSS     = gcc-aarch64-linux-gnu musl-tools
@@ -16,10 +17,10 @@ TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 # The binary does not say where it was built.
 REMAP     = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo
 
-.PHONY: help deps deps-test deps-release build demo lab cli test e2e lint bench release package package-check
+.PHONY: help deps deps-test deps-release build demo lab cli telemetry record-telemetry test e2e lint bench release package package-check
 
 help: ## This list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## Installs what a build needs, or says the apt line.
 	@packaging/need-packages $(PACKAGES)
@@ -37,7 +38,7 @@ deps-release: deps
 build: deps
 	@cargo build --workspace --bins
 
-demo: build ## The anycast lab on emulated leaves: runs, breaks, heals, ends by itself.
+demo: build ## The anycast lab (LAB=... another of lab/) on emulated leaves: runs, breaks, heals, ends by itself.
 	@target/debug/srl-sim demo lab/$(LAB)
 
 lab: build ## The same lab, left running until Ctrl-C.
@@ -45,6 +46,12 @@ lab: build ## The same lab, left running until Ctrl-C.
 
 cli: ## A CLI prompt on a leaf of the running lab: make cli LEAF=leaf4.
 	@target/debug/srl-sim cli --run $(RUN) $(LEAF)
+
+telemetry: build ## gnmic (GNMIC=...) on the running lab, with the shipped configuration.
+	@packaging/telemetry/on-lab $(RUN)
+
+record-telemetry: build ## Records anew what gnmic makes of a broken lab, for the tests of rules and dashboard.
+	@tests/telemetry/record
 
 test: deps-test ## All tests.
 	cargo test --workspace
@@ -59,7 +66,7 @@ lint: deps ## Format, clippy, documentation, YANG, shell scripts.
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	shellcheck --shell=sh tests/e2e/guardian.sh
-	shellcheck packaging/build packaging/need-packages packaging/rbac/make-kubeconfig packaging/snmp/traps .ci/run
+	shellcheck packaging/build packaging/need-* packaging/rbac/make-kubeconfig packaging/snmp/traps packaging/snmp/set-enterprise-number .ci/run
 	for script in packaging/scripts/*-*.sh; do \
 		cat packaging/scripts/common.sh $$script | shellcheck --shell=sh - || exit 1; \
 	done

@@ -20,8 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
 
     println!("cargo:rerun-if-changed=proto");
-    if Path::new(".git/logs/HEAD").exists() {
-        println!("cargo:rerun-if-changed=.git/logs/HEAD");
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
+        println!("cargo:rerun-if-changed={log}");
     }
     println!("cargo:rustc-env=K8S_SERVICES_VERSION={}", version());
     Ok(())
@@ -42,14 +42,14 @@ fn proto_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 /// The package version, and the commit where the build happens in a checkout.
 fn version() -> String {
     let package = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
-    let commit = Command::new("git")
-        .args(["rev-parse", "--short=9", "HEAD"])
-        .output()
-        .ok()
-        .filter(|output| output.status.success())
-        .and_then(|output| String::from_utf8(output.stdout).ok());
-    match commit {
-        Some(commit) => format!("{package}+{}", commit.trim()),
+    match git(&["rev-parse", "--short=9", "HEAD"]) {
+        Some(commit) => format!("{package}+{commit}"),
         None => package,
     }
+}
+
+/// What git says; none outside a checkout.
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }

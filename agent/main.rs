@@ -50,7 +50,9 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    tracing_subscriber::fmt().with_max_level(args.log_level).with_ansi(false).with_target(false).init();
+    // A log that cannot be written is nothing to die of: without this, complaining about it is.
+    let log = tracing_subscriber::fmt().with_max_level(args.log_level).with_ansi(false).with_target(false);
+    log.log_internal_errors(false).init();
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -80,6 +82,9 @@ fn start(args: Args) -> anyhow::Result<()> {
         .block_on(async { run(options, signals()?).await })
 }
 
+/// SIGXFSZ, which tells of a write beyond a limit.
+const FILE_TOO_LARGE: i32 = rustix::process::Signal::XFSZ.as_raw();
+
 /// SIGTERM and SIGINT stop, SIGHUP reads credentials again.
 fn signals() -> anyhow::Result<Signals> {
     let (stop_sender, stop) = watch::channel(false);
@@ -87,12 +92,19 @@ fn signals() -> anyhow::Result<Signals> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
     let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
+    // A file that may not grow is an error of the write, not the end of the agent: handled, the signal does no harm.
+    let mut too_large = signal(SignalKind::from_raw(FILE_TOO_LARGE)).context("SIGXFSZ cannot be handled")?;
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = terminate.recv() => stop_sender.send_replace(true),
                 _ = interrupt.recv() => stop_sender.send_replace(true),
-                _ = hang_up.recv() => { refresh_sender.send_modify(|count| *count += 1); false }
+                _ = too_large.recv() => false,
+                _ = hang_up.recv() => {
+                    tracing::info!("told to read credentials again");
+                    refresh_sender.send_modify(|count| *count += 1);
+                    false
+                }
             };
         }
     });

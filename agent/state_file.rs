@@ -6,9 +6,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::model::alarm::{AlarmKey, AlarmRecord, AlarmView};
 use crate::model::memory::Memory;
 use crate::supervise::Backoff;
 
@@ -38,7 +40,7 @@ impl StateFile {
                 return Memory::default();
             }
         };
-        serde_json::from_slice(&text).unwrap_or_else(|error| {
+        legible(&text).unwrap_or_else(|error| {
             warn!(path = %self.path.display(), %error, "the state file is damaged; starting without it");
             Memory::default()
         })
@@ -78,6 +80,19 @@ impl StateFile {
             }
         }
     }
+}
+
+/// What this release understands: an alarm of a later one must not cost the rest.
+fn legible(text: &[u8]) -> serde_json::Result<Memory> {
+    fn keep<T: DeserializeOwned>(file: &mut serde_json::Value, member: &str) {
+        if let Some(entries) = file.get_mut(member).and_then(|entries| entries.as_array_mut()) {
+            entries.retain(|entry| T::deserialize(entry).is_ok());
+        }
+    }
+    let mut file: serde_json::Value = serde_json::from_slice(text)?;
+    keep::<(AlarmKey, AlarmView)>(&mut file, "alarms");
+    keep::<AlarmRecord>(&mut file, "alarm_history");
+    serde_json::from_value(file)
 }
 
 /// Writes beside the file, then puts it in its place: a reader sees the old one or the new one, whole.

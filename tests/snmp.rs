@@ -77,7 +77,7 @@ fn assert_mib_and_definitions_agree(mib_text: &str, definitions_text: &str) {
 #[test]
 fn trap_script_under_cpython_and_micropython() {
     let definitions = definitions(&tools::read(DEFINITIONS)).to_string();
-    tools::unittest("tests/snmp", &[("K8S_SERVICES_TRAPS", definitions)], 35);
+    tools::unittest("tests/snmp", &[("K8S_SERVICES_TRAPS", definitions)], 39);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use srl_k8s_services::model::cluster::TrafficPolicy;
 use srl_k8s_services::model::config::{AlarmPolicy, ClusterConfig, Connection, Speaker};
 use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
+use srl_k8s_services::model::speaker::{ResourceState, SpeakerResource};
 use srl_k8s_services::model::switch::{BfdState, RouteKey, SessionState};
 use srl_k8s_services::model::time::Timestamp;
 use srl_k8s_services::model::verdict::{
@@ -368,7 +369,22 @@ fn cluster(n: usize, speaker: Speaker) -> ClusterView {
     let state = [OperState::Up, OperState::Degraded, OperState::Down][n % 3];
     let counts = (n != 2).then_some(ClusterCounts { services: 1, endpoints: 2, nodes: 3 });
     let reason = Some("a reason".into()).filter(|_| state != OperState::Up);
-    ClusterView { config: config.into(), state, reason, version: Some("v1.33.0+k3s1".into()), counts }
+    let states = [
+        ResourceState::Watched,
+        ResourceState::Absent,
+        ResourceState::Forbidden("a rule".into()),
+        ResourceState::Failed("a reason".into()),
+        ResourceState::TooMany("a number".into()),
+    ];
+    let speaker_resources = SpeakerResource::ALL.iter().copied().zip(states.into_iter().cycle()).collect();
+    ClusterView {
+        config: config.into(),
+        state,
+        reason,
+        version: Some("v1.33.0+k3s1".into()),
+        counts,
+        speaker_resources,
+    }
 }
 
 fn nodes() -> Vec<Change> {

@@ -61,7 +61,7 @@ impl Engine {
             match user {
                 User::Service(id) => self.mark_service(id),
                 User::Node(id) => self.relocate(id),
-                User::Orphan(key) => drop(self.orphans.touched.insert(key)),
+                User::Orphan(key) => drop(self.orphans.touched.insert(*key)),
             }
         }
     }
@@ -122,7 +122,7 @@ impl Engine {
 
     fn reconfigure(&mut self, id: ClusterId, config: Arc<ClusterConfig>) {
         let Some(cluster) = self.clusters.get_mut(&id).filter(|cluster| cluster.config != config) else { return };
-        cluster.config = config;
+        cluster.reconfigure(config);
         cluster.count_all_again();
         let services: Vec<_> =
             cluster.services.iter().map(|(_, entry)| (entry.key.clone(), entry.service.clone())).collect();
@@ -301,6 +301,9 @@ impl Engine {
             ClusterEvent::Services(update) => entries(update),
             ClusterEvent::EndpointSlices(update) => entries(update),
             ClusterEvent::Nodes(update) => entries(update),
+            ClusterEvent::SpeakerResource(..) => 0,
+            ClusterEvent::SpeakerObjects(_, update) => entries(update),
+            ClusterEvent::Announcements(update) => entries(update),
         };
         self.sources.heard(now, &SourceId::Kubernetes(name.clone()), count);
         match event {
@@ -312,6 +315,9 @@ impl Engine {
             ClusterEvent::Services(update) => self.services(id, update),
             ClusterEvent::EndpointSlices(update) => self.slices(id, update),
             ClusterEvent::Nodes(update) => self.nodes(id, update),
+            ClusterEvent::SpeakerResource(resource, state) => self.speaker_resource(id, resource, state),
+            ClusterEvent::SpeakerObjects(resource, update) => self.speaker_objects(id, resource, update),
+            ClusterEvent::Announcements(update) => self.announcements(id, update),
         }
     }
 
@@ -344,10 +350,16 @@ impl Engine {
                     cluster.judged += 1;
                     cluster.endpoint_count += view.total_endpoints;
                 }
-                let (vips, queued, groups) = (None, false, Vec::new());
-                let endpoints = ServiceEndpoints::default();
-                let entry =
-                    ServiceEntry { key: key.clone(), service: service.clone(), vips, endpoints, queued, view, groups };
+                let entry = ServiceEntry {
+                    key: key.clone(),
+                    service: service.clone(),
+                    vips: None,
+                    reaches: Box::default(),
+                    endpoints: ServiceEndpoints::default(),
+                    queued: false,
+                    view,
+                    groups: Vec::new(),
+                };
                 let slot = cluster.services.insert(entry);
                 cluster.count_again(slot);
                 cluster.service_slots.insert(key.clone(), slot);
@@ -381,6 +393,7 @@ impl Engine {
                 entry.view = said;
             }
         }
+        cluster.service_changed(slot);
         let service = ServiceId { cluster: id, slot };
         self.retire(service, vips);
         self.mark_service(service);
@@ -438,7 +451,7 @@ impl Engine {
     }
 
     /// Endpoints of a service decide who announces its VIPs, for the other services that carry them, too.
-    fn endpoints_changed(&mut self, id: ClusterId, key: &ServiceKey) {
+    pub(super) fn endpoints_changed(&mut self, id: ClusterId, key: &ServiceKey) {
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
         let Some(slot) = cluster.service_slots.get(key).copied() else { return };
         cluster.count_again(slot);
@@ -501,7 +514,11 @@ impl Engine {
             }
         };
         if let Some(entry) = cluster.nodes.get_mut(slot) {
+            let relabelled = entry.node.labels != node.labels;
             entry.node = node;
+            if relabelled && cluster.knowledge.has_rules() {
+                cluster.nodes_changed();
+            }
         }
         self.relocate(NodeId { cluster: id, slot });
     }
@@ -524,7 +541,7 @@ impl Engine {
     }
 
     /// Clusters in the same network instance see each other's nodes behind their next-hops.
-    fn mark_neighbors_of(&mut self, id: ClusterId) {
+    pub(super) fn mark_neighbors_of(&mut self, id: ClusterId) {
         let Some(instance) = self.clusters.get(&id).map(|cluster| cluster.config.network_instance.clone()) else {
             return;
         };
@@ -533,11 +550,12 @@ impl Engine {
     }
 
     /// Places a node again: its own facts, the configuration, neighbors, or host routes changed.
-    fn relocate(&mut self, id: NodeId) {
+    pub(super) fn relocate(&mut self, id: NodeId) {
         let Some(cluster) = self.clusters.get_mut(&id.cluster) else { return };
         let Some(entry) = cluster.nodes.get_mut(id.slot) else { return };
         let (switch, bgp) = (&self.switch, &self.bgp);
-        let surroundings = Surroundings { cluster: &cluster.name, config: &cluster.config, switch, bgp };
+        let (config, knowledge) = (&*cluster.config, &cluster.knowledge);
+        let surroundings = Surroundings { cluster: &cluster.name, config, knowledge, switch, bgp };
         let (location, groups) = surroundings.locate(&entry.name, &entry.node, &mut self.remembered);
         let excluded = super::speakers::profile(cluster.config.speaker).excluded(&entry.node);
         let moved = entry.location != location || entry.excluded != excluded;
@@ -595,7 +613,7 @@ impl Engine {
 }
 
 /// Everything of a cluster is to be evaluated again.
-fn mark_cluster(cluster: &mut Cluster) {
+pub(super) fn mark_cluster(cluster: &mut Cluster) {
     cluster.all_services = true;
     cluster.all_nodes = true;
 }
@@ -608,14 +626,14 @@ fn list<T: Ord>(index: &mut FxHashMap<IpAddr, Vec<T>>, address: IpAddr, value: T
     }
 }
 
-/// True when a pool of a cluster in the network instance covers the prefix.
+/// True when a pool of a cluster in the network instance holds the host.
 fn pooled(
     clusters: &std::collections::BTreeMap<ClusterId, Cluster>,
     instance: &NetworkInstanceName,
     prefix: &IpNet,
 ) -> bool {
     let mut here = clusters.values().filter(|cluster| cluster.config.network_instance == *instance);
-    here.any(|cluster| cluster.config.vip_pools.iter().any(|pool| pool.contains(prefix)))
+    here.any(|cluster| cluster.pools_hold(prefix.addr()))
 }
 
 /// How many entries an update tells.

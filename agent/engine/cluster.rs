@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
 use super::endpoints::ServiceEndpoints;
 use super::ids::ClusterId;
-use super::nodes::{Expectation, NodeEntry};
+use super::nodes::NodeEntry;
 use super::slab::Slab;
-use super::speakers::{Profile, profile};
+use super::speakers::{Audience, AudienceId, Audiences, Knowledge, Profile, Reach, profile};
 use super::tally::{Contribution, Tally};
 use crate::model::cluster::{EndpointSlice, Service, SliceKey};
 use crate::model::config::ClusterConfig;
@@ -25,6 +26,8 @@ pub(super) struct ServiceEntry {
     pub(super) service: Service,
     /// Its VIPs, sorted; none when the service is not ours to judge.
     pub(super) vips: Option<Box<[IpAddr]>>,
+    /// Who announces each of them, in the same order, as far as resources of the speaker say; empty where they say nothing.
+    pub(super) reaches: Box<[Reach]>,
     /// Its endpoints, counted.
     pub(super) endpoints: ServiceEndpoints,
     /// It waits in the queue to be evaluated.
@@ -33,6 +36,14 @@ pub(super) struct ServiceEntry {
     pub(super) view: Option<Arc<ServiceView>>,
     /// Groups the verdict was read from.
     pub(super) groups: Vec<NextHopGroupId>,
+}
+
+impl ServiceEntry {
+    /// Who announces a VIP of it, as far as resources of the speaker say.
+    pub(super) fn reach(&self, vip: IpAddr) -> Option<&Reach> {
+        let at = self.vips.as_ref()?.binary_search(&vip).ok()?;
+        self.reaches.get(at)
+    }
 }
 
 /// A VIP of a cluster.
@@ -60,8 +71,17 @@ pub(super) struct Cluster {
     pub(super) by_vtep: FxHashMap<IpAddr, Vec<u32>>,
     pub(super) vips: FxHashMap<IpAddr, VipEntry>,
     pub(super) tally: Tally,
-    /// What is expected where every eligible node announces, for v4 and v6; none when it must be worked out again.
-    everyone: Option<[Arc<Expectation>; 2]>,
+    /// What the speaker's own resources say.
+    pub(super) knowledge: Knowledge,
+    pub(super) audiences: Audiences,
+    /// Nodes, or what selects them, changed: the audiences must be filled again.
+    audiences_stale: bool,
+    /// What the speaker's resources say changed: who announces each service must be looked up again.
+    rules_stale: bool,
+    /// Services whose announcers must be looked up.
+    unreached: Vec<u32>,
+    /// What is a VIP of the cluster by configuration or by the speaker's resources: sorted, none inside another.
+    pub(super) pools: Box<[IpNet]>,
     /// Services whose endpoints must be counted again, by slot; or those of all.
     uncounted: Vec<u32>,
     all_uncounted: bool,
@@ -80,10 +100,10 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn new(id: ClusterId, name: ClusterName, config: Arc<ClusterConfig>) -> Self {
-        Self {
+        let mut cluster = Self {
             id,
             name,
-            config,
+            config: Arc::clone(&config),
             services: Slab::default(),
             service_slots: FxHashMap::default(),
             slices: FxHashMap::default(),
@@ -94,7 +114,12 @@ impl Cluster {
             by_vtep: FxHashMap::default(),
             vips: FxHashMap::default(),
             tally: Tally::default(),
-            everyone: None,
+            knowledge: Knowledge::new(config.speaker),
+            audiences: Audiences::default(),
+            audiences_stale: true,
+            rules_stale: false,
+            unreached: Vec::new(),
+            pools: Box::default(),
             uncounted: Vec::new(),
             all_uncounted: false,
             all_services: true,
@@ -104,7 +129,19 @@ impl Cluster {
             caveat: None,
             judged: 0,
             endpoint_count: 0,
+        };
+        cluster.gather_pools();
+        cluster
+    }
+
+    /// Takes over another configuration. What the resources of another speaker said is forgotten.
+    pub(super) fn reconfigure(&mut self, config: Arc<ClusterConfig>) {
+        if config.speaker != self.config.speaker {
+            self.knowledge = Knowledge::new(config.speaker);
+            self.rules_changed();
         }
+        self.config = config;
+        self.gather_pools();
     }
 
     /// The rules of its speaker.
@@ -177,7 +214,7 @@ impl Cluster {
 
     /// Nodes moved, came, went or may announce otherwise: everything that looks at nodes must be looked at again.
     pub(super) fn nodes_changed(&mut self) {
-        self.everyone = None;
+        self.audiences_stale = true;
         self.all_services = true;
     }
 
@@ -204,25 +241,69 @@ impl Cluster {
         }
     }
 
-    /// Works out once what every service that is evaluated looks at: what every eligible node makes expected, and the
-    /// endpoints of services, which clusters that share a VIP look at in each other.
-    pub(super) fn prepare(&mut self) {
-        self.count_endpoints();
-        if self.everyone.is_none() {
-            let of = |v4| Arc::new(Expectation::of(self.eligible(), v4));
-            self.everyone = Some([of(true), of(false)]);
+    /// The speaker's resources say something else: who announces what must be worked out again.
+    pub(super) fn rules_changed(&mut self) {
+        self.rules_stale = true;
+        self.nodes_changed();
+    }
+
+    /// The VIPs of a service are others, or it is: who announces them must be looked up.
+    pub(super) fn service_changed(&mut self, slot: u32) {
+        self.unreached.push(slot);
+    }
+
+    fn look_up_announcers(&mut self) {
+        if std::mem::take(&mut self.rules_stale) {
+            self.unreached = self.services.iter().map(|(slot, _)| slot).collect();
+        }
+        for slot in std::mem::take(&mut self.unreached) {
+            let Some(entry) = self.services.get_mut(slot) else { continue };
+            let local = profile(self.config.speaker).local(&entry.service);
+            let vips = entry.vips.iter().flatten().filter(|_| self.knowledge.has_rules());
+            let (knowledge, audiences) = (&self.knowledge, &mut self.audiences);
+            let reach = |vip: &IpAddr| knowledge.reach(audiences, &entry.key, &entry.service, *vip, local);
+            entry.reaches = vips.map(reach).collect();
+            self.audiences_stale |= entry.reaches.iter().any(|reach| self.audiences.is_new(reach.audience));
+        }
+        if std::mem::take(&mut self.audiences_stale) {
+            let reaches = self.services.iter().flat_map(|(_, entry)| &entry.reaches);
+            let mut used: BTreeSet<AudienceId> = reaches.map(|reach| reach.audience).collect();
+            used.extend(self.tally.audiences());
+            self.audiences.keep(&used);
+            let eligible: Vec<_> = self.nodes.iter().filter(|(_, node)| node.excluded.is_none()).collect();
+            self.stale_nodes.extend(self.audiences.fill(&self.knowledge, &eligible));
         }
     }
 
-    /// What is expected of a VIP that every eligible node announces.
-    pub(super) fn everyone(&self, v4: bool) -> Arc<Expectation> {
-        let [four, six] = self.everyone.as_ref().expect("prepared before services are evaluated");
-        Arc::clone(if v4 { four } else { six })
+    /// Works out once what every service that is evaluated looks at: who announces what, as far as that is the same for many
+    /// services, and the endpoints of services, which clusters that share a VIP look at in each other.
+    pub(super) fn prepare(&mut self) {
+        self.count_endpoints();
+        self.look_up_announcers();
     }
 
-    /// Nodes that may announce.
-    pub(super) fn eligible(&self) -> impl Iterator<Item = (u32, &NodeEntry)> {
-        self.nodes.iter().filter(|(_, node)| node.excluded.is_none())
+    /// The nodes that announce the same VIPs.
+    pub(super) fn audience(&self, id: AudienceId) -> Option<&Audience> {
+        self.audiences.get(id)
+    }
+
+    /// Gathers the pools. Those of the speaker count only where no filter hides services that have their addresses from
+    /// them.
+    pub(super) fn gather_pools(&mut self) -> bool {
+        let filtered = !self.config.namespaces.is_empty() || self.config.label_selector.is_some();
+        let told = self.knowledge.pools().filter(|_| !filtered);
+        let all: Vec<IpNet> = self.config.vip_pools.iter().copied().chain(told).map(|pool| pool.trunc()).collect();
+        let mut pools = IpNet::aggregate(&all);
+        pools.sort_unstable();
+        let changed = *self.pools != *pools;
+        self.pools = pools.into();
+        changed
+    }
+
+    /// A pool holds the address.
+    pub(super) fn pools_hold(&self, address: IpAddr) -> bool {
+        let after = self.pools.partition_point(|pool| pool.network() <= address);
+        after.checked_sub(1).is_some_and(|at| self.pools[at].contains(&address))
     }
 
     /// One of the two names the other: both may claim the same VIPs.

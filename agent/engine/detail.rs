@@ -121,7 +121,12 @@ impl Telling<'_> {
             }
             Reason::NextHopUnmapped => self.unmapped(),
             Reason::CoveredByAggregate => {
-                format!("no host route in {instance}; reached by {} via {}", self.prefix(), self.installed())
+                let told =
+                    format!("no host route in {instance}; reached by {} via {}", self.prefix(), self.installed());
+                match evidence.aggregate.filter(|prefix| evidence.route.as_ref().is_some_and(|r| r.prefix == *prefix)) {
+                    Some(_) => format!("{told}, the prefix it is announced as"),
+                    None => told,
+                }
             }
         }
     }
@@ -155,8 +160,8 @@ impl Telling<'_> {
 
     fn no_announcer(&self) -> String {
         let cluster = self.cluster;
-        if let Some(annotation) = self.evidence.withheld {
-            return format!("annotation {annotation} keeps the address from being announced");
+        if let Some(silence) = &self.evidence.silence {
+            return silence.to_string();
         }
         let usable = self.evidence.endpoints.usable;
         if cluster.nodes.len() == 0 {
@@ -223,6 +228,10 @@ impl Telling<'_> {
             1 => "1 node should announce it".to_owned(),
             many => format!("{many} nodes should announce it"),
         };
+        let expected = match evidence.aggregate {
+            Some(prefix) => format!("{expected} as {prefix}"),
+            None => expected,
+        };
         let hops: Vec<String> = evidence.expected().map(|hop| format!("{}{}", node_at(hop), session(hop))).collect();
         let hops = if hops.is_empty() { String::new() } else { format!(": {}", few(hops)) };
         format!("no route in {instance}; {expected}{hops}{}{}", self.unserving(), self.unlocated())
@@ -267,10 +276,15 @@ impl Telling<'_> {
             None if hop.kind == NextHopKind::Unmapped => format!("{} (no known node)", hop.address),
             None => format!("{} without a usable endpoint", node_at(hop)),
         }));
+        // A second speaker on the nodes (a network plugin's) makes them located by an address that announces nothing.
+        let hint = match wrong.iter().any(|hop| hop.kind == NextHopKind::Unmapped && hop.foreign.is_none()) {
+            true => "; where a node announces from such an address, set fabric-address of the node",
+            false => "",
+        };
         match wrong.len() == self.evidence.installed().count() {
-            true => format!("no next-hop of {prefix} reaches a usable endpoint: {told}"),
+            true => format!("no next-hop of {prefix} reaches a usable endpoint: {told}{hint}"),
             false => format!(
-                "{} of {} next-hops of {prefix} reach no usable endpoint, a black hole for their flows: {told}",
+                "{} of {} next-hops of {prefix} reach no usable endpoint, a black hole for their flows: {told}{hint}",
                 wrong.len(),
                 self.evidence.installed().count()
             ),

@@ -131,7 +131,7 @@ impl Engine {
         for cluster in self.clusters.values() {
             for slot in &cluster.stale_nodes {
                 if let Some(entry) = cluster.nodes.get(*slot) {
-                    let view = world.node(cluster, entry);
+                    let view = world.node(cluster, *slot, entry);
                     let changed = entry.view.as_deref() != Some(&view);
                     views.push((cluster.id, *slot, changed.then(|| Arc::new(view))));
                 }
@@ -255,7 +255,7 @@ impl Engine {
             }
             let group =
                 |orphan: &Option<(_, _)>| orphan.as_ref().map(|(_, group)| *group).into_iter().collect::<Vec<_>>();
-            self.switch.look_at(&User::Orphan(key.clone()), &group(&said), &group(&new));
+            self.switch.look_at(&User::Orphan(Box::new(key.clone())), &group(&said), &group(&new));
             let shown = |orphan: &Option<(OrphanView, _)>| orphan.as_ref().map(|(view, _)| view.clone());
             let (before, view) = (shown(&said), shown(&new));
             match new {

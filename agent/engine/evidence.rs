@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::announcers::silence;
 use super::bgp::Bgp;
 use super::claims::Claims;
 use super::cluster::{Cluster, ServiceEntry};
@@ -102,8 +103,10 @@ pub(super) struct Evidence {
     pub(super) local_policy: bool,
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) expectation: Arc<Expectation>,
-    /// The annotation that keeps the address from being announced.
-    pub(super) withheld: Option<&'static str>,
+    /// Why nobody announces it, where annotations or the speaker's resources say so.
+    pub(super) silence: Option<Arc<str>>,
+    /// The prefix the speaker announces it as, where that is no host prefix.
+    pub(super) aggregate: Option<IpNet>,
     /// The route that counts.
     pub(super) route: Option<Matched>,
     /// A covering prefix that does not count.
@@ -126,7 +129,8 @@ impl Evidence {
             local_policy: false,
             endpoints,
             expectation: Arc::default(),
-            withheld: None,
+            silence: None,
+            aggregate: None,
             route: None,
             unserving: None,
             elsewhere: None,
@@ -211,9 +215,11 @@ impl World<'_> {
         let (_, expectation) = self.announcers(cluster, vip);
         let mut evidence = Evidence::none(gate, Some(vip), endpoints);
         evidence.local_policy = cluster.profile().local(&entry.service);
-        evidence.withheld =
-            cluster.profile().withheld(&entry.service).filter(|_| !entry.service.external_ips.contains(&vip));
+        if expectation.announcers == 0 {
+            evidence.silence = silence(cluster, entry, vip);
+        }
         evidence.expectation = expectation;
+        evidence.aggregate = entry.reach(vip).and_then(|reach| reach.aggregate);
         evidence.ecmp_limit = cluster.config.ecmp_limit.map(u32::from);
         evidence.conflict = self.conflict(cluster, vip);
         let judge = Judge { world: self, cluster, vip, evidence: &evidence };
@@ -272,31 +278,6 @@ impl World<'_> {
             Some(FibTrouble::Pending) => FibStatus::Pending,
             Some(FibTrouble::Failed) => FibStatus::Failed,
         }
-    }
-
-    /// The announcers of a VIP: the union over the services of the cluster that carry it; and what they make expected.
-    fn announcers(&self, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Expectation>) {
-        let profile = cluster.profile();
-        let services = cluster.vips.get(&vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
-        let mut some: Vec<u32> = Vec::new();
-        for entry in services.iter().filter_map(|slot| cluster.services.get(*slot)) {
-            let external = entry.service.external_ips.contains(&vip);
-            if profile.withheld(&entry.service).is_some() && !external {
-                continue;
-            }
-            let endpoints = entry.endpoints.of_vip(vip);
-            if profile.local(&entry.service) {
-                some.extend_from_slice(&endpoints.local_announcers);
-            } else if profile.announces_with(endpoints.usable) {
-                return (Counted::Everyone, cluster.everyone(vip.is_ipv4()));
-            }
-        }
-        some.sort_unstable();
-        some.dedup();
-        let nodes = some.iter().filter_map(|slot| Some((*slot, cluster.nodes.get(*slot)?)));
-        let nodes: Vec<_> = nodes.filter(|(_, node)| node.excluded.is_none()).collect();
-        let expectation = Arc::new(Expectation::of(nodes.iter().copied(), vip.is_ipv4()));
-        (Counted::Some(nodes.iter().map(|(slot, _)| (*slot, false)).collect()), expectation)
     }
 
     /// What a VIP adds to the counts of nodes; none while that cannot be said.
@@ -460,25 +441,32 @@ impl Judge<'_> {
     /// Expected and installed next-hops, by address.
     fn hops(&self, route: Option<&Matched>) -> Vec<Hop> {
         let installed = route.map(|route| &*route.hops).unwrap_or_default();
-        let mut hops: BTreeMap<IpAddr, Hop> = BTreeMap::new();
         let unexplained = self.unexplained(installed);
-        for address in installed {
-            let mut hop = Hop { installed: true, ..self.hop(*address) };
-            hop.may_serve &= unexplained;
-            hops.insert(*address, hop);
-        }
+        let present = |address: &IpAddr| {
+            let hop = self.hop(*address);
+            Hop { installed: true, may_serve: hop.may_serve && unexplained, ..hop }
+        };
+        let mut hops: Vec<Hop> = installed.iter().map(present).collect();
         // Where all of the route may be unlocated announcers, it is not known that none of them is attached here.
-        let all_may_serve = !hops.is_empty() && hops.values().all(|hop| hop.may_serve);
+        let all_may_serve = !hops.is_empty() && hops.iter().all(|hop| hop.may_serve);
         let expectation = &self.evidence.expectation;
         for (address, slot) in &expectation.local {
             let address = if expectation.other_family { self.stands_for(*slot, *address, installed) } else { *address };
-            hops.entry(address).or_insert_with(|| self.hop(address)).expected = true;
+            self.expect(&mut hops, address);
         }
         let vteps = if all_may_serve { &[] } else { self.expected_vteps() };
         for address in vteps {
-            hops.entry(*address).or_insert_with(|| self.hop(*address)).expected = true;
+            self.expect(&mut hops, *address);
         }
-        hops.into_values().collect()
+        hops
+    }
+
+    /// Adds an expected next-hop to those that are there, which are sorted.
+    fn expect(&self, hops: &mut Vec<Hop>, address: IpAddr) {
+        match hops.binary_search_by_key(&address, |hop| hop.address) {
+            Ok(place) => hops[place].expected = true,
+            Err(place) => hops.insert(place, Hop { expected: true, ..self.hop(address) }),
+        }
     }
 
     /// There are unlocated announcers that no installed next-hop is a candidate of: they could be behind one that no

@@ -24,5 +24,6 @@ pub(super) struct NodeId {
 pub(super) enum User {
     Service(ServiceId),
     Node(NodeId),
-    Orphan(RouteKey),
+    /// Few: boxed, so that the many are small.
+    Orphan(Box<RouteKey>),
 }

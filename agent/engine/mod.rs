@@ -3,7 +3,8 @@
 //! Single owner, incremental: an event marks what it touches, an evaluation recomputes only that. Bursts are absorbed
 //! first and evaluated once.
 //!
-//! What comes in is kept by `switch` (over `routes`), `bgp`, `cluster`, `sources` and `memory`; `claims`
+//! What comes in is kept by `switch` (over `routes`), `bgp`, `cluster`, `speakers::knowledge` (taken in by `knowing`),
+//! `sources` and `memory`; `claims`
 //! says which VIPs a prefix touches. `nodes` places nodes, `evidence` gathers what is known of a VIP by the rules
 //! of `speakers` and the counts of `endpoints`, `verdict` judges it, `detail` says it. `service`, `node`,
 //! `status` and `orphans` make the views; `tally` counts VIPs per node. `alarms` reads what is about to be said.
@@ -15,6 +16,7 @@
 
 mod absorb;
 mod alarms;
+mod announcers;
 mod bgp;
 mod claims;
 mod cluster;
@@ -23,6 +25,7 @@ mod endpoints;
 mod evaluate;
 mod evidence;
 mod ids;
+mod knowing;
 mod memory;
 mod node;
 mod nodes;

@@ -10,8 +10,8 @@ use crate::model::view::{NodeView, PeerView};
 
 impl World<'_> {
     /// The view of a node.
-    pub(super) fn node(&self, cluster: &Cluster, entry: &NodeEntry) -> NodeView {
-        let figures = cluster.figures(entry);
+    pub(super) fn node(&self, cluster: &Cluster, slot: u32, entry: &NodeEntry) -> NodeView {
+        let figures = cluster.figures(slot, entry);
         let (state, reason) = self.node_state(cluster, entry, figures);
         let configured = cluster.config.fabric_addresses.get(&entry.name);
         NodeView {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::bgp::Bgp;
 use super::cluster::Cluster;
 use super::memory::Remembered;
+use super::speakers::Knowledge;
 use super::switch::{EVPN_OWNER, Switch};
 use crate::model::cluster::Node;
 use crate::model::config::ClusterConfig;
@@ -83,14 +84,21 @@ impl Location {
 }
 
 /// The candidates of a node, in the order they are believed.
-fn candidates(config: &ClusterConfig, name: &NodeName, node: &Node) -> Vec<(IpAddr, AddressSource)> {
+fn candidates(
+    config: &ClusterConfig,
+    knowledge: &Knowledge,
+    name: &NodeName,
+    node: &Node,
+) -> Vec<(IpAddr, AddressSource)> {
+    let told = knowledge.addresses(name, node);
     let configured = config.fabric_addresses.get(name).into_iter().flatten();
     let listed = configured.map(|address| (*address, AddressSource::Configured)).chain(
         [
-            (&node.annotated, AddressSource::Annotation),
-            (&node.speaker, AddressSource::Speaker),
-            (&node.internal, AddressSource::InternalIp),
-            (&node.external, AddressSource::ExternalIp),
+            (&*node.annotated, AddressSource::Annotation),
+            (&*node.speaker, AddressSource::Speaker),
+            (&*told, AddressSource::Speaker),
+            (&*node.internal, AddressSource::InternalIp),
+            (&*node.external, AddressSource::ExternalIp),
         ]
         .into_iter()
         .flat_map(|(addresses, source)| addresses.iter().map(move |address| (*address, source))),
@@ -109,6 +117,7 @@ fn candidates(config: &ClusterConfig, name: &NodeName, node: &Node) -> Vec<(IpAd
 pub(super) struct Surroundings<'a> {
     pub(super) cluster: &'a ClusterName,
     pub(super) config: &'a ClusterConfig,
+    pub(super) knowledge: &'a Knowledge,
     pub(super) switch: &'a Switch,
     pub(super) bgp: &'a Bgp,
 }
@@ -121,7 +130,8 @@ impl Surroundings<'_> {
         node: &Node,
         remembered: &mut Remembered,
     ) -> (Location, Vec<NextHopGroupId>) {
-        let mut location = Location { candidates: candidates(self.config, name, node), ..Location::default() };
+        let mut location =
+            Location { candidates: candidates(self.config, self.knowledge, name, node), ..Location::default() };
         let mut groups = Vec::new();
         let mut ranked: BTreeMap<(bool, bool, u8, bool, usize), Peer> = BTreeMap::new();
         for (order, (address, source)) in location.candidates.iter().copied().enumerate() {

@@ -27,13 +27,10 @@ pub(super) struct Orphans {
 impl World<'_> {
     /// Host routes inside the pools of all clusters.
     pub(super) fn pooled(&self) -> BTreeSet<RouteKey> {
-        let pools: BTreeSet<_> = self
-            .clusters
-            .values()
-            .flat_map(|cluster| cluster.config.vip_pools.iter().map(|pool| (&cluster.config.network_instance, pool)))
-            .collect();
-        let routes = pools.into_iter().flat_map(|(instance, pool)| {
-            let hosts = self.switch.hosts_in(instance, pool).into_iter();
+        let pooling = self.clusters.values().filter(|cluster| !cluster.pools.is_empty());
+        let routes = pooling.flat_map(|cluster| {
+            let instance = &cluster.config.network_instance;
+            let hosts = self.switch.hosts(instance, |host| cluster.pools_hold(host)).into_iter();
             hosts.map(|host| RouteKey { network_instance: instance.clone(), prefix: IpNet::from(host) })
         });
         routes.collect()
@@ -42,7 +39,7 @@ impl World<'_> {
     /// True when a prefix is a host route a cluster's pool covers.
     pub(super) fn in_pool(&self, key: &RouteKey) -> bool {
         let mut clusters = self.clusters.values().filter(|c| c.config.network_instance == key.network_instance);
-        clusters.any(|cluster| cluster.config.vip_pools.iter().any(|pool| pool.contains(&key.prefix)))
+        clusters.any(|cluster| cluster.pools_hold(key.prefix.addr()))
     }
 
     /// The orphan a prefix is, and the group it was read from.

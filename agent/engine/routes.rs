@@ -228,22 +228,11 @@ impl Routes {
         Some(Found { prefix, route: attributes.route(entry) })
     }
 
-    /// Host routes inside a prefix.
-    pub(super) fn hosts_in(&self, pool: &IpNet) -> Vec<IpAddr> {
-        match pool {
-            IpNet::V4(_) => self
-                .v4
-                .hosts()
-                .map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)))
-                .filter(|ip| pool.contains(ip))
-                .collect(),
-            IpNet::V6(_) => self
-                .v6
-                .hosts()
-                .map(|key| IpAddr::V6(Ipv6Addr::from_bits(key.bits())))
-                .filter(|ip| pool.contains(ip))
-                .collect(),
-        }
+    /// Host routes of addresses that are asked for.
+    pub(super) fn hosts(&self, which: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
+        let v4 = self.v4.hosts().map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)));
+        let v6 = self.v6.hosts().map(|key| IpAddr::V6(Ipv6Addr::from_bits(key.bits())));
+        v4.chain(v6).filter(|address| which(*address)).collect()
     }
 
     /// Takes away what the generation did not tell; gives the prefixes.

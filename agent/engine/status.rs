@@ -1,5 +1,6 @@
 //! The root, the clusters and the summary, as they are said.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cluster::Cluster;
@@ -17,7 +18,14 @@ const ADMIN_DISABLED: &str = "admin-disabled";
 /// A cluster that is administratively disabled, by itself or by the root.
 pub(super) fn disabled(config: &Arc<ClusterConfig>) -> ClusterView {
     let reason = Some(ADMIN_DISABLED.into());
-    ClusterView { config: Arc::clone(config), state: OperState::Down, reason, version: None, counts: None }
+    ClusterView {
+        config: Arc::clone(config),
+        state: OperState::Down,
+        reason,
+        version: None,
+        counts: None,
+        speaker_resources: BTreeMap::new(),
+    }
 }
 
 /// A cluster at work.
@@ -29,7 +37,8 @@ pub(super) fn cluster(cluster: &Cluster, source: &Source, switch: &Switch, phase
         nodes: cluster.nodes.len() as u32,
     });
     let config = Arc::clone(&cluster.config);
-    ClusterView { config, state, reason, version: cluster.version.clone(), counts }
+    let (version, speaker_resources) = (cluster.version.clone(), cluster.knowledge.states().clone());
+    ClusterView { config, state, reason, version, counts, speaker_resources }
 }
 
 fn cluster_state(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Phase) -> (OperState, Option<Arc<str>>) {

@@ -150,8 +150,8 @@ impl Switch {
         self.routes.get(name)?.longest(address, &self.attributes)
     }
 
-    pub(super) fn hosts_in(&self, name: &NetworkInstanceName, pool: &IpNet) -> Vec<IpAddr> {
-        self.routes.get(name).map(|routes| routes.hosts_in(pool)).unwrap_or_default()
+    pub(super) fn hosts(&self, name: &NetworkInstanceName, which: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
+        self.routes.get(name).map(|routes| routes.hosts(which)).unwrap_or_default()
     }
 
     /// Every network instance but one that has a match for the address, by name.

@@ -1,8 +1,8 @@
 //! How many VIPs each node should announce, and how many use it, kept without a list per VIP of all nodes.
 //!
-//! Most VIPs are announced by every eligible node. Those are counted once per distinct set of installed next-hops; a
-//! node's own figures are read from these sets when its view is made. Only VIPs announced by some nodes are counted at
-//! the nodes.
+//! Most VIPs are announced by every eligible node, or by all that the same objects of the speaker select: by one audience.
+//! Those are counted once per audience and distinct set of installed next-hops; a node's own figures are read from these sets
+//! when its view is made. Only VIPs announced by other sets of nodes are counted at the nodes.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::cluster::Cluster;
 use super::nodes::NodeEntry;
+use super::speakers::AudienceId;
 
 /// What one VIP adds to the counts of nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,15 +26,26 @@ pub(super) struct Contribution {
 /// Announcers of a VIP, as they are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Counted {
-    /// Every eligible node.
-    Everyone,
+    /// All of an audience, whoever is in it.
+    Audience(AudienceId),
     /// These, by slot, and whether the route uses each.
     Some(Box<[(u32, bool)]>),
 }
 
-/// VIPs that every eligible node announces.
+/// VIPs that audiences announce.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Tally(FxHashMap<AudienceId, Crowd>);
+
+impl Tally {
+    /// The audiences VIPs are counted for.
+    pub(super) fn audiences(&self) -> impl Iterator<Item = AudienceId> {
+        self.0.keys().copied()
+    }
+}
+
+/// VIPs that one audience announces.
+#[derive(Debug, Default)]
+struct Crowd {
     total: u32,
     by_installed: FxHashMap<(Arc<[IpAddr]>, bool), u32>,
 }
@@ -57,11 +69,12 @@ pub(super) fn uses(installed: &[IpAddr], node: &NodeEntry) -> bool {
 
 impl Cluster {
     /// The figures of a node.
-    pub(super) fn figures(&self, node: &NodeEntry) -> Figures {
+    pub(super) fn figures(&self, slot: u32, node: &NodeEntry) -> Figures {
         let mut figures = Figures { expected: node.expected, installed: node.installed, hidden: node.hidden };
-        if node.excluded.is_none() {
-            figures.expected += self.tally.total;
-            for ((installed, may_hide), count) in &self.tally.by_installed {
+        let member = |id: AudienceId| self.audience(id).is_some_and(|audience| audience.contains(slot));
+        for crowd in self.tally.0.iter().filter(|(id, _)| member(**id)).map(|(_, crowd)| crowd) {
+            figures.expected += crowd.total;
+            for ((installed, may_hide), count) in &crowd.by_installed {
                 figures.installed += if uses(installed, node) { *count } else { 0 };
                 figures.hidden += if *may_hide { *count } else { 0 };
             }
@@ -89,13 +102,17 @@ impl Cluster {
             (true, false) => *figure -= 1,
         };
         match &contribution.announcers {
-            Counted::Everyone => {
-                step(&mut self.tally.total, true);
+            Counted::Audience(id) => {
+                let crowd = self.tally.0.entry(*id).or_default();
+                step(&mut crowd.total, true);
                 let key = (Arc::clone(&contribution.installed), contribution.may_hide);
-                let figure = self.tally.by_installed.entry(key.clone()).or_default();
+                let figure = crowd.by_installed.entry(key.clone()).or_default();
                 step(figure, true);
                 if *figure == 0 {
-                    self.tally.by_installed.remove(&key);
+                    crowd.by_installed.remove(&key);
+                }
+                if crowd.total == 0 {
+                    self.tally.0.remove(id);
                 }
             }
             Counted::Some(nodes) => {
@@ -111,16 +128,21 @@ impl Cluster {
     }
 
     fn mark_counted(&mut self, old: Option<&Contribution>, new: Option<&Contribution>) {
-        let everyone = |c: Option<&Contribution>| c.is_some_and(|c| c.announcers == Counted::Everyone);
+        let audience = |c: Option<&Contribution>| match c?.announcers {
+            Counted::Audience(id) => Some(id),
+            Counted::Some(_) => None,
+        };
         for contribution in old.into_iter().chain(new) {
             if let Counted::Some(nodes) = &contribution.announcers {
                 self.stale_nodes.extend(nodes.iter().map(|(slot, _)| *slot));
             }
         }
         let hides = |c: Option<&Contribution>| c.is_some_and(|c| c.may_hide);
-        if everyone(old) != everyone(new) || (everyone(new) && hides(old) != hides(new)) {
-            self.all_nodes = true;
-        } else if everyone(new) {
+        if audience(old) != audience(new) || (audience(new).is_some() && hides(old) != hides(new)) {
+            for audience in [old, new].into_iter().filter_map(audience).filter_map(|id| self.audiences.get(id)) {
+                self.stale_nodes.extend(&audience.members);
+            }
+        } else if audience(new).is_some() {
             let hops = |c: Option<&Contribution>| c.map(|c| Arc::clone(&c.installed)).unwrap_or_default();
             let (before, after) = (hops(old), hops(new));
             let lost = before.iter().filter(|hop| !after.contains(hop));

@@ -54,7 +54,7 @@ pub(super) enum CredentialsError {
         source: io::Error,
     },
     /// Everyone on the switch may read it.
-    #[error("the gNMI password file {} can be read by everyone (mode {mode:04o}): chmod 600 {}", path.display(), path.display())]
+    #[error("the gNMI password file {} can be read by everyone (mode {mode:04o}): chmod o= {}", path.display(), path.display())]
     Exposed {
         /// Where.
         path: PathBuf,
@@ -232,7 +232,7 @@ mod tests {
         std::fs::write(file.path(), "NokiaSrl1!").expect("written");
         std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).expect("changed");
         let error = credentials(&file).read().await.expect_err("refused");
-        assert!(error.to_string().ends_with(&format!("(mode 0644): chmod 600 {}", file.path().display())), "{error}");
+        assert!(error.to_string().ends_with(&format!("(mode 0644): chmod o= {}", file.path().display())), "{error}");
         std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o640)).expect("changed");
         credentials(&file).read().await.expect("its group may read it");
     }

@@ -18,7 +18,7 @@ pub(super) enum FileError {
         cause: io::Error,
     },
     /// A secret everyone on the switch may read.
-    #[error("{} holds a secret and can be read by everyone (mode {mode:04o}): chmod 600 {}", path.display(), path.display())]
+    #[error("{} holds a secret and can be read by everyone (mode {mode:04o}): chmod o= {}", path.display(), path.display())]
     Exposed {
         /// The file.
         path: PathBuf,

@@ -5,14 +5,17 @@
 //!
 //! ```text
 //!   credentials ──▶ client ──▶ link ─┬─▶ services ────────┐
-//!   (files, SIGHUP)   │              ├─▶ endpoint slices ─┼─▶ Event ──▶ engine
-//!                  /version          └─▶ nodes ───────────┘
+//!   (files, SIGHUP)   │              ├─▶ endpoint slices ─┤
+//!                  /version          ├─▶ nodes ───────────┼─▶ Event ──▶ engine
+//!                                    └─▶ the speaker's ───┘
+//!                                        own resources
 //! ```
 //!
 //! `source` keeps the link: it loads the credentials, asks the server for its version, and hands a client to three
 //! list-and-watch loops (`watch`, `stream`); it does so again when a file rotates, on SIGHUP and when a loop fails. Objects are
-//! reduced on arrival (`reduce`) to what the engine reads. A listing is one `Update::All` per kind. The other way goes only
-//! what the operator turned on: `notices` writes alarms as Kubernetes Events.
+//! reduced on arrival (`reduce`) to what the engine reads. A listing is one `Update::All` per kind. `speaker` follows what
+//! is there of the speaker's own resources. The other way goes only what the operator turned on: `notices` writes alarms as
+//! Kubernetes Events.
 
 mod client;
 mod condition;
@@ -25,6 +28,7 @@ mod objects;
 mod reason;
 mod reduce;
 mod source;
+mod speaker;
 mod stream;
 mod watch;
 

@@ -147,14 +147,15 @@ struct Metadata {
 /// The Event as it is written.
 fn event(service: &ServiceKey, uid: Option<&str>, notice: &Notice, leaf: &str, now: Timestamp) -> serde_json::Value {
     let mut reason = camel_case(notice.key.kind.as_yang());
-    let (kind, action, what) = match notice.event {
-        NoticeEvent::Raised | NoticeEvent::Changed => ("Warning", "AlarmRaised", ""),
-        NoticeEvent::Cleared(_) => {
+    let text = &notice.alarm.text;
+    let (kind, action, note) = match notice.event {
+        NoticeEvent::Raised | NoticeEvent::Changed => ("Warning", "AlarmRaised", format!("{leaf}: {text}")),
+        NoticeEvent::Cleared(cleared) => {
             reason.push_str("Cleared");
-            ("Normal", "AlarmCleared", "cleared: ")
+            let lasted = cleared.duration_since(notice.alarm.raised).as_secs().max(0);
+            ("Normal", "AlarmCleared", format!("{leaf}: cleared after {lasted} s; it was: {text}"))
         }
     };
-    let note = format!("{leaf}: {what}{}", notice.alarm.text);
     let mut regarding = json!({
         "apiVersion": "v1", "kind": "Service", "namespace": &*service.namespace, "name": &*service.name,
     });
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!(raised["regarding"]["uid"], "u1");
         let cleared = event(&service, None, &notice(NoticeEvent::Cleared(now), "no route"), "leaf3", now);
         assert_eq!((&cleared["type"], &cleared["reason"]), (&json!("Normal"), &json!("VipRouteMissingCleared")));
-        assert_eq!(cleared["note"], "leaf3: cleared: no route");
+        assert_eq!(cleared["note"], "leaf3: cleared after 9 s; it was: no route");
         assert_eq!(cleared["regarding"].get("uid"), None);
     }
 

@@ -20,6 +20,7 @@ pub(super) struct ListMeta {
     pub(super) resource_version: Option<String>,
     #[serde(rename = "continue")]
     pub(super) next: Option<String>,
+    pub(super) remaining_item_count: Option<u64>,
 }
 
 /// A line of a watch.

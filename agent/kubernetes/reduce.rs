@@ -12,9 +12,11 @@ use super::objects::{self, Meta, ObjectReference};
 use crate::model::cluster::{
     AddressFamily, Endpoint, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey, TrafficPolicy,
 };
-use crate::model::config::ClusterConfig;
+use crate::model::config::{ClusterConfig, Speaker};
 use crate::model::event::{ClusterEvent, Update};
 use crate::model::names::{NodeName, ServiceKey};
+use crate::model::selector::Labels;
+use crate::model::speaker::SpeakerResource;
 
 /// Why an object is left out.
 #[derive(Debug, thiserror::Error)]
@@ -43,14 +45,18 @@ pub(super) trait Kind: Send {
     /// What is read.
     type Value: Send;
 
-    /// `services`, as RBAC names it.
-    const RESOURCE: &'static str;
-    /// `/api/v1`, or that of its group.
-    const API: &'static str;
-    /// It lives in namespaces.
+    /// It is looked for in the namespaces that are asked for, not everywhere.
     const NAMESPACED: bool = true;
     /// Objects per page: a page is what is in memory twice.
     const PAGE: u32;
+    /// More entries than this are not read.
+    const MOST: usize = usize::MAX;
+
+    /// `services`, as RBAC names it.
+    fn resource(&self) -> &'static str;
+
+    /// `/api/v1`, or that of its group.
+    fn api(&self) -> &str;
 
     /// Only objects these labels match.
     fn label_selector(&self) -> Option<&str> {
@@ -60,11 +66,16 @@ pub(super) trait Kind: Send {
     /// Every key an object of that name may have entries under.
     fn keys(&mut self, meta: &Meta) -> Result<Vec<Self::Key>, Unreadable>;
 
+    /// The resource of the speaker it is, where it is one.
+    fn speaker_resource(&self) -> Option<SpeakerResource> {
+        None
+    }
+
     /// Reads an object.
     fn reduce(&mut self, json: &str) -> Result<Reduced<Self::Key, Self::Value>, Unreadable>;
 
     /// The event that tells of it.
-    fn event(update: Update<Self::Key, Self::Value>) -> ClusterEvent;
+    fn event(&self, update: Update<Self::Key, Self::Value>) -> ClusterEvent;
 
     /// A listing is complete: names nobody holds any more may go.
     fn tidy(&mut self);
@@ -75,7 +86,7 @@ pub(super) trait Kind: Send {
 pub(super) struct Names(FxHashSet<Arc<str>>);
 
 impl Names {
-    fn get(&mut self, name: &str) -> Arc<str> {
+    pub(super) fn get(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.0.get(name) {
             return Arc::clone(known);
         }
@@ -84,16 +95,22 @@ impl Names {
         name
     }
 
-    fn tidy(&mut self) {
+    /// The labels of an object.
+    pub(super) fn labels(&mut self, meta: &Meta) -> Labels {
+        let labels = meta.labels.iter().flatten();
+        labels.map(|(name, value)| (self.get(name), self.get(value))).collect()
+    }
+
+    pub(super) fn tidy(&mut self) {
         self.0.retain(|name| Arc::strong_count(name) > 1);
     }
 }
 
-fn name(meta: &Meta) -> Result<&str, Unreadable> {
+pub(super) fn name(meta: &Meta) -> Result<&str, Unreadable> {
     meta.name.as_deref().filter(|name| !name.is_empty()).ok_or(Unreadable::Nameless)
 }
 
-fn namespace(meta: &Meta) -> &str {
+pub(super) fn namespace(meta: &Meta) -> &str {
     meta.namespace.as_deref().unwrap_or("default")
 }
 
@@ -120,11 +137,17 @@ fn sorted(mut addresses: Vec<IpAddr>) -> Box<[IpAddr]> {
     addresses.into_boxed_slice()
 }
 
+/// Whether the resources of a speaker select by the labels of services and nodes.
+fn selects_by_labels(config: &ClusterConfig) -> bool {
+    matches!(config.speaker, Speaker::Metallb | Speaker::Cilium)
+}
+
 /// Services that may have VIPs.
 #[derive(Debug)]
 pub(super) struct Services {
     label_selector: Option<Arc<str>>,
     include_external_ips: bool,
+    labels: bool,
     names: Names,
 }
 
@@ -133,6 +156,7 @@ impl Services {
         Self {
             label_selector: config.label_selector.clone(),
             include_external_ips: config.include_external_ips,
+            labels: selects_by_labels(config),
             names: Names::default(),
         }
     }
@@ -142,13 +166,23 @@ impl Services {
     }
 }
 
+impl Services {
+    pub(super) const RESOURCE: &'static str = "services";
+}
+
 impl Kind for Services {
     type Key = ServiceKey;
     type Value = Service;
 
-    const RESOURCE: &'static str = "services";
-    const API: &'static str = "/api/v1";
     const PAGE: u32 = 500;
+
+    fn resource(&self) -> &'static str {
+        Self::RESOURCE
+    }
+
+    fn api(&self) -> &str {
+        "/api/v1"
+    }
 
     fn label_selector(&self) -> Option<&str> {
         self.label_selector.as_deref()
@@ -185,11 +219,12 @@ impl Kind for Services {
             ingress_unusable,
             external_ips,
             hints: hints(&meta),
+            labels: if self.labels { self.names.labels(&meta) } else { Labels::default() },
         };
         Ok(Reduced { entries: vec![(key, Some(service))], faults })
     }
 
-    fn event(update: Update<ServiceKey, Service>) -> ClusterEvent {
+    fn event(&self, update: Update<ServiceKey, Service>) -> ClusterEvent {
         ClusterEvent::Services(update)
     }
 
@@ -244,13 +279,23 @@ pub(super) struct Slices {
 /// The label that says which service a slice belongs to.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
+impl Slices {
+    pub(super) const RESOURCE: &'static str = "endpointslices";
+}
+
 impl Kind for Slices {
     type Key = SliceKey;
     type Value = EndpointSlice;
 
-    const RESOURCE: &'static str = "endpointslices";
-    const API: &'static str = "/apis/discovery.k8s.io/v1";
     const PAGE: u32 = 200;
+
+    fn resource(&self) -> &'static str {
+        Self::RESOURCE
+    }
+
+    fn api(&self) -> &str {
+        "/apis/discovery.k8s.io/v1"
+    }
 
     fn keys(&mut self, meta: &Meta) -> Result<Vec<SliceKey>, Unreadable> {
         Ok(vec![SliceKey { name: Arc::from(name(meta)?), namespace: self.names.get(namespace(meta)) }])
@@ -294,7 +339,7 @@ impl Kind for Slices {
         Ok(Reduced { entries: vec![(key, Some(slice))], faults })
     }
 
-    fn event(update: Update<SliceKey, EndpointSlice>) -> ClusterEvent {
+    fn event(&self, update: Update<SliceKey, EndpointSlice>) -> ClusterEvent {
         ClusterEvent::EndpointSlices(update)
     }
 
@@ -343,13 +388,23 @@ impl CoreEndpoints {
     }
 }
 
+impl CoreEndpoints {
+    pub(super) const RESOURCE: &'static str = "endpoints";
+}
+
 impl Kind for CoreEndpoints {
     type Key = SliceKey;
     type Value = EndpointSlice;
 
-    const RESOURCE: &'static str = "endpoints";
-    const API: &'static str = "/api/v1";
     const PAGE: u32 = 200;
+
+    fn resource(&self) -> &'static str {
+        Self::RESOURCE
+    }
+
+    fn api(&self) -> &str {
+        "/api/v1"
+    }
 
     fn keys(&mut self, meta: &Meta) -> Result<Vec<SliceKey>, Unreadable> {
         FAMILIES.iter().map(|(_, family)| self.key(meta, family)).collect()
@@ -387,7 +442,7 @@ impl Kind for CoreEndpoints {
         Ok(Reduced { entries, faults })
     }
 
-    fn event(update: Update<SliceKey, EndpointSlice>) -> ClusterEvent {
+    fn event(&self, update: Update<SliceKey, EndpointSlice>) -> ClusterEvent {
         ClusterEvent::EndpointSlices(update)
     }
 
@@ -400,28 +455,47 @@ impl Kind for CoreEndpoints {
 #[derive(Debug)]
 pub(super) struct Nodes {
     annotation: Option<Arc<str>>,
+    labels: bool,
     names: Names,
 }
 
 impl Nodes {
     pub(super) fn new(config: &ClusterConfig) -> Self {
-        Self { annotation: config.node_address_annotation.clone(), names: Names::default() }
+        Self {
+            annotation: config.node_address_annotation.clone(),
+            labels: selects_by_labels(config),
+            names: Names::default(),
+        }
     }
 }
 
 const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 /// Annotations in which speakers say which addresses they speak from, with or without a mask.
-const SPEAKER_ANNOTATIONS: [&str; 3] =
-    ["projectcalico.org/IPv4Address", "projectcalico.org/IPv6Address", "kube-router.io/bgp-local-addresses"];
+const SPEAKER_ANNOTATIONS: [&str; 4] = [
+    "projectcalico.org/IPv4Address",
+    "projectcalico.org/IPv6Address",
+    "kube-router.io/bgp-local-addresses",
+    "kube-router.io/peer.localips",
+];
+
+impl Nodes {
+    pub(super) const RESOURCE: &'static str = "nodes";
+}
 
 impl Kind for Nodes {
     type Key = NodeName;
     type Value = Node;
 
-    const RESOURCE: &'static str = "nodes";
-    const API: &'static str = "/api/v1";
     const NAMESPACED: bool = false;
     const PAGE: u32 = 200;
+
+    fn resource(&self) -> &'static str {
+        Self::RESOURCE
+    }
+
+    fn api(&self) -> &str {
+        "/api/v1"
+    }
 
     fn keys(&mut self, meta: &Meta) -> Result<Vec<NodeName>, Unreadable> {
         Ok(vec![NodeName::from(self.names.get(name(meta)?))])
@@ -445,11 +519,12 @@ impl Kind for Nodes {
             network_unavailable: status.conditions.unwrap_or_default().iter().any(|condition| {
                 condition.kind.as_deref() == Some("NetworkUnavailable") && condition.status.as_deref() == Some("True")
             }),
+            labels: if self.labels { self.names.labels(&meta) } else { Labels::default() },
         };
         Ok(Reduced { entries: vec![(key, Some(node))], faults })
     }
 
-    fn event(update: Update<NodeName, Node>) -> ClusterEvent {
+    fn event(&self, update: Update<NodeName, Node>) -> ClusterEvent {
         ClusterEvent::Nodes(update)
     }
 

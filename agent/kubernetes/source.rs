@@ -9,18 +9,20 @@ use serde::Deserialize;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
-use super::client;
+use super::client::{self, RetryAfter};
 use super::condition::{Conditions, Part};
 use super::credentials;
 use super::dial::Dialer;
 use super::files::Fingerprint;
 use super::notices::{Notices, Writer};
 use super::reason::{self, Request};
-use super::reduce::{CoreEndpoints, Kind, Nodes, Services, Slices};
-use super::watch::{Closed, Link, LinkReceiver, Reporter, Surroundings, Timings, Watcher, jittered};
+use super::reduce::{CoreEndpoints, Nodes, Services, Slices};
+use super::speaker;
+use super::watch::{Closed, Link, LinkReceiver, Reporter, Surroundings, Timings, Tolerance, Watcher, jittered};
 use crate::model::config::ClusterConfig;
 use crate::model::event::{ClusterEvent, Event};
 use crate::model::names::ClusterName;
+use crate::model::speaker::SpeakerResource;
 use crate::supervise::chain;
 
 /// Names of the parts a cluster's condition is made of.
@@ -56,11 +58,15 @@ impl ClusterSource {
     /// Tells [`Event::Source`] for [`SourceId::Kubernetes`](crate::model::event::SourceId::Kubernetes) and
     /// [`Event::Cluster`]. Failures are told as `Lost` with the reason and retried for ever.
     pub async fn run(self) {
-        let reporter = Reporter::new(self.name.clone(), self.events.clone(), Conditions::new(PARTS));
+        let optional: Vec<String> =
+            SpeakerResource::of(self.config.speaker).map(|resource| resource.to_string()).collect();
+        let parts = PARTS.into_iter().chain(optional.iter().map(String::as_str));
+        let reporter = Reporter::new(self.name.clone(), self.events.clone(), Conditions::new(parts));
         let (link, receiver) = watch::channel(None);
         let trouble = Arc::new(Notify::new());
+        let asked = RetryAfter::default();
         let around = Surroundings {
-            link: LinkReceiver(receiver),
+            link: LinkReceiver::new(receiver, asked.clone()),
             trouble: Arc::clone(&trouble),
             reporter: reporter.clone(),
             timings: self.timings,
@@ -71,6 +77,7 @@ impl ClusterSource {
         };
         let services = Watcher::new(Services::new(&self.config), around.clone());
         let nodes = Watcher::new(Nodes::new(&self.config), around.clone());
+        let speaker = speaker::follow(self.config.speaker, around.clone());
         let writer = Writer::new(self.name.clone(), &self.notices, &around);
         let keeper = Keeper {
             dialer: Dialer::new(self.config.network_namespace.clone(), self.timings.connect),
@@ -79,6 +86,7 @@ impl ClusterSource {
             timings: self.timings,
             reporter,
             link,
+            asked,
             trouble,
             files: Vec::new(),
         };
@@ -88,6 +96,7 @@ impl ClusterSource {
             _ = services.run() => {}
             _ = endpoints(around) => {}
             _ = nodes.run() => {}
+            _ = speaker => {}
             _ = writer.run() => {}
         }
         tracing::debug!(cluster = %self.name, "cluster source ended");
@@ -107,7 +116,7 @@ async fn endpoints(around: Surroundings) -> Result<Infallible, Closed> {
     let mut link = around.link.clone();
     loop {
         let mut slices = Watcher::new(Slices::default(), around.clone());
-        let Some(reason) = slices.run_unless_refused(Slices::RESOURCE, true).await? else { continue };
+        let reason = slices.run_until(Slices::RESOURCE, Tolerance::Replaceable).await?.reason;
         let fresh = link.get().await?.fresh;
         if !std::mem::replace(&mut said, true) {
             tracing::warn!(%reason, "EndpointSlices cannot be read: using Endpoints, which know of no termination");
@@ -115,7 +124,7 @@ async fn endpoints(around: Surroundings) -> Result<Infallible, Closed> {
         let mut renewed = link.clone();
         let mut core = Watcher::new(CoreEndpoints::default(), around.clone());
         tokio::select! {
-            refused = core.run_unless_refused(Slices::RESOURCE, true) => {
+            refused = core.run_until(Slices::RESOURCE, Tolerance::Replaceable) => {
                 refused?;
                 // Slices are what should be granted.
                 around.reporter.part(Slices::RESOURCE, Part::Failed(reason)).await?;
@@ -136,6 +145,7 @@ struct Keeper {
     timings: Timings,
     reporter: Reporter,
     link: watch::Sender<Option<Link>>,
+    asked: RetryAfter,
     trouble: Arc<Notify>,
     /// Files whose change is a reason to try again.
     files: Vec<PathBuf>,
@@ -195,7 +205,7 @@ impl Keeper {
                 }
                 Err(Failure::Credentials(reason) | Failure::Server(reason)) => {
                     self.reporter.part(CONNECTION, Part::Failed(reason.into())).await?;
-                    Some(jittered(backoff.pause()))
+                    Some(jittered(backoff.pause()).max(self.asked.remaining()))
                 }
             };
             cause = self.wait(seen, pause).await;
@@ -250,7 +260,7 @@ impl Keeper {
         access: Result<credentials::Access, credentials::CredentialsError>,
     ) -> Result<Connected, Failure> {
         let access = access.map_err(|error| Failure::Credentials(chain(&error)))?;
-        let client = client::build(&access.config, self.dialer.clone())
+        let client = client::build(&access.config, self.dialer.clone(), self.asked.clone())
             .map_err(|error| Failure::Credentials(format!("the credentials cannot be used ({})", chain(&error))))?;
         let version = version(&client, self.timings.answer).await.map_err(Failure::Server)?;
         Ok(Connected { client, version, caveat: access.caveat })

@@ -130,15 +130,23 @@ impl NamespaceWatch {
             };
             match line {
                 Ok(Ok(Some(Line::Text(line)))) => {
-                    self.failures = 0;
-                    self.backoff.reset();
-                    if let Some(item) = self.read(&line) {
+                    let item = self.read(&line);
+                    if matches!(item, Some(Item::Changed(_) | Item::Deleted(_) | Item::Bookmark)) {
+                        self.failures = 0;
+                        self.backoff.reset();
+                    }
+                    if let Some(item) = item {
                         return item;
                     }
                 }
                 Ok(Ok(Some(Line::TooLong))) => return Item::Malformed("an object is too large"),
-                // Ended, broken, or silent for too long: made again from the last version seen.
-                Ok(Ok(None) | Err(_)) | Err(_) => {
+                // Silent for too long: most likely nobody is there, so that the next failure is not the first.
+                Err(_) => {
+                    self.open = None;
+                    self.failures = self.failures.max(1);
+                }
+                // Ended or broken: made again from the last version seen.
+                Ok(Ok(None) | Err(_)) => {
                     self.open = None;
                     if since.elapsed() < SHORTEST {
                         self.pause = Some(self.backoff.pause());

@@ -1,7 +1,9 @@
 mod access;
 mod cluster;
+mod faults;
 mod notices;
 mod server;
+mod speaker;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -18,6 +18,7 @@ use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
+use super::client::RetryAfter;
 use super::condition::{Conditions, Part};
 use super::objects::{List, Object};
 use super::reason::{self, Request};
@@ -25,6 +26,7 @@ use super::reduce::{Kind, Reduced, Unreadable};
 use super::stream::{Item, NamespaceWatch};
 use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId, Update};
 use crate::model::names::ClusterName;
+use crate::model::speaker::ResourceState;
 use crate::supervise::{Backoff, chain};
 
 /// How long things may take.
@@ -46,6 +48,10 @@ pub(super) struct Timings {
     pub(super) longest_pause: Duration,
     /// Between looks at the credential files.
     pub(super) look: Duration,
+    /// Between looks for resources of the speaker that are absent, or that we may not read.
+    pub(super) look_again: Duration,
+    /// A watch that lost something is listed again after this; each time in a row after twice as long.
+    pub(super) distrust: Duration,
 }
 
 impl Default for Timings {
@@ -59,6 +65,8 @@ impl Default for Timings {
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(15),
             look: Duration::from_secs(2),
+            look_again: Duration::from_secs(300),
+            distrust: Duration::from_secs(5),
         }
     }
 }
@@ -91,6 +99,11 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn new(cluster: ClusterName, events: mpsc::Sender<Event>, conditions: Conditions) -> Self {
         Self { cluster, events, conditions: Arc::new(Mutex::new(conditions)) }
+    }
+
+    /// The cluster it tells of.
+    pub(super) fn cluster_name(&self) -> &ClusterName {
+        &self.cluster
     }
 
     /// Something in the cluster changed.
@@ -137,37 +150,82 @@ pub(super) struct Link {
 
 /// Follows the way to the API server.
 #[derive(Clone)]
-pub(super) struct LinkReceiver(pub(super) watch::Receiver<Option<Link>>);
+pub(super) struct LinkReceiver {
+    links: watch::Receiver<Option<Link>>,
+    asked: RetryAfter,
+}
 
 impl LinkReceiver {
+    /// Follows these; `asked` is what the server asks for.
+    pub(super) fn new(links: watch::Receiver<Option<Link>>, asked: RetryAfter) -> Self {
+        Self { links, asked }
+    }
+
     /// The link, as soon as there is one.
     pub(super) async fn get(&mut self) -> Result<Link, Closed> {
-        let link = self.0.wait_for(Option::is_some).await.map_err(|_| Closed)?;
+        let link = self.links.wait_for(Option::is_some).await.map_err(|_| Closed)?;
         link.clone().ok_or(Closed)
     }
 
     /// Returns when there is a fresher link than that.
     pub(super) async fn fresher(&mut self, fresh: u64) {
         let fresher = |link: &Option<Link>| link.as_ref().is_some_and(|link| link.fresh > fresh);
-        if self.0.wait_for(fresher).await.is_err() {
+        if self.links.wait_for(fresher).await.is_err() {
             std::future::pending::<Infallible>().await;
         }
     }
 
-    /// Waits a while, or until there is a fresher link.
+    /// Waits a while, and as long as the server wants, or until there is a fresher link.
     pub(super) async fn pause(&mut self, fresh: u64, pause: Duration) {
+        let pause = jittered(pause).max(self.asked.remaining());
         tokio::select! {
-            () = tokio::time::sleep(jittered(pause)) => {}
+            () = tokio::time::sleep(pause) => {}
             () = self.fresher(fresh) => {}
         }
     }
 }
 
 /// Why a listing failed.
-struct Failure {
-    reason: Arc<str>,
-    /// The server does not have the resource, or does not let us see it.
-    refused: bool,
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) reason: Arc<str>,
+    pub(super) kind: FailureKind,
+}
+
+/// What kind of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// The server is out of reach, answers nonsense, or does not accept us.
+    Server,
+    /// The server answers, and cannot list this.
+    Listing,
+    /// The server does not have the resource.
+    Absent,
+    /// The server does not let us see it.
+    Forbidden,
+    /// There is more of it than is read.
+    TooMany,
+}
+
+/// Which failures end a loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tolerance {
+    /// None: the cluster cannot be judged without it.
+    Required,
+    /// Absent and forbidden: something else stands in.
+    Replaceable,
+    /// All but those of the server as a whole: it is done without.
+    Optional,
+}
+
+impl Tolerance {
+    fn ends_at(self, kind: FailureKind) -> bool {
+        match kind {
+            FailureKind::Server => false,
+            FailureKind::Absent | FailureKind::Forbidden => self != Self::Required,
+            FailureKind::Listing | FailureKind::TooMany => self == Self::Optional,
+        }
+    }
 }
 
 /// What a loop works with.
@@ -197,44 +255,97 @@ pub(super) struct Watcher<K: Kind> {
     /// Objects that were logged as unreadable.
     logged: FxHashSet<String>,
     alive: Option<Instant>,
+    /// Pauses before what a watch lost is listed again.
+    distrust: Backoff,
+    /// The watch lost something that was not listed again yet.
+    lossy: bool,
+    /// A listing was completed.
+    listed: bool,
 }
 
 impl<K: Kind> Watcher<K> {
     pub(super) fn new(kind: K, around: Surroundings) -> Self {
         let namespaces = if K::NAMESPACED { Arc::clone(&around.namespaces) } else { Arc::new([None]) };
-        Self { kind, namespaces, around, known: FxHashSet::default(), logged: FxHashSet::default(), alive: None }
+        let distrust = Backoff::new(around.timings.distrust, around.timings.relist);
+        Self {
+            kind,
+            namespaces,
+            around,
+            known: FxHashSet::default(),
+            logged: FxHashSet::default(),
+            alive: None,
+            distrust,
+            lossy: false,
+            listed: false,
+        }
+    }
+
+    /// A listing was completed.
+    pub(super) fn has_listed(&self) -> bool {
+        self.listed
     }
 
     /// Runs for ever.
     pub(super) async fn run(mut self) -> Result<Infallible, Closed> {
         loop {
-            if let Some(reason) = self.run_unless_refused(K::RESOURCE, false).await? {
-                tracing::debug!(%reason, resource = K::RESOURCE, "refused");
-            }
+            let resource = self.kind.resource();
+            let failure = self.run_until(resource, Tolerance::Required).await?;
+            tracing::debug!(reason = %failure.reason, resource, "refused");
         }
     }
 
-    /// Runs until the server refuses a listing, if that is to end it; gives the reason. `part` is the name its condition
-    /// goes by.
-    pub(super) async fn run_unless_refused(&mut self, part: &str, may_end: bool) -> Result<Option<Arc<str>>, Closed> {
+    /// Runs until a failure that is to end it. `part` is the name its condition goes by.
+    pub(super) async fn run_until(&mut self, part: &str, tolerance: Tolerance) -> Result<Failure, Closed> {
         let mut backoff = self.around.timings.backoff();
         loop {
             let link = self.around.link.get().await?;
-            match self.list(&link.client).await? {
+            let failure = match self.list(&link.client).await? {
                 Ok(versions) => {
-                    backoff.reset();
+                    self.listed = true;
+                    if let Some(resource) = self.kind.speaker_resource() {
+                        let event = ClusterEvent::SpeakerResource(resource, ResourceState::Watched);
+                        self.around.reporter.cluster(event).await?;
+                    }
                     self.around.reporter.part(part, Part::Live).await?;
-                    if self.watch(part, versions).await? == Ended::TooOld {
+                    let begun = Instant::now();
+                    let ended = self.watch(part, versions, tolerance).await?;
+                    if ended == Ended::TooOld {
                         self.around.reporter.part(part, Part::Listing).await?;
                     }
+                    // A server that forgets at once what it has just listed must not be asked without end.
+                    if ended == Ended::TooOld && begun.elapsed() < self.around.timings.longest_pause {
+                        self.around.link.pause(link.fresh, backoff.pause()).await;
+                    } else {
+                        backoff.reset();
+                    }
+                    match ended {
+                        Ended::TooMany => self.too_many(None),
+                        Ended::Due | Ended::TooOld => continue,
+                    }
                 }
-                Err(failure) if failure.refused && may_end => return Ok(Some(failure.reason)),
-                Err(failure) => {
-                    self.around.reporter.part(part, Part::Failed(failure.reason)).await?;
-                    self.around.trouble.notify_one();
-                    self.around.link.pause(link.fresh, backoff.pause()).await;
-                }
+                Err(failure) => failure,
+            };
+            if tolerance.ends_at(failure.kind) {
+                return Ok(failure);
             }
+            self.around.reporter.part(part, Part::Failed(failure.reason)).await?;
+            self.around.trouble.notify_one();
+            self.around.link.pause(link.fresh, backoff.pause()).await;
+        }
+    }
+
+    fn too_many(&self, count: Option<u64>) -> Failure {
+        let (resource, most) = (self.kind.resource(), K::MOST);
+        let there = count.map_or_else(|| format!("more than {most}"), |count| count.to_string());
+        let reason = format!("there are {there} {resource}, and at most {most} of them are read");
+        Failure { reason: reason.into(), kind: FailureKind::TooMany }
+    }
+
+    fn path(&self, namespace: Option<&str>) -> String {
+        let (api, resource) = (self.kind.api(), self.kind.resource());
+        match namespace {
+            Some(namespace) => format!("{api}/namespaces/{namespace}/{resource}"),
+            None => format!("{api}/{resource}"),
         }
     }
 
@@ -249,7 +360,7 @@ impl<K: Kind> Watcher<K> {
             }
         }
         self.known = entries.iter().map(|(key, _)| K::Key::clone(key)).collect();
-        self.around.reporter.cluster(K::event(Update::All(entries))).await?;
+        self.around.reporter.cluster(self.kind.event(Update::All(entries))).await?;
         self.kind.tidy();
         Ok(Ok(versions))
     }
@@ -260,7 +371,7 @@ impl<K: Kind> Watcher<K> {
         namespace: Option<&str>,
         entries: &mut Vec<(K::Key, K::Value)>,
     ) -> Result<Result<String, Failure>, Closed> {
-        let request = Request { verb: "list", resource: K::RESOURCE, namespace };
+        let request = Request { verb: "list", resource: self.kind.resource(), namespace };
         let (begin, mut next, mut begun_again) = (entries.len(), None, false);
         loop {
             let pages = ListParams {
@@ -270,30 +381,36 @@ impl<K: Kind> Watcher<K> {
                 ..ListParams::default()
             };
             let again = pages.continue_token.is_some() && !begun_again;
-            match page(client, &path::<K>(namespace), &pages, request, self.around.timings.answer).await {
+            match page(client, &self.path(namespace), &pages, request, self.around.timings.answer).await {
                 Err(PageError::Expired) if again => {
                     entries.truncate(begin);
                     begun_again = true;
                 }
                 Err(PageError::Expired) => {
-                    let reason = format!("the API server forgot the listing of {} half-way", K::RESOURCE).into();
-                    return Ok(Err(Failure { reason, refused: false }));
+                    let reason =
+                        format!("the API server forgot the listing of {} half-way", self.kind.resource()).into();
+                    return Ok(Err(Failure { reason, kind: FailureKind::Listing }));
                 }
                 Err(PageError::Failed(failure)) => return Ok(Err(failure)),
                 Ok(text) => {
                     let list = match serde_json::from_str::<List<'_>>(&text) {
                         Ok(list) => list,
-                        Err(error) => return Ok(Err(no_listing::<K>(&chain(&error)))),
+                        Err(error) => return Ok(Err(no_listing(self.kind.resource(), &chain(&error)))),
                     };
                     for item in list.items.unwrap_or_default() {
                         self.take(item.get(), entries).await?;
                     }
                     self.sign_of_life().await?;
                     let metadata = list.metadata.unwrap_or_default();
+                    let rest = metadata.remaining_item_count.unwrap_or_default();
+                    let count = entries.len() as u64 + rest;
+                    if count > K::MOST as u64 {
+                        return Ok(Err(self.too_many((rest > 0).then_some(count))));
+                    }
                     next = metadata.next.filter(|next| !next.is_empty());
                     if next.is_none() {
                         let version = metadata.resource_version.filter(|version| !version.is_empty());
-                        return Ok(version.ok_or_else(|| no_listing::<K>("it has no resourceVersion")));
+                        return Ok(version.ok_or_else(|| no_listing(self.kind.resource(), "it has no resourceVersion")));
                     }
                 }
             }
@@ -313,7 +430,7 @@ impl<K: Kind> Watcher<K> {
     }
 
     /// Watches every namespace until a listing is due.
-    async fn watch(&mut self, part: &str, versions: Vec<String>) -> Result<Ended, Closed> {
+    async fn watch(&mut self, part: &str, versions: Vec<String>, tolerance: Tolerance) -> Result<Ended, Closed> {
         let several = versions.len() > 1;
         let part_of = |namespace: Option<&str>| match namespace {
             Some(namespace) if several => format!("{part}/{namespace}"),
@@ -323,8 +440,8 @@ impl<K: Kind> Watcher<K> {
         for (namespace, version) in self.namespaces.iter().zip(versions) {
             let labels = self.kind.label_selector().map(str::to_owned);
             let watch = NamespaceWatch::new(
-                K::RESOURCE,
-                path::<K>(namespace.as_deref()),
+                self.kind.resource(),
+                self.path(namespace.as_deref()),
                 namespace.clone(),
                 labels,
                 version,
@@ -341,7 +458,12 @@ impl<K: Kind> Watcher<K> {
                     Some(next) => next,
                     None => break Ended::TooOld,
                 },
-                () = &mut due => break Ended::Due,
+                () = &mut due => {
+                    if !std::mem::take(&mut self.lossy) {
+                        self.distrust.reset();
+                    }
+                    break Ended::Due;
+                }
             };
             let part = part_of(watch.namespace());
             match item {
@@ -353,15 +475,26 @@ impl<K: Kind> Watcher<K> {
                 Item::Deleted(object) => self.deleted(&object).await?,
                 Item::Bookmark => self.around.reporter.source(SourceEvent::Alive).await?,
                 Item::Malformed(what) => {
-                    tracing::warn!(resource = K::RESOURCE, %what, "watch line left out");
                     self.around.reporter.source(SourceEvent::Malformed).await?;
+                    if !std::mem::replace(&mut self.lossy, true) {
+                        let again = jittered(self.distrust.pause());
+                        let resource = self.kind.resource();
+                        tracing::warn!(resource, %what, ?again, "watch line left out: everything is listed again");
+                        let again = due.deadline().min(Instant::now() + again);
+                        due.as_mut().reset(again);
+                    }
                 }
+                // Others notice when the server is in trouble; when only this is, the next listing says how.
+                Item::Failed(_) if tolerance == Tolerance::Optional => {}
                 Item::Failed(reason) => {
                     self.around.reporter.part(&part, Part::Failed(reason)).await?;
                     self.around.trouble.notify_one();
                 }
                 Item::TooOld => break Ended::TooOld,
                 Item::Closed => return Err(Closed),
+            }
+            if self.known.len() > K::MOST {
+                break Ended::TooMany;
             }
             watches.push(watch.next());
         };
@@ -381,7 +514,7 @@ impl<K: Kind> Watcher<K> {
                     match value {
                         Some(value) => {
                             self.known.insert(key.clone());
-                            self.around.reporter.cluster(K::event(Update::Set(key, value))).await?;
+                            self.around.reporter.cluster(self.kind.event(Update::Set(key, value))).await?;
                         }
                         None => self.gone(key).await?,
                     }
@@ -415,7 +548,7 @@ impl<K: Kind> Watcher<K> {
 
     async fn gone(&mut self, key: K::Key) -> Result<(), Closed> {
         if self.known.remove(&key) {
-            self.around.reporter.cluster(K::event(Update::Gone(key))).await
+            self.around.reporter.cluster(self.kind.event(Update::Gone(key))).await
         } else {
             self.sign_of_life().await
         }
@@ -450,7 +583,7 @@ impl<K: Kind> Watcher<K> {
         let namespace = meta.namespace.unwrap_or_default();
         let object = format!("{namespace}/{}", meta.name.as_deref().unwrap_or("(no name)"));
         if self.logged.len() < LOGGED && self.logged.insert(object.clone()) {
-            tracing::warn!(resource = K::RESOURCE, %object, %error, "object cannot be read");
+            tracing::warn!(resource = self.kind.resource(), %object, %error, "object cannot be read");
         }
     }
 }
@@ -462,18 +595,13 @@ enum Ended {
     TooOld,
     /// It is time to look at everything again.
     Due,
+    /// There is more than is read.
+    TooMany,
 }
 
-fn no_listing<K: Kind>(why: &str) -> Failure {
-    let reason = format!("the answer is no listing of {} ({why}): is this the URL of an API server?", K::RESOURCE);
-    Failure { reason: reason.into(), refused: false }
-}
-
-fn path<K: Kind>(namespace: Option<&str>) -> String {
-    match namespace {
-        Some(namespace) => format!("{}/namespaces/{namespace}/{}", K::API, K::RESOURCE),
-        None => format!("{}/{}", K::API, K::RESOURCE),
-    }
+fn no_listing(resource: &str, why: &str) -> Failure {
+    let reason = format!("the answer is no listing of {resource} ({why}): is this the URL of an API server?");
+    Failure { reason: reason.into(), kind: FailureKind::Server }
 }
 
 enum PageError {
@@ -489,17 +617,26 @@ async fn page(
     request: Request<'_>,
     patience: Duration,
 ) -> Result<String, PageError> {
-    let failed = |reason: String, refused| PageError::Failed(Failure { reason: reason.into(), refused });
+    let failed = |reason: String, kind| PageError::Failed(Failure { reason: reason.into(), kind });
     let built = kube::core::Request::new(path).list(pages);
-    let built =
-        built.map_err(|error| failed(format!("cannot ask for {}: {}", request.resource, chain(&error)), false))?;
+    let built = built.map_err(|error| {
+        failed(format!("cannot ask for {}: {}", request.resource, chain(&error)), FailureKind::Server)
+    })?;
     match timeout(patience, client.request_text(built)).await {
         Ok(Ok(text)) => Ok(text),
         Ok(Err(kube::Error::Api(status))) if status.code == 410 => Err(PageError::Expired),
         Ok(Err(error)) => {
-            let refused = matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 404));
-            Err(failed(reason::explain(&error, request), refused))
+            let kind = match &error {
+                kube::Error::Api(status) => match status.code {
+                    401 | 429 => FailureKind::Server,
+                    403 => FailureKind::Forbidden,
+                    404 => FailureKind::Absent,
+                    _ => FailureKind::Listing,
+                },
+                _ => FailureKind::Server,
+            };
+            Err(failed(reason::explain(&error, request), kind))
         }
-        Err(_) => Err(failed(reason::silent(request, patience), false)),
+        Err(_) => Err(failed(reason::silent(request, patience), FailureKind::Server)),
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::names::{NodeName, ServiceKey};
+use super::selector::Labels;
 
 /// A Service that may have VIPs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Service {
     pub external_ips: Box<[IpAddr]>,
     /// What annotations ask of a speaker.
     pub hints: ServiceHints,
+    /// Its labels, where the speaker selects by them.
+    pub labels: Labels,
 }
 
 /// Why an ingress entry gives no VIP.
@@ -129,4 +132,6 @@ pub struct Node {
     pub exclude_label: Option<Arc<str>>,
     /// Condition NetworkUnavailable is True.
     pub network_unavailable: bool,
+    /// Its labels, where the speaker selects by them.
+    pub labels: Labels,
 }

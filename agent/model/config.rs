@@ -86,11 +86,10 @@ pub struct ClusterConfig {
 
 impl ClusterConfig {
     /// Whether the same objects are watched in the same way: what else differs is a matter of judging them, and no reason
-    /// to list the cluster anew.
+    /// to list the cluster anew. Each speaker has resources of its own.
     pub fn same_source(&self, other: &Self) -> bool {
         let source = |config: &Self| Self {
             network_instance: NetworkInstanceName::from(""),
-            speaker: Speaker::default(),
             load_balancer_class: None,
             vip_pools: BTreeSet::new(),
             shared_with: BTreeSet::new(),

@@ -10,6 +10,7 @@ use super::cluster::{EndpointSlice, Node, Service, SliceKey};
 use super::config::Config;
 use super::memory::Memory;
 use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use super::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 use super::switch::{
     BfdKey, BfdState, FibTrouble, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, Route, RouteKey,
 };
@@ -117,4 +118,10 @@ pub enum ClusterEvent {
     EndpointSlices(Update<SliceKey, EndpointSlice>),
     /// Nodes.
     Nodes(Update<NodeName, Node>),
+    /// Whether a resource of the speaker is followed. Of one that is not, what was told is forgotten.
+    SpeakerResource(SpeakerResource, ResourceState),
+    /// Objects of a resource of the speaker.
+    SpeakerObjects(SpeakerResource, Update<ObjectKey, SpeakerObject>),
+    /// Which node's speaker says that it announces which service.
+    Announcements(Update<StatusKey, ()>),
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::alarm::{AlarmKey, AlarmRecord, AlarmView};
 use super::names::{ClusterName, NodeName};
@@ -17,19 +16,11 @@ pub struct Memory {
     /// vanishes from state when its session drops.
     pub attachments: BTreeSet<Attachment>,
     /// Alarms that are active.
-    #[serde(deserialize_with = "legible")]
     pub alarms: Vec<(AlarmKey, AlarmView)>,
     /// Alarms that were cleared, the oldest first.
-    #[serde(deserialize_with = "legible")]
     pub alarm_history: Vec<AlarmRecord>,
     /// The last number given in the history.
     pub last_sequence: u64,
-}
-
-/// The entries this release understands: one of a later release must not cost the others.
-fn legible<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    let entries = Vec::<serde_json::Value>::deserialize(deserializer)?;
-    Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
 }
 
 /// A node seen as a BGP neighbor of this leaf.

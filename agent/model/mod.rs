@@ -11,6 +11,8 @@ pub mod config;
 pub mod event;
 pub mod memory;
 pub mod names;
+pub mod selector;
+pub mod speaker;
 pub mod switch;
 pub mod time;
 pub mod verdict;

@@ -2,6 +2,7 @@
 //!
 //! Every view is a whole: a [`Change`] replaces what was there under its key, or takes it away.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use super::config::{AlarmPolicy, ClusterConfig};
 use super::event::SourceId;
 use super::memory::Memory;
 use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use super::speaker::{ResourceState, SpeakerResource};
 use super::switch::{BfdState, RouteKey, SessionState};
 use super::time::Timestamp;
 use super::verdict::{
@@ -100,6 +102,8 @@ pub struct ClusterView {
     pub version: Option<Arc<str>>,
     /// `service-count`, `endpoint-count`, `node-count`; none before the first sync.
     pub counts: Option<ClusterCounts>,
+    /// `speaker-resource`: resources of the speaker, and whether they are followed.
+    pub speaker_resources: BTreeMap<SpeakerResource, ResourceState>,
 }
 
 /// What a cluster holds.

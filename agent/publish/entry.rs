@@ -261,8 +261,8 @@ impl<'a> From<&'a Connection> for Reach<'a> {
     }
 }
 
-/// `/k8s-services/cluster`.
-pub(crate) fn cluster(name: &ClusterName, view: &ClusterView, last_event: Option<Timestamp>) -> Entry {
+/// `/k8s-services/cluster` and the resources of its speaker.
+pub(crate) fn cluster(name: &ClusterName, view: &ClusterView, last_event: Option<Timestamp>) -> Vec<Entry> {
     let ClusterConfig {
         enabled,
         connection,
@@ -279,8 +279,9 @@ pub(crate) fn cluster(name: &ClusterName, view: &ClusterView, last_event: Option
         node_address_annotation,
         fabric_addresses: _, // stand in the node's entry
     } = &*view.config;
-    Entry::new(
-        cluster_path(name),
+    let path = cluster_path(name);
+    let own = Entry::new(
+        path.clone(),
         &Cluster {
             admin_state: admin_state(*enabled),
             connection: connection.into(),
@@ -303,7 +304,20 @@ pub(crate) fn cluster(name: &ClusterName, view: &ClusterView, last_event: Option
             endpoint_count: view.counts.map(|counts| counts.endpoints),
             node_count: view.counts.map(|counts| counts.nodes),
         },
-    )
+    );
+    let resources = view.speaker_resources.iter().map(|(resource, state)| {
+        let body = Resource { state: state.as_yang(), detail: state.detail().map(|detail| &**detail) };
+        Entry::new(path.entry("speaker-resource", &[("name", resource)]), &body)
+    });
+    std::iter::once(own).chain(resources).collect()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Resource<'a> {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,6 @@
 //! The task that writes.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// So many parts of a batch refused, and none accepted: the NDK refuses everything, the rest need not be tried.
 const REFUSES_ALL: usize = 8;
+/// A delete refused so often by an NDK that took other things in between is of something that is not there.
+const DELETE_TRIES: u8 = 3;
 /// At most one log line about refusals in this time.
 const COMPLAINTS: Duration = Duration::from_secs(30);
 /// How long the entries of a cluster in its first sync are kept back. Most syncs take less, and their entries are written
@@ -51,10 +53,10 @@ pub struct Publisher<S> {
     proven: bool,
     counters: Counters,
     leftovers: Vec<Path>,
-    /// Deletes that were refused: either nothing stood there, or the NDK took nothing at that moment. Tried once more when
-    /// it has taken something.
+    /// Deletes that were refused: either nothing stood there, or the NDK took nothing at that moment. Tried again when it
+    /// has taken something, a few times.
     doubtful: Vec<Path>,
-    tried_again: HashSet<Path>,
+    tries: HashMap<Path, u8>,
     /// The next batch, made while a call was on its way.
     ahead: Option<Batch>,
     /// When what is kept back is due all the same.
@@ -89,7 +91,7 @@ impl<S: Sink> Publisher<S> {
             counters: Counters::default(),
             leftovers: Vec::new(),
             doubtful: Vec::new(),
-            tried_again: HashSet::new(),
+            tries: HashMap::new(),
             ahead: None,
             kept_until: None,
             paused_until: None,
@@ -149,7 +151,7 @@ impl<S: Sink> Publisher<S> {
             self.generation = Some(next.generation());
             self.ahead = None;
             self.doubtful.clear();
-            self.tried_again.clear();
+            self.tries.clear();
             self.tree.forget_written();
             self.proven = false;
             (self.paused_until, self.aside_until) = (None, None);
@@ -239,20 +241,21 @@ impl<S: Sink> Publisher<S> {
     fn done(&mut self, batch: &Batch, refused: &[usize]) {
         self.counters.updates += batch.updates.len() as u64;
         self.counters.deletes += (batch.deletes.len() - refused.len()) as u64;
+        if !batch.updates.is_empty() {
+            if !self.proven {
+                self.proven = true;
+                debug!(spelling = ?self.spelling, "the NDK accepts this spelling of paths");
+            }
+            self.leftovers.append(&mut self.doubtful);
+        }
+        // After that: the deletes of a batch follow its updates, and what was accepted before them proves nothing.
         for (position, path) in batch.deletes.iter().enumerate() {
-            if !self.tried_again.remove(path) && refused.contains(&position) {
+            let tries = self.tries.remove(path).unwrap_or_default() + 1;
+            if refused.contains(&position) && tries < DELETE_TRIES {
+                self.tries.insert(path.clone(), tries);
                 self.doubtful.push(path.clone());
             }
         }
-        if batch.updates.is_empty() {
-            return;
-        }
-        if !self.proven {
-            self.proven = true;
-            debug!(spelling = ?self.spelling, "the NDK accepts this spelling of paths");
-        }
-        self.tried_again.extend(self.doubtful.iter().cloned());
-        self.leftovers.append(&mut self.doubtful);
         self.pause.reset();
         if !self.tree.has_aside() {
             self.aside_pause.reset();

@@ -363,7 +363,7 @@ impl Tree {
             (Item::Statistics, View::Statistics(counters)) => vec![entry::statistics(counters)],
             (Item::Source(source), View::Source(view, last)) => vec![entry::source(source, view, *last)],
             (Item::SourceStatistics(_), View::SourceStatistics(view)) => vec![entry::source_statistics(view)],
-            (Item::Cluster(name), View::Cluster(view, last)) => vec![entry::cluster(name, view, *last)],
+            (Item::Cluster(name), View::Cluster(view, last)) => entry::cluster(name, view, *last),
             (Item::Node(cluster, name), View::Node(view)) => entry::node(cluster, name, view),
             (Item::Service(cluster, key), View::Service(view)) => entry::service(cluster, key, view),
             (Item::Orphan(key), View::Orphan(view)) => vec![entry::orphan(key, view)],

@@ -11,15 +11,13 @@ A plugin of the SR Linux CLI; installed as /etc/opt/srlinux/cli/plugins/k8s_serv
 It reads state only, path by path, and asks for no more than it shows.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from srlinux.data import Data, Formatter
@@ -46,6 +44,9 @@ ALL = "*"
 # Of what is not up, the summary shows the worst; it is one screen.
 WORST = 10
 NARROW, WIDE = 80, 120
+# The source that hears something every ten seconds while the agent lives.
+SWITCH = "ndk"
+UNHEARD = timedelta(seconds=60)
 
 Row = dict[str, str]
 
@@ -67,11 +68,12 @@ def read(state: Any, path: str, recursive: bool = False, **keys: str) -> Any:
 
 
 def walk(node: Any, *names: str) -> Iterator[tuple[Any, ...]]:
-    """Every entry of the lists and containers `names`, each with those it stands in."""
+    """Every entry of lists and containers, each with those it stands in; none where the module lacks one of them."""
     if not names:
         yield ()
         return
-    for child in getattr(node, names[0]).items():
+    children = getattr(node, names[0], None)
+    for child in children.items() if children is not None else ():
         for below in walk(child, *names[1:]):
             yield (child, *below)
 
@@ -183,13 +185,15 @@ def notices(process: Row, rows: Iterable[Row]) -> list[str]:
     told = []
     if process and process["State"] != "running":
         since = f" for {age(process['Since'])}" if age(process["Since"]) else ""
-        told.append(f"the agent is {process['State'] or 'in no known state'}{since}: what is here is what it wrote last")
+        told.append(f"the agent is {process['State'] or 'in no known state'}{since}: what is here, it wrote before")
     for row in rows:
         if row["State"] == "stale":
             since = f" for {age(row['Stale since'])}" if age(row["Stale since"]) else ""
             told.append(f"{row['Source']} is stale{since}: judged by its last word")
         elif row["State"] == "syncing":
             told.append(f"{row['Source']} is syncing: not everything is known yet")
+        elif row["Source"] == SWITCH and (then := moment(row["Last event"])) and now() - then > UNHEARD:
+            told.append(f"the agent has not been heard for {between(then, now())}: what is here, it wrote before")
     return told
 
 
@@ -246,7 +250,8 @@ def vip_row(cluster: Any, service: Any, vip: Any) -> Row:
         "VIP": leaf(vip, "address"),
         **verdict(vip),
         "Since": time(vip, "last_change"),
-        "Next-hops": share(leaf(vip, "installed_next_hops"), leaf(vip, "expected_next_hops")),
+        "Installed next-hops": leaf(vip, "installed_next_hops"),
+        "Expected next-hops": leaf(vip, "expected_next_hops"),
         "Vantage": leaf(vip, "vantage"),
         "Network instance": leaf(vip, "network_instance"),
         "Prefix": leaf(vip, "prefix"),
@@ -433,6 +438,11 @@ def service_name(row: Row) -> str:
     return "/".join((row["Cluster"], row["Namespace"], row["Service"]))
 
 
+def next_hops(row: Row) -> str:
+    """How many are installed, of whichever kind, and how many should be."""
+    return share(row["Installed next-hops"], row["Expected next-hops"])
+
+
 def in_route(row: Row) -> str:
     """What is expected and what is installed, in a word."""
     return {("true", "true"): "yes", ("true", "false"): "missing", ("false", "true"): "extra"}.get(
@@ -470,7 +480,7 @@ SERVICE_TABLE = Table(
 )
 VIP_TABLE = Table(
     [("VIP", field("VIP")), ("Service", service_name), ("State", field("State")), ("Reason", field("Reason")),
-     ("For", since("Since")), ("Next-hops", field("Next-hops")), ("Vantage", field("Vantage"))],
+     ("For", since("Since")), ("Inst/exp", next_hops), ("Vantage", field("Vantage"))],
     folds=["Service", "VIP"],
     below="Detail",
 )
@@ -608,8 +618,8 @@ CLUSTER_LIST = Listing(
 SERVICE_LIST = Listing(SERVICE_KEYS, [*VERDICT, "Since", "Policy", "Endpoints", "Detail"], by_state)
 VIP_LIST = Listing(
     [*SERVICE_KEYS, "VIP"],
-    [*VERDICT, "Since", "Next-hops", "Vantage", "Network instance", "Prefix", "Owner", "Preference", "Metric", "FIB",
-     "Policy", "Endpoints", "Detail"],
+    [*VERDICT, "Since", "Installed next-hops", "Expected next-hops", "Vantage", "Network instance", "Prefix", "Owner",
+     "Preference", "Metric", "FIB", "Policy", "Endpoints", "Detail"],
     by_state,
 )
 NEXT_HOP_LIST = Listing(
@@ -649,8 +659,8 @@ def gather_summary(state: Any, _filters: Row, found: Found) -> None:
         found.head |= {"Version": leaf(root, "version"), **verdict(root)}
     counts = dict.fromkeys(COUNTS, 0)
     for _, summary in walk(read(state, SUMMARY), "k8s_services", "summary"):
-        counts = {name: number(summary, counted) for name, counted in COUNTS.items()}
-    found.head |= {name: str(count) for name, count in counts.items()}
+        counts = {name: number(summary, counter) for name, counter in COUNTS.items()}
+        found.head |= {name: str(count) for name, count in counts.items()}
     found.lists["cluster"] = cluster_rows(state)
     # A service without an address has no VIP to be counted, but an alarm.
     if counts["VIPs"] != counts["Up"] or any(counts[severity.capitalize()] for severity in SEVERITIES):
@@ -666,15 +676,12 @@ def draw_summary(found: Found, width: int) -> Iterator[str]:
     """One screen."""
     head = found.head
     ran = f" for {age(head['Agent since'])}" if age(head["Agent since"]) else ""
-    known = (head["State"], head["Reason"], head["Agent"] + ran, head["Version"] and f"version {head['Version']}")
-    yield from tags(
-        [
-            ("Agent", ", ".join(part for part in known if part)),
-            ("Services", f"{head['Services']}, with {head['VIPs']} VIPs: {counted(head, STATES)}"),
-            ("Alarms", counted(head, SEVERITIES)),
-        ],
-        width,
-    )
+    known = (head["State"], head["Agent"] + ran, head["Version"] and f"version {head['Version']}")
+    pairs = [("Agent", ", ".join(part for part in known if part)), ("Reason", head["Reason"])]
+    if head["VIPs"]:
+        pairs.append(("Services", f"{head['Services']}, with {head['VIPs']} VIPs: {counted(head, STATES)}"))
+        pairs.append(("Alarms", counted(head, SEVERITIES)))
+    yield from tags(pairs, width)
     if not found.lists["source"] and not found.lists["cluster"]:
         yield "Nothing is in state: the agent is not running or has only just started."
         yield f"Start it with: tools system app-management application {AGENT} start"
@@ -780,7 +787,8 @@ def vip_tags(row: Row) -> Iterator[tuple[str, str]]:
     route += [f"FIB {row['FIB']}"] if row["FIB"] else []
     yield "Route", ", ".join(part for part in route if part) if row["Prefix"] else "none"
     yield "Vantage", row["Vantage"]
-    yield "Next-hops", f"{row['Next-hops']} installed" if row["Next-hops"] else ""
+    counts = {word: row[f"{word} next-hops"] for word in ("Installed", "Expected")}
+    yield "Next-hops", ", ".join(f"{count} {word.lower()}" for word, count in counts.items() if count)
 
 
 def draw_nodes(found: Found, width: int) -> Iterator[str]:

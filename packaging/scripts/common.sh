@@ -34,14 +34,12 @@ cli() {
 ask() {
     result=0
     answer=$(cli "$1") || result=$?
-    case $result in
-        0) ;;
-        127) say "SR Linux does not run here; $2" ;;
-        *)
-            [ -z "$answer" ] || echo "$answer"
-            say "the switch did not take '$1'; when SR Linux runs: sr_cli '$1'"
-            ;;
-    esac
+    if [ "$result" -eq 127 ]; then
+        say "SR Linux does not run here; $2"
+    elif [ "$result" -ne 0 ] || echo "$answer" | grep -q -e '^Error' -e '^Parsing error'; then
+        [ -z "$answer" ] || echo "$answer"
+        say "the switch did not take '$1'; when SR Linux runs: sr_cli '$1'"
+    fi
 }
 
 reload() {
@@ -81,5 +79,9 @@ leave() {
     if [ -x /opt/k8s-services/snmp/traps ]; then
         /opt/k8s-services/snmp/traps disable || say "remove k8s_services_traps.yaml from snmp_files_config.yaml by hand"
     fi
+    # What Python compiled is in no package's list.
+    cache=/etc/opt/srlinux/cli/plugins/__pycache__
+    rm -f "$cache"/k8s_services.*.pyc
+    [ ! -d "$cache" ] || rmdir --ignore-fail-on-non-empty "$cache"
     ask "$management $app stop" "there is nothing to stop"
 }

@@ -7,28 +7,26 @@
 ###########################################################################
 
 import json
+from collections import OrderedDict
 
 try:
     import utilities
 except ImportError:  # a framework without its helpers: traps still work, only `force` does not
     utilities = None
 
-# trap -> (list below /k8s-services, its key, {object: leaf})
-COMMON = {
-    "k8sServicesAlarmId": "id",
-    "k8sServicesAlarmType": "type",
-    "k8sServicesAlarmSeverity": "severity",
-    "k8sServicesAlarmResource": "resource",
-    "k8sServicesAlarmText": "text",
-    "k8sServicesAlarmRaisedTime": "raised",
-}
-RAISED = dict(COMMON)
-RAISED["k8sServicesAlarmOccurrences"] = "occurrences"
-CLEARED = dict(COMMON)
-CLEARED["k8sServicesAlarmClearedTime"] = "cleared"
+# Objects of the traps and the leaves they are made of, in the MIB's order; dictionaries have none under MicroPython.
+COMMON = [
+    ("k8sServicesAlarmId", "id"),
+    ("k8sServicesAlarmType", "type"),
+    ("k8sServicesAlarmSeverity", "severity"),
+    ("k8sServicesAlarmResource", "resource"),
+    ("k8sServicesAlarmText", "text"),
+    ("k8sServicesAlarmRaisedTime", "raised"),
+]
+# trap -> (list below /k8s-services, its key, objects)
 TRAPS = {
-    "k8sServicesAlarmRaised": ("alarm", "id", RAISED),
-    "k8sServicesAlarmCleared": ("alarm-history", "sequence", CLEARED),
+    "k8sServicesAlarmRaised": ("alarm", "id", COMMON + [("k8sServicesAlarmOccurrences", "occurrences")]),
+    "k8sServicesAlarmCleared": ("alarm-history", "sequence", COMMON + [("k8sServicesAlarmClearedTime", "cleared")]),
 }
 
 # X.733 perceived severities, numbered as in ItuPerceivedSeverity (RFC 3877); 2 is indeterminate.
@@ -85,13 +83,13 @@ def make_trap(event: dict, request: dict, forced: bool):
             print("k8s-services traps: {}: no entry {}".format(name, wanted))
             return None
         entry = {"id": wanted, "text": "test of the trap, by hand"}
-    return {"trap": name, "indexes": {}, "objects": bindings(entry, leaves)}
+    return OrderedDict([("trap", name), ("indexes", {}), ("objects", bindings(entry, leaves))])
 
 
-def bindings(entry: dict, leaves: dict) -> dict:
+def bindings(entry: dict, leaves: list) -> dict:
     """Every object of the trap: receivers want all of them, so an absent leaf is an empty text or 0."""
-    values = {}
-    for name, leaf in leaves.items():
+    values = OrderedDict()
+    for name, leaf in leaves:
         value = entry.get(leaf)
         if leaf == "severity":
             values[name] = SEVERITIES.get(value, INDETERMINATE)

@@ -65,6 +65,11 @@ impl Bench {
     /// The lab with the agent's program from elsewhere, and after a change to its description, which is told the folder
     /// the lab will run in. Returns when its configuration is committed.
     pub(crate) async fn with(programs: &Path, change: impl FnOnce(&mut LabContent, &Path)) -> Self {
+        Self::on(Switches::default(), programs, change).await
+    }
+
+    /// The same on switches of other ways.
+    pub(crate) async fn on(switches: Switches, programs: &Path, change: impl FnOnce(&mut LabContent, &Path)) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/anycast-metallb");
         let mut file = LabFile::read(&folder).expect("the lab in the repository is readable");
         let run = tempfile::Builder::new().prefix("chaos").tempdir().expect("a folder");
@@ -74,7 +79,7 @@ impl Bench {
             programs: programs.to_owned(),
             gnmi_port: None,
             api_port: None,
-            switches: Switches::default(),
+            switches,
         };
         let lab = match Lab::up(file, options, |_| {}).await {
             Ok(lab) => lab,
@@ -220,6 +225,11 @@ impl Bench {
     }
 }
 
+/// The active alarms of a leaf.
+pub(crate) fn alarms(state: &Value) -> Vec<&Value> {
+    state["alarm"].as_array().into_iter().flatten().collect()
+}
+
 /// Why a leaf's state is not that of a leaf on which all is well.
 pub(crate) fn unhealthy(state: &Value) -> Option<String> {
     let summary = &state["summary"];
@@ -243,7 +253,10 @@ pub(crate) fn lasting(state: &Value) -> Value {
         ["last-change", "last-event", "since", "statistics", "alarm-history", "raised", "occurrences"];
     match state {
         Value::Object(members) => {
-            let kept = members.iter().filter(|(name, _)| !FLEETING.contains(&name.as_str()));
+            let kept = members.iter().filter(|(name, value)| {
+                // A route that is being programmed is told of as it begins, not to those who come later.
+                !FLEETING.contains(&name.as_str()) && *value != "pending" && *value != "programmed"
+            });
             kept.map(|(name, value)| (name.clone(), lasting(value))).collect()
         }
         Value::Array(entries) => entries.iter().map(lasting).collect(),

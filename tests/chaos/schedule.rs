@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use srl_sim::fabric::Lever;
 use srl_sim::lab::{ApiServerFault, ServiceFault};
+use srl_sim::ndk::{AcceptedPaths, AnnounceFirst, Spelling, StaleState, Switches};
 
 use crate::fault::{AgentFault, Fault};
 
@@ -40,6 +41,22 @@ pub(crate) fn schedule(seed: u64, length: Duration) -> Vec<Step> {
         at += Duration::from_millis(random.between(PACE / 5, PACE * 9 / 5));
     }
     steps
+}
+
+/// The ways of the switches in a run, where devices differ.
+pub(crate) fn switches(seed: u64) -> Switches {
+    let mut random = Random(!seed);
+    Switches {
+        config_path_spelling: random.pick(&[Spelling::Underscore, Spelling::Hyphen]),
+        telemetry_paths: random.pick(&[AcceptedPaths::Both, AcceptedPaths::Hyphen, AcceptedPaths::Underscore]),
+        stale_state: random.pick(&[StaleState::UntilRegistered, StaleState::UntilDeleted]),
+        delete_unknown_is_error: random.pick(&[false, true]),
+        announce_first: random.pick(&[AnnounceFirst::Routes, AnnounceFirst::Groups]),
+        batch: random.pick(&[2, 256]),
+        late_stream_headers: random.pick(&[false, true]),
+        streams_survive_drop: random.pick(&[false, true]),
+        ..Switches::default()
+    }
 }
 
 fn draw(random: &mut Random) -> (Fault, Duration) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Records states for these tests from a running lab: `make lab`, then tests/cli_plugin/record.py target/lab/<lab>.
+"""Records states for these tests. Start a lab with `make lab`, then tests/cli_plugin/record.py target/lab/<lab>.
 
 Each state is what `info from state ... | as json` prints on a leaf, for the two trees the plugin reads.
 """
@@ -47,8 +47,6 @@ def settle() -> None:
 def record(run: Path) -> None:
     """Breaks the lab step by step and writes what leaf1 and leaf4 say."""
     sim(run, "lever", "release-all")
-    for name in ("cart", "checkout"):
-        sim(run, "act", "delete", "cluster=c1", "kind=Service", "namespace=shop", f"name={name}")
     settle()
     save("healthy", state(run, "leaf1"))
     sim(run, "act", "apply", "cluster=c1", f"file={HERE / 'more-services.yaml'}")
@@ -62,6 +60,8 @@ def record(run: Path) -> None:
     save("stale", state(run, "leaf1"))
     sim(run, "act", "api-server", "cluster=c1", "to=start")
     sim(run, "lever", "release-all")
+    settle()
+    save("healed", state(run, "leaf1"))
     sim(run, "act", "app", "leaf=leaf2", "app=k8s-services", "operation=stop")
     settle()
     save("stopped", state(run, "leaf2"))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
 import json
+import re
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +16,10 @@ from srlinux.mgmt.server.server_error import ServerError
 from srlinux.syntax import REQUIRED, Syntax
 
 from schema_tree import Node, load
+
+
+HERE = Path(__file__).resolve().parent
+PLUGIN = HERE.parent.parent / "packaging" / "cli" / "k8s_services.py"
 
 
 class ParsingError(Exception):
@@ -170,4 +177,19 @@ def take_arguments(node: CommandNode, words: list[str]) -> dict[str, Any]:
 
 def recorded(name: str) -> dict[str, Any]:
     """A state that was recorded on the emulated leaf."""
-    return json.loads((Path(__file__).parent / "states" / f"{name}.json").read_text())
+    return json.loads((HERE / "states" / f"{name}.json").read_text())
+
+
+def recorded_at(content: dict[str, Any]) -> datetime:
+    """When a state was recorded: the last time it names."""
+    times = re.findall(r"20\d\d-\d\d-\d\dT[\d:.]+Z", json.dumps(content))
+    return datetime.fromisoformat(max(times).replace("Z", "+00:00"))
+
+
+def load_plugin() -> Any:
+    """Loads the file by its path, as a CLI does that scans a folder: the module is not known by a name."""
+    spec = importlib.util.spec_from_file_location("k8s_services", PLUGIN)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
+import json
+import re
 import sys
 import time
 import unittest
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 
-from session import ParsingError, Session, recorded  # noqa: E402
-
-PLUGIN = HERE.parent.parent / "packaging" / "cli" / "k8s_services.py"
-
-
-def load_plugin() -> Any:
-    """Loads the file as the CLI does: by its path."""
-    spec = importlib.util.spec_from_file_location("k8s_services", PLUGIN)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
+from session import ParsingError, Session, load_plugin, recorded, recorded_at  # noqa: E402
 
 plugin = load_plugin()
 
@@ -49,7 +37,7 @@ class Case(unittest.TestCase):
     """A session on a state, at a fixed time of day."""
 
     def setUp(self) -> None:
-        self.clock = datetime(2026, 11, 21, 13, 15, tzinfo=timezone.utc)
+        self.clock = datetime(2026, 11, 21, 13, 15, tzinfo=timezone.utc)  # what the alarms of states/alarms.json suit
         original, plugin.now = plugin.now, lambda: self.clock
         self.addCleanup(setattr, plugin, "now", original)
 
@@ -126,6 +114,14 @@ class Summary(Case):
         for command in ("", " services", " vips", " nodes", " alarms", " vip 1.1.1.100"):
             text = self.session(content).text("show k8s-services" + command)
             self.assertRegex(text.splitlines()[0], r"^! the agent is error", command)
+
+    def test_agent_that_hangs_is_noticed_by_what_it_no_longer_writes(self) -> None:
+        content = recorded("healthy")
+        self.clock = recorded_at(content)
+        self.assertNotIn("!", self.session(content).text("show k8s-services vips"))
+        self.clock += timedelta(minutes=5)
+        first = self.session(content).text("show k8s-services vips").splitlines()[0]
+        self.assertRegex(first, r"^! the agent has not been heard for 5m\d*s?: what is here, it wrote before")
 
     def test_no_cluster_says_how_to_configure_one(self) -> None:
         content = recorded("healthy")
@@ -206,6 +202,8 @@ class Unanswered(Case):
         cluster = session.store.schema.children["k8s-services"].children["cluster"]
         del cluster.children["node"].children["bfd-state"]
         self.assertIn("c1/cluster1", session.text("show k8s-services nodes"))
+        del cluster.children["node"].children["peer"]
+        self.assertIn("c1/cluster1", session.text("show k8s-services nodes node cluster1"))
 
 
 class Services(Case):
@@ -258,7 +256,8 @@ class Vips(Case):
 
     def test_each_filter(self) -> None:
         session = self.session("broken")
-        for words in ("cluster c1 namespace default", "service nginxhello", "vip 1.1.1.100", "namespace default not-up"):
+        filters = ("cluster c1 namespace default", "service nginxhello", "vip 1.1.1.100", "namespace default not-up")
+        for words in filters:
             text = session.text(f"show k8s-services vips {words}")
             self.assertIn("1.1.1.100", text, words)
             self.assertNotIn("1.1.1.102", text, words)
@@ -336,7 +335,7 @@ class Vip(Case):
 
     def test_json_holds_the_next_hops(self) -> None:
         data = self.session("remote").json("show k8s-services vip 1.1.1.100")["k8s-services"]
-        self.assertEqual(data["vip"][0]["Next-hops"], "2/3")
+        self.assertEqual(data["vip"][0]["Installed next-hops"], "2")
         self.assertEqual(len(data["next-hop"]), 3)
 
 
@@ -438,6 +437,29 @@ class Screen(Case):
 
     def test_clock_that_was_set_back_gives_no_negative_age(self) -> None:
         self.assertEqual(plugin.age("2026-11-21T14:00:00.000Z"), "0s")
+
+
+class Recorded(Case):
+    """Alarms as the agent wrote them, and the page of the documentation."""
+
+    def test_alarms_of_a_broken_leaf_and_their_history_once_it_is_healed(self) -> None:
+        active = self.session("broken").text("show k8s-services alarms")
+        history = self.session("healed").text("show k8s-services alarms history")
+        for kind in ("neighbor-session-down", "vip-blackholed"):
+            self.assertIn(kind, active)
+            self.assertIn(kind, history)
+        self.assertNotIn("vip-blackholed", self.session("healed").text("show k8s-services alarms"))
+
+    def test_documentation_shows_what_is_shown(self) -> None:
+        page = (HERE.parent.parent / "docs" / "show.md").read_text()
+        shown = re.findall(r"```text state=(\w+)\nA:admin@leaf\d# (show .*)\n((?:.*\n)*?)```\n", page)
+        self.assertGreaterEqual(len(shown), 7)
+        for state, line, text in shown:
+            self.clock = recorded_at(recorded(state))
+            line, _, after = line.partition(" | as ")
+            session = self.session(state)
+            said = json.dumps(session.json(line), indent=2) if after == "json" else session.text(line)
+            self.assertEqual(said, text.rstrip("\n"), line)
 
 
 class Commands(Case):

@@ -74,7 +74,7 @@ fn every_test_target_that_is_named_exists() {
 }
 
 /// An action as it is typed: its name, the name of its lever if it has one, and `name=value` details.
-fn action(words: &[&str]) -> Result<Action, serde_json::Error> {
+pub(crate) fn action(words: &[&str]) -> Result<Action, serde_json::Error> {
     let (details, names): (Vec<&&str>, Vec<&&str>) = words.iter().partition(|word| word.contains('='));
     let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
     let members = details.iter().filter_map(|detail| detail.split_once('='));

@@ -3,6 +3,7 @@
 
 mod commands;
 mod coverage;
+mod lab;
 mod links;
 mod pages;
 mod sentences;

@@ -112,10 +112,11 @@ fn quoted(line: &str) -> Option<&str> {
     matches!(leaf, "oper-detail" | "oper-reason" | "text").then_some(value)
 }
 
-/// An alarm about a VIP or service begins with its name, then says its sentence.
-fn without_subject(sentence: &str) -> &str {
+/// An alarm about a VIP or service begins with its name, then says its sentence: taken apart, if that is how it is named.
+fn without_subject<'a>(sentence: &'a str, patterns: &[Pattern]) -> &'a str {
     let about = ["VIP ", "Service "].iter().any(|subject| sentence.starts_with(subject));
-    sentence.split_once(": ").filter(|_| about).map_or(sentence, |(_, rest)| rest)
+    let named = about && patterns.iter().any(|pattern| pattern.matches(sentence));
+    sentence.split_once(": ").filter(|_| named).map_or(sentence, |(_, rest)| rest)
 }
 
 #[test]
@@ -127,7 +128,7 @@ fn quoted_sentences_are_those_of_the_agent() {
         let texts = page.fenced("text").filter_map(|(number, line)| Some((*number, quoted(line)?)));
         for (number, sentence) in texts {
             seen += 1;
-            let unsaid = unsaid(without_subject(sentence), &patterns).into_iter();
+            let unsaid = unsaid(without_subject(sentence, &patterns), &patterns).into_iter();
             wrong.extend(unsaid.map(|part| format!("{}: the agent does not say \"{part}\"", page.at(number))));
         }
     }

@@ -90,7 +90,8 @@ impl Site {
         let mut nodes = vec![host(Arc::default()), host(Arc::default()), host(Arc::default())];
         let starts = nodes.iter_mut().zip(1..).map(|(node, number)| start_node(node, number, options));
         futures::future::join(start_leaf(&mut leaf, options), futures::future::join_all(starts)).await;
-        let bench = Bench::within(net.folder(), Switches::default(), |lab| describe(lab, options)).await;
+        let bench =
+            Bench::within(net.folder(), "anycast-metallb", Switches::default(), |lab| describe(lab, options)).await;
         let follower = frr::follow(bench.leaf(LEAF), follow_options(&leaf), news);
         Some(Self { bench, leaf, nodes, _follower: follower, _monitor: monitor, _net: net })
     }

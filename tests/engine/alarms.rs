@@ -224,7 +224,7 @@ impl Book {
         } else if due {
             cleared.insert(key.clone());
         }
-        if due && !watched.holds || !watched.holds && watched.raised.is_none() {
+        if !watched.holds && (due || watched.raised.is_none()) {
             self.watched.remove(key);
         }
     }
@@ -295,7 +295,8 @@ impl View<'_> {
     /// A next-hop that no node explains may be that of any unlocated one.
     fn unmapped(&self, cluster: &ClusterName) -> bool {
         let services = self.said.services.iter().filter(|((of, _), _)| of == cluster);
-        let hops = services.flat_map(|(_, service): (_, &ServiceView)| &service.vips).flat_map(|vip| &vip.next_hops);
+        let vips = services.flat_map(|(_, service): (_, &ServiceView)| &service.vips);
+        let hops = vips.filter(|vip| vip.verdict.state != OperState::Unknown).flat_map(|vip| &vip.next_hops);
         hops.into_iter().any(|hop| hop.reason == Some(Reason::NextHopUnmapped))
     }
 

@@ -13,4 +13,5 @@ mod rows;
 mod said;
 mod scenario;
 mod seeds;
+mod speakers;
 mod world;

@@ -30,13 +30,14 @@ use crate::alarms::Book;
 use crate::oracle::assert_agrees;
 use crate::said::State;
 use crate::scenario::{BGP, BGP_EVPN, VRF, at, cluster_config, ip, key, neighbor_key, net, vtep};
+use crate::speakers;
 use crate::world::World;
 
 const CLUSTERS: [&str; 2] = ["c1", "c2"];
 const VRFS: [&str; 2] = [VRF, "ip-vrf-2"];
 const VIPS: [&str; 5] = ["1.1.1.100", "1.1.1.101", "1.1.1.102", "2001:db8:1::100", "2001:db8:1::101"];
 const COVERS: [&str; 5] = ["1.1.1.0/24", "1.1.1.100/31", "0.0.0.0/0", "2001:db8:1::/64", "::/0"];
-const NODES: [&str; 4] = ["n1", "n2", "n3", "n4"];
+pub(crate) const NODES: [&str; 4] = ["n1", "n2", "n3", "n4"];
 const SERVICES: [&str; 4] = ["web", "dns", "mail", "ntp"];
 /// The name of this application is told late or never.
 const NAMELESS: u32 = 9;
@@ -71,7 +72,7 @@ fn vip() -> impl Strategy<Value = IpAddr> {
 }
 
 /// What the n-th node can be reached at: two addresses each of both families, the second ones seldom known here.
-fn address_of(node: usize, which: usize) -> IpAddr {
+pub(crate) fn address_of(node: usize, which: usize) -> IpAddr {
     match which {
         0 => ip(&format!("192.168.1.1{node}")),
         1 => ip(&format!("2001:db8:0:1::1{node}")),
@@ -180,8 +181,8 @@ fn service() -> impl Strategy<Value = Service> {
         1 => Just(Some("example.com/other")),
     ];
     let addresses = || btree_set(vip(), 0..3).prop_map(|set| set.into_iter().collect::<Box<[IpAddr]>>());
-    (prop::bool::weighted(0.9), any::<bool>(), class, addresses(), addresses(), hints).prop_map(
-        |(load_balancer, local, class, ingress, external_ips, hints)| Service {
+    (prop::bool::weighted(0.9), any::<bool>(), class, addresses(), addresses(), hints, speakers::labels()).prop_map(
+        |(load_balancer, local, class, ingress, external_ips, hints, labels)| Service {
             load_balancer,
             policy: if local { TrafficPolicy::Local } else { TrafficPolicy::Cluster },
             class: class.map(Arc::from),
@@ -194,6 +195,7 @@ fn service() -> impl Strategy<Value = Service> {
                 kube_router_no_advertise: hints.2,
                 cilium_no_load_balancer: hints.3,
             },
+            labels,
         },
     )
 }
@@ -230,8 +232,9 @@ fn slice() -> impl Strategy<Value = (SliceKey, EndpointSlice)> {
 fn node() -> impl Strategy<Value = (NodeName, Node)> {
     let addresses = || btree_set(0..4_usize, 0..3);
     let label = prop_oneof![6 => Just(None), 1 => Just(Some("")), 1 => Just(Some("true"))];
-    (0..NODES.len(), addresses(), addresses(), addresses(), label, prop::bool::weighted(0.1)).prop_map(
-        |(node, annotated, speaker, internal, label, network_unavailable)| {
+    let labels = speakers::labels();
+    (0..NODES.len(), addresses(), addresses(), addresses(), label, prop::bool::weighted(0.1), labels).prop_map(
+        |(node, annotated, speaker, internal, label, network_unavailable, labels)| {
             let of = |which: BTreeSet<usize>| which.into_iter().map(|which| address_of(node, which)).collect();
             let known = Node {
                 annotated: if annotated.len() == 1 { of(annotated) } else { Box::default() },
@@ -240,6 +243,7 @@ fn node() -> impl Strategy<Value = (NodeName, Node)> {
                 external: Box::default(),
                 exclude_label: label.map(Arc::from),
                 network_unavailable,
+                labels: speakers::of_node(NODES[node], &labels),
             };
             (NODES[node].into(), known)
         },
@@ -259,6 +263,7 @@ fn cluster_event() -> impl Strategy<Value = Event> {
             version: "v1.33.1".into(),
             caveat: insecure.then(|| "TLS is not verified".into()),
         }),
+        8 => speakers::event(),
     ];
     (cluster(), event).prop_map(|(cluster, event)| Event::Cluster(cluster.into(), event))
 }
@@ -352,8 +357,9 @@ fn step() -> impl Strategy<Value = Step> {
 fn start() -> impl Strategy<Value = Vec<Event>> {
     let tables = (vec(node(), 2..5), vec((select(&SERVICES[..]), service()), 1..4), vec(slice(), 1..4));
     let remembered = option::weighted(0.2, vec((cluster(), 0..NODES.len(), 0..2_usize), 1..3));
-    (prop::bool::weighted(0.85), config(), tables, remembered, any::<bool>()).prop_map(
-        |(ready, config, (nodes, services, slices), remembered, gnmi)| {
+    let told = vec(speakers::event(), 0..12);
+    (prop::bool::weighted(0.85), config(), tables, remembered, any::<bool>(), told).prop_map(
+        |(ready, config, (nodes, services, slices), remembered, gnmi, told)| {
             let mut events = Vec::new();
             if let Some(remembered) = remembered {
                 let attachments = remembered.into_iter().map(|(cluster, node, which)| Attachment {
@@ -378,6 +384,7 @@ fn start() -> impl Strategy<Value = Vec<Event>> {
             let services = services.into_iter().map(|(name, service)| (key(name), service));
             events.extend(services.map(|(key, service)| first(ClusterEvent::Services(Update::Set(key, service)))));
             events.extend(slices.into_iter().map(|(key, s)| first(ClusterEvent::EndpointSlices(Update::Set(key, s)))));
+            events.extend(told.into_iter().map(first));
             let sources = [SourceId::Ndk, SourceId::Gnmi].into_iter().take(if gnmi { 2 } else { 1 });
             let kubernetes = CLUSTERS.map(|name| SourceId::Kubernetes(name.into()));
             events.extend(sources.chain(kubernetes).map(|id| Event::Source(id, SourceEvent::Synced)));

@@ -12,6 +12,7 @@ use srl_k8s_services::model::config::{ClusterConfig, Config};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::memory::Attachment;
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use srl_k8s_services::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 use srl_k8s_services::model::switch::{
     BfdKey, BfdState, FibTrouble, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, Route, RouteKey,
 };
@@ -45,6 +46,17 @@ pub(crate) struct ClusterWorld {
     pub(crate) services: BTreeMap<ServiceKey, Service>,
     pub(crate) slices: BTreeMap<SliceKey, EndpointSlice>,
     pub(crate) nodes: BTreeMap<NodeName, Node>,
+    pub(crate) speaker: SpeakerWorld,
+}
+
+/// What the resources of a speaker have said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SpeakerWorld {
+    pub(crate) states: BTreeMap<SpeakerResource, ResourceState>,
+    /// Resources that were watched and have been neither absent nor forbidden since.
+    pub(crate) known: BTreeSet<SpeakerResource>,
+    pub(crate) objects: BTreeMap<SpeakerResource, BTreeMap<ObjectKey, SpeakerObject>>,
+    pub(crate) statuses: BTreeMap<StatusKey, ()>,
 }
 
 /// An entry of the switch's tables that a dump has told again.
@@ -119,6 +131,12 @@ impl World {
             (_, None) => false,
         };
         self.memory.retain(|attachment| stays(&attachment.cluster));
+        for (name, cluster) in &mut self.clusters {
+            let speaker = |config: &Config| config.clusters.get(name).map(|cluster| cluster.speaker);
+            if speaker(&old) != speaker(config) {
+                cluster.speaker = SpeakerWorld::default();
+            }
+        }
     }
 
     fn source(&mut self, now: Now, id: &SourceId, event: &SourceEvent) {
@@ -196,14 +214,38 @@ impl World {
         if !self.watched().any(|(watched, _)| watched == name) {
             return;
         }
+        let speaker = self.watched().find(|(watched, _)| *watched == name).map(|(_, config)| config.speaker);
+        let another = |resource: SpeakerResource| speaker != Some(resource.speaker());
         let cluster = self.clusters.entry(name.clone()).or_default();
         match event {
+            // Said of another speaker than the one that is configured.
+            ClusterEvent::SpeakerResource(resource, _) | ClusterEvent::SpeakerObjects(resource, _)
+                if another(*resource) => {}
+            ClusterEvent::Announcements(_) if another(SpeakerResource::MetallbStatuses) => {}
             ClusterEvent::Connected { version, caveat } => {
                 cluster.version = Some(version.clone());
                 cluster.caveat = caveat.clone();
             }
             ClusterEvent::Services(update) => update_table(&mut cluster.services, update),
             ClusterEvent::EndpointSlices(update) => update_table(&mut cluster.slices, update),
+            ClusterEvent::SpeakerResource(resource, state) => {
+                match state {
+                    ResourceState::Watched => _ = cluster.speaker.known.insert(*resource),
+                    ResourceState::Failed(_) if *resource != SpeakerResource::MetallbStatuses => {}
+                    _ => {
+                        cluster.speaker.known.remove(resource);
+                        cluster.speaker.objects.remove(resource);
+                        if *resource == SpeakerResource::MetallbStatuses {
+                            cluster.speaker.statuses.clear();
+                        }
+                    }
+                }
+                cluster.speaker.states.insert(*resource, state.clone());
+            }
+            ClusterEvent::SpeakerObjects(resource, update) => {
+                update_table(cluster.speaker.objects.entry(*resource).or_default(), update);
+            }
+            ClusterEvent::Announcements(update) => update_table(&mut cluster.speaker.statuses, update),
             ClusterEvent::Nodes(update) => {
                 update_table(&mut cluster.nodes, update);
                 match update {
@@ -227,9 +269,9 @@ impl World {
     fn remember(&mut self) {
         let mut memory = self.memory.clone();
         for (name, config) in self.watched() {
-            let nodes = self.clusters.get(name).into_iter().flat_map(|cluster| &cluster.nodes);
-            for (node, known) in nodes {
-                for (address, _) in super::oracle::nodes::candidates(config, node, known) {
+            let Some(cluster) = self.clusters.get(name) else { continue };
+            for (node, known) in &cluster.nodes {
+                for (address, _) in super::oracle::nodes::candidates(config, &cluster.speaker, node, known) {
                     let attachment = Attachment { cluster: name.clone(), node: node.clone(), address };
                     if self.neighbor(&config.network_instance, address).is_some() {
                         memory.insert(attachment);

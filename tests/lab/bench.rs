@@ -1,7 +1,7 @@
 //! A lab for one test, and bounded waits for what its leaves say.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,9 @@ pub(crate) const LOCAL_LEAVES: [&str; 3] = ["leaf1", "leaf2", "leaf3"];
 
 /// A leaf is expected to say something within this time; restarts and pauses of sources included.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A lab is up, down, or has done one thing within this time, come what may: what hangs is named, not waited for.
+const BOUND: Duration = Duration::from_secs(60);
 
 /// A value that is expected at a path.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +91,7 @@ pub(crate) const HEALTHY_REMOTE: &[(&str, Says)] = &[
     ("installed-next-hops", Is("3")),
 ];
 
-/// The anycast lab in a folder of its own.
+/// A lab in a folder of its own; the anycast lab where nothing else is said.
 pub(crate) struct Bench {
     pub(crate) lab: Lab,
     run: Option<TempDir>,
@@ -118,12 +121,27 @@ impl Bench {
 
     /// The lab on switches of other ways.
     pub(crate) async fn on(switches: Switches, change: impl FnOnce(&mut LabContent)) -> Self {
-        Self::within(&std::env::temp_dir(), switches, change).await
+        Self::start("anycast-metallb", switches, change).await
+    }
+
+    /// Any lab of the repository; returns when its configuration is committed.
+    pub(crate) async fn of(lab: &str) -> Self {
+        Self::start(lab, Switches::default(), |_| {}).await
+    }
+
+    /// Any lab with a different description.
+    pub(crate) async fn start(lab: &str, switches: Switches, change: impl FnOnce(&mut LabContent)) -> Self {
+        Self::within(&std::env::temp_dir(), lab, switches, change).await
     }
 
     /// The same, in a new folder of this one.
-    pub(crate) async fn within(parent: &Path, switches: Switches, change: impl FnOnce(&mut LabContent)) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/anycast-metallb");
+    pub(crate) async fn within(
+        parent: &Path,
+        lab: &str,
+        switches: Switches,
+        change: impl FnOnce(&mut LabContent),
+    ) -> Self {
+        let folder = lab_folder(lab);
         let mut file = LabFile::read(&folder).expect("the lab in the repository is readable");
         change(&mut file.content);
         let run = tempfile::Builder::new().prefix("lab").tempdir_in(parent).expect("a folder");
@@ -135,7 +153,7 @@ impl Bench {
             api_port: None,
             switches,
         };
-        let lab = match Lab::up(file, options, |_| {}).await {
+        let lab = match bounded("the start of the lab", Lab::up(file, options, |_| {})).await {
             Ok(lab) => lab,
             Err(error) => panic!("{error}: {:?}; see {}", std::error::Error::source(&error), run.keep().display()),
         };
@@ -159,9 +177,17 @@ impl Bench {
     pub(crate) async fn act(&self, actions: &[&str]) {
         for text in actions {
             let action = action(text);
-            if let Err(error) = self.lab.act(&action).await {
+            if let Err(error) = bounded(&action.summary(), self.lab.act(&action)).await {
                 panic!("'{}' failed: {error}", action.summary());
             }
+        }
+    }
+
+    /// What a command prints on a leaf's CLI.
+    pub(crate) async fn cli(&self, leaf: &str, command: &str) -> String {
+        match bounded(command, self.lab.cli(leaf, command)).await {
+            Ok(text) => text,
+            Err(error) => panic!("{leaf}# {command}\n{error}"),
         }
     }
 
@@ -208,9 +234,10 @@ impl Bench {
 
     /// The text of a failure: what was wrong, all that stands of the service, and where the log is.
     pub(crate) fn failure(&self, leaf: &str, what: &str, lines: &[String]) -> String {
-        let state = self.says(leaf, CLUSTER).unwrap_or_else(|| "nothing".to_owned());
+        let state = self.says(leaf, CLUSTER).or_else(|| self.says(leaf, "/k8s-services"));
+        let state = state.unwrap_or_else(|| "nothing".to_owned());
         let log = self.leaf(leaf).apps().log_file(AGENT);
-        format!("{leaf}: {what}\n{}\n  the cluster: {state}\n  the agent's log: {}", lines.join("\n"), log.display())
+        format!("{leaf}: {what}\n{}\n  what it says: {state}\n  the agent's log: {}", lines.join("\n"), log.display())
     }
 
     /// Follows one leaf node of a leaf's state from now on.
@@ -234,8 +261,21 @@ impl Bench {
     pub(crate) async fn down(mut self) {
         let run = self.run.take();
         let apps: Vec<_> = self.lab.leaves().values().map(|leaf| leaf.apps().clone()).collect();
-        futures::future::join_all(apps.iter().map(|apps| apps.stop_all())).await;
+        bounded("the end of the lab", futures::future::join_all(apps.iter().map(|apps| apps.stop_all()))).await;
         drop(run);
+    }
+}
+
+/// The folder of a lab in the repository.
+pub(crate) fn lab_folder(lab: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("lab").join(lab)
+}
+
+/// What a future gives within the bound that holds for everything.
+pub(crate) async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(BOUND, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not done within {} s", BOUND.as_secs()),
     }
 }
 

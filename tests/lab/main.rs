@@ -1,13 +1,22 @@
-//! The agent as a process of its own, on emulated leaves of the anycast lab: what an operator reads there, through
+//! The agent as a process of its own, on emulated leaves of the labs: what an operator reads there, through
 //! everything between a cluster and YANG state.
 //!
 //! `bench` starts labs and waits for what leaves should say; a test that fails keeps its lab's folder and names the
-//! agent's log.
+//! agent's log. `readme` holds every lab's README against what the lab prints, and plays its demo; the files named as labs
+//! hold what else their situation is known for. Everything else is about the anycast lab with MetalLB.
 
+mod anycast_cilium;
 mod bad_input;
 mod bench;
 mod config;
+mod containerlab;
+mod kubeadm_calico_metallb;
+mod metallb_calico_ecmp;
+mod nanog_multicluster;
+mod ndk_server;
 mod outcomes;
+mod readme;
 mod restarts;
+mod speakers;
 mod subscription;
 mod writing;

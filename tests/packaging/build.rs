@@ -159,7 +159,10 @@ fn what_is_no_static_small_binary_of_the_architecture_is_refused() {
     refused(&mut release(&binary), "is no ELF file");
     refused(&mut release(Path::new("/nowhere/agent")), "make release");
     if Arch::own() == Arch::X86_64 {
-        refused(&mut release(Path::new(env!("CARGO_BIN_EXE_k8s-services"))), "is not static");
+        let built = Path::new(env!("CARGO_BIN_EXE_k8s-services"));
+        refused(&mut release(built), "is not stripped");
+        succeed(Command::new("strip").arg("-o").arg(&binary).arg(built));
+        refused(&mut release(&binary), "is not static");
     }
 }
 
@@ -196,5 +199,25 @@ fn the_licences_of_everything_linked_are_permissive_and_their_texts_given() {
     for part in ["tokio ", "musl ", "Permission is hereby granted", "Redistribution and use in source and binary forms"]
     {
         assert!(text.contains(part), "'{part}' is missing");
+    }
+}
+
+#[test]
+fn a_licence_is_permissive_when_a_choice_of_permissive_ones_meets_it() {
+    let judge = "import runpy, sys; judge = runpy.run_path(sys.argv[1])['is_permissive']; print(judge(sys.argv[2]))";
+    for (expression, expected) in [
+        ("MIT", "True"),
+        ("MIT/Apache-2.0", "True"),
+        ("(MIT OR Apache-2.0) AND Unicode-3.0", "True"),
+        ("Apache-2.0 WITH LLVM-exception OR GPL-2.0-only", "True"),
+        ("GPL-3.0-only", "False"),
+        ("MIT AND GPL-3.0-only", "False"),
+        ("(GPL-3.0-only OR LGPL-3.0-only) AND MIT", "False"),
+        ("Apache-2.0 WITH Some-exception", "False"),
+        ("", "False"),
+    ] {
+        let mut python = Command::new("python3");
+        python.args(["-B", "-c", judge]).arg(repository().join("packaging/third-party-licenses")).arg(expression);
+        assert_eq!(succeed(&mut python).trim(), expected, "{expression}");
     }
 }

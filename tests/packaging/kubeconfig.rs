@@ -228,8 +228,8 @@ fn wrong_arguments_are_refused_before_anything_is_done() {
     assert!(said.contains("kubectl config get-contexts lists them"), "{said}");
 }
 
-/// Every rule of the packaged roles.
-fn rules() -> Vec<(PathBuf, Value)> {
+/// Every rule of the packaged roles, with its file.
+pub(crate) fn rules() -> Vec<(PathBuf, Value)> {
     let folder = repository().join("packaging/rbac");
     let files = ["k8s-services.yaml", "speakers.yaml", "events.yaml"].map(|name| folder.join(name));
     let mut rules = Vec::new();

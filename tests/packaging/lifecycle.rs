@@ -117,13 +117,16 @@ fn without_a_switch_everything_is_installed_and_removed_all_the_same() {
 
 #[test]
 fn a_switch_that_does_not_answer_costs_a_sentence_with_the_command() {
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.write("/var/log/refuses", "Error: app_mgr is not running\n");
-        let said = root.install(&own(NEW, format));
-        assert!(said.contains("Error: app_mgr is not running"), "{said}");
-        assert!(said.contains(&format!("when SR Linux runs: sr_cli '{RELOAD}'")), "{said}");
-        root.remove();
+    // By its status, and by its words alone.
+    for file in ["/var/log/fails", "/var/log/refuses"] {
+        for format in Format::BOTH {
+            let root = Root::new(format);
+            root.write(file, "Error: app_mgr is not running\n");
+            let said = root.install(&own(NEW, format));
+            assert_eq!(said.contains("Error: app_mgr is not running"), file.ends_with("refuses"), "{said}");
+            assert!(said.contains(&format!("when SR Linux runs: sr_cli '{RELOAD}'")), "{said}");
+            root.remove();
+        }
     }
 }
 
@@ -204,6 +207,21 @@ fn removal_takes_the_traps_out_of_the_snmp_servers_list() {
         root.write(map, "trap-definitions:\n  - scripts/other.yaml\n  - scripts/k8s_services_traps.yaml\n");
         root.remove();
         assert_eq!(root.read(map), "trap-definitions:\n  - scripts/other.yaml\n", "{format:?}");
+    }
+}
+
+#[test]
+fn removal_takes_what_python_made_of_the_cli_plugin() {
+    let cache = "/etc/opt/srlinux/cli/plugins/__pycache__";
+    for format in Format::BOTH {
+        let root = Root::new(format);
+        root.install(&own(NEW, format));
+        root.make_folder(cache);
+        root.write(&format!("{cache}/k8s_services.cpython-311.pyc"), "");
+        root.write(&format!("{cache}/other.cpython-311.pyc"), "");
+        root.remove();
+        let cached: Vec<_> = left(&root).into_iter().filter(|entry| entry.path.starts_with(cache)).collect();
+        assert_eq!(paths(&cached), [cache.to_owned(), format!("{cache}/other.cpython-311.pyc")], "{format:?}");
     }
 }
 

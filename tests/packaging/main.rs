@@ -6,6 +6,7 @@
 mod build;
 mod kubeconfig;
 mod lifecycle;
+mod rights;
 mod root;
 mod running;
 mod traps;
@@ -25,7 +26,7 @@ fn said(output: &Output) -> String {
 
 /// Runs a command that has to succeed, and shows what it printed when it does not.
 fn succeed(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; `make deps` installs it"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; `make deps-test` installs it"));
     let text = said(&output);
     assert!(output.status.success(), "{command:?} fails:\n{text}");
     text

@@ -23,10 +23,8 @@ case $1 in
     "info from state"*) if [ -f /var/log/app-state ]; then cat /var/log/app-state; fi ;;
     "info from running"*) if [ -f /var/log/running ]; then cat /var/log/running; fi ;;
 esac
-if [ -f /var/log/refuses ]; then
-    cat /var/log/refuses
-    exit 1
-fi
+if [ -f /var/log/refuses ]; then cat /var/log/refuses; fi
+if [ -f /var/log/fails ]; then exit 1; fi
 "#;
 
 /// What the CLI is asked in the packages' scripts.
@@ -152,7 +150,8 @@ impl Root {
 
     fn add_shell(&self) {
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).is_file());
-        fs::copy(busybox.expect("busybox-static; `make deps` installs it"), self.path("/bin/busybox")).expect("copied");
+        fs::copy(busybox.expect("busybox-static; `make deps-test` installs it"), self.path("/bin/busybox"))
+            .expect("copied");
         for name in succeed(Command::new("busybox").arg("--list")).lines().filter(|name| *name != "busybox") {
             symlink("busybox", self.path("/bin").join(name)).expect("linked");
         }
@@ -184,7 +183,7 @@ impl Root {
         let arguments: &[&str] = match self.format {
             Format::Deb => &["--install"],
             // There is no package in this root that brings /bin/sh.
-            Format::Rpm => &["--upgrade", "--nodeps", "--ignorearch"],
+            Format::Rpm => &["--upgrade", "--nodeps", "--nosignature", "--ignorearch"],
         };
         succeed(self.tool().args(arguments).arg(package))
     }
@@ -214,6 +213,11 @@ impl Root {
         let text = fs::read_to_string(&record).unwrap_or_default();
         fs::write(&record, "").expect("written");
         text.lines().filter(|line| !line.starts_with("info ")).map(str::to_owned).collect()
+    }
+
+    /// Makes a folder.
+    pub(crate) fn make_folder(&self, path: &str) {
+        succeed(self.right.command("mkdir").arg(self.path(path)));
     }
 
     /// Writes a file, as its user or an operator would.

@@ -1,6 +1,6 @@
 //! The installed tree, run: by the emulated application manager, with a kubeconfig that `make-kubeconfig` made.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use srl_sim::lab::{Lab, LabFile, LabOptions};
@@ -14,29 +14,57 @@ use crate::repository;
 use crate::root::{Format, Root};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const VIP: &str =
+/// The verdict on the lab's one VIP.
+pub(crate) const VIP: &str =
     "/k8s-services/cluster[name=c1]/service[namespace=default][name=nginxhello]/vip[address=1.1.1.100]/oper-state";
 const API: &str = "/k8s-services/summary/source[name=kubernetes/c1]/oper-state";
 
-/// The anycast lab whose leaves run what stands in a root.
-async fn lab(root: &Root, run: &Path) -> Lab {
-    let mut file = LabFile::read(&repository().join("lab/anycast-metallb")).expect("the lab is readable");
-    for app in &mut file.content.apps {
-        app.definition = root.path("/etc/opt/srlinux/appmgr/k8s-services.yml");
-        app.yang = root.path("/opt/k8s-services/yang");
+/// Where the files of an installation stand.
+pub(crate) struct Installed {
+    definition: PathBuf,
+    yang: PathBuf,
+    programs: PathBuf,
+}
+
+impl Installed {
+    /// What a package put into a root.
+    fn in_root(root: &Root) -> Self {
+        Self {
+            definition: root.path("/etc/opt/srlinux/appmgr/k8s-services.yml"),
+            yang: root.path("/opt/k8s-services/yang"),
+            programs: root.path("/usr/local/bin"),
+        }
     }
-    let options = LabOptions {
-        run: run.to_owned(),
-        programs: root.path("/usr/local/bin"),
-        gnmi_port: None,
-        api_port: None,
-        switches: Switches::default(),
-    };
-    Lab::up(file, options, |_| {}).await.expect("the lab comes up")
+
+    /// What this build made, where it stands.
+    pub(crate) fn of_this_build(program: &Path) -> Self {
+        Self {
+            definition: repository().join("appmgr/k8s-services.yml"),
+            yang: repository().join("yang"),
+            programs: program.parent().expect("a program is in a folder").to_owned(),
+        }
+    }
+
+    /// The anycast lab whose leaves run it.
+    pub(crate) async fn lab(&self, run: &Path) -> Lab {
+        let mut file = LabFile::read(&repository().join("lab/anycast-metallb")).expect("the lab is readable");
+        for app in &mut file.content.apps {
+            app.definition.clone_from(&self.definition);
+            app.yang.clone_from(&self.yang);
+        }
+        let options = LabOptions {
+            run: run.to_owned(),
+            programs: self.programs.clone(),
+            gnmi_port: None,
+            api_port: None,
+            switches: Switches::default(),
+        };
+        Lab::up(file, options, |_| {}).await.expect("the lab comes up")
+    }
 }
 
 /// Waits until a leaf of state has a value.
-async fn until(lab: &Lab, leaf: &str, path: &str, expected: &str) {
+pub(crate) async fn until(lab: &Lab, leaf: &str, path: &str, expected: &str) {
     let deadline = Instant::now() + PATIENCE;
     let mut news = lab.leaves()[leaf].datastore().subscribe();
     loop {
@@ -59,7 +87,7 @@ async fn the_installed_tree_runs_under_an_application_manager_with_a_kubeconfig_
         let root = Root::new(format);
         root.install(&package(NEW, format, Arch::own()));
         let run = tempfile::Builder::new().prefix("lab").tempdir().expect("a folder");
-        let lab = lab(&root, run.path()).await;
+        let lab = Installed::in_root(&root).lab(run.path()).await;
         for leaf in ["leaf1", "leaf4"] {
             until(&lab, leaf, VIP, "up").await;
         }
@@ -80,7 +108,6 @@ async fn the_installed_tree_runs_under_an_application_manager_with_a_kubeconfig_
         until(&lab, "leaf1", API, "synced").await;
         until(&lab, "leaf1", VIP, "up").await;
 
-        let apps: Vec<_> = lab.leaves().values().map(|leaf| leaf.apps().clone()).collect();
-        futures::future::join_all(apps.iter().map(|apps| apps.stop_all())).await;
+        lab.down().await;
     }
 }

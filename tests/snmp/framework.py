@@ -115,7 +115,7 @@ class Framework:
     def _check(self, trap: dict[str, Any]) -> None:
         definition = self.traps[trap["trap"]]
         declared = {entry["name"]: entry for part in definition["data"] for entry in part["objects"]}
-        if set(trap["objects"]) != set(declared) or trap["indexes"] != {}:
+        if list(trap["objects"]) != list(declared) or trap["indexes"] != {}:
             raise AssertionError(f"{trap} is not as declared: {sorted(declared)}")
         for name, value in trap["objects"].items():
             text = declared[name]["syntax"] == "octet string"

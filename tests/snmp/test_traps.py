@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import unittest
 from typing import Any
 
@@ -11,6 +12,12 @@ from framework import INFO, ROOT, Framework
 
 STATE = json.loads((ROOT / "tests/cli_plugin/states/alarms.json").read_text())
 ALARM = "k8sServicesAlarm"
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """/k8s-services as the emulated leaf had it; that a time is two minutes ago is what its CLI adds."""
+    text = (ROOT / f"tests/cli_plugin/states/{name}.json").read_text()
+    return json.loads(re.sub(r"Z \([^)]*\)", "Z", text))["k8s-services"]
 
 
 def alarm(entry_id: str = "vip-route-missing/c1/default/nginxhello/1.1.1.100", **leaves: Any) -> dict[str, Any]:
@@ -148,6 +155,24 @@ class Script:
             texts.append(json.dumps(request))
         for (path, wrong), traps in zip(cases, self.framework.run_all(texts), strict=True):
             self.assertEqual(len(traps), 1 if path == ("_snmp_info_",) else 0, f"{path} {wrong}")
+
+
+    def test_faults_of_the_lab_as_the_agent_wrote_them_raise_and_clear(self) -> None:
+        raised = self.framework.change(recorded("healthy"), recorded("broken"))
+        self.assertEqual({trap["trap"] for trap in raised}, {ALARM + "Raised"})
+        cleared = self.framework.change(recorded("broken"), recorded("healed"))
+        self.assertEqual({trap["trap"] for trap in cleared}, {ALARM + "Cleared"})
+        ids = {trap["objects"][ALARM + "Id"] for trap in raised}
+        self.assertEqual(ids, {alarm["id"] for alarm in recorded("broken")["alarm"]})
+        over = {trap["objects"][ALARM + "Id"] for trap in cleared}
+        self.assertLessEqual({"vip-blackholed/c1/shop/checkout/1.1.1.102", "neighbor-session-down/c1/cluster1"}, over)
+
+    def test_documentation_shows_an_answer_of_the_script(self) -> None:
+        page = (ROOT / "docs/snmp.md").read_text()
+        shown = json.loads(page.split("```json\n")[1].split("```")[0])["traps"]
+        self.assertEqual(len(shown), 1)
+        sent = self.framework.change({}, recorded("broken"))
+        self.assertIn(shown[0], sent)
 
 
 class UnderCPython(Script, unittest.TestCase):

@@ -1,4 +1,5 @@
-# What SR Linux's SNMP framework offers scripts as `utilities`, as far as the trap script uses it. Runs under MicroPython.
+# What SR Linux's SNMP framework offers scripts as `utilities`, as far as the trap script uses it.
+# Runs under MicroPython.
 
 forced = False
 

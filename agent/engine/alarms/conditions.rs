@@ -70,9 +70,10 @@ pub(super) fn waits_for(vip: &VipView) -> impl Iterator<Item = &NodeName> {
     vip.next_hops.iter().filter(|hop| hop.reason == Some(Reason::SessionDown)).filter_map(|hop| hop.node.as_ref())
 }
 
-/// An unlocated announcer may be behind a next-hop that no node explains.
+/// An unlocated announcer may be behind a next-hop that no node explains, and the VIP is up for it.
 pub(super) fn is_unmapped(vip: &VipView) -> bool {
-    vip.next_hops.iter().any(|hop| hop.reason == Some(Reason::NextHopUnmapped))
+    vip.verdict.state != OperState::Unknown
+        && vip.next_hops.iter().any(|hop| hop.reason == Some(Reason::NextHopUnmapped))
 }
 
 /// An attached announcer without its session.
@@ -93,15 +94,15 @@ pub(super) fn is_syncing(node: &NodeView) -> bool {
 // Words.
 
 /// What is wrong with a VIP.
-pub(super) fn vip_text(service: &ServiceKey, vip: &VipView) -> Arc<str> {
+pub(super) fn vip_text(cluster: &ClusterName, service: &ServiceKey, vip: &VipView) -> Arc<str> {
     let detail = vip.verdict.detail.as_deref().unwrap_or("not up");
-    format!("VIP {} of {service}: {detail}", vip.address).into()
+    format!("VIP {} of {service} in cluster {cluster}: {detail}", vip.address).into()
 }
 
 /// What is wrong with a service that has no VIP.
-pub(super) fn service_text(service: &ServiceKey, view: &ServiceView) -> Arc<str> {
+pub(super) fn service_text(cluster: &ClusterName, service: &ServiceKey, view: &ServiceView) -> Arc<str> {
     let detail = view.verdict.detail.as_deref().unwrap_or("not up");
-    format!("Service {service}: {detail}").into()
+    format!("Service {service} in cluster {cluster}: {detail}").into()
 }
 
 /// The sessions of a node that are down.
@@ -124,14 +125,20 @@ pub(super) fn session_text(node: &NodeName, view: &NodeView, instance: &NetworkI
 }
 
 /// An announcer nobody can place.
-pub(super) fn unlocated_text(node: &NodeName, view: &NodeView) -> Arc<str> {
+pub(super) fn unlocated_text(node: &NodeName, view: &NodeView, instance: &NetworkInstanceName) -> Arc<str> {
     let candidates: Vec<String> = view.peers.iter().map(|peer| peer.address.to_string()).collect();
     let tried = match candidates.is_empty() {
         true => "no address of it is known".to_owned(),
-        false => format!("{} is neither a BGP neighbor nor a host route here", candidates.join(", ")),
+        false => format!(
+            "{} is neither a BGP neighbor nor an EVPN host route in network-instance {instance}",
+            candidates.join(", ")
+        ),
     };
     let vips = counted(view.expected_vips, "VIP", "VIPs");
-    format!("node {node} should announce {vips}, but {tried}: set fabric-address of the node").into()
+    format!(
+        "node {node} should announce {vips}, but {tried}: check EVPN and network-instance of the cluster, or set fabric-address of the node"
+    )
+    .into()
 }
 
 /// A network instance that is not there.

@@ -274,16 +274,22 @@ impl Alarms {
         for key in std::mem::take(&mut self.touched) {
             let (cluster, node) = &key;
             let resource = Resource::Node(cluster.clone(), node.clone());
-            let down = self.down.get(&key).and_then(|view| {
-                let instance = &around.config?.clusters.get(cluster)?.network_instance;
-                let waiting = self.waiting.get(&key).copied().unwrap_or_default();
-                Some((AlarmType::NeighborSessionDown, conditions::session_text(node, view, instance, waiting)))
-            });
+            let config = around.config.and_then(|config| config.clusters.get(cluster));
+            let Some(instance) = config.map(|cluster| &cluster.network_instance) else { continue };
+            let waiting = self.waiting.get(&key).copied().unwrap_or_default();
+            let holds = self.board.holds(&resource, AlarmType::NeighborSessionDown);
+            if waiting == 0 && holds && self.down.contains_key(&key) {
+                continue; // on its way back: the text stays at what it cost
+            }
+            let down = self
+                .down
+                .get(&key)
+                .map(|view| (AlarmType::NeighborSessionDown, conditions::session_text(node, view, instance, waiting)));
             // A next-hop that no node explains may be this one's.
             let unmapped = self.unmapped.contains_key(cluster);
             let unlocated = self.unlocated.get(cluster).and_then(|nodes| nodes.get(node)).filter(|_| !unmapped);
             let unlocated =
-                unlocated.map(|view| (AlarmType::NodeAddressUnknown, conditions::unlocated_text(node, view)));
+                unlocated.map(|view| (AlarmType::NodeAddressUnknown, conditions::unlocated_text(node, view, instance)));
             self.board.observe(around.now, &resource, &OF_NODE, down.or(unlocated), None);
         }
     }
@@ -296,7 +302,8 @@ impl Alarms {
             None => self.board.withdraw(now, &resource),
             Some(view) => {
                 let pending = view.verdict.reason == Some(Reason::AddressPending);
-                let holding = pending.then(|| (AlarmType::VipAddressPending, conditions::service_text(key, view)));
+                let holding =
+                    pending.then(|| (AlarmType::VipAddressPending, conditions::service_text(cluster, key, view)));
                 // Before the first sync a service without an address says the same of alarms as one with: nothing.
                 if conditions::of_verdict(&view.verdict) != Condition::Unknown {
                     self.board.observe(now, &resource, &[AlarmType::VipAddressPending], holding, None);
@@ -328,7 +335,7 @@ impl Alarms {
         let holding = match condition {
             Condition::Unknown => return,
             Condition::Fine => None,
-            Condition::Holds(kind) => Some((kind, conditions::vip_text(service, vip))),
+            Condition::Holds(kind) => Some((kind, conditions::vip_text(cluster, service, vip))),
         };
         let blind = !around.reach.neighbors && conditions::fib_is_unknown(vip);
         let unsure =

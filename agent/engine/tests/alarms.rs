@@ -73,7 +73,9 @@ fn a_missing_route_is_an_alarm_once_it_has_been_missing_for_the_hold_time() {
     let lab = Lab::healthy().alarmed(&[]).no_route().alarmed(&[]).after(9).alarmed(&[]).after(1);
     let lab = lab.alarmed(&[VIP_ROUTE_MISSING]);
     assert_eq!(lab.said.counts.of(Severity::Critical), 1);
-    assert!(lab.text(VIP_ROUTE_MISSING).starts_with("VIP 1.1.1.100 of default/web: no route in ip-vrf-1"));
+    assert!(
+        lab.text(VIP_ROUTE_MISSING).starts_with("VIP 1.1.1.100 of default/web in cluster c1: no route in ip-vrf-1")
+    );
     assert!(lab.engine.deadline().is_none_or(|due| due > lab.elapsed), "nothing is due at once");
 }
 

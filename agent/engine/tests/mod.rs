@@ -6,4 +6,5 @@ mod announcers;
 mod fixtures;
 mod lifecycle;
 mod nodes;
+mod resources;
 mod rows;

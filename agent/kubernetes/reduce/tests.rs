@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::config::{Connection, Speaker};
+use crate::model::selector::Labels;
 
 fn config() -> ClusterConfig {
     ClusterConfig {
@@ -64,6 +65,7 @@ fn a_load_balancer_is_reduced_to_what_is_read_of_it() {
             kube_router_no_advertise: true,
             cilium_no_load_balancer: true,
         },
+        labels: Labels::default(),
     };
     assert_eq!(service(object), (Some(expected), 0));
 }
@@ -194,6 +196,7 @@ fn node_addresses_come_from_every_place_that_knows_them() {
         external: ips(["203.0.113.1"]),
         exclude_label: Some("".into()),
         network_unavailable: true,
+        labels: [(EXCLUDE_LABEL, "")].into_iter().collect(),
     };
     assert_eq!((reduced.entries.remove(0), reduced.faults), ((NodeName::from("n1"), Some(expected)), 1));
 }

@@ -65,12 +65,12 @@ async fn kubeconfigs_that_cannot_be_used_are_refused_with_the_remedy() {
         (0o600, token.clone(), Some("nobody"), "no user 'x'; it has u"),
         (0o600, token.clone(), Some("proxied"), "remove proxy-url"),
         (0o600, token.replace("current-context: lab\n", ""), None, "set the leaf context to one of lab"),
-        (0o644, token.clone(), None, "chmod 600"),
-        (0o644, with("{client-key-data: abc, client-certificate-data: abc}"), None, "chmod 600"),
+        (0o644, token.clone(), None, "chmod o="),
+        (0o644, with("{client-key-data: abc, client-certificate-data: abc}"), None, "chmod o="),
         (0o600, with(exec), None, "exec plugin"),
         (0o600, with("{auth-provider: {name: gcp, config: {}}}"), None, "auth-provider"),
         (0o600, with("{tokenFile: nowhere}"), None, "cannot read"),
-        (0o600, with("{tokenFile: open-token}"), None, "chmod 600"),
+        (0o600, with("{tokenFile: open-token}"), None, "chmod o="),
         (0o600, with("{tokenFile: empty}"), None, "is empty"),
         (0o600, with("{client-certificate: /c, client-key: /nowhere}"), None, "cannot read /nowhere"),
     ] {
@@ -99,8 +99,8 @@ async fn the_files_of_the_api_server_leaves_are_checked() {
     for (connection, words) in [
         (connection(Some(nowhere), None, None), "cannot read /nowhere"),
         (connection(None, Some(nowhere), None), "cannot read /nowhere"),
-        (connection(None, Some(&open), None), "chmod 600"),
-        (connection(None, None, Some((&open, &open))), "chmod 600"),
+        (connection(None, Some(&open), None), "chmod o="),
+        (connection(None, None, Some((&open, &open))), "chmod o="),
         (connection(None, None, Some((nowhere, &closed))), "cannot read /nowhere"),
     ] {
         let reason = load(&connection).await.expect_err(words);

@@ -1,6 +1,6 @@
 //! A small API server that does what a test says: answers by path, and hands every watch to the test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,6 +26,8 @@ pub(super) struct Server {
     posts: mpsc::UnboundedReceiver<(String, String)>,
     waiting: Vec<Watch>,
     requests: Arc<Mutex<Vec<String>>>,
+    retry_after: Arc<Mutex<Option<u64>>>,
+    truncated: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// A watch somebody asked for: what is sent here goes out as a line; dropped, the watch ends.
@@ -61,6 +63,7 @@ impl Server {
         let answers = Answers::default();
         let token = Arc::new(Mutex::new(None));
         let requests = Arc::new(Mutex::new(Vec::new()));
+        let (retry_after, truncated) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(BTreeSet::new())));
         let server = Self {
             address,
             answers: Arc::clone(&answers),
@@ -69,6 +72,8 @@ impl Server {
             posts,
             waiting: Vec::new(),
             requests: Arc::clone(&requests),
+            retry_after: Arc::clone(&retry_after),
+            truncated: Arc::clone(&truncated),
         };
         server.answer("/version", 200, r#"{"gitVersion":"v1.33.1"}"#);
         for path in [SERVICES, SLICES, ENDPOINTS, NODES] {
@@ -82,6 +87,8 @@ impl Server {
                     opened: opened.clone(),
                     posted: posted.clone(),
                     requests: Arc::clone(&requests),
+                    retry_after: Arc::clone(&retry_after),
+                    truncated: Arc::clone(&truncated),
                 };
                 match tls.clone() {
                     Some(tls) => tokio::spawn(async move { serve(tls.accept(stream).await.ok()?, shared).await }),
@@ -105,6 +112,19 @@ impl Server {
     pub(super) fn list(&self, path: &str, version: &str, items: &[&str]) {
         let items = items.join(",");
         self.answer(path, 200, &format!(r#"{{"metadata":{{"resourceVersion":"{version}"}},"items":[{items}]}}"#));
+    }
+
+    /// What is refused with 429 is to be asked for after so many seconds.
+    pub(super) fn retry_after(&self, seconds: u64) {
+        *lock(&self.retry_after) = Some(seconds);
+    }
+
+    /// The answers of a path break off before their end, or are whole again.
+    pub(super) fn truncate(&self, path: &str, truncated: bool) {
+        match truncated {
+            true => lock(&self.truncated).insert(path.to_owned()),
+            false => lock(&self.truncated).remove(path),
+        };
     }
 
     /// Requests without this token are refused from now on.
@@ -147,6 +167,8 @@ struct Shared {
     opened: mpsc::UnboundedSender<Watch>,
     posted: mpsc::UnboundedSender<(String, String)>,
     requests: Arc<Mutex<Vec<String>>>,
+    retry_after: Arc<Mutex<Option<u64>>>,
+    truncated: Arc<Mutex<BTreeSet<String>>>,
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Shared) -> Option<()> {
@@ -190,10 +212,16 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Shared) -> O
             watch(&mut stream, path, query, &shared).await?;
             return None;
         }
+        let retry = lock(&shared.retry_after).filter(|_| status == 429);
+        let retry = retry.map(|seconds| format!("Retry-After: {seconds}\r\n")).unwrap_or_default();
+        let length = body.len() + usize::from(lock(&shared.truncated).contains(path));
         let head =
-            format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+            format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{retry}Content-Length: {length}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.ok()?;
         stream.write_all(body.as_bytes()).await.ok()?;
+        if length > body.len() {
+            return None;
+        }
     }
 }
 

@@ -111,6 +111,18 @@ impl Cluster {
         });
     }
 
+    /// Serves an API group no more (`metallb.io`), as if its definitions were not installed; its objects stay.
+    pub fn withdraw(&self, group: &str) {
+        self.inner.write(|state| state.withdrawn.insert(group.to_owned()));
+        // Watches of it end with it; the others are made again.
+        self.drop_watches();
+    }
+
+    /// Serves it again.
+    pub fn install(&self, group: &str) {
+        self.inner.write(|state| state.withdrawn.remove(group));
+    }
+
     /// Answers the next requests with this status code (429, 500, 503).
     pub fn refuse(&self, code: u16, requests: usize) {
         self.inner.faults.send_modify(|faults| faults.refuse = Some((code, requests)));

@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) cluster_ips: BTreeSet<IpAddr>,
     pub(crate) node_ports: BTreeSet<u16>,
     pub(crate) work: BTreeSet<Work>,
+    /// API groups that are not served, as if their definitions had not been installed.
+    pub(crate) withdrawn: BTreeSet<String>,
     /// Controllers act on changes; off while objects are loaded in bulk.
     pub(crate) controllers: bool,
 }
@@ -67,6 +69,7 @@ impl State {
             cluster_ips: BTreeSet::new(),
             node_ports: BTreeSet::new(),
             work: BTreeSet::new(),
+            withdrawn: BTreeSet::new(),
             controllers: true,
         };
         state.controllers = state.options.controllers;
@@ -91,6 +94,11 @@ impl State {
         });
         // A cluster without room for its own service still serves: the service is a courtesy to `kubectl get svc`.
         let _ = self.create(services, "default", kubernetes, Part::Whole, false);
+    }
+
+    /// Whether the API has a group.
+    pub(crate) fn serves(&self, group: &str) -> bool {
+        !self.withdrawn.contains(group) && (self.options.serve_slices || group != "discovery.k8s.io")
     }
 
     /// The id of a built-in kind.

@@ -89,6 +89,19 @@ impl Datastore {
         lock(&self.inner.config.hooks).push(hook);
     }
 
+    /// Makes a candidate the configuration a switch starts with. That is no commit: no hook hears of it.
+    ///
+    /// # Errors
+    /// The schema does not allow it.
+    pub fn boot(&self, candidate: &Candidate) -> Result<(), Refusal> {
+        candidate.validate()?;
+        let after = candidate.tree();
+        let changes = diff(&self.running(), &after);
+        candidate.discard();
+        self.make_running(Arc::new(after), changes);
+        Ok(())
+    }
+
     /// Makes a candidate the running configuration: it is validated, then every hook in turn carries it out. When one
     /// refuses, all that heard of it are told that the running configuration stays, and the candidate keeps its edits.
     ///

@@ -80,12 +80,15 @@ fn instance(fabric: &Fabric, place: &Place, knowledge: &Knowledge<'_>) -> Networ
     let bgp = knowledge.bgp.get(place);
     let mut routes: BTreeMap<RouteKey, Route> =
         knowledge.local[place].iter().map(|(key, route, _)| (key.clone(), route.clone())).collect();
-    routes.extend(
-        bgp.into_iter()
-            .flatten()
-            .map(|(prefix, bgp)| route(*prefix, "bgp", "bgp_mgr", 0, bgp.preference, bgp.next_hops.clone())),
-    );
-    routes.extend(config.evpn.iter().flat_map(|evpn| imported(fabric, place, evpn, &knowledge.adverts)));
+    let imported: BTreeMap<RouteKey, Route> =
+        config.evpn.iter().flat_map(|evpn| imported(fabric, place, evpn, &knowledge.adverts)).collect();
+    // Where preferences tie, BGP itself has chosen between its path and EVPN's: only the winner gets into the table.
+    let lost = |prefix: &IpNet, bgp: &BgpRoute| {
+        imported.iter().any(|(key, evpn)| key.prefix == *prefix && evpn.preference == bgp.preference)
+    };
+    let won = bgp.into_iter().flatten().filter(|(prefix, bgp)| !lost(prefix, bgp));
+    routes.extend(won.map(|(prefix, bgp)| route(*prefix, "bgp", "bgp_mgr", 0, bgp.preference, bgp.next_hops.clone())));
+    routes.extend(imported);
     let routes = activate(fabric, &place.0, routes);
     let mut instance = empty_instance(config.id, config.kind.into());
     for session in &knowledge.sessions[place] {

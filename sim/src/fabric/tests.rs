@@ -231,9 +231,8 @@ fn a_session_down_moves_its_leaf_to_evpn_and_takes_its_vtep_from_the_others() {
     assert_eq!((healed.session_state.as_str(), healed.established_transitions), ("established", 2));
 }
 
-const LEVERS: [&str; 18] = [
+const LEVERS: [&str; 17] = [
     "session-down: { node: cluster1 }",
-    "bfd-down: { node: cluster1 }",
     "link-down: { node: cluster1 }",
     "speaker-dead: { node: c1/cluster1 }",
     "node-moved: { node: cluster1, leaf: leaf4 }",
@@ -259,9 +258,7 @@ fn every_lever_changes_something_and_heals_completely() {
     for text in LEVERS {
         let lever = lever(text);
         fabric.pull(lever.clone()).expect("names are known");
-        let changed = fabric.all_tables() != healthy;
-        // The lab's sessions run without BFD.
-        assert_eq!(changed, !matches!(lever, Lever::BfdDown { .. }), "{text}");
+        assert_ne!(fabric.all_tables(), healthy, "{text}");
         assert!(fabric.release(&lever));
         assert_eq!(fabric.all_tables(), healthy, "{text}");
     }
@@ -424,11 +421,9 @@ fn the_ecmp_articles_leaf1_prefers_evpn_over_its_three_sessions() {
     let vip = "10.254.254.241/32";
     let leaf1 = instance("leaf1");
     assert_eq!(active(&leaf1, vip), some("bgp-evpn", &["1.1.1.2"]));
-    assert_eq!(leaf1.neighbors.len(), 3);
+    assert_eq!(leaf1.neighbors.len(), 6, "MetalLB's and Calico's");
     assert!(leaf1.neighbors.values().all(|neighbor| neighbor.session_state == "established" && neighbor.dynamic));
-    let losing = leaf1.routes.iter().find(|(key, _)| key.prefix == net(vip) && key.route_type == "bgp");
-    let losing = losing.expect("the BGP route stays in the table").1;
-    assert_eq!((losing.active, losing.preference), (false, 170));
+    assert!(!leaf1.routes.keys().any(|key| key.prefix == net(vip) && key.route_type == "bgp"), "as the article shows");
     let leaf2 = instance("leaf2");
     assert_eq!(active(&leaf2, vip), some("bgp", &["6.4.5.21", "6.4.5.30", "6.4.5.32"]));
     assert!(!leaf2.routes.keys().any(|key| key.prefix == net(vip) && key.route_type == "bgp-evpn"));
@@ -447,7 +442,92 @@ fn a_dynamic_neighbor_vanishes_with_its_session() {
     let mut fabric = ecmp_article();
     fabric.pull(lever("speaker-dead: { node: node20 }")).expect("known");
     let instance = tables(&fabric, "leaf1").network_instances.remove("ip-vrf1").expect("there");
-    assert_eq!(instance.neighbors.keys().collect::<Vec<_>>(), ["6.4.5.22", "6.4.5.31"]);
+    let speaking: Vec<_> = instance.neighbors.keys().filter(|peer| peer.starts_with("6.4.5.")).collect();
+    assert_eq!(speaking, ["6.4.5.22", "6.4.5.31"]);
+    assert_eq!(instance.neighbors["192.168.101.20"].session_state, "established", "Calico lives on");
+}
+
+/// A node with what it gives its pods.
+fn node_with_pods(name: &str, range: &str) -> Value {
+    json!({"kind": "Node", "metadata": {"name": name}, "spec": {"podCIDRs": [range]}})
+}
+
+#[test]
+fn a_pod_network_announces_pods_from_the_nodes_own_addresses() {
+    let mut fabric = ecmp_article();
+    let mut objects: Vec<Value> =
+        [20, 21, 22, 30, 31, 32].map(|n| node_with_pods(&format!("node{n}"), &format!("10.200.{n}.0/26"))).into();
+    objects.push(service("ingress-ctl-lb", "10.254.254.241", "Cluster"));
+    objects.push(slice("ingress-ctl-lb", &[("node20", true)]));
+    fabric.set_objects("k8s", Objects::read(&objects));
+    let instance = |leaf: &str| tables(&fabric, leaf).network_instances.remove("ip-vrf1").expect("there");
+    let (leaf1, leaf2) = (instance("leaf1"), instance("leaf2"));
+    assert_eq!(active(&leaf1, "10.200.20.0/26"), some("bgp", &["192.168.101.20"]));
+    assert_eq!(active(&leaf2, "10.200.20.0/26"), some("bgp-evpn", &["1.1.1.1"]));
+    let neighbor = &leaf1.neighbors["192.168.101.20"];
+    assert_eq!((neighbor.peer_group.as_str(), neighbor.peer_as), ("calico-bgp", 64512));
+    assert_eq!(neighbor.afi_safis["ipv4-unicast"].received, 1);
+}
+
+#[test]
+fn two_speakers_cannot_share_an_address() {
+    let text = include_str!("../../../lab/metallb-calico-ecmp/lab.yaml").replace(", loopbacks: [6.4.5.22]", "");
+    let file: LabFile = serde_norway::from_str(&text).expect("YAML");
+    let refused = Fabric::new(file.fabric).expect_err("refused").to_string();
+    assert!(refused.contains("node 'node22' runs two BGP speakers on one address"), "{refused}");
+}
+
+#[test]
+fn bfd_cannot_fail_where_there_is_none() {
+    let refused = anycast().pull(lever("bfd-down: { node: cluster1 }")).expect_err("refused").to_string();
+    assert!(refused.contains("no BFD guards the sessions of node 'cluster1'"), "{refused}");
+}
+
+#[test]
+fn a_prefix_that_a_policy_rejects_is_counted_as_such() {
+    let mut fabric = anycast();
+    fabric.pull(lever("policy-reject: { leaf: leaf1, prefix: 1.1.1.100/32 }")).expect("known");
+    let counters = vrf(&fabric, "leaf1").neighbors["192.168.1.11"].afi_safis["ipv4-unicast"];
+    assert_eq!((counters.received, counters.rejected, counters.active), (1, 1, 0));
+}
+
+/// Two leaves that take no VIP from EVPN, two VRFs, and a border leaf without nodes.
+fn multicluster() -> Fabric {
+    let file: LabFile =
+        serde_norway::from_str(include_str!("../../../lab/nanog-multicluster/lab.yaml")).expect("the lab file parses");
+    let mut fabric = Fabric::new(file.fabric).expect("the lab file is valid");
+    let hello = [service("hello-lb", "10.254.254.240", "Cluster"), slice("hello-lb", &[("datacenter-worker", true)])];
+    fabric.set_objects("datacenter", Objects::read(&hello));
+    fabric.settle(NOW);
+    fabric
+}
+
+#[test]
+fn leaves_that_reject_vips_from_evpn_use_their_own_and_both_advertise() {
+    let mut fabric = multicluster();
+    let vip = "10.254.254.240/32";
+    let hops = |fabric: &Fabric, leaf: &str| active(&tables(fabric, leaf).network_instances["kube-ipvrf"], vip);
+    assert_eq!(hops(&fabric, "leaf-dc-1"), some("bgp", &["192.168.101.101"]));
+    assert_eq!(hops(&fabric, "leaf-dc-2"), some("bgp", &["192.168.101.102"]));
+    assert_eq!(hops(&fabric, "border-dc"), some("bgp-evpn", &["1.1.1.1", "1.1.1.2"]));
+    fabric.pull(lever("session-down: { node: datacenter-worker }")).expect("known");
+    assert_eq!(hops(&fabric, "leaf-dc-1"), None);
+    assert_eq!(hops(&fabric, "border-dc"), some("bgp-evpn", &["1.1.1.2"]));
+}
+
+#[test]
+fn loopbacks_of_a_vrf_are_host_routes_and_numbered_uplinks_have_subnets_and_plain_peers() {
+    let fabric = multicluster();
+    let leaf = tables(&fabric, "leaf-dc-1");
+    let vrf = &leaf.network_instances["kube-ipvrf"];
+    assert_eq!(active(vrf, "1.1.1.201/32"), some("host", &["extract"]));
+    assert_eq!(active(vrf, "1.1.1.202/32"), some("bgp-evpn", &["1.1.1.2"]));
+    let default = &leaf.network_instances["default"];
+    assert_eq!(active(default, "10.1.1.0/31"), some("local", &["10.1.1.1"]));
+    let spine = &default.neighbors["10.1.1.0"];
+    assert_eq!((spine.dynamic, spine.local_address), (false, "10.1.1.1".parse().ok()));
+    assert_eq!(spine.afi_safis.keys().collect::<Vec<_>>(), ["ipv4-unicast"]);
+    assert_eq!(active(default, "1.1.1.2/32"), some("bgp", &["10.1.1.0", "10.2.1.0"]));
 }
 
 /// One router, three nodes, one subnet: ECMP over all, and nothing left when the service is deleted.

@@ -9,12 +9,12 @@ use crate::appmgr::{Operation, OperationError};
 use crate::cluster::{ApiError, Cluster};
 use crate::fabric::FabricError;
 use crate::gnmi::GnmiError;
-use crate::leaf::Leaf;
+use crate::leaf::{CommandRefused, Leaf};
 use crate::ndk::{NdkError, NdkEvent};
 
 use super::action::{ApiServerFault, ServiceFault};
-use super::start::until_registered;
-use super::{Action, Lab, LabFileError, ViewError};
+use super::start::until_ready;
+use super::{Action, Lab, LabFileError};
 
 /// How long an application may take to be back after what was done to it or to the NDK.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
@@ -56,7 +56,7 @@ pub enum ActionError {
         /// The leaf.
         leaf: String,
         /// Why.
-        source: ViewError,
+        source: CommandRefused,
     },
     /// A lever that was not pulled.
     #[error("that lever is not pulled")]
@@ -135,7 +135,7 @@ impl Lab {
         let lines = lines.as_str();
         let commits = leaves.into_iter().map(|leaf| async move {
             let failed = |source| ActionError::Cli { leaf: leaf.name().to_owned(), source };
-            super::view::commit(leaf, lines).await.map_err(failed)
+            leaf.commit(lines).await.map_err(failed)
         });
         futures::future::try_join_all(commits).await.map(drop)
     }
@@ -189,7 +189,7 @@ impl Lab {
                 let news: Vec<_> = self.apps.iter().map(|app| (app, ndk.subscribe())).collect();
                 ndk.start().await?;
                 for (app, news) in news {
-                    within_bound(leaf, app, until_registered(ndk, news, app)).await?;
+                    within_bound(leaf, app, until_ready(ndk, news, app)).await?;
                 }
             }
             ServiceFault::DropStreams => ndk.drop_streams(),
@@ -200,7 +200,7 @@ impl Lab {
     }
 
     async fn gnmi(&self, leaf: &Leaf, to: ServiceFault) -> Result<(), ActionError> {
-        let gnmi = &self.gnmi[leaf.name()];
+        let gnmi = leaf.gnmi();
         match to {
             ServiceFault::Stop => gnmi.stop(),
             ServiceFault::Start => gnmi.start().await?,
@@ -216,9 +216,16 @@ impl Lab {
         let news = leaf.ndk().subscribe();
         leaf.apps().operate(app, parsed).await?;
         match parsed {
-            Operation::Start => within_bound(leaf, app, until_registered(leaf.ndk(), news, app)).await,
+            Operation::Start => within_bound(leaf, app, until_ready(leaf.ndk(), news, app)).await,
             // Its old registration may outlive the order for a moment: only a new one counts.
-            Operation::Restart | Operation::Kill => within_bound(leaf, app, registration(news, app)).await,
+            Operation::Restart | Operation::Kill => {
+                let mut news = news;
+                let back = async {
+                    registration(&mut news, app).await;
+                    until_ready(leaf.ndk(), news, app).await;
+                };
+                within_bound(leaf, app, back).await
+            }
             Operation::Stop | Operation::Reload | Operation::Quit => Ok(()),
         }
     }
@@ -234,7 +241,7 @@ async fn within_bound(leaf: &Leaf, app: &str, back: impl Future<Output = ()>) ->
 }
 
 /// Waits for the next registration of an application.
-async fn registration(mut news: broadcast::Receiver<NdkEvent>, app: &str) {
+async fn registration(news: &mut broadcast::Receiver<NdkEvent>, app: &str) {
     loop {
         match news.recv().await {
             Ok(NdkEvent::Registered(name)) if name == app => return,

@@ -43,8 +43,6 @@ pub struct Lab {
     file: LabFile,
     run: PathBuf,
     world: Arc<World>,
-    /// gNMI servers by leaf.
-    gnmi: BTreeMap<String, Gnmi>,
     clusters: BTreeMap<String, RunningCluster>,
     apps: Vec<String>,
     changes: watch::Sender<u64>,
@@ -87,7 +85,7 @@ impl Lab {
 
     /// The gNMI server of a leaf.
     pub fn gnmi_server(&self, leaf: &str) -> Option<&Gnmi> {
-        self.gnmi.get(leaf)
+        self.world.leaves.get(leaf).map(Leaf::gnmi)
     }
 
     /// The files applications of a leaf write their output to.
@@ -98,7 +96,7 @@ impl Lab {
 
     /// The socket of a leaf's CLI, in the run folder of a lab.
     pub fn cli_socket(run: &Path, leaf: &str) -> PathBuf {
-        run.join(leaf).join(view::CLI_SOCKET)
+        crate::leaf::cli_socket(&run.join(leaf))
     }
 
     /// Stops applications, leaves and clusters.

@@ -14,13 +14,12 @@ use tokio::task::JoinSet;
 use crate::appmgr::{AppSpec, Overrides, SpecError};
 use crate::cluster::{ApiError, Cluster, ClusterOptions};
 use crate::fabric::{Fabric, FabricError};
-use crate::gnmi::{self, Gnmi, GnmiError, GnmiOptions};
+use crate::gnmi::{self, GnmiError};
 use crate::leaf::{Leaf, LeafError, LeafOptions};
 use crate::ndk::{Ndk, NdkEvent, Switches};
 use crate::schema::{Schema, SchemaError};
 
 use super::file::{LabApp, LabFile};
-use super::view::serve_cli;
 use super::world::{Followed, World, follow};
 use super::{ActionError, Lab, RunningCluster};
 
@@ -28,10 +27,6 @@ use super::{ActionError, Lab, RunningCluster};
 const REGISTERED_WITHIN: Duration = Duration::from_secs(15);
 /// The longest path a unix socket can have.
 const SOCKET_PATH: usize = 107;
-/// The longest name below a leaf's folder.
-const SOCKET_NAME: &str = "sr_grpc_server_insecure-mgmt";
-/// File with the gNMI password in a leaf's folder.
-const PASSWORD_FILE: &str = "gnmi-password";
 
 /// Where and how a lab runs.
 #[derive(Clone, Debug)]
@@ -155,20 +150,17 @@ impl Lab {
         for (name, cluster) in &clusters {
             progress(&format!("cluster {name}: API on {}", cluster.server.url()));
         }
-        let leaves = leaves(&file, &run, &schema, &options.switches).await?;
-        let gnmi = gnmi_servers(&leaves, options.gnmi_port).await?;
+        let leaves = leaves(&file, &run, &schema, &options).await?;
         let world = Arc::new(World::new(fabric, leaves));
         let followed = clusters.iter().map(|(name, it)| Followed::new(name, &it.cluster)).collect();
         let changes = watch::Sender::new(0);
         let mut followers = JoinSet::new();
         followers.spawn(follow(&world, followed));
         for leaf in world.leaves.values() {
-            let failed = |source| StartError::Run { path: leaf.folder().to_owned(), source };
-            followers.spawn(serve_cli(leaf).map_err(failed)?);
             followers.spawn(count_changes(leaf.datastore().subscribe(), changes.clone()));
         }
         let names = apps.iter().map(|(spec, _)| spec.name.clone()).collect();
-        let lab = Self { file, run, world, gnmi, clusters, apps: names, changes, _followers: followers };
+        let lab = Self { file, run, world, clusters, apps: names, changes, _followers: followers };
         progress(&format!("{} leaves: routes and neighbors are in place", lab.leaves().len()));
         if !apps.is_empty() {
             lab.start_apps(&apps, &options.programs).await?;
@@ -185,7 +177,7 @@ impl Lab {
                 let news = leaf.ndk().subscribe();
                 leaf.add_app(spec.clone(), overrides(leaf, app, programs));
                 async move {
-                    let registered = until_registered(leaf.ndk(), news, &spec.name);
+                    let registered = until_ready(leaf.ndk(), news, &spec.name);
                     let bounded = tokio::time::timeout(REGISTERED_WITHIN, registered).await;
                     bounded.map_err(|_| StartError::NotRegistered {
                         leaf: leaf.name().to_owned(),
@@ -210,9 +202,11 @@ impl Lab {
     }
 }
 
-/// Waits until an application is registered. `news` must have been subscribed to before whatever makes it register.
-pub(super) async fn until_registered(ndk: &Ndk, mut news: broadcast::Receiver<NdkEvent>, app: &str) {
-    while !ndk.is_registered(app) {
+/// Waits until an application is registered and, if it acknowledges configuration, follows it: a commit before that
+/// would reach it as something that had been there before. `news` must have been subscribed to before whatever makes it
+/// register.
+pub(super) async fn until_ready(ndk: &Ndk, mut news: broadcast::Receiver<NdkEvent>, app: &str) {
+    while !ndk.is_ready(app) {
         if matches!(news.recv().await, Err(broadcast::error::RecvError::Closed)) {
             std::future::pending::<()>().await;
         }
@@ -232,7 +226,7 @@ fn prepare(run: &Path, file: &LabFile) -> Result<PathBuf, StartError> {
     std::fs::create_dir_all(run).map_err(failed)?;
     let run = run.canonicalize().map_err(failed)?;
     let longest = file.content.fabric.leaves.keys().map(String::len).max().unwrap_or_default();
-    if run.as_os_str().len() + longest + SOCKET_NAME.len() + 2 > SOCKET_PATH {
+    if run.as_os_str().len() + longest + gnmi::SOCKET_NAME.len() + 2 > SOCKET_PATH {
         return Err(StartError::LongRun { path: run });
     }
     Ok(run)
@@ -294,45 +288,22 @@ async fn leaves(
     file: &LabFile,
     run: &Path,
     schema: &Arc<Schema>,
-    switches: &Switches,
+    options: &LabOptions,
 ) -> Result<BTreeMap<String, Leaf>, StartError> {
     let mut leaves = BTreeMap::new();
-    for name in file.content.fabric.leaves.keys() {
-        let options =
-            LeafOptions { switches: switches.clone(), ..LeafOptions::new(name, run.join(name), schema.clone()) };
-        let leaf = Leaf::start(options).await.map_err(|source| StartError::Leaf { leaf: name.clone(), source })?;
+    for (position, name) in file.content.fabric.leaves.keys().enumerate() {
+        let options = LeafOptions {
+            switches: options.switches.clone(),
+            gnmi_tcp: Some(local(options.gnmi_port, position)),
+            ..LeafOptions::new(name, run.join(name), schema.clone())
+        };
+        let leaf = Leaf::start(options).await.map_err(|source| match source {
+            LeafError::Gnmi(source) => StartError::Gnmi { leaf: name.clone(), source },
+            source => StartError::Leaf { leaf: name.clone(), source },
+        })?;
         leaves.insert(name.clone(), leaf);
     }
     Ok(leaves)
-}
-
-/// A gNMI server per leaf, on the socket on-box clients use and on TCP. Its password is in a file for those clients.
-async fn gnmi_servers(
-    leaves: &BTreeMap<String, Leaf>,
-    first_port: Option<u16>,
-) -> Result<BTreeMap<String, Gnmi>, StartError> {
-    let mut servers = BTreeMap::new();
-    for (position, (name, leaf)) in leaves.iter().enumerate() {
-        let file = leaf.folder().join(PASSWORD_FILE);
-        write_private(&file, &leaf.options().password).map_err(|source| StartError::Run { path: file, source })?;
-        let options = GnmiOptions {
-            sockets: vec![leaf.folder().join(SOCKET_NAME)],
-            tcp: Some(local(first_port, position)),
-            username: leaf.options().username.clone(),
-            password: leaf.options().password.clone(),
-            ..GnmiOptions::new()
-        };
-        let server = gnmi::serve(options, leaf.datastore().clone()).await;
-        servers.insert(name.clone(), server.map_err(|source| StartError::Gnmi { leaf: name.clone(), source })?);
-    }
-    Ok(servers)
-}
-
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
 }
 
 /// A port of this machine only: the n-th after the first, or any.
@@ -345,8 +316,8 @@ fn local(first: Option<u16>, position: usize) -> SocketAddr {
 fn overrides(leaf: &Leaf, app: &LabApp, programs: &Path) -> Overrides {
     let folder = leaf.folder().display().to_string();
     let ndk = format!("unix://{}", leaf.ndk().socket().display());
-    let gnmi = format!("unix://{}", leaf.folder().join(SOCKET_NAME).display());
-    let password = leaf.folder().join(PASSWORD_FILE).display().to_string();
+    let gnmi = format!("unix://{}", leaf.gnmi_socket().display());
+    let password = leaf.password_file().display().to_string();
     let fill = |argument: &String| {
         argument
             .replace("${ndk}", &ndk)

@@ -2,7 +2,9 @@
 
 #[cfg(test)]
 mod agent_tests;
+mod console;
 mod native;
+mod ndk_server;
 mod plane;
 mod source;
 pub(crate) mod state;
@@ -19,11 +21,14 @@ use srl_k8s_services::proto::ndk as pb;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
+pub use self::console::CommandRefused;
+pub(crate) use self::console::socket as cli_socket;
 pub use self::source::Source;
 
 use self::plane::Plane;
 use crate::appmgr::{AppManager, AppSpec, Overrides};
 use crate::datastore::{Datastore, StateOp};
+use crate::gnmi::{self, Gnmi, GnmiError, GnmiOptions};
 use crate::ndk::{self, Key, Ndk, NdkError, NdkEvent, NdkOptions, Row, Switches};
 use crate::schema::{Schema, SchemaError};
 use crate::tables::{NetworkInstance, Tables};
@@ -44,6 +49,9 @@ const NATIVE_APPS: [(&str, u32); 12] = [
     ("vxlan_mgr", 61),
 ];
 
+/// File in the folder with the password of on-box gNMI clients.
+const PASSWORD_FILE: &str = "gnmi-password";
+
 /// Why a leaf did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LeafError {
@@ -59,9 +67,21 @@ pub enum LeafError {
     /// The YANG does not load.
     #[error("the YANG of the switch does not load")]
     Schema(#[source] SchemaError),
+    /// A file in the folder cannot be made.
+    #[error("cannot make {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The NDK does not start.
     #[error("the NDK does not start")]
     Ndk(#[source] NdkError),
+    /// The gNMI server does not start.
+    #[error("the gNMI server does not start")]
+    Gnmi(#[source] GnmiError),
 }
 
 /// What a leaf is started with.
@@ -118,10 +138,12 @@ struct Shared {
     options: LeafOptions,
     store: Datastore,
     ndk: Ndk,
+    gnmi: Gnmi,
     apps: AppManager,
     booted: String,
     control: Mutex<Control>,
-    following: JoinHandle<()>,
+    /// What follows the switch's own news and serves its CLI; ends with it.
+    tasks: [JoinHandle<()>; 3],
 }
 
 /// The control plane's tables: as set, what shows in their place, and as shown.
@@ -135,7 +157,7 @@ struct Control {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.following.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -153,17 +175,27 @@ impl Leaf {
             tcp: options.ndk_tcp,
             switches: options.switches.clone(),
         };
+        ndk_server::enable(&store);
         let ndk = ndk::serve(ndk_options, store.clone()).await.map_err(LeafError::Ndk)?;
+        let gnmi = serve_gnmi(&options, &store).await?;
         let apps = AppManager::new(ndk.clone(), store.clone(), logs);
         let news = ndk.subscribe();
+        let file = |source| LeafError::File { path: cli_socket(&options.folder), source };
+        let cli = console::serve(store.clone(), options.clone(), apps.clone()).map_err(file)?;
+        let configured = ndk_server::follow(store.clone(), ndk.clone());
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| Shared {
             options,
             store,
             ndk,
+            gnmi,
             apps,
             booted: state::now(),
             control: Mutex::default(),
-            following: tokio::spawn(follow_programmed_routes(news, weak.clone())),
+            tasks: [
+                tokio::spawn(follow_programmed_routes(news, weak.clone())),
+                tokio::spawn(configured),
+                tokio::spawn(cli),
+            ],
         });
         shared.show_system();
         Ok(Self { shared })
@@ -187,6 +219,21 @@ impl Leaf {
     /// Its NDK: rows beside the tables, and faults.
     pub fn ndk(&self) -> &Ndk {
         &self.shared.ndk
+    }
+
+    /// Its gNMI server.
+    pub fn gnmi(&self) -> &Gnmi {
+        &self.shared.gnmi
+    }
+
+    /// The gNMI socket of on-box clients.
+    pub fn gnmi_socket(&self) -> PathBuf {
+        self.folder().join(gnmi::SOCKET_NAME)
+    }
+
+    /// A file with the password for that socket, readable by its owner alone.
+    pub fn password_file(&self) -> PathBuf {
+        self.folder().join(PASSWORD_FILE)
     }
 
     /// Its application manager.
@@ -324,6 +371,27 @@ impl Shared {
             tracing::error!(leaf = %self.options.name, %refusal, "native state was refused");
         }
     }
+}
+
+/// gNMI on the socket that on-box clients use and, where asked for, on TCP; and the password of those clients in a file.
+async fn serve_gnmi(options: &LeafOptions, store: &Datastore) -> Result<Gnmi, LeafError> {
+    let path = options.folder.join(PASSWORD_FILE);
+    write_private(&path, &options.password).map_err(|source| LeafError::File { path, source })?;
+    let gnmi = GnmiOptions {
+        sockets: vec![options.folder.join(gnmi::SOCKET_NAME)],
+        tcp: options.gnmi_tcp,
+        username: options.username.clone(),
+        password: options.password.clone(),
+        ..GnmiOptions::new()
+    };
+    gnmi::serve(gnmi, store.clone()).await.map_err(LeafError::Gnmi)
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 fn native_app(name: &str, id: u32, release: &str) -> (Key, Option<Row>) {

@@ -425,3 +425,25 @@ async fn a_source_stands_in_for_the_tables_of_one_network_instance_until_it_goes
     drop(source);
     assert_eq!(leaf.tables(), tables(local_over_evpn()));
 }
+
+#[tokio::test]
+async fn a_leaf_serves_gnmi_and_its_cli_in_its_folder_and_ends_with_its_last_handle() {
+    let (leaf, folder) = leaf().await;
+    assert!(leaf.gnmi_socket().exists());
+    assert_eq!(std::fs::read_to_string(leaf.password_file()).expect("readable"), leaf.options().password);
+    let socket = cli_socket(folder.path());
+    assert!(tokio::net::UnixStream::connect(&socket).await.is_ok());
+    let shown = leaf.cli("info from state / system ndk-server").await.expect("accepted");
+    assert!(shown.contains("admin-state enable") && shown.contains("oper-state up"), "{shown}");
+    let refused = leaf.commit("set / system ndk-server admin-state perhaps").await.expect_err("refused");
+    assert!(refused.to_string().contains("Parsing error"), "{refused}");
+    let (ndk, gnmi) = (leaf.ndk().socket().to_owned(), leaf.gnmi_socket());
+    drop(leaf);
+    // Tasks let go of their clones when the runtime gets to them.
+    let gone = async {
+        while ndk.exists() || gnmi.exists() || tokio::net::UnixStream::connect(&socket).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.expect("everything is gone");
+}

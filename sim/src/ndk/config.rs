@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::core::Core;
 use super::service::Service;
-use super::{AppInfo, Inner, delivery};
+use super::{AppInfo, Inner, NdkEvent, delivery};
 use crate::datastore::{Commit, CommitHook, Delivery, Node, Problem, StateOp};
 use pb::SdkMgrStatus::{Failed, Success};
 
@@ -66,6 +66,7 @@ impl Inner {
         if let Some(registration) = core.registration_mut(app).filter(|it| it.wait_config_ack) {
             registration.unacknowledged.push_back(None);
         }
+        self.tell(NdkEvent::ConfigFollowed(app.to_owned()));
     }
 
     /// Delivers a commit to every application it concerns, and waits for the answers of those that give any.

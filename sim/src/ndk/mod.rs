@@ -114,6 +114,8 @@ pub struct AppInfo {
 pub enum NdkEvent {
     /// An application registered.
     Registered(String),
+    /// An application begins to follow its configuration.
+    ConfigFollowed(String),
     /// An application unregistered in good order.
     Unregistered(String),
     /// An application did not send its keepalive in time; it is to be killed.
@@ -333,6 +335,16 @@ impl Ndk {
     /// Whether an application is registered.
     pub fn is_registered(&self, name: &str) -> bool {
         self.shared.inner.core().registration(name).is_some()
+    }
+
+    /// Whether an application is registered and, if it acknowledges configuration, follows it.
+    pub fn is_ready(&self, name: &str) -> bool {
+        let core = self.shared.inner.core();
+        let follows = || {
+            let mut streams = core.streams.values().filter(|stream| stream.app == name);
+            streams.any(|stream| !stream.config_readers().is_empty())
+        };
+        core.registration(name).is_some_and(|registration| !registration.wait_config_ack || follows())
     }
 
     /// Whether there is configuration for an application.

@@ -399,3 +399,31 @@ fn many_objects_load_and_list_quickly_without_controllers() {
     assert_eq!(cluster.list("EndpointSlice").len(), count + slices(&cluster, "kubernetes").len());
     assert!(vips(&cluster, "s7").is_empty());
 }
+
+#[test]
+fn metallb_of_the_time_of_config_maps_gives_addresses_from_its_text() {
+    let cluster = Cluster::new();
+    let config = "address-pools:\n- name: default\n  protocol: bgp\n  avoid-buggy-ips: true\n  \
+                  addresses: [192.168.100.0/24]\n";
+    let map = |config: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config", "namespace": "metallb-system"},
+            "data": {"config": config}})
+    };
+    apply_service(&cluster, "early", &json!({}), &json!({}));
+    apply_service(&cluster, "asking", &json!({}), &json!({"loadBalancerIP": "192.168.100.10"}));
+    assert_eq!(vips(&cluster, "asking"), [""; 0]);
+    cluster.apply(map("- nonsense")).expect("any text can be in it");
+    assert_eq!(vips(&cluster, "asking"), [""; 0]);
+    cluster.apply(map(config)).expect("the configuration");
+    assert_eq!(vips(&cluster, "asking"), ["192.168.100.10"]);
+    assert_eq!(vips(&cluster, "early"), ["192.168.100.1"], "the first that is not buggy");
+}
+
+#[test]
+fn what_has_no_namespace_is_found_whatever_namespace_is_said() {
+    let cluster = lab();
+    assert!(cluster.get("Node", "default", "cluster1").is_some());
+    cluster.patch("Node", "default", "cluster1", &json!({"metadata": {"labels": {"a": "b"}}})).expect("patched");
+    cluster.delete("Node", "default", "cluster1").expect("deleted");
+    assert!(cluster.get("Node", "", "cluster1").is_none());
+}

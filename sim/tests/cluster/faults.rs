@@ -108,3 +108,20 @@ async fn a_cluster_without_slices_serves_endpoints_only() {
     let missing = client(&server).request::<serde_json::Value>(request).await.expect_err("not served");
     assert_eq!(code(&missing), Some(404));
 }
+
+#[tokio::test]
+async fn a_group_that_is_withdrawn_is_not_found_until_it_is_installed() {
+    use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+    let cluster = lab();
+    let server = serve(&cluster).await;
+    let kind = GroupVersionKind::gvk("metallb.io", "v1beta1", "IPAddressPool");
+    let pools: Api<DynamicObject> = Api::all_with(client(&server), &ApiResource::from_gvk(&kind));
+    let groups = async || client(&server).list_api_groups().await.expect("groups").groups;
+    cluster.withdraw("metallb.io");
+    let refused = pools.list(&ListParams::default()).await.expect_err("no such path");
+    assert_eq!(code(&refused), Some(404));
+    assert!(!groups().await.iter().any(|group| group.name == "metallb.io"));
+    cluster.install("metallb.io");
+    pools.list(&ListParams::default()).await.expect("a list");
+    assert!(groups().await.iter().any(|group| group.name == "metallb.io"));
+}

@@ -7,10 +7,11 @@ mod routes;
 mod service_views;
 mod services;
 mod sources;
+pub(crate) mod speakers;
 mod status;
 mod verdicts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use srl_k8s_services::model::view::{ServiceView, Verdict};
 
 use self::status::summary;
 use crate::said::State;
-use crate::world::{ClusterWorld, World};
+use crate::world::{ClusterWorld, SpeakerWorld, World};
 
 /// How long the switch's own tables may be dark before verdicts are unknown.
 const DARK: Duration = Duration::from_secs(15);
@@ -116,6 +117,12 @@ static NOTHING: ClusterWorld = ClusterWorld {
     services: BTreeMap::new(),
     slices: BTreeMap::new(),
     nodes: BTreeMap::new(),
+    speaker: SpeakerWorld {
+        states: BTreeMap::new(),
+        known: BTreeSet::new(),
+        objects: BTreeMap::new(),
+        statuses: BTreeMap::new(),
+    },
 };
 
 impl<'a> Oracle<'a> {

@@ -10,15 +10,23 @@ use srl_k8s_services::model::names::NodeName;
 use srl_k8s_services::model::switch::SessionState;
 use srl_k8s_services::model::verdict::{AddressSource, AttachmentState};
 
+use super::speakers::addresses;
 use super::{Cluster, Oracle};
+use crate::world::SpeakerWorld;
 
 /// Addresses a node may speak from, best source first, each once.
-pub(crate) fn candidates(config: &ClusterConfig, name: &NodeName, node: &Node) -> Vec<(IpAddr, AddressSource)> {
+pub(crate) fn candidates(
+    config: &ClusterConfig,
+    speaker: &SpeakerWorld,
+    name: &NodeName,
+    node: &Node,
+) -> Vec<(IpAddr, AddressSource)> {
     let configured = config.fabric_addresses.get(name).into_iter().flatten().copied();
     let all = configured
         .map(|address| (address, AddressSource::Configured))
         .chain(node.annotated.iter().map(|address| (*address, AddressSource::Annotation)))
         .chain(node.speaker.iter().map(|address| (*address, AddressSource::Speaker)))
+        .chain(addresses(config, speaker, name, node).into_iter().map(|address| (address, AddressSource::Speaker)))
         .chain(node.internal.iter().map(|address| (*address, AddressSource::InternalIp)))
         .chain(node.external.iter().map(|address| (*address, AddressSource::ExternalIp)));
     let mut seen = BTreeSet::new();
@@ -27,7 +35,8 @@ pub(crate) fn candidates(config: &ClusterConfig, name: &NodeName, node: &Node) -
 
 impl<'a> Oracle<'a> {
     pub(super) fn candidates(&self, cluster: Cluster<'_>, node: &NodeName) -> Vec<(IpAddr, AddressSource)> {
-        cluster.world.nodes.get(node).map(|known| candidates(cluster.config, node, known)).unwrap_or_default()
+        let (nodes, speaker) = (&cluster.world.nodes, &cluster.world.speaker);
+        nodes.get(node).map(|known| candidates(cluster.config, speaker, node, known)).unwrap_or_default()
     }
 
     /// The addresses in use, at most one of a family: a neighbor here wins, then one that was, then one whose host route

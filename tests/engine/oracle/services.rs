@@ -100,8 +100,19 @@ impl<'a> Oracle<'a> {
             (TrafficPolicy::Cluster, Speaker::Metallb | Speaker::Generic) => !counting.is_empty(),
             (TrafficPolicy::Cluster, Speaker::Cilium | Speaker::Calico | Speaker::KubeRouter) => true,
         };
+        let usable = !self.usable_endpoints(subject).is_empty();
+        let local = self.policy(cluster, service) == TrafficPolicy::Local;
+        let computed = |name: &NodeName, node: &Node| {
+            !excluded(node) && announces(name) && self.may_announce(subject, name, node, usable || local)
+        };
+        // Where speakers say what they announce, that counts, and silence does, unless the speaker may be gone.
+        let said = self.said(subject);
         let nodes = cluster.world.nodes.iter();
-        nodes.filter(|(name, node)| !excluded(node) && announces(name)).map(|(name, _)| name).collect()
+        let announcing = nodes.filter(|(name, node)| match said.is_empty() {
+            true => computed(name, node),
+            false => said.contains(name) || computed(name, node) && self.may_be_silent(cluster, vip, name),
+        });
+        announcing.map(|(name, _)| name).collect()
     }
 
     /// The union over the services of the cluster that carry the VIP.

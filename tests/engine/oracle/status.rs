@@ -13,6 +13,7 @@ use srl_k8s_services::model::view::{
     ClusterCounts, ClusterView, OrphanView, RootView, ServiceView, SourceView, SummaryView,
 };
 
+use super::speakers::pools;
 use super::{Cluster, Oracle, count};
 
 impl<'a> Oracle<'a> {
@@ -38,6 +39,7 @@ impl<'a> Oracle<'a> {
                     reason: Some("admin-disabled".into()),
                     version: None,
                     counts: None,
+                    speaker_resources: BTreeMap::new(),
                 },
             };
             (name.clone(), view)
@@ -82,6 +84,7 @@ impl<'a> Oracle<'a> {
             reason,
             version: cluster.world.version.clone(),
             counts: source.synced_once.then_some(counts),
+            speaker_resources: cluster.world.speaker.states.clone(),
         }
     }
 
@@ -114,7 +117,9 @@ impl<'a> Oracle<'a> {
                 self.clusters().filter(|cluster| cluster.config.network_instance == key.network_instance).collect();
             let claimed = here.iter().any(|cluster| self.subjects(*cluster).any(|subject| subject.vip == address));
             key.prefix == IpNet::from(address)
-                && here.iter().any(|cluster| cluster.config.vip_pools.iter().any(|pool| pool.contains(&address)))
+                && here.iter().any(|cluster| {
+                    pools(cluster.config, &cluster.world.speaker).iter().any(|pool| pool.contains(&address))
+                })
                 && self.world.source_of(&SourceId::Ndk).synced_once
                 && here.iter().all(|cluster| self.kubernetes_synced(*cluster))
                 && !claimed

@@ -27,7 +27,7 @@ pub(crate) fn version(git: &str) -> Value {
 fn groups(state: &State) -> BTreeMap<&str, BTreeMap<usize, (&str, Vec<&Resource>)>> {
     let mut groups: BTreeMap<&str, BTreeMap<usize, (&str, Vec<&Resource>)>> = BTreeMap::new();
     let served = state.registry.iter().map(|(_, resource)| resource);
-    for resource in served.filter(|r| state.options.serve_slices || &*r.group != "discovery.k8s.io") {
+    for resource in served.filter(|r| state.serves(&r.group)) {
         let group = groups.entry(&resource.group).or_default();
         for version in &resource.versions {
             let at = group.iter().find(|(_, (known, _))| known == version).map(|(at, _)| *at);

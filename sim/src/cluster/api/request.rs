@@ -52,8 +52,10 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
     };
     let (id, resource) = {
         let state = inner.lock();
-        let hidden = target.group == "discovery.k8s.io" && !state.options.serve_slices;
-        let id = state.registry.by_path(&target.group, &target.version, &target.plural).filter(|_| !hidden);
+        let id = state
+            .registry
+            .by_path(&target.group, &target.version, &target.plural)
+            .filter(|_| state.serves(&target.group));
         let id = id.ok_or(ApiError::UnknownPath)?;
         (id, state.resource(id).clone())
     };

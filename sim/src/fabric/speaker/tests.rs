@@ -207,6 +207,22 @@ fn ciliums_old_peering_policies_select_nodes_and_services() {
 }
 
 #[test]
+fn ciliums_old_peering_policies_export_pods_where_they_say_so() {
+    let policy = |export: bool| {
+        json!({"kind": "CiliumBGPPeeringPolicy", "metadata": {"name": "all"}, "spec": {"virtualRouters": [
+            {"neighbors": [{"peerAddress": "192.168.1.1/32"}], "serviceSelector": null, "exportPodCIDR": export},
+        ]}})
+    };
+    let own =
+        json!({"kind": "CiliumNode", "metadata": {"name": "n1"}, "spec": {"ipam": {"podCIDRs": ["10.1.0.0/24"]}}});
+    let mut of_cluster = node("n2");
+    of_cluster["spec"] = json!({"podCIDRs": ["10.2.0.0/24", "fd00::/64"]});
+    let objects = |export| [policy(export), own.clone(), of_cluster.clone()];
+    assert_eq!(says(Speaker::Cilium, &objects(true)), ["10.1.0.0/24", "10.2.0.0/24"]);
+    assert_eq!(says(Speaker::Cilium, &objects(false)), ["", ""]);
+}
+
+#[test]
 fn calico_announces_blocks_from_everyone_and_hosts_for_policy_local() {
     let config = |spec: Value| json!({"kind": "BGPConfiguration", "metadata": {"name": "default"}, "spec": spec});
     let with = |policy: &str, spec: Value| says(Speaker::Calico, &[service(policy), ready_on_n1(), config(spec)]);

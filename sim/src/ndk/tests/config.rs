@@ -46,6 +46,20 @@ async fn acknowledging(bench: &Bench) -> (Client, Reader) {
     (client, reader)
 }
 
+#[tokio::test]
+async fn an_application_that_acknowledges_is_ready_once_it_follows_its_configuration() {
+    let bench = Bench::start().await;
+    let mut client = bench.client().await;
+    client.register(pb::AgentRegistrationRequest { wait_config_ack: true, ..Default::default() }).await;
+    assert!(!bench.ndk.is_ready("greeter"));
+    let mut reader = client.follow([all_config()]).await;
+    one_commit(&mut reader).await;
+    assert!(bench.ndk.is_ready("greeter"));
+    let other = Bench::start().await;
+    let _client = other.registered().await;
+    assert!(other.ndk.is_ready("greeter"), "one that does not is ready when it is registered");
+}
+
 fn error(path: &str, message: &str) -> pb::AcknowledgeConfigRequestInfo {
     pb::AcknowledgeConfigRequestInfo {
         js_path_with_keys: path.to_owned(),

@@ -11,6 +11,18 @@
 //!
 //! Sources: MetalLB `speaker/bgp_controller.go` (ShouldAnnounce), Cilium `getLoadBalancerIPPaths`, Calico `routes.go`,
 //! kube-router `ecmp_vip.go`. No speaker looks at Node Ready or at cordons.
+//!
+//! Where the cluster lets us read the speaker's own resources, `knowledge` narrows this down by what they select
+//! (`metallb`, `cilium`, `calico`), and to what speakers say themselves; `audience` keeps the sets of nodes that come of it.
+
+mod audience;
+mod calico;
+mod cilium;
+mod knowledge;
+mod metallb;
+
+pub(super) use audience::{Audience, AudienceId, Audiences, EVERYONE};
+pub(super) use knowledge::{Knowledge, Reach};
 
 use crate::model::cluster::{Endpoint, Node, Service, ServiceHints, TrafficPolicy};
 use crate::model::config::{ClusterConfig, Speaker};

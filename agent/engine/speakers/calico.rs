@@ -1,0 +1,38 @@
+//! Calico: BGPConfiguration `default` names the ranges that are announced. Every node announces a range as a whole; single
+//! addresses are announced for themselves, as are those of services with policy Local, and all of them where aggregation is
+//! turned off.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::knowledge::{Knowledge, Rule, Subject};
+use crate::model::speaker::SpeakerResource::CalicoConfigurations;
+use crate::model::speaker::{CalicoConfiguration, ObjectKey, SpeakerObject};
+
+pub(super) fn rule(knowledge: &Knowledge, subject: Subject<'_>) -> Rule {
+    if !knowledge.knows(CalicoConfigurations) {
+        return Rule::default();
+    }
+    let Some(configuration) = configuration(knowledge) else {
+        return Rule::nobody("there is no BGPConfiguration default: Calico announces no service addresses");
+    };
+    let ranges = configuration.load_balancer.iter().chain(&configuration.external);
+    let Some(range) = ranges.filter(|range| range.contains(&subject.vip)).max_by_key(|range| range.prefix_len()) else {
+        let leaf = if subject.is_external() { "serviceExternalIPs" } else { "serviceLoadBalancerIPs" };
+        let vip = subject.vip;
+        return Rule::nobody(format!("BGPConfiguration default announces no range that holds {vip}: add it to {leaf}"));
+    };
+    let single = *range == IpNet::from(subject.vip);
+    let apart = !single && !configuration.aggregation && configuration.load_balancer.contains(range);
+    let host = single || apart || subject.local;
+    Rule { needs_endpoint: apart, aggregate: (!host).then_some(*range), ..Rule::default() }
+}
+
+fn configuration(knowledge: &Knowledge) -> Option<&CalicoConfiguration> {
+    let key = ObjectKey { namespace: None, name: Arc::from("default") };
+    match knowledge.object(CalicoConfigurations, &key)? {
+        SpeakerObject::CalicoConfiguration(configuration) => Some(configuration),
+        _ => None,
+    }
+}

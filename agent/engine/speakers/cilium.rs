@@ -1,0 +1,132 @@
+//! Cilium's BGP control plane: cluster configurations select nodes and give them peer configurations, these select
+//! advertisements by family, and those select services.
+//!
+//! What the operator made of it for each node (CiliumBGPNodeConfig) is believed before the selectors. A cluster with neither
+//! cluster nor node configurations is one that speaks by other means (the peering policies before 1.19): nobody is restricted.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::knowledge::{Knowledge, Rule, Subject};
+use crate::model::cluster::Node;
+use crate::model::names::NodeName;
+use crate::model::speaker::SpeakerResource::{CiliumAdvertisements, CiliumClusters, CiliumNodes, CiliumPeers};
+use crate::model::speaker::{
+    CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths, ObjectKey, SpeakerObject,
+};
+
+pub(super) fn rule(knowledge: &Knowledge, subject: Subject<'_>) -> Rule {
+    let known = knowledge.knows(CiliumAdvertisements) && knowledge.knows(CiliumPeers);
+    if !known || clusters(knowledge).next().is_none() && nodes(knowledge).next().is_none() {
+        return Rule::default();
+    }
+    let announcing: Vec<_> = advertisements(knowledge)
+        .filter_map(|(key, advertisement)| Some((key, advertisement, announced(advertisement, subject)?)))
+        .collect();
+    if announcing.is_empty() {
+        let kind = if subject.is_external() { "ExternalIP" } else { "LoadBalancerIP" };
+        return Rule::nobody(format!("no CiliumBGPAdvertisement of {kind} selects the service"));
+    }
+    let family = subject.vip.is_ipv4();
+    let mut rule = Rule::default();
+    for (key, peer) in peers(knowledge) {
+        let taken = announcing.iter().filter(|(_, advertisement, _)| takes(peer, family, advertisement));
+        let lengths: Vec<Lengths> = taken.map(|(.., lengths)| *lengths).collect();
+        if lengths.is_empty() {
+            continue;
+        }
+        rule.by.push(key.clone());
+        let prefixes = lengths.iter().map(|lengths| lengths.prefix(subject.vip)).chain(rule.aggregate);
+        rule.aggregate = prefixes.max_by_key(|prefix| prefix.prefix_len());
+    }
+    if rule.by.is_empty() {
+        let names: Vec<String> = announcing.iter().take(4).map(|(key, ..)| key.to_string()).collect();
+        let family = if family { "ipv4" } else { "ipv6" };
+        let names = names.join(", ");
+        return Rule::nobody(format!("no CiliumBGPPeerConfig selects CiliumBGPAdvertisement {names} for {family}"));
+    }
+    rule
+}
+
+/// The lengths a VIP is announced with; none where the advertisement is not about it. Policy Local is never aggregated.
+fn announced(advertisement: &CiliumAdvertisement, subject: Subject<'_>) -> Option<Lengths> {
+    let about = |services: &&CiliumServices| {
+        let address = if subject.is_external() { services.external } else { services.load_balancer };
+        address && services.selector.as_ref().is_some_and(|selector| selector.selects(|name| label(subject, name)))
+    };
+    let lengths = |services: &CiliumServices| if subject.local { Lengths::default() } else { services.lengths };
+    let of = advertisement.services.iter().filter(about).map(lengths);
+    of.max_by_key(|lengths| lengths.prefix(subject.vip).prefix_len())
+}
+
+/// A label of the service; its name and namespace are labels too.
+fn label<'a>(subject: Subject<'a>, name: &str) -> Option<&'a str> {
+    match name {
+        "io.kubernetes.service.name" => Some(&subject.key.name),
+        "io.kubernetes.service.namespace" => Some(&subject.key.namespace),
+        name => subject.service.labels.get(name),
+    }
+}
+
+fn takes(peer: &CiliumPeer, v4: bool, advertisement: &CiliumAdvertisement) -> bool {
+    let selectors =
+        peer.families.iter().filter(|(family, _)| *family == v4).filter_map(|(_, selector)| selector.as_ref());
+    selectors.into_iter().any(|selector| selector.selects(|name| advertisement.labels.get(name)))
+}
+
+/// One of the peer configurations is the node's.
+pub(super) fn selects(knowledge: &Knowledge, by: &[ObjectKey], name: &NodeName, node: &Node) -> bool {
+    given(knowledge, name, node).iter().any(|peer| by.iter().any(|key| key.name == *peer))
+}
+
+/// The peer configurations of a node. Of several cluster configurations that select it, it gets the first.
+fn given<'a>(knowledge: &'a Knowledge, name: &NodeName, node: &Node) -> &'a [Arc<str>] {
+    if nodes(knowledge).next().is_some() {
+        return own(knowledge, name).map(|node| &*node.peers).unwrap_or_default();
+    }
+    let selects = |cluster: &&CiliumCluster| {
+        cluster.node_selector.as_ref().is_none_or(|selector| selector.selects(|label| node.labels.get(label)))
+    };
+    clusters(knowledge).find(selects).map(|cluster| &*cluster.peers).unwrap_or_default()
+}
+
+/// What a node was told to speak from.
+pub(super) fn addresses(knowledge: &Knowledge, name: &NodeName) -> Vec<IpAddr> {
+    own(knowledge, name).map(|node| node.local_addresses.to_vec()).unwrap_or_default()
+}
+
+fn own<'a>(knowledge: &'a Knowledge, name: &NodeName) -> Option<&'a CiliumNode> {
+    let key = ObjectKey { namespace: None, name: Arc::from(name.as_str()) };
+    match knowledge.object(CiliumNodes, &key)? {
+        SpeakerObject::CiliumNode(node) => Some(node),
+        _ => None,
+    }
+}
+
+fn advertisements(knowledge: &Knowledge) -> impl Iterator<Item = (&ObjectKey, &CiliumAdvertisement)> {
+    knowledge.objects(CiliumAdvertisements).filter_map(|(key, object)| match object {
+        SpeakerObject::CiliumAdvertisement(advertisement) => Some((key, advertisement)),
+        _ => None,
+    })
+}
+
+fn peers(knowledge: &Knowledge) -> impl Iterator<Item = (&ObjectKey, &CiliumPeer)> {
+    knowledge.objects(CiliumPeers).filter_map(|(key, object)| match object {
+        SpeakerObject::CiliumPeer(peer) => Some((key, peer)),
+        _ => None,
+    })
+}
+
+fn clusters(knowledge: &Knowledge) -> impl Iterator<Item = &CiliumCluster> {
+    knowledge.objects(CiliumClusters).filter_map(|(_, object)| match object {
+        SpeakerObject::CiliumCluster(cluster) => Some(cluster),
+        _ => None,
+    })
+}
+
+fn nodes(knowledge: &Knowledge) -> impl Iterator<Item = &CiliumNode> {
+    knowledge.objects(CiliumNodes).filter_map(|(_, object)| match object {
+        SpeakerObject::CiliumNode(node) => Some(node),
+        _ => None,
+    })
+}

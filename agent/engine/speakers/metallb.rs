@@ -1,0 +1,139 @@
+//! MetalLB: a BGPAdvertisement selects pools, services, nodes and peers.
+//!
+//! A cluster with neither pools nor advertisements is one whose addresses come from elsewhere: nobody is restricted.
+
+use std::net::IpAddr;
+
+use super::knowledge::{Knowledge, Rule, Subject};
+use crate::model::cluster::Node;
+use crate::model::selector::{Must, Selector};
+use crate::model::speaker::SpeakerResource::{MetallbAdvertisements, MetallbPeers, MetallbPools};
+use crate::model::speaker::{MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, SpeakerObject};
+
+/// What names a node to itself.
+const HOST_NAME: &str = "kubernetes.io/hostname";
+
+pub(super) fn rule(knowledge: &Knowledge, subject: Subject<'_>) -> Rule {
+    // MetalLB does not announce external IPs: whoever does is not told by its resources.
+    if subject.is_external() || !knowledge.knows(MetallbAdvertisements) {
+        return Rule::default();
+    }
+    let mut advertisements = advertisements(knowledge).peekable();
+    if advertisements.peek().is_none() {
+        return match pools(knowledge).next() {
+            Some(_) => {
+                Rule::nobody("no BGPAdvertisement exists: MetalLB gives out addresses and announces none by BGP")
+            }
+            None => Rule::default(),
+        };
+    }
+    let pool = match pool(knowledge, subject) {
+        Some(pool) => Some(pool),
+        None if knowledge.knows(MetallbPools) => {
+            return Rule::nobody("no IPAddressPool holds all addresses of the service: MetalLB announces none of them");
+        }
+        None => None,
+    };
+    let of_pool = advertisements.filter(|(_, advertisement)| pool.is_none_or(|pool| selects_pool(advertisement, pool)));
+    let of_pool: Vec<_> = of_pool.collect();
+    let label = |name: &str| subject.service.labels.get(name);
+    let matching = of_pool.iter().filter(|(_, advertisement)| any(&advertisement.service_selectors, label));
+    let matching: Vec<_> = matching.collect();
+    if matching.is_empty() {
+        let pool = pool.map_or_else(|| "the pool".to_owned(), |(key, _)| format!("IPAddressPool {key}"));
+        return Rule::nobody(match of_pool.is_empty() {
+            true => format!("no BGPAdvertisement selects {pool}"),
+            false => format!("no BGPAdvertisement of {pool} selects the service by its labels"),
+        });
+    }
+    let prefixes = matching.iter().map(|(_, advertisement)| advertisement.lengths.prefix(subject.vip));
+    Rule {
+        by: matching.iter().map(|(key, _)| (*key).clone()).collect(),
+        aggregate: prefixes.max_by_key(|prefix| prefix.prefix_len()),
+        ..Rule::default()
+    }
+}
+
+/// One of the advertisements announces from the node: it selects it, and so does a peer it goes to. Where those that
+/// select it disagree on the preference of one prefix, MetalLB announces nothing from there.
+pub(super) fn selects(knowledge: &Knowledge, by: &[ObjectKey], node: &Node) -> bool {
+    let label = |name: &str| node.labels.get(name);
+    let named = by.iter().filter_map(|key| match knowledge.object(MetallbAdvertisements, key)? {
+        SpeakerObject::MetallbAdvertisement(advertisement) => Some(advertisement),
+        _ => None,
+    });
+    let selecting: Vec<_> = named.filter(|advertisement| any(&advertisement.node_selectors, label)).collect();
+    let conflicting = |one: &&MetallbAdvertisement| {
+        let same = |other: &&&MetallbAdvertisement| lengths(other) == lengths(one);
+        selecting.iter().filter(same).any(|other| other.local_preference != one.local_preference)
+    };
+    !selecting.iter().any(conflicting) && selecting.iter().any(|advertisement| goes_out(knowledge, advertisement, node))
+}
+
+/// The lengths as MetalLB compares them.
+fn lengths(advertisement: &MetallbAdvertisement) -> (u8, u8) {
+    (advertisement.lengths.v4.unwrap_or(32), advertisement.lengths.v6.unwrap_or(128))
+}
+
+/// A peer the advertisement goes to is one of the node's.
+fn goes_out(knowledge: &Knowledge, advertisement: &MetallbAdvertisement, node: &Node) -> bool {
+    let mut peers = peers(knowledge).peekable();
+    let named = |key: &ObjectKey| advertisement.peers.is_empty() || advertisement.peers.contains(&key.name);
+    let label = |name: &str| node.labels.get(name);
+    // Without any peer that is known, sessions come from elsewhere.
+    peers.peek().is_none() || peers.any(|(key, peer)| named(key) && any(&peer.node_selectors, label))
+}
+
+/// What peers that are for one node alone say it speaks from.
+pub(super) fn addresses(knowledge: &Knowledge, node: &Node) -> Vec<IpAddr> {
+    let label = |name: &str| node.labels.get(name);
+    let own = peers(knowledge).filter(|(_, peer)| match &*peer.node_selectors {
+        [only] => names_one_node(only) && only.selects(label),
+        _ => false,
+    });
+    own.filter_map(|(_, peer)| peer.source).collect()
+}
+
+fn names_one_node(selector: &Selector) -> bool {
+    selector.0.iter().any(|requirement| {
+        *requirement.label == *HOST_NAME && matches!(&requirement.must, Must::BeIn(values) if values.len() == 1)
+    })
+}
+
+/// One of the selectors selects; none at all is all.
+fn any<'a>(selectors: &[Selector], label: impl Fn(&str) -> Option<&'a str>) -> bool {
+    selectors.is_empty() || selectors.iter().any(|selector| selector.selects(&label))
+}
+
+fn selects_pool(advertisement: &MetallbAdvertisement, (key, pool): (&ObjectKey, &Pool)) -> bool {
+    let all = advertisement.pools.is_empty() && advertisement.pool_selectors.is_empty();
+    let named = advertisement.pools.contains(&key.name);
+    all || named || advertisement.pool_selectors.iter().any(|selector| selector.selects(|name| pool.labels.get(name)))
+}
+
+/// The one pool that holds all addresses of the service.
+fn pool<'a>(knowledge: &'a Knowledge, subject: Subject<'_>) -> Option<(&'a ObjectKey, &'a Pool)> {
+    let holds = |pool: &Pool, address: &IpAddr| pool.prefixes.iter().any(|prefix| prefix.contains(address));
+    pools(knowledge).find(|(_, pool)| subject.service.ingress.iter().all(|address| holds(pool, address)))
+}
+
+fn pools(knowledge: &Knowledge) -> impl Iterator<Item = (&ObjectKey, &Pool)> {
+    knowledge.objects(MetallbPools).filter_map(|(key, object)| match object {
+        SpeakerObject::Pool(pool) => Some((key, pool)),
+        _ => None,
+    })
+}
+
+fn advertisements(knowledge: &Knowledge) -> impl Iterator<Item = (&ObjectKey, &MetallbAdvertisement)> {
+    knowledge.objects(MetallbAdvertisements).filter_map(|(key, object)| match object {
+        SpeakerObject::MetallbAdvertisement(advertisement) => Some((key, advertisement)),
+        _ => None,
+    })
+}
+
+fn peers(knowledge: &Knowledge) -> impl Iterator<Item = (&ObjectKey, &MetallbPeer)> {
+    knowledge.objects(MetallbPeers).filter_map(|(key, object)| match object {
+        SpeakerObject::MetallbPeer(peer) => Some((key, peer)),
+        _ => None,
+    })
+}

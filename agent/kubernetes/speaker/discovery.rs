@@ -1,0 +1,133 @@
+//! Which resources of a speaker the API server serves, and where.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::super::reason::{self, Request};
+use crate::model::speaker::SpeakerResource;
+use crate::supervise::chain;
+
+/// `/apis/metallb.io/v1beta1`, the best first, by resource. One that is not served is not in it.
+pub(super) type Served = BTreeMap<SpeakerResource, Vec<Arc<str>>>;
+
+/// An API group, as far as it is read.
+#[derive(Debug, Default, Deserialize)]
+struct ApiGroup {
+    versions: Option<Vec<GroupVersion>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct GroupVersion {
+    version: Option<String>,
+}
+
+/// The resources of a group in one version.
+#[derive(Debug, Default, Deserialize)]
+struct ApiResources {
+    resources: Option<Vec<ApiResource>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ApiResource {
+    name: Option<String>,
+}
+
+/// What a server says of a group, or of a version of it.
+#[derive(Debug)]
+enum Answer<T> {
+    Served(T),
+    Absent,
+    /// It does not say: the listing will.
+    Untold,
+}
+
+/// Asks for the groups of the resources, once each.
+///
+/// # Errors
+/// The server is out of reach, with the reason.
+pub(super) async fn discover(
+    client: &Client,
+    resources: &[SpeakerResource],
+    patience: Duration,
+) -> Result<Served, String> {
+    let mut versions: BTreeMap<&str, Answer<Vec<String>>> = BTreeMap::new();
+    let mut plurals: BTreeMap<String, Answer<Vec<String>>> = BTreeMap::new();
+    let mut served = Served::new();
+    for resource in resources {
+        for group in resource.groups() {
+            if !versions.contains_key(group.name) {
+                versions.insert(group.name, group_versions(client, group.name, patience).await?);
+            }
+            let known = &versions[group.name];
+            for version in group.versions {
+                let api = format!("/apis/{}/{version}", group.name);
+                match known {
+                    Answer::Absent => continue,
+                    Answer::Served(versions) if !versions.iter().any(|served| served == version) => continue,
+                    Answer::Served(_) if !plurals.contains_key(&api) => {
+                        plurals.insert(api.clone(), version_resources(client, &api, patience).await?);
+                    }
+                    Answer::Served(_) | Answer::Untold => {}
+                }
+                let there = match plurals.get(&api) {
+                    Some(Answer::Served(plurals)) => plurals.iter().any(|plural| plural == resource.plural()),
+                    Some(Answer::Absent) => false,
+                    Some(Answer::Untold) | None => true,
+                };
+                if there {
+                    served.entry(*resource).or_default().push(api.into());
+                    // Other versions show the same objects.
+                    if matches!(known, Answer::Served(_)) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    Ok(served)
+}
+
+async fn group_versions(client: &Client, group: &str, patience: Duration) -> Result<Answer<Vec<String>>, String> {
+    let answer: Answer<ApiGroup> = ask(client, &format!("/apis/{group}"), patience).await?;
+    Ok(match answer {
+        Answer::Served(group) => {
+            let versions = group.versions.unwrap_or_default().into_iter();
+            Answer::Served(versions.filter_map(|version| version.version).collect())
+        }
+        Answer::Absent => Answer::Absent,
+        Answer::Untold => Answer::Untold,
+    })
+}
+
+async fn version_resources(client: &Client, api: &str, patience: Duration) -> Result<Answer<Vec<String>>, String> {
+    let answer: Answer<ApiResources> = ask(client, api, patience).await?;
+    Ok(match answer {
+        Answer::Served(list) => {
+            let resources = list.resources.unwrap_or_default().into_iter();
+            Answer::Served(resources.filter_map(|resource| resource.name).collect())
+        }
+        Answer::Absent => Answer::Absent,
+        Answer::Untold => Answer::Untold,
+    })
+}
+
+async fn ask<T: DeserializeOwned>(client: &Client, path: &str, patience: Duration) -> Result<Answer<T>, String> {
+    let request = Request { verb: "get", resource: "API groups", namespace: None };
+    let get = http::Request::get(path).body(Vec::new()).map_err(|error| chain(&error))?;
+    match timeout(patience, client.request_text(get)).await {
+        Ok(Ok(text)) => Ok(serde_json::from_str(&text).map_or(Answer::Untold, Answer::Served)),
+        Ok(Err(kube::Error::Api(status))) => match status.code {
+            404 => Ok(Answer::Absent),
+            401 => Err(reason::refused(status.code, &status.message, &status.reason, request)),
+            _ => Ok(Answer::Untold),
+        },
+        Ok(Err(error)) => Err(reason::explain(&error, request)),
+        Err(_) => Err(reason::silent(request, patience)),
+    }
+}

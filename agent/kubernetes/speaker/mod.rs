@@ -1,0 +1,224 @@
+//! The speaker's own resources: followed where the API server has them and lets us read them, done without where not.
+//!
+//! `discovery` asks which of them are served, in which version, once a group; each resource then has a loop of its own. One
+//! that is absent, forbidden, or cannot be listed does not hold the cluster back: the engine is told so, the log says it once,
+//! and it is tried again at a calm interval, when the credentials change, and when another version of it is served.
+
+mod discovery;
+mod objects;
+mod reduce;
+mod statuses;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use futures::future::{self, BoxFuture, FutureExt};
+use tokio::sync::{Notify, watch};
+
+use self::discovery::{Served, discover};
+use self::reduce::Objects;
+use self::statuses::Statuses;
+use super::condition::Part;
+use super::reduce::Kind;
+use super::watch::{Closed, Failure, FailureKind, Surroundings, Tolerance, Watcher, jittered};
+use crate::model::config::Speaker;
+use crate::model::event::ClusterEvent;
+use crate::model::speaker::{ResourceState, SpeakerResource};
+use crate::supervise::Backoff;
+
+/// Follows the resources of a speaker, for ever.
+pub(super) async fn follow(speaker: Speaker, around: Surroundings) -> Result<Infallible, Closed> {
+    let resources: Vec<SpeakerResource> = SpeakerResource::of(speaker).collect();
+    let (served, seen) = watch::channel(None);
+    let again = Arc::new(Notify::new());
+    let mut tasks: Vec<BoxFuture<'_, Result<Infallible, Closed>>> = Vec::new();
+    for resource in &resources {
+        let follower = Follower {
+            resource: *resource,
+            part: resource.to_string(),
+            around: around.clone(),
+            served: seen.clone(),
+            again: Arc::clone(&again),
+            told: None,
+        };
+        tasks.push(match resource {
+            SpeakerResource::MetallbStatuses => follower.run(Statuses::new).boxed(),
+            resource => follower.run(|api| Objects::new(*resource, api)).boxed(),
+        });
+    }
+    if resources.is_empty() {
+        return future::pending().await;
+    }
+    tasks.push(keep_discovering(&resources, around.clone(), served, again).boxed());
+    future::select_all(tasks).await.0
+}
+
+/// Asks again and again which resources are served.
+async fn keep_discovering(
+    resources: &[SpeakerResource],
+    around: Surroundings,
+    served: watch::Sender<Option<Arc<Served>>>,
+    again: Arc<Notify>,
+) -> Result<Infallible, Closed> {
+    let mut backoff = around.timings.backoff();
+    let mut link = around.link.clone();
+    loop {
+        let current = link.get().await?;
+        let pause = match discover(&current.client, resources, around.timings.answer).await {
+            Ok(found) => {
+                backoff.reset();
+                let found = Arc::new(found);
+                served.send_if_modified(|known| {
+                    let changed = known.as_ref() != Some(&found);
+                    *known = Some(found);
+                    changed
+                });
+                jittered(around.timings.look_again)
+            }
+            Err(reason) => {
+                tracing::debug!(%reason, "API groups cannot be asked for");
+                around.trouble.notify_one();
+                jittered(backoff.pause())
+            }
+        };
+        tokio::select! {
+            () = link.pause(current.fresh, pause) => {}
+            () = again.notified() => {}
+        }
+    }
+}
+
+/// Follows one resource.
+struct Follower {
+    resource: SpeakerResource,
+    /// The name its condition goes by.
+    part: String,
+    around: Surroundings,
+    served: watch::Receiver<Option<Arc<Served>>>,
+    /// Asks for discovery at once.
+    again: Arc<Notify>,
+    /// What was told last, unless it was watched since.
+    told: Option<ResourceState>,
+}
+
+impl Follower {
+    async fn run<K: Kind>(mut self, kind: impl Fn(Arc<str>) -> K) -> Result<Infallible, Closed> {
+        let mut failing = Backoff::new(self.around.timings.first_pause, self.around.timings.look_again);
+        let mut link = self.around.link.clone();
+        loop {
+            let fresh = link.get().await?.fresh;
+            let apis = self.apis().await?;
+            let Some(failure) = self.watch(&apis, &kind).await? else { continue };
+            let state = self.state(failure.as_ref());
+            if !matches!(state, ResourceState::Failed(_)) {
+                failing.reset();
+            }
+            let pause = match &state {
+                ResourceState::Failed(_) => failing.pause(),
+                _ => self.around.timings.look_again,
+            };
+            if state == ResourceState::Absent && !apis.is_empty() {
+                // It was served a moment ago: perhaps it is in another version.
+                self.again.notify_one();
+            }
+            if self.told.as_ref() != Some(&state) {
+                self.tell(state).await?;
+            }
+            tokio::select! {
+                () = link.pause(fresh, pause) => {}
+                () = self.moved(&apis) => {}
+            }
+        }
+    }
+
+    /// Watches where it is served, the best place first; gives the failure that tells most, none where it is not served
+    /// at all. Nothing when it is served elsewhere now.
+    async fn watch<K: Kind>(
+        &mut self,
+        apis: &[Arc<str>],
+        kind: &impl Fn(Arc<str>) -> K,
+    ) -> Result<Option<Option<Failure>>, Closed> {
+        let mut worst: Option<Failure> = None;
+        for api in apis {
+            let mut watcher = Watcher::new(kind(Arc::clone(api)), self.around.clone());
+            let (part, mut served) = (self.part.clone(), self.served.clone());
+            let failure = tokio::select! {
+                failure = watcher.run_until(&part, Tolerance::Optional) => Some(failure?),
+                () = elsewhere(&mut served, self.resource, apis) => None,
+            };
+            self.told.take_if(|_| watcher.has_listed());
+            let Some(failure) = failure else { return Ok(None) };
+            if worst.as_ref().is_none_or(|worst| rank(worst.kind) < rank(failure.kind)) {
+                worst = Some(failure);
+            }
+        }
+        Ok(Some(worst))
+    }
+
+    /// Where it is served, the best first; as soon as that is known.
+    async fn apis(&mut self) -> Result<Vec<Arc<str>>, Closed> {
+        let served = self.served.wait_for(Option::is_some).await.map_err(|_| Closed)?;
+        Ok(served.as_ref().and_then(|served| served.get(&self.resource)).cloned().unwrap_or_default())
+    }
+
+    async fn moved(&self, apis: &[Arc<str>]) {
+        elsewhere(&mut self.served.clone(), self.resource, apis).await;
+    }
+
+    fn state(&self, failure: Option<&Failure>) -> ResourceState {
+        let Some(failure) = failure else { return ResourceState::Absent };
+        let (plural, groups) = (self.resource.plural(), self.resource.groups());
+        match failure.kind {
+            FailureKind::Absent => ResourceState::Absent,
+            FailureKind::Forbidden => {
+                let groups: Vec<String> = groups.iter().map(|group| format!("\"{}\"", group.name)).collect();
+                let groups = groups.join(", ");
+                let rule = format!(
+                    "add to the ClusterRole of the agent's user: apiGroups [{groups}], resources [\"{plural}\"], verbs \
+                     [\"list\", \"watch\"]"
+                );
+                ResourceState::Forbidden(rule.into())
+            }
+            FailureKind::TooMany => ResourceState::TooMany(Arc::clone(&failure.reason)),
+            FailureKind::Server | FailureKind::Listing => ResourceState::Failed(Arc::clone(&failure.reason)),
+        }
+    }
+
+    /// Tells the engine, and says it in the log: once, until it is another state.
+    async fn tell(&mut self, state: ResourceState) -> Result<(), Closed> {
+        let reporter = &self.around.reporter;
+        let (cluster, resource) = (reporter.cluster_name(), &self.part);
+        if self.told.as_ref().map(ResourceState::as_yang) != Some(state.as_yang()) {
+            let (word, detail) = (state.as_yang(), state.detail());
+            match detail {
+                None => tracing::info!(%cluster, %resource, "speaker resource absent: computed without it"),
+                Some(detail) => {
+                    tracing::warn!(%cluster, %resource, state = word, %detail, "speaker resource not read: computed without it");
+                }
+            }
+        }
+        reporter.cluster(ClusterEvent::SpeakerResource(self.resource, state.clone())).await?;
+        self.told = Some(state);
+        reporter.part(&self.part, Part::Live).await
+    }
+}
+
+/// Which of several failures tells most.
+fn rank(kind: FailureKind) -> u8 {
+    match kind {
+        FailureKind::Absent => 0,
+        FailureKind::Server | FailureKind::Listing => 1,
+        FailureKind::TooMany => 2,
+        FailureKind::Forbidden => 3,
+    }
+}
+
+/// Returns when a resource is served elsewhere than at `apis`.
+async fn elsewhere(served: &mut watch::Receiver<Option<Arc<Served>>>, resource: SpeakerResource, apis: &[Arc<str>]) {
+    let moved = |served: &Option<Arc<Served>>| {
+        served.as_ref().is_some_and(|served| served.get(&resource).map(Vec::as_slice).unwrap_or_default() != apis)
+    };
+    if served.wait_for(moved).await.is_err() {
+        future::pending::<()>().await;
+    }
+}

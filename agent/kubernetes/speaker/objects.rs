@@ -1,0 +1,153 @@
+//! Resources of speakers as they come over the wire, as far as they are read. Every field may be missing or null.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::super::objects::Meta;
+
+/// An object with a spec.
+#[derive(Debug, Deserialize)]
+pub(super) struct Custom<S> {
+    pub(super) metadata: Option<Meta>,
+    pub(super) spec: Option<S>,
+}
+
+/// meta/v1 LabelSelector.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LabelSelector {
+    pub(super) match_labels: Option<BTreeMap<String, Option<String>>>,
+    pub(super) match_expressions: Option<Vec<Expression>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Expression {
+    pub(super) key: Option<String>,
+    pub(super) operator: Option<String>,
+    pub(super) values: Option<Vec<String>>,
+}
+
+/// metallb.io IPAddressPool.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct IpAddressPool {
+    pub(super) addresses: Option<Vec<String>>,
+}
+
+/// metallb.io BGPAdvertisement.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BgpAdvertisement {
+    pub(super) ip_address_pools: Option<Vec<String>>,
+    pub(super) ip_address_pool_selectors: Option<Vec<LabelSelector>>,
+    pub(super) node_selectors: Option<Vec<LabelSelector>>,
+    pub(super) service_selectors: Option<Vec<LabelSelector>>,
+    pub(super) peers: Option<Vec<String>>,
+    pub(super) aggregation_length: Option<i64>,
+    #[serde(rename = "aggregationLengthV6")]
+    pub(super) aggregation_length_v6: Option<i64>,
+    pub(super) local_pref: Option<u32>,
+}
+
+/// metallb.io BGPPeer. Passwords and the like are not read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BgpPeer {
+    pub(super) node_selectors: Option<Vec<LabelSelector>>,
+    pub(super) source_address: Option<String>,
+}
+
+/// cilium.io CiliumLoadBalancerIPPool.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CiliumPool {
+    pub(super) blocks: Option<Vec<Block>>,
+    /// Before `blocks`.
+    pub(super) cidrs: Option<Vec<Block>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Block {
+    pub(super) cidr: Option<String>,
+    pub(super) start: Option<String>,
+    pub(super) stop: Option<String>,
+}
+
+/// cilium.io CiliumBGPAdvertisement.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CiliumAdvertisements {
+    pub(super) advertisements: Option<Vec<CiliumAdvertisement>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CiliumAdvertisement {
+    pub(super) advertisement_type: Option<String>,
+    pub(super) service: Option<CiliumService>,
+    pub(super) selector: Option<LabelSelector>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CiliumService {
+    pub(super) addresses: Option<Vec<String>>,
+    #[serde(rename = "aggregationLengthIPv4")]
+    pub(super) aggregation_length_ipv4: Option<i64>,
+    #[serde(rename = "aggregationLengthIPv6")]
+    pub(super) aggregation_length_ipv6: Option<i64>,
+}
+
+/// cilium.io CiliumBGPClusterConfig and CiliumBGPNodeConfig.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CiliumInstances {
+    pub(super) node_selector: Option<LabelSelector>,
+    pub(super) bgp_instances: Option<Vec<CiliumInstance>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CiliumInstance {
+    pub(super) peers: Option<Vec<CiliumInstancePeer>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CiliumInstancePeer {
+    pub(super) peer_config_ref: Option<Reference>,
+    pub(super) local_address: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Reference {
+    pub(super) name: Option<String>,
+}
+
+/// cilium.io CiliumBGPPeerConfig.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CiliumPeerConfig {
+    pub(super) families: Option<Vec<CiliumFamily>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CiliumFamily {
+    pub(super) afi: Option<String>,
+    pub(super) advertisements: Option<LabelSelector>,
+}
+
+/// projectcalico.org BGPConfiguration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CalicoConfiguration {
+    #[serde(rename = "serviceLoadBalancerIPs")]
+    pub(super) service_load_balancer_ips: Option<Vec<Block>>,
+    #[serde(rename = "serviceExternalIPs")]
+    pub(super) service_external_ips: Option<Vec<Block>>,
+    pub(super) service_load_balancer_aggregation: Option<String>,
+}
+
+/// projectcalico.org IPPool.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CalicoPool {
+    pub(super) cidr: Option<String>,
+    pub(super) allowed_uses: Option<Vec<String>>,
+}

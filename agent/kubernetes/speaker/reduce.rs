@@ -1,0 +1,325 @@
+//! Objects of a speaker -> what the engine reads of them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
+use serde::de::DeserializeOwned;
+
+use super::super::objects::Meta;
+use super::super::reduce::{Kind, Names, Reduced, Unreadable, name};
+use super::objects::{self, Block, Custom, LabelSelector};
+use crate::model::event::{ClusterEvent, Update};
+use crate::model::selector::{Must, Requirement, Selector};
+use crate::model::speaker::{
+    CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths,
+    MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, SpeakerObject, SpeakerResource,
+};
+
+/// Objects of one resource.
+#[derive(Debug)]
+pub(super) struct Objects {
+    resource: SpeakerResource,
+    api: Arc<str>,
+    names: Names,
+}
+
+impl Objects {
+    pub(super) fn new(resource: SpeakerResource, api: Arc<str>) -> Self {
+        Self { resource, api, names: Names::default() }
+    }
+
+    fn key(&mut self, meta: &Meta) -> Result<ObjectKey, Unreadable> {
+        let namespace = meta.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+        Ok(ObjectKey { namespace: namespace.map(|namespace| self.names.get(namespace)), name: Arc::from(name(meta)?) })
+    }
+}
+
+/// Reads a spec; what comes of it, if anything.
+struct Reader<'a> {
+    names: &'a mut Names,
+    meta: &'a Meta,
+    faults: u64,
+}
+
+impl Kind for Objects {
+    type Key = ObjectKey;
+    type Value = SpeakerObject;
+
+    const NAMESPACED: bool = false;
+    const PAGE: u32 = 200;
+
+    fn resource(&self) -> &'static str {
+        self.resource.plural()
+    }
+
+    fn api(&self) -> &str {
+        &self.api
+    }
+
+    fn speaker_resource(&self) -> Option<SpeakerResource> {
+        Some(self.resource)
+    }
+
+    fn keys(&mut self, meta: &Meta) -> Result<Vec<ObjectKey>, Unreadable> {
+        Ok(vec![self.key(meta)?])
+    }
+
+    fn reduce(&mut self, json: &str) -> Result<Reduced<ObjectKey, SpeakerObject>, Unreadable> {
+        use SpeakerResource as R;
+        match self.resource {
+            R::MetallbPools => self.read(json, |reader, spec| Some(SpeakerObject::Pool(reader.metallb_pool(spec)))),
+            R::MetallbAdvertisements => self.read(json, |reader, spec| {
+                Some(SpeakerObject::MetallbAdvertisement(reader.metallb_advertisement(spec)))
+            }),
+            R::MetallbPeers => {
+                self.read(json, |reader, spec| Some(SpeakerObject::MetallbPeer(reader.metallb_peer(spec))))
+            }
+            R::CiliumPools => self.read(json, |reader, spec| Some(SpeakerObject::Pool(reader.cilium_pool(spec)))),
+            R::CiliumAdvertisements => self
+                .read(json, |reader, spec| Some(SpeakerObject::CiliumAdvertisement(reader.cilium_advertisement(spec)))),
+            R::CiliumClusters => {
+                self.read(json, |reader, spec| Some(SpeakerObject::CiliumCluster(reader.cilium_cluster(spec))))
+            }
+            R::CiliumPeers => self.read(json, |reader, spec| Some(SpeakerObject::CiliumPeer(reader.cilium_peer(spec)))),
+            R::CiliumNodes => self.read(json, |reader, spec| Some(SpeakerObject::CiliumNode(reader.cilium_node(spec)))),
+            R::CalicoConfigurations => self
+                .read(json, |reader, spec| Some(SpeakerObject::CalicoConfiguration(reader.calico_configuration(spec)))),
+            R::CalicoPools => self.read(json, |reader, spec| reader.calico_pool(spec).map(SpeakerObject::Pool)),
+            // They are told as announcements, not as objects.
+            R::MetallbStatuses => self.read(json, |_, ()| None),
+        }
+    }
+
+    fn event(&self, update: Update<ObjectKey, SpeakerObject>) -> ClusterEvent {
+        ClusterEvent::SpeakerObjects(self.resource, update)
+    }
+
+    fn tidy(&mut self) {
+        self.names.tidy();
+    }
+}
+
+impl Objects {
+    fn read<S: DeserializeOwned + Default>(
+        &mut self,
+        json: &str,
+        read: impl Fn(&mut Reader<'_>, S) -> Option<SpeakerObject>,
+    ) -> Result<Reduced<ObjectKey, SpeakerObject>, Unreadable> {
+        let object: Custom<S> = serde_json::from_str(json)?;
+        let meta = object.metadata.unwrap_or_default();
+        let key = self.key(&meta)?;
+        let mut reader = Reader { names: &mut self.names, meta: &meta, faults: 0 };
+        let value = read(&mut reader, object.spec.unwrap_or_default());
+        Ok(Reduced { faults: reader.faults, entries: vec![(key, value)] })
+    }
+}
+
+impl Reader<'_> {
+    fn metallb_pool(&mut self, spec: objects::IpAddressPool) -> Pool {
+        let ranges = spec.addresses.unwrap_or_default();
+        let blocks = ranges.iter().map(|range| match range.split_once('-') {
+            Some((start, stop)) => self.span(start, stop),
+            None => self.net(range).into_iter().collect(),
+        });
+        let prefixes = blocks.collect::<Vec<_>>().concat();
+        self.pool(prefixes)
+    }
+
+    fn cilium_pool(&mut self, spec: objects::CiliumPool) -> Pool {
+        let blocks = spec.blocks.into_iter().chain(spec.cidrs).flatten();
+        let prefixes = blocks.flat_map(|block| self.block(&block)).collect();
+        self.pool(prefixes)
+    }
+
+    /// Calico's pools are for pods, unless they say otherwise.
+    fn calico_pool(&mut self, spec: objects::CalicoPool) -> Option<Pool> {
+        let uses = spec.allowed_uses.unwrap_or_default();
+        if !uses.iter().any(|usage| usage == "LoadBalancer") {
+            return None;
+        }
+        let prefixes = spec.cidr.and_then(|cidr| self.net(&cidr)).into_iter().collect();
+        Some(self.pool(prefixes))
+    }
+
+    fn pool(&mut self, prefixes: Vec<IpNet>) -> Pool {
+        let mut prefixes = IpNet::aggregate(&prefixes);
+        prefixes.sort_unstable();
+        Pool { prefixes: prefixes.into(), labels: self.names.labels(self.meta) }
+    }
+
+    fn block(&mut self, block: &Block) -> Vec<IpNet> {
+        match (&block.cidr, &block.start) {
+            (Some(cidr), _) => self.net(cidr).into_iter().collect(),
+            (None, Some(start)) => {
+                let stop = block.stop.as_deref().filter(|stop| !stop.is_empty());
+                self.span(start, stop.unwrap_or(start))
+            }
+            (None, None) => self.fault(),
+        }
+    }
+
+    fn blocks(&mut self, blocks: Option<Vec<Block>>) -> Box<[IpNet]> {
+        blocks.unwrap_or_default().iter().flat_map(|block| self.block(block)).collect()
+    }
+
+    /// A prefix, or an address alone.
+    fn net(&mut self, text: &str) -> Option<IpNet> {
+        let text = text.trim();
+        let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        self.faults += u64::from(net.is_err());
+        net.ok().map(|net| net.trunc())
+    }
+
+    /// The prefixes that make up a range, its ends included.
+    fn span(&mut self, start: &str, stop: &str) -> Vec<IpNet> {
+        match (start.trim().parse(), stop.trim().parse()) {
+            (Ok(IpAddr::V4(start)), Ok(IpAddr::V4(stop))) if start <= stop => {
+                Ipv4Subnets::new(start, stop, 0).map(IpNet::V4).collect()
+            }
+            (Ok(IpAddr::V6(start)), Ok(IpAddr::V6(stop))) if start <= stop => {
+                Ipv6Subnets::new(start, stop, 0).map(IpNet::V6).collect()
+            }
+            _ => self.fault(),
+        }
+    }
+
+    fn fault<T: Default>(&mut self) -> T {
+        self.faults += 1;
+        T::default()
+    }
+
+    fn metallb_advertisement(&mut self, spec: objects::BgpAdvertisement) -> MetallbAdvertisement {
+        MetallbAdvertisement {
+            pools: self.list(spec.ip_address_pools),
+            pool_selectors: self.selectors(spec.ip_address_pool_selectors),
+            node_selectors: self.selectors(spec.node_selectors),
+            service_selectors: self.selectors(spec.service_selectors),
+            peers: self.list(spec.peers),
+            lengths: self.lengths(spec.aggregation_length, spec.aggregation_length_v6),
+            local_preference: spec.local_pref.unwrap_or_default(),
+        }
+    }
+
+    fn metallb_peer(&mut self, spec: objects::BgpPeer) -> MetallbPeer {
+        let source = spec.source_address.filter(|address| !address.is_empty());
+        MetallbPeer {
+            node_selectors: self.selectors(spec.node_selectors),
+            source: source.and_then(|address| self.address(&address)),
+        }
+    }
+
+    fn cilium_advertisement(&mut self, spec: objects::CiliumAdvertisements) -> CiliumAdvertisement {
+        let all = spec.advertisements.unwrap_or_default().into_iter();
+        let of_services = all.filter(|one| one.advertisement_type.as_deref() == Some("Service"));
+        let services = of_services.map(|one| {
+            let service = one.service.unwrap_or_default();
+            let named = |kind: &str| service.addresses.iter().flatten().any(|named| named == kind);
+            CiliumServices {
+                load_balancer: named("LoadBalancerIP"),
+                external: named("ExternalIP"),
+                selector: one.selector.map(|selector| self.selector(selector)),
+                lengths: self.lengths(service.aggregation_length_ipv4, service.aggregation_length_ipv6),
+            }
+        });
+        let services = services.collect();
+        CiliumAdvertisement { labels: self.names.labels(self.meta), services }
+    }
+
+    fn cilium_cluster(&mut self, spec: objects::CiliumInstances) -> CiliumCluster {
+        let node_selector = spec.node_selector.map(|selector| self.selector(selector));
+        let (peers, _) = self.instances(spec.bgp_instances);
+        CiliumCluster { node_selector, peers }
+    }
+
+    fn cilium_node(&mut self, spec: objects::CiliumInstances) -> CiliumNode {
+        let (peers, local_addresses) = self.instances(spec.bgp_instances);
+        CiliumNode { peers, local_addresses }
+    }
+
+    /// The peer configurations of peers, and the addresses they are spoken to from.
+    fn instances(&mut self, instances: Option<Vec<objects::CiliumInstance>>) -> (Box<[Arc<str>]>, Box<[IpAddr]>) {
+        let (mut configs, mut addresses) = (Vec::new(), Vec::new());
+        for peer in instances.into_iter().flatten().flat_map(|instance| instance.peers.unwrap_or_default()) {
+            configs.extend(peer.peer_config_ref.and_then(|reference| reference.name).map(|name| self.names.get(&name)));
+            let local = peer.local_address.filter(|address| !address.is_empty());
+            addresses.extend(local.and_then(|address| self.address(&address)));
+        }
+        configs.sort_unstable();
+        configs.dedup();
+        addresses.sort_unstable();
+        addresses.dedup();
+        (configs.into(), addresses.into())
+    }
+
+    fn cilium_peer(&mut self, spec: objects::CiliumPeerConfig) -> CiliumPeer {
+        let families = spec.families.unwrap_or_default().into_iter().filter_map(|family| {
+            let v4 = match family.afi.as_deref() {
+                Some("ipv4") => true,
+                Some("ipv6") => false,
+                _ => return None,
+            };
+            Some((v4, family.advertisements.map(|selector| self.selector(selector))))
+        });
+        CiliumPeer { families: families.collect() }
+    }
+
+    fn calico_configuration(&mut self, spec: objects::CalicoConfiguration) -> CalicoConfiguration {
+        CalicoConfiguration {
+            load_balancer: self.blocks(spec.service_load_balancer_ips),
+            external: self.blocks(spec.service_external_ips),
+            aggregation: spec.service_load_balancer_aggregation.as_deref() != Some("Disabled"),
+        }
+    }
+
+    fn address(&mut self, text: &str) -> Option<IpAddr> {
+        let address = text.trim().parse().ok();
+        self.faults += u64::from(address.is_none());
+        address
+    }
+
+    /// Lengths; one no address has counts as not given.
+    fn lengths(&mut self, v4: Option<i64>, v6: Option<i64>) -> Lengths {
+        let mut length = |value: Option<i64>, most: u8| {
+            let length = value.and_then(|value| u8::try_from(value).ok()).filter(|length| *length <= most);
+            self.faults += u64::from(value.is_some() && length.is_none());
+            length
+        };
+        Lengths { v4: length(v4, 32), v6: length(v6, 128) }
+    }
+
+    fn list(&mut self, names: Option<Vec<String>>) -> Box<[Arc<str>]> {
+        names.unwrap_or_default().iter().map(|name| self.names.get(name)).collect()
+    }
+
+    fn selectors(&mut self, selectors: Option<Vec<LabelSelector>>) -> Box<[Selector]> {
+        selectors.unwrap_or_default().into_iter().map(|selector| self.selector(selector)).collect()
+    }
+
+    /// A requirement that cannot be read is left out: it restricts nobody.
+    fn selector(&mut self, selector: LabelSelector) -> Selector {
+        let mut requirements = Vec::new();
+        for (label, value) in selector.match_labels.unwrap_or_default() {
+            let values = [self.names.get(&value.unwrap_or_default())].into();
+            requirements.push(Requirement { label: self.names.get(&label), must: Must::BeIn(values) });
+        }
+        for expression in selector.match_expressions.unwrap_or_default() {
+            let values = self.list(expression.values);
+            let must = match expression.operator.as_deref() {
+                Some("In") => Must::BeIn(values),
+                Some("NotIn") => Must::NotBeIn(values),
+                Some("Exists") => Must::Exist,
+                Some("DoesNotExist") => Must::NotExist,
+                _ => {
+                    self.faults += 1;
+                    continue;
+                }
+            };
+            requirements.push(Requirement { label: self.names.get(&expression.key.unwrap_or_default()), must });
+        }
+        Selector(requirements.into())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+use serde_json::Value;
+
+use super::*;
+
+/// What a manifest is reduced to, and the parts of it that could not be read.
+fn read(resource: SpeakerResource, manifest: &str) -> (Option<SpeakerObject>, u64) {
+    let object: Value = serde_norway::from_str(manifest).expect("a manifest");
+    let mut reduced = Objects::new(resource, "/apis/x".into()).reduce(&object.to_string()).expect("readable");
+    let (_, value) = reduced.entries.remove(0);
+    (value, reduced.faults)
+}
+
+fn nets(texts: &[&str]) -> Box<[IpNet]> {
+    texts.iter().map(|text| text.parse().expect("a prefix")).collect()
+}
+
+fn names(texts: &[&str]) -> Box<[Arc<str>]> {
+    texts.iter().map(|text| Arc::from(*text)).collect()
+}
+
+fn label_in(label: &str, values: &[&str]) -> Requirement {
+    Requirement { label: label.into(), must: Must::BeIn(names(values)) }
+}
+
+#[test]
+fn pools_of_metallb_are_prefixes_however_they_are_written() {
+    let manifest = "
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: vip-pool, namespace: metallb-system, labels: {zone: east}}
+spec:
+  autoAssign: false
+  addresses: [1.1.1.0/24, 10.0.0.10 - 10.0.0.17, '2001:db8::1-2001:db8::2', 10.9.9.9/32, 10.0.0.5-10.0.0.1, oops]
+status: {assignedIPv4: 1}";
+    let (Some(SpeakerObject::Pool(pool)), faults) = read(SpeakerResource::MetallbPools, manifest) else {
+        panic!("a pool")
+    };
+    let expected = [
+        "1.1.1.0/24",
+        "10.0.0.10/31",
+        "10.0.0.12/30",
+        "10.0.0.16/31",
+        "10.9.9.9/32",
+        "2001:db8::1/128",
+        "2001:db8::2/128",
+    ];
+    assert_eq!((pool.prefixes, faults), (nets(&expected), 2));
+    assert_eq!(pool.labels.get("zone"), Some("east"));
+}
+
+#[test]
+fn an_advertisement_of_metallb_keeps_what_selects_and_how_it_aggregates() {
+    let manifest = "
+apiVersion: metallb.io/v1beta1
+kind: BGPAdvertisement
+metadata: {name: rack1, namespace: metallb-system}
+spec:
+  ipAddressPools: [vip-pool]
+  ipAddressPoolSelectors: [{matchLabels: {zone: east}}]
+  nodeSelectors:
+  - matchLabels: {rack: '1'}
+    matchExpressions: [{key: role, operator: NotIn, values: [edge]}, {key: gpu, operator: DoesNotExist}]
+  serviceSelectors: [{matchExpressions: [{key: app, operator: Exists}, {key: app, operator: Like}]}]
+  peers: [tor1]
+  aggregationLength: 26
+  aggregationLengthV6: 129
+  localPref: 150
+  communities: [65535:65282]";
+    let expected = MetallbAdvertisement {
+        pools: names(&["vip-pool"]),
+        pool_selectors: [Selector([label_in("zone", &["east"])].into())].into(),
+        node_selectors: [Selector(
+            [
+                label_in("rack", &["1"]),
+                Requirement { label: "role".into(), must: Must::NotBeIn(names(&["edge"])) },
+                Requirement { label: "gpu".into(), must: Must::NotExist },
+            ]
+            .into(),
+        )]
+        .into(),
+        service_selectors: [Selector([Requirement { label: "app".into(), must: Must::Exist }].into())].into(),
+        peers: names(&["tor1"]),
+        lengths: Lengths { v4: Some(26), v6: None },
+        local_preference: 150,
+    };
+    let read = read(SpeakerResource::MetallbAdvertisements, manifest);
+    assert_eq!(read, (Some(SpeakerObject::MetallbAdvertisement(expected)), 2), "a length and an operator are none");
+}
+
+#[test]
+fn a_peer_of_metallb_keeps_its_nodes_and_their_address_and_no_secret() {
+    let manifest = "
+apiVersion: metallb.io/v1beta2
+kind: BGPPeer
+metadata: {name: tor1, namespace: metallb-system}
+spec:
+  myASN: 65535
+  peerASN: 65535
+  peerAddress: 192.168.1.1
+  sourceAddress: 192.168.1.11
+  password: secret
+  nodeSelectors: [{matchLabels: {kubernetes.io/hostname: cluster1}}]";
+    let (value, faults) = read(SpeakerResource::MetallbPeers, manifest);
+    let expected = MetallbPeer {
+        node_selectors: [Selector([label_in("kubernetes.io/hostname", &["cluster1"])].into())].into(),
+        source: Some("192.168.1.11".parse().expect("an address")),
+    };
+    assert!(!format!("{value:?}").contains("secret"));
+    assert_eq!((value, faults), (Some(SpeakerObject::MetallbPeer(expected)), 0));
+}
+
+#[test]
+fn resources_of_cilium_are_reduced_to_who_announces_what() {
+    let pool = "
+metadata: {name: pool}
+spec: {blocks: [{cidr: 10.1.0.0/24}, {start: 10.2.0.4, stop: 10.2.0.7}, {start: 10.3.0.1}, {}], disabled: false}";
+    let (Some(SpeakerObject::Pool(pool)), 1) = read(SpeakerResource::CiliumPools, pool) else { panic!("a pool") };
+    assert_eq!(pool.prefixes, nets(&["10.1.0.0/24", "10.2.0.4/30", "10.3.0.1/32"]));
+
+    let advertisement = "
+metadata: {name: vips, labels: {advertise: bgp}}
+spec:
+  advertisements:
+  - {advertisementType: PodCIDR}
+  - advertisementType: Service
+    service: {addresses: [LoadBalancerIP], aggregationLengthIPv4: 24}
+    selector: {matchExpressions: [{key: somekey, operator: NotIn, values: [never-used-value]}]}
+  - {advertisementType: Service, service: {addresses: [ExternalIP]}}";
+    let (Some(SpeakerObject::CiliumAdvertisement(read_of)), 0) =
+        read(SpeakerResource::CiliumAdvertisements, advertisement)
+    else {
+        panic!("an advertisement")
+    };
+    assert_eq!(read_of.labels.get("advertise"), Some("bgp"));
+    let [balancers, external] = &*read_of.services else { panic!("two of type Service: {read_of:?}") };
+    assert!(balancers.load_balancer && !balancers.external && balancers.lengths.v4 == Some(24));
+    assert!(balancers.selector.as_ref().is_some_and(|selector| selector.selects(|_| None)));
+    assert!(external.external && external.selector.is_none());
+
+    let cluster = "
+metadata: {name: config}
+spec:
+  nodeSelector: {matchLabels: {bgp: 'true'}}
+  bgpInstances:
+  - name: main
+    localASN: 65001
+    peers:
+    - {name: tor, peerASN: 65000, peerAddress: 10.0.0.1, peerConfigRef: {name: tor-config}}
+    - {name: unconfigured, peerASN: 65000}";
+    let expected = CiliumCluster {
+        node_selector: Some(Selector([label_in("bgp", &["true"])].into())),
+        peers: names(&["tor-config"]),
+    };
+    assert_eq!(read(SpeakerResource::CiliumClusters, cluster), (Some(SpeakerObject::CiliumCluster(expected)), 0));
+
+    let peer = "
+metadata: {name: tor-config}
+spec:
+  families:
+  - {afi: ipv4, safi: unicast, advertisements: {matchLabels: {advertise: bgp}}}
+  - {afi: ipv6, safi: unicast}
+  - {afi: l2vpn, safi: evpn}";
+    let selector = Selector([label_in("advertise", &["bgp"])].into());
+    let expected = CiliumPeer { families: [(true, Some(selector)), (false, None)].into() };
+    assert_eq!(read(SpeakerResource::CiliumPeers, peer), (Some(SpeakerObject::CiliumPeer(expected)), 0));
+
+    let node = "
+metadata: {name: node1}
+spec:
+  bgpInstances:
+  - peers:
+    - {name: tor, localAddress: 192.168.1.11, peerConfigRef: {group: cilium.io, kind: CiliumBGPPeerConfig, name: tor-config}}
+status: {bgpInstances: [{peers: [{peeringState: established}]}]}";
+    let local_addresses = ["192.168.1.11".parse().expect("an address")].into();
+    let expected = CiliumNode { peers: names(&["tor-config"]), local_addresses };
+    assert_eq!(read(SpeakerResource::CiliumNodes, node), (Some(SpeakerObject::CiliumNode(expected)), 0));
+}
+
+#[test]
+fn resources_of_calico_are_reduced_to_ranges() {
+    let configuration = "
+metadata: {name: default}
+spec:
+  asNumber: 64512
+  nodeToNodeMeshEnabled: false
+  serviceLoadBalancerIPs: [{cidr: 10.1.0.0/16}, {cidr: 10.2.0.1}]
+  serviceExternalIPs: [{cidr: 10.3.0.0/24}]
+  serviceLoadBalancerAggregation: Disabled";
+    let expected = CalicoConfiguration {
+        load_balancer: nets(&["10.1.0.0/16", "10.2.0.1/32"]),
+        external: nets(&["10.3.0.0/24"]),
+        aggregation: false,
+    };
+    let read_of = read(SpeakerResource::CalicoConfigurations, configuration);
+    assert_eq!(read_of, (Some(SpeakerObject::CalicoConfiguration(expected)), 0));
+
+    let pods = "{metadata: {name: default-ipv4-ippool}, spec: {cidr: 10.244.0.0/16, ipipMode: Always}}";
+    assert_eq!(read(SpeakerResource::CalicoPools, pods), (None, 0), "a pool of pods holds no VIPs");
+    let vips = "{metadata: {name: vips}, spec: {cidr: 10.1.0.0/16, allowedUses: [LoadBalancer]}}";
+    let (Some(SpeakerObject::Pool(pool)), 0) = read(SpeakerResource::CalicoPools, vips) else { panic!("a pool") };
+    assert_eq!(pool.prefixes, nets(&["10.1.0.0/16"]));
+}
+
+#[test]
+fn an_object_without_a_spec_says_nothing_and_one_of_another_shape_is_unreadable() {
+    for resource in SpeakerResource::ALL.iter().copied().filter(|one| *one != SpeakerResource::MetallbStatuses) {
+        for object in [r#"{"metadata":{"name":"x"}}"#, r#"{"metadata":{"name":"x"},"spec":null}"#] {
+            let reduced = Objects::new(resource, "/apis/x".into()).reduce(object);
+            assert_eq!(reduced.expect("readable").faults, 0, "{resource}");
+        }
+        for object in ["{}", "7", r#"{"metadata":{"name":"x"},"spec":[]}"#, r#"{"metadata":{"name":"x"},"spec":7}"#] {
+            assert!(Objects::new(resource, "/apis/x".into()).reduce(object).is_err(), "{resource} {object}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! MetalLB's ServiceBGPStatus: which node's speaker says that it announces which service.
+//!
+//! There is one for each service and node that announces it, so that they may be many more than anything else in a
+//! cluster: they are reduced to names that are kept once, and a cluster with too many of them is judged without.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::super::objects::Meta;
+use super::super::reduce::{Kind, Names, Reduced, Unreadable, name, namespace};
+use crate::model::event::{ClusterEvent, Update};
+use crate::model::names::{NodeName, ServiceKey};
+use crate::model::speaker::{SpeakerResource, StatusKey};
+
+const NODE_LABEL: &str = "metallb.io/node";
+const SERVICE_LABEL: &str = "metallb.io/service-name";
+const NAMESPACE_LABEL: &str = "metallb.io/service-namespace";
+
+/// As far as it is read.
+#[derive(Debug, Default, Deserialize)]
+struct ServiceBgpStatus {
+    metadata: Option<Meta>,
+    status: Option<Status>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Status {
+    peers: Option<Vec<Option<String>>>,
+}
+
+/// ServiceBGPStatuses.
+#[derive(Debug)]
+pub(super) struct Statuses {
+    api: Arc<str>,
+    names: Names,
+}
+
+impl Statuses {
+    pub(super) fn new(api: Arc<str>) -> Self {
+        Self { api, names: Names::default() }
+    }
+
+    /// By its labels, which it has from its first moment to its last.
+    fn key(&mut self, meta: &Meta) -> Result<Option<StatusKey>, Unreadable> {
+        let object = digest(namespace(meta), name(meta)?);
+        let label = |label| meta.label(label).filter(|value| !value.is_empty());
+        let labels = (label(NODE_LABEL), label(SERVICE_LABEL), label(NAMESPACE_LABEL));
+        let (Some(node), Some(service), Some(namespace)) = labels else { return Ok(None) };
+        let service = ServiceKey { namespace: self.names.get(namespace), name: self.names.get(service) };
+        Ok(Some(StatusKey { service, node: NodeName::from(self.names.get(node)), object }))
+    }
+}
+
+fn digest(namespace: &str, name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (namespace, name).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Kind for Statuses {
+    type Key = StatusKey;
+    type Value = ();
+
+    const NAMESPACED: bool = false;
+    const PAGE: u32 = 500;
+    const MOST: usize = 100_000;
+
+    fn resource(&self) -> &'static str {
+        SpeakerResource::MetallbStatuses.plural()
+    }
+
+    fn api(&self) -> &str {
+        &self.api
+    }
+
+    fn speaker_resource(&self) -> Option<SpeakerResource> {
+        Some(SpeakerResource::MetallbStatuses)
+    }
+
+    fn keys(&mut self, meta: &Meta) -> Result<Vec<StatusKey>, Unreadable> {
+        Ok(self.key(meta)?.into_iter().collect())
+    }
+
+    fn reduce(&mut self, json: &str) -> Result<Reduced<StatusKey, ()>, Unreadable> {
+        let object: ServiceBgpStatus = serde_json::from_str(json)?;
+        let Some(key) = self.key(&object.metadata.unwrap_or_default())? else {
+            return Ok(Reduced { entries: Vec::new(), faults: 1 });
+        };
+        // Without peers the service is announced to nobody.
+        let peers = object.status.and_then(|status| status.peers).unwrap_or_default();
+        Ok(Reduced { entries: vec![(key, (!peers.is_empty()).then_some(()))], faults: 0 })
+    }
+
+    fn event(&self, update: Update<StatusKey, ()>) -> ClusterEvent {
+        ClusterEvent::Announcements(update)
+    }
+
+    fn tidy(&mut self) {
+        self.names.tidy();
+    }
+}

@@ -1,0 +1,84 @@
+//! The source against an API server on a bad day.
+
+use super::server::{NODES, SERVICES, SLICES, Server};
+use super::*;
+
+const OVERLOADED: &str = "Too many requests, please try again later.";
+
+fn listings(server: &Server, path: &str) -> usize {
+    server.requests().iter().filter(|it| it.starts_with(path) && !it.contains("watch=true")).count()
+}
+
+#[tokio::test]
+async fn a_server_that_asks_to_be_left_alone_is_asked_again_when_it_said() {
+    let server = Server::start().await;
+    server.retry_after(2);
+    server.answer(NODES, 429, OVERLOADED);
+    let mut running = Running::start(at(&server.url()), quick());
+    assert!(running.lost().await.contains("the API server is overloaded (429"));
+    let asked = tokio::time::Instant::now();
+    server.list(NODES, "1", &[]);
+    running.synced().await;
+    let waited = asked.elapsed();
+    assert!(waited >= Duration::from_millis(1500) && waited < Duration::from_secs(10), "{waited:?}");
+}
+
+#[tokio::test]
+async fn errors_of_the_server_and_answers_that_break_off_or_make_no_sense_are_lost_with_the_reason_and_tried_again() {
+    for (status, body, truncated, said) in [
+        (500, r#"{"kind":"Status","code":500,"message":"etcdserver: leader changed"}"#, false, "leader changed"),
+        (503, "<html>upstream is gone</html>", false, "503"),
+        (200, "<html>the login page of a proxy</html>", false, "no listing of services"),
+        (200, r#"{"metadata":{},"items":[]}"#, false, "it has no resourceVersion"),
+        (200, r#"{"metadata":{"resourceVersion":"2"},"items":[{"#, true, "broke off the answer"),
+    ] {
+        let server = Server::start().await;
+        server.truncate(SERVICES, truncated);
+        server.answer(SERVICES, status, body);
+        let mut running = Running::start(at(&server.url()), quick());
+        let reason = running.lost().await;
+        assert!(reason.contains(said) && reason.contains("services"), "{reason}");
+        server.truncate(SERVICES, false);
+        server.list(SERVICES, "3", &[]);
+        running.synced().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_forgets_at_once_what_it_listed_is_not_asked_without_end() {
+    let mut server = Server::start().await;
+    let timings = Timings { first_pause: Duration::from_millis(100), longest_pause: Duration::from_secs(5), ..quick() };
+    let _running = Running::start(at(&server.url()), timings);
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        let watch = server.watch(SERVICES).await;
+        watch.say("ERROR", r#"{"kind":"Status","code":410,"reason":"Expired"}"#);
+    }
+    let listings = listings(&server, SERVICES);
+    assert!(listings < 10, "{listings} listings in a second");
+}
+
+#[tokio::test]
+async fn a_watch_that_tells_nothing_but_errors_is_lost_with_the_reason() {
+    let mut server = Server::start().await;
+    let mut running = Running::start(at(&server.url()), quick());
+    running.synced().await;
+    for _ in 0..2 {
+        let watch = server.watch(SLICES).await;
+        watch.say("ERROR", r#"{"kind":"Status","code":500,"message":"watch cache is being built"}"#);
+    }
+    assert!(running.lost().await.contains("watch cache is being built"));
+    server.watch(SLICES).await.say("BOOKMARK", r#"{"metadata":{"resourceVersion":"9"}}"#);
+    running.synced().await;
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_lost_at_the_first_watch_that_cannot_be_made() {
+    let mut server = Server::start().await;
+    let timings = Timings { idle: Duration::from_millis(300), first_pause: Duration::from_secs(60), ..quick() };
+    let mut running = Running::start(at(&server.url()), timings);
+    running.synced().await;
+    let _silent = server.watch(SERVICES).await;
+    server.answer(SERVICES, 503, OVERLOADED);
+    assert!(running.lost().await.contains("503"));
+}

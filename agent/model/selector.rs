@@ -1,0 +1,98 @@
+//! Labels, and what selects by them.
+
+use std::sync::Arc;
+
+/// The labels of an object, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels(Box<[(Arc<str>, Arc<str>)]>);
+
+impl Labels {
+    /// The value of a label.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let at = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        Some(&self.0[at].1)
+    }
+}
+
+impl<N: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(N, V)> for Labels {
+    /// Of labels of one name the last one counts.
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(labels: I) -> Self {
+        let mut labels: Vec<(Arc<str>, Arc<str>)> =
+            labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        labels.reverse();
+        labels.sort_by(|(one, _), (other, _)| one.cmp(other));
+        labels.dedup_by(|(one, _), (other, _)| one == other);
+        Self(labels.into())
+    }
+}
+
+/// A label selector: every requirement must hold, so that one without any selects everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector(pub Box<[Requirement]>);
+
+/// A requirement on one label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// The name of the label.
+    pub label: Arc<str>,
+    /// What is required of it.
+    pub must: Must,
+}
+
+/// What may be required of a label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Must {
+    /// It has one of these values.
+    BeIn(Box<[Arc<str>]>),
+    /// It has none of these values, or is absent.
+    NotBeIn(Box<[Arc<str>]>),
+    /// It is there.
+    Exist,
+    /// It is absent.
+    NotExist,
+}
+
+impl Selector {
+    /// Whether it selects an object, given how to find the value of a label.
+    pub fn selects<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+        self.0.iter().all(|requirement| {
+            let value = label(&requirement.label);
+            match &requirement.must {
+                Must::BeIn(values) => value.is_some_and(|value| values.iter().any(|known| **known == *value)),
+                Must::NotBeIn(values) => value.is_none_or(|value| values.iter().all(|known| **known != *value)),
+                Must::Exist => value.is_some(),
+                Must::NotExist => value.is_none(),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selector(label: &str, must: Must) -> Selector {
+        Selector([Requirement { label: label.into(), must }].into())
+    }
+
+    #[test]
+    fn a_requirement_holds_as_kubernetes_holds_it_for_labels_present_and_absent() {
+        let labels: Labels = [("tier", "edge"), ("rack", "1"), ("tier", "core")].into_iter().collect();
+        let values = |values: &[&str]| values.iter().map(|value| Arc::from(*value)).collect();
+        for (label, must, selected) in [
+            ("tier", Must::BeIn(values(&["core", "spine"])), true),
+            ("tier", Must::BeIn(values(&["edge"])), false),
+            ("zone", Must::BeIn(values(&["a"])), false),
+            ("tier", Must::NotBeIn(values(&["core"])), false),
+            ("zone", Must::NotBeIn(values(&["a"])), true),
+            ("rack", Must::Exist, true),
+            ("zone", Must::Exist, false),
+            ("rack", Must::NotExist, false),
+            ("zone", Must::NotExist, true),
+        ] {
+            let selector = selector(label, must);
+            assert_eq!(selector.selects(|name| labels.get(name)), selected, "{selector:?}");
+        }
+        assert!(Selector::default().selects(|_| None), "without requirements it selects everything");
+    }
+}

@@ -1,0 +1,295 @@
+//! What a cluster's speaker says in resources of its own, reduced on arrival to what the engine reads.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::config::Speaker;
+use super::names::{NodeName, ServiceKey};
+use super::selector::{Labels, Selector};
+
+/// Where a resource is served: its API group, and its versions from the best to the worst known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// `metallb.io`
+    pub name: &'static str,
+    /// `v2`, `v2alpha1`
+    pub versions: &'static [&'static str],
+}
+
+const METALLB: Group = Group { name: "metallb.io", versions: &["v1beta1"] };
+const METALLB_PEERS: Group = Group { name: "metallb.io", versions: &["v1beta2", "v1beta1"] };
+const CILIUM: Group = Group { name: "cilium.io", versions: &["v2", "v2alpha1"] };
+const CALICO: Group = Group { name: "projectcalico.org", versions: &["v3"] };
+/// Where Calico keeps the same objects, for clusters without its API server.
+const CALICO_STORE: Group = Group { name: "crd.projectcalico.org", versions: &["v1"] };
+
+macro_rules! resources {
+    ($($(#[$doc:meta])* $variant:ident = $plural:literal of $speaker:ident in $groups:expr;)*) => {
+        /// A resource of a speaker that is watched where it exists and may be read.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum SpeakerResource { $($(#[$doc])* $variant,)* }
+
+        impl SpeakerResource {
+            /// Every resource.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// `servicebgpstatuses`, as RBAC names it.
+            pub fn plural(self) -> &'static str {
+                match self { $(Self::$variant => $plural,)* }
+            }
+
+            /// Whose resource it is.
+            pub fn speaker(self) -> Speaker {
+                match self { $(Self::$variant => Speaker::$speaker,)* }
+            }
+
+            /// Where it may be served, the best first.
+            pub fn groups(self) -> &'static [Group] {
+                match self { $(Self::$variant => $groups,)* }
+            }
+        }
+    };
+}
+
+resources! {
+    /// Which node announces which service: direct evidence.
+    MetallbStatuses = "servicebgpstatuses" of Metallb in &[METALLB];
+    /// Addresses MetalLB gives out.
+    MetallbPools = "ipaddresspools" of Metallb in &[METALLB];
+    /// Which nodes announce which pools, as which prefixes.
+    MetallbAdvertisements = "bgpadvertisements" of Metallb in &[METALLB];
+    /// Which nodes speak BGP, and from where.
+    MetallbPeers = "bgppeers" of Metallb in &[METALLB_PEERS];
+    /// Addresses Cilium gives out.
+    CiliumPools = "ciliumloadbalancerippools" of Cilium in &[CILIUM];
+    /// Which services are announced, as which prefixes.
+    CiliumAdvertisements = "ciliumbgpadvertisements" of Cilium in &[CILIUM];
+    /// Which nodes speak BGP, with which peer configurations.
+    CiliumClusters = "ciliumbgpclusterconfigs" of Cilium in &[CILIUM];
+    /// Which advertisements go to a peer.
+    CiliumPeers = "ciliumbgppeerconfigs" of Cilium in &[CILIUM];
+    /// What the operator made of the cluster configurations for each node, and where it speaks from.
+    CiliumNodes = "ciliumbgpnodeconfigs" of Cilium in &[CILIUM];
+    /// Which ranges are announced.
+    CalicoConfigurations = "bgpconfigurations" of Calico in &[CALICO, CALICO_STORE];
+    /// Addresses Calico gives out.
+    CalicoPools = "ippools" of Calico in &[CALICO, CALICO_STORE];
+}
+
+impl SpeakerResource {
+    /// The resources of a speaker.
+    pub fn of(speaker: Speaker) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |resource| resource.speaker() == speaker)
+    }
+}
+
+impl fmt::Display for SpeakerResource {
+    /// `servicebgpstatuses.metallb.io`: the key of `/k8s-services/cluster/speaker-resource`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let group = self.groups().first().map_or("", |group| group.name);
+        write!(f, "{}.{group}", self.plural())
+    }
+}
+
+/// Whether a resource is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResourceState {
+    /// It is: what is known is what there is.
+    Watched,
+    /// The API server does not serve it.
+    Absent,
+    /// RBAC does not let us read it; with the rule to add.
+    Forbidden(Arc<str>),
+    /// The API server serves it and cannot list it, with the reason. What was known stays known.
+    Failed(Arc<str>),
+    /// There is more of it than is worth reading; with how much.
+    TooMany(Arc<str>),
+}
+
+impl ResourceState {
+    /// The name in YANG.
+    pub fn as_yang(&self) -> &'static str {
+        match self {
+            Self::Watched => "watched",
+            Self::Absent => "absent",
+            Self::Forbidden(_) => "forbidden",
+            Self::Failed(_) => "failed",
+            Self::TooMany(_) => "too-many",
+        }
+    }
+
+    /// Why, where there is more to say, and what to do.
+    pub fn detail(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Watched | Self::Absent => None,
+            Self::Forbidden(detail) | Self::Failed(detail) | Self::TooMany(detail) => Some(detail),
+        }
+    }
+}
+
+/// An object of a resource: its name, in its namespace where it has one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// `metadata.namespace`.
+    pub namespace: Option<Arc<str>>,
+    /// `metadata.name`.
+    pub name: Arc<str>,
+}
+
+impl fmt::Display for ObjectKey {
+    /// `metallb-system/pool-1`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// A MetalLB ServiceBGPStatus: a node's speaker says that it announces a service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StatusKey {
+    /// `status.serviceNamespace` and `status.serviceName`.
+    pub service: ServiceKey,
+    /// `status.node`.
+    pub node: NodeName,
+    /// A digest of the object's own name: a speaker that starts again makes a second one before the first is gone.
+    pub object: u64,
+}
+
+/// One object of a speaker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpeakerObject {
+    /// IPAddressPool, CiliumLoadBalancerIPPool, Calico's IPPool where it is for load balancers.
+    Pool(Pool),
+    /// BGPAdvertisement of MetalLB.
+    MetallbAdvertisement(MetallbAdvertisement),
+    /// BGPPeer of MetalLB.
+    MetallbPeer(MetallbPeer),
+    /// CiliumBGPAdvertisement.
+    CiliumAdvertisement(CiliumAdvertisement),
+    /// CiliumBGPClusterConfig.
+    CiliumCluster(CiliumCluster),
+    /// CiliumBGPPeerConfig.
+    CiliumPeer(CiliumPeer),
+    /// CiliumBGPNodeConfig.
+    CiliumNode(CiliumNode),
+    /// BGPConfiguration of Calico.
+    CalicoConfiguration(CalicoConfiguration),
+}
+
+/// Addresses a speaker gives out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// Its ranges as prefixes, sorted, none inside another.
+    pub prefixes: Box<[IpNet]>,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+/// Which pools' addresses are announced, where and how. Selectors in a list are alternatives; an empty list is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetallbAdvertisement {
+    /// `ipAddressPools`: names.
+    pub pools: Box<[Arc<str>]>,
+    /// `ipAddressPoolSelectors`.
+    pub pool_selectors: Box<[Selector]>,
+    /// `nodeSelectors`.
+    pub node_selectors: Box<[Selector]>,
+    /// `serviceSelectors`.
+    pub service_selectors: Box<[Selector]>,
+    /// `peers`: names of BGPPeers.
+    pub peers: Box<[Arc<str>]>,
+    /// `aggregationLength` and `aggregationLengthV6`, where they are given.
+    pub lengths: Lengths,
+    /// `localPref`.
+    pub local_preference: u32,
+}
+
+/// A BGPPeer of MetalLB.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetallbPeer {
+    /// `nodeSelectors`: alternatives; none is all.
+    pub node_selectors: Box<[Selector]>,
+    /// `sourceAddress`: what the nodes it selects speak from, except in FRR-K8s mode, which drops it.
+    pub source: Option<IpAddr>,
+}
+
+/// Which services Cilium announces. It is selected by its labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CiliumAdvertisement {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its advertisements of type Service.
+    pub services: Box<[CiliumServices]>,
+}
+
+/// One advertisement of type Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CiliumServices {
+    /// `selector`; none selects nothing.
+    pub selector: Option<Selector>,
+    /// `service.addresses` names LoadBalancerIP.
+    pub load_balancer: bool,
+    /// `service.addresses` names ExternalIP.
+    pub external: bool,
+    /// `service.aggregationLengthIPv4` and `IPv6`, where they are given.
+    pub lengths: Lengths,
+}
+
+/// Which nodes speak BGP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CiliumCluster {
+    /// `nodeSelector`; none selects every node.
+    pub node_selector: Option<Selector>,
+    /// The peer configurations of its peers.
+    pub peers: Box<[Arc<str>]>,
+}
+
+/// Which advertisements go to a peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CiliumPeer {
+    /// By family: whether it is IPv4, and which advertisements it selects; none selects none.
+    pub families: Box<[(bool, Option<Selector>)]>,
+}
+
+/// What a node was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CiliumNode {
+    /// The peer configurations of its peers.
+    pub peers: Box<[Arc<str>]>,
+    /// `localAddress` of its peers.
+    pub local_addresses: Box<[IpAddr]>,
+}
+
+/// Which ranges Calico announces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CalicoConfiguration {
+    /// `serviceLoadBalancerIPs`.
+    pub load_balancer: Box<[IpNet]>,
+    /// `serviceExternalIPs`.
+    pub external: Box<[IpNet]>,
+    /// `serviceLoadBalancerAggregation` is not Disabled.
+    pub aggregation: bool,
+}
+
+/// Prefix lengths addresses are announced with; none for host prefixes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lengths {
+    /// Of IPv4, at most 32.
+    pub v4: Option<u8>,
+    /// Of IPv6, at most 128.
+    pub v6: Option<u8>,
+}
+
+impl Lengths {
+    /// The prefix an address is announced as.
+    pub fn prefix(self, address: IpAddr) -> IpNet {
+        let length = if address.is_ipv4() { self.v4 } else { self.v6 };
+        let host = IpNet::from(address);
+        length.and_then(|length| IpNet::new(address, length).ok()).map_or(host, |net| net.trunc())
+    }
+}

@@ -1,0 +1,88 @@
+//! The switch's CLI: sessions of its own, and a socket in its folder that offers them to other processes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::UnixListener;
+
+use super::{Leaf, LeafOptions};
+use crate::appmgr::{AppManager, Operation};
+use crate::cli::{Applications, Session, SessionOptions};
+use crate::datastore::Datastore;
+
+/// Name of the CLI's socket in a switch's folder.
+const SOCKET_NAME: &str = "cli";
+
+/// A command that the CLI refused, in its words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.trim_end())]
+pub struct CommandRefused(pub String);
+
+/// Where a switch with this folder offers its CLI.
+pub(crate) fn socket(folder: &Path) -> PathBuf {
+    folder.join(SOCKET_NAME)
+}
+
+impl Leaf {
+    /// What lines print on a CLI session of their own, up to the first that is refused.
+    ///
+    /// # Errors
+    /// A line is refused.
+    pub async fn cli(&self, lines: &str) -> Result<String, CommandRefused> {
+        let shared = &self.shared;
+        let output = session(&shared.store, &shared.options, &shared.apps).script(lines, true).await;
+        if output.status == 0 { Ok(output.text) } else { Err(CommandRefused(output.text)) }
+    }
+
+    /// Commits lines of configuration; nothing happens where there are none.
+    ///
+    /// # Errors
+    /// A line, or the commit, is refused.
+    pub async fn commit(&self, lines: &str) -> Result<(), CommandRefused> {
+        if lines.trim().is_empty() {
+            return Ok(());
+        }
+        self.cli(&format!("enter candidate private\n{lines}\ncommit now\n")).await.map(drop)
+    }
+}
+
+/// Offers the CLI on its socket, for as long as it is polled.
+///
+/// # Errors
+/// The socket cannot be bound.
+pub(super) fn serve(
+    store: Datastore,
+    options: LeafOptions,
+    apps: AppManager,
+) -> io::Result<impl Future<Output = ()> + use<>> {
+    let path = socket(&options.folder);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    let name = options.name.clone();
+    let served = crate::cli::serve(listener, Arc::new(move || session(&store, &options, &apps)));
+    Ok(async move {
+        if let Err(error) = served.await {
+            tracing::warn!(leaf = %name, %error, "CLI ended");
+        }
+    })
+}
+
+fn session(store: &Datastore, options: &LeafOptions, apps: &AppManager) -> Session {
+    let session = SessionOptions::new(&options.name, options.release.clone());
+    Session::new(store.clone(), session, Some(Arc::new(Managed(apps.clone()))))
+}
+
+/// `tools system app-management` on the application manager.
+struct Managed(AppManager);
+
+#[tonic::async_trait]
+impl Applications for Managed {
+    async fn operate(&self, application: &str, operation: &str) -> Result<String, String> {
+        let operation = Operation::parse(operation).ok_or_else(|| format!("there is no operation '{operation}'"))?;
+        self.0.operate(application, operation).await.map_err(|error| error.to_string())
+    }
+}

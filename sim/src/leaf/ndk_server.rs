@@ -1,0 +1,65 @@
+//! `/system/ndk-server`: whether the NDK is to run is configuration, and whether it does is state.
+//!
+//! A switch is started with it enabled, as labs of containers are. Disabling it, or deleting it, closes the sockets and
+//! forgets who was registered; enabling it opens them again.
+
+use serde_json::{Value, json};
+use tokio::sync::broadcast;
+
+use super::state::at;
+use crate::datastore::{Datastore, Source, StateOp};
+use crate::ndk::Ndk;
+use crate::path::Path;
+
+fn path() -> Path {
+    at(&[("system", &[]), ("ndk-server", &[])])
+}
+
+/// Makes it part of the configuration a switch starts with.
+pub(super) fn enable(store: &Datastore) {
+    let candidate = store.private_candidate();
+    let enabled = candidate.set(&path().child("admin-state"), &Value::from("enable"));
+    if let Err(refusal) = enabled.and_then(|()| store.boot(&candidate)) {
+        tracing::error!(%refusal, "the configuration a switch starts with was refused");
+    }
+    show(store, true);
+}
+
+/// Has the NDK do as configured, for as long as it is polled.
+pub(super) async fn follow(store: Datastore, ndk: Ndk) {
+    let mut news = store.subscribe();
+    let mut enabled = is_enabled(&store);
+    loop {
+        if matches!(news.recv().await, Err(broadcast::error::RecvError::Closed)) {
+            return;
+        }
+        let wanted = is_enabled(&store);
+        if wanted == enabled {
+            continue;
+        }
+        enabled = wanted;
+        let runs = match wanted {
+            true => ndk.start().await,
+            false => {
+                ndk.stop().await;
+                Ok(())
+            }
+        };
+        if let Err(error) = &runs {
+            tracing::warn!(%error, "the NDK does not start");
+        }
+        show(&store, wanted && runs.is_ok());
+    }
+}
+
+fn is_enabled(store: &Datastore) -> bool {
+    let configured = store.json(Source::Running, &path().child("admin-state"));
+    configured.is_ok_and(|value| value.is_some_and(|value| value == "enable"))
+}
+
+fn show(store: &Datastore, runs: bool) {
+    let state = json!({ "oper-state": if runs { "up" } else { "down" } });
+    if let Err(refusal) = store.apply_state("native", vec![StateOp::Replace(path(), state)]) {
+        tracing::error!(%refusal, "native state was refused");
+    }
+}

@@ -1,0 +1,82 @@
+//! The clock of the switch is set while the agent runs: what it tells has the new time, and nothing else happens.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use srl_sim::fabric::Lever;
+use srl_sim::lab::Action;
+use tokio::time::Instant;
+
+use crate::bench::{Bench, RECOVERY, alarms, lasting};
+use crate::disk::wrap;
+
+/// Long enough to be told from a hold time that is skipped, or that lasts an hour.
+const HOLD: Duration = Duration::from_secs(4);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_hour_ahead_and_an_hour_back_change_timestamps_and_no_verdict_alarm_or_hold_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let offset = folder.path().join("offset");
+    std::fs::write(&offset, "+0").expect("written");
+    // Read anew with each look at the clock; the clock that only counts time is left alone, as the kernel would.
+    let environment = [
+        ("LD_PRELOAD", library().display().to_string()),
+        ("FAKETIME_TIMESTAMP_FILE", offset.display().to_string()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ];
+    let exports = environment.map(|(name, value)| format!("export {name}='{value}'\n"));
+    wrap(folder.path(), &exports.concat());
+    let bench = Bench::with(folder.path(), |lab, _| {
+        lab.config = lab.config.replace("raise-hold-time 1", "raise-hold-time 4");
+    })
+    .await;
+    bench.until_healthy().await;
+    for (text, hours) in [("+3600", 1), ("-3600", -1), ("+0", 0)] {
+        let before: Vec<_> = bench.leaves().map(|leaf| (leaf, lasting(&bench.state(leaf)))).collect();
+        std::fs::write(&offset, text).expect("written");
+        for (leaf, before) in before {
+            bench.until(leaf, RECOVERY, |state| reads(state, SignedDuration::from_hours(hours))).await;
+            assert_eq!(lasting(&bench.state(leaf)), before, "{}", bench.failure(leaf, "the time changed more"));
+        }
+        alarm_is_raised_after_its_hold_time(&bench).await;
+    }
+    for leaf in bench.leaves() {
+        let log = bench.log(leaf);
+        assert!(!log.contains("is out of reach"), "{}", bench.failure(leaf, "a source was lost"));
+    }
+    bench.down().await;
+}
+
+/// Where Debian's package libfaketime has its library.
+fn library() -> PathBuf {
+    let machine = std::env::consts::ARCH;
+    let path = PathBuf::from(format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1"));
+    assert!(path.exists(), "{} is missing: run make deps, which installs libfaketime", path.display());
+    path
+}
+
+/// Why a leaf does not yet show that its agent reads a clock that is this far from ours.
+fn reads(state: &Value, ahead: SignedDuration) -> Option<String> {
+    let sources = state["summary"]["source"].as_array()?;
+    let last = sources.iter().find(|source| source["name"] == "ndk")?["last-event"].as_str()?;
+    let last: Timestamp = last.parse().ok()?;
+    let off = last.duration_since(Timestamp::now() + ahead).abs();
+    (off > SignedDuration::from_mins(10)).then(|| format!("the clock reads {last}"))
+}
+
+async fn alarm_is_raised_after_its_hold_time(bench: &Bench) {
+    let lever = Lever::SessionDown { leaf: Some("leaf1".to_owned()), node: "cluster1".to_owned() };
+    let begun = Instant::now();
+    bench.act(&Action::Pull(lever.clone())).await;
+    bench.until("leaf1", RECOVERY, |state| alarms(state).is_empty().then(|| "no alarm".to_owned())).await;
+    let took = begun.elapsed();
+    assert!(took >= HOLD && took < HOLD * 4, "{}", bench.failure("leaf1", &format!("raised after {took:?}")));
+    bench.act(&Action::Release(lever)).await;
+    bench.until_healthy().await;
+    for leaf in bench.leaves() {
+        bench.until(leaf, RECOVERY, |state| alarms(state).first().map(|alarm| format!("alarm {alarm}"))).await;
+    }
+}

@@ -1,0 +1,102 @@
+//! Nothing can be written: not the state file, not the log.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use srl_sim::fabric::Lever;
+use srl_sim::lab::Action;
+
+use crate::bench::{Bench, RECOVERY, alarms, programs};
+
+const REFUSED: &str = "the state file cannot be written";
+const TAKEN: &str = "the state file is written again";
+
+fn session_down(leaf: &str, node: &str) -> Lever {
+    Lever::SessionDown { leaf: Some(leaf.to_owned()), node: node.to_owned() }
+}
+
+/// Waits until a leaf has an alarm, or none.
+async fn until_alarmed(bench: &Bench, leaf: &str, alarmed: bool) {
+    let wrong = |state: &serde_json::Value| {
+        (alarms(state).is_empty() == alarmed).then(|| format!("alarms: {:?}", alarms(state)))
+    };
+    bench.until(leaf, RECOVERY, wrong).await;
+}
+
+/// Waits until the state file of a leaf has this text in it. What a file holds has no event to await.
+async fn until_kept(bench: &Bench, leaf: &str, file: &Path, text: &str) {
+    let deadline = tokio::time::Instant::now() + RECOVERY;
+    while !std::fs::read_to_string(file).is_ok_and(|kept| kept.contains(text)) {
+        assert!(tokio::time::Instant::now() < deadline, "{}", bench.failure(leaf, "the state file was not written"));
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_file_that_cannot_be_written_is_said_once_and_written_when_it_can_be() {
+    let bench = Bench::with(&programs(), |lab, run| {
+        let arguments = lab.apps.iter_mut().flat_map(|app| &mut app.arguments);
+        arguments.for_each(|it| *it = it.replace("${folder}/state.json", "${folder}/kept/state.json"));
+        std::fs::create_dir_all(run.join("leaf1")).expect("made");
+        std::fs::write(run.join("leaf1/kept"), "a file where a folder should be").expect("written");
+    })
+    .await;
+    bench.until_healthy().await;
+    for _ in 0..2 {
+        bench.act(&Action::Pull(session_down("leaf1", "cluster1"))).await;
+        until_alarmed(&bench, "leaf1", true).await;
+        bench.act(&Action::Release(session_down("leaf1", "cluster1"))).await;
+        until_alarmed(&bench, "leaf1", false).await;
+    }
+    let in_the_way = bench.leaf("leaf1").folder().join("kept");
+    std::fs::remove_file(&in_the_way).expect("removed");
+    until_kept(&bench, "leaf1", &in_the_way.join("state.json"), "neighbor-session-down").await;
+    let log = bench.log("leaf1");
+    assert_eq!((log.matches(REFUSED).count(), log.matches(TAKEN).count()), (1, 1), "{log}");
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_no_room_for_log_and_state_file_the_agent_goes_on_and_keeps_its_memory_when_there_is() {
+    let bench = Bench::healthy().await;
+    let pid = bench.process("leaf2");
+    limit_files(pid, Some(1));
+    bench.act(&Action::Pull(session_down("leaf2", "cluster1-m02"))).await;
+    until_alarmed(&bench, "leaf2", true).await;
+    let file = bench.leaf("leaf2").folder().join("state.json");
+    let kept = std::fs::read_to_string(&file).expect("the file of before");
+    assert!(!kept.contains("neighbor-session-down"), "no room was left: {kept}");
+    serde_json::from_str::<serde_json::Value>(&kept).expect("the old file, whole");
+    limit_files(pid, None);
+    until_kept(&bench, "leaf2", &file, "neighbor-session-down").await;
+    assert_eq!(bench.process("leaf2"), pid, "{}", bench.failure("leaf2", "the agent ended"));
+    bench.expect_no_exit();
+    bench.down().await;
+}
+
+/// Files of a process may not grow beyond this.
+fn limit_files(pid: Option<u32>, current: Option<u64>) {
+    let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    prlimit(pid, Resource::Fsize, Rlimit { current, maximum: None }).expect("the agent runs, and is ours");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_output_goes_nowhere_works_like_any_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    wrap(folder.path(), "exec >/dev/full 2>&1");
+    let bench = Bench::with(folder.path(), |_, _| {}).await;
+    bench.until_healthy().await;
+    bench.act(&Action::Pull(session_down("leaf1", "cluster1"))).await;
+    until_alarmed(&bench, "leaf1", true).await;
+    bench.expect_no_exit();
+    bench.down().await;
+}
+
+/// A program of the agent's name that does something before it becomes the agent.
+pub(crate) fn wrap(folder: &Path, first: &str) {
+    let own = folder.join(crate::bench::AGENT);
+    let agent = programs().join(crate::bench::AGENT);
+    std::fs::write(&own, format!("#!/bin/sh\n{first}\nexec '{}' \"$@\"\n", agent.display())).expect("written");
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o755)).expect("made executable");
+}

@@ -1,0 +1,127 @@
+//! Peers that vanish without a word: connections stay, and nothing comes through, one way or both. The agent finds out by
+//! itself, says so, and is back when they are.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use srl_sim::fabric::Lever;
+use srl_sim::lab::Action;
+use srl_sim::proxy::{Passing, Proxy};
+
+use crate::bench::{Bench, RECOVERY, programs, unhealthy};
+
+/// What still passes on which leaf; all of it on leaf4.
+const LEAVES: [(&str, Passing); 3] =
+    [("leaf1", Passing::Nothing), ("leaf2", Passing::ToServer), ("leaf3", Passing::ToClient)];
+/// Two keepalives without an answer and the patience with the switch's tables; or silence where samples are due.
+const SWITCH_NOTICED: Duration = Duration::from_secs(75);
+/// Two bookmarks that did not come, and a watch that cannot be made.
+const API_NOTICED: Duration = Duration::from_secs(190);
+
+/// The proxies of a leaf.
+struct Between {
+    leaf: &'static str,
+    passing: Passing,
+    ndk: Proxy,
+    gnmi: Proxy,
+}
+
+impl Between {
+    fn new(run: &Path, leaf: &'static str, passing: Passing) -> Self {
+        let folder = run.join(leaf);
+        std::fs::create_dir_all(&folder).expect("made");
+        let proxy = |name: &str, server: &str| Proxy::unix(&folder.join(name), folder.join(server)).expect("a socket");
+        let ndk = proxy("ndk", srl_sim::ndk::SOCKET_NAME);
+        Self { leaf, passing, ndk, gnmi: proxy("gnmi", srl_sim::gnmi::SOCKET_NAME) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_that_vanish_without_a_word_are_noticed_and_found_again() {
+    let mut between = Vec::new();
+    let bench = Bench::with(&programs(), |lab, run| {
+        between = [LEAVES[0], LEAVES[1], LEAVES[2], ("leaf4", Passing::Both)]
+            .map(|(leaf, passing)| Between::new(run, leaf, passing))
+            .into();
+        for argument in lab.apps.iter_mut().flat_map(|app| &mut app.arguments) {
+            *argument = argument.replace("${ndk}", "unix://${folder}/ndk").replace("${gnmi}", "unix://${folder}/gnmi");
+        }
+    })
+    .await;
+    let api = between_apis(&bench).await;
+    bench.until_healthy().await;
+
+    // The switch's side first: an agent that still hears the cluster.
+    between.iter().for_each(|it| it.ndk.pass(it.passing));
+    between.iter().for_each(|it| it.gnmi.pass(it.passing));
+    for it in api.iter().zip(LEAVES) {
+        it.0.pass(it.1.1);
+    }
+    // What happens now must not be missed for ever by anybody.
+    let lever = Lever::SpeakerDead { node: "cluster1".to_owned() };
+    bench.act(&Action::Pull(lever.clone())).await;
+    for (leaf, _) in LEAVES {
+        // What is known is too old to be said of a switch: it shows in the agent's log and, when it can be, in state.
+        until_logged(&bench, leaf, "the NDK is out of reach", SWITCH_NOTICED).await;
+        until_logged(&bench, leaf, "gNMI is out of reach", SWITCH_NOTICED).await;
+    }
+    between.iter().for_each(|it| it.ndk.pass(Passing::Both));
+    for (leaf, _) in LEAVES {
+        let stale = |state: &Value| (source(state, "gnmi") == "synced").then(|| "gNMI is said to be synced".to_owned());
+        bench.until(leaf, RECOVERY, stale).await;
+        bench
+            .until(leaf, RECOVERY, |state| (source(state, "ndk") != "synced").then(|| "NDK not synced".to_owned()))
+            .await;
+    }
+    between.iter().for_each(|it| it.gnmi.pass(Passing::Both));
+    for (leaf, _) in LEAVES {
+        let stale = |state: &Value| (source(state, "kubernetes/c1") != "stale").then(|| "c1 is not stale".to_owned());
+        bench.until(leaf, API_NOTICED, stale).await;
+    }
+    bench.act(&Action::Release(lever)).await;
+    api.iter().for_each(|api| api.pass(Passing::Both));
+    bench.until_healthy().await;
+    for it in &between {
+        assert_eq!(unhealthy(&bench.state(it.leaf)), None);
+    }
+    for leaf in bench.leaves() {
+        // A switch kills an agent that it has not heard for 30 s; one that it hears is to go on.
+        let unheard = LEAVES.iter().any(|(of, passing)| *of == leaf && *passing != Passing::ToServer);
+        let most = u64::from(unheard);
+        assert!(bench.status(leaf).restarts <= most, "{}", bench.failure(leaf, "the agent ended by itself"));
+    }
+    bench.down().await;
+}
+
+/// A proxy to the API server for each leaf, configured there.
+async fn between_apis(bench: &Bench) -> Vec<Proxy> {
+    let mut proxies = Vec::new();
+    for (leaf, _) in LEAVES {
+        let (_, server, _) = bench.lab.clusters().next().expect("the lab's one cluster");
+        let proxy = Proxy::tcp(server).await.expect("a port");
+        let address = proxy.address().expect("on TCP");
+        let lines = format!(
+            "delete / k8s-services cluster c1 kubeconfig\nset / k8s-services cluster c1 api-server http://{address}"
+        );
+        bench.commit(leaf, &lines).await;
+        proxies.push(proxy);
+    }
+    proxies
+}
+
+fn source(state: &Value, name: &str) -> String {
+    let sources = state["summary"]["source"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let source = sources.iter().find(|source| source["name"] == name);
+    source.and_then(|source| source["oper-state"].as_str()).unwrap_or_default().to_owned()
+}
+
+/// Waits for a line in the agent's log: with the NDK out of reach there is no other way to be told. A file has no event
+/// to await.
+async fn until_logged(bench: &Bench, leaf: &str, text: &str, within: Duration) {
+    let deadline = tokio::time::Instant::now() + within;
+    while !bench.log(leaf).contains(text) {
+        assert!(tokio::time::Instant::now() < deadline, "{}", bench.failure(leaf, &format!("not logged: {text}")));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

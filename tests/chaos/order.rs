@@ -1,0 +1,201 @@
+//! Agent, NDK, gNMI server and API server go away and come back in every order, and the configuration changes: nothing
+//! that did not happen is told, and nothing that stood is lost.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use srl_sim::fabric::Lever;
+use srl_sim::lab::{Action, ApiServerFault, ServiceFault};
+use tokio::time::sleep;
+
+use crate::bench::{Bench, QUIET, RECOVERY, alarms};
+use crate::fault::{AgentFault, Fault};
+
+/// What goes away on a leaf.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Agent,
+    Ndk,
+    Gnmi,
+}
+
+use Part::{Agent, Gnmi, Ndk};
+
+const ORDERS: [[Part; 3]; 6] = [
+    [Agent, Ndk, Gnmi],
+    [Agent, Gnmi, Ndk],
+    [Ndk, Agent, Gnmi],
+    [Ndk, Gnmi, Agent],
+    [Gnmi, Agent, Ndk],
+    [Gnmi, Ndk, Agent],
+];
+/// Between two parts: enough for an agent to notice, too little for it to be done with it.
+const APART: Duration = Duration::from_millis(150);
+
+impl Part {
+    fn gone(self, leaf: &'static str, round: usize) -> Fault {
+        match self {
+            // A killed agent is back by itself, and finds the others gone; a stopped one comes when it is started.
+            Agent if round.is_multiple_of(2) => Fault::Agent(leaf, AgentFault::Killed),
+            Agent => Fault::Agent(leaf, AgentFault::Stopped),
+            Ndk => Fault::Ndk(leaf, ServiceFault::Stop),
+            Gnmi => Fault::Gnmi(leaf, ServiceFault::Stop),
+        }
+    }
+}
+
+/// The faults of one round: a step of every leaf's order at a time, the API server's at its place among them.
+fn round(number: usize, leaves: &[&'static str]) -> Vec<Vec<Fault>> {
+    let (api_at, first) = (number / 2, number % 2 * leaves.len());
+    let of_leaves = |step: usize| {
+        let ordered = leaves.iter().zip(ORDERS.iter().skip(first));
+        ordered.map(|(leaf, order)| order[step].gone(leaf, number)).collect::<Vec<_>>()
+    };
+    let mut steps: Vec<_> = (0..3).map(of_leaves).collect();
+    steps.insert(api_at, vec![Fault::Api(ApiServerFault::Stop)]);
+    steps
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_goes_away_in_whatever_order_no_alarm_but_of_sources_is_raised_and_all_is_as_before() {
+    let bench = Bench::healthy().await;
+    let before = bench.settled(QUIET).await;
+    for number in 0..8 {
+        away_and_back(&bench, number).await;
+        bench.until_healthy().await;
+    }
+    bench.commit("*", "set / k8s-services cluster c1 admin-state disable").await;
+    bench.commit("*", "delete / k8s-services cluster c1 admin-state").await;
+    bench.until_healthy().await;
+    for leaf in bench.leaves() {
+        bench.until(leaf, RECOVERY, |state| alarms(state).first().map(|alarm| format!("alarm {alarm}"))).await;
+    }
+    assert_eq!(bench.settled(QUIET).await, before);
+    for leaf in bench.leaves() {
+        let history = bench.state(leaf)["alarm-history"].clone();
+        let history = history.as_array().map(Vec::as_slice).unwrap_or_default();
+        let other = history.iter().find(|record| record["type"] != "source-stale");
+        assert!(other.is_none(), "{}", bench.failure(leaf, "an alarm was raised without a cause"));
+    }
+    bench.expect_no_exit();
+    bench.down().await;
+}
+
+async fn away_and_back(bench: &Bench, number: usize) {
+    let steps = round(number, &["leaf1", "leaf2", "leaf3", "leaf4"]);
+    for step in &steps {
+        futures::future::join_all(step.iter().map(|fault| fault.strike(bench))).await;
+        sleep(APART).await;
+    }
+    for step in &steps {
+        futures::future::join_all(step.iter().map(|fault| fault.heal(bench))).await;
+        sleep(APART).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alarm_stands_with_the_time_it_was_raised_whatever_is_restarted_and_clears_once() {
+    let bench = Bench::healthy().await;
+    let lever = Lever::SessionDown { leaf: Some("leaf1".to_owned()), node: "cluster1".to_owned() };
+    bench.act(&Action::Pull(lever.clone())).await;
+    bench.until("leaf1", RECOVERY, |state| alarms(state).is_empty().then(|| "no alarm".to_owned())).await;
+    bench.settled(QUIET).await;
+    let standing = raised(&bench.state("leaf1"));
+    assert!(standing.iter().any(|(id, ..)| id == "neighbor-session-down/c1/cluster1"), "{standing:?}");
+
+    let restarts = [
+        Fault::Agent("leaf1", AgentFault::Killed),
+        Fault::Agent("leaf1", AgentFault::Stopped),
+        Fault::Ndk("leaf1", ServiceFault::Stop),
+        Fault::Ndk("leaf1", ServiceFault::DropStreams),
+        Fault::Gnmi("leaf1", ServiceFault::Stop),
+        Fault::Api(ApiServerFault::Stop),
+    ];
+    for fault in &restarts {
+        fault.strike(&bench).await;
+        sleep(APART).await;
+        fault.heal(&bench).await;
+        bench.settled(QUIET).await;
+        expect_standing(&bench, &standing, &format!("after {fault:?}"));
+    }
+    bench.commit("leaf1", "set / k8s-services alarm-policy history-size 50").await;
+    bench.settled(QUIET).await;
+    expect_standing(&bench, &standing, "after a change of the configuration");
+
+    bench.act(&Action::Release(lever)).await;
+    bench.until("leaf1", RECOVERY, |state| alarms(state).first().map(|alarm| format!("alarm {alarm}"))).await;
+    bench.settled(QUIET).await;
+    let state = bench.state("leaf1");
+    let history = state["alarm-history"].as_array().expect("a history");
+    for (id, at, _) in &standing {
+        let records: Vec<_> = history.iter().filter(|record| record["id"] == **id).collect();
+        assert!(
+            records.len() == 1 && records[0]["raised"] == *at,
+            "{}",
+            bench.failure("leaf1", &format!("{records:?}"))
+        );
+    }
+    bench.expect_no_exit();
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flapping_session_raises_its_alarms_once_and_counts() {
+    let bench = Bench::healthy().await;
+    bench.commit("leaf1", "set / k8s-services alarm-policy clear-hold-time 4").await;
+    let lever = Lever::SessionDown { leaf: Some("leaf1".to_owned()), node: "cluster1".to_owned() };
+    const ALARM: &str = "neighbor-session-down/c1/cluster1";
+    let count = |state: &Value| {
+        let alarm = alarms(state).into_iter().find(|alarm| alarm["id"] == ALARM);
+        alarm.and_then(|alarm| alarm["occurrences"].as_u64()).unwrap_or_default()
+    };
+    let session = |state: &Value| state["cluster"][0]["node"][0]["session-state"].clone();
+    for flap in 1..=4 {
+        bench.act(&Action::Pull(lever.clone())).await;
+        bench
+            .until("leaf1", RECOVERY, |state| (count(state) != flap).then(|| format!("not counted {flap} times")))
+            .await;
+        bench.act(&Action::Release(lever.clone())).await;
+        let established = |state: &Value| (session(state) != "established").then(|| "session is down".to_owned());
+        bench.until("leaf1", RECOVERY, established).await;
+        let history = bench.state("leaf1")["alarm-history"].clone();
+        assert!(history.is_null(), "{}", bench.failure("leaf1", &format!("cleared too soon: {history}")));
+    }
+    bench.until("leaf1", RECOVERY, |state| alarms(state).first().map(|alarm| format!("alarm {alarm}"))).await;
+    let state = bench.state("leaf1");
+    let history = state["alarm-history"].as_array().expect("a history");
+    assert_eq!(history.iter().filter(|record| record["id"] == ALARM).count(), 1, "{history:?}");
+    bench.down().await;
+}
+
+/// Alarms by id: when they were raised and how often they occurred.
+fn raised(state: &Value) -> Vec<(String, Value, Value)> {
+    let alarms = alarms(state).into_iter().filter(|alarm| alarm["type"] != "source-stale");
+    let of = |alarm: &Value| {
+        (alarm["id"].as_str().unwrap_or_default().to_owned(), alarm["raised"].clone(), alarm["occurrences"].clone())
+    };
+    alarms.map(of).collect()
+}
+
+fn expect_standing(bench: &Bench, standing: &[(String, Value, Value)], when: &str) {
+    let now = raised(&bench.state("leaf1"));
+    assert!(now == *standing, "{}", bench.failure("leaf1", &format!("{when}: {now:?} in place of {standing:?}")));
+}
+
+#[test]
+fn every_order_of_three_and_every_place_of_the_fourth_is_gone_through() {
+    let leaves = ["leaf1", "leaf2", "leaf3", "leaf4"];
+    let mut seen = std::collections::BTreeSet::new();
+    for number in 0..8 {
+        let steps = round(number, &leaves);
+        let api = steps.iter().position(|step| matches!(step[0], Fault::Api(_))).expect("the API server goes too");
+        for leaf in leaves {
+            let own = steps.iter().flatten().filter(|fault| fault.leaf() == Some(leaf));
+            let order: Vec<_> = own.map(|fault| format!("{:?}", std::mem::discriminant(fault))).collect();
+            if !order.is_empty() {
+                seen.insert((api, order));
+            }
+        }
+    }
+    assert_eq!(seen.len(), 24);
+}

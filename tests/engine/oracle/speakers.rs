@@ -1,0 +1,245 @@
+//! What resources of a speaker make of who announces: each object looked at anew for every question.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use srl_k8s_services::model::cluster::Node;
+use srl_k8s_services::model::config::{ClusterConfig, Speaker};
+use srl_k8s_services::model::names::NodeName;
+use srl_k8s_services::model::selector::{Labels, Must, Selector};
+use srl_k8s_services::model::speaker::{
+    CiliumAdvertisement, CiliumServices, MetallbAdvertisement, ObjectKey, Pool, SpeakerObject, SpeakerResource,
+};
+
+use super::services::Subject;
+use super::{Cluster, Oracle};
+use crate::world::SpeakerWorld;
+
+/// What is known of a resource: all of its objects, or nothing.
+fn objects(speaker: &SpeakerWorld, resource: SpeakerResource) -> Option<Vec<(&ObjectKey, &SpeakerObject)>> {
+    speaker.known.contains(&resource).then(|| speaker.objects.get(&resource).into_iter().flatten().collect())
+}
+
+macro_rules! typed {
+    ($name:ident, $resource:ident, $variant:ident, $type:ty) => {
+        fn $name(speaker: &SpeakerWorld) -> Option<Vec<(&ObjectKey, &$type)>> {
+            let all = objects(speaker, SpeakerResource::$resource)?.into_iter();
+            let typed = all.filter_map(|(key, object)| match object {
+                SpeakerObject::$variant(typed) => Some((key, typed)),
+                _ => None,
+            });
+            Some(typed.collect())
+        }
+    };
+}
+
+typed!(metallb_pools, MetallbPools, Pool, Pool);
+typed!(metallb_advertisements, MetallbAdvertisements, MetallbAdvertisement, MetallbAdvertisement);
+typed!(metallb_peers, MetallbPeers, MetallbPeer, srl_k8s_services::model::speaker::MetallbPeer);
+typed!(cilium_advertisements, CiliumAdvertisements, CiliumAdvertisement, CiliumAdvertisement);
+typed!(cilium_clusters, CiliumClusters, CiliumCluster, srl_k8s_services::model::speaker::CiliumCluster);
+typed!(cilium_peers, CiliumPeers, CiliumPeer, srl_k8s_services::model::speaker::CiliumPeer);
+typed!(cilium_nodes, CiliumNodes, CiliumNode, srl_k8s_services::model::speaker::CiliumNode);
+
+fn selects(selector: &Selector, label: &dyn Fn(&str) -> Option<String>) -> bool {
+    selector.0.iter().all(|requirement| match (&requirement.must, label(&requirement.label)) {
+        (Must::BeIn(values), Some(value)) => values.iter().any(|known| **known == *value),
+        (Must::NotBeIn(values), Some(value)) => !values.iter().any(|known| **known == *value),
+        (Must::Exist, value) => value.is_some(),
+        (Must::NotExist, value) => value.is_none(),
+        (Must::BeIn(_), None) => false,
+        (Must::NotBeIn(_), None) => true,
+    })
+}
+
+fn any(selectors: &[Selector], labels: &Labels) -> bool {
+    selectors.is_empty() || selectors.iter().any(|selector| selects(selector, &|name| labels.get(name).map(Into::into)))
+}
+
+fn of(labels: &Labels) -> impl Fn(&str) -> Option<String> + '_ {
+    |name| labels.get(name).map(Into::into)
+}
+
+/// Addresses of a node by resources of the speaker.
+pub(crate) fn addresses(config: &ClusterConfig, speaker: &SpeakerWorld, name: &NodeName, node: &Node) -> Vec<IpAddr> {
+    let pins = |selector: &Selector| {
+        let pin = |must: &Must| matches!(must, Must::BeIn(values) if values.len() == 1);
+        selector.0.iter().any(|one| &*one.label == "kubernetes.io/hostname" && pin(&one.must))
+    };
+    match config.speaker {
+        Speaker::Metallb => {
+            let peers = metallb_peers(speaker).unwrap_or_default().into_iter().map(|(_, peer)| peer);
+            let own = peers.filter(|peer| {
+                peer.node_selectors.len() == 1
+                    && pins(&peer.node_selectors[0])
+                    && any(&peer.node_selectors, &node.labels)
+            });
+            own.filter_map(|peer| peer.source).collect()
+        }
+        Speaker::Cilium => {
+            let nodes = cilium_nodes(speaker).unwrap_or_default().into_iter();
+            let own = nodes.filter(|(key, _)| *key.name == *name.as_str());
+            own.flat_map(|(_, node)| node.local_addresses.to_vec()).collect()
+        }
+        Speaker::Calico | Speaker::KubeRouter | Speaker::Generic => Vec::new(),
+    }
+}
+
+/// Prefixes that VIPs come from.
+pub(super) fn pools(config: &ClusterConfig, speaker: &SpeakerWorld) -> BTreeSet<IpNet> {
+    let mut all = config.vip_pools.clone();
+    let sees_all = config.namespaces.is_empty() && config.label_selector.is_none();
+    for resource in [SpeakerResource::MetallbPools, SpeakerResource::CiliumPools, SpeakerResource::CalicoPools] {
+        for (_, object) in objects(speaker, resource).unwrap_or_default() {
+            if let (SpeakerObject::Pool(pool), true) = (object, sees_all) {
+                all.extend(pool.prefixes.iter().copied());
+            }
+        }
+    }
+    all
+}
+
+impl<'a> Oracle<'a> {
+    /// The nodes whose speakers say that they announce the service, where there are any.
+    pub(super) fn said(&self, subject: Subject<'a>) -> BTreeSet<&'a NodeName> {
+        let Cluster { config, world, .. } = subject.cluster;
+        let listed = world.speaker.known.contains(&SpeakerResource::MetallbStatuses);
+        if config.speaker != Speaker::Metallb || !listed || !subject.service.ingress.contains(&subject.vip) {
+            return BTreeSet::new();
+        }
+        world
+            .speaker
+            .statuses
+            .keys()
+            .filter(|status| status.service == *subject.key)
+            .map(|status| &status.node)
+            .collect()
+    }
+
+    /// Attached here, and used by the VIP's route, as far as that is known, or without a session that is known to be up.
+    pub(super) fn may_be_silent(&self, cluster: Cluster<'a>, vip: IpAddr, node: &NodeName) -> bool {
+        use srl_k8s_services::model::switch::SessionState::Established;
+        let attached = self.attached(cluster, node);
+        let up = attached.iter().any(|address| self.session(cluster, *address) == Some(Established));
+        let used = match self.longest(&cluster.config.network_instance, vip) {
+            None => false,
+            Some((_, route)) => self
+                .world
+                .next_hops(route)
+                .is_none_or(|next_hops| next_hops.iter().any(|next_hop| self.is_address_of(cluster, node, *next_hop))),
+        };
+        !attached.is_empty() && (used || !up)
+    }
+
+    /// Resources let the node announce the VIP.
+    pub(super) fn may_announce(&self, subject: Subject<'a>, name: &NodeName, node: &Node, usable: bool) -> bool {
+        let speaker = &subject.cluster.world.speaker;
+        match subject.cluster.config.speaker {
+            Speaker::Metallb => metallb(speaker, subject, node),
+            Speaker::Cilium => cilium(speaker, subject, name, node),
+            Speaker::Calico => calico(speaker, subject, usable),
+            Speaker::KubeRouter | Speaker::Generic => true,
+        }
+    }
+}
+
+fn metallb(speaker: &SpeakerWorld, subject: Subject<'_>, node: &Node) -> bool {
+    let Some(advertisements) = metallb_advertisements(speaker) else { return true };
+    let pools = metallb_pools(speaker);
+    if !subject.service.ingress.contains(&subject.vip) {
+        return true;
+    }
+    if advertisements.is_empty() {
+        return pools.is_none_or(|pools| pools.is_empty());
+    }
+    let holds = |pool: &Pool| {
+        let mut addresses = subject.service.ingress.iter();
+        addresses.all(|address| pool.prefixes.iter().any(|prefix| prefix.contains(address)))
+    };
+    let pool = pools.as_ref().map(|pools| pools.iter().find(|(_, pool)| holds(pool)));
+    let of_pool = |advertisement: &MetallbAdvertisement| match &pool {
+        None => true,
+        Some(None) => false,
+        Some(Some((key, pool))) => {
+            let MetallbAdvertisement { pools, pool_selectors, .. } = advertisement;
+            let by_label = pool_selectors.iter().any(|selector| selects(selector, &of(&pool.labels)));
+            pools.is_empty() && pool_selectors.is_empty() || pools.contains(&key.name) || by_label
+        }
+    };
+    let here: Vec<&MetallbAdvertisement> = advertisements
+        .iter()
+        .map(|(_, advertisement)| *advertisement)
+        .filter(|one| of_pool(one) && any(&one.service_selectors, &subject.service.labels))
+        .filter(|one| any(&one.node_selectors, &node.labels))
+        .collect();
+    let length = |one: &MetallbAdvertisement| (one.lengths.v4.unwrap_or(32), one.lengths.v6.unwrap_or(128));
+    let clash = here.iter().any(|one| {
+        here.iter().any(|other| length(one) == length(other) && one.local_preference != other.local_preference)
+    });
+    let peers = metallb_peers(speaker).unwrap_or_default();
+    let reaches_a_peer = |one: &&MetallbAdvertisement| {
+        peers.is_empty()
+            || peers.iter().any(|(key, peer)| {
+                (one.peers.is_empty() || one.peers.contains(&key.name)) && any(&peer.node_selectors, &node.labels)
+            })
+    };
+    !clash && here.iter().any(reaches_a_peer)
+}
+
+fn cilium(speaker: &SpeakerWorld, subject: Subject<'_>, name: &NodeName, node: &Node) -> bool {
+    let (Some(advertisements), Some(peers)) = (cilium_advertisements(speaker), cilium_peers(speaker)) else {
+        return true;
+    };
+    let clusters = cilium_clusters(speaker).unwrap_or_default();
+    let nodes = cilium_nodes(speaker).unwrap_or_default();
+    if clusters.is_empty() && nodes.is_empty() {
+        return true;
+    }
+    let own: Vec<String> = if nodes.is_empty() {
+        let selecting = clusters.iter().find(|(_, cluster)| {
+            cluster.node_selector.as_ref().is_none_or(|selector| selects(selector, &of(&node.labels)))
+        });
+        selecting.into_iter().flat_map(|(_, cluster)| cluster.peers.iter().map(|peer| peer.to_string())).collect()
+    } else {
+        let own = nodes.iter().filter(|(key, _)| *key.name == *name.as_str());
+        own.flat_map(|(_, node)| node.peers.iter().map(|peer| peer.to_string())).collect()
+    };
+    let label = |name: &str| match name {
+        "io.kubernetes.service.name" => Some(subject.key.name.to_string()),
+        "io.kubernetes.service.namespace" => Some(subject.key.namespace.to_string()),
+        name => subject.service.labels.get(name).map(Into::into),
+    };
+    let about = |services: &CiliumServices| {
+        let address =
+            if subject.service.ingress.contains(&subject.vip) { services.load_balancer } else { services.external };
+        address && services.selector.as_ref().is_some_and(|selector| selects(selector, &label))
+    };
+    peers.iter().filter(|(key, _)| own.contains(&key.name.to_string())).any(|(_, peer)| {
+        peer.families.iter().any(|(v4, selector)| {
+            let taken = |one: &CiliumAdvertisement| {
+                selector.as_ref().is_some_and(|selector| selects(selector, &of(&one.labels)))
+            };
+            *v4 == subject.vip.is_ipv4()
+                && advertisements.iter().any(|(_, one)| taken(one) && one.services.iter().any(about))
+        })
+    })
+}
+
+fn calico(speaker: &SpeakerWorld, subject: Subject<'_>, usable: bool) -> bool {
+    let Some(configurations) = objects(speaker, SpeakerResource::CalicoConfigurations) else { return true };
+    let default = configurations.into_iter().find(|(key, _)| &*key.name == "default" && key.namespace.is_none());
+    let Some((_, SpeakerObject::CalicoConfiguration(configuration))) = default else { return false };
+    let blocks: Vec<(&IpNet, bool)> = configuration
+        .load_balancer
+        .iter()
+        .map(|block| (block, !configuration.aggregation))
+        .chain(configuration.external.iter().map(|block| (block, false)))
+        .filter(|(block, _)| block.contains(&subject.vip))
+        .collect();
+    // A single address, or a range announced as a whole, needs no endpoint; members announced one by one do.
+    let host = blocks.iter().any(|(block, _)| block.prefix_len() == block.max_prefix_len());
+    let longest = blocks.iter().map(|(block, _)| block.prefix_len()).max();
+    let apart = blocks.iter().any(|(block, apart)| *apart && Some(block.prefix_len()) == longest);
+    !blocks.is_empty() && (host || !apart || usable)
+}

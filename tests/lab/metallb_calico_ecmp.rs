@@ -1,0 +1,68 @@
+//! Calico and MetalLB on the same nodes: two BGP sessions per node, one of which is about services.
+
+use srl_sim::lab::LabContent;
+use srl_sim::ndk::Switches;
+
+use crate::bench::Bench;
+use crate::bench::Says::{Has, Is, Nothing};
+
+const LAB: &str = "metallb-calico-ecmp";
+const CLUSTER: &str = "/k8s-services/cluster[name=k8s]";
+const VIP: &str =
+    "/k8s-services/cluster[name=k8s]/service[namespace=ingress-nginx][name=ingress-ctl-lb]/vip[address=10.254.254.241]";
+
+fn at(name: &str) -> String {
+    format!("{VIP}/{name}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaf1_has_three_sessions_and_sends_everything_to_leaf2_and_says_so() {
+    let bench = Bench::of(LAB).await;
+    let (state, reason, detail) = (at("oper-state"), at("oper-reason"), at("oper-detail"));
+    bench.until("leaf1", &[(&state, Is("degraded")), (&reason, Is("local-path-unused"))]).await;
+    bench.expect("leaf1", &[(&detail, Has("VTEP 1.1.1.2")), (&detail, Has("6.4.5.20 (node20)"))]);
+    bench.until("leaf2", &[(&state, Is("up")), (&reason, Nothing), (&at("installed-next-hops"), Is("3"))]).await;
+    let prefix = "show network-instance ip-vrf1 route-table ipv4-unicast prefix 10.254.254.241/32 detail";
+    let route = bench.cli("leaf2", prefix).await;
+    let resolved = "6.4.5.21 (indirect) resolved by route to 6.4.5.21/32 (static)\n  \
+                    via 192.168.101.21 (indirect) resolved by route to 192.168.101.0/24 (local)\n    \
+                    via 192.168.101.1 (direct) via [irb0.0]\n";
+    assert!(route.contains(resolved), "{route}");
+    let neighbors = bench.cli("leaf1", "show network-instance ip-vrf1 protocols bgp neighbor").await;
+    for (address, group) in [("6.4.5.20", "metallb-bgp"), ("192.168.101.20", "calico-bgp")] {
+        let line = neighbors.lines().find(|line| line.contains(&format!("| {address} "))).expect("a neighbor");
+        assert!(line.contains(group) && line.contains("established"), "{line}");
+    }
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calicos_session_does_not_stand_in_for_metallbs() {
+    let bench = Bench::of(LAB).await;
+    let (state, reason, detail) = (at("oper-state"), at("oper-reason"), at("oper-detail"));
+    bench.until("leaf2", &[(&state, Is("up")), (&reason, Nothing)]).await;
+    bench.act(&["pull: { speaker-dead: { node: node21 } }"]).await;
+    bench.until("leaf2", &[(&state, Is("degraded")), (&reason, Is("session-down"))]).await;
+    bench.expect("leaf2", &[(&detail, Has("6.4.5.21 (node21)"))]);
+    let node = |name: &str| format!("{CLUSTER}/node[name=node21]/{name}");
+    bench.expect("leaf2", &[(&node("address"), Is("6.4.5.21")), (&node("address-source"), Is("configured"))]);
+    bench.act(&["release: { speaker-dead: { node: node21 } }"]).await;
+    bench.until("leaf2", &[(&state, Is("up")), (&reason, Nothing)]).await;
+    bench.down().await;
+}
+
+/// The configuration of somebody who trusts that BGP comes from the addresses Kubernetes knows.
+fn without_fabric_addresses(lab: &mut LabContent) {
+    lab.config =
+        lab.config.lines().filter(|line| !line.contains("fabric-address")).map(|line| format!("{line}\n")).collect();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_fabric_addresses_the_sentence_names_the_next_hops_that_no_node_explains() {
+    let bench = Bench::start(LAB, Switches::default(), without_fabric_addresses).await;
+    let (state, detail) = (at("oper-state"), at("oper-detail"));
+    bench.until("leaf2", &[(&state, Is("down")), (&detail, Has("6.4.5.21 (no known node)"))]).await;
+    bench.expect("leaf2", &[(&detail, Has("set fabric-address of the node"))]);
+    bench.expect("leaf2", &[(&format!("{CLUSTER}/node[name=node21]/address"), Is("192.168.101.21"))]);
+    bench.down().await;
+}
