@@ -84,6 +84,26 @@ async fn ecmp_over_three_nodes_is_up_by_ebgp() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ipv6_next_hops_are_the_nodes_own_addresses() {
+    let Some(site) = healthy(Options { ebgp: true, ipv6: true, ..Options::default() }).await else { return };
+    let vip = "/k8s-services/cluster[name=c1]/service[namespace=default][name=hello6]/vip[address=2001:db8:1::100]";
+    let at = |leaf: &str| format!("{vip}/{leaf}");
+    let hop = at("next-hop[address=2001:db8:192::12]/node");
+    let healthy = [("oper-state", Is("up")), ("installed-next-hops", Is("3")), ("preference", Is("170"))];
+    let healthy = healthy.map(|(leaf, says)| (at(leaf), says));
+    let healthy: Vec<(&str, Says)> = healthy.iter().map(|(path, says)| (path.as_str(), *says)).collect();
+    site.bench.until(LEAF, &healthy).await;
+    site.bench.expect(LEAF, &[(&at("oper-reason"), Nothing), (&hop, Is("node2"))]);
+    site.nodes[1].vtysh(&["configure terminal", "router bgp", "neighbor 2001:db8:192::1 shutdown"]).await;
+    let down = at("oper-reason");
+    site.bench.until(LEAF, &[(&down, Is("session-down")), (&at("installed-next-hops"), Is("2"))]).await;
+    site.bench.expect(LEAF, HEALTHY);
+    site.nodes[1].vtysh(&["configure terminal", "router bgp", "no neighbor 2001:db8:192::1 shutdown"]).await;
+    site.bench.until(LEAF, &healthy).await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_speaker_loses_its_session_and_comes_back() {
     let Some(mut site) = healthy(Options::default()).await else { return };
     site.nodes[1].kill("bgpd").await;

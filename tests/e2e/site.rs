@@ -27,6 +27,8 @@ pub(crate) const LEAF: &str = "leaf1";
 const INSTANCE: &str = "ip-vrf-1";
 /// The VIP.
 pub(crate) const VIP: &str = "1.1.1.100/32";
+/// The one of the other family.
+pub(crate) const VIP6: &str = "2001:db8:1::100/128";
 /// The leaf's tables are expected to follow within this time.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LEAF_AS: u32 = 65535;
@@ -55,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) graceful_restart: Option<u32>,
     /// The nodes speak from loopbacks, which the leaf reaches by static routes.
     pub(crate) loopbacks: bool,
+    /// They speak IPv6 as well, in sessions of their own, and announce a VIP of it.
+    pub(crate) ipv6: bool,
 }
 
 /// Everything of one test.
@@ -127,12 +131,13 @@ impl Site {
     }
 }
 
-/// The hosts' namespaces, the leaf's first. Node n has 192.168.1.1n, on port n of the leaf's bridge, which has 192.168.1.1; and
-/// 6.4.5.1n on its loopback.
+/// The hosts' namespaces, the leaf's first. Node n has 192.168.1.1n and 2001:db8:192::1n, on port n of the leaf's bridge,
+/// which has 192.168.1.1 and 2001:db8:192::1; and 6.4.5.1n on its loopback.
 fn wire(net: &Net) -> Result<Vec<String>, String> {
     let leaf = net.host("leaf")?;
     ip(&["-n", &leaf, "link", "add", "irb1", "type", "bridge"])?;
     ip(&["-n", &leaf, "address", "add", "192.168.1.1/24", "dev", "irb1"])?;
+    ip(&["-n", &leaf, "address", "add", "2001:db8:192::1/64", "dev", "irb1", "nodad"])?;
     ip(&["-n", &leaf, "link", "set", "irb1", "up"])?;
     let mut namespaces = vec![leaf.clone()];
     for number in 1..=3 {
@@ -141,6 +146,7 @@ fn wire(net: &Net) -> Result<Vec<String>, String> {
         ip(&["-n", &leaf, "link", "add", &port, "type", "veth", "peer", "name", "eth1", "netns", &node])?;
         ip(&["-n", &leaf, "link", "set", &port, "master", "irb1", "up"])?;
         ip(&["-n", &node, "address", "add", &format!("192.168.1.1{number}/24"), "dev", "eth1"])?;
+        ip(&["-n", &node, "address", "add", &format!("2001:db8:192::1{number}/64"), "dev", "eth1", "nodad"])?;
         ip(&["-n", &node, "address", "add", &format!("6.4.5.1{number}/32"), "dev", "lo"])?;
         ip(&["-n", &node, "link", "set", "eth1", "up"])?;
         namespaces.push(node);
@@ -191,7 +197,7 @@ router bgp {LEAF_AS}
     let to_loopbacks = (1..=3).map(|node| format!("ip route 6.4.5.1{node}/32 192.168.1.1{node} 5\n"));
     leaf.start("staticd", &to_loopbacks.filter(|_| options.loopbacks).collect::<String>()).await;
     leaf.start("bfdd", "debug bfd peer\n").await;
-    leaf.start("bgpd", &bgp).await;
+    leaf.start("bgpd", &[bgp, leaf_ipv6(peers)].into_iter().take(parts(options)).collect::<String>()).await;
 }
 
 async fn start_node(node: &mut Frr, number: u32, options: Options) {
@@ -225,7 +231,44 @@ async fn start_node(node: &mut Frr, number: u32, options: Options) {
     if options.bfd {
         node.start("bfdd", "").await;
     }
-    node.start("bgpd", &bgp).await;
+    node.start("bgpd", &[bgp, node_ipv6(own)].into_iter().take(parts(options)).collect::<String>()).await;
+}
+
+/// How many parts bgpd's configuration has.
+fn parts(options: Options) -> usize {
+    if options.ipv6 { 2 } else { 1 }
+}
+
+fn leaf_ipv6(peers: u32) -> String {
+    format!(
+        "router bgp {LEAF_AS}
+ neighbor nodes6 peer-group
+ neighbor nodes6 remote-as {peers}
+ neighbor nodes6 timers 1 3
+ bgp listen range 2001:db8:192::/64 peer-group nodes6
+ address-family ipv6 unicast
+  neighbor nodes6 activate
+  maximum-paths 64
+  maximum-paths ibgp 64
+  distance bgp 170 169 170
+  neighbor nodes6 soft-reconfiguration inbound
+ exit-address-family
+"
+    )
+}
+
+fn node_ipv6(own: u32) -> String {
+    format!(
+        "router bgp {own}
+ neighbor 2001:db8:192::1 remote-as {LEAF_AS}
+ neighbor 2001:db8:192::1 timers 1 3
+ neighbor 2001:db8:192::1 timers connect 1
+ address-family ipv6 unicast
+  neighbor 2001:db8:192::1 activate
+  network {VIP6}
+ exit-address-family
+"
+    )
 }
 
 /// One leaf without a model of its nodes, and their cluster.
@@ -237,6 +280,7 @@ fn describe(lab: &mut LabContent, options: Options) {
     lab.config = [CONFIGURATION.to_owned()].into_iter().chain(nodes).collect();
     let cluster = lab.clusters.get_mut("c1").expect("the lab's one cluster");
     cluster.manifests = ["../../tests/e2e/cluster.yaml", "metallb.yaml", "nginx.yaml"].map(Into::into).to_vec();
+    cluster.manifests.extend(options.ipv6.then(|| "../../tests/e2e/ipv6.yaml".into()));
 }
 
 fn follow_options(leaf: &Frr) -> FrrOptions {

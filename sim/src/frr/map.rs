@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::FrrOptions;
-use super::read::{BfdPeer, Peer, PeerFamily, Reading, RibNextHop, RibRoute};
+use super::read::{BfdPeer, Peer, PeerFamily, Reading, RibNextHop, RibRoute, is_link_local};
 use crate::fabric::{empty_instance, subnet};
 use crate::tables::{AfiSafi, BfdSession, Fib, Neighbor, NetworkInstance, NextHop, Route, RouteKey};
 
@@ -117,9 +117,8 @@ fn next_hop(own: IpNet, said: &RibNextHop, selected: &Selected) -> Option<NextHo
         return Some(NextHop::Discard);
     }
     let address = said.ip?;
-    let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
     Some(match &said.interface_name {
-        Some(interface) if link_local => NextHop::Direct { address, subinterface: interface.clone() },
+        Some(interface) if is_link_local(address) => NextHop::Direct { address, subinterface: interface.clone() },
         _ => NextHop::Indirect { address, resolving: said.active.then(|| resolving(own, address, selected)).flatten() },
     })
 }
@@ -142,9 +141,8 @@ fn fib(said: &RibRoute) -> Fib {
 
 /// A subnet with what SR Linux shows beside it.
 fn connected(options: &FrrOptions, reading: &Reading, prefix: IpNet, said: &RibRoute) -> Vec<(RouteKey, Route)> {
-    let link_local = matches!(prefix, IpNet::V6(net) if net.network().is_unicast_link_local());
     let interface = said.nexthops.iter().find_map(|hop| hop.interface_name.as_ref());
-    let (false, Some(interface)) = (link_local, interface) else { return Vec::new() };
+    let (false, Some(interface)) = (is_link_local(prefix.addr()), interface) else { return Vec::new() };
     let of_interface = reading.interfaces.get(interface);
     let own = of_interface.and_then(|it| it.addresses.iter().find(|address| address.trunc() == prefix));
     let known = options.subinterfaces.get(interface);

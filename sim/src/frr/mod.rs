@@ -27,6 +27,7 @@
 //! | selected | `active`; the others are there, inactive |
 //! | installed, queued, failed | `fib-programming`: programmed, pending, failed |
 //! | next-hop of a BGP or static route | `indirect`, also where it is on a subnet; the routes zebra resolved it by are not next-hops, the longest active one that contains it is the `resolving-route` |
+//! | link-local next-hop of an IPv6 route | the global one announced with it: FRR prefers the former, SR Linux the latter |
 //! | next-hop group number | none: the leaf numbers groups itself, one per set of next-hops, as zebra does |
 //! | neighbor of a `bgp listen range` | `dynamic-neighbor true`; gone when FRR has dropped it |
 //! | state of a neighbor | `session-state`; `Clearing` is `idle`, `Deleted` is gone |

@@ -45,6 +45,12 @@ pub(super) struct RibNextHop {
     pub(super) resolver: bool,
 }
 
+impl RibNextHop {
+    fn is_link_local(&self) -> bool {
+        self.ip.is_some_and(is_link_local)
+    }
+}
+
 /// `show interface brief json`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -98,6 +104,24 @@ pub(super) struct BfdPeer {
     pub(super) status: String,
 }
 
+/// `show bgp ipv6 unicast json`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Rib {
+    routes: BTreeMap<IpNet, Vec<BgpPath>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct BgpPath {
+    nexthops: Vec<PathNextHop>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct PathNextHop {
+    ip: IpAddr,
+}
+
 impl Reading {
     /// Asks the daemons whose sockets are in a folder. bgpd and bfdd need not run: they have nothing to say then, like an
     /// application of the switch that was stopped.
@@ -108,6 +132,10 @@ impl Reading {
         let interfaces = zebra.json("show interface brief json").await?;
         let neighbors = stopped(neighbors(sockets).await)?;
         let bfd = stopped(bfd(sockets).await)?;
+        let mut link_local = routes.values_mut().flatten().filter(|route| route.protocol == "bgp");
+        if link_local.any(|route| route.nexthops.iter().any(RibNextHop::is_link_local)) {
+            use_global(&mut routes, &stopped(paths(sockets).await)?);
+        }
         Ok(Self { routes, interfaces, neighbors, bfd })
     }
 }
@@ -131,6 +159,30 @@ async fn neighbors(sockets: &Path) -> Result<BTreeMap<String, Peer>, VtyError> {
         }
     }
     Ok(neighbors)
+}
+
+async fn paths(sockets: &Path) -> Result<BTreeMap<IpNet, Vec<BgpPath>>, VtyError> {
+    let rib: Rib = Vty::connect(sockets, "bgpd").await?.json("show bgp ipv6 unicast json").await?;
+    Ok(rib.routes)
+}
+
+/// Gives BGP routes the global next-hops that neighbors announced in place of the link-local ones FRR prefers. Those of
+/// neighbors without any stay.
+pub(super) fn use_global(routes: &mut BTreeMap<IpNet, Vec<RibRoute>>, paths: &BTreeMap<IpNet, Vec<BgpPath>>) {
+    for (prefix, paths) in paths {
+        let of_bgp = routes.get_mut(prefix).into_iter().flatten().filter(|route| route.protocol == "bgp");
+        for hop in of_bgp.flat_map(|route| &mut route.nexthops).filter(|hop| hop.is_link_local()) {
+            let mut announced = paths.iter().map(|path| &path.nexthops);
+            let path = announced.find(|hops| hops.iter().any(|it| Some(it.ip) == hop.ip));
+            let global = path.and_then(|hops| hops.iter().find(|it| !is_link_local(it.ip)));
+            hop.ip = global.map(|global| global.ip).or(hop.ip);
+        }
+    }
+}
+
+/// Of IPv6, and good on one link alone.
+pub(super) fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 async fn bfd(sockets: &Path) -> Result<Vec<BfdPeer>, VtyError> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::map::{History, instance};
-use super::read::Reading;
+use super::read::{BgpPath, Reading, use_global};
 use super::*;
 use crate::tables::{Fib, NetworkInstance, NextHop, Route, RouteKey};
 
@@ -202,4 +202,34 @@ fn a_bfd_session_is_up_or_down() {
     let instance = instance(&options(), &reading(&json!({}), &json!({}), &bfd), &mut History::default(), now());
     let sessions: Vec<_> = instance.bfd.values().map(|session| (session.discriminator, session.up)).collect();
     assert_eq!(sessions, [(2_002_350_277, true), (7, false)], "one without a local address has not begun");
+}
+
+#[test]
+fn a_global_next_hop_counts_more_than_the_link_local_one_announced_with_it() {
+    let hop = |address: &str| json!({ "ip": address, "afi": "ipv6", "interfaceName": "irb1", "active": true });
+    let vip = json!([{
+        "protocol": "bgp", "selected": true, "distance": 170, "installed": true,
+        "nexthops": [hop("fe80::d05f:9aff:feee:cf98"), hop("fe80::1")],
+    }]);
+    let subnet = json!([{
+        "protocol": "connected", "selected": true, "installed": true,
+        "nexthops": [{ "directlyConnected": true, "interfaceName": "irb1", "active": true }],
+    }]);
+    let routes = json!({ "2001:db8:1::100/128": vip, "2001:db8:192::/64": subnet });
+    let mut reading = reading(&routes, &json!({}), &json!([]));
+    reading.interfaces.get_mut("irb1").expect("there").addresses.push("2001:db8:192::1/64".parse().expect("a prefix"));
+    let paths: BTreeMap<_, Vec<BgpPath>> = from(&json!({ "2001:db8:1::100/128": [
+        { "valid": true, "nexthops": [
+            { "ip": "2001:db8:192::12", "afi": "ipv6", "scope": "global" },
+            { "ip": "fe80::d05f:9aff:feee:cf98", "afi": "ipv6", "scope": "link-local", "used": true },
+        ] },
+        { "valid": true, "nexthops": [{ "ip": "fe80::1", "afi": "ipv6", "scope": "link-local", "used": true }] },
+    ] }));
+    use_global(&mut reading.routes, &paths);
+    let instance = instance(&options(), &reading, &mut History::default(), now());
+    let unnumbered =
+        NextHop::Direct { address: "fe80::1".parse().expect("an address"), subinterface: "irb1".to_owned() };
+    let global = indirect("2001:db8:192::12", "2001:db8:192::/64", "local", "net_inst_mgr");
+    assert_eq!(route(&instance, "2001:db8:1::100/128", "bgp").1.next_hops, [unnumbered, global]);
+    assert_eq!(route(&instance, "2001:db8:192::1/128", "host").0.id, 8);
 }
