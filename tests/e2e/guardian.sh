@@ -9,12 +9,10 @@ for cmdline in /proc/[0-9]*/cmdline; do
         kill -KILL "${pid%/cmdline}" 2>/dev/null
     fi
 done
-ip netns list | while read -r name _; do
-    case $name in
-    "$prefix"*)
-        ip netns pids "$name" | while read -r pid; do kill -KILL "$pid"; done
-        ip netns delete "$name"
-        ;;
-    esac
+for path in /run/netns/"$prefix"*; do
+    [ -e "$path" ] || continue
+    name=${path##*/}
+    ip netns pids "$name" | while read -r pid; do kill -KILL "$pid" 2>/dev/null; done
+    ip netns delete "$name"
 done
 [ "$word" = keep ] || rm -rf -- "$folder"

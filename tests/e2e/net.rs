@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What all names of namespaces begin with.
 const PREFIX: &str = "k8s-e2e-";
+/// Where `ip netns` keeps them.
+const NAMESPACES: &str = "/run/netns";
 const GUARDIAN: &str = include_str!("guardian.sh");
 
 /// Some hosts.
@@ -90,8 +92,8 @@ fn guardian(prefix: &str, folder: &Path) -> Result<Child, String> {
 
 /// Takes away the namespaces of processes that are no more.
 fn sweep() {
-    let names = ip(&["netns", "list"]).unwrap_or_default();
-    for name in names.lines().filter_map(|line| line.split_whitespace().next()) {
+    let entries = std::fs::read_dir(NAMESPACES).into_iter().flatten().flatten();
+    for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
         let Some(owner) = name.strip_prefix(PREFIX) else { continue };
         let mut parts = owner.split('-');
         let pid = parts.next().and_then(|pid| pid.parse().ok());
@@ -140,12 +142,13 @@ mod tests {
         }
         let (_, made) = lines.split_once("folder ").expect("it says what it made");
         let (folder, namespace) = made.trim().split_once(" in ").expect("and where");
-        assert!(Path::new(folder).exists() && ip(&["netns", "list"]).expect("ip runs").contains(namespace));
+        let namespace = Path::new(NAMESPACES).join(namespace);
+        assert!(Path::new(folder).exists() && namespace.exists());
         victim.kill().expect("a process of ours can be killed");
         victim.wait().expect("it ends");
         // Its output ends with the last who writes to it: the guardian, or what it was to kill.
         output.read_to_string(&mut String::new()).expect("readable");
-        assert!(!ip(&["netns", "list"]).expect("ip runs").contains(namespace), "{namespace} is left");
+        assert!(!namespace.exists(), "{} is left", namespace.display());
         assert!(!Path::new(folder).exists(), "{folder} is left");
     }
 

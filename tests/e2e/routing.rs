@@ -106,12 +106,32 @@ async fn ipv6_next_hops_are_the_nodes_own_addresses() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_speaker_loses_its_session_and_comes_back() {
     let Some(mut site) = healthy(Options::default()).await else { return };
+    let mut reason = site.bench.follow(LEAF, "oper-reason");
     site.nodes[1].kill("bgpd").await;
     site.bench.until(LEAF, WITHOUT_A_SESSION).await;
+    assert_eq!(reason.values(), [Some("session-down".to_owned())], "and nothing else before");
     site.bench.expect(LEAF, &[("oper-detail", Has("192.168.1.12 (node2) gone"))]);
     assert!(!site.instance().neighbors.contains_key("192.168.1.12"), "a dynamic neighbor vanishes");
     site.nodes[1].start_again("bgpd").await;
     site.bench.until(LEAF, HEALTHY).await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configured_neighbor_stays_when_its_session_does_not() {
+    let Some(mut site) = healthy(Options { configured: true, ..Options::default() }).await else { return };
+    let of = |instance: &NetworkInstance| instance.neighbors["192.168.1.12"].clone();
+    let before = of(&site.instance());
+    assert_eq!((before.dynamic, before.established_transitions), (false, 1));
+    site.nodes[1].kill("bgpd").await;
+    site.bench.until(LEAF, WITHOUT_A_SESSION).await;
+    site.bench.expect(LEAF, &[("oper-detail", Has("192.168.1.12 (node2)"))]);
+    let down = of(&site.instance());
+    assert_ne!(down.session_state, "established");
+    assert_ne!(down.last_established, before.last_established, "it is dated by either change");
+    site.nodes[1].start_again("bgpd").await;
+    site.bench.until(LEAF, HEALTHY).await;
+    assert_eq!(of(&site.instance()).established_transitions, 2);
     site.down().await;
 }
 
@@ -180,6 +200,19 @@ async fn next_hops_that_are_loopbacks_are_resolved_by_static_routes() {
     site.leaf.vtysh(&["configure terminal", "no ip route 6.4.5.12/32 192.168.1.12 5"]).await;
     site.bench.until(LEAF, &[("oper-state", Is("degraded")), ("installed-next-hops", Is("2"))]).await;
     site.leaf.vtysh(&["configure terminal", "ip route 6.4.5.12/32 192.168.1.12 5"]).await;
+    site.bench.until(LEAF, HEALTHY).await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_the_wrong_as_number_has_no_session() {
+    let Some(mut site) = healthy(Options { configured: true, ..Options::default() }).await else { return };
+    site.leaf.vtysh(&["configure terminal", "router bgp", "neighbor nodes remote-as 65001"]).await;
+    site.bench.until(LEAF, &[("oper-state", Is("down")), ("oper-reason", Is("session-down"))]).await;
+    site.nodes[0].kill("bgpd").await;
+    site.leaf.vtysh(&["configure terminal", "router bgp", "neighbor nodes remote-as 65535"]).await;
+    site.bench.until(LEAF, WITHOUT_A_SESSION).await;
+    site.nodes[0].start_again("bgpd").await;
     site.bench.until(LEAF, HEALTHY).await;
     site.down().await;
 }

@@ -57,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) graceful_restart: Option<u32>,
     /// The nodes speak from loopbacks, which the leaf reaches by static routes.
     pub(crate) loopbacks: bool,
+    /// The leaf has each of them configured, rather than a range of addresses.
+    pub(crate) configured: bool,
     /// They speak IPv6 as well, in sessions of their own, and announce a VIP of it.
     pub(crate) ipv6: bool,
 }
@@ -82,6 +84,8 @@ impl Site {
                 return None;
             }
         };
+        // What the leaf cannot make sense of is told of beside a failure. Another test may have been first.
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_test_writer().try_init();
         let news = Arc::new(Notify::new());
         let namespaces = wire(&net).unwrap_or_else(|error| panic!("the hosts cannot be made: {error}"));
         let monitor = monitor(&namespaces[0], news.clone());
@@ -172,7 +176,13 @@ async fn start_leaf(leaf: &mut Frr, options: Options) {
     let peers = if options.ebgp { NODES_AS } else { LEAF_AS };
     let bfd = if options.bfd { "neighbor nodes bfd" } else { "" };
     let multihop = if options.loopbacks { "neighbor nodes ebgp-multihop 2" } else { "" };
-    let range = if options.loopbacks { "6.4.5.0/24" } else { "192.168.1.0/24" };
+    let members = match options {
+        Options { configured: true, .. } => {
+            (1..=3).map(|node| format!("neighbor 192.168.1.1{node} peer-group nodes\n ")).collect()
+        }
+        Options { loopbacks: true, .. } => "bgp listen range 6.4.5.0/24 peer-group nodes".to_owned(),
+        _ => "bgp listen range 192.168.1.0/24 peer-group nodes".to_owned(),
+    };
     let bgp = format!(
         "debug bgp updates in
 router bgp {LEAF_AS}
@@ -182,9 +192,10 @@ router bgp {LEAF_AS}
  neighbor nodes peer-group
  neighbor nodes remote-as {peers}
  neighbor nodes timers 1 3
+ neighbor nodes timers connect 1
  {bfd}
  {multihop}
- bgp listen range {range} peer-group nodes
+ {members}
  address-family ipv4 unicast
   maximum-paths 64
   maximum-paths ibgp 64

@@ -53,7 +53,8 @@ async fn keep_up(source: Source, options: FrrOptions, news: Arc<Notify>) {
             }
             // Routes outlive zebra, in the kernel and here.
             Err(error) if reachable => {
-                tracing::warn!(instance = %options.network_instance, %error, "FRR cannot be read, its tables stay as they were");
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                tracing::warn!(instance = %options.network_instance, %error, cause, "FRR cannot be read, its tables stay");
                 reachable = false;
             }
             Err(_) => {}

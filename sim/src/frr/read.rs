@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::vty::{Vty, VtyError};
 
@@ -67,10 +67,13 @@ pub(super) struct Peer {
     pub(super) peer_group: String,
     /// The listen range it came from: it is dynamic.
     pub(super) peer_subnet_range_group: Option<String>,
+    #[serde(deserialize_with = "address")]
     pub(super) local_router_id: Option<IpAddr>,
     pub(super) bgp_state: String,
     pub(super) connections_established: u64,
+    #[serde(deserialize_with = "address")]
     pub(super) host_local: Option<IpAddr>,
+    #[serde(deserialize_with = "address")]
     pub(super) host_foreign: Option<IpAddr>,
     pub(super) address_family_info: BTreeMap<String, PeerFamily>,
 }
@@ -87,6 +90,11 @@ pub(super) struct PeerFamily {
     pub(super) adj_in: Option<u32>,
 }
 
+/// An address, where it is one: FRR writes a word in place of those it does not know.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+    Ok(String::deserialize(deserializer)?.parse().ok())
+}
+
 /// `show bgp ... prefix-counts json`
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -98,7 +106,9 @@ struct PrefixCounts {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct BfdPeer {
+    #[serde(deserialize_with = "address")]
     pub(super) peer: Option<IpAddr>,
+    #[serde(deserialize_with = "address")]
     pub(super) local: Option<IpAddr>,
     pub(super) id: u32,
     pub(super) status: String,

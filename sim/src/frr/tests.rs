@@ -233,3 +233,14 @@ fn a_global_next_hop_counts_more_than_the_link_local_one_announced_with_it() {
     assert_eq!(route(&instance, "2001:db8:1::100/128", "bgp").1.next_hops, [unnumbered, global]);
     assert_eq!(route(&instance, "2001:db8:192::1/128", "host").0.id, 8);
 }
+
+#[test]
+fn an_address_that_frr_does_not_know_is_none() {
+    let mut idle = peer("Active", 1);
+    idle["hostLocal"] = "Unknown".into();
+    idle["hostForeign"] = "Unknown".into();
+    let neighbors = json!({ "192.168.1.11": idle });
+    let instance = instance(&options(), &reading(&json!({}), &neighbors, &json!([])), &mut History::default(), now());
+    let neighbor = &instance.neighbors["192.168.1.11"];
+    assert_eq!((neighbor.session_state.as_str(), neighbor.local_address), ("active", None));
+}
