@@ -52,7 +52,10 @@ impl Net {
         let folder = tempfile::Builder::new().prefix("e2e").tempdir().map_err(|error| error.to_string())?.keep();
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).map_err(|error| error.to_string())?;
         let guardian = guardian(&prefix, &folder)?;
-        Ok(Self { prefix, folder, guardian })
+        let net = Self { prefix, folder, guardian };
+        // Root in a container may still not be allowed to.
+        net.host("probe").map_err(|error| format!("network namespaces cannot be made here: {error}"))?;
+        Ok(net)
     }
 
     /// Makes a host with its loopback up; gives its namespace.

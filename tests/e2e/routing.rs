@@ -27,9 +27,17 @@ async fn healthy(options: Options) -> Option<Site> {
 }
 
 const NODE1_REASON: &str = "/k8s-services/cluster[name=c1]/node[name=node1]/oper-reason";
+/// The VIP's route in the leaf's state.
+const ROUTE: &str = "route-table/ipv4-unicast/route[ipv4-prefix=1.1.1.100/32][id=0][route-type=srl_nokia-common:bgp]\
+                     [route-owner=bgp_mgr][origin-network-instance=ip-vrf-1]";
 /// What the leaf says when a node's session is not there.
 const WITHOUT_A_SESSION: &[(&str, Says)] =
     &[("oper-state", Is("degraded")), ("oper-reason", Is("session-down")), ("installed-next-hops", Is("2"))];
+
+/// A path below the network instance.
+fn in_state(path: &str) -> String {
+    format!("/network-instance[name=ip-vrf-1]/{path}")
+}
 
 fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
@@ -64,6 +72,17 @@ async fn ecmp_over_three_nodes_is_up_by_ibgp() {
             assert_eq!(site.bench.says(LEAF, &format!("{hop}/{leaf}")).as_deref(), Some(value), "{hop} {leaf}");
         }
     }
+    site.bench.expect(
+        LEAF,
+        &[
+            (&in_state("protocols/bgp/neighbor[peer-address=192.168.1.11]/session-state"), Is("established")),
+            (&in_state("protocols/bgp/neighbor[peer-address=192.168.1.11]/dynamic-neighbor"), Is("true")),
+            (&in_state("protocols/bgp/neighbor[peer-address=192.168.1.11]/transport/local-address"), Is("192.168.1.1")),
+            (&in_state(&format!("{ROUTE}/active")), Is("true")),
+            (&in_state(&format!("{ROUTE}/fib-programming/last-successful-operation-type")), Is("add")),
+            (&in_state("route-table/ipv4-unicast/statistics/active-routes-with-ecmp"), Is("1")),
+        ],
+    );
     let instance = site.instance();
     let subnet = ("192.168.1.0/24".parse().expect("a prefix"), "local".to_owned(), "net_inst_mgr".to_owned());
     let hops = ["192.168.1.11", "192.168.1.12", "192.168.1.13"]

@@ -1,7 +1,7 @@
 //! A leaf whose routes, next-hops, BGP neighbors and BFD sessions are those of a real FRR rather than of the fabric model.
 //!
 //! SR Linux keeps each network instance in a Linux network namespace of its own (`srbase-<name>`), and so does this: one
-//! FRR (zebra and bgpd; staticd and bfdd where used) in one namespace is one network instance of the leaf. [`follow`] shows
+//! FRR (zebra and bgpd; staticd and bfdd where used) in one namespace is one network instance of the leaf. [`follow()`] shows
 //! it there until the [`Follower`] is dropped.
 //!
 //! # When it looks, and what it shows
@@ -13,7 +13,7 @@
 //! [`Notify::notify_one`] for each line that they log and each message of `ip monitor`. Zebra acts on what bgpd has already
 //! logged, so one look is not enough: after an event, and after each look that found something new, more follow at
 //! doubling intervals from 10 ms up to one second, which is also how long an event that was missed can matter.
-//! Each look shows as a whole, as the fewest changes. What came and went between two looks was never there, as on a switch
+//! Each look takes all there is, which suits the tables of a lab, and shows as a whole, as the fewest changes. What came and went between two looks was never there, as on a switch
 //! whose tables are busier than their readers.
 //!
 //! # What becomes what
