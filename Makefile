@@ -8,7 +8,7 @@ PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
 PACKAGING = rpm busybox-static python3
 # What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script; libfaketime sets
 # the clock of a process.
-TOOLS     = prometheus smitools libfaketime
+TOOLS     = smitools libfaketime
 # Software that is not ours, which the agent is run against.
 PEERS     = frr iproute2
 CROSS     = gcc-aarch64-linux-gnu musl-tools
@@ -28,6 +28,7 @@ deps: ## Installs what a build needs, or says the apt line.
 deps-test: deps
 	@packaging/need-packages $(PACKAGING) $(TOOLS)
 	@packaging/need-micropython target/micropython
+	@packaging/need-promtool target/promtool
 
 deps-release: deps
 	@packaging/need-packages $(CROSS) $(PACKAGING)

@@ -78,6 +78,12 @@ fn metrics(expression: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// promtool: where `packaging/need-promtool` unpacked it, else the installed one.
+fn promtool() -> String {
+    let unpacked = tools::path("target/promtool/usr/bin/promtool");
+    if unpacked.exists() { unpacked.display().to_string() } else { "promtool".to_owned() }
+}
+
 /// Runs promtool's own tests of `cases` on the recording.
 fn promtool_on_recording(cases: &Value) {
     let series: Vec<Value> = recorded()
@@ -96,17 +102,17 @@ fn promtool_on_recording(cases: &Value) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("recording.test.yml");
     std::fs::write(&file, test.to_string()).expect("it is written");
-    tools::run(".", &[], "promtool", &["test", "rules", file.to_str().expect("plain text")]);
+    tools::run(".", &[], &promtool(), &["test", "rules", file.to_str().expect("plain text")]);
 }
 
 #[test]
 fn rules_are_valid() {
-    tools::run(".", &[], "promtool", &["check", "rules", RULES]);
+    tools::run(".", &[], &promtool(), &["check", "rules", RULES]);
 }
 
 #[test]
 fn rules_fire_when_they_should_and_say_what_an_operator_needs() {
-    tools::run("tests/telemetry", &[], "promtool", &["test", "rules", "rules.test.yml"]);
+    tools::run("tests/telemetry", &[], &promtool(), &["test", "rules", "rules.test.yml"]);
 }
 
 #[test]

@@ -86,6 +86,8 @@ pub(super) fn word(evidence: &Evidence, hop: &Hop) -> (OperState, Option<Reason>
     match (hop.installed, hop.expected) {
         (true, _) if hop.may_serve && evidence.local_policy => (Unknown, Some(Reason::NextHopUnmapped)),
         (true, _) if hop.may_serve => (Up, Some(Reason::NextHopUnmapped)),
+        // Announced by design, and nothing to serve: the VIP has the word.
+        (true, true) if evidence.endpoints.usable == 0 => (Down, None),
         (true, _) if !hop.serves => (Down, Some(Reason::NextHopUnexpected)),
         (true, true) => (Up, None),
         (true, false) => (Up, Some(Reason::NextHopUnexpected)),

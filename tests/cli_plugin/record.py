@@ -29,7 +29,7 @@ def state(run: Path, leaf: str) -> dict[str, Any]:
 
     def info(path: str) -> Any:
         text = sim(run, "cli", leaf, f"info from state {path} | as json") or "{}"
-        return json.loads(text.replace(str(run), "/etc/opt/k8s-services"))
+        return json.loads(text.replace(str(run), "/etc/opt/srlinux/k8s-services"))
 
     agent = info("k8s-services")
     application = info("system app-management application k8s-services")

@@ -10,7 +10,7 @@ use srl_k8s_services::model::config::AlarmPolicy;
 use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::names::{ClusterName, NodeName};
 use srl_k8s_services::model::time::{Now, Timestamp};
-use srl_k8s_services::model::verdict::{FibStatus, NodeReason, OperState, Reason, SourceState};
+use srl_k8s_services::model::verdict::{AttachmentState, FibStatus, NodeReason, OperState, Reason, SourceState};
 use srl_k8s_services::model::view::{NextHopView, ServiceView, VipView};
 
 use crate::said::State;
@@ -121,7 +121,8 @@ impl Book {
                     _ if said.expected_vips == 0 => Known::Gone,
                     Some(NodeReason::SessionDown) => holds(key.kind == AlarmType::NeighborSessionDown),
                     Some(NodeReason::NodeAddressUnknown) => {
-                        holds(key.kind == AlarmType::NodeAddressUnknown && !view.unmapped(cluster))
+                        let stands_out = view.stands_out(cluster) && !view.unmapped(cluster);
+                        holds(key.kind == AlarmType::NodeAddressUnknown && stands_out)
                     }
                     _ => Known::Gone,
                 }
@@ -290,6 +291,17 @@ impl View<'_> {
     fn instance_missing(&self, cluster: &ClusterName) -> bool {
         let (_, config) = self.world.watched().find(|(name, _)| *name == cluster).expect("it is watched");
         !self.world.network_instances.contains_key(&config.network_instance)
+    }
+
+    /// More announcers have a place than have none.
+    fn stands_out(&self, cluster: &ClusterName) -> bool {
+        let nodes = self.said.nodes.iter().filter(|((of, _), node)| of == cluster && node.expected_vips > 0);
+        let (mut placed, mut lost) = (0, 0);
+        for (_, node) in nodes.filter(|(_, node)| node.reason != Some(NodeReason::Syncing)) {
+            placed += usize::from(node.attachment != AttachmentState::Unknown);
+            lost += usize::from(node.reason == Some(NodeReason::NodeAddressUnknown));
+        }
+        placed > lost
     }
 
     /// A next-hop that no node explains may be that of any unlocated one.

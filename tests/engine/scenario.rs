@@ -56,7 +56,7 @@ pub(crate) fn at(elapsed: Duration) -> Now {
 pub(crate) fn cluster_config(speaker: Speaker) -> ClusterConfig {
     ClusterConfig {
         enabled: true,
-        connection: Connection::Kubeconfig { path: "/etc/opt/k8s-services/kubeconfig".into(), context: None },
+        connection: Connection::Kubeconfig { path: "/etc/opt/srlinux/k8s-services/kubeconfig".into(), context: None },
         network_namespace: None,
         network_instance: VRF.into(),
         speaker,

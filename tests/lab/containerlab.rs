@@ -21,7 +21,7 @@ const MOUNTED: [&str; 4] = [
     "/usr/local/bin/k8s-services",
     "/etc/opt/srlinux/appmgr/k8s-services.yml",
     "/opt/k8s-services/yang/k8s-services.yang",
-    "/etc/opt/k8s-services/lab.cfg",
+    "/etc/opt/srlinux/k8s-services/lab.cfg",
 ];
 
 #[derive(Deserialize)]
@@ -184,7 +184,7 @@ fn a_device_is_told_of_its_cluster_what_the_emulated_leaf_is_told() {
         let emulated = srl_sim::lab::LabFile::read(&lab_folder(lab)).expect("readable");
         let file = File::read(lab);
         for (leaf, node) in file.switches().filter(|(leaf, _)| emulated.content.fabric.leaves.contains_key(*leaf)) {
-            let bind = node.binds.iter().find(|bind| bind.ends_with(":/etc/opt/k8s-services/lab.cfg:ro"));
+            let bind = node.binds.iter().find(|bind| bind.ends_with(":/etc/opt/srlinux/k8s-services/lab.cfg:ro"));
             let source = bind.and_then(|bind| bind.split(':').next()).unwrap_or_else(|| panic!("{lab}: {leaf}"));
             let device = std::fs::read_to_string(folder(lab).join(source)).expect("readable");
             let own = emulated.content.leaf_config.get(leaf).map(String::as_str).unwrap_or_default();

@@ -243,11 +243,13 @@ impl Board {
         self.counts.active[key.kind.severity() as usize] -= 1;
         self.last_sequence += 1;
         let (text, raised) = (Arc::clone(&alarm.text), alarm.raised);
-        let record = AlarmRecord { sequence: self.last_sequence, key: key.clone(), text, raised, cleared: now.wall };
+        // The wall clock may have been set back meanwhile.
+        let cleared = now.wall.max(raised);
+        let record = AlarmRecord { sequence: self.last_sequence, key: key.clone(), text, raised, cleared };
         self.history.push_back(record.clone());
         self.news.push(Change::Alarm(key.clone(), None));
         self.news.push(Change::AlarmHistory(record.sequence, Some(record)));
-        self.news.push(Change::Notice(Notice { key, alarm, event: NoticeEvent::Cleared(now.wall) }));
+        self.news.push(Change::Notice(Notice { key, alarm, event: NoticeEvent::Cleared(cleared) }));
         self.shorten_history();
     }
 

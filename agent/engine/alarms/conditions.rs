@@ -86,6 +86,11 @@ pub(super) fn is_unlocated(node: &NodeView) -> bool {
     node.expected_vips > 0 && node.reason == Some(NodeReason::NodeAddressUnknown)
 }
 
+/// An announcer with a place.
+pub(super) fn is_located(node: &NodeView) -> bool {
+    node.expected_vips > 0 && node.attachment != AttachmentState::Unknown
+}
+
 /// Nothing can be said of the node.
 pub(super) fn is_syncing(node: &NodeView) -> bool {
     node.reason == Some(NodeReason::Syncing)

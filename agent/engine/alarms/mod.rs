@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::model::alarm::{AlarmCounts, AlarmKey, AlarmType, Resource};
 use crate::model::config::Config;
@@ -91,8 +91,10 @@ pub(super) struct Alarms {
     /// Announcers without a session, and how many VIPs wait for them.
     down: BTreeMap<(ClusterName, NodeName), Arc<NodeView>>,
     waiting: FxHashMap<(ClusterName, NodeName), u32>,
-    /// Announcers nobody can place, and services with next-hops that could be theirs.
+    /// Announcers that are placed, and those that nobody can place.
+    located: FxHashMap<ClusterName, FxHashSet<NodeName>>,
     unlocated: BTreeMap<ClusterName, BTreeMap<NodeName, Arc<NodeView>>>,
+    /// Services with next-hops that could be those of unlocated announcers.
     unmapped: FxHashMap<ClusterName, u32>,
     /// Nodes whose alarm is to be told anew.
     touched: BTreeSet<(ClusterName, NodeName)>,
@@ -244,15 +246,7 @@ impl Alarms {
             Some(view) => self.down.insert(key.clone(), Arc::clone(view)).is_some(),
             None => self.down.remove(&key).is_some(),
         };
-        let unlocated = self.unlocated.entry(cluster.clone()).or_default();
-        let was_unlocated = match view.filter(|view| conditions::is_unlocated(view)) {
-            Some(view) => unlocated.insert(node.clone(), Arc::clone(view)).is_some(),
-            None => unlocated.remove(node).is_some(),
-        };
-        let is_unlocated = unlocated.contains_key(node);
-        if unlocated.is_empty() {
-            self.unlocated.remove(cluster);
-        }
+        let (was_unlocated, is_unlocated) = self.place(cluster, node, view);
         let resource = || Resource::Node(cluster.clone(), node.clone());
         if view.is_some()
             && (was_down
@@ -263,6 +257,44 @@ impl Alarms {
         {
             self.touched.insert(key);
         }
+    }
+
+    /// Counts a node among those that are placed or not; gives whether it was and is among those that are not.
+    fn place(&mut self, cluster: &ClusterName, node: &NodeName, view: Option<&Arc<NodeView>>) -> (bool, bool) {
+        let stood_out = self.stand_out(cluster);
+        let located = self.located.entry(cluster.clone()).or_default();
+        match view.is_some_and(|view| conditions::is_located(view)) {
+            true => located.insert(node.clone()),
+            false => located.remove(node),
+        };
+        if located.is_empty() {
+            self.located.remove(cluster);
+        }
+        let unlocated = self.unlocated.entry(cluster.clone()).or_default();
+        let was_unlocated = match view.filter(|view| conditions::is_unlocated(view)) {
+            Some(view) => unlocated.insert(node.clone(), Arc::clone(view)).is_some(),
+            None => unlocated.remove(node).is_some(),
+        };
+        let is_unlocated = unlocated.contains_key(node);
+        if unlocated.is_empty() {
+            self.unlocated.remove(cluster);
+        }
+        if stood_out != self.stand_out(cluster) {
+            self.touch_unlocated(cluster);
+        }
+        (was_unlocated, is_unlocated)
+    }
+
+    /// Where most announcers are placed, one that is not stands out. Where most are not, this leaf is not told where nodes
+    /// are (no EVPN host routes), and needs not be: its own are attached.
+    fn stand_out(&self, cluster: &ClusterName) -> bool {
+        let located = self.located.get(cluster).map_or(0, FxHashSet::len);
+        located > self.unlocated.get(cluster).map_or(0, BTreeMap::len)
+    }
+
+    fn touch_unlocated(&mut self, cluster: &ClusterName) {
+        let nodes = self.unlocated.get(cluster).into_iter().flat_map(BTreeMap::keys);
+        self.touched.extend(nodes.map(|node| (cluster.clone(), node.clone())));
     }
 
     /// The alarms of nodes, in the words that hold now.
@@ -286,8 +318,8 @@ impl Alarms {
                 .get(&key)
                 .map(|view| (AlarmType::NeighborSessionDown, conditions::session_text(node, view, instance, waiting)));
             // A next-hop that no node explains may be this one's.
-            let unmapped = self.unmapped.contains_key(cluster);
-            let unlocated = self.unlocated.get(cluster).and_then(|nodes| nodes.get(node)).filter(|_| !unmapped);
+            let silent = self.unmapped.contains_key(cluster) || !self.stand_out(cluster);
+            let unlocated = self.unlocated.get(cluster).and_then(|nodes| nodes.get(node)).filter(|_| !silent);
             let unlocated =
                 unlocated.map(|view| (AlarmType::NodeAddressUnknown, conditions::unlocated_text(node, view, instance)));
             self.board.observe(around.now, &resource, &OF_NODE, down.or(unlocated), None);
@@ -373,8 +405,7 @@ impl Alarms {
                 self.unmapped.remove(cluster);
             }
             if !any || first {
-                let nodes = self.unlocated.get(cluster).into_iter().flat_map(BTreeMap::keys);
-                self.touched.extend(nodes.map(|node| (cluster.clone(), node.clone())));
+                self.touch_unlocated(cluster);
             }
         }
         if trace != Trace::default() {

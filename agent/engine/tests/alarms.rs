@@ -254,12 +254,28 @@ fn a_network_instance_that_is_missing_is_one_alarm_for_all_its_vips() {
 
 #[test]
 fn an_announcer_nobody_can_place_is_named_unless_a_next_hop_may_be_its_own() {
-    let lab = Lab::new(true, 2).attached(&[1]).service(TrafficPolicy::Cluster).endpoints(&[1, 2]).via_nodes(&[1]);
-    let lab = lab.after(10).alarmed(&["node-address-unknown/c1/node2"]);
+    let lab = Lab::new(true, 3).attached(&[1]).behind(3).service(TrafficPolicy::Cluster).endpoints(&[1, 2]);
+    let lab = lab.via_nodes(&[1]).after(10).alarmed(&["node-address-unknown/c1/node2"]);
     let strange = "10.9.9.9".parse().expect("an address");
     let hops = [lab.node_address(1), strange];
     let prefix = IpNet::from(lab.vip_address());
     lab.route_in("ip-vrf-1", prefix, BGP, &hops).after(5).alarmed(&[]);
+}
+
+#[test]
+fn a_leaf_that_is_not_told_where_most_nodes_are_names_none_of_them() {
+    let lab = Lab::new(true, 3).attached(&[1]).service(TrafficPolicy::Cluster).endpoints(&[1, 2, 3]).via_nodes(&[1]);
+    let lab = lab.after(60).alarmed(&[]).behind(2).after(10).alarmed(&["node-address-unknown/c1/node3"]);
+    lab.behind(3).after(5).alarmed(&[]);
+}
+
+#[test]
+fn an_alarm_is_not_cleared_before_it_was_raised_though_the_clock_is_set_back() {
+    let mut lab = Lab::healthy().no_route().after(10).via_nodes(&[1, 2, 3]);
+    lab.wall_behind = Duration::from_secs(3600);
+    let lab = lab.after(5).alarmed(&[]);
+    let record = lab.said.history.values().next().expect("a record");
+    assert_eq!(record.cleared, record.raised);
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub(super) struct Lab {
     pub(super) engine: Engine,
     pub(super) v4: bool,
     pub(super) elapsed: Duration,
+    /// How far the wall clock was set back.
+    pub(super) wall_behind: Duration,
     pub(super) config: Config,
     pub(super) next_group: u64,
     pub(super) said: Mirror,
@@ -90,13 +92,16 @@ impl Lab {
         config.clusters.insert("c1".into(), Arc::new(cluster_config("ip-vrf-1")));
         let said = Mirror::default();
         let engine = Engine::new();
-        let lab = Self { engine, v4, elapsed: Duration::ZERO, config, next_group: 100, said, last: Vec::new() };
+        let wall_behind = Duration::ZERO;
+        let lab =
+            Self { engine, v4, elapsed: Duration::ZERO, wall_behind, config, next_group: 100, said, last: Vec::new() };
         lab.configured()
     }
 
     pub(super) fn now(&self) -> Now {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a timestamp");
-        Now { elapsed: self.elapsed, wall: start + jiff::SignedDuration::try_from(self.elapsed).expect("short") }
+        let short = |time: Duration| jiff::SignedDuration::try_from(time).expect("short");
+        Now { elapsed: self.elapsed, wall: start + short(self.elapsed) - short(self.wall_behind) }
     }
 
     pub(super) fn after(mut self, seconds: u64) -> Self {

@@ -111,8 +111,8 @@ pub struct LabApp {
     pub definition: PathBuf,
     /// Where its YANG stands here, in place of the folders it is installed in on a switch.
     pub yang: PathBuf,
-    /// Arguments on top of its launch command's. `${ndk}` and `${gnmi}` stand for the leaf's sockets,
-    /// `${folder}` for its folder, `${password-file}` for the file with its gNMI password.
+    /// Arguments on top of its launch command's. `${leaf}` stands for the leaf's name, `${ndk}` and `${gnmi}` for
+    /// its sockets, `${folder}` for its folder, `${password-file}` for the file with its gNMI password.
     #[serde(default)]
     pub arguments: Vec<String>,
 }

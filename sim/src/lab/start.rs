@@ -320,6 +320,7 @@ fn overrides(leaf: &Leaf, app: &LabApp, programs: &Path) -> Overrides {
     let password = leaf.password_file().display().to_string();
     let fill = |argument: &String| {
         argument
+            .replace("${leaf}", leaf.name())
             .replace("${ndk}", &ndk)
             .replace("${gnmi}", &gnmi)
             .replace("${folder}", &folder)

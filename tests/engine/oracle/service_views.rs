@@ -100,6 +100,7 @@ impl<'a> Oracle<'a> {
             (false, _) if self.next_hop_down(cluster, address) => (OperState::Down, Some(Reason::SessionDown)),
             (false, _) if limited => (OperState::Degraded, Some(Reason::EcmpLimited)),
             (false, _) => (OperState::Down, Some(Reason::NextHopMissing)),
+            (true, Flow::Lost) if expected && self.usable_endpoints(subject).is_empty() => (OperState::Down, None),
             (true, Flow::Lost) => (OperState::Down, Some(Reason::NextHopUnexpected)),
             (true, Flow::MayServe) => match self.policy(cluster, subject.service) {
                 TrafficPolicy::Local => (OperState::Unknown, Some(Reason::NextHopUnmapped)),
