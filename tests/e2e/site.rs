@@ -183,7 +183,7 @@ async fn start_leaf(leaf: &mut Frr, options: Options) {
         Options { loopbacks: true, .. } => "bgp listen range 6.4.5.0/24 peer-group nodes".to_owned(),
         _ => "bgp listen range 192.168.1.0/24 peer-group nodes".to_owned(),
     };
-    let bgp = format!(
+    let mut bgp = format!(
         "debug bgp updates in
 router bgp {LEAF_AS}
  bgp router-id 192.168.1.1
@@ -204,11 +204,14 @@ router bgp {LEAF_AS}
  exit-address-family
 "
     );
+    if options.ipv6 {
+        bgp.push_str(&leaf_ipv6(peers));
+    }
     leaf.start("zebra", "").await;
     let to_loopbacks = (1..=3).map(|node| format!("ip route 6.4.5.1{node}/32 192.168.1.1{node} 5\n"));
     leaf.start("staticd", &to_loopbacks.filter(|_| options.loopbacks).collect::<String>()).await;
     leaf.start("bfdd", "debug bfd peer\n").await;
-    leaf.start("bgpd", &[bgp, leaf_ipv6(peers)].into_iter().take(parts(options)).collect::<String>()).await;
+    leaf.start("bgpd", &bgp).await;
 }
 
 async fn start_node(node: &mut Frr, number: u32, options: Options) {
@@ -222,7 +225,7 @@ async fn start_node(node: &mut Frr, number: u32, options: Options) {
     } else {
         ""
     };
-    let bgp = format!(
+    let mut bgp = format!(
         "router bgp {own}
  bgp router-id 192.168.1.1{number}
  no bgp ebgp-requires-policy
@@ -238,16 +241,14 @@ async fn start_node(node: &mut Frr, number: u32, options: Options) {
  exit-address-family
 "
     );
+    if options.ipv6 {
+        bgp.push_str(&node_ipv6(own));
+    }
     node.start("zebra", "").await;
     if options.bfd {
         node.start("bfdd", "").await;
     }
-    node.start("bgpd", &[bgp, node_ipv6(own)].into_iter().take(parts(options)).collect::<String>()).await;
-}
-
-/// How many parts bgpd's configuration has.
-fn parts(options: Options) -> usize {
-    if options.ipv6 { 2 } else { 1 }
+    node.start("bgpd", &bgp).await;
 }
 
 fn leaf_ipv6(peers: u32) -> String {
