@@ -9,13 +9,15 @@ PACKAGING = rpm busybox-static python3
 # What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script; libfaketime sets
 # the clock of a process.
 TOOLS     = smitools libfaketime
+# Software that is not ours, which the agent is run against.
+PEERS     = frr iproute2
 CROSS     = gcc-aarch64-linux-gnu musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
 # The binary does not say where it was built.
 REMAP     = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo
 
-.PHONY: help deps deps-test deps-release build demo lab cli telemetry record-telemetry test lint bench release package package-check
+.PHONY: help deps deps-test deps-release build demo lab cli telemetry record-telemetry test e2e lint bench release package package-check
 
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,11 +57,16 @@ record-telemetry: build ## Records anew what gnmic makes of a broken lab, for th
 test: deps-test ## All tests.
 	cargo test --workspace
 
+e2e: deps ## The agent against real routing daemons, in network namespaces; needs root.
+	@if [ "$$(id -u)" = 0 ]; then packaging/need-packages $(PEERS); fi
+	cargo test --test e2e
+
 lint: deps ## Format, clippy, documentation, YANG, shell scripts.
 	@packaging/need-packages shellcheck
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+	shellcheck --shell=sh tests/e2e/guardian.sh
 	shellcheck packaging/build packaging/need-* packaging/rbac/make-kubeconfig packaging/snmp/traps packaging/snmp/set-enterprise-number .ci/run
 	for script in packaging/scripts/*-*.sh; do \
 		cat packaging/scripts/common.sh $$script | shellcheck --shell=sh - || exit 1; \

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod datastore;
 pub mod demo;
 pub mod fabric;
+pub mod frr;
 pub mod gnmi;
 pub mod lab;
 pub mod leaf;

@@ -131,10 +131,20 @@ impl Bench {
 
     /// Any lab with a different description.
     pub(crate) async fn start(lab: &str, switches: Switches, change: impl FnOnce(&mut LabContent)) -> Self {
+        Self::within(&std::env::temp_dir(), lab, switches, change).await
+    }
+
+    /// The same, in a new folder of this one.
+    pub(crate) async fn within(
+        parent: &Path,
+        lab: &str,
+        switches: Switches,
+        change: impl FnOnce(&mut LabContent),
+    ) -> Self {
         let folder = lab_folder(lab);
         let mut file = LabFile::read(&folder).expect("the lab in the repository is readable");
         change(&mut file.content);
-        let run = tempfile::Builder::new().prefix("lab").tempdir().expect("a folder");
+        let run = tempfile::Builder::new().prefix("lab").tempdir_in(parent).expect("a folder");
         let program = Path::new(env!("CARGO_BIN_EXE_k8s-services"));
         let options = LabOptions {
             run: run.path().to_owned(),

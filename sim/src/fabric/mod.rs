@@ -22,6 +22,7 @@ pub(crate) use config::known;
 pub use lever::Lever;
 pub(crate) use lever::spell;
 pub use objects::Objects;
+pub(crate) use routing::{empty_instance, subnet};
 
 use crate::tables::Tables;
 

@@ -439,7 +439,7 @@ pub(super) fn host(prefix: IpNet, id: u32, next_hop: NextHop) -> (RouteKey, Rout
 }
 
 /// A subnet, the switch's address in it, and its broadcast address; of a loopback, its address alone.
-pub(super) fn subnet(address: IpNet, subinterface: &str, id: u32) -> Vec<(RouteKey, Route)> {
+pub(crate) fn subnet(address: IpNet, subinterface: &str, id: u32) -> Vec<(RouteKey, Route)> {
     if address.prefix_len() == address.max_prefix_len() {
         return vec![host(address, id, NextHop::Extract)];
     }
@@ -457,7 +457,7 @@ pub(super) fn subnet(address: IpNet, subinterface: &str, id: u32) -> Vec<(RouteK
 }
 
 /// A network instance that is up and holds nothing.
-pub(super) fn empty_instance(id: u32, kind: NetworkInstanceKind) -> NetworkInstance {
+pub(crate) fn empty_instance(id: u32, kind: NetworkInstanceKind) -> NetworkInstance {
     NetworkInstance {
         id,
         kind,

@@ -6,10 +6,12 @@ mod console;
 mod native;
 mod ndk_server;
 mod plane;
+mod source;
 pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use tokio::task::JoinHandle;
 
 pub use self::console::CommandRefused;
 pub(crate) use self::console::socket as cli_socket;
+pub use self::source::Source;
 
 use self::plane::Plane;
 use crate::appmgr::{AppManager, AppSpec, Overrides};
@@ -28,7 +31,7 @@ use crate::datastore::{Datastore, StateOp};
 use crate::gnmi::{self, Gnmi, GnmiError, GnmiOptions};
 use crate::ndk::{self, Key, Ndk, NdkError, NdkEvent, NdkOptions, Row, Switches};
 use crate::schema::{Schema, SchemaError};
-use crate::tables::Tables;
+use crate::tables::{NetworkInstance, Tables};
 
 /// Applications that every switch has, with the ids their routes carry in the NDK, and what they are.
 const NATIVE_APPS: [(&str, u32); 12] = [
@@ -143,10 +146,11 @@ struct Shared {
     tasks: [JoinHandle<()>; 3],
 }
 
-/// The control plane's tables: as set, and as shown.
+/// The control plane's tables: as set, what shows in their place, and as shown.
 #[derive(Default)]
 struct Control {
     set: Tables,
+    sourced: BTreeMap<String, NetworkInstance>,
     plane: Plane,
     next_owner: u32,
 }
@@ -267,7 +271,12 @@ impl Leaf {
         self.shared.show(&mut control);
     }
 
-    /// The tables as shown: as set, with the routes applications program.
+    /// A source of one network instance other than the tables set.
+    pub fn source(&self, network_instance: &str) -> Source {
+        Source::new(self.clone(), network_instance.to_owned())
+    }
+
+    /// The tables as shown: as set or from their sources, with the routes applications program.
     pub fn tables(&self) -> Tables {
         self.shared.control().plane.shown().clone()
     }
@@ -292,7 +301,9 @@ impl Shared {
     /// Shows what is set and what applications programmed.
     fn show(&self, control: &mut Control) {
         let programmed = self.ndk.programmed();
-        let tables = plane::merge(control.set.clone(), programmed);
+        let mut tables = control.set.clone();
+        tables.network_instances.extend(control.sourced.clone());
+        let tables = plane::merge(tables, programmed);
         let first = self.options.switches.announce_first;
         let next_owner = &mut control.next_owner;
         let changes = control.plane.show(tables, first, &mut |name| self.owner_id(next_owner, name));

@@ -413,6 +413,20 @@ async fn a_route_an_application_programs_is_told_as_its_own() {
 }
 
 #[tokio::test]
+async fn a_source_stands_in_for_the_tables_of_one_network_instance_until_it_goes() {
+    let (leaf, _folder) = leaf().await;
+    leaf.set_tables(tables(local_over_evpn()));
+    let source = leaf.source("ip-vrf-1");
+    assert_eq!(leaf.tables(), tables(local_over_evpn()), "nothing shown yet");
+    let real = [(key(VIP, "bgp", "bgp_mgr"), route(170, true, via(&["192.168.1.12"])))];
+    source.show(Some(instance(real.clone())));
+    leaf.set_tables(tables(local_over_evpn()));
+    assert_eq!(leaf.tables(), tables(real));
+    drop(source);
+    assert_eq!(leaf.tables(), tables(local_over_evpn()));
+}
+
+#[tokio::test]
 async fn a_leaf_serves_gnmi_and_its_cli_in_its_folder_and_ends_with_its_last_handle() {
     let (leaf, folder) = leaf().await;
     assert!(leaf.gnmi_socket().exists());

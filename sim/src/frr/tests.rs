@@ -1,0 +1,246 @@
+//! What FRR 8.4.4 says, and what the leaf makes of it.
+
+use serde_json::{Value, json};
+
+use super::map::{History, instance};
+use super::read::{BgpPath, Reading, use_global};
+use super::*;
+use crate::tables::{Fib, NetworkInstance, NextHop, Route, RouteKey};
+
+fn options() -> FrrOptions {
+    FrrOptions {
+        sockets: PathBuf::new(),
+        network_instance: "ip-vrf-1".to_owned(),
+        id: 5,
+        kind: NetworkInstanceKind::IpVrf,
+        subinterfaces: BTreeMap::from([("irb1".to_owned(), Subinterface { name: "irb1.1".to_owned(), index: 8 })]),
+    }
+}
+
+/// A subnet, a static route over it, and more routes.
+fn reading(routes: &Value, neighbors: &Value, bfd: &Value) -> Reading {
+    let mut all = json!({
+        "192.168.1.0/24": [{
+            "prefix": "192.168.1.0/24", "protocol": "connected", "selected": true, "distance": 0, "installed": true,
+            "nexthops": [{ "fib": true, "directlyConnected": true, "interfaceName": "irb1", "active": true }],
+        }],
+        "6.4.5.1/32": [{
+            "prefix": "6.4.5.1/32", "protocol": "static", "selected": true, "distance": 5, "metric": 0,
+            "installed": true, "nexthops": [hop("192.168.1.11")],
+        }],
+        "fe80::/64": [{
+            "prefix": "fe80::/64", "protocol": "connected", "selected": true, "installed": true,
+            "nexthops": [{ "directlyConnected": true, "interfaceName": "irb1", "active": true }],
+        }],
+    });
+    let members = routes.as_object().expect("routes by prefix").clone();
+    all.as_object_mut().expect("an object").extend(members);
+    Reading {
+        routes: from(&all),
+        interfaces: from(&json!({ "irb1": { "status": "up", "addresses": ["192.168.1.1/24"] }, "lo": {} })),
+        neighbors: from(neighbors),
+        bfd: from(bfd),
+    }
+}
+
+fn from<T: serde::de::DeserializeOwned>(value: &Value) -> T {
+    serde_json::from_value(value.clone()).expect("as FRR says it")
+}
+
+fn hop(address: &str) -> Value {
+    json!({ "flags": 3, "fib": true, "ip": address, "afi": "ipv4", "interfaceName": "irb1", "active": true, "weight": 1 })
+}
+
+fn bgp(next_hops: &Value) -> Value {
+    json!([{
+        "prefix": "1.1.1.100/32", "protocol": "bgp", "selected": true, "distance": 169, "metric": 0,
+        "installed": true, "nexthopGroupId": 23, "nexthops": next_hops,
+    }])
+}
+
+fn shown(routes: &Value) -> NetworkInstance {
+    instance(&options(), &reading(routes, &json!({}), &json!([])), &mut History::default(), now())
+}
+
+fn now() -> jiff::Timestamp {
+    "2026-06-12T16:29:35.5Z".parse().expect("a time")
+}
+
+fn route<'a>(instance: &'a NetworkInstance, prefix: &str, route_type: &str) -> (&'a RouteKey, &'a Route) {
+    let mut routes = instance.routes.iter();
+    let found = routes.find(|(key, _)| key.prefix.to_string() == prefix && key.route_type == route_type);
+    found.unwrap_or_else(|| panic!("no {route_type} route {prefix} in {:?}", instance.routes.keys()))
+}
+
+fn indirect(address: &str, prefix: &str, route_type: &str, owner: &str) -> NextHop {
+    let resolving = Some((prefix.parse().expect("a prefix"), route_type.to_owned(), owner.to_owned()));
+    NextHop::Indirect { address: address.parse().expect("an address"), resolving }
+}
+
+#[test]
+fn a_subnet_is_what_sr_linux_makes_of_a_subinterface() {
+    let instance = shown(&json!({}));
+    assert_eq!((instance.id, instance.kind), (5, NetworkInstanceKind::IpVrf));
+    let (key, local) = route(&instance, "192.168.1.0/24", "local");
+    assert_eq!((key.owner.as_str(), key.id, local.preference, local.active), ("net_inst_mgr", 8, 0, true));
+    let own =
+        NextHop::Direct { address: "192.168.1.1".parse().expect("an address"), subinterface: "irb1.1".to_owned() };
+    assert_eq!(local.next_hops, [own]);
+    assert_eq!(route(&instance, "192.168.1.1/32", "host").1.next_hops, [NextHop::Extract]);
+    assert_eq!(route(&instance, "192.168.1.255/32", "host").1.next_hops, [NextHop::Broadcast]);
+    assert!(instance.routes.keys().all(|key| key.prefix.addr().is_ipv4()), "no link-local subnet");
+}
+
+#[test]
+fn next_hops_are_those_bgp_gave_and_each_names_what_resolves_it() {
+    let recursive = json!({ "flags": 5, "ip": "6.4.5.1", "afi": "ipv4", "active": true, "recursive": true });
+    let mut resolver = hop("192.168.1.11");
+    resolver["resolver"] = true.into();
+    let instance = shown(&json!({ "1.1.1.100/32": bgp(&json!([recursive, resolver, hop("192.168.1.12")])) }));
+    let (key, vip) = route(&instance, "1.1.1.100/32", "bgp");
+    assert_eq!((key.owner.as_str(), key.id, vip.preference, vip.active), ("bgp_mgr", 0, 169, true));
+    let through_static = indirect("6.4.5.1", "6.4.5.1/32", "static", "static_route_mgr");
+    let on_subnet = indirect("192.168.1.12", "192.168.1.0/24", "local", "net_inst_mgr");
+    assert_eq!(vip.next_hops, [through_static, on_subnet]);
+    let (_, via) = route(&instance, "6.4.5.1/32", "static");
+    assert_eq!((via.preference, via.metric), (5, 1));
+    assert_eq!(via.next_hops, [indirect("192.168.1.11", "192.168.1.0/24", "local", "net_inst_mgr")]);
+}
+
+#[test]
+fn routes_that_lost_are_there_and_next_hops_that_are_lost_are_not() {
+    let mut dead = hop("192.168.1.13");
+    dead["active"] = false.into();
+    let mut routes = bgp(&json!([hop("192.168.1.11"), dead]));
+    let rejected = json!({
+        "prefix": "1.1.1.100/32", "protocol": "static", "distance": 200, "metric": 0,
+        "nexthops": [{ "unreachable": true, "blackhole": true, "active": true }],
+    });
+    routes.as_array_mut().expect("routes").push(rejected);
+    let instance = shown(&json!({ "1.1.1.100/32": routes }));
+    let (_, vip) = route(&instance, "1.1.1.100/32", "bgp");
+    assert_eq!(vip.next_hops.len(), 1, "{vip:?}");
+    let (_, lost) = route(&instance, "1.1.1.100/32", "static");
+    assert!(!lost.active);
+    assert_eq!(lost.next_hops, [NextHop::Discard]);
+}
+
+#[test]
+fn an_unresolved_route_is_inactive_and_says_so() {
+    let lost = json!([{
+        "prefix": "1.1.1.100/32", "protocol": "bgp", "distance": 169, "metric": 0,
+        "nexthops": [{ "ip": "6.4.5.9", "afi": "ipv4", "recursive": true }],
+    }]);
+    let instance = shown(&json!({ "1.1.1.100/32": lost }));
+    let (_, vip) = route(&instance, "1.1.1.100/32", "bgp");
+    assert!(!vip.active);
+    assert!(matches!(vip.next_hops[..], [NextHop::Indirect { resolving: None, .. }]), "{vip:?}");
+}
+
+#[test]
+fn the_kernels_answer_is_the_fib_state() {
+    for (member, fib) in [("installed", Fib::Programmed), ("queued", Fib::Pending), ("failed", Fib::Failed)] {
+        let mut vip = bgp(&json!([hop("192.168.1.11")]));
+        vip[0].as_object_mut().expect("a route").remove("installed");
+        vip[0][member] = true.into();
+        let instance = shown(&json!({ "1.1.1.100/32": vip }));
+        assert_eq!(route(&instance, "1.1.1.100/32", "bgp").1.fib, fib, "{member}");
+    }
+}
+
+fn peer(state: &str, established: u64) -> Value {
+    json!({
+        "remoteAs": 65535, "localAs": 65535, "nbrInternalLink": true, "peerGroup": "nodes",
+        "peerSubnetRangeGroup": "192.168.1.0/24", "localRouterId": "192.168.1.1", "bgpState": state,
+        "bgpTimerUpEstablishedEpoch": 1_795_269_732, "connectionsEstablished": established,
+        "hostLocal": "192.168.1.1", "hostForeign": "192.168.1.11",
+        "addressFamilyInfo": { "ipv4Unicast": {
+            "inboundSoftConfigPermit": true, "acceptedPrefixCounter": 2, "sentPrefixCounter": 1,
+        } },
+    })
+}
+
+#[test]
+fn a_neighbor_is_dynamic_by_its_range_and_dated_by_its_changes() {
+    let mut history = History::default();
+    let routes = json!({ "1.1.1.100/32": bgp(&json!([hop("192.168.1.11")])) });
+    let mut look = |state: &str, established, seconds| {
+        let neighbors = json!({ "192.168.1.11": peer(state, established) });
+        let mut reading = reading(&routes, &neighbors, &json!([]));
+        let families = &mut reading.neighbors.get_mut("192.168.1.11").expect("there").address_family_info;
+        families.get_mut("ipv4Unicast").expect("there").adj_in = Some(5);
+        let later = now() + jiff::SignedDuration::from_secs(seconds);
+        let instance = instance(&options(), &reading, &mut history, later);
+        assert_eq!(instance.router_id, Some("192.168.1.1".parse().expect("an address")));
+        instance.neighbors.get("192.168.1.11").cloned()
+    };
+    let up = look("Established", 1, 0).expect("there");
+    assert!(up.dynamic);
+    assert_eq!((up.session_state.as_str(), up.peer_group.as_str()), ("established", "nodes"));
+    assert_eq!(up.last_established.as_deref(), Some("2026-06-12T16:29:35.500Z"));
+    let counters = up.afi_safis["ipv4-unicast"];
+    assert_eq!((counters.received, counters.rejected, counters.active, counters.sent), (5, 3, 1, 1));
+    assert_eq!(look("Established", 1, 7).as_ref(), Some(&up), "time alone changes nothing");
+    let down = look("Clearing", 1, 9).expect("there");
+    assert_eq!((down.session_state.as_str(), down.afi_safis.len()), ("idle", 0));
+    assert_eq!(down.last_established.as_deref(), Some("2026-06-12T16:29:44.500Z"));
+    let again = look("Established", 2, 11).expect("there");
+    assert_eq!(again.established_transitions, 2);
+    assert_eq!(look("Deleted", 2, 12), None);
+    let anew = look("OpenSent", 0, 13).expect("there");
+    assert_eq!((anew.session_state.as_str(), anew.last_established), ("opensent", None), "its history went with it");
+}
+
+#[test]
+fn a_bfd_session_is_up_or_down() {
+    let bfd = json!([
+        { "multihop": false, "peer": "192.168.1.11", "local": "192.168.1.1", "vrf": "default", "interface": "irb1",
+          "id": 2_002_350_277, "status": "up" },
+        { "peer": "192.168.1.12", "local": "192.168.1.1", "id": 7, "status": "init" },
+        { "peer": "192.168.1.13", "id": 8, "status": "down" },
+    ]);
+    let instance = instance(&options(), &reading(&json!({}), &json!({}), &bfd), &mut History::default(), now());
+    let sessions: Vec<_> = instance.bfd.values().map(|session| (session.discriminator, session.up)).collect();
+    assert_eq!(sessions, [(2_002_350_277, true), (7, false)], "one without a local address has not begun");
+}
+
+#[test]
+fn a_global_next_hop_counts_more_than_the_link_local_one_announced_with_it() {
+    let hop = |address: &str| json!({ "ip": address, "afi": "ipv6", "interfaceName": "irb1", "active": true });
+    let vip = json!([{
+        "protocol": "bgp", "selected": true, "distance": 170, "installed": true,
+        "nexthops": [hop("fe80::d05f:9aff:feee:cf98"), hop("fe80::1")],
+    }]);
+    let subnet = json!([{
+        "protocol": "connected", "selected": true, "installed": true,
+        "nexthops": [{ "directlyConnected": true, "interfaceName": "irb1", "active": true }],
+    }]);
+    let routes = json!({ "2001:db8:1::100/128": vip, "2001:db8:192::/64": subnet });
+    let mut reading = reading(&routes, &json!({}), &json!([]));
+    reading.interfaces.get_mut("irb1").expect("there").addresses.push("2001:db8:192::1/64".parse().expect("a prefix"));
+    let paths: BTreeMap<_, Vec<BgpPath>> = from(&json!({ "2001:db8:1::100/128": [
+        { "valid": true, "nexthops": [
+            { "ip": "2001:db8:192::12", "afi": "ipv6", "scope": "global" },
+            { "ip": "fe80::d05f:9aff:feee:cf98", "afi": "ipv6", "scope": "link-local", "used": true },
+        ] },
+        { "valid": true, "nexthops": [{ "ip": "fe80::1", "afi": "ipv6", "scope": "link-local", "used": true }] },
+    ] }));
+    use_global(&mut reading.routes, &paths);
+    let instance = instance(&options(), &reading, &mut History::default(), now());
+    let unnumbered =
+        NextHop::Direct { address: "fe80::1".parse().expect("an address"), subinterface: "irb1".to_owned() };
+    let global = indirect("2001:db8:192::12", "2001:db8:192::/64", "local", "net_inst_mgr");
+    assert_eq!(route(&instance, "2001:db8:1::100/128", "bgp").1.next_hops, [unnumbered, global]);
+    assert_eq!(route(&instance, "2001:db8:192::1/128", "host").0.id, 8);
+}
+
+#[test]
+fn an_address_that_frr_does_not_know_is_none() {
+    let mut idle = peer("Active", 1);
+    idle["hostLocal"] = "Unknown".into();
+    idle["hostForeign"] = "Unknown".into();
+    let neighbors = json!({ "192.168.1.11": idle });
+    let instance = instance(&options(), &reading(&json!({}), &neighbors, &json!([])), &mut History::default(), now());
+    let neighbor = &instance.neighbors["192.168.1.11"];
+    assert_eq!((neighbor.session_state.as_str(), neighbor.local_address), ("active", None));
+}

@@ -1,0 +1,12 @@
+//! The agent against software that is not ours. Needs root, and says so.
+//!
+//! Here the emulated leaf shows what a real BGP implementation does: `net` makes hosts of network namespaces, `daemons` runs
+//! FRR on them, `site` puts a leaf and three nodes together, `routing` breaks and heals them.
+
+#[allow(dead_code, reason = "shared with the tests of labs")]
+#[path = "../lab/bench.rs"]
+mod bench;
+mod daemons;
+mod net;
+mod routing;
+mod site;

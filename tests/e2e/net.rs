@@ -1,0 +1,168 @@
+//! Hosts that are network namespaces, links between them, and their end: nothing is left, however the tests end.
+//!
+//! Namespaces are named after the process that made them. A guardian, a shell in a process group of its own, waits for
+//! the end of its input and then takes them away; its input ends with the [`Net`], or with the process. What a killed
+//! guardian has left is taken away by the next run.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What all names of namespaces begin with.
+const PREFIX: &str = "k8s-e2e-";
+/// Where `ip netns` keeps them.
+const NAMESPACES: &str = "/run/netns";
+const GUARDIAN: &str = include_str!("guardian.sh");
+
+/// Some hosts.
+pub(crate) struct Net {
+    prefix: String,
+    folder: PathBuf,
+    guardian: Child,
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        // The logs of a failed test are kept: its message names them.
+        if std::thread::panicking()
+            && let Some(input) = &mut self.guardian.stdin
+        {
+            println!("what the daemons logged: {}", self.folder.display());
+            let _ = input.write_all(b"keep\n");
+        }
+        drop(self.guardian.stdin.take());
+        let _ = self.guardian.wait();
+    }
+}
+
+impl Net {
+    /// No hosts yet. Says why there can be none, where that is so.
+    pub(crate) fn new() -> Result<Self, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        if !rustix::process::geteuid().is_root() {
+            return Err("network namespaces need root".to_owned());
+        }
+        sweep();
+        let me = std::process::id();
+        let start = started(me).ok_or("/proc is not mounted")?;
+        let prefix = format!("{PREFIX}{me}-{start}-{}-", COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = tempfile::Builder::new().prefix("e2e").tempdir().map_err(|error| error.to_string())?.keep();
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).map_err(|error| error.to_string())?;
+        let guardian = guardian(&prefix, &folder)?;
+        let net = Self { prefix, folder, guardian };
+        // Root in a container may still not be allowed to.
+        net.host("probe").map_err(|error| format!("network namespaces cannot be made here: {error}"))?;
+        Ok(net)
+    }
+
+    /// Makes a host with its loopback up; gives its namespace.
+    pub(crate) fn host(&self, name: &str) -> Result<String, String> {
+        let namespace = format!("{}{name}", self.prefix);
+        ip(&["netns", "add", &namespace])?;
+        ip(&["-n", &namespace, "link", "set", "lo", "up"])?;
+        Ok(namespace)
+    }
+
+    /// A folder for files of the hosts.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Says why a test does nothing, past the test harness, which would hold it back.
+pub(crate) fn skipped(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+}
+
+/// Runs `ip`.
+pub(crate) fn ip(arguments: &[&str]) -> Result<String, String> {
+    let shown = || format!("ip {}", arguments.join(" "));
+    let output = Command::new("ip").args(arguments).output().map_err(|error| format!("{}: {error}", shown()))?;
+    if !output.status.success() {
+        return Err(format!("{}: {}", shown(), String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn guardian(prefix: &str, folder: &Path) -> Result<Child, String> {
+    let mut command = Command::new("sh");
+    command.args(["-c", GUARDIAN, "guardian", prefix]).arg(folder).stdin(Stdio::piped()).process_group(0);
+    command.spawn().map_err(|error| format!("sh: {error}"))
+}
+
+/// Takes away the namespaces of processes that are no more.
+fn sweep() {
+    let entries = std::fs::read_dir(NAMESPACES).into_iter().flatten().flatten();
+    for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+        let Some(owner) = name.strip_prefix(PREFIX) else { continue };
+        let mut parts = owner.split('-');
+        let pid = parts.next().and_then(|pid| pid.parse().ok());
+        let (Some(pid), Some(start)) = (pid, parts.next()) else { continue };
+        if started(pid).as_deref() != Some(start) {
+            let left = guardian(&format!("{PREFIX}{pid}-{start}-"), Path::new("/nonexistent"));
+            // Its input is closed with the handle.
+            let _ = left.and_then(|left| left.wait_with_output().map_err(|error| error.to_string()));
+        }
+    }
+}
+
+/// When a process started, in ticks since boot: a number that no later process of its id has.
+fn started(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let (_, after) = stat.rsplit_once(')')?;
+    after.split_whitespace().nth(19).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read};
+
+    use super::*;
+
+    /// Set for the process that is killed.
+    const VICTIM: &str = "E2E_VICTIM";
+
+    #[test]
+    fn namespaces_and_what_runs_in_them_go_with_a_killed_process() {
+        if std::env::var_os(VICTIM).is_some() {
+            return be_killed();
+        }
+        if let Err(reason) = Net::new() {
+            return skipped(&reason);
+        }
+        let name = "net::tests::namespaces_and_what_runs_in_them_go_with_a_killed_process";
+        let mut command = Command::new(std::env::current_exe().expect("a program"));
+        command.args([name, "--exact", "--nocapture"]).env(VICTIM, "").stdout(Stdio::piped());
+        let mut victim = command.spawn().expect("this program runs");
+        let mut output = BufReader::new(victim.stdout.take().expect("piped"));
+        let mut lines = String::new();
+        while !lines.contains(" in ") {
+            assert_ne!(output.read_line(&mut lines).expect("readable"), 0, "it ended by itself: {lines}");
+        }
+        let (_, made) = lines.split_once("folder ").expect("it says what it made");
+        let (folder, namespace) = made.trim().split_once(" in ").expect("and where");
+        let namespace = Path::new(NAMESPACES).join(namespace);
+        assert!(Path::new(folder).exists() && namespace.exists());
+        victim.kill().expect("a process of ours can be killed");
+        victim.wait().expect("it ends");
+        // Its output ends with the last who writes to it: the guardian, or what it was to kill.
+        output.read_to_string(&mut String::new()).expect("readable");
+        assert!(!namespace.exists(), "{} is left", namespace.display());
+        assert!(!Path::new(folder).exists(), "{folder} is left");
+    }
+
+    fn be_killed() {
+        let net = Net::new().expect("it could be made before");
+        let namespace = net.host("host").expect("made");
+        let mut sleeping = Command::new("ip");
+        let _sleeping = sleeping.args(["netns", "exec", &namespace, "sleep", "600"]).spawn().expect("ip runs");
+        println!("folder {} in {namespace}", net.folder().display());
+        loop {
+            std::thread::park();
+        }
+    }
+}
