@@ -8,7 +8,9 @@ use super::cluster::Cluster;
 use super::evidence::World;
 use super::ids::{ServiceId, User};
 use super::status;
+use crate::model::alarm::Resource;
 use crate::model::event::SourceId;
+use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::time::Now;
 use crate::model::view::{Change, ClusterView, OrphanView};
 
@@ -230,14 +232,39 @@ impl Engine {
             synced: self.sources.in_reach(&SourceId::Kubernetes(cluster.name.clone())),
             instance_missing: self.switch.instance(&cluster.config.network_instance).is_none(),
         };
+        // Taken out while it reads the rest.
+        let mut alarms = std::mem::take(&mut self.alarms);
+        let exists = |resource: &Resource| self.exists(resource);
         let around = Surroundings {
             now,
+            exists: &exists,
             config: self.config.as_deref(),
             reach,
             sources: self.sources.states(now.elapsed).collect(),
             clusters: self.clusters.values().map(|cluster| (&cluster.name, state(cluster))).collect(),
         };
-        self.alarms.observe(&around, changes)
+        let news = alarms.observe(&around, changes);
+        self.alarms = alarms;
+        news
+    }
+
+    /// Whether what an alarm is about is there.
+    fn exists(&self, resource: &Resource) -> bool {
+        let cluster = |name: &ClusterName| self.clusters.get(self.ids.get(name)?);
+        let service = |cluster: &ClusterName, key: &ServiceKey| {
+            let cluster = self.clusters.get(self.ids.get(cluster)?)?;
+            cluster.services.get(*cluster.service_slots.get(key)?)?.view.as_deref()
+        };
+        match resource {
+            Resource::Cluster(name) => cluster(name).is_some(),
+            Resource::Node(name, node) => cluster(name).is_some_and(|cluster| cluster.node_slot(node).is_some()),
+            Resource::Service(cluster, key) => service(cluster, key).is_some(),
+            Resource::Vip(cluster, key, address) => {
+                service(cluster, key).is_some_and(|view| view.vips.iter().any(|vip| vip.address == *address))
+            }
+            Resource::Source(source) => self.sources.get(source).is_some(),
+            Resource::Orphan(route) => self.orphans.said.contains_key(route),
+        }
     }
 
     fn evaluate_orphans(&mut self, now: Now) -> Vec<Change> {

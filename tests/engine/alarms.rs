@@ -53,6 +53,15 @@ pub(crate) struct Book {
 }
 
 impl Book {
+    /// The process ended: alarms are what is left, and nothing is known of what they are about.
+    pub(crate) fn restart(&mut self) {
+        self.seen.clear();
+        self.watched.retain(|_, watched| watched.raised.is_some());
+        for watched in self.watched.values_mut() {
+            (watched.holds, watched.since, watched.in_reach) = (true, None, false);
+        }
+    }
+
     /// Brings every condition up to date, and holds what was said of alarms against it.
     #[track_caller]
     pub(crate) fn check(&mut self, world: &World, now: Now, said: &State) {
@@ -103,7 +112,18 @@ impl Book {
         }
         let holds = |holds: bool| if holds { Known::Holds } else { Known::Gone };
         match (&key.resource, exists) {
+            (Resource::Orphan(_), false) if !self.seen.contains(&key.resource) => match view.all_told(key) {
+                true => Known::NoMore,
+                false => Known::Unsaid,
+            },
             (Resource::Orphan(_), _) => holds(exists && key.kind == AlarmType::VipRouteOrphan),
+            // Its service is told without it.
+            (Resource::Vip(cluster, service, _), false)
+                if view.exists(&Resource::Service(cluster.clone(), service.clone())) =>
+            {
+                Known::NoMore
+            }
+            (_, false) if view.all_told(key) => Known::NoMore,
             (_, false) => Known::Unsaid,
             (Resource::Source(source), _) => match view.source(source) {
                 Some(lost) => holds(lost && key.kind == AlarmType::SourceStale),
@@ -275,6 +295,24 @@ impl View<'_> {
             AlarmType::SourceStale => true,
             AlarmType::NeighborSessionDown | AlarmType::NodeAddressUnknown => self.neighbors(),
             _ => self.switch(),
+        }
+    }
+
+    /// All that could tell of what an alarm is about has told what it knows.
+    fn all_told(&self, key: &AlarmKey) -> bool {
+        let Some(config) = &self.world.config else { return false };
+        let told = |name: &ClusterName| {
+            self.world.watched().all(|(watched, _)| watched != name)
+                || self.is_synced(&SourceId::Kubernetes(name.clone()))
+        };
+        let switch = match key.kind {
+            AlarmType::VipBlackholed => self.neighbors(),
+            kind => self.reaches(kind),
+        };
+        match (&key.resource, key.resource.cluster()) {
+            (Resource::Source(_), _) => true,
+            (_, Some(name)) => self.world.watched().all(|(watched, _)| watched != name) || switch && told(name),
+            (_, None) => switch && config.clusters.keys().all(told),
         }
     }
 

@@ -25,6 +25,7 @@ use srl_k8s_services::model::switch::{
     BfdKey, BfdState, FibTrouble, Neighbor, NetworkInstance, NextHopGroup, NextHopGroupId, Route, RouteKey,
     SessionState,
 };
+use srl_k8s_services::model::time::Now;
 
 use crate::alarms::Book;
 use crate::oracle::assert_agrees;
@@ -57,6 +58,8 @@ enum Step {
     Pass(Duration),
     /// Time passes to just after the moment the engine asked to be woken at.
     Wake,
+    /// The agent ends and starts again with what it saved, and hears of everything once more.
+    Restart,
 }
 
 fn cluster() -> impl Strategy<Value = &'static str> {
@@ -349,6 +352,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => btree_set(0..16_usize, 0..3).prop_map(Step::Resync),
         2 => time.prop_map(Step::Pass),
         1 => Just(Step::Wake),
+        1 => Just(Step::Restart),
     ]
 }
 
@@ -400,13 +404,19 @@ struct Run {
     world: World,
     said: State,
     elapsed: Duration,
+    /// When the agent was started last.
+    started: Duration,
     last: Option<Event>,
     alarms: Book,
 }
 
 impl Run {
+    fn now(&self) -> Now {
+        Now { elapsed: self.elapsed - self.started, ..at(self.elapsed) }
+    }
+
     fn absorb(&mut self, event: Event) {
-        let now = at(self.elapsed);
+        let now = self.now();
         self.world.absorb(now, &event);
         self.said.restore(&event);
         self.engine.absorb(now, event.clone());
@@ -415,7 +425,7 @@ impl Run {
 
     /// Evaluates, and holds what is said against a recompute.
     fn check(&mut self) {
-        let now = at(self.elapsed);
+        let now = self.now();
         let before = self.said.clone();
         for change in self.engine.evaluate(now) {
             let text = format!("{change:?}");
@@ -427,8 +437,9 @@ impl Run {
     }
 
     /// The events a step stands for.
-    fn events(&self, step: Step) -> Vec<Event> {
+    fn events(&mut self, step: Step) -> Vec<Event> {
         match step {
+            Step::Restart => self.restart(),
             Step::Event(event) => vec![*event],
             Step::Again => self.last.clone().into_iter().collect(),
             Step::Relist(cluster, gone) => self.relist(CLUSTERS[cluster], &gone),
@@ -442,10 +453,27 @@ impl Run {
             Step::Pass(time) => self.elapsed += *time,
             Step::Wake => {
                 let just_after = self.engine.deadline().map(|deadline| deadline + Duration::from_millis(1));
-                self.elapsed = self.elapsed.max(just_after.unwrap_or_default());
+                self.elapsed = self.elapsed.max(just_after.unwrap_or_default() + self.started);
             }
             _ => {}
         }
+    }
+
+    /// What a new process hears, from the state file on.
+    fn restart(&mut self) -> Vec<Event> {
+        let now = self.now();
+        let mut events = vec![Event::Remembered(self.engine.memory(now))];
+        events.extend(self.world.config.clone().map(|config| Event::Configured(Arc::new(config))));
+        events.append(&mut self.resync(&BTreeSet::new()));
+        let nothing = BTreeSet::new();
+        events.push(Event::Neighbors(Update::All(without(&self.world.neighbors, &nothing))));
+        events.push(Event::Fib(Update::All(without(&self.world.fib, &nothing))));
+        events.push(Event::Source(SourceId::Gnmi, SourceEvent::Synced));
+        events.extend(CLUSTERS.iter().flat_map(|name| self.relist(name, &nothing)));
+        self.started = self.elapsed;
+        (self.engine, self.world, self.said) = Default::default();
+        self.alarms.restart();
+        events
     }
 
     fn relist(&self, name: &'static str, gone: &BTreeSet<usize>) -> Vec<Event> {

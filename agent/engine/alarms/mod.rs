@@ -38,6 +38,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) sources: Vec<(&'a SourceId, SourceState<'a>)>,
     /// Clusters that are watched: whether all of it was told, whether its network instance is there.
     pub(super) clusters: BTreeMap<&'a ClusterName, ClusterState>,
+    /// Whether there is such a thing, as far as was told.
+    pub(super) exists: &'a dyn Fn(&Resource) -> bool,
 }
 
 /// What is known of a source.
@@ -157,7 +159,7 @@ impl Alarms {
         // Once for all services: what one adds another may take away.
         self.tell_touched(around);
         self.board.set_reach(now, around.reach);
-        self.board.forget_unseen(now, |key| around.all_told(key));
+        self.board.forget_unseen(now, |key| !(around.exists)(&key.resource) && around.all_told(key));
         self.board.settle(now);
         self.news()
     }

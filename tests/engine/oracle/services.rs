@@ -98,7 +98,9 @@ impl<'a> Oracle<'a> {
         let usable = !self.usable_endpoints(subject).is_empty();
         let local = self.policy(cluster, service) == TrafficPolicy::Local;
         let computed = |name: &NodeName, node: &Node| {
-            excluded_by(speaker, node).is_none() && announces(name) && self.may_announce(subject, name, node, usable || local)
+            excluded_by(speaker, node).is_none()
+                && announces(name)
+                && self.may_announce(subject, name, node, usable || local)
         };
         // Where speakers say what they announce, that counts, and silence does, unless the speaker may be gone.
         let said = self.said(subject);
