@@ -159,10 +159,8 @@ mod tests {
         let net = Net::new().expect("it could be made before");
         let namespace = net.host("host").expect("made");
         let mut sleeping = Command::new("ip");
-        let _sleeping = sleeping.args(["netns", "exec", &namespace, "sleep", "600"]).spawn().expect("ip runs");
+        let mut sleeping = sleeping.args(["netns", "exec", &namespace, "sleep", "600"]).spawn().expect("ip runs");
         println!("folder {} in {namespace}", net.folder().display());
-        loop {
-            std::thread::park();
-        }
+        sleeping.wait().expect("killed along with the rest before that");
     }
 }
