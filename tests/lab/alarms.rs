@@ -1,0 +1,81 @@
+//! Alarms leave the switch: state, syslog, and Events that the owner of a Service reads.
+
+use std::time::Duration;
+
+use srl_sim::cluster::Cluster;
+use tokio::net::UnixDatagram;
+use tokio::time::timeout;
+
+use crate::bench::Says::{Anything, Has, Is, Nothing};
+use crate::bench::{Bench, HEALTHY_REMOTE};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const ALARM: &str = "/k8s-services/alarm[id=vip-degraded/c1/default/nginxhello/1.1.1.100]";
+const RECORD: &str = "/k8s-services/alarm-history[sequence=1]";
+
+/// The next line to a syslog socket that holds a text.
+async fn line(syslog: &UnixDatagram, text: &str) -> String {
+    let read = async {
+        let mut buffer = vec![0; 4096];
+        loop {
+            let length = syslog.recv(&mut buffer).await.expect("the socket is ours");
+            let line = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if line.contains(text) {
+                return line;
+            }
+        }
+    };
+    timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("no line with {text:?} in time"))
+}
+
+/// The note of an Event with this reason, as `kubectl describe service` reads it.
+async fn note(cluster: &Cluster, reason: &str) -> String {
+    let mut news = cluster.subscribe();
+    let written = async {
+        loop {
+            let events = cluster.list("Event");
+            let event = events.iter().find(|event| event["reason"] == reason && event["message"].is_string());
+            if let Some(event) = event {
+                assert_eq!(event["involvedObject"]["name"], "nginxhello");
+                assert!(event["involvedObject"]["uid"].is_string(), "kubectl finds it by the uid");
+                return event["message"].as_str().unwrap_or_default().to_owned();
+            }
+            // A lagging receiver has news all the same.
+            let _ = news.recv().await;
+        }
+    };
+    timeout(PATIENCE, written).await.unwrap_or_else(|_| panic!("no Event {reason} in time"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alarm_is_told_in_state_on_syslog_and_to_the_services_owner_and_so_is_its_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let syslog = UnixDatagram::bind(folder.path().join("log")).expect("a socket");
+    let flag = format!("--syslog={}", folder.path().join("log").display());
+    let bench = Bench::with(|lab| {
+        lab.apps.iter_mut().for_each(|app| app.arguments.push(flag.clone()));
+        lab.config.push_str("set / k8s-services alarm-policy kubernetes-events true\n");
+    })
+    .await;
+    bench.until_healthy().await;
+
+    bench.act(&["pull: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
+    let raised = [
+        (format!("{ALARM}/severity"), Is("major")),
+        (format!("{ALARM}/text"), Has("missing: VTEP 10.0.1.1 (cluster1)")),
+        ("/k8s-services/summary/alarms-major".to_owned(), Is("1")),
+    ];
+    let raised: Vec<_> = raised.iter().map(|(path, says)| (path.as_str(), *says)).collect();
+    bench.until("leaf4", &raised).await;
+    let told = line(&syslog, "alarm-raised severity=major type=vip-degraded").await;
+    assert!(told.starts_with("<187>") && told.contains(" k8s-services["), "local7.err, by its tag: {told}");
+    assert!(note(bench.cluster(), "VipDegraded").await.starts_with("leaf4: VIP 1.1.1.100 of default/nginxhello"));
+
+    bench.act(&["release: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
+    bench.until("leaf4", &[(ALARM, Nothing), (&format!("{RECORD}/cleared"), Anything)]).await;
+    bench.until("leaf4", HEALTHY_REMOTE).await;
+    let told = line(&syslog, "alarm-cleared severity=major type=vip-degraded").await;
+    assert!(told.starts_with("<189>"), "local7.notice: {told}");
+    assert!(note(bench.cluster(), "VipDegradedCleared").await.starts_with("leaf4: cleared after "));
+    bench.down().await;
+}
