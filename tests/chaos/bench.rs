@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
-use srl_sim::appmgr::AppStatus;
+use srl_sim::appmgr::{AppStatus, Operation};
 use srl_sim::cluster::Cluster;
 use srl_sim::gnmi::Gnmi;
 use srl_sim::lab::{Action, Lab, LabContent, LabFile, LabOptions};
@@ -15,7 +15,7 @@ use srl_sim::leaf::Leaf;
 use srl_sim::ndk::Switches;
 use tempfile::TempDir;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// The application's name.
 pub(crate) const AGENT: &str = "k8s-services";
@@ -31,6 +31,8 @@ pub(crate) const QUIET: Duration = Duration::from_secs(3);
 pub(crate) const LONG_QUIET: Duration = Duration::from_secs(11);
 /// The longest pause of any source between two attempts, and time to sync.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(75);
+/// A lab is up, down, or has done one thing within this time, come what may: what hangs is named, not waited for.
+const BOUND: Duration = Duration::from_secs(120);
 
 /// The anycast lab with more services, in a folder of its own.
 pub(crate) struct Bench {
@@ -81,7 +83,7 @@ impl Bench {
             api_port: None,
             switches,
         };
-        let lab = match Lab::up(file, options, |_| {}).await {
+        let lab = match bounded("the start of the lab", Lab::up(file, options, |_| {})).await {
             Ok(lab) => lab,
             Err(error) => panic!("{error}: {:?}; see {}", std::error::Error::source(&error), run.keep().display()),
         };
@@ -106,9 +108,17 @@ impl Bench {
         self.lab.gnmi_server(leaf).expect("every leaf has one")
     }
 
+    /// Has the application manager of a leaf do something with the agent.
+    pub(crate) async fn operate(&self, leaf: &str, operation: Operation) {
+        let what = format!("{} of the agent on {leaf}", operation.name());
+        if let Err(error) = bounded(&what, self.leaf(leaf).apps().operate(AGENT, operation)).await {
+            panic!("{what}: {error}");
+        }
+    }
+
     /// Does a thing to the lab.
     pub(crate) async fn act(&self, action: &Action) {
-        if let Err(error) = self.lab.act(action).await {
+        if let Err(error) = bounded(&action.summary(), self.lab.act(action)).await {
             panic!("'{}' failed: {error}", action.summary());
         }
     }
@@ -220,8 +230,16 @@ impl Bench {
     pub(crate) async fn down(mut self) {
         let run = self.run.take();
         let apps: Vec<_> = self.lab.leaves().values().map(|leaf| leaf.apps().clone()).collect();
-        futures::future::join_all(apps.iter().map(|apps| apps.stop_all())).await;
+        bounded("the end of the lab", futures::future::join_all(apps.iter().map(|apps| apps.stop_all()))).await;
         drop(run);
+    }
+}
+
+/// What a future gives within the bound that holds for everything.
+pub(crate) async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match timeout(BOUND, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not done within {} s", BOUND.as_secs()),
     }
 }
 

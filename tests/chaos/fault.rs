@@ -9,7 +9,7 @@ use srl_sim::fabric::Lever;
 use srl_sim::lab::{Action, ApiServerFault, ServiceFault};
 use srl_sim::ndk::Refuse;
 
-use crate::bench::{AGENT, Bench};
+use crate::bench::{Bench, bounded};
 
 /// Something that goes wrong in a lab.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +110,14 @@ impl Fault {
     }
 
     pub(crate) async fn strike(&self, bench: &Bench) {
+        bounded(&format!("{self:?}"), self.begin(bench)).await;
+    }
+
+    pub(crate) async fn heal(&self, bench: &Bench) {
+        bounded(&format!("the end of {self:?}"), self.end(bench)).await;
+    }
+
+    async fn begin(&self, bench: &Bench) {
         match self {
             Self::Fabric(lever) => bench.act(&Action::Pull(lever.clone())).await,
             Self::Renumber(leaf) => bench.leaf(leaf).renumber_groups(),
@@ -141,7 +149,7 @@ impl Fault {
         }
     }
 
-    pub(crate) async fn heal(&self, bench: &Bench) {
+    async fn end(&self, bench: &Bench) {
         match self {
             Self::Fabric(lever) => bench.act(&Action::Release(lever.clone())).await,
             Self::Scale(service, _) => {
@@ -203,29 +211,24 @@ fn flip_policy(bench: &Bench, service: &str) {
 const ENDS_WITHIN: Duration = Duration::from_secs(9);
 
 async fn strike_agent(bench: &Bench, leaf: &str, fault: AgentFault) {
-    let apps = bench.leaf(leaf).apps();
     match fault {
         AgentFault::Killed => {
-            apps.operate(AGENT, Operation::Kill).await.expect("it runs");
+            bench.operate(leaf, Operation::Kill).await;
             bench.killed(leaf);
         }
         AgentFault::Stopped => {
             let begun = Instant::now();
-            apps.operate(AGENT, Operation::Stop).await.expect("it runs");
+            bench.operate(leaf, Operation::Stop).await;
             assert!(begun.elapsed() < ENDS_WITHIN, "{leaf}: the agent did not end on SIGTERM");
         }
-        AgentFault::Reloaded => {
-            apps.operate(AGENT, Operation::Reload).await.expect("it runs");
-        }
+        AgentFault::Reloaded => bench.operate(leaf, Operation::Reload).await,
         AgentFault::Suspended => signal(bench, leaf, Signal::STOP),
     }
 }
 
 async fn heal_agent(bench: &Bench, leaf: &str, fault: AgentFault) {
     match fault {
-        AgentFault::Stopped => {
-            bench.leaf(leaf).apps().operate(AGENT, Operation::Start).await.expect("it can be started");
-        }
+        AgentFault::Stopped => bench.operate(leaf, Operation::Start).await,
         AgentFault::Suspended => signal(bench, leaf, Signal::CONT),
         AgentFault::Killed | AgentFault::Reloaded => {}
     }

@@ -137,7 +137,7 @@ impl Run<'_> {
         let before = self.bench.settled(LONG_QUIET).await;
         assert_eq!(Watch::now(self.bench), Vec::<String>::new(), "{}", self.story());
         for leaf in self.bench.leaves() {
-            self.bench.leaf(leaf).apps().operate(AGENT, Operation::Restart).await.expect("it runs");
+            self.bench.operate(leaf, Operation::Restart).await;
             self.bench.killed(leaf);
         }
         let after = self.bench.settled(QUIET).await;
@@ -158,10 +158,10 @@ impl Run<'_> {
         self.until_right().await;
         let before = self.bench.settled(LONG_QUIET).await;
         for leaf in self.bench.leaves() {
-            let leaf = self.bench.leaf(leaf);
-            leaf.apps().operate(AGENT, Operation::Stop).await.expect("it runs");
-            std::fs::remove_file(leaf.folder().join("state.json")).expect("the agent kept its memory there");
-            leaf.apps().operate(AGENT, Operation::Start).await.expect("it can be started");
+            self.bench.operate(leaf, Operation::Stop).await;
+            let memory = self.bench.leaf(leaf).folder().join("state.json");
+            std::fs::remove_file(memory).expect("the agent kept its memory there");
+            self.bench.operate(leaf, Operation::Start).await;
         }
         let fresh = self.bench.settled(QUIET).await;
         self.expect_same("a fresh agent says something else", &fresh, &before);

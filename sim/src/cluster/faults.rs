@@ -46,7 +46,7 @@ impl Default for Faults {
 }
 
 impl Cluster {
-    /// Stops answering: listeners close, connections are cut. Returns when both has happened.
+    /// Stops answering: listeners close, connections are cut. Returns when both has happened. The addresses stay theirs.
     pub async fn stop(&self) {
         self.inner.faults.send_modify(|faults| faults.answering = false);
         // The sender lives in the cluster itself, so the wait cannot fail.
@@ -54,7 +54,7 @@ impl Cluster {
     }
 
     /// Answers again, at the same addresses. Returns when connections are accepted; waits as long as there is no
-    /// [`Server`](super::Server), or its address is taken by someone else.
+    /// [`Server`](super::Server).
     pub async fn start(&self) {
         self.inner.faults.send_modify(|faults| faults.answering = true);
         // The sender lives in the cluster itself, so the wait cannot fail.

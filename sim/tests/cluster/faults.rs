@@ -1,5 +1,6 @@
 //! Faults on demand.
 
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, ListParams, WatchParams};
 use serde_json::json;
 use srl_sim::cluster::Cluster;
+use tokio::net::TcpSocket;
 
 use crate::support::{client, lab, serve, soon};
 
@@ -29,6 +31,16 @@ async fn a_stopped_server_cuts_watches_and_refuses_connections_until_it_starts()
     assert!(api.list(&ListParams::default()).await.is_err());
     cluster.start().await;
     assert_eq!(api.list(&ListParams::default()).await.expect("a list").items.len(), 2);
+}
+
+#[tokio::test]
+async fn the_address_of_a_stopped_server_is_given_to_nobody_else() {
+    let cluster = lab();
+    let server = serve(&cluster).await;
+    cluster.stop().await;
+    let other = TcpSocket::new_v4().expect("a socket");
+    assert_eq!(other.bind(server.address()).map_err(|error| error.kind()), Err(ErrorKind::AddrInUse));
+    soon(cluster.start()).await;
 }
 
 #[tokio::test]

@@ -22,12 +22,15 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::faults::Faults;
 use super::{Cluster, Inner};
+
+/// Connections that wait to be accepted once the server answers again.
+const BACKLOG: u32 = 1024;
 
 /// A listener of the API; it closes, with its connections, when this is dropped.
 #[derive(Debug)]
@@ -91,11 +94,17 @@ async fn listen(inner: Arc<Inner>, mut listener: TcpListener, address: SocketAdd
     loop {
         accept(&inner, &listener, address, &mut faults).await;
         drop(listener);
+        let held = hold(address).await;
         counted.take();
         // The sender lives in the cluster, which this task holds.
         let _ = faults.wait_for(|faults| faults.answering).await;
-        let Some(again) = rebind(address).await else { return };
-        listener = again;
+        listener = match held.listen(BACKLOG) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%address, %error, "the address cannot be listened on again");
+                return;
+            }
+        };
         counted.replace(Listening::count(&inner));
     }
 }
@@ -120,17 +129,25 @@ async fn accept(inner: &Arc<Inner>, listener: &TcpListener, address: SocketAddr,
     connections.shutdown().await;
 }
 
-/// The address again; the system may need a moment to let go of it.
-async fn rebind(address: SocketAddr) -> Option<TcpListener> {
-    for _ in 0..100 {
-        match TcpListener::bind(address).await {
-            Ok(listener) => return Some(listener),
-            Err(error) => tracing::debug!(%address, %error, "address not free yet"),
+/// Keeps the address while nobody listens on it: connections to it are refused, and nobody else is given it meanwhile.
+async fn hold(address: SocketAddr) -> TcpSocket {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Connections that were cut a moment ago may linger on it.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address).map(|()| socket)
+    };
+    let mut said = false;
+    loop {
+        match bound() {
+            Ok(socket) => return socket,
+            Err(error) if !std::mem::replace(&mut said, true) => {
+                tracing::warn!(%address, %error, "the address is not free yet");
+            }
+            Err(_) => {}
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    tracing::warn!(%address, "address cannot be bound again");
-    None
 }
 
 async fn connection(inner: Arc<Inner>, stream: TcpStream) {
