@@ -147,8 +147,9 @@ impl Bench {
         let deadline = Instant::now() + within;
         let mut news = self.leaf(leaf).datastore().subscribe();
         while wrong(&self.state(leaf)).is_some() {
-            // Either there is news, or a look shows whether the time was up for good.
-            if !matches!(timeout_at(deadline, news.recv()).await, Ok(Ok(_) | Err(RecvError::Lagged(_))))
+            // Either there is news, or a look shows whether the time was up for good. News that never ends is no excuse.
+            let news = timeout_at(deadline, news.recv()).await;
+            if (!matches!(news, Ok(Ok(_) | Err(RecvError::Lagged(_)))) || Instant::now() >= deadline)
                 && let Some(why) = wrong(&self.state(leaf))
             {
                 panic!("{}", self.failure(leaf, &format!("after {} s still: {why}", within.as_secs())));
