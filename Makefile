@@ -3,14 +3,17 @@
 LAB      ?= anycast-metallb
 LEAF     ?= leaf1
 RUN      ?= target/lab/$(LAB)
+# Which Kubernetes `make e2e` takes: the newest, or an older one by KUBERNETES=1.27.
+KUBERNETES ?=
 PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
 # What builds the deb and the rpm, and an empty root to try them in; Python runs the CLI plugin.
 PACKAGING = rpm busybox-static python3
 # What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script; libfaketime sets
 # the clock of a process.
 TOOLS     = smitools libfaketime
-# Software that is not ours, which the agent is run against.
+# Software that is not ours, which the agent is run against: of the distribution, and built by tests/e2e/peers/need.
 PEERS     = frr iproute2
+BUILT     = kubernetes$(if $(KUBERNETES),-$(KUBERNETES))
 CROSS     = gcc-aarch64-linux-gnu musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
@@ -57,9 +60,10 @@ record-telemetry: build ## Records anew what gnmic makes of a broken lab, for th
 test: deps-test ## All tests.
 	cargo test --workspace
 
-e2e: deps ## The agent against real routing daemons, in network namespaces; needs root.
+e2e: deps ## The agent against FRR, Kubernetes and more, in network namespaces; needs root.
 	@if [ "$$(id -u)" = 0 ]; then packaging/need-packages $(PEERS); fi
-	cargo test --test e2e
+	@tests/e2e/peers/need $(BUILT)
+	K8S_SERVICES_KUBERNETES=$(KUBERNETES) cargo test --test e2e
 
 lint: deps ## Format, clippy, documentation, YANG, shell scripts.
 	@packaging/need-packages shellcheck
@@ -67,6 +71,7 @@ lint: deps ## Format, clippy, documentation, YANG, shell scripts.
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	shellcheck --shell=sh tests/e2e/guardian.sh
+	shellcheck tests/e2e/peers/need
 	shellcheck packaging/build packaging/need-* packaging/rbac/make-kubeconfig packaging/snmp/traps packaging/snmp/set-enterprise-number .ci/run
 	for script in packaging/scripts/*-*.sh; do \
 		cat packaging/scripts/common.sh $$script | shellcheck --shell=sh - || exit 1; \

@@ -8,5 +8,6 @@
 mod bench;
 mod daemons;
 mod net;
+mod peers;
 mod routing;
 mod site;
