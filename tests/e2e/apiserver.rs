@@ -1,0 +1,331 @@
+//! A real cluster without nodes of its own: etcd and kube-apiserver in a network namespace, which hosts are plugged into.
+//!
+//! Objects are what tests make them: no controllers run, no kubelets. RBAC is on, nobody is anonymous, the server's
+//! certificate is signed by the cluster's own authority.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
+
+use crate::admin::Admin;
+use crate::net::{Net, ip};
+use crate::peers::peer;
+
+/// Where the API server listens, on the bridge that hosts are plugged into.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 1);
+const PORT: u16 = 6443;
+/// The hosts' ends of their cables.
+const CABLE: &str = "mgmt0";
+/// The server, or what it depends on, is ready within this time.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What it says of requests: who asked for what, and what came of it.
+const AUDIT: &str = "
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  userGroups: [\"system:serviceaccounts\"]
+- level: None
+";
+
+/// The peer: the newest Kubernetes, or the one asked for.
+fn version() -> String {
+    let older = std::env::var("K8S_SERVICES_KUBERNETES").ok().filter(|version| !version.is_empty());
+    older.map_or_else(|| "kubernetes".to_owned(), |version| format!("kubernetes-{version}"))
+}
+
+/// One that tests share which leave each other's objects alone; or why there can be none.
+pub(crate) async fn shared() -> Result<&'static ApiServer, String> {
+    static SHARED: OnceCell<Result<ApiServer, String>> = OnceCell::const_new();
+    // Its namespace goes with the process: the guardian sees to that.
+    let shared = SHARED.get_or_init(|| async { ApiServer::up(Net::new()?, &[]).await }).await;
+    shared.as_ref().map_err(Clone::clone)
+}
+
+/// A control plane.
+pub(crate) struct ApiServer {
+    programs: PathBuf,
+    folder: PathBuf,
+    namespace: String,
+    flags: Vec<String>,
+    etcd: Option<Child>,
+    server: Option<Child>,
+    plugged: AtomicU32,
+    leaf: String,
+    /// Last: what runs in the namespaces has ended before they go.
+    net: Net,
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        for child in self.server.iter_mut().chain(&mut self.etcd) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl ApiServer {
+    /// Starts etcd and the API server, with these flags on top, in a new host of this net; returns when it is ready. Says
+    /// why there can be none, where that is so.
+    pub(crate) async fn up(net: Net, flags: &[&str]) -> Result<Self, String> {
+        let programs = peer(&version())?;
+        let namespace = net.host("control")?;
+        ip(&["-n", &namespace, "link", "add", "mgmt", "type", "bridge"])?;
+        ip(&["-n", &namespace, "address", "add", &format!("{ADDRESS}/16"), "dev", "mgmt"])?;
+        ip(&["-n", &namespace, "link", "set", "mgmt", "up"])?;
+        let folder = net.folder().join("control");
+        fs::create_dir(&folder).map_err(|error| error.to_string())?;
+        authorities(&folder)?;
+        fs::write(folder.join("audit.yaml"), AUDIT).map_err(|error| error.to_string())?;
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let (leaf, plugged) = (net.host("mgmt")?, AtomicU32::new(0));
+        let mut it = Self { programs, folder, namespace, flags, etcd: None, server: None, plugged, leaf, net };
+        it.plug(&it.leaf)?;
+        fs::write(it.admin_kubeconfig(), it.kubeconfig_of_admin()).map_err(|error| error.to_string())?;
+        it.start().await;
+        Ok(it)
+    }
+
+    /// The network namespace it runs in.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The network namespace from which agents reach it, as a switch has one for management.
+    pub(crate) fn leaf_namespace(&self) -> &str {
+        &self.leaf
+    }
+
+    /// The hosts it is one of.
+    pub(crate) fn net(&self) -> &Net {
+        &self.net
+    }
+
+    /// A folder for files about it.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where etcd, kube-apiserver and kubectl are.
+    pub(crate) fn programs(&self) -> &Path {
+        &self.programs
+    }
+
+    /// Where it listens, for hosts that are plugged in.
+    pub(crate) fn url(&self) -> String {
+        format!("https://{ADDRESS}:{PORT}")
+    }
+
+    /// Connects a host: gives its address on an interface of its own, from which it reaches the API server.
+    pub(crate) fn plug(&self, host: &str) -> Result<Ipv4Addr, String> {
+        let number = self.plugged.fetch_add(1, Ordering::Relaxed) + 1;
+        let address = Ipv4Addr::from(u32::from(ADDRESS) + number);
+        let port = format!("port{number}");
+        ip(&["-n", &self.namespace, "link", "add", &port, "type", "veth", "peer", "name", CABLE, "netns", host])?;
+        ip(&["-n", &self.namespace, "link", "set", &port, "master", "mgmt", "up"])?;
+        ip(&["-n", host, "address", "add", &format!("{address}/16"), "dev", CABLE])?;
+        ip(&["-n", host, "link", "set", CABLE, "up"])?;
+        Ok(address)
+    }
+
+    /// Starts the API server; returns when it is ready.
+    pub(crate) async fn start(&mut self) {
+        self.etcd.get_or_insert_with(|| start_etcd(&self.programs, &self.namespace, &self.folder));
+        let log = log(&self.folder.join("kube-apiserver.log"));
+        let mut command = inside(&self.namespace, &self.programs.join("kube-apiserver"));
+        let file = |name: &str| self.folder.join(name).display().to_string();
+        command.args([
+            "--etcd-servers=http://127.0.0.1:2379",
+            "--etcd-compaction-interval=0",
+            "--authorization-mode=RBAC",
+            "--anonymous-auth=false",
+            "--profiling=false",
+            // Nobody makes the accounts that pods run as.
+            "--disable-admission-plugins=ServiceAccount",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--service-account-issuer=https://kubernetes.default.svc",
+        ]);
+        command.arg(format!("--bind-address={ADDRESS}")).arg(format!("--secure-port={PORT}"));
+        command.arg(format!("--advertise-address={ADDRESS}"));
+        for (flag, name) in [
+            ("client-ca-file", "ca.crt"),
+            ("tls-cert-file", "apiserver.crt"),
+            ("tls-private-key-file", "apiserver.key"),
+            ("service-account-key-file", "accounts.key"),
+            ("service-account-signing-key-file", "accounts.key"),
+            ("audit-policy-file", "audit.yaml"),
+            ("audit-log-path", "audit.log"),
+            ("cert-dir", "certificates"),
+        ] {
+            command.arg(format!("--{flag}={}", file(name)));
+        }
+        command.args(&self.flags).stdout(log.try_clone().expect("a handle")).stderr(log);
+        self.server = Some(command.stdin(Stdio::null()).spawn().expect("ip runs"));
+        self.ready().await;
+    }
+
+    async fn ready(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let admin = self.admin().await;
+        let log = self.folder.join("kube-apiserver.log");
+        while let Err(error) = admin.get("/readyz").await {
+            let server = self.server.as_mut().expect("started");
+            let ended = server.try_wait().expect("a child").map(|status| status.to_string());
+            assert!(ended.is_none(), "the API server ended ({ended:?}): see {}", log.display());
+            assert!(Instant::now() < deadline, "the API server is not ready: {error}: see {}", log.display());
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Ends the API server, as a service manager does.
+    pub(crate) fn stop(&mut self) {
+        let mut server = self.server.take().expect("it runs");
+        let pid = Pid::from_child(&server);
+        kill_process(pid, Signal::TERM).expect("a process of ours");
+        server.wait().expect("it ends");
+    }
+
+    /// A client with every right.
+    pub(crate) async fn admin(&self) -> Admin {
+        Admin::new(&self.namespace, &self.kubeconfig_of_admin()).await
+    }
+
+    /// A kubeconfig with every right, for hosts that are plugged in.
+    pub(crate) fn admin_kubeconfig(&self) -> PathBuf {
+        self.folder.join("admin.kubeconfig")
+    }
+
+    fn kubeconfig_of_admin(&self) -> String {
+        let file = |name: &str| self.folder.join(name);
+        self.kubeconfig(
+            &file("ca.crt"),
+            &json!({"client-certificate": file("admin.crt"), "client-key": file("admin.key")}),
+        )
+    }
+
+    /// A kubeconfig with a token, for hosts that are plugged in.
+    pub(crate) fn token_kubeconfig(&self, token: &str) -> String {
+        self.kubeconfig(&self.authority(), &json!({"token": token}))
+    }
+
+    /// A kubeconfig of a user who trusts this authority.
+    pub(crate) fn kubeconfig(&self, authority: &Path, user: &Value) -> String {
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "real", "cluster": {"server": self.url(), "certificate-authority": authority}}],
+            "users": [{"name": "real", "user": user}],
+            "contexts": [{"name": "real", "context": {"cluster": "real", "user": "real"}}],
+            "current-context": "real",
+        });
+        format!("{config:#}\n")
+    }
+
+    /// The certificate of who signed the server's.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.join("ca.crt")
+    }
+
+    /// A token of a service account that lasts so long, ten minutes at the least.
+    pub(crate) async fn token_for(&self, namespace: &str, account: &str, lasts: Duration) -> String {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+        let request = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {"expirationSeconds": lasts.as_secs()},
+        });
+        let answer = self.admin().await.post(&path, &request).await.expect("a token");
+        answer["status"]["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Makes etcd forget everything but the present.
+    pub(crate) async fn compact(&self) {
+        let server = SocketAddr::from(([127, 0, 0, 1], 2379));
+        let etcd = Admin::plain(&self.namespace, &format!("http://{server}"));
+        let status = etcd.post("/v3/maintenance/status", &json!({})).await.expect("etcd answers");
+        let revision = status["header"]["revision"].clone();
+        etcd.post("/v3/kv/compaction", &json!({"revision": revision, "physical": true})).await.expect("it compacts");
+    }
+
+    /// What requests of a service account came to: verb, API group, resource, status.
+    pub(crate) fn audited(&self, user: &str) -> Vec<(String, String, String, u64)> {
+        let text = fs::read_to_string(self.folder.join("audit.log")).expect("an audit log");
+        let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let own = records.filter(|record| record["user"]["username"] == user && record["objectRef"].is_object());
+        own.map(|record| {
+            let about = &record["objectRef"];
+            let status = record["responseStatus"]["code"].as_u64().unwrap_or_default();
+            (text(&record["verb"]), text(&about["apiGroup"]), text(&about["resource"]), status)
+        })
+        .collect()
+    }
+
+    /// Runs a program in its namespace, with kubectl in its path and every right.
+    pub(crate) fn run(&self, program: &Path, arguments: &[&str]) -> Output {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = inside(&self.namespace, program);
+        command.args(arguments).current_dir(&self.folder).env("KUBECONFIG", self.admin_kubeconfig());
+        command.env("PATH", format!("{}:{path}", self.programs.display())).output().expect("ip runs")
+    }
+}
+
+/// A program as it is run in a network namespace.
+fn inside(namespace: &str, program: &Path) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace]).arg(program);
+    command
+}
+
+fn log(path: &Path) -> File {
+    File::options().create(true).append(true).open(path).expect("a log file")
+}
+
+fn start_etcd(programs: &Path, namespace: &str, folder: &Path) -> Child {
+    let output = log(&folder.join("etcd.log"));
+    let mut command = inside(namespace, &programs.join("etcd"));
+    // What a test loses with the power it does not miss.
+    command.args(["--name=etcd", "--unsafe-no-fsync", "--log-level=warn"]);
+    command.arg("--data-dir").arg(folder.join("etcd"));
+    command.args(["--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379"]);
+    command.args(["--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380"]);
+    command.arg("--initial-cluster=etcd=http://127.0.0.1:2380");
+    command.stdin(Stdio::null()).stdout(output.try_clone().expect("a handle")).stderr(output);
+    command.spawn().expect("ip runs")
+}
+
+/// The cluster's authority, what it vouches for, an authority that has nothing to do with it, and the key of accounts.
+fn authorities(folder: &Path) -> Result<(), String> {
+    const EC: [&str; 4] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    let certificate = |name: &str, subject: &str, rest: &[&str]| {
+        let (key, crt) = (format!("{name}.key"), format!("{name}.crt"));
+        let own = ["req", "-x509", "-nodes", "-days", "2", "-subj", subject, "-keyout", &key, "-out", &crt];
+        openssl(folder, &[&own[..], &EC, rest].concat())
+    };
+    certificate("ca", "/CN=cluster", &[])?;
+    certificate("stranger", "/CN=stranger", &[])?;
+    let signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE", "-addext"];
+    let names = format!("subjectAltName=IP:{ADDRESS},IP:127.0.0.1,DNS:kubernetes.default.svc");
+    certificate("apiserver", "/CN=kube-apiserver", &[&signed[..], &[&names]].concat())?;
+    let client = "extendedKeyUsage=clientAuth";
+    certificate("admin", "/O=system:masters/CN=admin", &[&signed[..], &[client]].concat())?;
+    openssl(folder, &["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", "accounts.key"])
+}
+
+fn openssl(folder: &Path, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new("openssl").args(arguments).current_dir(folder).output();
+    let output = output.map_err(|error| format!("openssl: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("openssl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+}
