@@ -62,8 +62,8 @@ test: deps-test ## All tests.
 
 e2e: deps ## The agent against FRR, Kubernetes and more, in network namespaces; needs root.
 	@if [ "$$(id -u)" = 0 ]; then packaging/need-packages $(PEERS); fi
-	@tests/e2e/peers/need $(BUILT)
-	K8S_SERVICES_KUBERNETES=$(KUBERNETES) cargo test --test e2e
+	-@tests/e2e/peers/need $(BUILT)
+	K8S_SERVICES_KUBERNETES=$(KUBERNETES) cargo test --workspace --test e2e
 
 lint: deps ## Format, clippy, documentation, YANG, shell scripts.
 	@packaging/need-packages shellcheck
