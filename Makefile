@@ -13,7 +13,7 @@ PACKAGING = rpm busybox-static python3
 TOOLS     = smitools libfaketime
 # Software that is not ours, which the agent is run against: of the distribution, and built by tests/e2e/peers/need.
 PEERS     = frr iproute2 openssl
-BUILT     = kubernetes$(if $(KUBERNETES),-$(KUBERNETES))
+BUILT     = kubernetes$(if $(KUBERNETES),-$(KUBERNETES)) gnmic python
 CROSS     = gcc-aarch64-linux-gnu musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
@@ -54,14 +54,16 @@ cli: ## A CLI prompt on a leaf of the running lab: make cli LEAF=leaf4.
 telemetry: build ## gnmic (GNMIC=...) on the running lab, with the shipped configuration.
 	@packaging/telemetry/on-lab $(RUN)
 
-record-telemetry: build ## Records anew what gnmic makes of a broken lab, for the tests of rules and dashboard.
-	@tests/telemetry/record
+record-telemetry: deps-test ## Records anew what gnmic makes of a broken lab, for the tests of rules and dashboard.
+	@tests/e2e/peers/need gnmic
+	K8S_SERVICES_RECORD=1 cargo test --workspace --test e2e gnmi::collector
 
 test: deps-test ## All tests.
 	cargo test --workspace
 
 e2e: deps ## The agent against FRR, Kubernetes and more, in network namespaces; needs root.
 	@if [ "$$(id -u)" = 0 ]; then packaging/need-packages $(PEERS); fi
+	@packaging/need-promtool target/promtool
 	-@tests/e2e/peers/need $(BUILT)
 	K8S_SERVICES_KUBERNETES=$(KUBERNETES) cargo test --workspace --test e2e
 

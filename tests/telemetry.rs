@@ -1,108 +1,23 @@
 //! The telemetry stack: gnmic's configuration and processor, Prometheus rules, the Grafana dashboard. Rules and queries are
-//! tried by promtool on what real gnmic was recorded to make of the lab (`tests/telemetry/record`).
+//! tried by promtool on what real gnmic was recorded to make of the lab. `make e2e` does the same on a fresh scrape, and
+//! fails where the recording is not like it (`tests/e2e/gnmi/collector.rs`).
 
+#[path = "telemetry/stack.rs"]
+mod stack;
 mod tools;
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-const RULES: &str = "packaging/telemetry/prometheus/k8s-services.rules.yml";
+use stack::{ALIVE, DASHBOARD, RULES, list, promtool, rules, text, yaml};
+
 const GNMIC: &str = "packaging/telemetry/gnmic/gnmic.yml";
-const DASHBOARD: &str = "packaging/telemetry/grafana/k8s-services-fabric.json";
 const RECORDED: [&str; 2] = ["tests/telemetry/leaves.prom", "tests/telemetry/gnmic.prom"];
-/// The counter that must grow while a leaf is heard.
-const ALIVE: &str = r#"subscription="alive""#;
-/// The time that must move while an agent writes.
-const WRITES: &str = "k8s_services_source_last_event_seconds";
 
-fn yaml(file: &str) -> Value {
-    serde_norway::from_str(&tools::read(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("{value} has no text {name}"))
-}
-
-/// Lines `name{labels} value` of the recording.
+/// The recording.
 fn recorded() -> Vec<(String, f64)> {
-    let texts = RECORDED.map(tools::read).concat();
-    let line = |line: &str| {
-        let (series, value) = line.rsplit_once(' ').expect("a series and its value");
-        (series.to_owned(), value.parse().expect("a number"))
-    };
-    texts.lines().map(line).collect()
-}
-
-fn rules() -> Vec<Value> {
-    list(&yaml(RULES)["groups"]).iter().flat_map(|group| list(&group["rules"]).to_vec()).collect()
-}
-
-/// Title and query of everything on the dashboard, variables replaced by what they match when all is selected.
-fn queries() -> Vec<(String, String)> {
-    let dashboard: Value = serde_json::from_str(&tools::read(DASHBOARD)).expect("the dashboard is JSON");
-    let mut found = Vec::new();
-    for panel in list(&dashboard["panels"]) {
-        for target in list(&panel["targets"]) {
-            let mut query = text(target, "expr").to_owned();
-            for (variable, value) in [("$leaf", ".*"), ("$cluster", ".*"), ("$namespace", ".*"), ("$__range", "5m")] {
-                query = query.replace(variable, value);
-            }
-            assert!(!query.contains('$'), "unknown variable in {query}");
-            found.push((format!("{} {}", text(panel, "title"), text(target, "refId")), query));
-        }
-    }
-    for variable in list(&dashboard["templating"]["list"]) {
-        if let Some(query) = variable["query"]["query"].as_str() {
-            let (series, label) = query
-                .strip_prefix("label_values(")
-                .and_then(|rest| rest.strip_suffix(')')?.rsplit_once(", "))
-                .expect(query);
-            let series = series.replace("$cluster", ".*");
-            found.push((text(variable, "name").to_owned(), format!("count by ({label}) ({series})")));
-        }
-    }
-    found
-}
-
-/// Names of metrics in an expression: what has one of the project's prefixes.
-fn metrics(expression: &str) -> BTreeSet<String> {
-    expression
-        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
-        .filter(|word| word.starts_with("k8s_services") || word.starts_with("gnmic_"))
-        .map(str::to_owned)
-        .collect()
-}
-
-/// promtool: where `packaging/need-promtool` unpacked it, else the installed one.
-fn promtool() -> String {
-    let unpacked = tools::path("target/promtool/usr/bin/promtool");
-    if unpacked.exists() { unpacked.display().to_string() } else { "promtool".to_owned() }
-}
-
-/// Runs promtool's own tests of `cases` on the recording.
-fn promtool_on_recording(cases: &Value) {
-    let series: Vec<Value> = recorded()
-        .into_iter()
-        .map(|(series, value)| {
-            let moves = series.contains(ALIVE) || series.starts_with(WRITES);
-            let values = if moves { format!("{value}+2x60") } else { format!("{value}x60") };
-            json!({ "series": series, "values": values })
-        })
-        .collect();
-    let test = json!({
-        "rule_files": [tools::path(RULES)],
-        "evaluation_interval": "15s",
-        "tests": [{ "interval": "15s", "input_series": series, "promql_expr_test": cases }],
-    });
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("recording.test.yml");
-    std::fs::write(&file, test.to_string()).expect("it is written");
-    tools::run(".", &[], &promtool(), &["test", "rules", file.to_str().expect("plain text")]);
+    stack::series(&RECORDED.map(tools::read).concat())
 }
 
 #[test]
@@ -128,47 +43,17 @@ fn every_alert_has_a_test_of_its_own() {
 
 #[test]
 fn every_metric_in_rules_and_dashboard_exists() {
-    let rules = rules();
-    let mut known: BTreeSet<String> =
-        recorded().into_iter().map(|(series, _)| series.split('{').next().unwrap_or_default().to_owned()).collect();
-    known.extend(rules.iter().filter_map(|rule| rule["record"].as_str().map(str::to_owned)));
-    let expressions = rules.iter().map(|rule| text(rule, "expr").to_owned());
-    let annotations = rules.iter().map(|rule| rule["annotations"].to_string());
-    for expression in expressions.chain(annotations).chain(queries().into_iter().map(|(_, query)| query)) {
-        for metric in metrics(&expression) {
-            assert!(known.contains(&metric), "{metric} is neither recorded nor a rule, in {expression}");
-        }
-    }
+    stack::every_metric_is_there(&recorded());
 }
 
 #[test]
 fn every_query_of_the_dashboard_answers_on_the_recording() {
-    let cases: Vec<Value> = queries()
-        .iter()
-        .map(|(_, query)| {
-            let sample = json!([{ "labels": "{}", "value": 1 }]);
-            json!({ "expr": format!("clamp_max(count({query}), 1)"), "eval_time": "10m", "exp_samples": sample })
-        })
-        .collect();
-    assert!(cases.len() > 20);
-    promtool_on_recording(&json!(cases));
+    stack::every_query_answers(&recorded());
 }
 
 #[test]
 fn recorded_faults_raise_these_alerts_and_no_others() {
-    let alerts = [
-        "K8sServicesAgentNotRunning",
-        "K8sServicesAlarm",
-        "K8sServicesLeavesDisagree",
-        "K8sServicesSourceStale",
-        "K8sServicesVipDegraded",
-        "K8sServicesVipDown",
-        "K8sServicesVipWithoutEndpoint",
-    ];
-    let samples: Vec<Value> =
-        alerts.iter().map(|name| json!({ "labels": format!("{{alertname=\"{name}\"}}"), "value": 1 })).collect();
-    let query = "group by (alertname) (ALERTS{alertstate=\"firing\"})";
-    promtool_on_recording(&json!([{ "expr": query, "eval_time": "14m", "exp_samples": samples }]));
+    stack::the_faults_raise_their_alerts(&recorded());
 }
 
 #[test]

@@ -11,8 +11,14 @@ mod apiserver;
 #[path = "../lab/bench.rs"]
 mod bench;
 mod daemons;
+mod gnmi;
 mod kubernetes;
 mod net;
 mod peers;
 mod routing;
 mod site;
+#[allow(dead_code, reason = "shared with the tests of what is recorded")]
+#[path = "../telemetry/stack.rs"]
+mod telemetry_stack;
+#[path = "../tools/mod.rs"]
+mod tools;

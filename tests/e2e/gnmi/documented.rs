@@ -1,0 +1,115 @@
+//! What the docs show of gNMI is typed, and its output compared with theirs.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::clients::{Gnmic, Told, gnmic};
+use crate::bench::Bench;
+use crate::bench::Says::Counted;
+use crate::net::skipped;
+
+/// Where the docs' first leaf listens.
+const SHOWN: &str = "127.0.0.1:57401";
+
+/// A line that is typed, or a block that is printed.
+#[derive(Debug)]
+enum Shown {
+    Typed(String),
+    Printed(String),
+}
+
+/// The gnmic lines and gnmic's output of a page, in order.
+fn shown(page: &str) -> Vec<Shown> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect(page);
+    let mut found = Vec::new();
+    for fence in text.split("```").skip(1).step_by(2) {
+        let (language, lines) = fence.split_once('\n').expect("a fence has lines");
+        match language {
+            "sh" => {
+                let typed = lines.lines().filter_map(|line| line.strip_prefix("gnmic "));
+                found.extend(typed.map(|line| Shown::Typed(line.to_owned())));
+            }
+            "text" if lines.starts_with("[\n") => found.push(Shown::Printed(lines.to_owned())),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The arguments of a line, for this leaf.
+fn arguments(gnmic: &Gnmic, line: &str) -> Vec<String> {
+    assert!(line.contains(SHOWN), "{line}");
+    line.replace(SHOWN, &gnmic.address).split_whitespace().map(str::to_owned).collect()
+}
+
+/// Output without what is another each time: times, the name that gnmic makes up, where the leaf listens.
+fn lasting(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let volatile = |name: &str| matches!(name, "name" | "timestamp" | "source" | "subscription-name");
+            let lasting = |(name, value): (&String, &Value)| {
+                (name.clone(), if volatile(name) { Value::Null } else { lasting(value) })
+            };
+            Value::Object(members.iter().map(lasting).collect())
+        }
+        Value::Array(values) => Value::Array(values.iter().map(lasting).collect()),
+        Value::String(text) => {
+            let timeless =
+                text.split(' ').map(|word| if word.starts_with("20") && word.contains('T') { "(time)" } else { word });
+            Value::String(timeless.collect::<Vec<_>>().join(" "))
+        }
+        other => other.clone(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alarm_comes_and_goes_at_gnmic_as_the_guide_prints_it() {
+    let gnmic = match gnmic() {
+        Ok(program) => program,
+        Err(reason) => return skipped(&reason),
+    };
+    let shown = shown("docs/guide.md");
+    let [Shown::Typed(line), Shown::Printed(raised), Shown::Printed(cleared)] = &shown[..] else {
+        panic!("the guide subscribes once, and shows an alarm and its end: {shown:?}")
+    };
+    let bench = Bench::healthy().await;
+    let gnmic = Gnmic::on(&bench, "leaf1", gnmic);
+    let mut alarms: Told = gnmic.stream(&arguments(&gnmic, line));
+    for (action, printed) in [("pull", raised), ("release", cleared)] {
+        bench.act(&[&format!("{action}: {{ session-down: {{ leaf: leaf1, node: cluster1 }} }}")]).await;
+        let printed: Value = serde_json::from_str(printed).expect("the guide prints JSON");
+        assert_eq!(lasting(&alarms.something().await), lasting(&printed));
+    }
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_gnmic_line_of_the_docs_is_answered() {
+    let gnmic = match gnmic() {
+        Ok(program) => program,
+        Err(reason) => return skipped(&reason),
+    };
+    let bench = Bench::healthy().await;
+    let gnmic = Gnmic::on(&bench, "leaf1", gnmic);
+    bench.act(&["pull: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
+    bench.until("leaf1", &[("/k8s-services/summary/alarms-major", Counted)]).await;
+    let mut typed = 0;
+    for page in ["README.md", "docs/commands.md", "docs/guide.md", "docs/install.md", "docs/telemetry.md"] {
+        for line in shown(page) {
+            let Shown::Typed(line) = line else { continue };
+            let arguments = arguments(&gnmic, &line);
+            if line.contains(" subscribe ") {
+                let told = gnmic.stream(&arguments).something().await;
+                assert!(told.to_string().contains("neighbor-session-down/c1/cluster1"), "{page}: {line}: {told}");
+            } else {
+                let told = gnmic.typed(&arguments).await.unwrap_or_else(|error| panic!("{page}: {line}: {error}"));
+                assert!(told.contains("k8s-services:k8s-services/summary"), "{page}: {line}: {told}");
+            }
+            typed += 1;
+        }
+    }
+    assert_eq!(typed, 3, "the docs show as many");
+    bench.down().await;
+}

@@ -1,0 +1,153 @@
+//! The telemetry stack as text: its rules, the queries of its dashboard, and promtool on what gnmic makes of leaves.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::tools;
+
+/// The rules of Prometheus.
+pub(crate) const RULES: &str = "packaging/telemetry/prometheus/k8s-services.rules.yml";
+/// The dashboard of Grafana.
+pub(crate) const DASHBOARD: &str = "packaging/telemetry/grafana/k8s-services-fabric.json";
+/// The counter that must grow while a leaf is heard.
+pub(crate) const ALIVE: &str = r#"subscription="alive""#;
+/// The time that must move while an agent writes.
+const WRITES: &str = "k8s_services_source_last_event_seconds";
+
+pub(crate) fn yaml(file: &str) -> Value {
+    serde_norway::from_str(&tools::read(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+pub(crate) fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("{value} has no text {name}"))
+}
+
+/// Lines `name{labels} value`, as Prometheus scrapes them.
+pub(crate) fn series(text: &str) -> Vec<(String, f64)> {
+    let line = |line: &str| {
+        let (series, value) = line.rsplit_once(' ').expect("a series and its value");
+        (series.to_owned(), value.parse().expect("a number"))
+    };
+    text.lines().filter(|line| !line.starts_with('#')).map(line).collect()
+}
+
+/// The metric of a series.
+pub(crate) fn metric(series: &str) -> &str {
+    series.split('{').next().unwrap_or_default()
+}
+
+pub(crate) fn rules() -> Vec<Value> {
+    list(&yaml(RULES)["groups"]).iter().flat_map(|group| list(&group["rules"]).to_vec()).collect()
+}
+
+/// Title and query of everything on the dashboard, variables replaced by what they match when all is selected.
+fn queries() -> Vec<(String, String)> {
+    let dashboard: Value = serde_json::from_str(&tools::read(DASHBOARD)).expect("the dashboard is JSON");
+    let mut found = Vec::new();
+    for panel in list(&dashboard["panels"]) {
+        for target in list(&panel["targets"]) {
+            let mut query = text(target, "expr").to_owned();
+            for (variable, value) in [("$leaf", ".*"), ("$cluster", ".*"), ("$namespace", ".*"), ("$__range", "5m")] {
+                query = query.replace(variable, value);
+            }
+            assert!(!query.contains('$'), "unknown variable in {query}");
+            found.push((format!("{} {}", text(panel, "title"), text(target, "refId")), query));
+        }
+    }
+    for variable in list(&dashboard["templating"]["list"]) {
+        if let Some(query) = variable["query"]["query"].as_str() {
+            let (series, label) = query
+                .strip_prefix("label_values(")
+                .and_then(|rest| rest.strip_suffix(')')?.rsplit_once(", "))
+                .expect(query);
+            let series = series.replace("$cluster", ".*");
+            found.push((text(variable, "name").to_owned(), format!("count by ({label}) ({series})")));
+        }
+    }
+    found
+}
+
+/// Names of metrics in an expression: what has one of the project's prefixes.
+fn metrics(expression: &str) -> BTreeSet<String> {
+    expression
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
+        .filter(|word| word.starts_with("k8s_services") || word.starts_with("gnmic_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// promtool: where `packaging/need-promtool` unpacked it, else the installed one.
+pub(crate) fn promtool() -> String {
+    let unpacked = tools::path("target/promtool/usr/bin/promtool");
+    if unpacked.exists() { unpacked.display().to_string() } else { "promtool".to_owned() }
+}
+
+/// Runs promtool's own tests of `cases` on what was scraped.
+fn promtool_on(scraped: &[(String, f64)], cases: &Value) {
+    let series: Vec<Value> = scraped
+        .iter()
+        .map(|(series, value)| {
+            let moves = series.contains(ALIVE) || series.starts_with(WRITES);
+            let values = if moves { format!("{value}+2x60") } else { format!("{value}x60") };
+            json!({ "series": series, "values": values })
+        })
+        .collect();
+    let test = json!({
+        "rule_files": [tools::path(RULES)],
+        "evaluation_interval": "15s",
+        "tests": [{ "interval": "15s", "input_series": series, "promql_expr_test": cases }],
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("scraped.test.yml");
+    std::fs::write(&file, test.to_string()).expect("it is written");
+    tools::run(".", &[], &promtool(), &["test", "rules", file.to_str().expect("plain text")]);
+}
+
+/// That every metric of rules and dashboard is in what was scraped.
+pub(crate) fn every_metric_is_there(scraped: &[(String, f64)]) {
+    let rules = rules();
+    let mut known: BTreeSet<String> = scraped.iter().map(|(series, _)| metric(series).to_owned()).collect();
+    known.extend(rules.iter().filter_map(|rule| rule["record"].as_str().map(str::to_owned)));
+    let expressions = rules.iter().map(|rule| text(rule, "expr").to_owned());
+    let annotations = rules.iter().map(|rule| rule["annotations"].to_string());
+    for expression in expressions.chain(annotations).chain(queries().into_iter().map(|(_, query)| query)) {
+        for metric in metrics(&expression) {
+            assert!(known.contains(&metric), "{metric} is neither scraped nor a rule, in {expression}");
+        }
+    }
+}
+
+/// That every query of the dashboard has an answer in what was scraped.
+pub(crate) fn every_query_answers(scraped: &[(String, f64)]) {
+    let cases: Vec<Value> = queries()
+        .iter()
+        .map(|(_, query)| {
+            let sample = json!([{ "labels": "{}", "value": 1 }]);
+            json!({ "expr": format!("clamp_max(count({query}), 1)"), "eval_time": "10m", "exp_samples": sample })
+        })
+        .collect();
+    assert!(cases.len() > 20);
+    promtool_on(scraped, &json!(cases));
+}
+
+/// That the faults of the lab that is recorded raise their alerts, and no others.
+pub(crate) fn the_faults_raise_their_alerts(scraped: &[(String, f64)]) {
+    let alerts = [
+        "K8sServicesAgentNotRunning",
+        "K8sServicesAlarm",
+        "K8sServicesLeavesDisagree",
+        "K8sServicesSourceStale",
+        "K8sServicesVipDegraded",
+        "K8sServicesVipDown",
+        "K8sServicesVipWithoutEndpoint",
+    ];
+    let samples: Vec<Value> =
+        alerts.iter().map(|name| json!({ "labels": format!("{{alertname=\"{name}\"}}"), "value": 1 })).collect();
+    let query = "group by (alertname) (ALERTS{alertstate=\"firing\"})";
+    promtool_on(scraped, &json!([{ "expr": query, "eval_time": "14m", "exp_samples": samples }]));
+}
