@@ -1,7 +1,7 @@
-//! The agent against software that is not ours. Needs root, and says so.
+//! The agent against software that is not ours. Most of it needs root, and says so.
 //!
 //! Here the emulated leaf shows what a real BGP implementation does: `net` makes hosts of network namespaces, `daemons` runs
-//! FRR on them, `site` puts a leaf and three nodes together, `routing` breaks and heals them.
+//! FRR on them, `site` puts a leaf and three nodes together, `routing` breaks and heals them. `gnmi` has clients of a leaf.
 
 #[allow(dead_code, reason = "for the tests to come")]
 mod admin;

@@ -38,6 +38,26 @@ fn shown(page: &str) -> Vec<Shown> {
     found
 }
 
+/// The pages of docs, with those of reasons and alarms, and the front page.
+fn pages() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec!["README.md".to_owned()];
+    for folder in ["docs", "docs/alarms", "docs/reasons"] {
+        let entries = fs::read_dir(root.join(folder)).expect(folder);
+        let names = entries.map(|entry| entry.expect(folder).file_name().to_string_lossy().into_owned());
+        pages.extend(names.filter(|name| name.ends_with(".md")).map(|name| format!("{folder}/{name}")));
+    }
+    pages
+}
+
+/// The paths that a page names: code between backticks that begins as one of a leaf's trees.
+fn paths(page: &str) -> Vec<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect(page);
+    let code = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let trees = ["/k8s-services", "/bfd", "/system/", "/network-instance"];
+    code.filter(|code| trees.iter().any(|tree| code.starts_with(tree))).map(str::to_owned).collect()
+}
+
 /// The arguments of a line, for this leaf.
 fn arguments(gnmic: &Gnmic, line: &str) -> Vec<String> {
     assert!(line.contains(SHOWN), "{line}");
@@ -86,7 +106,7 @@ async fn an_alarm_comes_and_goes_at_gnmic_as_the_guide_prints_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_gnmic_line_of_the_docs_is_answered() {
+async fn every_gnmic_line_and_every_path_of_the_docs_is_answered() {
     let gnmic = match gnmic() {
         Ok(program) => program,
         Err(reason) => return skipped(&reason),
@@ -95,9 +115,14 @@ async fn every_gnmic_line_of_the_docs_is_answered() {
     let gnmic = Gnmic::on(&bench, "leaf1", gnmic);
     bench.act(&["pull: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
     bench.until("leaf1", &[("/k8s-services/summary/alarms-major", Counted)]).await;
-    let mut typed = 0;
-    for page in ["README.md", "docs/commands.md", "docs/guide.md", "docs/install.md", "docs/telemetry.md"] {
-        for line in shown(page) {
+    let (mut typed, mut named) = (0, 0);
+    for page in pages() {
+        for path in paths(&page) {
+            let answer = gnmic.call("json_ietf", &["get", "--path", &path]).await;
+            answer.unwrap_or_else(|error| panic!("{page}: {path}: {error}"));
+            named += 1;
+        }
+        for line in shown(&page) {
             let Shown::Typed(line) = line else { continue };
             let arguments = arguments(&gnmic, &line);
             if line.contains(" subscribe ") {
@@ -111,5 +136,6 @@ async fn every_gnmic_line_of_the_docs_is_answered() {
         }
     }
     assert_eq!(typed, 3, "the docs show as many");
+    assert!(named > 3, "the docs name paths: {named}");
     bench.down().await;
 }
