@@ -70,7 +70,7 @@ e2e: deps ## The agent against FRR, Kubernetes and more, in network namespaces; 
 lint: deps ## Format, clippy, documentation, YANG, shell scripts.
 	@packaging/need-packages shellcheck
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --test e2e -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	shellcheck --shell=sh tests/e2e/guardian.sh
 	shellcheck tests/e2e/peers/need
