@@ -192,8 +192,8 @@ impl Sources {
     pub(super) fn states(&self, now: Duration) -> impl Iterator<Item = (&SourceId, alarms::SourceState<'_>)> {
         self.known.iter().map(move |(id, source)| {
             let state = match &source.lost {
-                Some(loss) if source.ever_synced || now >= START_PATIENCE => {
-                    alarms::SourceState::Lost(loss.wall, &loss.why)
+                Some(Loss { wall, why, .. }) if source.ever_synced || now >= START_PATIENCE => {
+                    alarms::SourceState::Lost { since: *wall, why, was_read: source.ever_synced }
                 }
                 None if source.ever_synced => alarms::SourceState::Heard,
                 _ => alarms::SourceState::Awaited,

@@ -89,6 +89,7 @@ impl ClusterSource {
             asked,
             trouble,
             files: Vec::new(),
+            said: None,
         };
         // Each runs for ever: the first to end found that nobody listens any more.
         tokio::select! {
@@ -149,13 +150,21 @@ struct Keeper {
     trouble: Arc<Notify>,
     /// Files whose change is a reason to try again.
     files: Vec<PathBuf>,
+    /// What was last said of the connection.
+    said: Option<Says>,
+}
+
+/// What is said of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Says {
+    version: Arc<str>,
+    caveat: Option<Arc<str>>,
 }
 
 /// A server that answers.
 struct Connected {
     client: Client,
-    version: Arc<str>,
-    caveat: Option<Arc<str>>,
+    says: Says,
 }
 
 /// What there is no connection for.
@@ -180,19 +189,16 @@ enum Cause {
 impl Keeper {
     async fn run(mut self) -> Result<Infallible, Closed> {
         let mut backoff = self.timings.backoff();
-        let (mut fresh, mut said, mut cause) = (0, None, Cause::Down);
+        let (mut fresh, mut cause) = (0, Cause::Down);
+        let mut in_use: Option<Says> = None;
         self.reporter.part(CONNECTION, Part::Listing).await?;
         loop {
             let (connected, seen) = self.connect().await;
             let pause = match connected {
-                Ok(Connected { client, version, caveat }) => {
+                Ok(Connected { client, says }) => {
                     backoff.reset();
-                    let says = (version, caveat);
-                    if said.as_ref() != Some(&says) {
-                        let (version, caveat) = says.clone();
-                        self.reporter.cluster(ClusterEvent::Connected { version, caveat }).await?;
-                        said = Some(says);
-                    }
+                    in_use = Some(says.clone());
+                    self.say(says).await?;
                     self.reporter.part(CONNECTION, Part::Live).await?;
                     fresh += u64::from(cause != Cause::Trouble);
                     self.link.send_replace(Some(Link { client, fresh }));
@@ -201,6 +207,11 @@ impl Keeper {
                 Err(Failure::Credentials(reason)) if cause == Cause::Renewed && self.link.borrow().is_some() => {
                     // What was read before may go on working; when it does not, a watch will say so.
                     tracing::warn!(%reason, "credentials changed and cannot be used: keeping the old ones");
+                    if let Some(Says { version, caveat }) = in_use.clone() {
+                        let kept = format!("the credentials changed and are not used, those before are kept: {reason}");
+                        let all = caveat.map_or_else(|| kept.clone(), |caveat| format!("{kept}; {caveat}"));
+                        self.say(Says { version, caveat: Some(all.into()) }).await?;
+                    }
                     None
                 }
                 Err(Failure::Credentials(reason) | Failure::Server(reason)) => {
@@ -210,6 +221,16 @@ impl Keeper {
             };
             cause = self.wait(seen, pause).await;
         }
+    }
+
+    /// Says it, unless that is what was said last.
+    async fn say(&mut self, says: Says) -> Result<(), Closed> {
+        if self.said.as_ref() != Some(&says) {
+            let Says { version, caveat } = says.clone();
+            self.reporter.cluster(ClusterEvent::Connected { version, caveat }).await?;
+            self.said = Some(says);
+        }
+        Ok(())
     }
 
     /// Waits for a reason to make the link anew; with a pause, that is one too.
@@ -263,7 +284,7 @@ impl Keeper {
         let client = client::build(&access.config, self.dialer.clone(), self.asked.clone())
             .map_err(|error| Failure::Credentials(format!("the credentials cannot be used ({})", chain(&error))))?;
         let version = version(&client, self.timings.answer).await.map_err(Failure::Server)?;
-        Ok(Connected { client, version, caveat: access.caveat })
+        Ok(Connected { client, says: Says { version, caveat: access.caveat } })
     }
 }
 

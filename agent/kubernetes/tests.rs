@@ -126,6 +126,15 @@ impl Running {
         self.until(SourceEvent::Synced).await;
     }
 
+    /// What is said of the connection next.
+    async fn caveat(&mut self) -> Option<Arc<str>> {
+        loop {
+            if let ClusterEvent::Connected { caveat, .. } = self.change().await {
+                return caveat;
+            }
+        }
+    }
+
     /// What the cluster says next.
     async fn change(&mut self) -> ClusterEvent {
         loop {

@@ -49,8 +49,15 @@ pub(super) enum SourceState<'a> {
     Awaited,
     /// It answers.
     Heard,
-    /// Out of reach since, and why.
-    Lost(Timestamp, &'a str),
+    /// Out of reach.
+    Lost {
+        /// Since when.
+        since: Timestamp,
+        /// Why.
+        why: &'a str,
+        /// It was read before, so that something is known by it.
+        was_read: bool,
+    },
 }
 
 /// What is known of a cluster that is watched.
@@ -209,8 +216,10 @@ impl Alarms {
             let holding = match state {
                 SourceState::Awaited => continue,
                 // The reason changes from try to try: the first one stands.
-                SourceState::Lost(..) if self.board.holds(&resource, AlarmType::SourceStale) => continue,
-                SourceState::Lost(since, why) => Some((AlarmType::SourceStale, source_text(source, *since, why))),
+                SourceState::Lost { .. } if self.board.holds(&resource, AlarmType::SourceStale) => continue,
+                SourceState::Lost { since, why, was_read } => {
+                    Some((AlarmType::SourceStale, source_text(source, *since, why, *was_read)))
+                }
                 SourceState::Heard => None,
             };
             self.board.observe(around.now, &resource, &[AlarmType::SourceStale], holding, None);
@@ -450,11 +459,12 @@ impl Surroundings<'_> {
     }
 }
 
-fn source_text(source: &SourceId, since: Timestamp, why: &str) -> Arc<str> {
+fn source_text(source: &SourceId, since: Timestamp, why: &str, was_read: bool) -> Arc<str> {
     let meaning = match source {
         SourceId::Ndk => "no VIP is judged",
         SourceId::Gnmi => "BGP sessions and FIB programming are not known, routes alone judge",
-        SourceId::Kubernetes(_) => "VIPs are judged by the last known intent",
+        SourceId::Kubernetes(_) if was_read => "VIPs are judged by the last known intent",
+        SourceId::Kubernetes(_) => "its services were not read yet, none of their VIPs is judged",
     };
     format!("{source} is out of reach since {}: {why}; {meaning}", super::detail::at(since)).into()
 }

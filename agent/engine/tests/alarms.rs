@@ -242,7 +242,9 @@ fn a_source_that_never_answered_is_given_half_a_minute_at_the_start() {
     let lab = Lab::unsynced(true).ndk_synced().gnmi_synced().lose(SourceId::Kubernetes("c1".into()));
     let lab = lab.after(29).alarmed(&[]);
     assert_eq!(lab.engine.deadline(), Some(Duration::from_secs(30)));
-    lab.after(1).after(10).alarmed(&["source-stale/kubernetes/c1"]);
+    let lab = lab.after(1).after(10).alarmed(&["source-stale/kubernetes/c1"]);
+    let text = lab.text("source-stale/kubernetes/c1");
+    assert!(text.ends_with("; its services were not read yet, none of their VIPs is judged"), "{text}");
 }
 
 #[test]

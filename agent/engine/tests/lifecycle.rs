@@ -28,6 +28,18 @@ fn a_lost_api_server_keeps_verdicts_and_says_since_when() {
 }
 
 #[test]
+fn a_cluster_that_answers_but_was_never_read_is_down_with_the_reason_alone() {
+    let connected = ClusterEvent::Connected { version: "v1.37.2".into(), caveat: None };
+    let lab = Lab::unsynced(true).ndk_synced().gnmi_synced().told("c1", connected);
+    let lost = SourceEvent::Lost("not allowed to list services".into());
+    let lab = lab.source(kubernetes(), lost.clone());
+    assert_eq!(lab.said.clusters["c1"].state, Down);
+    assert_eq!(lab.said.clusters["c1"].reason.as_deref(), Some("not allowed to list services"));
+    let lab = lab.source(kubernetes(), SourceEvent::Synced).source(kubernetes(), lost);
+    assert_eq!(lab.said.clusters["c1"].state, Degraded);
+}
+
+#[test]
 fn last_change_moves_only_with_state_or_reason() {
     let lab = up();
     let first = lab.vip().last_change;

@@ -143,7 +143,7 @@ async fn a_server_that_cannot_be_reached_is_named_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_network_namespace_that_does_not_exist_yet_is_waited_for_with_the_reason() {
+async fn a_network_namespace_that_does_not_exist_yet_is_told() {
     let server = Server::start().await;
     let mut config = at(&server.url());
     config.network_namespace = Some("no-such-namespace-here".into());
@@ -168,19 +168,23 @@ impl Drop for Namespace {
 }
 
 #[tokio::test]
-async fn sockets_are_opened_in_the_network_namespace_and_the_process_stays_out_of_it() {
+async fn a_network_namespace_is_waited_for_sockets_are_opened_in_it_and_the_process_stays_out_of_it() {
+    let server = Server::start().await;
     let name = format!("k8s-services-test-{}", std::process::id());
+    let mut config = at(&server.url());
+    config.network_namespace = Some(name.as_str().into());
+    // Nothing but the namespace that comes is a reason to try again.
+    let timings =
+        Timings { first_pause: Duration::from_secs(3600), longest_pause: Duration::from_secs(3600), ..quick() };
+    let mut running = Running::start(config, timings);
+    assert!(running.lost().await.contains("does not exist"));
     if !Namespace::ip(&["netns", "add", &name]) {
         println!("skipped: network namespaces cannot be made here");
         return;
     }
     let namespace = Namespace(name.clone());
     assert!(Namespace::ip(&["-n", &name, "link", "set", "lo", "up"]));
-    let server = Server::start().await;
-    let mut config = at(&server.url());
-    config.network_namespace = Some(name.as_str().into());
     // The server listens on a loopback that is not the one of the namespace.
-    let mut running = Running::start(config, quick());
     let reason = running.lost().await;
     assert!(reason.contains("Connection refused") && reason.contains(&format!("namespace {name}")), "{reason}");
     // The process itself still reaches it.

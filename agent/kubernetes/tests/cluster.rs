@@ -175,6 +175,27 @@ async fn a_token_that_rotates_is_read_again() {
 }
 
 #[tokio::test]
+async fn credentials_that_are_replaced_by_useless_ones_are_kept_in_use_and_said_until_the_file_is_right() {
+    let mut server = Server::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let token = directory.path().join("token");
+    secret(&token, "one");
+    server.require_token("one");
+    let mut running = Running::start(config(with_token(&server.url(), Some(token.clone()))), quick());
+    running.synced().await;
+    let watch = server.watch(SERVICES).await;
+
+    secret(&token, "");
+    let caveat = running.caveat().await.expect("a caveat");
+    assert!(caveat.starts_with("the credentials changed and are not used, those before are kept: "), "{caveat}");
+    assert!(caveat.contains("is empty; plain http: "), "{caveat}");
+    watch.say("ADDED", &line(WEB));
+    assert!(matches!(running.change().await, ClusterEvent::Services(Update::Set(..))));
+    secret(&token, "one");
+    assert!(running.caveat().await.is_some_and(|caveat| caveat.starts_with("plain http")));
+}
+
+#[tokio::test]
 async fn a_token_that_is_not_accepted_is_told_and_tried_again_when_it_changes() {
     let server = Server::start().await;
     let directory = tempfile::tempdir().expect("a directory");
