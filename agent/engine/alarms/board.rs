@@ -50,6 +50,8 @@ struct Entry {
     text: Arc<str>,
     /// It was raised.
     alarm: Option<AlarmView>,
+    /// When its text was last told.
+    told: Duration,
     /// Pending or clearing since then.
     since: Option<Duration>,
 }
@@ -63,7 +65,9 @@ impl Board {
                 continue;
             }
             let text = Arc::clone(&alarm.text);
-            entries.push(Entry { kind: key.kind, holds: true, text, alarm: Some(alarm.clone()), since: None });
+            let active = Some(alarm.clone());
+            let entry = Entry { kind: key.kind, holds: true, text, alarm: active, told: Duration::ZERO, since: None };
+            entries.push(entry);
             self.counts.active[key.kind.severity() as usize] += 1;
             self.unseen.insert(key.clone());
             self.news.push(Change::Alarm(key.clone(), Some(alarm.clone())));
@@ -151,7 +155,7 @@ impl Board {
     fn hold(&mut self, now: Now, resource: &Resource, kind: AlarmType, text: Arc<str>) {
         let entries = self.entries.entry(resource.clone()).or_default();
         let Some(entry) = entries.iter_mut().find(|entry| entry.kind == kind) else {
-            let mut entry = Entry { kind, holds: true, text, alarm: None, since: None };
+            let mut entry = Entry { kind, holds: true, text, alarm: None, told: now.elapsed, since: None };
             if self.reach.knows(kind) {
                 start(&mut self.due, &self.policy, &mut entry, resource, now);
             }
@@ -169,6 +173,7 @@ impl Board {
         alarm.occurrences = alarm.occurrences.saturating_add(again.into());
         alarm.text = Arc::clone(&entry.text);
         alarm.last_change = now.wall;
+        entry.told = now.elapsed;
         let (key, alarm) = (AlarmKey { kind, resource: resource.clone() }, alarm.clone());
         stop(&mut self.due, &self.policy, entry, resource);
         self.news.push(Change::Alarm(key.clone(), Some(alarm.clone())));
@@ -179,6 +184,12 @@ impl Board {
     pub(super) fn holds(&self, resource: &Resource, kind: AlarmType) -> bool {
         let entries = self.entries.get(resource).into_iter().flatten();
         entries.into_iter().any(|entry| entry.kind == kind && entry.holds)
+    }
+
+    /// When the text of an alarm whose condition holds was last told.
+    pub(super) fn told(&self, resource: &Resource, kind: AlarmType) -> Option<Duration> {
+        let mut entries = self.entries.get(resource)?.iter();
+        entries.find(|entry| entry.kind == kind && entry.holds && entry.alarm.is_some()).map(|entry| entry.told)
     }
 
     /// True when a resource has a condition, or an alarm that is not cleared yet.
@@ -225,6 +236,7 @@ impl Board {
                 let text = Arc::clone(&entry.text);
                 let alarm = AlarmView { text, raised: now.wall, last_change: now.wall, occurrences: 1 };
                 entry.alarm = Some(alarm.clone());
+                entry.told = now.elapsed;
                 self.counts.active[key.kind.severity() as usize] += 1;
                 self.news.push(Change::Alarm(key.clone(), Some(alarm.clone())));
                 self.news.push(Change::Notice(Notice { key, alarm, event: NoticeEvent::Raised }));

@@ -28,6 +28,8 @@ use conditions::Condition;
 
 /// How often alarms are saved at most: an outage that raises thousands must not write the state file as often.
 const SAVE_PACE: Duration = Duration::from_secs(1);
+/// How often an alarm may say why a source is out of reach: the reason may change from try to try.
+const RETELL_PACE: Duration = Duration::from_secs(60);
 
 /// What the stage is told beside the changes.
 pub(super) struct Surroundings<'a> {
@@ -215,8 +217,7 @@ impl Alarms {
             let resource = Resource::Source((*source).clone());
             let holding = match state {
                 SourceState::Awaited => continue,
-                // The reason changes from try to try: the first one stands.
-                SourceState::Lost { .. } if self.board.holds(&resource, AlarmType::SourceStale) => continue,
+                SourceState::Lost { .. } if self.was_told_lately(around.now, &resource) => continue,
                 SourceState::Lost { since, why, was_read } => {
                     Some((AlarmType::SourceStale, source_text(source, *since, why, *was_read)))
                 }
@@ -224,6 +225,10 @@ impl Alarms {
             };
             self.board.observe(around.now, &resource, &[AlarmType::SourceStale], holding, None);
         }
+    }
+
+    fn was_told_lately(&self, now: Now, source: &Resource) -> bool {
+        self.board.told(source, AlarmType::SourceStale).is_some_and(|told| now.elapsed < told + RETELL_PACE)
     }
 
     fn clusters(&mut self, around: &Surroundings) {

@@ -232,8 +232,14 @@ fn an_api_server_out_of_reach_is_one_alarm_and_its_reason_does_not_make_it_chatt
     let lab = Lab::healthy().lose(api()).after(9).alarmed(&[]).source(api(), SourceEvent::Syncing).lose(api());
     let lab = lab.after(1).alarmed(&["source-stale/kubernetes/c1"]);
     let notices = lab.said.notices.len();
-    let lab = lab.source(api(), SourceEvent::Lost("no route to host".into())).after(60);
+    let other = || SourceEvent::Lost("no route to host".into());
+    let lab = lab.source(api(), other()).after(59).source(api(), other());
     assert_eq!(lab.said.notices.len(), notices);
+    // What keeps it out of reach now is told all the same.
+    let lab = lab.after(1).source(api(), other()).source(api(), SourceEvent::Lost("timeout".into()));
+    assert_eq!(lab.said.notices.len(), notices + 1);
+    assert!(lab.text("source-stale/kubernetes/c1").contains(": no route to host; "));
+    assert_eq!(lab.said.alarms.values().next().expect("active").occurrences, 1);
     lab.cluster_synced().after(5).alarmed(&[]);
 }
 
