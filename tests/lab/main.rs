@@ -9,6 +9,7 @@ mod alarms;
 mod anycast_cilium;
 mod bad_input;
 mod bench;
+mod clusters;
 mod config;
 mod containerlab;
 mod kubeadm_calico_metallb;

@@ -1,0 +1,53 @@
+//! A second cluster on a leaf, while it runs: what it touches, and what is left when it goes.
+
+use crate::bench::Says::{Has, Is, Nothing};
+use crate::bench::{Bench, CLUSTER, HEALTHY_LOCAL, Writes};
+
+const OTHER: &str = "/k8s-services/cluster[name=c2]";
+
+/// Commits lines about cluster c2 on leaf1.
+async fn configure(bench: &Bench, lines: &[String]) {
+    let lines: Vec<String> = lines.iter().map(|line| format!("set / k8s-services cluster c2 {line}\\n")).collect();
+    bench.act(&[&format!("config: {{ leaf: leaf1, lines: \"{}\" }}", lines.concat())]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_cluster_touches_the_first_where_both_claim_a_vip_unless_it_is_shared_and_leaves_nothing_behind() {
+    let bench = Bench::healthy().await;
+    let vip = format!("{OTHER}/service[namespace=default][name=nginxhello]/vip[address=1.1.1.100]");
+    let (state, reason) = (format!("{vip}/oper-state"), format!("{vip}/oper-reason"));
+    let alarm = "/k8s-services/alarm[id=vip-address-conflict/c1/default/nginxhello/1.1.1.100]/severity";
+
+    // Elsewhere: the same services, in another network instance.
+    let mut writes = Writes::of(&bench, "leaf1");
+    let kubeconfig = bench.says("leaf1", &format!("{CLUSTER}/kubeconfig")).expect("configured");
+    let elsewhere =
+        [format!("kubeconfig {kubeconfig}"), "network-namespace self".into(), "network-instance default".into()];
+    configure(&bench, &elsewhere).await;
+    bench.until("leaf1", &[(&state, Is("down")), (&reason, Is("wrong-network-instance"))]).await;
+    let below = format!("{CLUSTER}/");
+    let touched: Vec<_> = writes.all().into_iter().filter(|path| path.starts_with(&below)).collect();
+    assert!(touched.is_empty(), "{touched:?}");
+    bench.expect("leaf1", HEALTHY_LOCAL);
+
+    configure(&bench, &["network-instance ip-vrf-1".into()]).await;
+    let conflict = [
+        ("oper-state", Is("degraded")),
+        ("oper-reason", Is("address-conflict")),
+        ("oper-detail", Has("cluster c2 claims the same address in ip-vrf-1")),
+        (alarm, Is("critical")),
+    ];
+    bench.until("leaf1", &conflict).await;
+
+    // One side is enough.
+    configure(&bench, &["shared-with [ c1 ]".into()]).await;
+    bench.until("leaf1", HEALTHY_LOCAL).await;
+    bench.until("leaf1", &[(&state, Is("up")), (alarm, Nothing)]).await;
+
+    bench.act(&["config: { leaf: leaf1, lines: delete / k8s-services cluster c2 }"]).await;
+    bench.until("leaf1", &[(OTHER, Nothing), ("/k8s-services/summary/vips", Is("1"))]).await;
+    bench.expect("leaf1", HEALTHY_LOCAL);
+    let left: Vec<_> = bench.written("leaf1").into_iter().filter(|path| path.contains("c2")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    bench.down().await;
+}
