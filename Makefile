@@ -5,6 +5,8 @@ LEAF     ?= leaf1
 RUN      ?= target/lab/$(LAB)
 # Which Kubernetes `make e2e` takes: the newest, or an older one by KUBERNETES=1.27.
 KUBERNETES ?=
+# Where cargo builds.
+TARGET    = $(or $(CARGO_TARGET_DIR),target)
 PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
 # What builds the deb and the rpm, and an empty root to try them in; Python runs the CLI plugin.
 PACKAGING = rpm busybox-static python3
@@ -14,7 +16,7 @@ TOOLS     = smitools libfaketime
 # Software that is not ours, which the agent is run against: of the distribution, and built by tests/e2e/peers/need.
 PEERS     = frr iproute2 openssl
 BUILT     = kubernetes$(if $(KUBERNETES),-$(KUBERNETES)) gnmic python
-CROSS     = gcc-aarch64-linux-gnu musl-tools
+CROSS     = gcc-aarch64-linux-gnu libc6-dev-arm64-cross musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
 # The binary does not say where it was built.
@@ -43,16 +45,16 @@ build: deps
 	@cargo build --workspace --bins
 
 demo: build ## The anycast lab (LAB=... another of lab/) on emulated leaves: runs, breaks, heals, ends by itself.
-	@target/debug/srl-sim demo lab/$(LAB)
+	@$(TARGET)/debug/srl-sim demo lab/$(LAB)
 
 lab: build ## The same lab, left running until Ctrl-C.
-	@target/debug/srl-sim up lab/$(LAB) --run $(RUN)
+	@$(TARGET)/debug/srl-sim up lab/$(LAB) --run $(RUN)
 
 cli: ## A CLI prompt on a leaf of the running lab: make cli LEAF=leaf4.
-	@target/debug/srl-sim cli --run $(RUN) $(LEAF)
+	@$(TARGET)/debug/srl-sim cli --run $(RUN) $(LEAF)
 
 telemetry: build ## gnmic (GNMIC=...) on the running lab, with the shipped configuration.
-	@packaging/telemetry/on-lab $(RUN)
+	@SRL_SIM=$(TARGET)/debug/srl-sim packaging/telemetry/on-lab $(RUN)
 
 record-telemetry: deps-test ## Records anew what gnmic makes of a broken lab, for the tests of rules and dashboard.
 	@tests/e2e/peers/need gnmic
@@ -86,7 +88,7 @@ release: deps-release ## Static binaries in dist/.
 	@mkdir -p dist
 	@for target in $(TARGETS); do \
 		RUSTFLAGS="$(REMAP)" cargo build --release --locked --bin k8s-services --target $$target || exit 1; \
-		cp target/$$target/release/k8s-services dist/k8s-services-$${target%%-*} || exit 1; \
+		cp $(TARGET)/$$target/release/k8s-services dist/k8s-services-$${target%%-*} || exit 1; \
 	done
 	@ls -l dist/k8s-services-*
 

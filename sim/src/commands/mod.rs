@@ -206,14 +206,16 @@ fn programs_folder(given: Option<PathBuf>) -> Result<PathBuf> {
 
 fn print_status(text: &mut String, status: &Status, run: &Path) {
     use std::fmt::Write;
-    let run = run.display();
+    let shown = run.display();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "lab {}", status.name);
     for (leaf, address) in &status.gnmi {
         let address = address.map_or("no TCP port".to_owned(), |address| address.to_string());
-        let _ = writeln!(text, "  {leaf:<8} gNMI {address:<22} srl-sim cli --run {run} {leaf}");
+        let _ = writeln!(text, "  {leaf:<8} gNMI {address:<22} srl-sim cli --run {shown} {leaf}");
     }
     for (cluster, (address, kubeconfig)) in &status.clusters {
+        // The way to the folder as it was given, for every line.
+        let kubeconfig = kubeconfig.file_name().map_or(kubeconfig.clone(), |name| run.join(name));
         let _ = writeln!(text, "  {cluster:<8} API  {address:<22} kubectl --kubeconfig {}", kubeconfig.display());
     }
     for lever in &status.levers {
