@@ -19,6 +19,7 @@ mod ndk_server;
 mod outcomes;
 mod readme;
 mod restarts;
+mod rights;
 mod speakers;
 mod subscription;
 mod writing;
