@@ -83,11 +83,6 @@ impl Admin {
         Self { client: Client::new(service, "default") }
     }
 
-    /// The client below it.
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
-    }
-
     /// The body of an answer, as JSON where it is that; or the refusal.
     pub(crate) async fn ask(&self, method: Method, path: &str, media: &str, body: &Value) -> kube::Result<Value> {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };

@@ -3,9 +3,8 @@
 //! Here the emulated leaf shows what a real BGP implementation does: `net` makes hosts of network namespaces, `daemons` runs
 //! FRR on them, `site` puts a leaf and three nodes together, `routing` breaks and heals them.
 
-#[allow(dead_code, reason = "for the tests to come")]
 mod admin;
-#[allow(dead_code, reason = "for the tests to come")]
+
 mod apiserver;
 #[allow(dead_code, reason = "shared with the tests of labs")]
 #[path = "../lab/bench.rs"]

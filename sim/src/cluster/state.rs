@@ -179,6 +179,9 @@ impl State {
             set(&mut object, &["metadata", "name"], name);
         }
         let key = Key::new(&namespace, text(&object, "/metadata/name"));
+        if !prefix.is_empty() {
+            admission::check_prefix(&resource, &prefix, &key.name)?;
+        }
         admission::check_name(&resource, &key.name)?;
         if self.get(id, &key).is_some() {
             return Err(ApiError::AlreadyExists { resource: resource.qualified(), name: key.name.to_string() });

@@ -324,6 +324,20 @@ async fn one_object_is_shown_in_the_version_that_is_asked_for() {
     }
 }
 
+#[test]
+fn a_name_is_made_of_a_prefix_that_could_be_one_or_ends_with_a_dash() {
+    let cluster = Cluster::new();
+    let create = |prefix: &str| {
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": prefix}});
+        cluster.apply(map).map(|made| made["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+    };
+    assert!(create("web-").is_ok_and(|name| name.starts_with("web-") && name.len() > 4));
+    for prefix in ["web.", "Web-"] {
+        let refused = create(prefix).expect_err("no name begins so").to_string();
+        assert!(refused.contains(&format!("metadata.generateName: Invalid value: {prefix:?}: ")), "{refused}");
+    }
+}
+
 #[tokio::test]
 async fn an_event_that_is_recorded_is_shown_in_the_core_group() {
     let cluster = Cluster::new();
