@@ -243,7 +243,7 @@ impl ApiServer {
     /// Makes etcd forget everything but the present.
     pub(crate) async fn compact(&self) {
         let server = SocketAddr::from(([127, 0, 0, 1], 2379));
-        let etcd = Admin::plain(&self.namespace, &format!("http://{server}"));
+        let etcd = Admin::plain(Some(&self.namespace), &format!("http://{server}"));
         let status = etcd.post("/v3/maintenance/status", &json!({})).await.expect("etcd answers");
         let revision = status["header"]["revision"].clone();
         etcd.post("/v3/kv/compaction", &json!({"revision": revision, "physical": true})).await.expect("it compacts");

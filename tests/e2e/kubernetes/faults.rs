@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::stream::{self, StreamExt};
+use http::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -75,6 +76,11 @@ async fn caught_up_with(api: &mut ApiServer, bench: &Bench) {
     // The server remembers changes since it was started, and etcd none before.
     api.stop();
     api.start().await;
+    let watch = "/api/v1/nodes?watch=true&resourceVersion=1&timeoutSeconds=1";
+    let (_, _, old) = api.admin().await.raw(Method::GET, watch, "").await;
+    let old: Value = serde_json::from_str(&old).expect("one event");
+    let gone = &old["object"];
+    assert_eq!((&old["type"], &gone["code"], &gone["reason"]), (&json!("ERROR"), &json!(410), &json!("Expired")));
     let listed = |api: &ApiServer| {
         let asked = api.audited("system:serviceaccount:k8s-services:leaf");
         asked.iter().filter(|(verb, _, resource, _)| verb == "list" && resource == "endpointslices").count()

@@ -3,6 +3,7 @@
 //! Routes still come from the model of the fabric, which follows the embedded cluster; what that cluster holds is made in the
 //! real one too. The agent reaches it from a network namespace of its own, as it does on a switch.
 
+mod conversation;
 mod events;
 mod faults;
 mod rights;
