@@ -1,10 +1,10 @@
 //! The agent against software that is not ours. Needs root, and says so.
 //!
 //! Here the emulated leaf shows what a real BGP implementation does: `net` makes hosts of network namespaces, `daemons` runs
-//! FRR on them, `site` puts a leaf and three nodes together, `routing` breaks and heals them.
+//! FRR on them, `site` puts a leaf and three nodes together, `routing` breaks and heals them. `apiserver` runs a real control
+//! plane on another host, `admin` makes objects in it, `kubernetes` is what the agent makes of it. `peers` finds what was built.
 
 mod admin;
-
 mod apiserver;
 #[allow(dead_code, reason = "shared with the tests of labs")]
 #[path = "../lab/bench.rs"]
