@@ -165,7 +165,7 @@ fn event(service: &ServiceKey, uid: Option<&str>, notice: &Notice, leaf: &str, n
     json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": { "generateName": format!("{}.", service.name), "namespace": &*service.namespace },
+        "metadata": { "generateName": format!("{}-", service.name), "namespace": &*service.namespace },
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
         "reportingController": CONTROLLER,
         "reportingInstance": shortened(leaf, LONGEST_INSTANCE),
@@ -211,6 +211,8 @@ mod tests {
         let service = ServiceKey::new("shop", "web");
         let raised = event(&service, Some("u1"), &notice(NoticeEvent::Raised, "no route"), "leaf3", now);
         assert_eq!(raised["note"], "leaf3: no route");
+        // The API takes '-' at the end, and no dot.
+        assert_eq!(raised["metadata"]["generateName"], "web-");
         assert_eq!((&raised["type"], &raised["reason"]), (&json!("Warning"), &json!("VipRouteMissing")));
         assert_eq!(raised["eventTime"], "2026-01-02T03:04:15.000000Z");
         assert_eq!(raised["regarding"]["uid"], "u1");

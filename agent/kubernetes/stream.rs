@@ -29,6 +29,8 @@ pub(super) enum Item {
     Malformed(&'static str),
     /// It cannot be made again, with the reason; it goes on trying.
     Failed(Arc<str>),
+    /// We may not watch this, with the reason; it goes on trying.
+    Forbidden(Arc<str>),
     /// The server does not know the version any more, or nothing helps: list again.
     TooOld,
     /// The agent is shutting down.
@@ -61,6 +63,7 @@ pub(super) struct NamespaceWatch {
 enum OpenError {
     TooOld,
     Failed(String),
+    Forbidden(String),
     Closed,
 }
 
@@ -118,6 +121,10 @@ impl NamespaceWatch {
                         Some(item) => return item,
                         None => continue,
                     },
+                    Err(OpenError::Forbidden(reason)) => {
+                        self.pause = Some(self.backoff.pause());
+                        return Item::Forbidden(reason.into());
+                    }
                 }
             };
             let since = *since;
@@ -172,7 +179,11 @@ impl NamespaceWatch {
         match timeout(self.timings.answer, link.client.request_stream(built)).await {
             Ok(Ok(reader)) => Ok(Lines::new(Box::pin(reader) as Reader, LONGEST)),
             Ok(Err(kube::Error::Api(status))) if status.code == 410 => Err(OpenError::TooOld),
-            Ok(Err(error)) => Err(OpenError::Failed(reason::explain(&error, request))),
+            Ok(Err(error)) => {
+                let reason = reason::explain(&error, request);
+                let forbidden = matches!(&error, kube::Error::Api(status) if status.code == 403);
+                Err(if forbidden { OpenError::Forbidden(reason) } else { OpenError::Failed(reason) })
+            }
             Err(_) => Err(OpenError::Failed(reason::silent(request, self.timings.answer))),
         }
     }

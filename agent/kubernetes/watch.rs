@@ -320,6 +320,7 @@ impl<K: Kind> Watcher<K> {
                     }
                     match ended {
                         Ended::TooMany => self.too_many(None),
+                        Ended::Forbidden(reason) => Failure { reason, kind: FailureKind::Forbidden },
                         Ended::Due | Ended::TooOld => continue,
                     }
                 }
@@ -486,7 +487,9 @@ impl<K: Kind> Watcher<K> {
                 }
                 // Others notice when the server is in trouble; when only this is, the next listing says how.
                 Item::Failed(_) if tolerance == Tolerance::Optional => {}
-                Item::Failed(reason) => {
+                // The next listing would be allowed.
+                Item::Forbidden(reason) if tolerance == Tolerance::Optional => break Ended::Forbidden(reason),
+                Item::Failed(reason) | Item::Forbidden(reason) => {
                     self.around.reporter.part(&part, Part::Failed(reason)).await?;
                     self.around.trouble.notify_one();
                 }
@@ -589,7 +592,7 @@ impl<K: Kind> Watcher<K> {
 }
 
 /// Why watching ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Ended {
     /// What is known is too old to go on from.
     TooOld,
@@ -597,6 +600,8 @@ enum Ended {
     Due,
     /// There is more than is read.
     TooMany,
+    /// It may be listed and not watched, with the reason.
+    Forbidden(Arc<str>),
 }
 
 fn no_listing(resource: &str, why: &str) -> Failure {

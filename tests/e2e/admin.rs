@@ -18,10 +18,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::{BoxError, ServiceBuilder};
 
-/// Connects in a network namespace.
+/// Connects in a network namespace, or in the own one.
 #[derive(Clone)]
 struct Dialer {
-    namespace: String,
+    namespace: Option<String>,
 }
 
 impl tower::Service<Uri> for Dialer {
@@ -38,7 +38,7 @@ impl tower::Service<Uri> for Dialer {
         Box::pin(async move {
             // A thread of its own, which is left in the namespace.
             let (connected, connection) = tokio::sync::oneshot::channel();
-            std::thread::spawn(move || connected.send(connect(&namespace, &uri)));
+            std::thread::spawn(move || connected.send(connect(namespace.as_deref(), &uri)));
             let stream = connection.await.map_err(io::Error::other)??;
             stream.set_nonblocking(true)?;
             tokio::net::TcpStream::from_std(stream).map(TokioIo::new)
@@ -46,9 +46,11 @@ impl tower::Service<Uri> for Dialer {
     }
 }
 
-fn connect(namespace: &str, uri: &Uri) -> io::Result<TcpStream> {
-    let file = std::fs::File::open(format!("/run/netns/{namespace}"))?;
-    move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network))?;
+fn connect(namespace: Option<&str>, uri: &Uri) -> io::Result<TcpStream> {
+    if let Some(namespace) = namespace {
+        let file = std::fs::File::open(format!("/run/netns/{namespace}"))?;
+        move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network))?;
+    }
     TcpStream::connect((uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443)))
 }
 
@@ -63,16 +65,16 @@ impl Admin {
     pub(crate) async fn new(namespace: &str, kubeconfig: &str) -> Self {
         let kubeconfig = Kubeconfig::from_yaml(kubeconfig).expect("a kubeconfig");
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-        Self::with(namespace, &config.expect("files it names are there"))
+        Self::with(Some(namespace), &config.expect("files it names are there"))
     }
 
-    /// Without credentials.
-    pub(crate) fn plain(namespace: &str, url: &str) -> Self {
+    /// Without credentials; in this namespace, or in the own one.
+    pub(crate) fn plain(namespace: Option<&str>, url: &str) -> Self {
         Self::with(namespace, &Config::new(url.parse().expect("a URL")))
     }
 
-    fn with(namespace: &str, config: &Config) -> Self {
-        let dialer = Dialer { namespace: namespace.to_owned() };
+    fn with(namespace: Option<&str>, config: &Config) -> Self {
+        let dialer = Dialer { namespace: namespace.map(str::to_owned) };
         let connector = config.rustls_https_connector_with_connector(dialer).expect("certificates");
         let http: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new()).build(connector);
         let service = ServiceBuilder::new()
@@ -83,9 +85,16 @@ impl Admin {
         Self { client: Client::new(service, "default") }
     }
 
-    /// The client below it.
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    /// Status, media type and text of an answer, whatever they are.
+    pub(crate) async fn raw(&self, method: Method, path: &str, body: &str) -> (u16, String, String) {
+        let request = Request::builder().method(method).uri(path).header(http::header::ACCEPT, "application/json");
+        let request =
+            request.header(http::header::CONTENT_TYPE, "application/json").body(Body::from(body.as_bytes().to_vec()));
+        let answer = self.client.send(request.expect("a request")).await.expect("an answer");
+        let media = answer.headers().get(http::header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
+        let (status, media) = (answer.status().as_u16(), media.unwrap_or_default().to_owned());
+        let text = answer.into_body().collect_bytes().await.expect("all of it");
+        (status, media, String::from_utf8_lossy(&text).into_owned())
     }
 
     /// The body of an answer, as JSON where it is that; or the refusal.

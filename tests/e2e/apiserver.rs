@@ -10,7 +10,6 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
@@ -96,11 +95,6 @@ impl ApiServer {
         Ok(it)
     }
 
-    /// The network namespace it runs in.
-    pub(crate) fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
     /// The network namespace from which agents reach it, as a switch has one for management.
     pub(crate) fn leaf_namespace(&self) -> &str {
         &self.leaf
@@ -152,7 +146,7 @@ impl ApiServer {
             "--profiling=false",
             // Nobody makes the accounts that pods run as.
             "--disable-admission-plugins=ServiceAccount",
-            "--service-cluster-ip-range=10.96.0.0/16",
+            "--service-cluster-ip-range=10.96.0.0/12",
             "--service-account-issuer=https://kubernetes.default.svc",
         ]);
         command.arg(format!("--bind-address={ADDRESS}")).arg(format!("--secure-port={PORT}"));
@@ -187,11 +181,10 @@ impl ApiServer {
         }
     }
 
-    /// Ends the API server, as a service manager does.
+    /// Kills the API server.
     pub(crate) fn stop(&mut self) {
         let mut server = self.server.take().expect("it runs");
-        let pid = Pid::from_child(&server);
-        kill_process(pid, Signal::TERM).expect("a process of ours");
+        server.kill().expect("a process of ours can be killed");
         server.wait().expect("it ends");
     }
 
@@ -250,7 +243,7 @@ impl ApiServer {
     /// Makes etcd forget everything but the present.
     pub(crate) async fn compact(&self) {
         let server = SocketAddr::from(([127, 0, 0, 1], 2379));
-        let etcd = Admin::plain(&self.namespace, &format!("http://{server}"));
+        let etcd = Admin::plain(Some(&self.namespace), &format!("http://{server}"));
         let status = etcd.post("/v3/maintenance/status", &json!({})).await.expect("etcd answers");
         let revision = status["header"]["revision"].clone();
         etcd.post("/v3/kv/compaction", &json!({"revision": revision, "physical": true})).await.expect("it compacts");

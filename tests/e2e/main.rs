@@ -1,11 +1,11 @@
 //! The agent against software that is not ours. Most of it needs root, and says so.
 //!
 //! Here the emulated leaf shows what a real BGP implementation does: `net` makes hosts of network namespaces, `daemons` runs
-//! FRR on them, `site` puts a leaf and three nodes together, `routing` breaks and heals them. `gnmi` has clients of a leaf.
+//! FRR on them, `site` puts a leaf and three nodes together, `routing` breaks and heals them. `apiserver` runs a real control
+//! plane on another host, `admin` makes objects in it, `kubernetes` is what the agent makes of it. `gnmi` has clients of a
+//! leaf. `peers` finds what was built.
 
-#[allow(dead_code, reason = "for the tests to come")]
 mod admin;
-#[allow(dead_code, reason = "for the tests to come")]
 mod apiserver;
 #[allow(dead_code, reason = "shared with the tests of labs")]
 #[path = "../lab/bench.rs"]

@@ -1,6 +1,6 @@
 //! The source against an API server on a bad day.
 
-use super::server::{NODES, SERVICES, SLICES, Server};
+use super::server::{NODES, SERVICES, SLICES, Server, WATCHED};
 use super::*;
 
 const OVERLOADED: &str = "Too many requests, please try again later.";
@@ -42,6 +42,23 @@ async fn errors_of_the_server_and_answers_that_break_off_or_make_no_sense_are_lo
         server.list(SERVICES, "3", &[]);
         running.synced().await;
     }
+}
+
+#[tokio::test]
+async fn a_kind_that_may_be_listed_and_not_watched_is_lost_until_it_may() {
+    let mut server = Server::start().await;
+    let watched = format!("{NODES}{WATCHED}");
+    server.answer(&watched, 403, r#"{"kind":"Status","code":403,"message":"no"}"#);
+    let mut running = Running::start(at(&server.url()), quick());
+    assert!(running.lost().await.contains("not allowed to watch nodes: grant verbs list and watch on nodes"));
+    let asked = |server: &Server| server.requests().iter().filter(|it| it.starts_with(NODES)).count();
+    while asked(&server) < 10 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(listings(&server, NODES), 1, "listing it again would say that all is well");
+    server.list(&watched, "1", &[]);
+    server.watch(NODES).await;
+    running.synced().await;
 }
 
 #[tokio::test]

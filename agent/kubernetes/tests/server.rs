@@ -14,6 +14,8 @@ pub(super) const SERVICES: &str = "/api/v1/services";
 pub(super) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 pub(super) const ENDPOINTS: &str = "/api/v1/endpoints";
 pub(super) const NODES: &str = "/api/v1/nodes";
+/// After a path: what its watches are answered, where that is not what its listings are.
+pub(super) const WATCHED: &str = "?watch";
 
 type Answers = Arc<Mutex<BTreeMap<String, (u16, String)>>>;
 
@@ -202,7 +204,9 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Shared) -> O
         lock(&shared.requests).push(target.clone());
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         let refused = lock(&shared.token).as_ref().is_some_and(|token| authorization.as_ref() != Some(token));
-        let answer = lock(&shared.answers).get(path).cloned();
+        let own = format!("{path}{WATCHED}");
+        let answers = lock(&shared.answers).clone();
+        let answer = answers.get(&own).filter(|_| query.contains("watch=true")).or_else(|| answers.get(path)).cloned();
         let (status, body) = match answer {
             _ if refused => (401, r#"{"kind":"Status","code":401,"message":"Unauthorized"}"#.to_owned()),
             Some(answer) => answer,

@@ -1,6 +1,6 @@
 //! The speaker's own resources: absent, forbidden, failing, too many, and there.
 
-use super::server::{SERVICES, Server};
+use super::server::{SERVICES, Server, WATCHED};
 use super::*;
 use crate::model::event::Update;
 use crate::model::speaker::{ResourceState, SpeakerResource};
@@ -110,6 +110,21 @@ async fn a_forbidden_resource_names_the_rule_to_add_and_is_found_when_it_is_gran
     running.synced().await;
     server.list(POOLS, "3", &[POOL]);
     assert_eq!(state(&mut running, SpeakerResource::MetallbPools).await, ResourceState::Watched);
+}
+
+#[tokio::test]
+async fn a_resource_that_may_be_listed_and_not_watched_is_forbidden() {
+    let server = Server::start().await;
+    serve(&server, &["ipaddresspools"]);
+    server.list(POOLS, "3", &[POOL]);
+    refuse(&server, &format!("{POOLS}{WATCHED}"), 403);
+    let mut running = Running::start(at(&server.url()), quick());
+    assert_eq!(state(&mut running, SpeakerResource::MetallbPools).await, ResourceState::Watched);
+    let ResourceState::Forbidden(rule) = state(&mut running, SpeakerResource::MetallbPools).await else {
+        panic!("forbidden")
+    };
+    assert!(rule.contains("\"list\", \"watch\""), "{rule}");
+    assert_eq!(server.requests().iter().filter(|it| it.starts_with(POOLS)).count(), 2, "it is left alone then");
 }
 
 #[tokio::test]

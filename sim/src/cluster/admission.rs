@@ -9,24 +9,37 @@ use super::json::{default, int, items, remove, set, set_condition, text};
 use super::resource::Resource;
 use super::state::{Part, State, hash, now};
 
+/// Refuses the beginning of a name with which none can begin. It may end with '-'.
+pub(crate) fn check_prefix(resource: &Resource, prefix: &str, name: &str) -> Result<(), ApiError> {
+    let whole = prefix.strip_suffix('-').map_or_else(|| prefix.to_owned(), |prefix| format!("{prefix}a"));
+    if good(resource, &whole) { Ok(()) } else { Err(bad_name(resource, name, "generateName", prefix)) }
+}
+
 /// Refuses a name no object can have.
 pub(crate) fn check_name(resource: &Resource, name: &str) -> Result<(), ApiError> {
-    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-    let loose = &*resource.group == "rbac.authorization.k8s.io";
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    let good = name.chars().all(letter) && edge(name.chars().next()) && edge(name.chars().next_back());
     if name.is_empty() {
         let cause = "metadata.name: Required value: name or generateName is required".to_owned();
         return Err(ApiError::Invalid { kind: resource.kind.to_string(), name: String::new(), cause });
     }
-    if name.len() > 253 || !(good || loose && !name.contains('/')) {
-        let cause = format!(
-            "metadata.name: Invalid value: {name:?}: a lowercase RFC 1123 subdomain must consist of lower case \
-             alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
-        );
-        return Err(ApiError::Invalid { kind: resource.kind.to_string(), name: name.to_owned(), cause });
-    }
-    Ok(())
+    if good(resource, name) { Ok(()) } else { Err(bad_name(resource, name, "name", name)) }
+}
+
+fn good(resource: &Resource, name: &str) -> bool {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    let loose = &*resource.group == "rbac.authorization.k8s.io";
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let good = name.chars().all(letter) && edge(name.chars().next()) && edge(name.chars().next_back());
+    name.len() <= 253 && (good || loose && !name.contains('/'))
+}
+
+fn bad_name(resource: &Resource, name: &str, member: &str, value: &str) -> ApiError {
+    let cause = format!(
+        "metadata.{member}: Invalid value: {value:?}: a lowercase RFC 1123 subdomain must consist of lower case \
+         alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. \
+         'example.com', regex used for validation is \
+         '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+    );
+    ApiError::Invalid { kind: resource.kind.to_string(), name: name.to_owned(), cause }
 }
 
 /// Whether objects that are being deleted stay until someone removes them: pods wait for their kubelet.

@@ -16,6 +16,9 @@ pub enum ApiError {
     /// The path names nothing this API serves.
     #[error("the server could not find the requested resource")]
     UnknownPath,
+    /// The path is of no API group in no version that is served: told in plain text.
+    #[error("404 page not found")]
+    NoPage,
     /// The manifest's kind is not served: apply its CustomResourceDefinition first.
     #[error("no matches for kind \"{kind}\" in version \"{version}\"")]
     UnknownKind {
@@ -94,7 +97,7 @@ impl ApiError {
     /// The HTTP status code.
     pub fn code(&self) -> u16 {
         match self {
-            Self::NotFound { .. } | Self::UnknownPath | Self::UnknownKind { .. } => 404,
+            Self::NotFound { .. } | Self::UnknownPath | Self::NoPage | Self::UnknownKind { .. } => 404,
             Self::AlreadyExists { .. } | Self::Conflict { .. } => 409,
             Self::Expired(_) => 410,
             Self::TooLargeVersion { .. } => 504,
@@ -111,7 +114,7 @@ impl ApiError {
 
     fn reason(&self) -> &'static str {
         match self {
-            Self::NotFound { .. } | Self::UnknownPath | Self::UnknownKind { .. } => "NotFound",
+            Self::NotFound { .. } | Self::UnknownPath | Self::NoPage | Self::UnknownKind { .. } => "NotFound",
             Self::AlreadyExists { .. } => "AlreadyExists",
             Self::Conflict { .. } => "Conflict",
             Self::Expired(_) => "Expired",
@@ -155,6 +158,7 @@ impl ApiError {
                 let cause = json!({"reason": "FieldValueInvalid", "message": message, "field": field});
                 Some(json!({"name": name, "kind": kind, "causes": [cause]}))
             }
+            Self::UnknownPath => Some(json!({})),
             Self::Refused(429 | 503) => Some(json!({"retryAfterSeconds": 1})),
             _ => None,
         };

@@ -49,6 +49,19 @@ impl Resource {
         if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
     }
 
+    /// Whether the server counts how often what is wanted of an object has changed.
+    pub(crate) fn has_generation(&self) -> bool {
+        self.custom
+            || matches!(
+                &*self.group,
+                "apps"
+                    | "discovery.k8s.io"
+                    | "networking.k8s.io"
+                    | "admissionregistration.k8s.io"
+                    | "apiextensions.k8s.io"
+            )
+    }
+
     /// Whether objects keep the status a client creates them with: kubelets register nodes with theirs.
     pub(crate) fn keeps_status_on_create(&self) -> bool {
         !self.status || &*self.kind == "Node"

@@ -179,6 +179,9 @@ impl State {
             set(&mut object, &["metadata", "name"], name);
         }
         let key = Key::new(&namespace, text(&object, "/metadata/name"));
+        if !prefix.is_empty() {
+            admission::check_prefix(&resource, &prefix, &key.name)?;
+        }
         admission::check_name(&resource, &key.name)?;
         if self.get(id, &key).is_some() {
             return Err(ApiError::AlreadyExists { resource: resource.qualified(), name: key.name.to_string() });
@@ -189,7 +192,9 @@ impl State {
         let (uid, now) = (self.uid(), now());
         default(&mut object, &["metadata", "uid"], uid);
         default(&mut object, &["metadata", "creationTimestamp"], now);
-        default(&mut object, &["metadata", "generation"], 1);
+        if resource.has_generation() {
+            default(&mut object, &["metadata", "generation"], 1);
+        }
         for transient in ["managedFields", "resourceVersion", "selfLink"] {
             remove(&mut object, "/metadata", transient);
         }
@@ -266,7 +271,7 @@ impl State {
         if object == *old {
             return Ok(current);
         }
-        if differs_in_spec(old, &object) {
+        if resource.has_generation() && differs_in_spec(old, &object) {
             let generation = int(old, "/metadata/generation").unwrap_or(1);
             set(&mut object, &["metadata", "generation"], generation + 1);
         }

@@ -148,12 +148,17 @@ async fn versions_of_the_past_and_the_future_are_told_apart() {
 
 /// The status line of a plain GET: the client library would try again on its own.
 async fn status_of(server: &Server, path: &str) -> String {
+    answer_of(server, path).await.lines().next().unwrap_or_default().to_owned()
+}
+
+/// All of the answer to a plain GET.
+async fn answer_of(server: &Server, path: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(server.address()).await.expect("a connection");
     let request = format!("GET {path} HTTP/1.1\r\nHost: cluster\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
-    answer.lines().next().unwrap_or_default().to_owned()
+    answer
 }
 
 #[tokio::test]
@@ -321,6 +326,42 @@ async fn one_object_is_shown_in_the_version_that_is_asked_for() {
         let path = format!("/apis/metallb.io/{version}/namespaces/m/bgppeers/p");
         let peer: Value = client(&server).request(raw(&path, "")).await.expect("the peer");
         assert_eq!(peer["apiVersion"], format!("metallb.io/{version}"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_served_is_told_as_the_real_server_tells_it() {
+    let server = serve(&Cluster::new()).await;
+    let unknown = answer_of(&server, "/api/v1/nothings").await;
+    assert!(unknown.starts_with("HTTP/1.1 404 ") && unknown.contains("\"details\":{}"), "{unknown}");
+    for path in ["/apis/metallb.nowhere", "/apis/metallb.nowhere/v1beta1", "/apis/metallb.nowhere/v1beta1/pools"] {
+        let answer = answer_of(&server, path).await;
+        assert!(answer.starts_with("HTTP/1.1 404 ") && answer.ends_with("\r\n\r\n404 page not found\n"), "{answer}");
+    }
+}
+
+#[test]
+fn only_kinds_that_count_changes_have_a_generation() {
+    let cluster = with_maps(1);
+    assert_eq!(cluster.get("ConfigMap", "default", "map-0000").expect("made")["metadata"].get("generation"), None);
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "s"},
+        "addressType": "IPv4", "endpoints": [],
+    });
+    assert_eq!(cluster.apply(slice).expect("made")["metadata"]["generation"], 1);
+}
+
+#[test]
+fn a_name_is_made_of_a_prefix_that_could_be_one_or_ends_with_a_dash() {
+    let cluster = Cluster::new();
+    let create = |prefix: &str| {
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": prefix}});
+        cluster.apply(map).map(|made| made["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+    };
+    assert!(create("web-").is_ok_and(|name| name.starts_with("web-") && name.len() > 4));
+    for prefix in ["web.", "Web-"] {
+        let refused = create(prefix).expect_err("no name begins so").to_string();
+        assert!(refused.contains(&format!("metadata.generateName: Invalid value: {prefix:?}: ")), "{refused}");
     }
 }
 

@@ -35,6 +35,9 @@ pub(crate) fn json(code: StatusCode, value: &Value) -> Response<Body> {
 
 pub(crate) fn refusal(error: &ApiError) -> Response<Body> {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if matches!(error, ApiError::NoPage) {
+        return bytes(code, "text/plain; charset=utf-8", format!("{error}\n"));
+    }
     let mut response = json(code, &error.status());
     if matches!(error.code(), 429 | 503) {
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));

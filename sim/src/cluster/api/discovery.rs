@@ -59,7 +59,7 @@ pub(crate) fn answer(state: &State, route: &Route, aggregated: Option<&str>) -> 
         }
         (Route::Group(name), _) => {
             let groups = groups(state);
-            let versions = groups.get(name.as_str()).ok_or(ApiError::UnknownPath)?;
+            let versions = groups.get(name.as_str()).ok_or(ApiError::NoPage)?;
             let mut group = group(name, versions);
             group["kind"] = "APIGroup".into();
             group["apiVersion"] = "v1".into();
@@ -67,9 +67,9 @@ pub(crate) fn answer(state: &State, route: &Route, aggregated: Option<&str>) -> 
         }
         (Route::Resources { group, version }, _) => {
             let groups = groups(state);
-            let versions = groups.get(group.as_str()).ok_or(ApiError::UnknownPath)?;
+            let versions = groups.get(group.as_str()).ok_or(ApiError::NoPage)?;
             let found = versions.values().find(|(known, _)| known == version);
-            let (_, resources) = found.ok_or(ApiError::UnknownPath)?;
+            let (_, resources) = found.ok_or(ApiError::NoPage)?;
             let api_version = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
             let list: Vec<Value> = resources.iter().flat_map(|resource| rows(resource)).collect();
             ok(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version, "resources": list}))

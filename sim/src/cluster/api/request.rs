@@ -56,7 +56,11 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
             .registry
             .by_path(&target.group, &target.version, &target.plural)
             .filter(|_| state.serves(&target.group));
-        let id = id.ok_or(ApiError::UnknownPath)?;
+        let id = id.ok_or_else(|| {
+            let mut resources = state.registry.iter().map(|(_, resource)| resource);
+            let known = resources.any(|it| *it.group == *target.group && it.versions.contains(&target.version));
+            if known && state.serves(&target.group) { ApiError::UnknownPath } else { ApiError::NoPage }
+        })?;
         (id, state.resource(id).clone())
     };
     if resource.namespaced && target.namespace.is_empty() && target.name.is_some()

@@ -1,0 +1,241 @@
+//! The shipped roles: they suffice, and whatever is taken from them is missed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    CALICO, CALICO_STORE, CILIUM, HEALTHY, LEAF, METALLB, Reach, define, definition_path, leaf, make_kubeconfig,
+    mirror, write_secret,
+};
+use crate::apiserver::ApiServer;
+use crate::bench::Bench;
+use crate::bench::Says::{Has, Is};
+use crate::net::{Net, skipped};
+
+/// Verb, API group, resource.
+type Right = (String, String, String);
+
+const FILES: [&str; 3] = ["k8s-services.yaml", "speakers.yaml", "events.yaml"];
+
+/// Every right that the shipped roles give.
+pub(super) fn shipped() -> BTreeSet<Right> {
+    let mut rights = BTreeSet::new();
+    for file in FILES {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/rbac").join(file);
+        let text = std::fs::read_to_string(path).expect("a shipped file");
+        for document in serde_norway::Deserializer::from_str(&text) {
+            let object = Value::deserialize(document).expect("YAML");
+            for rule in object["rules"].as_array().into_iter().flatten() {
+                let words =
+                    |member: &str| -> Vec<String> { serde_json::from_value(rule[member].clone()).expect("words") };
+                for verb in words("verbs") {
+                    for group in words("apiGroups") {
+                        rights.extend(words("resources").into_iter().map(|it| (verb.clone(), group.clone(), it)));
+                    }
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// The kubeconfig of a new account with these rights.
+pub(super) async fn account(api: &ApiServer, name: &str, rights: impl Iterator<Item = &Right>) -> PathBuf {
+    let admin = api.admin().await;
+    let rules: Vec<Value> = rights
+        .map(|(verb, group, resource)| json!({"verbs": [verb], "apiGroups": [group], "resources": [resource]}))
+        .collect();
+    let metadata = json!({"name": name});
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    for (path, object) in [
+        ("/api/v1/namespaces/default/serviceaccounts".to_owned(), json!({"metadata": metadata})),
+        (format!("{rbac}/clusterroles"), json!({"metadata": metadata, "rules": rules})),
+        (
+            format!("{rbac}/clusterrolebindings"),
+            json!({
+                "metadata": metadata,
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+                "subjects": [{"kind": "ServiceAccount", "namespace": "default", "name": name}],
+            }),
+        ),
+    ] {
+        admin.post(&path, &object).await.unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+    let token = api.token_for("default", name, Duration::from_secs(3600)).await;
+    let path = api.folder().join(format!("{name}.kubeconfig"));
+    write_secret(&path, &api.token_kubeconfig(&token));
+    path
+}
+
+/// Group, resource, and what the agent does not know without it.
+const REQUIRED: [(&str, &str, &str); 3] = [
+    ("", "services", "which VIPs there are"),
+    ("", "nodes", "who may announce them, from which addresses"),
+    ("discovery.k8s.io", "endpointslices", "whether a pod takes what arrives"),
+];
+/// Speaker, group, resource, and what is computed without the right.
+type Optional = (&'static str, &'static str, &'static str, &'static str);
+/// The same of what is computed without the right.
+const OPTIONAL: [Optional; 13] = [
+    ("metallb", "metallb.io", "servicebgpstatuses", "who says that it announces"),
+    ("metallb", "metallb.io", "ipaddresspools", "which addresses are given out"),
+    ("metallb", "metallb.io", "bgpadvertisements", "who announces which pools"),
+    ("metallb", "metallb.io", "bgppeers", "which nodes speak BGP"),
+    ("cilium", "cilium.io", "ciliumloadbalancerippools", "which addresses are given out"),
+    ("cilium", "cilium.io", "ciliumbgpadvertisements", "which services are announced"),
+    ("cilium", "cilium.io", "ciliumbgpclusterconfigs", "which nodes speak BGP"),
+    ("cilium", "cilium.io", "ciliumbgppeerconfigs", "what goes to a peer"),
+    ("cilium", "cilium.io", "ciliumbgpnodeconfigs", "where nodes speak from"),
+    ("calico", "projectcalico.org", "bgpconfigurations", "which ranges are announced"),
+    ("calico", "projectcalico.org", "ippools", "which addresses are given out"),
+    ("calico", "crd.projectcalico.org", "bgpconfigurations", "the same without Calico's API server"),
+    ("calico", "crd.projectcalico.org", "ippools", "the same without Calico's API server"),
+];
+/// Told in `events`: what the alarm of a VIP tells its owner.
+const EVENTS: [(&str, &str, &str); 2] = [("create", "events.k8s.io", "events"), ("get", "", "services")];
+const VERBS: [&str; 2] = ["list", "watch"];
+
+/// An account that lacks one right, and the cluster by which the agent knows it.
+struct Lacking {
+    right: Right,
+    reach: Reach,
+}
+
+async fn lacking(api: &ApiServer, verb: &str, group: &str, resource: &str, speaker: &str) -> Lacking {
+    let right = (verb.to_owned(), group.to_owned(), resource.to_owned());
+    let name = format!("no-{verb}-{resource}{}", if group.starts_with("crd") { "-store" } else { "" });
+    let rights = shipped();
+    assert!(rights.contains(&right), "{right:?} is not in a shipped role");
+    let kubeconfig = account(api, &name, rights.iter().filter(|it| **it != right)).await;
+    let mut reach = Reach::new(&name, &kubeconfig);
+    reach.leaves = vec![format!("speaker {speaker}")];
+    Lacking { right, reach }
+}
+
+/// Agents say what they miss without a right to a speaker's resource.
+async fn expect_missed(api: &ApiServer, resources: impl Iterator<Item = &'static Optional>) {
+    let accounts = resources
+        .flat_map(|(speaker, group, resource, _)| VERBS.map(|verb| lacking(api, verb, group, resource, speaker)));
+    let accounts = join_all(accounts).await;
+    let (rights, clusters): (Vec<_>, Vec<_>) = accounts.into_iter().map(|it| (it.right, it.reach)).unzip();
+    let bench = leaf(api, &clusters).await;
+    for ((_, group, resource), cluster) in rights.iter().zip(&clusters) {
+        let group = group.trim_start_matches("crd.");
+        let cluster = format!("/k8s-services/cluster[name={}]", cluster.name);
+        let entry = format!("{cluster}/speaker-resource[name={resource}.{group}]");
+        let (state, detail, whole) =
+            (format!("{entry}/state"), format!("{entry}/detail"), format!("{cluster}/oper-state"));
+        bench
+            .until(
+                LEAF,
+                &[(&state, Is("forbidden")), (&detail, Has("verbs [\"list\", \"watch\"]")), (&whole, Is("up"))],
+            )
+            .await;
+    }
+    bench.down().await;
+}
+
+#[test]
+fn the_tables_name_every_shipped_right() {
+    let pairs = REQUIRED.iter().map(|(group, resource, _)| (group, resource));
+    let pairs = pairs.chain(OPTIONAL.iter().map(|(_, group, resource, _)| (group, resource)));
+    let mut named: BTreeSet<Right> = pairs
+        .flat_map(|(group, resource)| VERBS.map(|verb| (verb.to_owned(), (*group).to_owned(), (*resource).to_owned())))
+        .collect();
+    named.extend(EVENTS.map(|(verb, group, resource)| (verb.to_owned(), group.to_owned(), resource.to_owned())));
+    assert_eq!(named, shipped());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shipped_roles_suffice_and_whatever_is_taken_from_them_is_missed() {
+    let api = match start().await {
+        Ok(api) => api,
+        Err(reason) => return skipped(&reason),
+    };
+    let admin = api.admin().await;
+    let kubeconfig = make_kubeconfig(&api);
+    // Before any of the resources is there, nothing is missed.
+    let bench = leaf(&api, &[Reach::new("c1", &kubeconfig)]).await;
+    let state =
+        |bench_resource: &str| format!("/k8s-services/cluster[name=c1]/speaker-resource[name={bench_resource}]/state");
+    bench
+        .until(
+            LEAF,
+            &[(&state("bgppeers.metallb.io"), Is("absent")), (&state("ipaddresspools.metallb.io"), Is("absent"))],
+        )
+        .await;
+    bench.down().await;
+
+    define(&admin, METALLB).await;
+    define(&admin, CILIUM).await;
+    define(&admin, CALICO_STORE).await;
+    suffices(&api, &kubeconfig).await;
+    required_rights_are_missed(&api).await;
+    expect_missed(&api, OPTIONAL.iter().filter(|(_, group, ..)| *group != "projectcalico.org")).await;
+    // Where Calico serves them itself, they are read from there.
+    for resource in CALICO_STORE {
+        admin.delete(&definition_path(*resource)).await;
+        admin.until(&definition_path(*resource), Value::is_null).await;
+    }
+    define(&admin, CALICO).await;
+    expect_missed(&api, OPTIONAL.iter().filter(|(_, group, ..)| *group == "projectcalico.org")).await;
+}
+
+async fn start() -> Result<ApiServer, String> {
+    ApiServer::up(Net::new()?, &[]).await
+}
+
+/// With the shipped roles nothing is refused, and with MetalLB every right to its resources is used.
+async fn suffices(api: &ApiServer, kubeconfig: &Path) {
+    let bench = leaf(api, &[Reach::new("c1", kubeconfig)]).await;
+    mirror(bench.cluster(), &api.admin().await).await;
+    bench.until(LEAF, HEALTHY).await;
+    for (_, _, _, plural, _) in METALLB {
+        let state = format!("/k8s-services/cluster[name=c1]/speaker-resource[name={plural}.metallb.io]/state");
+        bench.until(LEAF, &[(&state, Is("watched"))]).await;
+    }
+    let mut expected: BTreeSet<Right> = shipped().into_iter().filter(|(_, group, _)| group == "metallb.io").collect();
+    for (group, resource, _) in REQUIRED {
+        expected.extend(VERBS.map(|verb| (verb.to_owned(), group.to_owned(), resource.to_owned())));
+    }
+    // A watch is written down when it has begun.
+    let mut asked = BTreeSet::new();
+    for (verb, group, resource, status) in api.audited("system:serviceaccount:k8s-services:leaf") {
+        // The script asks by itself whether it may.
+        if resource != "selfsubjectaccessreviews" {
+            // A server that has only just been told of a resource asks for a moment: that is no refusal.
+            assert!(matches!(status, 200 | 429), "{verb} {resource}.{group}: {status}");
+            asked.insert((verb, group, resource));
+        }
+    }
+    assert_eq!(asked, expected);
+    bench.down().await;
+}
+
+async fn required_rights_are_missed(api: &ApiServer) {
+    let accounts = REQUIRED
+        .iter()
+        .flat_map(|(group, resource, _)| VERBS.map(|verb| lacking(api, verb, group, resource, "metallb")));
+    let accounts = join_all(accounts).await;
+    let (rights, clusters): (Vec<_>, Vec<_>) = accounts.into_iter().map(|it| (it.right, it.reach)).unzip();
+    let bench = leaf(api, &clusters).await;
+    for ((verb, _, resource), cluster) in rights.iter().zip(&clusters) {
+        let cluster = format!("/k8s-services/cluster[name={}]", cluster.name);
+        let reason = format!("not allowed to {verb} {resource}: grant verbs list and watch on {resource}");
+        until_says(&bench, &format!("{cluster}/oper-reason"), &reason).await;
+        let state = bench.says(LEAF, &format!("{cluster}/oper-state"));
+        assert!(matches!(state.as_deref(), Some("down" | "degraded")), "{verb} {resource}: {state:?}");
+    }
+    bench.down().await;
+}
+
+/// Waits until a text is in what stands at a path.
+async fn until_says(bench: &Bench, path: &str, text: &str) {
+    let text: &'static str = text.to_owned().leak();
+    bench.until(LEAF, &[(path, Has(text))]).await;
+}
