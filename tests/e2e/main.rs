@@ -15,6 +15,9 @@ mod gnmi;
 mod kubernetes;
 mod net;
 mod peers;
+mod predecessor;
+#[path = "../chaos/process.rs"]
+mod process;
 mod routing;
 mod site;
 #[allow(dead_code, reason = "shared with the tests of what is recorded")]

@@ -141,14 +141,26 @@ impl Bench {
         switches: Switches,
         change: impl FnOnce(&mut LabContent),
     ) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_k8s-services"));
+        let programs = program.parent().expect("a program is in a folder");
+        Self::running(programs, parent, lab, switches, change).await
+    }
+
+    /// The same with the programs of applications in this folder.
+    pub(crate) async fn running(
+        programs: &Path,
+        parent: &Path,
+        lab: &str,
+        switches: Switches,
+        change: impl FnOnce(&mut LabContent),
+    ) -> Self {
         let folder = lab_folder(lab);
         let mut file = LabFile::read(&folder).expect("the lab in the repository is readable");
         change(&mut file.content);
         let run = tempfile::Builder::new().prefix("lab").tempdir_in(parent).expect("a folder");
-        let program = Path::new(env!("CARGO_BIN_EXE_k8s-services"));
         let options = LabOptions {
             run: run.path().to_owned(),
-            programs: program.parent().expect("a program is in a folder").to_owned(),
+            programs: programs.to_owned(),
             gnmi_port: None,
             api_port: None,
             switches,

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 
 pub use self::act::ActionError;
 pub use self::action::{Action, ApiServerFault, ServiceFault};
-pub use self::file::{LabContent, LabFile, LabFileError};
+pub use self::file::{LabApp, LabContent, LabFile, LabFileError};
 pub use self::start::{LabOptions, StartError};
 pub use self::view::ViewError;
 

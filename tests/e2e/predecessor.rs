@@ -1,0 +1,267 @@
+//! kButler, the agent this one follows, and this one: on the same leaf, of the same cluster, through the same faults.
+//!
+//! `KBUTLER` names a folder with the program `kbutler` and its `kbutler.yang`; no registry has them. What each says of ten
+//! faults, and what each takes, is printed as tables; docs/comparison.md has those of one run.
+
+use std::fmt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use srl_sim::lab::LabApp;
+use srl_sim::ndk::Switches;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::bench::Says::{Is, Nothing};
+use crate::bench::{AGENT, Bench, Says};
+use crate::net::skipped;
+use crate::process;
+
+const LAB: &str = "kubeadm-calico-metallb";
+const LEAF: &str = "leaf1";
+const KBUTLER: &str = "kbutler";
+/// The service in the state of both.
+const OURS: &str = "/k8s-services/cluster[name=k8s]/service[namespace=default][name=my-service]";
+const THEIRS: &str = "/kbutler/service[service-name=my-service][namespace=default]";
+/// How long both are watched after each thing that is done.
+const WATCHED: Duration = Duration::from_secs(5);
+/// Routes beside the VIP's.
+const OTHER_ROUTES: u8 = 250;
+
+/// Something that goes wrong, and what this agent is to say of it.
+struct Fault {
+    title: &'static str,
+    begin: &'static [&'static str],
+    end: &'static [&'static str],
+    says: &'static [(&'static str, Says)],
+}
+
+const FAULTS: [Fault; 10] = [
+    Fault {
+        title: "a speaker dies; a third of the flows came this way",
+        begin: &["pull: { speaker-dead: { node: worker02 } }"],
+        end: &["release: { speaker-dead: { node: worker02 } }"],
+        says: &[("oper-state", Is("degraded")), ("oper-reason", Is("session-down"))],
+    },
+    Fault {
+        title: "a node withdraws the address, its session stays",
+        begin: &["pull: { withheld: { node: worker02, prefix: 192.168.100.10/32 } }"],
+        end: &["release: { withheld: { node: worker02, prefix: 192.168.100.10/32 } }"],
+        says: &[("oper-state", Is("degraded")), ("oper-reason", Is("next-hop-missing"))],
+    },
+    Fault {
+        title: "the leaf installs two paths of three",
+        begin: &["pull: { ecmp-limit: { leaf: leaf1, limit: 2 } }"],
+        end: &["release: { ecmp-limit: { leaf: leaf1, limit: 2 } }"],
+        says: &[("oper-state", Is("degraded")), ("oper-reason", Is("next-hop-missing"))],
+    },
+    Fault {
+        title: "the hardware does not take the route",
+        begin: &["pull: { fib-failed: { leaf: leaf1, prefix: 192.168.100.10/32 } }"],
+        end: &["release: { fib-failed: { leaf: leaf1, prefix: 192.168.100.10/32 } }"],
+        says: &[("oper-state", Is("down")), ("oper-reason", Is("route-not-programmed"))],
+    },
+    Fault {
+        title: "an import policy rejects the address",
+        begin: &["pull: { policy-reject: { leaf: leaf1, prefix: 192.168.100.10/32 } }"],
+        end: &["release: { policy-reject: { leaf: leaf1, prefix: 192.168.100.10/32 } }"],
+        says: &[("oper-state", Is("down")), ("oper-reason", Is("no-route"))],
+    },
+    Fault {
+        title: "a static route leads elsewhere",
+        begin: &["pull: { static-route: { leaf: leaf1, network-instance: default, prefix: 192.168.100.10/32, \
+                  next-hop: 192.168.123.1 } }"],
+        end: &["release: { static-route: { leaf: leaf1, network-instance: default, prefix: 192.168.100.10/32, \
+                next-hop: 192.168.123.1 } }"],
+        says: &[("oper-state", Is("down")), ("oper-reason", Is("next-hop-unexpected"))],
+    },
+    Fault {
+        title: "policy Local, and a node without pods announces all the same",
+        begin: &[
+            "patch: { cluster: k8s, kind: Service, name: my-service, patch: { spec: { externalTrafficPolicy: Local } } }",
+            "pull: { announced: { node: master01, prefix: 192.168.100.10/32 } }",
+        ],
+        end: &[
+            "release: { announced: { node: master01, prefix: 192.168.100.10/32 } }",
+            "patch: { cluster: k8s, kind: Service, name: my-service, patch: { spec: { externalTrafficPolicy: Cluster } } }",
+        ],
+        says: &[("oper-state", Is("degraded")), ("oper-reason", Is("next-hop-unexpected"))],
+    },
+    Fault {
+        title: "no pod is ready",
+        begin: &[
+            "pods: { cluster: k8s, node: worker01, ready: false }",
+            "pods: { cluster: k8s, node: worker02, ready: false }",
+        ],
+        end: &[
+            "pods: { cluster: k8s, node: worker01, ready: true }",
+            "pods: { cluster: k8s, node: worker02, ready: true }",
+        ],
+        says: &[("oper-state", Is("down")), ("oper-reason", Is("no-ready-endpoint"))],
+    },
+    Fault {
+        title: "the service is deleted",
+        begin: &["delete: { cluster: k8s, kind: Service, name: my-service }"],
+        end: &["apply: { cluster: k8s, file: nginx.yaml }", SPREAD],
+        says: &[("oper-state", Nothing)],
+    },
+    Fault {
+        title: "the API server is away, and a speaker dies",
+        begin: &["api-server: { cluster: k8s, to: stop }", "pull: { speaker-dead: { node: worker02 } }"],
+        end: &["release: { speaker-dead: { node: worker02 } }", "api-server: { cluster: k8s, to: start }"],
+        says: &[("oper-state", Is("degraded")), ("oper-reason", Is("session-down"))],
+    },
+];
+
+/// Pods on both workers.
+const SPREAD: &str = "scale: { cluster: k8s, name: nginx-deployment, replicas: 4 }";
+
+const HEALTHY: &[(&str, Says)] = &[("oper-state", Is("up")), ("oper-reason", Nothing), ("usable-endpoints", Is("4"))];
+
+/// The program's folder, or why there is none.
+fn kbutler() -> Result<PathBuf, String> {
+    let folder = std::env::var_os("KBUTLER").ok_or("KBUTLER names no folder with kbutler and kbutler.yang")?;
+    let folder = PathBuf::from(folder);
+    match ["kbutler", "kbutler.yang"].iter().find(|file| !folder.join(file).is_file()) {
+        Some(missing) => Err(format!("KBUTLER: there is no {}", folder.join(missing).display())),
+        None if !rustix::process::geteuid().is_root() => {
+            Err("kButler's sockets have fixed places: needs root".to_owned())
+        }
+        None => Ok(folder),
+    }
+}
+
+/// What one of the two said when something was done: the last word, and how long after the first.
+struct Answer {
+    says: String,
+    after: Option<Duration>,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.after {
+            Some(after) => write!(f, "{} ({} ms)", self.says, after.as_millis()),
+            None => write!(f, "{}, as before", self.says),
+        }
+    }
+}
+
+/// What an application says of the service.
+fn word(bench: &Bench, service: &str) -> String {
+    let says = |leaf: &str| bench.says(LEAF, &format!("{service}/{leaf}")).filter(|text| !text.is_empty());
+    match (says("oper-state"), says("oper-reason")) {
+        (None, _) => "nothing".to_owned(),
+        (Some(state), None) => state,
+        (Some(state), Some(reason)) => format!("{state}, {reason}"),
+    }
+}
+
+/// Does things, and watches both.
+async fn watch(bench: &Bench, actions: &[&str]) -> [Answer; 2] {
+    let mut news = bench.leaf(LEAF).datastore().subscribe();
+    let before = [OURS, THEIRS].map(|service| word(bench, service));
+    let mut after = [None, None];
+    let begun = Instant::now();
+    bench.act(actions).await;
+    let end = Instant::now() + WATCHED;
+    while Instant::now() < end {
+        for (position, service) in [OURS, THEIRS].into_iter().enumerate() {
+            if after[position].is_none() && word(bench, service) != before[position] {
+                after[position] = Some(begun.elapsed());
+            }
+        }
+        // No news, and news that were missed, lead to another look alike.
+        let _ = timeout_at(end, news.recv()).await;
+    }
+    let [ours, theirs] = after;
+    [Answer { says: word(bench, OURS), after: ours }, Answer { says: word(bench, THEIRS), after: theirs }]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_kbutler_says_of_ten_faults_and_what_this_agent_says() {
+    let folder = match kbutler() {
+        Ok(folder) => folder,
+        Err(reason) => return skipped(&reason),
+    };
+    let files = tempfile::tempdir().expect("a folder");
+    let bench = both(&folder, files.path()).await;
+    println!("| what happens | this agent | kButler |\n|---|---|---|");
+    for Fault { title, begin, end, says } in &FAULTS {
+        let [ours, theirs] = watch(&bench, begin).await;
+        println!("| {title} | {ours} | {theirs} |");
+        bench.expect(LEAF, &below(says));
+        let [_, theirs] = watch(&bench, end).await;
+        println!("| and is over | up | {theirs} |");
+        bench.until(LEAF, &below(HEALTHY)).await;
+    }
+    println!("\n| after all that | this agent | kButler |\n|---|---|---|");
+    let [ours, theirs] = [AGENT, KBUTLER].map(|app| Taken::by(&bench, app));
+    println!("| processor time | {} ms | {} ms |", ours.cpu.as_millis(), theirs.cpu.as_millis());
+    println!("| resident memory | {} MB | {} MB |", ours.resident >> 20, theirs.resident >> 20);
+    println!("| read | {} KB | {} KB |", ours.read >> 10, theirs.read >> 10);
+    assert!(ours.read < theirs.read, "kButler reads the whole table for every endpoint");
+    bench.down().await;
+}
+
+/// Paths below this agent's service.
+fn below(says: &[(&'static str, Says)]) -> Vec<(&'static str, Says)> {
+    says.iter().map(|(leaf, says)| (&*format!("{OURS}/{leaf}").leak(), *says)).collect()
+}
+
+/// The lab with both on its leaf, pods on both workers, and some more routes.
+async fn both(folder: &Path, files: &Path) -> Bench {
+    let programs = files.join("programs");
+    std::fs::create_dir(&programs).expect("a new folder");
+    symlink(env!("CARGO_BIN_EXE_k8s-services"), programs.join(AGENT)).expect("a link");
+    // Where a switch has its sockets, in a mount namespace: kButler can be told no other place. Its folder and kubeconfig
+    // are arguments.
+    let start = format!(
+        "#!/bin/sh\nexec unshare --mount --propagation private sh -c '\nset -e\nmkdir -p /opt/srlinux/var/run\n\
+         mount --bind \"$1\" /opt/srlinux/var/run\ncd /opt/srlinux/var/run\n\
+         ln -sf sr_grpc_server_insecure-mgmt sr_gnmi_server\n\
+         KUBERNETES_CONFIG=\"$1/../k8s.kubeconfig\" exec {}\n' sh \"$1\"\n",
+        folder.join(KBUTLER).display()
+    );
+    std::fs::write(programs.join(KBUTLER), start).expect("written");
+    std::fs::set_permissions(programs.join(KBUTLER), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let definition = files.join("kbutler.yml");
+    let modules = "yang-modules: { names: [kbutler], source-directories: [/etc/opt/srlinux/kbutler/yang/] }";
+    let spec = format!("kbutler:\n  path: /usr/local/bin\n  launch-command: ./kbutler\n  {modules}\n");
+    std::fs::write(&definition, spec).expect("written");
+    let arguments = vec!["${folder}".to_owned()];
+    let app = LabApp { definition, yang: folder.to_owned(), arguments };
+    let bench = Bench::running(&programs, files, LAB, Switches::default(), |lab| lab.apps.push(app)).await;
+    // It knows one password, that of a switch out of the box.
+    bench.leaf(LEAF).gnmi().set_metadata_authentication(false);
+    let routes = (1..=OTHER_ROUTES).map(|number| {
+        format!("pull: {{ static-route: {{ leaf: leaf1, network-instance: default, prefix: 10.0.{number}.0/24, next-hop: 192.168.123.1 }} }}")
+    });
+    for route in routes {
+        bench.act(&[&route]).await;
+    }
+    let labelled =
+        "patch: { cluster: k8s, kind: Node, name: worker02, patch: { metadata: { labels: { replicas: here } } } }";
+    bench.act(&[labelled, SPREAD]).await;
+    bench.until(LEAF, &below(HEALTHY)).await;
+    // Two seconds pass before it looks at the cluster at all.
+    sleep_until(Instant::now() + WATCHED).await;
+    bench
+}
+
+/// What a process has taken.
+struct Taken {
+    cpu: Duration,
+    resident: u64,
+    read: u64,
+}
+
+impl Taken {
+    fn by(bench: &Bench, app: &str) -> Self {
+        let status = bench.leaf(LEAF).apps().status(app).expect("the lab has it");
+        let pid = status.borrow().pid.expect("it runs");
+        let usage = process::usage(pid).expect("it runs");
+        let io = std::fs::read_to_string(format!("/proc/{pid}/io")).expect("a process of ours");
+        let read = io.lines().find_map(|line| line.strip_prefix("rchar: ")).expect("the kernel counts it");
+        Self { cpu: usage.cpu, resident: usage.resident, read: read.parse().expect("a number") }
+    }
+}
