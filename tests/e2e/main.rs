@@ -4,13 +4,13 @@
 //! FRR on them, `site` puts a leaf and three nodes together, `routing` breaks and heals them.
 
 mod admin;
-
 mod apiserver;
 #[allow(dead_code, reason = "shared with the tests of labs")]
 #[path = "../lab/bench.rs"]
 mod bench;
 mod daemons;
 mod kubernetes;
+mod metallb;
 mod net;
 mod peers;
 mod routing;
