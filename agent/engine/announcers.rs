@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::cluster::{Cluster, ServiceEntry};
 use super::evidence::{Session, World};
 use super::nodes::{Expectation, NodeEntry};
-use super::speakers::{AudienceId, EVERYONE};
+use super::speakers::{AudienceId, EVERYONE, Reach};
 use super::tally::Counted;
 use crate::model::verdict::AttachmentState;
 
@@ -20,13 +22,22 @@ enum Announcers {
     Nodes(BTreeSet<u32>),
 }
 
+impl Announcers {
+    fn is_empty(&self, cluster: &Cluster) -> bool {
+        match self {
+            Self::Audience(id) => cluster.audience(*id).is_none_or(|audience| audience.members.is_empty()),
+            Self::Nodes(nodes) => nodes.is_empty(),
+        }
+    }
+}
+
 impl World<'_> {
     /// The announcers of a VIP, and what they make expected.
     pub(super) fn announcers(&self, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Expectation>) {
         let services = cluster.vips.get(&vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
         let (mut whole, mut some) = (BTreeSet::new(), BTreeSet::new());
         for entry in services.iter().filter_map(|slot| cluster.services.get(*slot)) {
-            match self.announcers_for(cluster, entry, vip) {
+            match self.announcers_for(cluster, entry, vip).0 {
                 Announcers::Audience(id) => drop(whole.insert(id)),
                 Announcers::Nodes(nodes) => some.extend(nodes),
             }
@@ -50,12 +61,44 @@ impl World<'_> {
         (Counted::Some(nodes.iter().map(|(slot, _)| (*slot, false)).collect()), expectation)
     }
 
-    fn announcers_for(&self, cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> Announcers {
-        let computed = computed(cluster, entry, vip);
+    /// The prefix it is announced as for the sake of one service, where that is no host prefix.
+    pub(super) fn aggregate(&self, cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> Option<IpNet> {
+        let reach = entry.reach(vip)?;
+        let tier = reach.shorter.as_ref().and_then(|_| self.announcers_for(cluster, entry, vip).1);
+        tier.unwrap_or(reach).aggregate
+    }
+
+    /// Who announces it as the longest prefix that anybody announces it as.
+    fn announcers_for<'e>(
+        &self,
+        cluster: &Cluster,
+        entry: &'e ServiceEntry,
+        vip: IpAddr,
+    ) -> (Announcers, Option<&'e Reach>) {
+        let longest = entry.reach(vip);
+        let found = self.announcers_as(cluster, entry, vip, longest);
+        if found.is_empty(cluster) {
+            for reach in longest.into_iter().flat_map(Reach::tiers).skip(1) {
+                let found = self.announcers_as(cluster, entry, vip, Some(reach));
+                if !found.is_empty(cluster) {
+                    return (found, Some(reach));
+                }
+            }
+        }
+        (found, longest)
+    }
+
+    fn announcers_as(&self, cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr, reach: Option<&Reach>) -> Announcers {
+        let computed = computed(cluster, entry, vip, reach);
         let Some(said) = cluster.knowledge.said_of(&entry.key).filter(|_| entry.service.ingress.contains(&vip)) else {
             return computed;
         };
-        let said: BTreeSet<u32> = said.filter_map(|name| cluster.node_slot(name)).collect();
+        let mut said: BTreeSet<u32> = said.filter_map(|name| cluster.node_slot(name)).collect();
+        // A status does not tell the prefix: of several, the resources do.
+        if entry.reach(vip).is_some_and(|reach| reach.shorter.is_some()) {
+            let audience = reach.and_then(|reach| cluster.audience(reach.audience));
+            said.retain(|slot| audience.is_some_and(|audience| audience.contains(*slot)));
+        }
         let unsaid = |slot: &u32| !said.contains(slot);
         let doubtful = |slot: &u32| cluster.nodes.get(*slot).is_some_and(|node| self.may_announce(cluster, node, vip));
         let (mut unsaid, within): (Vec<u32>, bool) = match &computed {
@@ -94,9 +137,8 @@ impl World<'_> {
 }
 
 /// By the speaker's rules and what its resources select.
-fn computed(cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> Announcers {
+fn computed(cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr, reach: Option<&Reach>) -> Announcers {
     let profile = cluster.profile();
-    let reach = entry.reach(vip);
     let withheld = profile.withheld(&entry.service).is_some() && !entry.service.external_ips.contains(&vip);
     if withheld || reach.is_some_and(|reach| reach.nobody.is_some()) {
         return Announcers::Nodes(BTreeSet::new());
@@ -126,6 +168,8 @@ pub(super) fn silence(cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> O
     if let Some(nobody) = &reach.nobody {
         return Some(Arc::clone(nobody));
     }
-    let audience = cluster.audience(reach.audience).filter(|audience| audience.members.is_empty())?;
-    cluster.knowledge.selects_none(audience.by()).map(Arc::from)
+    let audiences: Vec<_> = reach.tiers().filter_map(|reach| cluster.audience(reach.audience)).collect();
+    let by: Vec<_> = audiences.iter().flat_map(|audience| audience.by()).cloned().collect();
+    let nobody = audiences.iter().all(|audience| audience.members.is_empty());
+    nobody.then(|| cluster.knowledge.selects_none(&by))?.map(Arc::from)
 }

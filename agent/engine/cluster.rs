@@ -263,10 +263,11 @@ impl Cluster {
             let (knowledge, audiences) = (&self.knowledge, &mut self.audiences);
             let reach = |vip: &IpAddr| knowledge.reach(audiences, &entry.key, &entry.service, *vip, local);
             entry.reaches = vips.map(reach).collect();
-            self.audiences_stale |= entry.reaches.iter().any(|reach| self.audiences.is_new(reach.audience));
+            let mut tiers = entry.reaches.iter().flat_map(Reach::tiers);
+            self.audiences_stale |= tiers.any(|reach| self.audiences.is_new(reach.audience));
         }
         if std::mem::take(&mut self.audiences_stale) {
-            let reaches = self.services.iter().flat_map(|(_, entry)| &entry.reaches);
+            let reaches = self.services.iter().flat_map(|(_, entry)| &entry.reaches).flat_map(Reach::tiers);
             let mut used: BTreeSet<AudienceId> = reaches.map(|reach| reach.audience).collect();
             used.extend(self.tally.audiences());
             self.audiences.keep(&used);

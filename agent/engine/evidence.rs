@@ -219,7 +219,7 @@ impl World<'_> {
             evidence.silence = silence(cluster, entry, vip);
         }
         evidence.expectation = expectation;
-        evidence.aggregate = entry.reach(vip).and_then(|reach| reach.aggregate);
+        evidence.aggregate = self.aggregate(cluster, entry, vip);
         evidence.ecmp_limit = cluster.config.ecmp_limit.map(u32::from);
         evidence.conflict = self.conflict(cluster, vip);
         let judge = Judge { world: self, cluster, vip, evidence: &evidence };

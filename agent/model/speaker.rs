@@ -207,6 +207,8 @@ pub struct MetallbAdvertisement {
     pub lengths: Lengths,
     /// `localPref`.
     pub local_preference: u32,
+    /// `asPathPrepend`.
+    pub prepended: u8,
 }
 
 /// A BGPPeer of MetalLB.

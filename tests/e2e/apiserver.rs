@@ -79,7 +79,8 @@ impl ApiServer {
     pub(crate) async fn up(net: Net, flags: &[&str]) -> Result<Self, String> {
         let programs = peer(&version())?;
         let namespace = net.host("control")?;
-        ip(&["-n", &namespace, "link", "add", "mgmt", "type", "bridge"])?;
+        // An address of its own: else it takes one from a cable, and a lower one with the next cable, unknown to those before.
+        ip(&["-n", &namespace, "link", "add", "mgmt", "address", "02:00:00:00:00:01", "type", "bridge"])?;
         ip(&["-n", &namespace, "address", "add", &format!("{ADDRESS}/16"), "dev", "mgmt"])?;
         ip(&["-n", &namespace, "link", "set", "mgmt", "up"])?;
         let folder = net.folder().join("control");

@@ -13,6 +13,7 @@ mod bench;
 mod daemons;
 mod gnmi;
 mod kubernetes;
+mod metallb;
 mod net;
 mod peers;
 mod predecessor;

@@ -137,7 +137,7 @@ impl Site {
 
 /// The hosts' namespaces, the leaf's first. Node n has 192.168.1.1n and 2001:db8:192::1n, on port n of the leaf's bridge,
 /// which has 192.168.1.1 and 2001:db8:192::1; and 6.4.5.1n on its loopback.
-fn wire(net: &Net) -> Result<Vec<String>, String> {
+pub(crate) fn wire(net: &Net) -> Result<Vec<String>, String> {
     let leaf = net.host("leaf")?;
     ip(&["-n", &leaf, "link", "add", "irb1", "type", "bridge"])?;
     ip(&["-n", &leaf, "address", "add", "192.168.1.1/24", "dev", "irb1"])?;
@@ -159,7 +159,7 @@ fn wire(net: &Net) -> Result<Vec<String>, String> {
 }
 
 /// Tells of every change in a namespace's kernel tables.
-fn monitor(namespace: &str, news: Arc<Notify>) -> Child {
+pub(crate) fn monitor(namespace: &str, news: Arc<Notify>) -> Child {
     let mut command = Command::new("ip");
     command.args(["-n", namespace, "monitor", "link", "address", "route", "nexthop"]);
     let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("ip runs");
@@ -172,7 +172,7 @@ fn monitor(namespace: &str, news: Arc<Notify>) -> Child {
     child
 }
 
-async fn start_leaf(leaf: &mut Frr, options: Options) {
+pub(crate) async fn start_leaf(leaf: &mut Frr, options: Options) {
     let peers = if options.ebgp { NODES_AS } else { LEAF_AS };
     let bfd = if options.bfd { "neighbor nodes bfd" } else { "" };
     let multihop = if options.loopbacks { "neighbor nodes ebgp-multihop 2" } else { "" };
@@ -295,7 +295,7 @@ fn describe(lab: &mut LabContent, options: Options) {
     cluster.manifests.extend(options.ipv6.then(|| "../../tests/e2e/ipv6.yaml".into()));
 }
 
-fn follow_options(leaf: &Frr) -> FrrOptions {
+pub(crate) fn follow_options(leaf: &Frr) -> FrrOptions {
     FrrOptions {
         sockets: leaf.folder().to_owned(),
         network_instance: INSTANCE.to_owned(),

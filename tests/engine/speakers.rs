@@ -68,8 +68,10 @@ fn pool() -> impl Strategy<Value = SpeakerObject> {
 }
 
 fn metallb_advertisement() -> impl Strategy<Value = SpeakerObject> {
-    let parts = (names(), selectors(), selectors(), selectors(), names(), lengths(), 0..2_u32);
-    parts.prop_map(|(pools, pool_selectors, node_selectors, service_selectors, peers, lengths, local_preference)| {
+    let attributes = (0..2_u32, 0..2_u8);
+    let parts = (names(), selectors(), selectors(), selectors(), names(), lengths(), attributes);
+    parts.prop_map(|(pools, pool_selectors, node_selectors, service_selectors, peers, lengths, attributes)| {
+        let (local_preference, prepended) = attributes;
         SpeakerObject::MetallbAdvertisement(MetallbAdvertisement {
             pools,
             pool_selectors,
@@ -78,6 +80,7 @@ fn metallb_advertisement() -> impl Strategy<Value = SpeakerObject> {
             peers,
             lengths,
             local_preference,
+            prepended,
         })
     })
 }

@@ -40,8 +40,27 @@ pub(in super::super) struct Reach {
     pub(in super::super) nobody: Option<Arc<str>>,
     /// Policy Cluster announces only with a usable endpoint, whatever the profile says.
     pub(in super::super) needs_endpoint: bool,
-    /// The longest prefix it is announced as, where that is no host prefix.
+    /// The prefix it is announced as, where that is no host prefix.
     pub(in super::super) aggregate: Option<IpNet>,
+    /// Who announces it as a shorter one, which counts where nobody announces this.
+    pub(in super::super) shorter: Option<Box<Reach>>,
+}
+
+impl Reach {
+    fn of(rule: Rule, audiences: &mut Audiences) -> Self {
+        Self {
+            audience: audiences.id(rule.by.into()),
+            nobody: rule.nobody.map(Arc::from),
+            needs_endpoint: rule.needs_endpoint,
+            aggregate: rule.aggregate.filter(|prefix| prefix.prefix_len() < prefix.max_prefix_len()),
+            shorter: rule.shorter.map(|shorter| Box::new(Self::of(*shorter, audiences))),
+        }
+    }
+
+    /// This and the shorter ones.
+    pub(in super::super) fn tiers(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |reach| reach.shorter.as_deref())
+    }
 }
 
 /// The same, before the set of nodes has a number.
@@ -52,6 +71,7 @@ pub(super) struct Rule {
     pub(super) nobody: Option<String>,
     pub(super) needs_endpoint: bool,
     pub(super) aggregate: Option<IpNet>,
+    pub(super) shorter: Option<Box<Rule>>,
 }
 
 impl Rule {
@@ -222,12 +242,7 @@ impl Knowledge {
             Speaker::Calico => calico::rule(self, subject),
             Speaker::KubeRouter | Speaker::Generic => Rule::default(),
         };
-        Reach {
-            audience: audiences.id(rule.by.into()),
-            nobody: rule.nobody.map(Arc::from),
-            needs_endpoint: rule.needs_endpoint,
-            aggregate: rule.aggregate.filter(|prefix| prefix.prefix_len() < prefix.max_prefix_len()),
-        }
+        Reach::of(rule, audiences)
     }
 
     /// Resources may make it matter who a service is.

@@ -1,8 +1,14 @@
 //! MetalLB: a BGPAdvertisement selects pools, services, nodes and peers.
 //!
+//! Advertisements of several lengths announce a VIP by several prefixes. What is sent to it follows the longest that is there:
+//! the nodes that announce that one are its announcers.
+//!
 //! A cluster with neither pools nor advertisements is one whose addresses come from elsewhere: nobody is restricted.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use super::knowledge::{Knowledge, Rule, Subject};
 use crate::model::cluster::Node;
@@ -46,16 +52,24 @@ pub(super) fn rule(knowledge: &Knowledge, subject: Subject<'_>) -> Rule {
             false => format!("no BGPAdvertisement of {pool} selects the service by its labels"),
         });
     }
-    let prefixes = matching.iter().map(|(_, advertisement)| advertisement.lengths.prefix(subject.vip));
-    Rule {
-        by: matching.iter().map(|(key, _)| (*key).clone()).collect(),
-        aggregate: prefixes.max_by_key(|prefix| prefix.prefix_len()),
-        ..Rule::default()
+    let mut tiers = BTreeMap::<IpNet, Vec<ObjectKey>>::new();
+    for (key, advertisement) in matching {
+        tiers.entry(advertisement.lengths.prefix(subject.vip)).or_default().push((*key).clone());
     }
+    // The shortest first, for each takes in those before it.
+    let mut tiers: Vec<_> = tiers.into_iter().collect();
+    tiers.sort_by_key(|(prefix, _)| prefix.prefix_len());
+    tiers.into_iter().fold(Rule::default(), |shorter, (prefix, by)| Rule {
+        by,
+        aggregate: Some(prefix),
+        shorter: (!shorter.by.is_empty()).then(|| Box::new(shorter)),
+        ..Rule::default()
+    })
 }
 
-/// One of the advertisements announces from the node: it selects it, and so does a peer it goes to. Where those that
-/// select it disagree on the preference of one prefix, MetalLB announces nothing from there.
+/// One of the advertisements, which are of one prefix, announces from the node: it selects it, and so does a peer it goes to.
+/// Where two that select it and may go to one peer disagree on the prefix's attributes, MetalLB announces nothing from there;
+/// unless neither chooses between services: those it does not take at all, and goes on with what it had.
 pub(super) fn selects(knowledge: &Knowledge, by: &[ObjectKey], node: &Node) -> bool {
     let label = |name: &str| node.labels.get(name);
     let named = by.iter().filter_map(|key| match knowledge.object(MetallbAdvertisements, key)? {
@@ -63,16 +77,17 @@ pub(super) fn selects(knowledge: &Knowledge, by: &[ObjectKey], node: &Node) -> b
         _ => None,
     });
     let selecting: Vec<_> = named.filter(|advertisement| any(&advertisement.node_selectors, label)).collect();
-    let conflicting = |one: &&MetallbAdvertisement| {
-        let same = |other: &&&MetallbAdvertisement| lengths(other) == lengths(one);
-        selecting.iter().filter(same).any(|other| other.local_preference != one.local_preference)
-    };
+    let conflicting = |one: &&MetallbAdvertisement| selecting.iter().any(|other| conflict(one, other));
     !selecting.iter().any(conflicting) && selecting.iter().any(|advertisement| goes_out(knowledge, advertisement, node))
 }
 
-/// The lengths as MetalLB compares them.
-fn lengths(advertisement: &MetallbAdvertisement) -> (u8, u8) {
-    (advertisement.lengths.v4.unwrap_or(32), advertisement.lengths.v6.unwrap_or(128))
+/// Two advertisements of one prefix, both of which a service matches, exclude each other.
+fn conflict(one: &MetallbAdvertisement, other: &MetallbAdvertisement) -> bool {
+    let attributes = |of: &MetallbAdvertisement| (of.local_preference, of.prepended);
+    let everywhere = one.peers.is_empty() || other.peers.is_empty();
+    let meet = everywhere || one.peers.iter().any(|peer| other.peers.contains(peer));
+    let chosen = !one.service_selectors.is_empty() || !other.service_selectors.is_empty();
+    attributes(one) != attributes(other) && meet && chosen
 }
 
 /// A peer the advertisement goes to is one of the node's.

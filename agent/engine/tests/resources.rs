@@ -121,14 +121,57 @@ fn a_route_that_is_there_all_the_same_is_not_called_bad() {
 }
 
 #[test]
-fn advertisements_that_disagree_on_the_preference_of_one_prefix_announce_nothing() {
-    let of = |preference| advertisement(|a| a.local_preference = preference);
-    metallb(&[("a", of(100)), ("b", of(200))]).says(Down, Some(Reason::NoAnnouncer)).telling(&["a, b selects no node"]);
+fn advertisements_that_disagree_on_the_attributes_of_one_prefix_announce_nothing() {
+    let chosen = || Selector([Requirement { label: "none".into(), must: Must::NotExist }].into());
+    let of = |preference| {
+        advertisement(|a| {
+            a.local_preference = preference;
+            a.service_selectors = [chosen()].into();
+        })
+    };
+    let nothing = |other| {
+        let lab = metallb(&[("a", of(100)), ("b", other)]);
+        lab.says(Down, Some(Reason::NoAnnouncer)).telling(&["a, b selects no node"]);
+    };
+    nothing(of(200));
+    nothing(advertisement(|a| a.local_preference = 200));
+    nothing(advertisement(|a| {
+        a.local_preference = 100;
+        a.prepended = 2;
+    }));
+    nothing(advertisement(|a| a.lengths.v6 = Some(64)));
     let shorter = advertisement(|a| {
         a.local_preference = 200;
         a.lengths.v4 = Some(24);
     });
     assert_eq!(metallb(&[("a", of(100)), ("b", shorter)]).expected(), ["node1", "node2"]);
+    let elsewhere = |name: &str, preference| {
+        advertisement(|a| {
+            a.local_preference = preference;
+            a.peers = [name.into()].into();
+            a.service_selectors = [chosen()].into();
+        })
+    };
+    let apart = [("a", elsewhere("tor1", 100)), ("b", elsewhere("tor2", 200))];
+    assert_eq!(metallb(&apart).expected(), ["node1", "node2"], "no peer hears of both");
+    let all = |preference| advertisement(|a| a.local_preference = preference);
+    let refused = metallb(&[("a", all(100)), ("b", all(200))]);
+    assert_eq!(refused.expected(), ["node1", "node2"], "MetalLB does not take them and goes on with what it had");
+}
+
+#[test]
+fn of_prefixes_of_several_lengths_the_longest_that_is_announced_counts() {
+    let rack1 = advertisement(|a| a.node_selectors = [selects("rack", "1")].into());
+    let shorter = advertisement(|a| a.lengths.v4 = Some(24));
+    let lab = metallb(&[("a", rack1), ("b", shorter)]);
+    assert_eq!(lab.expected(), ["node1"]);
+    let lab = lab.statuses(&[1, 2]);
+    assert_eq!(lab.expected(), ["node1"], "a status does not say of which prefix it is");
+    let lab = lab.statuses(&[]).service(Local).endpoints(&[2]);
+    assert_eq!(lab.expected(), ["node2"], "who announces the longer one has no endpoint");
+    let lab = lab.service(Cluster).labelled(1, &[("rack", "9")]);
+    assert_eq!(lab.expected(), ["node1", "node2"], "nobody announces the longer one any more");
+    assert_eq!(lab.labelled(1, &[("rack", "1")]).expected(), ["node1"]);
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub(super) struct BgpAdvertisement {
     #[serde(rename = "aggregationLengthV6")]
     pub(super) aggregation_length_v6: Option<i64>,
     pub(super) local_pref: Option<u32>,
+    pub(super) as_path_prepend: Option<u8>,
 }
 
 /// metallb.io BGPPeer. Passwords and the like are not read.

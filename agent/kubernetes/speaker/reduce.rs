@@ -198,6 +198,7 @@ impl Reader<'_> {
             peers: self.list(spec.peers),
             lengths: self.lengths(spec.aggregation_length, spec.aggregation_length_v6),
             local_preference: spec.local_pref.unwrap_or_default(),
+            prepended: spec.as_path_prepend.unwrap_or_default(),
         }
     }
 

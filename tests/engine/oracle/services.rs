@@ -97,19 +97,27 @@ impl<'a> Oracle<'a> {
         };
         let usable = !self.usable_endpoints(subject).is_empty();
         let local = self.policy(cluster, service) == TrafficPolicy::Local;
-        let computed = |name: &NodeName, node: &Node| {
-            excluded_by(speaker, node).is_none()
-                && announces(name)
-                && self.may_announce(subject, name, node, usable || local)
+        let may = |name: &NodeName, node: &Node, length: Option<u8>| {
+            excluded_by(speaker, node).is_none() && self.may_announce(subject, name, node, usable || local, length)
         };
         // Where speakers say what they announce, that counts, and silence does, unless the speaker may be gone.
         let said = self.said(subject);
-        let nodes = cluster.world.nodes.iter();
-        let announcing = nodes.filter(|(name, node)| match said.is_empty() {
-            true => computed(name, node),
-            false => said.contains(name) || computed(name, node) && self.may_be_silent(cluster, vip, name),
-        });
-        announcing.map(|(name, _)| name).collect()
+        let nodes = || cluster.world.nodes.iter();
+        let announcing = |length: Option<u8>| -> BTreeSet<&'a NodeName> {
+            let announcing = nodes().filter(|(name, node)| {
+                let computed = announces(name) && may(name, node, length);
+                match said.is_empty() {
+                    true => computed,
+                    // What is said is not of which prefix.
+                    false if said.contains(name) => length.is_none() || may(name, node, length),
+                    false => computed && self.may_be_silent(cluster, vip, name),
+                }
+            });
+            announcing.map(|(name, _)| name).collect()
+        };
+        // The longest prefix that anybody announces is what flows follow.
+        let mut by_length = self.lengths(subject).into_iter().map(announcing);
+        by_length.find(|nodes| !nodes.is_empty()).unwrap_or_default()
     }
 
     /// The union over the services of the cluster that carry the VIP.

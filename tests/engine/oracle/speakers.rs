@@ -132,11 +132,26 @@ impl<'a> Oracle<'a> {
         !attached.is_empty() && (used || !up)
     }
 
-    /// Resources let the node announce the VIP.
-    pub(super) fn may_announce(&self, subject: Subject<'a>, name: &NodeName, node: &Node, usable: bool) -> bool {
+    /// The lengths of the prefixes the VIP is announced as, the longest first; one that does not matter where there is but one.
+    pub(super) fn lengths(&self, subject: Subject<'a>) -> Vec<Option<u8>> {
+        let metallb = subject.cluster.config.speaker == Speaker::Metallb;
+        let about = metallb_about(&subject.cluster.world.speaker, subject).filter(|_| metallb).unwrap_or_default();
+        let lengths: BTreeSet<u8> = about.into_iter().map(|one| metallb_length(one, subject.vip)).collect();
+        if lengths.len() > 1 { lengths.into_iter().rev().map(Some).collect() } else { vec![None] }
+    }
+
+    /// Resources let the node announce the VIP, as a prefix of this length.
+    pub(super) fn may_announce(
+        &self,
+        subject: Subject<'a>,
+        name: &NodeName,
+        node: &Node,
+        usable: bool,
+        length: Option<u8>,
+    ) -> bool {
         let speaker = &subject.cluster.world.speaker;
         match subject.cluster.config.speaker {
-            Speaker::Metallb => metallb(speaker, subject, node),
+            Speaker::Metallb => metallb(speaker, subject, node, length),
             Speaker::Cilium => cilium(speaker, subject, name, node),
             Speaker::Calico => calico(speaker, subject, usable),
             Speaker::KubeRouter | Speaker::Generic => true,
@@ -144,14 +159,15 @@ impl<'a> Oracle<'a> {
     }
 }
 
-fn metallb(speaker: &SpeakerWorld, subject: Subject<'_>, node: &Node) -> bool {
-    let Some(advertisements) = metallb_advertisements(speaker) else { return true };
+/// Advertisements that are about the VIP; none at all where nothing says that some are not.
+fn metallb_about<'w>(speaker: &'w SpeakerWorld, subject: Subject<'_>) -> Option<Vec<&'w MetallbAdvertisement>> {
+    let advertisements = metallb_advertisements(speaker)?;
     let pools = metallb_pools(speaker);
     if !subject.service.ingress.contains(&subject.vip) {
-        return true;
+        return None;
     }
     if advertisements.is_empty() {
-        return pools.is_none_or(|pools| pools.is_empty());
+        return pools.is_some_and(|pools| !pools.is_empty()).then(Vec::new);
     }
     let holds = |pool: &Pool| {
         let mut addresses = subject.service.ingress.iter();
@@ -167,15 +183,33 @@ fn metallb(speaker: &SpeakerWorld, subject: Subject<'_>, node: &Node) -> bool {
             pools.is_empty() && pool_selectors.is_empty() || pools.contains(&key.name) || by_label
         }
     };
-    let here: Vec<&MetallbAdvertisement> = advertisements
-        .iter()
-        .map(|(_, advertisement)| *advertisement)
-        .filter(|one| of_pool(one) && any(&one.service_selectors, &subject.service.labels))
+    let all = advertisements.into_iter().map(|(_, advertisement)| advertisement);
+    Some(all.filter(|one| of_pool(one) && any(&one.service_selectors, &subject.service.labels)).collect())
+}
+
+fn metallb_length(advertisement: &MetallbAdvertisement, vip: IpAddr) -> u8 {
+    match vip {
+        IpAddr::V4(_) => advertisement.lengths.v4.unwrap_or(32),
+        IpAddr::V6(_) => advertisement.lengths.v6.unwrap_or(128),
+    }
+}
+
+fn metallb(speaker: &SpeakerWorld, subject: Subject<'_>, node: &Node, length: Option<u8>) -> bool {
+    let Some(about) = metallb_about(speaker, subject) else { return true };
+    let here: Vec<&MetallbAdvertisement> = about
+        .into_iter()
+        .filter(|one| length.is_none_or(|length| metallb_length(one, subject.vip) == length))
         .filter(|one| any(&one.node_selectors, &node.labels))
         .collect();
-    let length = |one: &MetallbAdvertisement| (one.lengths.v4.unwrap_or(32), one.lengths.v6.unwrap_or(128));
-    let clash = here.iter().any(|one| {
-        here.iter().any(|other| length(one) == length(other) && one.local_preference != other.local_preference)
+    let clash = here.iter().enumerate().any(|(at, one)| {
+        here[at + 1..].iter().any(|other| {
+            let differ = one.local_preference != other.local_preference || one.prepended != other.prepended;
+            let apart = !one.peers.is_empty()
+                && !other.peers.is_empty()
+                && one.peers.iter().all(|peer| !other.peers.contains(peer));
+            let refused = one.service_selectors.is_empty() && other.service_selectors.is_empty();
+            differ && !apart && !refused
+        })
     });
     let peers = metallb_peers(speaker).unwrap_or_default();
     let reaches_a_peer = |one: &&MetallbAdvertisement| {

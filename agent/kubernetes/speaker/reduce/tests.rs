@@ -65,6 +65,7 @@ spec:
   aggregationLength: 26
   aggregationLengthV6: 129
   localPref: 150
+  asPathPrepend: 3
   communities: [65535:65282]";
     let expected = MetallbAdvertisement {
         pools: names(&["vip-pool"]),
@@ -82,6 +83,7 @@ spec:
         peers: names(&["tor1"]),
         lengths: Lengths { v4: Some(26), v6: None },
         local_preference: 150,
+        prepended: 3,
     };
     let read = read(SpeakerResource::MetallbAdvertisements, manifest);
     assert_eq!(read, (Some(SpeakerObject::MetallbAdvertisement(expected)), 2), "a length and an operator are none");

@@ -1,6 +1,6 @@
 //! MetalLB: pools, advertisements and peers select; one rule for all three BGP implementations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -64,7 +64,7 @@ fn advertised(objects: &Objects, service: &Service, node: &str, peers: &BTreeSet
         .filter(|advertisement| any_selects(advertisement, "/spec/nodeSelectors", &objects.node_labels(node)))
         .filter(|advertisement| any_selects(advertisement, "/spec/serviceSelectors", &service.labels))
         .collect();
-    if conflicting(&matching) {
+    if conflicting(pool, &matching) {
         return Vec::new();
     }
     let to_peer = matching.into_iter().filter(|advertisement| {
@@ -106,17 +106,25 @@ fn selects_pool(advertisement: &Value, pool: &Value) -> bool {
         || (selectors.peek().is_some() && any_selects(advertisement, "/spec/ipAddressPoolSelectors", &pool_labels))
 }
 
-/// Two advertisements of the same prefix length with different local preferences: nothing is announced.
-fn conflicting(advertisements: &[&Value]) -> bool {
-    let number = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_u64);
-    let mut seen = BTreeMap::new();
-    advertisements.iter().any(|advertisement| {
-        let length = (
-            number(advertisement, "/spec/aggregationLength").unwrap_or(32),
-            number(advertisement, "/spec/aggregationLengthV6").unwrap_or(128),
-        );
-        let preference = number(advertisement, "/spec/localPref").unwrap_or(0);
-        seen.insert(length, preference).is_some_and(|other| other != preference)
+/// Two advertisements that make different updates of one prefix for one peer: nothing is announced. Two that take every
+/// service are not taken in the first place, which leaves what was before: here, as if they did not conflict.
+fn conflicting(pool: &Value, advertisements: &[&Value]) -> bool {
+    let pairs = advertisements.iter().enumerate().flat_map(|(at, one)| {
+        let others = advertisements[at + 1..].iter();
+        others.map(move |other| (*one, *other))
+    });
+    let number = |value: &Value, name: &str| value["spec"][name].as_u64();
+    let attributes = |it: &Value| ["localPref", "asPathPrepend"].map(|name| number(it, name).unwrap_or(0));
+    let picks = |it: &Value| items(it, "/spec/serviceSelectors").next().is_some();
+    let mut ranges = texts(pool, "/spec/addresses");
+    let v6 = ranges.any(|range| range.contains(':'));
+    let v4 = texts(pool, "/spec/addresses").any(|range| !range.contains(':'));
+    pairs.into_iter().any(|(one, other)| {
+        let same = |name: &str, host: u64| number(one, name).unwrap_or(host) == number(other, name).unwrap_or(host);
+        let same_prefix = v4 && same("aggregationLength", 32) || v6 && same("aggregationLengthV6", 128);
+        let (to, mut also_to) = (texts(one, "/spec/peers").collect::<Vec<_>>(), texts(other, "/spec/peers").peekable());
+        let same_peer = to.is_empty() || also_to.peek().is_none() || also_to.any(|peer| to.contains(&peer));
+        same_prefix && same_peer && attributes(one) != attributes(other) && (picks(one) || picks(other))
     })
 }
 

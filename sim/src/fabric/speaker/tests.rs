@@ -136,9 +136,38 @@ fn metallb_needs_an_advertisement_that_selects_pool_node_and_service() {
     assert_eq!(with(json!({"nodeSelectors": [{"matchLabels": {"name": "n2"}}]})), ["", VIP]);
     assert_eq!(with(json!({"serviceSelectors": [{"matchLabels": {"app": "db"}}]})), ["", ""]);
     assert_eq!(with(json!({"aggregationLength": 24})), ["10.9.0.0/24", "10.9.0.0/24"]);
-    let low = advertisement(json!({"localPref": 100}));
-    let conflicting = [service("Cluster"), ready_on_n1(), pool, low, advertisement(json!({"localPref": 200}))];
-    assert_eq!(says(Speaker::Metallb, &conflicting), ["", ""]);
+}
+
+#[test]
+fn metallb_announces_nothing_where_advertisements_of_one_prefix_to_one_peer_disagree_on_its_attributes() {
+    let pool = json!({"kind": "IPAddressPool", "metadata": {"name": "p"}, "spec": {"addresses": ["10.9.0.0/24"]}});
+    let advertisement = |spec: Value| json!({"kind": "BGPAdvertisement", "metadata": {"name": "a"}, "spec": spec});
+    let peer = |name: &str| {
+        let spec = json!({"myASN": 65001, "peerASN": 65000, "peerAddress": "192.168.1.1"});
+        json!({"kind": "BGPPeer", "metadata": {"name": name}, "spec": spec})
+    };
+    let both = |one: Value, other: Value| {
+        let cluster = [service("Cluster"), ready_on_n1(), pool.clone(), peer("a"), peer("b")];
+        says(Speaker::Metallb, &[&cluster[..], &[advertisement(one), advertisement(other)]].concat())
+    };
+    let chosen = json!([{"matchExpressions": [{"key": "none", "operator": "DoesNotExist"}]}]);
+    let low = json!({"localPref": 100, "serviceSelectors": chosen});
+    assert_eq!(both(low.clone(), json!({"localPref": 200})), ["", ""]);
+    assert_eq!(both(low.clone(), json!({"localPref": 100})), [VIP, VIP]);
+    assert_eq!(both(low.clone(), json!({"localPref": 100, "asPathPrepend": 2})), ["", ""]);
+    assert_eq!(
+        both(low.clone(), json!({"localPref": 200, "aggregationLengthV6": 64})),
+        ["", ""],
+        "the pool has no IPv6"
+    );
+    let shorter = both(low, json!({"localPref": 200, "aggregationLength": 24}));
+    assert_eq!(shorter, ["10.9.0.0/24 10.9.0.1/32", "10.9.0.0/24 10.9.0.1/32"]);
+    let to =
+        |peer: &str, preference: u32| json!({"peers": [peer], "localPref": preference, "serviceSelectors": chosen});
+    assert_eq!(both(to("a", 100), to("a", 200)), ["", ""]);
+    assert_eq!(both(to("a", 100), to("b", 200)), [VIP, VIP]);
+    let all = both(json!({"localPref": 100}), json!({"localPref": 200}));
+    assert_eq!(all, [VIP, VIP], "MetalLB does not take these and goes on with what it had");
 }
 
 #[test]
