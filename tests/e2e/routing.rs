@@ -72,17 +72,23 @@ async fn ecmp_over_three_nodes_is_up_by_ibgp() {
             assert_eq!(site.bench.says(LEAF, &format!("{hop}/{leaf}")).as_deref(), Some(value), "{hop} {leaf}");
         }
     }
-    site.bench.expect(
-        LEAF,
-        &[
-            (&in_state("protocols/bgp/neighbor[peer-address=192.168.1.11]/session-state"), Is("established")),
-            (&in_state("protocols/bgp/neighbor[peer-address=192.168.1.11]/dynamic-neighbor"), Is("true")),
-            (&in_state("protocols/bgp/neighbor[peer-address=192.168.1.11]/transport/local-address"), Is("192.168.1.1")),
-            (&in_state(&format!("{ROUTE}/active")), Is("true")),
-            (&in_state(&format!("{ROUTE}/fib-programming/last-successful-operation-type")), Is("add")),
-            (&in_state("route-table/ipv4-unicast/statistics/active-routes-with-ecmp"), Is("1")),
-        ],
-    );
+    // zebra may be at work on the route when it is looked at.
+    site.bench
+        .until(
+            LEAF,
+            &[
+                (&in_state("protocols/bgp/neighbor[peer-address=192.168.1.11]/session-state"), Is("established")),
+                (&in_state("protocols/bgp/neighbor[peer-address=192.168.1.11]/dynamic-neighbor"), Is("true")),
+                (
+                    &in_state("protocols/bgp/neighbor[peer-address=192.168.1.11]/transport/local-address"),
+                    Is("192.168.1.1"),
+                ),
+                (&in_state(&format!("{ROUTE}/active")), Is("true")),
+                (&in_state(&format!("{ROUTE}/fib-programming/last-successful-operation-type")), Is("add")),
+                (&in_state("route-table/ipv4-unicast/statistics/active-routes-with-ecmp"), Is("1")),
+            ],
+        )
+        .await;
     let instance = site.instance();
     let subnet = ("192.168.1.0/24".parse().expect("a prefix"), "local".to_owned(), "net_inst_mgr".to_owned());
     let hops = ["192.168.1.11", "192.168.1.12", "192.168.1.13"]
