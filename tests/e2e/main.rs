@@ -3,13 +3,14 @@
 //! Here the emulated leaf shows what a real BGP implementation does: `net` makes hosts of network namespaces, `daemons` runs
 //! FRR on them, `site` puts a leaf and three nodes together, `routing` breaks and heals them. `apiserver` runs a real control
 //! plane on another host, `admin` makes objects in it, `kubernetes` is what the agent makes of it. `gnmi` has clients of a
-//! leaf. `peers` finds what was built.
+//! leaf, `bindings` has NDK programs in Python. `peers` finds what was built.
 
 mod admin;
 mod apiserver;
 #[allow(dead_code, reason = "shared with the tests of labs")]
 #[path = "../lab/bench.rs"]
 mod bench;
+mod bindings;
 mod daemons;
 mod gnmi;
 mod kubernetes;

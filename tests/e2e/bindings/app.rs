@@ -1,0 +1,70 @@
+//! An application on Nokia's bindings: configured on the leaf's CLI, its state seen there and over gNMI.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use srl_sim::lab::LabApp;
+use srl_sim::ndk::Switches;
+
+use super::{folder, python};
+use crate::bench::Says::{Has, Is, Nothing};
+use crate::bench::{AGENT, Bench};
+use crate::net::skipped;
+
+const LEAF: &str = "leaf4";
+const NEXT_HOPS: &str = "/pyapp/next-hop";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_on_nokias_bindings_is_at_home_on_the_leaf() {
+    let python = match python() {
+        Ok(python) => python,
+        Err(reason) => return skipped(&reason),
+    };
+    let files = tempfile::tempdir().expect("a folder");
+    let programs = programs(&python, files.path());
+    let app = LabApp { definition: folder().join("pyapp.yml"), yang: folder(), arguments: vec!["${ndk}".to_owned()] };
+    let bench = Bench::running(&programs, files.path(), "anycast-metallb", Switches::default(), |lab| {
+        lab.apps.push(app);
+        lab.config.push_str("set / pyapp prefix 1.1.1.100/32\n");
+    })
+    .await;
+    bench.until_healthy().await;
+    for vtep in ["10.0.1.1", "10.0.1.2", "10.0.1.3"] {
+        bench.until(LEAF, &[(NEXT_HOPS, Has(vtep))]).await;
+    }
+    let printed = bench.cli(LEAF, "info from state pyapp").await;
+    assert!(printed.contains("prefix 1.1.1.100/32\n") && printed.contains("        10.0.1.3\n"), "{printed}");
+
+    // Routes and groups as they change.
+    bench.act(&["pull: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
+    bench.until(LEAF, &[(NEXT_HOPS, Is(r#"["10.0.1.2","10.0.1.3"]"#))]).await;
+    bench.act(&["release: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
+    bench.until(LEAF, &[(NEXT_HOPS, Has("10.0.1.1"))]).await;
+
+    // Configuration as it changes, and goes.
+    bench.act(&["config: { leaf: leaf4, lines: 'set / pyapp prefix 9.9.9.9/32' }"]).await;
+    bench.until(LEAF, &[("/pyapp/prefix", Is("9.9.9.9/32")), (NEXT_HOPS, Nothing)]).await;
+    bench.act(&["config: { leaf: leaf4, lines: 'set / pyapp prefix 1.1.1.100/32' }"]).await;
+    bench.until(LEAF, &[(NEXT_HOPS, Has("10.0.1.2"))]).await;
+
+    // A new life of it, and of the NDK, which it ends with.
+    bench.act(&["app: { leaf: leaf4, app: pyapp, operation: kill }"]).await;
+    bench.until(LEAF, &[(NEXT_HOPS, Has("10.0.1.2"))]).await;
+    bench.act(&["ndk: { leaf: leaf4, to: stop }", "ndk: { leaf: leaf4, to: start }"]).await;
+    bench.until(LEAF, &[(NEXT_HOPS, Has("10.0.1.2"))]).await;
+
+    bench.act(&["config: { leaf: leaf4, lines: 'delete / pyapp' }"]).await;
+    bench.until(LEAF, &[("/pyapp", Nothing)]).await;
+    bench.down().await;
+}
+
+/// A folder with the agent and the application.
+fn programs(python: &Path, files: &Path) -> std::path::PathBuf {
+    let programs = files.join("programs");
+    std::fs::create_dir(&programs).expect("a new folder");
+    symlink(env!("CARGO_BIN_EXE_k8s-services"), programs.join(AGENT)).expect("a link");
+    let program = format!("#!/bin/sh\nexec {} -B {} \"$@\"\n", python.display(), folder().join("app.py").display());
+    std::fs::write(programs.join("pyapp"), program).expect("written");
+    std::fs::set_permissions(programs.join("pyapp"), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    programs
+}
