@@ -160,6 +160,8 @@ impl Site {
             let namespace = &site.namespaces[node];
             site.api.plug(namespace)?;
             if mode == Mode::Frr {
+                // FRR waits two minutes after an attempt that fails.
+                site.peer("peer", json!({"connectTime": "1s"})).await;
                 let folder = site.api.net().folder().join(node);
                 site.beside.insert(node, Beside::start(namespace, &folder, &site.programs).await);
             }
