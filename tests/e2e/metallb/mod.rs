@@ -40,7 +40,7 @@ use crate::site::{Options, follow_options, monitor, start_leaf, wire};
 /// The leaf whose agent may read everything, and the one whose agent has the rules alone.
 const LEAVES: [&str; 2] = ["leaf1", "leaf2"];
 /// What MetalLB does is expected to be done, and told, within this time.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 /// Between two looks at FRR.
 const PAUSE: Duration = Duration::from_millis(50);
 const NODES: [&str; 3] = ["node1", "node2", "node3"];
@@ -160,6 +160,8 @@ impl Site {
             let namespace = &site.namespaces[node];
             site.api.plug(namespace)?;
             if mode == Mode::Frr {
+                // FRR waits two minutes after an attempt that fails.
+                site.peer("peer", json!({"connectTime": "1s"})).await;
                 let folder = site.api.net().folder().join(node);
                 site.beside.insert(node, Beside::start(namespace, &folder, &site.programs).await);
             }

@@ -241,6 +241,13 @@ async fn services_that_share_a_vip_and_pools_are_understood() {
     let own = format!("{address}/32");
     site.agree("the controller gives an address, the speakers announce it", &[(PREFIX, ALL), (&own, ALL)]).await;
     site.both(&[(&vip("free", &address, "oper-state"), Is("up"))]).await;
+
+    site.advertise("bgpadv", json!({"aggregationLength": 24})).await;
+    site.service("nginxhello", policy("Local")).await;
+    site.service("free", json!({"spec": {"externalTrafficPolicy": "Local"}})).await;
+    site.endpoints("free", &[ready("node2")]).await;
+    site.agree("an aggregate comes from the nodes of every service in it", &[(AGGREGATE, &["node1", "node2"])]).await;
+    site.both(&[("oper-reason", Is("next-hop-unexpected")), ("oper-detail", Has("192.168.1.12 (node2)"))]).await;
     site.down().await;
 }
 
