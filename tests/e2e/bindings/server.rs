@@ -48,7 +48,7 @@ impl Server {
     }
 
     /// The next word that is meant; what comes before it has been dealt with.
-    async fn until(&mut self, what: &str, meant: impl Fn(&Value) -> bool) -> Value {
+    async fn until(&mut self, what: &str, mut meant: impl FnMut(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         loop {
@@ -146,9 +146,15 @@ async fn the_agent_is_at_home_on_an_ndk_server_of_nokias_bindings() {
     server.order(route(Some(3))).await;
     server.until_vip("up", None).await;
 
-    // Streams end and are made anew; nothing of what is said changes.
+    // Streams end and are made anew; that of the configuration begins with all of it, which is acknowledged again.
     server.order(json!({ "streams": "end" })).await;
-    server.until("subscribed anew", |word| word["subscribed"] == "route").await;
+    let (mut tables, mut configuration) = (false, false);
+    let anew = server.until("made anew", |word| {
+        tables |= word["subscribed"] == "route";
+        configuration |= word["acknowledged"] == json!([]);
+        tables && configuration
+    });
+    anew.await;
 
     // What cannot be is refused with the path and the remedy.
     let wrong =
