@@ -156,10 +156,37 @@ fn infos(problems: Vec<Problem>) -> Vec<ndk::AcknowledgeConfigRequestInfo> {
     problems
         .into_iter()
         .map(|Problem { path, message }| ndk::AcknowledgeConfigRequestInfo {
-            js_path_with_keys: path,
+            js_path_with_keys: js_path(&path),
             result: Some(Verdict::Error(message)),
         })
         .collect()
+}
+
+/// The path of a node as the NDK spells it, from what operators write: `.k8s-services.cluster{.name=="c1"}` from
+/// `/k8s-services/cluster[name=c1]`. A value ends where its bracket does and a new step or key, or nothing, follows.
+fn js_path(path: &str) -> String {
+    let mut text = String::with_capacity(path.len() + 8);
+    let mut rest = path;
+    while let Some(at) = rest.find(['/', '[']) {
+        text.push_str(&rest[..at]);
+        let (is_key, after) = (rest[at..].starts_with('['), &rest[at + 1..]);
+        let entry = after.split_once('=').filter(|_| is_key);
+        let Some((key, after)) = entry else {
+            text.push('.');
+            rest = after;
+            continue;
+        };
+        let ends = |at: &usize| after[at + 1..].is_empty() || after[at + 1..].starts_with(['/', '[']);
+        let end = after.match_indices(']').map(|(at, _)| at).find(ends).unwrap_or(after.len());
+        let value = after[..end].replace('\\', "\\\\").replace('"', "\\\"");
+        match text.strip_suffix('}').map(str::len) {
+            Some(length) => text.replace_range(length.., "&&"),
+            None => text.push('{'),
+        }
+        text.push_str(&format!(".{key}==\"{value}\"}}"));
+        rest = after.get(end + 1..).unwrap_or_default();
+    }
+    text + rest
 }
 
 /// Gathers notifications until the commit ends.
@@ -233,6 +260,16 @@ mod tests {
 
     fn end(json: &str) -> ndk::ConfigNotification {
         notification(1, COMMIT_END, Some(json))
+    }
+
+    #[test]
+    fn a_problem_is_told_with_a_path_the_ndk_reads() {
+        let told = |path| js_path(path);
+        assert_eq!(told("/k8s-services/alarm-policy/history-size"), ".k8s-services.alarm-policy.history-size");
+        let node = "/k8s-services/cluster[name=c1]/node[name=n.1/a]/fabric-address";
+        assert_eq!(told(node), r#".k8s-services.cluster{.name=="c1"}.node{.name=="n.1/a"}.fabric-address"#);
+        assert_eq!(told(r#"/a/b[x=1][y="\]z]"#), r#".a.b{.x=="1"&&.y=="\"\\]z"}"#);
+        assert_eq!(told(".k8s_services"), ".k8s_services");
     }
 
     #[test]

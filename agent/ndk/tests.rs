@@ -246,14 +246,18 @@ async fn commits_are_gathered_answered_once_each_and_rejected_with_every_problem
     server.tell(vec![config(".commit.end", " {\"commit_seq\" : 33}\n")]);
     let commit = in_time(agent.commits.recv()).await.expect("a commit");
     assert_eq!((commit.sequence, commit.notifications.len()), (33, 1));
-    let problems = ["kubeconfig", "speaker"].map(|leaf| Problem { path: leaf.into(), message: format!("no {leaf}") });
+    let path = |leaf| format!("/k8s-services/cluster[name=c1]/{leaf}");
+    let problems = ["kubeconfig", "speaker"].map(|leaf| Problem { path: path(leaf), message: format!("no {leaf}") });
     commit.answer.send(problems.into()).expect("the session waits");
     let Call::Acknowledge(infos) = server.call().await else { panic!("it acknowledges") };
     let said = |info: &ndk::AcknowledgeConfigRequestInfo| (info.js_path_with_keys.clone(), info.result.clone());
     let error = |text: &str| Some(ndk::acknowledge_config_request_info::Result::Error(text.to_owned()));
     assert_eq!(
         infos.iter().map(said).collect::<Vec<_>>(),
-        [("kubeconfig".to_owned(), error("no kubeconfig")), ("speaker".to_owned(), error("no speaker"))]
+        [
+            (r#".k8s-services.cluster{.name=="c1"}.kubeconfig"#.to_owned(), error("no kubeconfig")),
+            (r#".k8s-services.cluster{.name=="c1"}.speaker"#.to_owned(), error("no speaker"))
+        ]
     );
 }
 

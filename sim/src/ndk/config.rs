@@ -11,6 +11,7 @@ use super::core::Core;
 use super::service::Service;
 use super::{AppInfo, Inner, NdkEvent, delivery};
 use crate::datastore::{Commit, CommitHook, Delivery, Node, Problem, StateOp};
+use crate::path::Path;
 use pb::SdkMgrStatus::{Failed, Success};
 
 /// The sequence of the delivery that begins a subscription; commits count from 1.
@@ -193,7 +194,8 @@ impl Inner {
 impl Verdict {
     fn add(&mut self, app: &str, info: pb::AcknowledgeConfigRequestInfo) {
         use pb::acknowledge_config_request_info::Result as Word;
-        let path = info.js_path_with_keys;
+        // Shown as operators write it.
+        let path = Path::from_js(&info.js_path_with_keys).map_or(info.js_path_with_keys, |path| path.to_string());
         match info.result {
             Some(Word::Error(message)) => self.errors.push(Problem { path, message }),
             Some(Word::Warning(message)) => self.warnings.push(Problem { path, message }),

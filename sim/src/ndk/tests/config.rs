@@ -131,7 +131,7 @@ async fn a_commit_waits_until_it_is_acknowledged_and_a_second_answer_is_ignored(
     one_commit(&mut reader).await;
     assert_eq!(client.acknowledge(Vec::new()).await.status(), Success);
     assert_eq!(commit.await, Ok(Vec::new()));
-    assert_eq!(client.acknowledge(vec![error("/my-app", "too late")]).await.status(), Success);
+    assert_eq!(client.acknowledge(vec![error(".my-app", "too late")]).await.status(), Success);
     let again = bench.commit(json!({}));
     let answer = async {
         one_commit(&mut reader).await;
@@ -153,7 +153,7 @@ async fn an_objection_refuses_the_commit_and_what_stays_is_delivered_again() {
     assert_eq!(accepted, Ok(Vec::new()));
     let answers = async {
         one_commit(&mut reader).await;
-        client.acknowledge(vec![error("/my-app/in-octets", "7 is too many")]).await;
+        client.acknowledge(vec![error(".my-app.in-octets", "7 is too many")]).await;
         let told = one_commit(&mut reader).await;
         client.acknowledge(Vec::new()).await;
         told
@@ -172,7 +172,7 @@ async fn warnings_do_not_refuse_and_silence_does() {
     let bench = Bench::with(switches, ConfigFormat::Json).await;
     let (client, mut reader) = acknowledging(&bench).await;
     let warning = pb::AcknowledgeConfigRequestInfo {
-        js_path_with_keys: "/my-app".to_owned(),
+        js_path_with_keys: ".my-app".to_owned(),
         result: Some(Word::Warning("unusual".to_owned())),
     };
     let answer = async {
