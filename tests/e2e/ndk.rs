@@ -1,0 +1,273 @@
+//! Applications on bond, the library for NDK applications in Go, on an emulated leaf: one of ours, and greeter, the example
+//! its authors give, where `GREETER` names a folder with the program `greeter` and its `greeter.yang`.
+//!
+//! bond's sockets have fixed places: those of a switch.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use srl_k8s_services::proto::gnmi as pb;
+use srl_k8s_services::proto::gnmi::g_nmi_client::GNmiClient;
+use srl_sim::gnmi::Gnmi;
+use srl_sim::lab::{LabApp, LabContent};
+use srl_sim::ndk::{Key, NdkEvent, Row, Switches};
+use tokio::net::UnixDatagram;
+use tonic::Request;
+use tonic::transport::Endpoint;
+
+use crate::bench::Says::{Anything, Counted, Has, Is, Nothing};
+use crate::bench::{AGENT, Bench, bounded};
+use crate::net::skipped;
+use crate::peers::peer;
+
+const LEAF: &str = "leaf4";
+const ROOT: &str = "/bond-app";
+const NEXT_HOPS: &str = "/bond-app/prefix[prefix=1.1.1.100/32]/next-hop";
+const GREETING: &str = "/greeter/greeting";
+const ALL: &str = r#"["10.0.1.1","10.0.1.2","10.0.1.3"]"#;
+
+/// Where our own application is described.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/peers/bond-app")
+}
+
+/// A leaf of what our own application counts.
+fn table(kind: &str, leaf: &str) -> String {
+    format!("{ROOT}/table[name={kind}]/{leaf}")
+}
+
+/// Whether a program with fixed places can run here.
+fn allowed() -> Result<(), String> {
+    match rustix::process::geteuid().is_root() {
+        true => Ok(()),
+        false => Err("bond's sockets have fixed places: needs root".to_owned()),
+    }
+}
+
+/// Our own application, or why it cannot run.
+fn bond_app() -> Result<PathBuf, String> {
+    allowed()?;
+    Ok(peer("bond-app")?.join("bond-app"))
+}
+
+/// The folder of greeter, or why there is none.
+fn greeter() -> Result<PathBuf, String> {
+    let folder = std::env::var_os("GREETER").ok_or("GREETER names no folder with greeter and greeter.yang")?;
+    let folder = PathBuf::from(folder);
+    match ["greeter", "greeter.yang"].iter().find(|file| !folder.join(file).is_file()) {
+        Some(missing) => Err(format!("GREETER: there is no {}", folder.join(missing).display())),
+        None => allowed().map(|()| folder),
+    }
+}
+
+/// A lab with the application of a folder on its leaves, where a switch has its files: its sockets, and a system log.
+/// All of it is in mount namespaces, and goes with the application.
+async fn lab_with(
+    app: &str,
+    program: &Path,
+    definition: PathBuf,
+    yang: PathBuf,
+    files: &Path,
+    change: impl FnOnce(&mut LabContent),
+) -> Bench {
+    let programs = files.join("programs");
+    std::fs::create_dir(&programs).expect("a new folder");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_k8s-services"), programs.join(AGENT)).expect("a link");
+    // The folders it stands in may be hidden.
+    let copy = programs.join(format!("{app}.program"));
+    std::fs::copy(program, &copy).expect("copied");
+    let start = format!(
+        "#!/bin/sh\nexec unshare --mount --propagation private sh -c '\nset -e\n\
+         for hidden in /opt /run /var/log; do mount -t tmpfs tmpfs $hidden; done\n\
+         mkdir -p /opt/srlinux/var/run\nmount --bind \"$1\" /opt/srlinux/var/run\nln -s {} /run/log\n\
+         exec {}\n' sh \"$1\"\n",
+        files.join("log").display(),
+        copy.display()
+    );
+    std::fs::write(programs.join(app), start).expect("written");
+    std::fs::set_permissions(programs.join(app), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let app = LabApp { definition, yang, arguments: vec!["${folder}".to_owned()] };
+    let change = |lab: &mut LabContent| {
+        lab.apps.push(app);
+        change(lab);
+    };
+    let bench = Bench::running(&programs, &std::env::temp_dir(), "anycast-metallb", Switches::default(), change).await;
+    bench.until_healthy().await;
+    bench
+}
+
+async fn commit(bench: &Bench, leaf: &str, line: &str) {
+    bench.act(&[&format!("config: {{ leaf: {leaf}, lines: '{line}' }}")]).await;
+}
+
+/// What an operator sees who commits a line, or is refused to.
+async fn enter(bench: &Bench, line: &str) -> Result<String, String> {
+    let lines = format!("enter candidate private\n{line}\ncommit now\n");
+    bench.lab.cli(LEAF, &lines).await.map_err(|error| error.to_string())
+}
+
+/// What a collector on the network gets at a path, as JSON.
+async fn get(bench: &Bench, path: &str) -> String {
+    let address = bench.lab.gnmi_server(LEAF).and_then(Gnmi::tcp_address).expect("gNMI listens on TCP");
+    let channel =
+        Endpoint::from_shared(format!("http://{address}")).expect("a URL").connect().await.expect("connected");
+    let elem = path.split('/').skip(1).map(|name| pb::PathElem { name: name.to_owned(), ..Default::default() });
+    let mut request = Request::new(pb::GetRequest {
+        path: vec![pb::Path { elem: elem.collect(), ..Default::default() }],
+        encoding: pb::Encoding::JsonIetf.into(),
+        r#type: pb::get_request::DataType::State.into(),
+        ..Default::default()
+    });
+    request.metadata_mut().insert("username", "admin".parse().expect("ASCII"));
+    request.metadata_mut().insert("password", "NokiaSrl1!".parse().expect("ASCII"));
+    let answer = GNmiClient::new(channel).get(request).await.expect("answered").into_inner();
+    let updates = answer.notification.into_iter().flat_map(|notification| notification.update);
+    let texts = updates.filter_map(|update| match update.val?.value? {
+        pb::typed_value::Value::JsonIetfVal(json) => Some(String::from_utf8(json.to_vec()).expect("text")),
+        other => panic!("{other:?}"),
+    });
+    texts.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_on_bond_is_at_home_on_the_leaf() {
+    let program = match bond_app() {
+        Ok(program) => program,
+        Err(reason) => return skipped(&reason),
+    };
+    let files = tempfile::tempdir().expect("a folder");
+    let bench = lab_with("bond-app", &program, folder().join("bond-app.yml"), folder(), files.path(), |_| {}).await;
+    bench.expect(LEAF, &[(ROOT, Nothing)]);
+
+    commit(&bench, LEAF, "set / bond-app prefix 1.1.1.100/32 network-instance ip-vrf-1").await;
+    bench.until(LEAF, &[(NEXT_HOPS, Is(ALL)), ("/bond-app/release", Is("v25.3.1"))]).await;
+    let printed = bench.cli(LEAF, "info from state bond-app prefix 1.1.1.100/32").await;
+    assert!(printed.contains("network-instance ip-vrf-1\n") && printed.contains("10.0.1.3\n"), "{printed}");
+    let told = get(&bench, "/bond-app/prefix").await;
+    assert!(told.contains(r#""next-hop":["10.0.1.1","10.0.1.2","10.0.1.3"]"#), "{told}");
+
+    // Routes and groups as they change.
+    bench.act(&["pull: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
+    bench.until(LEAF, &[(NEXT_HOPS, Is(r#"["10.0.1.2","10.0.1.3"]"#))]).await;
+    bench.act(&["release: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
+    bench.until(LEAF, &[(NEXT_HOPS, Is(ALL))]).await;
+
+    // What it refuses is not in force, and what it warns of is.
+    let refused = enter(&bench, "set / bond-app prefix 1.1.1 network-instance ip-vrf-1").await.expect_err("refused");
+    assert!(
+        refused.contains("Error in /bond-app/prefix[prefix=1.1.1]:") && refused.contains("write it as 192.0.2.0/24"),
+        "{refused}"
+    );
+    bench.expect(LEAF, &[("/bond-app/prefix[prefix=1.1.1]", Nothing), (NEXT_HOPS, Is(ALL))]);
+    let warned = enter(&bench, "set / bond-app prefix 1.1.1.100/30 network-instance default").await.expect("committed");
+    assert!(!warned.contains("Warning"), "{warned}");
+    let warned = enter(&bench, "set / bond-app prefix 1.1.1.101/30 network-instance default").await.expect("committed");
+    assert!(warned.contains("looks for 1.1.1.100/30"), "{warned}");
+    bench.until(LEAF, &[("/bond-app/prefix[prefix=1.1.1.101/30]/network-instance", Is("default"))]).await;
+
+    // Entries as they change, and go; what begins alike stays.
+    commit(&bench, LEAF, "set / bond-app prefix 1.1.1.100/32 network-instance default").await;
+    bench.until(LEAF, &[(NEXT_HOPS, Nothing), ("/bond-app/prefix[prefix=1.1.1.100/32]", Anything)]).await;
+    commit(&bench, LEAF, "set / bond-app prefix 1.1.1.100/32 network-instance ip-vrf-1").await;
+    commit(&bench, LEAF, "delete / bond-app prefix 1.1.1.100/30").await;
+    commit(&bench, LEAF, "delete / bond-app prefix 1.1.1.101/30").await;
+    let left = [("/bond-app/prefix[prefix=1.1.1.100/30]", Nothing), ("/bond-app/prefix[prefix=1.1.1.101/30]", Nothing)];
+    bench.until(LEAF, &left).await;
+    bench.until(LEAF, &[(NEXT_HOPS, Is(ALL))]).await;
+
+    // A new life of it, and of the NDK, which it ends with. What it shows is written anew.
+    for operation in ["kill", "restart"] {
+        bench.act(&[&format!("app: {{ leaf: {LEAF}, app: bond-app, operation: {operation} }}")]).await;
+        bench.until(LEAF, &[(NEXT_HOPS, Is(ALL))]).await;
+    }
+    bench.act(&[&format!("ndk: {{ leaf: {LEAF}, to: stop }}"), &format!("ndk: {{ leaf: {LEAF}, to: start }}")]).await;
+    bench.until(LEAF, &[(NEXT_HOPS, Is(ALL))]).await;
+    commit(&bench, LEAF, "delete / bond-app prefix 1.1.1.100/32").await;
+    bench.until(LEAF, &[(NEXT_HOPS, Nothing), (ROOT, Anything)]).await;
+
+    commit(&bench, LEAF, "delete / bond-app").await;
+    bench.until(LEAF, &[(ROOT, Nothing)]).await;
+    commit(&bench, LEAF, "set / bond-app prefix 1.1.1.100/32 network-instance ip-vrf-1").await;
+    bench.until(LEAF, &[(NEXT_HOPS, Is(ALL))]).await;
+    bench.act(&[&format!("app: {{ leaf: {LEAF}, app: bond-app, operation: stop }}")]).await;
+    bench.until(LEAF, &[(ROOT, Nothing)]).await;
+    assert!(!bench.leaf(LEAF).ndk().is_registered("bond-app"));
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bond_is_told_of_every_table_there_is() {
+    let program = match bond_app() {
+        Ok(program) => program,
+        Err(reason) => return skipped(&reason),
+    };
+    let files = tempfile::tempdir().expect("a folder");
+    let guarded = |lab: &mut LabContent| {
+        let instance = lab.fabric.network_instances.get_mut("ip-vrf-1").expect("the lab has it");
+        instance.bgp.as_mut().expect("it speaks BGP").bfd = true;
+    };
+    let bench = lab_with("bond-app", &program, folder().join("bond-app.yml"), folder(), files.path(), guarded).await;
+    let leaf = "leaf1";
+    commit(&bench, leaf, "set / bond-app").await;
+    for kind in ["route", "next-hop-group", "app-id"] {
+        bench.until(leaf, &[(&table(kind, "entries"), Counted)]).await;
+    }
+    // A port, two uplinks and mgmt0. The NDK does not tell of mac-vrfs.
+    bench.until(leaf, &[(&table("interface", "entries"), Is("4"))]).await;
+    bench.until(leaf, &[(&table("network-instance", "entries"), Is("3"))]).await;
+    // One node's session, and its routes when it ends.
+    bench.until(leaf, &[(&table("bfd-session", "entries"), Is("1")), (&table("route", "gone"), Is("0"))]).await;
+    bench.act(&["pull: { bfd-down: { node: cluster1 } }"]).await;
+    bench.until(leaf, &[(&table("bfd-session", "told"), Is("2")), (&table("next-hop-group", "gone"), Counted)]).await;
+
+    // Emulated leaves see no neighbors of their own.
+    let neighbor =
+        Key::Lldp { interface: "ethernet-1/49".to_owned(), chassis: "02:00:00:00:00:01".to_owned(), kind: 4 };
+    let ndk = bench.leaf(leaf).ndk();
+    ndk.apply([(neighbor.clone(), Some(Row::Lldp(Box::default())))]);
+    bench.until(leaf, &[(&table("lldp-neighbor", "entries"), Is("1"))]).await;
+    ndk.apply([(neighbor, None)]);
+    bench
+        .until(leaf, &[(&table("lldp-neighbor", "entries"), Is("0")), (&table("lldp-neighbor", "gone"), Is("1"))])
+        .await;
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn greeter_greets() {
+    let greeter = match greeter() {
+        Ok(folder) => folder,
+        Err(reason) => return skipped(&reason),
+    };
+    let files = tempfile::tempdir().expect("a folder");
+    // It needs a system log that takes what it says.
+    let log = UnixDatagram::bind(files.path().join("log")).expect("a new socket");
+    tokio::spawn(async move { while log.recv(&mut [0; 64 << 10]).await.is_ok() {} });
+    let definition = files.path().join("greeter.yml");
+    let modules = "yang-modules: { names: [greeter], source-directories: [/opt/greeter/yang] }";
+    let spec = format!(
+        "greeter:\n  path: /usr/local/bin\n  launch-command: greeter\n  failure-action: wait=10\n  \
+         config-delivery-format: json\n  {modules}\n"
+    );
+    std::fs::write(&definition, spec).expect("written");
+    let bench = lab_with("greeter", &greeter.join("greeter"), definition, greeter, files.path(), |_| {}).await;
+
+    commit(&bench, LEAF, "set / greeter name me").await;
+    bench.until(LEAF, &[(GREETING, Has("Hi me, I am SR Linux and my uptime is "))]).await;
+    let printed = bench.cli(LEAF, "info from state greeter").await;
+    assert!(printed.contains("name me\n") && printed.contains("Hi me, "), "{printed}");
+    commit(&bench, LEAF, "set / greeter name you").await;
+    bench.until(LEAF, &[(GREETING, Has("Hi you, "))]).await;
+
+    // bond hands on what is committed from now on, not what was committed before.
+    let mut news = bench.leaf(LEAF).ndk().subscribe();
+    bench.act(&[&format!("app: {{ leaf: {LEAF}, app: greeter, operation: kill }}")]).await;
+    let followed = async { while news.recv().await.expect("few") != NdkEvent::ConfigFollowed("greeter".to_owned()) {} };
+    bounded("greeter follows its configuration", followed).await;
+    bench.expect(LEAF, &[("/greeter", Nothing)]);
+    commit(&bench, LEAF, "set / greeter name them").await;
+    bench.until(LEAF, &[(GREETING, Has("Hi them, "))]).await;
+    commit(&bench, LEAF, "delete / greeter name").await;
+    bench.until(LEAF, &[(GREETING, Nothing), ("/greeter/name", Nothing)]).await;
+    bench.down().await;
+}
