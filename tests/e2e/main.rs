@@ -3,8 +3,8 @@
 //! Here the emulated leaf shows what a real BGP implementation does: `net` makes hosts of network namespaces, `daemons` runs
 //! FRR on them, `site` puts a leaf and three nodes together, `routing` breaks and heals them. `apiserver` runs a real control
 //! plane on another host, `admin` makes objects in it, `kubernetes` is what the agent makes of it. `gnmi` has clients of a
-//! leaf, `bindings` has NDK programs in Python, `ndk` applications in Go. `peers` finds what was
-//! built.
+//! leaf, `bindings` has NDK programs in Python, `ndk` applications in Go, and `predecessor` kButler; `foreign` has them find
+//! themselves on a switch. `peers` finds what was built.
 
 mod admin;
 mod apiserver;
@@ -13,6 +13,7 @@ mod apiserver;
 mod bench;
 mod bindings;
 mod daemons;
+mod foreign;
 mod gnmi;
 mod kubernetes;
 mod metallb;

@@ -3,20 +3,20 @@
 //!
 //! bond's sockets have fixed places: those of a switch.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use srl_k8s_services::proto::gnmi as pb;
 use srl_k8s_services::proto::gnmi::g_nmi_client::GNmiClient;
 use srl_sim::gnmi::Gnmi;
-use srl_sim::lab::{LabApp, LabContent};
-use srl_sim::ndk::{Key, NdkEvent, Row, Switches};
+use srl_sim::lab::LabContent;
+use srl_sim::ndk::{Key, NdkEvent, Row};
 use tokio::net::UnixDatagram;
 use tonic::Request;
 use tonic::transport::Endpoint;
 
 use crate::bench::Says::{Anything, Counted, Has, Is, Nothing};
-use crate::bench::{AGENT, Bench, bounded};
+use crate::bench::{Bench, bounded};
+use crate::foreign::{self, Foreign, allowed};
 use crate::net::skipped;
 use crate::peers::peer;
 
@@ -36,14 +36,6 @@ fn table(kind: &str, leaf: &str) -> String {
     format!("{ROOT}/table[name={kind}]/{leaf}")
 }
 
-/// Whether a program with fixed places can run here.
-fn allowed() -> Result<(), String> {
-    match rustix::process::geteuid().is_root() {
-        true => Ok(()),
-        false => Err("bond's sockets have fixed places: needs root".to_owned()),
-    }
-}
-
 /// Our own application, or why it cannot run.
 fn bond_app() -> Result<PathBuf, String> {
     allowed()?;
@@ -52,48 +44,20 @@ fn bond_app() -> Result<PathBuf, String> {
 
 /// The folder of greeter, or why there is none.
 fn greeter() -> Result<PathBuf, String> {
-    let folder = std::env::var_os("GREETER").ok_or("GREETER names no folder with greeter and greeter.yang")?;
-    let folder = PathBuf::from(folder);
-    match ["greeter", "greeter.yang"].iter().find(|file| !folder.join(file).is_file()) {
-        Some(missing) => Err(format!("GREETER: there is no {}", folder.join(missing).display())),
-        None => allowed().map(|()| folder),
-    }
+    foreign::folder("GREETER", ["greeter", "greeter.yang"])
 }
 
-/// A lab with the application of a folder on its leaves, where a switch has its files: its sockets, and a system log.
-/// All of it is in mount namespaces, and goes with the application.
-async fn lab_with(
-    app: &str,
-    program: &Path,
-    definition: PathBuf,
-    yang: PathBuf,
-    files: &Path,
-    change: impl FnOnce(&mut LabContent),
-) -> Bench {
-    let programs = files.join("programs");
-    std::fs::create_dir(&programs).expect("a new folder");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_k8s-services"), programs.join(AGENT)).expect("a link");
-    // The folders it stands in may be hidden.
-    let copy = programs.join(format!("{app}.program"));
-    std::fs::copy(program, &copy).expect("copied");
-    let start = format!(
-        "#!/bin/sh\nexec unshare --mount --propagation private sh -c '\nset -e\n\
-         for hidden in /opt /run /var/log; do mount -t tmpfs tmpfs $hidden; done\n\
-         mkdir -p /opt/srlinux/var/run\nmount --bind \"$1\" /opt/srlinux/var/run\nln -s {} /run/log\n\
-         exec {}\n' sh \"$1\"\n",
-        files.join("log").display(),
-        copy.display()
-    );
-    std::fs::write(programs.join(app), start).expect("written");
-    std::fs::set_permissions(programs.join(app), PermissionsExt::from_mode(0o755)).expect("it is ours");
-    let app = LabApp { definition, yang, arguments: vec!["${folder}".to_owned()] };
-    let change = |lab: &mut LabContent| {
-        lab.apps.push(app);
-        change(lab);
-    };
-    let bench = Bench::running(&programs, &std::env::temp_dir(), "anycast-metallb", Switches::default(), change).await;
+/// The anycast lab with an application on its leaves.
+async fn lab_with(app: Foreign<'_>, files: &Path, change: impl FnOnce(&mut LabContent)) -> Bench {
+    let bench = foreign::lab_with("anycast-metallb", app, files, change).await;
     bench.until_healthy().await;
     bench
+}
+
+/// Our own application with its description.
+fn described(program: &Path) -> Foreign<'_> {
+    let definition = folder().join("bond-app.yml");
+    Foreign { name: "bond-app", program, definition, yang: folder(), environment: "" }
 }
 
 async fn commit(bench: &Bench, leaf: &str, line: &str) {
@@ -136,7 +100,7 @@ async fn an_application_on_bond_is_at_home_on_the_leaf() {
         Err(reason) => return skipped(&reason),
     };
     let files = tempfile::tempdir().expect("a folder");
-    let bench = lab_with("bond-app", &program, folder().join("bond-app.yml"), folder(), files.path(), |_| {}).await;
+    let bench = lab_with(described(&program), files.path(), |_| {}).await;
     bench.expect(LEAF, &[(ROOT, Nothing)]);
 
     commit(&bench, LEAF, "set / bond-app prefix 1.1.1.100/32 network-instance ip-vrf-1").await;
@@ -206,7 +170,7 @@ async fn bond_is_told_of_every_table_there_is() {
         let instance = lab.fabric.network_instances.get_mut("ip-vrf-1").expect("the lab has it");
         instance.bgp.as_mut().expect("it speaks BGP").bfd = true;
     };
-    let bench = lab_with("bond-app", &program, folder().join("bond-app.yml"), folder(), files.path(), guarded).await;
+    let bench = lab_with(described(&program), files.path(), guarded).await;
     let leaf = "leaf1";
     commit(&bench, leaf, "set / bond-app").await;
     for kind in ["route", "next-hop-group", "app-id"] {
@@ -250,7 +214,9 @@ async fn greeter_greets() {
          config-delivery-format: json\n  {modules}\n"
     );
     std::fs::write(&definition, spec).expect("written");
-    let bench = lab_with("greeter", &greeter.join("greeter"), definition, greeter, files.path(), |_| {}).await;
+    let program = greeter.join("greeter");
+    let app = Foreign { name: "greeter", program: &program, definition, yang: greeter, environment: "" };
+    let bench = lab_with(app, files.path(), |_| {}).await;
 
     commit(&bench, LEAF, "set / greeter name me").await;
     bench.until(LEAF, &[(GREETING, Has("Hi me, I am SR Linux and my uptime is "))]).await;

@@ -4,16 +4,14 @@
 //! faults, and what each takes, is printed as tables; docs/comparison.md has those of one run.
 
 use std::fmt;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use srl_sim::lab::LabApp;
-use srl_sim::ndk::Switches;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::bench::Says::{Is, Nothing};
 use crate::bench::{AGENT, Bench, Says};
+use crate::foreign::{self, Foreign};
 use crate::net::skipped;
 use crate::process;
 
@@ -120,15 +118,7 @@ const HEALTHY: &[(&str, Says)] = &[("oper-state", Is("up")), ("oper-reason", Not
 
 /// The program's folder, or why there is none.
 fn kbutler() -> Result<PathBuf, String> {
-    let folder = std::env::var_os("KBUTLER").ok_or("KBUTLER names no folder with kbutler and kbutler.yang")?;
-    let folder = PathBuf::from(folder);
-    match ["kbutler", "kbutler.yang"].iter().find(|file| !folder.join(file).is_file()) {
-        Some(missing) => Err(format!("KBUTLER: there is no {}", folder.join(missing).display())),
-        None if !rustix::process::geteuid().is_root() => {
-            Err("kButler's sockets have fixed places: needs root".to_owned())
-        }
-        None => Ok(folder),
-    }
+    foreign::folder("KBUTLER", ["kbutler", "kbutler.yang"])
 }
 
 /// What one of the two said when something was done: the last word, and how long after the first.
@@ -210,27 +200,14 @@ fn below(says: &[(&'static str, Says)]) -> Vec<(&'static str, Says)> {
 
 /// The lab with both on its leaf, pods on both workers, and some more routes.
 async fn both(folder: &Path, files: &Path) -> Bench {
-    let programs = files.join("programs");
-    std::fs::create_dir(&programs).expect("a new folder");
-    symlink(env!("CARGO_BIN_EXE_k8s-services"), programs.join(AGENT)).expect("a link");
-    // Where a switch has its sockets, in a mount namespace: kButler can be told no other place. Its folder and kubeconfig
-    // are arguments.
-    let start = format!(
-        "#!/bin/sh\nexec unshare --mount --propagation private sh -c '\nset -e\nmkdir -p /opt/srlinux/var/run\n\
-         mount --bind \"$1\" /opt/srlinux/var/run\ncd /opt/srlinux/var/run\n\
-         ln -sf sr_grpc_server_insecure-mgmt sr_gnmi_server\n\
-         KUBERNETES_CONFIG=\"$1/../k8s.kubeconfig\" exec {}\n' sh \"$1\"\n",
-        folder.join(KBUTLER).display()
-    );
-    std::fs::write(programs.join(KBUTLER), start).expect("written");
-    std::fs::set_permissions(programs.join(KBUTLER), PermissionsExt::from_mode(0o755)).expect("it is ours");
     let definition = files.join("kbutler.yml");
     let modules = "yang-modules: { names: [kbutler], source-directories: [/etc/opt/srlinux/kbutler/yang/] }";
     let spec = format!("kbutler:\n  path: /usr/local/bin\n  launch-command: ./kbutler\n  {modules}\n");
     std::fs::write(&definition, spec).expect("written");
-    let arguments = vec!["${folder}".to_owned()];
-    let app = LabApp { definition, yang: folder.to_owned(), arguments };
-    let bench = Bench::running(&programs, files, LAB, Switches::default(), |lab| lab.apps.push(app)).await;
+    let program = folder.join(KBUTLER);
+    let environment = "KUBERNETES_CONFIG=\"$1/../k8s.kubeconfig\"";
+    let app = Foreign { name: KBUTLER, program: &program, definition, yang: folder.to_owned(), environment };
+    let bench = foreign::lab_with(LAB, app, files, |_| {}).await;
     // It knows one password, that of a switch out of the box.
     bench.leaf(LEAF).gnmi().set_metadata_authentication(false);
     let routes = (1..=OTHER_ROUTES).map(|number| {

@@ -1,0 +1,74 @@
+//! Programs that know no places but those of a switch, on emulated leaves: each finds them in mount namespaces of its own,
+//! which go with it.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use srl_sim::lab::{LabApp, LabContent};
+use srl_sim::ndk::Switches;
+
+use crate::bench::{AGENT, Bench};
+
+/// An application that is not ours.
+pub(crate) struct Foreign<'a> {
+    /// As app_mgr calls it.
+    pub(crate) name: &'a str,
+    pub(crate) program: &'a Path,
+    /// Its app_mgr definition.
+    pub(crate) definition: PathBuf,
+    /// The folder of its YANG.
+    pub(crate) yang: PathBuf,
+    /// Assignments of a shell before its command line, in which `$1` is the folder of the leaf.
+    pub(crate) environment: &'static str,
+}
+
+/// Whether such programs can run here.
+pub(crate) fn allowed() -> Result<(), String> {
+    match rustix::process::geteuid().is_root() {
+        true => Ok(()),
+        false => Err("the sockets of a switch have fixed places: needs root".to_owned()),
+    }
+}
+
+/// The folder an environment variable names, with these files in it, or why there is none.
+pub(crate) fn folder(variable: &str, files: [&str; 2]) -> Result<PathBuf, String> {
+    let [program, module] = files;
+    let folder = std::env::var_os(variable);
+    let folder =
+        PathBuf::from(folder.ok_or_else(|| format!("{variable} names no folder with {program} and {module}"))?);
+    match files.iter().find(|file| !folder.join(file).is_file()) {
+        Some(missing) => Err(format!("{variable}: there is no {}", folder.join(missing).display())),
+        None => allowed().map(|()| folder),
+    }
+}
+
+/// A lab with an application on its leaves, where a switch has its files: its sockets, and a system log, which is the
+/// socket `log` in the folder given.
+pub(crate) async fn lab_with(lab: &str, app: Foreign<'_>, files: &Path, change: impl FnOnce(&mut LabContent)) -> Bench {
+    let programs = files.join("programs");
+    std::fs::create_dir(&programs).expect("a new folder");
+    symlink(env!("CARGO_BIN_EXE_k8s-services"), programs.join(AGENT)).expect("a link");
+    // The folders it stands in may be hidden.
+    let copy = programs.join(format!("{}.program", app.name));
+    std::fs::copy(app.program, &copy).expect("copied");
+    // sr_gnmi_server is what the gNMI socket was called before SR Linux 24.3.
+    let start = format!(
+        "#!/bin/sh\nexec unshare --mount --propagation private sh -c '\nset -e\n\
+         for hidden in /opt /run /var/log; do mount -t tmpfs tmpfs $hidden; done\n\
+         mkdir -p /opt/srlinux/var/run\nmount --bind \"$1\" /opt/srlinux/var/run\nln -s {} /run/log\n\
+         ln -sf sr_grpc_server_insecure-mgmt /opt/srlinux/var/run/sr_gnmi_server\n\
+         {} exec {}\n' sh \"$1\"\n",
+        files.join("log").display(),
+        app.environment,
+        copy.display()
+    );
+    std::fs::write(programs.join(app.name), start).expect("written");
+    std::fs::set_permissions(programs.join(app.name), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let added = LabApp { definition: app.definition, yang: app.yang, arguments: vec!["${folder}".to_owned()] };
+    let change = |lab: &mut LabContent| {
+        lab.apps.push(added);
+        change(lab);
+    };
+    // A short path: sockets are named by it.
+    Bench::running(&programs, &std::env::temp_dir(), lab, Switches::default(), change).await
+}
