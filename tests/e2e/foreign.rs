@@ -42,14 +42,21 @@ pub(crate) fn folder(variable: &str, files: [&str; 2]) -> Result<PathBuf, String
     }
 }
 
-/// A lab with an application on its leaves, where a switch has its files: its sockets, and a system log, which is the
-/// socket `log` in the folder given.
-pub(crate) async fn lab_with(lab: &str, app: Foreign<'_>, files: &Path, change: impl FnOnce(&mut LabContent)) -> Bench {
+/// A new folder of programs in this one: the agent, and a script of this name.
+pub(crate) fn programs(files: &Path, name: &str, script: &str) -> PathBuf {
     let programs = files.join("programs");
     std::fs::create_dir(&programs).expect("a new folder");
     symlink(env!("CARGO_BIN_EXE_k8s-services"), programs.join(AGENT)).expect("a link");
+    std::fs::write(programs.join(name), script).expect("written");
+    std::fs::set_permissions(programs.join(name), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    programs
+}
+
+/// A lab with an application on its leaves, where a switch has its files: its sockets, and a system log, which is the
+/// socket `log` in the folder given.
+pub(crate) async fn lab_with(lab: &str, app: Foreign<'_>, files: &Path, change: impl FnOnce(&mut LabContent)) -> Bench {
     // The folders it stands in may be hidden.
-    let copy = programs.join(format!("{}.program", app.name));
+    let copy = files.join(format!("{}.program", app.name));
     std::fs::copy(app.program, &copy).expect("copied");
     // sr_gnmi_server is what the gNMI socket was called before SR Linux 24.3.
     let start = format!(
@@ -62,8 +69,7 @@ pub(crate) async fn lab_with(lab: &str, app: Foreign<'_>, files: &Path, change: 
         app.environment,
         copy.display()
     );
-    std::fs::write(programs.join(app.name), start).expect("written");
-    std::fs::set_permissions(programs.join(app.name), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let programs = programs(files, app.name, &start);
     let added = LabApp { definition: app.definition, yang: app.yang, arguments: vec!["${folder}".to_owned()] };
     let change = |lab: &mut LabContent| {
         lab.apps.push(added);

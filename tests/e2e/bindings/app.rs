@@ -1,14 +1,12 @@
-//! An application on Nokia's bindings: configured on the leaf's CLI, its state seen there and over gNMI.
-
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+//! An application on Nokia's bindings: configured on the leaf's CLI, its state seen there.
 
 use srl_sim::lab::LabApp;
 use srl_sim::ndk::Switches;
 
 use super::{folder, python};
+use crate::bench::Bench;
 use crate::bench::Says::{Has, Is, Nothing};
-use crate::bench::{AGENT, Bench};
+use crate::foreign;
 use crate::net::skipped;
 
 const LEAF: &str = "leaf4";
@@ -21,7 +19,9 @@ async fn an_application_on_nokias_bindings_is_at_home_on_the_leaf() {
         Err(reason) => return skipped(&reason),
     };
     let files = tempfile::tempdir().expect("a folder");
-    let programs = programs(&python, files.path());
+    let program = folder().join("app.py");
+    let script = format!("#!/bin/sh\nexec {} -B {} \"$@\"\n", python.display(), program.display());
+    let programs = foreign::programs(files.path(), "pyapp", &script);
     let app = LabApp { definition: folder().join("pyapp.yml"), yang: folder(), arguments: vec!["${ndk}".to_owned()] };
     let bench = Bench::running(&programs, files.path(), "anycast-metallb", Switches::default(), |lab| {
         lab.apps.push(app);
@@ -56,15 +56,4 @@ async fn an_application_on_nokias_bindings_is_at_home_on_the_leaf() {
     bench.act(&["config: { leaf: leaf4, lines: 'delete / pyapp' }"]).await;
     bench.until(LEAF, &[("/pyapp", Nothing)]).await;
     bench.down().await;
-}
-
-/// A folder with the agent and the application.
-fn programs(python: &Path, files: &Path) -> std::path::PathBuf {
-    let programs = files.join("programs");
-    std::fs::create_dir(&programs).expect("a new folder");
-    symlink(env!("CARGO_BIN_EXE_k8s-services"), programs.join(AGENT)).expect("a link");
-    let program = format!("#!/bin/sh\nexec {} -B {} \"$@\"\n", python.display(), folder().join("app.py").display());
-    std::fs::write(programs.join("pyapp"), program).expect("written");
-    std::fs::set_permissions(programs.join("pyapp"), PermissionsExt::from_mode(0o755)).expect("it is ours");
-    programs
 }
