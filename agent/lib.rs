@@ -11,7 +11,6 @@ pub mod gnmi;
 pub mod kubernetes;
 pub mod model;
 pub mod ndk;
-pub mod proto;
 pub mod publish;
 pub mod run;
 pub mod state_file;

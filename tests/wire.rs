@@ -100,7 +100,7 @@ fn compare(table: &str, compiled: &BTreeSet<String>) {
 
 /// The compiled descriptors in the lines of a table.
 fn compiled(wanted: impl Fn(&FileDescriptorProto) -> bool, table: Table) -> BTreeSet<String> {
-    let set = FileDescriptorSet::decode(srl_k8s_services::proto::DESCRIPTORS).expect("descriptors");
+    let set = FileDescriptorSet::decode(srl_proto::DESCRIPTORS).expect("descriptors");
     let mut lines = BTreeSet::new();
     for file in set.file.iter().filter(|file| wanted(file)) {
         let mut lister = Lister { file, table, lines: &mut lines };

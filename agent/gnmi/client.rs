@@ -14,8 +14,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use crate::endpoint::{ConnectError, Endpoint};
-use crate::proto::gnmi;
 use gnmi::g_nmi_client::GNmiClient;
+use srl_proto::gnmi;
 
 /// A Get of the agent's own state may be large.
 const LARGEST_MESSAGE: usize = 256 << 20;

@@ -8,9 +8,9 @@ use tonic::Status;
 use super::client::{Client, Credentials, CredentialsError, Refusal, refusal};
 use super::path::{Elem, PathError, bare, elems, parse};
 use crate::endpoint::{ConnectError, Endpoint};
-use crate::proto::gnmi;
 use crate::supervise::words;
 use gnmi::typed_value::Value as Typed;
+use srl_proto::gnmi;
 
 /// How long the server may take.
 const TIMEOUT: Duration = Duration::from_secs(30);

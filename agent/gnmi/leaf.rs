@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::path::{Elem, bare, elems};
-use crate::proto::gnmi;
 use gnmi::typed_value::Value as Typed;
+use srl_proto::gnmi;
 
 /// The value of a leaf.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! gNMI paths: names without module prefixes, keys as they are.
 
-use crate::proto::gnmi;
+use srl_proto::gnmi;
 
 /// Lists whose entries are read out of nested JSON, and the leaves that are their keys.
 const LISTS: &[(&str, &[&str])] = &[

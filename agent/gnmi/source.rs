@@ -19,9 +19,9 @@ use super::subscriptions::{Leaf, Plan, Rpc};
 use crate::endpoint::{ConnectError, Endpoint};
 use crate::model::event::{Event, SourceEvent, SourceId};
 use crate::model::names::NetworkInstanceName;
-use crate::proto::gnmi;
 use crate::supervise::{Backoff, Throttle, chain, words};
 use gnmi::subscribe_response::Response;
+use srl_proto::gnmi;
 
 /// At most one log line about unreadable updates in this time.
 const COMPLAINTS: Duration = Duration::from_secs(30);

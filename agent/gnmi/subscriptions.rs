@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::path::{escaped, parse};
 use crate::model::names::NetworkInstanceName;
-use crate::proto::gnmi;
+use srl_proto::gnmi;
 
 /// The leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -17,7 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::model::event::{Event, SourceEvent, SourceId, Update};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{FibTrouble, Neighbor, NeighborKey, RouteKey, SessionState};
-use crate::proto::gnmi::Encoding;
+use srl_proto::gnmi::Encoding;
 
 const NEIGHBOR: &str = "/srl_nokia-network-instance:network-instance[name=default]/protocols/srl_nokia-bgp:bgp\
                         /neighbor[peer-address=192.168.1.11]";

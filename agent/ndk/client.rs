@@ -14,11 +14,11 @@ use tonic::{Request, Status, Streaming};
 
 use super::AGENT_NAME;
 use super::telemetry::Telemetry;
-use crate::proto::ndk;
 use crate::supervise::words;
 use ndk::notification_register_request::{Operation, SubscriptionTypes};
 use ndk::sdk_mgr_config_service_client::SdkMgrConfigServiceClient;
 use ndk::sdk_mgr_service_client::SdkMgrServiceClient;
+use srl_proto::ndk;
 
 /// How long a call that answers at once on a healthy switch may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

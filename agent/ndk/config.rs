@@ -10,12 +10,12 @@ use super::client::Client;
 use super::convert::{Unreadable, stands};
 use super::session::{Ended, Recreate, messages};
 use crate::model::event::{Event, SourceEvent, SourceId};
-use crate::proto::ndk;
 use crate::supervise::words;
 use ndk::acknowledge_config_request_info::Result as Verdict;
 use ndk::config_data::DataType;
 use ndk::notification::SubscriptionTypes as Notified;
 use ndk::notification_register_request::SubscriptionTypes;
+use srl_proto::ndk;
 
 /// The path of the notification that ends a commit.
 const COMMIT_END: &str = ".commit.end";

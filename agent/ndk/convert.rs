@@ -8,9 +8,9 @@ use ipnet::IpNet;
 use crate::model::event::SwitchEvent;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{BfdKey, BfdState, NetworkInstance, NextHopGroup, NextHopGroupId, Route};
-use crate::proto::ndk;
 use ndk::bfd_general_session_key::Key as BfdWireKey;
 use ndk::next_hop::Nexthop;
+use srl_proto::ndk;
 
 /// Why a notification, or a part of it, was left out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

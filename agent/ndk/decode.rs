@@ -13,8 +13,8 @@ use super::convert::{self, Unreadable};
 use crate::model::event::{Event, SourceEvent, SourceId, SwitchEvent};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{NextHopGroup, NextHopGroupId, Route};
-use crate::proto::ndk;
 use ndk::notification::SubscriptionTypes;
+use srl_proto::ndk;
 
 /// A prefix and its route, or none when it is gone.
 type RouteChange = (IpNet, Option<Route>);

@@ -17,9 +17,9 @@ use super::client::{CallError, Client};
 use super::decode::Reader;
 use super::session::{Ended, Recreate, messages};
 use crate::model::event::{Event, SourceEvent, SourceId};
-use crate::proto::ndk;
 use crate::supervise::{Throttle, words};
 use ndk::notification_register_request::SubscriptionTypes;
+use srl_proto::ndk;
 
 /// Notifications that make a batch full. Smaller batches go as soon as the stream has nothing more to give.
 const BATCH: usize = 1024;

@@ -7,9 +7,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::client::AgentName;
-use crate::proto::ndk;
 use crate::supervise::words;
 use ndk::sdk_mgr_telemetry_service_client::SdkMgrTelemetryServiceClient;
+use srl_proto::ndk;
 
 /// How long one call may take: the NDK validates and stores the whole batch before it answers.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);

@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use self::server::{Call, Server};
 use super::{Commit, ConfigChange, Operation, Options, Problem, Registration, Session, TelemetryError};
 use crate::model::event::{Event, SourceEvent, SourceId, SwitchEvent};
-use crate::proto::ndk;
 use ndk::notification::SubscriptionTypes;
+use srl_proto::ndk;
 
 /// A quiet period no dump of a test is held up for, also on a busy machine.
 const UNHURRIED: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use srl_sim::ndk::{RouteFeed, RouteRow};
 
 use crate::load;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use serde_json::json;
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use srl_sim::cluster::{Cluster, Server};
 use srl_sim::ndk::{AppInfo, Key, NdkEvent, RouteRow, Row};
 use srl_sim::tables::{Neighbor, NetworkInstance, NetworkInstanceKind, Tables};

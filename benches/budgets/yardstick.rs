@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use srl_k8s_services::endpoint::Endpoint;
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use tonic::Request;
 use tonic::transport::Channel;
 

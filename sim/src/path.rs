@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
-use srl_k8s_services::proto::gnmi as pb;
+use srl_proto::gnmi as pb;
 
 /// A path from the root. Names carry no module prefix; values of keys are raw, `*` stands for any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use srl_k8s_services::proto::gnmi as pb;
-use srl_k8s_services::proto::gnmi::g_nmi_client::GNmiClient;
+use srl_proto::gnmi as pb;
+use srl_proto::gnmi::g_nmi_client::GNmiClient;
 use srl_sim::gnmi::Gnmi;
 use srl_sim::lab::LabContent;
 use srl_sim::ndk::{Key, NdkEvent, Row};

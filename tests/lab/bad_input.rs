@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use srl_sim::ndk::{Key, RouteRow, Row};
 
 use crate::bench::Says::{Anything, Counted, Has, Is, Nothing};

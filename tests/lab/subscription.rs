@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use srl_k8s_services::proto::gnmi as pb;
-use srl_k8s_services::proto::gnmi::g_nmi_client::GNmiClient;
-use srl_k8s_services::proto::gnmi::subscribe_response::Response as Told;
+use srl_proto::gnmi as pb;
+use srl_proto::gnmi::g_nmi_client::GNmiClient;
+use srl_proto::gnmi::subscribe_response::Response as Told;
 use srl_sim::gnmi::Gnmi;
 use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint};

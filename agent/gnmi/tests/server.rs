@@ -12,8 +12,8 @@ use tokio_stream::wrappers::{UnboundedReceiverStream, UnixListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::super::path::parse;
-use crate::proto::gnmi::*;
 use g_nmi_server::{GNmi, GNmiServer};
+use srl_proto::gnmi::*;
 use subscribe_response::Response as Told;
 
 /// How it answers.

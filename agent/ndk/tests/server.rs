@@ -12,12 +12,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{UnboundedReceiverStream, UnixListenerStream};
 use tonic::{Request, Response, Status};
 
-use crate::proto::ndk::*;
 use notification_register_request::{Operation, SubscriptionTypes};
 use sdk_mgr_config_service_server::{SdkMgrConfigService, SdkMgrConfigServiceServer};
 use sdk_mgr_service_server::{SdkMgrService, SdkMgrServiceServer};
 use sdk_mgr_telemetry_service_server::{SdkMgrTelemetryService, SdkMgrTelemetryServiceServer};
 use sdk_notification_service_server::{SdkNotificationService, SdkNotificationServiceServer};
+use srl_proto::ndk::*;
 
 const SUCCESS: i32 = SdkMgrStatus::Success as i32;
 const FAILED: i32 = SdkMgrStatus::Failed as i32;

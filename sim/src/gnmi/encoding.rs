@@ -1,7 +1,7 @@
 //! Data as updates: objects at containers and entries in JSON, leaf by leaf in PROTO and ASCII.
 
 use serde_json::{Map, Value};
-use srl_k8s_services::proto::gnmi as pb;
+use srl_proto::gnmi as pb;
 use tonic::Status;
 
 use crate::datastore::{JsonStyle, KeyValue, LeafValue, Node, Place, encode, leaf_json, member_name};

@@ -1,7 +1,7 @@
 //! Get.
 
 use jiff::Timestamp;
-use srl_k8s_services::proto::gnmi as pb;
+use srl_proto::gnmi as pb;
 use tonic::Status;
 
 use super::encoding::{Encoding, leaf_of};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::Stream;
 use jiff::Timestamp;
-use srl_k8s_services::proto::gnmi as pb;
+use srl_proto::gnmi as pb;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::encoding::Encoding;

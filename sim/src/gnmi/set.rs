@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
-use srl_k8s_services::proto::gnmi as pb;
+use srl_proto::gnmi as pb;
 use tonic::Status;
 
 use super::service::{check_origin, invalid, nanoseconds};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
-use srl_k8s_services::proto::gnmi as pb;
+use srl_proto::gnmi as pb;
 use tokio::sync::{broadcast, mpsc};
 use tonic::{Status, Streaming};
 

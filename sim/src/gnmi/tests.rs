@@ -5,7 +5,7 @@ mod streams;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use srl_k8s_services::proto::gnmi as pb;
+use srl_proto::gnmi as pb;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 
 use super::native::{self, Counts};
 use crate::datastore::StateOp;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use serde_json::Value;
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use tokio::sync::{Notify, oneshot};
 
 use super::AppInfo;

@@ -1,7 +1,7 @@
 //! From delivery nodes to notifications: paths, JSON, and what leads from one configuration to another.
 
 use serde_json::{Map, Value, json};
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 
 use super::{ConfigFormat, Spelling};
 use crate::datastore::{Delivery, Node, delivery};

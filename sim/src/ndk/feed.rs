@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 
 use super::rows::RouteRow;
 

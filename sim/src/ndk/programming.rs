@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use tonic::{Request, Response, Status};
 
 use super::core::App;

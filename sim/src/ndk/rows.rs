@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ipnet::IpNet;
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 
 /// Key of a row; the variant is the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

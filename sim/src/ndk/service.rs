@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt, stream};
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
 

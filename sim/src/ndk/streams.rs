@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use tokio::sync::Notify;
 
 use super::feed::RouteFeed;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde_json::Value;
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use tonic::{Request, Response, Status};
 
 use super::record::{TelemetryCall, TelemetryKind};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use srl_k8s_services::proto::gnmi as pb;
+use srl_proto::gnmi as pb;
 
 use super::super::encoding::stands_alone;
 use super::rule::Rule;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use srl_k8s_services::proto::gnmi as pb;
+use srl_proto::gnmi as pb;
 use tokio::time::Instant;
 use tonic::Status;
 

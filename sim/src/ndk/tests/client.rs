@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use pb::notification_register_request::{Operation, SubscriptionTypes};
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};

@@ -11,7 +11,7 @@ mod telemetry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use srl_k8s_services::proto::ndk as pb;
+use srl_proto::ndk as pb;
 use tempfile::TempDir;
 
 use self::client::Client;
