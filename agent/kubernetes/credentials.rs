@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http::HeaderValue;
 use kube::Config;
 use kube::config::{
     AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, NamedAuthInfo, NamedCluster,
     NamedContext,
 };
+use secrecy::{ExposeSecret, SecretString};
 
 use super::files::{self, FileError};
 use crate::model::config::Connection;
@@ -65,6 +67,14 @@ pub(super) enum CredentialsError {
         path: PathBuf,
         /// exec or auth-provider.
         plugin: &'static str,
+    },
+    /// A token that no HTTP header can carry.
+    #[error("the token in {} {fault}: a token is one line of printable characters, put that alone there", path.display())]
+    Token {
+        /// The file it stands in.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: &'static str,
     },
     /// A proxy.
     #[error("cluster '{cluster}' in {} asks for a proxy, which is not supported: remove proxy-url", path.display())]
@@ -168,12 +178,15 @@ fn complete(path: &Path, name: &str, user: &mut AuthInfo, files: &mut Vec<PathBu
     if user.token.is_some() || user.password.is_some() || user.client_key_data.is_some() {
         files::check_private(path)?;
     }
+    if let Some(token) = user.token.take() {
+        user.token = Some(checked_token(path, token.expose_secret())?);
+    }
     let base = path.parent().unwrap_or(Path::new("/"));
     if let Some(token) = user.token_file.take() {
         let token = base.join(token);
         files.push(token.clone());
         // A token in the kubeconfig itself wins only where there is no file.
-        user.token = Some(secret_text(&token)?.into());
+        user.token = Some(read_token(&token)?);
     }
     files.extend(user.client_certificate.iter().map(PathBuf::from));
     if let Some(key) = &user.client_key {
@@ -183,9 +196,27 @@ fn complete(path: &Path, name: &str, user: &mut AuthInfo, files: &mut Vec<PathBu
     Ok(())
 }
 
-fn secret_text(path: &Path) -> Result<String, FileError> {
+/// The token in a file of its own.
+fn read_token(path: &Path) -> Result<SecretString, CredentialsError> {
     files::check_private(path)?;
-    files::text(path)
+    checked_token(path, &files::text(path)?)
+}
+
+/// The token without blanks around it; one that no HTTP header can carry is refused, as libraries panic on it.
+fn checked_token(path: &Path, token: &str) -> Result<SecretString, CredentialsError> {
+    let token = token.trim();
+    let fault = if token.contains("-----BEGIN") {
+        "is a certificate or a key in PEM"
+    } else if token.contains(['\n', '\r']) {
+        "holds a line break"
+    } else if token.contains(char::is_whitespace) {
+        "holds a blank"
+    } else if !token.is_ascii() || HeaderValue::try_from(format!("Bearer {token}")).is_err() {
+        "holds a character that is not printable ASCII"
+    } else {
+        return Ok(token.into());
+    };
+    Err(CredentialsError::Token { path: path.to_owned(), fault })
 }
 
 /// The leaves in the form of a kubeconfig, so that both ways are one from here on.
@@ -201,7 +232,7 @@ fn from_leaves(connection: &Connection, files: &mut Vec<PathBuf>) -> Result<Kube
     let as_text = |path: &PathBuf| path.to_string_lossy().into_owned();
     let mut user = AuthInfo::default();
     if let Some(token) = token {
-        user.token = Some(secret_text(token)?.into());
+        user.token = Some(read_token(token)?);
     }
     if let Some((certificate, key)) = client_certificate {
         files::text(certificate)?;

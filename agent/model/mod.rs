@@ -14,6 +14,7 @@ pub mod names;
 pub mod selector;
 pub mod speaker;
 pub mod switch;
+pub mod text;
 pub mod time;
 pub mod verdict;
 pub mod view;

@@ -82,6 +82,69 @@ async fn kubeconfigs_that_cannot_be_used_are_refused_with_the_remedy() {
     assert!(load(&missing).await.expect_err("missing").contains("cannot read /nowhere/config: No such file"));
 }
 
+/// Tokens that no HTTP header can carry, and the words they are refused with.
+const ODD_TOKENS: [(&str, &str); 8] = [
+    ("abc\ndef\n", "holds a line break"),
+    ("abc\r\ndef", "holds a line break"),
+    ("abc\rdef", "holds a line break"),
+    ("abc def", "holds a blank"),
+    ("abc\0def", "not printable ASCII"),
+    ("abc\u{7f}", "not printable ASCII"),
+    ("abcé", "not printable ASCII"),
+    ("-----BEGIN CERTIFICATE-----\nabc\n", "a certificate or a key in PEM"),
+];
+
+#[tokio::test]
+async fn a_token_no_header_can_carry_is_refused_with_its_file_and_the_remedy() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (token, words) in ODD_TOKENS {
+        let leaf = write(directory.path(), "leaf", 0o600, token);
+        let quoted = serde_json::to_string(token).expect("text").replace('\u{7f}', "\\u007f");
+        let inside = write(directory.path(), "inside", 0o600, &kubeconfig(&format!("{{token: {quoted}}}")));
+        let pointed = write(directory.path(), "pointed", 0o600, &kubeconfig("{tokenFile: leaf}"));
+        for (connection, file) in [
+            (with_token("https://k", Some(leaf.clone())), &leaf),
+            (Connection::Kubeconfig { path: inside.clone(), context: None }, &inside),
+            (Connection::Kubeconfig { path: pointed, context: None }, &leaf),
+        ] {
+            let reason = load(&connection).await.expect_err(words);
+            assert!(reason.contains(words) && reason.contains("a token is one line"), "{token:?}: {reason}");
+            assert!(reason.contains(&file.display().to_string()), "{reason}");
+            assert!(!reason.contains("abc"), "no secret is told: {reason}");
+        }
+    }
+}
+
+/// What is said of the connection once it is that.
+async fn until_caveat(running: &mut Running, is: impl Fn(&str) -> bool) -> Arc<str> {
+    loop {
+        if let Some(caveat) = running.caveat().await
+            && is(&caveat)
+        {
+            return caveat;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_odd_token_is_waited_out_at_the_start_and_keeps_the_old_one_on_rotation() {
+    let server = Server::start().await;
+    server.require_token("good");
+    let directory = tempfile::tempdir().expect("a directory");
+    let token = write(directory.path(), "token", 0o600, ODD_TOKENS[0].0);
+    let mut running = Running::start(config(with_token(&server.url(), Some(token.clone()))), quick());
+    assert!(running.lost().await.contains("holds a line break"));
+    fs::write(&token, "good\n").expect("written");
+    running.synced().await;
+    for (odd, words) in ODD_TOKENS {
+        fs::write(&token, odd).expect("written");
+        let caveat = until_caveat(&mut running, |caveat| caveat.contains(words)).await;
+        assert!(caveat.contains("those before are kept"), "{caveat}");
+        fs::write(&token, "good").expect("written");
+        until_caveat(&mut running, |caveat| !caveat.contains(words)).await;
+    }
+}
+
 #[tokio::test]
 async fn the_files_of_the_api_server_leaves_are_checked() {
     let directory = tempfile::tempdir().expect("a directory");
