@@ -131,7 +131,9 @@ pub(crate) fn canonical_text(schema: &Schema, name: &str, info: &LeafInfo, text:
     }
     if let LeafType::Enumeration(names) = &info.kind {
         let prefix = format!("{}_", name.replace('-', "_").to_uppercase());
-        if let Some(name) = text.strip_prefix(&prefix).and_then(|it| names.iter().find(|name| *name == it)) {
+        // The enumerators of protobuf, which this is the form of, have no hyphens.
+        let is = |name: &str, word: &str| name == word || name.replace('-', "_") == word;
+        if let Some(name) = text.strip_prefix(&prefix).and_then(|it| names.iter().find(|name| is(name, it))) {
             return Ok(name.as_str().into());
         }
     }

@@ -182,6 +182,11 @@ impl Core {
         self.last_stream
     }
 
+    /// Whether an application has a stream.
+    pub(crate) fn has_stream(&self, app: &str) -> bool {
+        self.streams.values().any(|stream| stream.app == app)
+    }
+
     /// A stream, if it is this application's.
     pub(crate) fn stream(&mut self, app: &str, id: u64) -> Option<&mut Stream> {
         self.streams.get_mut(&id).filter(|stream| stream.app == app)

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::{Stream, StreamExt};
@@ -31,15 +32,35 @@ pub(crate) struct Link {
     socket: Pin<Box<dyn Socket>>,
     gate: Gate,
     changes: WatchStream<Gate>,
+    cutter: Cutter,
+    cut: WatchStream<bool>,
+}
+
+/// Resets one connection; requests carry that of theirs.
+#[derive(Clone)]
+pub(crate) struct Cutter(Arc<watch::Sender<bool>>);
+
+impl Cutter {
+    /// Resets the connection.
+    pub(crate) fn cut(&self) {
+        self.0.send_replace(true);
+    }
 }
 
 impl Link {
     fn new(socket: impl Socket + 'static, gate: &watch::Receiver<Gate>) -> Self {
-        Self { socket: Box::pin(socket), gate: *gate.borrow(), changes: WatchStream::new(gate.clone()) }
+        let cutter = Cutter(Arc::new(watch::Sender::new(false)));
+        let cut = WatchStream::new(cutter.0.subscribe());
+        Self { socket: Box::pin(socket), gate: *gate.borrow(), changes: WatchStream::new(gate.clone()), cutter, cut }
     }
 
     /// Ready when bytes may pass; registers the waker with the gate otherwise and always.
     fn poll_gate(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Poll::Ready(Some(cut)) = self.cut.poll_next_unpin(context) {
+            if cut {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
+        }
         while let Poll::Ready(change) = self.changes.poll_next_unpin(context) {
             self.gate = change.unwrap_or(Gate::Cut);
             if change.is_none() {
@@ -95,9 +116,11 @@ impl AsyncWrite for Link {
 }
 
 impl Connected for Link {
-    type ConnectInfo = ();
+    type ConnectInfo = Cutter;
 
-    fn connect_info(&self) -> Self::ConnectInfo {}
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.cutter.clone()
+    }
 }
 
 /// Accepted connections, from a unix socket and, where there is one, from TCP.

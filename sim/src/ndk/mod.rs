@@ -10,8 +10,10 @@
 mod config;
 mod core;
 mod delivery;
+mod dialect;
 mod faults;
 mod feed;
+mod limit;
 pub(crate) mod link;
 mod programming;
 mod record;
@@ -42,7 +44,9 @@ pub use self::programming::ProgrammedRoute;
 pub use self::record::{TelemetryCall, TelemetryKind, TelemetryRecord, TelemetryTotals};
 pub(crate) use self::rows::address_message;
 pub use self::rows::{Key, RouteRow, Row};
-pub use self::switches::{AcceptedPaths, AnnounceFirst, Spelling, StaleState, Switches};
+pub use self::switches::{
+    AcceptedPaths, AnnounceFirst, Enumerations, Misspelled, Spelling, StaleState, Switches, TooLarge,
+};
 use crate::datastore::Datastore;
 
 /// File name of the NDK's unix socket; the colon is part of it.
@@ -176,7 +180,13 @@ impl Inner {
         streams::Manner {
             batch: self.switches.batch.max(1),
             zero_interfaces_first: self.switches.zero_interfaces_first,
+            zero_network_instances_first: self.switches.zero_network_instances_first,
         }
+    }
+
+    /// Whether a stream takes another subscription.
+    fn takes_subscription(&self, core: &mut Core, app: &str, stream: u64) -> bool {
+        self.switches.subscribe_while_open || core.stream(app, stream).is_some_and(|stream| !stream.is_open())
     }
 
     /// Nobody listening is fine: then nobody acts on it.
@@ -201,6 +211,13 @@ impl Inner {
         }
         self.tell(NdkEvent::RoutesProgrammed(app.to_owned()));
     }
+}
+
+/// A service that leaves the length of messages to [`limit`].
+macro_rules! unbounded {
+    ($($server:ident)::+, $service:expr) => {
+        pb::$($server)::+::new($service).max_decoding_message_size(usize::MAX)
+    };
 }
 
 /// Starts an NDK server over a switch's datastore.
@@ -245,13 +262,16 @@ impl Ndk {
         let gate = watch::Sender::new(link::Gate::Open);
         let incoming = link::incoming(unix, tcp, gate.subscribe());
         let service = service::Service(self.shared.inner.clone());
+        let limit = limit::Limit(options.switches.too_large);
+        let measured = tower::util::MapRequestLayer::new(move |request| limit.bound(request));
         let server = Server::builder()
-            .add_service(pb::sdk_mgr_service_server::SdkMgrServiceServer::new(service.clone()))
-            .add_service(pb::sdk_notification_service_server::SdkNotificationServiceServer::new(service.clone()))
-            .add_service(pb::sdk_mgr_telemetry_service_server::SdkMgrTelemetryServiceServer::new(service.clone()))
-            .add_service(pb::sdk_mgr_config_service_server::SdkMgrConfigServiceServer::new(service.clone()))
-            .add_service(pb::sdk_mgr_route_service_server::SdkMgrRouteServiceServer::new(service.clone()))
-            .add_service(pb::sdk_mgr_next_hop_group_service_server::SdkMgrNextHopGroupServiceServer::new(service))
+            .layer(measured)
+            .add_service(unbounded!(sdk_mgr_service_server::SdkMgrServiceServer, service.clone()))
+            .add_service(unbounded!(sdk_notification_service_server::SdkNotificationServiceServer, service.clone()))
+            .add_service(unbounded!(sdk_mgr_telemetry_service_server::SdkMgrTelemetryServiceServer, service.clone()))
+            .add_service(unbounded!(sdk_mgr_config_service_server::SdkMgrConfigServiceServer, service.clone()))
+            .add_service(unbounded!(sdk_mgr_route_service_server::SdkMgrRouteServiceServer, service.clone()))
+            .add_service(unbounded!(sdk_mgr_next_hop_group_service_server::SdkMgrNextHopGroupServiceServer, service))
             .serve_with_incoming(incoming);
         let server = tokio::spawn(async move {
             if let Err(error) = server.await {

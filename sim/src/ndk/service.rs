@@ -137,11 +137,13 @@ impl Service {
         let (stream_id, subscription_id) = (request.stream_id, request.subscription_id);
         let answer = match (Operation::try_from(request.op), &request.subscription_types) {
             // A type given here is ignored: as on the switch, the answer is success and nothing is subscribed.
+            (Ok(Operation::Create), _) if self.0.switches.one_stream && core.has_stream(app) => None,
             (Ok(Operation::Create), _) => Some((core.create_stream(app), 0)),
             (Ok(Operation::Delete), _) => core.stream(app, stream_id).map(super::streams::Stream::close).map(|()| {
                 core.streams.remove(&stream_id);
                 (stream_id, 0)
             }),
+            (Ok(Operation::AddSubscription), _) if !self.0.takes_subscription(&mut core, app, stream_id) => None,
             (Ok(Operation::AddSubscription), Some(types)) => {
                 let filter = Filter::of(types);
                 let config = matches!(filter, Filter::Config { .. });

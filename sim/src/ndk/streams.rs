@@ -61,6 +61,18 @@ struct Note {
 pub(crate) struct Manner {
     pub(crate) batch: usize,
     pub(crate) zero_interfaces_first: bool,
+    pub(crate) zero_network_instances_first: bool,
+}
+
+impl Manner {
+    /// The empty row that stands for this one when it is first told.
+    fn zero_first(self, key: &Key) -> Option<Row> {
+        match key {
+            Key::Interface(_) if self.zero_interfaces_first => Some(Row::Interface(Box::default())),
+            Key::NetworkInstance(_) if self.zero_network_instances_first => Some(Row::NetworkInstance(Box::default())),
+            _ => None,
+        }
+    }
 }
 
 /// What a consumer gets when it asks.
@@ -242,8 +254,7 @@ impl Stream {
                     if !subscription.filter.wants(key) {
                         continue;
                     }
-                    if manner.zero_interfaces_first && matches!(key, Key::Interface(_)) {
-                        let zero = Row::Interface(Box::default());
+                    if let Some(zero) = manner.zero_first(key) {
                         batch.push(notification(*id, op, key, Some(&zero)));
                         self.queue.push_back(Item::Noted(*id, key.clone()));
                         self.notes.insert((*id, key.clone()), Note { known: true, last: Some(zero) });

@@ -6,9 +6,9 @@ use serde_json::Value;
 use srl_proto::ndk as pb;
 use tonic::{Request, Response, Status};
 
+use super::Inner;
 use super::record::{TelemetryCall, TelemetryKind};
 use super::service::Service;
-use super::{AcceptedPaths, Inner};
 use crate::datastore::StateOp;
 use crate::path::{Path, Step};
 use pb::SdkMgrStatus::{Failed, Success};
@@ -70,7 +70,9 @@ impl Inner {
         for (text, content) in paths.iter().zip(contents) {
             let value: Value = serde_json::from_str(content)
                 .map_err(|error| format!("JSON of path '{text}' is malformed: {error}"))?;
-            ops.push(StateOp::Replace(self.read_path(text)?, value));
+            let Some(path) = self.read_path(text)? else { continue };
+            self.check_form(&path, &value)?;
+            ops.push(StateOp::Replace(path, value));
         }
         let written = match self.switches.delete_unknown_is_error {
             true => ops.iter().map(hyphenated).collect(),
@@ -84,8 +86,8 @@ impl Inner {
     }
 
     fn delete(&self, app: &str, paths: &[String]) -> Result<(), String> {
-        let ops: Vec<StateOp> =
-            paths.iter().map(|text| self.read_path(text).map(StateOp::Delete)).collect::<Result<_, _>>()?;
+        let read = paths.iter().filter_map(|text| self.read_path(text).transpose());
+        let ops: Vec<StateOp> = read.map(|path| path.map(StateOp::Delete)).collect::<Result<_, _>>()?;
         if self.switches.delete_unknown_is_error
             && let Some(known) = self.core().apps.get_mut(app)
         {
@@ -96,24 +98,6 @@ impl Inner {
             known.written.retain(|path| !gone.contains(path));
         }
         self.store.apply_state(app, ops).map_err(|refusal| refusal.to_string())
-    }
-
-    fn read_path(&self, text: &str) -> Result<Path, String> {
-        let path = Path::from_js(text).map_err(|error| error.to_string())?;
-        let refused = match self.switches.telemetry_paths {
-            AcceptedPaths::Both => return Ok(path),
-            AcceptedPaths::Hyphen => '_',
-            AcceptedPaths::Underscore => '-',
-        };
-        let unknown = {
-            let mut names =
-                path.steps().iter().flat_map(|step| step.keys.iter().map(|(key, _)| key).chain([&step.name]));
-            names.find(|name| name.contains(refused)).cloned()
-        };
-        match unknown {
-            Some(name) => Err(format!("unknown element '{name}' in path '{text}'")),
-            None => Ok(path),
-        }
     }
 
     fn recorded(

@@ -142,13 +142,17 @@ impl Client {
     }
 
     pub(crate) async fn update(&self, states: &[(&str, &str)]) -> pb::TelemetryUpdateResponse {
+        self.try_update(states).await.expect("the call is answered")
+    }
+
+    pub(crate) async fn try_update(&self, states: &[(&str, &str)]) -> Result<pb::TelemetryUpdateResponse, Status> {
         let states = states.iter().map(|(path, json)| pb::TelemetryInfo {
             key: Some(pb::TelemetryKey { js_path: (*path).to_owned() }),
             data: Some(pb::TelemetryData { json_content: (*json).to_owned() }),
         });
         let request = self.request(pb::TelemetryUpdateRequest { states: states.collect() });
         let mut client = pb::sdk_mgr_telemetry_service_client::SdkMgrTelemetryServiceClient::new(self.channel.clone());
-        client.telemetry_add_or_update(request).await.expect("the call is answered").into_inner()
+        client.telemetry_add_or_update(request).await.map(tonic::Response::into_inner)
     }
 
     pub(crate) async fn delete(&self, paths: &[&str]) -> pb::TelemetryDeleteResponse {

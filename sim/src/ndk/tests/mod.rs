@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 mod config;
+mod dialect;
 mod faults;
 mod programming;
 mod session;

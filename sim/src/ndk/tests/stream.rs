@@ -157,7 +157,7 @@ async fn a_consumer_that_does_not_read_is_told_the_latest_of_each_key_once() {
     let stream = core.create_stream("slow");
     core.subscribe("slow", stream, rows::Filter::of(&all_routes()));
     let (generation, _) = core.open("slow", stream).expect("the stream exists");
-    let manner = streams::Manner { batch: 1000, zero_interfaces_first: false };
+    let manner = streams::Manner { batch: 1000, zero_interfaces_first: false, zero_network_instances_first: false };
     assert!(matches!(core.take(stream, generation, manner), streams::Taken::Nothing));
     for group in 0..10_000 {
         let (key, row) = route("1.1.1.1/32", group);
@@ -183,7 +183,7 @@ async fn changes_during_the_dump_are_told_once_and_in_their_latest_form() {
         core.change(key, row);
     }
     let (generation, _) = core.open("app", stream).expect("the stream exists");
-    let manner = streams::Manner { batch: 2, zero_interfaces_first: false };
+    let manner = streams::Manner { batch: 2, zero_interfaces_first: false, zero_network_instances_first: false };
     let take = |core: &mut core::Core| match core.take(stream, generation, manner) {
         streams::Taken::Batch(told) => told.iter().map(told_route).map(|it| (it.1, it.2)).collect::<Vec<_>>(),
         _ => Vec::new(),
