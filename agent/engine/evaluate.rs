@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::alarms::{ClusterState, Reach, Surroundings};
-use super::cluster::Cluster;
-use super::evidence::World;
-use super::ids::{ServiceId, User};
-use super::status;
+use super::facts::cluster::Cluster;
+use super::facts::ids::{ServiceId, User};
+use super::judge::evidence::World;
+use super::judge::gather::contribution;
+use super::judge::node::node_view;
+use super::judge::orphans::{orphan_view, pooled};
+use super::judge::service::service_view;
+use super::judge::status;
 use crate::model::alarm::Resource;
 use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, ServiceKey};
@@ -89,8 +93,8 @@ impl Engine {
         let cluster = world.clusters.get(&id.cluster)?;
         let entry = cluster.services.get(id.slot)?;
         let vips = entry.vips.clone()?;
-        let (view, groups) = world.service(cluster, entry);
-        let contributions: Vec<_> = vips.iter().map(|vip| (*vip, world.contribution(cluster, *vip))).collect();
+        let (view, groups) = service_view(&world, cluster, entry);
+        let contributions: Vec<_> = vips.iter().map(|vip| (*vip, contribution(&world, cluster, *vip))).collect();
 
         self.evaluations += 1 + vips.len() as u64;
         let cluster = self.clusters.get_mut(&id.cluster)?;
@@ -133,7 +137,7 @@ impl Engine {
         for cluster in self.clusters.values() {
             for slot in &cluster.stale_nodes {
                 if let Some(entry) = cluster.nodes.get(*slot) {
-                    let view = world.node(cluster, *slot, entry);
+                    let view = node_view(&world, cluster, *slot, entry);
                     let changed = entry.view.as_deref() != Some(&view);
                     views.push((cluster.id, *slot, changed.then(|| Arc::new(view))));
                 }
@@ -263,20 +267,20 @@ impl Engine {
                 service(cluster, key).is_some_and(|view| view.vips.iter().any(|vip| vip.address == *address))
             }
             Resource::Source(source) => self.sources.get(source).is_some(),
-            Resource::Orphan(route) => self.orphans.said.contains_key(route),
+            Resource::Orphan(route) => self.orphans.published.contains_key(route),
         }
     }
 
     fn evaluate_orphans(&mut self, now: Now) -> Vec<Change> {
         let mut touched = std::mem::take(&mut self.orphans.touched);
         if std::mem::take(&mut self.orphans.all) {
-            touched.extend(self.orphans.said.keys().cloned());
-            touched.extend(self.world(now).pooled());
+            touched.extend(self.orphans.published.keys().cloned());
+            touched.extend(pooled(&self.world(now)));
         }
         let mut changes = Vec::new();
         for key in touched {
-            let said = self.orphans.said.get(&key).cloned();
-            let new = self.world(now).orphan(&key, said.as_ref().map(|(view, _)| view));
+            let said = self.orphans.published.get(&key).cloned();
+            let new = orphan_view(&self.world(now), &key, said.as_ref().map(|(view, _)| view));
             if new == said {
                 continue;
             }
@@ -286,8 +290,8 @@ impl Engine {
             let shown = |orphan: &Option<(OrphanView, _)>| orphan.as_ref().map(|(view, _)| view.clone());
             let (before, view) = (shown(&said), shown(&new));
             match new {
-                Some(new) => drop(self.orphans.said.insert(key.clone(), new)),
-                None => drop(self.orphans.said.remove(&key)),
+                Some(new) => drop(self.orphans.published.insert(key.clone(), new)),
+                None => drop(self.orphans.published.remove(&key)),
             }
             if before == view {
                 continue;

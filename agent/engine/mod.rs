@@ -3,44 +3,22 @@
 //! Single owner, incremental: an event marks what it touches, an evaluation recomputes only that. Bursts are absorbed
 //! first and evaluated once.
 //!
-//! What comes in is kept by `switch` (over `routes`), `bgp`, `cluster`, `speakers::knowledge` (taken in by `knowing`),
-//! `sources` and `memory`; `claims`
-//! says which VIPs a prefix touches. `nodes` places nodes, `evidence` gathers what is known of a VIP by the rules
-//! of `speakers` and the counts of `endpoints`, `verdict` judges it, `detail` says it. `service`, `node`,
-//! `status` and `orphans` make the views; `tally` counts VIPs per node. `alarms` reads what is about to be said.
+//! `ingest` takes events into [`facts`] and marks what they touch; `evaluate` has [`judge`] work out what is marked, by the
+//! rules of [`speakers`], and hands what changed to [`alarms`].
 //!
 //! Where a route names a group that was not told yet, the next-hops said before hold for 15 s; a VIP never judged
 //! before is unknown, syncing. A route never loses its next-hops by the order of arrival.
 
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
-mod absorb;
 mod alarms;
-mod announcers;
-mod bgp;
-mod claims;
-mod cluster;
-mod detail;
-mod endpoints;
 mod evaluate;
-mod evidence;
-mod ids;
-mod knowing;
-mod memory;
-mod node;
-mod nodes;
-mod orphans;
-mod routes;
-mod service;
-mod slab;
-mod sources;
+mod facts;
+mod ingest;
+mod judge;
 mod speakers;
-mod status;
-mod switch;
-mod tally;
 #[cfg(test)]
 mod tests;
-mod verdict;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -59,15 +37,15 @@ use crate::model::view::{
 };
 
 use alarms::Alarms;
-use bgp::Bgp;
-use claims::Claims;
-use cluster::Cluster;
-use ids::{ClusterId, NodeId, ServiceId};
-use memory::Remembered;
-use orphans::Orphans;
-use service::Counts;
-use sources::{Phase, Sources};
-use switch::Switch;
+use facts::attachments::Attachments;
+use facts::bgp::Bgp;
+use facts::claims::Claims;
+use facts::cluster::Cluster;
+use facts::ids::{ClusterId, NodeId, ServiceId};
+use facts::sources::{Phase, Sources};
+use facts::switch::Switch;
+use judge::orphans::Orphans;
+use judge::service::Counts;
 
 /// Correlates what the switch knows with what clusters know.
 #[derive(Debug, Default)]
@@ -83,7 +61,7 @@ pub struct Engine {
     claims: Claims,
     /// Nodes by candidate address, over all clusters.
     addresses: FxHashMap<IpAddr, Vec<NodeId>>,
-    remembered: Remembered,
+    remembered: Attachments,
     queue: Vec<ServiceId>,
     /// Services and nodes that were said and are gone.
     departed: BTreeMap<(ClusterName, ServiceKey), Arc<ServiceView>>,

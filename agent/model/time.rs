@@ -13,3 +13,8 @@ pub struct Now {
     /// Wall clock, UTC: what is published.
     pub wall: Timestamp,
 }
+
+/// A moment, to the second, in UTC.
+pub fn at(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

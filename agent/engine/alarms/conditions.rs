@@ -121,7 +121,7 @@ pub(super) fn session_text(node: &NodeName, view: &NodeView, instance: &NetworkI
             (None, _) => format!("{} is gone", peer.address),
             (Some(state), None) => format!("{} is {}", peer.address, state.as_yang()),
             (Some(state), Some(last)) => {
-                format!("{} is {}, last established {}", peer.address, state.as_yang(), super::super::detail::at(last))
+                format!("{} is {}, last established {}", peer.address, state.as_yang(), crate::model::time::at(last))
             }
         })
         .collect();

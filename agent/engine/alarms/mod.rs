@@ -471,5 +471,5 @@ fn source_text(source: &SourceId, since: Timestamp, why: &str, was_read: bool) -
         SourceId::Kubernetes(_) if was_read => "VIPs are judged by the last known intent",
         SourceId::Kubernetes(_) => "its services were not read yet, none of their VIPs is judged",
     };
-    format!("{source} is out of reach since {}: {why}; {meaning}", super::detail::at(since)).into()
+    format!("{source} is out of reach since {}: {why}; {meaning}", crate::model::time::at(since)).into()
 }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::knowledge::{Knowledge, Rule, Subject};
+use super::resources::{Rule, SpeakerResources, Subject};
 use crate::model::speaker::SpeakerResource::CalicoConfigurations;
 use crate::model::speaker::{CalicoConfiguration, ObjectKey, SpeakerObject};
 
-pub(super) fn rule(knowledge: &Knowledge, subject: Subject<'_>) -> Rule {
-    if !knowledge.knows(CalicoConfigurations) {
+pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
+    if !resources.knows(CalicoConfigurations) {
         return Rule::default();
     }
-    let Some(configuration) = configuration(knowledge) else {
+    let Some(configuration) = configuration(resources) else {
         return Rule::nobody("there is no BGPConfiguration default: Calico announces no service addresses");
     };
     let ranges = configuration.load_balancer.iter().chain(&configuration.external);
@@ -29,9 +29,9 @@ pub(super) fn rule(knowledge: &Knowledge, subject: Subject<'_>) -> Rule {
     Rule { needs_endpoint: apart, aggregate: (!host).then_some(*range), ..Rule::default() }
 }
 
-fn configuration(knowledge: &Knowledge) -> Option<&CalicoConfiguration> {
+fn configuration(resources: &SpeakerResources) -> Option<&CalicoConfiguration> {
     let key = ObjectKey { namespace: None, name: Arc::from("default") };
-    match knowledge.object(CalicoConfigurations, &key)? {
+    match resources.object(CalicoConfigurations, &key)? {
         SpeakerObject::CalicoConfiguration(configuration) => Some(configuration),
         _ => None,
     }

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::knowledge::{Knowledge, Rule, Subject};
+use super::resources::{Rule, SpeakerResources, Subject};
 use crate::model::cluster::Node;
 use crate::model::names::NodeName;
 use crate::model::speaker::SpeakerResource::{CiliumAdvertisements, CiliumClusters, CiliumNodes, CiliumPeers};
@@ -15,12 +15,12 @@ use crate::model::speaker::{
     CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths, ObjectKey, SpeakerObject,
 };
 
-pub(super) fn rule(knowledge: &Knowledge, subject: Subject<'_>) -> Rule {
-    let known = knowledge.knows(CiliumAdvertisements) && knowledge.knows(CiliumPeers);
-    if !known || clusters(knowledge).next().is_none() && nodes(knowledge).next().is_none() {
+pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
+    let known = resources.knows(CiliumAdvertisements) && resources.knows(CiliumPeers);
+    if !known || clusters(resources).next().is_none() && nodes(resources).next().is_none() {
         return Rule::default();
     }
-    let announcing: Vec<_> = advertisements(knowledge)
+    let announcing: Vec<_> = advertisements(resources)
         .filter_map(|(key, advertisement)| Some((key, advertisement, announced(advertisement, subject)?)))
         .collect();
     if announcing.is_empty() {
@@ -29,7 +29,7 @@ pub(super) fn rule(knowledge: &Knowledge, subject: Subject<'_>) -> Rule {
     }
     let family = subject.vip.is_ipv4();
     let mut rule = Rule::default();
-    for (key, peer) in peers(knowledge) {
+    for (key, peer) in peers(resources) {
         let taken = announcing.iter().filter(|(_, advertisement, _)| takes(peer, family, advertisement));
         let lengths: Vec<Lengths> = taken.map(|(.., lengths)| *lengths).collect();
         if lengths.is_empty() {
@@ -75,57 +75,57 @@ fn takes(peer: &CiliumPeer, v4: bool, advertisement: &CiliumAdvertisement) -> bo
 }
 
 /// One of the peer configurations is the node's.
-pub(super) fn selects(knowledge: &Knowledge, by: &[ObjectKey], name: &NodeName, node: &Node) -> bool {
-    given(knowledge, name, node).iter().any(|peer| by.iter().any(|key| key.name == *peer))
+pub(super) fn selects(resources: &SpeakerResources, by: &[ObjectKey], name: &NodeName, node: &Node) -> bool {
+    given(resources, name, node).iter().any(|peer| by.iter().any(|key| key.name == *peer))
 }
 
 /// The peer configurations of a node. Of several cluster configurations that select it, it gets the first.
-fn given<'a>(knowledge: &'a Knowledge, name: &NodeName, node: &Node) -> &'a [Arc<str>] {
-    if nodes(knowledge).next().is_some() {
-        return own(knowledge, name).map(|node| &*node.peers).unwrap_or_default();
+fn given<'a>(resources: &'a SpeakerResources, name: &NodeName, node: &Node) -> &'a [Arc<str>] {
+    if nodes(resources).next().is_some() {
+        return own(resources, name).map(|node| &*node.peers).unwrap_or_default();
     }
     let selects = |cluster: &&CiliumCluster| {
         cluster.node_selector.as_ref().is_none_or(|selector| selector.selects(|label| node.labels.get(label)))
     };
-    clusters(knowledge).find(selects).map(|cluster| &*cluster.peers).unwrap_or_default()
+    clusters(resources).find(selects).map(|cluster| &*cluster.peers).unwrap_or_default()
 }
 
 /// What a node was told to speak from.
-pub(super) fn addresses(knowledge: &Knowledge, name: &NodeName) -> Vec<IpAddr> {
-    own(knowledge, name).map(|node| node.local_addresses.to_vec()).unwrap_or_default()
+pub(super) fn addresses(resources: &SpeakerResources, name: &NodeName) -> Vec<IpAddr> {
+    own(resources, name).map(|node| node.local_addresses.to_vec()).unwrap_or_default()
 }
 
-fn own<'a>(knowledge: &'a Knowledge, name: &NodeName) -> Option<&'a CiliumNode> {
+fn own<'a>(resources: &'a SpeakerResources, name: &NodeName) -> Option<&'a CiliumNode> {
     let key = ObjectKey { namespace: None, name: Arc::from(name.as_str()) };
-    match knowledge.object(CiliumNodes, &key)? {
+    match resources.object(CiliumNodes, &key)? {
         SpeakerObject::CiliumNode(node) => Some(node),
         _ => None,
     }
 }
 
-fn advertisements(knowledge: &Knowledge) -> impl Iterator<Item = (&ObjectKey, &CiliumAdvertisement)> {
-    knowledge.objects(CiliumAdvertisements).filter_map(|(key, object)| match object {
+fn advertisements(resources: &SpeakerResources) -> impl Iterator<Item = (&ObjectKey, &CiliumAdvertisement)> {
+    resources.objects(CiliumAdvertisements).filter_map(|(key, object)| match object {
         SpeakerObject::CiliumAdvertisement(advertisement) => Some((key, advertisement)),
         _ => None,
     })
 }
 
-fn peers(knowledge: &Knowledge) -> impl Iterator<Item = (&ObjectKey, &CiliumPeer)> {
-    knowledge.objects(CiliumPeers).filter_map(|(key, object)| match object {
+fn peers(resources: &SpeakerResources) -> impl Iterator<Item = (&ObjectKey, &CiliumPeer)> {
+    resources.objects(CiliumPeers).filter_map(|(key, object)| match object {
         SpeakerObject::CiliumPeer(peer) => Some((key, peer)),
         _ => None,
     })
 }
 
-fn clusters(knowledge: &Knowledge) -> impl Iterator<Item = &CiliumCluster> {
-    knowledge.objects(CiliumClusters).filter_map(|(_, object)| match object {
+fn clusters(resources: &SpeakerResources) -> impl Iterator<Item = &CiliumCluster> {
+    resources.objects(CiliumClusters).filter_map(|(_, object)| match object {
         SpeakerObject::CiliumCluster(cluster) => Some(cluster),
         _ => None,
     })
 }
 
-fn nodes(knowledge: &Knowledge) -> impl Iterator<Item = &CiliumNode> {
-    knowledge.objects(CiliumNodes).filter_map(|(_, object)| match object {
+fn nodes(resources: &SpeakerResources) -> impl Iterator<Item = &CiliumNode> {
+    resources.objects(CiliumNodes).filter_map(|(_, object)| match object {
         SpeakerObject::CiliumNode(node) => Some(node),
         _ => None,
     })

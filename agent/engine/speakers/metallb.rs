@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::knowledge::{Knowledge, Rule, Subject};
+use super::resources::{Rule, SpeakerResources, Subject};
 use crate::model::cluster::Node;
 use crate::model::selector::{Must, Selector};
 use crate::model::speaker::SpeakerResource::{MetallbAdvertisements, MetallbPeers, MetallbPools};
@@ -19,23 +19,23 @@ use crate::model::speaker::{MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, 
 /// What names a node to itself.
 const HOST_NAME: &str = "kubernetes.io/hostname";
 
-pub(super) fn rule(knowledge: &Knowledge, subject: Subject<'_>) -> Rule {
+pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     // MetalLB does not announce external IPs: whoever does is not told by its resources.
-    if subject.is_external() || !knowledge.knows(MetallbAdvertisements) {
+    if subject.is_external() || !resources.knows(MetallbAdvertisements) {
         return Rule::default();
     }
-    let mut advertisements = advertisements(knowledge).peekable();
+    let mut advertisements = advertisements(resources).peekable();
     if advertisements.peek().is_none() {
-        return match pools(knowledge).next() {
+        return match pools(resources).next() {
             Some(_) => {
                 Rule::nobody("no BGPAdvertisement exists: MetalLB gives out addresses and announces none by BGP")
             }
             None => Rule::default(),
         };
     }
-    let pool = match pool(knowledge, subject) {
+    let pool = match pool(resources, subject) {
         Some(pool) => Some(pool),
-        None if knowledge.knows(MetallbPools) => {
+        None if resources.knows(MetallbPools) => {
             return Rule::nobody("no IPAddressPool holds all addresses of the service: MetalLB announces none of them");
         }
         None => None,
@@ -70,15 +70,15 @@ pub(super) fn rule(knowledge: &Knowledge, subject: Subject<'_>) -> Rule {
 /// One of the advertisements, which are of one prefix, announces from the node: it selects it, and so does a peer it goes to.
 /// Where two that select it and may go to one peer disagree on the prefix's attributes, MetalLB announces nothing from there;
 /// unless neither chooses between services: those it does not take at all, and goes on with what it had.
-pub(super) fn selects(knowledge: &Knowledge, by: &[ObjectKey], node: &Node) -> bool {
+pub(super) fn selects(resources: &SpeakerResources, by: &[ObjectKey], node: &Node) -> bool {
     let label = |name: &str| node.labels.get(name);
-    let named = by.iter().filter_map(|key| match knowledge.object(MetallbAdvertisements, key)? {
+    let named = by.iter().filter_map(|key| match resources.object(MetallbAdvertisements, key)? {
         SpeakerObject::MetallbAdvertisement(advertisement) => Some(advertisement),
         _ => None,
     });
     let selecting: Vec<_> = named.filter(|advertisement| any(&advertisement.node_selectors, label)).collect();
     let conflicting = |one: &&MetallbAdvertisement| selecting.iter().any(|other| conflict(one, other));
-    !selecting.iter().any(conflicting) && selecting.iter().any(|advertisement| goes_out(knowledge, advertisement, node))
+    !selecting.iter().any(conflicting) && selecting.iter().any(|advertisement| goes_out(resources, advertisement, node))
 }
 
 /// Two advertisements of one prefix, both of which a service matches, exclude each other.
@@ -91,8 +91,8 @@ fn conflict(one: &MetallbAdvertisement, other: &MetallbAdvertisement) -> bool {
 }
 
 /// A peer the advertisement goes to is one of the node's.
-fn goes_out(knowledge: &Knowledge, advertisement: &MetallbAdvertisement, node: &Node) -> bool {
-    let mut peers = peers(knowledge).peekable();
+fn goes_out(resources: &SpeakerResources, advertisement: &MetallbAdvertisement, node: &Node) -> bool {
+    let mut peers = peers(resources).peekable();
     let named = |key: &ObjectKey| advertisement.peers.is_empty() || advertisement.peers.contains(&key.name);
     let label = |name: &str| node.labels.get(name);
     // Without any peer that is known, sessions come from elsewhere.
@@ -100,9 +100,9 @@ fn goes_out(knowledge: &Knowledge, advertisement: &MetallbAdvertisement, node: &
 }
 
 /// What peers that are for one node alone say it speaks from.
-pub(super) fn addresses(knowledge: &Knowledge, node: &Node) -> Vec<IpAddr> {
+pub(super) fn addresses(resources: &SpeakerResources, node: &Node) -> Vec<IpAddr> {
     let label = |name: &str| node.labels.get(name);
-    let own = peers(knowledge).filter(|(_, peer)| match &*peer.node_selectors {
+    let own = peers(resources).filter(|(_, peer)| match &*peer.node_selectors {
         [only] => names_one_node(only) && only.selects(label),
         _ => false,
     });
@@ -127,27 +127,27 @@ fn selects_pool(advertisement: &MetallbAdvertisement, (key, pool): (&ObjectKey, 
 }
 
 /// The one pool that holds all addresses of the service.
-fn pool<'a>(knowledge: &'a Knowledge, subject: Subject<'_>) -> Option<(&'a ObjectKey, &'a Pool)> {
+fn pool<'a>(resources: &'a SpeakerResources, subject: Subject<'_>) -> Option<(&'a ObjectKey, &'a Pool)> {
     let holds = |pool: &Pool, address: &IpAddr| pool.prefixes.iter().any(|prefix| prefix.contains(address));
-    pools(knowledge).find(|(_, pool)| subject.service.ingress.iter().all(|address| holds(pool, address)))
+    pools(resources).find(|(_, pool)| subject.service.ingress.iter().all(|address| holds(pool, address)))
 }
 
-fn pools(knowledge: &Knowledge) -> impl Iterator<Item = (&ObjectKey, &Pool)> {
-    knowledge.objects(MetallbPools).filter_map(|(key, object)| match object {
+fn pools(resources: &SpeakerResources) -> impl Iterator<Item = (&ObjectKey, &Pool)> {
+    resources.objects(MetallbPools).filter_map(|(key, object)| match object {
         SpeakerObject::Pool(pool) => Some((key, pool)),
         _ => None,
     })
 }
 
-fn advertisements(knowledge: &Knowledge) -> impl Iterator<Item = (&ObjectKey, &MetallbAdvertisement)> {
-    knowledge.objects(MetallbAdvertisements).filter_map(|(key, object)| match object {
+fn advertisements(resources: &SpeakerResources) -> impl Iterator<Item = (&ObjectKey, &MetallbAdvertisement)> {
+    resources.objects(MetallbAdvertisements).filter_map(|(key, object)| match object {
         SpeakerObject::MetallbAdvertisement(advertisement) => Some((key, advertisement)),
         _ => None,
     })
 }
 
-fn peers(knowledge: &Knowledge) -> impl Iterator<Item = (&ObjectKey, &MetallbPeer)> {
-    knowledge.objects(MetallbPeers).filter_map(|(key, object)| match object {
+fn peers(resources: &SpeakerResources) -> impl Iterator<Item = (&ObjectKey, &MetallbPeer)> {
+    resources.objects(MetallbPeers).filter_map(|(key, object)| match object {
         SpeakerObject::MetallbPeer(peer) => Some((key, peer)),
         _ => None,
     })

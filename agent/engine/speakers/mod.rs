@@ -12,24 +12,26 @@
 //! Sources: MetalLB `speaker/bgp_controller.go` (ShouldAnnounce), Cilium `getLoadBalancerIPPaths`, Calico `routes.go`,
 //! kube-router `ecmp_vip.go`. No speaker looks at Node Ready or at cordons.
 //!
-//! Where the cluster lets us read the speaker's own resources, `knowledge` narrows this down by what they select
-//! (`metallb`, `cilium`, `calico`), and to what speakers say themselves; `audience` keeps the sets of nodes that come of it.
+//! Where the cluster lets us read the speaker's own resources, `resources` narrows this down by what they select
+//! (`metallb`, `cilium`, `calico`), and to what speakers say themselves; the sets of nodes that come of it are kept among the facts.
 
-mod audience;
 mod calico;
 mod cilium;
-mod knowledge;
 mod metallb;
+mod resources;
 
-pub(super) use audience::{Audience, AudienceId, Audiences, EVERYONE};
-pub(super) use knowledge::{Knowledge, Reach};
+pub(crate) use resources::{Rule, SpeakerResources, Subject};
+
+use std::net::IpAddr;
 
 use crate::model::cluster::{Endpoint, Node, Service, ServiceHints, TrafficPolicy};
 use crate::model::config::{ClusterConfig, Speaker};
+use crate::model::names::NodeName;
+use crate::model::speaker::ObjectKey;
 
 /// The rules of one speaker.
 #[derive(Debug)]
-pub(super) struct Profile {
+pub(crate) struct Profile {
     /// A terminating endpoint that still serves is usable.
     serving_is_usable: bool,
     /// Policy Local counts endpoints in any condition.
@@ -111,7 +113,7 @@ const GENERIC: Profile =
     Profile { exclude_label: ExcludeLabel::Ignored, network_unavailable_excludes: false, ..METALLB };
 
 /// The rules of a speaker.
-pub(super) fn profile(speaker: Speaker) -> &'static Profile {
+pub(crate) fn profile(speaker: Speaker) -> &'static Profile {
     match speaker {
         Speaker::Metallb => &METALLB,
         Speaker::Cilium => &CILIUM,
@@ -123,22 +125,22 @@ pub(super) fn profile(speaker: Speaker) -> &'static Profile {
 
 impl Profile {
     /// Flows may be sent to the endpoint.
-    pub(super) fn usable(&self, endpoint: &Endpoint) -> bool {
+    pub(crate) fn usable(&self, endpoint: &Endpoint) -> bool {
         endpoint.ready || self.serving_is_usable && endpoint.serving
     }
 
     /// Under policy Local the endpoint makes its node an announcer.
-    pub(super) fn makes_local_announcer(&self, endpoint: &Endpoint) -> bool {
+    pub(crate) fn makes_local_announcer(&self, endpoint: &Endpoint) -> bool {
         self.local_counts_any || self.usable(endpoint)
     }
 
     /// Under policy Cluster every eligible node announces.
-    pub(super) fn announces_with(&self, usable_endpoints: u32) -> bool {
+    pub(crate) fn announces_with(&self, usable_endpoints: u32) -> bool {
         self.announces_without_endpoints || usable_endpoints > 0
     }
 
     /// Why the node may not announce; none when it may.
-    pub(super) fn excluded(&self, node: &Node) -> Option<&'static str> {
+    pub(crate) fn excluded(&self, node: &Node) -> Option<&'static str> {
         let label = match (&self.exclude_label, node.exclude_label.as_deref()) {
             (ExcludeLabel::Present, Some(_)) | (ExcludeLabel::IsTrue, Some("true")) => true,
             (ExcludeLabel::Present | ExcludeLabel::IsTrue | ExcludeLabel::Ignored, _) => false,
@@ -151,22 +153,63 @@ impl Profile {
     }
 
     /// The annotation that keeps the service's load-balancer addresses from being announced.
-    pub(super) fn withheld(&self, service: &Service) -> Option<&'static str> {
+    pub(crate) fn withheld(&self, service: &Service) -> Option<&'static str> {
         (self.withheld)(&service.hints)
     }
 
     /// Only nodes with an endpoint serve.
-    pub(super) fn local(&self, service: &Service) -> bool {
+    pub(crate) fn local(&self, service: &Service) -> bool {
         service.policy == TrafficPolicy::Local || (self.made_local)(&service.hints)
     }
 
     /// The service's load-balancer class is this speaker's to announce.
-    pub(super) fn owns_class(&self, service: &Service, config: &ClusterConfig) -> bool {
+    pub(crate) fn owns_class(&self, service: &Service, config: &ClusterConfig) -> bool {
         match (&config.load_balancer_class, &self.class, service.class.as_deref()) {
             (Some(configured), _, class) => class == Some(configured),
             (None, Class::Any, _) | (None, _, None) => true,
             (None, Class::NoneOr(own), Some(class)) => class == *own,
             (None, Class::OnlyNone, Some(_)) => false,
         }
+    }
+}
+
+/// Who announces a VIP of a service, as far as resources say.
+pub(crate) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
+    match resources.speaker() {
+        Speaker::Metallb => metallb::rule(resources, subject),
+        Speaker::Cilium => cilium::rule(resources, subject),
+        Speaker::Calico => calico::rule(resources, subject),
+        Speaker::KubeRouter | Speaker::Generic => Rule::default(),
+    }
+}
+
+/// One of these objects selects the node.
+pub(crate) fn selects(resources: &SpeakerResources, by: &[ObjectKey], name: &NodeName, node: &Node) -> bool {
+    match resources.speaker() {
+        Speaker::Metallb => metallb::selects(resources, by, node),
+        Speaker::Cilium => cilium::selects(resources, by, name, node),
+        Speaker::Calico | Speaker::KubeRouter | Speaker::Generic => true,
+    }
+}
+
+/// Why a set of nodes has no members: the objects that select none.
+pub(crate) fn selects_none(resources: &SpeakerResources, by: &[ObjectKey]) -> Option<String> {
+    let kind = match resources.speaker() {
+        Speaker::Metallb => "BGPAdvertisement",
+        Speaker::Cilium => "CiliumBGPPeerConfig",
+        Speaker::Calico | Speaker::KubeRouter | Speaker::Generic => return None,
+    };
+    let names: Vec<String> = by.iter().take(4).map(ToString::to_string).collect();
+    let more = by.len() - names.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!by.is_empty()).then(|| format!("{kind} {}{more} selects no node that may announce", names.join(", ")))
+}
+
+/// Addresses the speaker's resources say a node speaks from.
+pub(crate) fn addresses(resources: &SpeakerResources, name: &NodeName, node: &Node) -> Vec<IpAddr> {
+    match resources.speaker() {
+        Speaker::Metallb => metallb::addresses(resources, node),
+        Speaker::Cilium => cilium::addresses(resources, name),
+        Speaker::Calico | Speaker::KubeRouter | Speaker::Generic => Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use crate::engine::routes::{Attributes, Routes};
+use crate::engine::facts::routes::{Attributes, Routes};
 use crate::model::switch::{NextHopGroupId, Route};
 
 fn route(group: u64) -> Route {

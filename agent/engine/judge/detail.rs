@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
-use super::cluster::{Cluster, ServiceEntry};
 use super::evidence::{Evidence, Gate, Hop, Session};
+use crate::engine::facts::cluster::{Cluster, ServiceEntry};
 use crate::model::cluster::IngressUnusable;
 use crate::model::names::NodeName;
-use crate::model::time::Timestamp;
+use crate::model::time::{Timestamp, at};
 use crate::model::verdict::{NextHopKind, Reason};
 
 /// Names told before "and N more".
 const NAMED: usize = 4;
 
-/// A few of many, in words.
-fn few<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+/// A first_n of many, in words.
+fn first_n<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     let mut items = items.into_iter();
     let named: Vec<String> = items.by_ref().take(NAMED).map(|item| item.to_string()).collect();
     and_more(&named.join(", "), items.count())
@@ -28,20 +28,15 @@ fn and_more(named: &str, more: usize) -> String {
     }
 }
 
-/// A moment, to the second.
-pub(super) fn at(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
 /// The sentence for one VIP, or for a service without one.
-pub(super) fn detail(
+pub(crate) fn detail(
     cluster: &Cluster,
     entry: &ServiceEntry,
     evidence: &Evidence,
     reason: Option<Reason>,
     stale_since: Option<Timestamp>,
 ) -> Option<Arc<str>> {
-    let sentence = reason.map(|reason| Telling { cluster, entry, evidence }.because(reason));
+    let sentence = reason.map(|reason| DetailWriter { cluster, entry, evidence }.reason(reason));
     let stale = stale_since.map(|since| {
         let name = &cluster.name;
         format!("judged by the last known intent: the API of cluster {name} is out of reach since {}", at(since))
@@ -53,14 +48,14 @@ pub(super) fn detail(
     }
 }
 
-struct Telling<'a> {
+struct DetailWriter<'a> {
     cluster: &'a Cluster,
     entry: &'a ServiceEntry,
     evidence: &'a Evidence,
 }
 
-impl Telling<'_> {
-    fn because(&self, reason: Reason) -> String {
+impl DetailWriter<'_> {
+    fn reason(&self, reason: Reason) -> String {
         let evidence = self.evidence;
         let instance = &self.cluster.config.network_instance;
         match reason {
@@ -190,7 +185,7 @@ impl Telling<'_> {
             }
         }
         let told = |(cause, (count, first)): (&&str, &(usize, BTreeSet<&NodeName>))| {
-            format!("{} by {cause}", and_more(&few(first), count - first.len()))
+            format!("{} by {cause}", and_more(&first_n(first), count - first.len()))
         };
         causes.iter().map(told).collect()
     }
@@ -210,7 +205,7 @@ impl Telling<'_> {
         let down = self.evidence.absent().filter(|hop| hop.session.is_down());
         let down: Vec<String> = down.map(|hop| format!("{}{}", node_at(hop), session(hop))).collect();
         let noun = if down.len() == 1 { "session" } else { "sessions" };
-        format!("BGP {noun} down: {}", few(down))
+        format!("BGP {noun} down: {}", first_n(down))
     }
 
     /// Where the route goes when it uses nothing it should.
@@ -233,7 +228,7 @@ impl Telling<'_> {
             None => expected,
         };
         let hops: Vec<String> = evidence.expected().map(|hop| format!("{}{}", node_at(hop), session(hop))).collect();
-        let hops = if hops.is_empty() { String::new() } else { format!(": {}", few(hops)) };
+        let hops = if hops.is_empty() { String::new() } else { format!(": {}", first_n(hops)) };
         format!("no route in {instance}; {expected}{hops}{}{}", self.unserving(), self.unlocated())
     }
 
@@ -246,7 +241,7 @@ impl Telling<'_> {
                 format!(
                     "; {} covers it, but leads to {}, which does not serve it",
                     matched.prefix,
-                    few(matched.hops.iter())
+                    first_n(matched.hops.iter())
                 )
             }
         }
@@ -261,7 +256,7 @@ impl Telling<'_> {
         let names = slots.iter().filter_map(|slot| self.cluster.node_name(*slot));
         format!(
             "; not located here, neither as BGP neighbor nor by an EVPN host route: {} (check EVPN, or set fabric-address of the node)",
-            few(names)
+            first_n(names)
         )
     }
 
@@ -271,7 +266,7 @@ impl Telling<'_> {
         if wrong.is_empty() {
             return format!("{prefix} has no next-hop: what it attracts is discarded");
         }
-        let told = few(wrong.iter().map(|hop| match &hop.foreign {
+        let told = first_n(wrong.iter().map(|hop| match &hop.foreign {
             Some(foreign) => format!("{} ({foreign})", hop.address),
             None if hop.kind == NextHopKind::Unmapped => format!("{} (no known node)", hop.address),
             None => format!("{} without a usable endpoint", node_at(hop)),
@@ -282,9 +277,9 @@ impl Telling<'_> {
             false => "",
         };
         match wrong.len() == self.evidence.installed().count() {
-            true => format!("no next-hop of {prefix} reaches a usable endpoint: {told}{hint}"),
+            true => format!("no next-hop of {prefix} announcements a usable endpoint: {told}{hint}"),
             false => format!(
-                "{} of {} next-hops of {prefix} reach no usable endpoint, a black hole for their flows: {told}{hint}",
+                "{} of {} next-hops of {prefix} announcement no usable endpoint, a black hole for their flows: {told}{hint}",
                 wrong.len(),
                 self.evidence.installed().count()
             ),
@@ -305,7 +300,7 @@ impl Telling<'_> {
 
     fn unmapped(&self) -> String {
         let unmapped = self.evidence.installed().filter(|hop| hop.may_serve).map(|hop| hop.address);
-        format!("no known node explains next-hop {}{}", few(unmapped), self.unlocated())
+        format!("no known node explains next-hop {}{}", first_n(unmapped), self.unlocated())
     }
 
     fn prefix(&self) -> String {
@@ -313,11 +308,11 @@ impl Telling<'_> {
     }
 
     fn installed(&self) -> String {
-        few(self.evidence.installed().map(node_at))
+        first_n(self.evidence.installed().map(node_at))
     }
 
     fn absent(&self) -> String {
-        few(self.evidence.absent().map(node_at))
+        first_n(self.evidence.absent().map(node_at))
     }
 
     fn present(&self) -> usize {

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::cluster::Cluster;
-use super::speakers::Profile;
+use crate::engine::speakers::Profile;
 use crate::model::cluster::{AddressFamily, Endpoint, EndpointSlice};
-use crate::model::names::ServiceKey;
+use crate::model::names::NodeName;
 
 /// The endpoints of a service, counted once for all that look at them.
 #[derive(Debug, Default)]
-pub(super) struct ServiceEndpoints {
+pub(crate) struct ServiceEndpoints {
     all: Arc<Endpoints>,
     v4: Arc<Endpoints>,
     v6: Arc<Endpoints>,
@@ -21,14 +20,17 @@ pub(super) struct ServiceEndpoints {
 
 impl ServiceEndpoints {
     /// Counts the slices of a service.
-    pub(super) fn of(cluster: &Cluster, service: &ServiceKey) -> Self {
-        let slices = cluster.slices_of(service);
+    pub(crate) fn of(
+        slices: Option<&BTreeMap<Arc<str>, EndpointSlice>>,
+        profile: &Profile,
+        nodes: &FxHashMap<NodeName, u32>,
+    ) -> Self {
         let families = || slices.into_iter().flat_map(BTreeMap::values).map(|slice| slice.family);
-        let all = Arc::new(Endpoints::count(cluster, slices, |_| true));
+        let all = Arc::new(Endpoints::count(profile, nodes, slices, |_| true));
         // Slices of a VIP's own family serve it, if the service has one; else all do.
         let of_family =
             |family| match families().any(|other| other == family) && families().any(|other| other != family) {
-                true => Arc::new(Endpoints::count(cluster, slices, |slice| slice.family == family)),
+                true => Arc::new(Endpoints::count(profile, nodes, slices, |slice| slice.family == family)),
                 false => Arc::clone(&all),
             };
         let (v4, v6) = (of_family(AddressFamily::Ipv4), of_family(AddressFamily::Ipv6));
@@ -36,52 +38,52 @@ impl ServiceEndpoints {
     }
 
     /// All of the service.
-    pub(super) fn all(&self) -> &Arc<Endpoints> {
+    pub(crate) fn all(&self) -> &Arc<Endpoints> {
         &self.all
     }
 
     /// Those that serve a VIP.
-    pub(super) fn of_vip(&self, vip: IpAddr) -> &Arc<Endpoints> {
+    pub(crate) fn of_vip(&self, vip: IpAddr) -> &Arc<Endpoints> {
         if vip.is_ipv4() { &self.v4 } else { &self.v6 }
     }
 }
 
 /// Distinct endpoints of one service.
 #[derive(Debug, Default)]
-pub(super) struct Endpoints {
-    pub(super) usable: u32,
-    pub(super) total: u32,
+pub(crate) struct Endpoints {
+    pub(crate) usable: u32,
+    pub(crate) total: u32,
     /// Usable endpoints that name no node.
-    pub(super) nameless: u32,
+    pub(crate) nameless: u32,
     /// Usable endpoints by node, sorted.
     by_node: Box<[(u32, u32)]>,
     /// Nodes that policy Local makes announcers, by slot, sorted.
-    pub(super) local_announcers: Box<[u32]>,
+    pub(crate) local_announcers: Box<[u32]>,
 }
 
 impl Endpoints {
     /// Usable endpoints on a node.
-    pub(super) fn on(&self, node: u32) -> u32 {
+    pub(crate) fn on(&self, node: u32) -> u32 {
         let found = self.by_node.binary_search_by_key(&node, |(node, _)| *node);
         found.map_or(0, |index| self.by_node[index].1)
     }
 
     /// Usable endpoints on several nodes.
-    pub(super) fn behind(&self, nodes: &[u32]) -> u32 {
+    pub(crate) fn behind(&self, nodes: &[u32]) -> u32 {
         nodes.iter().map(|node| self.on(*node)).sum()
     }
 
     fn count(
-        cluster: &Cluster,
+        profile: &Profile,
+        nodes: &FxHashMap<NodeName, u32>,
         slices: Option<&BTreeMap<Arc<str>, EndpointSlice>>,
         counts: impl Fn(&EndpointSlice) -> bool,
     ) -> Self {
-        let profile = cluster.profile();
         let mut distinct: FxHashMap<&str, Merged> = FxHashMap::default();
         for slice in slices.into_iter().flat_map(BTreeMap::values).filter(|slice| counts(slice)) {
             let reachable = slice.family != AddressFamily::Fqdn;
             for endpoint in &slice.endpoints {
-                distinct.entry(&endpoint.identity).or_default().add(cluster, profile, endpoint, reachable);
+                distinct.entry(&endpoint.identity).or_default().add(profile, nodes, endpoint, reachable);
             }
         }
         let mut counted = Self { total: distinct.len() as u32, ..Self::default() };
@@ -111,8 +113,8 @@ struct Merged {
 }
 
 impl Merged {
-    fn add(&mut self, cluster: &Cluster, profile: &Profile, endpoint: &Endpoint, reachable: bool) {
-        let node = endpoint.node.as_ref().and_then(|name| cluster.node_slot(name));
+    fn add(&mut self, profile: &Profile, nodes: &FxHashMap<NodeName, u32>, endpoint: &Endpoint, reachable: bool) {
+        let node = endpoint.node.as_ref().and_then(|name| nodes.get(name)).copied();
         if reachable && profile.makes_local_announcer(endpoint) {
             self.announcers.extend(node);
         }

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::cluster::Cluster;
-use super::detail::at;
 use super::service::Counts;
-use super::sources::{NdkPhase, Phase, Source, Sources};
-use super::switch::Switch;
+use crate::engine::facts::cluster::Cluster;
+use crate::engine::facts::sources::{NdkPhase, Phase, Source, Sources};
+use crate::engine::facts::switch::Switch;
 use crate::model::config::{ClusterConfig, Config};
 use crate::model::event::SourceId;
+use crate::model::time::at;
 use crate::model::verdict::OperState;
 use crate::model::view::{ClusterCounts, ClusterView, RootView, SummaryView};
 
 const ADMIN_DISABLED: &str = "admin-disabled";
 
 /// A cluster that is administratively disabled, by itself or by the root.
-pub(super) fn disabled(config: &Arc<ClusterConfig>) -> ClusterView {
+pub(crate) fn disabled(config: &Arc<ClusterConfig>) -> ClusterView {
     let reason = Some(ADMIN_DISABLED.into());
     ClusterView {
         config: Arc::clone(config),
@@ -29,7 +29,7 @@ pub(super) fn disabled(config: &Arc<ClusterConfig>) -> ClusterView {
 }
 
 /// A cluster at work.
-pub(super) fn cluster(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Phase) -> ClusterView {
+pub(crate) fn cluster(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Phase) -> ClusterView {
     let (state, reason) = cluster_state(cluster, source, switch, phase);
     let counts = source.ever_synced.then(|| ClusterCounts {
         services: cluster.judged,
@@ -37,7 +37,7 @@ pub(super) fn cluster(cluster: &Cluster, source: &Source, switch: &Switch, phase
         nodes: cluster.nodes.len() as u32,
     });
     let config = Arc::clone(&cluster.config);
-    let (version, speaker_resources) = (cluster.version.clone(), cluster.knowledge.states().clone());
+    let (version, speaker_resources) = (cluster.version.clone(), cluster.resources.states().clone());
     ClusterView { config, state, reason, version, counts, speaker_resources }
 }
 
@@ -63,7 +63,7 @@ fn cluster_state(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Ph
 }
 
 /// The root: the worst of its sources and clusters, down only if none works.
-pub(super) fn root<'a>(
+pub(crate) fn root<'a>(
     config: &Config,
     sources: &Sources,
     clusters: impl Iterator<Item = (&'a str, &'a ClusterView)>,
@@ -96,7 +96,7 @@ pub(super) fn root<'a>(
 }
 
 /// The summary.
-pub(super) fn summary(counts: &Counts) -> SummaryView {
+pub(crate) fn summary(counts: &Counts) -> SummaryView {
     SummaryView {
         services: counts.services,
         vips: counts.vips.iter().sum(),

@@ -8,39 +8,39 @@ use crate::model::names::{ClusterName, NodeName};
 
 /// Nodes that have, or had, a BGP neighbor here.
 #[derive(Debug, Default)]
-pub(super) struct Remembered {
+pub(crate) struct Attachments {
     attachments: BTreeSet<Attachment>,
     said: BTreeSet<Attachment>,
     touched: bool,
 }
 
-impl Remembered {
+impl Attachments {
     /// What an earlier life remembered.
-    pub(super) fn load(&mut self, attachments: BTreeSet<Attachment>) {
+    pub(crate) fn load(&mut self, attachments: BTreeSet<Attachment>) {
         self.said.clone_from(&attachments);
         self.attachments.extend(attachments);
         self.touched = true;
     }
 
-    pub(super) fn holds(&self, cluster: &ClusterName, node: &NodeName, address: IpAddr) -> bool {
+    pub(crate) fn holds(&self, cluster: &ClusterName, node: &NodeName, address: IpAddr) -> bool {
         self.attachments.contains(&attachment(cluster, node, address))
     }
 
-    pub(super) fn keep(&mut self, cluster: &ClusterName, node: &NodeName, address: IpAddr) {
+    pub(crate) fn keep(&mut self, cluster: &ClusterName, node: &NodeName, address: IpAddr) {
         self.touched |= self.attachments.insert(attachment(cluster, node, address));
     }
 
-    pub(super) fn forget(&mut self, cluster: &ClusterName, node: &NodeName, address: IpAddr) {
+    pub(crate) fn forget(&mut self, cluster: &ClusterName, node: &NodeName, address: IpAddr) {
         self.touched |= self.attachments.remove(&attachment(cluster, node, address));
     }
 
     /// Forgets every node of a cluster that is not told of any more.
-    pub(super) fn forget_nodes(&mut self, cluster: &ClusterName, exists: impl Fn(&NodeName) -> bool) {
+    pub(crate) fn forget_nodes(&mut self, cluster: &ClusterName, exists: impl Fn(&NodeName) -> bool) {
         self.retain(|known| known.cluster != *cluster || exists(&known.node));
     }
 
     /// Forgets every cluster that is not configured.
-    pub(super) fn forget_clusters(&mut self, configured: impl Fn(&ClusterName) -> bool) {
+    pub(crate) fn forget_clusters(&mut self, configured: impl Fn(&ClusterName) -> bool) {
         self.retain(|known| configured(&known.cluster));
     }
 
@@ -51,7 +51,7 @@ impl Remembered {
     }
 
     /// True when it is different from when it was last asked.
-    pub(super) fn is_news(&mut self) -> bool {
+    pub(crate) fn is_news(&mut self) -> bool {
         let news = std::mem::take(&mut self.touched) && self.attachments != self.said;
         if news {
             self.said.clone_from(&self.attachments);
@@ -60,7 +60,7 @@ impl Remembered {
     }
 
     /// What the state file should hold.
-    pub(super) fn attachments(&self) -> &BTreeSet<Attachment> {
+    pub(crate) fn attachments(&self) -> &BTreeSet<Attachment> {
         &self.attachments
     }
 }

@@ -177,21 +177,21 @@ impl<K: Key> Table<K> {
 
 /// A route as the tables tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) prefix: IpNet,
-    pub(super) route: Route,
+pub(crate) struct Found {
+    pub(crate) prefix: IpNet,
+    pub(crate) route: Route,
 }
 
 /// The active routes of one network instance.
 #[derive(Debug, Default)]
-pub(super) struct Routes {
+pub(crate) struct Routes {
     v4: Table<u32>,
     v6: Table<V6>,
 }
 
 impl Routes {
     /// Takes in a route, or its end. True when it is another one than before.
-    pub(super) fn set(&mut self, prefix: IpNet, route: Option<Route>, attributes: &mut Attributes, now: u8) -> bool {
+    pub(crate) fn set(&mut self, prefix: IpNet, route: Option<Route>, attributes: &mut Attributes, now: u8) -> bool {
         let length = prefix.prefix_len();
         let old = match (prefix, route) {
             (IpNet::V4(net), Some(route)) => {
@@ -210,7 +210,7 @@ impl Routes {
     }
 
     /// The host route of an address.
-    pub(super) fn host(&self, address: IpAddr, attributes: &Attributes) -> Option<Route> {
+    pub(crate) fn host(&self, address: IpAddr, attributes: &Attributes) -> Option<Route> {
         let entry = match address {
             IpAddr::V4(address) => self.v4.get(address.to_bits(), 32),
             IpAddr::V6(address) => self.v6.get(V6::new(address.to_bits()), 128),
@@ -219,7 +219,7 @@ impl Routes {
     }
 
     /// The longest match of an address, without the default route.
-    pub(super) fn longest(&self, address: IpAddr, attributes: &Attributes) -> Option<Found> {
+    pub(crate) fn longest(&self, address: IpAddr, attributes: &Attributes) -> Option<Found> {
         let (length, entry) = match address {
             IpAddr::V4(address) => self.v4.longest(address.to_bits())?,
             IpAddr::V6(address) => self.v6.longest(V6::new(address.to_bits()))?,
@@ -229,14 +229,14 @@ impl Routes {
     }
 
     /// Host routes of addresses that are asked for.
-    pub(super) fn hosts(&self, which: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
+    pub(crate) fn hosts(&self, which: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
         let v4 = self.v4.hosts().map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)));
         let v6 = self.v6.hosts().map(|key| IpAddr::V6(Ipv6Addr::from_bits(key.bits())));
         v4.chain(v6).filter(|address| which(*address)).collect()
     }
 
     /// Takes away what the generation did not tell; gives the prefixes.
-    pub(super) fn sweep(&mut self, generation: u8, attributes: &mut Attributes) -> Vec<IpNet> {
+    pub(crate) fn sweep(&mut self, generation: u8, attributes: &mut Attributes) -> Vec<IpNet> {
         let mut gone = Vec::new();
         self.v4.sweep(generation, |key, length, entry| {
             attributes.release(entry.attributes());
@@ -250,7 +250,7 @@ impl Routes {
     }
 
     /// Makes every entry one of generation 0.
-    pub(super) fn age(&mut self) {
+    pub(crate) fn age(&mut self) {
         self.v4.age();
         self.v6.age();
     }
@@ -258,7 +258,7 @@ impl Routes {
 
 /// Owner, preference and metric, once per distinct combination. Counted, so that what no route has any more is reused.
 #[derive(Debug, Default)]
-pub(super) struct Attributes {
+pub(crate) struct Attributes {
     numbers: FxHashMap<(u32, u32, u32), u32>,
     values: Vec<((u32, u32, u32), u32)>,
     free: Vec<u32>,

@@ -8,14 +8,15 @@ use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
 use super::Engine;
-use super::cluster::{Cluster, ServiceEntry};
-use super::endpoints::ServiceEndpoints;
-use super::ids::{ClusterId, NodeId, ServiceId, User};
-use super::nodes::{Location, NodeEntry, Surroundings};
+use super::facts::cluster::{Cluster, ServiceEntry};
+use super::facts::endpoints::ServiceEndpoints;
+use super::facts::ids::{ClusterId, NodeId, ServiceId, User};
+use super::facts::nodes::{Location, Locator, NodeEntry};
 use crate::model::cluster::{EndpointSlice, Node, Service, SliceKey};
 use crate::model::config::{ClusterConfig, Config};
 use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use crate::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 use crate::model::switch::{FibTrouble, Neighbor, NeighborKey, Route, RouteKey};
 use crate::model::time::Now;
 
@@ -354,7 +355,7 @@ impl Engine {
                     key: key.clone(),
                     service: service.clone(),
                     vips: None,
-                    reaches: Box::default(),
+                    announcements: Box::default(),
                     endpoints: ServiceEndpoints::default(),
                     queued: false,
                     view,
@@ -451,7 +452,7 @@ impl Engine {
     }
 
     /// Endpoints of a service decide who announces its VIPs, for the other services that carry them, too.
-    pub(super) fn endpoints_changed(&mut self, id: ClusterId, key: &ServiceKey) {
+    fn endpoints_changed(&mut self, id: ClusterId, key: &ServiceKey) {
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
         let Some(slot) = cluster.service_slots.get(key).copied() else { return };
         cluster.count_again(slot);
@@ -516,7 +517,7 @@ impl Engine {
         if let Some(entry) = cluster.nodes.get_mut(slot) {
             let relabelled = entry.node.labels != node.labels;
             entry.node = node;
-            if relabelled && cluster.knowledge.has_rules() {
+            if relabelled && cluster.resources.has_rules() {
                 cluster.nodes_changed();
             }
         }
@@ -541,7 +542,7 @@ impl Engine {
     }
 
     /// Clusters in the same network instance see each other's nodes behind their next-hops.
-    pub(super) fn mark_neighbors_of(&mut self, id: ClusterId) {
+    fn mark_neighbors_of(&mut self, id: ClusterId) {
         let Some(instance) = self.clusters.get(&id).map(|cluster| cluster.config.network_instance.clone()) else {
             return;
         };
@@ -550,13 +551,14 @@ impl Engine {
     }
 
     /// Places a node again: its own facts, the configuration, neighbors, or host routes changed.
-    pub(super) fn relocate(&mut self, id: NodeId) {
+    fn relocate(&mut self, id: NodeId) {
         let Some(cluster) = self.clusters.get_mut(&id.cluster) else { return };
         let Some(entry) = cluster.nodes.get_mut(id.slot) else { return };
         let (switch, bgp) = (&self.switch, &self.bgp);
-        let (config, knowledge) = (&*cluster.config, &cluster.knowledge);
-        let surroundings = Surroundings { cluster: &cluster.name, config, knowledge, switch, bgp };
-        let (location, groups) = surroundings.locate(&entry.name, &entry.node, &mut self.remembered);
+        let config = &*cluster.config;
+        let addresses = super::speakers::addresses(&cluster.resources, &entry.name, &entry.node);
+        let locator = Locator { cluster: &cluster.name, config, addresses: &addresses, switch, bgp };
+        let (location, groups) = locator.locate(&entry.name, &entry.node, &mut self.remembered);
         let excluded = super::speakers::profile(cluster.config.speaker).excluded(&entry.node);
         let moved = entry.location != location || entry.excluded != excluded;
         entry.excluded = excluded;
@@ -610,10 +612,64 @@ impl Engine {
             }
         }
     }
+
+    // Speaker resources.
+
+    /// A resource is followed, or is not any more.
+    fn speaker_resource(&mut self, id: ClusterId, resource: SpeakerResource, state: ResourceState) {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        if cluster.resources.set_state(resource, state) {
+            self.rules_changed(id, resource, None);
+        }
+    }
+
+    /// Objects of a resource changed.
+    fn speaker_objects(&mut self, id: ClusterId, resource: SpeakerResource, update: Update<ObjectKey, SpeakerObject>) {
+        let only = match &update {
+            Update::Set(key, _) | Update::Gone(key) => Some(NodeName::from(key.name.clone())),
+            Update::All(_) => None,
+        };
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        if cluster.resources.set_objects(resource, update) {
+            self.rules_changed(id, resource, only);
+        }
+    }
+
+    /// Speakers say something else of what they announce.
+    fn announcements(&mut self, id: ClusterId, update: Update<StatusKey, ()>) {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        for service in cluster.resources.set_statuses(update) {
+            self.endpoints_changed(id, &service);
+        }
+    }
+
+    /// Everything that is read from a resource is worked out again; `object` is the only one that changed.
+    fn rules_changed(&mut self, id: ClusterId, resource: SpeakerResource, object: Option<NodeName>) {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        match resource {
+            SpeakerResource::MetallbPools | SpeakerResource::CiliumPools | SpeakerResource::CalicoPools => {
+                self.orphans.all |= cluster.gather_pools();
+            }
+            _ => {}
+        }
+        cluster.rules_changed();
+        mark_cluster(cluster);
+        let moved: Vec<u32> = match (resource, object) {
+            (SpeakerResource::CiliumNodes, Some(node)) => cluster.node_slot(&node).into_iter().collect(),
+            (SpeakerResource::CiliumNodes | SpeakerResource::MetallbPeers, _) => {
+                cluster.nodes.iter().map(|(slot, _)| slot).collect()
+            }
+            _ => Vec::new(),
+        };
+        for slot in moved {
+            self.relocate(NodeId { cluster: id, slot });
+        }
+        self.mark_neighbors_of(id);
+    }
 }
 
 /// Everything of a cluster is to be evaluated again.
-pub(super) fn mark_cluster(cluster: &mut Cluster) {
+fn mark_cluster(cluster: &mut Cluster) {
     cluster.all_services = true;
     cluster.all_nodes = true;
 }

@@ -16,29 +16,29 @@ use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{BfdKey, BfdState, NetworkInstance, NextHopGroup, NextHopGroupId, Route};
 
 /// Owner of routes that EVPN brought.
-pub(super) const EVPN_OWNER: &str = "bgp_evpn_mgr";
+pub(crate) const EVPN_OWNER: &str = "bgp_evpn_mgr";
 /// Owner of routes that BGP brought.
-pub(super) const BGP_OWNER: &str = "bgp_mgr";
+pub(crate) const BGP_OWNER: &str = "bgp_mgr";
 
 /// How long a route may name a group that was not told, before what was known of it is given up.
-pub(super) const GROUP_WAIT: Duration = Duration::from_secs(15);
+pub(crate) const GROUP_WAIT: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
-struct Told<T> {
+struct Stamped<T> {
     value: T,
     generation: u8,
 }
 
 /// The switch's own tables.
 #[derive(Debug, Default)]
-pub(super) struct Switch {
+pub(crate) struct Switch {
     generation: u8,
-    instances: BTreeMap<NetworkInstanceName, Told<NetworkInstance>>,
+    instances: BTreeMap<NetworkInstanceName, Stamped<NetworkInstance>>,
     routes: BTreeMap<NetworkInstanceName, Routes>,
     attributes: Attributes,
-    groups: FxHashMap<NextHopGroupId, Told<NextHopGroup>>,
-    applications: FxHashMap<u32, Told<Arc<str>>>,
-    bfd: FxHashMap<(u32, IpAddr), BTreeMap<IpAddr, Told<BfdState>>>,
+    groups: FxHashMap<NextHopGroupId, Stamped<NextHopGroup>>,
+    applications: FxHashMap<u32, Stamped<Arc<str>>>,
+    bfd: FxHashMap<(u32, IpAddr), BTreeMap<IpAddr, Stamped<BfdState>>>,
     /// Who looked at which group, known or not.
     users: FxHashMap<NextHopGroupId, FxHashSet<User>>,
     /// Groups that are looked for and were not told, since when.
@@ -47,17 +47,17 @@ pub(super) struct Switch {
 
 /// What a sweep took away.
 #[derive(Debug, Default)]
-pub(super) struct Swept {
-    pub(super) instances: Vec<NetworkInstanceName>,
-    pub(super) routes: Vec<(NetworkInstanceName, IpNet)>,
-    pub(super) users: Vec<User>,
-    pub(super) applications: bool,
-    pub(super) bfd: Vec<IpAddr>,
+pub(crate) struct Swept {
+    pub(crate) instances: Vec<NetworkInstanceName>,
+    pub(crate) routes: Vec<(NetworkInstanceName, IpNet)>,
+    pub(crate) users: Vec<User>,
+    pub(crate) applications: bool,
+    pub(crate) bfd: Vec<IpAddr>,
 }
 
 impl Switch {
     /// A dump begins.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         if self.generation < u8::MAX {
             self.generation += 1;
             return;
@@ -71,7 +71,7 @@ impl Switch {
     }
 
     /// The dump is complete.
-    pub(super) fn complete(&mut self) -> Swept {
+    pub(crate) fn complete(&mut self) -> Swept {
         let now = self.generation;
         let mut swept = Swept::default();
         self.instances.retain(|name, told| {
@@ -107,23 +107,23 @@ impl Switch {
         swept
     }
 
-    pub(super) fn set_instance(&mut self, name: NetworkInstanceName, instance: Option<NetworkInstance>) -> bool {
+    pub(crate) fn set_instance(&mut self, name: NetworkInstanceName, instance: Option<NetworkInstance>) -> bool {
         let generation = self.generation;
         match instance {
             Some(value) => {
-                let old = self.instances.insert(name, Told { value: value.clone(), generation });
+                let old = self.instances.insert(name, Stamped { value: value.clone(), generation });
                 old.is_none_or(|old| old.value != value)
             }
             None => self.instances.remove(&name).is_some(),
         }
     }
 
-    pub(super) fn instance(&self, name: &NetworkInstanceName) -> Option<&NetworkInstance> {
+    pub(crate) fn instance(&self, name: &NetworkInstanceName) -> Option<&NetworkInstance> {
         self.instances.get(name).map(|told| &told.value)
     }
 
     /// Takes in routes; calls back for each prefix whose route is another one than before.
-    pub(super) fn set_routes(
+    pub(crate) fn set_routes(
         &mut self,
         name: NetworkInstanceName,
         routes: Vec<(IpNet, Option<Route>)>,
@@ -137,25 +137,25 @@ impl Switch {
         }
     }
 
-    pub(super) fn host(&self, name: &NetworkInstanceName, address: IpAddr) -> Option<Route> {
+    pub(crate) fn host(&self, name: &NetworkInstanceName, address: IpAddr) -> Option<Route> {
         self.routes.get(name)?.host(address, &self.attributes)
     }
 
     /// An address has a host route of its own, and the next-hops of it are told.
-    pub(super) fn reaches_host(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
+    pub(crate) fn reaches_host(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
         self.host(name, address).is_some_and(|route| self.group(route.next_hop_group).is_some())
     }
 
-    pub(super) fn longest(&self, name: &NetworkInstanceName, address: IpAddr) -> Option<Found> {
+    pub(crate) fn longest(&self, name: &NetworkInstanceName, address: IpAddr) -> Option<Found> {
         self.routes.get(name)?.longest(address, &self.attributes)
     }
 
-    pub(super) fn hosts(&self, name: &NetworkInstanceName, which: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
+    pub(crate) fn hosts(&self, name: &NetworkInstanceName, which: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
         self.routes.get(name).map(|routes| routes.hosts(which)).unwrap_or_default()
     }
 
     /// Every network instance but one that has a match for the address, by name.
-    pub(super) fn elsewhere<'a>(
+    pub(crate) fn elsewhere<'a>(
         &'a self,
         name: &'a NetworkInstanceName,
         address: IpAddr,
@@ -165,7 +165,7 @@ impl Switch {
     }
 
     /// Takes in a group, or its end; gives who looked at it, if it is another one than before.
-    pub(super) fn set_group(&mut self, id: NextHopGroupId, group: Option<NextHopGroup>) -> Vec<User> {
+    pub(crate) fn set_group(&mut self, id: NextHopGroupId, group: Option<NextHopGroup>) -> Vec<User> {
         let changed = match group {
             Some(value) => {
                 self.missing.remove(&id);
@@ -175,7 +175,7 @@ impl Switch {
                         false
                     }
                     _ => {
-                        self.groups.insert(id, Told { value, generation: self.generation });
+                        self.groups.insert(id, Stamped { value, generation: self.generation });
                         true
                     }
                 }
@@ -185,12 +185,12 @@ impl Switch {
         if changed { self.users.get(&id).into_iter().flatten().cloned().collect() } else { Vec::new() }
     }
 
-    pub(super) fn group(&self, id: NextHopGroupId) -> Option<&NextHopGroup> {
+    pub(crate) fn group(&self, id: NextHopGroupId) -> Option<&NextHopGroup> {
         self.groups.get(&id).map(|told| &told.value)
     }
 
     /// Notes that the user looked at other groups than before.
-    pub(super) fn look_at(&mut self, user: &User, before: &[NextHopGroupId], groups: &[NextHopGroupId]) {
+    pub(crate) fn look_at(&mut self, user: &User, before: &[NextHopGroupId], groups: &[NextHopGroupId]) {
         for id in before.iter().filter(|id| !groups.contains(id)) {
             if let Some(users) = self.users.get_mut(id) {
                 users.remove(user);
@@ -206,19 +206,19 @@ impl Switch {
     }
 
     /// Notes which of the groups are waited for from now on.
-    pub(super) fn wait_for(&mut self, groups: &[NextHopGroupId], now: Duration) {
+    pub(crate) fn wait_for(&mut self, groups: &[NextHopGroupId], now: Duration) {
         for id in groups.iter().filter(|id| !self.groups.contains_key(id)) {
             self.missing.entry(*id).or_insert(now);
         }
     }
 
     /// True when the group has been waited for long enough.
-    pub(super) fn given_up(&self, id: NextHopGroupId, now: Duration) -> bool {
+    pub(crate) fn given_up(&self, id: NextHopGroupId, now: Duration) -> bool {
         self.missing.get(&id).is_some_and(|since| now >= *since + GROUP_WAIT)
     }
 
     /// Who waits for groups that were given up between two moments.
-    pub(super) fn gave_up(&self, before: Duration, now: Duration) -> Vec<User> {
+    pub(crate) fn gave_up(&self, before: Duration, now: Duration) -> Vec<User> {
         let late = self.missing.iter().filter(|(_, since)| {
             let at = **since + GROUP_WAIT;
             before < at && at <= now
@@ -227,35 +227,35 @@ impl Switch {
     }
 
     /// When the next group is given up.
-    pub(super) fn next_give_up(&self, now: Duration) -> Option<Duration> {
+    pub(crate) fn next_give_up(&self, now: Duration) -> Option<Duration> {
         self.missing.values().map(|since| *since + GROUP_WAIT).filter(|at| *at > now).min()
     }
 
     /// Takes in the name of an application, or its end. True when it is another one than before.
-    pub(super) fn set_application(&mut self, id: u32, name: Option<Arc<str>>) -> bool {
+    pub(crate) fn set_application(&mut self, id: u32, name: Option<Arc<str>>) -> bool {
         match name {
             Some(value) => {
-                let old = self.applications.insert(id, Told { value: value.clone(), generation: self.generation });
+                let old = self.applications.insert(id, Stamped { value: value.clone(), generation: self.generation });
                 old.is_none_or(|old| old.value != value)
             }
             None => self.applications.remove(&id).is_some(),
         }
     }
 
-    pub(super) fn owner(&self, route: &Route) -> Option<&Arc<str>> {
+    pub(crate) fn owner(&self, route: &Route) -> Option<&Arc<str>> {
         self.applications.get(&route.owner).map(|told| &told.value)
     }
 
-    pub(super) fn owned_by(&self, route: &Route, owner: &str) -> bool {
+    pub(crate) fn owned_by(&self, route: &Route, owner: &str) -> bool {
         self.owner(route).is_some_and(|name| &**name == owner)
     }
 
     /// Takes in a BFD session, or its end. True when it is another one than before.
-    pub(super) fn set_bfd(&mut self, key: &BfdKey, state: Option<BfdState>) -> bool {
+    pub(crate) fn set_bfd(&mut self, key: &BfdKey, state: Option<BfdState>) -> bool {
         let sessions = self.bfd.entry((key.network_instance, key.remote)).or_default();
         match state {
             Some(value) => {
-                let old = sessions.insert(key.local, Told { value, generation: self.generation });
+                let old = sessions.insert(key.local, Stamped { value, generation: self.generation });
                 old.is_none_or(|old| old.value != value)
             }
             None => {
@@ -269,7 +269,7 @@ impl Switch {
     }
 
     /// The worst BFD session with an address.
-    pub(super) fn bfd(&self, name: &NetworkInstanceName, remote: IpAddr) -> Option<BfdState> {
+    pub(crate) fn bfd(&self, name: &NetworkInstanceName, remote: IpAddr) -> Option<BfdState> {
         let instance = self.instance(name)?;
         self.bfd.get(&(instance.id, remote))?.values().map(|told| told.value).min()
     }

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::attachments::Attachments;
 use super::bgp::Bgp;
-use super::cluster::Cluster;
-use super::memory::Remembered;
-use super::speakers::Knowledge;
+use super::slab::Slab;
 use super::switch::{EVPN_OWNER, Switch};
 use crate::model::cluster::Node;
 use crate::model::config::ClusterConfig;
@@ -18,61 +17,61 @@ use crate::model::view::NodeView;
 
 /// A node of a cluster.
 #[derive(Debug)]
-pub(super) struct NodeEntry {
-    pub(super) name: NodeName,
-    pub(super) node: Node,
-    pub(super) location: Location,
+pub(crate) struct NodeEntry {
+    pub(crate) name: NodeName,
+    pub(crate) node: Node,
+    pub(crate) location: Location,
     /// Why it may not announce.
-    pub(super) excluded: Option<&'static str>,
+    pub(crate) excluded: Option<&'static str>,
     /// Groups its location was read from.
-    pub(super) groups: Vec<NextHopGroupId>,
+    pub(crate) groups: Vec<NextHopGroupId>,
     /// VIPs announced by it and not by every eligible node: how many, how many use it, how many may hide it.
-    pub(super) expected: u32,
-    pub(super) installed: u32,
-    pub(super) hidden: u32,
-    pub(super) view: Option<Arc<NodeView>>,
+    pub(crate) expected: u32,
+    pub(crate) installed: u32,
+    pub(crate) hidden: u32,
+    pub(crate) view: Option<Arc<NodeView>>,
 }
 
 /// Where a node is, as seen from this leaf.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Location {
+pub(crate) struct Location {
     /// Addresses it may speak from, best first, each once.
-    pub(super) candidates: Vec<(IpAddr, AddressSource)>,
+    pub(crate) candidates: Vec<(IpAddr, AddressSource)>,
     /// The addresses in use: at most one per family, the best located first.
-    pub(super) peers: Vec<Peer>,
+    pub(crate) peers: Vec<Peer>,
     /// VTEPs its host routes name, by family of the host route (v4, v6), sorted.
-    pub(super) vteps: [Vec<IpAddr>; 2],
+    pub(crate) vteps: [Vec<IpAddr>; 2],
 }
 
 /// An address in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Peer {
-    pub(super) address: IpAddr,
-    pub(super) source: AddressSource,
-    pub(super) attachment: AttachmentState,
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    pub(crate) source: AddressSource,
+    pub(crate) attachment: AttachmentState,
 }
 
 impl Location {
     /// Attached here by an address of a family, or of any.
-    pub(super) fn attached(&self, v4: Option<bool>) -> Option<IpAddr> {
+    pub(crate) fn attached(&self, v4: Option<bool>) -> Option<IpAddr> {
         let attached = self.peers.iter().filter(|peer| peer.attachment == AttachmentState::Attached);
         attached.map(|peer| peer.address).find(|address| v4.is_none_or(|v4| address.is_ipv4() == v4))
     }
 
     /// Its VTEPs for VIPs of a family.
-    pub(super) fn vteps(&self, v4: bool) -> &[IpAddr] {
+    pub(crate) fn vteps(&self, v4: bool) -> &[IpAddr] {
         let [four, six] = &self.vteps;
         let (own, other) = if v4 { (four, six) } else { (six, four) };
         if own.is_empty() { other } else { own }
     }
 
     /// Every VTEP of it.
-    pub(super) fn all_vteps(&self) -> impl Iterator<Item = IpAddr> {
+    pub(crate) fn all_vteps(&self) -> impl Iterator<Item = IpAddr> {
         self.vteps.iter().flatten().copied()
     }
 
     /// What the node is, as a whole.
-    pub(super) fn attachment(&self) -> AttachmentState {
+    pub(crate) fn attachment(&self) -> AttachmentState {
         if self.attached(None).is_some() {
             AttachmentState::Attached
         } else if self.all_vteps().next().is_some() {
@@ -86,17 +85,16 @@ impl Location {
 /// The candidates of a node, in the order they are believed.
 fn candidates(
     config: &ClusterConfig,
-    knowledge: &Knowledge,
+    speaker: &[IpAddr],
     name: &NodeName,
     node: &Node,
 ) -> Vec<(IpAddr, AddressSource)> {
-    let told = knowledge.addresses(name, node);
     let configured = config.fabric_addresses.get(name).into_iter().flatten();
     let listed = configured.map(|address| (*address, AddressSource::Configured)).chain(
         [
             (&*node.annotated, AddressSource::Annotation),
             (&*node.speaker, AddressSource::Speaker),
-            (&*told, AddressSource::Speaker),
+            (speaker, AddressSource::Speaker),
             (&*node.internal, AddressSource::InternalIp),
             (&*node.external, AddressSource::ExternalIp),
         ]
@@ -114,24 +112,25 @@ fn candidates(
 
 /// What a node is located by.
 #[derive(Debug)]
-pub(super) struct Surroundings<'a> {
-    pub(super) cluster: &'a ClusterName,
-    pub(super) config: &'a ClusterConfig,
-    pub(super) knowledge: &'a Knowledge,
-    pub(super) switch: &'a Switch,
-    pub(super) bgp: &'a Bgp,
+pub(crate) struct Locator<'a> {
+    pub(crate) cluster: &'a ClusterName,
+    pub(crate) config: &'a ClusterConfig,
+    /// Addresses the speaker's resources say the node speaks from.
+    pub(crate) addresses: &'a [IpAddr],
+    pub(crate) switch: &'a Switch,
+    pub(crate) bgp: &'a Bgp,
 }
 
-impl Surroundings<'_> {
+impl Locator<'_> {
     /// Locates a node, and brings what is remembered of it up to date. Gives the groups it looked at, too.
-    pub(super) fn locate(
+    pub(crate) fn locate(
         &self,
         name: &NodeName,
         node: &Node,
-        remembered: &mut Remembered,
+        remembered: &mut Attachments,
     ) -> (Location, Vec<NextHopGroupId>) {
         let mut location =
-            Location { candidates: candidates(self.config, self.knowledge, name, node), ..Location::default() };
+            Location { candidates: candidates(self.config, self.addresses, name, node), ..Location::default() };
         let mut groups = Vec::new();
         let mut ranked: BTreeMap<(bool, bool, u8, bool, usize), Peer> = BTreeMap::new();
         for (order, (address, source)) in location.candidates.iter().copied().enumerate() {
@@ -159,7 +158,7 @@ impl Surroundings<'_> {
     }
 
     /// A neighbor in state, a remembered one, a host route by EVPN, nothing: 0 to 3.
-    fn rank(&self, name: &NodeName, address: IpAddr, evpn: bool, vtep: bool, remembered: &mut Remembered) -> u8 {
+    fn rank(&self, name: &NodeName, address: IpAddr, evpn: bool, vtep: bool, remembered: &mut Attachments) -> u8 {
         if self.bgp.neighbor(&self.config.network_instance, address).is_some() {
             remembered.keep(self.cluster, name, address);
             return 0;
@@ -208,24 +207,24 @@ fn in_use(ranked: impl Iterator<Item = (bool, u8, Peer)>) -> Vec<Peer> {
 
 /// What is expected of a VIP's route on this leaf.
 #[derive(Debug, Default)]
-pub(super) struct Expectation {
+pub(crate) struct Expectation {
     /// Announcers in all.
-    pub(super) announcers: u32,
+    pub(crate) announcers: u32,
     /// Announcers attached here.
-    pub(super) attached: u32,
+    pub(crate) attached: u32,
     /// The addresses of attached announcers, by address.
-    pub(super) local: Vec<(IpAddr, u32)>,
+    pub(crate) local: Vec<(IpAddr, u32)>,
     /// The attached announcers speak the other family only: any address of theirs may carry the VIP.
-    pub(super) other_family: bool,
+    pub(crate) other_family: bool,
     /// The VTEPs of remote announcers, where none is attached.
-    pub(super) vteps: Vec<IpAddr>,
+    pub(crate) vteps: Vec<IpAddr>,
     /// Announcers nobody can place, by name.
-    pub(super) unlocated: Vec<u32>,
+    pub(crate) unlocated: Vec<u32>,
 }
 
 impl Expectation {
     /// What a set of announcers makes expected of a VIP of a family.
-    pub(super) fn of<'a>(announcers: impl Iterator<Item = (u32, &'a NodeEntry)>, v4: bool) -> Self {
+    pub(crate) fn of<'a>(announcers: impl Iterator<Item = (u32, &'a NodeEntry)>, v4: bool) -> Self {
         let mut expected = Self::default();
         let (mut own, mut other, mut vteps, mut unlocated) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (slot, node) in announcers {
@@ -256,12 +255,12 @@ impl Expectation {
 
     /// What routes alone tell, while gNMI does not say who is a neighbor here: where nobody is known to be attached, an
     /// unlocated announcer whose candidate is a next-hop of the VIP is reached by itself, and so attached.
-    pub(super) fn by_route(self: Arc<Self>, cluster: &Cluster, next_hops: &[IpAddr]) -> Arc<Self> {
+    pub(crate) fn by_route(self: Arc<Self>, nodes: &Slab<NodeEntry>, next_hops: &[IpAddr]) -> Arc<Self> {
         if self.attached > 0 {
             return self;
         }
         let reached = |slot: u32| {
-            let node = cluster.nodes.get(slot)?;
+            let node = nodes.get(slot)?;
             let mut candidates = node.location.candidates.iter().map(|(address, _)| *address);
             candidates.find(|address| next_hops.contains(address)).map(|address| (address, slot))
         };

@@ -11,35 +11,35 @@ use crate::model::switch::{FibTrouble, Neighbor, NeighborKey, PeerAddress, Route
 
 /// What gNMI tells.
 #[derive(Debug, Default)]
-pub(super) struct Bgp {
+pub(crate) struct Bgp {
     neighbors: FxHashMap<NetworkInstanceName, BTreeMap<PeerAddress, Neighbor>>,
     trouble: FxHashMap<RouteKey, FibTrouble>,
 }
 
 /// A neighbor whose state is another one than before.
 #[derive(Debug)]
-pub(super) struct NeighborChange {
-    pub(super) key: NeighborKey,
+pub(crate) struct NeighborChange {
+    pub(crate) key: NeighborKey,
     /// Presence or session: verdicts depend on it, not only what is shown of a node.
-    pub(super) decisive: bool,
+    pub(crate) decisive: bool,
 }
 
 impl Bgp {
     /// The neighbor with an address; the one with the best session, where several subinterfaces have the same
     /// link-local address.
-    pub(super) fn neighbor(&self, instance: &NetworkInstanceName, address: IpAddr) -> Option<&Neighbor> {
+    pub(crate) fn neighbor(&self, instance: &NetworkInstanceName, address: IpAddr) -> Option<&Neighbor> {
         let first = PeerAddress { ip: address, interface: None };
         let peers = self.neighbors.get(instance)?.range(first..).take_while(|(peer, _)| peer.ip == address);
         peers.map(|(_, neighbor)| neighbor).max_by_key(|neighbor| neighbor.session)
     }
 
     /// What is known of a prefix whose programming is not plainly done.
-    pub(super) fn trouble(&self, key: &RouteKey) -> Option<FibTrouble> {
+    pub(crate) fn trouble(&self, key: &RouteKey) -> Option<FibTrouble> {
         self.trouble.get(key).copied()
     }
 
     /// Takes in neighbors; gives what is different.
-    pub(super) fn set_neighbors(&mut self, update: Update<NeighborKey, Neighbor>) -> Vec<NeighborChange> {
+    pub(crate) fn set_neighbors(&mut self, update: Update<NeighborKey, Neighbor>) -> Vec<NeighborChange> {
         match update {
             Update::Set(key, neighbor) => self.set(key, Some(neighbor)).into_iter().collect(),
             Update::Gone(key) => self.set(key, None).into_iter().collect(),
@@ -70,7 +70,7 @@ impl Bgp {
     }
 
     /// Takes in FIB trouble; gives the prefixes that are told otherwise than before.
-    pub(super) fn set_trouble(&mut self, update: Update<RouteKey, FibTrouble>) -> Vec<RouteKey> {
+    pub(crate) fn set_trouble(&mut self, update: Update<RouteKey, FibTrouble>) -> Vec<RouteKey> {
         match update {
             Update::Set(key, trouble) => {
                 if self.trouble.insert(key.clone(), trouble) == Some(trouble) {

@@ -4,26 +4,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::alarms;
+use crate::engine::alarms;
 use crate::model::event::{SourceEvent, SourceId};
 use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::SourceState;
 use crate::model::view::{SourceFreshness, SourceView};
 
 /// How long gNMI is waited for before routes alone judge; counted from the start of the agent.
-pub(super) const GNMI_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const GNMI_WAIT: Duration = Duration::from_secs(30);
 /// How long a source that never answered may take before that is an alarm; counted from the start of the agent.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the switch's own tables may be out of reach before nothing is judged by them.
-pub(super) const SWITCH_PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const SWITCH_PATIENCE: Duration = Duration::from_secs(15);
 
 /// One source.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Source {
+pub(crate) struct Source {
     /// A first dump was completed.
-    pub(super) ever_synced: bool,
-    /// Out of reach since, and why; until it is synced again.
-    pub(super) lost: Option<Loss>,
+    pub(crate) ever_synced: bool,
+    /// Out of announcement since, and why; until it is synced again.
+    pub(crate) lost: Option<Loss>,
     dumping: bool,
     last_event: Option<Timestamp>,
     events: u64,
@@ -33,10 +33,10 @@ pub(super) struct Source {
 
 /// A loss.
 #[derive(Clone, Debug)]
-pub(super) struct Loss {
-    pub(super) elapsed: Duration,
-    pub(super) wall: Timestamp,
-    pub(super) why: Arc<str>,
+pub(crate) struct Loss {
+    pub(crate) elapsed: Duration,
+    pub(crate) wall: Timestamp,
+    pub(crate) why: Arc<str>,
 }
 
 impl Source {
@@ -84,25 +84,25 @@ impl Source {
 
 /// What the condition of the switch's sources allows to be said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Phase {
-    pub(super) ndk: NdkPhase,
-    pub(super) gnmi: GnmiPhase,
+pub(crate) struct Phase {
+    pub(crate) ndk: NdkPhase,
+    pub(crate) gnmi: GnmiPhase,
 }
 
 /// Of the switch's own tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NdkPhase {
+pub(crate) enum NdkPhase {
     /// The first dump is not complete.
     Syncing,
     /// What is known may be judged.
     Live,
-    /// Out of reach for too long, since.
+    /// Out of announcement for too long, since.
     Stale(Timestamp),
 }
 
 /// Of neighbors and FIB programming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum GnmiPhase {
+pub(crate) enum GnmiPhase {
     /// Still waited for.
     Waiting,
     /// Sessions and FIB status are known.
@@ -113,7 +113,7 @@ pub(super) enum GnmiPhase {
 
 /// Every source.
 #[derive(Debug)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     known: BTreeMap<SourceId, Source>,
 }
 
@@ -125,28 +125,28 @@ impl Default for Sources {
 }
 
 impl Sources {
-    pub(super) fn tell(&mut self, now: Now, id: &SourceId, event: &SourceEvent) {
+    pub(crate) fn tell(&mut self, now: Now, id: &SourceId, event: &SourceEvent) {
         if let Some(source) = self.known.get_mut(id) {
             source.tell(now, event);
         }
     }
 
-    pub(super) fn heard(&mut self, now: Now, id: &SourceId, events: usize) {
+    pub(crate) fn heard(&mut self, now: Now, id: &SourceId, events: usize) {
         if let Some(source) = self.known.get_mut(id) {
             source.last_event = Some(now.wall);
             source.events += events as u64;
         }
     }
 
-    pub(super) fn add(&mut self, id: SourceId) {
+    pub(crate) fn add(&mut self, id: SourceId) {
         self.known.entry(id).or_default();
     }
 
-    pub(super) fn remove(&mut self, id: &SourceId) {
+    pub(crate) fn remove(&mut self, id: &SourceId) {
         self.known.remove(id);
     }
 
-    pub(super) fn get(&self, id: &SourceId) -> Option<&Source> {
+    pub(crate) fn get(&self, id: &SourceId) -> Option<&Source> {
         self.known.get(id)
     }
 
@@ -158,7 +158,7 @@ impl Sources {
         &self.known[&SourceId::Gnmi]
     }
 
-    pub(super) fn phase(&self, now: Duration) -> Phase {
+    pub(crate) fn phase(&self, now: Duration) -> Phase {
         let (ndk, gnmi) = (self.ndk(), self.gnmi());
         let ndk = match &ndk.lost {
             _ if !ndk.ever_synced => NdkPhase::Syncing,
@@ -174,7 +174,7 @@ impl Sources {
     }
 
     /// When time alone changes the phase next.
-    pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
+    pub(crate) fn deadline(&self, now: Duration) -> Option<Duration> {
         let wait = (!self.gnmi().ever_synced).then_some(GNMI_WAIT);
         let loss = self.ndk().lost.as_ref().filter(|_| self.ndk().ever_synced);
         let patience = loss.map(|loss| loss.elapsed + SWITCH_PATIENCE);
@@ -184,12 +184,12 @@ impl Sources {
     }
 
     /// True when a source has told all it knows, and tells what changes.
-    pub(super) fn in_reach(&self, id: &SourceId) -> bool {
+    pub(crate) fn in_reach(&self, id: &SourceId) -> bool {
         self.known.get(id).is_some_and(|source| source.view().state == SourceState::Synced)
     }
 
     /// Every source, as alarms see it: at the start sources may take their time.
-    pub(super) fn states(&self, now: Duration) -> impl Iterator<Item = (&SourceId, alarms::SourceState<'_>)> {
+    pub(crate) fn states(&self, now: Duration) -> impl Iterator<Item = (&SourceId, alarms::SourceState<'_>)> {
         self.known.iter().map(move |(id, source)| {
             let state = match &source.lost {
                 Some(Loss { wall, why, .. }) if source.ever_synced || now >= START_PATIENCE => {
@@ -202,15 +202,15 @@ impl Sources {
         })
     }
 
-    pub(super) fn views(&self) -> impl Iterator<Item = (&SourceId, SourceView)> {
+    pub(crate) fn views(&self) -> impl Iterator<Item = (&SourceId, SourceView)> {
         self.known.iter().map(|(id, source)| (id, source.view()))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&SourceId, &Source)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&SourceId, &Source)> {
         self.known.iter()
     }
 
-    pub(super) fn freshness(&self) -> Vec<SourceFreshness> {
+    pub(crate) fn freshness(&self) -> Vec<SourceFreshness> {
         let freshness = |(id, source): (&SourceId, &Source)| SourceFreshness {
             source: id.clone(),
             last_event: source.last_event,

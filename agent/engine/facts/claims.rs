@@ -9,20 +9,20 @@ use super::ids::ServiceId;
 
 /// Services by VIP, over all clusters.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(crate) struct Claims {
     v4: BTreeMap<u32, Vec<ServiceId>>,
     v6: BTreeMap<u128, Vec<ServiceId>>,
 }
 
 impl Claims {
-    pub(super) fn add(&mut self, vip: IpAddr, service: ServiceId) {
+    pub(crate) fn add(&mut self, vip: IpAddr, service: ServiceId) {
         match vip {
             IpAddr::V4(vip) => self.v4.entry(vip.to_bits()).or_default().push(service),
             IpAddr::V6(vip) => self.v6.entry(vip.to_bits()).or_default().push(service),
         }
     }
 
-    pub(super) fn remove(&mut self, vip: IpAddr, service: ServiceId) {
+    pub(crate) fn remove(&mut self, vip: IpAddr, service: ServiceId) {
         fn take<K: Ord>(claims: &mut BTreeMap<K, Vec<ServiceId>>, key: &K, service: ServiceId) {
             if let Some(services) = claims.get_mut(key) {
                 services.retain(|other| *other != service);
@@ -37,7 +37,7 @@ impl Claims {
         }
     }
 
-    pub(super) fn of(&self, vip: IpAddr) -> &[ServiceId] {
+    pub(crate) fn of(&self, vip: IpAddr) -> &[ServiceId] {
         let services = match vip {
             IpAddr::V4(vip) => self.v4.get(&vip.to_bits()),
             IpAddr::V6(vip) => self.v6.get(&vip.to_bits()),
@@ -46,7 +46,7 @@ impl Claims {
     }
 
     /// Calls back for every VIP inside a prefix.
-    pub(super) fn inside(&self, prefix: IpNet, mut each: impl FnMut(IpAddr, &[ServiceId])) {
+    pub(crate) fn inside(&self, prefix: IpNet, mut each: impl FnMut(IpAddr, &[ServiceId])) {
         match prefix {
             IpNet::V4(net) => {
                 for (bits, services) in self.v4.range(net.network().to_bits()..=net.broadcast().to_bits()) {

@@ -4,7 +4,7 @@ use super::evidence::{Evidence, Gate, Hop};
 use crate::model::verdict::{FibStatus, NextHopKind, OperState, Reason, Vantage};
 
 /// One row of the table.
-pub(super) struct Row {
+pub(crate) struct Row {
     when: fn(&Evidence) -> bool,
     state: OperState,
     reason: Reason,
@@ -17,7 +17,7 @@ const fn row(state: OperState, reason: Reason, when: fn(&Evidence) -> bool) -> R
 use OperState::{Degraded, Down, Unknown, Up};
 
 /// In order. What matches none is up, without a reason.
-pub(super) const ROWS: [Row; 20] = [
+pub(crate) const ROWS: [Row; 20] = [
     row(Unknown, Reason::Syncing, |e| matches!(e.gate, Gate::Syncing(_))),
     row(Unknown, Reason::SwitchStale, |e| matches!(e.gate, Gate::SwitchStale(_))),
     row(Unknown, Reason::NetworkInstanceMissing, |e| e.gate == Gate::InstanceMissing),
@@ -43,13 +43,13 @@ pub(super) const ROWS: [Row; 20] = [
 ];
 
 /// State and reason of what is known.
-pub(super) fn judge(evidence: &Evidence) -> (OperState, Option<Reason>) {
+pub(crate) fn judge(evidence: &Evidence) -> (OperState, Option<Reason>) {
     let row = ROWS.iter().find(|row| (row.when)(evidence));
     row.map_or((Up, None), |row| (row.state, Some(row.reason)))
 }
 
 /// local when at least one announcer is attached here.
-pub(super) fn vantage(evidence: &Evidence) -> Option<Vantage> {
+pub(crate) fn vantage(evidence: &Evidence) -> Option<Vantage> {
     match (evidence.expectation.announcers, evidence.expectation.attached) {
         (0, _) => None,
         (_, 0) => Some(Vantage::Remote),
@@ -69,7 +69,7 @@ fn local_path_unused(evidence: &Evidence) -> bool {
     local && evidence.expected().all(|hop| !hop.installed) && evidence.installed().all(remote)
 }
 
-pub(super) fn at_ecmp_limit(evidence: &Evidence) -> bool {
+pub(crate) fn at_ecmp_limit(evidence: &Evidence) -> bool {
     evidence.ecmp_limit.is_some_and(|limit| evidence.installed().count() as u32 == limit)
 }
 
@@ -78,8 +78,8 @@ fn covered(evidence: &Evidence) -> bool {
     route.is_some_and(|route| route.prefix.prefix_len() < route.prefix.max_prefix_len())
 }
 
-/// The word of one next-hop.
-pub(super) fn word(evidence: &Evidence, hop: &Hop) -> (OperState, Option<Reason>) {
+/// State and reason of one next-hop.
+pub(crate) fn next_hop_verdict(evidence: &Evidence, hop: &Hop) -> (OperState, Option<Reason>) {
     if matches!(evidence.gate, Gate::SwitchStale(_)) {
         return (Unknown, None);
     }

@@ -1,0 +1,137 @@
+//! Sets of nodes that announce the same VIPs: every eligible node, or those that some objects of the speaker select.
+//!
+//! A set is known by the objects that make it, not by its members: nodes come and go, and the VIPs counted by the set stay
+//! where they are.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use rustc_hash::FxHashMap;
+
+use super::nodes::{Expectation, NodeEntry};
+use crate::engine::speakers::{self, Rule, SpeakerResources};
+use crate::model::speaker::ObjectKey;
+
+/// The number of a set; not reused.
+pub(crate) type NodeSetId = u32;
+
+/// Every eligible node.
+pub(crate) const EVERYONE: NodeSetId = 0;
+
+/// One set of nodes.
+#[derive(Debug, Default)]
+pub(crate) struct NodeSet {
+    /// The objects that select its members; none for every eligible node.
+    by: Arc<[ObjectKey]>,
+    /// Eligible nodes in it, by slot, in order.
+    pub(crate) members: Vec<u32>,
+    filled: bool,
+    /// What it makes expected of VIPs of IPv4 and IPv6.
+    expectations: [Arc<Expectation>; 2],
+}
+
+impl NodeSet {
+    pub(crate) fn contains(&self, node: u32) -> bool {
+        self.members.binary_search(&node).is_ok()
+    }
+
+    pub(crate) fn expectation(&self, v4: bool) -> Arc<Expectation> {
+        Arc::clone(&self.expectations[usize::from(!v4)])
+    }
+
+    /// The objects that select its members.
+    pub(crate) fn by(&self) -> &[ObjectKey] {
+        &self.by
+    }
+}
+
+/// Who announces one VIP of one service, as far as resources say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct VipAnnouncement {
+    /// The nodes that may.
+    pub(crate) node_set: NodeSetId,
+    /// Nobody may, and why.
+    pub(crate) nobody: Option<Arc<str>>,
+    /// Policy Cluster announces only with a usable endpoint, whatever the profile says.
+    pub(crate) needs_endpoint: bool,
+    /// The prefix it is announced as, where that is no host prefix.
+    pub(crate) aggregate: Option<IpNet>,
+    /// Who announces it as a shorter one, which counts where nobody announces this.
+    pub(crate) shorter: Option<Box<VipAnnouncement>>,
+}
+
+impl VipAnnouncement {
+    /// Numbers the set of nodes that the objects of a rule make.
+    pub(crate) fn of(rule: Rule, node_sets: &mut NodeSets) -> Self {
+        Self {
+            node_set: node_sets.id(rule.by.into()),
+            nobody: rule.nobody.map(Arc::from),
+            needs_endpoint: rule.needs_endpoint,
+            aggregate: rule.aggregate.filter(|prefix| prefix.prefix_len() < prefix.max_prefix_len()),
+            shorter: rule.shorter.map(|shorter| Box::new(Self::of(*shorter, node_sets))),
+        }
+    }
+
+    /// This and the shorter ones.
+    pub(crate) fn with_fallbacks(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |announcement| announcement.shorter.as_deref())
+    }
+}
+
+/// The sets in use.
+#[derive(Debug, Default)]
+pub(crate) struct NodeSets {
+    sets: FxHashMap<NodeSetId, NodeSet>,
+    ids: FxHashMap<Arc<[ObjectKey]>, NodeSetId>,
+    last: NodeSetId,
+}
+
+impl NodeSets {
+    /// The set that objects make; its members are told by [`Self::fill`].
+    pub(crate) fn id(&mut self, by: Arc<[ObjectKey]>) -> NodeSetId {
+        if by.is_empty() {
+            return EVERYONE;
+        }
+        if let Some(id) = self.ids.get(&by) {
+            return *id;
+        }
+        self.last += 1;
+        self.ids.insert(Arc::clone(&by), self.last);
+        self.sets.insert(self.last, NodeSet { by, ..NodeSet::default() });
+        self.last
+    }
+
+    pub(crate) fn get(&self, id: NodeSetId) -> Option<&NodeSet> {
+        self.sets.get(&id)
+    }
+
+    /// The set has not been filled yet.
+    pub(crate) fn is_new(&self, id: NodeSetId) -> bool {
+        self.sets.get(&id).is_none_or(|set| !set.filled)
+    }
+
+    /// Forgets the sets that nothing uses.
+    pub(crate) fn keep(&mut self, used: &BTreeSet<NodeSetId>) {
+        self.sets.retain(|id, _| *id == EVERYONE || used.contains(id));
+        self.ids.retain(|_, id| used.contains(id));
+    }
+
+    /// Works out who is in each set, from the eligible nodes in order of slot. Gives the nodes that joined or left one.
+    pub(crate) fn fill(&mut self, resources: &SpeakerResources, eligible: &[(u32, &NodeEntry)]) -> BTreeSet<u32> {
+        let mut moved = BTreeSet::new();
+        self.sets.entry(EVERYONE).or_default();
+        for (id, set) in &mut self.sets {
+            let by = Arc::clone(&set.by);
+            let mut selected = eligible.to_vec();
+            selected.retain(|(_, node)| *id == EVERYONE || speakers::selects(resources, &by, &node.name, &node.node));
+            let members: Vec<u32> = selected.iter().map(|(slot, _)| *slot).collect();
+            moved.extend(members.iter().filter(|slot| !set.contains(**slot)));
+            moved.extend(set.members.iter().filter(|slot| members.binary_search(slot).is_err()));
+            set.members = members;
+            set.filled = true;
+            set.expectations = [true, false].map(|v4| Arc::new(Expectation::of(selected.iter().copied(), v4)));
+        }
+        moved
+    }
+}

@@ -1,0 +1,187 @@
+//! Who announces a VIP: the union over the services of the cluster that carry it, each by the speaker's rules, its resources,
+//! and what the speakers themselves say.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::evidence::{Session, World};
+use crate::engine::facts::cluster::{Cluster, ServiceEntry};
+use crate::engine::facts::node_sets::{EVERYONE, NodeSetId, VipAnnouncement};
+use crate::engine::facts::nodes::{Expectation, NodeEntry};
+use crate::engine::facts::tally::Counted;
+use crate::engine::speakers;
+use crate::model::verdict::AttachmentState;
+
+/// Announcers for the sake of one service.
+enum Announcers {
+    /// All of a set.
+    Set(NodeSetId),
+    /// These nodes.
+    Nodes(BTreeSet<u32>),
+}
+
+impl Announcers {
+    fn is_empty(&self, cluster: &Cluster) -> bool {
+        match self {
+            Self::Set(id) => cluster.node_set(*id).is_none_or(|node_set| node_set.members.is_empty()),
+            Self::Nodes(nodes) => nodes.is_empty(),
+        }
+    }
+}
+
+/// The announcers of a VIP, and what they make expected.
+pub(crate) fn announcers(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Expectation>) {
+    let services = cluster.vips.get(&vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
+    let (mut whole, mut some) = (BTreeSet::new(), BTreeSet::new());
+    for entry in services.iter().filter_map(|slot| cluster.services.get(*slot)) {
+        match announcers_for(world, cluster, entry, vip).0 {
+            Announcers::Set(id) => drop(whole.insert(id)),
+            Announcers::Nodes(nodes) => some.extend(nodes),
+        }
+    }
+    // Whoever is in a set is an eligible node.
+    if whole.contains(&EVERYONE) {
+        whole = [EVERYONE].into();
+    }
+    if whole.len() == 1
+        && let Some(id) = whole.first().copied()
+        && let Some(node_set) = cluster.node_set(id)
+        && some.iter().all(|slot| node_set.contains(*slot))
+    {
+        return (Counted::NodeSet(id), node_set.expectation(vip.is_ipv4()));
+    }
+    let node_sets = whole.into_iter().filter_map(|id| cluster.node_set(id));
+    some.extend(node_sets.flat_map(|node_set| &node_set.members));
+    let nodes: Vec<(u32, &NodeEntry)> =
+        some.into_iter().filter_map(|slot| Some((slot, cluster.nodes.get(slot)?))).collect();
+    let expectation = Arc::new(Expectation::of(nodes.iter().copied(), vip.is_ipv4()));
+    (Counted::Nodes(nodes.iter().map(|(slot, _)| (*slot, false)).collect()), expectation)
+}
+
+/// The prefix it is announced as for the sake of one service, where that is no host prefix.
+pub(crate) fn aggregate(world: &World<'_>, cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> Option<IpNet> {
+    let announcement = entry.announcement(vip)?;
+    let tier = announcement.shorter.as_ref().and_then(|_| announcers_for(world, cluster, entry, vip).1);
+    tier.unwrap_or(announcement).aggregate
+}
+
+/// Who announces it as the longest prefix that anybody announces it as.
+fn announcers_for<'e>(
+    world: &World<'_>,
+    cluster: &Cluster,
+    entry: &'e ServiceEntry,
+    vip: IpAddr,
+) -> (Announcers, Option<&'e VipAnnouncement>) {
+    let longest = entry.announcement(vip);
+    let found = announcers_as(world, cluster, entry, vip, longest);
+    if found.is_empty(cluster) {
+        for announcement in longest.into_iter().flat_map(VipAnnouncement::with_fallbacks).skip(1) {
+            let found = announcers_as(world, cluster, entry, vip, Some(announcement));
+            if !found.is_empty(cluster) {
+                return (found, Some(announcement));
+            }
+        }
+    }
+    (found, longest)
+}
+
+fn announcers_as(
+    world: &World<'_>,
+    cluster: &Cluster,
+    entry: &ServiceEntry,
+    vip: IpAddr,
+    announcement: Option<&VipAnnouncement>,
+) -> Announcers {
+    let computed = computed(cluster, entry, vip, announcement);
+    let Some(reported) = cluster.resources.reported_by(&entry.key).filter(|_| entry.service.ingress.contains(&vip))
+    else {
+        return computed;
+    };
+    let mut reported: BTreeSet<u32> = reported.filter_map(|name| cluster.node_slot(name)).collect();
+    // A status does not tell the prefix: of several, the resources do.
+    if entry.announcement(vip).is_some_and(|announcement| announcement.shorter.is_some()) {
+        let node_set = announcement.and_then(|announcement| cluster.node_set(announcement.node_set));
+        reported.retain(|slot| node_set.is_some_and(|node_set| node_set.contains(*slot)));
+    }
+    let unreported = |slot: &u32| !reported.contains(slot);
+    let doubtful = |slot: &u32| cluster.nodes.get(*slot).is_some_and(|node| may_announce(world, cluster, node, vip));
+    let (mut unreported, within): (Vec<u32>, bool) = match &computed {
+        Announcers::Set(id) => {
+            let members = cluster.node_set(*id).map(|node_set| node_set.members.as_slice()).unwrap_or_default();
+            let unreported: Vec<u32> = members.iter().copied().filter(unreported).collect();
+            let within = reported.len() + unreported.len() == members.len();
+            (unreported, within)
+        }
+        Announcers::Nodes(nodes) => (nodes.iter().copied().filter(unreported).collect(), false),
+    };
+    let missing = unreported.len();
+    unreported.retain(doubtful);
+    if within && unreported.len() == missing {
+        return computed;
+    }
+    Announcers::Nodes(reported.into_iter().chain(unreported).collect())
+}
+
+/// A node may announce though its speaker does not say so. Only of one that is attached here it can be told: the route
+/// uses it, or may, or its session is not known to be established; its speaker may be gone, and its statuses with it.
+fn may_announce(world: &World<'_>, cluster: &Cluster, node: &NodeEntry, vip: IpAddr) -> bool {
+    let instance = &cluster.config.network_instance;
+    let attached = node.location.peers.iter().filter(|peer| peer.attachment == AttachmentState::Attached);
+    let mut sessions = attached.map(|peer| world.session(instance, peer.address)).peekable();
+    if sessions.peek().is_none() {
+        return false;
+    }
+    let used = world.switch.longest(instance, vip).is_some_and(|found| {
+        let group = world.switch.group(found.route.next_hop_group);
+        let mut candidates = node.location.candidates.iter().map(|(address, _)| address);
+        group.is_none_or(|group| candidates.any(|address| group.next_hops.contains(address)))
+    });
+    used || !sessions.any(|session| session == Session::Established)
+}
+
+/// By the speaker's rules and what its resources select.
+fn computed(
+    cluster: &Cluster,
+    entry: &ServiceEntry,
+    vip: IpAddr,
+    announcement: Option<&VipAnnouncement>,
+) -> Announcers {
+    let profile = cluster.profile();
+    let withheld = profile.withheld(&entry.service).is_some() && !entry.service.external_ips.contains(&vip);
+    if withheld || announcement.is_some_and(|announcement| announcement.nobody.is_some()) {
+        return Announcers::Nodes(BTreeSet::new());
+    }
+    let node_set = announcement.map_or(EVERYONE, |announcement| announcement.node_set);
+    let endpoints = entry.endpoints.of_vip(vip);
+    if profile.local(&entry.service) {
+        let members = cluster.node_set(node_set);
+        let member = |slot: &u32| members.is_some_and(|members| members.contains(*slot));
+        return Announcers::Nodes(endpoints.local_announcers.iter().copied().filter(member).collect());
+    }
+    let needs = announcement.is_some_and(|announcement| announcement.needs_endpoint);
+    match profile.announces_with(endpoints.usable) && !(needs && endpoints.usable == 0) {
+        true => Announcers::Set(node_set),
+        false => Announcers::Nodes(BTreeSet::new()),
+    }
+}
+
+/// Why nobody announces a VIP, where an annotation or a resource of the speaker keeps it from being announced.
+pub(crate) fn silence(cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> Option<Arc<str>> {
+    if let Some(annotation) = cluster.profile().withheld(&entry.service)
+        && !entry.service.external_ips.contains(&vip)
+    {
+        return Some(format!("annotation {annotation} keeps the address from being announced").into());
+    }
+    let announcement = entry.announcement(vip)?;
+    if let Some(nobody) = &announcement.nobody {
+        return Some(Arc::clone(nobody));
+    }
+    let node_sets: Vec<_> =
+        announcement.with_fallbacks().filter_map(|announcement| cluster.node_set(announcement.node_set)).collect();
+    let by: Vec<_> = node_sets.iter().flat_map(|node_set| node_set.by()).cloned().collect();
+    let nobody = node_sets.iter().all(|node_set| node_set.members.is_empty());
+    nobody.then(|| speakers::selects_none(&cluster.resources, &by))?.map(Arc::from)
+}

@@ -1,0 +1,188 @@
+//! What is known of one VIP of one service: gathered in [`super::gather`], judged in [`super::verdict`].
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::engine::facts::bgp::Bgp;
+use crate::engine::facts::claims::Claims;
+use crate::engine::facts::cluster::Cluster;
+use crate::engine::facts::endpoints::Endpoints;
+use crate::engine::facts::ids::ClusterId;
+use crate::engine::facts::nodes::Expectation;
+use crate::engine::facts::sources::{GnmiPhase, NdkPhase, Phase, Sources};
+use crate::engine::facts::switch::Switch;
+use crate::model::event::SourceId;
+use crate::model::names::{NetworkInstanceName, NodeName};
+use crate::model::switch::SessionState;
+use crate::model::time::{Now, Timestamp};
+use crate::model::verdict::NextHopKind;
+use crate::model::view::RouteView;
+
+/// Everything a verdict is read from.
+#[derive(Debug)]
+pub(crate) struct World<'a> {
+    pub(crate) now: Now,
+    pub(crate) phase: &'a Phase,
+    pub(crate) sources: &'a Sources,
+    pub(crate) switch: &'a Switch,
+    pub(crate) bgp: &'a Bgp,
+    pub(crate) clusters: &'a BTreeMap<ClusterId, Cluster>,
+    pub(crate) claims: &'a Claims,
+}
+
+/// A BGP session with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Session {
+    /// gNMI is not heard, or has not said.
+    Unknown,
+    Established,
+    /// In another state, or gone with its dynamic neighbor.
+    Down(Option<SessionState>),
+}
+
+impl Session {
+    pub(crate) fn state(self) -> Option<SessionState> {
+        match self {
+            Self::Unknown => None,
+            Self::Established => Some(SessionState::Established),
+            Self::Down(state) => state,
+        }
+    }
+
+    pub(crate) fn is_down(self) -> bool {
+        matches!(self, Self::Down(_))
+    }
+}
+
+/// What keeps a VIP from being judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    /// Waiting for this.
+    Syncing(String),
+    SwitchStale(Timestamp),
+    InstanceMissing,
+}
+
+/// A next-hop that is expected or installed.
+#[derive(Debug)]
+pub(crate) struct Hop {
+    pub(crate) address: IpAddr,
+    pub(crate) kind: NextHopKind,
+    /// The node it is, or the only one behind a VTEP.
+    pub(crate) node: Option<NodeName>,
+    /// The other cluster whose node it is.
+    pub(crate) foreign: Option<String>,
+    pub(crate) expected: bool,
+    pub(crate) installed: bool,
+    pub(crate) serves: bool,
+    pub(crate) may_serve: bool,
+    pub(crate) session: Session,
+    pub(crate) usable: Option<u32>,
+}
+
+/// A route with its next-hops.
+#[derive(Clone, Debug)]
+pub(crate) struct Matched {
+    pub(crate) prefix: IpNet,
+    pub(crate) hops: Arc<[IpAddr]>,
+    pub(crate) view: RouteView,
+}
+
+/// What is known of one VIP of one service.
+#[derive(Debug)]
+pub(crate) struct Evidence {
+    pub(crate) gate: Gate,
+    /// None for a service without an address.
+    pub(crate) vip: Option<IpAddr>,
+    pub(crate) local_policy: bool,
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) expectation: Arc<Expectation>,
+    /// Why nobody announces it, where annotations or the speaker's resources say so.
+    pub(crate) silence: Option<Arc<str>>,
+    /// The prefix the speaker announces it as, where that is no host prefix.
+    pub(crate) aggregate: Option<IpNet>,
+    /// The route that counts.
+    pub(crate) route: Option<Matched>,
+    /// A covering prefix that does not count.
+    pub(crate) unserving: Option<Matched>,
+    /// Where else the VIP's route stands.
+    pub(crate) elsewhere: Option<(NetworkInstanceName, IpNet)>,
+    /// Expected or installed, by address.
+    pub(crate) hops: Vec<Hop>,
+    /// Another cluster that claims it.
+    pub(crate) conflict: Option<String>,
+    pub(crate) ecmp_limit: Option<u32>,
+}
+
+impl Evidence {
+    /// Evidence of nothing, behind a gate.
+    pub(crate) fn none(gate: Gate, vip: Option<IpAddr>, endpoints: Arc<Endpoints>) -> Self {
+        Self {
+            gate,
+            vip,
+            local_policy: false,
+            endpoints,
+            expectation: Arc::default(),
+            silence: None,
+            aggregate: None,
+            route: None,
+            unserving: None,
+            elsewhere: None,
+            hops: Vec::new(),
+            conflict: None,
+            ecmp_limit: None,
+        }
+    }
+
+    pub(crate) fn expected(&self) -> impl Iterator<Item = &Hop> {
+        self.hops.iter().filter(|hop| hop.expected)
+    }
+
+    pub(crate) fn installed(&self) -> impl Iterator<Item = &Hop> {
+        self.hops.iter().filter(|hop| hop.installed)
+    }
+
+    pub(crate) fn absent(&self) -> impl Iterator<Item = &Hop> {
+        self.hops.iter().filter(|hop| hop.expected && !hop.installed)
+    }
+}
+
+impl World<'_> {
+    /// What keeps the VIPs of a cluster from being judged.
+    pub(crate) fn gate(&self, cluster: &Cluster) -> Gate {
+        let source = SourceId::Kubernetes(cluster.name.clone());
+        if self.phase.ndk == NdkPhase::Syncing {
+            return Gate::Syncing("the switch's own tables (NDK)".into());
+        }
+        if !self.sources.get(&source).is_some_and(|source| source.ever_synced) {
+            return Gate::Syncing(format!("the first listing of cluster {}", cluster.name));
+        }
+        if self.phase.gnmi == GnmiPhase::Waiting {
+            return Gate::Syncing("BGP neighbors and FIB programming (gNMI)".into());
+        }
+        if let NdkPhase::Stale(since) = self.phase.ndk {
+            return Gate::SwitchStale(since);
+        }
+        match self.switch.instance(&cluster.config.network_instance) {
+            Some(_) => Gate::Open,
+            None => Gate::InstanceMissing,
+        }
+    }
+
+    /// The BGP session with an address a node is, or was, attached by.
+    pub(crate) fn session(&self, instance: &NetworkInstanceName, address: IpAddr) -> Session {
+        if self.phase.gnmi != GnmiPhase::Live {
+            return Session::Unknown;
+        }
+        match self.bgp.neighbor(instance, address).map(|neighbor| neighbor.session) {
+            Some(None) => Session::Unknown,
+            Some(Some(SessionState::Established)) => Session::Established,
+            Some(state) => Session::Down(state),
+            None => Session::Down(None),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Pure functions of facts: evidence, verdict, sentence, and the views made of them.
+//!
+//! `gather` collects the [`evidence`] of one VIP (announcers by `announcers`, next-hops by `next_hops`), `verdict` is the
+//! table that judges it, `detail` the sentence. `service`, `node`, `orphans` and `status` make the views.
+
+mod announcers;
+mod detail;
+pub(super) mod evidence;
+pub(super) mod gather;
+mod next_hops;
+pub(super) mod node;
+pub(super) mod orphans;
+pub(super) mod service;
+pub(super) mod status;
+mod verdict;

@@ -1,0 +1,94 @@
+//! The view of one node: its addresses and sessions, and whether it announces the VIPs it should.
+
+use super::evidence::{Gate, Session, World};
+use crate::engine::facts::cluster::Cluster;
+use crate::engine::facts::nodes::{NodeEntry, Peer};
+use crate::engine::facts::sources::GnmiPhase;
+use crate::engine::facts::tally::Figures;
+use crate::model::switch::SessionState;
+use crate::model::verdict::{AttachmentState, NodeReason, OperState};
+use crate::model::view::{NodeView, PeerView};
+
+/// The view of a node.
+pub(crate) fn node_view(world: &World<'_>, cluster: &Cluster, slot: u32, entry: &NodeEntry) -> NodeView {
+    let figures = cluster.figures(slot, entry);
+    let (state, reason) = node_state(world, cluster, entry, figures);
+    let configured = cluster.config.fabric_addresses.get(&entry.name);
+    NodeView {
+        fabric_addresses: configured.into_iter().flatten().copied().collect(),
+        peers: entry.location.peers.iter().map(|peer| peer_view(world, cluster, peer)).collect(),
+        attachment: entry.location.attachment(),
+        expected_vips: figures.expected,
+        installed_vips: figures.installed,
+        excluded_by: entry.excluded,
+        state,
+        reason,
+    }
+}
+
+fn peer_view(world: &World<'_>, cluster: &Cluster, peer: &Peer) -> PeerView {
+    let instance = &cluster.config.network_instance;
+    let heard = world.phase.gnmi == GnmiPhase::Live;
+    let neighbor = world.bgp.neighbor(instance, peer.address).filter(|_| heard);
+    PeerView {
+        address: peer.address,
+        source: peer.source,
+        attachment: peer.attachment,
+        session: neighbor.and_then(|neighbor| neighbor.session),
+        last_established: neighbor.and_then(|neighbor| neighbor.last_established),
+        bfd: world.switch.bfd(instance, peer.address),
+    }
+}
+
+fn node_state(
+    world: &World<'_>,
+    cluster: &Cluster,
+    entry: &NodeEntry,
+    figures: Figures,
+) -> (OperState, Option<NodeReason>) {
+    match world.gate(cluster) {
+        Gate::Syncing(_) => return (OperState::Unknown, Some(NodeReason::Syncing)),
+        // The cluster says so; no address of the node is to blame.
+        Gate::InstanceMissing => return (OperState::Unknown, None),
+        Gate::Open | Gate::SwitchStale(_) => {}
+    }
+    match entry.location.attachment() {
+        AttachmentState::Remote => (OperState::Up, None),
+        AttachmentState::Unknown if figures.installed > 0 => (OperState::Up, None),
+        AttachmentState::Unknown => (OperState::Unknown, Some(NodeReason::NodeAddressUnknown)),
+        AttachmentState::Attached => attached_state(world, cluster, entry, figures),
+    }
+}
+
+fn attached_state(
+    world: &World<'_>,
+    cluster: &Cluster,
+    entry: &NodeEntry,
+    figures: Figures,
+) -> (OperState, Option<NodeReason>) {
+    let instance = &cluster.config.network_instance;
+    let attached = entry.location.peers.iter().filter(|peer| peer.attachment == AttachmentState::Attached);
+    let sessions: Vec<Session> = attached.map(|peer| world.session(instance, peer.address)).collect();
+    if sessions.iter().all(|session| session.is_down()) {
+        return (OperState::Down, Some(NodeReason::SessionDown));
+    }
+    if sessions.iter().any(|session| session.is_down()) {
+        return (OperState::Degraded, Some(NodeReason::SessionDown));
+    }
+    let established = sessions.iter().all(|session| *session == Session::Established);
+    if established && announces_nothing(world, cluster, entry, figures) {
+        return (OperState::Degraded, Some(NodeReason::NoVipReceived));
+    }
+    let proven = established || figures.installed > 0;
+    (if proven { OperState::Up } else { OperState::Unknown }, None)
+}
+
+/// Certain only where nothing was received at all, or no better path can hide what was.
+fn announces_nothing(world: &World<'_>, cluster: &Cluster, entry: &NodeEntry, figures: Figures) -> bool {
+    let instance = &cluster.config.network_instance;
+    let neighbors = entry.location.peers.iter().filter_map(|peer| world.bgp.neighbor(instance, peer.address));
+    let mut neighbors = neighbors.filter(|neighbor| neighbor.session == Some(SessionState::Established)).peekable();
+    let received_none = neighbors.peek().is_some() && neighbors.all(|neighbor| neighbor.received_routes == Some(0));
+    let judged = world.gate(cluster) == Gate::Open;
+    judged && figures.expected > 0 && figures.installed == 0 && (received_none || figures.hidden == 0)
+}

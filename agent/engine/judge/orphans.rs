@@ -1,0 +1,72 @@
+//! Orphan routes: host routes inside a VIP pool that no service claims.
+//!
+//! Said only once the switch's tables and every cluster of the network instance are known: before that, a VIP would
+//! look like an orphan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use super::evidence::World;
+use crate::engine::facts::ids::ClusterId;
+use crate::engine::facts::sources::NdkPhase;
+use crate::model::event::SourceId;
+use crate::model::switch::{NextHopGroupId, RouteKey};
+use crate::model::view::OrphanView;
+
+/// Orphans, and what must be looked at again.
+#[derive(Debug, Default)]
+pub(crate) struct Orphans {
+    /// What was published, and the group it was read from.
+    pub(crate) published: BTreeMap<RouteKey, (OrphanView, NextHopGroupId)>,
+    pub(crate) touched: BTreeSet<RouteKey>,
+    /// Every host route inside a pool must be looked at again.
+    pub(crate) all: bool,
+}
+
+/// Host routes inside the pools of all clusters.
+pub(crate) fn pooled(world: &World<'_>) -> BTreeSet<RouteKey> {
+    let pooling = world.clusters.values().filter(|cluster| !cluster.pools.is_empty());
+    let routes = pooling.flat_map(|cluster| {
+        let instance = &cluster.config.network_instance;
+        let hosts = world.switch.hosts(instance, |host| cluster.pools_hold(host)).into_iter();
+        hosts.map(|host| RouteKey { network_instance: instance.clone(), prefix: IpNet::from(host) })
+    });
+    routes.collect()
+}
+
+/// True when a prefix is a host route a cluster's pool covers.
+pub(crate) fn in_pool(world: &World<'_>, key: &RouteKey) -> bool {
+    let mut clusters = world.clusters.values().filter(|c| c.config.network_instance == key.network_instance);
+    clusters.any(|cluster| cluster.pools_hold(key.prefix.addr()))
+}
+
+/// The orphan a prefix is, and the group it was read from.
+pub(crate) fn orphan_view(
+    world: &World<'_>,
+    key: &RouteKey,
+    published: Option<&OrphanView>,
+) -> Option<(OrphanView, NextHopGroupId)> {
+    if world.phase.ndk == NdkPhase::Syncing || !in_pool(world, key) {
+        return None;
+    }
+    let here: Vec<(&ClusterId, _)> =
+        world.clusters.iter().filter(|(_, c)| c.config.network_instance == key.network_instance).collect();
+    let synced = here.iter().all(|(_, cluster)| {
+        let source = world.sources.get(&SourceId::Kubernetes(cluster.name.clone()));
+        source.is_some_and(|source| source.ever_synced)
+    });
+    let address = key.prefix.addr();
+    let claimed = world.claims.of(address).iter().any(|claim| here.iter().any(|(id, _)| **id == claim.cluster));
+    if !synced || claimed {
+        return None;
+    }
+    let route = world.switch.host(&key.network_instance, address)?;
+    let group = world.switch.group(route.next_hop_group);
+    let view = OrphanView {
+        owner: world.switch.owner(&route).cloned(),
+        next_hops: group.map(|group| Box::from(&*group.next_hops)).unwrap_or_default(),
+        since: published.map_or(world.now.wall, |published| published.since),
+    };
+    Some((view, route.next_hop_group))
+}

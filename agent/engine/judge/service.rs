@@ -1,0 +1,142 @@
+//! One service, evaluated: its VIPs, their next-hops, and the worst of them.
+
+use std::sync::Arc;
+
+use super::detail::detail;
+use super::evidence::{Evidence, Hop, World};
+use super::gather::gather;
+use super::verdict::{judge, next_hop_verdict, vantage};
+use crate::engine::facts::cluster::{Cluster, ServiceEntry};
+use crate::model::event::SourceId;
+use crate::model::switch::NextHopGroupId;
+use crate::model::time::Timestamp;
+use crate::model::verdict::{NextHopKind, OperState, Reason};
+use crate::model::view::{NextHopView, ServiceView, Verdict, VipView};
+
+/// The view of a service, and the groups it was read from.
+pub(crate) fn service_view(
+    world: &World<'_>,
+    cluster: &Cluster,
+    entry: &ServiceEntry,
+) -> (ServiceView, Vec<NextHopGroupId>) {
+    let published = entry.view.as_deref();
+    let stale_since = stale_since(world, cluster);
+    let mut groups = Vec::new();
+    let vips: Vec<VipView> = entry
+        .vips
+        .iter()
+        .flatten()
+        .map(|vip| {
+            let published = published.and_then(|view| view.vips.iter().find(|published| published.address == *vip));
+            let evidence = gather(world, cluster, entry, *vip, published, &mut groups);
+            vip_view(world, cluster, entry, &evidence, published, stale_since)
+        })
+        .collect();
+    let endpoints = Arc::clone(entry.endpoints.all());
+    let (usable_endpoints, total_endpoints) = (endpoints.usable, endpoints.total);
+    let verdict = match vips.iter().reduce(|worst, vip| if worse(&vip.verdict, &worst.verdict) { vip } else { worst }) {
+        Some(worst) => of_service(worst, &vips),
+        None => verdict(cluster, entry, &Evidence::none(world.gate(cluster), None, endpoints), stale_since),
+    };
+    let last_change = stamp(world, published.map(|published| (&published.verdict, published.last_change)), &verdict);
+    groups.sort_unstable();
+    groups.dedup();
+    let policy = entry.service.policy;
+    let vips = vips.into();
+    (ServiceView { policy, usable_endpoints, total_endpoints, verdict, last_change, vips }, groups)
+}
+
+/// Since when the cluster's API has been out of reach.
+pub(crate) fn stale_since(world: &World<'_>, cluster: &Cluster) -> Option<Timestamp> {
+    let source = world.sources.get(&SourceId::Kubernetes(cluster.name.clone()))?;
+    source.lost.as_ref().filter(|_| source.ever_synced).map(|loss| loss.wall)
+}
+
+fn verdict(cluster: &Cluster, entry: &ServiceEntry, evidence: &Evidence, stale_since: Option<Timestamp>) -> Verdict {
+    let (state, reason) = judge(evidence);
+    Verdict { state, reason, detail: detail(cluster, entry, evidence, reason, stale_since) }
+}
+
+fn vip_view(
+    world: &World<'_>,
+    cluster: &Cluster,
+    entry: &ServiceEntry,
+    evidence: &Evidence,
+    published: Option<&VipView>,
+    stale_since: Option<Timestamp>,
+) -> VipView {
+    let verdict = verdict(cluster, entry, evidence, stale_since);
+    VipView {
+        address: evidence.vip.expect("a VIP is gathered for an address"),
+        network_instance: cluster.config.network_instance.clone(),
+        prefix: evidence.route.as_ref().map(|route| route.prefix),
+        vantage: vantage(evidence),
+        last_change: stamp(world, published.map(|published| (&published.verdict, published.last_change)), &verdict),
+        verdict,
+        route: evidence.route.as_ref().map(|route| route.view.clone()),
+        expected: evidence.expected().count() as u32,
+        installed: evidence.installed().count() as u32,
+        next_hops: evidence.hops.iter().map(|hop| next_hop(evidence, hop)).collect(),
+    }
+}
+
+/// When state or reason last changed.
+fn stamp(world: &World<'_>, published: Option<(&Verdict, Timestamp)>, new: &Verdict) -> Timestamp {
+    let same = published.filter(|(published, _)| published.state == new.state && published.reason == new.reason);
+    same.map_or(world.now.wall, |(_, since)| since)
+}
+
+/// The verdict of a service by its worst VIP, which its sentence names where the others' is another one.
+fn of_service(worst: &VipView, vips: &[VipView]) -> Verdict {
+    let verdict = worst.verdict.clone();
+    let alike = vips.iter().all(|vip| vip.verdict == verdict);
+    let named = |detail| match alike {
+        true => detail,
+        false => format!("VIP {}: {detail}", worst.address).into(),
+    };
+    Verdict { detail: verdict.detail.map(named), ..verdict }
+}
+
+/// Worse by state, then by the order of the verdict table; no reason is best.
+fn worse(one: &Verdict, other: &Verdict) -> bool {
+    let rank = |reason: Option<Reason>| reason.map_or(u32::MAX, |reason| reason as u32);
+    (one.state, std::cmp::Reverse(rank(one.reason))) > (other.state, std::cmp::Reverse(rank(other.reason)))
+}
+
+fn next_hop(evidence: &Evidence, hop: &Hop) -> NextHopView {
+    let (state, reason) = next_hop_verdict(evidence, hop);
+    NextHopView {
+        address: hop.address,
+        node: hop.node.clone(),
+        kind: hop.kind,
+        expected: hop.expected,
+        installed: hop.installed,
+        session: hop.session.state().filter(|_| hop.kind == NextHopKind::Local),
+        usable_endpoints: hop.usable,
+        state,
+        reason,
+    }
+}
+
+/// VIP entries by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) services: u32,
+    /// By [`OperState`], best first.
+    pub(crate) vips: [u32; 4],
+}
+
+impl Counts {
+    /// Adds a view, or takes it away.
+    pub(crate) fn count(&mut self, view: &ServiceView, add: bool) {
+        let step = |figure: &mut u32| if add { *figure += 1 } else { *figure -= 1 };
+        step(&mut self.services);
+        for vip in &view.vips {
+            step(&mut self.vips[vip.verdict.state as usize]);
+        }
+    }
+
+    pub(crate) fn of(&self, state: OperState) -> u32 {
+        self.vips[state as usize]
+    }
+}
