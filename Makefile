@@ -22,7 +22,13 @@ TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 # The binary does not say where it was built.
 REMAP     = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo
 
-.PHONY: help deps deps-test deps-release build demo lab cli telemetry record-telemetry test e2e lint bench release package package-check
+# What lints Python and YANG; from PyPI.
+LINTERS   = ruff==0.17.6 pyang==2.7.1
+# How many random event sequences the long properties try.
+CASES    ?= 20000
+
+.PHONY: help deps deps-test deps-release deps-lint build demo lab cli telemetry record-telemetry test chaos e2e lint deny \
+	coverage mutants bench release package package-check
 
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,19 +66,31 @@ record-telemetry: deps-test ## Records anew what gnmic makes of a broken lab, fo
 	@tests/e2e/peers/need gnmic
 	K8S_SERVICES_RECORD=1 cargo test --workspace --test e2e gnmi::collector
 
-test: deps-test ## All tests.
+deps-lint: deps
+	@packaging/need-packages shellcheck python3-venv
+	@[ -e $(TARGET)/lint/$(subst ==,-,$(firstword $(LINTERS))) ] || { \
+		python3 -m venv $(TARGET)/lint && $(TARGET)/lint/bin/pip install --quiet --disable-pip-version-check $(LINTERS) && \
+		touch $(TARGET)/lint/$(subst ==,-,$(firstword $(LINTERS))); }
+
+test: deps-test ## All tests that are done in minutes.
 	cargo test --workspace
 
-e2e: deps ## The agent against FRR, Kubernetes and more, in network namespaces; needs root.
+chaos: deps-test ## Everything goes wrong at random on a lab, and CASES=... random event sequences for the engine; takes longer.
+	PROPTEST_CASES=$(CASES) cargo test --test engine property
+	cargo test --test chaos
+
+e2e: deps ## The agent against FRR, Kubernetes and more, in network namespaces; needs root. REQUIRE=1 fails where one is missing.
 	@if [ "$$(id -u)" = 0 ]; then packaging/need-packages $(PEERS); fi
 	@packaging/need-promtool target/promtool
 	-@tests/e2e/peers/need $(BUILT)
-	K8S_SERVICES_KUBERNETES=$(KUBERNETES) cargo test --workspace --test e2e
+	@mkdir -p $(TARGET)
+	K8S_SERVICES_REQUIRE_PEERS=$(REQUIRE) K8S_SERVICES_KUBERNETES=$(KUBERNETES) bash -o pipefail -c \
+		'cargo test --workspace --test e2e 2>&1 | tee $(TARGET)/e2e.log'
+	@echo "e2e: $$(grep -c '^skipped: ' $(TARGET)/e2e.log) skipped, $$(grep -c '^not to be had: ' $(TARGET)/e2e.log) not to be had"
 
-lint: deps ## Format, clippy, documentation, YANG, shell scripts.
-	@packaging/need-packages shellcheck
+lint: deps-lint ## Format, clippy, documentation, YANG, Python, shell scripts.
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --test e2e -- -D warnings
+	cargo clippy --workspace --all-targets --test e2e --test chaos -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	shellcheck --shell=sh tests/e2e/guardian.sh
 	shellcheck tests/e2e/peers/need
@@ -80,6 +98,20 @@ lint: deps ## Format, clippy, documentation, YANG, shell scripts.
 	for script in packaging/scripts/*-*.sh; do \
 		cat packaging/scripts/common.sh $$script | shellcheck --shell=sh - || exit 1; \
 	done
+
+	$(TARGET)/lint/bin/pyang --strict --lint --path sim/yang yang/k8s-services.yang
+	$(TARGET)/lint/bin/ruff check --quiet
+
+deny: ## Licences, sources, duplicates and advisories of what is linked in; advisories need the network.
+	@packaging/need-cargo-deny
+	cargo deny check licenses bans sources
+	cargo deny check advisories || [ "$(OFFLINE)" = 1 ]
+
+coverage: deps-test ## Lines covered by make test (cargo install cargo-llvm-cov).
+	cargo llvm-cov --workspace --html
+
+mutants: deps-test ## Faults put into the engine that no test of it finds (cargo install cargo-mutants).
+	cargo mutants --file 'agent/engine/**' --test-package srl-k8s-services -- --lib --test engine
 
 bench: deps ## Measures the budgets; the figures stand in docs/performance.md.
 	cargo bench --bench budgets

@@ -11,12 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from schema_tree import Node, load
 from srlinux.mgmt.cli import CommandNode, CommandNodeWithArguments
 from srlinux.mgmt.server.server_error import ServerError
 from srlinux.syntax import REQUIRED, Syntax
-
-from schema_tree import Node, load
-
 
 HERE = Path(__file__).resolve().parent
 PLUGIN = HERE.parent.parent / "packaging" / "cli" / "k8s_services.py"

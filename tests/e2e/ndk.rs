@@ -17,7 +17,7 @@ use tonic::transport::Endpoint;
 use crate::bench::Says::{Anything, Counted, Has, Is, Nothing};
 use crate::bench::{Bench, bounded};
 use crate::foreign::{self, Foreign, allowed};
-use crate::net::skipped;
+use crate::net::{skipped, unobtainable};
 use crate::peers::peer;
 
 const LEAF: &str = "leaf4";
@@ -201,7 +201,7 @@ async fn bond_is_told_of_every_table_there_is() {
 async fn greeter_greets() {
     let greeter = match greeter() {
         Ok(folder) => folder,
-        Err(reason) => return skipped(&reason),
+        Err(reason) => return unobtainable(&reason),
     };
     let files = tempfile::tempdir().expect("a folder");
     // It needs a system log that takes what it says.

@@ -72,9 +72,21 @@ impl Net {
     }
 }
 
-/// Says why a test does nothing, past the test harness, which would hold it back.
+/// Set where a peer that can be had must be there: a test that would be skipped fails.
+const REQUIRED: &str = "K8S_SERVICES_REQUIRE_PEERS";
+
+/// Prints why a test does nothing, past the test harness, which would capture it.
+///
+/// # Panics
+/// Where peers are required.
 pub(crate) fn skipped(reason: &str) {
+    assert!(std::env::var_os(REQUIRED).is_none_or(|required| required.is_empty()), "required, but {reason}");
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+}
+
+/// The same for a peer that no package registry has, so that nobody can be required to have it.
+pub(crate) fn unobtainable(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "not to be had: {reason}");
 }
 
 /// Runs `ip`.

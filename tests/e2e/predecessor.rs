@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::bench::Says::{Is, Nothing};
 use crate::bench::{AGENT, Bench, Says};
 use crate::foreign::{self, Foreign};
-use crate::net::skipped;
+use crate::net::unobtainable;
 use crate::process;
 
 const LAB: &str = "kubeadm-calico-metallb";
@@ -171,7 +171,7 @@ async fn watch(bench: &Bench, actions: &[&str]) -> [Answer; 2] {
 async fn what_kbutler_says_of_ten_faults_and_what_this_agent_says() {
     let folder = match kbutler() {
         Ok(folder) => folder,
-        Err(reason) => return skipped(&reason),
+        Err(reason) => return unobtainable(&reason),
     };
     let files = tempfile::tempdir().expect("a folder");
     let bench = both(&folder, files.path()).await;

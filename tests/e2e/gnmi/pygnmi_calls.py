@@ -1,6 +1,8 @@
-"""pygnmi, one call a line: pygnmi_calls.py ADDRESS USER PASSWORD reads {"call": ..., "arguments": {...}} and answers each with
-{"answer": ...} or {"refused": {"code": ..., "message": ...}}. `subscribe` opens a subscription, `next` gives its next message.
-Ends with its input."""
+"""pygnmi, one call a line: pygnmi_calls.py ADDRESS USER PASSWORD
+
+Reads {"call": ..., "arguments": {...}} and answers each with {"answer": ...} or {"refused": {"code": ..., "message": ...}}.
+`subscribe` opens a subscription, `next` returns its next message. Ends with its input.
+"""
 
 from __future__ import annotations
 
