@@ -8,8 +8,8 @@ KUBERNETES ?=
 # Where cargo builds.
 TARGET    = $(or $(CARGO_TARGET_DIR),target)
 PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
-# What builds the deb and the rpm, and an empty root to try them in; Python runs the CLI plugin.
-PACKAGING = rpm busybox-static python3
+# An empty root to try the package in; Python runs the CLI plugin.
+PACKAGING = busybox-static python3
 # What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script; libfaketime sets
 # the clock of a process.
 TOOLS     = smitools libfaketime
@@ -95,7 +95,7 @@ lint: deps-lint ## Format, clippy, documentation, YANG, Python, shell scripts.
 	shellcheck --shell=sh tests/e2e/guardian.sh
 	shellcheck tests/e2e/peers/need
 	shellcheck packaging/build packaging/need-* packaging/rbac/make-kubeconfig packaging/snmp/traps packaging/snmp/set-enterprise-number .ci/run
-	for script in packaging/scripts/*-*.sh; do \
+	for script in packaging/scripts/p*.sh; do \
 		cat packaging/scripts/common.sh $$script | shellcheck --shell=sh - || exit 1; \
 	done
 
@@ -124,11 +124,11 @@ release: deps-release ## Static binaries in dist/.
 	done
 	@ls -l dist/k8s-services-*
 
-package: release ## deb and rpm of both architectures in dist/, the same bytes from the same commit.
+package: release ## The packages of both architectures in dist/, the same bytes from the same commit.
 	@for target in $(TARGETS); do \
 		packaging/build --arch $${target%%-*} --binary dist/k8s-services-$${target%%-*} --out dist || exit 1; \
 	done
-	@cd dist && sha256sum -- *.deb *.rpm | tee SHA256SUMS
+	@cd dist && sha256sum -- *.deb | tee SHA256SUMS
 
 package-check: package ## The packages in dist/, installed, upgraded to, run and removed in an empty root.
 	K8S_SERVICES_PACKAGES=dist cargo test --test packaging

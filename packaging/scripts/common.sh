@@ -1,6 +1,6 @@
-# The part that the scripts of both formats share; packaging/build puts their last lines after it. Installing and removing
-# must work where no SR Linux runs (an image build, a container before its first start) and must never fail because the
-# switch does not answer: what could not be done is said, with the command that does it.
+# The part that the package's scripts share; packaging/build puts their last lines after it. Installing and removing must
+# work where no SR Linux runs (an image build, a container before its first start) and must never fail because the switch
+# does not answer: what could not be done is printed, with the command that does it.
 # shellcheck shell=sh disable=SC2034 # the last lines use the rest
 set -eu
 
@@ -30,10 +30,20 @@ cli() {
     fi
 }
 
-# Has the switch do something, or says what to do once it runs.
+# True while the management server restarts, which it does to load YANG: it refuses commands with a word about the reload,
+# or the CLI does not connect. Devices have been seen to take up to two minutes.
+is_reloading() {
+    [ "$result" -ne 127 ] && echo "$answer" | grep -q -i -e 'yang reload' -e 'reload in progress' -e 'connect'
+}
+
+# Has the switch do something, or prints what to do once it runs. Waits while the management server restarts.
 ask() {
-    result=0
-    answer=$(cli "$1") || result=$?
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24; do
+        result=0
+        answer=$(cli "$1") || result=$?
+        is_reloading || break
+        sleep 5
+    done
     if [ "$result" -eq 127 ]; then
         say "SR Linux does not run here; $2"
     elif [ "$result" -ne 0 ] || echo "$answer" | grep -q -e '^Error' -e '^Parsing error'; then
@@ -51,13 +61,22 @@ is_stopped() {
     cli "info from state / system app-management application $app state" | grep -q 'state stopped'
 }
 
-# app_mgr starts an application anew for a new definition or YANG, not for a new binary.
+# app_mgr restarts an application for a new definition or new YANG, not for a new binary. Its own `restart` kills: stopped
+# instead, the agent unregisters and its state leaves the switch.
 restart() {
     if is_stopped; then
         say "$app is stopped, and stays so; to start it: sr_cli '$management $app start'"
     else
-        ask "$management $app restart" "the new binary runs from the next start on"
+        ask "$management $app stop" "the new binary runs from the next start on"
+        [ "$result" -eq 127 ] || ask "$management $app start" "app_mgr starts it with the switch"
     fi
+}
+
+# A reload of app_mgr restarts the management server; on some releases it then replays the startup configuration.
+warn_of_reload() {
+    [ "$(PATH=$PATH:/opt/srlinux/bin command -v sr_cli)" ] || return 0
+    say "app_mgr reloads: CLI and gNMI sessions drop for up to two minutes, forwarding is not touched; on some releases"
+    say "configuration that was not saved is lost: where the prompt shows '+', abort here and 'save startup' first"
 }
 
 # The agent writes its state, and reads credentials it cannot change.

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::root::{Format, Root};
+use crate::root::Root;
 use crate::{repository, said, succeed};
 
 /// An older version than any released one, to upgrade from.
@@ -54,7 +54,7 @@ impl Arch {
 }
 
 /// The packages of one version, made once.
-pub(crate) fn package(version: &str, format: Format, arch: Arch) -> PathBuf {
+pub(crate) fn package(version: &str, arch: Arch) -> PathBuf {
     static OLD_ONES: OnceLock<TempDir> = OnceLock::new();
     static NEW_ONES: OnceLock<TempDir> = OnceLock::new();
     let finished = std::env::var_os("K8S_SERVICES_PACKAGES").filter(|_| version == NEW);
@@ -65,16 +65,13 @@ pub(crate) fn package(version: &str, format: Format, arch: Arch) -> PathBuf {
         },
         |folder| repository().join(folder),
     );
-    let path = folder.join(file_name(version, format, arch));
+    let path = folder.join(file_name(version, arch));
     assert!(path.is_file(), "{} is missing", path.display());
     path
 }
 
-fn file_name(version: &str, format: Format, arch: Arch) -> String {
-    match format {
-        Format::Deb => format!("srl-k8s-services_{version}-1_{}.deb", arch.debian()),
-        Format::Rpm => format!("srl-k8s-services-{version}-1.{}.rpm", arch.name()),
-    }
+fn file_name(version: &str, arch: Arch) -> String {
+    format!("srl-k8s-services_{version}-1_{}.deb", arch.debian())
 }
 
 fn build_all(version: &str) -> TempDir {
@@ -128,11 +125,9 @@ fn the_same_input_gives_the_same_bytes() {
     std::fs::rename(&binary, &elsewhere).expect("moved");
     let mut again = builder(Arch::Aarch64, &elsewhere, &second);
     succeed(again.env("TZ", "Asia/Tokyo").env("LC_ALL", "C").current_dir(folder.path()));
-    for format in Format::BOTH {
-        let name = file_name(NEW, format, Arch::Aarch64);
-        let read = |folder: &Path| std::fs::read(folder.join(&name)).expect("the package is there");
-        assert!(read(&first) == read(&second), "{name} differs from one build to the next");
-    }
+    let name = file_name(NEW, Arch::Aarch64);
+    let read = |folder: &Path| std::fs::read(folder.join(&name)).expect("the package is there");
+    assert!(read(&first) == read(&second), "{name} differs from one build to the next");
 }
 
 #[test]
@@ -169,27 +164,19 @@ fn what_is_no_static_small_binary_of_the_architecture_is_refused() {
 #[test]
 fn packages_name_their_architecture_and_need_nothing_else() {
     for arch in Arch::BOTH {
-        let deb = package(NEW, Format::Deb, arch);
+        let deb = package(NEW, arch);
         let fields = succeed(Command::new("dpkg-deb").arg("--field").arg(&deb));
         assert!(fields.contains(&format!("Architecture: {}\n", arch.debian())), "{fields}");
         assert!(!fields.contains("Depends:"), "{fields}");
-        let rpm = package(NEW, Format::Rpm, arch);
-        let query = ["--query", "--package", "--queryformat", "%{ARCH}\\n"];
-        assert_eq!(succeed(Command::new("rpm").args(query).arg(&rpm)).trim(), arch.name());
-        let requires = succeed(Command::new("rpm").args(["--query", "--package", "--requires"]).arg(&rpm));
-        let besides = |line: &&str| !line.starts_with("rpmlib(") && !line.starts_with("config(") && *line != "/bin/sh";
-        assert_eq!(requires.lines().filter(besides).collect::<Vec<_>>(), [""; 0]);
     }
 }
 
 #[test]
 fn a_package_of_the_other_architecture_installs_where_that_is_forced() {
     let other = if Arch::own() == Arch::X86_64 { Arch::Aarch64 } else { Arch::X86_64 };
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.install(&package(NEW, format, other));
-        assert!(root.path("/usr/local/bin/k8s-services").is_file());
-    }
+    let root = Root::new();
+    root.install(&package(NEW, other));
+    assert!(root.path("/usr/local/bin/k8s-services").is_file());
 }
 
 #[test]

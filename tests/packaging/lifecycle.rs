@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::build::{Arch, NEW, OLD, package};
-use crate::root::{Entry, Format, RELOAD, RESTART, Root, STOP};
+use crate::root::{Entry, RELOAD, Root, START, STOP};
 use crate::succeed;
 
 const DEFINITION: &str = "/etc/opt/srlinux/appmgr/k8s-services.yml";
@@ -11,7 +11,7 @@ const STATE: &str = "/opt/k8s-services/state/state.json";
 const PASSWORD: &str = "/etc/opt/srlinux/k8s-services/gnmi-password";
 const APP_STATE: &str = "/var/log/app-state";
 
-/// What both formats install, without folders of others and without documentation.
+/// What the package installs, without folders of others and without documentation.
 const INSTALLED: &[(&str, &str, &str)] = &[
     ("644", "root:root", "/etc/opt/srlinux/appmgr/k8s-services.yml"),
     ("644", "root:root", "/etc/opt/srlinux/cli/plugins/k8s_services.py"),
@@ -51,8 +51,8 @@ const SHARED: &[&str] = &[
     "/usr/share/doc",
 ];
 
-fn own(version: &str, format: Format) -> std::path::PathBuf {
-    package(version, format, Arch::own())
+fn own(version: &str) -> std::path::PathBuf {
+    package(version, Arch::own())
 }
 
 /// What stands in the root besides folders of others.
@@ -65,188 +65,190 @@ fn paths(entries: &[Entry]) -> Vec<&str> {
 }
 
 #[test]
-fn both_formats_install_the_same_files_with_the_same_modes_and_owners() {
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.install(&own(NEW, format));
-        let documents = "/usr/share/doc/srl-k8s-services";
-        let (documented, installed): (Vec<_>, Vec<_>) =
-            left(&root).into_iter().partition(|entry| entry.path.starts_with(documents));
-        let known = |owner: &'static str| if root.has_users() { owner } else { "anyone:anyone" };
-        let expected: Vec<_> = INSTALLED.iter().map(|(mode, owner, path)| (*mode, known(owner), *path)).collect();
-        let got: Vec<_> = installed.iter().map(|entry| (&*entry.mode, &*entry.owner, &*entry.path)).collect();
-        assert_eq!(got, expected, "{format:?}");
-        let documented = paths(&documented);
-        for name in ["copyright", "third-party-licenses.gz", "README.md", "docs/install.md", "docs/security.md"] {
-            assert!(documented.contains(&&*format!("{documents}/{name}")), "{format:?}: {name} not in {documented:?}");
-        }
-        assert_eq!(root.verify(), "", "{format:?}");
+fn files_are_installed_with_their_modes_and_owners() {
+    let root = Root::new();
+    root.install(&own(NEW));
+    let documents = "/usr/share/doc/srl-k8s-services";
+    let (documented, installed): (Vec<_>, Vec<_>) =
+        left(&root).into_iter().partition(|entry| entry.path.starts_with(documents));
+    let known = |owner: &'static str| if root.has_users() { owner } else { "anyone:anyone" };
+    let expected: Vec<_> = INSTALLED.iter().map(|(mode, owner, path)| (*mode, known(owner), *path)).collect();
+    let got: Vec<_> = installed.iter().map(|entry| (&*entry.mode, &*entry.owner, &*entry.path)).collect();
+    assert_eq!(got, expected);
+    let documented = paths(&documented);
+    for name in ["copyright", "third-party-licenses.gz", "README.md", "docs/install.md", "docs/security.md"] {
+        assert!(documented.contains(&&*format!("{documents}/{name}")), "{name} not in {documented:?}");
     }
+    assert_eq!(root.verify(), "");
 }
 
 #[test]
 fn the_installed_binary_runs() {
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.install(&own(NEW, format));
-        let version = succeed(Command::new(root.path("/usr/local/bin/k8s-services")).arg("--version"));
-        assert!(version.starts_with(&format!("k8s-services {NEW}")), "{version}");
-    }
+    let root = Root::new();
+    root.install(&own(NEW));
+    let version = succeed(Command::new(root.path("/usr/local/bin/k8s-services")).arg("--version"));
+    assert!(version.starts_with(&format!("k8s-services {NEW}")), "{version}");
 }
 
 #[test]
 fn installing_has_app_mgr_look_again() {
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.install(&own(NEW, format));
-        assert_eq!(root.asked(), [RELOAD], "{format:?}");
-    }
+    let root = Root::new();
+    root.install(&own(NEW));
+    assert_eq!(root.asked(), [RELOAD]);
 }
 
 #[test]
 fn without_a_switch_everything_is_installed_and_removed_all_the_same() {
-    for format in Format::BOTH {
-        let root = Root::without_switch(format);
-        let said = root.install(&own(NEW, format));
-        assert!(said.contains("app_mgr reads its applications when it starts"), "{said}");
-        assert!(root.path(DEFINITION).is_file());
-        root.remove();
-        assert!(!root.path(DEFINITION).exists());
-    }
+    let root = Root::without_switch();
+    let said = root.install(&own(NEW));
+    assert!(said.contains("app_mgr reads its applications when it starts"), "{said}");
+    assert!(root.path(DEFINITION).is_file());
+    root.remove();
+    assert!(!root.path(DEFINITION).exists());
 }
 
 #[test]
 fn a_switch_that_does_not_answer_costs_a_sentence_with_the_command() {
     // By its status, and by its words alone.
     for file in ["/var/log/fails", "/var/log/refuses"] {
-        for format in Format::BOTH {
-            let root = Root::new(format);
-            root.write(file, "Error: app_mgr is not running\n");
-            let said = root.install(&own(NEW, format));
-            assert_eq!(said.contains("Error: app_mgr is not running"), file.ends_with("refuses"), "{said}");
-            assert!(said.contains(&format!("when SR Linux runs: sr_cli '{RELOAD}'")), "{said}");
-            root.remove();
-        }
+        let root = Root::new();
+        root.write(file, "Error: app_mgr is not running\n");
+        let said = root.install(&own(NEW));
+        assert_eq!(said.contains("Error: app_mgr is not running"), file.ends_with("refuses"), "{said}");
+        assert!(said.contains(&format!("when SR Linux runs: sr_cli '{RELOAD}'")), "{said}");
+        root.remove();
     }
+}
+
+#[test]
+fn a_management_server_that_restarts_is_waited_for() {
+    let root = Root::new();
+    root.write("/var/log/reloading", "1\n2\n3\n");
+    let said = root.install(&own(NEW));
+    assert_eq!(root.asked(), [RELOAD]);
+    assert!(!said.contains("the switch did not take"), "{said}");
+}
+
+#[test]
+fn one_that_does_not_come_back_ends_the_wait() {
+    let root = Root::new();
+    root.write("/var/log/reloading", &"x\n".repeat(1000));
+    let said = root.install(&own(NEW));
+    assert!(said.contains(&format!("when SR Linux runs: sr_cli '{RELOAD}'")), "{said}");
+}
+
+#[test]
+fn unsaved_configuration_is_warned_of_before_anything_is_reloaded() {
+    let root = Root::new();
+    let said = root.install(&own(NEW));
+    assert!(said.contains("'save startup' first"), "{said}");
+    let said = root.remove();
+    assert!(said.contains("'save startup' first"), "{said}");
 }
 
 #[test]
 fn where_the_agents_user_is_missing_the_command_that_hands_over_is_said() {
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.write("/etc/passwd", "root:x:0:0::/:/bin/sh\n");
-        let said = root.install(&own(NEW, format));
-        assert!(said.contains("on the switch: chown -R srlinux: /opt/k8s-services/state"), "{said}");
-        assert_eq!(root.owner("/opt/k8s-services/state"), root.owner("/opt/k8s-services"));
-    }
+    let root = Root::new();
+    root.write("/etc/passwd", "root:x:0:0::/:/bin/sh\n");
+    let said = root.install(&own(NEW));
+    assert!(said.contains("on the switch: chown -R srlinux: /opt/k8s-services/state"), "{said}");
+    assert_eq!(root.owner("/opt/k8s-services/state"), root.owner("/opt/k8s-services"));
 }
 
 #[test]
 fn an_upgrade_keeps_state_credentials_and_edits_and_runs_the_new_binary() {
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.install(&own(OLD, format));
-        let edited = format!("{}  # edited\n", root.read(DEFINITION));
-        root.write(DEFINITION, &edited);
-        root.write(STATE, "{}\n");
-        root.write(PASSWORD, "secret\n");
-        root.asked();
-        root.install(&own(NEW, format));
-        assert_eq!(root.asked(), [RELOAD, RESTART], "{format:?}");
-        assert_eq!(root.read(DEFINITION), edited, "{format:?}");
-        assert_eq!(root.read(STATE), "{}\n", "{format:?}");
-        assert_eq!(root.read(PASSWORD), "secret\n", "{format:?}");
-        if root.has_users() {
-            assert_eq!(root.owner("/opt/k8s-services/state"), (1002, 1002), "{format:?}");
-        }
+    let root = Root::new();
+    root.install(&own(OLD));
+    let edited = format!("{}  # edited\n", root.read(DEFINITION));
+    root.write(DEFINITION, &edited);
+    root.write(STATE, "{}\n");
+    root.write(PASSWORD, "secret\n");
+    root.asked();
+    root.install(&own(NEW));
+    assert_eq!(root.asked(), [RELOAD, STOP, START]);
+    assert_eq!(root.read(DEFINITION), edited);
+    assert_eq!(root.read(STATE), "{}\n");
+    assert_eq!(root.read(PASSWORD), "secret\n");
+    if root.has_users() {
+        assert_eq!(root.owner("/opt/k8s-services/state"), (1002, 1002));
     }
 }
 
 #[test]
 fn an_upgrade_leaves_an_application_stopped_that_was_stopped() {
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.install(&own(OLD, format));
-        root.write(APP_STATE, "    state stopped\n");
-        root.asked();
-        let said = root.install(&own(NEW, format));
-        assert_eq!(root.asked(), [RELOAD], "{format:?}");
-        assert!(said.contains("k8s-services is stopped, and stays so"), "{said}");
-    }
+    let root = Root::new();
+    root.install(&own(OLD));
+    root.write(APP_STATE, "    state stopped\n");
+    root.asked();
+    let said = root.install(&own(NEW));
+    assert_eq!(root.asked(), [RELOAD]);
+    assert!(said.contains("k8s-services is stopped, and stays so"), "{said}");
 }
 
 #[test]
 fn removal_stops_the_application_first_and_then_has_app_mgr_look_again() {
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.install(&own(NEW, format));
-        root.asked();
-        root.remove();
-        assert_eq!(root.asked(), [STOP, RELOAD], "{format:?}");
-        assert!(!root.path(DEFINITION).exists(), "app_mgr would look for YANG that is gone");
-    }
+    let root = Root::new();
+    root.install(&own(NEW));
+    root.asked();
+    root.remove();
+    assert_eq!(root.asked(), [STOP, RELOAD]);
+    assert!(!root.path(DEFINITION).exists(), "app_mgr would look for YANG that is gone");
 }
 
 #[test]
 fn removal_says_that_configuration_is_left_without_its_yang() {
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.install(&own(NEW, format));
-        root.write("/var/log/running", "    cluster c1 {\n    }\n");
-        let said = root.remove();
-        assert!(said.contains("/k8s-services is still configured"), "{said}");
-    }
+    let root = Root::new();
+    root.install(&own(NEW));
+    root.write("/var/log/running", "    cluster c1 {\n    }\n");
+    let said = root.remove();
+    assert!(said.contains("/k8s-services is still configured"), "{said}");
 }
 
 #[test]
 fn removal_takes_the_traps_out_of_the_snmp_servers_list() {
     let map = "/etc/opt/srlinux/snmp/snmp_files_config.yaml";
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.install(&own(NEW, format));
-        root.write(map, "trap-definitions:\n  - scripts/other.yaml\n  - scripts/k8s_services_traps.yaml\n");
-        root.remove();
-        assert_eq!(root.read(map), "trap-definitions:\n  - scripts/other.yaml\n", "{format:?}");
-    }
+    let root = Root::new();
+    root.install(&own(NEW));
+    root.write(map, "trap-definitions:\n  - scripts/other.yaml\n  - scripts/k8s_services_traps.yaml\n");
+    root.remove();
+    assert_eq!(root.read(map), "trap-definitions:\n  - scripts/other.yaml\n");
 }
 
 #[test]
 fn removal_takes_what_python_made_of_the_cli_plugin() {
     let cache = "/etc/opt/srlinux/cli/plugins/__pycache__";
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.install(&own(NEW, format));
-        root.make_folder(cache);
-        root.write(&format!("{cache}/k8s_services.cpython-311.pyc"), "");
-        root.write(&format!("{cache}/other.cpython-311.pyc"), "");
-        root.remove();
-        let cached: Vec<_> = left(&root).into_iter().filter(|entry| entry.path.starts_with(cache)).collect();
-        assert_eq!(paths(&cached), [cache.to_owned(), format!("{cache}/other.cpython-311.pyc")], "{format:?}");
-    }
+    let root = Root::new();
+    root.install(&own(NEW));
+    root.make_folder(cache);
+    root.write(&format!("{cache}/k8s_services.cpython-311.pyc"), "");
+    root.write(&format!("{cache}/other.cpython-311.pyc"), "");
+    root.remove();
+    let cached: Vec<_> = left(&root).into_iter().filter(|entry| entry.path.starts_with(cache)).collect();
+    assert_eq!(paths(&cached), [cache.to_owned(), format!("{cache}/other.cpython-311.pyc")]);
 }
 
 #[test]
 fn a_removed_deb_comes_back_with_its_edits_and_its_state() {
-    let root = Root::new(Format::Deb);
-    root.install(&own(OLD, Format::Deb));
+    let root = Root::new();
+    root.install(&own(OLD));
     let edited = format!("{}  # edited\n", root.read(DEFINITION));
     root.write(DEFINITION, &edited);
     root.write(STATE, "{}\n");
     root.remove();
     root.asked();
-    root.install(&own(NEW, Format::Deb));
+    root.install(&own(NEW));
     assert_eq!(root.asked(), [RELOAD]);
     assert_eq!(root.read(DEFINITION), edited);
     assert_eq!(root.read(STATE), "{}\n");
-    root.install(&own(NEW, Format::Deb));
-    assert_eq!(root.asked(), [RELOAD, RESTART]);
+    root.install(&own(NEW));
+    assert_eq!(root.asked(), [RELOAD, STOP, START]);
 }
 
 #[test]
 fn a_purged_deb_leaves_nothing() {
     for removed_before in [false, true] {
-        let root = Root::new(Format::Deb);
-        root.install(&own(NEW, Format::Deb));
+        let root = Root::new();
+        root.install(&own(NEW));
         root.write(STATE, "{}\n");
         root.write(PASSWORD, "secret\n");
         if removed_before {
@@ -255,23 +257,4 @@ fn a_purged_deb_leaves_nothing() {
         root.purge();
         assert_eq!(left(&root), []);
     }
-}
-
-#[test]
-fn an_erased_rpm_leaves_nothing_but_what_operators_wrote() {
-    let root = Root::new(Format::Rpm);
-    root.install(&own(NEW, Format::Rpm));
-    root.write(STATE, "{}\n");
-    root.remove();
-    assert_eq!(left(&root), []);
-
-    root.install(&own(NEW, Format::Rpm));
-    root.write(PASSWORD, "secret\n");
-    root.write(DEFINITION, "# edited\n");
-    let said = root.remove();
-    assert!(said.contains("/etc/opt/srlinux/k8s-services holds credentials and is left"), "{said}");
-    assert_eq!(
-        paths(&left(&root)),
-        ["/etc/opt/srlinux/appmgr/k8s-services.yml.rpmsave", "/etc/opt/srlinux/k8s-services", PASSWORD]
-    );
 }

@@ -15,9 +15,15 @@ use crate::succeed;
 /// The package's name.
 pub(crate) const PACKAGE: &str = "srl-k8s-services";
 
-/// Records its arguments; answers by the files beside the record.
+/// Records its arguments; answers by the files beside the record. `reloading` holds one line per command that is refused
+/// because the management server restarts.
 const SR_CLI: &str = r#"#!/bin/sh
 shift
+if [ -s /var/log/reloading ]; then
+    sed -i 1d /var/log/reloading
+    echo "Error: commands are rejected, yang reload is in progress"
+    exit 1
+fi
 echo "$1" >>/var/log/asked
 case $1 in
     "info from state"*) if [ -f /var/log/app-state ]; then cat /var/log/app-state; fi ;;
@@ -29,19 +35,8 @@ if [ -f /var/log/fails ]; then exit 1; fi
 
 /// What the CLI is asked in the packages' scripts.
 pub(crate) const RELOAD: &str = "/ tools system app-management application app_mgr reload";
-pub(crate) const RESTART: &str = "/ tools system app-management application k8s-services restart";
+pub(crate) const START: &str = "/ tools system app-management application k8s-services start";
 pub(crate) const STOP: &str = "/ tools system app-management application k8s-services stop";
-
-/// A package format, with the tool that installs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    Deb,
-    Rpm,
-}
-
-impl Format {
-    pub(crate) const BOTH: [Self; 2] = [Self::Deb, Self::Rpm];
-}
 
 /// How commands get to change root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,15 +108,14 @@ pub(crate) struct Entry {
 
 /// The root, removed with the value.
 pub(crate) struct Root {
-    format: Format,
     right: Right,
     folder: Option<TempDir>,
 }
 
 impl Root {
     /// A switch's root, as far as packages see it.
-    pub(crate) fn new(format: Format) -> Self {
-        let root = Self::without_switch(format);
+    pub(crate) fn new() -> Self {
+        let root = Self::without_switch();
         let cli = root.path("/opt/srlinux/bin/sr_cli");
         fs::create_dir_all(cli.parent().expect("it has a folder")).expect("made");
         fs::write(&cli, SR_CLI).expect("written");
@@ -130,13 +124,13 @@ impl Root {
     }
 
     /// A root without SR Linux.
-    pub(crate) fn without_switch(format: Format) -> Self {
+    pub(crate) fn without_switch() -> Self {
         let right = Right::of_this_process();
         let folder = tempfile::tempdir().expect("a temporary folder");
         // The user srlinux may pass.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("changed");
-        let root = Self { format, right, folder: Some(folder) };
-        for name in ["bin", "etc", "tmp", "var/log", "var/lib/rpm", "var/lib/dpkg/info", "var/lib/dpkg/updates"] {
+        let root = Self { right, folder: Some(folder) };
+        for name in ["bin", "etc", "tmp", "var/log", "var/lib/dpkg/info", "var/lib/dpkg/updates"] {
             fs::create_dir_all(root.path(name)).expect("made");
         }
         fs::write(root.path("/var/lib/dpkg/status"), "").expect("written");
@@ -152,9 +146,13 @@ impl Root {
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).is_file());
         fs::copy(busybox.expect("busybox-static; `make deps-test` installs it"), self.path("/bin/busybox"))
             .expect("copied");
-        for name in succeed(Command::new("busybox").arg("--list")).lines().filter(|name| *name != "busybox") {
+        let names = succeed(Command::new("busybox").arg("--list"));
+        for name in names.lines().filter(|name| *name != "busybox" && *name != "sleep") {
             symlink("busybox", self.path("/bin").join(name)).expect("linked");
         }
+        // Scripts that wait for the switch are not waited for.
+        fs::write(self.path("/bin/sleep"), "#!/bin/sh\n").expect("written");
+        fs::set_permissions(self.path("/bin/sleep"), fs::Permissions::from_mode(0o755)).expect("changed");
     }
 
     /// A path of the switch, here.
@@ -162,49 +160,30 @@ impl Root {
         self.folder.as_ref().expect("it lives").path().join(path.trim_start_matches('/'))
     }
 
-    fn tool(&self) -> Command {
-        let folder = self.path("/");
-        match self.format {
-            Format::Deb => {
-                let mut command = self.right.command("dpkg");
-                command.arg("--root").arg(folder).arg("--force-architecture");
-                command
-            }
-            Format::Rpm => {
-                let mut command = self.right.command("rpm");
-                command.arg("--root").arg(folder).args(["--dbpath", "/var/lib/rpm"]);
-                command
-            }
-        }
+    fn dpkg(&self) -> Command {
+        let mut command = self.right.command("dpkg");
+        command.arg("--root").arg(self.path("/")).arg("--force-architecture");
+        command
     }
 
     /// Installs a package, or upgrades to it; what was printed.
     pub(crate) fn install(&self, package: &Path) -> String {
-        let arguments: &[&str] = match self.format {
-            Format::Deb => &["--install"],
-            // There is no package in this root that brings /bin/sh.
-            Format::Rpm => &["--upgrade", "--nodeps", "--nosignature", "--ignorearch"],
-        };
-        succeed(self.tool().args(arguments).arg(package))
+        succeed(self.dpkg().arg("--install").arg(package))
     }
 
     /// Removes the package; what was printed.
     pub(crate) fn remove(&self) -> String {
-        let argument = if self.format == Format::Deb { "--remove" } else { "--erase" };
-        succeed(self.tool().args([argument, PACKAGE]))
+        succeed(self.dpkg().args(["--remove", PACKAGE]))
     }
 
-    /// Removes what `remove` leaves; a deb's alone.
+    /// Removes what `remove` leaves.
     pub(crate) fn purge(&self) -> String {
-        succeed(self.tool().args(["--purge", PACKAGE]))
+        succeed(self.dpkg().args(["--purge", PACKAGE]))
     }
 
     /// The package's files that are not as they were installed.
     pub(crate) fn verify(&self) -> String {
-        match self.format {
-            Format::Deb => succeed(self.tool().args(["--verify", PACKAGE])),
-            Format::Rpm => succeed(self.tool().args(["--verify", "--nodeps", PACKAGE])),
-        }
+        succeed(self.dpkg().args(["--verify", PACKAGE]))
     }
 
     /// What the CLI was asked since the last call, questions left out.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::build::{Arch, NEW, package};
 use crate::kubeconfig::{Kubectl, TOKEN};
 use crate::repository;
-use crate::root::{Format, Root};
+use crate::root::Root;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The verdict on the lab's one VIP.
@@ -83,31 +83,29 @@ pub(crate) async fn until(lab: &Lab, leaf: &str, path: &str, expected: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_installed_tree_runs_under_an_application_manager_with_a_kubeconfig_made_for_it() {
-    for format in Format::BOTH {
-        let root = Root::new(format);
-        root.install(&package(NEW, format, Arch::own()));
-        let run = tempfile::Builder::new().prefix("lab").tempdir().expect("a folder");
-        let lab = Installed::in_root(&root).lab(run.path()).await;
-        for leaf in ["leaf1", "leaf4"] {
-            until(&lab, leaf, VIP, "up").await;
-        }
-
-        // The API server lets nobody in without the token of the leaves' service account.
-        let cluster = lab.cluster("c1").expect("the lab's cluster");
-        cluster.set_token(Some(TOKEN));
-        cluster.drop_watches();
-        until(&lab, "leaf1", API, "stale").await;
-        let (_, address, _) = lab.clusters().next().expect("the lab's cluster");
-        let kubectl = Kubectl::new(&format!("http://{address}"));
-        let kubeconfig = kubectl.folder().join("c1.kubeconfig");
-        let made = kubectl.make_kubeconfig(&["--server", &format!("http://{address}"), "--name", "c1"]);
-        assert!(made.contains("c1.kubeconfig: context c1"), "{made}");
-        let line = format!("set / k8s-services cluster c1 kubeconfig {}", kubeconfig.display());
-        let commit = format!("enter candidate private\n{line}\ncommit now\n");
-        lab.cli("leaf1", &commit).await.expect("committed");
-        until(&lab, "leaf1", API, "synced").await;
-        until(&lab, "leaf1", VIP, "up").await;
-
-        lab.down().await;
+    let root = Root::new();
+    root.install(&package(NEW, Arch::own()));
+    let run = tempfile::Builder::new().prefix("lab").tempdir().expect("a folder");
+    let lab = Installed::in_root(&root).lab(run.path()).await;
+    for leaf in ["leaf1", "leaf4"] {
+        until(&lab, leaf, VIP, "up").await;
     }
+
+    // The API server lets nobody in without the token of the leaves' service account.
+    let cluster = lab.cluster("c1").expect("the lab's cluster");
+    cluster.set_token(Some(TOKEN));
+    cluster.drop_watches();
+    until(&lab, "leaf1", API, "stale").await;
+    let (_, address, _) = lab.clusters().next().expect("the lab's cluster");
+    let kubectl = Kubectl::new(&format!("http://{address}"));
+    let kubeconfig = kubectl.folder().join("c1.kubeconfig");
+    let made = kubectl.make_kubeconfig(&["--server", &format!("http://{address}"), "--name", "c1"]);
+    assert!(made.contains("c1.kubeconfig: context c1"), "{made}");
+    let line = format!("set / k8s-services cluster c1 kubeconfig {}", kubeconfig.display());
+    let commit = format!("enter candidate private\n{line}\ncommit now\n");
+    lab.cli("leaf1", &commit).await.expect("committed");
+    until(&lab, "leaf1", API, "synced").await;
+    until(&lab, "leaf1", VIP, "up").await;
+
+    lab.down().await;
 }

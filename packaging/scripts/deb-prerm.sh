@@ -1,4 +1,0 @@
-
-case $1 in
-    remove | deconfigure) leave ;;
-esac
