@@ -94,6 +94,7 @@ lint: deps-lint ## Format, clippy, documentation, YANG, Python, shell scripts.
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	shellcheck --shell=sh tests/e2e/guardian.sh
 	shellcheck tests/e2e/peers/need
+	shellcheck lab/containerlab/start-agent lab/containerlab/give-kubeconfig
 	shellcheck packaging/build packaging/need-* packaging/rbac/make-kubeconfig packaging/snmp/traps packaging/snmp/set-enterprise-number .ci/run
 	for script in packaging/scripts/p*.sh; do \
 		cat packaging/scripts/common.sh $$script | shellcheck --shell=sh - || exit 1; \
