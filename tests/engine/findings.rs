@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use srl_k8s_services::engine::Engine;
+use srl_k8s_services::model::alarm::{AlarmKey, AlarmType, Resource};
 use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
 use srl_k8s_services::model::cluster::{AddressFamily, Node, Service};
 use srl_k8s_services::model::config::{Config, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::memory::{Attachment, Memory};
+use srl_k8s_services::model::names::ClusterName;
 use srl_k8s_services::model::switch::{NextHopGroup, NextHopGroupId, Route, SessionState};
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::{AttachmentState, NextHopKind, Reason, Vantage};
@@ -231,4 +233,32 @@ fn a_covering_prefix_that_serves_no_service_is_nobodys_installed_vip() {
     assert_eq!(leaf.node_view("n2").installed_vips, 1);
     leaf.ready("other", &[]);
     assert_eq!(leaf.node_view("n2").installed_vips, 0);
+}
+
+#[test]
+fn a_cluster_whose_api_answers_before_its_first_listing_is_not_down() {
+    let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
+    let source = SourceId::Kubernetes(C1.into());
+    leaf.lost(source.clone());
+    let state = |leaf: &Scenario| leaf.said.clusters[&ClusterName::from(C1)].state;
+    assert_eq!(state(&leaf), Down, "its API was never reached");
+    leaf.kubernetes(C1, ClusterEvent::Connected { version: "v1.31.0".into(), caveat: None });
+    assert_eq!(state(&leaf), Degraded, "it answers, and nothing of it was read");
+    leaf.source(source, SourceEvent::Synced);
+    assert_eq!(state(&leaf), Up);
+}
+
+#[test]
+fn a_session_that_is_no_longer_known_to_be_down_excuses_no_vip() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", V4.node(1)).attached("n2", V4.node(2));
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2"]).bgp(vip, &[V4.node(2)]);
+    leaf.vanish(V4.node(1)).pass(Duration::from_secs(15));
+    let resource = Resource::Vip(C1.into(), key("web"), vip);
+    let degraded = AlarmKey { kind: AlarmType::VipDegraded, resource };
+    assert!(!leaf.said.alarms.active.contains_key(&degraded), "the alarm of the session covers it");
+    leaf.neighbor(V4.node(1), None, None).pass(Duration::from_secs(15));
+    leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[&V4.node(1)]);
+    assert!(leaf.said.alarms.active.contains_key(&degraded), "{:#?}", leaf.said.alarms.active);
 }

@@ -374,7 +374,10 @@ impl Alarms {
         if condition == Condition::Holds(AlarmType::VipDegraded) {
             let known_down = |node: &NodeName| {
                 let resource = Resource::Node(cluster.clone(), node.clone());
-                self.board.holds(&resource, AlarmType::NeighborSessionDown)
+                // Nodes come before services: one whose session is not down any more excuses nothing, though its
+                // alarm is brought up to date after them.
+                self.down.contains_key(&(cluster.clone(), node.clone()))
+                    && self.board.holds(&resource, AlarmType::NeighborSessionDown)
             };
             if conditions::is_explained(vip, known_down) {
                 condition = Condition::Fine;

@@ -43,14 +43,21 @@ pub(crate) fn cluster(cluster: &Cluster, source: &Source, switch: &Switch, phase
 
 fn cluster_state(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Phase) -> (OperState, Option<Arc<str>>) {
     let instance = &cluster.config.network_instance;
+    let reached = source.ever_synced || cluster.version.is_some();
     match &source.lost {
-        Some(loss) if !source.ever_synced => return (OperState::Down, Some(Arc::clone(&loss.why))),
-        None if !source.ever_synced && cluster.version.is_none() => {
-            return (OperState::Down, Some("the API server has not answered yet".into()));
-        }
+        Some(loss) if !reached => return (OperState::Down, Some(Arc::clone(&loss.why))),
+        None if !reached => return (OperState::Down, Some("the API server has not answered yet".into())),
         _ if phase.ndk != NdkPhase::Syncing && switch.instance(instance).is_none() => {
             let reason = format!("no network-instance {instance} of type default or ip-vrf is on this switch");
             return (OperState::Down, Some(reason.into()));
+        }
+        Some(loss) if !source.ever_synced => {
+            let reason = format!(
+                "the first listing is not complete: it failed at {}, and is retried: {}",
+                at(loss.wall),
+                loss.why
+            );
+            return (OperState::Degraded, Some(reason.into()));
         }
         Some(loss) => {
             let reason = format!("the API server is out of reach since {}: {}", at(loss.wall), loss.why);
