@@ -125,11 +125,11 @@ release: deps-release ## Static binaries in dist/.
 	done
 	@ls -l dist/k8s-services-*
 
-package: release ## The packages of both architectures in dist/, the same bytes from the same commit.
+package: release ## The packages and bills of materials of both architectures in dist/, the same bytes from the same commit.
 	@for target in $(TARGETS); do \
 		packaging/build --arch $${target%%-*} --binary dist/k8s-services-$${target%%-*} --out dist || exit 1; \
 	done
-	@cd dist && sha256sum -- *.deb | tee SHA256SUMS
+	@cd dist && sha256sum -- *.deb *.cdx.json | tee SHA256SUMS
 
 package-check: package ## The packages in dist/, installed, upgraded to, run and removed in an empty root.
 	K8S_SERVICES_PACKAGES=dist cargo test --test packaging

@@ -74,6 +74,11 @@ fn file_name(version: &str, arch: Arch) -> String {
     format!("srl-k8s-services_{version}-1_{}.deb", arch.debian())
 }
 
+/// The bill of materials beside a package.
+fn bill_name(version: &str, arch: Arch) -> String {
+    file_name(version, arch).replace(".deb", ".cdx.json")
+}
+
 fn build_all(version: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for arch in Arch::BOTH {
@@ -125,9 +130,24 @@ fn the_same_input_gives_the_same_bytes() {
     std::fs::rename(&binary, &elsewhere).expect("moved");
     let mut again = builder(Arch::Aarch64, &elsewhere, &second);
     succeed(again.env("TZ", "Asia/Tokyo").env("LC_ALL", "C").current_dir(folder.path()));
-    let name = file_name(NEW, Arch::Aarch64);
-    let read = |folder: &Path| std::fs::read(folder.join(&name)).expect("the package is there");
-    assert!(read(&first) == read(&second), "{name} differs from one build to the next");
+    for name in [file_name(NEW, Arch::Aarch64), bill_name(NEW, Arch::Aarch64)] {
+        let read = |folder: &Path| std::fs::read(folder.join(&name)).expect("the file is there");
+        assert!(read(&first) == read(&second), "{name} differs from one build to the next");
+    }
+}
+
+#[test]
+fn the_bill_of_materials_names_what_is_linked_with_checksums_and_licences() {
+    let path = package(NEW, Arch::own()).with_file_name(bill_name(NEW, Arch::own()));
+    let text = std::fs::read_to_string(path).expect("beside the package");
+    let bill: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((&bill["bomFormat"], &bill["specVersion"]), (&"CycloneDX".into(), &"1.6".into()));
+    assert_eq!(bill["metadata"]["component"]["name"], "srl-k8s-services");
+    let components = bill["components"].as_array().expect("a list");
+    let tokio = components.iter().find(|it| it["name"] == "tokio").expect("it is linked");
+    assert_eq!(tokio["licenses"][0]["expression"], "MIT");
+    assert_eq!(tokio["hashes"][0]["content"].as_str().map(str::len), Some(64));
+    assert!(components.iter().all(|it| it["name"] != "proptest"), "what tests need is not linked");
 }
 
 #[test]
