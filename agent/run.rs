@@ -33,7 +33,7 @@ use crate::engine::Engine;
 use crate::gnmi;
 use crate::kubernetes::{ClusterSource, Notices};
 use crate::model::alarm::Notice;
-use crate::model::config::{ClusterConfig, Config};
+use crate::model::config::{Config, Source};
 use crate::model::event::{Event, SourceId};
 use crate::model::memory::Memory;
 use crate::model::names::{ClusterName, NetworkInstanceName};
@@ -282,7 +282,7 @@ impl Configurator {
     async fn put_in_force(&self, next: Config) -> Result<(), mpsc::error::SendError<Event>> {
         let next = Arc::new(next);
         let in_use = next.clusters.values().filter(|cluster| cluster.enabled);
-        let in_use: BTreeSet<_> = in_use.map(|cluster| cluster.network_instance.clone()).collect();
+        let in_use: BTreeSet<_> = in_use.map(|cluster| cluster.rules.network_instance.clone()).collect();
         self.events.send(Event::Configured(next.clone())).await?;
         self.instances.send_if_modified(|current| std::mem::replace(current, in_use.clone()) != in_use);
         self.kubernetes_events.send_replace(next.alarm_policy.kubernetes_events);
@@ -296,7 +296,7 @@ struct Clusters {
     events: mpsc::Sender<Event>,
     refresh: watch::Receiver<u64>,
     told: Notices,
-    running: BTreeMap<ClusterName, (Arc<ClusterConfig>, AbortHandle)>,
+    running: BTreeMap<ClusterName, (Source, AbortHandle)>,
 }
 
 impl Clusters {
@@ -314,7 +314,7 @@ impl Clusters {
     fn adopt(&mut self, config: &Config) {
         let wanted = |name: &ClusterName| config.clusters.get(name).filter(|cluster| config.enabled && cluster.enabled);
         self.running.retain(|name, (current, task)| {
-            let keep = wanted(name).is_some_and(|next| next.same_source(current));
+            let keep = wanted(name).is_some_and(|next| next.source == *current);
             if !keep {
                 task.abort();
             }
@@ -325,9 +325,10 @@ impl Clusters {
                 && !self.running.contains_key(name)
             {
                 let (events, refresh) = (self.events.clone(), self.refresh.clone());
-                let source = ClusterSource::new(name.clone(), cluster.clone(), events, refresh, self.told.clone());
+                let source =
+                    ClusterSource::new(name.clone(), cluster.source.clone(), events, refresh, self.told.clone());
                 let task = tokio::spawn(source.run()).abort_handle();
-                self.running.insert(name.clone(), (cluster.clone(), task));
+                self.running.insert(name.clone(), (cluster.source.clone(), task));
             }
         }
     }

@@ -112,7 +112,7 @@ fn line(notice: &Notice) -> String {
         NoticeEvent::Changed => "alarm-changed",
         NoticeEvent::Cleared(_) => "alarm-cleared",
     };
-    let mut line = format!("{name} severity={} type={}", key.kind.severity().as_yang(), key.kind.as_yang());
+    let mut line = format!("{name} severity={} type={}", key.kind.severity().as_str(), key.kind.as_str());
     quoted(&mut line, "id", &key.to_string());
     quoted(&mut line, "resource", &publish::resource(&key.resource));
     let _ = write!(line, " raised={}", at(alarm.raised));

@@ -7,18 +7,22 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use srl_k8s_services::model::cluster::TrafficPolicy;
-use srl_k8s_services::model::config::{AlarmPolicy, ClusterConfig, Connection, Speaker};
+use srl_k8s_services::model::config::{
+    AlarmPolicy, AnnouncementMode, ClusterConfig, Connection, Rules, Source, Speaker,
+};
 use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
+use srl_k8s_services::model::selector::{Must, Requirement, Selector};
 use srl_k8s_services::model::speaker::{ResourceState, SpeakerResource};
 use srl_k8s_services::model::switch::{BfdState, RouteKey, SessionState};
 use srl_k8s_services::model::time::Timestamp;
 use srl_k8s_services::model::verdict::{
-    AddressSource, AttachmentState, FibStatus, NextHopKind, NodeReason, OperState, Reason, SourceState, Vantage,
+    AddressSource, Announcement, AttachmentState, FibStatus, NextHopKind, NodeReason, OperState, Owner, ProbableCause,
+    Reason, SourceState, Vantage,
 };
 use srl_k8s_services::model::view::{
-    Change, ClusterCounts, ClusterView, NextHopView, NodeView, OrphanView, PeerView, RootView, RouteView, ServiceView,
-    SourceFreshness, SourceView, SummaryView, Verdict, VipView,
+    Cause, Change, ClusterCounts, ClusterView, NextHopView, NodeView, OrphanView, PeerView, RootView, RouteView,
+    ServiceView, SourceFreshness, SourceView, SummaryView, Verdict, VipView,
 };
 use srl_k8s_services::publish::{Input, Publisher, Sink, WriteError};
 use srl_sim::datastore::{Datastore, StateOp};
@@ -115,6 +119,37 @@ fn the_module_has_every_node_of_the_tree() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn the_tree_has_every_node_of_the_module() {
+    let tree: BTreeSet<String> = tree().into_iter().map(|line| line.path).collect();
+    let mut queue = vec![find("/k8s-services").expect("the root")];
+    let mut missing = Vec::new();
+    while let Some(id) = queue.pop() {
+        let path = SCHEMA.path_of(id).to_string();
+        missing.extend((!tree.contains(&path)).then_some(path));
+        queue.extend(&SCHEMA.node(id).children);
+    }
+    assert!(missing.is_empty(), "not in the tree:\n{}", missing.join("\n"));
+}
+
+/// Releases that want enumerations prefixed name them after their typedef or after their leaf: here that is one.
+#[test]
+fn a_typedef_of_an_enumeration_is_named_as_its_leaves() {
+    let mut queue = vec![find("/k8s-services").expect("the root")];
+    let mut wrong = Vec::new();
+    while let Some(id) = queue.pop() {
+        let node = SCHEMA.node(id);
+        if let Some(leaf) = SCHEMA.leaf(id)
+            && matches!(leaf.kind, LeafType::Enumeration(_))
+            && ![String::new(), node.name.to_string(), "enumeration".to_owned()].contains(&leaf.typedef.to_string())
+        {
+            wrong.push(format!("{}: typedef {}", SCHEMA.path_of(id), leaf.typedef));
+        }
+        queue.extend(&node.children);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 fn differences(line: &Line, id: NodeId) -> Vec<String> {
     let node = SCHEMA.node(id);
     let mut wrong = Vec::new();
@@ -191,31 +226,39 @@ fn enumerations_are_the_models_in_both_directions() {
     let (service, node) = (&format!("{cluster}/service"), &format!("{cluster}/node"));
     let (vip, peer) = (&format!("{service}/vip"), &format!("{node}/peer"));
     let hop = &format!("{vip}/next-hop");
-    let component = [OperState::Up, OperState::Degraded, OperState::Down].map(OperState::as_yang);
+    let component = [OperState::Up, OperState::Degraded, OperState::Down].map(OperState::as_str);
     for entry in ["/k8s-services", cluster] {
         assert_same(&format!("{entry}/oper-state"), component);
     }
     for entry in [service, vip, hop, node] {
-        assert_same(&format!("{entry}/oper-state"), OperState::ALL.map(OperState::as_yang));
+        assert_same(&format!("{entry}/oper-state"), OperState::ALL.map(OperState::as_str));
     }
+    for entry in [vip, hop, node, peer] {
+        assert_same(&format!("{entry}/probable-cause"), ProbableCause::ALL.map(ProbableCause::as_str));
+    }
+    for entry in [service, vip, "/k8s-services/alarm", "/k8s-services/alarm-history"] {
+        assert_same(&format!("{entry}/owner"), Owner::ALL.map(Owner::as_str));
+    }
+    assert_same(&format!("{vip}/announcement"), Announcement::ALL.map(Announcement::as_str));
+    assert_same(&format!("{cluster}/announcement"), AnnouncementMode::ALL.map(AnnouncementMode::as_str));
     for entry in [service, vip] {
-        assert_same(&format!("{entry}/oper-reason"), Reason::ALL.iter().map(|it| it.as_yang()));
+        assert_same(&format!("{entry}/oper-reason"), Reason::ALL.iter().map(|it| it.as_str()));
     }
-    assert_same(&format!("{hop}/oper-reason"), NEXT_HOP_REASONS.map(Reason::as_yang));
-    assert_same(&format!("{node}/oper-reason"), NodeReason::ALL.iter().map(|it| it.as_yang()));
-    assert_same(&format!("{hop}/kind"), NextHopKind::ALL.iter().map(|it| it.as_yang()));
-    assert_same(&format!("{vip}/vantage"), Vantage::ALL.iter().map(|it| it.as_yang()));
-    assert_same(&format!("{vip}/fib-status"), FibStatus::ALL.iter().map(|it| it.as_yang()));
-    assert_same("/k8s-services/summary/source/oper-state", SourceState::ALL.iter().map(|it| it.as_yang()));
+    assert_same(&format!("{hop}/oper-reason"), NEXT_HOP_REASONS.map(Reason::as_str));
+    assert_same(&format!("{node}/oper-reason"), NodeReason::ALL.iter().map(|it| it.as_str()));
+    assert_same(&format!("{hop}/kind"), NextHopKind::ALL.iter().map(|it| it.as_str()));
+    assert_same(&format!("{vip}/vantage"), Vantage::ALL.iter().map(|it| it.as_str()));
+    assert_same(&format!("{vip}/fib-status"), FibStatus::ALL.iter().map(|it| it.as_str()));
+    assert_same("/k8s-services/summary/source/oper-state", SourceState::ALL.iter().map(|it| it.as_str()));
     for entry in [node, peer] {
-        assert_same(&format!("{entry}/attachment"), AttachmentState::ALL.iter().map(|it| it.as_yang()));
-        assert_same(&format!("{entry}/address-source"), AddressSource::ALL.iter().map(|it| it.as_yang()));
-        assert_same(&format!("{entry}/session-state"), SessionState::ALL.map(SessionState::as_yang));
-        assert_same(&format!("{entry}/bfd-state"), BfdState::ALL.map(BfdState::as_yang));
+        assert_same(&format!("{entry}/attachment"), AttachmentState::ALL.iter().map(|it| it.as_str()));
+        assert_same(&format!("{entry}/address-source"), AddressSource::ALL.iter().map(|it| it.as_str()));
+        assert_same(&format!("{entry}/session-state"), SessionState::ALL.map(SessionState::as_str));
+        assert_same(&format!("{entry}/bfd-state"), BfdState::ALL.map(BfdState::as_str));
     }
-    assert_same(&format!("{hop}/session-state"), SessionState::ALL.map(SessionState::as_yang));
-    assert_same(&format!("{cluster}/speaker"), Speaker::ALL.map(Speaker::as_yang));
-    assert_same(&format!("{service}/external-traffic-policy"), POLICIES.map(TrafficPolicy::as_yang));
+    assert_same(&format!("{hop}/session-state"), SessionState::ALL.map(SessionState::as_str));
+    assert_same(&format!("{cluster}/speaker"), Speaker::ALL.map(Speaker::as_str));
+    assert_same(&format!("{service}/external-traffic-policy"), POLICIES.map(TrafficPolicy::as_str));
 }
 
 const POLICIES: [TrafficPolicy; 2] = [TrafficPolicy::Cluster, TrafficPolicy::Local];
@@ -303,8 +346,8 @@ fn everything() -> Vec<Change> {
     let summary = SummaryView { services: u32::MAX, vips: 1, ..SummaryView::default() };
     changes.push(Change::Summary(summary));
     for (source, state) in sources().into_iter().zip(SourceState::ALL) {
-        let stale_since = Some(now()).filter(|_| *state == SourceState::Stale);
-        changes.push(Change::Source(source, Some(SourceView { state: *state, stale_since })));
+        let stale_since = Some(now()).filter(|_| state == SourceState::Stale);
+        changes.push(Change::Source(source, Some(SourceView { state, stale_since })));
     }
     for (n, speaker) in Speaker::ALL.into_iter().enumerate() {
         changes.push(Change::Cluster(ClusterName::from(format!("c{n}")), Some(cluster(n, speaker))));
@@ -352,19 +395,29 @@ fn cluster(n: usize, speaker: Speaker) -> ClusterView {
     };
     let config = ClusterConfig {
         enabled: n != 2,
-        connection,
-        network_namespace: Some("srbase-mgmt".into()).filter(|_| n != 3),
-        network_instance: "ip-vrf-1".into(),
-        speaker,
-        namespaces: ["a".into(), "b".into()].into(),
-        label_selector: Some("a in (b, c), !d".into()),
-        load_balancer_class: Some("example.com/class".into()),
-        include_external_ips: true,
-        vip_pools: ["1.1.1.0/24", "2001:db8::/64"].map(|it| it.parse().expect("a prefix")).into(),
-        shared_with: ["c2".into()].into(),
-        ecmp_limit: Some(u16::MAX),
-        node_address_annotation: Some("example.com/address".into()),
-        fabric_addresses: [("n1".into(), [ip("10.0.0.1"), ip("2001:db8::1")].into())].into(),
+        source: Source {
+            connection,
+            network_namespace: Some("srbase-mgmt".into()).filter(|_| n != 3),
+            speaker,
+            namespaces: ["a".into(), "b".into()].into(),
+            label_selector: Some("a in (b, c), !d".into()),
+            include_external_ips: true,
+            node_address_annotation: Some("example.com/address".into()),
+            node_labels: true,
+        },
+        rules: Rules {
+            network_instance: "ip-vrf-1".into(),
+            load_balancer_class: Some("example.com/class".into()),
+            announcement: AnnouncementMode::ALL[n % AnnouncementMode::ALL.len()],
+            speaker_node_selector: Some(Selector(
+                [Requirement { label: "a".into(), must: Must::BeIn(["b".into(), "c".into()].into()) }].into(),
+            )),
+            transit_addresses: [ip("10.9.9.1"), ip("2001:db8::9")].into(),
+            vip_pools: ["1.1.1.0/24", "2001:db8::/64"].map(|it| it.parse().expect("a prefix")).into(),
+            shared_with: ["c2".into()].into(),
+            ecmp_limit: Some(u16::MAX),
+            fabric_addresses: [("n1".into(), [ip("10.0.0.1"), ip("2001:db8::1")].into())].into(),
+        },
     };
     let state = [OperState::Up, OperState::Degraded, OperState::Down][n % 3];
     let counts = (n != 2).then_some(ClusterCounts { services: 1, endpoints: 2, nodes: 3 });
@@ -387,6 +440,12 @@ fn cluster(n: usize, speaker: Speaker) -> ClusterView {
     }
 }
 
+/// Every cause comes up, and none.
+fn cause(n: usize) -> Option<Cause> {
+    let probable = *ProbableCause::ALL.get(n % (ProbableCause::ALL.len() + 1))?;
+    Some(Cause { probable, detail: "ethernet-1/1 has been down since 12:00:00: \"no light\"".into() })
+}
+
 fn nodes() -> Vec<Change> {
     let peer = |n: usize, address: &str| PeerView {
         address: ip(address),
@@ -395,6 +454,12 @@ fn nodes() -> Vec<Change> {
         session: SessionState::ALL.get(n).copied(),
         last_established: Some(now()).filter(|_| n > 0),
         bfd: BfdState::ALL.get(n).copied(),
+        subinterface: Some("irb1.1".into()),
+        port: Some("ethernet-1/1".into()),
+        link_layer_address: Some("AA:C1:AB:00:00:01".into()),
+        received_routes: Some(u32::MAX),
+        rejected_routes: Some(0),
+        cause: cause(n),
     };
     let view = |n: usize| NodeView {
         fabric_addresses: [ip("10.0.0.1"), ip("2001:db8::1")][..n % 3].into(),
@@ -402,9 +467,11 @@ fn nodes() -> Vec<Change> {
         attachment: AttachmentState::ALL[n % AttachmentState::ALL.len()],
         expected_vips: u32::MAX,
         installed_vips: 0,
+        sole_path_vips: u32::MAX,
         excluded_by: Some("label a.example/b").filter(|_| n.is_multiple_of(2)),
         state: OperState::ALL[n % OperState::ALL.len()],
         reason: NodeReason::ALL.get(n).copied(),
+        cause: cause(n),
     };
     (0..7)
         .map(|n| Change::Node("c1".into(), NodeName::from(format!("node{n}.example")), Some(view(n).into())))
@@ -425,6 +492,7 @@ fn service(n: usize, reason: Reason) -> ServiceView {
         usable_endpoints: (hop > 2).then_some(7),
         state: OperState::ALL[hop % OperState::ALL.len()],
         reason: NEXT_HOP_REASONS.get(hop).copied(),
+        cause: cause(n),
     };
     let vip = |address: &str, prefix: Option<&str>| VipView {
         address: ip(address),
@@ -433,6 +501,8 @@ fn service(n: usize, reason: Reason) -> ServiceView {
         vantage: Vantage::ALL.get(n % 3).copied(),
         verdict: verdict.clone(),
         last_change: now(),
+        announcement: Announcement::ALL.get(n % 3).copied(),
+        cause: cause(n),
         route: prefix.map(|_| RouteView {
             owner: Some("bgp_mgr".into()).filter(|_| n > 1),
             preference: 169,

@@ -1,4 +1,8 @@
-//! Whether text is a Kubernetes label selector: what an API server would refuse is refused at commit.
+//! Label selectors as text: what an API server would refuse is refused at commit.
+
+use std::sync::Arc;
+
+use crate::model::selector::{Must, Requirement, Selector};
 
 /// Why it is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,9 +21,9 @@ pub(super) enum SelectorError {
     Set(String),
 }
 
-/// Checks a selector: requirements joined by commas.
-pub(super) fn check(text: &str) -> Result<(), SelectorError> {
-    requirements(text).into_iter().try_for_each(check_requirement)
+/// Reads a selector: requirements joined by commas, as `kubectl --selector` takes them.
+pub(super) fn parse(text: &str) -> Result<Selector, SelectorError> {
+    requirements(text).into_iter().map(requirement).collect::<Result<_, _>>().map(Selector)
 }
 
 /// Splits at the commas outside parentheses.
@@ -40,29 +44,44 @@ fn requirements(text: &str) -> Vec<&str> {
     all
 }
 
-fn check_requirement(text: &str) -> Result<(), SelectorError> {
+fn requirement(text: &str) -> Result<Requirement, SelectorError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(SelectorError::Empty);
     }
-    if let Some(key) = text.strip_prefix('!') {
-        return check_key(key.trim());
+    if let Some(label) = text.strip_prefix('!') {
+        return Ok(Requirement { label: label_of(label)?, must: Must::NotExist });
     }
-    for operator in ["!=", "==", "="] {
-        if let Some((key, value)) = text.split_once(operator) {
-            check_key(key.trim())?;
-            return check_value(value.trim());
+    for (operator, must) in [("!=", Must::NotBeIn as fn(_) -> _), ("==", Must::BeIn), ("=", Must::BeIn)] {
+        if let Some((label, value)) = text.split_once(operator) {
+            return Ok(Requirement { label: label_of(label)?, must: must([value_of(value)?].into()) });
         }
     }
-    let Some((key, set)) = text.split_once(char::is_whitespace).or_else(|| text.split_once('(')) else {
-        return check_key(text);
+    let Some((label, set)) = text.split_once(char::is_whitespace).or_else(|| text.split_once('(')) else {
+        return Ok(Requirement { label: label_of(text)?, must: Must::Exist });
     };
-    check_key(key)?;
-    let set = set.trim();
-    let values = set.strip_prefix("notin").or_else(|| set.strip_prefix("in")).map(str::trim);
-    let values = values.and_then(|values| values.strip_prefix('(')).and_then(|values| values.strip_suffix(')'));
-    let values = values.ok_or_else(|| SelectorError::Set(key.to_owned()))?;
-    values.split(',').try_for_each(|value| check_value(value.trim()))
+    let (must, values) = set_of(set.trim()).ok_or_else(|| SelectorError::Set(label.to_owned()))?;
+    let values = values.split(',').map(value_of).collect::<Result<_, _>>()?;
+    Ok(Requirement { label: label_of(label)?, must: must(values) })
+}
+
+/// `in (a, b)` or `notin (a, b)`: what it requires, and the text between the parentheses.
+fn set_of(text: &str) -> Option<(fn(Box<[Arc<str>]>) -> Must, &str)> {
+    let (must, values) = match text.strip_prefix("notin") {
+        Some(values) => (Must::NotBeIn as fn(_) -> _, values),
+        None => (Must::BeIn as fn(_) -> _, text.strip_prefix("in")?),
+    };
+    Some((must, values.trim().strip_prefix('(')?.strip_suffix(')')?))
+}
+
+fn label_of(text: &str) -> Result<Arc<str>, SelectorError> {
+    let text = text.trim();
+    check_key(text).map(|()| Arc::from(text))
+}
+
+fn value_of(text: &str) -> Result<Arc<str>, SelectorError> {
+    let text = text.trim();
+    if is_label(text) { Ok(Arc::from(text)) } else { Err(SelectorError::Value(text.to_owned())) }
 }
 
 fn check_key(key: &str) -> Result<(), SelectorError> {
@@ -78,10 +97,6 @@ fn check_key(key: &str) -> Result<(), SelectorError> {
     }
 }
 
-fn check_value(value: &str) -> Result<(), SelectorError> {
-    if is_label(value) { Ok(()) } else { Err(SelectorError::Value(value.to_owned())) }
-}
-
 fn is_label(text: &str) -> bool {
     let inner = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     let ends = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
@@ -91,24 +106,37 @@ fn is_label(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::selector::Labels;
 
     #[test]
-    fn selectors_kubectl_takes_are_taken_and_others_are_refused() {
-        for good in [
-            "app=web",
-            "app == web , tier!=db",
-            "app",
-            "!app",
-            "example.com/exposed=true",
-            "env in (prod, qa),tier notin (db)",
-            "env in (a)",
-            "app=",
+    fn selectors_kubectl_takes_are_read_and_others_are_refused() {
+        for (good, read) in [
+            ("app=web", "app=web"),
+            ("app == web , tier!=db", "app=web,tier!=db"),
+            ("app", "app"),
+            ("!app", "!app"),
+            ("example.com/exposed=true", "example.com/exposed=true"),
+            ("env in (prod, qa),tier notin (db)", "env in (prod,qa),tier!=db"),
+            ("env in (a)", "env=a"),
+            ("app=", "app="),
         ] {
-            assert_eq!(check(good), Ok(()), "{good}");
+            assert_eq!(parse(good).map(|selector| selector.to_string()), Ok(read.to_owned()), "{good}");
         }
         for bad in ["", "app=web,", "=web", "app=we b", "env in prod", "env in (prod", "a/b/c=d", "ä=b", "env of (x)"]
         {
-            assert!(check(bad).is_err(), "{bad}");
+            assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_selector_that_is_read_selects_by_labels() {
+        let selector = parse("speaker in (yes,maybe),!retired,rack!=r2").expect("a selector");
+        let selects = |labels: &[(&str, &str)]| {
+            let labels: Labels = labels.iter().copied().collect();
+            selector.selects(|name| labels.get(name))
+        };
+        assert!(selects(&[("speaker", "yes")]) && selects(&[("speaker", "maybe"), ("rack", "r1")]));
+        assert!(!selects(&[]) && !selects(&[("speaker", "yes"), ("retired", "")]));
+        assert!(!selects(&[("speaker", "yes"), ("rack", "r2")]));
     }
 }

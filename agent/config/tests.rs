@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::config::{ClusterConfig, Connection, Speaker};
+use crate::model::config::{AnnouncementMode, ClusterConfig, Connection, Rules, Source, Speaker};
 use crate::model::names::{ClusterName, NodeName};
+use crate::model::selector::{Must, Requirement, Selector};
 
 fn set(path: &str, json: &str) -> ConfigChange {
     ConfigChange { op: Operation::Set, path: path.into(), json: json.into() }
@@ -51,19 +52,27 @@ fn an_entry_with_one_leaf_gets_the_defaults_of_the_module() {
     let cluster = only_cluster(&[cluster(KUBECONFIG)]);
     let expected = ClusterConfig {
         enabled: true,
-        connection: Connection::Kubeconfig { path: PathBuf::from("/etc/k8s/c1.conf"), context: None },
-        network_namespace: Some("srbase-mgmt".into()),
-        network_instance: "default".into(),
-        speaker: Speaker::Metallb,
-        namespaces: BTreeSet::new(),
-        label_selector: None,
-        load_balancer_class: None,
-        include_external_ips: false,
-        vip_pools: BTreeSet::new(),
-        shared_with: BTreeSet::new(),
-        ecmp_limit: None,
-        node_address_annotation: None,
-        fabric_addresses: BTreeMap::new(),
+        source: Source {
+            connection: Connection::Kubeconfig { path: PathBuf::from("/etc/k8s/c1.conf"), context: None },
+            network_namespace: Some("srbase-mgmt".into()),
+            speaker: Speaker::Metallb,
+            namespaces: BTreeSet::new(),
+            label_selector: None,
+            include_external_ips: false,
+            node_address_annotation: None,
+            node_labels: true,
+        },
+        rules: Rules {
+            network_instance: "default".into(),
+            load_balancer_class: None,
+            announcement: AnnouncementMode::Auto,
+            speaker_node_selector: None,
+            transit_addresses: BTreeSet::new(),
+            vip_pools: BTreeSet::new(),
+            shared_with: BTreeSet::new(),
+            ecmp_limit: None,
+            fabric_addresses: BTreeMap::new(),
+        },
     };
     assert_eq!(*cluster, expected);
 }
@@ -81,9 +90,10 @@ fn every_leaf_is_read_from_plain_json_and_from_proto_json_alike() {
             r#"{"name":"web_1","admin-state":"disable","api-server":"https://[2001:db8::1]:6443",
                "certificate-authority-file":"/a","token-file":"/b","client-certificate-file":"/c",
                "client-key-file":"/d","insecure-skip-verify":"true","network-namespace":"self",
-               "network-instance":"vrf-1","speaker":"kube-router","namespace":["b","a"],"label-selector":"app=web",
+               "network-instance":"vrf-1","speaker":"kube-vip","namespace":["b","a"],"label-selector":"app=web",
                "load-balancer-class":"x/y","include-external-ips":true,"vip-pool":["10.0.0.0/24","2001:db8::/64"],
-               "ecmp-limit":8,"node-address-annotation":"example.com/bgp"}"#,
+               "ecmp-limit":8,"node-address-annotation":"example.com/bgp","announcement":"l2",
+               "speaker-node-selector":"speaker=yes","transit-address":["10.9.9.1","2001:db8::9"]}"#,
         ),
         set(
             r#".k8s-services.cluster{.name=="web_1"}.node{.name=="n1"}"#,
@@ -102,11 +112,13 @@ fn every_leaf_is_read_from_plain_json_and_from_proto_json_alike() {
                "certificate_authority_file":{"value":"/a"},"token_file":{"value":"/b"},
                "client_certificate_file":{"value":"/c"},"client_key_file":{"value":"/d"},
                "insecure_skip_verify":{"value":true},"network_namespace":{"value":"self"},
-               "network_instance":{"value":"vrf-1"},"speaker":"SPEAKER_kube_router",
+               "network_instance":{"value":"vrf-1"},"speaker":"SPEAKER_kube_vip",
                "namespace":[{"value":"b"},{"value":"a"}],"label_selector":{"value":"app=web"},
                "load_balancer_class":{"value":"x/y"},"include_external_ips":{"value":true},
                "vip_pool":[{"value":"10.0.0.0/24"},{"value":"2001:db8::/64"}],"ecmp_limit":{"value":8},
-               "node_address_annotation":{"value":"example.com/bgp"}}}"#,
+               "node_address_annotation":{"value":"example.com/bgp"},"announcement":"ANNOUNCEMENT_l2",
+               "speaker_node_selector":{"value":"speaker=yes"},
+               "transit_address":[{"value":"10.9.9.1"},{"value":"2001:db8::9"}]}}"#,
         ),
         set(
             r#".k8s_services.cluster{.name=="web_1"}.node{.name=="n1"}"#,
@@ -122,29 +134,39 @@ fn every_leaf_is_read_from_plain_json_and_from_proto_json_alike() {
     assert_eq!((config.alarm_policy.history_size, config.alarm_policy.kubernetes_events), (5, true));
     let expected = ClusterConfig {
         enabled: false,
-        connection: Connection::ApiServer {
-            url: "https://[2001:db8::1]:6443".into(),
-            certificate_authority: Some("/a".into()),
-            token: Some("/b".into()),
-            client_certificate: Some(("/c".into(), "/d".into())),
-            insecure_skip_verify: true,
+        source: Source {
+            connection: Connection::ApiServer {
+                url: "https://[2001:db8::1]:6443".into(),
+                certificate_authority: Some("/a".into()),
+                token: Some("/b".into()),
+                client_certificate: Some(("/c".into(), "/d".into())),
+                insecure_skip_verify: true,
+            },
+            network_namespace: None,
+            speaker: Speaker::KubeVip,
+            namespaces: ["a".into(), "b".into()].into(),
+            label_selector: Some("app=web".into()),
+            include_external_ips: true,
+            node_address_annotation: Some("example.com/bgp".into()),
+            node_labels: true,
         },
-        network_namespace: None,
-        network_instance: "vrf-1".into(),
-        speaker: Speaker::KubeRouter,
-        namespaces: ["a".into(), "b".into()].into(),
-        label_selector: Some("app=web".into()),
-        load_balancer_class: Some("x/y".into()),
-        include_external_ips: true,
-        vip_pools: ["10.0.0.0/24", "2001:db8::/64"].map(|pool| pool.parse().expect("a prefix")).into(),
-        shared_with: BTreeSet::new(),
-        ecmp_limit: Some(8),
-        node_address_annotation: Some("example.com/bgp".into()),
-        fabric_addresses: [(
-            NodeName::from("n1"),
-            ["192.168.1.11", "2001:db8::11"].map(|ip| ip.parse().expect("an address")).into(),
-        )]
-        .into(),
+        rules: Rules {
+            network_instance: "vrf-1".into(),
+            load_balancer_class: Some("x/y".into()),
+            announcement: AnnouncementMode::L2,
+            speaker_node_selector: Some(Selector(
+                [Requirement { label: "speaker".into(), must: Must::BeIn(["yes".into()].into()) }].into(),
+            )),
+            transit_addresses: ["10.9.9.1", "2001:db8::9"].map(|ip| ip.parse().expect("an address")).into(),
+            vip_pools: ["10.0.0.0/24", "2001:db8::/64"].map(|pool| pool.parse().expect("a prefix")).into(),
+            shared_with: BTreeSet::new(),
+            ecmp_limit: Some(8),
+            fabric_addresses: [(
+                NodeName::from("n1"),
+                ["192.168.1.11", "2001:db8::11"].map(|ip| ip.parse().expect("an address")).into(),
+            )]
+            .into(),
+        },
     };
     assert_eq!(config.clusters.get(&ClusterName::from("web_1")).map(AsRef::as_ref), Some(&expected));
 }
@@ -169,7 +191,7 @@ fn deleting_an_entry_takes_what_is_below_it_and_leaves_its_neighbors() {
     assert_eq!(config.clusters.keys().map(ClusterName::as_str).collect::<Vec<_>>(), ["c10"]);
 
     let config = assembler.apply(2, &[cluster(KUBECONFIG)]).expect("valid");
-    assert!(config.clusters[&ClusterName::from("c1")].fabric_addresses.is_empty());
+    assert!(config.clusters[&ClusterName::from("c1")].rules.fabric_addresses.is_empty());
 
     let config = assembler.apply(3, &[delete(".k8s_services")]).expect("valid");
     assert_eq!(config, Config::default());
@@ -181,9 +203,11 @@ fn an_entry_made_anew_in_the_commit_that_deletes_its_parent_survives() {
     let node = set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#, "");
     assembler.apply(0, &[cluster(KUBECONFIG), node.clone()]).expect("valid");
     let anew = [cluster(r#"{"kubeconfig":"/b"}"#), delete(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#)];
-    assert!(assembler.apply(1, &anew).expect("valid").clusters[&ClusterName::from("c1")].fabric_addresses.is_empty());
+    assert!(
+        assembler.apply(1, &anew).expect("valid").clusters[&ClusterName::from("c1")].rules.fabric_addresses.is_empty()
+    );
     let config = assembler.apply(2, &[node, delete(".k8s_services"), cluster(KUBECONFIG)]).expect("valid");
-    assert_eq!(config.clusters[&ClusterName::from("c1")].fabric_addresses.len(), 1);
+    assert_eq!(config.clusters[&ClusterName::from("c1")].rules.fabric_addresses.len(), 1);
 }
 
 #[test]
@@ -258,6 +282,11 @@ fn a_leaf_that_cannot_be_is_refused_with_the_remedy() {
         (server(r#""kubeconfig":"conf""#), "kubeconfig", "not an absolute path"),
         (with(r#""network-namespace":"../x""#), "network-namespace", "ip netns list"),
         (with(r#""label-selector":"a in b""#), "label-selector", "parentheses"),
+        (with(r#""speaker":"kube-vip","speaker-node-selector":"a in b""#), "speaker-node-selector", "parentheses"),
+        (with(r#""speaker":"cilium","speaker-node-selector":"a=b""#), "speaker-node-selector", "speaker cilium"),
+        (with(r#""announcement":"arp""#), "announcement", "auto, bgp, l2"),
+        (with(r#""transit-address":["::1"]"#), "transit-address", "cannot be the address of a next-hop"),
+        (with(r#""transit-address":["r1"]"#), "transit-address", "not an IPv4 or IPv6 address"),
         (with(r#""namespace":["Web"]"#), "namespace", "'Web'"),
         (with(r#""vip-pool":["10.0.0.1/24"]"#), "vip-pool", "write 10.0.0.0/24"),
         (with(r#""vip-pool":["2001:DB8::/64"]"#), "vip-pool", "write 2001:db8::/64"),

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use super::raw::{ClusterTree, Leaves, Object, Tree};
 use super::selector;
-use crate::model::config::{AlarmPolicy, ClusterConfig, Config, Connection, Speaker};
+use crate::model::config::{AlarmPolicy, AnnouncementMode, ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName};
 use crate::ndk::Problem;
 
@@ -71,25 +71,64 @@ fn cluster(name: &str, tree: &ClusterTree, problems: &mut Vec<Problem>) -> Clust
     let fabric_addresses = nodes(&path, &tree.nodes, problems);
     let mut leaves = Leaves::new(&path, &tree.own, problems);
     key_leaf(&mut leaves, name);
-    let speakers = Speaker::ALL.map(|speaker| (speaker.as_yang(), speaker));
     let config = ClusterConfig {
         enabled: leaves.one_of("admin-state", &ADMIN_STATE).unwrap_or(true),
-        connection: connection(&mut leaves),
-        network_namespace: network_namespace(&mut leaves),
-        network_instance: network_instance(&mut leaves),
-        speaker: leaves.one_of("speaker", &speakers).unwrap_or_default(),
-        namespaces: namespaces(&mut leaves),
-        label_selector: label_selector(&mut leaves),
-        load_balancer_class: non_empty(&mut leaves, "load-balancer-class"),
+        source: source(&mut leaves),
+        rules: Rules { fabric_addresses, ..rules(&mut leaves) },
+    };
+    let config = with_speaker_nodes(config, &mut leaves);
+    leaves.finish();
+    config
+}
+
+fn source(leaves: &mut Leaves<'_>) -> Source {
+    let speakers = Speaker::ALL.map(|speaker| (speaker.as_str(), speaker));
+    let speaker = leaves.one_of("speaker", &speakers).unwrap_or_default();
+    Source {
+        connection: connection(leaves),
+        network_namespace: network_namespace(leaves),
+        speaker,
+        namespaces: namespaces(leaves),
+        label_selector: label_selector(leaves),
         include_external_ips: leaves.flag("include-external-ips"),
-        vip_pools: pools(&mut leaves),
+        node_address_annotation: non_empty(leaves, "node-address-annotation"),
+        node_labels: speaker.selects_by_labels(),
+    }
+}
+
+/// The rules but for `node`, which is a list of its own, and `speaker-node-selector`, which goes with the speaker.
+fn rules(leaves: &mut Leaves<'_>) -> Rules {
+    let modes = AnnouncementMode::ALL.map(|mode| (mode.as_str(), mode));
+    Rules {
+        network_instance: network_instance(leaves),
+        load_balancer_class: non_empty(leaves, "load-balancer-class"),
+        announcement: leaves.one_of("announcement", &modes).unwrap_or(AnnouncementMode::Auto),
+        transit_addresses: transit_addresses(leaves),
+        vip_pools: pools(leaves),
         shared_with: leaves.texts("shared-with").into_iter().map(ClusterName::from).collect(),
         ecmp_limit: leaves
             .parsed("ecmp-limit", "a number from 1 to 65535", |text| text.parse().ok().filter(|limit| *limit > 0)),
-        node_address_annotation: non_empty(&mut leaves, "node-address-annotation"),
-        fabric_addresses,
-    };
-    leaves.finish();
+        ..Rules::default()
+    }
+}
+
+/// `speaker-node-selector` is for speakers that cannot tell which nodes announce; it has the labels of nodes kept.
+fn with_speaker_nodes(mut config: ClusterConfig, leaves: &mut Leaves<'_>) -> ClusterConfig {
+    const LEAF: &str = "speaker-node-selector";
+    let Some(text) = non_empty(leaves, LEAF) else { return config };
+    let speaker = config.source.speaker;
+    if speaker.tells_its_nodes() {
+        let message = format!(
+            "does not go with speaker {}, whose own resources or annotations say which nodes announce; delete it",
+            speaker.as_str()
+        );
+        leaves.problem(LEAF, message);
+    }
+    match selector::parse(&text) {
+        Ok(selector) => config.rules.speaker_node_selector = Some(selector),
+        Err(error) => leaves.problem(LEAF, format!("'{text}' is not a label selector: {error}")),
+    }
+    config.source.node_labels = true;
     config
 }
 
@@ -215,7 +254,7 @@ fn namespaces(leaves: &mut Leaves<'_>) -> BTreeSet<Arc<str>> {
 
 fn label_selector(leaves: &mut Leaves<'_>) -> Option<Arc<str>> {
     let text = non_empty(leaves, "label-selector")?;
-    if let Err(error) = selector::check(&text) {
+    if let Err(error) = selector::parse(&text) {
         leaves.problem("label-selector", format!("'{text}' is not a label selector: {error}"));
     }
     Some(text)
@@ -254,7 +293,7 @@ fn nodes(
         key_leaf(&mut leaves, name);
         let mut addresses = BTreeSet::new();
         for text in leaves.texts("fabric-address") {
-            let Some(address) = address(&mut leaves, &text) else { continue };
+            let Some(address) = address(&mut leaves, "fabric-address", &text, SPEAKER) else { continue };
             match owners.insert(address, name).filter(|owner| owner != name) {
                 Some(owner) => {
                     let message = format!("{address} is also the address of node {owner}; each belongs to one node");
@@ -271,23 +310,34 @@ fn nodes(
     all
 }
 
-fn address(leaves: &mut Leaves<'_>, text: &str) -> Option<IpAddr> {
+fn transit_addresses(leaves: &mut Leaves<'_>) -> BTreeSet<IpAddr> {
+    let texts = leaves.texts("transit-address");
+    texts.iter().filter_map(|text| address(leaves, "transit-address", text, TRANSIT)).collect()
+}
+
+/// What an address is to be, and the remedy where it cannot be that.
+type Role = (&'static str, &'static str);
+const SPEAKER: Role = ("a BGP speaker", "write the address the node speaks BGP from");
+const TRANSIT: Role = ("a next-hop", "write the next-hop that stands in routes to VIPs");
+
+/// Reads an address that another host can have.
+fn address(leaves: &mut Leaves<'_>, leaf: &str, text: &str, (role, remedy): Role) -> Option<IpAddr> {
     let message = match text.parse::<IpAddr>() {
         Ok(address) if address.is_unspecified() || address.is_multicast() || address.is_loopback() => {
-            format!("'{text}' cannot be the address of a BGP speaker; write the address the node speaks BGP from")
+            format!("'{text}' cannot be the address of {role}; {remedy}")
         }
         Ok(address) if address.to_string() != text => format!("'{text}' is not in canonical form; write {address}"),
         Ok(address) => return Some(address),
         Err(_) => format!("'{text}' is not an IPv4 or IPv6 address"),
     };
-    leaves.problem("fabric-address", message);
+    leaves.problem(leaf, message);
     None
 }
 
 /// Sharing is declared between clusters that are there: a name that is not would silently leave a conflict undeclared.
 fn check_sharing(config: &Config, problems: &mut Vec<Problem>) {
     for (name, cluster) in &config.clusters {
-        for other in &cluster.shared_with {
+        for other in &cluster.rules.shared_with {
             let message = if other == name {
                 format!("'{other}' is the cluster itself; name the other one")
             } else if !config.clusters.contains_key(other) {

@@ -234,7 +234,7 @@ impl Engine {
         self.said.neighbors = reach.neighbors;
         let state = |cluster: &Cluster| ClusterState {
             synced: self.sources.in_reach(&SourceId::Kubernetes(cluster.name.clone())),
-            instance_missing: self.switch.instance(&cluster.config.network_instance).is_none(),
+            instance_missing: self.switch.instance(&cluster.config.rules.network_instance).is_none(),
         };
         // Taken out while it reads the rest.
         let mut alarms = std::mem::take(&mut self.alarms);

@@ -81,7 +81,7 @@ impl Engine {
             self.mark_service(id);
         }
         let instances: BTreeSet<_> =
-            self.clusters.values().map(|cluster| cluster.config.network_instance.clone()).collect();
+            self.clusters.values().map(|cluster| cluster.config.rules.network_instance.clone()).collect();
         for network_instance in instances {
             self.orphans.touched.insert(RouteKey { network_instance, prefix: IpNet::from(vip) });
         }
@@ -94,7 +94,7 @@ impl Engine {
         self.remembered.forget_clusters(|name| config.clusters.contains_key(name));
         for (name, old) in old.iter().flat_map(|old| &old.clusters) {
             // Attached elsewhere says nothing of where its VIPs live now.
-            let stays = |new: &Arc<ClusterConfig>| new.network_instance == old.network_instance;
+            let stays = |new: &Arc<ClusterConfig>| new.rules.network_instance == old.rules.network_instance;
             if !config.clusters.get(name).is_some_and(stays) {
                 self.remembered.forget_nodes(name, |_| false);
             }
@@ -194,7 +194,7 @@ impl Engine {
             SwitchEvent::NetworkInstance(name, instance) => {
                 if self.switch.set_instance(name.clone(), instance) {
                     let clusters = self.clusters.values_mut();
-                    clusters.filter(|cluster| cluster.config.network_instance == name).for_each(mark_cluster);
+                    clusters.filter(|cluster| cluster.config.rules.network_instance == name).for_each(mark_cluster);
                 }
             }
             SwitchEvent::Routes(name, routes) => self.routes(&name, routes),
@@ -256,7 +256,7 @@ impl Engine {
         self.claims.inside(prefix, |vip, services| {
             for id in services {
                 let Some(cluster) = self.clusters.get(&id.cluster) else { continue };
-                let instance = &cluster.config.network_instance;
+                let instance = &cluster.config.rules.network_instance;
                 // A host route of its own hides every other route from a VIP, once its next-hops are told.
                 if host && instance == name || !self.switch.reaches_host(instance, vip) {
                     touched.push(*id);
@@ -273,7 +273,7 @@ impl Engine {
             let nodes = self.addresses.get(&change.key.peer.ip).cloned().unwrap_or_default();
             for id in nodes {
                 let Some(cluster) = self.clusters.get_mut(&id.cluster) else { continue };
-                if cluster.config.network_instance != change.key.network_instance {
+                if cluster.config.rules.network_instance != change.key.network_instance {
                     continue;
                 }
                 cluster.stale_nodes.insert(id.slot);
@@ -543,11 +543,13 @@ impl Engine {
 
     /// Clusters in the same network instance see each other's nodes behind their next-hops.
     fn mark_neighbors_of(&mut self, id: ClusterId) {
-        let Some(instance) = self.clusters.get(&id).map(|cluster| cluster.config.network_instance.clone()) else {
+        let Some(instance) = self.clusters.get(&id).map(|cluster| cluster.config.rules.network_instance.clone()) else {
             return;
         };
         let others = self.clusters.values_mut().filter(|other| other.id != id);
-        others.filter(|other| other.config.network_instance == instance).for_each(|other| other.all_services = true);
+        others
+            .filter(|other| other.config.rules.network_instance == instance)
+            .for_each(|other| other.all_services = true);
     }
 
     /// Places a node again: its own facts, the configuration, neighbors, or host routes changed.
@@ -559,7 +561,7 @@ impl Engine {
         let addresses = super::speakers::addresses(&cluster.resources, &entry.name, &entry.node);
         let locator = Locator { cluster: &cluster.name, config, addresses: &addresses, switch, bgp };
         let (location, groups) = locator.locate(&entry.name, &entry.node, &mut self.remembered);
-        let excluded = super::speakers::profile(cluster.config.speaker).excluded(&entry.node);
+        let excluded = super::speakers::profile(cluster.config.source.speaker).excluded(&entry.node);
         let moved = entry.location != location || entry.excluded != excluded;
         entry.excluded = excluded;
         let before = std::mem::replace(&mut entry.location, location.clone());
@@ -688,7 +690,7 @@ fn pooled(
     instance: &NetworkInstanceName,
     prefix: &IpNet,
 ) -> bool {
-    let mut here = clusters.values().filter(|cluster| cluster.config.network_instance == *instance);
+    let mut here = clusters.values().filter(|cluster| cluster.config.rules.network_instance == *instance);
     here.any(|cluster| cluster.pools_hold(prefix.addr()))
 }
 

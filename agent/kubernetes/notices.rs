@@ -146,7 +146,7 @@ struct Metadata {
 
 /// The Event as it is written.
 fn event(service: &ServiceKey, uid: Option<&str>, notice: &Notice, leaf: &str, now: Timestamp) -> serde_json::Value {
-    let mut reason = camel_case(notice.key.kind.as_yang());
+    let mut reason = camel_case(notice.key.kind.as_str());
     let text = &notice.alarm.text;
     let (kind, action, note) = match notice.event {
         NoticeEvent::Raised | NoticeEvent::Changed => ("Warning", "AlarmRaised", format!("{leaf}: {text}")),

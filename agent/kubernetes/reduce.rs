@@ -12,7 +12,7 @@ use super::objects::{self, Meta, ObjectReference};
 use crate::model::cluster::{
     AddressFamily, Endpoint, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey, TrafficPolicy,
 };
-use crate::model::config::{ClusterConfig, Speaker};
+use crate::model::config::Source;
 use crate::model::event::{ClusterEvent, Update};
 use crate::model::names::{NodeName, ServiceKey};
 use crate::model::selector::Labels;
@@ -137,11 +137,6 @@ fn sorted(mut addresses: Vec<IpAddr>) -> Box<[IpAddr]> {
     addresses.into_boxed_slice()
 }
 
-/// Whether the resources of a speaker select by the labels of services and nodes.
-fn selects_by_labels(config: &ClusterConfig) -> bool {
-    matches!(config.speaker, Speaker::Metallb | Speaker::Cilium)
-}
-
 /// Services that may have VIPs.
 #[derive(Debug)]
 pub(super) struct Services {
@@ -152,11 +147,11 @@ pub(super) struct Services {
 }
 
 impl Services {
-    pub(super) fn new(config: &ClusterConfig) -> Self {
+    pub(super) fn new(config: &Source) -> Self {
         Self {
             label_selector: config.label_selector.clone(),
             include_external_ips: config.include_external_ips,
-            labels: selects_by_labels(config),
+            labels: config.speaker.selects_by_labels(),
             names: Names::default(),
         }
     }
@@ -460,12 +455,8 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) fn new(config: &ClusterConfig) -> Self {
-        Self {
-            annotation: config.node_address_annotation.clone(),
-            labels: selects_by_labels(config),
-            names: Names::default(),
-        }
+    pub(super) fn new(config: &Source) -> Self {
+        Self { annotation: config.node_address_annotation.clone(), labels: config.node_labels, names: Names::default() }
     }
 }
 

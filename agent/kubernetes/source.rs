@@ -19,7 +19,7 @@ use super::reason::{self, Request};
 use super::reduce::{CoreEndpoints, Nodes, Services, Slices};
 use super::speaker;
 use super::watch::{Closed, Link, LinkReceiver, Reporter, Surroundings, Timings, Tolerance, Watcher, jittered};
-use crate::model::config::ClusterConfig;
+use crate::model::config::Source;
 use crate::model::event::{ClusterEvent, Event};
 use crate::model::names::ClusterName;
 use crate::model::speaker::SpeakerResource;
@@ -33,7 +33,7 @@ const PARTS: [&str; 4] = [CONNECTION, Services::RESOURCE, Slices::RESOURCE, Node
 #[derive(Debug)]
 pub struct ClusterSource {
     name: ClusterName,
-    config: Arc<ClusterConfig>,
+    config: Source,
     events: mpsc::Sender<Event>,
     refresh: watch::Receiver<u64>,
     notices: Notices,
@@ -45,7 +45,7 @@ impl ClusterSource {
     /// read again when their files change. `notices` are what the services' owners are told.
     pub fn new(
         name: ClusterName,
-        config: Arc<ClusterConfig>,
+        config: Source,
         events: mpsc::Sender<Event>,
         refresh: watch::Receiver<u64>,
         notices: Notices,
@@ -140,7 +140,7 @@ async fn endpoints(around: Surroundings) -> Result<Infallible, Closed> {
 
 /// Keeps the way to the API server.
 struct Keeper {
-    config: Arc<ClusterConfig>,
+    config: Source,
     dialer: Dialer,
     refresh: watch::Receiver<u64>,
     timings: Timings,

@@ -6,7 +6,7 @@ mod server;
 mod speaker;
 mod tls;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::watch::Timings;
 use super::{ClusterSource, Notices};
 use crate::model::alarm::Notice;
-use crate::model::config::{ClusterConfig, Connection, Speaker};
+use crate::model::config::{Connection, Source, Speaker};
 use crate::model::event::{ClusterEvent, Event, SourceEvent};
 
 /// What does not come within this time does not come.
@@ -38,26 +38,20 @@ fn quick() -> Timings {
     }
 }
 
-fn config(connection: Connection) -> ClusterConfig {
-    ClusterConfig {
-        enabled: true,
+fn config(connection: Connection) -> Source {
+    Source {
         connection,
         network_namespace: None,
-        network_instance: "default".into(),
         speaker: Speaker::Metallb,
         namespaces: BTreeSet::new(),
         label_selector: None,
-        load_balancer_class: None,
         include_external_ips: false,
-        vip_pools: BTreeSet::new(),
-        shared_with: BTreeSet::new(),
-        ecmp_limit: None,
         node_address_annotation: None,
-        fabric_addresses: BTreeMap::new(),
+        node_labels: true,
     }
 }
 
-fn at(url: &str) -> ClusterConfig {
+fn at(url: &str) -> Source {
     config(with_token(url, None))
 }
 
@@ -86,12 +80,12 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(config: ClusterConfig, timings: Timings) -> Self {
+    fn start(config: Source, timings: Timings) -> Self {
         let (sender, events) = mpsc::channel(64);
         let (refresh, refreshed) = watch::channel(0);
         let (notices, _) = broadcast::channel(8);
         let told = Notices { notices: notices.clone(), enabled: watch::channel(true).1, leaf: "leaf3".into() };
-        let source = ClusterSource::new("c1".into(), Arc::new(config), sender, refreshed, told).with_timings(timings);
+        let source = ClusterSource::new("c1".into(), config, sender, refreshed, told).with_timings(timings);
         Self { events, refresh, notices, task: tokio::spawn(source.run()) }
     }
 

@@ -29,7 +29,7 @@ impl Severity {
     pub const ALL: [Self; 4] = [Self::Critical, Self::Major, Self::Minor, Self::Warning];
 
     /// The name in YANG.
-    pub fn as_yang(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Critical => "critical",
             Self::Major => "major",
@@ -51,7 +51,7 @@ macro_rules! alarm_types {
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The name in YANG.
-            pub fn as_yang(self) -> &'static str {
+            pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $yang,)* }
             }
 
@@ -146,7 +146,7 @@ pub struct AlarmKey {
 impl fmt::Display for AlarmKey {
     /// The `id` of the alarm.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind.as_yang(), self.resource)
+        write!(f, "{}/{}", self.kind.as_str(), self.resource)
     }
 }
 

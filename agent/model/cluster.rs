@@ -50,7 +50,7 @@ pub enum TrafficPolicy {
 
 impl TrafficPolicy {
     /// The name in YANG.
-    pub fn as_yang(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Cluster => "cluster",
             Self::Local => "local",

@@ -9,6 +9,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::names::{ClusterName, NetworkInstanceName, NodeName};
+use super::selector::Selector;
+use super::words::words;
 
 /// `/k8s-services`, valid as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,48 +58,82 @@ impl Default for AlarmPolicy {
 pub struct ClusterConfig {
     /// `admin-state` is enable.
     pub enabled: bool,
+    /// How its objects are watched.
+    pub source: Source,
+    /// How they are judged.
+    pub rules: Rules,
+}
+
+/// The part of a cluster's configuration that says which objects are watched, and how: a change means that the cluster is
+/// listed again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
     /// How its API is reached.
     pub connection: Connection,
-    /// `network-namespace`: where sockets to the API server are opened; none for the agent's own ("self").
+    /// `network-namespace`: where sockets to the API server are opened; `None` for the agent's own ("self").
     pub network_namespace: Option<Arc<str>>,
-    /// `network-instance`: where its VIPs live.
-    pub network_instance: NetworkInstanceName,
-    /// `speaker`.
+    /// `speaker`: each has resources of its own.
     pub speaker: Speaker,
     /// `namespace`: which namespaces to look at; empty for all.
     pub namespaces: BTreeSet<Arc<str>>,
     /// `label-selector` for Services.
     pub label_selector: Option<Arc<str>>,
-    /// `load-balancer-class`; none leaves the speaker's own rule.
-    pub load_balancer_class: Option<Arc<str>>,
     /// `include-external-ips`.
     pub include_external_ips: bool,
+    /// `node-address-annotation`.
+    pub node_address_annotation: Option<Arc<str>>,
+    /// The labels of nodes are kept: something selects by them.
+    pub node_labels: bool,
+}
+
+/// The part of a cluster's configuration that says how its objects are judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// `network-instance`: where its VIPs live.
+    pub network_instance: NetworkInstanceName,
+    /// `load-balancer-class`; `None` leaves the speaker's own rule.
+    pub load_balancer_class: Option<Arc<str>>,
+    /// `announcement`: how its VIPs are made known.
+    pub announcement: AnnouncementMode,
+    /// `speaker-node-selector`: labels of the nodes that run a speaker; `None` for all.
+    pub speaker_node_selector: Option<Selector>,
+    /// `transit-address`: next-hops that lead to the cluster and are no node.
+    pub transit_addresses: BTreeSet<IpAddr>,
     /// `vip-pool`.
     pub vip_pools: BTreeSet<IpNet>,
     /// `shared-with`: clusters that may claim the same VIPs.
     pub shared_with: BTreeSet<ClusterName>,
     /// `ecmp-limit`: next-hops this switch installs at most.
     pub ecmp_limit: Option<u16>,
-    /// `node-address-annotation`.
-    pub node_address_annotation: Option<Arc<str>>,
     /// `node/fabric-address`: the addresses nodes speak BGP from, as the operator knows them.
     pub fabric_addresses: BTreeMap<NodeName, BTreeSet<IpAddr>>,
 }
 
-impl ClusterConfig {
-    /// Whether the same objects are watched in the same way: what else differs is a matter of judging them, and no reason
-    /// to list the cluster anew. Each speaker has resources of its own.
-    pub fn same_source(&self, other: &Self) -> bool {
-        let source = |config: &Self| Self {
-            network_instance: NetworkInstanceName::from(""),
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            network_instance: NetworkInstanceName::from("default"),
             load_balancer_class: None,
+            announcement: AnnouncementMode::Auto,
+            speaker_node_selector: None,
+            transit_addresses: BTreeSet::new(),
             vip_pools: BTreeSet::new(),
             shared_with: BTreeSet::new(),
             ecmp_limit: None,
             fabric_addresses: BTreeMap::new(),
-            ..config.clone()
-        };
-        source(self) == source(other)
+        }
+    }
+}
+
+words! {
+    /// `announcement` of a cluster: how its VIPs are made known.
+    AnnouncementMode {
+        /// Each as the speaker's resources and the switch's tables tell.
+        Auto = "auto",
+        /// By BGP.
+        Bgp = "bgp",
+        /// By ARP and ND.
+        L2 = "l2",
     }
 }
 
@@ -126,34 +162,40 @@ pub enum Connection {
     },
 }
 
-/// What announces VIPs in a cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Speaker {
-    /// MetalLB in any BGP mode.
-    #[default]
-    Metallb,
-    /// Cilium BGP Control Plane.
-    Cilium,
-    /// Calico (BIRD).
-    Calico,
-    /// kube-router.
-    KubeRouter,
-    /// Anything else that follows MetalLB's endpoint rules, without its labels and conditions.
-    Generic,
+words! {
+    /// What announces VIPs in a cluster.
+    Speaker {
+        /// MetalLB in any BGP mode.
+        Metallb = "metallb",
+        /// Cilium BGP Control Plane.
+        Cilium = "cilium",
+        /// Calico (BIRD).
+        Calico = "calico",
+        /// kube-router.
+        KubeRouter = "kube-router",
+        /// kube-vip, by BGP or ARP.
+        KubeVip = "kube-vip",
+        /// Anything else that follows MetalLB's endpoint rules, without its labels and conditions.
+        Generic = "generic",
+    }
+}
+
+impl Default for Speaker {
+    /// As the module has it.
+    fn default() -> Self {
+        Self::Metallb
+    }
 }
 
 impl Speaker {
-    /// Every speaker.
-    pub const ALL: [Self; 5] = [Self::Metallb, Self::Cilium, Self::Calico, Self::KubeRouter, Self::Generic];
+    /// Resources of this speaker select services and nodes by their labels.
+    pub fn selects_by_labels(self) -> bool {
+        matches!(self, Self::Metallb | Self::Cilium)
+    }
 
-    /// The name in YANG.
-    pub fn as_yang(self) -> &'static str {
-        match self {
-            Self::Metallb => "metallb",
-            Self::Cilium => "cilium",
-            Self::Calico => "calico",
-            Self::KubeRouter => "kube-router",
-            Self::Generic => "generic",
-        }
+    /// The speaker itself tells which nodes announce, so that configuration must not: Cilium, Calico and kube-router each
+    /// have resources or annotations for it.
+    pub fn tells_its_nodes(self) -> bool {
+        matches!(self, Self::Cilium | Self::Calico | Self::KubeRouter)
     }
 }

@@ -18,3 +18,4 @@ pub mod text;
 pub mod time;
 pub mod verdict;
 pub mod view;
+mod words;

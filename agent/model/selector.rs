@@ -1,5 +1,6 @@
 //! Labels, and what selects by them.
 
+use std::fmt;
 use std::sync::Arc;
 
 /// The labels of an object, by name.
@@ -50,6 +51,26 @@ pub enum Must {
     Exist,
     /// It is absent.
     NotExist,
+}
+
+impl fmt::Display for Selector {
+    /// As `kubectl --selector` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, Requirement { label, must }) in self.0.iter().enumerate() {
+            if position > 0 {
+                f.write_str(",")?;
+            }
+            match must {
+                Must::BeIn(values) if values.len() == 1 => write!(f, "{label}={}", values[0])?,
+                Must::NotBeIn(values) if values.len() == 1 => write!(f, "{label}!={}", values[0])?,
+                Must::BeIn(values) => write!(f, "{label} in ({})", values.join(","))?,
+                Must::NotBeIn(values) => write!(f, "{label} notin ({})", values.join(","))?,
+                Must::Exist => write!(f, "{label}")?,
+                Must::NotExist => write!(f, "!{label}")?,
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Selector {

@@ -111,7 +111,7 @@ pub enum ResourceState {
 
 impl ResourceState {
     /// The name in YANG.
-    pub fn as_yang(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Watched => "watched",
             Self::Absent => "absent",

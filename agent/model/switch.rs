@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::NetworkInstanceName;
 use super::time::Timestamp;
+use super::words::words;
 
 /// A network instance that routes: type default or ip-vrf (a mac-vrf is not told of by the NDK).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,43 +88,28 @@ pub struct Neighbor {
     pub received_routes: Option<u32>,
 }
 
-/// BGP session state (RFC 4271 section 8.2.2, spelled as in YANG).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SessionState {
-    /// `idle`
-    Idle,
-    /// `connect`
-    Connect,
-    /// `active`
-    Active,
-    /// `opensent`
-    OpenSent,
-    /// `openconfirm`
-    OpenConfirm,
-    /// `established`
-    Established,
+words! {
+    /// BGP session state (RFC 4271 section 8.2.2).
+    SessionState {
+        /// Not trying.
+        Idle = "idle",
+        /// Waiting for the transport connection.
+        Connect = "connect",
+        /// Listening for the transport connection.
+        Active = "active",
+        /// OPEN sent.
+        OpenSent = "opensent",
+        /// OPEN received, waiting for KEEPALIVE.
+        OpenConfirm = "openconfirm",
+        /// Up.
+        Established = "established",
+    }
 }
 
 impl SessionState {
-    /// Every state.
-    pub const ALL: [Self; 6] =
-        [Self::Idle, Self::Connect, Self::Active, Self::OpenSent, Self::OpenConfirm, Self::Established];
-
-    /// The name in YANG.
-    pub fn as_yang(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Connect => "connect",
-            Self::Active => "active",
-            Self::OpenSent => "opensent",
-            Self::OpenConfirm => "openconfirm",
-            Self::Established => "established",
-        }
-    }
-
     /// The state YANG names so.
     pub fn from_yang(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_yang() == name)
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 }
 
@@ -138,31 +124,17 @@ pub struct BfdKey {
     pub remote: IpAddr,
 }
 
-/// BFD session state (RFC 5880 section 4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum BfdState {
-    /// `admin-down`
-    AdminDown,
-    /// `down`
-    Down,
-    /// `init`
-    Init,
-    /// `up`
-    Up,
-}
-
-impl BfdState {
-    /// Every state.
-    pub const ALL: [Self; 4] = [Self::AdminDown, Self::Down, Self::Init, Self::Up];
-
-    /// The name in YANG.
-    pub fn as_yang(self) -> &'static str {
-        match self {
-            Self::AdminDown => "admin-down",
-            Self::Down => "down",
-            Self::Init => "init",
-            Self::Up => "up",
-        }
+words! {
+    /// BFD session state (RFC 5880 section 4.1).
+    BfdState {
+        /// Held down by configuration.
+        AdminDown = "admin-down",
+        /// Down.
+        Down = "down",
+        /// The peer is heard, and does not hear this switch yet.
+        Init = "init",
+        /// Up.
+        Up = "up",
     }
 }
 

@@ -1,53 +1,23 @@
-//! The words of a verdict: states and reasons, spelled as in YANG.
+//! The words of a verdict: states, reasons, causes and who is to act.
 
-/// `oper-state` of a VIP, a service, a next-hop or a node. Ordered from best to worst for "a service is its worst VIP":
-/// a `down` is known to be bad, an `unknown` may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OperState {
-    /// Traffic that enters this switch reaches a usable endpoint.
-    Up,
-    /// Not known.
-    Unknown,
-    /// It reaches one, but not all of it, or not as it should.
-    Degraded,
-    /// It does not.
-    Down,
-}
+use super::words::words;
 
-impl OperState {
-    /// Every state.
-    pub const ALL: [Self; 4] = [Self::Up, Self::Unknown, Self::Degraded, Self::Down];
-
-    /// The name in YANG.
-    pub fn as_yang(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Unknown => "unknown",
-            Self::Degraded => "degraded",
-            Self::Down => "down",
-        }
+words! {
+    /// `oper-state` of a VIP, a service, a next-hop or a node. Ordered from best to worst for "a service is its worst VIP":
+    /// a `down` is known to be bad, an `unknown` may be.
+    OperState {
+        /// Traffic that enters this switch reaches a usable endpoint.
+        Up = "up",
+        /// Not known.
+        Unknown = "unknown",
+        /// It reaches one, but not all of it, or not as it should.
+        Degraded = "degraded",
+        /// It does not.
+        Down = "down",
     }
 }
 
-macro_rules! reasons {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $yang:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// Every value.
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
-
-            /// The name in YANG.
-            pub fn as_yang(self) -> &'static str {
-                match self { $(Self::$variant => $yang,)* }
-            }
-        }
-    };
-}
-
-reasons! {
+words! {
     /// `oper-reason` of a VIP and of a service: the rows of the verdict table, first match first.
     Reason {
         /// A source this verdict needs has not finished its first sync.
@@ -82,12 +52,112 @@ reasons! {
         NextHopMissing = "next-hop-missing",
         /// Next-hops that no node explains.
         NextHopUnmapped = "next-hop-unmapped",
+        /// Announced by ARP/ND, and nobody has asked for it here.
+        ArpUnresolved = "arp-unresolved",
+        /// The cluster is out of reach and the route has changed since: pods may have moved along.
+        IntentStale = "intent-stale",
         /// Matched by a covering aggregate.
         CoveredByAggregate = "covered-by-aggregate",
     }
 }
 
-reasons! {
+words! {
+    /// `owner`: who can mend what a verdict or an alarm says.
+    Owner {
+        /// Whoever runs the fabric: routes, sessions, forwarding tables.
+        Network = "network",
+        /// Whoever runs the cluster: its API, its speaker, its address pools.
+        Cluster = "cluster",
+        /// Whoever runs the service: its pods.
+        Application = "application",
+    }
+}
+
+impl Reason {
+    /// Who can mend it; `None` where nothing is known to be wrong.
+    pub fn owner(self) -> Option<Owner> {
+        match self {
+            Self::SwitchStale
+            | Self::NetworkInstanceMissing
+            | Self::WrongNetworkInstance
+            | Self::SessionDown
+            | Self::NoRoute
+            | Self::RouteNotProgrammed
+            | Self::NextHopUnexpected
+            | Self::LocalPathUnused
+            | Self::EcmpLimited
+            | Self::NextHopMissing
+            | Self::NextHopUnmapped => Some(Owner::Network),
+            Self::AddressPending | Self::NoAnnouncer | Self::AddressConflict | Self::IntentStale => {
+                Some(Owner::Cluster)
+            }
+            Self::NoReadyEndpoint => Some(Owner::Application),
+            Self::Syncing | Self::ArpUnresolved | Self::CoveredByAggregate => None,
+        }
+    }
+}
+
+words! {
+    /// `probable-cause`: why a session is down or a next-hop is absent, by the switch's own tables.
+    ProbableCause {
+        /// The port or subinterface it is plugged in is down.
+        InterfaceDown = "interface-down",
+        /// No ARP/ND entry for it here.
+        NodeUnreachable = "node-unreachable",
+        /// It is behind another leaf now.
+        NodeMoved = "node-moved",
+        /// The neighbor is disabled on this switch.
+        AdminDisabled = "admin-disabled",
+        /// BFD took the session down.
+        BfdDown = "bfd-down",
+        /// The hold timer expired.
+        HoldTimerExpired = "hold-timer-expired",
+        /// One side expects another AS number (NOTIFICATION, Bad Peer AS).
+        AsMismatch = "as-mismatch",
+        /// The peer closed the session on purpose (NOTIFICATION, Cease).
+        PeerShutdown = "peer-shutdown",
+        /// The peer sent more prefixes than are allowed.
+        PrefixLimit = "prefix-limit",
+        /// Two connections collided, and neither stands.
+        Collision = "collision",
+        /// A NOTIFICATION with another code.
+        Notification = "notification",
+        /// It is reachable and nothing was refused, and yet it does not answer.
+        SpeakerSilent = "speaker-silent",
+        /// The neighbor did not send the route.
+        NotReceived = "not-received",
+        /// An import policy rejected the route.
+        RejectedByPolicy = "rejected-by-policy",
+        /// The route holds an AS number of this switch.
+        AsLoop = "as-loop",
+        /// The next-hop of the route does not resolve.
+        NextHopUnresolved = "next-hop-unresolved",
+        /// Another path won the BGP decision.
+        NotBest = "not-best",
+        /// The route of another protocol won by preference.
+        Preference = "preference",
+        /// As many paths as multipath allows were taken already.
+        MultipathLimit = "multipath-limit",
+        /// The route is damped.
+        Damped = "damped",
+        /// The route is kept out of the forwarding table.
+        FibSuppressed = "fib-suppressed",
+        /// The route is kept without its session (graceful restart).
+        Stale = "stale",
+    }
+}
+
+words! {
+    /// `announcement` of a VIP: how it is made known to this switch.
+    Announcement {
+        /// By BGP.
+        Bgp = "bgp",
+        /// By one node that answers ARP or ND for it.
+        L2 = "l2",
+    }
+}
+
+words! {
     /// `oper-reason` of a node.
     NodeReason {
         /// No address of it is known here.
@@ -96,24 +166,30 @@ reasons! {
         SessionDown = "session-down",
         /// Established, and gives none of the VIPs it should.
         NoVipReceived = "no-vip-received",
+        /// It answers ARP/ND here and has no BGP neighbor.
+        NoNeighbor = "no-neighbor",
         /// A source is not synced yet.
         Syncing = "syncing",
     }
 }
 
-reasons! {
+words! {
     /// `kind` of a next-hop.
     NextHopKind {
         /// A node attached to this leaf.
         Local = "local",
         /// The tunnel endpoint of a remote leaf.
         Vtep = "vtep",
+        /// The node that answers ARP/ND for the VIP.
+        L2 = "l2",
+        /// No node, and leads to the cluster all the same: a reflector, a border router, a firewall.
+        Transit = "transit",
         /// No node and no known VTEP explain it.
         Unmapped = "unmapped",
     }
 }
 
-reasons! {
+words! {
     /// `vantage` of a VIP.
     Vantage {
         /// At least one announcer is attached here.
@@ -123,7 +199,7 @@ reasons! {
     }
 }
 
-reasons! {
+words! {
     /// `attachment` of a node.
     AttachmentState {
         /// It has, or had, a BGP neighbor on this leaf.
@@ -135,7 +211,7 @@ reasons! {
     }
 }
 
-reasons! {
+words! {
     /// `address-source` of a node: where the address in use was learned.
     AddressSource {
         /// `fabric-address`.
@@ -151,7 +227,7 @@ reasons! {
     }
 }
 
-reasons! {
+words! {
     /// `fib-status` of a VIP's route.
     FibStatus {
         /// In the forwarding table.
@@ -165,7 +241,7 @@ reasons! {
     }
 }
 
-reasons! {
+words! {
     /// `oper-state` of a source in the summary.
     SourceState {
         /// The first dump, or one after a loss, is under way.

@@ -18,7 +18,8 @@ use super::speaker::{ResourceState, SpeakerResource};
 use super::switch::{BfdState, RouteKey, SessionState};
 use super::time::Timestamp;
 use super::verdict::{
-    AddressSource, AttachmentState, FibStatus, NextHopKind, NodeReason, OperState, Reason, SourceState, Vantage,
+    AddressSource, Announcement, AttachmentState, FibStatus, NextHopKind, NodeReason, OperState, Owner, ProbableCause,
+    Reason, SourceState, Vantage,
 };
 
 /// One thing that is different from what was said before.
@@ -130,12 +131,25 @@ pub struct NodeView {
     pub expected_vips: u32,
     /// `installed-vips`: those of them whose route uses it.
     pub installed_vips: u32,
+    /// `sole-path-vips`: VIPs that have no other serving next-hop here.
+    pub sole_path_vips: u32,
     /// `excluded-by`: the label or condition that keeps it from announcing anything.
     pub excluded_by: Option<&'static str>,
     /// `oper-state`.
     pub state: OperState,
     /// `oper-reason`.
     pub reason: Option<NodeReason>,
+    /// `probable-cause` and `cause-detail`, of its worst peer.
+    pub cause: Option<Cause>,
+}
+
+/// What was found of why something is not up. What was seen, never a guess.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// `probable-cause`.
+    pub probable: ProbableCause,
+    /// `cause-detail`: a sentence with the facts.
+    pub detail: Arc<str>,
 }
 
 /// `/k8s-services/cluster/node/peer`.
@@ -153,6 +167,18 @@ pub struct PeerView {
     pub last_established: Option<Timestamp>,
     /// `bfd-state`, where BFD runs.
     pub bfd: Option<BfdState>,
+    /// `subinterface` it is plugged in at.
+    pub subinterface: Option<Arc<str>>,
+    /// `port` its MAC was learned on.
+    pub port: Option<Arc<str>>,
+    /// `link-layer-address`.
+    pub link_layer_address: Option<Arc<str>>,
+    /// `received-routes` of its BGP neighbor.
+    pub received_routes: Option<u32>,
+    /// `rejected-routes` of its BGP neighbor.
+    pub rejected_routes: Option<u32>,
+    /// `probable-cause` and `cause-detail`; `None` while up or unknown.
+    pub cause: Option<Cause>,
 }
 
 /// State, reason and detail of one verdict.
@@ -164,6 +190,13 @@ pub struct Verdict {
     pub reason: Option<Reason>,
     /// `oper-detail`: one sentence an operator can act on.
     pub detail: Option<Arc<str>>,
+}
+
+impl Verdict {
+    /// `owner`: who can mend it; `None` while nothing is wrong.
+    pub fn owner(&self) -> Option<Owner> {
+        self.reason.filter(|_| self.state != OperState::Up)?.owner()
+    }
 }
 
 /// `/k8s-services/cluster/service`.
@@ -198,6 +231,10 @@ pub struct VipView {
     pub verdict: Verdict,
     /// When state or reason last changed.
     pub last_change: Timestamp,
+    /// `announcement`: how it is made known here; `None` until that is known.
+    pub announcement: Option<Announcement>,
+    /// `probable-cause` and `cause-detail`, of its worst next-hop.
+    pub cause: Option<Cause>,
     /// The route, where there is one.
     pub route: Option<RouteView>,
     /// `expected-next-hops`.
@@ -242,6 +279,8 @@ pub struct NextHopView {
     pub state: OperState,
     /// `oper-reason`: session-down, next-hop-missing, next-hop-unexpected, ecmp-limited or next-hop-unmapped.
     pub reason: Option<Reason>,
+    /// `probable-cause` and `cause-detail`, of a next-hop that is absent or kept without its session.
+    pub cause: Option<Cause>,
 }
 
 /// `/k8s-services/orphan-route`: a host route inside a VIP pool that no service claims.

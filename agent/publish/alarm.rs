@@ -38,8 +38,8 @@ struct Alarm<'a> {
 /// `/k8s-services/alarm`.
 pub(super) fn alarm(key: &AlarmKey, view: &AlarmView) -> Entry {
     let body = Alarm {
-        r#type: key.kind.as_yang(),
-        severity: key.kind.severity().as_yang(),
+        r#type: key.kind.as_str(),
+        severity: key.kind.severity().as_str(),
         resource: resource(&key.resource),
         text: &view.text,
         raised: Time(view.raised),
@@ -66,8 +66,8 @@ pub(super) fn record(record: &AlarmRecord) -> Entry {
     let AlarmRecord { sequence, key, text, raised, cleared } = record;
     let body = Record {
         id: key.to_string(),
-        r#type: key.kind.as_yang(),
-        severity: key.kind.severity().as_yang(),
+        r#type: key.kind.as_str(),
+        severity: key.kind.severity().as_str(),
         resource: resource(&key.resource),
         text,
         raised: Time(*raised),

@@ -9,17 +9,18 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
+use serde_with::skip_serializing_none;
 
 use super::path::Path;
 use crate::model::alarm::{AlarmCounts, Severity};
-use crate::model::config::{AlarmPolicy, ClusterConfig, Connection};
+use crate::model::config::{AlarmPolicy, ClusterConfig, Connection, Rules, Source};
 use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
-use crate::model::switch::{RouteKey, SessionState};
+use crate::model::switch::{BfdState, RouteKey, SessionState};
 use crate::model::time::Timestamp;
+use crate::model::verdict::{Announcement, Owner};
 use crate::model::view::{
-    ClusterView, NodeView, OrphanView, PeerView, RootView, ServiceView, SourceFreshness, SourceView, SummaryView,
-    VipView,
+    Cause, ClusterView, NodeView, OrphanView, RootView, ServiceView, SourceFreshness, SourceView, SummaryView, VipView,
 };
 
 /// A path and what stands there.
@@ -78,12 +79,12 @@ pub(crate) fn source_statistics_path(source: &SourceId) -> Path {
     statistics_path().entry("source", &[("name", source)])
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Root<'a> {
     admin_state: &'static str,
     oper_state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     oper_reason: Option<&'a str>,
     version: &'static str,
     alarm_policy: Policy,
@@ -115,7 +116,7 @@ pub(crate) fn root(view: &RootView, version: &'static str) -> Entry {
         Path::root(),
         &Root {
             admin_state: admin_state(view.enabled),
-            oper_state: view.state.as_yang(),
+            oper_state: view.state.as_str(),
             oper_reason: view.reason.as_deref(),
             version,
             alarm_policy: view.alarm_policy.into(),
@@ -156,13 +157,12 @@ pub(crate) fn summary(view: &SummaryView, alarms: &AlarmCounts) -> Entry {
     Entry::new(summary_path(), &body)
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Source {
+struct SourceCondition {
     oper_state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     last_event: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     stale_since: Option<Time>,
 }
 
@@ -170,76 +170,64 @@ struct Source {
 pub(crate) fn source(source: &SourceId, view: &SourceView, last_event: Option<Timestamp>) -> Entry {
     Entry::new(
         source_path(source),
-        &Source {
-            oper_state: view.state.as_yang(),
+        &SourceCondition {
+            oper_state: view.state.as_str(),
             last_event: last_event.map(Time),
             stale_since: view.stale_since.map(Time),
         },
     )
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Cluster<'a> {
     admin_state: &'static str,
     #[serde(flatten)]
-    connection: Reach<'a>,
+    connection: ConnectionLeaves<'a>,
     network_namespace: &'a str,
     network_instance: &'a str,
     speaker: &'static str,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     namespace: &'a BTreeSet<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     label_selector: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     load_balancer_class: Option<&'a str>,
     include_external_ips: bool,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     vip_pool: &'a BTreeSet<IpNet>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     shared_with: &'a BTreeSet<ClusterName>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     ecmp_limit: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     node_address_annotation: Option<&'a str>,
+    announcement: &'static str,
+    speaker_node_selector: Option<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    transit_address: &'a BTreeSet<IpAddr>,
     oper_state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     oper_reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     kubernetes_version: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     last_event: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     service_count: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     endpoint_count: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     node_count: Option<u32>,
 }
 
 /// The leaves that say how an API server is reached. File names, never what is in the files.
+#[skip_serializing_none]
 #[derive(Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Reach<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
+struct ConnectionLeaves<'a> {
     kubeconfig: Option<&'a std::path::Path>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     api_server: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     certificate_authority_file: Option<&'a std::path::Path>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     token_file: Option<&'a std::path::Path>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     client_certificate_file: Option<&'a std::path::Path>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     client_key_file: Option<&'a std::path::Path>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     insecure_skip_verify: Option<bool>,
 }
 
-impl<'a> From<&'a Connection> for Reach<'a> {
+impl<'a> From<&'a Connection> for ConnectionLeaves<'a> {
     fn from(connection: &'a Connection) -> Self {
         match connection {
             Connection::Kubeconfig { path, context } => {
@@ -263,22 +251,28 @@ impl<'a> From<&'a Connection> for Reach<'a> {
 
 /// `/k8s-services/cluster` and the resources of its speaker.
 pub(crate) fn cluster(name: &ClusterName, view: &ClusterView, last_event: Option<Timestamp>) -> Vec<Entry> {
-    let ClusterConfig {
-        enabled,
+    let ClusterConfig { enabled, source, rules } = &*view.config;
+    let Source {
         connection,
         network_namespace,
-        network_instance,
         speaker,
         namespaces,
         label_selector,
-        load_balancer_class,
         include_external_ips,
+        node_address_annotation,
+        node_labels: _, // follows from speaker and speaker-node-selector
+    } = source;
+    let Rules {
+        network_instance,
+        load_balancer_class,
+        announcement,
+        speaker_node_selector,
+        transit_addresses,
         vip_pools,
         shared_with,
         ecmp_limit,
-        node_address_annotation,
         fabric_addresses: _, // stand in the node's entry
-    } = &*view.config;
+    } = rules;
     let path = cluster_path(name);
     let own = Entry::new(
         path.clone(),
@@ -287,7 +281,7 @@ pub(crate) fn cluster(name: &ClusterName, view: &ClusterView, last_event: Option
             connection: connection.into(),
             network_namespace: network_namespace.as_deref().unwrap_or("self"),
             network_instance: network_instance.as_str(),
-            speaker: speaker.as_yang(),
+            speaker: speaker.as_str(),
             namespace: namespaces,
             label_selector: label_selector.as_deref(),
             load_balancer_class: load_balancer_class.as_deref(),
@@ -296,7 +290,10 @@ pub(crate) fn cluster(name: &ClusterName, view: &ClusterView, last_event: Option
             shared_with,
             ecmp_limit: *ecmp_limit,
             node_address_annotation: node_address_annotation.as_deref(),
-            oper_state: view.state.as_yang(),
+            announcement: announcement.as_str(),
+            speaker_node_selector: speaker_node_selector.as_ref().map(ToString::to_string),
+            transit_address: transit_addresses,
+            oper_state: view.state.as_str(),
             oper_reason: view.reason.as_deref(),
             kubernetes_version: view.version.as_deref(),
             last_event: last_event.map(Time),
@@ -306,56 +303,63 @@ pub(crate) fn cluster(name: &ClusterName, view: &ClusterView, last_event: Option
         },
     );
     let resources = view.speaker_resources.iter().map(|(resource, state)| {
-        let body = Resource { state: state.as_yang(), detail: state.detail().map(|detail| &**detail) };
+        let body = Resource { state: state.as_str(), detail: state.detail().map(|detail| &**detail) };
         Entry::new(path.entry("speaker-resource", &[("name", resource)]), &body)
     });
     std::iter::once(own).chain(resources).collect()
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Resource<'a> {
     state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Node<'a> {
     #[serde(skip_serializing_if = "is_empty")]
     fabric_address: &'a [IpAddr],
-    #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     address_source: Option<&'static str>,
     attachment: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     session_state: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     session_last_established: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     bfd_state: Option<&'static str>,
     expected_vips: u32,
     installed_vips: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    sole_path_vips: u32,
     excluded_by: Option<&'static str>,
+    probable_cause: Option<&'static str>,
+    cause_detail: Option<&'a str>,
     oper_state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     oper_reason: Option<&'static str>,
 }
 
+/// `probable-cause` and `cause-detail`.
+fn cause(cause: &Option<Cause>) -> (Option<&'static str>, Option<&str>) {
+    cause.as_ref().map(|cause| (cause.probable.as_str(), &*cause.detail)).unzip()
+}
+
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Peer {
+struct Peer<'a> {
     address_source: &'static str,
     attachment: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     session_state: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     session_last_established: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     bfd_state: Option<&'static str>,
+    subinterface: Option<&'a str>,
+    port: Option<&'a str>,
+    link_layer_address: Option<&'a str>,
+    received_routes: Option<u32>,
+    rejected_routes: Option<u32>,
+    probable_cause: Option<&'static str>,
+    cause_detail: Option<&'a str>,
 }
 
 /// `/k8s-services/cluster/node` and its peers.
@@ -363,37 +367,49 @@ pub(crate) fn node(cluster: &ClusterName, name: &NodeName, view: &NodeView) -> V
     let path = node_path(cluster, name);
     let first = view.peers.first();
     let worst = view.peers.iter().filter(|peer| peer.session.is_some()).min_by_key(|peer| peer.session);
+    let (probable_cause, cause_detail) = cause(&view.cause);
     let own = Entry::new(
         path.clone(),
         &Node {
             fabric_address: &view.fabric_addresses,
             address: first.map(|peer| peer.address),
-            address_source: first.map(|peer| peer.source.as_yang()),
-            attachment: view.attachment.as_yang(),
-            session_state: worst.and_then(|peer| peer.session).map(SessionState::as_yang),
+            address_source: first.map(|peer| peer.source.as_str()),
+            attachment: view.attachment.as_str(),
+            session_state: worst.and_then(|peer| peer.session).map(SessionState::as_str),
             session_last_established: worst.and_then(|peer| peer.last_established).map(Time),
-            bfd_state: view.peers.iter().filter_map(|peer| peer.bfd).min().map(|state| state.as_yang()),
+            bfd_state: view.peers.iter().filter_map(|peer| peer.bfd).min().map(BfdState::as_str),
             expected_vips: view.expected_vips,
             installed_vips: view.installed_vips,
+            sole_path_vips: view.sole_path_vips,
             excluded_by: view.excluded_by,
-            oper_state: view.state.as_yang(),
-            oper_reason: view.reason.map(|reason| reason.as_yang()),
+            probable_cause,
+            cause_detail,
+            oper_state: view.state.as_str(),
+            oper_reason: view.reason.map(|reason| reason.as_str()),
         },
     );
     let peers = view.peers.iter().map(|peer| {
-        let PeerView { address, source, attachment, session, last_established, bfd } = peer;
+        let (probable_cause, cause_detail) = cause(&peer.cause);
         let body = Peer {
-            address_source: source.as_yang(),
-            attachment: attachment.as_yang(),
-            session_state: session.map(SessionState::as_yang),
-            session_last_established: last_established.map(Time),
-            bfd_state: bfd.map(|state| state.as_yang()),
+            address_source: peer.source.as_str(),
+            attachment: peer.attachment.as_str(),
+            session_state: peer.session.map(SessionState::as_str),
+            session_last_established: peer.last_established.map(Time),
+            bfd_state: peer.bfd.map(BfdState::as_str),
+            subinterface: peer.subinterface.as_deref(),
+            port: peer.port.as_deref(),
+            link_layer_address: peer.link_layer_address.as_deref(),
+            received_routes: peer.received_routes,
+            rejected_routes: peer.rejected_routes,
+            probable_cause,
+            cause_detail,
         };
-        Entry::new(path.entry("peer", &[("address", address)]), &body)
+        Entry::new(path.entry("peer", &[("address", &peer.address)]), &body)
     });
     std::iter::once(own).chain(peers).collect()
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Service<'a> {
@@ -401,53 +417,48 @@ struct Service<'a> {
     usable_endpoints: u32,
     total_endpoints: u32,
     oper_state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     oper_reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     oper_detail: Option<&'a str>,
     last_change: Time,
+    owner: Option<&'static str>,
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Vip<'a> {
     network_instance: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     prefix: Option<IpNet>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     vantage: Option<&'static str>,
     oper_state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     oper_reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     oper_detail: Option<&'a str>,
     last_change: Time,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'static str>,
+    announcement: Option<&'static str>,
+    probable_cause: Option<&'static str>,
+    cause_detail: Option<&'a str>,
     route_owner: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     preference: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     metric: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     fib_status: Option<&'static str>,
     expected_next_hops: u32,
     installed_next_hops: u32,
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct NextHop<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<&'a str>,
     kind: &'static str,
     expected: bool,
     installed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     session_state: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     usable_endpoints: Option<u32>,
+    probable_cause: Option<&'static str>,
+    cause_detail: Option<&'a str>,
     oper_state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     oper_reason: Option<&'static str>,
 }
 
@@ -456,13 +467,14 @@ pub(crate) fn service(cluster: &ClusterName, key: &ServiceKey, view: &ServiceVie
     let path = service_path(cluster, key);
     let mut entries = Vec::with_capacity(1 + view.vips.iter().map(|vip| 1 + vip.next_hops.len()).sum::<usize>());
     let own = Service {
-        external_traffic_policy: view.policy.as_yang(),
+        external_traffic_policy: view.policy.as_str(),
         usable_endpoints: view.usable_endpoints,
         total_endpoints: view.total_endpoints,
-        oper_state: view.verdict.state.as_yang(),
-        oper_reason: view.verdict.reason.map(|reason| reason.as_yang()),
+        oper_state: view.verdict.state.as_str(),
+        oper_reason: view.verdict.reason.map(|reason| reason.as_str()),
         oper_detail: view.verdict.detail.as_deref(),
         last_change: Time(view.last_change),
+        owner: view.verdict.owner().map(Owner::as_str),
     };
     entries.push(Entry::new(path.clone(), &own));
     for vip in &view.vips {
@@ -474,41 +486,49 @@ pub(crate) fn service(cluster: &ClusterName, key: &ServiceKey, view: &ServiceVie
 fn push_vip(entries: &mut Vec<Entry>, service: &Path, view: &VipView) {
     let path = service.entry("vip", &[("address", &view.address)]);
     let route = view.route.as_ref();
+    let (probable_cause, cause_detail) = cause(&view.cause);
     let own = Vip {
         network_instance: view.network_instance.as_str(),
         prefix: view.prefix,
-        vantage: view.vantage.map(|vantage| vantage.as_yang()),
-        oper_state: view.verdict.state.as_yang(),
-        oper_reason: view.verdict.reason.map(|reason| reason.as_yang()),
+        vantage: view.vantage.map(|vantage| vantage.as_str()),
+        oper_state: view.verdict.state.as_str(),
+        oper_reason: view.verdict.reason.map(|reason| reason.as_str()),
         oper_detail: view.verdict.detail.as_deref(),
         last_change: Time(view.last_change),
+        owner: view.verdict.owner().map(Owner::as_str),
+        announcement: view.announcement.map(Announcement::as_str),
+        probable_cause,
+        cause_detail,
         route_owner: route.and_then(|route| route.owner.as_deref()),
         preference: route.map(|route| route.preference),
         metric: route.map(|route| route.metric),
-        fib_status: route.map(|route| route.fib.as_yang()),
+        fib_status: route.map(|route| route.fib.as_str()),
         expected_next_hops: view.expected,
         installed_next_hops: view.installed,
     };
     entries.push(Entry::new(path.clone(), &own));
     for hop in &view.next_hops {
+        let (probable_cause, cause_detail) = cause(&hop.cause);
         let body = NextHop {
             node: hop.node.as_ref().map(NodeName::as_str),
-            kind: hop.kind.as_yang(),
+            kind: hop.kind.as_str(),
             expected: hop.expected,
             installed: hop.installed,
-            session_state: hop.session.map(SessionState::as_yang),
+            session_state: hop.session.map(SessionState::as_str),
             usable_endpoints: hop.usable_endpoints,
-            oper_state: hop.state.as_yang(),
-            oper_reason: hop.reason.map(|reason| reason.as_yang()),
+            probable_cause,
+            cause_detail,
+            oper_state: hop.state.as_str(),
+            oper_reason: hop.reason.map(|reason| reason.as_str()),
         };
         entries.push(Entry::new(path.entry("next-hop", &[("address", &hop.address)]), &body));
     }
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Orphan<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     route_owner: Option<&'a str>,
     #[serde(skip_serializing_if = "is_empty")]
     next_hop: &'a [IpAddr],
@@ -620,7 +640,7 @@ mod tests {
             insecure_skip_verify: false,
         };
         assert_eq!(
-            serde_json::to_string(&Reach::from(&connection)).unwrap(),
+            serde_json::to_string(&ConnectionLeaves::from(&connection)).unwrap(),
             r#"{"api-server":"https://10.0.0.1:6443","certificate-authority-file":"/etc/ca.pem","token-file":"/etc/token","insecure-skip-verify":false}"#
         );
     }

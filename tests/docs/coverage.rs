@@ -50,8 +50,8 @@ fn every_reason_has_a_page_and_every_page_a_reason() {
 fn every_alarm_type_has_a_page_with_its_severity_and_every_page_a_type() {
     let mut wrong = compare("alarms", &names("k8s-services/alarm/type"));
     for page in pages::folder("alarms") {
-        let Some(kind) = AlarmType::ALL.iter().find(|kind| kind.as_yang() == page.name()) else { continue };
-        let (severity, id) = (format!("**{}**", kind.severity().as_yang()), format!("`{}/", page.name()));
+        let Some(kind) = AlarmType::ALL.iter().find(|kind| kind.as_str() == page.name()) else { continue };
+        let (severity, id) = (format!("**{}**", kind.severity().as_str()), format!("`{}/", page.name()));
         let told = page.prose.iter().any(|(_, line)| line.starts_with(&severity) && line.contains(&id));
         if !told {
             wrong.push(format!("{} does not begin with {severity} and an id {id}...`", page.path.display()));

@@ -328,7 +328,7 @@ impl View<'_> {
 
     fn instance_missing(&self, cluster: &ClusterName) -> bool {
         let (_, config) = self.world.watched().find(|(name, _)| *name == cluster).expect("it is watched");
-        !self.world.network_instances.contains_key(&config.network_instance)
+        !self.world.network_instances.contains_key(&config.rules.network_instance)
     }
 
     /// More announcers have a place than have none.

@@ -83,7 +83,7 @@ fn metallb_295_policy_local_and_a_shared_address_leave_a_stale_next_hop() {
 #[test]
 fn metallb_720_1104_one_next_hop_though_all_nodes_advertise() {
     let mut leaf = three_nodes(Speaker::Metallb);
-    leaf.cluster(C1, |cluster| cluster.ecmp_limit = Some(1)).bgp(vip(), &[node(1)]);
+    leaf.cluster(C1, |cluster| cluster.rules.ecmp_limit = Some(1)).bgp(vip(), &[node(1)]);
     leaf.expect(vip(), Degraded, Some(Reason::EcmpLimited), &[]);
 }
 

@@ -35,7 +35,7 @@ fn attachments_of_a_cluster_that_is_no_longer_configured_do_not_outlive_the_rest
 fn a_cluster_that_moves_to_another_network_instance_leaves_its_attachments_behind() {
     let mut leaf = Scenario::new();
     leaf.attached("n1", V4.node(1));
-    leaf.cluster(C1, |cluster| cluster.network_instance = "ip-vrf-2".into());
+    leaf.cluster(C1, |cluster| cluster.rules.network_instance = "ip-vrf-2".into());
     assert_eq!(leaf.node_view("n1").attachment, AttachmentState::Unknown);
 }
 
@@ -44,8 +44,8 @@ fn a_service_that_can_have_no_class_belongs_to_no_other_implementation() {
     let mut leaf = Scenario::new();
     let external = ip("203.0.113.7");
     leaf.cluster(C1, |cluster| {
-        cluster.include_external_ips = true;
-        cluster.load_balancer_class = Some("example.com/bgp".into());
+        cluster.source.include_external_ips = true;
+        cluster.rules.load_balancer_class = Some("example.com/bgp".into());
     });
     leaf.attached("n1", V4.node(1));
     leaf.service_in(C1, "web", Service { external_ips: [external].into(), ..Service::default() }).ready("web", &["n1"]);
@@ -115,7 +115,7 @@ fn a_node_told_again_within_a_burst_is_no_news() {
 
 /// A second cluster with a node and a service `web` that shares nothing yet.
 fn beside(leaf: &mut Scenario, network_instance: &str) {
-    leaf.cluster("c2", |cluster| cluster.network_instance = network_instance.into());
+    leaf.cluster("c2", |cluster| cluster.rules.network_instance = network_instance.into());
     leaf.source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
 }
 
@@ -137,7 +137,7 @@ fn endpoints_of_a_cluster_that_shares_the_vip_turn_its_next_hops_here_at_once() 
     let mut leaf = Scenario::new();
     leaf.attached("n1", V4.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]);
     beside(&mut leaf, VRF);
-    leaf.cluster("c2", |cluster| _ = cluster.shared_with.insert(C1.into()));
+    leaf.cluster("c2", |cluster| _ = cluster.rules.shared_with.insert(C1.into()));
     leaf.node_in("c2", "m1", Node { internal: [V4.node(7)].into(), ..Node::default() });
     leaf.service_in("c2", "web", load_balancer(Cluster, &[vip]));
     leaf.bgp(vip, &[V4.node(1), V4.node(7)]).expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&V4.node(7)]);
@@ -152,7 +152,7 @@ fn a_tunnel_endpoint_known_in_another_network_instance_serves_nobody_here() {
     let mut leaf = Scenario::with(cluster_config(Speaker::Metallb));
     leaf.remote("n1", V4.node(1), 1).service("web", Cluster, &[vip]).ready("web", &["n1"]).evpn(vip, &[vtep(1)]);
     beside(&mut leaf, "ip-vrf-2");
-    leaf.cluster("c2", |cluster| _ = cluster.shared_with.insert(C1.into()));
+    leaf.cluster("c2", |cluster| _ = cluster.rules.shared_with.insert(C1.into()));
     leaf.service_in("c2", "web", load_balancer(Local, &[vip]));
     leaf.slice("c2", "web", AddressFamily::Ipv4, &[endpoint("q1", "", true, true)]);
     leaf.route_of("ip-vrf-2", vip.into(), BGP_EVPN, &[vtep(1)]);

@@ -95,7 +95,7 @@ fn the_candidate_that_is_a_neighbor_here_wins_over_better_sources() {
     for family in Family::BOTH {
         let mut leaf = Scenario::new();
         leaf.cluster(C1, |cluster| {
-            cluster.fabric_addresses.insert("n1".into(), [family.elsewhere(1)].into());
+            cluster.rules.fabric_addresses.insert("n1".into(), [family.elsewhere(1)].into());
         });
         leaf.attached("n1", family.node(1));
         let peers = &leaf.node_view("n1").peers;
@@ -139,7 +139,7 @@ fn a_route_in_a_pool_that_no_service_claims_is_an_orphan() {
         let mut leaf = one_node(family);
         leaf.bgp(family.vip(101), &[family.node(1)]);
         assert!(leaf.said.orphans.is_empty(), "no pool is known");
-        leaf.cluster(C1, |cluster| _ = cluster.vip_pools.insert(family.aggregate()));
+        leaf.cluster(C1, |cluster| _ = cluster.rules.vip_pools.insert(family.aggregate()));
         let orphans: Vec<_> = leaf.said.orphans.iter().collect();
         let [(route, view)] = orphans[..] else { panic!("one orphan: {orphans:?}") };
         assert_eq!((route.prefix, route.network_instance.as_str()), (family.vip(101).into(), VRF));
@@ -160,7 +160,7 @@ fn a_route_in_a_pool_that_no_service_claims_is_an_orphan() {
 fn nothing_is_an_orphan_before_the_cluster_has_told_its_services() {
     let family = Family::V4;
     let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
-    leaf.cluster(C1, |cluster| _ = cluster.vip_pools.insert(family.aggregate()));
+    leaf.cluster(C1, |cluster| _ = cluster.rules.vip_pools.insert(family.aggregate()));
     leaf.source(SourceId::Ndk, SourceEvent::Synced).source(SourceId::Gnmi, SourceEvent::Synced);
     leaf.bgp(family.vip(100), &[family.node(1)]);
     assert!(leaf.said.orphans.is_empty());
@@ -190,7 +190,7 @@ fn clusters_that_share_a_vip_serve_it_through_each_other_s_nodes() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = one_node(family);
-        leaf.cluster("c2", |cluster| _ = cluster.shared_with.insert(C1.into()));
+        leaf.cluster("c2", |cluster| _ = cluster.rules.shared_with.insert(C1.into()));
         leaf.source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
         leaf.node_in("c2", "m1", Node { internal: [family.node(7)].into(), ..Node::default() }).up(family.node(7));
         leaf.service_in("c2", "web", load_balancer(Cluster, &[vip]));
@@ -223,7 +223,7 @@ fn a_disabled_root_says_so_and_judges_nothing() {
 #[test]
 fn a_deleted_cluster_leaves_nothing() {
     let mut leaf = one_node(Family::V4);
-    leaf.cluster(C1, |cluster| _ = cluster.vip_pools.insert(Family::V4.aggregate()));
+    leaf.cluster(C1, |cluster| _ = cluster.rules.vip_pools.insert(Family::V4.aggregate()));
     leaf.bgp(Family::V4.vip(101), &[Family::V4.node(1)]);
     leaf.configure(|config| config.clusters.clear());
     let said = &leaf.said;
@@ -275,7 +275,7 @@ fn external_ips_are_vips_where_the_operator_says_so() {
     service.external_ips = [external].into();
     leaf.attached("n1", Family::V4.node(1)).service_in(C1, "web", service).ready("web", &["n1"]);
     assert!(!leaf.said.services.contains_key(&(C1.into(), key("web"))));
-    leaf.cluster(C1, |cluster| cluster.include_external_ips = true);
+    leaf.cluster(C1, |cluster| cluster.source.include_external_ips = true);
     leaf.expect(external, Down, Some(Reason::NoRoute), &[]);
     leaf.bgp(external, &[Family::V4.node(1)]).expect(external, Up, None, &[]);
 }

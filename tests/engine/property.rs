@@ -17,7 +17,7 @@ use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::cluster::{
     AddressFamily, Endpoint, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey, TrafficPolicy,
 };
-use srl_k8s_services::model::config::{AlarmPolicy, ClusterConfig, Config, Speaker};
+use srl_k8s_services::model::config::{AlarmPolicy, ClusterConfig, Config, Rules, Source, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::memory::{Attachment, Memory};
 use srl_k8s_services::model::names::{NetworkInstanceName, NodeName};
@@ -299,16 +299,19 @@ fn configured_cluster() -> impl Strategy<Value = ClusterConfig> {
             for (node, which) in fabric {
                 fabric_addresses.entry(NODES[node].into()).or_default().insert(address_of(node, which));
             }
+            let default = cluster_config(speaker);
             ClusterConfig {
                 enabled,
-                network_instance: vrf.into(),
-                load_balancer_class: class.map(Arc::from),
-                include_external_ips: external,
-                vip_pools,
-                shared_with: if shared { CLUSTERS.into_iter().map(Into::into).collect() } else { BTreeSet::new() },
-                ecmp_limit,
-                fabric_addresses,
-                ..cluster_config(speaker)
+                source: Source { include_external_ips: external, ..default.source },
+                rules: Rules {
+                    network_instance: vrf.into(),
+                    load_balancer_class: class.map(Arc::from),
+                    vip_pools,
+                    shared_with: if shared { CLUSTERS.into_iter().map(Into::into).collect() } else { BTreeSet::new() },
+                    ecmp_limit,
+                    fabric_addresses,
+                    ..default.rules
+                },
             }
         },
     )

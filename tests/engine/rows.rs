@@ -379,14 +379,14 @@ fn row_12_degraded_when_another_cluster_claims_the_vip() {
         second_cluster(&mut leaf, family);
         leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[&"c2"]);
         // either may name the other
-        leaf.cluster("c2", |cluster| _ = cluster.shared_with.insert(C1.into())).expect(vip, Up, None, &[]);
-        leaf.cluster("c2", |cluster| cluster.shared_with.clear());
+        leaf.cluster("c2", |cluster| _ = cluster.rules.shared_with.insert(C1.into())).expect(vip, Up, None, &[]);
+        leaf.cluster("c2", |cluster| cluster.rules.shared_with.clear());
         leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[]);
-        leaf.cluster(C1, |cluster| _ = cluster.shared_with.insert("c2".into())).expect(vip, Up, None, &[]);
-        leaf.cluster(C1, |cluster| cluster.shared_with.clear());
+        leaf.cluster(C1, |cluster| _ = cluster.rules.shared_with.insert("c2".into())).expect(vip, Up, None, &[]);
+        leaf.cluster(C1, |cluster| cluster.rules.shared_with.clear());
         // another network instance is another world
-        leaf.cluster("c2", |cluster| cluster.network_instance = "ip-vrf-2".into()).expect(vip, Up, None, &[]);
-        leaf.cluster("c2", |cluster| cluster.network_instance = VRF.into());
+        leaf.cluster("c2", |cluster| cluster.rules.network_instance = "ip-vrf-2".into()).expect(vip, Up, None, &[]);
+        leaf.cluster("c2", |cluster| cluster.rules.network_instance = VRF.into());
         leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[]);
         // a cluster that is no more, or disabled, claims nothing
         leaf.cluster("c2", |cluster| cluster.enabled = false).expect(vip, Up, None, &[]);
@@ -428,10 +428,10 @@ fn row_15_degraded_when_the_ecmp_limit_is_reached() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
-        leaf.cluster(C1, |cluster| cluster.ecmp_limit = Some(2)).bgp(vip, &[family.node(1), family.node(2)]);
+        leaf.cluster(C1, |cluster| cluster.rules.ecmp_limit = Some(2)).bgp(vip, &[family.node(1), family.node(2)]);
         leaf.expect(vip, Degraded, Some(Reason::EcmpLimited), &[&"2", &"3"]);
         leaf.expect_next_hop(vip, family.node(3), Degraded, Some(Reason::EcmpLimited));
-        leaf.cluster(C1, |cluster| cluster.ecmp_limit = Some(4));
+        leaf.cluster(C1, |cluster| cluster.rules.ecmp_limit = Some(4));
         leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[]);
     }
 }
@@ -479,7 +479,7 @@ fn rows_18_and_19_unmapped_next_hops_may_serve_while_an_announcer_is_unlocated()
             assert_eq!(leaf.node_view("n1").state, Unknown);
             // the operator says where the node is
             leaf.cluster(C1, |cluster| {
-                cluster.fabric_addresses.insert("n1".into(), [family.node(1)].into());
+                cluster.rules.fabric_addresses.insert("n1".into(), [family.node(1)].into());
             });
             leaf.expect(vip, Up, None, &[]);
         }
@@ -568,7 +568,7 @@ fn a_class_of_another_implementation_leaves_the_service_out() {
         assert_eq!(leaf.said.services.len(), usize::from(ours), "{speaker:?} {class:?}");
     }
     let mut leaf = Scenario::new();
-    leaf.cluster(C1, |cluster| cluster.load_balancer_class = Some("example.com/bgp".into()));
+    leaf.cluster(C1, |cluster| cluster.rules.load_balancer_class = Some("example.com/bgp".into()));
     leaf.service("plain", Cluster, &[vip]);
     leaf.service_in(C1, "web", Service { class: Some("example.com/bgp".into()), ..load_balancer(Cluster, &[vip]) });
     assert_eq!(leaf.said.services.keys().map(|(_, name)| name.clone()).collect::<Vec<_>>(), [key("web")]);

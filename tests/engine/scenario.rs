@@ -1,7 +1,6 @@
 //! A leaf and its clusters, told in an operator's words and driven through the engine one event at a time. After every
 //! event the state said so far must also be what a full recompute gives.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::cluster::{
     AddressFamily, Endpoint, EndpointSlice, Node, Service, SliceKey, TrafficPolicy,
 };
-use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Speaker};
+use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::switch::{
@@ -56,19 +55,20 @@ pub(crate) fn at(elapsed: Duration) -> Now {
 pub(crate) fn cluster_config(speaker: Speaker) -> ClusterConfig {
     ClusterConfig {
         enabled: true,
-        connection: Connection::Kubeconfig { path: "/etc/opt/srlinux/k8s-services/kubeconfig".into(), context: None },
-        network_namespace: None,
-        network_instance: VRF.into(),
-        speaker,
-        namespaces: Default::default(),
-        label_selector: None,
-        load_balancer_class: None,
-        include_external_ips: false,
-        vip_pools: Default::default(),
-        shared_with: Default::default(),
-        ecmp_limit: None,
-        node_address_annotation: None,
-        fabric_addresses: BTreeMap::new(),
+        source: Source {
+            connection: Connection::Kubeconfig {
+                path: "/etc/opt/srlinux/k8s-services/kubeconfig".into(),
+                context: None,
+            },
+            network_namespace: None,
+            speaker,
+            namespaces: Default::default(),
+            label_selector: None,
+            include_external_ips: false,
+            node_address_annotation: None,
+            node_labels: false,
+        },
+        rules: Rules { network_instance: VRF.into(), ..Rules::default() },
     }
 }
 

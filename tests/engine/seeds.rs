@@ -19,10 +19,10 @@ fn anycast_lab(leaf: u8) -> Scenario {
     let fabric = |n: u8| ip(&format!("192.168.1.1{n}"));
     lab.cluster(C1, |cluster| {
         for (name, n) in NODES.into_iter().zip(1..) {
-            cluster.fabric_addresses.insert(name.into(), [fabric(n)].into());
+            cluster.rules.fabric_addresses.insert(name.into(), [fabric(n)].into());
         }
-        cluster.ecmp_limit = Some(8);
-        cluster.vip_pools.insert("1.1.1.0/24".parse().expect("a prefix"));
+        cluster.rules.ecmp_limit = Some(8);
+        cluster.rules.vip_pools.insert("1.1.1.0/24".parse().expect("a prefix"));
     });
     for (name, n) in NODES.into_iter().zip(1..) {
         lab.node(name, &[ip(&format!("192.168.49.{}", n + 1))]);
@@ -157,7 +157,7 @@ fn with_zero_ready_endpoints_metallb_withdraws_and_cilium_goes_on() {
 #[test]
 fn a_node_address_kubernetes_does_not_know_is_named_and_not_a_false_alarm() {
     let mut lab = anycast_lab(1);
-    lab.cluster(C1, |cluster| cluster.fabric_addresses.clear());
+    lab.cluster(C1, |cluster| cluster.rules.fabric_addresses.clear());
     lab.bgp(ip(VIP), &[ip("192.168.1.11")]);
     lab.expect(ip(VIP), Up, Some(Reason::NextHopUnmapped), &[&"192.168.1.11", &"fabric-address"]);
     lab.service("web", Local, &[ip(VIP)]);

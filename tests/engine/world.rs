@@ -126,13 +126,13 @@ impl World {
         });
         // A node was attached in the network instance its cluster had then.
         let stays = |name: &ClusterName| match (old.clusters.get(name), config.clusters.get(name)) {
-            (Some(old), Some(new)) => old.network_instance == new.network_instance,
+            (Some(old), Some(new)) => old.rules.network_instance == new.rules.network_instance,
             (None, Some(_)) => true,
             (_, None) => false,
         };
         self.memory.retain(|attachment| stays(&attachment.cluster));
         for (name, cluster) in &mut self.clusters {
-            let speaker = |config: &Config| config.clusters.get(name).map(|cluster| cluster.speaker);
+            let speaker = |config: &Config| config.clusters.get(name).map(|cluster| cluster.source.speaker);
             if speaker(&old) != speaker(config) {
                 cluster.speaker = SpeakerWorld::default();
             }
@@ -214,7 +214,7 @@ impl World {
         if !self.watched().any(|(watched, _)| watched == name) {
             return;
         }
-        let speaker = self.watched().find(|(watched, _)| *watched == name).map(|(_, config)| config.speaker);
+        let speaker = self.watched().find(|(watched, _)| *watched == name).map(|(_, config)| config.source.speaker);
         let another = |resource: SpeakerResource| speaker != Some(resource.speaker());
         let cluster = self.clusters.entry(name.clone()).or_default();
         match event {
@@ -273,9 +273,9 @@ impl World {
             for (node, known) in &cluster.nodes {
                 for (address, _) in super::oracle::nodes::candidates(config, &cluster.speaker, node, known) {
                     let attachment = Attachment { cluster: name.clone(), node: node.clone(), address };
-                    if self.neighbor(&config.network_instance, address).is_some() {
+                    if self.neighbor(&config.rules.network_instance, address).is_some() {
                         memory.insert(attachment);
-                    } else if self.is_evpn(&config.network_instance, address) {
+                    } else if self.is_evpn(&config.rules.network_instance, address) {
                         memory.remove(&attachment);
                     }
                 }

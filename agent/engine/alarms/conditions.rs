@@ -119,9 +119,9 @@ pub(super) fn session_text(node: &NodeName, view: &NodeView, instance: &NetworkI
     let told: Vec<String> = down
         .map(|peer| match (peer.session, peer.last_established) {
             (None, _) => format!("{} is gone", peer.address),
-            (Some(state), None) => format!("{} is {}", peer.address, state.as_yang()),
+            (Some(state), None) => format!("{} is {}", peer.address, state.as_str()),
             (Some(state), Some(last)) => {
-                format!("{} is {}, last established {}", peer.address, state.as_yang(), crate::model::time::at(last))
+                format!("{} is {}, last established {}", peer.address, state.as_str(), crate::model::time::at(last))
             }
         })
         .collect();

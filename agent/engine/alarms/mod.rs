@@ -233,7 +233,8 @@ impl Alarms {
 
     fn clusters(&mut self, around: &Surroundings) {
         for (name, state) in &around.clusters {
-            let instance = around.config.and_then(|config| config.clusters.get(*name)).map(|c| &c.network_instance);
+            let instance =
+                around.config.and_then(|config| config.clusters.get(*name)).map(|c| &c.rules.network_instance);
             let missing = instance.filter(|_| state.instance_missing);
             let holding =
                 missing.map(|instance| (AlarmType::NetworkInstanceMissing, conditions::instance_text(name, instance)));
@@ -323,7 +324,7 @@ impl Alarms {
             let (cluster, node) = &key;
             let resource = Resource::Node(cluster.clone(), node.clone());
             let config = around.config.and_then(|config| config.clusters.get(cluster));
-            let Some(instance) = config.map(|cluster| &cluster.network_instance) else { continue };
+            let Some(instance) = config.map(|cluster| &cluster.rules.network_instance) else { continue };
             let waiting = self.waiting.get(&key).copied().unwrap_or_default();
             let holds = self.board.holds(&resource, AlarmType::NeighborSessionDown);
             if waiting == 0 && holds && self.down.contains_key(&key) {

@@ -115,7 +115,7 @@ impl Cluster {
             by_vtep: FxHashMap::default(),
             vips: FxHashMap::default(),
             tally: VipCounts::default(),
-            resources: SpeakerResources::new(config.speaker),
+            resources: SpeakerResources::new(config.source.speaker),
             node_sets: NodeSets::default(),
             node_sets_stale: true,
             rules_stale: false,
@@ -137,8 +137,8 @@ impl Cluster {
 
     /// Takes over another configuration. What the resources of another speaker said is forgotten.
     pub(crate) fn reconfigure(&mut self, config: Arc<ClusterConfig>) {
-        if config.speaker != self.config.speaker {
-            self.resources = SpeakerResources::new(config.speaker);
+        if config.source.speaker != self.config.source.speaker {
+            self.resources = SpeakerResources::new(config.source.speaker);
             self.rules_changed();
         }
         self.config = config;
@@ -147,12 +147,12 @@ impl Cluster {
 
     /// The rules of its speaker.
     pub(crate) fn profile(&self) -> &'static Profile {
-        profile(self.config.speaker)
+        profile(self.config.source.speaker)
     }
 
     /// The VIPs of a service, sorted; none when it is not ours to judge.
     pub(crate) fn vips_of(&self, service: &Service) -> Option<Box<[IpAddr]>> {
-        let external = self.config.include_external_ips && !service.external_ips.is_empty();
+        let external = self.config.source.include_external_ips && !service.external_ips.is_empty();
         // Only a service of type LoadBalancer has a class.
         let foreign = service.load_balancer && !self.profile().owns_class(service, &self.config);
         if !(service.load_balancer || external) || foreign {
@@ -258,7 +258,7 @@ impl Cluster {
         }
         for slot in std::mem::take(&mut self.unreached) {
             let Some(entry) = self.services.get_mut(slot) else { continue };
-            let local = profile(self.config.speaker).local(&entry.service);
+            let local = profile(self.config.source.speaker).local(&entry.service);
             let vips = entry.vips.iter().flatten().filter(|_| self.resources.has_rules());
             let (resources, node_sets) = (&self.resources, &mut self.node_sets);
             let announcement = |vip: &IpAddr| {
@@ -298,9 +298,10 @@ impl Cluster {
     /// Gathers the pools. Those of the speaker count only where no filter hides services that have their addresses from
     /// them.
     pub(crate) fn gather_pools(&mut self) -> bool {
-        let filtered = !self.config.namespaces.is_empty() || self.config.label_selector.is_some();
+        let filtered = !self.config.source.namespaces.is_empty() || self.config.source.label_selector.is_some();
         let told = self.resources.pools().filter(|_| !filtered);
-        let all: Vec<IpNet> = self.config.vip_pools.iter().copied().chain(told).map(|pool| pool.trunc()).collect();
+        let all: Vec<IpNet> =
+            self.config.rules.vip_pools.iter().copied().chain(told).map(|pool| pool.trunc()).collect();
         let mut pools = IpNet::aggregate(&all);
         pools.sort_unstable();
         let changed = *self.pools != *pools;
@@ -316,7 +317,7 @@ impl Cluster {
 
     /// One of the two names the other: both may claim the same VIPs.
     pub(crate) fn shares_with(&self, other: &Self) -> bool {
-        self.config.shared_with.contains(&other.name) || other.config.shared_with.contains(&self.name)
+        self.config.rules.shared_with.contains(&other.name) || other.config.rules.shared_with.contains(&self.name)
     }
 
     /// The figures of a node.

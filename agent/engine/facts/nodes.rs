@@ -89,7 +89,7 @@ fn candidates(
     name: &NodeName,
     node: &Node,
 ) -> Vec<(IpAddr, AddressSource)> {
-    let configured = config.fabric_addresses.get(name).into_iter().flatten();
+    let configured = config.rules.fabric_addresses.get(name).into_iter().flatten();
     let listed = configured.map(|address| (*address, AddressSource::Configured)).chain(
         [
             (&*node.annotated, AddressSource::Annotation),
@@ -159,7 +159,7 @@ impl Locator<'_> {
 
     /// A neighbor in state, a remembered one, a host route by EVPN, nothing: 0 to 3.
     fn rank(&self, name: &NodeName, address: IpAddr, evpn: bool, vtep: bool, remembered: &mut Attachments) -> u8 {
-        if self.bgp.neighbor(&self.config.network_instance, address).is_some() {
+        if self.bgp.neighbor(&self.config.rules.network_instance, address).is_some() {
             remembered.keep(self.cluster, name, address);
             return 0;
         }
@@ -174,13 +174,13 @@ impl Locator<'_> {
     }
 
     fn is_established(&self, address: IpAddr) -> bool {
-        let neighbor = self.bgp.neighbor(&self.config.network_instance, address);
+        let neighbor = self.bgp.neighbor(&self.config.rules.network_instance, address);
         neighbor.is_some_and(|neighbor| neighbor.session == Some(SessionState::Established))
     }
 
     /// The VTEPs an address's host route names, and whether EVPN brought that route.
     fn vteps(&self, address: IpAddr, groups: &mut Vec<NextHopGroupId>) -> (Vec<IpAddr>, bool) {
-        let Some(route) = self.switch.host(&self.config.network_instance, address) else {
+        let Some(route) = self.switch.host(&self.config.rules.network_instance, address) else {
             return (Vec::new(), false);
         };
         if !self.switch.owned_by(&route, EVPN_OWNER) {

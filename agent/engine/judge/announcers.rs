@@ -128,7 +128,7 @@ fn announcers_as(
 /// A node may announce though its speaker does not say so. Only of one that is attached here it can be told: the route
 /// uses it, or may, or its session is not known to be established; its speaker may be gone, and its statuses with it.
 fn may_announce(world: &World<'_>, cluster: &Cluster, node: &NodeEntry, vip: IpAddr) -> bool {
-    let instance = &cluster.config.network_instance;
+    let instance = &cluster.config.rules.network_instance;
     let attached = node.location.peers.iter().filter(|peer| peer.attachment == AttachmentState::Attached);
     let mut sessions = attached.map(|peer| world.session(instance, peer.address)).peekable();
     if sessions.peek().is_none() {

@@ -57,7 +57,7 @@ struct DetailWriter<'a> {
 impl DetailWriter<'_> {
     fn reason(&self, reason: Reason) -> String {
         let evidence = self.evidence;
-        let instance = &self.cluster.config.network_instance;
+        let instance = &self.cluster.config.rules.network_instance;
         match reason {
             Reason::Syncing => match &evidence.gate {
                 Gate::Syncing(what) => format!("waiting for {what}"),
@@ -115,6 +115,13 @@ impl DetailWriter<'_> {
                 )
             }
             Reason::NextHopUnmapped => self.unmapped(),
+            Reason::ArpUnresolved => {
+                format!("neither an ARP/ND entry nor a host route in {instance}: nobody has asked for it here yet")
+            }
+            Reason::IntentStale => {
+                "the cluster is out of reach and the route has changed since: where its pods are now is not known"
+                    .into()
+            }
             Reason::CoveredByAggregate => {
                 let told =
                     format!("no host route in {instance}; reached by {} via {}", self.prefix(), self.installed());
@@ -191,7 +198,7 @@ impl DetailWriter<'_> {
     }
 
     fn elsewhere(&self) -> String {
-        let instance = &self.cluster.config.network_instance;
+        let instance = &self.cluster.config.rules.network_instance;
         match &self.evidence.elsewhere {
             Some((other, prefix)) => format!(
                 "no route in {instance}, but {prefix} is in {other}: correct network-instance of cluster {}, or the neighbor's",
@@ -218,7 +225,7 @@ impl DetailWriter<'_> {
 
     fn no_route(&self) -> String {
         let evidence = self.evidence;
-        let instance = &self.cluster.config.network_instance;
+        let instance = &self.cluster.config.rules.network_instance;
         let expected = match evidence.expectation.announcers {
             1 => "1 node should announce it".to_owned(),
             many => format!("{many} nodes should announce it"),
@@ -337,7 +344,7 @@ fn session(hop: &Hop) -> String {
     match hop.session {
         Session::Unknown => String::new(),
         Session::Established => " established".into(),
-        Session::Down(Some(state)) => format!(" {}", state.as_yang()),
+        Session::Down(Some(state)) => format!(" {}", state.as_str()),
         Session::Down(None) => " gone".into(),
     }
 }

@@ -167,7 +167,7 @@ impl World<'_> {
         if let NdkPhase::Stale(since) = self.phase.ndk {
             return Gate::SwitchStale(since);
         }
-        match self.switch.instance(&cluster.config.network_instance) {
+        match self.switch.instance(&cluster.config.rules.network_instance) {
             Some(_) => Gate::Open,
             None => Gate::InstanceMissing,
         }

@@ -49,7 +49,7 @@ pub(crate) fn gather(
     }
     evidence.expectation = expectation;
     evidence.aggregate = aggregate(world, cluster, entry, vip);
-    evidence.ecmp_limit = cluster.config.ecmp_limit.map(u32::from);
+    evidence.ecmp_limit = cluster.config.rules.ecmp_limit.map(u32::from);
     evidence.conflict = conflict(world, cluster, vip);
     let next_hops = NextHops { world, cluster, vip, evidence: &evidence };
     let (route, unserving) = match found {
@@ -74,7 +74,7 @@ fn found(
     published: Option<&VipView>,
     groups: &mut Vec<NextHopGroupId>,
 ) -> Result<Option<Matched>, NextHopGroupId> {
-    let instance = &cluster.config.network_instance;
+    let instance = &cluster.config.rules.network_instance;
     let Some(found) = world.switch.longest(instance, vip) else { return Ok(None) };
     let group = found.route.next_hop_group;
     groups.push(group);
@@ -118,7 +118,7 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
         Gate::Syncing(_) | Gate::InstanceMissing => return None,
     }
     let (mut announcers, _) = announcers(world, cluster, vip);
-    let found = world.switch.longest(&cluster.config.network_instance, vip);
+    let found = world.switch.longest(&cluster.config.rules.network_instance, vip);
     let host = found.is_some_and(|found| found.prefix.prefix_len() == found.prefix.max_prefix_len());
     let (installed, may_hide): (Arc<[IpAddr]>, bool) = match found {
         None => (Arc::default(), false),
@@ -129,7 +129,7 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
             },
             Some(group) => {
                 let counts = host || serves_any(world, cluster, vip, &group.next_hops);
-                let limit = cluster.config.ecmp_limit.map(usize::from);
+                let limit = cluster.config.rules.ecmp_limit.map(usize::from);
                 let full = limit.is_some_and(|limit| group.next_hops.len() >= limit);
                 let local = world.switch.owned_by(&found.route, BGP_OWNER);
                 match counts {
@@ -163,7 +163,7 @@ fn serves_any(world: &World<'_>, cluster: &Cluster, vip: IpAddr, next_hops: &[Ip
 fn conflict(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Option<String> {
     let others = world.claims.of(vip).iter().filter(|claim| claim.cluster != cluster.id);
     let others = others.filter_map(|claim| world.clusters.get(&claim.cluster));
-    let others = others.filter(|other| other.config.network_instance == cluster.config.network_instance);
+    let others = others.filter(|other| other.config.rules.network_instance == cluster.config.rules.network_instance);
     others.filter(|other| !other.shares_with(cluster)).map(|other| other.name.to_string()).min()
 }
 

@@ -40,9 +40,9 @@ impl NextHops<'_> {
         if !nodes.is_empty() {
             return Explained::Vtep(nodes);
         }
-        let instance = &self.cluster.config.network_instance;
+        let instance = &self.cluster.config.rules.network_instance;
         let others = self.world.clusters.values().filter(|other| other.id != self.cluster.id);
-        let mut others = others.filter(|other| other.config.network_instance == *instance);
+        let mut others = others.filter(|other| other.config.rules.network_instance == *instance);
         let foreign = others.find_map(|other| {
             let nodes = other.at_address(hop);
             (!nodes.is_empty()).then_some(Explained::Foreign(other, nodes))
@@ -58,7 +58,8 @@ impl NextHops<'_> {
 
     /// A cluster that may claim the same VIPs in the same network instance.
     fn is_partner(&self, other: &Cluster) -> bool {
-        other.config.network_instance == self.cluster.config.network_instance && other.shares_with(self.cluster)
+        other.config.rules.network_instance == self.cluster.config.rules.network_instance
+            && other.shares_with(self.cluster)
     }
 
     /// The same, for nodes of a cluster that shares the VIP.
@@ -92,7 +93,7 @@ impl NextHops<'_> {
     /// Another network instance where the VIP's route stands.
     pub(crate) fn elsewhere(&self, groups: &mut Vec<NextHopGroupId>) -> Option<(NetworkInstanceName, IpNet)> {
         let switch = self.world.switch;
-        for (instance, found) in switch.elsewhere(&self.cluster.config.network_instance, self.vip) {
+        for (instance, found) in switch.elsewhere(&self.cluster.config.rules.network_instance, self.vip) {
             let host = found.prefix.prefix_len() == found.prefix.max_prefix_len();
             if !host {
                 groups.push(found.route.next_hop_group);
@@ -163,7 +164,7 @@ impl NextHops<'_> {
     }
 
     fn hop(&self, address: IpAddr) -> Hop {
-        let instance = &self.cluster.config.network_instance;
+        let instance = &self.cluster.config.rules.network_instance;
         let name = |nodes: &[u32]| match nodes {
             [only] => self.cluster.node_name(*only).cloned(),
             _ => None,

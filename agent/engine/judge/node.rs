@@ -13,21 +13,23 @@ use crate::model::view::{NodeView, PeerView};
 pub(crate) fn node_view(world: &World<'_>, cluster: &Cluster, slot: u32, entry: &NodeEntry) -> NodeView {
     let figures = cluster.figures(slot, entry);
     let (state, reason) = node_state(world, cluster, entry, figures);
-    let configured = cluster.config.fabric_addresses.get(&entry.name);
+    let configured = cluster.config.rules.fabric_addresses.get(&entry.name);
     NodeView {
         fabric_addresses: configured.into_iter().flatten().copied().collect(),
         peers: entry.location.peers.iter().map(|peer| peer_view(world, cluster, peer)).collect(),
         attachment: entry.location.attachment(),
         expected_vips: figures.expected,
         installed_vips: figures.installed,
+        sole_path_vips: 0,
         excluded_by: entry.excluded,
         state,
         reason,
+        cause: None,
     }
 }
 
 fn peer_view(world: &World<'_>, cluster: &Cluster, peer: &Peer) -> PeerView {
-    let instance = &cluster.config.network_instance;
+    let instance = &cluster.config.rules.network_instance;
     let heard = world.phase.gnmi == GnmiPhase::Live;
     let neighbor = world.bgp.neighbor(instance, peer.address).filter(|_| heard);
     PeerView {
@@ -37,6 +39,12 @@ fn peer_view(world: &World<'_>, cluster: &Cluster, peer: &Peer) -> PeerView {
         session: neighbor.and_then(|neighbor| neighbor.session),
         last_established: neighbor.and_then(|neighbor| neighbor.last_established),
         bfd: world.switch.bfd(instance, peer.address),
+        subinterface: None,
+        port: None,
+        link_layer_address: None,
+        received_routes: neighbor.and_then(|neighbor| neighbor.received_routes),
+        rejected_routes: None,
+        cause: None,
     }
 }
 
@@ -66,7 +74,7 @@ fn attached_state(
     entry: &NodeEntry,
     figures: Figures,
 ) -> (OperState, Option<NodeReason>) {
-    let instance = &cluster.config.network_instance;
+    let instance = &cluster.config.rules.network_instance;
     let attached = entry.location.peers.iter().filter(|peer| peer.attachment == AttachmentState::Attached);
     let sessions: Vec<Session> = attached.map(|peer| world.session(instance, peer.address)).collect();
     if sessions.iter().all(|session| session.is_down()) {
@@ -85,7 +93,7 @@ fn attached_state(
 
 /// Certain only where nothing was received at all, or no better path can hide what was.
 fn announces_nothing(world: &World<'_>, cluster: &Cluster, entry: &NodeEntry, figures: Figures) -> bool {
-    let instance = &cluster.config.network_instance;
+    let instance = &cluster.config.rules.network_instance;
     let neighbors = entry.location.peers.iter().filter_map(|peer| world.bgp.neighbor(instance, peer.address));
     let mut neighbors = neighbors.filter(|neighbor| neighbor.session == Some(SessionState::Established)).peekable();
     let received_none = neighbors.peek().is_some() && neighbors.all(|neighbor| neighbor.received_routes == Some(0));

@@ -28,7 +28,7 @@ pub(crate) struct Orphans {
 pub(crate) fn pooled(world: &World<'_>) -> BTreeSet<RouteKey> {
     let pooling = world.clusters.values().filter(|cluster| !cluster.pools.is_empty());
     let routes = pooling.flat_map(|cluster| {
-        let instance = &cluster.config.network_instance;
+        let instance = &cluster.config.rules.network_instance;
         let hosts = world.switch.hosts(instance, |host| cluster.pools_hold(host)).into_iter();
         hosts.map(|host| RouteKey { network_instance: instance.clone(), prefix: IpNet::from(host) })
     });
@@ -37,7 +37,7 @@ pub(crate) fn pooled(world: &World<'_>) -> BTreeSet<RouteKey> {
 
 /// True when a prefix is a host route a cluster's pool covers.
 pub(crate) fn in_pool(world: &World<'_>, key: &RouteKey) -> bool {
-    let mut clusters = world.clusters.values().filter(|c| c.config.network_instance == key.network_instance);
+    let mut clusters = world.clusters.values().filter(|c| c.config.rules.network_instance == key.network_instance);
     clusters.any(|cluster| cluster.pools_hold(key.prefix.addr()))
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn orphan_view(
         return None;
     }
     let here: Vec<(&ClusterId, _)> =
-        world.clusters.iter().filter(|(_, c)| c.config.network_instance == key.network_instance).collect();
+        world.clusters.iter().filter(|(_, c)| c.config.rules.network_instance == key.network_instance).collect();
     let synced = here.iter().all(|(_, cluster)| {
         let source = world.sources.get(&SourceId::Kubernetes(cluster.name.clone()));
         source.is_some_and(|source| source.ever_synced)

@@ -68,11 +68,13 @@ fn vip_view(
     let verdict = verdict(cluster, entry, evidence, stale_since);
     VipView {
         address: evidence.vip.expect("a VIP is gathered for an address"),
-        network_instance: cluster.config.network_instance.clone(),
+        network_instance: cluster.config.rules.network_instance.clone(),
         prefix: evidence.route.as_ref().map(|route| route.prefix),
         vantage: vantage(evidence),
         last_change: stamp(world, published.map(|published| (&published.verdict, published.last_change)), &verdict),
         verdict,
+        announcement: None,
+        cause: None,
         route: evidence.route.as_ref().map(|route| route.view.clone()),
         expected: evidence.expected().count() as u32,
         installed: evidence.installed().count() as u32,
@@ -115,6 +117,7 @@ fn next_hop(evidence: &Evidence, hop: &Hop) -> NextHopView {
         usable_endpoints: hop.usable,
         state,
         reason,
+        cause: None,
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn cluster(cluster: &Cluster, source: &Source, switch: &Switch, phase
 }
 
 fn cluster_state(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Phase) -> (OperState, Option<Arc<str>>) {
-    let instance = &cluster.config.network_instance;
+    let instance = &cluster.config.rules.network_instance;
     let reached = source.ever_synced || cluster.version.is_some();
     match &source.lost {
         Some(loss) if !reached => return (OperState::Down, Some(Arc::clone(&loss.why))),

@@ -1,16 +1,16 @@
 //! Who may announce, as each speaker decides it: one row per speaker, nothing else in the engine knows them apart.
 //!
-//! | rule | MetalLB | Cilium | Calico | kube-router | generic |
-//! |---|---|---|---|---|---|
-//! | usable endpoint | ready or serving | ready | ready | ready or serving | ready or serving |
-//! | policy Local announces where | a usable one is | a usable one is | a usable one is | any endpoint is | a usable one is |
-//! | policy Cluster announces when | one is usable | always | always | always | one is usable |
-//! | exclude label | present | - | is "true" | - | - |
-//! | NetworkUnavailable | excludes | - | - | - | - |
-//! | load-balancer class | none | none or its own | any | any | none |
+//! | rule | MetalLB | Cilium | Calico | kube-router | kube-vip | generic |
+//! |---|---|---|---|---|---|---|
+//! | usable endpoint | ready or serving | ready | ready | ready or serving | ready or serving | ready or serving |
+//! | policy Local announces where | a usable one is | a usable one is | a usable one is | any endpoint is | a usable one is | a usable one is |
+//! | policy Cluster announces when | one is usable | always | always | always | always | one is usable |
+//! | exclude label | present | - | is "true" | - | - | - |
+//! | NetworkUnavailable | excludes | - | - | - | - | - |
+//! | load-balancer class | none | none or its own | any | any | none or its own | none |
 //!
 //! Sources: MetalLB `speaker/bgp_controller.go` (ShouldAnnounce), Cilium `getLoadBalancerIPPaths`, Calico `routes.go`,
-//! kube-router `ecmp_vip.go`. No speaker looks at Node Ready or at cordons.
+//! kube-router `ecmp_vip.go`, kube-vip `pkg/services`. No speaker looks at Node Ready or at cordons.
 //!
 //! Where the cluster lets us read the speaker's own resources, `resources` narrows this down by what they select
 //! (`metallb`, `cilium`, `calico`), and to what speakers say themselves; the sets of nodes that come of it are kept among the facts.
@@ -112,6 +112,17 @@ const KUBE_ROUTER: Profile = Profile {
 const GENERIC: Profile =
     Profile { exclude_label: ExcludeLabel::Ignored, network_unavailable_excludes: false, ..METALLB };
 
+const KUBE_VIP: Profile = Profile {
+    serving_is_usable: true,
+    local_counts_any: false,
+    announces_without_endpoints: true,
+    exclude_label: ExcludeLabel::Ignored,
+    network_unavailable_excludes: false,
+    class: Class::NoneOr("kube-vip.io/kube-vip-class"),
+    withheld: |_| None,
+    made_local: |_| false,
+};
+
 /// The rules of a speaker.
 pub(crate) fn profile(speaker: Speaker) -> &'static Profile {
     match speaker {
@@ -119,6 +130,7 @@ pub(crate) fn profile(speaker: Speaker) -> &'static Profile {
         Speaker::Cilium => &CILIUM,
         Speaker::Calico => &CALICO,
         Speaker::KubeRouter => &KUBE_ROUTER,
+        Speaker::KubeVip => &KUBE_VIP,
         Speaker::Generic => &GENERIC,
     }
 }
@@ -164,7 +176,7 @@ impl Profile {
 
     /// The service's load-balancer class is this speaker's to announce.
     pub(crate) fn owns_class(&self, service: &Service, config: &ClusterConfig) -> bool {
-        match (&config.load_balancer_class, &self.class, service.class.as_deref()) {
+        match (&config.rules.load_balancer_class, &self.class, service.class.as_deref()) {
             (Some(configured), _, class) => class == Some(configured),
             (None, Class::Any, _) | (None, _, None) => true,
             (None, Class::NoneOr(own), Some(class)) => class == *own,
@@ -179,7 +191,7 @@ pub(crate) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
         Speaker::Metallb => metallb::rule(resources, subject),
         Speaker::Cilium => cilium::rule(resources, subject),
         Speaker::Calico => calico::rule(resources, subject),
-        Speaker::KubeRouter | Speaker::Generic => Rule::default(),
+        Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => Rule::default(),
     }
 }
 
@@ -188,7 +200,7 @@ pub(crate) fn selects(resources: &SpeakerResources, by: &[ObjectKey], name: &Nod
     match resources.speaker() {
         Speaker::Metallb => metallb::selects(resources, by, node),
         Speaker::Cilium => cilium::selects(resources, by, name, node),
-        Speaker::Calico | Speaker::KubeRouter | Speaker::Generic => true,
+        Speaker::Calico | Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => true,
     }
 }
 
@@ -197,7 +209,7 @@ pub(crate) fn selects_none(resources: &SpeakerResources, by: &[ObjectKey]) -> Op
     let kind = match resources.speaker() {
         Speaker::Metallb => "BGPAdvertisement",
         Speaker::Cilium => "CiliumBGPPeerConfig",
-        Speaker::Calico | Speaker::KubeRouter | Speaker::Generic => return None,
+        Speaker::Calico | Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => return None,
     };
     let names: Vec<String> = by.iter().take(4).map(ToString::to_string).collect();
     let more = by.len() - names.len();
@@ -210,6 +222,6 @@ pub(crate) fn addresses(resources: &SpeakerResources, name: &NodeName, node: &No
     match resources.speaker() {
         Speaker::Metallb => metallb::addresses(resources, node),
         Speaker::Cilium => cilium::addresses(resources, name),
-        Speaker::Calico | Speaker::KubeRouter | Speaker::Generic => Vec::new(),
+        Speaker::Calico | Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => Vec::new(),
     }
 }

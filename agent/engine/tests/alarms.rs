@@ -289,7 +289,7 @@ fn an_alarm_is_not_cleared_before_it_was_raised_though_the_clock_is_set_back() {
 #[test]
 fn a_route_nobody_claims_is_a_warning_until_it_is_gone() {
     let lab = Lab::healthy().with("c1", |cluster| {
-        cluster.vip_pools.insert("1.1.1.0/24".parse().expect("a prefix"));
+        cluster.rules.vip_pools.insert("1.1.1.0/24".parse().expect("a prefix"));
     });
     let stray: IpNet = "1.1.1.7/32".parse().expect("a prefix");
     let hop = [lab.node_address(1)];

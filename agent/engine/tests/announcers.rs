@@ -10,7 +10,7 @@ use crate::model::verdict::OperState::{Degraded, Down, Up};
 use crate::model::verdict::Reason;
 
 fn lab(speaker: Speaker, policy: TrafficPolicy) -> Lab {
-    Lab::new(true, 2).with("c1", |c| c.speaker = speaker).service(policy).attached(&[1, 2])
+    Lab::new(true, 2).with("c1", |c| c.source.speaker = speaker).service(policy).attached(&[1, 2])
 }
 
 fn expected(lab: &Lab) -> Vec<String> {
@@ -43,11 +43,11 @@ fn policy_cluster_makes_every_node_an_announcer_for_every_speaker() {
 }
 
 #[test]
-fn without_usable_endpoints_only_cilium_calico_and_kube_router_go_on() {
+fn without_usable_endpoints_metallb_and_generic_announce_nothing() {
     for speaker in Speaker::ALL {
         let lab = lab(speaker, Cluster).endpoints_as("c1", "web", &[1], false);
         let lab = lab.says(Down, Some(Reason::NoReadyEndpoint));
-        let goes_on = matches!(speaker, Speaker::Cilium | Speaker::Calico | Speaker::KubeRouter);
+        let goes_on = !matches!(speaker, Speaker::Metallb | Speaker::Generic);
         assert_eq!(!expected(&lab).is_empty(), goes_on, "{speaker:?}");
     }
 }
@@ -107,7 +107,7 @@ fn a_class_of_another_implementation_leaves_the_service_out() {
         let lab = lab.service_as("c1", "web", foreign);
         let ours = matches!(speaker, Speaker::Calico | Speaker::KubeRouter);
         assert_eq!(lab.said.services.len(), usize::from(ours), "{speaker:?}");
-        let lab = lab.with("c1", |c| c.load_balancer_class = Some("other.io/lb".into()));
+        let lab = lab.with("c1", |c| c.rules.load_balancer_class = Some("other.io/lb".into()));
         assert_eq!(lab.said.services.len(), 1, "{speaker:?}");
     }
 }
@@ -143,6 +143,6 @@ fn external_ips_are_vips_where_they_are_asked_for() {
     let external_ips = Box::from([lab.vip_address()]);
     let lab = lab.service_as("c1", "web", Service { external_ips, ..Service::default() });
     assert!(lab.said.services.is_empty());
-    let lab = lab.with("c1", |c| c.include_external_ips = true).endpoints(&[1]).via_nodes(&[1, 2]);
+    let lab = lab.with("c1", |c| c.source.include_external_ips = true).endpoints(&[1]).via_nodes(&[1, 2]);
     lab.says(Up, None);
 }

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use crate::engine::Engine;
 use crate::model::alarm::{AlarmCounts, AlarmKey, AlarmRecord, AlarmView, Notice};
 use crate::model::cluster::{AddressFamily, Endpoint, EndpointSlice, Node, Service, SliceKey, TrafficPolicy};
-use crate::model::config::{ClusterConfig, Config, Connection, Speaker};
+use crate::model::config::{ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use crate::model::memory::Memory;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
@@ -60,19 +60,17 @@ pub(super) struct Mirror {
 pub(super) fn cluster_config(instance: &str) -> ClusterConfig {
     ClusterConfig {
         enabled: true,
-        connection: Connection::Kubeconfig { path: PathBuf::from("/etc/kubeconfig"), context: None },
-        network_namespace: None,
-        network_instance: instance.into(),
-        speaker: Speaker::Metallb,
-        namespaces: Default::default(),
-        label_selector: None,
-        load_balancer_class: None,
-        include_external_ips: false,
-        vip_pools: Default::default(),
-        shared_with: Default::default(),
-        ecmp_limit: None,
-        node_address_annotation: None,
-        fabric_addresses: BTreeMap::new(),
+        source: Source {
+            connection: Connection::Kubeconfig { path: PathBuf::from("/etc/kubeconfig"), context: None },
+            network_namespace: None,
+            speaker: Speaker::Metallb,
+            namespaces: Default::default(),
+            label_selector: None,
+            include_external_ips: false,
+            node_address_annotation: None,
+            node_labels: false,
+        },
+        rules: Rules { network_instance: instance.into(), ..Rules::default() },
     }
 }
 

@@ -92,7 +92,7 @@ fn a_cluster_is_down_until_its_api_was_reached_and_down_without_its_network_inst
     let lab = lab.cluster_synced();
     assert_eq!(lab.said.clusters["c1"].state, Up);
     assert_eq!(lab.said.root.as_ref().map(|root| root.state), Some(Up));
-    let lab = lab.with("c1", |c| c.network_instance = "nowhere".into());
+    let lab = lab.with("c1", |c| c.rules.network_instance = "nowhere".into());
     assert_eq!(lab.said.clusters["c1"].state, Down);
 }
 
@@ -100,7 +100,7 @@ fn a_cluster_is_down_until_its_api_was_reached_and_down_without_its_network_inst
 fn an_orphan_is_a_host_route_in_a_pool_that_no_service_claims() {
     let lab = up();
     let pool = lab.covering();
-    let lab = lab.with("c1", |c| c.vip_pools.extend([pool]));
+    let lab = lab.with("c1", |c| c.rules.vip_pools.extend([pool]));
     assert!(lab.said.orphans.is_empty());
     let (orphan, hop): (IpNet, _) = ("1.1.1.150/32".parse().expect("a prefix"), lab.node_address(1));
     let lab = lab.after(7).route_in("ip-vrf-1", orphan, BGP, &[hop]);

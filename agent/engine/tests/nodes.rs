@@ -19,7 +19,7 @@ fn the_candidate_that_is_a_neighbor_here_wins_over_what_kubernetes_says() {
     let view = lab.node_view(1);
     assert_eq!((view.attachment, view.reason), (AttachmentState::Unknown, Some(NodeReason::NodeAddressUnknown)));
     let right = lab.node_address(1);
-    let lab = lab.with("c1", |c| drop(c.fabric_addresses.insert(node_name(1), [right].into()))).attached(&[1]);
+    let lab = lab.with("c1", |c| drop(c.rules.fabric_addresses.insert(node_name(1), [right].into()))).attached(&[1]);
     let view = lab.node_view(1);
     assert_eq!((view.peers[0].address, view.peers[0].source), (right, AddressSource::Configured));
     assert_eq!((view.attachment, view.state), (AttachmentState::Attached, Up));
@@ -106,7 +106,7 @@ fn no_vip_received_only_where_it_is_certain() {
     let session = Some(SessionState::Established);
     let lab = lab.neighbor(2, Some(Neighbor { session, received_routes: Some(0), ..Neighbor::default() }));
     assert_eq!(reason(&lab, 2), Some(NodeReason::NoVipReceived));
-    let lab = lab.via_nodes(&[1]).with("c1", |c| c.ecmp_limit = Some(1)).attached(&[2]);
+    let lab = lab.via_nodes(&[1]).with("c1", |c| c.rules.ecmp_limit = Some(1)).attached(&[2]);
     assert_eq!(reason(&lab, 2), None, "the ECMP limit may hide it");
 }
 

@@ -211,7 +211,7 @@ fn what_is_not_known_restricts_nobody() {
     let failed = ResourceState::Failed("".into());
     let lab = metallb(&[("a", nowhere())]).resource(SpeakerResource::MetallbAdvertisements, failed);
     assert!(lab.expected().is_empty(), "what was read stays known while it cannot be read again");
-    assert_eq!(lab.with("c1", |c| c.speaker = Speaker::Generic).expected(), ["node1", "node2"]);
+    assert_eq!(lab.with("c1", |c| c.source.speaker = Speaker::Generic).expected(), ["node1", "node2"]);
 }
 
 #[test]
@@ -302,9 +302,9 @@ fn a_pool_of_the_speaker_makes_orphans_unless_a_filter_hides_services() {
     assert!(lab.said.orphans.is_empty());
     let lab = lab.has(SpeakerResource::MetallbPools, &[("vips", pool("1.1.1.0/28")), ("more", pool("2.0.0.0/8"))]);
     assert_eq!(lab.said.orphans.len(), 1);
-    let lab = lab.with("c1", |c| c.namespaces = ["a".into()].into());
+    let lab = lab.with("c1", |c| c.source.namespaces = ["a".into()].into());
     assert!(lab.said.orphans.is_empty(), "a service that is not watched may have it");
-    let lab = lab.with("c1", |c| c.vip_pools = ["1.1.1.0/24".parse().expect("a prefix")].into());
+    let lab = lab.with("c1", |c| c.rules.vip_pools = ["1.1.1.0/24".parse().expect("a prefix")].into());
     assert_eq!(lab.said.orphans.len(), 1, "the operator's own pools count as ever");
 }
 
@@ -337,7 +337,7 @@ fn cilium_advertisement(services: CiliumServices) -> SpeakerObject {
 
 /// Rack 1 speaks BGP by `config`, whose peers have the peer configuration `tor`.
 fn cilium(services: CiliumServices, peer: SpeakerObject) -> Lab {
-    let lab = lab().with("c1", |c| c.speaker = Speaker::Cilium);
+    let lab = lab().with("c1", |c| c.source.speaker = Speaker::Cilium);
     let (node_selector, peers) = (Some(selects("rack", "1")), ["tor".into()].into());
     let config = SpeakerObject::CiliumCluster(CiliumCluster { node_selector, peers });
     lab.has(SpeakerResource::CiliumClusters, &[("config", config)])
@@ -393,7 +393,7 @@ fn calico_announces_the_ranges_it_was_given_and_single_addresses_apart() {
     let calico = |ranges: &[&str], aggregation| {
         let load_balancer = ranges.iter().map(|range| range.parse().expect("a prefix")).collect();
         let configuration = CalicoConfiguration { load_balancer, aggregation, ..CalicoConfiguration::default() };
-        let lab = lab().with("c1", |c| c.speaker = Speaker::Calico);
+        let lab = lab().with("c1", |c| c.source.speaker = Speaker::Calico);
         let object = SpeakerObject::CalicoConfiguration(configuration);
         lab.has(SpeakerResource::CalicoConfigurations, &[("default", object)])
     };
@@ -405,7 +405,8 @@ fn calico_announces_the_ranges_it_was_given_and_single_addresses_apart() {
     }
     let lab = calico(&["9.9.9.0/24"], true).says(Down, Some(Reason::NoAnnouncer));
     lab.telling(&["BGPConfiguration default announces no range that holds 1.1.1.100", "serviceLoadBalancerIPs"]);
-    let lab = self::lab().with("c1", |c| c.speaker = Speaker::Calico).has(SpeakerResource::CalicoConfigurations, &[]);
+    let lab =
+        self::lab().with("c1", |c| c.source.speaker = Speaker::Calico).has(SpeakerResource::CalicoConfigurations, &[]);
     lab.says(Down, Some(Reason::NoAnnouncer)).telling(&["no BGPConfiguration default"]);
 }
 

@@ -55,8 +55,10 @@ fn row_2_switch_stale_after_15_seconds_without_the_ndk() {
 #[test]
 fn row_3_network_instance_missing() {
     both(|v4| {
-        let lab =
-            Lab::new(v4, 1).service(Cluster).endpoints(&[1]).with("c1", |c| c.network_instance = "nowhere".into());
+        let lab = Lab::new(v4, 1)
+            .service(Cluster)
+            .endpoints(&[1])
+            .with("c1", |c| c.rules.network_instance = "nowhere".into());
         lab.says(Unknown, Some(Reason::NetworkInstanceMissing)).telling(&["nowhere", "c1"]);
     });
 }
@@ -160,8 +162,8 @@ fn row_12_address_conflict_unless_one_names_the_other() {
         let ingress = Box::from([lab.vip_address()]);
         let lab = lab.service_as("c2", "web", Service { load_balancer: true, ingress, ..Service::default() });
         let lab = lab.says(Degraded, Some(Reason::AddressConflict)).telling(&["c2"]);
-        let lab = lab.with("c2", |c| c.shared_with.extend(["c1".into()])).says(Up, None);
-        let lab = lab.with("c2", |c| c.shared_with.clear()).says(Degraded, Some(Reason::AddressConflict));
+        let lab = lab.with("c2", |c| c.rules.shared_with.extend(["c1".into()])).says(Up, None);
+        let lab = lab.with("c2", |c| c.rules.shared_with.clear()).says(Degraded, Some(Reason::AddressConflict));
         lab.with("c2", |c| c.enabled = false).says(Up, None);
     });
 }
@@ -189,7 +191,7 @@ fn row_14_local_path_unused_as_in_the_ecmp_article() {
 fn row_15_ecmp_limited() {
     both(|v4| {
         let lab = Lab::new(v4, 3).service(Cluster).endpoints(&[1]).attached(&[1, 2, 3]);
-        let lab = lab.with("c1", |c| c.ecmp_limit = Some(2)).via_nodes(&[1, 2]);
+        let lab = lab.with("c1", |c| c.rules.ecmp_limit = Some(2)).via_nodes(&[1, 2]);
         lab.says(Degraded, Some(Reason::EcmpLimited)).telling(&["2 of 3", "node3"]);
     });
 }

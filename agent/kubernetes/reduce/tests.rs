@@ -5,22 +5,16 @@ use super::*;
 use crate::model::config::{Connection, Speaker};
 use crate::model::selector::Labels;
 
-fn config() -> ClusterConfig {
-    ClusterConfig {
-        enabled: true,
+fn config() -> Source {
+    Source {
         connection: Connection::Kubeconfig { path: "/k".into(), context: None },
         network_namespace: None,
-        network_instance: "default".into(),
         speaker: Speaker::Metallb,
         namespaces: [].into(),
         label_selector: None,
-        load_balancer_class: None,
         include_external_ips: false,
-        vip_pools: [].into(),
-        shared_with: [].into(),
-        ecmp_limit: None,
         node_address_annotation: Some("example.com/bgp".into()),
-        fabric_addresses: [].into(),
+        node_labels: true,
     }
 }
 
@@ -28,7 +22,7 @@ fn ips<const N: usize>(texts: [&str; N]) -> Box<[IpAddr]> {
     texts.map(|text| text.parse().expect("an address")).into()
 }
 
-fn service_with(config: &ClusterConfig, object: Value) -> (Option<Service>, u64) {
+fn service_with(config: &Source, object: Value) -> (Option<Service>, u64) {
     let mut reduced = Services::new(config).reduce(&object.to_string()).expect("readable");
     assert_eq!(reduced.entries.len(), 1);
     (reduced.entries.remove(0).1, reduced.faults)
@@ -94,7 +88,7 @@ fn addresses_that_are_none_are_left_out_and_told() {
 fn other_services_count_as_absent_unless_they_have_external_ips_that_are_asked_for() {
     let object = json!({"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "externalIPs": ["192.0.2.1", "x"]}});
     assert_eq!(service(object.clone()).0, None);
-    let external = ClusterConfig { include_external_ips: true, ..config() };
+    let external = Source { include_external_ips: true, ..config() };
     let (found, faults) = service_with(&external, object);
     let found = found.expect("may have VIPs");
     assert_eq!((found.load_balancer, found.external_ips, faults), (false, ips(["192.0.2.1"]), 1));
@@ -257,7 +251,7 @@ proptest! {
     #[test]
     fn no_json_makes_the_reduction_panic(object in any_json()) {
         let text = object.to_string();
-        let _ = Services::new(&ClusterConfig { include_external_ips: true, ..config() }).reduce(&text);
+        let _ = Services::new(&Source { include_external_ips: true, ..config() }).reduce(&text);
         let _ = Slices::default().reduce(&text);
         let _ = CoreEndpoints::default().reduce(&text);
         let _ = Nodes::new(&config()).reduce(&text);

@@ -188,8 +188,8 @@ impl Follower {
     async fn tell(&mut self, state: ResourceState) -> Result<(), Closed> {
         let reporter = &self.around.reporter;
         let (cluster, resource) = (reporter.cluster_name(), &self.part);
-        if self.told.as_ref().map(ResourceState::as_yang) != Some(state.as_yang()) {
-            let (word, detail) = (state.as_yang(), state.detail());
+        if self.told.as_ref().map(ResourceState::as_str) != Some(state.as_str()) {
+            let (word, detail) = (state.as_str(), state.detail());
             match detail {
                 None => tracing::info!(%cluster, %resource, "speaker resource absent: computed without it"),
                 Some(detail) => {

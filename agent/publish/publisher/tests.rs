@@ -158,6 +158,7 @@ fn service_with(name: &str, next_hops: &[&str], verdict: Verdict) -> Change {
         usable_endpoints: None,
         state: OperState::Up,
         reason: None,
+        cause: None,
     });
     let vip = VipView {
         address: "1.1.1.100".parse().unwrap(),
@@ -166,6 +167,8 @@ fn service_with(name: &str, next_hops: &[&str], verdict: Verdict) -> Change {
         vantage: None,
         verdict: verdict.clone(),
         last_change: Timestamp::UNIX_EPOCH,
+        announcement: None,
+        cause: None,
         route: None,
         expected: 1,
         installed: 1,

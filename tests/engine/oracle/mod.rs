@@ -155,7 +155,7 @@ impl<'a> Oracle<'a> {
 
 /// Whether one of two clusters names the other in shared-with.
 fn share(one: Cluster<'_>, other: Cluster<'_>) -> bool {
-    one.config.shared_with.contains(other.name) || other.config.shared_with.contains(one.name)
+    one.config.rules.shared_with.contains(other.name) || other.config.rules.shared_with.contains(one.name)
 }
 
 fn count(n: usize) -> u32 {

@@ -130,7 +130,7 @@ impl<'a> Oracle<'a> {
     /// The other clusters in the same network instance.
     pub(super) fn neighbors_of(&self, cluster: Cluster<'a>) -> impl Iterator<Item = Cluster<'a>> {
         self.clusters().filter(move |other| {
-            other.name != cluster.name && other.config.network_instance == cluster.config.network_instance
+            other.name != cluster.name && other.config.rules.network_instance == cluster.config.rules.network_instance
         })
     }
 }

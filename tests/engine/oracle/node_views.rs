@@ -41,14 +41,16 @@ impl<'a> Oracle<'a> {
             AttachmentState::Attached => self.attached_state(cluster, node, &expected, installed),
         };
         NodeView {
-            fabric_addresses: cluster.config.fabric_addresses.get(node).into_iter().flatten().copied().collect(),
+            fabric_addresses: cluster.config.rules.fabric_addresses.get(node).into_iter().flatten().copied().collect(),
             peers: self.peers(cluster, node).into(),
             attachment,
             expected_vips: count(expected.len()),
             installed_vips: count(installed),
-            excluded_by: excluded_by(cluster.config.speaker, &cluster.world.nodes[node]),
+            sole_path_vips: 0,
+            excluded_by: excluded_by(cluster.config.source.speaker, &cluster.world.nodes[node]),
             state,
             reason,
+            cause: None,
         }
     }
 
@@ -63,7 +65,7 @@ impl<'a> Oracle<'a> {
         let down = attached.iter().filter(|address| self.session_down(cluster, **address)).count();
         let established = |address: &IpAddr| self.session(cluster, *address) == Some(SessionState::Established);
         let received_none = |address: &IpAddr| {
-            let neighbor = self.world.neighbor(&cluster.config.network_instance, *address);
+            let neighbor = self.world.neighbor(&cluster.config.rules.network_instance, *address);
             neighbor.is_some_and(|neighbor| neighbor.received_routes == Some(0))
         };
         let may_be_hidden = |vip: &IpAddr| self.may_be_hidden(cluster, *vip);
@@ -82,7 +84,7 @@ impl<'a> Oracle<'a> {
 
     /// The next-hops that carry the VIP for any service: of its host route, or of a covering prefix that serves one.
     fn carrying(&self, cluster: Cluster<'a>, vip: IpAddr) -> Option<(&'a Route, BTreeSet<IpAddr>)> {
-        let (prefix, route) = self.longest(&cluster.config.network_instance, vip)?;
+        let (prefix, route) = self.longest(&cluster.config.rules.network_instance, vip)?;
         let next_hops = self.world.next_hops(route)?;
         let serves = |subject| next_hops.iter().any(|hop| self.flow(subject, *hop, &next_hops) == Flow::Serves);
         let mut carriers = self.subjects(cluster).filter(|subject| subject.vip == vip);
@@ -100,7 +102,7 @@ impl<'a> Oracle<'a> {
     fn may_be_hidden(&self, cluster: Cluster<'a>, vip: IpAddr) -> bool {
         self.carrying(cluster, vip).is_some_and(|(route, next_hops)| {
             let bgp = self.world.applications.get(&route.owner).is_some_and(|owner| &**owner == "bgp_mgr");
-            let full = cluster.config.ecmp_limit.is_some_and(|limit| next_hops.len() >= usize::from(limit));
+            let full = cluster.config.rules.ecmp_limit.is_some_and(|limit| next_hops.len() >= usize::from(limit));
             !bgp || full
         })
     }
@@ -108,7 +110,7 @@ impl<'a> Oracle<'a> {
     /// The addresses in use, a row each.
     fn peers(&self, cluster: Cluster<'a>, node: &NodeName) -> Vec<PeerView> {
         let row = |(address, source, attachment)| {
-            let neighbor = self.world.neighbor(&cluster.config.network_instance, address);
+            let neighbor = self.world.neighbor(&cluster.config.rules.network_instance, address);
             PeerView {
                 address,
                 source,
@@ -116,13 +118,19 @@ impl<'a> Oracle<'a> {
                 session: self.session(cluster, address),
                 last_established: neighbor.filter(|_| self.gnmi_heard()).and_then(|n| n.last_established),
                 bfd: self.bfd(cluster, address),
+                subinterface: None,
+                port: None,
+                link_layer_address: None,
+                received_routes: neighbor.filter(|_| self.gnmi_heard()).and_then(|n| n.received_routes),
+                rejected_routes: None,
+                cause: None,
             }
         };
         self.in_use(cluster, node).into_iter().map(row).collect()
     }
 
     fn bfd(&self, cluster: Cluster<'_>, address: IpAddr) -> Option<BfdState> {
-        let id = self.world.network_instances.get(&cluster.config.network_instance)?.id;
+        let id = self.world.network_instances.get(&cluster.config.rules.network_instance)?.id;
         let here = self.world.bfd.iter().filter(|(key, _)| key.network_instance == id && key.remote == address);
         here.map(|(_, state)| *state).min()
     }

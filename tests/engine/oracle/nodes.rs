@@ -21,7 +21,7 @@ pub(crate) fn candidates(
     name: &NodeName,
     node: &Node,
 ) -> Vec<(IpAddr, AddressSource)> {
-    let configured = config.fabric_addresses.get(name).into_iter().flatten().copied();
+    let configured = config.rules.fabric_addresses.get(name).into_iter().flatten().copied();
     let all = configured
         .map(|address| (address, AddressSource::Configured))
         .chain(node.annotated.iter().map(|address| (*address, AddressSource::Annotation)))
@@ -48,7 +48,7 @@ impl<'a> Oracle<'a> {
     ) -> Vec<(IpAddr, AddressSource, AttachmentState)> {
         let rank = |address: IpAddr| {
             let attachment = Attachment { cluster: cluster.name.clone(), node: node.clone(), address };
-            if self.world.neighbor(&cluster.config.network_instance, address).is_some() {
+            if self.world.neighbor(&cluster.config.rules.network_instance, address).is_some() {
                 0
             } else if self.world.memory.contains(&attachment) {
                 1
@@ -59,7 +59,7 @@ impl<'a> Oracle<'a> {
             }
         };
         let established = |address: IpAddr| {
-            let neighbor = self.world.neighbor(&cluster.config.network_instance, address);
+            let neighbor = self.world.neighbor(&cluster.config.rules.network_instance, address);
             neighbor.is_some_and(|neighbor| neighbor.session == Some(SessionState::Established))
         };
         let best = |v4: bool| {
@@ -90,7 +90,7 @@ impl<'a> Oracle<'a> {
 
     /// The tunnel next-hops of an address's host route, when EVPN advertises it.
     fn vteps_of_address(&self, cluster: Cluster<'_>, address: IpAddr) -> BTreeSet<IpAddr> {
-        let network_instance = &cluster.config.network_instance;
+        let network_instance = &cluster.config.rules.network_instance;
         match self.world.host_route(network_instance, address) {
             Some(route) if self.world.is_evpn(network_instance, address) => {
                 self.world.next_hops(route).unwrap_or_default()
@@ -117,14 +117,14 @@ impl<'a> Oracle<'a> {
     }
 
     pub(super) fn session(&self, cluster: Cluster<'_>, address: IpAddr) -> Option<SessionState> {
-        let neighbor = self.world.neighbor(&cluster.config.network_instance, address)?;
+        let neighbor = self.world.neighbor(&cluster.config.rules.network_instance, address)?;
         neighbor.session.filter(|_| self.gnmi_heard())
     }
 
     /// The session with an attached address is known to be down: a neighbor that vanished is.
     pub(super) fn session_down(&self, cluster: Cluster<'_>, address: IpAddr) -> bool {
         self.gnmi_heard()
-            && match self.world.neighbor(&cluster.config.network_instance, address) {
+            && match self.world.neighbor(&cluster.config.rules.network_instance, address) {
                 Some(neighbor) => neighbor.session.is_some_and(|session| session != SessionState::Established),
                 None => true,
             }

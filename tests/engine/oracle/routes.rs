@@ -42,7 +42,7 @@ impl<'a> Oracle<'a> {
     /// The host route, else the longest covering prefix if a next-hop of it serves. While the next-hops are not known,
     /// what was said before holds for a while; then, or if nothing was, it is an error.
     pub(super) fn find(&self, subject: Subject<'a>) -> Result<Option<Found>, NotTold> {
-        let network_instance = &subject.cluster.config.network_instance;
+        let network_instance = &subject.cluster.config.rules.network_instance;
         let Some((prefix, route)) = self.longest(network_instance, subject.vip) else { return Ok(None) };
         let found = match self.world.next_hops(route) {
             Some(next_hops) => {
@@ -87,7 +87,7 @@ impl<'a> Oracle<'a> {
         let mut named = BTreeSet::new();
         let mut looked_at = BTreeSet::new();
         for cluster in self.clusters() {
-            let network_instance = &cluster.config.network_instance;
+            let network_instance = &cluster.config.rules.network_instance;
             let unjudged =
                 matches!(self.blind(cluster), Some((_, Some(Reason::Syncing | Reason::NetworkInstanceMissing))));
             for subject in self.subjects(cluster).filter(|_| !unjudged) {
@@ -129,7 +129,7 @@ impl<'a> Oracle<'a> {
 
     /// The longest match of every other network instance.
     fn elsewhere(&self, subject: Subject<'a>) -> Vec<(&'a IpNet, &'a Route)> {
-        let own = &subject.cluster.config.network_instance;
+        let own = &subject.cluster.config.rules.network_instance;
         let others: BTreeSet<_> = self.world.routes.keys().map(|key| &key.network_instance).collect();
         others.into_iter().filter(|other| *other != own).filter_map(|other| self.longest(other, subject.vip)).collect()
     }
@@ -137,7 +137,7 @@ impl<'a> Oracle<'a> {
     /// The VIP has a route, and its next-hops have not been told.
     pub(super) fn not_told(&self, cluster: &ClusterName, vip: IpAddr) -> bool {
         let cluster = self.clusters().find(|known| known.name == cluster);
-        let longest = cluster.and_then(|cluster| self.longest(&cluster.config.network_instance, vip));
+        let longest = cluster.and_then(|cluster| self.longest(&cluster.config.rules.network_instance, vip));
         longest.is_some_and(|(_, route)| self.world.next_hops(route).is_none())
     }
 

@@ -39,7 +39,7 @@ impl<'a> Oracle<'a> {
         let (state, reason) = worst.unwrap_or(own);
         ServiceView {
             policy: service.policy,
-            usable_endpoints: distinct(endpoints.filter(|endpoint| usable(cluster.config.speaker, endpoint))),
+            usable_endpoints: distinct(endpoints.filter(|endpoint| usable(cluster.config.source.speaker, endpoint))),
             total_endpoints: distinct(all),
             verdict: self.verdict(cluster, state, reason),
             last_change: Timestamp::UNIX_EPOCH,
@@ -72,11 +72,13 @@ impl<'a> Oracle<'a> {
             .map(|next_hop| self.next_hop(subject, *next_hop, expected.contains(next_hop), &installed, limited));
         VipView {
             address: vip,
-            network_instance: cluster.config.network_instance.clone(),
+            network_instance: cluster.config.rules.network_instance.clone(),
             prefix: route.as_ref().map(|route| route.prefix),
             vantage: (!announcers.is_empty()).then_some(if attached { Vantage::Local } else { Vantage::Remote }),
             verdict: self.verdict(cluster, state, reason),
             last_change: Timestamp::UNIX_EPOCH,
+            announcement: None,
+            cause: None,
             expected: count(expected.len()),
             installed: count(installed.len()),
             next_hops: next_hops.collect(),
@@ -120,6 +122,7 @@ impl<'a> Oracle<'a> {
             usable_endpoints: (!nodes.is_empty()).then(|| self.usable_on(subject, &nodes)),
             state,
             reason,
+            cause: None,
         }
     }
 

@@ -24,13 +24,14 @@ impl<'a> Oracle<'a> {
         let class = service.class.as_deref();
         // Only services of type LoadBalancer have a class.
         let ours = !service.load_balancer
-            || match (&cluster.config.load_balancer_class, cluster.config.speaker) {
+            || match (&cluster.config.rules.load_balancer_class, cluster.config.source.speaker) {
                 (Some(configured), _) => class == Some(&**configured),
                 (None, Speaker::Metallb | Speaker::Generic) => class.is_none(),
                 (None, Speaker::Cilium) => class.is_none_or(|class| class == "io.cilium/bgp-control-plane"),
+                (None, Speaker::KubeVip) => class.is_none_or(|class| class == "kube-vip.io/kube-vip-class"),
                 (None, Speaker::Calico | Speaker::KubeRouter) => true,
             };
-        let external = if cluster.config.include_external_ips { &service.external_ips[..] } else { &[] };
+        let external = if cluster.config.source.include_external_ips { &service.external_ips[..] } else { &[] };
         let ingress = if service.load_balancer { &service.ingress[..] } else { &[] };
         let judged = ours && (service.load_balancer || !external.is_empty());
         judged.then(|| ingress.iter().chain(external).copied().collect())
@@ -45,7 +46,7 @@ impl<'a> Oracle<'a> {
     }
 
     pub(super) fn policy(&self, cluster: Cluster<'_>, service: &Service) -> TrafficPolicy {
-        match cluster.config.speaker {
+        match cluster.config.source.speaker {
             Speaker::KubeRouter if service.hints.kube_router_local => TrafficPolicy::Local,
             _ => service.policy,
         }
@@ -61,7 +62,7 @@ impl<'a> Oracle<'a> {
     }
 
     pub(super) fn usable_endpoints(&self, subject: Subject<'a>) -> Vec<&'a Endpoint> {
-        let speaker = subject.cluster.config.speaker;
+        let speaker = subject.cluster.config.source.speaker;
         self.endpoints(subject).into_iter().filter(|endpoint| usable(speaker, endpoint)).collect()
     }
 
@@ -73,7 +74,7 @@ impl<'a> Oracle<'a> {
     /// Nodes that should announce the VIP for the sake of this service: the profile of the speaker.
     fn announcers_for(&self, subject: Subject<'a>) -> BTreeSet<&'a NodeName> {
         let Subject { cluster, service, vip, .. } = subject;
-        let speaker = cluster.config.speaker;
+        let speaker = cluster.config.source.speaker;
         let hints = service.hints;
         let load_balancer_ip = !service.external_ips.contains(&vip);
         let hidden = match speaker {
@@ -81,7 +82,7 @@ impl<'a> Oracle<'a> {
                 load_balancer_ip && (hints.kube_router_skip_lb_ips || hints.kube_router_no_advertise)
             }
             Speaker::Cilium => load_balancer_ip && hints.cilium_no_load_balancer,
-            Speaker::Metallb | Speaker::Calico | Speaker::Generic => false,
+            Speaker::Metallb | Speaker::Calico | Speaker::KubeVip | Speaker::Generic => false,
         };
         if hidden {
             return BTreeSet::new();
@@ -93,7 +94,7 @@ impl<'a> Oracle<'a> {
         let announces = |name: &NodeName| match (self.policy(cluster, service), speaker) {
             (TrafficPolicy::Local, _) => counting.iter().any(|endpoint| endpoint.node.as_ref() == Some(name)),
             (TrafficPolicy::Cluster, Speaker::Metallb | Speaker::Generic) => !counting.is_empty(),
-            (TrafficPolicy::Cluster, Speaker::Cilium | Speaker::Calico | Speaker::KubeRouter) => true,
+            (TrafficPolicy::Cluster, _) => true,
         };
         let usable = !self.usable_endpoints(subject).is_empty();
         let local = self.policy(cluster, service) == TrafficPolicy::Local;
@@ -129,8 +130,8 @@ impl<'a> Oracle<'a> {
 
 pub(super) fn usable(speaker: Speaker, endpoint: &Endpoint) -> bool {
     match speaker {
-        Speaker::Metallb | Speaker::Generic | Speaker::KubeRouter => endpoint.ready || endpoint.serving,
         Speaker::Cilium | Speaker::Calico => endpoint.ready,
+        _ => endpoint.ready || endpoint.serving,
     }
 }
 
@@ -143,7 +144,7 @@ pub(super) fn excluded_by(speaker: Speaker, node: &Node) -> Option<&'static str>
     let label = match speaker {
         Speaker::Metallb => node.exclude_label.is_some(),
         Speaker::Calico => node.exclude_label.as_deref() == Some("true"),
-        Speaker::Cilium | Speaker::KubeRouter | Speaker::Generic => false,
+        _ => false,
     };
     if label {
         return Some("label node.kubernetes.io/exclude-from-external-load-balancers");

@@ -67,7 +67,7 @@ pub(crate) fn addresses(config: &ClusterConfig, speaker: &SpeakerWorld, name: &N
         let pin = |must: &Must| matches!(must, Must::BeIn(values) if values.len() == 1);
         selector.0.iter().any(|one| &*one.label == "kubernetes.io/hostname" && pin(&one.must))
     };
-    match config.speaker {
+    match config.source.speaker {
         Speaker::Metallb => {
             let peers = metallb_peers(speaker).unwrap_or_default().into_iter().map(|(_, peer)| peer);
             let own = peers.filter(|peer| {
@@ -82,14 +82,14 @@ pub(crate) fn addresses(config: &ClusterConfig, speaker: &SpeakerWorld, name: &N
             let own = nodes.filter(|(key, _)| *key.name == *name.as_str());
             own.flat_map(|(_, node)| node.local_addresses.to_vec()).collect()
         }
-        Speaker::Calico | Speaker::KubeRouter | Speaker::Generic => Vec::new(),
+        Speaker::Calico | Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => Vec::new(),
     }
 }
 
 /// Prefixes that VIPs come from.
 pub(super) fn pools(config: &ClusterConfig, speaker: &SpeakerWorld) -> BTreeSet<IpNet> {
-    let mut all = config.vip_pools.clone();
-    let sees_all = config.namespaces.is_empty() && config.label_selector.is_none();
+    let mut all = config.rules.vip_pools.clone();
+    let sees_all = config.source.namespaces.is_empty() && config.source.label_selector.is_none();
     for resource in [SpeakerResource::MetallbPools, SpeakerResource::CiliumPools, SpeakerResource::CalicoPools] {
         for (_, object) in objects(speaker, resource).unwrap_or_default() {
             if let (SpeakerObject::Pool(pool), true) = (object, sees_all) {
@@ -105,7 +105,7 @@ impl<'a> Oracle<'a> {
     pub(super) fn said(&self, subject: Subject<'a>) -> BTreeSet<&'a NodeName> {
         let Cluster { config, world, .. } = subject.cluster;
         let listed = world.speaker.known.contains(&SpeakerResource::MetallbStatuses);
-        if config.speaker != Speaker::Metallb || !listed || !subject.service.ingress.contains(&subject.vip) {
+        if config.source.speaker != Speaker::Metallb || !listed || !subject.service.ingress.contains(&subject.vip) {
             return BTreeSet::new();
         }
         world
@@ -122,7 +122,7 @@ impl<'a> Oracle<'a> {
         use srl_k8s_services::model::switch::SessionState::Established;
         let attached = self.attached(cluster, node);
         let up = attached.iter().any(|address| self.session(cluster, *address) == Some(Established));
-        let used = match self.longest(&cluster.config.network_instance, vip) {
+        let used = match self.longest(&cluster.config.rules.network_instance, vip) {
             None => false,
             Some((_, route)) => self
                 .world
@@ -134,7 +134,7 @@ impl<'a> Oracle<'a> {
 
     /// The lengths of the prefixes the VIP is announced as, the longest first; one that does not matter where there is but one.
     pub(super) fn lengths(&self, subject: Subject<'a>) -> Vec<Option<u8>> {
-        let metallb = subject.cluster.config.speaker == Speaker::Metallb;
+        let metallb = subject.cluster.config.source.speaker == Speaker::Metallb;
         let about = metallb_about(&subject.cluster.world.speaker, subject).filter(|_| metallb).unwrap_or_default();
         let lengths: BTreeSet<u8> = about.into_iter().map(|one| metallb_length(one, subject.vip)).collect();
         if lengths.len() > 1 { lengths.into_iter().rev().map(Some).collect() } else { vec![None] }
@@ -150,11 +150,11 @@ impl<'a> Oracle<'a> {
         length: Option<u8>,
     ) -> bool {
         let speaker = &subject.cluster.world.speaker;
-        match subject.cluster.config.speaker {
+        match subject.cluster.config.source.speaker {
             Speaker::Metallb => metallb(speaker, subject, node, length),
             Speaker::Cilium => cilium(speaker, subject, name, node),
             Speaker::Calico => calico(speaker, subject, usable),
-            Speaker::KubeRouter | Speaker::Generic => true,
+            Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => true,
         }
     }
 }

@@ -51,7 +51,7 @@ impl<'a> Oracle<'a> {
         let source = self.world.source_of(&SourceId::Kubernetes(cluster.name.clone()));
         let reached = source.synced_once || cluster.world.version.is_some();
         let ndk = self.world.source_of(&SourceId::Ndk).synced_once;
-        let works = self.world.network_instances.contains_key(&cluster.config.network_instance) || !ndk;
+        let works = self.world.network_instances.contains_key(&cluster.config.rules.network_instance) || !ndk;
         let state = if !reached || !works {
             OperState::Down
         } else if source.lost_since.is_some() {
@@ -113,8 +113,10 @@ impl<'a> Oracle<'a> {
     pub(super) fn orphans(&self) -> BTreeMap<RouteKey, OrphanView> {
         let orphan = |key: &RouteKey| {
             let address = key.prefix.addr();
-            let here: Vec<Cluster<'a>> =
-                self.clusters().filter(|cluster| cluster.config.network_instance == key.network_instance).collect();
+            let here: Vec<Cluster<'a>> = self
+                .clusters()
+                .filter(|cluster| cluster.config.rules.network_instance == key.network_instance)
+                .collect();
             let claimed = here.iter().any(|cluster| self.subjects(*cluster).any(|subject| subject.vip == address));
             key.prefix == IpNet::from(address)
                 && here.iter().any(|cluster| {

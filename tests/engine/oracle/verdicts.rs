@@ -19,7 +19,7 @@ impl<'a> Oracle<'a> {
             Some((OperState::Unknown, Some(Reason::Syncing)))
         } else if self.switch_stale() {
             Some((OperState::Unknown, Some(Reason::SwitchStale)))
-        } else if !self.world.network_instances.contains_key(&cluster.config.network_instance) {
+        } else if !self.world.network_instances.contains_key(&cluster.config.rules.network_instance) {
             Some((OperState::Unknown, Some(Reason::NetworkInstanceMissing)))
         } else {
             None
@@ -118,6 +118,6 @@ impl<'a> Oracle<'a> {
     }
 
     pub(super) fn at_limit(&self, cluster: Cluster<'_>, route: &Found) -> bool {
-        cluster.config.ecmp_limit.is_some_and(|limit| route.next_hops.len() == usize::from(limit))
+        cluster.config.rules.ecmp_limit.is_some_and(|limit| route.next_hops.len() == usize::from(limit))
     }
 }
