@@ -3,6 +3,8 @@
 LAB      ?= anycast-metallb
 LEAF     ?= leaf1
 RUN      ?= target/lab/$(LAB)
+# What the emulated switches are: default, or a release that refuses what devices of it do (24.10 ... 26.7, strict).
+RELEASE  ?= default
 # Which Kubernetes `make e2e` takes: the newest, or an older one by KUBERNETES=1.27.
 KUBERNETES ?=
 # Where cargo builds.
@@ -50,11 +52,11 @@ deps-release: deps
 build: deps
 	@cargo build --workspace --bins
 
-demo: build ## The anycast lab (LAB=... another of lab/) on emulated leaves: runs, breaks, heals, ends by itself.
-	@$(TARGET)/debug/srl-sim demo lab/$(LAB)
+demo: build ## The anycast lab (LAB=... another, RELEASE=26.7 another switch) on emulated leaves: breaks, heals, ends.
+	@$(TARGET)/debug/srl-sim demo lab/$(LAB) --release $(RELEASE)
 
 lab: build ## The same lab, left running until Ctrl-C.
-	@$(TARGET)/debug/srl-sim up lab/$(LAB) --run $(RUN)
+	@$(TARGET)/debug/srl-sim up lab/$(LAB) --run $(RUN) --release $(RELEASE)
 
 cli: ## A CLI prompt on a leaf of the running lab: make cli LEAF=leaf4.
 	@$(TARGET)/debug/srl-sim cli --run $(RUN) $(LEAF)

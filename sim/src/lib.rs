@@ -12,6 +12,7 @@ pub mod lab;
 pub mod leaf;
 pub mod ndk;
 pub mod path;
+pub mod profile;
 pub mod proxy;
 pub mod schema;
 pub mod tables;

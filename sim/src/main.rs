@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use srl_sim::lab::control::ControlError;
+use srl_sim::profile::Profile;
 
 /// Labs of emulated SR Linux leaves with Kubernetes clusters on them.
 #[derive(Debug, Parser)]
@@ -33,6 +34,9 @@ enum Command {
         /// Port of the first Kubernetes API server; the others follow.
         #[arg(long, default_value_t = 56443)]
         api_port: u16,
+        /// Release of the emulated switches: default, 24.10, 25.3, 25.10, 26.3, 26.7 or strict.
+        #[arg(long, default_value = "default")]
+        release: Profile,
     },
     /// Start a lab, run its scripted demo, and end.
     Demo {
@@ -44,6 +48,9 @@ enum Command {
         /// Folder of the applications' programs; the one this program is in if absent.
         #[arg(long)]
         programs: Option<PathBuf>,
+        /// Release of the emulated switches: default, 24.10, 25.3, 25.10, 26.3, 26.7 or strict.
+        #[arg(long, default_value = "default")]
+        release: Profile,
     },
     /// A CLI prompt on a leaf of a running lab, or one command.
     Cli {
@@ -92,10 +99,10 @@ struct Place {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Up { lab, place, programs, gnmi_port, api_port } => {
-            commands::up(&lab, &place.run, programs, gnmi_port, api_port)
+        Command::Up { lab, place, programs, gnmi_port, api_port, release } => {
+            commands::up(&lab, &place.run, programs, (gnmi_port, api_port), release)
         }
-        Command::Demo { lab, run, programs } => commands::demo(&lab, run, programs),
+        Command::Demo { lab, run, programs, release } => commands::demo(&lab, run, programs, release),
         Command::Cli { place, leaf, command } => commands::on_cli(&place.run, &leaf, &command),
         Command::Lever { place, what, details } => commands::lever(&place.run, &what, &details),
         Command::Act { place, action } => commands::act(&place.run, &action),

@@ -117,7 +117,7 @@ async fn serve_tcp(listener: TcpListener, server: SocketAddr, passing: watch::Se
 }
 
 /// Forwards both ways until both have ended, or one failed.
-async fn join<R, W>(client: (R, W), server: (R, W), passing: watch::Receiver<Passing>) -> io::Result<()>
+pub(crate) async fn join<R, W>(client: (R, W), server: (R, W), passing: watch::Receiver<Passing>) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,

@@ -81,7 +81,7 @@ impl Bench {
             programs: programs.to_owned(),
             gnmi_port: None,
             api_port: None,
-            switches,
+            profile: switches.into(),
         };
         let lab = match bounded("the start of the lab", Lab::up(file, options, |_| {})).await {
             Ok(lab) => lab,

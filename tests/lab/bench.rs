@@ -9,7 +9,8 @@ use srl_sim::cluster::Cluster;
 use srl_sim::datastore::{Datastore, Transaction};
 use srl_sim::lab::{Action, Lab, LabContent, LabFile, LabOptions};
 use srl_sim::leaf::Leaf;
-use srl_sim::ndk::{Switches, TelemetryCall};
+use srl_sim::ndk::TelemetryCall;
+use srl_sim::profile::Profile;
 use tempfile::TempDir;
 use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout_at};
@@ -116,34 +117,34 @@ impl Bench {
 
     /// The lab with a different description; returns when its configuration is committed.
     pub(crate) async fn with(change: impl FnOnce(&mut LabContent)) -> Self {
-        Self::on(Switches::default(), change).await
+        Self::on(profile(), change).await
     }
 
     /// The lab on switches of other ways.
-    pub(crate) async fn on(switches: Switches, change: impl FnOnce(&mut LabContent)) -> Self {
-        Self::start("anycast-metallb", switches, change).await
+    pub(crate) async fn on(profile: impl Into<Profile>, change: impl FnOnce(&mut LabContent)) -> Self {
+        Self::start("anycast-metallb", profile, change).await
     }
 
     /// Any lab of the repository; returns when its configuration is committed.
     pub(crate) async fn of(lab: &str) -> Self {
-        Self::start(lab, Switches::default(), |_| {}).await
+        Self::start(lab, profile(), |_| {}).await
     }
 
     /// Any lab with a different description.
-    pub(crate) async fn start(lab: &str, switches: Switches, change: impl FnOnce(&mut LabContent)) -> Self {
-        Self::within(&std::env::temp_dir(), lab, switches, change).await
+    pub(crate) async fn start(lab: &str, profile: impl Into<Profile>, change: impl FnOnce(&mut LabContent)) -> Self {
+        Self::within(&std::env::temp_dir(), lab, profile, change).await
     }
 
     /// The same, in a new folder of this one.
     pub(crate) async fn within(
         parent: &Path,
         lab: &str,
-        switches: Switches,
+        profile: impl Into<Profile>,
         change: impl FnOnce(&mut LabContent),
     ) -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_k8s-services"));
         let programs = program.parent().expect("a program is in a folder");
-        Self::running(programs, parent, lab, switches, change).await
+        Self::running(programs, parent, lab, profile, change).await
     }
 
     /// The same with the programs of applications in this folder.
@@ -151,7 +152,7 @@ impl Bench {
         programs: &Path,
         parent: &Path,
         lab: &str,
-        switches: Switches,
+        profile: impl Into<Profile>,
         change: impl FnOnce(&mut LabContent),
     ) -> Self {
         let folder = lab_folder(lab);
@@ -163,7 +164,7 @@ impl Bench {
             programs: programs.to_owned(),
             gnmi_port: None,
             api_port: None,
-            switches,
+            profile: profile.into(),
         };
         let lab = match bounded("the start of the lab", Lab::up(file, options, |_| {})).await {
             Ok(lab) => lab,
@@ -278,6 +279,12 @@ impl Bench {
         bounded("the end of the lab", futures::future::join_all(apps.iter().map(|apps| apps.stop_all()))).await;
         drop(run);
     }
+}
+
+/// The release that labs are run on where a test does not care: `RELEASE=26.7 cargo test --test lab`.
+fn profile() -> Profile {
+    let name = std::env::var("RELEASE").unwrap_or_else(|_| "default".to_owned());
+    name.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The folder of a lab in the repository.

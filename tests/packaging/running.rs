@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use srl_sim::lab::{Lab, LabFile, LabOptions};
-use srl_sim::ndk::Switches;
+use srl_sim::profile::Profile;
 use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout_at};
 
@@ -57,7 +57,7 @@ impl Installed {
             programs: self.programs.clone(),
             gnmi_port: None,
             api_port: None,
-            switches: Switches::default(),
+            profile: Profile::default(),
         };
         Lab::up(file, options, |_| {}).await.expect("the lab comes up")
     }

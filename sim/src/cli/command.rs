@@ -7,7 +7,7 @@ use super::target::{Target, child_names};
 use super::{Mode, Output, Session};
 
 /// Commands of every mode.
-pub(super) const COMMANDS: [&str; 7] = ["enter", "exit", "info", "pwc", "quit", "show", "tools"];
+pub(super) const COMMANDS: [&str; 8] = ["enter", "exit", "info", "pwc", "quit", "save", "show", "tools"];
 /// Commands of candidate mode.
 pub(super) const CANDIDATE_COMMANDS: [&str; 5] = ["commit", "delete", "diff", "discard", "set"];
 
@@ -23,6 +23,11 @@ impl Session {
     }
 
     async fn run(&mut self, line: &str) -> Result<Output, CliError> {
+        if self.options.busy.as_ref().is_some_and(|busy| *busy.borrow()) {
+            return Err(CliError::Refused(
+                "the management server is not available: yang reload in progress".to_owned(),
+            ));
+        }
         let tokens = split(line)?;
         let (command, pipes) = Pipes::read(&tokens)?;
         let unslashed = without_slash(command);
@@ -36,6 +41,7 @@ impl Session {
             "enter" => self.enter(arguments)?,
             "exit" => self.exit(arguments)?,
             "pwc" => format!("/ {}\n", self.context.text(self.store.schema())),
+            "save" => self.save(arguments)?,
             "quit" => return Ok(Output { quit: true, ..Output::default() }),
             "set" if editing => self.set(arguments)?,
             "delete" if editing => self.delete(arguments)?,

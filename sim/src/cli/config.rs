@@ -10,7 +10,7 @@ use crate::datastore::{CommitError, Problem, Refusal, canonical_text, expected};
 use crate::path::Path;
 use crate::schema::{Kind, LeafInfo, LeafType, NodeId};
 
-pub(super) const COMMIT: [&str; 3] = ["now", "stay", "validate"];
+pub(super) const COMMIT: [&str; 4] = ["now", "save", "stay", "validate"];
 pub(super) const DISCARD: [&str; 2] = ["now", "stay"];
 
 impl Session {
@@ -126,7 +126,7 @@ impl Session {
         Ok(target.expand(schema, &self.candidate().tree()))
     }
 
-    /// `commit now|stay|validate`
+    /// `commit now|save|stay|validate`
     pub(super) async fn commit(&mut self, words: &[Token]) -> Result<String, CliError> {
         let candidate = self.candidate();
         let leaves = match words.first().map(Token::text) {
@@ -134,7 +134,7 @@ impl Session {
                 candidate.validate().map_err(|it| CliError::Commit(vec![(it.path, it.message)]))?;
                 return Ok("All changes are valid\n".to_owned());
             }
-            Some("now") => true,
+            Some("now" | "save") => true,
             Some("stay") => false,
             Some(other) => return Err(CliError::unknown(other, COMMIT)),
             None => return Err(CliError::incomplete(COMMIT)),
@@ -143,6 +143,9 @@ impl Session {
             CommitError::Invalid(it) => CliError::Commit(vec![(it.path, it.message)]),
             CommitError::Refused(all) => CliError::Commit(all.into_iter().map(|it| (it.path, it.message)).collect()),
         })?;
+        if words.iter().any(|word| word.text() == "save") {
+            self.store.save();
+        }
         let next = if leaves { "Leaving candidate mode" } else { "Starting new transaction" };
         if leaves {
             self.leave_candidate();
@@ -163,6 +166,19 @@ impl Session {
             self.leave_candidate();
         }
         Ok(format!("All changes have been discarded. {next}.\n"))
+    }
+
+    /// `save startup`
+    pub(super) fn save(&self, words: &[Token]) -> Result<String, CliError> {
+        match words.first().map(Token::text) {
+            Some("startup") => {
+                self.store.save();
+                let file = "/etc/opt/srlinux/config.json";
+                Ok(format!("/system:\n    Saved current running configuration as startup configuration '{file}'\n"))
+            }
+            Some(other) => Err(CliError::unknown(other, ["startup"])),
+            None => Err(CliError::incomplete(["startup"])),
+        }
     }
 
     fn leave_candidate(&mut self) {

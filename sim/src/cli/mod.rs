@@ -28,6 +28,8 @@ mod tree;
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 pub use self::complete::{Completion, Suggestion};
 pub use self::prompt::PromptError;
 pub use self::remote::{Client, Factory, serve};
@@ -68,6 +70,8 @@ pub struct SessionOptions {
     pub release: String,
     /// How `info` prints.
     pub style: InfoStyle,
+    /// Whether the management server is loading YANG, and so answers nothing.
+    pub busy: Option<watch::Receiver<bool>>,
 }
 
 impl SessionOptions {
@@ -75,7 +79,7 @@ impl SessionOptions {
     pub fn new(hostname: impl Into<String>, release: impl Into<String>) -> Self {
         let release = release.into();
         let style = InfoStyle::of_release(&release);
-        Self { hostname: hostname.into(), user: "admin".to_owned(), release, style }
+        Self { hostname: hostname.into(), user: "admin".to_owned(), release, style, busy: None }
     }
 }
 
@@ -154,8 +158,7 @@ impl Session {
             Mode::Candidate { private: true } => format!("candidate private private-{}", self.options.user),
         };
         let mut flags = String::new();
-        // Nothing is saved for the next start, so any configuration differs from that.
-        if !self.store.running().is_empty() {
+        if !self.store.is_saved() {
             flags.push('+');
         }
         if matches!(self.mode, Mode::Candidate { .. }) && self.candidate().is_changed() {

@@ -12,18 +12,24 @@ use srl_sim::cli;
 use srl_sim::demo::Demo;
 use srl_sim::lab::control::{Client, Listener, Request, Response, Status};
 use srl_sim::lab::{Lab, LabFile, LabOptions};
-use srl_sim::ndk::Switches;
+use srl_sim::profile::Profile;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// `srl-sim up`
-pub(crate) fn up(lab: &Path, run: &Path, programs: Option<PathBuf>, gnmi_port: u16, api_port: u16) -> Result<ExitCode> {
+pub(crate) fn up(
+    lab: &Path,
+    run: &Path,
+    programs: Option<PathBuf>,
+    (gnmi_port, api_port): (u16, u16),
+    profile: Profile,
+) -> Result<ExitCode> {
     let file = LabFile::read(lab)?;
     let options = LabOptions {
         run: run.to_owned(),
         programs: programs_folder(programs)?,
         gnmi_port: Some(gnmi_port),
         api_port: Some(api_port),
-        switches: Switches::default(),
+        profile,
     };
     runtime()?.block_on(async {
         let listener = Listener::bind(run).await?;
@@ -42,7 +48,7 @@ pub(crate) fn up(lab: &Path, run: &Path, programs: Option<PathBuf>, gnmi_port: u
 }
 
 /// `srl-sim demo`
-pub(crate) fn demo(lab: &Path, run: Option<PathBuf>, programs: Option<PathBuf>) -> Result<ExitCode> {
+pub(crate) fn demo(lab: &Path, run: Option<PathBuf>, programs: Option<PathBuf>, profile: Profile) -> Result<ExitCode> {
     let file = LabFile::read(lab)?;
     let demo = Demo::read(lab)?;
     let kept = run.is_some();
@@ -50,13 +56,8 @@ pub(crate) fn demo(lab: &Path, run: Option<PathBuf>, programs: Option<PathBuf>) 
         Some(run) => run,
         None => tempfile::Builder::new().prefix("srl-sim-").tempdir().context("no temporary folder")?.keep(),
     };
-    let options = LabOptions {
-        run: run.clone(),
-        programs: programs_folder(programs)?,
-        gnmi_port: None,
-        api_port: None,
-        switches: Switches::default(),
-    };
+    let options =
+        LabOptions { run: run.clone(), programs: programs_folder(programs)?, gnmi_port: None, api_port: None, profile };
     let outcome = runtime()?.block_on(async {
         std::fs::create_dir_all(&run)?;
         log_to(&run)?;

@@ -70,6 +70,8 @@ pub(super) struct Config {
     hooks: Mutex<Vec<Arc<dyn CommitHook>>>,
     /// Held through a commit; the number of the last.
     commits: tokio::sync::Mutex<u64>,
+    /// What the switch would start with.
+    startup: Mutex<Arc<Node>>,
 }
 
 impl Datastore {
@@ -99,7 +101,28 @@ impl Datastore {
         let changes = diff(&self.running(), &after);
         candidate.discard();
         self.make_running(Arc::new(after), changes);
+        self.save();
         Ok(())
+    }
+
+    /// Makes the running configuration the one that the switch starts with.
+    pub fn save(&self) {
+        *lock(&self.inner.config.startup) = self.running();
+    }
+
+    /// Whether the running configuration is the one that the switch starts with.
+    pub fn is_saved(&self) -> bool {
+        *lock(&self.inner.config.startup) == self.running()
+    }
+
+    /// Commits the configuration that the switch starts with in place of the running one.
+    ///
+    /// # Errors
+    /// [`CommitError`] when a hook refuses it.
+    pub async fn load_startup(&self) -> Result<Committed, CommitError> {
+        let mut last = self.inner.config.commits.lock().await;
+        let startup = lock(&self.inner.config.startup).clone();
+        self.commit_tree(&mut last, Node::clone(&startup)).await
     }
 
     /// Makes a candidate the running configuration: it is validated, then every hook in turn carries it out. When one
@@ -114,9 +137,18 @@ impl Datastore {
         let mut after = Node::clone(&before);
         candidate::apply(self.schema(), &mut after, &edits);
         check::configuration(self.schema(), &after).map_err(CommitError::Invalid)?;
+        let committed = self.commit_tree(&mut last, after).await?;
+        let mut edits_now = lock(&candidate.edits);
+        let done = edits.len().min(edits_now.len());
+        edits_now.drain(..done);
+        Ok(committed)
+    }
+
+    /// Has a configuration carried out and makes it the running one.
+    async fn commit_tree(&self, last: &mut u64, after: Node) -> Result<Committed, CommitError> {
+        let before = self.running();
         let changes = diff(&before, &after);
         if changes.is_empty() {
-            lock(&candidate.edits).drain(..edits.len());
             return Ok(Committed { sequence: *last, warnings: Vec::new() });
         }
         *last += 1;
@@ -130,10 +162,6 @@ impl Datastore {
                 return Err(CommitError::Refused(refusal.problems));
             }
         };
-        let mut edits_now = lock(&candidate.edits);
-        let done = edits.len().min(edits_now.len());
-        edits_now.drain(..done);
-        drop(edits_now);
         self.make_running(commit.after, commit.changes);
         Ok(Committed { sequence: *last, warnings })
     }

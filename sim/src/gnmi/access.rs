@@ -21,7 +21,13 @@ struct Rules {
     username: String,
     password: String,
     authentication: bool,
-    limit: Option<u32>,
+    local: Limit,
+    tcp: Limit,
+}
+
+/// The limit of one server.
+struct Limit {
+    requests: Option<u32>,
     /// When the requests of the last minute came.
     recent: VecDeque<Instant>,
 }
@@ -32,15 +38,17 @@ impl Access {
             inner: Mutex::new(Rules {
                 username: options.username.clone(),
                 password: options.password.clone(),
-                authentication: options.metadata_authentication,
-                limit: options.rate_limit,
-                recent: VecDeque::new(),
+                authentication: options.switches.metadata_authentication,
+                local: Limit { requests: options.switches.rate_limit, recent: VecDeque::new() },
+                tcp: Limit { requests: options.switches.tcp_rate_limit, recent: VecDeque::new() },
             }),
         }
     }
 
     pub(super) fn set_rate_limit(&self, limit: Option<u32>) {
-        lock(&self.inner).limit = limit;
+        let mut rules = lock(&self.inner);
+        rules.local.requests = limit;
+        rules.tcp.requests = limit;
     }
 
     pub(super) fn set_password(&self, password: &str) {
@@ -52,9 +60,10 @@ impl Access {
     }
 
     /// Lets a request through, or says why not. One that is not let through for its credentials counts too.
-    pub(super) fn admit(&self, metadata: &MetadataMap) -> Result<(), Status> {
+    pub(super) fn admit(&self, metadata: &MetadataMap, tcp: bool) -> Result<(), Status> {
         let mut rules = lock(&self.inner);
-        rules.count(Instant::now())?;
+        let limit = if tcp { &mut rules.tcp } else { &mut rules.local };
+        limit.count(Instant::now())?;
         if rules.authentication && !rules.knows(metadata) {
             return Err(Status::unauthenticated("Authentication failed: user name or password missing or wrong"));
         }
@@ -62,9 +71,9 @@ impl Access {
     }
 }
 
-impl Rules {
+impl Limit {
     fn count(&mut self, now: Instant) -> Result<(), Status> {
-        let Some(limit) = self.limit else { return Ok(()) };
+        let Some(limit) = self.requests else { return Ok(()) };
         while self.recent.front().is_some_and(|at| now.duration_since(*at) >= WINDOW) {
             self.recent.pop_front();
         }
@@ -74,7 +83,9 @@ impl Rules {
         self.recent.push_back(now);
         Ok(())
     }
+}
 
+impl Rules {
     fn knows(&self, metadata: &MetadataMap) -> bool {
         let value = |key| metadata.get(key).map(|value: &tonic::metadata::AsciiMetadataValue| value.as_bytes());
         value("username") == Some(self.username.as_bytes()) && value("password") == Some(self.password.as_bytes())
@@ -87,12 +98,11 @@ mod tests {
 
     #[test]
     fn requests_beyond_the_limit_are_refused_until_a_minute_has_passed() {
-        let access = Access::new(&GnmiOptions { rate_limit: Some(2), ..GnmiOptions::new() });
-        let mut rules = lock(&access.inner);
+        let mut limit = Limit { requests: Some(2), recent: VecDeque::new() };
         let start = Instant::now();
-        assert!(rules.count(start).is_ok() && rules.count(start).is_ok());
-        let status = rules.count(start + WINDOW / 2).expect_err("the third");
+        assert!(limit.count(start).is_ok() && limit.count(start).is_ok());
+        let status = limit.count(start + WINDOW / 2).expect_err("the third");
         assert_eq!(status.code(), tonic::Code::ResourceExhausted);
-        assert!(rules.count(start + WINDOW).is_ok());
+        assert!(limit.count(start + WINDOW).is_ok());
     }
 }

@@ -27,7 +27,8 @@ use tonic::transport::Server;
 
 use self::access::Access;
 use crate::datastore::Datastore;
-use crate::ndk::link;
+use crate::ndk::limit::Limit;
+use crate::ndk::{TooLarge, link};
 
 /// The version of gNMI that is spoken.
 pub const VERSION: &str = "0.10.0";
@@ -46,12 +47,39 @@ pub struct GnmiOptions {
     pub username: String,
     /// The password to it.
     pub password: String,
+    /// What differs between servers.
+    pub switches: GnmiSwitches,
+}
+
+/// How a gNMI server behaves where servers are set up differently, or nobody has documented it.
+#[derive(Clone, Debug)]
+pub struct GnmiSwitches {
     /// Whether user name and password are asked for; `metadata-authentication` of SR Linux.
     pub metadata_authentication: bool,
-    /// RPCs that are answered in a minute; `rate-limit` of SR Linux. None is no limit.
+    /// RPCs that are answered in a minute on unix sockets; `rate-limit` of SR Linux. `None` is no limit.
     pub rate_limit: Option<u32>,
+    /// The same over TCP.
+    pub tcp_rate_limit: Option<u32>,
     /// Whether plain JSON is spoken, as older releases do; newer ones refuse it.
     pub plain_json: bool,
+    /// Whether subscriptions may ask for `updates_only`.
+    pub updates_only: bool,
+    /// Whether subscriptions may name keys by `*`.
+    pub wildcards: bool,
+}
+
+impl Default for GnmiSwitches {
+    /// The factory's limit on the socket, on TCP the one that containerlab sets.
+    fn default() -> Self {
+        Self {
+            metadata_authentication: true,
+            rate_limit: Some(60),
+            tcp_rate_limit: Some(65_000),
+            plain_json: false,
+            updates_only: true,
+            wildcards: true,
+        }
+    }
 }
 
 impl GnmiOptions {
@@ -62,9 +90,7 @@ impl GnmiOptions {
             tcp: None,
             username: "admin".to_owned(),
             password: "NokiaSrl1!".to_owned(),
-            metadata_authentication: true,
-            rate_limit: Some(60),
-            plain_json: false,
+            switches: GnmiSwitches::default(),
         }
     }
 }
@@ -114,7 +140,7 @@ struct Shared {
 struct Inner {
     store: Datastore,
     access: Access,
-    plain_json: bool,
+    switches: GnmiSwitches,
     delay: Mutex<Duration>,
     /// Grows when all subscriptions are to end.
     drops: watch::Sender<u64>,
@@ -153,7 +179,7 @@ pub async fn serve(options: GnmiOptions, store: Datastore) -> Result<Gnmi, GnmiE
     let inner = Arc::new(Inner {
         store,
         access: Access::new(&options),
-        plain_json: options.plain_json,
+        switches: options.switches.clone(),
         delay: Mutex::default(),
         drops: watch::Sender::default(),
     });
@@ -185,8 +211,10 @@ impl Gnmi {
             listeners.push(link::of_tcp(tcp, gate.subscribe()).boxed());
         }
         let service = pb::g_nmi_server::GNmiServer::new(service::Service(self.shared.inner.clone()));
+        let limit = Limit(TooLarge::Refused);
         let server = Server::builder()
-            .add_service(service.max_decoding_message_size(64 << 20))
+            .layer(tower::util::MapRequestLayer::new(move |request| limit.bound(request)))
+            .add_service(service.max_decoding_message_size(usize::MAX))
             .serve_with_incoming(futures::stream::select_all(listeners));
         let server = tokio::spawn(async move {
             if let Err(error) = server.await {
@@ -226,7 +254,7 @@ impl Gnmi {
         *lock(&self.shared.inner.delay) = delay;
     }
 
-    /// RPCs that are answered in a minute; none is no limit.
+    /// RPCs that are answered in a minute, wherever they come in; none is no limit.
     pub fn set_rate_limit(&self, limit: Option<u32>) {
         self.shared.inner.access.set_rate_limit(limit);
     }

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::encoding::Encoding;
 use super::{Inner, VERSION, get, set, subscribe};
 use crate::datastore::Refusal;
+use crate::ndk::link::Connection;
 
 /// The calls, answered from a datastore.
 #[derive(Clone)]
@@ -29,7 +30,7 @@ impl pb::g_nmi_server::GNmi for Service {
             version: module.revision.clone(),
         });
         let mut encodings = vec![pb::Encoding::JsonIetf.into(), pb::Encoding::Proto.into(), pb::Encoding::Ascii.into()];
-        if self.0.plain_json {
+        if self.0.switches.plain_json {
             encodings.insert(0, pb::Encoding::Json.into());
         }
         Ok(Response::new(pb::CapabilityResponse {
@@ -43,7 +44,7 @@ impl pb::g_nmi_server::GNmi for Service {
     async fn get(&self, request: Request<pb::GetRequest>) -> Result<Response<pb::GetResponse>, Status> {
         self.admit(&request).await?;
         let request = request.into_inner();
-        let encoding = Encoding::of_request(request.encoding, self.0.plain_json)?;
+        let encoding = Encoding::of_request(request.encoding, self.0.switches.plain_json)?;
         get::answer(&self.0.store, &request, encoding).map(Response::new)
     }
 
@@ -66,7 +67,8 @@ impl pb::g_nmi_server::GNmi for Service {
 impl Service {
     async fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
         self.0.delay().await;
-        self.0.access.admit(request.metadata())
+        let tcp = request.extensions().get::<Connection>().is_some_and(|connection| connection.tcp);
+        self.0.access.admit(request.metadata(), tcp)
     }
 }
 

@@ -62,6 +62,18 @@ struct Session {
 }
 
 impl Session {
+    /// Refuses what this server does not have.
+    fn takes(&self, list: &pb::SubscriptionList, rules: &[Rule]) -> Result<(), Status> {
+        let switches = &self.inner.switches;
+        if list.updates_only && !switches.updates_only {
+            return Err(Status::unimplemented("updates_only is not supported"));
+        }
+        if !switches.wildcards && rules.iter().any(|rule| rule.target.has_wildcard()) {
+            return Err(Status::invalid_argument("Wildcards in keys are not supported in subscriptions"));
+        }
+        Ok(())
+    }
+
     async fn run(mut self, mut requests: Streaming<pb::SubscribeRequest>) -> Result<(), Status> {
         let first = requests.message().await?.and_then(|request| request.request);
         let Some(Message::Subscribe(list)) = first else {
@@ -69,10 +81,11 @@ impl Session {
         };
         check_origin(list.prefix.iter().chain(list.subscription.iter().filter_map(|it| it.path.as_ref())))?;
         self.prefix = list.prefix.as_ref().and_then(target_only);
-        let encoding = Encoding::of_request(list.encoding, self.inner.plain_json)?;
+        let encoding = Encoding::of_request(list.encoding, self.inner.switches.plain_json)?;
         let mode = pb::subscription_list::Mode::try_from(list.mode)
             .map_err(|_| Status::invalid_argument(format!("Subscription mode {} is not known", list.mode)))?;
         let rules = Rule::of_list(self.inner.store.schema(), &list, encoding)?;
+        self.takes(&list, &rules)?;
         match mode {
             pb::subscription_list::Mode::Once => self.snapshot(&rules, list.updates_only).await,
             pb::subscription_list::Mode::Poll => self.poll(&rules, list.updates_only, requests).await,

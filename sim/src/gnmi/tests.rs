@@ -10,7 +10,7 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
-use super::{Gnmi, GnmiOptions, SOCKET_NAME, serve};
+use super::{Gnmi, GnmiOptions, GnmiSwitches, SOCKET_NAME, serve};
 use crate::datastore::{Datastore, StateOp};
 use crate::path::Path;
 use pb::g_nmi_client::GNmiClient;
@@ -28,13 +28,17 @@ struct Lab {
     folder: tempfile::TempDir,
 }
 
+fn with_switches(switches: GnmiSwitches) -> GnmiOptions {
+    GnmiOptions { switches, ..GnmiOptions::new() }
+}
+
 fn path(text: &str) -> Path {
     text.parse().expect("a path")
 }
 
 impl Lab {
     async fn new() -> Self {
-        Self::with(GnmiOptions { rate_limit: None, ..GnmiOptions::new() }).await
+        Self::with(with_switches(GnmiSwitches { rate_limit: None, ..GnmiSwitches::default() })).await
     }
 
     async fn with(options: GnmiOptions) -> Self {

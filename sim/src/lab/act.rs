@@ -125,19 +125,33 @@ impl Lab {
         Ok(())
     }
 
-    /// Commits lines of configuration on one leaf or all; `${kubeconfig:<cluster>}` in them becomes a path.
+    /// Commits lines of configuration on one leaf or all; `${kubeconfig:<cluster>}` in them becomes a path, and
+    /// `${api-address:<cluster>}` and `${api-port:<cluster>}` where that file leads.
     pub(super) async fn commit(&self, leaf: &str, lines: &str) -> Result<(), ActionError> {
         let leaves = self.leaves_named(leaf)?;
-        let mut lines = lines.to_owned();
-        for (name, cluster) in &self.clusters {
-            lines = lines.replace(&format!("${{kubeconfig:{name}}}"), &cluster.kubeconfig.to_string_lossy());
-        }
-        let lines = lines.as_str();
         let commits = leaves.into_iter().map(|leaf| async move {
             let failed = |source| ActionError::Cli { leaf: leaf.name().to_owned(), source };
-            leaf.commit(lines).await.map_err(failed)
+            leaf.commit(&self.filled_in(leaf.name(), lines)).await.map_err(failed)
         });
         futures::future::try_join_all(commits).await.map(drop)
+    }
+
+    /// Lines with what a leaf knows each cluster by.
+    fn filled_in(&self, leaf: &str, lines: &str) -> String {
+        let mut lines = lines.to_owned();
+        for (name, cluster) in &self.clusters {
+            let gateway = self.gateways.get(&(leaf.to_owned(), name.clone()));
+            let direct = (cluster.server.address(), cluster.kubeconfig.as_path());
+            let (address, kubeconfig) = gateway.map_or(direct, |it| (it.gateway.address(), it.kubeconfig.as_path()));
+            for (what, value) in [
+                ("kubeconfig", kubeconfig.to_string_lossy().into_owned()),
+                ("api-address", address.ip().to_string()),
+                ("api-port", address.port().to_string()),
+            ] {
+                lines = lines.replace(&format!("${{{what}:{name}}}"), &value);
+            }
+        }
+        lines
     }
 
     pub(super) fn leaves_named(&self, name: &str) -> Result<Vec<&Leaf>, ActionError> {

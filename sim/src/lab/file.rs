@@ -87,7 +87,7 @@ pub struct LabContent {
     #[serde(default)]
     pub apps: Vec<LabApp>,
     /// Commands committed on every leaf once its applications run, line by line. `${kubeconfig:<cluster>}` stands for
-    /// the path of a cluster's kubeconfig file.
+    /// the path of a cluster's kubeconfig file, `${api-address:<cluster>}` and `${api-port:<cluster>}` for where its API is.
     #[serde(default)]
     pub config: String,
     /// The same for one leaf, by its name; committed together with `config`.

@@ -9,6 +9,7 @@ mod act;
 mod action;
 pub mod control;
 mod file;
+mod gateway;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use crate::cluster::{Cluster, Server};
 use crate::gnmi::Gnmi;
 use crate::leaf::Leaf;
 
+use self::gateway::Gateway;
 use self::world::World;
 
 /// A running lab. Dropping it ends everything at once; [`Lab::down`] does so in good order.
@@ -44,6 +46,8 @@ pub struct Lab {
     run: PathBuf,
     world: Arc<World>,
     clusters: BTreeMap<String, RunningCluster>,
+    /// The ways from leaves to API servers, by leaf and cluster, where a filter stands between them.
+    gateways: BTreeMap<(String, String), LeafGateway>,
     apps: Vec<String>,
     changes: watch::Sender<u64>,
     /// Those that follow the clusters and the leaves; they end with the lab.
@@ -54,6 +58,12 @@ pub struct Lab {
 struct RunningCluster {
     cluster: Cluster,
     server: Server,
+    kubeconfig: PathBuf,
+}
+
+/// A way to a cluster's API server, and the kubeconfig file that goes it.
+struct LeafGateway {
+    gateway: Gateway,
     kubeconfig: PathBuf,
 }
 

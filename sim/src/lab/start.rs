@@ -16,15 +16,19 @@ use crate::cluster::{ApiError, Cluster, ClusterOptions};
 use crate::fabric::{Fabric, FabricError};
 use crate::gnmi::{self, GnmiError};
 use crate::leaf::{Leaf, LeafError, LeafOptions};
-use crate::ndk::{Ndk, NdkEvent, Switches};
+use crate::ndk::{Ndk, NdkEvent};
+use crate::profile::Profile;
 use crate::schema::{Schema, SchemaError};
 
 use super::file::{LabApp, LabFile};
+use super::gateway::Gateway;
 use super::world::{Followed, World, follow};
-use super::{ActionError, Lab, RunningCluster};
+use super::{ActionError, Lab, LeafGateway, RunningCluster};
 
 /// How long an application may take to register.
 const REGISTERED_WITHIN: Duration = Duration::from_secs(15);
+/// What an operator types before applications can register, where the NDK is off by default.
+const ENABLE_NDK: &str = "set / system ndk-server admin-state enable";
 /// The longest path a unix socket can have.
 const SOCKET_PATH: usize = 107;
 
@@ -39,8 +43,8 @@ pub struct LabOptions {
     pub gnmi_port: Option<u16>,
     /// Port of the first API server, the others follow; any free ones if absent.
     pub api_port: Option<u16>,
-    /// Unsettled behaviour of every leaf's NDK.
-    pub switches: Switches,
+    /// What kind of switch every leaf is.
+    pub profile: Profile,
 }
 
 /// Why a lab does not start.
@@ -160,7 +164,14 @@ impl Lab {
             followers.spawn(count_changes(leaf.datastore().subscribe(), changes.clone()));
         }
         let names = apps.iter().map(|(spec, _)| spec.name.clone()).collect();
-        let lab = Self { file, run, world, clusters, apps: names, changes, _followers: followers };
+        let gateways = match options.profile.cpm_filter {
+            true => gateways(&world, &clusters).await?,
+            false => BTreeMap::new(),
+        };
+        let lab = Self { file, run, world, clusters, gateways, apps: names, changes, _followers: followers };
+        if !options.profile.ndk_always_on {
+            lab.commit("*", ENABLE_NDK).await.map_err(StartError::Config)?;
+        }
         progress(&format!("{} leaves: routes and neighbors are in place", lab.leaves().len()));
         if !apps.is_empty() {
             lab.start_apps(&apps, &options.programs).await?;
@@ -293,7 +304,7 @@ async fn leaves(
     let mut leaves = BTreeMap::new();
     for (position, name) in file.content.fabric.leaves.keys().enumerate() {
         let options = LeafOptions {
-            switches: options.switches.clone(),
+            profile: options.profile.clone(),
             gnmi_tcp: Some(local(options.gnmi_port, position)),
             ..LeafOptions::new(name, run.join(name), schema.clone())
         };
@@ -304,6 +315,26 @@ async fn leaves(
         leaves.insert(name.clone(), leaf);
     }
     Ok(leaves)
+}
+
+/// A way from each leaf to each API server, with a kubeconfig file of the leaf's own.
+async fn gateways(
+    world: &World,
+    clusters: &BTreeMap<String, RunningCluster>,
+) -> Result<BTreeMap<(String, String), LeafGateway>, StartError> {
+    let mut gateways = BTreeMap::new();
+    for leaf in world.leaves.values() {
+        for (name, cluster) in clusters {
+            let kubeconfig = leaf.folder().join(format!("{name}.kubeconfig"));
+            let failed = |source| StartError::Run { path: kubeconfig.clone(), source };
+            let server = cluster.server.address();
+            let gateway = Gateway::start(leaf.datastore().clone(), server).await.map_err(failed)?;
+            let url = cluster.server.url().replace(&server.to_string(), &gateway.address().to_string());
+            cluster.cluster.write_kubeconfig(&kubeconfig, &url).map_err(failed)?;
+            gateways.insert((leaf.name().to_owned(), name.clone()), LeafGateway { gateway, kubeconfig });
+        }
+    }
+    Ok(gateways)
 }
 
 /// A port of this machine only: the n-th after the first, or any.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::ndk::Switches;
+use crate::profile::Profile;
 use crate::tables::NextHop;
 
 use super::control::{Client, Listener, Request, Response};
@@ -26,7 +26,7 @@ fn options(run: &TempDir) -> LabOptions {
         programs: PathBuf::from("nowhere"),
         gnmi_port: None,
         api_port: None,
-        switches: Switches::default(),
+        profile: Profile::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::tests::{leaf_with, local_over_evpn, tables};
 use super::*;
+use crate::ndk::Switches;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::UnixListener;
 
+use super::management::Management;
 use super::{Leaf, LeafOptions};
 use crate::appmgr::{AppManager, Operation};
 use crate::cli::{Applications, Session, SessionOptions};
@@ -13,6 +14,8 @@ use crate::datastore::Datastore;
 
 /// Name of the CLI's socket in a switch's folder.
 const SOCKET_NAME: &str = "cli";
+/// The application manager itself, as an application.
+const APP_MGR: &str = "app_mgr";
 
 /// A command that the CLI refused, in its words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,14 +27,33 @@ pub(crate) fn socket(folder: &Path) -> PathBuf {
     folder.join(SOCKET_NAME)
 }
 
+/// What every session of a switch works on.
+#[derive(Clone)]
+pub(super) struct Console {
+    store: Datastore,
+    options: SessionOptions,
+    managed: Arc<Managed>,
+}
+
+impl Console {
+    pub(super) fn new(store: Datastore, options: &LeafOptions, apps: AppManager, management: Management) -> Self {
+        let mut session = SessionOptions::new(&options.name, options.profile.release.clone());
+        session.busy = Some(management.busy());
+        Self { store, options: session, managed: Arc::new(Managed { apps, management }) }
+    }
+
+    fn session(&self) -> Session {
+        Session::new(self.store.clone(), self.options.clone(), Some(self.managed.clone()))
+    }
+}
+
 impl Leaf {
     /// What lines print on a CLI session of their own, up to the first that is refused.
     ///
     /// # Errors
     /// A line is refused.
     pub async fn cli(&self, lines: &str) -> Result<String, CommandRefused> {
-        let shared = &self.shared;
-        let output = session(&shared.store, &shared.options, &shared.apps).script(lines, true).await;
+        let output = self.shared.console.session().script(lines, true).await;
         if output.status == 0 { Ok(output.text) } else { Err(CommandRefused(output.text)) }
     }
 
@@ -51,19 +73,15 @@ impl Leaf {
 ///
 /// # Errors
 /// The socket cannot be bound.
-pub(super) fn serve(
-    store: Datastore,
-    options: LeafOptions,
-    apps: AppManager,
-) -> io::Result<impl Future<Output = ()> + use<>> {
-    let path = socket(&options.folder);
+pub(super) fn serve(folder: &Path, console: Console) -> io::Result<impl Future<Output = ()> + use<>> {
+    let path = socket(folder);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = UnixListener::bind(path)?;
-    let name = options.name.clone();
-    let served = crate::cli::serve(listener, Arc::new(move || session(&store, &options, &apps)));
+    let name = console.options.hostname.clone();
+    let served = crate::cli::serve(listener, Arc::new(move || console.session()));
     Ok(async move {
         if let Err(error) = served.await {
             tracing::warn!(leaf = %name, %error, "CLI ended");
@@ -71,18 +89,20 @@ pub(super) fn serve(
     })
 }
 
-fn session(store: &Datastore, options: &LeafOptions, apps: &AppManager) -> Session {
-    let session = SessionOptions::new(&options.name, options.release.clone());
-    Session::new(store.clone(), session, Some(Arc::new(Managed(apps.clone()))))
-}
-
 /// `tools system app-management` on the application manager.
-struct Managed(AppManager);
+struct Managed {
+    apps: AppManager,
+    management: Management,
+}
 
 #[tonic::async_trait]
 impl Applications for Managed {
     async fn operate(&self, application: &str, operation: &str) -> Result<String, String> {
         let operation = Operation::parse(operation).ok_or_else(|| format!("there is no operation '{operation}'"))?;
-        self.0.operate(application, operation).await.map_err(|error| error.to_string())
+        if application == APP_MGR && operation == Operation::Reload {
+            self.management.reload();
+            return Ok(format!("Application '{APP_MGR}' was reloaded"));
+        }
+        self.apps.operate(application, operation).await.map_err(|error| error.to_string())
     }
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod agent_tests;
 mod console;
+mod cpm;
+mod management;
 mod native;
 mod ndk_server;
 mod plane;
@@ -23,13 +25,19 @@ use tokio::task::JoinHandle;
 
 pub use self::console::CommandRefused;
 pub(crate) use self::console::socket as cli_socket;
+pub(crate) use self::cpm::admits_answers_of;
+#[cfg(test)]
+pub(crate) use self::cpm::boot as boot_filter;
 pub use self::source::Source;
 
+use self::console::Console;
+use self::management::Management;
 use self::plane::Plane;
 use crate::appmgr::{AppManager, AppSpec, Overrides};
 use crate::datastore::{Datastore, StateOp};
 use crate::gnmi::{self, Gnmi, GnmiError, GnmiOptions};
-use crate::ndk::{self, Key, Ndk, NdkError, NdkEvent, NdkOptions, Row, Switches};
+use crate::ndk::{self, Key, Ndk, NdkError, NdkEvent, NdkOptions, Row};
+use crate::profile::Profile;
 use crate::schema::{Schema, SchemaError};
 use crate::tables::{NetworkInstance, Tables};
 
@@ -92,8 +100,6 @@ pub struct LeafOptions {
     /// Folder of its sockets and of its applications' logs; made when absent. Its path must be short enough for a unix
     /// socket: the longest name in it has 29 letters.
     pub folder: PathBuf,
-    /// Release it claims to run: `v25.3.1`.
-    pub release: String,
     /// Its YANG, already loaded: many leaves share one.
     pub schema: Arc<Schema>,
     /// Who may log in over gNMI.
@@ -106,8 +112,8 @@ pub struct LeafOptions {
     pub ndk_tcp: Option<SocketAddr>,
     /// Names of its interfaces, all of them up.
     pub interfaces: Vec<String>,
-    /// Unsettled behaviour of its NDK.
-    pub switches: Switches,
+    /// Its release, and what is not settled about that.
+    pub profile: Profile,
 }
 
 impl LeafOptions {
@@ -116,14 +122,13 @@ impl LeafOptions {
         Self {
             name: name.into(),
             folder: folder.into(),
-            release: "v25.3.1".to_owned(),
             schema,
             username: "admin".to_owned(),
             password: "NokiaSrl1!".to_owned(),
             gnmi_tcp: None,
             ndk_tcp: None,
             interfaces: ["ethernet-1/1", "ethernet-1/49", "ethernet-1/50", "mgmt0"].map(str::to_owned).to_vec(),
-            switches: Switches::default(),
+            profile: Profile::default(),
         }
     }
 }
@@ -140,6 +145,7 @@ struct Shared {
     ndk: Ndk,
     gnmi: Gnmi,
     apps: AppManager,
+    console: Console,
     booted: String,
     control: Mutex<Control>,
     /// What follows the switch's own news and serves its CLI; ends with it.
@@ -173,15 +179,23 @@ impl Leaf {
         let ndk_options = NdkOptions {
             socket: options.folder.join(ndk::SOCKET_NAME),
             tcp: options.ndk_tcp,
-            switches: options.switches.clone(),
+            switches: options.profile.ndk.clone(),
         };
-        ndk_server::enable(&store);
+        if options.profile.cpm_filter {
+            cpm::boot(&store);
+        }
         let ndk = ndk::serve(ndk_options, store.clone()).await.map_err(LeafError::Ndk)?;
+        match options.profile.ndk_always_on {
+            true => ndk_server::enable(&store),
+            false => ndk.stop().await,
+        }
         let gnmi = serve_gnmi(&options, &store).await?;
         let apps = AppManager::new(ndk.clone(), store.clone(), logs);
         let news = ndk.subscribe();
         let file = |source| LeafError::File { path: cli_socket(&options.folder), source };
-        let cli = console::serve(store.clone(), options.clone(), apps.clone()).map_err(file)?;
+        let management = Management::new(store.clone(), gnmi.clone(), options.profile.reload);
+        let console = Console::new(store.clone(), &options, apps.clone(), management);
+        let cli = console::serve(&options.folder, console.clone()).map_err(file)?;
         let configured = ndk_server::follow(store.clone(), ndk.clone());
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| Shared {
             options,
@@ -189,6 +203,7 @@ impl Leaf {
             ndk,
             gnmi,
             apps,
+            console,
             booted: state::now(),
             control: Mutex::default(),
             tasks: [
@@ -304,7 +319,7 @@ impl Shared {
         let mut tables = control.set.clone();
         tables.network_instances.extend(control.sourced.clone());
         let tables = plane::merge(tables, programmed);
-        let first = self.options.switches.announce_first;
+        let first = self.options.profile.ndk.announce_first;
         let next_owner = &mut control.next_owner;
         let changes = control.plane.show(tables, first, &mut |name| self.owner_id(next_owner, name));
         self.write(changes.ops);
@@ -312,7 +327,7 @@ impl Shared {
     }
 
     fn renumber(&self, control: &mut Control) {
-        let first = self.options.switches.announce_first;
+        let first = self.options.profile.ndk.announce_first;
         let next_owner = &mut control.next_owner;
         let changes = control.plane.renumber(first, &mut |name| self.owner_id(next_owner, name));
         self.write(changes.ops);
@@ -326,12 +341,12 @@ impl Shared {
         }
         *next += 1;
         let id = 500 + *next;
-        self.ndk.apply([native_app(name, id, &self.options.release)]);
+        self.ndk.apply([native_app(name, id, &self.options.profile.release)]);
         id
     }
 
     fn show_system(&self) {
-        let release = &self.options.release;
+        let release = &self.options.profile.release;
         self.ndk.apply(NATIVE_APPS.map(|(name, id)| native_app(name, id, release)));
         let information = state::at(&[("system", &[]), ("information", &[])]);
         let mut ops = vec![StateOp::Replace(information, native::system_information(release, &self.booted))];
@@ -382,7 +397,7 @@ async fn serve_gnmi(options: &LeafOptions, store: &Datastore) -> Result<Gnmi, Le
         tcp: options.gnmi_tcp,
         username: options.username.clone(),
         password: options.password.clone(),
-        ..GnmiOptions::new()
+        switches: options.profile.gnmi.clone(),
     };
     gnmi::serve(gnmi, store.clone()).await.map_err(LeafError::Gnmi)
 }

@@ -1,13 +1,15 @@
 //! `/system/ndk-server`: whether the NDK is to run is configuration, and whether it does is state.
 //!
-//! A switch is started with it enabled, as labs of containers are. Disabling it, or deleting it, closes the sockets and
+//! Where the NDK is always on, a switch is started with it enabled. Disabling it, or deleting it, closes the sockets and
 //! forgets who was registered; enabling it opens them again.
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use super::state::at;
-use crate::datastore::{Datastore, Source, StateOp};
+use crate::datastore::{Datastore, Source, StateOp, Transaction};
 use crate::ndk::Ndk;
 use crate::path::Path;
 
@@ -22,13 +24,17 @@ pub(super) fn enable(store: &Datastore) {
     if let Err(refusal) = enabled.and_then(|()| store.boot(&candidate)) {
         tracing::error!(%refusal, "the configuration a switch starts with was refused");
     }
-    show(store, true);
 }
 
-/// Has the NDK do as configured, for as long as it is polled.
-pub(super) async fn follow(store: Datastore, ndk: Ndk) {
-    let mut news = store.subscribe();
-    let mut enabled = is_enabled(&store);
+/// Has the NDK do as configured from now on, for as long as it is polled.
+pub(super) fn follow(store: Datastore, ndk: Ndk) -> impl Future<Output = ()> + use<> {
+    let news = store.subscribe();
+    let enabled = is_enabled(&store);
+    show(&store, enabled);
+    carry_out(store, ndk, news, enabled)
+}
+
+async fn carry_out(store: Datastore, ndk: Ndk, mut news: broadcast::Receiver<Arc<Transaction>>, mut enabled: bool) {
     loop {
         if matches!(news.recv().await, Err(broadcast::error::RecvError::Closed)) {
             return;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::plane::{Changes, Plane, merge};
 use super::*;
 use crate::datastore::Source;
-use crate::ndk::{AnnounceFirst, ProgrammedRoute, RouteRow};
+use crate::ndk::{AnnounceFirst, ProgrammedRoute, RouteRow, Switches};
 use crate::tables::{BfdSession, Fib, NetworkInstance, NetworkInstanceKind, NextHop, Route, RouteKey};
 
 const VIP: &str = "1.1.1.100/32";
@@ -344,7 +344,10 @@ pub(super) async fn leaf() -> (Leaf, tempfile::TempDir) {
 
 pub(super) async fn leaf_with(switches: Switches) -> (Leaf, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let options = LeafOptions { switches, ..LeafOptions::new("leaf1", folder.path(), crate::ndk::tests::schema()) };
+    let options = LeafOptions {
+        profile: switches.into(),
+        ..LeafOptions::new("leaf1", folder.path(), crate::ndk::tests::schema())
+    };
     (Leaf::start(options).await.expect("the leaf starts"), folder)
 }
 
@@ -446,4 +449,62 @@ async fn a_leaf_serves_gnmi_and_its_cli_in_its_folder_and_ends_with_its_last_han
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.expect("everything is gone");
+}
+
+/// A leaf of this kind.
+async fn leaf_of(profile: crate::profile::Profile) -> (Leaf, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = LeafOptions { profile, ..LeafOptions::new("leaf1", folder.path(), crate::ndk::tests::schema()) };
+    (Leaf::start(options).await.expect("the leaf starts"), folder)
+}
+
+async fn until(leaf: &Leaf, holds: impl Fn(&Leaf) -> bool) {
+    let arrived = async {
+        while !holds(leaf) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), arrived).await.expect("in time");
+}
+
+#[tokio::test]
+async fn a_reload_takes_the_management_away_and_may_lose_what_is_not_saved() {
+    let away = std::time::Duration::from_millis(300);
+    for loses_unsaved in [false, true] {
+        let reload = crate::profile::Reload { away, loses_unsaved };
+        let (leaf, _folder) = leaf_of(crate::profile::Profile { reload, ..Default::default() }).await;
+        leaf.cli("enter candidate\nset / system name host-name saved\ncommit save\n").await.expect("saved");
+        leaf.commit("set / interface ethernet-1/1 description unsaved").await.expect("committed");
+        leaf.cli("tools system app-management application app_mgr reload").await.expect("reloads");
+        let refused = leaf.cli("info from running / system name").await.expect_err("away").0;
+        assert!(refused.contains("yang reload"), "{refused}");
+        assert!(!leaf.gnmi_socket().exists());
+        until(&leaf, |leaf| leaf.gnmi_socket().exists()).await;
+        tokio::task::yield_now().await;
+        let all = loop {
+            match leaf.cli("info flat from running /").await {
+                Ok(text) => break text,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        assert!(all.contains("host-name saved"), "{all}");
+        assert_eq!(all.contains("unsaved"), !loses_unsaved, "{all}");
+    }
+}
+
+#[tokio::test]
+async fn an_ndk_that_is_off_by_default_starts_when_it_is_configured() {
+    let profile = crate::profile::Profile { ndk_always_on: false, ..Default::default() };
+    let (leaf, _folder) = leaf_of(profile).await;
+    assert!(!leaf.ndk().socket().exists());
+    leaf.commit("set / system ndk-server admin-state enable").await.expect("committed");
+    until(&leaf, |leaf| leaf.ndk().socket().exists()).await;
+}
+
+#[tokio::test]
+async fn every_profile_starts() {
+    for name in crate::profile::Profile::NAMES {
+        let (leaf, _folder) = leaf_of(name.parse().expect("a profile")).await;
+        leaf.stop().await;
+    }
 }

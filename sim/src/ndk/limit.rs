@@ -1,4 +1,4 @@
-//! The largest message a gRPC server takes: 4 MiB unless it is told otherwise, and SR Linux's NDK is not.
+//! The largest message a gRPC server takes: 4 MiB unless it is told otherwise.
 //!
 //! tonic would refuse a longer one with `OUT_OF_RANGE`; servers in C++ and Go answer `RESOURCE_EXHAUSTED`, and some have
 //! been seen to reset the whole connection.
@@ -12,24 +12,24 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::TooLarge;
-use super::link::Cutter;
+use super::link::Connection;
 
 /// gRPC's default for received messages, in bytes.
-pub(super) const MAX_MESSAGE: usize = 4 << 20;
+pub(crate) const MAX_MESSAGE: usize = 4 << 20;
 
 /// A compressed flag and the length come before each message.
 const PREFIX: usize = 5;
 
 /// Bounds what a request may carry.
 #[derive(Clone, Copy)]
-pub(super) struct Limit(pub(super) TooLarge);
+pub(crate) struct Limit(pub(crate) TooLarge);
 
 impl Limit {
     /// The request with its body bounded.
-    pub(super) fn bound(self, request: http::Request<Body>) -> http::Request<Body> {
+    pub(crate) fn bound(self, request: http::Request<Body>) -> http::Request<Body> {
         let cut = match self.0 {
             TooLarge::Refused => None,
-            TooLarge::BreaksConnection => request.extensions().get::<Cutter>().cloned(),
+            TooLarge::BreaksConnection => request.extensions().get::<Connection>().cloned(),
         };
         request.map(|inner| Body::new(Bounded { inner, cut, lengths: Lengths::default() }))
     }
@@ -38,7 +38,7 @@ impl Limit {
 /// A body whose messages are measured as they arrive.
 struct Bounded {
     inner: Body,
-    cut: Option<Cutter>,
+    cut: Option<Connection>,
     lengths: Lengths,
 }
 

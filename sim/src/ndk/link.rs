@@ -32,26 +32,31 @@ pub(crate) struct Link {
     socket: Pin<Box<dyn Socket>>,
     gate: Gate,
     changes: WatchStream<Gate>,
-    cutter: Cutter,
+    connection: Connection,
     cut: WatchStream<bool>,
 }
 
-/// Resets one connection; requests carry that of theirs.
+/// One connection, as the requests on it see it.
 #[derive(Clone)]
-pub(crate) struct Cutter(Arc<watch::Sender<bool>>);
+pub(crate) struct Connection {
+    cut: Arc<watch::Sender<bool>>,
+    /// It is one over TCP.
+    pub(crate) tcp: bool,
+}
 
-impl Cutter {
-    /// Resets the connection.
+impl Connection {
+    /// Resets it.
     pub(crate) fn cut(&self) {
-        self.0.send_replace(true);
+        self.cut.send_replace(true);
     }
 }
 
 impl Link {
-    fn new(socket: impl Socket + 'static, gate: &watch::Receiver<Gate>) -> Self {
-        let cutter = Cutter(Arc::new(watch::Sender::new(false)));
-        let cut = WatchStream::new(cutter.0.subscribe());
-        Self { socket: Box::pin(socket), gate: *gate.borrow(), changes: WatchStream::new(gate.clone()), cutter, cut }
+    fn new(socket: impl Socket + 'static, gate: &watch::Receiver<Gate>, tcp: bool) -> Self {
+        let connection = Connection { cut: Arc::new(watch::Sender::new(false)), tcp };
+        let cut = WatchStream::new(connection.cut.subscribe());
+        let (gate, changes) = (*gate.borrow(), WatchStream::new(gate.clone()));
+        Self { socket: Box::pin(socket), gate, changes, connection, cut }
     }
 
     /// Ready when bytes may pass; registers the waker with the gate otherwise and always.
@@ -116,10 +121,10 @@ impl AsyncWrite for Link {
 }
 
 impl Connected for Link {
-    type ConnectInfo = Cutter;
+    type ConnectInfo = Connection;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.cutter.clone()
+        self.connection.clone()
     }
 }
 
@@ -139,7 +144,7 @@ pub(crate) fn of_unix(
     listener: UnixListener,
     gate: watch::Receiver<Gate>,
 ) -> impl Stream<Item = io::Result<Link>> + Send + Unpin {
-    UnixListenerStream::new(listener).map(move |socket| Ok(Link::new(socket?, &gate)))
+    UnixListenerStream::new(listener).map(move |socket| Ok(Link::new(socket?, &gate, false)))
 }
 
 /// Connections accepted over TCP.
@@ -147,7 +152,7 @@ pub(crate) fn of_tcp(
     listener: TcpListener,
     gate: watch::Receiver<Gate>,
 ) -> impl Stream<Item = io::Result<Link>> + Send + Unpin {
-    TcpListenerStream::new(listener).map(move |socket| Ok(Link::new(socket?, &gate)))
+    TcpListenerStream::new(listener).map(move |socket| Ok(Link::new(socket?, &gate, true)))
 }
 
 /// Binds a unix socket where a dead process may have left its file.

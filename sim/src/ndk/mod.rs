@@ -13,7 +13,7 @@ mod delivery;
 mod dialect;
 mod faults;
 mod feed;
-mod limit;
+pub(crate) mod limit;
 pub(crate) mod link;
 mod programming;
 mod record;

@@ -25,6 +25,7 @@ texts![
     "srl_nokia-app-mgmt",
     "srl_nokia-ndk",
     "srl_nokia-grpc",
+    "srl_nokia-acl",
 ];
 
 /// The native modules as libyang looks for them.

@@ -139,7 +139,7 @@ async fn wrong_values_are_told_in_the_words_of_the_switch() {
     let text = fails(&mut session, "set / k8s-services admin-state").await;
     assert!(text.contains("'disable', 'enable'"), "{text}");
     assert!(fails(&mut session, "set / k8s-services cluster c1 namespace [ a").await.contains("bracket"));
-    assert!(fails(&mut session, "commit later").await.contains("'now', 'stay', 'validate'"));
+    assert!(fails(&mut session, "commit later").await.contains("'now', 'save', 'stay', 'validate'"));
 }
 
 struct Refuses(Mutex<u32>);

@@ -104,7 +104,7 @@ async fn plain_json_is_refused_unless_it_is_an_older_release() {
     let lab = Lab::new().await;
     let status = lab.get(&["/system"], Json).await.expect_err("refused");
     assert!(status.message().contains("Encoding 'JSON' is not supported"), "{status}");
-    let lab = Lab::with(GnmiOptions { plain_json: true, ..GnmiOptions::new() }).await;
+    let lab = Lab::with(with_switches(GnmiSwitches { plain_json: true, ..GnmiSwitches::default() })).await;
     lab.neighbor("idle");
     let answer = lab.get(&[&format!("{NEIGHBOR}/session-state")], Json).await.expect("an answer");
     assert_eq!(one(&answer), [format!("{NEIGHBOR}/session-state \"idle\"")]);

@@ -166,3 +166,17 @@ async fn a_large_table_is_told_in_bounded_messages() {
     }
     assert_eq!(deletes, 1_000);
 }
+
+#[tokio::test]
+async fn updates_only_and_wildcards_can_be_refused() {
+    let switches = GnmiSwitches { updates_only: false, wildcards: false, rate_limit: None, ..GnmiSwitches::default() };
+    let lab = Lab::with(with_switches(switches)).await;
+    let any = NEIGHBOR.replace("192.168.1.11", "*");
+    for (at, updates_only, code) in
+        [(NEIGHBOR, true, Code::Unimplemented), (any.as_str(), false, Code::InvalidArgument)]
+    {
+        let list = pb::SubscriptionList { updates_only, ..list(at, OnChange, JsonIetf) };
+        let status = lab.subscribe(list).await.next().await.expect_err("refused");
+        assert_eq!(status.code(), code, "{at}");
+    }
+}
