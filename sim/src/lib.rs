@@ -16,3 +16,4 @@ pub mod profile;
 pub mod proxy;
 pub mod schema;
 pub mod tables;
+pub mod truth;

@@ -1,0 +1,370 @@
+//! The agent's engine on one leaf, fed with what the leaf and the clusters show, in virtual time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use srl_k8s_services::engine::Engine;
+use srl_k8s_services::model::alarm::{AlarmKey, AlarmView};
+use srl_k8s_services::model::config::{ClusterConfig, Config, Connection};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use srl_k8s_services::model::speaker::StatusKey;
+use srl_k8s_services::model::switch::{
+    FibTrouble, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, PeerAddress, Route, RouteKey,
+    SessionState,
+};
+use srl_k8s_services::model::time::{Now, Timestamp};
+use srl_k8s_services::model::verdict::OperState;
+use srl_k8s_services::model::view::{Change, ServiceView};
+
+use crate::cluster::{ClusterFacts, pools};
+use crate::facts::{LeafFacts, NeighborFact};
+use crate::plan::{Known, Plan, cluster_name, node_name, vrf_name};
+use crate::rng::Rng;
+
+/// Longer than every hold time and patience of the agent together.
+const SETTLE: Duration = Duration::from_secs(180);
+const OWNERS: [&str; 5] = ["bgp_mgr", "bgp_evpn_mgr", "net_inst_mgr", "static_route_mgr", "arp_nd_mgr"];
+
+/// What is out of reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reach {
+    pub(crate) ndk_lost: bool,
+    pub(crate) gnmi_lost: bool,
+    pub(crate) apis_lost: BTreeSet<usize>,
+}
+
+/// An engine, and what was told to it and by it.
+pub(crate) struct Agent {
+    engine: Engine,
+    elapsed: Duration,
+    order: Rng,
+    reach: Reach,
+    leaf: LeafFacts,
+    clusters: Vec<ClusterFacts>,
+    neighbors: BTreeMap<(String, IpAddr), NeighborFact>,
+    failures: BTreeMap<RouteKey, FibTrouble>,
+    groups: Vec<Vec<IpAddr>>,
+    pub(crate) services: BTreeMap<(ClusterName, ServiceKey), Arc<ServiceView>>,
+    pub(crate) alarms: BTreeMap<AlarmKey, AlarmView>,
+}
+
+impl Agent {
+    /// The agent of a leaf after its first sync.
+    pub(crate) fn start(plan: &Plan, leaf: &LeafFacts, clusters: &[ClusterFacts], order: Rng) -> Self {
+        let mut agent = Self {
+            engine: Engine::new(),
+            elapsed: Duration::from_secs(1),
+            order,
+            reach: Reach::default(),
+            leaf: LeafFacts::default(),
+            clusters: vec![ClusterFacts::default(); clusters.len()],
+            neighbors: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            groups: Vec::new(),
+            services: BTreeMap::new(),
+            alarms: BTreeMap::new(),
+        };
+        agent.tell(Event::Configured(Arc::new(config(plan))));
+        for (id, owner) in (1..).zip(OWNERS) {
+            agent.tell(Event::Switch(SwitchEvent::Application(id, Some(Arc::from(owner)))));
+        }
+        agent.sync_switch(leaf);
+        agent.sync_gnmi(leaf);
+        for (number, facts) in clusters.iter().enumerate() {
+            agent.sync_cluster(number, facts);
+        }
+        agent.settle();
+        agent
+    }
+
+    /// The leaf and the clusters are as they are now; all of it is told, and time passes until nothing more follows.
+    pub(crate) fn become_as(&mut self, leaf: &LeafFacts, clusters: &[ClusterFacts], reach: &Reach) {
+        let was = std::mem::replace(&mut self.reach, reach.clone());
+        self.lose(SourceId::Ndk, was.ndk_lost, reach.ndk_lost);
+        self.lose(SourceId::Gnmi, was.gnmi_lost, reach.gnmi_lost);
+        for number in 0..clusters.len() {
+            let source = SourceId::Kubernetes(cluster_name(number).as_str().into());
+            self.lose(source, was.apis_lost.contains(&number), reach.apis_lost.contains(&number));
+        }
+        let mut turns: Vec<usize> = (0..clusters.len() + 2).collect();
+        self.order.shuffle(&mut turns);
+        for turn in turns {
+            match turn {
+                0 if reach.ndk_lost => {}
+                0 if was.ndk_lost => self.sync_switch(leaf),
+                0 => self.change_switch(leaf),
+                1 if reach.gnmi_lost => {}
+                1 if was.gnmi_lost => self.sync_gnmi(leaf),
+                1 => self.change_gnmi(leaf),
+                number if reach.apis_lost.contains(&(number - 2)) => {}
+                number if was.apis_lost.contains(&(number - 2)) => self.sync_cluster(number - 2, &clusters[number - 2]),
+                number => self.change_cluster(number - 2, &clusters[number - 2]),
+            }
+            self.pass(Duration::from_millis(20));
+        }
+        self.settle();
+    }
+
+    /// The state that is published of a VIP.
+    pub(crate) fn word(&self, key: &(ClusterName, ServiceKey), address: IpAddr) -> Option<OperState> {
+        let view = self.services.get(key)?;
+        view.vips.iter().find(|vip| vip.address == address).map(|vip| vip.verdict.state)
+    }
+
+    fn now(&self) -> Now {
+        let begun = Timestamp::from_second(1_800_000_000).expect("a moment");
+        Now { elapsed: self.elapsed, wall: begun + self.elapsed }
+    }
+
+    fn tell(&mut self, event: Event) {
+        let changes = self.engine.apply(self.now(), event);
+        for change in changes {
+            match change {
+                Change::Service(cluster, key, Some(view)) => drop(self.services.insert((cluster, key), view)),
+                Change::Service(cluster, key, None) => drop(self.services.remove(&(cluster, key))),
+                Change::Alarm(key, Some(view)) => drop(self.alarms.insert(key, view)),
+                Change::Alarm(key, None) => drop(self.alarms.remove(&key)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Time passes, and the engine is woken when it asks to be.
+    fn pass(&mut self, time: Duration) {
+        let until = self.elapsed + time;
+        for _ in 0..1000 {
+            match self.engine.deadline().filter(|deadline| *deadline <= until) {
+                Some(deadline) => self.elapsed = self.elapsed.max(deadline),
+                None => break,
+            }
+            self.tell(Event::Tick);
+        }
+        self.elapsed = until;
+    }
+
+    fn settle(&mut self) {
+        self.pass(SETTLE);
+    }
+
+    fn lose(&mut self, source: SourceId, was: bool, is: bool) {
+        if is && !was {
+            self.tell(Event::Source(source, SourceEvent::Lost(Arc::from("connection refused"))));
+        }
+    }
+
+    /// The group of some next-hops.
+    fn group(&mut self, next_hops: &[IpAddr]) -> NextHopGroupId {
+        let known = self.groups.iter().position(|group| group == next_hops);
+        let at = known.unwrap_or_else(|| {
+            self.groups.push(next_hops.to_vec());
+            self.groups.len() - 1
+        });
+        NextHopGroupId(3_706_000 + at as u64)
+    }
+
+    fn sync_switch(&mut self, leaf: &LeafFacts) {
+        self.tell(Event::Source(SourceId::Ndk, SourceEvent::Syncing));
+        for (id, owner) in (1..).zip(OWNERS) {
+            self.tell(Event::Switch(SwitchEvent::Application(id, Some(Arc::from(owner)))));
+        }
+        self.leaf.instances.clear();
+        self.leaf.routes.clear();
+        self.groups.clear();
+        self.change_switch(leaf);
+        self.tell(Event::Source(SourceId::Ndk, SourceEvent::Synced));
+    }
+
+    /// Tells what of instances, routes and groups has changed, one prefix at a time, groups before or after.
+    fn change_switch(&mut self, leaf: &LeafFacts) {
+        for (name, id) in &leaf.instances {
+            if self.leaf.instances.get(name) != Some(id) {
+                let instance = NetworkInstance { id: *id, oper_up: true };
+                self.tell(Event::Switch(SwitchEvent::NetworkInstance(name.as_str().into(), Some(instance))));
+            }
+        }
+        let known = self.groups.len();
+        let mut routes = Vec::new();
+        for ((instance, prefix), fact) in &leaf.routes {
+            let was = self.leaf.routes.get(&(instance.clone(), *prefix));
+            let same = was.is_some_and(|was| {
+                (was.owner, was.preference, &was.next_hops) == (fact.owner, fact.preference, &fact.next_hops)
+            });
+            if !same {
+                let at = OWNERS.iter().position(|owner| *owner == fact.owner).expect("an owner of ours");
+                let group = self.group(&fact.next_hops);
+                let owner = u32::try_from(at).expect("few") + 1;
+                let route = Route { owner, preference: fact.preference, metric: 0, next_hop_group: group };
+                routes.push((instance.clone(), *prefix, Some(route)));
+            }
+        }
+        let gone = self.leaf.routes.keys().filter(|key| !leaf.routes.contains_key(key));
+        routes.extend(gone.map(|(instance, prefix)| (instance.clone(), *prefix, None)));
+        self.order.shuffle(&mut routes);
+        let routes_first = self.order.chance(50);
+        if !routes_first {
+            self.tell_groups(known);
+        }
+        for (instance, prefix, route) in routes {
+            let instance = NetworkInstanceName::from(instance);
+            self.tell(Event::Switch(SwitchEvent::Routes(instance, vec![(prefix, route)])));
+        }
+        if routes_first {
+            self.tell_groups(known);
+        }
+        let ended: Vec<String> =
+            self.leaf.instances.keys().filter(|name| !leaf.instances.contains_key(*name)).cloned().collect();
+        for name in ended {
+            self.tell(Event::Switch(SwitchEvent::NetworkInstance(NetworkInstanceName::from(name), None)));
+        }
+        self.leaf.instances.clone_from(&leaf.instances);
+        self.leaf.routes.clone_from(&leaf.routes);
+    }
+
+    fn tell_groups(&mut self, from: usize) {
+        let groups: Vec<(NextHopGroupId, Option<NextHopGroup>)> = (from..self.groups.len())
+            .map(|at| {
+                let mut next_hops = self.groups[at].clone();
+                next_hops.sort();
+                next_hops.dedup();
+                (NextHopGroupId(3_706_000 + at as u64), Some(NextHopGroup { next_hops: next_hops.into() }))
+            })
+            .collect();
+        if !groups.is_empty() {
+            self.tell(Event::Switch(SwitchEvent::NextHopGroups(groups)));
+        }
+    }
+
+    fn sync_gnmi(&mut self, leaf: &LeafFacts) {
+        self.tell(Event::Source(SourceId::Gnmi, SourceEvent::Syncing));
+        let neighbors = leaf.neighbors.iter().map(|(key, fact)| (neighbor_key(key), self.neighbor(*fact))).collect();
+        self.tell(Event::Neighbors(Update::All(neighbors)));
+        self.tell(Event::Fib(Update::All(failures(leaf).into_iter().collect())));
+        self.neighbors.clone_from(&leaf.neighbors);
+        self.failures = failures(leaf);
+        self.tell(Event::Source(SourceId::Gnmi, SourceEvent::Synced));
+    }
+
+    fn change_gnmi(&mut self, leaf: &LeafFacts) {
+        let was = std::mem::replace(&mut self.neighbors, leaf.neighbors.clone());
+        for change in changes(&was, &leaf.neighbors) {
+            let update = match change {
+                Update::Set(key, fact) => Update::Set(neighbor_key(&key), self.neighbor(fact)),
+                Update::Gone(key) => Update::Gone(neighbor_key(&key)),
+                Update::All(_) => continue,
+            };
+            self.tell(Event::Neighbors(update));
+        }
+        let was = std::mem::replace(&mut self.failures, failures(leaf));
+        for change in changes(&was, &self.failures.clone()) {
+            self.tell(Event::Fib(change));
+        }
+    }
+
+    fn neighbor(&self, fact: NeighborFact) -> Neighbor {
+        Neighbor {
+            session: Some(if fact.established { SessionState::Established } else { SessionState::Active }),
+            last_established: Some(self.now().wall),
+            dynamic: fact.dynamic,
+            received_routes: Some(fact.received),
+        }
+    }
+
+    fn tell_cluster(&mut self, number: usize, event: ClusterEvent) {
+        self.tell(Event::Cluster(cluster_name(number).as_str().into(), event));
+    }
+
+    fn sync_cluster(&mut self, number: usize, facts: &ClusterFacts) {
+        let source = SourceId::Kubernetes(cluster_name(number).as_str().into());
+        self.tell(Event::Source(source.clone(), SourceEvent::Syncing));
+        self.tell_cluster(number, ClusterEvent::Connected { version: Arc::from("v1.33.0"), caveat: None });
+        for (resource, condition) in facts.resources.clone() {
+            self.tell_cluster(number, ClusterEvent::SpeakerResource(resource, condition));
+        }
+        for (resource, objects) in facts.objects.clone() {
+            self.tell_cluster(number, ClusterEvent::SpeakerObjects(resource, all(objects)));
+        }
+        let statuses = facts.statuses.iter().map(|key| (key.clone(), ())).collect();
+        self.tell_cluster(number, ClusterEvent::Announcements(Update::All(statuses)));
+        self.tell_cluster(number, ClusterEvent::Nodes(all(facts.nodes.clone())));
+        self.tell_cluster(number, ClusterEvent::Services(all(facts.services.clone())));
+        self.tell_cluster(number, ClusterEvent::EndpointSlices(all(facts.slices.clone())));
+        self.tell(Event::Source(source, SourceEvent::Synced));
+        self.clusters[number] = facts.clone();
+    }
+
+    fn change_cluster(&mut self, number: usize, facts: &ClusterFacts) {
+        let was = std::mem::replace(&mut self.clusters[number], facts.clone());
+        let mut events: Vec<ClusterEvent> = Vec::new();
+        events.extend(changes(&was.nodes, &facts.nodes).into_iter().map(ClusterEvent::Nodes));
+        events.extend(changes(&was.services, &facts.services).into_iter().map(ClusterEvent::Services));
+        events.extend(changes(&was.slices, &facts.slices).into_iter().map(ClusterEvent::EndpointSlices));
+        let keyed = |of: &BTreeSet<StatusKey>| of.iter().map(|key| (key.clone(), ())).collect::<BTreeMap<_, _>>();
+        let statuses = changes(&keyed(&was.statuses), &keyed(&facts.statuses));
+        events.extend(statuses.into_iter().map(ClusterEvent::Announcements));
+        self.order.shuffle(&mut events);
+        for event in events {
+            self.tell_cluster(number, event);
+        }
+    }
+}
+
+fn all<K, V>(of: BTreeMap<K, V>) -> Update<K, V> {
+    Update::All(of.into_iter().collect())
+}
+
+/// What turns one table into another.
+fn changes<K: Ord + Clone, V: PartialEq + Clone>(was: &BTreeMap<K, V>, is: &BTreeMap<K, V>) -> Vec<Update<K, V>> {
+    let gone = was.keys().filter(|key| !is.contains_key(*key)).map(|key| Update::Gone(key.clone()));
+    let set = is.iter().filter(|(key, value)| was.get(*key) != Some(value));
+    gone.chain(set.map(|(key, value)| Update::Set(key.clone(), value.clone()))).collect()
+}
+
+fn neighbor_key((instance, address): &(String, IpAddr)) -> NeighborKey {
+    let peer = PeerAddress { ip: *address, interface: None };
+    NeighborKey { network_instance: instance.as_str().into(), peer }
+}
+
+fn failures(leaf: &LeafFacts) -> BTreeMap<RouteKey, FibTrouble> {
+    let failed = leaf.routes.iter().filter(|(_, route)| route.failed);
+    let key =
+        |(instance, prefix): &(String, IpNet)| RouteKey { network_instance: instance.as_str().into(), prefix: *prefix };
+    failed.map(|(of, _)| (key(of), FibTrouble::Failed)).collect()
+}
+
+/// What the operator configured.
+fn config(plan: &Plan) -> Config {
+    let cluster = |number: usize| {
+        let cluster = &plan.clusters[number];
+        let others = (0..plan.clusters.len()).filter(|other| cluster.shared && *other != number);
+        let fabric = (0..cluster.nodes.len()).filter(|node| cluster.nodes[*node].known == Known::Fabric);
+        let address = |node: usize| {
+            let id = (number, node);
+            let families = [(cluster.v4, false), (cluster.v6, true)].into_iter().filter(|(has, _)| *has);
+            let addresses = families.flat_map(|(_, v6)| [plan.speaks_from(id, v6), plan.next_hop(id, v6)]).collect();
+            (NodeName::from(node_name(id)), addresses)
+        };
+        Arc::new(ClusterConfig {
+            enabled: true,
+            connection: Connection::Kubeconfig { path: PathBuf::from("/etc/kubeconfig"), context: None },
+            network_namespace: None,
+            network_instance: vrf_name(cluster.configured_vrf).as_str().into(),
+            speaker: cluster.speaker,
+            namespaces: BTreeSet::new(),
+            label_selector: None,
+            load_balancer_class: None,
+            include_external_ips: false,
+            vip_pools: if cluster.pool { pools(plan, number) } else { BTreeSet::new() },
+            shared_with: others.map(|other| cluster_name(other).as_str().into()).collect(),
+            ecmp_limit: None,
+            node_address_annotation: None,
+            fabric_addresses: fabric.map(address).collect(),
+        })
+    };
+    let clusters = (0..plan.clusters.len()).map(|number| (cluster_name(number).as_str().into(), cluster(number)));
+    Config { clusters: clusters.collect(), ..Config::default() }
+}

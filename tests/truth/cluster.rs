@@ -1,0 +1,197 @@
+//! What the API of a cluster shows, reduced as the agent's Kubernetes source reduces it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use srl_k8s_services::model::cluster::{
+    AddressFamily, Endpoint, EndpointSlice, Node, Service, SliceKey, TrafficPolicy,
+};
+use srl_k8s_services::model::config::Speaker;
+use srl_k8s_services::model::names::{NodeName, ServiceKey};
+use srl_k8s_services::model::selector::{Labels, Must, Requirement, Selector};
+use srl_k8s_services::model::speaker::{
+    CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths,
+    MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource, StatusKey,
+};
+
+use crate::plan::{Known, NodeId, Plan, PodState, ServiceId, node_name, pool};
+use crate::state::State;
+
+const LABEL: &str = "bgp";
+
+/// The objects of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClusterFacts {
+    pub(crate) services: BTreeMap<ServiceKey, Service>,
+    pub(crate) slices: BTreeMap<SliceKey, EndpointSlice>,
+    pub(crate) nodes: BTreeMap<NodeName, Node>,
+    pub(crate) resources: BTreeMap<SpeakerResource, ResourceState>,
+    pub(crate) objects: BTreeMap<SpeakerResource, BTreeMap<ObjectKey, SpeakerObject>>,
+    pub(crate) statuses: BTreeSet<StatusKey>,
+}
+
+pub(crate) fn service_key(service: ServiceId) -> ServiceKey {
+    ServiceKey::new("default", format!("s{}", service.1 + 1))
+}
+
+/// What the API of a cluster shows in a state of the plan.
+pub(crate) fn facts(state: State<'_>, cluster: usize) -> ClusterFacts {
+    let plan = &state.plan.clusters[cluster];
+    let mut facts = ClusterFacts::default();
+    for number in 0..plan.services.len() {
+        service(state, (cluster, number), &mut facts);
+    }
+    for number in 0..plan.nodes.len() {
+        let id = (cluster, number);
+        facts.nodes.insert(NodeName::from(node_name(id)), node(state.plan, id));
+    }
+    for resource in SpeakerResource::of(plan.speaker) {
+        let readable = plan.readable && (resource != SpeakerResource::MetallbStatuses || plan.statuses);
+        let forbidden = || ResourceState::Forbidden(Arc::from("not allowed to list it"));
+        facts.resources.insert(resource, if readable { ResourceState::Watched } else { forbidden() });
+        if readable {
+            facts.objects.insert(resource, objects(state, cluster, resource));
+        }
+    }
+    if plan.statuses {
+        facts.statuses = statuses(state, cluster);
+    }
+    facts
+}
+
+fn service(state: State<'_>, id: ServiceId, facts: &mut ClusterFacts) {
+    let plan = state.plan.service(id);
+    let mut ingress: Vec<IpAddr> = plan.vips.iter().map(|vip| vip.address()).collect();
+    ingress.sort();
+    let service = Service {
+        load_balancer: true,
+        policy: if plan.local { TrafficPolicy::Local } else { TrafficPolicy::Cluster },
+        class: plan.foreign_class.then(|| Arc::from("example.com/other")),
+        ingress: ingress.into(),
+        ..Service::default()
+    };
+    facts.services.insert(service_key(id), service);
+    for v6 in [false, true] {
+        if !plan.vips.iter().any(|vip| vip.v6 == v6) {
+            continue;
+        }
+        let endpoint = |(at, (on, pod)): (usize, &(Option<usize>, PodState))| Endpoint {
+            identity: format!("Pod/default/s{}-{at}", id.1).into(),
+            node: on.map(|on| NodeName::from(node_name((id.0, on)))),
+            ready: *pod == PodState::Ready,
+            serving: *pod != PodState::Unready,
+            terminating: *pod == PodState::Draining,
+        };
+        let endpoints = state.endpoints(id).iter().enumerate().map(endpoint).collect();
+        let family = if v6 { AddressFamily::Ipv6 } else { AddressFamily::Ipv4 };
+        let key = SliceKey { namespace: "default".into(), name: format!("s{}-{}", id.1 + 1, u8::from(v6)).into() };
+        facts.slices.insert(key, EndpointSlice { service: service_key(id), family, endpoints });
+    }
+}
+
+fn node(plan: &Plan, id: NodeId) -> Node {
+    let (cluster, node) = (&plan.clusters[id.0], plan.node(id));
+    let mut addresses = Vec::new();
+    for v6 in [(cluster.v4, false), (cluster.v6, true)].into_iter().filter(|(has, _)| *has).map(|(_, v6)| v6) {
+        addresses.push(plan.speaks_from(id, v6));
+        if node.other_hop {
+            addresses.push(plan.interface(id, v6));
+        }
+    }
+    let mut object = Node {
+        exclude_label: node.excluded.map(Arc::from),
+        network_unavailable: node.network_unavailable,
+        labels: labels(if node.labeled { &[(LABEL, "yes")] } else { &[] }),
+        ..Node::default()
+    };
+    let addresses: Box<[IpAddr]> = addresses.into();
+    match node.known {
+        Known::Internal => object.internal = addresses,
+        Known::External => object.external = addresses,
+        Known::Annotation => object.annotated = addresses,
+        Known::Fabric | Known::Hidden => object.internal = [Plan::hidden(id)].into(),
+    }
+    object
+}
+
+fn labels(of: &[(&str, &str)]) -> Labels {
+    of.iter().map(|(name, value)| (Arc::from(*name), Arc::from(*value))).collect::<Labels>()
+}
+
+fn selector(label: &str, value: &str) -> Selector {
+    Selector([Requirement { label: label.into(), must: Must::BeIn([Arc::from(value)].into()) }].into())
+}
+
+/// The prefixes of all pools that services of a cluster have VIPs of.
+pub(crate) fn pools(plan: &Plan, cluster: usize) -> BTreeSet<IpNet> {
+    let services = plan.clusters[cluster].services.iter();
+    services.flat_map(|service| service.vips.iter().map(|vip| pool(vip.pool, vip.v6))).collect()
+}
+
+fn objects(state: State<'_>, cluster: usize, resource: SpeakerResource) -> BTreeMap<ObjectKey, SpeakerObject> {
+    let plan = &state.plan.clusters[cluster];
+    let prefixes: Box<[IpNet]> = pools(state.plan, cluster).into_iter().collect();
+    let key = |name: &str| ObjectKey { namespace: None, name: name.into() };
+    let lengths = Lengths { v4: plan.aggregate, v6: None };
+    let narrowed = plan.narrowed.then(|| selector(LABEL, "yes"));
+    let one = |object| BTreeMap::from([(key("one"), object)]);
+    match resource {
+        SpeakerResource::MetallbPools | SpeakerResource::CiliumPools | SpeakerResource::CalicoPools => {
+            one(SpeakerObject::Pool(Pool { prefixes, labels: Labels::default() }))
+        }
+        SpeakerResource::MetallbAdvertisements => {
+            let node_selectors = narrowed.into_iter().collect();
+            one(SpeakerObject::MetallbAdvertisement(MetallbAdvertisement {
+                node_selectors,
+                lengths,
+                ..Default::default()
+            }))
+        }
+        SpeakerResource::MetallbPeers => one(SpeakerObject::MetallbPeer(MetallbPeer::default())),
+        SpeakerResource::CiliumAdvertisements => {
+            let services =
+                CiliumServices { selector: Some(Selector::default()), load_balancer: true, external: false, lengths };
+            let labels = labels(&[("advertise", "bgp")]);
+            one(SpeakerObject::CiliumAdvertisement(CiliumAdvertisement { labels, services: [services].into() }))
+        }
+        SpeakerResource::CiliumClusters => {
+            one(SpeakerObject::CiliumCluster(CiliumCluster { node_selector: narrowed, peers: ["one".into()].into() }))
+        }
+        SpeakerResource::CiliumPeers => {
+            let families = [true, false].map(|v4| (v4, Some(selector("advertise", "bgp")))).into();
+            one(SpeakerObject::CiliumPeer(CiliumPeer { families }))
+        }
+        SpeakerResource::CiliumNodes => {
+            let selected = plan.nodes.iter().enumerate().filter(|(_, node)| !plan.narrowed || node.labeled);
+            let object = |(at, _): (usize, _)| {
+                let node = CiliumNode { peers: ["one".into()].into(), ..CiliumNode::default() };
+                (key(&node_name((cluster, at))), SpeakerObject::CiliumNode(node))
+            };
+            selected.map(object).collect()
+        }
+        SpeakerResource::CalicoConfigurations => {
+            let configuration = CalicoConfiguration { load_balancer: prefixes, external: [].into(), aggregation: true };
+            BTreeMap::from([(key("default"), SpeakerObject::CalicoConfiguration(configuration))])
+        }
+        _ => BTreeMap::new(),
+    }
+}
+
+/// What speakers that run say they announce.
+fn statuses(state: State<'_>, cluster: usize) -> BTreeSet<StatusKey> {
+    let plan = &state.plan.clusters[cluster];
+    debug_assert_eq!(plan.speaker, Speaker::Metallb);
+    let nodes = (0..plan.nodes.len()).map(|node| (cluster, node)).filter(|node| state.alive(*node));
+    let said = nodes.flat_map(|node| {
+        let services = (0..plan.services.len()).map(|service| (cluster, service));
+        let announced = services.filter(move |service| !state.intends(node, *service).is_empty());
+        announced.map(move |service| StatusKey {
+            service: service_key(service),
+            node: NodeName::from(node_name(node)),
+            object: (node.1 * 100 + service.1) as u64,
+        })
+    });
+    said.collect()
+}

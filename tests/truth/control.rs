@@ -1,0 +1,394 @@
+//! The control plane: which routes every leaf has, from who is alive and announces what.
+//!
+//! A protocol's outcome, not its messages: sessions, best paths and EVPN adverts are computed in the order in which they
+//! depend on each other, for one VRF at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use srl_sim::truth::{
+    Bridge, Cable, Endpoint, EndpointState, Hop, Host, HostKind, Leaf, Location, Neighbor, Network, Port, Route,
+    Service, Vrf,
+};
+
+use crate::facts::{LeafFacts, NeighborFact, RouteFact};
+use crate::fault::{Fault, StaticTo};
+use crate::plan::{NodeId, PodState, Summary, all_pools, cluster_name, ip, leaf_name, net, node_name, vrf_name, vtep};
+use crate::state::State;
+
+/// EVPN routes have as many next-hops at most.
+const EVPN_PATHS: usize = 8;
+const LOCAL: u32 = 0;
+const HOST: u32 = 1;
+const STATIC: u32 = 5;
+const PREFERRED: u32 = 169;
+const EVPN: u32 = 170;
+
+/// What a state of a plan comes to.
+pub(crate) struct World {
+    pub(crate) network: Network,
+    pub(crate) leaves: Vec<LeafFacts>,
+}
+
+/// A route that may become active.
+#[derive(Clone, Debug)]
+struct Candidate {
+    owner: &'static str,
+    preference: u32,
+    hops: Vec<Hop>,
+}
+
+type Table = BTreeMap<IpNet, Candidate>;
+
+/// Who advertises a prefix in EVPN.
+type Adverts = BTreeMap<IpNet, BTreeSet<usize>>;
+
+pub(crate) fn world(state: State<'_>) -> World {
+    let mut world = World { network: hosts(state), leaves: vec![LeafFacts::default(); state.plan.leaves.len()] };
+    for leaf in 0..state.plan.leaves.len() {
+        let leaf_truth =
+            Leaf { vteps: [vtep(leaf)].into(), underlay: !state.broken(Fault::Isolated(leaf)), ..Leaf::default() };
+        world.network.leaves.insert(leaf_name(leaf), leaf_truth);
+    }
+    for node in state.plan.nodes() {
+        entries(state, node, &mut world.network);
+    }
+    for vrf in 0..state.plan.vrfs() {
+        let tables = tables(state, vrf);
+        for (leaf, table) in tables {
+            install(state, leaf, vrf, table, &mut world);
+        }
+    }
+    for leaf in 0..state.plan.leaves.len() {
+        world.leaves[leaf].neighbors = neighbors(state, leaf);
+    }
+    world
+}
+
+/// The place of a node among the hosts.
+pub(crate) fn host_of(state: State<'_>, node: NodeId) -> usize {
+    state.plan.nodes().position(|other| other == node).expect("a node of the plan")
+}
+
+/// The place of a service among the services.
+pub(crate) fn service_of(state: State<'_>, service: (usize, usize)) -> usize {
+    state.plan.services().position(|other| other == service).expect("a service of the plan")
+}
+
+/// Nodes, a router to the world, cables and services.
+fn hosts(state: State<'_>) -> Network {
+    let mut network = Network::default();
+    for node in state.plan.nodes() {
+        let kind = HostKind::Node { cluster: cluster_name(node.0) };
+        network.hosts.push(Host { name: node_name(node), up: state.alive(node), kind });
+    }
+    network.hosts.push(Host { name: "world".to_owned(), up: true, kind: HostKind::Other });
+    for node in state.plan.nodes() {
+        for leaf in 0..state.plan.leaves.len() {
+            let up = state.leaves(node).contains(&leaf) && state.cable(node, leaf);
+            network.cables.push(Cable { up, host: host_of(state, node) });
+        }
+    }
+    network.cables.push(Cable { up: true, host: network.hosts.len() - 1 });
+    for service in state.plan.services() {
+        let endpoint = |(on, pod): (Option<usize>, PodState)| Endpoint {
+            host: on.map(|on| host_of(state, (service.0, on))),
+            state: match pod {
+                PodState::Ready => EndpointState::Ready,
+                PodState::Draining => EndpointState::Draining,
+                PodState::Unready => EndpointState::Unready,
+            },
+        };
+        network.services.push(Service {
+            cluster: cluster_name(service.0),
+            name: format!("s{}", service.1 + 1),
+            local: state.plan.service(service).local,
+            everywhere: false,
+            endpoints: state.endpoints(service).into_iter().map(endpoint).collect(),
+        });
+    }
+    network
+}
+
+fn cable_of(state: State<'_>, node: NodeId, leaf: usize) -> usize {
+    host_of(state, node) * state.plan.leaves.len() + leaf
+}
+
+fn families(state: State<'_>, node: NodeId) -> impl Iterator<Item = bool> {
+    let cluster = &state.plan.clusters[node.0];
+    [(cluster.v4, false), (cluster.v6, true)].into_iter().filter(|(has, _)| *has).map(|(_, v6)| v6)
+}
+
+fn bridge_name(state: State<'_>, node: NodeId) -> String {
+    format!("mac-{}", state.plan.subnet(node, true))
+}
+
+/// ARP, ND and MAC entries of a node on every leaf that has its subnet.
+fn entries(state: State<'_>, node: NodeId, network: &mut Network) {
+    let (mac, vrf) = (host_of(state, node) as u64 + 1, vrf_name(state.plan.clusters[node.0].vrf));
+    let answers_on: Vec<usize> = state.answers_on(node).into_iter().filter(|leaf| state.gateway(*leaf, node)).collect();
+    for leaf in (0..state.plan.leaves.len()).filter(|leaf| state.gateway(*leaf, node)) {
+        let far = answers_on.iter().find(|far| state.evpn(leaf) && state.evpn(**far));
+        let location = if answers_on.contains(&leaf) {
+            Location::Cable(cable_of(state, node, leaf))
+        } else if let Some(far) = far {
+            Location::Tunnel(vtep(*far))
+        } else {
+            continue;
+        };
+        let truth = network.leaves.get_mut(&leaf_name(leaf)).expect("a leaf of the plan");
+        let bridge: &mut Bridge = truth.bridges.entry(bridge_name(state, node)).or_default();
+        bridge.macs.insert(mac, location);
+        let table: &mut Vrf = truth.vrfs.entry(vrf.clone()).or_default();
+        for v6 in families(state, node) {
+            let port = Port::Bridge(bridge_name(state, node));
+            table.neighbors.insert(state.plan.interface(node, v6), Neighbor { mac, port });
+        }
+    }
+}
+
+/// The tables of all leaves that have a VRF.
+fn tables(state: State<'_>, vrf: usize) -> BTreeMap<usize, Table> {
+    let leaves: Vec<usize> = (0..state.plan.leaves.len()).filter(|leaf| state.instance(*leaf, vrf)).collect();
+    let mut adverts = Adverts::new();
+    let mut tables: BTreeMap<usize, Table> = BTreeMap::new();
+    for leaf in &leaves {
+        let (table, advertised) = local(state, *leaf, vrf);
+        for prefix in advertised.into_iter().filter(|_| state.evpn(*leaf)) {
+            adverts.entry(prefix).or_default().insert(*leaf);
+        }
+        tables.insert(*leaf, table);
+    }
+    // What resolves next-hops: everything but what speakers announce.
+    let resolving: BTreeMap<usize, BTreeSet<IpNet>> = leaves
+        .iter()
+        .map(|leaf| {
+            let imported = imported(state, *leaf, vrf, &adverts);
+            (*leaf, tables[leaf].keys().chain(imported.keys()).copied().collect())
+        })
+        .collect();
+    let mut bgp: BTreeMap<usize, Table> = BTreeMap::new();
+    for leaf in &leaves {
+        bgp.insert(*leaf, announced(state, *leaf, vrf, &resolving[leaf]));
+    }
+    let prefixes: BTreeSet<IpNet> = bgp.values().flat_map(BTreeMap::keys).copied().collect();
+    for prefix in prefixes {
+        let having: Vec<usize> = leaves.iter().copied().filter(|leaf| bgp[leaf].contains_key(&prefix)).collect();
+        for leaf in &having {
+            let by_others = adverts.get(&prefix).is_some_and(|by| by.iter().any(|by| by != leaf));
+            // EVPN's path has come first, and has the shorter AS path: BGP's own is not used.
+            if !state.plan.prefer_local && state.evpn(*leaf) && by_others {
+                bgp.get_mut(leaf).expect("one a leaf").remove(&prefix);
+            } else if state.evpn(*leaf) {
+                adverts.entry(prefix).or_default().insert(*leaf);
+            }
+        }
+    }
+    for leaf in &leaves {
+        let table = tables.get_mut(leaf).expect("one a leaf");
+        let more = bgp.remove(leaf).unwrap_or_default().into_iter().chain(imported(state, *leaf, vrf, &adverts));
+        for (prefix, candidate) in more {
+            let better = table.get(&prefix).is_none_or(|known| candidate.preference < known.preference);
+            if better {
+                table.insert(prefix, candidate);
+            }
+        }
+    }
+    tables
+}
+
+/// A leaf's own routes, and which of them it advertises in EVPN.
+fn local(state: State<'_>, leaf: usize, vrf: usize) -> (Table, Vec<IpNet>) {
+    let (mut table, mut advertised) = (Table::new(), Vec::new());
+    let mut add = |prefix: IpNet, owner, preference, hop: Hop, exported: bool| {
+        let candidate = Candidate { owner, preference, hops: vec![hop] };
+        if table.get(&prefix).is_none_or(|known| preference < known.preference) {
+            table.insert(prefix, candidate);
+        }
+        if exported {
+            advertised.push(prefix);
+        }
+    };
+    for node in state.plan.nodes().filter(|node| state.plan.clusters[node.0].vrf == vrf && state.gateway(leaf, *node)) {
+        for v6 in families(state, node) {
+            let (subnet, address) = (state.plan.subnet(node, v6), state.plan.interface(node, v6));
+            add(subnet, "net_inst_mgr", LOCAL, Hop::Connected, true);
+            add(IpNet::from(gateway(subnet)), "net_inst_mgr", LOCAL, Hop::Own, false);
+            if state.plan.host_routes && state.answers_on(node).contains(&leaf) {
+                add(IpNet::from(address), "arp_nd_mgr", HOST, Hop::Neighbor(address), true);
+            }
+            if state.plan.node(node).loopback && state.plan.node(node).leaves.contains(&leaf) {
+                add(IpNet::from(state.plan.speaks_from(node, v6)), "static_route_mgr", STATIC, Hop::Via(address), true);
+            }
+        }
+    }
+    for (service, to) in statics(state, leaf, vrf) {
+        for vip in &state.plan.service(service).vips {
+            let hop = match to {
+                StaticTo::Node(node) if families(state, node).any(|v6| v6 == vip.v6) => {
+                    Hop::Via(state.plan.interface(node, vip.v6))
+                }
+                StaticTo::Nobody if state.gateway(leaf, (service.0, 0)) => {
+                    Hop::Via(nobody(state.plan.subnet((service.0, 0), vip.v6)))
+                }
+                _ => Hop::Discard,
+            };
+            add(IpNet::from(vip.address()), "static_route_mgr", STATIC, hop, true);
+        }
+    }
+    for v6 in [false, true] {
+        let world = ip(if v6 { "fd00:fe::2" } else { "10.254.0.2" });
+        if state.plan.default_from == Some(leaf) {
+            add(net(if v6 { "::/0" } else { "0.0.0.0/0" }), "static_route_mgr", STATIC, Hop::Neighbor(world), true);
+        }
+        if let Some((_, summary)) = state.plan.summary.filter(|(on, _)| *on == leaf) {
+            let hop = if summary == Summary::World { Hop::Neighbor(world) } else { Hop::Discard };
+            add(all_pools(v6), "static_route_mgr", STATIC, hop, true);
+        }
+    }
+    (table, advertised)
+}
+
+fn statics(state: State<'_>, leaf: usize, vrf: usize) -> Vec<((usize, usize), StaticTo)> {
+    let here = state.faults.iter().filter_map(|fault| match fault {
+        Fault::Static(on, service, to) if *on == leaf && state.plan.clusters[service.0].vrf == vrf => {
+            Some((*service, *to))
+        }
+        _ => None,
+    });
+    here.collect()
+}
+
+/// The address of the leaf in a subnet.
+fn gateway(subnet: IpNet) -> IpAddr {
+    subnet.hosts().next().expect("a subnet has hosts")
+}
+
+/// An address in a subnet that nobody has.
+fn nobody(subnet: IpNet) -> IpAddr {
+    subnet.hosts().nth(98).expect("a subnet has a hundred hosts")
+}
+
+/// What a leaf imports of the others' adverts.
+fn imported(state: State<'_>, leaf: usize, vrf: usize, adverts: &Adverts) -> Table {
+    if !state.evpn(leaf) {
+        return Table::new();
+    }
+    let hops = |by: &BTreeSet<usize>| {
+        let others = by.iter().filter(|by| **by != leaf).take(EVPN_PATHS);
+        others.map(|by| Hop::Tunnel { vtep: vtep(*by), vrf: vrf_name(vrf) }).collect::<Vec<_>>()
+    };
+    let routes = adverts.iter().map(|(prefix, by)| (*prefix, hops(by))).filter(|(_, hops)| !hops.is_empty());
+    routes.map(|(prefix, hops)| (prefix, Candidate { owner: "bgp_evpn_mgr", preference: EVPN, hops })).collect()
+}
+
+/// The best paths of what nodes send to a leaf.
+fn announced(state: State<'_>, leaf: usize, vrf: usize, resolving: &BTreeSet<IpNet>) -> Table {
+    let mut paths: BTreeMap<IpNet, BTreeSet<IpAddr>> = BTreeMap::new();
+    for node in state.plan.nodes().filter(|node| state.plan.clusters[node.0].vrf == vrf) {
+        for (prefix, v6, service) in state.sent(node, leaf) {
+            let next_hop = state.plan.next_hop(node, v6);
+            let resolved = resolving.iter().any(|known| known.prefix_len() > 0 && known.contains(&next_hop));
+            let kept = !state.broken(Fault::Reject(leaf, service)) && !state.broken(Fault::Leaked(leaf, service));
+            if resolved && kept {
+                paths.entry(prefix).or_default().insert(next_hop);
+            }
+        }
+    }
+    let limit = if state.broken(Fault::OnePath(leaf)) { 1 } else { state.plan.multipath };
+    let preference = if state.plan.prefer_local { PREFERRED } else { EVPN };
+    let route = |hops: BTreeSet<IpAddr>| Candidate {
+        owner: "bgp_mgr",
+        preference,
+        hops: hops.into_iter().take(limit).map(Hop::Via).collect(),
+    };
+    paths.into_iter().map(|(prefix, hops)| (prefix, route(hops))).collect()
+}
+
+/// Puts a table into hardware, and into what the leaf shows.
+fn install(state: State<'_>, leaf: usize, vrf: usize, mut table: Table, world: &mut World) {
+    let name = vrf_name(vrf);
+    leak(state, leaf, vrf, &mut table);
+    let failed = |prefix: &IpNet| {
+        let of = |fault: &Fault| match fault {
+            Fault::Fib(on, service) if *on == leaf && state.plan.clusters[service.0].vrf == vrf => {
+                state.plan.service(*service).vips.iter().any(|vip| IpNet::from(vip.address()) == *prefix)
+            }
+            _ => false,
+        };
+        state.faults.iter().any(of)
+    };
+    let facts = &mut world.leaves[leaf];
+    facts.instances.insert(name.clone(), 3 + u32::try_from(vrf).expect("few"));
+    let truth = world.network.leaves.get_mut(&leaf_name(leaf)).expect("a leaf of the plan");
+    let world_cable = world.network.cables.len() - 1;
+    let vrf: &mut Vrf = truth.vrfs.entry(name.clone()).or_default();
+    for address in ["10.254.0.2", "fd00:fe::2"] {
+        vrf.neighbors.insert(ip(address), Neighbor { mac: 999, port: Port::Cable(world_cable) });
+    }
+    for (prefix, candidate) in table {
+        let failed = failed(&prefix);
+        let next_hops = candidate.hops.iter().filter_map(|hop| shown(hop, prefix)).collect();
+        let fact = RouteFact { owner: candidate.owner, preference: candidate.preference, next_hops, failed };
+        facts.routes.insert((name.clone(), prefix), fact);
+        vrf.routes.insert(prefix, Route { programmed: !failed, hops: candidate.hops });
+    }
+}
+
+/// Routes that an import policy has put here instead of where their session is.
+fn leak(state: State<'_>, leaf: usize, vrf: usize, table: &mut Table) {
+    for fault in state.faults {
+        let Fault::Leaked(on, service) = fault else { continue };
+        if *on != leaf || state.plan.clusters[service.0].vrf == vrf {
+            continue;
+        }
+        let nodes = (0..state.plan.clusters[service.0].nodes.len()).map(|node| (service.0, node));
+        for node in nodes {
+            for (prefix, v6, _) in state.sent(node, leaf).into_iter().filter(|(_, _, of)| of == service) {
+                let hop = Hop::Via(state.plan.next_hop(node, v6));
+                let empty = Candidate { owner: "bgp_mgr", preference: EVPN, hops: Vec::new() };
+                let candidate = table.entry(prefix).or_insert(empty);
+                if candidate.owner == "bgp_mgr" {
+                    candidate.hops.push(hop);
+                    candidate.hops.sort();
+                    candidate.hops.dedup();
+                }
+            }
+        }
+    }
+}
+
+/// The address that tables show of a next-hop.
+fn shown(hop: &Hop, prefix: IpNet) -> Option<IpAddr> {
+    match hop {
+        Hop::Via(address) | Hop::Neighbor(address) => Some(*address),
+        Hop::Connected => Some(gateway(prefix)),
+        Hop::Tunnel { vtep, .. } => Some(*vtep),
+        Hop::Vrf(_) | Hop::Discard | Hop::Own => None,
+    }
+}
+
+/// The BGP neighbors of a leaf.
+fn neighbors(state: State<'_>, leaf: usize) -> BTreeMap<(String, IpAddr), NeighborFact> {
+    let mut neighbors = BTreeMap::new();
+    for node in state.plan.nodes() {
+        let cluster = &state.plan.clusters[node.0];
+        let (plan, peers) = (state.plan.node(node), state.peers(node));
+        if !state.instance(leaf, cluster.vrf) || !(peers.contains(&leaf) || plan.peers.contains(&leaf)) {
+            continue;
+        }
+        let established = peers.contains(&leaf) && state.established(node, leaf);
+        if cluster.dynamic && !established {
+            continue;
+        }
+        for v6 in [(plan.v4, false), (plan.v6, true)].into_iter().filter(|(has, _)| *has).map(|(_, v6)| v6) {
+            let sent = state.sent(node, leaf).into_iter().filter(|(_, over, _)| *over == v6);
+            let prefixes: BTreeSet<IpNet> = sent.map(|(prefix, ..)| prefix).collect();
+            let received = if established { u32::try_from(prefixes.len()).expect("few") } else { 0 };
+            let fact = NeighborFact { established, dynamic: cluster.dynamic, received };
+            neighbors.insert((vrf_name(cluster.vrf), state.plan.speaks_from(node, v6)), fact);
+        }
+    }
+    neighbors
+}

@@ -1,0 +1,36 @@
+//! What a leaf's tables show: everything that the agent on it can hear of the switch.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// The tables of one leaf.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeafFacts {
+    /// Their numbers, by name.
+    pub(crate) instances: BTreeMap<String, u32>,
+    /// Active routes.
+    pub(crate) routes: BTreeMap<(String, IpNet), RouteFact>,
+    /// BGP neighbors.
+    pub(crate) neighbors: BTreeMap<(String, IpAddr), NeighborFact>,
+}
+
+/// An active route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RouteFact {
+    pub(crate) owner: &'static str,
+    pub(crate) preference: u32,
+    /// Next-hops that have an address.
+    pub(crate) next_hops: Vec<IpAddr>,
+    /// The hardware did not take it.
+    pub(crate) failed: bool,
+}
+
+/// A BGP neighbor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NeighborFact {
+    pub(crate) established: bool,
+    pub(crate) dynamic: bool,
+    pub(crate) received: u32,
+}

@@ -1,0 +1,385 @@
+//! What agents say of a plan, held against the truth.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ipnet::IpNet;
+use srl_k8s_services::model::alarm::{AlarmType, Resource, Severity};
+use srl_k8s_services::model::names::{ClusterName, ServiceKey};
+use srl_k8s_services::model::verdict::{OperState, Reason};
+use srl_k8s_services::model::view::Verdict;
+use srl_sim::truth::{Branch, Flow, Outcome};
+
+use crate::agent::{Agent, Reach};
+use crate::cluster::{self, ClusterFacts, service_key};
+use crate::control::{self, World};
+use crate::fault::Fault;
+use crate::plan::{Known, NodeId, Plan, ServiceId, VipPlan, cluster_name, leaf_name, node_name, vrf_name};
+use crate::rng::Rng;
+use crate::state::State;
+
+/// What becomes of flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Truth {
+    All,
+    Some,
+    None,
+}
+
+impl Truth {
+    fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            outcome if outcome.none_arrives() => Self::None,
+            outcome if outcome.all_arrive() => Self::All,
+            _ => Self::Some,
+        }
+    }
+}
+
+/// A published word by its state and reason, as the matrix counts it.
+pub(crate) type Word = (OperState, Option<Reason>);
+
+/// How often which word was said of which truth, and how much was unknown that need not be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Matrix {
+    pub(crate) words: BTreeMap<(Word, Truth), usize>,
+    /// States whose truth a person at the leaf's CLI could tell, and how many of them were unknown.
+    pub(crate) tellable: usize,
+    pub(crate) untold: BTreeMap<Option<Reason>, usize>,
+    /// Ups of flows that are lost beyond a tunnel, by what the leaf there says itself.
+    pub(crate) elsewhere: usize,
+}
+
+impl Matrix {
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (key, count) in &other.words {
+            *self.words.entry(*key).or_default() += count;
+        }
+        self.tellable += other.tellable;
+        self.elsewhere += other.elsewhere;
+        for (reason, count) in &other.untold {
+            *self.untold.entry(*reason).or_default() += count;
+        }
+    }
+
+    /// The share of tellable states that were unknown.
+    pub(crate) fn unknown_share(&self) -> f64 {
+        self.untold.values().sum::<usize>() as f64 / self.tellable.max(1) as f64
+    }
+}
+
+/// A word that the truth does not bear out.
+#[derive(Clone, Debug)]
+pub(crate) struct Wrong {
+    /// Of what kind: word and truth, without names.
+    pub(crate) kind: String,
+    /// Where and when, what was said, and where flows end.
+    pub(crate) story: String,
+}
+
+impl Wrong {
+    /// An untrue up or an untrue critical alarm: never to be said.
+    pub(crate) fn is_grave(&self) -> bool {
+        self.kind.starts_with("up ") || self.kind.starts_with("alarm ")
+    }
+}
+
+/// Runs the agents of all leaves over all steps of a plan. Returns what they said, and what of it is wrong.
+pub(crate) fn hold(plan: &Plan, seed: u64) -> (Matrix, Vec<Wrong>) {
+    let mut held = Held { plan, matrix: Matrix::default(), wrong: Vec::new() };
+    let mut agents: Vec<Agent> = Vec::new();
+    let nothing = Vec::new();
+    let steps = std::iter::once(&nothing).chain(&plan.steps).chain(std::iter::once(&nothing));
+    for (step, faults) in steps.enumerate() {
+        let state = State { plan, faults };
+        let world = control::world(state);
+        let clusters: Vec<ClusterFacts> =
+            (0..plan.clusters.len()).map(|number| cluster::facts(state, number)).collect();
+        for leaf in 0..plan.leaves.len() {
+            if step == 0 {
+                let order = Rng::new(seed ^ (leaf as u64) << 32);
+                agents.push(Agent::start(plan, &world.leaves[leaf], &clusters, order));
+            } else {
+                agents[leaf].become_as(&world.leaves[leaf], &clusters, &reach(state, leaf));
+            }
+        }
+        held.step(step, state, &world, &agents);
+    }
+    (held.matrix, held.wrong)
+}
+
+fn reach(state: State<'_>, leaf: usize) -> Reach {
+    let apis = (0..state.plan.clusters.len()).filter(|cluster| state.broken(Fault::ApiLost(*cluster)));
+    Reach {
+        ndk_lost: state.broken(Fault::NdkLost(leaf)),
+        gnmi_lost: state.broken(Fault::GnmiLost(leaf)),
+        apis_lost: apis.collect(),
+    }
+}
+
+struct Held<'a> {
+    plan: &'a Plan,
+    matrix: Matrix,
+    wrong: Vec<Wrong>,
+}
+
+/// One VIP of a service, seen from one leaf.
+struct Seen<'a> {
+    state: State<'a>,
+    leaf: usize,
+    service: ServiceId,
+    vip: VipPlan,
+    outcome: Outcome,
+    /// The longest match on this leaf.
+    matched: Option<IpNet>,
+}
+
+impl Held<'_> {
+    fn step(&mut self, step: usize, state: State<'_>, world: &World, agents: &[Agent]) {
+        for leaf in 0..agents.len() {
+            self.leaf(step, state, world, leaf, agents);
+        }
+    }
+
+    fn leaf(&mut self, step: usize, state: State<'_>, world: &World, leaf: usize, agents: &[Agent]) {
+        let agent = &agents[leaf];
+        for service in self.plan.services() {
+            let key = (ClusterName::from(cluster_name(service.0)), service_key(service));
+            if self.plan.service(service).foreign_class {
+                continue;
+            }
+            let view = agent.services.get(&key);
+            for vip in self.plan.service(service).vips.clone() {
+                let seen = see(state, world, leaf, service, vip);
+                let said = view.and_then(|view| view.vips.iter().find(|said| said.address == vip.address()));
+                let Some(said) = said else {
+                    self.wrong(step, &seen, "not published".to_owned(), "no entry");
+                    continue;
+                };
+                if said.verdict.state == OperState::Up && said_where_lost(&seen, agents, &key) {
+                    self.matrix.elsewhere += 1;
+                    continue;
+                }
+                self.word(step, &seen, &said.verdict);
+                for (key, alarm) in &agent.alarms {
+                    let about = match &key.resource {
+                        Resource::Vip(cluster, of, address) => {
+                            (cluster, of) == (&ClusterName::from(cluster_name(service.0)), &service_key(service))
+                                && *address == vip.address()
+                        }
+                        _ => false,
+                    };
+                    if about && key.kind.severity() == Severity::Critical {
+                        self.alarm(step, &seen, key.kind, &alarm.text);
+                    }
+                }
+            }
+        }
+    }
+
+    fn word(&mut self, step: usize, seen: &Seen<'_>, verdict: &Verdict) {
+        let truth = Truth::of(&seen.outcome);
+        *self.matrix.words.entry(((verdict.state, verdict.reason), truth)).or_default() += 1;
+        if seen.tellable() {
+            self.matrix.tellable += 1;
+            if verdict.state == OperState::Unknown {
+                *self.matrix.untold.entry(verdict.reason).or_default() += 1;
+            }
+        }
+        if !seen.bears_out(verdict, truth) {
+            let reason = verdict.reason.map_or("", Reason::as_yang);
+            let kind = format!("{} {reason} of {truth:?}", verdict.state.as_yang());
+            self.wrong(step, seen, kind, verdict.detail.as_deref().unwrap_or("no detail"));
+        }
+    }
+
+    fn alarm(&mut self, step: usize, seen: &Seen<'_>, kind: AlarmType, text: &str) {
+        let truth = Truth::of(&seen.outcome);
+        let conflict = kind == AlarmType::VipAddressConflict && seen.claimed_twice();
+        if truth != Truth::None && !conflict {
+            self.wrong(step, seen, format!("alarm {} of {truth:?}", kind.as_yang()), text);
+        }
+    }
+
+    fn wrong(&mut self, step: usize, seen: &Seen<'_>, kind: String, said: &str) {
+        let (leaf, service) = (leaf_name(seen.leaf), seen.service);
+        let story = format!(
+            "step {step}, {leaf}, c{}/s{} {}: {kind}: \"{said}\"; flows: {}",
+            service.0 + 1,
+            service.1 + 1,
+            seen.vip.address(),
+            seen.outcome,
+        );
+        self.wrong.push(Wrong { kind, story });
+    }
+}
+
+/// Whether all that is lost of a flow is lost by another leaf than the one it entered, and the agent there does not say
+/// up. What other tables hold is not known here; that no node behind a tunnel serves is.
+fn said_where_lost(seen: &Seen<'_>, agents: &[Agent], key: &(ClusterName, ServiceKey)) -> bool {
+    let branches = &seen.outcome.0;
+    let mut lost = branches.iter().filter(|branch| !branch.arrives()).peekable();
+    let beyond = |branch: &Branch| {
+        let served_too = branches.iter().any(|other| other.leaf == branch.leaf && other.arrives());
+        let far = (0..agents.len()).find(|leaf| leaf_name(*leaf) == branch.leaf).filter(|leaf| *leaf != seen.leaf);
+        let said = far.and_then(|far| agents[far].word(key, seen.vip.address()));
+        (branch.host().is_none() || served_too) && said.is_some_and(|said| said != OperState::Up)
+    };
+    lost.peek().is_some() && lost.all(beyond)
+}
+
+fn see<'a>(state: State<'a>, world: &World, leaf: usize, service: ServiceId, vip: VipPlan) -> Seen<'a> {
+    let plan = state.plan;
+    let cluster = &plan.clusters[service.0];
+    let others = plan.services().filter(|other| other.0 != service.0 && cluster.shared);
+    let sharing = others.filter(|other| plan.service(*other).vips.contains(&vip));
+    let services: Vec<usize> =
+        std::iter::once(service).chain(sharing).map(|service| control::service_of(state, service)).collect();
+    let (leaf_name, vrf) = (leaf_name(leaf), vrf_name(cluster.configured_vrf));
+    let flow = Flow { leaf: &leaf_name, vrf: &vrf, destination: vip.address(), services: &services };
+    let outcome = world.network.walk(flow);
+    let routes = world.leaves[leaf].routes.keys().filter(|(of, prefix)| *of == vrf && prefix.contains(&vip.address()));
+    let matched = routes.map(|(_, prefix)| *prefix).max_by_key(IpNet::prefix_len);
+    Seen { state, leaf, service, vip, outcome, matched }
+}
+
+impl Seen<'_> {
+    /// Whether the truth bears a word out.
+    fn bears_out(&self, verdict: &Verdict, truth: Truth) -> bool {
+        match (verdict.state, verdict.reason) {
+            (OperState::Up, _) => truth == Truth::All,
+            (OperState::Down, _) => truth == Truth::None,
+            (OperState::Degraded, Some(Reason::NextHopUnexpected)) => truth != Truth::All,
+            (OperState::Degraded, Some(Reason::AddressConflict)) => self.claimed_twice(),
+            (OperState::Degraded, _) => truth != Truth::All || self.path_unused(),
+            (OperState::Unknown, _) => verdict.detail.is_some(),
+        }
+    }
+
+    /// Another cluster that shares nothing with this one claims the VIP in the same VRF.
+    fn claimed_twice(&self) -> bool {
+        let plan = self.state.plan;
+        let cluster = &plan.clusters[self.service.0];
+        let others = plan.services().filter(|other| other.0 != self.service.0);
+        let mut claims = others.filter(|other| plan.service(*other).vips.contains(&self.vip));
+        claims.any(|other| !cluster.shared && plan.clusters[other.0].configured_vrf == cluster.configured_vrf)
+    }
+
+    /// The nodes that ought to announce the VIP, and the prefixes they ought to.
+    fn intent(&self) -> (BTreeSet<NodeId>, BTreeSet<IpNet>) {
+        let plan = self.state.plan;
+        let (mut nodes, mut prefixes) = (BTreeSet::new(), BTreeSet::new());
+        let claims = plan.services().filter(|service| {
+            let ours = service.0 == self.service.0 || plan.clusters[self.service.0].shared;
+            ours && plan.service(*service).vips.contains(&self.vip)
+        });
+        for service in claims {
+            for node in (0..plan.clusters[service.0].nodes.len()).map(|node| (service.0, node)) {
+                let of_vip =
+                    self.state.ought(node, service).into_iter().filter(|prefix| prefix.contains(&self.vip.address()));
+                for prefix in of_vip {
+                    nodes.insert(node);
+                    prefixes.insert(prefix);
+                }
+            }
+        }
+        (nodes, prefixes)
+    }
+
+    /// A path that the intent has is not used: a node of this leaf that ought to announce, or, where there is none, any
+    /// node; or the prefix that nodes announce is not what matches here.
+    fn path_unused(&self) -> bool {
+        let (nodes, prefixes) = self.intent();
+        let here: BTreeSet<NodeId> =
+            nodes.iter().copied().filter(|node| self.state.peers(*node).contains(&self.leaf)).collect();
+        // Of a node of this leaf the path is the one that takes no other leaf.
+        let direct = |branch: &&Branch| here.is_empty() || branch.leaf == leaf_name(self.leaf);
+        let used: BTreeSet<usize> = self.outcome.0.iter().filter(direct).filter_map(Branch::host).collect();
+        let wanted = if here.is_empty() { &nodes } else { &here };
+        let unused = wanted.iter().any(|node| !used.contains(&control::host_of(self.state, *node)));
+        unused || self.matched.is_none_or(|matched| !prefixes.contains(&matched))
+    }
+
+    /// Whether a person at this leaf's CLI, with what the cluster says of itself, could tell the truth.
+    fn tellable(&self) -> bool {
+        let plan = self.state.plan;
+        let named = |node: NodeId| plan.node(node).known != Known::Hidden;
+        let all_named = plan.nodes().all(named);
+        let lost = self.state.broken(Fault::NdkLost(self.leaf))
+            || self.state.broken(Fault::GnmiLost(self.leaf))
+            || self.state.faults.iter().any(|fault| matches!(fault, Fault::ApiLost(_)));
+        let instance = self.state.instance(self.leaf, plan.clusters[self.service.0].configured_vrf);
+        // Where remote nodes are is told by their host routes.
+        all_named && plan.host_routes && !lost && instance
+    }
+}
+
+impl fmt::Display for Matrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<40} {:>9} {:>9} {:>9}", "published", "all", "some", "none")?;
+        let words: BTreeSet<Word> = self.words.keys().map(|(word, _)| *word).collect();
+        for word in words {
+            let count = |truth| self.words.get(&(word, truth)).copied().unwrap_or(0);
+            let name = format!("{} {}", word.0.as_yang(), word.1.map_or("", Reason::as_yang));
+            writeln!(f, "{name:<40} {:>9} {:>9} {:>9}", count(Truth::All), count(Truth::Some), count(Truth::None))?;
+        }
+        let untold =
+            self.untold.iter().map(|(reason, count)| format!("{} {count}", reason.map_or("", Reason::as_yang)));
+        let untold: Vec<String> = untold.collect();
+        write!(
+            f,
+            "unknown of {} tellable states: {:.2} % ({})",
+            self.tellable,
+            100.0 * self.unknown_share(),
+            untold.join(", ")
+        )
+    }
+}
+
+/// A plan in words, for people who look into a failure.
+pub(crate) fn describe(plan: &Plan) -> String {
+    let mut text = format!(
+        "{} leaves, stretched {}, host routes {}, prefer local {}, multipath {}, summary {:?}, default from {:?}, gateways {:?}\n",
+        plan.leaves.len(),
+        plan.stretched,
+        plan.host_routes,
+        plan.prefer_local,
+        plan.multipath,
+        plan.summary,
+        plan.default_from,
+        plan.leaves.iter().map(|leaf| leaf.gateways).collect::<Vec<_>>(),
+    );
+    for (number, cluster) in plan.clusters.iter().enumerate() {
+        text += &format!(
+            "{}: {:?} readable {} statuses {} narrowed {} aggregate {:?} vrf {} configured {} v4 {} v6 {} extended {} dynamic {} pool {} shared {}\n",
+            cluster_name(number),
+            cluster.speaker,
+            cluster.readable,
+            cluster.statuses,
+            cluster.narrowed,
+            cluster.aggregate,
+            cluster.vrf,
+            cluster.configured_vrf,
+            cluster.v4,
+            cluster.v6,
+            cluster.extended,
+            cluster.dynamic,
+            cluster.pool,
+            cluster.shared,
+        );
+        for (at, node) in cluster.nodes.iter().enumerate() {
+            text += &format!(
+                "  {} host {}: {node:?}\n",
+                node_name((number, at)),
+                plan.nodes().position(|id| id == (number, at)).unwrap_or(0)
+            );
+        }
+        for (at, service) in cluster.services.iter().enumerate() {
+            text += &format!("  s{}: {service:?}\n", at + 1);
+        }
+    }
+    for (at, step) in plan.steps.iter().enumerate() {
+        text += &format!("step {}: {step:?}\n", at + 1);
+    }
+    text
+}

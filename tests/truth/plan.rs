@@ -1,0 +1,247 @@
+//! What is drawn: leaves, clusters, and what breaks when. Plain values that a failing case shrinks by.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use srl_k8s_services::model::config::Speaker;
+
+use crate::fault::Fault;
+
+/// A node by cluster and place.
+pub(crate) type NodeId = (usize, usize);
+
+/// A service by cluster and place.
+pub(crate) type ServiceId = (usize, usize);
+
+/// One drawn fabric, and what happens to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) leaves: Vec<LeafPlan>,
+    /// Subnets of nodes are on every leaf that has nodes of the cluster, with an anycast gateway; else each rack has
+    /// its own.
+    pub(crate) stretched: bool,
+    /// ARP and ND entries are host routes, and go into EVPN.
+    pub(crate) host_routes: bool,
+    /// BGP routes of nodes are preferred to EVPN's; else the tie goes to whoever was first.
+    pub(crate) prefer_local: bool,
+    /// Next-hops of a BGP route at most.
+    pub(crate) multipath: usize,
+    /// A leaf that announces what covers all VIPs, and how.
+    pub(crate) summary: Option<(usize, Summary)>,
+    /// A leaf that announces a default route to the world.
+    pub(crate) default_from: Option<usize>,
+    pub(crate) clusters: Vec<ClusterPlan>,
+    /// What is broken, step by step. Before the first and after the last nothing is.
+    pub(crate) steps: Vec<Vec<Fault>>,
+}
+
+/// One leaf.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LeafPlan {
+    /// It has the gateways of stretched subnets, nodes or not.
+    pub(crate) gateways: bool,
+}
+
+/// Where a covering prefix leads on the leaf that announces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Summary {
+    /// It is discarded there, but for what is more specific.
+    Discard,
+    /// To a router that knows no VIP.
+    World,
+}
+
+/// One cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct ClusterPlan {
+    pub(crate) speaker: Speaker,
+    /// Resources of the speaker may be read.
+    pub(crate) readable: bool,
+    /// MetalLB's statuses may be read, too.
+    pub(crate) statuses: bool,
+    /// Only nodes with the label announce, as the speaker's resources say.
+    pub(crate) narrowed: bool,
+    /// Prefixes of IPv4 VIPs are shorter than host prefixes.
+    pub(crate) aggregate: Option<u8>,
+    /// The VRF that nodes are in.
+    pub(crate) vrf: usize,
+    /// The network instance that the operator configured.
+    pub(crate) configured_vrf: usize,
+    pub(crate) v4: bool,
+    pub(crate) v6: bool,
+    /// VIPs of IPv4 are announced over IPv6 sessions of nodes that have no other.
+    pub(crate) extended: bool,
+    /// Neighbors are dynamic ones.
+    pub(crate) dynamic: bool,
+    /// `vip-pool` is configured.
+    pub(crate) pool: bool,
+    /// `shared-with` names all other clusters.
+    pub(crate) shared: bool,
+    pub(crate) nodes: Vec<NodePlan>,
+    pub(crate) services: Vec<ServicePlan>,
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub(crate) struct NodePlan {
+    /// The leaves it has cables to.
+    pub(crate) leaves: Vec<usize>,
+    /// The leaves it speaks BGP with.
+    pub(crate) peers: Vec<usize>,
+    pub(crate) v4: bool,
+    pub(crate) v6: bool,
+    /// It speaks from a loopback, which its leaves have a static route to.
+    pub(crate) loopback: bool,
+    /// Next-hops of its routes are another of its addresses than the one it speaks from.
+    pub(crate) other_hop: bool,
+    pub(crate) known: Known,
+    /// `node.kubernetes.io/exclude-from-external-load-balancers`.
+    pub(crate) excluded: Option<&'static str>,
+    pub(crate) network_unavailable: bool,
+    /// It has the label that [`ClusterPlan::narrowed`] asks for.
+    pub(crate) labeled: bool,
+}
+
+/// Where the address that a node speaks from is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Internal,
+    External,
+    Annotation,
+    Fabric,
+    /// Nowhere: Kubernetes knows another one.
+    Hidden,
+}
+
+/// One service.
+#[derive(Clone, Debug)]
+pub(crate) struct ServicePlan {
+    pub(crate) local: bool,
+    pub(crate) vips: Vec<VipPlan>,
+    pub(crate) endpoints: Vec<(Option<usize>, PodState)>,
+    /// Its loadBalancerClass belongs to another implementation.
+    pub(crate) foreign_class: bool,
+}
+
+/// One VIP: of the pool of a cluster, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct VipPlan {
+    pub(crate) pool: usize,
+    pub(crate) number: usize,
+    pub(crate) v6: bool,
+}
+
+/// The conditions of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PodState {
+    Ready,
+    /// Terminating and serving.
+    Draining,
+    Unready,
+}
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address as we write it")
+}
+
+pub(crate) fn net(text: &str) -> IpNet {
+    text.parse().expect("a prefix as we write it")
+}
+
+impl VipPlan {
+    pub(crate) fn address(self) -> IpAddr {
+        let (pool, number) = (self.pool + 1, self.number + 1);
+        if self.v6 { ip(&format!("fd99:{pool}::{number}")) } else { ip(&format!("172.20.{pool}.{number}")) }
+    }
+}
+
+/// The pool of a cluster's VIPs.
+pub(crate) fn pool(cluster: usize, v6: bool) -> IpNet {
+    let pool = cluster + 1;
+    if v6 { net(&format!("fd99:{pool}::/112")) } else { net(&format!("172.20.{pool}.0/24")) }
+}
+
+/// What covers all pools.
+pub(crate) fn all_pools(v6: bool) -> IpNet {
+    net(if v6 { "fd99::/16" } else { "172.20.0.0/14" })
+}
+
+pub(crate) fn vtep(leaf: usize) -> IpAddr {
+    ip(&format!("10.0.0.{}", leaf + 1))
+}
+
+pub(crate) fn leaf_name(leaf: usize) -> String {
+    format!("leaf{}", leaf + 1)
+}
+
+pub(crate) fn vrf_name(vrf: usize) -> String {
+    format!("ip-vrf-{}", vrf + 1)
+}
+
+pub(crate) fn cluster_name(cluster: usize) -> String {
+    format!("c{}", cluster + 1)
+}
+
+pub(crate) fn node_name((cluster, node): NodeId) -> String {
+    format!("c{}-n{}", cluster + 1, node + 1)
+}
+
+impl Plan {
+    pub(crate) fn node(&self, (cluster, node): NodeId) -> &NodePlan {
+        &self.clusters[cluster].nodes[node]
+    }
+
+    pub(crate) fn service(&self, (cluster, service): ServiceId) -> &ServicePlan {
+        &self.clusters[cluster].services[service]
+    }
+
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        (0..self.clusters.len())
+            .flat_map(|cluster| (0..self.clusters[cluster].nodes.len()).map(move |node| (cluster, node)))
+    }
+
+    pub(crate) fn services(&self) -> impl Iterator<Item = ServiceId> {
+        (0..self.clusters.len())
+            .flat_map(|cluster| (0..self.clusters[cluster].services.len()).map(move |service| (cluster, service)))
+    }
+
+    pub(crate) fn vrfs(&self) -> usize {
+        self.clusters.iter().map(|cluster| cluster.vrf.max(cluster.configured_vrf) + 1).max().unwrap_or(1)
+    }
+
+    /// The subnet that a node's interface is in.
+    pub(crate) fn subnet(&self, node: NodeId, v6: bool) -> IpNet {
+        let rack = if self.stretched { 0 } else { self.node(node).leaves.first().map_or(0, |leaf| leaf + 1) };
+        let cluster = node.0 + 1;
+        if v6 { net(&format!("fd00:{cluster}:{rack}::/64")) } else { net(&format!("10.{cluster}.{rack}.0/24")) }
+    }
+
+    /// The address of a node's interface.
+    pub(crate) fn interface(&self, node: NodeId, v6: bool) -> IpAddr {
+        let number = 11 + node.1;
+        match self.subnet(node, v6) {
+            IpNet::V4(subnet) => ip(&format!("{}{number}", subnet.network().to_string().trim_end_matches('0'))),
+            IpNet::V6(subnet) => ip(&format!("{}{number}", subnet.network())),
+        }
+    }
+
+    /// The address that a node speaks from.
+    pub(crate) fn speaks_from(&self, node: NodeId, v6: bool) -> IpAddr {
+        let (cluster, number) = (node.0 + 1, 11 + node.1);
+        match (self.node(node).loopback, v6) {
+            (false, _) => self.interface(node, v6),
+            (true, false) => ip(&format!("10.255.{cluster}.{number}")),
+            (true, true) => ip(&format!("fd00:ff:{cluster}::{number}")),
+        }
+    }
+
+    /// The next-hop of a node's routes.
+    pub(crate) fn next_hop(&self, node: NodeId, v6: bool) -> IpAddr {
+        if self.node(node).other_hop { self.interface(node, v6) } else { self.speaks_from(node, v6) }
+    }
+
+    /// An address of a node that no leaf ever sees.
+    pub(crate) fn hidden(node: NodeId) -> IpAddr {
+        ip(&format!("192.168.{}.{}", node.0 + 1, 11 + node.1))
+    }
+}

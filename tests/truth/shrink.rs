@@ -1,0 +1,191 @@
+//! The smallest plan that fails in the same way.
+
+use crate::fault::Fault;
+use crate::hold::{self, Wrong};
+use crate::plan::{Known, Plan, PodState, ServicePlan};
+
+/// The first wrong word of a kind.
+fn fails(plan: &Plan, seed: u64, kind: &str) -> Option<Wrong> {
+    let (_, wrong) = hold::hold(plan, seed);
+    wrong.into_iter().find(|wrong| wrong.kind == kind)
+}
+
+/// Takes away what can be taken away without the failure going away.
+pub(crate) fn shrink(plan: &Plan, seed: u64, wrong: &Wrong) -> (Plan, Wrong) {
+    let (mut plan, mut wrong) = (plan.clone(), wrong.clone());
+    'again: loop {
+        for smaller in smaller(&plan) {
+            if let Some(same) = fails(&smaller, seed, &wrong.kind) {
+                (plan, wrong) = (smaller, same);
+                continue 'again;
+            }
+        }
+        return (plan, wrong);
+    }
+}
+
+/// Plans that are smaller by one thing.
+fn smaller(plan: &Plan) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    let mut with = |change: &dyn Fn(&mut Plan)| {
+        let mut smaller = plan.clone();
+        change(&mut smaller);
+        plans.push(smaller);
+    };
+    for step in 0..plan.steps.len() {
+        with(&|plan| _ = plan.steps.remove(step));
+        for fault in 0..plan.steps[step].len() {
+            with(&|plan| _ = plan.steps[step].remove(fault));
+        }
+    }
+    if plan.clusters.len() > 1 {
+        with(&|plan| without_cluster(plan));
+    }
+    for cluster in 0..plan.clusters.len() {
+        let (nodes, services) = (plan.clusters[cluster].nodes.len(), plan.clusters[cluster].services.len());
+        if services > 1 {
+            with(&|plan| without_service(plan, cluster));
+        }
+        if nodes > 1 {
+            with(&|plan| without_node(plan, cluster));
+        }
+        for service in 0..services {
+            for endpoint in 0..plan.clusters[cluster].services[service].endpoints.len() {
+                with(&|plan| _ = plan.clusters[cluster].services[service].endpoints.remove(endpoint));
+            }
+            if plan.clusters[cluster].services[service].vips.len() > 1 {
+                with(&|plan| _ = plan.clusters[cluster].services[service].vips.pop());
+                with(&|plan| _ = plan.clusters[cluster].services[service].vips.remove(0));
+            }
+        }
+        simpler_cluster(plan, cluster, &mut with);
+    }
+    if plan.leaves.len() > 1 && !uses_leaf(plan, plan.leaves.len() - 1) {
+        with(&|plan| _ = plan.leaves.pop());
+    }
+    let off: [(bool, fn(&mut Plan)); 5] = [
+        (plan.summary.is_some(), |plan| plan.summary = None),
+        (plan.default_from.is_some(), |plan| plan.default_from = None),
+        (!plan.stretched, |plan| plan.stretched = true),
+        (!plan.prefer_local, |plan| plan.prefer_local = true),
+        (plan.leaves.iter().any(|leaf| leaf.gateways), |plan| {
+            plan.leaves.iter_mut().for_each(|leaf| leaf.gateways = false)
+        }),
+    ];
+    for (is, change) in off {
+        if is {
+            with(&change);
+        }
+    }
+    plans
+}
+
+fn simpler_cluster(plan: &Plan, at: usize, with: &mut dyn FnMut(&dyn Fn(&mut Plan))) {
+    let cluster = &plan.clusters[at];
+    if cluster.pool {
+        with(&|plan| plan.clusters[at].pool = false);
+    }
+    if cluster.dynamic {
+        with(&|plan| plan.clusters[at].dynamic = false);
+    }
+    if cluster.statuses {
+        with(&|plan| plan.clusters[at].statuses = false);
+    }
+    if cluster.aggregate.is_some() {
+        with(&|plan| plan.clusters[at].aggregate = None);
+    }
+    let odd = |service: &ServicePlan| service.endpoints.iter().any(|(_, state)| *state != PodState::Ready);
+    if cluster.services.iter().any(odd) {
+        with(&|plan| {
+            let services = plan.clusters[at].services.iter_mut();
+            services.flat_map(|service| &mut service.endpoints).for_each(|endpoint| endpoint.1 = PodState::Ready);
+        });
+    }
+    for node in 0..cluster.nodes.len() {
+        if cluster.nodes[node].leaves.len() > 1 {
+            with(&|plan| {
+                let node = &mut plan.clusters[at].nodes[node];
+                node.leaves.truncate(1);
+                node.peers.clone_from(&node.leaves);
+            });
+        }
+        if cluster.nodes[node].known != Known::Internal {
+            with(&|plan| plan.clusters[at].nodes[node].known = Known::Internal);
+        }
+        if cluster.nodes[node].loopback {
+            with(&|plan| plan.clusters[at].nodes[node].loopback = false);
+        }
+    }
+}
+
+/// Without the last cluster.
+fn without_cluster(plan: &mut Plan) {
+    let last = plan.clusters.len() - 1;
+    plan.clusters.pop();
+    keep(plan, |fault| {
+        let (node, service) = parts(fault);
+        node.is_none_or(|node| node.0 != last) && service.is_none_or(|service| service.0 != last)
+    });
+}
+
+/// Without the last service of a cluster.
+fn without_service(plan: &mut Plan, cluster: usize) {
+    let last = plan.clusters[cluster].services.len() - 1;
+    plan.clusters[cluster].services.pop();
+    keep(plan, |fault| parts(fault).1 != Some((cluster, last)));
+}
+
+/// Without the last node of a cluster.
+fn without_node(plan: &mut Plan, cluster: usize) {
+    let last = plan.clusters[cluster].nodes.len() - 1;
+    plan.clusters[cluster].nodes.pop();
+    for service in &mut plan.clusters[cluster].services {
+        service.endpoints.retain(|(on, _)| *on != Some(last));
+    }
+    keep(plan, |fault| {
+        let on = match fault {
+            Fault::PodsUnready(service, on) | Fault::PodsDraining(service, on) => Some((service.0, *on)),
+            _ => None,
+        };
+        parts(fault).0 != Some((cluster, last)) && on != Some((cluster, last))
+    });
+}
+
+fn keep(plan: &mut Plan, keep: impl Fn(&Fault) -> bool) {
+    plan.steps.iter_mut().for_each(|step| step.retain(&keep));
+}
+
+/// The node and the service a fault is about; a cluster as a service of it.
+fn parts(fault: &Fault) -> (Option<(usize, usize)>, Option<(usize, usize)>) {
+    use crate::fault::StaticTo;
+    match fault {
+        Fault::Session(node, _) | Fault::Cable(node, _) | Fault::NodeDown(node) | Fault::Moved(node, _) => {
+            (Some(*node), None)
+        }
+        Fault::Stale(node, _) | Fault::Stuck(node) | Fault::Silent(node) => (Some(*node), None),
+        Fault::PodsGone(service) | Fault::PodsUnready(service, _) | Fault::PodsDraining(service, _) => {
+            (None, Some(*service))
+        }
+        Fault::Reject(_, service) | Fault::Fib(_, service) | Fault::Leaked(_, service) => (None, Some(*service)),
+        Fault::Static(_, service, StaticTo::Node(node)) => (Some(*node), Some(*service)),
+        Fault::Static(_, service, _) => (None, Some(*service)),
+        Fault::NoInstance(_, cluster) | Fault::ApiLost(cluster) => (None, Some((*cluster, usize::MAX))),
+        Fault::Evpn(_) | Fault::Isolated(_) | Fault::OnePath(_) | Fault::GnmiLost(_) | Fault::NdkLost(_) => {
+            (None, None)
+        }
+    }
+}
+
+fn uses_leaf(plan: &Plan, leaf: usize) -> bool {
+    let of_fault = |fault: &Fault| match fault {
+        Fault::Session(_, on) | Fault::Cable(_, on) | Fault::Moved(_, on) | Fault::Stale(_, on) => *on == leaf,
+        Fault::Reject(on, _) | Fault::Fib(on, _) | Fault::Leaked(on, _) | Fault::Static(on, ..) => *on == leaf,
+        Fault::Evpn(on) | Fault::Isolated(on) | Fault::OnePath(on) | Fault::NoInstance(on, _) => *on == leaf,
+        Fault::GnmiLost(on) | Fault::NdkLost(on) => *on == leaf,
+        _ => false,
+    };
+    plan.nodes().any(|node| plan.node(node).leaves.contains(&leaf))
+        || plan.summary.is_some_and(|(on, _)| on == leaf)
+        || plan.default_from == Some(leaf)
+        || plan.steps.iter().flatten().any(of_fault)
+}

@@ -1,0 +1,141 @@
+//! A plan with some things broken: who is alive, plugged in where, established, and announces what.
+
+use ipnet::IpNet;
+
+use crate::fault::Fault;
+use crate::plan::{NodeId, Plan, PodState, ServiceId};
+use crate::speaker;
+
+/// A plan, and what is broken now.
+#[derive(Clone, Copy)]
+pub(crate) struct State<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) faults: &'a [Fault],
+}
+
+impl State<'_> {
+    pub(crate) fn broken(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    pub(crate) fn evpn(&self, leaf: usize) -> bool {
+        !self.broken(Fault::Evpn(leaf)) && !self.broken(Fault::Isolated(leaf))
+    }
+
+    pub(crate) fn alive(&self, node: NodeId) -> bool {
+        !self.broken(Fault::NodeDown(node))
+    }
+
+    fn moved(&self, node: NodeId) -> Option<usize> {
+        self.faults.iter().find_map(|fault| match fault {
+            Fault::Moved(moved, to) if *moved == node => Some(*to),
+            _ => None,
+        })
+    }
+
+    /// The leaves a node has cables to.
+    pub(crate) fn leaves(&self, node: NodeId) -> Vec<usize> {
+        self.moved(node).map_or_else(|| self.plan.node(node).leaves.clone(), |to| vec![to])
+    }
+
+    pub(crate) fn cable(&self, node: NodeId, leaf: usize) -> bool {
+        !self.broken(Fault::Cable(node, leaf))
+    }
+
+    /// The leaves that a node answers on.
+    pub(crate) fn answers_on(&self, node: NodeId) -> Vec<usize> {
+        let leaves = self.leaves(node).into_iter();
+        leaves.filter(|leaf| self.alive(node) && self.cable(node, *leaf)).collect()
+    }
+
+    /// The leaves that a node speaks with: its gateways, wherever it is plugged in.
+    pub(crate) fn peers(&self, node: NodeId) -> Vec<usize> {
+        self.moved(node).map_or_else(|| self.plan.node(node).peers.clone(), |to| vec![to])
+    }
+
+    pub(crate) fn instance(&self, leaf: usize, vrf: usize) -> bool {
+        let gone = |fault: &Fault| matches!(fault, Fault::NoInstance(on, cluster) if *on == leaf && self.plan.clusters[*cluster].configured_vrf == vrf);
+        !self.faults.iter().any(gone)
+    }
+
+    /// Whether the gateway of a node's subnet is on a leaf.
+    pub(crate) fn gateway(&self, leaf: usize, node: NodeId) -> bool {
+        if !self.instance(leaf, self.plan.clusters[node.0].vrf) {
+            return false;
+        }
+        let rack = |node: NodeId| self.plan.node(node).leaves.first().copied();
+        let nodes = (0..self.plan.clusters[node.0].nodes.len()).map(|other| (node.0, other));
+        let mut on_subnet = nodes.filter(|other| self.plan.stretched || rack(*other) == rack(node));
+        let planned =
+            on_subnet.any(|other| self.plan.node(other).leaves.contains(&leaf) || self.leaves(other).contains(&leaf));
+        planned || self.plan.stretched && self.plan.leaves[leaf].gateways
+    }
+
+    /// Whether a node's session to a leaf is established.
+    pub(crate) fn established(&self, node: NodeId, leaf: usize) -> bool {
+        let configured = self.instance(leaf, self.plan.clusters[node.0].vrf);
+        let down = self.broken(Fault::Session(node, leaf)) || self.broken(Fault::Stale(node, leaf));
+        configured && !down && self.answers_on(node).contains(&leaf)
+    }
+
+    /// The endpoints of a service now.
+    pub(crate) fn endpoints(&self, service: ServiceId) -> Vec<(Option<usize>, PodState)> {
+        if self.broken(Fault::PodsGone(service)) {
+            return Vec::new();
+        }
+        let endpoints = self.plan.service(service).endpoints.iter();
+        let now = |(on, state): &(Option<usize>, PodState)| {
+            let fault = |fault: fn(ServiceId, usize) -> Fault| on.is_some_and(|on| self.broken(fault(service, on)));
+            let dead = on.is_some_and(|on| !self.alive((service.0, on)));
+            let state = match state {
+                _ if dead || fault(Fault::PodsUnready) => PodState::Unready,
+                PodState::Ready if fault(Fault::PodsDraining) => PodState::Draining,
+                state => *state,
+            };
+            (*on, state)
+        };
+        endpoints.map(now).collect()
+    }
+
+    /// What a node's speaker means to announce for a service, by VIP: as it believes the endpoints are.
+    pub(crate) fn intends(&self, node: NodeId, service: ServiceId) -> Vec<IpNet> {
+        let endpoints = if self.broken(Fault::Stuck(node)) {
+            self.plan.service(service).endpoints.clone()
+        } else {
+            self.endpoints(service)
+        };
+        self.prefixes(node, service, &endpoints)
+    }
+
+    /// What a node's speaker ought to announce for a service.
+    pub(crate) fn ought(&self, node: NodeId, service: ServiceId) -> Vec<IpNet> {
+        self.prefixes(node, service, &self.endpoints(service))
+    }
+
+    fn prefixes(&self, node: NodeId, service: ServiceId, endpoints: &[(Option<usize>, PodState)]) -> Vec<IpNet> {
+        let vips = self.plan.service(service).vips.iter();
+        vips.flat_map(|vip| speaker::announced(self.plan, node, service, *vip, endpoints)).collect()
+    }
+
+    /// The prefixes of a service's VIPs that a node sends to a leaf over its sessions, and over which family.
+    pub(crate) fn sent(&self, node: NodeId, leaf: usize) -> Vec<(IpNet, bool, ServiceId)> {
+        let stale = self.broken(Fault::Stale(node, leaf)) && self.instance(leaf, self.plan.clusters[node.0].vrf);
+        if !self.peers(node).contains(&leaf)
+            || !(self.established(node, leaf) || stale)
+            || self.broken(Fault::Silent(node))
+        {
+            return Vec::new();
+        }
+        let (cluster, plan) = (&self.plan.clusters[node.0], self.plan.node(node));
+        let services = (0..cluster.services.len()).map(|service| (node.0, service));
+        let prefixes =
+            services.flat_map(|service| self.intends(node, service).into_iter().map(move |prefix| (prefix, service)));
+        let over = |prefix: &IpNet| match prefix {
+            IpNet::V4(_) if plan.v4 => Some(false),
+            IpNet::V4(_) if cluster.extended && plan.v6 => Some(true),
+            IpNet::V6(_) if plan.v6 => Some(true),
+            _ => None,
+        };
+        prefixes.filter_map(|(prefix, service)| Some((prefix, over(&prefix)?, service))).collect()
+    }
+}
