@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use srl_sim::cli::{Session, SessionOptions};
 use srl_sim::lab::{Lab, LabFile, LabOptions};
-use srl_sim::ndk::Switches;
+use srl_sim::profile::Profile;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -47,7 +47,7 @@ impl Bench {
             programs: program.parent().map(PathBuf::from).expect("a program is in a folder"),
             gnmi_port: None,
             api_port: None,
-            switches: Switches::default(),
+            profile: Profile::default(),
         };
         let lab = Lab::up(file, options, |_| {}).await.unwrap_or_else(|error| panic!("{error}"));
         let bench = Self { lab, run: Some(run) };
