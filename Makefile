@@ -28,8 +28,11 @@ REMAP     = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$
 LINTERS   = ruff==0.17.6 pyang==2.7.1
 # How many random event sequences the long properties try.
 CASES    ?= 20000
+# How many fabrics `make truth` draws, and from which seed on.
+FABRICS  ?= 100000
+SEED     ?= 1
 
-.PHONY: help deps deps-test deps-release deps-lint build demo lab cli telemetry record-telemetry test chaos e2e lint deny \
+.PHONY: help deps deps-test deps-release deps-lint build demo lab cli telemetry record-telemetry test truth chaos e2e lint deny \
 	coverage mutants bench release package package-check
 
 help: ## This list.
@@ -76,6 +79,9 @@ deps-lint: deps
 
 test: deps-test ## All tests that are done in minutes.
 	cargo test --workspace
+
+truth: deps ## Verdicts held against what packets do, in FABRICS=... drawn from SEED=...
+	FABRICS=$(FABRICS) SEED=$(SEED) cargo test --profile truth --test truth -- --ignored --nocapture
 
 chaos: deps-test ## Everything goes wrong at random on a lab, and CASES=... random event sequences for the engine; takes longer.
 	PROPTEST_CASES=$(CASES) cargo test --test engine property
