@@ -8,7 +8,7 @@ use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::cluster::{
     AddressFamily, Endpoint, EndpointSlice, Node, Service, SliceKey, TrafficPolicy,
 };
-use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Speaker};
+use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::names::{ClusterName, ServiceKey};
 use srl_k8s_services::model::switch::{
@@ -163,19 +163,17 @@ fn cluster() -> ClusterName {
 fn config() -> Config {
     let cluster_config = ClusterConfig {
         enabled: true,
-        connection: Connection::Kubeconfig { path: "/kubeconfig".into(), context: None },
-        network_namespace: None,
-        network_instance: VRF.into(),
-        speaker: Speaker::Metallb,
-        namespaces: Default::default(),
-        label_selector: None,
-        load_balancer_class: None,
-        include_external_ips: false,
-        vip_pools: Default::default(),
-        shared_with: Default::default(),
-        ecmp_limit: None,
-        node_address_annotation: None,
-        fabric_addresses: Default::default(),
+        source: Source {
+            connection: Connection::Kubeconfig { path: "/kubeconfig".into(), context: None },
+            network_namespace: None,
+            speaker: Speaker::Metallb,
+            namespaces: Default::default(),
+            label_selector: None,
+            include_external_ips: false,
+            node_address_annotation: None,
+            node_labels: false,
+        },
+        rules: Rules { network_instance: VRF.into(), ..Rules::default() },
     };
     Config { clusters: [(cluster(), Arc::new(cluster_config))].into(), ..Config::default() }
 }
