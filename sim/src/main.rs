@@ -34,6 +34,9 @@ enum Command {
         /// Port of the first Kubernetes API server; the others follow.
         #[arg(long, default_value_t = 56443)]
         api_port: u16,
+        /// Port of the page that shows the lab, on loopback; 0 takes a free one.
+        #[arg(long, default_value_t = 57480)]
+        page_port: u16,
         /// Release of the emulated switches: default, 24.10, 25.3, 25.10, 26.3, 26.7 or strict.
         #[arg(long, default_value = "default")]
         release: Profile,
@@ -99,8 +102,8 @@ struct Place {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Up { lab, place, programs, gnmi_port, api_port, release } => {
-            commands::up(&lab, &place.run, programs, (gnmi_port, api_port), release)
+        Command::Up { lab, place, programs, gnmi_port, api_port, page_port, release } => {
+            commands::up(&lab, &place.run, programs, (gnmi_port, api_port, page_port), release)
         }
         Command::Demo { lab, run, programs, release } => commands::demo(&lab, run, programs, release),
         Command::Cli { place, leaf, command } => commands::on_cli(&place.run, &leaf, &command),

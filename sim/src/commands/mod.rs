@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use srl_sim::cli;
 use srl_sim::demo::Demo;
 use srl_sim::lab::control::{Client, Listener, Request, Response, Status};
+use srl_sim::lab::page::Page;
 use srl_sim::lab::{Lab, LabFile, LabOptions};
 use srl_sim::profile::Profile;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,7 +21,7 @@ pub(crate) fn up(
     lab: &Path,
     run: &Path,
     programs: Option<PathBuf>,
-    (gnmi_port, api_port): (u16, u16),
+    (gnmi_port, api_port, page_port): (u16, u16, u16),
     profile: Profile,
 ) -> Result<ExitCode> {
     let file = LabFile::read(lab)?;
@@ -33,15 +34,25 @@ pub(crate) fn up(
     };
     runtime()?.block_on(async {
         let listener = Listener::bind(run).await?;
+        let page = Page::bind(page_port).await;
+        let page = page.with_context(|| format!("port {page_port} is taken: choose another with --page-port"))?;
+        let address = page.address()?;
         log_to(run)?;
         let mut out = std::io::stdout();
         let Some(lab) = until_stopped(start(file, options, &mut out)).await? else { return Ok(ExitCode::FAILURE) };
         let lab = Arc::new(lab?);
+        let (end_page, ended) = tokio::sync::oneshot::channel::<()>();
+        let page = tokio::spawn(page.serve(lab.clone(), async move {
+            // Ended by dropping the other half.
+            let _ = ended.await;
+        }));
         let mut client_view = String::new();
         print_status(&mut client_view, &srl_sim::lab::control::status(&lab), run);
-        println!("\n{client_view}\nCtrl-C ends the lab");
+        println!("\n{client_view}  look at it: http://{address}/\n\nCtrl-C ends the lab");
         // Whichever comes first: both end the lab.
         let _ = until_stopped(listener.serve(lab.clone())).await?;
+        drop(end_page);
+        let _ = page.await;
         end(lab).await;
         Ok(ExitCode::SUCCESS)
     })

@@ -10,6 +10,7 @@ mod action;
 pub mod control;
 mod file;
 mod gateway;
+pub mod page;
 mod start;
 #[cfg(test)]
 mod tests;
