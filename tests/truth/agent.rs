@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::alarm::{AlarmKey, AlarmView};
-use srl_k8s_services::model::config::{ClusterConfig, Config, Connection};
+use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, Source};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::speaker::StatusKey;
@@ -348,22 +348,24 @@ fn config(plan: &Plan) -> Config {
             let addresses = families.flat_map(|(_, v6)| [plan.speaks_from(id, v6), plan.next_hop(id, v6)]).collect();
             (NodeName::from(node_name(id)), addresses)
         };
-        Arc::new(ClusterConfig {
-            enabled: true,
+        let source = Source {
             connection: Connection::Kubeconfig { path: PathBuf::from("/etc/kubeconfig"), context: None },
             network_namespace: None,
-            network_instance: vrf_name(cluster.configured_vrf).as_str().into(),
             speaker: cluster.speaker,
             namespaces: BTreeSet::new(),
             label_selector: None,
-            load_balancer_class: None,
             include_external_ips: false,
+            node_address_annotation: None,
+            node_labels: true,
+        };
+        let rules = Rules {
+            network_instance: vrf_name(cluster.configured_vrf).as_str().into(),
             vip_pools: if cluster.pool { pools(plan, number) } else { BTreeSet::new() },
             shared_with: others.map(|other| cluster_name(other).as_str().into()).collect(),
-            ecmp_limit: None,
-            node_address_annotation: None,
             fabric_addresses: fabric.map(address).collect(),
-        })
+            ..Rules::default()
+        };
+        Arc::new(ClusterConfig { enabled: true, source, rules })
     };
     let clusters = (0..plan.clusters.len()).map(|number| (cluster_name(number).as_str().into(), cluster(number)));
     Config { clusters: clusters.collect(), ..Config::default() }

@@ -41,7 +41,7 @@ pub(crate) fn plan(seed: u64) -> Plan {
 
 fn cluster(plan: &Plan, number: usize, two_vrfs: bool, rng: &mut Rng) -> ClusterPlan {
     let speaker = *rng.pick(&Speaker::ALL);
-    let readable = speaker != Speaker::Generic && speaker != Speaker::KubeRouter && rng.chance(50);
+    let readable = !matches!(speaker, Speaker::Generic | Speaker::KubeRouter | Speaker::KubeVip) && rng.chance(50);
     let (v4, v6) = *rng.pick(&[(true, false), (true, false), (false, true), (true, true)]);
     let vrf = usize::from(two_vrfs && number == 1);
     let aggregates = readable && matches!(speaker, Speaker::Metallb | Speaker::Cilium);

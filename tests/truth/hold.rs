@@ -187,8 +187,8 @@ impl Held<'_> {
             }
         }
         if !seen.bears_out(verdict, truth) {
-            let reason = verdict.reason.map_or("", Reason::as_yang);
-            let kind = format!("{} {reason} of {truth:?}", verdict.state.as_yang());
+            let reason = verdict.reason.map_or("", Reason::as_str);
+            let kind = format!("{} {reason} of {truth:?}", verdict.state.as_str());
             self.wrong(step, seen, kind, verdict.detail.as_deref().unwrap_or("no detail"));
         }
     }
@@ -197,7 +197,7 @@ impl Held<'_> {
         let truth = Truth::of(&seen.outcome);
         let conflict = kind == AlarmType::VipAddressConflict && seen.claimed_twice();
         if truth != Truth::None && !conflict {
-            self.wrong(step, seen, format!("alarm {} of {truth:?}", kind.as_yang()), text);
+            self.wrong(step, seen, format!("alarm {} of {truth:?}", kind.as_str()), text);
         }
     }
 
@@ -320,11 +320,10 @@ impl fmt::Display for Matrix {
         let words: BTreeSet<Word> = self.words.keys().map(|(word, _)| *word).collect();
         for word in words {
             let count = |truth| self.words.get(&(word, truth)).copied().unwrap_or(0);
-            let name = format!("{} {}", word.0.as_yang(), word.1.map_or("", Reason::as_yang));
+            let name = format!("{} {}", word.0.as_str(), word.1.map_or("", Reason::as_str));
             writeln!(f, "{name:<40} {:>9} {:>9} {:>9}", count(Truth::All), count(Truth::Some), count(Truth::None))?;
         }
-        let untold =
-            self.untold.iter().map(|(reason, count)| format!("{} {count}", reason.map_or("", Reason::as_yang)));
+        let untold = self.untold.iter().map(|(reason, count)| format!("{} {count}", reason.map_or("", Reason::as_str)));
         let untold: Vec<String> = untold.collect();
         write!(
             f,

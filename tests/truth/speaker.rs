@@ -27,7 +27,7 @@ pub(crate) fn announced(
     let selected = !cluster.narrowed || node_plan.labeled;
     let when = |announces: bool, prefix: IpNet| announces.then_some(prefix).into_iter().collect::<Vec<_>>();
     match cluster.speaker {
-        Speaker::Metallb | Speaker::Generic => {
+        Speaker::Metallb | Speaker::KubeVip | Speaker::Generic => {
             let usable = [PodState::Ready, PodState::Draining];
             let metallb = cluster.speaker == Speaker::Metallb;
             let barred = metallb && (node_plan.excluded.is_some() || node_plan.network_unavailable || !selected);
