@@ -1,6 +1,6 @@
 """`show k8s-services`: what an operator asks this leaf about its Kubernetes VIPs.
 
-    show k8s-services                     one screen: agent, sources, counts, what is not up and why
+    show k8s-services                     one screen: agent, sources, counts, sessions that are down, what is not up and why
     show k8s-services services            one row per service
     show k8s-services vips                one row per VIP
     show k8s-services vip <address>       all about one VIP, next-hop by next-hop
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Optional
 
 from srlinux.data import Data, Formatter
 from srlinux.location import build_path
@@ -40,13 +40,17 @@ APPLICATION = "/system/app-management/application[name=k8s-services]"
 
 STATES = ("down", "degraded", "unknown", "up")
 SEVERITIES = ("critical", "major", "minor", "warning")
+# Who has to act: what this switch's operator can mend comes first, whatever its state.
+OWNERS = ("network", "cluster", "application", "")
 ALL = "*"
 # Of what is not up, the summary shows the worst; it is one screen.
 WORST = 10
 NARROW, WIDE = 80, 120
-# The source that hears something every ten seconds while the agent lives.
+# The source whose last event moves every ten seconds while the agent lives; twice missed is silence.
 SWITCH = "ndk"
-UNHEARD = timedelta(seconds=60)
+UNHEARD = timedelta(seconds=25)
+# What a node's BGP session, or what comes over it, lacks.
+SESSION_REASONS = ("session-down", "no-vip-received", "no-neighbor")
 
 Row = dict[str, str]
 
@@ -68,14 +72,24 @@ def read(state: Any, path: str, recursive: bool = False, **keys: str) -> Any:
 
 
 def walk(node: Any, *names: str) -> Iterator[tuple[Any, ...]]:
-    """Every entry of lists and containers, each with those it stands in; none where the module lacks one of them."""
+    """Every entry of lists and containers, each with those it stands in; nothing if the module lacks one of them."""
     if not names:
         yield ()
         return
-    children = getattr(node, names[0], None)
-    for child in children.items() if children is not None else ():
+    for child in entries(getattr(node, names[0], None)):
         for below in walk(child, *names[1:]):
             yield (child, *below)
+
+
+def entries(children: Any) -> Iterator[Any]:
+    """The entries of a list; the one of a container, which some releases hand out without `items`."""
+    if children is None:
+        return
+    items = getattr(children, "items", None)
+    if callable(items):
+        yield from items()
+    elif children.exists():
+        yield children.get()
 
 
 def leaf(entry: Any, name: str) -> str:
@@ -107,7 +121,7 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def moment(text: str) -> datetime | None:
+def moment(text: str) -> Optional[datetime]:
     """The time that `text` says, if it does."""
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00"))
@@ -142,9 +156,10 @@ def rank(word: str, order: Sequence[str]) -> int:
 
 
 def worst_first(row: Row) -> tuple[Any, ...]:
-    """Sorts by state, then the way people read names."""
+    """Sorts by who has to act, by state, then the way people read names; what is up comes last."""
     names = (row.get(name, "") for name in ("VIP", "Cluster", "Namespace", "Service", "Node", "Next-hop"))
-    return (rank(row["State"], STATES), *map(natural, names))
+    owner = rank(row.get("Owner", ""), OWNERS)
+    return (row["State"] == "up", owner, rank(row["State"], STATES), *map(natural, names))
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -181,20 +196,21 @@ def sources(state: Any) -> list[Row]:
 
 
 def notices(process: Row, rows: Iterable[Row]) -> list[str]:
-    """Why what is shown may not be what is true now."""
-    told = []
+    """Why what is shown may be out of date."""
+    found = []
     if process and process["State"] != "running":
         since = f" for {age(process['Since'])}" if age(process["Since"]) else ""
-        told.append(f"the agent is {process['State'] or 'in no known state'}{since}: what is here, it wrote before")
+        found.append(f"the agent is {process['State'] or 'in no known state'}{since}: the data below is from before")
     for row in rows:
         if row["State"] == "stale":
+            until = f": based on data received until {row['Stale since']}" if row["Stale since"] else ""
             since = f" for {age(row['Stale since'])}" if age(row["Stale since"]) else ""
-            told.append(f"{row['Source']} is stale{since}: judged by its last word")
+            found.append(f"{row['Source']} is stale{since}{until}")
         elif row["State"] == "syncing":
-            told.append(f"{row['Source']} is syncing: not everything is known yet")
+            found.append(f"{row['Source']} is syncing: not everything has been read yet")
         elif row["Source"] == SWITCH and (then := moment(row["Last event"])) and now() - then > UNHEARD:
-            told.append(f"the agent has not been heard for {between(then, now())}: what is here, it wrote before")
-    return told
+            found.append(f"nothing heard from the agent for {between(then, now())}: the data below is from before")
+    return found
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------
@@ -220,7 +236,12 @@ def cluster_rows(state: Any) -> list[Row]:
 
 def verdict(entry: Any) -> Row:
     """What services, VIPs, nodes and next-hops have in common."""
-    return {"State": leaf(entry, "oper_state"), "Reason": leaf(entry, "oper_reason")}
+    return {
+        "State": leaf(entry, "oper_state"),
+        "Reason": leaf(entry, "oper_reason"),
+        "Owner": leaf(entry, "owner"),
+        "Cause": leaf(entry, "probable_cause"),
+    }
 
 
 def service_rows(state: Any, keys: Row) -> list[Row]:
@@ -255,11 +276,13 @@ def vip_row(cluster: Any, service: Any, vip: Any) -> Row:
         "Vantage": leaf(vip, "vantage"),
         "Network instance": leaf(vip, "network_instance"),
         "Prefix": leaf(vip, "prefix"),
-        "Owner": leaf(vip, "route_owner"),
+        "Route owner": leaf(vip, "route_owner"),
         "Preference": leaf(vip, "preference"),
         "Metric": leaf(vip, "metric"),
         "FIB": leaf(vip, "fib_status"),
+        "Announcement": leaf(vip, "announcement"),
         "Detail": leaf(vip, "oper_detail"),
+        "Cause detail": leaf(vip, "cause_detail"),
     }
 
 
@@ -310,6 +333,9 @@ def node_row(cluster: Any, node: Any, peer: Any) -> Row:
         "Session": leaf(peer, "session_state"),
         "Changed": time(peer, "session_last_established"),
         "BFD": leaf(peer, "bfd_state"),
+        "Port": leaf(peer, "port") or leaf(peer, "subinterface"),
+        "Sole path of": leaf(node, "sole_path_vips"),
+        "Detail": leaf(peer, "cause_detail") or leaf(node, "cause_detail"),
         # A remote node's VIPs come over its leaf's tunnel: what its own address gives says nothing.
         "VIPs": share(leaf(node, "installed_vips"), leaf(node, "expected_vips")) if attached else "",
         **verdict(node),
@@ -328,7 +354,12 @@ def alarm_rows(state: Any) -> list[Row]:
 def history_rows(state: Any) -> list[Row]:
     """Cleared alarms, the newest first."""
     rows = [
-        {"Sequence": leaf(alarm, "sequence"), **alarm_row(alarm), "Cleared": time(alarm, "cleared")}
+        {
+            "Sequence": leaf(alarm, "sequence"),
+            **alarm_row(alarm),
+            "Cleared": time(alarm, "cleared"),
+            "Because": leaf(alarm, "cleared_because"),
+        }
         for _, alarm in walk(read(state, HISTORY), "k8s_services", "alarm_history")
     ]
     return by_sequence(rows)
@@ -344,6 +375,8 @@ def alarm_row(alarm: Any) -> Row:
         "Id": leaf(alarm, "id"),
         "Resource": leaf(alarm, "resource"),
         "Raised": time(alarm, "raised"),
+        "Owner": leaf(alarm, "owner"),
+        "Affected": leaf(alarm, "affected"),
         "Detail": leaf(alarm, "text"),
     }
 
@@ -377,7 +410,7 @@ class Table:
         for row, row_cells in zip(rows, cells):
             yield from folded(row_cells, widths)
             if row.get(self._below):
-                yield from textwrap.wrap(row[self._below], width, initial_indent="    ", subsequent_indent="    ")
+                yield from wrapped(row[self._below], width, "    ", "    ")
 
     def _widths(self, headers: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> list[int]:
         widths = [max(len(row[at]) for row in (headers, *cells)) for at in range(len(headers))]
@@ -387,6 +420,11 @@ class Table:
                 at = headers.index(name)
                 widths[at] = min(widths[at], max(widths[at] - over, len(name), 12))
         return widths
+
+
+def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """`text` in lines that break between words alone: names and paths are there to be copied."""
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
 
 def row_line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -419,7 +457,7 @@ def tags(pairs: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
     yield "-" * width
     for name, value in known:
         head = f"{name.ljust(size)} : "
-        yield from textwrap.wrap(value, width, initial_indent=head, subsequent_indent=" " * len(head))
+        yield from wrapped(value, width, head, " " * len(head))
     yield "-" * width
 
 
@@ -441,6 +479,11 @@ def service_name(row: Row) -> str:
 def next_hops(row: Row) -> str:
     """How many are installed, of whichever kind, and how many should be."""
     return share(row["Installed next-hops"], row["Expected next-hops"])
+
+
+def affected(row: Row) -> str:
+    """How many things an alarm stands for; nothing for one."""
+    return row["Affected"] if row.get("Affected", "") not in ("", "0", "1") else ""
 
 
 def in_route(row: Row) -> str:
@@ -473,38 +516,46 @@ CLUSTER_TABLE = Table(
     below="Reason",
 )
 SERVICE_TABLE = Table(
-    [("Service", service_name), ("State", field("State")), ("Reason", field("Reason")), ("For", since("Since")),
-     ("Policy", field("Policy")), ("Endpoints", field("Endpoints"))],
+    [("Service", service_name), ("State", field("State")), ("Reason", field("Reason")), ("Owner", field("Owner")),
+     ("For", since("Since")), ("Policy", field("Policy")), ("Endpoints", field("Endpoints"))],
     folds=["Service"],
     below="Detail",
 )
 VIP_TABLE = Table(
     [("VIP", field("VIP")), ("Service", service_name), ("State", field("State")), ("Reason", field("Reason")),
-     ("For", since("Since")), ("Inst/exp", next_hops), ("Vantage", field("Vantage"))],
+     ("Owner", field("Owner")), ("For", since("Since")), ("Inst/exp", next_hops), ("Vantage", field("Vantage"))],
     folds=["Service", "VIP"],
     below="Detail",
 )
 NEXT_HOP_TABLE = Table(
     [("Next-hop", field("Next-hop")), ("Node", field("Node")), ("Kind", field("Kind")),
      ("In route", in_route), ("Session", field("Session")), ("Endpoints", field("Endpoints")),
-     ("State", field("State")), ("Reason", field("Reason"))],
+     ("State", field("State")), ("Reason", field("Reason")), ("Cause", field("Cause"))],
     folds=["Node", "Reason", "Next-hop"],
 )
 NODE_TABLE = Table(
     [("Node", lambda row: f"{row['Cluster']}/{row['Node']}"), ("State", field("State")), ("Reason", field("Reason")),
      ("Address", field("Address")), ("Attachment", field("Attachment")), ("Session", field("Session")),
-     ("For", since("Changed")), ("BFD", field("BFD")), ("VIPs", field("VIPs"))],
+     ("For", since("Changed")), ("Cause", field("Cause")), ("Port", field("Port")), ("BFD", field("BFD")),
+     ("VIPs", field("VIPs")), ("Sole path of", field("Sole path of"))],
     folds=["Node", "Address"],
+    below="Detail",
+)
+SESSION_TABLE = Table(
+    [("Node", lambda row: f"{row['Cluster']}/{row['Node']}"), ("Address", field("Address")), ("Reason", field("Reason")),
+     ("Session", field("Session")), ("For", since("Changed")), ("Cause", field("Cause")), ("Port", field("Port"))],
+    folds=["Node", "Address"],
+    below="Detail",
 )
 ALARM_TABLE = Table(
-    [("Severity", field("Severity")), ("For", since("Raised")), ("Type", field("Type")), ("About", field("About")),
-     ("Times", times)],
+    [("Severity", field("Severity")), ("Owner", field("Owner")), ("For", since("Raised")), ("Type", field("Type")),
+     ("About", field("About")), ("Affected", affected), ("Times", times)],
     folds=["About"],
     below="Detail",
 )
 HISTORY_TABLE = Table(
-    [("Severity", field("Severity")), ("Cleared", since("Cleared")), ("Lasted", lasted), ("Type", field("Type")),
-     ("About", field("About"))],
+    [("Severity", field("Severity")), ("Owner", field("Owner")), ("Cleared", since("Cleared")), ("Lasted", lasted),
+     ("Because", field("Because")), ("Type", field("Type")), ("About", field("About"))],
     folds=["About"],
     below="Detail",
 )
@@ -579,7 +630,7 @@ class Layout(Formatter):
         )
         width = min(max(max_width, NARROW), WIDE)
         for notice in found.notices:
-            yield from textwrap.wrap(notice, width, initial_indent="! ", subsequent_indent="  ")
+            yield from wrapped(notice, width, "! ", "  ")
         yield from report.screen(found, width)
 
 
@@ -611,30 +662,31 @@ def by_freshness(rows: Iterable[Row]) -> list[Row]:
 
 SERVICE_KEYS = ("Cluster", "Namespace", "Service")
 VERDICT = ("State", "Reason")
+OWNED = (*VERDICT, "Owner", "Cause")
 SOURCE_LIST = Listing(["Source"], ["State", "Last event", "Stale since"], by_freshness)
 CLUSTER_LIST = Listing(
     ["Cluster"], [*VERDICT, "Network instance", "Speaker", "Services", "Endpoints", "Nodes"], by_state
 )
-SERVICE_LIST = Listing(SERVICE_KEYS, [*VERDICT, "Since", "Policy", "Endpoints", "Detail"], by_state)
+SERVICE_LIST = Listing(SERVICE_KEYS, [*OWNED, "Since", "Policy", "Endpoints", "Detail"], by_state)
 VIP_LIST = Listing(
     [*SERVICE_KEYS, "VIP"],
-    [*VERDICT, "Since", "Installed next-hops", "Expected next-hops", "Vantage", "Network instance", "Prefix", "Owner",
-     "Preference", "Metric", "FIB", "Policy", "Endpoints", "Detail"],
+    [*OWNED, "Since", "Installed next-hops", "Expected next-hops", "Vantage", "Network instance", "Prefix",
+     "Route owner", "Preference", "Metric", "FIB", "Announcement", "Policy", "Endpoints", "Detail", "Cause detail"],
     by_state,
 )
 NEXT_HOP_LIST = Listing(
     [*SERVICE_KEYS, "VIP", "Next-hop"],
-    [*VERDICT, "Node", "Kind", "Expected", "Installed", "Session", "Endpoints"],
+    [*OWNED, "Node", "Kind", "Expected", "Installed", "Session", "Endpoints"],
     by_state,
 )
 NODE_LIST = Listing(
     ["Cluster", "Node", "Address"],
-    [*VERDICT, "From", "Attachment", "Session", "Changed", "BFD", "VIPs"],
+    [*OWNED, "From", "Attachment", "Session", "Changed", "BFD", "Port", "VIPs", "Sole path of", "Detail"],
     by_state,
 )
-ALARM = ("Severity", "Type", "About", "Resource", "Raised", "Detail")
+ALARM = ("Severity", "Owner", "Affected", "Type", "About", "Resource", "Raised", "Detail")
 ALARM_LIST = Listing(["Id"], [*ALARM, "Last change", "Occurrences"], by_severity)
-HISTORY_LIST = Listing(["Sequence"], ["Id", *ALARM, "Cleared"], by_sequence)
+HISTORY_LIST = Listing(["Sequence"], ["Id", *ALARM, "Cleared", "Because"], by_sequence)
 
 
 # --- show k8s-services -----------------------------------------------------------------------------------------------
@@ -654,7 +706,7 @@ COUNTS = {
 
 
 def gather_summary(state: Any, _filters: Row, found: Found) -> None:
-    """Counts; services only if the counts say that one of them is not up."""
+    """Counts and sessions; services only if the counts say that one of them is not up."""
     for (root,) in walk(read(state, ROOT), "k8s_services"):
         found.head |= {"Version": leaf(root, "version"), **verdict(root)}
     counts = dict.fromkeys(COUNTS, 0)
@@ -662,6 +714,9 @@ def gather_summary(state: Any, _filters: Row, found: Found) -> None:
         counts = {name: number(summary, counter) for name, counter in COUNTS.items()}
         found.head |= {name: str(count) for name, count in counts.items()}
     found.lists["cluster"] = cluster_rows(state)
+    nodes = node_rows(state, dict.fromkeys(("cluster", "node"), ALL))
+    # A node may be down while no VIP needs it.
+    found.lists["node"] = [row for row in nodes if row["Reason"] in SESSION_REASONS]
     # A service without an address has no VIP to be counted, but an alarm.
     if counts["VIPs"] != counts["Up"] or any(counts[severity.capitalize()] for severity in SEVERITIES):
         found.lists["service"] = not_up(service_rows(state, dict.fromkeys(("cluster", "namespace", "service"), ALL)))
@@ -679,7 +734,8 @@ def draw_summary(found: Found, width: int) -> Iterator[str]:
     known = (head["State"], head["Agent"] + ran, head["Version"] and f"version {head['Version']}")
     pairs = [("Agent", ", ".join(part for part in known if part)), ("Reason", head["Reason"])]
     if head["VIPs"]:
-        pairs.append(("Services", f"{head['Services']}, with {head['VIPs']} VIPs: {counted(head, STATES)}"))
+        vips = "1 VIP" if head["VIPs"] == "1" else f"{head['VIPs']} VIPs"
+        pairs.append(("Services", f"{head['Services']}, with {vips}: {counted(head, STATES)}"))
         pairs.append(("Alarms", counted(head, SEVERITIES)))
     yield from tags(pairs, width)
     if not found.lists["source"] and not found.lists["cluster"]:
@@ -690,10 +746,17 @@ def draw_summary(found: Found, width: int) -> Iterator[str]:
     yield ""
     nothing = "No cluster is configured: set / k8s-services cluster <name> kubeconfig <file>"
     yield from table_or(CLUSTER_TABLE, found.lists["cluster"], width, nothing)
+    nodes = found.lists["node"]
+    if nodes:
+        yield ""
+        yield f"BGP sessions that need a look ({len(nodes)}):"
+        yield from SESSION_TABLE.lines(nodes[:WORST], width)
+    if len(nodes) > WORST:
+        yield f"... and {len(nodes) - WORST} more: show k8s-services nodes not-up"
     worst = found.lists["service"]
     if worst:
         yield ""
-        yield f"Not up ({len(worst)}), the worst first:"
+        yield f"Not up ({len(worst)}), by owner, the worst first:"
         yield from SERVICE_TABLE.lines(worst[:WORST], width)
     if len(worst) > WORST:
         yield f"... and {len(worst) - WORST} more: show k8s-services services not-up"
@@ -706,7 +769,7 @@ def counted(head: Row, words: Sequence[str]) -> str:
 
 def table_or(table: Table, rows: Sequence[Row], width: int, nothing: str) -> Iterator[str]:
     """The table, or a sentence if there is nothing to put into it."""
-    yield from table.lines(rows, width) if rows else textwrap.wrap(nothing, width)
+    yield from table.lines(rows, width) if rows else wrapped(nothing, width)
 
 
 # --- show k8s-services services | vips | vip | nodes | alarms --------------------------------------------------------
@@ -729,6 +792,7 @@ def gather_vips(state: Any, filters: Row, found: Found) -> None:
 
 def gather_vip(state: Any, filters: Row, found: Found) -> None:
     """One VIP, as every service that carries it has it."""
+    found.head |= {"Shown": filters["vip"], "Watched": watched(state)}
     for row, entry in vip_entries(state, filters, recursive=True):
         keys = {"cluster": row["Cluster"], "namespace": row["Namespace"], "service": row["Service"]}
         for service in service_rows(state, keys):
@@ -736,6 +800,34 @@ def gather_vip(state: Any, filters: Row, found: Found) -> None:
         found.lists["vip"].append(row)
         names = {name: row[name] for name in (*SERVICE_KEYS, "VIP")}
         found.lists["next-hop"] += [{**names, **hop} for hop in next_hop_rows(entry)]
+
+
+def watched(state: Any) -> str:
+    """Which clusters this leaf watches, and with which filters."""
+    clusters = []
+    for _, cluster in walk(read(state, CLUSTERS, cluster=ALL), "k8s_services", "cluster"):
+        filters = [
+            f"{word} {value}"
+            for word, value in (
+                ("namespace", leaf_list(cluster, "namespace")),
+                ("label-selector", leaf(cluster, "label_selector")),
+                ("class", leaf(cluster, "load_balancer_class")),
+                ("vip-pool", leaf_list(cluster, "vip_pool")),
+            )
+            if value
+        ]
+        state_word = leaf(cluster, "oper_state")
+        notes = [*filters, *([state_word] if state_word not in ("", "up") else [])]
+        clusters.append(leaf(cluster, "name") + (f" ({', '.join(notes)})" if notes else ""))
+    return ", ".join(sorted(clusters))
+
+
+def leaf_list(entry: Any, name: str) -> str:
+    """The values of a leaf-list."""
+    values = getattr(entry, name, None)
+    if not values:
+        return ""
+    return values if isinstance(values, str) else " ".join(map(str, values))
 
 
 def gather_nodes(state: Any, filters: Row, found: Found) -> None:
@@ -766,11 +858,20 @@ def draw_vips(found: Found, width: int) -> Iterator[str]:
 def draw_vip(found: Found, width: int) -> Iterator[str]:
     """Each service's view of the VIP, and its next-hops."""
     if not found.lists["vip"]:
-        yield "No service has this VIP."
+        yield from not_found(found.head, width)
     for row in found.lists["vip"]:
         yield from tags(vip_tags(row), width)
         same = [hop for hop in found.lists["next-hop"] if service_name(hop) == service_name(row)]
         yield from table_or(NEXT_HOP_TABLE, same, width, "No next-hop is expected or installed.")
+
+
+def not_found(head: Row, width: int) -> Iterator[str]:
+    """What there is to say of an address that no service has."""
+    yield f"No service has the VIP {head['Shown']} here."
+    clusters = head["Watched"]
+    yield from wrapped(f"Clusters watched by this leaf: {clusters or 'none'}", width)
+    if clusters:
+        yield "Services that wait for an address: show k8s-services services not-up"
 
 
 def vip_tags(row: Row) -> Iterator[tuple[str, str]]:
@@ -781,8 +882,10 @@ def vip_tags(row: Row) -> Iterator[tuple[str, str]]:
     yield "Service", f"{service_name(row)} ({policy}{endpoints})"
     since_then = f"for {age(row['Since'])}, since {row['Since']}" if age(row["Since"]) else ""
     yield "State", ", ".join(part for part in (row["State"], row["Reason"], since_then) if part)
+    yield "Owner", row["Owner"]
     yield "Detail", row["Detail"]
-    route = [row["Prefix"], row["Owner"]]
+    yield "Cause", ": ".join(part for part in (row["Cause"], row["Cause detail"]) if part)
+    route = [row["Prefix"], row["Route owner"]]
     route += [f"{name.lower()} {row[name]}" for name in ("Preference", "Metric") if row[name]]
     route += [f"FIB {row['FIB']}"] if row["FIB"] else []
     yield "Route", ", ".join(part for part in route if part) if row["Prefix"] else "none"
@@ -806,13 +909,13 @@ def draw_alarms(found: Found, width: int) -> Iterator[str]:
 
 SUMMARY_REPORT = Report(
     ["Agent", "Agent since", "Version", *VERDICT, *COUNTS],
-    {"source": SOURCE_LIST, "cluster": CLUSTER_LIST, "service": SERVICE_LIST},
+    {"source": SOURCE_LIST, "cluster": CLUSTER_LIST, "node": NODE_LIST, "service": SERVICE_LIST},
     gather_summary,
     draw_summary,
 )
 SERVICES_REPORT = Report([], {"service": SERVICE_LIST}, gather_services, draw_services)
 VIPS_REPORT = Report([], {"vip": VIP_LIST}, gather_vips, draw_vips)
-VIP_REPORT = Report([], {"vip": VIP_LIST, "next-hop": NEXT_HOP_LIST}, gather_vip, draw_vip)
+VIP_REPORT = Report(["Shown", "Watched"], {"vip": VIP_LIST, "next-hop": NEXT_HOP_LIST}, gather_vip, draw_vip)
 NODES_REPORT = Report([], {"node": NODE_LIST}, gather_nodes, draw_nodes)
 ALARMS_REPORT = Report(["Shown"], {"alarm": ALARM_LIST, "history": HISTORY_LIST}, gather_alarms, draw_alarms)
 
@@ -898,7 +1001,7 @@ class Command:
             output.print_error_line(str(error))
         except Unreadable as error:
             output.print_error_line(f"No answer for {ROOT}: {error}")
-            output.print_error_line("Is the agent installed? show system application k8s-services")
+            output.print_error_line("Does the agent run? show system application k8s-services")
         else:
             output.print_data(fill(self.report, arguments.schema, found))
 
@@ -925,9 +1028,12 @@ class Plugin(CliPlugin):
             )
 
 
-def completer(name: str) -> KeyCompleter:
-    """Completes a filter with what is in state."""
-    return KeyCompleter(path=PATHS[name].format_map(dict.fromkeys(PATHS, ALL)))
+def completer(name: str) -> Optional[KeyCompleter]:
+    """Completes a filter with what is in state; nothing on a release that wants such a path otherwise."""
+    try:
+        return KeyCompleter(path=PATHS[name].format_map(dict.fromkeys(PATHS, ALL)))
+    except Exception:
+        return None
 
 
 def canonical(address: str) -> str:

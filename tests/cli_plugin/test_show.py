@@ -63,7 +63,7 @@ class Summary(Case):
     def test_healthy_leaf_fits_a_small_screen_and_names_no_trouble(self) -> None:
         text = self.session("healthy", 80).text("show k8s-services")
         self.assertLessEqual(len(text.splitlines()), 24)
-        self.assertRegex(text, r"Services : \d+, with (\d+) VIPs: 0 down, 0 degraded, 0 unknown, \1 up")
+        self.assertRegex(text, r"Services : \d+, with (\d+) VIPs?: 0 down, 0 degraded, 0 unknown, \1 up")
         self.assertNotIn("Not up", text)
         self.assertNotIn("!", text)
 
@@ -100,7 +100,7 @@ class Summary(Case):
 
     def test_a_stale_source_is_the_first_thing_said(self) -> None:
         text = self.session("stale").text("show k8s-services")
-        self.assertRegex(text.splitlines()[0], r"^! kubernetes/c1 is stale for \w+: judged by its last word")
+        self.assertRegex(text.splitlines()[0], r"^! kubernetes/c1 is stale for \w+: based on data received until 20\d\d-")
         self.assertTrue(self.lines(text, "kubernetes/c1", "stale"))
 
     def test_stopped_agent_is_said_and_how_to_start_it(self) -> None:
@@ -121,7 +121,7 @@ class Summary(Case):
         self.assertNotIn("!", self.session(content).text("show k8s-services vips"))
         self.clock += timedelta(minutes=5)
         first = self.session(content).text("show k8s-services vips").splitlines()[0]
-        self.assertRegex(first, r"^! the agent has not been heard for 5m\d*s?: what is here, it wrote before")
+        self.assertRegex(first, r"^! nothing heard from the agent for 5m\d*s?: the data below is from before")
 
     def test_no_cluster_says_how_to_configure_one(self) -> None:
         content = recorded("healthy")
@@ -150,6 +150,41 @@ class Summary(Case):
         self.assertEqual({row["Source"] for row in data["source"]}, {"gnmi", "kubernetes/c1", "ndk"})
         reasons = {row["Service"]: row["Reason"] for row in data["service"]}
         self.assertEqual(reasons["checkout"], "route-not-programmed")
+
+
+class Owners(Case):
+    """Who has to act."""
+
+    def test_the_network_s_faults_come_before_the_application_s_whatever_their_state(self) -> None:
+        services = [
+            service("app", "down", **{"oper-reason": "no-ready-endpoint", "owner": "application"}),
+            service("cluster", "down", **{"oper-reason": "no-announcer", "owner": "cluster"}),
+            service("net", "degraded", **{"oper-reason": "session-down", "owner": "network"}),
+        ]
+        text = self.session(self.with_services(services, vips=3, vips_up=0)).text("show k8s-services")
+        places = [text.index(f"c1/shop/{name}") for name in ("net", "cluster", "app")]
+        self.assertEqual(places, sorted(places))
+
+    def test_a_lost_session_is_on_the_first_screen_even_if_no_vip_needs_it(self) -> None:
+        content = self.with_services([], services=0, vips=0, vips_up=0)
+        node = agent(content)["cluster"][0]["node"][0]
+        node |= {"oper-state": "down", "oper-reason": "session-down", "session-state": "active"}
+        text = self.session(content).text("show k8s-services")
+        self.assertIn("BGP sessions that need a look (1):", text)
+        self.assertTrue(self.lines(text, f"c1/{node['name']}", "session-down", "active"))
+
+    def test_an_address_that_is_not_here_names_what_is_watched(self) -> None:
+        content = recorded("healthy")
+        agent(content)["cluster"][0] |= {"namespace": ["shop", "web"], "label-selector": "tier=front"}
+        text = self.session(content).text("show k8s-services vip 9.9.9.9")
+        self.assertIn("No service has the VIP 9.9.9.9 here.", text)
+        self.assertIn("c1 (namespace shop web, label-selector tier=front)", text)
+
+    def test_names_are_never_broken_inside(self) -> None:
+        detail = "the route of 1.1.1.100/32 goes to network-instance ip-vrf-1 by client-control-plane " * 3
+        content = self.with_services([service("a", "down", **{"oper-detail": detail.strip()})], vips=1, vips_up=0)
+        text = self.session(content, 80).text("show k8s-services services")
+        self.assertNotRegex(text, r"\w-\n")
 
 
 class Unanswered(Case):
@@ -182,7 +217,7 @@ class Unanswered(Case):
         for command, said in (
             ("services", "No such service."),
             ("vips", "No such VIP."),
-            ("vip 192.0.2.1", "No service has this VIP."),
+            ("vip 192.0.2.1", "No service has the VIP 192.0.2.1 here.\nClusters watched by this leaf: none"),
             ("nodes", "No such node."),
             ("alarms", "No active alarm."),
             ("alarms history", "No alarm has been cleared."),
