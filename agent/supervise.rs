@@ -1,10 +1,12 @@
 //! What every supervised loop needs: a pause that grows, a way to be told to stop, and logs that do not repeat.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::{debug, warn};
 
 /// Pauses between attempts: doubled from the first to the longest, back to the first after success.
 #[derive(Clone, Debug)]
@@ -30,6 +32,37 @@ impl Backoff {
     /// The last attempt worked: begin anew.
     pub fn reset(&mut self) {
         self.next = self.first;
+    }
+}
+
+/// What keeps something out of reach: each reason is logged and reported once, not at every attempt.
+#[derive(Clone, Debug)]
+pub struct Outage {
+    what: &'static str,
+    reason: Option<String>,
+}
+
+impl Outage {
+    /// Nothing is known to be wrong. `what` begins the log line: `the NDK`.
+    pub fn new(what: &'static str) -> Self {
+        Self { what, reason: None }
+    }
+
+    /// An attempt failed; returns the reason if it is another one than last time.
+    pub fn failed(&mut self, reason: String) -> Option<Arc<str>> {
+        if self.reason.as_ref() == Some(&reason) {
+            debug!(reason, "{} is still out of reach", self.what);
+            return None;
+        }
+        warn!(reason, "{} is out of reach", self.what);
+        let reported = reason.as_str().into();
+        self.reason = Some(reason);
+        Some(reported)
+    }
+
+    /// It is within reach again.
+    pub fn is_over(&mut self) {
+        self.reason = None;
     }
 }
 
@@ -103,6 +136,16 @@ mod tests {
         assert_eq!(pauses, [100, 200, 350, 350]);
         backoff.reset();
         assert_eq!(backoff.pause().as_millis(), 100);
+    }
+
+    #[test]
+    fn an_outage_is_reported_once_per_reason_until_it_is_over() {
+        let mut outage = Outage::new("the NDK");
+        assert_eq!(outage.failed("no socket".to_owned()).as_deref(), Some("no socket"));
+        assert_eq!(outage.failed("no socket".to_owned()), None);
+        assert_eq!(outage.failed("refused".to_owned()).as_deref(), Some("refused"));
+        outage.is_over();
+        assert_eq!(outage.failed("refused".to_owned()).as_deref(), Some("refused"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::model::config::{ClusterConfig, Config};
 use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use crate::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
-use crate::model::switch::{FibTrouble, Neighbor, NeighborKey, Route, RouteKey};
+use crate::model::switch::{FibFault, FibKey, Neighbor, NeighborKey, Route, RouteKey};
 use crate::model::time::Now;
 
 impl Engine {
@@ -38,8 +38,14 @@ impl Engine {
             }
             Event::Fib(update) => {
                 self.sources.heard(now, &SourceId::Gnmi, entries(&update));
-                self.trouble(update);
+                self.faults(update);
             }
+            Event::Coverage(coverage) => {
+                if self.bgp.set_coverage(coverage) {
+                    self.mark_everything();
+                }
+            }
+            Event::ActiveRoutes(_) => {}
             Event::Cluster(name, event) => self.cluster(now, &name, event),
             Event::Tick => {}
         }
@@ -285,8 +291,8 @@ impl Engine {
         }
     }
 
-    fn trouble(&mut self, update: Update<RouteKey, FibTrouble>) {
-        for key in self.bgp.set_trouble(update) {
+    fn faults(&mut self, update: Update<FibKey, FibFault>) {
+        for key in self.bgp.set_faults(update) {
             let mut touched = Vec::new();
             self.claims.inside(key.prefix, |_, services| touched.extend_from_slice(services));
             touched.into_iter().for_each(|id| self.mark_service(id));

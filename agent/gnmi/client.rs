@@ -137,6 +137,9 @@ impl Interceptor for Secret {
     }
 }
 
+/// What a subscription answers.
+pub(super) type Responses = BoxStream<'static, Result<gnmi::SubscribeResponse, Status>>;
+
 /// The calls of one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
@@ -153,14 +156,17 @@ impl Client {
 
     /// Subscribes, and never ends the request on its own side: some servers take that for the end of the subscription.
     /// Opening is part of the stream: a server may answer only with its first update.
-    pub(super) fn subscribe(
-        &self,
-        request: gnmi::SubscribeRequest,
-    ) -> BoxStream<'static, Result<gnmi::SubscribeResponse, Status>> {
+    pub(super) fn subscribe(&self, request: gnmi::SubscribeRequest) -> Responses {
         let mut inner = self.inner.clone();
         let requests = futures::stream::once(std::future::ready(request)).chain(futures::stream::pending());
         let open = async move { inner.subscribe(requests).await.map(tonic::Response::into_inner) };
         futures::stream::once(open).try_flatten().boxed()
+    }
+
+    /// The encodings that the server knows.
+    pub(super) async fn encodings(&mut self) -> Result<Vec<gnmi::Encoding>, Status> {
+        let capabilities = self.inner.capabilities(gnmi::CapabilityRequest::default()).await?.into_inner();
+        Ok(capabilities.supported_encodings().collect())
     }
 
     pub(super) async fn get(&mut self, request: gnmi::GetRequest) -> Result<gnmi::GetResponse, Status> {

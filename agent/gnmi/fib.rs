@@ -1,14 +1,24 @@
-//! Routes whose programming is not plainly done, and the switch's own count of the prefixes that failed.
+//! Routes that are not plainly in the forwarding table.
+//!
+//! `last-failed-operation-type` is a history: no release says when it is reset. A failure counts as long as nothing
+//! acquits it: a successful operation later than the failure, or the switch's count of failed routes falling to zero.
+//! Of failures that were there before the agent looked, the ones with a success beside them may be old: where the switch
+//! counts fewer failed routes than have such a history, they are unconfirmed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::leaf::Scalar;
 use super::path::{Elem, names};
-use crate::model::event::Update;
 use crate::model::names::NetworkInstanceName;
-use crate::model::switch::{FibTrouble, RouteKey};
+use crate::model::switch::{FibFault, FibFaultKind, FibKey, RouteKey, RouteTable};
+use crate::model::time::Timestamp;
+
+/// Faulty entries kept at most: beyond that, the rest of the network instance counts as not covered. A full forwarding
+/// table must not become a full memory.
+const MOST_ENTRIES: usize = 50_000;
 
 /// Why a leaf cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,64 +26,172 @@ pub(super) enum FibError {
     /// The key is no prefix.
     #[error("'{0}' is no prefix")]
     Prefix(String),
-    /// A counter that is no number.
-    #[error("{0} is no counter: {1}")]
-    Counter(String, String),
+    /// `last-successful-operation-timestamp` is no time.
+    #[error("'{0}' is no time")]
+    Time(String),
 }
 
-/// The keys, names and values, that tell a route from others of its prefix.
-type Entry = Vec<(String, String)>;
+/// The keys that tell an entry from others of its prefix and owner, by name.
+type Keys = Vec<(String, String)>;
 
-/// What is told of one route; several routes of different owners may share a prefix.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// One entry's operations, as far as they are not plainly done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Operations {
-    failed: bool,
-    pending: bool,
+    failure: Option<Failure>,
+    pending: Option<Timestamp>,
+    suppressed: Option<Timestamp>,
 }
 
-/// Route entries in trouble, of all network instances followed.
+/// An add or modify that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Failure {
+    operation: String,
+    /// When it was first seen.
+    since: Timestamp,
+    /// It was there when the agent began to look.
+    standing: bool,
+    /// Whether the entry was ever programmed (`last-successful-operation-type`); `None` until told.
+    was_programmed: Option<bool>,
+    weight: Weight,
+}
+
+/// What a failure is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weight {
+    /// The route is not programmed.
+    Certain,
+    /// It may be an old story.
+    Doubtful,
+    /// A success followed.
+    Acquitted,
+}
+
+/// Entries that are not plainly programmed.
 #[derive(Debug, Default)]
 pub(super) struct Fib {
-    /// Only those in trouble, by what tells them apart under one prefix.
-    routes: BTreeMap<RouteKey, BTreeMap<Entry, Operations>>,
-    told: BTreeMap<RouteKey, FibTrouble>,
-    touched: BTreeSet<RouteKey>,
+    entries: BTreeMap<FibKey, BTreeMap<Keys, Operations>>,
+    count: usize,
+    touched: BTreeSet<FibKey>,
+    /// Everything that stands has been told: what fails from now on is new.
+    read: bool,
+    /// Network instances with more faulty entries than are kept.
+    overflowed: BTreeSet<NetworkInstanceName>,
+}
+
+impl Operations {
+    fn fault(&self) -> Option<FibFault> {
+        let failure = self.failure.as_ref().and_then(|failure| match failure.weight {
+            Weight::Certain => Some((FibFaultKind::Failed, failure.since)),
+            Weight::Doubtful => Some((FibFaultKind::Unconfirmed, failure.since)),
+            Weight::Acquitted => None,
+        });
+        let suppressed = self.suppressed.map(|since| (FibFaultKind::Suppressed, since));
+        let pending = self.pending.map(|since| (FibFaultKind::Pending, since));
+        let worst = [failure, suppressed, pending].into_iter().flatten().max_by_key(|(kind, _)| *kind);
+        worst.map(|(kind, since)| FibFault { kind, since })
+    }
+
+    fn is_idle(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Merges one leaf. `at` is when the switch told it.
+    fn set(&mut self, leaf: &str, value: &Scalar, at: Timestamp, standing: bool) -> Result<(), FibError> {
+        let text = value.text().unwrap_or_default();
+        // What is being taken out, or could not be, does not keep a route from forwarding.
+        let operation = Some(text).filter(|text| matches!(*text, "add" | "modify"));
+        match leaf {
+            "last-failed-operation-type" => match (operation, &self.failure) {
+                (Some(new), Some(old)) if old.operation == new => {}
+                (Some(new), _) => {
+                    let (operation, weight) = (new.to_owned(), Weight::Certain);
+                    self.failure = Some(Failure { operation, since: at, standing, was_programmed: None, weight });
+                }
+                (None, _) => self.failure = None,
+            },
+            "pending-operation-type" => self.pending = operation.map(|_| self.pending.unwrap_or(at)),
+            "suppressed" => {
+                let suppressed = value.boolean() == Some(true);
+                self.suppressed = suppressed.then(|| self.suppressed.unwrap_or(at));
+            }
+            "last-successful-operation-type" => {
+                if let Some(failure) = &mut self.failure {
+                    failure.was_programmed = Some(operation.is_some());
+                }
+            }
+            "last-successful-operation-timestamp" => {
+                let success: Timestamp = text.parse().map_err(|_| FibError::Time(text.to_owned()))?;
+                if let Some(failure) = &mut self.failure
+                    && success > failure.since
+                {
+                    failure.weight = Weight::Acquitted;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes away a leaf, or all of them.
+    fn delete(&mut self, below: &[&str]) {
+        match below {
+            ["fib-programming", "last-failed-operation-type"] => self.failure = None,
+            ["fib-programming", "pending-operation-type"] => self.pending = None,
+            ["fib-programming", "suppressed"] => self.suppressed = None,
+            [] | ["fib-programming"] => *self = Self::default(),
+            _ => {}
+        }
+    }
 }
 
 impl Fib {
-    /// Merges one leaf; false if it is of something else.
-    pub(super) fn set(&mut self, path: &[Elem], value: &Scalar) -> Result<bool, FibError> {
-        let names = names(path);
-        let ["network-instance", "route-table", _, "route", "fib-programming", leaf] = &*names else {
-            return Ok(false);
-        };
-        let Some((key, entry)) = route(path)? else { return Ok(false) };
-        let trouble = value.text().is_some_and(|operation| operation != "none");
-        self.change(key, entry, |operations| match *leaf {
-            "last-failed-operation-type" => operations.failed = trouble,
-            "pending-operation-type" => operations.pending = trouble,
-            _ => {}
-        });
-        Ok(true)
+    /// Merges the leaves of one notification, told at `at`; those of something else are passed over. A failure comes
+    /// before what is said of its successes, in whatever order they came.
+    pub(super) fn set_all<'a>(
+        &mut self,
+        leaves: impl Iterator<Item = (&'a [Elem], &'a Scalar)> + Clone,
+        at: Timestamp,
+        errors: &mut Vec<String>,
+    ) {
+        let is_failure = |path: &&[Elem]| path.last().is_some_and(|elem| elem.name == "last-failed-operation-type");
+        let failures = leaves.clone().filter(|(path, _)| is_failure(path));
+        let others = leaves.filter(|(path, _)| !is_failure(path));
+        for (path, value) in failures.chain(others) {
+            errors.extend(self.set(path, value, at).err().map(|error| error.to_string()));
+        }
     }
 
-    /// Takes away what a path covers: a leaf, a route, or all below a container.
+    fn set(&mut self, path: &[Elem], value: &Scalar, at: Timestamp) -> Result<(), FibError> {
+        let names = names(path);
+        let ["network-instance", "route-table", _, "route", "fib-programming", leaf] = &*names else { return Ok(()) };
+        let Some((key, keys)) = entry(path)? else { return Ok(()) };
+        let known = self.entries.get(&key).is_some_and(|entries| entries.contains_key(&keys));
+        // Successes of what never failed are the bulk of what is told.
+        if !known && leaf.starts_with("last-successful") {
+            return Ok(());
+        }
+        if !known && self.count >= MOST_ENTRIES {
+            self.overflowed.insert(key.route.network_instance);
+            return Ok(());
+        }
+        let standing = !self.read;
+        let mut result = Ok(());
+        self.change(key, keys, |operations| result = operations.set(leaf, value, at, standing));
+        result
+    }
+
+    /// Takes away what a path covers: a leaf, an entry, or all below a container.
     pub(super) fn delete(&mut self, path: &[Elem]) -> Result<(), FibError> {
         let names = names(path);
         match &*names {
             [] | ["network-instance"] | ["network-instance", "route-table", ..] => {}
             _ => return Ok(()),
         }
-        let route = if path.len() > 3 { self::route(path)? } else { None };
-        match (&*names, route) {
-            ([_, _, _, "route", below @ ..], Some((key, given))) => {
-                for entry in self.matching(&key, &given) {
-                    self.change(key.clone(), entry, |operations| match below {
-                        ["fib-programming", "last-failed-operation-type"] => operations.failed = false,
-                        ["fib-programming", "pending-operation-type"] => operations.pending = false,
-                        [] | ["fib-programming"] => *operations = Operations::default(),
-                        _ => {}
-                    });
+        let given = if path.len() > 3 { prefix(path)? } else { None };
+        match (&*names, given) {
+            ([_, _, _, "route", below @ ..], Some(route)) => {
+                for (key, keys) in self.matching(&route, &path[3]) {
+                    self.change(key, keys, |operations| operations.delete(below));
                 }
             }
             ([], _) | ([_], _) | ([_, _], _) | ([_, _, _], _) | ([_, _, _, "route"], None) => self.delete_below(path),
@@ -83,81 +201,139 @@ impl Fib {
     }
 
     /// Entries of a prefix that the given keys allow: a path need not give them all.
-    fn matching(&self, key: &RouteKey, given: &Entry) -> Vec<Entry> {
-        let allowed = |entry: &&Entry| given.iter().all(|pair| pair.1 == "*" || entry.contains(pair));
-        self.routes.get(key).into_iter().flat_map(BTreeMap::keys).filter(allowed).cloned().collect()
+    fn matching(&self, route: &RouteKey, step: &Elem) -> Vec<(FibKey, Keys)> {
+        let first = FibKey { route: route.clone(), owner: Arc::from("") };
+        let of_route = self.entries.range(first..).take_while(|(key, _)| key.route == *route);
+        let of_owner = of_route.filter(|(key, _)| step.allows("route-owner", &key.owner));
+        let entries = of_owner.flat_map(|(key, entries)| entries.keys().map(move |keys| (key.clone(), keys.clone())));
+        entries.filter(|(_, keys)| keys.iter().all(|(name, value)| step.allows(name, value))).collect()
     }
 
     fn delete_below(&mut self, path: &[Elem]) {
-        let covered = |key: &RouteKey| {
-            let family = if key.prefix.addr().is_ipv4() { "ipv4-unicast" } else { "ipv6-unicast" };
-            path.first().is_none_or(|elem| elem.allows("name", key.network_instance.as_str()))
-                && path.get(2).is_none_or(|elem| elem.name == family)
+        let covered = |key: &FibKey| {
+            let table = RouteTable::of(&key.route.network_instance, &key.route.prefix);
+            path.first().is_none_or(|elem| elem.allows("name", key.route.network_instance.as_str()))
+                && path.get(2).is_none_or(|elem| elem.name == table.family.container())
         };
-        let keys: Vec<_> = self.routes.keys().filter(|key| covered(key)).cloned().collect();
+        let keys: Vec<_> = self.entries.keys().filter(|key| covered(key)).cloned().collect();
         for key in keys {
-            self.routes.remove(&key);
+            self.count -= self.entries.remove(&key).map_or(0, |entries| entries.len());
             self.touched.insert(key);
         }
     }
 
-    fn change(&mut self, key: RouteKey, entry: Entry, change: impl FnOnce(&mut Operations)) {
-        let entries = self.routes.entry(key.clone()).or_default();
-        let operations = entries.entry(entry.clone()).or_default();
+    fn change(&mut self, key: FibKey, keys: Keys, change: impl FnOnce(&mut Operations)) {
+        let entries = self.entries.entry(key.clone()).or_default();
+        let before = entries.len();
+        let operations = entries.entry(keys.clone()).or_default();
+        let fault = operations.fault();
         change(operations);
-        if *operations == Operations::default() {
-            entries.remove(&entry);
+        let differs = fault != operations.fault();
+        if operations.is_idle() {
+            entries.remove(&keys);
         }
+        self.count = self.count + entries.len() - before;
         if entries.is_empty() {
-            self.routes.remove(&key);
+            self.entries.remove(&key);
         }
-        self.touched.insert(key);
+        if differs {
+            self.touched.insert(key);
+        }
     }
 
-    fn trouble(&self, key: &RouteKey) -> Option<FibTrouble> {
-        let entries = self.routes.get(key)?;
-        let failed = entries.values().any(|operations| operations.failed);
-        Some(if failed { FibTrouble::Failed } else { FibTrouble::Pending })
+    /// What is wrong with one owner's route to a prefix.
+    pub(super) fn fault(&self, key: &FibKey) -> Option<FibFault> {
+        let faults = self.entries.get(key)?.values().filter_map(Operations::fault);
+        faults.max_by_key(|fault| (fault.kind, std::cmp::Reverse(fault.since)))
     }
 
-    /// The whole table.
-    pub(super) fn all(&mut self) -> Update<RouteKey, FibTrouble> {
-        self.touched.clear();
-        self.told = self.routes.keys().filter_map(|key| Some((key.clone(), self.trouble(key)?))).collect();
-        Update::All(self.told.clone().into_iter().collect())
+    /// Every fault.
+    pub(super) fn faults(&self) -> impl Iterator<Item = (FibKey, FibFault)> {
+        self.entries.keys().filter_map(|key| Some((key.clone(), self.fault(key)?)))
     }
 
-    /// What is different from what was told.
-    pub(super) fn changes(&mut self) -> Vec<Update<RouteKey, FibTrouble>> {
-        let mut changes = Vec::new();
-        for key in std::mem::take(&mut self.touched) {
-            let now = self.trouble(&key);
-            if self.told.get(&key).copied() == now {
-                continue;
-            }
-            changes.push(match now {
-                Some(trouble) => {
-                    self.told.insert(key.clone(), trouble);
-                    Update::Set(key, trouble)
-                }
-                None => {
-                    self.told.remove(&key);
-                    Update::Gone(key)
-                }
+    /// Routes whose fault may be another one than at the last call.
+    pub(super) fn take_touched(&mut self) -> BTreeSet<FibKey> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Whether every faulty entry of a network instance is kept.
+    pub(super) fn holds_all(&self, instance: &NetworkInstanceName) -> bool {
+        !self.overflowed.contains(instance)
+    }
+
+    /// Everything that stands has been told. `before` is what was known so far: what it acquitted stays acquitted.
+    pub(super) fn finish_reading(&mut self, before: Option<&Self>) {
+        self.read = true;
+        let acquitted = before.into_iter().flat_map(|fib| &fib.entries).flat_map(|(key, entries)| {
+            let acquitted = entries.iter().filter(|(_, operations)| {
+                operations.failure.as_ref().is_some_and(|failure| failure.weight == Weight::Acquitted)
             });
+            acquitted.map(move |(keys, _)| (key, keys))
+        });
+        for (key, keys) in acquitted {
+            let failure = self.entries.get_mut(key).and_then(|entries| entries.get_mut(keys)?.failure.as_mut());
+            if let Some(failure) = failure {
+                failure.weight = Weight::Acquitted;
+                self.touched.insert(key.clone());
+            }
         }
-        changes
     }
 
-    /// Prefixes known to have failed in a network instance.
-    pub(super) fn failed(&self, instance: &NetworkInstanceName) -> u64 {
-        let of_instance = self.routes.iter().filter(|(key, _)| key.network_instance == *instance);
-        of_instance.filter(|(_, entries)| entries.values().any(|operations| operations.failed)).count() as u64
+    /// Weighs the failures of a table against the switch's own count of failed prefixes. `recovered`: the count has just
+    /// fallen to zero. `reread`: everything that stands has just been told again because the count is ahead.
+    pub(super) fn weigh(&mut self, table: &RouteTable, count: u64, recovered: bool, reread: bool) {
+        let (open, acquitted) = (self.failed(table), self.prefixes(table, |weight| weight == Weight::Acquitted));
+        let missing = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(open);
+        let of_table = self
+            .entries
+            .iter_mut()
+            .filter(|(key, _)| RouteTable::of(&key.route.network_instance, &key.route.prefix) == *table);
+        for (key, entries) in of_table {
+            for failure in entries.values_mut().filter_map(|operations| operations.failure.as_mut()) {
+                let weight = match failure.weight {
+                    _ if count == 0 && (failure.standing || recovered) => Weight::Acquitted,
+                    Weight::Acquitted if reread && missing > 0 && acquitted <= missing => Weight::Certain,
+                    Weight::Acquitted if reread && missing > 0 => Weight::Doubtful,
+                    Weight::Acquitted => Weight::Acquitted,
+                    _ if failure.standing && failure.was_programmed != Some(false) && missing == 0 => {
+                        let may_be_old = (open as u64) > count;
+                        if may_be_old { Weight::Doubtful } else { Weight::Certain }
+                    }
+                    _ => Weight::Certain,
+                };
+                if std::mem::replace(&mut failure.weight, weight) != weight {
+                    self.touched.insert(key.clone());
+                }
+            }
+        }
+    }
+
+    /// Whether a failure in a table was acquitted: should the same happen again, nothing but the count tells.
+    pub(super) fn has_acquitted(&self, table: &RouteTable) -> bool {
+        self.prefixes(table, |weight| weight == Weight::Acquitted) > 0
+    }
+
+    /// Prefixes of a table that failed and were not acquitted.
+    pub(super) fn failed(&self, table: &RouteTable) -> usize {
+        self.prefixes(table, |weight| weight != Weight::Acquitted)
+    }
+
+    fn prefixes(&self, table: &RouteTable, which: impl Fn(Weight) -> bool) -> usize {
+        let of_table = self
+            .entries
+            .iter()
+            .filter(|(key, _)| RouteTable::of(&key.route.network_instance, &key.route.prefix) == *table);
+        let failed = of_table.filter(|(_, entries)| {
+            let mut failures = entries.values().filter_map(|operations| operations.failure.as_ref());
+            failures.any(|failure| which(failure.weight))
+        });
+        failed.map(|(key, _)| key.route.prefix).collect::<BTreeSet<_>>().len()
     }
 }
 
-/// The route a path leads to or below, and what tells it apart from others of its prefix; none if it leads to no one route.
-fn route(path: &[Elem]) -> Result<Option<(RouteKey, Entry)>, FibError> {
+/// The prefix a path leads to or below; `None` if it leads to no single one.
+fn prefix(path: &[Elem]) -> Result<Option<RouteKey>, FibError> {
     let (Some(instance), Some(route)) = (path.first().and_then(|elem| elem.key("name")), path.get(3)) else {
         return Ok(None);
     };
@@ -166,32 +342,17 @@ fn route(path: &[Elem]) -> Result<Option<(RouteKey, Entry)>, FibError> {
         return Ok(None);
     }
     let net: IpNet = prefix.parse().map_err(|_| FibError::Prefix(prefix.to_owned()))?;
-    let entry = route.keys.iter().filter(|(_, value)| value != prefix).cloned().collect();
-    Ok(Some((RouteKey { network_instance: NetworkInstanceName::from(instance), prefix: net.trunc() }, entry)))
+    Ok(Some(RouteKey { network_instance: NetworkInstanceName::from(instance), prefix: net.trunc() }))
 }
 
-/// The switch's own count of prefixes that failed, by network instance and address family.
-#[derive(Debug, Default)]
-pub(super) struct Counters(BTreeMap<NetworkInstanceName, BTreeMap<String, u64>>);
-
-impl Counters {
-    /// Takes one counter; gives the network instance it is of, none if the leaf is something else.
-    pub(super) fn set(&mut self, path: &[Elem], value: &Scalar) -> Result<Option<NetworkInstanceName>, FibError> {
-        let ["network-instance", "route-table", family, "statistics", leaf @ "fib-failed-routes"] = &*names(path)
-        else {
-            return Ok(None);
-        };
-        let Some(instance) = path[0].key("name") else { return Ok(None) };
-        let count = value.number().ok_or_else(|| FibError::Counter((*leaf).to_owned(), format!("{value:?}")))?;
-        let instance = NetworkInstanceName::from(instance);
-        self.0.entry(instance.clone()).or_default().insert((*family).to_owned(), count);
-        Ok(Some(instance))
-    }
-
-    /// Prefixes that failed in a network instance; none where the switch does not count.
-    pub(super) fn failed(&self, instance: &NetworkInstanceName) -> Option<u64> {
-        self.0.get(instance).map(|families| families.values().fold(0, |sum: u64, count| sum.saturating_add(*count)))
-    }
+/// The entry a path leads below.
+fn entry(path: &[Elem]) -> Result<Option<(FibKey, Keys)>, FibError> {
+    let Some(route) = prefix(path)? else { return Ok(None) };
+    let step = &path[3];
+    let owner = Arc::from(step.key("route-owner").unwrap_or_default());
+    let is_own = |name: &str| !matches!(name, "ipv4-prefix" | "ipv6-prefix" | "route-owner");
+    let keys = step.keys.iter().filter(|(name, _)| is_own(name)).cloned().collect();
+    Ok(Some((FibKey { route, owner }, keys)))
 }
 
 #[cfg(test)]
@@ -200,111 +361,204 @@ mod tests {
 
     use super::super::path::{elems, parse};
     use super::*;
+    use crate::model::switch::IpFamily;
 
-    fn path(prefix: &str, owner: &str, leaf: &str) -> Vec<Elem> {
+    const FAILED: &str = "last-failed-operation-type";
+    const PENDING: &str = "pending-operation-type";
+    const SUCCESS: &str = "last-successful-operation-type";
+    const SUCCESS_AT: &str = "last-successful-operation-timestamp";
+
+    fn path(prefix: &str, owner: &str, below: &str) -> Vec<Elem> {
         let keys = format!("[ipv4-prefix={prefix}][route-type=bgp][route-owner={owner}][id=0]");
-        let text = format!("/network-instance[name=default]/route-table/ipv4-unicast/route{keys}{leaf}");
+        let text = format!("/network-instance[name=default]/route-table/ipv4-unicast/route{keys}{below}");
         elems(None, Some(&parse(&text).expect("a path")))
     }
 
-    const FAILED: &str = "/fib-programming/last-failed-operation-type";
-    const PENDING: &str = "/fib-programming/pending-operation-type";
-
-    fn set(fib: &mut Fib, prefix: &str, owner: &str, leaf: &str, value: &str) {
-        assert_eq!(fib.set(&path(prefix, owner, leaf), &Scalar::Text(value.to_owned())), Ok(true));
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).expect("a time")
     }
 
-    fn told(changes: Vec<Update<RouteKey, FibTrouble>>) -> Vec<(String, Option<FibTrouble>)> {
-        let one = |change| match change {
-            Update::Set(key, trouble) => (RouteKey::clone(&key).prefix.to_string(), Some(trouble)),
-            Update::Gone(key) => (key.prefix.to_string(), None),
-            Update::All(_) => panic!("no change is a whole table"),
+    fn table() -> RouteTable {
+        RouteTable { network_instance: "default".into(), family: IpFamily::Ipv4 }
+    }
+
+    /// Leaves of one entry in one notification.
+    fn tell(fib: &mut Fib, second: i64, prefix: &str, owner: &str, leaves: &[(&str, &str)]) {
+        let leaves: Vec<_> = leaves
+            .iter()
+            .map(|(leaf, value)| {
+                (path(prefix, owner, &format!("/fib-programming/{leaf}")), Scalar::Text((*value).to_owned()))
+            })
+            .collect();
+        let mut errors = Vec::new();
+        fib.set_all(leaves.iter().map(|(path, value)| (path.as_slice(), value)), at(second), &mut errors);
+        assert_eq!(errors, [""; 0]);
+    }
+
+    /// Faults by the last octet of the prefix, and owner.
+    fn faults(fib: &Fib) -> Vec<(u8, String, FibFaultKind)> {
+        let octet = |key: &FibKey| match key.route.prefix.addr() {
+            std::net::IpAddr::V4(address) => address.octets()[3],
+            std::net::IpAddr::V6(_) => 0,
         };
-        changes.into_iter().map(one).collect()
+        fib.faults().map(|(key, fault)| (octet(&key), key.owner.to_string(), fault.kind)).collect()
+    }
+
+    fn one(kind: FibFaultKind) -> Vec<(u8, String, FibFaultKind)> {
+        vec![(1, "bgp_mgr".to_owned(), kind)]
+    }
+
+    fn live() -> Fib {
+        let mut fib = Fib::default();
+        fib.finish_reading(None);
+        fib
     }
 
     #[test]
-    fn a_failure_stands_until_none_or_a_delete() {
-        let mut fib = Fib::default();
-        set(&mut fib, "10.0.0.1/32", "bgp_mgr", PENDING, "add");
-        assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), Some(FibTrouble::Pending))]);
-        set(&mut fib, "10.0.0.1/32", "bgp_mgr", FAILED, "modify");
-        assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), Some(FibTrouble::Failed))]);
-        set(&mut fib, "10.0.0.1/32", "bgp_mgr", PENDING, "none");
-        assert_eq!(told(fib.changes()), []);
-        set(&mut fib, "10.0.0.1/32", "bgp_mgr", FAILED, "none");
-        assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), None)]);
-        set(&mut fib, "10.0.0.1/32", "bgp_mgr", FAILED, "add");
-        fib.changes();
-        fib.delete(&path("10.0.0.1/32", "bgp_mgr", FAILED)).expect("a path");
-        assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), None)]);
+    fn a_failure_stands_until_none_a_delete_or_a_later_success() {
+        let mut fib = live();
+        tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(PENDING, "add")]);
+        assert_eq!(faults(&fib), one(FibFaultKind::Pending));
+        tell(&mut fib, 2, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "modify"), (PENDING, "none")]);
+        assert_eq!(faults(&fib), one(FibFaultKind::Failed));
+        let key = fib.faults().next().expect("a fault").0;
+        assert_eq!(fib.fault(&key).map(|fault| fault.since), Some(at(2)));
+        tell(&mut fib, 3, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "none")]);
+        assert_eq!(faults(&fib), []);
+        tell(&mut fib, 4, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
+        fib.delete(&path("10.0.0.1/32", "bgp_mgr", "/fib-programming/last-failed-operation-type")).expect("a path");
+        assert_eq!(faults(&fib), []);
+        tell(&mut fib, 5, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
+        tell(&mut fib, 6, "10.0.0.1/32", "bgp_mgr", &[(SUCCESS_AT, &at(6).to_string())]);
+        assert_eq!(faults(&fib), [], "a later success acquits, although the history says add");
+        tell(&mut fib, 7, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "modify")]);
+        assert_eq!(faults(&fib), one(FibFaultKind::Failed), "another failure is a new one");
     }
 
     #[test]
-    fn a_prefix_is_in_trouble_as_long_as_one_of_its_routes_is() {
-        let mut fib = Fib::default();
-        set(&mut fib, "10.0.0.1/32", "bgp_mgr", FAILED, "add");
-        set(&mut fib, "10.0.0.1/32", "bgp_evpn_mgr", FAILED, "add");
-        assert!(matches!(fib.all(), Update::All(all) if all.len() == 1));
-        fib.delete(&path("10.0.0.1/32", "bgp_mgr", "")).expect("a path");
-        assert_eq!(told(fib.changes()), []);
+    fn a_success_before_the_failure_acquits_nothing() {
+        let mut fib = live();
+        let before = at(1).to_string();
+        tell(&mut fib, 2, "10.0.0.1/32", "bgp_mgr", &[(SUCCESS_AT, &before), (SUCCESS, "add"), (FAILED, "modify")]);
+        assert_eq!(faults(&fib), one(FibFaultKind::Failed));
+        tell(&mut fib, 3, "10.0.0.1/32", "bgp_mgr", &[(SUCCESS_AT, &before), (FAILED, "modify")]);
+        assert_eq!(faults(&fib), one(FibFaultKind::Failed), "told again, it is the same failure");
+    }
+
+    #[test]
+    fn what_cannot_be_taken_out_is_no_failure() {
+        let mut fib = live();
+        tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "delete"), (PENDING, "delete")]);
+        assert_eq!(faults(&fib), []);
+    }
+
+    #[test]
+    fn a_suppressed_route_is_a_fault() {
+        let mut fib = live();
+        let path = path("10.0.0.1/32", "bgp_mgr", "/fib-programming/suppressed");
+        let mut errors = Vec::new();
+        for (value, expected) in [(true, one(FibFaultKind::Suppressed)), (false, Vec::new())] {
+            let value = Scalar::Boolean(value);
+            fib.set_all(std::iter::once((path.as_slice(), &value)), at(1), &mut errors);
+            assert_eq!(faults(&fib), expected);
+        }
+    }
+
+    #[test]
+    fn each_owner_has_faults_of_its_own() {
+        let mut fib = live();
+        tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
+        tell(&mut fib, 1, "10.0.0.1/32", "bgp_evpn_mgr", &[(FAILED, "add")]);
+        assert_eq!(fib.faults().count(), 2);
+        assert_eq!(fib.failed(&table()), 1, "the switch counts prefixes");
         fib.delete(&path("10.0.0.1/32", "bgp_evpn_mgr", "")).expect("a path");
-        assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), None)]);
+        assert_eq!(faults(&fib), one(FibFaultKind::Failed));
+        tell(&mut fib, 1, "10.0.0.1/32", "bgp_evpn_mgr", &[(PENDING, "add")]);
+        fib.delete(&path("10.0.0.1/32", "*", "")).expect("a path");
+        assert_eq!(faults(&fib), []);
+        assert_eq!(fib.count, 0);
     }
 
     #[test]
-    fn a_delete_with_fewer_keys_reaches_every_route_of_the_prefix() {
-        let mut fib = Fib::default();
-        set(&mut fib, "10.0.0.1/32", "bgp_mgr", FAILED, "add");
-        set(&mut fib, "10.0.0.1/32", "bgp_evpn_mgr", PENDING, "add");
-        fib.changes();
-        let mut path = path("10.0.0.1/32", "*", "");
+    fn a_delete_with_fewer_keys_reaches_every_entry_of_the_prefix() {
+        let mut fib = live();
+        tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
+        tell(&mut fib, 1, "10.0.0.2/32", "bgp_mgr", &[(FAILED, "add")]);
+        let mut path = path("10.0.0.1/32", "bgp_mgr", "");
+        path[3].keys.retain(|(name, _)| name == "ipv4-prefix");
         fib.delete(&path).expect("a path");
-        assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), None)]);
-        set(&mut fib, "10.0.0.1/32", "bgp_mgr", FAILED, "add");
-        fib.changes();
-        path[3].keys.truncate(0);
-        path[3].keys.push(("ipv4-prefix".to_owned(), "10.0.0.1/32".to_owned()));
-        fib.delete(&path).expect("a path");
-        assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), None)]);
+        assert_eq!(fib.faults().count(), 1);
     }
 
     #[test]
     fn a_table_that_goes_takes_its_routes_along() {
-        let mut fib = Fib::default();
-        set(&mut fib, "10.0.0.1/32", "bgp_mgr", FAILED, "add");
-        fib.changes();
+        let mut fib = live();
+        tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
         let mut other = path("10.0.0.1/32", "bgp_mgr", "");
         other[2].name = "ipv6-unicast".to_owned();
         fib.delete(&other[..3]).expect("a path");
-        assert_eq!(told(fib.changes()), []);
+        assert_eq!(fib.faults().count(), 1);
         fib.delete(&path("10.0.0.1/32", "bgp_mgr", "")[..3]).expect("a path");
-        assert_eq!(told(fib.changes()), [("10.0.0.1/32".to_owned(), None)]);
+        assert_eq!(fib.faults().count(), 0);
+        assert_eq!(fib.take_touched().len(), 1);
     }
 
     #[test]
-    fn counters_add_up_over_the_families() {
-        let mut counters = Counters::default();
-        let instance = NetworkInstanceName::from("default");
-        assert_eq!(counters.failed(&instance), None);
-        for (family, count) in [("ipv4-unicast", "2"), ("ipv6-unicast", "3")] {
-            let text = format!("/network-instance[name=default]/route-table/{family}/statistics/fib-failed-routes");
-            let path = elems(None, Some(&parse(&text).expect("a path")));
-            assert_eq!(counters.set(&path, &Scalar::Text(count.into())), Ok(Some(instance.clone())));
-        }
-        assert_eq!(counters.failed(&instance), Some(5));
+    fn a_count_of_zero_acquits_what_stood_before_and_what_it_fell_for() {
+        let mut fib = Fib::default();
+        tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
+        fib.finish_reading(None);
+        fib.weigh(&table(), 0, false, false);
+        assert_eq!(faults(&fib), [], "a history");
+        tell(&mut fib, 2, "10.0.0.2/32", "bgp_mgr", &[(FAILED, "add")]);
+        fib.weigh(&table(), 0, false, false);
+        assert_eq!(fib.faults().count(), 1, "the count may not have caught up");
+        fib.weigh(&table(), 1, false, false);
+        assert_eq!(fib.faults().count(), 1, "acquitted once is acquitted");
+        fib.weigh(&table(), 0, true, false);
+        assert_eq!(faults(&fib), []);
+    }
+
+    #[test]
+    fn more_histories_than_the_switch_counts_are_unconfirmed() {
+        let mut fib = Fib::default();
+        tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "modify"), (SUCCESS, "add")]);
+        tell(&mut fib, 1, "10.0.0.2/32", "bgp_mgr", &[(FAILED, "add"), (SUCCESS, "none")]);
+        fib.finish_reading(None);
+        fib.weigh(&table(), 1, false, false);
+        let kinds: Vec<_> = faults(&fib).into_iter().map(|(octet, _, kind)| (octet, kind)).collect();
+        let expected = [(1, FibFaultKind::Unconfirmed), (2, FibFaultKind::Failed)];
+        assert_eq!(kinds, expected, "what was never programmed is certain");
+        fib.weigh(&table(), 2, false, false);
+        assert!(faults(&fib).iter().all(|(_, _, kind)| *kind == FibFaultKind::Failed));
+    }
+
+    #[test]
+    fn what_fails_again_as_before_is_found_by_the_count() {
+        let mut fib = live();
+        tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
+        fib.weigh(&table(), 0, true, false);
+        let mut again = Fib::default();
+        tell(&mut again, 5, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add"), (SUCCESS, "add")]);
+        again.finish_reading(Some(&fib));
+        assert_eq!(faults(&again), [], "still acquitted");
+        again.weigh(&table(), 1, false, true);
+        assert_eq!(faults(&again), one(FibFaultKind::Failed));
     }
 
     proptest! {
         #[test]
         fn arbitrary_prefixes_and_values_never_panic(prefix in "[^\\]\\\\]*", value in ".*") {
             let mut fib = Fib::default();
-            let path = path(&prefix, "bgp_mgr", FAILED);
-            let _ = fib.set(&path, &Scalar::Text(value));
-            for length in 0..=path.len() {
-                let _ = fib.delete(&path[..length]);
+            for leaf in [FAILED, PENDING, SUCCESS_AT] {
+                let path = path(&prefix, "bgp_mgr", &format!("/fib-programming/{leaf}"));
+                let value = Scalar::Text(value.clone());
+                fib.set_all(std::iter::once((path.as_slice(), &value)), at(1), &mut Vec::new());
+                for length in 0..=path.len() {
+                    let _ = fib.delete(&path[..length]);
+                }
             }
-            fib.changes();
+            fib.take_touched();
         }
     }
 }

@@ -1,24 +1,32 @@
-//! The on-box gNMI server: BGP neighbors and FIB programming.
+//! The on-box gNMI server: BGP neighbors, counters of route tables and FIB programming.
 //!
 //! ```text
-//! Source ── one connection after another
-//!   ├─ Subscribe 1   neighbors of all network instances, counters of routes the FIB refused; the clock, sampled: a
-//!   │                server that does not say what time it is any more is gone
-//!   ├─ Subscribe 2   FIB programming in the network instances clusters use, changes only
-//!   └─ Subscribe 3   the same with what stands, where a counter says that something failed before
-//!        ── leaves ── tables .... Event::Neighbors, Event::Fib, Event::Source(Gnmi, ...)
+//! Source ── one connection after another, within a limit of requests
+//!   └─ Connection
+//!        ├─ Subscribe     neighbors and counters of all network instances; the clock, sampled: a server that does not
+//!        │                say what time it is any more is gone
+//!        └─ Programming   FIB programming in the network instances clusters use
+//!             ├─ Subscribe   changes only, where the switch counts no failure
+//!             └─ Subscribe   what stands, then changes, everywhere else
+//!        ── leaves ── tables .... Event::{Neighbors, ActiveRoutes, Fib, Coverage, Source(Gnmi, ...)}
 //! ```
 //!
-//! Servers limit requests (60 a minute by default), so there are never more RPCs than these; 2 and 3 are made anew only
-//! when the set of network instances changes, or when a counter tells of failures that no change told of. A leaf the server
-//! does not know is left out from then on. Nothing here writes.
+//! Servers limit requests (60 a minute by default), so there are never more RPCs than these, whatever the number of VIPs.
+//! A subscription that is refused is tried in its next simpler form before a leaf is left out, and what is left out, or
+//! cannot be had at the moment, is unknown: [`Coverage`](crate::model::switch::Coverage) says what is not. Nothing here
+//! writes.
 
 mod client;
+mod connection;
+mod counters;
 mod fib;
 mod get;
 mod leaf;
 mod neighbors;
 mod path;
+mod programming;
+mod published;
+mod requests;
 mod source;
 mod subscriptions;
 #[cfg(test)]

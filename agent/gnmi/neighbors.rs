@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::leaf::Scalar;
 use super::path::{Elem, names};
+use super::published::Published;
 use crate::model::event::Update;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{Neighbor, NeighborKey, PeerAddress, SessionState};
@@ -54,8 +55,7 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct Neighbors {
     entries: BTreeMap<NeighborKey, Entry>,
-    /// As last told to the engine.
-    told: BTreeMap<NeighborKey, Neighbor>,
+    published: Published<NeighborKey, Neighbor>,
     touched: BTreeSet<NeighborKey>,
 }
 
@@ -128,30 +128,16 @@ impl Neighbors {
     /// The whole table.
     pub(super) fn all(&mut self) -> Update<NeighborKey, Neighbor> {
         self.touched.clear();
-        self.told = self.entries.iter().filter_map(|(key, entry)| Some((key.clone(), entry.neighbor()?))).collect();
-        Update::All(self.told.clone().into_iter().collect())
+        let all = self.entries.iter().filter_map(|(key, entry)| Some((key.clone(), entry.neighbor()?))).collect();
+        self.published.all(all)
     }
 
-    /// What is different from what was told.
+    /// What is different from what the engine was sent.
     pub(super) fn changes(&mut self) -> Vec<Update<NeighborKey, Neighbor>> {
-        let mut changes = Vec::new();
-        for key in std::mem::take(&mut self.touched) {
-            let now = self.entries.get(&key).and_then(Entry::neighbor);
-            if self.told.get(&key) == now.as_ref() {
-                continue;
-            }
-            changes.push(match now {
-                Some(neighbor) => {
-                    self.told.insert(key.clone(), neighbor.clone());
-                    Update::Set(key, neighbor)
-                }
-                None => {
-                    self.told.remove(&key);
-                    Update::Gone(key)
-                }
-            });
-        }
-        changes
+        let touched = std::mem::take(&mut self.touched);
+        let now = |key: &NeighborKey| self.entries.get(key).and_then(Entry::neighbor);
+        let touched: Vec<_> = touched.into_iter().map(|key| (now(&key), key)).collect();
+        touched.into_iter().filter_map(|(now, key)| self.published.change(key, now)).collect()
     }
 }
 

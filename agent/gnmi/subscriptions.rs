@@ -1,4 +1,7 @@
 //! What is subscribed to, and what is left of it once a server has refused some.
+//!
+//! A refusal that names a leaf costs that leaf. Any other refusal is answered with the next simpler form of the same
+//! subscription; only when there is no simpler form is the leaf left out that is needed least.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,23 +12,29 @@ use srl_proto::gnmi;
 
 /// The leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Leaf {
+pub(super) enum SubscribedLeaf {
     SessionState,
     LastEstablished,
     DynamicNeighbor,
     ReceivedRoutes,
     FailedCount,
+    ActiveCount,
     LastFailed,
     Pending,
+    Suppressed,
+    SuccessType,
+    SuccessTime,
     /// The switch's clock: sampled, it shows that the server and its subscription live.
     Clock,
 }
 
 /// How often the clock is sampled.
-const SAMPLE: Duration = Duration::from_secs(10);
+const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
+/// How often counters are sampled: YANG marks them `sample=5`, so that a change may not be told by itself.
+const COUNTER_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Which RPC a leaf belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rpc {
     /// Neighbors and counters, of all network instances.
     State,
@@ -33,28 +42,72 @@ pub(super) enum Rpc {
     Fib,
 }
 
+/// A feature of a subscription that a server may refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Feature {
+    /// Counters by SAMPLE with `suppress_redundant`; else ON_CHANGE.
+    SampledCounters,
+    /// `updates_only`; else everything that stands is told first.
+    UpdatesOnly,
+    /// `*` as the value of keys; else the keys are omitted, which gNMI defines to mean the same.
+    Wildcards,
+}
+
+impl Feature {
+    /// The feature as gNMI names it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::SampledCounters => "suppress_redundant",
+            Self::UpdatesOnly => "updates_only",
+            Self::Wildcards => "wildcards",
+        }
+    }
+}
+
+/// What is given up, in this order, when a refusal does not say what it is about.
+const FEATURES: [(Feature, Rpc); 4] = [
+    (Feature::SampledCounters, Rpc::State),
+    (Feature::Wildcards, Rpc::State),
+    (Feature::UpdatesOnly, Rpc::Fib),
+    (Feature::Wildcards, Rpc::Fib),
+];
+
 /// Leaves that can be done without, the least needed last.
-const OPTIONAL: [(Leaf, Rpc); 7] = [
-    (Leaf::LastFailed, Rpc::Fib),
-    (Leaf::Pending, Rpc::Fib),
-    (Leaf::FailedCount, Rpc::State),
-    (Leaf::LastEstablished, Rpc::State),
-    (Leaf::ReceivedRoutes, Rpc::State),
-    (Leaf::DynamicNeighbor, Rpc::State),
-    (Leaf::Clock, Rpc::State),
+const OPTIONAL: [(SubscribedLeaf, Rpc); 11] = [
+    (SubscribedLeaf::LastFailed, Rpc::Fib),
+    (SubscribedLeaf::Pending, Rpc::Fib),
+    (SubscribedLeaf::SuccessTime, Rpc::Fib),
+    (SubscribedLeaf::Suppressed, Rpc::Fib),
+    (SubscribedLeaf::SuccessType, Rpc::Fib),
+    (SubscribedLeaf::FailedCount, Rpc::State),
+    (SubscribedLeaf::LastEstablished, Rpc::State),
+    (SubscribedLeaf::ReceivedRoutes, Rpc::State),
+    (SubscribedLeaf::ActiveCount, Rpc::State),
+    (SubscribedLeaf::DynamicNeighbor, Rpc::State),
+    (SubscribedLeaf::Clock, Rpc::State),
 ];
 
 /// Encodings in the order they are tried. All are read.
-const ENCODINGS: [gnmi::Encoding; 3] = [gnmi::Encoding::JsonIetf, gnmi::Encoding::Json, gnmi::Encoding::Proto];
+const ENCODINGS: [gnmi::Encoding; 3] = [gnmi::Encoding::JsonIetf, gnmi::Encoding::Proto, gnmi::Encoding::Json];
 
 /// What this server is asked for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     encoding: usize,
-    left_out: BTreeSet<Leaf>,
+    without: BTreeSet<(Rpc, Feature)>,
+    left_out: BTreeSet<SubscribedLeaf>,
 }
 
-impl Leaf {
+/// What was given up after a refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum GivenUp {
+    /// The form of the subscription.
+    Feature(Feature),
+    /// Leaves; what they would say is unknown.
+    Leaves(Vec<SubscribedLeaf>),
+}
+
+impl SubscribedLeaf {
     /// The leaf's paths: one per address family where there are two.
     fn paths(self, instance: &str) -> Vec<String> {
         let instance = format!("/network-instance[name={}]", escaped(instance));
@@ -76,8 +129,12 @@ impl Leaf {
             Self::DynamicNeighbor => vec![format!("{neighbor}/dynamic-neighbor")],
             Self::ReceivedRoutes => vec![format!("{neighbor}/afi-safi[afi-safi-name=*]/received-routes")],
             Self::FailedCount => routes(&|_| "/statistics/fib-failed-routes".to_owned()),
+            Self::ActiveCount => routes(&|_| "/statistics/active-routes".to_owned()),
             Self::LastFailed => programming("last-failed-operation-type"),
             Self::Pending => programming("pending-operation-type"),
+            Self::Suppressed => programming("suppressed"),
+            Self::SuccessType => programming("last-successful-operation-type"),
+            Self::SuccessTime => programming("last-successful-operation-timestamp"),
             Self::Clock => vec!["/system/information/current-datetime".to_owned()],
         }
     }
@@ -89,9 +146,19 @@ impl Leaf {
 }
 
 impl Plan {
+    /// A plan for a server that knows these encodings; for one that names none, the first is tried.
+    pub(super) fn for_server(encodings: &[gnmi::Encoding]) -> Self {
+        let known = ENCODINGS.iter().position(|encoding| encodings.contains(encoding));
+        Self { encoding: known.unwrap_or_default(), ..Self::default() }
+    }
+
     /// Whether the server is asked for a leaf.
-    pub(super) fn wants(&self, leaf: Leaf) -> bool {
+    pub(super) fn wants(&self, leaf: SubscribedLeaf) -> bool {
         !self.left_out.contains(&leaf)
+    }
+
+    fn uses(&self, rpc: Rpc, feature: Feature) -> bool {
+        !self.without.contains(&(rpc, feature))
     }
 
     /// The encoding the server is asked for.
@@ -99,50 +166,52 @@ impl Plan {
         ENCODINGS[self.encoding]
     }
 
-    /// Neighbors and counters, of all network instances.
-    pub(super) fn state(&self) -> gnmi::SubscribeRequest {
-        let leaves = OPTIONAL.iter().filter(|(_, rpc)| *rpc == Rpc::State).map(|(leaf, _)| *leaf);
-        let leaves: Vec<_> =
-            std::iter::once(Leaf::SessionState).chain(leaves).filter(|leaf| self.wants(*leaf)).collect();
-        self.request(leaves.iter().flat_map(|leaf| leaf.paths("*").into_iter().map(|path| (*leaf, path))), false)
+    fn wanted(&self, rpc: Rpc) -> impl Iterator<Item = SubscribedLeaf> {
+        let of_rpc = OPTIONAL.iter().filter(move |(_, of)| *of == rpc);
+        of_rpc.map(|(leaf, _)| *leaf).filter(|leaf| self.wants(*leaf))
     }
 
-    /// FIB programming in these network instances: what changes, or also what stands. None if there is nothing to ask.
+    /// Neighbors and counters, of all network instances.
+    pub(super) fn state(&self) -> gnmi::SubscribeRequest {
+        let leaves = std::iter::once(SubscribedLeaf::SessionState).chain(self.wanted(Rpc::State));
+        self.request(
+            Rpc::State,
+            leaves.flat_map(|leaf| leaf.paths("*").into_iter().map(move |path| (leaf, path))),
+            false,
+        )
+    }
+
+    /// FIB programming in these network instances; with `updates_only`, where the server has that, only what changes.
+    /// `None` if there is nothing to ask.
     pub(super) fn fib(
         &self,
         instances: &BTreeSet<NetworkInstanceName>,
         updates_only: bool,
     ) -> Option<gnmi::SubscribeRequest> {
-        let leaves: Vec<_> = [Leaf::LastFailed, Leaf::Pending].into_iter().filter(|leaf| self.wants(*leaf)).collect();
-        if instances.is_empty() || leaves.is_empty() {
+        if instances.is_empty() || !self.wants(SubscribedLeaf::LastFailed) {
             return None;
         }
-        let of = |instance: &NetworkInstanceName, leaf: Leaf| {
+        let of = |instance: &NetworkInstanceName, leaf: SubscribedLeaf| {
             leaf.paths(instance.as_str()).into_iter().map(move |path| (leaf, path))
         };
-        let paths = instances.iter().flat_map(|instance| leaves.iter().flat_map(move |leaf| of(instance, *leaf)));
-        Some(self.request(paths, updates_only))
+        let paths =
+            instances.iter().flat_map(|instance| self.wanted(Rpc::Fib).flat_map(move |leaf| of(instance, leaf)));
+        Some(self.request(Rpc::Fib, paths, updates_only))
     }
 
-    fn request(&self, paths: impl Iterator<Item = (Leaf, String)>, updates_only: bool) -> gnmi::SubscribeRequest {
-        let subscription = paths
-            .map(|(leaf, path)| {
-                let path = Some(parse(&path).expect("paths made here are paths"));
-                match leaf {
-                    Leaf::Clock => gnmi::Subscription {
-                        path,
-                        mode: gnmi::SubscriptionMode::Sample.into(),
-                        sample_interval: u64::try_from(SAMPLE.as_nanos()).unwrap_or(u64::MAX),
-                        ..Default::default()
-                    },
-                    _ => {
-                        gnmi::Subscription { path, mode: gnmi::SubscriptionMode::OnChange.into(), ..Default::default() }
-                    }
-                }
-            })
-            .collect();
+    /// Whether the server can be asked for changes alone.
+    pub(super) fn has_updates_only(&self) -> bool {
+        self.uses(Rpc::Fib, Feature::UpdatesOnly)
+    }
+
+    fn request(
+        &self,
+        rpc: Rpc,
+        paths: impl Iterator<Item = (SubscribedLeaf, String)>,
+        updates_only: bool,
+    ) -> gnmi::SubscribeRequest {
         let list = gnmi::SubscriptionList {
-            subscription,
+            subscription: paths.map(|(leaf, path)| self.subscription(rpc, leaf, &path)).collect(),
             mode: gnmi::subscription_list::Mode::Stream.into(),
             encoding: self.encoding().into(),
             updates_only,
@@ -154,6 +223,27 @@ impl Plan {
         }
     }
 
+    fn subscription(&self, rpc: Rpc, leaf: SubscribedLeaf, path: &str) -> gnmi::Subscription {
+        let mut path = parse(path).expect("paths made here are paths");
+        if !self.uses(rpc, Feature::Wildcards) {
+            path.elem.iter_mut().for_each(|elem| elem.key.retain(|_, value| value != "*"));
+        }
+        let sampled = |every: Duration, suppress_redundant| gnmi::Subscription {
+            mode: gnmi::SubscriptionMode::Sample.into(),
+            sample_interval: u64::try_from(every.as_nanos()).unwrap_or(u64::MAX),
+            suppress_redundant,
+            ..Default::default()
+        };
+        let subscription = match leaf {
+            SubscribedLeaf::Clock => sampled(CLOCK_INTERVAL, false),
+            SubscribedLeaf::FailedCount | SubscribedLeaf::ActiveCount if self.uses(rpc, Feature::SampledCounters) => {
+                sampled(COUNTER_INTERVAL, true)
+            }
+            _ => gnmi::Subscription { mode: gnmi::SubscriptionMode::OnChange.into(), ..Default::default() },
+        };
+        gnmi::Subscription { path: Some(path), ..subscription }
+    }
+
     /// Goes to the next encoding; false if there is none.
     pub(super) fn next_encoding(&mut self) -> bool {
         let more = self.encoding + 1 < ENCODINGS.len();
@@ -161,22 +251,30 @@ impl Plan {
         more
     }
 
-    /// Leaves out what a refused path is about: the optional leaves the server's words name
-    /// (`unknown element 'dynamic-neighbor'`), else the one that is needed least. Nothing if all left is needed.
-    pub(super) fn leave_out(&mut self, rpc: Rpc, said: &str) -> Vec<Leaf> {
-        let candidates: Vec<Leaf> =
-            OPTIONAL.iter().filter(|(leaf, of)| *of == rpc && self.wants(*leaf)).map(|(leaf, _)| *leaf).collect();
-        let needed = Leaf::SessionState.words();
-        let element = said.split(['\'', '"', '`']).nth(1).unwrap_or_default();
-        let telling = !element.is_empty() && (rpc == Rpc::Fib || !steps(&needed).any(|step| step == element));
-        let named: Vec<Leaf> = candidates
-            .iter()
-            .copied()
-            .filter(|leaf| telling && steps(&leaf.words()).any(|step| step == element))
-            .collect();
-        let refused = if named.is_empty() { candidates.last().copied().into_iter().collect() } else { named };
+    /// Gives up what a refusal is about: the optional leaves that the server's words name
+    /// (`unknown element 'dynamic-neighbor'`), else the next feature, else the leaf that is needed least. `None` if all
+    /// that is left is needed.
+    pub(super) fn simplify(&mut self, rpc: Rpc, said: &str) -> Option<GivenUp> {
+        let named = self.named(rpc, said);
+        if named.is_empty()
+            && let Some((feature, _)) = FEATURES.iter().find(|(feature, of)| *of == rpc && self.uses(rpc, *feature))
+        {
+            self.without.insert((rpc, *feature));
+            return Some(GivenUp::Feature(*feature));
+        }
+        let refused = if named.is_empty() { self.wanted(rpc).last().into_iter().collect::<Vec<_>>() } else { named };
         self.left_out.extend(&refused);
-        refused
+        (!refused.is_empty()).then_some(GivenUp::Leaves(refused))
+    }
+
+    /// The optional leaves that a refusal names.
+    fn named(&self, rpc: Rpc, said: &str) -> Vec<SubscribedLeaf> {
+        let needed = SubscribedLeaf::SessionState.words();
+        let element = said.split(['\'', '"', '`']).nth(1).unwrap_or_default();
+        if element.is_empty() || rpc == Rpc::State && steps(&needed).any(|step| step == element) {
+            return Vec::new();
+        }
+        self.wanted(rpc).filter(|leaf| steps(&leaf.words()).any(|step| step == element)).collect()
     }
 }
 
@@ -189,35 +287,77 @@ fn steps(path: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    fn paths(request: &gnmi::SubscribeRequest) -> Vec<String> {
+    fn list(request: &gnmi::SubscribeRequest) -> &gnmi::SubscriptionList {
         let Some(gnmi::subscribe_request::Request::Subscribe(list)) = &request.request else {
             panic!("a subscription")
         };
+        list
+    }
+
+    fn paths(request: &gnmi::SubscribeRequest) -> Vec<String> {
         let name = |path: &gnmi::Path| path.elem.iter().map(|elem| format!("/{}", elem.name)).collect();
-        list.subscription.iter().filter_map(|subscription| subscription.path.as_ref()).map(name).collect()
+        list(request).subscription.iter().filter_map(|subscription| subscription.path.as_ref()).map(name).collect()
+    }
+
+    fn leaves(leaves: &[SubscribedLeaf]) -> Option<GivenUp> {
+        Some(GivenUp::Leaves(leaves.to_vec()))
     }
 
     #[test]
     fn the_leaf_a_server_names_is_left_out() {
         let mut plan = Plan::default();
-        assert_eq!(paths(&plan.state()).len(), 7);
+        assert_eq!(paths(&plan.state()).len(), 9);
         let said = "Path not valid - unknown element 'dynamic-neighbor'. Options are [peer-address, session-state]";
-        assert_eq!(plan.leave_out(Rpc::State, said), [Leaf::DynamicNeighbor]);
+        assert_eq!(plan.simplify(Rpc::State, said), leaves(&[SubscribedLeaf::DynamicNeighbor]));
         let said = "Path not valid - unknown element 'statistics'. Options are [route]";
-        assert_eq!(plan.leave_out(Rpc::State, said), [Leaf::FailedCount]);
+        let counters = [SubscribedLeaf::FailedCount, SubscribedLeaf::ActiveCount];
+        assert_eq!(plan.simplify(Rpc::State, said), leaves(&counters));
         assert_eq!(paths(&plan.state()).len(), 4);
-        assert_eq!(plan.leave_out(Rpc::State, "unknown element 'current-datetime'"), [Leaf::Clock]);
+        let said = "unknown element 'current-datetime'";
+        assert_eq!(plan.simplify(Rpc::State, said), leaves(&[SubscribedLeaf::Clock]));
     }
 
     #[test]
-    fn without_a_name_the_least_needed_leaf_goes_first_and_the_session_state_never() {
+    fn a_simpler_form_is_tried_before_anything_is_left_out() {
         let mut plan = Plan::default();
-        assert_eq!(plan.leave_out(Rpc::State, "Path not valid"), [Leaf::Clock]);
-        assert_eq!(plan.leave_out(Rpc::State, "Path not valid"), [Leaf::DynamicNeighbor]);
-        assert_eq!(plan.leave_out(Rpc::State, "unknown element 'neighbor'"), [Leaf::ReceivedRoutes]);
-        assert_eq!(plan.leave_out(Rpc::State, ""), [Leaf::LastEstablished]);
-        assert_eq!(plan.leave_out(Rpc::State, ""), [Leaf::FailedCount]);
-        assert_eq!(plan.leave_out(Rpc::State, ""), []);
+        let instances = BTreeSet::from(["default".into()]);
+        let wildcards = |request: &gnmi::SubscribeRequest| {
+            let paths = list(request).subscription.iter().filter_map(|one| one.path.as_ref());
+            paths.flat_map(|path| &path.elem).flat_map(|elem| elem.key.values()).filter(|value| *value == "*").count()
+        };
+        for (rpc, feature) in [
+            (Rpc::State, Feature::SampledCounters),
+            (Rpc::State, Feature::Wildcards),
+            (Rpc::Fib, Feature::UpdatesOnly),
+            (Rpc::Fib, Feature::Wildcards),
+        ] {
+            assert_eq!(plan.simplify(rpc, "Not supported"), Some(GivenUp::Feature(feature)));
+        }
+        let (state, fib) = (plan.state(), plan.fib(&instances, false).expect("a request"));
+        assert_eq!((wildcards(&state), wildcards(&fib)), (0, 0));
+        assert_eq!((paths(&state).len(), paths(&fib).len()), (9, 10));
+        assert!(!plan.has_updates_only());
+        let counters = list(&state).subscription.iter().filter(|one| one.suppress_redundant).count();
+        assert_eq!(counters, 0);
+        assert_eq!(plan.simplify(Rpc::Fib, "Not supported"), leaves(&[SubscribedLeaf::SuccessType]));
+    }
+
+    #[test]
+    fn without_a_name_the_least_needed_leaf_goes_first_and_session_state_never() {
+        let mut plan = Plan::default();
+        plan.simplify(Rpc::State, "");
+        plan.simplify(Rpc::State, "");
+        for leaf in [
+            SubscribedLeaf::Clock,
+            SubscribedLeaf::DynamicNeighbor,
+            SubscribedLeaf::ActiveCount,
+            SubscribedLeaf::ReceivedRoutes,
+            SubscribedLeaf::LastEstablished,
+            SubscribedLeaf::FailedCount,
+        ] {
+            assert_eq!(plan.simplify(Rpc::State, "unknown element 'neighbor'"), leaves(&[leaf]));
+        }
+        assert_eq!(plan.simplify(Rpc::State, ""), None);
         assert_eq!(paths(&plan.state()), ["/network-instance/protocols/bgp/neighbor/session-state"]);
     }
 
@@ -227,23 +367,23 @@ mod tests {
         assert!(plan.fib(&BTreeSet::new(), true).is_none());
         let instances = BTreeSet::from(["default".into(), "red]1".into()]);
         let request = plan.fib(&instances, true).expect("a request");
-        let Some(gnmi::subscribe_request::Request::Subscribe(list)) = &request.request else {
-            panic!("a subscription")
-        };
-        assert!(list.updates_only);
+        assert!(list(&request).updates_only);
+        let subscriptions = &list(&request).subscription;
         let names: BTreeSet<_> =
-            list.subscription.iter().filter_map(|one| Some(one.path.as_ref()?.elem[0].key["name"].clone())).collect();
+            subscriptions.iter().filter_map(|one| Some(one.path.as_ref()?.elem[0].key["name"].clone())).collect();
         assert_eq!(names, BTreeSet::from(["default".to_owned(), "red]1".to_owned()]));
-        assert_eq!(list.subscription.len(), 8);
-        plan.leave_out(Rpc::Fib, "unknown element 'fib-programming'");
+        assert_eq!(subscriptions.len(), 20);
+        plan.simplify(Rpc::Fib, "unknown element 'fib-programming'");
         assert!(plan.fib(&instances, true).is_none());
     }
 
     #[test]
-    fn encodings_are_tried_in_turn() {
+    fn the_encoding_a_server_names_is_asked_for_and_others_on_refusal() {
         let mut plan = Plan::default();
         assert_eq!(plan.encoding(), gnmi::Encoding::JsonIetf);
         assert!(plan.next_encoding() && plan.next_encoding() && !plan.next_encoding());
+        let plan = Plan::for_server(&[gnmi::Encoding::Ascii, gnmi::Encoding::Proto]);
         assert_eq!(plan.encoding(), gnmi::Encoding::Proto);
+        assert_eq!(Plan::for_server(&[]).encoding(), gnmi::Encoding::JsonIetf);
     }
 }

@@ -16,7 +16,7 @@ use super::{Credentials, GetError, Options, PasswordFile, Source, get};
 use crate::endpoint::Endpoint;
 use crate::model::event::{Event, SourceEvent, SourceId, Update};
 use crate::model::names::NetworkInstanceName;
-use crate::model::switch::{FibTrouble, Neighbor, NeighborKey, RouteKey, SessionState};
+use crate::model::switch::{FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, SessionState};
 use srl_proto::gnmi::Encoding;
 
 const NEIGHBOR: &str = "/srl_nokia-network-instance:network-instance[name=default]/protocols/srl_nokia-bgp:bgp\
@@ -83,17 +83,49 @@ impl Agent {
         }
     }
 
-    async fn fib(&mut self) -> Update<RouteKey, FibTrouble> {
-        match self.event().await {
-            Event::Fib(update) => update,
-            other => panic!("{other:?} in place of FIB trouble"),
+    /// The next FIB fault; signs of life, counts and coverage are passed over.
+    async fn fib(&mut self) -> Update<FibKey, FibFault> {
+        loop {
+            match self.event().await {
+                Event::Fib(update) => return update,
+                Event::Coverage(_) | Event::ActiveRoutes(_) | Event::Source(_, SourceEvent::Alive) => {}
+                other => panic!("{other:?} in place of a FIB fault"),
+            }
+        }
+    }
+
+    /// Waits until the faults of exactly these network instances are known, and returns the faults told meanwhile.
+    async fn covers(&mut self, instances: &[&str]) -> Vec<Update<FibKey, FibFault>> {
+        let mut faults = Vec::new();
+        loop {
+            match self.event().await {
+                Event::Fib(update) => faults.push(update),
+                Event::Coverage(coverage) => {
+                    let names: BTreeSet<_> = coverage.fib.iter().map(|table| table.network_instance.as_str()).collect();
+                    if names == instances.iter().copied().collect() {
+                        return faults;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Goes on until in sync, and returns what was told meanwhile.
+    async fn until_synced(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        loop {
+            match self.event().await {
+                Event::Source(_, SourceEvent::Synced) => return events,
+                event => events.push(event),
+            }
         }
     }
 
     /// Goes through the first sync with this state subscription.
     async fn synced(&mut self, state: &Subscription) {
         state.sync();
-        while !matches!(self.event().await, Event::Source(_, SourceEvent::Synced)) {}
+        self.until_synced().await;
     }
 }
 
@@ -135,8 +167,7 @@ async fn tells_all_at_the_first_sync_and_merges_one_member_objects_after() {
     assert_eq!(neighbor.session, Some(SessionState::Established));
     assert_eq!(neighbor.received_routes, Some(4));
     assert!(neighbor.last_established.is_some() && !neighbor.dynamic);
-    assert_eq!(agent.fib().await, Update::All(Vec::new()));
-    agent.condition(SourceEvent::Synced).await;
+    agent.until_synced().await;
 
     state.update(NEIGHBOR, r#"{"session-state":"idle"}"#);
     let Update::Set(_, changed) = agent.neighbors().await else { panic!("a change") };
@@ -157,10 +188,30 @@ async fn where_nothing_failed_only_changes_of_fib_programming_are_asked_for() {
     assert!(changing.list.updates_only);
     assert_eq!(changing.instances(), ["default"]);
     changing.sync();
+    agent.covers(&["default"]).await;
     changing.update(ROUTE, r#"{"fib-programming":{"last-failed-operation-type":"add"}}"#);
-    assert!(matches!(agent.fib().await, Update::Set(_, FibTrouble::Failed)));
+    let Update::Set(key, fault) = agent.fib().await else { panic!("a fault") };
+    assert_eq!((&*key.owner, fault.kind), ("bgp_mgr", FibFaultKind::Failed));
     changing.update(&format!("{ROUTE}/fib-programming"), r#"{"last-failed-operation-type":"none"}"#);
     assert!(matches!(agent.fib().await, Update::Gone(_)));
+}
+
+#[tokio::test]
+async fn a_small_table_is_read_in_full_for_what_no_counter_tells() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &["default"], |_| {});
+    let state = server.subscription().await;
+    state.update(COUNTER, r#"{"fib-failed-routes":"0","active-routes":20}"#);
+    state.sync();
+    let standing = server.subscription().await;
+    assert!(!standing.list.updates_only);
+    standing.update(ROUTE, r#"{"fib-programming":{"suppressed":true}}"#);
+    standing.sync();
+    let told = agent.until_synced().await;
+    let suppressed =
+        |event: &Event| matches!(event, Event::Fib(Update::Set(_, fault)) if fault.kind == FibFaultKind::Suppressed);
+    assert!(told.iter().any(suppressed), "{told:?}");
 }
 
 #[tokio::test]
@@ -169,7 +220,7 @@ async fn where_the_counter_tells_of_failures_they_are_asked_for_before_sync() {
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &["default"], |_| {});
     let state = server.subscription().await;
-    state.update(COUNTER, r#"{"fib-failed-routes":"1"}"#);
+    state.update(COUNTER, r#"{"fib-failed-routes":"1","active-routes":7}"#);
     state.sync();
     let standing = server.subscription().await;
     assert!(!standing.list.updates_only);
@@ -177,8 +228,11 @@ async fn where_the_counter_tells_of_failures_they_are_asked_for_before_sync() {
     standing.sync();
     agent.condition(SourceEvent::Syncing).await;
     assert_eq!(agent.neighbors().await, Update::All(Vec::new()));
-    assert!(matches!(agent.fib().await, Update::All(all) if all.len() == 1 && all[0].1 == FibTrouble::Failed));
-    agent.condition(SourceEvent::Synced).await;
+    let Event::ActiveRoutes(Update::All(counts)) = agent.event().await else { panic!("counts of routes") };
+    assert!(matches!(&*counts, [(table, 7)] if table.family == IpFamily::Ipv4), "{counts:?}");
+    let faults: Vec<_> =
+        agent.until_synced().await.into_iter().filter(|event| matches!(event, Event::Fib(Update::Set(..)))).collect();
+    assert_eq!(faults.len(), 1);
 }
 
 #[tokio::test]
@@ -191,16 +245,21 @@ async fn a_counter_ahead_of_what_was_told_has_the_failures_asked_for() {
     agent.synced(&state).await;
     let changing = server.subscription().await;
     assert!(changing.list.updates_only);
+    changing.sync();
+    agent.covers(&["default"]).await;
     state.update(COUNTER, r#"{"fib-failed-routes":"2"}"#);
     let standing = server.subscription().await;
     assert!(!standing.list.updates_only);
     standing.update(ROUTE, r#"{"fib-programming":{"last-failed-operation-type":"add"}}"#);
     standing.sync();
-    assert!(matches!(agent.fib().await, Update::All(all) if all.len() == 1));
+    assert!(matches!(agent.fib().await, Update::Set(..)));
+    // A count of zero acquits what the history still tells.
+    state.update(COUNTER, r#"{"fib-failed-routes":"0"}"#);
+    assert!(matches!(agent.fib().await, Update::Gone(_)));
 }
 
 #[tokio::test]
-async fn other_network_instances_have_fib_programming_followed_anew_and_neighbors_kept() {
+async fn another_network_instance_is_read_beside_what_is_followed() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &["default"], |_| {});
@@ -209,15 +268,83 @@ async fn other_network_instances_have_fib_programming_followed_anew_and_neighbor
     agent.synced(&state).await;
     let first = server.subscription().await;
     assert_eq!(first.instances(), ["default"]);
+    first.sync();
+    agent.covers(&["default"]).await;
     agent.instances.send_replace(BTreeSet::from(["default".into(), "red".into()]));
     let subscriptions = [server.subscription().await, server.subscription().await];
     let mut asked: Vec<_> = subscriptions.iter().map(|one| (one.list.updates_only, one.instances())).collect();
     asked.sort();
     assert_eq!(asked, [(false, vec!["red".to_owned()]), (true, vec!["default".to_owned()])]);
+    first.update(ROUTE, r#"{"fib-programming":{"last-failed-operation-type":"add"}}"#);
+    assert!(matches!(agent.fib().await, Update::Set(..)), "what is followed stays in force");
     subscriptions.iter().for_each(Subscription::sync);
-    assert_eq!(agent.fib().await, Update::All(Vec::new()));
-    state.update(NEIGHBOR, r#"{"session-state":"active"}"#);
-    assert!(matches!(agent.neighbors().await, Update::Set(..)));
+    agent.covers(&["default", "red"]).await;
+}
+
+#[tokio::test]
+async fn a_limit_leaves_faults_as_they_were_and_the_rest_unknown() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &["default"], |options| options.limit_pause = Duration::from_millis(50));
+    let state = server.subscription().await;
+    state.update(COUNTER, r#"{"fib-failed-routes":"1"}"#);
+    state.sync();
+    let standing = server.subscription().await;
+    standing.update(ROUTE, r#"{"fib-programming":{"last-failed-operation-type":"add"}}"#);
+    standing.sync();
+    agent.until_synced().await;
+
+    // The connection is lost, and the server has had enough when FIB programming is asked for again.
+    drop((state, standing));
+    agent.lost().await;
+    agent.reload.send_modify(|count| *count += 1);
+    let state = server.subscription().await;
+    server.rules(|rules| rules.exhausted = 1);
+    state.update(COUNTER, r#"{"fib-failed-routes":"1"}"#);
+    state.sync();
+    let told = agent.until_synced().await;
+    assert!(!told.iter().any(|event| matches!(event, Event::Fib(_))), "the fault stands: {told:?}");
+    let uncovered = |event: &Event| matches!(event, Event::Coverage(coverage) if coverage.fib.is_empty());
+    assert!(told.iter().any(uncovered), "nothing else is known: {told:?}");
+
+    // Asked again after the pause, it tells that all is well.
+    let standing = server.subscription().await;
+    standing.sync();
+    let faults = agent.covers(&["default"]).await;
+    assert!(matches!(&*faults, [Update::Gone(_)]), "{faults:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_end_its_telling_of_faults_covers_nothing() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &["default"], |options| options.sync_timeout = Duration::from_millis(50));
+    let state = server.subscription().await;
+    state.sync();
+    let standing = server.subscription().await;
+    standing.update(ROUTE, r#"{"fib-programming":{"last-failed-operation-type":"none"}}"#);
+    let told = agent.until_synced().await;
+    let covers = |event: &Event| matches!(event, Event::Coverage(coverage) if !coverage.fib.is_empty());
+    assert!(!told.iter().any(covers), "{told:?}");
+    standing.sync();
+    agent.covers(&["default"]).await;
+}
+
+#[tokio::test]
+async fn a_refused_form_is_made_simpler_before_a_leaf_is_left_out() {
+    let folder = folder();
+    let rules = Rules { no_updates_only: true, no_wildcards: true, ..Default::default() };
+    let mut server = Server::start(&socket(&folder), rules);
+    let mut agent = Agent::start(&folder, &["default"], |_| {});
+    let state = server.subscription().await;
+    assert_eq!(state.leaves().len(), 9, "every leaf is still asked for");
+    state.update(COUNTER, r#"{"fib-failed-routes":"0"}"#);
+    state.sync();
+    let standing = server.subscription().await;
+    assert!(!standing.list.updates_only);
+    assert_eq!(standing.leaves().len(), 10);
+    standing.sync();
+    agent.until_synced().await;
 }
 
 #[tokio::test]
@@ -227,10 +354,8 @@ async fn a_refused_leaf_is_left_out_and_the_others_go_on() {
     let mut server = Server::start(&socket(&folder), rules);
     let mut agent = Agent::start(&folder, &["default"], |_| {});
     let state = server.subscription().await;
-    assert_eq!(
-        state.leaves(),
-        ["session-state", "last-established", "received-routes", "dynamic-neighbor", "current-datetime"]
-    );
+    let leaves = ["session-state", "last-established", "received-routes", "dynamic-neighbor", "current-datetime"];
+    assert_eq!(state.leaves(), leaves);
     state.sync();
     let standing = server.subscription().await;
     assert!(!standing.list.updates_only, "without the counter, what stands must be asked for");
@@ -238,13 +363,16 @@ async fn a_refused_leaf_is_left_out_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_server_without_fib_programming_still_tells_neighbors() {
+async fn a_server_without_fib_programming_tells_neighbors_and_covers_nothing() {
     let folder = folder();
     let rules = Rules { unknown_element: Some("fib-programming"), ..Default::default() };
     let mut server = Server::start(&socket(&folder), rules);
     let mut agent = Agent::start(&folder, &["default"], |_| {});
     let state = server.subscription().await;
-    agent.synced(&state).await;
+    state.sync();
+    let told = agent.until_synced().await;
+    let covers = |event: &Event| matches!(event, Event::Coverage(coverage) if !coverage.fib.is_empty());
+    assert!(!told.iter().any(covers), "{told:?}");
     state.update(NEIGHBOR, r#"{"session-state":"active"}"#);
     assert!(matches!(agent.neighbors().await, Update::Set(..)));
 }
@@ -256,6 +384,17 @@ async fn an_older_server_is_asked_in_plain_json() {
     let mut server = Server::start(&socket(&folder), rules);
     let mut agent = Agent::start(&folder, &[], |_| {});
     let state = server.subscription().await;
+    agent.synced(&state).await;
+}
+
+#[tokio::test]
+async fn a_server_that_names_its_encodings_is_asked_in_the_best_of_them() {
+    let folder = folder();
+    let encodings = vec![Encoding::Ascii, Encoding::Proto];
+    let mut server = Server::start(&socket(&folder), Rules { encodings, ..Default::default() });
+    let mut agent = Agent::start(&folder, &[], |_| {});
+    let state = server.subscription().await;
+    assert_eq!(state.list.encoding, Encoding::Proto as i32);
     agent.synced(&state).await;
 }
 

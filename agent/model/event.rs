@@ -12,7 +12,8 @@ use super::memory::Memory;
 use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use super::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 use super::switch::{
-    BfdKey, BfdState, FibTrouble, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, Route, RouteKey,
+    BfdKey, BfdState, Coverage, FibFault, FibKey, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId,
+    Route, RouteTable,
 };
 
 /// One input of the engine.
@@ -28,8 +29,12 @@ pub enum Event {
     Switch(SwitchEvent),
     /// BGP neighbors changed (gNMI).
     Neighbors(Update<NeighborKey, Neighbor>),
-    /// FIB programming trouble changed (gNMI). A prefix without an entry is programmed.
-    Fib(Update<RouteKey, FibTrouble>),
+    /// FIB faults changed (gNMI). What a route without a fault is depends on [`Coverage`].
+    Fib(Update<FibKey, FibFault>),
+    /// What gNMI covers from now on (gNMI). Replaces what was said before.
+    Coverage(Coverage),
+    /// Prefixes with an active route, as the switch counts them (gNMI).
+    ActiveRoutes(Update<RouteTable, u64>),
     /// Something in a cluster changed.
     Cluster(ClusterName, ClusterEvent),
     /// Time has passed: the engine asked to be woken ([`crate::engine::Engine::deadline`]).

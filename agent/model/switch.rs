@@ -1,5 +1,6 @@
 //! What the switch knows: network instances, routes, next-hop groups, BGP neighbors, BFD sessions, FIB programming.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -147,12 +148,85 @@ pub struct RouteKey {
     pub prefix: IpNet,
 }
 
-/// What the switch reports of a prefix whose programming is not plainly done
-/// (`fib-programming/last-failed-operation-type`, `pending-operation-type`).
+/// The route table of one address family in one network instance.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteTable {
+    /// The network instance.
+    pub network_instance: NetworkInstanceName,
+    /// IPv4 or IPv6 unicast.
+    pub family: IpFamily,
+}
+
+impl RouteTable {
+    /// The table that holds a prefix.
+    pub fn of(network_instance: &NetworkInstanceName, prefix: &IpNet) -> Self {
+        let family = if prefix.addr().is_ipv4() { IpFamily::Ipv4 } else { IpFamily::Ipv6 };
+        Self { network_instance: network_instance.clone(), family }
+    }
+}
+
+/// An IP address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IpFamily {
+    /// `ipv4-unicast`
+    Ipv4,
+    /// `ipv6-unicast`
+    Ipv6,
+}
+
+impl IpFamily {
+    /// Both families.
+    pub const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
+
+    /// The container of its table below `route-table`.
+    pub fn container(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ipv4-unicast",
+            Self::Ipv6 => "ipv6-unicast",
+        }
+    }
+
+    /// The family of a container below `route-table`.
+    pub fn from_container(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.container() == name)
+    }
+}
+
+/// One owner's route to a prefix. Several owners may have one (BGP and EVPN); at most one of them is active.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FibKey {
+    /// The prefix and its network instance.
+    pub route: RouteKey,
+    /// `route-owner`, the name of the owning application (`bgp_mgr`).
+    pub owner: Arc<str>,
+}
+
+/// Why a route is not plainly in the forwarding table (`route/fib-programming`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FibTrouble {
-    /// An operation is under way.
+pub struct FibFault {
+    /// What is wrong.
+    pub kind: FibFaultKind,
+    /// When it was first seen.
+    pub since: Timestamp,
+}
+
+/// What is wrong with the programming of a route, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FibFaultKind {
+    /// `pending-operation-type`: an operation is under way.
     Pending,
-    /// The last operation failed.
+    /// An operation failed once, and the switch counts fewer failed routes than have such a history: whether this is one
+    /// of them is unknown.
+    Unconfirmed,
+    /// `suppressed`: in the control plane's table alone.
+    Suppressed,
+    /// `last-failed-operation-type`: an add or modify failed and no success followed.
     Failed,
+}
+
+/// What the gNMI server lets the agent know. What it does not cover is unknown, never "no fault".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Tables of which every FIB fault is known: a route there without a fault is programmed.
+    pub fib: BTreeSet<RouteTable>,
 }

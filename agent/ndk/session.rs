@@ -18,7 +18,7 @@ use super::telemetry::Telemetry;
 use super::{AGENT_NAME, Options, tables};
 use crate::endpoint::ConnectError;
 use crate::model::event::{Event, SourceEvent, SourceId};
-use crate::supervise::{Backoff, chain, stopped};
+use crate::supervise::{Backoff, Outage, chain, stopped};
 
 /// How long the NDK may take to let the agent go at shutdown.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,8 +53,7 @@ pub struct Session {
     registration: watch::Sender<Option<Registration>>,
     generation: u64,
     client: Option<Client>,
-    /// What keeps the NDK out of reach, as last said.
-    outage: Option<String>,
+    outage: Outage,
 }
 
 impl Session {
@@ -66,7 +65,16 @@ impl Session {
         stop: watch::Receiver<bool>,
     ) -> (Self, watch::Receiver<Option<Registration>>) {
         let (registration, watched) = watch::channel(None);
-        let session = Self { options, events, commits, stop, registration, generation: 0, client: None, outage: None };
+        let session = Self {
+            options,
+            events,
+            commits,
+            stop,
+            registration,
+            generation: 0,
+            client: None,
+            outage: Outage::new("the NDK"),
+        };
         (session, watched)
     }
 
@@ -130,7 +138,7 @@ impl Session {
     /// Follows everything until the registration is lost.
     async fn serve(&mut self, client: Client, app_id: u32) -> Ended {
         self.generation += 1;
-        self.outage = None;
+        self.outage.is_over();
         info!(app_id, generation = self.generation, endpoint = %self.options.endpoint, "registered with the NDK");
         let registration = Registration { generation: self.generation, app_id, telemetry: client.telemetry() };
         self.client = Some(client.clone());
@@ -145,16 +153,12 @@ impl Session {
         }
     }
 
-    /// Tells of an outage, once per reason; false if nobody listens.
+    /// Reports an outage; false if nobody listens.
     async fn lost(&mut self, reason: String) -> bool {
-        if self.outage.as_ref() == Some(&reason) {
-            debug!(reason, "the NDK is still out of reach");
-            return !self.events.is_closed();
+        match self.outage.failed(reason) {
+            Some(reason) => self.events.send(Event::Source(SourceId::Ndk, SourceEvent::Lost(reason))).await.is_ok(),
+            None => !self.events.is_closed(),
         }
-        warn!(reason, "the NDK is out of reach");
-        let lost = SourceEvent::Lost(reason.as_str().into());
-        self.outage = Some(reason);
-        self.events.send(Event::Source(SourceId::Ndk, lost)).await.is_ok()
     }
 }
 

@@ -12,7 +12,8 @@ use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, 
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::names::{ClusterName, ServiceKey};
 use srl_k8s_services::model::switch::{
-    Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, PeerAddress, Route, SessionState,
+    Coverage, IpFamily, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, PeerAddress, Route,
+    RouteTable, SessionState,
 };
 use srl_k8s_services::model::time::{Now, Timestamp};
 
@@ -115,7 +116,8 @@ impl Lab {
         let routes = (0..vips).map(|number| (vip(number).into(), Some(route()))).collect();
         lab.tell(Event::Switch(SwitchEvent::Routes(VRF.into(), routes)));
         lab.tell(Event::Neighbors(Update::All((0..NODES).map(neighbor).collect())));
-        lab.tell(Event::Fib(Update::All(Vec::new())));
+        let tables = IpFamily::ALL.map(|family| RouteTable { network_instance: VRF.into(), family });
+        lab.tell(Event::Coverage(Coverage { fib: tables.into() }));
         lab.tell_cluster(ClusterEvent::Nodes(Update::All((0..NODES).map(node).collect())));
         lab.tell_cluster(ClusterEvent::Services(Update::All((0..vips).map(service).collect())));
         lab.tell_cluster(ClusterEvent::EndpointSlices(Update::All((0..vips).map(|n| slice(n, true)).collect())));

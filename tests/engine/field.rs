@@ -6,7 +6,7 @@ use srl_k8s_services::model::cluster::AddressFamily;
 use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::event::{ClusterEvent, SourceEvent, SourceId, Update};
-use srl_k8s_services::model::switch::{FibTrouble, SessionState};
+use srl_k8s_services::model::switch::{FibFaultKind, SessionState};
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Up};
 use srl_k8s_services::model::verdict::{NodeReason, Reason};
 
@@ -182,7 +182,7 @@ fn kbutler_5_deleted_services_and_endpoints_leave_no_state() {
 #[test]
 fn an_indirect_next_hop_resolved_remotely_is_judged_by_the_node_it_names() {
     let mut leaf = three_nodes(Speaker::Metallb);
-    leaf.bgp(vip(), &[node(1), node(2), node(3)]).fib(vip(), Some(FibTrouble::Failed));
+    leaf.bgp(vip(), &[node(1), node(2), node(3)]).fib(vip(), Some(FibFaultKind::Failed));
     leaf.expect(vip(), Down, Some(Reason::RouteNotProgrammed), &[]);
 }
 

@@ -22,15 +22,15 @@ use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId,
 use srl_k8s_services::model::memory::{Attachment, Memory};
 use srl_k8s_services::model::names::{NetworkInstanceName, NodeName};
 use srl_k8s_services::model::switch::{
-    BfdKey, BfdState, FibTrouble, Neighbor, NetworkInstance, NextHopGroup, NextHopGroupId, Route, RouteKey,
-    SessionState,
+    BfdKey, BfdState, FibFault, FibFaultKind, FibKey, Neighbor, NetworkInstance, NextHopGroup, NextHopGroupId, Route,
+    RouteKey, SessionState,
 };
-use srl_k8s_services::model::time::Now;
+use srl_k8s_services::model::time::{Now, Timestamp};
 
 use crate::alarms::Book;
 use crate::oracle::assert_agrees;
 use crate::said::State;
-use crate::scenario::{BGP, BGP_EVPN, VRF, at, cluster_config, ip, key, neighbor_key, net, vtep};
+use crate::scenario::{BGP, BGP_EVPN, VRF, at, cluster_config, coverage, ip, key, neighbor_key, net, vtep};
 use crate::speakers;
 use crate::world::World;
 
@@ -165,14 +165,22 @@ fn neighbors() -> impl Strategy<Value = Event> {
 }
 
 fn fib() -> impl Strategy<Value = Event> {
-    let entry = || (vrf(), prefix()).prop_map(|(name, prefix)| RouteKey { network_instance: name.into(), prefix });
-    let trouble = || select(vec![FibTrouble::Pending, FibTrouble::Failed]);
+    let owner = || select(vec!["bgp_mgr", "bgp_evpn_mgr"]);
+    let entry = || {
+        (vrf(), prefix(), owner()).prop_map(|(name, prefix, owner)| FibKey {
+            route: RouteKey { network_instance: name.into(), prefix },
+            owner: owner.into(),
+        })
+    };
+    let kinds = vec![FibFaultKind::Pending, FibFaultKind::Unconfirmed, FibFaultKind::Suppressed, FibFaultKind::Failed];
+    let fault = move || select(kinds.clone()).prop_map(|kind| FibFault { kind, since: Timestamp::UNIX_EPOCH });
     prop_oneof![
-        3 => (entry(), trouble()).prop_map(|(key, trouble)| Update::Set(key, trouble)),
-        3 => entry().prop_map(Update::Gone),
-        1 => Just(Update::All(Vec::new())),
+        3 => (entry(), fault()).prop_map(|(key, fault)| Event::Fib(Update::Set(key, fault))),
+        3 => entry().prop_map(|key| Event::Fib(Update::Gone(key))),
+        1 => Just(Event::Fib(Update::All(Vec::new()))),
+        1 => select(vec![&[][..], &["default"], &["ip-vrf-1", "default"]])
+            .prop_map(|names| Event::Coverage(coverage(names))),
     ]
-    .prop_map(Event::Fib)
 }
 
 fn service() -> impl Strategy<Value = Service> {
@@ -471,6 +479,7 @@ impl Run {
         let nothing = BTreeSet::new();
         events.push(Event::Neighbors(Update::All(without(&self.world.neighbors, &nothing))));
         events.push(Event::Fib(Update::All(without(&self.world.fib, &nothing))));
+        events.push(Event::Coverage(self.world.coverage.clone()));
         events.push(Event::Source(SourceId::Gnmi, SourceEvent::Synced));
         events.extend(CLUSTERS.iter().flat_map(|name| self.relist(name, &nothing)));
         self.started = self.elapsed;

@@ -8,7 +8,7 @@ use srl_k8s_services::model::cluster::{
 };
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
-use srl_k8s_services::model::switch::{FibTrouble, SessionState};
+use srl_k8s_services::model::switch::{FibFaultKind, SessionState};
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::{FibStatus, NextHopKind, Reason, Vantage};
 
@@ -332,9 +332,9 @@ fn row_10_down_when_fib_programming_failed_but_not_while_it_is_pending() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
-        leaf.fib(vip, Some(FibTrouble::Pending)).expect(vip, Up, None, &[]);
+        leaf.fib(vip, Some(FibFaultKind::Pending)).expect(vip, Up, None, &[]);
         assert_eq!(leaf.vip_view("web", vip).route.as_ref().map(|route| route.fib), Some(FibStatus::Pending));
-        leaf.fib(vip, Some(FibTrouble::Failed)).expect(vip, Down, Some(Reason::RouteNotProgrammed), &[&vip]);
+        leaf.fib(vip, Some(FibFaultKind::Failed)).expect(vip, Down, Some(Reason::RouteNotProgrammed), &[&vip]);
         // without gNMI nobody says that it failed
         leaf.lost(SourceId::Gnmi).expect(vip, Up, None, &[]);
         assert_eq!(leaf.vip_view("web", vip).route.as_ref().map(|route| route.fib), Some(FibStatus::Unknown));

@@ -15,8 +15,8 @@ use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, 
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::switch::{
-    FibTrouble, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, PeerAddress, Route, RouteKey,
-    SessionState,
+    Coverage, FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, NetworkInstance, NextHopGroup,
+    NextHopGroupId, PeerAddress, Route, RouteKey, RouteTable, SessionState,
 };
 use srl_k8s_services::model::time::{Now, Timestamp};
 use srl_k8s_services::model::verdict::{OperState, Reason};
@@ -133,6 +133,12 @@ pub(crate) fn vtep(leaf: u8) -> IpAddr {
     ip(&format!("10.0.1.{leaf}"))
 }
 
+/// Every fault of these network instances is known.
+pub(crate) fn coverage(instances: &[&str]) -> Coverage {
+    let tables = |name: &&str| IpFamily::ALL.map(|family| RouteTable { network_instance: (*name).into(), family });
+    Coverage { fib: instances.iter().flat_map(tables).collect() }
+}
+
 /// A running engine and what it was told.
 pub(crate) struct Scenario {
     pub(crate) engine: Engine,
@@ -158,6 +164,11 @@ impl Scenario {
         scenario
     }
 
+    /// The FIB faults of these network instances are known, and of no others.
+    pub(crate) fn fib_known(&mut self, instances: &[&str]) -> &mut Self {
+        self.event(Event::Coverage(coverage(instances)))
+    }
+
     /// A leaf that has been configured and has the tables of a booted switch, with every source still dumping.
     pub(crate) fn unsynced(cluster: ClusterConfig) -> Self {
         let mut scenario = Self {
@@ -173,6 +184,7 @@ impl Scenario {
         scenario.source(SourceId::Ndk, SourceEvent::Syncing);
         scenario.source(SourceId::Gnmi, SourceEvent::Syncing);
         scenario.source(SourceId::Kubernetes(C1.into()), SourceEvent::Syncing);
+        scenario.fib_known(&[VRF]);
         for (index, name) in ["default", VRF, "ip-vrf-2"].into_iter().enumerate() {
             scenario.network_instance(name, Some(u32::try_from(index).expect("three") + 1));
         }
@@ -300,10 +312,13 @@ impl Scenario {
         self.event(Event::Neighbors(Update::Gone(neighbor_key(VRF, address))))
     }
 
-    pub(crate) fn fib(&mut self, prefix: impl Into<IpNet>, trouble: Option<FibTrouble>) -> &mut Self {
-        let key = RouteKey { network_instance: VRF.into(), prefix: prefix.into() };
-        self.event(Event::Fib(match trouble {
-            Some(trouble) => Update::Set(key, trouble),
+    /// A fault of BGP's route, or its end.
+    pub(crate) fn fib(&mut self, prefix: impl Into<IpNet>, kind: Option<FibFaultKind>) -> &mut Self {
+        let route = RouteKey { network_instance: VRF.into(), prefix: prefix.into() };
+        let key = FibKey { route, owner: "bgp_mgr".into() };
+        let since = at(self.elapsed).wall;
+        self.event(Event::Fib(match kind {
+            Some(kind) => Update::Set(key, FibFault { kind, since }),
             None => Update::Gone(key),
         }))
     }

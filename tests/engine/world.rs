@@ -14,7 +14,8 @@ use srl_k8s_services::model::memory::Attachment;
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 use srl_k8s_services::model::switch::{
-    BfdKey, BfdState, FibTrouble, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, Route, RouteKey,
+    BfdKey, BfdState, Coverage, FibFault, FibKey, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId,
+    Route, RouteKey,
 };
 use srl_k8s_services::model::time::Now;
 use srl_k8s_services::model::verdict::SourceState;
@@ -81,7 +82,8 @@ pub(crate) struct World {
     pub(crate) applications: BTreeMap<u32, Arc<str>>,
     pub(crate) bfd: BTreeMap<BfdKey, BfdState>,
     pub(crate) neighbors: BTreeMap<NeighborKey, Neighbor>,
-    pub(crate) fib: BTreeMap<RouteKey, FibTrouble>,
+    pub(crate) fib: BTreeMap<FibKey, FibFault>,
+    pub(crate) coverage: Coverage,
     pub(crate) clusters: BTreeMap<ClusterName, ClusterWorld>,
     /// Next-hop groups that routes of VIPs name and that have not been told, and since when they are waited for.
     pub(crate) waiting: BTreeMap<NextHopGroupId, Duration>,
@@ -99,6 +101,8 @@ impl World {
             Event::Switch(event) => self.switch(event),
             Event::Neighbors(update) => update_table(&mut self.neighbors, update),
             Event::Fib(update) => update_table(&mut self.fib, update),
+            Event::Coverage(coverage) => self.coverage = coverage.clone(),
+            Event::ActiveRoutes(_) => {}
             Event::Cluster(name, event) => self.cluster(name, event),
             Event::Tick => {}
         }

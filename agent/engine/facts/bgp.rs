@@ -2,18 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use crate::model::event::Update;
 use crate::model::names::NetworkInstanceName;
-use crate::model::switch::{FibTrouble, Neighbor, NeighborKey, PeerAddress, RouteKey};
+use crate::model::switch::{
+    Coverage, FibFault, FibFaultKind, FibKey, Neighbor, NeighborKey, PeerAddress, RouteKey, RouteTable,
+};
+use crate::model::verdict::FibStatus;
 
 /// What gNMI tells.
 #[derive(Debug, Default)]
 pub(crate) struct Bgp {
     neighbors: FxHashMap<NetworkInstanceName, BTreeMap<PeerAddress, Neighbor>>,
-    trouble: FxHashMap<RouteKey, FibTrouble>,
+    /// FIB faults of each prefix, by the owner of the route.
+    faults: FxHashMap<RouteKey, BTreeMap<Arc<str>, FibFault>>,
+    coverage: Coverage,
 }
 
 /// A neighbor whose state is another one than before.
@@ -33,9 +39,25 @@ impl Bgp {
         peers.map(|(_, neighbor)| neighbor).max_by_key(|neighbor| neighbor.session)
     }
 
-    /// What is known of a prefix whose programming is not plainly done.
-    pub(crate) fn trouble(&self, key: &RouteKey) -> Option<FibTrouble> {
-        self.trouble.get(key).copied()
+    /// Whether the active route of a prefix is in the forwarding table. A fault of another owner's route is not this
+    /// route's; while the owner is not known, any fault leaves it open.
+    pub(crate) fn fib(&self, key: &RouteKey, owner: Option<&Arc<str>>) -> FibStatus {
+        let fault = self.faults.get(key).and_then(|faults| match owner {
+            // An entry that came without an owner may be anybody's.
+            Some(owner) => faults.get(owner).or_else(|| faults.get("")).map(|fault| fault.kind),
+            None => faults.values().map(|_| FibFaultKind::Unconfirmed).next(),
+        });
+        match fault {
+            Some(FibFaultKind::Failed | FibFaultKind::Suppressed) => FibStatus::Failed,
+            Some(FibFaultKind::Pending) => FibStatus::Pending,
+            Some(FibFaultKind::Unconfirmed) => FibStatus::Unknown,
+            None if self.covers(key) => FibStatus::Programmed,
+            None => FibStatus::Unknown,
+        }
+    }
+
+    fn covers(&self, key: &RouteKey) -> bool {
+        self.coverage.fib.contains(&RouteTable::of(&key.network_instance, &key.prefix))
     }
 
     /// Takes in neighbors; gives what is different.
@@ -69,24 +91,40 @@ impl Bgp {
         Some(NeighborChange { decisive: session(&old) != session(&neighbor), key })
     }
 
-    /// Takes in FIB trouble; gives the prefixes that are told otherwise than before.
-    pub(crate) fn set_trouble(&mut self, update: Update<RouteKey, FibTrouble>) -> Vec<RouteKey> {
+    /// Takes in FIB faults; returns the prefixes that have other ones than before.
+    pub(crate) fn set_faults(&mut self, update: Update<FibKey, FibFault>) -> Vec<RouteKey> {
         match update {
-            Update::Set(key, trouble) => {
-                if self.trouble.insert(key.clone(), trouble) == Some(trouble) {
-                    Vec::new()
-                } else {
-                    vec![key]
-                }
-            }
-            Update::Gone(key) => self.trouble.remove(&key).map(|_| key).into_iter().collect(),
+            Update::Set(key, fault) => self.set_fault(key, Some(fault)).into_iter().collect(),
+            Update::Gone(key) => self.set_fault(key, None).into_iter().collect(),
             Update::All(all) => {
-                let new: FxHashMap<_, _> = all.into_iter().collect();
-                let old = std::mem::replace(&mut self.trouble, new);
-                let gone = old.keys().filter(|key| !self.trouble.contains_key(key));
-                let told = self.trouble.iter().filter(|(key, trouble)| old.get(key) != Some(trouble));
-                gone.chain(told.map(|(key, _)| key)).cloned().collect()
+                let told: std::collections::BTreeSet<&FibKey> = all.iter().map(|(key, _)| key).collect();
+                let known = self.faults.iter().flat_map(|(route, faults)| {
+                    faults.keys().map(|owner| FibKey { route: route.clone(), owner: owner.clone() })
+                });
+                let gone: Vec<_> = known.filter(|key| !told.contains(key)).collect();
+                let mut changes: Vec<_> = gone.into_iter().filter_map(|key| self.set_fault(key, None)).collect();
+                changes.extend(all.into_iter().filter_map(|(key, fault)| self.set_fault(key, Some(fault))));
+                changes
             }
         }
+    }
+
+    fn set_fault(&mut self, key: FibKey, fault: Option<FibFault>) -> Option<RouteKey> {
+        let faults = self.faults.entry(key.route.clone()).or_default();
+        let old = match fault {
+            Some(fault) => faults.insert(key.owner, fault),
+            None => faults.remove(&key.owner),
+        };
+        if faults.is_empty() {
+            self.faults.remove(&key.route);
+        }
+        (old != fault).then_some(key.route)
+    }
+
+    /// Takes in what gNMI covers; true if it is something else than before.
+    pub(crate) fn set_coverage(&mut self, coverage: Coverage) -> bool {
+        let differs = self.coverage != coverage;
+        self.coverage = coverage;
+        differs
     }
 }

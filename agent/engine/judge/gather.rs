@@ -13,7 +13,7 @@ use crate::engine::facts::sources::GnmiPhase;
 use crate::engine::facts::switch::BGP_OWNER;
 use crate::engine::facts::tally::{Contribution, Counted, uses};
 use crate::model::names::NetworkInstanceName;
-use crate::model::switch::{FibTrouble, NextHopGroupId, RouteKey};
+use crate::model::switch::{NextHopGroupId, RouteKey};
 use crate::model::verdict::{FibStatus, Reason};
 use crate::model::view::{RouteView, VipView};
 
@@ -79,12 +79,9 @@ fn found(
     let group = found.route.next_hop_group;
     groups.push(group);
     if let Some(group) = world.switch.group(group) {
-        let view = RouteView {
-            owner: world.switch.owner(&found.route).cloned(),
-            preference: found.route.preference,
-            metric: found.route.metric,
-            fib: fib(world, instance, found.prefix),
-        };
+        let owner = world.switch.owner(&found.route).cloned();
+        let fib = fib(world, instance, found.prefix, owner.as_ref());
+        let view = RouteView { owner, preference: found.route.preference, metric: found.route.metric, fib };
         return Ok(Some(Matched { prefix: found.prefix, hops: Arc::clone(&group.next_hops), view }));
     }
     let unjudged = [Some(Reason::Syncing), Some(Reason::SwitchStale), Some(Reason::NetworkInstanceMissing)];
@@ -98,15 +95,11 @@ fn found(
     }
 }
 
-fn fib(world: &World<'_>, instance: &NetworkInstanceName, prefix: IpNet) -> FibStatus {
+fn fib(world: &World<'_>, instance: &NetworkInstanceName, prefix: IpNet, owner: Option<&Arc<str>>) -> FibStatus {
     if world.phase.gnmi != GnmiPhase::Live {
         return FibStatus::Unknown;
     }
-    match world.bgp.trouble(&RouteKey { network_instance: instance.clone(), prefix }) {
-        None => FibStatus::Programmed,
-        Some(FibTrouble::Pending) => FibStatus::Pending,
-        Some(FibTrouble::Failed) => FibStatus::Failed,
-    }
+    world.bgp.fib(&RouteKey { network_instance: instance.clone(), prefix }, owner)
 }
 
 /// What a VIP adds to the counts of nodes; none while that cannot be published.

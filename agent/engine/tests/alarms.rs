@@ -10,7 +10,7 @@ use crate::model::cluster::{Service, TrafficPolicy};
 use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use crate::model::memory::Memory;
 use crate::model::names::ServiceKey;
-use crate::model::switch::{FibTrouble, SessionState};
+use crate::model::switch::{FibFaultKind, SessionState};
 
 const VIP_ROUTE_MISSING: &str = "vip-route-missing/c1/default/web/1.1.1.100";
 const VIP_DEGRADED: &str = "vip-degraded/c1/default/web/1.1.1.100";
@@ -221,7 +221,7 @@ fn a_route_lost_while_gnmi_is_out_of_reach_is_an_alarm_all_the_same() {
 #[test]
 fn a_failure_in_the_fib_is_not_forgotten_while_gnmi_is_out_of_reach() {
     let blackholed = "vip-blackholed/c1/default/web/1.1.1.100";
-    let lab = Lab::healthy().fib(FibTrouble::Failed).after(10).alarmed(&[blackholed]);
+    let lab = Lab::healthy().fib(FibFaultKind::Failed).after(10).alarmed(&[blackholed]);
     let lab = lab.lose(SourceId::Gnmi).after(60).alarmed(&[blackholed, "source-stale/gnmi"]);
     lab.gnmi_synced().after(10).alarmed(&[blackholed]);
 }

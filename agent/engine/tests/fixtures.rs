@@ -16,8 +16,8 @@ use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEven
 use crate::model::memory::Memory;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::switch::{
-    FibTrouble, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, PeerAddress, Route, RouteKey,
-    SessionState,
+    Coverage, FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, NetworkInstance, NextHopGroup,
+    NextHopGroupId, PeerAddress, Route, RouteKey, RouteTable, SessionState,
 };
 use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::{OperState, Reason};
@@ -148,7 +148,7 @@ impl Lab {
     }
 
     pub(super) fn gnmi_synced(self) -> Self {
-        self.source(SourceId::Gnmi, SourceEvent::Synced)
+        self.fib_known(&["ip-vrf-1", "ip-vrf-2"]).source(SourceId::Gnmi, SourceEvent::Synced)
     }
 
     pub(super) fn cluster_synced(self) -> Self {
@@ -289,9 +289,23 @@ impl Lab {
         self.tell(Event::Switch(SwitchEvent::Routes("ip-vrf-1".into(), vec![(prefix, None)])))
     }
 
-    pub(super) fn fib(self, trouble: FibTrouble) -> Self {
-        let key = RouteKey { network_instance: "ip-vrf-1".into(), prefix: IpNet::from(self.vip_address()) };
-        self.tell(Event::Fib(Update::Set(key, trouble)))
+    /// A fault of BGP's route to the VIP.
+    pub(super) fn fib(self, kind: FibFaultKind) -> Self {
+        self.fib_of("bgp_mgr", kind)
+    }
+
+    pub(super) fn fib_of(self, owner: &str, kind: FibFaultKind) -> Self {
+        let route = RouteKey { network_instance: "ip-vrf-1".into(), prefix: IpNet::from(self.vip_address()) };
+        let fault = FibFault { kind, since: self.now().wall };
+        self.tell(Event::Fib(Update::Set(FibKey { route, owner: owner.into() }, fault)))
+    }
+
+    /// The FIB faults of these network instances are known, and of no others.
+    pub(super) fn fib_known(self, instances: &[&str]) -> Self {
+        let tables = instances
+            .iter()
+            .flat_map(|name| IpFamily::ALL.map(|family| RouteTable { network_instance: (*name).into(), family }));
+        self.tell(Event::Coverage(Coverage { fib: tables.collect() }))
     }
 
     // What was said.

@@ -6,9 +6,9 @@ use super::fixtures::{BGP, Lab};
 use crate::model::cluster::TrafficPolicy::{Cluster, Local};
 use crate::model::cluster::{IngressUnusable, Service};
 use crate::model::event::{Event, SourceEvent, SourceId, SwitchEvent};
-use crate::model::switch::{FibTrouble, NetworkInstance, NextHopGroupId, SessionState};
+use crate::model::switch::{FibFaultKind, NetworkInstance, NextHopGroupId, SessionState};
 use crate::model::verdict::OperState::{Degraded, Down, Unknown, Up};
-use crate::model::verdict::{NextHopKind, Reason, Vantage};
+use crate::model::verdict::{FibStatus, NextHopKind, Reason, Vantage};
 
 /// Both families, one after the other.
 fn both(test: impl Fn(bool)) {
@@ -139,8 +139,8 @@ fn row_9_a_covering_prefix_that_does_not_serve_is_no_route_and_is_named() {
 fn row_10_route_not_programmed_but_pending_is_not_failed() {
     both(|v4| {
         let lab = Lab::new(v4, 1).service(Cluster).endpoints(&[1]).attached(&[1]).via_nodes(&[1]);
-        let lab = lab.fib(FibTrouble::Pending).says(Up, None);
-        let lab = lab.fib(FibTrouble::Failed).says(Down, Some(Reason::RouteNotProgrammed));
+        let lab = lab.fib(FibFaultKind::Pending).says(Up, None);
+        let lab = lab.fib(FibFaultKind::Failed).says(Down, Some(Reason::RouteNotProgrammed));
         lab.source(SourceId::Gnmi, SourceEvent::Lost("socket".into())).says(Up, None);
     });
 }
@@ -290,5 +290,42 @@ fn a_network_instance_that_goes_and_comes_back() {
         let lab = lab.says(Unknown, Some(Reason::NetworkInstanceMissing));
         let up = Some(NetworkInstance { id: 3, oper_up: true });
         lab.tell(Event::Switch(SwitchEvent::NetworkInstance("ip-vrf-1".into(), up))).says(Up, None);
+    });
+}
+
+fn fib_status(lab: &Lab) -> Option<FibStatus> {
+    lab.vip().route.as_ref().map(|route| route.fib)
+}
+
+fn reached(v4: bool) -> Lab {
+    Lab::new(v4, 1).service(Cluster).endpoints(&[1]).attached(&[1]).via_nodes(&[1])
+}
+
+#[test]
+fn row_10_a_fault_of_another_owners_route_is_not_the_active_routes() {
+    both(|v4| {
+        let lab = reached(v4).fib_of("bgp_evpn_mgr", FibFaultKind::Failed).says(Up, None);
+        lab.fib(FibFaultKind::Failed).says(Down, Some(Reason::RouteNotProgrammed));
+    });
+}
+
+#[test]
+fn row_10_what_gnmi_does_not_cover_is_unknown_and_earlier_faults_stand() {
+    both(|v4| {
+        let lab = reached(v4).says(Up, None);
+        assert_eq!(fib_status(&lab), Some(FibStatus::Programmed));
+        let lab = lab.fib_known(&["ip-vrf-2"]).says(Up, None);
+        assert_eq!(fib_status(&lab), Some(FibStatus::Unknown));
+        let lab = lab.fib_known(&["ip-vrf-1"]).fib(FibFaultKind::Failed).says(Down, Some(Reason::RouteNotProgrammed));
+        lab.fib_known(&[]).says(Down, Some(Reason::RouteNotProgrammed));
+    });
+}
+
+#[test]
+fn row_10_suppressed_is_not_programmed_and_unconfirmed_is_unknown() {
+    both(|v4| {
+        let lab = reached(v4).fib(FibFaultKind::Suppressed).says(Down, Some(Reason::RouteNotProgrammed));
+        let lab = lab.fib(FibFaultKind::Unconfirmed).says(Up, None);
+        assert_eq!(fib_status(&lab), Some(FibStatus::Unknown));
     });
 }

@@ -27,6 +27,12 @@ pub(super) struct Rules {
     pub(super) encoding: Option<Encoding>,
     /// Subscriptions it refuses from now on with RESOURCE_EXHAUSTED.
     pub(super) exhausted: usize,
+    /// Refuses `updates_only`, in no words that name it.
+    pub(super) no_updates_only: bool,
+    /// Refuses `*` as the value of a key.
+    pub(super) no_wildcards: bool,
+    /// The encodings that Capabilities names; unimplemented if none.
+    pub(super) encodings: Vec<Encoding>,
     /// What a Get answers.
     pub(super) state: Option<String>,
 }
@@ -148,6 +154,11 @@ impl Service {
         if rules.encoding.is_some_and(|encoding| list.encoding != encoding as i32) {
             return Err(Status::unimplemented("Unsupported encoding"));
         }
+        let mut keys = list.subscription.iter().filter_map(|one| one.path.as_ref()).flat_map(|path| &path.elem);
+        let wildcard = keys.any(|elem| elem.key.values().any(|value| value == "*"));
+        if rules.no_updates_only && list.updates_only || rules.no_wildcards && wildcard {
+            return Err(Status::invalid_argument("Not supported"));
+        }
         if let Some(element) = rules.unknown_element {
             let mut elems = list.subscription.iter().filter_map(|one| one.path.as_ref()).flat_map(|path| &path.elem);
             if elems.any(|elem| elem.name == element) {
@@ -164,7 +175,11 @@ impl GNmi for Service {
     type SubscribeStream = BoxStream<'static, Result<SubscribeResponse, Status>>;
 
     async fn capabilities(&self, _: Request<CapabilityRequest>) -> Result<Response<CapabilityResponse>, Status> {
-        Err(Status::unimplemented("the agent has no use for it"))
+        let supported_encodings: Vec<i32> = self.rules().encodings.iter().map(|one| *one as i32).collect();
+        if supported_encodings.is_empty() {
+            return Err(Status::unimplemented("no capabilities"));
+        }
+        Ok(Response::new(CapabilityResponse { supported_encodings, ..Default::default() }))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {

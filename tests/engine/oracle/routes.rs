@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName};
-use srl_k8s_services::model::switch::{FibTrouble, NextHopGroupId, Route, RouteKey};
+use srl_k8s_services::model::switch::{FibFaultKind, NextHopGroupId, Route, RouteKey, RouteTable};
 use srl_k8s_services::model::verdict::{FibStatus, Reason};
 use srl_k8s_services::model::view::RouteView;
 
@@ -48,7 +48,7 @@ impl<'a> Oracle<'a> {
             Some(next_hops) => {
                 let owner = self.world.applications.get(&route.owner).cloned();
                 let key = RouteKey { network_instance: network_instance.clone(), prefix: *prefix };
-                let fib = self.fib(&key);
+                let fib = self.fib(&key, owner.as_deref());
                 let view = RouteView { owner, preference: route.preference, metric: route.metric, fib };
                 Some(Found { prefix: *prefix, view, next_hops })
             }
@@ -60,12 +60,19 @@ impl<'a> Oracle<'a> {
         }))
     }
 
-    fn fib(&self, key: &RouteKey) -> FibStatus {
-        match self.world.fib.get(key) {
+    fn fib(&self, key: &RouteKey, owner: Option<&str>) -> FibStatus {
+        let table = RouteTable::of(&key.network_instance, &key.prefix);
+        let of_route = self.world.fib.iter().filter(|(fault, _)| fault.route == *key);
+        let faults: Vec<_> = of_route.map(|(fault, value)| (&*fault.owner, value.kind)).collect();
+        let own = faults.iter().find(|(of, _)| Some(*of) == owner).map(|(_, kind)| *kind);
+        match own {
             _ if !self.gnmi_heard() => FibStatus::Unknown,
-            None => FibStatus::Programmed,
-            Some(FibTrouble::Pending) => FibStatus::Pending,
-            Some(FibTrouble::Failed) => FibStatus::Failed,
+            Some(FibFaultKind::Failed | FibFaultKind::Suppressed) => FibStatus::Failed,
+            Some(FibFaultKind::Pending) => FibStatus::Pending,
+            Some(FibFaultKind::Unconfirmed) => FibStatus::Unknown,
+            None if owner.is_none() && !faults.is_empty() => FibStatus::Unknown,
+            None if self.world.coverage.fib.contains(&table) => FibStatus::Programmed,
+            None => FibStatus::Unknown,
         }
     }
 

@@ -1,0 +1,420 @@
+//! One connection, and what it is followed for.
+
+use futures::{FutureExt, StreamExt};
+use tokio::time::Instant;
+use tonic::Status;
+use tracing::{info, warn};
+
+use super::client::{Client, Refusal, Responses, Secret, refusal};
+use super::counters::{Counted, Counters};
+use super::leaf::{Scalar, leaves};
+use super::neighbors::Neighbors;
+use super::path::{Elem, elems};
+use super::programming::{Part, Programming, Server, Slot};
+use super::source::{Cause, Ended, Source};
+use super::subscriptions::{GivenUp, Plan, Rpc, SubscribedLeaf};
+use crate::model::event::{Event, SourceEvent, SourceId};
+use crate::model::time::Timestamp;
+use crate::supervise::{chain, words};
+use gnmi::subscribe_response::Response;
+use srl_proto::gnmi;
+
+/// That the server lives is worth telling this often.
+const ALIVE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing has been heard: there may be a socket, and no server.
+    Asked {
+        /// Until when neighbors must be told.
+        deadline: Instant,
+    },
+    /// Neighbors and counters are being told.
+    Reading {
+        /// As above.
+        deadline: Instant,
+    },
+    /// Neighbors are known; FIB faults that stand are being told.
+    ReadingFib {
+        /// Until when they are waited for.
+        deadline: Instant,
+    },
+    /// Everything that can be had has been told once.
+    Synced,
+}
+
+/// One connection and what it is followed for.
+pub(super) struct Connection<'a> {
+    source: &'a mut Source,
+    client: Client,
+    secret: Secret,
+    plan: Plan,
+    phase: Phase,
+    /// Neighbors and counters.
+    state: Responses,
+    neighbors: Neighbors,
+    counters: Counters,
+    programming: Programming,
+    /// When a server that says nothing counts as gone; `None` while it is not asked for samples.
+    silent_at: Option<Instant>,
+    /// When a sign of life was last passed on.
+    alive: Instant,
+}
+
+/// What happens next on a connection.
+enum Input {
+    State(Option<Result<gnmi::SubscribeResponse, Status>>),
+    Fib(Slot, Part, Option<Result<gnmi::SubscribeResponse, Status>>),
+    Instances,
+    Time,
+}
+
+impl<'a> Connection<'a> {
+    /// Subscribes to neighbors and counters.
+    pub(super) fn open(source: &'a mut Source, client: Client, secret: Secret, plan: Plan) -> Self {
+        let now = Instant::now();
+        let deadline = now + source.options.sync_timeout;
+        Self {
+            state: client.subscribe(plan.state()),
+            source,
+            client,
+            secret,
+            plan,
+            phase: Phase::Asked { deadline },
+            neighbors: Neighbors::default(),
+            counters: Counters::default(),
+            programming: Programming::default(),
+            silent_at: None,
+            alive: now,
+        }
+    }
+
+    /// What the server was found to know.
+    pub(super) fn into_plan(self) -> Plan {
+        self.plan
+    }
+
+    /// Takes the next message, change or moment.
+    pub(super) async fn step(&mut self) -> Result<(), Ended> {
+        let deadline = match self.phase {
+            Phase::Asked { deadline } | Phase::Reading { deadline } | Phase::ReadingFib { deadline } => Some(deadline),
+            Phase::Synced => None,
+        };
+        let timer = [deadline, self.silent_at, self.programming.deadline()].into_iter().flatten().min();
+        let knows_neighbors = self.knows_neighbors();
+        let input = tokio::select! {
+            message = self.state.next() => Input::State(message),
+            (slot, part, message) = self.programming.next() => Input::Fib(slot, part, message),
+            Ok(()) = self.source.instances.changed(), if knows_neighbors => Input::Instances,
+            () = tokio::time::sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => Input::Time,
+        };
+        match input {
+            Input::State(message) => self.state_message(message).await,
+            Input::Fib(slot, part, message) => self.fib_message(slot, part, message).await,
+            Input::Instances => {
+                if *self.source.instances.borrow() != *self.programming.wanted() {
+                    self.follow_fib().await?;
+                }
+                Ok(())
+            }
+            Input::Time => self.time(Instant::now()).await,
+        }
+    }
+
+    fn knows_neighbors(&self) -> bool {
+        matches!(self.phase, Phase::ReadingFib { .. } | Phase::Synced)
+    }
+
+    async fn state_message(&mut self, message: Option<Result<gnmi::SubscribeResponse, Status>>) -> Result<(), Ended> {
+        match message {
+            Some(Ok(response)) => {
+                self.heard().await?;
+                match told(response)? {
+                    Told::Notification(notification) => self.state_changed(&notification).await,
+                    Told::Synced => self.state_synced().await,
+                    Told::Nothing => Ok(()),
+                }
+            }
+            Some(Err(status)) => self.state_refused(&status),
+            None => Err(closed()),
+        }
+    }
+
+    /// The subscription that is sampled has said something.
+    async fn heard(&mut self) -> Result<(), Ended> {
+        let now = Instant::now();
+        let sampled = self.plan.wants(SubscribedLeaf::Clock);
+        self.silent_at = sampled.then(|| now + self.source.options.silence);
+        let news = match self.phase {
+            Phase::Asked { deadline } => {
+                self.phase = Phase::Reading { deadline };
+                SourceEvent::Syncing
+            }
+            _ if now.duration_since(self.alive) < ALIVE_INTERVAL => return Ok(()),
+            _ => SourceEvent::Alive,
+        };
+        self.alive = now;
+        self.source.send(Event::Source(SourceId::Gnmi, news)).await
+    }
+
+    /// Merges a notification into neighbors and counters, deletes first as gNMI has it.
+    async fn state_changed(&mut self, notification: &gnmi::Notification) -> Result<(), Ended> {
+        let prefix = notification.prefix.as_ref();
+        for path in &notification.delete {
+            let path = elems(prefix, Some(path));
+            self.neighbors.delete(&path);
+            self.counters.delete(&path);
+        }
+        let (mut errors, mut counted) = (Vec::new(), Vec::new());
+        for update in &notification.update {
+            let read = leaves(prefix, update, |path, value| {
+                match self.counters.set(path, value) {
+                    Ok(change) => counted.extend(change),
+                    Err(error) => errors.push(error.to_string()),
+                }
+                errors.extend(self.neighbors.set(path, value).err().map(|error| error.to_string()));
+            });
+            errors.extend(read.err().map(|error| chain(&error)));
+        }
+        self.source.left_out(errors).await?;
+        if !self.knows_neighbors() {
+            return Ok(());
+        }
+        for change in self.neighbors.changes() {
+            self.source.send(Event::Neighbors(change)).await?;
+        }
+        self.counted(counted).await
+    }
+
+    async fn counted(&mut self, changes: Vec<Counted>) -> Result<(), Ended> {
+        let mut failures = false;
+        for change in changes {
+            match change {
+                Counted::Failed { table, recovered } => {
+                    failures = true;
+                    let count = self.counters.failed(&table).unwrap_or_default();
+                    self.programming.counted(&table, count, recovered, self.source.options.counter_lead);
+                }
+                Counted::Active(table) => {
+                    let count = self.counters.active().get(&table).copied();
+                    if let Some(update) = self.source.published.active_routes.change(table, count) {
+                        self.source.send(Event::ActiveRoutes(update)).await?;
+                    }
+                }
+            }
+        }
+        if failures { self.publish_fib().await } else { Ok(()) }
+    }
+
+    async fn state_synced(&mut self) -> Result<(), Ended> {
+        if self.knows_neighbors() {
+            return Ok(());
+        }
+        let all = self.neighbors.all();
+        self.source.send(Event::Neighbors(all)).await?;
+        let active = self.source.published.active_routes.all(self.counters.active().clone());
+        self.source.send(Event::ActiveRoutes(active)).await?;
+        self.phase = Phase::ReadingFib { deadline: Instant::now() + self.source.options.sync_timeout };
+        self.follow_fib().await
+    }
+
+    /// Follows FIB programming in the network instances that clusters use now.
+    async fn follow_fib(&mut self) -> Result<(), Ended> {
+        let wanted = self.source.instances.borrow_and_update().clone();
+        self.on_server(|programming, server| programming.start(wanted, server));
+        self.publish_fib().await
+    }
+
+    fn on_server(&mut self, call: impl FnOnce(&mut Programming, &mut Server<'_>)) {
+        let (plan, counters, client) = (&self.plan, &self.counters, &self.client);
+        call(&mut self.programming, &mut Server { client, plan, counters, requests: &mut self.source.requests });
+    }
+
+    async fn fib_message(
+        &mut self,
+        slot: Slot,
+        part: Part,
+        message: Option<Result<gnmi::SubscribeResponse, Status>>,
+    ) -> Result<(), Ended> {
+        let response = match message {
+            Some(Ok(response)) => response,
+            Some(Err(status)) => return self.fib_refused(slot, &status).await,
+            None => return Err(closed()),
+        };
+        let told = told(response)?;
+        self.programming.heard(slot, part, matches!(told, Told::Synced));
+        if let Told::Notification(notification) = told {
+            self.fib_changed(slot, &notification).await?;
+        }
+        if self.programming.complete(Instant::now(), &self.counters) {
+            self.publish_fib().await?;
+        }
+        Ok(())
+    }
+
+    /// Merges a notification into a table of FIB programming, deletes first as gNMI has it.
+    async fn fib_changed(&mut self, slot: Slot, notification: &gnmi::Notification) -> Result<(), Ended> {
+        let Some(fib) = self.programming.table(slot) else { return Ok(()) };
+        let prefix = notification.prefix.as_ref();
+        let mut errors = Vec::new();
+        for path in &notification.delete {
+            errors.extend(fib.delete(&elems(prefix, Some(path))).err().map(|error| error.to_string()));
+        }
+        let mut read: Vec<(Vec<Elem>, Scalar)> = Vec::new();
+        for update in &notification.update {
+            let result = leaves(prefix, update, |path, value| read.push((path.to_vec(), value.clone())));
+            errors.extend(result.err().map(|error| chain(&error)));
+        }
+        let at = Timestamp::from_nanosecond(notification.timestamp.into()).ok().filter(|at| at.as_second() > 0);
+        let at = at.unwrap_or_else(Timestamp::now);
+        fib.set_all(read.iter().map(|(path, value)| (path.as_slice(), value)), at, &mut errors);
+        let touched = fib.take_touched();
+        let changes: Vec<_> = match slot {
+            Slot::Current => touched.into_iter().map(|key| (fib.fault(&key), key)).collect(),
+            // Nothing is said of half a reading.
+            Slot::Attempt => Vec::new(),
+        };
+        for (fault, key) in changes {
+            if let Some(update) = self.source.published.faults.change(key, fault) {
+                self.source.send(Event::Fib(update)).await?;
+            }
+        }
+        self.source.left_out(errors).await
+    }
+
+    /// Sends what is different in faults and coverage, and that all is in sync once it is.
+    async fn publish_fib(&mut self) -> Result<(), Ended> {
+        let faults = self.programming.faults(self.source.published.faults.entries(), &self.counters);
+        for update in self.source.published.faults.replace(faults) {
+            self.source.send(Event::Fib(update)).await?;
+        }
+        let coverage = self.programming.coverage(&self.counters);
+        if self.source.published.coverage.as_ref() != Some(&coverage) {
+            self.source.published.coverage = Some(coverage.clone());
+            self.source.send(Event::Coverage(coverage)).await?;
+        }
+        if matches!(self.phase, Phase::ReadingFib { .. }) && !self.programming.is_reading() {
+            self.synced().await?;
+        }
+        Ok(())
+    }
+
+    async fn synced(&mut self) -> Result<(), Ended> {
+        self.phase = Phase::Synced;
+        self.source.outage.is_over();
+        info!(endpoint = %self.source.options.endpoint, "gNMI is in sync");
+        self.source.send(Event::Source(SourceId::Gnmi, SourceEvent::Synced)).await
+    }
+
+    async fn time(&mut self, now: Instant) -> Result<(), Ended> {
+        let waited = self.source.options.sync_timeout.as_secs();
+        match self.phase {
+            Phase::Asked { deadline } | Phase::Reading { deadline } if deadline <= now => {
+                let reason = format!("the gNMI server did not tell its neighbors in {waited} s");
+                return Err(Ended::Lost(Cause::Other, reason));
+            }
+            Phase::ReadingFib { deadline } if deadline <= now => {
+                warn!(waited, "the gNMI server has not told all FIB faults: fib-status is unknown until it has");
+                self.synced().await?;
+            }
+            _ => {}
+        }
+        if self.silent_at.is_some_and(|at| at <= now) {
+            // What is there counts before the silence that seemed to be: the agent may have been held up itself.
+            if let Some(message) = self.state.next().now_or_never() {
+                return self.state_message(message).await;
+            }
+            let waited = self.source.options.silence.as_secs();
+            return Err(Ended::Lost(Cause::Other, format!("the gNMI server has said nothing for {waited} s")));
+        }
+        let pause = self.source.options.limit_pause;
+        self.on_server(|programming, server| programming.time(now, pause, server));
+        if self.programming.complete(now, &self.counters) {
+            self.publish_fib().await?;
+        }
+        Ok(())
+    }
+
+    fn state_refused(&mut self, status: &Status) -> Result<(), Ended> {
+        match refusal(status) {
+            Refusal::Credentials => Err(self.source.refused_credentials(&self.secret, status)),
+            Refusal::Limit => {
+                Err(Ended::Lost(Cause::Limit, format!("the gNMI server limits requests: {}", words(status))))
+            }
+            Refusal::Encoding => self.next_encoding(status),
+            Refusal::Path if self.simplified(Rpc::State, status) => Err(Ended::Replanned),
+            Refusal::Path => {
+                let reason = format!("the gNMI server refuses the subscription to BGP neighbors: {}", words(status));
+                Err(Ended::Lost(Cause::Other, reason))
+            }
+            Refusal::Other => Err(failed(status)),
+        }
+    }
+
+    /// A subscription to FIB programming was refused or broken off. What is known of faults stands.
+    async fn fib_refused(&mut self, slot: Slot, status: &Status) -> Result<(), Ended> {
+        self.programming.drop_watch(slot);
+        match refusal(status) {
+            Refusal::Credentials => return Err(self.source.refused_credentials(&self.secret, status)),
+            Refusal::Limit => {
+                warn!(status = words(status), "the gNMI server limits requests, FIB programming is asked for later");
+                self.programming.pause(Instant::now() + self.source.options.limit_pause);
+            }
+            Refusal::Encoding => return self.next_encoding(status),
+            Refusal::Path if self.simplified(Rpc::Fib, status) => return self.follow_fib().await,
+            Refusal::Path => {}
+            Refusal::Other => return Err(failed(status)),
+        }
+        self.publish_fib().await
+    }
+
+    fn next_encoding(&mut self, status: &Status) -> Result<(), Ended> {
+        if !self.plan.next_encoding() {
+            return Err(failed(status));
+        }
+        let next = self.plan.encoding().as_str_name();
+        self.source.log_refusal(format!("the encoding, trying {next}"), status);
+        Err(Ended::Replanned)
+    }
+
+    /// Gives up a part of a subscription; false if there is nothing to give up.
+    fn simplified(&mut self, rpc: Rpc, status: &Status) -> bool {
+        let Some(given_up) = self.plan.simplify(rpc, status.message()) else { return false };
+        match given_up {
+            GivenUp::Feature(feature) => self.source.log_refusal(feature.as_str().to_owned(), status),
+            GivenUp::Leaves(leaves) => {
+                leaves.into_iter().for_each(|leaf| self.source.log_refusal(leaf.words(), status));
+            }
+        }
+        true
+    }
+}
+
+/// What a message says.
+enum Told {
+    Notification(gnmi::Notification),
+    Synced,
+    Nothing,
+}
+
+fn told(response: gnmi::SubscribeResponse) -> Result<Told, Ended> {
+    Ok(match response.response {
+        Some(Response::Update(notification)) => Told::Notification(notification),
+        Some(Response::SyncResponse(_)) => Told::Synced,
+        #[allow(deprecated)]
+        Some(Response::Error(error)) => {
+            let reason = format!("the gNMI server ended the subscription: {}", error.message);
+            return Err(Ended::Lost(Cause::Other, reason));
+        }
+        None => Told::Nothing,
+    })
+}
+
+fn closed() -> Ended {
+    Ended::Lost(Cause::Other, "the gNMI server ended the subscription".to_owned())
+}
+
+fn failed(status: &Status) -> Ended {
+    Ended::Lost(Cause::Other, format!("the gNMI subscription failed: {}", words(status)))
+}
