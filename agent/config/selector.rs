@@ -65,8 +65,11 @@ fn requirement(text: &str) -> Result<Requirement, SelectorError> {
     Ok(Requirement { label: label_of(label)?, must: must(values) })
 }
 
+/// Makes a requirement from values.
+type Requires = fn(Box<[Arc<str>]>) -> Must;
+
 /// `in (a, b)` or `notin (a, b)`: what it requires, and the text between the parentheses.
-fn set_of(text: &str) -> Option<(fn(Box<[Arc<str>]>) -> Must, &str)> {
+fn set_of(text: &str) -> Option<(Requires, &str)> {
     let (must, values) = match text.strip_prefix("notin") {
         Some(values) => (Must::NotBeIn as fn(_) -> _, values),
         None => (Must::BeIn as fn(_) -> _, text.strip_prefix("in")?),

@@ -45,10 +45,14 @@ impl Engine {
                     self.mark_everything();
                 }
             }
-            Event::ActiveRoutes(_) => {}
+            Event::ActiveRoutes(update) => {
+                self.sources.heard(now, &SourceId::Gnmi, entries(&update));
+                self.dump.set_active_routes(update);
+            }
             Event::Cluster(name, event) => self.cluster(now, &name, event),
             Event::Tick => {}
         }
+        self.end_dump(now);
     }
 
     // Marks.
@@ -158,8 +162,15 @@ impl Engine {
     fn source(&mut self, now: Now, id: &SourceId, event: &SourceEvent) {
         self.sources.tell(now, id, event);
         match (id, event) {
-            (SourceId::Ndk, SourceEvent::Syncing) => self.switch.begin(),
-            (SourceId::Ndk, SourceEvent::Synced) => self.sweep(),
+            (SourceId::Ndk, SourceEvent::Syncing) => {
+                self.switch.begin();
+                self.dump.begin(now.elapsed);
+            }
+            (SourceId::Ndk, SourceEvent::Synced) => {
+                self.dump.end();
+                self.sweep();
+            }
+            (SourceId::Ndk, SourceEvent::Lost(_)) => self.dump.end(),
             (SourceId::Kubernetes(name), SourceEvent::Synced | SourceEvent::Lost(_)) => {
                 if let Some(cluster) = self.ids.get(name).and_then(|id| self.clusters.get_mut(id)) {
                     mark_cluster(cluster);
@@ -167,6 +178,15 @@ impl Engine {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Ends the dump of the switch's tables once it is complete.
+    fn end_dump(&mut self, now: Now) {
+        let counting = self.sources.counting(now.elapsed);
+        let used = || self.clusters.values().map(|cluster| cluster.config.rules.network_instance.clone()).collect();
+        if self.dump.is_on() && self.dump.poll(now.elapsed, counting, &used(), &self.switch).is_some() {
+            self.source(now, &SourceId::Ndk, &SourceEvent::Synced);
         }
     }
 
@@ -194,8 +214,10 @@ impl Engine {
             SwitchEvent::Routes(_, routes) => routes.len(),
             SwitchEvent::NextHopGroups(groups) => groups.len(),
             SwitchEvent::NetworkInstance(..) | SwitchEvent::Application(..) | SwitchEvent::Bfd(..) => 1,
+            SwitchEvent::Pace(pace) => return self.dump.paced(Some(*pace)),
         };
         self.sources.heard(now, &SourceId::Ndk, count);
+        self.dump.heard();
         match event {
             SwitchEvent::NetworkInstance(name, instance) => {
                 if self.switch.set_instance(name.clone(), instance) {
@@ -221,6 +243,7 @@ impl Engine {
                     self.mark_nodes_at(key.remote);
                 }
             }
+            SwitchEvent::Pace(_) => {}
         }
     }
 

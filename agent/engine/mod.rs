@@ -41,6 +41,7 @@ use facts::attachments::Attachments;
 use facts::bgp::Bgp;
 use facts::claims::Claims;
 use facts::cluster::Cluster;
+use facts::dump::Dump;
 use facts::ids::{ClusterId, NodeId, ServiceId};
 use facts::sources::{Phase, Sources};
 use facts::switch::Switch;
@@ -54,6 +55,7 @@ pub struct Engine {
     sources: Sources,
     switch: Switch,
     bgp: Bgp,
+    dump: Dump,
     /// Enabled clusters.
     clusters: BTreeMap<ClusterId, Cluster>,
     ids: BTreeMap<ClusterName, ClusterId>,
@@ -102,7 +104,8 @@ impl Engine {
     pub fn deadline(&self) -> Option<Duration> {
         let sources = self.sources.deadline(self.evaluated_at);
         let group = self.switch.next_give_up(self.evaluated_at);
-        [sources, group, self.alarms.deadline()].into_iter().flatten().min()
+        let dump = self.dump.deadline(self.evaluated_at);
+        [sources, group, dump, self.alarms.deadline()].into_iter().flatten().min()
     }
 
     /// What must outlive the process, as of now.

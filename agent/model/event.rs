@@ -67,10 +67,11 @@ impl fmt::Display for SourceId {
 /// The condition of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceEvent {
-    /// A dump begins. For the NDK: entries of the switch's tables that are not told again before [`Self::Synced`] are
-    /// gone then, and stay in force until then. The other sources end their dump with `Update::All` instead.
+    /// A dump begins. For the NDK: entries of the switch's tables that are not told again before its end are gone then,
+    /// and stay in force until then. The other sources end their dump with `Update::All` instead.
     Syncing,
-    /// The dump is complete: what is known is what there is.
+    /// The dump is complete: what is known is what there is. The NDK's source cannot know: it reports [`DumpPace`], and
+    /// the engine compares what was told with what the switch counts.
     Synced,
     /// Out of reach, with the reason in words an operator understands. What was known stays known.
     Lost(Arc<str>),
@@ -104,6 +105,17 @@ pub enum SwitchEvent {
     Application(u32, Option<Arc<str>>),
     /// A BFD session, or its end.
     Bfd(BfdKey, Option<BfdState>),
+    /// How a dump is being told, since the last of the other changes.
+    Pace(DumpPace),
+}
+
+/// What silence says about the end of a dump. The NDK marks none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DumpPace {
+    /// Nothing has come for 0.3 s.
+    Paused,
+    /// Nothing has come for a second, or only a trickle of changes: complete, as far as silence can tell.
+    Rested,
 }
 
 /// A change in a cluster.

@@ -25,6 +25,12 @@ pub struct NetworkInstance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NextHopGroupId(pub u64);
 
+impl NextHopGroupId {
+    /// Set in the number of a group that stands for the next-hops a route carries itself: the switch gave it no number,
+    /// it is one of its content.
+    pub const INLINE: u64 = 1 << 63;
+}
+
 /// The active route of one prefix in one network instance.
 ///
 /// Source: NDK `Route` in an `IpRouteNotification`; the stream holds one entry per prefix, the active one.

@@ -130,6 +130,10 @@ impl Client {
         subscription_types: Option<SubscriptionTypes>,
     ) -> Result<ndk::NotificationRegisterResponse, CallError> {
         const CALL: &str = "NotificationRegister";
+        let refused = match operation {
+            Operation::Create => "the NDK does not know the agent, or lets it have no further stream",
+            _ => "the NDK does not know the agent or the stream, or has no such subscription",
+        };
         let request = ndk::NotificationRegisterRequest {
             stream_id,
             op: operation.into(),
@@ -137,7 +141,7 @@ impl Client {
             subscription_types,
         };
         let response = bounded(CALL, self.manager.notification_register(request)).await?;
-        accepted(CALL, response.status, String::new(), "the NDK does not know the agent or the stream")?;
+        accepted(CALL, response.status, String::new(), refused)?;
         Ok(response)
     }
 

@@ -1,20 +1,14 @@
 //! Configuration as the NDK delivers it: notifications, gathered to commits, each answered once.
 
-use bytes::Bytes;
-use prost::Message;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::client::Client;
 use super::convert::{Unreadable, stands};
-use super::session::{Ended, Recreate, messages};
-use crate::model::event::{Event, SourceEvent, SourceId};
-use crate::supervise::words;
+use super::session::Ended;
 use ndk::acknowledge_config_request_info::Result as Verdict;
 use ndk::config_data::DataType;
-use ndk::notification::SubscriptionTypes as Notified;
-use ndk::notification_register_request::SubscriptionTypes;
 use srl_proto::ndk;
 
 /// The path of the notification that ends a commit.
@@ -62,94 +56,29 @@ pub struct Problem {
     pub message: String,
 }
 
-/// Follows the configuration until the registration is lost.
-pub(super) async fn follow(client: &mut Client, commits: &mpsc::Sender<Commit>, events: &mpsc::Sender<Event>) -> Ended {
-    let mut recreate = Recreate::default();
-    loop {
-        let stream = match open(client).await {
-            Ok(stream) => stream,
-            Err(error) => return Ended::Lost(error.to_string()),
-        };
-        let mut following = Following { client, commits, events, gatherer: Gatherer::default() };
-        let (reason, told) = match following.run(stream).await {
-            Ok(end) => end,
-            Err(ended) => return ended,
-        };
-        // It has ended; what is left of it on the other side, if anything, is not needed.
-        let _ = client.delete_stream(stream).await;
-        info!(reason, "configuration stream ended, making it anew");
-        if let Some(lost) = recreate.after(told).await {
-            return Ended::Lost(format!("{lost}: {reason}"));
-        }
-    }
-}
-
-async fn open(client: &mut Client) -> Result<u64, super::client::CallError> {
-    let stream = client.create_stream().await?;
-    client.subscribe(stream, SubscriptionTypes::Config(ndk::ConfigSubscriptionRequest { key: None })).await?;
-    Ok(stream)
-}
-
-/// One life of the configuration stream.
-struct Following<'a> {
-    client: &'a Client,
-    commits: &'a mpsc::Sender<Commit>,
-    events: &'a mpsc::Sender<Event>,
-    gatherer: Gatherer,
-}
-
-impl Following<'_> {
-    /// Why the stream ended, and whether it told anything.
-    async fn run(&mut self, stream: u64) -> Result<(String, bool), Ended> {
-        let mut messages = messages(self.client.clone(), stream);
-        let mut told = false;
-        loop {
-            match futures::StreamExt::next(&mut messages).await {
-                Some(Ok(message)) => self.message(message).await?,
-                Some(Err(status)) => return Ok((words(&status), told)),
-                None => return Ok(("the NDK closed it".to_owned(), told)),
-            }
-            told = true;
-        }
-    }
-
-    async fn message(&mut self, message: Bytes) -> Result<(), Ended> {
-        let response = match ndk::NotificationStreamResponse::decode(message) {
-            Ok(response) => response,
-            Err(error) => return self.left_out(error.into()).await,
-        };
-        for notification in response.notifications {
-            let Some(Notified::Config(config)) = notification.subscription_types else { continue };
-            match self.gatherer.take(config) {
-                Ok(None) => {}
-                Ok(Some((sequence, changes))) => self.commit(sequence, changes).await?,
-                Err(error) => self.left_out(error).await?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn left_out(&self, error: Unreadable) -> Result<(), Ended> {
-        warn!(%error, "configuration notification left out");
-        let event = Event::Source(SourceId::Ndk, SourceEvent::Malformed);
-        self.events.send(event).await.map_err(|_| Ended::Closed)
-    }
-
-    async fn commit(&self, sequence: u64, notifications: Vec<ConfigChange>) -> Result<(), Ended> {
+/// Passes gathered commits on and answers them, until nobody listens.
+pub(super) async fn answer(
+    client: &Client,
+    mut gathered: mpsc::Receiver<(u64, Vec<ConfigChange>)>,
+    commits: &mpsc::Sender<Commit>,
+) -> Ended {
+    while let Some((sequence, notifications)) = gathered.recv().await {
         debug!(sequence, changes = notifications.len(), "configuration commit");
         let (answer, verdict) = oneshot::channel();
-        self.commits.send(Commit { sequence, notifications, answer }).await.map_err(|_| Ended::Closed)?;
-        // An agent that stops does not answer. What it accepts so unread, it reads at its next start.
+        if commits.send(Commit { sequence, notifications, answer }).await.is_err() {
+            return Ended::Closed;
+        }
+        // On shutdown a commit is accepted unread; the next start reads the whole configuration.
         let problems = verdict.await.unwrap_or_default();
-        if let Err(error) = self.client.acknowledge(infos(problems)).await {
+        if let Err(error) = client.acknowledge(infos(problems)).await {
             if sequence == 0 {
                 debug!(%error, "initial configuration not acknowledged");
             } else {
                 warn!(%error, "configuration not acknowledged");
             }
         }
-        Ok(())
     }
+    Ended::Closed
 }
 
 fn infos(problems: Vec<Problem>) -> Vec<ndk::AcknowledgeConfigRequestInfo> {
@@ -191,15 +120,18 @@ fn js_path(path: &str) -> String {
 
 /// Gathers notifications until the commit ends.
 #[derive(Debug, Default)]
-struct Gatherer {
+pub(super) struct Gatherer {
     pending: Vec<ConfigChange>,
     /// The number of the last commit; none at the begin of a stream, whose first commit is the whole configuration.
     last: Option<u64>,
 }
 
 impl Gatherer {
-    /// Takes one notification; gives the commit it ends.
-    fn take(&mut self, notification: ndk::ConfigNotification) -> Result<Option<(u64, Vec<ConfigChange>)>, Unreadable> {
+    /// Takes one notification; returns the commit it ends.
+    pub(super) fn take(
+        &mut self,
+        notification: ndk::ConfigNotification,
+    ) -> Result<Option<(u64, Vec<ConfigChange>)>, Unreadable> {
         let key = notification.key.ok_or(Unreadable::Key("a configuration node"))?;
         let path = if key.js_path_with_keys.is_empty() { key.js_path } else { key.js_path_with_keys };
         if path.is_empty() {
@@ -246,6 +178,7 @@ fn commit_sequence(json: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;

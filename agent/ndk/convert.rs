@@ -46,6 +46,9 @@ pub(crate) enum Unreadable {
     BinaryConfig,
 }
 
+/// Bits before the IPv4 address in a mapped one.
+const MAPPED: u32 = 96;
+
 /// Whether something is there (new or changed) or gone. Both cache modes: create and update, or create-or-update.
 pub(crate) fn stands(operation: i32, what: &'static str) -> Result<bool, Unreadable> {
     match ndk::SdkMgrOperation::try_from(operation) {
@@ -55,20 +58,24 @@ pub(crate) fn stands(operation: i32, what: &'static str) -> Result<bool, Unreada
     }
 }
 
-/// An address in network order: 4 bytes or 16.
+/// An address in network order: 4 bytes or 16. `::ffff:a.b.c.d` is `a.b.c.d`.
 pub(crate) fn address(bytes: &[u8]) -> Result<IpAddr, Unreadable> {
     if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
         return Ok(IpAddr::V4(Ipv4Addr::from(octets)));
     }
     match <[u8; 16]>::try_from(bytes) {
-        Ok(octets) => Ok(IpAddr::V6(Ipv6Addr::from(octets))),
+        Ok(octets) => Ok(Ipv6Addr::from(octets).to_canonical()),
         Err(_) => Err(Unreadable::Address(bytes.len())),
     }
 }
 
-/// A prefix, its host bits made zero.
+/// A prefix, its host bits made zero; of mapped addresses (`::ffff:0:0/96` and longer) the IPv4 prefix they stand for.
 pub(crate) fn prefix(bytes: &[u8], length: u32) -> Result<IpNet, Unreadable> {
-    let address = address(bytes)?;
+    let (address, length) = match (bytes.len(), address(bytes)?) {
+        (16, IpAddr::V4(mapped)) if length >= MAPPED => (IpAddr::V4(mapped), length - MAPPED),
+        (16, IpAddr::V4(mapped)) => (IpAddr::V6(mapped.to_ipv6_mapped()), length),
+        (_, address) => (address, length),
+    };
     u8::try_from(length)
         .ok()
         .and_then(|length| IpNet::new(address, length).ok())
@@ -96,19 +103,27 @@ pub(crate) fn next_hop_group(
         return Ok((id, None, None));
     }
     let data = notification.data.as_ref().ok_or(Unreadable::Data("a next-hop group"))?;
-    let mut next_hops = Vec::with_capacity(data.nexthops.len());
-    let mut unreadable = None;
-    for next_hop in &data.nexthops {
-        match next_hop_address(next_hop).map(address) {
-            None => {}
-            Some(Ok(address)) => next_hops.push(address),
-            Some(Err(error)) => unreadable = Some(error),
-        }
+    Ok(match next_hops(&data.nexthops) {
+        Ok(next_hops) => (id, Some(NextHopGroup { next_hops }), None),
+        Err(error) => (id, None, Some(error)),
+    })
+}
+
+/// The next-hops a route carries itself; `None` if it names a group, or carries none.
+pub(crate) fn carried(data: &ndk::Route) -> Result<Option<Arc<[IpAddr]>>, Unreadable> {
+    if data.nexthop_group_id != 0 || data.nexthops.is_empty() {
+        return Ok(None);
     }
-    next_hops.sort_unstable();
-    next_hops.dedup();
-    let group = NextHopGroup { next_hops: next_hops.into() };
-    Ok((id, unreadable.is_none().then_some(group), unreadable))
+    next_hops(&data.nexthops).map(Some)
+}
+
+/// The addresses of next-hops that have one, sorted and without duplicates.
+fn next_hops(next_hops: &[ndk::NextHop]) -> Result<Arc<[IpAddr]>, Unreadable> {
+    let addresses = next_hops.iter().filter_map(next_hop_address).map(address);
+    let mut addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses.into())
 }
 
 /// The address bytes of a next-hop; none for a next-hop that has no address (discard, broadcast, extract).
@@ -133,6 +148,11 @@ pub(crate) fn network_instance(notification: &ndk::NetworkInstanceNotification) 
         None
     };
     Ok(SwitchEvent::NetworkInstance(NetworkInstanceName::from(name), instance))
+}
+
+/// Whether data of a network instance say nothing: a switch may tell an entry before it has filled it in.
+pub(crate) fn is_zeroed(data: &ndk::NetworkInstanceData) -> bool {
+    *data == ndk::NetworkInstanceData::default()
 }
 
 /// The name of an application, or its end.
@@ -206,6 +226,25 @@ mod tests {
         assert!(matches!(prefix(&[10, 1, 2, 3], 264), Err(Unreadable::PrefixLength { .. })));
         assert!(prefix(&[0; 16], 128).is_ok());
         assert!(matches!(prefix(&[0; 16], 129), Err(Unreadable::PrefixLength { .. })));
+    }
+
+    #[test]
+    fn mapped_addresses_and_prefixes_are_ipv4() {
+        let mapped = Ipv4Addr::new(10, 1, 1, 11).to_ipv6_mapped().octets();
+        assert_eq!(address(&mapped), Ok(IpAddr::from([10, 1, 1, 11])));
+        assert_eq!(prefix(&mapped, 128).map(|prefix| prefix.to_string()), Ok("10.1.1.11/32".to_owned()));
+        assert_eq!(prefix(&mapped, 104).map(|prefix| prefix.to_string()), Ok("10.0.0.0/8".to_owned()));
+        assert_eq!(prefix(&mapped, 64).map(|prefix| prefix.to_string()), Ok("::/64".to_owned()));
+    }
+
+    #[test]
+    fn only_a_route_without_a_group_carries_next_hops() {
+        let mut route = ndk::Route { nexthops: vec![hop(&[10, 0, 0, 2]), hop(&[10, 0, 0, 1])], ..Default::default() };
+        let carried = super::carried(&route).expect("readable").expect("two");
+        assert_eq!(&*carried, [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])]);
+        route.nexthop_group_id = 7;
+        assert_eq!(super::carried(&route), Ok(None));
+        assert_eq!(super::carried(&ndk::Route::default()), Ok(None));
     }
 
     #[test]

@@ -4,12 +4,15 @@
 //! between: its network instance is interned, its address copied once. Whatever is not of that shape, a route or not, goes
 //! through prost, which stays the authority on what the bytes mean.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use ipnet::IpNet;
 use prost::Message;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::convert::{self, Unreadable};
+use super::inline::{InlineGroups, NextHops};
 use crate::model::event::{Event, SourceEvent, SourceId, SwitchEvent};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{NextHopGroup, NextHopGroupId, Route};
@@ -32,6 +35,11 @@ pub(crate) struct Reader {
     routes: Vec<(NetworkInstanceName, Vec<RouteChange>)>,
     groups: Vec<(NextHopGroupId, Option<NextHopGroup>)>,
     others: Vec<SwitchEvent>,
+    inline: InlineGroups,
+    /// Network instances that were told with data, and those that were not yet.
+    instances: FxHashSet<String>,
+    zeroed: BTreeMap<String, SwitchEvent>,
+    config: Vec<ndk::ConfigNotification>,
     malformed: usize,
     complaint: Option<Unreadable>,
     gathered: usize,
@@ -61,6 +69,25 @@ impl Reader {
     /// What made the last notification unreadable, if one was.
     pub(crate) fn complaint(&mut self) -> Option<Unreadable> {
         self.complaint.take()
+    }
+
+    /// Configuration notifications, in order of arrival.
+    pub(crate) fn take_config(&mut self) -> Vec<ndk::ConfigNotification> {
+        std::mem::take(&mut self.config)
+    }
+
+    /// Whether network instances are held back because they were told without data.
+    pub(crate) fn holds_back(&self) -> bool {
+        !self.zeroed.is_empty()
+    }
+
+    /// Takes network instances that are still without data for what they are.
+    pub(crate) fn release(&mut self) {
+        for (name, event) in std::mem::take(&mut self.zeroed) {
+            self.instances.insert(name);
+            self.gathered += 1;
+            self.others.push(event);
+        }
     }
 
     /// Everything gathered as events: names and groups before the routes that need them.
@@ -107,17 +134,15 @@ impl Reader {
     }
 
     fn decoded(&mut self, notification: ndk::Notification) {
-        let event = match &notification.subscription_types {
-            Some(SubscriptionTypes::Route(route)) => return self.route(RouteFields::of(route)),
-            Some(SubscriptionTypes::NexthopGroup(group)) => return self.group(group),
-            Some(SubscriptionTypes::NetworkInstance(instance)) => convert::network_instance(instance).map(Some),
-            Some(SubscriptionTypes::AppId(application)) => convert::application(application).map(Some),
-            Some(SubscriptionTypes::BfdSession(session)) => convert::bfd(session),
+        let event = match notification.subscription_types {
+            Some(SubscriptionTypes::Route(route)) => return self.decoded_route(&route),
+            Some(SubscriptionTypes::NexthopGroup(group)) => return self.group(&group),
+            Some(SubscriptionTypes::Config(config)) => return self.config.push(config),
+            Some(SubscriptionTypes::NetworkInstance(instance)) => self.network_instance(&instance),
+            Some(SubscriptionTypes::AppId(application)) => convert::application(&application).map(Some),
+            Some(SubscriptionTypes::BfdSession(session)) => convert::bfd(&session),
             // Not subscribed to, or of a kind a later NDK added.
-            Some(
-                SubscriptionTypes::Interface(_) | SubscriptionTypes::LldpNeighbor(_) | SubscriptionTypes::Config(_),
-            )
-            | None => Ok(None),
+            Some(SubscriptionTypes::Interface(_) | SubscriptionTypes::LldpNeighbor(_)) | None => Ok(None),
         };
         match event {
             Ok(event) => {
@@ -128,17 +153,54 @@ impl Reader {
         }
     }
 
+    /// A network instance; `None` while a new one has no data yet.
+    fn network_instance(
+        &mut self,
+        notification: &ndk::NetworkInstanceNotification,
+    ) -> Result<Option<SwitchEvent>, Unreadable> {
+        let event = convert::network_instance(notification)?;
+        let name = notification.key.as_ref().map_or("", |key| &key.instance_name);
+        let stands = matches!(event, SwitchEvent::NetworkInstance(_, Some(_)));
+        let zeroed = stands && notification.data.as_ref().is_some_and(convert::is_zeroed);
+        if zeroed && !self.instances.contains(name) {
+            self.zeroed.insert(name.to_owned(), event);
+            return Ok(None);
+        }
+        self.zeroed.remove(name);
+        if stands {
+            self.instances.insert(name.to_owned());
+        } else {
+            self.instances.remove(name);
+        }
+        Ok(Some(event))
+    }
+
+    fn decoded_route(&mut self, notification: &ndk::IpRouteNotification) {
+        match notification.data.as_ref().map(convert::carried).transpose() {
+            Ok(carried) => self.route_carrying(RouteFields::of(notification), carried.flatten().as_ref()),
+            Err(error) => self.left_out(error),
+        }
+    }
+
     fn route(&mut self, route: RouteFields<'_>) {
+        self.route_carrying(route, None);
+    }
+
+    fn route_carrying(&mut self, route: RouteFields<'_>, carried: Option<&NextHops>) {
         let Some(instance) = self.instance(route.network_instance) else {
             return self.left_out(Unreadable::Key("a route"));
         };
-        match route.change() {
-            Ok(change) => {
-                self.gathered += 1;
-                self.routes[instance].1.push(change);
-            }
-            Err(error) => self.left_out(error),
+        let (prefix, mut value) = match route.change() {
+            Ok(change) => change,
+            Err(error) => return self.left_out(error),
+        };
+        let (group, news) = self.inline.set(instance, prefix, carried.filter(|_| value.is_some()));
+        if let (Some(group), Some(value)) = (group, &mut value) {
+            value.next_hop_group = group;
         }
+        self.groups.extend(news);
+        self.gathered += 1;
+        self.routes[instance].1.push((prefix, value));
     }
 
     fn group(&mut self, notification: &ndk::NextHopGroupNotification) {

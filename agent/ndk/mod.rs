@@ -3,11 +3,14 @@
 //! ```text
 //! Session ── one registration after another, each with one connection of its own
 //!   ├─ keepalive      every 10 s ................. Event::Source(Ndk, Alive)
-//!   ├─ table stream   network instances, routes, next-hop groups, applications, BFD
-//!   │                 ── decode ── batches ....... Event::Switch, Event::Source(Ndk, ...)
-//!   ├─ config stream  gathered to commits ........ Commit, answered by AcknowledgeConfig
+//!   ├─ stream         network instances, routes, next-hop groups, applications, BFD
+//!   │    │            ── decode ── batches ....... Event::Switch, Event::Source(Ndk, ...)
+//!   │    └─ configuration, gathered to commits ... Commit, answered by AcknowledgeConfig
 //!   └─ Registration   (watch) .................... Telemetry, for the publisher
 //! ```
+//!
+//! There is one stream with every subscription, made before it is opened: a second one of the same agent was seen refused,
+//! and a subscription added to an open one was never seen.
 //!
 //! A stream that ends while calls still work is made anew at once. A call that fails, or a lost connection, ends the
 //! registration: the NDK may have been restarted and have forgotten everything, so the agent registers anew and the
@@ -17,8 +20,10 @@ mod client;
 mod config;
 mod convert;
 mod decode;
+mod inline;
+mod pace;
 mod session;
-mod tables;
+mod stream;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -44,7 +49,8 @@ pub struct Options {
     pub liveliness: Duration,
     /// How often a keepalive is sent.
     pub keepalive: Duration,
-    /// How long the table stream must be quiet for its dump to count as complete: the NDK does not mark the end.
+    /// How long the stream must be quiet for its dump to count as complete where nothing counts its routes: the NDK does
+    /// not mark the end.
     pub quiet: Duration,
 }
 

@@ -14,14 +14,18 @@ use tracing::{debug, info, warn};
 
 use super::client::{CallError, Client};
 use super::config::{self, Commit};
+use super::stream::{self, Outputs};
 use super::telemetry::Telemetry;
-use super::{AGENT_NAME, Options, tables};
+use super::{AGENT_NAME, Options};
 use crate::endpoint::ConnectError;
 use crate::model::event::{Event, SourceEvent, SourceId};
 use crate::supervise::{Backoff, Outage, chain, stopped};
 
 /// How long the NDK may take to let the agent go at shutdown.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Commits that may wait for the answer to an earlier one; the switch makes one at a time.
+const COMMITS: usize = 4;
 
 /// One registration with the NDK.
 #[derive(Clone, Debug)]
@@ -145,10 +149,12 @@ impl Session {
         self.registration.send_replace(Some(registration));
 
         let streaming = AtomicBool::new(false);
-        let (mut for_tables, mut for_config) = (client.clone(), client.clone());
+        let (gathered, commits) = mpsc::channel(COMMITS);
+        let (mut for_stream, for_config) = (client.clone(), client.clone());
+        let to = Outputs { events: &self.events, commits: gathered };
         tokio::select! {
-            ended = tables::follow(&mut for_tables, &self.options, &self.events, &streaming) => ended,
-            ended = config::follow(&mut for_config, &self.commits, &self.events) => ended,
+            ended = stream::follow(&mut for_stream, &self.options, &to, &streaming) => ended,
+            ended = config::answer(&for_config, commits, &self.commits) => ended,
             ended = keep_alive(client, self.options.keepalive, &self.events, &streaming) => ended,
         }
     }

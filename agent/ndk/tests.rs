@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use self::server::{Call, Server};
 use super::{Commit, ConfigChange, Operation, Options, Problem, Registration, Session, TelemetryError};
-use crate::model::event::{Event, SourceEvent, SourceId, SwitchEvent};
+use crate::model::event::{DumpPace, Event, SourceEvent, SourceId, SwitchEvent};
 use ndk::notification::SubscriptionTypes;
 use srl_proto::ndk;
 
@@ -60,6 +60,22 @@ impl Agent {
         while self.condition().await != expected {}
     }
 
+    /// Waits until the dump rests.
+    async fn rested(&mut self) {
+        while !matches!(self.event().await, Event::Switch(SwitchEvent::Pace(DumpPace::Rested))) {}
+    }
+
+    /// The next change of a table.
+    async fn change(&mut self) -> SwitchEvent {
+        loop {
+            match self.event().await {
+                Event::Switch(SwitchEvent::Pace(_)) => {}
+                Event::Switch(event) => return event,
+                _ => {}
+            }
+        }
+    }
+
     async fn lost(&mut self) -> String {
         loop {
             if let SourceEvent::Lost(reason) = self.condition().await {
@@ -103,19 +119,25 @@ fn config(path: &str, json: &str) -> SubscriptionTypes {
     })
 }
 
-/// Waits until both streams are open; gives the ids in order of opening.
-async fn both_streams(server: &mut Server) -> [u64; 2] {
-    let mut streams = Vec::new();
-    while streams.len() < 2 {
+/// Waits until the stream is open; returns its id.
+async fn stream(server: &mut Server) -> u64 {
+    loop {
         if let Call::Stream(stream) = server.call().await {
-            streams.push(stream);
+            return stream;
         }
     }
-    [streams[0], streams[1]]
+}
+
+fn instance(name: &str, data: ndk::NetworkInstanceData) -> SubscriptionTypes {
+    SubscriptionTypes::NetworkInstance(ndk::NetworkInstanceNotification {
+        op: 1,
+        key: Some(ndk::NetworkInstanceKey { instance_name: name.to_owned() }),
+        data: Some(data),
+    })
 }
 
 #[tokio::test]
-async fn registers_with_acknowledgement_and_liveliness_and_syncs_after_a_quiet_period() {
+async fn registers_with_acknowledgement_and_reports_the_pace_of_the_dump() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder));
     server.rules(|rules| rules.dump = vec![route(1), route(2)]);
@@ -128,22 +150,82 @@ async fn registers_with_acknowledgement_and_liveliness_and_syncs_after_a_quiet_p
     assert_eq!(request.agent_liveliness, 30);
     assert_eq!(agent.registered(1).await.app_id, 42);
 
-    both_streams(&mut server).await;
+    stream(&mut server).await;
     assert!(matches!(agent.event().await, Event::Source(SourceId::Ndk, SourceEvent::Syncing)));
     assert!(matches!(agent.event().await, Event::Switch(SwitchEvent::Routes(_, routes)) if routes.len() == 2));
-    assert!(matches!(agent.event().await, Event::Source(SourceId::Ndk, SourceEvent::Synced)));
+    for expected in [DumpPace::Paused, DumpPace::Rested] {
+        assert!(matches!(agent.event().await, Event::Switch(SwitchEvent::Pace(pace)) if pace == expected));
+    }
     server.tell(vec![route(3)]);
     assert!(matches!(agent.event().await, Event::Switch(SwitchEvent::Routes(_, routes)) if routes.len() == 1));
 }
 
 #[tokio::test]
-async fn a_switch_with_nothing_to_tell_is_in_sync_too() {
+async fn a_switch_with_nothing_to_tell_rests_too() {
     let folder = folder();
     let server = Server::start(&socket(&folder));
     server.rules(|rules| rules.refuse_bfd = true);
     let mut agent = Agent::start(&folder, |_| {});
     assert_eq!(agent.condition().await, SourceEvent::Syncing);
-    assert_eq!(agent.condition().await, SourceEvent::Synced);
+    agent.rested().await;
+}
+
+#[tokio::test]
+async fn one_stream_has_every_subscription_before_it_is_opened() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder));
+    server.rules(|rules| rules.one_stream = true);
+    let mut agent = Agent::start(&folder, |_| {});
+    assert_eq!(stream(&mut server).await, 1);
+    server.tell(vec![route(1), config(".commit.end", "{\"commit_seq\":0}"), route(2)]);
+    assert!(matches!(agent.change().await, SwitchEvent::Routes(_, routes) if routes.len() == 2));
+    assert_eq!(in_time(agent.commits.recv()).await.expect("a commit").sequence, 0);
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_told_with_both_guesses() {
+    let folder = folder();
+    let server = Server::start(&socket(&folder));
+    server.rules(|rules| rules.refuse_streams = true);
+    let mut agent = Agent::start(&folder, |_| {});
+    let reason = agent.lost().await;
+    assert!(reason.contains("does not know the agent") && reason.contains("no further stream"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_network_instance_without_data_is_waited_for() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder));
+    let nothing = ndk::NetworkInstanceData::default();
+    let data = ndk::NetworkInstanceData { network_instance_id: 5, oper_is_up: true, ..nothing.clone() };
+    let mut agent = Agent::start(&folder, |_| {});
+    stream(&mut server).await;
+    server.tell(vec![instance("red", nothing.clone()), instance("blue", nothing.clone())]);
+    server.tell(vec![instance("red", data)]);
+    let SwitchEvent::NetworkInstance(name, Some(told)) = agent.change().await else { panic!("a network instance") };
+    assert_eq!((name.as_str(), told.oper_up), ("red", true));
+    agent.rested().await;
+    let SwitchEvent::NetworkInstance(name, Some(told)) = agent.change().await else { panic!("a network instance") };
+    assert_eq!((name.as_str(), told.oper_up), ("blue", false), "as told, when nothing better came");
+    server.tell(vec![instance("red", nothing)]);
+    assert!(matches!(agent.change().await, SwitchEvent::NetworkInstance(_, Some(told)) if !told.oper_up));
+}
+
+#[tokio::test]
+async fn a_route_that_carries_its_next_hops_has_a_group_of_its_own() {
+    let folder = folder();
+    let server = Server::start(&socket(&folder));
+    let SubscriptionTypes::Route(mut carrying) = route(1) else { panic!("a route") };
+    let address = ndk::IpAddressPb { ip_address: vec![10, 1, 1, 11].into() };
+    let next_hop = ndk::NextHop { nexthop: Some(ndk::next_hop::Nexthop::IpNexthop(address)), ..Default::default() };
+    carrying.data = Some(ndk::Route { nexthops: vec![next_hop], ..Default::default() });
+    server.rules(|rules| rules.dump = vec![SubscriptionTypes::Route(carrying)]);
+    let mut agent = Agent::start(&folder, |_| {});
+    let SwitchEvent::NextHopGroups(groups) = agent.change().await else { panic!("a group first") };
+    let [(id, Some(group))] = &*groups else { panic!("one group: {groups:?}") };
+    assert_eq!(group.next_hops.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.1.1.11"]);
+    let SwitchEvent::Routes(_, routes) = agent.change().await else { panic!("then the route") };
+    assert_eq!(routes[0].1.map(|route| route.next_hop_group), Some(*id));
 }
 
 #[tokio::test]
@@ -152,15 +234,14 @@ async fn streams_that_end_are_made_anew_under_the_same_registration() {
     let mut server = Server::start(&socket(&folder));
     server.rules(|rules| rules.dump = vec![route(1)]);
     let mut agent = Agent::start(&folder, |options| options.quiet = UNHURRIED);
-    both_streams(&mut server).await;
-    agent.until(SourceEvent::Synced).await;
+    stream(&mut server).await;
+    agent.rested().await;
     server.end_streams();
     assert!(agent.lost().await.contains("stream of the switch's tables ended"));
     assert_eq!(agent.condition().await, SourceEvent::Syncing);
-    let streams = both_streams(&mut server).await;
-    assert!(streams.into_iter().all(|stream| stream > 2), "{streams:?}");
+    assert_eq!(stream(&mut server).await, 2);
     assert!(matches!(agent.event().await, Event::Switch(SwitchEvent::Routes(..))));
-    assert_eq!(agent.condition().await, SourceEvent::Synced);
+    agent.rested().await;
     assert_eq!(agent.registered(1).await.generation, 1);
 }
 
@@ -169,13 +250,13 @@ async fn a_restarted_ndk_is_registered_with_anew() {
     let folder = folder();
     let server = Server::start(&socket(&folder));
     let mut agent = Agent::start(&folder, |_| {});
-    agent.until(SourceEvent::Synced).await;
+    agent.rested().await;
     let former = agent.registered(1).await;
     drop(server);
     agent.lost().await;
     let mut server = Server::start(&socket(&folder));
     agent.registered(2).await;
-    agent.until(SourceEvent::Synced).await;
+    agent.rested().await;
     assert!(matches!(server.call().await, Call::Register(_)));
     let outcome = former.telemetry.update(vec![(".k8s_services".into(), "{}".into())]).await;
     assert!(matches!(outcome, Err(TelemetryError::Lost(_))), "a former registration writes no more: {outcome:?}");
@@ -202,7 +283,7 @@ async fn an_ndk_that_does_not_know_the_streams_is_registered_with_anew() {
     let mut agent = Agent::start(&folder, |_| {});
     while !agent.lost().await.contains("in a row") {}
     server.rules(|rules| rules.forget_streams = false);
-    agent.until(SourceEvent::Synced).await;
+    agent.rested().await;
     let generation = agent.registration.borrow().as_ref().map(|one| one.generation);
     assert!(generation > Some(1), "{generation:?}");
 }
@@ -233,7 +314,7 @@ async fn commits_are_gathered_answered_once_each_and_rejected_with_every_problem
     let folder = folder();
     let mut server = Server::start(&socket(&folder));
     let mut agent = Agent::start(&folder, |_| {});
-    both_streams(&mut server).await;
+    stream(&mut server).await;
     server.tell(vec![config(".k8s_services", "{}"), config(".commit.end", "{\"commit_seq\":0}")]);
     let commit = in_time(agent.commits.recv()).await.expect("a commit");
     assert_eq!(commit.sequence, 0);
@@ -267,7 +348,7 @@ async fn telemetry_tells_a_refusal_with_its_words() {
     let mut server = Server::start(&socket(&folder));
     let mut agent = Agent::start(&folder, |_| {});
     let telemetry = agent.registered(1).await.telemetry;
-    both_streams(&mut server).await;
+    stream(&mut server).await;
     let state = || vec![(".k8s_services".to_owned(), "{}".to_owned())];
     in_time(telemetry.update(state())).await.expect("written");
     assert_eq!(server.call().await, Call::Update(vec![".k8s_services".to_owned()]));

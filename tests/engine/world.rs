@@ -205,6 +205,7 @@ impl World {
                 self.tell(Told::Bfd(key.clone()));
                 set(&mut self.bfd, key, state.as_ref());
             }
+            SwitchEvent::Pace(_) => {}
         }
     }
 

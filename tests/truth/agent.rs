@@ -14,8 +14,8 @@ use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId,
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::speaker::StatusKey;
 use srl_k8s_services::model::switch::{
-    FibTrouble, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, PeerAddress, Route, RouteKey,
-    SessionState,
+    Coverage, FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, NetworkInstance, NextHopGroup,
+    NextHopGroupId, PeerAddress, Route, RouteKey, RouteTable, SessionState,
 };
 use srl_k8s_services::model::time::{Now, Timestamp};
 use srl_k8s_services::model::verdict::OperState;
@@ -47,7 +47,7 @@ pub(crate) struct Agent {
     leaf: LeafFacts,
     clusters: Vec<ClusterFacts>,
     neighbors: BTreeMap<(String, IpAddr), NeighborFact>,
-    failures: BTreeMap<RouteKey, FibTrouble>,
+    failures: BTreeMap<FibKey, FibFault>,
     groups: Vec<Vec<IpAddr>>,
     pub(crate) services: BTreeMap<(ClusterName, ServiceKey), Arc<ServiceView>>,
     pub(crate) alarms: BTreeMap<AlarmKey, AlarmView>,
@@ -246,6 +246,9 @@ impl Agent {
         self.tell(Event::Fib(Update::All(failures(leaf).into_iter().collect())));
         self.neighbors.clone_from(&leaf.neighbors);
         self.failures = failures(leaf);
+        let tables =
+            |name: &String| IpFamily::ALL.map(|family| RouteTable { network_instance: name.as_str().into(), family });
+        self.tell(Event::Coverage(Coverage { fib: leaf.instances.keys().flat_map(tables).collect() }));
         self.tell(Event::Source(SourceId::Gnmi, SourceEvent::Synced));
     }
 
@@ -329,11 +332,12 @@ fn neighbor_key((instance, address): &(String, IpAddr)) -> NeighborKey {
     NeighborKey { network_instance: instance.as_str().into(), peer }
 }
 
-fn failures(leaf: &LeafFacts) -> BTreeMap<RouteKey, FibTrouble> {
+fn failures(leaf: &LeafFacts) -> BTreeMap<FibKey, FibFault> {
     let failed = leaf.routes.iter().filter(|(_, route)| route.failed);
     let key =
         |(instance, prefix): &(String, IpNet)| RouteKey { network_instance: instance.as_str().into(), prefix: *prefix };
-    failed.map(|(of, _)| (key(of), FibTrouble::Failed)).collect()
+    let fault = FibFault { kind: FibFaultKind::Failed, since: Timestamp::UNIX_EPOCH };
+    failed.map(|(of, route)| (FibKey { route: key(of), owner: route.owner.into() }, fault)).collect()
 }
 
 /// What the operator configured.

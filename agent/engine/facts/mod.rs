@@ -4,6 +4,7 @@ pub(super) mod attachments;
 pub(super) mod bgp;
 pub(super) mod claims;
 pub(super) mod cluster;
+pub(super) mod dump;
 pub(super) mod endpoints;
 pub(super) mod ids;
 pub(super) mod node_sets;

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
-use crate::model::switch::{NextHopGroupId, Route};
+use crate::model::switch::{IpFamily, NextHopGroupId, Route};
 
 /// The route of one prefix, packed: 12 bytes, aligned to 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,11 +87,13 @@ struct Table<K> {
     by_length: Vec<FxHashMap<K, Entry>>,
     /// Lengths that have routes, longest first.
     present: Vec<u8>,
+    /// Prefixes that the current generation told.
+    told: u64,
 }
 
 impl<K: Key> Default for Table<K> {
     fn default() -> Self {
-        Self { by_length: (0..=K::BITS).map(|_| FxHashMap::default()).collect(), present: Vec::new() }
+        Self { by_length: (0..=K::BITS).map(|_| FxHashMap::default()).collect(), present: Vec::new(), told: 0 }
     }
 }
 
@@ -109,10 +111,12 @@ impl<K: Key> Table<K> {
                     attributes.release(old.attributes());
                 }
                 slot.insert(Entry::new(route.next_hop_group, number, now));
+                self.told += u64::from(old.generation() != now);
                 !same || old.group() != route.next_hop_group
             }
             Slot::Vacant(slot) => {
                 slot.insert(Entry::new(route.next_hop_group, attributes.intern(route), now));
+                self.told += 1;
                 true
             }
         };
@@ -122,9 +126,10 @@ impl<K: Key> Table<K> {
         changed
     }
 
-    fn remove(&mut self, key: K, length: u8) -> Option<Entry> {
+    fn remove(&mut self, key: K, length: u8, now: u8) -> Option<Entry> {
         let table = &mut self.by_length[usize::from(length)];
         let old = table.remove(&key)?;
+        self.told -= u64::from(old.generation() == now);
         if table.is_empty() {
             self.note_lengths();
         }
@@ -168,6 +173,10 @@ impl<K: Key> Table<K> {
         self.note_lengths();
     }
 
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.by_length.iter().flat_map(FxHashMap::values).copied()
+    }
+
     fn age(&mut self) {
         for entry in self.by_length.iter_mut().flat_map(FxHashMap::values_mut) {
             entry.told &= !0xff;
@@ -200,8 +209,8 @@ impl Routes {
             (IpNet::V6(net), Some(route)) => {
                 return self.v6.insert(V6::new(net.network().to_bits()), length, &route, attributes, now);
             }
-            (IpNet::V4(net), None) => self.v4.remove(net.network().to_bits(), length),
-            (IpNet::V6(net), None) => self.v6.remove(V6::new(net.network().to_bits()), length),
+            (IpNet::V4(net), None) => self.v4.remove(net.network().to_bits(), length, now),
+            (IpNet::V6(net), None) => self.v6.remove(V6::new(net.network().to_bits()), length, now),
         };
         if let Some(old) = old {
             attributes.release(old.attributes());
@@ -247,6 +256,30 @@ impl Routes {
             gone.extend(IpNet::new(IpAddr::V6(Ipv6Addr::from_bits(key.bits())), length));
         });
         gone
+    }
+
+    /// Another generation begins: it has told nothing yet.
+    pub(crate) fn begin(&mut self) {
+        (self.v4.told, self.v6.told) = (0, 0);
+    }
+
+    /// Prefixes of a family that the current generation told.
+    pub(crate) fn told(&self, family: IpFamily) -> u64 {
+        match family {
+            IpFamily::Ipv4 => self.v4.told,
+            IpFamily::Ipv6 => self.v6.told,
+        }
+    }
+
+    /// Groups and owners of the routes that a generation told.
+    pub(crate) fn names<'a>(
+        &'a self,
+        generation: u8,
+        attributes: &'a Attributes,
+    ) -> impl Iterator<Item = (NextHopGroupId, u32)> + 'a {
+        let entries = self.v4.entries().chain(self.v6.entries());
+        let of_generation = entries.filter(move |entry| entry.generation() == generation);
+        of_generation.map(|entry| (entry.group(), attributes.route(entry).owner))
     }
 
     /// Makes every entry one of generation 0.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dump::Counting;
 use crate::engine::alarms;
 use crate::model::event::{SourceEvent, SourceId};
 use crate::model::time::{Now, Timestamp};
@@ -171,6 +172,15 @@ impl Sources {
             _ => GnmiPhase::Blind,
         };
         Phase { ndk, gnmi }
+    }
+
+    /// Whether gNMI counts routes.
+    pub(crate) fn counting(&self, now: Duration) -> Counting {
+        match self.phase(now).gnmi {
+            GnmiPhase::Waiting => Counting::Awaited,
+            GnmiPhase::Live => Counting::Known,
+            GnmiPhase::Blind => Counting::Never,
+        }
     }
 
     /// When time alone changes the phase next.

@@ -10,10 +10,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::dump::Told;
 use super::ids::User;
 use super::routes::{Attributes, Found, Routes};
 use crate::model::names::NetworkInstanceName;
-use crate::model::switch::{BfdKey, BfdState, NetworkInstance, NextHopGroup, NextHopGroupId, Route};
+use crate::model::switch::{BfdKey, BfdState, NetworkInstance, NextHopGroup, NextHopGroupId, Route, RouteTable};
 
 /// Owner of routes that EVPN brought.
 pub(crate) const EVPN_OWNER: &str = "bgp_evpn_mgr";
@@ -55,9 +56,25 @@ pub(crate) struct Swept {
     pub(crate) bfd: Vec<IpAddr>,
 }
 
+impl Told for Switch {
+    fn told(&self, table: &RouteTable) -> u64 {
+        self.routes.get(&table.network_instance).map_or(0, |routes| routes.told(table.family))
+    }
+
+    fn is_whole(&self, instance: &NetworkInstanceName) -> bool {
+        let now = self.generation;
+        let group = |id: NextHopGroupId| id.0 == 0 || self.groups.get(&id).is_some_and(|told| told.generation == now);
+        let owner = |id: u32| self.applications.get(&id).is_some_and(|told| told.generation == now);
+        let mut names = self.routes.get(instance).into_iter().flat_map(|routes| routes.names(now, &self.attributes));
+        self.instances.get(instance).is_some_and(|told| told.generation == now)
+            && names.all(|(next_hops, application)| group(next_hops) && owner(application))
+    }
+}
+
 impl Switch {
     /// A dump begins.
     pub(crate) fn begin(&mut self) {
+        self.routes.values_mut().for_each(Routes::begin);
         if self.generation < u8::MAX {
             self.generation += 1;
             return;

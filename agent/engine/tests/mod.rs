@@ -3,6 +3,7 @@
 mod absorbing;
 mod alarms;
 mod announcers;
+mod dump;
 mod fixtures;
 mod lifecycle;
 mod nodes;

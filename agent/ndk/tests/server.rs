@@ -52,6 +52,10 @@ pub(super) struct Rules {
     pub(super) refuse_registration: bool,
     pub(super) refuse_keepalive: bool,
     pub(super) refuse_bfd: bool,
+    /// Refuses every stream.
+    pub(super) refuse_streams: bool,
+    /// Refuses a stream beside another one, and subscriptions to a stream that is open.
+    pub(super) one_stream: bool,
     pub(super) forget_streams: bool,
     pub(super) refuse_telemetry: Option<String>,
     /// What a table stream tells as soon as it is open.
@@ -98,15 +102,10 @@ impl Server {
         super::in_time(self.calls.recv()).await.expect("the server lives")
     }
 
-    /// Tells every open stream that has a subscription of this kind.
+    /// Tells every open stream.
     pub(super) fn tell(&self, notifications: Vec<notification::SubscriptionTypes>) {
-        let state = self.service.state();
-        let config = matches!(notifications.first(), Some(notification::SubscriptionTypes::Config(_)));
-        for (stream, messages) in &state.open {
-            let of_config = state.subscriptions[stream].iter().any(|one| matches!(one, SubscriptionTypes::Config(_)));
-            if of_config == config {
-                let _ = messages.send(Ok(message(notifications.clone())));
-            }
+        for messages in self.service.state().open.values() {
+            let _ = messages.send(Ok(message(notifications.clone())));
         }
     }
 
@@ -192,6 +191,11 @@ impl SdkMgrService for Service {
         let mut stream_id = request.stream_id;
         let mut status = state.known();
         match (Operation::try_from(request.op), request.subscription_types) {
+            (Ok(Operation::Create), None)
+                if state.rules.refuse_streams || state.rules.one_stream && !state.subscriptions.is_empty() =>
+            {
+                status = FAILED;
+            }
             (Ok(Operation::Create), None) => {
                 state.last_stream += 1;
                 stream_id = state.last_stream;
@@ -201,7 +205,8 @@ impl SdkMgrService for Service {
             (Ok(Operation::Create), Some(_)) => {}
             (Ok(Operation::AddSubscription), Some(subscription)) => {
                 let bfd = matches!(subscription, SubscriptionTypes::BfdSession(_));
-                match state.subscriptions.get_mut(&stream_id) {
+                let late = state.rules.one_stream && state.open.contains_key(&stream_id);
+                match state.subscriptions.get_mut(&stream_id).filter(|_| !late) {
                     Some(subscriptions) => subscriptions.push(subscription),
                     None => status = FAILED,
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use srl_k8s_services::model::event::{Event, SourceEvent, SourceId, SwitchEvent};
+use srl_k8s_services::model::event::{DumpPace, Event, SwitchEvent};
 use srl_k8s_services::ndk::{AGENT_NAME, Commit, Options, Registration, Session};
 use tokio::sync::{mpsc, watch};
 
@@ -46,13 +46,13 @@ impl Agent {
         Self { leaf, events, commits, registration, stop, session, _folder: folder }
     }
 
-    /// Events up to and with the end of the next dump.
-    async fn until_synced(&mut self) -> Vec<Event> {
+    /// Events until the next dump rests.
+    async fn until_rested(&mut self) -> Vec<Event> {
         let mut seen = Vec::new();
         let all = async {
             loop {
                 let event = self.events.recv().await.expect("the session runs");
-                let synced = matches!(event, Event::Source(SourceId::Ndk, SourceEvent::Synced));
+                let synced = matches!(event, Event::Switch(SwitchEvent::Pace(DumpPace::Rested)));
                 seen.push(event);
                 if synced {
                     return;
@@ -93,10 +93,10 @@ fn counts(events: &[Event]) -> (usize, usize, usize) {
 }
 
 #[tokio::test]
-async fn the_agents_session_syncs_and_leaves_in_good_order() {
+async fn the_agents_session_reads_and_leaves_in_good_order() {
     let mut agent = Agent::start().await;
     agent.registered(1).await;
-    let seen = agent.until_synced().await;
+    let seen = agent.until_rested().await;
     assert_eq!(counts(&seen), (1, 2, NATIVE_APPS.len() + 1));
     assert_eq!(agent.accept().await, 0);
     agent.stop.send_replace(true);
@@ -105,14 +105,14 @@ async fn the_agents_session_syncs_and_leaves_in_good_order() {
 }
 
 #[tokio::test]
-async fn the_agents_session_syncs_whatever_is_unsettled_about_the_switch() {
+async fn the_agents_session_reads_whatever_is_unsettled_about_the_switch() {
     for switches in [
         Switches { late_stream_headers: true, ..Switches::default() },
         Switches { announce_first: ndk::AnnounceFirst::Groups, batch: 1, ..Switches::default() },
         Switches { config_path_spelling: ndk::Spelling::Hyphen, deliver_defaults: false, ..Switches::default() },
     ] {
         let mut agent = Agent::on(switches).await;
-        assert_eq!(counts(&agent.until_synced().await).0, 1);
+        assert_eq!(counts(&agent.until_rested().await).0, 1);
         assert_eq!(agent.accept().await, 0);
     }
 }
@@ -120,9 +120,9 @@ async fn the_agents_session_syncs_whatever_is_unsettled_about_the_switch() {
 #[tokio::test]
 async fn the_agents_session_outlives_dropped_streams_under_one_registration() {
     let mut agent = Agent::start().await;
-    agent.until_synced().await;
+    agent.until_rested().await;
     agent.leaf.ndk().drop_streams();
-    let seen = agent.until_synced().await;
+    let seen = agent.until_rested().await;
     assert_eq!(counts(&seen).0, 1);
     assert_eq!(agent.registered(1).await.generation, 1);
 }
@@ -131,10 +131,10 @@ async fn the_agents_session_outlives_dropped_streams_under_one_registration() {
 async fn the_agents_session_registers_anew_after_a_restart_of_the_ndk() {
     let mut agent = Agent::start().await;
     let first = agent.registered(1).await;
-    agent.until_synced().await;
+    agent.until_rested().await;
     agent.leaf.ndk().restart(Duration::from_millis(300)).await.expect("the NDK starts again");
     agent.registered(2).await;
-    assert_eq!(counts(&agent.until_synced().await).0, 1);
+    assert_eq!(counts(&agent.until_rested().await).0, 1);
     let update = vec![(".my_app".to_owned(), "{}".to_owned())];
     assert!(first.telemetry.update(update).await.is_err());
 }

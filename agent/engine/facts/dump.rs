@@ -1,0 +1,253 @@
+//! When the dump of the switch's tables is complete.
+//!
+//! The NDK marks no end. Where gNMI counts active routes, the dump is complete when as many prefixes of every network
+//! instance that clusters use have been told, or more, and the rest of what they name with them. The two need not agree:
+//! a route that failed in the FIB is told and not counted. So a dump whose numbers both stand still is over, too, and
+//! where nothing is counted, silence alone decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::model::event::{DumpPace, Update};
+use crate::model::names::NetworkInstanceName;
+use crate::model::switch::RouteTable;
+
+/// How long a complete dump of a switch that never pauses may go on.
+const FULL_FOR: Duration = Duration::from_secs(3);
+/// How long neither number may move before the dump is over.
+const STILL_FOR: Duration = Duration::from_secs(10);
+/// After this long, a rest ends the dump whatever is counted.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What ended a dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// As many prefixes were told as the switch counts.
+    Counted,
+    /// Nothing more came.
+    Quiet,
+}
+
+/// Whether active routes are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// gNMI may still come.
+    Awaited,
+    /// gNMI is in reach.
+    Known,
+    /// gNMI is out of reach.
+    Never,
+}
+
+/// What is known of the switch's tables by now.
+pub(crate) trait Told {
+    /// Prefixes of a table that this dump told.
+    fn told(&self, table: &RouteTable) -> u64;
+    /// Whether this dump told everything that the routes of a network instance name.
+    fn is_whole(&self, instance: &NetworkInstanceName) -> bool;
+}
+
+/// The course of the current dump, and the switch's own counts.
+#[derive(Debug, Default)]
+pub(crate) struct Dump {
+    active_routes: BTreeMap<RouteTable, u64>,
+    progress: Option<Progress>,
+}
+
+/// A dump that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    began: Duration,
+    pace: Option<DumpPace>,
+    /// Prefixes told and counted, and since when both are so many.
+    numbers: (u64, u64),
+    still_since: Duration,
+    /// Since when as many were told as are counted.
+    full_since: Option<Duration>,
+}
+
+impl Dump {
+    /// A dump begins.
+    pub(crate) fn begin(&mut self, now: Duration) {
+        let progress = Progress { began: now, pace: None, numbers: (0, 0), still_since: now, full_since: None };
+        self.progress = Some(progress);
+    }
+
+    /// Whether one is under way.
+    pub(crate) fn is_on(&self) -> bool {
+        self.progress.is_some()
+    }
+
+    /// It is over.
+    pub(crate) fn end(&mut self) {
+        self.progress = None;
+    }
+
+    /// Something was told.
+    pub(crate) fn heard(&mut self) {
+        self.paced(None);
+    }
+
+    /// How it is being told, since the last change.
+    pub(crate) fn paced(&mut self, pace: Option<DumpPace>) {
+        if let Some(progress) = &mut self.progress {
+            progress.pace = pace;
+        }
+    }
+
+    /// Takes in what the switch counts.
+    pub(crate) fn set_active_routes(&mut self, update: Update<RouteTable, u64>) {
+        match update {
+            Update::All(all) => self.active_routes = all.into_iter().collect(),
+            Update::Set(table, count) => drop(self.active_routes.insert(table, count)),
+            Update::Gone(table) => drop(self.active_routes.remove(&table)),
+        }
+    }
+
+    /// Whether the dump is over, and what ended it. `used` are the network instances that clusters use; without any, all
+    /// that are counted matter.
+    pub(crate) fn poll(
+        &mut self,
+        now: Duration,
+        counting: Counting,
+        used: &BTreeSet<NetworkInstanceName>,
+        tables: &impl Told,
+    ) -> Option<End> {
+        let progress = self.progress.as_mut()?;
+        let rested = progress.pace == Some(DumpPace::Rested);
+        let matters = |table: &&RouteTable| used.is_empty() || used.contains(&table.network_instance);
+        let counted: Vec<_> = self.active_routes.iter().filter(|(table, _)| matters(table)).collect();
+        match counting {
+            Counting::Awaited => return None,
+            Counting::Known if !counted.is_empty() => {}
+            Counting::Known | Counting::Never => return rested.then_some(End::Quiet),
+        }
+        let told = |table: &RouteTable| tables.told(table);
+        let numbers =
+            (counted.iter().map(|(table, _)| told(table)).sum(), counted.iter().map(|(_, count)| **count).sum());
+        if std::mem::replace(&mut progress.numbers, numbers) != numbers {
+            progress.still_since = now;
+        }
+        let full = counted.iter().all(|(table, count)| told(table) >= **count);
+        progress.full_since = full.then(|| progress.full_since.unwrap_or(now));
+        let long_full = progress.full_since.is_some_and(|since| now >= since + FULL_FOR);
+        if full && (progress.pace.is_some() || long_full) {
+            let mut instances =
+                counted.iter().filter(|(_, count)| **count > 0).map(|(table, _)| &table.network_instance);
+            if instances.all(|instance| tables.is_whole(instance)) {
+                return Some(End::Counted);
+            }
+        }
+        let still = now >= progress.still_since + STILL_FOR;
+        let long = now >= progress.began + LONGEST;
+        (rested && (still || long)).then_some(End::Quiet)
+    }
+
+    /// When time alone may end the dump next.
+    pub(crate) fn deadline(&self, now: Duration) -> Option<Duration> {
+        let progress = self.progress?;
+        let full = progress.full_since.map(|since| since + FULL_FOR);
+        let moments = [full, Some(progress.still_since + STILL_FOR), Some(progress.began + LONGEST)];
+        moments.into_iter().flatten().filter(|at| *at > now).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::switch::IpFamily;
+
+    struct Tables {
+        told: u64,
+        whole: bool,
+    }
+
+    impl Told for Tables {
+        fn told(&self, _: &RouteTable) -> u64 {
+            self.told
+        }
+
+        fn is_whole(&self, _: &NetworkInstanceName) -> bool {
+            self.whole
+        }
+    }
+
+    const WHOLE: fn(u64) -> Tables = |told| Tables { told, whole: true };
+
+    fn second(second: u64) -> Duration {
+        Duration::from_secs(second)
+    }
+
+    fn counted(count: u64) -> Dump {
+        let mut dump = Dump::default();
+        let table = RouteTable { network_instance: "ip-vrf-1".into(), family: IpFamily::Ipv4 };
+        let other = RouteTable { network_instance: "mgmt".into(), family: IpFamily::Ipv4 };
+        dump.set_active_routes(Update::All(vec![(table, count), (other, 1000)]));
+        dump.begin(second(0));
+        dump
+    }
+
+    fn poll(dump: &mut Dump, at: u64, tables: &Tables) -> Option<End> {
+        dump.poll(second(at), Counting::Known, &BTreeSet::from(["ip-vrf-1".into()]), tables)
+    }
+
+    #[test]
+    fn a_pause_ends_the_dump_when_as_many_were_told_as_are_counted() {
+        let mut dump = counted(10);
+        assert_eq!(poll(&mut dump, 1, &WHOLE(10)), None, "more may be on its way");
+        dump.paced(Some(DumpPace::Paused));
+        assert_eq!(poll(&mut dump, 1, &WHOLE(9)), None);
+        assert_eq!(poll(&mut dump, 1, &Tables { told: 10, whole: false }), None, "its groups are not there");
+        assert_eq!(poll(&mut dump, 1, &WHOLE(10)), Some(End::Counted));
+        assert_eq!(poll(&mut dump, 1, &WHOLE(11)), Some(End::Counted), "what failed in the FIB is not counted");
+    }
+
+    #[test]
+    fn a_dump_that_rests_in_its_middle_is_waited_for() {
+        let mut dump = counted(10);
+        dump.paced(Some(DumpPace::Rested));
+        for at in 1..=9 {
+            assert_eq!(poll(&mut dump, at, &WHOLE(5)), None);
+        }
+        dump.heard();
+        assert_eq!(poll(&mut dump, 9, &WHOLE(8)), None);
+        dump.paced(Some(DumpPace::Rested));
+        assert_eq!(poll(&mut dump, 18, &WHOLE(8)), None);
+        assert_eq!(dump.deadline(second(18)), Some(second(19)));
+        assert_eq!(poll(&mut dump, 19, &WHOLE(8)), Some(End::Quiet), "neither number moves");
+    }
+
+    #[test]
+    fn a_switch_that_never_pauses_is_believed_once_it_has_told_enough() {
+        let mut dump = counted(10);
+        assert_eq!(poll(&mut dump, 1, &WHOLE(12)), None);
+        assert_eq!(dump.deadline(second(1)), Some(second(4)));
+        assert_eq!(poll(&mut dump, 4, &WHOLE(13)), Some(End::Counted));
+    }
+
+    #[test]
+    fn numbers_that_never_agree_do_not_hold_up_the_end() {
+        let mut dump = counted(10);
+        for at in 1..60 {
+            dump.paced(Some(DumpPace::Rested));
+            assert_eq!(poll(&mut dump, at, &WHOLE(at % 9)), None);
+        }
+        assert_eq!(poll(&mut dump, 60, &WHOLE(9)), Some(End::Quiet));
+    }
+
+    #[test]
+    fn silence_alone_decides_where_nothing_is_counted() {
+        let mut dump = Dump::default();
+        dump.begin(second(0));
+        let used = BTreeSet::new();
+        dump.paced(Some(DumpPace::Paused));
+        assert_eq!(dump.poll(second(1), Counting::Never, &used, &WHOLE(1)), None);
+        dump.paced(Some(DumpPace::Rested));
+        assert_eq!(dump.poll(second(1), Counting::Awaited, &used, &WHOLE(1)), None);
+        assert_eq!(dump.poll(second(1), Counting::Never, &used, &WHOLE(1)), Some(End::Quiet));
+        assert_eq!(dump.poll(second(1), Counting::Known, &used, &WHOLE(1)), Some(End::Quiet), "a leaf was refused");
+        dump.end();
+        assert_eq!(dump.poll(second(1), Counting::Never, &used, &WHOLE(1)), None);
+        assert_eq!(dump.deadline(second(1)), None);
+    }
+}

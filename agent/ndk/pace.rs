@@ -1,0 +1,130 @@
+//! What the pace of a dump says about its end: nothing in the protocol marks it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::model::event::DumpPace;
+
+/// Watches how a new stream is told, and reports when it pauses or rests.
+///
+/// It rests when nothing came for a quiet period (two, if nothing came at all). A switch whose routes never rest is not
+/// waited for: after some periods, one that brought far less than the busiest did is a trickle of changes, not a dump.
+/// After the longest of dumps nothing more is reported.
+#[derive(Debug)]
+pub(super) struct Pace {
+    quiet: Duration,
+    begun: Instant,
+    last: Option<Instant>,
+    reported: Option<DumpPace>,
+    over: bool,
+    period_begun: Instant,
+    in_period: usize,
+    busiest: usize,
+}
+
+impl Pace {
+    /// A pause is this part of a quiet period, in tenths.
+    const PAUSE: u32 = 3;
+    /// Periods before a trickle is looked for.
+    const PATIENCE: u32 = 5;
+    /// A trickle is at most this part of the busiest period.
+    const TRICKLE: usize = 5;
+    /// Periods after which it has rested whatever comes.
+    const LONGEST: u32 = 60;
+
+    pub(super) fn new(quiet: Duration) -> Self {
+        let now = Instant::now();
+        Self { quiet, begun: now, last: None, reported: None, over: false, period_begun: now, in_period: 0, busiest: 0 }
+    }
+
+    /// When silence will next be worth a report; `None` if nothing more is reported before something comes.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match (self.last, self.reported) {
+            _ if self.over => None,
+            (_, Some(DumpPace::Rested)) => None,
+            (Some(last), None) => Some(last + self.quiet * Self::PAUSE / 10),
+            (Some(last), Some(DumpPace::Paused)) => Some(last + self.quiet),
+            (None, _) => Some(self.begun + self.quiet * 2),
+        }
+    }
+
+    /// Reports what is due.
+    pub(super) fn silent(&mut self, now: Instant) -> Option<DumpPace> {
+        if self.due().is_none_or(|due| due > now) {
+            return None;
+        }
+        let first = self.last.is_some() && self.reported.is_none();
+        let pace = if first { DumpPace::Paused } else { DumpPace::Rested };
+        self.reported = Some(pace);
+        Some(pace)
+    }
+
+    /// Counts what came by now, and reports a dump that has turned into a trickle.
+    pub(super) fn heard(&mut self, notifications: usize, now: Instant) -> Option<DumpPace> {
+        self.last = Some(now);
+        self.reported = None;
+        self.in_period += notifications;
+        if self.over || now < self.period_begun + self.quiet {
+            return None;
+        }
+        let brought = std::mem::replace(&mut self.in_period, 0);
+        self.period_begun = now;
+        self.busiest = self.busiest.max(brought);
+        self.over = now >= self.begun + self.quiet * Self::LONGEST;
+        let trickle = brought * Self::TRICKLE <= self.busiest && now >= self.begun + self.quiet * Self::PATIENCE;
+        (trickle || self.over).then_some(DumpPace::Rested)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUIET: Duration = Duration::from_secs(1);
+
+    /// What is reported at each of these (milliseconds since the beginning, notifications; none: silence).
+    fn course(told: &[(u64, usize)]) -> Vec<Option<DumpPace>> {
+        let mut pace = Pace::new(QUIET);
+        let begun = pace.begun;
+        let at = |milliseconds| begun + Duration::from_millis(milliseconds);
+        let mut report = |(milliseconds, count): &(u64, usize)| match count {
+            0 => pace.silent(at(*milliseconds)),
+            count => pace.heard(*count, at(*milliseconds)),
+        };
+        told.iter().map(&mut report).collect()
+    }
+
+    #[test]
+    fn a_pause_is_reported_before_a_rest_and_each_once() {
+        use DumpPace::{Paused, Rested};
+        let told = [(100, 10), (399, 0), (400, 0), (900, 0), (1100, 0), (3000, 0), (3100, 1), (3400, 0), (4100, 0)];
+        let reported = course(&told);
+        assert_eq!(reported, [None, None, Some(Paused), None, Some(Rested), None, None, Some(Paused), Some(Rested)]);
+    }
+
+    #[test]
+    fn an_empty_table_is_believed_after_two_quiet_periods() {
+        assert_eq!(course(&[(1000, 0), (1999, 0), (2000, 0)]), [None, None, Some(DumpPace::Rested)]);
+    }
+
+    #[test]
+    fn a_trickle_of_changes_does_not_hold_up_the_end() {
+        let mut told = vec![(500, 10_000)];
+        told.extend((2..=11).map(|half| (half * 500, 500)));
+        let reported = course(&told);
+        assert_eq!(reported.iter().position(Option::is_some), Some(9), "{reported:?}");
+    }
+
+    #[test]
+    fn a_long_dump_at_an_even_pace_is_waited_for() {
+        let told: Vec<_> = (1..=59).map(|second| (second * 1000, 1000)).collect();
+        assert!(course(&told).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_table_that_never_rests_is_believed_after_a_minute() {
+        let told: Vec<_> = (1..=60).map(|second| (second * 1000, 1000)).collect();
+        assert_eq!(course(&told).last(), Some(&Some(DumpPace::Rested)));
+    }
+}

@@ -1,0 +1,226 @@
+//! The one notification stream: tables of the switch and configuration. Made, read, and made again whenever it ends.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use futures::stream::BoxStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tonic::Status;
+use tracing::{info, warn};
+
+use super::Options;
+use super::client::{CallError, Client};
+use super::config::{ConfigChange, Gatherer};
+use super::decode::Reader;
+use super::pace::Pace;
+use super::session::{Ended, Recreate, messages};
+use crate::model::event::{DumpPace, Event, SourceEvent, SourceId, SwitchEvent};
+use crate::supervise::{Throttle, words};
+use ndk::notification_register_request::SubscriptionTypes;
+use srl_proto::ndk;
+
+/// Notifications that make a batch full. Smaller batches go as soon as the stream has nothing more to give.
+const BATCH: usize = 1024;
+/// Quiet periods after a rest in which a network instance that was told without data may still get them.
+const ZEROED_PERIODS: u32 = 5;
+/// At most one log line about unreadable notifications in this time.
+const COMPLAINTS: Duration = Duration::from_secs(30);
+
+/// Where what is read goes.
+#[derive(Debug)]
+pub(super) struct Outputs<'a> {
+    pub(super) events: &'a mpsc::Sender<Event>,
+    /// Commits, to be answered.
+    pub(super) commits: mpsc::Sender<(u64, Vec<ConfigChange>)>,
+}
+
+impl Outputs<'_> {
+    async fn send(&self, event: Event) -> Result<(), Ended> {
+        self.events.send(event).await.map_err(|_| Ended::Closed)
+    }
+}
+
+/// Follows the stream until the registration is lost. `streaming` is true while one is in place.
+pub(super) async fn follow(client: &mut Client, options: &Options, to: &Outputs<'_>, streaming: &AtomicBool) -> Ended {
+    let mut recreate = Recreate::default();
+    let mut complaints = Throttle::new(COMPLAINTS);
+    loop {
+        let stream = match open(client).await {
+            Ok(stream) => stream,
+            Err(error) => return Ended::Lost(error.to_string()),
+        };
+        streaming.store(true, Ordering::Relaxed);
+        let mut following = Following {
+            to,
+            complaints: &mut complaints,
+            gather: Gather { messages: messages(client.clone(), stream), reader: Reader::default() },
+            gatherer: Gatherer::default(),
+            pace: Pace::new(options.quiet),
+            zeroed_wait: options.quiet * ZEROED_PERIODS,
+            release: None,
+        };
+        let end = following.run().await;
+        streaming.store(false, Ordering::Relaxed);
+        let (reason, told) = match end {
+            Ok(end) => end,
+            Err(ended) => return ended,
+        };
+        // It has ended; what is left of it on the other side, if anything, is not needed.
+        let _ = client.delete_stream(stream).await;
+        info!(reason, "notification stream ended, making it again");
+        let lost = SourceEvent::Lost(format!("the stream of the switch's tables ended: {reason}").into());
+        if to.events.send(Event::Source(SourceId::Ndk, lost)).await.is_err() {
+            return Ended::Closed;
+        }
+        if let Some(lost) = recreate.after(told).await {
+            return Ended::Lost(format!("{lost}: {reason}"));
+        }
+    }
+}
+
+/// Makes a stream with every subscription; returns its id.
+async fn open(client: &mut Client) -> Result<u64, CallError> {
+    let stream = client.create_stream().await?;
+    let needed = [
+        SubscriptionTypes::Config(ndk::ConfigSubscriptionRequest { key: None }),
+        SubscriptionTypes::NetworkInstance(ndk::NetworkInstanceSubscriptionRequest {}),
+        SubscriptionTypes::AppId(ndk::AppIdentSubscriptionRequest::default()),
+        SubscriptionTypes::NexthopGroup(ndk::NextHopGroupSubscriptionRequest::default()),
+        SubscriptionTypes::Route(ndk::IpRouteSubscriptionRequest::default()),
+    ];
+    for subscription in needed {
+        client.subscribe(stream, subscription).await?;
+    }
+    // BFD only adds to what is said about sessions.
+    match client.subscribe(stream, SubscriptionTypes::BfdSession(ndk::BfdSessionSubscriptionRequest::default())).await {
+        Err(error @ CallError::Refused { .. }) => info!(%error, "no BFD sessions from this switch"),
+        other => other?,
+    }
+    Ok(stream)
+}
+
+/// One life of the stream.
+struct Following<'a> {
+    to: &'a Outputs<'a>,
+    complaints: &'a mut Throttle,
+    gather: Gather<BoxStream<'static, Result<Bytes, Status>>>,
+    gatherer: Gatherer,
+    pace: Pace,
+    zeroed_wait: Duration,
+    /// When network instances without data are taken for what they are.
+    release: Option<Instant>,
+}
+
+impl Following<'_> {
+    /// Why the stream ended, and whether it told anything.
+    async fn run(&mut self) -> Result<(String, bool), Ended> {
+        self.to.send(Event::Source(SourceId::Ndk, SourceEvent::Syncing)).await?;
+        let mut told = false;
+        loop {
+            let timer = [self.pace.due(), self.release].into_iter().flatten().min();
+            let gathered = tokio::select! {
+                // What is there counts before the silence that seemed to be: the agent may have been held up itself.
+                biased;
+                gathered = self.gather.next() => gathered,
+                () = tokio::time::sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
+                    Gathered { notifications: 0, end: None }
+                }
+            };
+            told |= gathered.notifications > 0;
+            self.pass_on().await?;
+            if let Some(end) = gathered.end {
+                return Ok((end.map_or_else(|| "the NDK closed it".to_owned(), |status| words(&status)), told));
+            }
+            self.time(gathered.notifications, Instant::now()).await?;
+        }
+    }
+
+    /// Passes on what was gathered: tables as events, configuration as commits.
+    async fn pass_on(&mut self) -> Result<(), Ended> {
+        self.complain();
+        for event in self.gather.reader.take() {
+            self.to.send(event).await?;
+        }
+        for notification in self.gather.reader.take_config() {
+            match self.gatherer.take(notification) {
+                Ok(None) => {}
+                Ok(Some(commit)) => self.to.commits.send(commit).await.map_err(|_| Ended::Closed)?,
+                Err(error) => {
+                    warn!(%error, "configuration notification left out");
+                    self.to.send(Event::Source(SourceId::Ndk, SourceEvent::Malformed)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports the pace, and releases network instances that got no data.
+    async fn time(&mut self, notifications: usize, now: Instant) -> Result<(), Ended> {
+        let pace = if notifications > 0 { self.pace.heard(notifications, now) } else { self.pace.silent(now) };
+        if let Some(pace) = pace {
+            self.to.send(Event::Switch(SwitchEvent::Pace(pace))).await?;
+            if pace == DumpPace::Rested && self.gather.reader.holds_back() {
+                self.release.get_or_insert(now + self.zeroed_wait);
+            }
+        }
+        if self.release.is_some_and(|at| at <= now) {
+            self.release = None;
+            self.gather.reader.release();
+            self.pass_on().await?;
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self) {
+        let Some(error) = self.gather.reader.complaint() else { return };
+        if let Some(held_back) = self.complaints.admit(Instant::now()) {
+            warn!(%error, held_back, "notification left out");
+        }
+    }
+}
+
+/// Reads as many messages as are there into one batch.
+struct Gather<S> {
+    messages: S,
+    reader: Reader,
+}
+
+/// What a batch has come to.
+struct Gathered {
+    /// Notifications read, also those without an event.
+    notifications: usize,
+    /// The stream has ended, with the status if it was not closed in peace.
+    end: Option<Option<Status>>,
+}
+
+impl<S: Stream<Item = Result<Bytes, Status>> + Unpin> Gather<S> {
+    /// The next batch: full, or all that can be had without waiting. What it holds is taken from the reader.
+    async fn next(&mut self) -> Gathered {
+        let mut notifications = 0;
+        std::future::poll_fn(|cx| self.poll(cx, &mut notifications)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, notifications: &mut usize) -> Poll<Gathered> {
+        while self.reader.gathered() < BATCH {
+            let next = Pin::new(&mut self.messages).poll_next(cx);
+            if next.is_pending() && *notifications > 0 {
+                break;
+            }
+            let end = match ready!(next) {
+                Some(Ok(message)) => {
+                    *notifications += self.reader.read(&message);
+                    continue;
+                }
+                Some(Err(status)) => Some(status),
+                None => None,
+            };
+            return Poll::Ready(Gathered { notifications: *notifications, end: Some(end) });
+        }
+        Poll::Ready(Gathered { notifications: *notifications, end: None })
+    }
+}
