@@ -7,7 +7,9 @@
 pub mod config;
 pub mod endpoint;
 pub mod engine;
+pub mod files;
 pub mod gnmi;
+pub mod harden;
 pub mod kubernetes;
 pub mod model;
 pub mod ndk;

@@ -1,12 +1,17 @@
 //! The agent process: flags, logging, signals.
 
-use std::path::PathBuf;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
 use srl_k8s_services::endpoint::Endpoint;
 use srl_k8s_services::gnmi::PasswordFile;
+use srl_k8s_services::harden::{self, Confined};
+use srl_k8s_services::kubernetes::{Dialers, Reach};
 use srl_k8s_services::run::{Options, Signals, run};
 use srl_k8s_services::state_file::StateFile;
 use srl_k8s_services::{VERSION, gnmi, ndk};
@@ -34,6 +39,9 @@ struct Args {
     /// /etc/opt/srlinux/k8s-services/gnmi-password where that is, else no credentials are sent.
     #[arg(long, env = "K8S_SERVICES_GNMI_PASSWORD_FILE")]
     gnmi_password_file: Option<PathBuf>,
+    /// Kubeconfigs, tokens, certificates and keys must be below this folder: a path that leads elsewhere is refused.
+    #[arg(long, env = "K8S_SERVICES_CREDENTIALS_DIR", default_value = "/etc/opt/srlinux/k8s-services")]
+    credentials_dir: PathBuf,
     /// What must outlive a restart is kept here.
     #[arg(long, env = "K8S_SERVICES_STATE_FILE", default_value = "/opt/k8s-services/state/state.json")]
     state_file: PathBuf,
@@ -63,24 +71,64 @@ fn main() -> ExitCode {
 }
 
 fn start(args: Args) -> anyhow::Result<()> {
+    let credentials = plain(&args.credentials_dir);
     let password_file = args
         .gnmi_password_file
         .map_or_else(|| PasswordFile::Optional(GNMI_PASSWORD_FILE.into()), PasswordFile::Required);
+    let (PasswordFile::Required(password) | PasswordFile::Optional(password)) = &password_file;
+    confine(&credentials, password, &args.state_file)?;
+    // The one thread that keeps the right to enter network namespaces, before this one gives it up.
+    let dialers = Dialers::start().context("no thread can be started")?;
+    harden::give_up_namespaces()?;
     let options = Options {
         ndk: ndk::Options::new(args.ndk),
         gnmi: gnmi::Options::new(args.gnmi, gnmi::Credentials { username: args.gnmi_username, password_file }),
         state_file: StateFile::new(args.state_file),
         syslog: (args.syslog.as_os_str() != "none").then_some(args.syslog),
         leaf: args.leaf.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned()),
+        reach: Reach { credentials: credentials.into(), dialers },
         version: VERSION,
     };
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .context("the runtime cannot be started")?
-        .block_on(async { run(options, signals()?).await })
+        .context("the runtime cannot be started")?;
+    let ended = runtime.block_on(async { run(options, signals()?).await });
+    // A thread that hangs in a file system that is gone must not keep the process.
+    runtime.shutdown_timeout(FAREWELL);
+    ended
 }
+
+/// Puts all files but those that are needed out of reach.
+fn confine(credentials: &Path, password: &Path, state_file: &Path) -> anyhow::Result<()> {
+    let state = state_file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Err(error) = DirBuilder::new().recursive(true).mode(0o750).create(state) {
+        tracing::warn!(folder = %state.display(), %error, "the folder of the state file cannot be made");
+    }
+    // A password file may be replaced by a new one: its folder is what is read.
+    let password = password.parent().unwrap_or(Path::new("/"));
+    if harden::confine(&[credentials.to_owned(), password.to_owned()], state)? == Confined::No {
+        tracing::info!("this kernel has no Landlock: every file the agent's user may read stays in reach");
+    }
+    Ok(())
+}
+
+/// A path without `.` and `..`, by its words.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => _ = plain.pop(),
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
+/// How long threads may take to end.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// SIGXFSZ, which tells of a write beyond a limit.
 const FILE_TOO_LARGE: i32 = rustix::process::Signal::XFSZ.as_raw();

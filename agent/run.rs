@@ -31,7 +31,7 @@ use tracing::{debug, info, warn};
 use crate::config::Assembler;
 use crate::engine::Engine;
 use crate::gnmi;
-use crate::kubernetes::{ClusterSource, Notices};
+use crate::kubernetes::{ClusterSource, Notices, Reach};
 use crate::model::alarm::Notice;
 use crate::model::config::{Config, Source};
 use crate::model::event::{Event, SourceId};
@@ -78,6 +78,8 @@ pub struct Options {
     pub syslog: Option<PathBuf>,
     /// The name of this switch.
     pub leaf: String,
+    /// What the clusters' sources may use.
+    pub reach: Reach,
     /// What stands in `/k8s-services/version`.
     pub version: &'static str,
 }
@@ -96,7 +98,7 @@ pub struct Signals {
 /// # Errors
 /// When a task ends that never should; app_mgr starts the agent again.
 pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
-    let Options { ndk, gnmi, state_file, syslog, leaf, version } = options;
+    let Options { ndk, gnmi, state_file, syslog, leaf, reach, version } = options;
     let Signals { mut stop, refresh } = signals;
     let (events, events_in) = mpsc::channel(EVENTS);
     let (inputs, inputs_in) = mpsc::channel(INPUTS);
@@ -124,9 +126,11 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     tasks.spawn(named("engine", engine.run(remembered, events_in, stop.clone())));
     tasks.spawn(named("publisher", Publisher::new(inputs_in, registration.clone(), version).run()));
     tasks.spawn(named("syslog", Syslog::new(syslog).run(notices_seen)));
-    let configurator = Configurator { events: events.clone(), config, instances, kubernetes_events };
+    let assembler = Assembler::new(Arc::clone(&reach.credentials));
+    let configurator = Configurator { assembler, events: events.clone(), config, instances, kubernetes_events };
     tasks.spawn(named("configurator", configurator.run(commits_in)));
-    let clusters = Clusters { events: events.clone(), refresh: refresh.clone(), told, running: BTreeMap::new() };
+    let (refresh_clusters, running) = (refresh.clone(), BTreeMap::new());
+    let clusters = Clusters { events: events.clone(), refresh: refresh_clusters, told, reach, running };
     tasks.spawn(named("clusters", clusters.run(config_seen)));
     let leftovers = Leftovers { gnmi: gnmi.clone(), inputs, registration, settled: settled_seen };
     tasks.spawn(named("leftovers", leftovers.run()));
@@ -246,6 +250,7 @@ async fn until(deadline: Option<Instant>) {
 
 /// From commits to a configuration in force.
 struct Configurator {
+    assembler: Assembler,
     events: mpsc::Sender<Event>,
     config: watch::Sender<Arc<Config>>,
     instances: watch::Sender<BTreeSet<NetworkInstanceName>>,
@@ -253,10 +258,9 @@ struct Configurator {
 }
 
 impl Configurator {
-    async fn run(self, mut commits: mpsc::Receiver<Commit>) {
-        let mut assembler = Assembler::default();
+    async fn run(mut self, mut commits: mpsc::Receiver<Commit>) {
         while let Some(Commit { sequence, notifications, answer }) = commits.recv().await {
-            let problems = match assembler.apply(sequence, &notifications) {
+            let problems = match self.assembler.apply(sequence, &notifications) {
                 Ok(next) => {
                     info!(commit = sequence, clusters = next.clusters.len(), "configuration in force");
                     if self.put_in_force(next).await.is_err() {
@@ -296,6 +300,7 @@ struct Clusters {
     events: mpsc::Sender<Event>,
     refresh: watch::Receiver<u64>,
     told: Notices,
+    reach: Reach,
     running: BTreeMap<ClusterName, (Source, AbortHandle)>,
 }
 
@@ -325,8 +330,9 @@ impl Clusters {
                 && !self.running.contains_key(name)
             {
                 let (events, refresh) = (self.events.clone(), self.refresh.clone());
+                let (told, reach) = (self.told.clone(), self.reach.clone());
                 let source =
-                    ClusterSource::new(name.clone(), cluster.source.clone(), events, refresh, self.told.clone());
+                    ClusterSource::new(name.clone(), cluster.source.clone(), events, refresh, told, reach);
                 let task = tokio::spawn(source.run()).abort_handle();
                 self.running.insert(name.clone(), (cluster.source.clone(), task));
             }

@@ -2,7 +2,9 @@
 //!
 //! Absent or unreadable, it costs only that memory; a file that cannot be written is tried again and said once.
 
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,10 +12,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::files::{self, Purpose, Readers};
 use crate::model::alarm::{AlarmKey, AlarmRecord, AlarmView};
 use crate::model::memory::Memory;
-use crate::supervise::Backoff;
+use crate::supervise::{Backoff, chain};
 
+/// It is trusted as credentials are: who can write it can make alarms up. Thousands of alarms fit many times.
+const STATE_FILE: Purpose = Purpose { what: "state file", most: 64 << 20, readers: Readers::Anybody };
 /// Pauses between tries after a failed write, doubled from the first to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
@@ -32,11 +37,11 @@ impl StateFile {
 
     /// What an earlier life remembered; nothing when there is no file, or none that can be read.
     pub fn load(&self) -> Memory {
-        let text = match std::fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Memory::default(),
+        let text = match files::read(&self.path, STATE_FILE) {
+            Ok(contents) => contents.bytes,
+            Err(error) if error.is_missing() => return Memory::default(),
             Err(error) => {
-                warn!(path = %self.path.display(), %error, "the state file cannot be read; starting without it");
+                warn!(error = chain(&error), "the state file cannot be read; starting without it");
                 return Memory::default();
             }
         };
@@ -98,10 +103,12 @@ fn legible(text: &[u8]) -> serde_json::Result<Memory> {
 /// Writes beside the file, then puts it in its place: a reader sees the old one or the new one, whole.
 fn save(path: &Path, memory: &Memory) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
+    DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let written = write(Path::new(&beside), memory).and_then(|()| std::fs::rename(&beside, path));
+    // Without this, a power cut may leave the old name or none.
+    let written = written.and_then(|()| File::open(folder)?.sync_all());
     if written.is_err() {
         // Half a file is of no use, and takes room on a disk that may be full.
         let _ = std::fs::remove_file(&beside);
@@ -110,7 +117,12 @@ fn save(path: &Path, memory: &Memory) -> io::Result<()> {
 }
 
 fn write(path: &Path, memory: &Memory) -> io::Result<()> {
-    let mut file = std::fs::File::create(path)?;
+    // What an earlier life left half-written, or what somebody put there for the agent to overwrite.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
     let mut text = serde_json::to_vec(memory)?;
     text.push(b'\n');
     file.write_all(&text)?;
@@ -121,11 +133,34 @@ fn write(path: &Path, memory: &Memory) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::model::memory::Attachment;
+    use std::os::unix::fs::PermissionsExt;
 
     fn memory() -> Memory {
         let attachment =
             Attachment { cluster: "c1".into(), node: "node1".into(), address: "192.168.1.11".parse().unwrap() };
         Memory { attachments: [attachment].into(), ..Memory::default() }
+    }
+
+    #[test]
+    fn a_link_in_the_way_is_replaced_and_what_it_points_to_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("state.json"), folder.path().join("victim"));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, folder.path().join("state.json.new")).unwrap();
+        save(&path, &memory()).unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        let written = std::fs::symlink_metadata(&path).unwrap();
+        assert!(written.is_file());
+        assert_eq!(written.permissions().mode() & 0o777, 0o600);
+        assert_eq!(StateFile::new(&path).load(), memory());
+    }
+
+    #[test]
+    fn a_state_file_larger_than_it_can_be_costs_its_memory_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        File::create(&path).and_then(|file| file.set_len(STATE_FILE.most + 1)).unwrap();
+        assert_eq!(StateFile::new(&path).load(), Memory::default());
     }
 
     #[tokio::test]

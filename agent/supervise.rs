@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use crate::model::text::{LONGEST, printable};
+
 /// Pauses between attempts: doubled from the first to the longest, back to the first after success.
 #[derive(Clone, Debug)]
 pub struct Backoff {
@@ -97,12 +99,13 @@ impl Throttle {
     }
 }
 
-/// An error and its causes in one line: what a library draws below its first line is left out.
+/// The longest sentence an error and its causes make, in characters.
+const LONGEST_CHAIN: usize = 1000;
+
+/// An error and its causes in one printable line: what a library draws below its first line is left out, and what it quotes
+/// is cut.
 pub fn chain(error: &dyn Error) -> String {
-    let first_line = |error: &dyn Error| {
-        let text = error.to_string();
-        text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned()
-    };
+    let first_line = |error: &dyn Error| printable(&error.to_string(), LONGEST_CHAIN).trim_end_matches(':').to_owned();
     let mut text = first_line(error);
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -114,14 +117,14 @@ pub fn chain(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    text
+    printable(&text, LONGEST_CHAIN)
 }
 
 /// A gRPC status in words: what the server said, else what its code means.
 pub fn words(status: &tonic::Status) -> String {
     match status.message() {
         "" => status.code().description().to_owned(),
-        message => format!("{message} ({:?})", status.code()),
+        message => format!("{} ({:?})", printable(message, LONGEST), status.code()),
     }
 }
 

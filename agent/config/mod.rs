@@ -13,6 +13,8 @@ mod validate;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 pub use path::{Element, JsPath, PathError};
 
@@ -21,15 +23,16 @@ use crate::ndk::{ConfigChange, Operation, Problem};
 use raw::Tree;
 
 /// Turns commits into configurations.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Assembler {
     tree: Tree,
+    credentials: Arc<Path>,
 }
 
 impl Assembler {
-    /// One that has received nothing: the configuration is all defaults.
-    pub fn new() -> Self {
-        Self::default()
+    /// One that has received nothing: the configuration is all defaults. Files of credentials must be below the folder.
+    pub fn new(credentials: Arc<Path>) -> Self {
+        Self { tree: Tree::default(), credentials }
     }
 
     /// Takes in one commit. `sequence` is what `.commit.end` gave: 0 marks the replay at registration, which replaces
@@ -44,7 +47,7 @@ impl Assembler {
         let mut tree = if replay { Tree::default() } else { self.tree.clone() };
         let mut problems = Vec::new();
         take_in(&mut tree, changes, &mut problems);
-        let config = validate::validate(&tree, &mut problems);
+        let config = validate::validate(&tree, &self.credentials, &mut problems);
         if problems.is_empty() || replay {
             self.tree = tree;
         }

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +22,13 @@ fn cluster(leaves: &str) -> ConfigChange {
     set(r#".k8s_services.cluster{.name=="c1"}"#, leaves)
 }
 
+/// An assembler that takes credentials from anywhere.
+fn assembler() -> Assembler {
+    Assembler::new(Arc::from(Path::new("/")))
+}
+
 fn apply(changes: &[ConfigChange]) -> Result<Config, Vec<Problem>> {
-    Assembler::new().apply(0, changes)
+    assembler().apply(0, changes)
 }
 
 fn only_cluster(changes: &[ConfigChange]) -> Arc<ClusterConfig> {
@@ -184,7 +189,7 @@ fn parts_of_a_commit_may_come_in_any_order() {
 fn deleting_an_entry_takes_what_is_below_it_and_leaves_its_neighbors() {
     let other = set(r#".k8s_services.cluster{.name=="c10"}"#, KUBECONFIG);
     let node = |json: &str| set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#, json);
-    let mut assembler = Assembler::new();
+    let mut assembler = assembler();
     assembler.apply(0, &[cluster(KUBECONFIG), node(r#"{"fabric-address":["10.0.0.1"]}"#), other]).expect("valid");
 
     let config = assembler.apply(1, &[delete(r#".k8s_services.cluster{.name=="c1"}"#)]).expect("valid");
@@ -199,7 +204,7 @@ fn deleting_an_entry_takes_what_is_below_it_and_leaves_its_neighbors() {
 
 #[test]
 fn an_entry_made_anew_in_the_commit_that_deletes_its_parent_survives() {
-    let mut assembler = Assembler::new();
+    let mut assembler = assembler();
     let node = set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#, "");
     assembler.apply(0, &[cluster(KUBECONFIG), node.clone()]).expect("valid");
     let anew = [cluster(r#"{"kubeconfig":"/b"}"#), delete(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#)];
@@ -212,7 +217,7 @@ fn an_entry_made_anew_in_the_commit_that_deletes_its_parent_survives() {
 
 #[test]
 fn a_refused_commit_leaves_no_trace() {
-    let mut assembler = Assembler::new();
+    let mut assembler = assembler();
     let good = assembler.apply(0, &[cluster(KUBECONFIG)]).expect("valid");
     let bad = [cluster(r#"{"kubeconfig":"relative"}"#), set(r#".k8s_services.cluster{.name=="c2"}"#, "")];
     assembler.apply(1, &bad).expect_err("refused");
@@ -221,7 +226,7 @@ fn a_refused_commit_leaves_no_trace() {
 
 #[test]
 fn a_replay_replaces_everything_and_is_built_upon_even_where_it_was_refused() {
-    let mut assembler = Assembler::new();
+    let mut assembler = assembler();
     assembler.apply(0, &[cluster(KUBECONFIG)]).expect("valid");
     let other = set(r#".k8s_services.cluster{.name=="c2"}"#, KUBECONFIG);
     let config = assembler.apply(0, std::slice::from_ref(&other)).expect("valid");
@@ -335,6 +340,25 @@ proptest! {
                 json,
             })
             .collect();
-        let _ = Assembler::new().apply(0, &changes);
+        let _ = assembler().apply(0, &changes);
     }
+}
+
+#[test]
+fn credentials_outside_their_folder_are_refused() {
+    let leaves = [
+        r#"{"kubeconfig":"/etc/creds/../shadow"}"#,
+        r#"{"kubeconfig":"/etc/opt/srlinux/k8s-services/gnmi-password"}"#,
+        r#"{"api-server":"https://x","token-file":"/etc/shadow"}"#,
+        r#"{"api-server":"https://x","certificate-authority-file":"/tmp/ca"}"#,
+        r#"{"api-server":"https://x","client-certificate-file":"/etc/creds/c","client-key-file":"/root/key"}"#,
+    ];
+    let assembler = || Assembler::new(Arc::from(Path::new("/etc/creds")));
+    for leaf in leaves {
+        let problems = assembler().apply(0, &[cluster(leaf)]).expect_err(leaf);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].message.contains("is not below /etc/creds"), "{problems:?}");
+    }
+    let config = assembler().apply(0, &[cluster(r#"{"kubeconfig":"/etc/creds/c1/config"}"#)]);
+    assert!(config.is_ok(), "{config:?}");
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use ipnet::IpNet;
 
 use super::raw::{ClusterTree, Leaves, Object, Tree};
 use super::selector;
+use crate::files::is_below;
 use crate::model::config::{AlarmPolicy, AnnouncementMode, ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName};
 use crate::ndk::Problem;
@@ -23,8 +24,9 @@ const DEFAULT_NETWORK_NAMESPACE: &str = "srbase-mgmt";
 /// `network-namespace` that names the agent's own.
 const OWN_NETWORK_NAMESPACE: &str = "self";
 
-/// The configuration the tree says, with every problem it has told. Meaningless when there are any.
-pub(super) fn validate(tree: &Tree, problems: &mut Vec<Problem>) -> Config {
+/// The configuration the tree says, with every problem it has told. Meaningless when there are any. Files of credentials
+/// must be below `credentials`.
+pub(super) fn validate(tree: &Tree, credentials: &Path, problems: &mut Vec<Problem>) -> Config {
     let mut leaves = Leaves::new(ROOT, &tree.root, problems);
     let enabled = leaves.one_of("admin-state", &ADMIN_STATE).unwrap_or(true);
     let mut policy = leaves.container("alarm-policy");
@@ -38,6 +40,7 @@ pub(super) fn validate(tree: &Tree, problems: &mut Vec<Problem>) -> Config {
         .collect();
     let config = Config { enabled, alarm_policy, clusters };
     check_sharing(&config, problems);
+    check_credentials(&config, credentials, problems);
     config
 }
 
@@ -346,6 +349,29 @@ fn check_sharing(config: &Config, problems: &mut Vec<Problem>) {
                 continue;
             };
             problems.push(Problem { path: format!("{ROOT}/cluster[name={name}]/shared-with"), message });
+        }
+    }
+}
+
+/// Credentials are taken from one folder only: whoever may configure clusters may not send any file of the switch anywhere.
+fn check_credentials(config: &Config, folder: &Path, problems: &mut Vec<Problem>) {
+    for (name, cluster) in &config.clusters {
+        let files = match &cluster.source.connection {
+            Connection::Kubeconfig { path, .. } => vec![("kubeconfig", path)],
+            Connection::ApiServer { certificate_authority, token, client_certificate, .. } => {
+                let certificate = client_certificate.iter();
+                let pair =
+                    certificate.flat_map(|(it, key)| [("client-certificate-file", it), ("client-key-file", key)]);
+                let authority = certificate_authority.iter().map(|path| ("certificate-authority-file", path));
+                authority.chain(token.iter().map(|path| ("token-file", path))).chain(pair).collect()
+            }
+        };
+        for (leaf, path) in files {
+            if path.is_absolute() && !is_below(path, folder) {
+                let (path, folder) = (path.display(), folder.display());
+                let message = format!("'{path}' is not below {folder}, where credentials belong; put the file there");
+                problems.push(Problem { path: format!("{ROOT}/cluster[name={name}]/{leaf}"), message });
+            }
         }
     }
 }

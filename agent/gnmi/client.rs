@@ -1,12 +1,9 @@
 //! One connection to the gNMI server, with the credentials of one reading of the password file.
 
-use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use tokio::io::AsyncReadExt;
 use tonic::codegen::InterceptedService;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
@@ -14,14 +11,15 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use crate::endpoint::{ConnectError, Endpoint};
+use crate::files::{self, FileError, Purpose, Readers};
 use gnmi::g_nmi_client::GNmiClient;
 use srl_proto::gnmi;
 
 /// A Get of the agent's own state may be large.
 const LARGEST_MESSAGE: usize = 256 << 20;
 
-/// Permission of those who are neither owner nor group to read.
-const READABLE_BY_OTHERS: u32 = 0o004;
+/// A password file: larger ones are something else.
+const PASSWORD: Purpose = Purpose { what: "the gNMI password file", most: 4096, readers: Readers::Group };
 
 /// Who the agent is to the gNMI server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,23 +42,12 @@ pub enum PasswordFile {
 /// Why there is no usable password.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CredentialsError {
-    /// The file cannot be read.
-    #[error("cannot read the gNMI password file {path}")]
-    Unreadable {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Everyone on the switch may read it.
-    #[error("the gNMI password file {} can be read by everyone (mode {mode:04o}): chmod o= {}", path.display(), path.display())]
-    Exposed {
-        /// Where.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is being read, and that does not end.
+    #[error("the gNMI password file {0} cannot be read: the reader failed")]
+    Reader(PathBuf),
     /// The file is empty.
     #[error("the gNMI password file {0} is empty")]
     Empty(PathBuf),
@@ -108,22 +95,13 @@ impl PasswordFile {
 
     /// What is in the file; nothing where it need not be there and is not.
     async fn read(&self) -> Result<Option<Vec<u8>>, CredentialsError> {
-        let path = self.path();
-        let unreadable = |source| CredentialsError::Unreadable { path: path.clone(), source };
-        let mut file = match tokio::fs::File::open(path).await {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && matches!(self, Self::Optional(_)) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(unreadable(error)),
-        };
-        let mode = file.metadata().await.map_err(unreadable)?.permissions().mode() & 0o7777;
-        if mode & READABLE_BY_OTHERS != 0 {
-            return Err(CredentialsError::Exposed { path: path.clone(), mode });
+        let path = self.path().clone();
+        let read = tokio::task::spawn_blocking(move || files::read(&path, PASSWORD)).await;
+        match read.map_err(|_| CredentialsError::Reader(self.path().clone()))? {
+            Ok(contents) => Ok(Some(contents.bytes)),
+            Err(error) if error.is_missing() && matches!(self, Self::Optional(_)) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        let mut text = Vec::new();
-        file.read_to_end(&mut text).await.map_err(unreadable)?;
-        Ok(Some(text))
     }
 }
 
@@ -204,6 +182,8 @@ pub(super) fn refusal(status: &Status) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn credentials(file: &tempfile::NamedTempFile) -> Credentials {

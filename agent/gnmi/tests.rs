@@ -431,7 +431,8 @@ async fn an_absent_password_file_is_named() {
     let folder = folder();
     std::fs::remove_file(folder.path().join("password")).expect("removed");
     let mut agent = Agent::start(&folder, &[], |_| {});
-    assert!(agent.lost().await.contains("cannot read the gNMI password file"));
+    let reason = agent.lost().await;
+    assert!(reason.contains("the gNMI password file") && reason.contains("does not exist"), "{reason}");
 }
 
 #[tokio::test]

@@ -1,18 +1,36 @@
-//! How a cluster is reached and by whose leave: kubeconfig or api-server leaves -> a client configuration.
+//! How a cluster is reached and by whose leave: kubeconfig or api-server leaves -> what the client needs.
+//!
+//! Everything is read here, once, through `files`, and checked before it is used: libraries that would read files
+//! themselves, or take a header for granted, get none of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use http::HeaderValue;
-use kube::Config;
-use kube::config::{
-    AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, NamedAuthInfo, NamedCluster,
-    NamedContext,
-};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use kube::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::files::{self, FileError};
+use super::limits;
+use super::token;
+use crate::files::{self, Contents, FileError, Purpose, Readers};
 use crate::model::config::Connection;
+use crate::model::text::{LONGEST, printable};
+use crate::model::time::Timestamp;
+
+/// The longest name in a kubeconfig that is quoted.
+const NAME: usize = 60;
+
+const KUBECONFIG: Purpose = Purpose { what: "kubeconfig", most: limits::KUBECONFIG_BYTES, readers: Readers::Anybody };
+const TOKEN: Purpose = Purpose { what: "token", most: limits::TOKEN_BYTES, readers: Readers::Group };
+const AUTHORITY: Purpose =
+    Purpose { what: "certificate authority", most: limits::CREDENTIAL_BYTES, readers: Readers::Anybody };
+const CERTIFICATE: Purpose =
+    Purpose { what: "client certificate", most: limits::CREDENTIAL_BYTES, readers: Readers::Anybody };
+const KEY: Purpose = Purpose { what: "client key", most: limits::CREDENTIAL_BYTES, readers: Readers::Group };
 
 /// Why a cluster cannot be reached as configured.
 #[derive(Debug, thiserror::Error)]
@@ -20,19 +38,45 @@ pub(super) enum CredentialsError {
     /// A file cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The kubeconfig is no kubeconfig, or holds certificates or keys that cannot be read.
-    #[error("cannot use {origin}")]
+    /// The kubeconfig is no kubeconfig.
+    #[error("cannot use kubeconfig {}", path.display())]
     Kubeconfig {
-        /// The file, or the leaves.
-        origin: String,
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         #[source]
-        cause: KubeconfigError,
+        cause: Box<KubeconfigError>,
+    },
+    /// The address of the API server is no URL that can be used.
+    #[error("the server of {origin} must be https://HOST:PORT or http://HOST:PORT")]
+    Server {
+        /// The file, or the leaves.
+        origin: String,
+    },
+    /// The name to expect in the server's certificate is no name.
+    #[error("the tls-server-name of {origin} is neither a DNS name nor an IP address")]
+    ServerName {
+        /// The file.
+        origin: String,
+    },
+    /// A certificate or key that is no PEM.
+    #[error("the {what} of {origin} cannot be read: it must be PEM, in a kubeconfig once more as base64")]
+    Pem {
+        /// Certificate authority, client certificate or client key.
+        what: &'static str,
+        /// The file, or the leaves.
+        origin: String,
     },
     /// A certificate authority in which there is none.
     #[error("the certificate authority of {origin} holds no certificate: it must be PEM, with BEGIN CERTIFICATE")]
     NoAuthority {
         /// The file, or the leaves.
+        origin: String,
+    },
+    /// A client certificate without its key, or a key without its certificate.
+    #[error("{origin} has a client certificate or a client key, and not the other: both are needed")]
+    HalfPair {
+        /// The file.
         origin: String,
     },
     /// No context to use.
@@ -76,6 +120,12 @@ pub(super) enum CredentialsError {
         /// What is wrong with it.
         fault: &'static str,
     },
+    /// A user to act as whose name no HTTP header can carry.
+    #[error("the user or group to act as in {origin} holds characters that cannot be sent")]
+    Impersonation {
+        /// The file.
+        origin: String,
+    },
     /// A proxy.
     #[error("cluster '{cluster}' in {} asks for a proxy, which is not supported: remove proxy-url", path.display())]
     Proxy {
@@ -86,69 +136,223 @@ pub(super) enum CredentialsError {
     },
 }
 
+/// Whom to take for the API server.
+#[derive(Debug)]
+pub(super) enum Trust {
+    /// Whoever answers.
+    Anybody,
+    /// Whom the authorities of this switch vouch for.
+    System,
+    /// Whom one of these vouches for.
+    Authorities(Vec<CertificateDer<'static>>),
+}
+
+/// A client certificate with what leads to its authority, and its key.
+#[derive(Debug)]
+pub(super) struct Identity {
+    /// The chain, the client's own first.
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    /// Its key.
+    pub(super) key: PrivateKeyDer<'static>,
+}
+
 /// Everything needed to talk to an API server.
 #[derive(Debug)]
 pub(super) struct Access {
-    /// For the client.
-    pub(super) config: Config,
+    /// Where it is: scheme and authority, and a path where several servers share them.
+    pub(super) url: Uri,
+    /// Whom to take for it.
+    pub(super) trust: Trust,
+    /// The name to expect in its certificate, where that is not the host of the URL.
+    pub(super) server_name: Option<ServerName<'static>>,
+    /// Who the agent is by TLS.
+    pub(super) identity: Option<Identity>,
+    /// Who the agent is by HTTP.
+    pub(super) headers: HeaderMap,
     /// What state should say of the connection.
     pub(super) caveat: Option<Arc<str>>,
+    /// From when on the token is worth a warning, and when it ends, where it says so itself.
+    pub(super) expiry: Option<token::Expiry>,
 }
 
-/// Loads what the configuration points to. `files` gets every file that counts, also when loading fails: a change of any
-/// of them is a reason to try again.
-pub(super) async fn load(connection: &Connection, files: &mut Vec<PathBuf>) -> Result<Access, CredentialsError> {
+/// Loads what the configuration points to, with the time it is now. `files` gets every file that counts, also when loading
+/// fails: a change of any of them is a reason to try again. Blocks.
+pub(super) fn load(
+    connection: &Connection,
+    folder: &Path,
+    now: Timestamp,
+    files: &mut Vec<PathBuf>,
+) -> Result<Access, CredentialsError> {
     files.clear();
-    let (kubeconfig, origin) = match connection {
-        Connection::Kubeconfig { path, context } => {
-            files.push(path.clone());
-            (from_file(path, context.as_deref(), files)?, path.display().to_string())
-        }
-        Connection::ApiServer { .. } => (from_leaves(connection, files)?, "the api-server leaves".to_owned()),
-    };
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .map_err(|cause| CredentialsError::Kubeconfig { origin: origin.clone(), cause })?;
-    if config.root_cert.as_ref().is_some_and(Vec::is_empty) {
-        return Err(CredentialsError::NoAuthority { origin });
+    let mut reader = Reader { folder, files };
+    match connection {
+        Connection::Kubeconfig { path, context } => reader.kubeconfig(path, context.as_deref(), now),
+        Connection::ApiServer { .. } => reader.leaves(connection, now),
     }
-    Ok(Access { caveat: caveat(&config), config })
 }
 
-fn caveat(config: &Config) -> Option<Arc<str>> {
-    if config.cluster_url.scheme_str() == Some("http") {
-        return Some("plain http: nothing is encrypted, and the server is not authenticated".into());
-    }
-    config.accept_invalid_certs.then(|| "TLS is not verified: anyone may pose as the API server".into())
+/// Reads files below one folder, and remembers which.
+struct Reader<'a> {
+    folder: &'a Path,
+    files: &'a mut Vec<PathBuf>,
 }
 
-/// The kubeconfig with the context to use as its current one, tokens read in.
-fn from_file(path: &Path, context: Option<&str>, files: &mut Vec<PathBuf>) -> Result<Kubeconfig, CredentialsError> {
-    // Read once here, so that a file that is missing is told apart from one that is wrong.
-    files::text(path)?;
-    let unusable = |cause| CredentialsError::Kubeconfig { origin: path.display().to_string(), cause };
-    let mut kubeconfig = Kubeconfig::read_from(path).map_err(unusable)?;
-    let context = match context.map(str::to_owned).or_else(|| kubeconfig.current_context.clone()) {
-        Some(name) if !name.is_empty() => name,
-        _ => {
-            let known = known(kubeconfig.contexts.iter().map(|context| context.name.as_str()));
-            return Err(CredentialsError::NoCurrentContext { path: path.to_owned(), known });
+impl Reader<'_> {
+    fn read(&mut self, path: &Path, purpose: Purpose) -> Result<Contents, FileError> {
+        if !files::is_below(path, self.folder) {
+            let (path, folder) = (path.to_owned(), self.folder.to_owned());
+            return Err(FileError::Elsewhere { what: purpose.what, path, folder });
         }
-    };
-    let chosen = named(path, "context", &context, &mut kubeconfig.contexts, |entry| (&entry.name, &mut entry.context))?;
-    let (cluster_name, user_name) = (chosen.cluster.clone(), chosen.user.clone());
-    let cluster =
-        named(path, "cluster", &cluster_name, &mut kubeconfig.clusters, |entry| (&entry.name, &mut entry.cluster))?;
-    if cluster.proxy_url.as_deref().is_some_and(|url| !url.is_empty()) {
-        return Err(CredentialsError::Proxy { cluster: cluster_name, path: path.to_owned() });
+        self.files.push(path.to_owned());
+        files::read(path, purpose)
     }
-    files.extend(cluster.certificate_authority.iter().map(PathBuf::from));
-    if let Some(name) = user_name {
-        let user = named(path, "user", &name, &mut kubeconfig.auth_infos, |entry| (&entry.name, &mut entry.auth_info))?;
-        complete(path, &name, user, files)?;
+
+    fn text(&mut self, path: &Path, purpose: Purpose) -> Result<String, FileError> {
+        self.read(path, purpose)?.text()
     }
-    kubeconfig.current_context = Some(context);
-    Ok(kubeconfig)
+
+    fn kubeconfig(&mut self, path: &Path, context: Option<&str>, now: Timestamp) -> Result<Access, CredentialsError> {
+        let contents = self.read(path, KUBECONFIG)?;
+        let unusable = |cause| CredentialsError::Kubeconfig { path: path.to_owned(), cause: Box::new(cause) };
+        let mut kubeconfig = Kubeconfig::from_yaml(&contents.text()?).map_err(unusable)?;
+        let context = match context.map(str::to_owned).or_else(|| kubeconfig.current_context.clone()) {
+            Some(name) if !name.is_empty() => name,
+            _ => {
+                let known = known(kubeconfig.contexts.iter().map(|context| context.name.as_str()));
+                return Err(CredentialsError::NoCurrentContext { path: path.to_owned(), known });
+            }
+        };
+        let chosen =
+            named(path, "context", &context, &mut kubeconfig.contexts, |entry| (&entry.name, &mut entry.context))?;
+        let (cluster_name, user_name) = (chosen.cluster.clone(), chosen.user.clone());
+        let cluster =
+            named(path, "cluster", &cluster_name, &mut kubeconfig.clusters, |entry| (&entry.name, &mut entry.cluster))?;
+        let mut access = self.cluster(path, &cluster_name, cluster)?;
+        if let Some(name) = user_name {
+            let users = &mut kubeconfig.auth_infos;
+            let user = named(path, "user", &name, users, |entry| (&entry.name, &mut entry.auth_info))?;
+            refuse_plugins(path, &name, user)?;
+            self.user(path, &contents, user, &mut access, now)?;
+        }
+        Ok(access)
+    }
+
+    fn cluster(&mut self, path: &Path, name: &str, cluster: &Cluster) -> Result<Access, CredentialsError> {
+        if cluster.proxy_url.as_deref().is_some_and(|url| !url.is_empty()) {
+            return Err(CredentialsError::Proxy { cluster: printable(name, NAME), path: path.to_owned() });
+        }
+        let origin = path.display().to_string();
+        let authority = match (&cluster.certificate_authority_data, &cluster.certificate_authority) {
+            (Some(data), _) => Some(decode(data, AUTHORITY.what, &origin)?),
+            (None, Some(file)) => Some(self.read(&beside(path, file), AUTHORITY)?.bytes),
+            (None, None) => None,
+        };
+        let server_name = cluster.tls_server_name.clone().filter(|name| !name.is_empty());
+        let server_name = server_name.map(ServerName::try_from).transpose();
+        let server_name = server_name.map_err(|_| CredentialsError::ServerName { origin: origin.clone() })?;
+        let insecure = cluster.insecure_skip_tls_verify == Some(true);
+        let url = cluster.server.as_deref().unwrap_or_default();
+        access(url, authority.as_deref(), insecure, server_name, origin)
+    }
+
+    fn user(
+        &mut self,
+        path: &Path,
+        contents: &Contents,
+        user: &AuthInfo,
+        access: &mut Access,
+        now: Timestamp,
+    ) -> Result<(), CredentialsError> {
+        if user.token.is_some() || user.password.is_some() || user.client_key_data.is_some() {
+            contents.check_private()?;
+        }
+        let origin = path.display().to_string();
+        // A token in the kubeconfig itself counts only where there is no file.
+        if let Some(file) = &user.token_file {
+            self.token(&beside(path, file), access, now)?;
+        } else if let Some(token) = &user.token {
+            bearer(path, token.expose_secret(), access, now)?;
+        } else if let (Some(name), Some(password)) = (&user.username, &user.password) {
+            basic(name, password, access);
+        }
+        impersonate(user, &mut access.headers)
+            .ok_or_else(|| CredentialsError::Impersonation { origin: origin.clone() })?;
+        let certificate = match (&user.client_certificate_data, &user.client_certificate) {
+            (Some(data), _) => Some(decode(data, CERTIFICATE.what, &origin)?),
+            (None, Some(file)) => Some(self.read(&beside(path, file), CERTIFICATE)?.bytes),
+            (None, None) => None,
+        };
+        let key = match (&user.client_key_data, &user.client_key) {
+            (Some(data), _) => Some(decode(data.expose_secret(), KEY.what, &origin)?),
+            (None, Some(file)) => Some(self.read(&beside(path, file), KEY)?.bytes),
+            (None, None) => None,
+        };
+        access.identity = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(identity(&certificate, &key, &origin)?),
+            (None, None) => None,
+            _ => return Err(CredentialsError::HalfPair { origin }),
+        };
+        Ok(())
+    }
+
+    fn leaves(&mut self, connection: &Connection, now: Timestamp) -> Result<Access, CredentialsError> {
+        let Connection::ApiServer { url, certificate_authority, token, client_certificate, insecure_skip_verify } =
+            connection
+        else {
+            unreachable!("the other way to a cluster is a kubeconfig");
+        };
+        // Every file counts, also those behind the first that is wrong.
+        let pair = client_certificate.iter().flat_map(|(certificate, key)| [certificate.clone(), key.clone()]);
+        let all: Vec<PathBuf> = certificate_authority.iter().chain(token).cloned().chain(pair).collect();
+        let origin = "the api-server leaves".to_owned();
+        let loaded = self
+            .leaf_files(url, certificate_authority.as_deref(), *insecure_skip_verify, origin.clone())
+            .and_then(|mut access| {
+                if let Some(token) = token {
+                    self.token(token, &mut access, now)?;
+                }
+                if let Some((certificate, key)) = client_certificate {
+                    let certificate = self.read(certificate, CERTIFICATE)?;
+                    let key = self.read(key, KEY)?;
+                    access.identity = Some(identity(&certificate.bytes, &key.bytes, &origin)?);
+                }
+                Ok(access)
+            });
+        *self.files = all;
+        loaded
+    }
+
+    fn leaf_files(
+        &mut self,
+        url: &str,
+        authority: Option<&Path>,
+        insecure: bool,
+        origin: String,
+    ) -> Result<Access, CredentialsError> {
+        let authority = authority.map(|path| self.read(path, AUTHORITY)).transpose()?;
+        access(url, authority.as_ref().map(|contents| &*contents.bytes), insecure, None, origin)
+    }
+
+    fn token(&mut self, path: &Path, access: &mut Access, now: Timestamp) -> Result<(), CredentialsError> {
+        let token = SecretString::from(self.text(path, TOKEN)?);
+        bearer(path, token.expose_secret(), access, now)
+    }
+}
+
+/// Programs that make credentials cannot run on a switch.
+fn refuse_plugins(path: &Path, name: &str, user: &AuthInfo) -> Result<(), CredentialsError> {
+    let plugin = [(user.exec.is_some(), "an exec plugin"), (user.auth_provider.is_some(), "an auth-provider")];
+    match plugin.into_iter().find(|(used, _)| *used) {
+        Some((_, plugin)) => {
+            Err(CredentialsError::Plugin { user: printable(name, NAME), path: path.to_owned(), plugin })
+        }
+        None => Ok(()),
+    }
+}
+
+/// A path in a kubeconfig is relative to the folder the kubeconfig is in.
+fn beside(kubeconfig: &Path, file: &str) -> PathBuf {
+    kubeconfig.parent().unwrap_or(Path::new("/")).join(file)
 }
 
 /// The entry of that name.
@@ -161,101 +365,106 @@ fn named<'a, E, T>(
 ) -> Result<&'a mut T, CredentialsError> {
     let names = known(entries.iter_mut().map(|entry| parts(entry).0.clone()).collect::<Vec<_>>().iter().map(|n| &**n));
     let found = entries.iter_mut().map(parts).find(|(entry, _)| *entry == name).and_then(|(_, value)| value.as_mut());
-    found.ok_or_else(|| CredentialsError::NoSuch { path: path.to_owned(), kind, name: name.to_owned(), known: names })
+    let name = printable(name, NAME);
+    found.ok_or_else(|| CredentialsError::NoSuch { path: path.to_owned(), kind, name, known: names })
 }
 
 fn known<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<&str> = names.collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    let names: Vec<String> = names.map(|name| printable(name, NAME)).collect();
+    if names.is_empty() { "none".to_owned() } else { printable(&names.join(", "), LONGEST) }
 }
 
-/// Refuses what cannot be used, checks who may read the secrets, reads the token.
-fn complete(path: &Path, name: &str, user: &mut AuthInfo, files: &mut Vec<PathBuf>) -> Result<(), CredentialsError> {
-    let plugin = [(user.exec.is_some(), "an exec plugin"), (user.auth_provider.is_some(), "an auth-provider")];
-    if let Some((_, plugin)) = plugin.into_iter().find(|(used, _)| *used) {
-        return Err(CredentialsError::Plugin { user: name.to_owned(), path: path.to_owned(), plugin });
-    }
-    if user.token.is_some() || user.password.is_some() || user.client_key_data.is_some() {
-        files::check_private(path)?;
-    }
-    if let Some(token) = user.token.take() {
-        user.token = Some(checked_token(path, token.expose_secret())?);
-    }
-    let base = path.parent().unwrap_or(Path::new("/"));
-    if let Some(token) = user.token_file.take() {
-        let token = base.join(token);
-        files.push(token.clone());
-        // A token in the kubeconfig itself wins only where there is no file.
-        user.token = Some(read_token(&token)?);
-    }
-    files.extend(user.client_certificate.iter().map(PathBuf::from));
-    if let Some(key) = &user.client_key {
-        files.push(PathBuf::from(key));
-        files::check_private(Path::new(key))?;
-    }
-    Ok(())
+fn decode(data: &str, what: &'static str, origin: &str) -> Result<Vec<u8>, CredentialsError> {
+    let compact: String = data.split_whitespace().collect();
+    BASE64.decode(compact).map_err(|_| CredentialsError::Pem { what, origin: origin.to_owned() })
 }
 
-/// The token in a file of its own.
-fn read_token(path: &Path) -> Result<SecretString, CredentialsError> {
-    files::check_private(path)?;
-    checked_token(path, &files::text(path)?)
+fn access(
+    url: &str,
+    authority: Option<&[u8]>,
+    insecure: bool,
+    server_name: Option<ServerName<'static>>,
+    origin: String,
+) -> Result<Access, CredentialsError> {
+    let parsed = url.parse::<Uri>().ok();
+    let usable = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https")) && url.authority().is_some();
+    let Some(url) = parsed.filter(usable) else { return Err(CredentialsError::Server { origin }) };
+    let trust = match authority {
+        _ if insecure => Trust::Anybody,
+        Some(pem) => Trust::Authorities(authorities(pem, origin)?),
+        None => Trust::System,
+    };
+    let caveat = match &trust {
+        _ if url.scheme_str() == Some("http") => {
+            Some("plain http: nothing is encrypted, and the server is not authenticated".into())
+        }
+        Trust::Anybody => Some("TLS is not verified: anyone may pose as the API server".into()),
+        Trust::System | Trust::Authorities(_) => None,
+    };
+    Ok(Access { url, trust, server_name, identity: None, headers: HeaderMap::new(), caveat, expiry: None })
 }
 
-/// The token without blanks around it; one that no HTTP header can carry is refused, as libraries panic on it.
-fn checked_token(path: &Path, token: &str) -> Result<SecretString, CredentialsError> {
+fn authorities(pem: &[u8], origin: String) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+    let all = certificates(pem, AUTHORITY.what, &origin)?;
+    if all.is_empty() { Err(CredentialsError::NoAuthority { origin }) } else { Ok(all) }
+}
+
+fn certificates(
+    pem: &[u8],
+    what: &'static str,
+    origin: &str,
+) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    all.map_err(|_| CredentialsError::Pem { what, origin: origin.to_owned() })
+}
+
+fn identity(certificate: &[u8], key: &[u8], origin: &str) -> Result<Identity, CredentialsError> {
+    let pem = |what| CredentialsError::Pem { what, origin: origin.to_owned() };
+    let chain = certificates(certificate, CERTIFICATE.what, origin)?;
+    if chain.is_empty() {
+        return Err(pem(CERTIFICATE.what));
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| pem(KEY.what))?;
+    Ok(Identity { chain, key })
+}
+
+/// The token without blanks around it; one that no HTTP header can carry is refused.
+fn bearer(path: &Path, token: &str, access: &mut Access, now: Timestamp) -> Result<(), CredentialsError> {
     let token = token.trim();
+    let header = HeaderValue::try_from(format!("Bearer {token}"));
     let fault = if token.contains("-----BEGIN") {
         "is a certificate or a key in PEM"
     } else if token.contains(['\n', '\r']) {
         "holds a line break"
     } else if token.contains(char::is_whitespace) {
         "holds a blank"
-    } else if !token.is_ascii() || HeaderValue::try_from(format!("Bearer {token}")).is_err() {
-        "holds a character that is not printable ASCII"
+    } else if let (true, Ok(mut header)) = (token.is_ascii(), header) {
+        header.set_sensitive(true);
+        access.headers.insert(header::AUTHORIZATION, header);
+        access.expiry = token::expiry(token, now);
+        return Ok(());
     } else {
-        return Ok(token.into());
+        "holds a character that is not printable ASCII"
     };
     Err(CredentialsError::Token { path: path.to_owned(), fault })
 }
 
-/// The leaves in the form of a kubeconfig, so that both ways are one from here on.
-fn from_leaves(connection: &Connection, files: &mut Vec<PathBuf>) -> Result<Kubeconfig, CredentialsError> {
-    let Connection::ApiServer { url, certificate_authority, token, client_certificate, insecure_skip_verify } =
-        connection
-    else {
-        return Ok(Kubeconfig::default());
-    };
-    files.extend(certificate_authority.iter().chain(token).cloned());
-    files.extend(client_certificate.iter().flat_map(|(certificate, key)| [certificate.clone(), key.clone()]));
+fn basic(name: &str, password: &SecretString, access: &mut Access) {
+    let pair = SecretString::from(format!("{name}:{}", password.expose_secret()));
+    // Base64 is always printable.
+    if let Ok(mut header) = HeaderValue::try_from(format!("Basic {}", BASE64.encode(pair.expose_secret()))) {
+        header.set_sensitive(true);
+        access.headers.insert(header::AUTHORIZATION, header);
+    }
+}
 
-    let as_text = |path: &PathBuf| path.to_string_lossy().into_owned();
-    let mut user = AuthInfo::default();
-    if let Some(token) = token {
-        user.token = Some(read_token(token)?);
+/// Says whom the user acts as; `None` where that cannot be sent.
+fn impersonate(user: &AuthInfo, headers: &mut HeaderMap) -> Option<()> {
+    if let Some(name) = &user.impersonate {
+        headers.insert(HeaderName::from_static("impersonate-user"), HeaderValue::try_from(name).ok()?);
     }
-    if let Some((certificate, key)) = client_certificate {
-        files::text(certificate)?;
-        files::check_private(key)?;
-        user.client_certificate = Some(as_text(certificate));
-        user.client_key = Some(as_text(key));
+    for group in user.impersonate_groups.iter().flatten() {
+        headers.append(HeaderName::from_static("impersonate-group"), HeaderValue::try_from(group).ok()?);
     }
-    if let Some(authority) = certificate_authority {
-        files::text(authority)?;
-    }
-    let cluster = Cluster {
-        server: Some(url.to_string()),
-        certificate_authority: certificate_authority.as_ref().map(as_text),
-        insecure_skip_tls_verify: Some(*insecure_skip_verify),
-        ..Cluster::default()
-    };
-    const NAME: &str = "configured";
-    let context = Context { cluster: NAME.into(), user: Some(NAME.into()), ..Context::default() };
-    Ok(Kubeconfig {
-        clusters: vec![NamedCluster { name: NAME.into(), cluster: Some(cluster), ..NamedCluster::default() }],
-        auth_infos: vec![NamedAuthInfo { name: NAME.into(), auth_info: Some(user), ..NamedAuthInfo::default() }],
-        contexts: vec![NamedContext { name: NAME.into(), context: Some(context), ..NamedContext::default() }],
-        current_context: Some(NAME.into()),
-        ..Kubeconfig::default()
-    })
+    Some(())
 }

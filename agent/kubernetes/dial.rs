@@ -1,7 +1,8 @@
 //! Sockets to the API server, opened in a network namespace.
 //!
 //! A network namespace belongs to a thread, and a socket stays in the one it was made in: a thread of its own enters the
-//! namespace, resolves the name, connects, hands the socket over and ends. The process stays where it is.
+//! namespace, resolves the name, connects, hands the socket over and ends. The process stays where it is. The right to
+//! enter is held by one thread that does nothing but make those threads: what parses answers of servers never has it.
 
 use std::fs::File;
 use std::future::Future;
@@ -10,7 +11,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::sync::oneshot;
+
+use crate::harden;
 
 /// Where `ip netns` keeps network namespaces.
 const NAMESPACES: &str = "/var/run/netns";
@@ -93,17 +96,50 @@ pub(super) enum DialError {
     },
 }
 
+/// What runs on a thread of its own.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Makes the threads that enter network namespaces. To be started before the process gives up the capability to.
+#[derive(Clone, Debug)]
+pub struct Dialers(mpsc::Sender<Job>);
+
+impl Dialers {
+    /// Starts the thread that makes the others.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn start() -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        std::thread::Builder::new().name("dialers".into()).spawn(move || {
+            if let Err(error) = harden::keep_namespaces_for_later() {
+                tracing::debug!(%error, "capabilities stay as they are");
+            }
+            for job in queue {
+                // Whoever waits for the job sees that it is gone.
+                let _ = std::thread::Builder::new().name("dial".into()).spawn(job);
+            }
+        })?;
+        Ok(Self(jobs))
+    }
+
+    fn run(&self, job: Job) {
+        // Whoever waits for the job sees that it is gone.
+        let _ = self.0.send(job);
+    }
+}
+
 /// Opens connections; what the HTTP client calls.
 #[derive(Clone, Debug)]
 pub(super) struct Dialer {
+    dialers: Dialers,
     namespace: Option<Arc<str>>,
     timeout: Duration,
 }
 
 impl Dialer {
     /// Connections from a namespace, or from the agent's own.
-    pub(super) fn new(namespace: Option<Arc<str>>, timeout: Duration) -> Self {
-        Self { namespace, timeout }
+    pub(super) fn new(dialers: Dialers, namespace: Option<Arc<str>>, timeout: Duration) -> Self {
+        Self { dialers, namespace, timeout }
     }
 
     /// Where the namespace is, should it be waited for.
@@ -119,18 +155,16 @@ impl Dialer {
 
         let (connected, connection) = oneshot::channel();
         let (namespace, timeout) = (self.namespace, self.timeout);
-        std::thread::Builder::new()
-            .name("dial".into())
-            .spawn(move || {
-                // The receiver is gone when the attempt took too long.
-                let _ = connected.send(open(namespace, &host, port, &place, timeout));
-            })
-            .map_err(DialError::Prepare)?;
+        self.dialers.run(Box::new(move || {
+            // The receiver is gone when the attempt took too long.
+            let _ = connected.send(open(namespace, &host, port, &place, timeout));
+        }));
         match tokio::time::timeout(timeout, connection).await {
             Ok(Ok(stream)) => stream
                 .and_then(|stream| tokio::net::TcpStream::from_std(stream).map_err(DialError::Prepare))
                 .map(TokioIo::new),
-            Ok(Err(_)) | Err(_) => Err(timed_out),
+            Ok(Err(_)) => Err(DialError::Prepare(io::Error::other("no thread could be started"))),
+            Err(_) => Err(timed_out),
         }
     }
 }
@@ -184,7 +218,7 @@ fn enter(name: Arc<str>) -> Result<(), DialError> {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err(DialError::NoNamespace { name, path }),
         Err(cause) => return Err(DialError::EnterNamespace { name, cause }),
     };
-    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+    harden::with_namespaces(|| move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)))
         .map_err(|cause| DialError::EnterNamespace { name, cause: cause.into() })
 }
 

@@ -1,11 +1,7 @@
 //! Lines of a watch: split as they arrive, bounded in length.
 
-use std::io;
-
-use futures::{AsyncBufRead, AsyncBufReadExt};
-
-/// An object in etcd has 1.5 MiB at most; as JSON it may grow, but not to this.
-pub(super) const LONGEST: usize = 8 << 20;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes};
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,41 +12,43 @@ pub(super) enum Line {
     TooLong,
 }
 
-/// Reads lines.
+/// Reads lines from the body of an answer.
 #[derive(Debug)]
-pub(super) struct Lines<R> {
-    reader: R,
+pub(super) struct Lines<B> {
+    body: B,
+    /// What arrived and is not read yet.
+    rest: Bytes,
     line: Vec<u8>,
     longest: usize,
     skipping: bool,
 }
 
-impl<R: AsyncBufRead + Unpin> Lines<R> {
-    pub(super) fn new(reader: R, longest: usize) -> Self {
-        Self { reader, line: Vec::new(), longest, skipping: false }
+impl<B: Body<Data = Bytes> + Unpin> Lines<B> {
+    /// Reads lines of at most `longest` bytes.
+    pub(super) fn new(body: B, longest: usize) -> Self {
+        Self { body, rest: Bytes::new(), line: Vec::new(), longest, skipping: false }
     }
 
-    /// The next line that is not empty; none at the end. May be dropped at any time without losing anything.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
+    /// The next line that is not empty; `None` at the end. May be dropped at any time without losing anything.
+    pub(super) async fn next(&mut self) -> Result<Option<Line>, B::Error> {
         loop {
-            let buffer = self.reader.fill_buf().await?;
-            if buffer.is_empty() {
+            if self.rest.is_empty() {
                 // What a broken connection cut off is no line.
-                return Ok(None);
+                let Some(frame) = self.body.frame().await else { return Ok(None) };
+                self.rest = frame?.into_data().unwrap_or_default();
             }
-            let end = buffer.iter().position(|byte| *byte == b'\n');
-            let part = &buffer[..end.unwrap_or(buffer.len())];
-            let used = part.len() + usize::from(end.is_some());
+            let end = self.rest.iter().position(|byte| *byte == b'\n');
+            let part = self.rest.split_to(end.unwrap_or(self.rest.len()));
             self.skipping |= self.line.len() + part.len() > self.longest;
             if self.skipping {
                 self.line = Vec::new();
             } else {
-                self.line.extend_from_slice(part);
+                self.line.extend_from_slice(&part);
             }
-            self.reader.consume_unpin(used);
             if end.is_none() {
                 continue;
             }
+            let _ = self.rest.split_to(1);
             let line = std::mem::take(&mut self.line);
             if std::mem::take(&mut self.skipping) {
                 return Ok(Some(Line::TooLong));
@@ -65,12 +63,16 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::stream;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
 
     #[tokio::test]
     async fn lines_are_split_wherever_they_were_cut_and_long_ones_are_left_out() {
         let bytes: &[u8] = b"one\n\ntwenty-one\ntwo\nrest";
-        for capacity in 1..30 {
-            let mut lines = Lines::new(futures::io::BufReader::with_capacity(capacity, bytes), 5);
+        for size in 1..30 {
+            let parts = bytes.chunks(size).map(|part| Ok::<_, std::io::Error>(Frame::data(Bytes::from(part))));
+            let mut lines = Lines::new(StreamBody::new(stream::iter(parts)), 5);
             let mut all = Vec::new();
             while let Some(line) = lines.next().await.expect("no error") {
                 all.push(line);

@@ -11,29 +11,40 @@
 //!                                        own resources
 //! ```
 //!
-//! `source` keeps the link: it loads the credentials, asks the server for its version, and hands a client to three
-//! list-and-watch loops (`watch`, `stream`); it does so again when a file rotates, on SIGHUP and when a loop fails. Objects are
-//! reduced on arrival (`reduce`) to what the engine reads. A listing is one `Update::All` per kind. `speaker` follows what
-//! is there of the speaker's own resources. The other way goes only what the operator turned on: `notices` writes alarms as
-//! Kubernetes Events.
+//! `source` keeps the link: it loads the credentials (`credentials`, `token`, `tls`), asks the server for its version, and hands
+//! a client (`http`, `dial`) to three list-and-watch loops (`watch`, `stream`, `lines`); it does so again when a file rotates,
+//! on SIGHUP and when a loop fails. Objects are reduced on arrival (`objects`, `bounded`, `reduce`) to what the engine reads. A
+//! listing is one `Update::All` per kind. `speaker` follows what is there of the speaker's own resources. The other way goes
+//! only what the operator turned on: `notices` writes alarms as Kubernetes Events, as many as `budget` allows.
+//!
+//! Nothing a server sends is unbounded: `limits` has every limit, with its reason.
 
-mod client;
+mod bounded;
+mod budget;
 mod condition;
 mod credentials;
 mod dial;
-mod files;
+mod http;
+mod kept;
+mod limits;
 mod lines;
+mod link;
 mod notices;
 mod objects;
 mod reason;
 mod reduce;
+mod reporter;
 mod source;
 mod speaker;
 mod stream;
+mod timings;
+mod tls;
+mod token;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
+pub use dial::Dialers;
 pub use notices::Notices;
-pub use source::ClusterSource;
+pub use source::{ClusterSource, Reach};

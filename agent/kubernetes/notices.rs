@@ -1,21 +1,29 @@
 //! Alarms as Kubernetes Events on the Service, so that its owner sees which switch is affected (`kubectl describe`).
 //!
-//! One Event per raise and per clear, written to events.k8s.io/v1 (<https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>).
-//! Best effort and paced: an outage of thousands of VIPs must not become a flood of writes.
+//! Raises and clears, written to events.k8s.io/v1 (<https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>),
+//! one a Service and minute (`budget`). Best effort: an outage of thousands of VIPs must not become a flood of writes, and
+//! a server that wants to be left alone is.
 
 use std::convert::Infallible;
+use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::{Event, EventSeries};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use serde::Deserialize;
-use serde_json::json;
 use tokio::sync::{broadcast, watch};
-use tokio::time::timeout;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::budget::Budget;
+use super::http::Client;
+use super::limits;
+use super::link::LinkReceiver;
 use super::reason::{self, Request};
-use super::watch::{Closed, LinkReceiver, Surroundings};
+use super::reporter::Closed;
+use super::watch::Surroundings;
 use crate::model::alarm::{Notice, NoticeEvent, Resource};
 use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::time::Timestamp;
@@ -46,6 +54,7 @@ pub(super) struct Writer {
     enabled: watch::Receiver<bool>,
     leaf: Arc<str>,
     received: broadcast::Receiver<Arc<Notice>>,
+    budget: Budget,
     /// Said once until it works again.
     failing: bool,
 }
@@ -59,25 +68,45 @@ impl Writer {
             enabled: notices.enabled.clone(),
             leaf: Arc::clone(&notices.leaf),
             received: notices.notices.subscribe(),
+            budget: Budget::new(around.timings.events, around.timings.spread),
             failing: false,
         }
     }
 
     pub(super) async fn run(mut self) -> Result<Infallible, Closed> {
         loop {
-            let notice = match self.received.recv().await {
-                Ok(notice) => notice,
-                Err(broadcast::error::RecvError::Lagged(missed)) => {
-                    warn!(cluster = %self.cluster, missed, "alarms change faster than Kubernetes Events are written; state has them all");
-                    continue;
-                }
-                Err(broadcast::error::RecvError::Closed) => return Err(Closed),
-            };
-            let Some(service) = self.concerned(&notice) else { continue };
-            let client = self.link.get().await?.client;
-            self.write(&client, &service, &notice).await;
-            tokio::time::sleep(PACE).await;
+            tokio::select! {
+                received = self.received.recv() => self.received(received)?,
+                () = until(self.budget.due()) => self.write_due().await?,
+            }
         }
+    }
+
+    fn received(&mut self, received: Result<Arc<Notice>, broadcast::error::RecvError>) -> Result<(), Closed> {
+        match received {
+            Ok(notice) => {
+                if let Some(service) = self.concerned(&notice)
+                    && !self.budget.add(service, notice, Instant::now())
+                {
+                    warn!(cluster = %self.cluster, "too many Services wait for a Kubernetes Event: one is left out; state has all alarms");
+                }
+                Ok(())
+            }
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                warn!(cluster = %self.cluster, missed, "alarms change faster than Kubernetes Events are written; state has them all");
+                Ok(())
+            }
+            Err(broadcast::error::RecvError::Closed) => Err(Closed),
+        }
+    }
+
+    async fn write_due(&mut self) -> Result<(), Closed> {
+        let client = self.link.get().await?.client;
+        tokio::time::sleep(self.link.left_alone().max(PACE)).await;
+        if let Some((service, notice, count)) = self.budget.take(Instant::now()) {
+            self.write(&client, &service, &notice, count).await;
+        }
+        Ok(())
     }
 
     /// The service a notice is about, if its owner is to be told.
@@ -91,8 +120,8 @@ impl Writer {
         }
     }
 
-    async fn write(&mut self, client: &Client, service: &ServiceKey, notice: &Notice) {
-        match self.post(client, service, notice).await {
+    async fn write(&mut self, client: &Client, service: &ServiceKey, notice: &Notice, count: i32) {
+        match self.post(client, service, notice, count).await {
             Ok(()) => {
                 if std::mem::take(&mut self.failing) {
                     info!(cluster = %self.cluster, "Kubernetes Events are written again");
@@ -100,37 +129,38 @@ impl Writer {
             }
             Err(reason) => {
                 if !std::mem::replace(&mut self.failing, true) {
-                    warn!(cluster = %self.cluster, %reason, "a Kubernetes Event cannot be written; the role needs verb create on events of events.k8s.io");
+                    warn!(cluster = %self.cluster, ?reason, "a Kubernetes Event cannot be written; the role needs verb create on events of events.k8s.io");
                 }
             }
         }
     }
 
-    async fn post(&self, client: &Client, service: &ServiceKey, notice: &Notice) -> Result<(), String> {
+    async fn post(&self, client: &Client, service: &ServiceKey, notice: &Notice, count: i32) -> Result<(), String> {
         // kubectl finds the Events of a Service by its uid.
         let uid = self.uid(client, service).await;
-        let body = event(service, uid.as_deref(), notice, &self.leaf, Timestamp::now());
+        let event = event(service, uid, notice, count, &self.leaf, Timestamp::now());
+        let body = serde_json::to_vec(&event).map_err(|error| error.to_string())?;
         let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", service.namespace);
         let post = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
-        let post = post.body(body.to_string().into_bytes()).map_err(|error| error.to_string())?;
+        let post = post.body(body).map_err(|error| error.to_string())?;
         let request = Request { verb: "create", resource: "events", namespace: Some(&service.namespace) };
-        self.ask(client, post, request).await.map(drop)
+        let answer = client.ask(post, limits::ANSWER_BYTES, self.answer).await;
+        answer.map(drop).map_err(|error| reason::explain(&error, request))
     }
 
     /// None when the role does not let us read it, or it is gone: the Event is written all the same.
     async fn uid(&self, client: &Client, service: &ServiceKey) -> Option<String> {
         let path = format!("/api/v1/namespaces/{}/services/{}", service.namespace, service.name);
-        let get = http::Request::get(path).body(Vec::new()).ok()?;
-        let request = Request { verb: "get", resource: "services", namespace: Some(&service.namespace) };
-        let text = self.ask(client, get, request).await.ok()?;
-        serde_json::from_str::<Object>(&text).ok()?.metadata.uid
+        let answer = client.get(&path, limits::OBJECT_BYTES, self.answer).await.ok()?;
+        serde_json::from_slice::<Object>(&answer.bytes).ok()?.metadata.uid
     }
+}
 
-    async fn ask(&self, client: &Client, call: http::Request<Vec<u8>>, request: Request<'_>) -> Result<String, String> {
-        match timeout(self.answer, client.request_text(call)).await {
-            Ok(answer) => answer.map_err(|error| reason::explain(&error, request)),
-            Err(_) => Err(reason::silent(request, self.answer)),
-        }
+/// Waits until then; for ever where there is no such time.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => future::pending().await,
     }
 }
 
@@ -144,8 +174,8 @@ struct Metadata {
     uid: Option<String>,
 }
 
-/// The Event as it is written.
-fn event(service: &ServiceKey, uid: Option<&str>, notice: &Notice, leaf: &str, now: Timestamp) -> serde_json::Value {
+/// The Event as it is written. One that stands for several changes is a series of them.
+fn event(service: &ServiceKey, uid: Option<String>, notice: &Notice, count: i32, leaf: &str, now: Timestamp) -> Event {
     let mut reason = camel_case(notice.key.kind.as_str());
     let text = &notice.alarm.text;
     let (kind, action, note) = match notice.event {
@@ -156,25 +186,31 @@ fn event(service: &ServiceKey, uid: Option<&str>, notice: &Notice, leaf: &str, n
             ("Normal", "AlarmCleared", format!("{leaf}: cleared after {lasted} s; it was: {text}"))
         }
     };
-    let mut regarding = json!({
-        "apiVersion": "v1", "kind": "Service", "namespace": &*service.namespace, "name": &*service.name,
-    });
-    if let Some(uid) = uid {
-        regarding["uid"] = uid.into();
+    let namespace = Some(service.namespace.to_string());
+    Event {
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{}-", service.name)),
+            namespace: namespace.clone(),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(now)),
+        series: (count > 1).then_some(EventSeries { count, last_observed_time: MicroTime(now) }),
+        reporting_controller: Some(CONTROLLER.to_owned()),
+        reporting_instance: Some(shortened(leaf, LONGEST_INSTANCE).to_owned()),
+        action: Some(action.to_owned()),
+        reason: Some(reason),
+        regarding: Some(ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Service".to_owned()),
+            namespace,
+            name: Some(service.name.to_string()),
+            uid,
+            ..ObjectReference::default()
+        }),
+        note: Some(shortened(&note, LONGEST_NOTE).to_owned()),
+        type_: Some(kind.to_owned()),
+        ..Event::default()
     }
-    json!({
-        "apiVersion": "events.k8s.io/v1",
-        "kind": "Event",
-        "metadata": { "generateName": format!("{}-", service.name), "namespace": &*service.namespace },
-        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
-        "reportingController": CONTROLLER,
-        "reportingInstance": shortened(leaf, LONGEST_INSTANCE),
-        "action": action,
-        "reason": reason,
-        "regarding": regarding,
-        "note": shortened(&note, LONGEST_NOTE),
-        "type": kind,
-    })
 }
 
 /// `vip-route-missing` as `VipRouteMissing`.
@@ -197,6 +233,13 @@ fn shortened(text: &str, longest: usize) -> &str {
 mod tests {
     use super::*;
     use crate::model::alarm::{AlarmKey, AlarmType, AlarmView};
+    use serde_json::{Value, json};
+
+    /// The Event as the API server gets it.
+    fn written(notice: &Notice, uid: Option<&str>, count: i32, now: Timestamp) -> Value {
+        let event = event(&ServiceKey::new("shop", "web"), uid.map(str::to_owned), notice, count, "leaf3", now);
+        serde_json::to_value(event).expect("an Event")
+    }
 
     fn notice(event: NoticeEvent, text: &str) -> Notice {
         let resource = Resource::Vip("c1".into(), ServiceKey::new("shop", "web"), "1.1.1.100".parse().unwrap());
@@ -208,15 +251,17 @@ mod tests {
     #[test]
     fn an_event_names_the_leaf_and_the_service() {
         let now: Timestamp = "2026-01-02T03:04:15Z".parse().unwrap();
-        let service = ServiceKey::new("shop", "web");
-        let raised = event(&service, Some("u1"), &notice(NoticeEvent::Raised, "no route"), "leaf3", now);
+        let raised = written(&notice(NoticeEvent::Raised, "no route"), Some("u1"), 1, now);
+        assert_eq!((&raised["apiVersion"], &raised["kind"]), (&json!("events.k8s.io/v1"), &json!("Event")));
+        assert_eq!(raised.get("series"), None);
         assert_eq!(raised["note"], "leaf3: no route");
         // The API takes '-' at the end, and no dot.
         assert_eq!(raised["metadata"]["generateName"], "web-");
         assert_eq!((&raised["type"], &raised["reason"]), (&json!("Warning"), &json!("VipRouteMissing")));
         assert_eq!(raised["eventTime"], "2026-01-02T03:04:15.000000Z");
         assert_eq!(raised["regarding"]["uid"], "u1");
-        let cleared = event(&service, None, &notice(NoticeEvent::Cleared(now), "no route"), "leaf3", now);
+        let cleared = written(&notice(NoticeEvent::Cleared(now), "no route"), None, 3, now);
+        assert_eq!(cleared["series"]["count"], 3);
         assert_eq!((&cleared["type"], &cleared["reason"]), (&json!("Normal"), &json!("VipRouteMissingCleared")));
         assert_eq!(cleared["note"], "leaf3: cleared after 9 s; it was: no route");
         assert_eq!(cleared["regarding"].get("uid"), None);
@@ -225,13 +270,7 @@ mod tests {
     #[test]
     fn a_note_is_no_longer_than_the_api_takes() {
         let long = "é".repeat(900);
-        let text = event(
-            &ServiceKey::new("shop", "web"),
-            None,
-            &notice(NoticeEvent::Raised, &long),
-            "leaf3",
-            Timestamp::UNIX_EPOCH,
-        );
+        let text = written(&notice(NoticeEvent::Raised, &long), None, 1, Timestamp::UNIX_EPOCH);
         assert!(text["note"].as_str().unwrap().len() <= LONGEST_NOTE);
     }
 }

@@ -1,16 +1,19 @@
-//! Kubernetes objects as they come over the wire, as far as they are read. Every field may be missing or null.
+//! Kubernetes objects as they come over the wire, as far as they are read. Every field may be missing or null; maps and lists
+//! have a limit, beyond which the object cannot be read.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::bounded::{self, Items};
+
 /// A page of a listing; items are read one by one, so that one that cannot be read costs only itself.
 #[derive(Debug, Deserialize)]
 pub(super) struct List<'a> {
     pub(super) metadata: Option<ListMeta>,
     #[serde(borrow)]
-    pub(super) items: Option<Vec<&'a RawValue>>,
+    pub(super) items: Option<Items<'a>>,
 }
 
 /// Metadata of a listing.
@@ -45,7 +48,9 @@ pub(super) struct Meta {
     pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
     pub(super) resource_version: Option<String>,
+    #[serde(default, deserialize_with = "bounded::map")]
     pub(super) labels: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "bounded::map")]
     pub(super) annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -57,14 +62,6 @@ impl Meta {
     pub(super) fn annotation(&self, name: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(name).map(String::as_str)
     }
-}
-
-/// v1 Status, as a watch carries it on its own errors.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Status {
-    pub(super) code: Option<u16>,
-    pub(super) message: Option<String>,
-    pub(super) reason: Option<String>,
 }
 
 /// v1 Service.
@@ -82,7 +79,7 @@ pub(super) struct ServiceSpec {
     pub(super) kind: Option<String>,
     pub(super) external_traffic_policy: Option<String>,
     pub(super) load_balancer_class: Option<String>,
-    #[serde(rename = "externalIPs")]
+    #[serde(rename = "externalIPs", default, deserialize_with = "bounded::list")]
     pub(super) external_ips: Option<Vec<String>>,
 }
 
@@ -94,6 +91,7 @@ pub(super) struct ServiceStatus {
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct LoadBalancer {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) ingress: Option<Vec<Ingress>>,
 }
 
@@ -111,12 +109,14 @@ pub(super) struct Ingress {
 pub(super) struct EndpointSlice {
     pub(super) metadata: Option<Meta>,
     pub(super) address_type: Option<String>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) endpoints: Option<Vec<Endpoint>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Endpoint {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) addresses: Option<Vec<String>>,
     pub(super) conditions: Option<EndpointConditions>,
     pub(super) node_name: Option<String>,
@@ -141,13 +141,16 @@ pub(super) struct ObjectReference {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Endpoints {
     pub(super) metadata: Option<Meta>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) subsets: Option<Vec<EndpointSubset>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EndpointSubset {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) addresses: Option<Vec<EndpointAddress>>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) not_ready_addresses: Option<Vec<EndpointAddress>>,
 }
 
@@ -168,7 +171,9 @@ pub(super) struct Node {
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct NodeStatus {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) addresses: Option<Vec<NodeAddress>>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) conditions: Option<Vec<Condition>>,
 }
 

@@ -1,10 +1,13 @@
-//! Errors of the client in words an operator can act on.
+//! Errors of requests in words an operator can act on.
 
 use std::error::Error as StdError;
 use std::io;
-use std::time::Duration;
+
+use kube::core::Status;
 
 use super::dial::DialError;
+use super::http::RequestError;
+use crate::model::text::{LONGEST, printable};
 use crate::supervise::chain;
 
 /// What was asked of the API server.
@@ -19,10 +22,25 @@ pub(super) struct Request<'a> {
 }
 
 /// Why a request failed.
-pub(super) fn explain(error: &kube::Error, request: Request<'_>) -> String {
-    if let kube::Error::Api(status) = error {
-        return refused(status.code, &status.message, &status.reason, request);
+pub(super) fn explain(error: &RequestError, request: Request<'_>) -> String {
+    let Request { verb, resource, .. } = request;
+    match error {
+        RequestError::Refused(status) => refused(status, request),
+        RequestError::Foreign { server, code, content, said } => {
+            foreign(server, *code, content, said.as_deref(), request)
+        }
+        RequestError::TooLarge { most } => {
+            format!("the API server's answer to {verb} {resource} is larger than {most} bytes, and was not read")
+        }
+        RequestError::Silent(after) => {
+            format!("the API server did not answer {verb} {resource} within {} s", after.as_secs())
+        }
+        RequestError::Built(_) | RequestError::Connection(_) | RequestError::Body(_) => broken(error, request),
     }
+}
+
+/// Why there is no answer, or not all of it.
+fn broken(error: &RequestError, request: Request<'_>) -> String {
     for cause in causes(error) {
         if let Some(dial) = cause.downcast_ref::<DialError>() {
             return chain(dial);
@@ -31,46 +49,56 @@ pub(super) fn explain(error: &kube::Error, request: Request<'_>) -> String {
             return text;
         }
     }
-    let what = format!("the API server broke off the answer to {} {}", request.verb, request.resource);
-    match error {
-        kube::Error::Service(cause) => format!("{what} ({})", chain(cause.as_ref())),
-        error => format!("{what} ({})", chain(error)),
-    }
+    format!("the API server broke off the answer to {} {} ({})", request.verb, request.resource, chain(error))
 }
 
-/// Why the API server said no.
-pub(super) fn refused(code: u16, message: &str, reason: &str, request: Request<'_>) -> String {
+/// Why the API server said no. Its words are foreign: only a printable line of them is told.
+pub(super) fn refused(status: &Status, request: Request<'_>) -> String {
+    let said = if status.message.is_empty() { &status.reason } else { &status.message };
+    said_no(status.code, &printable(said, LONGEST), request)
+}
+
+fn said_no(code: u16, said: &str, request: Request<'_>) -> String {
     let Request { verb, resource, namespace } = request;
     let place = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
     let verbs = match verb {
         "list" | "watch" => "verbs list and watch",
         verb => &format!("verb {verb}"),
     };
-    let said = if message.is_empty() { reason } else { message };
+    let said = if said.is_empty() { code.to_string() } else { format!("{code} {said}") };
     match code {
         401 => format!(
-            "the API server does not accept the credentials (401 {said}): renew the token or client certificate; \
+            "the API server does not accept the credentials ({said}): renew the token or client certificate; \
              its file is read again when it changes"
         ),
-        403 => format!(
-            "not allowed to {verb} {resource}{place}: grant {verbs} on {resource} to the agent's user (403 {said})"
-        ),
-        404 => format!("the API server does not know {resource}{place} (404 {said})"),
-        429 => format!("the API server is overloaded (429 {said})"),
-        code => format!("the API server cannot {verb} {resource}{place} ({code} {said})"),
+        403 => {
+            format!("not allowed to {verb} {resource}{place}: grant {verbs} on {resource} to the agent's user ({said})")
+        }
+        404 => format!("the API server does not know {resource}{place} ({said})"),
+        429 => format!("the API server is overloaded ({said})"),
+        _ => format!("the API server cannot {verb} {resource}{place} ({said})"),
     }
 }
 
-/// Why nothing was answered in time.
-pub(super) fn silent(request: Request<'_>, after: Duration) -> String {
-    format!("the API server did not answer {} {} within {} s", request.verb, request.resource, after.as_secs())
+/// Why somebody said no who sent no Status: a proxy, a web server, or an API server that is too busy to make one.
+fn foreign(server: &str, code: u16, content: &str, said: Option<&str>, request: Request<'_>) -> String {
+    let Request { verb, resource, .. } = request;
+    match (code, said) {
+        // An API server sheds load and ends connections with a plain line.
+        (429 | 503, Some(said)) => said_no(code, said, request),
+        (401 | 403 | 429, _) => said_no(code, &format!("not from an API server, {content}"), request),
+        (404, _) => {
+            format!("{server} answers but is no Kubernetes API (404 for {resource}): check the URL and the port")
+        }
+        _ => format!(
+            "{server} cannot {verb} {resource} ({code}, not from an API server ({content})): check the URL, and what is \
+             between this switch and the API server"
+        ),
+    }
 }
 
-fn causes(error: &kube::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    let mut next: Option<&(dyn StdError + 'static)> = Some(match error {
-        kube::Error::Service(cause) => cause.as_ref(),
-        error => error,
-    });
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let mut next = Some(error);
     std::iter::from_fn(move || {
         let error = next?;
         next = error.source();
@@ -81,7 +109,7 @@ fn causes(error: &kube::Error) -> impl Iterator<Item = &(dyn StdError + 'static)
 /// What TLS says: it arrives as an I/O error around an error of its own.
 fn tls(error: &io::Error) -> Option<String> {
     const PEER: &str = "invalid peer certificate: ";
-    let text = error.get_ref()?.to_string();
+    let text = printable(&error.get_ref()?.to_string(), LONGEST);
     if let Some(cause) = text.strip_prefix(PEER) {
         let remedy = if cause.contains("UnknownIssuer") {
             "it is not signed by the configured certificate authority; check certificate-authority-file, or \
@@ -103,7 +131,53 @@ fn tls(error: &io::Error) -> Option<String> {
     if text.contains("handshake eof") {
         return Some("the API server ended the TLS handshake: check the URL (https or http) and the port".into());
     }
+    if text.contains("ProtocolVersion") || text.contains("TlsVersions") {
+        return Some(format!("the API server speaks less than TLS 1.2 ({text}): it must take TLS 1.2 or 1.3"));
+    }
     text.contains("received fatal alert").then(|| {
         format!("the API server refused the TLS connection ({text}): check the client certificate and its key")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: Request<'_> = Request { verb: "list", resource: "services", namespace: None };
+
+    fn not_api(code: u16, content: &str, said: Option<&str>) -> String {
+        let (server, content, said) = ("127.0.0.1:29404".into(), content.to_owned(), said.map(str::to_owned));
+        explain(&RequestError::Foreign { server, code, content, said }, LIST)
+    }
+
+    #[test]
+    fn what_is_no_api_server_is_named_and_not_quoted() {
+        for (code, content, said, words) in [
+            (404, "text/html", None, "127.0.0.1:29404 answers but is no Kubernetes API (404 for services)"),
+            (502, "text/html", None, "502, not from an API server (text/html)"),
+            (302, "no content type", None, "302, not from an API server"),
+            (403, "text/html", None, "grant verbs list and watch on services to the agent's user (403 not from"),
+            (429, "text/plain", Some("Too many requests"), "overloaded (429 Too many requests)"),
+            (503, "text/plain", Some("shutting down"), "(503 shutting down)"),
+        ] {
+            let reason = not_api(code, content, said);
+            assert!(reason.contains(words), "{words}: {reason}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_status_are_one_printable_line() {
+        let message = format!("no\u{1b}[31m way\nWARN all is well {}", "x".repeat(9000));
+        let reason = refused(&Status { code: 500, message, ..Status::default() }, LIST);
+        assert_eq!(reason, "the API server cannot list services (500 no [31m way)");
+        let message = "x".repeat(9000);
+        let reason = refused(&Status { code: 429, message, ..Status::default() }, LIST);
+        assert!(reason.chars().count() < 260 && reason.ends_with("…)"), "{reason}");
+    }
+
+    #[test]
+    fn old_versions_of_tls_are_named() {
+        let error = io::Error::other("received fatal alert: ProtocolVersion");
+        assert!(tls(&error).expect("words").contains("less than TLS 1.2"));
+    }
 }

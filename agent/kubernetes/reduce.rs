@@ -3,11 +3,16 @@
 //! A field that is missing is taken as the API's default. An address that does not parse is left out and counted; an
 //! object that cannot be read at all, or has no name, is an error, and counts as absent.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use k8s_openapi::Resource;
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
 use rustc_hash::FxHashSet;
 
+use super::limits;
 use super::objects::{self, Meta, ObjectReference};
 use crate::model::cluster::{
     AddressFamily, Endpoint, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey, TrafficPolicy,
@@ -17,6 +22,7 @@ use crate::model::event::{ClusterEvent, Update};
 use crate::model::names::{NodeName, ServiceKey};
 use crate::model::selector::Labels;
 use crate::model::speaker::SpeakerResource;
+use crate::model::text::{is_name, printable};
 
 /// Why an object is left out.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +31,11 @@ pub(super) enum Unreadable {
     #[error("it does not have the shape of its kind")]
     Shape(#[from] serde_json::Error),
     /// Nothing to know it by.
-    #[error("it has no name")]
+    #[error("it has no name, or one that no object can have")]
     Nameless,
+    /// Larger than an object can be.
+    #[error("it is larger than {} bytes", limits::OBJECT_BYTES)]
+    TooLarge,
 }
 
 /// What became of an object.
@@ -36,6 +45,15 @@ pub(super) struct Reduced<K, V> {
     pub(super) entries: Vec<(K, Option<V>)>,
     /// Parts of it that could not be read.
     pub(super) faults: u64,
+    /// What it has more of than is read, in words.
+    pub(super) excess: Option<String>,
+}
+
+impl<K, V> Reduced<K, V> {
+    /// One entry, and what could not be read of it.
+    pub(super) fn one(key: K, value: Option<V>, faults: u64) -> Self {
+        Self { entries: vec![(key, value)], faults, excess: None }
+    }
 }
 
 /// A kind of objects: where they are listed and what is read of them.
@@ -50,13 +68,20 @@ pub(super) trait Kind: Send {
     /// Objects per page: a page is what is in memory twice.
     const PAGE: u32;
     /// More entries than this are not read.
-    const MOST: usize = usize::MAX;
+    const MOST: usize;
+    /// Every object of the kind makes an entry, so that how many there are is known before all are read.
+    const EVERY_OBJECT_COUNTS: bool = false;
 
     /// `services`, as RBAC names it.
     fn resource(&self) -> &'static str;
 
     /// `/api/v1`, or that of its group.
-    fn api(&self) -> &str;
+    fn api(&self) -> String;
+
+    /// The namespace an entry is in, where one namespace must not use up what all share.
+    fn namespace(_key: &Self::Key) -> Option<&Arc<str>> {
+        None
+    }
 
     /// Only objects these labels match.
     fn label_selector(&self) -> Option<&str> {
@@ -76,22 +101,35 @@ pub(super) trait Kind: Send {
 
     /// The event that tells of it.
     fn event(&self, update: Update<Self::Key, Self::Value>) -> ClusterEvent;
-
-    /// A listing is complete: names nobody holds any more may go.
-    fn tidy(&mut self);
 }
 
-/// Names that come again and again, kept once.
+/// `/api/v1`, or that of its group, of a kind that Kubernetes itself has.
+fn api<R: k8s_openapi::Resource>() -> String {
+    let root = if R::GROUP.is_empty() { "api" } else { "apis" };
+    format!("/{root}/{}", R::API_VERSION)
+}
+
+/// Names that come again and again, kept once, for as long as somebody uses them.
 #[derive(Debug, Default)]
-pub(super) struct Names(FxHashSet<Arc<str>>);
+pub(super) struct Names {
+    all: FxHashSet<Arc<str>>,
+    /// So many there may be before those nobody uses any more are looked for.
+    tidy_at: usize,
+}
+
+/// Fewer names than this are not worth a look.
+const FEW_NAMES: usize = 1024;
 
 impl Names {
     pub(super) fn get(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(name) {
+        if let Some(known) = self.all.get(name) {
             return Arc::clone(known);
         }
+        if self.all.len() >= self.tidy_at.max(FEW_NAMES) {
+            self.tidy();
+        }
         let name: Arc<str> = Arc::from(name);
-        self.0.insert(Arc::clone(&name));
+        self.all.insert(Arc::clone(&name));
         name
     }
 
@@ -101,17 +139,23 @@ impl Names {
         labels.map(|(name, value)| (self.get(name), self.get(value))).collect()
     }
 
-    pub(super) fn tidy(&mut self) {
-        self.0.retain(|name| Arc::strong_count(name) > 1);
+    /// Drops the names nobody uses. The next look is due when as many came again, so that each name is looked at twice
+    /// over its life.
+    fn tidy(&mut self) {
+        self.all.retain(|name| Arc::strong_count(name) > 1);
+        self.all.shrink_to(self.all.len() * 2);
+        self.tidy_at = self.all.len() * 2;
     }
 }
 
+/// The name of an object, where it is one that an object can have: it is used in paths and sentences.
 pub(super) fn name(meta: &Meta) -> Result<&str, Unreadable> {
-    meta.name.as_deref().filter(|name| !name.is_empty()).ok_or(Unreadable::Nameless)
+    meta.name.as_deref().filter(|name| is_name(name)).ok_or(Unreadable::Nameless)
 }
 
-pub(super) fn namespace(meta: &Meta) -> &str {
-    meta.namespace.as_deref().unwrap_or("default")
+/// The namespace of an object, with the same care.
+pub(super) fn namespace(meta: &Meta) -> Result<&str, Unreadable> {
+    Some(meta.namespace.as_deref().unwrap_or("default")).filter(|name| is_name(name)).ok_or(Unreadable::Nameless)
 }
 
 /// An address, should there be a mask behind it or not.
@@ -119,22 +163,46 @@ fn address(text: &str) -> Option<IpAddr> {
     text.trim().split('/').next().and_then(|text| text.parse().ok())
 }
 
-/// Addresses in the order given, without duplicates; counts what is none.
-fn addresses<'a>(texts: impl IntoIterator<Item = &'a str>, faults: &mut u64) -> Vec<IpAddr> {
-    let mut all = Vec::new();
-    for text in texts {
-        match address(text) {
-            Some(address) if all.contains(&address) => {}
-            Some(address) => all.push(address),
-            None => *faults += 1,
-        }
-    }
-    all
+/// Addresses in the order given, without duplicates, as far as their limit.
+#[derive(Debug, Default)]
+struct Addresses {
+    all: Vec<IpAddr>,
+    seen: FxHashSet<IpAddr>,
+    /// More than the limit.
+    excess: usize,
 }
 
-fn sorted(mut addresses: Vec<IpAddr>) -> Box<[IpAddr]> {
-    addresses.sort_unstable();
-    addresses.into_boxed_slice()
+impl Addresses {
+    /// At most `most` addresses; counts in `faults` what is none.
+    fn read<'a>(texts: impl IntoIterator<Item = &'a str>, most: usize, faults: &mut u64) -> Self {
+        let mut addresses = Self::default();
+        for text in texts {
+            match address(text) {
+                Some(address) => addresses.add(address, most),
+                None => *faults += 1,
+            }
+        }
+        addresses
+    }
+
+    fn add(&mut self, address: IpAddr, most: usize) {
+        if self.all.len() >= most {
+            self.excess += usize::from(!self.seen.contains(&address));
+        } else if self.seen.insert(address) {
+            self.all.push(address);
+        }
+    }
+
+    fn sorted(mut self) -> Box<[IpAddr]> {
+        self.all.sort_unstable();
+        self.all.into_boxed_slice()
+    }
+}
+
+/// What an object has more of than is read, in words.
+fn excess(object: &dyn fmt::Display, addresses: usize, most: usize) -> Option<String> {
+    let count = addresses + most;
+    (addresses > 0).then(|| format!("{object} has {count} addresses, of which {most} are read"))
 }
 
 /// Services that may have VIPs.
@@ -157,12 +225,12 @@ impl Services {
     }
 
     fn key(&mut self, meta: &Meta) -> Result<ServiceKey, Unreadable> {
-        Ok(ServiceKey { name: Arc::from(name(meta)?), namespace: self.names.get(namespace(meta)) })
+        Ok(ServiceKey { name: Arc::from(name(meta)?), namespace: self.names.get(namespace(meta)?) })
     }
 }
 
 impl Services {
-    pub(super) const RESOURCE: &'static str = "services";
+    pub(super) const RESOURCE: &'static str = core::Service::URL_PATH_SEGMENT;
 }
 
 impl Kind for Services {
@@ -170,13 +238,18 @@ impl Kind for Services {
     type Value = Service;
 
     const PAGE: u32 = 500;
+    const MOST: usize = limits::SERVICES;
 
     fn resource(&self) -> &'static str {
         Self::RESOURCE
     }
 
-    fn api(&self) -> &str {
-        "/api/v1"
+    fn api(&self) -> String {
+        api::<core::Service>()
+    }
+
+    fn namespace(key: &Self::Key) -> Option<&Arc<str>> {
+        Some(&key.namespace)
     }
 
     fn label_selector(&self) -> Option<&str> {
@@ -196,12 +269,14 @@ impl Kind for Services {
 
         let load_balancer = spec.kind.as_deref() == Some("LoadBalancer");
         let external_ips = spec.external_ips.filter(|_| self.include_external_ips).unwrap_or_default();
-        let external_ips = sorted(addresses(external_ips.iter().map(String::as_str), &mut faults));
-        if !load_balancer && external_ips.is_empty() {
-            return Ok(Reduced { entries: vec![(key, None)], faults });
+        let external_ips = Addresses::read(external_ips.iter().map(String::as_str), limits::VIPS, &mut faults);
+        if !load_balancer && external_ips.all.is_empty() {
+            return Ok(Reduced::one(key, None, faults));
         }
         let ingress = object.status.and_then(|status| status.load_balancer).and_then(|balancer| balancer.ingress);
         let (ingress, ingress_unusable) = self::ingress(ingress.unwrap_or_default(), &mut faults);
+        let more = ingress.excess + external_ips.excess;
+        let excess = excess(&format_args!("service {key}"), more, limits::VIPS);
         let class = spec.load_balancer_class.filter(|class| !class.is_empty());
         let service = Service {
             load_balancer,
@@ -209,49 +284,45 @@ impl Kind for Services {
                 Some("Local") => TrafficPolicy::Local,
                 _ => TrafficPolicy::Cluster,
             },
-            class: class.map(|class| self.names.get(&class)),
-            ingress,
+            class: class.map(|class| self.names.get(&printable(&class, limits::QUOTED))),
+            ingress: ingress.sorted(),
             ingress_unusable,
-            external_ips,
+            external_ips: external_ips.sorted(),
             hints: hints(&meta),
             labels: if self.labels { self.names.labels(&meta) } else { Labels::default() },
         };
-        Ok(Reduced { entries: vec![(key, Some(service))], faults })
+        Ok(Reduced { excess, ..Reduced::one(key, Some(service), faults) })
     }
 
     fn event(&self, update: Update<ServiceKey, Service>) -> ClusterEvent {
         ClusterEvent::Services(update)
     }
-
-    fn tidy(&mut self) {
-        self.names.tidy();
-    }
 }
 
 /// The VIPs, and where there are none, why.
-fn ingress(entries: Vec<objects::Ingress>, faults: &mut u64) -> (Box<[IpAddr]>, Option<IngressUnusable>) {
-    let (mut usable, mut unusable) = (Vec::new(), None);
+fn ingress(entries: Vec<objects::Ingress>, faults: &mut u64) -> (Addresses, Option<IngressUnusable>) {
+    let (mut usable, mut unusable) = (Addresses::default(), None);
     for entry in entries {
         let text = entry.ip.filter(|ip| !ip.is_empty());
         let why = match (text.as_deref().map(|ip| (ip, ip.parse::<IpAddr>())), entry.hostname) {
             (Some((_, Ok(ip))), _) if entry.ip_mode.as_deref() == Some("Proxy") => IngressUnusable::Proxy(ip),
             (Some((_, Ok(ip))), _) => {
-                usable.push(ip);
+                usable.add(ip, limits::VIPS);
                 continue;
             }
             (Some((text, Err(_))), _) => {
                 *faults += 1;
-                IngressUnusable::NotAnAddress(text.into())
+                IngressUnusable::NotAnAddress(printable(text, limits::QUOTED).into())
             }
-            (None, Some(host)) if !host.is_empty() => IngressUnusable::HostName(host.into()),
+            (None, Some(host)) if !host.is_empty() => {
+                IngressUnusable::HostName(printable(&host, limits::QUOTED).into())
+            }
             (None, _) => continue,
         };
         unusable.get_or_insert(why);
     }
-    usable.sort_unstable();
-    usable.dedup();
-    let unusable = unusable.filter(|_| usable.is_empty());
-    (usable.into_boxed_slice(), unusable)
+    let unusable = unusable.filter(|_| usable.all.is_empty());
+    (usable, unusable)
 }
 
 fn hints(meta: &Meta) -> ServiceHints {
@@ -275,7 +346,7 @@ pub(super) struct Slices {
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 impl Slices {
-    pub(super) const RESOURCE: &'static str = "endpointslices";
+    pub(super) const RESOURCE: &'static str = discovery::EndpointSlice::URL_PATH_SEGMENT;
 }
 
 impl Kind for Slices {
@@ -283,33 +354,38 @@ impl Kind for Slices {
     type Value = EndpointSlice;
 
     const PAGE: u32 = 200;
+    const MOST: usize = limits::SLICES;
 
     fn resource(&self) -> &'static str {
         Self::RESOURCE
     }
 
-    fn api(&self) -> &str {
-        "/apis/discovery.k8s.io/v1"
+    fn api(&self) -> String {
+        api::<discovery::EndpointSlice>()
+    }
+
+    fn namespace(key: &Self::Key) -> Option<&Arc<str>> {
+        Some(&key.namespace)
     }
 
     fn keys(&mut self, meta: &Meta) -> Result<Vec<SliceKey>, Unreadable> {
-        Ok(vec![SliceKey { name: Arc::from(name(meta)?), namespace: self.names.get(namespace(meta)) }])
+        Ok(vec![SliceKey { name: Arc::from(name(meta)?), namespace: self.names.get(namespace(meta)?) }])
     }
 
     fn reduce(&mut self, json: &str) -> Result<Reduced<SliceKey, EndpointSlice>, Unreadable> {
         let object: objects::EndpointSlice = serde_json::from_str(json)?;
         let meta = object.metadata.unwrap_or_default();
-        let key = SliceKey { name: Arc::from(name(&meta)?), namespace: self.names.get(namespace(&meta)) };
+        let key = SliceKey { name: Arc::from(name(&meta)?), namespace: self.names.get(namespace(&meta)?) };
         let family = match object.address_type.as_deref() {
             Some("IPv4") => Some(AddressFamily::Ipv4),
             Some("IPv6") => Some(AddressFamily::Ipv6),
             Some("FQDN") => Some(AddressFamily::Fqdn),
             _ => None,
         };
-        let service = meta.label(SERVICE_NAME_LABEL).filter(|name| !name.is_empty());
+        let service = meta.label(SERVICE_NAME_LABEL).filter(|name| is_name(name));
         let (Some(service), Some(family)) = (service, family) else {
             // Without the label it belongs to no service, which is allowed; a family nobody knows is not.
-            return Ok(Reduced { entries: vec![(key, None)], faults: u64::from(family.is_none()) });
+            return Ok(Reduced::one(key, None, u64::from(family.is_none())));
         };
         let service = ServiceKey { namespace: Arc::clone(&key.namespace), name: self.names.get(service) };
         let mut faults = 0;
@@ -331,15 +407,11 @@ impl Kind for Slices {
             });
         }
         let slice = EndpointSlice { service, family, endpoints: endpoints.into_boxed_slice() };
-        Ok(Reduced { entries: vec![(key, Some(slice))], faults })
+        Ok(Reduced::one(key, Some(slice), faults))
     }
 
     fn event(&self, update: Update<SliceKey, EndpointSlice>) -> ClusterEvent {
         ClusterEvent::EndpointSlices(update)
-    }
-
-    fn tidy(&mut self) {
-        self.names.tidy();
     }
 }
 
@@ -352,7 +424,7 @@ fn is_of(family: AddressFamily, text: &str) -> bool {
 }
 
 fn node(names: &mut Names, name: Option<&str>) -> Option<NodeName> {
-    name.filter(|name| !name.is_empty()).map(|name| NodeName::from(names.get(name)))
+    name.filter(|name| is_name(name)).map(|name| NodeName::from(names.get(name)))
 }
 
 /// What makes it the same endpoint in another slice.
@@ -379,12 +451,12 @@ impl CoreEndpoints {
     fn key(&mut self, meta: &Meta, family: &str) -> Result<SliceKey, Unreadable> {
         // No EndpointSlice can be called so: a slash is not allowed in names.
         let name = Arc::from(format!("{}/{family}", name(meta)?));
-        Ok(SliceKey { name, namespace: self.names.get(namespace(meta)) })
+        Ok(SliceKey { name, namespace: self.names.get(namespace(meta)?) })
     }
 }
 
 impl CoreEndpoints {
-    pub(super) const RESOURCE: &'static str = "endpoints";
+    pub(super) const RESOURCE: &'static str = core::Endpoints::URL_PATH_SEGMENT;
 }
 
 impl Kind for CoreEndpoints {
@@ -392,13 +464,18 @@ impl Kind for CoreEndpoints {
     type Value = EndpointSlice;
 
     const PAGE: u32 = 200;
+    const MOST: usize = limits::SLICES;
 
     fn resource(&self) -> &'static str {
         Self::RESOURCE
     }
 
-    fn api(&self) -> &str {
-        "/api/v1"
+    fn api(&self) -> String {
+        api::<core::Endpoints>()
+    }
+
+    fn namespace(key: &Self::Key) -> Option<&Arc<str>> {
+        Some(&key.namespace)
     }
 
     fn keys(&mut self, meta: &Meta) -> Result<Vec<SliceKey>, Unreadable> {
@@ -408,7 +485,7 @@ impl Kind for CoreEndpoints {
     fn reduce(&mut self, json: &str) -> Result<Reduced<SliceKey, EndpointSlice>, Unreadable> {
         let object: objects::Endpoints = serde_json::from_str(json)?;
         let meta = object.metadata.unwrap_or_default();
-        let service = ServiceKey { name: self.names.get(name(&meta)?), namespace: self.names.get(namespace(&meta)) };
+        let service = ServiceKey { name: self.names.get(name(&meta)?), namespace: self.names.get(namespace(&meta)?) };
         let mut faults = 0;
         let mut by_family = [Vec::new(), Vec::new()];
         for subset in object.subsets.unwrap_or_default() {
@@ -434,15 +511,11 @@ impl Kind for CoreEndpoints {
             let slice = EndpointSlice { service: service.clone(), family, endpoints: endpoints.into_boxed_slice() };
             entries.push((self.key(&meta, name)?, Some(slice).filter(|slice| !slice.endpoints.is_empty())));
         }
-        Ok(Reduced { entries, faults })
+        Ok(Reduced { entries, faults, excess: None })
     }
 
     fn event(&self, update: Update<SliceKey, EndpointSlice>) -> ClusterEvent {
         ClusterEvent::EndpointSlices(update)
-    }
-
-    fn tidy(&mut self) {
-        self.names.tidy();
     }
 }
 
@@ -470,7 +543,7 @@ const SPEAKER_ANNOTATIONS: [&str; 4] = [
 ];
 
 impl Nodes {
-    pub(super) const RESOURCE: &'static str = "nodes";
+    pub(super) const RESOURCE: &'static str = core::Node::URL_PATH_SEGMENT;
 }
 
 impl Kind for Nodes {
@@ -479,13 +552,15 @@ impl Kind for Nodes {
 
     const NAMESPACED: bool = false;
     const PAGE: u32 = 200;
+    const MOST: usize = limits::NODES;
+    const EVERY_OBJECT_COUNTS: bool = true;
 
     fn resource(&self) -> &'static str {
         Self::RESOURCE
     }
 
-    fn api(&self) -> &str {
-        "/api/v1"
+    fn api(&self) -> String {
+        api::<core::Node>()
     }
 
     fn keys(&mut self, meta: &Meta) -> Result<Vec<NodeName>, Unreadable> {
@@ -501,26 +576,29 @@ impl Kind for Nodes {
         let mut faults = 0;
         let annotated = self.annotation.as_deref().and_then(|name| meta.annotation(name));
         let speaker = SPEAKER_ANNOTATIONS.iter().filter_map(|name| meta.annotation(name));
+        let mut more = 0;
+        let mut read = |addresses: &mut dyn Iterator<Item = &str>| -> Box<[IpAddr]> {
+            let addresses = Addresses::read(addresses, limits::NODE_ADDRESSES, &mut faults);
+            more += addresses.excess;
+            addresses.all.into()
+        };
         let node = Node {
-            annotated: addresses(annotated.into_iter().flat_map(words), &mut faults).into(),
-            speaker: addresses(speaker.flat_map(words), &mut faults).into(),
-            internal: addresses(of_kind(&listed, "InternalIP"), &mut faults).into(),
-            external: addresses(of_kind(&listed, "ExternalIP"), &mut faults).into(),
-            exclude_label: meta.label(EXCLUDE_LABEL).map(|value| self.names.get(value)),
+            annotated: read(&mut annotated.into_iter().flat_map(words)),
+            speaker: read(&mut speaker.flat_map(words)),
+            internal: read(&mut of_kind(&listed, "InternalIP")),
+            external: read(&mut of_kind(&listed, "ExternalIP")),
+            exclude_label: meta.label(EXCLUDE_LABEL).map(|value| self.names.get(&printable(value, limits::QUOTED))),
             network_unavailable: status.conditions.unwrap_or_default().iter().any(|condition| {
                 condition.kind.as_deref() == Some("NetworkUnavailable") && condition.status.as_deref() == Some("True")
             }),
             labels: if self.labels { self.names.labels(&meta) } else { Labels::default() },
         };
-        Ok(Reduced { entries: vec![(key, Some(node))], faults })
+        let excess = excess(&format_args!("node {key}"), more, limits::NODE_ADDRESSES);
+        Ok(Reduced { excess, ..Reduced::one(key, Some(node), faults) })
     }
 
     fn event(&self, update: Update<NodeName, Node>) -> ClusterEvent {
         ClusterEvent::Nodes(update)
-    }
-
-    fn tidy(&mut self) {
-        self.names.tidy();
     }
 }
 

@@ -1,33 +1,52 @@
 //! One cluster, supervised for ever: keeps the way to its API server and runs the watches on it.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use kube::Client;
 use serde::Deserialize;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::client::{self, RetryAfter};
 use super::condition::{Conditions, Part};
-use super::credentials;
-use super::dial::Dialer;
-use super::files::Fingerprint;
+use super::credentials::{self, Access, CredentialsError};
+use super::dial::{Dialer, Dialers};
+use super::http::{Client, Manners, RequestError};
+use super::limits;
+use super::link::{Link, LinkReceiver};
 use super::notices::{Notices, Writer};
 use super::reason::{self, Request};
 use super::reduce::{CoreEndpoints, Nodes, Services, Slices};
+use super::reporter::{Closed, Note, Reporter};
 use super::speaker;
-use super::watch::{Closed, Link, LinkReceiver, Reporter, Surroundings, Timings, Tolerance, Watcher, jittered};
+use super::timings::{Timings, jittered};
+use super::token::Expiry;
+use super::watch::{Surroundings, Tolerance, Watcher};
+use crate::files::Fingerprint;
 use crate::model::config::Source;
-use crate::model::event::{ClusterEvent, Event};
+use crate::model::event::Event;
 use crate::model::names::ClusterName;
 use crate::model::speaker::SpeakerResource;
+use crate::model::text::printable;
+use crate::model::time::Timestamp;
 use crate::supervise::chain;
 
 /// Names of the parts a cluster's condition is made of.
 const CONNECTION: &str = "connection";
+/// Between looks at how long a token still lives.
+const EXPIRY_LOOK: Duration = Duration::from_secs(600);
 const PARTS: [&str; 4] = [CONNECTION, Services::RESOURCE, Slices::RESOURCE, Nodes::RESOURCE];
+
+/// What of this switch a cluster's source may use.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// The folder files of credentials must be below.
+    pub credentials: Arc<Path>,
+    /// What opens sockets in network namespaces.
+    pub dialers: Dialers,
+}
 
 /// Follows one cluster.
 #[derive(Debug)]
@@ -37,6 +56,7 @@ pub struct ClusterSource {
     events: mpsc::Sender<Event>,
     refresh: watch::Receiver<u64>,
     notices: Notices,
+    reach: Reach,
     timings: Timings,
 }
 
@@ -49,8 +69,9 @@ impl ClusterSource {
         events: mpsc::Sender<Event>,
         refresh: watch::Receiver<u64>,
         notices: Notices,
+        reach: Reach,
     ) -> Self {
-        Self { name, config, events, refresh, notices, timings: Timings::default() }
+        Self { name, config, events, refresh, notices, reach, timings: Timings::default() }
     }
 
     /// Runs until nobody takes the events any more; may be dropped at any time.
@@ -64,32 +85,35 @@ impl ClusterSource {
         let reporter = Reporter::new(self.name.clone(), self.events.clone(), Conditions::new(parts));
         let (link, receiver) = watch::channel(None);
         let trouble = Arc::new(Notify::new());
-        let asked = RetryAfter::default();
+        let manners = Manners::default();
         let around = Surroundings {
-            link: LinkReceiver::new(receiver, asked.clone()),
+            link: LinkReceiver::new(receiver, manners.clone()),
             trouble: Arc::clone(&trouble),
             reporter: reporter.clone(),
             timings: self.timings,
-            namespaces: match self.config.namespaces.is_empty() {
-                true => Arc::new([None]),
-                false => self.config.namespaces.iter().cloned().map(Some).collect(),
+            namespaces: if self.config.namespaces.is_empty() {
+                Arc::new([None])
+            } else {
+                self.config.namespaces.iter().cloned().map(Some).collect()
             },
         };
         let services = Watcher::new(Services::new(&self.config), around.clone());
         let nodes = Watcher::new(Nodes::new(&self.config), around.clone());
         let speaker = speaker::follow(self.config.speaker, around.clone());
         let writer = Writer::new(self.name.clone(), &self.notices, &around);
-        let keeper = Keeper {
-            dialer: Dialer::new(self.config.network_namespace.clone(), self.timings.connect),
-            config: self.config,
+        let keeper = ConnectionManager {
+            dialer: Dialer::new(self.reach.dialers, self.config.network_namespace.clone(), self.timings.connect),
+            config: Arc::new(self.config),
             refresh: self.refresh,
             timings: self.timings,
             reporter,
             link,
-            asked,
+            manners,
             trouble,
+            folder: self.reach.credentials,
             files: Vec::new(),
-            said: None,
+            loading: None,
+            expiry: None,
         };
         // Each runs for ever: the first to end found that nobody listens any more.
         tokio::select! {
@@ -118,9 +142,9 @@ async fn endpoints(around: Surroundings) -> Result<Infallible, Closed> {
     loop {
         let mut slices = Watcher::new(Slices::default(), around.clone());
         let reason = slices.run_until(Slices::RESOURCE, Tolerance::Replaceable).await?.reason;
-        let fresh = link.get().await?.fresh;
+        let epoch = link.get().await?.epoch;
         if !std::mem::replace(&mut said, true) {
-            tracing::warn!(%reason, "EndpointSlices cannot be read: using Endpoints, which know of no termination");
+            tracing::warn!(?reason, "EndpointSlices cannot be read: using Endpoints, which know of no termination");
         }
         let mut renewed = link.clone();
         let mut core = Watcher::new(CoreEndpoints::default(), around.clone());
@@ -130,44 +154,52 @@ async fn endpoints(around: Surroundings) -> Result<Infallible, Closed> {
                 // Slices are what should be granted.
                 around.reporter.part(Slices::RESOURCE, Part::Failed(reason)).await?;
                 around.trouble.notify_one();
-                link.pause(fresh, backoff.pause()).await;
+                link.pause(epoch, backoff.pause()).await;
             }
             // Other credentials may see more.
-            () = renewed.fresher(fresh) => backoff.reset(),
+            () = renewed.newer(epoch) => backoff.reset(),
         }
     }
 }
 
 /// Keeps the way to the API server.
-struct Keeper {
-    config: Source,
+struct ConnectionManager {
+    config: Arc<Source>,
     dialer: Dialer,
     refresh: watch::Receiver<u64>,
     timings: Timings,
     reporter: Reporter,
     link: watch::Sender<Option<Link>>,
-    asked: RetryAfter,
+    manners: Manners,
     trouble: Arc<Notify>,
+    /// Credentials must be below it.
+    folder: Arc<Path>,
     /// Files whose change is a reason to try again.
     files: Vec<PathBuf>,
-    /// What was last said of the connection.
-    said: Option<Says>,
+    /// Credentials that are being read: a file system that hangs must not take a thread with each attempt.
+    loading: Option<JoinHandle<Loaded>>,
+    /// When the token in use ends.
+    expiry: Option<Expiry>,
 }
 
-/// What is said of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Says {
-    version: Arc<str>,
-    caveat: Option<Arc<str>>,
+/// Credentials that were read.
+struct Loaded {
+    access: Result<Access, CredentialsError>,
+    /// Files whose change is a reason to read them again...
+    files: Vec<PathBuf>,
+    /// ...and how they looked when they were read, or before.
+    seen: Fingerprint,
 }
 
 /// A server that answers.
 struct Connected {
     client: Client,
-    says: Says,
+    version: Arc<str>,
+    caveat: Option<Arc<str>>,
+    expiry: Option<Expiry>,
 }
 
-/// What there is no connection for.
+/// Why connecting failed.
 enum Failure {
     /// The credentials, or what they say.
     Credentials(String),
@@ -186,62 +218,55 @@ enum Cause {
     Trouble,
 }
 
-impl Keeper {
+impl ConnectionManager {
     async fn run(mut self) -> Result<Infallible, Closed> {
         let mut backoff = self.timings.backoff();
-        let (mut fresh, mut cause) = (0, Cause::Down);
-        let mut in_use: Option<Says> = None;
+        let (mut epoch, mut cause) = (0, Cause::Down);
         self.reporter.part(CONNECTION, Part::Listing).await?;
         loop {
             let (connected, seen) = self.connect().await;
             let pause = match connected {
-                Ok(Connected { client, says }) => {
+                Ok(connected) => {
                     backoff.reset();
-                    in_use = Some(says.clone());
-                    self.say(says).await?;
-                    self.reporter.part(CONNECTION, Part::Live).await?;
-                    fresh += u64::from(cause != Cause::Trouble);
-                    self.link.send_replace(Some(Link { client, fresh }));
+                    epoch += u64::from(cause != Cause::Trouble);
+                    self.take_over(connected, epoch).await?;
                     None
                 }
                 Err(Failure::Credentials(reason)) if cause == Cause::Renewed && self.link.borrow().is_some() => {
                     // What was read before may go on working; when it does not, a watch will say so.
-                    tracing::warn!(%reason, "credentials changed and cannot be used: keeping the old ones");
-                    if let Some(Says { version, caveat }) = in_use.clone() {
-                        let kept = format!("the credentials changed and are not used, those before are kept: {reason}");
-                        let all = caveat.map_or_else(|| kept.clone(), |caveat| format!("{kept}; {caveat}"));
-                        self.say(Says { version, caveat: Some(all.into()) }).await?;
-                    }
+                    tracing::warn!(?reason, "credentials changed and cannot be used: keeping the old ones");
+                    let kept = format!("the credentials changed and are not used, those before are kept: {reason}");
+                    self.reporter.notes([(Note::Kept, Some(kept))]).await?;
                     None
                 }
                 Err(Failure::Credentials(reason) | Failure::Server(reason)) => {
                     self.reporter.part(CONNECTION, Part::Failed(reason.into())).await?;
-                    Some(jittered(backoff.pause()).max(self.asked.remaining()))
+                    Some(jittered(backoff.pause()).max(self.manners.remaining()))
                 }
             };
-            cause = self.wait(seen, pause).await;
+            cause = self.wait(seen, pause).await?;
         }
     }
 
-    /// Says it, unless that is what was said last.
-    async fn say(&mut self, says: Says) -> Result<(), Closed> {
-        if self.said.as_ref() != Some(&says) {
-            let Says { version, caveat } = says.clone();
-            self.reporter.cluster(ClusterEvent::Connected { version, caveat }).await?;
-            self.said = Some(says);
-        }
+    /// Makes a connection the one in use.
+    async fn take_over(&mut self, connected: Connected, epoch: u64) -> Result<(), Closed> {
+        let Connected { client, version, caveat, expiry } = connected;
+        self.expiry = expiry;
+        let expiry = self.expiry.and_then(|expiry| expiry.words(Timestamp::now()));
+        let caveat = caveat.map(|caveat| caveat.to_string());
+        let notes = [(Note::Connection, caveat), (Note::Kept, None), (Note::Expiry, expiry)];
+        self.reporter.notes(notes).await?;
+        self.reporter.version(version).await?;
+        self.reporter.part(CONNECTION, Part::Live).await?;
+        self.link.send_replace(Some(Link { client, epoch }));
         Ok(())
     }
 
-    /// Waits for a reason to make the link anew; with a pause, that is one too.
-    async fn wait(&mut self, seen: Fingerprint, pause: Option<std::time::Duration>) -> Cause {
+    /// Waits for a reason to make the link anew; with a pause, that is one too. Meanwhile, notices a token that ends.
+    async fn wait(&mut self, seen: Fingerprint, pause: Option<Duration>) -> Result<Cause, Closed> {
         let watched = self.watched();
-        let look = self.timings.look;
-        let files = async {
-            while Fingerprint::of(&watched) == seen {
-                tokio::time::sleep(look).await;
-            }
-        };
+        let (look, expiry) = (self.timings.look, self.expiry);
+        let files = changed(watched, seen, look);
         let refresh = async {
             if self.refresh.changed().await.is_err() {
                 std::future::pending::<Infallible>().await;
@@ -253,12 +278,19 @@ impl Keeper {
                 None => self.trouble.notified().await,
             }
         };
-        let cause = tokio::select! {
-            () = files => Cause::Renewed,
-            () = refresh => Cause::Renewed,
-            () = over => Cause::Trouble,
+        tokio::pin!(files, refresh, over);
+        let cause = loop {
+            tokio::select! {
+                () = &mut files => break Cause::Renewed,
+                () = &mut refresh => break Cause::Renewed,
+                () = &mut over => break Cause::Trouble,
+                () = tokio::time::sleep(EXPIRY_LOOK), if expiry.is_some() => {
+                    let words = expiry.and_then(|expiry| expiry.words(Timestamp::now()));
+                    self.reporter.notes([(Note::Expiry, words)]).await?;
+                }
+            }
         };
-        if pause.is_some() { Cause::Down } else { cause }
+        Ok(if pause.is_some() { Cause::Down } else { cause })
     }
 
     /// The credential files, and the network namespace should it be waited for.
@@ -268,25 +300,64 @@ impl Keeper {
 
     /// Loads the credentials and asks the server for its version. The fingerprint is of what was loaded, or older.
     async fn connect(&mut self) -> (Result<Connected, Failure>, Fingerprint) {
-        let before = self.watched();
-        let seen = Fingerprint::of(&before);
-        let access = credentials::load(&self.config.connection, &mut self.files).await;
-        let after = self.watched();
-        let seen = if after == before { seen } else { Fingerprint::of(&after) };
-        (self.reach(access).await, seen)
+        match self.load().await {
+            Some(Loaded { access, files, seen }) => {
+                self.files = files;
+                (self.reach(access).await, seen)
+            }
+            None => {
+                let reason = format!(
+                    "reading the credentials takes longer than {} s: is the file system they are on there?",
+                    self.timings.answer.as_secs()
+                );
+                (Err(Failure::Credentials(reason)), Fingerprint::default())
+            }
+        }
     }
 
-    async fn reach(
-        &self,
-        access: Result<credentials::Access, credentials::CredentialsError>,
-    ) -> Result<Connected, Failure> {
+    /// Reads the credentials beside the runtime; `None` where that takes too long. It goes on then, and its result is the
+    /// next one.
+    async fn load(&mut self) -> Option<Loaded> {
+        let (config, folder) = (Arc::clone(&self.config), Arc::clone(&self.folder));
+        let (before, namespace) = (self.watched(), self.dialer.namespace_path());
+        let read = move || {
+            let mut files = Vec::new();
+            let seen = Fingerprint::of(&before);
+            let access = credentials::load(&config.connection, &folder, Timestamp::now(), &mut files);
+            let after: Vec<PathBuf> = files.iter().cloned().chain(namespace).collect();
+            let seen = if after == before { seen } else { Fingerprint::of(&after) };
+            Loaded { access, files, seen }
+        };
+        let loading = self.loading.get_or_insert_with(|| tokio::task::spawn_blocking(read));
+        let loaded = timeout(self.timings.answer, loading).await.ok()?;
+        self.loading = None;
+        loaded.ok()
+    }
+
+    async fn reach(&self, access: Result<Access, CredentialsError>) -> Result<Connected, Failure> {
         let access = access.map_err(|error| Failure::Credentials(chain(&error)))?;
-        let client = client::build(&access.config, self.dialer.clone(), self.asked.clone())
+        let (caveat, expiry) = (access.caveat.clone(), access.expiry);
+        let client = Client::new(access, self.dialer.clone(), self.manners.clone())
             .map_err(|error| Failure::Credentials(format!("the credentials cannot be used ({})", chain(&error))))?;
         let version = version(&client, self.timings.answer).await.map_err(Failure::Server)?;
-        Ok(Connected { client, says: Says { version, caveat: access.caveat } })
+        Ok(Connected { client, version, caveat, expiry })
     }
 }
+
+/// Returns when files look different.
+async fn changed(paths: Vec<PathBuf>, seen: Fingerprint, look: Duration) {
+    let (paths, mut now) = (Arc::new(paths), seen.clone());
+    while now == seen {
+        tokio::time::sleep(look).await;
+        let paths = Arc::clone(&paths);
+        if let Ok(found) = tokio::task::spawn_blocking(move || Fingerprint::of(&paths)).await {
+            now = found;
+        }
+    }
+}
+
+/// The longest version that is told, in characters: `v1.33.1+rke2r1` and the like.
+const LONGEST_VERSION: usize = 60;
 
 /// `/version`, as far as it is read.
 #[derive(Debug, Deserialize)]
@@ -295,19 +366,18 @@ struct Version {
     git_version: Option<String>,
 }
 
-async fn version(client: &Client, patience: std::time::Duration) -> Result<Arc<str>, String> {
+async fn version(client: &Client, patience: Duration) -> Result<Arc<str>, String> {
     const UNKNOWN: &str = "unknown";
     let request = Request { verb: "get", resource: "/version", namespace: None };
-    let get = http::Request::get("/version").body(Vec::new()).map_err(|error| chain(&error))?;
-    let text = match timeout(patience, client.request_text(get)).await {
-        Ok(Ok(text)) => text,
+    let answer = match client.get("/version", limits::ANSWER_BYTES, patience).await {
+        Ok(answer) => answer,
         // The server is there, and keeps its version to itself.
-        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 403 | 404) => return Ok(UNKNOWN.into()),
-        Ok(Err(error)) => return Err(reason::explain(&error, request)),
-        Err(_) => return Err(reason::silent(request, patience)),
+        Err(RequestError::Refused(status)) if matches!(status.code, 403 | 404) => return Ok(UNKNOWN.into()),
+        Err(RequestError::Foreign { code: 403 | 404, said: Some(_), .. }) => return Ok(UNKNOWN.into()),
+        Err(error) => return Err(reason::explain(&error, request)),
     };
-    let version: Version = serde_json::from_str(&text).map_err(|error| {
-        format!("the answer to /version cannot be read ({error}): is this the URL of an API server?")
+    let version: Version = serde_json::from_slice(&answer.bytes).map_err(|error| {
+        format!("the answer to /version cannot be read ({}): is this the URL of an API server?", chain(&error))
     })?;
-    Ok(version.git_version.as_deref().unwrap_or(UNKNOWN).into())
+    Ok(printable(version.git_version.as_deref().unwrap_or(UNKNOWN), LONGEST_VERSION).into())
 }

@@ -1,17 +1,19 @@
 //! The watch of one kind in one namespace (or in all), made again and again from the last version seen.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::AsyncBufRead;
-use kube::api::WatchParams;
+use hyper::body::Incoming;
+use kube::core::Status;
+use kube::core::params::WatchParams;
 use tokio::time::{Instant, timeout};
 
-use super::lines::{LONGEST, Line, Lines};
-use super::objects::{Object, Status, WatchLine};
+use super::limits;
+use super::lines::{Line, Lines};
+use super::link::LinkReceiver;
+use super::objects::{Object, WatchLine};
 use super::reason::{self, Request};
-use super::watch::{LinkReceiver, Timings, jittered};
+use super::timings::{Timings, jittered};
 use crate::supervise::{Backoff, chain};
 
 /// What a watch tells.
@@ -42,22 +44,39 @@ const FAILURES_UNTIL_LISTING: u32 = 5;
 /// A watch that ended sooner was no success.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
+/// What is watched, and from where.
+pub(super) struct Target {
+    pub(super) resource: &'static str,
+    pub(super) path: String,
+    pub(super) namespace: Option<Arc<str>>,
+    pub(super) labels: Option<String>,
+    /// The last version seen.
+    pub(super) version: String,
+}
 
 /// One watch.
 pub(super) struct NamespaceWatch {
-    resource: &'static str,
-    path: String,
-    namespace: Option<Arc<str>>,
-    labels: Option<String>,
-    version: String,
+    target: Target,
     link: LinkReceiver,
-    fresh: u64,
     timings: Timings,
     backoff: Backoff,
-    open: Option<(Lines<Reader>, Instant)>,
+    /// Failures since it last told something.
     failures: u32,
-    pause: Option<Duration>,
+    /// The epoch of the link it was last opened with.
+    epoch: u64,
+    phase: Phase,
+}
+
+/// Where a watch is.
+enum Phase {
+    /// To be opened after a pause, zero at the start.
+    Waiting(Duration),
+    /// Open.
+    Open {
+        lines: Box<Lines<Incoming>>,
+        /// Since then.
+        since: Instant,
+    },
 }
 
 enum OpenError {
@@ -68,139 +87,124 @@ enum OpenError {
 }
 
 impl NamespaceWatch {
-    pub(super) fn new(
-        resource: &'static str,
-        path: String,
-        namespace: Option<Arc<str>>,
-        labels: Option<String>,
-        version: String,
-        link: LinkReceiver,
-        timings: Timings,
-    ) -> Self {
-        let backoff = timings.backoff();
-        Self {
-            resource,
-            path,
-            namespace,
-            labels,
-            version,
-            link,
-            fresh: 0,
-            timings,
-            backoff,
-            open: None,
-            failures: 0,
-            pause: None,
-        }
+    pub(super) fn new(target: Target, link: LinkReceiver, timings: Timings) -> Self {
+        let (backoff, phase) = (timings.backoff(), Phase::Waiting(Duration::ZERO));
+        Self { target, link, timings, backoff, failures: 0, epoch: 0, phase }
     }
 
     pub(super) fn namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
+        self.target.namespace.as_deref()
     }
 
     /// The next item. Owns the watch meanwhile, so that many can be waited for at once.
     pub(super) async fn next(mut self) -> (Self, Item) {
-        let item = self.step().await;
-        (self, item)
+        loop {
+            if let Some(item) = self.step().await {
+                return (self, item);
+            }
+        }
     }
 
-    async fn step(&mut self) -> Item {
-        loop {
-            if let Some(pause) = self.pause.take() {
-                self.link.pause(self.fresh, pause).await;
+    /// One step; an item where it has something to tell.
+    async fn step(&mut self) -> Option<Item> {
+        match &mut self.phase {
+            Phase::Waiting(pause) => {
+                if !pause.is_zero() {
+                    self.link.pause(self.epoch, *pause).await;
+                }
+                self.open().await
             }
-            let Some((lines, since)) = &mut self.open else {
-                match self.open().await {
-                    Ok(lines) => {
-                        self.open = Some((lines, Instant::now()));
-                        return Item::Opened;
+            Phase::Open { lines, since } => {
+                let since = *since;
+                let line = tokio::select! {
+                    line = timeout(self.timings.idle, lines.next()) => line,
+                    () = self.link.newer(self.epoch) => {
+                        self.phase = Phase::Waiting(Duration::ZERO);
+                        return None;
                     }
-                    Err(OpenError::TooOld) => return Item::TooOld,
-                    Err(OpenError::Closed) => return Item::Closed,
-                    Err(OpenError::Failed(reason)) => match self.failed(reason) {
-                        Some(item) => return item,
-                        None => continue,
-                    },
-                    Err(OpenError::Forbidden(reason)) => {
-                        self.pause = Some(self.backoff.pause());
-                        return Item::Forbidden(reason.into());
+                };
+                match line {
+                    Ok(Ok(Some(Line::Text(line)))) => self.told(&line),
+                    Ok(Ok(Some(Line::TooLong))) => Some(Item::Malformed("an object is too large")),
+                    // Most likely nobody is there any more: the next failure is not the first.
+                    Err(_) => {
+                        self.failures = self.failures.max(1);
+                        self.phase = Phase::Waiting(Duration::ZERO);
+                        None
                     }
-                }
-            };
-            let since = *since;
-            let line = tokio::select! {
-                line = timeout(self.timings.idle, lines.next()) => line,
-                () = self.link.fresher(self.fresh) => {
-                    self.open = None;
-                    continue;
-                }
-            };
-            match line {
-                Ok(Ok(Some(Line::Text(line)))) => {
-                    let item = self.read(&line);
-                    if matches!(item, Some(Item::Changed(_) | Item::Deleted(_) | Item::Bookmark)) {
-                        self.failures = 0;
-                        self.backoff.reset();
-                    }
-                    if let Some(item) = item {
-                        return item;
-                    }
-                }
-                Ok(Ok(Some(Line::TooLong))) => return Item::Malformed("an object is too large"),
-                // Silent for too long: most likely nobody is there, so that the next failure is not the first.
-                Err(_) => {
-                    self.open = None;
-                    self.failures = self.failures.max(1);
-                }
-                // Ended or broken: made again from the last version seen.
-                Ok(Ok(None) | Err(_)) => {
-                    self.open = None;
-                    if since.elapsed() < SHORTEST {
-                        self.pause = Some(self.backoff.pause());
+                    // Ended or broken: made again from the last version seen.
+                    Ok(Ok(None) | Err(_)) => {
+                        let short = since.elapsed() < SHORTEST;
+                        let pause = if short { self.backoff.pause() } else { Duration::ZERO };
+                        self.phase = Phase::Waiting(pause);
+                        None
                     }
                 }
             }
         }
     }
 
-    async fn open(&mut self) -> Result<Lines<Reader>, OpenError> {
+    async fn open(&mut self) -> Option<Item> {
+        match self.request().await {
+            Ok(body) => {
+                let lines = Box::new(Lines::new(body, limits::LINE_BYTES));
+                self.phase = Phase::Open { lines, since: Instant::now() };
+                Some(Item::Opened)
+            }
+            Err(OpenError::TooOld) => Some(Item::TooOld),
+            Err(OpenError::Closed) => Some(Item::Closed),
+            Err(OpenError::Failed(reason)) => self.failed(reason),
+            Err(OpenError::Forbidden(reason)) => {
+                self.phase = Phase::Waiting(self.backoff.pause());
+                Some(Item::Forbidden(reason.into()))
+            }
+        }
+    }
+
+    async fn request(&mut self) -> Result<Incoming, OpenError> {
         let link = self.link.get().await.map_err(|_| OpenError::Closed)?;
-        self.fresh = link.fresh;
-        let request = self.request();
+        self.epoch = link.epoch;
         let params = WatchParams {
-            label_selector: self.labels.clone(),
+            label_selector: self.target.labels.clone(),
             timeout: Some(u32::try_from(jittered(self.timings.watch).as_secs().max(1)).unwrap_or(u32::MAX)),
             bookmarks: true,
             ..WatchParams::default()
         };
-        let built = kube::core::Request::new(self.path.as_str())
-            .watch(&params, &self.version)
-            .map_err(|error| OpenError::Failed(format!("cannot watch {}: {}", self.resource, chain(&error))))?;
-        match timeout(self.timings.answer, link.client.request_stream(built)).await {
-            Ok(Ok(reader)) => Ok(Lines::new(Box::pin(reader) as Reader, LONGEST)),
-            Ok(Err(kube::Error::Api(status))) if status.code == 410 => Err(OpenError::TooOld),
-            Ok(Err(error)) => {
-                let reason = reason::explain(&error, request);
-                let forbidden = matches!(&error, kube::Error::Api(status) if status.code == 403);
-                Err(if forbidden { OpenError::Forbidden(reason) } else { OpenError::Failed(reason) })
+        let resource = self.target.resource;
+        let built = kube::core::Request::new(self.target.path.as_str())
+            .watch(&params, &self.target.version)
+            .map_err(|error| OpenError::Failed(format!("cannot watch {resource}: {}", chain(&error))))?;
+        link.client.open(built, self.timings.answer).await.map_err(|error| {
+            let reason = reason::explain(&error, self.asked());
+            match error.code() {
+                Some(410) => OpenError::TooOld,
+                Some(403) => OpenError::Forbidden(reason),
+                _ => OpenError::Failed(reason),
             }
-            Err(_) => Err(OpenError::Failed(reason::silent(request, self.timings.answer))),
-        }
+        })
     }
 
-    fn request(&self) -> Request<'_> {
-        Request { verb: "watch", resource: self.resource, namespace: self.namespace.as_deref() }
+    fn asked(&self) -> Request<'_> {
+        Request { verb: "watch", resource: self.target.resource, namespace: self.target.namespace.as_deref() }
     }
 
     /// The first failure in a row is not told: connections end, and the next attempt works.
     fn failed(&mut self, reason: String) -> Option<Item> {
-        self.open = None;
         self.failures += 1;
-        self.pause = Some(self.backoff.pause());
+        self.phase = Phase::Waiting(self.backoff.pause());
         if self.failures >= FAILURES_UNTIL_LISTING {
             return Some(Item::TooOld);
         }
         (self.failures > 1).then(|| Item::Failed(reason.into()))
+    }
+
+    fn told(&mut self, line: &[u8]) -> Option<Item> {
+        let item = self.read(line);
+        if matches!(item, Some(Item::Changed(_) | Item::Deleted(_) | Item::Bookmark)) {
+            self.failures = 0;
+            self.backoff.reset();
+        }
+        item
     }
 
     fn read(&mut self, line: &[u8]) -> Option<Item> {
@@ -209,32 +213,39 @@ impl NamespaceWatch {
         };
         let object = event.object.get();
         match event.change.as_str() {
-            "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" => self.follow(object),
-            "ERROR" => return self.error(object),
-            _ => return Some(Item::Malformed("a watch event of unknown type")),
+            "ADDED" | "MODIFIED" => {
+                self.follow(object);
+                Some(Item::Changed(object.to_owned()))
+            }
+            "DELETED" => {
+                self.follow(object);
+                Some(Item::Deleted(object.to_owned()))
+            }
+            "BOOKMARK" => {
+                self.follow(object);
+                Some(Item::Bookmark)
+            }
+            "ERROR" => self.error(object),
+            _ => Some(Item::Malformed("a watch event of unknown type")),
         }
-        Some(match event.change.as_str() {
-            "DELETED" => Item::Deleted(object.to_owned()),
-            "BOOKMARK" => Item::Bookmark,
-            _ => Item::Changed(object.to_owned()),
-        })
     }
 
     fn follow(&mut self, object: &str) {
         let meta = serde_json::from_str::<Object>(object).ok().and_then(|object| object.metadata);
         if let Some(version) = meta.and_then(|meta| meta.resource_version).filter(|version| !version.is_empty()) {
-            self.version = version;
+            self.target.version = version;
         }
     }
 
     fn error(&mut self, object: &str) -> Option<Item> {
-        let status: Status = serde_json::from_str(object).unwrap_or_default();
-        let reason = status.reason.as_deref().unwrap_or_default();
-        if status.code == Some(410) || reason == "Expired" || reason == "Gone" {
+        let mut status: Status = serde_json::from_str(object).unwrap_or_default();
+        if status.code == 410 || status.reason == "Expired" || status.reason == "Gone" {
             return Some(Item::TooOld);
         }
-        let message = status.message.as_deref().unwrap_or_default();
-        let text = reason::refused(status.code.unwrap_or(500), message, reason, self.request());
+        if status.code == 0 {
+            status.code = 500;
+        }
+        let text = reason::refused(&status, self.asked());
         self.failed(text)
     }
 }

@@ -8,15 +8,15 @@ mod tls;
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::watch::Timings;
-use super::{ClusterSource, Notices};
+use super::timings::Timings;
+use super::{ClusterSource, Dialers, Notices, Reach};
 use crate::model::alarm::Notice;
 use crate::model::config::{Connection, Source, Speaker};
 use crate::model::event::{ClusterEvent, Event, SourceEvent};
@@ -34,6 +34,8 @@ fn quick() -> Timings {
         first_pause: Duration::from_millis(20),
         longest_pause: Duration::from_millis(100),
         look: Duration::from_millis(20),
+        events: Duration::from_millis(20),
+        spread: Duration::ZERO,
         ..Timings::default()
     }
 }
@@ -85,7 +87,9 @@ impl Running {
         let (refresh, refreshed) = watch::channel(0);
         let (notices, _) = broadcast::channel(8);
         let told = Notices { notices: notices.clone(), enabled: watch::channel(true).1, leaf: "leaf3".into() };
-        let source = ClusterSource::new("c1".into(), config, sender, refreshed, told).with_timings(timings);
+        let dialers = Dialers::start().expect("a thread");
+        let reach = Reach { credentials: Arc::from(Path::new("/")), dialers };
+        let source = ClusterSource::new("c1".into(), config, sender, refreshed, told, reach).with_timings(timings);
         Self { events, refresh, notices, task: tokio::spawn(source.run()) }
     }
 

@@ -26,6 +26,8 @@ impl Agent {
             .arg(switch.password_file())
             .arg("--state-file")
             .arg(switch.folder().join("state.json"))
+            .arg("--credentials-dir")
+            .arg(switch.folder())
             .args(["--log-level", "warn"])
             .stdin(Stdio::null())
             .spawn()

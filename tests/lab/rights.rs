@@ -40,6 +40,7 @@ impl Agent {
             .arg(program)
             .arg(format!("--ndk=unix://{}/leaf1/sr_sdk_service_manager:50053", run.display()))
             .args(["--gnmi=http://127.0.0.1:1", "--syslog=none", "--state-file=/nowhere/state.json"])
+            .arg(format!("--credentials-dir={}", run.display()))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

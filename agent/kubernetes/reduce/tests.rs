@@ -205,6 +205,52 @@ fn an_object_without_a_name_or_of_another_shape_is_unreadable() {
     }
 }
 
+#[test]
+fn a_service_has_as_many_vips_as_are_read_and_says_when_it_had_more() {
+    let ingress: Vec<Value> = (0..100).map(|at| json!({"ip": format!("10.0.0.{at}")})).collect();
+    let object = balancer(json!({}), json!(ingress)).to_string();
+    let reduced = Services::new(&config()).reduce(&object).expect("readable");
+    assert_eq!(reduced.excess.as_deref(), Some("service d/s has 100 addresses, of which 64 are read"));
+    let service = reduced.entries[0].1.as_ref().expect("a load balancer");
+    assert_eq!(service.ingress.len(), limits::VIPS);
+}
+
+#[test]
+fn a_node_of_many_addresses_costs_time_in_proportion_and_keeps_64() {
+    let address = |at: u32| std::net::Ipv4Addr::from(0x0a00_0000 + at).to_string();
+    let all: Vec<String> = (0..100_000).map(address).collect();
+    let object = json!({"metadata": {"name": "n1", "annotations": {"example.com/bgp": all.join(",")}}}).to_string();
+    let begun = std::time::Instant::now();
+    let reduced = Nodes::new(&config()).reduce(&object).expect("readable");
+    // Quadratic, it took seconds.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(reduced.entries[0].1.as_ref().map(|node| node.annotated.len()), Some(limits::NODE_ADDRESSES));
+    assert_eq!(reduced.excess.as_deref(), Some("node n1 has 100000 addresses, of which 64 are read"));
+}
+
+#[test]
+fn names_go_with_their_users() {
+    let mut names = Names::default();
+    let kept: Vec<Arc<str>> = (0..1500).map(|at| names.get(&format!("kept-{at}"))).collect();
+    for at in 0..1_000_000 {
+        names.get(&format!("fresh-{at}"));
+        assert!(names.all.len() <= 2 * kept.len() + FEW_NAMES, "{} names", names.all.len());
+    }
+    for (at, name) in kept.iter().enumerate() {
+        assert!(Arc::ptr_eq(name, &names.get(&format!("kept-{at}"))), "{name} is kept once");
+    }
+}
+
+#[test]
+fn text_of_tenants_is_printable_and_short() {
+    let host = format!("evil\u{1b}[2J\u{202e}{}", "x".repeat(5000));
+    let (service, _) = service(balancer(json!({"loadBalancerClass": "a\nb"}), json!([{"hostname": host}])));
+    let service = service.expect("a load balancer");
+    assert_eq!(service.class.as_deref(), Some("a"));
+    let Some(IngressUnusable::HostName(host)) = service.ingress_unusable else { panic!("a host name") };
+    assert!(host.starts_with("evil [2J x") && host.chars().count() == limits::QUOTED, "{host}");
+}
+
 /// JSON of any shape, with the names that are read as likely keys.
 fn any_json() -> impl Strategy<Value = Value> {
     let text = prop_oneof![

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
+use super::super::http::{Client, RequestError};
+use super::super::limits;
 use super::super::reason::{self, Request};
 use crate::model::speaker::SpeakerResource;
-use crate::supervise::chain;
 
 /// `/apis/metallb.io/v1beta1`, the best first, by resource. One that is not served is not in it.
 pub(super) type Served = BTreeMap<SpeakerResource, Vec<Arc<str>>>;
@@ -119,15 +118,13 @@ async fn version_resources(client: &Client, api: &str, patience: Duration) -> Re
 
 async fn ask<T: DeserializeOwned>(client: &Client, path: &str, patience: Duration) -> Result<Answer<T>, String> {
     let request = Request { verb: "get", resource: "API groups", namespace: None };
-    let get = http::Request::get(path).body(Vec::new()).map_err(|error| chain(&error))?;
-    match timeout(patience, client.request_text(get)).await {
-        Ok(Ok(text)) => Ok(serde_json::from_str(&text).map_or(Answer::Untold, Answer::Served)),
-        Ok(Err(kube::Error::Api(status))) => match status.code {
-            404 => Ok(Answer::Absent),
-            401 => Err(reason::refused(status.code, &status.message, &status.reason, request)),
-            _ => Ok(Answer::Untold),
+    match client.get(path, limits::ANSWER_BYTES, patience).await {
+        Ok(answer) => Ok(serde_json::from_slice(&answer.bytes).map_or(Answer::Untold, Answer::Served)),
+        Err(RequestError::TooLarge { .. }) => Ok(Answer::Untold),
+        Err(error) => match error.code() {
+            Some(404) => Ok(Answer::Absent),
+            None | Some(401) => Err(reason::explain(&error, request)),
+            Some(_) => Ok(Answer::Untold),
         },
-        Ok(Err(error)) => Err(reason::explain(&error, request)),
-        Err(_) => Err(reason::silent(request, patience)),
     }
 }

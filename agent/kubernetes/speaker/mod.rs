@@ -20,7 +20,9 @@ use self::reduce::Objects;
 use self::statuses::Statuses;
 use super::condition::Part;
 use super::reduce::Kind;
-use super::watch::{Closed, Failure, FailureKind, Surroundings, Tolerance, Watcher, jittered};
+use super::reporter::Closed;
+use super::timings::jittered;
+use super::watch::{Failure, FailureKind, Surroundings, Tolerance, Watcher};
 use crate::model::config::Speaker;
 use crate::model::event::ClusterEvent;
 use crate::model::speaker::{ResourceState, SpeakerResource};
@@ -76,13 +78,13 @@ async fn keep_discovering(
                 jittered(around.timings.look_again)
             }
             Err(reason) => {
-                tracing::debug!(%reason, "API groups cannot be asked for");
+                tracing::debug!(?reason, "API groups cannot be asked for");
                 around.trouble.notify_one();
                 jittered(backoff.pause())
             }
         };
         tokio::select! {
-            () = link.pause(current.fresh, pause) => {}
+            () = link.pause(current.epoch, pause) => {}
             () = again.notified() => {}
         }
     }
@@ -106,10 +108,13 @@ impl Follower {
         let mut failing = Backoff::new(self.around.timings.first_pause, self.around.timings.look_again);
         let mut link = self.around.link.clone();
         loop {
-            let fresh = link.get().await?.fresh;
+            let epoch = link.get().await?.epoch;
             let apis = self.apis().await?;
-            let Some(failure) = self.watch(&apis, &kind).await? else { continue };
-            let state = self.state(failure.as_ref());
+            let state = match self.watch(&apis, &kind).await? {
+                Outcome::Moved => continue,
+                Outcome::NotServed => ResourceState::Absent,
+                Outcome::Failed(failure) => self.state(&failure),
+            };
             if !matches!(state, ResourceState::Failed(_)) {
                 failing.reset();
             }
@@ -125,19 +130,14 @@ impl Follower {
                 self.tell(state).await?;
             }
             tokio::select! {
-                () = link.pause(fresh, pause) => {}
+                () = link.pause(epoch, pause) => {}
                 () = self.moved(&apis) => {}
             }
         }
     }
 
-    /// Watches where it is served, the best place first; gives the failure that tells most, none where it is not served
-    /// at all. Nothing when it is served elsewhere now.
-    async fn watch<K: Kind>(
-        &mut self,
-        apis: &[Arc<str>],
-        kind: &impl Fn(Arc<str>) -> K,
-    ) -> Result<Option<Option<Failure>>, Closed> {
+    /// Watches where it is served, the best place first.
+    async fn watch<K: Kind>(&mut self, apis: &[Arc<str>], kind: &impl Fn(Arc<str>) -> K) -> Result<Outcome, Closed> {
         let mut worst: Option<Failure> = None;
         for api in apis {
             let mut watcher = Watcher::new(kind(Arc::clone(api)), self.around.clone());
@@ -147,12 +147,12 @@ impl Follower {
                 () = elsewhere(&mut served, self.resource, apis) => None,
             };
             self.told.take_if(|_| watcher.has_listed());
-            let Some(failure) = failure else { return Ok(None) };
+            let Some(failure) = failure else { return Ok(Outcome::Moved) };
             if worst.as_ref().is_none_or(|worst| rank(worst.kind) < rank(failure.kind)) {
                 worst = Some(failure);
             }
         }
-        Ok(Some(worst))
+        Ok(worst.map_or(Outcome::NotServed, Outcome::Failed))
     }
 
     /// Where it is served, the best first; as soon as that is known.
@@ -165,8 +165,7 @@ impl Follower {
         elsewhere(&mut self.served.clone(), self.resource, apis).await;
     }
 
-    fn state(&self, failure: Option<&Failure>) -> ResourceState {
-        let Some(failure) = failure else { return ResourceState::Absent };
+    fn state(&self, failure: &Failure) -> ResourceState {
         let (plural, groups) = (self.resource.plural(), self.resource.groups());
         match failure.kind {
             FailureKind::Absent => ResourceState::Absent,
@@ -193,7 +192,7 @@ impl Follower {
             match detail {
                 None => tracing::info!(%cluster, %resource, "speaker resource absent: computed without it"),
                 Some(detail) => {
-                    tracing::warn!(%cluster, %resource, state = word, %detail, "speaker resource not read: computed without it");
+                    tracing::warn!(%cluster, %resource, state = word, ?detail, "speaker resource not read: computed without it");
                 }
             }
         }
@@ -201,6 +200,16 @@ impl Follower {
         self.told = Some(state);
         reporter.part(&self.part, Part::Live).await
     }
+}
+
+/// Why a resource is not watched any more.
+enum Outcome {
+    /// It is served elsewhere now.
+    Moved,
+    /// It is served nowhere.
+    NotServed,
+    /// Of several failures, the one that tells most.
+    Failed(Failure),
 }
 
 /// Which of several failures tells most.

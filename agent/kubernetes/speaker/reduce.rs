@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use serde::de::DeserializeOwned;
 
+use super::super::limits;
 use super::super::objects::Meta;
 use super::super::reduce::{Kind, Names, Reduced, Unreadable, name};
 use super::objects::{self, Block, Custom, LabelSelector};
@@ -15,6 +16,7 @@ use crate::model::speaker::{
     CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths,
     MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, SpeakerObject, SpeakerResource,
 };
+use crate::model::text::is_name;
 
 /// Objects of one resource.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ impl Objects {
     }
 
     fn key(&mut self, meta: &Meta) -> Result<ObjectKey, Unreadable> {
-        let namespace = meta.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+        let namespace = meta.namespace.as_deref().filter(|namespace| is_name(namespace));
         Ok(ObjectKey { namespace: namespace.map(|namespace| self.names.get(namespace)), name: Arc::from(name(meta)?) })
     }
 }
@@ -48,13 +50,15 @@ impl Kind for Objects {
 
     const NAMESPACED: bool = false;
     const PAGE: u32 = 200;
+    const MOST: usize = limits::SPEAKER_OBJECTS;
+    const EVERY_OBJECT_COUNTS: bool = true;
 
     fn resource(&self) -> &'static str {
         self.resource.plural()
     }
 
-    fn api(&self) -> &str {
-        &self.api
+    fn api(&self) -> String {
+        self.api.to_string()
     }
 
     fn speaker_resource(&self) -> Option<SpeakerResource> {
@@ -94,10 +98,6 @@ impl Kind for Objects {
     fn event(&self, update: Update<ObjectKey, SpeakerObject>) -> ClusterEvent {
         ClusterEvent::SpeakerObjects(self.resource, update)
     }
-
-    fn tidy(&mut self) {
-        self.names.tidy();
-    }
 }
 
 impl Objects {
@@ -111,7 +111,7 @@ impl Objects {
         let key = self.key(&meta)?;
         let mut reader = Reader { names: &mut self.names, meta: &meta, faults: 0 };
         let value = read(&mut reader, object.spec.unwrap_or_default());
-        Ok(Reduced { faults: reader.faults, entries: vec![(key, value)] })
+        Ok(Reduced::one(key, value, reader.faults))
     }
 }
 

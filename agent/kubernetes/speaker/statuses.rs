@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::super::limits;
 use super::super::objects::Meta;
 use super::super::reduce::{Kind, Names, Reduced, Unreadable, name, namespace};
 use crate::model::event::{ClusterEvent, Update};
 use crate::model::names::{NodeName, ServiceKey};
 use crate::model::speaker::{SpeakerResource, StatusKey};
+use crate::model::text::is_name;
 
 const NODE_LABEL: &str = "metallb.io/node";
 const SERVICE_LABEL: &str = "metallb.io/service-name";
@@ -44,8 +46,8 @@ impl Statuses {
 
     /// By its labels, which it has from its first moment to its last.
     fn key(&mut self, meta: &Meta) -> Result<Option<StatusKey>, Unreadable> {
-        let object = digest(namespace(meta), name(meta)?);
-        let label = |label| meta.label(label).filter(|value| !value.is_empty());
+        let object = digest(namespace(meta)?, name(meta)?);
+        let label = |label| meta.label(label).filter(|value| is_name(value));
         let labels = (label(NODE_LABEL), label(SERVICE_LABEL), label(NAMESPACE_LABEL));
         let (Some(node), Some(service), Some(namespace)) = labels else { return Ok(None) };
         let service = ServiceKey { namespace: self.names.get(namespace), name: self.names.get(service) };
@@ -65,14 +67,15 @@ impl Kind for Statuses {
 
     const NAMESPACED: bool = false;
     const PAGE: u32 = 500;
-    const MOST: usize = 100_000;
+    const MOST: usize = limits::STATUSES;
+    const EVERY_OBJECT_COUNTS: bool = true;
 
     fn resource(&self) -> &'static str {
         SpeakerResource::MetallbStatuses.plural()
     }
 
-    fn api(&self) -> &str {
-        &self.api
+    fn api(&self) -> String {
+        self.api.to_string()
     }
 
     fn speaker_resource(&self) -> Option<SpeakerResource> {
@@ -86,18 +89,14 @@ impl Kind for Statuses {
     fn reduce(&mut self, json: &str) -> Result<Reduced<StatusKey, ()>, Unreadable> {
         let object: ServiceBgpStatus = serde_json::from_str(json)?;
         let Some(key) = self.key(&object.metadata.unwrap_or_default())? else {
-            return Ok(Reduced { entries: Vec::new(), faults: 1 });
+            return Ok(Reduced { entries: Vec::new(), faults: 1, excess: None });
         };
         // Without peers the service is announced to nobody.
         let peers = object.status.and_then(|status| status.peers).unwrap_or_default();
-        Ok(Reduced { entries: vec![(key, (!peers.is_empty()).then_some(()))], faults: 0 })
+        Ok(Reduced::one(key, (!peers.is_empty()).then_some(()), 0))
     }
 
     fn event(&self, update: Update<StatusKey, ()>) -> ClusterEvent {
         ClusterEvent::Announcements(update)
-    }
-
-    fn tidy(&mut self) {
-        self.names.tidy();
     }
 }

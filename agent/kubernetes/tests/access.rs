@@ -8,6 +8,7 @@ use std::process::Command;
 use super::server::Server;
 use super::*;
 use crate::kubernetes::credentials;
+use crate::model::time::Timestamp;
 use crate::supervise::chain;
 
 fn write(directory: &Path, name: &str, mode: u32, text: &str) -> PathBuf {
@@ -30,7 +31,11 @@ fn kubeconfig(user: &str) -> String {
 }
 
 async fn load(connection: &Connection) -> Result<credentials::Access, String> {
-    credentials::load(connection, &mut Vec::new()).await.map_err(|error| chain(&error))
+    load_below(Path::new("/"), connection)
+}
+
+fn load_below(folder: &Path, connection: &Connection) -> Result<credentials::Access, String> {
+    credentials::load(connection, folder, Timestamp::UNIX_EPOCH, &mut Vec::new()).map_err(|error| chain(&error))
 }
 
 async fn load_file(mode: u32, text: &str, context: Option<&str>) -> Result<credentials::Access, String> {
@@ -46,8 +51,8 @@ async fn load_file(mode: u32, text: &str, context: Option<&str>) -> Result<crede
 async fn kubeconfigs_give_access_with_a_caveat_where_tls_is_not_verified() {
     for (mode, user) in [(0o600, "{token: abc}"), (0o644, "{tokenFile: token}"), (0o640, "{token: abc}")] {
         let access = load_file(mode, &kubeconfig(user), None).await.unwrap_or_else(|reason| panic!("{user}: {reason}"));
-        assert_eq!(access.config.cluster_url.to_string(), "https://k:6443/");
-        assert!(access.config.auth_info.token.is_some());
+        assert_eq!(access.url.to_string(), "https://k:6443/");
+        assert!(access.headers["authorization"].is_sensitive());
         assert!(access.caveat.is_some_and(|caveat| caveat.contains("TLS is not verified")));
     }
 }
@@ -69,17 +74,17 @@ async fn kubeconfigs_that_cannot_be_used_are_refused_with_the_remedy() {
         (0o644, with("{client-key-data: abc, client-certificate-data: abc}"), None, "chmod o="),
         (0o600, with(exec), None, "exec plugin"),
         (0o600, with("{auth-provider: {name: gcp, config: {}}}"), None, "auth-provider"),
-        (0o600, with("{tokenFile: nowhere}"), None, "cannot read"),
+        (0o600, with("{tokenFile: nowhere}"), None, "nowhere does not exist"),
         (0o600, with("{tokenFile: open-token}"), None, "chmod o="),
         (0o600, with("{tokenFile: empty}"), None, "is empty"),
-        (0o600, with("{client-certificate: /c, client-key: /nowhere}"), None, "cannot read /nowhere"),
+        (0o600, with("{client-certificate: /c, client-key: /nowhere}"), None, "client certificate /c does not exist"),
     ] {
         let reason = load_file(mode, &text, context).await.expect_err(words);
         assert!(reason.contains(words), "{words}: {reason}");
         assert!(!reason.contains("abc"), "no secret is told: {reason}");
     }
     let missing = Connection::Kubeconfig { path: "/nowhere/config".into(), context: None };
-    assert!(load(&missing).await.expect_err("missing").contains("cannot read /nowhere/config: No such file"));
+    assert!(load(&missing).await.expect_err("missing").contains("kubeconfig /nowhere/config does not exist"));
 }
 
 /// Tokens that no HTTP header can carry, and the words they are refused with.
@@ -160,11 +165,11 @@ async fn the_files_of_the_api_server_leaves_are_checked() {
         };
     let nowhere = Path::new("/nowhere");
     for (connection, words) in [
-        (connection(Some(nowhere), None, None), "cannot read /nowhere"),
-        (connection(None, Some(nowhere), None), "cannot read /nowhere"),
+        (connection(Some(nowhere), None, None), "/nowhere does not exist"),
+        (connection(None, Some(nowhere), None), "/nowhere does not exist"),
         (connection(None, Some(&open), None), "chmod o="),
         (connection(None, None, Some((&open, &open))), "chmod o="),
-        (connection(None, None, Some((nowhere, &closed))), "cannot read /nowhere"),
+        (connection(None, None, Some((nowhere, &closed))), "/nowhere does not exist"),
     ] {
         let reason = load(&connection).await.expect_err(words);
         assert!(reason.contains(words), "{words}: {reason}");
@@ -181,7 +186,7 @@ async fn a_kubeconfig_that_is_not_there_yet_is_waited_for() {
         Timings { first_pause: Duration::from_secs(3600), longest_pause: Duration::from_secs(3600), ..quick() };
     let connection = Connection::Kubeconfig { path, context: None };
     let mut running = Running::start(config(connection), timings);
-    assert!(running.lost().await.contains("cannot read"));
+    assert!(running.lost().await.contains("does not exist"));
     let text = kubeconfig("{token: abc}").replace("https://k:6443", &server.url());
     write(directory.path(), "config.new", 0o600, &text);
     fs::rename(directory.path().join("config.new"), directory.path().join("config")).expect("moved");

@@ -28,10 +28,12 @@ async fn the_owner_of_a_service_reads_of_raises_and_clears_of_the_own_cluster_on
     let mut running = Running::start(at(&server.url()), quick());
     server.watch(SERVICES).await;
     tell(&running, "c2", NoticeEvent::Raised);
-    tell(&running, "c1", NoticeEvent::Raised);
-    tell(&running, "c1", NoticeEvent::Changed);
-    tell(&running, "c1", NoticeEvent::Cleared(Timestamp::UNIX_EPOCH));
-    for (kind, reason) in [("Warning", "VipRouteMissing"), ("Normal", "VipRouteMissingCleared")] {
+    let cleared = NoticeEvent::Cleared(Timestamp::UNIX_EPOCH);
+    for (event, kind, reason) in
+        [(NoticeEvent::Raised, "Warning", "VipRouteMissing"), (cleared, "Normal", "VipRouteMissingCleared")]
+    {
+        tell(&running, "c1", event);
+        tell(&running, "c1", NoticeEvent::Changed);
         let (path, body) = server.posted().await;
         assert_eq!(path, EVENTS);
         let event: serde_json::Value = serde_json::from_str(&body).expect("an Event");
@@ -40,6 +42,40 @@ async fn the_owner_of_a_service_reads_of_raises_and_clears_of_the_own_cluster_on
         assert_eq!(event["reportingInstance"], "leaf3");
     }
     assert!(running.events.try_recv().is_ok(), "the watches go on");
+}
+
+#[tokio::test]
+async fn a_service_that_flaps_gets_one_event_for_all_that_changed_meanwhile() {
+    let mut server = Server::start().await;
+    server.answer(EVENTS, 201, "{}");
+    let running = Running::start(at(&server.url()), Timings { events: Duration::from_millis(500), ..quick() });
+    server.watch(SERVICES).await;
+    tell(&running, "c1", NoticeEvent::Raised);
+    server.posted().await;
+    let first = tokio::time::Instant::now();
+    for _ in 0..3 {
+        tell(&running, "c1", NoticeEvent::Cleared(Timestamp::UNIX_EPOCH));
+        tell(&running, "c1", NoticeEvent::Raised);
+    }
+    let (_, body) = server.posted().await;
+    assert!(first.elapsed() > Duration::from_millis(300), "{:?}", first.elapsed());
+    let event: serde_json::Value = serde_json::from_str(&body).expect("an Event");
+    assert_eq!((&event["series"]["count"], &event["type"]), (&6.into(), &"Warning".into()));
+}
+
+#[tokio::test]
+async fn events_wait_while_the_server_wants_to_be_left_alone() {
+    let mut server = Server::start().await;
+    server.answer(EVENTS, 429, r#"{"kind":"Status","code":429,"message":"busy"}"#);
+    server.retry_after(1);
+    let running = Running::start(at(&server.url()), quick());
+    server.watch(SERVICES).await;
+    tell(&running, "c1", NoticeEvent::Raised);
+    server.posted().await;
+    let refused = tokio::time::Instant::now();
+    tell(&running, "c1", NoticeEvent::Cleared(Timestamp::UNIX_EPOCH));
+    server.posted().await;
+    assert!(refused.elapsed() > Duration::from_millis(700), "{:?}", refused.elapsed());
 }
 
 #[tokio::test]

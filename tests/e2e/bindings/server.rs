@@ -180,6 +180,7 @@ fn agent(files: &Path, ndk: &Path) -> Child {
     command.arg("--ndk").arg(format!("unix://{}", ndk.display()));
     command.arg("--gnmi").arg(format!("unix://{}", files.join("no-gnmi").display()));
     command.arg("--state-file").arg(files.join("state.json"));
+    command.arg("--credentials-dir").arg(files);
     command.stdout(File::create(files.join("agent.log")).expect("a new file"));
     command.stdin(Stdio::null()).kill_on_drop(true).spawn().expect("the agent was built with this program")
 }

@@ -1,0 +1,139 @@
+//! What the process gives up before it reads anything: most of what it could do to the switch it runs on.
+//!
+//! It parses what others send. Should one of them take it over, this is what is left: files of credentials to read, one
+//! folder to write, and sockets. Everything here is before the first thread: a thread has the rights of the one that made
+//! it.
+
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus,
+};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
+};
+
+/// What resolving names, verifying certificates and entering network namespaces reads. Libraries are here for builds that
+/// load the name service at run time.
+const SYSTEM: [&str; 17] = [
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/ld.so.cache",
+    "/etc/ssl",
+    "/etc/pki",
+    "/lib",
+    "/lib64",
+    "/usr",
+    "/run/netns",
+    "/run/systemd/resolve",
+    "/dev/null",
+    "/dev/urandom",
+    "/proc",
+];
+
+/// The newest Landlock this knows: later ones add what is not used here.
+const LANDLOCK: ABI = ABI::V3;
+
+/// Why the process cannot give something up.
+#[derive(Debug, thiserror::Error)]
+pub enum HardenError {
+    /// The kernel says no.
+    #[error("cannot {0}")]
+    System(&'static str, #[source] std::io::Error),
+    /// Landlock says no.
+    #[error("cannot restrict the files in reach")]
+    Files(#[from] RulesetError),
+}
+
+/// How far the kernel took it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confined {
+    /// Only the files that are needed are in reach.
+    Files,
+    /// The kernel has no Landlock: every file its user may read is in reach.
+    No,
+}
+
+/// Gives up: new rights by programs that are started, dumps of memory with secrets in it, and every file but those.
+/// `read` and what is below is read, `write` is read and written.
+///
+/// # Errors
+/// [`HardenError`]; the process is as it was, or less able.
+pub fn confine(read: &[PathBuf], write: &Path) -> Result<Confined, HardenError> {
+    let failed = |what| move |error: rustix::io::Errno| HardenError::System(what, error.into());
+    set_no_new_privs(true).map_err(failed("give up new rights"))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("give up dumps of memory"))?;
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none).map_err(failed("give up core files"))?;
+    files(read, write)
+}
+
+fn files(read: &[PathBuf], write: &Path) -> Result<Confined, HardenError> {
+    let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+    let writing = reading | AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
+    let rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
+    let mut rules = rules.handle_access(AccessFs::from_all(LANDLOCK))?.create()?;
+    for path in read.iter().map(PathBuf::as_path).chain(SYSTEM.iter().map(Path::new)) {
+        rules = allow(rules, path, reading)?;
+    }
+    let status = allow(rules, write, writing)?.restrict_self()?;
+    Ok(if status.ruleset == RulesetStatus::NotEnforced { Confined::No } else { Confined::Files })
+}
+
+/// Allows something below a path. What is not there now stays out of reach.
+fn allow(rules: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Result<RulesetCreated, RulesetError> {
+    let Ok(fd) = PathFd::new(path) else { return Ok(rules) };
+    let access = if path.is_dir() { access } else { access & AccessFs::from_file(LANDLOCK) };
+    rules.add_rule(PathBeneath::new(fd, access))
+}
+
+/// Gives up the capability to enter namespaces, for this thread and all that it makes.
+///
+/// # Errors
+/// [`HardenError::System`].
+pub fn give_up_namespaces() -> Result<(), HardenError> {
+    let failed = |error: rustix::io::Errno| HardenError::System("give up capabilities", error.into());
+    clear_ambient_capability_set().map_err(failed)?;
+    let CapabilitySets { effective, permitted, .. } = capabilities(None).map_err(failed)?;
+    let left = CapabilitySets {
+        effective: effective - CapabilitySet::SYS_ADMIN,
+        permitted: permitted - CapabilitySet::SYS_ADMIN,
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, left).map_err(failed)
+}
+
+/// Keeps the capability to enter namespaces for [`with_namespaces`], and does not use it until then.
+///
+/// # Errors
+/// [`HardenError::System`].
+pub(crate) fn keep_namespaces_for_later() -> Result<(), HardenError> {
+    let failed = |error: rustix::io::Errno| HardenError::System("put capabilities aside", error.into());
+    let CapabilitySets { effective, permitted, .. } = capabilities(None).map_err(failed)?;
+    let kept = CapabilitySets {
+        effective: effective - CapabilitySet::SYS_ADMIN,
+        permitted,
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, kept).map_err(failed)
+}
+
+/// Uses the capability to enter namespaces for one thing, where this thread has it, and gives it up.
+pub(crate) fn with_namespaces<T>(what: impl FnOnce() -> T) -> T {
+    // Where it cannot be used, the kernel says so when it is missed.
+    if let Ok(sets) = capabilities(None) {
+        let effective = sets.effective | (sets.permitted & CapabilitySet::SYS_ADMIN);
+        let _ = set_capabilities(None, CapabilitySets { effective, ..sets });
+    }
+    let result = what();
+    if let Err(error) = give_up_namespaces() {
+        tracing::debug!(%error, "a thread keeps its capabilities until it ends");
+    }
+    result
+}

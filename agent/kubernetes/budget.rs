@@ -1,0 +1,123 @@
+//! How many Events a Service gets: one an interval, with the latest word and how often there was one.
+//!
+//! An outage reaches every leaf at once, and a service that flaps changes its alarm for hours. The first word goes after a
+//! short random pause, so that a fabric does not write in one moment; what follows waits for its turn, and replaces what
+//! waited before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::limits;
+use super::timings::random_part;
+use crate::model::alarm::Notice;
+use crate::model::names::ServiceKey;
+
+/// What is to be written next of one Service.
+#[derive(Debug)]
+struct Waiting {
+    notice: Arc<Notice>,
+    /// Changes it stands for.
+    count: i32,
+    due: Instant,
+}
+
+/// Events that wait for their turn, and when the last ones were written.
+#[derive(Debug)]
+pub(super) struct Budget {
+    interval: Duration,
+    spread: Duration,
+    waiting: BTreeMap<ServiceKey, Waiting>,
+    written: BTreeMap<ServiceKey, Instant>,
+}
+
+impl Budget {
+    /// One Event a Service and interval; the first after a part of `spread`.
+    pub(super) fn new(interval: Duration, spread: Duration) -> Self {
+        Self { interval, spread, waiting: BTreeMap::new(), written: BTreeMap::new() }
+    }
+
+    /// Puts a change in line; false where the line is too long for another Service.
+    pub(super) fn add(&mut self, service: ServiceKey, notice: Arc<Notice>, now: Instant) -> bool {
+        if let Some(waiting) = self.waiting.get_mut(&service) {
+            waiting.notice = notice;
+            waiting.count = waiting.count.saturating_add(1);
+            return true;
+        }
+        if self.waiting.len() >= limits::WAITING_EVENTS {
+            return false;
+        }
+        let first = now + random_part(self.spread);
+        let turn = self.written.get(&service).map(|last| *last + self.interval);
+        let due = turn.map_or(first, |turn| turn.max(first));
+        self.waiting.insert(service, Waiting { notice, count: 1, due });
+        true
+    }
+
+    /// When the next Event is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.waiting.values().map(|waiting| waiting.due).min()
+    }
+
+    /// The Event that is due, and how many changes it stands for.
+    pub(super) fn take(&mut self, now: Instant) -> Option<(ServiceKey, Arc<Notice>, i32)> {
+        let (service, _) =
+            self.waiting.iter().filter(|(_, waiting)| waiting.due <= now).min_by_key(|(_, it)| it.due)?;
+        let service = service.clone();
+        let waiting = self.waiting.remove(&service)?;
+        self.written.retain(|_, last| now.duration_since(*last) < self.interval);
+        self.written.insert(service.clone(), now);
+        Some((service, waiting.notice, waiting.count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::alarm::{AlarmKey, AlarmType, AlarmView, NoticeEvent, Resource};
+    use crate::model::time::Timestamp;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn web() -> ServiceKey {
+        ServiceKey::new("shop", "web")
+    }
+
+    fn notice(text: &str) -> Arc<Notice> {
+        let resource = Resource::Service("c1".into(), web());
+        let raised = Timestamp::UNIX_EPOCH;
+        let alarm = AlarmView { text: text.into(), raised, last_change: raised, occurrences: 1 };
+        Arc::new(Notice { key: AlarmKey { kind: AlarmType::VipDegraded, resource }, alarm, event: NoticeEvent::Raised })
+    }
+
+    fn taken(budget: &mut Budget, now: Instant) -> Option<(String, i32)> {
+        budget.take(now).map(|(_, notice, count)| (notice.alarm.text.to_string(), count))
+    }
+
+    #[tokio::test]
+    async fn a_service_that_flaps_gets_one_event_a_minute_with_the_latest_word() {
+        let (mut budget, begin) = (Budget::new(MINUTE, Duration::ZERO), Instant::now());
+        assert!(budget.add(web(), notice("first"), begin));
+        assert_eq!(taken(&mut budget, begin), Some(("first".into(), 1)));
+        for text in ["second", "third", "fourth"] {
+            assert!(budget.add(web(), notice(text), begin + Duration::from_secs(5)));
+        }
+        assert_eq!(budget.due(), Some(begin + MINUTE));
+        assert_eq!(taken(&mut budget, begin + Duration::from_secs(59)), None);
+        assert_eq!(taken(&mut budget, begin + MINUTE), Some(("fourth".into(), 3)));
+        assert_eq!(budget.due(), None);
+    }
+
+    #[tokio::test]
+    async fn the_first_word_waits_a_part_of_the_spread_and_the_line_is_bounded() {
+        let (mut budget, begin) = (Budget::new(MINUTE, MINUTE), Instant::now());
+        for at in 0..limits::WAITING_EVENTS {
+            assert!(budget.add(ServiceKey::new("shop", format!("s{at}")), notice("x"), begin));
+        }
+        assert!(!budget.add(web(), notice("x"), begin), "one too many");
+        let dues: std::collections::BTreeSet<Instant> = budget.waiting.values().map(|waiting| waiting.due).collect();
+        assert!(dues.len() > 10 && dues.iter().all(|due| *due <= begin + MINUTE), "{dues:?}");
+    }
+}

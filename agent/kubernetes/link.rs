@@ -1,0 +1,61 @@
+//! The way to the API server, handed from the one who keeps it to those who use it.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::http::{Client, Manners};
+use super::reporter::Closed;
+use super::timings::jittered;
+
+/// The way to the API server.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    /// What requests are made with.
+    pub(super) client: Client,
+    /// Grows when there is a reason to use this client at once: other credentials, or the server is back.
+    pub(super) epoch: u64,
+}
+
+/// Follows the way to the API server.
+#[derive(Clone)]
+pub(super) struct LinkReceiver {
+    links: watch::Receiver<Option<Link>>,
+    manners: Manners,
+}
+
+impl LinkReceiver {
+    /// Follows these; `manners` is what the server asks for.
+    pub(super) fn new(links: watch::Receiver<Option<Link>>, manners: Manners) -> Self {
+        Self { links, manners }
+    }
+
+    /// The link, as soon as there is one.
+    pub(super) async fn get(&mut self) -> Result<Link, Closed> {
+        let link = self.links.wait_for(Option::is_some).await.map_err(|_| Closed)?;
+        link.clone().ok_or(Closed)
+    }
+
+    /// Returns when there is a link of a later epoch.
+    pub(super) async fn newer(&mut self, epoch: u64) {
+        let newer = |link: &Option<Link>| link.as_ref().is_some_and(|link| link.epoch > epoch);
+        if self.links.wait_for(newer).await.is_err() {
+            std::future::pending::<Infallible>().await;
+        }
+    }
+
+    /// How long the server wants to be left alone.
+    pub(super) fn left_alone(&self) -> Duration {
+        self.manners.remaining()
+    }
+
+    /// Waits a while, and as long as the server wants, or until there is a link of a later epoch.
+    pub(super) async fn pause(&mut self, epoch: u64, pause: Duration) {
+        let pause = jittered(pause).max(self.left_alone());
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.newer(epoch) => {}
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! When a token ends: bound tokens of service accounts say so themselves.
+//!
+//! Such a token is a JWT (RFC 7519): its second part is JSON with `iat` and `exp` in seconds. It is only read here, not
+//! verified: the API server does that.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use serde::Deserialize;
+
+use crate::model::time::Timestamp;
+
+/// So long before its end a token is worth a warning, in seconds...
+const WARN: i64 = 7 * 24 * 3600;
+/// ...but not before the last part of its life: short-lived ones are renewed by what made them.
+const LAST_PART: i64 = 10;
+
+/// When a token ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expiry {
+    /// From when on that is worth a warning.
+    pub(super) warn: Timestamp,
+    /// When it ends.
+    pub(super) end: Timestamp,
+}
+
+impl Expiry {
+    /// What state should say at a time, if anything.
+    pub(super) fn words(&self, now: Timestamp) -> Option<String> {
+        let renew = "renew it (make-kubeconfig), its file is read again when it changes";
+        let end = self.end.strftime("%Y-%m-%dT%H:%M:%SZ");
+        if now >= self.end {
+            return Some(format!("the token ended at {end}: {renew}"));
+        }
+        (now >= self.warn).then(|| format!("the token ends at {end}: {renew}"))
+    }
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    exp: i64,
+    iat: Option<i64>,
+}
+
+/// When a token ends, where it says so.
+pub(super) fn expiry(token: &str, now: Timestamp) -> Option<Expiry> {
+    let claims = token.split('.').nth(1)?;
+    let claims: Claims = serde_json::from_slice(&BASE64.decode(claims).ok()?).ok()?;
+    let end = Timestamp::from_second(claims.exp).ok()?;
+    let life = claims.exp.saturating_sub(claims.iat.unwrap_or_else(|| now.as_second())).max(0);
+    let warn = claims.exp.saturating_sub(WARN.min(life / LAST_PART));
+    Some(Expiry { warn: Timestamp::from_second(warn).ok()?, end })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn token(claims: &str) -> String {
+        format!("e30.{}.c2ln", BASE64.encode(claims))
+    }
+
+    const DAY: i64 = 24 * 3600;
+
+    #[test]
+    fn a_token_is_worth_a_warning_in_the_last_week_of_a_long_life() {
+        let expiry = expiry(&token(&format!(r#"{{"iat":0,"exp":{}}}"#, 90 * DAY)), at(0)).expect("it ends");
+        assert_eq!((expiry.warn, expiry.end), (at(83 * DAY), at(90 * DAY)));
+        assert_eq!(expiry.words(at(83 * DAY - 1)), None);
+        assert!(expiry.words(at(83 * DAY)).expect("words").contains("ends at 1970-04-01T00:00:00Z: renew it"));
+        assert!(expiry.words(at(90 * DAY)).expect("words").contains("ended at 1970-04-01"));
+    }
+
+    #[test]
+    fn a_token_that_is_renewed_by_itself_warns_only_in_its_last_tenth() {
+        let expiry = expiry(&token(r#"{"iat":1000,"exp":4600}"#), at(1000)).expect("it ends");
+        assert_eq!(expiry.warn, at(4600 - 360));
+    }
+
+    #[test]
+    fn a_token_that_does_not_say_when_it_ends_has_no_end() {
+        for token in ["abc", "a.b.c", "e30.e30.c", &token(r#"{"exp":"x"}"#), &token(r#"{"exp":99999999999999999}"#)] {
+            assert_eq!(expiry(token, at(0)), None, "{token}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! One listing, page by page.
+
+use kube::core::params::ListParams;
+
+use super::super::http::{Answer, Client, RequestError};
+use super::super::kept::{Admission, Kept};
+use super::super::limits;
+use super::super::objects::List;
+use super::super::reason::{self, Request};
+use super::super::reduce::Kind;
+use super::super::reporter::{Closed, Note};
+use super::{Failure, FailureKind, Watcher, kept};
+use crate::model::event::Update;
+use crate::supervise::chain;
+
+/// What a listing came to.
+pub(super) enum Listing {
+    /// Everything was told; each namespace is to be watched from its version.
+    Complete {
+        /// By namespace, in order.
+        versions: Vec<String>,
+    },
+    /// Nothing was told.
+    Failed(Failure),
+}
+
+/// What the listing of one namespace came to.
+enum Listed {
+    /// The version to watch from.
+    At(String),
+    Failed(Failure),
+}
+
+/// Why there is no page.
+enum PageError {
+    /// 410: the listing is too old to be continued.
+    Expired,
+    /// It is larger than is read.
+    TooLarge(usize),
+    Failed(Failure),
+}
+
+/// What was listed so far.
+struct Harvest<K: Kind> {
+    entries: Vec<(K::Key, K::Value)>,
+    kept: Kept<K::Key>,
+}
+
+impl<K: Kind> Harvest<K> {
+    /// Forgets what came after the first `begin` entries.
+    fn truncate(&mut self, begin: usize) {
+        for (key, _) in self.entries.drain(begin..) {
+            self.kept.remove(&key, K::namespace(&key));
+        }
+    }
+}
+
+/// Where a listing is.
+struct Progress {
+    next: Option<String>,
+    /// Objects asked for on a page.
+    limit: u32,
+    pages: usize,
+    begun_again: bool,
+}
+
+impl<K: Kind> Watcher<K> {
+    /// Lists everything and tells it.
+    pub(super) async fn list(&mut self, client: &Client) -> Result<Listing, Closed> {
+        let mut harvest = Harvest { entries: Vec::new(), kept: kept::<K>() };
+        let mut versions = Vec::new();
+        self.excess.clear();
+        for namespace in self.namespaces.clone().iter() {
+            match self.list_namespace(client, namespace.as_deref(), &mut harvest).await? {
+                Listed::At(version) => versions.push(version),
+                Listed::Failed(failure) => return Ok(Listing::Failed(failure)),
+            }
+        }
+        self.kept = harvest.kept;
+        let resource = self.kind.resource();
+        if self.excess.is_empty() {
+            self.around.reporter.notes([(Note::Excess(resource), None)]).await?;
+        }
+        self.note_crowd().await?;
+        self.around.reporter.cluster(self.kind.event(Update::All(harvest.entries))).await?;
+        Ok(Listing::Complete { versions })
+    }
+
+    async fn list_namespace(
+        &mut self,
+        client: &Client,
+        namespace: Option<&str>,
+        harvest: &mut Harvest<K>,
+    ) -> Result<Listed, Closed> {
+        let request = Request { verb: "list", resource: self.kind.resource(), namespace };
+        let (path, begin) = (self.path(namespace), harvest.entries.len());
+        let mut progress = Progress { next: None, limit: K::PAGE, pages: 0, begun_again: false };
+        loop {
+            if progress.pages >= most_pages::<K>(progress.limit) {
+                return Ok(Listed::Failed(self.endless("does not end")));
+            }
+            match self.page(client, &path, &progress, request).await {
+                Err(PageError::Expired) if progress.next.is_some() && !progress.begun_again => {
+                    harvest.truncate(begin);
+                    progress = Progress { next: None, pages: 0, begun_again: true, ..progress };
+                }
+                Err(PageError::Expired) => return Ok(Listed::Failed(self.forgotten())),
+                Err(PageError::TooLarge(_)) if progress.limit > 1 => progress.limit = (progress.limit / 8).max(1),
+                Err(PageError::TooLarge(most)) => {
+                    let resource = request.resource;
+                    let reason = format!("a listing of {resource} holds an object of more than {most} bytes");
+                    return Ok(Listed::Failed(Failure { reason: reason.into(), kind: FailureKind::Listing }));
+                }
+                Err(PageError::Failed(failure)) => return Ok(Listed::Failed(failure)),
+                Ok(answer) => {
+                    progress.pages += 1;
+                    if let Some(listed) = self.take_page(answer, &mut progress, harvest).await? {
+                        return Ok(listed);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        client: &Client,
+        path: &str,
+        progress: &Progress,
+        request: Request<'_>,
+    ) -> Result<Answer, PageError> {
+        let params = ListParams {
+            label_selector: self.kind.label_selector().map(str::to_owned),
+            limit: Some(progress.limit),
+            continue_token: progress.next.clone(),
+            ..ListParams::default()
+        };
+        let failed = |reason: String, kind| PageError::Failed(Failure { reason: reason.into(), kind });
+        let built = kube::core::Request::new(path).list(&params).map_err(|error| {
+            failed(format!("cannot ask for {}: {}", request.resource, chain(&error)), FailureKind::Server)
+        })?;
+        client.ask(built, limits::PAGE_BYTES, self.around.timings.answer).await.map_err(|error| {
+            if let RequestError::TooLarge { most } = error {
+                return PageError::TooLarge(most);
+            }
+            let kind = match error.code() {
+                Some(410) => return PageError::Expired,
+                None | Some(401 | 429) => FailureKind::Server,
+                Some(403) => FailureKind::Forbidden,
+                Some(404) => FailureKind::Absent,
+                Some(_) => FailureKind::Listing,
+            };
+            failed(reason::explain(&error, request), kind)
+        })
+    }
+
+    /// Takes in what is on a page; what the listing came to, when that was the last one.
+    async fn take_page(
+        &mut self,
+        answer: Answer,
+        progress: &mut Progress,
+        harvest: &mut Harvest<K>,
+    ) -> Result<Option<Listed>, Closed> {
+        let list = match serde_json::from_slice::<List<'_>>(&answer.bytes) {
+            Ok(list) => list,
+            Err(error) => return Ok(Some(Listed::Failed(self.no_listing(&chain(&error))))),
+        };
+        for item in list.items.unwrap_or_default().0 {
+            if self.take(item.get(), harvest).await? == Admission::Full {
+                return Ok(Some(Listed::Failed(self.too_many(None))));
+            }
+        }
+        self.sign_of_life().await?;
+        let metadata = list.metadata.unwrap_or_default();
+        let rest = metadata.remaining_item_count.unwrap_or_default();
+        let count = rest.saturating_add(harvest.entries.len() as u64);
+        if K::EVERY_OBJECT_COUNTS && count > K::MOST as u64 {
+            return Ok(Some(Listed::Failed(self.too_many(Some(count)))));
+        }
+        let next = metadata.next.filter(|next| !next.is_empty());
+        if next.is_none() {
+            let version = metadata.resource_version.filter(|version| !version.is_empty());
+            return Ok(Some(match version {
+                Some(version) => Listed::At(version),
+                None => Listed::Failed(self.no_listing("it has no resourceVersion")),
+            }));
+        }
+        if next == progress.next {
+            return Ok(Some(Listed::Failed(self.endless("does not get on"))));
+        }
+        progress.next = next;
+        Ok(None)
+    }
+
+    /// Takes an object of a listing; what became of its entries, the worst of them.
+    async fn take(&mut self, json: &str, harvest: &mut Harvest<K>) -> Result<Admission, Closed> {
+        let reduced = match self.reduce(json) {
+            Ok(reduced) => reduced,
+            Err(error) => {
+                self.unreadable(json, &error).await?;
+                return Ok(Admission::Kept);
+            }
+        };
+        self.faults(json, reduced.faults).await?;
+        self.note_excess(&reduced).await?;
+        for (key, value) in reduced.entries {
+            let Some(value) = value else { continue };
+            match harvest.kept.admit(&key, K::namespace(&key)) {
+                Admission::Kept => harvest.entries.push((key, value)),
+                Admission::Crowded => {}
+                Admission::Full => return Ok(Admission::Full),
+            }
+        }
+        Ok(Admission::Kept)
+    }
+
+    fn no_listing(&self, why: &str) -> Failure {
+        let resource = self.kind.resource();
+        let reason = format!("the answer is no listing of {resource} ({why}): is this the URL of an API server?");
+        Failure { reason: reason.into(), kind: FailureKind::Server }
+    }
+
+    fn forgotten(&self) -> Failure {
+        let reason = format!("the API server forgot the listing of {} half-way", self.kind.resource());
+        Failure { reason: reason.into(), kind: FailureKind::Listing }
+    }
+
+    fn endless(&self, what: &str) -> Failure {
+        let reason = format!("the listing of {} {what}: is this an API server?", self.kind.resource());
+        Failure { reason: reason.into(), kind: FailureKind::Server }
+    }
+}
+
+/// Pages a listing may have.
+fn most_pages<K: Kind>(limit: u32) -> usize {
+    K::MOST.saturating_mul(limits::PAGES_FACTOR) / limit.max(1) as usize + limits::PAGES_SLACK
+}

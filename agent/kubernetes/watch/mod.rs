@@ -1,0 +1,410 @@
+//! List and watch one kind of objects, for ever.
+//!
+//! A listing is a transaction: pages are reduced as they arrive, and the whole is told at once (`list`). Then every namespace
+//! is watched from where the listing was. A watch that ends is made again from the last version seen, quietly; one that
+//! cannot be made again is a failure, told with its reason and retried with growing pauses. When the server no longer
+//! knows that version (410), when retrying does not help, and once an hour in any case, everything is listed again.
+
+mod list;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use rustc_hash::FxHashSet;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use self::list::Listing;
+use super::condition::Part;
+use super::kept::{Admission, Kept};
+use super::limits;
+use super::link::LinkReceiver;
+use super::objects::Object;
+use super::reduce::{Kind, Reduced, Unreadable};
+use super::reporter::{Closed, Note, Reporter};
+use super::stream::{Item, NamespaceWatch, Target};
+use super::timings::{Timings, jittered};
+use crate::model::event::{ClusterEvent, SourceEvent, Update};
+use crate::model::speaker::ResourceState;
+use crate::model::text::printable;
+use crate::supervise::{Backoff, chain};
+
+/// Why a listing failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) reason: Arc<str>,
+    pub(super) kind: FailureKind,
+}
+
+/// What kind of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// The server is out of reach, answers nonsense, or does not accept us.
+    Server,
+    /// The server answers, and cannot list this.
+    Listing,
+    /// The server does not have the resource.
+    Absent,
+    /// The server does not let us see it.
+    Forbidden,
+    /// There is more of it than is read.
+    TooMany,
+}
+
+/// Which failures end a loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tolerance {
+    /// None: the cluster cannot be judged without it.
+    Required,
+    /// Absent and forbidden: something else stands in.
+    Replaceable,
+    /// All but those of the server as a whole: it is done without.
+    Optional,
+}
+
+impl Tolerance {
+    fn ends_at(self, kind: FailureKind) -> bool {
+        match kind {
+            FailureKind::Server => false,
+            FailureKind::Absent | FailureKind::Forbidden => self != Self::Required,
+            FailureKind::Listing | FailureKind::TooMany => self == Self::Optional,
+        }
+    }
+}
+
+/// What a loop works with.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) link: LinkReceiver,
+    /// Notified when a request failed: the link may have to be made anew.
+    pub(super) trouble: Arc<Notify>,
+    pub(super) reporter: Reporter,
+    pub(super) timings: Timings,
+    /// One none for all namespaces.
+    pub(super) namespaces: Arc<[Option<Arc<str>>]>,
+}
+
+/// An object that says nothing new is a sign of life worth telling this often.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Lists and watches one kind.
+pub(super) struct Watcher<K: Kind> {
+    kind: K,
+    namespaces: Arc<[Option<Arc<str>>]>,
+    around: Surroundings,
+    /// Keys that were told of and not taken back.
+    kept: Kept<K::Key>,
+    /// Keys of objects that hold more than is read of them.
+    excess: FxHashSet<K::Key>,
+    /// Objects that were logged as unreadable.
+    logged: FxHashSet<String>,
+    alive: Option<Instant>,
+    /// Pauses before what a watch lost is listed again.
+    distrust: Backoff,
+    /// The watch lost something that was not listed again yet.
+    lossy: bool,
+    /// A listing was completed.
+    listed: bool,
+}
+
+/// Why watching ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// What is known is too old to go on from.
+    TooOld,
+    /// It is time to look at everything again.
+    Due,
+    /// There is more than is read.
+    TooMany,
+    /// It may be listed and not watched, with the reason.
+    Forbidden(Arc<str>),
+}
+
+impl<K: Kind> Watcher<K> {
+    pub(super) fn new(kind: K, around: Surroundings) -> Self {
+        let namespaces = if K::NAMESPACED { Arc::clone(&around.namespaces) } else { Arc::new([None]) };
+        let distrust = Backoff::new(around.timings.distrust, around.timings.relist);
+        Self {
+            kind,
+            namespaces,
+            around,
+            kept: kept::<K>(),
+            excess: FxHashSet::default(),
+            logged: FxHashSet::default(),
+            alive: None,
+            distrust,
+            lossy: false,
+            listed: false,
+        }
+    }
+
+    /// A listing was completed.
+    pub(super) fn has_listed(&self) -> bool {
+        self.listed
+    }
+
+    /// Runs for ever.
+    pub(super) async fn run(mut self) -> Result<Infallible, Closed> {
+        loop {
+            let resource = self.kind.resource();
+            let failure = self.run_until(resource, Tolerance::Required).await?;
+            tracing::debug!(reason = ?failure.reason, resource, "refused");
+        }
+    }
+
+    /// Runs until a failure that is to end it. `part` is the name its condition goes by.
+    pub(super) async fn run_until(&mut self, part: &str, tolerance: Tolerance) -> Result<Failure, Closed> {
+        let mut backoff = self.around.timings.backoff();
+        loop {
+            let link = self.around.link.get().await?;
+            let failure = match self.list(&link.client).await? {
+                Listing::Complete { versions } => {
+                    self.listed = true;
+                    if let Some(resource) = self.kind.speaker_resource() {
+                        let event = ClusterEvent::SpeakerResource(resource, ResourceState::Watched);
+                        self.around.reporter.cluster(event).await?;
+                    }
+                    self.around.reporter.part(part, Part::Live).await?;
+                    let begun = Instant::now();
+                    let ended = self.watch(part, versions, tolerance).await?;
+                    if ended == Ended::TooOld {
+                        self.around.reporter.part(part, Part::Listing).await?;
+                    }
+                    // A server that forgets at once what it has just listed must not be asked without end.
+                    if ended == Ended::TooOld && begun.elapsed() < self.around.timings.longest_pause {
+                        self.around.link.pause(link.epoch, backoff.pause()).await;
+                    } else {
+                        backoff.reset();
+                    }
+                    match ended {
+                        Ended::TooMany => self.too_many(None),
+                        Ended::Forbidden(reason) => Failure { reason, kind: FailureKind::Forbidden },
+                        Ended::Due | Ended::TooOld => continue,
+                    }
+                }
+                Listing::Failed(failure) => failure,
+            };
+            if tolerance.ends_at(failure.kind) {
+                return Ok(failure);
+            }
+            self.around.reporter.part(part, Part::Failed(failure.reason)).await?;
+            self.around.trouble.notify_one();
+            self.around.link.pause(link.epoch, backoff.pause()).await;
+        }
+    }
+
+    fn too_many(&self, count: Option<u64>) -> Failure {
+        let (resource, most) = (self.kind.resource(), K::MOST);
+        let there = count.map_or_else(|| format!("more than {most}"), |count| count.to_string());
+        let reason = format!("there are {there} {resource}, and at most {most} of them are read");
+        Failure { reason: reason.into(), kind: FailureKind::TooMany }
+    }
+
+    fn path(&self, namespace: Option<&str>) -> String {
+        let (api, resource) = (self.kind.api(), self.kind.resource());
+        match namespace {
+            Some(namespace) => format!("{api}/namespaces/{namespace}/{resource}"),
+            None => format!("{api}/{resource}"),
+        }
+    }
+
+    /// Watches every namespace until a listing is due.
+    async fn watch(&mut self, part: &str, versions: Vec<String>, tolerance: Tolerance) -> Result<Ended, Closed> {
+        let several = versions.len() > 1;
+        let part_of = |namespace: Option<&str>| match namespace {
+            Some(namespace) if several => format!("{part}/{namespace}"),
+            _ => part.to_owned(),
+        };
+        let mut watches = FuturesUnordered::new();
+        for (namespace, version) in self.namespaces.iter().zip(versions) {
+            watches.push(self.namespace_watch(namespace.clone(), version).next());
+        }
+        let due = tokio::time::sleep(jittered(self.around.timings.relist));
+        tokio::pin!(due);
+        let ended = loop {
+            let (watch, item) = tokio::select! {
+                next = watches.next() => match next {
+                    Some(next) => next,
+                    None => break Ended::TooOld,
+                },
+                () = &mut due => {
+                    if !std::mem::take(&mut self.lossy) {
+                        self.distrust.reset();
+                    }
+                    break Ended::Due;
+                }
+            };
+            let part = part_of(watch.namespace());
+            match item {
+                Item::Opened => {
+                    self.around.reporter.part(&part, Part::Live).await?;
+                    self.sign_of_life().await?;
+                }
+                Item::Changed(object) => {
+                    if self.changed(&object).await? == Admission::Full {
+                        break Ended::TooMany;
+                    }
+                }
+                Item::Deleted(object) => self.forget(&object).await?,
+                Item::Bookmark => self.around.reporter.source(SourceEvent::Alive).await?,
+                Item::Malformed(what) => {
+                    self.around.reporter.source(SourceEvent::Malformed).await?;
+                    if !std::mem::replace(&mut self.lossy, true) {
+                        let again = jittered(self.distrust.pause());
+                        let resource = self.kind.resource();
+                        tracing::warn!(resource, %what, ?again, "watch line left out: everything is listed again");
+                        let again = due.deadline().min(Instant::now() + again);
+                        due.as_mut().reset(again);
+                    }
+                }
+                // Others notice when the server is in trouble; when only this is, the next listing says how.
+                Item::Failed(_) if tolerance == Tolerance::Optional => {}
+                // The next listing would be allowed.
+                Item::Forbidden(reason) if tolerance == Tolerance::Optional => break Ended::Forbidden(reason),
+                Item::Failed(reason) | Item::Forbidden(reason) => {
+                    self.around.reporter.part(&part, Part::Failed(reason)).await?;
+                    self.around.trouble.notify_one();
+                }
+                Item::TooOld => break Ended::TooOld,
+                Item::Closed => return Err(Closed),
+            }
+            watches.push(watch.next());
+        };
+        if several {
+            for namespace in self.namespaces.iter() {
+                self.around.reporter.no_part(&part_of(namespace.as_deref())).await?;
+            }
+        }
+        Ok(ended)
+    }
+
+    fn namespace_watch(&self, namespace: Option<Arc<str>>, version: String) -> NamespaceWatch {
+        let target = Target {
+            resource: self.kind.resource(),
+            path: self.path(namespace.as_deref()),
+            namespace,
+            labels: self.kind.label_selector().map(str::to_owned),
+            version,
+        };
+        NamespaceWatch::new(target, self.around.link.clone(), self.around.timings)
+    }
+
+    /// An object is new or changed; what became of its entries, the worst of them.
+    async fn changed(&mut self, json: &str) -> Result<Admission, Closed> {
+        let reduced = match self.reduce(json) {
+            Ok(reduced) => reduced,
+            Err(error) => {
+                self.unreadable(json, &error).await?;
+                // As a listing would leave it out, so must a change: what is known never depends on the way it came.
+                self.forget(json).await?;
+                return Ok(Admission::Kept);
+            }
+        };
+        self.faults(json, reduced.faults).await?;
+        self.note_excess(&reduced).await?;
+        for (key, value) in reduced.entries {
+            let Some(value) = value else {
+                self.gone(key).await?;
+                continue;
+            };
+            match self.kept.admit(&key, K::namespace(&key)) {
+                Admission::Kept => self.around.reporter.cluster(self.kind.event(Update::Set(key, value))).await?,
+                Admission::Crowded => self.note_crowd().await?,
+                Admission::Full => return Ok(Admission::Full),
+            }
+        }
+        Ok(Admission::Kept)
+    }
+
+    fn reduce(&mut self, json: &str) -> Result<Reduced<K::Key, K::Value>, Unreadable> {
+        if json.len() > limits::OBJECT_BYTES {
+            return Err(Unreadable::TooLarge);
+        }
+        self.kind.reduce(json)
+    }
+
+    async fn forget(&mut self, json: &str) -> Result<(), Closed> {
+        let meta = serde_json::from_str::<Object>(json).ok().and_then(|object| object.metadata).unwrap_or_default();
+        match self.kind.keys(&meta) {
+            Ok(keys) => {
+                for key in keys {
+                    self.gone(key).await?;
+                }
+                Ok(())
+            }
+            Err(error) => self.unreadable(json, &error).await,
+        }
+    }
+
+    async fn gone(&mut self, key: K::Key) -> Result<(), Closed> {
+        if self.excess.remove(&key) && self.excess.is_empty() {
+            self.around.reporter.notes([(Note::Excess(self.kind.resource()), None)]).await?;
+        }
+        if self.kept.remove(&key, K::namespace(&key)) {
+            self.around.reporter.cluster(self.kind.event(Update::Gone(key))).await
+        } else {
+            self.sign_of_life().await
+        }
+    }
+
+    /// Says in state which object holds more than is read of it, or that none does any more.
+    async fn note_excess(&mut self, reduced: &Reduced<K::Key, K::Value>) -> Result<(), Closed> {
+        let Some((key, _)) = reduced.entries.first() else { return Ok(()) };
+        let words = match &reduced.excess {
+            Some(words) => {
+                self.excess.insert(key.clone());
+                let more = self.excess.len() - 1;
+                Some(if more == 0 { words.clone() } else { format!("{words} (and {more} more)") })
+            }
+            None if self.excess.remove(key) && self.excess.is_empty() => None,
+            None => return Ok(()),
+        };
+        self.around.reporter.notes([(Note::Excess(self.kind.resource()), words)]).await
+    }
+
+    /// Says in state which namespace has more objects than are read, or that none has.
+    async fn note_crowd(&self) -> Result<(), Closed> {
+        let resource = self.kind.resource();
+        self.around.reporter.notes([(Note::Crowded(resource), self.kept.words(resource))]).await
+    }
+
+    async fn sign_of_life(&mut self) -> Result<(), Closed> {
+        let now = Instant::now();
+        if self.alive.is_some_and(|last| now.duration_since(last) < ALIVE_INTERVAL) {
+            return Ok(());
+        }
+        self.alive = Some(now);
+        self.around.reporter.source(SourceEvent::Alive).await
+    }
+
+    async fn unreadable(&mut self, json: &str, error: &Unreadable) -> Result<(), Closed> {
+        self.log_once(json, &chain(error));
+        self.around.reporter.source(SourceEvent::Malformed).await
+    }
+
+    async fn faults(&mut self, json: &str, faults: u64) -> Result<(), Closed> {
+        if faults > 0 {
+            self.log_once(json, "a part of it cannot be read and was left out");
+        }
+        for _ in 0..faults.min(limits::FAULTS) {
+            self.around.reporter.source(SourceEvent::Malformed).await?;
+        }
+        Ok(())
+    }
+
+    fn log_once(&mut self, json: &str, error: &str) {
+        let meta = serde_json::from_str::<Object>(json).ok().and_then(|object| object.metadata).unwrap_or_default();
+        let part = |part: Option<&str>| printable(part.unwrap_or_default(), 253);
+        let object = format!("{}/{}", part(meta.namespace.as_deref()), part(meta.name.as_deref()));
+        if self.logged.len() < limits::LOGGED && self.logged.insert(object.clone()) {
+            tracing::warn!(resource = self.kind.resource(), ?object, error, "object cannot be read");
+        }
+    }
+}
+
+fn kept<K: Kind>() -> Kept<K::Key> {
+    Kept::new(K::MOST, K::MOST / limits::NAMESPACE_SHARE)
+}

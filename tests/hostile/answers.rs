@@ -1,0 +1,168 @@
+//! A server that is no API server, or one that somebody else runs.
+
+use std::time::{Duration, Instant};
+
+use srl_k8s_services::model::event::{ClusterEvent, Update};
+
+use crate::cluster::{Cluster, assert_printable};
+use crate::memory::within_budget;
+use crate::server::{NODES, Reply, SERVICES, SLICES, Server, VERSION};
+
+const WEB: &str = r#"{"metadata":{"namespace":"shop","name":"web","resourceVersion":"5"},"spec":{"type":"LoadBalancer"},"status":{"loadBalancer":{"ingress":[{"ip":"10.0.0.1"}]}}}"#;
+
+/// Heads of answers that do not end.
+const UNSIZED: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"items\":[";
+const SIZED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n{";
+const ERROR: &str = "HTTP/1.1 500 X\r\nContent-Type: text/html\r\n\r\n<html>";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_does_not_end_is_named_and_costs_a_page_at_most() {
+    for (path, head, words) in [
+        (VERSION, UNSIZED, "the API server's answer to get /version is larger than 65536 bytes"),
+        (VERSION, SIZED, "the API server's answer to get /version is larger than 65536 bytes"),
+        (VERSION, ERROR, "500, not from an API server (text/html)"),
+        (SERVICES, UNSIZED, "holds an object of more than 33554432 bytes"),
+        (SERVICES, SIZED, "holds an object of more than 33554432 bytes"),
+        (NODES, ERROR, "500, not from an API server (text/html)"),
+    ] {
+        let server = Server::start().await;
+        server.reply(path, Reply::Endless(head, "{},"));
+        let reason = within_budget(async { Cluster::of(&server).lost().await }).await;
+        assert!(reason.contains(words), "{path}: {reason}");
+        assert_printable(&reason);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_does_not_end_is_named() {
+    let server = Server::start().await;
+    server.reply(VERSION, Reply::Endless("HTTP/1.1 200 OK\r\n", "X-More: and more and more\r\n"));
+    let reason = within_budget(async { Cluster::of(&server).lost().await }).await;
+    assert!(reason.contains("broke off the answer to get /version"), "{reason}");
+    assert_printable(&reason);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_that_does_not_end_is_given_up() {
+    let page = |at: usize| format!(r#"{{"metadata":{{"resourceVersion":"1","continue":"c{at}"}},"items":[]}}"#);
+    let server = Server::start().await;
+    server.reply(NODES, Reply::Listing(page));
+    let reason = within_budget(async { Cluster::of(&server).lost().await }).await;
+    assert!(reason.contains("the listing of nodes does not end"), "{reason}");
+    assert!(server.asked() < 1000, "{} requests", server.asked());
+}
+
+#[tokio::test]
+async fn a_listing_that_does_not_get_on_is_given_up_at_once() {
+    let server = Server::start().await;
+    server
+        .reply(SLICES, Reply::Listing(|_| r#"{"metadata":{"resourceVersion":"1","continue":"c"},"items":[]}"#.into()));
+    let reason = Cluster::of(&server).lost().await;
+    assert!(reason.contains("the listing of endpointslices does not get on"), "{reason}");
+    assert!(server.asked() < 20, "{} requests", server.asked());
+}
+
+#[tokio::test]
+async fn pages_of_others_are_named_and_never_quoted() {
+    let page: String = "<html>\n<title>Bad Gateway</title>\n<p>request \u{1b}[31m4711</p>".repeat(60_000);
+    for (path, status, words) in [
+        (VERSION, 502, "502, not from an API server (text/html)"),
+        (VERSION, 302, "302, not from an API server (text/html)"),
+        (VERSION, 404, "answers but is no Kubernetes API (404 for /version)"),
+        (VERSION, 200, "is this the URL of an API server?"),
+        (SERVICES, 502, "502, not from an API server (text/html)"),
+        (SERVICES, 404, "answers but is no Kubernetes API (404 for services)"),
+        (SERVICES, 200, "no listing of services"),
+    ] {
+        let server = Server::start().await;
+        server.reply(path, Reply::Body(status, "text/html", page.as_str().into()));
+        let reason = Cluster::of(&server).lost().await;
+        assert!(reason.contains(words) || path == VERSION && reason.contains("65536 bytes"), "{status}: {reason}");
+        assert!(!reason.contains("Gateway") && !reason.contains("4711"), "{reason}");
+        assert_printable(&reason);
+    }
+}
+
+#[tokio::test]
+async fn words_of_a_server_can_forge_no_line_and_drive_no_terminal() {
+    let message = r"no\nWARN all is well\u001b[2J\u202egpj ";
+    let long = "x".repeat(50_000);
+    let server = Server::start().await;
+    let status = format!(r#"{{"kind":"Status","code":403,"message":"{message}{long}","reason":"{long}"}}"#);
+    server.reply(NODES, Reply::Body(403, "application/json", status.into()));
+    server.reply(VERSION, Reply::json(format!(r#"{{"gitVersion":"v1\n\u001b{long}"}}"#)));
+    let mut cluster = Cluster::of(&server);
+    let ClusterEvent::Connected { version, .. } = cluster.change().await else { panic!("connected first") };
+    assert_eq!(&*version, "v1");
+    let reason = cluster.lost().await;
+    assert!(reason.contains("grant verbs list and watch on nodes") && !reason.contains("all is well"), "{reason}");
+    assert_printable(&reason);
+}
+
+#[tokio::test]
+async fn json_that_is_too_deep_or_no_json_is_named() {
+    for body in ["[".repeat(1_000_000), r#"{"items":"#.repeat(100_000), "{\"items\":[{]}".into(), String::new()] {
+        let server = Server::start().await;
+        server.reply(NODES, Reply::json(body));
+        let reason = Cluster::of(&server).lost().await;
+        assert!(reason.contains("no listing of nodes"), "{reason}");
+        assert_printable(&reason);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let (server, elsewhere) = (Server::start().await, Server::start().await);
+    let head = format!("HTTP/1.1 307 X\r\nLocation: {}/version\r\nContent-Length: 0\r\n\r\n", elsewhere.url());
+    server.reply(VERSION, Reply::Raw(head.into()));
+    let reason = Cluster::of(&server).lost().await;
+    assert!(reason.contains("307, not from an API server (no content type)"), "{reason}");
+    assert_eq!(elsewhere.asked(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hostile_cluster_does_not_delay_what_another_says() {
+    let (hostile, healthy) = (Server::start().await, Server::start().await);
+    for path in [SERVICES, SLICES, NODES] {
+        hostile.reply(path, Reply::Endless(UNSIZED, "{},"));
+    }
+    within_budget(async {
+        let (mut bad, mut good) = (Cluster::of(&hostile), Cluster::of(&healthy));
+        good.synced().await;
+        while healthy.watches() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let bad = tokio::spawn(async move {
+            loop {
+                bad.next().await;
+            }
+        });
+        for _ in 0..20 {
+            let said = Instant::now();
+            healthy.say(SERVICES, &format!(r#"{{"type":"MODIFIED","object":{WEB}}}"#));
+            while !matches!(good.change().await, ClusterEvent::Services(Update::Set(..))) {}
+            assert!(said.elapsed() < Duration::from_secs(1), "{:?}", said.elapsed());
+        }
+        bad.abort();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_of_a_watch_that_is_too_long_is_left_out_and_the_next_is_read() {
+    let server = Server::start().await;
+    within_budget(async {
+        let mut cluster = Cluster::of(&server);
+        cluster.synced().await;
+        while server.watches() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let long = "x".repeat(6 << 20);
+        for _ in 0..4 {
+            server.say(SERVICES, &format!(r#"{{"type":"ADDED","object":{{"metadata":{{"name":"{long}"}}}}}}"#));
+        }
+        server.say(SERVICES, &format!(r#"{{"type":"ADDED","object":{WEB}}}"#));
+        while !matches!(cluster.change().await, ClusterEvent::Services(Update::Set(..))) {}
+    })
+    .await;
+}

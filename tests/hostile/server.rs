@@ -1,0 +1,164 @@
+//! An API server over raw sockets that answers as a test says.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast;
+
+pub(crate) const VERSION: &str = "/version";
+pub(crate) const SERVICES: &str = "/api/v1/services";
+pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+pub(crate) const NODES: &str = "/api/v1/nodes";
+
+/// What a request gets.
+#[derive(Clone)]
+pub(crate) enum Reply {
+    /// A status, a content type and a body.
+    Body(u16, &'static str, Arc<str>),
+    /// The head of an answer, and then the same bytes for ever.
+    Endless(&'static str, &'static str),
+    /// These bytes and an end.
+    Raw(Arc<str>),
+    /// What a listing says, by how often it was asked for.
+    Listing(fn(usize) -> String),
+}
+
+impl Reply {
+    pub(crate) fn json(body: impl Into<Arc<str>>) -> Self {
+        Self::Body(200, "application/json", body.into())
+    }
+
+    /// A whole listing.
+    pub(crate) fn list(items: &[String]) -> Self {
+        Self::json(format!(r#"{{"metadata":{{"resourceVersion":"1"}},"items":[{}]}}"#, items.join(",")))
+    }
+}
+
+/// The server.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    replies: Arc<Mutex<BTreeMap<String, Reply>>>,
+    lines: broadcast::Sender<(&'static str, Arc<str>)>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// A server with nothing in it.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let replies = Arc::new(Mutex::new(BTreeMap::new()));
+        let (lines, asked) = (broadcast::channel(4096).0, Arc::new(AtomicUsize::new(0)));
+        let server = Self { address, replies: Arc::clone(&replies), lines: lines.clone(), asked: Arc::clone(&asked) };
+        server.reply(VERSION, Reply::json(r#"{"gitVersion":"v1.33.1"}"#));
+        for path in [SERVICES, SLICES, NODES] {
+            server.reply(path, Reply::list(&[]));
+        }
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (replies, lines, asked) = (Arc::clone(&replies), lines.clone(), Arc::clone(&asked));
+                tokio::spawn(serve(stream, replies, lines, asked));
+            }
+        });
+        server
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What a path gets from now on.
+    pub(crate) fn reply(&self, path: &str, reply: Reply) {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), reply);
+    }
+
+    /// A line on every watch of a path.
+    pub(crate) fn say(&self, path: &'static str, line: &str) {
+        // Nobody may be watching.
+        let _ = self.lines.send((path, line.into()));
+    }
+
+    /// Requests so far.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Watches that are open.
+    pub(crate) fn watches(&self) -> usize {
+        self.lines.receiver_count()
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    replies: Arc<Mutex<BTreeMap<String, Reply>>>,
+    lines: broadcast::Sender<(&'static str, Arc<str>)>,
+    asked: Arc<AtomicUsize>,
+) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut target = String::new();
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).await.ok()? == 0 {
+                return None;
+            }
+            if line.trim_end().is_empty() {
+                break;
+            }
+            if target.is_empty() {
+                target = line.split(' ').nth(1)?.to_owned();
+            }
+        }
+        let count = asked.fetch_add(1, Ordering::Relaxed);
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let reply = replies.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+        if query.contains("watch=true") && !matches!(reply, Some(Reply::Endless(..))) {
+            return watch(stream, path, lines.subscribe()).await;
+        }
+        match reply {
+            Some(Reply::Body(status, content, body)) => body_of(&mut stream, status, content, &body).await?,
+            Some(Reply::Listing(page)) => body_of(&mut stream, 200, "application/json", &page(count)).await?,
+            Some(Reply::Raw(bytes)) => {
+                stream.write_all(bytes.as_bytes()).await.ok()?;
+                return None;
+            }
+            Some(Reply::Endless(head, part)) => {
+                stream.write_all(head.as_bytes()).await.ok()?;
+                let many = part.repeat((64 << 10) / part.len());
+                loop {
+                    stream.write_all(many.as_bytes()).await.ok()?;
+                }
+            }
+            None => {
+                body_of(&mut stream, 404, "application/json", r#"{"kind":"Status","code":404,"message":"no"}"#).await?
+            }
+        }
+    }
+}
+
+async fn body_of(stream: &mut BufReader<TcpStream>, status: u16, content: &str, body: &str) -> Option<()> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status} X\r\nContent-Type: {content}\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.ok()?;
+    stream.write_all(body.as_bytes()).await.ok()
+}
+
+async fn watch(
+    mut stream: BufReader<TcpStream>,
+    path: &str,
+    mut lines: broadcast::Receiver<(&'static str, Arc<str>)>,
+) -> Option<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.ok()?;
+    loop {
+        let (of, line) = lines.recv().await.ok()?;
+        if of == path {
+            let chunk = format!("{:x}\r\n{line}\n\r\n", line.len() + 1);
+            stream.write_all(chunk.as_bytes()).await.ok()?;
+        }
+    }
+}
