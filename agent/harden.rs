@@ -137,3 +137,58 @@ pub(crate) fn with_namespaces<T>(what: impl FnOnce() -> T) -> T {
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::ErrorKind;
+
+    /// Runs it on a thread of its own, as what is given up is gone for good.
+    fn apart<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
+        std::thread::spawn(what).join().expect("it does not panic")
+    }
+
+    #[test]
+    fn only_the_folders_that_were_named_stay_in_reach() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [secrets, state, other] = ["secrets", "state", "other"].map(|name| folder.path().join(name));
+        for folder in [&secrets, &state, &other] {
+            fs::create_dir(folder).expect("made");
+            fs::write(folder.join("file"), "text").expect("written");
+        }
+        let reached = apart(move || {
+            let confined = files(&[secrets.clone(), folder.path().join("not-there")], &state).expect("restricted");
+            let new = state.join("new");
+            let replaced = fs::write(&new, "text").and_then(|()| fs::rename(&new, state.join("file")));
+            let denied = |result: std::io::Result<()>| result.map_err(|error| error.kind());
+            (
+                confined,
+                fs::read(secrets.join("file")).is_ok(),
+                replaced.is_ok(),
+                denied(fs::read(other.join("file")).map(drop)),
+                denied(fs::write(secrets.join("file"), "x")),
+            )
+        });
+        let no = Err(ErrorKind::PermissionDenied);
+        match reached.0 {
+            Confined::Files => assert_eq!(reached, (Confined::Files, true, true, no, no)),
+            Confined::No => println!("skipped: this kernel has no Landlock"),
+        }
+    }
+
+    #[test]
+    fn the_capability_is_kept_for_later_used_once_and_gone() {
+        let has = |sets: fn(CapabilitySets) -> CapabilitySet| {
+            sets(capabilities(None).expect("capabilities")).contains(CapabilitySet::SYS_ADMIN)
+        };
+        let (before, kept, used, after) = apart(move || {
+            let before = has(|sets| sets.permitted);
+            keep_namespaces_for_later().expect("kept");
+            let kept = (has(|sets| sets.effective), has(|sets| sets.permitted));
+            let used = with_namespaces(|| has(|sets| sets.effective));
+            (before, kept, used, (has(|sets| sets.effective), has(|sets| sets.permitted)))
+        });
+        assert_eq!((kept, used, after), ((false, before), before, (false, false)));
+    }
+}

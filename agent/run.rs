@@ -331,8 +331,7 @@ impl Clusters {
             {
                 let (events, refresh) = (self.events.clone(), self.refresh.clone());
                 let (told, reach) = (self.told.clone(), self.reach.clone());
-                let source =
-                    ClusterSource::new(name.clone(), cluster.source.clone(), events, refresh, told, reach);
+                let source = ClusterSource::new(name.clone(), cluster.source.clone(), events, refresh, told, reach);
                 let task = tokio::spawn(source.run()).abort_handle();
                 self.running.insert(name.clone(), (cluster.source.clone(), task));
             }

@@ -75,3 +75,58 @@ pub(super) const QUOTED: usize = 253;
 
 /// Services whose Event waits for its turn: in a longer outage the alarms are in state.
 pub(super) const WAITING_EVENTS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../docs/security.md");
+
+    fn bytes(size: u64) -> String {
+        if size.is_multiple_of(1 << 20) { format!("{} MiB", size >> 20) } else { format!("{} KiB", size >> 10) }
+    }
+
+    #[test]
+    fn the_table_operators_read_has_these_limits_and_no_others() {
+        let sizes = [
+            ("a kubeconfig", KUBECONFIG_BYTES),
+            ("a certificate authority, a client certificate, a key", CREDENTIAL_BYTES),
+            ("a token", TOKEN_BYTES),
+            ("the head of an answer", HEAD_BYTES as u64),
+            ("an answer that is no listing", ANSWER_BYTES as u64),
+            ("a page of a listing", PAGE_BYTES as u64),
+            ("an object", OBJECT_BYTES as u64),
+        ];
+        let counts = [
+            ("objects on a page", PAGE_OBJECTS),
+            ("labels or annotations of an object", LABELS),
+            ("elements of a list in an object", ELEMENTS),
+            ("LoadBalancer Services of a cluster", SERVICES),
+            ("EndpointSlices of a cluster", SLICES),
+            ("Nodes of a cluster", NODES),
+            ("MetalLB ServiceBGPStatuses of a cluster", STATUSES),
+            ("objects of another speaker resource", SPEAKER_OBJECTS),
+            ("Services of one namespace", SERVICES / NAMESPACE_SHARE),
+            ("EndpointSlices of one namespace", SLICES / NAMESPACE_SHARE),
+            ("addresses of a Service", VIPS),
+            ("addresses of one kind of a Node", NODE_ADDRESSES),
+            ("Services that wait for an Event", WAITING_EVENTS),
+        ];
+        let mut expected: Vec<(String, String)> =
+            sizes.map(|(what, size)| (what.to_owned(), bytes(size))).into_iter().collect();
+        expected.extend(counts.map(|(what, count)| (what.to_owned(), count.to_string())));
+        let table = PAGE.split("| what | limit | beyond it |").nth(1).expect("the table is there");
+        let mut rows: Vec<(String, String)> = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| {
+                let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+                (cells[1].to_owned(), cells[2].to_owned())
+            })
+            .collect();
+        rows.sort();
+        expected.sort();
+        assert_eq!(rows, expected);
+    }
+}

@@ -32,7 +32,8 @@ impl CommitHook for Agent {
         };
         let changes: Vec<_> =
             delivery(&commit.schema, &commit.after, &modules, false).into_iter().map(change).collect();
-        match Assembler::new().apply(0, &changes) {
+        let credentials = Arc::from(Path::new("/etc/opt/srlinux/k8s-services"));
+        match Assembler::new(credentials).apply(0, &changes) {
             Ok(_) => Ok(Vec::new()),
             Err(problems) => {
                 Err(problems.into_iter().map(|it| Problem { path: it.path, message: it.message }).collect())

@@ -9,5 +9,6 @@ mod cluster;
 mod files;
 mod memory;
 mod mutated;
+mod process;
 mod server;
 mod tenants;

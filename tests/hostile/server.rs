@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::broadcast;
+use tokio::sync::mpsc;
 
 pub(crate) const VERSION: &str = "/version";
 pub(crate) const SERVICES: &str = "/api/v1/services";
@@ -38,11 +38,14 @@ impl Reply {
     }
 }
 
+/// Watches that are open: their path, and where lines for them go.
+type Watches = Arc<Mutex<Vec<(String, mpsc::UnboundedSender<Arc<str>>)>>>;
+
 /// The server.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     replies: Arc<Mutex<BTreeMap<String, Reply>>>,
-    lines: broadcast::Sender<(&'static str, Arc<str>)>,
+    watches: Watches,
     asked: Arc<AtomicUsize>,
 }
 
@@ -52,16 +55,17 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let replies = Arc::new(Mutex::new(BTreeMap::new()));
-        let (lines, asked) = (broadcast::channel(4096).0, Arc::new(AtomicUsize::new(0)));
-        let server = Self { address, replies: Arc::clone(&replies), lines: lines.clone(), asked: Arc::clone(&asked) };
+        let (watches, asked) = (Watches::default(), Arc::new(AtomicUsize::new(0)));
+        let server =
+            Self { address, replies: Arc::clone(&replies), watches: Arc::clone(&watches), asked: Arc::clone(&asked) };
         server.reply(VERSION, Reply::json(r#"{"gitVersion":"v1.33.1"}"#));
         for path in [SERVICES, SLICES, NODES] {
             server.reply(path, Reply::list(&[]));
         }
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (replies, lines, asked) = (Arc::clone(&replies), lines.clone(), Arc::clone(&asked));
-                tokio::spawn(serve(stream, replies, lines, asked));
+                let (replies, watches, asked) = (Arc::clone(&replies), Arc::clone(&watches), Arc::clone(&asked));
+                tokio::spawn(serve(stream, replies, watches, asked));
             }
         });
         server
@@ -77,9 +81,10 @@ impl Server {
     }
 
     /// A line on every watch of a path.
-    pub(crate) fn say(&self, path: &'static str, line: &str) {
-        // Nobody may be watching.
-        let _ = self.lines.send((path, line.into()));
+    pub(crate) fn say(&self, path: &str, line: &str) {
+        let line: Arc<str> = line.into();
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.retain(|(of, lines)| of != path || lines.send(Arc::clone(&line)).is_ok());
     }
 
     /// Requests so far.
@@ -89,14 +94,14 @@ impl Server {
 
     /// Watches that are open.
     pub(crate) fn watches(&self) -> usize {
-        self.lines.receiver_count()
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
 async fn serve(
     stream: TcpStream,
     replies: Arc<Mutex<BTreeMap<String, Reply>>>,
-    lines: broadcast::Sender<(&'static str, Arc<str>)>,
+    watches: Watches,
     asked: Arc<AtomicUsize>,
 ) -> Option<()> {
     let mut stream = BufReader::new(stream);
@@ -118,7 +123,9 @@ async fn serve(
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         let reply = replies.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
         if query.contains("watch=true") && !matches!(reply, Some(Reply::Endless(..))) {
-            return watch(stream, path, lines.subscribe()).await;
+            let (sender, lines) = mpsc::unbounded_channel();
+            watches.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), sender));
+            return watch(stream, lines).await;
         }
         match reply {
             Some(Reply::Body(status, content, body)) => body_of(&mut stream, status, content, &body).await?,
@@ -148,17 +155,11 @@ async fn body_of(stream: &mut BufReader<TcpStream>, status: u16, content: &str, 
     stream.write_all(body.as_bytes()).await.ok()
 }
 
-async fn watch(
-    mut stream: BufReader<TcpStream>,
-    path: &str,
-    mut lines: broadcast::Receiver<(&'static str, Arc<str>)>,
-) -> Option<()> {
+async fn watch(mut stream: BufReader<TcpStream>, mut lines: mpsc::UnboundedReceiver<Arc<str>>) -> Option<()> {
     stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.ok()?;
-    loop {
-        let (of, line) = lines.recv().await.ok()?;
-        if of == path {
-            let chunk = format!("{:x}\r\n{line}\n\r\n", line.len() + 1);
-            stream.write_all(chunk.as_bytes()).await.ok()?;
-        }
+    while let Some(line) = lines.recv().await {
+        let chunk = format!("{:x}\r\n{line}\n\r\n", line.len() + 1);
+        stream.write_all(chunk.as_bytes()).await.ok()?;
     }
+    Some(())
 }

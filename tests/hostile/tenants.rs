@@ -1,5 +1,6 @@
 //! What whoever may write objects in one namespace does to all others.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use srl_k8s_services::model::cluster::Service;
@@ -50,7 +51,7 @@ async fn more_nodes_than_are_read_are_named() {
     let nodes: Vec<String> = (0..10_001).map(|at| format!(r#"{{"metadata":{{"name":"n{at}"}}}}"#)).collect();
     server.reply(NODES, Reply::list(&nodes));
     let reason = Cluster::of(&server).lost().await;
-    assert!(reason.contains("there are 10001 nodes, and at most 10000 of them are read"), "{reason}");
+    assert!(reason.contains("there are more than 10000 nodes, and at most 10000 of them are read"), "{reason}");
 }
 
 #[tokio::test]
@@ -83,9 +84,11 @@ async fn a_service_of_a_thousand_addresses_has_64_vips_and_state_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_with_a_million_labels_is_left_out_and_all_others_are_read() {
-    let labels: Vec<String> = (0..1_000_000).map(|at| format!(r#""l{at}":"""#)).collect();
-    let more = format!(r#","labels":{{{}}}"#, labels.join(","));
-    drop(labels);
+    let mut more = r#","labels":{"first":"""#.to_owned();
+    for at in 0..1_000_000 {
+        write!(more, r#","l{at}":"""#).expect("memory");
+    }
+    more.push('}');
     let server = Server::start().await;
     server.reply(SERVICES, Reply::list(&[service("shop", "hoarder", &more), service("shop", "web", "")]));
     drop(more);
@@ -112,7 +115,7 @@ async fn names_that_no_object_can_have_are_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_hour_of_fresh_names_in_one_slice_does_not_grow_the_process() {
+async fn fresh_names_in_every_update_of_a_slice_do_not_grow_the_process() {
     let server = Server::start().await;
     let slice = |round: usize| {
         let endpoints: Vec<String> = (0..1000)
@@ -139,7 +142,7 @@ async fn an_hour_of_fresh_names_in_one_slice_does_not_grow_the_process() {
         }
         let grown = resident().saturating_sub(settled);
         // 250 000 names that stayed would take more than 20 MiB.
-        assert!(grown < 8 << 20, "{} KiB more after 250 updates", grown >> 10);
+        assert!(grown < 12 << 20, "{} KiB more after 250 updates", grown >> 10);
     })
     .await;
 }

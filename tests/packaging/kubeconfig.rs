@@ -33,7 +33,8 @@ case $* in
         cat >request
         printf '{"kind":"TokenRequest","spec":{"boundObjectRef":null},"status":{"token":"%s",' "$(cat token)"
         printf '"expirationTimestamp":"2027-01-01T00:00:00Z"}}\n' ;;
-    *"auth can-i list"*) cat allowed; [ "$(cat allowed)" = yes ] ;;
+    *"auth can-i $(cat verb)"*) cat allowed; [ "$(cat allowed)" = yes ] ;;
+    *"auth can-i "*) echo yes ;;
     *) echo "the stand-in knows no '$*'" >&2; exit 1 ;;
 esac
 "#;
@@ -46,9 +47,14 @@ impl Kubectl {
         let it = Self(tempfile::tempdir().expect("a temporary folder"));
         it.set("kubectl", KUBECTL);
         fs::set_permissions(it.folder().join("kubectl"), fs::Permissions::from_mode(0o755)).expect("changed");
-        for (name, text) in
-            [("server", server), ("authority", "QXV0aG9yaXR5"), ("insecure", ""), ("token", TOKEN), ("allowed", "yes")]
-        {
+        for (name, text) in [
+            ("server", server),
+            ("authority", "QXV0aG9yaXR5"),
+            ("insecure", ""),
+            ("token", TOKEN),
+            ("allowed", "yes"),
+            ("verb", "list"),
+        ] {
             it.set(name, text);
         }
         it
@@ -123,8 +129,8 @@ fn it_makes_a_file_for_the_leaves_eyes_and_says_what_to_do_with_it() {
     let mode = fs::metadata(kubectl.folder().join("c1.kubeconfig")).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     for part in [
-        "verified: the token may list services",
-        "lasts until Secret k8s-services/leaf-token is deleted",
+        "verified: the token may list and watch services",
+        "its token expires at 2027-01-01T00:00:00Z; run this again before",
         "set / k8s-services cluster c1 kubeconfig /etc/opt/srlinux/k8s-services/c1.kubeconfig",
     ] {
         assert!(said.contains(part), "'{part}' is not in:\n{said}");
@@ -145,27 +151,53 @@ fn it_applies_the_reading_roles_and_no_others() {
     ];
     let speakers = ["ClusterRole/k8s-services-speakers", "ClusterRoleBinding/k8s-services-speakers"];
     let events = ["ClusterRole/k8s-services-events", "ClusterRoleBinding/k8s-services-events"];
-    let secret = ["Secret/leaf-token"];
-    assert_eq!(kubectl.applied(), [&core[..], &speakers, &secret].concat());
+    let peers = ["ClusterRole/k8s-services-bgppeers", "ClusterRoleBinding/k8s-services-bgppeers"];
+    assert_eq!(kubectl.applied(), [&core[..], &speakers].concat());
 
     kubectl.set("applied", "");
     kubectl.make_kubeconfig(&["--name", "c1", "--no-speakers", "--events"]);
-    assert_eq!(kubectl.applied(), [&core[..], &events, &secret].concat());
+    assert_eq!(kubectl.applied(), [&core[..], &events].concat());
 
     kubectl.set("applied", "");
-    kubectl.make_kubeconfig(&["--name", "c1", "--no-apply"]);
-    assert_eq!(kubectl.applied(), secret);
+    kubectl.make_kubeconfig(&["--name", "c1", "--bgppeers"]);
+    assert_eq!(kubectl.applied(), [&core[..], &speakers, &peers].concat());
+
+    kubectl.set("applied", "");
+    kubectl.make_kubeconfig(&["--name", "c1", "--no-apply", "--lasting"]);
+    assert_eq!(kubectl.applied(), ["Secret/leaf-token"]);
 }
 
 #[test]
-fn a_token_for_a_time_is_asked_of_the_api_and_its_end_is_said() {
+fn a_token_ends_after_90_days_or_when_it_is_told_to() {
     let kubectl = Kubectl::new("https://192.0.2.10:6443");
-    let said = kubectl.make_kubeconfig(&["--name", "c1", "--duration", "720h"]);
-    assert!(said.contains("its token expires at 2027-01-01T00:00:00Z; run this again before"), "{said}");
-    let request: Value = serde_json::from_str(&kubectl.text("request")).expect("JSON");
-    assert_eq!(request["spec"]["expirationSeconds"], 2_592_000);
+    for (duration, seconds) in
+        [(&[][..], 7_776_000), (&["--duration", "720h"], 2_592_000), (&["--duration", "1d"], 86_400)]
+    {
+        let said = kubectl.make_kubeconfig(&[&["--name", "c1"], duration].concat());
+        assert!(said.contains("its token expires at 2027-01-01T00:00:00Z; run this again before"), "{said}");
+        let request: Value = serde_json::from_str(&kubectl.text("request")).expect("JSON");
+        assert_eq!(request["spec"]["expirationSeconds"], seconds);
+    }
     assert_eq!(kubectl.kubeconfig()["users"][0]["user"]["token"], TOKEN);
     assert!(!kubectl.applied().contains(&"Secret/leaf-token".to_owned()));
+}
+
+#[test]
+fn a_lasting_token_names_the_secret_it_ends_with() {
+    let kubectl = Kubectl::new("https://192.0.2.10:6443");
+    let said = kubectl.make_kubeconfig(&["--name", "c1", "--lasting"]);
+    assert!(said.contains("lasts until Secret k8s-services/leaf-token is deleted"), "{said}");
+}
+
+#[test]
+fn a_leaf_may_have_an_account_of_its_own() {
+    let kubectl = Kubectl::new("https://192.0.2.10:6443");
+    let said = kubectl.make_kubeconfig(&["--name", "c1", "--leaf", "leaf3"]);
+    assert!(kubectl.applied().contains(&"ServiceAccount/leaf-leaf3".to_owned()));
+    assert!(kubectl.text("asked").contains("/namespaces/k8s-services/serviceaccounts/leaf-leaf3/token"));
+    assert!(kubectl.text("c1-leaf3.kubeconfig").contains(TOKEN));
+    assert!(said.contains("c1-leaf3.kubeconfig: context c1"), "{said}");
+    assert!(said.contains("c1-leaf3.kubeconfig /etc/opt/srlinux/k8s-services/c1.kubeconfig"), "{said}");
 }
 
 #[test]
@@ -200,6 +232,10 @@ fn a_token_that_may_too_little_or_an_api_out_of_reach_is_said() {
     kubectl.set("allowed", "no");
     let said = kubectl.refused(&["--name", "c1", "--no-apply"]);
     assert!(said.contains("the token may not list services: run this again without --no-apply"), "{said}");
+    kubectl.set("verb", "watch");
+    let said = kubectl.refused(&["--name", "c1", "--no-apply"]);
+    assert!(said.contains("the token may not watch services"), "{said}");
+    kubectl.set("verb", "list");
     kubectl.set("allowed", "Unable to connect to the server: dial tcp 192.0.2.10:6443: i/o timeout");
     let said = kubectl.make_kubeconfig(&["--name", "c1"]);
     assert!(
@@ -214,7 +250,9 @@ fn wrong_arguments_are_refused_before_anything_is_done() {
     for (arguments, part) in [
         (&["--context", "admin"][..], "--name c1"),
         (&["--name", "../c1"], "may hold letters"),
-        (&["--name", "c1", "--duration", "forever"], "a number and h, m or s"),
+        (&["--name", "c1", "--duration", "forever"], "a number and d, h, m or s"),
+        (&["--name", "c1", "--duration", "1d", "--lasting"], "exclude each other"),
+        (&["--name", "c1", "--leaf", "Leaf_1"], "a-z, 0-9 and hyphens"),
         (&["--name", "c1", "--server", "192.0.2.10"], "https://host:port"),
         (&["--name", "c1", "--sever", "x"], "unknown argument '--sever'"),
         (&["--name"], "--name needs a value"),
@@ -231,7 +269,7 @@ fn wrong_arguments_are_refused_before_anything_is_done() {
 /// Every rule of the packaged roles, with its file.
 pub(crate) fn rules() -> Vec<(PathBuf, Value)> {
     let folder = repository().join("packaging/rbac");
-    let files = ["k8s-services.yaml", "speakers.yaml", "events.yaml"].map(|name| folder.join(name));
+    let files = ["k8s-services.yaml", "speakers.yaml", "bgppeers.yaml", "events.yaml"].map(|name| folder.join(name));
     let mut rules = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).expect("it is there");

@@ -21,6 +21,7 @@ const INSTALLED: &[(&str, &str, &str)] = &[
     ("644", "root:root", "/etc/opt/srlinux/snmp/scripts/k8s_services_traps.yaml"),
     ("755", "root:root", "/opt/k8s-services"),
     ("755", "root:root", "/opt/k8s-services/rbac"),
+    ("644", "root:root", "/opt/k8s-services/rbac/bgppeers.yaml"),
     ("644", "root:root", "/opt/k8s-services/rbac/events.yaml"),
     ("644", "root:root", "/opt/k8s-services/rbac/k8s-services.yaml"),
     ("755", "root:root", "/opt/k8s-services/rbac/make-kubeconfig"),

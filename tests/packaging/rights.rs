@@ -139,7 +139,7 @@ fn requests_are_read_as_roles_name_them() {
 }
 
 #[test]
-fn the_role_for_speakers_is_what_the_agent_follows_of_them() {
+fn the_roles_for_speakers_are_what_the_agent_follows_of_them() {
     let mut followed = BTreeSet::new();
     for resource in SpeakerResource::ALL {
         for group in resource.groups() {
@@ -147,7 +147,9 @@ fn the_role_for_speakers_is_what_the_agent_follows_of_them() {
             followed.extend(["list", "watch"].map(right));
         }
     }
-    assert_eq!(given("speakers.yaml"), followed);
+    let (speakers, peers) = (given("speakers.yaml"), given("bgppeers.yaml"));
+    assert!(peers.iter().all(|(_, _, resource)| resource == "bgppeers") && speakers.is_disjoint(&peers));
+    assert_eq!(speakers.union(&peers).cloned().collect::<BTreeSet<_>>(), followed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,7 +184,8 @@ async fn the_agent_asks_for_all_that_its_roles_allow_and_for_nothing_else() {
     }
     listener.until(&events).await;
 
-    let allowed: BTreeSet<Right> = [core, events, given("speakers.yaml")].into_iter().flatten().collect();
+    let allowed: BTreeSet<Right> =
+        [core, events, given("speakers.yaml"), given("bgppeers.yaml")].into_iter().flatten().collect();
     let asked = listener.asked.borrow().clone();
     assert_eq!(asked.difference(&allowed).collect::<Vec<_>>(), Vec::<&Right>::new());
     lab.down().await;

@@ -184,9 +184,9 @@ fn write_secret(path: &Path, text: &str) {
 /// The kubeconfig that the shipped script makes, with the shipped roles.
 fn make_kubeconfig(api: &ApiServer) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/rbac/make-kubeconfig");
-    let output = api.run(&script, &["--name", "c1", "--duration", "1h", "--events"]);
+    let output = api.run(&script, &["--name", "c1", "--duration", "1h", "--bgppeers", "--events"]);
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("verified: the token may list services, nodes and endpointslices"), "{said}");
+    assert!(said.contains("verified: the token may list and watch services, nodes and endpointslices"), "{said}");
     api.folder().join("c1.kubeconfig")
 }

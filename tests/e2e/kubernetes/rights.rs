@@ -20,7 +20,7 @@ use crate::net::{Net, skipped};
 /// Verb, API group, resource.
 type Right = (String, String, String);
 
-const FILES: [&str; 3] = ["k8s-services.yaml", "speakers.yaml", "events.yaml"];
+const FILES: [&str; 4] = ["k8s-services.yaml", "speakers.yaml", "bgppeers.yaml", "events.yaml"];
 
 /// Every right that the shipped roles give.
 pub(super) fn shipped() -> BTreeSet<Right> {

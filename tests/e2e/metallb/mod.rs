@@ -415,6 +415,7 @@ async fn apply(admin: &Admin, programs: &Path) {
     for ours in [
         include_str!("../../../packaging/rbac/k8s-services.yaml"),
         include_str!("../../../packaging/rbac/speakers.yaml"),
+        include_str!("../../../packaging/rbac/bgppeers.yaml"),
         include_str!("../cluster.yaml"),
         include_str!("objects.yaml"),
     ] {
