@@ -11,7 +11,7 @@ use serde_json::json;
 use srl_proto::ndk as pb;
 use srl_sim::cluster::{Cluster, Server};
 use srl_sim::ndk::{AppInfo, Key, NdkEvent, RouteRow, Row};
-use srl_sim::tables::{Neighbor, NetworkInstance, NetworkInstanceKind, Tables};
+use srl_sim::tables::{Neighbor, NetworkInstance, NetworkInstanceKind, Rib, Segment, SessionRecord, Tables};
 
 use crate::entries::{Entries, entries};
 use crate::load::{self, ATTACHED, SERVICES};
@@ -237,8 +237,10 @@ fn tables() -> Tables {
         routes: BTreeMap::new(),
         neighbors: neighbors.collect(),
         bfd: BTreeMap::new(),
+        segment: Segment::default(),
+        rib: Rib::new(),
     };
-    Tables { network_instances: BTreeMap::from([(VRF.to_owned(), instance)]) }
+    Tables { network_instances: BTreeMap::from([(VRF.to_owned(), instance)]), ..Tables::default() }
 }
 
 fn neighbor() -> Neighbor {
@@ -252,6 +254,7 @@ fn neighbor() -> Neighbor {
         dynamic: true,
         local_address: None,
         afi_safis: BTreeMap::new(),
+        record: SessionRecord::default(),
     }
 }
 

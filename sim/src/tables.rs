@@ -11,6 +11,8 @@ use ipnet::IpNet;
 pub struct Tables {
     /// By name.
     pub network_instances: BTreeMap<String, NetworkInstance>,
+    /// Interfaces by name: ports, IRBs, loopbacks.
+    pub interfaces: BTreeMap<String, Interface>,
 }
 
 /// One network instance.
@@ -30,6 +32,10 @@ pub struct NetworkInstance {
     pub neighbors: BTreeMap<String, Neighbor>,
     /// BFD sessions by remote address.
     pub bfd: BTreeMap<IpAddr, BfdSession>,
+    /// The layer below.
+    pub segment: Segment,
+    /// What BGP has received, and what became of it.
+    pub rib: Rib,
 }
 
 /// Type of a network instance.
@@ -113,6 +119,10 @@ pub enum Fib {
     Pending,
     /// `last-failed-operation-type add`.
     Failed,
+    /// Done, after a failure that is still told.
+    Recovered,
+    /// `suppressed true`: in the control plane's table alone.
+    Suppressed,
 }
 
 /// One BGP neighbor.
@@ -136,6 +146,8 @@ pub struct Neighbor {
     pub local_address: Option<IpAddr>,
     /// By afi-safi name (`ipv4-unicast`, `ipv6-unicast`, `evpn`).
     pub afi_safis: BTreeMap<String, AfiSafi>,
+    /// What the session has been through.
+    pub record: SessionRecord,
 }
 
 /// Counters of one address family of a session.
@@ -160,4 +172,169 @@ pub struct BfdSession {
     pub up: bool,
     /// `local-discriminator`
     pub discriminator: u32,
+}
+
+/// One port, or an interface of the switch's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// `oper-down-reason`; `None` while it is up.
+    pub down: Option<String>,
+    /// `hw-mac-address`
+    pub mac: Option<String>,
+    /// By index.
+    pub subinterfaces: BTreeMap<u32, Subinterface>,
+    /// What LLDP hears on it.
+    pub lldp: Option<LldpNeighbor>,
+}
+
+/// One subinterface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subinterface {
+    /// `bridged`, or `routed`.
+    pub bridged: bool,
+    /// `oper-down-reason`; `None` while it is up.
+    pub down: Option<String>,
+    /// Own addresses with their subnets.
+    pub addresses: Vec<IpNet>,
+    /// The MAC of an anycast gateway.
+    pub anycast_gateway: Option<String>,
+    /// ARP and ND entries.
+    pub neighbors: BTreeMap<IpAddr, LinkNeighbor>,
+}
+
+/// An ARP or ND entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkNeighbor {
+    /// `link-layer-address`
+    pub mac: String,
+    /// Learned by EVPN from another leaf, not by asking here.
+    pub by_evpn: bool,
+}
+
+/// A neighbor by LLDP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LldpNeighbor {
+    /// `chassis-id`, a MAC.
+    pub chassis: String,
+    /// `system-name`
+    pub system_name: String,
+    /// `port-id`
+    pub port: String,
+}
+
+/// The layer below a network instance: its subinterfaces, its bridge table, its tunnels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// Names of its subinterfaces, with the reason of those that are down.
+    pub subinterfaces: BTreeMap<String, Option<String>>,
+    /// The bridge table, by MAC.
+    pub macs: BTreeMap<String, MacEntry>,
+    /// Its VXLAN.
+    pub vxlan: Option<Vxlan>,
+}
+
+/// An entry of a bridge table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MacEntry {
+    /// Where frames to it go.
+    pub destination: MacDestination,
+    /// Seen in two places: `type` is `duplicate`.
+    pub duplicate: bool,
+}
+
+/// Where frames to a MAC go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MacDestination {
+    /// A port of this switch: `ethernet-1/1.0`.
+    Subinterface(String),
+    /// Another switch.
+    Vtep(IpAddr),
+    /// The switch itself.
+    Irb(String),
+}
+
+/// The VXLAN of a network instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vxlan {
+    /// `vni`; also the index of the subinterface of `vxlan1`, and the EVI.
+    pub vni: u32,
+    /// Switches that have it too.
+    pub vteps: Vec<IpAddr>,
+    /// `target:64321:1`
+    pub route_target: String,
+}
+
+/// The BGP RIB of a network instance: paths by prefix and the neighbor they are from.
+pub type Rib = BTreeMap<(IpNet, String), RibPath>;
+
+/// One path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RibPath {
+    /// `next-hop`
+    pub next_hop: IpAddr,
+    /// `neighbor-as`
+    pub neighbor_as: u32,
+    /// Of the other autonomous systems it came through.
+    pub as_path: Vec<u32>,
+    /// `local-pref`, where the neighbor is in the own system.
+    pub local_preference: Option<u32>,
+    /// By EVPN from another leaf: in the local RIB alone.
+    pub by_evpn: bool,
+    /// What became of it.
+    pub fate: PathFate,
+    /// Kept by graceful restart.
+    pub stale: bool,
+}
+
+/// What became of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathFate {
+    /// The best; in the route table.
+    Best,
+    /// Beside the best in the route table.
+    Multipath,
+    /// The best of BGP; another protocol's route is in the route table.
+    Unused,
+    /// Lost the comparison, with the words of `tie-break-reason`.
+    Lost(&'static str),
+    /// Not taken in, with the leaf of `invalid-reason` that says why.
+    Invalid(&'static str),
+    /// Held back by route flap damping.
+    Damped,
+}
+
+impl PathFate {
+    /// Whether the path could be used.
+    pub fn is_valid(self) -> bool {
+        !matches!(self, Self::Invalid(_))
+    }
+
+    /// Whether it is in the route table.
+    pub fn is_used(self) -> bool {
+        matches!(self, Self::Best | Self::Multipath)
+    }
+}
+
+/// A NOTIFICATION of BGP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BgpNotification {
+    /// `last-notification-error-code`
+    pub code: String,
+    /// `last-notification-error-subcode`
+    pub subcode: Option<String>,
+    /// `last-notification-time`, RFC 3339 with milliseconds.
+    pub at: String,
+}
+
+/// What a session has been through, beyond whether it is up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// The neighbor is disabled by configuration.
+    pub admin_disabled: bool,
+    /// `last-event`; the usual one of the state where it is not said.
+    pub last_event: Option<String>,
+    /// The last NOTIFICATION sent.
+    pub sent: Option<BgpNotification>,
+    /// The last NOTIFICATION received.
+    pub received: Option<BgpNotification>,
 }

@@ -12,7 +12,7 @@ use srl_sim::cli;
 use srl_sim::demo::Demo;
 use srl_sim::lab::control::{Client, Listener, Request, Response, Status};
 use srl_sim::lab::page::Page;
-use srl_sim::lab::{Lab, LabFile, LabOptions};
+use srl_sim::lab::{Action, Lab, LabFile, LabOptions};
 use srl_sim::profile::Profile;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -134,9 +134,23 @@ pub(crate) fn lever(run: &Path, what: &str, details: &[String]) -> Result<ExitCo
 /// `srl-sim act`
 pub(crate) fn act(run: &Path, words: &[String]) -> Result<ExitCode> {
     let action = parse::action(words)?;
-    match Client::connect(run)?.ask(&Request::Act(action))? {
-        Response::Done => Ok(ExitCode::SUCCESS),
+    match Client::connect(run)?.ask(&Request::Act(action.clone()))? {
+        Response::Done => {
+            println!("{}", done(&action, run));
+            Ok(ExitCode::SUCCESS)
+        }
         other => unexpected(other),
+    }
+}
+
+/// What was done, and how to undo it.
+fn done(action: &Action, run: &Path) -> String {
+    match action {
+        Action::Pull(lever) => {
+            let summary = lever.summary();
+            format!("{summary}: pulled; heal it with: srl-sim lever --run {} release {summary}", run.display())
+        }
+        other => format!("{}: done", other.summary()),
     }
 }
 

@@ -99,6 +99,9 @@ pub struct NetworkInstanceConfig {
     /// Leaves that have it; none = all.
     #[serde(default)]
     pub leaves: Vec<String>,
+    /// Its VNI and EVI; `id` where nothing is said.
+    #[serde(default)]
+    pub vni: Option<u32>,
     /// IRB or routed subinterfaces by name.
     #[serde(default)]
     pub subinterfaces: BTreeMap<String, SubinterfaceConfig>,
@@ -148,6 +151,9 @@ pub struct SubinterfaceConfig {
     /// Leaves that have it; none = all that have the network instance.
     #[serde(default)]
     pub leaves: Vec<String>,
+    /// The `mac-vrf` that an IRB is in.
+    #[serde(default)]
+    pub bridge: Option<String>,
 }
 
 impl SubinterfaceConfig {
@@ -339,6 +345,12 @@ pub struct NodeConfig {
     /// Leaves that have it as a configured neighbor; none = the leaves it is plugged into.
     #[serde(default)]
     pub peers: Vec<String>,
+    /// Ports it is plugged into, by leaf; the first free one where nothing is said.
+    #[serde(default)]
+    pub ports: BTreeMap<String, String>,
+    /// Its MAC; one made of its name where nothing is said.
+    #[serde(default)]
+    pub mac: Option<String>,
 }
 
 impl NodeConfig {
@@ -388,6 +400,7 @@ impl FabricConfig {
             self.known_leaves(&instance.leaves)?;
             for subinterface in instance.subinterfaces.values() {
                 self.known_leaves(&subinterface.leaves)?;
+                subinterface.bridge.iter().try_for_each(|it| known(&self.network_instances, "network instance", it))?;
                 subinterface.leaf_addresses.keys().try_for_each(|leaf| known(&self.leaves, "leaf", leaf))?;
             }
             let rejecting = instance.evpn.as_ref().and_then(|evpn| evpn.import_reject.as_ref());

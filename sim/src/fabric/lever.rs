@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::config::{FabricConfig, known};
+use super::config::{ClusterConfig, FabricConfig, NodeConfig, known};
 use super::{FabricError, NodeKey};
 
 /// One thing that is broken, or changed. Nodes are named `node` or, where two clusters share a name, `cluster/node`.
@@ -35,6 +35,110 @@ pub enum Lever {
     SpeakerDead {
         /// The node.
         node: String,
+    },
+    /// The node's speaker is in another autonomous system than the leaf expects.
+    AsMismatch {
+        /// Only towards this leaf.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leaf: Option<String>,
+        /// The node.
+        node: String,
+    },
+    /// The node's speaker does not answer: nothing is refused, nothing comes.
+    SpeakerSilent {
+        /// The node.
+        node: String,
+    },
+    /// The node's speaker shuts its sessions down (Cease, Administrative Shutdown).
+    PeerShutdown {
+        /// Only towards this leaf.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leaf: Option<String>,
+        /// The node.
+        node: String,
+    },
+    /// The node announces more prefixes than the leaf takes.
+    PrefixLimit {
+        /// Only on this leaf.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leaf: Option<String>,
+        /// The node.
+        node: String,
+    },
+    /// Two speakers on the node's address throw each other's sessions out.
+    Collision {
+        /// The node.
+        node: String,
+    },
+    /// The node's speaker ends its sessions with these words.
+    Notification {
+        /// The node.
+        node: String,
+        /// `Cease`, `Update Message Error`, ...
+        code: String,
+        /// `Connection Rejected`, ...
+        subcode: String,
+    },
+    /// The neighbor is disabled in the leaf's configuration.
+    AdminDisabled {
+        /// The leaf.
+        leaf: String,
+        /// The node.
+        node: String,
+    },
+    /// The node's speaker restarts gracefully: its sessions are down, its routes are kept.
+    GracefulRestart {
+        /// The node.
+        node: String,
+    },
+    /// The cable was cut a moment ago: the port and its MACs are gone, ARP and ND entries are still there.
+    Cable {
+        /// Only the cable to this leaf.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leaf: Option<String>,
+        /// The node.
+        node: String,
+    },
+    /// The node announces with a longer AS path than others.
+    AsPathLonger {
+        /// The node.
+        node: String,
+    },
+    /// The leaf's own AS number is in the path of what the node announces.
+    AsLoop {
+        /// The node.
+        node: String,
+    },
+    /// What the node announces has a next-hop that leads nowhere.
+    NextHopUnresolved {
+        /// The node.
+        node: String,
+    },
+    /// What the node announces is held back by route flap damping.
+    Damped {
+        /// The node.
+        node: String,
+    },
+    /// BGP takes fewer paths into a route; EVPN is not limited.
+    Multipath {
+        /// The leaf.
+        leaf: String,
+        /// Paths per route.
+        limit: usize,
+    },
+    /// A route is kept out of the forwarding hardware.
+    FibSuppressed {
+        /// The leaf.
+        leaf: String,
+        /// The route.
+        prefix: IpNet,
+    },
+    /// Programming of a route failed once and succeeded later: the failure is still told.
+    FibRecovered {
+        /// The leaf.
+        leaf: String,
+        /// The route.
+        prefix: IpNet,
     },
     /// The node is plugged into another leaf.
     NodeMoved {
@@ -155,7 +259,7 @@ impl Lever {
         let Some(node) = self.node() else { return Ok(()) };
         let matching: Vec<_> = config.nodes().filter(|(cluster, _, name, _)| names(node, cluster, name)).collect();
         match matching.as_slice() {
-            [(_, cluster, ..)] => self.breaks_something(node, &cluster.network_instance, config),
+            [(_, cluster, _, attached)] => self.breaks_something(node, cluster, attached, config),
             [] => Err(FabricError::Unknown {
                 what: "node",
                 name: node.to_owned(),
@@ -165,20 +269,75 @@ impl Lever {
         }
     }
 
-    fn breaks_something(&self, node: &str, instance: &str, config: &FabricConfig) -> Result<(), FabricError> {
+    /// A lever on a session that does not exist breaks nothing.
+    fn breaks_something(
+        &self,
+        node: &str,
+        cluster: &ClusterConfig,
+        attached: &NodeConfig,
+        config: &FabricConfig,
+    ) -> Result<(), FabricError> {
+        let instance = &cluster.network_instance;
         let bgp = config.network_instances.get(instance).and_then(|config| config.bgp.as_ref());
+        let peered = |leaf: &str| {
+            let listed = |leaves: &[String]| leaves.iter().any(|it| it == leaf);
+            config.has_instance(leaf, instance) && (listed(attached.peers()) || listed(&attached.leaves))
+        };
         match self {
             Self::BfdDown { .. } if !bgp.is_some_and(|bgp| bgp.bfd) => {
-                Err(FabricError::NoBfd { node: node.to_owned(), network_instance: instance.to_owned() })
+                Err(FabricError::NoBfd { node: node.to_owned(), network_instance: instance.clone() })
             }
-            _ => Ok(()),
+            Self::Cable { leaf: Some(leaf), .. } if !attached.leaves.contains(leaf) => Err(FabricError::NotPlugged {
+                node: node.to_owned(),
+                leaf: leaf.clone(),
+                known: attached.leaves.join(", "),
+            }),
+            _ if !self.is_about_sessions() => Ok(()),
+            _ if bgp.is_none() || attached.peers().is_empty() => Err(FabricError::NoSessions { node: node.to_owned() }),
+            _ => match self.leaf() {
+                Some(leaf) if !peered(leaf) => Err(FabricError::NoSession {
+                    node: node.to_owned(),
+                    leaf: leaf.to_owned(),
+                    known: attached.peers().join(", "),
+                }),
+                _ => Ok(()),
+            },
         }
+    }
+
+    fn is_about_sessions(&self) -> bool {
+        matches!(
+            self,
+            Self::SessionDown { .. }
+                | Self::BfdDown { .. }
+                | Self::SpeakerDead { .. }
+                | Self::AsMismatch { .. }
+                | Self::SpeakerSilent { .. }
+                | Self::PeerShutdown { .. }
+                | Self::PrefixLimit { .. }
+                | Self::Collision { .. }
+                | Self::Notification { .. }
+                | Self::AdminDisabled { .. }
+                | Self::GracefulRestart { .. }
+                | Self::AsPathLonger { .. }
+                | Self::AsLoop { .. }
+                | Self::NextHopUnresolved { .. }
+                | Self::Damped { .. }
+        )
     }
 
     fn leaf(&self) -> Option<&str> {
         match self {
-            Self::SessionDown { leaf, .. } => leaf.as_deref(),
+            Self::SessionDown { leaf, .. }
+            | Self::AsMismatch { leaf, .. }
+            | Self::PeerShutdown { leaf, .. }
+            | Self::PrefixLimit { leaf, .. }
+            | Self::Cable { leaf, .. } => leaf.as_deref(),
             Self::NodeMoved { leaf, .. }
+            | Self::AdminDisabled { leaf, .. }
+            | Self::Multipath { leaf, .. }
+            | Self::FibSuppressed { leaf, .. }
+            | Self::FibRecovered { leaf, .. }
             | Self::FibFailed { leaf, .. }
             | Self::FibPending { leaf, .. }
             | Self::PolicyReject { leaf, .. }
@@ -192,6 +351,14 @@ impl Lever {
             Self::BfdDown { .. }
             | Self::LinkDown { .. }
             | Self::SpeakerDead { .. }
+            | Self::SpeakerSilent { .. }
+            | Self::Collision { .. }
+            | Self::Notification { .. }
+            | Self::GracefulRestart { .. }
+            | Self::AsPathLonger { .. }
+            | Self::AsLoop { .. }
+            | Self::NextHopUnresolved { .. }
+            | Self::Damped { .. }
             | Self::Announced { .. }
             | Self::Withheld { .. } => None,
         }
@@ -210,6 +377,19 @@ impl Lever {
     pub(crate) fn node(&self) -> Option<&str> {
         match self {
             Self::SessionDown { node, .. }
+            | Self::AsMismatch { node, .. }
+            | Self::SpeakerSilent { node }
+            | Self::PeerShutdown { node, .. }
+            | Self::PrefixLimit { node, .. }
+            | Self::Collision { node }
+            | Self::Notification { node, .. }
+            | Self::AdminDisabled { node, .. }
+            | Self::GracefulRestart { node }
+            | Self::Cable { node, .. }
+            | Self::AsPathLonger { node }
+            | Self::AsLoop { node }
+            | Self::NextHopUnresolved { node }
+            | Self::Damped { node }
             | Self::BfdDown { node }
             | Self::LinkDown { node }
             | Self::SpeakerDead { node }

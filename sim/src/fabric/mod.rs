@@ -6,14 +6,19 @@
 //! carries the tunnels (`underlay`). Things break by pulling a [`Lever`] and heal by releasing it.
 
 mod config;
+mod fault;
 mod lever;
 mod objects;
+mod rib;
 mod routing;
+mod segment;
 mod session;
 mod speaker;
 #[cfg(test)]
 mod tests;
 mod underlay;
+#[cfg(test)]
+mod why_tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,6 +65,32 @@ pub enum FabricError {
         node: String,
         /// Where its sessions are.
         network_instance: String,
+    },
+    /// A lever on sessions of a node that has none.
+    #[error("node '{node}' has no BGP session with any leaf")]
+    NoSessions {
+        /// The node.
+        node: String,
+    },
+    /// A lever on a session that does not exist.
+    #[error("'{leaf}' has no BGP session with node '{node}' (it has some with {known})")]
+    NoSession {
+        /// The node.
+        node: String,
+        /// The leaf.
+        leaf: String,
+        /// The leaves it has sessions with.
+        known: String,
+    },
+    /// A lever on a cable that does not exist.
+    #[error("node '{node}' is not plugged into '{leaf}' (it is into {known})")]
+    NotPlugged {
+        /// The node.
+        node: String,
+        /// The leaf.
+        leaf: String,
+        /// The leaves it is plugged into.
+        known: String,
     },
     /// A leaf that cannot terminate tunnels.
     #[error("leaf '{leaf}' has no IPv4 address in 'system': it is the VTEP and the router id")]
@@ -132,8 +163,8 @@ impl Fabric {
     pub fn settle(&mut self, now: &str) {
         let sessions = self.all_sessions();
         self.history.retain(|key, _| sessions.contains_key(key));
-        for (key, established) in sessions {
-            self.history.entry(key).or_default().note(established, now);
+        for (key, fault) in sessions {
+            self.history.entry(key).or_default().note(fault, now);
         }
     }
 
@@ -149,6 +180,7 @@ impl Fabric {
         for (leaf, tables) in &mut computed.tables {
             underlay::add(self, leaf, &computed.type5, tables);
         }
+        segment::add(self, &mut computed.tables);
         computed.tables
     }
 

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::tables::{AfiSafi, Fib, NetworkInstance, NetworkInstanceKind, NextHop, Route, RouteKey, Tables};
+use crate::tables::{
+    AfiSafi, Fib, NetworkInstance, NetworkInstanceKind, NextHop, Rib, Route, RouteKey, Segment, Tables,
+};
 
 use super::config::{EvpnConfig, NetworkInstanceConfig, NodeConfig};
 use super::session::Session;
@@ -28,18 +30,74 @@ struct Path {
     resolving: Option<(IpNet, String, String)>,
     ebgp: bool,
     neighbor_as: u32,
+    /// Length of the AS path.
+    length: usize,
 }
 
 /// The BGP route of a prefix on a leaf.
 #[derive(Clone, Debug)]
-struct BgpRoute {
+pub(super) struct BgpRoute {
     preference: u8,
     next_hops: Vec<NextHop>,
     ebgp: bool,
+    /// Length of the AS path of its paths.
+    length: usize,
+}
+
+impl BgpRoute {
+    /// The next-hops of its paths.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.next_hops.iter().filter_map(|hop| match hop {
+            NextHop::Indirect { address, .. } => Some(*address),
+            _ => None,
+        })
+    }
+
+    /// Why a path that is not among its own lost against them.
+    pub(super) fn why_lost(&self, fabric: &Fabric, session: &Session<'_>) -> &'static str {
+        if as_path(fabric, session).len() > self.length { "as-path-length" } else { "multi-path" }
+    }
+}
+
+/// Why a path is not compared with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exclusion {
+    /// An import policy drops it.
+    Rejected,
+    /// The leaf's own system is in its AS path.
+    AsLoop,
+    /// Nothing leads to its next-hop.
+    Unresolved,
+    /// Held back for flapping.
+    Damped,
+}
+
+/// Why a leaf does not use what a session announces.
+pub(super) fn excluded(fabric: &Fabric, place: &Place, session: &Session<'_>, prefix: IpNet) -> Option<Exclusion> {
+    let pulled = |kind: fn(&Lever) -> bool| session.of_services && fabric.node_lever(&session.node, kind);
+    if import_target(fabric, place, prefix).is_none() {
+        Some(Exclusion::Rejected)
+    } else if pulled(|lever| matches!(lever, Lever::AsLoop { .. })) {
+        Some(Exclusion::AsLoop)
+    } else if pulled(|lever| matches!(lever, Lever::NextHopUnresolved { .. })) {
+        Some(Exclusion::Unresolved)
+    } else if pulled(|lever| matches!(lever, Lever::Damped { .. })) {
+        Some(Exclusion::Damped)
+    } else {
+        None
+    }
+}
+
+/// The AS path of what a session announces: none of iBGP, the neighbor's system of eBGP, and again where it prepends.
+pub(super) fn as_path(fabric: &Fabric, session: &Session<'_>) -> Vec<u32> {
+    let prepended =
+        session.of_services && fabric.node_lever(&session.node, |lever| matches!(lever, Lever::AsPathLonger { .. }));
+    let times = usize::from(session.is_ebgp()) + 2 * usize::from(prepended);
+    vec![session.peer_as; times]
 }
 
 /// Leaf and network instance.
-type Place = (String, String);
+pub(super) type Place = (String, String);
 
 /// A leaf's routes that are neither BGP nor EVPN; those marked are advertised in EVPN.
 type LocalRoutes = Vec<(RouteKey, Route, bool)>;
@@ -97,6 +155,7 @@ fn instance(fabric: &Fabric, place: &Place, knowledge: &Knowledge<'_>) -> Networ
         instance.neighbors.insert(session.key.peer.clone(), fabric.neighbor(session, counters));
         instance.bfd.extend(fabric.bfd(session).map(|bfd| (session.address, bfd)));
     }
+    instance.rib = super::rib::rib(fabric, place, &knowledge.sessions[place], bgp, &routes);
     instance.routes = routes;
     instance
 }
@@ -229,11 +288,15 @@ fn bgp_routes(
         for session in sessions {
             for prefix in &session.announced {
                 let Some(target) = import_target(fabric, place, *prefix) else { continue };
+                if excluded(fabric, place, session, *prefix).is_some() {
+                    continue;
+                }
                 paths.entry(target).or_default().entry(*prefix).or_default().push(Path {
                     next_hop: session.address,
                     resolving: resolve(fabric, place, session.address, adverts),
                     ebgp: session.is_ebgp(),
                     neighbor_as: session.peer_as,
+                    length: as_path(fabric, session).len(),
                 });
             }
         }
@@ -243,7 +306,7 @@ fn bgp_routes(
             let place = (leaf.clone(), network_instance.clone());
             let neighbor_as = bgp_of(fabric, network_instance).map_or(0, |bgp| bgp.as_of(leaf));
             let resolving = resolve(fabric, &place, *next_hop, adverts);
-            let path = Path { next_hop: *next_hop, resolving, ebgp: false, neighbor_as };
+            let path = Path { next_hop: *next_hop, resolving, ebgp: false, neighbor_as, length: 0 };
             paths.entry(place).or_default().entry(*prefix).or_default().push(path);
         }
     }
@@ -273,20 +336,32 @@ fn bgp_of<'a>(fabric: &'a Fabric, instance: &str) -> Option<&'a super::config::B
 
 /// The shorter AS path wins (iBGP from a node has none); of equal ones as many as multipath allows, lowest first.
 fn best_paths(fabric: &Fabric, place: &Place, mut paths: Vec<Path>) -> BgpRoute {
-    paths.sort_by_key(|path| (path.ebgp, path.next_hop));
+    paths.sort_by_key(|path| (path.length, path.ebgp, path.next_hop));
     paths.dedup_by_key(|path| path.next_hop);
     let bgp = bgp_of(fabric, &place.1);
-    let (ebgp, first_as) = paths.first().map_or((false, 0), |best| (best.ebgp, best.neighbor_as));
+    let (ebgp, first_as, length) =
+        paths.first().map_or((false, 0, 0), |best| (best.ebgp, best.neighbor_as, best.length));
     let several_as = bgp.is_none_or(|bgp| bgp.allow_multiple_as);
-    let equal = paths.into_iter().filter(|path| path.ebgp == ebgp && (several_as || path.neighbor_as == first_as));
-    let limit = limit(fabric, &place.0, bgp.map_or(1, |bgp| bgp.maximum_paths));
+    let equal = paths
+        .into_iter()
+        .filter(|path| path.length == length && path.ebgp == ebgp && (several_as || path.neighbor_as == first_as));
+    let limit = limit(fabric, &place.0, bgp_limit(fabric, &place.0, bgp.map_or(1, |bgp| bgp.maximum_paths)));
     let next_hop = |path: Path| NextHop::Indirect { address: path.next_hop, resolving: path.resolving };
     let preference = match bgp {
         Some(bgp) if ebgp => bgp.ebgp_preference,
         Some(bgp) => bgp.ibgp_preference,
         None => 170,
     };
-    BgpRoute { preference, next_hops: equal.map(next_hop).take(limit).collect(), ebgp }
+    BgpRoute { preference, next_hops: equal.map(next_hop).take(limit).collect(), ebgp, length }
+}
+
+/// The number of paths that BGP may take into a route.
+fn bgp_limit(fabric: &Fabric, leaf: &str, configured: usize) -> usize {
+    let limits = fabric.levers().filter_map(|lever| match lever {
+        Lever::Multipath { leaf: on, limit } if on == leaf => Some(*limit),
+        _ => None,
+    });
+    limits.fold(configured, usize::min)
 }
 
 /// The configured number of next-hops, unless a lever limits it.
@@ -369,6 +444,10 @@ fn fib(fabric: &Fabric, leaf: &str, prefix: IpNet) -> Fib {
         Fib::Failed
     } else if fabric.pulled(&Lever::FibPending { leaf: leaf.to_owned(), prefix }) {
         Fib::Pending
+    } else if fabric.pulled(&Lever::FibSuppressed { leaf: leaf.to_owned(), prefix }) {
+        Fib::Suppressed
+    } else if fabric.pulled(&Lever::FibRecovered { leaf: leaf.to_owned(), prefix }) {
+        Fib::Recovered
     } else {
         Fib::Programmed
     }
@@ -466,5 +545,7 @@ pub(crate) fn empty_instance(id: u32, kind: NetworkInstanceKind) -> NetworkInsta
         routes: BTreeMap::new(),
         neighbors: BTreeMap::new(),
         bfd: BTreeMap::new(),
+        segment: Segment::default(),
+        rib: Rib::new(),
     }
 }

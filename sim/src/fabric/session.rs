@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::tables::{AfiSafi, BfdSession, Neighbor};
+use crate::tables::{AfiSafi, BfdSession, BgpNotification, Neighbor, SessionRecord};
 
 use super::config::{BgpConfig, ClusterConfig, NodeConfig};
+use super::fault::Fault;
 use super::objects::Objects;
 use super::speaker::{self, Peering};
 use super::{Fabric, Lever, NodeKey, underlay};
@@ -25,17 +26,37 @@ pub(crate) struct SessionKey {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     established: bool,
+    /// Why it is down, where it is.
+    fault: Option<Fault>,
     last_transition: Option<String>,
     transitions: u64,
+    sent: Option<BgpNotification>,
+    received: Option<BgpNotification>,
 }
 
 impl History {
-    /// Notes the state of now.
-    pub(crate) fn note(&mut self, established: bool, now: &str) {
+    /// Notes the state of now: up, or down for a reason.
+    pub(crate) fn note(&mut self, fault: Option<Fault>, now: &str) {
+        let established = fault.is_none();
         if self.established != established {
             self.established = established;
             self.last_transition = Some(now.to_owned());
             self.transitions += u64::from(established);
+        }
+        if self.fault != fault {
+            // The last words of each side stay for ever.
+            self.sent = fault.as_ref().and_then(|fault| fault.sent(now)).or(self.sent.take());
+            self.received = fault.as_ref().and_then(|fault| fault.received(now)).or(self.received.take());
+            self.fault = fault;
+        }
+    }
+
+    fn record(&self) -> SessionRecord {
+        SessionRecord {
+            admin_disabled: self.fault == Some(Fault::AdminDisabled),
+            last_event: self.fault.as_ref().map(|fault| fault.event().to_owned()),
+            sent: self.sent.clone(),
+            received: self.received.clone(),
         }
     }
 }
@@ -51,16 +72,27 @@ pub(crate) struct Session<'a> {
     pub(crate) peer_as: u32,
     /// `peer-group`
     pub(crate) group: &'a str,
-    /// `established`, or where it is stuck.
-    pub(crate) state: &'static str,
+    /// Why it is down, where it is.
+    pub(crate) fault: Option<Fault>,
     pub(crate) bfd_up: bool,
-    /// What the node announces on it; nothing unless it is established.
+    /// What the node announces on it; nothing unless it is established or its routes are kept.
     pub(crate) announced: BTreeSet<IpNet>,
+    /// Its routes are kept without it.
+    pub(crate) stale: bool,
+    /// The node.
+    pub(crate) node: NodeKey,
+    /// Levers on the speaker that services are about concern it.
+    pub(crate) of_services: bool,
 }
 
 impl Session<'_> {
     pub(crate) fn established(&self) -> bool {
-        self.state == "established"
+        self.fault.is_none()
+    }
+
+    /// `session-state`
+    pub(crate) fn state(&self) -> &'static str {
+        self.fault.as_ref().map_or("established", Fault::state)
     }
 
     /// Of different AS numbers.
@@ -71,16 +103,17 @@ impl Session<'_> {
 
 impl Fabric {
     /// All sessions of all leaves and whether they are up; a dynamic neighbor that is down is none.
-    pub(super) fn all_sessions(&self) -> BTreeMap<SessionKey, bool> {
+    pub(super) fn all_sessions(&self) -> BTreeMap<SessionKey, Option<Fault>> {
         let mut sessions = BTreeMap::new();
         for leaf in self.config.leaves.keys() {
             for instance in self.config.network_instances.keys() {
                 for session in self.sessions(leaf, instance) {
-                    sessions.insert(session.key.clone(), session.established());
+                    sessions.insert(session.key.clone(), session.fault);
                 }
             }
             for (peer, established) in underlay::sessions(self, leaf) {
-                sessions.insert(SessionKey { leaf: leaf.clone(), instance: "default".to_owned(), peer }, established);
+                let key = SessionKey { leaf: leaf.clone(), instance: "default".to_owned(), peer };
+                sessions.insert(key, (!established).then_some(Fault::HoldTimer));
             }
         }
         sessions
@@ -117,12 +150,19 @@ impl Fabric {
             Voice::Services { .. } => self.announced(end, address),
             Voice::Pods { .. } => Some(self.pod_ranges(&end.key, address)),
         };
-        let bfd_up = path.reachable && path.alive && !path.bfd_lost;
-        let up = path.reachable && path.alive && !path.held && (bfd_up || !end.bgp.bfd) && announced.is_some();
-        if !up && end.bgp.dynamic_neighbors {
+        let bfd_up = path.reachable && path.fault != Some(Fault::Silent) && path.fault != Some(Fault::Bfd);
+        let fault = if !path.reachable {
+            Some(path.fault.filter(|fault| *fault == Fault::AdminDisabled).unwrap_or(Fault::Unreachable))
+        } else if announced.is_none() {
+            path.fault.or(Some(Fault::Silent))
+        } else {
+            path.fault
+        };
+        if fault.is_some() && end.bgp.dynamic_neighbors {
             return None;
         }
         let (peer_as, group) = voice.end();
+        let stale = fault == Some(Fault::Restarting);
         Some(Session {
             key: SessionKey { leaf: end.leaf.to_owned(), instance: end.instance.to_owned(), peer: address.to_string() },
             address,
@@ -130,13 +170,12 @@ impl Fabric {
             bgp: end.bgp,
             peer_as,
             group,
-            state: match (up, path.reachable) {
-                (true, _) => "established",
-                (false, true) => "active",
-                (false, false) => "connect",
-            },
             bfd_up,
-            announced: announced.filter(|_| up).unwrap_or_default(),
+            announced: announced.filter(|_| fault.is_none() || stale).unwrap_or_default(),
+            fault,
+            stale,
+            node: end.key.clone(),
+            of_services: matches!(voice, Voice::Services { .. }),
         })
     }
 
@@ -155,17 +194,14 @@ impl Fabric {
         let across = end.bgp.multihop && !attachments.is_empty() && self.overlay_up(end.leaf);
         // Levers break the speaker that the lab is about.
         let services = matches!(voice, Voice::Services { .. });
-        let pulled = |kind: fn(&Lever) -> bool| services && self.node_lever(&end.key, kind);
+        let cut = self.node_lever(&end.key, |lever| match lever {
+            Lever::Cable { leaf, .. } => leaf.as_deref().is_none_or(|leaf| leaf == end.leaf),
+            _ => false,
+        });
         PathToNode {
             configured: if end.bgp.dynamic_neighbors { here || (end.bgp.multihop && peered) } else { peered },
-            reachable: here || across,
-            alive: !pulled(|lever| matches!(lever, Lever::SpeakerDead { .. })),
-            bfd_lost: pulled(|lever| matches!(lever, Lever::BfdDown { .. })),
-            held: services
-                && self.node_lever(&end.key, |lever| match lever {
-                    Lever::SessionDown { leaf, .. } => leaf.as_deref().is_none_or(|leaf| leaf == end.leaf),
-                    _ => false,
-                }),
+            reachable: (here && !cut) || across,
+            fault: self.pulled_fault(&end.key, end.leaf).filter(|_| services),
         }
     }
 
@@ -219,6 +255,7 @@ impl Fabric {
         if let Some(history) = self.history.get(key) {
             neighbor.last_established.clone_from(&history.last_transition);
             neighbor.established_transitions = history.transitions;
+            neighbor.record = history.record();
         }
         neighbor
     }
@@ -228,7 +265,7 @@ impl Fabric {
         let family = if session.address.is_ipv4() { "ipv4-unicast" } else { "ipv6-unicast" };
         let afi_safis = session.established().then(|| (family.to_owned(), counters));
         let neighbor = Neighbor {
-            session_state: session.state.to_owned(),
+            session_state: session.state().to_owned(),
             last_established: None,
             established_transitions: 0,
             peer_as: session.peer_as,
@@ -237,6 +274,7 @@ impl Fabric {
             dynamic: session.bgp.dynamic_neighbors,
             local_address: session.local,
             afi_safis: afi_safis.into_iter().collect(),
+            record: SessionRecord::default(),
         };
         self.with_history(&session.key, neighbor)
     }
@@ -262,12 +300,8 @@ struct PathToNode {
     configured: bool,
     /// Packets get there.
     reachable: bool,
-    /// The node's speaker runs.
-    alive: bool,
-    /// BFD has given up on it.
-    bfd_lost: bool,
-    /// Something keeps the session down.
-    held: bool,
+    /// What a lever does to the session.
+    fault: Option<Fault>,
 }
 
 /// Who speaks at a node's end.

@@ -11,7 +11,7 @@ use crate::tables::{Fib, NetworkInstance, NextHop, Tables};
 use super::{Fabric, FabricConfig, Lever, Objects};
 
 const NOW: &str = "2026-01-01T00:00:00.000Z";
-const LATER: &str = "2026-01-01T00:01:00.000Z";
+pub(super) const LATER: &str = "2026-01-01T00:01:00.000Z";
 const VIP: &str = "1.1.1.100/32";
 
 #[derive(Deserialize)]
@@ -19,7 +19,7 @@ struct LabFile {
     fabric: FabricConfig,
 }
 
-fn net(text: &str) -> IpNet {
+pub(super) fn net(text: &str) -> IpNet {
     text.parse().expect("a prefix")
 }
 
@@ -73,7 +73,7 @@ fn anycast_objects(policy: &str, ready: [bool; 3]) -> Vec<Value> {
 }
 
 /// The lab folder's own file, so that the lab and its expected outcome cannot drift apart.
-fn anycast() -> Fabric {
+pub(super) fn anycast() -> Fabric {
     let text = include_str!("../../../lab/anycast-metallb/lab.yaml");
     let file: LabFile = serde_norway::from_str(text).expect("the lab file parses");
     let mut fabric = Fabric::new(file.fabric).expect("the lab file is valid");
@@ -82,11 +82,11 @@ fn anycast() -> Fabric {
     fabric
 }
 
-fn tables(fabric: &Fabric, leaf: &str) -> Tables {
+pub(super) fn tables(fabric: &Fabric, leaf: &str) -> Tables {
     fabric.tables(leaf).expect("a leaf of the lab")
 }
 
-fn vrf(fabric: &Fabric, leaf: &str) -> NetworkInstance {
+pub(super) fn vrf(fabric: &Fabric, leaf: &str) -> NetworkInstance {
     tables(fabric, leaf).network_instances.remove("ip-vrf-1").expect("every leaf has ip-vrf-1")
 }
 
@@ -131,7 +131,7 @@ fn some(route_type: &str, next_hops: &[&str]) -> Option<(String, Vec<String>)> {
     Some((route_type.to_owned(), next_hops.iter().map(|&hop| hop.to_owned()).collect()))
 }
 
-fn lever(text: &str) -> Lever {
+pub(super) fn lever(text: &str) -> Lever {
     let value: Value = serde_norway::from_str(text).expect("YAML");
     serde_json::from_value(value).expect("a lever")
 }
@@ -231,7 +231,7 @@ fn a_session_down_moves_its_leaf_to_evpn_and_takes_its_vtep_from_the_others() {
     assert_eq!((healed.session_state.as_str(), healed.established_transitions), ("established", 2));
 }
 
-const LEVERS: [&str; 17] = [
+const LEVERS: [&str; 31] = [
     "session-down: { node: cluster1 }",
     "link-down: { node: cluster1 }",
     "speaker-dead: { node: c1/cluster1 }",
@@ -249,6 +249,20 @@ const LEVERS: [&str; 17] = [
     "overlay-down: { leaf: leaf4 }",
     "leaked: { leaf: leaf1, prefix: 1.1.1.100/32, network-instance: subnetA }",
     "network-instance-missing: { leaf: leaf4, network-instance: ip-vrf-1 }",
+    "as-mismatch: { node: cluster1 }",
+    "speaker-silent: { node: cluster1 }",
+    "peer-shutdown: { leaf: leaf1, node: cluster1 }",
+    "prefix-limit: { node: cluster1 }",
+    "collision: { node: cluster1 }",
+    "notification: { node: cluster1, code: Cease, subcode: Connection Rejected }",
+    "admin-disabled: { leaf: leaf1, node: cluster1 }",
+    "cable: { node: cluster1 }",
+    "as-path-longer: { node: cluster1 }",
+    "as-loop: { node: cluster1 }",
+    "next-hop-unresolved: { node: cluster1 }",
+    "damped: { node: cluster1 }",
+    "fib-suppressed: { leaf: leaf1, prefix: 1.1.1.100/32 }",
+    "fib-recovered: { leaf: leaf1, prefix: 1.1.1.100/32 }",
 ];
 
 #[test]
@@ -403,7 +417,7 @@ fn metallb_withdraws_when_no_endpoint_is_usable() {
 }
 
 /// Two leaves, three nodes each by eBGP, equal preferences: whoever came first keeps its own routes.
-fn ecmp_article() -> Fabric {
+pub(super) fn ecmp_article() -> Fabric {
     let file: LabFile =
         serde_norway::from_str(include_str!("../../../lab/metallb-calico-ecmp/lab.yaml")).expect("the lab file parses");
     let mut fabric = Fabric::new(file.fabric).expect("the lab file is valid");

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::tables::{AfiSafi, Neighbor, NetworkInstance, NetworkInstanceKind, NextHop, Route, RouteKey, Tables};
+use crate::tables::{
+    AfiSafi, Neighbor, NetworkInstance, NetworkInstanceKind, NextHop, Route, RouteKey, SessionRecord, Tables,
+};
 
 use super::Fabric;
 use super::config::{LeafConfig, Uplink};
@@ -89,6 +91,7 @@ fn underlay(fabric: &Fabric, leaf: &str, config: &LeafConfig) -> Vec<(String, Ne
             dynamic: uplink.address.is_none(),
             local_address: uplink.address.map(|net| net.addr()),
             afi_safis: families(uplink).iter().map(|family| ((*family).to_owned(), counters)).collect(),
+            record: SessionRecord::default(),
         };
         (peer.clone(), fabric.with_history(&key(leaf, peer), neighbor))
     };
@@ -119,6 +122,7 @@ fn overlay(fabric: &Fabric, leaf: &str, config: &LeafConfig, type5: &BTreeMap<St
             dynamic: false,
             local_address: Some(fabric.config.vtep(leaf)),
             afi_safis: up.then(|| ("evpn".to_owned(), counters)).into_iter().collect(),
+            record: SessionRecord::default(),
         };
         (address.to_string(), fabric.with_history(&key(leaf, address.to_string()), neighbor))
     };

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::FrrOptions;
 use super::read::{BfdPeer, Peer, PeerFamily, Reading, RibNextHop, RibRoute, is_link_local};
 use crate::fabric::{empty_instance, subnet};
-use crate::tables::{AfiSafi, BfdSession, Fib, Neighbor, NetworkInstance, NextHop, Route, RouteKey};
+use crate::tables::{AfiSafi, BfdSession, Fib, Neighbor, NetworkInstance, NextHop, Route, RouteKey, SessionRecord};
 
 /// Metric of static routes on SR Linux.
 const STATIC_METRIC: u32 = 1;
@@ -182,6 +182,7 @@ fn neighbor(
         dynamic: peer.peer_subnet_range_group.is_some(),
         local_address: peer.host_local,
         afi_safis: peer.address_family_info.iter().filter(|_| established).filter_map(family).collect(),
+        record: SessionRecord::default(),
     }
 }
 

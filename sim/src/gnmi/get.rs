@@ -25,15 +25,17 @@ pub(super) fn answer(
         store.schema().resolve(&path).map_err(|refusal| invalid(&refusal))
     });
     let targets = targets.collect::<Result<Vec<_>, _>>()?;
-    let source = match kind {
-        pb::get_request::DataType::Config => Source::Running,
-        _ => Source::State,
-    };
+    let config_only = kind == pb::get_request::DataType::Config;
     let state_only = matches!(kind, pb::get_request::DataType::State | pb::get_request::DataType::Operational);
     let timestamp = nanoseconds(Timestamp::now());
     let prefix = request.prefix.as_ref().and_then(target_only);
-    let updates = store.read(source, |schema, root| {
-        let filtered = state_only.then(|| state_part(schema, root));
+    let running = store.running();
+    let updates = store.read(Source::State, |schema, root| {
+        let filtered = match (state_only, config_only) {
+            (true, _) => Some(state_part(schema, root)),
+            (_, true) => Some(config_part(schema, root, &running)),
+            _ => None,
+        };
         let root = filtered.as_ref().unwrap_or(root);
         targets.iter().map(|target| of_target(schema, root, target, encoding)).collect::<Vec<_>>()
     });
@@ -87,6 +89,28 @@ fn of_many(
         }
     }
     (!picked.is_empty()).then(|| encoding.subtree(schema, &[], &picked))
+}
+
+/// All configuration: what is running, and what the switch's own tables could only have by being configured.
+fn config_part(schema: &Schema, state: &Node, running: &Node) -> Node {
+    let mut part = running.clone();
+    for (place, child) in state.below().filter(|(place, _)| schema.is_native(place.node)) {
+        if schema.node(place.node).config {
+            *part.make(&[place]) = configured(schema, child);
+        }
+    }
+    part
+}
+
+fn configured(schema: &Schema, tree: &Node) -> Node {
+    let config = |node: &NodeId| schema.node(*node).config;
+    let mut part = Node::default();
+    let leaves = tree.leaves.iter().filter(|(leaf, _)| config(leaf));
+    part.leaves = leaves.map(|(leaf, value)| (*leaf, value.clone())).collect();
+    for (place, child) in tree.below().filter(|(place, _)| config(&place.node)) {
+        *part.make(&[place]) = configured(schema, child);
+    }
+    part
 }
 
 /// The part of a tree that is state only.

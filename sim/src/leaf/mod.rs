@@ -4,8 +4,11 @@
 mod agent_tests;
 mod console;
 mod cpm;
+mod links;
 mod management;
 mod native;
+mod native_link;
+mod native_rib;
 mod ndk_server;
 mod plane;
 mod source;
@@ -349,7 +352,16 @@ impl Shared {
         let release = &self.options.profile.release;
         self.ndk.apply(NATIVE_APPS.map(|(name, id)| native_app(name, id, release)));
         let information = state::at(&[("system", &[]), ("information", &[])]);
-        let mut ops = vec![StateOp::Replace(information, native::system_information(release, &self.booted))];
+        let features = state::at(&[("system", &[]), ("features", &[])]);
+        let chassis = state::at(&[("platform", &[]), ("chassis", &[])]);
+        let control = state::at(&[("platform", &[]), ("control", &[("slot", "A")])]);
+        let running = serde_json::json!({ "software-version": release, "oper-state": "up" });
+        let mut ops = vec![
+            StateOp::Replace(information, native::system_information(release, &self.booted)),
+            StateOp::Replace(features, serde_json::json!(native::FEATURES)),
+            StateOp::Replace(chassis, native::chassis(&self.booted)),
+            StateOp::Replace(control, running),
+        ];
         ops.extend(NATIVE_APPS.iter().enumerate().map(|(position, (name, _))| {
             let entry = serde_json::json!({
                 "pid": 1500 + 37 * position,
@@ -368,16 +380,8 @@ impl Shared {
     }
 
     fn show_interface(&self, name: &str, up: bool) {
-        self.write(vec![StateOp::Replace(native::interface_path(name), native::interface(up))]);
-        let kind = if name.starts_with("mgmt") { pb::IfMgrIfType::Management } else { pb::IfMgrIfType::Ethernet };
-        let data = pb::InterfaceData {
-            admin_is_up: 1,
-            mtu: 9232,
-            interface_type: kind as i32,
-            oper_is_up: u32::from(up),
-            ..pb::InterfaceData::default()
-        };
-        self.ndk.apply([(Key::Interface(name.to_owned()), Some(Row::Interface(Box::new(data))))]);
+        self.write(vec![StateOp::Replace(native_link::interface_path(name), native_link::plain_interface(up))]);
+        self.ndk.apply([(Key::Interface(name.to_owned()), Some(links::interface_row(name, up, None)))]);
     }
 
     /// Writes native state, which fits the YANG by construction.

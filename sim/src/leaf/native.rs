@@ -5,9 +5,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
+use super::native_link;
 use super::state::{at, now};
 use crate::path::Path;
-use crate::tables::{BfdSession, Fib, Neighbor, NetworkInstance, NetworkInstanceKind, NextHop, Route, RouteKey};
+use crate::tables::{
+    BfdSession, BgpNotification, Fib, Neighbor, NetworkInstance, NetworkInstanceKind, NextHop, Route, RouteKey,
+};
 
 pub(super) fn network_instance_path(name: &str) -> Path {
     at(&[("network-instance", &[("name", name)])])
@@ -28,6 +31,9 @@ pub(super) fn network_instance(it: &NetworkInstance) -> Value {
     if let Some(id) = it.router_id {
         value["router-id"] = id.to_string().into();
     }
+    if let Value::Object(members) = &mut value {
+        native_link::segment(&it.segment, members);
+    }
     value
 }
 
@@ -43,13 +49,13 @@ pub(super) fn neighbor_path(instance: &str, peer: &str) -> Path {
 pub(super) fn neighbor(it: &Neighbor) -> Value {
     let established = it.session_state == "established";
     let mut value = json!({
-        "admin-state": "enable",
+        "admin-state": if it.record.admin_disabled { "disable" } else { "enable" },
         "peer-type": if it.peer_as == it.local_as { "ibgp" } else { "ebgp" },
         "peer-as": it.peer_as,
         "peer-group": it.peer_group,
         "session-state": it.session_state,
         "last-state": if established { "openconfirm" } else { "established" },
-        "last-event": if established { "recvKeepAlive" } else { "holdTimeExpires" },
+        "last-event": if established { "recvKeepAlive" } else { "holdTime" },
         "established-transitions": it.established_transitions.to_string(),
         "local-as": { "as-number": it.local_as },
         "afi-safi": it.afi_safis.iter().map(|(name, counters)| json!({
@@ -66,6 +72,14 @@ pub(super) fn neighbor(it: &Neighbor) -> Value {
         value["last-state"] = "idle".into();
         value["last-event"] = "none".into();
     }
+    if let Some(event) = it.record.last_event.as_ref().filter(|_| !established) {
+        value["last-event"] = event.as_str().into();
+    }
+    for (name, notification) in [("sent-messages", &it.record.sent), ("received-messages", &it.record.received)] {
+        if let Some(notification) = notification {
+            value[name] = words(notification);
+        }
+    }
     if let Some(at) = &it.last_established {
         value["last-established"] = at.as_str().into();
     }
@@ -74,6 +88,14 @@ pub(super) fn neighbor(it: &Neighbor) -> Value {
     }
     if let Some(address) = it.local_address {
         value["transport"] = json!({ "local-address": address.to_string() });
+    }
+    value
+}
+
+fn words(it: &BgpNotification) -> Value {
+    let mut value = json!({ "last-notification-time": it.at, "last-notification-error-code": it.code });
+    if let Some(subcode) = &it.subcode {
+        value["last-notification-error-subcode"] = subcode.as_str().into();
     }
     value
 }
@@ -122,9 +144,11 @@ fn programming(active: bool, fib: Fib, now: &str) -> Value {
         (true, Fib::Programmed) => ("add", "none", "none"),
         (true, Fib::Pending) => ("none", "add", "none"),
         (true, Fib::Failed) => ("none", "none", "add"),
+        (true, Fib::Recovered) => ("add", "none", "add"),
+        (true, Fib::Suppressed) => ("none", "none", "none"),
     };
     let mut value = json!({
-        "suppressed": false,
+        "suppressed": active && fib == Fib::Suppressed,
         "last-successful-operation-type": done,
         "pending-operation-type": pending,
         "last-failed-operation-type": failed,
@@ -225,7 +249,7 @@ impl Counts {
     /// Takes a route in, or out.
     pub(super) fn count(&mut self, route: &Route, up: bool) {
         let failed = route.active && route.fib == Fib::Failed;
-        let installed = route.active && !failed;
+        let installed = route.active && !failed && route.fib != Fib::Suppressed;
         let step = |counter: &mut u32, counts: bool| {
             if counts {
                 *counter = if up { *counter + 1 } else { counter.saturating_sub(1) };
@@ -259,15 +283,27 @@ pub(super) fn bfd_path(instance: &str, discriminator: u32) -> Path {
     ])
 }
 
+/// What fleet tools ask about the hardware.
+pub(super) fn chassis(booted: &str) -> Value {
+    json!({ "type": "7220 IXR-D2L", "serial-number": "Sim Serial No.", "part-number": "Sim Part No.", "last-booted": booted })
+}
+
+/// Features that decide what a fleet tool asks for.
+pub(super) const FEATURES: [&str; 6] = ["bridged", "evpn", "irb", "lldp", "mac-vrf", "vxlan"];
+
 pub(super) fn bfd(remote: IpAddr, it: &BfdSession) -> Value {
-    json!({
+    let mut value = json!({
         "oper-state": if it.up { "up" } else { "down" },
         "local-address": it.local.to_string(),
         "remote-address": remote.to_string(),
         "subscribed-protocols": "bgp_mgr",
         "session-state": if it.up { "UP" } else { "DOWN" },
         "last-state-transition": now(),
-    })
+    });
+    if !it.up {
+        value["last-failure-time"] = now().into();
+    }
+    value
 }
 
 pub(super) fn system_information(release: &str, booted: &str) -> Value {
@@ -277,12 +313,4 @@ pub(super) fn system_information(release: &str, booted: &str) -> Value {
     value.insert("last-booted".into(), booted.into());
     value.insert("version".into(), release.into());
     Value::Object(value)
-}
-
-pub(super) fn interface_path(name: &str) -> Path {
-    at(&[("interface", &[("name", name)])])
-}
-
-pub(super) fn interface(up: bool) -> Value {
-    json!({ "admin-state": "enable", "oper-state": if up { "up" } else { "down" } })
 }

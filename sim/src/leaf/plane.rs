@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use srl_proto::ndk as pb;
 
+use super::links;
 use super::native::{self, Counts};
 use crate::datastore::StateOp;
 use crate::ndk::{AnnounceFirst, Key, ProgrammedRoute, RouteRow, Row};
@@ -53,11 +54,11 @@ pub(super) struct Changes {
 
 /// Rows on their way, by what they are, so that the order between them is a choice.
 #[derive(Default)]
-struct Announcements {
+pub(super) struct Announcements {
     routes: Vec<(Key, Option<Row>)>,
     new_groups: Vec<(Key, Option<Row>)>,
     gone_groups: Vec<(Key, Option<Row>)>,
-    others: Vec<(Key, Option<Row>)>,
+    pub(super) others: Vec<(Key, Option<Row>)>,
 }
 
 impl Plane {
@@ -78,6 +79,7 @@ impl Plane {
                 self.show_instance(name, old, new, owner_id, &mut announcements, &mut ops);
             }
         }
+        links::show_interfaces(&before, &tables, &mut announcements, &mut ops);
         self.shown = tables;
         let Announcements { routes, new_groups, gone_groups, others } = announcements;
         let mut rows = others;
@@ -123,6 +125,8 @@ impl Plane {
         show_head(name, old, new, announcements, ops);
         show_neighbors(name, old, new, ops);
         show_bfd(name, old, new, announcements, ops);
+        links::show_segment(name, old, new, ops);
+        links::show_rib(name, old, new, ops);
         self.show_routes(name, old, new, owner_id, announcements, ops);
         if new.is_none() {
             self.instances.remove(name);
@@ -253,7 +257,7 @@ fn release_group(
 }
 
 /// Keys whose values differ, in order, with both values.
-fn differences<'a, K: Ord, V: PartialEq>(
+pub(super) fn differences<'a, K: Ord, V: PartialEq>(
     old: &'a BTreeMap<K, V>,
     new: &'a BTreeMap<K, V>,
 ) -> impl Iterator<Item = (&'a K, Option<&'a V>, Option<&'a V>)> {
@@ -290,7 +294,10 @@ fn show_head(
     announcements: &mut Announcements,
     ops: &mut Vec<StateOp>,
 ) {
-    let head = |it: &NetworkInstance| (it.id, it.kind, it.router_id, it.oper_up);
+    let head = |it: &NetworkInstance| {
+        let vxlan = it.segment.vxlan.as_ref().map(|vxlan| vxlan.vni);
+        (it.id, it.kind, it.router_id, it.oper_up, vxlan, it.segment.subinterfaces.clone())
+    };
     if old.map(head) == new.map(head) {
         return;
     }

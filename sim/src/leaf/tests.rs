@@ -34,11 +34,13 @@ fn instance(routes: impl IntoIterator<Item = (RouteKey, Route)>) -> NetworkInsta
         routes: routes.into_iter().collect(),
         neighbors: BTreeMap::new(),
         bfd: BTreeMap::new(),
+        segment: Default::default(),
+        rib: Default::default(),
     }
 }
 
 pub(super) fn tables(routes: impl IntoIterator<Item = (RouteKey, Route)>) -> Tables {
-    Tables { network_instances: BTreeMap::from([("ip-vrf-1".to_owned(), instance(routes))]) }
+    Tables { network_instances: BTreeMap::from([("ip-vrf-1".to_owned(), instance(routes))]), ..Tables::default() }
 }
 
 /// Local at 169 over EVPN at 170, as the anycast lab's leaf1.
@@ -166,7 +168,10 @@ fn a_mac_vrf_is_in_state_and_not_in_the_ndk() {
     let mut plane = Plane::default();
     let mut mac = instance([]);
     mac.kind = NetworkInstanceKind::MacVrf;
-    let changes = show(&mut plane, Tables { network_instances: BTreeMap::from([("subnet".to_owned(), mac)]) });
+    let changes = show(
+        &mut plane,
+        Tables { network_instances: BTreeMap::from([("subnet".to_owned(), mac)]), ..Tables::default() },
+    );
     assert!(changes.rows.iter().all(|(_, row)| row.is_none()));
     assert!(!changes.ops.is_empty());
 }
@@ -257,6 +262,7 @@ fn everything() -> Tables {
         dynamic: true,
         local_address: Some(address("192.168.1.1")),
         afi_safis: ["ipv4-unicast", "ipv6-unicast", "evpn"].map(|name| (name.to_owned(), counters)).into(),
+        record: Default::default(),
     };
     let instance = tables.network_instances.get_mut("ip-vrf-1").expect("the network instance");
     instance.neighbors.insert("fe80::88:9ff:feff:1%ethernet-1/1.0".to_owned(), neighbor.clone());

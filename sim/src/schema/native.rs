@@ -26,6 +26,12 @@ texts![
     "srl_nokia-ndk",
     "srl_nokia-grpc",
     "srl_nokia-acl",
+    "srl_nokia-bgp-rib",
+    "srl_nokia-bgp-vpn",
+    "srl_nokia-bridge-table",
+    "srl_nokia-lldp",
+    "srl_nokia-platform",
+    "srl_nokia-tunnel-interfaces",
 ];
 
 /// The native modules as libyang looks for them.
