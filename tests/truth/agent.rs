@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::alarm::{AlarmKey, AlarmView};
 use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, Source};
-use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, DumpPace, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::speaker::StatusKey;
 use srl_k8s_services::model::switch::{
@@ -21,8 +21,8 @@ use srl_k8s_services::model::time::{Now, Timestamp};
 use srl_k8s_services::model::verdict::OperState;
 use srl_k8s_services::model::view::{Change, ServiceView};
 
-use crate::cluster::{ClusterFacts, pools};
-use crate::facts::{LeafFacts, NeighborFact};
+use crate::cluster::{ClusterFacts, labeled, pools};
+use crate::facts::{LeafFacts, NeighborFact, RouteFact};
 use crate::plan::{Known, Plan, cluster_name, node_name, vrf_name};
 use crate::rng::Rng;
 
@@ -35,7 +35,18 @@ const OWNERS: [&str; 5] = ["bgp_mgr", "bgp_evpn_mgr", "net_inst_mgr", "static_ro
 pub(crate) struct Reach {
     pub(crate) ndk_lost: bool,
     pub(crate) gnmi_lost: bool,
+    /// The gNMI server refuses what FIB programming is asked with.
+    pub(crate) fib_refused: bool,
     pub(crate) apis_lost: BTreeSet<usize>,
+}
+
+/// A part of a dump.
+#[derive(Clone, Copy)]
+enum Part {
+    Applications,
+    Instances,
+    Groups,
+    Routes,
 }
 
 /// An engine, and what was told to it and by it.
@@ -44,11 +55,16 @@ pub(crate) struct Agent {
     elapsed: Duration,
     order: Rng,
     reach: Reach,
+    /// What of it was told on the stream that is now.
     leaf: LeafFacts,
+    /// All that the leaf last showed.
+    shown: LeafFacts,
     clusters: Vec<ClusterFacts>,
     neighbors: BTreeMap<(String, IpAddr), NeighborFact>,
     failures: BTreeMap<FibKey, FibFault>,
     groups: Vec<Vec<IpAddr>>,
+    /// The numbers of the first groups; more are numbered as they come.
+    numbers: Vec<u64>,
     pub(crate) services: BTreeMap<(ClusterName, ServiceKey), Arc<ServiceView>>,
     pub(crate) alarms: BTreeMap<AlarmKey, AlarmView>,
 }
@@ -62,17 +78,16 @@ impl Agent {
             order,
             reach: Reach::default(),
             leaf: LeafFacts::default(),
+            shown: leaf.clone(),
             clusters: vec![ClusterFacts::default(); clusters.len()],
             neighbors: BTreeMap::new(),
             failures: BTreeMap::new(),
             groups: Vec::new(),
+            numbers: (0..32).collect(),
             services: BTreeMap::new(),
             alarms: BTreeMap::new(),
         };
         agent.tell(Event::Configured(Arc::new(config(plan))));
-        for (id, owner) in (1..).zip(OWNERS) {
-            agent.tell(Event::Switch(SwitchEvent::Application(id, Some(Arc::from(owner)))));
-        }
         agent.sync_switch(leaf);
         agent.sync_gnmi(leaf);
         for (number, facts) in clusters.iter().enumerate() {
@@ -82,8 +97,22 @@ impl Agent {
         agent
     }
 
-    /// The leaf and the clusters are as they are now; all of it is told, and time passes until nothing more follows.
-    pub(crate) fn become_as(&mut self, leaf: &LeafFacts, clusters: &[ClusterFacts], reach: &Reach) {
+    /// Streams may break and be made anew while nothing else changes: `meanwhile` sees what is published on the way. Then
+    /// the leaf and the clusters are as they are now; all of it is told, and time passes until nothing more follows.
+    pub(crate) fn become_as(
+        &mut self,
+        leaf: &LeafFacts,
+        clusters: &[ClusterFacts],
+        reach: &Reach,
+        meanwhile: &mut dyn FnMut(&Self),
+    ) {
+        let before = self.shown.clone();
+        if !self.reach.ndk_lost && self.order.chance(15) {
+            self.dump_switch(&before, meanwhile);
+        }
+        if !self.reach.gnmi_lost && self.order.chance(10) {
+            self.restart_gnmi(&before, meanwhile);
+        }
         let was = std::mem::replace(&mut self.reach, reach.clone());
         self.lose(SourceId::Ndk, was.ndk_lost, reach.ndk_lost);
         self.lose(SourceId::Gnmi, was.gnmi_lost, reach.gnmi_lost);
@@ -96,7 +125,7 @@ impl Agent {
         for turn in turns {
             match turn {
                 0 if reach.ndk_lost => {}
-                0 if was.ndk_lost => self.sync_switch(leaf),
+                0 if was.ndk_lost || self.order.chance(15) => self.dump_switch(leaf, &mut |_| {}),
                 0 => self.change_switch(leaf),
                 1 if reach.gnmi_lost => {}
                 1 if was.gnmi_lost => self.sync_gnmi(leaf),
@@ -107,6 +136,7 @@ impl Agent {
             }
             self.pass(Duration::from_millis(20));
         }
+        self.shown.clone_from(leaf);
         self.settle();
     }
 
@@ -164,54 +194,135 @@ impl Agent {
             self.groups.push(next_hops.to_vec());
             self.groups.len() - 1
         });
-        NextHopGroupId(3_706_000 + at as u64)
+        self.number(at)
+    }
+
+    /// The number of a group.
+    fn number(&self, at: usize) -> NextHopGroupId {
+        NextHopGroupId(3_706_000 + self.numbers.get(at).copied().unwrap_or(at as u64))
     }
 
     fn sync_switch(&mut self, leaf: &LeafFacts) {
-        self.tell(Event::Source(SourceId::Ndk, SourceEvent::Syncing));
-        for (id, owner) in (1..).zip(OWNERS) {
-            self.tell(Event::Switch(SwitchEvent::Application(id, Some(Arc::from(owner)))));
+        self.dump_switch(leaf, &mut |_| {});
+    }
+
+    /// A stream is made anew and its dump comes in parts, in any order, with pauses between them. Groups may have other
+    /// numbers, and numbers other groups.
+    fn dump_switch(&mut self, leaf: &LeafFacts, meanwhile: &mut dyn FnMut(&Self)) {
+        if self.order.chance(50) {
+            self.tell(Event::Source(SourceId::Ndk, SourceEvent::Lost(Arc::from("stream ended"))));
+            self.wait(5, meanwhile);
         }
+        self.tell(Event::Source(SourceId::Ndk, SourceEvent::Syncing));
         self.leaf.instances.clear();
         self.leaf.routes.clear();
         self.groups.clear();
-        self.change_switch(leaf);
-        self.tell(Event::Source(SourceId::Ndk, SourceEvent::Synced));
+        self.order.shuffle(&mut self.numbers);
+        let mut parts = [Part::Applications, Part::Instances, Part::Groups, Part::Routes, Part::Routes];
+        self.order.shuffle(&mut parts);
+        let mut routes: Vec<(String, IpNet)> = leaf.routes.keys().cloned().collect();
+        self.order.shuffle(&mut routes);
+        let half = routes.split_off(routes.len() / 2);
+        let mut halves = vec![routes, half];
+        // Together shorter than the ten seconds after which a dump is over whatever was counted.
+        let mut pauses = 2;
+        for fact in leaf.routes.values() {
+            self.group(&fact.next_hops);
+        }
+        for part in parts {
+            match part {
+                Part::Applications => self.tell_owners(),
+                Part::Instances => self.tell_instances(leaf),
+                Part::Groups => self.tell_groups(0),
+                Part::Routes => {
+                    for key in halves.pop().unwrap_or_default() {
+                        let route = self.route(&leaf.routes[&key]);
+                        self.tell_route(key, Some(route));
+                    }
+                }
+            }
+            // What only silence tells the end of has no pause in it.
+            if !self.reach.gnmi_lost && pauses > 0 && self.order.chance(30) {
+                pauses -= 1;
+                meanwhile(self);
+                self.silence();
+                self.wait(3, meanwhile);
+            }
+        }
+        self.leaf.routes.clone_from(&leaf.routes);
+        self.silence();
     }
 
-    /// Tells what of instances, routes and groups has changed, one prefix at a time, groups before or after.
-    fn change_switch(&mut self, leaf: &LeafFacts) {
+    /// The gNMI session ends, and is made anew some time later.
+    fn restart_gnmi(&mut self, leaf: &LeafFacts, meanwhile: &mut dyn FnMut(&Self)) {
+        self.tell(Event::Source(SourceId::Gnmi, SourceEvent::Lost(Arc::from("connection refused"))));
+        self.wait(60, meanwhile);
+        self.sync_gnmi(leaf);
+    }
+
+    /// Nothing comes for a second, and the source says so.
+    fn silence(&mut self) {
+        for (after, pace) in [(300, DumpPace::Paused), (700, DumpPace::Rested)] {
+            self.pass(Duration::from_millis(after));
+            self.tell(Event::Switch(SwitchEvent::Pace(pace)));
+        }
+    }
+
+    /// Up to so many seconds pass, and what is published is looked at before and after.
+    fn wait(&mut self, most: usize, meanwhile: &mut dyn FnMut(&Self)) {
+        meanwhile(self);
+        let seconds = self.order.between(1, most);
+        self.pass(Duration::from_secs(seconds as u64));
+        meanwhile(self);
+    }
+
+    fn tell_owners(&mut self) {
+        for (id, owner) in (1..).zip(OWNERS) {
+            self.tell(Event::Switch(SwitchEvent::Application(id, Some(Arc::from(owner)))));
+        }
+    }
+
+    fn tell_instances(&mut self, leaf: &LeafFacts) {
         for (name, id) in &leaf.instances {
-            if self.leaf.instances.get(name) != Some(id) {
+            if self.leaf.instances.insert(name.clone(), *id) != Some(*id) {
                 let instance = NetworkInstance { id: *id, oper_up: true };
                 self.tell(Event::Switch(SwitchEvent::NetworkInstance(name.as_str().into(), Some(instance))));
             }
         }
+    }
+
+    fn tell_route(&mut self, (instance, prefix): (String, IpNet), route: Option<Route>) {
+        let instance = NetworkInstanceName::from(instance);
+        self.tell(Event::Switch(SwitchEvent::Routes(instance, vec![(prefix, route)])));
+    }
+
+    fn route(&mut self, fact: &RouteFact) -> Route {
+        let at = OWNERS.iter().position(|owner| *owner == fact.owner).expect("an owner of ours");
+        let next_hop_group = self.group(&fact.next_hops);
+        Route { owner: u32::try_from(at).expect("few") + 1, preference: fact.preference, metric: 0, next_hop_group }
+    }
+
+    /// Tells what of instances, routes and groups has changed, one prefix at a time, groups before or after.
+    fn change_switch(&mut self, leaf: &LeafFacts) {
+        self.tell_instances(leaf);
         let known = self.groups.len();
         let mut routes = Vec::new();
-        for ((instance, prefix), fact) in &leaf.routes {
-            let was = self.leaf.routes.get(&(instance.clone(), *prefix));
-            let same = was.is_some_and(|was| {
-                (was.owner, was.preference, &was.next_hops) == (fact.owner, fact.preference, &fact.next_hops)
-            });
-            if !same {
-                let at = OWNERS.iter().position(|owner| *owner == fact.owner).expect("an owner of ours");
-                let group = self.group(&fact.next_hops);
-                let owner = u32::try_from(at).expect("few") + 1;
-                let route = Route { owner, preference: fact.preference, metric: 0, next_hop_group: group };
-                routes.push((instance.clone(), *prefix, Some(route)));
+        for (key, fact) in &leaf.routes {
+            let shown = |fact: &RouteFact| (fact.owner, fact.preference, fact.next_hops.clone());
+            if self.leaf.routes.get(key).map(shown) != Some(shown(fact)) {
+                let route = self.route(fact);
+                routes.push((key.clone(), Some(route)));
             }
         }
         let gone = self.leaf.routes.keys().filter(|key| !leaf.routes.contains_key(key));
-        routes.extend(gone.map(|(instance, prefix)| (instance.clone(), *prefix, None)));
+        routes.extend(gone.map(|key| (key.clone(), None)));
         self.order.shuffle(&mut routes);
         let routes_first = self.order.chance(50);
         if !routes_first {
             self.tell_groups(known);
         }
-        for (instance, prefix, route) in routes {
-            let instance = NetworkInstanceName::from(instance);
-            self.tell(Event::Switch(SwitchEvent::Routes(instance, vec![(prefix, route)])));
+        for (key, route) in routes {
+            self.tell_route(key, route);
         }
         if routes_first {
             self.tell_groups(known);
@@ -231,7 +342,7 @@ impl Agent {
                 let mut next_hops = self.groups[at].clone();
                 next_hops.sort();
                 next_hops.dedup();
-                (NextHopGroupId(3_706_000 + at as u64), Some(NextHopGroup { next_hops: next_hops.into() }))
+                (self.number(at), Some(NextHopGroup { next_hops: next_hops.into() }))
             })
             .collect();
         if !groups.is_empty() {
@@ -243,12 +354,10 @@ impl Agent {
         self.tell(Event::Source(SourceId::Gnmi, SourceEvent::Syncing));
         let neighbors = leaf.neighbors.iter().map(|(key, fact)| (neighbor_key(key), self.neighbor(*fact))).collect();
         self.tell(Event::Neighbors(Update::All(neighbors)));
-        self.tell(Event::Fib(Update::All(failures(leaf).into_iter().collect())));
+        self.failures = self.heard_failures(leaf);
+        self.tell(Event::Fib(Update::All(self.failures.clone().into_iter().collect())));
         self.neighbors.clone_from(&leaf.neighbors);
-        self.failures = failures(leaf);
-        let tables =
-            |name: &String| IpFamily::ALL.map(|family| RouteTable { network_instance: name.as_str().into(), family });
-        self.tell(Event::Coverage(Coverage { fib: leaf.instances.keys().flat_map(tables).collect() }));
+        self.tell_counts(leaf);
         self.tell(Event::Source(SourceId::Gnmi, SourceEvent::Synced));
     }
 
@@ -262,10 +371,30 @@ impl Agent {
             };
             self.tell(Event::Neighbors(update));
         }
-        let was = std::mem::replace(&mut self.failures, failures(leaf));
+        let failures = self.heard_failures(leaf);
+        let was = std::mem::replace(&mut self.failures, failures);
         for change in changes(&was, &self.failures.clone()) {
             self.tell(Event::Fib(change));
         }
+        self.tell_counts(leaf);
+    }
+
+    /// How many active routes each table has, and of which tables every FIB fault is known.
+    fn tell_counts(&mut self, leaf: &LeafFacts) {
+        let tables: Vec<RouteTable> = tables(leaf);
+        let in_table = |table: &RouteTable| {
+            let routes = leaf.routes.keys();
+            let of = |(name, prefix): &&(String, IpNet)| RouteTable::of(&name.as_str().into(), prefix) == *table;
+            routes.filter(of).count() as u64
+        };
+        let counts = tables.iter().map(|table| (table.clone(), in_table(table))).collect();
+        self.tell(Event::ActiveRoutes(Update::All(counts)));
+        let covered = if self.reach.fib_refused { BTreeSet::new() } else { tables.into_iter().collect() };
+        self.tell(Event::Coverage(Coverage { fib: covered }));
+    }
+
+    fn heard_failures(&self, leaf: &LeafFacts) -> BTreeMap<FibKey, FibFault> {
+        if self.reach.fib_refused { BTreeMap::new() } else { failures(leaf) }
     }
 
     fn neighbor(&self, fact: NeighborFact) -> Neighbor {
@@ -332,6 +461,11 @@ fn neighbor_key((instance, address): &(String, IpAddr)) -> NeighborKey {
     NeighborKey { network_instance: instance.as_str().into(), peer }
 }
 
+fn tables(leaf: &LeafFacts) -> Vec<RouteTable> {
+    let of = |name: &String| IpFamily::ALL.map(|family| RouteTable { network_instance: name.as_str().into(), family });
+    leaf.instances.keys().flat_map(of).collect()
+}
+
 fn failures(leaf: &LeafFacts) -> BTreeMap<FibKey, FibFault> {
     let failed = leaf.routes.iter().filter(|(_, route)| route.failed);
     let key =
@@ -352,6 +486,9 @@ fn config(plan: &Plan) -> Config {
             let addresses = families.flat_map(|(_, v6)| [plan.speaks_from(id, v6), plan.next_hop(id, v6)]).collect();
             (NodeName::from(node_name(id)), addresses)
         };
+        let transit = cluster.router.filter(|router| router.next_hop_self).into_iter();
+        let families = [(cluster.v4, false), (cluster.v6, true)].into_iter().filter(|(has, _)| *has).map(|(_, v6)| v6);
+        let transit = transit.flat_map(|_| families.clone().map(|v6| Plan::router(number, v6)));
         let source = Source {
             connection: Connection::Kubeconfig { path: PathBuf::from("/etc/kubeconfig"), context: None },
             network_namespace: None,
@@ -367,6 +504,8 @@ fn config(plan: &Plan) -> Config {
             vip_pools: if cluster.pool { pools(plan, number) } else { BTreeSet::new() },
             shared_with: others.map(|other| cluster_name(other).as_str().into()).collect(),
             fabric_addresses: fabric.map(address).collect(),
+            transit_addresses: transit.collect(),
+            speaker_node_selector: (cluster.narrowed && !cluster.readable).then(labeled),
             ..Rules::default()
         };
         Arc::new(ClusterConfig { enabled: true, source, rules })

@@ -124,6 +124,11 @@ fn selector(label: &str, value: &str) -> Selector {
     Selector([Requirement { label: label.into(), must: Must::BeIn([Arc::from(value)].into()) }].into())
 }
 
+/// What selects the nodes that announce, where not all do.
+pub(crate) fn labeled() -> Selector {
+    selector(LABEL, "yes")
+}
+
 /// The prefixes of all pools that services of a cluster have VIPs of.
 pub(crate) fn pools(plan: &Plan, cluster: usize) -> BTreeSet<IpNet> {
     let services = plan.clusters[cluster].services.iter();
@@ -135,7 +140,7 @@ fn objects(state: State<'_>, cluster: usize, resource: SpeakerResource) -> BTree
     let prefixes: Box<[IpNet]> = pools(state.plan, cluster).into_iter().collect();
     let key = |name: &str| ObjectKey { namespace: None, name: name.into() };
     let lengths = Lengths { v4: plan.aggregate, v6: None };
-    let narrowed = plan.narrowed.then(|| selector(LABEL, "yes"));
+    let narrowed = plan.narrowed.then(labeled);
     let one = |object| BTreeMap::from([(key("one"), object)]);
     match resource {
         SpeakerResource::MetallbPools | SpeakerResource::CiliumPools | SpeakerResource::CalicoPools => {

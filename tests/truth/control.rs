@@ -14,7 +14,9 @@ use srl_sim::truth::{
 
 use crate::facts::{LeafFacts, NeighborFact, RouteFact};
 use crate::fault::{Fault, StaticTo};
-use crate::plan::{NodeId, PodState, Summary, all_pools, cluster_name, ip, leaf_name, net, node_name, vrf_name, vtep};
+use crate::plan::{
+    NodeId, Plan, PodState, Summary, all_pools, cluster_name, ip, leaf_name, net, node_name, vrf_name, vtep,
+};
 use crate::state::State;
 
 /// EVPN routes have as many next-hops at most.
@@ -54,6 +56,9 @@ pub(crate) fn world(state: State<'_>) -> World {
     for node in state.plan.nodes() {
         entries(state, node, &mut world.network);
     }
+    for cluster in 0..state.plan.clusters.len() {
+        router_entries(state, cluster, &mut world.network);
+    }
     for vrf in 0..state.plan.vrfs() {
         let tables = tables(state, vrf);
         for (leaf, table) in tables {
@@ -84,13 +89,18 @@ fn hosts(state: State<'_>) -> Network {
         network.hosts.push(Host { name: node_name(node), up: state.alive(node), kind });
     }
     network.hosts.push(Host { name: "world".to_owned(), up: true, kind: HostKind::Other });
+    for cluster in 0..state.plan.clusters.len() {
+        let kind = HostKind::Router { routes: router_routes(state, cluster) };
+        network.hosts.push(Host { name: format!("{}-router", cluster_name(cluster)), up: true, kind });
+    }
     for node in state.plan.nodes() {
         for leaf in 0..state.plan.leaves.len() {
             let up = state.leaves(node).contains(&leaf) && state.cable(node, leaf);
             network.cables.push(Cable { up, host: host_of(state, node) });
         }
     }
-    network.cables.push(Cable { up: true, host: network.hosts.len() - 1 });
+    let nodes = state.plan.nodes().count();
+    network.cables.extend((nodes..network.hosts.len()).map(|host| Cable { up: true, host }));
     for service in state.plan.services() {
         let endpoint = |(on, pod): (Option<usize>, PodState)| Endpoint {
             host: on.map(|on| host_of(state, (service.0, on))),
@@ -113,6 +123,35 @@ fn hosts(state: State<'_>) -> Network {
 
 fn cable_of(state: State<'_>, node: NodeId, leaf: usize) -> usize {
     host_of(state, node) * state.plan.leaves.len() + leaf
+}
+
+fn cable_of_world(state: State<'_>) -> usize {
+    state.plan.nodes().count() * state.plan.leaves.len()
+}
+
+/// Where a cluster's router sends what.
+fn router_routes(state: State<'_>, cluster: usize) -> BTreeMap<IpNet, Vec<usize>> {
+    let mut routes: BTreeMap<IpNet, Vec<usize>> = BTreeMap::new();
+    for (node, prefix, _) in routed(state, cluster) {
+        let hosts = routes.entry(prefix).or_default();
+        if !hosts.contains(&host_of(state, node)) {
+            hosts.push(host_of(state, node));
+        }
+    }
+    routes
+}
+
+/// What nodes have told the router of their cluster.
+fn routed(state: State<'_>, cluster: usize) -> Vec<(NodeId, IpNet, (usize, usize))> {
+    let plan = &state.plan.clusters[cluster];
+    let nodes = (0..plan.nodes.len()).map(|node| (cluster, node)).filter(|node| state.reaches_router(*node));
+    let of_node = |node: NodeId| {
+        let services = (0..plan.services.len()).map(move |service| (cluster, service));
+        services.flat_map(move |service| {
+            state.intends(node, service).into_iter().map(move |prefix| (node, prefix, service))
+        })
+    };
+    nodes.flat_map(of_node).collect()
 }
 
 fn families(state: State<'_>, node: NodeId) -> impl Iterator<Item = bool> {
@@ -144,6 +183,28 @@ fn entries(state: State<'_>, node: NodeId, network: &mut Network) {
         for v6 in families(state, node) {
             let port = Port::Bridge(bridge_name(state, node));
             table.neighbors.insert(state.plan.interface(node, v6), Neighbor { mac, port });
+        }
+    }
+}
+
+/// ARP, ND and MAC entries of a cluster's router.
+fn router_entries(state: State<'_>, cluster: usize, network: &mut Network) {
+    let Some(router) = state.plan.clusters[cluster].router else { return };
+    let (mac, node) = (500 + cluster as u64, (cluster, 0));
+    for leaf in (0..state.plan.leaves.len()).filter(|leaf| state.gateway(*leaf, node)) {
+        let location = if leaf == router.leaf {
+            Location::Cable(cable_of_world(state) + 1 + cluster)
+        } else if state.evpn(leaf) && state.evpn(router.leaf) && state.gateway(router.leaf, node) {
+            Location::Tunnel(vtep(router.leaf))
+        } else {
+            continue;
+        };
+        let truth = network.leaves.get_mut(&leaf_name(leaf)).expect("a leaf of the plan");
+        truth.bridges.entry(bridge_name(state, node)).or_default().macs.insert(mac, location);
+        let table: &mut Vrf = truth.vrfs.entry(vrf_name(state.plan.clusters[cluster].vrf)).or_default();
+        for v6 in families(state, node) {
+            let port = Port::Bridge(bridge_name(state, node));
+            table.neighbors.insert(Plan::router(cluster, v6), Neighbor { mac, port });
         }
     }
 }
@@ -218,8 +279,17 @@ fn local(state: State<'_>, leaf: usize, vrf: usize) -> (Table, Vec<IpNet>) {
             if state.plan.host_routes && state.answers_on(node).contains(&leaf) {
                 add(IpNet::from(address), "arp_nd_mgr", HOST, Hop::Neighbor(address), true);
             }
-            if state.plan.node(node).loopback && state.plan.node(node).leaves.contains(&leaf) {
+            if state.plan.node(node).loopback && state.leaves(node).contains(&leaf) {
                 add(IpNet::from(state.plan.speaks_from(node, v6)), "static_route_mgr", STATIC, Hop::Via(address), true);
+            }
+        }
+    }
+    for (cluster, plan) in state.plan.clusters.iter().enumerate() {
+        let here = plan.router.is_some_and(|router| router.leaf == leaf) && plan.vrf == vrf;
+        if here && state.plan.host_routes && state.gateway(leaf, (cluster, 0)) {
+            for v6 in families(state, (cluster, 0)) {
+                let address = Plan::router(cluster, v6);
+                add(IpNet::from(address), "arp_nd_mgr", HOST, Hop::Neighbor(address), true);
             }
         }
     }
@@ -296,6 +366,13 @@ fn announced(state: State<'_>, leaf: usize, vrf: usize, resolving: &BTreeSet<IpN
             }
         }
     }
+    for (cluster, prefix, next_hop, service) in passed_on(state, leaf, vrf) {
+        let resolved = resolving.iter().any(|known| known.prefix_len() > 0 && known.contains(&next_hop));
+        if resolved && !state.broken(Fault::Reject(leaf, service)) && !state.broken(Fault::Leaked(leaf, service)) {
+            debug_assert_eq!(service.0, cluster);
+            paths.entry(prefix).or_default().insert(next_hop);
+        }
+    }
     let limit = if state.broken(Fault::OnePath(leaf)) { 1 } else { state.plan.multipath };
     let preference = if state.plan.prefer_local { PREFERRED } else { EVPN };
     let route = |hops: BTreeSet<IpAddr>| Candidate {
@@ -304,6 +381,21 @@ fn announced(state: State<'_>, leaf: usize, vrf: usize, resolving: &BTreeSet<IpN
         hops: hops.into_iter().take(limit).map(Hop::Via).collect(),
     };
     paths.into_iter().map(|(prefix, hops)| (prefix, route(hops))).collect()
+}
+
+/// What routers pass on to a leaf: cluster, prefix, next-hop and service.
+fn passed_on(state: State<'_>, leaf: usize, vrf: usize) -> Vec<(usize, IpNet, IpAddr, (usize, usize))> {
+    let mut passed = Vec::new();
+    for (number, cluster) in state.plan.clusters.iter().enumerate() {
+        let Some(router) = cluster.router.filter(|router| router.leaf == leaf && cluster.vrf == vrf) else { continue };
+        for (node, prefix, service) in routed(state, number) {
+            let v6 = matches!(prefix, IpNet::V6(_));
+            let of_router = Plan::router(number, v6);
+            let next_hop = if router.next_hop_self { of_router } else { state.plan.interface(node, v6) };
+            passed.push((number, prefix, next_hop, service));
+        }
+    }
+    passed
 }
 
 /// Puts a table into hardware, and into what the leaf shows.
@@ -322,7 +414,7 @@ fn install(state: State<'_>, leaf: usize, vrf: usize, mut table: Table, world: &
     let facts = &mut world.leaves[leaf];
     facts.instances.insert(name.clone(), 3 + u32::try_from(vrf).expect("few"));
     let truth = world.network.leaves.get_mut(&leaf_name(leaf)).expect("a leaf of the plan");
-    let world_cable = world.network.cables.len() - 1;
+    let world_cable = cable_of_world(state);
     let vrf: &mut Vrf = truth.vrfs.entry(name.clone()).or_default();
     for address in ["10.254.0.2", "fd00:fe::2"] {
         vrf.neighbors.insert(ip(address), Neighbor { mac: 999, port: Port::Cable(world_cable) });
@@ -388,6 +480,16 @@ fn neighbors(state: State<'_>, leaf: usize) -> BTreeMap<(String, IpAddr), Neighb
             let received = if established { u32::try_from(prefixes.len()).expect("few") } else { 0 };
             let fact = NeighborFact { established, dynamic: cluster.dynamic, received };
             neighbors.insert((vrf_name(cluster.vrf), state.plan.speaks_from(node, v6)), fact);
+        }
+    }
+    for (number, cluster) in state.plan.clusters.iter().enumerate() {
+        if cluster.router.is_some_and(|router| router.leaf == leaf) && state.instance(leaf, cluster.vrf) {
+            let prefixes: BTreeSet<IpNet> = routed(state, number).into_iter().map(|(_, prefix, _)| prefix).collect();
+            let received = u32::try_from(prefixes.len()).expect("few");
+            let fact = NeighborFact { established: true, dynamic: false, received };
+            for v6 in families(state, (number, 0)) {
+                neighbors.insert((vrf_name(cluster.vrf), Plan::router(number, v6)), fact);
+            }
         }
     }
     neighbors

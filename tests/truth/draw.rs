@@ -3,7 +3,7 @@
 use srl_k8s_services::model::config::Speaker;
 
 use crate::fault;
-use crate::plan::{ClusterPlan, Known, LeafPlan, NodePlan, Plan, PodState, ServicePlan, Summary, VipPlan};
+use crate::plan::{ClusterPlan, Known, LeafPlan, NodePlan, Plan, PodState, Router, ServicePlan, Summary, VipPlan};
 use crate::rng::Rng;
 
 /// The fabric of a seed.
@@ -52,11 +52,14 @@ fn cluster(plan: &Plan, number: usize, two_vrfs: bool, rng: &mut Rng) -> Cluster
     let loopback = rng.chance(10);
     let extended = v4 && v6 && rng.chance(30);
     let other_hop = loopback && rng.chance(50);
+    let router = (plan.stretched && rng.chance(12))
+        .then(|| Router { leaf: rng.below(plan.leaves.len()), next_hop_self: rng.chance(60) });
+    let selectable = matches!(speaker, Speaker::Generic | Speaker::KubeVip) || speaker == Speaker::Metallb && !readable;
     let mut cluster = ClusterPlan {
         speaker,
         readable,
         statuses: readable && speaker == Speaker::Metallb && rng.chance(60),
-        narrowed: readable && matches!(speaker, Speaker::Metallb | Speaker::Cilium) && rng.chance(25),
+        narrowed: (readable && matches!(speaker, Speaker::Metallb | Speaker::Cilium) || selectable) && rng.chance(25),
         aggregate: (aggregates && rng.chance(15)).then_some(24),
         vrf,
         configured_vrf: if two_vrfs && rng.chance(4) { 1 - vrf } else { vrf },
@@ -66,6 +69,7 @@ fn cluster(plan: &Plan, number: usize, two_vrfs: bool, rng: &mut Rng) -> Cluster
         dynamic: rng.chance(50),
         pool: rng.chance(40),
         shared: false,
+        router,
         nodes: Vec::new(),
         services: Vec::new(),
     };
@@ -75,14 +79,17 @@ fn cluster(plan: &Plan, number: usize, two_vrfs: bool, rng: &mut Rng) -> Cluster
         if peers.len() == 2 && rng.chance(20) {
             peers.truncate(1);
         }
+        if router.is_some() {
+            peers.clear();
+        }
         let known = [Known::External, Known::Annotation, Known::Fabric, Known::Hidden];
         cluster.nodes.push(NodePlan {
             leaves,
             peers,
-            v4: v4 && !(extended && rng.chance(40)),
+            v4: v4 && !(extended && router.is_none() && rng.chance(40)),
             v6,
-            loopback,
-            other_hop,
+            loopback: loopback && router.is_none(),
+            other_hop: other_hop && router.is_none(),
             known: if odd_known { *rng.pick(&known) } else { Known::Internal },
             excluded: (odd_labels && rng.chance(30)).then(|| *rng.pick(&["", "true"])),
             network_unavailable: odd_labels && rng.chance(15),

@@ -44,6 +44,8 @@ pub(crate) enum Fault {
     NoInstance(usize, usize),
     /// gNMI of a leaf is out of reach.
     GnmiLost(usize),
+    /// The gNMI server of a leaf refuses what FIB programming is asked with.
+    FibRefused(usize),
     /// The NDK of a leaf is out of reach.
     NdkLost(usize),
     /// A cluster's API is out of reach.
@@ -70,7 +72,7 @@ pub(crate) fn draw(plan: &Plan, rng: &mut Rng) -> Option<Fault> {
     let leaf = rng.below(plan.leaves.len());
     let on = rng.below(plan.clusters[service.0].nodes.len());
     let peer = |rng: &mut Rng| plan.node(node).peers.get(rng.below(plan.node(node).peers.len().max(1))).copied();
-    Some(match rng.below(30) {
+    Some(match rng.below(33) {
         0..3 => Fault::Session(node, peer(rng)?),
         3..6 => Fault::Cable(node, *rng.pick(&plan.node(node).leaves)),
         6..9 => Fault::NodeDown(node),
@@ -99,6 +101,8 @@ pub(crate) fn draw(plan: &Plan, rng: &mut Rng) -> Option<Fault> {
         27 => Fault::NoInstance(leaf, service.0),
         28 => Fault::GnmiLost(leaf),
         29 => Fault::NdkLost(leaf),
+        30 => Fault::ApiLost(service.0),
+        31 => Fault::FibRefused(leaf),
         _ => return None,
     })
 }

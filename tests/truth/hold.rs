@@ -6,15 +6,15 @@ use std::fmt;
 use ipnet::IpNet;
 use srl_k8s_services::model::alarm::{AlarmType, Resource, Severity};
 use srl_k8s_services::model::names::{ClusterName, ServiceKey};
-use srl_k8s_services::model::verdict::{OperState, Reason};
+use srl_k8s_services::model::verdict::{FibStatus, OperState, Reason};
 use srl_k8s_services::model::view::Verdict;
-use srl_sim::truth::{Branch, Flow, Outcome};
+use srl_sim::truth::{Branch, End, Flow, Network, Outcome, Service};
 
 use crate::agent::{Agent, Reach};
 use crate::cluster::{self, ClusterFacts, service_key};
 use crate::control::{self, World};
 use crate::fault::Fault;
-use crate::plan::{Known, NodeId, Plan, ServiceId, VipPlan, cluster_name, leaf_name, node_name, vrf_name};
+use crate::plan::{Known, NodeId, Plan, PodState, ServiceId, VipPlan, cluster_name, leaf_name, node_name, vrf_name};
 use crate::rng::Rng;
 use crate::state::State;
 
@@ -80,7 +80,7 @@ pub(crate) struct Wrong {
 impl Wrong {
     /// An untrue up or an untrue critical alarm: never to be said.
     pub(crate) fn is_grave(&self) -> bool {
-        self.kind.starts_with("up ") || self.kind.starts_with("alarm ")
+        self.kind.starts_with("up ") || self.kind.starts_with("meanwhile up ") || self.kind.starts_with("alarm ")
     }
 }
 
@@ -90,22 +90,43 @@ pub(crate) fn hold(plan: &Plan, seed: u64) -> (Matrix, Vec<Wrong>) {
     let mut agents: Vec<Agent> = Vec::new();
     let nothing = Vec::new();
     let steps = std::iter::once(&nothing).chain(&plan.steps).chain(std::iter::once(&nothing));
+    let mut before: Option<(State<'_>, World)> = None;
+    let mut heard: Vec<Service> = Vec::new();
     for (step, faults) in steps.enumerate() {
         let state = State { plan, faults };
         let world = control::world(state);
+        hear(state, &world, &mut heard);
         let clusters: Vec<ClusterFacts> =
             (0..plan.clusters.len()).map(|number| cluster::facts(state, number)).collect();
         for leaf in 0..plan.leaves.len() {
-            if step == 0 {
+            if let Some((was, old)) = &before {
+                let mut meanwhile = |agent: &Agent| held.meanwhile(step, *was, old, leaf, agent);
+                agents[leaf].become_as(&world.leaves[leaf], &clusters, &reach(state, leaf), &mut meanwhile);
+            } else {
                 let order = Rng::new(seed ^ (leaf as u64) << 32);
                 agents.push(Agent::start(plan, &world.leaves[leaf], &clusters, order));
-            } else {
-                agents[leaf].become_as(&world.leaves[leaf], &clusters, &reach(state, leaf));
             }
         }
-        held.step(step, state, &world, &agents);
+        held.step(step, state, &world, &agents, &heard);
+        before = Some((state, world));
     }
+    let settled: BTreeSet<String> = held.wrong.iter().map(|wrong| wrong.kind.clone()).collect();
+    held.wrong.retain(|wrong| wrong.kind.strip_prefix("meanwhile ").is_none_or(|kind| !settled.contains(kind)));
     (held.matrix, held.wrong)
+}
+
+/// What is known of services: of a cluster whose API is out of reach, what was known before.
+fn hear(state: State<'_>, world: &World, heard: &mut Vec<Service>) {
+    let lost = |service: &Service| {
+        (0..state.plan.clusters.len())
+            .any(|number| cluster_name(number) == service.cluster && state.broken(Fault::ApiLost(number)))
+    };
+    if heard.is_empty() {
+        heard.clone_from(&world.network.services);
+    }
+    for (known, now) in heard.iter_mut().zip(&world.network.services).filter(|(_, now)| !lost(now)) {
+        known.clone_from(now);
+    }
 }
 
 fn reach(state: State<'_>, leaf: usize) -> Reach {
@@ -113,6 +134,7 @@ fn reach(state: State<'_>, leaf: usize) -> Reach {
     Reach {
         ndk_lost: state.broken(Fault::NdkLost(leaf)),
         gnmi_lost: state.broken(Fault::GnmiLost(leaf)),
+        fib_refused: state.broken(Fault::FibRefused(leaf)),
         apis_lost: apis.collect(),
     }
 }
@@ -135,13 +157,18 @@ struct Seen<'a> {
 }
 
 impl Held<'_> {
-    fn step(&mut self, step: usize, state: State<'_>, world: &World, agents: &[Agent]) {
+    fn step(&mut self, step: usize, state: State<'_>, world: &World, agents: &[Agent], heard: &[Service]) {
+        let believed = World {
+            network: Network { services: heard.to_vec(), ..world.network.clone() },
+            leaves: world.leaves.clone(),
+        };
         for leaf in 0..agents.len() {
-            self.leaf(step, state, world, leaf, agents);
+            self.leaf(step, state, [world, &believed], leaf, agents);
         }
     }
 
-    fn leaf(&mut self, step: usize, state: State<'_>, world: &World, leaf: usize, agents: &[Agent]) {
+    fn leaf(&mut self, step: usize, state: State<'_>, worlds: [&World; 2], leaf: usize, agents: &[Agent]) {
+        let [world, believed] = worlds;
         let agent = &agents[leaf];
         for service in self.plan.services() {
             let key = (ClusterName::from(cluster_name(service.0)), service_key(service));
@@ -151,16 +178,21 @@ impl Held<'_> {
             let view = agent.services.get(&key);
             for vip in self.plan.service(service).vips.clone() {
                 let seen = see(state, world, leaf, service, vip);
+                // With an API out of reach, what it said last is what there is to go by.
+                let last = see(state, believed, leaf, service, vip);
                 let said = view.and_then(|view| view.vips.iter().find(|said| said.address == vip.address()));
                 let Some(said) = said else {
                     self.wrong(step, &seen, "not published".to_owned(), "no entry");
                     continue;
                 };
-                if said.verdict.state == OperState::Up && said_where_lost(&seen, agents, &key) {
+                let unheard = said.route.as_ref().is_some_and(|route| route.fib == FibStatus::Unknown);
+                let excused = said_where_lost(&seen, agents, &key) || unheard && only_unprogrammed(&seen);
+                if said.verdict.state == OperState::Up && excused {
                     self.matrix.elsewhere += 1;
                     continue;
                 }
-                self.word(step, &seen, &said.verdict);
+                let as_last = seen.api_lost() && last.bears_out(&said.verdict, Truth::of(&last.outcome));
+                self.word(step, if as_last { &last } else { &seen }, &said.verdict);
                 for (key, alarm) in &agent.alarms {
                     let about = match &key.resource {
                         Resource::Vip(cluster, of, address) => {
@@ -170,8 +202,30 @@ impl Held<'_> {
                         _ => false,
                     };
                     if about && key.kind.severity() == Severity::Critical {
-                        self.alarm(step, &seen, key.kind, &alarm.text);
+                        self.alarm(step, if as_last { &last } else { &seen }, key.kind, &alarm.text);
                     }
+                }
+            }
+        }
+    }
+
+    /// While streams break and nothing else changes, words stay true.
+    fn meanwhile(&mut self, step: usize, state: State<'_>, world: &World, leaf: usize, agent: &Agent) {
+        for service in self.plan.services() {
+            let key = (ClusterName::from(cluster_name(service.0)), service_key(service));
+            let Some(view) = agent.services.get(&key) else { continue };
+            for vip in &self.plan.service(service).vips {
+                let Some(said) = view.vips.iter().find(|said| said.address == vip.address()) else { continue };
+                let seen = see(state, world, leaf, service, *vip);
+                let truth = Truth::of(&seen.outcome);
+                let lost_beyond =
+                    seen.outcome.0.iter().any(|branch| branch.leaf != leaf_name(leaf) && !branch.arrives());
+                let unheard = said.route.as_ref().is_some_and(|route| route.fib == FibStatus::Unknown);
+                let excused = lost_beyond || seen.api_lost() || unheard && only_unprogrammed(&seen);
+                if !excused && !seen.bears_out(&said.verdict, truth) {
+                    let (state, reason) = (said.verdict.state, said.verdict.reason.map_or("", Reason::as_str));
+                    let kind = format!("meanwhile {} {reason} of {truth:?}", state.as_str());
+                    self.wrong(step, &seen, kind, said.verdict.detail.as_deref().unwrap_or("no detail"));
                 }
             }
         }
@@ -220,12 +274,18 @@ fn said_where_lost(seen: &Seen<'_>, agents: &[Agent], key: &(ClusterName, Servic
     let branches = &seen.outcome.0;
     let mut lost = branches.iter().filter(|branch| !branch.arrives()).peekable();
     let beyond = |branch: &Branch| {
-        let served_too = branches.iter().any(|other| other.leaf == branch.leaf && other.arrives());
         let far = (0..agents.len()).find(|leaf| leaf_name(*leaf) == branch.leaf).filter(|leaf| *leaf != seen.leaf);
         let said = far.and_then(|far| agents[far].word(key, seen.vip.address()));
-        (branch.host().is_none() || served_too) && said.is_some_and(|said| said != OperState::Up)
+        let may_serve = branch.host().is_none() || far.is_some_and(|far| seen.serves_behind(far));
+        may_serve && said.is_some_and(|said| said != OperState::Up)
     };
     lost.peek().is_some() && lost.all(beyond)
+}
+
+/// Whether all that is lost is lost by the hardware of the leaf itself.
+fn only_unprogrammed(seen: &Seen<'_>) -> bool {
+    let mut lost = seen.outcome.0.iter().filter(|branch| !branch.arrives());
+    lost.all(|branch| branch.end == End::NotProgrammed(leaf_name(seen.leaf)))
 }
 
 fn see<'a>(state: State<'a>, world: &World, leaf: usize, service: ServiceId, vip: VipPlan) -> Seen<'a> {
@@ -251,9 +311,24 @@ impl Seen<'_> {
             (OperState::Down, _) => truth == Truth::None,
             (OperState::Degraded, Some(Reason::NextHopUnexpected)) => truth != Truth::All,
             (OperState::Degraded, Some(Reason::AddressConflict)) => self.claimed_twice(),
-            (OperState::Degraded, _) => truth != Truth::All || self.path_unused(),
+            (OperState::Degraded, _) => truth != Truth::All || self.path_unused() || self.api_lost(),
             (OperState::Unknown, _) => verdict.detail.is_some(),
         }
+    }
+
+    fn api_lost(&self) -> bool {
+        self.state.faults.iter().any(|fault| matches!(fault, Fault::ApiLost(_)))
+    }
+
+    /// A node behind a leaf has a usable endpoint, if it needs one of its own.
+    fn serves_behind(&self, leaf: usize) -> bool {
+        let usable = |node: NodeId| {
+            let endpoints = self.state.endpoints(self.service);
+            let local = self.state.plan.service(self.service).local;
+            endpoints.iter().any(|(on, pod)| *pod != PodState::Unready && (!local || *on == Some(node.1)))
+        };
+        let nodes = (0..self.state.plan.clusters[self.service.0].nodes.len()).map(|node| (self.service.0, node));
+        nodes.into_iter().any(|node| self.state.answers_on(node).contains(&leaf) && usable(node))
     }
 
     /// Another cluster that shares nothing with this one claims the VIP in the same VRF.
@@ -307,7 +382,7 @@ impl Seen<'_> {
         let all_named = plan.nodes().all(named);
         let lost = self.state.broken(Fault::NdkLost(self.leaf))
             || self.state.broken(Fault::GnmiLost(self.leaf))
-            || self.state.faults.iter().any(|fault| matches!(fault, Fault::ApiLost(_)));
+            || self.api_lost();
         let instance = self.state.instance(self.leaf, plan.clusters[self.service.0].configured_vrf);
         // Where remote nodes are is told by their host routes.
         all_named && plan.host_routes && !lost && instance
@@ -350,7 +425,7 @@ pub(crate) fn describe(plan: &Plan) -> String {
     );
     for (number, cluster) in plan.clusters.iter().enumerate() {
         text += &format!(
-            "{}: {:?} readable {} statuses {} narrowed {} aggregate {:?} vrf {} configured {} v4 {} v6 {} extended {} dynamic {} pool {} shared {}\n",
+            "{}: {:?} readable {} statuses {} narrowed {} aggregate {:?} vrf {} configured {} v4 {} v6 {} extended {} dynamic {} pool {} shared {} router {:?}\n",
             cluster_name(number),
             cluster.speaker,
             cluster.readable,
@@ -365,6 +440,7 @@ pub(crate) fn describe(plan: &Plan) -> String {
             cluster.dynamic,
             cluster.pool,
             cluster.shared,
+            cluster.router,
         );
         for (at, node) in cluster.nodes.iter().enumerate() {
             text += &format!(

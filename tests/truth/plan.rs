@@ -59,7 +59,7 @@ pub(crate) struct ClusterPlan {
     pub(crate) readable: bool,
     /// MetalLB's statuses may be read, too.
     pub(crate) statuses: bool,
-    /// Only nodes with the label announce, as the speaker's resources say.
+    /// Only nodes with the label announce, as the speaker's resources say, or `speaker-node-selector`.
     pub(crate) narrowed: bool,
     /// Prefixes of IPv4 VIPs are shorter than host prefixes.
     pub(crate) aggregate: Option<u8>,
@@ -77,8 +77,19 @@ pub(crate) struct ClusterPlan {
     pub(crate) pool: bool,
     /// `shared-with` names all other clusters.
     pub(crate) shared: bool,
+    /// Nodes speak with a router on their subnet, and only that with its leaf.
+    pub(crate) router: Option<Router>,
     pub(crate) nodes: Vec<NodePlan>,
     pub(crate) services: Vec<ServicePlan>,
+}
+
+/// A router or reflector between the nodes of a cluster and the fabric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Router {
+    /// The leaf it is plugged into.
+    pub(crate) leaf: usize,
+    /// It is the next-hop of what it passes on; the operator knows, and has configured it as transit. Else the nodes are.
+    pub(crate) next_hop_self: bool,
 }
 
 /// One node.
@@ -238,6 +249,12 @@ impl Plan {
     /// The next-hop of a node's routes.
     pub(crate) fn next_hop(&self, node: NodeId, v6: bool) -> IpAddr {
         if self.node(node).other_hop { self.interface(node, v6) } else { self.speaks_from(node, v6) }
+    }
+
+    /// The address of a cluster's router.
+    pub(crate) fn router(cluster: usize, v6: bool) -> IpAddr {
+        let cluster = cluster + 1;
+        ip(&if v6 { format!("fd00:{cluster}:0::5") } else { format!("10.{cluster}.0.5") })
     }
 
     /// An address of a node that no leaf ever sees.

@@ -91,6 +91,9 @@ fn simpler_cluster(plan: &Plan, at: usize, with: &mut dyn FnMut(&dyn Fn(&mut Pla
     if cluster.statuses {
         with(&|plan| plan.clusters[at].statuses = false);
     }
+    if cluster.router.is_none() && cluster.narrowed {
+        with(&|plan| plan.clusters[at].narrowed = false);
+    }
     if cluster.aggregate.is_some() {
         with(&|plan| plan.clusters[at].aggregate = None);
     }
@@ -111,6 +114,9 @@ fn simpler_cluster(plan: &Plan, at: usize, with: &mut dyn FnMut(&dyn Fn(&mut Pla
         }
         if cluster.nodes[node].known != Known::Internal {
             with(&|plan| plan.clusters[at].nodes[node].known = Known::Internal);
+        }
+        if cluster.nodes[node].other_hop {
+            with(&|plan| plan.clusters[at].nodes[node].other_hop = false);
         }
         if cluster.nodes[node].loopback {
             with(&|plan| plan.clusters[at].nodes[node].loopback = false);
@@ -170,18 +176,24 @@ fn parts(fault: &Fault) -> (Option<(usize, usize)>, Option<(usize, usize)>) {
         Fault::Static(_, service, StaticTo::Node(node)) => (Some(*node), Some(*service)),
         Fault::Static(_, service, _) => (None, Some(*service)),
         Fault::NoInstance(_, cluster) | Fault::ApiLost(cluster) => (None, Some((*cluster, usize::MAX))),
-        Fault::Evpn(_) | Fault::Isolated(_) | Fault::OnePath(_) | Fault::GnmiLost(_) | Fault::NdkLost(_) => {
-            (None, None)
-        }
+        Fault::Evpn(_)
+        | Fault::Isolated(_)
+        | Fault::OnePath(_)
+        | Fault::GnmiLost(_)
+        | Fault::FibRefused(_)
+        | Fault::NdkLost(_) => (None, None),
     }
 }
 
 fn uses_leaf(plan: &Plan, leaf: usize) -> bool {
+    if plan.clusters.iter().any(|cluster| cluster.router.is_some_and(|router| router.leaf == leaf)) {
+        return true;
+    }
     let of_fault = |fault: &Fault| match fault {
         Fault::Session(_, on) | Fault::Cable(_, on) | Fault::Moved(_, on) | Fault::Stale(_, on) => *on == leaf,
         Fault::Reject(on, _) | Fault::Fib(on, _) | Fault::Leaked(on, _) | Fault::Static(on, ..) => *on == leaf,
         Fault::Evpn(on) | Fault::Isolated(on) | Fault::OnePath(on) | Fault::NoInstance(on, _) => *on == leaf,
-        Fault::GnmiLost(on) | Fault::NdkLost(on) => *on == leaf,
+        Fault::GnmiLost(on) | Fault::FibRefused(on) | Fault::NdkLost(on) => *on == leaf,
         _ => false,
     };
     plan.nodes().any(|node| plan.node(node).leaves.contains(&leaf))

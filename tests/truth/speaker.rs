@@ -30,7 +30,7 @@ pub(crate) fn announced(
         Speaker::Metallb | Speaker::KubeVip | Speaker::Generic => {
             let usable = [PodState::Ready, PodState::Draining];
             let metallb = cluster.speaker == Speaker::Metallb;
-            let barred = metallb && (node_plan.excluded.is_some() || node_plan.network_unavailable || !selected);
+            let barred = !selected || metallb && (node_plan.excluded.is_some() || node_plan.network_unavailable);
             let served = if service.local { here(&usable) } else { anywhere(&usable) };
             when(!service.foreign_class && !barred && served, aggregated)
         }

@@ -68,7 +68,8 @@ impl State<'_> {
         let mut on_subnet = nodes.filter(|other| self.plan.stretched || rack(*other) == rack(node));
         let planned =
             on_subnet.any(|other| self.plan.node(other).leaves.contains(&leaf) || self.leaves(other).contains(&leaf));
-        planned || self.plan.stretched && self.plan.leaves[leaf].gateways
+        let routed = self.plan.clusters[node.0].router.is_some_and(|router| router.leaf == leaf);
+        planned || routed || self.plan.stretched && self.plan.leaves[leaf].gateways
     }
 
     /// Whether a node's session to a leaf is established.
@@ -115,6 +116,14 @@ impl State<'_> {
     fn prefixes(&self, node: NodeId, service: ServiceId, endpoints: &[(Option<usize>, PodState)]) -> Vec<IpNet> {
         let vips = self.plan.service(service).vips.iter();
         vips.flat_map(|vip| speaker::announced(self.plan, node, service, *vip, endpoints)).collect()
+    }
+
+    /// Whether a node's session to its cluster's router is established.
+    pub(crate) fn reaches_router(&self, node: NodeId) -> bool {
+        let Some(router) = self.plan.clusters[node.0].router else { return false };
+        let bridged = |leaf: usize| leaf == router.leaf || self.evpn(leaf) && self.evpn(router.leaf);
+        let instance = self.instance(router.leaf, self.plan.clusters[node.0].vrf);
+        instance && !self.broken(Fault::Silent(node)) && self.answers_on(node).into_iter().any(bridged)
     }
 
     /// The prefixes of a service's VIPs that a node sends to a leaf over its sessions, and over which family.
