@@ -45,6 +45,14 @@ impl Claims {
         services.map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// A VIP is inside a prefix.
+    pub(crate) fn any_inside(&self, prefix: IpNet) -> bool {
+        match prefix {
+            IpNet::V4(net) => self.v4.range(net.network().to_bits()..=net.broadcast().to_bits()).next().is_some(),
+            IpNet::V6(net) => self.v6.range(net.network().to_bits()..=net.broadcast().to_bits()).next().is_some(),
+        }
+    }
+
     /// Calls back for every VIP inside a prefix.
     pub(crate) fn inside(&self, prefix: IpNet, mut each: impl FnMut(IpAddr, &[ServiceId])) {
         match prefix {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
+use super::dirty::Dirty;
 use super::endpoints::ServiceEndpoints;
-use super::ids::ClusterId;
+use super::ids::{ClusterId, NodeId, ServiceId};
 use super::node_sets::{NodeSet, NodeSetId, NodeSets, VipAnnouncement};
 use super::nodes::NodeEntry;
 use super::slab::Slab;
@@ -31,15 +32,26 @@ pub(crate) struct ServiceEntry {
     pub(crate) announcements: Box<[VipAnnouncement]>,
     /// Its endpoints, counted.
     pub(crate) endpoints: ServiceEndpoints,
-    /// It waits in the queue to be evaluated.
-    pub(crate) queued: bool,
-    /// What was said of it.
+    /// What was last published of it.
     pub(crate) view: Option<Arc<ServiceView>>,
     /// Groups the verdict was read from.
     pub(crate) groups: Vec<NextHopGroupId>,
 }
 
 impl ServiceEntry {
+    /// A service whose VIPs and endpoints are not worked out yet.
+    pub(crate) fn new(key: ServiceKey, service: Service) -> Self {
+        Self {
+            key,
+            service,
+            vips: None,
+            announcements: Box::default(),
+            endpoints: ServiceEndpoints::default(),
+            view: None,
+            groups: Vec::new(),
+        }
+    }
+
     /// Who announces a VIP of it, as far as resources of the speaker say.
     pub(crate) fn announcement(&self, vip: IpAddr) -> Option<&VipAnnouncement> {
         let at = self.vips.as_ref()?.binary_search(&vip).ok()?;
@@ -75,23 +87,8 @@ pub(crate) struct Cluster {
     /// What the speaker's own resources say.
     pub(crate) resources: SpeakerResources,
     pub(crate) node_sets: NodeSets,
-    /// Nodes, or what selects them, changed: the node_sets must be filled again.
-    node_sets_stale: bool,
-    /// What the speaker's resources say changed: who announces each service must be looked up again.
-    rules_stale: bool,
-    /// Services whose announcers must be looked up.
-    unreached: Vec<u32>,
     /// What is a VIP of the cluster by configuration or by the speaker's resources: sorted, none inside another.
     pub(crate) pools: Box<[IpNet]>,
-    /// Services whose endpoints must be counted again, by slot; or those of all.
-    uncounted: Vec<u32>,
-    all_uncounted: bool,
-    /// Every service must be evaluated again.
-    pub(crate) all_services: bool,
-    /// Nodes whose view must be made again.
-    pub(crate) stale_nodes: BTreeSet<u32>,
-    /// Every node's view must be made again.
-    pub(crate) all_nodes: bool,
     pub(crate) version: Option<Arc<str>>,
     pub(crate) caveat: Option<Arc<str>>,
     /// Services with a verdict and their endpoints.
@@ -117,15 +114,7 @@ impl Cluster {
             tally: VipCounts::default(),
             resources: SpeakerResources::new(config.source.speaker),
             node_sets: NodeSets::default(),
-            node_sets_stale: true,
-            rules_stale: false,
-            unreached: Vec::new(),
             pools: Box::default(),
-            uncounted: Vec::new(),
-            all_uncounted: false,
-            all_services: true,
-            stale_nodes: BTreeSet::new(),
-            all_nodes: false,
             version: None,
             caveat: None,
             judged: 0,
@@ -139,7 +128,6 @@ impl Cluster {
     pub(crate) fn reconfigure(&mut self, config: Arc<ClusterConfig>) {
         if config.source.speaker != self.config.source.speaker {
             self.resources = SpeakerResources::new(config.source.speaker);
-            self.rules_changed();
         }
         self.config = config;
         self.gather_pools();
@@ -209,85 +197,73 @@ impl Cluster {
         touched
     }
 
-    /// Nodes moved, came, went or may announce otherwise: everything that looks at nodes must be looked at again.
-    pub(crate) fn nodes_changed(&mut self) {
-        self.node_sets_stale = true;
-        self.all_services = true;
+    /// Its services.
+    pub(crate) fn service_ids(&self) -> impl Iterator<Item = ServiceId> {
+        self.services.iter().map(|(slot, _)| ServiceId { cluster: self.id, slot })
     }
 
-    /// The endpoints of a service are other ones.
-    pub(crate) fn count_again(&mut self, slot: u32) {
-        self.uncounted.push(slot);
+    /// Its nodes.
+    pub(crate) fn node_ids(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.iter().map(|(slot, _)| NodeId { cluster: self.id, slot })
     }
 
-    /// Nodes have other numbers, or endpoints count otherwise.
-    pub(crate) fn count_all_again(&mut self) {
-        self.all_uncounted = true;
-    }
-
-    fn count_endpoints(&mut self) {
-        let mut slots = std::mem::take(&mut self.uncounted);
-        if std::mem::take(&mut self.all_uncounted) {
-            slots = self.services.iter().map(|(slot, _)| slot).collect();
+    /// Replaces what is published of a service. Returns what was before.
+    pub(crate) fn publish(&mut self, slot: u32, view: Option<Arc<ServiceView>>) -> Option<Arc<ServiceView>> {
+        let entry = self.services.get_mut(slot)?;
+        let old = std::mem::replace(&mut entry.view, view);
+        if let Some(old) = &old {
+            self.judged -= 1;
+            self.endpoint_count -= old.total_endpoints;
         }
-        for slot in slots {
-            let counted = self
-                .services
-                .get(slot)
-                .map(|entry| ServiceEndpoints::of(self.endpoints.get(&entry.key), self.profile(), &self.node_slots));
-            if let Some((entry, counted)) = self.services.get_mut(slot).zip(counted) {
-                entry.endpoints = counted;
-            }
+        if let Some(new) = &entry.view {
+            self.judged += 1;
+            self.endpoint_count += new.total_endpoints;
         }
+        old
     }
 
-    /// The speaker's resources say something else: who announces what must be worked out again.
-    pub(crate) fn rules_changed(&mut self) {
-        self.rules_stale = true;
-        self.nodes_changed();
-    }
-
-    /// The VIPs of a service are others, or it is: who announces them must be looked up.
-    pub(crate) fn service_changed(&mut self, slot: u32) {
-        self.unreached.push(slot);
-    }
-
-    fn look_up_announcers(&mut self) {
-        if std::mem::take(&mut self.rules_stale) {
-            self.unreached = self.services.iter().map(|(slot, _)| slot).collect();
-        }
-        for slot in std::mem::take(&mut self.unreached) {
-            let Some(entry) = self.services.get_mut(slot) else { continue };
-            let local = profile(self.config.source.speaker).local(&entry.service);
-            let vips = entry.vips.iter().flatten().filter(|_| self.resources.has_rules());
-            let (resources, node_sets) = (&self.resources, &mut self.node_sets);
-            let announcement = |vip: &IpAddr| {
-                let subject = Subject { key: &entry.key, service: &entry.service, vip: *vip, local };
-                VipAnnouncement::of(speakers::rule(resources, subject), node_sets)
-            };
-            entry.announcements = vips.map(announcement).collect();
-            let mut tiers = entry.announcements.iter().flat_map(VipAnnouncement::with_fallbacks);
-            self.node_sets_stale |= tiers.any(|announcement| self.node_sets.is_new(announcement.node_set));
-        }
-        if std::mem::take(&mut self.node_sets_stale) {
-            let announcements = self
-                .services
-                .iter()
-                .flat_map(|(_, entry)| &entry.announcements)
-                .flat_map(VipAnnouncement::with_fallbacks);
-            let mut used: BTreeSet<NodeSetId> = announcements.map(|announcement| announcement.node_set).collect();
-            used.extend(self.tally.node_sets());
-            self.node_sets.keep(&used);
-            let eligible: Vec<_> = self.nodes.iter().filter(|(_, node)| node.excluded.is_none()).collect();
-            self.stale_nodes.extend(self.node_sets.fill(&self.resources, &eligible));
+    /// A service carries a VIP no more.
+    pub(crate) fn release_vip(&mut self, vip: IpAddr, slot: u32, dirty: &mut Dirty) {
+        let Some(entry) = self.vips.get_mut(&vip) else { return };
+        entry.services.retain(|carrier| *carrier != slot);
+        if entry.services.is_empty() {
+            self.contribute(vip, None, dirty);
+            self.vips.remove(&vip);
         }
     }
 
-    /// Works out once what every service that is evaluated looks at: who announces what, as far as that is the same for many
-    /// services, and the endpoints of services, which clusters that share a VIP look at in each other.
-    pub(crate) fn prepare(&mut self) {
-        self.count_endpoints();
-        self.look_up_announcers();
+    /// Counts the endpoints of a service.
+    pub(crate) fn count_endpoints(&mut self, slot: u32) {
+        let profile = self.profile();
+        if let Some(entry) = self.services.get_mut(slot) {
+            entry.endpoints = ServiceEndpoints::of(self.endpoints.get(&entry.key), profile, &self.node_slots);
+        }
+    }
+
+    /// Looks up who announces the VIPs of a service. True when that takes sets of nodes which are not filled yet.
+    pub(crate) fn look_up_announcers(&mut self, slot: u32) -> bool {
+        let Some(entry) = self.services.get_mut(slot) else { return false };
+        let local = profile(self.config.source.speaker).local(&entry.service);
+        let vips = entry.vips.iter().flatten().filter(|_| self.resources.has_rules());
+        let (resources, node_sets) = (&self.resources, &mut self.node_sets);
+        let announcement = |vip: &IpAddr| {
+            let subject = Subject { key: &entry.key, service: &entry.service, vip: *vip, local };
+            VipAnnouncement::of(speakers::rule(resources, subject), node_sets)
+        };
+        entry.announcements = vips.map(announcement).collect();
+        let mut tiers = entry.announcements.iter().flat_map(VipAnnouncement::with_fallbacks);
+        tiers.any(|announcement| self.node_sets.is_new(announcement.node_set))
+    }
+
+    /// Works out who is in each set of nodes that is in use. Returns the nodes that joined or left one.
+    pub(crate) fn fill_node_sets(&mut self) -> BTreeSet<u32> {
+        let announcements = self.services.iter().flat_map(|(_, entry)| &entry.announcements);
+        let tiers = announcements.flat_map(VipAnnouncement::with_fallbacks);
+        let mut used: BTreeSet<NodeSetId> = tiers.map(|announcement| announcement.node_set).collect();
+        used.extend(self.tally.node_sets());
+        self.node_sets.keep(&used);
+        let eligible: Vec<_> = self.nodes.iter().filter(|(_, node)| node.excluded.is_none()).collect();
+        self.node_sets.fill(&self.resources, &eligible)
     }
 
     /// The nodes that announce the same VIPs.
@@ -328,8 +304,8 @@ impl Cluster {
         figures
     }
 
-    /// Replaces what a VIP adds to the counts, and marks the nodes whose figures change.
-    pub(crate) fn contribute(&mut self, vip: IpAddr, new: Option<Contribution>) {
+    /// Replaces what a VIP adds to the counts. The nodes whose figures change are dirty.
+    pub(crate) fn contribute(&mut self, vip: IpAddr, new: Option<Contribution>, dirty: &mut Dirty) {
         let Some(entry) = self.vips.get_mut(&vip) else { return };
         if entry.contribution == new {
             return;
@@ -337,7 +313,9 @@ impl Cluster {
         let old = std::mem::replace(&mut entry.contribution, new.clone());
         self.count(old.as_ref(), false);
         self.count(new.as_ref(), true);
-        self.mark_counted(old.as_ref(), new.as_ref());
+        let mut nodes = BTreeSet::new();
+        self.counted_otherwise(old.as_ref(), new.as_ref(), &mut nodes);
+        dirty.nodes.extend(nodes.into_iter().map(|slot| NodeId { cluster: self.id, slot }));
     }
 
     fn count(&mut self, contribution: Option<&Contribution>, add: bool) {
@@ -363,20 +341,21 @@ impl Cluster {
         }
     }
 
-    fn mark_counted(&mut self, old: Option<&Contribution>, new: Option<&Contribution>) {
+    /// The nodes for which two contributions of a VIP count otherwise.
+    fn counted_otherwise(&self, old: Option<&Contribution>, new: Option<&Contribution>, nodes: &mut BTreeSet<u32>) {
         let node_set = |c: Option<&Contribution>| match c?.announcers {
             Counted::NodeSet(id) => Some(id),
             Counted::Nodes(_) => None,
         };
         for contribution in old.into_iter().chain(new) {
-            if let Counted::Nodes(nodes) = &contribution.announcers {
-                self.stale_nodes.extend(nodes.iter().map(|(slot, _)| *slot));
+            if let Counted::Nodes(counted) = &contribution.announcers {
+                nodes.extend(counted.iter().map(|(slot, _)| *slot));
             }
         }
         let hides = |c: Option<&Contribution>| c.is_some_and(|c| c.may_hide);
         if node_set(old) != node_set(new) || (node_set(new).is_some() && hides(old) != hides(new)) {
             for node_set in [old, new].into_iter().filter_map(node_set).filter_map(|id| self.node_sets.get(id)) {
-                self.stale_nodes.extend(&node_set.members);
+                nodes.extend(&node_set.members);
             }
         } else if node_set(new).is_some() {
             let hops = |c: Option<&Contribution>| c.map(|c| Arc::clone(&c.installed)).unwrap_or_default();
@@ -384,7 +363,7 @@ impl Cluster {
             let lost = before.iter().filter(|hop| !after.contains(hop));
             for hop in lost.chain(after.iter().filter(|hop| !before.contains(hop))) {
                 for index in [&self.by_address, &self.by_vtep] {
-                    self.stale_nodes.extend(index.get(hop).into_iter().flatten());
+                    nodes.extend(index.get(hop).into_iter().flatten());
                 }
             }
         }

@@ -1,16 +1,235 @@
 //! What is known: the switch's tables, sessions, clusters, nodes, endpoints, claims, counts.
+//!
+//! Every setter returns what it made [`Dirty`]; nothing else remembers that something changed. `tables` has the setters of
+//! what the switch and the sources tell, `intent` those of what operators configured and clusters want.
 
 pub(super) mod attachments;
 pub(super) mod bgp;
 pub(super) mod claims;
 pub(super) mod cluster;
-pub(super) mod dump;
+pub(super) mod dirty;
+mod dump;
 pub(super) mod endpoints;
 pub(super) mod ids;
+mod intent;
 pub(super) mod node_sets;
 pub(super) mod nodes;
 pub(super) mod routes;
 mod slab;
 pub(super) mod sources;
 pub(super) mod switch;
+mod tables;
 pub(super) mod tally;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use crate::model::config::Config;
+use crate::model::memory::Attachment;
+use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use crate::model::switch::{NextHopGroupId, RouteKey};
+use crate::model::view::{NodeView, ServiceView};
+
+use attachments::Attachments;
+use bgp::Bgp;
+use claims::Claims;
+use cluster::Cluster;
+use dirty::Dirty;
+use dump::Dump;
+use ids::{ClusterId, NodeId, ServiceId, User};
+use sources::Sources;
+use switch::Switch;
+use tally::Contribution;
+
+/// Everything that is known.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    config: Option<Arc<Config>>,
+    sources: Sources,
+    switch: Switch,
+    bgp: Bgp,
+    dump: Dump,
+    /// Enabled clusters.
+    clusters: BTreeMap<ClusterId, Cluster>,
+    ids: BTreeMap<ClusterName, ClusterId>,
+    next_id: ClusterId,
+    claims: Claims,
+    /// Nodes by candidate address, over all clusters.
+    addresses: FxHashMap<IpAddr, Vec<NodeId>>,
+    attachments: Attachments,
+}
+
+impl Facts {
+    pub(crate) fn config(&self) -> Option<&Arc<Config>> {
+        self.config.as_ref()
+    }
+
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    pub(crate) fn switch(&self) -> &Switch {
+        &self.switch
+    }
+
+    pub(crate) fn bgp(&self) -> &Bgp {
+        &self.bgp
+    }
+
+    /// Enabled clusters.
+    pub(crate) fn clusters(&self) -> &BTreeMap<ClusterId, Cluster> {
+        &self.clusters
+    }
+
+    /// The enabled cluster of a name.
+    pub(crate) fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
+        self.clusters.get(self.ids.get(name)?)
+    }
+
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    pub(crate) fn attachments(&self) -> &BTreeSet<Attachment> {
+        self.attachments.all()
+    }
+
+    /// When time alone will next change what is known.
+    pub(crate) fn deadline(&self, now: Duration) -> Option<Duration> {
+        let moments = [self.sources.deadline(now), self.switch.next_give_up(now), self.dump.deadline(now)];
+        moments.into_iter().flatten().min()
+    }
+
+    /// Everything must be judged.
+    pub(crate) fn everything(&self) -> Dirty {
+        let mut dirty = Dirty { all_orphans: true, ..Dirty::default() };
+        self.clusters.keys().for_each(|id| dirty.cluster(*id));
+        dirty
+    }
+
+    /// Who waited for next-hop groups that were given up between two moments.
+    pub(crate) fn given_up(&mut self, before: Duration, now: Duration) -> Dirty {
+        let mut dirty = Dirty::default();
+        let users = self.switch.gave_up(before, now);
+        self.users_changed(users, &mut dirty);
+        dirty
+    }
+
+    /// Works out what many evaluations share: the endpoints of services, and who announces what. Adds the nodes it moves.
+    pub(crate) fn derive(&mut self, dirty: &mut Dirty) {
+        let clusters = &mut self.clusters;
+        for id in dirty.endpoints.take(|id| services_of(clusters, id)) {
+            if let Some(cluster) = clusters.get_mut(&id.cluster) {
+                cluster.count_endpoints(id.slot);
+            }
+        }
+        for id in dirty.announcements.take(|id| services_of(clusters, id)) {
+            if let Some(cluster) = clusters.get_mut(&id.cluster)
+                && cluster.look_up_announcers(id.slot)
+            {
+                dirty.node_sets.insert(id.cluster);
+            }
+        }
+        for id in std::mem::take(&mut dirty.node_sets) {
+            if let Some(cluster) = clusters.get_mut(&id) {
+                let moved = cluster.fill_node_sets();
+                dirty.nodes.extend(moved.into_iter().map(|slot| NodeId { cluster: id, slot }));
+            }
+        }
+    }
+
+    /// Notes what an evaluation of a service read and counted. The view is what is published of it from now on.
+    pub(crate) fn evaluated(
+        &mut self,
+        id: ServiceId,
+        read: Read,
+        view: Option<Arc<ServiceView>>,
+        now: Duration,
+    ) -> Dirty {
+        let mut dirty = Dirty::default();
+        let Some(cluster) = self.clusters.get_mut(&id.cluster) else { return dirty };
+        for (vip, contribution) in read.contributions {
+            cluster.contribute(vip, contribution, &mut dirty);
+        }
+        let Some(entry) = cluster.services.get_mut(id.slot) else { return dirty };
+        let changed = entry.groups != read.groups;
+        if changed {
+            self.switch.look_at(&User::Service(id), &entry.groups, &read.groups);
+        }
+        self.switch.wait_for(&read.groups, now);
+        if changed {
+            entry.groups = read.groups;
+        }
+        if let Some(view) = view {
+            cluster.publish(id.slot, Some(view));
+        }
+        dirty
+    }
+
+    /// Notes what is published of a node from now on.
+    pub(crate) fn publish_node(&mut self, id: NodeId, view: Arc<NodeView>) {
+        let entry = self.clusters.get_mut(&id.cluster).and_then(|cluster| cluster.nodes.get_mut(id.slot));
+        if let Some(entry) = entry {
+            entry.view = Some(view);
+        }
+    }
+
+    /// Notes that an orphan is read from another group than before.
+    pub(crate) fn orphan_reads(
+        &mut self,
+        key: &RouteKey,
+        before: Option<NextHopGroupId>,
+        after: Option<NextHopGroupId>,
+    ) {
+        let user = User::Orphan(Box::new(key.clone()));
+        self.switch.look_at(&user, before.as_slice(), after.as_slice());
+    }
+
+    /// What was published of a service that is gone belongs to the one of its name that has come since. Returns the view
+    /// where there is none.
+    pub(crate) fn take_back_service(
+        &mut self,
+        cluster: &ClusterName,
+        key: &ServiceKey,
+        view: Arc<ServiceView>,
+    ) -> Option<Arc<ServiceView>> {
+        let Some(cluster) = self.ids.get(cluster).and_then(|id| self.clusters.get_mut(id)) else { return Some(view) };
+        let slot = cluster.service_slots.get(key).copied();
+        match slot.filter(|slot| cluster.services.get(*slot).is_some_and(|entry| entry.vips.is_some())) {
+            Some(slot) => {
+                cluster.publish(slot, Some(view));
+                None
+            }
+            None => Some(view),
+        }
+    }
+
+    /// The same for a node. True where there is one.
+    pub(crate) fn take_back_node(&mut self, cluster: &ClusterName, name: &NodeName, view: Arc<NodeView>) -> bool {
+        let Some(cluster) = self.ids.get(cluster).and_then(|id| self.clusters.get_mut(id)) else { return false };
+        let entry = cluster.node_slots.get(name).copied().and_then(|slot| cluster.nodes.get_mut(slot));
+        entry.map(|entry| entry.view = Some(view)).is_some()
+    }
+
+    /// Clusters whose VIPs live in a network instance.
+    pub(crate) fn clusters_in<'a>(&'a self, instance: &'a NetworkInstanceName) -> impl Iterator<Item = &'a Cluster> {
+        self.clusters.values().filter(move |cluster| cluster.config.rules.network_instance == *instance)
+    }
+}
+
+/// What an evaluation of a service read and counted.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    /// Next-hop groups it looked at, in order.
+    pub(crate) groups: Vec<NextHopGroupId>,
+    /// What each of its VIPs adds to the counts of nodes.
+    pub(crate) contributions: Vec<(IpAddr, Option<Contribution>)>,
+}
+
+fn services_of(clusters: &BTreeMap<ClusterId, Cluster>, id: ClusterId) -> Vec<ServiceId> {
+    clusters.get(&id).into_iter().flat_map(Cluster::service_ids).collect()
+}

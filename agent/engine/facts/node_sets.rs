@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
 use super::nodes::{Expectation, NodeEntry};
+use super::routes::is_host;
 use crate::engine::speakers::{self, Rule, SpeakerResources};
 use crate::model::speaker::ObjectKey;
 
@@ -68,7 +69,7 @@ impl VipAnnouncement {
             node_set: node_sets.id(rule.by.into()),
             nobody: rule.nobody.map(Arc::from),
             needs_endpoint: rule.needs_endpoint,
-            aggregate: rule.aggregate.filter(|prefix| prefix.prefix_len() < prefix.max_prefix_len()),
+            aggregate: rule.aggregate.filter(|prefix| !is_host(prefix)),
             shorter: rule.shorter.map(|shorter| Box::new(Self::of(*shorter, node_sets))),
         }
     }

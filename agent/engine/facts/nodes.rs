@@ -29,7 +29,25 @@ pub(crate) struct NodeEntry {
     pub(crate) expected: u32,
     pub(crate) installed: u32,
     pub(crate) hidden: u32,
+    /// What was last published of it.
     pub(crate) view: Option<Arc<NodeView>>,
+}
+
+impl NodeEntry {
+    /// A node of which nothing but the name is known.
+    pub(crate) fn new(name: NodeName) -> Self {
+        Self {
+            name,
+            node: Node::default(),
+            location: Location::default(),
+            excluded: None,
+            groups: Vec::new(),
+            expected: 0,
+            installed: 0,
+            hidden: 0,
+            view: None,
+        }
+    }
 }
 
 /// Where a node is, as seen from this leaf.
@@ -110,6 +128,16 @@ fn candidates(
     distinct
 }
 
+/// Where a node was found to be.
+#[derive(Debug, Default)]
+pub(crate) struct Located {
+    pub(crate) location: Location,
+    /// Next-hop groups it was read from.
+    pub(crate) groups: Vec<NextHopGroupId>,
+    /// Something else is remembered of its attachments than before.
+    pub(crate) remembers: bool,
+}
+
 /// What a node is located by.
 #[derive(Debug)]
 pub(crate) struct Locator<'a> {
@@ -122,20 +150,16 @@ pub(crate) struct Locator<'a> {
 }
 
 impl Locator<'_> {
-    /// Locates a node, and brings what is remembered of it up to date. Gives the groups it looked at, too.
-    pub(crate) fn locate(
-        &self,
-        name: &NodeName,
-        node: &Node,
-        remembered: &mut Attachments,
-    ) -> (Location, Vec<NextHopGroupId>) {
-        let mut location =
-            Location { candidates: candidates(self.config, self.addresses, name, node), ..Location::default() };
-        let mut groups = Vec::new();
+    /// Locates a node, and brings what is remembered of it up to date.
+    pub(crate) fn locate(&self, name: &NodeName, node: &Node, remembered: &mut Attachments) -> Located {
+        let mut located = Located::default();
+        let location = &mut located.location;
+        location.candidates = candidates(self.config, self.addresses, name, node);
         let mut ranked: BTreeMap<(bool, bool, u8, bool, usize), Peer> = BTreeMap::new();
         for (order, (address, source)) in location.candidates.iter().copied().enumerate() {
-            let (vteps, evpn) = self.vteps(address, &mut groups);
-            let rank = self.rank(name, address, evpn, !vteps.is_empty(), remembered);
+            let (vteps, evpn) = self.vteps(address, &mut located.groups);
+            located.remembers |= self.remember(name, address, evpn, remembered);
+            let rank = self.rank(name, address, !vteps.is_empty(), remembered);
             location.vteps[usize::from(address.is_ipv6())].extend(vteps);
             let attachment = match rank {
                 0 | 1 => AttachmentState::Attached,
@@ -154,17 +178,21 @@ impl Locator<'_> {
             vteps.dedup();
         }
         location.peers = in_use(ranked.into_iter().map(|((v6, _, rank, ..), peer)| (v6, rank, peer)));
-        (location, groups)
+        located
+    }
+
+    /// Remembers a neighbor; a host route by EVPN ends what was remembered. True when something else is remembered now.
+    fn remember(&self, name: &NodeName, address: IpAddr, evpn: bool, remembered: &mut Attachments) -> bool {
+        if self.bgp.neighbor(&self.config.rules.network_instance, address).is_some() {
+            return remembered.keep(self.cluster, name, address);
+        }
+        evpn && remembered.forget(self.cluster, name, address)
     }
 
     /// A neighbor in state, a remembered one, a host route by EVPN, nothing: 0 to 3.
-    fn rank(&self, name: &NodeName, address: IpAddr, evpn: bool, vtep: bool, remembered: &mut Attachments) -> u8 {
+    fn rank(&self, name: &NodeName, address: IpAddr, vtep: bool, remembered: &Attachments) -> u8 {
         if self.bgp.neighbor(&self.config.rules.network_instance, address).is_some() {
-            remembered.keep(self.cluster, name, address);
             return 0;
-        }
-        if evpn {
-            remembered.forget(self.cluster, name, address);
         }
         match vtep {
             _ if remembered.holds(self.cluster, name, address) => 1,

@@ -12,6 +12,11 @@ use rustc_hash::FxHashMap;
 
 use crate::model::switch::{IpFamily, NextHopGroupId, Route};
 
+/// The prefix is of one address.
+pub(crate) fn is_host(prefix: &IpNet) -> bool {
+    prefix.prefix_len() == prefix.max_prefix_len()
+}
+
 /// The route of one prefix, packed: 12 bytes, aligned to 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {

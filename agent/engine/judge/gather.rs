@@ -9,6 +9,7 @@ use super::announcers::{aggregate, announcers, silence};
 use super::evidence::{Evidence, Gate, Matched, World};
 use super::next_hops::NextHops;
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
+use crate::engine::facts::routes::is_host;
 use crate::engine::facts::sources::GnmiPhase;
 use crate::engine::facts::switch::BGP_OWNER;
 use crate::engine::facts::tally::{Contribution, Counted, uses};
@@ -112,7 +113,7 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
     }
     let (mut announcers, _) = announcers(world, cluster, vip);
     let found = world.switch.longest(&cluster.config.rules.network_instance, vip);
-    let host = found.is_some_and(|found| found.prefix.prefix_len() == found.prefix.max_prefix_len());
+    let host = found.is_some_and(|found| is_host(&found.prefix));
     let (installed, may_hide): (Arc<[IpAddr]>, bool) = match found {
         None => (Arc::default(), false),
         Some(found) => match world.switch.group(found.route.next_hop_group) {

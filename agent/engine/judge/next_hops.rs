@@ -8,6 +8,7 @@ use super::announcers::announcers;
 use super::evidence::{Evidence, Hop, Matched, Session, World};
 use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::nodes::NodeEntry;
+use crate::engine::facts::routes::is_host;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::NextHopGroupId;
 use crate::model::verdict::NextHopKind;
@@ -75,7 +76,7 @@ impl NextHops<'_> {
 
     /// A covering prefix counts only if a next-hop of it serves.
     pub(crate) fn counts(&self, found: &Matched) -> bool {
-        let host = found.prefix.prefix_len() == found.prefix.max_prefix_len();
+        let host = is_host(&found.prefix);
         host || found.hops.iter().any(|hop| self.serves(*hop))
     }
 
@@ -94,7 +95,7 @@ impl NextHops<'_> {
     pub(crate) fn elsewhere(&self, groups: &mut Vec<NextHopGroupId>) -> Option<(NetworkInstanceName, IpNet)> {
         let switch = self.world.switch;
         for (instance, found) in switch.elsewhere(&self.cluster.config.rules.network_instance, self.vip) {
-            let host = found.prefix.prefix_len() == found.prefix.max_prefix_len();
+            let host = is_host(&found.prefix);
             if !host {
                 groups.push(found.route.next_hop_group);
             }

@@ -3,7 +3,7 @@
 //! Said only once the switch's tables and every cluster of the network instance are known: before that, a VIP would
 //! look like an orphan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
@@ -13,16 +13,6 @@ use crate::engine::facts::sources::NdkPhase;
 use crate::model::event::SourceId;
 use crate::model::switch::{NextHopGroupId, RouteKey};
 use crate::model::view::OrphanView;
-
-/// Orphans, and what must be looked at again.
-#[derive(Debug, Default)]
-pub(crate) struct Orphans {
-    /// What was published, and the group it was read from.
-    pub(crate) published: BTreeMap<RouteKey, (OrphanView, NextHopGroupId)>,
-    pub(crate) touched: BTreeSet<RouteKey>,
-    /// Every host route inside a pool must be looked at again.
-    pub(crate) all: bool,
-}
 
 /// Host routes inside the pools of all clusters.
 pub(crate) fn pooled(world: &World<'_>) -> BTreeSet<RouteKey> {

@@ -1,6 +1,7 @@
 //! The verdict table: first match wins.
 
 use super::evidence::{Evidence, Gate, Hop};
+use crate::engine::facts::routes::is_host;
 use crate::model::verdict::{FibStatus, NextHopKind, OperState, Reason, Vantage};
 
 /// One row of the table.
@@ -75,7 +76,7 @@ pub(crate) fn at_ecmp_limit(evidence: &Evidence) -> bool {
 
 fn covered(evidence: &Evidence) -> bool {
     let route = evidence.route.as_ref();
-    route.is_some_and(|route| route.prefix.prefix_len() < route.prefix.max_prefix_len())
+    route.is_some_and(|route| !is_host(&route.prefix))
 }
 
 /// State and reason of one next-hop.

@@ -1,0 +1,114 @@
+//! What must be worked out again: returned by every setter of facts, gathered by the engine, consumed by an evaluation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::BitOrAssign;
+use std::sync::Arc;
+
+use super::ids::{ClusterId, NodeId, ServiceId};
+use crate::model::names::{ClusterName, NodeName, ServiceKey};
+use crate::model::switch::RouteKey;
+use crate::model::view::{NodeView, ServiceView};
+
+/// What must be worked out again.
+#[must_use = "what is dirty must be worked out again"]
+#[derive(Debug, Default)]
+pub(crate) struct Dirty {
+    /// Services whose endpoints must be counted.
+    pub(crate) endpoints: Marks<ServiceId>,
+    /// Services whose announcers must be looked up in the speaker's resources.
+    pub(crate) announcements: Marks<ServiceId>,
+    /// Clusters whose sets of nodes must be filled.
+    pub(crate) node_sets: BTreeSet<ClusterId>,
+    /// Services that must be judged.
+    pub(crate) services: Marks<ServiceId>,
+    /// Nodes whose view must be made.
+    pub(crate) nodes: Marks<NodeId>,
+    /// Host routes that may be orphans, or may be none any more.
+    pub(crate) orphans: BTreeSet<RouteKey>,
+    /// Every host route inside a pool may be one.
+    pub(crate) all_orphans: bool,
+    /// What is remembered of attachments may be different.
+    pub(crate) attachments: bool,
+    /// Services and nodes that were published and are gone; those that came back are still published.
+    pub(crate) departed: BTreeMap<(ClusterName, ServiceKey), Arc<ServiceView>>,
+    pub(crate) departed_nodes: BTreeMap<(ClusterName, NodeName), Arc<NodeView>>,
+}
+
+impl Dirty {
+    /// Everything of a cluster must be judged.
+    pub(super) fn cluster(&mut self, id: ClusterId) {
+        self.services.all_of(id);
+        self.nodes.all_of(id);
+    }
+
+    /// Nodes came, went, moved or may announce otherwise: so must every service that looks at them.
+    pub(super) fn nodes_changed(&mut self, id: ClusterId) {
+        self.node_sets.insert(id);
+        self.services.all_of(id);
+    }
+}
+
+impl BitOrAssign for Dirty {
+    fn bitor_assign(&mut self, other: Self) {
+        self.endpoints.add(other.endpoints);
+        self.announcements.add(other.announcements);
+        self.node_sets.extend(other.node_sets);
+        self.services.add(other.services);
+        self.nodes.add(other.nodes);
+        self.orphans.extend(other.orphans);
+        self.all_orphans |= other.all_orphans;
+        self.attachments |= other.attachments;
+        // What was published first is what the publisher still has.
+        for (key, view) in other.departed {
+            self.departed.entry(key).or_insert(view);
+        }
+        for (key, view) in other.departed_nodes {
+            self.departed_nodes.entry(key).or_insert(view);
+        }
+    }
+}
+
+/// Entries of clusters: single ones, or all of a cluster.
+#[derive(Debug)]
+pub(crate) struct Marks<T> {
+    single: Vec<T>,
+    whole: BTreeSet<ClusterId>,
+}
+
+impl<T> Default for Marks<T> {
+    fn default() -> Self {
+        Self { single: Vec::new(), whole: BTreeSet::new() }
+    }
+}
+
+impl<T: Ord> Marks<T> {
+    pub(super) fn one(&mut self, entry: T) {
+        self.single.push(entry);
+    }
+
+    pub(super) fn all_of(&mut self, cluster: ClusterId) {
+        self.whole.insert(cluster);
+    }
+
+    pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = T>) {
+        self.single.extend(entries);
+    }
+
+    fn add(&mut self, other: Self) {
+        if self.single.is_empty() {
+            self.single = other.single;
+        } else {
+            self.single.extend(other.single);
+        }
+        self.whole.extend(other.whole);
+    }
+
+    /// Takes the entries that are marked, each once, in order; `members` lists those of a cluster.
+    pub(crate) fn take<I: IntoIterator<Item = T>>(&mut self, members: impl FnMut(ClusterId) -> I) -> Vec<T> {
+        let mut entries = std::mem::take(&mut self.single);
+        entries.extend(std::mem::take(&mut self.whole).into_iter().flat_map(members));
+        entries.sort_unstable();
+        entries.dedup();
+        entries
+    }
+}

@@ -1,0 +1,423 @@
+//! What operators configured and clusters want: clusters, services, endpoints, nodes, speaker resources.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use rustc_hash::FxHashMap;
+
+use super::Facts;
+use super::cluster::{Cluster, ServiceEntry};
+use super::dirty::Dirty;
+use super::ids::{ClusterId, NodeId, ServiceId, User};
+use super::nodes::{Location, Locator, NodeEntry};
+use crate::engine::speakers;
+use crate::model::cluster::{EndpointSlice, Node, Service, SliceKey};
+use crate::model::config::{ClusterConfig, Config};
+use crate::model::event::{ClusterEvent, SourceId, Update};
+use crate::model::memory::Attachment;
+use crate::model::names::{ClusterName, NodeName, ServiceKey};
+use crate::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
+use crate::model::switch::RouteKey;
+
+impl Facts {
+    /// What an earlier life of the agent remembered of attachments.
+    pub(crate) fn remember(&mut self, attachments: BTreeSet<Attachment>) -> Dirty {
+        let mut dirty = Dirty { attachments: true, ..Dirty::default() };
+        self.attachments.load(attachments);
+        self.relocate_all(&mut dirty);
+        dirty
+    }
+
+    // Configuration.
+
+    /// The configuration as a whole.
+    pub(crate) fn configure(&mut self, config: Arc<Config>) -> Dirty {
+        let mut dirty = Dirty::default();
+        let old = self.config.replace(Arc::clone(&config));
+        dirty.attachments |= self.attachments.forget_clusters(|name| config.clusters.contains_key(name));
+        for (name, old) in old.iter().flat_map(|old| &old.clusters) {
+            // Attached elsewhere says nothing of where its VIPs live now.
+            let stays = |new: &Arc<ClusterConfig>| new.rules.network_instance == old.rules.network_instance;
+            if !config.clusters.get(name).is_some_and(stays) {
+                dirty.attachments |= self.attachments.forget_nodes(name, |_| false);
+            }
+        }
+        let enabled =
+            |name: &ClusterName| config.clusters.get(name).filter(|cluster| config.enabled && cluster.enabled);
+        let gone: Vec<_> = self.ids.keys().filter(|name| enabled(name).is_none()).cloned().collect();
+        gone.iter().for_each(|name| self.drop_cluster(name, &mut dirty));
+        for name in config.clusters.keys() {
+            let Some(cluster) = enabled(name) else { continue };
+            match self.ids.get(name) {
+                Some(id) => self.reconfigure(*id, Arc::clone(cluster), &mut dirty),
+                None => self.add_cluster(name.clone(), Arc::clone(cluster), &mut dirty),
+            }
+        }
+        dirty |= self.everything();
+        dirty
+    }
+
+    fn add_cluster(&mut self, name: ClusterName, config: Arc<ClusterConfig>, dirty: &mut Dirty) {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.sources.add(SourceId::Kubernetes(name.clone()));
+        self.ids.insert(name.clone(), id);
+        self.clusters.insert(id, Cluster::new(id, name, config));
+        dirty.nodes_changed(id);
+    }
+
+    fn reconfigure(&mut self, id: ClusterId, config: Arc<ClusterConfig>, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get_mut(&id).filter(|cluster| cluster.config != config) else { return };
+        cluster.reconfigure(config);
+        dirty.endpoints.all_of(id);
+        dirty.announcements.all_of(id);
+        dirty.nodes_changed(id);
+        let services: Vec<u32> = cluster.services.iter().map(|(slot, _)| slot).collect();
+        let nodes: Vec<NodeId> = cluster.node_ids().collect();
+        services.into_iter().for_each(|slot| self.scope(ServiceId { cluster: id, slot }, dirty));
+        nodes.into_iter().for_each(|node| self.relocate(node, dirty));
+    }
+
+    fn drop_cluster(&mut self, name: &ClusterName, dirty: &mut Dirty) {
+        let Some(id) = self.ids.remove(name) else { return };
+        self.sources.remove(&SourceId::Kubernetes(name.clone()));
+        let Some(cluster) = self.clusters.get(&id) else { return };
+        let services: Vec<_> = cluster.service_slots.keys().cloned().collect();
+        let nodes: Vec<_> = cluster.node_slots.keys().cloned().collect();
+        services.iter().for_each(|key| self.set_service(id, key.clone(), None, dirty));
+        nodes.iter().for_each(|node| self.remove_node(id, node, dirty));
+        self.clusters.remove(&id);
+    }
+
+    // Clusters.
+
+    /// What a cluster's API tells. Nothing of a cluster that is not enabled is kept.
+    pub(crate) fn set_cluster(&mut self, name: &ClusterName, event: ClusterEvent) -> Dirty {
+        let mut dirty = Dirty::default();
+        let Some(id) = self.ids.get(name).copied() else { return dirty };
+        match event {
+            ClusterEvent::Connected { version, caveat } => {
+                if let Some(cluster) = self.clusters.get_mut(&id) {
+                    (cluster.version, cluster.caveat) = (Some(version), caveat);
+                }
+            }
+            ClusterEvent::Services(update) => self.set_services(id, update, &mut dirty),
+            ClusterEvent::EndpointSlices(update) => self.set_slices(id, update, &mut dirty),
+            ClusterEvent::Nodes(update) => self.set_nodes(id, update, &mut dirty),
+            ClusterEvent::SpeakerResource(resource, state) => self.set_resource(id, resource, state, &mut dirty),
+            ClusterEvent::SpeakerObjects(resource, update) => self.set_objects(id, resource, update, &mut dirty),
+            ClusterEvent::Announcements(update) => self.set_statuses(id, update, &mut dirty),
+        }
+        dirty
+    }
+
+    fn set_services(&mut self, id: ClusterId, update: Update<ServiceKey, Service>, dirty: &mut Dirty) {
+        match update {
+            Update::Set(key, service) => self.set_service(id, key, Some(service), dirty),
+            Update::Gone(key) => self.set_service(id, key, None, dirty),
+            Update::All(all) => {
+                let all: FxHashMap<_, _> = all.into_iter().collect();
+                let known = self.clusters.get(&id).into_iter().flat_map(|cluster| cluster.service_slots.keys());
+                let gone: Vec<_> = known.filter(|key| !all.contains_key(*key)).cloned().collect();
+                gone.into_iter().for_each(|key| self.set_service(id, key, None, dirty));
+                all.into_iter().for_each(|(key, service)| self.set_service(id, key, Some(service), dirty));
+            }
+        }
+    }
+
+    fn set_service(&mut self, id: ClusterId, key: ServiceKey, service: Option<Service>, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        let slot = cluster.service_slots.get(&key).copied();
+        match (service, slot) {
+            (Some(service), Some(slot)) => {
+                let Some(entry) = cluster.services.get_mut(slot).filter(|entry| entry.service != service) else {
+                    return;
+                };
+                entry.service = service;
+                self.scope(ServiceId { cluster: id, slot }, dirty);
+            }
+            (Some(service), None) => {
+                let slot = cluster.services.insert(ServiceEntry::new(key.clone(), service));
+                cluster.service_slots.insert(key, slot);
+                let service = ServiceId { cluster: id, slot };
+                dirty.endpoints.one(service);
+                self.scope(service, dirty);
+            }
+            (None, Some(slot)) => {
+                self.claim(ServiceId { cluster: id, slot }, None, dirty);
+                if let Some(cluster) = self.clusters.get_mut(&id) {
+                    cluster.service_slots.remove(&key);
+                    cluster.services.remove(slot);
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Works out which VIPs a service carries, or that it is not ours to judge.
+    fn scope(&mut self, id: ServiceId, dirty: &mut Dirty) {
+        let cluster = self.clusters.get(&id.cluster);
+        let Some((cluster, entry)) = cluster.and_then(|cluster| Some((cluster, cluster.services.get(id.slot)?))) else {
+            return;
+        };
+        let vips = cluster.vips_of(&entry.service);
+        dirty.announcements.one(id);
+        dirty.services.one(id);
+        self.claim(id, vips, dirty);
+    }
+
+    /// Replaces the VIPs a service claims; without any it is judged no more.
+    fn claim(&mut self, id: ServiceId, vips: Option<Box<[IpAddr]>>, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get_mut(&id.cluster) else { return };
+        let Some(entry) = cluster.services.get_mut(id.slot) else { return };
+        let new: BTreeSet<IpAddr> = vips.iter().flatten().copied().collect();
+        let old: BTreeSet<IpAddr> = std::mem::replace(&mut entry.vips, vips).iter().flatten().copied().collect();
+        if entry.vips.is_none() {
+            let groups = std::mem::take(&mut entry.groups);
+            let key = entry.key.clone();
+            self.switch.look_at(&User::Service(id), &groups, &[]);
+            if let Some(view) = cluster.publish(id.slot, None) {
+                dirty.departed.entry((cluster.name.clone(), key)).or_insert(view);
+            }
+        }
+        for vip in old.difference(&new) {
+            self.claims.remove(*vip, id);
+            cluster.release_vip(*vip, id.slot, dirty);
+        }
+        for vip in new.difference(&old) {
+            self.claims.add(*vip, id);
+            cluster.vips.entry(*vip).or_default().services.push(id.slot);
+        }
+        old.union(&new).for_each(|vip| self.vip_changed(*vip, dirty));
+    }
+
+    /// Every service that carries a VIP, and the orphan it may be.
+    fn vip_changed(&self, vip: IpAddr, dirty: &mut Dirty) {
+        dirty.services.extend(self.claims.of(vip).iter().copied());
+        for cluster in self.clusters.values() {
+            let network_instance = cluster.config.rules.network_instance.clone();
+            dirty.orphans.insert(RouteKey { network_instance, prefix: IpNet::from(vip) });
+        }
+    }
+
+    fn set_slices(&mut self, id: ClusterId, update: Update<SliceKey, EndpointSlice>, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        let mut touched: BTreeSet<ServiceKey> = BTreeSet::new();
+        match update {
+            Update::Set(key, slice) => touched.extend(cluster.set_slice(&key, Some(slice))),
+            Update::Gone(key) => touched.extend(cluster.set_slice(&key, None)),
+            Update::All(all) => {
+                let all: FxHashMap<_, _> = all.into_iter().collect();
+                let gone: Vec<_> = cluster.slices.keys().filter(|key| !all.contains_key(*key)).cloned().collect();
+                gone.iter().for_each(|key| touched.extend(cluster.set_slice(key, None)));
+                all.into_iter().for_each(|(key, slice)| touched.extend(cluster.set_slice(&key, Some(slice))));
+            }
+        }
+        touched.iter().for_each(|key| self.endpoints_changed(id, key, dirty));
+    }
+
+    /// Endpoints of a service decide who announces its VIPs, for the other services that carry them, too.
+    fn endpoints_changed(&self, id: ClusterId, key: &ServiceKey, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get(&id) else { return };
+        let Some(slot) = cluster.service_slots.get(key).copied() else { return };
+        let service = ServiceId { cluster: id, slot };
+        dirty.endpoints.one(service);
+        dirty.services.one(service);
+        for vip in cluster.services.get(slot).into_iter().flat_map(|entry| entry.vips.iter().flatten()) {
+            dirty.services.extend(self.claims.of(*vip).iter().copied());
+        }
+    }
+
+    // Nodes.
+
+    fn set_nodes(&mut self, id: ClusterId, update: Update<NodeName, Node>, dirty: &mut Dirty) {
+        match update {
+            Update::Set(name, node) => self.set_node(id, name, node, dirty),
+            Update::Gone(name) => {
+                self.remove_node(id, &name, dirty);
+                if let Some(cluster) = self.clusters.get(&id) {
+                    dirty.attachments |= self.attachments.forget_nodes(&cluster.name, |known| *known != name);
+                }
+            }
+            Update::All(all) => {
+                let all: FxHashMap<_, _> = all.into_iter().collect();
+                let known = self.clusters.get(&id).into_iter().flat_map(|cluster| cluster.node_slots.keys());
+                let gone: Vec<_> = known.filter(|name| !all.contains_key(*name)).cloned().collect();
+                gone.iter().for_each(|name| self.remove_node(id, name, dirty));
+                all.into_iter().for_each(|(name, node)| self.set_node(id, name, node, dirty));
+                if let Some(cluster) = self.clusters.get(&id) {
+                    let exists = |name: &NodeName| cluster.node_slots.contains_key(name);
+                    dirty.attachments |= self.attachments.forget_nodes(&cluster.name, exists);
+                }
+            }
+        }
+    }
+
+    fn set_node(&mut self, id: ClusterId, name: NodeName, node: Node, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        let slot = match cluster.node_slots.get(&name) {
+            Some(slot) if cluster.nodes.get(*slot).is_some_and(|entry| entry.node == node) => return,
+            Some(slot) => *slot,
+            None => {
+                let slot = cluster.nodes.insert(NodeEntry::new(name.clone()));
+                cluster.node_slots.insert(name, slot);
+                dirty.endpoints.all_of(id);
+                dirty.nodes_changed(id);
+                slot
+            }
+        };
+        if let Some(entry) = cluster.nodes.get_mut(slot) {
+            let relabelled = entry.node.labels != node.labels;
+            entry.node = node;
+            if relabelled && cluster.resources.has_rules() {
+                dirty.nodes_changed(id);
+            }
+        }
+        self.relocate(NodeId { cluster: id, slot }, dirty);
+    }
+
+    fn remove_node(&mut self, id: ClusterId, name: &NodeName, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        let Some(slot) = cluster.node_slots.remove(name) else { return };
+        cluster.uncount_node(slot);
+        dirty.endpoints.all_of(id);
+        dirty.nodes_changed(id);
+        let node = NodeId { cluster: id, slot };
+        if let Some(entry) = cluster.nodes.remove(slot) {
+            if let Some(view) = entry.view {
+                dirty.departed_nodes.entry((cluster.name.clone(), name.clone())).or_insert(view);
+            }
+            self.switch.look_at(&User::Node(node), &entry.groups, &[]);
+            self.index_node(node, &entry.location, &Location::default());
+        }
+        self.nodes_moved(id, dirty);
+    }
+
+    /// Clusters in the same network instance see each other's nodes behind their next-hops.
+    fn nodes_moved(&self, id: ClusterId, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get(&id) else { return };
+        let others = self.clusters_in(&cluster.config.rules.network_instance).filter(|other| other.id != id);
+        others.for_each(|other| dirty.services.all_of(other.id));
+    }
+
+    /// Places a node again: its own facts, the configuration, neighbors, or host routes changed.
+    pub(super) fn relocate(&mut self, id: NodeId, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get_mut(&id.cluster) else { return };
+        let Some(entry) = cluster.nodes.get_mut(id.slot) else { return };
+        let addresses = speakers::addresses(&cluster.resources, &entry.name, &entry.node);
+        let (switch, bgp) = (&self.switch, &self.bgp);
+        let locator = Locator { cluster: &cluster.name, config: &cluster.config, addresses: &addresses, switch, bgp };
+        let located = locator.locate(&entry.name, &entry.node, &mut self.attachments);
+        let excluded = speakers::profile(cluster.config.source.speaker).excluded(&entry.node);
+        let moved = entry.location != located.location || entry.excluded != excluded;
+        entry.excluded = excluded;
+        let before = std::mem::replace(&mut entry.location, located.location.clone());
+        let groups_before = std::mem::replace(&mut entry.groups, located.groups.clone());
+        dirty.attachments |= located.remembers;
+        dirty.nodes.one(id);
+        if moved {
+            dirty.nodes_changed(id.cluster);
+            self.index_node(id, &before, &located.location);
+            self.nodes_moved(id.cluster, dirty);
+        }
+        self.switch.look_at(&User::Node(id), &groups_before, &located.groups);
+    }
+
+    pub(super) fn relocate_all(&mut self, dirty: &mut Dirty) {
+        let nodes: Vec<NodeId> = self.clusters.values().flat_map(Cluster::node_ids).collect();
+        nodes.into_iter().for_each(|id| self.relocate(id, dirty));
+    }
+
+    /// Keeps the indexes by address and by VTEP.
+    fn index_node(&mut self, id: NodeId, before: &Location, after: &Location) {
+        let Some(cluster) = self.clusters.get_mut(&id.cluster) else { return };
+        for (address, _) in &before.candidates {
+            unlist(&mut cluster.by_address, *address, &id.slot);
+            unlist(&mut self.addresses, *address, &id);
+        }
+        before.all_vteps().for_each(|vtep| unlist(&mut cluster.by_vtep, vtep, &id.slot));
+        for (address, _) in &after.candidates {
+            list(&mut cluster.by_address, *address, id.slot);
+            list(&mut self.addresses, *address, id);
+        }
+        after.all_vteps().for_each(|vtep| list(&mut cluster.by_vtep, vtep, id.slot));
+    }
+
+    // Speaker resources.
+
+    fn set_resource(&mut self, id: ClusterId, resource: SpeakerResource, state: ResourceState, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        if cluster.resources.set_state(resource, state) {
+            self.rules_changed(id, resource, None, dirty);
+        }
+    }
+
+    fn set_objects(
+        &mut self,
+        id: ClusterId,
+        resource: SpeakerResource,
+        update: Update<ObjectKey, SpeakerObject>,
+        dirty: &mut Dirty,
+    ) {
+        let only = match &update {
+            Update::Set(key, _) | Update::Gone(key) => Some(NodeName::from(key.name.clone())),
+            Update::All(_) => None,
+        };
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        if cluster.resources.set_objects(resource, update) {
+            self.rules_changed(id, resource, only, dirty);
+        }
+    }
+
+    /// Speakers report that they announce other services than before.
+    fn set_statuses(&mut self, id: ClusterId, update: Update<StatusKey, ()>, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        for service in cluster.resources.set_statuses(update) {
+            self.endpoints_changed(id, &service, dirty);
+        }
+    }
+
+    /// Everything that is read from a resource is worked out again; `object` is the only one that changed.
+    fn rules_changed(&mut self, id: ClusterId, resource: SpeakerResource, object: Option<NodeName>, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        if matches!(
+            resource,
+            SpeakerResource::MetallbPools | SpeakerResource::CiliumPools | SpeakerResource::CalicoPools
+        ) {
+            dirty.all_orphans |= cluster.gather_pools();
+        }
+        dirty.announcements.all_of(id);
+        dirty.nodes_changed(id);
+        dirty.cluster(id);
+        let moved: Vec<u32> = match (resource, object) {
+            (SpeakerResource::CiliumNodes, Some(node)) => cluster.node_slot(&node).into_iter().collect(),
+            (SpeakerResource::CiliumNodes | SpeakerResource::MetallbPeers, _) => {
+                cluster.nodes.iter().map(|(slot, _)| slot).collect()
+            }
+            _ => Vec::new(),
+        };
+        for slot in moved {
+            self.relocate(NodeId { cluster: id, slot }, dirty);
+        }
+        self.nodes_moved(id, dirty);
+    }
+}
+
+/// In order of value, so that nothing depends on the order of arrival.
+fn list<T: Ord>(index: &mut FxHashMap<IpAddr, Vec<T>>, address: IpAddr, value: T) {
+    let values = index.entry(address).or_default();
+    if let Err(place) = values.binary_search(&value) {
+        values.insert(place, value);
+    }
+}
+
+fn unlist<T: PartialEq>(index: &mut FxHashMap<IpAddr, Vec<T>>, address: IpAddr, value: &T) {
+    if let Some(values) = index.get_mut(&address) {
+        values.retain(|other| other != value);
+        if values.is_empty() {
+            index.remove(&address);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What the switch and the sources tell: routes, next-hop groups, network instances, BFD, neighbors, FIB programming.
+
+use ipnet::IpNet;
+
+use super::Facts;
+use super::dirty::Dirty;
+use super::ids::User;
+use super::routes::is_host;
+use crate::model::event::{SourceEvent, SourceId, SwitchEvent, Update};
+use crate::model::names::NetworkInstanceName;
+use crate::model::switch::{Coverage, FibFault, FibKey, Neighbor, NeighborKey, Route, RouteKey, RouteTable};
+use crate::model::time::Now;
+
+impl Facts {
+    /// A source changed its condition, or is alive.
+    pub(crate) fn set_source(&mut self, now: Now, id: &SourceId, event: &SourceEvent) -> Dirty {
+        let mut dirty = Dirty::default();
+        self.sources.tell(now, id, event);
+        match (id, event) {
+            (SourceId::Ndk, SourceEvent::Syncing) => {
+                self.switch.begin();
+                self.dump.begin(now.elapsed);
+            }
+            (SourceId::Ndk, SourceEvent::Synced) => {
+                self.dump.end();
+                self.sweep(&mut dirty);
+            }
+            (SourceId::Ndk, SourceEvent::Lost(_)) => self.dump.end(),
+            (SourceId::Kubernetes(name), SourceEvent::Synced | SourceEvent::Lost(_)) => {
+                if let Some(id) = self.ids.get(name) {
+                    dirty.cluster(*id);
+                    dirty.all_orphans = true;
+                }
+            }
+            _ => {}
+        }
+        dirty
+    }
+
+    /// Ends the dump of the switch's tables once it is complete.
+    pub(crate) fn end_dump(&mut self, now: Now) -> Dirty {
+        if !self.dump.is_on() {
+            return Dirty::default();
+        }
+        let counting = self.sources.counting(now.elapsed);
+        let used = self.clusters.values().map(|cluster| cluster.config.rules.network_instance.clone()).collect();
+        match self.dump.poll(now.elapsed, counting, &used, &self.switch) {
+            Some(_) => self.set_source(now, &SourceId::Ndk, &SourceEvent::Synced),
+            None => Dirty::default(),
+        }
+    }
+
+    /// Prefixes with an active route, as the switch counts them.
+    pub(crate) fn set_active_routes(&mut self, update: Update<RouteTable, u64>) -> Dirty {
+        self.dump.set_active_routes(update);
+        Dirty::default()
+    }
+
+    /// What gNMI covers.
+    pub(crate) fn set_coverage(&mut self, coverage: Coverage) -> Dirty {
+        if self.bgp.set_coverage(coverage) { self.everything() } else { Dirty::default() }
+    }
+
+    /// A source told so many entries.
+    pub(crate) fn heard(&mut self, now: Now, id: &SourceId, entries: usize) {
+        self.sources.heard(now, id, entries);
+    }
+
+    fn sweep(&mut self, dirty: &mut Dirty) {
+        let swept = self.switch.complete();
+        self.users_changed(swept.users, dirty);
+        for (name, prefix) in swept.routes {
+            self.route_changed(&name, prefix, dirty);
+        }
+        for address in swept.bfd {
+            dirty.nodes.extend(self.addresses.get(&address).into_iter().flatten().copied());
+        }
+        if swept.applications {
+            self.relocate_all(dirty);
+        }
+        if swept.applications || !swept.instances.is_empty() {
+            *dirty |= self.everything();
+        }
+    }
+
+    /// The switch's own tables.
+    pub(crate) fn set_switch(&mut self, event: SwitchEvent) -> Dirty {
+        let mut dirty = Dirty::default();
+        if !matches!(event, SwitchEvent::Pace(_)) {
+            self.dump.heard();
+        }
+        match event {
+            SwitchEvent::NetworkInstance(name, instance) => {
+                if self.switch.set_instance(name.clone(), instance) {
+                    self.clusters_in(&name).for_each(|cluster| dirty.cluster(cluster.id));
+                }
+            }
+            SwitchEvent::Routes(name, routes) => self.set_routes(&name, routes, &mut dirty),
+            SwitchEvent::NextHopGroups(groups) => {
+                for (id, group) in groups {
+                    let users = self.switch.set_group(id, group);
+                    self.users_changed(users, &mut dirty);
+                }
+            }
+            SwitchEvent::Application(id, name) => {
+                if self.switch.set_application(id, name) {
+                    self.relocate_all(&mut dirty);
+                    dirty |= self.everything();
+                }
+            }
+            SwitchEvent::Bfd(key, state) => {
+                if self.switch.set_bfd(&key, state) {
+                    dirty.nodes.extend(self.addresses.get(&key.remote).into_iter().flatten().copied());
+                }
+            }
+            SwitchEvent::Pace(pace) => self.dump.paced(Some(pace)),
+        }
+        dirty
+    }
+
+    fn set_routes(&mut self, name: &NetworkInstanceName, routes: Vec<(IpNet, Option<Route>)>, dirty: &mut Dirty) {
+        let mut touched = Vec::new();
+        let judged = self.sources.get(&SourceId::Ndk).is_some_and(|ndk| ndk.ever_synced);
+        let (claims, addresses, clusters) = (&self.claims, &self.addresses, &self.clusters);
+        let pooled = |prefix: &IpNet| {
+            let mut here = clusters.values().filter(|cluster| cluster.config.rules.network_instance == *name);
+            here.any(|cluster| cluster.pools_hold(prefix.addr()))
+        };
+        self.switch.set_routes(name.clone(), routes, |prefix| {
+            let host = is_host(&prefix);
+            // Before the first sync all VIPs are to be judged anyway; nodes are placed at once.
+            let mut matters = host && addresses.contains_key(&prefix.addr());
+            if judged && !matters {
+                matters = claims.any_inside(prefix) || host && pooled(&prefix);
+            }
+            if matters {
+                touched.push(prefix);
+            }
+        });
+        for prefix in touched {
+            self.route_changed(name, prefix, dirty);
+        }
+    }
+
+    fn route_changed(&mut self, name: &NetworkInstanceName, prefix: IpNet, dirty: &mut Dirty) {
+        let host = is_host(&prefix);
+        if host {
+            for id in self.addresses.get(&prefix.addr()).cloned().unwrap_or_default() {
+                self.relocate(id, dirty);
+            }
+            if self.clusters_in(name).any(|cluster| cluster.pools_hold(prefix.addr())) {
+                dirty.orphans.insert(RouteKey { network_instance: name.clone(), prefix });
+            }
+        }
+        if prefix.prefix_len() == 0 {
+            return;
+        }
+        self.claims.inside(prefix, |vip, services| {
+            for id in services {
+                let Some(cluster) = self.clusters.get(&id.cluster) else { continue };
+                let instance = &cluster.config.rules.network_instance;
+                // A host route of its own hides every other route from a VIP, once its next-hops are told.
+                if host && instance == name || !self.switch.reaches_host(instance, vip) {
+                    dirty.services.one(*id);
+                }
+            }
+        });
+    }
+
+    /// Those who looked at a next-hop group that changed.
+    pub(super) fn users_changed(&mut self, mut users: Vec<User>, dirty: &mut Dirty) {
+        users.sort_unstable();
+        for user in users {
+            match user {
+                User::Service(id) => dirty.services.one(id),
+                User::Node(id) => self.relocate(id, dirty),
+                User::Orphan(key) => drop(dirty.orphans.insert(*key)),
+            }
+        }
+    }
+
+    /// BGP neighbors.
+    pub(crate) fn set_neighbors(&mut self, update: Update<NeighborKey, Neighbor>) -> Dirty {
+        let mut dirty = Dirty::default();
+        for change in self.bgp.set_neighbors(update) {
+            let nodes = self.addresses.get(&change.key.peer.ip).cloned().unwrap_or_default();
+            for id in nodes {
+                let Some(cluster) = self.clusters.get(&id.cluster) else { continue };
+                if cluster.config.rules.network_instance != change.key.network_instance {
+                    continue;
+                }
+                dirty.nodes.one(id);
+                if change.decisive {
+                    dirty.services.all_of(id.cluster);
+                    self.relocate(id, &mut dirty);
+                }
+            }
+        }
+        dirty
+    }
+
+    /// FIB faults.
+    pub(crate) fn set_fib(&mut self, update: Update<FibKey, FibFault>) -> Dirty {
+        let mut dirty = Dirty::default();
+        for key in self.bgp.set_faults(update) {
+            self.claims.inside(key.prefix, |_, services| dirty.services.extend(services.iter().copied()));
+        }
+        dirty
+    }
+}
