@@ -12,6 +12,7 @@ use super::judge::gather::contribution;
 use super::judge::node::node_view;
 use super::judge::orphans::{orphan_view, pooled};
 use super::judge::service::service_view;
+use super::judge::shared::Shared;
 use super::judge::status;
 use crate::model::alarm::Resource;
 use crate::model::event::SourceId;
@@ -52,7 +53,7 @@ impl Engine {
         }
     }
 
-    fn world(&self, now: Now) -> World<'_> {
+    fn world<'a>(&'a self, now: Now, shared: &'a Shared) -> World<'a> {
         let facts = &self.facts;
         World {
             now,
@@ -62,6 +63,7 @@ impl Engine {
             bgp: facts.bgp(),
             clusters: facts.clusters(),
             claims: facts.claims(),
+            shared,
         }
     }
 
@@ -70,8 +72,11 @@ impl Engine {
         let mut changes = self.departed_services();
         let clusters = self.facts.clusters();
         let members = |id| clusters.get(&id).map(Cluster::service_ids).into_iter().flatten();
+        let shared = Shared::default();
+        let vips = std::mem::take(&mut self.dirty.vips);
+        self.dirty.services.extend(vips.iter().flat_map(|vip| self.facts.claims().of(*vip)).copied());
         for id in self.dirty.services.take(members) {
-            changes.extend(self.evaluate_service(now, id));
+            changes.extend(self.evaluate_service(now, &shared, id));
         }
         changes.sort_by(|(cluster, key, _), (other, other_key, _)| (cluster, key).cmp(&(other, other_key)));
         changes.into_iter().map(|(cluster, key, view)| Change::Service(cluster, key, view)).collect()
@@ -88,13 +93,14 @@ impl Engine {
         changes
     }
 
-    fn evaluate_service(&mut self, now: Now, id: ServiceId) -> Option<ServiceChange> {
-        let world = self.world(now);
+    fn evaluate_service(&mut self, now: Now, shared: &Shared, id: ServiceId) -> Option<ServiceChange> {
+        let world = self.world(now, shared);
         let cluster = world.clusters.get(&id.cluster)?;
         let entry = cluster.services.get(id.slot)?;
         let vips = entry.vips.as_deref()?;
         let (view, groups) = service_view(&world, cluster, entry);
-        let contributions = vips.iter().map(|vip| (*vip, contribution(&world, cluster, *vip))).collect();
+        let counted = vips.iter().filter(|vip| shared.counts(cluster, **vip));
+        let contributions = counted.map(|vip| (*vip, contribution(&world, cluster, *vip))).collect();
         let evaluated = 1 + vips.len() as u64;
         let old = entry.view.clone();
         let view = (old.as_deref() != Some(&view)).then(|| Arc::new(view));
@@ -126,7 +132,8 @@ impl Engine {
     }
 
     fn evaluate_node(&mut self, now: Now, id: NodeId) -> Option<NodeChange> {
-        let world = self.world(now);
+        let shared = Shared::default();
+        let world = self.world(now, &shared);
         let cluster = world.clusters.get(&id.cluster)?;
         let entry = cluster.nodes.get(id.slot)?;
         let view = node_view(&world, cluster, id.slot, entry);
@@ -235,14 +242,14 @@ impl Engine {
         let mut touched = std::mem::take(&mut self.dirty.orphans);
         if std::mem::take(&mut self.dirty.all_orphans) {
             touched.extend(self.published.orphans.keys().cloned());
-            touched.extend(pooled(&self.world(now)));
+            touched.extend(pooled(&self.world(now, &Shared::default())));
         }
         touched.into_iter().filter_map(|key| self.evaluate_orphan(now, key)).collect()
     }
 
     fn evaluate_orphan(&mut self, now: Now, key: RouteKey) -> Option<Change> {
         let published = self.published.orphans.get(&key);
-        let new = orphan_view(&self.world(now), &key, published.map(|(view, _)| view));
+        let new = orphan_view(&self.world(now, &Shared::default()), &key, published.map(|(view, _)| view));
         if new.as_ref() == published {
             return None;
         }

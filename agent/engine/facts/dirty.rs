@@ -1,6 +1,7 @@
 //! What must be worked out again: returned by every setter of facts, gathered by the engine, consumed by an evaluation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::ops::BitOrAssign;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub(crate) struct Dirty {
     pub(crate) announcements: Marks<ServiceId>,
     /// Clusters whose sets of nodes must be filled.
     pub(crate) node_sets: BTreeSet<ClusterId>,
+    /// VIPs, all services of which must be judged.
+    pub(crate) vips: BTreeSet<IpAddr>,
     /// Services that must be judged.
     pub(crate) services: Marks<ServiceId>,
     /// Nodes whose view must be made.
@@ -53,6 +56,7 @@ impl BitOrAssign for Dirty {
         self.endpoints.add(other.endpoints);
         self.announcements.add(other.announcements);
         self.node_sets.extend(other.node_sets);
+        self.vips.extend(other.vips);
         self.services.add(other.services);
         self.nodes.add(other.nodes);
         self.orphans.extend(other.orphans);
@@ -68,47 +72,77 @@ impl BitOrAssign for Dirty {
     }
 }
 
+/// How many entries may be marked before those that are marked twice are looked for.
+const COMPACT: usize = 1024;
+
 /// Entries of clusters: single ones, or all of a cluster.
 #[derive(Debug)]
 pub(crate) struct Marks<T> {
     single: Vec<T>,
+    /// How many single entries were left when those marked twice were last taken out.
+    distinct: usize,
     whole: BTreeSet<ClusterId>,
 }
 
 impl<T> Default for Marks<T> {
     fn default() -> Self {
-        Self { single: Vec::new(), whole: BTreeSet::new() }
+        Self { single: Vec::new(), distinct: 0, whole: BTreeSet::new() }
     }
 }
 
 impl<T: Ord> Marks<T> {
     pub(super) fn one(&mut self, entry: T) {
         self.single.push(entry);
+        self.compact();
     }
 
     pub(super) fn all_of(&mut self, cluster: ClusterId) {
         self.whole.insert(cluster);
     }
 
-    pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = T>) {
+    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = T>) {
         self.single.extend(entries);
+        self.compact();
     }
 
     fn add(&mut self, other: Self) {
-        if self.single.is_empty() {
-            self.single = other.single;
-        } else {
-            self.single.extend(other.single);
-        }
         self.whole.extend(other.whole);
+        if self.single.is_empty() {
+            (self.single, self.distinct) = (other.single, other.distinct);
+        } else {
+            self.extend(other.single);
+        }
+    }
+
+    /// A burst may mark one entry many times: what is kept is bounded by twice the entries there are.
+    fn compact(&mut self) {
+        if self.single.len() >= COMPACT.max(2 * self.distinct) {
+            self.single.sort_unstable();
+            self.single.dedup();
+            self.distinct = self.single.len();
+        }
     }
 
     /// Takes the entries that are marked, each once, in order; `members` lists those of a cluster.
     pub(crate) fn take<I: IntoIterator<Item = T>>(&mut self, members: impl FnMut(ClusterId) -> I) -> Vec<T> {
         let mut entries = std::mem::take(&mut self.single);
+        self.distinct = 0;
         entries.extend(std::mem::take(&mut self.whole).into_iter().flat_map(members));
         entries.sort_unstable();
         entries.dedup();
         entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_that_marks_few_entries_often_keeps_few() {
+        let mut marks = Marks::default();
+        (0..100_000).for_each(|number| marks.one(number % 3));
+        assert!(marks.single.len() < COMPACT, "{}", marks.single.len());
+        assert_eq!(marks.take(|_| []), [0, 1, 2]);
     }
 }

@@ -195,7 +195,7 @@ impl Facts {
 
     /// Every service that carries a VIP, and the orphan it may be.
     fn vip_changed(&self, vip: IpAddr, dirty: &mut Dirty) {
-        dirty.services.extend(self.claims.of(vip).iter().copied());
+        dirty.vips.insert(vip);
         for cluster in self.clusters.values() {
             let network_instance = cluster.config.rules.network_instance.clone();
             dirty.orphans.insert(RouteKey { network_instance, prefix: IpNet::from(vip) });
@@ -225,9 +225,8 @@ impl Facts {
         let service = ServiceId { cluster: id, slot };
         dirty.endpoints.one(service);
         dirty.services.one(service);
-        for vip in cluster.services.get(slot).into_iter().flat_map(|entry| entry.vips.iter().flatten()) {
-            dirty.services.extend(self.claims.of(*vip).iter().copied());
-        }
+        let vips = cluster.services.get(slot).into_iter().flat_map(|entry| entry.vips.iter().flatten());
+        dirty.vips.extend(vips.filter(|vip| self.claims.of(**vip).len() > 1));
     }
 
     // Nodes.

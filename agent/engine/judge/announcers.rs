@@ -34,6 +34,11 @@ impl Announcers {
 
 /// The announcers of a VIP, and what they make expected.
 pub(crate) fn announcers(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Expectation>) {
+    world.shared.announcers(cluster, vip, || union(world, cluster, vip))
+}
+
+/// The union over the services that carry the VIP.
+fn union(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Expectation>) {
     let services = cluster.vips.get(&vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
     let (mut whole, mut some) = (BTreeSet::new(), BTreeSet::new());
     for entry in services.iter().filter_map(|slot| cluster.services.get(*slot)) {

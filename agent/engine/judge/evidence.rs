@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::shared::Shared;
 use crate::engine::facts::bgp::Bgp;
 use crate::engine::facts::claims::Claims;
 use crate::engine::facts::cluster::Cluster;
@@ -31,6 +32,7 @@ pub(crate) struct World<'a> {
     pub(crate) bgp: &'a Bgp,
     pub(crate) clusters: &'a BTreeMap<ClusterId, Cluster>,
     pub(crate) claims: &'a Claims,
+    pub(crate) shared: &'a Shared,
 }
 
 /// A BGP session with an address.

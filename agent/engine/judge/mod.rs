@@ -11,5 +11,6 @@ mod next_hops;
 pub(super) mod node;
 pub(super) mod orphans;
 pub(super) mod service;
+pub(super) mod shared;
 pub(super) mod status;
 mod verdict;

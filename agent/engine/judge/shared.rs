@@ -1,0 +1,53 @@
+//! What services that share a VIP have in common, worked out once in an evaluation: n services cost n, not n squared.
+//!
+//! Facts must not change in between, other than by what an evaluation itself publishes and counts.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::engine::facts::cluster::Cluster;
+use crate::engine::facts::ids::ClusterId;
+use crate::engine::facts::nodes::Expectation;
+use crate::engine::facts::tally::Counted;
+
+type Announcers = (Counted, Arc<Expectation>);
+
+/// What is known of VIPs that several services of a cluster carry.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    announcers: RefCell<FxHashMap<(ClusterId, IpAddr), Announcers>>,
+    counted: RefCell<FxHashSet<(ClusterId, IpAddr)>>,
+}
+
+impl Shared {
+    /// The announcers of a VIP, worked out only if they are not known yet.
+    pub(crate) fn announcers(
+        &self,
+        cluster: &Cluster,
+        vip: IpAddr,
+        work_out: impl FnOnce() -> Announcers,
+    ) -> Announcers {
+        if !is_shared(cluster, vip) {
+            return work_out();
+        }
+        let key = (cluster.id, vip);
+        let known = self.announcers.borrow().get(&key).cloned();
+        known.unwrap_or_else(|| {
+            let announcers = work_out();
+            self.announcers.borrow_mut().insert(key, announcers.clone());
+            announcers
+        })
+    }
+
+    /// What a VIP adds to the counts of nodes is to be worked out: by the first of its services alone.
+    pub(crate) fn counts(&self, cluster: &Cluster, vip: IpAddr) -> bool {
+        !is_shared(cluster, vip) || self.counted.borrow_mut().insert((cluster.id, vip))
+    }
+}
+
+fn is_shared(cluster: &Cluster, vip: IpAddr) -> bool {
+    cluster.vips.get(&vip).is_some_and(|entry| entry.services.len() > 1)
+}
