@@ -6,7 +6,7 @@
 //!   API server ══ cluster ────┼─────────────► engine ─────────────► publisher ══ telemetry ══ NDK
 //!          (one a cluster)    │                  │
 //!          configurator ──────┘                  ├─ watch<Memory> ──► state file
-//!                                                ├─ broadcast<Notice> (1024) ──► syslog, clusters ══ Kubernetes Events
+//!                                                ├─ broadcast<AlarmNotification> (1024) ──► syslog, clusters ══ Kubernetes Events
 //!             ▲    │                             └─ watch<bool> (settled) ──► leftovers ── Input ──► publisher
 //!             │    └─ watch<Config> ──► clusters (starts and stops one task a cluster), gNMI client
 //!             └── Commit (4) ── session
@@ -32,7 +32,7 @@ use crate::config::Assembler;
 use crate::engine::Engine;
 use crate::gnmi;
 use crate::kubernetes::{ClusterSource, Notices, Reach};
-use crate::model::alarm::Notice;
+use crate::model::alarm::AlarmNotification;
 use crate::model::config::{Config, Source};
 use crate::model::event::{Event, SourceId};
 use crate::model::memory::Memory;
@@ -166,7 +166,7 @@ struct EngineTask {
     started: Instant,
     inputs: mpsc::Sender<Input>,
     memory: watch::Sender<Memory>,
-    notices: broadcast::Sender<Arc<Notice>>,
+    notices: broadcast::Sender<Arc<AlarmNotification>>,
     settled: watch::Sender<bool>,
 }
 
@@ -226,7 +226,7 @@ impl EngineTask {
         for change in &changes {
             match change {
                 Change::Memory(memory) => drop(self.memory.send_replace(memory.clone())),
-                Change::Notice(notice) => drop(self.notices.send(Arc::new(notice.clone()))),
+                Change::AlarmNotification(notice) => drop(self.notices.send(Arc::new(notice.clone()))),
                 Change::Source(source, Some(view)) => drop(sources.insert(source.clone(), view.state)),
                 Change::Source(source, None) => drop(sources.remove(source)),
                 _ => {}

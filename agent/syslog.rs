@@ -1,12 +1,13 @@
-//! Alarms on syslog: one structured line per change.
+//! Alarms on syslog: one structured line for each that is raised, changes its severity or is cleared.
 //!
 //! ```text
-//! alarm-raised severity=critical type=vip-route-missing id="vip-route-missing/c1/default/web/1.1.1.100"
+//! alarm-raised severity=critical type=vip-route-missing owner=network affected=1 id="vip-route-missing/c1/default/web/1.1.1.100"
 //! resource="/k8s-services/cluster[name=c1]/..." raised=2026-01-02T03:04:05.678Z occurrences=1 text="VIP 1.1.1.100 ..."
 //! ```
 //!
-//! (One line; broken here to be read.) `alarm-changed` says the same, `alarm-cleared` adds `cleared=`. Facility local7, as
-//! NDK applications do, tag `k8s-services`, to the local syslog socket in the form of RFC 3164 that syslog(3) writes.
+//! (One line; broken here to be read.) `alarm-changed` says the same, `alarm-cleared` adds `cleared=` and `because=`.
+//! `alarms-omitted` counts what was left out of a flood. Facility local7, as NDK applications use it, tag `k8s-services`, to
+//! the local syslog socket in the form of RFC 3164 that syslog(3) writes.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use tokio::net::UnixDatagram;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tracing::{info, warn};
 
-use crate::model::alarm::{Notice, NoticeEvent, Severity};
+use crate::model::alarm::{AlarmNotification, NotificationEvent, Severity};
 use crate::model::time::Timestamp;
 use crate::publish;
 
@@ -25,38 +26,48 @@ const TAG: &str = "k8s-services";
 const LOCAL7: u8 = 23;
 /// A syslog daemon that takes longer than this for one line is as good as gone.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest line, in bytes: what daemons take whole (RFC 5424 section 6.1 asks for 2048).
+const LONGEST_LINE: usize = 2048;
 
 /// Where lines go.
 #[derive(Debug)]
 pub struct Syslog {
-    /// The datagram socket of the syslog daemon; none: alarms are told by the log of the agent instead.
+    /// The datagram socket of the syslog daemon; with `None` lines go to the log of the agent instead.
     path: Option<PathBuf>,
     socket: Option<UnixDatagram>,
     failing: bool,
 }
 
 impl Syslog {
-    /// Lines to the socket at `path` (`/dev/log`); none turns syslog off.
+    /// Lines to the socket at `path` (`/dev/log`); `None` turns syslog off.
     pub fn new(path: Option<PathBuf>) -> Self {
         Self { path, socket: None, failing: false }
     }
 
-    /// Tells every notice until the sender is gone.
-    pub async fn run(mut self, mut notices: broadcast::Receiver<Arc<Notice>>) {
+    /// Writes every notification until the sender is gone.
+    pub async fn run(mut self, mut notifications: broadcast::Receiver<Arc<AlarmNotification>>) {
         loop {
-            match notices.recv().await {
-                Ok(notice) => self.tell(&notice).await,
+            match notifications.recv().await {
+                Ok(notification) => self.write(&notification).await,
                 Err(RecvError::Lagged(missed)) => {
-                    warn!(missed, "changes of alarms came faster than syslog took them; state has them all");
+                    warn!(missed, "alarms changed faster than syslog took lines; /k8s-services/alarm has them all");
                 }
                 Err(RecvError::Closed) => return,
             }
         }
     }
 
-    async fn tell(&mut self, notice: &Notice) {
-        let line = line(notice);
-        match self.send(&frame(notice, Timestamp::now(), &line)).await {
+    async fn write(&mut self, notification: &AlarmNotification) {
+        let now = Timestamp::now();
+        self.write_line(&frame(priority(notification), now, &line(notification))).await;
+        if let Some(line) = omitted(notification) {
+            self.write_line(&frame(Priority::Warning, now, &line)).await;
+        }
+    }
+
+    async fn write_line(&mut self, frame: &Frame) {
+        let line = &frame.text[frame.header..];
+        match self.send(frame.text.as_bytes()).await {
             Ok(true) => {
                 if std::mem::take(&mut self.failing) {
                     info!("syslog takes alarms again");
@@ -67,7 +78,7 @@ impl Syslog {
                 self.socket = None;
                 if !std::mem::replace(&mut self.failing, true) {
                     let path = self.path.as_deref().unwrap_or("".as_ref()).display();
-                    warn!(%path, %error, "syslog cannot be reached; alarms are told here until it can");
+                    warn!(%path, %error, "syslog cannot be reached; alarms are written to this log until it can");
                 }
                 info!("{line}");
             }
@@ -77,7 +88,7 @@ impl Syslog {
     /// False when syslog is turned off.
     async fn send(&mut self, datagram: &[u8]) -> std::io::Result<bool> {
         let Some(path) = &self.path else { return Ok(false) };
-        // A daemon that was started anew closed the old socket.
+        // A daemon that was restarted closed the old socket.
         if let Some(socket) = &self.socket
             && let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, socket.send(datagram)).await
         {
@@ -91,37 +102,77 @@ impl Syslog {
     }
 }
 
-/// The datagram: priority, time, tag and process, line.
-fn frame(notice: &Notice, now: Timestamp, line: &str) -> Vec<u8> {
-    let severity = match (notice.event, notice.key.kind.severity()) {
-        (NoticeEvent::Cleared(_), _) => 5,
-        (_, Severity::Critical) => 2,
-        (_, Severity::Major) => 3,
-        (_, Severity::Minor | Severity::Warning) => 4,
-    };
-    let priority = LOCAL7 * 8 + severity;
-    let time = now.strftime("%b %e %H:%M:%S");
-    format!("<{priority}>{time} {TAG}[{}]: {line}", std::process::id()).into_bytes()
+/// Severities of syslog (RFC 3164 section 4.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Priority {
+    Critical = 2,
+    Error = 3,
+    Warning = 4,
+    Notice = 5,
 }
 
-/// What is told of a notice.
-fn line(notice: &Notice) -> String {
-    let Notice { key, alarm, event } = notice;
+fn priority(notification: &AlarmNotification) -> Priority {
+    match (notification.event, notification.alarm.severity) {
+        (NotificationEvent::Cleared(..), _) => Priority::Notice,
+        (_, Severity::Critical) => Priority::Critical,
+        (_, Severity::Major) => Priority::Error,
+        (_, Severity::Minor | Severity::Warning) => Priority::Warning,
+    }
+}
+
+/// A datagram: priority, time, tag and process, then the line.
+struct Frame {
+    text: String,
+    /// Where the line begins.
+    header: usize,
+}
+
+fn frame(priority: Priority, now: Timestamp, line: &str) -> Frame {
+    let priority = LOCAL7 * 8 + priority as u8;
+    let time = now.strftime("%b %e %H:%M:%S");
+    let mut text = format!("<{priority}>{time} {TAG}[{}]: ", std::process::id());
+    let header = text.len();
+    text.push_str(line);
+    text.truncate(text.floor_char_boundary(LONGEST_LINE));
+    Frame { text, header }
+}
+
+/// What is written of a notification.
+fn line(notification: &AlarmNotification) -> String {
+    let AlarmNotification { key, alarm, event, .. } = notification;
     let name = match event {
-        NoticeEvent::Raised => "alarm-raised",
-        NoticeEvent::Changed => "alarm-changed",
-        NoticeEvent::Cleared(_) => "alarm-cleared",
+        NotificationEvent::Raised => "alarm-raised",
+        NotificationEvent::Changed => "alarm-changed",
+        NotificationEvent::Cleared(..) => "alarm-cleared",
     };
-    let mut line = format!("{name} severity={} type={}", key.kind.severity().as_str(), key.kind.as_str());
+    let (severity, kind, owner) = (alarm.severity.as_str(), key.kind.as_str(), alarm.owner.as_str());
+    let mut line = format!("{name} severity={severity} type={kind} owner={owner} affected={}", alarm.affected);
     quoted(&mut line, "id", &key.to_string());
     quoted(&mut line, "resource", &publish::resource(&key.resource));
     let _ = write!(line, " raised={}", at(alarm.raised));
-    if let NoticeEvent::Cleared(cleared) = event {
-        let _ = write!(line, " cleared={}", at(*cleared));
+    if let NotificationEvent::Cleared(cleared, because) = event {
+        let _ = write!(line, " cleared={} because={}", at(*cleared), because.as_str());
+        if let Some(kind) = because.became() {
+            let _ = write!(line, " became={}", kind.as_str());
+        }
     }
     let _ = write!(line, " occurrences={}", alarm.occurrences);
     quoted(&mut line, "text", &alarm.text);
     line
+}
+
+/// What was left out before this notification.
+fn omitted(notification: &AlarmNotification) -> Option<String> {
+    let count = notification.omitted;
+    let whose = match notification.key.resource.cluster() {
+        Some(cluster) => format!("cluster {cluster}"),
+        None => "this switch".to_owned(),
+    };
+    let (alarms, changed) = if count == 1 { ("alarm", "was") } else { ("alarms", "were") };
+    let mut line = format!("alarms-omitted count={count}");
+    let text = format!("{count} more {alarms} of {whose} {changed} raised or cleared: see /k8s-services/alarm");
+    quoted(&mut line, "text", &text);
+    (count > 0).then_some(line)
 }
 
 fn at(time: Timestamp) -> impl std::fmt::Display {
@@ -145,40 +196,78 @@ fn quoted(line: &mut String, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::alarm::{AlarmKey, AlarmType, AlarmView, Resource};
+    use crate::model::alarm::{AlarmKey, AlarmType, AlarmView, ClearedBecause, Resource};
     use crate::model::names::ServiceKey;
+    use crate::model::verdict::Owner;
 
-    fn notice(event: NoticeEvent, text: &str) -> Notice {
+    fn notification(event: NotificationEvent, text: &str) -> AlarmNotification {
         let address = "1.1.1.100".parse().unwrap();
         let resource = Resource::Vip("c1".into(), ServiceKey::new("default", "web"), address);
         let raised = "2026-01-02T03:04:05.678Z".parse().unwrap();
-        let alarm = AlarmView { text: text.into(), raised, last_change: raised, occurrences: 2 };
-        Notice { key: AlarmKey { kind: AlarmType::VipRouteMissing, resource }, alarm, event }
+        let alarm = AlarmView {
+            severity: Severity::Major,
+            owner: Owner::Network,
+            text: text.into(),
+            affected: 1,
+            raised,
+            last_change: raised,
+            occurrences: 2,
+        };
+        AlarmNotification { key: AlarmKey { kind: AlarmType::VipRouteMissing, resource }, alarm, event, omitted: 0 }
+    }
+
+    fn cleared(because: ClearedBecause) -> NotificationEvent {
+        NotificationEvent::Cleared("2026-01-02T03:05:00Z".parse().unwrap(), because)
     }
 
     #[test]
     fn a_line_says_what_happened_to_which_alarm_and_since_when() {
         assert_eq!(
-            line(&notice(NoticeEvent::Raised, "no route")),
-            r#"alarm-raised severity=critical type=vip-route-missing id="vip-route-missing/c1/default/web/1.1.1.100" resource="/k8s-services/cluster[name=c1]/service[namespace=default][name=web]/vip[address=1.1.1.100]" raised=2026-01-02T03:04:05.678Z occurrences=2 text="no route""#
+            line(&notification(NotificationEvent::Raised, "no route")),
+            r#"alarm-raised severity=major type=vip-route-missing owner=network affected=1 id="vip-route-missing/c1/default/web/1.1.1.100" resource="/k8s-services/cluster[name=c1]/service[namespace=default][name=web]/vip[address=1.1.1.100]" raised=2026-01-02T03:04:05.678Z occurrences=2 text="no route""#
         );
-        let cleared = NoticeEvent::Cleared("2026-01-02T03:05:00Z".parse().unwrap());
-        let line = line(&notice(cleared, "no route"));
-        assert!(line.starts_with("alarm-cleared ") && line.contains(" cleared=2026-01-02T03:05:00.000Z "), "{line}");
+    }
+
+    #[test]
+    fn a_line_of_a_cleared_alarm_says_why() {
+        let well = line(&notification(cleared(ClearedBecause::Well), "no route"));
+        assert!(well.starts_with("alarm-cleared "), "{well}");
+        assert!(well.contains(" cleared=2026-01-02T03:05:00.000Z because=well "), "{well}");
+        let became = line(&notification(cleared(ClearedBecause::Became(AlarmType::VipNoEndpoint)), "no route"));
+        assert!(became.contains(" because=became became=vip-no-endpoint "), "{became}");
+    }
+
+    #[test]
+    fn what_was_left_out_of_a_flood_is_a_line_of_its_own() {
+        let notification = notification(NotificationEvent::Raised, "no route");
+        assert_eq!(omitted(&notification), None);
+        let many = AlarmNotification { omitted: 70, ..notification };
+        let line = omitted(&many).unwrap();
+        assert_eq!(
+            line,
+            r#"alarms-omitted count=70 text="70 more alarms of cluster c1 were raised or cleared: see /k8s-services/alarm""#
+        );
     }
 
     #[test]
     fn what_would_end_a_value_or_the_line_is_escaped() {
-        let line = line(&notice(NoticeEvent::Changed, "a \"b\" \\ c\nd\u{7}"));
+        let line = line(&notification(NotificationEvent::Changed, "a \"b\" \\ c\nd\u{7}"));
         assert!(line.ends_with(r#"text="a \"b\" \\ c\nd ""#), "{line}");
     }
 
     #[test]
     fn the_priority_is_of_local7_and_a_cleared_alarm_is_a_notice() {
         let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-        let start = |event| String::from_utf8(frame(&notice(event, ""), now, "x")).unwrap();
-        assert!(start(NoticeEvent::Raised).starts_with("<186>Jan  2 03:04:05 k8s-services["));
-        assert!(start(NoticeEvent::Cleared(now)).starts_with("<189>"));
+        let start = |event| frame(priority(&notification(event, "")), now, "x").text;
+        assert!(start(NotificationEvent::Raised).starts_with("<187>Jan  2 03:04:05 k8s-services["));
+        assert!(start(cleared(ClearedBecause::Well)).starts_with("<189>"));
+    }
+
+    #[test]
+    fn a_datagram_is_never_longer_than_daemons_take() {
+        let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        let text = frame(Priority::Critical, now, &"é".repeat(2000)).text;
+        assert!(text.len() <= LONGEST_LINE && text.len() > LONGEST_LINE - 2, "{}", text.len());
     }
 
     #[tokio::test]
@@ -189,13 +278,13 @@ mod tests {
         let daemon = UnixDatagram::bind(&path).unwrap();
         let task = tokio::spawn(Syslog::new(Some(path.clone())).run(receiver));
         let mut buffer = vec![0; 2048];
-        sender.send(Arc::new(notice(NoticeEvent::Raised, "one"))).unwrap();
+        sender.send(Arc::new(notification(NotificationEvent::Raised, "one"))).unwrap();
         let length = daemon.recv(&mut buffer).await.unwrap();
         assert!(buffer[..length].ends_with(br#"text="one""#));
         drop(daemon);
         std::fs::remove_file(&path).unwrap();
         let daemon = UnixDatagram::bind(&path).unwrap();
-        sender.send(Arc::new(notice(NoticeEvent::Raised, "two"))).unwrap();
+        sender.send(Arc::new(notification(NotificationEvent::Raised, "two"))).unwrap();
         let length = daemon.recv(&mut buffer).await.unwrap();
         assert!(buffer[..length].ends_with(br#"text="two""#), "no line is lost to a restart");
         drop(sender);

@@ -1,11 +1,14 @@
 //! Evaluation: what is dirty is recomputed, what is different is published.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
-use super::alarms::{ClusterState, Reach, Surroundings};
+use super::alarm_input;
+use super::alarms::{AlarmInput, ClusterCondition, Visibility};
 use super::facts::cluster::Cluster;
 use super::facts::ids::{NodeId, ServiceId};
+use super::facts::sources::{GnmiPhase, NdkPhase};
 use super::facts::{Facts, Read};
 use super::judge::evidence::World;
 use super::judge::gather::contribution;
@@ -14,7 +17,6 @@ use super::judge::orphans::{orphan_view, pooled};
 use super::judge::service::service_view;
 use super::judge::shared::Shared;
 use super::judge::status;
-use crate::model::alarm::Resource;
 use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::switch::RouteKey;
@@ -209,33 +211,35 @@ impl Engine {
     fn evaluate_alarms(&mut self, now: Now, changes: &[Change]) -> Vec<Change> {
         let (facts, sources) = (&self.facts, self.facts.sources());
         let switch = sources.in_reach(&SourceId::Ndk);
-        let reach = Reach { switch, neighbors: switch && sources.in_reach(&SourceId::Gnmi) };
-        if reach.neighbors && !self.published.neighbors {
+        let visibility = Visibility { switch, neighbors: switch && sources.in_reach(&SourceId::Gnmi) };
+        if visibility.neighbors && !self.published.neighbors {
             let nodes = facts.clusters().values().flat_map(|cluster| {
                 let views = cluster.nodes.iter().filter_map(|(_, node)| Some((&node.name, node.view.as_ref()?)));
                 views.map(|(node, view)| (&cluster.name, node, view))
             });
-            self.alarms.reobserve(nodes);
+            self.alarms.reobserve(now, nodes);
         }
-        self.published.neighbors = reach.neighbors;
-        let state = |cluster: &Cluster| ClusterState {
-            synced: sources.in_reach(&SourceId::Kubernetes(cluster.name.clone())),
+        self.published.neighbors = visibility.neighbors;
+        let phase = sources.phase(now.elapsed);
+        let judging = phase.ndk == NdkPhase::Live && phase.gnmi != GnmiPhase::Waiting;
+        let wanted = self.alarms.wants_pools(now);
+        let cluster = |cluster: &Cluster| ClusterCondition {
+            instance: cluster.config.rules.network_instance.clone(),
             instance_missing: facts.switch().instance(&cluster.config.rules.network_instance).is_none(),
+            judged: judging && sources.in_reach(&SourceId::Kubernetes(cluster.name.clone())),
+            pools: wanted.contains(&cluster.name).then(|| alarm_input::pools(cluster)),
         };
-        let orphans = &self.published.orphans;
-        let exists = |resource: &Resource| match resource {
-            Resource::Orphan(route) => orphans.contains_key(route),
-            other => exists(facts, other),
-        };
-        let around = Surroundings {
+        let clusters: BTreeMap<_, _> = facts.clusters().values().map(|of| (of.name.clone(), cluster(of))).collect();
+        let any_missing = clusters.values().any(|cluster| cluster.instance_missing);
+        let input = AlarmInput {
             now,
-            exists: &exists,
-            config: facts.config().map(AsRef::as_ref),
-            reach,
-            sources: sources.states(now.elapsed).collect(),
-            clusters: facts.clusters().values().map(|cluster| (&cluster.name, state(cluster))).collect(),
+            policy: facts.config().map(|config| config.alarm_policy),
+            visibility,
+            sources: alarm_input::sources(sources, now.elapsed),
+            clusters,
+            instances: if any_missing { facts.switch().instance_names() } else { Vec::new() },
         };
-        self.alarms.observe(&around, changes)
+        self.alarms.observe(&input, changes)
     }
 
     fn evaluate_orphans(&mut self, now: Now) -> Vec<Change> {
@@ -279,22 +283,4 @@ type NodeChange = (ClusterName, crate::model::names::NodeName, Option<Arc<crate:
 fn cluster_view(facts: &Facts, name: &ClusterName, phase: &super::facts::sources::Phase) -> Option<ClusterView> {
     let source = facts.sources().get(&SourceId::Kubernetes(name.clone()))?;
     Some(status::cluster(facts.cluster(name)?, source, facts.switch(), phase))
-}
-
-/// Whether what an alarm is about is there; orphans are not looked for.
-fn exists(facts: &Facts, resource: &Resource) -> bool {
-    let service = |cluster: &ClusterName, key: &ServiceKey| {
-        let cluster = facts.cluster(cluster)?;
-        cluster.services.get(*cluster.service_slots.get(key)?)?.view.as_deref()
-    };
-    match resource {
-        Resource::Cluster(name) => facts.cluster(name).is_some(),
-        Resource::Node(name, node) => facts.cluster(name).is_some_and(|cluster| cluster.node_slot(node).is_some()),
-        Resource::Service(cluster, key) => service(cluster, key).is_some(),
-        Resource::Vip(cluster, key, address) => {
-            service(cluster, key).is_some_and(|view| view.vips.iter().any(|vip| vip.address == *address))
-        }
-        Resource::Source(source) => facts.sources().get(source).is_some(),
-        Resource::Orphan(_) => false,
-    }
 }

@@ -11,6 +11,7 @@
 
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+mod alarm_input;
 mod alarms;
 mod evaluate;
 mod facts;

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 use super::limits;
 use super::timings::random_part;
-use crate::model::alarm::Notice;
+use crate::model::alarm::AlarmNotification;
 use crate::model::names::ServiceKey;
 
 /// What is to be written next of one Service.
 #[derive(Debug)]
 struct Waiting {
-    notice: Arc<Notice>,
+    notice: Arc<AlarmNotification>,
     /// Changes it stands for.
     count: i32,
     due: Instant,
@@ -40,7 +40,7 @@ impl Budget {
     }
 
     /// Puts a change in line; false where the line is too long for another Service.
-    pub(super) fn add(&mut self, service: ServiceKey, notice: Arc<Notice>, now: Instant) -> bool {
+    pub(super) fn add(&mut self, service: ServiceKey, notice: Arc<AlarmNotification>, now: Instant) -> bool {
         if let Some(waiting) = self.waiting.get_mut(&service) {
             waiting.notice = notice;
             waiting.count = waiting.count.saturating_add(1);
@@ -62,7 +62,7 @@ impl Budget {
     }
 
     /// The Event that is due, and how many changes it stands for.
-    pub(super) fn take(&mut self, now: Instant) -> Option<(ServiceKey, Arc<Notice>, i32)> {
+    pub(super) fn take(&mut self, now: Instant) -> Option<(ServiceKey, Arc<AlarmNotification>, i32)> {
         let (service, _) =
             self.waiting.iter().filter(|(_, waiting)| waiting.due <= now).min_by_key(|(_, it)| it.due)?;
         let service = service.clone();
@@ -76,8 +76,9 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::alarm::{AlarmKey, AlarmType, AlarmView, NoticeEvent, Resource};
+    use crate::model::alarm::{AlarmKey, AlarmType, AlarmView, NotificationEvent, Resource, Severity};
     use crate::model::time::Timestamp;
+    use crate::model::verdict::Owner;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -85,11 +86,20 @@ mod tests {
         ServiceKey::new("shop", "web")
     }
 
-    fn notice(text: &str) -> Arc<Notice> {
+    fn notice(text: &str) -> Arc<AlarmNotification> {
         let resource = Resource::Service("c1".into(), web());
         let raised = Timestamp::UNIX_EPOCH;
-        let alarm = AlarmView { text: text.into(), raised, last_change: raised, occurrences: 1 };
-        Arc::new(Notice { key: AlarmKey { kind: AlarmType::VipDegraded, resource }, alarm, event: NoticeEvent::Raised })
+        let alarm = AlarmView {
+            severity: Severity::Major,
+            owner: Owner::Network,
+            text: text.into(),
+            affected: 1,
+            raised,
+            last_change: raised,
+            occurrences: 1,
+        };
+        let key = AlarmKey { kind: AlarmType::VipDegraded, resource };
+        Arc::new(AlarmNotification { key, alarm, event: NotificationEvent::Raised, omitted: 0 })
     }
 
     fn taken(budget: &mut Budget, now: Instant) -> Option<(String, i32)> {

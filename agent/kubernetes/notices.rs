@@ -24,7 +24,7 @@ use super::link::LinkReceiver;
 use super::reason::{self, Request};
 use super::reporter::Closed;
 use super::watch::Surroundings;
-use crate::model::alarm::{Notice, NoticeEvent, Resource};
+use crate::model::alarm::{AlarmNotification, NotificationEvent, Resource};
 use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::time::Timestamp;
 
@@ -39,7 +39,7 @@ const LONGEST_INSTANCE: usize = 128;
 #[derive(Clone, Debug)]
 pub struct Notices {
     /// Changes of alarms, of all clusters.
-    pub notices: broadcast::Sender<Arc<Notice>>,
+    pub notices: broadcast::Sender<Arc<AlarmNotification>>,
     /// `alarm-policy/kubernetes-events`.
     pub enabled: watch::Receiver<bool>,
     /// The name of this switch.
@@ -53,7 +53,7 @@ pub(super) struct Writer {
     answer: Duration,
     enabled: watch::Receiver<bool>,
     leaf: Arc<str>,
-    received: broadcast::Receiver<Arc<Notice>>,
+    received: broadcast::Receiver<Arc<AlarmNotification>>,
     budget: Budget,
     /// Said once until it works again.
     failing: bool,
@@ -82,7 +82,10 @@ impl Writer {
         }
     }
 
-    fn received(&mut self, received: Result<Arc<Notice>, broadcast::error::RecvError>) -> Result<(), Closed> {
+    fn received(
+        &mut self,
+        received: Result<Arc<AlarmNotification>, broadcast::error::RecvError>,
+    ) -> Result<(), Closed> {
         match received {
             Ok(notice) => {
                 if let Some(service) = self.concerned(&notice)
@@ -110,8 +113,8 @@ impl Writer {
     }
 
     /// The service a notice is about, if its owner is to be told.
-    fn concerned(&self, notice: &Notice) -> Option<ServiceKey> {
-        let told = *self.enabled.borrow() && notice.event != NoticeEvent::Changed;
+    fn concerned(&self, notice: &AlarmNotification) -> Option<ServiceKey> {
+        let told = *self.enabled.borrow() && notice.event != NotificationEvent::Changed;
         match &notice.key.resource {
             Resource::Vip(cluster, service, _) | Resource::Service(cluster, service) if *cluster == self.cluster => {
                 told.then(|| service.clone())
@@ -120,7 +123,7 @@ impl Writer {
         }
     }
 
-    async fn write(&mut self, client: &Client, service: &ServiceKey, notice: &Notice, count: i32) {
+    async fn write(&mut self, client: &Client, service: &ServiceKey, notice: &AlarmNotification, count: i32) {
         match self.post(client, service, notice, count).await {
             Ok(()) => {
                 if std::mem::take(&mut self.failing) {
@@ -135,7 +138,13 @@ impl Writer {
         }
     }
 
-    async fn post(&self, client: &Client, service: &ServiceKey, notice: &Notice, count: i32) -> Result<(), String> {
+    async fn post(
+        &self,
+        client: &Client,
+        service: &ServiceKey,
+        notice: &AlarmNotification,
+        count: i32,
+    ) -> Result<(), String> {
         // kubectl finds the Events of a Service by its uid.
         let uid = self.uid(client, service).await;
         let event = event(service, uid, notice, count, &self.leaf, Timestamp::now());
@@ -175,15 +184,26 @@ struct Metadata {
 }
 
 /// The Event as it is written. One that stands for several changes is a series of them.
-fn event(service: &ServiceKey, uid: Option<String>, notice: &Notice, count: i32, leaf: &str, now: Timestamp) -> Event {
+fn event(
+    service: &ServiceKey,
+    uid: Option<String>,
+    notice: &AlarmNotification,
+    count: i32,
+    leaf: &str,
+    now: Timestamp,
+) -> Event {
     let mut reason = camel_case(notice.key.kind.as_str());
     let text = &notice.alarm.text;
     let (kind, action, note) = match notice.event {
-        NoticeEvent::Raised | NoticeEvent::Changed => ("Warning", "AlarmRaised", format!("{leaf}: {text}")),
-        NoticeEvent::Cleared(cleared) => {
+        NotificationEvent::Raised | NotificationEvent::Changed => ("Warning", "AlarmRaised", format!("{leaf}: {text}")),
+        NotificationEvent::Cleared(cleared, because) => {
             reason.push_str("Cleared");
             let lasted = cleared.duration_since(notice.alarm.raised).as_secs().max(0);
-            ("Normal", "AlarmCleared", format!("{leaf}: cleared after {lasted} s; it was: {text}"))
+            (
+                "Normal",
+                "AlarmCleared",
+                format!("{leaf}: cleared after {lasted} s ({}); it was: {text}", because.as_str()),
+            )
         }
     };
     let namespace = Some(service.namespace.to_string());
@@ -232,26 +252,35 @@ fn shortened(text: &str, longest: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::alarm::{AlarmKey, AlarmType, AlarmView};
+    use crate::model::alarm::{AlarmKey, AlarmType, AlarmView, ClearedBecause, Severity};
+    use crate::model::verdict::Owner;
     use serde_json::{Value, json};
 
     /// The Event as the API server gets it.
-    fn written(notice: &Notice, uid: Option<&str>, count: i32, now: Timestamp) -> Value {
+    fn written(notice: &AlarmNotification, uid: Option<&str>, count: i32, now: Timestamp) -> Value {
         let event = event(&ServiceKey::new("shop", "web"), uid.map(str::to_owned), notice, count, "leaf3", now);
         serde_json::to_value(event).expect("an Event")
     }
 
-    fn notice(event: NoticeEvent, text: &str) -> Notice {
+    fn notice(event: NotificationEvent, text: &str) -> AlarmNotification {
         let resource = Resource::Vip("c1".into(), ServiceKey::new("shop", "web"), "1.1.1.100".parse().unwrap());
         let raised = "2026-01-02T03:04:05.678Z".parse().unwrap();
-        let alarm = AlarmView { text: text.into(), raised, last_change: raised, occurrences: 1 };
-        Notice { key: AlarmKey { kind: AlarmType::VipRouteMissing, resource }, alarm, event }
+        let alarm = AlarmView {
+            severity: Severity::Critical,
+            owner: Owner::Network,
+            text: text.into(),
+            affected: 1,
+            raised,
+            last_change: raised,
+            occurrences: 1,
+        };
+        AlarmNotification { key: AlarmKey { kind: AlarmType::VipRouteMissing, resource }, alarm, event, omitted: 0 }
     }
 
     #[test]
     fn an_event_names_the_leaf_and_the_service() {
         let now: Timestamp = "2026-01-02T03:04:15Z".parse().unwrap();
-        let raised = written(&notice(NoticeEvent::Raised, "no route"), Some("u1"), 1, now);
+        let raised = written(&notice(NotificationEvent::Raised, "no route"), Some("u1"), 1, now);
         assert_eq!((&raised["apiVersion"], &raised["kind"]), (&json!("events.k8s.io/v1"), &json!("Event")));
         assert_eq!(raised.get("series"), None);
         assert_eq!(raised["note"], "leaf3: no route");
@@ -260,17 +289,17 @@ mod tests {
         assert_eq!((&raised["type"], &raised["reason"]), (&json!("Warning"), &json!("VipRouteMissing")));
         assert_eq!(raised["eventTime"], "2026-01-02T03:04:15.000000Z");
         assert_eq!(raised["regarding"]["uid"], "u1");
-        let cleared = written(&notice(NoticeEvent::Cleared(now), "no route"), None, 3, now);
+        let cleared = written(&notice(NotificationEvent::Cleared(now, ClearedBecause::Well), "no route"), None, 3, now);
         assert_eq!(cleared["series"]["count"], 3);
         assert_eq!((&cleared["type"], &cleared["reason"]), (&json!("Normal"), &json!("VipRouteMissingCleared")));
-        assert_eq!(cleared["note"], "leaf3: cleared after 9 s; it was: no route");
+        assert_eq!(cleared["note"], "leaf3: cleared after 9 s (well); it was: no route");
         assert_eq!(cleared["regarding"].get("uid"), None);
     }
 
     #[test]
     fn a_note_is_no_longer_than_the_api_takes() {
         let long = "é".repeat(900);
-        let text = written(&notice(NoticeEvent::Raised, &long), None, 1, Timestamp::UNIX_EPOCH);
+        let text = written(&notice(NotificationEvent::Raised, &long), None, 1, Timestamp::UNIX_EPOCH);
         assert!(text["note"].as_str().unwrap().len() <= LONGEST_NOTE);
     }
 }

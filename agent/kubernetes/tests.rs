@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::timings::Timings;
 use super::{ClusterSource, Dialers, Notices, Reach};
-use crate::model::alarm::Notice;
+use crate::model::alarm::AlarmNotification;
 use crate::model::config::{Connection, Source, Speaker};
 use crate::model::event::{ClusterEvent, Event, SourceEvent};
 
@@ -71,7 +71,7 @@ fn with_token(url: &str, token: Option<PathBuf>) -> Connection {
 struct Running {
     events: mpsc::Receiver<Event>,
     refresh: watch::Sender<u64>,
-    notices: broadcast::Sender<Arc<Notice>>,
+    notices: broadcast::Sender<Arc<AlarmNotification>>,
     task: JoinHandle<()>,
 }
 

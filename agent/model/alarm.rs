@@ -1,18 +1,22 @@
 //! Alarms: the vocabulary of RFC 8632 (type, resource, perceived severity, text, raised, cleared).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::event::SourceId;
-use super::names::{ClusterName, NodeName, ServiceKey};
+use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use super::switch::RouteKey;
 use super::time::Timestamp;
+use super::verdict::Owner;
 
 /// Perceived severity (X.733), the worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Traffic is lost.
     Critical,
@@ -41,7 +45,7 @@ impl Severity {
 
 macro_rules! alarm_types {
     ($($(#[$doc:meta])* $variant:ident = $yang:literal, $severity:ident;)*) => {
-        /// What an alarm is about. Its severity is a matter of its type.
+        /// What kind of thing is wrong (RFC 8632, alarm-type).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum AlarmType { $($(#[$doc])* $variant,)* }
@@ -55,7 +59,7 @@ macro_rules! alarm_types {
                 match self { $(Self::$variant => $yang,)* }
             }
 
-            /// How bad it is.
+            /// How bad it is unless the situation says otherwise.
             pub fn severity(self) -> Severity {
                 match self { $(Self::$variant => Severity::$severity,)* }
             }
@@ -90,6 +94,20 @@ alarm_types! {
     VipRouteOrphan = "vip-route-orphan", Warning;
 }
 
+impl Serialize for Owner {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Owner {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = <Cow<'de, str>>::deserialize(deserializer)?;
+        let owner = Self::ALL.iter().find(|owner| owner.as_str() == word);
+        owner.copied().ok_or_else(|| D::Error::unknown_variant(&word, &["network", "cluster", "application"]))
+    }
+}
+
 /// What an alarm is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -106,17 +124,24 @@ pub enum Resource {
     Source(SourceId),
     /// A route.
     Orphan(RouteKey),
+    /// A network instance of this switch.
+    NetworkInstance(NetworkInstanceName),
+    /// An address in a network instance: what clusters share that claim the same VIP.
+    Address(NetworkInstanceName, IpAddr),
 }
 
 impl Resource {
-    /// The cluster it belongs to; none for the switch's own sources and for routes.
+    /// The cluster it belongs to; `None` for the switch's own sources, routes and network instances.
     pub fn cluster(&self) -> Option<&ClusterName> {
         match self {
             Self::Cluster(cluster) | Self::Node(cluster, _) | Self::Service(cluster, _) | Self::Vip(cluster, ..) => {
                 Some(cluster)
             }
             Self::Source(SourceId::Kubernetes(cluster)) => Some(cluster),
-            Self::Source(SourceId::Ndk | SourceId::Gnmi) | Self::Orphan(_) => None,
+            Self::Source(SourceId::Ndk | SourceId::Gnmi)
+            | Self::Orphan(_)
+            | Self::NetworkInstance(_)
+            | Self::Address(..) => None,
         }
     }
 }
@@ -130,16 +155,18 @@ impl fmt::Display for Resource {
             Self::Vip(cluster, service, address) => write!(f, "{cluster}/{service}/{address}"),
             Self::Source(source) => write!(f, "{source}"),
             Self::Orphan(route) => write!(f, "{}/{}", route.network_instance, route.prefix),
+            Self::NetworkInstance(name) => write!(f, "network-instance/{name}"),
+            Self::Address(name, address) => write!(f, "network-instance/{name}/{address}"),
         }
     }
 }
 
-/// Which alarm: there is one a type and resource.
+/// Which alarm: there is one for each type and resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AlarmKey {
     /// What kind of thing is wrong.
     pub kind: AlarmType,
-    /// With what.
+    /// With what; of an alarm that stands for several, what they share.
     pub resource: Resource,
 }
 
@@ -153,14 +180,57 @@ impl fmt::Display for AlarmKey {
 /// An active alarm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlarmView {
-    /// What happened, in a sentence.
+    /// How bad it is: that of the worst it stands for.
+    pub severity: Severity,
+    /// Who can mend it.
+    pub owner: Owner,
+    /// What happened, in a sentence of at most [`LONGEST_TEXT`] bytes.
     pub text: Arc<str>,
+    /// How many VIPs, services, nodes, clusters or routes it stands for.
+    pub affected: u32,
     /// When it was raised.
     pub raised: Timestamp,
-    /// When its text or count last changed.
+    /// When its severity, text or counts were last written.
     pub last_change: Timestamp,
     /// How often the condition came while it was active.
     pub occurrences: u32,
+}
+
+/// The longest text of an alarm, in bytes: what an SNMP trap carries (K8S-SERVICES-MIB).
+pub const LONGEST_TEXT: usize = 512;
+
+/// Why an alarm was cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClearedBecause {
+    /// It is well again.
+    Well,
+    /// The node has nothing to announce any more; its session may still be down.
+    NothingToAnnounce,
+    /// What it was about was removed: from the cluster, or from the configuration.
+    Removed,
+    /// Something else is wrong now, or more of the same kind, and an alarm of that type goes on from here.
+    Became(AlarmType),
+}
+
+impl ClearedBecause {
+    /// The name in YANG.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Well => "well",
+            Self::NothingToAnnounce => "nothing-to-announce",
+            Self::Removed => "removed",
+            Self::Became(_) => "became",
+        }
+    }
+
+    /// The type of the alarm that goes on from here.
+    pub fn became(self) -> Option<AlarmType> {
+        match self {
+            Self::Became(kind) => Some(kind),
+            Self::Well | Self::NothingToAnnounce | Self::Removed => None,
+        }
+    }
 }
 
 /// An alarm that was cleared: an entry of the history.
@@ -170,34 +240,45 @@ pub struct AlarmRecord {
     pub sequence: u64,
     /// Which alarm.
     pub key: AlarmKey,
+    /// Its last severity.
+    pub severity: Severity,
+    /// Who could mend it.
+    pub owner: Owner,
     /// Its last text.
     pub text: Arc<str>,
+    /// How many it stood for last.
+    pub affected: u32,
     /// When it was raised.
     pub raised: Timestamp,
     /// When it was cleared.
     pub cleared: Timestamp,
+    /// Why it was cleared.
+    pub because: ClearedBecause,
 }
 
-/// What became of an alarm: what is told to those who do not read state.
+/// A change of an alarm, for those who do not read state: syslog and Kubernetes Events (RFC 8632, alarm-notification).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct AlarmNotification {
     /// Which alarm.
     pub key: AlarmKey,
     /// Its state; of a cleared alarm the last one.
     pub alarm: AlarmView,
     /// What happened to it.
-    pub event: NoticeEvent,
+    pub event: NotificationEvent,
+    /// Notifications of the same cluster that were left out before this one, because there were too many at once. State
+    /// has them all.
+    pub omitted: u32,
 }
 
 /// What happened to an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoticeEvent {
+pub enum NotificationEvent {
     /// It was raised.
     Raised,
-    /// Its text or count changed.
+    /// Its severity changed.
     Changed,
-    /// It was cleared, then.
-    Cleared(Timestamp),
+    /// It was cleared, then and therefore.
+    Cleared(Timestamp, ClearedBecause),
 }
 
 /// Active alarms by severity.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::alarm::{AlarmCounts, AlarmKey, AlarmRecord, AlarmView, Notice};
+use super::alarm::{AlarmCounts, AlarmKey, AlarmNotification, AlarmRecord, AlarmView};
 use super::cluster::TrafficPolicy;
 use super::config::{AlarmPolicy, ClusterConfig};
 use super::event::SourceId;
@@ -46,7 +46,7 @@ pub enum Change {
     /// `alarms-*` of `/k8s-services/summary`.
     AlarmCounts(AlarmCounts),
     /// What became of an alarm, for those who do not read state.
-    Notice(Notice),
+    AlarmNotification(AlarmNotification),
     /// What the state file should hold.
     Memory(Memory),
 }

@@ -19,6 +19,10 @@ pub(crate) fn resource(resource: &Resource) -> String {
         }
         Resource::Source(source) => source_path(source),
         Resource::Orphan(route) => orphan_path(route),
+        // The route table of the network instance holds the address, whatever the release names the way to it.
+        Resource::NetworkInstance(name) | Resource::Address(name, _) => {
+            return format!("/network-instance[name={name}]");
+        }
     };
     path.gnmi()
 }
@@ -30,6 +34,8 @@ struct Alarm<'a> {
     severity: &'static str,
     resource: String,
     text: &'a str,
+    owner: &'static str,
+    affected: u32,
     raised: Time,
     last_change: Time,
     occurrences: u32,
@@ -39,9 +45,11 @@ struct Alarm<'a> {
 pub(super) fn alarm(key: &AlarmKey, view: &AlarmView) -> Entry {
     let body = Alarm {
         r#type: key.kind.as_str(),
-        severity: key.kind.severity().as_str(),
+        severity: view.severity.as_str(),
         resource: resource(&key.resource),
         text: &view.text,
+        owner: view.owner.as_str(),
+        affected: view.affected,
         raised: Time(view.raised),
         last_change: Time(view.last_change),
         occurrences: view.occurrences,
@@ -57,23 +65,29 @@ struct Record<'a> {
     severity: &'static str,
     resource: String,
     text: &'a str,
+    owner: &'static str,
+    affected: u32,
     raised: Time,
     cleared: Time,
+    cleared_because: &'static str,
 }
 
 /// `/k8s-services/alarm-history`.
 pub(super) fn record(record: &AlarmRecord) -> Entry {
-    let AlarmRecord { sequence, key, text, raised, cleared } = record;
+    let key = &record.key;
     let body = Record {
         id: key.to_string(),
         r#type: key.kind.as_str(),
-        severity: key.kind.severity().as_str(),
+        severity: record.severity.as_str(),
         resource: resource(&key.resource),
-        text,
-        raised: Time(*raised),
-        cleared: Time(*cleared),
+        text: &record.text,
+        owner: record.owner.as_str(),
+        affected: record.affected,
+        raised: Time(record.raised),
+        cleared: Time(record.cleared),
+        cleared_because: record.because.as_str(),
     };
-    Entry::new(list("alarm-history", "sequence", sequence), &body)
+    Entry::new(list("alarm-history", "sequence", &record.sequence), &body)
 }
 
 fn list(name: &str, key: &str, value: &dyn Display) -> Path {

@@ -1,367 +1,832 @@
-//! Alarms recomputed in full after every step: conditions from what is said, each with its own stopwatch.
-//!
-//! Written apart from the engine's stage: it keeps no index, and asks the published state again and again.
+//! Alarms as an operator meets them: when they are raised and cleared, what they stand for, and what they say.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use srl_k8s_services::model::alarm::{AlarmCounts, AlarmKey, AlarmType, Resource};
-use srl_k8s_services::model::config::AlarmPolicy;
-use srl_k8s_services::model::event::SourceId;
-use srl_k8s_services::model::names::{ClusterName, NodeName};
-use srl_k8s_services::model::time::{Now, Timestamp};
-use srl_k8s_services::model::verdict::{AttachmentState, FibStatus, NodeReason, OperState, Reason, SourceState};
-use srl_k8s_services::model::view::{NextHopView, ServiceView, VipView};
+use srl_k8s_services::engine::Engine;
+use srl_k8s_services::model::alarm::{
+    AlarmRecord, AlarmType, AlarmView, ClearedBecause, LONGEST_TEXT, NotificationEvent, Severity,
+};
+use srl_k8s_services::model::cluster::{AddressFamily, Node, Service, TrafficPolicy};
+use srl_k8s_services::model::config::Speaker;
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::memory::Memory;
+use srl_k8s_services::model::speaker::{ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource};
+use srl_k8s_services::model::switch::{FibFaultKind, SessionState};
+use srl_k8s_services::model::time::Now;
+use srl_k8s_services::model::verdict::Owner;
 
 use crate::said::State;
+use crate::scenario::{BGP, C1, Scenario, VRF, at, cluster_config, endpoint, ip, key, load_balancer, net, vtep};
 use crate::world::World;
 
-/// How long a source that never answered may take, counted from the start.
-const START: Duration = Duration::from_secs(30);
+const ROUTE_MISSING: &str = "vip-route-missing/c1/default/web/1.1.1.100";
+const DEGRADED: &str = "vip-degraded/c1/default/web/1.1.1.100";
+const BLACKHOLED: &str = "vip-blackholed/c1/default/web/1.1.1.100";
+const NO_ENDPOINT: &str = "vip-no-endpoint/c1/default/web/1.1.1.100";
+const SESSION_DOWN: &str = "neighbor-session-down/c1/n2";
+const NODES: [&str; 3] = ["n1", "n2", "n3"];
 
-/// What is known of a condition at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
-    Holds,
-    Gone,
-    /// As it was last known.
-    Unsaid,
-    /// What it is about does not exist.
-    NoMore,
+fn node(n: usize) -> std::net::IpAddr {
+    ip(&format!("192.168.1.1{n}"))
 }
 
-/// One condition over time.
-#[derive(Clone, Debug, Default)]
-struct Watched {
-    holds: bool,
-    raised: Option<Timestamp>,
-    occurrences: u32,
-    /// Holds unraised, or is gone uncleared, since then.
-    since: Option<Duration>,
-    in_reach: bool,
+fn vip(n: usize) -> std::net::IpAddr {
+    ip(&format!("1.1.1.{}", 99 + n))
 }
 
-/// All conditions there ever were.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Book {
-    watched: BTreeMap<AlarmKey, Watched>,
-    seen: BTreeSet<Resource>,
-    policy: AlarmPolicy,
-    /// Records there ever were, and how many of them are kept.
-    recorded: u64,
-    kept: usize,
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }
 
-impl Book {
-    /// The process ended: alarms are what is left, and nothing is known of what they are about.
-    pub(crate) fn restart(&mut self) {
-        self.seen.clear();
-        self.watched.retain(|_, watched| watched.raised.is_some());
-        for watched in self.watched.values_mut() {
-            (watched.holds, watched.since, watched.in_reach) = (true, None, false);
+impl Scenario {
+    /// Three attached nodes carry the VIP of service web.
+    fn carried() -> Self {
+        let mut leaf = Self::new();
+        leaf.config.alarm_policy.raise_hold = Duration::from_secs(10);
+        leaf.config.alarm_policy.clear_hold = Duration::from_secs(5);
+        leaf.configure(|_| {});
+        for (index, name) in NODES.into_iter().enumerate() {
+            leaf.attached(name, node(index + 1));
         }
+        leaf.carry(1, "web");
+        leaf
     }
 
-    /// Brings every condition up to date, and holds what was said of alarms against it.
-    #[track_caller]
-    pub(crate) fn check(&mut self, world: &World, now: Now, said: &State) {
-        if let Some(config) = &world.config {
-            self.policy = config.alarm_policy;
-        }
-        let view = View { world, now, said };
-        // Neighbors first: a VIP asks for the alarm of the session it waits for.
-        let (nodes, others): (Vec<_>, Vec<_>) =
-            self.keys(&view).into_iter().partition(|key| matches!(key.resource, Resource::Node(..)));
-        let mut cleared = BTreeSet::new();
-        for key in nodes.into_iter().chain(others) {
-            let known = self.known(&view, &key);
-            self.step(&view, &key, known, &mut cleared);
-        }
-        self.recorded += cleared.len() as u64;
-        self.kept = (self.kept + cleared.len()).min(usize::from(self.policy.history_size));
-        self.compare(said, &cleared);
+    /// One more service whose VIP all three nodes carry.
+    fn carry(&mut self, n: usize, name: &str) -> &mut Self {
+        self.service(name, TrafficPolicy::Cluster, &[vip(n)]).ready(name, &NODES).via(n, &[1, 2, 3])
     }
 
-    /// Every condition that holds now, and every one that is not forgotten yet.
-    fn keys(&self, view: &View) -> BTreeSet<AlarmKey> {
-        let mut keys: BTreeSet<AlarmKey> = self.watched.keys().cloned().collect();
-        let mut add = |resource: &Resource| {
-            keys.extend(AlarmType::ALL.iter().map(|kind| AlarmKey { kind: *kind, resource: resource.clone() }));
-        };
-        for (cluster, node) in view.said.nodes.keys() {
-            add(&Resource::Node(cluster.clone(), node.clone()));
-        }
-        for ((cluster, service), said) in &view.said.services {
-            add(&Resource::Service(cluster.clone(), service.clone()));
-            for vip in &said.vips {
-                add(&Resource::Vip(cluster.clone(), service.clone(), vip.address));
-            }
-        }
-        view.said.sources.keys().for_each(|source| add(&Resource::Source(source.clone())));
-        view.world.watched().for_each(|(cluster, _)| add(&Resource::Cluster(cluster.clone())));
-        view.said.orphans.keys().for_each(|route| add(&Resource::Orphan(route.clone())));
-        keys
+    /// The route of the n-th VIP goes to these nodes.
+    fn via(&mut self, n: usize, nodes: &[usize]) -> &mut Self {
+        let hops: Vec<_> = nodes.iter().map(|n| node(*n)).collect();
+        self.bgp(vip(n), &hops)
     }
 
-    fn known(&mut self, view: &View, key: &AlarmKey) -> Known {
-        let exists = view.exists(&key.resource);
-        if exists {
-            self.seen.insert(key.resource.clone());
-        } else if self.seen.contains(&key.resource) && !matches!(key.resource, Resource::Orphan(_)) {
-            return Known::NoMore;
-        }
-        let holds = |holds: bool| if holds { Known::Holds } else { Known::Gone };
-        match (&key.resource, exists) {
-            (Resource::Orphan(_), false) if !self.seen.contains(&key.resource) => match view.all_told(key) {
-                true => Known::NoMore,
-                false => Known::Unsaid,
-            },
-            (Resource::Orphan(_), _) => holds(exists && key.kind == AlarmType::VipRouteOrphan),
-            // Its service is told without it.
-            (Resource::Vip(cluster, service, _), false)
-                if view.exists(&Resource::Service(cluster.clone(), service.clone())) =>
-            {
-                Known::NoMore
-            }
-            (_, false) if view.all_told(key) => Known::NoMore,
-            (_, false) => Known::Unsaid,
-            (Resource::Source(source), _) => match view.source(source) {
-                Some(lost) => holds(lost && key.kind == AlarmType::SourceStale),
-                None => Known::Unsaid,
-            },
-            (Resource::Cluster(cluster), _) => match view.switch() {
-                true => holds(view.instance_missing(cluster) && key.kind == AlarmType::NetworkInstanceMissing),
-                false => Known::Unsaid,
-            },
-            (Resource::Node(cluster, node), _) => {
-                let said = &view.said.nodes[&(cluster.clone(), node.clone())];
-                match said.reason {
-                    Some(NodeReason::Syncing) => Known::Unsaid,
-                    _ if !view.neighbors() => Known::Unsaid,
-                    _ if said.expected_vips == 0 => Known::Gone,
-                    Some(NodeReason::SessionDown) => holds(key.kind == AlarmType::NeighborSessionDown),
-                    Some(NodeReason::NodeAddressUnknown) => {
-                        let stands_out = view.stands_out(cluster) && !view.unmapped(cluster);
-                        holds(key.kind == AlarmType::NodeAddressUnknown && stands_out)
-                    }
-                    _ => Known::Gone,
-                }
-            }
-            (Resource::Service(cluster, service), _) => {
-                let said = &view.said.services[&(cluster.clone(), service.clone())];
-                match said.verdict.reason {
-                    Some(Reason::Syncing | Reason::SwitchStale) => Known::Unsaid,
-                    Some(Reason::AddressPending) => holds(key.kind == AlarmType::VipAddressPending),
-                    _ => Known::Gone,
-                }
-            }
-            (Resource::Vip(cluster, service, address), _) => {
-                let said = &view.said.services[&(cluster.clone(), service.clone())];
-                let vip = said.vips.iter().find(|vip| vip.address == *address).expect("it exists");
-                self.vip(view, cluster, vip, key.kind)
-            }
-        }
+    fn no_route(&mut self) -> &mut Self {
+        self.withdraw(vip(1))
     }
 
-    fn vip(&self, view: &View, cluster: &ClusterName, vip: &VipView, kind: AlarmType) -> Known {
-        use AlarmType::*;
-        let Some(reason) = vip.verdict.reason else { return self.gone(view, vip, kind) };
-        let due = match (reason, vip.verdict.state) {
-            (Reason::Syncing | Reason::SwitchStale, _) => return Known::Unsaid,
-            (Reason::NoRoute | Reason::WrongNetworkInstance, _) => VipRouteMissing,
-            (Reason::SessionDown, OperState::Down) => VipRouteMissing,
-            (Reason::RouteNotProgrammed, _) | (Reason::NextHopUnexpected, OperState::Down) => VipBlackholed,
-            (Reason::AddressConflict, _) => VipAddressConflict,
-            (Reason::NoReadyEndpoint, _) => VipNoEndpoint,
-            (Reason::NoAnnouncer, _) => VipNotAnnounced,
-            (_, OperState::Degraded) if !self.is_behind_sessions(cluster, vip) => VipDegraded,
-            _ => return self.gone(view, vip, kind),
-        };
-        if due == kind { Known::Holds } else { self.gone(view, vip, kind) }
+    fn after(&mut self, seconds: u64) -> &mut Self {
+        self.pass(Duration::from_secs(seconds))
     }
 
-    fn gone(&self, view: &View, vip: &VipView, kind: AlarmType) -> Known {
-        let fib = vip.route.as_ref().map(|route| route.fib);
-        let unseen = kind == AlarmType::VipBlackholed && !view.neighbors() && fib == Some(FibStatus::Unknown);
-        if unseen { Known::Unsaid } else { Known::Gone }
+    fn holds(&mut self, raise: u64, clear: u64, history: u16) -> &mut Self {
+        self.configure(|config| {
+            config.alarm_policy.raise_hold = Duration::from_secs(raise);
+            config.alarm_policy.clear_hold = Duration::from_secs(clear);
+            config.alarm_policy.history_size = history;
+        })
     }
 
-    fn is_behind_sessions(&self, cluster: &ClusterName, vip: &VipView) -> bool {
-        let down = |node: &NodeName| {
-            let resource = Resource::Node(cluster.clone(), node.clone());
-            let key = AlarmKey { kind: AlarmType::NeighborSessionDown, resource };
-            self.watched.get(&key).is_some_and(|watched| watched.holds)
-        };
-        let bad: Vec<&NextHopView> =
-            vip.next_hops.iter().filter(|hop| matches!(hop.state, OperState::Down | OperState::Degraded)).collect();
-        !bad.is_empty()
-            && bad.iter().all(|hop| match hop.reason {
-                Some(Reason::SessionDown) => true,
-                Some(Reason::NextHopMissing) => hop.session.is_none() && hop.node.as_ref().is_some_and(down),
-                _ => false,
-            })
-    }
-
-    fn step(&mut self, view: &View, key: &AlarmKey, known: Known, cleared: &mut BTreeSet<AlarmKey>) {
-        let policy = self.policy;
-        let in_reach = view.reaches(key.kind);
-        let now = view.now;
-        if known != Known::Holds && !self.watched.contains_key(key) {
-            return;
-        }
-        let watched = self.watched.entry(key.clone()).or_default();
-        if known == Known::NoMore {
-            if watched.raised.is_some() {
-                cleared.insert(key.clone());
-            }
-            self.watched.remove(key);
-            return;
-        }
-        let before = watched.holds;
-        watched.holds = match known {
-            Known::Holds => true,
-            Known::Gone => false,
-            Known::Unsaid | Known::NoMore => before,
-        };
-        if watched.holds
-            && !before
-            && watched.raised.is_some()
-            && watched.since.is_some()
-            && watched.in_reach
-            && in_reach
-        {
-            watched.occurrences += 1;
-        }
-        let waits = in_reach && watched.holds != watched.raised.is_some();
-        watched.since = match watched.since.filter(|_| watched.in_reach && before == watched.holds) {
-            Some(since) if waits => Some(since),
-            _ => waits.then_some(now.elapsed),
-        };
-        watched.in_reach = in_reach;
-        let hold = if watched.raised.is_some() { policy.clear_hold } else { policy.raise_hold };
-        let due = watched.since.is_some_and(|since| now.elapsed >= since + hold);
-        if due && watched.holds {
-            (watched.raised, watched.occurrences, watched.since) = (Some(now.wall), 1, None);
-        } else if due {
-            cleared.insert(key.clone());
-        }
-        if !watched.holds && (due || watched.raised.is_none()) {
-            self.watched.remove(key);
-        }
+    fn back(&mut self, source: SourceId) -> &mut Self {
+        self.source(source, SourceEvent::Synced)
     }
 
     #[track_caller]
-    fn compare(&self, said: &State, cleared: &BTreeSet<AlarmKey>) {
-        let due: BTreeMap<&AlarmKey, (Timestamp, u32)> = self
-            .watched
-            .iter()
-            .filter_map(|(key, watched)| Some((key, (watched.raised?, watched.occurrences))))
-            .collect();
-        let told: BTreeMap<&AlarmKey, (Timestamp, u32)> =
-            said.alarms.active.iter().map(|(key, alarm)| (key, (alarm.raised, alarm.occurrences))).collect();
-        assert_eq!(told, due, "active alarms");
-        let mut counts = AlarmCounts::default();
-        due.keys().for_each(|key| counts.active[key.kind.severity() as usize] += 1);
-        assert_eq!(said.alarms.counts, counts);
-        assert_eq!(said.alarms.history.len(), self.kept, "the newest records are kept");
-        assert!(said.alarms.history.last_key_value().is_none_or(|(last, _)| *last == self.recorded));
-        let newest = said.alarms.history.values().rev().take(cleared.len()).map(|record| &record.key);
-        assert!(newest.into_iter().all(|key| cleared.contains(key)), "what was cleared now is the newest");
+    fn alarmed(&mut self, ids: &[&str]) -> &mut Self {
+        let active: Vec<String> = self.said.alarms.active.keys().map(ToString::to_string).collect();
+        assert_eq!(active, ids);
+        assert_eq!(self.said.alarms.counts.active.iter().sum::<u32>() as usize, ids.len(), "the summary counts them");
+        self
+    }
+
+    #[track_caller]
+    fn alarm(&self, id: &str) -> &AlarmView {
+        let mut active = self.said.alarms.active.iter();
+        active.find(|(key, _)| key.to_string() == id).unwrap_or_else(|| panic!("{id} is not active")).1
+    }
+
+    #[track_caller]
+    fn record(&self, id: &str) -> &AlarmRecord {
+        let mut records = self.said.alarms.history.values();
+        records.rfind(|record| record.key.to_string() == id).unwrap_or_else(|| panic!("{id} was not cleared"))
+    }
+
+    fn events(&self, wanted: impl Fn(NotificationEvent) -> bool) -> usize {
+        self.said.alarms.notifications.iter().filter(|notification| wanted(notification.event)).count()
+    }
+
+    fn raised(&self) -> usize {
+        self.events(|event| event == NotificationEvent::Raised)
+    }
+
+    /// The process ends; another one starts with what was saved, and hears of nothing yet.
+    fn restarted(&mut self) -> &mut Self {
+        let saved = self.engine.memory(at(self.elapsed));
+        let text = serde_json::to_string(&saved).expect("it is saved as JSON");
+        let memory: Memory = serde_json::from_str(&text).expect("and read again");
+        assert_eq!(memory, saved);
+        (self.engine, self.world, self.said) = (Engine::new(), World::default(), State::default());
+        self.event(Event::Remembered(memory))
+    }
+
+    /// It hears of the switch and the cluster again, with the VIP's route to these nodes.
+    fn heard_again(&mut self, nodes: &[usize]) -> &mut Self {
+        self.configure(|_| {});
+        for name in ["default", VRF] {
+            self.network_instance(name, Some(1));
+        }
+        self.event(Event::Switch(SwitchEvent::Application(BGP, Some("bgp_mgr".into()))));
+        for (index, name) in NODES.into_iter().enumerate() {
+            self.attached(name, node(index + 1));
+        }
+        self.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &NODES);
+        if !nodes.is_empty() {
+            self.via(1, nodes);
+        }
+        self.source(SourceId::Kubernetes(C1.into()), SourceEvent::Synced);
+        self.source(SourceId::Ndk, SourceEvent::Synced).source(SourceId::Gnmi, SourceEvent::Synced)
     }
 }
 
-/// What is said and known at a moment.
-struct View<'a> {
-    world: &'a World,
-    now: Now,
-    said: &'a State,
+// ---- hold times ----
+
+#[test]
+fn a_missing_route_is_raised_after_the_hold_time() {
+    let mut leaf = Scenario::carried();
+    leaf.alarmed(&[]).no_route().after(9).alarmed(&[]).after(1).alarmed(&[ROUTE_MISSING]);
+    let alarm = leaf.alarm(ROUTE_MISSING);
+    assert_eq!((alarm.severity, alarm.owner, alarm.affected), (Severity::Critical, Owner::Network, 1));
+    assert!(
+        alarm.text.starts_with("VIP 1.1.1.100 of default/web in cluster c1: no route in ip-vrf-1"),
+        "{}",
+        alarm.text
+    );
+    assert!(leaf.engine.deadline().is_none_or(|due| due > leaf.elapsed), "nothing is due at once");
 }
 
-impl View<'_> {
-    fn is_synced(&self, source: &SourceId) -> bool {
-        self.said.sources.get(source).is_some_and(|view| view.state == SourceState::Synced)
-    }
+#[test]
+fn it_is_cleared_once_it_has_been_well_for_the_hold_time() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).via(1, &[1, 2, 3]).after(4).alarmed(&[ROUTE_MISSING]).after(1).alarmed(&[]);
+    let record = leaf.record(ROUTE_MISSING);
+    assert_eq!((record.sequence, record.because), (1, ClearedBecause::Well));
+    assert_eq!(record.cleared.duration_since(record.raised).as_secs(), 5);
+    assert_eq!((record.severity, record.owner, record.affected), (Severity::Critical, Owner::Network, 1));
+}
 
-    fn switch(&self) -> bool {
-        self.is_synced(&SourceId::Ndk)
-    }
+#[test]
+fn a_fault_that_ends_within_the_hold_time_raises_nothing() {
+    Scenario::carried().no_route().after(9).via(1, &[1, 2, 3]).after(60).alarmed(&[]);
+}
 
-    fn neighbors(&self) -> bool {
-        self.switch() && self.is_synced(&SourceId::Gnmi)
-    }
+#[test]
+fn going_from_fault_to_fault_is_no_break_and_raises_what_it_is_then() {
+    let mut leaf = Scenario::carried();
+    leaf.via(1, &[1, 3]).after(4).no_route().after(4).slice(C1, "web", AddressFamily::Ipv4, &[]);
+    leaf.after(1).alarmed(&[]).after(1).alarmed(&[NO_ENDPOINT]);
+}
 
-    fn reaches(&self, kind: AlarmType) -> bool {
-        match kind {
-            AlarmType::SourceStale => true,
-            AlarmType::NeighborSessionDown | AlarmType::NodeAddressUnknown => self.neighbors(),
-            _ => self.switch(),
-        }
+#[test]
+fn a_flapping_fault_is_one_alarm_that_counts() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10);
+    for _ in 0..3 {
+        leaf.via(1, &[1, 2, 3]).after(2).no_route().after(2);
     }
+    leaf.after(10).alarmed(&[ROUTE_MISSING]);
+    assert_eq!((leaf.alarm(ROUTE_MISSING).occurrences, leaf.raised()), (4, 1));
+    leaf.via(1, &[1, 2, 3]).after(5).alarmed(&[]);
+    assert_eq!(leaf.said.alarms.history.len(), 1);
+}
 
-    /// All that could tell of what an alarm is about has told what it knows.
-    fn all_told(&self, key: &AlarmKey) -> bool {
-        let Some(config) = &self.world.config else { return false };
-        let told = |name: &ClusterName| {
-            self.world.watched().all(|(watched, _)| watched != name)
-                || self.is_synced(&SourceId::Kubernetes(name.clone()))
+#[test]
+fn without_hold_times_it_is_raised_and_cleared_at_once() {
+    let mut leaf = Scenario::carried();
+    leaf.holds(0, 0, 100).no_route().alarmed(&[ROUTE_MISSING]).via(1, &[1, 2, 3]).alarmed(&[]);
+}
+
+#[test]
+fn a_new_hold_time_applies_to_what_is_pending() {
+    Scenario::carried().no_route().after(3).holds(2, 5, 100).after(0).alarmed(&[ROUTE_MISSING]);
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(3).holds(60, 5, 100).after(20).alarmed(&[]).after(40).alarmed(&[ROUTE_MISSING]);
+}
+
+// ---- one alarm for each VIP ----
+
+#[test]
+fn type_and_severity_follow_the_verdict_and_the_time_stays() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).alarmed(&[ROUTE_MISSING]);
+    let raised = leaf.alarm(ROUTE_MISSING).raised;
+    leaf.after(60).slice(C1, "web", AddressFamily::Ipv4, &[]).alarmed(&[NO_ENDPOINT]);
+    let alarm = leaf.alarm(NO_ENDPOINT);
+    assert_eq!((alarm.raised, alarm.severity, alarm.owner), (raised, Severity::Minor, Owner::Application));
+    let record = leaf.record(ROUTE_MISSING);
+    assert_eq!(record.because, ClearedBecause::Became(AlarmType::VipNoEndpoint));
+    assert!(record.text.ends_with("; became vip-no-endpoint"), "{}", record.text);
+}
+
+#[test]
+fn becoming_unknown_changes_nothing() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).lost(SourceId::Ndk).after(60);
+    leaf.alarmed(&[ROUTE_MISSING, "source-stale/ndk"]);
+    leaf.back(SourceId::Ndk).after(30).alarmed(&[ROUTE_MISSING]);
+    assert_eq!(leaf.alarm(ROUTE_MISSING).occurrences, 1, "it was never gone");
+}
+
+#[test]
+fn nothing_is_raised_for_the_time_it_was_not_known() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(5).lost(SourceId::Ndk).after(60).alarmed(&["source-stale/ndk"]);
+    leaf.back(SourceId::Ndk).after(9).alarmed(&[]).after(1).alarmed(&[ROUTE_MISSING]);
+}
+
+#[test]
+fn an_application_fault_is_minor_and_the_application_s() {
+    let mut leaf = Scenario::carried();
+    leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("web-0", "n1", false, false)])
+        .after(10)
+        .alarmed(&[NO_ENDPOINT]);
+    let alarm = leaf.alarm(NO_ENDPOINT);
+    assert_eq!((alarm.severity, alarm.owner), (Severity::Minor, Owner::Application));
+}
+
+#[test]
+fn a_service_without_an_address_is_a_warning_of_the_cluster_s() {
+    let mut leaf = Scenario::carried();
+    leaf.service("second", TrafficPolicy::Cluster, &[]).after(10).alarmed(&["vip-address-pending/c1/default/second"]);
+    let alarm = leaf.alarm("vip-address-pending/c1/default/second");
+    assert_eq!((alarm.severity, alarm.owner), (Severity::Warning, Owner::Cluster));
+}
+
+// ---- sessions ----
+
+#[test]
+fn a_lost_session_is_one_alarm_that_counts_the_vips_behind_it() {
+    let mut leaf = Scenario::carried();
+    leaf.carry(2, "dns").session(node(2), SessionState::Active).via(1, &[1, 3]).via(2, &[1, 3]).after(10);
+    leaf.alarmed(&[SESSION_DOWN]);
+    let alarm = leaf.alarm(SESSION_DOWN);
+    let text = "BGP session with 192.168.1.12 (node n2) is down (state active); 2 VIPs have lost this next-hop";
+    assert_eq!((&*alarm.text, alarm.affected, alarm.owner), (text, 1, Owner::Network));
+}
+
+#[test]
+fn a_next_hop_missing_beside_a_lost_session_is_an_alarm_of_its_own() {
+    let mut leaf = Scenario::carried();
+    leaf.session(node(2), SessionState::Active).via(1, &[1]).after(10).alarmed(&[DEGRADED, SESSION_DOWN]);
+}
+
+#[test]
+fn a_missing_route_is_not_swallowed_by_the_alarm_of_a_session() {
+    let mut leaf = Scenario::carried();
+    leaf.vanish(node(1)).vanish(node(3)).kubernetes(C1, ClusterEvent::Nodes(Update::Gone("n1".into())));
+    leaf.kubernetes(C1, ClusterEvent::Nodes(Update::Gone("n3".into())));
+    leaf.session(node(2), SessionState::Idle).no_route().after(10);
+    leaf.alarmed(&[ROUTE_MISSING, SESSION_DOWN]);
+}
+
+#[test]
+fn a_vip_is_raised_while_its_session_flaps_too_fast_for_an_alarm() {
+    let mut leaf = Scenario::carried();
+    leaf.via(1, &[1, 3]);
+    for _ in 0..8 {
+        leaf.session(node(2), SessionState::Idle).pass(ms(1500)).up(node(2)).pass(ms(1500));
+    }
+    leaf.alarmed(&[DEGRADED]);
+    assert_eq!(leaf.raised(), 1);
+}
+
+#[test]
+fn a_session_lost_a_moment_after_its_routes_is_still_one_alarm() {
+    let mut leaf = Scenario::carried();
+    leaf.via(1, &[1, 3]).pass(ms(700)).session(node(2), SessionState::Idle).after(30).alarmed(&[SESSION_DOWN]);
+    assert_eq!(leaf.raised(), 1, "the VIP waits for the session to be raised");
+}
+
+#[test]
+fn routes_that_return_after_their_session_raise_nothing() {
+    let mut leaf = Scenario::carried();
+    leaf.session(node(2), SessionState::Idle).via(1, &[1, 3]).after(60).up(node(2)).after(3).via(1, &[1, 2, 3]);
+    leaf.after(60).alarmed(&[]);
+    assert_eq!((leaf.raised(), leaf.said.alarms.history.len()), (1, 1));
+}
+
+#[test]
+fn a_vip_that_stays_degraded_after_its_session_returned_is_raised() {
+    let mut leaf = Scenario::carried();
+    leaf.session(node(2), SessionState::Idle).via(1, &[1, 3]).after(60).up(node(2)).after(14).alarmed(&[]);
+    leaf.after(1).alarmed(&[DEGRADED]);
+}
+
+#[test]
+fn a_degraded_vip_becomes_the_alarm_of_the_session_that_explains_it() {
+    let mut leaf = Scenario::carried();
+    leaf.via(1, &[1, 3]).after(10).alarmed(&[DEGRADED]).session(node(2), SessionState::Idle).after(10);
+    leaf.alarmed(&[SESSION_DOWN]);
+    assert_eq!(leaf.record(DEGRADED).because, ClearedBecause::Became(AlarmType::NeighborSessionDown));
+}
+
+#[test]
+fn a_session_nobody_needs_any_more_is_cleared_and_says_so() {
+    let mut leaf = Scenario::carried();
+    leaf.session(node(2), SessionState::Idle).via(1, &[1, 3]).after(10).alarmed(&[SESSION_DOWN]);
+    leaf.kubernetes(C1, ClusterEvent::Services(Update::Gone(key("web")))).after(5).alarmed(&[]);
+    assert_eq!(leaf.record(SESSION_DOWN).because, ClearedBecause::NothingToAnnounce);
+}
+
+#[test]
+fn all_nodes_lost_at_once_are_one_alarm_and_their_vips_another() {
+    let mut leaf = Scenario::carried();
+    leaf.carry(2, "dns");
+    for n in 1..=3 {
+        leaf.session(node(n), SessionState::Idle);
+    }
+    leaf.withdraw(vip(1)).withdraw(vip(2)).after(10).alarmed(&["vip-route-missing/c1", "neighbor-session-down/c1"]);
+    let sessions = leaf.alarm("neighbor-session-down/c1");
+    assert_eq!(sessions.affected, 3);
+    assert!(
+        sessions.text.starts_with("BGP sessions with 3 nodes of cluster c1 are down: n1, n2, n3"),
+        "{}",
+        sessions.text
+    );
+    let vips = leaf.alarm("vip-route-missing/c1");
+    assert_eq!((vips.affected, vips.severity), (2, Severity::Critical));
+    assert!(vips.text.starts_with("2 VIPs of cluster c1 without a route: 1.1.1.101 (default/dns), "), "{}", vips.text);
+    leaf.up(node(1)).after(20).alarmed(&["vip-route-missing/c1", "neighbor-session-down/c1"]);
+    assert_eq!(leaf.alarm("neighbor-session-down/c1").affected, 2, "members come and go, the alarm stays");
+    assert_eq!(leaf.raised(), 2);
+}
+
+#[test]
+fn the_alarm_of_a_session_outlives_gnmi() {
+    let mut leaf = Scenario::carried();
+    leaf.session(node(2), SessionState::Idle).via(1, &[1, 3]).after(10).lost(SourceId::Gnmi).after(60);
+    leaf.alarmed(&[SESSION_DOWN, "source-stale/gnmi"]).back(SourceId::Gnmi).after(30).alarmed(&[SESSION_DOWN]);
+    assert_eq!(leaf.raised(), 2);
+    leaf.up(node(2)).via(1, &[1, 2, 3]).after(5).alarmed(&[]);
+}
+
+#[test]
+fn a_session_that_returned_while_gnmi_was_lost_is_cleared_afterwards() {
+    let mut leaf = Scenario::carried();
+    leaf.session(node(2), SessionState::Idle).via(1, &[1, 3]).after(10).lost(SourceId::Gnmi).via(1, &[1, 2, 3]);
+    leaf.after(60).alarmed(&[SESSION_DOWN, "source-stale/gnmi"]);
+    leaf.up(node(2)).back(SourceId::Gnmi).after(5).alarmed(&[]);
+}
+
+// ---- sources ----
+
+#[test]
+fn a_route_lost_while_gnmi_is_lost_is_raised_all_the_same() {
+    Scenario::carried()
+        .lost(SourceId::Gnmi)
+        .after(60)
+        .no_route()
+        .after(10)
+        .alarmed(&[ROUTE_MISSING, "source-stale/gnmi"]);
+}
+
+#[test]
+fn a_failure_in_the_fib_is_not_forgotten_while_gnmi_is_lost() {
+    let mut leaf = Scenario::carried();
+    leaf.fib(vip(1), Some(FibFaultKind::Failed)).after(10).alarmed(&[BLACKHOLED]);
+    leaf.lost(SourceId::Gnmi).after(60).alarmed(&[BLACKHOLED, "source-stale/gnmi"]);
+    leaf.back(SourceId::Gnmi).after(10).alarmed(&[BLACKHOLED]);
+    leaf.fib(vip(1), None).after(5).alarmed(&[]);
+}
+
+#[test]
+fn a_lost_api_server_is_one_alarm_whose_reason_does_not_chatter() {
+    let api = || SourceId::Kubernetes(C1.into());
+    let mut leaf = Scenario::carried();
+    leaf.lost(api()).after(10).alarmed(&["source-stale/kubernetes/c1"]);
+    let owner = leaf.alarm("source-stale/kubernetes/c1").owner;
+    assert_eq!(owner, Owner::Cluster);
+    let written = |leaf: &Scenario| leaf.alarm("source-stale/kubernetes/c1").last_change;
+    let first = written(&leaf);
+    leaf.after(3).source(api(), SourceEvent::Lost("no route to host".into()));
+    assert_eq!(written(&leaf), first, "a text is written at most every 10 s");
+    leaf.after(7);
+    let text = &leaf.alarm("source-stale/kubernetes/c1").text;
+    assert!(text.contains(": no route to host; its VIPs are judged by data received until then"), "{text}");
+    assert_eq!(leaf.events(|_| true), 1, "a text that changes is no notification");
+    leaf.source(api(), SourceEvent::Synced).after(5).alarmed(&[]);
+}
+
+#[test]
+fn a_source_that_never_answered_is_given_half_a_minute() {
+    let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
+    leaf.source(SourceId::Ndk, SourceEvent::Synced).source(SourceId::Gnmi, SourceEvent::Synced);
+    leaf.lost(SourceId::Kubernetes(C1.into())).after(39).alarmed(&[]).after(1).alarmed(&["source-stale/kubernetes/c1"]);
+    let text = &leaf.alarm("source-stale/kubernetes/c1").text;
+    assert!(text.starts_with("cluster c1 is not read: connection refused; its services are not known"), "{text}");
+}
+
+#[test]
+fn a_source_s_reason_is_one_printable_line_of_bounded_length() {
+    let mut leaf = Scenario::carried();
+    let page = format!("<html>\u{1b}[31m{}</html>\nmore", "x".repeat(5000));
+    leaf.source(SourceId::Kubernetes(C1.into()), SourceEvent::Lost(page.as_str().into())).after(10);
+    let text = &leaf.alarm("source-stale/kubernetes/c1").text;
+    assert!(text.len() <= LONGEST_TEXT && !text.contains(['\n', '\u{1b}']), "{text}");
+    assert!(text.ends_with("its VIPs are judged by data received until then"), "{text}");
+}
+
+#[test]
+fn a_network_instance_that_goes_clears_no_session_s_alarm() {
+    let mut leaf = Scenario::carried();
+    leaf.session(node(2), SessionState::Idle).via(1, &[1, 3]).after(10).network_instance(VRF, None).after(60);
+    leaf.alarmed(&[SESSION_DOWN, "network-instance-missing/c1"]);
+}
+
+// ---- one cause, one alarm ----
+
+#[test]
+fn a_missing_network_instance_is_one_alarm_and_says_what_there_is() {
+    let mut leaf = Scenario::carried();
+    leaf.network_instance(VRF, None).after(10).alarmed(&["network-instance-missing/c1"]);
+    let text = &leaf.alarm("network-instance-missing/c1").text;
+    assert!(text.contains("network-instance ip-vrf-1") && text.contains("(there is default, ip-vrf-2)"), "{text}");
+}
+
+#[test]
+fn clusters_of_one_missing_network_instance_are_one_alarm() {
+    let mut leaf = Scenario::carried();
+    leaf.cluster("c2", |cluster| cluster.rules.network_instance = VRF.into());
+    leaf.network_instance(VRF, None).after(11).alarmed(&["network-instance-missing/network-instance/ip-vrf-1"]);
+    assert_eq!(leaf.alarm("network-instance-missing/network-instance/ip-vrf-1").affected, 2);
+}
+
+#[test]
+fn vips_of_a_wrong_network_instance_are_one_alarm() {
+    let mut leaf = Scenario::carried();
+    leaf.carry(2, "dns");
+    let hops = [node(1), node(2), node(3)];
+    leaf.withdraw(vip(1)).withdraw(vip(2));
+    leaf.route_of("ip-vrf-2", vip(1).into(), BGP, &hops).route_of("ip-vrf-2", vip(2).into(), BGP, &hops);
+    leaf.after(10).alarmed(&["vip-route-missing/c1"]);
+    assert_eq!(leaf.alarm("vip-route-missing/c1").affected, 2);
+}
+
+#[test]
+fn ten_vips_of_one_service_are_one_alarm() {
+    let mut leaf = Scenario::carried();
+    let vips: Vec<_> = (1..=10).map(vip).collect();
+    leaf.service("web", TrafficPolicy::Cluster, &vips);
+    for (n, vip) in vips.iter().enumerate().skip(1) {
+        leaf.bgp(*vip, &[node(1), node(2), node(3)]);
+        assert!(n < 10);
+    }
+    for vip in &vips {
+        leaf.withdraw(*vip).up(node(1));
+    }
+    // Sessions are up and give other routes: the cause is not a node's.
+    leaf.carry(11, "dns").after(10).alarmed(&["vip-route-missing/c1/default/web"]);
+    let alarm = leaf.alarm("vip-route-missing/c1/default/web");
+    assert_eq!(alarm.affected, 10);
+    assert!(alarm.text.starts_with("10 VIPs of service default/web in cluster c1 without a route: "), "{}", alarm.text);
+    assert!(alarm.text.contains(" and 7 more; "), "{}", alarm.text);
+}
+
+#[test]
+fn a_speaker_that_announces_nothing_is_one_alarm() {
+    let mut leaf = Scenario::carried();
+    for n in 2..=5 {
+        leaf.carry(n, &format!("s{n}"));
+    }
+    for n in 1..=5 {
+        leaf.withdraw(vip(n));
+    }
+    for n in 1..=3 {
+        leaf.neighbor(node(n), Some(SessionState::Established), Some(0));
+    }
+    leaf.after(10).alarmed(&["vip-route-missing/c1"]);
+    assert_eq!(leaf.alarm("vip-route-missing/c1").affected, 5);
+}
+
+#[test]
+fn a_remote_node_lost_by_many_vips_is_one_alarm_named_by_the_node() {
+    let mut leaf = Scenario::new();
+    for (index, name) in NODES.into_iter().enumerate() {
+        leaf.remote(name, node(index + 1), index as u8 + 1);
+    }
+    for n in 1..=4 {
+        let name = format!("s{n}");
+        leaf.service(&name, TrafficPolicy::Cluster, &[vip(n)]).ready(&name, &NODES);
+        leaf.evpn(vip(n), &[vtep(1), vtep(2), vtep(3)]);
+    }
+    for n in 1..=4 {
+        leaf.evpn(vip(n), &[vtep(1), vtep(2)]);
+    }
+    leaf.after(11).alarmed(&["vip-degraded/c1/n3"]);
+    let alarm = leaf.alarm("vip-degraded/c1/n3");
+    assert_eq!((alarm.affected, alarm.severity), (4, Severity::Major));
+}
+
+#[test]
+fn a_conflict_seen_from_both_clusters_is_one_alarm() {
+    let mut leaf = Scenario::carried();
+    leaf.cluster("c2", |_| {}).source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
+    let there = ip("192.168.1.21");
+    leaf.node_in("c2", "m1", Node { internal: [there].into(), ..Node::default() }).up(there);
+    leaf.service_in("c2", "shop", load_balancer(TrafficPolicy::Cluster, &[vip(1)]));
+    leaf.slice("c2", "shop", AddressFamily::Ipv4, &[endpoint("shop-0", "m1", true, true)]);
+    leaf.bgp(vip(1), &[node(1), node(2), node(3), there]).after(11);
+    leaf.alarmed(&["vip-address-conflict/network-instance/ip-vrf-1/1.1.1.100"]);
+    let alarm = leaf.alarm("vip-address-conflict/network-instance/ip-vrf-1/1.1.1.100");
+    assert_eq!((alarm.affected, alarm.severity, alarm.owner), (2, Severity::Critical, Owner::Cluster));
+    let head =
+        "VIP 1.1.1.100 in network-instance ip-vrf-1 is claimed by 2 services: c1 (default/web), c2 (default/shop)";
+    assert!(alarm.text.starts_with(head), "{}", alarm.text);
+}
+
+/// A MetalLB pool with this many addresses from 1.1.1.100 on, a power of two.
+fn pool(leaf: &mut Scenario, prefix: &str) {
+    let key = ObjectKey { namespace: Some("metallb-system".into()), name: "vip-pool".into() };
+    let pool = Pool { prefixes: [net(prefix)].into(), ..Pool::default() };
+    leaf.kubernetes(C1, ClusterEvent::SpeakerResource(SpeakerResource::MetallbPools, ResourceState::Watched));
+    let update = Update::All(vec![(key, SpeakerObject::Pool(pool))]);
+    leaf.kubernetes(C1, ClusterEvent::SpeakerObjects(SpeakerResource::MetallbPools, update));
+}
+
+#[test]
+fn a_full_pool_is_one_alarm_with_the_pool_s_numbers() {
+    let mut leaf = Scenario::carried();
+    pool(&mut leaf, "1.1.1.100/31");
+    leaf.carry(2, "dns");
+    for n in 0..5 {
+        leaf.service(&format!("waits{n}"), TrafficPolicy::Cluster, &[]);
+    }
+    leaf.after(10).alarmed(&["vip-address-pending/c1"]);
+    let text = &leaf.alarm("vip-address-pending/c1").text;
+    let head =
+        "5 services of cluster c1 waiting for an address: default/waits0, default/waits1, default/waits2 and 2 more";
+    assert!(text.starts_with(&format!("{head}; pool vip-pool: 2 of 2 addresses in use; ")), "{text}");
+}
+
+#[test]
+fn a_pool_with_free_addresses_is_not_blamed() {
+    let mut leaf = Scenario::carried();
+    pool(&mut leaf, "1.1.1.96/28");
+    leaf.service("waits", TrafficPolicy::Cluster, &[]).after(10);
+    assert!(!leaf.alarm("vip-address-pending/c1/default/waits").text.contains("in use"));
+}
+
+#[test]
+fn a_second_one_with_the_same_cause_turns_an_alarm_into_one_for_both() {
+    let mut leaf = Scenario::carried();
+    leaf.service("one", TrafficPolicy::Cluster, &[]).after(20).alarmed(&["vip-address-pending/c1/default/one"]);
+    let raised = leaf.alarm("vip-address-pending/c1/default/one").raised;
+    leaf.service("two", TrafficPolicy::Cluster, &[]).after(10).alarmed(&["vip-address-pending/c1"]);
+    let alarm = leaf.alarm("vip-address-pending/c1");
+    assert_eq!((alarm.raised, alarm.affected), (raised, 2));
+    let record = leaf.record("vip-address-pending/c1/default/one");
+    assert_eq!(record.because, ClearedBecause::Became(AlarmType::VipAddressPending));
+    leaf.kubernetes(C1, ClusterEvent::Services(Update::Gone(key("one"))))
+        .after(10)
+        .alarmed(&["vip-address-pending/c1"]);
+    assert_eq!(leaf.alarm("vip-address-pending/c1").affected, 1);
+    leaf.kubernetes(C1, ClusterEvent::Services(Update::Gone(key("two")))).alarmed(&[]);
+    assert_eq!(leaf.record("vip-address-pending/c1").because, ClearedBecause::Removed);
+}
+
+#[test]
+fn those_whose_hold_times_end_within_a_second_are_raised_as_one() {
+    let mut leaf = Scenario::carried();
+    for n in 0..4 {
+        leaf.service(&format!("waits{n}"), TrafficPolicy::Cluster, &[]).pass(ms(300));
+    }
+    leaf.after(11).alarmed(&["vip-address-pending/c1"]);
+    assert_eq!((leaf.raised(), leaf.said.alarms.history.len()), (1, 0));
+}
+
+#[test]
+fn three_hundred_services_are_a_handful_of_alarms_with_the_session_on_top() {
+    let mut leaf = Scenario::carried();
+    pool(&mut leaf, "1.1.1.100/31");
+    let services = (0..300).map(|n| match n {
+        0 => (key("s0"), load_balancer(TrafficPolicy::Cluster, &[vip(2)])),
+        n => (key(&format!("s{n}")), load_balancer(TrafficPolicy::Cluster, &[])),
+    });
+    let mut services: Vec<(_, Service)> = services.collect();
+    services.push((key("web"), load_balancer(TrafficPolicy::Cluster, &[vip(1)])));
+    leaf.kubernetes(C1, ClusterEvent::Services(Update::All(services)));
+    leaf.session(node(2), SessionState::Active).via(1, &[1, 3]).after(12);
+    let mut alarms: Vec<_> =
+        leaf.said.alarms.active.iter().map(|(key, view)| (view.severity, key.to_string())).collect();
+    alarms.sort();
+    assert!(alarms.len() <= 4, "{alarms:?}");
+    assert_eq!(alarms[0], (Severity::Major, SESSION_DOWN.to_owned()));
+    assert_eq!(leaf.alarm("vip-address-pending/c1").affected, 299);
+}
+
+// ---- what is removed ----
+
+#[test]
+fn a_service_that_is_deleted_takes_its_alarms_along_at_once() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).kubernetes(C1, ClusterEvent::Services(Update::Gone(key("web")))).alarmed(&[]);
+    assert_eq!(leaf.record(ROUTE_MISSING).because, ClearedBecause::Removed);
+}
+
+#[test]
+fn a_vip_that_moves_to_another_address_takes_its_alarm_along() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).via(2, &[1, 2, 3]).service("web", TrafficPolicy::Cluster, &[vip(2)]).alarmed(&[]);
+    assert_eq!(leaf.record(ROUTE_MISSING).because, ClearedBecause::Removed);
+}
+
+#[test]
+fn a_cluster_that_is_disabled_or_removed_takes_its_alarms_along() {
+    for enabled in [Some(false), None] {
+        let mut leaf = Scenario::carried();
+        leaf.no_route().session(node(2), SessionState::Idle).after(10).lost(SourceId::Kubernetes(C1.into())).after(10);
+        assert_eq!(leaf.said.alarms.active.len(), 3);
+        match enabled {
+            Some(enabled) => leaf.cluster(C1, |cluster| cluster.enabled = enabled),
+            None => leaf.configure(|config| config.clusters.clear()),
         };
-        let switch = match key.kind {
-            AlarmType::VipBlackholed => self.neighbors(),
-            kind => self.reaches(kind),
-        };
-        match (&key.resource, key.resource.cluster()) {
-            (Resource::Source(_), _) => true,
-            (_, Some(name)) => self.world.watched().all(|(watched, _)| watched != name) || switch && told(name),
-            (_, None) => switch && config.clusters.keys().all(told),
-        }
+        leaf.alarmed(&[]);
+        assert!(leaf.said.alarms.history.values().all(|record| record.because == ClearedBecause::Removed));
     }
+}
 
-    /// Whether a source is lost; none while that is not known.
-    fn source(&self, id: &SourceId) -> Option<bool> {
-        let source = self.world.source_of(id);
-        match (source.lost_since, source.synced_once) {
-            (Some(_), synced) if synced || self.now.elapsed >= START => Some(true),
-            (None, true) => Some(false),
-            _ => None,
-        }
-    }
+// ---- nodes that are not located, routes nobody claims ----
 
-    fn instance_missing(&self, cluster: &ClusterName) -> bool {
-        let (_, config) = self.world.watched().find(|(name, _)| *name == cluster).expect("it is watched");
-        !self.world.network_instances.contains_key(&config.rules.network_instance)
-    }
+#[test]
+fn an_announcer_that_is_not_located_is_named_unless_a_next_hop_may_be_its_own() {
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", node(1)).node("n2", &[node(2)]).remote("n3", node(3), 3);
+    leaf.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &["n1", "n2"]).via(1, &[1]);
+    leaf.after(10).alarmed(&["node-address-unknown/c1/n2"]);
+    assert_eq!(leaf.alarm("node-address-unknown/c1/n2").owner, Owner::Cluster);
+    leaf.bgp(vip(1), &[node(1), ip("10.9.9.9")]).after(5).alarmed(&[]);
+}
 
-    /// More announcers have a place than have none.
-    fn stands_out(&self, cluster: &ClusterName) -> bool {
-        let nodes = self.said.nodes.iter().filter(|((of, _), node)| of == cluster && node.expected_vips > 0);
-        let (mut placed, mut lost) = (0, 0);
-        for (_, node) in nodes.filter(|(_, node)| node.reason != Some(NodeReason::Syncing)) {
-            placed += usize::from(node.attachment != AttachmentState::Unknown);
-            lost += usize::from(node.reason == Some(NodeReason::NodeAddressUnknown));
-        }
-        placed > lost
-    }
+#[test]
+fn a_leaf_that_locates_few_nodes_names_none_of_the_others() {
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", node(1)).node("n2", &[node(2)]).node("n3", &[node(3)]);
+    leaf.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &NODES).via(1, &[1]);
+    leaf.after(60).alarmed(&[]).evpn(node(2), &[vtep(2)]).after(10).alarmed(&["node-address-unknown/c1/n3"]);
+    leaf.evpn(node(3), &[vtep(3)]).after(5).alarmed(&[]);
+}
 
-    /// A next-hop that no node explains may be that of any unlocated one.
-    fn unmapped(&self, cluster: &ClusterName) -> bool {
-        let services = self.said.services.iter().filter(|((of, _), _)| of == cluster);
-        let vips = services.flat_map(|(_, service): (_, &ServiceView)| &service.vips);
-        let hops = vips.filter(|vip| vip.verdict.state != OperState::Unknown).flat_map(|vip| &vip.next_hops);
-        hops.into_iter().any(|hop| hop.reason == Some(Reason::NextHopUnmapped))
-    }
+#[test]
+fn losing_the_place_of_other_nodes_clears_no_node_s_alarm() {
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", node(1)).remote("n2", node(2), 2).node("n3", &[node(3)]);
+    leaf.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &NODES).via(1, &[1]);
+    leaf.after(10).alarmed(&["node-address-unknown/c1/n3"]);
+    leaf.withdraw(node(2)).after(60);
+    assert!(leaf.said.alarms.active.keys().any(|key| key.kind == AlarmType::NodeAddressUnknown));
+}
 
-    fn exists(&self, resource: &Resource) -> bool {
-        let said = self.said;
-        match resource {
-            Resource::Cluster(cluster) => self.world.watched().any(|(name, _)| name == cluster),
-            Resource::Node(cluster, node) => said.nodes.contains_key(&(cluster.clone(), node.clone())),
-            Resource::Service(cluster, service) => said.services.contains_key(&(cluster.clone(), service.clone())),
-            Resource::Vip(cluster, service, address) => {
-                let service = said.services.get(&(cluster.clone(), service.clone()));
-                service.is_some_and(|service| service.vips.iter().any(|vip| vip.address == *address))
-            }
-            Resource::Source(source) => said.sources.contains_key(source),
-            Resource::Orphan(route) => said.orphans.contains_key(route),
-        }
+#[test]
+fn a_route_nobody_claims_is_a_warning_until_it_is_gone() {
+    let mut leaf = Scenario::carried();
+    leaf.cluster(C1, |cluster| cluster.rules.vip_pools = [net("1.1.1.0/24")].into());
+    leaf.bgp(ip("1.1.1.7"), &[node(1)]).after(10).alarmed(&["vip-route-orphan/ip-vrf-1/1.1.1.7/32"]);
+    leaf.bgp(ip("1.1.1.8"), &[node(1)]).after(10).alarmed(&["vip-route-orphan/network-instance/ip-vrf-1"]);
+    leaf.withdraw(ip("1.1.1.7")).withdraw(ip("1.1.1.8")).after(5).alarmed(&[]);
+}
+
+// ---- pacing ----
+
+#[test]
+fn a_text_is_written_at_most_every_ten_seconds_and_severity_at_once() {
+    let mut leaf = Scenario::carried();
+    leaf.via(1, &[1, 2]).after(10).alarmed(&[DEGRADED]);
+    let text = |leaf: &Scenario| leaf.alarm(DEGRADED).text.clone();
+    let first = text(&leaf);
+    leaf.after(1).via(1, &[1]).after(1);
+    assert_eq!(text(&leaf), first);
+    leaf.after(8);
+    assert_ne!(text(&leaf), first);
+    assert_eq!(leaf.events(|_| true), 1, "no notification for a text");
+    leaf.after(1).no_route().alarmed(&[ROUTE_MISSING]);
+    assert_eq!(leaf.alarm(ROUTE_MISSING).severity, Severity::Critical);
+}
+
+#[test]
+fn a_flood_of_one_cluster_leaves_room_for_others_and_is_summed_up() {
+    let mut leaf = Scenario::carried();
+    leaf.holds(0, 0, 1000);
+    leaf.cluster("c2", |_| {}).source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
+    // One VIP of c1 that comes and goes, faster than anybody can read.
+    for _ in 0..100 {
+        leaf.no_route().via(1, &[1, 2, 3]);
     }
+    leaf.service_in("c2", "waits", load_balancer(TrafficPolicy::Cluster, &[]));
+    let of = |leaf: &Scenario, name: &str| {
+        let notifications = leaf.said.alarms.notifications.iter();
+        notifications.filter(|of| of.key.resource.cluster().is_some_and(|cluster| cluster.as_str() == name)).count()
+    };
+    assert_eq!((of(&leaf, "c1"), of(&leaf, "c2")), (50, 1));
+    leaf.after(1);
+    let summary = leaf.said.alarms.notifications.last().expect("a notification");
+    assert_eq!(summary.event, NotificationEvent::Raised, "the worst stands for the rest");
+    assert_eq!(summary.omitted, 149);
+}
+
+#[test]
+fn the_history_forgets_the_oldest_of_the_least_severity_first() {
+    let mut leaf = Scenario::carried();
+    leaf.holds(0, 0, 3).no_route().via(1, &[1, 2, 3]);
+    for _ in 0..5 {
+        leaf.slice(C1, "web", AddressFamily::Ipv4, &[]).ready("web", &NODES);
+    }
+    let kept: Vec<_> = leaf.said.alarms.history.iter().map(|(sequence, of)| (*sequence, of.severity)).collect();
+    assert_eq!(kept, [(1, Severity::Critical), (5, Severity::Minor), (6, Severity::Minor)]);
+    leaf.holds(0, 0, 1);
+    assert_eq!(leaf.said.alarms.history.keys().copied().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_long_text_is_cut_at_the_limit() {
+    let mut leaf = Scenario::new();
+    let long = "n".repeat(200);
+    for n in 1..=4 {
+        leaf.attached(&format!("{long}{n}"), node(n));
+    }
+    leaf.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &[&format!("{long}1")]).after(11);
+    for alarm in leaf.said.alarms.active.values() {
+        assert!(alarm.text.len() <= LONGEST_TEXT && alarm.text.ends_with('…'), "{}", alarm.text);
+    }
+    assert_eq!(leaf.said.alarms.active.len(), 1);
+}
+
+// ---- restarts ----
+
+#[test]
+fn alarms_and_history_outlive_the_process_with_their_times() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).via(1, &[1, 2, 3]).after(10).no_route().after(10).alarmed(&[ROUTE_MISSING]);
+    let (raised, history) = (leaf.alarm(ROUTE_MISSING).raised, leaf.said.alarms.history.clone());
+    leaf.restarted().alarmed(&[ROUTE_MISSING]).after(20).alarmed(&[ROUTE_MISSING]);
+    leaf.heard_again(&[]).after(60).alarmed(&[ROUTE_MISSING]);
+    assert_eq!(leaf.alarm(ROUTE_MISSING).raised, raised);
+    assert_eq!(leaf.said.alarms.history, history);
+    assert_eq!(leaf.raised(), 0, "nobody is notified again");
+    leaf.via(1, &[1, 2, 3]).after(5).alarmed(&[]);
+    assert_eq!(leaf.said.alarms.history.keys().copied().collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn an_alarm_for_several_outlives_the_process_and_takes_its_members_back() {
+    let mut leaf = Scenario::carried();
+    leaf.service("one", TrafficPolicy::Cluster, &[]).service("two", TrafficPolicy::Cluster, &[]).after(10);
+    let raised = leaf.alarm("vip-address-pending/c1").raised;
+    leaf.restarted().heard_again(&[1, 2, 3]).alarmed(&["vip-address-pending/c1"]);
+    leaf.service("one", TrafficPolicy::Cluster, &[]).after(20).alarmed(&["vip-address-pending/c1"]);
+    let alarm = leaf.alarm("vip-address-pending/c1");
+    assert_eq!((alarm.raised, alarm.affected, leaf.raised()), (raised, 1, 0));
+}
+
+#[test]
+fn an_alarm_for_several_of_whom_none_is_left_is_cleared_after_a_restart() {
+    let mut leaf = Scenario::carried();
+    leaf.service("one", TrafficPolicy::Cluster, &[]).service("two", TrafficPolicy::Cluster, &[]).after(10).restarted();
+    leaf.after(60).alarmed(&["vip-address-pending/c1"]).heard_again(&[1, 2, 3]).alarmed(&["vip-address-pending/c1"]);
+    leaf.after(5).alarmed(&[]);
+}
+
+#[test]
+fn an_alarm_about_what_was_removed_meanwhile_is_cleared_after_a_restart() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).restarted().configure(|_| {});
+    leaf.source(SourceId::Ndk, SourceEvent::Synced).source(SourceId::Gnmi, SourceEvent::Synced);
+    leaf.alarmed(&[ROUTE_MISSING]).source(SourceId::Kubernetes(C1.into()), SourceEvent::Synced).alarmed(&[]);
+    assert_eq!(leaf.record(ROUTE_MISSING).because, ClearedBecause::Removed);
+}
+
+#[test]
+fn a_fault_that_became_another_during_a_restart_keeps_its_time() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10);
+    let raised = leaf.alarm(ROUTE_MISSING).raised;
+    leaf.restarted().heard_again(&[1, 2]).alarmed(&[DEGRADED]);
+    assert_eq!(leaf.alarm(DEGRADED).raised, raised);
+}
+
+#[test]
+fn an_alarm_is_not_cleared_before_it_was_raised_though_the_clock_is_set_back() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).via(1, &[1, 2, 3]);
+    leaf.elapsed += Duration::from_secs(5);
+    let behind = at(Duration::ZERO).wall.checked_sub(Duration::from_secs(3600)).expect("in range");
+    for change in leaf.engine.apply(Now { elapsed: leaf.elapsed, wall: behind }, Event::Tick) {
+        leaf.said.take(change);
+    }
+    let record = leaf.record(ROUTE_MISSING);
+    assert_eq!(record.cleared, record.raised);
+}
+
+#[test]
+fn what_is_raised_or_cleared_is_saved_soon_and_a_new_text_later() {
+    let mut leaf = Scenario::carried();
+    leaf.holds(0, 0, 100).after(60);
+    let mut saves = leaf.said.alarms.saves;
+    let mut saved = |leaf: &Scenario| leaf.said.alarms.saves - std::mem::replace(&mut saves, leaf.said.alarms.saves);
+    assert_eq!(saved(leaf.via(1, &[1, 2])), 1);
+    assert_eq!(saved(leaf.no_route().pass(ms(900))), 0, "once a second at most");
+    assert_eq!(saved(leaf.pass(ms(100))), 1);
+    assert_eq!(saved(leaf.after(20).via(1, &[1, 2])), 1);
+    assert_eq!(saved(leaf.pass(ms(500)).via(1, &[1]).pass(ms(9400))), 0, "a text is neither written nor saved at once");
+    assert_eq!(saved(leaf.after(1)), 1);
 }

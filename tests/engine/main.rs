@@ -3,6 +3,7 @@
 //! `world` keeps what events said, `oracle` recomputes everything from it the slow and obvious way, `property` holds the
 //! engine to the oracle over random event sequences, and the table tests say what an operator should read.
 
+mod alarm_rules;
 mod alarms;
 mod field;
 mod findings;

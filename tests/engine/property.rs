@@ -27,7 +27,7 @@ use srl_k8s_services::model::switch::{
 };
 use srl_k8s_services::model::time::{Now, Timestamp};
 
-use crate::alarms::Book;
+use crate::alarm_rules::AlarmRules;
 use crate::oracle::assert_agrees;
 use crate::said::State;
 use crate::scenario::{BGP, BGP_EVPN, VRF, at, cluster_config, coverage, ip, key, neighbor_key, net, vtep};
@@ -418,7 +418,7 @@ struct Run {
     /// When the agent was started last.
     started: Duration,
     last: Option<Event>,
-    alarms: Book,
+    alarms: AlarmRules,
 }
 
 impl Run {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use srl_k8s_services::model::alarm::{AlarmCounts, AlarmKey, AlarmRecord, AlarmView};
+use srl_k8s_services::model::alarm::{AlarmCounts, AlarmKey, AlarmNotification, AlarmRecord, AlarmView};
 use srl_k8s_services::model::event::{Event, SourceId};
 use srl_k8s_services::model::memory::Attachment;
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
@@ -34,6 +34,9 @@ pub(crate) struct AlarmState {
     pub(crate) active: BTreeMap<AlarmKey, AlarmView>,
     pub(crate) history: BTreeMap<u64, AlarmRecord>,
     pub(crate) counts: AlarmCounts,
+    pub(crate) notifications: Vec<AlarmNotification>,
+    /// How often the state file was to be written.
+    pub(crate) saves: usize,
 }
 
 impl State {
@@ -59,10 +62,14 @@ impl State {
             Change::Alarm(key, view) => put(&mut self.alarms.active, key, view),
             Change::AlarmHistory(sequence, record) => put(&mut self.alarms.history, sequence, record),
             Change::AlarmCounts(counts) => std::mem::replace(&mut self.alarms.counts, counts) != counts,
-            Change::Notice(_) => true,
+            Change::AlarmNotification(notification) => {
+                self.alarms.notifications.push(notification);
+                true
+            }
             Change::Memory(memory) => {
                 // Saved at a pace of its own: what changed meanwhile may be as it was.
                 self.attachments = memory.attachments;
+                self.alarms.saves += 1;
                 true
             }
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dump::Counting;
-use crate::engine::alarms;
 use crate::model::event::{SourceEvent, SourceId};
 use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::SourceState;
@@ -14,7 +13,7 @@ use crate::model::view::{SourceFreshness, SourceView};
 /// How long gNMI is waited for before routes alone judge; counted from the start of the agent.
 pub(crate) const GNMI_WAIT: Duration = Duration::from_secs(30);
 /// How long a source that never answered may take before that is an alarm; counted from the start of the agent.
-const START_PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const START_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the switch's own tables may be out of reach before nothing is judged by them.
 pub(crate) const SWITCH_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -196,20 +195,6 @@ impl Sources {
     /// True when a source has told all it knows, and tells what changes.
     pub(crate) fn in_reach(&self, id: &SourceId) -> bool {
         self.known.get(id).is_some_and(|source| source.view().state == SourceState::Synced)
-    }
-
-    /// Every source, as alarms see it: at the start sources may take their time.
-    pub(crate) fn states(&self, now: Duration) -> impl Iterator<Item = (&SourceId, alarms::SourceState<'_>)> {
-        self.known.iter().map(move |(id, source)| {
-            let state = match &source.lost {
-                Some(Loss { wall, why, .. }) if source.ever_synced || now >= START_PATIENCE => {
-                    alarms::SourceState::Lost { since: *wall, why, was_read: source.ever_synced }
-                }
-                None if source.ever_synced => alarms::SourceState::Heard,
-                _ => alarms::SourceState::Awaited,
-            };
-            (id, state)
-        })
     }
 
     pub(crate) fn views(&self) -> impl Iterator<Item = (&SourceId, SourceView)> {

@@ -135,6 +135,13 @@ impl Switch {
         }
     }
 
+    /// The names of all network instances, in order.
+    pub(crate) fn instance_names(&self) -> Vec<NetworkInstanceName> {
+        let mut names: Vec<_> = self.instances.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
     pub(crate) fn instance(&self, name: &NetworkInstanceName) -> Option<&NetworkInstance> {
         self.instances.get(name).map(|told| &told.value)
     }

@@ -196,6 +196,16 @@ impl SpeakerResources {
         !self.known.is_empty()
     }
 
+    /// The address pools of the speaker, by name.
+    pub(crate) fn named_pools(&self) -> impl Iterator<Item = (String, &[IpNet])> {
+        use SpeakerResource::{CalicoPools, CiliumPools, MetallbPools};
+        let objects = [MetallbPools, CiliumPools, CalicoPools].into_iter().flat_map(|resource| self.objects(resource));
+        objects.filter_map(|(key, object)| match object {
+            SpeakerObject::Pool(pool) => Some((key.name.to_string(), &*pool.prefixes)),
+            _ => None,
+        })
+    }
+
     /// What the speaker gives out.
     pub(crate) fn pools(&self) -> impl Iterator<Item = IpNet> {
         use SpeakerResource::{CalicoPools, CiliumPools, MetallbPools};

@@ -9,7 +9,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::engine::Engine;
-use crate::model::alarm::{AlarmCounts, AlarmKey, AlarmRecord, AlarmView, Notice};
 use crate::model::cluster::{AddressFamily, Endpoint, EndpointSlice, Node, Service, SliceKey, TrafficPolicy};
 use crate::model::config::{ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
@@ -33,8 +32,6 @@ pub(super) struct Lab {
     pub(super) engine: Engine,
     pub(super) v4: bool,
     pub(super) elapsed: Duration,
-    /// How far the wall clock was set back.
-    pub(super) wall_behind: Duration,
     pub(super) config: Config,
     pub(super) next_group: u64,
     pub(super) said: Mirror,
@@ -50,10 +47,6 @@ pub(super) struct Mirror {
     pub(super) nodes: BTreeMap<(ClusterName, NodeName), Arc<NodeView>>,
     pub(super) clusters: BTreeMap<ClusterName, ClusterView>,
     pub(super) orphans: BTreeMap<RouteKey, OrphanView>,
-    pub(super) alarms: BTreeMap<AlarmKey, AlarmView>,
-    pub(super) history: BTreeMap<u64, AlarmRecord>,
-    pub(super) counts: AlarmCounts,
-    pub(super) notices: Vec<Notice>,
     pub(super) memory: Memory,
 }
 
@@ -90,16 +83,14 @@ impl Lab {
         config.clusters.insert("c1".into(), Arc::new(cluster_config("ip-vrf-1")));
         let said = Mirror::default();
         let engine = Engine::new();
-        let wall_behind = Duration::ZERO;
-        let lab =
-            Self { engine, v4, elapsed: Duration::ZERO, wall_behind, config, next_group: 100, said, last: Vec::new() };
+        let lab = Self { engine, v4, elapsed: Duration::ZERO, config, next_group: 100, said, last: Vec::new() };
         lab.configured()
     }
 
     pub(super) fn now(&self) -> Now {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a timestamp");
         let short = |time: Duration| jiff::SignedDuration::try_from(time).expect("short");
-        Now { elapsed: self.elapsed, wall: start + short(self.elapsed) - short(self.wall_behind) }
+        Now { elapsed: self.elapsed, wall: start + short(self.elapsed) }
     }
 
     pub(super) fn after(mut self, seconds: u64) -> Self {
@@ -356,15 +347,15 @@ impl Mirror {
         match change {
             Change::Root(view) => self.root = Some(view),
             Change::Summary(view) => self.summary = view,
-            Change::Source(..) => {}
             Change::Cluster(name, view) => put(&mut self.clusters, name, view),
             Change::Node(cluster, node, view) => put(&mut self.nodes, (cluster, node), view),
             Change::Service(cluster, key, view) => put(&mut self.services, (cluster, key), view),
             Change::Orphan(key, view) => put(&mut self.orphans, key, view),
-            Change::Alarm(key, view) => put(&mut self.alarms, key, view),
-            Change::AlarmHistory(sequence, record) => put(&mut self.history, sequence, record),
-            Change::AlarmCounts(counts) => self.counts = counts,
-            Change::Notice(notice) => self.notices.push(notice),
+            Change::Alarm(..)
+            | Change::AlarmHistory(..)
+            | Change::AlarmCounts(_)
+            | Change::AlarmNotification(_)
+            | Change::Source(..) => {}
             Change::Memory(memory) => self.memory = memory,
         }
     }

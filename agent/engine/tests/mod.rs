@@ -1,7 +1,6 @@
 //! What the engine says, by behaviour.
 
 mod absorbing;
-mod alarms;
 mod announcers;
 mod dump;
 mod fixtures;

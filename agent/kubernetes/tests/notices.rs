@@ -2,21 +2,37 @@
 
 use super::server::{SERVICES, Server};
 use super::*;
-use crate::model::alarm::{AlarmKey, AlarmType, AlarmView, NoticeEvent, Resource};
+use crate::model::alarm::{
+    AlarmKey, AlarmNotification, AlarmType, AlarmView, ClearedBecause, NotificationEvent, Resource, Severity,
+};
 use crate::model::names::ServiceKey;
 use crate::model::time::Timestamp;
+use crate::model::verdict::Owner;
 
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 
-fn notice(cluster: &str, event: NoticeEvent) -> Arc<Notice> {
+fn notice(cluster: &str, event: NotificationEvent) -> Arc<AlarmNotification> {
     let address = "1.1.1.100".parse().expect("an address");
     let resource = Resource::Vip(cluster.into(), ServiceKey::new("default", "web"), address);
     let (raised, text) = (Timestamp::UNIX_EPOCH, "no route".into());
-    let alarm = AlarmView { text, raised, last_change: raised, occurrences: 1 };
-    Arc::new(Notice { key: AlarmKey { kind: AlarmType::VipRouteMissing, resource }, alarm, event })
+    let alarm = AlarmView {
+        severity: Severity::Critical,
+        owner: Owner::Network,
+        text,
+        affected: 1,
+        raised,
+        last_change: raised,
+        occurrences: 1,
+    };
+    Arc::new(AlarmNotification {
+        key: AlarmKey { kind: AlarmType::VipRouteMissing, resource },
+        alarm,
+        event,
+        omitted: 0,
+    })
 }
 
-fn tell(running: &Running, cluster: &str, event: NoticeEvent) {
+fn tell(running: &Running, cluster: &str, event: NotificationEvent) {
     running.notices.send(notice(cluster, event)).expect("the source listens");
 }
 
@@ -27,13 +43,13 @@ async fn the_owner_of_a_service_reads_of_raises_and_clears_of_the_own_cluster_on
     server.answer("/api/v1/namespaces/default/services/web", 200, r#"{"metadata":{"uid":"u-1"}}"#);
     let mut running = Running::start(at(&server.url()), quick());
     server.watch(SERVICES).await;
-    tell(&running, "c2", NoticeEvent::Raised);
-    let cleared = NoticeEvent::Cleared(Timestamp::UNIX_EPOCH);
+    tell(&running, "c2", NotificationEvent::Raised);
+    let cleared = NotificationEvent::Cleared(Timestamp::UNIX_EPOCH, ClearedBecause::Well);
     for (event, kind, reason) in
-        [(NoticeEvent::Raised, "Warning", "VipRouteMissing"), (cleared, "Normal", "VipRouteMissingCleared")]
+        [(NotificationEvent::Raised, "Warning", "VipRouteMissing"), (cleared, "Normal", "VipRouteMissingCleared")]
     {
         tell(&running, "c1", event);
-        tell(&running, "c1", NoticeEvent::Changed);
+        tell(&running, "c1", NotificationEvent::Changed);
         let (path, body) = server.posted().await;
         assert_eq!(path, EVENTS);
         let event: serde_json::Value = serde_json::from_str(&body).expect("an Event");
@@ -50,12 +66,12 @@ async fn a_service_that_flaps_gets_one_event_for_all_that_changed_meanwhile() {
     server.answer(EVENTS, 201, "{}");
     let running = Running::start(at(&server.url()), Timings { events: Duration::from_millis(500), ..quick() });
     server.watch(SERVICES).await;
-    tell(&running, "c1", NoticeEvent::Raised);
+    tell(&running, "c1", NotificationEvent::Raised);
     server.posted().await;
     let first = tokio::time::Instant::now();
     for _ in 0..3 {
-        tell(&running, "c1", NoticeEvent::Cleared(Timestamp::UNIX_EPOCH));
-        tell(&running, "c1", NoticeEvent::Raised);
+        tell(&running, "c1", NotificationEvent::Cleared(Timestamp::UNIX_EPOCH, ClearedBecause::Well));
+        tell(&running, "c1", NotificationEvent::Raised);
     }
     let (_, body) = server.posted().await;
     assert!(first.elapsed() > Duration::from_millis(300), "{:?}", first.elapsed());
@@ -70,10 +86,10 @@ async fn events_wait_while_the_server_wants_to_be_left_alone() {
     server.retry_after(1);
     let running = Running::start(at(&server.url()), quick());
     server.watch(SERVICES).await;
-    tell(&running, "c1", NoticeEvent::Raised);
+    tell(&running, "c1", NotificationEvent::Raised);
     server.posted().await;
     let refused = tokio::time::Instant::now();
-    tell(&running, "c1", NoticeEvent::Cleared(Timestamp::UNIX_EPOCH));
+    tell(&running, "c1", NotificationEvent::Cleared(Timestamp::UNIX_EPOCH, ClearedBecause::Well));
     server.posted().await;
     assert!(refused.elapsed() > Duration::from_millis(700), "{:?}", refused.elapsed());
 }
@@ -84,9 +100,9 @@ async fn an_event_that_is_refused_does_not_stop_the_next_nor_the_watches() {
     server.answer(EVENTS, 403, r#"{"kind":"Status","code":403,"message":"forbidden"}"#);
     let running = Running::start(at(&server.url()), quick());
     server.watch(SERVICES).await;
-    tell(&running, "c1", NoticeEvent::Raised);
+    tell(&running, "c1", NotificationEvent::Raised);
     server.posted().await;
-    tell(&running, "c1", NoticeEvent::Cleared(Timestamp::UNIX_EPOCH));
+    tell(&running, "c1", NotificationEvent::Cleared(Timestamp::UNIX_EPOCH, ClearedBecause::Well));
     let (_, body) = server.posted().await;
     assert!(body.contains("VipRouteMissingCleared") && !body.contains("uid"), "{body}");
 }

@@ -1,0 +1,473 @@
+//! Hold times: what has not been well for long enough is raised, what has been well for long enough is cleared.
+//!
+//! ```text
+//!            fault                    raise-hold-time without a break
+//!   (well) ─────────► pending ───────────────────────────────────────► active ◄─────────┐
+//!      ▲                 │ well                                          │ well         │ fault: occurrences + 1
+//!      ├─────────────────┘                                               ▼              │
+//!      │                                                              clearing ─────────┘
+//!      └─────────────────────────────────────────────────────────────────┘ clear-hold-time
+//! ```
+//!
+//! One subject for each resource: going from fault to fault is no break, and an active one takes its new fault along.
+//! While nothing is known of a subject its time stands still, and starts over when something is known again. A VIP whose
+//! fault is explained by sessions is not raised while they have an active alarm, and waits while they may get one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::Visibility;
+use super::condition::{Condition, Explanation, Fault, Share};
+use crate::model::alarm::{AlarmKey, AlarmType, AlarmView, ClearedBecause, Resource};
+use crate::model::config::AlarmPolicy;
+use crate::model::names::{ClusterName, NodeName};
+use crate::model::time::Now;
+
+/// How long the first of several with a shared cause waits for the others, so that they are raised as one.
+const GATHER: Duration = Duration::from_secs(1);
+
+/// Everything that is, or lately was, not well.
+#[derive(Debug, Default)]
+pub(super) struct Subjects {
+    policy: AlarmPolicy,
+    visibility: Visibility,
+    known: FxHashMap<Resource, Subject>,
+    /// When the time of a subject is up.
+    due: BTreeSet<(Duration, Resource)>,
+    /// Until when those that share a cause wait for each other.
+    gathers: FxHashMap<AlarmKey, Duration>,
+    /// VIPs by the nodes whose sessions explain them.
+    explained: FxHashMap<Resource, BTreeSet<Resource>>,
+    /// Announcers that give nothing though their session is up.
+    silent: FxHashSet<(ClusterName, NodeName)>,
+    /// Restored alarms about resources of which nothing was heard yet.
+    unseen: BTreeSet<Resource>,
+    /// Restored alarms that stand for several: whoever has that fault is active at once.
+    restored: BTreeSet<AlarmKey>,
+    transitions: Vec<Transition>,
+}
+
+/// What the alarm table has to follow.
+#[derive(Debug)]
+pub(super) enum Transition {
+    /// A resource is to be alarmed.
+    Raised(Resource, Member),
+    /// What is wrong with it is something else, or comes again.
+    Updated(Resource, Member, bool),
+    /// It is to be alarmed no longer.
+    Cleared(Resource, ClearedBecause),
+}
+
+/// A fault as the alarm table takes it.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) fault: Arc<Fault>,
+    /// What it shares with others.
+    pub(super) share: Option<Resource>,
+    /// It leaves the alarm it is in where `share` is another one.
+    pub(super) firm: bool,
+}
+
+impl Member {
+    /// The alarm it shares with others.
+    pub(super) fn group_key(&self) -> Option<AlarmKey> {
+        Some(AlarmKey { kind: self.fault.kind, resource: self.share.clone()? })
+    }
+}
+
+#[derive(Debug)]
+struct Subject {
+    /// What is wrong, or was last.
+    fault: Arc<Fault>,
+    /// Why it is well; `None` while it is not.
+    well: Option<ClearedBecause>,
+    /// It is in the alarm table.
+    active: bool,
+    /// Not well and not raised, or well and not cleared, since then; `None` while its time stands still.
+    since: Option<Duration>,
+}
+
+/// Whether the sessions that explain a fault have an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Excuse {
+    /// No.
+    None,
+    /// They may get one.
+    Pending,
+    /// Yes.
+    Active,
+}
+
+impl Subjects {
+    /// An alarm of an earlier life of the agent about one resource.
+    pub(super) fn restore(&mut self, key: &AlarmKey, view: &AlarmView) {
+        let fault = Fault {
+            kind: key.kind,
+            severity: view.severity,
+            owner: view.owner,
+            reason: None,
+            share: Share::Alone,
+            text: Arc::clone(&view.text),
+            detail: Arc::clone(&view.text),
+            explained_by: Box::default(),
+        };
+        let subject = Subject { fault: Arc::new(fault), well: None, active: true, since: None };
+        self.known.insert(key.resource.clone(), subject);
+        self.unseen.insert(key.resource.clone());
+    }
+
+    /// An alarm of an earlier life that stood for several resources.
+    pub(super) fn restore_group(&mut self, key: &AlarmKey) {
+        self.restored.insert(key.clone());
+    }
+
+    /// Such an alarm is like any other from now on.
+    pub(super) fn release_group(&mut self, key: &AlarmKey) {
+        self.restored.remove(key);
+    }
+
+    /// New hold times: they apply to what is pending, too.
+    pub(super) fn set_policy(&mut self, policy: AlarmPolicy) {
+        if std::mem::replace(&mut self.policy, policy) == policy {
+            return;
+        }
+        let timed = self.known.iter().filter_map(|(resource, subject)| Some((subject.due(&policy)?, resource.clone())));
+        self.due = timed.collect();
+    }
+
+    pub(super) fn visibility(&self) -> Visibility {
+        self.visibility
+    }
+
+    /// What is visible from now on: what comes back into view starts its time over.
+    pub(super) fn set_visibility(&mut self, now: Now, visibility: Visibility) {
+        let before = std::mem::replace(&mut self.visibility, visibility);
+        if before == visibility {
+            return;
+        }
+        let changed = |resource: &&Resource| before.covers(resource) != visibility.covers(resource);
+        let changed: Vec<Resource> = self.known.keys().filter(changed).cloned().collect();
+        for resource in &changed {
+            self.schedule(now, resource);
+            self.reconsider(now, resource);
+        }
+    }
+
+    /// An announcer gives nothing though its session is up, or no longer so.
+    pub(super) fn set_silent(&mut self, cluster: &ClusterName, node: &NodeName, silent: bool) {
+        let key = (cluster.clone(), node.clone());
+        match silent {
+            true => self.silent.insert(key),
+            false => self.silent.remove(&key),
+        };
+    }
+
+    /// What is known of a resource now.
+    pub(super) fn observe(&mut self, now: Now, resource: &Resource, condition: Condition) {
+        match condition {
+            Condition::Unknown => self.lose_sight(now, resource),
+            Condition::Fault(fault) => self.fail(now, resource, fault),
+            Condition::Well(because) => self.heal(now, resource, because),
+        }
+    }
+
+    /// The time of the resource stands still until something is known of it.
+    fn lose_sight(&mut self, now: Now, resource: &Resource) {
+        let Some(subject) = self.known.get_mut(resource) else { return };
+        if let Some(at) = subject.due(&self.policy) {
+            self.due.remove(&(at, resource.clone()));
+        }
+        subject.since = None;
+        self.unseen.remove(resource);
+        self.reconsider(now, resource);
+    }
+
+    fn fail(&mut self, now: Now, resource: &Resource, fault: Arc<Fault>) {
+        self.unseen.remove(resource);
+        self.explain(resource, &fault);
+        let Some(subject) = self.known.get_mut(resource) else {
+            let member = self.member(&fault);
+            let of = |share: &Resource| AlarmKey { kind: fault.kind, resource: share.clone() };
+            let active = member.share.as_ref().is_some_and(|share| self.restored.contains(&of(share)));
+            if active {
+                self.transitions.push(Transition::Raised(resource.clone(), member));
+            }
+            self.known.insert(resource.clone(), Subject { fault, well: None, active, since: None });
+            return self.schedule(now, resource);
+        };
+        let again = subject.well.take().is_some() && subject.since.is_some();
+        let changed = subject.fault != fault;
+        subject.fault = Arc::clone(&fault);
+        if again && let Some(at) = subject.since.map(|since| since + self.policy.clear_hold) {
+            self.due.remove(&(at, resource.clone()));
+            subject.since = None;
+        }
+        if subject.active && (changed || again) {
+            let member = self.member(&fault);
+            self.transitions.push(Transition::Updated(resource.clone(), member, again));
+        }
+        self.schedule(now, resource);
+    }
+
+    fn heal(&mut self, now: Now, resource: &Resource, because: ClearedBecause) {
+        let Some(subject) = self.known.get_mut(resource) else { return };
+        self.unseen.remove(resource);
+        if subject.active {
+            subject.well = Some(because);
+            self.schedule(now, resource);
+        } else {
+            self.forget(resource);
+        }
+        self.reconsider(now, resource);
+    }
+
+    /// The resource was removed.
+    pub(super) fn withdraw(&mut self, now: Now, resource: &Resource) {
+        if self.forget(resource).is_some_and(|subject| subject.active) {
+            self.transitions.push(Transition::Cleared(resource.clone(), ClearedBecause::Removed));
+        }
+        self.reconsider(now, resource);
+    }
+
+    /// Clears restored alarms that no source reported again: what they were about was removed.
+    pub(super) fn forget_unseen(&mut self, now: Now, told_all: impl Fn(&Resource) -> bool) {
+        let gone: Vec<Resource> = self.unseen.iter().filter(|resource| told_all(resource)).cloned().collect();
+        gone.iter().for_each(|resource| self.withdraw(now, resource));
+    }
+
+    /// The resource exists, whatever is known of it.
+    pub(super) fn see(&mut self, resource: &Resource) {
+        if !self.unseen.is_empty() {
+            self.unseen.remove(resource);
+        }
+    }
+
+    pub(super) fn has(&self, resource: &Resource) -> bool {
+        self.known.contains_key(resource)
+    }
+
+    /// True when a resource has an alarm of this type.
+    pub(super) fn is_active(&self, resource: &Resource, kind: AlarmType) -> bool {
+        self.known.get(resource).is_some_and(|subject| subject.active && subject.fault.kind == kind)
+    }
+
+    /// The reason for the alarm a resource has; the outer `None` where it has none, the inner where it is not known.
+    pub(super) fn active_fault(&self, resource: &Resource) -> Option<&Fault> {
+        self.known.get(resource).filter(|subject| subject.active).map(|subject| &*subject.fault)
+    }
+
+    /// Raises and clears what is due by now. `formed` says of which groups there is an alarm already.
+    pub(super) fn settle(&mut self, now: Now, formed: impl Fn(&AlarmKey) -> bool) {
+        // Nodes first: their alarms explain VIPs. A raise can make others due, hence again until nothing is.
+        while self.due.first().is_some_and(|(at, _)| *at <= now.elapsed) {
+            let mut due = Vec::new();
+            while let Some((at, _)) = self.due.first()
+                && *at <= now.elapsed
+                && let Some((_, resource)) = self.due.pop_first()
+            {
+                due.push(resource);
+            }
+            let gathering = self.gathering(now);
+            let (nodes, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|of| matches!(of, Resource::Node(..)));
+            for resource in nodes.iter().chain(&others) {
+                self.time_is_up(now, resource, &gathering, &formed);
+            }
+        }
+        self.gathers.retain(|_, until| *until > now.elapsed);
+    }
+
+    /// What the subjects share whose time will be up soon.
+    fn gathering(&self, now: Now) -> FxHashSet<AlarmKey> {
+        let soon = self.due.iter().take_while(|(at, _)| *at <= now.elapsed + GATHER);
+        let pending =
+            soon.filter_map(|(_, resource)| self.known.get(resource)).filter(|subject| subject.well.is_none());
+        pending.filter_map(|subject| self.group_key(&subject.fault)).collect()
+    }
+
+    fn group_key(&self, fault: &Fault) -> Option<AlarmKey> {
+        Some(AlarmKey { kind: fault.kind, resource: self.member_share(fault)? })
+    }
+
+    fn time_is_up(
+        &mut self,
+        now: Now,
+        resource: &Resource,
+        gathering: &FxHashSet<AlarmKey>,
+        formed: impl Fn(&AlarmKey) -> bool,
+    ) {
+        let Some(subject) = self.known.get(resource) else { return };
+        if subject.due(&self.policy).is_none_or(|at| at > now.elapsed) {
+            return; // it gathered, and its time started over since
+        }
+        if let Some(because) = subject.well {
+            self.forget(resource);
+            self.transitions.push(Transition::Cleared(resource.clone(), because));
+            return self.reconsider(now, resource);
+        }
+        match self.excuse(resource, &subject.fault) {
+            Excuse::None => {}
+            // Looked at again when the sessions are raised or well.
+            Excuse::Pending => return,
+            Excuse::Active => return self.schedule(now, resource),
+        }
+        let (fault, since) = (Arc::clone(&subject.fault), subject.since.unwrap_or(now.elapsed));
+        let gathers = self.group_key(&fault).filter(|key| gathering.contains(key) && !formed(key));
+        if let Some(key) = gathers {
+            let until = *self.gathers.entry(key).or_insert(since + self.policy.raise_hold + GATHER);
+            if until > now.elapsed {
+                self.due.insert((until, resource.clone()));
+                return;
+            }
+        }
+        let member = self.member(&fault);
+        if let Some(subject) = self.known.get_mut(resource) {
+            (subject.active, subject.since) = (true, None);
+        }
+        self.transitions.push(Transition::Raised(resource.clone(), member));
+        self.reconsider(now, resource);
+    }
+
+    /// Looks again at the VIPs that the sessions of a node explain.
+    fn reconsider(&mut self, now: Now, node: &Resource) {
+        let Some(dependents) = self.explained.get(node) else { return };
+        for resource in dependents.clone() {
+            let Some(subject) = self.known.get(&resource) else { continue };
+            let excuse = self.excuse(&resource, &subject.fault);
+            if subject.active && subject.well.is_none() && excuse == Excuse::Active {
+                if let Some(subject) = self.known.get_mut(&resource) {
+                    subject.active = false;
+                }
+                let because = ClearedBecause::Became(AlarmType::NeighborSessionDown);
+                self.transitions.push(Transition::Cleared(resource.clone(), because));
+            }
+            self.schedule(now, &resource);
+        }
+    }
+
+    fn excuse(&self, resource: &Resource, fault: &Fault) -> Excuse {
+        let Some(cluster) = resource.cluster().filter(|_| !fault.explained_by.is_empty()) else { return Excuse::None };
+        let mut excuse = Excuse::Active;
+        for Explanation { node, recovering } in &fault.explained_by {
+            let Some(subject) = self.known.get(&Resource::Node(cluster.clone(), node.clone())) else {
+                return Excuse::None;
+            };
+            if subject.fault.kind != AlarmType::NeighborSessionDown || *recovering && subject.well.is_none() {
+                return Excuse::None;
+            }
+            match (subject.active, subject.since) {
+                (true, _) => {}
+                (false, Some(_)) => excuse = Excuse::Pending,
+                (false, None) => return Excuse::None,
+            }
+        }
+        excuse
+    }
+
+    /// Lets the time of a subject run, or stand still, as its situation asks for.
+    fn schedule(&mut self, now: Now, resource: &Resource) {
+        let Some(subject) = self.known.get(resource) else { return };
+        let visible = self.visibility.covers(resource);
+        let excuse = self.excuse(resource, &subject.fault);
+        let runs =
+            visible && (subject.well.is_some() == subject.active) && (subject.active || excuse != Excuse::Active);
+        let policy = self.policy;
+        let Some(subject) = self.known.get_mut(resource) else { return };
+        if !runs {
+            if let Some(at) = subject.due(&policy) {
+                self.due.remove(&(at, resource.clone()));
+            }
+            subject.since = None;
+            return;
+        }
+        subject.since.get_or_insert(now.elapsed);
+        if let Some(at) = subject.due(&policy).filter(|at| excuse != Excuse::Pending || *at > now.elapsed) {
+            self.due.insert((at, resource.clone()));
+        }
+    }
+
+    /// Replaces which nodes explain a resource.
+    fn explain(&mut self, resource: &Resource, fault: &Fault) {
+        let before = self.known.get(resource).map(|subject| Arc::clone(&subject.fault));
+        if before.as_ref().is_some_and(|before| before.explained_by == fault.explained_by) {
+            return;
+        }
+        if let Some(before) = before {
+            self.unexplain(resource, &before);
+        }
+        let Some(cluster) = resource.cluster() else { return };
+        for Explanation { node, .. } in &fault.explained_by {
+            let node = Resource::Node(cluster.clone(), node.clone());
+            self.explained.entry(node).or_default().insert(resource.clone());
+        }
+    }
+
+    fn unexplain(&mut self, resource: &Resource, fault: &Fault) {
+        let Some(cluster) = resource.cluster() else { return };
+        for Explanation { node, .. } in &fault.explained_by {
+            let node = Resource::Node(cluster.clone(), node.clone());
+            if let Some(dependents) = self.explained.get_mut(&node) {
+                dependents.remove(resource);
+                if dependents.is_empty() {
+                    self.explained.remove(&node);
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, resource: &Resource) -> Option<Subject> {
+        let subject = self.known.remove(resource)?;
+        if let Some(at) = subject.due(&self.policy) {
+            self.due.remove(&(at, resource.clone()));
+        }
+        self.unexplain(resource, &subject.fault);
+        self.unseen.remove(resource);
+        Some(subject)
+    }
+
+    fn member(&self, fault: &Arc<Fault>) -> Member {
+        let firm = matches!(fault.share, Share::With(_));
+        Member { fault: Arc::clone(fault), share: self.member_share(fault), firm }
+    }
+
+    fn member_share(&self, fault: &Fault) -> Option<Resource> {
+        match &fault.share {
+            Share::Alone => None,
+            Share::With(resource) | Share::May(resource) => Some(resource.clone()),
+            Share::IfSilent(nodes, silent, otherwise) => {
+                let is_silent = |node: &NodeName| match silent.cluster() {
+                    Some(cluster) => self.silent.contains(&(cluster.clone(), node.clone())),
+                    None => false,
+                };
+                Some(if nodes.iter().all(is_silent) { silent.clone() } else { otherwise.clone() })
+            }
+        }
+    }
+
+    /// What happened since the last call.
+    pub(super) fn transitions(&mut self) -> Vec<Transition> {
+        std::mem::take(&mut self.transitions)
+    }
+
+    /// When something is due next.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// Clusters with a service whose time to be raised for want of an address is up.
+    pub(super) fn due_by(&self, now: Now, kind: AlarmType) -> impl Iterator<Item = &ClusterName> {
+        let due = self.due.iter().take_while(move |(at, _)| *at <= now.elapsed);
+        due.filter_map(move |(_, resource)| {
+            let subject = self.known.get(resource)?;
+            resource.cluster().filter(|_| subject.fault.kind == kind && subject.well.is_none())
+        })
+    }
+}
+
+impl Subject {
+    fn due(&self, policy: &AlarmPolicy) -> Option<Duration> {
+        Some(self.since? + if self.active { policy.clear_hold } else { policy.raise_hold })
+    }
+}

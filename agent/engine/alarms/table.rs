@@ -1,0 +1,457 @@
+//! The alarms there are: which resource is in which, what they say, what became of them.
+//!
+//! A fault that shares its cause with another one's is in one alarm with it, named by what they share; from then on that
+//! alarm takes whoever shares it, until nobody is left. A resource is in one alarm at most, and when its fault becomes
+//! another, the time it was raised goes along. Severity is written at once, texts and counts at a pace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use super::condition::Fault;
+use super::history::History;
+use super::subjects::{Member, Transition};
+use super::words;
+use crate::model::alarm::{
+    AlarmCounts, AlarmKey, AlarmNotification, AlarmRecord, AlarmType, AlarmView, ClearedBecause, NotificationEvent,
+    Resource, Severity,
+};
+use crate::model::names::ClusterName;
+use crate::model::time::{Now, Timestamp};
+use crate::model::view::Change;
+
+/// How often the text and the counts of one alarm are written.
+const TEXT_PACE: Duration = Duration::from_secs(10);
+
+/// Active alarms and the history.
+#[derive(Debug, Default)]
+pub(super) struct AlarmTable {
+    alarms: BTreeMap<AlarmKey, Alarm>,
+    /// Which alarm a resource is in.
+    membership: FxHashMap<Resource, AlarmKey>,
+    /// Resources with an alarm of their own, by the alarm they would share with another.
+    singles: FxHashMap<AlarmKey, BTreeSet<Resource>>,
+    /// Alarms that may say something else than is written, by when they are written next.
+    stale: BTreeSet<(Duration, AlarmKey)>,
+    /// Restored alarms that stand for several, and since when everything that could be a member has reported.
+    restored: BTreeMap<AlarmKey, Option<Duration>>,
+    /// What the address pools of a cluster have left, in words.
+    pools: FxHashMap<ClusterName, String>,
+    history: History,
+    history_size: u16,
+    counts: AlarmCounts,
+    out: Output,
+}
+
+/// What is different since the last call.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    pub(super) changes: Vec<Change>,
+    pub(super) notifications: Vec<AlarmNotification>,
+    /// Alarms were raised or cleared.
+    pub(super) turned: bool,
+}
+
+#[derive(Debug)]
+struct Alarm {
+    view: AlarmView,
+    members: BTreeMap<Resource, Arc<Fault>>,
+    /// Members by severity.
+    severities: [u32; Severity::ALL.len()],
+    /// How often a member failed again.
+    occurrences: u32,
+    /// It stands for what its members share.
+    group: bool,
+    /// Of one that stands alone: the alarm it would share with another.
+    shared: Option<AlarmKey>,
+    /// When it was last written, and when it is next.
+    written: Duration,
+    stale: Option<Duration>,
+}
+
+/// A resource on its way into an alarm.
+struct Arrival {
+    resource: Resource,
+    member: Member,
+    raised: Timestamp,
+    /// The alarm it was in.
+    from: Option<AlarmKey>,
+}
+
+impl AlarmTable {
+    /// An alarm of an earlier life of the agent.
+    pub(super) fn restore(&mut self, key: &AlarmKey, view: &AlarmView, group: bool) {
+        if group {
+            self.restored.insert(key.clone(), None);
+        } else {
+            self.membership.insert(key.resource.clone(), key.clone());
+        }
+        self.counts.active[view.severity as usize] += 1;
+        self.out.changes.push(Change::Alarm(key.clone(), Some(view.clone())));
+        self.alarms.insert(key.clone(), Alarm::new(view.clone(), group, Duration::ZERO));
+    }
+
+    pub(super) fn restore_history(&mut self, records: &[AlarmRecord], last_sequence: u64) {
+        self.history.restore(records, last_sequence, &mut self.out.changes);
+    }
+
+    pub(super) fn set_history_size(&mut self, size: u16) {
+        self.history_size = size;
+        self.history.shorten(size, &mut self.out.changes);
+    }
+
+    /// What the address pools of a cluster have left.
+    pub(super) fn set_pools(&mut self, cluster: &ClusterName, pools: Option<String>) {
+        match pools {
+            Some(pools) => drop(self.pools.insert(cluster.clone(), pools)),
+            None => drop(self.pools.remove(cluster)),
+        }
+    }
+
+    /// True when there is an alarm that stands for several.
+    pub(super) fn has_group(&self, key: &AlarmKey) -> bool {
+        self.alarms.get(key).is_some_and(|alarm| alarm.group)
+    }
+
+    /// Clusters whose alarm of this type is written by now.
+    pub(super) fn stale_of(&self, now: Now, kind: AlarmType) -> impl Iterator<Item = &ClusterName> {
+        let due = self.stale.iter().take_while(move |(at, _)| *at <= now.elapsed);
+        due.filter(move |(_, key)| key.kind == kind).filter_map(|(_, key)| key.resource.cluster())
+    }
+
+    /// Restored alarms that stand for several are like any other once all that could be in them has reported, for
+    /// `hold`. Returns those.
+    pub(super) fn release(&mut self, now: Now, hold: Duration, told_all: impl Fn(&AlarmKey) -> bool) -> Vec<AlarmKey> {
+        let mut released = Vec::new();
+        for (key, since) in &mut self.restored {
+            *since = told_all(key).then(|| since.unwrap_or(now.elapsed));
+            if since.is_some_and(|since| now.elapsed >= since + hold) {
+                released.push(key.clone());
+            }
+        }
+        for key in &released {
+            self.restored.remove(key);
+            if self.alarms.get(key).is_some_and(|alarm| alarm.members.is_empty()) {
+                self.end(now, key, ClearedBecause::Well);
+            } else {
+                self.refresh(now, key);
+            }
+        }
+        released
+    }
+
+    /// Follows what happened to resources, all of it at once: those that share a cause are told together.
+    pub(super) fn follow(&mut self, now: Now, transitions: Vec<Transition>) {
+        let mut arrivals: BTreeMap<Resource, Arrival> = BTreeMap::new();
+        for transition in transitions {
+            match transition {
+                Transition::Raised(resource, member) => {
+                    let arrival = Arrival { resource: resource.clone(), member, raised: now.wall, from: None };
+                    arrivals.insert(resource, arrival);
+                }
+                Transition::Updated(resource, member, again) => match arrivals.get_mut(&resource) {
+                    Some(arrival) => arrival.member = member,
+                    None => {
+                        let arrival = self.update(now, &resource, member, again);
+                        arrivals.extend(arrival.map(|arrival| (resource, arrival)));
+                    }
+                },
+                Transition::Cleared(resource, because) => {
+                    arrivals.remove(&resource);
+                    if let Some(key) = self.membership.remove(&resource) {
+                        self.leave(now, &key, &resource, because);
+                    }
+                }
+            }
+        }
+        self.admit(now, arrivals.into_values());
+    }
+
+    /// A fault changed. Returns the resource where it is in the wrong alarm now.
+    fn update(&mut self, now: Now, resource: &Resource, member: Member, again: bool) -> Option<Arrival> {
+        let key = self.membership.get(resource)?.clone();
+        let alarm = self.alarms.get(&key)?;
+        let shared = member.group_key();
+        let stays = key.kind == member.fault.kind
+            && match alarm.group {
+                true => !member.firm || shared.as_ref() == Some(&key),
+                false => shared == alarm.shared || !shared.as_ref().is_some_and(|shared| self.would_group(shared)),
+            };
+        if !stays {
+            let raised = alarm.view.raised;
+            return Some(Arrival { resource: resource.clone(), member, raised, from: Some(key) });
+        }
+        let single = !alarm.group;
+        if single {
+            self.share_single(&key, resource, shared);
+        }
+        let alarm = self.alarms.get_mut(&key)?;
+        alarm.put(resource, member.fault);
+        alarm.occurrences = alarm.occurrences.saturating_add(again.into());
+        self.refresh(now, &key);
+        None
+    }
+
+    /// One more with this cause would make it a group, or join it.
+    fn would_group(&self, shared: &AlarmKey) -> bool {
+        self.has_group(shared) || self.singles.contains_key(shared)
+    }
+
+    /// Notes which alarm one that stands alone would share.
+    fn share_single(&mut self, key: &AlarmKey, resource: &Resource, shared: Option<AlarmKey>) {
+        let Some(alarm) = self.alarms.get_mut(key) else { return };
+        if let Some(before) = std::mem::replace(&mut alarm.shared, shared.clone())
+            && let Some(singles) = self.singles.get_mut(&before)
+        {
+            singles.remove(resource);
+            if singles.is_empty() {
+                self.singles.remove(&before);
+            }
+        }
+        if let Some(shared) = shared {
+            self.singles.entry(shared).or_default().insert(resource.clone());
+        }
+    }
+
+    /// Puts resources into alarms: into the one they share where there is one, or where there are two of them.
+    fn admit(&mut self, now: Now, arrivals: impl Iterator<Item = Arrival>) {
+        let mut together: BTreeMap<AlarmKey, Vec<Arrival>> = BTreeMap::new();
+        let mut alone = Vec::new();
+        for arrival in arrivals {
+            match arrival.member.group_key() {
+                Some(key) => together.entry(key).or_default().push(arrival),
+                None => alone.push(arrival),
+            }
+        }
+        for (key, arrivals) in together {
+            match arrivals.len() > 1 || self.would_group(&key) {
+                true => self.join(now, key, arrivals),
+                false => alone.extend(arrivals),
+            }
+        }
+        alone.into_iter().for_each(|arrival| self.stand_alone(now, arrival));
+    }
+
+    /// Resources that share a cause, with all that have an alarm of their own so far.
+    fn join(&mut self, now: Now, key: AlarmKey, arrivals: Vec<Arrival>) {
+        let became = ClearedBecause::Became(key.kind);
+        let mut raised = now.wall;
+        let mut members = Vec::new();
+        for resource in self.singles.get(&key).cloned().unwrap_or_default() {
+            let own = AlarmKey { kind: key.kind, resource: resource.clone() };
+            let Some(alarm) = self.alarms.get(&own) else { continue };
+            raised = raised.min(alarm.view.raised);
+            members.extend(alarm.members.iter().map(|(resource, fault)| (resource.clone(), Arc::clone(fault))));
+            self.end(now, &own, became);
+        }
+        for Arrival { resource, member, raised: since, from } in arrivals {
+            raised = raised.min(since);
+            if let Some(from) = from.filter(|from| *from != key) {
+                self.leave(now, &from, &resource, became);
+            }
+            members.push((resource, member.fault));
+        }
+        for (resource, _) in &members {
+            self.membership.insert(resource.clone(), key.clone());
+        }
+        match self.alarms.get_mut(&key) {
+            Some(alarm) => {
+                members.into_iter().for_each(|(resource, fault)| alarm.put(&resource, fault));
+                self.refresh(now, &key);
+            }
+            None => self.raise(now, key, true, members, raised),
+        }
+    }
+
+    fn stand_alone(&mut self, now: Now, arrival: Arrival) {
+        let Arrival { resource, member, raised, from } = arrival;
+        if let Some(from) = from {
+            self.leave(now, &from, &resource, ClearedBecause::Became(member.fault.kind));
+        }
+        let key = AlarmKey { kind: member.fault.kind, resource: resource.clone() };
+        let shared = member.group_key();
+        self.membership.insert(resource.clone(), key.clone());
+        self.raise(now, key.clone(), false, vec![(resource.clone(), member.fault)], raised);
+        self.share_single(&key, &resource, shared);
+    }
+
+    fn raise(&mut self, now: Now, key: AlarmKey, group: bool, members: Vec<(Resource, Arc<Fault>)>, raised: Timestamp) {
+        let Some((_, first)) = members.first() else { return };
+        let view = AlarmView {
+            severity: first.severity,
+            owner: first.owner,
+            text: Arc::clone(&first.text),
+            affected: 0,
+            raised,
+            last_change: now.wall,
+            occurrences: 1,
+        };
+        let mut alarm = Alarm::new(view, group, now.elapsed);
+        members.into_iter().for_each(|(resource, fault)| alarm.put(&resource, fault));
+        alarm.view = self.compose(&key, &alarm);
+        let view = alarm.view.clone();
+        self.alarms.insert(key.clone(), alarm);
+        self.counts.active[view.severity as usize] += 1;
+        self.out.changes.push(Change::Alarm(key.clone(), Some(view.clone())));
+        self.notify(key, view, NotificationEvent::Raised);
+        self.out.turned = true;
+    }
+
+    /// A resource is in this alarm no longer; with the last one the alarm is cleared.
+    fn leave(&mut self, now: Now, key: &AlarmKey, resource: &Resource, because: ClearedBecause) {
+        let Some(alarm) = self.alarms.get_mut(key) else { return };
+        alarm.take(resource);
+        if alarm.members.is_empty() && !self.restored.contains_key(key) {
+            self.end(now, key, because);
+        } else {
+            self.refresh(now, key);
+        }
+    }
+
+    fn end(&mut self, now: Now, key: &AlarmKey, because: ClearedBecause) {
+        self.share_single(key, &key.resource, None);
+        let Some(alarm) = self.alarms.remove(key) else { return };
+        if let Some(at) = alarm.stale {
+            self.stale.remove(&(at, key.clone()));
+        }
+        let view = alarm.view;
+        self.counts.active[view.severity as usize] -= 1;
+        // The wall clock may have been set back meanwhile.
+        let cleared = now.wall.max(view.raised);
+        let record = AlarmRecord {
+            sequence: 0,
+            key: key.clone(),
+            severity: view.severity,
+            owner: view.owner,
+            text: words::cleared(&view.text, because),
+            affected: view.affected,
+            raised: view.raised,
+            cleared,
+            because,
+        };
+        self.out.changes.push(Change::Alarm(key.clone(), None));
+        self.history.add(record, self.history_size, &mut self.out.changes);
+        self.notify(key.clone(), view, NotificationEvent::Cleared(cleared, because));
+        self.out.turned = true;
+    }
+
+    fn notify(&mut self, key: AlarmKey, alarm: AlarmView, event: NotificationEvent) {
+        self.out.notifications.push(AlarmNotification { key, alarm, event, omitted: 0 });
+    }
+
+    /// What an alarm says may have changed: severity is written now, the rest when it is time.
+    fn refresh(&mut self, now: Now, key: &AlarmKey) {
+        if self.restored.contains_key(key) {
+            return; // counted when all of it has reported
+        }
+        let Some(alarm) = self.alarms.get_mut(key) else { return };
+        let at = match alarm.severity() == Some(alarm.view.severity) {
+            true => now.elapsed.max(alarm.written + TEXT_PACE),
+            false => now.elapsed,
+        };
+        let at = alarm.stale.map_or(at, |before| before.min(at));
+        if let Some(before) = alarm.stale.replace(at) {
+            self.stale.remove(&(before, key.clone()));
+        }
+        self.stale.insert((at, key.clone()));
+    }
+
+    /// Writes what is due by now.
+    pub(super) fn write(&mut self, now: Now) {
+        while let Some((at, _)) = self.stale.first()
+            && *at <= now.elapsed
+            && let Some((_, key)) = self.stale.pop_first()
+        {
+            let Some(alarm) = self.alarms.get(&key) else { continue };
+            let view = self.compose(&key, alarm);
+            let Some(alarm) = self.alarms.get_mut(&key) else { continue };
+            alarm.stale = None;
+            if alarm.view == view {
+                continue;
+            }
+            let view = AlarmView { last_change: now.wall, ..view };
+            let before = std::mem::replace(&mut alarm.view, view.clone());
+            alarm.written = now.elapsed;
+            self.out.changes.push(Change::Alarm(key.clone(), Some(view.clone())));
+            if before.severity != view.severity {
+                self.counts.active[before.severity as usize] -= 1;
+                self.counts.active[view.severity as usize] += 1;
+                self.notify(key, view, NotificationEvent::Changed);
+            }
+        }
+    }
+
+    /// What an alarm should say.
+    fn compose(&self, key: &AlarmKey, alarm: &Alarm) -> AlarmView {
+        let Some((first, fault)) = alarm.members.first_key_value() else { return alarm.view.clone() };
+        let pools = first.cluster().and_then(|cluster| self.pools.get(cluster));
+        let pools = pools.filter(|_| key.kind == AlarmType::VipAddressPending);
+        let text = match alarm.group {
+            true => words::group(key, alarm.members.keys(), &fault.detail, pools),
+            false => match pools {
+                Some(pools) => format!("{}; {pools}", fault.text),
+                None => fault.text.to_string(),
+            },
+        };
+        AlarmView {
+            severity: alarm.severity().unwrap_or(fault.severity),
+            owner: fault.owner,
+            text: words::bounded(&text),
+            affected: u32::try_from(alarm.members.len()).unwrap_or(u32::MAX),
+            raised: alarm.view.raised,
+            last_change: alarm.view.last_change,
+            occurrences: alarm.occurrences,
+        }
+    }
+
+    /// What is different since the last call.
+    pub(super) fn take(&mut self) -> Output {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Active alarms by severity.
+    pub(super) fn counts(&self) -> AlarmCounts {
+        self.counts
+    }
+
+    /// When something is due next. `hold` as in [`Self::release`].
+    pub(super) fn deadline(&self, hold: Duration) -> Option<Duration> {
+        let release = self.restored.values().filter_map(|since| Some((*since)? + hold));
+        self.stale.first().map(|(at, _)| *at).into_iter().chain(release).min()
+    }
+
+    /// Active alarms, in order, and the history with its last sequence.
+    pub(super) fn save(&self) -> (Vec<(AlarmKey, AlarmView)>, Vec<AlarmRecord>, u64) {
+        let active = self.alarms.iter().map(|(key, alarm)| (key.clone(), alarm.view.clone()));
+        let (history, last_sequence) = self.history.save();
+        (active.collect(), history, last_sequence)
+    }
+}
+
+impl Alarm {
+    fn new(view: AlarmView, group: bool, written: Duration) -> Self {
+        let occurrences = view.occurrences;
+        let severities = [0; Severity::ALL.len()];
+        Self { view, members: BTreeMap::new(), severities, occurrences, group, shared: None, written, stale: None }
+    }
+
+    fn put(&mut self, resource: &Resource, fault: Arc<Fault>) {
+        self.severities[fault.severity as usize] += 1;
+        if let Some(before) = self.members.insert(resource.clone(), fault) {
+            self.severities[before.severity as usize] -= 1;
+        }
+    }
+
+    fn take(&mut self, resource: &Resource) {
+        if let Some(before) = self.members.remove(resource) {
+            self.severities[before.severity as usize] -= 1;
+        }
+    }
+
+    /// That of the worst member.
+    fn severity(&self) -> Option<Severity> {
+        Severity::ALL.into_iter().find(|severity| self.severities[*severity as usize] > 0)
+    }
+}

@@ -1,0 +1,266 @@
+//! What must hold of alarms whatever happens: nothing is raised that was not bad for the hold time, nothing is cleared
+//! by not knowing, and nothing stays bad without an alarm.
+//!
+//! Read off the published state after every step, with a stopwatch for each VIP and node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use srl_k8s_services::model::alarm::{
+    AlarmCounts, AlarmKey, AlarmRecord, AlarmType, AlarmView, ClearedBecause, LONGEST_TEXT, Resource,
+};
+use srl_k8s_services::model::config::AlarmPolicy;
+use srl_k8s_services::model::event::SourceId;
+use srl_k8s_services::model::names::ClusterName;
+use srl_k8s_services::model::time::Now;
+use srl_k8s_services::model::verdict::{NodeReason, OperState, Reason, SourceState};
+use srl_k8s_services::model::view::VipView;
+
+use crate::said::State;
+use crate::world::World;
+
+/// How much longer than its hold time a fault may wait for others of the same cause.
+const GATHER: Duration = Duration::from_secs(1);
+
+/// What is known of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// It calls for an alarm of this type.
+    Bad(AlarmType),
+    Well,
+    Nothing,
+}
+
+/// How long something has been bad or well without a break.
+#[derive(Clone, Copy, Debug)]
+struct Stopwatch {
+    known: Known,
+    since: Duration,
+}
+
+/// Stopwatches for everything that can be alarmed, and the alarms there were before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AlarmRules {
+    watches: BTreeMap<Resource, Stopwatch>,
+    active: BTreeMap<AlarmKey, AlarmView>,
+    last_sequence: u64,
+    policy: AlarmPolicy,
+}
+
+impl AlarmRules {
+    /// The process ended: what was known of resources is not known any more.
+    pub(crate) fn restart(&mut self) {
+        self.watches.clear();
+        self.active.clear();
+        self.last_sequence = u64::MAX;
+    }
+
+    #[track_caller]
+    pub(crate) fn check(&mut self, world: &World, now: Now, said: &State) {
+        if let Some(config) = &world.config {
+            self.policy = config.alarm_policy;
+        }
+        self.watch(now, said);
+        let records: Vec<&AlarmRecord> =
+            said.alarms.history.range(self.last_sequence.saturating_add(1)..).map(|(_, record)| record).collect();
+        self.form(said);
+        for (key, view) in &said.alarms.active {
+            // One that was another alarm before keeps its time.
+            let goes_on = self.active.values().any(|before| before.raised == view.raised);
+            let new = view.raised == now.wall && !self.active.contains_key(key) && !goes_on;
+            if new && self.last_sequence != u64::MAX {
+                self.raised(key, view, now);
+            }
+        }
+        for record in &records {
+            self.cleared(record, &records, now, said);
+        }
+        self.missing(now, said);
+        self.active = said.alarms.active.clone();
+        self.last_sequence = said.alarms.history.keys().next_back().copied().unwrap_or(match self.last_sequence {
+            u64::MAX => 0,
+            last => last,
+        });
+    }
+
+    /// Starts the stopwatch of whatever changed.
+    fn watch(&mut self, now: Now, said: &State) {
+        let (switch, neighbors) = visible(said);
+        let mut seen = BTreeSet::new();
+        let mut take = |resource: Resource, known: Known| {
+            let kept = self.watches.get(&resource).filter(|watch| same(watch.known, known)).map(|watch| watch.since);
+            self.watches.insert(resource.clone(), Stopwatch { known, since: kept.unwrap_or(now.elapsed) });
+            seen.insert(resource);
+        };
+        for ((cluster, service), view) in &said.services {
+            for vip in &view.vips {
+                let known = if switch { of_vip(vip) } else { Known::Nothing };
+                take(Resource::Vip(cluster.clone(), service.clone(), vip.address), known);
+            }
+        }
+        for ((cluster, node), view) in &said.nodes {
+            let known = match view.reason {
+                _ if !neighbors => Known::Nothing,
+                Some(NodeReason::Syncing) => Known::Nothing,
+                None if view.state == OperState::Unknown => Known::Nothing,
+                Some(NodeReason::SessionDown) if view.expected_vips > 0 => Known::Bad(AlarmType::NeighborSessionDown),
+                // Whether it stands out depends on others.
+                Some(NodeReason::NodeAddressUnknown) => Known::Nothing,
+                _ => Known::Well,
+            };
+            take(Resource::Node(cluster.clone(), node.clone()), known);
+        }
+        self.watches.retain(|resource, _| seen.contains(resource));
+    }
+
+    /// What can be read off the alarms alone.
+    #[track_caller]
+    fn form(&self, said: &State) {
+        let mut counts = AlarmCounts::default();
+        for (key, view) in &said.alarms.active {
+            counts.active[view.severity as usize] += 1;
+            assert!(view.affected > 0 || view.last_change == view.raised, "{key} stands for nobody: {view:?}");
+            assert!(!view.text.is_empty() && view.text.len() <= LONGEST_TEXT, "{key}: {}", view.text);
+            assert!(!view.text.contains('\n'), "{key}: {}", view.text);
+        }
+        assert_eq!(said.alarms.counts, counts, "the summary counts active alarms");
+        assert!(said.alarms.history.len() <= usize::from(self.policy.history_size));
+    }
+
+    /// An alarm that is raised now: each it stands for has been bad for the hold time, without a break.
+    #[track_caller]
+    fn raised(&self, key: &AlarmKey, view: &AlarmView, now: Now) {
+        let long = |watch: &Stopwatch| {
+            matches!(watch.known, Known::Bad(_)) && now.elapsed >= watch.since + self.policy.raise_hold
+        };
+        match key.kind {
+            kind if !of_vips(kind) && kind != AlarmType::NeighborSessionDown => {}
+            _ => {
+                let long = self.watches.iter().filter(|(resource, watch)| concerns(key, resource) && long(watch));
+                let long = long.count();
+                assert!(long >= view.affected as usize, "{key} is raised for {}, and {long} were bad", view.affected);
+            }
+        }
+    }
+
+    /// An alarm that is cleared now: for a reason that can be seen, and never for want of knowledge.
+    #[track_caller]
+    fn cleared(&self, record: &AlarmRecord, records: &[&AlarmRecord], now: Now, said: &State) {
+        let (key, (switch, neighbors)) = (&record.key, visible(said));
+        match record.because {
+            ClearedBecause::Well | ClearedBecause::NothingToAnnounce => {
+                assert!(key.kind == AlarmType::SourceStale || switch, "{key} is cleared while nothing is known");
+                let of_node = matches!(key.kind, AlarmType::NeighborSessionDown | AlarmType::NodeAddressUnknown);
+                assert!(!of_node || neighbors, "{key} is cleared while neighbors are not known");
+                if let Some(watch) =
+                    self.watches.get(&key.resource).filter(|_| key.kind != AlarmType::NodeAddressUnknown)
+                {
+                    assert_eq!(watch.known, Known::Well, "{key} is cleared as {:?}", record.because);
+                    assert!(now.elapsed >= watch.since + self.policy.clear_hold, "{key} is cleared too soon");
+                }
+            }
+            ClearedBecause::Removed => {
+                // Of an alarm for several, the last one was removed, not what they shared.
+                let shared = of_vips(key.kind) && !matches!(key.resource, Resource::Vip(..));
+                assert!(
+                    shared || !self.watches.contains_key(&key.resource),
+                    "{key} is cleared as removed, and is there"
+                );
+            }
+            ClearedBecause::Became(kind) => {
+                let goes_on = said.alarms.active.keys().chain(records.iter().map(|record| &record.key));
+                let mut goes_on = goes_on.filter(|other| other.kind == kind);
+                assert!(goes_on.any(|other| related(key, other)), "{key} became {kind:?}, and there is none");
+            }
+        }
+        assert!(record.cleared >= record.raised);
+    }
+
+    /// What has been bad for longer than the hold time has an alarm, or a session that explains it has one or may get it.
+    #[track_caller]
+    fn missing(&self, now: Now, said: &State) {
+        for (resource, watch) in &self.watches {
+            let Known::Bad(kind) = watch.known else { continue };
+            if now.elapsed < watch.since + self.policy.raise_hold + GATHER {
+                continue;
+            }
+            let mut active = said.alarms.active.keys();
+            let alarmed = active.any(|key| {
+                // A failure in the FIB stays while nobody reports on the FIB.
+                let as_bad = key.kind == kind || of_vips(kind) && key.kind == AlarmType::VipBlackholed;
+                as_bad && concerns(key, resource)
+            });
+            let explained = kind == AlarmType::VipDegraded
+                && resource.cluster().is_some_and(|cluster| self.has_session_trouble(cluster, said));
+            assert!(
+                alarmed || explained,
+                "{resource} has been bad since {:?}, and has no alarm of {kind:?}",
+                watch.since
+            );
+        }
+    }
+
+    fn has_session_trouble(&self, cluster: &ClusterName, said: &State) -> bool {
+        let down = |(resource, watch): (&Resource, &Stopwatch)| {
+            resource.cluster() == Some(cluster) && watch.known == Known::Bad(AlarmType::NeighborSessionDown)
+        };
+        let alarm =
+            |key: &AlarmKey| key.kind == AlarmType::NeighborSessionDown && key.resource.cluster() == Some(cluster);
+        // Its time starts over when the alarm of the session ends.
+        let ended = said.alarms.history.values().rev().take(20).any(|record| alarm(&record.key));
+        self.watches.iter().any(down) || said.alarms.active.keys().any(alarm) || ended
+    }
+}
+
+/// Whether the switch's tables are visible, and BGP neighbors.
+fn visible(said: &State) -> (bool, bool) {
+    let synced = |id: SourceId| said.sources.get(&id).is_some_and(|view| view.state == SourceState::Synced);
+    let switch = synced(SourceId::Ndk);
+    (switch, switch && synced(SourceId::Gnmi))
+}
+
+fn same(one: Known, other: Known) -> bool {
+    std::mem::discriminant(&one) == std::mem::discriminant(&other)
+}
+
+fn of_vip(vip: &VipView) -> Known {
+    use AlarmType::*;
+    let Some(reason) = vip.verdict.reason else { return Known::Well };
+    match (vip.verdict.state, reason) {
+        (OperState::Up, _) => Known::Well,
+        (OperState::Unknown, _) => Known::Nothing,
+        (_, Reason::NoRoute | Reason::WrongNetworkInstance) => Known::Bad(VipRouteMissing),
+        (_, Reason::SessionDown) if vip.route.is_none() => Known::Bad(VipRouteMissing),
+        (OperState::Down, Reason::RouteNotProgrammed | Reason::NextHopUnexpected) => Known::Bad(VipBlackholed),
+        (_, Reason::AddressConflict) => Known::Bad(VipAddressConflict),
+        (_, Reason::NoReadyEndpoint) => Known::Bad(VipNoEndpoint),
+        (_, Reason::NoAnnouncer) => Known::Bad(VipNotAnnounced),
+        _ => Known::Bad(VipDegraded),
+    }
+}
+
+fn of_vips(kind: AlarmType) -> bool {
+    use AlarmType::*;
+    matches!(kind, VipRouteMissing | VipBlackholed | VipAddressConflict | VipDegraded | VipNoEndpoint | VipNotAnnounced)
+}
+
+/// Whether an alarm can be about a resource: its own, or what it shares with others.
+fn concerns(key: &AlarmKey, resource: &Resource) -> bool {
+    match (&key.resource, resource) {
+        (own, resource) if own == resource => true,
+        (Resource::Cluster(cluster), other) => other.cluster() == Some(cluster),
+        (Resource::Node(cluster, _), Resource::Vip(other, ..)) => cluster == other,
+        (Resource::Service(cluster, service), Resource::Vip(other, of, _)) => cluster == other && service == of,
+        (Resource::Address(_, address), Resource::Vip(.., other)) => address == other,
+        _ => false,
+    }
+}
+
+/// Whether what one alarm was about can be what the other is about.
+fn related(one: &AlarmKey, other: &AlarmKey) -> bool {
+    match (one.resource.cluster(), other.resource.cluster()) {
+        (Some(one), Some(other)) => one == other,
+        // What several clusters share.
+        _ => true,
+    }
+}
