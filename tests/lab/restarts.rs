@@ -139,7 +139,7 @@ async fn without_the_api_server_verdicts_stay_and_say_how_old_their_intent_is() 
                 (KUBERNETES_SOURCE, Is("stale")),
                 ("/k8s-services/summary/source[name=kubernetes/c1]/stale-since", Anything),
                 (&cluster, Is("degraded")),
-                (&reason, Has("the API server is out of reach since")),
+                (&reason, Has("the API server has not been read since")),
                 ("oper-state", Is("up")),
                 ("oper-detail", Has("last known intent")),
             ],

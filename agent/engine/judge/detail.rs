@@ -39,7 +39,7 @@ pub(crate) fn detail(
     let sentence = reason.map(|reason| DetailWriter { cluster, entry, evidence }.reason(reason));
     let stale = stale_since.map(|since| {
         let name = &cluster.name;
-        format!("judged by the last known intent: the API of cluster {name} is out of reach since {}", at(since))
+        format!("judged by the last known intent: the API of cluster {name} has not been read since {}", at(since))
     });
     match (sentence, stale) {
         (None, None) => None,

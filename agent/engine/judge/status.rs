@@ -60,7 +60,7 @@ fn cluster_state(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Ph
             return (OperState::Degraded, Some(reason.into()));
         }
         Some(loss) => {
-            let reason = format!("the API server is out of reach since {}: {}", at(loss.wall), loss.why);
+            let reason = format!("the API server has not been read since {}: {}", at(loss.wall), loss.why);
             return (OperState::Degraded, Some(reason.into()));
         }
         None => {}

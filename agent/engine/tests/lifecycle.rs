@@ -22,7 +22,7 @@ fn a_lost_api_server_keeps_verdicts_and_says_since_when() {
     let lab = up().after(5).source(kubernetes(), SourceEvent::Lost("timeout".into())).says(Up, None);
     let lab = lab.telling(&["c1", "2026-01-01T00:00:05Z"]);
     assert_eq!(lab.said.clusters["c1"].state, Degraded);
-    let lab = lab.no_route().says(Down, Some(Reason::NoRoute)).telling(&["out of reach"]).via_nodes(&[1]);
+    let lab = lab.no_route().says(Down, Some(Reason::NoRoute)).telling(&["has not been read since"]).via_nodes(&[1]);
     let lab = lab.source(kubernetes(), SourceEvent::Synced);
     assert_eq!(lab.vip().verdict.detail, None);
 }
