@@ -141,8 +141,6 @@ pub(super) enum CredentialsError {
 pub(super) enum Trust {
     /// Whoever answers.
     Anybody,
-    /// Whom the authorities of this switch vouch for.
-    System,
     /// Whom one of these vouches for.
     Authorities(Vec<CertificateDer<'static>>),
 }
@@ -390,16 +388,18 @@ fn access(
     let usable = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https")) && url.authority().is_some();
     let Some(url) = parsed.filter(usable) else { return Err(CredentialsError::Server { origin }) };
     let trust = match authority {
-        _ if insecure => Trust::Anybody,
+        // Without TLS there is nobody to trust.
+        _ if insecure || url.scheme_str() == Some("http") => Trust::Anybody,
         Some(pem) => Trust::Authorities(authorities(pem, origin)?),
-        None => Trust::System,
+        // Those of this switch.
+        None => Trust::Authorities(rustls_native_certs::load_native_certs().certs),
     };
     let caveat = match &trust {
         _ if url.scheme_str() == Some("http") => {
             Some("plain http: nothing is encrypted, and the server is not authenticated".into())
         }
         Trust::Anybody => Some("TLS is not verified: anyone may pose as the API server".into()),
-        Trust::System | Trust::Authorities(_) => None,
+        Trust::Authorities(_) => None,
     };
     Ok(Access { url, trust, server_name, identity: None, headers: HeaderMap::new(), caveat, expiry: None })
 }

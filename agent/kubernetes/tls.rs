@@ -29,7 +29,6 @@ pub(super) fn config(access: &mut Access) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let verifier: Arc<dyn ServerCertVerifier> = match &access.trust {
         Trust::Anybody => Arc::new(Unverified(provider.signature_verification_algorithms)),
-        Trust::System => verifier(rustls_native_certs::load_native_certs().certs, provider)?,
         Trust::Authorities(authorities) => verifier(authorities.clone(), provider)?,
     };
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);

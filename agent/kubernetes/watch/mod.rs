@@ -192,7 +192,10 @@ impl<K: Kind> Watcher<K> {
             }
             self.around.reporter.part(part, Part::Failed(failure.reason)).await?;
             self.around.trouble.notify_one();
-            self.around.link.pause(link.epoch, backoff.pause()).await;
+            // So many objects are not fewer in a moment, and listing them costs the server.
+            let calm = failure.kind == FailureKind::TooMany;
+            let pause = if calm { self.around.timings.look_again } else { backoff.pause() };
+            self.around.link.pause(link.epoch, pause).await;
         }
     }
 
