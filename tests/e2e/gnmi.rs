@@ -1,11 +1,12 @@
-//! gNMI clients that are not ours, gnmic and pygnmi, on an emulated leaf that runs the agent. They need neither root nor
+//! gNMI clients that are not ours, gnmic, pygnmi and fcli, on an emulated leaf that runs the agent. They need neither root nor
 //! network namespaces.
 //!
 //! `calls` has Capabilities, Get and Set, `streams` Subscribe, `documented` what the docs show, `collector` gnmic as it is
-//! shipped to run for a fabric.
+//! shipped to run for a fabric, `fleet` a tool that asks all switches of one.
 
 mod calls;
 mod clients;
 mod collector;
 mod documented;
+mod fleet;
 mod streams;

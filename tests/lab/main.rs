@@ -18,6 +18,7 @@ mod nanog_multicluster;
 mod ndk_server;
 mod outcomes;
 mod readme;
+mod releases;
 mod restarts;
 mod rights;
 mod speakers;

@@ -309,6 +309,8 @@ pub enum Speaker {
     Calico,
     /// kube-router.
     KubeRouter,
+    /// kube-vip.
+    KubeVip,
     /// A speaker that announces where a usable endpoint is, and looks at nothing else.
     Generic,
 }
@@ -323,11 +325,18 @@ pub struct SpeakerFlags {
     pub ignore_exclude_label: bool,
     /// Cilium `enable-no-service-endpoints-routable`.
     pub no_endpoints_routable: bool,
+    /// kube-vip `vip_arp`: one node answers for an address; otherwise all announce it by BGP.
+    pub kube_vip_arp: bool,
 }
 
 impl Default for SpeakerFlags {
     fn default() -> Self {
-        Self { load_balancer_class: None, ignore_exclude_label: false, no_endpoints_routable: true }
+        Self {
+            load_balancer_class: None,
+            ignore_exclude_label: false,
+            no_endpoints_routable: true,
+            kube_vip_arp: false,
+        }
     }
 }
 

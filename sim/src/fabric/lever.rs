@@ -233,6 +233,22 @@ pub enum Lever {
         /// Where it ends up.
         network_instance: String,
     },
+    /// A leaf has kept the ARP or ND entry of an earlier holder of an address.
+    StaleEntry {
+        /// The leaf.
+        leaf: String,
+        /// The VIP.
+        address: IpAddr,
+        /// The earlier holder.
+        node: String,
+    },
+    /// A second node answers for an address.
+    DuplicateAddress {
+        /// The VIP.
+        address: IpAddr,
+        /// The node that should not.
+        node: String,
+    },
     /// A network instance is not configured on a leaf.
     NetworkInstanceMissing {
         /// The leaf.
@@ -335,6 +351,7 @@ impl Lever {
             | Self::Cable { leaf, .. } => leaf.as_deref(),
             Self::NodeMoved { leaf, .. }
             | Self::AdminDisabled { leaf, .. }
+            | Self::StaleEntry { leaf, .. }
             | Self::Multipath { leaf, .. }
             | Self::FibSuppressed { leaf, .. }
             | Self::FibRecovered { leaf, .. }
@@ -359,6 +376,7 @@ impl Lever {
             | Self::AsLoop { .. }
             | Self::NextHopUnresolved { .. }
             | Self::Damped { .. }
+            | Self::DuplicateAddress { .. }
             | Self::Announced { .. }
             | Self::Withheld { .. } => None,
         }
@@ -390,6 +408,8 @@ impl Lever {
             | Self::AsLoop { node }
             | Self::NextHopUnresolved { node }
             | Self::Damped { node }
+            | Self::StaleEntry { node, .. }
+            | Self::DuplicateAddress { node, .. }
             | Self::BfdDown { node }
             | Self::LinkDown { node }
             | Self::SpeakerDead { node }
@@ -407,7 +427,7 @@ impl Lever {
 }
 
 /// Whether `name`, plain or with its cluster, names this node.
-fn names(name: &str, cluster: &str, node: &str) -> bool {
+pub(super) fn names(name: &str, cluster: &str, node: &str) -> bool {
     name == node || name.split_once('/').is_some_and(|(first, second)| first == cluster && second == node)
 }
 

@@ -7,6 +7,8 @@
 
 mod config;
 mod fault;
+#[cfg(test)]
+mod l2_tests;
 mod lever;
 mod objects;
 mod rib;
@@ -14,6 +16,7 @@ mod routing;
 mod segment;
 mod session;
 mod speaker;
+mod spine;
 #[cfg(test)]
 mod tests;
 mod underlay;
@@ -21,6 +24,7 @@ mod underlay;
 mod why_tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 pub use config::FabricConfig;
 pub(crate) use config::known;
@@ -191,6 +195,42 @@ impl Fabric {
     /// Whether a lever of this kind is pulled for a node.
     fn node_lever(&self, key: &NodeKey, kind: impl Fn(&Lever) -> bool) -> bool {
         self.levers.iter().any(|lever| kind(lever) && lever.concerns(key))
+    }
+
+    /// The VIPs that a node answers ARP and ND for.
+    fn held(&self, key: &NodeKey) -> Vec<IpAddr> {
+        let held = self.holders(&key.cluster).into_iter().filter(|(_, node)| *node == key.node);
+        held.map(|(address, _)| address).collect()
+    }
+
+    /// Which node of a cluster answers for which VIP.
+    fn holders(&self, cluster: &str) -> BTreeMap<IpAddr, String> {
+        let (Some(config), Some(objects)) = (self.config.clusters.get(cluster), self.objects.get(cluster)) else {
+            return BTreeMap::new();
+        };
+        let alive = |name: &&String| {
+            let key = NodeKey { cluster: cluster.to_owned(), node: (*name).clone() };
+            let dead = |lever: &Lever| {
+                matches!(
+                    lever,
+                    Lever::SpeakerDead { .. }
+                        | Lever::SpeakerSilent { .. }
+                        | Lever::Cable { .. }
+                        | Lever::LinkDown { .. }
+                )
+            };
+            objects.nodes.contains_key(*name) && !self.node_lever(&key, dead)
+        };
+        let alive: Vec<&str> = config.nodes.keys().filter(alive).map(String::as_str).collect();
+        speaker::holders(config, objects, &alive)
+    }
+
+    /// What a cluster's speakers write of the VIPs that one node answers for.
+    pub fn statuses(&self, cluster: &str) -> Vec<serde_json::Value> {
+        let (Some(config), Some(objects)) = (self.config.clusters.get(cluster), self.objects.get(cluster)) else {
+            return Vec::new();
+        };
+        speaker::statuses(config, objects, &self.holders(cluster))
     }
 
     /// The leaves a node is plugged into now.

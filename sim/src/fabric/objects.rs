@@ -70,7 +70,10 @@ impl Objects {
                 | "CiliumBGPClusterConfig"
                 | "CiliumBGPPeerConfig"
                 | "CiliumBGPAdvertisement"
-                | "BGPConfiguration") => objects.resources.entry(kind.to_owned()).or_default().push(value.clone()),
+                | "BGPConfiguration"
+                | "L2Advertisement"
+                | "CiliumL2AnnouncementPolicy"
+                | "Lease") => objects.resources.entry(kind.to_owned()).or_default().push(value.clone()),
                 _ => {}
             }
         }

@@ -186,7 +186,7 @@ fn local_routes(fabric: &Fabric, place: &Place) -> LocalRoutes {
         let key = NodeKey { cluster: cluster_name.clone(), node: name.clone() };
         let here = fabric.attachments(&key, &node.leaves).iter().any(|attached| attached == leaf);
         if here && cluster.network_instance == *instance {
-            routes.extend(node_routes(fabric, place, node));
+            routes.extend(node_routes(fabric, place, node, &fabric.held(&key)));
         }
     }
     for lever in fabric.levers() {
@@ -200,10 +200,10 @@ fn local_routes(fabric: &Fabric, place: &Place) -> LocalRoutes {
     routes
 }
 
-/// The neighbor entries of a node, and the static routes to its loopbacks.
-fn node_routes(fabric: &Fabric, place: &Place, node: &NodeConfig) -> LocalRoutes {
+/// The neighbor entries of a node and of the VIPs it answers for, and the static routes to its loopbacks.
+fn node_routes(fabric: &Fabric, place: &Place, node: &NodeConfig, held: &[IpAddr]) -> LocalRoutes {
     let mut routes = LocalRoutes::new();
-    for address in &node.addresses {
+    for address in node.addresses.iter().chain(held) {
         let mut subinterfaces = fabric.config.subinterfaces(&place.0, &place.1);
         let of_subnet = subinterfaces
             .find(|(_, subinterface)| subinterface.addresses_on(&place.0).any(|net| net.contains(address)));

@@ -11,7 +11,7 @@ use crate::tables::{
 };
 
 use super::config::{NetworkInstanceConfig, SubinterfaceConfig};
-use super::{Fabric, Lever, NodeKey};
+use super::{Fabric, Lever, NodeKey, lever};
 
 /// MAC of every anycast gateway: that of virtual router 1.
 const GATEWAY_MAC: &str = "00:00:5E:00:01:01";
@@ -113,7 +113,7 @@ fn plugs(fabric: &Fabric, leaf: &str) -> Vec<Plug> {
             port,
             index,
             mac: node_mac(fabric, &key),
-            addresses: node.addresses.clone(),
+            addresses: node.addresses.iter().copied().chain(fabric.held(&key)).collect(),
             gateway: gateway.cloned(),
             bridge,
             cable,
@@ -170,7 +170,7 @@ pub(super) fn node_mac(fabric: &Fabric, key: &NodeKey) -> String {
 }
 
 /// A MAC as containerlab makes them, always the same for the same name.
-fn mac_of(name: &str) -> String {
+pub(super) fn mac_of(name: &str) -> String {
     let hash = name
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
@@ -261,6 +261,11 @@ fn link_neighbors(
         let entry = LinkNeighbor { mac: plug.mac.clone(), by_evpn: false };
         neighbors.extend(plug.addresses.iter().filter(|it| on_link(config, leaf, it)).map(|it| (*it, entry.clone())));
     }
+    for (address, key) in fabric.stale_entries(leaf).filter(|(address, _)| on_link(config, leaf, address)) {
+        if let Some(entry) = neighbors.get_mut(&address) {
+            entry.mac = node_mac(fabric, &key);
+        }
+    }
     neighbors
 }
 
@@ -319,7 +324,38 @@ fn mac_entry(fabric: &Fabric, leaf: &str, name: &str, seen: &Seen<'_>) -> Option
     } else {
         return None;
     };
-    Some(MacEntry { destination, duplicate: false })
+    let duplicate = fabric.duplicates().any(|mac| mac == seen.plug.mac);
+    Some(MacEntry { destination, duplicate })
+}
+
+impl Fabric {
+    /// The node a name in a lever means.
+    fn named(&self, name: &str) -> Option<NodeKey> {
+        let keys =
+            self.config.nodes().map(|(cluster, _, node, _)| NodeKey { cluster: cluster.clone(), node: node.clone() });
+        keys.into_iter().find(|key| lever::names(name, &key.cluster, &key.node))
+    }
+
+    /// Addresses whose entry a leaf has kept from an earlier holder.
+    fn stale_entries(&self, on: &str) -> impl Iterator<Item = (IpAddr, NodeKey)> {
+        self.levers().filter_map(move |lever| match lever {
+            Lever::StaleEntry { leaf, address, node } if leaf == on => Some((*address, self.named(node)?)),
+            _ => None,
+        })
+    }
+
+    /// MACs that are seen to answer for one address twice: the holder's, and the intruder's.
+    fn duplicates(&self) -> impl Iterator<Item = String> {
+        let pulled = self.levers().filter_map(|lever| match lever {
+            Lever::DuplicateAddress { address, node } => Some((*address, self.named(node)?)),
+            _ => None,
+        });
+        pulled.flat_map(|(address, intruder)| {
+            let holder = self.holders(&intruder.cluster).remove(&address);
+            let holder = holder.map(|node| NodeKey { cluster: intruder.cluster.clone(), node });
+            [Some(intruder), holder].into_iter().flatten().map(|key| node_mac(self, &key)).collect::<Vec<_>>()
+        })
+    }
 }
 
 /// The IRBs of a leaf that are in a segment.

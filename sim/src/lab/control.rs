@@ -180,7 +180,12 @@ async fn answer(lab: &Lab, request: Request) -> Response {
 pub fn status(lab: &Lab) -> Status {
     Status {
         name: lab.file().content.name.clone(),
-        gnmi: lab.leaves().iter().map(|(name, leaf)| (name.clone(), leaf.gnmi().tcp_address())).collect(),
+        gnmi: lab
+            .leaves()
+            .iter()
+            .chain(lab.spines())
+            .map(|(name, it)| (name.clone(), it.gnmi().tcp_address()))
+            .collect(),
         clusters: lab.clusters().map(|(name, address, path)| (name.clone(), (address, path.to_owned()))).collect(),
         levers: lab.world.levers(),
     }

@@ -84,6 +84,11 @@ impl Lab {
         &self.world.leaves
     }
 
+    /// Its spines by name; nothing runs there.
+    pub fn spines(&self) -> &BTreeMap<String, Leaf> {
+        &self.world.spines
+    }
+
     /// The clusters' names, API addresses and kubeconfig files.
     pub fn clusters(&self) -> impl Iterator<Item = (&String, SocketAddr, &Path)> {
         self.clusters.iter().map(|(name, it)| (name, it.server.address(), it.kubeconfig.as_path()))

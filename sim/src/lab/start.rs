@@ -154,8 +154,10 @@ impl Lab {
         for (name, cluster) in &clusters {
             progress(&format!("cluster {name}: API on {}", cluster.server.url()));
         }
-        let leaves = leaves(&file, &run, &schema, &options).await?;
-        let world = Arc::new(World::new(fabric, leaves));
+        let names = file.content.fabric.leaves.keys().chain(file.content.fabric.spines.keys());
+        let mut leaves = switches(names, &run, &schema, &options).await?;
+        let spines = file.content.fabric.spines.keys().filter_map(|name| leaves.remove_entry(name)).collect();
+        let world = Arc::new(World::new(fabric, leaves, spines));
         let followed = clusters.iter().map(|(name, it)| Followed::new(name, &it.cluster)).collect();
         let changes = watch::Sender::new(0);
         let mut followers = JoinSet::new();
@@ -236,7 +238,8 @@ fn prepare(run: &Path, file: &LabFile) -> Result<PathBuf, StartError> {
     let failed = |source| StartError::Run { path: run.to_owned(), source };
     std::fs::create_dir_all(run).map_err(failed)?;
     let run = run.canonicalize().map_err(failed)?;
-    let longest = file.content.fabric.leaves.keys().map(String::len).max().unwrap_or_default();
+    let names = file.content.fabric.leaves.keys().chain(file.content.fabric.spines.keys());
+    let longest = names.map(String::len).max().unwrap_or_default();
     if run.as_os_str().len() + longest + gnmi::SOCKET_NAME.len() + 2 > SOCKET_PATH {
         return Err(StartError::LongRun { path: run });
     }
@@ -295,14 +298,15 @@ async fn clusters(
     Ok(clusters)
 }
 
-async fn leaves(
-    file: &LabFile,
+/// Switches of these names, in the order of their gNMI ports.
+async fn switches(
+    names: impl Iterator<Item = &String>,
     run: &Path,
     schema: &Arc<Schema>,
     options: &LabOptions,
 ) -> Result<BTreeMap<String, Leaf>, StartError> {
     let mut leaves = BTreeMap::new();
-    for (position, name) in file.content.fabric.leaves.keys().enumerate() {
+    for (position, name) in names.enumerate() {
         let options = LeafOptions {
             profile: options.profile.clone(),
             gnmi_tcp: Some(local(options.gnmi_port, position)),

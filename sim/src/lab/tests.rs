@@ -160,7 +160,7 @@ async fn the_control_socket_acts_reports_and_ends() {
         assert!(matches!(ask(Request::Act(pull.clone())), Response::Done));
         let Response::Status(status) = ask(Request::Status) else { panic!("no status") };
         assert_eq!(status.levers.len(), 1);
-        assert_eq!(status.gnmi.len(), 4);
+        assert_eq!(status.gnmi.len(), 6);
         let (address, kubeconfig): &(SocketAddr, PathBuf) = &status.clusters["c1"];
         assert_ne!(address.port(), 0);
         assert!(kubeconfig.exists());

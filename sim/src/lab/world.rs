@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
 use tokio::sync::broadcast;
 
 use crate::cluster::{Cluster, Notice};
@@ -10,7 +11,7 @@ use crate::fabric::{Fabric, FabricError, Lever, Objects};
 use crate::leaf::Leaf;
 
 /// Kinds that speakers read.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 15] = [
     "Service",
     "EndpointSlice",
     "Node",
@@ -23,17 +24,27 @@ const KINDS: [&str; 12] = [
     "CiliumBGPPeerConfig",
     "CiliumBGPAdvertisement",
     "BGPConfiguration",
+    "L2Advertisement",
+    "CiliumL2AnnouncementPolicy",
+    "Lease",
 ];
 
 /// The fabric model and the leaves it fills.
 pub(super) struct World {
     fabric: Mutex<Fabric>,
     pub(super) leaves: BTreeMap<String, Leaf>,
+    /// Switches without applications.
+    pub(super) spines: BTreeMap<String, Leaf>,
 }
 
 impl World {
-    pub(super) fn new(fabric: Fabric, leaves: BTreeMap<String, Leaf>) -> Self {
-        Self { fabric: Mutex::new(fabric), leaves }
+    pub(super) fn new(fabric: Fabric, leaves: BTreeMap<String, Leaf>, spines: BTreeMap<String, Leaf>) -> Self {
+        for (name, tables) in fabric.spine_tables() {
+            if let Some(spine) = spines.get(&name) {
+                spine.set_tables(tables);
+            }
+        }
+        Self { fabric: Mutex::new(fabric), leaves, spines }
     }
 
     /// Takes over what a cluster says now, and shows it if that makes a difference.
@@ -43,6 +54,34 @@ impl World {
         let mut fabric = self.fabric();
         if fabric.set_objects(name, objects) {
             self.show(&mut fabric);
+        }
+    }
+
+    /// Writes into a cluster what its speakers say of the VIPs they answer for, where that has changed.
+    fn write_statuses(&self, name: &str, cluster: &Cluster) {
+        let wanted = self.fabric().statuses(name);
+        let text = |value: &Value, pointer: &str| {
+            value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let identity = |value: &Value| ["/kind", "/metadata/namespace", "/metadata/name"].map(|it| text(value, it));
+        let said = |value: &Value| ["/status/node", "/spec/holderIdentity"].map(|it| text(value, it));
+        let present: Vec<_> = ["ServiceL2Status", "Lease"].iter().flat_map(|kind| cluster.list(kind)).collect();
+        for value in &wanted {
+            let known = present.iter().find(|it| identity(it) == identity(value));
+            if known.is_some_and(|known| said(known) == said(value)) {
+                continue;
+            }
+            if let Err(error) = cluster.load(&value.to_string()) {
+                tracing::warn!(cluster = name, %error, "the status of a VIP cannot be written");
+            }
+        }
+        let ours = |value: &Value| text(value, "/kind") == "ServiceL2Status";
+        for gone in present.iter().filter(|it| ours(it) && !wanted.iter().any(|value| identity(value) == identity(it)))
+        {
+            let [kind, namespace, object] = identity(gone);
+            if let Err(error) = cluster.delete(&kind, &namespace, &object) {
+                tracing::warn!(cluster = name, %error, "the status of a VIP cannot be deleted");
+            }
         }
     }
 
@@ -105,6 +144,7 @@ impl Followed {
 pub(super) fn follow(world: &Arc<World>, followed: Vec<Followed>) -> impl Future<Output = ()> + use<> {
     for it in &followed {
         world.refresh(&it.name, &it.cluster);
+        world.write_statuses(&it.name, &it.cluster);
     }
     let world = world.clone();
     async move {
@@ -122,6 +162,7 @@ async fn keep_up(world: &World, mut followed: Followed) {
         }
         while !matches!(followed.notices.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
         world.refresh(&followed.name, &followed.cluster);
+        world.write_statuses(&followed.name, &followed.cluster);
     }
 }
 

@@ -23,11 +23,15 @@ struct Ranges {
     mesh: bool,
 }
 
-/// What the node announces.
-pub(super) fn announced(objects: &Objects, peering: &Peering<'_>) -> BTreeSet<IpNet> {
-    let Some(ranges) = ranges(objects) else { return BTreeSet::new() };
+/// What the node announces; none when no `BGPPeer` makes it speak to this leaf. A cluster without any is taken as one
+/// whose nodes all speak to their leaves.
+pub(super) fn announced(objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
+    if !peers(objects, peering) {
+        return None;
+    }
+    let Some(ranges) = ranges(objects) else { return Some(BTreeSet::new()) };
     if excluded(objects, peering.node) {
-        return BTreeSet::new();
+        return Some(BTreeSet::new());
     }
     let blocks = ranges.service.iter().chain(&ranges.cluster).filter(|block| !is_host(block));
     let mut prefixes: BTreeSet<IpNet> = if ranges.aggregation {
@@ -43,7 +47,37 @@ pub(super) fn announced(objects: &Objects, peering: &Peering<'_>) -> BTreeSet<Ip
             prefixes.extend(service_prefixes(objects, &ranges, service, node));
         }
     }
-    prefixes
+    Some(prefixes)
+}
+
+/// Whether a `BGPPeer` makes the node speak to this leaf: by its name, by its labels, or as all nodes do.
+fn peers(objects: &Objects, peering: &Peering<'_>) -> bool {
+    let calico = |peer: &&Value| peer.pointer("/spec/peerIP").is_some() || peer.pointer("/spec/asNumber").is_some();
+    let mut all = objects.resources("BGPPeer").iter().filter(calico).peekable();
+    let labels = objects.node_labels(peering.node);
+    all.peek().is_none()
+        || all.any(|peer| {
+            let node = text(peer, "/spec/node");
+            let selector = text(peer, "/spec/nodeSelector").unwrap_or_default();
+            node.is_none_or(|node| node == peering.node)
+                && selected(selector, &labels)
+                && peering.is_peer(text(peer, "/spec/peerIP"))
+        })
+}
+
+/// Calico's own selectors, as far as peers of nodes use them: `all()`, `has(label)`, `label == 'value'`, joined by `&&`.
+fn selected(selector: &str, labels: &std::collections::BTreeMap<String, String>) -> bool {
+    selector.split("&&").map(str::trim).filter(|term| !term.is_empty()).all(|term| {
+        if term == "all()" {
+            return true;
+        }
+        if let Some(label) = term.strip_prefix("has(").and_then(|rest| rest.strip_suffix(')')) {
+            return labels.contains_key(label.trim());
+        }
+        term.split_once("==").is_some_and(|(label, value)| {
+            labels.get(label.trim()).map(String::as_str) == Some(value.trim().trim_matches(['\'', '"']))
+        })
+    })
 }
 
 fn ranges(objects: &Objects) -> Option<Ranges> {

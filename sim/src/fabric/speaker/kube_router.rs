@@ -1,6 +1,8 @@
-//! kube-router, started with `--advertise-loadbalancer-ip`: endpoints count whatever their condition.
+//! kube-router, started with `--advertise-loadbalancer-ip`: endpoints count whatever their condition. Annotations of a service
+//! turn each kind of its addresses on or off.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -10,18 +12,27 @@ use super::hosts;
 
 /// What the node announces.
 pub(super) fn announced(objects: &Objects, node: &str) -> BTreeSet<IpNet> {
-    let services = objects.services.iter().filter(|service| service.load_balancer && advertises(service));
-    let here = services.filter(|service| {
+    let here = objects.services.iter().filter(|service| {
         let mut endpoints = objects.endpoints_of(service).iter();
         !is_local(service) || endpoints.any(|endpoint| endpoint.node.as_deref() == Some(node))
     });
-    here.flat_map(|service| hosts(&service.ingress)).collect()
+    here.flat_map(|service| hosts(&addresses(service)).collect::<Vec<_>>()).collect()
 }
 
-fn advertises(service: &Service) -> bool {
+/// The addresses of a service that are announced: those of load balancers by default, the others where asked for.
+fn addresses(service: &Service) -> Vec<IpAddr> {
     let annotation = |name: &str| service.annotations.get(name).map(String::as_str);
-    annotation("kube-router.io/service.advertise.loadbalancerip") != Some("false")
-        && annotation("kube-router.io/service.skiplbips").is_none_or(|value| value == "false")
+    let wanted = |kind: &str, default: bool| match annotation(&format!("kube-router.io/service.advertise.{kind}")) {
+        Some(value) => value == "true",
+        None => default,
+    };
+    let skipped = annotation("kube-router.io/service.skiplbips").is_some_and(|value| value != "false");
+    let kinds = [
+        (service.load_balancer && !skipped && wanted("loadbalancerip", true), &service.ingress),
+        (wanted("externalip", false), &service.external),
+        (wanted("clusterip", false), &service.cluster),
+    ];
+    kinds.into_iter().filter(|(wanted, _)| *wanted).flat_map(|(_, addresses)| addresses.clone()).collect()
 }
 
 fn is_local(service: &Service) -> bool {

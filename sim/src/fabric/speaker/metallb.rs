@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::fabric::config::SpeakerFlags;
 use crate::fabric::objects::{Objects, Service, any_selects, items, labels, name, text, texts};
 
-use super::{Peering, aggregate, hosts, reaches};
+use super::{Peering, aggregate, hosts, layer2, reaches};
 
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
@@ -29,6 +29,14 @@ pub(super) fn announced(flags: &SpeakerFlags, objects: &Objects, peering: &Peeri
             && reaches(objects, service, peering.node, |endpoint| endpoint.ready || endpoint.serving)
     });
     Some(services.flat_map(|service| advertised(objects, service, peering.node, &peers)).collect())
+}
+
+/// Whether the node's speaker may answer ARP and ND for a service's addresses.
+pub(super) fn answers(flags: &SpeakerFlags, objects: &Objects, service: &Service, node: &str) -> bool {
+    service.class == flags.load_balancer_class
+        && eligible(flags, objects, node)
+        && reaches(objects, service, node, |endpoint| endpoint.ready || endpoint.serving)
+        && pool(objects, &service.ingress).is_some_and(|pool| layer2::advertises(objects, pool, service, node))
 }
 
 /// The names of the peers that make the node's speaker talk to this leaf.
@@ -95,7 +103,7 @@ fn in_range(range: &str, address: IpAddr) -> bool {
 }
 
 /// An advertisement without pools and pool selectors is about all of them.
-fn selects_pool(advertisement: &Value, pool: &Value) -> bool {
+pub(super) fn selects_pool(advertisement: &Value, pool: &Value) -> bool {
     let mut named = texts(advertisement, "/spec/ipAddressPools").peekable();
     let mut selectors = items(advertisement, "/spec/ipAddressPoolSelectors").peekable();
     if named.peek().is_none() && selectors.peek().is_none() {

@@ -4,6 +4,8 @@
 mod calico;
 mod cilium;
 mod kube_router;
+mod kube_vip;
+mod layer2;
 mod metallb;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,8 @@ impl Peering<'_> {
     }
 }
 
+pub(crate) use self::layer2::{holders, statuses};
+
 /// What a node announces to one peer; none when its speaker has no such peer, so that there is no session. A node that is
 /// not among the cluster's has no speaker.
 pub(crate) fn announced(cluster: &ClusterConfig, objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
@@ -48,8 +52,10 @@ pub(crate) fn announced(cluster: &ClusterConfig, objects: &Objects, peering: &Pe
     let mut prefixes = match cluster.speaker {
         Speaker::Metallb => metallb::announced(&cluster.speaker_flags, objects, peering)?,
         Speaker::Cilium => cilium::announced(&cluster.speaker_flags, objects, peering)?,
-        Speaker::Calico => calico::announced(objects, peering),
+        Speaker::Calico => calico::announced(objects, peering)?,
         Speaker::KubeRouter => kube_router::announced(objects, peering.node),
+        Speaker::KubeVip if cluster.speaker_flags.kube_vip_arp => return None,
+        Speaker::KubeVip => kube_vip::announced(objects, peering.node),
         Speaker::Generic => generic(objects, peering.node),
     };
     prefixes.retain(|prefix| prefix.addr().is_ipv4() == peering.v4);

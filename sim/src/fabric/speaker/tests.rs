@@ -283,3 +283,50 @@ fn absurd_objects_are_passed_over() {
     ];
     assert_eq!(says(Speaker::Metallb, &objects), [VIP, VIP]);
 }
+
+#[test]
+fn calico_speaks_only_to_peers_that_select_the_node_and_name_the_leaf() {
+    let config = json!({"kind": "BGPConfiguration", "metadata": {"name": "default"},
+        "spec": {"serviceLoadBalancerIPs": [{"cidr": "10.9.0.1/32"}]}});
+    let peer = |spec: Value| json!({"kind": "BGPPeer", "metadata": {"name": "p"}, "spec": spec});
+    let with = |spec: Value| says(Speaker::Calico, &[service("Cluster"), ready_on_n1(), config.clone(), peer(spec)]);
+    assert_eq!(says(Speaker::Calico, &[service("Cluster"), ready_on_n1(), config.clone()]), [VIP, VIP]);
+    assert_eq!(with(json!({"peerIP": "192.168.1.1", "asNumber": 65000})), [VIP, VIP]);
+    assert_eq!(with(json!({"peerIP": "192.168.1.1", "node": "n1"})), [VIP, "-"]);
+    assert_eq!(with(json!({"peerIP": "192.168.1.1", "nodeSelector": "name == 'n2'"})), ["-", VIP]);
+    assert_eq!(with(json!({"peerIP": "192.168.1.1", "nodeSelector": "has(rack)"})), ["-", "-"]);
+    assert_eq!(with(json!({"peerIP": "192.168.9.9"})), ["-", "-"]);
+}
+
+#[test]
+fn kube_routers_annotations_are_each_for_one_kind_of_address() {
+    let mut every = service("Cluster");
+    every["spec"]["externalIPs"] = json!(["10.9.0.2"]);
+    every["spec"]["clusterIPs"] = json!(["10.9.0.3"]);
+    let with = |annotations: Value| {
+        let mut service = every.clone();
+        service["metadata"]["annotations"] = annotations;
+        says(Speaker::KubeRouter, &[service, ready_on_n1()])[0].clone()
+    };
+    assert_eq!(with(json!({})), VIP);
+    assert_eq!(with(json!({"kube-router.io/service.advertise.loadbalancerip": "false"})), "");
+    assert_eq!(with(json!({"kube-router.io/service.advertise.externalip": "true"})), "10.9.0.1/32 10.9.0.2/32");
+    let cluster = json!({
+        "kube-router.io/service.advertise.clusterip": "true",
+        "kube-router.io/service.skiplbips": "true",
+    });
+    assert_eq!(with(cluster), "10.9.0.3/32");
+}
+
+#[test]
+fn kube_vip_announces_from_all_nodes_or_the_one_that_is_named() {
+    let named = |host: &str| {
+        let mut service = service("Cluster");
+        service["metadata"]["annotations"] = json!({"kube-vip.io/vipHost": host});
+        says(Speaker::KubeVip, &[service, ready_on_n1()])
+    };
+    assert_eq!(says(Speaker::KubeVip, &[service("Cluster"), ready_on_n1()]), [VIP, VIP]);
+    assert_eq!(says(Speaker::KubeVip, &[service("Local"), ready_on_n1()]), [VIP, ""]);
+    assert_eq!(named("n2"), ["", VIP]);
+    assert_eq!(named("n9"), ["", ""]);
+}

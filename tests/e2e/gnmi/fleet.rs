@@ -1,0 +1,102 @@
+//! fcli, a fleet tool of others' with reports over gNMI, on all switches of the anycast lab: leaves that run the agent, and
+//! spines.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::clients::{PASSWORD, USER};
+use crate::bench::{Bench, bounded};
+use crate::peers::peer;
+
+/// fcli, with an inventory of a lab.
+struct Fcli {
+    program: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Fcli {
+    /// fcli as it has been installed, or why it has not.
+    fn on(bench: &Bench) -> Result<Self, String> {
+        let program = peer("fcli")?.join("bin/python");
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let switches = bench.lab.leaves().iter().chain(bench.lab.spines());
+        let hosts = switches.map(|(name, switch)| {
+            let address = switch.gnmi().tcp_address().expect("it listens");
+            let extras = json!({ "insecure": true, "skip_verify": false });
+            let host = json!({
+                "hostname": address.ip().to_string(),
+                "port": address.port(),
+                "username": USER,
+                "password": PASSWORD,
+                "platform": "srlinux",
+                "connection_options": { "srlinux": { "extras": extras } },
+            });
+            (name.clone(), host)
+        });
+        let hosts: serde_json::Map<String, Value> = hosts.collect();
+        let write = |name: &str, value: &Value| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, value.to_string()).map(|()| path).expect("a file")
+        };
+        // JSON is YAML.
+        let hosts = write("hosts.yaml", &Value::Object(hosts));
+        let groups = write("groups.yaml", &json!({}));
+        let options = json!({ "host_file": hosts, "group_file": groups });
+        write("nornir.yaml", &json!({ "inventory": { "plugin": "SimpleInventory", "options": options } }));
+        Ok(Self { program, folder })
+    }
+
+    /// What a report prints as JSON; what fcli says on its error output fails the test.
+    async fn report(&self, arguments: &[&str]) -> String {
+        let config = self.folder.path().join("nornir.yaml");
+        let entry = "from nornir_srl.cli import app; app()";
+        let mut command = Command::new(&self.program);
+        command.arg("-c").arg(entry).arg("-c").arg(&config).args(["-o", "json"]).args(arguments);
+        command.current_dir(self.folder.path()).env("HOME", self.folder.path());
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let output = bounded(&format!("fcli {arguments:?}"), command.output()).await.expect("fcli runs");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "fcli {arguments:?}: {out}{err}");
+        assert!(!err.contains("rror") && !err.contains("Traceback"), "fcli {arguments:?}: {err}");
+        out.into_owned()
+    }
+}
+
+/// Each report, and what it has of the lab when nothing is wrong.
+const REPORTS: &[(&[&str], &[&str])] = &[
+    (&["sys-info"], &["7220 IXR-D2L", "leaf4", "spine1"]),
+    (&["bgp-peers"], &["192.168.1.11", "established", "spine2"]),
+    (&["bgp-rib", "-r", "ipv4"], &["1.1.1.100/32", "192.168.1.11"]),
+    (&["ipv4-rib"], &["1.1.1.100/32", "192.168.1.11", "10.0.1.3"]),
+    (&["ni"], &["ip-vrf-1", "irb1.1", "subnetA"]),
+    (&["subif"], &["irb1.1", "192.168.1.1/24", "ethernet-1/1.0"]),
+    (&["irb"], &["irb1.1", "192.168.1.1/24", "subnetA"]),
+    (&["arp"], &["192.168.1.11", "AA:C1:AB:", "dynamic", "evpn"]),
+    (&["nd"], &[]),
+    (&["lldp"], &["spine1", "ethernet-1/49"]),
+    (&["mac"], &["AA:C1:AB:", "ethernet-1/1.0", "10.0.1.2"]),
+    (&["vxlan"], &["vxlan1.3", "10.0.1.3"]),
+    (&["bfd"], &[]),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fcli_reports_what_the_fabric_has() {
+    let bench = Bench::healthy().await;
+    let fcli = match Fcli::on(&bench) {
+        Ok(fcli) => fcli,
+        Err(why) => return crate::net::skipped(&why),
+    };
+    for (arguments, expected) in REPORTS {
+        let printed = fcli.report(arguments).await;
+        for text in *expected {
+            assert!(printed.contains(text), "fcli {arguments:?} lacks {text}:\n{printed}");
+        }
+    }
+    bench.act(&["pull: { peer-shutdown: { node: cluster1 } }"]).await;
+    let peers = fcli.report(&["bgp-peers"]).await;
+    assert!(peers.contains("active"), "{peers}");
+    bench.down().await;
+}
