@@ -236,6 +236,13 @@ fn nothing_is_raised_for_the_time_it_was_not_known() {
 }
 
 #[test]
+fn a_verdict_that_is_unknown_when_its_source_returns_starts_no_clock() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(2).source(SourceId::Ndk, SourceEvent::Syncing).network_instance("ip-vrf-2", Some(1));
+    leaf.source(SourceId::Ndk, SourceEvent::Synced).after(60).alarmed(&["network-instance-missing/c1"]);
+}
+
+#[test]
 fn an_application_fault_is_minor_and_the_application_s() {
     let mut leaf = Scenario::carried();
     leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("web-0", "n1", false, false)])

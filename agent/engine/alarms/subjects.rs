@@ -84,6 +84,8 @@ struct Subject {
     fault: Arc<Fault>,
     /// Why it is well; `None` while it is not.
     well: Option<ClearedBecause>,
+    /// Its condition is known, by what was said of it last.
+    known: bool,
     /// It is in the alarm table.
     active: bool,
     /// Not well and not raised, or well and not cleared, since then; `None` while its time stands still.
@@ -114,7 +116,7 @@ impl Subjects {
             detail: Arc::clone(&view.text),
             explained_by: Box::default(),
         };
-        let subject = Subject { fault: Arc::new(fault), well: None, active: true, since: None };
+        let subject = Subject { fault: Arc::new(fault), well: None, known: false, active: true, since: None };
         self.known.insert(key.resource.clone(), subject);
         self.unseen.insert(key.resource.clone());
     }
@@ -180,7 +182,7 @@ impl Subjects {
         if let Some(at) = subject.due(&self.policy) {
             self.due.remove(&(at, resource.clone()));
         }
-        subject.since = None;
+        (subject.known, subject.since) = (false, None);
         self.unseen.remove(resource);
         self.reconsider(now, resource);
     }
@@ -195,9 +197,10 @@ impl Subjects {
             if active {
                 self.transitions.push(Transition::Raised(resource.clone(), member));
             }
-            self.known.insert(resource.clone(), Subject { fault, well: None, active, since: None });
+            self.known.insert(resource.clone(), Subject { fault, well: None, known: true, active, since: None });
             return self.schedule(now, resource);
         };
+        subject.known = true;
         let again = subject.well.take().is_some() && subject.since.is_some();
         let changed = subject.fault != fault;
         subject.fault = Arc::clone(&fault);
@@ -215,6 +218,7 @@ impl Subjects {
     fn heal(&mut self, now: Now, resource: &Resource, because: ClearedBecause) {
         let Some(subject) = self.known.get_mut(resource) else { return };
         self.unseen.remove(resource);
+        subject.known = true;
         if subject.active {
             subject.well = Some(because);
             self.schedule(now, resource);
@@ -333,10 +337,12 @@ impl Subjects {
     /// Looks again at the VIPs that the sessions of a node explain.
     fn reconsider(&mut self, now: Now, node: &Resource) {
         let Some(dependents) = self.explained.get(node) else { return };
+        // One that is about to be cleared takes over no alarm.
+        let takes_over = self.known.get(node).is_some_and(|subject| subject.active && subject.well.is_none());
         for resource in dependents.clone() {
             let Some(subject) = self.known.get(&resource) else { continue };
             let excuse = self.excuse(&resource, &subject.fault);
-            if subject.active && subject.well.is_none() && excuse == Excuse::Active {
+            if takes_over && subject.active && subject.well.is_none() && excuse == Excuse::Active {
                 if let Some(subject) = self.known.get_mut(&resource) {
                     subject.active = false;
                 }
@@ -371,8 +377,10 @@ impl Subjects {
         let Some(subject) = self.known.get(resource) else { return };
         let visible = self.visibility.covers(resource);
         let excuse = self.excuse(resource, &subject.fault);
-        let runs =
-            visible && (subject.well.is_some() == subject.active) && (subject.active || excuse != Excuse::Active);
+        let runs = visible
+            && subject.known
+            && (subject.well.is_some() == subject.active)
+            && (subject.active || excuse != Excuse::Active);
         let policy = self.policy;
         let Some(subject) = self.known.get_mut(resource) else { return };
         if !runs {
