@@ -86,7 +86,9 @@ async fn commit(lines: &[&str]) -> Vec<String> {
     let store = Datastore::new(SCHEMA.clone());
     store.add_commit_hook(Arc::new(Agent));
     let mut session = Session::new(store, SessionOptions::new("leaf1", "25.3.1"), None);
-    let base = unreached(lines).into_iter().map(|name| format!("set / k8s-services cluster {name} kubeconfig /a"));
+    let base = unreached(lines)
+        .into_iter()
+        .map(|name| format!("set / k8s-services cluster {name} kubeconfig /etc/opt/srlinux/k8s-services/a"));
     let typed =
         ["enter candidate".to_owned()].into_iter().chain(base).chain(lines.iter().map(|line| (*line).to_owned()));
     let mut wrong = Vec::new();
