@@ -225,7 +225,7 @@ impl Engine {
         let wanted = self.alarms.wants_pools(now);
         let cluster = |cluster: &Cluster| ClusterCondition {
             instance: cluster.config.rules.network_instance.clone(),
-            instance_missing: facts.switch().instance(&cluster.config.rules.network_instance).is_none(),
+            instance_missing: !facts.switch().is_up(&cluster.config.rules.network_instance),
             judged: judging && sources.in_reach(&SourceId::Kubernetes(cluster.name.clone())),
             pools: wanted.contains(&cluster.name).then(|| alarm_input::pools(cluster)),
         };

@@ -8,7 +8,7 @@ use srl_k8s_services::model::cluster::{
 };
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
-use srl_k8s_services::model::switch::{FibFaultKind, SessionState};
+use srl_k8s_services::model::switch::{FibFaultKind, NetworkInstance, SessionState};
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::{FibStatus, NextHopKind, Reason, Vantage};
 
@@ -124,6 +124,9 @@ fn row_3_unknown_without_the_network_instance() {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
         leaf.network_instance(VRF, None).expect(vip, Unknown, Some(Reason::NetworkInstanceMissing), &[&VRF]);
+        let down = Some(NetworkInstance { id: 2, oper_up: false });
+        leaf.event(Event::Switch(SwitchEvent::NetworkInstance(VRF.into(), down)));
+        leaf.expect(vip, Unknown, Some(Reason::NetworkInstanceMissing), &[&VRF, &"is down"]);
         leaf.network_instance(VRF, Some(2)).expect(vip, Up, None, &[]);
     }
 }

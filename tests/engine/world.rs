@@ -92,6 +92,11 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// The network instance is on the switch and up.
+    pub(crate) fn forwards(&self, name: &NetworkInstanceName) -> bool {
+        self.network_instances.get(name).is_some_and(|instance| instance.oper_up)
+    }
+
     /// Takes in what an event says.
     pub(crate) fn absorb(&mut self, now: Now, event: &Event) {
         match event {

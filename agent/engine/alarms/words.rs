@@ -87,12 +87,18 @@ pub(super) fn unlocated_node(node: &NodeName, view: &NodeView, detail: &str) -> 
     format!("node {node} should announce {vips}, but is not located on this leaf: {detail}").into()
 }
 
-/// A cluster whose network instance is not there.
+/// A cluster whose network instance is not there, or is down.
 pub(super) fn instance_missing(
     cluster: &ClusterName,
     instance: &NetworkInstanceName,
     present: &[NetworkInstanceName],
 ) -> Arc<str> {
+    if present.contains(instance) {
+        return format!(
+            "network-instance {instance} is down on this switch: see its oper-down-reason, or correct network-instance of cluster {cluster}; its VIPs are not judged"
+        )
+        .into();
+    }
     let present = match present.is_empty() {
         true => "none".to_owned(),
         false => few(present.iter().map(ToString::to_string), present.len()),

@@ -294,13 +294,26 @@ impl Routes {
     }
 }
 
+/// How many combinations of attributes are kept as they are: those an [`Entry`] can name, less room for the few that stand
+/// for all others of an owner and a preference.
+const COMBINATIONS: usize = (1 << 24) - (1 << 16);
+/// The metric of a route whose own is one combination too many.
+const METRIC_LOST: u32 = u32::MAX;
+
 /// Owner, preference and metric, once per distinct combination. Counted, so that what no route has any more is reused.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Attributes {
     numbers: FxHashMap<(u32, u32, u32), u32>,
     values: Vec<((u32, u32, u32), u32)>,
     free: Vec<u32>,
     last: Option<((u32, u32, u32), u32)>,
+    limit: usize,
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Self { numbers: FxHashMap::default(), values: Vec::new(), free: Vec::new(), last: None, limit: COMBINATIONS }
+    }
 }
 
 impl Attributes {
@@ -312,6 +325,8 @@ impl Attributes {
             self.values[number as usize].1 += 1;
             return number;
         }
+        let kept = self.numbers.contains_key(&value) || !self.free.is_empty() || self.values.len() < self.limit;
+        let value = if kept { value } else { (route.owner, route.preference, METRIC_LOST) };
         let number = *self.numbers.entry(value).or_insert_with(|| match self.free.pop() {
             Some(number) => {
                 self.values[number as usize] = (value, 0);
@@ -319,7 +334,7 @@ impl Attributes {
             }
             None => {
                 self.values.push((value, 0));
-                u32::try_from(self.values.len() - 1).expect("fewer combinations than routes")
+                u32::try_from(self.values.len() - 1).expect("owners and preferences alone are few")
             }
         });
         self.values[number as usize].1 += 1;
@@ -344,5 +359,28 @@ impl Attributes {
     fn route(&self, entry: Entry) -> Route {
         let ((owner, preference, metric), _) = self.values[entry.attributes() as usize];
         Route { owner, preference, metric, next_hop_group: entry.group() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn combinations_beyond_what_an_entry_can_name_lose_the_metric_alone() {
+        let (mut routes, mut attributes) = (Routes::default(), Attributes { limit: 2, ..Attributes::default() });
+        let route = |owner, metric| Route { owner, preference: 170, metric, next_hop_group: NextHopGroupId(1) };
+        let host = |last: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        for (last, told) in [(1, route(7, 1)), (2, route(8, 1)), (3, route(8, 2)), (4, route(7, 3))] {
+            routes.set(IpNet::from(host(last)), Some(told), &mut attributes, 0);
+        }
+        let owner = |last| routes.host(host(last), &attributes).map(|route| (route.owner, route.metric));
+        assert_eq!(
+            [1, 2, 3, 4].map(owner),
+            [Some((7, 1)), Some((8, 1)), Some((8, METRIC_LOST)), Some((7, METRIC_LOST))]
+        );
+        (1..=4).for_each(|last| drop(routes.set(IpNet::from(host(last)), None, &mut attributes, 0)));
+        routes.set(IpNet::from(host(5)), Some(route(9, 5)), &mut attributes, 0);
+        assert_eq!(routes.host(host(5), &attributes).map(|route| route.owner), Some(9), "numbers are given back");
     }
 }

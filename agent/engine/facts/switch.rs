@@ -146,6 +146,11 @@ impl Switch {
         self.instances.get(name).map(|told| &told.value)
     }
 
+    /// The network instance is there and up. One that is down forwards nothing: it is as good as missing.
+    pub(crate) fn is_up(&self, name: &NetworkInstanceName) -> bool {
+        self.instance(name).is_some_and(|instance| instance.oper_up)
+    }
+
     /// Takes in routes; calls back for each prefix whose route is another one than before.
     pub(crate) fn set_routes(
         &mut self,

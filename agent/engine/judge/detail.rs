@@ -72,6 +72,10 @@ impl DetailWriter<'_> {
                 }
                 _ => "the switch's own tables (NDK) are out of reach".into(),
             },
+            Reason::NetworkInstanceMissing if matches!(evidence.gate, Gate::InstanceMissing { down: true }) => format!(
+                "network-instance {instance} is down on this switch: see its oper-down-reason, or correct network-instance of cluster {}",
+                self.cluster.name
+            ),
             Reason::NetworkInstanceMissing => format!(
                 "no network-instance {instance} of type default or ip-vrf is on this switch: create it, or correct network-instance of cluster {}",
                 self.cluster.name

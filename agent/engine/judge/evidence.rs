@@ -66,7 +66,10 @@ pub(crate) enum Gate {
     /// Waiting for this.
     Syncing(String),
     SwitchStale(Timestamp),
-    InstanceMissing,
+    /// The cluster's network instance is not on this switch, or is down there.
+    InstanceMissing {
+        down: bool,
+    },
 }
 
 /// A next-hop that is expected or installed.
@@ -170,8 +173,8 @@ impl World<'_> {
             return Gate::SwitchStale(since);
         }
         match self.switch.instance(&cluster.config.rules.network_instance) {
-            Some(_) => Gate::Open,
-            None => Gate::InstanceMissing,
+            Some(instance) if instance.oper_up => Gate::Open,
+            instance => Gate::InstanceMissing { down: instance.is_some() },
         }
     }
 

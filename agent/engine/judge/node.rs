@@ -57,7 +57,7 @@ fn node_state(
     match world.gate(cluster) {
         Gate::Syncing(_) => return (OperState::Unknown, Some(NodeReason::Syncing)),
         // The cluster says so; no address of the node is to blame.
-        Gate::InstanceMissing => return (OperState::Unknown, None),
+        Gate::InstanceMissing { .. } => return (OperState::Unknown, None),
         Gate::Open | Gate::SwitchStale(_) => {}
     }
     match entry.location.attachment() {

@@ -47,8 +47,11 @@ fn cluster_state(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Ph
     match &source.lost {
         Some(loss) if !reached => return (OperState::Down, Some(Arc::clone(&loss.why))),
         None if !reached => return (OperState::Down, Some("the API server has not answered yet".into())),
-        _ if phase.ndk != NdkPhase::Syncing && switch.instance(instance).is_none() => {
-            let reason = format!("no network-instance {instance} of type default or ip-vrf is on this switch");
+        _ if phase.ndk != NdkPhase::Syncing && !switch.is_up(instance) => {
+            let reason = match switch.instance(instance) {
+                Some(_) => format!("network-instance {instance} is down on this switch"),
+                None => format!("no network-instance {instance} of type default or ip-vrf is on this switch"),
+            };
             return (OperState::Down, Some(reason.into()));
         }
         Some(loss) if !source.ever_synced => {

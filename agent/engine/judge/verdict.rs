@@ -21,7 +21,7 @@ use OperState::{Degraded, Down, Unknown, Up};
 pub(crate) const ROWS: [Row; 20] = [
     row(Unknown, Reason::Syncing, |e| matches!(e.gate, Gate::Syncing(_))),
     row(Unknown, Reason::SwitchStale, |e| matches!(e.gate, Gate::SwitchStale(_))),
-    row(Unknown, Reason::NetworkInstanceMissing, |e| e.gate == Gate::InstanceMissing),
+    row(Unknown, Reason::NetworkInstanceMissing, |e| matches!(e.gate, Gate::InstanceMissing { .. })),
     row(Down, Reason::AddressPending, |e| e.vip.is_none()),
     row(Down, Reason::NoReadyEndpoint, |e| e.endpoints.usable == 0),
     row(Down, Reason::NoAnnouncer, |e| e.expectation.announcers == 0 && e.route.is_none()),

@@ -51,7 +51,7 @@ impl<'a> Oracle<'a> {
         let source = self.world.source_of(&SourceId::Kubernetes(cluster.name.clone()));
         let reached = source.synced_once || cluster.world.version.is_some();
         let ndk = self.world.source_of(&SourceId::Ndk).synced_once;
-        let works = self.world.network_instances.contains_key(&cluster.config.rules.network_instance) || !ndk;
+        let works = self.world.forwards(&cluster.config.rules.network_instance) || !ndk;
         let state = if !reached || !works {
             OperState::Down
         } else if source.lost_since.is_some() {

@@ -19,14 +19,14 @@ impl<'a> Oracle<'a> {
             Some((OperState::Unknown, Some(Reason::Syncing)))
         } else if self.switch_stale() {
             Some((OperState::Unknown, Some(Reason::SwitchStale)))
-        } else if !self.world.network_instances.contains_key(&cluster.config.rules.network_instance) {
+        } else if !self.world.forwards(&cluster.config.rules.network_instance) {
             Some((OperState::Unknown, Some(Reason::NetworkInstanceMissing)))
         } else {
             None
         }
     }
 
-    /// Row 3: the cluster's network instance does not exist on this switch.
+    /// Row 3: the cluster's network instance does not exist on this switch, or is down.
     pub(super) fn instance_missing(&self, cluster: Cluster<'_>) -> bool {
         self.blind(cluster) == Some((OperState::Unknown, Some(Reason::NetworkInstanceMissing)))
     }
