@@ -243,6 +243,8 @@ fn a_cluster_whose_api_answers_before_its_first_listing_is_not_down() {
     assert_eq!(state(&leaf), Down, "its API was never reached");
     leaf.kubernetes(C1, ClusterEvent::Connected { version: "v1.31.0".into(), caveat: None });
     assert_eq!(state(&leaf), Degraded, "it answers, and nothing of it was read");
+    leaf.lost(source.clone());
+    assert_eq!(state(&leaf), Down, "it answers, and cannot be read");
     leaf.source(source, SourceEvent::Synced);
     assert_eq!(state(&leaf), Up);
 }

@@ -43,6 +43,8 @@ impl Default for Source {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClusterWorld {
     pub(crate) version: Option<Arc<str>>,
+    /// It has answered since it was last lost.
+    pub(crate) answers: bool,
     pub(crate) caveat: Option<Arc<str>>,
     pub(crate) services: BTreeMap<ServiceKey, Service>,
     pub(crate) slices: BTreeMap<SliceKey, EndpointSlice>,
@@ -169,6 +171,11 @@ impl World {
         match (id, event) {
             (SourceId::Ndk, SourceEvent::Syncing) => self.told = Some(BTreeSet::new()),
             (SourceId::Ndk, SourceEvent::Synced) => self.end_of_dump(),
+            (SourceId::Kubernetes(name), SourceEvent::Synced | SourceEvent::Lost(_)) => {
+                if let Some(cluster) = self.clusters.get_mut(name) {
+                    cluster.answers = *event == SourceEvent::Synced;
+                }
+            }
             _ => {}
         }
     }
@@ -234,6 +241,7 @@ impl World {
             ClusterEvent::Announcements(_) if another(SpeakerResource::MetallbStatuses) => {}
             ClusterEvent::Connected { version, caveat } => {
                 cluster.version = Some(version.clone());
+                cluster.answers = true;
                 cluster.caveat = caveat.clone();
             }
             ClusterEvent::Services(update) => update_table(&mut cluster.services, update),

@@ -90,6 +90,8 @@ pub(crate) struct Cluster {
     /// What is a VIP of the cluster by configuration or by the speaker's resources: sorted, none inside another.
     pub(crate) pools: Box<[IpNet]>,
     pub(crate) version: Option<Arc<str>>,
+    /// Its API has answered since it was last lost.
+    pub(crate) answers: bool,
     pub(crate) caveat: Option<Arc<str>>,
     /// Services with a verdict and their endpoints.
     pub(crate) judged: u32,
@@ -116,6 +118,7 @@ impl Cluster {
             node_sets: NodeSets::default(),
             pools: Box::default(),
             version: None,
+            answers: false,
             caveat: None,
             judged: 0,
             endpoint_count: 0,

@@ -101,6 +101,7 @@ impl Facts {
             ClusterEvent::Connected { version, caveat } => {
                 if let Some(cluster) = self.clusters.get_mut(&id) {
                     (cluster.version, cluster.caveat) = (Some(version), caveat);
+                    cluster.answers = true;
                 }
             }
             ClusterEvent::Services(update) => self.set_services(id, update, &mut dirty),

@@ -27,8 +27,9 @@ impl Facts {
             }
             (SourceId::Ndk, SourceEvent::Lost(_)) => self.dump.end(),
             (SourceId::Kubernetes(name), SourceEvent::Synced | SourceEvent::Lost(_)) => {
-                if let Some(id) = self.ids.get(name) {
-                    dirty.cluster(*id);
+                if let Some(cluster) = self.ids.get(name).and_then(|id| self.clusters.get_mut(id)) {
+                    cluster.answers = *event == SourceEvent::Synced;
+                    dirty.cluster(cluster.id);
                     dirty.all_orphans = true;
                 }
             }

@@ -43,7 +43,8 @@ pub(crate) fn cluster(cluster: &Cluster, source: &Source, switch: &Switch, phase
 
 fn cluster_state(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Phase) -> (OperState, Option<Arc<str>>) {
     let instance = &cluster.config.rules.network_instance;
-    let reached = source.ever_synced || cluster.version.is_some();
+    // An API that answers and cannot be listed has a configuration that cannot work.
+    let reached = source.ever_synced || cluster.answers;
     match &source.lost {
         Some(loss) if !reached => return (OperState::Down, Some(Arc::clone(&loss.why))),
         None if !reached => return (OperState::Down, Some("the API server has not answered yet".into())),
@@ -55,11 +56,7 @@ fn cluster_state(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Ph
             return (OperState::Down, Some(reason.into()));
         }
         Some(loss) if !source.ever_synced => {
-            let reason = format!(
-                "the first listing is not complete: it failed at {}, and is retried: {}",
-                at(loss.wall),
-                loss.why
-            );
+            let reason = format!("the first listing is under way, after a failure at {}: {}", at(loss.wall), loss.why);
             return (OperState::Degraded, Some(reason.into()));
         }
         Some(loss) => {

@@ -113,6 +113,7 @@ struct Cluster<'a> {
 
 static NOTHING: ClusterWorld = ClusterWorld {
     version: None,
+    answers: false,
     caveat: None,
     services: BTreeMap::new(),
     slices: BTreeMap::new(),

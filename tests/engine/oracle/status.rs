@@ -49,7 +49,7 @@ impl<'a> Oracle<'a> {
 
     fn cluster(&self, cluster: Cluster<'a>) -> ClusterView {
         let source = self.world.source_of(&SourceId::Kubernetes(cluster.name.clone()));
-        let reached = source.synced_once || cluster.world.version.is_some();
+        let reached = source.synced_once || cluster.world.answers;
         let ndk = self.world.source_of(&SourceId::Ndk).synced_once;
         let works = self.world.forwards(&cluster.config.rules.network_instance) || !ndk;
         let state = if !reached || !works {
