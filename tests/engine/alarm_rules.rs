@@ -152,9 +152,10 @@ impl AlarmRules {
                 assert!(key.kind == AlarmType::SourceStale || switch, "{key} is cleared while nothing is known");
                 let of_node = matches!(key.kind, AlarmType::NeighborSessionDown | AlarmType::NodeAddressUnknown);
                 assert!(!of_node || neighbors, "{key} is cleared while neighbors are not known");
-                if let Some(watch) =
-                    self.watches.get(&key.resource).filter(|_| key.kind != AlarmType::NodeAddressUnknown)
-                {
+                // Of an alarm for several the resource is what they share.
+                let alone = !(of_vips(key.kind) && matches!(key.resource, Resource::Node(..)));
+                let timed = alone && key.kind != AlarmType::NodeAddressUnknown;
+                if let Some(watch) = self.watches.get(&key.resource).filter(|_| timed) {
                     assert_eq!(watch.known, Known::Well, "{key} is cleared as {:?}", record.because);
                     assert!(now.elapsed >= watch.since + self.policy.clear_hold, "{key} is cleared too soon");
                 }

@@ -794,6 +794,18 @@ fn an_alarm_for_several_of_whom_none_is_left_is_cleared_after_a_restart() {
 }
 
 #[test]
+fn an_alarm_for_several_waits_after_a_restart_while_their_verdicts_are_unknown() {
+    let mut leaf = Scenario::carried();
+    leaf.carry(2, "dns");
+    for n in 1..=3 {
+        leaf.session(node(n), SessionState::Idle);
+    }
+    leaf.withdraw(vip(1)).withdraw(vip(2)).after(10).alarmed(&["vip-route-missing/c1", "neighbor-session-down/c1"]);
+    leaf.restarted().heard_again(&[]).network_instance(VRF, None).after(60);
+    assert!(leaf.said.alarms.active.keys().any(|key| key.to_string() == "vip-route-missing/c1"));
+}
+
+#[test]
 fn an_alarm_about_what_was_removed_meanwhile_is_cleared_after_a_restart() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10).restarted().configure(|_| {});

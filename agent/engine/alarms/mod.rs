@@ -118,6 +118,8 @@ pub(super) struct Alarms {
     policy: AlarmPolicy,
     /// Services that have alarms, or say something about the alarms of others.
     traces: FxHashMap<ClusterName, FxHashMap<ServiceKey, Trace>>,
+    /// Services with a VIP of which nothing is known; kept while restored alarms wait for their members.
+    unknown: BTreeSet<(ClusterName, ServiceKey)>,
     /// Clusters that have a condition or an alarm of their own.
     clusters: BTreeSet<ClusterName>,
     published: AlarmCounts,
@@ -221,11 +223,26 @@ impl Alarms {
         self.subjects.forget_unseen(now, |resource| input.told_all(resource));
         self.subjects.settle(now, |key| self.table.has_group(key));
         self.table.follow(now, self.subjects.transitions());
-        for key in self.table.release(now, self.policy.clear_hold, |key| input.told_all(&key.resource)) {
-            self.subjects.release_group(&key);
-        }
+        self.release(input);
         self.table.write(now);
         self.output(now)
+    }
+
+    /// Restored alarms for several wait until each that may be in them has said how it is.
+    fn release(&mut self, input: &AlarmInput) {
+        if !self.table.is_restoring() {
+            self.unknown.clear();
+            return;
+        }
+        let unknown = &self.unknown;
+        let told_all = |key: &AlarmKey| {
+            let waits =
+                |(cluster, _): &(ClusterName, ServiceKey)| key.resource.cluster().is_none_or(|of| of == cluster);
+            input.told_all(&key.resource) && !unknown.iter().any(waits)
+        };
+        for key in self.table.release(input.now, self.policy.clear_hold, told_all) {
+            self.subjects.release_group(&key);
+        }
     }
 
     fn output(&mut self, now: Now) -> Vec<Change> {
@@ -379,6 +396,7 @@ impl Alarms {
                 Change::Service(cluster, key, Some(view)) => self.service(input.now, cluster, key, view),
                 Change::Service(cluster, key, None) => {
                     self.subjects.withdraw(input.now, &Resource::Service(cluster.clone(), key.clone()));
+                    self.unknown.remove(&(cluster.clone(), key.clone()));
                     self.retrace(input.now, cluster, key, None, Trace::default());
                 }
                 Change::Orphan(route, view) => {
@@ -401,8 +419,10 @@ impl Alarms {
     fn service(&mut self, now: Now, cluster: &ClusterName, key: &ServiceKey, view: &ServiceView) {
         let traced = self.traces.get(cluster).is_some_and(|services| services.contains_key(key));
         let mut trace = Trace::default();
+        let mut unknown = false;
         for vip in &view.vips {
             let condition = condition::of_vip(cluster, key, view, vip);
+            unknown |= condition == Condition::Unknown;
             trace.waits_for.extend(condition::waits_for(vip).cloned());
             trace.unmapped |= condition::is_unmapped(vip);
             if !traced && !matches!(condition, Condition::Fault(_)) {
@@ -417,6 +437,15 @@ impl Alarms {
             }
         }
         let condition = condition::of_service(cluster, key, view);
+        unknown |= condition == Condition::Unknown;
+        if self.table.is_restoring() {
+            let of = (cluster.clone(), key.clone());
+            if unknown {
+                self.unknown.insert(of)
+            } else {
+                self.unknown.remove(&of)
+            };
+        }
         if traced || matches!(condition, Condition::Fault(_)) {
             let resource = Resource::Service(cluster.clone(), key.clone());
             self.subjects.see(&resource);

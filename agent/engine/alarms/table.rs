@@ -115,6 +115,11 @@ impl AlarmTable {
         self.alarms.get(key).is_some_and(|alarm| alarm.group)
     }
 
+    /// True while restored alarms that stand for several wait for their members.
+    pub(super) fn is_restoring(&self) -> bool {
+        !self.restored.is_empty()
+    }
+
     /// Clusters whose alarm of this type is written by now.
     pub(super) fn stale_of(&self, now: Now, kind: AlarmType) -> impl Iterator<Item = &ClusterName> {
         let due = self.stale.iter().take_while(move |(at, _)| *at <= now.elapsed);
