@@ -5,7 +5,8 @@
 //!   gNMI ══ client ───────────┤ Event (256)            Input (64)
 //!   API server ══ cluster ────┼─────────────► engine ─────────────► publisher ══ telemetry ══ NDK
 //!          (one a cluster)    │                  │
-//!          configurator ──────┘                  ├─ watch<Memory> ──► state file
+//!          configurator ──────┘                  ├─ watch<Inquiry> ──► gNMI client, whose findings are events
+//!                                                ├─ watch<Memory> ──► state file
 //!                                                ├─ broadcast<AlarmNotification> (1024) ──► syslog, clusters ══ Kubernetes Events
 //!             ▲    │                             └─ watch<bool> (settled) ──► leftovers ── Input ──► publisher
 //!             │    └─ watch<Config> ──► clusters (starts and stops one task a cluster), gNMI client
@@ -35,6 +36,7 @@ use crate::kubernetes::{ClusterSource, Notices, Reach};
 use crate::model::alarm::AlarmNotification;
 use crate::model::config::{Config, Source};
 use crate::model::event::{Event, SourceId};
+use crate::model::inquiry::Inquiry;
 use crate::model::memory::Memory;
 use crate::model::names::{ClusterName, NetworkInstanceName};
 use crate::model::time::{Now, Timestamp};
@@ -106,6 +108,7 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     let (config, config_seen) = watch::channel(Arc::new(Config::default()));
     let (instances, instances_seen) = watch::channel(BTreeSet::new());
     let (settled, settled_seen) = watch::channel(false);
+    let (inquiry, inquiry_seen) = watch::channel(Arc::default());
     let (memory, memory_seen) = watch::channel(Memory::default());
     let (notices, notices_seen) = broadcast::channel(NOTICES);
     let (kubernetes_events, enabled) = watch::channel(false);
@@ -118,6 +121,7 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
         engine: Engine::new(),
         started: Instant::now(),
         inputs: inputs.clone(),
+        inquiry,
         memory,
         notices: notices.clone(),
         settled,
@@ -134,7 +138,7 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     tasks.spawn(named("clusters", clusters.run(config_seen)));
     let leftovers = Leftovers { gnmi: gnmi.clone(), inputs, registration, settled: settled_seen };
     tasks.spawn(named("leftovers", leftovers.run()));
-    tasks.spawn(named("gNMI", gnmi::Source::new(gnmi, events, instances_seen, refresh).run()));
+    tasks.spawn(named("gNMI", gnmi::Source::new(gnmi, events, instances_seen, inquiry_seen, refresh).run()));
     let session = tokio::spawn(session.run());
     let state_file = tokio::spawn(state_file.keep(memory_seen));
 
@@ -165,6 +169,7 @@ struct EngineTask {
     engine: Engine,
     started: Instant,
     inputs: mpsc::Sender<Input>,
+    inquiry: watch::Sender<Arc<Inquiry>>,
     memory: watch::Sender<Memory>,
     notices: broadcast::Sender<Arc<AlarmNotification>>,
     settled: watch::Sender<bool>,
@@ -225,6 +230,7 @@ impl EngineTask {
     async fn pass_on(&mut self, changes: Vec<Change>, sources: &mut BTreeMap<SourceId, SourceState>) -> bool {
         for change in &changes {
             match change {
+                Change::Ask(inquiry) => drop(self.inquiry.send_replace(Arc::clone(inquiry))),
                 Change::Memory(memory) => drop(self.memory.send_replace(memory.clone())),
                 Change::AlarmNotification(notice) => drop(self.notices.send(Arc::new(notice.clone()))),
                 Change::Source(source, Some(view)) => drop(sources.insert(source.clone(), view.state)),

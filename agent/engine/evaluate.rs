@@ -36,6 +36,7 @@ impl Engine {
         changes.append(&mut self.evaluate_orphans(now));
         let mut alarms = self.evaluate_alarms(now, &changes);
         changes.append(&mut alarms);
+        changes.extend(self.inquire(now, &changes));
         if self.attachments_changed() || self.alarms.wants_saving(now) {
             changes.push(Change::Memory(self.memory(now)));
         }
@@ -55,7 +56,7 @@ impl Engine {
         }
     }
 
-    fn world<'a>(&'a self, now: Now, shared: &'a Shared) -> World<'a> {
+    pub(super) fn world<'a>(&'a self, now: Now, shared: &'a Shared) -> World<'a> {
         let facts = &self.facts;
         World {
             now,
@@ -65,6 +66,7 @@ impl Engine {
             bgp: facts.bgp(),
             clusters: facts.clusters(),
             claims: facts.claims(),
+            inquiries: facts.inquiries(),
             shared,
         }
     }

@@ -25,6 +25,7 @@ impl Engine {
             Event::Fib(update) => facts.set_fib(update),
             Event::Coverage(coverage) => facts.set_coverage(coverage),
             Event::ActiveRoutes(update) => facts.set_active_routes(update),
+            Event::Finding(question, finding) => facts.set_finding(&question, finding),
             Event::Cluster(name, event) => facts.set_cluster(&name, event),
             Event::Tick => Dirty::default(),
         };
@@ -48,6 +49,7 @@ fn told(event: &Event) -> Option<(SourceId, usize)> {
         Event::Neighbors(update) => Some((SourceId::Gnmi, entries(update))),
         Event::Fib(update) => Some((SourceId::Gnmi, entries(update))),
         Event::ActiveRoutes(update) => Some((SourceId::Gnmi, entries(update))),
+        Event::Finding(..) => Some((SourceId::Gnmi, 1)),
         Event::Cluster(name, event) => Some((
             SourceId::Kubernetes(name.clone()),
             match event {

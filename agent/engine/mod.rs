@@ -4,7 +4,8 @@
 //! first and evaluated once.
 //!
 //! `ingest` takes events into [`facts`] and gathers what they made dirty; `evaluate` has [`judge`] work that out, by the
-//! rules of [`speakers`], and hands what changed to [`alarms`].
+//! rules of [`speakers`], and hands what changed to [`alarms`]. `inquire` asks the switch about what that leaves open; the
+//! finding is an event.
 //!
 //! Where a route names a group that was not told yet, the next-hops said before hold for 15 s; a VIP never judged
 //! before is unknown, syncing. A route never loses its next-hops by the order of arrival.
@@ -16,6 +17,7 @@ mod alarms;
 mod evaluate;
 mod facts;
 mod ingest;
+mod inquire;
 mod judge;
 mod speakers;
 #[cfg(test)]

@@ -18,6 +18,8 @@ use srl_proto::gnmi;
 /// A Get of the agent's own state may be large.
 const LARGEST_MESSAGE: usize = 256 << 20;
 
+/// The answer to questions about what is not up.
+const SMALL_MESSAGE: usize = 1 << 20;
 /// A password file: larger ones are something else.
 const PASSWORD: Purpose = Purpose { what: "the gNMI password file", most: 4096, readers: Readers::Group };
 
@@ -145,6 +147,12 @@ impl Client {
     pub(super) async fn encodings(&mut self) -> Result<Vec<gnmi::Encoding>, Status> {
         let capabilities = self.inner.capabilities(gnmi::CapabilityRequest::default()).await?.into_inner();
         Ok(capabilities.supported_encodings().collect())
+    }
+
+    /// A Get whose answer must be small.
+    pub(super) async fn get_small(&self, request: gnmi::GetRequest) -> Result<gnmi::GetResponse, Status> {
+        let mut inner = self.inner.clone().max_decoding_message_size(SMALL_MESSAGE);
+        Ok(inner.get(request).await?.into_inner())
     }
 
     pub(super) async fn get(&mut self, request: gnmi::GetRequest) -> Result<gnmi::GetResponse, Status> {

@@ -66,7 +66,9 @@ pub(super) struct Connection<'a> {
 enum Input {
     State(Option<Result<gnmi::SubscribeResponse, Status>>),
     Fib(Slot, Part, Option<Result<gnmi::SubscribeResponse, Status>>),
+    Answer(Result<gnmi::GetResponse, Status>),
     Instances,
+    Questions,
     Time,
 }
 
@@ -75,6 +77,7 @@ impl<'a> Connection<'a> {
     pub(super) fn open(source: &'a mut Source, client: Client, secret: Secret, plan: Plan) -> Self {
         let now = Instant::now();
         let deadline = now + source.options.sync_timeout;
+        source.investigator.reconnect(now);
         Self {
             state: client.subscribe(plan.state()),
             source,
@@ -101,12 +104,15 @@ impl<'a> Connection<'a> {
             Phase::Asked { deadline } | Phase::Reading { deadline } | Phase::ReadingFib { deadline } => Some(deadline),
             Phase::Synced => None,
         };
-        let timer = [deadline, self.silent_at, self.programming.deadline()].into_iter().flatten().min();
+        let question = self.source.investigator.deadline(Instant::now()).filter(|_| self.phase == Phase::Synced);
+        let timer = [deadline, self.silent_at, self.programming.deadline(), question].into_iter().flatten().min();
         let knows_neighbors = self.knows_neighbors();
         let input = tokio::select! {
             message = self.state.next() => Input::State(message),
             (slot, part, message) = self.programming.next() => Input::Fib(slot, part, message),
+            answer = self.source.investigator.answer() => Input::Answer(answer),
             Ok(()) = self.source.instances.changed(), if knows_neighbors => Input::Instances,
+            Ok(()) = self.source.inquiry.changed() => Input::Questions,
             () = tokio::time::sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => Input::Time,
         };
         match input {
@@ -115,6 +121,17 @@ impl<'a> Connection<'a> {
             Input::Instances => {
                 if *self.source.instances.borrow() != *self.programming.wanted() {
                     self.follow_fib().await?;
+                }
+                Ok(())
+            }
+            Input::Questions => {
+                let inquiry = self.source.inquiry.borrow_and_update().clone();
+                self.source.investigator.set(&inquiry, Instant::now());
+                Ok(())
+            }
+            Input::Answer(answer) => {
+                for (question, finding) in self.source.investigator.take(answer, Instant::now()) {
+                    self.source.send(Event::Finding(question, finding)).await?;
                 }
                 Ok(())
             }
@@ -327,6 +344,10 @@ impl<'a> Connection<'a> {
             }
             let waited = self.source.options.silence.as_secs();
             return Err(Ended::Lost(Cause::Other, format!("the gNMI server has said nothing for {waited} s")));
+        }
+        if self.phase == Phase::Synced {
+            let Source { investigator, requests, .. } = &mut *self.source;
+            investigator.start(now, &self.client, self.plan.encoding(), requests);
         }
         let pause = self.source.options.limit_pause;
         self.on_server(|programming, server| programming.time(now, pause, server));

@@ -8,6 +8,7 @@
 //!        └─ Programming   FIB programming in the network instances clusters use
 //!             ├─ Subscribe   changes only, where the switch counts no failure
 //!             └─ Subscribe   what stands, then changes, everywhere else
+//!        ├─ Investigator  a few Gets about what is not up, when the engine asks .. Event::Finding
 //!        ── leaves ── tables .... Event::{Neighbors, ActiveRoutes, Fib, Coverage, Source(Gnmi, ...)}
 //! ```
 //!
@@ -21,6 +22,7 @@ mod connection;
 mod counters;
 mod fib;
 mod get;
+mod investigator;
 mod leaf;
 mod neighbors;
 mod path;

@@ -5,9 +5,25 @@ use srl_proto::gnmi;
 /// Lists whose entries are read out of nested JSON, and the leaves that are their keys.
 const LISTS: &[(&str, &[&str])] = &[
     ("network-instance", &["name"]),
-    ("neighbor", &["peer-address"]),
+    ("neighbor", &["peer-address", "ipv4-address", "ipv6-address"]),
     ("afi-safi", &["afi-safi-name"]),
-    ("route", &["ipv4-prefix", "ipv6-prefix", "route-type", "route-owner", "id", "origin-network-instance"]),
+    (
+        "route",
+        &[
+            "ipv4-prefix",
+            "ipv6-prefix",
+            "route-type",
+            "route-owner",
+            "id",
+            "origin-network-instance",
+            "prefix",
+            "neighbor",
+            "path-id",
+        ],
+    ),
+    ("interface", &["name"]),
+    ("subinterface", &["index"]),
+    ("mac", &["address"]),
 ];
 
 /// Keys that are identities: their values carry a module prefix that says nothing.

@@ -1,6 +1,7 @@
 //! The supervised loop: one connection after another.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -10,11 +11,13 @@ use tracing::{debug, warn};
 
 use super::client::{Client, Credentials, Refusal, Secret, refusal};
 use super::connection::Connection;
+use super::investigator::Investigator;
 use super::published::Published;
 use super::requests::Requests;
 use super::subscriptions::Plan;
 use crate::endpoint::{ConnectError, Endpoint};
 use crate::model::event::{Event, SourceEvent, SourceId};
+use crate::model::inquiry::Inquiry;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{Coverage, FibFault, FibKey, RouteTable};
 use crate::supervise::{Backoff, Outage, Throttle, chain, words};
@@ -69,6 +72,9 @@ pub struct Source {
     pub(super) options: Options,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) instances: watch::Receiver<BTreeSet<NetworkInstanceName>>,
+    /// What the engine wants to know.
+    pub(super) inquiry: watch::Receiver<Arc<Inquiry>>,
+    pub(super) investigator: Investigator,
     reload: watch::Receiver<u64>,
     /// What the server is asked for; `None` until it has been asked what it knows.
     plan: Option<Plan>,
@@ -111,18 +117,22 @@ pub(super) enum Cause {
 }
 
 impl Source {
-    /// A source that is not connected yet. `instances` are the network instances whose FIB programming matters; a change
-    /// of `reload` cuts a pause short, so that new credentials are tried at once.
+    /// A source that is not connected yet. `instances` are the network instances whose FIB programming matters, `inquiry`
+    /// is what the engine wants to know; a change of `reload` cuts a pause short, so that new credentials are tried at
+    /// once.
     pub fn new(
         options: Options,
         events: mpsc::Sender<Event>,
         instances: watch::Receiver<BTreeSet<NetworkInstanceName>>,
+        inquiry: watch::Receiver<Arc<Inquiry>>,
         reload: watch::Receiver<u64>,
     ) -> Self {
         Self {
             options,
             events,
             instances,
+            inquiry,
+            investigator: Investigator::default(),
             reload,
             plan: None,
             requests: Requests::new(REQUESTS),
@@ -259,8 +269,10 @@ impl Source {
         }
     }
 
-    pub(super) async fn send(&self, event: Event) -> Result<(), Ended> {
-        self.events.send(event).await.map_err(|_| Ended::Closed)
+    /// Borrows nothing while it waits: a Get that is under way may be sent to another thread, not shared with one.
+    pub(super) fn send(&self, event: Event) -> impl Future<Output = Result<(), Ended>> + use<> {
+        let events = self.events.clone();
+        async move { events.send(event).await.map_err(|_| Ended::Closed) }
     }
 
     /// Names what could not be read, and counts it.

@@ -4,6 +4,7 @@ mod server;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -15,8 +16,11 @@ use self::server::{Rules, Server, Subscription};
 use super::{Credentials, GetError, Options, PasswordFile, Source, get};
 use crate::endpoint::Endpoint;
 use crate::model::event::{Event, SourceEvent, SourceId, Update};
+use crate::model::inquiry::{Answer, Asking, Inquiry, Question};
 use crate::model::names::NetworkInstanceName;
-use crate::model::switch::{FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, SessionState};
+use crate::model::switch::{
+    FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, PeerAddress, SessionState,
+};
 use srl_proto::gnmi::Encoding;
 
 const NEIGHBOR: &str = "/srl_nokia-network-instance:network-instance[name=default]/protocols/srl_nokia-bgp:bgp\
@@ -36,6 +40,7 @@ async fn in_time<T>(future: impl Future<Output = T>) -> T {
 struct Agent {
     events: mpsc::Receiver<Event>,
     instances: watch::Sender<BTreeSet<NetworkInstanceName>>,
+    inquiry: watch::Sender<Arc<Inquiry>>,
     reload: watch::Sender<u64>,
     task: JoinHandle<()>,
 }
@@ -53,8 +58,9 @@ impl Agent {
         let (sender, events) = mpsc::channel(64);
         let (instances, watched) = watch::channel(instances.iter().map(|name| (*name).into()).collect());
         let (reload, reloads) = watch::channel(0);
-        let source = Source::new(options, sender, watched, reloads);
-        Self { events, instances, reload, task: tokio::spawn(source.run()) }
+        let (inquiry, asked) = watch::channel(Arc::default());
+        let source = Source::new(options, sender, watched, asked, reloads);
+        Self { events, instances, inquiry, reload, task: tokio::spawn(source.run()) }
     }
 
     async fn event(&mut self) -> Event {
@@ -549,4 +555,47 @@ async fn get_gives_the_state_below_a_path() {
     assert_eq!(ask().await.expect("an answer"), json!(null));
     server.rules(|rules| rules.password = Some("other".into()));
     assert!(matches!(ask().await, Err(GetError::Status { .. })));
+}
+
+fn neighbor_question() -> (NeighborKey, Arc<Inquiry>) {
+    let peer = PeerAddress { ip: [192, 168, 1, 11].into(), interface: None };
+    let key = NeighborKey { network_instance: "default".into(), peer };
+    let inquiry = Inquiry::from([(Question::Neighbor(key.clone()), Asking::Repeatedly)]);
+    (key, Arc::new(inquiry))
+}
+
+#[tokio::test]
+async fn what_the_engine_asks_is_looked_into_with_one_get() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let words = json!({"last-event": "recvNotify", "received-messages": {"last-notification-error-code": "Cease"}});
+    server.rules(|rules| rules.answers = vec![(NEIGHBOR, words.to_string())]);
+    let mut agent = Agent::start(&folder, &[], |_| {});
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    assert_eq!(server.rules(|rules| rules.gets.len()), 0, "nothing is asked while all is up");
+    let (key, inquiry) = neighbor_question();
+    agent.inquiry.send_replace(inquiry);
+    let (question, finding) = loop {
+        if let Event::Finding(question, finding) = agent.event().await {
+            break (question, finding);
+        }
+    };
+    assert_eq!(question, Question::Neighbor(key));
+    let Answer::Neighbor(words) = finding.answer else { panic!("words of a neighbor: {finding:?}") };
+    assert_eq!(words.received.map(|one| one.code.to_string()).as_deref(), Some("Cease"));
+    assert_eq!(server.rules(|rules| rules.gets.clone()), [1]);
+}
+
+#[tokio::test]
+async fn a_question_that_is_void_is_not_asked() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &[], |_| {});
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    agent.inquiry.send_replace(neighbor_question().1);
+    agent.inquiry.send_replace(Arc::default());
+    assert!(tokio::time::timeout(Duration::from_millis(1300), agent.event()).await.is_err());
+    assert_eq!(server.rules(|rules| rules.gets.len()), 0);
 }

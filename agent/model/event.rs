@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster::{EndpointSlice, Node, Service, SliceKey};
 use super::config::Config;
+use super::inquiry::{Finding, Question};
 use super::memory::Memory;
 use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use super::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
@@ -35,6 +36,8 @@ pub enum Event {
     Coverage(Coverage),
     /// Prefixes with an active route, as the switch counts them (gNMI).
     ActiveRoutes(Update<RouteTable, u64>),
+    /// What was found about something that is not up (gNMI).
+    Finding(Question, Finding),
     /// Something in a cluster changed.
     Cluster(ClusterName, ClusterEvent),
     /// Time has passed: the engine asked to be woken ([`crate::engine::Engine::deadline`]).

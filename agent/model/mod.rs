@@ -9,6 +9,7 @@ pub mod alarm;
 pub mod cluster;
 pub mod config;
 pub mod event;
+pub mod inquiry;
 pub mod memory;
 pub mod names;
 pub mod selector;

@@ -12,6 +12,7 @@ use super::alarm::{AlarmCounts, AlarmKey, AlarmNotification, AlarmRecord, AlarmV
 use super::cluster::TrafficPolicy;
 use super::config::{AlarmPolicy, ClusterConfig};
 use super::event::SourceId;
+use super::inquiry::Inquiry;
 use super::memory::Memory;
 use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use super::speaker::{ResourceState, SpeakerResource};
@@ -47,6 +48,8 @@ pub enum Change {
     AlarmCounts(AlarmCounts),
     /// What became of an alarm, for those who do not read state.
     AlarmNotification(AlarmNotification),
+    /// What the engine wants to know, from now on.
+    Ask(Arc<Inquiry>),
     /// What the state file should hold.
     Memory(Memory),
 }

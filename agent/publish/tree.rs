@@ -149,7 +149,7 @@ impl Tree {
             Change::AlarmHistory(sequence, record) => {
                 self.set(Item::AlarmHistory(sequence), record.map(View::AlarmHistory));
             }
-            Change::AlarmNotification(_) | Change::Memory(_) => {}
+            Change::AlarmNotification(_) | Change::Ask(_) | Change::Memory(_) => {}
         }
     }
 

@@ -66,6 +66,7 @@ impl State {
                 self.alarms.notifications.push(notification);
                 true
             }
+            Change::Ask(_) => true,
             Change::Memory(memory) => {
                 // Saved at a pace of its own: what changed meanwhile may be as it was.
                 self.attachments = memory.attachments;

@@ -109,7 +109,7 @@ impl World {
             Event::Neighbors(update) => update_table(&mut self.neighbors, update),
             Event::Fib(update) => update_table(&mut self.fib, update),
             Event::Coverage(coverage) => self.coverage = coverage.clone(),
-            Event::ActiveRoutes(_) => {}
+            Event::ActiveRoutes(_) | Event::Finding(..) => {}
             Event::Cluster(name, event) => self.cluster(name, event),
             Event::Tick => {}
         }

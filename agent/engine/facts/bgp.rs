@@ -9,8 +9,9 @@ use rustc_hash::FxHashMap;
 use crate::model::event::Update;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{
-    Coverage, FibFault, FibFaultKind, FibKey, Neighbor, NeighborKey, PeerAddress, RouteKey, RouteTable,
+    Coverage, FibFault, FibFaultKind, FibKey, Neighbor, NeighborKey, PeerAddress, RouteKey, RouteTable, SessionState,
 };
+use crate::model::time::Timestamp;
 use crate::model::verdict::FibStatus;
 
 /// What gNMI tells.
@@ -20,6 +21,8 @@ pub(crate) struct Bgp {
     /// FIB faults of each prefix, by the owner of the route.
     faults: FxHashMap<RouteKey, BTreeMap<Arc<str>, FibFault>>,
     coverage: Coverage,
+    /// When each neighbor last came to established: `last-established` moves when it leaves, too.
+    established: FxHashMap<NeighborKey, Timestamp>,
 }
 
 /// A neighbor whose state is another one than before.
@@ -37,6 +40,24 @@ impl Bgp {
         let first = PeerAddress { ip: address, interface: None };
         let peers = self.neighbors.get(instance)?.range(first..).take_while(|(peer, _)| peer.ip == address);
         peers.map(|(_, neighbor)| neighbor).max_by_key(|neighbor| neighbor.session)
+    }
+
+    /// The neighbor with an address, as [`Self::neighbor`] chooses it, with its key.
+    pub(crate) fn peer(&self, instance: &NetworkInstanceName, address: IpAddr) -> Option<(NeighborKey, &Neighbor)> {
+        let first = PeerAddress { ip: address, interface: None };
+        let peers = self.neighbors.get(instance)?.range(first..).take_while(|(peer, _)| peer.ip == address);
+        let (peer, neighbor) = peers.max_by_key(|(_, neighbor)| neighbor.session)?;
+        Some((NeighborKey { network_instance: instance.clone(), peer: peer.clone() }, neighbor))
+    }
+
+    /// When a neighbor last came to established, as far as that was seen.
+    pub(crate) fn established_at(&self, key: &NeighborKey) -> Option<Timestamp> {
+        self.established.get(key).copied()
+    }
+
+    /// What is wrong with the programming of the active route.
+    pub(crate) fn fault(&self, key: &RouteKey, owner: Option<&Arc<str>>) -> Option<FibFault> {
+        self.faults.get(key)?.get(owner?).copied()
     }
 
     /// Whether the active route of a prefix is in the forwarding table. A fault of another owner's route is not this
@@ -79,6 +100,13 @@ impl Bgp {
     }
 
     fn set(&mut self, key: NeighborKey, neighbor: Option<Neighbor>) -> Option<NeighborChange> {
+        match &neighbor {
+            Some(Neighbor { session: Some(SessionState::Established), last_established: Some(at), .. }) => {
+                self.established.insert(key.clone(), *at);
+            }
+            Some(_) => {}
+            None => drop(self.established.remove(&key)),
+        }
         let peers = self.neighbors.entry(key.network_instance.clone()).or_default();
         let old = match neighbor.clone() {
             Some(neighbor) => peers.insert(key.peer.clone(), neighbor),

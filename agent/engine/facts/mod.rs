@@ -11,6 +11,7 @@ pub(super) mod dirty;
 mod dump;
 pub(super) mod endpoints;
 pub(super) mod ids;
+pub(super) mod inquiry;
 mod intent;
 pub(super) mod node_sets;
 pub(super) mod nodes;
@@ -41,6 +42,7 @@ use cluster::Cluster;
 use dirty::Dirty;
 use dump::Dump;
 use ids::{ClusterId, NodeId, ServiceId, User};
+use inquiry::Inquiries;
 use sources::Sources;
 use switch::Switch;
 use tally::Contribution;
@@ -61,6 +63,7 @@ pub(crate) struct Facts {
     /// Nodes by candidate address, over all clusters.
     addresses: FxHashMap<IpAddr, Vec<NodeId>>,
     attachments: Attachments,
+    inquiries: Inquiries,
 }
 
 impl Facts {
@@ -92,6 +95,10 @@ impl Facts {
 
     pub(crate) fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    pub(crate) fn inquiries(&self) -> &Inquiries {
+        &self.inquiries
     }
 
     pub(crate) fn attachments(&self) -> &BTreeSet<Attachment> {

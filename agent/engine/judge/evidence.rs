@@ -12,6 +12,7 @@ use crate::engine::facts::claims::Claims;
 use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::endpoints::Endpoints;
 use crate::engine::facts::ids::ClusterId;
+use crate::engine::facts::inquiry::Inquiries;
 use crate::engine::facts::nodes::Expectation;
 use crate::engine::facts::sources::{GnmiPhase, NdkPhase, Phase, Sources};
 use crate::engine::facts::switch::Switch;
@@ -32,6 +33,7 @@ pub(crate) struct World<'a> {
     pub(crate) bgp: &'a Bgp,
     pub(crate) clusters: &'a BTreeMap<ClusterId, Cluster>,
     pub(crate) claims: &'a Claims,
+    pub(crate) inquiries: &'a Inquiries,
     pub(crate) shared: &'a Shared,
 }
 

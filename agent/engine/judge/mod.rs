@@ -1,11 +1,14 @@
 //! Pure functions of facts: evidence, verdict, sentence, and the views made of them.
 //!
 //! `gather` collects the [`evidence`] of one VIP (announcers by `announcers`, next-hops by `next_hops`), `verdict` is the
-//! table that judges it, `detail` the sentence. `service`, `node`, `orphans` and `status` make the views.
+//! table that judges it, `detail` the sentence. `diagnosis` names the cause of what is not up, from what the switch said of
+//! itself, and `explain` puts it into the views. `service`, `node`, `orphans` and `status` make the views.
 
-mod announcers;
+pub(super) mod announcers;
 mod detail;
+mod diagnosis;
 pub(super) mod evidence;
+pub(super) mod explain;
 pub(super) mod gather;
 mod next_hops;
 pub(super) mod node;

@@ -1,6 +1,7 @@
 //! The view of one node: its addresses and sessions, and whether it announces the VIPs it should.
 
 use super::evidence::{Gate, Session, World};
+use super::explain::explain_node;
 use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::nodes::{NodeEntry, Peer};
 use crate::engine::facts::sources::GnmiPhase;
@@ -14,7 +15,7 @@ pub(crate) fn node_view(world: &World<'_>, cluster: &Cluster, slot: u32, entry: 
     let figures = cluster.figures(slot, entry);
     let (state, reason) = node_state(world, cluster, entry, figures);
     let configured = cluster.config.rules.fabric_addresses.get(&entry.name);
-    NodeView {
+    let mut view = NodeView {
         fabric_addresses: configured.into_iter().flatten().copied().collect(),
         peers: entry.location.peers.iter().map(|peer| peer_view(world, cluster, peer)).collect(),
         attachment: entry.location.attachment(),
@@ -25,7 +26,9 @@ pub(crate) fn node_view(world: &World<'_>, cluster: &Cluster, slot: u32, entry: 
         state,
         reason,
         cause: None,
-    }
+    };
+    explain_node(world, cluster, &mut view);
+    view
 }
 
 fn peer_view(world: &World<'_>, cluster: &Cluster, peer: &Peer) -> PeerView {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::detail::detail;
 use super::evidence::{Evidence, Hop, World};
+use super::explain::explain_vip;
 use super::gather::gather;
 use super::verdict::{judge, next_hop_verdict, vantage};
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
@@ -66,7 +67,7 @@ fn vip_view(
     stale_since: Option<Timestamp>,
 ) -> VipView {
     let verdict = verdict(cluster, entry, evidence, stale_since);
-    VipView {
+    let mut view = VipView {
         address: evidence.vip.expect("a VIP is gathered for an address"),
         network_instance: cluster.config.rules.network_instance.clone(),
         prefix: evidence.route.as_ref().map(|route| route.prefix),
@@ -79,7 +80,9 @@ fn vip_view(
         expected: evidence.expected().count() as u32,
         installed: evidence.installed().count() as u32,
         next_hops: evidence.hops.iter().map(|hop| next_hop(evidence, hop)).collect(),
-    }
+    };
+    explain_vip(world, cluster, evidence, &mut view);
+    view
 }
 
 /// When state or reason last changed.

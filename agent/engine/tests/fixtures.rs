@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::model::cluster::{AddressFamily, Endpoint, EndpointSlice, Node, Service, SliceKey, TrafficPolicy};
 use crate::model::config::{ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use crate::model::inquiry::Inquiry;
 use crate::model::memory::Memory;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::switch::{
@@ -48,6 +49,7 @@ pub(super) struct Mirror {
     pub(super) clusters: BTreeMap<ClusterName, ClusterView>,
     pub(super) orphans: BTreeMap<RouteKey, OrphanView>,
     pub(super) memory: Memory,
+    pub(super) asked: Arc<Inquiry>,
 }
 
 pub(super) fn cluster_config(instance: &str) -> ClusterConfig {
@@ -356,6 +358,7 @@ impl Mirror {
             | Change::AlarmCounts(_)
             | Change::AlarmNotification(_)
             | Change::Source(..) => {}
+            Change::Ask(inquiry) => self.asked = inquiry,
             Change::Memory(memory) => self.memory = memory,
         }
     }

@@ -2,6 +2,7 @@
 
 mod absorbing;
 mod announcers;
+mod causes;
 mod dump;
 mod fixtures;
 mod lifecycle;

@@ -35,6 +35,10 @@ pub(super) struct Rules {
     pub(super) encodings: Vec<Encoding>,
     /// What a Get answers.
     pub(super) state: Option<String>,
+    /// What a Get answers beside that: paths and JSON.
+    pub(super) answers: Vec<(&'static str, String)>,
+    /// Paths of the Gets so far.
+    pub(super) gets: Vec<usize>,
 }
 
 /// A subscription of the agent; dropped, it ends.
@@ -111,8 +115,8 @@ impl Server {
         Self { runtime: Some(runtime), service, path: path.to_owned(), subscriptions }
     }
 
-    pub(super) fn rules(&self, change: impl FnOnce(&mut Rules)) {
-        change(&mut self.service.rules());
+    pub(super) fn rules<T>(&self, change: impl FnOnce(&mut Rules) -> T) -> T {
+        change(&mut self.service.rules())
     }
 
     /// The next subscription that was accepted.
@@ -188,12 +192,16 @@ impl GNmi for Service {
         if self.rules().encoding.is_some_and(|encoding| request.encoding != encoding as i32) {
             return Err(Status::invalid_argument("encoding not supported"));
         }
-        let update = self.rules().state.clone().map(|json| Update {
-            path: request.path.first().cloned(),
+        let mut rules = self.rules();
+        rules.gets.push(request.path.len());
+        let update = |path: Option<Path>, json: String| Update {
+            path,
             val: Some(TypedValue { value: Some(typed_value::Value::JsonIetfVal(json.into())) }),
             ..Default::default()
-        });
-        let notification = vec![Notification { update: update.into_iter().collect(), ..Default::default() }];
+        };
+        let own = rules.state.clone().map(|json| update(request.path.first().cloned(), json));
+        let others = rules.answers.iter().map(|(path, json)| update(parse(path).ok(), json.clone()));
+        let notification = vec![Notification { update: own.into_iter().chain(others).collect(), ..Default::default() }];
         Ok(Response::new(GetResponse { notification, ..Default::default() }))
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
 use srl_k8s_services::gnmi::{Credentials, Options, PasswordFile, Source};
 use srl_k8s_services::model::event::{Event, SourceEvent, Update};
@@ -50,7 +51,9 @@ async fn the_agent_follows_sessions_and_fib_programming_across_a_restart_of_the_
     let (sender, mut events) = mpsc::channel(64);
     let instances = watch::Sender::new(BTreeSet::from([NetworkInstanceName::from("vrf")]));
     let reload = watch::Sender::new(0);
-    let source = tokio::spawn(Source::new(options, sender, instances.subscribe(), reload.subscribe()).run());
+    let inquiry = watch::Sender::new(Arc::default());
+    let (instances, reload) = (instances.subscribe(), reload.subscribe());
+    let source = tokio::spawn(Source::new(options, sender, instances, inquiry.subscribe(), reload).run());
 
     let all = until(&mut events, |event| matches!(event, Event::Neighbors(Update::All(_)))).await;
     assert!(matches!(&all, Event::Neighbors(Update::All(neighbors)) if neighbors.len() == 1), "{all:?}");

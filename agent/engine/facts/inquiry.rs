@@ -1,0 +1,206 @@
+//! What is to be looked into, who asks, and what was found.
+//!
+//! Services and nodes each ask what their published state leaves open. A finding stands as long as somebody asks the same
+//! question; when nobody does any more, what it was about has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Facts;
+use super::dirty::Dirty;
+use super::ids::{NodeId, ServiceId};
+use crate::model::inquiry::{
+    AddressKey, Answer, Asking, Finding, Inquiry, NeighborWords, Path, PathKey, Place, Question,
+};
+use crate::model::names::{ClusterName, NodeName, ServiceKey};
+use crate::model::switch::NeighborKey;
+use crate::model::time::Timestamp;
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Asker {
+    Service(ClusterName, ServiceKey),
+    Node(ClusterName, NodeName),
+}
+
+/// Open questions and findings.
+#[derive(Debug, Default)]
+pub(crate) struct Inquiries {
+    by_asker: BTreeMap<Asker, BTreeMap<Question, Asking>>,
+    by_question: BTreeMap<Question, Open>,
+    /// What is asked is something else than at the last [`Self::take`].
+    changed: bool,
+}
+
+/// A question that somebody asks.
+#[derive(Debug, Default)]
+struct Open {
+    askers: BTreeMap<Asker, Asking>,
+    finding: Option<Finding>,
+}
+
+impl Open {
+    /// The most urgent way it is asked.
+    fn asking(&self) -> Option<Asking> {
+        self.askers.values().max().copied()
+    }
+}
+
+impl Inquiries {
+    /// Replaces what somebody asks.
+    pub(crate) fn ask(&mut self, asker: Asker, questions: BTreeMap<Question, Asking>) {
+        let before = self.by_asker.get(&asker);
+        if before.map_or(questions.is_empty(), |before| *before == questions) {
+            return;
+        }
+        let before = match questions.is_empty() {
+            true => self.by_asker.remove(&asker),
+            false => self.by_asker.insert(asker.clone(), questions.clone()),
+        };
+        for question in before.unwrap_or_default().into_keys().filter(|question| !questions.contains_key(question)) {
+            let Some(open) = self.by_question.get_mut(&question) else { continue };
+            let asking = open.asking();
+            open.askers.remove(&asker);
+            self.changed |= open.asking() != asking;
+            if open.askers.is_empty() {
+                self.by_question.remove(&question);
+            }
+        }
+        for (question, how) in questions {
+            let open = self.by_question.entry(question).or_default();
+            let asking = open.asking();
+            open.askers.insert(asker.clone(), how);
+            self.changed |= open.asking() != asking;
+        }
+    }
+
+    /// Takes in a finding; returns who is to be evaluated again. One that nobody asks for any more is dropped.
+    pub(crate) fn found(&mut self, question: &Question, finding: Finding) -> BTreeSet<Asker> {
+        let Some(open) = self.by_question.get_mut(question) else { return BTreeSet::new() };
+        let news = open.finding.as_ref().is_none_or(|known| known.answer != finding.answer || finding.at > known.at);
+        open.finding = Some(finding);
+        if news { open.askers.keys().cloned().collect() } else { BTreeSet::new() }
+    }
+
+    /// All that is asked, if it is something else than at the last call.
+    pub(crate) fn take(&mut self) -> Option<Arc<Inquiry>> {
+        std::mem::take(&mut self.changed).then(|| {
+            let open = self.by_question.iter();
+            Arc::new(open.filter_map(|(question, open)| Some((question.clone(), open.asking()?))).collect())
+        })
+    }
+
+    fn answer(&self, question: &Question) -> Option<(&Answer, Timestamp)> {
+        let finding = self.by_question.get(question)?.finding.as_ref()?;
+        Some((&finding.answer, finding.at))
+    }
+
+    /// What a neighbor said of itself, and when.
+    pub(crate) fn neighbor(&self, key: &NeighborKey) -> Option<(&NeighborWords, Timestamp)> {
+        match self.answer(&Question::Neighbor(key.clone()))? {
+            (Answer::Neighbor(words), at) => Some((words, at)),
+            _ => None,
+        }
+    }
+
+    /// Where an address is plugged in.
+    pub(crate) fn place(&self, key: &AddressKey) -> Option<&Place> {
+        match self.answer(&Question::Place(key.clone()))? {
+            (Answer::Place(place), _) => Some(place),
+            _ => None,
+        }
+    }
+
+    /// What became of a route.
+    pub(crate) fn path(&self, key: &PathKey) -> Option<&Path> {
+        match self.answer(&Question::Path(key.clone()))? {
+            (Answer::Path(path), _) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+impl Facts {
+    /// Replaces what somebody asks. That changes nothing that is known.
+    pub(crate) fn ask(&mut self, asker: Asker, questions: BTreeMap<Question, Asking>) {
+        self.inquiries.ask(asker, questions);
+    }
+
+    /// All that is asked, if it is something else than at the last call.
+    pub(crate) fn take_inquiry(&mut self) -> Option<Arc<Inquiry>> {
+        self.inquiries.take()
+    }
+
+    /// What was found: those who asked are judged again.
+    pub(crate) fn set_finding(&mut self, question: &Question, finding: Finding) -> Dirty {
+        let mut dirty = Dirty::default();
+        for asker in self.inquiries.found(question, finding) {
+            match asker {
+                Asker::Service(name, key) => {
+                    let cluster = self.cluster(&name);
+                    let slot = cluster.and_then(|cluster| Some((cluster.id, *cluster.service_slots.get(&key)?)));
+                    dirty.services.extend(slot.map(|(cluster, slot)| ServiceId { cluster, slot }));
+                }
+                Asker::Node(name, node) => {
+                    let cluster = self.cluster(&name);
+                    let slot = cluster.and_then(|cluster| Some((cluster.id, *cluster.node_slots.get(&node)?)));
+                    dirty.nodes.extend(slot.map(|(cluster, slot)| NodeId { cluster, slot }));
+                }
+            }
+        }
+        dirty
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn question(octet: u8) -> Question {
+        Question::Place(AddressKey { network_instance: "red".into(), address: IpAddr::from([10, 0, 0, octet]) })
+    }
+
+    fn asker(name: &str) -> Asker {
+        Asker::Node("c1".into(), name.into())
+    }
+
+    fn finding(answers: bool) -> Finding {
+        let place = Place { answers, ..Place::default() };
+        Finding { at: Timestamp::UNIX_EPOCH, answer: Answer::Place(place) }
+    }
+
+    fn key(octet: u8) -> AddressKey {
+        let Question::Place(key) = question(octet) else { unreachable!("a place") };
+        key
+    }
+
+    #[test]
+    fn a_question_is_asked_as_long_as_somebody_asks_it() {
+        let mut inquiries = Inquiries::default();
+        inquiries.ask(asker("n1"), BTreeMap::from([(question(1), Asking::Once(None))]));
+        inquiries.ask(asker("n2"), BTreeMap::from([(question(1), Asking::Repeatedly)]));
+        let asked = inquiries.take().expect("news");
+        assert_eq!(*asked, BTreeMap::from([(question(1), Asking::Repeatedly)]));
+        assert_eq!(inquiries.take(), None);
+        inquiries.ask(asker("n2"), BTreeMap::new());
+        assert_eq!(inquiries.take().expect("news").get(&question(1)), Some(&Asking::Once(None)));
+        inquiries.ask(asker("n1"), BTreeMap::new());
+        assert_eq!(inquiries.take().as_deref(), Some(&BTreeMap::new()));
+    }
+
+    #[test]
+    fn a_finding_goes_with_the_last_who_asks() {
+        let mut inquiries = Inquiries::default();
+        let ask = BTreeMap::from([(question(1), Asking::Repeatedly)]);
+        inquiries.ask(asker("n1"), ask.clone());
+        assert_eq!(inquiries.found(&question(1), finding(true)), BTreeSet::from([asker("n1")]));
+        assert!(inquiries.found(&question(1), finding(true)).is_empty(), "no news");
+        assert!(inquiries.place(&key(1)).is_some_and(|place| place.answers));
+        inquiries.ask(asker("n1"), BTreeMap::new());
+        inquiries.ask(asker("n1"), ask);
+        assert_eq!(inquiries.place(&key(1)), None);
+        assert!(inquiries.found(&question(2), finding(true)).is_empty(), "nobody asked");
+    }
+}

@@ -1,0 +1,108 @@
+//! What published state leaves open becomes questions for the switch.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::Engine;
+use super::facts::inquiry::Asker;
+use super::facts::sources::GnmiPhase;
+use super::judge::announcers::aggregate;
+use super::judge::evidence::Session;
+use super::judge::explain::{announced, neighbor};
+use super::judge::shared::Shared;
+use crate::model::inquiry::{AddressKey, Asking, PathKey, Question};
+use crate::model::names::{ClusterName, NetworkInstanceName, ServiceKey};
+use crate::model::time::Now;
+use crate::model::verdict::{AttachmentState, OperState};
+use crate::model::view::{Change, NodeView, ServiceView};
+
+impl Engine {
+    /// Asks what these changes leave open; returns everything that is asked if it is something else than before. While
+    /// gNMI is not heard, questions stay as they are: nothing that is published now says more about them.
+    pub(super) fn inquire(&mut self, now: Now, changes: &[Change]) -> Option<Change> {
+        let shared = Shared::default();
+        let heard = self.world(now, &shared).phase.gnmi == GnmiPhase::Live;
+        for change in changes {
+            let (asker, questions) = match change {
+                Change::Service(_, _, Some(_)) | Change::Node(_, _, Some(_)) if !heard => continue,
+                Change::Service(cluster, key, view) => {
+                    let questions = view.as_ref().map(|view| self.service_questions(now, cluster, key, view));
+                    (Asker::Service(cluster.clone(), key.clone()), questions)
+                }
+                Change::Node(cluster, node, view) => {
+                    let questions = view.as_ref().map(|view| self.node_questions(now, cluster, view));
+                    (Asker::Node(cluster.clone(), node.clone()), questions)
+                }
+                _ => continue,
+            };
+            self.facts.ask(asker, questions.unwrap_or_default());
+        }
+        self.facts.take_inquiry().map(Change::Ask)
+    }
+
+    /// Sessions that next-hops lack, routes that established neighbors should have brought, and routes that outlived their
+    /// session.
+    fn service_questions(
+        &self,
+        now: Now,
+        name: &ClusterName,
+        key: &ServiceKey,
+        view: &ServiceView,
+    ) -> BTreeMap<Question, Asking> {
+        let mut questions = BTreeMap::new();
+        let Some(cluster) = self.facts.cluster(name) else { return questions };
+        let slot = cluster.service_slots.get(key);
+        let Some(entry) = slot.and_then(|slot| cluster.services.get(*slot)) else { return questions };
+        let shared = Shared::default();
+        let world = self.world(now, &shared);
+        let instance = &cluster.config.rules.network_instance;
+        for vip in &view.vips {
+            let up = vip.verdict.state == OperState::Up;
+            for hop in &vip.next_hops {
+                let Some(neighbor) = neighbor(&world, cluster, hop) else { continue };
+                let path = || {
+                    let prefix = announced(aggregate(&world, cluster, entry, vip.address), vip.address);
+                    Question::Path(PathKey { network_instance: instance.clone(), prefix, neighbor })
+                };
+                match (hop.installed, world.session(instance, neighbor)) {
+                    (true, Session::Down(_)) => drop(questions.insert(path(), Asking::Repeatedly)),
+                    (false, Session::Down(_)) if hop.expected => {
+                        questions.extend(self.session_questions(instance, neighbor));
+                    }
+                    (false, Session::Established) if hop.expected && !up => {
+                        questions.insert(path(), Asking::Repeatedly);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        questions
+    }
+
+    /// Where a node is plugged in, and why a session of it is down.
+    fn node_questions(&self, now: Now, name: &ClusterName, view: &NodeView) -> BTreeMap<Question, Asking> {
+        let mut questions = BTreeMap::new();
+        let Some(cluster) = self.facts.cluster(name) else { return questions };
+        let instance = &cluster.config.rules.network_instance;
+        let shared = Shared::default();
+        let world = self.world(now, &shared);
+        for peer in view.peers.iter().filter(|peer| peer.attachment == AttachmentState::Attached) {
+            match world.session(instance, peer.address) {
+                Session::Down(_) => questions.extend(self.session_questions(instance, peer.address)),
+                Session::Established => {
+                    let place = AddressKey { network_instance: instance.clone(), address: peer.address };
+                    questions.insert(Question::Place(place), Asking::Once(peer.last_established));
+                }
+                Session::Unknown => {}
+            }
+        }
+        questions
+    }
+
+    /// What explains a session that is down.
+    fn session_questions(&self, instance: &NetworkInstanceName, address: IpAddr) -> Vec<(Question, Asking)> {
+        let place = Question::Place(AddressKey { network_instance: instance.clone(), address });
+        let neighbor = self.facts.bgp().peer(instance, address).map(|(key, _)| Question::Neighbor(key));
+        std::iter::once(place).chain(neighbor).map(|question| (question, Asking::Repeatedly)).collect()
+    }
+}

@@ -1,0 +1,536 @@
+//! Why a session is down and why a next-hop is absent: from what the switch said of itself to one probable cause.
+//!
+//! A cause is what was seen, never a guess: a table that told nothing at all says nothing of one address. It changes no
+//! verdict.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::engine::facts::switch::BGP_OWNER;
+use crate::model::inquiry::{Down, NeighborWords, Notification, Path, Place, RibRoute};
+use crate::model::switch::{BfdState, SessionState};
+use crate::model::time::Timestamp;
+use crate::model::verdict::ProbableCause;
+use crate::model::view::Cause;
+
+/// A speaker that has not answered for so long is silent.
+const SILENT_FOR: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What is known of a session that is down.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionFacts<'a> {
+    /// The address of the node.
+    pub(crate) address: IpAddr,
+    /// Its state; `None` if its dynamic neighbor has vanished.
+    pub(crate) session: Option<SessionState>,
+    /// When it last came to established, as far as the agent has seen it.
+    pub(crate) established_at: Option<Timestamp>,
+    /// When it left established.
+    pub(crate) fell_at: Option<Timestamp>,
+    /// What the neighbor said of itself, and when it was asked.
+    pub(crate) words: Option<(&'a NeighborWords, Timestamp)>,
+    /// Where the node is plugged in.
+    pub(crate) place: Option<&'a Place>,
+    /// The VTEP of another leaf that its host route leads to.
+    pub(crate) moved_to: Option<IpAddr>,
+    /// It has a host route of this leaf's own (ARP/ND).
+    pub(crate) has_host_route: bool,
+    /// Its BFD session, where BFD runs.
+    pub(crate) bfd: Option<BfdState>,
+}
+
+/// Why a session is down.
+pub(crate) fn session_cause(facts: &SessionFacts<'_>) -> Option<Cause> {
+    // In this order: several hold at once. A port that is down lets the hold timer expire, too.
+    disabled(facts)
+        .or_else(|| interface_down(facts))
+        .or_else(|| moved(facts))
+        .or_else(|| unreachable(facts))
+        .or_else(|| bfd_down(facts))
+        .or_else(|| last_words(facts))
+        .or_else(|| silent(facts))
+}
+
+fn cause(probable: ProbableCause, detail: String) -> Option<Cause> {
+    Some(Cause { probable, detail: detail.into() })
+}
+
+fn disabled(facts: &SessionFacts<'_>) -> Option<Cause> {
+    let (words, _) = facts.words?;
+    let detail = || format!("neighbor {} has admin-state disable on this switch", facts.address);
+    words.disabled.then(|| cause(ProbableCause::AdminDisabled, detail()))?
+}
+
+fn interface_down(facts: &SessionFacts<'_>) -> Option<Cause> {
+    let place = facts.place?;
+    let port = place.port.as_ref().zip(place.port_down.as_ref());
+    let subinterface = place.subinterface.as_ref().zip(place.subinterface_down.as_ref());
+    let (name, Down { reason, since }) = port.or(subinterface)?;
+    let mut detail = format!("{name} is down");
+    if let Some(reason) = reason {
+        let _ = write!(detail, " ({reason})");
+    }
+    if let Some(since) = since {
+        let _ = write!(detail, " since {since:.0}");
+    }
+    let _ = write!(detail, "; {} is plugged in there{}", facts.address, mac(place));
+    cause(ProbableCause::InterfaceDown, detail)
+}
+
+fn mac(place: &Place) -> String {
+    place.link_layer_address.as_ref().map_or_else(String::new, |mac| format!(" with MAC {mac}"))
+}
+
+fn moved(facts: &SessionFacts<'_>) -> Option<Cause> {
+    let vtep = facts.moved_to?;
+    let detail = format!("{} is behind another leaf: its host route leads to VTEP {vtep}", facts.address);
+    cause(ProbableCause::NodeMoved, detail)
+}
+
+fn unreachable(facts: &SessionFacts<'_>) -> Option<Cause> {
+    let place = facts.place?;
+    if place.answers || !place.is_known || facts.has_host_route {
+        return None;
+    }
+    let mut detail = format!("{} answers no ARP or ND here", facts.address);
+    if let Some(subinterface) = &place.subinterface {
+        let _ = write!(detail, "; it was on {subinterface}");
+        if let Some(port) = &place.port {
+            let _ = write!(detail, ", port {port}");
+        }
+        detail += &mac(place);
+    }
+    cause(ProbableCause::NodeUnreachable, detail)
+}
+
+fn bfd_down(facts: &SessionFacts<'_>) -> Option<Cause> {
+    let down = facts.bfd == Some(BfdState::Down);
+    down.then(|| cause(ProbableCause::BfdDown, format!("the BFD session with {} is down", facts.address)))?
+}
+
+/// The NOTIFICATION or event that ended this session: one that is newer than the moment it last came up.
+fn last_words(facts: &SessionFacts<'_>) -> Option<Cause> {
+    let (words, _) = facts.words?;
+    let of_this_fall = |notification: &&Notification| {
+        let at = notification.at;
+        at.is_some_and(|at| facts.established_at.is_none_or(|established| at > established))
+    };
+    let received = words.received.as_ref().filter(of_this_fall).map(|notification| (notification, true));
+    let sent = words.sent.as_ref().filter(of_this_fall).map(|notification| (notification, false));
+    match [received, sent].into_iter().flatten().max_by_key(|(notification, received)| (notification.at, *received)) {
+        Some((notification, received)) => told(facts.address, words, notification, received),
+        None => event(facts.address, words.last_event.as_deref()?),
+    }
+}
+
+/// The cause that a NOTIFICATION names.
+fn told(address: IpAddr, words: &NeighborWords, notification: &Notification, received: bool) -> Option<Cause> {
+    use ProbableCause as Word;
+    let subcode = notification.subcode.as_deref().unwrap_or_default();
+    let who = if received { format!("{address} sent") } else { format!("this switch sent {address}") };
+    let what = if subcode.is_empty() { String::new() } else { format!(" ({subcode})") };
+    let when = notification.at.map_or_else(String::new, |at| format!(" at {at:.0}"));
+    let mut detail = format!("{who} NOTIFICATION {}{what}{when}", notification.code);
+    let word = match (&*plain(&notification.code), &*plain(subcode)) {
+        ("holdtimererror", _) => Word::HoldTimerExpired,
+        (_, "badpeeras") => {
+            let number = |number: Option<u32>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
+            let _ = write!(
+                detail,
+                ": this switch is AS {} and expects AS {}",
+                number(words.local_as),
+                number(words.peer_as)
+            );
+            Word::AsMismatch
+        }
+        ("cease", "maximumnumberofprefixesreached") => Word::PrefixLimit,
+        ("cease", "administrativeshutdown" | "peerdeconfigured") if received => Word::PeerShutdown,
+        ("cease", "connectioncollisionresolution") => Word::Collision,
+        ("cease", "connectionrejected") if received => {
+            detail += ": the peer does not know this switch";
+            Word::Notification
+        }
+        _ => Word::Notification,
+    };
+    cause(word, detail)
+}
+
+/// The cause that a last event names by itself.
+fn event(address: IpAddr, event: &str) -> Option<Cause> {
+    let (word, what) = match event {
+        "holdTime" => (ProbableCause::HoldTimerExpired, "the hold timer expired"),
+        "maxPrefixExceed" => (ProbableCause::PrefixLimit, "the peer sent more prefixes than are allowed"),
+        "collisionResolution" => (ProbableCause::Collision, "two connections collided"),
+        _ => return None,
+    };
+    cause(word, format!("{what} ({address}, last-event {event})"))
+}
+
+/// Letters and digits alone, in lower case: releases differ in spelling.
+fn plain(text: &str) -> String {
+    text.chars().filter(char::is_ascii_alphanumeric).map(|character| character.to_ascii_lowercase()).collect()
+}
+
+/// Reachable, nothing refused, and no answer.
+fn silent(facts: &SessionFacts<'_>) -> Option<Cause> {
+    use SessionState::{Active, Connect, Idle, OpenSent};
+    let (words, asked_at) = facts.words?;
+    let reachable = facts.has_host_route || facts.place.is_some_and(|place| place.answers);
+    let trying = matches!(facts.session, Some(Idle | Connect | Active | OpenSent));
+    let event = words.last_event.as_deref().unwrap_or("none");
+    let no_more = matches!(event, "none" | "start" | "startPassive" | "connectRetry" | "openFail");
+    let patience = jiff::SignedDuration::try_from(SILENT_FOR).unwrap_or_default();
+    let long = facts.fell_at.is_none_or(|fell| asked_at.duration_since(fell) >= patience);
+    let detail = || {
+        let since = facts.fell_at.map_or_else(String::new, |fell| format!(" since {fell:.0}"));
+        format!(
+            "{} is reachable and refuses nothing, and its BGP does not answer{since} (last-event {event})",
+            facts.address
+        )
+    };
+    (reachable && trying && no_more && long).then(|| cause(ProbableCause::SpeakerSilent, detail()))?
+}
+
+/// What is known of a route that an established neighbor should have brought.
+#[derive(Clone, Debug)]
+pub(crate) struct PathFacts<'a> {
+    /// The neighbor.
+    pub(crate) neighbor: IpAddr,
+    /// The prefix.
+    pub(crate) prefix: IpNet,
+    /// Its way through the tables.
+    pub(crate) path: &'a Path,
+    /// Owner and preference of the route that is in use.
+    pub(crate) route: Option<(&'a str, u32)>,
+}
+
+/// Why a next-hop is absent although its session is up.
+pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
+    use ProbableCause as Word;
+    let PathFacts { neighbor, prefix, path, route } = facts;
+    let Path { received, accepted, is_known, .. } = path;
+    let Some(row) = accepted.as_ref().or(received.as_ref()) else {
+        let detail = format!("{neighbor} does not send {prefix}: its session is up, and nothing of it is in the RIB");
+        return is_known.then(|| cause(Word::NotReceived, detail))?;
+    };
+    let is = |flag: fn(&RibRoute) -> bool| [received, accepted].into_iter().flatten().any(flag);
+    if is(|row| row.rejected) || accepted.is_none() {
+        let detail = format!("{neighbor} sends {prefix}, and the import policy rejects it");
+        return cause(Word::RejectedByPolicy, detail);
+    }
+    if is(|row| row.as_loop) {
+        return cause(Word::AsLoop, format!("the path of {prefix} from {neighbor} holds an AS number of this switch"));
+    }
+    if is(|row| row.next_hop_unresolved) {
+        return cause(Word::NextHopUnresolved, format!("the next-hop of {prefix} from {neighbor} does not resolve"));
+    }
+    if is(|row| row.damped) {
+        return cause(Word::Damped, format!("{prefix} from {neighbor} is suppressed by route flap damping"));
+    }
+    if is(|row| row.fib_disabled) {
+        let detail = format!("{prefix} from {neighbor} is kept out of the forwarding table by configuration");
+        return cause(Word::FibSuppressed, detail);
+    }
+    match (&row.tie_break, route) {
+        _ if row.stale => stale_cause(*neighbor, *prefix, path),
+        (Some(tie_break), _) if !row.used && !matches!(&**tie_break, "rtm-pref" | "owner") => {
+            let mut detail = format!("{prefix} from {neighbor} is valid and lost by {tie_break}");
+            if let Some((owner, preference)) = route {
+                let _ = write!(detail, " to the route of {owner} (preference {preference}{})", own_preference(path));
+            }
+            cause(Word::NotBest, detail)
+        }
+        (_, Some((owner, preference))) if *owner != BGP_OWNER && (row.valid || row.used) => {
+            let own = own_preference(path);
+            let detail = format!(
+                "{prefix} from {neighbor} is valid, and the route of {owner} wins by preference {preference}{own}"
+            );
+            cause(Word::Preference, detail)
+        }
+        (_, Some(_)) if row.used => {
+            let detail = format!(
+                "{prefix} from {neighbor} is used and not among the next-hops: look at maximum-paths and allow-multiple-as"
+            );
+            cause(Word::MultipathLimit, detail)
+        }
+        _ => None,
+    }
+}
+
+/// BGP's own preference, where its route is in the table.
+fn own_preference(path: &Path) -> String {
+    path.preferences.get(BGP_OWNER).map_or_else(String::new, |own| format!(", BGP's is {own}"))
+}
+
+/// Why a next-hop is there although its session is down.
+pub(crate) fn stale_cause(neighbor: IpAddr, prefix: IpNet, path: &Path) -> Option<Cause> {
+    let stale = [&path.received, &path.accepted].into_iter().flatten().any(|row| row.stale);
+    let detail = || format!("{prefix} from {neighbor} is kept by graceful restart alone: its session is down");
+    stale.then(|| cause(ProbableCause::Stale, detail()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn node() -> IpAddr {
+        IpAddr::from([192, 168, 1, 11])
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).expect("a time")
+    }
+
+    /// A session that came up at 100, fell at 200, and was asked about at 300; the node answers ARP.
+    struct Case {
+        words: NeighborWords,
+        place: Option<Place>,
+        change: fn(&mut SessionFacts<'_>),
+    }
+
+    impl Default for Case {
+        fn default() -> Self {
+            let place = Place { answers: true, is_known: true, ..Place::default() };
+            Self { words: NeighborWords::default(), place: Some(place), change: |_| {} }
+        }
+    }
+
+    impl Case {
+        fn cause(&self) -> Option<(ProbableCause, String)> {
+            let mut facts = SessionFacts {
+                address: node(),
+                session: Some(SessionState::Active),
+                established_at: Some(at(100)),
+                fell_at: Some(at(200)),
+                words: Some((&self.words, at(300))),
+                place: self.place.as_ref(),
+                moved_to: None,
+                has_host_route: false,
+                bfd: None,
+            };
+            (self.change)(&mut facts);
+            session_cause(&facts).map(|cause| (cause.probable, cause.detail.to_string()))
+        }
+
+        fn word(&self) -> Option<ProbableCause> {
+            self.cause().map(|(word, _)| word)
+        }
+    }
+
+    fn notification(second: i64, code: &str, subcode: &str) -> Option<Notification> {
+        Some(Notification { at: Some(at(second)), code: code.into(), subcode: Some(subcode.into()) })
+    }
+
+    fn received(code: &str, subcode: &str) -> Case {
+        let received = notification(200, code, subcode);
+        Case {
+            words: NeighborWords { received, last_event: Some("recvNotify".into()), ..NeighborWords::default() },
+            ..Case::default()
+        }
+    }
+
+    fn sent(code: &str, subcode: &str) -> Case {
+        let sent = notification(200, code, subcode);
+        Case { words: NeighborWords { sent, ..NeighborWords::default() }, ..Case::default() }
+    }
+
+    fn down(reason: &str) -> Option<Down> {
+        Some(Down { reason: Some(reason.into()), since: Some(at(199)) })
+    }
+
+    fn plugged_in() -> Place {
+        Place {
+            is_known: true,
+            subinterface: Some("irb1.1".into()),
+            port: Some("ethernet-1/1".into()),
+            link_layer_address: Some("AA:C1:AB:00:00:11".into()),
+            ..Place::default()
+        }
+    }
+
+    #[test]
+    fn notifications_of_this_fall_name_the_cause() {
+        use ProbableCause::*;
+        let cases = [
+            (received("Cease", "Administrative Shutdown"), PeerShutdown),
+            (received("Cease", "Peer De-configured"), PeerShutdown),
+            (received("Cease", "Maximum Number of Prefixes Reached"), PrefixLimit),
+            (sent("Cease", "Maximum Number of Prefixes Reached"), PrefixLimit),
+            (received("Open Message Error", "Bad Peer As"), AsMismatch),
+            (sent("Open Message Error", "Bad Peer As"), AsMismatch),
+            (sent("Hold Timer Error", ""), HoldTimerExpired),
+            (received("Hold Timer Error", ""), HoldTimerExpired),
+            (received("Cease", "Connection Collision Resolution"), Collision),
+            (received("Cease", "Connection Rejected"), Notification),
+            (received("Cease", "Administrative Reset"), Notification),
+            (sent("Cease", "Administrative Shutdown"), Notification),
+            (received("Update Message Error", "Malformed Attribute List"), Notification),
+        ];
+        for (case, expected) in cases {
+            assert_eq!(case.word(), Some(expected), "{:?}", case.words);
+        }
+    }
+
+    #[test]
+    fn the_sentence_says_who_refused_whom_and_both_numbers() {
+        let mut case = sent("Open Message Error", "Bad Peer As");
+        (case.words.local_as, case.words.peer_as) = (Some(65001), Some(65535));
+        let (_, detail) = case.cause().expect("a cause");
+        assert!(
+            detail.starts_with("this switch sent 192.168.1.11 NOTIFICATION Open Message Error (Bad Peer As)"),
+            "{detail}"
+        );
+        assert!(detail.ends_with("this switch is AS 65001 and expects AS 65535"), "{detail}");
+        let (_, detail) = received("Cease", "Connection Rejected").cause().expect("a cause");
+        assert!(detail.ends_with("the peer does not know this switch"), "{detail}");
+    }
+
+    #[test]
+    fn words_of_an_earlier_fall_are_none() {
+        let mut case = received("Cease", "Administrative Shutdown");
+        case.words.received = notification(99, "Cease", "Administrative Shutdown");
+        case.words.last_event = Some("connectRetry".into());
+        assert_eq!(case.word(), Some(ProbableCause::SpeakerSilent));
+        case.words.received.as_mut().expect("one").at = None;
+        assert_eq!(case.word(), Some(ProbableCause::SpeakerSilent), "nobody knows when it was");
+    }
+
+    #[test]
+    fn of_two_notifications_the_later_one_counts() {
+        let mut case = received("Cease", "Administrative Shutdown");
+        case.words.sent = notification(201, "Hold Timer Error", "");
+        assert_eq!(case.word(), Some(ProbableCause::HoldTimerExpired));
+    }
+
+    #[test]
+    fn a_port_that_is_down_comes_before_the_hold_timer() {
+        let mut case = sent("Hold Timer Error", "");
+        case.place = Some(Place { port_down: down("port-admin-disabled"), ..plugged_in() });
+        let (word, detail) = case.cause().expect("a cause");
+        assert_eq!(word, ProbableCause::InterfaceDown);
+        for part in ["ethernet-1/1 is down (port-admin-disabled) since 2027-", "AA:C1:AB:00:00:11"] {
+            assert!(detail.contains(part), "{detail}");
+        }
+        case.place = Some(Place { subinterface_down: down("no-ip-config"), ..plugged_in() });
+        assert!(case.cause().expect("a cause").1.starts_with("irb1.1 is down (no-ip-config)"));
+    }
+
+    #[test]
+    fn a_disabled_neighbor_comes_first() {
+        let mut case = received("Cease", "Administrative Shutdown");
+        case.words.disabled = true;
+        case.place = Some(Place { port_down: down("port-admin-disabled"), ..plugged_in() });
+        assert_eq!(case.word(), Some(ProbableCause::AdminDisabled));
+    }
+
+    #[test]
+    fn a_node_that_moved_or_went_is_told_apart() {
+        let moved =
+            Case { change: |facts| facts.moved_to = Some(IpAddr::from([10, 0, 1, 2])), ..sent("Hold Timer Error", "") };
+        assert_eq!(moved.word(), Some(ProbableCause::NodeMoved));
+        let gone = Case { place: Some(plugged_in()), ..sent("Hold Timer Error", "") };
+        let (word, detail) = gone.cause().expect("a cause");
+        assert_eq!(word, ProbableCause::NodeUnreachable);
+        assert!(detail.contains("it was on irb1.1, port ethernet-1/1 with MAC"), "{detail}");
+        let empty = Case { place: Some(Place::default()), ..sent("Hold Timer Error", "") };
+        assert_eq!(empty.word(), Some(ProbableCause::HoldTimerExpired), "an empty table says nothing of one address");
+        let hosted = Case { change: |facts| facts.has_host_route = true, ..gone };
+        assert_eq!(hosted.word(), Some(ProbableCause::HoldTimerExpired));
+    }
+
+    #[test]
+    fn bfd_comes_before_what_it_brought_about() {
+        let case = Case { change: |facts| facts.bfd = Some(BfdState::Down), ..sent("Cease", "Other") };
+        assert_eq!(case.word(), Some(ProbableCause::BfdDown));
+    }
+
+    #[test]
+    fn a_speaker_is_silent_only_after_a_while_and_where_nothing_else_is_known() {
+        let case = Case::default();
+        assert_eq!(case.word(), Some(ProbableCause::SpeakerSilent));
+        let early = Case { change: |facts| facts.fell_at = Some(at(280)), ..Case::default() };
+        assert_eq!(early.word(), None);
+        let further = Case { change: |facts| facts.session = Some(SessionState::OpenConfirm), ..Case::default() };
+        assert_eq!(further.word(), None);
+        let more = NeighborWords { last_event: Some("parseError".into()), ..NeighborWords::default() };
+        assert_eq!(Case { words: more, ..Case::default() }.word(), None);
+        assert_eq!(Case { place: None, ..Case::default() }.word(), None, "nobody knows that it is reachable");
+        let unasked = Case { change: |facts| facts.words = None, ..Case::default() };
+        assert_eq!(unasked.word(), None);
+    }
+
+    #[test]
+    fn some_events_are_words_by_themselves() {
+        use ProbableCause::*;
+        for (event, expected) in
+            [("holdTime", HoldTimerExpired), ("maxPrefixExceed", PrefixLimit), ("collisionResolution", Collision)]
+        {
+            let words = NeighborWords { last_event: Some(event.into()), ..NeighborWords::default() };
+            assert_eq!(Case { words, ..Case::default() }.word(), Some(expected));
+        }
+    }
+
+    fn row() -> RibRoute {
+        RibRoute { valid: true, ..RibRoute::default() }
+    }
+
+    fn path_word(path: &Path, route: Option<(&str, u32)>) -> Option<(ProbableCause, String)> {
+        let prefix = "1.1.1.100/32".parse().expect("a prefix");
+        let cause = path_cause(&PathFacts { neighbor: node(), prefix, path, route });
+        cause.map(|cause| (cause.probable, cause.detail.to_string()))
+    }
+
+    fn both(row: RibRoute) -> Path {
+        Path { received: Some(row.clone()), accepted: Some(row), is_known: true, preferences: BTreeMap::new() }
+    }
+
+    const BGP: Option<(&str, u32)> = Some(("bgp_mgr", 169));
+    const EVPN: Option<(&str, u32)> = Some(("bgp_evpn_mgr", 170));
+
+    #[test]
+    fn a_route_that_was_not_received_is_told_from_one_nobody_knows_of() {
+        let path = Path { is_known: true, ..Path::default() };
+        assert_eq!(path_word(&path, EVPN).map(|(word, _)| word), Some(ProbableCause::NotReceived));
+        assert_eq!(path_word(&Path::default(), EVPN), None);
+    }
+
+    #[test]
+    fn a_route_is_lost_where_the_rib_says() {
+        use ProbableCause::*;
+        let rejected = Path { accepted: None, ..both(row()) };
+        let cases = [
+            (rejected, RejectedByPolicy),
+            (both(RibRoute { rejected: true, valid: false, ..row() }), RejectedByPolicy),
+            (both(RibRoute { as_loop: true, valid: false, ..row() }), AsLoop),
+            (both(RibRoute { next_hop_unresolved: true, valid: false, ..row() }), NextHopUnresolved),
+            (both(RibRoute { damped: true, ..row() }), Damped),
+            (both(RibRoute { fib_disabled: true, used: true, ..row() }), FibSuppressed),
+            (both(RibRoute { stale: true, ..row() }), Stale),
+            (both(RibRoute { tie_break: Some("as-path-length".into()), ..row() }), NotBest),
+            (both(RibRoute { used: true, ..row() }), MultipathLimit),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(path_word(&path, BGP).map(|(word, _)| word), Some(expected), "{path:?}");
+        }
+        assert_eq!(path_word(&both(RibRoute { valid: false, ..row() }), BGP), None, "invalid, and nothing says why");
+    }
+
+    #[test]
+    fn a_path_that_lost_to_evpn_says_by_what_and_both_preferences() {
+        let mut path = both(RibRoute { tie_break: Some("as-path-length".into()), ..row() });
+        path.preferences.insert("bgp_mgr".into(), 169);
+        let (word, detail) = path_word(&path, EVPN).expect("a cause");
+        assert_eq!(word, ProbableCause::NotBest);
+        for part in ["lost by as-path-length", "bgp_evpn_mgr", "170", "BGP's is 169"] {
+            assert!(detail.contains(part), "{detail}");
+        }
+        let by_owner = both(RibRoute { used: true, ..row() });
+        assert_eq!(path_word(&by_owner, EVPN).map(|(word, _)| word), Some(ProbableCause::Preference));
+        let by_table = both(RibRoute { tie_break: Some("rtm-pref".into()), ..row() });
+        assert_eq!(path_word(&by_table, EVPN).map(|(word, _)| word), Some(ProbableCause::Preference));
+    }
+}

@@ -1,0 +1,142 @@
+//! Joins what is known with [`super::diagnosis`]: the causes beside a verdict, and where nodes are plugged in.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::diagnosis::{PathFacts, SessionFacts, path_cause, session_cause, stale_cause};
+use super::evidence::{Evidence, Session, World};
+use crate::engine::facts::cluster::Cluster;
+use crate::engine::facts::sources::GnmiPhase;
+use crate::engine::facts::switch::EVPN_OWNER;
+use crate::model::inquiry::{AddressKey, PathKey};
+use crate::model::names::NetworkInstanceName;
+use crate::model::switch::{FibFaultKind, RouteKey};
+use crate::model::verdict::{NextHopKind, OperState, ProbableCause, Reason};
+use crate::model::view::{Cause, NextHopView, NodeView, VipView};
+
+/// Owner of host routes that ARP and ND bring.
+const ARP_OWNER: &str = "arp_nd_mgr";
+
+/// Adds to a node's view where its addresses are plugged in, and why their sessions are down.
+pub(crate) fn explain_node(world: &World<'_>, cluster: &Cluster, view: &mut NodeView) {
+    let instance = &cluster.config.rules.network_instance;
+    for peer in &mut view.peers {
+        let key = AddressKey { network_instance: instance.clone(), address: peer.address };
+        if let Some(place) = world.inquiries.place(&key) {
+            peer.subinterface = place.subinterface.clone();
+            peer.port = place.port.clone();
+            peer.link_layer_address = place.link_layer_address.clone();
+        }
+        let words = world.bgp.peer(instance, peer.address).and_then(|(key, _)| world.inquiries.neighbor(&key));
+        peer.rejected_routes = words.and_then(|(words, _)| words.rejected_routes);
+        if world.session(instance, peer.address).is_down() {
+            peer.cause = why_down(world, instance, peer.address);
+        }
+    }
+    if view.state != OperState::Up {
+        view.cause = view.peers.iter().find_map(|peer| peer.cause.clone());
+    }
+}
+
+/// Adds to a VIP's view why next-hops are absent, and the worst of it.
+pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evidence, view: &mut VipView) {
+    let up = view.verdict.state == OperState::Up;
+    let route = view.route.as_ref().and_then(|route| Some((route.owner.as_deref()?, route.preference)));
+    for (hop, known) in view.next_hops.iter_mut().zip(&evidence.hops) {
+        let Some(neighbor) = neighbor(world, cluster, hop) else { continue };
+        let instance = &view.network_instance;
+        let path = || {
+            let prefix = announced(evidence.aggregate, view.address);
+            let path = world.inquiries.path(&PathKey { network_instance: instance.clone(), prefix, neighbor })?;
+            Some((path, prefix))
+        };
+        hop.cause = match (hop.installed, known.session) {
+            (true, Session::Down(_)) => path().and_then(|(path, prefix)| stale_cause(neighbor, prefix, path)),
+            (false, Session::Down(_)) if hop.expected => why_down(world, instance, neighbor),
+            // While gNMI is not heard, what was found of a route stands: the route is as it was.
+            (false, Session::Established | Session::Unknown) if hop.expected && !up => {
+                path().and_then(|(path, prefix)| path_cause(&PathFacts { neighbor, prefix, path, route }))
+            }
+            _ => None,
+        };
+    }
+    view.cause = if up || is_not_the_switchs(view.verdict.reason) {
+        None
+    } else if view.verdict.reason == Some(Reason::RouteNotProgrammed) {
+        suppressed(world, view)
+    } else {
+        worst(&view.next_hops)
+    };
+}
+
+/// The prefix that a VIP is announced as.
+pub(crate) fn announced(aggregate: Option<IpNet>, vip: IpAddr) -> IpNet {
+    aggregate.unwrap_or_else(|| IpNet::from(vip))
+}
+
+/// Verdicts that no table of the switch explains.
+fn is_not_the_switchs(reason: Option<Reason>) -> bool {
+    matches!(
+        reason,
+        Some(
+            Reason::Syncing
+                | Reason::SwitchStale
+                | Reason::NetworkInstanceMissing
+                | Reason::AddressPending
+                | Reason::NoReadyEndpoint
+                | Reason::NoAnnouncer
+        )
+    )
+}
+
+/// The neighbor by which a next-hop should come: at its own address, or at another one of the same node.
+pub(crate) fn neighbor(world: &World<'_>, cluster: &Cluster, hop: &NextHopView) -> Option<IpAddr> {
+    let instance = &cluster.config.rules.network_instance;
+    if hop.kind != NextHopKind::Local || world.bgp.neighbor(instance, hop.address).is_some() {
+        return (hop.kind == NextHopKind::Local).then_some(hop.address);
+    }
+    let slot = hop.node.as_ref().and_then(|node| cluster.node_slot(node));
+    let node = slot.and_then(|slot| cluster.nodes.get(slot));
+    node.and_then(|node| node.location.attached(Some(hop.address.is_ipv4()))).or(Some(hop.address))
+}
+
+/// Why the session with an address is down; `None` while gNMI is not heard: no answer is not "no entry".
+fn why_down(world: &World<'_>, instance: &NetworkInstanceName, address: IpAddr) -> Option<Cause> {
+    if world.phase.gnmi != GnmiPhase::Live {
+        return None;
+    }
+    let peer = world.bgp.peer(instance, address);
+    let key = peer.as_ref().map(|(key, _)| key);
+    let host = world.switch.host(instance, address);
+    let owned_by = |owner: &str| host.is_some_and(|route| world.switch.owned_by(&route, owner));
+    let group = host.filter(|_| owned_by(EVPN_OWNER)).and_then(|route| world.switch.group(route.next_hop_group));
+    session_cause(&SessionFacts {
+        address,
+        session: peer.as_ref().and_then(|(_, neighbor)| neighbor.session),
+        established_at: key.and_then(|key| world.bgp.established_at(key)),
+        fell_at: peer.as_ref().and_then(|(_, neighbor)| neighbor.last_established),
+        words: key.and_then(|key| world.inquiries.neighbor(key)),
+        place: world.inquiries.place(&AddressKey { network_instance: instance.clone(), address }),
+        moved_to: group.and_then(|group| group.next_hops.first().copied()),
+        has_host_route: owned_by(ARP_OWNER),
+        bfd: world.switch.bfd(instance, address),
+    })
+}
+
+/// The cause of a route that is in the control plane's table alone.
+fn suppressed(world: &World<'_>, view: &VipView) -> Option<Cause> {
+    let prefix = view.prefix?;
+    let route = RouteKey { network_instance: view.network_instance.clone(), prefix };
+    let fault = world.bgp.fault(&route, view.route.as_ref()?.owner.as_ref())?;
+    let detail = format!("the switch keeps {prefix} out of the forwarding table (suppressed) since {:.0}", fault.since);
+    (fault.kind == FibFaultKind::Suppressed)
+        .then(|| Cause { probable: ProbableCause::FibSuppressed, detail: detail.into() })
+}
+
+/// The cause of the worst next-hop: by its own state, sessions before routes, then the order of the words, then address.
+fn worst(hops: &[NextHopView]) -> Option<Cause> {
+    let explained = hops.iter().filter_map(|hop| Some((hop, hop.cause.as_ref()?)));
+    let first = explained.min_by_key(|(hop, cause)| (std::cmp::Reverse(hop.state), cause.probable, hop.address));
+    first.map(|(_, cause)| cause.clone())
+}

@@ -1,0 +1,133 @@
+//! From questions to paths. Keys are given by value as far as they are known: a wildcard for a prefix would be a table.
+
+use std::net::IpAddr;
+
+use super::super::path::escaped;
+use crate::model::inquiry::{AddressKey, PathKey, Question};
+use crate::model::switch::NeighborKey;
+
+/// What a question is about; a server that does not know the tables of one kind may know those of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Neighbor,
+    Place,
+    Path,
+}
+
+impl Kind {
+    pub(super) fn of(question: &Question) -> Self {
+        match question {
+            Question::Neighbor(_) => Self::Neighbor,
+            Question::Place(_) => Self::Place,
+            Question::Path(_) => Self::Path,
+        }
+    }
+
+    /// The tables as an operator would name them.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Neighbor => "/network-instance[name=*]/protocols/bgp/neighbor[peer-address=*]",
+            Self::Place => "/interface[name=*]/subinterface[index=*]/ipv4/arp",
+            Self::Path => "/network-instance[name=*]/bgp-rib",
+        }
+    }
+}
+
+/// Paths for a question.
+pub(super) fn paths(question: &Question) -> Vec<String> {
+    match question {
+        Question::Neighbor(key) => vec![neighbor(key)],
+        Question::Place(key) => place(key),
+        Question::Path(key) => path(key),
+    }
+}
+
+fn neighbor(key: &NeighborKey) -> String {
+    let (instance, peer) = (escaped(key.network_instance.as_str()), escaped(&key.peer.to_string()));
+    format!("/network-instance[name={instance}]/protocols/bgp/neighbor[peer-address={peer}]")
+}
+
+/// The ARP/ND entry, and which subinterfaces belong to the network instance: an address may stand in several.
+fn place(key: &AddressKey) -> Vec<String> {
+    let address = key.address;
+    let entry = match address {
+        IpAddr::V4(_) => format!("ipv4/arp/neighbor[ipv4-address={address}]"),
+        IpAddr::V6(_) => format!("ipv6/neighbor-discovery/neighbor[ipv6-address={address}]"),
+    };
+    let instance = escaped(key.network_instance.as_str());
+    vec![
+        format!("/interface[name=*]/subinterface[index=*]/{entry}/link-layer-address"),
+        format!("/network-instance[name={instance}]/interface[name=*]/oper-state"),
+    ]
+}
+
+fn path(key: &PathKey) -> Vec<String> {
+    let (instance, prefix, neighbor) = (escaped(key.network_instance.as_str()), key.prefix, key.neighbor);
+    let family = if prefix.addr().is_ipv4() { "ipv4" } else { "ipv6" };
+    let rib = format!(
+        "/network-instance[name={instance}]/bgp-rib/afi-safi[afi-safi-name={family}-unicast]/{family}-unicast/rib-in-out"
+    );
+    let row = format!("route[prefix={prefix}][neighbor={neighbor}][path-id=*]");
+    let table = format!(
+        "/network-instance[name={instance}]/route-table/{family}-unicast/route[{family}-prefix={prefix}][route-type=*]\
+         [route-owner=*][id=*][origin-network-instance=*]/preference"
+    );
+    vec![format!("{rib}/rib-in-pre/{row}"), format!("{rib}/rib-in-post/{row}"), table]
+}
+
+/// Where a MAC address was learned, in the network instances that an IRB belongs to.
+pub(super) fn mac(irb: &str, address: &str) -> Vec<String> {
+    vec![
+        format!("/network-instance[name=*]/bridge-table/mac-table/mac[address={address}]/destination"),
+        format!("/network-instance[name=*]/interface[name={}]/oper-state", escaped(irb)),
+    ]
+}
+
+/// The state of a port.
+pub(super) fn port(name: &str) -> Vec<String> {
+    let interface = format!("/interface[name={}]", escaped(name));
+    ["oper-state", "oper-down-reason", "last-change"].map(|leaf| format!("{interface}/{leaf}")).into()
+}
+
+/// The state of a subinterface (`irb1.1`).
+pub(super) fn subinterface(name: &str) -> Vec<String> {
+    let Some((interface, index)) = name.rsplit_once('.') else { return Vec::new() };
+    let subinterface = format!("/interface[name={}]/subinterface[index={index}]", escaped(interface));
+    ["oper-state", "oper-down-reason", "last-change"].map(|leaf| format!("{subinterface}/{leaf}")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::path::parse;
+    use super::*;
+
+    #[test]
+    fn prefixes_and_addresses_are_never_wildcards() {
+        let address = IpAddr::from([192, 168, 1, 11]);
+        let path = PathKey {
+            network_instance: "red".into(),
+            prefix: "1.1.1.1/32".parse().expect("a prefix"),
+            neighbor: address,
+        };
+        let place = AddressKey { network_instance: "red".into(), address };
+        for question in [Question::Path(path), Question::Place(place)] {
+            for text in paths(&question) {
+                let path = parse(&text).expect("a path");
+                let keys = path.elem.iter().flat_map(|elem| &elem.key);
+                for (name, value) in keys {
+                    assert!(
+                        !matches!(name.as_str(), "prefix" | "ipv4-prefix" | "neighbor" | "ipv4-address")
+                            || value != "*"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_subinterface_is_named_by_interface_and_index() {
+        let path = &subinterface("ethernet-1/1.4")[0];
+        assert_eq!(path, "/interface[name=ethernet-1/1]/subinterface[index=4]/oper-state");
+        assert!(subinterface("mgmt").is_empty());
+    }
+}

@@ -1,0 +1,415 @@
+//! Looks into what is not up: a few Gets for many questions.
+//!
+//! ```text
+//! questions ── gathered ──► Get: neighbors, ARP/ND, BGP RIB ──► findings
+//!                             └─► Get: MAC tables ──► Get: ports ──► where an address is plugged in
+//! ```
+//!
+//! One Get at a time, for as many questions as fit, and never more than a dozen in a minute. A question that is void is
+//! forgotten; one that stays is asked again after a minute, then every five. A server that refuses or limits costs
+//! findings, nothing else.
+
+mod ask;
+mod read;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+use tracing::{debug, info};
+
+use self::ask::Kind;
+use self::read::{Leaves, remember};
+use super::client::{Client, Refusal, refusal};
+use super::leaf::leaves;
+use super::path::parse;
+use super::requests::Requests;
+use crate::model::inquiry::{AddressKey, Answer, Asking, Finding, Inquiry, Place, Question};
+use crate::model::time::Timestamp;
+use crate::supervise::words;
+use srl_proto::gnmi;
+
+/// Gets in any minute.
+const GETS: usize = 12;
+/// Paths in one Get at most.
+const PATHS: usize = 256;
+/// Paths for the port and subinterface of one place.
+const PATHS_PER_PORT: usize = 6;
+/// How long questions are gathered: a node that is lost takes many VIPs along.
+const GATHER: Duration = Duration::from_secs(1);
+/// How long places of nodes that are up are gathered.
+const GATHER_PLACES: Duration = Duration::from_secs(10);
+/// When a question is asked a second time, and from then on.
+const SECOND: Duration = Duration::from_secs(60);
+const LATER: Duration = Duration::from_secs(300);
+/// How often an address is looked at that a verdict rests on.
+const WATCHED: Duration = Duration::from_secs(10);
+/// How long one Get may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// The pause after the server had enough.
+const LIMIT_PAUSE: Duration = Duration::from_secs(60);
+
+/// What has been done about a question.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    asking: Asking,
+    /// When it is asked next; `None` once it need not be asked again.
+    due: Option<Instant>,
+    times: u32,
+}
+
+/// What is asked for at the moment.
+#[derive(Debug)]
+enum Stage {
+    /// Questions.
+    Questions(Vec<Question>),
+    /// Where the MAC addresses behind these IRBs were learned.
+    Macs(Vec<AddressKey>),
+    /// The state of the ports and subinterfaces of these places.
+    Ports(Vec<AddressKey>),
+}
+
+/// A Get that is under way.
+struct Running {
+    stage: Stage,
+    at: Timestamp,
+    answer: BoxFuture<'static, Result<gnmi::GetResponse, Status>>,
+}
+
+/// Asks what the engine wants to know.
+pub(super) struct Investigator {
+    records: BTreeMap<Question, Record>,
+    /// What was found of each address, kept for as long as it is asked about.
+    places: BTreeMap<AddressKey, Place>,
+    /// Stages that follow from answers.
+    next: Vec<Stage>,
+    running: Option<Running>,
+    gets: Requests,
+    paths: usize,
+    /// Questions of different kinds share a Get.
+    mixed: bool,
+    refused: BTreeSet<Kind>,
+    paused: Option<Instant>,
+    has_entries: bool,
+    has_rows: bool,
+}
+
+impl Default for Investigator {
+    fn default() -> Self {
+        Self {
+            records: BTreeMap::new(),
+            places: BTreeMap::new(),
+            next: Vec::new(),
+            running: None,
+            gets: Requests::new(GETS),
+            paths: PATHS,
+            mixed: true,
+            refused: BTreeSet::new(),
+            paused: None,
+            has_entries: false,
+            has_rows: false,
+        }
+    }
+}
+
+impl std::fmt::Debug for Investigator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Investigator").field("records", &self.records).finish_non_exhaustive()
+    }
+}
+
+impl Investigator {
+    /// Another server, or the same one again: nothing is under way, and what was refused may be known now.
+    pub(super) fn reconnect(&mut self, now: Instant) {
+        (self.running, self.next) = (None, Vec::new());
+        (self.mixed, self.paths, self.paused) = (true, PATHS, None);
+        self.refused.clear();
+        self.records.values_mut().for_each(|record| *record = Record::new(record.asking, now));
+    }
+
+    /// Wants to know this from now on, and nothing else.
+    pub(super) fn set(&mut self, inquiry: &Inquiry, now: Instant) {
+        self.records.retain(|question, _| inquiry.contains_key(question));
+        let is_asked = |key: &AddressKey| inquiry.contains_key(&Question::Place(key.clone()));
+        self.places.retain(|key, _| is_asked(key));
+        for stage in &mut self.next {
+            if let Stage::Macs(keys) | Stage::Ports(keys) = stage {
+                keys.retain(is_asked);
+            }
+        }
+        for (question, asking) in inquiry {
+            let known = self.records.get(question);
+            if known.is_none_or(|record| record.asking != *asking) {
+                self.records.insert(question.clone(), Record::new(*asking, now));
+            }
+        }
+    }
+
+    /// When a Get may be made next; `None` if there is nothing to ask.
+    pub(super) fn deadline(&mut self, now: Instant) -> Option<Instant> {
+        if self.running.is_some() {
+            return None;
+        }
+        let due = self.records.iter().filter(|(question, _)| !self.refused.contains(&Kind::of(question)));
+        let due = due.filter_map(|(_, record)| record.due).min();
+        let due = if self.next.is_empty() { due? } else { now };
+        Some(due.max(self.gets.earliest(now)).max(self.paused.unwrap_or(now)))
+    }
+
+    /// Begins the next Get if one is due and within the limits.
+    pub(super) fn start(&mut self, now: Instant, client: &Client, encoding: gnmi::Encoding, requests: &mut Requests) {
+        if self.deadline(now).is_none_or(|at| at > now) {
+            return;
+        }
+        let stage = match self.next.pop() {
+            Some(stage) => stage,
+            None => Stage::Questions(self.due(now)),
+        };
+        let paths = self.paths_of(&stage);
+        if paths.is_empty() {
+            return;
+        }
+        if let Err(at) = requests.admit(now) {
+            self.paused = Some(at);
+            self.put_back(stage, at);
+            return;
+        }
+        // Both limits were looked at before.
+        let _ = self.gets.admit(now);
+        debug!(paths = paths.len(), "looking into what is not up");
+        let request = gnmi::GetRequest {
+            path: paths.iter().filter_map(|path| parse(path).ok()).collect(),
+            r#type: gnmi::get_request::DataType::State.into(),
+            encoding: encoding.into(),
+            ..Default::default()
+        };
+        let client = client.clone();
+        let answer = async move {
+            let late = || Status::deadline_exceeded(format!("no answer in {} s", TIMEOUT.as_secs()));
+            tokio::time::timeout(TIMEOUT, client.get_small(request)).await.unwrap_or_else(|_| Err(late()))
+        };
+        self.running = Some(Running { stage, at: Timestamp::now(), answer: answer.boxed() });
+    }
+
+    /// Questions that are due, as many as fit into one Get, and noted as asked.
+    fn due(&mut self, now: Instant) -> Vec<Question> {
+        let refused = &self.refused;
+        let is_due = |question: &Question, record: &Record| {
+            record.due.is_some_and(|due| due <= now) && !refused.contains(&Kind::of(question))
+        };
+        let mut due: Vec<Question> = Vec::new();
+        let mut count = 0;
+        for (question, record) in &mut self.records {
+            let same_kind = due.first().is_none_or(|first| Kind::of(first) == Kind::of(question));
+            if !is_due(question, record) || !(self.mixed || same_kind) {
+                continue;
+            }
+            count += ask::paths(question).len();
+            if count > self.paths && !due.is_empty() {
+                break;
+            }
+            record.asked(now);
+            due.push(question.clone());
+        }
+        due
+    }
+
+    fn paths_of(&self, stage: &Stage) -> BTreeSet<String> {
+        match stage {
+            Stage::Questions(questions) => questions.iter().flat_map(ask::paths).collect(),
+            Stage::Macs(keys) => {
+                let places = keys.iter().filter_map(|key| self.places.get(key));
+                let macs =
+                    places.filter_map(|place| place.subinterface.as_ref().zip(place.link_layer_address.as_ref()));
+                macs.flat_map(|(irb, mac)| ask::mac(irb, mac)).collect()
+            }
+            Stage::Ports(keys) => {
+                let places = keys.iter().filter_map(|key| self.places.get(key));
+                let of_place = |place: &Place| {
+                    let port = place.port.iter().flat_map(|port| ask::port(port));
+                    port.chain(place.subinterface.iter().flat_map(|name| ask::subinterface(name))).collect::<Vec<_>>()
+                };
+                places.flat_map(of_place).collect()
+            }
+        }
+    }
+
+    fn put_back(&mut self, stage: Stage, at: Instant) {
+        match stage {
+            Stage::Questions(questions) => {
+                for question in questions {
+                    if let Some(record) = self.records.get_mut(&question) {
+                        record.due = Some(at);
+                        record.times = record.times.saturating_sub(1);
+                    }
+                }
+            }
+            other => self.next.push(other),
+        }
+    }
+
+    /// Waits for the answer to the Get that is under way; never, where there is none.
+    pub(super) async fn answer(&mut self) -> Result<gnmi::GetResponse, Status> {
+        match &mut self.running {
+            Some(running) => (&mut running.answer).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes the answer to the Get that was under way; returns what was found.
+    pub(super) fn take(&mut self, answer: Result<gnmi::GetResponse, Status>, now: Instant) -> Vec<(Question, Finding)> {
+        let Some(Running { stage, at, .. }) = self.running.take() else { return Vec::new() };
+        match answer {
+            Ok(response) => self.found(stage, at, &read(response)),
+            Err(status) => {
+                self.failed(stage, &status, now);
+                Vec::new()
+            }
+        }
+    }
+
+    fn failed(&mut self, stage: Stage, status: &Status, now: Instant) {
+        debug!(status = words(status), "the gNMI server does not answer a question");
+        if status.code() == Code::OutOfRange && self.paths > 1 {
+            self.paths /= 2;
+            return self.put_back(stage, now);
+        }
+        match (refusal(status), stage) {
+            (Refusal::Path, Stage::Questions(questions)) => {
+                let kinds: BTreeSet<Kind> = questions.iter().map(Kind::of).collect();
+                match kinds.first() {
+                    Some(kind) if kinds.len() == 1 => {
+                        info!(
+                            what = kind.words(),
+                            status = words(status),
+                            "the gNMI server does not have these tables"
+                        );
+                        self.refused.insert(*kind);
+                    }
+                    _ => {
+                        self.mixed = false;
+                        self.put_back(Stage::Questions(questions), now);
+                    }
+                }
+            }
+            // What follows from an answer is left as it is.
+            (Refusal::Path, Stage::Macs(_) | Stage::Ports(_)) => {}
+            (_, stage) => {
+                self.paused = Some(now + LIMIT_PAUSE);
+                self.put_back(stage, now + LIMIT_PAUSE);
+            }
+        }
+    }
+
+    fn found(&mut self, stage: Stage, at: Timestamp, leaves: &Leaves) -> Vec<(Question, Finding)> {
+        match stage {
+            Stage::Questions(questions) => self.answers(questions, at, leaves),
+            Stage::Macs(keys) => {
+                for key in &keys {
+                    let Some(place) = self.places.get_mut(key) else { continue };
+                    if let (Some(irb), Some(mac)) = (&place.subinterface, &place.link_layer_address)
+                        && let Some(port) = leaves.port(irb, mac)
+                    {
+                        place.port = Some(port);
+                    }
+                }
+                self.next.push(Stage::Ports(keys));
+                Vec::new()
+            }
+            Stage::Ports(keys) => {
+                let mut findings = Vec::new();
+                for key in keys {
+                    let Some(place) = self.places.get_mut(&key) else { continue };
+                    place.port_down = place.port.as_ref().and_then(|port| leaves.port_down(port));
+                    place.subinterface_down =
+                        place.subinterface.as_ref().and_then(|name| leaves.subinterface_down(name));
+                    let answer = Answer::Place(place.clone());
+                    findings.push((Question::Place(key), Finding { at, answer }));
+                }
+                findings
+            }
+        }
+    }
+
+    fn answers(&mut self, questions: Vec<Question>, at: Timestamp, leaves: &Leaves) -> Vec<(Question, Finding)> {
+        self.has_entries |= leaves.has_entries();
+        self.has_rows |= leaves.has_rows();
+        let (mut findings, mut bridged, mut routed) = (Vec::new(), Vec::new(), Vec::new());
+        for question in questions {
+            let answer = match &question {
+                Question::Neighbor(key) => leaves.neighbor(key).map(Answer::Neighbor),
+                Question::Path(key) => {
+                    let path = leaves.path(key);
+                    Some(Answer::Path(crate::model::inquiry::Path { is_known: self.has_rows, ..path }))
+                }
+                Question::Place(key) => {
+                    let entry = leaves.entry(key);
+                    let mut place = remember(self.places.get(key), entry.as_ref(), self.has_entries);
+                    let is_irb = place.subinterface.as_ref().is_some_and(|name| name.starts_with("irb"));
+                    if !is_irb {
+                        place.port =
+                            place.subinterface.as_ref().and_then(|name| Some(Arc::from(name.rsplit_once('.')?.0)));
+                    }
+                    let watched = self.records.get(&question).is_some_and(|record| record.asking == Asking::Watched);
+                    let settled = watched && (place.port.is_some() || !place.answers);
+                    // One with a subinterface is answered once its port is known; one that is watched as soon as it is
+                    // known who answers, and with its port when that is another one.
+                    if place.subinterface.is_some() && !settled {
+                        if is_irb && place.answers { &mut bridged } else { &mut routed }.push(key.clone());
+                    }
+                    let answer = Answer::Place(place.clone());
+                    let at_once = watched || place.subinterface.is_none();
+                    self.places.insert(key.clone(), place);
+                    at_once.then_some(answer)
+                }
+            };
+            findings.extend(answer.map(|answer| (question, Finding { at, answer })));
+        }
+        let chunks = |keys: Vec<AddressKey>, size: usize| {
+            keys.chunks((self.paths / size).max(1)).map(<[_]>::to_vec).collect::<Vec<_>>()
+        };
+        self.next.extend(chunks(routed, PATHS_PER_PORT).into_iter().map(Stage::Ports));
+        self.next.extend(chunks(bridged, PATHS_PER_PORT).into_iter().map(Stage::Macs));
+        findings
+    }
+}
+
+impl Record {
+    fn new(asking: Asking, now: Instant) -> Self {
+        let gather = if matches!(asking, Asking::Once(_)) { GATHER_PLACES } else { GATHER };
+        Self { asking, due: Some(now + gather), times: 0 }
+    }
+
+    fn asked(&mut self, now: Instant) {
+        self.times += 1;
+        self.due = match self.asking {
+            Asking::Once(_) => None,
+            Asking::Watched => Some(now + WATCHED),
+            Asking::Repeatedly if self.times == 1 => Some(now + SECOND),
+            Asking::Repeatedly => Some(now + LATER),
+        };
+    }
+}
+
+/// Every leaf of an answer. What cannot be read says nothing.
+fn read(response: gnmi::GetResponse) -> Leaves {
+    let mut all = Leaves::default();
+    for notification in response.notification {
+        for update in &notification.update {
+            let read = leaves(notification.prefix.as_ref(), update, |path, value| {
+                all.0.push((path.to_vec(), value.clone()));
+            });
+            if let Err(error) = read {
+                debug!(%error, "part of an answer left out");
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! Answers in the shapes servers give them, and when what is asked.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::inquiry::{NeighborWords, PathKey};
+use crate::model::switch::{NeighborKey, PeerAddress};
+use gnmi::typed_value::Value as Typed;
+
+const NODE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 11));
+
+/// One update per path, as JSON_IETF.
+fn answer(updates: &[(&str, Value)]) -> gnmi::GetResponse {
+    let update = updates
+        .iter()
+        .map(|(path, value)| gnmi::Update {
+            path: Some(parse(path).expect("a path")),
+            val: Some(gnmi::TypedValue { value: Some(Typed::JsonIetfVal(value.to_string().into())) }),
+            ..Default::default()
+        })
+        .collect();
+    gnmi::GetResponse { notification: vec![gnmi::Notification { update, ..Default::default() }], ..Default::default() }
+}
+
+fn neighbor_key() -> NeighborKey {
+    NeighborKey { network_instance: "ip-vrf-1".into(), peer: PeerAddress { ip: NODE, interface: None } }
+}
+
+fn place_key() -> AddressKey {
+    AddressKey { network_instance: "ip-vrf-1".into(), address: NODE }
+}
+
+fn path_key() -> PathKey {
+    PathKey { network_instance: "ip-vrf-1".into(), prefix: "1.1.1.100/32".parse().expect("a prefix"), neighbor: NODE }
+}
+
+fn inquiry(questions: &[(Question, Asking)]) -> Inquiry {
+    questions.iter().cloned().collect()
+}
+
+fn at() -> Timestamp {
+    Timestamp::UNIX_EPOCH
+}
+
+/// Asks a question and gives it this answer.
+fn ask(investigator: &mut Investigator, question: &Question, updates: &[(&str, Value)]) -> Vec<(Question, Finding)> {
+    let now = Instant::now();
+    investigator.set(&inquiry(&[(question.clone(), Asking::Repeatedly)]), now);
+    let due = investigator.due(now + GATHER);
+    investigator.found(Stage::Questions(due), at(), &read(answer(updates)))
+}
+
+/// Gives the stage that follows this answer.
+fn follow(investigator: &mut Investigator, updates: &[(&str, Value)]) -> Vec<(Question, Finding)> {
+    let stage = investigator.next.pop().expect("a stage follows");
+    investigator.found(stage, at(), &read(answer(updates)))
+}
+
+fn place(findings: &[(Question, Finding)]) -> Place {
+    match findings {
+        [(_, Finding { answer: Answer::Place(place), .. })] => place.clone(),
+        other => panic!("one place: {other:?}"),
+    }
+}
+
+const INTERFACE: &str = "/srl_nokia-interfaces:interface[name=irb1]/subinterface[index=1]";
+const ENTRY: &str = "/srl_nokia-interfaces:interface[name=irb1]/subinterface[index=1]/ipv4/srl_nokia-interfaces-nbr:arp\
+                     /neighbor[ipv4-address=192.168.1.11]/link-layer-address";
+
+fn members() -> (&'static str, Value) {
+    ("/network-instance[name=ip-vrf-1]", json!({"interface": [{"name": "irb1.1", "oper-state": "up"}]}))
+}
+
+#[test]
+fn a_neighbor_tells_its_last_words() {
+    let path = "/network-instance[name=ip-vrf-1]/protocols/bgp/neighbor[peer-address=192.168.1.11]";
+    let value = json!({
+        "admin-state": "enable", "peer-as": 65535, "last-event": "recvNotify",
+        "srl_nokia-bgp:local-as": {"as-number": 65001},
+        "received-messages": {
+            "last-notification-time": "2026-06-12T16:29:35.500Z",
+            "last-notification-error-code": "Cease", "last-notification-error-subcode": "Administrative Shutdown",
+        },
+        "sent-messages": {"last-notification-error-code": ""},
+        "afi-safi": [
+            {"afi-safi-name": "srl_nokia-common:ipv4-unicast", "rejected-routes": 2},
+            {"afi-safi-name": "srl_nokia-common:ipv6-unicast", "rejected-routes": 1},
+        ],
+    });
+    let question = Question::Neighbor(neighbor_key());
+    let findings = ask(&mut Investigator::default(), &question, &[(path, value)]);
+    let [(of, Finding { answer: Answer::Neighbor(words), .. })] = &*findings else { panic!("one: {findings:?}") };
+    assert_eq!(*of, question);
+    let received = words.received.as_ref().expect("a NOTIFICATION");
+    assert_eq!((&*received.code, received.subcode.as_deref()), ("Cease", Some("Administrative Shutdown")));
+    assert!(received.at.is_some());
+    let rest = NeighborWords { received: None, ..words.clone() };
+    let expected = NeighborWords {
+        last_event: Some("recvNotify".into()),
+        peer_as: Some(65535),
+        local_as: Some(65001),
+        rejected_routes: Some(3),
+        ..NeighborWords::default()
+    };
+    assert_eq!(rest, expected);
+}
+
+#[test]
+fn a_neighbor_that_is_not_there_says_nothing() {
+    assert!(ask(&mut Investigator::default(), &Question::Neighbor(neighbor_key()), &[]).is_empty());
+}
+
+#[test]
+fn a_route_is_followed_from_the_neighbor_to_the_table() {
+    let rib = "/network-instance[name=ip-vrf-1]/bgp-rib/afi-safi[afi-safi-name=ipv4-unicast]/ipv4-unicast/rib-in-out";
+    let row = json!({"route": [
+        {"prefix": "1.1.1.100/32", "neighbor": "192.168.1.11", "path-id": 0, "used-route": false, "valid-route": true,
+         "tie-break-reason": "as-path-length"},
+        {"prefix": "1.1.1.100/32", "neighbor": "192.168.1.12", "path-id": 0, "used-route": true, "valid-route": true},
+    ]});
+    let rejected =
+        json!({"invalid-reason": {"rejected-route": true}, "valid-route": false, "tie-break-reason": "none"});
+    let routes = json!({"route": [
+        {"ipv4-prefix": "1.1.1.100/32", "route-type": "srl_nokia-common:bgp", "route-owner": "bgp_mgr", "id": 0,
+         "preference": 169},
+        {"ipv4-prefix": "1.1.1.100/32", "route-type": "srl_nokia-common:bgp-evpn", "route-owner": "bgp_evpn_mgr",
+         "id": 0, "preference": 170},
+    ]});
+    let pre = format!("{rib}/rib-in-pre");
+    let post = format!("{rib}/rib-in-post/route[prefix=1.1.1.100/32][neighbor=192.168.1.11][path-id=0]");
+    let table = "/network-instance[name=ip-vrf-1]/route-table/ipv4-unicast";
+    let updates = [(&*pre, row), (&*post, rejected), (table, routes)];
+    let findings = ask(&mut Investigator::default(), &Question::Path(path_key()), &updates);
+    let [(_, Finding { answer: Answer::Path(path), .. })] = &*findings else { panic!("one: {findings:?}") };
+    let received = path.received.as_ref().expect("a row");
+    assert!(received.valid && !received.used);
+    assert_eq!(received.tie_break.as_deref(), Some("as-path-length"));
+    let accepted = path.accepted.as_ref().expect("a row");
+    assert!(accepted.rejected && accepted.tie_break.is_none());
+    assert!(path.is_known);
+    let preferences: Vec<_> = path.preferences.iter().map(|(owner, preference)| (&**owner, *preference)).collect();
+    assert_eq!(preferences, [("bgp_evpn_mgr", 170), ("bgp_mgr", 169)]);
+}
+
+#[test]
+fn an_empty_rib_says_nothing_of_one_route() {
+    let findings = ask(&mut Investigator::default(), &Question::Path(path_key()), &[]);
+    assert!(matches!(&*findings, [(_, Finding { answer: Answer::Path(path), .. })] if !path.is_known), "{findings:?}");
+}
+
+#[test]
+fn a_node_behind_an_irb_is_found_by_its_mac_down_to_the_port() {
+    let mut investigator = Investigator::default();
+    let question = Question::Place(place_key());
+    assert!(ask(&mut investigator, &question, &[(ENTRY, json!("AA:C1:AB:00:00:11")), members()]).is_empty());
+    let mac = "/network-instance[name=subnetA]/bridge-table/srl_nokia-bridge-table-mac-table:mac-table";
+    let other = "/network-instance[name=subnetB]/bridge-table/mac-table/mac[address=AA:C1:AB:00:00:11]/destination";
+    let found = follow(
+        &mut investigator,
+        &[
+            (other, json!("ethernet-1/9.0")),
+            (mac, json!({"mac": [{"address": "AA:C1:AB:00:00:11", "destination": "ethernet-1/1.0"}]})),
+            ("/network-instance[name=subnetA]/interface[name=irb1.1]/oper-state", json!("up")),
+        ],
+    );
+    assert!(found.is_empty());
+    let port = "/srl_nokia-interfaces:interface[name=ethernet-1/1]";
+    let down = json!({"oper-state": "down", "oper-down-reason": "port-admin-disabled",
+                      "last-change": "2026-06-12T16:29:35.500Z"});
+    let found = follow(&mut investigator, &[(port, down), (INTERFACE, json!({"oper-state": "up"}))]);
+    let place = place(&found);
+    assert!(place.answers && place.is_known);
+    assert_eq!((place.subinterface.as_deref(), place.port.as_deref()), (Some("irb1.1"), Some("ethernet-1/1")));
+    assert_eq!(place.port_down.expect("down").reason.as_deref(), Some("port-admin-disabled"));
+    assert_eq!(place.subinterface_down, None);
+}
+
+#[test]
+fn what_was_known_of_a_place_outlives_its_entry() {
+    let mut investigator = Investigator::default();
+    let question = Question::Place(place_key());
+    let routed = "/interface[name=ethernet-1/1]/subinterface[index=0]/ipv4/arp/neighbor[ipv4-address=192.168.1.11]\
+                  /link-layer-address";
+    assert!(ask(&mut investigator, &question, &[(routed, json!("AA:C1:AB:00:00:11"))]).is_empty());
+    assert_eq!(place(&follow(&mut investigator, &[])).port.as_deref(), Some("ethernet-1/1"));
+
+    // The port goes down and takes the entry along.
+    investigator.reconnect(Instant::now());
+    let due = investigator.due(Instant::now() + GATHER);
+    assert!(investigator.found(Stage::Questions(due), at(), &read(answer(&[]))).is_empty());
+    let state = ("/interface[name=ethernet-1/1]/oper-state", json!("down"));
+    let place = place(&follow(&mut investigator, &[state]));
+    assert!(!place.answers && place.is_known);
+    assert_eq!(place.link_layer_address.as_deref(), Some("AA:C1:AB:00:00:11"));
+    assert!(place.port_down.is_some());
+}
+
+#[test]
+fn an_address_of_another_network_instance_is_not_this_one() {
+    let other = ("/network-instance[name=ip-vrf-1]", json!({"interface": [{"name": "irb1.2", "oper-state": "up"}]}));
+    let question = Question::Place(place_key());
+    let found = ask(&mut Investigator::default(), &question, &[(ENTRY, json!("AA:C1:AB:00:00:11")), other]);
+    let place = place(&found);
+    assert!(!place.answers && place.is_known);
+    assert_eq!(place.subinterface, None);
+}
+
+#[test]
+fn a_question_is_asked_again_after_a_minute_and_then_every_five() {
+    let mut investigator = Investigator::default();
+    let now = Instant::now();
+    let question = Question::Neighbor(neighbor_key());
+    investigator.set(&inquiry(&[(question.clone(), Asking::Repeatedly)]), now);
+    let mut at = now + GATHER;
+    for pause in [SECOND, LATER, LATER] {
+        assert_eq!(investigator.deadline(now), Some(at));
+        assert_eq!(investigator.due(at), [question.clone()]);
+        at += pause;
+    }
+    investigator.set(&Inquiry::new(), now);
+    assert_eq!(investigator.deadline(now), None, "void");
+}
+
+#[test]
+fn a_place_of_a_node_that_is_up_is_asked_once_an_occasion() {
+    let mut investigator = Investigator::default();
+    let now = Instant::now();
+    let question = Question::Place(place_key());
+    investigator.set(&inquiry(&[(question.clone(), Asking::Once(None))]), now);
+    assert_eq!(investigator.due(now + GATHER), []);
+    assert_eq!(investigator.due(now + GATHER_PLACES), [question.clone()]);
+    assert_eq!(investigator.deadline(now), None);
+    investigator.set(&inquiry(&[(question.clone(), Asking::Once(None))]), now);
+    assert_eq!(investigator.deadline(now), None, "the same occasion");
+    investigator.set(&inquiry(&[(question, Asking::Once(Some(at())))]), now);
+    assert!(investigator.deadline(now).is_some(), "its session came up");
+}
+
+#[test]
+fn many_questions_share_a_get_and_what_does_not_fit_waits() {
+    let mut investigator = Investigator::default();
+    let now = Instant::now();
+    let questions: Inquiry = (0..=255u8)
+        .map(|octet| {
+            let prefix = ipnet::IpNet::from(IpAddr::from([1, 1, 1, octet]));
+            (Question::Path(PathKey { prefix, ..path_key() }), Asking::Repeatedly)
+        })
+        .collect();
+    investigator.set(&questions, now);
+    let first = investigator.due(now + GATHER);
+    assert_eq!(first.len(), PATHS / 3);
+    assert_eq!(investigator.due(now + GATHER).len(), PATHS / 3);
+    investigator.failed(Stage::Questions(first), &Status::out_of_range("too large"), now);
+    assert_eq!(investigator.due(now + GATHER).len(), PATHS / 2 / 3, "a smaller Get");
+}
+
+#[test]
+fn tables_a_server_does_not_have_cost_their_findings_alone() {
+    let mut investigator = Investigator::default();
+    let now = Instant::now();
+    let (neighbor, path) = (Question::Neighbor(neighbor_key()), Question::Path(path_key()));
+    investigator.set(&inquiry(&[(neighbor.clone(), Asking::Repeatedly), (path.clone(), Asking::Repeatedly)]), now);
+    let refused = Status::invalid_argument("unknown element 'bgp-rib'");
+    let due = investigator.due(now + GATHER);
+    assert_eq!(due.len(), 2);
+    investigator.failed(Stage::Questions(due), &refused, now + GATHER);
+    let due = investigator.due(now + GATHER);
+    assert_eq!(due, [neighbor], "one kind at a time");
+    let due = investigator.due(now + GATHER);
+    assert_eq!(due, [path]);
+    investigator.failed(Stage::Questions(due), &refused, now + GATHER);
+    assert_eq!(investigator.refused, BTreeSet::from([Kind::Path]));
+}
+
+#[test]
+fn a_limit_makes_the_investigator_wait() {
+    let mut investigator = Investigator::default();
+    let now = Instant::now();
+    investigator.set(&inquiry(&[(Question::Neighbor(neighbor_key()), Asking::Repeatedly)]), now);
+    let due = investigator.due(now + GATHER);
+    investigator.failed(Stage::Questions(due), &Status::resource_exhausted("rate limit"), now + GATHER);
+    assert_eq!(investigator.deadline(now + GATHER), Some(now + GATHER + LIMIT_PAUSE));
+}
+
+#[test]
+fn an_address_that_is_watched_is_answered_at_once_every_ten_seconds() {
+    let mut investigator = Investigator::default();
+    let now = Instant::now();
+    let question = Question::Place(place_key());
+    investigator.set(&inquiry(&[(question.clone(), Asking::Watched)]), now);
+    let look = |investigator: &mut Investigator, at, mac: &str| {
+        let due = investigator.due(at);
+        let found = investigator.found(
+            Stage::Questions(due),
+            super::Timestamp::UNIX_EPOCH,
+            &read(answer(&[(ENTRY, json!(mac)), members()])),
+        );
+        place(&found).link_layer_address
+    };
+    let first = look(&mut investigator, now + GATHER, "AA:C1:AB:00:00:11");
+    assert_eq!(first.as_deref(), Some("AA:C1:AB:00:00:11"));
+    assert_eq!(investigator.next.len(), 1, "its port is looked up");
+    investigator.next.clear();
+    assert_eq!(investigator.due(now + GATHER + WATCHED / 2), []);
+    let second = look(&mut investigator, now + GATHER + WATCHED, "AA:C1:AB:00:00:12");
+    assert_eq!(second.as_deref(), Some("AA:C1:AB:00:00:12"), "another node answers now");
+}
