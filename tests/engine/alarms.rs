@@ -537,8 +537,7 @@ fn a_conflict_seen_from_both_clusters_is_one_alarm() {
     leaf.alarmed(&["vip-address-conflict/network-instance/ip-vrf-1/1.1.1.100"]);
     let alarm = leaf.alarm("vip-address-conflict/network-instance/ip-vrf-1/1.1.1.100");
     assert_eq!((alarm.affected, alarm.severity, alarm.owner), (2, Severity::Critical, Owner::Cluster));
-    let head =
-        "VIP 1.1.1.100 in network-instance ip-vrf-1 is claimed by 2 services: c1 (default/web), c2 (default/shop)";
+    let head = "VIP 1.1.1.100 in network-instance ip-vrf-1 is claimed by 2 services: cluster c1 (default/web), cluster c2 (default/shop)";
     assert!(alarm.text.starts_with(head), "{}", alarm.text);
 }
 

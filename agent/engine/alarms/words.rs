@@ -233,7 +233,7 @@ fn few(names: impl Iterator<Item = String>, of: usize) -> String {
 fn name(member: &Resource, shared: &Resource) -> String {
     match member {
         Resource::Vip(cluster, service, _) if matches!(shared, Resource::Address(..)) => {
-            format!("{cluster} ({service})")
+            format!("cluster {cluster} ({service})")
         }
         Resource::Vip(_, service, address) => format!("{address} ({service})"),
         Resource::Node(_, node) => node.to_string(),
