@@ -379,7 +379,7 @@ mod tests {
             [1, 2, 3, 4].map(owner),
             [Some((7, 1)), Some((8, 1)), Some((8, METRIC_LOST)), Some((7, METRIC_LOST))]
         );
-        (1..=4).for_each(|last| drop(routes.set(IpNet::from(host(last)), None, &mut attributes, 0)));
+        (1..=4).for_each(|last| assert!(routes.set(IpNet::from(host(last)), None, &mut attributes, 0)));
         routes.set(IpNet::from(host(5)), Some(route(9, 5)), &mut attributes, 0);
         assert_eq!(routes.host(host(5), &attributes).map(|route| route.owner), Some(9), "numbers are given back");
     }

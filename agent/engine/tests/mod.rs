@@ -5,7 +5,5 @@ mod announcers;
 mod causes;
 mod dump;
 mod fixtures;
-mod lifecycle;
-mod nodes;
 mod resources;
 mod rows;
