@@ -87,6 +87,9 @@ impl State {
         self.clusters.values_mut().for_each(|cluster| some(&mut cluster.reason));
         for node in self.nodes.values_mut() {
             node.peers.sort_by_key(|peer| peer.address);
+            // What was found of a cause is no function of the events alone: it has tests of its own.
+            node.cause = None;
+            node.peers.iter_mut().for_each(|peer| peer.cause = None);
         }
         for service in self.services.values_mut() {
             service.last_change = Timestamp::UNIX_EPOCH;
@@ -94,6 +97,8 @@ impl State {
             for vip in &mut service.vips {
                 vip.last_change = Timestamp::UNIX_EPOCH;
                 some(&mut vip.verdict.detail);
+                vip.cause = None;
+                vip.next_hops.iter_mut().for_each(|hop| hop.cause = None);
                 if blind(&vip.verdict) {
                     (vip.prefix, vip.route, vip.vantage) = (None, None, None);
                     (vip.expected, vip.installed) = (0, 0);
