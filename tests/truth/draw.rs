@@ -52,8 +52,11 @@ fn cluster(plan: &Plan, number: usize, two_vrfs: bool, rng: &mut Rng) -> Cluster
     let loopback = rng.chance(10);
     let extended = v4 && v6 && rng.chance(30);
     let other_hop = loopback && rng.chance(50);
-    let router = (plan.stretched && rng.chance(12))
-        .then(|| Router { leaf: rng.below(plan.leaves.len()), next_hop_self: rng.chance(60) });
+    let router = (plan.stretched && rng.chance(12)).then(|| Router {
+        leaf: rng.below(plan.leaves.len()),
+        // Over host routes in EVPN a node's own address leads to its leaf, which would send packets back to this one.
+        next_hop_self: plan.host_routes || rng.chance(60),
+    });
     let selectable = matches!(speaker, Speaker::Generic | Speaker::KubeVip) || speaker == Speaker::Metallb && !readable;
     let mut cluster = ClusterPlan {
         speaker,

@@ -169,6 +169,7 @@ impl Held<'_> {
 
     fn leaf(&mut self, step: usize, state: State<'_>, worlds: [&World; 2], leaf: usize, agents: &[Agent]) {
         let [world, believed] = worlds;
+        let mut lost: Vec<Resource> = Vec::new();
         let agent = &agents[leaf];
         for service in self.plan.services() {
             let key = (ClusterName::from(cluster_name(service.0)), service_key(service));
@@ -186,25 +187,46 @@ impl Held<'_> {
                     continue;
                 };
                 let unheard = said.route.as_ref().is_some_and(|route| route.fib == FibStatus::Unknown);
-                let excused = said_where_lost(&seen, agents, &key) || unheard && only_unprogrammed(&seen);
+                let fates_unknown = seen.api_lost() && only_pods_lost(&seen);
+                let excused =
+                    said_where_lost(&seen, agents, &key) || unheard && only_unprogrammed(&seen) || fates_unknown;
                 if said.verdict.state == OperState::Up && excused {
                     self.matrix.elsewhere += 1;
                     continue;
                 }
                 let as_last = seen.api_lost() && last.bears_out(&said.verdict, Truth::of(&last.outcome));
                 self.word(step, if as_last { &last } else { &seen }, &said.verdict);
-                for (key, alarm) in &agent.alarms {
-                    let about = match &key.resource {
-                        Resource::Vip(cluster, of, address) => {
-                            (cluster, of) == (&ClusterName::from(cluster_name(service.0)), &service_key(service))
-                                && *address == vip.address()
-                        }
-                        _ => false,
-                    };
-                    if about && key.kind.severity() == Severity::Critical {
-                        self.alarm(step, if as_last { &last } else { &seen }, key.kind, &alarm.text);
+                let about = Resource::Vip(key.0.clone(), key.1.clone(), vip.address());
+                for (id, alarm) in agent.alarms.iter().filter(|(id, _)| id.resource == about) {
+                    if alarm.severity == Severity::Critical {
+                        self.alarm(step, if as_last { &last } else { &seen }, id.kind, &alarm.text);
                     }
                 }
+                lost.extend((Truth::of(&seen.outcome) != Truth::All || as_last).then(|| about));
+            }
+        }
+        self.alarms_for_several(step, leaf, agent, &lost);
+    }
+
+    /// A critical alarm that stands for several stands for one at least that loses flows.
+    fn alarms_for_several(&mut self, step: usize, leaf: usize, agent: &Agent, lost: &[Resource]) {
+        let types = [AlarmType::VipRouteMissing, AlarmType::VipBlackholed];
+        let several = agent.alarms.iter().filter(|(id, alarm)| {
+            let of_several = !matches!(id.resource, Resource::Vip(..));
+            of_several && types.contains(&id.kind) && alarm.severity == Severity::Critical
+        });
+        for (id, alarm) in several {
+            let within = |vip: &Resource| match (&id.resource, vip) {
+                (Resource::Service(cluster, service), Resource::Vip(of, member, _)) => {
+                    (cluster, service) == (of, member)
+                }
+                (Resource::Cluster(cluster), Resource::Vip(of, ..)) => cluster == of,
+                _ => true,
+            };
+            if !lost.iter().any(within) {
+                let kind = format!("alarm {} of several, none lost", id.kind.as_str());
+                let story = format!("step {step}, {}: {}: {}", leaf_name(leaf), id, alarm.text);
+                self.wrong.push(Wrong { kind, story });
             }
         }
     }
@@ -222,7 +244,8 @@ impl Held<'_> {
                     seen.outcome.0.iter().any(|branch| branch.leaf != leaf_name(leaf) && !branch.arrives());
                 let unheard = said.route.as_ref().is_some_and(|route| route.fib == FibStatus::Unknown);
                 let excused = lost_beyond || seen.api_lost() || unheard && only_unprogrammed(&seen);
-                if !excused && !seen.bears_out(&said.verdict, truth) {
+                let syncing = said.verdict.reason == Some(Reason::Syncing);
+                if !excused && !syncing && !seen.bears_out(&said.verdict, truth) {
                     let (state, reason) = (said.verdict.state, said.verdict.reason.map_or("", Reason::as_str));
                     let kind = format!("meanwhile {} {reason} of {truth:?}", state.as_str());
                     self.wrong(step, &seen, kind, said.verdict.detail.as_deref().unwrap_or("no detail"));
@@ -288,6 +311,12 @@ fn only_unprogrammed(seen: &Seen<'_>) -> bool {
     lost.all(|branch| branch.end == End::NotProgrammed(leaf_name(seen.leaf)))
 }
 
+/// Whether all that is lost is lost for want of pods.
+fn only_pods_lost(seen: &Seen<'_>) -> bool {
+    let mut lost = seen.outcome.0.iter().filter(|branch| !branch.arrives());
+    lost.all(|branch| matches!(branch.end, End::NoPod(_) | End::DeadHost(_)))
+}
+
 fn see<'a>(state: State<'a>, world: &World, leaf: usize, service: ServiceId, vip: VipPlan) -> Seen<'a> {
     let plan = state.plan;
     let cluster = &plan.clusters[service.0];
@@ -312,6 +341,7 @@ impl Seen<'_> {
             (OperState::Degraded, Some(Reason::NextHopUnexpected)) => truth != Truth::All,
             (OperState::Degraded, Some(Reason::AddressConflict)) => self.claimed_twice(),
             (OperState::Degraded, _) => truth != Truth::All || self.path_unused() || self.api_lost(),
+            (OperState::Unknown, Some(Reason::Syncing)) => !self.tellable(),
             (OperState::Unknown, _) => verdict.detail.is_some(),
         }
     }
@@ -372,7 +402,10 @@ impl Seen<'_> {
         let used: BTreeSet<usize> = self.outcome.0.iter().filter(direct).filter_map(Branch::host).collect();
         let wanted = if here.is_empty() { &nodes } else { &here };
         let unused = wanted.iter().any(|node| !used.contains(&control::host_of(self.state, *node)));
-        unused || self.matched.is_none_or(|matched| !prefixes.contains(&matched))
+        // Which covering prefix is the speaker's is told by its resources, or by the operator.
+        let cluster = &self.state.plan.clusters[self.service.0];
+        let told = |matched: IpNet| matched.addr() == self.vip.address() || cluster.readable || cluster.pool;
+        unused || self.matched.is_none_or(|matched| !prefixes.contains(&matched) || !told(matched))
     }
 
     /// Whether a person at this leaf's CLI, with what the cluster says of itself, could tell the truth.

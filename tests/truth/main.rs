@@ -3,7 +3,7 @@
 //!
 //! `plan`, `draw` and `fault` are what is drawn; `speaker`, `state` and `control` make a fabric of it; `facts` and
 //! `cluster` are what it shows; `agent` runs the engine on one leaf; `hold` compares, `shrink` finds the smallest case,
-//! `run` counts. None of it shares a rule with the agent.
+//! `run` counts, `worlds` has those with a name. None of it shares a rule with the agent.
 
 mod agent;
 mod cluster;
@@ -18,3 +18,4 @@ mod run;
 mod shrink;
 mod speaker;
 mod state;
+mod worlds;

@@ -4,6 +4,15 @@ use crate::fault::Fault;
 use crate::hold::{self, Wrong};
 use crate::plan::{Known, Plan, PodState, ServicePlan};
 
+/// Makes a plan smaller.
+type Change = fn(&mut Plan);
+
+/// Takes a change, and tries it.
+type Try<'a> = &'a mut dyn FnMut(&dyn Fn(&mut Plan));
+
+/// A node or a service, by cluster and place.
+type Id = (usize, usize);
+
 /// The first wrong word of a kind.
 fn fails(plan: &Plan, seed: u64, kind: &str) -> Option<Wrong> {
     let (_, wrong) = hold::hold(plan, seed);
@@ -63,7 +72,7 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
     if plan.leaves.len() > 1 && !uses_leaf(plan, plan.leaves.len() - 1) {
         with(&|plan| _ = plan.leaves.pop());
     }
-    let off: [(bool, fn(&mut Plan)); 5] = [
+    let off: [(bool, Change); 5] = [
         (plan.summary.is_some(), |plan| plan.summary = None),
         (plan.default_from.is_some(), |plan| plan.default_from = None),
         (!plan.stretched, |plan| plan.stretched = true),
@@ -80,7 +89,7 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
     plans
 }
 
-fn simpler_cluster(plan: &Plan, at: usize, with: &mut dyn FnMut(&dyn Fn(&mut Plan))) {
+fn simpler_cluster(plan: &Plan, at: usize, with: Try<'_>) {
     let cluster = &plan.clusters[at];
     if cluster.pool {
         with(&|plan| plan.clusters[at].pool = false);
@@ -162,7 +171,7 @@ fn keep(plan: &mut Plan, keep: impl Fn(&Fault) -> bool) {
 }
 
 /// The node and the service a fault is about; a cluster as a service of it.
-fn parts(fault: &Fault) -> (Option<(usize, usize)>, Option<(usize, usize)>) {
+fn parts(fault: &Fault) -> (Option<Id>, Option<Id>) {
     use crate::fault::StaticTo;
     match fault {
         Fault::Session(node, _) | Fault::Cable(node, _) | Fault::NodeDown(node) | Fault::Moved(node, _) => {

@@ -1,0 +1,218 @@
+//! Fabrics with a name: the smallest that once had a false word, and the labs that outcomes are recorded of.
+
+use srl_k8s_services::model::config::Speaker;
+use srl_k8s_services::model::verdict::{OperState, Reason};
+
+use crate::fault::{Fault, StaticTo};
+use crate::hold::{self, Truth};
+use crate::plan::{ClusterPlan, Known, LeafPlan, NodePlan, Plan, PodState, Router, ServicePlan, Summary, VipPlan};
+use crate::run;
+
+fn node(leaves: &[usize]) -> NodePlan {
+    NodePlan {
+        leaves: leaves.to_vec(),
+        peers: leaves.to_vec(),
+        v4: true,
+        v6: false,
+        loopback: false,
+        other_hop: false,
+        known: Known::Internal,
+        excluded: None,
+        network_unavailable: false,
+        labeled: true,
+    }
+}
+
+fn service(local: bool, nodes: &[usize]) -> ServicePlan {
+    let vips = vec![VipPlan { pool: 0, number: 0, v6: false }];
+    let endpoints = nodes.iter().map(|node| (Some(*node), PodState::Ready)).collect();
+    ServicePlan { local, vips, endpoints, foreign_class: false }
+}
+
+fn cluster(speaker: Speaker, nodes: Vec<NodePlan>, service: ServicePlan) -> ClusterPlan {
+    ClusterPlan {
+        speaker,
+        readable: false,
+        statuses: false,
+        narrowed: false,
+        aggregate: None,
+        vrf: 0,
+        configured_vrf: 0,
+        v4: true,
+        v6: false,
+        extended: false,
+        dynamic: false,
+        pool: false,
+        shared: false,
+        router: None,
+        nodes,
+        services: vec![service],
+    }
+}
+
+/// A fabric in which host routes are everywhere and a node's own leaf is preferred.
+fn fabric(leaves: usize, cluster: ClusterPlan, faults: &[Fault]) -> Plan {
+    Plan {
+        leaves: vec![LeafPlan::default(); leaves],
+        stretched: true,
+        host_routes: true,
+        prefer_local: true,
+        multipath: 64,
+        clusters: vec![cluster],
+        steps: vec![faults.to_vec()],
+        ..Plan::default()
+    }
+}
+
+/// No word about a fabric is false, in whatever order it is told.
+fn holds(plan: &Plan) {
+    for seed in 0..8 {
+        let (_, wrong) = hold::hold(plan, seed);
+        let first = wrong.iter().find(|wrong| !run::is_open(wrong));
+        assert!(first.is_none(), "{first:?}\n{}", hold::describe(plan));
+    }
+}
+
+/// A fabric that says this of that, at least once.
+fn says(plan: &Plan, word: (OperState, Option<Reason>), truth: Truth) {
+    holds(plan);
+    let (matrix, _) = hold::hold(plan, 1);
+    assert!(matrix.words.contains_key(&(word, truth)), "{matrix}\n{}", hold::describe(plan));
+}
+
+#[test]
+fn the_anycast_lab_is_up_on_all_four_leaves() {
+    let nodes = (0..3).map(|leaf| node(&[leaf])).collect();
+    let plan = fabric(4, cluster(Speaker::Metallb, nodes, service(false, &[0, 1, 2])), &[]);
+    says(&plan, (OperState::Up, None), Truth::All);
+    let (matrix, _) = hold::hold(&plan, 1);
+    assert_eq!(matrix.words.len(), 1, "{matrix}");
+}
+
+#[test]
+fn the_ecmp_articles_leaf_sends_all_to_the_other_one() {
+    let nodes = (0..4).map(|number| node(&[number / 2])).collect();
+    let mut plan = fabric(2, cluster(Speaker::Metallb, nodes, service(true, &[0, 1, 2, 3])), &[]);
+    plan.prefer_local = false;
+    says(&plan, (OperState::Degraded, Some(Reason::LocalPathUnused)), Truth::All);
+}
+
+#[test]
+fn a_twin_that_rejects_the_route_takes_the_others() {
+    for local in [false, true] {
+        let cluster = cluster(Speaker::Generic, vec![node(&[0, 1])], service(local, &[0]));
+        holds(&fabric(2, cluster, &[Fault::Reject(1, (0, 0))]));
+    }
+}
+
+#[test]
+fn a_range_of_nodes_that_nobody_can_locate_is_no_missing_route() {
+    let mut plan = fabric(2, cluster(Speaker::Calico, vec![node(&[0])], service(false, &[0])), &[]);
+    plan.host_routes = false;
+    holds(&plan);
+}
+
+#[test]
+fn next_hops_may_be_another_address_than_the_sessions() {
+    let nodes = vec![NodePlan { loopback: true, other_hop: true, ..node(&[0]) }, node(&[1])];
+    holds(&fabric(3, cluster(Speaker::Metallb, nodes, service(true, &[0, 1])), &[Fault::Session((0, 1), 1)]));
+}
+
+#[test]
+fn pods_that_drain_still_serve() {
+    for speaker in Speaker::ALL {
+        for local in [false, true] {
+            let cluster = cluster(speaker, vec![node(&[0])], service(local, &[0]));
+            holds(&fabric(2, cluster, &[Fault::PodsDraining((0, 0), 0)]));
+        }
+    }
+}
+
+#[test]
+fn a_summary_of_a_leaf_that_has_nodes_carries_no_vip() {
+    for summary in [Summary::Discard, Summary::World] {
+        let mut cluster = cluster(Speaker::Metallb, vec![node(&[0])], service(true, &[0]));
+        cluster.readable = true;
+        let mut plan = fabric(2, cluster, &[Fault::Silent((0, 0))]);
+        plan.summary = Some((0, summary));
+        holds(&plan);
+    }
+}
+
+#[test]
+fn a_default_route_carries_no_vip() {
+    let mut plan =
+        fabric(2, cluster(Speaker::Metallb, vec![node(&[0])], service(true, &[0])), &[Fault::Silent((0, 0))]);
+    plan.default_from = Some(1);
+    says(&plan, (OperState::Down, Some(Reason::NoRoute)), Truth::None);
+}
+
+#[test]
+fn a_route_that_is_kept_for_a_dead_node_is_not_up() {
+    let faults = [Fault::Stale((0, 0), 0), Fault::NodeDown((0, 0))];
+    holds(&fabric(2, cluster(Speaker::Metallb, vec![node(&[0]), node(&[1])], service(false, &[1])), &faults));
+}
+
+#[test]
+fn a_node_that_moved_is_at_its_new_leaf_alone() {
+    let cluster = cluster(Speaker::Cilium, vec![node(&[1]), node(&[0])], service(true, &[1]));
+    holds(&fabric(2, cluster, &[Fault::Moved((0, 1), 1)]));
+}
+
+#[test]
+fn a_covering_route_by_a_node_of_unknown_address_may_serve() {
+    let nodes = vec![node(&[0]), NodePlan { known: Known::Hidden, ..node(&[0]) }];
+    holds(&fabric(1, cluster(Speaker::Calico, nodes, service(false, &[0])), &[Fault::NodeDown((0, 0))]));
+}
+
+#[test]
+fn a_leaf_with_an_idle_node_may_have_the_one_nobody_can_locate() {
+    let nodes = vec![node(&[2]), node(&[1]), NodePlan { known: Known::Hidden, ..node(&[2]) }];
+    holds(&fabric(3, cluster(Speaker::Generic, nodes, service(true, &[1, 2])), &[]));
+}
+
+#[test]
+fn a_router_that_the_operator_named_leads_to_the_cluster() {
+    for next_hop_self in [false, true] {
+        let nodes = [1, 2].map(|leaf| NodePlan { peers: Vec::new(), ..node(&[leaf]) }).to_vec();
+        let mut cluster = cluster(Speaker::Metallb, nodes, service(false, &[0, 1]));
+        cluster.router = Some(Router { leaf: 0, next_hop_self });
+        let mut plan = fabric(4, cluster, &[Fault::Cable((0, 0), 1)]);
+        plan.host_routes = next_hop_self;
+        holds(&plan);
+    }
+}
+
+#[test]
+fn hardware_that_lacks_a_route_is_never_programmed() {
+    for unheard in [Fault::GnmiLost(0), Fault::FibRefused(0)] {
+        let cluster = cluster(Speaker::Metallb, vec![node(&[0])], service(true, &[0]));
+        let mut plan = fabric(1, cluster, &[Fault::Fib(0, (0, 0))]);
+        plan.steps.push(vec![Fault::Fib(0, (0, 0)), unheard]);
+        plan.steps.push(vec![Fault::Fib(0, (0, 0))]);
+        says(&plan, (OperState::Down, Some(Reason::RouteNotProgrammed)), Truth::None);
+    }
+}
+
+#[test]
+fn an_instance_that_went_takes_its_routes_along() {
+    let cluster = cluster(Speaker::Metallb, vec![node(&[0])], service(true, &[0]));
+    let mut plan = fabric(2, cluster, &[Fault::NoInstance(0, 0)]);
+    plan.steps.push(vec![Fault::Silent((0, 0))]);
+    holds(&plan);
+}
+
+#[test]
+fn a_static_route_into_nothing_is_a_black_hole() {
+    for to in [StaticTo::Discard, StaticTo::Nobody] {
+        let cluster = cluster(Speaker::Metallb, vec![node(&[0])], service(true, &[0]));
+        holds(&fabric(2, cluster, &[Fault::Static(0, (0, 0), to)]));
+    }
+}
+
+#[test]
+fn a_node_that_announces_without_a_pod_loses_its_share_under_local() {
+    let faults = [Fault::Stuck((0, 1)), Fault::PodsUnready((0, 0), 1)];
+    let cluster = cluster(Speaker::Metallb, vec![node(&[0]), node(&[0])], service(true, &[0, 1]));
+    says(&fabric(1, cluster, &faults), (OperState::Degraded, Some(Reason::NextHopUnexpected)), Truth::Some);
+}
