@@ -13,11 +13,14 @@ pub mod harden;
 pub mod kubernetes;
 pub mod model;
 pub mod ndk;
+pub mod path;
 pub mod publish;
+mod read_back;
 pub mod run;
 pub mod state_file;
 pub mod supervise;
 pub mod syslog;
+pub mod tree;
 
 /// The package version, and the commit it was built from.
 pub const VERSION: &str = env!("K8S_SERVICES_VERSION");

@@ -13,6 +13,8 @@
 //!             └── Commit (4) ── session
 //!
 //!   session ── watch<Registration> ──► publisher, leftovers
+//!   publisher ── watch<u64> (accepted) ──► read-back ── Input ──► publisher
+//!   read-back ── watch<Adaptation> ── Input ──► publisher
 //! ```
 //!
 //! Data goes one way. The engine has one owner, which takes in what has arrived before it evaluates once, so that a
@@ -29,11 +31,13 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
-use crate::config::Assembler;
+use crate::config::{Assembler, Valid};
 use crate::engine::Engine;
 use crate::gnmi;
 use crate::kubernetes::{ClusterSource, Notices, Reach};
+use crate::model::adaptation::Adaptation;
 use crate::model::alarm::AlarmNotification;
+use crate::model::commit::Verdict;
 use crate::model::config::{Config, Source};
 use crate::model::event::{Event, SourceId};
 use crate::model::inquiry::Inquiry;
@@ -42,8 +46,9 @@ use crate::model::names::{ClusterName, NetworkInstanceName};
 use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::SourceState;
 use crate::model::view::Change;
-use crate::ndk::{self, Commit, Registration};
+use crate::ndk::{self, Commit};
 use crate::publish::{Input, Publisher};
+use crate::read_back::{Leftovers, Shows};
 use crate::state_file::StateFile;
 use crate::supervise::stopped;
 use crate::syslog::Syslog;
@@ -60,10 +65,6 @@ const COMMITS: usize = 4;
 const BURST: usize = 256;
 /// How often freshness and counters are written.
 const FRESHNESS: Duration = Duration::from_secs(10);
-/// How long an earlier life's state may stand when a source does not come.
-const LONGEST_SYNC: Duration = Duration::from_secs(30);
-/// The pause before state is read back again when gNMI could not.
-const READ_BACK_RETRY: Duration = Duration::from_secs(60);
 /// How long the session may take to unregister.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -112,6 +113,7 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     let (memory, memory_seen) = watch::channel(Memory::default());
     let (notices, notices_seen) = broadcast::channel(NOTICES);
     let (kubernetes_events, enabled) = watch::channel(false);
+    let (adaptation, adaptation_seen) = watch::channel(Adaptation::default());
     let (session, registration) = ndk::Session::new(ndk, events.clone(), commits, stop.clone());
     info!(version, "starting");
 
@@ -128,7 +130,7 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     };
     let told = Notices { notices, enabled, leaf: leaf.into() };
     tasks.spawn(named("engine", engine.run(remembered, events_in, stop.clone())));
-    tasks.spawn(named("publisher", Publisher::new(inputs_in, registration.clone(), version).run()));
+    let publisher = Publisher::new(inputs_in, registration.clone(), version);
     tasks.spawn(named("syslog", Syslog::new(syslog).run(notices_seen)));
     let assembler = Assembler::new(Arc::clone(&reach.credentials));
     let configurator = Configurator { assembler, events: events.clone(), config, instances, kubernetes_events };
@@ -136,6 +138,10 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     let (refresh_clusters, running) = (refresh.clone(), BTreeMap::new());
     let clusters = Clusters { events: events.clone(), refresh: refresh_clusters, told, reach, running };
     tasks.spawn(named("clusters", clusters.run(config_seen)));
+    let shows = Shows { gnmi: gnmi.clone(), inputs: inputs.clone(), accepted: publisher.accepted(), adaptation };
+    tasks.spawn(named("publisher", publisher.run()));
+    tasks.spawn(named("read-back", shows.run()));
+    tasks.spawn(named("adaptation", report(adaptation_seen, inputs.clone())));
     let leftovers = Leftovers { gnmi: gnmi.clone(), inputs, registration, settled: settled_seen };
     tasks.spawn(named("leftovers", leftovers.run()));
     tasks.spawn(named("gNMI", gnmi::Source::new(gnmi, events, instances_seen, inquiry_seen, refresh).run()));
@@ -266,23 +272,26 @@ struct Configurator {
 impl Configurator {
     async fn run(mut self, mut commits: mpsc::Receiver<Commit>) {
         while let Some(Commit { sequence, notifications, answer }) = commits.recv().await {
-            let problems = match self.assembler.apply(sequence, &notifications) {
-                Ok(next) => {
-                    info!(commit = sequence, clusters = next.clusters.len(), "configuration in force");
-                    if self.put_in_force(next).await.is_err() {
+            let verdict = match self.assembler.apply(sequence, &notifications) {
+                Ok(Valid { config, warnings }) => {
+                    info!(commit = sequence, clusters = config.clusters.len(), "configuration in force");
+                    for warning in &warnings {
+                        warn!(path = %warning.path, warning = %warning.message, "configuration has no effect");
+                    }
+                    if self.put_in_force(config).await.is_err() {
                         return;
                     }
-                    Vec::new()
+                    Verdict::Accepted(warnings)
                 }
                 Err(problems) => {
                     for problem in &problems {
                         warn!(path = %problem.path, problem = %problem.message, "configuration refused");
                     }
-                    problems
+                    Verdict::Rejected(problems)
                 }
             };
             // A session that is gone needs no answer: the next one is told the whole configuration again.
-            if answer.send(problems).is_err() {
+            if answer.send(verdict).is_err() {
                 debug!(commit = sequence, "nobody waits for the verdict on this commit");
             }
         }
@@ -351,42 +360,12 @@ impl Drop for Clusters {
     }
 }
 
-/// After each registration, when the first sync has ended: reads back what stands on the switch, so that what an earlier
-/// life left there is deleted.
-struct Leftovers {
-    gnmi: gnmi::Options,
-    inputs: mpsc::Sender<Input>,
-    registration: watch::Receiver<Option<Registration>>,
-    settled: watch::Receiver<bool>,
-}
-
-impl Leftovers {
-    async fn run(mut self) {
-        let mut done = None;
-        loop {
-            let Some(generation) = self.registered(done).await else { return };
-            // A source that does not come must not keep what an earlier life said for ever.
-            let _ = tokio::time::timeout(LONGEST_SYNC, self.settled.wait_for(|settled| *settled)).await;
-            match gnmi::get(&self.gnmi.endpoint, &self.gnmi.credentials, "/k8s-services").await {
-                Ok(state) => {
-                    done = Some(generation);
-                    if self.inputs.send(Input::Leftover(state)).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    debug!(%error, "state cannot be read back yet");
-                    tokio::time::sleep(READ_BACK_RETRY).await;
-                }
-            }
+/// What the sources found out about this switch goes to the publisher.
+async fn report(mut adaptation: watch::Receiver<Adaptation>, inputs: mpsc::Sender<Input>) {
+    while adaptation.changed().await.is_ok() {
+        let found = adaptation.borrow_and_update().clone();
+        if inputs.send(Input::Adaptation(found)).await.is_err() {
+            return;
         }
-    }
-
-    /// The generation of a registration that is not `done`; none when there will be none any more.
-    async fn registered(&mut self, done: Option<u64>) -> Option<u64> {
-        let generation = |now: &Option<Registration>| now.as_ref().map(|now| now.generation);
-        let is_new = |now: &Option<Registration>| generation(now).is_some_and(|now| Some(now) != done);
-        let seen = self.registration.wait_for(is_new).await.ok()?;
-        generation(&seen)
     }
 }

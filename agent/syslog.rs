@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::model::alarm::{AlarmNotification, NotificationEvent, Severity};
 use crate::model::time::Timestamp;
-use crate::publish;
+use crate::tree;
 
 const TAG: &str = "k8s-services";
 const LOCAL7: u8 = 23;
@@ -148,7 +148,7 @@ fn line(notification: &AlarmNotification) -> String {
     let (severity, kind, owner) = (alarm.severity.as_str(), key.kind.as_str(), alarm.owner.as_str());
     let mut line = format!("{name} severity={severity} type={kind} owner={owner} affected={}", alarm.affected);
     quoted(&mut line, "id", &key.to_string());
-    quoted(&mut line, "resource", &publish::resource(&key.resource));
+    quoted(&mut line, "resource", &tree::resource(&key.resource).to_string());
     let _ = write!(line, " raised={}", at(alarm.raised));
     if let NotificationEvent::Cleared(cleared, because) = event {
         let _ = write!(line, " cleared={} because={}", at(*cleared), because.as_str());

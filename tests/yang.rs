@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use srl_k8s_services::model::adaptation::Adaptation;
 use srl_k8s_services::model::cluster::TrafficPolicy;
 use srl_k8s_services::model::config::{
     AlarmPolicy, AnnouncementMode, ClusterConfig, Connection, Rules, Source, Speaker,
@@ -25,6 +26,7 @@ use srl_k8s_services::model::view::{
     ServiceView, SourceFreshness, SourceView, SummaryView, Verdict, VipView,
 };
 use srl_k8s_services::publish::{Input, Publisher, Sink, WriteError};
+use srl_k8s_services::tree::{self, Kind as TableKind, Type};
 use srl_sim::datastore::{Datastore, StateOp};
 use srl_sim::schema::{Kind, LeafType, NodeId, Schema};
 use tokio::sync::{mpsc, watch};
@@ -130,6 +132,43 @@ fn the_tree_has_every_node_of_the_module() {
         queue.extend(&SCHEMA.node(id).children);
     }
     assert!(missing.is_empty(), "not in the tree:\n{}", missing.join("\n"));
+}
+
+/// The table that publisher, leftovers and configuration read is the module, node by node.
+#[test]
+fn the_table_of_the_agent_is_the_module() {
+    let mut wrong = Vec::new();
+    compare(&tree::ROOT, find("/k8s-services").expect("the root"), &mut wrong);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn compare(table: &tree::Node, id: NodeId, wrong: &mut Vec<String>) {
+    let node = SCHEMA.node(id);
+    let path = SCHEMA.path_of(id);
+    let keys: BTreeSet<&str> = SCHEMA.keys(id).iter().map(|key| &*SCHEMA.node(*key).name).collect();
+    let fits = match (table.kind, &node.kind) {
+        (TableKind::Container, Kind::Container { .. }) => true,
+        (TableKind::List(own) | TableKind::InlineList(own), Kind::List { .. }) => keys == own.iter().copied().collect(),
+        (TableKind::Leaf(own), Kind::Leaf(info)) | (TableKind::LeafList(own), Kind::LeafList(info)) => match own {
+            Type::Number(bits) => info.kind == LeafType::Unsigned(bits),
+            Type::Flag => info.kind == LeafType::Boolean,
+            Type::Word => matches!(info.kind, LeafType::Enumeration(_)),
+            Type::Time => info.typedef == "date-and-time-delta",
+            Type::Text => info.kind == LeafType::Text && info.typedef != "date-and-time-delta",
+        },
+        _ => false,
+    };
+    if !fits || table.config != node.config {
+        wrong.push(format!("{path}: {:?}, config {} in the table", table.kind, table.config));
+    }
+    let names: BTreeSet<&str> = node.children.iter().map(|child| &*SCHEMA.node(*child).name).collect();
+    let own: BTreeSet<&str> = table.children.iter().map(|child| child.name).collect();
+    wrong.extend(names.symmetric_difference(&own).map(|name| format!("{path}/{name}: only in one of the two")));
+    for child in table.children {
+        if let Some(id) = SCHEMA.child(id, child.name) {
+            compare(child, id, wrong);
+        }
+    }
 }
 
 /// Releases that want enumerations prefixed name them after their typedef or after their leaf: here that is one.
@@ -312,10 +351,14 @@ async fn every_entry_the_publisher_renders_is_accepted() {
     let last =
         Change::Service("c1".into(), ServiceKey::new("default", "last"), Some(service(0, Reason::NoRoute).into()));
     inputs.send(Input::Changes(vec![last])).await.expect("taken");
+    inputs.send(Input::Adaptation(adapted())).await.expect("taken");
     let path = "/k8s-services/cluster[name=c1]/service[namespace=default][name=last]".parse().expect("a path");
+    let adaptation = "/k8s-services/statistics/adaptation".parse().expect("a path");
     let arrived = async {
-        while store.json(srl_sim::datastore::Source::State, &path).expect("known").is_none() {
-            let _ = news.recv().await;
+        for path in [&path, &adaptation] {
+            while store.json(srl_sim::datastore::Source::State, path).expect("known").is_none() {
+                let _ = news.recv().await;
+            }
         }
     };
     let arrived = tokio::time::timeout(PATIENCE, arrived).await;
@@ -327,9 +370,21 @@ async fn every_entry_the_publisher_renders_is_accepted() {
     for list in ["node/peer", "service/vip/next-hop"].map(|it| format!("/k8s-services/cluster/{it}")) {
         assert!(rendered.contains(&list), "{list} was rendered: {rendered:?}");
     }
-    for entry in ["summary/source", "orphan-route", "statistics/source"].map(|it| format!("/k8s-services/{it}")) {
-        assert!(rendered.contains(&entry), "{entry} was rendered: {rendered:?}");
-    }
+    assert!(rendered.contains("/k8s-services/orphan-route"), "{rendered:?}");
+}
+
+fn adapted() -> Adaptation {
+    let mut adaptation = Adaptation {
+        streams: Some("one"),
+        end_of_dump: Some("counted"),
+        gnmi_encoding: Some("json-ietf"),
+        release: Some("v26.7.2".into()),
+        ..Adaptation::default()
+    };
+    assert!(
+        adaptation.refuse_path("/network-instance[name=*]/route-table") && adaptation.refuse_feature("updates_only")
+    );
+    adaptation
 }
 
 fn schema_path(path: &srl_sim::path::Path) -> String {

@@ -4,7 +4,6 @@
 //! results is validated whole, every problem is reported at once with the path of its leaf, and a commit that is wrong
 //! leaves no trace: the device rolls it back.
 
-mod path;
 mod raw;
 mod selector;
 mod validate;
@@ -13,48 +12,58 @@ mod validate;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
-pub use path::{Element, JsPath, PathError};
-
+use crate::model::commit::{ConfigChange, Operation, Problem};
 use crate::model::config::Config;
-use crate::ndk::{ConfigChange, Operation, Problem};
+use crate::path::Path;
+use crate::tree as product;
 use raw::Tree;
+
+/// A configuration that is valid, and what it will not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Valid {
+    /// To be put in force.
+    pub config: Config,
+    /// Leaves that have no effect as they are.
+    pub warnings: Vec<Problem>,
+}
 
 /// Turns commits into configurations.
 #[derive(Debug)]
 pub struct Assembler {
     tree: Tree,
-    credentials: Arc<Path>,
+    credentials: Arc<FilePath>,
 }
 
 impl Assembler {
     /// One that has received nothing: the configuration is all defaults. Files of credentials must be below the folder.
-    pub fn new(credentials: Arc<Path>) -> Self {
+    pub fn new(credentials: Arc<FilePath>) -> Self {
         Self { tree: Tree::default(), credentials }
     }
 
-    /// Takes in one commit. `sequence` is what `.commit.end` gave: 0 marks the replay at registration, which replaces
-    /// everything.
+    /// Takes in one commit. Warnings go with a configuration that is valid. `sequence` is what `.commit.end` has: 0 marks
+    /// the replay at registration, which replaces everything.
     ///
     /// # Errors
     /// Every problem of the commit. The configuration that was given last stays in force. What a commit changed is
     /// forgotten, as the device rolls it back; a replay is what the device runs with, so it is kept: the
     /// next commit only brings what differs from it.
-    pub fn apply(&mut self, sequence: u64, changes: &[ConfigChange]) -> Result<Config, Vec<Problem>> {
+    pub fn apply(&mut self, sequence: u64, changes: &[ConfigChange]) -> Result<Valid, Vec<Problem>> {
         let replay = sequence == 0;
         let mut tree = if replay { Tree::default() } else { self.tree.clone() };
         let mut problems = Vec::new();
         take_in(&mut tree, changes, &mut problems);
-        let config = validate::validate(&tree, &self.credentials, &mut problems);
+        let mut warnings = Vec::new();
+        let config = validate::validate(&tree, &self.credentials, &mut problems, &mut warnings);
         if problems.is_empty() || replay {
             self.tree = tree;
         }
         if problems.is_empty() {
-            return Ok(config);
+            return Ok(Valid { config, warnings });
         }
-        problems.sort_by(|a, b| (&a.path, &a.message).cmp(&(&b.path, &b.message)));
+        problems.sort();
         problems.dedup();
         Err(problems)
     }
@@ -63,15 +72,18 @@ impl Assembler {
 /// Brings the tree to where the commit leaves it. The last word on a path counts; deletions go first, so that an entry
 /// made anew in the commit that deletes its parent survives in whatever order the two arrive.
 fn take_in(tree: &mut Tree, changes: &[ConfigChange], problems: &mut Vec<Problem>) {
-    let mut last: BTreeMap<JsPath, &ConfigChange> = BTreeMap::new();
+    let mut last: BTreeMap<Path, &ConfigChange> = BTreeMap::new();
     for change in changes {
-        match change.path.parse::<JsPath>() {
+        match Path::from_js(&change.path) {
             Ok(path) => {
                 last.insert(path, change);
             }
             Err(error) => problems.push(Problem {
-                path: change.path.clone(),
-                message: format!("the path cannot be read ({error}); this is a defect, please report it"),
+                path: product::root(),
+                message: format!(
+                    "the path {:?} cannot be read ({error}); this is a defect, please report it",
+                    change.path
+                ),
             }),
         }
     }

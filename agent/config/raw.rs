@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::path::{Element, JsPath, hyphenated};
-use crate::ndk::Problem;
+use crate::model::commit::Problem;
+use crate::path::{Element, Path, hyphenated};
+use crate::tree::Node;
 
 /// Everything delivered, one object per delivery node.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +44,7 @@ enum Place<'a> {
 
 impl Tree {
     /// Takes in the whole content of one delivery node.
-    pub(super) fn set(&mut self, path: &JsPath, json: &str) -> Result<(), Problem> {
+    pub(super) fn set(&mut self, path: &Path, json: &str) -> Result<(), Problem> {
         let place = place(path)?;
         let object = object(path, json)?;
         match place {
@@ -58,7 +59,7 @@ impl Tree {
     }
 
     /// Takes away a delivery node and all below it.
-    pub(super) fn delete(&mut self, path: &JsPath) -> Result<(), Problem> {
+    pub(super) fn delete(&mut self, path: &Path) -> Result<(), Problem> {
         match place(path)? {
             Place::Root => *self = Self::default(),
             Place::AlarmPolicy => self.alarm_policy = Object::new(),
@@ -79,12 +80,10 @@ impl Tree {
     }
 }
 
-fn place(path: &JsPath) -> Result<Place<'_>, Problem> {
-    let names: Vec<&str> = path.elements.iter().map(|element| element.name.as_str()).collect();
-    let key = |at: usize| match path.elements[at].keys.as_slice() {
-        [(key, value)] if key == "name" => Some(value.as_str()),
-        _ => None,
-    };
+fn place(path: &Path) -> Result<Place<'_>, Problem> {
+    let configured = Node::find(path).is_some_and(|node| node.config);
+    let names: Vec<&str> = path.elements().iter().map(|element| &*element.name).collect();
+    let key = |at: usize| path.elements()[at].keys.first().map(|(_, value)| value.as_str());
     let place = match names.as_slice() {
         ["k8s-services"] => Some(Place::Root),
         ["k8s-services", "alarm-policy"] => Some(Place::AlarmPolicy),
@@ -92,22 +91,22 @@ fn place(path: &JsPath) -> Result<Place<'_>, Problem> {
         ["k8s-services", "cluster", "node"] => key(1).zip(key(2)).map(|(cluster, node)| Place::Node(cluster, node)),
         _ => None,
     };
-    place.ok_or_else(|| Problem {
-        path: path.to_xpath(),
+    place.filter(|_| configured).ok_or_else(|| Problem {
+        path: path.clone(),
         message: "not a part of the configuration this agent knows; install the YANG module that came with it".into(),
     })
 }
 
 /// The members of a delivery node. Empty text is an entry of which only the key is set.
-fn object(path: &JsPath, json: &str) -> Result<Object, Problem> {
+fn object(path: &Path, json: &str) -> Result<Object, Problem> {
     if json.trim().is_empty() {
         return Ok(Object::new());
     }
-    let problem = |message| Problem { path: path.to_xpath(), message };
+    let problem = |message| Problem { path: path.clone(), message };
     let value: Value = serde_json::from_str(json)
         .map_err(|error| problem(format!("what the switch delivered is no JSON ({error}); please report it")))?;
     match value {
-        Value::Object(members) => Ok(members_of(unwrapped(path.elements.last(), members))),
+        Value::Object(members) => Ok(members_of(unwrapped(path.elements().last(), members))),
         Value::Null => Ok(Object::new()),
         _ => Err(problem("what the switch delivered is no JSON object; please report it".into())),
     }
@@ -135,19 +134,19 @@ fn members_of(members: Map<String, Value>) -> Object {
 
 /// Reads the leaves of one object: every leaf is taken once, what is left is unknown, problems are gathered.
 pub(super) struct Leaves<'a> {
-    path: String,
+    path: Path,
     object: Object,
     problems: &'a mut Vec<Problem>,
 }
 
 impl<'a> Leaves<'a> {
-    pub(super) fn new(path: impl Into<String>, object: &Object, problems: &'a mut Vec<Problem>) -> Self {
-        Self { path: path.into(), object: object.clone(), problems }
+    pub(super) fn new(path: Path, object: &Object, problems: &'a mut Vec<Problem>) -> Self {
+        Self { path, object: object.clone(), problems }
     }
 
     /// Tells a problem of a leaf.
     pub(super) fn problem(&mut self, leaf: &str, message: impl Into<String>) {
-        self.problems.push(Problem { path: format!("{}/{leaf}", self.path), message: message.into() });
+        self.problems.push(Problem { path: self.path.child(leaf.to_owned()), message: message.into() });
     }
 
     /// Takes a container nested in this object.

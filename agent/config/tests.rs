@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ fn cluster(leaves: &str) -> ConfigChange {
 
 /// An assembler that takes credentials from anywhere.
 fn assembler() -> Assembler {
-    Assembler::new(Arc::from(Path::new("/")))
+    Assembler::new(Arc::from(FilePath::new("/")))
 }
 
 fn apply(changes: &[ConfigChange]) -> Result<Config, Vec<Problem>> {
-    assembler().apply(0, changes)
+    assembler().apply(0, changes).map(|valid| valid.config)
 }
 
 fn only_cluster(changes: &[ConfigChange]) -> Arc<ClusterConfig> {
@@ -192,13 +192,13 @@ fn deleting_an_entry_takes_what_is_below_it_and_leaves_its_neighbors() {
     let mut assembler = assembler();
     assembler.apply(0, &[cluster(KUBECONFIG), node(r#"{"fabric-address":["10.0.0.1"]}"#), other]).expect("valid");
 
-    let config = assembler.apply(1, &[delete(r#".k8s_services.cluster{.name=="c1"}"#)]).expect("valid");
+    let config = assembler.apply(1, &[delete(r#".k8s_services.cluster{.name=="c1"}"#)]).expect("valid").config;
     assert_eq!(config.clusters.keys().map(ClusterName::as_str).collect::<Vec<_>>(), ["c10"]);
 
-    let config = assembler.apply(2, &[cluster(KUBECONFIG)]).expect("valid");
+    let config = assembler.apply(2, &[cluster(KUBECONFIG)]).expect("valid").config;
     assert!(config.clusters[&ClusterName::from("c1")].rules.fabric_addresses.is_empty());
 
-    let config = assembler.apply(3, &[delete(".k8s_services")]).expect("valid");
+    let config = assembler.apply(3, &[delete(".k8s_services")]).expect("valid").config;
     assert_eq!(config, Config::default());
 }
 
@@ -209,9 +209,12 @@ fn an_entry_made_anew_in_the_commit_that_deletes_its_parent_survives() {
     assembler.apply(0, &[cluster(KUBECONFIG), node.clone()]).expect("valid");
     let anew = [cluster(r#"{"kubeconfig":"/b"}"#), delete(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#)];
     assert!(
-        assembler.apply(1, &anew).expect("valid").clusters[&ClusterName::from("c1")].rules.fabric_addresses.is_empty()
+        assembler.apply(1, &anew).expect("valid").config.clusters[&ClusterName::from("c1")]
+            .rules
+            .fabric_addresses
+            .is_empty()
     );
-    let config = assembler.apply(2, &[node, delete(".k8s_services"), cluster(KUBECONFIG)]).expect("valid");
+    let config = assembler.apply(2, &[node, delete(".k8s_services"), cluster(KUBECONFIG)]).expect("valid").config;
     assert_eq!(config.clusters[&ClusterName::from("c1")].rules.fabric_addresses.len(), 1);
 }
 
@@ -229,11 +232,11 @@ fn a_replay_replaces_everything_and_is_built_upon_even_where_it_was_refused() {
     let mut assembler = assembler();
     assembler.apply(0, &[cluster(KUBECONFIG)]).expect("valid");
     let other = set(r#".k8s_services.cluster{.name=="c2"}"#, KUBECONFIG);
-    let config = assembler.apply(0, std::slice::from_ref(&other)).expect("valid");
+    let config = assembler.apply(0, std::slice::from_ref(&other)).expect("valid").config;
     assert_eq!(config.clusters.keys().map(ClusterName::as_str).collect::<Vec<_>>(), ["c2"]);
 
     assembler.apply(0, &[cluster(r#"{"kubeconfig":"x"}"#), other]).expect_err("refused");
-    let config = assembler.apply(1, &[cluster(KUBECONFIG)]).expect("what the commit fixes");
+    let config = assembler.apply(1, &[cluster(KUBECONFIG)]).expect("what the commit fixes").config;
     assert_eq!(config.clusters.len(), 2);
 }
 
@@ -250,6 +253,7 @@ fn all_problems_are_told_at_once_each_with_its_leaf() {
     assert_eq!(
         leaves,
         [
+            "/k8s-services",
             "/k8s-services/admin-state",
             "/k8s-services/alarm-policy/colour",
             "/k8s-services/alarm-policy/history-size",
@@ -260,7 +264,6 @@ fn all_problems_are_told_at_once_each_with_its_leaf() {
             "/k8s-services/cluster[name=c2]/kubeconfig",
             "/k8s-services/cluster[name=c2]/node[name=n]/fabric-address",
             "/k8s-services/gadget",
-            "nonsense",
         ]
     );
 }
@@ -323,6 +326,19 @@ fn clusters_may_share_with_each_other() {
     assert_eq!(apply(&changes).expect("valid").clusters.len(), 2);
 }
 
+#[test]
+fn a_leaf_without_effect_is_warned_of_and_accepted() {
+    let commit = |speaker: &str| {
+        let leaves = format!(r#"{{"kubeconfig":"/a","speaker":"{speaker}","include-external-ips":true}}"#);
+        assembler().apply(0, &[cluster(&leaves)]).expect("valid").warnings
+    };
+    let warnings = commit("metallb");
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings[0].path.to_string(), "/k8s-services/cluster[name=c1]/include-external-ips");
+    assert!(warnings[0].message.contains("no-announcer"), "{warnings:?}");
+    assert_eq!(commit("calico"), []);
+}
+
 proptest! {
     #[test]
     fn nothing_delivered_makes_it_panic(parts in prop::collection::vec((any::<bool>(), 0..5_usize, any::<String>()), 0..6)) {
@@ -353,7 +369,7 @@ fn credentials_outside_their_folder_are_refused() {
         r#"{"api-server":"https://x","certificate-authority-file":"/tmp/ca"}"#,
         r#"{"api-server":"https://x","client-certificate-file":"/etc/creds/c","client-key-file":"/root/key"}"#,
     ];
-    let assembler = || Assembler::new(Arc::from(Path::new("/etc/creds")));
+    let assembler = || Assembler::new(Arc::from(FilePath::new("/etc/creds")));
     for leaf in leaves {
         let problems = assembler().apply(0, &[cluster(leaf)]).expect_err(leaf);
         assert_eq!(problems.len(), 1, "{problems:?}");

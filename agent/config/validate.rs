@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +13,12 @@ use ipnet::IpNet;
 use super::raw::{ClusterTree, Leaves, Object, Tree};
 use super::selector;
 use crate::files::is_below;
+use crate::model::commit::Problem;
 use crate::model::config::{AlarmPolicy, AnnouncementMode, ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName};
-use crate::ndk::Problem;
+use crate::path::Path;
+use crate::tree as product;
 
-const ROOT: &str = "/k8s-services";
 const ADMIN_STATE: [(&str, bool); 2] = [("enable", true), ("disable", false)];
 /// `network-namespace` where it is not set: SR Linux's management network.
 const DEFAULT_NETWORK_NAMESPACE: &str = "srbase-mgmt";
@@ -26,8 +27,13 @@ const OWN_NETWORK_NAMESPACE: &str = "self";
 
 /// The configuration the tree says, with every problem it has told. Meaningless when there are any. Files of credentials
 /// must be below `credentials`.
-pub(super) fn validate(tree: &Tree, credentials: &Path, problems: &mut Vec<Problem>) -> Config {
-    let mut leaves = Leaves::new(ROOT, &tree.root, problems);
+pub(super) fn validate(
+    tree: &Tree,
+    credentials: &FilePath,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Config {
+    let mut leaves = Leaves::new(product::root(), &tree.root, problems);
     let enabled = leaves.one_of("admin-state", &ADMIN_STATE).unwrap_or(true);
     let mut policy = leaves.container("alarm-policy");
     leaves.finish();
@@ -41,12 +47,13 @@ pub(super) fn validate(tree: &Tree, credentials: &Path, problems: &mut Vec<Probl
     let config = Config { enabled, alarm_policy, clusters };
     check_sharing(&config, problems);
     check_credentials(&config, credentials, problems);
+    warn_of_external_ips(&config, warnings);
     config
 }
 
 fn alarm_policy(object: &Object, problems: &mut Vec<Problem>) -> AlarmPolicy {
     let default = AlarmPolicy::default();
-    let mut leaves = Leaves::new(format!("{ROOT}/alarm-policy"), object, problems);
+    let mut leaves = Leaves::new(product::root().child("alarm-policy"), object, problems);
     let seconds = |leaves: &mut Leaves<'_>, leaf| {
         let value: Option<u16> = leaves.parsed(leaf, "a number of seconds from 0 to 65535", |text| text.parse().ok());
         value.map(|seconds| Duration::from_secs(seconds.into()))
@@ -64,15 +71,15 @@ fn alarm_policy(object: &Object, problems: &mut Vec<Problem>) -> AlarmPolicy {
 }
 
 fn cluster(name: &str, tree: &ClusterTree, problems: &mut Vec<Problem>) -> ClusterConfig {
-    let path = format!("{ROOT}/cluster[name={name}]");
+    let path = product::cluster(&ClusterName::from(name));
     let valid_start = name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if !valid_start || name.len() > 64 || name.contains(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))) {
         let message = "a cluster's name is 1 to 64 letters, digits, dots, hyphens and underscores, a letter or digit \
                        first; choose another";
-        problems.push(Problem { path: format!("{path}/name"), message: message.into() });
+        problems.push(Problem { path: path.child("name"), message: message.into() });
     }
     let fabric_addresses = nodes(&path, &tree.nodes, problems);
-    let mut leaves = Leaves::new(&path, &tree.own, problems);
+    let mut leaves = Leaves::new(path, &tree.own, problems);
     key_leaf(&mut leaves, name);
     let config = ClusterConfig {
         enabled: leaves.one_of("admin-state", &ADMIN_STATE).unwrap_or(true),
@@ -285,14 +292,14 @@ fn pools(leaves: &mut Leaves<'_>) -> BTreeSet<IpNet> {
 }
 
 fn nodes(
-    path: &str,
+    cluster: &Path,
     nodes: &BTreeMap<String, Object>,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<NodeName, BTreeSet<IpAddr>> {
     let mut owners: BTreeMap<IpAddr, &str> = BTreeMap::new();
     let mut all = BTreeMap::new();
     for (name, object) in nodes {
-        let mut leaves = Leaves::new(format!("{path}/node[name={name}]"), object, problems);
+        let mut leaves = Leaves::new(cluster.entry("node", &[("name", name)]), object, problems);
         key_leaf(&mut leaves, name);
         let mut addresses = BTreeSet::new();
         for text in leaves.texts("fabric-address") {
@@ -348,13 +355,24 @@ fn check_sharing(config: &Config, problems: &mut Vec<Problem>) {
             } else {
                 continue;
             };
-            problems.push(Problem { path: format!("{ROOT}/cluster[name={name}]/shared-with"), message });
+            problems.push(Problem { path: product::cluster(name).child("shared-with"), message });
+        }
+    }
+}
+
+/// What a speaker never announces is listed as it is, and nobody should wait for it.
+fn warn_of_external_ips(config: &Config, warnings: &mut Vec<Problem>) {
+    for (name, cluster) in &config.clusters {
+        let speaker = cluster.source.speaker;
+        if cluster.source.include_external_ips && !speaker.announces_external_ips() {
+            let message = format!("{} announces no externalIPs: their VIPs will be no-announcer", speaker.as_str());
+            warnings.push(Problem { path: product::cluster(name).child("include-external-ips"), message });
         }
     }
 }
 
 /// Credentials are taken from one folder only: whoever may configure clusters may not send any file of the switch anywhere.
-fn check_credentials(config: &Config, folder: &Path, problems: &mut Vec<Problem>) {
+fn check_credentials(config: &Config, folder: &FilePath, problems: &mut Vec<Problem>) {
     for (name, cluster) in &config.clusters {
         let files = match &cluster.source.connection {
             Connection::Kubeconfig { path, .. } => vec![("kubeconfig", path)],
@@ -370,7 +388,7 @@ fn check_credentials(config: &Config, folder: &Path, problems: &mut Vec<Problem>
             if path.is_absolute() && !is_below(path, folder) {
                 let (path, folder) = (path.display(), folder.display());
                 let message = format!("'{path}' is not below {folder}, where credentials belong; put the file there");
-                problems.push(Problem { path: format!("{ROOT}/cluster[name={name}]/{leaf}"), message });
+                problems.push(Problem { path: product::cluster(name).child(leaf), message });
             }
         }
     }

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 use tonic::Status;
 
 use super::client::{Client, Credentials, CredentialsError, Refusal, refusal};
-use super::path::{Elem, PathError, bare, elems, parse};
+use super::path::{Elem, bare, elems, parse};
 use crate::endpoint::{ConnectError, Endpoint};
+use crate::path::PathError;
 use crate::supervise::words;
 use gnmi::typed_value::Value as Typed;
 use srl_proto::gnmi;

@@ -36,5 +36,4 @@ mod tests;
 
 pub use self::client::{Credentials, PasswordFile};
 pub use self::get::{GetError, get};
-pub use self::path::PathError;
 pub use self::source::{Options, Source};

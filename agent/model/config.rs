@@ -193,6 +193,11 @@ impl Speaker {
         matches!(self, Self::Metallb | Self::Cilium)
     }
 
+    /// `spec.externalIPs` are announced, not only the addresses of load balancers.
+    pub fn announces_external_ips(self) -> bool {
+        !matches!(self, Self::Metallb | Self::KubeVip)
+    }
+
     /// The speaker itself tells which nodes announce, so that configuration must not: Cilium, Calico and kube-router each
     /// have resources or annotations for it.
     pub fn tells_its_nodes(self) -> bool {

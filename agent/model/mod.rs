@@ -5,8 +5,10 @@
 
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+pub mod adaptation;
 pub mod alarm;
 pub mod cluster;
+pub mod commit;
 pub mod config;
 pub mod event;
 pub mod inquiry;

@@ -7,7 +7,9 @@ use tracing::{debug, warn};
 use super::client::Client;
 use super::convert::{Unreadable, stands};
 use super::session::Ended;
-use ndk::acknowledge_config_request_info::Result as Verdict;
+use crate::model::commit::{ConfigChange, Operation, Problem, Verdict};
+use crate::path::Spelling;
+use ndk::acknowledge_config_request_info::Result as Said;
 use ndk::config_data::DataType;
 use srl_proto::ndk;
 
@@ -17,43 +19,13 @@ const COMMIT_END: &str = ".commit.end";
 /// All configuration changes of one commit.
 #[derive(Debug)]
 pub struct Commit {
-    /// The NDK's number of the commit; 0 for the whole configuration as it is told at the begin of a stream, which
-    /// replaces all that was told before.
+    /// The NDK's number of the commit; 0 for the whole configuration as it is delivered when a stream begins, which
+    /// replaces all that was delivered before.
     pub sequence: u64,
     /// In order of arrival.
     pub notifications: Vec<ConfigChange>,
-    /// Where the verdict goes: no problems accept the commit, any problem has the switch reject it and tell the former
-    /// configuration again.
-    pub answer: oneshot::Sender<Vec<Problem>>,
-}
-
-/// One configuration notification, unjudged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigChange {
-    /// Whether the node stands or is gone.
-    pub op: Operation,
-    /// JS path with keys, as received: `.k8s_services.cluster{.name=="c1"}`, hyphens or underscores.
-    pub path: String,
-    /// The node's whole content; may be empty.
-    pub json: String,
-}
-
-/// What became of a configuration node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// It is new or has new content.
-    Set,
-    /// It is gone.
-    Delete,
-}
-
-/// Why a commit cannot be accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The node it is about, as the switch should name it.
-    pub path: String,
-    /// What is wrong and what would be right.
-    pub message: String,
+    /// Where the answer goes: a commit that is rejected is rolled back, and the switch delivers the configuration before.
+    pub answer: oneshot::Sender<Verdict>,
 }
 
 /// Passes gathered commits on and answers them, until nobody listens.
@@ -65,12 +37,13 @@ pub(super) async fn answer(
     while let Some((sequence, notifications)) = gathered.recv().await {
         debug!(sequence, changes = notifications.len(), "configuration commit");
         let (answer, verdict) = oneshot::channel();
+        let spelling = spelling(&notifications);
         if commits.send(Commit { sequence, notifications, answer }).await.is_err() {
             return Ended::Closed;
         }
         // On shutdown a commit is accepted unread; the next start reads the whole configuration.
-        let problems = verdict.await.unwrap_or_default();
-        if let Err(error) = client.acknowledge(infos(problems)).await {
+        let verdict = verdict.await.unwrap_or(Verdict::Accepted(Vec::new()));
+        if let Err(error) = client.acknowledge(infos(verdict, spelling)).await {
             if sequence == 0 {
                 debug!(%error, "initial configuration not acknowledged");
             } else {
@@ -81,41 +54,23 @@ pub(super) async fn answer(
     Ended::Closed
 }
 
-fn infos(problems: Vec<Problem>) -> Vec<ndk::AcknowledgeConfigRequestInfo> {
-    problems
-        .into_iter()
-        .map(|Problem { path, message }| ndk::AcknowledgeConfigRequestInfo {
-            js_path_with_keys: js_path(&path),
-            result: Some(Verdict::Error(message)),
-        })
-        .collect()
+/// How the NDK spells the paths it delivers: the name of the module, with which each begins, has a hyphen.
+fn spelling(notifications: &[ConfigChange]) -> Spelling {
+    let underscores = |change: &ConfigChange| change.path.split('{').next().is_some_and(|name| name.contains('_'));
+    if notifications.iter().any(underscores) { Spelling::Underscores } else { Spelling::Hyphens }
 }
 
-/// The path of a node as the NDK spells it, from what operators write: `.k8s-services.cluster{.name=="c1"}` from
-/// `/k8s-services/cluster[name=c1]`. A value ends where its bracket does and a new step or key, or nothing, follows.
-fn js_path(path: &str) -> String {
-    let mut text = String::with_capacity(path.len() + 8);
-    let mut rest = path;
-    while let Some(at) = rest.find(['/', '[']) {
-        text.push_str(&rest[..at]);
-        let (is_key, after) = (rest[at..].starts_with('['), &rest[at + 1..]);
-        let entry = after.split_once('=').filter(|_| is_key);
-        let Some((key, after)) = entry else {
-            text.push('.');
-            rest = after;
-            continue;
-        };
-        let ends = |at: &usize| after[at + 1..].is_empty() || after[at + 1..].starts_with(['/', '[']);
-        let end = after.match_indices(']').map(|(at, _)| at).find(ends).unwrap_or(after.len());
-        let value = after[..end].replace('\\', "\\\\").replace('"', "\\\"");
-        match text.strip_suffix('}').map(str::len) {
-            Some(length) => text.replace_range(length.., "&&"),
-            None => text.push('{'),
-        }
-        text.push_str(&format!(".{key}==\"{value}\"}}"));
-        rest = after.get(end + 1..).unwrap_or_default();
-    }
-    text + rest
+/// What is acknowledged; paths in the spelling in which this NDK delivers its own.
+fn infos(verdict: Verdict, spelling: Spelling) -> Vec<ndk::AcknowledgeConfigRequestInfo> {
+    let (problems, said): (_, fn(String) -> Said) = match verdict {
+        Verdict::Accepted(warnings) => (warnings, Said::Warning),
+        Verdict::Rejected(problems) => (problems, Said::Error),
+    };
+    let info = |Problem { path, message }| ndk::AcknowledgeConfigRequestInfo {
+        js_path_with_keys: path.js(spelling),
+        result: Some(said(message)),
+    };
+    problems.into_iter().map(info).collect()
 }
 
 /// Gathers notifications until the commit ends.
@@ -196,13 +151,24 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_is_told_with_a_path_the_ndk_reads() {
-        let told = |path| js_path(path);
-        assert_eq!(told("/k8s-services/alarm-policy/history-size"), ".k8s-services.alarm-policy.history-size");
-        let node = "/k8s-services/cluster[name=c1]/node[name=n.1/a]/fabric-address";
-        assert_eq!(told(node), r#".k8s-services.cluster{.name=="c1"}.node{.name=="n.1/a"}.fabric-address"#);
-        assert_eq!(told(r#"/a/b[x=1][y="\]z]"#), r#".a.b{.x=="1"&&.y=="\"\\]z"}"#);
-        assert_eq!(told(".k8s_services"), ".k8s_services");
+    fn a_commit_is_acknowledged_with_paths_as_this_ndk_spells_them() {
+        let problem = || Problem {
+            path: "/k8s-services/cluster[name=a_b]/vip-pool".parse().expect("a path"),
+            message: "no".to_owned(),
+        };
+        let said = |delivered: &str, verdict| {
+            let change = ConfigChange { op: Operation::Set, path: delivered.to_owned(), json: "{}".to_owned() };
+            let info = infos(verdict, spelling(&[change])).remove(0);
+            (info.js_path_with_keys, info.result)
+        };
+        assert_eq!(
+            said(r#".k8s-services.cluster{.name=="a_b"}"#, Verdict::Rejected(vec![problem()])),
+            (r#".k8s-services.cluster{.name=="a_b"}.vip-pool"#.to_owned(), Some(Said::Error("no".to_owned())))
+        );
+        assert_eq!(
+            said(".k8s_services", Verdict::Accepted(vec![problem()])),
+            (r#".k8s_services.cluster{.name=="a_b"}.vip_pool"#.to_owned(), Some(Said::Warning("no".to_owned())))
+        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use self::config::{Commit, ConfigChange, Operation, Problem};
+pub use self::config::Commit;
 pub use self::session::{Registration, Session};
 pub use self::telemetry::{Telemetry, TelemetryError};
 use crate::endpoint::Endpoint;

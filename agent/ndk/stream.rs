@@ -15,10 +15,11 @@ use tracing::{info, warn};
 
 use super::Options;
 use super::client::{CallError, Client};
-use super::config::{ConfigChange, Gatherer};
+use super::config::Gatherer;
 use super::decode::Reader;
 use super::pace::Pace;
 use super::session::{Ended, Recreate, messages};
+use crate::model::commit::ConfigChange;
 use crate::model::event::{DumpPace, Event, SourceEvent, SourceId, SwitchEvent};
 use crate::supervise::{Throttle, words};
 use ndk::notification_register_request::SubscriptionTypes;

@@ -26,6 +26,9 @@ pub enum TelemetryError {
     /// The NDK heard and refused, with its words: writing the same again would be refused again.
     #[error("the NDK refuses the state: {0}")]
     Refused(String),
+    /// The NDK heard that the message is larger than it accepts.
+    #[error("the NDK takes no message of this size: {0}")]
+    TooLarge(String),
     /// The NDK was not heard: a new registration follows, and with it everything is to be written again.
     #[error("the NDK does not answer: {}", words(.0))]
     Lost(Status),
@@ -66,7 +69,8 @@ impl Telemetry {
     }
 }
 
-/// Answers that are about the state are refusals. All others, also that the agent is not known, are about the
+/// Answers that are about the state or its size are refusals: gRPC servers answer ResourceExhausted or OutOfRange to a
+/// message above their limit. All others, also that the agent is not known, are about the
 /// registration: it is lost.
 async fn bounded<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, TelemetryError> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
@@ -75,8 +79,8 @@ async fn bounded<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, 
             | Code::NotFound
             | Code::AlreadyExists
             | Code::FailedPrecondition
-            | Code::OutOfRange
             | Code::Unimplemented => TelemetryError::Refused(words(&status)),
+            Code::ResourceExhausted | Code::OutOfRange => TelemetryError::TooLarge(words(&status)),
             _ => TelemetryError::Lost(status),
         }),
         Err(_) => {
@@ -95,15 +99,26 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_about_the_state_is_a_refusal_and_all_else_a_loss() {
-        for (status, refused) in [
-            (Status::invalid_argument("no such node"), true),
-            (Status::not_found("no such path"), true),
-            (Status::permission_denied("not registered"), false),
-            (Status::unavailable("gone"), false),
-            (Status::resource_exhausted("too large"), false),
+        #[derive(Debug, PartialEq)]
+        enum Kind {
+            Refused,
+            TooLarge,
+            Lost,
+        }
+        for (status, kind) in [
+            (Status::invalid_argument("no such node"), Kind::Refused),
+            (Status::not_found("no such path"), Kind::Refused),
+            (Status::permission_denied("not registered"), Kind::Lost),
+            (Status::unavailable("gone"), Kind::Lost),
+            (Status::resource_exhausted("larger than max (5623104 vs. 4194304)"), Kind::TooLarge),
+            (Status::out_of_range("message length too large"), Kind::TooLarge),
         ] {
-            let outcome = bounded(std::future::ready(Err::<(), _>(status.clone()))).await;
-            assert_eq!(matches!(outcome, Err(TelemetryError::Refused(_))), refused, "{status}");
+            let said = match bounded(std::future::ready(Err::<(), _>(status.clone()))).await {
+                Err(TelemetryError::Refused(_)) => Kind::Refused,
+                Err(TelemetryError::TooLarge(_)) => Kind::TooLarge,
+                Ok(()) | Err(TelemetryError::Lost(_)) => Kind::Lost,
+            };
+            assert_eq!(said, kind, "{status}");
         }
     }
 }

@@ -9,7 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::server::{Call, Server};
-use super::{Commit, ConfigChange, Operation, Options, Problem, Registration, Session, TelemetryError};
+use super::{Commit, Options, Registration, Session, TelemetryError};
+use crate::model::commit::{ConfigChange, Operation, Problem, Verdict};
 use crate::model::event::{DumpPace, Event, SourceEvent, SourceId, SwitchEvent};
 use ndk::notification::SubscriptionTypes;
 use srl_proto::ndk;
@@ -320,24 +321,24 @@ async fn commits_are_gathered_answered_once_each_and_rejected_with_every_problem
     assert_eq!(commit.sequence, 0);
     let expected = ConfigChange { op: Operation::Set, path: ".k8s_services".into(), json: "{}".into() };
     assert_eq!(commit.notifications, [expected]);
-    commit.answer.send(Vec::new()).expect("the session waits");
+    commit.answer.send(Verdict::Accepted(Vec::new())).expect("the session waits");
     assert_eq!(server.call().await, Call::Acknowledge(Vec::new()));
 
     server.tell(vec![config(r#".k8s_services.cluster{.name=="c1"}"#, "")]);
     server.tell(vec![config(".commit.end", " {\"commit_seq\" : 33}\n")]);
     let commit = in_time(agent.commits.recv()).await.expect("a commit");
     assert_eq!((commit.sequence, commit.notifications.len()), (33, 1));
-    let path = |leaf| format!("/k8s-services/cluster[name=c1]/{leaf}");
+    let path = |leaf| format!("/k8s-services/cluster[name=c1]/{leaf}").parse().expect("a path");
     let problems = ["kubeconfig", "speaker"].map(|leaf| Problem { path: path(leaf), message: format!("no {leaf}") });
-    commit.answer.send(problems.into()).expect("the session waits");
+    commit.answer.send(Verdict::Rejected(problems.into())).expect("the session waits");
     let Call::Acknowledge(infos) = server.call().await else { panic!("it acknowledges") };
     let said = |info: &ndk::AcknowledgeConfigRequestInfo| (info.js_path_with_keys.clone(), info.result.clone());
     let error = |text: &str| Some(ndk::acknowledge_config_request_info::Result::Error(text.to_owned()));
     assert_eq!(
         infos.iter().map(said).collect::<Vec<_>>(),
         [
-            (r#".k8s-services.cluster{.name=="c1"}.kubeconfig"#.to_owned(), error("no kubeconfig")),
-            (r#".k8s-services.cluster{.name=="c1"}.speaker"#.to_owned(), error("no speaker"))
+            (r#".k8s_services.cluster{.name=="c1"}.kubeconfig"#.to_owned(), error("no kubeconfig")),
+            (r#".k8s_services.cluster{.name=="c1"}.speaker"#.to_owned(), error("no speaker"))
         ]
     );
 }

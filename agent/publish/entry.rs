@@ -1,7 +1,8 @@
 //! From views to YANG: which entry each view is, and what stands in it.
 //!
-//! One entry is one NDK telemetry path with the JSON that stands there: the node's own leaves and containers, never its
-//! lists. Key leaves are in the path, not in the JSON.
+//! One entry is one NDK telemetry path with the JSON that stands there: the node's own leaves and containers. Its lists have
+//! paths of their own, but for those inside a container of the root: no device was seen to take a path below one. Key
+//! leaves are in the path, not in the JSON.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,72 +12,24 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 use serde_with::skip_serializing_none;
 
-use super::path::Path;
-use crate::model::alarm::{AlarmCounts, Severity};
+use super::item::Part;
+use super::root::RootDocument;
+use crate::model::alarm::Severity;
 use crate::model::config::{AlarmPolicy, ClusterConfig, Connection, Rules, Source};
 use crate::model::event::SourceId;
-use crate::model::names::{ClusterName, NodeName, ServiceKey};
-use crate::model::switch::{BfdState, RouteKey, SessionState};
+use crate::model::names::{ClusterName, NodeName};
+use crate::model::switch::{BfdState, SessionState};
 use crate::model::time::Timestamp;
 use crate::model::verdict::{Announcement, Owner};
 use crate::model::view::{
     Cause, ClusterView, NodeView, OrphanView, RootView, ServiceView, SourceFreshness, SourceView, SummaryView, VipView,
 };
 
-/// A path and what stands there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// Where.
-    pub(crate) path: Path,
-    /// A JSON object.
-    pub(crate) json: String,
-}
+/// What stands at one path: which entry of its item, and a JSON object.
+pub(crate) type Entry = (Part, String);
 
-impl Entry {
-    pub(super) fn new(path: Path, body: &impl Serialize) -> Self {
-        let json = serde_json::to_string(body).expect("these bodies are plain structs with string keys");
-        Self { path, json }
-    }
-}
-
-/// Where a cluster stands.
-pub(crate) fn cluster_path(cluster: &ClusterName) -> Path {
-    Path::root().entry("cluster", &[("name", cluster)])
-}
-
-/// Where a node stands.
-pub(crate) fn node_path(cluster: &ClusterName, node: &NodeName) -> Path {
-    cluster_path(cluster).entry("node", &[("name", node)])
-}
-
-/// Where a service stands.
-pub(crate) fn service_path(cluster: &ClusterName, service: &ServiceKey) -> Path {
-    cluster_path(cluster).entry("service", &[("namespace", &service.namespace), ("name", &service.name)])
-}
-
-/// Where an orphan route stands.
-pub(crate) fn orphan_path(route: &RouteKey) -> Path {
-    Path::root().entry("orphan-route", &[("network-instance", &route.network_instance), ("prefix", &route.prefix)])
-}
-
-/// Where a source stands in the summary.
-pub(crate) fn source_path(source: &SourceId) -> Path {
-    summary_path().entry("source", &[("name", source)])
-}
-
-/// Where the summary stands.
-pub(crate) fn summary_path() -> Path {
-    Path::root().container("summary")
-}
-
-/// Where the counters stand.
-pub(crate) fn statistics_path() -> Path {
-    Path::root().container("statistics")
-}
-
-/// Where the counters of a source stand.
-pub(crate) fn source_statistics_path(source: &SourceId) -> Path {
-    statistics_path().entry("source", &[("name", source)])
+pub(super) fn json(body: &impl Serialize) -> String {
+    serde_json::to_string(body).expect("these bodies are plain structs with string keys")
 }
 
 #[skip_serializing_none]
@@ -88,6 +41,8 @@ struct Root<'a> {
     oper_reason: Option<&'a str>,
     version: &'static str,
     alarm_policy: Policy,
+    summary: Option<Summary>,
+    statistics: Statistics<'a>,
 }
 
 #[derive(Serialize)]
@@ -110,18 +65,30 @@ impl From<AlarmPolicy> for Policy {
     }
 }
 
-/// `/k8s-services`.
-pub(crate) fn root(view: &RootView, version: &'static str) -> Entry {
-    Entry::new(
-        Path::root(),
-        &Root {
-            admin_state: admin_state(view.enabled),
-            oper_state: view.state.as_str(),
-            oper_reason: view.reason.as_deref(),
-            version,
-            alarm_policy: view.alarm_policy.into(),
-        },
-    )
+/// `/k8s-services`, with summary and statistics.
+pub(crate) fn root(view: &RootView, document: &RootDocument) -> String {
+    json(&Root {
+        admin_state: admin_state(view.enabled),
+        oper_state: view.state.as_str(),
+        oper_reason: view.reason.as_deref(),
+        version: document.version,
+        alarm_policy: view.alarm_policy.into(),
+        summary: document.summary.as_ref().map(|view| summary(view, document)),
+        statistics: statistics(document),
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Probe {
+    admin_state: &'static str,
+    oper_state: &'static str,
+    version: &'static str,
+}
+
+/// The least that `/k8s-services` can say, with a hyphen in its path and enumerations in it.
+pub(crate) fn probe(view: &RootView, version: &'static str) -> String {
+    json(&Probe { admin_state: admin_state(view.enabled), oper_state: view.state.as_str(), version })
 }
 
 #[derive(Serialize)]
@@ -137,12 +104,13 @@ struct Summary {
     alarms_major: u32,
     alarms_minor: u32,
     alarms_warning: u32,
+    source: Vec<SourceCondition>,
 }
 
-/// `/k8s-services/summary`, without its sources.
-pub(crate) fn summary(view: &SummaryView, alarms: &AlarmCounts) -> Entry {
+fn summary(view: &SummaryView, document: &RootDocument) -> Summary {
     let SummaryView { services, vips, vips_up, vips_degraded, vips_down, vips_unknown } = *view;
-    let body = Summary {
+    let alarms = &document.alarms;
+    Summary {
         services,
         vips,
         vips_up,
@@ -153,29 +121,27 @@ pub(crate) fn summary(view: &SummaryView, alarms: &AlarmCounts) -> Entry {
         alarms_major: alarms.of(Severity::Major),
         alarms_minor: alarms.of(Severity::Minor),
         alarms_warning: alarms.of(Severity::Warning),
-    };
-    Entry::new(summary_path(), &body)
+        source: document.sources.iter().map(|(source, view)| condition(source, view, document)).collect(),
+    }
 }
 
 #[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct SourceCondition {
+    name: String,
     oper_state: &'static str,
     last_event: Option<Time>,
     stale_since: Option<Time>,
 }
 
-/// `/k8s-services/summary/source`.
-pub(crate) fn source(source: &SourceId, view: &SourceView, last_event: Option<Timestamp>) -> Entry {
-    Entry::new(
-        source_path(source),
-        &SourceCondition {
-            oper_state: view.state.as_str(),
-            last_event: last_event.map(Time),
-            stale_since: view.stale_since.map(Time),
-        },
-    )
+fn condition(source: &SourceId, view: &SourceView, document: &RootDocument) -> SourceCondition {
+    SourceCondition {
+        name: source.to_string(),
+        oper_state: view.state.as_str(),
+        last_event: document.last_event(source).map(Time),
+        stale_since: view.stale_since.map(Time),
+    }
 }
 
 #[skip_serializing_none]
@@ -250,7 +216,7 @@ impl<'a> From<&'a Connection> for ConnectionLeaves<'a> {
 }
 
 /// `/k8s-services/cluster` and the resources of its speaker.
-pub(crate) fn cluster(name: &ClusterName, view: &ClusterView, last_event: Option<Timestamp>) -> Vec<Entry> {
+pub(crate) fn cluster(view: &ClusterView, last_event: Option<Timestamp>) -> Vec<Entry> {
     let ClusterConfig { enabled, source, rules } = &*view.config;
     let Source {
         connection,
@@ -273,40 +239,36 @@ pub(crate) fn cluster(name: &ClusterName, view: &ClusterView, last_event: Option
         ecmp_limit,
         fabric_addresses: _, // stand in the node's entry
     } = rules;
-    let path = cluster_path(name);
-    let own = Entry::new(
-        path.clone(),
-        &Cluster {
-            admin_state: admin_state(*enabled),
-            connection: connection.into(),
-            network_namespace: network_namespace.as_deref().unwrap_or("self"),
-            network_instance: network_instance.as_str(),
-            speaker: speaker.as_str(),
-            namespace: namespaces,
-            label_selector: label_selector.as_deref(),
-            load_balancer_class: load_balancer_class.as_deref(),
-            include_external_ips: *include_external_ips,
-            vip_pool: vip_pools,
-            shared_with,
-            ecmp_limit: *ecmp_limit,
-            node_address_annotation: node_address_annotation.as_deref(),
-            announcement: announcement.as_str(),
-            speaker_node_selector: speaker_node_selector.as_ref().map(ToString::to_string),
-            transit_address: transit_addresses,
-            oper_state: view.state.as_str(),
-            oper_reason: view.reason.as_deref(),
-            kubernetes_version: view.version.as_deref(),
-            last_event: last_event.map(Time),
-            service_count: view.counts.map(|counts| counts.services),
-            endpoint_count: view.counts.map(|counts| counts.endpoints),
-            node_count: view.counts.map(|counts| counts.nodes),
-        },
-    );
+    let own = json(&Cluster {
+        admin_state: admin_state(*enabled),
+        connection: connection.into(),
+        network_namespace: network_namespace.as_deref().unwrap_or("self"),
+        network_instance: network_instance.as_str(),
+        speaker: speaker.as_str(),
+        namespace: namespaces,
+        label_selector: label_selector.as_deref(),
+        load_balancer_class: load_balancer_class.as_deref(),
+        include_external_ips: *include_external_ips,
+        vip_pool: vip_pools,
+        shared_with,
+        ecmp_limit: *ecmp_limit,
+        node_address_annotation: node_address_annotation.as_deref(),
+        announcement: announcement.as_str(),
+        speaker_node_selector: speaker_node_selector.as_ref().map(ToString::to_string),
+        transit_address: transit_addresses,
+        oper_state: view.state.as_str(),
+        oper_reason: view.reason.as_deref(),
+        kubernetes_version: view.version.as_deref(),
+        last_event: last_event.map(Time),
+        service_count: view.counts.map(|counts| counts.services),
+        endpoint_count: view.counts.map(|counts| counts.endpoints),
+        node_count: view.counts.map(|counts| counts.nodes),
+    });
     let resources = view.speaker_resources.iter().map(|(resource, state)| {
         let body = Resource { state: state.as_str(), detail: state.detail().map(|detail| &**detail) };
-        Entry::new(path.entry("speaker-resource", &[("name", resource)]), &body)
+        (Part::Resource(*resource), json(&body))
     });
-    std::iter::once(own).chain(resources).collect()
+    std::iter::once((Part::Own, own)).chain(resources).collect()
 }
 
 #[skip_serializing_none]
@@ -363,31 +325,27 @@ struct Peer<'a> {
 }
 
 /// `/k8s-services/cluster/node` and its peers.
-pub(crate) fn node(cluster: &ClusterName, name: &NodeName, view: &NodeView) -> Vec<Entry> {
-    let path = node_path(cluster, name);
+pub(crate) fn node(view: &NodeView) -> Vec<Entry> {
     let first = view.peers.first();
     let worst = view.peers.iter().filter(|peer| peer.session.is_some()).min_by_key(|peer| peer.session);
     let (probable_cause, cause_detail) = cause(&view.cause);
-    let own = Entry::new(
-        path.clone(),
-        &Node {
-            fabric_address: &view.fabric_addresses,
-            address: first.map(|peer| peer.address),
-            address_source: first.map(|peer| peer.source.as_str()),
-            attachment: view.attachment.as_str(),
-            session_state: worst.and_then(|peer| peer.session).map(SessionState::as_str),
-            session_last_established: worst.and_then(|peer| peer.last_established).map(Time),
-            bfd_state: view.peers.iter().filter_map(|peer| peer.bfd).min().map(BfdState::as_str),
-            expected_vips: view.expected_vips,
-            installed_vips: view.installed_vips,
-            sole_path_vips: view.sole_path_vips,
-            excluded_by: view.excluded_by,
-            probable_cause,
-            cause_detail,
-            oper_state: view.state.as_str(),
-            oper_reason: view.reason.map(|reason| reason.as_str()),
-        },
-    );
+    let own = json(&Node {
+        fabric_address: &view.fabric_addresses,
+        address: first.map(|peer| peer.address),
+        address_source: first.map(|peer| peer.source.as_str()),
+        attachment: view.attachment.as_str(),
+        session_state: worst.and_then(|peer| peer.session).map(SessionState::as_str),
+        session_last_established: worst.and_then(|peer| peer.last_established).map(Time),
+        bfd_state: view.peers.iter().filter_map(|peer| peer.bfd).min().map(BfdState::as_str),
+        expected_vips: view.expected_vips,
+        installed_vips: view.installed_vips,
+        sole_path_vips: view.sole_path_vips,
+        excluded_by: view.excluded_by,
+        probable_cause,
+        cause_detail,
+        oper_state: view.state.as_str(),
+        oper_reason: view.reason.map(|reason| reason.as_str()),
+    });
     let peers = view.peers.iter().map(|peer| {
         let (probable_cause, cause_detail) = cause(&peer.cause);
         let body = Peer {
@@ -404,9 +362,9 @@ pub(crate) fn node(cluster: &ClusterName, name: &NodeName, view: &NodeView) -> V
             probable_cause,
             cause_detail,
         };
-        Entry::new(path.entry("peer", &[("address", &peer.address)]), &body)
+        (Part::Peer(peer.address), json(&body))
     });
-    std::iter::once(own).chain(peers).collect()
+    std::iter::once((Part::Own, own)).chain(peers).collect()
 }
 
 #[skip_serializing_none]
@@ -463,8 +421,7 @@ struct NextHop<'a> {
 }
 
 /// `/k8s-services/cluster/service`, its VIPs and their next-hops.
-pub(crate) fn service(cluster: &ClusterName, key: &ServiceKey, view: &ServiceView) -> Vec<Entry> {
-    let path = service_path(cluster, key);
+pub(crate) fn service(view: &ServiceView) -> Vec<Entry> {
     let mut entries = Vec::with_capacity(1 + view.vips.iter().map(|vip| 1 + vip.next_hops.len()).sum::<usize>());
     let own = Service {
         external_traffic_policy: view.policy.as_str(),
@@ -476,15 +433,14 @@ pub(crate) fn service(cluster: &ClusterName, key: &ServiceKey, view: &ServiceVie
         last_change: Time(view.last_change),
         owner: view.verdict.owner().map(Owner::as_str),
     };
-    entries.push(Entry::new(path.clone(), &own));
+    entries.push((Part::Own, json(&own)));
     for vip in &view.vips {
-        push_vip(&mut entries, &path, vip);
+        push_vip(&mut entries, vip);
     }
     entries
 }
 
-fn push_vip(entries: &mut Vec<Entry>, service: &Path, view: &VipView) {
-    let path = service.entry("vip", &[("address", &view.address)]);
+fn push_vip(entries: &mut Vec<Entry>, view: &VipView) {
     let route = view.route.as_ref();
     let (probable_cause, cause_detail) = cause(&view.cause);
     let own = Vip {
@@ -506,7 +462,7 @@ fn push_vip(entries: &mut Vec<Entry>, service: &Path, view: &VipView) {
         expected_next_hops: view.expected,
         installed_next_hops: view.installed,
     };
-    entries.push(Entry::new(path.clone(), &own));
+    entries.push((Part::Vip(view.address), json(&own)));
     for hop in &view.next_hops {
         let (probable_cause, cause_detail) = cause(&hop.cause);
         let body = NextHop {
@@ -521,7 +477,7 @@ fn push_vip(entries: &mut Vec<Entry>, service: &Path, view: &VipView) {
             oper_state: hop.state.as_str(),
             oper_reason: hop.reason.map(|reason| reason.as_str()),
         };
-        entries.push(Entry::new(path.entry("next-hop", &[("address", &hop.address)]), &body));
+        entries.push((Part::NextHop(view.address, hop.address), json(&body)));
     }
 }
 
@@ -536,9 +492,10 @@ struct Orphan<'a> {
 }
 
 /// `/k8s-services/orphan-route`.
-pub(crate) fn orphan(key: &RouteKey, view: &OrphanView) -> Entry {
+pub(crate) fn orphan(view: &OrphanView) -> Vec<Entry> {
     let OrphanView { owner, next_hops, since } = view;
-    Entry::new(orphan_path(key), &Orphan { route_owner: owner.as_deref(), next_hop: next_hops, since: Time(*since) })
+    let body = Orphan { route_owner: owner.as_deref(), next_hop: next_hops, since: Time(*since) };
+    vec![(Part::Own, json(&body))]
 }
 
 /// Counters of the agent itself; 64-bit numbers are strings in JSON (RFC 7951 section 6.1).
@@ -556,44 +513,76 @@ pub(crate) struct Counters {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Statistics {
+struct Statistics<'a> {
     evaluations: String,
     telemetry_updates: String,
     telemetry_deletes: String,
     telemetry_errors: String,
+    source: Vec<SourceStatistics>,
+    adaptation: AdaptationLeaves<'a>,
 }
 
-/// `/k8s-services/statistics`, without its sources.
-pub(crate) fn statistics(counters: &Counters) -> Entry {
-    Entry::new(
-        statistics_path(),
-        &Statistics {
-            evaluations: counters.evaluations.to_string(),
-            telemetry_updates: counters.updates.to_string(),
-            telemetry_deletes: counters.deletes.to_string(),
-            telemetry_errors: counters.errors.to_string(),
-        },
-    )
+fn statistics(document: &RootDocument) -> Statistics<'_> {
+    let Counters { evaluations, updates, deletes, errors } = document.counters;
+    Statistics {
+        evaluations: evaluations.to_string(),
+        telemetry_updates: updates.to_string(),
+        telemetry_deletes: deletes.to_string(),
+        telemetry_errors: errors.to_string(),
+        source: document.freshness.values().map(source_statistics).collect(),
+        adaptation: adaptation(document),
+    }
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct SourceStatistics {
+    name: String,
     events: String,
     reconnects: String,
     errors: String,
 }
 
-/// `/k8s-services/statistics/source`.
-pub(crate) fn source_statistics(freshness: &SourceFreshness) -> Entry {
-    Entry::new(
-        source_statistics_path(&freshness.source),
-        &SourceStatistics {
-            events: freshness.events.to_string(),
-            reconnects: freshness.reconnects.to_string(),
-            errors: freshness.errors.to_string(),
-        },
-    )
+fn source_statistics(freshness: &SourceFreshness) -> SourceStatistics {
+    SourceStatistics {
+        name: freshness.source.to_string(),
+        events: freshness.events.to_string(),
+        reconnects: freshness.reconnects.to_string(),
+        errors: freshness.errors.to_string(),
+    }
+}
+
+#[skip_serializing_none]
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct AdaptationLeaves<'a> {
+    path_spelling: Option<&'static str>,
+    enumeration_form: Option<&'static str>,
+    streams: Option<&'static str>,
+    end_of_dump: Option<&'static str>,
+    gnmi_encoding: Option<&'static str>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    refused_path: &'a BTreeSet<Arc<str>>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    refused_feature: &'a BTreeSet<Arc<str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused_entry: &'a Vec<String>,
+    release: Option<&'a str>,
+}
+
+fn adaptation(document: &RootDocument) -> AdaptationLeaves<'_> {
+    let found = &document.adaptation;
+    AdaptationLeaves {
+        path_spelling: document.dialect.map(|dialect| dialect.spelling.as_str()),
+        enumeration_form: document.dialect.map(|dialect| dialect.words.as_str()),
+        streams: found.streams,
+        end_of_dump: found.end_of_dump,
+        gnmi_encoding: found.gnmi_encoding,
+        refused_path: &found.refused_paths,
+        refused_feature: &found.refused_features,
+        refused_entry: &document.refused,
+        release: found.release.as_deref(),
+    }
 }
 
 fn admin_state(enabled: bool) -> &'static str {
@@ -626,8 +615,10 @@ mod tests {
 
     #[test]
     fn counters_are_strings() {
-        let entry = statistics(&Counters { evaluations: u64::MAX, ..Counters::default() });
-        assert!(entry.json.contains(r#""evaluations":"18446744073709551615""#), "{}", entry.json);
+        let mut document = RootDocument::new("1.2.3");
+        document.counters = Counters { evaluations: u64::MAX, ..Counters::default() };
+        let said = json(&statistics(&document));
+        assert!(said.contains(r#""evaluations":"18446744073709551615""#), "{said}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::tree::Item;
+use super::item::Item;
 use crate::model::names::ClusterName;
 
 /// Clusters that have not synced yet, and what is kept back of them.

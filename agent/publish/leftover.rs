@@ -2,55 +2,43 @@
 
 use serde_json::{Map, Value};
 
-use super::path::Path;
+use crate::path::{Element, Name, Path};
+use crate::tree::{self, Kind, Node};
 
-/// The lists of the module, and their keys in order.
-const LISTS: &[(&str, &[&str])] = &[
-    ("cluster", &["name"]),
-    ("node", &["name"]),
-    ("peer", &["address"]),
-    ("service", &["namespace", "name"]),
-    ("vip", &["address"]),
-    ("next-hop", &["address"]),
-    ("orphan-route", &["network-instance", "prefix"]),
-    ("alarm", &["id"]),
-    ("alarm-history", &["sequence"]),
-    ("source", &["name"]),
-];
-
-/// Every list entry in the JSON of `/k8s-services`, children before their parents: in the order in which they are to be
-/// deleted.
+/// Every list entry in the JSON of `/k8s-services` that has a path of its own, children before their parents: in the order
+/// in which they are to be deleted.
 pub(crate) fn entries(state: &Value) -> Vec<Path> {
     let mut paths = Vec::new();
     if let Some(object) = state.as_object() {
-        let object = member(object, "k8s-services").and_then(Value::as_object).unwrap_or(object);
-        walk(&Path::root(), object, &mut paths);
+        let object = member(object, tree::ROOT.name).and_then(Value::as_object).unwrap_or(object);
+        walk(&tree::root(), &tree::ROOT, object, &mut paths);
     }
     paths.reverse();
     paths
 }
 
-fn walk(path: &Path, object: &Map<String, Value>, paths: &mut Vec<Path>) {
-    for (name, value) in object {
-        let name = name.rsplit_once(':').map_or(name.as_str(), |(_, name)| name);
-        match value {
-            Value::Object(container) => walk(&path.container(name), container, paths),
-            Value::Array(entries) => {
-                let Some((_, keys)) = LISTS.iter().find(|(list, _)| *list == name) else { continue };
+fn walk(path: &Path, node: &'static Node, object: &Map<String, Value>, paths: &mut Vec<Path>) {
+    for child in node.children {
+        let Some(value) = member(object, child.name) else { continue };
+        match (child.kind, value) {
+            (Kind::Container, Value::Object(container)) => walk(&path.child(child.name), child, container, paths),
+            (Kind::List(keys), Value::Array(entries)) => {
                 for entry in entries.iter().filter_map(Value::as_object) {
-                    let values: Option<Vec<&str>> =
-                        keys.iter().map(|key| member(entry, key).and_then(Value::as_str)).collect();
-                    let Some(values) = values else { continue };
-                    let keys: Vec<(&str, &dyn std::fmt::Display)> =
-                        keys.iter().zip(&values).map(|(key, value)| (*key, value as &dyn std::fmt::Display)).collect();
-                    let path = path.entry(name, &keys);
+                    let Some(element) = element(child.name, keys, entry) else { continue };
+                    let path = Path::new([path.elements(), &[element]].concat());
                     paths.push(path.clone());
-                    walk(&path, entry, paths);
+                    walk(&path, child, entry, paths);
                 }
             }
             _ => {}
         }
     }
+}
+
+/// The entry's step of the path; `None` where a key is missing.
+fn element(list: &'static str, keys: &[&'static str], entry: &Map<String, Value>) -> Option<Element> {
+    let key = |key: &&'static str| Some((Name::Borrowed(*key), member(entry, key)?.as_str()?.to_owned()));
+    Some(Element { name: Name::Borrowed(list), keys: keys.iter().map(key).collect::<Option<_>>()? })
 }
 
 /// A member by its name, with or without a module prefix.
@@ -63,7 +51,6 @@ fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::path::Spelling;
     use super::*;
 
     #[test]
@@ -75,23 +62,46 @@ mod tests {
                 "cluster": [{
                     "name": "c1",
                     "namespace": ["a", "b"],
+                    "speaker-resource": [{ "name": "ippools.projectcalico.org", "state": "watched" }],
                     "service": [{ "namespace": "default", "name": "web",
                                   "vip": [{ "address": "2001:db8::1", "next-hop": [{ "address": "10.0.0.1" }] }] }]
                 }]
             }
         });
-        let paths: Vec<String> = entries(&state).iter().map(|path| path.spelled(Spelling::Hyphen)).collect();
-        let service = r#".k8s-services.cluster{.name=="c1"}.service{.namespace=="default"&&.name=="web"}"#;
+        let paths: Vec<String> = entries(&state).iter().map(Path::to_string).collect();
+        let (cluster, service) = ("/k8s-services/cluster[name=c1]", "service[namespace=default][name=web]");
         assert_eq!(
             paths,
             [
-                r#".k8s-services.summary.source{.name=="ndk"}"#.to_owned(),
-                format!(r#"{service}.vip{{.address=="2001:db8::1"}}.next-hop{{.address=="10.0.0.1"}}"#),
-                format!(r#"{service}.vip{{.address=="2001:db8::1"}}"#),
-                service.to_owned(),
-                r#".k8s-services.cluster{.name=="c1"}"#.to_owned(),
-            ]
+                format!("{cluster}/{service}/vip[address=2001:db8::1]/next-hop[address=10.0.0.1]"),
+                format!("{cluster}/{service}/vip[address=2001:db8::1]"),
+                format!("{cluster}/{service}"),
+                format!("{cluster}/speaker-resource[name=ippools.projectcalico.org]"),
+                cluster.to_owned(),
+            ],
+            "the sources of the summary stand in the root's own JSON"
         );
+    }
+
+    /// No list of the module can be forgotten: an entry of each is found.
+    #[test]
+    fn an_entry_of_every_list_is_found() {
+        fn example(node: &Node) -> Value {
+            let members = node.children.iter().filter_map(|child| match child.kind {
+                Kind::Container => Some((child.name.to_owned(), example(child))),
+                Kind::List(_) | Kind::InlineList(_) => {
+                    Some((child.name.to_owned(), Value::Array(vec![example(child)])))
+                }
+                Kind::Leaf(_) => Some((child.name.to_owned(), "x".into())),
+                Kind::LeafList(_) => None,
+            });
+            Value::Object(members.collect())
+        }
+        fn lists(node: &Node) -> usize {
+            let own = usize::from(matches!(node.kind, Kind::List(_)));
+            own + node.children.iter().map(lists).sum::<usize>()
+        }
+        assert_eq!(entries(&example(&tree::ROOT)).len(), lists(&tree::ROOT));
     }
 
     #[test]

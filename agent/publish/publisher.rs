@@ -1,18 +1,19 @@
 //! The task that writes.
 
-use std::collections::{HashMap, VecDeque};
-use std::future::Future;
-use std::time::Duration;
-
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
-use super::entry::{Counters, Entry};
+use super::batch::Batch;
+use super::call::{Outcome, delete, send};
+use super::deletes::DeleteQueue;
+use super::desired::Desired;
+use super::dialect::{Dialect, Dialects};
+use super::entry::Counters;
 use super::leftover;
-use super::path::{Path, Spelling};
-use super::sink::{Sink, WriteError};
-use super::tree::{BATCH_ENTRIES, Batch, Tree};
+use super::refused::Refusal;
+use super::sink::Sink;
+use crate::model::adaptation::Adaptation;
 use crate::model::view::{Change, SourceFreshness};
 use crate::supervise::{Backoff, Throttle};
 
@@ -26,20 +27,44 @@ pub enum Input {
     /// The first sync has ended: `/k8s-services` as it stands on the switch, where gNMI could read it. What is in it and
     /// was not written in this life is deleted.
     Leftover(serde_json::Value),
+    /// What the sources found out about this switch.
+    Adaptation(Adaptation),
+    /// Whether the root shows in state after an acceptance, by its number in [`Publisher::accepted`].
+    ReadBack {
+        /// Of which acceptance.
+        acceptance: u64,
+        /// It shows.
+        shows: bool,
+    },
 }
 
 /// Pauses before what was refused or lost is written again, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// So many parts of a batch refused, and none accepted: the NDK refuses everything, the rest need not be tried.
+/// So many single entries refused, and none accepted: the NDK refuses everything, the rest need not be tried.
 const REFUSES_ALL: usize = 8;
-/// A delete refused so often by an NDK that took other things in between is of something that is not there.
-const DELETE_TRIES: u8 = 3;
+/// Bytes of an entry up to which no NDK can mean that it is too large.
+const SMALL_BYTES: usize = 4 * 1024;
+/// Paths that do not show and are deleted in one call.
+const DELETED_AT_ONCE: usize = 200;
 /// At most one log line about refusals in this time.
 const COMPLAINTS: Duration = Duration::from_secs(30);
 /// How long the entries of a cluster in its first sync are kept back. Most syncs take less, and their entries are written
 /// once; one that takes longer shows.
 const FIRST_SYNC: Duration = Duration::from_secs(2);
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// There is no registration: nothing can be written.
+    Unregistered,
+    /// The NDK of this registration has not accepted anything yet: the root is tried in one dialect after the other.
+    Probing,
+    /// Whatever is due is written.
+    Writing,
+    /// The NDK did not answer, or refused everything: nothing is written before then.
+    Paused(Instant),
+}
 
 /// Writes what the engine says.
 #[derive(Debug)]
@@ -47,35 +72,26 @@ pub struct Publisher<S> {
     inputs: mpsc::Receiver<Input>,
     sinks: watch::Receiver<Option<S>>,
     generation: Option<u64>,
-    tree: Tree,
-    spelling: Spelling,
-    /// A write has been accepted in this spelling.
-    proven: bool,
+    phase: Phase,
+    desired: Desired,
+    dialects: Dialects,
+    /// Counts the times a dialect was accepted: state is read back after each.
+    accepted: watch::Sender<u64>,
     counters: Counters,
-    leftovers: Vec<Path>,
-    /// Deletes that were refused: either nothing stood there, or the NDK took nothing at that moment. Tried again when it
-    /// has taken something, a few times.
-    doubtful: Vec<Path>,
-    tries: HashMap<Path, u8>,
-    /// The next batch, made while a call was on its way.
-    ahead: Option<Batch>,
+    deletes: DeleteQueue,
+    /// Whether what was written in the dialect shows in state; `None` until that was read.
+    shows: Option<bool>,
+    /// Paths written in a dialect that did not show: deleted once, whatever the answer.
+    hidden: Vec<String>,
+    /// The next batch, prepared while a call was under way.
+    prepared: Option<Batch>,
     /// When what is kept back is due all the same.
-    kept_until: Option<Instant>,
-    /// Nothing is written before.
-    paused_until: Option<Instant>,
+    first_sync_until: Option<Instant>,
     pause: Backoff,
     /// When entries that were refused are tried again; all others are written meanwhile.
-    aside_until: Option<Instant>,
-    aside_pause: Backoff,
+    retry_at: Option<Instant>,
+    retry: Backoff,
     complaints: Throttle,
-}
-
-/// What became of a call.
-enum Outcome {
-    /// All but these deletes, by their position.
-    Written(Vec<usize>),
-    Refused(String),
-    Lost(String),
 }
 
 impl<S: Sink> Publisher<S> {
@@ -85,33 +101,47 @@ impl<S: Sink> Publisher<S> {
             inputs,
             sinks,
             generation: None,
-            tree: Tree::new(version),
-            spelling: Spelling::Hyphen,
-            proven: false,
+            phase: Phase::Unregistered,
+            desired: Desired::new(version),
+            dialects: Dialects::new(),
+            accepted: watch::Sender::new(0),
             counters: Counters::default(),
-            leftovers: Vec::new(),
-            doubtful: Vec::new(),
-            tries: HashMap::new(),
-            ahead: None,
-            kept_until: None,
-            paused_until: None,
+            deletes: DeleteQueue::default(),
+            shows: None,
+            hidden: Vec::new(),
+            prepared: None,
+            first_sync_until: None,
             pause: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
-            aside_until: None,
-            aside_pause: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            retry_at: None,
+            retry: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             complaints: Throttle::new(COMPLAINTS),
         }
+    }
+
+    /// Counts the times the NDK accepted the root in a dialect that was not known to be right. An NDK may accept what
+    /// never shows in state: whoever can read state says so by [`Input::ReadBack`].
+    pub fn accepted(&self) -> watch::Receiver<u64> {
+        self.accepted.subscribe()
     }
 
     /// Writes until the inputs end.
     pub async fn run(mut self) {
         let mut sink: Option<S> = None;
         loop {
+            // Not while a call is under way, whose answer is about what this takes away.
+            if self.shows == Some(false) {
+                self.hide();
+            }
             if self.is_due()
                 && let Some(sink) = sink.clone()
                 && !self.write(&sink).await
             {
                 return;
             }
+            let paused_until = match self.phase {
+                Phase::Paused(until) => Some(until),
+                Phase::Unregistered | Phase::Probing | Phase::Writing => None,
+            };
             tokio::select! {
                 biased;
                 changed = self.sinks.changed() => {
@@ -125,197 +155,338 @@ impl<S: Sink> Publisher<S> {
                     Some(input) => self.take(input),
                     None => return,
                 },
-                () = pause(self.kept_until), if self.kept_until.is_some() => {
-                    self.kept_until = None;
-                    self.tree.give_up_waiting();
+                () = at(self.first_sync_until), if self.first_sync_until.is_some() => {
+                    self.first_sync_until = None;
+                    self.desired.give_up_waiting();
                 }
-                () = pause(self.paused_until), if self.paused_until.is_some() => self.paused_until = None,
-                () = pause(self.aside_until), if self.aside_until.is_some() => {
-                    self.aside_until = None;
-                    self.tree.try_again();
+                () = at(paused_until), if paused_until.is_some() => self.resume(),
+                () = at(self.retry_at), if self.retry_at.is_some() => {
+                    self.retry_at = None;
+                    self.desired.try_again();
                 }
                 // More is due: a new registration and one input are looked at between two batches.
-                () = std::future::ready(()), if self.is_due() && sink.is_some() => {}
+                () = std::future::ready(()), if self.is_due() => {}
             }
         }
     }
 
     fn is_due(&self) -> bool {
-        self.paused_until.is_none() && (self.ahead.is_some() || self.tree.is_due() || !self.leftovers.is_empty())
+        let any = self.prepared.is_some() || self.desired.is_due() || self.deletes.is_due() || !self.hidden.is_empty();
+        matches!(self.phase, Phase::Probing | Phase::Writing) && any
+    }
+
+    fn resume(&mut self) {
+        self.phase = if self.dialects.is_confirmed() { Phase::Writing } else { Phase::Probing };
+    }
+
+    fn pause(&mut self) {
+        self.phase = Phase::Paused(Instant::now() + self.pause.pause());
     }
 
     fn adopt(&mut self, sink: &mut Option<S>, next: Option<S>) {
-        if let Some(next) = &next
-            && self.generation != Some(next.generation())
-        {
-            self.generation = Some(next.generation());
-            self.ahead = None;
-            self.doubtful.clear();
-            self.tries.clear();
-            self.tree.forget_written();
-            self.proven = false;
-            (self.paused_until, self.aside_until) = (None, None);
-            self.pause.reset();
-            self.aside_pause.reset();
+        match &next {
+            None => self.phase = Phase::Unregistered,
+            Some(next) if self.generation != Some(next.generation()) => {
+                self.generation = Some(next.generation());
+                self.dialects.renew();
+                self.start_over();
+                self.pause.reset();
+                self.retry.reset();
+            }
+            Some(_) => self.resume(),
         }
         *sink = next;
+    }
+
+    /// Nothing that was written stands.
+    fn start_over(&mut self) {
+        self.prepared = None;
+        self.deletes.clear();
+        self.hidden.clear();
+        self.retry_at = None;
+        self.desired.forget_written();
+        self.phase = Phase::Probing;
     }
 
     fn take(&mut self, input: Input) {
         match input {
             Input::Changes(changes) => {
-                changes.into_iter().for_each(|change| self.tree.take(change));
+                changes.into_iter().for_each(|change| self.desired.take(change));
                 let until = || Instant::now() + FIRST_SYNC;
-                self.kept_until = self.tree.keeps_back().then(|| self.kept_until.unwrap_or_else(until));
+                self.first_sync_until = self.desired.keeps_back().then(|| self.first_sync_until.unwrap_or_else(until));
             }
             Input::Freshness(sources, evaluations) => {
                 let counters = Counters { evaluations, ..self.counters };
-                self.tree.refresh(sources, counters);
+                self.desired.refresh(sources, counters);
             }
-            Input::Leftover(state) => self.leftovers = leftover::entries(&state),
+            Input::Leftover(state) => {
+                let spelling = self.dialects.current().spelling;
+                self.deletes.add(leftover::entries(&state).iter().map(|path| path.js(spelling)));
+            }
+            Input::Adaptation(adaptation) => self.desired.adapt(adaptation),
+            Input::ReadBack { acceptance, shows } => {
+                if acceptance == *self.accepted.borrow() && self.dialects.is_confirmed() {
+                    self.shows = Some(shows);
+                }
+            }
         }
     }
 
-    /// One batch, while inputs are still taken in. False when the inputs have ended.
+    /// One call or a few, while inputs are still taken in. Returns `false` when the inputs have ended.
     async fn write(&mut self, sink: &S) -> bool {
-        let batch = self.ahead.take().or_else(|| self.tree.next_batch()).or_else(|| self.next_leftovers());
-        let Some(batch) = batch else { return true };
-        let (outcome, open) = self.attempt(sink, &batch).await;
-        match outcome {
-            Outcome::Written(refused) => self.done(&batch, &refused),
-            Outcome::Refused(_) if batch.is_many() && open => return self.write_apart(sink, batch).await,
-            Outcome::Refused(reason) => self.set_aside(batch, &reason),
-            Outcome::Lost(reason) => self.put_off(batch, &reason),
+        if !self.hidden.is_empty() {
+            self.delete_hidden(sink).await;
+        }
+        if self.phase == Phase::Probing && self.desired.probe(self.dialects.current()).is_some() {
+            return self.probe(sink).await;
+        }
+        match self.prepared.take().or_else(|| self.desired.next_batch(self.dialects.current())) {
+            Some(batch) => self.write_batch(sink, batch).await,
+            None => self.write_deletes(sink).await,
+        }
+    }
+
+    /// Tries the root's small document in one dialect after the other, until one is accepted.
+    async fn probe(&mut self, sink: &S) -> bool {
+        let mut last = None;
+        for dialect in self.dialects.candidates() {
+            let Some(batch) = self.desired.probe(dialect) else { break };
+            let (outcome, open) = self.call(sink, &batch).await;
+            self.put_back_prepared();
+            match outcome {
+                Outcome::Written(_) => {
+                    self.counters.updates += 1;
+                    self.desired.probed();
+                    self.accept(dialect);
+                    return open;
+                }
+                Outcome::Refused(_, reason) => {
+                    self.counters.errors += 1;
+                    self.dialects.refuse(dialect);
+                    last = Some(reason);
+                }
+                Outcome::Lost(reason) => {
+                    self.counters.errors += 1;
+                    info!(reason, "the NDK is out of reach; writing again when it is back");
+                    self.pause();
+                    return open;
+                }
+            }
+            if !open {
+                return false;
+            }
+        }
+        if let Some(hidden) = self.dialects.hidden() {
+            // Accepted is more than refused, and nobody knows why it does not show.
+            self.confirm(hidden);
+            return true;
+        }
+        self.dialects.forgive();
+        self.complain("/k8s-services", &last.unwrap_or_default());
+        // If it is about the root alone, the rest is accepted.
+        let Some(batch) = self.desired.next_batch(self.dialects.current()) else {
+            self.pause();
+            return true;
+        };
+        let open = self.write_batch(sink, batch).await;
+        if !self.dialects.is_confirmed() {
+            self.pause();
         }
         open
     }
 
-    /// The parts of a refused batch by themselves, so that one that is refused does not keep the others. False when the
-    /// inputs have ended.
-    async fn write_apart(&mut self, sink: &S, batch: Batch) -> bool {
-        self.put_back_ahead();
-        let mut parts = VecDeque::from(self.tree.split(batch));
-        let (mut accepted, mut refused, mut open) = (false, 0, true);
-        while let Some(part) = parts.pop_front().filter(|_| open) {
+    /// The NDK accepted a write in this dialect.
+    fn accept(&mut self, dialect: Dialect) {
+        let known = self.shows == Some(true) && self.dialects.current() == dialect;
+        self.confirm(dialect);
+        if !known {
+            self.shows = None;
+            self.accepted.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn confirm(&mut self, dialect: Dialect) {
+        let (spelling, words) = (dialect.spelling.as_str(), dialect.words.as_str());
+        debug!(spelling, words, "the NDK accepts state written so");
+        self.dialects.accept(dialect);
+        self.desired.set_dialect(dialect);
+        self.phase = Phase::Writing;
+    }
+
+    /// What was written does not show in state: another dialect is tried, and what this one left is deleted.
+    fn hide(&mut self) {
+        let dialect = self.dialects.current();
+        self.shows = None;
+        self.dialects.hide();
+        if self.dialects.candidates().is_empty() {
+            return self.confirm(dialect);
+        }
+        info!(spelling = dialect.spelling.as_str(), "the NDK accepts state that does not show; writing it another way");
+        let hidden = self.desired.standing(dialect);
+        self.start_over();
+        self.hidden = hidden.into_iter().collect();
+        // Children before their parents.
+        self.hidden.sort_unstable_by_key(|path| std::cmp::Reverse(path.len()));
+    }
+
+    /// Deletes what was written in a dialect that does not show. What becomes of it is of no interest.
+    async fn delete_hidden(&mut self, sink: &S) {
+        for paths in std::mem::take(&mut self.hidden).chunks(DELETED_AT_ONCE) {
+            if let Err(error) = sink.delete(paths.to_vec()).await {
+                debug!(%error, "what does not show was not deleted");
+            }
+        }
+    }
+
+    /// Writes a batch. A part that is refused is halved until the entries that are refused stand alone, so that they do
+    /// not keep the others.
+    async fn write_batch(&mut self, sink: &S, batch: Batch) -> bool {
+        self.report_too_large();
+        let (mut parts, mut accepted, mut refused, mut open) = (vec![batch], false, 0, true);
+        while let Some(part) = parts.pop().filter(|_| open) {
             let outcome;
-            (outcome, open) = self.attempt(sink, &part).await;
-            // What was made ahead meanwhile holds only if these parts stand.
-            self.put_back_ahead();
+            (outcome, open) = self.call(sink, &part).await;
             match outcome {
                 Outcome::Written(refused) => {
-                    accepted |= !part.updates.is_empty();
+                    accepted |= !part.updates().is_empty();
                     self.done(&part, &refused);
                 }
-                Outcome::Refused(reason) => {
-                    refused += 1;
-                    self.set_aside(part, &reason);
+                Outcome::Refused(refusal, reason) => {
+                    // What was prepared holds only if what goes before it stands.
+                    self.put_back_prepared();
+                    match part.halves() {
+                        Ok([first, second]) => parts.extend([second, first]),
+                        Err(single) => {
+                            refused += 1;
+                            self.set_aside(single, refusal, &reason);
+                        }
+                    }
                 }
                 Outcome::Lost(reason) => {
-                    parts.drain(..).rev().for_each(|part| self.tree.put_back(part));
+                    self.put_back_prepared();
+                    parts.drain(..).for_each(|part| self.desired.put_back(part));
                     self.put_off(part, &reason);
                 }
             }
             if refused >= REFUSES_ALL && !accepted && !parts.is_empty() {
-                parts.drain(..).rev().for_each(|part| self.tree.put_back(part));
-                self.paused_until = Some(Instant::now() + self.pause.pause());
+                self.put_back_prepared();
+                parts.drain(..).for_each(|part| self.desired.put_back(part));
+                self.pause();
             }
         }
         open
     }
 
-    /// One call; a second in the other spelling as long as none has proved right.
-    async fn attempt(&mut self, sink: &S, batch: &Batch) -> (Outcome, bool) {
-        let (outcome, open) = self.call(sink, batch).await;
-        if self.proven || !open || !matches!(outcome, Outcome::Refused(_)) {
-            return (outcome, open);
-        }
-        self.spelling = self.spelling.other();
-        let (second, open) = self.call(sink, batch).await;
-        if matches!(second, Outcome::Written(_)) {
-            return (second, open);
-        }
-        self.spelling = self.spelling.other();
-        (if matches!(second, Outcome::Lost(_)) { second } else { outcome }, open)
-    }
-
-    fn done(&mut self, batch: &Batch, refused: &[usize]) {
-        self.counters.updates += batch.updates.len() as u64;
-        self.counters.deletes += (batch.deletes.len() - refused.len()) as u64;
-        if !batch.updates.is_empty() {
-            if !self.proven {
-                self.proven = true;
-                debug!(spelling = ?self.spelling, "the NDK accepts this spelling of paths");
+    fn done(&mut self, batch: &Batch, refused: &[String]) {
+        let updates = batch.writes().iter().filter(|write| write.json.is_some()).count();
+        self.counters.updates += updates as u64;
+        self.counters.deletes += (batch.writes().len() - updates - refused.len()) as u64;
+        if updates > 0 {
+            if !self.dialects.is_confirmed() {
+                self.accept(self.dialects.current());
             }
-            self.leftovers.append(&mut self.doubtful);
+            self.deletes.retry_unconfirmed();
         }
         // After that: the deletes of a batch follow its updates, and what was accepted before them proves nothing.
-        for (position, path) in batch.deletes.iter().enumerate() {
-            let tries = self.tries.remove(path).unwrap_or_default() + 1;
-            if refused.contains(&position) && tries < DELETE_TRIES {
-                self.tries.insert(path.clone(), tries);
-                self.doubtful.push(path.clone());
+        for path in batch.deletes().map(|write| &write.path) {
+            if refused.contains(path) { self.deletes.refused(path) } else { self.deletes.accepted(path) }
+        }
+        self.desired.written(batch);
+        self.pause.reset();
+        if !self.desired.has_refused() {
+            self.retry.reset();
+        }
+    }
+
+    /// Deletes what no item stands for.
+    async fn write_deletes(&mut self, sink: &S) -> bool {
+        if !self.deletes.is_due() {
+            return true;
+        }
+        let paths = self.deletes.next(&self.desired.standing(self.dialects.current()));
+        let (outcome, open) = self.answer(delete(sink.clone(), paths.clone())).await;
+        match outcome {
+            Outcome::Written(refused) => {
+                self.counters.deletes += (paths.len() - refused.len()) as u64;
+                for path in &paths {
+                    if refused.contains(path) { self.deletes.refused(path) } else { self.deletes.accepted(path) }
+                }
+            }
+            Outcome::Refused(_, reason) | Outcome::Lost(reason) => {
+                self.counters.errors += 1;
+                info!(reason, "the NDK is out of reach; writing again when it is back");
+                self.deletes.add(paths);
+                self.pause();
             }
         }
-        self.pause.reset();
-        if !self.tree.has_aside() {
-            self.aside_pause.reset();
+        open
+    }
+
+    /// What was prepared is due again.
+    fn put_back_prepared(&mut self) {
+        if let Some(prepared) = self.prepared.take() {
+            self.desired.put_back(prepared);
         }
     }
 
-    /// What was made ahead holds only if what goes before it stands.
-    fn put_back_ahead(&mut self) {
-        if let Some(ahead) = self.ahead.take() {
-            self.tree.put_back(ahead);
-        }
-    }
-
-    /// The NDK will not have it: tried again later, and at once when it changes. All else is written meanwhile.
-    fn set_aside(&mut self, batch: Batch, reason: &str) {
-        self.put_back_ahead();
+    /// The NDK refuses one write: all else is written meanwhile.
+    fn set_aside(&mut self, single: Batch, refusal: Refusal, reason: &str) {
         self.counters.errors += 1;
-        if let Some(held_back) = self.complaints.admit(Instant::now()) {
-            warn!(
-                path = self.first_path(&batch),
-                reason, held_back, "the NDK refuses a state entry; trying again later"
-            );
+        for write in single.into_writes() {
+            self.complain(&write.path, reason);
+            // A small entry is not too large: the NDK is short of something for a while.
+            let refusal = if write.bytes() <= SMALL_BYTES { Refusal::Content } else { refusal };
+            self.desired.set_aside(write, refusal);
         }
-        self.tree.set_aside(batch);
-        if self.aside_until.is_none() {
-            self.aside_until = Some(Instant::now() + self.aside_pause.pause());
+        if self.desired.has_refused() && self.retry_at.is_none() {
+            self.retry_at = Some(Instant::now() + self.retry.pause());
         }
     }
 
     /// The NDK did not answer: nothing is written for a while, or until the next registration.
     fn put_off(&mut self, batch: Batch, reason: &str) {
-        self.put_back_ahead();
         self.counters.errors += 1;
-        info!(path = self.first_path(&batch), reason, "the NDK is out of reach; writing again when it is back");
-        self.leftovers.extend(self.tree.failed(batch));
-        self.paused_until = Some(Instant::now() + self.pause.pause());
+        let path = batch.writes().first().map(|write| write.path.as_str()).unwrap_or_default();
+        info!(path, reason, "the NDK is out of reach; writing again when it is back");
+        self.desired.failed(batch);
+        self.pause();
     }
 
-    fn first_path(&self, batch: &Batch) -> String {
-        let path = batch.updates.first().map(|entry| &entry.path).or(batch.deletes.first());
-        path.map(|path| path.spelled(self.spelling)).unwrap_or_default()
-    }
-
-    /// Old entries that nothing of this life stands for.
-    fn next_leftovers(&mut self) -> Option<Batch> {
-        if self.leftovers.is_empty() {
-            return None;
+    fn complain(&mut self, path: &str, reason: &str) {
+        if let Some(held_back) = self.complaints.admit(Instant::now()) {
+            warn!(
+                path,
+                reason,
+                held_back,
+                "the NDK refuses a state entry; all others are written, this one is tried again later"
+            );
         }
-        let standing = self.tree.standing();
-        self.leftovers.retain(|path| !standing.contains(path));
-        let count = self.leftovers.len().min(BATCH_ENTRIES);
-        let batch = Batch::of_deletes(self.leftovers.drain(..count).collect());
-        (count > 0).then_some(batch)
     }
 
-    /// Calls the NDK; goes on taking inputs meanwhile, and makes the next batch where much is due. Also gives whether inputs are still open.
+    fn report_too_large(&mut self) {
+        for (place, bytes) in self.desired.take_too_large() {
+            self.counters.errors += 1;
+            if let Some(held_back) = self.complaints.admit(Instant::now()) {
+                warn!(
+                    path = %place.path(),
+                    bytes,
+                    held_back,
+                    "a state entry is too large to be written; all others are, statistics/adaptation names it"
+                );
+            }
+        }
+    }
+
     async fn call(&mut self, sink: &S, batch: &Batch) -> (Outcome, bool) {
-        let call = send(sink.clone(), self.spelling, batch);
+        self.answer(send(sink.clone(), batch)).await
+    }
+
+    /// Waits for the NDK; goes on taking inputs meanwhile, and prepares the next batch where much is due. Also returns
+    /// whether inputs are still open.
+    async fn answer(&mut self, call: impl Future<Output = Outcome>) -> (Outcome, bool) {
         tokio::pin!(call);
         let mut open = true;
+        let may_prepare = self.phase == Phase::Writing;
         loop {
             tokio::select! {
                 biased;
@@ -325,62 +496,17 @@ impl<S: Sink> Publisher<S> {
                     None => open = false,
                 },
                 // After whoever carries the call had its turn.
-                () = tokio::task::yield_now(), if self.ahead.is_none() && self.tree.is_far_behind() => {
-                    self.ahead = self.tree.next_batch();
+                () = tokio::task::yield_now(), if may_prepare && self.prepared.is_none() && self.desired.is_far_behind() => {
+                    self.prepared = self.desired.next_batch(self.dialects.current());
                 }
             }
         }
     }
 }
 
-/// Updates, then deletes.
-fn send<S: Sink>(sink: S, spelling: Spelling, batch: &Batch) -> impl Future<Output = Outcome> + use<S> {
-    let state = |entry: &Entry| (entry.path.spelled(spelling), entry.json.clone());
-    let updates: Vec<(String, String)> = batch.updates.iter().map(state).collect();
-    let deletes: Vec<String> = batch.deletes.iter().map(|path| path.spelled(spelling)).collect();
-    async move {
-        if !updates.is_empty()
-            && let Err(error) = sink.update(updates).await
-        {
-            return match error {
-                WriteError::Refused(reason) => Outcome::Refused(reason),
-                WriteError::Lost(reason) => Outcome::Lost(reason),
-            };
-        }
-        match delete(&sink, deletes).await {
-            Ok(refused) => Outcome::Written(refused),
-            Err(reason) => Outcome::Lost(reason),
-        }
-    }
-}
-
-/// Deletes entries; one that is refused must not keep the others. Gives the positions of those.
-async fn delete<S: Sink>(sink: &S, paths: Vec<String>) -> Result<Vec<usize>, String> {
-    if paths.is_empty() {
-        return Ok(Vec::new());
-    }
-    match sink.delete(paths.clone()).await {
-        Ok(()) => return Ok(Vec::new()),
-        Err(WriteError::Lost(reason)) => return Err(reason),
-        Err(WriteError::Refused(reason)) => debug!(%reason, "the NDK refuses a delete"),
-    }
-    if paths.len() == 1 {
-        return Ok(vec![0]);
-    }
-    let mut refused = Vec::new();
-    for (position, path) in paths.into_iter().enumerate() {
-        match sink.delete(vec![path]).await {
-            Ok(()) => {}
-            Err(WriteError::Refused(_)) => refused.push(position),
-            Err(WriteError::Lost(reason)) => return Err(reason),
-        }
-    }
-    Ok(refused)
-}
-
-async fn pause(until: Option<Instant>) {
-    match until {
-        Some(until) => tokio::time::sleep_until(until).await,
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

@@ -7,9 +7,12 @@ use crate::ndk::{Registration, TelemetryError};
 /// Why a write did not go through.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The NDK answered that it will not have it.
+    /// The NDK answered that it does not accept it.
     #[error("refused: {0}")]
     Refused(String),
+    /// The NDK answered that the message is too large.
+    #[error("too large: {0}")]
+    TooLarge(String),
     /// The NDK did not answer.
     #[error("no answer: {0}")]
     Lost(String),
@@ -51,6 +54,7 @@ impl From<TelemetryError> for WriteError {
     fn from(error: TelemetryError) -> Self {
         match error {
             TelemetryError::Refused(reason) => Self::Refused(reason),
+            TelemetryError::TooLarge(reason) => Self::TooLarge(reason),
             TelemetryError::Lost(status) => Self::Lost(crate::supervise::words(&status)),
         }
     }

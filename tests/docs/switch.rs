@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use srl_k8s_services::config::Assembler;
-use srl_k8s_services::ndk::{ConfigChange, Operation};
+use srl_k8s_services::model::commit::{ConfigChange, Operation};
 use srl_sim::cli::{Session, SessionOptions};
 use srl_sim::datastore::{Commit, CommitHook, Datastore, Delivery, Problem, delivery};
 use srl_sim::schema::Schema;
@@ -36,7 +36,7 @@ impl CommitHook for Agent {
         match Assembler::new(credentials).apply(0, &changes) {
             Ok(_) => Ok(Vec::new()),
             Err(problems) => {
-                Err(problems.into_iter().map(|it| Problem { path: it.path, message: it.message }).collect())
+                Err(problems.into_iter().map(|it| Problem { path: it.path.to_string(), message: it.message }).collect())
             }
         }
     }

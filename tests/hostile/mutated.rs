@@ -8,8 +8,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use srl_k8s_services::config::Assembler;
+use srl_k8s_services::model::commit::{ConfigChange, Operation};
 use srl_k8s_services::model::event::{ClusterEvent, Update};
-use srl_k8s_services::ndk::{ConfigChange, Operation};
 use srl_k8s_services::state_file::StateFile;
 
 use crate::cluster::Cluster;

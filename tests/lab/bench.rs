@@ -366,9 +366,9 @@ impl Writes {
         }
     }
 
-    /// The same without what may be written every 10 s, and without the state of sources.
+    /// The same without the agent's own entry, which holds summary, sources and statistics and may be written every 10 s.
     pub(crate) fn but_freshness(&mut self) -> Vec<String> {
-        let fresh = |path: &String| path.contains("/summary/source[") || path.contains("/statistics");
+        let fresh = |path: &String| path == "/k8s-services";
         self.all().into_iter().filter(|path| !fresh(path)).collect()
     }
 

@@ -1,8 +1,14 @@
 //! The publisher against a switch of a few lines that keeps what it is told.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
+use proptest::prelude::*;
+
+use super::super::batch::{CALL_BYTES, ENTRY_BYTES};
+use super::super::deletes::TRIES;
+use super::super::sink::WriteError;
 use super::*;
 use crate::model::cluster::TrafficPolicy;
 use crate::model::names::{ClusterName, ServiceKey};
@@ -22,6 +28,12 @@ struct Switch {
     /// What is lost was taken in all the same; only the answer did not come.
     mute: bool,
     latency: Duration,
+    /// Bytes of a message it takes at most; 0 for any.
+    limit: usize,
+    /// Text of an entry that it refuses.
+    refuse_json: Option<fn(&str) -> bool>,
+    /// The largest message it was sent.
+    largest: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +52,16 @@ impl FakeSink {
         match switch.refuse {
             Some(refuse) if paths.iter().any(|path| refuse(path)) => Err(WriteError::Refused("bad path".to_owned())),
             _ => Ok(()),
+        }
+    }
+
+    fn weigh(&self, bytes: usize) -> Result<(), WriteError> {
+        let mut switch = self.switch.lock().unwrap();
+        switch.largest = switch.largest.max(bytes);
+        match switch.limit {
+            0 => Ok(()),
+            limit if bytes <= limit => Ok(()),
+            limit => Err(WriteError::TooLarge(format!("message larger than max ({bytes} vs. {limit})"))),
         }
     }
 
@@ -67,6 +89,11 @@ impl Sink for FakeSink {
         self.travel().await;
         let paths: Vec<String> = states.iter().map(|(path, _)| path.clone()).collect();
         self.call(&paths)?;
+        self.weigh(states.iter().map(|(path, json)| path.len() + json.len()).sum())?;
+        let refuse_json = self.switch.lock().unwrap().refuse_json;
+        if states.iter().any(|(_, json)| refuse_json.is_some_and(|refuse| refuse(json))) {
+            return Err(WriteError::Refused("bad value".to_owned()));
+        }
         self.switch.lock().unwrap().state.extend(states);
         self.answer()
     }
@@ -74,6 +101,7 @@ impl Sink for FakeSink {
     async fn delete(&self, paths: Vec<String>) -> Result<(), WriteError> {
         self.travel().await;
         self.call(&paths)?;
+        self.weigh(paths.iter().map(String::len).sum())?;
         let mut switch = self.switch.lock().unwrap();
         if paths.iter().any(|path| !switch.state.contains_key(path)) {
             return Err(WriteError::Refused("no such path".to_owned()));
@@ -89,6 +117,7 @@ struct Bench {
     switch: Arc<Mutex<Switch>>,
     sinks: watch::Sender<Option<FakeSink>>,
     inputs: mpsc::Sender<Input>,
+    accepted: watch::Receiver<u64>,
 }
 
 impl Bench {
@@ -97,9 +126,11 @@ impl Bench {
         let first = FakeSink { generation: 1, switch: switch.clone() };
         let (sinks, receiver) = watch::channel(None);
         let (inputs, queue) = mpsc::channel(16);
-        tokio::spawn(Publisher::new(queue, receiver, "1.2.3").run());
+        let publisher = Publisher::new(queue, receiver, "1.2.3");
+        let accepted = publisher.accepted();
+        tokio::spawn(publisher.run());
         sinks.send(Some(first)).unwrap();
-        Self { switch, sinks, inputs }
+        Self { switch, sinks, inputs, accepted }
     }
 
     async fn say(&self, changes: Vec<Change>) {
@@ -299,7 +330,7 @@ async fn a_delete_refused_by_an_ndk_that_refuses_everything_is_made_up_for() {
         bench.say(vec![service(&format!("later-{number}"), &[])]).await;
     }
     let deletes = bench.calls().concat().into_iter().filter(|path| path.contains("other")).count();
-    assert_eq!(deletes, usize::from(DELETE_TRIES) - 1, "what is not there is not deleted for ever");
+    assert_eq!(deletes, usize::from(TRIES) - 1, "what is not there is not deleted for ever");
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,7 +341,8 @@ async fn an_ndk_that_refuses_everything_is_not_asked_for_each_entry() {
     bench.calls();
     bench.say((0..100).map(|number| service(&format!("web-{number}"), &[])).collect()).await;
     let calls = bench.calls().len();
-    assert!(calls <= 1 + REFUSES_ALL, "{calls} calls");
+    // Halving finds the first entry, and then one after the other until it is clear.
+    assert!(calls <= 10 + 2 * REFUSES_ALL, "{calls} calls");
     tokio::time::sleep(LONGEST_PAUSE * 5).await;
     bench.set(|switch| switch.refuse = None);
     tokio::time::sleep(LONGEST_PAUSE).await;
@@ -359,7 +391,7 @@ async fn batches_are_bounded() {
 const LATENCY: Duration = Duration::from_millis(100);
 
 #[tokio::test(start_paused = true)]
-async fn what_changes_after_its_batch_was_made_ahead_is_written_once_more() {
+async fn what_changes_after_its_batch_was_prepared_is_written_once_more() {
     let bench = Bench::new();
     bench.set(|switch| switch.latency = LATENCY);
     let names: Vec<String> = (0..1000).map(|number| format!("web-{number:03}")).collect();
@@ -408,6 +440,129 @@ async fn nothing_of_a_synced_cluster_is_kept_back() {
     assert!(bench.state().contains_key(&WEB.replace("web", "new")));
     bench.say(vec![syncing("web")]).await;
     assert!(bench.state()[WEB].contains("syncing"));
+}
+
+/// A service whose sentence and whose number of VIPs are as large as wanted.
+fn large(name: &str, detail: usize, vips: u32) -> Change {
+    let verdict = Verdict { state: OperState::Up, reason: None, detail: Some("x".repeat(detail).into()) };
+    let Change::Service(cluster, key, Some(view)) = service_with(name, &["10.0.0.1"], verdict) else { unreachable!() };
+    let mut view = ServiceView::clone(&view);
+    let plain = Verdict { state: OperState::Up, reason: None, detail: None };
+    let vip = |n: u32| VipView { address: Ipv4Addr::from(n).into(), verdict: plain.clone(), ..view.vips[0].clone() };
+    view.vips = (0..vips).map(vip).collect();
+    Change::Service(cluster, key, Some(Arc::new(view)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn whatever_one_item_is_the_others_are_written(
+        detail in prop_oneof![0..200_usize, 60_000..65_000_usize, 66_000..70_000_usize, Just(5_000_000)],
+        vips in prop_oneof![0..4_u32, 900..3000_u32],
+        limit in prop_oneof![Just(0_usize), Just(4 << 20), Just(20_000)],
+        refuse in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let bench = Bench::new();
+            bench.set(|switch| {
+                switch.limit = limit;
+                switch.refuse = refuse.then_some(|path| path.contains("odd") && !path.contains(".vip"));
+            });
+            bench.say(vec![root(), service("before", &["10.0.0.1"]), large("odd", detail, vips), service("web", &["10.0.0.1"])]).await;
+            tokio::time::sleep(LONGEST_PAUSE).await;
+            bench.idle().await;
+            let (state, largest) = (bench.state(), bench.switch.lock().unwrap().largest);
+            assert!(state.contains_key(WEB) && state.contains_key(&WEB.replace("web", "before")));
+            assert!(largest <= CALL_BYTES, "a message of {largest} bytes");
+            let of_odd = |below: &str| state.keys().filter(|path| path.contains("odd") && path.ends_with(below)).count();
+            assert_eq!(state.keys().filter(|path| path.contains("odd") && path.contains("next-hop")).count(), vips as usize);
+            let large = detail > ENTRY_BYTES || limit > 0 && detail > limit;
+            assert_eq!(of_odd(r#"=="odd"}"#), usize::from(!large && !refuse), "its own entry");
+            let named = state[".k8s-services"].contains("refused-entry");
+            assert_eq!(named, large || refuse, "what is not written is named");
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_became_too_large_does_not_stand_with_old_text() {
+    let bench = Bench::new();
+    bench.say(vec![root(), large("web", 10, 1)]).await;
+    assert!(bench.state().contains_key(WEB));
+    bench.say(vec![large("web", ENTRY_BYTES, 1)]).await;
+    let state = bench.state();
+    assert!(!state.contains_key(WEB), "old text would be a lie");
+    assert!(state[".k8s-services"].contains("/k8s-services/cluster[name=c-1]/service[namespace=default][name=web]"));
+    tokio::time::sleep(LONGEST_PAUSE * 3).await;
+    bench.calls();
+    tokio::time::sleep(LONGEST_PAUSE * 3).await;
+    assert_eq!(bench.calls(), Vec::<Vec<String>>::new(), "it is not tried for ever");
+    bench.say(vec![large("web", 10, 1)]).await;
+    let state = bench.state();
+    assert!(state.contains_key(WEB) && !state[".k8s-services"].contains("refused-entry"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn enumerations_are_prefixed_where_plain_ones_are_refused() {
+    let bench = Bench::new();
+    bench.set(|switch| switch.refuse_json = Some(|json| json.contains(r#""up""#)));
+    bench.say(vec![root(), service("web", &[])]).await;
+    let state = bench.state();
+    assert!(state[WEB].contains(r#""oper-state":"OPER_STATE_up""#), "{}", state[WEB]);
+    assert!(state[".k8s-services"].contains(r#""enumeration-form":"prefixed""#));
+    bench.set(|switch| switch.state.clear());
+    bench.register_again(2);
+    bench.calls();
+    bench.idle().await;
+    assert_eq!(bench.state(), state);
+    assert_eq!(bench.calls().iter().filter(|call| call.len() == 1 && call[0] == ".k8s-services").count(), 1, "kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_accepted_and_does_not_show_is_written_another_way() {
+    let bench = Bench::new();
+    bench.say(vec![root(), service("web", &[])]).await;
+    let acceptance = *bench.accepted.borrow();
+    bench.inputs.send(Input::ReadBack { acceptance, shows: false }).await.unwrap();
+    bench.idle().await;
+    let state = bench.state();
+    assert!(state.keys().all(|path| path.starts_with(".k8s_services")), "the other spelling is gone: {state:?}");
+    assert_eq!(state.len(), 3);
+    let acceptance = *bench.accepted.borrow();
+    bench.inputs.send(Input::ReadBack { acceptance, shows: true }).await.unwrap();
+    bench.calls();
+    bench.idle().await;
+    assert_eq!(bench.calls(), Vec::<Vec<String>>::new(), "it shows, and stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dialect_that_was_refused_is_not_gone_back_to() {
+    let bench = Bench::new();
+    bench.set(|switch| {
+        switch.refuse = Some(|path| path.starts_with(".k8s-"));
+        switch.refuse_json = Some(|json| json.contains("OPER_STATE"));
+    });
+    bench.say(vec![root(), service("web", &[])]).await;
+    for _ in 0..2 {
+        let acceptance = *bench.accepted.borrow();
+        bench.inputs.send(Input::ReadBack { acceptance, shows: false }).await.unwrap();
+        bench.idle().await;
+        tokio::time::sleep(LONGEST_PAUSE).await;
+        assert!(bench.state().contains_key(&WEB.replace("k8s-", "k8s_")), "accepted is more than refused");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ndk_that_refuses_the_root_alone_gets_all_else() {
+    let bench = Bench::new();
+    bench.set(|switch| switch.refuse = Some(|path| path.ends_with("services")));
+    bench.say(vec![root(), service("web", &[])]).await;
+    assert!(bench.state().contains_key(WEB));
+    bench.set(|switch| switch.refuse = None);
+    tokio::time::sleep(LONGEST_PAUSE * 2).await;
+    assert!(bench.state().contains_key(".k8s-services"));
 }
 
 /// Numbers that look random, the same each time.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use srl_k8s_services::model::commit::Verdict;
 use srl_k8s_services::model::event::{DumpPace, Event, SwitchEvent};
 use srl_k8s_services::ndk::{AGENT_NAME, Commit, Options, Registration, Session};
 use tokio::sync::{mpsc, watch};
@@ -67,7 +68,7 @@ impl Agent {
     async fn accept(&mut self) -> u64 {
         let commit = tokio::time::timeout(PATIENCE, self.commits.recv()).await.expect("a commit in time");
         let commit = commit.expect("the session runs");
-        commit.answer.send(Vec::new()).expect("the session waits for the answer");
+        commit.answer.send(Verdict::Accepted(Vec::new())).expect("the session waits for the answer");
         commit.sequence
     }
 

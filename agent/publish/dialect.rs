@@ -1,0 +1,211 @@
+//! How the switch at hand wants state written: releases differ in the spelling of paths and in the form of enumerations.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::path::{Path, Spelling};
+use crate::tree::{Kind, Node, Type};
+
+/// How words of enumerations stand in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EnumForm {
+    /// `no-route`.
+    Plain,
+    /// `OPER_REASON_no-route`: the name of the enumeration before it.
+    Prefixed,
+    /// `OPER_REASON_no_route`: enumerators of protobuf hold no hyphens.
+    PrefixedUnderscores,
+}
+
+impl EnumForm {
+    /// The word for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Prefixed => "prefixed",
+            Self::PrefixedUnderscores => "prefixed-underscores",
+        }
+    }
+}
+
+/// A way to write state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    pub(crate) spelling: Spelling,
+    pub(crate) words: EnumForm,
+}
+
+const fn dialect(spelling: Spelling, words: EnumForm) -> Dialect {
+    Dialect { spelling, words }
+}
+
+impl Dialect {
+    /// Every one, in the order in which they are tried.
+    const ALL: [Self; 6] = [
+        dialect(Spelling::Hyphens, EnumForm::Plain),
+        dialect(Spelling::Underscores, EnumForm::Plain),
+        dialect(Spelling::Hyphens, EnumForm::Prefixed),
+        dialect(Spelling::Underscores, EnumForm::Prefixed),
+        dialect(Spelling::Hyphens, EnumForm::PrefixedUnderscores),
+        dialect(Spelling::Underscores, EnumForm::PrefixedUnderscores),
+    ];
+
+    /// The JSON of the entry at a path, written so.
+    pub(crate) fn json<'j>(self, path: &Path, json: &'j str) -> Cow<'j, str> {
+        if self.words == EnumForm::Plain {
+            return Cow::Borrowed(json);
+        }
+        let (Some(node), Ok(mut body)) = (Node::find(path), serde_json::from_str(json)) else {
+            return Cow::Borrowed(json);
+        };
+        self.prefix(node, &mut body);
+        Cow::Owned(body.to_string())
+    }
+
+    fn prefix(self, node: &'static Node, body: &mut Value) {
+        match (node.kind, body) {
+            (Kind::Leaf(Type::Word) | Kind::LeafList(Type::Word), Value::String(word)) => {
+                *word = self.prefixed(node.name, word);
+            }
+            (_, Value::Array(values)) => values.iter_mut().for_each(|value| self.prefix(node, value)),
+            (_, Value::Object(members)) => {
+                for (name, value) in members {
+                    if let Some(child) = node.child(name) {
+                        self.prefix(child, value);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The module names the typedef of an enumeration after its leaves, so that the prefix is the name of the leaf.
+    fn prefixed(self, leaf: &str, word: &str) -> String {
+        let name = leaf.replace('-', "_").to_ascii_uppercase();
+        match self.words {
+            EnumForm::PrefixedUnderscores => format!("{name}_{}", word.replace('-', "_")),
+            EnumForm::Plain | EnumForm::Prefixed => format!("{name}_{word}"),
+        }
+    }
+}
+
+/// What became of a dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// Not tried under this registration.
+    Untried,
+    /// The NDK refused it.
+    Refused,
+    /// The NDK accepted it, and what was written did not show in state.
+    Hidden,
+}
+
+/// The dialects, and which of them this switch takes.
+#[derive(Debug)]
+pub(crate) struct Dialects {
+    answers: [Answer; Dialect::ALL.len()],
+    current: usize,
+    confirmed: bool,
+}
+
+impl Dialects {
+    pub(crate) fn new() -> Self {
+        Self { answers: [Answer::Untried; Dialect::ALL.len()], current: 0, confirmed: false }
+    }
+
+    /// The one that is written in.
+    pub(crate) fn current(&self) -> Dialect {
+        Dialect::ALL[self.current]
+    }
+
+    /// The NDK has accepted something in it.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    /// A new registration: what was found out is tried first, and may have changed.
+    pub(crate) fn renew(&mut self) {
+        self.confirmed = false;
+        self.answers.iter_mut().filter(|answer| **answer == Answer::Refused).for_each(|it| *it = Answer::Untried);
+    }
+
+    /// Those to try, the current one first.
+    pub(crate) fn candidates(&self) -> Vec<Dialect> {
+        let open = |at: &usize| self.answers[*at] == Answer::Untried;
+        let others = (0..Dialect::ALL.len()).filter(|at| *at != self.current);
+        std::iter::once(self.current).chain(others).filter(open).map(|at| Dialect::ALL[at]).collect()
+    }
+
+    /// The NDK accepted a write in this one.
+    pub(crate) fn accept(&mut self, dialect: Dialect) {
+        self.current = position(dialect);
+        self.confirmed = true;
+    }
+
+    /// The NDK refused the root in this one.
+    pub(crate) fn refuse(&mut self, dialect: Dialect) {
+        self.answers[position(dialect)] = Answer::Refused;
+    }
+
+    /// The NDK refused the root in all of them, so that the reason is another: none counts as refused.
+    pub(crate) fn forgive(&mut self) {
+        self.answers.iter_mut().filter(|answer| **answer == Answer::Refused).for_each(|it| *it = Answer::Untried);
+    }
+
+    /// What was written in the current one does not show.
+    pub(crate) fn hide(&mut self) {
+        self.answers[self.current] = Answer::Hidden;
+        self.confirmed = false;
+    }
+
+    /// The first that was accepted, although it did not show: taken where every other one is refused.
+    pub(crate) fn hidden(&self) -> Option<Dialect> {
+        self.answers.iter().position(|answer| *answer == Answer::Hidden).map(|at| Dialect::ALL[at])
+    }
+}
+
+fn position(dialect: Dialect) -> usize {
+    Dialect::ALL.iter().position(|known| *known == dialect).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree;
+
+    #[test]
+    fn enumerations_are_prefixed_by_their_leaf_and_nothing_else_is() {
+        let path = tree::root();
+        let json = r#"{"admin-state":"enable","oper-reason":"enable","alarm-policy":{"history-size":3},"summary":{"services":1,"source":[{"name":"up","oper-state":"stale"}]}}"#;
+        let said = |words| dialect(Spelling::Hyphens, words).json(&path, json).into_owned();
+        assert_eq!(said(EnumForm::Plain), json);
+        let read: Value = serde_json::from_str(&said(EnumForm::Prefixed)).expect("JSON");
+        assert_eq!(read["admin-state"], "ADMIN_STATE_enable");
+        assert_eq!(read["oper-reason"], "enable", "text stays as it is");
+        assert_eq!(read["summary"]["source"][0]["oper-state"], "OPER_STATE_stale");
+        assert_eq!(read["summary"]["source"][0]["name"], "up");
+    }
+
+    #[test]
+    fn words_keep_their_hyphens_or_lose_them() {
+        let path = tree::service(&"c1".into(), &crate::model::names::ServiceKey::new("a", "b"));
+        let said = |words| dialect(Spelling::Hyphens, words).json(&path, r#"{"oper-reason":"no-route"}"#).into_owned();
+        assert_eq!(said(EnumForm::Prefixed), r#"{"oper-reason":"OPER_REASON_no-route"}"#);
+        assert_eq!(said(EnumForm::PrefixedUnderscores), r#"{"oper-reason":"OPER_REASON_no_route"}"#);
+    }
+
+    #[test]
+    fn a_refused_dialect_is_not_tried_again_and_what_was_found_comes_first() {
+        let mut dialects = Dialects::new();
+        let first = dialects.candidates()[0];
+        dialects.refuse(first);
+        let second = dialects.candidates()[0];
+        dialects.accept(second);
+        assert!(dialects.is_confirmed() && dialects.current() == second && !dialects.candidates().contains(&first));
+        dialects.renew();
+        assert_eq!((dialects.candidates()[0], dialects.candidates().len()), (second, 6));
+        dialects.hide();
+        assert!(!dialects.candidates().contains(&second) && dialects.hidden() == Some(second));
+    }
+}

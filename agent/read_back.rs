@@ -1,0 +1,135 @@
+//! State as it stands on the switch, read back over gNMI: whether what is written shows, and what an earlier life left.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::gnmi;
+use crate::model::adaptation::Adaptation;
+use crate::ndk::Registration;
+use crate::publish::Input;
+
+/// When state is looked at after the NDK accepted a write: it goes through the database and the management server first.
+/// The last answer counts.
+const LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(5)];
+/// How long an earlier life's state may stand when a source does not come.
+const LONGEST_SYNC: Duration = Duration::from_secs(30);
+/// The pause before state is read again when gNMI could not.
+const RETRY: Duration = Duration::from_secs(60);
+
+async fn get(gnmi: &gnmi::Options, path: &str) -> Option<Value> {
+    match gnmi::get(&gnmi.endpoint, &gnmi.credentials, path).await {
+        Ok(value) => Some(value),
+        Err(error) => {
+            debug!(%error, path, "state cannot be read back yet");
+            None
+        }
+    }
+}
+
+/// After each acceptance by the NDK: whether `/k8s-services/oper-state` shows. An NDK may accept paths or enumerations in a
+/// form that never shows.
+#[derive(Debug)]
+pub(crate) struct Shows {
+    /// How state is read.
+    pub(crate) gnmi: gnmi::Options,
+    /// Who is told.
+    pub(crate) inputs: mpsc::Sender<Input>,
+    /// Counts acceptances.
+    pub(crate) accepted: watch::Receiver<u64>,
+    /// Gets the release.
+    pub(crate) adaptation: watch::Sender<Adaptation>,
+}
+
+impl Shows {
+    /// Looks until the publisher is gone.
+    pub(crate) async fn run(mut self) {
+        while self.accepted.changed().await.is_ok() {
+            let acceptance = *self.accepted.borrow_and_update();
+            let mut later = self.accepted.clone();
+            // Another acceptance makes this one meaningless.
+            let shows = tokio::select! {
+                shows = shows(&self.gnmi) => shows,
+                _ = later.wait_for(|now| *now != acceptance) => continue,
+            };
+            if self.inputs.send(Input::ReadBack { acceptance, shows }).await.is_err() {
+                return;
+            }
+            if let Some(Value::String(release)) = get(&self.gnmi, "/system/information/version").await {
+                let release: Option<Arc<str>> = Some(release.into());
+                self.adaptation.send_if_modified(|found| {
+                    let changed = found.release != release;
+                    found.release = release;
+                    changed
+                });
+            }
+        }
+    }
+}
+
+/// Whether the root shows; waits for an answer where gNMI has none, as what was accepted stands until then.
+async fn shows(gnmi: &gnmi::Options) -> bool {
+    let begin = Instant::now();
+    let mut last = None;
+    for look in LOOKS {
+        tokio::time::sleep_until(begin + look).await;
+        last = get(gnmi, "/k8s-services/oper-state").await.map(|value| !value.is_null()).or(last);
+        if last == Some(true) {
+            return true;
+        }
+    }
+    loop {
+        if let Some(shows) = last {
+            return shows;
+        }
+        tokio::time::sleep(RETRY).await;
+        last = get(gnmi, "/k8s-services/oper-state").await.map(|value| !value.is_null());
+    }
+}
+
+/// After each registration, when the first sync has ended: what stands on the switch, so that what an earlier life left
+/// there is deleted.
+#[derive(Debug)]
+pub(crate) struct Leftovers {
+    /// How state is read.
+    pub(crate) gnmi: gnmi::Options,
+    /// Who is told.
+    pub(crate) inputs: mpsc::Sender<Input>,
+    /// The current registration.
+    pub(crate) registration: watch::Receiver<Option<Registration>>,
+    /// The first sync has ended.
+    pub(crate) settled: watch::Receiver<bool>,
+}
+
+impl Leftovers {
+    /// Looks until there will be no registration any more.
+    pub(crate) async fn run(mut self) {
+        let mut done = None;
+        loop {
+            let Some(generation) = self.registered(done).await else { return };
+            // A source that does not come must not keep what an earlier life wrote.
+            let _ = tokio::time::timeout(LONGEST_SYNC, self.settled.wait_for(|settled| *settled)).await;
+            match get(&self.gnmi, "/k8s-services").await {
+                Some(state) => {
+                    done = Some(generation);
+                    if self.inputs.send(Input::Leftover(state)).await.is_err() {
+                        return;
+                    }
+                }
+                None => tokio::time::sleep(RETRY).await,
+            }
+        }
+    }
+
+    /// The generation of a registration that is not `done`; `None` when there will be none any more.
+    async fn registered(&mut self, done: Option<u64>) -> Option<u64> {
+        let generation = |now: &Option<Registration>| now.as_ref().map(|now| now.generation);
+        let is_new = |now: &Option<Registration>| generation(now).is_some_and(|now| Some(now) != done);
+        let seen = self.registration.wait_for(is_new).await.ok()?;
+        generation(&seen)
+    }
+}
