@@ -1,6 +1,7 @@
 //! Evaluation: what is dirty is recomputed, what is different is published.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Engine;
@@ -11,7 +12,7 @@ use super::facts::ids::{NodeId, ServiceId};
 use super::facts::sources::{GnmiPhase, NdkPhase};
 use super::facts::{Facts, Read};
 use super::judge::evidence::World;
-use super::judge::gather::contribution;
+use super::judge::gather::{contribution, course};
 use super::judge::node::node_view;
 use super::judge::orphans::{orphan_view, pooled};
 use super::judge::service::service_view;
@@ -21,6 +22,7 @@ use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::switch::RouteKey;
 use crate::model::time::Now;
+use crate::model::verdict::Announcement;
 use crate::model::view::{Change, ClusterView, ServiceView};
 
 impl Engine {
@@ -29,6 +31,13 @@ impl Engine {
     pub fn evaluate(&mut self, now: Now) -> Vec<Change> {
         self.pass_time(now);
         let mut services = self.evaluate_services(now);
+        self.dirty |= self.facts.place_carriers();
+        if !self.dirty.services.is_empty() {
+            let again = self.evaluate_services(now);
+            services.retain(|(cluster, key, _)| !again.iter().any(|(other, name, _)| (other, name) == (cluster, key)));
+            services.extend(again);
+        }
+        let mut services = in_order(services);
         let mut nodes = self.evaluate_nodes(now);
         let mut changes = self.evaluate_status();
         changes.append(&mut nodes);
@@ -71,7 +80,7 @@ impl Engine {
         }
     }
 
-    fn evaluate_services(&mut self, now: Now) -> Vec<Change> {
+    fn evaluate_services(&mut self, now: Now) -> Vec<ServiceChange> {
         self.facts.derive(&mut self.dirty);
         let mut changes = self.departed_services();
         let clusters = self.facts.clusters();
@@ -82,8 +91,7 @@ impl Engine {
         for id in self.dirty.services.take(members) {
             changes.extend(self.evaluate_service(now, &shared, id));
         }
-        changes.sort_by(|(cluster, key, _), (other, other_key, _)| (cluster, key).cmp(&(other, other_key)));
-        changes.into_iter().map(|(cluster, key, view)| Change::Service(cluster, key, view)).collect()
+        changes
     }
 
     fn departed_services(&mut self) -> Vec<ServiceChange> {
@@ -98,6 +106,7 @@ impl Engine {
     }
 
     fn evaluate_service(&mut self, now: Now, shared: &Shared, id: ServiceId) -> Option<ServiceChange> {
+        self.note_courses(now, shared, id);
         let world = self.world(now, shared);
         let cluster = world.clusters.get(&id.cluster)?;
         let entry = cluster.services.get(id.slot)?;
@@ -105,6 +114,7 @@ impl Engine {
         let (view, groups) = service_view(&world, cluster, entry);
         let counted = vips.iter().filter(|vip| shared.counts(cluster, **vip));
         let contributions = counted.map(|vip| (*vip, contribution(&world, cluster, *vip))).collect();
+        let (announced, carriers) = (announced(&view), carriers(cluster, &view));
         let evaluated = 1 + vips.len() as u64;
         let old = entry.view.clone();
         let view = (old.as_deref() != Some(&view)).then(|| Arc::new(view));
@@ -115,8 +125,24 @@ impl Engine {
             old.iter().for_each(|old| self.counts.count(old, false));
             self.counts.count(view, true);
         }
-        self.dirty |= self.facts.evaluated(id, Read { groups, contributions }, view, now.elapsed);
+        self.dirty |= self.facts.evaluated(id, Read { groups, contributions, announced, carriers }, view, now.elapsed);
         change
+    }
+
+    /// Notes the next-hops of VIPs that depend on where pods are.
+    fn note_courses(&mut self, now: Now, shared: &Shared, id: ServiceId) -> Option<()> {
+        let world = self.world(now, shared);
+        let cluster = world.clusters.get(&id.cluster)?;
+        let entry = cluster.services.get(id.slot)?;
+        if !cluster.profile().serves_locally(&entry.service) {
+            return None;
+        }
+        let source = world.sources.get(&SourceId::Kubernetes(cluster.name.clone()))?;
+        let heard = source.heard.map(|(elapsed, _)| elapsed)?;
+        let vips = entry.vips.as_ref()?.iter();
+        let courses: Vec<_> = vips.filter_map(|vip| Some((*vip, course(&world, cluster, *vip)?))).collect();
+        self.facts.note_courses(id.cluster, courses, now.elapsed, heard);
+        Some(())
     }
 
     fn evaluate_nodes(&mut self, now: Now) -> Vec<Change> {
@@ -285,4 +311,26 @@ type NodeChange = (ClusterName, crate::model::names::NodeName, Option<Arc<crate:
 fn cluster_view(facts: &Facts, name: &ClusterName, phase: &super::facts::sources::Phase) -> Option<ClusterView> {
     let source = facts.sources().get(&SourceId::Kubernetes(name.clone()))?;
     Some(status::cluster(facts.cluster(name)?, source, facts.switch(), phase))
+}
+
+/// In a fixed order.
+fn in_order(mut services: Vec<ServiceChange>) -> Vec<Change> {
+    services.sort_by(|(cluster, key, _), (other, other_key, _)| (cluster, key).cmp(&(other, other_key)));
+    services.into_iter().map(|(cluster, key, view)| Change::Service(cluster, key, view)).collect()
+}
+
+/// How VIPs that have a route are seen to be made known.
+fn announced(view: &ServiceView) -> Vec<(IpAddr, Announcement)> {
+    let routed = view.vips.iter().filter(|vip| vip.route.is_some());
+    routed.filter_map(|vip| Some((vip.address, vip.announcement?))).collect()
+}
+
+/// Nodes whose address is a next-hop of a VIP for the first time.
+fn carriers(cluster: &Cluster, view: &ServiceView) -> Vec<(u32, IpAddr)> {
+    let routed = view.vips.iter().filter(|vip| vip.announcement == Some(Announcement::Bgp));
+    let hops = routed.flat_map(|vip| vip.next_hops.iter().filter(|hop| hop.installed));
+    let nodes = hops.flat_map(|hop| cluster.at_address(hop.address).iter().map(|slot| (*slot, hop.address)));
+    let is_new =
+        |(slot, address): &(u32, IpAddr)| cluster.nodes.get(*slot).is_some_and(|node| !node.carried.contains(address));
+    nodes.filter(is_new).collect()
 }

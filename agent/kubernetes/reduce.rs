@@ -209,7 +209,6 @@ fn excess(object: &dyn fmt::Display, addresses: usize, most: usize) -> Option<St
 #[derive(Debug)]
 pub(super) struct Services {
     label_selector: Option<Arc<str>>,
-    include_external_ips: bool,
     labels: bool,
     names: Names,
 }
@@ -218,7 +217,6 @@ impl Services {
     pub(super) fn new(config: &Source) -> Self {
         Self {
             label_selector: config.label_selector.clone(),
-            include_external_ips: config.include_external_ips,
             labels: config.speaker.selects_by_labels(),
             names: Names::default(),
         }
@@ -268,7 +266,8 @@ impl Kind for Services {
         let mut faults = 0;
 
         let load_balancer = spec.kind.as_deref() == Some("LoadBalancer");
-        let external_ips = spec.external_ips.filter(|_| self.include_external_ips).unwrap_or_default();
+        // Also where they are not judged: a route to one of them is no orphan.
+        let external_ips = spec.external_ips.unwrap_or_default();
         let external_ips = Addresses::read(external_ips.iter().map(String::as_str), limits::VIPS, &mut faults);
         if !load_balancer && external_ips.all.is_empty() {
             return Ok(Reduced::one(key, None, faults));
@@ -332,6 +331,11 @@ fn hints(meta: &Meta) -> ServiceHints {
         // kube-router looks for the annotation, not at its value.
         kube_router_skip_lb_ips: kube_router("skiplbips").is_some(),
         kube_router_no_advertise: kube_router("advertise.loadbalancerip") == Some("false"),
+        kube_router_no_external: kube_router("advertise.externalip") == Some("false"),
+        kube_vip_host: meta.annotation("kube-vip.io/vipHost").filter(|host| !host.is_empty()).map(NodeName::from),
+        cilium_proxy: meta.label("io.cilium.gateway/owning-gateway").is_some()
+            || meta.label("cilium.io/ingress").is_some(),
+        cilium_global: meta.annotation("service.cilium.io/global") == Some("true"),
         cilium_no_load_balancer: meta.annotation("service.cilium.io/type").is_some_and(|kind| kind != "LoadBalancer"),
     }
 }

@@ -59,7 +59,7 @@ impl TrafficPolicy {
 }
 
 /// Annotations on a Service that change who announces it (see `engine::speakers`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceHints {
     /// `kube-router.io/service.local: "true"`: as policy Local.
     pub kube_router_local: bool,
@@ -67,6 +67,15 @@ pub struct ServiceHints {
     pub kube_router_skip_lb_ips: bool,
     /// `kube-router.io/service.advertise.loadbalancerip: "false"`.
     pub kube_router_no_advertise: bool,
+    /// `kube-router.io/service.advertise.externalip: "false"`.
+    pub kube_router_no_external: bool,
+    /// `kube-vip.io/vipHost`: the one node that announces it.
+    pub kube_vip_host: Option<NodeName>,
+    /// Label `io.cilium.gateway/owning-gateway` or `cilium.io/ingress`: Cilium's own proxy on each node serves it, and its
+    /// slice holds one dummy endpoint without a node.
+    pub cilium_proxy: bool,
+    /// `service.cilium.io/global: "true"`: endpoints of the other clusters of the mesh serve it, too.
+    pub cilium_global: bool,
     /// `service.cilium.io/type` names a type other than LoadBalancer: no load-balancer frontend exists.
     pub cilium_no_load_balancer: bool,
 }

@@ -43,6 +43,7 @@ fn a_service_that_can_have_no_class_belongs_to_no_other_implementation() {
     let mut leaf = Scenario::new();
     let external = ip("203.0.113.7");
     leaf.cluster(C1, |cluster| {
+        cluster.source.speaker = Speaker::Generic;
         cluster.source.include_external_ips = true;
         cluster.rules.load_balancer_class = Some("example.com/bgp".into());
     });
@@ -81,7 +82,7 @@ fn while_a_route_waits_for_its_next_hops_no_event_leaves_a_verdict_behind() {
     leaf.attached("n1", V4.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]);
     let route = |group| Route { owner: BGP, preference: 169, metric: 0, next_hop_group: NextHopGroupId(group) };
     let routes = |vrf: &str, group| SwitchEvent::Routes(vrf.into(), vec![(vip.into(), Some(route(group)))]);
-    leaf.event(Event::Switch(routes(VRF, 77))).expect(vip, Down, Some(Reason::NoRoute), &[]);
+    leaf.event(Event::Switch(routes(VRF, 77))).expect(vip, Unknown, Some(Reason::Syncing), &[]);
     leaf.event(Event::Switch(routes("ip-vrf-2", 77)));
     let group = NextHopGroup { next_hops: [V4.node(1)].into() };
     leaf.event(Event::Switch(SwitchEvent::NextHopGroups(vec![(NextHopGroupId(77), Some(group))])));

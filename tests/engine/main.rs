@@ -18,3 +18,4 @@ mod seeds;
 mod sources;
 mod speakers;
 mod world;
+mod wrong_words;

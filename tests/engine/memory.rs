@@ -268,7 +268,7 @@ fn last_change_moves_with_state_or_reason_and_with_nothing_else() {
 
 #[test]
 fn external_ips_are_vips_where_the_operator_says_so() {
-    let mut leaf = Scenario::new();
+    let mut leaf = Scenario::with(cluster_config(Speaker::Generic));
     let external = ip("203.0.113.7");
     let mut service = load_balancer(Cluster, &[]);
     service.load_balancer = false;

@@ -36,12 +36,16 @@ use crate::world::World;
 
 const CLUSTERS: [&str; 2] = ["c1", "c2"];
 const VRFS: [&str; 2] = [VRF, "ip-vrf-2"];
-const VIPS: [&str; 5] = ["1.1.1.100", "1.1.1.101", "1.1.1.102", "2001:db8:1::100", "2001:db8:1::101"];
-const COVERS: [&str; 5] = ["1.1.1.0/24", "1.1.1.100/31", "0.0.0.0/0", "2001:db8:1::/64", "::/0"];
+const VIPS: [&str; 7] =
+    ["192.168.1.100", "192.168.1.12", "1.1.1.100", "1.1.1.101", "1.1.1.102", "2001:db8:1::100", "2001:db8:1::101"];
+const COVERS: [&str; 6] = ["192.168.1.0/24", "1.1.1.0/24", "1.1.1.100/31", "0.0.0.0/0", "2001:db8:1::/64", "::/0"];
 pub(crate) const NODES: [&str; 4] = ["n1", "n2", "n3", "n4"];
 const SERVICES: [&str; 4] = ["web", "dns", "mail", "ntp"];
 /// The name of this application is told late or never.
 const NAMELESS: u32 = 9;
+/// What brings the routes of this leaf's own interfaces.
+const ARP_ND: u32 = 10;
+const INTERFACE: u32 = 11;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -106,9 +110,17 @@ fn group_id() -> impl Strategy<Value = NextHopGroupId> {
 }
 
 fn route() -> impl Strategy<Value = Route> {
-    (prop_oneof![4 => Just(BGP), 3 => Just(BGP_EVPN), 1 => Just(NAMELESS)], group_id(), 0..2_u32).prop_map(
-        |(owner, next_hop_group, metric)| Route { owner, preference: 169 + owner % 2, metric, next_hop_group },
+    (
+        prop_oneof![4 => Just(BGP), 3 => Just(BGP_EVPN), 1 => Just(NAMELESS), 1 => Just(ARP_ND), 1 => Just(INTERFACE)],
+        group_id(),
+        0..2_u32,
     )
+        .prop_map(|(owner, next_hop_group, metric)| Route {
+            owner,
+            preference: 169 + owner % 2,
+            metric,
+            next_hop_group,
+        })
 }
 
 fn group() -> impl Strategy<Value = NextHopGroup> {
@@ -186,14 +198,20 @@ fn fib() -> impl Strategy<Value = Event> {
 fn service() -> impl Strategy<Value = Service> {
     let hints =
         (prop::bool::weighted(0.2), prop::bool::weighted(0.1), prop::bool::weighted(0.1), prop::bool::weighted(0.1));
+    let elected = (
+        prop::bool::weighted(0.1),
+        option::weighted(0.2, 0..NODES.len() + 1),
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.1),
+    );
     let class = prop_oneof![
         8 => Just(None),
         1 => Just(Some("io.cilium/bgp-control-plane")),
         1 => Just(Some("example.com/other")),
     ];
     let addresses = || btree_set(vip(), 0..3).prop_map(|set| set.into_iter().collect::<Box<[IpAddr]>>());
-    (prop::bool::weighted(0.9), any::<bool>(), class, addresses(), addresses(), hints, speakers::labels()).prop_map(
-        |(load_balancer, local, class, ingress, external_ips, hints, labels)| Service {
+    (prop::bool::weighted(0.9), any::<bool>(), class, addresses(), addresses(), hints, elected, speakers::labels())
+        .prop_map(|(load_balancer, local, class, ingress, external_ips, hints, elected, labels)| Service {
             load_balancer,
             policy: if local { TrafficPolicy::Local } else { TrafficPolicy::Cluster },
             class: class.map(Arc::from),
@@ -205,10 +223,13 @@ fn service() -> impl Strategy<Value = Service> {
                 kube_router_skip_lb_ips: hints.1,
                 kube_router_no_advertise: hints.2,
                 cilium_no_load_balancer: hints.3,
+                kube_router_no_external: elected.0,
+                kube_vip_host: elected.1.map(|node| NODES.get(node).map_or("no-node", |name| name).into()),
+                cilium_proxy: elected.2,
+                cilium_global: elected.3,
             },
             labels,
-        },
-    )
+        })
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
@@ -394,6 +415,8 @@ fn start() -> impl Strategy<Value = Vec<Event>> {
             }
             events.push(Event::Switch(SwitchEvent::Application(BGP, Some("bgp_mgr".into()))));
             events.push(Event::Switch(SwitchEvent::Application(BGP_EVPN, Some("bgp_evpn_mgr".into()))));
+            events.push(Event::Switch(SwitchEvent::Application(ARP_ND, Some("arp_nd_mgr".into()))));
+            events.push(Event::Switch(SwitchEvent::Application(INTERFACE, Some("net_inst_mgr".into()))));
             let first = |event| Event::Cluster(CLUSTERS[0].into(), event);
             events.extend(nodes.into_iter().map(|(name, node)| first(ClusterEvent::Nodes(Update::Set(name, node)))));
             let services = services.into_iter().map(|(name, service)| (key(name), service));

@@ -12,7 +12,9 @@ use srl_k8s_services::model::switch::{FibFaultKind, NetworkInstance, SessionStat
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::{FibStatus, NextHopKind, Reason, Vantage};
 
-use crate::scenario::{BGP_EVPN, C1, Family, Scenario, VRF, cluster_config, endpoint, key, load_balancer, vtep};
+use crate::scenario::{
+    BGP, BGP_EVPN, C1, Family, Scenario, VRF, cluster_config, endpoint, ip, key, load_balancer, vtep,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -127,7 +129,8 @@ fn row_3_unknown_without_the_network_instance() {
         let down = Some(NetworkInstance { id: 2, oper_up: false });
         leaf.event(Event::Switch(SwitchEvent::NetworkInstance(VRF.into(), down)));
         leaf.expect(vip, Unknown, Some(Reason::NetworkInstanceMissing), &[&VRF, &"is down"]);
-        leaf.network_instance(VRF, Some(2)).expect(vip, Up, None, &[]);
+        leaf.network_instance(VRF, Some(2)).bgp(vip, &[family.node(1), family.node(2), family.node(3)]);
+        leaf.expect(vip, Up, None, &[]);
     }
 }
 
@@ -249,9 +252,9 @@ fn row_6_annotations_withhold_a_vip_from_their_own_speaker_only() {
     let no_advertise = ServiceHints { kube_router_no_advertise: true, ..ServiceHints::default() };
     let no_frontend = ServiceHints { cilium_no_load_balancer: true, ..ServiceHints::default() };
     for (speaker, hints, withheld) in [
-        (Speaker::KubeRouter, skip, true),
-        (Speaker::KubeRouter, no_advertise, true),
-        (Speaker::Cilium, no_frontend, true),
+        (Speaker::KubeRouter, skip.clone(), true),
+        (Speaker::KubeRouter, no_advertise.clone(), true),
+        (Speaker::Cilium, no_frontend.clone(), true),
         (Speaker::Metallb, skip, false),
         (Speaker::Cilium, no_advertise, false),
         (Speaker::KubeRouter, no_frontend, false),
@@ -269,7 +272,7 @@ fn row_7_down_when_the_route_stands_in_another_network_instance() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
-        leaf.withdraw(vip).route_of("ip-vrf-2", vip.into(), BGP_EVPN, &[vtep(1)]);
+        leaf.withdraw(vip).route_of("ip-vrf-2", vip.into(), BGP, &[family.node(1)]);
         leaf.expect(vip, Down, Some(Reason::WrongNetworkInstance), &[&"ip-vrf-2", &VRF]);
     }
 }
@@ -325,8 +328,11 @@ fn row_9_a_covering_prefix_that_serves_nobody_is_no_route_and_is_named() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
-        leaf.route_of(VRF, family.aggregate(), BGP_EVPN, &[vtep(9)]);
+        leaf.route_of(VRF, family.aggregate(), BGP, &[ip("10.99.99.99")]);
         leaf.withdraw(vip).expect(vip, Down, Some(Reason::NoRoute), &[&family.aggregate()]);
+        // Where another leaf takes the flows to is not known here.
+        leaf.route_of(VRF, family.aggregate(), BGP_EVPN, &[vtep(9)]);
+        leaf.expect(vip, Degraded, Some(Reason::NoRoute), &[&family.aggregate(), &vtep(9)]);
     }
 }
 
@@ -380,6 +386,11 @@ fn row_12_degraded_when_another_cluster_claims_the_vip() {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
         second_cluster(&mut leaf, family);
+        // The route leads to none of its nodes: it alone is the claimant.
+        leaf.expect(vip, Up, None, &[]);
+        let theirs = &leaf.service_view_in("c2", "their-web").verdict;
+        assert_eq!((theirs.state, theirs.reason), (Down, Some(Reason::NextHopUnexpected)));
+        leaf.bgp(vip, &[family.node(1), family.node(2), family.node(3), family.node(7)]);
         leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[&"c2"]);
         // either may name the other
         leaf.cluster("c2", |cluster| _ = cluster.rules.shared_with.insert(C1.into())).expect(vip, Up, None, &[]);
@@ -387,12 +398,15 @@ fn row_12_degraded_when_another_cluster_claims_the_vip() {
         leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[]);
         leaf.cluster(C1, |cluster| _ = cluster.rules.shared_with.insert("c2".into())).expect(vip, Up, None, &[]);
         leaf.cluster(C1, |cluster| cluster.rules.shared_with.clear());
-        // another network instance is another world
-        leaf.cluster("c2", |cluster| cluster.rules.network_instance = "ip-vrf-2".into()).expect(vip, Up, None, &[]);
+        leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[]);
+        // another network instance is another world, where nobody here has that address
+        leaf.cluster("c2", |cluster| cluster.rules.network_instance = "ip-vrf-2".into());
+        leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&family.node(7)]);
         leaf.cluster("c2", |cluster| cluster.rules.network_instance = VRF.into());
         leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[]);
         // a cluster that is no more, or disabled, claims nothing
-        leaf.cluster("c2", |cluster| cluster.enabled = false).expect(vip, Up, None, &[]);
+        leaf.cluster("c2", |cluster| cluster.enabled = false);
+        leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&family.node(7)]);
     }
 }
 

@@ -100,7 +100,7 @@ impl State {
                 vip.cause = None;
                 vip.next_hops.iter_mut().for_each(|hop| hop.cause = None);
                 if blind(&vip.verdict) {
-                    (vip.prefix, vip.route, vip.vantage) = (None, None, None);
+                    (vip.prefix, vip.route, vip.vantage, vip.announcement) = (None, None, None, None);
                     (vip.expected, vip.installed) = (0, 0);
                     vip.next_hops = Box::default();
                 }

@@ -18,7 +18,7 @@ use srl_k8s_services::model::switch::{
     Route, RouteKey,
 };
 use srl_k8s_services::model::time::Now;
-use srl_k8s_services::model::verdict::SourceState;
+use srl_k8s_services::model::verdict::{Announcement, SourceState};
 
 /// The owner of routes that EVPN advertises.
 pub(crate) const EVPN: &str = "bgp_evpn_mgr";
@@ -31,11 +31,13 @@ pub(crate) struct Source {
     pub(crate) synced_once: bool,
     /// Out of reach since then, and not synced again.
     pub(crate) lost_since: Option<Duration>,
+    /// When it was last heard.
+    pub(crate) heard: Option<Duration>,
 }
 
 impl Default for Source {
     fn default() -> Self {
-        Self { state: SourceState::Syncing, synced_once: false, lost_since: None }
+        Self { state: SourceState::Syncing, synced_once: false, lost_since: None, heard: None }
     }
 }
 
@@ -72,11 +74,25 @@ enum Told {
     Bfd(BfdKey),
 }
 
+/// How the next-hops of a VIP went on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Course {
+    pub(crate) now: BTreeSet<IpAddr>,
+    pub(crate) since: Duration,
+    pub(crate) at_hearing: BTreeSet<IpAddr>,
+}
+
 /// Everything that events have said.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
     pub(crate) config: Option<Config>,
     pub(crate) memory: BTreeSet<Attachment>,
+    /// How VIPs were seen to be made known, last.
+    pub(crate) announced: BTreeMap<(ClusterName, IpAddr), Announcement>,
+    /// The next-hops of VIPs that depend on where pods are: now, and when their cluster was heard last.
+    pub(crate) courses: BTreeMap<(ClusterName, IpAddr), Course>,
+    /// Addresses of nodes that have been next-hops of VIPs.
+    pub(crate) carriers: BTreeSet<Attachment>,
     pub(crate) sources: BTreeMap<SourceId, Source>,
     pub(crate) network_instances: BTreeMap<NetworkInstanceName, NetworkInstance>,
     pub(crate) routes: BTreeMap<RouteKey, Route>,
@@ -110,7 +126,7 @@ impl World {
             Event::Fib(update) => update_table(&mut self.fib, update),
             Event::Coverage(coverage) => self.coverage = coverage.clone(),
             Event::ActiveRoutes(_) | Event::Finding(..) => {}
-            Event::Cluster(name, event) => self.cluster(name, event),
+            Event::Cluster(name, event) => self.cluster(now, name, event),
             Event::Tick => {}
         }
         self.remember();
@@ -142,6 +158,7 @@ impl World {
             (_, None) => false,
         };
         self.memory.retain(|attachment| stays(&attachment.cluster));
+        self.carriers.retain(|carrier| stays(&carrier.cluster) && watched.contains(&carrier.cluster));
         for (name, cluster) in &mut self.clusters {
             let speaker = |config: &Config| config.clusters.get(name).map(|cluster| cluster.source.speaker);
             if speaker(&old) != speaker(config) {
@@ -157,10 +174,13 @@ impl World {
             return;
         }
         let source = self.sources.entry(id.clone()).or_default();
+        if !matches!(event, SourceEvent::Lost(_)) {
+            source.heard = Some(now.elapsed);
+        }
         match event {
             SourceEvent::Syncing => source.state = SourceState::Syncing,
             SourceEvent::Synced => {
-                *source = Source { state: SourceState::Synced, synced_once: true, lost_since: None };
+                *source = Source { state: SourceState::Synced, synced_once: true, lost_since: None, ..source.clone() };
             }
             SourceEvent::Lost(_) => {
                 source.state = SourceState::Stale;
@@ -194,6 +214,9 @@ impl World {
             SwitchEvent::NetworkInstance(name, value) => {
                 self.tell(Told::NetworkInstance(name.clone()));
                 set(&mut self.network_instances, name, value.as_ref());
+                if value.is_none() {
+                    self.routes.retain(|key, _| key.network_instance != *name);
+                }
             }
             SwitchEvent::Routes(network_instance, routes) => {
                 for (prefix, route) in routes {
@@ -206,7 +229,11 @@ impl World {
                 for (id, group) in groups {
                     self.tell(Told::Group(*id));
                     self.waiting.remove(id);
-                    set(&mut self.groups, id, group.as_ref());
+                    let plain = group.as_ref().map(|group| {
+                        let next_hops: BTreeSet<IpAddr> = group.next_hops.iter().map(IpAddr::to_canonical).collect();
+                        NextHopGroup { next_hops: next_hops.into_iter().collect() }
+                    });
+                    set(&mut self.groups, id, plain.as_ref());
                 }
             }
             SwitchEvent::Application(id, name) => {
@@ -227,10 +254,11 @@ impl World {
         }
     }
 
-    fn cluster(&mut self, name: &ClusterName, event: &ClusterEvent) {
+    fn cluster(&mut self, now: Now, name: &ClusterName, event: &ClusterEvent) {
         if !self.watched().any(|(watched, _)| watched == name) {
             return;
         }
+        self.sources.entry(SourceId::Kubernetes(name.clone())).or_default().heard = Some(now.elapsed);
         let speaker = self.watched().find(|(watched, _)| *watched == name).map(|(_, config)| config.source.speaker);
         let another = |resource: SpeakerResource| speaker != Some(resource.speaker());
         let cluster = self.clusters.entry(name.clone()).or_default();
@@ -270,6 +298,7 @@ impl World {
                     Update::All(_) => self.forget_absent_nodes(name),
                     Update::Gone(node) => {
                         self.memory.retain(|attachment| attachment.cluster != *name || attachment.node != *node);
+                        self.carriers.retain(|carrier| carrier.cluster != *name || carrier.node != *node);
                     }
                     Update::Set(..) => {}
                 }
@@ -281,9 +310,10 @@ impl World {
     fn forget_absent_nodes(&mut self, name: &ClusterName) {
         let nodes = self.clusters.get(name).map(|cluster| cluster.nodes.clone()).unwrap_or_default();
         self.memory.retain(|attachment| attachment.cluster != *name || nodes.contains_key(&attachment.node));
+        self.carriers.retain(|carrier| carrier.cluster != *name || nodes.contains_key(&carrier.node));
     }
 
-    /// What is attached now is remembered; what moved to EVPN is not.
+    /// What a dynamic neighbor is attached by now is remembered; what has a static neighbor, or moved to EVPN, is not.
     fn remember(&mut self) {
         let mut memory = self.memory.clone();
         for (name, config) in self.watched() {
@@ -291,8 +321,11 @@ impl World {
             for (node, known) in &cluster.nodes {
                 for (address, _) in super::oracle::nodes::candidates(config, &cluster.speaker, node, known) {
                     let attachment = Attachment { cluster: name.clone(), node: node.clone(), address };
-                    if self.neighbor(&config.rules.network_instance, address).is_some() {
-                        memory.insert(attachment);
+                    if let Some(neighbor) = self.neighbor(&config.rules.network_instance, address) {
+                        match neighbor.dynamic {
+                            true => memory.insert(attachment),
+                            false => memory.remove(&attachment),
+                        };
                     } else if self.is_evpn(&config.rules.network_instance, address) {
                         memory.remove(&attachment);
                     }
@@ -306,6 +339,11 @@ impl World {
     pub(crate) fn neighbor(&self, network_instance: &NetworkInstanceName, address: IpAddr) -> Option<&Neighbor> {
         let here = |key: &NeighborKey| key.network_instance == *network_instance && key.peer.ip == address;
         self.neighbors.iter().find(|(key, _)| here(key)).map(|(_, neighbor)| neighbor)
+    }
+
+    /// The owner of a route, where its application is known.
+    pub(crate) fn owner(&self, route: &Route) -> Option<&str> {
+        self.applications.get(&route.owner).map(|owner| &**owner)
     }
 
     /// The host route of an address.

@@ -115,7 +115,8 @@ impl Bgp {
         if old == neighbor {
             return None;
         }
-        let session = |neighbor: &Option<Neighbor>| neighbor.as_ref().map(|neighbor| neighbor.session);
+        let session =
+            |neighbor: &Option<Neighbor>| neighbor.as_ref().map(|neighbor| (neighbor.session, neighbor.dynamic));
         Some(NeighborChange { decisive: session(&old) != session(&neighbor), key })
     }
 

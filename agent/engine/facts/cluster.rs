@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
@@ -19,6 +20,7 @@ use crate::model::cluster::{EndpointSlice, Service, SliceKey};
 use crate::model::config::ClusterConfig;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::switch::NextHopGroupId;
+use crate::model::verdict::Announcement;
 use crate::model::view::ServiceView;
 
 /// A service of a cluster.
@@ -66,6 +68,36 @@ pub(crate) struct VipEntry {
     pub(crate) services: Vec<u32>,
     /// What it adds to the counts of nodes.
     pub(crate) contribution: Option<Contribution>,
+    /// The next-hops of its route, and those of the last moment its cluster was heard.
+    pub(crate) course: Course,
+    /// How it was seen to be made known here, last.
+    pub(crate) announced: Option<Announcement>,
+}
+
+/// How the next-hops of a VIP went on since its cluster was last heard.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Course {
+    now: Arc<[IpAddr]>,
+    since: Duration,
+    then: Arc<[IpAddr]>,
+}
+
+impl Course {
+    /// Takes in what the next-hops are at a moment; the cluster was last heard at another.
+    pub(crate) fn note(&mut self, next_hops: &Arc<[IpAddr]>, now: Duration, heard: Duration) {
+        if self.now == *next_hops {
+            return;
+        }
+        if heard >= self.since {
+            self.then = Arc::clone(&self.now);
+        }
+        (self.now, self.since) = (Arc::clone(next_hops), now);
+    }
+
+    /// They are others than at the moment the cluster was last heard.
+    pub(crate) fn has_turned(&self, heard: Duration) -> bool {
+        self.since > heard && self.now != self.then
+    }
 }
 
 /// One enabled cluster.
@@ -84,6 +116,8 @@ pub(crate) struct Cluster {
     pub(crate) by_vtep: FxHashMap<IpAddr, Vec<u32>>,
     pub(crate) vips: FxHashMap<IpAddr, VipEntry>,
     pub(crate) tally: VipCounts,
+    /// Addresses that services have, judged or not, and how many have each.
+    pub(crate) claimed: FxHashMap<IpAddr, u32>,
     /// What the speaker's own resources say.
     pub(crate) resources: SpeakerResources,
     pub(crate) node_sets: NodeSets,
@@ -114,6 +148,7 @@ impl Cluster {
             by_vtep: FxHashMap::default(),
             vips: FxHashMap::default(),
             tally: VipCounts::default(),
+            claimed: FxHashMap::default(),
             resources: SpeakerResources::new(config.source.speaker),
             node_sets: NodeSets::default(),
             pools: Box::default(),
@@ -153,6 +188,23 @@ impl Cluster {
         let external = service.external_ips.iter().filter(|_| external);
         let vips: BTreeSet<IpAddr> = ingress.chain(external).copied().collect();
         Some(vips.into_iter().collect())
+    }
+
+    /// Notes the addresses of a service that is there now, or is gone, whoever announces it. Returns those that are claimed or
+    /// unclaimed by that.
+    pub(crate) fn claim(&mut self, service: &Service, add: bool) -> Vec<IpAddr> {
+        let mut turned = Vec::new();
+        for address in service.ingress.iter().chain(&service.external_ips) {
+            let count = self.claimed.entry(*address).or_default();
+            *count = if add { *count + 1 } else { count.saturating_sub(1) };
+            if *count == u32::from(add) {
+                turned.push(*address);
+            }
+            if *count == 0 {
+                self.claimed.remove(address);
+            }
+        }
+        turned
     }
 
     pub(crate) fn node_slot(&self, name: &NodeName) -> Option<u32> {
@@ -290,8 +342,44 @@ impl Cluster {
 
     /// A pool holds the address.
     pub(crate) fn pools_hold(&self, address: IpAddr) -> bool {
+        self.pool_of(address).is_some()
+    }
+
+    /// The pool that holds the address: the widest, where several do.
+    pub(crate) fn pool_of(&self, address: IpAddr) -> Option<IpNet> {
         let after = self.pools.partition_point(|pool| pool.network() <= address);
-        after.checked_sub(1).is_some_and(|at| self.pools[at].contains(&address))
+        after.checked_sub(1).map(|at| self.pools[at]).filter(|pool| pool.contains(&address))
+    }
+
+    /// Next-hops that lead to the cluster and are no node of it.
+    pub(crate) fn transit(&self) -> impl Iterator<Item = IpAddr> {
+        self.config.rules.transit_addresses.iter().map(IpAddr::to_canonical)
+    }
+
+    /// A route of the prefix may tell which leaf transit is behind.
+    pub(crate) fn has_transit_in(&self, prefix: &IpNet) -> bool {
+        self.transit().any(|transit| prefix.contains(&transit))
+    }
+
+    /// The services that carry a VIP.
+    pub(crate) fn carrying(&self, vip: IpAddr) -> impl Iterator<Item = &ServiceEntry> {
+        let services = self.vips.get(&vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
+        services.iter().filter_map(|slot| self.services.get(*slot))
+    }
+
+    /// A service has the VIP in its status, not in externalIPs alone.
+    pub(crate) fn is_assigned(&self, vip: IpAddr) -> bool {
+        self.carrying(vip).any(|entry| entry.service.load_balancer && entry.service.ingress.contains(&vip))
+    }
+
+    /// A node of the cluster is at the next-hop, or behind it.
+    pub(crate) fn has_behind(&self, next_hop: IpAddr) -> bool {
+        !self.at_address(next_hop).is_empty() || !self.at_vtep(next_hop).is_empty()
+    }
+
+    /// The VIPs of both live in the same network instance.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.config.rules.network_instance == other.config.rules.network_instance
     }
 
     /// One of the two names the other: both may claim the same VIPs.
@@ -301,7 +389,7 @@ impl Cluster {
 
     /// The figures of a node.
     pub(crate) fn figures(&self, slot: u32, node: &NodeEntry) -> Figures {
-        let mut figures = Figures { expected: node.expected, installed: node.installed, hidden: node.hidden };
+        let mut figures = node.own;
         let member = |id: NodeSetId| self.node_set(id).is_some_and(|node_set| node_set.contains(slot));
         self.tally.add_to(&mut figures, node, member);
         figures
@@ -335,9 +423,10 @@ impl Cluster {
             Counted::Nodes(nodes) => {
                 for (slot, used) in nodes {
                     if let Some(node) = self.nodes.get_mut(*slot) {
-                        step(&mut node.expected, true);
-                        step(&mut node.installed, *used);
-                        step(&mut node.hidden, contribution.may_hide);
+                        step(&mut node.own.expected, true);
+                        step(&mut node.own.installed, *used);
+                        step(&mut node.own.hidden, contribution.may_hide);
+                        step(&mut node.own.routed, !contribution.installed.is_empty());
                     }
                 }
             }
@@ -355,8 +444,8 @@ impl Cluster {
                 nodes.extend(counted.iter().map(|(slot, _)| *slot));
             }
         }
-        let hides = |c: Option<&Contribution>| c.is_some_and(|c| c.may_hide);
-        if node_set(old) != node_set(new) || (node_set(new).is_some() && hides(old) != hides(new)) {
+        let of_all = |c: Option<&Contribution>| c.map(|c| (c.may_hide, c.installed.is_empty()));
+        if node_set(old) != node_set(new) || (node_set(new).is_some() && of_all(old) != of_all(new)) {
             for node_set in [old, new].into_iter().filter_map(node_set).filter_map(|id| self.node_sets.get(id)) {
                 nodes.extend(&node_set.members);
             }

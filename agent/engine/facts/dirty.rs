@@ -105,6 +105,11 @@ impl<T: Ord> Marks<T> {
         self.compact();
     }
 
+    /// Nothing is marked.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.single.is_empty() && self.whole.is_empty()
+    }
+
     fn add(&mut self, other: Self) {
         self.whole.extend(other.whole);
         if self.single.is_empty() {

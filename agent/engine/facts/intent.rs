@@ -70,6 +70,11 @@ impl Facts {
 
     fn reconfigure(&mut self, id: ClusterId, config: Arc<ClusterConfig>, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get_mut(&id).filter(|cluster| cluster.config != config) else { return };
+        if cluster.config.rules.network_instance != config.rules.network_instance {
+            for slot in cluster.node_slots.values() {
+                cluster.nodes.get_mut(*slot).into_iter().for_each(|node| node.carried.clear());
+            }
+        }
         cluster.reconfigure(config);
         dirty.endpoints.all_of(id);
         dirty.announcements.all_of(id);
@@ -131,6 +136,14 @@ impl Facts {
     fn set_service(&mut self, id: ClusterId, key: ServiceKey, service: Option<Service>, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
         let slot = cluster.service_slots.get(&key).copied();
+        let before = slot.and_then(|slot| cluster.services.get(slot)).map(|entry| entry.service.clone());
+        let mut turned = service.as_ref().map(|service| cluster.claim(service, true)).unwrap_or_default();
+        turned.extend(before.as_ref().map(|before| cluster.claim(before, false)).unwrap_or_default());
+        let network_instance = &cluster.config.rules.network_instance;
+        let touched = turned
+            .into_iter()
+            .map(|vip| RouteKey { network_instance: network_instance.clone(), prefix: IpNet::from(vip) });
+        dirty.orphans.extend(touched);
         match (service, slot) {
             (Some(service), Some(slot)) => {
                 let Some(entry) = cluster.services.get_mut(slot).filter(|entry| entry.service != service) else {
@@ -291,12 +304,13 @@ impl Facts {
             }
             self.switch.look_at(&User::Node(node), &entry.groups, &[]);
             self.index_node(node, &entry.location, &Location::default());
+            self.addresses_moved(id, &entry.location, &Location::default(), dirty);
         }
         self.nodes_moved(id, dirty);
     }
 
     /// Clusters in the same network instance see each other's nodes behind their next-hops.
-    fn nodes_moved(&self, id: ClusterId, dirty: &mut Dirty) {
+    pub(super) fn nodes_moved(&self, id: ClusterId, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get(&id) else { return };
         let others = self.clusters_in(&cluster.config.rules.network_instance).filter(|other| other.id != id);
         others.for_each(|other| dirty.services.all_of(other.id));
@@ -308,9 +322,14 @@ impl Facts {
         let Some(entry) = cluster.nodes.get_mut(id.slot) else { return };
         let addresses = speakers::addresses(&cluster.resources, &entry.name, &entry.node);
         let (switch, bgp) = (&self.switch, &self.bgp);
-        let locator = Locator { cluster: &cluster.name, config: &cluster.config, addresses: &addresses, switch, bgp };
+        let heard = self.sources.hears_neighbors();
+        let (name, config, carried) = (&cluster.name, &cluster.config, &entry.carried);
+        let locator = Locator { cluster: name, config, addresses: &addresses, switch, bgp, heard, carried };
         let located = locator.locate(&entry.name, &entry.node, &mut self.attachments);
         let excluded = speakers::profile(cluster.config.source.speaker).excluded(&entry.node);
+        let selector = cluster.config.rules.speaker_node_selector.as_ref();
+        let runs_speaker = selector.is_none_or(|selector| selector.selects(|label| entry.node.labels.get(label)));
+        let excluded = excluded.or((!runs_speaker).then_some("speaker-node-selector"));
         let moved = entry.location != located.location || entry.excluded != excluded;
         entry.excluded = excluded;
         let before = std::mem::replace(&mut entry.location, located.location.clone());
@@ -320,6 +339,7 @@ impl Facts {
         if moved {
             dirty.nodes_changed(id.cluster);
             self.index_node(id, &before, &located.location);
+            self.addresses_moved(id.cluster, &before, &located.location, dirty);
             self.nodes_moved(id.cluster, dirty);
         }
         self.switch.look_at(&User::Node(id), &groups_before, &located.groups);
@@ -330,6 +350,18 @@ impl Facts {
         nodes.into_iter().for_each(|id| self.relocate(id, dirty));
     }
 
+    /// A host route to an address of a node is no orphan.
+    fn addresses_moved(&self, id: ClusterId, before: &Location, after: &Location, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get(&id) else { return };
+        let network_instance = &cluster.config.rules.network_instance;
+        let own = before
+            .candidates
+            .iter()
+            .chain(&after.candidates)
+            .map(|(address, _)| RouteKey { network_instance: network_instance.clone(), prefix: IpNet::from(*address) });
+        dirty.orphans.extend(own);
+    }
+
     /// Keeps the indexes by address and by VTEP.
     fn index_node(&mut self, id: NodeId, before: &Location, after: &Location) {
         let Some(cluster) = self.clusters.get_mut(&id.cluster) else { return };
@@ -337,12 +369,12 @@ impl Facts {
             unlist(&mut cluster.by_address, *address, &id.slot);
             unlist(&mut self.addresses, *address, &id);
         }
-        before.all_vteps().for_each(|vtep| unlist(&mut cluster.by_vtep, vtep, &id.slot));
+        before.vteps.iter().for_each(|vtep| unlist(&mut cluster.by_vtep, *vtep, &id.slot));
         for (address, _) in &after.candidates {
             list(&mut cluster.by_address, *address, id.slot);
             list(&mut self.addresses, *address, id);
         }
-        after.all_vteps().for_each(|vtep| list(&mut cluster.by_vtep, vtep, id.slot));
+        after.vteps.iter().for_each(|vtep| list(&mut cluster.by_vtep, *vtep, id.slot));
     }
 
     // Speaker resources.

@@ -33,6 +33,7 @@ use crate::model::config::Config;
 use crate::model::memory::Attachment;
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use crate::model::switch::{NextHopGroupId, RouteKey};
+use crate::model::verdict::Announcement;
 use crate::model::view::{NodeView, ServiceView};
 
 use attachments::Attachments;
@@ -64,6 +65,8 @@ pub(crate) struct Facts {
     addresses: FxHashMap<IpAddr, Vec<NodeId>>,
     attachments: Attachments,
     inquiries: Inquiries,
+    /// Nodes with an address that has become a next-hop of a VIP.
+    carriers: Vec<NodeId>,
 }
 
 impl Facts {
@@ -162,6 +165,15 @@ impl Facts {
         for (vip, contribution) in read.contributions {
             cluster.contribute(vip, contribution, &mut dirty);
         }
+        for (vip, announced) in read.announced {
+            cluster.vips.get_mut(&vip).into_iter().for_each(|entry| entry.announced = Some(announced));
+        }
+        for (slot, address) in read.carriers {
+            if let Some(node) = cluster.nodes.get_mut(slot).filter(|node| !node.carried.contains(&address)) {
+                node.carried.push(address);
+                self.carriers.push(NodeId { cluster: id.cluster, slot });
+            }
+        }
         let Some(entry) = cluster.services.get_mut(id.slot) else { return dirty };
         let changed = entry.groups != read.groups;
         if changed {
@@ -175,6 +187,30 @@ impl Facts {
             cluster.publish(id.slot, Some(view));
         }
         dirty
+    }
+
+    /// Which session of a node is its own, its VIPs tell: nodes that were seen to carry some by another address than before
+    /// are placed again.
+    pub(crate) fn place_carriers(&mut self) -> Dirty {
+        let mut dirty = Dirty::default();
+        for id in std::mem::take(&mut self.carriers) {
+            self.relocate(id, &mut dirty);
+        }
+        dirty
+    }
+
+    /// Notes the next-hops of VIPs that depend on where pods are; the cluster was last heard at another moment.
+    pub(crate) fn note_courses(
+        &mut self,
+        cluster: ClusterId,
+        courses: Vec<(IpAddr, Arc<[IpAddr]>)>,
+        now: Duration,
+        heard: Duration,
+    ) {
+        let Some(cluster) = self.clusters.get_mut(&cluster) else { return };
+        for (vip, next_hops) in courses {
+            cluster.vips.get_mut(&vip).into_iter().for_each(|entry| entry.course.note(&next_hops, now, heard));
+        }
     }
 
     /// Notes what is published of a node from now on.
@@ -235,6 +271,10 @@ pub(crate) struct Read {
     pub(crate) groups: Vec<NextHopGroupId>,
     /// What each of its VIPs adds to the counts of nodes.
     pub(crate) contributions: Vec<(IpAddr, Option<Contribution>)>,
+    /// How its VIPs are seen to be made known.
+    pub(crate) announced: Vec<(IpAddr, Announcement)>,
+    /// Nodes whose address is a next-hop of one of its VIPs for the first time.
+    pub(crate) carriers: Vec<(u32, IpAddr)>,
 }
 
 fn services_of(clusters: &BTreeMap<ClusterId, Cluster>, id: ClusterId) -> Vec<ServiceId> {

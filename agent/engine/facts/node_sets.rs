@@ -4,13 +4,13 @@
 //! where they are.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
 use super::nodes::{Expectation, NodeEntry};
-use super::routes::is_host;
 use crate::engine::speakers::{self, Rule, SpeakerResources};
 use crate::model::speaker::ObjectKey;
 
@@ -28,8 +28,8 @@ pub(crate) struct NodeSet {
     /// Eligible nodes in it, by slot, in order.
     pub(crate) members: Vec<u32>,
     filled: bool,
-    /// What it makes expected of VIPs of IPv4 and IPv6.
-    expectations: [Arc<Expectation>; 2],
+    /// What it makes expected.
+    expectation: Arc<Expectation>,
 }
 
 impl NodeSet {
@@ -37,8 +37,8 @@ impl NodeSet {
         self.members.binary_search(&node).is_ok()
     }
 
-    pub(crate) fn expectation(&self, v4: bool) -> Arc<Expectation> {
-        Arc::clone(&self.expectations[usize::from(!v4)])
+    pub(crate) fn expectation(&self) -> Arc<Expectation> {
+        Arc::clone(&self.expectation)
     }
 
     /// The objects that select its members.
@@ -56,8 +56,8 @@ pub(crate) struct VipAnnouncement {
     pub(crate) nobody: Option<Arc<str>>,
     /// Policy Cluster announces only with a usable endpoint, whatever the profile says.
     pub(crate) needs_endpoint: bool,
-    /// The prefix it is announced as, where that is no host prefix.
-    pub(crate) aggregate: Option<IpNet>,
+    /// The prefix it is announced as; `None` where resources do not say.
+    pub(crate) prefix: Option<IpNet>,
     /// Who announces it as a shorter one, which counts where nobody announces this.
     pub(crate) shorter: Option<Box<VipAnnouncement>>,
 }
@@ -69,8 +69,22 @@ impl VipAnnouncement {
             node_set: node_sets.id(rule.by.into()),
             nobody: rule.nobody.map(Arc::from),
             needs_endpoint: rule.needs_endpoint,
-            aggregate: rule.aggregate.filter(|prefix| !is_host(prefix)),
+            prefix: rule.prefix,
             shorter: rule.shorter.map(|shorter| Box::new(Self::of(*shorter, node_sets))),
+        }
+    }
+
+    /// The prefix it is announced as, where that is no host prefix.
+    pub(crate) fn aggregate(&self) -> Option<IpNet> {
+        self.prefix.filter(|prefix| prefix.prefix_len() < prefix.max_prefix_len())
+    }
+
+    /// The shortest prefix that resources let anybody announce the VIP as; the host prefix where they let nobody. `None`
+    /// where they do not say.
+    pub(crate) fn shortest(&self, vip: IpAddr) -> Option<IpNet> {
+        match self.nobody {
+            Some(_) => Some(IpNet::from(vip)),
+            None => self.with_fallbacks().filter_map(|announcement| announcement.prefix).min_by_key(IpNet::prefix_len),
         }
     }
 
@@ -131,7 +145,7 @@ impl NodeSets {
             moved.extend(set.members.iter().filter(|slot| members.binary_search(slot).is_err()));
             set.members = members;
             set.filled = true;
-            set.expectations = [true, false].map(|v4| Arc::new(Expectation::of(selected.iter().copied(), v4)));
+            set.expectation = Arc::new(Expectation::of(selected.iter().copied()));
         }
         moved
     }

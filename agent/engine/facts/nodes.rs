@@ -8,6 +8,7 @@ use super::attachments::Attachments;
 use super::bgp::Bgp;
 use super::slab::Slab;
 use super::switch::{EVPN_OWNER, Switch};
+use super::tally::Figures;
 use crate::model::cluster::Node;
 use crate::model::config::ClusterConfig;
 use crate::model::names::{ClusterName, NodeName};
@@ -21,14 +22,14 @@ pub(crate) struct NodeEntry {
     pub(crate) name: NodeName,
     pub(crate) node: Node,
     pub(crate) location: Location,
+    /// Addresses of it that have been next-hops of VIPs here.
+    pub(crate) carried: Vec<IpAddr>,
     /// Why it may not announce.
     pub(crate) excluded: Option<&'static str>,
     /// Groups its location was read from.
     pub(crate) groups: Vec<NextHopGroupId>,
-    /// VIPs announced by it and not by every eligible node: how many, how many use it, how many may hide it.
-    pub(crate) expected: u32,
-    pub(crate) installed: u32,
-    pub(crate) hidden: u32,
+    /// VIPs announced by it and not by all of a set of nodes.
+    pub(crate) own: Figures,
     /// What was last published of it.
     pub(crate) view: Option<Arc<NodeView>>,
 }
@@ -40,13 +41,36 @@ impl NodeEntry {
             name,
             node: Node::default(),
             location: Location::default(),
+            carried: Vec::new(),
             excluded: None,
             groups: Vec::new(),
-            expected: 0,
-            installed: 0,
-            hidden: 0,
+            own: Figures::default(),
             view: None,
         }
+    }
+}
+
+/// What shows where a node is, the best first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// A session with it is established here.
+    Established,
+    /// A neighbor in another state, and a host route of this leaf: ARP/ND, static or its own.
+    Neighbor,
+    /// A host route by EVPN: it is behind another leaf, whatever idle neighbor is left over here.
+    Evpn,
+    /// A neighbor in another state, or a dynamic one that vanished with its session.
+    LeftOver,
+    /// A host route of this leaf, and no neighbor.
+    Silent,
+    /// Nothing.
+    #[default]
+    Unlocated,
+}
+
+impl Place {
+    fn is_attached(self) -> bool {
+        matches!(self, Self::Established | Self::Neighbor | Self::LeftOver)
     }
 }
 
@@ -55,10 +79,12 @@ impl NodeEntry {
 pub(crate) struct Location {
     /// Addresses it may speak from, best first, each once.
     pub(crate) candidates: Vec<(IpAddr, AddressSource)>,
+    /// What its best candidate shows.
+    pub(crate) place: Place,
     /// The addresses in use: at most one per family, the best located first.
     pub(crate) peers: Vec<Peer>,
-    /// VTEPs its host routes name, by family of the host route (v4, v6), sorted.
-    pub(crate) vteps: [Vec<IpAddr>; 2],
+    /// VTEPs its host routes name, sorted. Those of an attached node are other ways to it.
+    pub(crate) vteps: Vec<IpAddr>,
 }
 
 /// An address in use.
@@ -76,26 +102,27 @@ impl Location {
         attached.map(|peer| peer.address).find(|address| v4.is_none_or(|v4| address.is_ipv4() == v4))
     }
 
-    /// Its VTEPs for VIPs of a family.
-    pub(crate) fn vteps(&self, v4: bool) -> &[IpAddr] {
-        let [four, six] = &self.vteps;
-        let (own, other) = if v4 { (four, six) } else { (six, four) };
-        if own.is_empty() { other } else { own }
+    /// The address whose session carries VIPs of a family: one of the same family, else any.
+    pub(crate) fn carrier(&self, v4: bool) -> Option<IpAddr> {
+        self.attached(Some(v4)).or_else(|| self.attached(None))
     }
 
-    /// Every VTEP of it.
-    pub(crate) fn all_vteps(&self) -> impl Iterator<Item = IpAddr> {
-        self.vteps.iter().flatten().copied()
+    /// An address of the node.
+    pub(crate) fn is_at(&self, address: IpAddr) -> bool {
+        self.candidates.iter().any(|(candidate, _)| *candidate == address)
+    }
+
+    /// A next-hop that leads to the node: an address of it, or its VTEP.
+    pub(crate) fn is_by(&self, next_hop: IpAddr) -> bool {
+        self.is_at(next_hop) || self.vteps.contains(&next_hop)
     }
 
     /// What the node is, as a whole.
     pub(crate) fn attachment(&self) -> AttachmentState {
-        if self.attached(None).is_some() {
-            AttachmentState::Attached
-        } else if self.all_vteps().next().is_some() {
-            AttachmentState::Remote
-        } else {
-            AttachmentState::Unknown
+        match self.place {
+            place if place.is_attached() => AttachmentState::Attached,
+            Place::Evpn => AttachmentState::Remote,
+            _ => AttachmentState::Unknown,
         }
     }
 }
@@ -120,12 +147,18 @@ fn candidates(
         .flat_map(|(addresses, source)| addresses.iter().map(move |address| (*address, source))),
     );
     let mut distinct: Vec<(IpAddr, AddressSource)> = Vec::new();
-    for (address, source) in listed {
+    let listed = listed.map(|(address, source)| (address.to_canonical(), source));
+    for (address, source) in listed.filter(|(address, _)| !is_nobodys(*address)) {
         if !distinct.iter().any(|(known, _)| *known == address) {
             distinct.push((address, source));
         }
     }
     distinct
+}
+
+/// A loopback, unspecified or multicast address is no node's as the leaf sees it.
+fn is_nobodys(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified() || address.is_multicast()
 }
 
 /// Where a node was found to be.
@@ -147,164 +180,179 @@ pub(crate) struct Locator<'a> {
     pub(crate) addresses: &'a [IpAddr],
     pub(crate) switch: &'a Switch,
     pub(crate) bgp: &'a Bgp,
+    /// gNMI is heard: neighbors are as they are told.
+    pub(crate) heard: bool,
+    /// Addresses of the node that have been next-hops of VIPs here.
+    pub(crate) carried: &'a [IpAddr],
 }
 
 impl Locator<'_> {
     /// Locates a node, and brings what is remembered of it up to date.
     pub(crate) fn locate(&self, name: &NodeName, node: &Node, remembered: &mut Attachments) -> Located {
         let mut located = Located::default();
-        let location = &mut located.location;
-        location.candidates = candidates(self.config, self.addresses, name, node);
-        let mut ranked: BTreeMap<(bool, bool, u8, bool, usize), Peer> = BTreeMap::new();
-        for (order, (address, source)) in location.candidates.iter().copied().enumerate() {
-            let (vteps, evpn) = self.vteps(address, &mut located.groups);
-            located.remembers |= self.remember(name, address, evpn, remembered);
-            let rank = self.rank(name, address, !vteps.is_empty(), remembered);
-            location.vteps[usize::from(address.is_ipv6())].extend(vteps);
-            let attachment = match rank {
-                0 | 1 => AttachmentState::Attached,
-                2 => AttachmentState::Remote,
-                _ => AttachmentState::Unknown,
-            };
-            // Of several neighbors here, one whose session is up shows that the node is reached.
-            let down = rank == 0 && !self.is_established(address);
-            // Where the operator said which, another speaker's session on the same node (a network plugin's) is no
-            // substitute for it.
-            let substitute = source != AddressSource::Configured || attachment != AttachmentState::Attached;
-            ranked.insert((address.is_ipv6(), substitute, rank, down, order), Peer { address, source, attachment });
+        let candidates = candidates(self.config, self.addresses, name, node);
+        let mut vteps = Vec::new();
+        let mut places = Vec::new();
+        for (address, _) in &candidates {
+            let behind = self.vteps(*address, &mut located.groups);
+            located.remembers |= self.remember(name, *address, remembered);
+            places.push(self.place(name, *address, !behind.is_empty(), remembered));
+            vteps.extend(behind);
         }
-        for vteps in &mut location.vteps {
-            vteps.sort_unstable();
-            vteps.dedup();
-        }
-        location.peers = in_use(ranked.into_iter().map(|((v6, _, rank, ..), peer)| (v6, rank, peer)));
+        vteps.sort_unstable();
+        vteps.dedup();
+        let place = places.iter().copied().min().unwrap_or_default();
+        let seen: Vec<Seen> = candidates
+            .iter()
+            .zip(&places)
+            .map(|((address, source), shown)| Seen {
+                address: *address,
+                source: *source,
+                place: *shown,
+                here: place.is_attached() && shown.is_attached(),
+                carried: self.carried.contains(address),
+            })
+            .collect();
+        located.location = Location { peers: in_use(&seen), candidates, place, vteps };
         located
     }
 
-    /// Remembers a neighbor; a host route by EVPN ends what was remembered. True when something else is remembered now.
-    fn remember(&self, name: &NodeName, address: IpAddr, evpn: bool, remembered: &mut Attachments) -> bool {
-        if self.bgp.neighbor(&self.config.rules.network_instance, address).is_some() {
-            return remembered.keep(self.cluster, name, address);
-        }
-        evpn && remembered.forget(self.cluster, name, address)
-    }
-
-    /// A neighbor in state, a remembered one, a host route by EVPN, nothing: 0 to 3.
-    fn rank(&self, name: &NodeName, address: IpAddr, vtep: bool, remembered: &Attachments) -> u8 {
-        if self.bgp.neighbor(&self.config.rules.network_instance, address).is_some() {
-            return 0;
-        }
-        match vtep {
-            _ if remembered.holds(self.cluster, name, address) => 1,
-            true => 2,
-            false => 3,
+    /// Remembers a dynamic neighbor, which vanishes with its session. A static one, or a host route by EVPN, ends what was
+    /// remembered. True when something else is remembered now.
+    fn remember(&self, name: &NodeName, address: IpAddr, remembered: &mut Attachments) -> bool {
+        let instance = &self.config.rules.network_instance;
+        let evpn = || self.switch.host(instance, address).is_some_and(|route| self.switch.owned_by(&route, EVPN_OWNER));
+        match self.bgp.neighbor(instance, address) {
+            Some(neighbor) if neighbor.dynamic => remembered.keep(self.cluster, name, address),
+            Some(_) => remembered.forget(self.cluster, name, address),
+            None => evpn() && remembered.forget(self.cluster, name, address),
         }
     }
 
-    fn is_established(&self, address: IpAddr) -> bool {
-        let neighbor = self.bgp.neighbor(&self.config.rules.network_instance, address);
-        neighbor.is_some_and(|neighbor| neighbor.session == Some(SessionState::Established))
+    /// What one address of a node shows. While gNMI is not heard, a host route of now outranks what it told before.
+    fn place(&self, name: &NodeName, address: IpAddr, vtep: bool, remembered: &Attachments) -> Place {
+        let instance = &self.config.rules.network_instance;
+        let neighbor = self.bgp.neighbor(instance, address);
+        let own = self.switch.host(instance, address).is_some_and(|route| self.switch.is_own(&route));
+        let left_over = neighbor.is_some() || remembered.holds(self.cluster, name, address);
+        match neighbor.filter(|_| self.heard) {
+            Some(neighbor) if neighbor.session == Some(SessionState::Established) => Place::Established,
+            Some(_) if own => Place::Neighbor,
+            _ if vtep => Place::Evpn,
+            _ if left_over => Place::LeftOver,
+            _ if own => Place::Silent,
+            _ => Place::Unlocated,
+        }
     }
 
-    /// The VTEPs an address's host route names, and whether EVPN brought that route.
-    fn vteps(&self, address: IpAddr, groups: &mut Vec<NextHopGroupId>) -> (Vec<IpAddr>, bool) {
-        let Some(route) = self.switch.host(&self.config.rules.network_instance, address) else {
-            return (Vec::new(), false);
-        };
-        if !self.switch.owned_by(&route, EVPN_OWNER) {
-            return (Vec::new(), false);
-        }
+    /// The VTEPs an address's host route names, where EVPN brought it.
+    fn vteps(&self, address: IpAddr, groups: &mut Vec<NextHopGroupId>) -> Vec<IpAddr> {
+        let route = self.switch.host(&self.config.rules.network_instance, address);
+        let Some(route) = route.filter(|route| self.switch.owned_by(route, EVPN_OWNER)) else { return Vec::new() };
         groups.push(route.next_hop_group);
-        let group = self.switch.group(route.next_hop_group);
-        (group.map(|group| group.next_hops.to_vec()).unwrap_or_default(), true)
+        self.switch.group(route.next_hop_group).map(|group| group.next_hops.to_vec()).unwrap_or_default()
+    }
+}
+
+/// A candidate, and what it shows.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    address: IpAddr,
+    source: AddressSource,
+    place: Place,
+    /// The node is attached here, by this address among others.
+    here: bool,
+    /// It has been a next-hop of VIPs.
+    carried: bool,
+}
+
+impl Seen {
+    /// Which address of a family is in use. Of several sessions the node's own is the one that carries VIPs, else the one
+    /// the operator named: another speaker's on the same node (a network plugin's) is no substitute for it. Else one that
+    /// is up.
+    fn order(&self) -> (bool, bool, bool, Place) {
+        (!self.here, !(self.here && self.carried), !(self.here && self.source == AddressSource::Configured), self.place)
+    }
+
+    fn peer(&self) -> Peer {
+        let attachment = match self.place {
+            _ if self.here => AttachmentState::Attached,
+            Place::Evpn => AttachmentState::Remote,
+            _ => AttachmentState::Unknown,
+        };
+        Peer { address: self.address, source: self.source, attachment }
     }
 }
 
 /// The best of each family; those not located only if none is.
-fn in_use(ranked: impl Iterator<Item = (bool, u8, Peer)>) -> Vec<Peer> {
-    let mut best: Vec<(u8, bool, Peer)> = Vec::new();
-    for (v6, rank, peer) in ranked {
-        if !best.iter().any(|(_, family, _)| *family == v6) {
-            best.push((rank, v6, peer));
-        }
-    }
-    best.sort_by_key(|(rank, v6, _)| (*rank, *v6));
-    let located = best.iter().any(|(rank, ..)| *rank < 3);
-    best.into_iter().filter(|(rank, ..)| *rank < 3 || !located).map(|(.., peer)| peer).collect()
+fn in_use(seen: &[Seen]) -> Vec<Peer> {
+    let best = |v4: bool| seen.iter().filter(|seen| seen.address.is_ipv4() == v4).min_by_key(|seen| seen.order());
+    let mut best: Vec<&Seen> = [true, false].into_iter().filter_map(best).collect();
+    best.sort_by_key(|seen| (!seen.here, seen.place));
+    let located = best.iter().any(|seen| seen.place != Place::Unlocated);
+    best.into_iter().filter(|seen| seen.place != Place::Unlocated || !located).map(Seen::peer).collect()
 }
 
-/// What is expected of a VIP's route on this leaf.
+/// What is expected of a VIP's route on this leaf, by its announcers.
 #[derive(Debug, Default)]
 pub(crate) struct Expectation {
     /// Announcers in all.
     pub(crate) announcers: u32,
-    /// Announcers attached here.
-    pub(crate) attached: u32,
-    /// The addresses of attached announcers, by address.
-    pub(crate) local: Vec<(IpAddr, u32)>,
-    /// The attached announcers speak the other family only: any address of theirs may carry the VIP.
-    pub(crate) other_family: bool,
-    /// The VTEPs of remote announcers, where none is attached.
-    pub(crate) vteps: Vec<IpAddr>,
+    /// Announcers attached here, by slot: each of them should be among the next-hops.
+    pub(crate) attached: Vec<u32>,
+    /// Where none is attached: remote announcers by the VTEPs they are behind, in order of these.
+    pub(crate) remote: Vec<(Box<[IpAddr]>, Vec<u32>)>,
+    /// Announcers that answer ARP/ND here and have no neighbor, by name.
+    pub(crate) silent: Vec<u32>,
     /// Announcers nobody can place, by name.
     pub(crate) unlocated: Vec<u32>,
 }
 
 impl Expectation {
-    /// What a set of announcers makes expected of a VIP of a family.
-    pub(crate) fn of<'a>(announcers: impl Iterator<Item = (u32, &'a NodeEntry)>, v4: bool) -> Self {
+    /// What a set of announcers makes expected.
+    pub(crate) fn of<'a>(announcers: impl Iterator<Item = (u32, &'a NodeEntry)>) -> Self {
         let mut expected = Self::default();
-        let (mut own, mut other, mut vteps, mut unlocated) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut remote = BTreeMap::<Box<[IpAddr]>, Vec<u32>>::new();
+        let (mut silent, mut unlocated) = (BTreeMap::new(), BTreeMap::new());
         for (slot, node) in announcers {
             expected.announcers += 1;
             match node.location.attachment() {
-                AttachmentState::Attached => {
-                    expected.attached += 1;
-                    own.extend(node.location.attached(Some(v4)).map(|address| (address, slot)));
-                    other.extend(node.location.attached(Some(!v4)).map(|address| (address, slot)));
-                }
-                AttachmentState::Remote => vteps.extend_from_slice(node.location.vteps(v4)),
-                AttachmentState::Unknown => unlocated.push((&node.name, slot)),
+                AttachmentState::Attached => expected.attached.push(slot),
+                AttachmentState::Remote => remote.entry(node.location.vteps.as_slice().into()).or_default().push(slot),
+                AttachmentState::Unknown if node.location.place == Place::Silent => _ = silent.insert(&node.name, slot),
+                AttachmentState::Unknown => _ = unlocated.insert(&node.name, slot),
             }
         }
-        unlocated.sort_unstable();
-        expected.unlocated = unlocated.into_iter().map(|(_, slot)| slot).collect();
-        expected.other_family = own.is_empty() && !other.is_empty();
-        expected.local = if own.is_empty() { other } else { own };
-        expected.local.sort_unstable();
-        expected.local.dedup_by_key(|(address, _)| *address);
-        if expected.attached == 0 {
-            vteps.sort_unstable();
-            vteps.dedup();
-            expected.vteps = vteps;
+        expected.silent = silent.into_values().collect();
+        expected.unlocated = unlocated.into_values().collect();
+        if expected.attached.is_empty() {
+            expected.remote = remote.into_iter().collect();
         }
         expected
     }
 
     /// What routes alone tell, while gNMI does not say who is a neighbor here: where nobody is known to be attached, an
-    /// unlocated announcer whose candidate is a next-hop of the VIP is reached by itself, and so attached.
+    /// announcer with a candidate among the next-hops of the VIP is reached by itself, and so attached.
     pub(crate) fn by_route(self: Arc<Self>, nodes: &Slab<NodeEntry>, next_hops: &[IpAddr]) -> Arc<Self> {
-        if self.attached > 0 {
+        if !self.attached.is_empty() {
             return self;
         }
-        let reached = |slot: u32| {
-            let node = nodes.get(slot)?;
-            let mut candidates = node.location.candidates.iter().map(|(address, _)| *address);
-            candidates.find(|address| next_hops.contains(address)).map(|address| (address, slot))
+        let reached = |slot: &u32| {
+            let node = nodes.get(*slot);
+            node.is_some_and(|node| next_hops.iter().any(|hop| node.location.is_at(*hop)))
         };
-        let mut local: Vec<_> = self.unlocated.iter().filter_map(|slot| reached(*slot)).collect();
-        if local.is_empty() {
+        let mut attached: Vec<_> = self.unlocated.iter().chain(&self.silent).copied().filter(reached).collect();
+        if attached.is_empty() {
             return self;
         }
-        local.sort_unstable();
-        let unlocated = self.unlocated.iter().copied().filter(|slot| reached(*slot).is_none()).collect();
+        attached.sort_unstable();
+        let rest = |slots: &[u32]| slots.iter().copied().filter(|slot| !reached(slot)).collect();
         Arc::new(Self {
             announcers: self.announcers,
-            attached: local.len() as u32,
-            local,
-            other_family: false,
-            vteps: Vec::new(),
-            unlocated,
+            attached,
+            remote: Vec::new(),
+            silent: rest(&self.silent),
+            unlocated: rest(&self.unlocated),
         })
     }
 }

@@ -149,11 +149,11 @@ impl<K: Key> Table<K> {
         self.by_length[usize::from(length)].get(&key).copied()
     }
 
-    /// The longest match; a default route never counts.
-    fn longest(&self, key: K) -> Option<(u8, Entry)> {
+    /// The longest match of at most this length; a default route never counts.
+    fn longest(&self, key: K, most: u8) -> Option<(u8, Entry)> {
         self.present
             .iter()
-            .filter(|length| **length > 0)
+            .filter(|length| **length > 0 && **length <= most)
             .find_map(|length| Some((*length, self.get(key.masked(*length), *length)?)))
     }
 
@@ -234,9 +234,19 @@ impl Routes {
 
     /// The longest match of an address, without the default route.
     pub(crate) fn longest(&self, address: IpAddr, attributes: &Attributes) -> Option<Found> {
+        self.match_of(address, u8::MAX, attributes)
+    }
+
+    /// The longest match of an address, without host routes and the default route.
+    pub(crate) fn subnet(&self, address: IpAddr, attributes: &Attributes) -> Option<Found> {
+        let most = if address.is_ipv4() { 31 } else { 127 };
+        self.match_of(address, most, attributes)
+    }
+
+    fn match_of(&self, address: IpAddr, most: u8, attributes: &Attributes) -> Option<Found> {
         let (length, entry) = match address {
-            IpAddr::V4(address) => self.v4.longest(address.to_bits())?,
-            IpAddr::V6(address) => self.v6.longest(V6::new(address.to_bits()))?,
+            IpAddr::V4(address) => self.v4.longest(address.to_bits(), most)?,
+            IpAddr::V6(address) => self.v6.longest(V6::new(address.to_bits()), most)?,
         };
         let prefix = IpNet::new(address, length).expect("a length of the table of this family").trunc();
         Some(Found { prefix, route: attributes.route(entry) })
@@ -285,6 +295,15 @@ impl Routes {
         let entries = self.v4.entries().chain(self.v6.entries());
         let of_generation = entries.filter(move |entry| entry.generation() == generation);
         of_generation.map(|entry| (entry.group(), attributes.route(entry).owner))
+    }
+
+    /// Takes every route away.
+    pub(crate) fn clear(&mut self, attributes: &mut Attributes) {
+        let (v4, v6) = (std::mem::take(&mut self.v4), std::mem::take(&mut self.v6));
+        let entries = v4.by_length.iter().flat_map(FxHashMap::values);
+        entries.chain(v6.by_length.iter().flat_map(FxHashMap::values)).for_each(|entry| {
+            attributes.release(entry.attributes());
+        });
     }
 
     /// Makes every entry one of generation 0.

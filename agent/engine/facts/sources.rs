@@ -25,6 +25,8 @@ pub(crate) struct Source {
     /// Out of announcement since, and why; until it is synced again.
     pub(crate) lost: Option<Loss>,
     dumping: bool,
+    /// When it was last heard, and the time of day then.
+    pub(crate) heard: Option<(Duration, Timestamp)>,
     last_event: Option<Timestamp>,
     events: u64,
     reconnects: u64,
@@ -42,6 +44,7 @@ pub(crate) struct Loss {
 impl Source {
     fn tell(&mut self, now: Now, event: &SourceEvent) {
         if !matches!(event, SourceEvent::Lost(_)) {
+            self.heard = Some((now.elapsed, now.wall));
             self.last_event = Some(now.wall);
         }
         match event {
@@ -133,6 +136,7 @@ impl Sources {
 
     pub(crate) fn heard(&mut self, now: Now, id: &SourceId, events: usize) {
         if let Some(source) = self.known.get_mut(id) {
+            source.heard = Some((now.elapsed, now.wall));
             source.last_event = Some(now.wall);
             source.events += events as u64;
         }
@@ -156,6 +160,11 @@ impl Sources {
 
     fn gnmi(&self) -> &Source {
         &self.known[&SourceId::Gnmi]
+    }
+
+    /// gNMI tells neighbors as they are now.
+    pub(crate) fn hears_neighbors(&self) -> bool {
+        self.gnmi().ever_synced && self.gnmi().lost.is_none()
     }
 
     pub(crate) fn phase(&self, now: Duration) -> Phase {

@@ -20,6 +20,12 @@ use crate::model::switch::{BfdKey, BfdState, NetworkInstance, NextHopGroup, Next
 pub(crate) const EVPN_OWNER: &str = "bgp_evpn_mgr";
 /// Owner of routes that BGP brought.
 pub(crate) const BGP_OWNER: &str = "bgp_mgr";
+/// Owner of host routes of neighbors in ARP or ND tables.
+pub(crate) const ARP_ND_OWNER: &str = "arp_nd_mgr";
+/// Owner of the subnets and addresses of this leaf's own interfaces.
+pub(crate) const INTERFACE_OWNER: &str = "net_inst_mgr";
+/// Owner of static routes.
+pub(crate) const STATIC_OWNER: &str = "static_route_mgr";
 
 /// How long a route may name a group that was not told, before what was known of it is given up.
 pub(crate) const GROUP_WAIT: Duration = Duration::from_secs(15);
@@ -131,7 +137,13 @@ impl Switch {
                 let old = self.instances.insert(name, Stamped { value: value.clone(), generation });
                 old.is_none_or(|old| old.value != value)
             }
-            None => self.instances.remove(&name).is_some(),
+            None => {
+                // Its routes go with it: the stream does not end them one by one.
+                if let Some(mut routes) = self.routes.remove(&name) {
+                    routes.clear(&mut self.attributes);
+                }
+                self.instances.remove(&name).is_some()
+            }
         }
     }
 
@@ -177,6 +189,11 @@ impl Switch {
 
     pub(crate) fn longest(&self, name: &NetworkInstanceName, address: IpAddr) -> Option<Found> {
         self.routes.get(name)?.longest(address, &self.attributes)
+    }
+
+    /// The longest match of an address, apart from host routes: the subnet it is in, as far as this leaf knows.
+    pub(crate) fn subnet(&self, name: &NetworkInstanceName, address: IpAddr) -> Option<Found> {
+        self.routes.get(name)?.subnet(address, &self.attributes)
     }
 
     pub(crate) fn hosts(&self, name: &NetworkInstanceName, which: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
@@ -277,6 +294,17 @@ impl Switch {
 
     pub(crate) fn owned_by(&self, route: &Route, owner: &str) -> bool {
         self.owner(route).is_some_and(|name| &**name == owner)
+    }
+
+    /// The switch has the route from its own interfaces: a neighbor in ARP or ND, an address or a subnet. No speaker
+    /// announces it.
+    pub(crate) fn is_connected(&self, route: &Route) -> bool {
+        self.owned_by(route, ARP_ND_OWNER) || self.owned_by(route, INTERFACE_OWNER)
+    }
+
+    /// The switch has the route by itself: connected, or static.
+    pub(crate) fn is_own(&self, route: &Route) -> bool {
+        self.is_connected(route) || self.owned_by(route, STATIC_OWNER)
     }
 
     /// Takes in a BFD session, or its end. True when it is another one than before.

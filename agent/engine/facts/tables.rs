@@ -1,5 +1,8 @@
 //! What the switch and the sources tell: routes, next-hop groups, network instances, BFD, neighbors, FIB programming.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use super::Facts;
@@ -8,7 +11,9 @@ use super::ids::User;
 use super::routes::is_host;
 use crate::model::event::{SourceEvent, SourceId, SwitchEvent, Update};
 use crate::model::names::NetworkInstanceName;
-use crate::model::switch::{Coverage, FibFault, FibKey, Neighbor, NeighborKey, Route, RouteKey, RouteTable};
+use crate::model::switch::{
+    Coverage, FibFault, FibKey, Neighbor, NeighborKey, NextHopGroup, Route, RouteKey, RouteTable,
+};
 use crate::model::time::Now;
 
 impl Facts {
@@ -26,10 +31,15 @@ impl Facts {
                 self.sweep(&mut dirty);
             }
             (SourceId::Ndk, SourceEvent::Lost(_)) => self.dump.end(),
+            // A host route of now outranks what gNMI told before it was lost.
+            (SourceId::Gnmi, SourceEvent::Synced | SourceEvent::Lost(_)) => self.relocate_all(&mut dirty),
             (SourceId::Kubernetes(name), SourceEvent::Synced | SourceEvent::Lost(_)) => {
                 if let Some(cluster) = self.ids.get(name).and_then(|id| self.clusters.get_mut(id)) {
                     cluster.answers = *event == SourceEvent::Synced;
-                    dirty.cluster(cluster.id);
+                    let id = cluster.id;
+                    dirty.cluster(id);
+                    // Clusters that share VIPs with it wait for it to be read.
+                    self.nodes_moved(id, &mut dirty);
                     dirty.all_orphans = true;
                 }
             }
@@ -92,13 +102,19 @@ impl Facts {
         }
         match event {
             SwitchEvent::NetworkInstance(name, instance) => {
-                if self.switch.set_instance(name.clone(), instance) {
-                    self.clusters_in(&name).for_each(|cluster| dirty.cluster(cluster.id));
+                let gone = instance.is_none();
+                if self.switch.set_instance(name, instance) {
+                    // Its routes went with it, and VIPs of other network instances may have been found there.
+                    if gone {
+                        self.relocate_all(&mut dirty);
+                    }
+                    dirty |= self.everything();
                 }
             }
             SwitchEvent::Routes(name, routes) => self.set_routes(&name, routes, &mut dirty),
             SwitchEvent::NextHopGroups(groups) => {
                 for (id, group) in groups {
+                    let group = group.map(unmapped);
                     let users = self.switch.set_group(id, group);
                     self.users_changed(users, &mut dirty);
                 }
@@ -131,6 +147,7 @@ impl Facts {
             let host = is_host(&prefix);
             // Before the first sync all VIPs are to be judged anyway; nodes are placed at once.
             let mut matters = host && addresses.contains_key(&prefix.addr());
+            matters |= clusters.values().any(|cluster| cluster.has_transit_in(&prefix));
             if judged && !matters {
                 matters = claims.any_inside(prefix) || host && pooled(&prefix);
             }
@@ -156,6 +173,9 @@ impl Facts {
         if prefix.prefix_len() == 0 {
             return;
         }
+        // Which leaf transit is behind.
+        let with_transit = self.clusters.values().filter(|cluster| cluster.has_transit_in(&prefix));
+        with_transit.for_each(|cluster| dirty.services.all_of(cluster.id));
         self.claims.inside(prefix, |vip, services| {
             for id in services {
                 let Some(cluster) = self.clusters.get(&id.cluster) else { continue };
@@ -208,4 +228,13 @@ impl Facts {
         }
         dirty
     }
+}
+
+/// Next-hops that are IPv4 addresses mapped into IPv6 (RFC 4291, section 2.5.5.2) are those IPv4 addresses.
+fn unmapped(group: NextHopGroup) -> NextHopGroup {
+    if group.next_hops.iter().all(|hop| hop.to_canonical() == *hop) {
+        return group;
+    }
+    let next_hops: BTreeSet<IpAddr> = group.next_hops.iter().map(IpAddr::to_canonical).collect();
+    NextHopGroup { next_hops: next_hops.into_iter().collect() }
 }

@@ -64,6 +64,7 @@ impl VipCounts {
             for ((installed, may_hide), count) in &set.by_installed {
                 figures.installed += if uses(installed, node) { *count } else { 0 };
                 figures.hidden += if *may_hide { *count } else { 0 };
+                figures.routed += if installed.is_empty() { 0 } else { *count };
             }
         }
     }
@@ -83,12 +84,11 @@ pub(crate) struct Figures {
     pub(crate) installed: u32,
     /// Of the expected: those whose route may hide the node's own.
     pub(crate) hidden: u32,
+    /// Of the expected: those that have a route.
+    pub(crate) routed: u32,
 }
 
 /// True when a route with these next-hops uses the node: directly, or by a VTEP of it.
 pub(crate) fn uses(installed: &[IpAddr], node: &NodeEntry) -> bool {
-    installed.iter().any(|hop| {
-        node.location.candidates.iter().any(|(address, _)| address == hop)
-            || node.location.all_vteps().any(|vtep| vtep == *hop)
-    })
+    installed.iter().any(|hop| node.location.is_by(*hop))
 }

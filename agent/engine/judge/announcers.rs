@@ -34,6 +34,12 @@ impl Announcers {
 
 /// The announcers of a VIP, and what they make expected.
 pub(crate) fn announcers(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Expectation>) {
+    // Nobody announces a node's own address: that node's own route leads to it.
+    let owners = cluster.at_address(vip);
+    if !owners.is_empty() {
+        let nodes = owners.iter().filter_map(|slot| Some((*slot, cluster.nodes.get(*slot)?)));
+        return (Counted::Nodes(Box::default()), Arc::new(Expectation::of(nodes)));
+    }
     world.shared.announcers(cluster, vip, || union(world, cluster, vip))
 }
 
@@ -56,13 +62,13 @@ fn union(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Exp
         && let Some(node_set) = cluster.node_set(id)
         && some.iter().all(|slot| node_set.contains(*slot))
     {
-        return (Counted::NodeSet(id), node_set.expectation(vip.is_ipv4()));
+        return (Counted::NodeSet(id), node_set.expectation());
     }
     let node_sets = whole.into_iter().filter_map(|id| cluster.node_set(id));
     some.extend(node_sets.flat_map(|node_set| &node_set.members));
     let nodes: Vec<(u32, &NodeEntry)> =
         some.into_iter().filter_map(|slot| Some((slot, cluster.nodes.get(slot)?))).collect();
-    let expectation = Arc::new(Expectation::of(nodes.iter().copied(), vip.is_ipv4()));
+    let expectation = Arc::new(Expectation::of(nodes.iter().copied()));
     (Counted::Nodes(nodes.iter().map(|(slot, _)| (*slot, false)).collect()), expectation)
 }
 
@@ -70,7 +76,7 @@ fn union(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Exp
 pub(crate) fn aggregate(world: &World<'_>, cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> Option<IpNet> {
     let announcement = entry.announcement(vip)?;
     let tier = announcement.shorter.as_ref().and_then(|_| announcers_for(world, cluster, entry, vip).1);
-    tier.unwrap_or(announcement).aggregate
+    tier.unwrap_or(announcement).aggregate()
 }
 
 /// Who announces it as the longest prefix that anybody announces it as.
@@ -100,7 +106,10 @@ fn announcers_as(
     vip: IpAddr,
     announcement: Option<&VipAnnouncement>,
 ) -> Announcers {
-    let computed = computed(cluster, entry, vip, announcement);
+    let computed = match cluster.profile().by_proxy(&entry.service) && cluster.profile().local(&entry.service) {
+        true => Announcers::Nodes(used_of(world, cluster, vip, announcement)),
+        false => computed(cluster, entry, vip, announcement),
+    };
     let Some(reported) = cluster.resources.reported_by(&entry.key).filter(|_| entry.service.ingress.contains(&vip))
     else {
         return computed;
@@ -130,6 +139,16 @@ fn announcers_as(
     Announcers::Nodes(reported.into_iter().chain(unreported).collect())
 }
 
+/// The nodes of a set that the VIP's route uses: those whose proxy announces it. Which others might is not told anywhere.
+fn used_of(world: &World<'_>, cluster: &Cluster, vip: IpAddr, announcement: Option<&VipAnnouncement>) -> BTreeSet<u32> {
+    let found = world.switch.longest(&cluster.config.rules.network_instance, vip);
+    let group = found.and_then(|found| world.switch.group(found.route.next_hop_group));
+    let hops = group.map(|group| &*group.next_hops).unwrap_or_default();
+    let set = cluster.node_set(announcement.map_or(EVERYONE, |announcement| announcement.node_set));
+    let used = hops.iter().flat_map(|hop| cluster.at_address(*hop).iter().chain(cluster.at_vtep(*hop)));
+    used.copied().filter(|slot| set.is_some_and(|set| set.contains(*slot))).collect()
+}
+
 /// A node may announce though its speaker does not say so. Only of one that is attached here it can be told: the route
 /// uses it, or may, or its session is not known to be established; its speaker may be gone, and its statuses with it.
 fn may_announce(world: &World<'_>, cluster: &Cluster, node: &NodeEntry, vip: IpAddr) -> bool {
@@ -155,12 +174,16 @@ fn computed(
     announcement: Option<&VipAnnouncement>,
 ) -> Announcers {
     let profile = cluster.profile();
-    let withheld = profile.withheld(&entry.service).is_some() && !entry.service.external_ips.contains(&vip);
-    if withheld || announcement.is_some_and(|announcement| announcement.nobody.is_some()) {
+    if profile.withheld(&entry.service, vip).is_some()
+        || announcement.is_some_and(|announcement| announcement.nobody.is_some())
+    {
         return Announcers::Nodes(BTreeSet::new());
     }
     let node_set = announcement.map_or(EVERYONE, |announcement| announcement.node_set);
     let endpoints = entry.endpoints.of_vip(vip);
+    if let Some(host) = profile.elected(&entry.service) {
+        return Announcers::Nodes(cluster.node_slot(host).into_iter().collect());
+    }
     if profile.local(&entry.service) {
         let members = cluster.node_set(node_set);
         let member = |slot: &u32| members.is_some_and(|members| members.contains(*slot));
@@ -175,10 +198,11 @@ fn computed(
 
 /// Why nobody announces a VIP, where an annotation or a resource of the speaker keeps it from being announced.
 pub(crate) fn silence(cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> Option<Arc<str>> {
-    if let Some(annotation) = cluster.profile().withheld(&entry.service)
-        && !entry.service.external_ips.contains(&vip)
-    {
-        return Some(format!("annotation {annotation} keeps the address from being announced").into());
+    if let Some(why) = cluster.profile().withheld(&entry.service, vip) {
+        return Some(why.into());
+    }
+    if let Some(host) = cluster.profile().elected(&entry.service).filter(|host| cluster.node_slot(host).is_none()) {
+        return Some(format!("kube-vip.io/vipHost names {host}, which is no node of the cluster").into());
     }
     let announcement = entry.announcement(vip)?;
     if let Some(nobody) = &announcement.nobody {

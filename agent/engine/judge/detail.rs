@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use super::evidence::{Evidence, Gate, Hop, Session};
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
+use crate::engine::facts::switch::STATIC_OWNER;
 use crate::model::cluster::IngressUnusable;
 use crate::model::names::NodeName;
 use crate::model::time::{Timestamp, at};
-use crate::model::verdict::{NextHopKind, Reason};
+use crate::model::verdict::{AddressSource, NextHopKind, Reason};
 
 /// Names told before "and N more".
 const NAMED: usize = 4;
 
-/// A first_n of many, in words.
+/// The first of many, in words.
 fn first_n<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     let mut items = items.into_iter();
     let named: Vec<String> = items.by_ref().take(NAMED).map(|item| item.to_string()).collect();
@@ -61,7 +62,13 @@ impl DetailWriter<'_> {
         match reason {
             Reason::Syncing => match &evidence.gate {
                 Gate::Syncing(what) => format!("waiting for {what}"),
-                _ => "waiting for the first sync".into(),
+                _ => match &evidence.awaited {
+                    Some(other) => format!(
+                        "waiting for the first listing of cluster {other}, which shares this address: {} may be its nodes",
+                        first_n(evidence.installed().filter(|hop| hop.is_unexplained()).map(|hop| hop.address))
+                    ),
+                    None => "waiting for the first sync".into(),
+                },
             },
             Reason::SwitchStale => match &evidence.gate {
                 Gate::SwitchStale(since) => {
@@ -81,15 +88,17 @@ impl DetailWriter<'_> {
                 self.cluster.name
             ),
             Reason::AddressPending => self.pending(),
+            Reason::IntentStale => self.intent_stale(),
             Reason::NoReadyEndpoint => self.no_endpoint(),
             Reason::NoAnnouncer => self.no_announcer(),
             Reason::WrongNetworkInstance => self.elsewhere(),
             Reason::SessionDown if evidence.route.is_none() => {
-                format!("no route in {instance}: {}{}", self.sessions(), self.unserving())
+                format!("no route in {instance}: {}{}", self.sessions(), self.covering())
             }
             Reason::SessionDown => {
                 let (sessions, present, expected) = (self.sessions(), self.present(), self.expected());
-                format!("{sessions}; {present} of {expected} expected next-hops installed{}", self.instead())
+                let (instead, strangers) = (self.instead(), self.strangers());
+                format!("{sessions}; {present} of {expected} expected next-hops installed{instead}{strangers}")
             }
             Reason::NoRoute => self.no_route(),
             Reason::RouteNotProgrammed => {
@@ -98,33 +107,27 @@ impl DetailWriter<'_> {
             Reason::NextHopUnexpected => self.unexpected(),
             Reason::AddressConflict => {
                 let other = evidence.conflict.as_deref().unwrap_or("another cluster");
+                let strangers = self.strangers();
                 format!(
-                    "cluster {other} claims the same address in {instance}: change one, or allow it with shared-with"
+                    "cluster {other} claims the same address in {instance}: change one, or allow it with shared-with{strangers}"
                 )
             }
             Reason::LocalPathUnused => self.local_path(),
             Reason::EcmpLimited => format!(
-                "{} of {} next-hops installed, as many as ecmp-limit allows; not used: {}",
+                "{} of {} next-hops installed, as many as ecmp-limit allows; not used: {}{}",
                 self.present(),
                 self.expected(),
-                self.absent()
+                self.absent(),
+                self.strangers()
             ),
             Reason::NextHopMissing => {
-                format!(
-                    "{} of {} next-hops installed in {}; missing: {}",
-                    self.present(),
-                    self.expected(),
-                    self.prefix(),
-                    self.absent()
-                )
+                let (present, expected, prefix) = (self.present(), self.expected(), self.prefix());
+                let (absent, strangers) = (self.absent(), self.strangers());
+                format!("{present} of {expected} next-hops installed in {prefix}; missing: {absent}{strangers}")
             }
             Reason::NextHopUnmapped => self.unmapped(),
             Reason::ArpUnresolved => {
                 format!("neither an ARP/ND entry nor a host route in {instance}: nobody has asked for it here yet")
-            }
-            Reason::IntentStale => {
-                "the cluster is out of reach and the route has changed since: where its pods are now is not known"
-                    .into()
             }
             Reason::CoveredByAggregate => {
                 let told =
@@ -152,12 +155,29 @@ impl DetailWriter<'_> {
         }
     }
 
+    fn intent_stale(&self) -> String {
+        let name = &self.cluster.name;
+        let since = self.evidence.intent_stale.map(at).unwrap_or_default();
+        format!(
+            "cluster {name} has not been heard since {since} and the route has changed since: with policy Local, pods may \
+             have moved along; restore access to its API"
+        )
+    }
+
     fn no_endpoint(&self) -> String {
         let endpoints = &self.evidence.endpoints;
-        let total = match endpoints.total {
-            0 => "the service has no endpoints".to_owned(),
-            total => format!("none of {total} endpoints is usable"),
+        let all = self.entry.endpoints.all().total;
+        let total = match (endpoints.total, self.evidence.vip) {
+            (0, Some(vip)) if all > 0 => {
+                let (family, other) = if vip.is_ipv4() { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
+                format!("the service has no {family} endpoints ({all} {other})")
+            }
+            (0, _) => "the service has no endpoints".to_owned(),
+            (total, _) => format!("none of {total} endpoints is usable"),
         };
+        if self.evidence.global {
+            return format!("{total} in this cluster; those of the other clusters of the mesh are not known here");
+        }
         match &self.evidence.route {
             Some(route) => format!("{total}, yet {} is still installed", route.prefix),
             None => total,
@@ -166,6 +186,11 @@ impl DetailWriter<'_> {
 
     fn no_announcer(&self) -> String {
         let cluster = self.cluster;
+        let excluded = self.excluded();
+        let all_excluded = cluster.nodes.iter().all(|(_, node)| node.excluded.is_some());
+        if all_excluded && !excluded.is_empty() {
+            return format!("every node is kept from announcing: {}", excluded.join("; "));
+        }
         if let Some(silence) = &self.evidence.silence {
             return silence.to_string();
         }
@@ -176,10 +201,9 @@ impl DetailWriter<'_> {
         if self.evidence.local_policy && self.evidence.endpoints.nameless == usable {
             return format!("policy Local, and none of {usable} usable endpoints names a node");
         }
-        let told = self.excluded();
-        match told.is_empty() {
+        match excluded.is_empty() {
             true => format!("policy Local, and no known node holds one of {usable} usable endpoints"),
-            false => format!("every node that could announce is excluded: {}", told.join("; ")),
+            false => format!("every node that could announce is excluded: {}", excluded.join("; ")),
         }
     }
 
@@ -240,60 +264,113 @@ impl DetailWriter<'_> {
         };
         let hops: Vec<String> = evidence.expected().map(|hop| format!("{}{}", node_at(hop), session(hop))).collect();
         let hops = if hops.is_empty() { String::new() } else { format!(": {}", first_n(hops)) };
-        format!("no route in {instance}; {expected}{hops}{}{}", self.unserving(), self.unlocated())
+        format!("no route in {instance}; {expected}{hops}{}{}", self.covering(), self.unlocated())
     }
 
-    /// The covering prefix that does not count.
-    fn unserving(&self) -> String {
+    /// The prefix that does not count, and why.
+    fn covering(&self) -> String {
         let Some(matched) = &self.evidence.unserving else { return String::new() };
+        let (prefix, hops) = (matched.prefix, first_n(matched.hops.iter()));
+        if matched.is_connected() {
+            return match matched.is_host() {
+                true => format!("; something answers ARP or ND for {prefix} here, which is no announcement by BGP"),
+                false => format!("; it lies in {prefix}, a subnet of this switch, and nobody announces it"),
+            };
+        }
         match matched.hops.is_empty() {
-            true => format!("; {} covers it, but discards", matched.prefix),
-            false => {
-                format!(
-                    "; {} covers it, but leads to {}, which does not serve it",
-                    matched.prefix,
-                    first_n(matched.hops.iter())
-                )
-            }
+            true => format!("; {prefix} covers it, but discards"),
+            false if self.evidence.followed => format!(
+                "; flows follow {prefix} to {hops}, which is not announced for this VIP: whether they arrive is not known here"
+            ),
+            false => format!("; {prefix} covers it, but leads to {hops}, which does not serve it"),
         }
     }
 
-    /// Announcers nobody can place, and the leaf that helps.
+    /// Announcers nobody can place, and what helps.
     fn unlocated(&self) -> String {
-        let slots = &self.evidence.expectation.unlocated;
-        if slots.is_empty() {
-            return String::new();
+        let expectation = &self.evidence.expectation;
+        let named = |slots: &[u32]| first_n(slots.iter().filter_map(|slot| self.cluster.node_name(*slot)));
+        let mut told = String::new();
+        if !expectation.silent.is_empty() {
+            let names = named(&expectation.silent);
+            told = format!("; here by ARP or ND, without a BGP neighbor: {names} (configure the neighbor)");
         }
-        let names = slots.iter().filter_map(|slot| self.cluster.node_name(*slot));
-        format!(
-            "; not located here, neither as BGP neighbor nor by an EVPN host route: {} (check EVPN, or set fabric-address of the node)",
-            first_n(names)
-        )
+        if expectation.unlocated.is_empty() {
+            return told;
+        }
+        let configured = |slot: &u32| {
+            let node = self.cluster.nodes.get(*slot);
+            node.is_some_and(|node| {
+                node.location.candidates.iter().any(|(_, source)| *source == AddressSource::Configured)
+            })
+        };
+        let help = match expectation.unlocated.iter().all(configured) {
+            true => "check EVPN, and the fabric-address that is set",
+            false => "check EVPN, or set fabric-address of the node",
+        };
+        let names = named(&expectation.unlocated);
+        format!("{told}; not located here, neither as BGP neighbor nor by an EVPN host route: {names} ({help})")
+    }
+
+    /// What beside the rest of the sentence is installed and serves nobody.
+    fn strangers(&self) -> String {
+        let lost: Vec<String> =
+            self.evidence.installed().filter(|hop| hop.is_lost()).map(|hop| self.stranger(hop)).collect();
+        match lost.is_empty() {
+            true => String::new(),
+            false => format!("; also installed, and reaching no usable endpoint: {}", first_n(lost)),
+        }
+    }
+
+    fn stranger(&self, hop: &Hop) -> String {
+        match (&hop.foreign, hop.kind) {
+            (Some(foreign), _) => format!("{} ({foreign})", hop.address),
+            (None, NextHopKind::Unmapped) => format!("{} (no known node)", hop.address),
+            (None, NextHopKind::Vtep) if hop.usable.is_none() => {
+                format!("VTEP {} (no known node behind it)", hop.address)
+            }
+            (None, _) => format!("{} without a usable endpoint", node_at(hop)),
+        }
     }
 
     fn unexpected(&self) -> String {
-        let wrong: Vec<&Hop> = self.evidence.installed().filter(|hop| !hop.serves && !hop.may_serve).collect();
+        let wrong: Vec<&Hop> = self.evidence.installed().filter(|hop| hop.is_lost()).collect();
         let prefix = self.prefix();
         if wrong.is_empty() {
             return format!("{prefix} has no next-hop: what it attracts is discarded");
         }
-        let told = first_n(wrong.iter().map(|hop| match &hop.foreign {
-            Some(foreign) => format!("{} ({foreign})", hop.address),
-            None if hop.kind == NextHopKind::Unmapped => format!("{} (no known node)", hop.address),
-            None => format!("{} without a usable endpoint", node_at(hop)),
-        }));
-        // A second speaker on the nodes (a network plugin's) makes them located by an address that announces nothing.
-        let hint = match wrong.iter().any(|hop| hop.kind == NextHopKind::Unmapped && hop.foreign.is_none()) {
-            true => "; where a node announces from such an address, set fabric-address of the node",
-            false => "",
-        };
+        let told = first_n(wrong.iter().map(|hop| self.stranger(hop)));
+        if self.evidence.route.as_ref().is_some_and(|route| route.view.owner.as_deref() == Some(STATIC_OWNER)) {
+            return format!(
+                "static route {prefix} on this switch leads to {told}: remove it, or point it at the cluster"
+            );
+        }
+        let hint = self.hint(&wrong);
         match wrong.len() == self.evidence.installed().count() {
-            true => format!("no next-hop of {prefix} announcements a usable endpoint: {told}{hint}"),
+            true => format!("no next-hop of {prefix} reaches a usable endpoint: {told}{hint}"),
             false => format!(
-                "{} of {} next-hops of {prefix} announcement no usable endpoint, a black hole for their flows: {told}{hint}",
+                "{} of {} next-hops of {prefix} reach no usable endpoint, a black hole for their flows: {told}{hint}",
                 wrong.len(),
                 self.evidence.installed().count()
             ),
+        }
+    }
+
+    /// What to do about next-hops that do not serve: only what can be done.
+    fn hint(&self, wrong: &[&Hop]) -> String {
+        let foreign = wrong.iter().any(|hop| hop.foreign.is_some());
+        match &self.evidence.conflict {
+            Some(other) if foreign => {
+                return format!("; cluster {other} claims the same address: change one, or allow it with shared-with");
+            }
+            _ => {}
+        }
+        // A second speaker on the nodes (a network plugin's) makes them located by an address that announces nothing.
+        match wrong.iter().any(|hop| hop.kind == NextHopKind::Unmapped && hop.foreign.is_none()) {
+            true => "; where a node announces from such an address, set fabric-address of the node, and where it leads to the \
+                     cluster by another router, transit-address"
+                .into(),
+            false => String::new(),
         }
     }
 
@@ -301,17 +378,38 @@ impl DetailWriter<'_> {
         let owner =
             self.evidence.route.as_ref().and_then(|route| route.view.owner.as_deref()).unwrap_or("unknown owner");
         format!(
-            "{} goes to {} ({owner}), none of the attached announcers is used: {}; see whether a policy rejects their route, compare preferences and \
-             multipath",
+            "{} goes to {} ({owner}), none of the attached announcers is used: {}; see whether a policy rejects their route, \
+             compare preferences and multipath{}",
             self.prefix(),
             self.installed(),
-            self.absent()
+            self.absent(),
+            self.strangers()
         )
     }
 
     fn unmapped(&self) -> String {
-        let unmapped = self.evidence.installed().filter(|hop| hop.may_serve).map(|hop| hop.address);
-        format!("no known node explains next-hop {}{}", first_n(unmapped), self.unlocated())
+        if let Some(hop) = self.evidence.installed().find(|hop| hop.kind == NextHopKind::L2) {
+            return format!(
+                "{} answers ARP or ND here; which node that is, is not known, for its MAC is not read",
+                hop.address
+            );
+        }
+        if self.evidence.unsure {
+            return format!(
+                "no host route; {} leads to {} and may be a prefix of the fabric: nothing here says what the speaker \
+                 announces; set vip-pool of cluster {}",
+                self.prefix(),
+                self.installed(),
+                self.cluster.name
+            );
+        }
+        let may = self.evidence.installed().filter(|hop| hop.may_serve);
+        let told = first_n(may.map(|hop| match hop.kind {
+            NextHopKind::Transit => format!("{} (transit)", hop.address),
+            NextHopKind::Vtep => format!("VTEP {}", hop.address),
+            _ => hop.address.to_string(),
+        }));
+        format!("no known node explains next-hop {told}{}", self.unlocated())
     }
 
     fn prefix(&self) -> String {
@@ -339,6 +437,7 @@ fn node_at(hop: &Hop) -> String {
     match (&hop.node, hop.kind) {
         (Some(node), NextHopKind::Vtep) => format!("VTEP {} ({node})", hop.address),
         (None, NextHopKind::Vtep) => format!("VTEP {}", hop.address),
+        (None, NextHopKind::Transit) => format!("transit {}", hop.address),
         (Some(node), _) => format!("{} ({node})", hop.address),
         (None, _) => hop.address.to_string(),
     }

@@ -15,12 +15,12 @@ use crate::engine::facts::ids::ClusterId;
 use crate::engine::facts::inquiry::Inquiries;
 use crate::engine::facts::nodes::Expectation;
 use crate::engine::facts::sources::{GnmiPhase, NdkPhase, Phase, Sources};
-use crate::engine::facts::switch::Switch;
+use crate::engine::facts::switch::{ARP_ND_OWNER, EVPN_OWNER, INTERFACE_OWNER, Switch};
 use crate::model::event::SourceId;
 use crate::model::names::{NetworkInstanceName, NodeName};
 use crate::model::switch::SessionState;
 use crate::model::time::{Now, Timestamp};
-use crate::model::verdict::NextHopKind;
+use crate::model::verdict::{Announcement, NextHopKind};
 use crate::model::view::RouteView;
 
 /// Everything a verdict is read from.
@@ -91,6 +91,18 @@ pub(crate) struct Hop {
     pub(crate) usable: Option<u32>,
 }
 
+impl Hop {
+    /// Flows sent to it are lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        !self.serves && !self.may_serve
+    }
+
+    /// Neither a node nor anything else that is known explains it, and flows sent to it would be lost.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        self.is_lost() && self.foreign.is_none() && self.usable.is_none()
+    }
+}
+
 /// A route with its next-hops.
 #[derive(Clone, Debug)]
 pub(crate) struct Matched {
@@ -99,29 +111,61 @@ pub(crate) struct Matched {
     pub(crate) view: RouteView,
 }
 
+impl Matched {
+    /// A host route.
+    pub(crate) fn is_host(&self) -> bool {
+        self.prefix.prefix_len() == self.prefix.max_prefix_len()
+    }
+
+    /// EVPN brought it: its next-hops are leaves.
+    pub(crate) fn is_evpn(&self) -> bool {
+        self.view.owner.as_deref() == Some(EVPN_OWNER)
+    }
+
+    /// An address, a neighbor or a subnet of an interface of this leaf.
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.view.owner.as_deref(), Some(ARP_ND_OWNER | INTERFACE_OWNER))
+    }
+}
+
 /// What is known of one VIP of one service.
 #[derive(Debug)]
 pub(crate) struct Evidence {
     pub(crate) gate: Gate,
     /// None for a service without an address.
     pub(crate) vip: Option<IpAddr>,
+    /// Only nodes with an endpoint serve.
     pub(crate) local_policy: bool,
     pub(crate) endpoints: Arc<Endpoints>,
+    /// Endpoints of other clusters of a mesh serve, too.
+    pub(crate) global: bool,
+    /// The route has changed since the cluster was last heard, at that moment, and pods may have moved along.
+    pub(crate) intent_stale: Option<Timestamp>,
     pub(crate) expectation: Arc<Expectation>,
     /// Why nobody announces it, where annotations or the speaker's resources say so.
     pub(crate) silence: Option<Arc<str>>,
     /// The prefix the speaker announces it as, where that is no host prefix.
     pub(crate) aggregate: Option<IpNet>,
+    /// How it is made known here; `None` while nothing is known.
+    pub(crate) announcement: Option<Announcement>,
+    /// Announced by ARP or ND in a subnet of this leaf, and nobody has asked for it.
+    pub(crate) unresolved: bool,
     /// The route that counts.
     pub(crate) route: Option<Matched>,
-    /// A covering prefix that does not count.
+    /// Whether it is the VIP's cannot be told: a prefix that leads to leaves with nodes, and may be the fabric's.
+    pub(crate) unsure: bool,
+    /// A covering prefix, or a host route of ARP/ND, that does not count.
     pub(crate) unserving: Option<Matched>,
+    /// Flows follow it to another leaf or to transit.
+    pub(crate) followed: bool,
     /// Where else the VIP's route stands.
     pub(crate) elsewhere: Option<(NetworkInstanceName, IpNet)>,
     /// Expected or installed, by address.
     pub(crate) hops: Vec<Hop>,
     /// Another cluster that claims it.
     pub(crate) conflict: Option<String>,
+    /// A cluster that shares VIPs and was not read yet: next-hops that nobody explains may be its nodes.
+    pub(crate) awaited: Option<String>,
     pub(crate) ecmp_limit: Option<u32>,
 }
 
@@ -133,14 +177,21 @@ impl Evidence {
             vip,
             local_policy: false,
             endpoints,
+            global: false,
+            intent_stale: None,
             expectation: Arc::default(),
             silence: None,
             aggregate: None,
+            announcement: None,
+            unresolved: false,
             route: None,
+            unsure: false,
             unserving: None,
+            followed: false,
             elsewhere: None,
             hops: Vec::new(),
             conflict: None,
+            awaited: None,
             ecmp_limit: None,
         }
     }

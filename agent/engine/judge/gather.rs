@@ -7,15 +7,18 @@ use ipnet::IpNet;
 
 use super::announcers::{aggregate, announcers, silence};
 use super::evidence::{Evidence, Gate, Matched, World};
-use super::next_hops::NextHops;
+use super::l2;
+use super::next_hops::{NextHops, Standing};
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
-use crate::engine::facts::routes::is_host;
+use crate::engine::facts::routes::Found;
 use crate::engine::facts::sources::GnmiPhase;
 use crate::engine::facts::switch::BGP_OWNER;
 use crate::engine::facts::tally::{Contribution, Counted, uses};
+use crate::model::event::SourceId;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{NextHopGroupId, RouteKey};
-use crate::model::verdict::{FibStatus, Reason};
+use crate::model::time::Timestamp;
+use crate::model::verdict::{Announcement, FibStatus, Reason};
 use crate::model::view::{RouteView, VipView};
 
 /// Gathers what is known of a VIP. Notes the groups it looked at.
@@ -42,32 +45,76 @@ pub(crate) fn gather(
             return Evidence::none(gate, Some(vip), endpoints);
         }
     };
-    let (_, expectation) = announcers(world, cluster, vip);
     let mut evidence = Evidence::none(gate, Some(vip), endpoints);
-    evidence.local_policy = cluster.profile().local(&entry.service);
+    evidence.local_policy = cluster.profile().serves_locally(&entry.service);
+    if evidence.local_policy {
+        evidence.intent_stale = intent_stale(world, cluster, vip);
+    }
+    evidence.global = cluster.profile().is_global(&entry.service);
+    evidence.aggregate = aggregate(world, cluster, entry, vip);
+    evidence.ecmp_limit = cluster.config.rules.ecmp_limit.map(u32::from);
+    let judge = next_hops(world, cluster, entry, vip);
+    let standing = found.as_ref().map(|found| judge.standing(found));
+    let by = l2::announcement(world, cluster, vip, found.as_ref().zip(standing));
+    evidence.announcement = Some(by);
+    if by == Announcement::L2 {
+        l2::gather(&judge, found, &mut evidence);
+        evidence.conflict = conflict(world, cluster, vip, &[]);
+        return evidence;
+    }
+    match standing.zip(found) {
+        None => {}
+        Some((Standing::Other, found)) => {
+            evidence.followed = judge.leads_on(&found);
+            evidence.unserving = Some(found);
+        }
+        Some((standing, found)) => {
+            evidence.unsure = standing == Standing::Unsure;
+            evidence.route = Some(found);
+        }
+    }
+    let hops = evidence.route.as_ref().map(|route| Arc::clone(&route.hops)).unwrap_or_default();
+    let (_, mut expectation) = announcers(world, cluster, vip);
     if expectation.announcers == 0 {
         evidence.silence = silence(cluster, entry, vip);
     }
-    evidence.expectation = expectation;
-    evidence.aggregate = aggregate(world, cluster, entry, vip);
-    evidence.ecmp_limit = cluster.config.rules.ecmp_limit.map(u32::from);
-    evidence.conflict = conflict(world, cluster, vip);
-    let next_hops = NextHops { world, cluster, vip, evidence: &evidence };
-    let (route, unserving) = match found {
-        Some(found) if next_hops.counts(&found) => (Some(found), None),
-        other => (None, other),
-    };
-    let elsewhere = if route.is_none() { next_hops.elsewhere(groups) } else { None };
-    if world.phase.gnmi != GnmiPhase::Live
-        && let Some(route) = &route
-    {
-        evidence.expectation = Arc::clone(&evidence.expectation).by_route(&cluster.nodes, &route.hops);
+    if world.phase.gnmi != GnmiPhase::Live {
+        expectation = expectation.by_route(&cluster.nodes, &hops);
     }
-    let hops = NextHops { world, cluster, vip, evidence: &evidence }.hops(route.as_ref());
-    Evidence { route, unserving, elsewhere, hops, ..evidence }
+    evidence.hops = judge.hops(evidence.route.as_ref(), &expectation);
+    evidence.expectation = expectation;
+    evidence.conflict = conflict(world, cluster, vip, &hops);
+    evidence.awaited = awaited(world, cluster);
+    if evidence.route.is_none() {
+        evidence.elsewhere = judge.elsewhere(groups);
+    }
+    evidence
 }
 
-/// The longest match for a VIP, with its next-hops. While its group is not told, what was said before holds.
+fn next_hops<'a>(world: &'a World<'a>, cluster: &'a Cluster, entry: &'a ServiceEntry, vip: IpAddr) -> NextHops<'a> {
+    let local_policy = cluster.profile().serves_locally(&entry.service);
+    NextHops { world, cluster, vip, local_policy, endpoints: entry.endpoints.of_vip(vip) }
+}
+
+/// When the cluster was last heard, where it is out of reach and the route of a VIP that depends on where pods are has changed
+/// since.
+fn intent_stale(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Option<Timestamp> {
+    let source = world.sources.get(&SourceId::Kubernetes(cluster.name.clone()))?;
+    let (heard, wall) = source.heard.filter(|_| source.lost.is_some())?;
+    let turned = cluster.vips.get(&vip).is_some_and(|entry| entry.course.has_turned(heard));
+    turned.then_some(wall)
+}
+
+/// The next-hops a VIP's route has, whatever it is; `None` while they are not told.
+pub(crate) fn course(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Option<Arc<[IpAddr]>> {
+    match world.switch.longest(&cluster.config.rules.network_instance, vip) {
+        None => Some(Arc::default()),
+        Some(found) => world.switch.group(found.route.next_hop_group).map(|group| Arc::clone(&group.next_hops)),
+    }
+}
+
+/// The longest match for a VIP, with its next-hops. While its group is not told, what was published before holds, as far as
+/// it was of the same prefix. A covering prefix whose group is never told has no next-hops.
 fn found(
     world: &World<'_>,
     cluster: &Cluster,
@@ -80,20 +127,26 @@ fn found(
     let group = found.route.next_hop_group;
     groups.push(group);
     if let Some(group) = world.switch.group(group) {
-        let owner = world.switch.owner(&found.route).cloned();
-        let fib = fib(world, instance, found.prefix, owner.as_ref());
-        let view = RouteView { owner, preference: found.route.preference, metric: found.route.metric, fib };
-        return Ok(Some(Matched { prefix: found.prefix, hops: Arc::clone(&group.next_hops), view }));
+        return Ok(Some(matched(world, instance, &found, Arc::clone(&group.next_hops))));
     }
-    let unjudged = [Some(Reason::Syncing), Some(Reason::SwitchStale), Some(Reason::NetworkInstanceMissing)];
-    match published {
-        Some(published)
-            if !unjudged.contains(&published.verdict.reason) && !world.switch.given_up(group, world.now.elapsed) =>
-        {
-            Ok(held(published))
-        }
-        _ => Err(group),
+    if world.switch.given_up(group, world.now.elapsed) {
+        return match found.prefix.prefix_len() == found.prefix.max_prefix_len() {
+            true => Err(group),
+            false => Ok(Some(matched(world, instance, &found, Arc::default()))),
+        };
     }
+    let judged = |published: &&VipView| {
+        let unjudged = [Some(Reason::Syncing), Some(Reason::SwitchStale), Some(Reason::NetworkInstanceMissing)];
+        !unjudged.contains(&published.verdict.reason)
+    };
+    published.filter(judged).and_then(|published| held(published, found.prefix)).map(Some).ok_or(group)
+}
+
+fn matched(world: &World<'_>, instance: &NetworkInstanceName, found: &Found, hops: Arc<[IpAddr]>) -> Matched {
+    let owner = world.switch.owner(&found.route).cloned();
+    let fib = fib(world, instance, found.prefix, owner.as_ref());
+    let view = RouteView { owner, preference: found.route.preference, metric: found.route.metric, fib };
+    Matched { prefix: found.prefix, hops, view }
 }
 
 fn fib(world: &World<'_>, instance: &NetworkInstanceName, prefix: IpNet, owner: Option<&Arc<str>>) -> FibStatus {
@@ -111,10 +164,12 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
         Gate::SwitchStale(_) => return before,
         Gate::Syncing(_) | Gate::InstanceMissing { .. } => return None,
     }
+    if is_l2(world, cluster, vip) {
+        return None;
+    }
     let (mut announcers, _) = announcers(world, cluster, vip);
-    let found = world.switch.longest(&cluster.config.rules.network_instance, vip);
-    let host = found.is_some_and(|found| is_host(&found.prefix));
-    let (installed, may_hide): (Arc<[IpAddr]>, bool) = match found {
+    let instance = &cluster.config.rules.network_instance;
+    let (installed, may_hide): (Arc<[IpAddr]>, bool) = match world.switch.longest(instance, vip) {
         None => (Arc::default(), false),
         Some(found) => match world.switch.group(found.route.next_hop_group) {
             None => match before {
@@ -122,11 +177,10 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
                 None => (Arc::default(), true),
             },
             Some(group) => {
-                let counts = host || serves_any(world, cluster, vip, &group.next_hops);
                 let limit = cluster.config.rules.ecmp_limit.map(usize::from);
                 let full = limit.is_some_and(|limit| group.next_hops.len() >= limit);
                 let local = world.switch.owned_by(&found.route, BGP_OWNER);
-                match counts {
+                match carries(world, cluster, vip, &found, &group.next_hops) {
                     true => (Arc::clone(&group.next_hops), !local || full),
                     false => (Arc::default(), false),
                 }
@@ -141,28 +195,60 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
     Some(Contribution { announcers, installed, may_hide })
 }
 
-/// One of the next-hops serves one of the cluster's services that carry the VIP.
-fn serves_any(world: &World<'_>, cluster: &Cluster, vip: IpAddr, next_hops: &[IpAddr]) -> bool {
-    let services = cluster.vips.get(&vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
-    services.iter().filter_map(|slot| cluster.services.get(*slot)).any(|entry| {
-        let endpoints = Arc::clone(entry.endpoints.of_vip(vip));
-        let local_policy = cluster.profile().local(&entry.service);
-        let evidence = Evidence { local_policy, ..Evidence::none(Gate::Open, Some(vip), endpoints) };
-        let serving = NextHops { world, cluster, vip, evidence: &evidence };
-        next_hops.iter().any(|hop| serving.serves(*hop))
+/// No BGP session is expected to carry the VIP.
+fn is_l2(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> bool {
+    let instance = &cluster.config.rules.network_instance;
+    let found = world.switch.longest(instance, vip);
+    let found = found.map(|found| {
+        let group = world.switch.group(found.route.next_hop_group);
+        let hops = group.map(|group| Arc::clone(&group.next_hops)).unwrap_or_default();
+        matched(world, instance, &found, hops)
+    });
+    cluster.carrying(vip).any(|entry| {
+        let standing = found.as_ref().map(|found| next_hops(world, cluster, entry, vip).standing(found));
+        l2::announcement(world, cluster, vip, found.as_ref().zip(standing)) == Announcement::L2
     })
 }
 
-/// Another cluster that claims a VIP in the same network instance, unless one of the two names the other.
-fn conflict(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Option<String> {
-    let others = world.claims.of(vip).iter().filter(|claim| claim.cluster != cluster.id);
-    let others = others.filter_map(|claim| world.clusters.get(&claim.cluster));
-    let others = others.filter(|other| other.config.rules.network_instance == cluster.config.rules.network_instance);
-    others.filter(|other| !other.shares_with(cluster)).map(|other| other.name.to_string()).min()
+/// The route is the VIP's, for one of the cluster's services that carry it.
+fn carries(world: &World<'_>, cluster: &Cluster, vip: IpAddr, found: &Found, hops: &Arc<[IpAddr]>) -> bool {
+    let found = matched(world, &cluster.config.rules.network_instance, found, Arc::clone(hops));
+    let mut services = cluster.carrying(vip);
+    services.any(|entry| next_hops(world, cluster, entry, vip).standing(&found) == Standing::Counts)
 }
 
-/// The route as it was said before.
-fn held(published: &VipView) -> Option<Matched> {
+/// Another cluster that claims a VIP in the same network instance, unless one of the two names the other. A tenant that
+/// claims what another has by externalIPs, or what leads to none of its own nodes, has the conflict alone.
+fn conflict(world: &World<'_>, cluster: &Cluster, vip: IpAddr, hops: &[IpAddr]) -> Option<String> {
+    let mut claimants: Vec<&Cluster> =
+        world.claims.of(vip).iter().filter_map(|id| world.clusters.get(&id.cluster)).collect();
+    claimants.sort_unstable_by_key(|other| other.id);
+    claimants.dedup_by_key(|other| other.id);
+    let others = claimants.into_iter().filter(|other| other.id != cluster.id && other.is_beside(cluster));
+    let mut others: Vec<&Cluster> = others.filter(|other| !other.shares_with(cluster)).collect();
+    let reached = |cluster: &Cluster| hops.iter().any(|hop| cluster.has_behind(*hop));
+    let (assigned, served) = (cluster.is_assigned(vip), reached(cluster));
+    others.retain(|other| match (assigned, other.is_assigned(vip)) {
+        (true, false) => false,
+        (false, true) => true,
+        _ => !served || reached(other),
+    });
+    others.into_iter().map(|other| other.name.to_string()).min()
+}
+
+/// A cluster that may claim the same VIPs and was never read.
+fn awaited(world: &World<'_>, cluster: &Cluster) -> Option<String> {
+    let others = world.clusters.values().filter(|other| other.id != cluster.id && other.is_beside(cluster));
+    let partners = others.filter(|other| other.shares_with(cluster));
+    let unread = |other: &&Cluster| {
+        let source = world.sources.get(&SourceId::Kubernetes(other.name.clone()));
+        !source.is_some_and(|source| source.ever_synced)
+    };
+    partners.filter(unread).map(|other| other.name.to_string()).min()
+}
+
+/// The route as it was published before, where it was of this prefix.
+fn held(published: &VipView, prefix: IpNet) -> Option<Matched> {
     let hops = published.next_hops.iter().filter(|hop| hop.installed).map(|hop| hop.address).collect();
-    Some(Matched { prefix: published.prefix?, hops, view: published.route.clone()? })
+    (published.prefix == Some(prefix)).then_some(Matched { prefix, hops, view: published.route.clone()? })
 }

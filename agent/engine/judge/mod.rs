@@ -10,6 +10,7 @@ mod diagnosis;
 pub(super) mod evidence;
 pub(super) mod explain;
 pub(super) mod gather;
+mod l2;
 mod next_hops;
 pub(super) mod node;
 pub(super) mod orphans;

@@ -1,25 +1,38 @@
-//! The next-hops of one VIP of one service: what explains each, and whether it serves.
+//! Which next-hops serve a VIP, which may, and which are expected.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::announcers::announcers;
-use super::evidence::{Evidence, Hop, Matched, Session, World};
+use super::evidence::{Hop, Matched, Session, World};
 use crate::engine::facts::cluster::Cluster;
-use crate::engine::facts::nodes::NodeEntry;
-use crate::engine::facts::routes::is_host;
+use crate::engine::facts::endpoints::Endpoints;
+use crate::engine::facts::nodes::{Expectation, NodeEntry};
+use crate::engine::facts::switch::EVPN_OWNER;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::NextHopGroupId;
 use crate::model::verdict::NextHopKind;
 
-/// Which next-hops serve one VIP of one service.
+/// Judges the next-hops of one VIP of one service.
 #[derive(Debug)]
 pub(crate) struct NextHops<'a> {
     pub(crate) world: &'a World<'a>,
     pub(crate) cluster: &'a Cluster,
     pub(crate) vip: IpAddr,
-    pub(crate) evidence: &'a Evidence,
+    /// Only nodes with an endpoint serve.
+    pub(crate) local_policy: bool,
+    pub(crate) endpoints: &'a Endpoints,
+}
+
+/// Whether a route is the VIP's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Counts,
+    /// It may be a prefix of the fabric.
+    Unsure,
+    /// It says nothing of the VIP.
+    Other,
 }
 
 /// What explains a next-hop.
@@ -28,6 +41,7 @@ enum Explained<'a> {
     Nodes(&'a [u32]),
     Vtep(&'a [u32]),
     Foreign(&'a Cluster, &'a [u32]),
+    Transit,
     Unmapped,
 }
 
@@ -41,66 +55,116 @@ impl NextHops<'_> {
         if !nodes.is_empty() {
             return Explained::Vtep(nodes);
         }
-        let instance = &self.cluster.config.rules.network_instance;
-        let others = self.world.clusters.values().filter(|other| other.id != self.cluster.id);
-        let mut others = others.filter(|other| other.config.rules.network_instance == *instance);
+        let mut others = self.world.clusters.values().filter(|other| other.id != self.cluster.id);
         let foreign = others.find_map(|other| {
             let nodes = other.at_address(hop);
-            (!nodes.is_empty()).then_some(Explained::Foreign(other, nodes))
+            (other.is_beside(self.cluster) && !nodes.is_empty()).then_some(Explained::Foreign(other, nodes))
         });
-        foreign.unwrap_or(Explained::Unmapped)
+        match foreign {
+            Some(foreign) => foreign,
+            None if self.is_transit(hop) => Explained::Transit,
+            None => Explained::Unmapped,
+        }
+    }
+
+    /// It leads to the cluster though it is no node: an address that is known to, or the leaf that one is behind.
+    fn is_transit(&self, hop: IpAddr) -> bool {
+        let (switch, instance) = (self.world.switch, &self.cluster.config.rules.network_instance);
+        self.cluster.transit().any(|transit| {
+            let behind = || {
+                let route = switch.longest(instance, transit).map(|found| found.route);
+                let group = route.filter(|route| switch.owned_by(route, EVPN_OWNER)).map(|route| route.next_hop_group);
+                group.and_then(|group| switch.group(group)).is_some_and(|group| group.next_hops.contains(&hop))
+            };
+            transit == hop || behind()
+        })
     }
 
     /// Flows sent to one of the nodes reach a usable endpoint.
-    fn serve(&self, nodes: &[u32]) -> bool {
-        let evidence = self.evidence;
-        evidence.endpoints.usable > 0 && (!evidence.local_policy || evidence.endpoints.behind(nodes) > 0)
-    }
-
-    /// A cluster that may claim the same VIPs in the same network instance.
-    fn is_partner(&self, other: &Cluster) -> bool {
-        other.config.rules.network_instance == self.cluster.config.rules.network_instance
-            && other.shares_with(self.cluster)
+    pub(crate) fn serve(&self, nodes: &[u32]) -> bool {
+        self.endpoints.usable > 0 && (!self.local_policy || self.endpoints.behind(nodes) > 0)
     }
 
     /// The same, for nodes of a cluster that shares the VIP.
     fn share(&self, other: &Cluster, nodes: &[u32]) -> bool {
-        let services = other.vips.get(&self.vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
-        let mut services = services.iter().filter_map(|slot| other.services.get(*slot));
-        self.is_partner(other)
-            && services.any(|entry| {
+        let partner = other.is_beside(self.cluster) && other.shares_with(self.cluster);
+        partner
+            && other.carrying(self.vip).any(|entry| {
                 let endpoints = entry.endpoints.of_vip(self.vip);
-                endpoints.usable > 0 && (!other.profile().local(&entry.service) || endpoints.behind(nodes) > 0)
+                let local = other.profile().serves_locally(&entry.service);
+                endpoints.usable > 0 && (!local || endpoints.behind(nodes) > 0)
             })
     }
 
-    /// A covering prefix counts only if a next-hop of it serves.
-    pub(crate) fn counts(&self, found: &Matched) -> bool {
-        let host = is_host(&found.prefix);
-        host || found.hops.iter().any(|hop| self.serves(*hop))
-    }
-
-    pub(crate) fn serves(&self, hop: IpAddr) -> bool {
+    /// Flows sent to the next-hop reach a usable endpoint.
+    fn serves(&self, hop: IpAddr) -> bool {
         match self.explain(hop) {
-            Explained::Nodes(nodes) | Explained::Vtep(nodes) => self.serve(nodes),
+            Explained::Nodes(nodes) => self.serve(nodes),
+            Explained::Vtep(nodes) => self.serve(nodes) || self.shared_behind(hop),
             Explained::Foreign(other, nodes) => self.share(other, nodes),
-            Explained::Unmapped => {
-                let mut others = self.world.clusters.values().filter(|other| other.id != self.cluster.id);
-                others.any(|other| self.share(other, other.at_vtep(hop)) && !other.at_vtep(hop).is_empty())
-            }
+            Explained::Transit => self.endpoints.usable > 0 && !self.local_policy,
+            Explained::Unmapped => self.shared_behind(hop),
         }
     }
 
-    /// Another network instance where the VIP's route stands.
+    /// Nodes of a cluster that shares the VIP are behind the VTEP, and serve.
+    fn shared_behind(&self, hop: IpAddr) -> bool {
+        let mut others = self.world.clusters.values().filter(|other| other.id != self.cluster.id);
+        others.any(|other| !other.at_vtep(hop).is_empty() && self.share(other, other.at_vtep(hop)))
+    }
+
+    /// Whether a route is the VIP's. A prefix that covers it is only if a next-hop of it serves and it can be the speaker's.
+    pub(crate) fn standing(&self, found: &Matched) -> Standing {
+        if found.is_connected() && self.cluster.at_address(self.vip).is_empty() {
+            return Standing::Other;
+        }
+        if found.is_host() {
+            return Standing::Counts;
+        }
+        let mut serving = found.hops.iter().filter(|hop| self.serves(**hop)).peekable();
+        if serving.peek().is_none() {
+            return Standing::Other;
+        }
+        let length = found.prefix.prefix_len();
+        let (announced, pool) = (self.announced(), self.cluster.pool_of(self.vip));
+        let by_node = serving.any(|hop| matches!(self.explain(*hop), Explained::Nodes(_) | Explained::Foreign(..)));
+        let counts = match (announced, pool) {
+            (Some(announced), _) => length >= announced.prefix_len(),
+            (None, _) if by_node => true,
+            (None, Some(pool)) => length >= pool.prefix_len(),
+            (None, None) => return Standing::Unsure,
+        };
+        if counts { Standing::Counts } else { Standing::Other }
+    }
+
+    /// The shortest prefix the VIP is announced as, where the resources of every speaker that announces it say so.
+    fn announced(&self) -> Option<IpNet> {
+        let partners = self.world.clusters.values().filter(|other| {
+            other.id == self.cluster.id || other.is_beside(self.cluster) && other.shares_with(self.cluster)
+        });
+        let claims = partners.flat_map(|cluster| cluster.carrying(self.vip));
+        let told = claims.map(|entry| entry.announcement(self.vip).and_then(|told| told.shortest(self.vip)));
+        told.reduce(|one, other| match (one, other) {
+            (Some(one), Some(other)) => Some(if one.prefix_len() <= other.prefix_len() { one } else { other }),
+            _ => None,
+        })?
+    }
+
+    /// Flows follow a prefix that is not the VIP's to another leaf, to transit, or to a node: where they end is not known
+    /// here.
+    pub(crate) fn leads_on(&self, found: &Matched) -> bool {
+        let on =
+            |hop: &IpAddr| matches!(self.explain(*hop), Explained::Transit | Explained::Vtep(_)) || self.serves(*hop);
+        !found.hops.is_empty() && (found.is_evpn() || found.hops.iter().any(on))
+    }
+
+    /// Another network instance where the VIP's route stands: one whose next-hops serve it.
     pub(crate) fn elsewhere(&self, groups: &mut Vec<NextHopGroupId>) -> Option<(NetworkInstanceName, IpNet)> {
         let switch = self.world.switch;
         for (instance, found) in switch.elsewhere(&self.cluster.config.rules.network_instance, self.vip) {
-            let host = is_host(&found.prefix);
-            if !host {
-                groups.push(found.route.next_hop_group);
-            }
+            groups.push(found.route.next_hop_group);
             let group = switch.group(found.route.next_hop_group);
-            if host || group.is_some_and(|group| group.next_hops.iter().any(|hop| self.serves(*hop))) {
+            if group.is_some_and(|group| group.next_hops.iter().any(|hop| self.serves(*hop))) {
                 return Some((instance.clone(), found.prefix));
             }
         }
@@ -108,68 +172,108 @@ impl NextHops<'_> {
     }
 
     /// Expected and installed next-hops, by address.
-    pub(crate) fn hops(&self, route: Option<&Matched>) -> Vec<Hop> {
+    pub(crate) fn hops(&self, route: Option<&Matched>, expectation: &Expectation) -> Vec<Hop> {
         let installed = route.map(|route| &*route.hops).unwrap_or_default();
-        let unexplained = self.unexplained(installed);
-        let present = |address: &IpAddr| {
-            let hop = self.hop(*address);
-            Hop { installed: true, may_serve: hop.may_serve && unexplained, ..hop }
-        };
-        let mut hops: Vec<Hop> = installed.iter().map(present).collect();
-        // Where all of the route may be unlocated announcers, it is not known that none of them is attached here.
-        let all_may_serve = !hops.is_empty() && hops.iter().all(|hop| hop.may_serve);
-        let expectation = &self.evidence.expectation;
-        for (address, slot) in &expectation.local {
-            let address = if expectation.other_family { self.stands_for(*slot, *address, installed) } else { *address };
-            self.expect(&mut hops, address);
+        let evpn = route.is_some_and(Matched::is_evpn);
+        let mut hops: Vec<Hop> =
+            installed.iter().map(|address| Hop { installed: true, ..self.hop(*address, evpn) }).collect();
+        self.let_serve(&mut hops, expectation);
+        for slot in &expectation.attached {
+            self.expect_node(&mut hops, *slot);
         }
-        let vteps = if all_may_serve { &[] } else { self.expected_vteps() };
-        for address in vteps {
-            self.expect(&mut hops, *address);
+        if !self.stands_for_remote(&hops, evpn) {
+            for (vteps, nodes) in &expectation.remote {
+                self.expect_vteps(&mut hops, vteps, nodes);
+            }
         }
         hops
+    }
+
+    fn nodes<'s>(&self, slots: &'s [u32]) -> impl Iterator<Item = &NodeEntry> + use<'_, 's> {
+        slots.iter().filter_map(|slot| self.cluster.nodes.get(*slot))
+    }
+
+    /// Which next-hops that do not serve may: announcers nobody can place may be behind them. Each of those explains one
+    /// next-hop at most. Behind a leaf may also be those that should be reached here and are not, for they may peer with
+    /// several leaves, or with none that is known.
+    fn let_serve(&self, hops: &mut [Hop], expectation: &Expectation) {
+        if self.endpoints.usable == 0 {
+            return;
+        }
+        let absent = |node: &&NodeEntry| !hops.iter().any(|hop| node.location.is_by(hop.address));
+        let elsewhere =
+            self.nodes(&expectation.attached).chain(self.nodes(&expectation.silent)).any(|node| absent(&node));
+        let mut unlocated = self.nodes(&expectation.unlocated).filter(absent).count();
+        for hop in hops.iter_mut().filter(|hop| !hop.serves && hop.foreign.is_none()) {
+            hop.may_serve = match hop.kind {
+                NextHopKind::Transit => true,
+                NextHopKind::Vtep if elsewhere => true,
+                NextHopKind::Vtep if hop.usable.is_some() => unlocated > 0,
+                NextHopKind::Vtep | NextHopKind::Unmapped => {
+                    let one = unlocated.checked_sub(1);
+                    unlocated = one.unwrap_or(0);
+                    one.is_some()
+                }
+                NextHopKind::Local | NextHopKind::L2 => false,
+            };
+        }
+    }
+
+    /// An attached announcer should be among the next-hops, by any of its addresses or a VTEP it is behind as well.
+    fn expect_node(&self, hops: &mut Vec<Hop>, slot: u32) {
+        let Some(node) = self.cluster.nodes.get(slot) else { return };
+        let mut there = false;
+        for hop in hops.iter_mut().filter(|hop| hop.installed && node.location.is_by(hop.address)) {
+            (hop.expected, there) = (true, true);
+        }
+        if !there && let Some(address) = node.location.carrier(self.vip.is_ipv4()) {
+            self.expect(hops, address);
+        }
+    }
+
+    /// Remote announcers behind the same leaves should be among the next-hops by one of these, or by themselves.
+    fn expect_vteps(&self, hops: &mut Vec<Hop>, vteps: &[IpAddr], nodes: &[u32]) {
+        let mut there = false;
+        for hop in hops.iter_mut().filter(|hop| hop.installed && vteps.contains(&hop.address)) {
+            (hop.expected, there) = (true, true);
+        }
+        if there {
+            return;
+        }
+        let mut reached = 0;
+        for hop in hops.iter_mut().filter(|hop| hop.installed) {
+            let here = self.cluster.at_address(hop.address).iter().filter(|slot| nodes.contains(slot)).count();
+            hop.expected |= here > 0;
+            reached += here;
+        }
+        if reached < nodes.len()
+            && let Some(first) = vteps.first()
+        {
+            self.expect(hops, *first);
+        }
+    }
+
+    /// Remote announcers are not looked for by their VTEPs: transit leads to them, a cluster that shares the VIP has nodes
+    /// here, which win on this leaf, or the route, which is not EVPN's, may be by nodes here that nobody can place.
+    fn stands_for_remote(&self, hops: &[Hop], evpn: bool) -> bool {
+        let transit = hops.iter().any(|hop| hop.kind == NextHopKind::Transit);
+        let unplaced = !evpn && !hops.is_empty() && hops.iter().all(|hop| hop.may_serve);
+        let mut partners = self.world.clusters.values().filter(|other| {
+            other.id != self.cluster.id && other.is_beside(self.cluster) && other.shares_with(self.cluster)
+        });
+        let has_nodes_here = |other: &Cluster| !announcers(self.world, other, self.vip).1.attached.is_empty();
+        transit || unplaced || partners.any(|other| other.vips.contains_key(&self.vip) && has_nodes_here(other))
     }
 
     /// Adds an expected next-hop to those that are there, which are sorted.
     fn expect(&self, hops: &mut Vec<Hop>, address: IpAddr) {
         match hops.binary_search_by_key(&address, |hop| hop.address) {
             Ok(place) => hops[place].expected = true,
-            Err(place) => hops.insert(place, Hop { expected: true, ..self.hop(address) }),
+            Err(place) => hops.insert(place, Hop { expected: true, ..self.hop(address, false) }),
         }
     }
 
-    /// There are unlocated announcers that no installed next-hop is a candidate of: they could be behind one that no
-    /// node explains.
-    fn unexplained(&self, installed: &[IpAddr]) -> bool {
-        let unlocated = &self.evidence.expectation.unlocated;
-        let nodes = unlocated.iter().filter_map(|slot| self.cluster.nodes.get(*slot));
-        let reached =
-            |node: &NodeEntry| node.location.candidates.iter().any(|(address, _)| installed.contains(address));
-        nodes.into_iter().any(|node| !reached(node))
-    }
-
-    /// Which address of a node carries a VIP of the family its session does not speak.
-    fn stands_for(&self, slot: u32, address: IpAddr, installed: &[IpAddr]) -> IpAddr {
-        let node = self.cluster.nodes.get(slot);
-        let mut candidates = node.into_iter().flat_map(|node| &node.location.candidates);
-        candidates.find(|(candidate, _)| installed.contains(candidate)).map_or(address, |(candidate, _)| *candidate)
-    }
-
-    /// VTEPs of remote announcers; none where a cluster that shares the VIP has its nodes here, which win on this leaf.
-    fn expected_vteps(&self) -> &[IpAddr] {
-        let claims = self.world.claims.of(self.vip).iter().filter(|claim| claim.cluster != self.cluster.id);
-        let mut others = claims.filter_map(|claim| self.world.clusters.get(&claim.cluster));
-        let shared_here =
-            others.any(|other| self.is_partner(other) && announcers(self.world, other, self.vip).1.attached > 0);
-        if shared_here { &[] } else { &self.evidence.expectation.vteps }
-    }
-
-    fn hop(&self, address: IpAddr) -> Hop {
-        let instance = &self.cluster.config.rules.network_instance;
-        let name = |nodes: &[u32]| match nodes {
-            [only] => self.cluster.node_name(*only).cloned(),
-            _ => None,
-        };
+    fn hop(&self, address: IpAddr, evpn: bool) -> Hop {
         let mut hop = Hop {
             address,
             kind: NextHopKind::Unmapped,
@@ -185,35 +289,37 @@ impl NextHops<'_> {
         match self.explain(address) {
             Explained::Nodes(nodes) => {
                 hop.kind = NextHopKind::Local;
-                hop.node = nodes.iter().filter_map(|slot| self.cluster.node_name(*slot)).min().cloned();
-                hop.session = self.hop_session(instance, nodes, address);
-                hop.usable = Some(self.evidence.endpoints.behind(nodes));
+                hop.node = self.nodes(nodes).map(|node| &node.name).min().cloned();
+                hop.session = self.hop_session(nodes, address);
+                hop.usable = Some(self.endpoints.behind(nodes));
             }
             Explained::Vtep(nodes) => {
                 hop.kind = NextHopKind::Vtep;
-                hop.node = name(nodes);
-                hop.usable = Some(self.evidence.endpoints.behind(nodes));
+                hop.node = match nodes {
+                    [only] => self.cluster.node_name(*only).cloned(),
+                    _ => None,
+                };
+                hop.usable = Some(self.endpoints.behind(nodes));
             }
             Explained::Foreign(other, nodes) => {
                 hop.kind = NextHopKind::Local;
                 let node = nodes.iter().filter_map(|slot| other.node_name(*slot)).min();
                 hop.foreign = node.map(|node| format!("node {node} of cluster {}", other.name));
             }
-            Explained::Unmapped => {
-                hop.may_serve = !hop.serves && self.evidence.endpoints.usable > 0;
-            }
+            Explained::Transit => hop.kind = NextHopKind::Transit,
+            Explained::Unmapped if evpn => hop.kind = NextHopKind::Vtep,
+            Explained::Unmapped => {}
         }
         hop
     }
 
     /// The session of a local next-hop: its own, or that of the node where another address of it carries the VIP.
-    fn hop_session(&self, instance: &NetworkInstanceName, nodes: &[u32], address: IpAddr) -> Session {
-        let mut nodes = nodes.iter().filter_map(|slot| self.cluster.nodes.get(*slot));
-        let attached = nodes.find_map(|node| {
-            let own = node.location.peers.iter().find(|peer| peer.address == address).map(|peer| peer.address);
-            own.filter(|own| node.location.attached(Some(own.is_ipv4())) == Some(*own))
-                .or_else(|| node.location.attached(None))
+    fn hop_session(&self, nodes: &[u32], address: IpAddr) -> Session {
+        let attached = self.nodes(nodes).find_map(|node| {
+            let mut peers = node.location.peers.iter().map(|peer| peer.address);
+            let own = peers.find(|own| *own == address && node.location.attached(Some(own.is_ipv4())) == Some(*own));
+            own.or_else(|| node.location.carrier(self.vip.is_ipv4()))
         });
-        attached.map_or(Session::Unknown, |peer| self.world.session(instance, peer))
+        attached.map_or(Session::Unknown, |peer| self.world.session(&self.cluster.config.rules.network_instance, peer))
     }
 }

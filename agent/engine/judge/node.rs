@@ -3,7 +3,7 @@
 use super::evidence::{Gate, Session, World};
 use super::explain::explain_node;
 use crate::engine::facts::cluster::Cluster;
-use crate::engine::facts::nodes::{NodeEntry, Peer};
+use crate::engine::facts::nodes::{NodeEntry, Peer, Place};
 use crate::engine::facts::sources::GnmiPhase;
 use crate::engine::facts::tally::Figures;
 use crate::model::switch::SessionState;
@@ -66,8 +66,22 @@ fn node_state(
     match entry.location.attachment() {
         AttachmentState::Remote => (OperState::Up, None),
         AttachmentState::Unknown if figures.installed > 0 => (OperState::Up, None),
+        // It announces nothing, and needs no place.
+        AttachmentState::Unknown if entry.excluded.is_some() => (OperState::Up, None),
+        AttachmentState::Unknown if entry.location.place == Place::Silent => silent_state(world, figures),
         AttachmentState::Unknown => (OperState::Unknown, Some(NodeReason::NodeAddressUnknown)),
         AttachmentState::Attached => attached_state(world, cluster, entry, figures),
+    }
+}
+
+/// A node that answers ARP or ND here and has no BGP neighbor. Well where its VIPs are reached all the same: by transit, or
+/// by the sessions of others.
+fn silent_state(world: &World<'_>, figures: Figures) -> (OperState, Option<NodeReason>) {
+    match figures.expected {
+        _ if world.phase.gnmi != GnmiPhase::Live => (OperState::Unknown, None),
+        0 => (OperState::Up, None),
+        expected if figures.routed >= expected => (OperState::Up, Some(NodeReason::NoNeighbor)),
+        _ => (OperState::Degraded, Some(NodeReason::NoNeighbor)),
     }
 }
 

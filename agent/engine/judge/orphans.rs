@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use super::evidence::World;
+use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::ids::ClusterId;
 use crate::engine::facts::sources::NdkPhase;
 use crate::model::event::SourceId;
@@ -48,10 +49,16 @@ pub(crate) fn orphan_view(
     });
     let address = key.prefix.addr();
     let claimed = world.claims.of(address).iter().any(|claim| here.iter().any(|(id, _)| **id == claim.cluster));
-    if !synced || claimed {
+    // Of a service that is not judged here, or a node: it is somebody's.
+    let known = |cluster: &Cluster| cluster.claimed.contains_key(&address) || !cluster.at_address(address).is_empty();
+    if !synced || claimed || here.iter().any(|(_, cluster)| known(cluster)) {
         return None;
     }
     let route = world.switch.host(&key.network_instance, address)?;
+    // Nobody announces what this leaf has from its own interfaces.
+    if world.switch.is_connected(&route) {
+        return None;
+    }
     let group = world.switch.group(route.next_hop_group);
     let view = OrphanView {
         owner: world.switch.owner(&route).cloned(),

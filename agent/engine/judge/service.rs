@@ -74,7 +74,7 @@ fn vip_view(
         vantage: vantage(evidence),
         last_change: stamp(world, published.map(|published| (&published.verdict, published.last_change)), &verdict),
         verdict,
-        announcement: None,
+        announcement: evidence.announcement,
         cause: None,
         route: evidence.route.as_ref().map(|route| route.view.clone()),
         expected: evidence.expected().count() as u32,

@@ -1,8 +1,7 @@
 //! The verdict table: first match wins.
 
-use super::evidence::{Evidence, Gate, Hop};
-use crate::engine::facts::routes::is_host;
-use crate::model::verdict::{FibStatus, NextHopKind, OperState, Reason, Vantage};
+use super::evidence::{Evidence, Gate, Hop, Matched};
+use crate::model::verdict::{Announcement, FibStatus, NextHopKind, OperState, Reason, Vantage};
 
 /// One row of the table.
 pub(crate) struct Row {
@@ -18,29 +17,40 @@ const fn row(state: OperState, reason: Reason, when: fn(&Evidence) -> bool) -> R
 use OperState::{Degraded, Down, Unknown, Up};
 
 /// In order. What matches none is up, without a reason.
-pub(crate) const ROWS: [Row; 20] = [
+pub(crate) const ROWS: [Row; 29] = [
     row(Unknown, Reason::Syncing, |e| matches!(e.gate, Gate::Syncing(_))),
     row(Unknown, Reason::SwitchStale, |e| matches!(e.gate, Gate::SwitchStale(_))),
     row(Unknown, Reason::NetworkInstanceMissing, |e| matches!(e.gate, Gate::InstanceMissing { .. })),
     row(Down, Reason::AddressPending, |e| e.vip.is_none()),
-    row(Down, Reason::NoReadyEndpoint, |e| e.endpoints.usable == 0),
+    row(Unknown, Reason::IntentStale, |e| e.intent_stale.is_some()),
+    row(Down, Reason::NoReadyEndpoint, |e| e.endpoints.usable == 0 && !e.global),
+    // Endpoints of the other clusters of the mesh may serve what is announced.
+    row(Unknown, Reason::NoReadyEndpoint, |e| e.endpoints.usable == 0 && e.route.is_some()),
+    row(Down, Reason::NoRoute, |e| e.endpoints.usable == 0),
+    row(Unknown, Reason::ArpUnresolved, |e| e.unresolved),
     row(Down, Reason::NoAnnouncer, |e| e.expectation.announcers == 0 && e.route.is_none()),
-    row(Down, Reason::WrongNetworkInstance, |e| e.route.is_none() && e.elsewhere.is_some()),
-    row(Down, Reason::SessionDown, |e| e.route.is_none() && all_attached_sessions_down(e)),
+    // Flows follow a prefix to another leaf: where they end is not known here.
+    row(Degraded, Reason::WrongNetworkInstance, |e| e.followed && stands_elsewhere(e)),
+    row(Down, Reason::WrongNetworkInstance, stands_elsewhere),
+    row(Degraded, Reason::SessionDown, |e| e.followed && all_attached_sessions_down(e)),
+    row(Down, Reason::SessionDown, all_attached_sessions_down),
+    row(Degraded, Reason::NoRoute, |e| e.followed && e.route.is_none()),
     row(Down, Reason::NoRoute, |e| e.route.is_none()),
     row(Down, Reason::RouteNotProgrammed, |e| {
         e.route.as_ref().is_some_and(|route| route.view.fib == FibStatus::Failed)
     }),
+    row(Unknown, Reason::Syncing, |e| e.awaited.is_some() && e.installed().any(Hop::is_unexplained)),
     row(Down, Reason::NextHopUnexpected, |e| !e.installed().any(|hop| hop.serves || hop.may_serve)),
     row(Degraded, Reason::AddressConflict, |e| e.conflict.is_some()),
+    row(Unknown, Reason::NextHopUnmapped, |e| e.unsure),
     row(Degraded, Reason::SessionDown, |e| e.absent().any(|hop| hop.session.is_down())),
     row(Degraded, Reason::LocalPathUnused, local_path_unused),
     row(Degraded, Reason::EcmpLimited, |e| e.absent().next().is_some() && at_ecmp_limit(e)),
     row(Degraded, Reason::NextHopMissing, |e| e.absent().next().is_some()),
-    row(Degraded, Reason::NextHopUnexpected, |e| e.installed().any(|hop| !hop.serves && !hop.may_serve)),
+    row(Degraded, Reason::NextHopUnexpected, |e| e.installed().any(Hop::is_lost)),
     row(Unknown, Reason::NextHopUnmapped, |e| e.local_policy && e.installed().any(|hop| hop.may_serve)),
     row(Up, Reason::NextHopUnmapped, |e| e.installed().any(|hop| hop.may_serve)),
-    row(Up, Reason::CoveredByAggregate, covered),
+    row(Up, Reason::CoveredByAggregate, |e| e.route.as_ref().is_some_and(|route| !route.is_host())),
 ];
 
 /// State and reason of what is known.
@@ -51,32 +61,41 @@ pub(crate) fn judge(evidence: &Evidence) -> (OperState, Option<Reason>) {
 
 /// local when at least one announcer is attached here.
 pub(crate) fn vantage(evidence: &Evidence) -> Option<Vantage> {
-    match (evidence.expectation.announcers, evidence.expectation.attached) {
-        (0, _) => None,
-        (_, 0) => Some(Vantage::Remote),
+    match evidence.expectation.announcers {
+        _ if evidence.announcement == Some(Announcement::L2) => {
+            let hop = evidence.installed().next()?;
+            Some(if hop.kind == NextHopKind::Vtep { Vantage::Remote } else { Vantage::Local })
+        }
+        0 => None,
+        _ if evidence.expectation.attached.is_empty() => Some(Vantage::Remote),
         _ => Some(Vantage::Local),
     }
 }
 
-fn all_attached_sessions_down(evidence: &Evidence) -> bool {
-    let mut local = evidence.expected().filter(|hop| hop.kind == NextHopKind::Local).peekable();
-    evidence.expectation.attached > 0 && local.peek().is_some() && local.all(|hop| hop.session.is_down())
+fn stands_elsewhere(evidence: &Evidence) -> bool {
+    evidence.route.is_none() && evidence.elsewhere.is_some()
 }
 
-/// Every attached announcer is absent, and no other node here carries the VIP: it goes to remote leaves.
+/// There is no route, and every attached announcer's session is down.
+fn all_attached_sessions_down(evidence: &Evidence) -> bool {
+    let mut local = evidence.expected().filter(|hop| hop.kind == NextHopKind::Local).peekable();
+    evidence.route.is_none()
+        && !evidence.expectation.attached.is_empty()
+        && local.peek().is_some()
+        && local.all(|hop| hop.session.is_down())
+}
+
+/// Every attached announcer is absent, and the route goes to remote leaves.
 fn local_path_unused(evidence: &Evidence) -> bool {
-    let local = evidence.expectation.attached > 0 && evidence.expected().next().is_some();
-    let remote = |hop: &Hop| hop.kind != NextHopKind::Local;
-    local && evidence.expected().all(|hop| !hop.installed) && evidence.installed().all(remote)
+    let local = !evidence.expectation.attached.is_empty() && evidence.expected().next().is_some();
+    let evpn = evidence.route.as_ref().is_some_and(Matched::is_evpn);
+    local
+        && evidence.expected().all(|hop| !hop.installed)
+        && (evpn || evidence.installed().any(|hop| hop.kind == NextHopKind::Vtep))
 }
 
 pub(crate) fn at_ecmp_limit(evidence: &Evidence) -> bool {
     evidence.ecmp_limit.is_some_and(|limit| evidence.installed().count() as u32 == limit)
-}
-
-fn covered(evidence: &Evidence) -> bool {
-    let route = evidence.route.as_ref();
-    route.is_some_and(|route| !is_host(&route.prefix))
 }
 
 /// State and reason of one next-hop.

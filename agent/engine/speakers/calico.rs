@@ -26,7 +26,8 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     let single = *range == IpNet::from(subject.vip);
     let apart = !single && !configuration.aggregation && configuration.load_balancer.contains(range);
     let host = single || apart || subject.local;
-    Rule { needs_endpoint: apart, aggregate: (!host).then_some(*range), ..Rule::default() }
+    let prefix = if host { IpNet::from(subject.vip) } else { *range };
+    Rule { needs_endpoint: apart, prefix: Some(prefix), ..Rule::default() }
 }
 
 fn configuration(resources: &SpeakerResources) -> Option<&CalicoConfiguration> {

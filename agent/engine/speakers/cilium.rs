@@ -36,8 +36,8 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
             continue;
         }
         rule.by.push(key.clone());
-        let prefixes = lengths.iter().map(|lengths| lengths.prefix(subject.vip)).chain(rule.aggregate);
-        rule.aggregate = prefixes.max_by_key(|prefix| prefix.prefix_len());
+        let prefixes = lengths.iter().map(|lengths| lengths.prefix(subject.vip)).chain(rule.prefix);
+        rule.prefix = prefixes.max_by_key(|prefix| prefix.prefix_len());
     }
     if rule.by.is_empty() {
         let names: Vec<String> = announcing.iter().take(4).map(|(key, ..)| key.to_string()).collect();

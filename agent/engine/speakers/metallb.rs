@@ -61,7 +61,7 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     tiers.sort_by_key(|(prefix, _)| prefix.prefix_len());
     tiers.into_iter().fold(Rule::default(), |shorter, (prefix, by)| Rule {
         by,
-        aggregate: Some(prefix),
+        prefix: Some(prefix),
         shorter: (!shorter.by.is_empty()).then(|| Box::new(shorter)),
         ..Rule::default()
     })

@@ -43,8 +43,16 @@ pub(crate) struct Profile {
     class: Class,
     /// Annotations of the Service that withdraw its load-balancer addresses.
     withheld: fn(&ServiceHints) -> Option<&'static str>,
+    /// Annotations that withdraw its externalIPs.
+    external_withheld: fn(&ServiceHints) -> Option<&'static str>,
+    /// The name of a speaker that announces no externalIPs at all.
+    never_external: Option<&'static str>,
     /// Annotations that make the policy Local.
     made_local: fn(&ServiceHints) -> bool,
+    /// One node announces, where an annotation names it.
+    elects: bool,
+    /// It has proxies of its own for Gateways and Ingresses, and meshes of clusters.
+    proxies: bool,
 }
 
 #[derive(Debug)]
@@ -69,7 +77,11 @@ const METALLB: Profile = Profile {
     network_unavailable_excludes: true,
     class: Class::OnlyNone,
     withheld: |_| None,
+    external_withheld: |_| None,
+    never_external: Some("MetalLB"),
     made_local: |_| false,
+    elects: false,
+    proxies: false,
 };
 
 const CILIUM: Profile = Profile {
@@ -80,7 +92,11 @@ const CILIUM: Profile = Profile {
     network_unavailable_excludes: false,
     class: Class::NoneOr("io.cilium/bgp-control-plane"),
     withheld: |hints| hints.cilium_no_load_balancer.then_some("service.cilium.io/type"),
+    external_withheld: |_| None,
+    never_external: None,
     made_local: |_| false,
+    elects: false,
+    proxies: true,
 };
 
 const CALICO: Profile = Profile {
@@ -91,7 +107,11 @@ const CALICO: Profile = Profile {
     network_unavailable_excludes: false,
     class: Class::Any,
     withheld: |_| None,
+    external_withheld: |_| None,
+    never_external: None,
     made_local: |_| false,
+    elects: false,
+    proxies: false,
 };
 
 const KUBE_ROUTER: Profile = Profile {
@@ -106,11 +126,19 @@ const KUBE_ROUTER: Profile = Profile {
         let skipped = hints.kube_router_skip_lb_ips.then_some("kube-router.io/service.skiplbips");
         skipped.or(hints.kube_router_no_advertise.then_some(advertise))
     },
+    external_withheld: |hints| hints.kube_router_no_external.then_some("kube-router.io/service.advertise.externalip"),
+    never_external: None,
     made_local: |hints| hints.kube_router_local,
+    elects: false,
+    proxies: false,
 };
 
-const GENERIC: Profile =
-    Profile { exclude_label: ExcludeLabel::Ignored, network_unavailable_excludes: false, ..METALLB };
+const GENERIC: Profile = Profile {
+    exclude_label: ExcludeLabel::Ignored,
+    network_unavailable_excludes: false,
+    never_external: None,
+    ..METALLB
+};
 
 const KUBE_VIP: Profile = Profile {
     serving_is_usable: true,
@@ -120,7 +148,11 @@ const KUBE_VIP: Profile = Profile {
     network_unavailable_excludes: false,
     class: Class::NoneOr("kube-vip.io/kube-vip-class"),
     withheld: |_| None,
+    external_withheld: |_| None,
+    never_external: Some("kube-vip"),
     made_local: |_| false,
+    elects: true,
+    proxies: false,
 };
 
 /// The rules of a speaker.
@@ -164,14 +196,46 @@ impl Profile {
         unavailable.then_some("condition NetworkUnavailable")
     }
 
-    /// The annotation that keeps the service's load-balancer addresses from being announced.
-    pub(crate) fn withheld(&self, service: &Service) -> Option<&'static str> {
-        (self.withheld)(&service.hints)
+    /// Why the speaker announces an address of the service not at all, whatever the nodes are: each kind of address is
+    /// withheld for itself, and one that is of both is announced as long as one of them is.
+    pub(crate) fn withheld(&self, service: &Service, vip: IpAddr) -> Option<String> {
+        let told = |annotation| format!("annotation {annotation} keeps the address from being announced");
+        let balancer = (service.load_balancer && service.ingress.contains(&vip))
+            .then(|| (self.withheld)(&service.hints).map(told));
+        let external = service.external_ips.contains(&vip).then(|| match self.never_external {
+            Some(speaker) => Some(format!("{speaker} does not announce spec.externalIPs")),
+            None => (self.external_withheld)(&service.hints).map(told),
+        });
+        match (balancer, external) {
+            (Some(None), _) | (_, Some(None)) => None,
+            (Some(why), _) | (None, Some(why)) => why,
+            (None, None) => None,
+        }
+    }
+
+    /// The one node that announces the service, where its speaker elected one.
+    pub(crate) fn elected<'s>(&self, service: &'s Service) -> Option<&'s NodeName> {
+        service.hints.kube_vip_host.as_ref().filter(|_| self.elects)
+    }
+
+    /// A proxy on every node serves the service, and announces it from where it is ready.
+    pub(crate) fn by_proxy(&self, service: &Service) -> bool {
+        self.proxies && service.hints.cilium_proxy
     }
 
     /// Only nodes with an endpoint serve.
     pub(crate) fn local(&self, service: &Service) -> bool {
         service.policy == TrafficPolicy::Local || (self.made_local)(&service.hints)
+    }
+
+    /// Only nodes with an endpoint serve flows.
+    pub(crate) fn serves_locally(&self, service: &Service) -> bool {
+        self.local(service) && !self.by_proxy(service)
+    }
+
+    /// Endpoints of other clusters of a mesh serve the service, too.
+    pub(crate) fn is_global(&self, service: &Service) -> bool {
+        self.proxies && service.hints.cilium_global
     }
 
     /// The service's load-balancer class is this speaker's to announce.

@@ -34,7 +34,7 @@ pub(crate) struct Rule {
     pub(crate) by: Vec<ObjectKey>,
     pub(crate) nobody: Option<String>,
     pub(crate) needs_endpoint: bool,
-    pub(crate) aggregate: Option<IpNet>,
+    pub(crate) prefix: Option<IpNet>,
     pub(crate) shorter: Option<Box<Rule>>,
 }
 

@@ -161,10 +161,14 @@ fn row_12_address_conflict_unless_one_names_the_other() {
         let lab = Lab::new(v4, 1).service(Cluster).endpoints(&[1]).attached(&[1]).via_nodes(&[1]).with("c2", |_| {});
         let ingress = Box::from([lab.vip_address()]);
         let lab = lab.service_as("c2", "web", Service { load_balancer: true, ingress, ..Service::default() });
+        // The route leads to a node of the first alone: the second is the claimant.
+        let lab = lab.says(Up, None);
+        // It leads to neither's.
+        let vip = IpNet::from(lab.vip_address());
+        let hop = lab.vtep(9);
+        let lab = lab.route_in("ip-vrf-1", vip, EVPN, &[hop]);
         let lab = lab.says(Degraded, Some(Reason::AddressConflict)).telling(&["c2"]);
-        let lab = lab.with("c2", |c| c.rules.shared_with.extend(["c1".into()])).says(Up, None);
-        let lab = lab.with("c2", |c| c.rules.shared_with.clear()).says(Degraded, Some(Reason::AddressConflict));
-        lab.with("c2", |c| c.enabled = false).says(Up, None);
+        lab.with("c2", |c| c.enabled = false).says(Degraded, Some(Reason::LocalPathUnused));
     });
 }
 

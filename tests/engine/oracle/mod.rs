@@ -1,5 +1,6 @@
 //! The specification, executed: everything recomputed from a snapshot, each rule once, in the order it is written.
 
+mod l2;
 mod next_hops;
 mod node_views;
 pub(crate) mod nodes;
@@ -39,6 +40,24 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
     let waiting = Oracle { world, now, before }.waited_for();
     world.waiting.retain(|group, _| waiting.contains(group));
     waiting.into_iter().for_each(|group| _ = world.waiting.entry(group).or_insert(now.elapsed));
+    let courses = Oracle { world, now, before }.courses();
+    let carried = Oracle { world, now, before }.carried();
+    world.courses.retain(|vip, _| carried.contains(vip));
+    for (vip, (next_hops, heard)) in courses {
+        let course = world.courses.entry(vip).or_default();
+        if course.now != next_hops {
+            let before = std::mem::replace(&mut course.now, next_hops);
+            if heard >= course.since {
+                course.at_hearing = before;
+            }
+            course.since = now.elapsed;
+        }
+    }
+    let known = Oracle { world, now, before }.announced();
+    world.announced.retain(|vip, _| carried.contains(vip));
+    world.announced.extend(known);
+    let carriers = Oracle { world, now, before }.carriers();
+    world.carriers.extend(carriers);
     let oracle = Oracle { world, now, before };
     let mut due = oracle.state();
     // How VIPs count at nodes is not said anew while the tables it is read from are dark.

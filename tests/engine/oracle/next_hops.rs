@@ -1,16 +1,17 @@
 //! What a VIP's route should use, and where flows sent to a next-hop end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use srl_k8s_services::model::cluster::TrafficPolicy;
 use srl_k8s_services::model::names::NodeName;
+use srl_k8s_services::model::verdict::NextHopKind;
 
+use super::routes::Found;
 use super::services::Subject;
 use super::{Cluster, Oracle, share};
 
 /// Where flows sent to a next-hop end.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     Serves,
     MayServe,
@@ -18,100 +19,155 @@ pub(super) enum Flow {
 }
 
 impl<'a> Oracle<'a> {
-    /// The attached announcers' addresses of the VIP's family; where they are attached by the other family alone, the
-    /// address of theirs that the route uses, or the one they are attached by.
-    fn expected_local(&self, cluster: Cluster<'a>, vip: IpAddr, installed: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+    /// The attached announcers. While gNMI does not say who is a neighbor here, and nobody is known to be attached: those
+    /// that a next-hop is an address of, which are reached by themselves.
+    pub(super) fn attached_announcers(
+        &self,
+        cluster: Cluster<'a>,
+        vip: IpAddr,
+        installed: &BTreeSet<IpAddr>,
+    ) -> Vec<&'a NodeName> {
         let announcers = self.announcers(cluster, vip);
-        let attached = announcers
-            .iter()
-            .flat_map(|node| self.attached(cluster, node).into_iter().map(move |address| (*node, address)));
-        let (own, other): (Vec<_>, Vec<_>) = attached.partition(|(_, address)| address.is_ipv4() == vip.is_ipv4());
-        if !own.is_empty() {
-            return own.into_iter().map(|(_, address)| address).collect();
+        let attached: Vec<_> =
+            announcers.iter().copied().filter(|node| !self.attached(cluster, node).is_empty()).collect();
+        if !attached.is_empty() || self.gnmi_heard() {
+            return attached;
         }
-        if other.is_empty() {
-            return self.reached_by_route(cluster, vip, installed);
-        }
-        let stands_for = |(node, address): (&NodeName, IpAddr)| {
-            let mut candidates = self.candidates(cluster, node).into_iter().map(|(candidate, _)| candidate);
-            candidates.find(|candidate| installed.contains(candidate)).unwrap_or(address)
-        };
-        other.into_iter().map(stands_for).collect()
+        let reached = |node: &&NodeName| installed.iter().any(|hop| self.is_address_of(cluster, node, *hop));
+        announcers.into_iter().filter(|node| !self.located(cluster, node)).filter(reached).collect()
     }
 
-    /// While gNMI does not say who is a neighbor here, and nobody is known to be attached: the next-hops that are
-    /// candidates of announcers nothing locates. Those are reached by themselves.
-    fn reached_by_route(&self, cluster: Cluster<'a>, vip: IpAddr, installed: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
-        let announcers = self.announcers(cluster, vip);
-        if self.gnmi_heard() || announcers.iter().any(|node| !self.attached(cluster, node).is_empty()) {
-            return BTreeSet::new();
+    /// A next-hop leads to the node: it is an address of it, or a VTEP it is behind.
+    fn leads_to(&self, cluster: Cluster<'a>, node: &NodeName, hop: &IpAddr) -> bool {
+        self.is_address_of(cluster, node, *hop) || self.vteps(cluster, node).contains(hop)
+    }
+
+    /// What the VIP's route should use. Each attached announcer by whatever of its ways is there, or else by the address its
+    /// session is with. Where none is attached, each remote one by its ways, or else by its first VTEP; unless a cluster that
+    /// shares the VIP has attached announcers, whose routes win here, transit leads to them, or all of a route that is not
+    /// EVPN's may be announcers that nothing locates.
+    pub(super) fn expected(&self, subject: Subject<'a>, route: Option<&Found>) -> BTreeSet<IpAddr> {
+        let Subject { cluster, vip, .. } = subject;
+        let installed = route.map(|route| route.next_hops.clone()).unwrap_or_default();
+        let ways = |node: &NodeName| -> BTreeSet<IpAddr> {
+            installed.iter().copied().filter(|hop| self.leads_to(cluster, node, hop)).collect()
+        };
+        let attached = self.attached_announcers(cluster, vip, &installed);
+        if !attached.is_empty() {
+            let expect = |node: &NodeName| {
+                let (ways, attached) = (ways(node), self.attached(cluster, node));
+                let own = attached.iter().find(|address| address.is_ipv4() == vip.is_ipv4()).or(attached.first());
+                if ways.is_empty() { own.copied().into_iter().collect() } else { ways }
+            };
+            return attached.into_iter().flat_map(expect).collect();
         }
-        let unlocated = announcers.iter().filter(|node| !self.located(cluster, node));
-        let reached = unlocated.filter_map(|node| {
-            let mut candidates = self.candidates(cluster, node).into_iter().map(|(candidate, _)| candidate);
-            candidates.find(|candidate| installed.contains(candidate))
+        let partner_here = self.neighbors_of(cluster).filter(|other| share(cluster, *other)).any(|other| {
+            let announcers = self.announcers(other, vip);
+            announcers.iter().any(|node| !self.attached(other, node).is_empty())
         });
-        reached.collect()
-    }
-
-    /// At least one announcer is attached here, as far as can be told.
-    pub(super) fn any_attached(&self, cluster: Cluster<'a>, vip: IpAddr, installed: &BTreeSet<IpAddr>) -> bool {
-        let announcers = self.announcers(cluster, vip);
-        announcers.iter().any(|node| !self.attached(cluster, node).is_empty())
-            || !self.reached_by_route(cluster, vip, installed).is_empty()
-    }
-
-    /// What the VIP's route should use: the attached announcers' addresses; if there are none, the remote ones' VTEPs,
-    /// unless a cluster that shares the VIP has attached announcers, whose routes win here.
-    /// Where the whole route may be announcers that nothing locates, it is not known that none of them is attached, and no
-    /// VTEP is expected.
-    pub(super) fn expected(&self, subject: Subject<'a>, installed: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
-        let Subject { cluster, vip, .. } = subject;
-        let local = self.expected_local(cluster, vip, installed);
-        if !local.is_empty() {
-            return local;
-        }
-        let attached = |other| self.announcers(other, vip).iter().any(|node| !self.attached(other, node).is_empty());
-        let mut flows = installed.iter().map(|next_hop| self.flow(subject, *next_hop, installed));
-        let all_may_serve = !installed.is_empty() && flows.all(|flow| flow == Flow::MayServe);
-        if all_may_serve || self.neighbors_of(cluster).filter(|other| share(cluster, *other)).any(attached) {
+        let flows = route.map(|route| self.flows(subject, route)).unwrap_or_default();
+        let all_may = !flows.is_empty() && flows.values().all(|flow| *flow == Flow::MayServe);
+        let evpn = route.is_some_and(Found::is_evpn);
+        let transit = installed.iter().any(|hop| self.kind(cluster, *hop, false) == NextHopKind::Transit);
+        if partner_here || transit || all_may && !evpn {
             return BTreeSet::new();
         }
-        let announcers = self.announcers(cluster, vip);
-        announcers.iter().flat_map(|node| self.vteps_for(cluster, node, vip.is_ipv4())).collect()
+        let remote = self.announcers(cluster, vip).into_iter().filter(|node| self.remote(cluster, node));
+        let expect = |node: &NodeName| {
+            let ways = ways(node);
+            if ways.is_empty() { self.vteps(cluster, node).into_iter().take(1).collect() } else { ways }
+        };
+        remote.flat_map(expect).collect()
     }
 
-    /// Where flows of this service end when they are sent to this next-hop.
-    pub(super) fn flow(&self, subject: Subject<'a>, next_hop: IpAddr, installed: &BTreeSet<IpAddr>) -> Flow {
+    /// Where flows of this service end, by the next-hop they are sent to.
+    pub(super) fn flows(&self, subject: Subject<'a>, route: &Found) -> BTreeMap<IpAddr, Flow> {
         let Subject { cluster, vip, .. } = subject;
-        let behind = self.nodes_behind(cluster, next_hop);
-        if !behind.is_empty() {
-            return if self.serves(subject, &behind) { Flow::Serves } else { Flow::Lost };
-        }
-        if let Some(flow) = self.flow_into_other_cluster(subject, next_hop) {
-            return flow;
-        }
-        // An announcer that another next-hop already explains is not behind this one.
-        let could_be_behind_it = |node: &&NodeName| {
-            let explained = installed.iter().any(|installed| self.is_address_of(cluster, node, *installed));
-            !self.located(cluster, node) && !explained
-        };
         let usable = !self.usable_endpoints(subject).is_empty();
-        let unlocated = self.announcers(cluster, vip).iter().any(could_be_behind_it);
-        if usable && unlocated { Flow::MayServe } else { Flow::Lost }
+        let absent = |node: &&NodeName| !route.next_hops.iter().any(|hop| self.leads_to(cluster, node, hop));
+        let here = self.attached_announcers(cluster, vip, &route.next_hops);
+        let announcers = self.announcers(cluster, vip);
+        // Who should be reached from here and is not may peer with other leaves as well.
+        let alone = announcers.iter().copied().filter(|node| self.here_alone(cluster, node) && !here.contains(node));
+        let beside = here.iter().copied().chain(alone).any(|node| absent(&node));
+        let unplaced =
+            announcers.iter().copied().filter(|node| !self.located(cluster, node) && !self.here_alone(cluster, node));
+        let mut unplaced = unplaced.filter(|node| !here.contains(node)).filter(absent).count();
+        let mut flows = BTreeMap::new();
+        for hop in &route.next_hops {
+            let certain = self.certain_flow(subject, *hop);
+            let known_leaf = certain == Some(Flow::Lost) && self.nodes_at(cluster, *hop).is_empty() && {
+                cluster.world.nodes.keys().any(|node| self.vteps(cluster, node).contains(hop))
+            };
+            let leaf = certain.is_none() && route.is_evpn() || known_leaf;
+            let flow = match certain {
+                Some(Flow::Serves) => Flow::Serves,
+                _ if !usable => Flow::Lost,
+                None if self.is_transit(cluster, *hop) => match self.served_locally(cluster, subject.service) {
+                    true => Flow::MayServe,
+                    false => Flow::Serves,
+                },
+                Some(Flow::Lost) if known_leaf && (beside || unplaced > 0) => Flow::MayServe,
+                Some(flow) => flow,
+                None if leaf && beside => Flow::MayServe,
+                None if unplaced > 0 => {
+                    unplaced -= 1;
+                    Flow::MayServe
+                }
+                None => Flow::Lost,
+            };
+            flows.insert(*hop, flow);
+        }
+        flows
+    }
+
+    /// It leads to the cluster: an address the operator names, or the leaf that such an address is behind.
+    pub(super) fn is_transit(&self, cluster: Cluster<'a>, hop: IpAddr) -> bool {
+        cluster.config.rules.transit_addresses.iter().any(|transit| {
+            let leaf = || {
+                let (_, route) = self.longest(&cluster.config.rules.network_instance, *transit)?;
+                let evpn = self.world.owner(route) == Some(crate::world::EVPN);
+                self.world.next_hops(route).filter(|_| evpn)
+            };
+            *transit == hop || leaf().is_some_and(|leaf| leaf.contains(&hop))
+        })
+    }
+
+    /// What serves for certain, by nodes or by transit.
+    pub(super) fn surely_serves(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
+        match self.certain_flow(subject, hop) {
+            Some(flow) => flow == Flow::Serves,
+            None => {
+                self.is_transit(subject.cluster, hop)
+                    && !self.usable_endpoints(subject).is_empty()
+                    && !self.served_locally(subject.cluster, subject.service)
+            }
+        }
+    }
+
+    /// The same, where what is known of nodes tells.
+    pub(super) fn certain_flow(&self, subject: Subject<'a>, next_hop: IpAddr) -> Option<Flow> {
+        let behind = self.nodes_behind(subject.cluster, next_hop);
+        let theirs = self.flow_into_other_cluster(subject, next_hop);
+        if behind.is_empty() {
+            return theirs;
+        }
+        let itself = !self.nodes_at(subject.cluster, next_hop).is_empty();
+        let serves = self.serves(subject, &behind) || !itself && theirs == Some(Flow::Serves);
+        Some(if serves { Flow::Serves } else { Flow::Lost })
     }
 
     /// One of the nodes has a usable endpoint, or the policy is Cluster and there is one anywhere.
     fn serves(&self, subject: Subject<'a>, nodes: &BTreeSet<&NodeName>) -> bool {
-        match self.policy(subject.cluster, subject.service) {
-            TrafficPolicy::Cluster => !self.usable_endpoints(subject).is_empty(),
-            TrafficPolicy::Local => self.usable_on(subject, nodes) > 0,
+        match self.served_locally(subject.cluster, subject.service) {
+            false => !self.usable_endpoints(subject).is_empty(),
+            true => self.usable_on(subject, nodes) > 0,
         }
     }
 
     /// A node of another cluster explains the next-hop, or its VTEP, when the clusters share the VIP and it serves there.
     /// A VTEP that serves nobody there may well have a node of this cluster behind it.
-    fn flow_into_other_cluster(&self, subject: Subject<'a>, next_hop: IpAddr) -> Option<Flow> {
+    pub(super) fn flow_into_other_cluster(&self, subject: Subject<'a>, next_hop: IpAddr) -> Option<Flow> {
         let mut explained = None;
         for other in self.neighbors_of(subject.cluster) {
             let behind = self.nodes_behind(other, next_hop);

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use srl_k8s_services::model::names::{ClusterName, NodeName};
 use srl_k8s_services::model::switch::{BfdState, Route, SessionState};
-use srl_k8s_services::model::verdict::{AttachmentState, NodeReason, OperState};
-use srl_k8s_services::model::view::{NodeView, PeerView};
+use srl_k8s_services::model::verdict::{AttachmentState, FibStatus, NodeReason, OperState};
+use srl_k8s_services::model::view::{NodeView, PeerView, RouteView};
 
-use super::next_hops::Flow;
+use super::routes::{Found, Standing};
+use super::services::Subject;
 use super::services::excluded_by;
 use super::{Cluster, Oracle, count};
 
@@ -23,11 +23,11 @@ impl<'a> Oracle<'a> {
         let blind = self.blind(cluster).is_some();
         let vips: BTreeSet<IpAddr> = self.subjects(cluster).filter(|_| !blind).map(|subject| subject.vip).collect();
         let expected: BTreeSet<IpAddr> =
-            vips.into_iter().filter(|vip| self.announcers(cluster, *vip).contains(node)).collect();
+            vips.into_iter().filter(|vip| self.announcers_of_vip(cluster, *vip).contains(node)).collect();
         let installed = expected.iter().filter(|vip| self.uses(cluster, **vip, node)).count();
         let attachment = if !self.attached(cluster, node).is_empty() {
             AttachmentState::Attached
-        } else if self.located(cluster, node) {
+        } else if self.remote(cluster, node) {
             AttachmentState::Remote
         } else {
             AttachmentState::Unknown
@@ -37,6 +37,10 @@ impl<'a> Oracle<'a> {
             _ if self.instance_missing(cluster) => (OperState::Unknown, None),
             AttachmentState::Remote => (OperState::Up, None),
             AttachmentState::Unknown if installed > 0 => (OperState::Up, None),
+            AttachmentState::Unknown if excluded_by(cluster.config, &cluster.world.nodes[node]).is_some() => {
+                (OperState::Up, None)
+            }
+            AttachmentState::Unknown if self.here_alone(cluster, node) => self.alone_state(cluster, &expected),
             AttachmentState::Unknown => (OperState::Unknown, Some(NodeReason::NodeAddressUnknown)),
             AttachmentState::Attached => self.attached_state(cluster, node, &expected, installed),
         };
@@ -47,10 +51,47 @@ impl<'a> Oracle<'a> {
             expected_vips: count(expected.len()),
             installed_vips: count(installed),
             sole_path_vips: 0,
-            excluded_by: excluded_by(cluster.config.source.speaker, &cluster.world.nodes[node]),
+            excluded_by: excluded_by(cluster.config, &cluster.world.nodes[node]),
             state,
             reason,
             cause: None,
+        }
+    }
+
+    /// The nodes whose sessions should carry a VIP: none where it is a node's own address, or announced by ARP or ND.
+    fn announcers_of_vip(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {
+        let found = self.route_of(cluster, vip).map(|(_, found)| found);
+        let l2 = |subject: Subject<'a>| {
+            let found = found.as_ref().map(|found| (found.clone(), self.standing(subject, found)));
+            self.is_l2(subject, found.as_ref())
+        };
+        let mut carriers = self.subjects(cluster).filter(|subject| subject.vip == vip);
+        match self.nodes_at(cluster, vip).is_empty() && !carriers.any(l2) {
+            true => self.announcers(cluster, vip),
+            false => BTreeSet::new(),
+        }
+    }
+
+    /// The longest match, with its next-hops as far as they are told.
+    fn route_of(&self, cluster: Cluster<'a>, vip: IpAddr) -> Option<(&'a Route, Found)> {
+        let (prefix, route) = self.longest(&cluster.config.rules.network_instance, vip)?;
+        let next_hops = self.world.next_hops(route).unwrap_or_default();
+        let owner = self.world.applications.get(&route.owner).cloned();
+        let view = RouteView { owner, preference: 0, metric: 0, fib: FibStatus::Unknown };
+        Some((route, Found { prefix: *prefix, view, next_hops }))
+    }
+
+    /// Here, and without a neighbor: well where all of its VIPs are reached by other ways.
+    fn alone_state(&self, cluster: Cluster<'a>, expected: &BTreeSet<IpAddr>) -> (OperState, Option<NodeReason>) {
+        let reached = |vip: &IpAddr| self.carrying(cluster, *vip).is_some_and(|(_, next_hops)| !next_hops.is_empty());
+        if !self.gnmi_heard() {
+            (OperState::Unknown, None)
+        } else if expected.is_empty() {
+            (OperState::Up, None)
+        } else if expected.iter().all(reached) {
+            (OperState::Up, Some(NodeReason::NoNeighbor))
+        } else {
+            (OperState::Degraded, Some(NodeReason::NoNeighbor))
         }
     }
 
@@ -82,13 +123,13 @@ impl<'a> Oracle<'a> {
         (if established || installed > 0 { OperState::Up } else { OperState::Unknown }, None)
     }
 
-    /// The next-hops that carry the VIP for any service: of its host route, or of a covering prefix that serves one.
+    /// The next-hops that carry the VIP for any service: those of a route that counts for one.
     fn carrying(&self, cluster: Cluster<'a>, vip: IpAddr) -> Option<(&'a Route, BTreeSet<IpAddr>)> {
-        let (prefix, route) = self.longest(&cluster.config.rules.network_instance, vip)?;
-        let next_hops = self.world.next_hops(route)?;
-        let serves = |subject| next_hops.iter().any(|hop| self.flow(subject, *hop, &next_hops) == Flow::Serves);
+        let (route, found) = self.route_of(cluster, vip)?;
+        self.world.next_hops(route)?;
+        let counts = |subject| self.standing(subject, &found) == Standing::Counts;
         let mut carriers = self.subjects(cluster).filter(|subject| subject.vip == vip);
-        (*prefix == IpNet::from(vip) || carriers.any(serves)).then_some((route, next_hops))
+        carriers.any(counts).then_some((route, found.next_hops))
     }
 
     /// The VIP's route uses the node: a next-hop of it is the node, or its VTEP.

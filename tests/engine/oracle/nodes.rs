@@ -30,7 +30,26 @@ pub(crate) fn candidates(
         .chain(node.internal.iter().map(|address| (*address, AddressSource::InternalIp)))
         .chain(node.external.iter().map(|address| (*address, AddressSource::ExternalIp)));
     let mut seen = BTreeSet::new();
-    all.filter(|(address, _)| seen.insert(*address)).collect()
+    let all = all.map(|(address, source)| (address.to_canonical(), source));
+    let nobodys = |address: &IpAddr| address.is_loopback() || address.is_unspecified() || address.is_multicast();
+    all.filter(|(address, _)| !nobodys(address) && seen.insert(*address)).collect()
+}
+
+/// What an address shows of where its node is, the most telling first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shown {
+    Established,
+    NeighborHere,
+    Evpn,
+    Remembered,
+    HereAlone,
+    Nothing,
+}
+
+impl Shown {
+    pub(super) fn attached(self) -> bool {
+        [Self::Established, Self::NeighborHere, Self::Remembered].contains(&self)
+    }
 }
 
 impl<'a> Oracle<'a> {
@@ -39,47 +58,86 @@ impl<'a> Oracle<'a> {
         nodes.get(node).map(|known| candidates(cluster.config, speaker, node, known)).unwrap_or_default()
     }
 
-    /// The addresses in use, at most one of a family: a neighbor here wins, then one that was, then one whose host route
-    /// EVPN advertises; one that nothing locates counts only where none is located.
+    /// What an address shows of where its node is.
+    fn shows(&self, cluster: Cluster<'_>, node: &NodeName, address: IpAddr) -> Shown {
+        let network_instance = &cluster.config.rules.network_instance;
+        let attachment = Attachment { cluster: cluster.name.clone(), node: node.clone(), address };
+        let neighbor = self.world.neighbor(network_instance, address);
+        let remembered = neighbor.is_some() || self.world.memory.contains(&attachment);
+        let route = self.world.host_route(network_instance, address);
+        let here = route.and_then(|route| self.world.owner(route));
+        let here = here.is_some_and(|owner| ["arp_nd_mgr", "net_inst_mgr", "static_route_mgr"].contains(&owner));
+        let told = self.gnmi_heard();
+        if told && neighbor.is_some_and(|neighbor| neighbor.session == Some(SessionState::Established)) {
+            Shown::Established
+        } else if told && neighbor.is_some() && here {
+            Shown::NeighborHere
+        } else if !self.vteps_of_address(cluster, address).is_empty() {
+            Shown::Evpn
+        } else if remembered {
+            Shown::Remembered
+        } else if here {
+            Shown::HereAlone
+        } else {
+            Shown::Nothing
+        }
+    }
+
+    /// Where a node is: what the best of its addresses shows.
+    pub(super) fn place(&self, cluster: Cluster<'_>, node: &NodeName) -> Shown {
+        let candidates = self.candidates(cluster, node).into_iter();
+        candidates.map(|(address, _)| self.shows(cluster, node, address)).min().unwrap_or(Shown::Nothing)
+    }
+
+    /// The addresses in use, at most one of a family: of an attached node one it is attached by, which is the one that has
+    /// carried VIPs, or the one the operator named, or the best; of another the best. One that nothing locates counts only
+    /// where none is located.
     pub(super) fn in_use(
         &self,
         cluster: Cluster<'_>,
         node: &NodeName,
     ) -> Vec<(IpAddr, AddressSource, AttachmentState)> {
-        let rank = |address: IpAddr| {
-            let attachment = Attachment { cluster: cluster.name.clone(), node: node.clone(), address };
-            if self.world.neighbor(&cluster.config.rules.network_instance, address).is_some() {
-                0
-            } else if self.world.memory.contains(&attachment) {
-                1
-            } else if !self.vteps_of_address(cluster, address).is_empty() {
-                2
-            } else {
-                3
+        let attached = self.place(cluster, node).attached();
+        let carried = |address: IpAddr| {
+            let carrier = Attachment { cluster: cluster.name.clone(), node: node.clone(), address };
+            self.world.carriers.contains(&carrier)
+        };
+        let mut rows = Vec::new();
+        for v4 in [true, false] {
+            let family = self.candidates(cluster, node).into_iter().filter(|(address, _)| address.is_ipv4() == v4);
+            let family: Vec<_> =
+                family.map(|(address, source)| (address, source, self.shows(cluster, node, address))).collect();
+            let mut here: Vec<_> = family.iter().filter(|(.., shown)| attached && shown.attached()).copied().collect();
+            for better in [
+                here.iter().any(|(address, ..)| carried(*address)),
+                here.iter().any(|(_, source, _)| *source == AddressSource::Configured),
+            ]
+            .into_iter()
+            .enumerate()
+            .filter_map(|(which, any)| any.then_some(which))
+            {
+                let keep = |(address, source, _): &(IpAddr, AddressSource, Shown)| match better {
+                    0 => carried(*address),
+                    _ => *source == AddressSource::Configured,
+                };
+                if here.iter().any(keep) {
+                    here.retain(keep);
+                }
             }
-        };
-        let established = |address: IpAddr| {
-            let neighbor = self.world.neighbor(&cluster.config.rules.network_instance, address);
-            neighbor.is_some_and(|neighbor| neighbor.session == Some(SessionState::Established))
-        };
-        let best = |v4: bool| {
-            let family = self.candidates(cluster, node).into_iter().filter(move |(address, _)| address.is_ipv4() == v4);
-            // One the operator named; of several neighbors, one whose session is up.
-            family.min_by_key(|(address, source)| {
-                let named = *source == AddressSource::Configured && rank(*address) < 2;
-                (!named, rank(*address), rank(*address) == 0 && !established(*address))
-            })
-        };
-        let mut best: Vec<_> = [true, false].into_iter().filter_map(best).collect();
-        best.sort_by_key(|(address, _)| rank(*address));
-        let located = best.iter().any(|(address, _)| rank(*address) < 3);
-        best.retain(|(address, _)| !located || rank(*address) < 3);
-        let word = |rank| match rank {
-            0 | 1 => AttachmentState::Attached,
-            2 => AttachmentState::Remote,
-            _ => AttachmentState::Unknown,
-        };
-        best.into_iter().map(|(address, source)| (address, source, word(rank(address)))).collect()
+            let best = |rows: &[(IpAddr, AddressSource, Shown)]| rows.iter().min_by_key(|(.., shown)| *shown).copied();
+            rows.extend(match best(&here) {
+                Some((address, source, shown)) => Some((address, source, shown, AttachmentState::Attached)),
+                None => best(&family).map(|(address, source, shown)| {
+                    let remote = shown == Shown::Evpn;
+                    (address, source, shown, if remote { AttachmentState::Remote } else { AttachmentState::Unknown })
+                }),
+            });
+        }
+        rows.sort_by_key(|(.., shown, attachment)| (*attachment != AttachmentState::Attached, *shown));
+        if rows.iter().any(|(.., shown, _)| *shown != Shown::Nothing) {
+            rows.retain(|(.., shown, _)| *shown != Shown::Nothing);
+        }
+        rows.into_iter().map(|(address, source, _, attachment)| (address, source, attachment)).collect()
     }
 
     /// The node's addresses that are BGP neighbors here, or were, the best first.
@@ -104,16 +162,19 @@ impl<'a> Oracle<'a> {
         addresses.flat_map(|(address, _)| self.vteps_of_address(cluster, address)).collect()
     }
 
-    /// The VTEPs it is reached through for VIPs of a family: those of its own family's host route, where it has one.
-    pub(super) fn vteps_for(&self, cluster: Cluster<'_>, node: &NodeName, v4: bool) -> BTreeSet<IpAddr> {
-        let addresses = self.candidates(cluster, node).into_iter().filter(|(address, _)| address.is_ipv4() == v4);
-        let own: BTreeSet<IpAddr> =
-            addresses.flat_map(|(address, _)| self.vteps_of_address(cluster, address)).collect();
-        if own.is_empty() { self.vteps(cluster, node) } else { own }
+    /// It is behind another leaf.
+    pub(super) fn remote(&self, cluster: Cluster<'_>, node: &NodeName) -> bool {
+        self.place(cluster, node) == Shown::Evpn
     }
 
+    /// Attached here, or behind another leaf.
     pub(super) fn located(&self, cluster: Cluster<'_>, node: &NodeName) -> bool {
-        !self.attached(cluster, node).is_empty() || !self.vteps(cluster, node).is_empty()
+        self.place(cluster, node) < Shown::HereAlone
+    }
+
+    /// It answers ARP or ND here, or has a route of this leaf, and has no neighbor.
+    pub(super) fn here_alone(&self, cluster: Cluster<'_>, node: &NodeName) -> bool {
+        self.place(cluster, node) == Shown::HereAlone
     }
 
     pub(super) fn session(&self, cluster: Cluster<'_>, address: IpAddr) -> Option<SessionState> {
@@ -130,18 +191,20 @@ impl<'a> Oracle<'a> {
             }
     }
 
-    /// The attached address whose session carries routes through this address of a node of the cluster: itself, or what
-    /// else the node is attached by.
-    pub(super) fn carried_by(&self, cluster: Cluster<'a>, next_hop: IpAddr) -> Option<IpAddr> {
+    /// The attached address whose session carries routes to a VIP through this address of a node of the cluster: itself, or
+    /// what else the node is attached by, best of the VIP's family.
+    pub(super) fn carried_by(&self, cluster: Cluster<'a>, vip: IpAddr, next_hop: IpAddr) -> Option<IpAddr> {
         let mut nodes = cluster.world.nodes.keys().filter(|node| self.is_address_of(cluster, node, next_hop));
         nodes.find_map(|node| {
             let attached = self.attached(cluster, node);
-            attached.iter().find(|address| **address == next_hop).or(attached.first()).copied()
+            let itself = attached.iter().find(|address| **address == next_hop);
+            let family = attached.iter().find(|address| address.is_ipv4() == vip.is_ipv4());
+            itself.or(family).or(attached.first()).copied()
         })
     }
 
-    pub(super) fn next_hop_down(&self, cluster: Cluster<'a>, next_hop: IpAddr) -> bool {
-        self.carried_by(cluster, next_hop).is_some_and(|address| self.session_down(cluster, address))
+    pub(super) fn next_hop_down(&self, cluster: Cluster<'a>, vip: IpAddr, next_hop: IpAddr) -> bool {
+        self.carried_by(cluster, vip, next_hop).is_some_and(|address| self.session_down(cluster, address))
     }
 
     pub(super) fn is_address_of(&self, cluster: Cluster<'_>, node: &NodeName, address: IpAddr) -> bool {

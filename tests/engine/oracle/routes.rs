@@ -1,24 +1,44 @@
 //! The route of a VIP, here and elsewhere, and what holds while its next-hops are not told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
+use srl_k8s_services::model::event::SourceId;
+use srl_k8s_services::model::memory::Attachment;
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName};
 use srl_k8s_services::model::switch::{FibFaultKind, NextHopGroupId, Route, RouteKey, RouteTable};
-use srl_k8s_services::model::verdict::{FibStatus, Reason};
+use srl_k8s_services::model::verdict::{FibStatus, NextHopKind, Reason};
 use srl_k8s_services::model::view::RouteView;
 
-use super::next_hops::Flow;
 use super::services::Subject;
-use super::{GROUP_WAIT, Oracle};
+use super::speakers::pools;
+use super::{Cluster, GROUP_WAIT, Oracle, share};
 use crate::said::blind;
+use crate::world::EVPN;
 
 /// The route of a VIP.
+#[derive(Clone)]
 pub(super) struct Found {
     pub(super) prefix: IpNet,
     pub(super) view: RouteView,
     pub(super) next_hops: BTreeSet<IpAddr>,
+}
+
+impl Found {
+    pub(super) fn is_evpn(&self) -> bool {
+        self.view.owner.as_deref() == Some(EVPN)
+    }
+}
+
+/// Whether a route is the VIP's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Counts,
+    /// Nothing tells it from a prefix of the fabric.
+    Unsure,
+    Other,
 }
 
 /// The next-hops of a route have not been told.
@@ -39,25 +59,90 @@ impl<'a> Oracle<'a> {
         Some((&key.prefix, route))
     }
 
-    /// The host route, else the longest covering prefix if a next-hop of it serves. While the next-hops are not known,
-    /// what was said before holds for a while; then, or if nothing was, it is an error.
-    pub(super) fn find(&self, subject: Subject<'a>) -> Result<Option<Found>, NotTold> {
+    /// The longest match, and whether it is the VIP's route. While the next-hops are not known, what was said before holds
+    /// for a while as far as it was of this prefix; then, or if nothing was, it is an error, but for a covering prefix, which
+    /// then has none.
+    pub(super) fn find(&self, subject: Subject<'a>) -> Result<Option<(Found, Standing)>, NotTold> {
         let network_instance = &subject.cluster.config.rules.network_instance;
         let Some((prefix, route)) = self.longest(network_instance, subject.vip) else { return Ok(None) };
-        let found = match self.world.next_hops(route) {
-            Some(next_hops) => {
-                let owner = self.world.applications.get(&route.owner).cloned();
-                let key = RouteKey { network_instance: network_instance.clone(), prefix: *prefix };
-                let fib = self.fib(&key, owner.as_deref());
-                let view = RouteView { owner, preference: route.preference, metric: route.metric, fib };
-                Some(Found { prefix: *prefix, view, next_hops })
-            }
-            None => self.held(subject, route.next_hop_group)?,
+        let found = |next_hops| {
+            let owner = self.world.applications.get(&route.owner).cloned();
+            let key = RouteKey { network_instance: network_instance.clone(), prefix: *prefix };
+            let fib = self.fib(&key, owner.as_deref());
+            let view = RouteView { owner, preference: route.preference, metric: route.metric, fib };
+            Found { prefix: *prefix, view, next_hops }
         };
-        Ok(found.filter(|found| {
-            let mut flows = found.next_hops.iter().map(|next_hop| self.flow(subject, *next_hop, &found.next_hops));
-            found.prefix == IpNet::from(subject.vip) || flows.any(|flow| flow == Flow::Serves)
-        }))
+        let found = match self.world.next_hops(route) {
+            Some(next_hops) => found(next_hops),
+            None => match self.held(subject, prefix, route.next_hop_group)? {
+                Some(held) => held,
+                None => found(BTreeSet::new()),
+            },
+        };
+        let standing = self.standing(subject, &found);
+        Ok(Some((found, standing)))
+    }
+
+    /// The route that counts as the VIP's.
+    pub(super) fn own_route(&self, subject: Subject<'a>) -> Result<Option<Found>, NotTold> {
+        let found = self.find(subject)?.filter(|(_, standing)| *standing != Standing::Other);
+        Ok(found.map(|(found, _)| found))
+    }
+
+    /// Whether a route is the VIP's. One of this leaf's own interfaces is no speaker's, but a node's own address.
+    pub(super) fn standing(&self, subject: Subject<'a>, found: &Found) -> Standing {
+        let Subject { cluster, vip, .. } = subject;
+        let connected = matches!(found.view.owner.as_deref(), Some("arp_nd_mgr" | "net_inst_mgr"));
+        if connected && self.nodes_at(cluster, vip).is_empty() {
+            return Standing::Other;
+        }
+        if found.prefix == IpNet::from(vip) {
+            return Standing::Counts;
+        }
+        let serving: Vec<IpAddr> =
+            found.next_hops.iter().copied().filter(|hop| self.surely_serves(subject, *hop)).collect();
+        if serving.is_empty() {
+            return Standing::Other;
+        }
+        let length = found.prefix.prefix_len();
+        if let Some(announced) = self.announced_length(subject) {
+            return if length >= announced { Standing::Counts } else { Standing::Other };
+        }
+        let node = |hop: &IpAddr| {
+            let theirs = |other: Cluster<'a>| !self.nodes_at(other, *hop).is_empty();
+            !self.nodes_at(cluster, *hop).is_empty()
+                || self.nodes_behind(cluster, *hop).is_empty() && self.neighbors_of(cluster).any(theirs)
+        };
+        if serving.iter().any(node) {
+            return Standing::Counts;
+        }
+        let pools = pools(cluster.config, &cluster.world.speaker);
+        let pools = IpNet::aggregate(&pools.into_iter().map(|pool| pool.trunc()).collect::<Vec<_>>());
+        match pools.iter().find(|pool| pool.contains(&vip)) {
+            Some(pool) if length >= pool.prefix_len() => Standing::Counts,
+            Some(_) => Standing::Other,
+            None => Standing::Unsure,
+        }
+    }
+
+    /// The length of the shortest prefix that resources of speakers let anybody announce the VIP as, where they all say.
+    fn announced_length(&self, subject: Subject<'a>) -> Option<u8> {
+        let own = |other: &Cluster<'a>| other.name == subject.cluster.name;
+        let beside = self.neighbors_of(subject.cluster).filter(|other| share(subject.cluster, *other));
+        let clusters = self.clusters().filter(own).chain(beside);
+        let carrying = clusters.flat_map(|cluster| self.subjects(cluster)).filter(|other| other.vip == subject.vip);
+        let lengths: Vec<Option<u8>> = carrying.map(|subject| self.shortest_length(subject)).collect();
+        let told: Option<Vec<u8>> = lengths.into_iter().collect();
+        told.and_then(|lengths| lengths.into_iter().min())
+    }
+
+    /// Flows follow a prefix that is not the VIP's to another leaf, or to a node that would serve.
+    pub(super) fn leads_on(&self, subject: Subject<'a>, found: &Found) -> bool {
+        let leaf = |hop: &IpAddr| {
+            let kind = self.kind(subject.cluster, *hop, false);
+            kind == NextHopKind::Vtep || kind == NextHopKind::Transit || self.surely_serves(subject, *hop)
+        };
+        !found.next_hops.is_empty() && (found.is_evpn() || found.next_hops.iter().any(leaf))
     }
 
     fn fib(&self, key: &RouteKey, owner: Option<&str>) -> FibStatus {
@@ -76,16 +161,17 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    fn held(&self, subject: Subject<'a>, group: NextHopGroupId) -> Result<Option<Found>, NotTold> {
+    /// What was said before; nothing where a covering prefix has been waited for long enough.
+    fn held(&self, subject: Subject<'a>, prefix: &IpNet, group: NextHopGroupId) -> Result<Option<Found>, NotTold> {
+        if self.world.waiting.get(&group).is_some_and(|since| self.now.elapsed >= *since + GROUP_WAIT) {
+            return if *prefix == IpNet::from(subject.vip) { Err(NotTold) } else { Ok(None) };
+        }
         let service = self.before.services.get(&(subject.cluster.name.clone(), subject.key.clone()));
         let said = service.and_then(|service| service.vips.iter().find(|vip| vip.address == subject.vip));
-        let said = said.filter(|said| !blind(&said.verdict)).ok_or(NotTold)?;
-        if self.world.waiting.get(&group).is_some_and(|since| self.now.elapsed >= *since + GROUP_WAIT) {
-            return Err(NotTold);
-        }
-        let Some((prefix, view)) = said.prefix.zip(said.route.clone()) else { return Ok(None) };
+        let said = said.filter(|said| !blind(&said.verdict) && said.prefix == Some(*prefix)).ok_or(NotTold)?;
+        let view = said.route.clone().ok_or(NotTold)?;
         let next_hops = said.next_hops.iter().filter(|next_hop| next_hop.installed).map(|next_hop| next_hop.address);
-        Ok(Some(Found { prefix, view, next_hops: next_hops.collect() }))
+        Ok(Some(Found { prefix: *prefix, view, next_hops: next_hops.collect() }))
     }
 
     /// Groups that routes of VIPs name and that have not been told; of those already waited for, also what nodes and
@@ -95,16 +181,15 @@ impl<'a> Oracle<'a> {
         let mut looked_at = BTreeSet::new();
         for cluster in self.clusters() {
             let network_instance = &cluster.config.rules.network_instance;
-            let unjudged =
-                matches!(self.blind(cluster), Some((_, Some(Reason::Syncing | Reason::NetworkInstanceMissing))));
-            for subject in self.subjects(cluster).filter(|_| !unjudged) {
+            for subject in self.subjects(cluster).filter(|_| !self.unjudged(cluster)) {
                 named.extend(self.longest(network_instance, subject.vip).map(|(_, route)| route.next_hop_group));
-                if !matches!(self.find(subject), Ok(None)) {
+                let l2 = self.find(subject).is_ok_and(|found| self.is_l2(subject, found.as_ref()));
+                if l2 || !matches!(self.own_route(subject), Ok(None)) {
                     continue;
                 }
-                for (prefix, route) in self.elsewhere(subject) {
-                    named.extend((*prefix != IpNet::from(subject.vip)).then_some(route.next_hop_group));
-                    if self.counts_elsewhere(subject, prefix, route) {
+                for (_, route) in self.elsewhere(subject) {
+                    named.insert(route.next_hop_group);
+                    if self.counts_elsewhere(subject, route) {
                         break;
                     }
                 }
@@ -123,15 +208,14 @@ impl<'a> Oracle<'a> {
         named
     }
 
-    /// The VIP's route stands in another network instance, by the same rules.
+    /// The VIP's route stands in another network instance: one of its next-hops serves.
     pub(super) fn stands_elsewhere(&self, subject: Subject<'a>) -> bool {
-        self.elsewhere(subject).into_iter().any(|(prefix, route)| self.counts_elsewhere(subject, prefix, route))
+        self.elsewhere(subject).into_iter().any(|(_, route)| self.counts_elsewhere(subject, route))
     }
 
-    fn counts_elsewhere(&self, subject: Subject<'a>, prefix: &IpNet, route: &Route) -> bool {
+    fn counts_elsewhere(&self, subject: Subject<'a>, route: &Route) -> bool {
         let next_hops = self.world.next_hops(route).unwrap_or_default();
-        let mut flows = next_hops.iter().map(|next_hop| self.flow(subject, *next_hop, &next_hops));
-        *prefix == IpNet::from(subject.vip) || flows.any(|flow| flow == Flow::Serves)
+        next_hops.iter().any(|hop| self.surely_serves(subject, *hop))
     }
 
     /// The longest match of every other network instance.
@@ -153,5 +237,51 @@ impl<'a> Oracle<'a> {
         let Some(cluster) = self.clusters().find(|cluster| cluster.name == name) else { return false };
         matches!(self.blind(cluster), Some((_, Some(Reason::SwitchStale))))
             || self.subjects(cluster).any(|subject| self.not_told(name, subject.vip))
+    }
+
+    /// Addresses of nodes that are next-hops of VIPs now.
+    pub(super) fn carriers(&self) -> BTreeSet<Attachment> {
+        let mut carriers = BTreeSet::new();
+        for cluster in self.clusters() {
+            for subject in self.subjects(cluster).filter(|_| !self.unjudged(cluster)) {
+                let l2 = self.find(subject).is_ok_and(|found| self.is_l2(subject, found.as_ref()));
+                let Some(found) = self.own_route(subject).ok().flatten().filter(|_| !l2) else { continue };
+                for address in found.next_hops {
+                    let nodes = self.nodes_at(cluster, address).into_iter().cloned();
+                    let cluster = cluster.name.clone();
+                    carriers.extend(nodes.map(|node| Attachment { cluster: cluster.clone(), node, address }));
+                }
+            }
+        }
+        carriers
+    }
+
+    /// Routes are not even looked at.
+    pub(super) fn unjudged(&self, cluster: Cluster<'_>) -> bool {
+        matches!(self.blind(cluster), Some((_, Some(Reason::Syncing | Reason::NetworkInstanceMissing))))
+    }
+
+    /// The next-hops of VIPs whose services depend on where pods are, as far as they are told, and when the cluster was heard
+    /// last.
+    pub(super) fn courses(&self) -> BTreeMap<(ClusterName, IpAddr), (BTreeSet<IpAddr>, Duration)> {
+        let mut courses = BTreeMap::new();
+        for cluster in self.clusters() {
+            let Some(heard) = self.world.source_of(&SourceId::Kubernetes(cluster.name.clone())).heard else { continue };
+            for subject in self.subjects(cluster).filter(|subject| self.served_locally(cluster, subject.service)) {
+                let next_hops = match self.longest(&cluster.config.rules.network_instance, subject.vip) {
+                    None => Some(BTreeSet::new()),
+                    Some((_, route)) => self.world.next_hops(route),
+                };
+                let key = (cluster.name.clone(), subject.vip);
+                courses.extend(next_hops.map(|next_hops| (key, (next_hops, heard))));
+            }
+        }
+        courses
+    }
+
+    /// VIPs of all clusters.
+    pub(super) fn carried(&self) -> BTreeSet<(ClusterName, IpAddr)> {
+        let subjects = self.clusters().flat_map(|cluster| self.subjects(cluster));
+        subjects.map(|subject| (subject.cluster.name.clone(), subject.vip)).collect()
     }
 }

@@ -1,17 +1,17 @@
 //! What is said of services, VIPs and next-hops.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use srl_k8s_services::model::cluster::{AddressFamily, Service, TrafficPolicy};
+use srl_k8s_services::model::cluster::{AddressFamily, Service};
 use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
 use srl_k8s_services::model::time::Timestamp;
-use srl_k8s_services::model::verdict::{NextHopKind, OperState, Reason, Vantage};
+use srl_k8s_services::model::verdict::{Announcement, NextHopKind, OperState, Reason, Vantage};
 use srl_k8s_services::model::view::{NextHopView, ServiceView, Verdict, VipView};
 
 use super::next_hops::Flow;
-use super::routes::NotTold;
+use super::routes::{Found, NotTold, Standing};
 use super::services::{Subject, distinct, usable};
 use super::{Cluster, Oracle, count};
 
@@ -61,23 +61,44 @@ impl<'a> Oracle<'a> {
             (None, Err(NotTold)) => (OperState::Unknown, Some(Reason::Syncing)),
             (_, found) => self.judge(subject, found.as_ref().unwrap_or(&None).as_ref()),
         };
-        let route = found.unwrap_or_default();
+        let announced = self.announcement(subject, &found);
+        let found = found.unwrap_or_default();
+        let verdict = self.verdict(cluster, state, reason);
+        if announced == Some(Announcement::L2) {
+            let route = found.map(|(found, _)| found).filter(Found::is_l2);
+            let next_hops = route.as_ref().map(|route| self.l2_hops(subject, route)).unwrap_or_default();
+            let (expected, installed) = self.l2_counts(&next_hops);
+            return VipView {
+                address: vip,
+                network_instance: cluster.config.rules.network_instance.clone(),
+                prefix: route.as_ref().map(|route| route.prefix),
+                vantage: self.l2_vantage(&next_hops),
+                verdict,
+                last_change: Timestamp::UNIX_EPOCH,
+                announcement: announced,
+                cause: None,
+                expected,
+                installed,
+                next_hops: next_hops.into(),
+                route: route.map(|route| route.view),
+            };
+        }
+        let route = found.filter(|(_, standing)| *standing != Standing::Other).map(|(found, _)| found);
         let announcers = self.announcers(cluster, vip);
         let installed = route.as_ref().map(|route| route.next_hops.clone()).unwrap_or_default();
-        let attached = self.any_attached(cluster, vip, &installed);
-        let expected = self.expected(subject, &installed);
-        let limited = route.as_ref().is_some_and(|route| self.at_limit(cluster, route));
+        let attached = !self.attached_announcers(cluster, vip, &installed).is_empty();
+        let expected = self.expected(subject, route.as_ref());
         let next_hops = expected
             .union(&installed)
-            .map(|next_hop| self.next_hop(subject, *next_hop, expected.contains(next_hop), &installed, limited));
+            .map(|next_hop| self.next_hop(subject, *next_hop, expected.contains(next_hop), route.as_ref()));
         VipView {
             address: vip,
             network_instance: cluster.config.rules.network_instance.clone(),
             prefix: route.as_ref().map(|route| route.prefix),
             vantage: (!announcers.is_empty()).then_some(if attached { Vantage::Local } else { Vantage::Remote }),
-            verdict: self.verdict(cluster, state, reason),
+            verdict,
             last_change: Timestamp::UNIX_EPOCH,
-            announcement: None,
+            announcement: announced,
             cause: None,
             expected: count(expected.len()),
             installed: count(installed.len()),
@@ -86,27 +107,38 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    fn next_hop(
+    /// How the VIP is made known here, where routes are looked at.
+    fn announcement(
+        &self,
+        subject: Subject<'a>,
+        found: &Result<Option<(Found, Standing)>, NotTold>,
+    ) -> Option<Announcement> {
+        let found = found.as_ref().ok().filter(|_| !self.unjudged(subject.cluster))?;
+        Some(if self.is_l2(subject, found.as_ref()) { Announcement::L2 } else { Announcement::Bgp })
+    }
+
+    pub(super) fn next_hop(
         &self,
         subject: Subject<'a>,
         address: IpAddr,
         expected: bool,
-        installed: &BTreeSet<IpAddr>,
-        limited: bool,
+        route: Option<&Found>,
     ) -> NextHopView {
-        let cluster = subject.cluster;
-        let kind = self.kind(cluster, address);
-        let present = installed.contains(&address);
-        let flow = self.flow(subject, address, installed);
+        let Subject { cluster, vip, .. } = subject;
+        let limited = route.is_some_and(|route| self.at_limit(cluster, route));
+        let flow = route.and_then(|route| self.flows(subject, route).get(&address).copied());
+        let present = flow.is_some();
+        let kind = self.kind(cluster, address, present && route.is_some_and(Found::is_evpn));
+        let flow = flow.unwrap_or(Flow::Lost);
         let (state, reason) = match (present, flow) {
-            (false, _) if self.next_hop_down(cluster, address) => (OperState::Down, Some(Reason::SessionDown)),
+            (false, _) if self.next_hop_down(cluster, vip, address) => (OperState::Down, Some(Reason::SessionDown)),
             (false, _) if limited => (OperState::Degraded, Some(Reason::EcmpLimited)),
             (false, _) => (OperState::Down, Some(Reason::NextHopMissing)),
             (true, Flow::Lost) if expected && self.usable_endpoints(subject).is_empty() => (OperState::Down, None),
             (true, Flow::Lost) => (OperState::Down, Some(Reason::NextHopUnexpected)),
-            (true, Flow::MayServe) => match self.policy(cluster, subject.service) {
-                TrafficPolicy::Local => (OperState::Unknown, Some(Reason::NextHopUnmapped)),
-                TrafficPolicy::Cluster => (OperState::Up, Some(Reason::NextHopUnmapped)),
+            (true, Flow::MayServe) => match self.served_locally(cluster, subject.service) {
+                true => (OperState::Unknown, Some(Reason::NextHopUnmapped)),
+                false => (OperState::Up, Some(Reason::NextHopUnmapped)),
             },
             (true, Flow::Serves) if expected => (OperState::Up, None),
             (true, Flow::Serves) => (OperState::Up, Some(Reason::NextHopUnexpected)),
@@ -118,7 +150,7 @@ impl<'a> Oracle<'a> {
             kind,
             expected,
             installed: present,
-            session: self.carried_by(cluster, address).and_then(|address| self.session(cluster, address)),
+            session: self.carried_by(cluster, vip, address).and_then(|address| self.session(cluster, address)),
             usable_endpoints: (!nodes.is_empty()).then(|| self.usable_on(subject, &nodes)),
             state,
             reason,
@@ -126,8 +158,9 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// A node of this cluster, or of another one here; the VTEP of a node of this cluster; else nobody knows.
-    pub(super) fn kind(&self, cluster: Cluster<'a>, next_hop: IpAddr) -> NextHopKind {
+    /// A node of this cluster, or of another one here; the VTEP of a node of this cluster, or whatever EVPN leads to; else
+    /// nobody knows.
+    pub(super) fn kind(&self, cluster: Cluster<'a>, next_hop: IpAddr, evpn: bool) -> NextHopKind {
         let theirs = |other: Cluster<'a>| !self.nodes_at(other, next_hop).is_empty();
         if !self.nodes_at(cluster, next_hop).is_empty() {
             NextHopKind::Local
@@ -135,6 +168,10 @@ impl<'a> Oracle<'a> {
             NextHopKind::Vtep
         } else if self.neighbors_of(cluster).any(theirs) {
             NextHopKind::Local
+        } else if self.is_transit(cluster, next_hop) {
+            NextHopKind::Transit
+        } else if evpn {
+            NextHopKind::Vtep
         } else {
             NextHopKind::Unmapped
         }

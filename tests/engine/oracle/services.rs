@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use srl_k8s_services::model::cluster::{AddressFamily, Endpoint, Node, Service, TrafficPolicy};
-use srl_k8s_services::model::config::Speaker;
+use srl_k8s_services::model::config::{ClusterConfig, Speaker};
 use srl_k8s_services::model::names::{NodeName, ServiceKey};
 
+use super::speakers::picks;
 use super::{Cluster, Oracle, count};
 
 /// A service of ours and one of its VIPs.
@@ -52,6 +53,12 @@ impl<'a> Oracle<'a> {
         }
     }
 
+    /// Only nodes with an endpoint serve flows: not where a proxy on every node does.
+    pub(super) fn served_locally(&self, cluster: Cluster<'_>, service: &Service) -> bool {
+        let proxied = cluster.config.source.speaker == Speaker::Cilium && service.hints.cilium_proxy;
+        self.policy(cluster, service) == TrafficPolicy::Local && !proxied
+    }
+
     /// The endpoints that count for a VIP: of its own family where the service has a slice of that family, else all.
     pub(super) fn endpoints(&self, subject: Subject<'a>) -> Vec<&'a Endpoint> {
         let family = if subject.vip.is_ipv4() { AddressFamily::Ipv4 } else { AddressFamily::Ipv6 };
@@ -75,23 +82,38 @@ impl<'a> Oracle<'a> {
     fn announcers_for(&self, subject: Subject<'a>) -> BTreeSet<&'a NodeName> {
         let Subject { cluster, service, vip, .. } = subject;
         let speaker = cluster.config.source.speaker;
-        let hints = service.hints;
-        let load_balancer_ip = !service.external_ips.contains(&vip);
-        let hidden = match speaker {
+        let hints = &service.hints;
+        // What a kind of address is withheld by; one of both kinds must be withheld as both.
+        let (balancer_hidden, external_hidden) = match speaker {
             Speaker::KubeRouter => {
-                load_balancer_ip && (hints.kube_router_skip_lb_ips || hints.kube_router_no_advertise)
+                (hints.kube_router_skip_lb_ips || hints.kube_router_no_advertise, hints.kube_router_no_external)
             }
-            Speaker::Cilium => load_balancer_ip && hints.cilium_no_load_balancer,
-            Speaker::Metallb | Speaker::Calico | Speaker::KubeVip | Speaker::Generic => false,
+            Speaker::Cilium => (hints.cilium_no_load_balancer, false),
+            Speaker::Metallb | Speaker::KubeVip => (false, true),
+            Speaker::Calico | Speaker::Generic => (false, false),
         };
-        if hidden {
+        let balancer = service.load_balancer && service.ingress.contains(&vip);
+        let external = service.external_ips.contains(&vip);
+        if (balancer || external) && (!balancer || balancer_hidden) && (!external || external_hidden) {
             return BTreeSet::new();
         }
+        if let (Speaker::KubeVip, Some(host)) = (speaker, &hints.kube_vip_host) {
+            return cluster.world.nodes.keys().filter(|node| *node == host).collect();
+        }
+        let proxied = speaker == Speaker::Cilium && hints.cilium_proxy;
+        let route = self.longest(&cluster.config.rules.network_instance, vip);
+        let route_uses = |name: &NodeName| {
+            let next_hops = route.and_then(|(_, route)| self.world.next_hops(route)).unwrap_or_default();
+            let vteps = self.vteps(cluster, name);
+            next_hops.iter().any(|hop| vteps.contains(hop) || self.is_address_of(cluster, name, *hop))
+        };
         let counting: Vec<&Endpoint> = match speaker {
             Speaker::KubeRouter => self.endpoints(subject),
             _ => self.usable_endpoints(subject),
         };
         let announces = |name: &NodeName| match (self.policy(cluster, service), speaker) {
+            // Where the proxy is ready, nobody tells: those that announce do.
+            (TrafficPolicy::Local, _) if proxied => route_uses(name),
             (TrafficPolicy::Local, _) => counting.iter().any(|endpoint| endpoint.node.as_ref() == Some(name)),
             (TrafficPolicy::Cluster, Speaker::Metallb | Speaker::Generic) => !counting.is_empty(),
             (TrafficPolicy::Cluster, _) => true,
@@ -99,7 +121,8 @@ impl<'a> Oracle<'a> {
         let usable = !self.usable_endpoints(subject).is_empty();
         let local = self.policy(cluster, service) == TrafficPolicy::Local;
         let may = |name: &NodeName, node: &Node, length: Option<u8>| {
-            excluded_by(speaker, node).is_none() && self.may_announce(subject, name, node, usable || local, length)
+            excluded_by(cluster.config, node).is_none()
+                && self.may_announce(subject, name, node, usable || local, length)
         };
         // Where speakers say what they announce, that counts, and silence does, unless the speaker may be gone.
         let said = self.said(subject);
@@ -123,6 +146,11 @@ impl<'a> Oracle<'a> {
 
     /// The union over the services of the cluster that carry the VIP.
     pub(super) fn announcers(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {
+        // A node's own address is reached by that node's own route.
+        let owners = self.nodes_at(cluster, vip);
+        if !owners.is_empty() {
+            return owners;
+        }
         let carriers = self.subjects(cluster).filter(|subject| subject.vip == vip);
         carriers.flat_map(|subject| self.announcers_for(subject)).collect()
     }
@@ -140,7 +168,8 @@ pub(super) fn distinct<'e>(endpoints: impl Iterator<Item = &'e Endpoint>) -> u32
 }
 
 /// What keeps a node from announcing anything.
-pub(super) fn excluded_by(speaker: Speaker, node: &Node) -> Option<&'static str> {
+pub(super) fn excluded_by(config: &ClusterConfig, node: &Node) -> Option<&'static str> {
+    let speaker = config.source.speaker;
     let label = match speaker {
         Speaker::Metallb => node.exclude_label.is_some(),
         Speaker::Calico => node.exclude_label.as_deref() == Some("true"),
@@ -149,5 +178,9 @@ pub(super) fn excluded_by(speaker: Speaker, node: &Node) -> Option<&'static str>
     if label {
         return Some("label node.kubernetes.io/exclude-from-external-load-balancers");
     }
-    (speaker == Speaker::Metallb && node.network_unavailable).then_some("condition NetworkUnavailable")
+    if speaker == Speaker::Metallb && node.network_unavailable {
+        return Some("condition NetworkUnavailable");
+    }
+    let runs_speaker = config.rules.speaker_node_selector.as_ref().is_none_or(|selector| picks(selector, &node.labels));
+    (!runs_speaker).then_some("speaker-node-selector")
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use srl_k8s_services::model::cluster::Node;
+use srl_k8s_services::model::cluster::{Node, TrafficPolicy};
 use srl_k8s_services::model::config::{ClusterConfig, Speaker};
 use srl_k8s_services::model::names::NodeName;
 use srl_k8s_services::model::selector::{Labels, Must, Selector};
@@ -51,6 +51,11 @@ fn selects(selector: &Selector, label: &dyn Fn(&str) -> Option<String>) -> bool 
         (Must::BeIn(_), None) => false,
         (Must::NotBeIn(_), None) => true,
     })
+}
+
+/// A selector selects by these labels.
+pub(super) fn picks(selector: &Selector, labels: &Labels) -> bool {
+    selects(selector, &of(labels))
 }
 
 fn any(selectors: &[Selector], labels: &Labels) -> bool {
@@ -140,6 +145,41 @@ impl<'a> Oracle<'a> {
         if lengths.len() > 1 { lengths.into_iter().rev().map(Some).collect() } else { vec![None] }
     }
 
+    /// Resources of the speaker announce the VIP by BGP, whoever does.
+    pub(super) fn announced_by_resources(&self, subject: Subject<'a>) -> bool {
+        let Cluster { config, world, .. } = subject.cluster;
+        let policy = self.policy(subject.cluster, subject.service);
+        match config.source.speaker {
+            Speaker::Metallb => metallb_about(&world.speaker, subject).is_some_and(|about| !about.is_empty()),
+            Speaker::Cilium => cilium_length(&world.speaker, subject, policy).flatten().is_some(),
+            Speaker::Calico => calico_length(&world.speaker, subject, false).flatten().is_some(),
+            Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => false,
+        }
+    }
+
+    /// The length of the shortest prefix that resources let anybody announce the VIP as: of a host prefix where they let
+    /// nobody. None where they say nothing.
+    pub(super) fn shortest_length(&self, subject: Subject<'a>) -> Option<u8> {
+        let Cluster { config, world, .. } = subject.cluster;
+        let host = if subject.vip.is_ipv4() { 32 } else { 128 };
+        let speaker = &world.speaker;
+        match config.source.speaker {
+            Speaker::Metallb => {
+                let about = metallb_about(speaker, subject)?;
+                Some(about.into_iter().map(|one| metallb_length(one, subject.vip)).min().unwrap_or(host))
+            }
+            Speaker::Cilium => {
+                let policy = self.policy(subject.cluster, subject.service);
+                cilium_length(speaker, subject, policy).map(|length| length.unwrap_or(host))
+            }
+            Speaker::Calico => {
+                let local = self.policy(subject.cluster, subject.service) == TrafficPolicy::Local;
+                calico_length(speaker, subject, local).map(|length| length.unwrap_or(host))
+            }
+            Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => None,
+        }
+    }
+
     /// Resources let the node announce the VIP, as a prefix of this length.
     pub(super) fn may_announce(
         &self,
@@ -221,6 +261,18 @@ fn metallb(speaker: &SpeakerWorld, subject: Subject<'_>, node: &Node, length: Op
     !clash && here.iter().any(reaches_a_peer)
 }
 
+/// The advertisement is about addresses of the VIP's kind, and selects the service.
+fn cilium_about(subject: Subject<'_>, services: &CiliumServices) -> bool {
+    let label = |name: &str| match name {
+        "io.kubernetes.service.name" => Some(subject.key.name.to_string()),
+        "io.kubernetes.service.namespace" => Some(subject.key.namespace.to_string()),
+        name => subject.service.labels.get(name).map(Into::into),
+    };
+    let address =
+        if subject.service.ingress.contains(&subject.vip) { services.load_balancer } else { services.external };
+    address && services.selector.as_ref().is_some_and(|selector| selects(selector, &label))
+}
+
 fn cilium(speaker: &SpeakerWorld, subject: Subject<'_>, name: &NodeName, node: &Node) -> bool {
     let (Some(advertisements), Some(peers)) = (cilium_advertisements(speaker), cilium_peers(speaker)) else {
         return true;
@@ -239,16 +291,7 @@ fn cilium(speaker: &SpeakerWorld, subject: Subject<'_>, name: &NodeName, node: &
         let own = nodes.iter().filter(|(key, _)| *key.name == *name.as_str());
         own.flat_map(|(_, node)| node.peers.iter().map(|peer| peer.to_string())).collect()
     };
-    let label = |name: &str| match name {
-        "io.kubernetes.service.name" => Some(subject.key.name.to_string()),
-        "io.kubernetes.service.namespace" => Some(subject.key.namespace.to_string()),
-        name => subject.service.labels.get(name).map(Into::into),
-    };
-    let about = |services: &CiliumServices| {
-        let address =
-            if subject.service.ingress.contains(&subject.vip) { services.load_balancer } else { services.external };
-        address && services.selector.as_ref().is_some_and(|selector| selects(selector, &label))
-    };
+    let about = |services: &CiliumServices| cilium_about(subject, services);
     peers.iter().filter(|(key, _)| own.contains(&key.name.to_string())).any(|(_, peer)| {
         peer.families.iter().any(|(v4, selector)| {
             let taken = |one: &CiliumAdvertisement| {
@@ -276,4 +319,44 @@ fn calico(speaker: &SpeakerWorld, subject: Subject<'_>, usable: bool) -> bool {
     let longest = blocks.iter().map(|(block, _)| block.prefix_len()).max();
     let apart = blocks.iter().any(|(block, apart)| *apart && Some(block.prefix_len()) == longest);
     !blocks.is_empty() && (host || !apart || usable)
+}
+
+/// The longest of the prefixes that peers' advertisements make of the VIP, whichever nodes have them; none where there is
+/// none. Nothing where the resources do not say.
+fn cilium_length(speaker: &SpeakerWorld, subject: Subject<'_>, policy: TrafficPolicy) -> Option<Option<u8>> {
+    let host = if subject.vip.is_ipv4() { 32 } else { 128 };
+    let (advertisements, peers) = (cilium_advertisements(speaker)?, cilium_peers(speaker)?);
+    let clusters = cilium_clusters(speaker).unwrap_or_default();
+    if clusters.is_empty() && cilium_nodes(speaker).unwrap_or_default().is_empty() {
+        return None;
+    }
+    let lengths = |one: &CiliumAdvertisement| {
+        let about = one.services.iter().filter(|services| cilium_about(subject, services));
+        let length = |services: &CiliumServices| {
+            let lengths = if policy == TrafficPolicy::Local { Default::default() } else { services.lengths };
+            if subject.vip.is_ipv4() { lengths.v4.unwrap_or(host) } else { lengths.v6.unwrap_or(host) }
+        };
+        about.map(length).max()
+    };
+    let taken = peers.iter().flat_map(|(_, peer)| {
+        let families = peer.families.iter().filter(|(v4, _)| *v4 == subject.vip.is_ipv4());
+        let selectors: Vec<_> = families.filter_map(|(_, selector)| selector.as_ref()).collect();
+        let all = advertisements.iter().filter_map(|(_, one)| Some((one, lengths(one)?)));
+        let taken = all.filter(|(one, _)| selectors.iter().any(|selector| selects(selector, &of(&one.labels))));
+        taken.map(|(_, length)| length).collect::<Vec<_>>()
+    });
+    Some(taken.max())
+}
+
+fn calico_length(speaker: &SpeakerWorld, subject: Subject<'_>, local: bool) -> Option<Option<u8>> {
+    let host = if subject.vip.is_ipv4() { 32 } else { 128 };
+    let configurations = objects(speaker, SpeakerResource::CalicoConfigurations)?;
+    let default = configurations.into_iter().find(|(key, _)| &*key.name == "default" && key.namespace.is_none());
+    let Some((_, SpeakerObject::CalicoConfiguration(configuration))) = default else { return Some(None) };
+    let all = configuration.load_balancer.iter().chain(&configuration.external);
+    let Some(block) = all.filter(|block| block.contains(&subject.vip)).max_by_key(|block| block.prefix_len()) else {
+        return Some(None);
+    };
+    let apart = !configuration.aggregation && configuration.load_balancer.contains(block);
+    Some(Some(if local || apart { host } else { block.prefix_len() }))
 }

@@ -1,6 +1,7 @@
 //! What is said of sources, clusters, the whole agent, and routes nobody claims.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::config::Config;
@@ -109,6 +110,13 @@ impl<'a> Oracle<'a> {
         RootView { enabled: config.enabled, state, reason, alarm_policy: config.alarm_policy }
     }
 
+    /// A service has the address, whoever is to announce it, or a node is at it.
+    fn is_somebodys(&self, cluster: Cluster<'a>, address: IpAddr) -> bool {
+        let mut services = cluster.world.services.values();
+        services.any(|service| service.ingress.contains(&address) || service.external_ips.contains(&address))
+            || !self.nodes_at(cluster, address).is_empty()
+    }
+
     /// Host routes inside a VIP pool that no service claims. Nothing is known to be unclaimed before all have spoken.
     pub(super) fn orphans(&self) -> BTreeMap<RouteKey, OrphanView> {
         let orphan = |key: &RouteKey| {
@@ -125,6 +133,9 @@ impl<'a> Oracle<'a> {
                 && self.world.source_of(&SourceId::Ndk).synced_once
                 && here.iter().all(|cluster| self.kubernetes_synced(*cluster))
                 && !claimed
+                && !here.iter().any(|cluster| self.is_somebodys(*cluster, address))
+                && self.world.routes.get(key).and_then(|route| self.world.owner(route)) != Some("arp_nd_mgr")
+                && self.world.routes.get(key).and_then(|route| self.world.owner(route)) != Some("net_inst_mgr")
         };
         let routes = self.world.routes.iter().filter(|(key, _)| orphan(key));
         routes

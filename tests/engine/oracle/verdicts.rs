@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
-use srl_k8s_services::model::cluster::TrafficPolicy;
+use srl_k8s_services::model::config::Speaker;
+use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::verdict::{FibStatus, NextHopKind, OperState, Reason};
 
 use super::next_hops::Flow;
-use super::routes::Found;
+use super::routes::{Found, Standing};
 use super::services::Subject;
 use super::{Cluster, Oracle, share};
 
@@ -32,7 +34,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// The verdict table, first match wins.
-    pub(super) fn judge(&self, subject: Subject<'a>, route: Option<&Found>) -> (OperState, Option<Reason>) {
+    pub(super) fn judge(&self, subject: Subject<'a>, found: Option<&(Found, Standing)>) -> (OperState, Option<Reason>) {
         use OperState::{Degraded, Down, Unknown, Up};
         let Subject { cluster, vip, .. } = subject;
         // 1, 2, 3
@@ -40,45 +42,76 @@ impl<'a> Oracle<'a> {
             return verdict;
         }
         // 4 is the service's own
+        // Pods may have moved along with a route that changed since the cluster was heard.
+        if self.served_locally(cluster, subject.service) && self.turned_unheard(subject) {
+            return (Unknown, Some(Reason::IntentStale));
+        }
+        let own = found.filter(|(_, standing)| *standing != Standing::Other);
+        let route = own.map(|(found, _)| found);
+        let shown =
+            if self.is_l2(subject, found) { found.map(|(found, _)| found).filter(|it| it.is_l2()) } else { route };
         // 5
         if self.usable_endpoints(subject).is_empty() {
-            return (Down, Some(Reason::NoReadyEndpoint));
+            let global = cluster.config.source.speaker == Speaker::Cilium && subject.service.hints.cilium_global;
+            return match shown {
+                _ if !global => (Down, Some(Reason::NoReadyEndpoint)),
+                Some(_) => (Unknown, Some(Reason::NoReadyEndpoint)),
+                None => (Down, Some(Reason::NoRoute)),
+            };
+        }
+        if self.is_l2(subject, found) {
+            return self.judge_l2(subject, found.map(|(found, _)| found));
         }
         let announcers = self.announcers(cluster, vip);
         let installed = route.map(|route| route.next_hops.clone()).unwrap_or_default();
-        let expected = self.expected(subject, &installed);
-        let attached = self.any_attached(cluster, vip, &installed);
-        let down = |address: &IpAddr| self.next_hop_down(cluster, *address);
+        let expected = self.expected(subject, route);
+        let attached = !self.attached_announcers(cluster, vip, &installed).is_empty();
+        let down = |address: &IpAddr| self.next_hop_down(cluster, vip, *address);
         let Some(route) = route else {
+            // Where flows follow another prefix to, they may arrive.
+            let missing = match found {
+                Some((other, _)) if self.leads_on(subject, other) => Degraded,
+                _ => Down,
+            };
             // 6
             if announcers.is_empty() {
                 return (Down, Some(Reason::NoAnnouncer));
             }
             // 7
             if self.stands_elsewhere(subject) {
-                return (Down, Some(Reason::WrongNetworkInstance));
+                return (missing, Some(Reason::WrongNetworkInstance));
             }
             // 8
             if attached && expected.iter().all(down) {
-                return (Down, Some(Reason::SessionDown));
+                return (missing, Some(Reason::SessionDown));
             }
             // 9
-            return (Down, Some(Reason::NoRoute));
+            return (missing, Some(Reason::NoRoute));
         };
         // 10
         if route.view.fib == FibStatus::Failed {
             return (Down, Some(Reason::RouteNotProgrammed));
         }
+        let flows = self.flows(subject, route);
+        // A next-hop that nobody explains may be a node of a cluster that shares VIPs and was never read.
+        let unread = self.neighbors_of(cluster).any(|other| share(cluster, other) && !self.kubernetes_synced(other));
+        let strange = |hop: &IpAddr| {
+            self.nodes_behind(cluster, *hop).is_empty() && self.flow_into_other_cluster(subject, *hop).is_none()
+        };
+        if unread && flows.iter().any(|(hop, flow)| *flow == Flow::Lost && strange(hop)) {
+            return (Unknown, Some(Reason::Syncing));
+        }
         // 11
-        let flows: Vec<Flow> =
-            route.next_hops.iter().map(|next_hop| self.flow(subject, *next_hop, &route.next_hops)).collect();
-        if flows.iter().all(|flow| *flow == Flow::Lost) {
+        if flows.values().all(|flow| *flow == Flow::Lost) {
             return (Down, Some(Reason::NextHopUnexpected));
         }
         // 12
-        let claims = |other: Cluster<'a>| self.subjects(other).any(|theirs| theirs.vip == vip);
-        if self.neighbors_of(cluster).any(|other| !share(cluster, other) && claims(other)) {
+        if self.neighbors_of(cluster).any(|other| self.conflict(cluster, other, vip, &installed)) {
             return (Degraded, Some(Reason::AddressConflict));
+        }
+        // Whether it is the VIP's route is not known.
+        if own.is_some_and(|(_, standing)| *standing == Standing::Unsure) {
+            return (Unknown, Some(Reason::NextHopUnmapped));
         }
         let absent: BTreeSet<IpAddr> = expected.difference(&route.next_hops).copied().collect();
         if !absent.is_empty() {
@@ -87,8 +120,8 @@ impl<'a> Oracle<'a> {
                 return (Degraded, Some(Reason::SessionDown));
             }
             // 14
-            let remote = |next_hop: &IpAddr| self.kind(cluster, *next_hop) != NextHopKind::Local;
-            if attached && absent == expected && installed.iter().all(remote) {
+            let leaf = |next_hop: &IpAddr| self.kind(cluster, *next_hop, route.is_evpn()) == NextHopKind::Vtep;
+            if attached && absent == expected && (route.is_evpn() || installed.iter().any(leaf)) {
                 return (Degraded, Some(Reason::LocalPathUnused));
             }
             // 15
@@ -99,14 +132,14 @@ impl<'a> Oracle<'a> {
             return (Degraded, Some(Reason::NextHopMissing));
         }
         // 17
-        if flows.contains(&Flow::Lost) {
+        if flows.values().any(|flow| *flow == Flow::Lost) {
             return (Degraded, Some(Reason::NextHopUnexpected));
         }
         // 18, 19
-        if flows.contains(&Flow::MayServe) {
-            return match self.policy(cluster, subject.service) {
-                TrafficPolicy::Local => (Unknown, Some(Reason::NextHopUnmapped)),
-                TrafficPolicy::Cluster => (Up, Some(Reason::NextHopUnmapped)),
+        if flows.values().any(|flow| *flow == Flow::MayServe) {
+            return match self.served_locally(cluster, subject.service) {
+                true => (Unknown, Some(Reason::NextHopUnmapped)),
+                false => (Up, Some(Reason::NextHopUnmapped)),
             };
         }
         // 20
@@ -115,6 +148,39 @@ impl<'a> Oracle<'a> {
         }
         // 21
         (Up, None)
+    }
+
+    /// The cluster is out of reach, and the next-hops of the VIP are others than when it was heard last.
+    fn turned_unheard(&self, subject: Subject<'a>) -> bool {
+        let source = self.world.source_of(&SourceId::Kubernetes(subject.cluster.name.clone()));
+        let history = self.world.courses.get(&(subject.cluster.name.clone(), subject.vip));
+        let turned = |heard: Duration| history.is_some_and(|it| it.since > heard && it.now != it.at_hearing);
+        source.lost_since.is_some() && source.heard.is_some_and(turned)
+    }
+
+    /// Another cluster claims the VIP, and the conflict is this one's: both have it in a status and the route goes to both or
+    /// neither, or this one alone is the claimant.
+    pub(super) fn conflict(
+        &self,
+        cluster: Cluster<'a>,
+        other: Cluster<'a>,
+        vip: IpAddr,
+        installed: &BTreeSet<IpAddr>,
+    ) -> bool {
+        let claims = |of: Cluster<'a>| self.subjects(of).any(|theirs| theirs.vip == vip);
+        if share(cluster, other) || !claims(other) {
+            return false;
+        }
+        let assigned = |of: Cluster<'a>| {
+            let mut subjects = self.subjects(of).filter(|theirs| theirs.vip == vip);
+            subjects.any(|theirs| theirs.service.load_balancer && theirs.service.ingress.contains(&vip))
+        };
+        let reached = |of: Cluster<'a>| installed.iter().any(|hop| !self.nodes_behind(of, *hop).is_empty());
+        match (assigned(cluster), assigned(other)) {
+            (true, false) => false,
+            (false, true) => true,
+            _ => reached(other) || !reached(cluster),
+        }
     }
 
     pub(super) fn at_limit(&self, cluster: Cluster<'_>, route: &Found) -> bool {

@@ -1,0 +1,189 @@
+//! VIPs that a node answers ARP or ND for.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use srl_k8s_services::model::config::AnnouncementMode;
+use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName};
+use srl_k8s_services::model::verdict::{Announcement, FibStatus, NextHopKind, OperState, Reason, Vantage};
+use srl_k8s_services::model::view::NextHopView;
+
+use super::routes::{Found, Standing};
+use super::services::Subject;
+use super::{Cluster, Oracle, count};
+use crate::world::EVPN;
+
+impl Found {
+    fn connected(&self) -> bool {
+        matches!(self.view.owner.as_deref(), Some("arp_nd_mgr" | "net_inst_mgr"))
+    }
+
+    fn host(&self) -> bool {
+        self.prefix.prefix_len() == self.prefix.max_prefix_len()
+    }
+
+    /// Shown as the route of a VIP that is announced by ARP or ND.
+    pub(super) fn is_l2(&self) -> bool {
+        self.host() || self.is_evpn()
+    }
+}
+
+impl<'a> Oracle<'a> {
+    /// How the VIP is made known here.
+    pub(super) fn is_l2(&self, subject: Subject<'a>, found: Option<&(Found, Standing)>) -> bool {
+        let Subject { cluster, vip, .. } = subject;
+        let host = found.filter(|(found, _)| found.host()).map(|(found, _)| found);
+        match cluster.config.rules.announcement {
+            AnnouncementMode::Bgp => return false,
+            AnnouncementMode::L2 => return host.is_none_or(|found| found.connected() || found.is_evpn()),
+            AnnouncementMode::Auto => {}
+        }
+        if found.is_some_and(|(found, standing)| *standing != Standing::Other && !found.connected()) {
+            return false;
+        }
+        if !self.nodes_at(cluster, vip).is_empty() {
+            return true;
+        }
+        let mut carrying = self.subjects(cluster).filter(|other| other.vip == vip);
+        if carrying.any(|other| self.announced_by_resources(other)) {
+            return false;
+        }
+        match self.world.announced.get(&(cluster.name.clone(), vip)) {
+            Some(known) => *known == Announcement::L2,
+            None => {
+                let neighbors = cluster.world.nodes.keys().any(|node| !self.attached(cluster, node).is_empty());
+                self.beside_nodes(cluster, vip) && (host.is_some_and(Found::connected) || !neighbors)
+            }
+        }
+    }
+
+    fn beside_nodes(&self, cluster: Cluster<'a>, vip: IpAddr) -> bool {
+        let network_instance = &cluster.config.rules.network_instance;
+        let Some((subnet, owner)) = self.subnet(network_instance, vip) else { return false };
+        let candidates = cluster.world.nodes.keys().flat_map(|node| self.candidates(cluster, node));
+        let mut subnets = candidates.filter_map(|(address, _)| self.subnet(network_instance, address));
+        let told = matches!(owner, Some("arp_nd_mgr" | "net_inst_mgr" | EVPN));
+        told && subnets.any(|(other, _)| other == subnet)
+    }
+
+    /// The longest prefix that covers the address and is no host route.
+    fn subnet(&self, network_instance: &NetworkInstanceName, address: IpAddr) -> Option<(&'a IpNet, Option<&'a str>)> {
+        let covers = |prefix: &IpNet| {
+            prefix.contains(&address) && prefix.prefix_len() > 0 && prefix.prefix_len() < prefix.max_prefix_len()
+        };
+        let here = self.world.routes.iter().filter(|(key, _)| key.network_instance == *network_instance);
+        let here = here.filter(|(key, _)| covers(&key.prefix));
+        let (key, route) = here.max_by_key(|(key, _)| key.prefix.prefix_len())?;
+        Some((&key.prefix, self.world.owner(route)))
+    }
+
+    /// The table of VIPs announced by ARP or ND, below a usable endpoint.
+    pub(super) fn judge_l2(&self, subject: Subject<'a>, found: Option<&Found>) -> (OperState, Option<Reason>) {
+        use OperState::{Degraded, Down, Unknown, Up};
+        let Subject { cluster, vip, service, .. } = subject;
+        let local = self.served_locally(cluster, service);
+        let conflict = self.neighbors_of(cluster).any(|other| self.conflict(cluster, other, vip, &Default::default()));
+        let unmapped =
+            if local { (Unknown, Some(Reason::NextHopUnmapped)) } else { (Up, Some(Reason::NextHopUnmapped)) };
+        let Some(found) = found else { return (Down, Some(Reason::NoRoute)) };
+        if !found.host() && found.connected() {
+            return (Unknown, Some(Reason::ArpUnresolved));
+        }
+        if !found.is_l2() {
+            return (Down, Some(Reason::NoRoute));
+        }
+        if found.view.fib == FibStatus::Failed {
+            return (Down, Some(Reason::RouteNotProgrammed));
+        }
+        let hops = self.l2_hops(subject, found);
+        let lost = hops.iter().filter(|hop| hop.reason == Some(Reason::NextHopUnexpected) && hop.state == Down).count();
+        if lost == hops.len() {
+            return (Down, Some(Reason::NextHopUnexpected));
+        }
+        if conflict {
+            return (Degraded, Some(Reason::AddressConflict));
+        }
+        if lost > 0 {
+            return (Degraded, Some(Reason::NextHopUnexpected));
+        }
+        if hops.iter().any(|hop| hop.reason == Some(Reason::NextHopUnmapped)) {
+            return unmapped;
+        }
+        if found.host() { (Up, None) } else { (Up, Some(Reason::CoveredByAggregate)) }
+    }
+
+    /// What answers, or the leaf it is behind.
+    pub(super) fn l2_hops(&self, subject: Subject<'a>, found: &Found) -> Vec<NextHopView> {
+        let Subject { cluster, vip, service, .. } = subject;
+        let usable = !self.usable_endpoints(subject).is_empty();
+        let local = self.served_locally(cluster, service);
+        let unmapped = if local { OperState::Unknown } else { OperState::Up };
+        if found.host() && found.connected() {
+            let nodes = self.nodes_at(cluster, vip);
+            let on_node = self.usable_on(subject, &nodes);
+            let (state, reason) = match nodes.is_empty() {
+                _ if !usable => (OperState::Down, None),
+                true => (unmapped, Some(Reason::NextHopUnmapped)),
+                false if !local || on_node > 0 => (OperState::Up, None),
+                false => (OperState::Down, Some(Reason::NextHopUnexpected)),
+            };
+            return vec![NextHopView {
+                address: vip,
+                node: nodes.first().map(|node| (*node).clone()),
+                kind: NextHopKind::L2,
+                expected: true,
+                installed: true,
+                session: None,
+                usable_endpoints: (!nodes.is_empty()).then_some(on_node),
+                state,
+                reason,
+                cause: None,
+            }];
+        }
+        let hop = |address: &IpAddr| {
+            let mut view = self.next_hop(subject, *address, false, Some(found));
+            let explained = self.certain_flow(subject, *address).is_some() || self.is_transit(cluster, *address);
+            match found.host() {
+                _ if !usable => {}
+                true if explained => {}
+                true => {
+                    view.expected = true;
+                    (view.state, view.reason) = (unmapped, Some(Reason::NextHopUnmapped));
+                }
+                // The subnet of another leaf, which resolves it.
+                false if local => (view.state, view.reason) = (unmapped, Some(Reason::NextHopUnmapped)),
+                false => (view.state, view.reason) = (OperState::Up, Some(Reason::NextHopUnexpected)),
+            }
+            if !usable && found.host() && !explained {
+                (view.expected, view.state, view.reason) = (true, OperState::Down, None);
+            }
+            view
+        };
+        found.next_hops.iter().map(hop).collect()
+    }
+
+    pub(super) fn l2_vantage(&self, hops: &[NextHopView]) -> Option<Vantage> {
+        let first = hops.first()?;
+        Some(if first.kind == NextHopKind::Vtep { Vantage::Remote } else { Vantage::Local })
+    }
+
+    /// How VIPs are seen to be made known now: those that have a route.
+    pub(super) fn announced(&self) -> BTreeMap<(ClusterName, IpAddr), Announcement> {
+        let mut seen = BTreeMap::new();
+        for cluster in self.clusters() {
+            for subject in self.subjects(cluster).filter(|_| !self.unjudged(cluster)) {
+                let Ok(Some(found)) = self.find(subject) else { continue };
+                let l2 = self.is_l2(subject, Some(&found));
+                let routed = if l2 { found.0.is_l2() } else { found.1 != Standing::Other };
+                let by = if l2 { Announcement::L2 } else { Announcement::Bgp };
+                seen.extend(routed.then(|| ((cluster.name.clone(), subject.vip), by)));
+            }
+        }
+        seen
+    }
+
+    pub(super) fn l2_counts(&self, hops: &[NextHopView]) -> (u32, u32) {
+        (count(hops.iter().filter(|hop| hop.expected).count()), count(hops.len()))
+    }
+}

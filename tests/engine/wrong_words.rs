@@ -1,0 +1,525 @@
+//! Situations in which the word once was wrong, each with the smallest input that shows it.
+
+use std::time::Duration;
+
+use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
+use srl_k8s_services::model::cluster::{AddressFamily, Node, Service, ServiceHints};
+use srl_k8s_services::model::config::{AnnouncementMode, Speaker};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::selector::{Must, Requirement, Selector};
+use srl_k8s_services::model::speaker::{
+    MetallbAdvertisement, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource,
+};
+use srl_k8s_services::model::switch::{Neighbor, NetworkInstance, NextHopGroupId, Route, SessionState};
+use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
+use srl_k8s_services::model::verdict::{AttachmentState, NextHopKind, NodeReason, Reason};
+
+use crate::scenario::{
+    BGP, BGP_EVPN, C1, Family, Scenario, VRF, cluster_config, endpoint, ip, key, load_balancer, neighbor_key, net, vtep,
+};
+
+/// Applications of a booted leaf beside BGP.
+const ARP_ND: u32 = 11;
+const INTERFACE: u32 = 12;
+const STATIC: u32 = 13;
+
+/// A leaf that knows the owners of its own routes, too.
+fn leaf(speaker: Speaker) -> Scenario {
+    let mut leaf = Scenario::with(cluster_config(speaker));
+    for (id, name) in [(ARP_ND, "arp_nd_mgr"), (INTERFACE, "net_inst_mgr"), (STATIC, "static_route_mgr")] {
+        leaf.event(Event::Switch(SwitchEvent::Application(id, Some(name.into()))));
+    }
+    leaf
+}
+
+/// Three attached nodes behind one VIP, each with an endpoint.
+fn attached(speaker: Speaker, family: Family) -> Scenario {
+    let mut leaf = leaf(speaker);
+    for n in 1..=3 {
+        leaf.attached(&format!("n{n}"), family.node(n));
+    }
+    leaf.service("web", Cluster, &[family.vip(100)]).ready("web", &["n1", "n2", "n3"]);
+    leaf.bgp(family.vip(100), &[family.node(1), family.node(2), family.node(3)]);
+    leaf
+}
+
+/// The leaf reads a MetalLB with one pool and one advertisement of host prefixes.
+fn reads_metallb(leaf: &mut Scenario, pool: &str) {
+    let object = |name: &str| ObjectKey { namespace: Some("metallb-system".into()), name: name.into() };
+    let pool = Pool { prefixes: [net(pool)].into(), ..Pool::default() };
+    for (resource, name, told) in [
+        (SpeakerResource::MetallbPools, "pool", SpeakerObject::Pool(pool)),
+        (
+            SpeakerResource::MetallbAdvertisements,
+            "advertisement",
+            SpeakerObject::MetallbAdvertisement(MetallbAdvertisement::default()),
+        ),
+    ] {
+        leaf.kubernetes(C1, ClusterEvent::SpeakerObjects(resource, Update::All(vec![(object(name), told)])));
+        leaf.kubernetes(C1, ClusterEvent::SpeakerResource(resource, ResourceState::Watched));
+    }
+}
+
+#[test]
+fn a_network_instance_made_again_has_no_route_of_the_former() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = attached(Speaker::Metallb, family);
+        leaf.expect(vip, Up, None, &[]);
+        leaf.network_instance(VRF, None).network_instance(VRF, Some(7));
+        leaf.expect(vip, Down, Some(Reason::NoRoute), &[]);
+    }
+}
+
+#[test]
+fn a_network_instance_that_is_operationally_down_is_as_good_as_missing() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    let down = NetworkInstance { id: 2, oper_up: false };
+    leaf.event(Event::Switch(SwitchEvent::NetworkInstance(VRF.into(), Some(down))));
+    leaf.expect(vip, Unknown, Some(Reason::NetworkInstanceMissing), &[&"down"]);
+}
+
+#[test]
+fn a_summary_of_the_fabric_is_no_route_where_host_prefixes_are_announced() {
+    let vip = ip("10.9.9.100");
+    let mut leaf = leaf(Speaker::Metallb);
+    reads_metallb(&mut leaf, "10.9.9.0/24");
+    leaf.remote("n1", ip("10.1.1.11"), 1).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.route_of(VRF, net("10.0.0.0/8"), BGP_EVPN, &[vtep(1)]);
+    leaf.expect(vip, Degraded, Some(Reason::NoRoute), &[&"10.0.0.0/8"]);
+    leaf.evpn(vip, &[vtep(1)]).expect(vip, Up, None, &[]);
+}
+
+#[test]
+fn a_prefix_to_leaves_with_nodes_is_unknown_until_a_pool_is_known() {
+    let vip = ip("10.9.9.100");
+    let mut leaf = leaf(Speaker::Generic);
+    leaf.remote("n1", ip("10.1.1.11"), 1).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.route_of(VRF, net("10.9.9.0/24"), BGP_EVPN, &[vtep(1)]);
+    leaf.expect(vip, Unknown, Some(Reason::NextHopUnmapped), &[&"vip-pool"]);
+    leaf.cluster(C1, |cluster| cluster.rules.vip_pools = [net("10.9.9.0/24")].into());
+    leaf.expect(vip, Up, Some(Reason::CoveredByAggregate), &[]);
+    leaf.cluster(C1, |cluster| cluster.rules.vip_pools = [net("10.9.9.96/28")].into());
+    leaf.expect(vip, Degraded, Some(Reason::NoRoute), &[]);
+}
+
+#[test]
+fn a_prefix_to_a_leaf_that_no_node_is_behind_degrades_and_does_not_serve() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = leaf(Speaker::Generic);
+    leaf.remote("n1", Family::V4.node(1), 1).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.route_of(VRF, Family::V4.aggregate(), BGP_EVPN, &[vtep(9)]);
+    leaf.expect(vip, Degraded, Some(Reason::NoRoute), &[&vtep(9)]);
+}
+
+#[test]
+fn what_was_said_holds_for_the_same_prefix_only() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    let discard = Route { owner: BGP, preference: 170, metric: 0, next_hop_group: NextHopGroupId(900) };
+    let routes = vec![(Family::V4.aggregate(), Some(discard))];
+    leaf.event(Event::Switch(SwitchEvent::Routes(VRF.into(), routes))).withdraw(vip);
+    leaf.expect(vip, Unknown, Some(Reason::Syncing), &[]);
+    leaf.pass(Duration::from_secs(16)).expect(vip, Down, Some(Reason::NoRoute), &[&"discards"]);
+}
+
+#[test]
+fn a_node_whose_session_speaks_the_other_family_is_missed_as_well() {
+    let (v4, v6) = (Family::V4, Family::V6);
+    let vip = v4.vip(100);
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.attached("n1", v4.node(1)).attached("n2", v4.node(2)).node("n3", &[v4.node(3), v6.node(3)]).up(v6.node(3));
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2", "n3"]);
+    leaf.bgp(vip, &[v4.node(1), v4.node(2), v4.node(3)]).expect(vip, Up, None, &[]);
+    leaf.vanish(v6.node(3)).bgp(vip, &[v4.node(1), v4.node(2)]);
+    leaf.expect(vip, Degraded, Some(Reason::SessionDown), &[&"n3"]);
+}
+
+#[test]
+fn of_a_pair_of_leaves_the_twin_is_no_black_hole() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = attached(Speaker::Metallb, family);
+        leaf.evpn(vip, &[vtep(2)]).expect(vip, Degraded, Some(Reason::LocalPathUnused), &[&vtep(2)]);
+        (1..=3).for_each(|n| _ = leaf.session(family.node(n), SessionState::Idle));
+        leaf.expect(vip, Degraded, Some(Reason::SessionDown), &[&"n1"]);
+        assert_eq!(leaf.next_hop("web", vip, vtep(2)).kind, NextHopKind::Vtep);
+    }
+}
+
+/// A second cluster in the same network instance that shares VIPs and whose API is not read yet.
+fn unread_partner(leaf: &mut Scenario) {
+    leaf.cluster(C1, |cluster| _ = cluster.rules.shared_with.insert("c2".into()));
+    leaf.cluster("c2", |_| {});
+}
+
+#[test]
+fn a_next_hop_may_be_a_node_of_a_sharing_cluster_that_was_never_read() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    unread_partner(&mut leaf);
+    leaf.expect(vip, Up, None, &[]);
+    leaf.bgp(vip, &[Family::V4.node(1), Family::V4.node(2), Family::V4.node(3), ip("10.1.1.21")]);
+    leaf.expect(vip, Unknown, Some(Reason::Syncing), &[&"c2", &"10.1.1.21"]);
+}
+
+#[test]
+fn while_gnmi_is_lost_a_host_route_of_now_outranks_a_neighbor_of_before() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    leaf.lost(SourceId::Gnmi).evpn(Family::V4.node(3), &[vtep(2)]);
+    leaf.bgp(vip, &[Family::V4.node(1), Family::V4.node(2)]).expect(vip, Up, None, &[]);
+    assert_eq!(leaf.node_view("n3").attachment, AttachmentState::Remote);
+}
+
+#[test]
+fn a_node_behind_another_leaf_is_remote_whatever_idle_neighbor_it_left_here() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    leaf.session(Family::V4.node(3), SessionState::Idle).evpn(Family::V4.node(3), &[vtep(2)]);
+    leaf.bgp(vip, &[Family::V4.node(1), Family::V4.node(2)]).expect(vip, Up, None, &[]);
+    let node = leaf.node_view("n3");
+    assert_eq!((node.attachment, node.reason), (AttachmentState::Remote, None));
+    assert_eq!(node.peers[0].session, Some(SessionState::Idle));
+}
+
+#[test]
+fn an_idle_neighbor_with_arp_here_is_attached_though_evpn_once_knew_it() {
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    leaf.session(Family::V4.node(3), SessionState::Idle);
+    leaf.route_of(VRF, Family::V4.node(3).into(), ARP_ND, &[Family::V4.node(3)]);
+    assert_eq!(leaf.node_view("n3").reason, Some(NodeReason::SessionDown));
+}
+
+#[test]
+fn a_static_neighbor_that_vanishes_was_removed() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    let key = neighbor_key(VRF, Family::V4.node(3));
+    let neighbor = Neighbor { session: Some(SessionState::Established), ..Neighbor::default() };
+    leaf.event(Event::Neighbors(Update::Set(key.clone(), neighbor)));
+    leaf.event(Event::Neighbors(Update::Gone(key))).bgp(vip, &[Family::V4.node(1), Family::V4.node(2)]);
+    leaf.expect(vip, Up, None, &[]);
+    assert_eq!(leaf.node_view("n3").attachment, AttachmentState::Unknown);
+}
+
+#[test]
+fn a_node_that_answers_arp_here_and_has_no_neighbor_says_so() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.node("n1", &[Family::V4.node(1)]);
+    leaf.route_of(VRF, Family::V4.node(1).into(), ARP_ND, &[Family::V4.node(1)]);
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.expect(vip, Down, Some(Reason::NoRoute), &[&"ARP", &"n1"]);
+    let node = leaf.node_view("n1");
+    assert_eq!((node.state, node.reason), (Degraded, Some(NodeReason::NoNeighbor)));
+    // Another leaf leads to it: its speaker peers there.
+    leaf.evpn(vip, &[vtep(9)]).expect(vip, Up, Some(Reason::NextHopUnmapped), &[&vtep(9)]);
+    assert_eq!(leaf.node_view("n1").state, Up);
+    // A stranger here is not it: where that is, is known.
+    leaf.bgp(vip, &[ip("10.99.99.99")]).expect(vip, Down, Some(Reason::NextHopUnexpected), &[&"10.99.99.99"]);
+}
+
+#[test]
+fn nobody_announces_what_is_a_nodes_own_address() {
+    for speaker in [Speaker::Metallb, Speaker::Generic, Speaker::KubeRouter] {
+        let mut leaf = attached(speaker, Family::V4);
+        let vip = Family::V4.node(1);
+        leaf.service("web", Cluster, &[vip]).route_of(VRF, vip.into(), ARP_ND, &[vip]);
+        leaf.expect(vip, Up, None, &[]);
+    }
+}
+
+#[test]
+fn an_address_that_a_service_has_is_no_orphan_whoever_is_to_announce_it() {
+    let (balanced, external) = (Family::V4.vip(101), Family::V4.vip(102));
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    leaf.cluster(C1, |cluster| cluster.rules.vip_pools = [Family::V4.aggregate()].into());
+    leaf.bgp(balanced, &[Family::V4.node(1)]).bgp(external, &[Family::V4.node(1)]);
+    assert_eq!(leaf.said.orphans.len(), 2);
+    let class = Some("example.com/other".into());
+    leaf.service_in(C1, "other", Service { class, ..load_balancer(Cluster, &[balanced]) });
+    leaf.service_in(C1, "third", Service { external_ips: [external].into(), ..Service::default() });
+    assert_eq!(leaf.said.orphans.len(), 0, "{:#?}", leaf.said.orphans);
+    leaf.kubernetes(C1, ClusterEvent::Services(Update::Gone(key("other"))));
+    assert_eq!(leaf.said.orphans.len(), 1);
+}
+
+#[test]
+fn host_routes_of_arp_and_of_the_leaf_itself_are_no_orphans() {
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    leaf.cluster(C1, |cluster| cluster.rules.vip_pools = [net("192.168.1.0/24")].into());
+    leaf.route_of(VRF, net("192.168.1.1/32"), INTERFACE, &[]).route_of(VRF, net("192.168.1.77/32"), ARP_ND, &[]);
+    leaf.evpn(Family::V4.node(1), &[vtep(2)]);
+    assert_eq!(leaf.said.orphans.len(), 0, "{:#?}", leaf.said.orphans);
+    leaf.bgp(ip("192.168.1.78"), &[Family::V4.node(1)]);
+    assert_eq!(leaf.said.orphans.len(), 1);
+}
+
+#[test]
+fn another_tenants_route_to_the_same_address_is_not_ours_elsewhere() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    leaf.route_of("ip-vrf-2", vip.into(), BGP, &[ip("10.2.2.11")]).withdraw(vip);
+    leaf.expect(vip, Down, Some(Reason::NoRoute), &[]);
+    (1..=3).for_each(|n| _ = leaf.session(Family::V4.node(n), SessionState::Idle));
+    leaf.expect(vip, Down, Some(Reason::SessionDown), &[&Family::V4.node(1)]);
+    leaf.route_of("ip-vrf-2", vip.into(), BGP, &[Family::V4.node(1)]);
+    leaf.expect(vip, Down, Some(Reason::WrongNetworkInstance), &[&"ip-vrf-2"]);
+}
+
+#[test]
+fn the_session_that_carried_the_vips_is_the_nodes_own() {
+    let (vip, first, second) = (Family::V4.vip(100), ip("10.1.1.11"), ip("10.1.2.11"));
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.node("n1", &[second, first]).up(first).up(second);
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[first]).expect(vip, Up, None, &[]);
+    leaf.session(first, SessionState::Idle).withdraw(vip);
+    leaf.expect(vip, Down, Some(Reason::SessionDown), &[&first]);
+    assert_eq!(leaf.node_view("n1").reason, Some(NodeReason::SessionDown));
+}
+
+#[test]
+fn a_stranger_among_the_next_hops_is_named_whatever_the_word() {
+    let (vip, stranger) = (Family::V4.vip(100), ip("10.99.99.99"));
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    leaf.bgp(vip, &[Family::V4.node(1), Family::V4.node(2), stranger]);
+    leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[&"n3", &stranger]);
+    leaf.session(Family::V4.node(3), SessionState::Idle);
+    leaf.expect(vip, Degraded, Some(Reason::SessionDown), &[&"n3", &stranger]);
+}
+
+#[test]
+fn a_node_is_there_by_whichever_of_its_addresses_the_route_uses() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = leaf(Speaker::Metallb);
+    for n in 1..=3_u8 {
+        let (inner, fabric) = (ip(&format!("10.1.1.1{n}")), ip(&format!("10.1.2.1{n}")));
+        leaf.cluster(C1, |cluster| {
+            _ = cluster.rules.fabric_addresses.insert(format!("n{n}").as_str().into(), [fabric].into());
+        });
+        leaf.node(&format!("n{n}"), &[inner]).up(fabric);
+    }
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2", "n3"]);
+    leaf.bgp(vip, &[ip("10.1.1.11"), ip("10.1.2.12"), ip("10.1.1.13")]).expect(vip, Up, None, &[]);
+    leaf.bgp(vip, &[ip("10.1.1.11"), ip("10.1.2.12")]);
+    leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[&"n3"]);
+}
+
+#[test]
+fn a_loopback_is_nobodys_address() {
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.node("n1", &[ip("127.0.0.1"), ip("::1"), ip("10.1.1.11")]);
+    let peers: Vec<_> = leaf.node_view("n1").peers.iter().map(|peer| peer.address).collect();
+    assert_eq!(peers, [ip("10.1.1.11")]);
+}
+
+#[test]
+fn ciliums_proxy_serves_on_every_node_under_policy_local() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = leaf(Speaker::Cilium);
+    leaf.attached("n1", Family::V4.node(1)).attached("n2", Family::V4.node(2));
+    let hints = ServiceHints { cilium_proxy: true, ..ServiceHints::default() };
+    leaf.service_in(C1, "web", Service { hints, ..load_balancer(Local, &[vip]) });
+    leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("dummy", "", true, true)]);
+    leaf.expect(vip, Down, Some(Reason::NoAnnouncer), &[]);
+    leaf.bgp(vip, &[Family::V4.node(1), Family::V4.node(2)]).expect(vip, Up, None, &[]);
+    leaf.bgp(vip, &[Family::V4.node(1)]).expect(vip, Up, None, &[]);
+}
+
+#[test]
+fn kube_routers_annotations_are_each_for_their_own_kind_of_address() {
+    let (external, balanced) = (ip("203.0.113.7"), Family::V4.vip(100));
+    let mut leaf = leaf(Speaker::KubeRouter);
+    leaf.cluster(C1, |cluster| cluster.source.include_external_ips = true);
+    leaf.attached("n1", Family::V4.node(1));
+    let hints = ServiceHints { kube_router_no_external: true, ..ServiceHints::default() };
+    let service = Service { hints, external_ips: [external].into(), ..load_balancer(Cluster, &[balanced]) };
+    leaf.service_in(C1, "web", service).ready("web", &["n1"]);
+    leaf.expect(external, Down, Some(Reason::NoAnnouncer), &[&"kube-router.io/service.advertise.externalip"]);
+    leaf.expect(balanced, Down, Some(Reason::NoRoute), &[]);
+}
+
+#[test]
+fn externalips_are_not_expected_of_a_speaker_that_never_announces_them() {
+    let external = ip("203.0.113.7");
+    for (speaker, name) in [(Speaker::Metallb, "MetalLB"), (Speaker::KubeVip, "kube-vip")] {
+        let mut leaf = leaf(speaker);
+        leaf.cluster(C1, |cluster| cluster.source.include_external_ips = true);
+        leaf.attached("n1", Family::V4.node(1));
+        leaf.service_in(C1, "web", Service { external_ips: [external].into(), ..Service::default() });
+        leaf.ready("web", &["n1"]).expect(external, Down, Some(Reason::NoAnnouncer), &[&name, &"externalIPs"]);
+    }
+}
+
+#[test]
+fn only_nodes_with_a_speaker_are_expected() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = leaf(Speaker::Generic);
+    let labels = |value: &str| [("speaker", value)].into_iter().collect();
+    for (n, value) in [(1, "yes"), (2, "no")] {
+        let node = Node { internal: [Family::V4.node(n)].into(), labels: labels(value), ..Node::default() };
+        leaf.node_in(C1, &format!("n{n}"), node).evpn(Family::V4.node(n), &[vtep(n)]);
+    }
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2"]).evpn(vip, &[vtep(1)]);
+    leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[&"n2"]);
+    let must = Must::BeIn(["yes".into()].into());
+    let selector = Selector([Requirement { label: "speaker".into(), must }].into());
+    leaf.cluster(C1, |cluster| cluster.rules.speaker_node_selector = Some(selector));
+    leaf.expect(vip, Up, None, &[]);
+    assert_eq!(leaf.node_view("n2").excluded_by, Some("speaker-node-selector"));
+}
+
+#[test]
+fn kube_vip_announces_from_the_node_it_elected() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = leaf(Speaker::KubeVip);
+    leaf.attached("n1", Family::V4.node(1)).attached("n2", Family::V4.node(2));
+    let elected = |host: &str| {
+        let hints = ServiceHints { kube_vip_host: Some(host.into()), ..ServiceHints::default() };
+        Service { hints, ..load_balancer(Cluster, &[vip]) }
+    };
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2"]).bgp(vip, &[Family::V4.node(2)]);
+    leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[&"n1"]);
+    leaf.service_in(C1, "web", elected("n2")).expect(vip, Up, None, &[]);
+    leaf.service_in(C1, "web", elected("n9")).withdraw(vip);
+    leaf.expect(vip, Down, Some(Reason::NoAnnouncer), &[&"n9"]);
+}
+
+#[test]
+fn transit_leads_to_the_cluster() {
+    for family in Family::BOTH {
+        let (vip, border) = (family.vip(100), family.elsewhere(200));
+        for (policy, state, reason) in [(Cluster, Up, None), (Local, Unknown, Some(Reason::NextHopUnmapped))] {
+            let mut leaf = leaf(Speaker::Metallb);
+            leaf.remote("n1", family.node(1), 1).remote("n2", family.node(2), 2);
+            leaf.service("web", policy, &[vip]).ready("web", &["n1", "n2"]).bgp(vip, &[border]);
+            leaf.expect(vip, Down, Some(Reason::NextHopUnexpected), &[&border, &"transit-address"]);
+            leaf.cluster(C1, |cluster| _ = cluster.rules.transit_addresses.insert(border));
+            leaf.expect(vip, state, reason, &[]);
+            assert_eq!(leaf.next_hop("web", vip, border).kind, NextHopKind::Transit);
+            // The same, seen from a leaf that the border is not at.
+            leaf.evpn(vip, &[vtep(7)]).expect(vip, Down, Some(Reason::NextHopUnexpected), &[&vtep(7)]);
+            leaf.evpn(border, &[vtep(7)]).expect(vip, state, reason, &[]);
+        }
+    }
+}
+
+#[test]
+fn an_ipv4_next_hop_mapped_into_ipv6_is_that_address() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.attached("n1", ip("10.1.1.11")).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.bgp(vip, &[ip("::ffff:10.1.1.11")]).expect(vip, Up, None, &[]);
+}
+
+#[test]
+fn endpoints_of_other_clusters_of_a_mesh_may_serve() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = leaf(Speaker::Cilium);
+    let hints = ServiceHints { cilium_global: true, ..ServiceHints::default() };
+    leaf.attached("n1", Family::V4.node(1));
+    leaf.service_in(C1, "web", Service { hints, ..load_balancer(Cluster, &[vip]) }).ready("web", &[]);
+    leaf.expect(vip, Down, Some(Reason::NoRoute), &[]);
+    leaf.bgp(vip, &[Family::V4.node(1)]).expect(vip, Unknown, Some(Reason::NoReadyEndpoint), &[&"mesh"]);
+}
+
+#[test]
+fn under_policy_local_a_route_that_changes_while_the_api_is_away_is_not_judged() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.attached("n1", Family::V4.node(1)).attached("n2", Family::V4.node(2));
+    leaf.service("web", Local, &[vip]).ready("web", &["n1"]).bgp(vip, &[Family::V4.node(1)]);
+    leaf.pass(Duration::from_secs(60)).lost(SourceId::Kubernetes(C1.into())).expect(vip, Up, None, &[]);
+    leaf.pass(Duration::from_secs(60)).bgp(vip, &[Family::V4.node(2)]);
+    leaf.expect(vip, Unknown, Some(Reason::IntentStale), &[&C1]);
+    leaf.withdraw(vip).expect(vip, Unknown, Some(Reason::IntentStale), &[]);
+    leaf.bgp(vip, &[Family::V4.node(1)]).expect(vip, Up, None, &[]);
+    leaf.bgp(vip, &[Family::V4.node(2)]).source(SourceId::Kubernetes(C1.into()), SourceEvent::Synced);
+    leaf.expect(vip, Down, Some(Reason::NextHopUnexpected), &[]);
+}
+
+#[test]
+fn an_excluded_node_needs_no_place() {
+    let mut leaf = leaf(Speaker::Metallb);
+    let excluded =
+        Node { internal: [Family::V4.elsewhere(1)].into(), exclude_label: Some("".into()), ..Node::default() };
+    leaf.node_in(C1, "n1", excluded);
+    assert_eq!((leaf.node_view("n1").state, leaf.node_view("n1").reason), (Up, None));
+}
+
+#[test]
+fn a_claim_by_externalips_is_the_claimants_conflict_alone() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    leaf.cluster("c2", |cluster| {
+        cluster.source.speaker = Speaker::Generic;
+        cluster.source.include_external_ips = true;
+    });
+    leaf.source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
+    leaf.service_in("c2", "web", Service { external_ips: [vip].into(), ..Service::default() });
+    leaf.slice("c2", "web", AddressFamily::Ipv4, &[endpoint("q1", "m1", true, true)]);
+    leaf.expect(vip, Up, None, &[]);
+}
+
+#[test]
+fn an_unlocated_announcer_explains_one_next_hop_at_most() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.node("n1", &[Family::V4.elsewhere(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.bgp(vip, &[ip("10.9.9.1")]).expect(vip, Up, Some(Reason::NextHopUnmapped), &[]);
+    leaf.bgp(vip, &[ip("10.9.9.1"), ip("10.9.9.2")]);
+    leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&"10.9.9.2"]);
+}
+
+#[test]
+fn a_static_route_is_named_as_what_it_is() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    leaf.route_of(VRF, vip.into(), STATIC, &[ip("192.168.1.50")]);
+    leaf.expect(vip, Down, Some(Reason::NextHopUnexpected), &[&"static route", &"192.168.1.50"]);
+}
+
+#[test]
+fn a_vip_that_a_server_answers_arp_for_is_no_black_hole_of_bgp() {
+    let vip = ip("192.168.1.77");
+    for (policy, state) in [(Cluster, Up), (Local, Unknown)] {
+        let mut leaf = attached(Speaker::Metallb, Family::V4);
+        leaf.route_of(VRF, net("192.168.1.0/24"), INTERFACE, &[]);
+        leaf.service("web", policy, &[vip]);
+        leaf.expect(vip, Down, Some(Reason::NoRoute), &[&"192.168.1.0/24"]);
+        leaf.route_of(VRF, vip.into(), ARP_ND, &[vip]).expect(vip, state, Some(Reason::NextHopUnmapped), &[&"ARP"]);
+        assert_eq!(leaf.next_hop("web", vip, vip).kind, NextHopKind::L2);
+        // It ages out: nobody asks for it any more.
+        leaf.withdraw(vip).expect(vip, Unknown, Some(Reason::ArpUnresolved), &[]);
+    }
+}
+
+#[test]
+fn where_no_node_has_a_neighbor_a_vip_beside_the_nodes_is_announced_by_arp() {
+    let vip = ip("192.168.1.77");
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.node("n1", &[Family::V4.node(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.route_of(VRF, net("10.0.0.0/8"), BGP_EVPN, &[vtep(9)]);
+    leaf.expect(vip, Down, Some(Reason::NoRoute), &[]);
+    leaf.route_of(VRF, net("192.168.1.0/24"), INTERFACE, &[]).expect(vip, Unknown, Some(Reason::ArpUnresolved), &[]);
+}
+
+#[test]
+fn a_vip_once_announced_by_bgp_stays_so() {
+    let vip = ip("192.168.1.77");
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.remote("n1", Family::V4.node(1), 1).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.route_of(VRF, net("192.168.1.0/24"), INTERFACE, &[]).evpn(vip, &[vtep(1)]).expect(vip, Up, None, &[]);
+    leaf.withdraw(vip).expect(vip, Down, Some(Reason::NoRoute), &[]);
+}
+
+#[test]
+fn a_cluster_that_is_told_to_announce_by_bgp_has_no_route_by_arp() {
+    let vip = ip("192.168.1.77");
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    leaf.cluster(C1, |cluster| cluster.rules.announcement = AnnouncementMode::Bgp);
+    leaf.route_of(VRF, net("192.168.1.0/24"), INTERFACE, &[]).service("web", Cluster, &[vip]);
+    leaf.route_of(VRF, vip.into(), ARP_ND, &[vip]).expect(vip, Down, Some(Reason::NoRoute), &[&"ARP"]);
+}
