@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::fixtures::{BGP, Lab};
+use super::fixtures::{BGP, EVPN, Lab};
 use crate::model::cluster::TrafficPolicy::{Cluster, Local};
 use crate::model::cluster::{IngressUnusable, Service};
 use crate::model::event::{Event, SourceEvent, SourceId, SwitchEvent};

@@ -58,6 +58,7 @@ fn a_load_balancer_is_reduced_to_what_is_read_of_it() {
             kube_router_skip_lb_ips: true,
             kube_router_no_advertise: true,
             cilium_no_load_balancer: true,
+            ..ServiceHints::default()
         },
         labels: Labels::default(),
     };
