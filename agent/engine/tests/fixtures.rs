@@ -95,11 +95,6 @@ impl Lab {
         Now { elapsed: self.elapsed, wall: start + short(self.elapsed) }
     }
 
-    pub(super) fn after(mut self, seconds: u64) -> Self {
-        self.elapsed += Duration::from_secs(seconds);
-        self.tell(Event::Tick)
-    }
-
     pub(super) fn tell(mut self, event: Event) -> Self {
         let now = self.now();
         self.last = self.engine.apply(now, event);
@@ -275,11 +270,6 @@ impl Lab {
         let hops: Vec<_> = leaves.iter().map(|leaf| self.vtep(*leaf)).collect();
         let prefix = IpNet::from(self.vip_address());
         self.route_in("ip-vrf-1", prefix, EVPN, &hops)
-    }
-
-    pub(super) fn no_route(self) -> Self {
-        let prefix = IpNet::from(self.vip_address());
-        self.tell(Event::Switch(SwitchEvent::Routes("ip-vrf-1".into(), vec![(prefix, None)])))
     }
 
     /// A fault of BGP's route to the VIP.

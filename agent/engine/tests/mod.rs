@@ -4,6 +4,6 @@ mod absorbing;
 mod announcers;
 mod causes;
 mod dump;
+mod fib;
 mod fixtures;
 mod resources;
-mod rows;

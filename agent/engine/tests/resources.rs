@@ -13,7 +13,7 @@ use crate::model::speaker::{
     CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths,
     MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource, StatusKey,
 };
-use crate::model::switch::SessionState;
+use crate::model::switch::{Neighbor, SessionState};
 use crate::model::verdict::OperState::{Down, Up};
 use crate::model::verdict::{AddressSource, Reason};
 
@@ -249,7 +249,8 @@ fn a_speaker_that_died_with_its_session_is_missed_though_its_statuses_went_with_
     let lab = lab.told("c1", ClusterEvent::Announcements(Update::Gone(status(2, 0))));
     assert_eq!(lab.expected(), ["node1", "node2"]);
     let lab = lab.says(crate::model::verdict::OperState::Degraded, Some(Reason::SessionDown));
-    let lab = lab.neighbor(2, None);
+    let dynamic = Neighbor { session: Some(SessionState::Active), dynamic: true, ..Neighbor::default() };
+    let lab = lab.neighbor(2, Some(dynamic)).neighbor(2, None);
     assert_eq!(lab.expected(), ["node1", "node2"], "a dynamic neighbor vanishes with its session");
 }
 
