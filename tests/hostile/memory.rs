@@ -1,25 +1,38 @@
-//! How much memory something took at its most. The tests of this program run one at a time while they measure.
+//! How much memory something took at its most: measured in a process of its own, as tests of one program share theirs.
 
 use std::fs;
 use std::future::Future;
+use std::process::Command;
 
-use tokio::sync::Mutex;
-
-/// What is measured is the whole process: one at a time.
-static ALONE: Mutex<()> = Mutex::const_new(());
+/// Set in the process that measures.
+const MEASURES: &str = "HOSTILE_MEASURES";
 
 /// What the hostile budget is, in bytes, for the whole process, the hostile server among it.
 pub(crate) const BUDGET: u64 = 150 << 20;
 
-/// Runs it alone, and asserts that the process stays within the budget meanwhile.
+/// Runs it, and asserts that a process with this test alone stays within the budget meanwhile.
 pub(crate) async fn within_budget<T>(what: impl Future<Output = T>) -> T {
-    let _alone = ALONE.lock().await;
+    if std::env::var_os(MEASURES).is_none() {
+        measure_this_test();
+        return what.await;
+    }
     // Resets the peak (proc(5)).
     fs::write("/proc/self/clear_refs", "5").expect("the peak can be reset");
     let result = what.await;
     let peak = status("VmHWM:");
     assert!(peak < BUDGET, "{} MiB at the most", peak >> 20);
     result
+}
+
+/// Runs the test that this thread runs in a process of its own.
+fn measure_this_test() {
+    let thread = std::thread::current();
+    let name = thread.name().expect("the harness names threads after tests");
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    let output = command.args([name, "--exact", "--nocapture"]).env(MEASURES, "1").output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}, alone: {text}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{name} is no test");
 }
 
 /// Bytes resident now.

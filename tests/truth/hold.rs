@@ -202,7 +202,7 @@ impl Held<'_> {
                         self.alarm(step, if as_last { &last } else { &seen }, id.kind, &alarm.text);
                     }
                 }
-                lost.extend((Truth::of(&seen.outcome) != Truth::All || as_last).then(|| about));
+                lost.extend((Truth::of(&seen.outcome) != Truth::All || as_last).then_some(about));
             }
         }
         self.alarms_for_several(step, leaf, agent, &lost);

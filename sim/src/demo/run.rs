@@ -36,7 +36,7 @@ pub enum DemoError {
         what: String,
         /// Why.
         #[source]
-        source: ActionError,
+        source: Box<ActionError>,
     },
     /// A leaf's state cannot be read.
     #[error("{leaf}'s state cannot be read")]
@@ -176,7 +176,10 @@ impl<S: Stage> Runner<'_, S> {
             begun = Instant::now();
             writeln!(out, "    {}", action.summary())?;
             out.flush()?;
-            self.stage.act(action).await.map_err(|source| DemoError::Action { what: what.to_owned(), source })?;
+            self.stage
+                .act(action)
+                .await
+                .map_err(|source| DemoError::Action { what: what.to_owned(), source: Box::new(source) })?;
         }
         Ok(begun)
     }
