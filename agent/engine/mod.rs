@@ -3,8 +3,8 @@
 //! Single owner, incremental: an event makes dirty what it touches, an evaluation recomputes only that. Bursts are absorbed
 //! first and evaluated once.
 //!
-//! `ingest` takes events into [`facts`] and gathers what they made dirty; `evaluate` has [`judge`] work that out, by the
-//! rules of [`speakers`], and hands what changed to [`alarms`]. `inquire` asks the switch about what that leaves open; the
+//! `ingest` takes events into `facts` and gathers what they made dirty; `evaluate` has `judge` work that out, by the
+//! rules of `speakers`, and hands what changed to `alarms`. `inquire` asks the switch about what that leaves open; the
 //! finding is an event.
 //!
 //! Where a route names a group that was not told yet, the next-hops said before hold for 15 s; a VIP never judged

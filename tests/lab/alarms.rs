@@ -28,6 +28,9 @@ async fn line(syslog: &UnixDatagram, text: &str) -> String {
     timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("no line with {text:?} in time"))
 }
 
+/// A Service gets one Event a minute: the second may wait for so long, and a little more.
+const EVENT_PATIENCE: Duration = Duration::from_secs(90);
+
 /// The note of an Event with this reason, as `kubectl describe service` reads it.
 async fn note(cluster: &Cluster, reason: &str) -> String {
     let mut news = cluster.subscribe();
@@ -44,7 +47,7 @@ async fn note(cluster: &Cluster, reason: &str) -> String {
             let _ = news.recv().await;
         }
     };
-    timeout(PATIENCE, written).await.unwrap_or_else(|_| panic!("no Event {reason} in time"))
+    timeout(EVENT_PATIENCE, written).await.unwrap_or_else(|_| panic!("no Event {reason} in time"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -120,7 +120,6 @@ async fn a_password_file_that_is_not_there_is_named_until_it_comes() {
                 ("oper-state", Is("unknown")),
                 ("/k8s-services/oper-state", Is("degraded")),
                 ("/k8s-services/oper-reason", Has("later")),
-                ("/k8s-services/summary/source[name=ndk]/oper-state", Is("synced")),
             ],
         )
         .await;

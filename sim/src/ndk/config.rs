@@ -195,7 +195,7 @@ impl Verdict {
     fn add(&mut self, app: &str, info: pb::AcknowledgeConfigRequestInfo) {
         use pb::acknowledge_config_request_info::Result as Word;
         // Shown as operators write it.
-        let path = Path::from_js(&info.js_path_with_keys).map_or(info.js_path_with_keys, |path| path.to_string());
+        let path = Path::from_js(&info.js_path_with_keys).map_or(info.js_path_with_keys, |path| spelled(&path));
         match info.result {
             Some(Word::Error(message)) => self.errors.push(Problem { path, message }),
             Some(Word::Warning(message)) => self.warnings.push(Problem { path, message }),
@@ -235,4 +235,14 @@ impl pb::sdk_mgr_config_service_server::SdkMgrConfigService for Service {
         };
         Ok(Response::new(pb::AcknowledgeConfigResponse { status, error_str }))
     }
+}
+
+/// A path as an operator writes it: names of the schema have hyphens where the NDK may spell underscores.
+fn spelled(path: &Path) -> String {
+    let mut in_key = false;
+    let hyphenated = |letter: char| {
+        in_key = (in_key || letter == '[') && letter != ']';
+        if letter == '_' && !in_key { '-' } else { letter }
+    };
+    path.to_string().chars().map(hyphenated).collect()
 }
