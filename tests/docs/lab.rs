@@ -149,10 +149,16 @@ fn without(line: &str, begins: fn(&str) -> Option<usize>, by: &str) -> String {
     kept
 }
 
-/// `2026-11-21T13:02:30Z`, with or without fractions of a second.
+/// `2026-11-21T13:02:30Z`, with or without fractions of a second, or `13:02:30Z`.
 fn is_time(text: &str) -> Option<usize> {
-    let shape = text.get(..19)?.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
-    shape.eq(*b"0000-00-00T00:00:00").then_some(())?;
+    let begins = |shape: &str| {
+        let begin = text.get(..shape.len())?.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+        begin.eq(shape.bytes()).then_some(())
+    };
+    if begins("00:00:00Z").is_some() {
+        return Some("00:00:00Z".len());
+    }
+    begins("0000-00-00T00:00:00")?;
     Some(text.find('Z')? + 1)
 }
 
