@@ -101,7 +101,10 @@ async fn the_installed_tree_runs_under_an_application_manager_with_a_kubeconfig_
     let kubeconfig = kubectl.folder().join("c1.kubeconfig");
     let made = kubectl.make_kubeconfig(&["--server", &format!("http://{address}"), "--name", "c1"]);
     assert!(made.contains("c1.kubeconfig: context c1"), "{made}");
-    let line = format!("set / k8s-services cluster c1 kubeconfig {}", kubeconfig.display());
+    // Where the lab's agents may read credentials.
+    let placed = run.path().join("made.kubeconfig");
+    std::fs::copy(&kubeconfig, &placed).expect("copied, with its mode");
+    let line = format!("set / k8s-services cluster c1 kubeconfig {}", placed.display());
     let commit = format!("enter candidate private\n{line}\ncommit now\n");
     lab.cli("leaf1", &commit).await.expect("committed");
     until(&lab, "leaf1", API, "synced").await;
