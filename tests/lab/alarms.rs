@@ -32,7 +32,7 @@ async fn line(syslog: &UnixDatagram, text: &str) -> String {
 const EVENT_PATIENCE: Duration = Duration::from_secs(90);
 
 /// The note of an Event with this reason, as `kubectl describe service` reads it.
-async fn note(cluster: &Cluster, reason: &str) -> String {
+async fn note(cluster: &Cluster, reason: &str, patience: Duration) -> String {
     let mut news = cluster.subscribe();
     let written = async {
         loop {
@@ -47,7 +47,7 @@ async fn note(cluster: &Cluster, reason: &str) -> String {
             let _ = news.recv().await;
         }
     };
-    timeout(EVENT_PATIENCE, written).await.unwrap_or_else(|_| panic!("no Event {reason} in time"))
+    timeout(patience, written).await.unwrap_or_else(|_| panic!("no Event {reason} in time"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,13 +72,15 @@ async fn an_alarm_is_told_in_state_on_syslog_and_to_the_services_owner_and_so_is
     bench.until("leaf4", &raised).await;
     let told = line(&syslog, "alarm-raised severity=major type=vip-degraded").await;
     assert!(told.starts_with("<187>") && told.contains(" k8s-services["), "local7.err, by its tag: {told}");
-    assert!(note(bench.cluster(), "VipDegraded").await.starts_with("leaf4: VIP 1.1.1.100 of default/nginxhello"));
+    assert!(
+        note(bench.cluster(), "VipDegraded", PATIENCE).await.starts_with("leaf4: VIP 1.1.1.100 of default/nginxhello")
+    );
 
     bench.act(&["release: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
     bench.until("leaf4", &[(ALARM, Nothing), (&format!("{RECORD}/cleared"), Anything)]).await;
     bench.until("leaf4", HEALTHY_REMOTE).await;
     let told = line(&syslog, "alarm-cleared severity=major type=vip-degraded").await;
     assert!(told.starts_with("<189>"), "local7.notice: {told}");
-    assert!(note(bench.cluster(), "VipDegradedCleared").await.starts_with("leaf4: cleared after "));
+    assert!(note(bench.cluster(), "VipDegradedCleared", EVENT_PATIENCE).await.starts_with("leaf4: cleared after "));
     bench.down().await;
 }
