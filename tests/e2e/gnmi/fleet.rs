@@ -1,7 +1,7 @@
 //! fcli, a fleet tool of others' with reports over gNMI, on all switches of the anycast lab: leaves that run the agent, and
 //! spines.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
