@@ -26,14 +26,20 @@ REMAP     = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$
 
 # What lints Python and YANG; from PyPI.
 LINTERS   = ruff==0.17.6 pyang==2.7.1
+# Subcommands of cargo, from crates.io.
+DENY      = 0.20.2
+FUZZ      = 0.13.2
+# Which decoder `make fuzz` feeds, and for how long; fuzz/Cargo.toml has their names.
+DECODER  ?= ndk
+SECONDS  ?= 60
 # How many random event sequences the long properties try.
 CASES    ?= 20000
 # How many fabrics `make truth` draws, and from which seed on.
 FABRICS  ?= 100000
 SEED     ?= 1
 
-.PHONY: help deps deps-test deps-release deps-lint build demo lab cli telemetry record-telemetry test truth chaos e2e lint deny \
-	coverage mutants bench release package package-check
+.PHONY: help deps deps-test deps-release deps-lint build demo lab cli telemetry record-telemetry test truth chaos soak e2e lint \
+	deny fuzz coverage mutants bench release package package-check
 
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,9 +118,14 @@ lint: deps-lint ## Format, clippy, documentation, YANG, Python, shell scripts.
 	$(TARGET)/lint/bin/ruff check --quiet
 
 deny: ## Licences, sources, duplicates and advisories of what is linked in; advisories need the network.
-	@packaging/need-cargo-deny
+	@packaging/need-cargo-tool cargo-deny $(DENY)
 	cargo deny check licenses bans sources
 	cargo deny check advisories || [ "$(OFFLINE)" = 1 ]
+
+fuzz: deps ## Feeds a decoder (DECODER=ndk, SECONDS=60) with what a fuzzer makes of real messages; needs a nightly Rust.
+	@packaging/need-cargo-tool cargo-fuzz $(FUZZ)
+	@mkdir -p fuzz/corpus/$(DECODER)
+	cargo +nightly fuzz run $(DECODER) fuzz/corpus/$(DECODER) fuzz/seeds/$(DECODER) -- -max_total_time=$(SECONDS)
 
 coverage: deps-test ## Lines covered by make test (cargo install cargo-llvm-cov).
 	cargo llvm-cov --workspace --html

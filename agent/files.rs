@@ -201,6 +201,12 @@ pub fn text(path: &Path, purpose: Purpose) -> Result<String, FileError> {
 }
 
 impl Contents {
+    /// What a private file would have in it.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of(bytes: Vec<u8>, purpose: Purpose, path: &Path) -> Self {
+        Self { bytes, mode: 0o600, what: purpose.what, path: path.to_owned() }
+    }
+
     /// Refuses it where everyone may read it: for a file that turns out to hold a secret.
     ///
     /// # Errors

@@ -8,6 +8,8 @@ pub mod config;
 pub mod endpoint;
 pub mod engine;
 pub mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod gnmi;
 pub mod harden;
 pub mod kubernetes;

@@ -88,7 +88,7 @@ impl StateFile {
 }
 
 /// What this release understands: an alarm of a later one must not cost the rest.
-fn legible(text: &[u8]) -> serde_json::Result<Memory> {
+pub(crate) fn legible(text: &[u8]) -> serde_json::Result<Memory> {
     fn keep<T: DeserializeOwned>(file: &mut serde_json::Value, member: &str) {
         if let Some(entries) = file.get_mut(member).and_then(|entries| entries.as_array_mut()) {
             entries.retain(|entry| T::deserialize(entry).is_ok());

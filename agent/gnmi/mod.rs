@@ -21,6 +21,8 @@ mod client;
 mod connection;
 mod counters;
 mod fib;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod get;
 mod investigator;
 mod leaf;

@@ -189,6 +189,14 @@ pub(super) fn load(
     }
 }
 
+/// Reads a kubeconfig that came otherwise than from a file; those it names are out of reach.
+#[cfg(any(test, fuzzing))]
+pub(super) fn of_kubeconfig(bytes: &[u8], now: Timestamp) -> Result<Access, CredentialsError> {
+    let (path, mut files) = (Path::new("/kubeconfig"), Vec::new());
+    let contents = Contents::of(bytes.to_vec(), KUBECONFIG, path);
+    Reader { folder: Path::new("/nowhere"), files: &mut files }.chosen(path, &contents, None, now)
+}
+
 /// Reads files below one folder, and remembers which.
 struct Reader<'a> {
     folder: &'a Path,
@@ -211,6 +219,17 @@ impl Reader<'_> {
 
     fn kubeconfig(&mut self, path: &Path, context: Option<&str>, now: Timestamp) -> Result<Access, CredentialsError> {
         let contents = self.read(path, KUBECONFIG)?;
+        self.chosen(path, &contents, context, now)
+    }
+
+    /// What the chosen context of a kubeconfig gives access to.
+    fn chosen(
+        &mut self,
+        path: &Path,
+        contents: &Contents,
+        context: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Access, CredentialsError> {
         let unusable = |cause| CredentialsError::Kubeconfig { path: path.to_owned(), cause: Box::new(cause) };
         let mut kubeconfig = Kubeconfig::from_yaml(&contents.text()?).map_err(unusable)?;
         let context = match context.map(str::to_owned).or_else(|| kubeconfig.current_context.clone()) {
@@ -230,7 +249,7 @@ impl Reader<'_> {
             let users = &mut kubeconfig.auth_infos;
             let user = named(path, "user", &name, users, |entry| (&entry.name, &mut entry.auth_info))?;
             refuse_plugins(path, &name, user)?;
-            self.user(path, &contents, user, &mut access, now)?;
+            self.user(path, contents, user, &mut access, now)?;
         }
         Ok(access)
     }

@@ -24,6 +24,8 @@ mod budget;
 mod condition;
 mod credentials;
 mod dial;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod http;
 mod kept;
 mod limits;

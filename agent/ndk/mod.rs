@@ -20,6 +20,8 @@ mod client;
 mod config;
 mod convert;
 mod decode;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod inline;
 mod pace;
 mod session;

@@ -6,6 +6,7 @@
 
 mod answers;
 mod cluster;
+mod damage;
 mod files;
 mod memory;
 mod mutated;

@@ -10,6 +10,8 @@
 //! findings, nothing else.
 
 mod ask;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,6 +5,8 @@
 //! and it is tried again at a calm interval, when the credentials change, and when another version of it is served.
 
 mod discovery;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod objects;
 mod reduce;
 mod statuses;

@@ -1,0 +1,18 @@
+//! The readers of speaker resources, for a fuzzer.
+
+use std::sync::Arc;
+
+use super::reduce::Objects;
+use super::statuses::Statuses;
+use crate::kubernetes::reduce::Kind;
+use crate::model::speaker::SpeakerResource;
+
+/// A reader of one resource.
+pub(in crate::kubernetes) fn objects(resource: SpeakerResource) -> impl Kind {
+    Objects::new(resource, Arc::from("/apis/example.com/v1"))
+}
+
+/// A reader of ServiceBGPStatuses.
+pub(in crate::kubernetes) fn statuses() -> impl Kind {
+    Statuses::new(Arc::from("/apis/metallb.io/v1beta1"))
+}
