@@ -62,6 +62,33 @@ async fn a_listing_that_does_not_get_on_is_given_up_at_once() {
     assert!(server.asked() < 20, "{} requests", server.asked());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_is_too_large_is_asked_for_again_with_fewer_objects() {
+    let page = |limit: u32| {
+        let blank = if limit > 100 { " ".repeat(33 << 20) } else { String::new() };
+        format!(r#"{{"metadata":{{"resourceVersion":"1"}},{blank}"items":[{{"metadata":{{"name":"n1"}}}}]}}"#)
+    };
+    let server = Server::start().await;
+    server.reply(NODES, Reply::Page(page));
+    let mut cluster = Cluster::of(&server);
+    loop {
+        if let ClusterEvent::Nodes(Update::All(nodes)) = cluster.change().await {
+            assert_eq!(nodes.len(), 1);
+            break;
+        }
+    }
+    cluster.synced().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_more_objects_than_fit_on_one_is_no_listing() {
+    let server = Server::start().await;
+    server.reply(SERVICES, Reply::list(&vec!["{}".to_owned(); 250_001]));
+    let reason = within_budget(async { Cluster::of(&server).lost().await }).await;
+    assert!(reason.contains("no listing of services") && reason.contains("250000"), "{reason}");
+    assert_printable(&reason);
+}
+
 #[tokio::test]
 async fn pages_of_others_are_named_and_never_quoted() {
     let page: String = "<html>\n<title>Bad Gateway</title>\n<p>request \u{1b}[31m4711</p>".repeat(60_000);

@@ -25,6 +25,8 @@ pub(crate) enum Reply {
     Raw(Arc<str>),
     /// What a listing says, by how often it was asked for.
     Listing(fn(usize) -> String),
+    /// What a listing says, by how many objects were asked for.
+    Page(fn(u32) -> String),
 }
 
 impl Reply {
@@ -130,6 +132,11 @@ async fn serve(
         match reply {
             Some(Reply::Body(status, content, body)) => body_of(&mut stream, status, content, &body).await?,
             Some(Reply::Listing(page)) => body_of(&mut stream, 200, "application/json", &page(count)).await?,
+            Some(Reply::Page(page)) => {
+                let limit = query.split('&').find_map(|pair| pair.strip_prefix("limit="));
+                let limit = limit.and_then(|text| text.parse().ok()).unwrap_or(u32::MAX);
+                body_of(&mut stream, 200, "application/json", &page(limit)).await?;
+            }
             Some(Reply::Raw(bytes)) => {
                 stream.write_all(bytes.as_bytes()).await.ok()?;
                 return None;

@@ -54,6 +54,18 @@ async fn more_nodes_than_are_read_are_named() {
     assert!(reason.contains("there are more than 10000 nodes, and at most 10000 of them are read"), "{reason}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_slices_than_are_read_are_named() {
+    let slice = |at: usize| {
+        let (namespace, labels) = (at / 40_000, r#""labels":{"kubernetes.io/service-name":"w"}"#);
+        format!(r#"{{"metadata":{{"namespace":"n{namespace}","name":"s{at}",{labels}}},"addressType":"IPv4"}}"#)
+    };
+    let server = Server::start().await;
+    server.reply(SLICES, Reply::list(&(0..200_001).map(slice).collect::<Vec<_>>()));
+    let reason = Cluster::of(&server).lost().await;
+    assert!(reason.contains("more than 200000 endpointslices"), "{reason}");
+}
+
 #[tokio::test]
 async fn a_service_of_a_thousand_addresses_has_64_vips_and_state_says_so() {
     let server = Server::start().await;
