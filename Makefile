@@ -29,9 +29,10 @@ LINTERS   = ruff==0.17.6 pyang==2.7.1
 # Subcommands of cargo, from crates.io.
 DENY      = 0.20.2
 FUZZ      = 0.13.2
-# Which decoder `make fuzz` feeds, and for how long; fuzz/Cargo.toml has their names.
+# Which decoder `make fuzz` feeds; fuzz/Cargo.toml has their names.
 DECODER  ?= ndk
-SECONDS  ?= 60
+# How long `make fuzz` and `make soak` take.
+SECONDS  ?=
 # How many random event sequences the long properties try.
 CASES    ?= 20000
 # How many fabrics `make truth` draws, and from which seed on.
@@ -93,6 +94,9 @@ chaos: deps-test ## Everything goes wrong at random on a lab, and CASES=... rand
 	PROPTEST_CASES=$(CASES) cargo test --test engine property
 	cargo test --test chaos
 
+soak: deps ## Ordinary trouble for SECONDS=3600: what the agents keep must not grow.
+	SOAK_SECONDS=$(or $(SECONDS),3600) cargo test --release --test chaos soak -- --ignored --nocapture
+
 e2e: deps ## The agent against FRR, Kubernetes and more, in network namespaces; needs root. REQUIRE=1 fails where one is missing.
 	@if [ "$$(id -u)" = 0 ]; then packaging/need-packages $(PEERS); fi
 	@packaging/need-promtool target/promtool
@@ -125,7 +129,7 @@ deny: ## Licences, sources, duplicates and advisories of what is linked in; advi
 fuzz: deps ## Feeds a decoder (DECODER=ndk, SECONDS=60) with what a fuzzer makes of real messages; needs a nightly Rust.
 	@packaging/need-cargo-tool cargo-fuzz $(FUZZ)
 	@mkdir -p fuzz/corpus/$(DECODER)
-	cargo +nightly fuzz run $(DECODER) fuzz/corpus/$(DECODER) fuzz/seeds/$(DECODER) -- -max_total_time=$(SECONDS)
+	cargo +nightly fuzz run $(DECODER) fuzz/corpus/$(DECODER) fuzz/seeds/$(DECODER) -- -max_total_time=$(or $(SECONDS),60)
 
 coverage: deps-test ## Lines covered by make test (cargo install cargo-llvm-cov).
 	cargo llvm-cov --workspace --html

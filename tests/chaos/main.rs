@@ -13,4 +13,5 @@ mod order;
 mod process;
 mod random;
 mod schedule;
+mod soak;
 mod watch;
