@@ -1,4 +1,4 @@
-"""A CLI session: commands typed as text, state out of a recorded file, output as lines."""
+"""A CLI session on state out of a recorded file."""
 
 from __future__ import annotations
 
@@ -6,49 +6,19 @@ import fnmatch
 import importlib.util
 import json
 import re
+import sys
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from schema_tree import Node, load
-from srlinux.mgmt.cli import CommandNode, CommandNodeWithArguments
-from srlinux.mgmt.server.server_error import ServerError
-from srlinux.syntax import REQUIRED, Syntax
-
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent / "sim" / "python"))
+
+from engine import Engine, Entry, Output, ParsingError  # noqa: E402
+from schema_tree import Node, load  # noqa: E402
+from srlinux.mgmt.server.server_error import ServerError  # noqa: E402
+
 PLUGIN = HERE.parent.parent / "packaging" / "cli" / "k8s_services.py"
-
-
-class ParsingError(Exception):
-    """What the CLI says of a line it does not understand."""
-
-
-class Entry:
-    """A node of the state store: attributes are leaves (None if absent), lists and containers."""
-
-    def __init__(self, node: Node, value: dict[str, Any]) -> None:
-        self._node = node
-        self._value = value
-
-    def __getattr__(self, name: str) -> Any:
-        child = self._node.children.get(name.replace("_", "-"))
-        if child is None:
-            raise AttributeError(f"'{self._node.name}' has no '{name}'")
-        value = self._value.get(child.name)
-        return Children(child, value) if child.children else value
-
-
-class Children:
-    """The entries of a list, or of a container."""
-
-    def __init__(self, node: Node, value: Any) -> None:
-        self._entries = [] if value is None else value if isinstance(value, list) else [value]
-        self._node = node
-
-    def items(self) -> list[Entry]:
-        """Every entry."""
-        return [Entry(self._node, entry) for entry in self._entries]
 
 
 class StateStore:
@@ -97,50 +67,19 @@ class StateStore:
         return {name: value for name, value in entry.items() if not node.children[name].children}
 
 
-class Output:
-    """What `output` is."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.lines: list[str] = []
-        self.errors: list[str] = []
-        self.data: Any = None
-
-    def print_data(self, data: Any) -> None:
-        """Takes a report; drawn when the session knows in which format."""
-        self.data = data
-        self.lines += data.formatted(self.width)
-
-    def print_error_line(self, line: str) -> None:
-        """Says what went wrong."""
-        self.errors.append(line)
-
-
 class Session:
     """A login: the plugin is loaded, lines can be typed."""
 
     def __init__(self, plugin: Any, content: dict[str, Any], width: int = 100) -> None:
         self.store = StateStore(content)
-        self.width = width
-        self.show = CommandNode(Syntax("show"), None, None)
-        plugin.Plugin().load(cli=SimpleNamespace(show_mode=self.show), arguments=SimpleNamespace())
+        self.engine = Engine([plugin], self.store, width)
 
     def type(self, line: str) -> Output:
-        """Runs `show ...`, calling every command on the way as the CLI does."""
+        """Runs `show ...`."""
         words = line.split()
         if words.pop(0) != "show":
             raise ParsingError("only show is known here")
-        node, output = self.show, Output(self.width)
-        while words:
-            if words[0] not in node.commands:
-                raise ParsingError(f"Unknown token '{words[0]}'. Options are {sorted(node.commands)}")
-            node = node.commands[words.pop(0)]
-            arguments = CommandNodeWithArguments(node, take_arguments(node, words))
-            last = not words
-            state = SimpleNamespace(server_data_store=self.store, is_intermediate_command=not last)
-            if node.callback:
-                node.callback(state=state, input=None, output=output, arguments=arguments)
-        return output
+        return self.engine.run(words)
 
     def text(self, line: str) -> str:
         """What a person sees."""
@@ -148,29 +87,8 @@ class Session:
         return "\n".join(output.lines + output.errors)
 
     def json(self, line: str) -> Any:
-        """What `| as json` gives."""
+        """What `| as json` prints."""
         return json.loads(json.dumps(self.type(line).data.plain()))
-
-
-def take_arguments(node: CommandNode, words: list[str]) -> dict[str, Any]:
-    """Takes a command's arguments off `words`."""
-    syntax = node.syntax
-    values = {name: default for name, default in syntax.named.items() if default is not REQUIRED}
-    values |= {name: False for name in syntax.booleans}
-    places = list(syntax.unnamed)
-    while words and words[0] not in node.commands:
-        word = words.pop(0)
-        if word in syntax.named and words:
-            values[word] = words.pop(0)
-        elif word in syntax.booleans:
-            values[word] = True
-        elif places:
-            values[places.pop(0)[0]] = word
-        else:
-            raise ParsingError(f"Unknown token '{word}'. Options are {sorted((*syntax.named, *syntax.booleans))}")
-    if missing := [name for name, default in places if default is REQUIRED]:
-        raise ParsingError(f"Missing value for {missing}")
-    return values
 
 
 def recorded(name: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
-"""Types `show k8s-services ...` where no SR Linux CLI is: on a leaf of a running lab, or on a recorded state.
+"""Types `show k8s-services ...` on a recorded state. On a leaf of a running lab, `srl-sim cli` does.
 
-    show.py --run target/lab/anycast-metallb leaf1 show k8s-services vips not-up
     show.py broken show k8s-services
     show.py broken 'show k8s-services alarms | as json'
 """
@@ -9,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -16,26 +16,22 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 
-import record  # noqa: E402
 from session import ParsingError, Session, load_plugin, recorded, recorded_at  # noqa: E402
 
 
 def main(arguments: list[str]) -> int:
     """Where, then the line."""
-    run = None
-    if arguments[:1] == ["--run"] and len(arguments) > 1:
-        run, arguments = Path(arguments[1]).resolve(), arguments[2:]
     if len(arguments) < 2:
         print(__doc__, file=sys.stderr)
         return 2
-    where, line = arguments[0], " ".join(arguments[1:])
-    line, _, after = (part.strip() for part in line.partition("|"))
+    line, _, after = (part.strip() for part in " ".join(arguments[1:]).partition("|"))
     plugin = load_plugin()
-    if run:
-        content = record.state(run, where)
-    else:
-        content = recorded(where)
-        plugin.now = lambda: recorded_at(content)
+    try:
+        content = recorded(arguments[0])
+    except FileNotFoundError as error:
+        print(f"no state is recorded as {arguments[0]}: {error.filename}", file=sys.stderr)
+        return 1
+    plugin.now = lambda: recorded_at(content)
     try:
         session = Session(plugin, content)
         print(json.dumps(session.json(line), indent=2) if after == "as json" else session.text(line))
@@ -46,4 +42,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # A reader that ends early, such as head, is not an error.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))

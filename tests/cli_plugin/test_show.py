@@ -501,14 +501,14 @@ class Commands(Case):
     """What the CLI is told of the commands."""
 
     def test_values_are_completed_from_state(self) -> None:
-        top = self.session("healthy").show.commands["k8s-services"]
+        top = self.session("healthy").engine.show.commands["k8s-services"]
         for name, command in top.commands.items():
             for argument, completer in command.syntax.suggestions.items():
                 if argument not in command.syntax.booleans:
                     self.assertEqual(completer.path[0], ("k8s-services", {}), f"{name} {argument}")
 
     def test_commands_are_those_of_the_documentation(self) -> None:
-        top = self.session("healthy").show.commands["k8s-services"]
+        top = self.session("healthy").engine.show.commands["k8s-services"]
         self.assertEqual(set(top.commands), {"services", "vips", "vip", "nodes", "alarms"})
 
     def test_parent_stays_silent_on_the_way_to_a_command_below_it(self) -> None:

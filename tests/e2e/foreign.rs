@@ -70,7 +70,12 @@ pub(crate) async fn lab_with(lab: &str, app: Foreign<'_>, files: &Path, change: 
         copy.display()
     );
     let programs = programs(files, app.name, &start);
-    let added = LabApp { definition: app.definition, yang: app.yang, arguments: vec!["${folder}".to_owned()] };
+    let added = LabApp {
+        definition: app.definition,
+        yang: app.yang,
+        cli_plugins: None,
+        arguments: vec!["${folder}".to_owned()],
+    };
     let change = |lab: &mut LabContent| {
         lab.apps.push(added);
         change(lab);

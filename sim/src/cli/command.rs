@@ -16,6 +16,9 @@ pub(super) const ENTER: [&str; 4] = ["candidate", "running", "show", "state"];
 impl Session {
     /// Runs one line. What is wrong with it is told in the output, with status 1.
     pub async fn execute(&mut self, line: &str) -> Output {
+        if let Some(text) = self.help(line).await {
+            return Output { text, ..Output::default() };
+        }
         match self.run(line).await {
             Ok(output) => output,
             Err(error) => Output { text: format!("{error}\n"), status: 1, quit: false },
@@ -36,7 +39,7 @@ impl Session {
         let editing = matches!(self.mode, Mode::Candidate { .. });
         let text = match first.text() {
             "info" => self.info(arguments, &pipes)?,
-            "show" => self.show(arguments, &pipes)?,
+            "show" => self.show(arguments, &pipes).await?,
             "tools" => self.tools(arguments).await?,
             "enter" => self.enter(arguments)?,
             "exit" => self.exit(arguments)?,

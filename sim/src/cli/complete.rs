@@ -6,9 +6,10 @@ use super::command::ENTER;
 use super::config::{COMMIT, DISCARD, values_of};
 use super::info::{self, From};
 use super::lex::{Token, quote, split};
+use super::plugin::{self, Argument, ArgumentKind};
 use super::show;
-use super::target::{Pattern, Target, child_names};
-use super::{Mode, Session, pipe, tools};
+use super::target::{Pattern, Target, child_names, is_configured};
+use super::{Mode, Session, help, pipe, tools};
 use crate::datastore::Source;
 use crate::schema::NodeId;
 
@@ -32,7 +33,7 @@ pub struct Completion {
 
 impl Session {
     /// What the word at a position of a line, in bytes, can be.
-    pub fn complete(&self, line: &str, position: usize) -> Completion {
+    pub async fn complete(&self, line: &str, position: usize) -> Completion {
         let Some(head) = line.get(..position.min(line.len())) else { return Completion::default() };
         let mut start = head.rfind(|c: char| c.is_whitespace() || c == '|').map_or(0, |at| at + 1);
         let mut tokens = split(&head[..start]).unwrap_or_default();
@@ -41,39 +42,47 @@ impl Session {
             start += 1;
         }
         let prefix = head[start..].trim_start_matches('"');
-        let mut suggestions = self.options_after(&tokens);
+        let mut suggestions = self.options_after(&tokens).await;
         suggestions.retain(|it| it.value.trim_start_matches('"').starts_with(prefix));
         suggestions.sort();
         suggestions.dedup();
         Completion { start, suggestions }
     }
 
-    fn options_after(&self, tokens: &[Token]) -> Vec<Suggestion> {
+    async fn options_after(&self, tokens: &[Token]) -> Vec<Suggestion> {
         if let Some(bar) = tokens.iter().rposition(|token| *token == Token::Pipe) {
             let words: Vec<&str> = tokens[bar + 1..].iter().map(Token::text).collect();
             return self.after_bar(&tokens[..bar], &words);
         }
         let Some((first, arguments)) = tokens.split_first() else {
-            return plain(self.commands()).into_iter().chain(self.children(self.context.node())).collect();
+            return explained(self.commands()).into_iter().chain(self.children(self.context.node())).collect();
         };
         match first.text() {
             "info" => self.after_info(arguments),
-            "show" => self.after_words(show::COMMANDS, arguments),
+            "show" => {
+                let mut found = self.after_words(&show::rows(), arguments);
+                found.extend(self.after_show_of_plugin(arguments).await);
+                found
+            }
             "tools" => self.after_words(tools::COMMANDS, arguments),
-            "enter" if arguments.is_empty() => plain(ENTER),
+            "enter" if arguments.is_empty() => explained(ENTER),
             "exit" if arguments.is_empty() => plain(["all"]),
-            "commit" if arguments.is_empty() => plain(COMMIT),
-            "discard" if arguments.is_empty() => plain(DISCARD),
+            "commit" if arguments.is_empty() => explained(COMMIT),
+            "discard" if arguments.is_empty() => explained(DISCARD),
             "enter" | "exit" | "commit" | "discard" | "quit" | "pwc" => Vec::new(),
-            "set" | "delete" | "diff" => self.after_path(arguments),
-            "/" if tokens.len() == 1 => plain(self.commands()).into_iter().chain(self.children(NodeId::ROOT)).collect(),
+            "set" | "delete" | "diff" => self.after_path_to(arguments, true),
+            "save" if arguments.is_empty() => plain(["startup"]),
+            "save" => Vec::new(),
+            "/" if tokens.len() == 1 => {
+                explained(self.commands()).into_iter().chain(self.children(NodeId::ROOT)).collect()
+            }
             _ => self.after_path(tokens),
         }
     }
 
     fn after_bar(&self, command: &[Token], words: &[&str]) -> Vec<Suggestion> {
         match words {
-            [] => plain(pipe::COMMANDS),
+            [] => explained(pipe::COMMANDS),
             ["as"] => plain(["json", "table", "text", "yaml"]),
             ["filter"] => plain(["fields"]),
             ["filter", "fields", ..] => {
@@ -100,6 +109,11 @@ impl Session {
 
     /// What may follow a path: children, keys and their values, values of leaves.
     fn after_path(&self, words: &[Token]) -> Vec<Suggestion> {
+        self.after_path_to(words, false)
+    }
+
+    /// The same, `configured`: only what can be.
+    fn after_path_to(&self, words: &[Token], configured: bool) -> Vec<Suggestion> {
         let schema = self.store.schema();
         let Ok((target, rest)) = Target::read(schema, &self.context, words) else {
             return self.after_key_name(words);
@@ -109,17 +123,19 @@ impl Session {
             let editing = matches!(self.mode, Mode::Candidate { .. });
             return match rest {
                 [] => plain(values_of(info)).into_iter().filter(|it| !it.value.starts_with('<')).collect(),
-                _ if editing => schema.node(node).parent.map(|parent| self.children(parent)).unwrap_or_default(),
+                _ if editing => {
+                    schema.node(node).parent.map(|parent| self.children_to(configured, parent)).unwrap_or_default()
+                }
                 _ => Vec::new(),
             };
         }
-        let Some(step) = target.steps().last() else { return self.children(node) };
+        let Some(step) = target.steps().last() else { return self.children_to(configured, node) };
         if step.keys.first() == Some(&Pattern::Missing) {
             return self.key_values(&target, 0);
         }
         let missing = schema.keys(node).iter().zip(&step.keys).filter(|(_, pattern)| **pattern == Pattern::Missing);
         let names = missing.map(|(key, _)| schema.node(*key).name.to_string());
-        plain(names).into_iter().chain(self.children(node)).collect()
+        plain(names).into_iter().chain(self.children_to(configured, node)).collect()
     }
 
     /// Values of a key whose name is the last word.
@@ -150,13 +166,18 @@ impl Session {
     }
 
     fn children(&self, node: NodeId) -> Vec<Suggestion> {
+        self.children_to(false, node)
+    }
+
+    fn children_to(&self, configured: bool, node: NodeId) -> Vec<Suggestion> {
         let schema = self.store.schema();
         let described = |name: String| {
             let child = schema.child(node, &name)?;
             let description = schema.node(child).description.as_deref().map(first_sentence);
             Some(Suggestion { value: name, description })
         };
-        child_names(schema, node).into_iter().filter_map(described).collect()
+        let names = child_names(schema, node).into_iter();
+        names.filter(|name| !configured || is_configured(schema, node, name)).filter_map(described).collect()
     }
 
     /// Words of commands that are no paths: each is a row of words, `<...>` for names out of the data.
@@ -168,15 +189,66 @@ impl Session {
         let next = commands.iter().filter(fits).map(|command| command[arguments.len()]);
         let named = |word: &str| match word {
             "<application>" => self.names_at("/ system app-management application"),
+            "<interface>" => self.names_at("/ interface"),
+            "<subinterface>" => {
+                let interface = arguments.get(3).map(|token| quote(token.text())).unwrap_or_default();
+                self.names_at(&format!("/ interface {interface} subinterface"))
+            }
+            "<prefix>" => {
+                let [instance, family] = [1, 3].map(|at| arguments.get(at).map(Token::text).unwrap_or_default());
+                self.names_at(&format!("/ network-instance {} route-table {family} route", quote(instance)))
+            }
+            "<family>" => plain(show::FAMILIES),
+            "<bgp-family>" => plain(show::BGP_FAMILIES),
             "<network-instance>" => self.names_at("/ network-instance"),
             "<neighbor>" => {
                 let instance = arguments.get(1).map(|token| quote(token.text())).unwrap_or_default();
                 self.names_at(&format!("/ network-instance {instance} protocols bgp neighbor"))
             }
             word if word.starts_with('<') => Vec::new(),
-            word => plain([word]),
+            word => vec![Suggestion { value: word.to_owned(), description: help::meaning(word).map(str::to_owned) }],
         };
         next.flat_map(named).collect()
+    }
+
+    /// Words of plugins: commands, arguments that were not given yet, and values of the one before.
+    async fn after_show_of_plugin(&self, arguments: &[Token]) -> Vec<Suggestion> {
+        let native = arguments.first().is_some_and(|first| show::rows().iter().any(|row| row[0] == first.text()));
+        if native || self.options.plugins.is_empty() {
+            return Vec::new();
+        }
+        // Without Python there is nothing to complete; running the command says so.
+        let Ok(mut command) = plugin::commands(self).await else { return Vec::new() };
+        let mut words = arguments;
+        while let Some((first, rest)) = words.split_first() {
+            let Some(next) = command.commands.iter().position(|it| it.name == first.text()) else { break };
+            command = command.commands.swap_remove(next);
+            words = rest;
+        }
+        let named = |it: &&Argument| it.kind == ArgumentKind::Named;
+        let mut places = command.arguments.iter().filter(|it| it.kind == ArgumentKind::Unnamed);
+        let mut given: Vec<&str> = Vec::new();
+        let mut rest = words.iter().map(Token::text);
+        while let Some(word) = rest.next() {
+            match command.arguments.iter().filter(named).find(|it| it.name == word) {
+                Some(argument) if rest.next().is_none() => return self.values_of(argument),
+                Some(argument) => given.push(&argument.name),
+                None if command.arguments.iter().any(|it| it.name == word) => given.push(word),
+                None => drop(places.next()),
+            }
+        }
+        if let Some(argument) = places.next() {
+            return self.values_of(argument);
+        }
+        let arguments = command.arguments.iter().filter(|it| it.kind != ArgumentKind::Unnamed);
+        let arguments = arguments.filter(|it| !given.contains(&it.name.as_str())).map(|it| (&it.name, &it.help));
+        let commands = command.commands.iter().filter(|_| words.is_empty()).map(|it| (&it.name, &it.help));
+        let all = arguments.chain(commands);
+        all.map(|(name, help)| Suggestion { value: name.clone(), description: Some(help.clone()) }).collect()
+    }
+
+    fn values_of(&self, argument: &Argument) -> Vec<Suggestion> {
+        plain(plugin::values(self, argument).iter().map(|value| quote(value)))
     }
 
     fn names_at(&self, path: &str) -> Vec<Suggestion> {
@@ -191,6 +263,13 @@ fn is_info_word(token: &Token) -> bool {
 
 fn plain(words: impl IntoIterator<Item = impl Into<String>>) -> Vec<Suggestion> {
     words.into_iter().map(|word| Suggestion { value: word.into(), description: None }).collect()
+}
+
+/// Words of the CLI itself, with what they do.
+fn explained(words: impl IntoIterator<Item = &'static str>) -> Vec<Suggestion> {
+    let suggestion =
+        |word: &str| Suggestion { value: word.to_owned(), description: help::meaning(word).map(str::to_owned) };
+    words.into_iter().map(suggestion).collect()
 }
 
 fn first_sentence(text: &str) -> String {

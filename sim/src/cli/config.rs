@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::error::CliError;
 use super::lex::Token;
-use super::target::{Target, child_names};
+use super::target::{Target, child_names, is_configured};
 use super::{Mode, Session};
 use crate::datastore::{CommitError, Problem, Refusal, canonical_text, expected};
 use crate::path::Path;
@@ -17,12 +17,13 @@ impl Session {
     /// `set PATH [LEAF VALUE]...`: several leaves of the same container may follow each other.
     pub(super) fn set(&self, words: &[Token]) -> Result<String, CliError> {
         let schema = self.store.schema();
-        let (mut target, mut rest) = Target::read(schema, &self.context, words)?;
+        let (mut target, mut rest) = Target::read_configuration(schema, &self.context, words)?;
         loop {
             let node = target.node();
             if schema.leaf(node).is_none() {
                 if let Some(token) = rest.first() {
-                    return Err(CliError::unknown(token.text(), child_names(schema, node)));
+                    let names = child_names(schema, node).into_iter().filter(|name| is_configured(schema, node, name));
+                    return Err(CliError::unknown(token.text(), names));
                 }
                 self.create(&target)?;
                 return Ok(String::new());
@@ -32,7 +33,7 @@ impl Session {
                 return Ok(String::new());
             }
             target.pop();
-            (target, rest) = Target::read(schema, &target, rest)?;
+            (target, rest) = Target::read_configuration(schema, &target, rest)?;
         }
     }
 
@@ -77,14 +78,21 @@ impl Session {
         })
     }
 
-    /// A refusal of a value in the CLI's words: by its range where that is what restricts it.
+    /// A refusal of a value in the CLI's words: which leaf or key of the line, and what it takes.
     fn wrong_value(&self, node: NodeId, value: &Value, refusal: Refusal) -> CliError {
         let schema = self.store.schema();
-        match schema.leaf(node) {
-            Some(info) if schema.node(node).config && info.restricted => CliError::WrongValue {
-                leaf: schema.node(node).name.to_string(),
-                value: value.as_str().map_or_else(|| value.to_string(), str::to_owned),
-                expected: info.range.clone().unwrap_or(refusal.message),
+        let blamed = refusal.path.parse::<Path>().unwrap_or_default();
+        let key = blamed.steps().last().and_then(|step| step.keys.iter().find(|_| true));
+        let target = schema.resolve(&blamed).ok().map(|target| target.node());
+        let (leaf, value) = match (target, key) {
+            (Some(list), Some((name, value))) => (schema.child(list, name), value.clone()),
+            (found, _) => (found.or(Some(node)), value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
+        };
+        match leaf.and_then(|leaf| Some((leaf, schema.leaf(leaf)?))) {
+            Some((leaf, info)) if info.restricted => CliError::WrongValue {
+                leaf: schema.node(leaf).name.to_string(),
+                value,
+                expected: expected_of(info, &refusal.message),
             },
             _ => refused(refusal),
         }
@@ -93,7 +101,7 @@ impl Session {
     /// `delete PATH`, and `delete LEAF-LIST VALUE` for one value of it.
     pub(super) fn delete(&self, words: &[Token]) -> Result<String, CliError> {
         let schema = self.store.schema();
-        let (target, rest) = Target::read(schema, &self.context, words)?;
+        let (target, rest) = Target::read_configuration(schema, &self.context, words)?;
         let candidate = self.candidate();
         let values = match (&schema.node(target.node()).kind, rest) {
             (_, []) => Vec::new(),
@@ -184,6 +192,18 @@ impl Session {
     fn leave_candidate(&mut self) {
         self.mode = Mode::Running;
         self.private = None;
+    }
+}
+
+/// What a restricted leaf takes: its range, a pattern that can be read, or the name of its type.
+fn expected_of(info: &LeafInfo, message: &str) -> String {
+    const READABLE: usize = 60;
+    let pattern = message.split("does not match ").nth(1).map(|it| it.trim_matches(['"', '.']));
+    match pattern.filter(|pattern| info.range.is_none() && pattern.len() <= READABLE) {
+        Some(pattern) => format!("a text that matches {pattern}"),
+        None if info.range.is_none() && !info.typedef.is_empty() => format!("a value of type {}", info.typedef),
+        None if info.range.is_none() => message.to_owned(),
+        None => expected(info),
     }
 }
 

@@ -15,6 +15,12 @@ pub(super) enum CliError {
     /// Quotes or brackets that do not match.
     #[error("Parsing error: {0}")]
     Syntax(&'static str),
+    /// Words that a plugin does not take, in its words.
+    #[error("Parsing error: {0}")]
+    Words(String),
+    /// What a plugin printed as an error.
+    #[error("{0}")]
+    Printed(String),
     /// Anything else.
     #[error("Error: {0}")]
     Refused(String),

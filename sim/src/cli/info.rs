@@ -9,7 +9,7 @@ use super::pipe::{Format, Pipes};
 use super::table;
 use super::target::Target;
 use super::text::{self, Style};
-use super::tree::Body;
+use super::tree::{Body, Value};
 use super::{InfoStyle, Session};
 use crate::datastore::Source;
 use crate::schema::{NodeId, Schema};
@@ -98,7 +98,11 @@ impl Session {
             From::Running => Source::Running,
             From::Candidate => Source::Candidate(&candidate),
         };
-        self.store.read(source, |schema, tree| Body::select(schema, tree, target.steps()))
+        let mut body = self.store.read(source, |schema, tree| Body::select(schema, tree, target.steps()));
+        if from == From::State {
+            set_clock(self.store.schema(), &mut body);
+        }
+        body
     }
 
     fn shape(&self, info: &Info, pipes: &Pipes, body: &mut Body) {
@@ -144,6 +148,19 @@ impl Session {
             Format::Yaml => json::body(style, shown).to_yaml(),
             Format::Text | Format::Table => text::info(style, shown),
         }
+    }
+}
+
+/// The time of day is that of the question, not of the last write.
+fn set_clock(schema: &Schema, body: &mut Body) {
+    let system = schema.child(NodeId::ROOT, "system");
+    let information = system.and_then(|system| schema.child(system, "information"));
+    let (Some(system), Some(information)) = (system, information) else { return };
+    let Some(clock) = schema.child(information, "current-datetime") else { return };
+    let entries = body.children.get_mut(&system).into_iter().flatten();
+    let entries = entries.filter_map(|entry| entry.body.children.get_mut(&information)).flatten();
+    for value in entries.filter_map(|entry| entry.body.leaves.get_mut(&clock)) {
+        *value = Value::Leaf(format!("{:.3}", Timestamp::now()));
     }
 }
 

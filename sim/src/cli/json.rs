@@ -1,7 +1,11 @@
 //! `info` as JSON and as YAML.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
+use super::table::Column;
 use super::text::Style;
 use super::tree::{Body, Entry, Value};
 use crate::schema::{LeafType, NodeId};
@@ -95,6 +99,46 @@ impl Json {
     }
 }
 
+impl Json {
+    /// Every list of objects in it as a table, from the outside in.
+    pub(super) fn tables(&self) -> Vec<(Vec<Column>, Vec<Vec<String>>)> {
+        match self {
+            Self::Array(items) => {
+                let mut headers: Vec<&str> = Vec::new();
+                for name in items.iter().flat_map(Self::scalars).map(|(name, _)| name) {
+                    if !headers.contains(&name) {
+                        headers.push(name);
+                    }
+                }
+                let row = |item: &Self| {
+                    let scalars = item.scalars();
+                    let cell = |header: &&str| {
+                        scalars.iter().find(|(name, _)| name == header).map_or(String::new(), |(_, text)| text.clone())
+                    };
+                    headers.iter().map(cell).collect()
+                };
+                let rows = items.iter().map(row).collect();
+                let own = (headers.iter().map(|header| Column::fitted(header)).collect(), rows);
+                std::iter::once(own).chain(items.iter().flat_map(Self::tables)).collect()
+            }
+            Self::Object(members) => members.iter().flat_map(|(_, value)| value.tables()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The members of an object that are single values.
+    fn scalars(&self) -> Vec<(&str, String)> {
+        let Self::Object(members) = self else { return Vec::new() };
+        let text = |value: &Self| match value {
+            Self::Bool(value) => Some(value.to_string()),
+            Self::Number(number) => Some(number.to_string()),
+            Self::Text(text) => Some(text.clone()),
+            Self::Null | Self::Array(_) | Self::Object(_) => None,
+        };
+        members.iter().filter_map(|(name, value)| Some((name.as_str(), text(value)?))).collect()
+    }
+}
+
 fn write_block<'a>(
     text: &mut String,
     indent: usize,
@@ -134,6 +178,63 @@ impl Serialize for Json {
                 map.end()
             }
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyJson)
+    }
+}
+
+/// Takes any JSON, with its members in their order.
+struct AnyJson;
+
+impl<'de> Visitor<'de> for AnyJson {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(i64::try_from(value).map_or_else(|_| Json::Text(value.to_string()), Json::Number))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Json::Text(value.to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Json, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Json::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Json, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = access.next_entry()? {
+            members.push(member);
+        }
+        Ok(Json::Object(members))
     }
 }
 

@@ -4,18 +4,22 @@
 //! end of it, with a [`Client::prompt`] that has history and completion.
 
 mod age;
+mod bgp;
 mod command;
 mod complete;
 mod config;
 mod diff;
 mod error;
+mod help;
 mod info;
 mod json;
 mod lex;
 mod pattern;
 mod pipe;
+mod plugin;
 mod prompt;
 mod remote;
+mod reports;
 mod routes;
 mod show;
 mod table;
@@ -26,6 +30,7 @@ mod text;
 mod tools;
 mod tree;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -72,6 +77,10 @@ pub struct SessionOptions {
     pub style: InfoStyle,
     /// Whether the management server is loading YANG, and so answers nothing.
     pub busy: Option<watch::Receiver<bool>>,
+    /// Folders whose Python files are plugins of the CLI.
+    pub plugins: Vec<PathBuf>,
+    /// What runs them.
+    pub python: PathBuf,
 }
 
 impl SessionOptions {
@@ -79,7 +88,8 @@ impl SessionOptions {
     pub fn new(hostname: impl Into<String>, release: impl Into<String>) -> Self {
         let release = release.into();
         let style = InfoStyle::of_release(&release);
-        Self { hostname: hostname.into(), user: "admin".to_owned(), release, style, busy: None }
+        let (plugins, python) = (Vec::new(), PathBuf::from("python3"));
+        Self { hostname: hostname.into(), user: "admin".to_owned(), release, style, busy: None, plugins, python }
     }
 }
 

@@ -65,7 +65,10 @@ fn editor(client: Arc<Mutex<Client>>, history: &Path) -> Result<Reedline, Prompt
     let history = FileBackedHistory::with_file(HISTORY, history.to_owned()).map_err(PromptError::History)?;
     let mut keys = default_emacs_keybindings();
     let complete = ReedlineEvent::UntilFound(vec![ReedlineEvent::Menu(MENU.to_owned()), ReedlineEvent::MenuNext]);
-    keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete);
+    keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete.clone());
+    for modifiers in [KeyModifiers::NONE, KeyModifiers::SHIFT] {
+        keys.add_binding(modifiers, KeyCode::Char('?'), complete.clone());
+    }
     let menu = ColumnarMenu::default().with_name(MENU);
     Ok(Reedline::create()
         .with_history(Box::new(history))

@@ -65,7 +65,7 @@ async fn converse(stream: tokio::net::UnixStream, mut session: Session) -> io::R
                 let output = session.execute(&line).await;
                 told(&session, output)
             }
-            Request::Complete { line, position } => Answer::Completion(session.complete(&line, position)),
+            Request::Complete { line, position } => Answer::Completion(session.complete(&line, position).await),
         };
         writer.write_all(&encode(&answer)?).await?;
     }

@@ -1,12 +1,9 @@
-//! Reports over a network instance: its route tables and BGP neighbors.
+//! Reports over the route tables of a network instance.
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
 use super::show::{Report, View, line};
 use super::table::Column;
-use super::tree::glob;
 
 /// An address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,14 +17,16 @@ impl Family {
         [Self::V4, Self::V6].into_iter().find(|family| family.table() == word)
     }
 
-    fn table(self) -> &'static str {
+    /// Name of the family's container.
+    pub(super) fn table(self) -> &'static str {
         match self {
             Self::V4 => "ipv4-unicast",
             Self::V6 => "ipv6-unicast",
         }
     }
 
-    fn prefix(self) -> &'static str {
+    /// Name of the key that is the prefix.
+    pub(super) fn prefix(self) -> &'static str {
         match self {
             Self::V4 => "ipv4-prefix",
             Self::V6 => "ipv6-prefix",
@@ -55,7 +54,7 @@ struct Hop {
     via: Vec<Hop>,
 }
 
-fn routes(instance: View<'_>, family: Family) -> Vec<View<'_>> {
+pub(super) fn routes(instance: View<'_>, family: Family) -> Vec<View<'_>> {
     let table = instance.container("route-table").and_then(|table| table.container(family.table()));
     table.map(|table| table.list("route")).unwrap_or_default()
 }
@@ -236,84 +235,4 @@ fn describe(text: &mut String, hop: &Hop, depth: usize) {
     }
     text.push('\n');
     hop.via.iter().for_each(|via| describe(text, via, depth + 1));
-}
-
-/// Summary of the BGP neighbors whose address matches.
-pub(super) fn neighbors(report: &mut Report, instance: View<'_>, peer: &str, now: Timestamp) {
-    let name = instance.leaf("name");
-    let bgp = instance.container("protocols").and_then(|protocols| protocols.container("bgp"));
-    let all = bgp.map(|bgp| bgp.list("neighbor")).unwrap_or_default();
-    let (mut configured, mut established, mut disabled, mut dynamic) = (0, 0, 0, 0);
-    let mut rows = Vec::new();
-    for neighbor in all.iter().filter(|neighbor| glob(peer, neighbor.leaf("peer-address"))) {
-        let is_dynamic = neighbor.leaf("dynamic-neighbor") == "true";
-        let is_up = neighbor.leaf("session-state") == "established";
-        disabled += usize::from(neighbor.leaf("admin-state") == "disable");
-        if is_dynamic {
-            dynamic += 1;
-        } else {
-            configured += 1;
-            established += usize::from(is_up);
-        }
-        rows.push(neighbor_row(name, *neighbor, now));
-    }
-    let columns = vec![
-        Column::fixed("Net-Inst", 18),
-        Column::fixed("Peer", 27),
-        Column::fixed("Group", 18),
-        Column::fixed("Flags", 5),
-        Column::fixed("Peer-AS", 9),
-        Column::fixed("State", 14),
-        Column::fixed("Uptime", 14),
-        Column::fixed("AFI/SAFI", 12),
-        Column::fixed("[Rx/Active/Tx]", 27),
-    ];
-    let rule = format!("{}\n", "-".repeat(173));
-    report.text.push_str(&format!(
-        "{rule}BGP neighbor summary for network-instance \"{name}\"\n\
-         Flags: S static, D dynamic, L discovered by LLDP, B BFD enabled, - disabled, * slow\n{rule}{rule}"
-    ));
-    report.table("bgp neighbor", columns, rows);
-    report.text.push_str(&format!(
-        "{rule}Summary:\n{configured} configured neighbors, {established} configured sessions are established,\
-         {disabled} disabled peers\n{dynamic} dynamic peers\n"
-    ));
-}
-
-fn neighbor_row(instance: &str, neighbor: View<'_>, now: Timestamp) -> Vec<String> {
-    let mut flags = if neighbor.leaf("dynamic-neighbor") == "true" { "D" } else { "S" }.to_owned();
-    if neighbor.leaf("failure-detection/enable-bfd") == "true" {
-        flags.push('B');
-    }
-    if neighbor.leaf("admin-state") == "disable" {
-        flags.push('-');
-    }
-    if neighbor.leaf("slow-peer") == "true" {
-        flags.push('*');
-    }
-    let is_up = neighbor.leaf("session-state") == "established";
-    let uptime = neighbor.leaf("last-established").parse::<Timestamp>().ok().filter(|_| is_up);
-    let families = neighbor.list("afi-safi");
-    let families: Vec<_> = families.iter().filter(|it| it.leaf("admin-state") != "disable").collect();
-    let counts = |it: &&View<'_>| {
-        let count = |leaf| Some(it.leaf(leaf)).filter(|it| !it.is_empty()).unwrap_or("0");
-        format!("[{}/{}/{}]", count("received-routes"), count("active-routes"), count("sent-routes"))
-    };
-    vec![
-        instance.to_owned(),
-        neighbor.leaf("peer-address").to_owned(),
-        neighbor.leaf("peer-group").to_owned(),
-        flags,
-        neighbor.leaf("peer-as").to_owned(),
-        neighbor.leaf("session-state").to_owned(),
-        uptime.map(|since| duration(now.as_second() - since.as_second())).unwrap_or_default(),
-        families.iter().map(|it| it.leaf("afi-safi-name")).collect::<Vec<_>>().join("\n"),
-        families.iter().map(counts).collect::<Vec<_>>().join("\n"),
-    ]
-}
-
-/// `0d:0h:1m:23s`
-fn duration(seconds: i64) -> String {
-    let seconds = seconds.max(0);
-    format!("{}d:{}h:{}m:{}s", seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
 }

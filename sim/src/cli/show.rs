@@ -1,8 +1,5 @@
 //! `show`: reports over the state.
 
-use jiff::Timestamp;
-
-use super::Session;
 use super::error::CliError;
 use super::info::From;
 use super::json::Json;
@@ -11,24 +8,160 @@ use super::pipe::{Format, Pipes};
 use super::routes::{self, Family};
 use super::table::{Column, draw};
 use super::target::Target;
-use super::tree::{Body, Entry, Value, glob};
+use super::tree::{Body, Entry, Value};
+use super::{Session, bgp, plugin, reports};
+use crate::datastore::Source;
 use crate::schema::{NodeId, Schema};
 
-/// The rows of words that `show` knows, for completion; `<...>` stands for a name out of the data.
-pub(super) const COMMANDS: &[&[&str]] = &[
-    &["version"],
-    &["system", "application", "<application>"],
-    &["network-instance", "<network-instance>", "route-table", "all"],
-    &["network-instance", "<network-instance>", "route-table", "ipv4-unicast", "prefix", "<prefix>", "detail"],
-    &["network-instance", "<network-instance>", "route-table", "ipv6-unicast", "prefix", "<prefix>", "detail"],
-    &["network-instance", "<network-instance>", "protocols", "bgp", "neighbor", "<neighbor>"],
+/// Fills a report with what was captured by the `<...>` of a row of words.
+type Run = fn(&Session, &mut Report, &[&str]) -> Result<(), CliError>;
+
+/// The rows of words that `show` knows, each with its report; `<...>` stands for a name out of the data.
+const COMMANDS: &[(&[&str], Run)] = &[
+    (&["version"], |it, report, _| reports::version(it, report)),
+    (&["system", "application"], |it, report, _| reports::applications(it, report, "*")),
+    (&["system", "application", "<application>"], |it, report, names| reports::applications(it, report, names[0])),
+    (&["system", "lldp", "neighbor"], |it, report, _| reports::lldp(it, report, "*")),
+    (&["system", "lldp", "neighbor", "interface", "<interface>"], |it, report, names| {
+        reports::lldp(it, report, names[0])
+    }),
+    (&["interface"], |it, report, _| reports::interfaces(it, report, "*", false)),
+    (&["interface", "all"], |it, report, _| reports::interfaces(it, report, "*", true)),
+    (&["interface", "brief"], |it, report, _| reports::interfaces_in_brief(it, report, "*")),
+    (&["interface", "<interface>"], |it, report, names| reports::interfaces(it, report, names[0], true)),
+    (&["interface", "<interface>", "brief"], |it, report, names| reports::interfaces_in_brief(it, report, names[0])),
+    (&["arpnd", "arp-entries"], |it, report, _| reports::neighbors(it, report, Family::V4, "*", "*")),
+    (&["arpnd", "arp-entries", "interface", "<interface>"], |it, report, names| {
+        reports::neighbors(it, report, Family::V4, names[0], "*")
+    }),
+    (&["arpnd", "arp-entries", "interface", "<interface>", "subinterface", "<subinterface>"], |it, report, names| {
+        reports::neighbors(it, report, Family::V4, names[0], names[1])
+    }),
+    (&["arpnd", "neighbors"], |it, report, _| reports::neighbors(it, report, Family::V6, "*", "*")),
+    (&["arpnd", "neighbors", "interface", "<interface>"], |it, report, names| {
+        reports::neighbors(it, report, Family::V6, names[0], "*")
+    }),
+    (&["network-instance", "summary"], |it, report, _| reports::instances(it, report, "*")),
+    (&["network-instance", "<network-instance>", "summary"], |it, report, names| {
+        reports::instances(it, report, names[0])
+    }),
+    (&["network-instance", "<network-instance>", "interfaces"], |it, report, names| {
+        reports::instance_interfaces(it, report, names[0])
+    }),
+    (&["network-instance", "<network-instance>", "bridge-table", "mac-table", "all"], |it, report, names| {
+        reports::macs(it, report, names[0])
+    }),
+    (&["network-instance", "<network-instance>", "route-table"], |it, report, names| all_routes(it, report, names)),
+    (&["network-instance", "<network-instance>", "route-table", "all"], |it, report, names| {
+        all_routes(it, report, names)
+    }),
+    (&["network-instance", "<network-instance>", "route-table", "<family>"], |it, report, names| {
+        let family = family(names[1])?;
+        it.each_instance(names[0], "route-table", |view| routes::table(report, view, family, None))
+    }),
+    (&["network-instance", "<network-instance>", "route-table", "<family>", "summary"], |it, report, names| {
+        let family = family(names[1])?;
+        it.each_instance(names[0], "route-table", |view| routes::table(report, view, family, None))
+    }),
+    (
+        &["network-instance", "<network-instance>", "route-table", "<family>", "prefix", "<prefix>"],
+        |it, report, names| {
+            let family = family(names[1])?;
+            it.each_instance(names[0], "route-table", |view| routes::table(report, view, family, Some(names[2])))
+        },
+    ),
+    (
+        &["network-instance", "<network-instance>", "route-table", "<family>", "prefix", "<prefix>", "detail"],
+        |it, report, names| {
+            let family = family(names[1])?;
+            it.each_instance(names[0], "route-table", |view| routes::detail(report, view, family, names[2]))
+        },
+    ),
+    (&["network-instance", "<network-instance>", "protocols", "bgp", "neighbor"], |it, report, names| {
+        it.each_instance(names[0], "protocols bgp", |view| bgp::neighbors(report, view, "*"))
+    }),
+    (&["network-instance", "<network-instance>", "protocols", "bgp", "neighbor", "<neighbor>"], |it, report, names| {
+        it.each_instance(names[0], "protocols bgp", |view| bgp::neighbors(report, view, names[1]))
+    }),
+    (
+        &["network-instance", "<network-instance>", "protocols", "bgp", "neighbor", "<neighbor>", "detail"],
+        |it, report, names| it.each_instance(names[0], "protocols bgp", |view| bgp::detail(report, view, names[1])),
+    ),
+    (
+        &[
+            "network-instance",
+            "<network-instance>",
+            "protocols",
+            "bgp",
+            "neighbor",
+            "<neighbor>",
+            "received-routes",
+            "<bgp-family>",
+        ],
+        |it, report, names| {
+            let family = bgp_family(names[2])?;
+            it.each_instance(names[0], "", |view| bgp::received(report, view, names[1], family))
+        },
+    ),
+    (
+        &[
+            "network-instance",
+            "<network-instance>",
+            "protocols",
+            "bgp",
+            "neighbor",
+            "<neighbor>",
+            "advertised-routes",
+            "<bgp-family>",
+        ],
+        |it, report, names| {
+            let family = bgp_family(names[2])?;
+            it.each_instance(names[0], "", |view| bgp::advertised(report, view, names[1], family))
+        },
+    ),
+    (
+        &["network-instance", "<network-instance>", "protocols", "bgp", "routes", "<bgp-family>", "summary"],
+        |it, report, names| {
+            let family = bgp_family(names[1])?;
+            it.each_instance(names[0], "bgp-rib", |view| bgp::rib(report, view, family))
+        },
+    ),
 ];
+
+/// The rows of words, for completion.
+pub(super) fn rows() -> Vec<&'static [&'static str]> {
+    COMMANDS.iter().map(|(words, _)| *words).collect()
+}
+
+/// What stands in a place of words: an address family by its name in the route table.
+pub(super) const FAMILIES: [&str; 2] = ["ipv4-unicast", "ipv6-unicast"];
+/// The same, by its name in BGP's reports.
+pub(super) const BGP_FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
+
+fn family(word: &str) -> Result<Family, CliError> {
+    Family::read(word).ok_or_else(|| CliError::unknown(word, FAMILIES.into_iter().chain(["all"])))
+}
+
+fn bgp_family(word: &str) -> Result<Family, CliError> {
+    Family::read(&format!("{word}-unicast")).ok_or_else(|| CliError::unknown(word, BGP_FAMILIES))
+}
+
+fn all_routes(session: &Session, report: &mut Report, names: &[&str]) -> Result<(), CliError> {
+    session.each_instance(names[0], "route-table", |view| {
+        routes::table(report, view, Family::V4, None);
+        if routes::has_routes(view, Family::V6) {
+            routes::table(report, view, Family::V6, None);
+        }
+    })
+}
 
 /// A report: text, and the tables in it for `| as json`.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) text: String,
     pub(super) tables: Vec<(String, Vec<Column>, Vec<Vec<String>>)>,
+    /// What a plugin has in place of tables.
+    data: Option<Json>,
 }
 
 impl Report {
@@ -38,7 +171,15 @@ impl Report {
         self.tables.push((name.to_owned(), columns, rows));
     }
 
+    /// A report that is lines already, and data beside them.
+    pub(super) fn of_data(text: String, data: Json) -> Self {
+        Self { text, data: Some(data), ..Self::default() }
+    }
+
     fn data(&self) -> Json {
+        if let Some(data) = &self.data {
+            return data.clone();
+        }
         let row = |columns: &[Column], row: &Vec<String>| {
             let members = columns.iter().zip(row);
             Json::Object(members.map(|(column, cell)| (column.header.clone(), Json::Text(cell.clone()))).collect())
@@ -53,6 +194,9 @@ impl Report {
         match format {
             Format::Json => self.data().print(),
             Format::Yaml => self.data().to_yaml(),
+            Format::Table if self.data.is_some() => {
+                self.data().tables().into_iter().map(|(columns, rows)| draw(&columns, &rows)).collect()
+            }
             Format::Table => self.tables.iter().map(|(_, columns, rows)| draw(columns, rows)).collect(),
             Format::Text => self.text,
         }
@@ -69,6 +213,19 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// Of all state that was selected.
+    pub(super) fn root(schema: &'a Schema, body: &'a Body) -> Self {
+        Self { schema, node: NodeId::ROOT, keys: &[], body }
+    }
+
+    /// All entries at a path of containers and lists, such as `ipv4/address`.
+    pub(super) fn all(&self, path: &str) -> Vec<View<'a>> {
+        match path.split_once('/') {
+            None => self.list(path),
+            Some((first, rest)) => self.list(first).iter().flat_map(|view| view.all(rest)).collect(),
+        }
+    }
+
     /// The value of a leaf or key at a path such as `indirect/resolved`; empty where there is none.
     pub(super) fn leaf(&self, path: &str) -> &'a str {
         if let Some((container, rest)) = path.split_once('/') {
@@ -81,6 +238,15 @@ impl<'a> View<'a> {
         match self.body.leaves.get(&node) {
             Some(Value::Leaf(value)) => value,
             _ => "",
+        }
+    }
+
+    /// The values of a leaf-list.
+    pub(super) fn values(&self, name: &str) -> Vec<String> {
+        let value = self.schema.child(self.node, name).and_then(|node| self.body.leaves.get(&node));
+        match value {
+            Some(Value::List(values)) => values.clone(),
+            _ => Vec::new(),
         }
     }
 
@@ -99,137 +265,92 @@ impl<'a> View<'a> {
 }
 
 impl Session {
-    pub(super) fn show(&self, words: &[Token], pipes: &Pipes) -> Result<String, CliError> {
+    /// A report of the switch's own, or of a plugin.
+    pub(super) async fn show(&self, words: &[Token], pipes: &Pipes) -> Result<String, CliError> {
         let words: Vec<&str> = words.iter().map(Token::text).collect();
-        let report = match words.as_slice() {
-            ["version"] => self.show_version()?,
-            ["system", "application"] => self.show_applications("*")?,
-            ["system", "application", name] => self.show_applications(name)?,
-            ["network-instance", name, rest @ ..] => self.show_network_instance(name, rest)?,
-            _ => return Err(wrong_words(COMMANDS, &words)),
+        let found = COMMANDS.iter().find_map(|(row, run)| Some((captured(row, &words)?, run)));
+        let Some((names, run)) = found else {
+            let native = words.first().is_none_or(|first| COMMANDS.iter().any(|(row, _)| row[0] == *first));
+            if native || self.options.plugins.is_empty() {
+                return Err(wrong_words(&rows(), &words));
+            }
+            return Ok(self.show_of_plugin(&words).await?.print(pipes.format));
         };
+        let mut report = Report::default();
+        run(self, &mut report, &names)?;
         Ok(report.print(pipes.format))
     }
 
+    async fn show_of_plugin(&self, words: &[&str]) -> Result<Report, CliError> {
+        let unknown = |refused: &str| refused.contains(&format!("Unknown token '{}'", words[0]));
+        match plugin::run(self, words).await {
+            Err(CliError::Words(refused)) if unknown(&refused) => {
+                let known = plugin::commands(self).await?.commands.into_iter().map(|it| it.name);
+                let options: Vec<String> = rows().iter().map(|row| row[0].to_owned()).chain(known).collect();
+                Err(CliError::unknown(words[0], unique(options)))
+            }
+            other => other,
+        }
+    }
+
     /// All state at a path that needs no keys, or keys spelled in it.
-    fn state(&self, path: &str) -> Result<Body, CliError> {
+    pub(super) fn state(&self, path: &str) -> Result<Body, CliError> {
         let words = super::lex::split(path)?;
         let (target, _) = Target::read(self.store.schema(), &Target::default(), &words)?;
         Ok(self.select(From::State, &target))
     }
 
-    fn show_version(&self) -> Result<Report, CliError> {
-        let body = self.state("/ system information")?;
+    /// Hands every network instance that matches a name to a report, with what stands at a path below it.
+    ///
+    /// # Errors
+    /// None is called so.
+    pub(super) fn each_instance(&self, name: &str, path: &str, mut each: impl FnMut(View<'_>)) -> Result<(), CliError> {
         let schema = self.store.schema();
-        let root = View { schema, node: NodeId::ROOT, keys: &[], body: &body };
-        let information = root.container("system").and_then(|system| system.container("information"));
-        let leaf = |name| information.map_or("", |it| it.leaf(name)).to_owned();
-        let version = Some(leaf("version")).filter(|it| !it.is_empty()).unwrap_or_else(|| self.options.release.clone());
-        let (release, build) = version.split_once('-').unwrap_or((&version, "0"));
-        let lines = [
-            ("Hostname", self.options.hostname.clone()),
-            ("Chassis Type", "7220 IXR-D2L".to_owned()),
-            ("Part Number", "Sim Part No.".to_owned()),
-            ("Serial Number", "Sim Serial No.".to_owned()),
-            ("OS", "SR Linux".to_owned()),
-            ("Software Version", format!("v{}", release.trim_start_matches('v'))),
-            ("Build Number", build.to_owned()),
-            ("Architecture", std::env::consts::ARCH.to_owned()),
-            ("Last Booted", leaf("last-booted")),
-        ];
-        let rule = "-".repeat(50);
-        let mut report = Report { text: format!("{rule}\n"), ..Report::default() };
-        for (name, value) in &lines {
-            report.text.push_str(format!("{name:<21}: {value}").trim_end());
-            report.text.push('\n');
+        let words = super::lex::split("/ network-instance *")?;
+        let (all, _) = Target::read(schema, &Target::default(), &words)?;
+        let names = self.store.read(Source::State, |schema, tree| all.entries_in(schema, tree, all.node(), 0));
+        if !name.contains('*') && !names.iter().any(|it| it == name) {
+            return Err(CliError::unknown(name, names.into_iter().chain(["summary".to_owned()])));
         }
-        report.text.push_str(&format!("{rule}\n"));
-        let columns = lines.iter().map(|(name, _)| Column::fitted(name)).collect();
-        report.tables.push(("basic system info".to_owned(), columns, vec![lines.map(|(_, value)| value).to_vec()]));
-        Ok(report)
-    }
-
-    fn show_applications(&self, name: &str) -> Result<Report, CliError> {
-        let body = self.state("/ system app-management application *")?;
-        let schema = self.store.schema();
-        let root = View { schema, node: NodeId::ROOT, keys: &[], body: &body };
-        let management = root.container("system").and_then(|system| system.container("app-management"));
-        let applications = management.map(|it| it.list("application")).unwrap_or_default();
-        let rows: Vec<Vec<String>> = applications
-            .iter()
-            .filter(|application| glob(name, application.leaf("name")))
-            .map(|it| ["name", "pid", "state", "version", "last-change"].map(|leaf| it.leaf(leaf).to_owned()).to_vec())
-            .collect();
-        let columns = ["Name", "PID", "State", "Version", "Last Change"].map(Column::fitted).to_vec();
-        let mut report = Report::default();
-        if !rows.is_empty() {
-            report.table("Application", columns, rows);
-            report.text = report.text.lines().map(|line| format!("  {line}\n")).collect();
-        }
-        Ok(report)
-    }
-
-    fn show_network_instance(&self, name: &str, words: &[&str]) -> Result<Report, CliError> {
-        let body = match words {
-            ["route-table", ..] => self.state(&format!("/ network-instance \"{name}\" route-table"))?,
-            _ => self.state(&format!("/ network-instance \"{name}\" protocols bgp"))?,
-        };
-        let schema = self.store.schema();
-        let root = View { schema, node: NodeId::ROOT, keys: &[], body: &body };
-        let mut report = Report::default();
-        for instance in root.list("network-instance") {
-            match words {
-                ["route-table"] | ["route-table", "all"] => {
-                    routes::table(&mut report, instance, Family::V4, None);
-                    if routes::has_routes(instance, Family::V6) {
-                        routes::table(&mut report, instance, Family::V6, None);
-                    }
-                }
-                ["route-table", family, rest @ ..] if Family::read(family).is_some() => {
-                    let family = Family::read(family).unwrap_or(Family::V4);
-                    match rest {
-                        [] | ["summary"] => routes::table(&mut report, instance, family, None),
-                        ["prefix", prefix] => routes::table(&mut report, instance, family, Some(prefix)),
-                        ["prefix", prefix, "detail"] => routes::detail(&mut report, instance, family, prefix),
-                        _ => return Err(wrong_show(name, words)),
-                    }
-                }
-                ["protocols", "bgp", "neighbor"] => routes::neighbors(&mut report, instance, "*", Timestamp::now()),
-                ["protocols", "bgp", "neighbor", peer] => {
-                    routes::neighbors(&mut report, instance, peer, Timestamp::now());
-                }
-                _ => return Err(wrong_show(name, words)),
-            }
-        }
-        if report.text.is_empty() {
-            match words {
-                ["route-table", ..] | ["protocols", "bgp", "neighbor", ..] => {}
-                _ => return Err(wrong_show(name, words)),
-            }
-        }
-        Ok(report)
+        let body = self.state(&format!("/ network-instance \"{name}\" {path}"))?;
+        View::root(schema, &body).list("network-instance").into_iter().for_each(&mut each);
+        Ok(())
     }
 }
 
-fn wrong_show(name: &str, words: &[&str]) -> CliError {
-    wrong_words(COMMANDS, &[&["network-instance", name], words].concat())
+/// What stands in the places of a row that words fit.
+fn captured<'a>(row: &[&str], words: &[&'a str]) -> Option<Vec<&'a str>> {
+    let fits =
+        row.len() == words.len() && row.iter().zip(words).all(|(known, word)| known.starts_with('<') || known == word);
+    let names = row.iter().zip(words).filter(|(known, _)| known.starts_with('<')).map(|(_, word)| *word);
+    fits.then(|| names.collect())
 }
 
 /// The first word that fits none of the rows, with those that would have.
 pub(super) fn wrong_words(commands: &[&[&str]], words: &[&str]) -> CliError {
     let mut fitting: Vec<&[&str]> = commands.to_vec();
     for (position, word) in words.iter().enumerate() {
-        let options: Vec<&str> = fitting.iter().filter_map(|row| row.get(position)).copied().collect();
+        let options: Vec<&str> =
+            fitting.iter().filter_map(|row| row.get(position)).flat_map(|it| spelled(it)).copied().collect();
         fitting.retain(|row| row.get(position).is_some_and(|known| known.starts_with('<') || known == word));
         if fitting.is_empty() {
             return CliError::unknown(word, unique(options));
         }
     }
-    let options = fitting.iter().filter_map(|row| row.get(words.len())).copied().collect();
+    let options = fitting.iter().filter_map(|row| row.get(words.len())).flat_map(|it| spelled(it)).copied().collect();
     CliError::incomplete(unique(options))
 }
 
-fn unique(mut words: Vec<&str>) -> Vec<&str> {
+/// What may be typed in a place of words: address families by their names, other names as they are.
+pub(super) fn spelled<'a>(word: &'a &'a str) -> &'a [&'a str] {
+    match *word {
+        "<family>" => &FAMILIES,
+        "<bgp-family>" => &BGP_FAMILIES,
+        _ => std::slice::from_ref(word),
+    }
+}
+
+fn unique<T: Ord>(mut words: Vec<T>) -> Vec<T> {
     words.sort_unstable();
     words.dedup();
     words

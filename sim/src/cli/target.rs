@@ -130,6 +130,13 @@ impl TargetStep {
 }
 
 impl Target {
+    /// The place of a path, in whose keys `*` stands for any text; `None` if the schema has no such node.
+    pub(super) fn of_path(schema: &Schema, path: &Path) -> Option<Self> {
+        let mut reader = Reader { schema, target: Self::default(), configured: false };
+        path.steps().iter().try_for_each(|step| reader.whole_step(step)).ok()?;
+        Some(reader.target)
+    }
+
     pub(super) fn steps(&self) -> &[TargetStep] {
         &self.steps
     }
@@ -222,27 +229,21 @@ impl Target {
         context: &Self,
         words: &'a [Token],
     ) -> Result<(Self, &'a [Token]), CliError> {
-        let mut reader = Reader { schema, target: context.clone() };
-        let mut rest = words;
-        while let Some((first, others)) = rest.split_first() {
-            let Some(word) = first.word() else { break };
-            rest = match word {
-                ".." => {
-                    reader.target.pop();
-                    others
-                }
-                _ if word.starts_with('/') && rest.len() == words.len() => {
-                    reader.target = Self::default();
-                    reader.slashed(word, others)?
-                }
-                _ if schema.leaf(reader.target.node()).is_some() => break,
-                _ => reader.step(word, others)?,
-            };
-        }
-        Ok((reader.target, rest))
+        Reader { schema, target: context.clone(), configured: false }.read(words)
+    }
+
+    /// The same among what can be configured: state is not known.
+    ///
+    /// # Errors
+    /// When a word names nothing that can be configured where it stands.
+    pub(super) fn read_configuration<'a>(
+        schema: &Schema,
+        context: &Self,
+        words: &'a [Token],
+    ) -> Result<(Self, &'a [Token]), CliError> {
+        Reader { schema, target: context.clone(), configured: true }.read(words)
     }
 }
-
 /// The head of a container or entry: its name, the first key bare, the others with their names.
 pub(super) fn header(schema: &Schema, node: NodeId, keys: &[impl AsRef<str>]) -> String {
     let mut text = schema.node(node).name.to_string();
@@ -260,9 +261,31 @@ pub(super) fn header(schema: &Schema, node: NodeId, keys: &[impl AsRef<str>]) ->
 struct Reader<'a> {
     schema: &'a Schema,
     target: Target,
+    /// Whether only what can be configured is known.
+    configured: bool,
 }
 
 impl Reader<'_> {
+    fn read(mut self, words: &[Token]) -> Result<(Target, &[Token]), CliError> {
+        let mut rest = words;
+        while let Some((first, others)) = rest.split_first() {
+            let Some(word) = first.word() else { break };
+            rest = match word {
+                ".." => {
+                    self.target.pop();
+                    others
+                }
+                _ if word.starts_with('/') && rest.len() == words.len() => {
+                    self.target = Target::default();
+                    self.slashed(word, others)?
+                }
+                _ if self.schema.leaf(self.target.node()).is_some() => break,
+                _ => self.step(word, others)?,
+            };
+        }
+        Ok((self.target, rest))
+    }
+
     /// `/`, `/name` or a whole path such as `/a/b[k=v]`.
     fn slashed<'w>(&mut self, word: &str, rest: &'w [Token]) -> Result<&'w [Token], CliError> {
         if word == "/" {
@@ -287,13 +310,20 @@ impl Reader<'_> {
 
     fn child(&self, name: &str) -> Result<NodeId, CliError> {
         let children = &self.schema.node(self.target.node()).children;
-        let found =
-            children.iter().find(|child| *self.schema.node(**child).name == *name && !self.schema.node(**child).key);
+        let known = |child: &&NodeId| {
+            let node = self.schema.node(**child);
+            *node.name == *name && !node.key && (node.config || !self.configured)
+        };
+        let found = children.iter().find(known);
         found.copied().ok_or_else(|| CliError::unknown(name, self.options()))
     }
 
     fn options(&self) -> Vec<String> {
-        child_names(self.schema, self.target.node())
+        let names = child_names(self.schema, self.target.node());
+        names
+            .into_iter()
+            .filter(|name| !self.configured || is_configured(self.schema, self.target.node(), name))
+            .collect()
     }
 
     fn step<'w>(&mut self, word: &str, rest: &'w [Token]) -> Result<&'w [Token], CliError> {
@@ -329,6 +359,11 @@ impl Reader<'_> {
 pub(super) fn child_names(schema: &Schema, node: NodeId) -> Vec<String> {
     let children = schema.node(node).children.iter().map(|child| schema.node(*child)).filter(|child| !child.key);
     children.map(|child| child.name.to_string()).collect()
+}
+
+/// Whether a child is configuration.
+pub(super) fn is_configured(schema: &Schema, node: NodeId, name: &str) -> bool {
+    schema.child(node, name).is_some_and(|child| schema.node(child).config)
 }
 
 fn entry<'a>(schema: &Schema, tree: &'a Node, node: NodeId, keys: &[String]) -> Option<&'a Node> {

@@ -9,7 +9,9 @@ use crate::datastore::StateOp;
 use crate::schema::Schema;
 
 mod edit;
+mod plugins;
 mod reports;
+mod switch;
 
 static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../yang"));

@@ -143,17 +143,29 @@ pub(crate) fn canonical_text(schema: &Schema, name: &str, info: &LeafInfo, text:
 /// What a leaf takes, for messages.
 pub(crate) fn expected(info: &LeafInfo) -> String {
     if let Some(range) = &info.range {
-        return range.clone();
+        let (least, most) = bounds(&info.kind);
+        return range.replace("min", &least).replace("max", &most);
     }
     match &info.kind {
         LeafType::Boolean => "'true' or 'false'".to_owned(),
         LeafType::Empty => "no value".to_owned(),
         LeafType::Enumeration(names) => format!("one of [{}]", names.join(", ")),
-        LeafType::Signed(bits) => format!("{}..{}", -(1_i128 << (bits - 1)), (1_i128 << (bits - 1)) - 1),
-        LeafType::Unsigned(bits) => format!("0..{}", (1_u128 << bits) - 1),
+        LeafType::Signed(_) | LeafType::Unsigned(_) => {
+            let (least, most) = bounds(&info.kind);
+            format!("{least}..{most}")
+        }
         LeafType::Decimal => "a decimal number".to_owned(),
         LeafType::Identity => "an identity".to_owned(),
         LeafType::Union(_) | LeafType::Text => "a string".to_owned(),
+    }
+}
+
+/// The least and the most a number can be, as far as its type says.
+fn bounds(kind: &LeafType) -> (String, String) {
+    match kind {
+        LeafType::Signed(bits) => ((-(1_i128 << (bits - 1))).to_string(), ((1_i128 << (bits - 1)) - 1).to_string()),
+        LeafType::Unsigned(bits) => ("0".to_owned(), ((1_u128 << bits) - 1).to_string()),
+        _ => ("min".to_owned(), "max".to_owned()),
     }
 }
 

@@ -111,6 +111,9 @@ pub struct LabApp {
     pub definition: PathBuf,
     /// Where its YANG stands here, in place of the folders it is installed in on a switch.
     pub yang: PathBuf,
+    /// Where the plugins it adds to the CLI stand here.
+    #[serde(default)]
+    pub cli_plugins: Option<PathBuf>,
     /// Arguments on top of its launch command's. `${leaf}` stands for the leaf's name, `${ndk}` and `${gnmi}` for
     /// its sockets, `${folder}` for its folder, `${password-file}` for the file with its gNMI password.
     #[serde(default)]

@@ -155,7 +155,9 @@ impl Lab {
             progress(&format!("cluster {name}: API on {}", cluster.server.url()));
         }
         let names = file.content.fabric.leaves.keys().chain(file.content.fabric.spines.keys());
-        let mut leaves = switches(names, &run, &schema, &options).await?;
+        let plugins: Vec<PathBuf> =
+            apps.iter().filter_map(|(_, app)| Some(file.folder.join(app.cli_plugins.as_ref()?))).collect();
+        let mut leaves = switches(names, &run, &schema, &plugins, &options).await?;
         let spines = file.content.fabric.spines.keys().filter_map(|name| leaves.remove_entry(name)).collect();
         let world = Arc::new(World::new(fabric, leaves, spines));
         let followed = clusters.iter().map(|(name, it)| Followed::new(name, &it.cluster)).collect();
@@ -303,6 +305,7 @@ async fn switches(
     names: impl Iterator<Item = &String>,
     run: &Path,
     schema: &Arc<Schema>,
+    plugins: &[PathBuf],
     options: &LabOptions,
 ) -> Result<BTreeMap<String, Leaf>, StartError> {
     let mut leaves = BTreeMap::new();
@@ -310,6 +313,7 @@ async fn switches(
         let options = LeafOptions {
             profile: options.profile.clone(),
             gnmi_tcp: Some(local(options.gnmi_port, position)),
+            cli_plugins: plugins.to_vec(),
             ..LeafOptions::new(name, run.join(name), schema.clone())
         };
         let leaf = Leaf::start(options).await.map_err(|source| match source {

@@ -39,6 +39,7 @@ impl Console {
     pub(super) fn new(store: Datastore, options: &LeafOptions, apps: AppManager, management: Management) -> Self {
         let mut session = SessionOptions::new(&options.name, options.profile.release.clone());
         session.busy = Some(management.busy());
+        session.plugins.clone_from(&options.cli_plugins);
         Self { store, options: session, managed: Arc::new(Managed { apps, management }) }
     }
 

@@ -117,6 +117,8 @@ pub struct LeafOptions {
     pub interfaces: Vec<String>,
     /// Its release, and what is not settled about that.
     pub profile: Profile,
+    /// Folders whose Python files are plugins of its CLI.
+    pub cli_plugins: Vec<PathBuf>,
 }
 
 impl LeafOptions {
@@ -132,6 +134,7 @@ impl LeafOptions {
             ndk_tcp: None,
             interfaces: ["ethernet-1/1", "ethernet-1/49", "ethernet-1/50", "mgmt0"].map(str::to_owned).to_vec(),
             profile: Profile::default(),
+            cli_plugins: Vec::new(),
         }
     }
 }

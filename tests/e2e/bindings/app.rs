@@ -22,7 +22,12 @@ async fn an_application_on_nokias_bindings_is_at_home_on_the_leaf() {
     let program = folder().join("app.py");
     let script = format!("#!/bin/sh\nexec {} -B {} \"$@\"\n", python.display(), program.display());
     let programs = foreign::programs(files.path(), "pyapp", &script);
-    let app = LabApp { definition: folder().join("pyapp.yml"), yang: folder(), arguments: vec!["${ndk}".to_owned()] };
+    let app = LabApp {
+        definition: folder().join("pyapp.yml"),
+        yang: folder(),
+        cli_plugins: None,
+        arguments: vec!["${ndk}".to_owned()],
+    };
     let bench = Bench::running(&programs, files.path(), "anycast-metallb", Switches::default(), |lab| {
         lab.apps.push(app);
         lab.config.push_str("set / pyapp prefix 1.1.1.100/32\n");

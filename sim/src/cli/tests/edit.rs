@@ -135,7 +135,7 @@ async fn wrong_values_are_told_in_the_words_of_the_switch() {
     let text = fails(&mut session, "set / k8s-services cluster").await;
     assert!(text.contains("<name>"), "{text}");
     let text = fails(&mut session, "set / k8s-services oper-state up").await;
-    assert!(text.contains("state cannot be configured"), "{text}");
+    assert!(text.contains("Unknown token 'oper-state'"), "{text}");
     let text = fails(&mut session, "set / k8s-services admin-state").await;
     assert!(text.contains("'disable', 'enable'"), "{text}");
     assert!(fails(&mut session, "set / k8s-services cluster c1 namespace [ a").await.contains("bracket"));
@@ -191,4 +191,30 @@ async fn a_script_goes_on_after_errors_unless_told_otherwise() {
     assert!(output.status == 1 && output.text.ends_with("/ \n"), "{}", output.text);
     let output = session.script("nonsense\npwc\n", true).await;
     assert!(output.status == 1 && output.text.lines().count() == 1, "{}", output.text);
+}
+
+#[tokio::test]
+async fn only_configuration_is_offered_and_taken_where_configuration_is_edited() {
+    let (_, mut session) = candidate().await;
+    let wrong = fails(&mut session, "set / k8s-services cluster c1 nonsense").await;
+    assert!(wrong.contains("'kubeconfig'") && !wrong.contains("oper-state"), "{wrong}");
+    let wrong = fails(&mut session, "set / k8s-services cluster c1 oper-state up").await;
+    assert!(wrong.starts_with("Parsing error: Unknown token 'oper-state'."), "{wrong}");
+    let help = run(&mut session, "set / k8s-services cluster c1 ?").await;
+    assert!(help.contains("  kubeconfig") && !help.contains("oper-state"), "{help}");
+}
+
+#[tokio::test]
+async fn a_wrong_value_names_the_leaf_it_is_of_and_what_that_takes() {
+    let (_, mut session) = candidate().await;
+    let wrong = fails(&mut session, "set / k8s-services cluster \"c 1\" kubeconfig /etc/x").await;
+    assert!(
+        wrong.starts_with("Parsing error: While parsing 'name': Wrong value for 'value': Got 'c 1' expected "),
+        "{wrong}"
+    );
+    assert!(!wrong.contains("Unsatisfied"), "{wrong}");
+    let wrong = fails(&mut session, "set / k8s-services cluster c1 vip-pool 10.0.0.0").await;
+    assert!(wrong.contains("While parsing 'vip-pool'") && wrong.len() < 200, "{wrong}");
+    let wrong = fails(&mut session, "set / k8s-services cluster c1 ecmp-limit 0").await;
+    assert!(wrong.contains("While parsing 'ecmp-limit'") && !wrong.contains("max"), "{wrong}");
 }

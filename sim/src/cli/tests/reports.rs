@@ -98,7 +98,8 @@ async fn the_route_table_tells_next_hops_as_the_lab_saw_them() {
     );
     let one = run(&mut session, "show network-instance ip-vrf-1 route-table ipv4-unicast prefix 192.168.1.0/24").await;
     assert!(one.contains("192.168.1.1") && !one.contains("1.1.1.100"), "{one}");
-    assert_eq!(run(&mut session, "show network-instance none route-table").await, "");
+    let wrong = fails(&mut session, "show network-instance none route-table").await;
+    assert_eq!(wrong, "Parsing error: Unknown token 'none'. Options are ['ip-vrf-1', 'summary']\n");
 }
 
 #[tokio::test]
@@ -177,7 +178,7 @@ async fn unknown_reports_are_told_with_their_options() {
     let (_, mut session) = leaf1("23.7.1");
     assert_eq!(
         fails(&mut session, "show versions").await,
-        "Parsing error: Unknown token 'versions'. Options are ['network-instance', 'system', 'version']\n"
+        "Parsing error: Unknown token 'versions'. Options are ['arpnd', 'interface', 'network-instance', 'system', 'version']\n"
     );
     assert!(fails(&mut session, "show network-instance default x").await.contains("'protocols', 'route-table'"));
     assert!(fails(&mut session, "show network-instance default").await.contains("'protocols', 'route-table'"));
@@ -218,8 +219,8 @@ async fn applications_are_operated() {
     assert!(fails(&mut session, "tools system app-management application x jump").await.contains("'restart'"));
 }
 
-fn words(session: &Session, line: &str) -> Vec<String> {
-    session.complete(line, line.len()).suggestions.into_iter().map(|it| it.value).collect()
+async fn words(session: &Session, line: &str) -> Vec<String> {
+    session.complete(line, line.len()).await.suggestions.into_iter().map(|it| it.value).collect()
 }
 
 #[tokio::test]
@@ -228,25 +229,30 @@ async fn completion_follows_schema_and_data() {
     services(&store);
     ip_vrf(&store);
     application(&store);
-    assert_eq!(words(&session, "inf"), ["info"]);
-    assert_eq!(words(&session, "info from "), ["candidate", "running", "state"]);
-    assert_eq!(words(&session, "info from state k8s-s"), ["k8s-services"]);
-    assert_eq!(words(&session, "info from state /k8s-s"), ["k8s-services"]);
-    assert_eq!(words(&session, "info from state k8s-services cluster "), ["*", "c1"]);
-    assert_eq!(words(&session, "info from state k8s-services cluster c1 service default n"), ["name"]);
-    assert_eq!(words(&session, "info from state k8s-services cluster c1 service default name "), ["*", "api", "web"]);
+    assert_eq!(words(&session, "inf").await, ["info"]);
+    assert_eq!(words(&session, "info from ").await, ["candidate", "running", "state"]);
+    assert_eq!(words(&session, "info from state k8s-s").await, ["k8s-services"]);
+    assert_eq!(words(&session, "info from state /k8s-s").await, ["k8s-services"]);
+    assert_eq!(words(&session, "info from state k8s-services cluster ").await, ["*", "c1"]);
+    assert_eq!(words(&session, "info from state k8s-services cluster c1 service default n").await, ["name"]);
+    assert_eq!(
+        words(&session, "info from state k8s-services cluster c1 service default name ").await,
+        ["*", "api", "web"]
+    );
     let path = "info from state k8s-services cluster c1 service default name web vip ";
-    assert_eq!(words(&session, path), ["*", "1.1.1.100", "1.1.1.20"]);
-    assert_eq!(words(&session, "info from state bfd | as "), ["json", "table", "text", "yaml"]);
-    assert_eq!(words(&session, "show network-instance ip-vrf-1 r"), ["route-table"]);
-    assert_eq!(words(&session, "show network-instance "), ["*", "ip-vrf-1"]);
-    assert!(words(&session, "tools system app-management application srl").contains(&"srl_basic_agent".to_owned()));
-    assert!(words(&session, "tools system app-management application x re").contains(&"restart".to_owned()));
-    assert_eq!(words(&session, "se"), Vec::<String>::new());
+    assert_eq!(words(&session, path).await, ["*", "1.1.1.100", "1.1.1.20"]);
+    assert_eq!(words(&session, "info from state bfd | as ").await, ["json", "table", "text", "yaml"]);
+    assert_eq!(words(&session, "show network-instance ip-vrf-1 r").await, ["route-table"]);
+    assert_eq!(words(&session, "show network-instance ").await, ["*", "ip-vrf-1", "summary"]);
+    assert!(
+        words(&session, "tools system app-management application srl").await.contains(&"srl_basic_agent".to_owned())
+    );
+    assert!(words(&session, "tools system app-management application x re").await.contains(&"restart".to_owned()));
+    assert_eq!(words(&session, "se").await, Vec::<String>::new());
     run(&mut session, "enter candidate").await;
-    assert_eq!(words(&session, "se"), ["set"]);
-    assert_eq!(words(&session, "set / k8s-services admin-state "), ["disable", "enable"]);
-    let completion = session.complete("info from state k8s-services clu", 32);
+    assert_eq!(words(&session, "se").await, ["set"]);
+    assert_eq!(words(&session, "set / k8s-services admin-state ").await, ["disable", "enable"]);
+    let completion = session.complete("info from state k8s-services clu", 32).await;
     assert_eq!(completion.start, 29);
     assert!(completion.suggestions[0].description.is_some());
 }

@@ -17,12 +17,13 @@ class Syntax:
         self.named: dict[str, Any] = {}
         self.booleans: list[str] = []
         self.suggestions: dict[str, Any] = {}
+        self.helps: dict[str, str] = {}
 
     def add_unnamed_argument(
         self, name: str, default: Any = REQUIRED, suggestions: Any = None, help: str = ""
     ) -> "Syntax":
         """A value by its place."""
-        self._declare(name, suggestions)
+        self._declare(name, suggestions, help)
         self.unnamed.append((name, default))
         return self
 
@@ -30,17 +31,18 @@ class Syntax:
         self, name: str, default: Any = REQUIRED, suggestions: Any = None, help: str = ""
     ) -> "Syntax":
         """A value after its name."""
-        self._declare(name, suggestions)
+        self._declare(name, suggestions, help)
         self.named[name] = default
         return self
 
     def add_boolean_argument(self, name: str, help: str = "") -> "Syntax":
         """A word that is there or not."""
-        self._declare(name, None)
+        self._declare(name, None, help)
         self.booleans.append(name)
         return self
 
-    def _declare(self, name: str, suggestions: Any) -> None:
+    def _declare(self, name: str, suggestions: Any, help: str) -> None:
         if name in self.suggestions:
             raise ValueError(f"argument '{name}' is declared twice")
         self.suggestions[name] = suggestions
+        self.helps[name] = help
