@@ -7,7 +7,6 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use srl_sim::cli::{Session, SessionOptions};
 use srl_sim::lab::{Lab, LabFile, LabOptions};
 use srl_sim::profile::Profile;
 use tempfile::TempDir;
@@ -23,8 +22,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const ALL_STATE: &str = "info from state k8s-services";
 
 /// The lab, in a folder of its own.
-struct Bench {
-    lab: Lab,
+pub(crate) struct Bench {
+    pub(crate) lab: Lab,
     run: Option<TempDir>,
 }
 
@@ -38,7 +37,7 @@ impl Drop for Bench {
 }
 
 impl Bench {
-    async fn up() -> Self {
+    pub(crate) async fn up() -> Self {
         let file = LabFile::read(&root().join("lab/anycast-metallb")).expect("the lab is readable");
         let run = tempfile::Builder::new().prefix("docs").tempdir().expect("a folder");
         let program = Path::new(env!("CARGO_BIN_EXE_k8s-services"));
@@ -59,11 +58,8 @@ impl Bench {
 
     /// The answer of a leaf's CLI, without what differs from run to run.
     async fn ask(&self, leaf: &str, command: &str) -> String {
-        let store = self.lab.leaves()[leaf].datastore().clone();
-        let mut session = Session::new(store, SessionOptions::new(leaf, "25.3.1"), None);
-        let output = session.execute(command).await;
-        assert_eq!(output.status, 0, "{leaf}: {command}: {}", output.text);
-        timeless(&output.text)
+        let output = self.lab.leaves()[leaf].cli(command).await;
+        timeless(&output.unwrap_or_else(|refused| panic!("{leaf}: {command}: {refused}")))
     }
 
     async fn until<T>(&self, leaf: &str, what: &str, holds: impl Fn(&str) -> Option<T>) -> T {
@@ -81,13 +77,10 @@ impl Bench {
         if typed.is_empty() {
             return;
         }
-        let store = self.lab.leaves()[leaf].datastore().clone();
-        let mut session = Session::new(store, SessionOptions::new(leaf, "25.3.1"), None);
         let lines = ["enter candidate"].into_iter().chain(typed.iter().map(|line| line.as_str())).chain(["commit now"]);
-        for line in lines {
-            let output = session.execute(line).await;
-            assert_eq!(output.status, 0, "{leaf}: {line}: {}", output.text);
-        }
+        let script = lines.collect::<Vec<_>>().join("\n");
+        let output = self.lab.leaves()[leaf].cli(&script).await;
+        output.unwrap_or_else(|refused| panic!("{leaf}: {script}: {refused}"));
     }
 
     /// `srl-sim lever ...` or `srl-sim act ...`

@@ -8,3 +8,4 @@ mod links;
 mod pages;
 mod sentences;
 mod switch;
+mod typed;

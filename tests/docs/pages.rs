@@ -23,6 +23,9 @@ pub(crate) struct Fence {
     pub(crate) lines: Vec<(usize, String)>,
 }
 
+/// Behind a command that the emulated leaf does not know.
+const DEVICE: &str = " (device)";
+
 /// Of the repository.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -99,6 +102,16 @@ impl Page {
     /// Code between single backticks in prose.
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         self.prose.iter().flat_map(|(number, line)| line.split('`').skip(1).step_by(2).map(move |code| (*number, code)))
+    }
+
+    /// Code between single backticks in prose, and whether `(device)` behind it marks it as for switches only.
+    pub(crate) fn marked_code(&self) -> impl Iterator<Item = (usize, &str, bool)> {
+        self.prose.iter().flat_map(|(number, line)| {
+            let parts: Vec<&str> = line.split('`').collect();
+            let codes: Vec<_> =
+                parts.windows(2).skip(1).step_by(2).map(|it| (it[0], it[1].starts_with(DEVICE))).collect();
+            codes.into_iter().map(move |(code, marked)| (*number, code, marked))
+        })
     }
 
     /// The second-level headings, in order.

@@ -1,0 +1,62 @@
+//! What is typed at a switch runs on a leaf of the anycast lab, or is marked as for switches only.
+//!
+//! Commands in fences of `srlinux` and between backticks are run. Behind those between backticks `(device)`, and in the head
+//! of a fence `srlinux device`, says that the emulated leaf does not know them; then it must not.
+
+use crate::lab::Bench;
+use crate::pages::{self, Page, none};
+
+/// How a line begins that is typed at a switch and changes no configuration.
+const COMMANDS: [&str; 6] = ["show ", "info ", "tools ", "save ", "ping ", "bash "];
+
+/// The agent, to be operated.
+const AGENT: &str = "tools system app-management application k8s-services";
+
+/// A command on a page.
+struct Typed {
+    place: String,
+    line: String,
+    for_devices: bool,
+}
+
+fn typed(page: &Page) -> Vec<Typed> {
+    let is_command = |line: &str| COMMANDS.iter().any(|command| line.starts_with(command)) && !line.ends_with("...");
+    let mut found = Vec::new();
+    for fence in page.fences.iter().filter(|fence| fence.language.split(' ').next() == Some("srlinux")) {
+        for (number, line) in fence.lines.iter().filter(|(_, line)| is_command(line.trim())) {
+            let for_devices = fence.language == "srlinux device";
+            found.push(Typed { place: page.at(*number), line: line.trim().to_owned(), for_devices });
+        }
+    }
+    for (number, code, for_devices) in page.marked_code().filter(|(_, code, _)| is_command(code)) {
+        found.push(Typed { place: page.at(number), line: code.replace("<address>", "1.1.1.100"), for_devices });
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_runs_on_an_emulated_leaf_or_is_marked_for_devices() {
+    let bench = Bench::up().await;
+    let mut wrong = Vec::new();
+    let (mut run, mut marked) = (0, 0);
+    let of_docs = |page: &Page| !page.path.starts_with("lab");
+    for Typed { place, line, for_devices } in pages::all().iter().filter(|page| of_docs(page)).flat_map(typed) {
+        // What stops and starts the agent has a leaf of its own.
+        let leaf = if line.starts_with("tools ") { "leaf3" } else { "leaf1" };
+        let leaf = &bench.lab.leaves()[leaf];
+        // Every operation finds the agent as it can be operated; where it is so already, this is refused.
+        let before = if line.ends_with(" start") { "stop" } else { "start" };
+        if line.starts_with(AGENT) {
+            let _ = leaf.cli(&format!("{AGENT} {before}")).await;
+        }
+        match leaf.cli(&line).await {
+            Err(refused) if !for_devices => wrong.push(format!("{place}: `{line}` is refused: {refused}")),
+            Ok(_) if for_devices => wrong.push(format!("{place}: `{line}` is marked for devices, but a leaf runs it")),
+            _ => {}
+        }
+        run += usize::from(!for_devices);
+        marked += usize::from(for_devices);
+    }
+    none(&wrong);
+    assert!(run > 60 && marked > 5, "{run} commands were run and {marked} are marked");
+}
