@@ -23,7 +23,7 @@ use srl_k8s_services::model::verdict::{
 };
 use srl_k8s_services::model::view::{
     Cause, Change, ClusterCounts, ClusterView, NextHopView, NodeView, OrphanView, PeerView, RootView, RouteView,
-    ServiceView, SourceFreshness, SourceView, SummaryView, Verdict, VipView,
+    ServiceView, SourceFreshness, SourceView, SummaryView, Verdict, VipView, Without,
 };
 use srl_k8s_services::publish::{Input, Publisher, Sink, WriteError};
 use srl_k8s_services::tree::{self, Kind as TableKind, Type};
@@ -271,6 +271,9 @@ fn enumerations_are_the_models_in_both_directions() {
     }
     for entry in [service, vip, hop, node] {
         assert_same(&format!("{entry}/oper-state"), OperState::ALL.map(OperState::as_str));
+    }
+    for lost in ["session", "node", "port"] {
+        assert_same(&format!("{hop}/state-without-{lost}"), OperState::ALL.map(OperState::as_str));
     }
     for entry in [vip, hop, node, peer] {
         assert_same(&format!("{entry}/probable-cause"), ProbableCause::ALL.map(ProbableCause::as_str));
@@ -548,6 +551,11 @@ fn service(n: usize, reason: Reason) -> ServiceView {
         state: OperState::ALL[hop % OperState::ALL.len()],
         reason: NEXT_HOP_REASONS.get(hop).copied(),
         cause: cause(n),
+        without: Without {
+            session: OperState::ALL.get(hop).copied(),
+            node: OperState::ALL.get(n).copied(),
+            port: OperState::ALL.get(hop).copied(),
+        },
     };
     let vip = |address: &str, prefix: Option<&str>| VipView {
         address: ip(address),

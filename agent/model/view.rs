@@ -284,6 +284,20 @@ pub struct NextHopView {
     pub reason: Option<Reason>,
     /// `probable-cause` and `cause-detail`, of a next-hop that is absent or kept without its session.
     pub cause: Option<Cause>,
+    /// What the VIP would be without it.
+    pub without: Without,
+}
+
+/// The state a VIP would have if something were lost that an installed next-hop of it rests on: judged like anything else,
+/// with that taken away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Without {
+    /// `state-without-session`: its BGP session.
+    pub session: Option<OperState>,
+    /// `state-without-node`: its node; only where more than this session goes with it.
+    pub node: Option<OperState>,
+    /// `state-without-port`: the port it is plugged in at; only where more than this node goes with it.
+    pub port: Option<OperState>,
 }
 
 /// `/k8s-services/orphan-route`: a host route inside a VIP pool that no service claims.

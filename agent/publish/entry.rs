@@ -20,7 +20,7 @@ use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, NodeName};
 use crate::model::switch::{BfdState, SessionState};
 use crate::model::time::Timestamp;
-use crate::model::verdict::{Announcement, Owner};
+use crate::model::verdict::{Announcement, OperState, Owner};
 use crate::model::view::{
     Cause, ClusterView, NodeView, OrphanView, RootView, ServiceView, SourceFreshness, SourceView, SummaryView, VipView,
 };
@@ -416,6 +416,9 @@ struct NextHop<'a> {
     usable_endpoints: Option<u32>,
     probable_cause: Option<&'static str>,
     cause_detail: Option<&'a str>,
+    state_without_session: Option<&'static str>,
+    state_without_node: Option<&'static str>,
+    state_without_port: Option<&'static str>,
     oper_state: &'static str,
     oper_reason: Option<&'static str>,
 }
@@ -474,6 +477,9 @@ fn push_vip(entries: &mut Vec<Entry>, view: &VipView) {
             usable_endpoints: hop.usable_endpoints,
             probable_cause,
             cause_detail,
+            state_without_session: hop.without.session.map(OperState::as_str),
+            state_without_node: hop.without.node.map(OperState::as_str),
+            state_without_port: hop.without.port.map(OperState::as_str),
             oper_state: hop.state.as_str(),
             oper_reason: hop.reason.map(|reason| reason.as_str()),
         };

@@ -5,6 +5,7 @@
     show k8s-services vips                one row per VIP
     show k8s-services vip <address>       all about one VIP, next-hop by next-hop
     show k8s-services nodes               who announces, from where, over which session
+    show k8s-services impact              what hangs on each node; on one node, session or port: which VIPs
     show k8s-services alarms [history]    what is wrong now, what was
 
 A plugin of the SR Linux CLI; installed as /etc/opt/srlinux/cli/plugins/k8s_services.py and there after the next login.
@@ -34,6 +35,7 @@ CLUSTERS = "/k8s-services/cluster[name={cluster}]"
 NODES = CLUSTERS + "/node[name={node}]"
 SERVICES = CLUSTERS + "/service[namespace={namespace}][name={service}]"
 VIPS = SERVICES + "/vip[address={vip}]"
+SESSIONS = NODES + "/peer[address={session}]"
 ALARMS = "/k8s-services/alarm[id=*]"
 HISTORY = "/k8s-services/alarm-history[sequence=*]"
 APPLICATION = "/system/app-management/application[name=k8s-services]"
@@ -907,6 +909,118 @@ def draw_alarms(found: Found, width: int) -> Iterator[str]:
         yield from table_or(ALARM_TABLE, found.lists["alarm"], width, "No active alarm.")
 
 
+# --- show k8s-services impact ----------------------------------------------------------------------------------------
+
+# What can be lost, the narrowest first: the agent gives a leaf of its own only where more goes with the wider one.
+LOSSES = ("session", "node", "port")
+
+
+def state_without(hop: Any, loss: str) -> str:
+    """The state a VIP would have without the session, node or port of a next-hop; empty if it does not rest on one here."""
+    names = LOSSES[: LOSSES.index(loss) + 1]
+    return next((word for name in reversed(names) if (word := leaf(hop, f"state_without_{name}"))), "")
+
+
+def places(state: Any) -> list[Row]:
+    """Where each address of each node has its session and is plugged in."""
+    keys = dict.fromkeys(PATHS, ALL)
+    return [
+        {
+            "Cluster": leaf(cluster, "name"),
+            "Node": leaf(node, "name"),
+            "Address": leaf(peer, "address"),
+            "Port": leaf(peer, "port"),
+        }
+        for _, cluster, node in walk(read(state, NODES, True, **keys), "k8s_services", "cluster", "node")
+        for (peer,) in walk(node, "peer")
+    ]
+
+
+def losses(row: Row, hop: Any, known: Sequence[Row]) -> Row:
+    """What a next-hop rests on: its node, its session and its port, as far as they are known."""
+    own = [place for place in known if (place["Cluster"], place["Node"]) == (row["Cluster"], leaf(hop, "node"))]
+    same = [place for place in own if ":" in place["Address"]] if ":" in row["VIP"] else own
+    by = next((place for place in own if place["Address"] == leaf(hop, "address")), (same or own or [{}])[0])
+    return {"node": leaf(hop, "node"), "session": by.get("Address", ""), "port": by.get("Port", "")}
+
+
+def gather_impact(state: Any, filters: Row, found: Found) -> None:
+    """VIPs that would not be up without what is named; without a name, how many hang on each node and shared port."""
+    named = [loss for loss in LOSSES if filters[loss] != ALL]
+    if len(named) > 1:
+        raise ValueError(f"name one of {', '.join(LOSSES)}, not {' and '.join(named)}")
+    known = places(state)
+    counts: dict[tuple[str, str], dict[str, int]] = {}
+    for row, entry in vip_entries(state, dict.fromkeys(PATHS, ALL), recursive=True):
+        without = {
+            (loss, name if loss != "node" else f"{row['Cluster']}/{name}"): state_without(hop, loss)
+            for (hop,) in walk(entry, "next_hop")
+            for loss, name in losses(row, hop, known).items()
+            if name and state_without(hop, loss)
+        }
+        for (loss, name), word in without.items():
+            counts.setdefault((loss, name), dict.fromkeys(STATES, 0))[word] += 1
+            if [loss] == named and filters[loss] in (name, name.partition("/")[2] if loss == "node" else name):
+                found.lists["vip"].append({**row, "Without": word})
+    if named:
+        found.head["Shown"] = f"{named[0]} {filters[named[0]]}"
+    else:
+        found.lists["loss"] = [loss_row(loss, name, count, known) for (loss, name), count in counts.items()
+                               if loss == "node" or loss == "port" and len(nodes_at(name, known)) > 1]
+
+
+def nodes_at(port: str, known: Sequence[Row]) -> set[tuple[str, str]]:
+    """The nodes that are plugged in at a port."""
+    return {(place["Cluster"], place["Node"]) for place in known if place["Port"] == port}
+
+
+def loss_row(loss: str, name: str, count: dict[str, int], known: Sequence[Row]) -> Row:
+    """How many VIPs would be in which state without a node or a port."""
+    own = [place for place in known if f"{place['Cluster']}/{place['Node']}" == name] if loss == "node" else []
+    return {
+        "Lost": f"{loss} {name}",
+        "Session": ", ".join(place["Address"] for place in own),
+        "Port": ", ".join(sorted({place["Port"] for place in own if place["Port"]})),
+        **{word.capitalize(): str(count[word]) for word in STATES},
+    }
+
+
+def by_impact(rows: Iterable[Row]) -> list[Row]:
+    """What costs most first."""
+    return sorted(rows, key=lambda row: (*(-int(row[word.capitalize()]) for word in STATES[:2]), natural(row["Lost"])))
+
+
+def by_without(rows: Iterable[Row]) -> list[Row]:
+    """The worst of what would be first."""
+    return sorted(by_state(rows), key=lambda row: rank(row["Without"], STATES))
+
+
+def draw_impact(found: Found, width: int) -> Iterator[str]:
+    """One table."""
+    shown = found.head["Shown"]
+    if not shown:
+        yield from table_or(LOSS_TABLE, found.lists["loss"], width, "No VIP uses a node of this leaf.")
+        return
+    rows = found.lists["vip"]
+    words = ", ".join(f"{sum(row['Without'] == word for row in rows)} {word}" for word in STATES)
+    yield f"VIPs that use {shown}, as they would be without it: {words}"
+    worse = [row for row in rows if row["Without"] != "up"]
+    yield from table_or(IMPACT_TABLE, worse, width, f"No VIP would suffer without {shown}.")
+
+
+LOSS_TABLE = Table(
+    [("Without", field("Lost")), ("Session", field("Session")), ("Port", field("Port")),
+     *((word.capitalize(), field(word.capitalize())) for word in STATES)],
+    folds=["Without", "Session"],
+)
+IMPACT_TABLE = Table(
+    [("VIP", field("VIP")), ("Service", service_name), ("State", field("State")), ("Without", field("Without"))],
+    folds=["Service", "VIP"],
+)
+LOSS_LIST = Listing(["Lost"], ["Session", "Port", *(word.capitalize() for word in STATES)], by_impact)
+IMPACT_LIST = Listing([*SERVICE_KEYS, "VIP"], ["State", "Without"], by_without)
+
+
 SUMMARY_REPORT = Report(
     ["Agent", "Agent since", "Version", *VERDICT, *COUNTS],
     {"source": SOURCE_LIST, "cluster": CLUSTER_LIST, "node": NODE_LIST, "service": SERVICE_LIST},
@@ -917,6 +1031,7 @@ SERVICES_REPORT = Report([], {"service": SERVICE_LIST}, gather_services, draw_se
 VIPS_REPORT = Report([], {"vip": VIP_LIST}, gather_vips, draw_vips)
 VIP_REPORT = Report(["Shown", "Watched"], {"vip": VIP_LIST, "next-hop": NEXT_HOP_LIST}, gather_vip, draw_vip)
 NODES_REPORT = Report([], {"node": NODE_LIST}, gather_nodes, draw_nodes)
+IMPACT_REPORT = Report(["Shown"], {"loss": LOSS_LIST, "vip": IMPACT_LIST}, gather_impact, draw_impact)
 ALARMS_REPORT = Report(["Shown"], {"alarm": ALARM_LIST, "history": HISTORY_LIST}, gather_alarms, draw_alarms)
 
 
@@ -954,9 +1069,14 @@ HELP = {
     "vip": "Only this address",
     "node": "Only this node, with every address it speaks BGP from",
     "not-up": "Only what is not up",
+    "session": "Only this address that a node speaks BGP from",
+    "port": "Only this port",
     "history": "Alarms that have been cleared, the newest first",
 }
-PATHS = {"cluster": CLUSTERS, "namespace": SERVICES, "service": SERVICES, "vip": VIPS, "node": NODES}
+PATHS = {
+    "cluster": CLUSTERS, "namespace": SERVICES, "service": SERVICES, "vip": VIPS, "node": NODES, "session": SESSIONS,
+    "port": "/interface[name={port}]",
+}
 SERVICE_FILTERS = ("cluster", "namespace", "service")
 
 
@@ -987,8 +1107,9 @@ class Command:
         given = {name: str(arguments.get(name)) for name in self.required}
         given |= {name: str(arguments.get_or(name, ALL)) for name in self.filters}
         given |= {name: "yes" for name in self.flags if arguments.get_or(name, False)}
-        if given.get("vip", ALL) != ALL:
-            given["vip"] = canonical(given["vip"])
+        for name in ("vip", "session"):
+            if given.get(name, ALL) != ALL:
+                given[name] = canonical(given[name])
         return dict.fromkeys(PATHS, ALL) | given
 
     def run(self, state: Any, output: Any, arguments: Any, **_kwargs: Any) -> None:
@@ -1012,6 +1133,7 @@ COMMANDS = (
     Command("vips", "Show VIPs, the worst first", VIPS_REPORT, (*SERVICE_FILTERS, "vip"), ("not-up",)),
     Command("vip", "Show all about one VIP, next-hop by next-hop", VIP_REPORT, required=("vip",)),
     Command("nodes", "Show nodes that announce VIPs, the worst first", NODES_REPORT, ("cluster", "node"), ("not-up",)),
+    Command("impact", "Show which VIPs would not be up without a node, a session or a port", IMPACT_REPORT, LOSSES),
     Command("alarms", "Show active alarms, the most severe first", ALARMS_REPORT, flags=("history",)),
 )
 

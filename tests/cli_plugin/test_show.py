@@ -406,6 +406,62 @@ class Nodes(Case):
         self.assertNotIn("BFD", self.session("healthy").text("show k8s-services nodes"))
 
 
+class Impact(Case):
+    """show k8s-services impact"""
+
+    def content(self) -> dict[str, Any]:
+        """Two VIPs by node n1, one of them by n2 as well, which is plugged in at the same port; n3 is at another one."""
+
+        def node(name: str, address: str, port: str) -> dict[str, Any]:
+            peer = {"address": address, "attachment": "attached", "session-state": "established", "port": port}
+            return {"name": name, "oper-state": "up", "peer": [peer]}
+
+        def hop(address: str, name: str, state: str, **wider: str) -> dict[str, Any]:
+            without = {f"state-without-{loss}": word for loss, word in {"session": state, **wider}.items()}
+            return {"address": address, "node": name, "kind": "local", "installed": True, "oper-state": "up", **without}
+
+        content = self.with_services([service("both", address="192.0.2.1"), service("one", address="192.0.2.2"),
+                                      service("spare", address="192.0.2.3")])
+        cluster = agent(content)["cluster"][0]
+        cluster["node"] = [node("n1", "10.0.0.1", "ethernet-1/1"), node("n2", "10.0.0.2", "ethernet-1/1"),
+                           node("n3", "10.0.0.3", "ethernet-1/3")]
+        both, one, spare = (entry["vip"][0] for entry in cluster["service"])
+        both["next-hop"] = [hop("10.0.0.1", "n1", "degraded", port="down"), hop("10.0.0.2", "n2", "degraded", port="down")]
+        one["next-hop"] = [hop("10.0.0.1", "n1", "down")]
+        spare["next-hop"] = [hop("10.0.0.3", "n3", "up"), {"address": "10.0.1.2", "kind": "vtep", "installed": True}]
+        return content
+
+    def test_a_node_lists_what_would_not_be_up_without_it_the_worst_first(self) -> None:
+        text = self.session(self.content()).text("show k8s-services impact node n1")
+        self.assertIn("VIPs that use node n1, as they would be without it: 1 down, 1 degraded, 0 unknown, 0 up", text)
+        self.assertLess(text.index("192.0.2.2"), text.index("192.0.2.1"))
+        self.assertTrue(self.lines(text, "192.0.2.2", "c1/shop/one", "up", "down"))
+
+    def test_a_port_takes_all_nodes_along_that_are_plugged_in_there(self) -> None:
+        rows = self.session(self.content()).json("show k8s-services impact port ethernet-1/1")["k8s-services"]["vip"]
+        self.assertEqual({row["VIP"]: row["Without"] for row in rows}, {"192.0.2.1": "down", "192.0.2.2": "down"})
+
+    def test_a_session_is_named_by_its_address_however_it_is_written(self) -> None:
+        text = self.session(self.content()).text("show k8s-services impact session 10.0.0.2")
+        self.assertIn("0 down, 1 degraded", text)
+        self.assertIn("is not an IP address", self.session(self.content()).text("show k8s-services impact session n1"))
+
+    def test_what_costs_nothing_says_so(self) -> None:
+        text = self.session(self.content()).text("show k8s-services impact node n3")
+        self.assertIn("No VIP would suffer without node n3.", text)
+
+    def test_without_a_name_nodes_and_shared_ports_are_compared(self) -> None:
+        text = self.session(self.content()).text("show k8s-services impact")
+        rows = [line.split() for line in text.splitlines() if line.startswith(("node ", "port "))]
+        self.assertEqual([row[:2] for row in rows],
+                         [["port", "ethernet-1/1"], ["node", "c1/n1"], ["node", "c1/n2"], ["node", "c1/n3"]])
+        self.assertEqual(rows[1][2:], ["10.0.0.1", "ethernet-1/1", "1", "1", "0", "0"])
+
+    def test_two_names_are_one_too_many(self) -> None:
+        text = self.session(self.content()).text("show k8s-services impact node n1 port ethernet-1/1")
+        self.assertIn("name one of session, node, port, not node and port", text)
+
+
 class Alarms(Case):
     """show k8s-services alarms [history]"""
 
@@ -505,11 +561,12 @@ class Commands(Case):
         for name, command in top.commands.items():
             for argument, completer in command.syntax.suggestions.items():
                 if argument not in command.syntax.booleans:
-                    self.assertEqual(completer.path[0], ("k8s-services", {}), f"{name} {argument}")
+                    root = "interface" if argument == "port" else "k8s-services"
+                    self.assertEqual(completer.path[0][0], root, f"{name} {argument}")
 
     def test_commands_are_those_of_the_documentation(self) -> None:
         top = self.session("healthy").engine.show.commands["k8s-services"]
-        self.assertEqual(set(top.commands), {"services", "vips", "vip", "nodes", "alarms"})
+        self.assertEqual(set(top.commands), {"services", "vips", "vip", "nodes", "impact", "alarms"})
 
     def test_parent_stays_silent_on_the_way_to_a_command_below_it(self) -> None:
         session = self.session("healthy")

@@ -17,5 +17,6 @@ mod scenario;
 mod seeds;
 mod sources;
 mod speakers;
+mod without;
 mod world;
 mod wrong_words;

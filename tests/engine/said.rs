@@ -11,7 +11,7 @@ use srl_k8s_services::model::switch::RouteKey;
 use srl_k8s_services::model::time::Timestamp;
 use srl_k8s_services::model::verdict::Reason;
 use srl_k8s_services::model::view::{
-    Change, ClusterView, NodeView, OrphanView, RootView, ServiceView, SourceView, SummaryView, Verdict,
+    Change, ClusterView, NodeView, OrphanView, RootView, ServiceView, SourceView, SummaryView, Verdict, Without,
 };
 
 /// The published state.
@@ -98,7 +98,10 @@ impl State {
                 vip.last_change = Timestamp::UNIX_EPOCH;
                 some(&mut vip.verdict.detail);
                 vip.cause = None;
-                vip.next_hops.iter_mut().for_each(|hop| hop.cause = None);
+                for hop in &mut vip.next_hops {
+                    // What a VIP would be without it is held against levers that take it away.
+                    (hop.cause, hop.without) = (None, Without::default());
+                }
                 if blind(&vip.verdict) {
                     (vip.prefix, vip.route, vip.vantage, vip.announcement) = (None, None, None, None);
                     (vip.expected, vip.installed) = (0, 0);

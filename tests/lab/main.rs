@@ -12,6 +12,7 @@ mod bench;
 mod clusters;
 mod config;
 mod containerlab;
+mod impact;
 mod kubeadm_calico_metallb;
 mod metallb_calico_ecmp;
 mod nanog_multicluster;

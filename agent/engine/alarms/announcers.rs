@@ -62,6 +62,14 @@ impl Announcers {
         }
     }
 
+    /// Nothing is known of a node's session now: what services say of it raises no alarm until something is.
+    pub(super) fn lose_sight(&mut self, cluster: &ClusterName, node: &NodeName) {
+        let Some(of) = self.clusters.get_mut(cluster) else { return };
+        of.down.remove(node);
+        of.unlocated.remove(node);
+        self.touched.remove(&(cluster.clone(), node.clone()));
+    }
+
     fn touch_all(&mut self, cluster: &ClusterName) {
         let Some(of) = self.clusters.get(cluster) else { return };
         let nodes = of.down.keys().chain(of.unlocated.keys());

@@ -366,6 +366,7 @@ impl Alarms {
     fn take_node(&mut self, now: Now, cluster: &ClusterName, node: &NodeName, view: Option<&Arc<NodeView>>) {
         let resource = Resource::Node(cluster.clone(), node.clone());
         if view.is_some_and(|view| condition::is_unknown(view)) {
+            self.announcers.lose_sight(cluster, node);
             return self.subjects.observe(now, &resource, Condition::Unknown);
         }
         self.subjects.set_silent(cluster, node, view.is_some_and(|view| condition::is_silent(view)));

@@ -416,6 +416,11 @@ impl Cluster {
             (true, true) => *figure += 1,
             (true, false) => *figure -= 1,
         };
+        for slot in &contribution.sole {
+            if let Some(node) = self.nodes.get_mut(*slot) {
+                step(&mut node.own.sole, true);
+            }
+        }
         match &contribution.announcers {
             Counted::NodeSet(id) => {
                 self.tally.count(*id, Arc::clone(&contribution.installed), contribution.may_hide, add);
@@ -444,6 +449,10 @@ impl Cluster {
                 nodes.extend(counted.iter().map(|(slot, _)| *slot));
             }
         }
+        let sole = |c: Option<&Contribution>| c.map(|c| c.sole.clone()).unwrap_or_default();
+        if sole(old) != sole(new) {
+            nodes.extend(sole(old).iter().chain(&sole(new)));
+        }
         let of_all = |c: Option<&Contribution>| c.map(|c| (c.may_hide, c.installed.is_empty()));
         if node_set(old) != node_set(new) || (node_set(new).is_some() && of_all(old) != of_all(new)) {
             for node_set in [old, new].into_iter().filter_map(node_set).filter_map(|id| self.node_sets.get(id)) {
@@ -466,6 +475,9 @@ impl Cluster {
         for contribution in self.vips.values_mut().filter_map(|entry| entry.contribution.as_mut()) {
             if let Counted::Nodes(nodes) = &mut contribution.announcers {
                 *nodes = nodes.iter().filter(|(counted, _)| *counted != slot).copied().collect();
+            }
+            if contribution.sole.contains(&slot) {
+                contribution.sole = contribution.sole.iter().filter(|sole| **sole != slot).copied().collect();
             }
         }
     }

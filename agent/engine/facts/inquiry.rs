@@ -28,9 +28,14 @@ pub(crate) enum Asker {
 pub(crate) struct Inquiries {
     by_asker: BTreeMap<Asker, BTreeMap<Question, Asking>>,
     by_question: BTreeMap<Question, Open>,
+    /// How many addresses of a family are plugged in at each port.
+    ports: BTreeMap<Port, u32>,
     /// What is asked is something else than at the last [`Self::take`].
     changed: bool,
 }
+
+/// A port, and whether IPv4 addresses or others are counted there.
+type Port = (Arc<str>, bool);
 
 /// A question that somebody asks.
 #[derive(Debug, Default)]
@@ -62,8 +67,10 @@ impl Inquiries {
             let asking = open.asking();
             open.askers.remove(&asker);
             self.changed |= open.asking() != asking;
-            if open.askers.is_empty() {
-                self.by_question.remove(&question);
+            if open.askers.is_empty()
+                && let Some(open) = self.by_question.remove(&question)
+            {
+                self.count_port(&question, open.finding.as_ref(), false);
             }
         }
         for (question, how) in questions {
@@ -78,8 +85,33 @@ impl Inquiries {
     pub(crate) fn found(&mut self, question: &Question, finding: Finding) -> BTreeSet<Asker> {
         let Some(open) = self.by_question.get_mut(question) else { return BTreeSet::new() };
         let news = open.finding.as_ref().is_none_or(|known| known.answer != finding.answer || finding.at > known.at);
-        open.finding = Some(finding);
-        if news { open.askers.keys().cloned().collect() } else { BTreeSet::new() }
+        let before = open.finding.replace(finding.clone());
+        let askers = if news { open.askers.keys().cloned().collect() } else { BTreeSet::new() };
+        self.count_port(question, before.as_ref(), false);
+        self.count_port(question, Some(&finding), true);
+        askers
+    }
+
+    fn count_port(&mut self, question: &Question, finding: Option<&Finding>, add: bool) {
+        let Some(key) = finding.and_then(|finding| port(question, finding)) else { return };
+        let count = self.ports.entry(key.clone()).or_default();
+        *count = if add { *count + 1 } else { count.saturating_sub(1) };
+        if *count == 0 {
+            self.ports.remove(&key);
+        }
+    }
+
+    /// Several nodes are plugged in at one port, as far as is known.
+    pub(crate) fn has_shared_ports(&self) -> bool {
+        self.ports.values().any(|count| *count > 1)
+    }
+
+    fn is_shared(&self, port: &Port) -> bool {
+        self.ports.get(port).is_some_and(|count| *count > 1)
+    }
+
+    fn port_of(&self, question: &Question) -> Option<Port> {
+        port(question, self.by_question.get(question)?.finding.as_ref()?)
     }
 
     /// All that is asked, if it is something else than at the last call.
@@ -120,6 +152,14 @@ impl Inquiries {
     }
 }
 
+/// The port that was found for an address.
+fn port(question: &Question, finding: &Finding) -> Option<Port> {
+    match (question, &finding.answer) {
+        (Question::Place(key), Answer::Place(place)) => Some((place.port.clone()?, key.address.is_ipv4())),
+        _ => None,
+    }
+}
+
 impl Facts {
     /// Replaces what somebody asks. That changes nothing that is known.
     pub(crate) fn ask(&mut self, asker: Asker, questions: BTreeMap<Question, Asking>) {
@@ -134,7 +174,12 @@ impl Facts {
     /// What was found: those who asked are judged again.
     pub(crate) fn set_finding(&mut self, question: &Question, finding: Finding) -> Dirty {
         let mut dirty = Dirty::default();
-        for asker in self.inquiries.found(question, finding) {
+        let before = self.inquiries.port_of(question);
+        let askers = self.inquiries.found(question, finding);
+        let after = self.inquiries.port_of(question);
+        // What VIPs would be without a port depends on who else is plugged in there.
+        let regrouped = before != after && before.iter().chain(&after).any(|port| self.inquiries.is_shared(port));
+        for asker in askers {
             match asker {
                 Asker::Service(name, key) => {
                     let cluster = self.cluster(&name);
@@ -142,9 +187,12 @@ impl Facts {
                     dirty.services.extend(slot.map(|(cluster, slot)| ServiceId { cluster, slot }));
                 }
                 Asker::Node(name, node) => {
-                    let cluster = self.cluster(&name);
-                    let slot = cluster.and_then(|cluster| Some((cluster.id, *cluster.node_slots.get(&node)?)));
-                    dirty.nodes.extend(slot.map(|(cluster, slot)| NodeId { cluster, slot }));
+                    let Some(cluster) = self.cluster(&name) else { continue };
+                    let slot = cluster.node_slots.get(&node);
+                    dirty.nodes.extend(slot.map(|slot| NodeId { cluster: cluster.id, slot: *slot }));
+                    if regrouped {
+                        dirty.services.all_of(cluster.id);
+                    }
                 }
             }
         }

@@ -302,6 +302,8 @@ pub(crate) struct Expectation {
     pub(crate) attached: Vec<u32>,
     /// Where none is attached: remote announcers by the VTEPs they are behind, in order of these.
     pub(crate) remote: Vec<(Box<[IpAddr]>, Vec<u32>)>,
+    /// Where some are attached: VTEPs that remote announcers are behind, one way to each, in order.
+    pub(crate) beside: Vec<IpAddr>,
     /// Announcers that answer ARP/ND here and have no neighbor, by name.
     pub(crate) silent: Vec<u32>,
     /// Announcers nobody can place, by name.
@@ -325,8 +327,9 @@ impl Expectation {
         }
         expected.silent = silent.into_values().collect();
         expected.unlocated = unlocated.into_values().collect();
-        if expected.attached.is_empty() {
-            expected.remote = remote.into_iter().collect();
+        match expected.attached.is_empty() {
+            true => expected.remote = remote.into_iter().collect(),
+            false => expected.beside = remote.into_keys().filter_map(|vteps| vteps.first().copied()).collect(),
         }
         expected
     }
@@ -351,6 +354,7 @@ impl Expectation {
             announcers: self.announcers,
             attached,
             remote: Vec::new(),
+            beside: Vec::new(),
             silent: rest(&self.silent),
             unlocated: rest(&self.unlocated),
         })

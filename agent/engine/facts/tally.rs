@@ -20,6 +20,8 @@ pub(crate) struct Contribution {
     pub(crate) installed: Arc<[IpAddr]>,
     /// The route may be a better one that hides what a node gives.
     pub(crate) may_hide: bool,
+    /// Nodes here, by slot, that are its only next-hop that serves.
+    pub(crate) sole: Box<[u32]>,
 }
 
 /// Announcers of a VIP, as they are counted.
@@ -86,6 +88,8 @@ pub(crate) struct Figures {
     pub(crate) hidden: u32,
     /// Of the expected: those that have a route.
     pub(crate) routed: u32,
+    /// VIPs that have no other next-hop that serves.
+    pub(crate) sole: u32,
 }
 
 /// True when a route with these next-hops uses the node: directly, or by a VTEP of it.

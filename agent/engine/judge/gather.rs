@@ -9,6 +9,7 @@ use super::announcers::{aggregate, announcers, silence};
 use super::evidence::{Evidence, Gate, Matched, World};
 use super::l2;
 use super::next_hops::{NextHops, Standing};
+use super::sole::sole_ways;
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
 use crate::engine::facts::routes::Found;
 use crate::engine::facts::sources::GnmiPhase;
@@ -91,7 +92,12 @@ pub(crate) fn gather(
     evidence
 }
 
-fn next_hops<'a>(world: &'a World<'a>, cluster: &'a Cluster, entry: &'a ServiceEntry, vip: IpAddr) -> NextHops<'a> {
+pub(crate) fn next_hops<'a>(
+    world: &'a World<'a>,
+    cluster: &'a Cluster,
+    entry: &'a ServiceEntry,
+    vip: IpAddr,
+) -> NextHops<'a> {
     let local_policy = cluster.profile().serves_locally(&entry.service);
     NextHops { world, cluster, vip, local_policy, endpoints: entry.endpoints.of_vip(vip) }
 }
@@ -169,20 +175,21 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
     }
     let (mut announcers, _) = announcers(world, cluster, vip);
     let instance = &cluster.config.rules.network_instance;
-    let (installed, may_hide): (Arc<[IpAddr]>, bool) = match world.switch.longest(instance, vip) {
-        None => (Arc::default(), false),
+    let (installed, may_hide, sole): (Arc<[IpAddr]>, bool, _) = match world.switch.longest(instance, vip) {
+        None => (Arc::default(), false, Box::default()),
         Some(found) => match world.switch.group(found.route.next_hop_group) {
             None => match before {
-                Some(before) => (before.installed, true),
-                None => (Arc::default(), true),
+                Some(before) => (before.installed, true, before.sole),
+                None => (Arc::default(), true, Box::default()),
             },
             Some(group) => {
                 let limit = cluster.config.rules.ecmp_limit.map(usize::from);
                 let full = limit.is_some_and(|limit| group.next_hops.len() >= limit);
                 let local = world.switch.owned_by(&found.route, BGP_OWNER);
-                match carries(world, cluster, vip, &found, &group.next_hops) {
-                    true => (Arc::clone(&group.next_hops), !local || full),
-                    false => (Arc::default(), false),
+                let found = matched(world, instance, &found, Arc::clone(&group.next_hops));
+                match carries(world, cluster, vip, &found) {
+                    true => (Arc::clone(&group.next_hops), !local || full, sole_ways(world, cluster, vip, &found)),
+                    false => (Arc::default(), false, Box::default()),
                 }
             }
         },
@@ -192,7 +199,7 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
             *used = cluster.nodes.get(*slot).is_some_and(|node| uses(&installed, node));
         }
     }
-    Some(Contribution { announcers, installed, may_hide })
+    Some(Contribution { announcers, installed, may_hide, sole })
 }
 
 /// No BGP session is expected to carry the VIP.
@@ -211,10 +218,9 @@ fn is_l2(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> bool {
 }
 
 /// The route is the VIP's, for one of the cluster's services that carry it.
-fn carries(world: &World<'_>, cluster: &Cluster, vip: IpAddr, found: &Found, hops: &Arc<[IpAddr]>) -> bool {
-    let found = matched(world, &cluster.config.rules.network_instance, found, Arc::clone(hops));
+fn carries(world: &World<'_>, cluster: &Cluster, vip: IpAddr, found: &Matched) -> bool {
     let mut services = cluster.carrying(vip);
-    services.any(|entry| next_hops(world, cluster, entry, vip).standing(&found) == Standing::Counts)
+    services.any(|entry| next_hops(world, cluster, entry, vip).standing(found) == Standing::Counts)
 }
 
 /// Another cluster that claims a VIP in the same network instance, unless one of the two names the other. A tenant that

@@ -2,7 +2,7 @@
 //!
 //! `gather` collects the [`evidence`] of one VIP (announcers by `announcers`, next-hops by `next_hops`), `verdict` is the
 //! table that judges it, `detail` the sentence. `diagnosis` names the cause of what is not up, from what the switch said of
-//! itself, and `explain` puts it into the views. `service`, `node`, `orphans` and `status` make the views.
+//! itself, and `explain` puts it into the views; `sole` and `without` say what hangs on one node. `service`, `node`, `orphans` and `status` make the views.
 
 pub(super) mod announcers;
 mod detail;
@@ -16,5 +16,7 @@ pub(super) mod node;
 pub(super) mod orphans;
 pub(super) mod service;
 pub(super) mod shared;
+mod sole;
 pub(super) mod status;
 mod verdict;
+mod without;

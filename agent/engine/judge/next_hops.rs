@@ -97,7 +97,7 @@ impl NextHops<'_> {
     }
 
     /// Flows sent to the next-hop reach a usable endpoint.
-    fn serves(&self, hop: IpAddr) -> bool {
+    pub(super) fn serves(&self, hop: IpAddr) -> bool {
         match self.explain(hop) {
             Explained::Nodes(nodes) => self.serve(nodes),
             Explained::Vtep(nodes) => self.serve(nodes) || self.shared_behind(hop),
@@ -273,7 +273,7 @@ impl NextHops<'_> {
         }
     }
 
-    fn hop(&self, address: IpAddr, evpn: bool) -> Hop {
+    pub(super) fn hop(&self, address: IpAddr, evpn: bool) -> Hop {
         let mut hop = Hop {
             address,
             kind: NextHopKind::Unmapped,

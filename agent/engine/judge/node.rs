@@ -21,7 +21,7 @@ pub(crate) fn node_view(world: &World<'_>, cluster: &Cluster, slot: u32, entry: 
         attachment: entry.location.attachment(),
         expected_vips: figures.expected,
         installed_vips: figures.installed,
-        sole_path_vips: 0,
+        sole_path_vips: figures.sole,
         excluded_by: entry.excluded,
         state,
         reason,

@@ -7,12 +7,13 @@ use super::evidence::{Evidence, Hop, World};
 use super::explain::explain_vip;
 use super::gather::gather;
 use super::verdict::{judge, next_hop_verdict, vantage};
+use super::without::foretell;
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
 use crate::model::event::SourceId;
 use crate::model::switch::NextHopGroupId;
 use crate::model::time::Timestamp;
 use crate::model::verdict::{NextHopKind, OperState, Reason};
-use crate::model::view::{NextHopView, ServiceView, Verdict, VipView};
+use crate::model::view::{NextHopView, ServiceView, Verdict, VipView, Without};
 
 /// The view of a service, and the groups it was read from.
 pub(crate) fn service_view(
@@ -30,7 +31,9 @@ pub(crate) fn service_view(
         .map(|vip| {
             let published = published.and_then(|view| view.vips.iter().find(|published| published.address == *vip));
             let evidence = gather(world, cluster, entry, *vip, published, &mut groups);
-            vip_view(world, cluster, entry, &evidence, published, stale_since)
+            let mut view = vip_view(world, cluster, entry, &evidence, published, stale_since);
+            foretell(world, cluster, entry, evidence, &mut view);
+            view
         })
         .collect();
     let endpoints = Arc::clone(entry.endpoints.all());
@@ -121,6 +124,7 @@ fn next_hop(evidence: &Evidence, hop: &Hop) -> NextHopView {
         state,
         reason,
         cause: None,
+        without: Without::default(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::model::cluster::TrafficPolicy;
 use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::time::Timestamp;
 use crate::model::verdict::{NextHopKind, OperState, Reason};
-use crate::model::view::{NextHopView, RootView, ServiceView, Verdict, VipView};
+use crate::model::view::{NextHopView, RootView, ServiceView, Verdict, VipView, Without};
 
 /// What stands on the switch, and how it answers.
 #[derive(Debug, Default)]
@@ -190,6 +190,7 @@ fn service_with(name: &str, next_hops: &[&str], verdict: Verdict) -> Change {
         state: OperState::Up,
         reason: None,
         cause: None,
+        without: Without::default(),
     });
     let vip = VipView {
         address: "1.1.1.100".parse().unwrap(),

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use srl_k8s_services::model::config::AnnouncementMode;
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName};
 use srl_k8s_services::model::verdict::{Announcement, FibStatus, NextHopKind, OperState, Reason, Vantage};
-use srl_k8s_services::model::view::NextHopView;
+use srl_k8s_services::model::view::{NextHopView, Without};
 
 use super::routes::{Found, Standing};
 use super::services::Subject;
@@ -139,6 +139,7 @@ impl<'a> Oracle<'a> {
                 state,
                 reason,
                 cause: None,
+                without: Without::default(),
             }];
         }
         let hop = |address: &IpAddr| {

@@ -64,6 +64,7 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
     for ((cluster, node), view) in &mut due.nodes {
         if let Some(said) = said.nodes.get(&(cluster.clone(), node.clone())).filter(|_| oracle.uncertain(cluster)) {
             (view.expected_vips, view.installed_vips) = (said.expected_vips, said.installed_vips);
+            view.sole_path_vips = said.sole_path_vips;
             (view.state, view.reason) = (said.state, said.reason);
         }
     }

@@ -50,7 +50,7 @@ impl<'a> Oracle<'a> {
             attachment,
             expected_vips: count(expected.len()),
             installed_vips: count(installed),
-            sole_path_vips: 0,
+            sole_path_vips: count(self.sole_paths(cluster, node)),
             excluded_by: excluded_by(cluster.config, &cluster.world.nodes[node]),
             state,
             reason,
@@ -58,18 +58,40 @@ impl<'a> Oracle<'a> {
         }
     }
 
+    /// How many VIPs have next-hops that serve for one of their services, and all of them the node's.
+    fn sole_paths(&self, cluster: Cluster<'a>, node: &NodeName) -> usize {
+        if self.blind(cluster).is_some() || self.attached(cluster, node).is_empty() {
+            return 0;
+        }
+        let alone = |subject: Subject<'a>| {
+            let Some((route, found)) = self.route_of(cluster, subject.vip) else { return false };
+            let told = self.world.next_hops(route).is_some();
+            let mut serving = found.next_hops.iter().filter(|hop| self.surely_serves(subject, **hop)).peekable();
+            told && serving.peek().is_some()
+                && serving.all(|hop| self.is_address_of(cluster, node, *hop))
+                && self.standing(subject, &found) == Standing::Counts
+        };
+        let vips: BTreeSet<IpAddr> =
+            self.subjects(cluster).filter(|subject| alone(*subject)).map(|subject| subject.vip).collect();
+        vips.into_iter().filter(|vip| self.by_sessions(cluster, *vip)).count()
+    }
+
     /// The nodes whose sessions should carry a VIP: none where it is a node's own address, or announced by ARP or ND.
     fn announcers_of_vip(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {
+        match self.by_sessions(cluster, vip) {
+            true => self.announcers(cluster, vip),
+            false => BTreeSet::new(),
+        }
+    }
+
+    fn by_sessions(&self, cluster: Cluster<'a>, vip: IpAddr) -> bool {
         let found = self.route_of(cluster, vip).map(|(_, found)| found);
         let l2 = |subject: Subject<'a>| {
             let found = found.as_ref().map(|found| (found.clone(), self.standing(subject, found)));
             self.is_l2(subject, found.as_ref())
         };
         let mut carriers = self.subjects(cluster).filter(|subject| subject.vip == vip);
-        match self.nodes_at(cluster, vip).is_empty() && !carriers.any(l2) {
-            true => self.announcers(cluster, vip),
-            false => BTreeSet::new(),
-        }
+        self.nodes_at(cluster, vip).is_empty() && !carriers.any(l2)
     }
 
     /// The longest match, with its next-hops as far as they are told.

@@ -8,7 +8,7 @@ use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
 use srl_k8s_services::model::time::Timestamp;
 use srl_k8s_services::model::verdict::{Announcement, NextHopKind, OperState, Reason, Vantage};
-use srl_k8s_services::model::view::{NextHopView, ServiceView, Verdict, VipView};
+use srl_k8s_services::model::view::{NextHopView, ServiceView, Verdict, VipView, Without};
 
 use super::next_hops::Flow;
 use super::routes::{Found, NotTold, Standing};
@@ -155,6 +155,7 @@ impl<'a> Oracle<'a> {
             state,
             reason,
             cause: None,
+            without: Without::default(),
         }
     }
 

@@ -1,0 +1,66 @@
+//! What hangs on one node: what is said before it is lost is what is seen when it is.
+
+use crate::bench::Bench;
+use crate::bench::Says::{Is, Nothing};
+
+const NODE: &str = "/k8s-services/cluster[name=c1]/node[name=cluster1]";
+const WITHOUT: &str = "next-hop[address=192.168.1.11]/state-without-session";
+
+/// Leaf1 says that its VIP would become this without the session of its node, and sees it become so by the lever.
+async fn becomes_as_foretold(bench: &Bench, state: &'static str, lever: &str) {
+    bench.until("leaf1", &[(WITHOUT, Is(state)), ("oper-state", Is("up"))]).await;
+    bench.act(&[&format!("pull: {{ {lever} }}")]).await;
+    bench.until("leaf1", &[(&format!("{NODE}/oper-state"), Is("down")), ("oper-state", Is(state))]).await;
+    bench.expect("leaf1", &[("oper-reason", Is("session-down")), (WITHOUT, Nothing)]);
+    bench.act(&["release-all"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vip_becomes_without_its_node_what_was_said_before() {
+    let bench = Bench::healthy().await;
+    let sole = format!("{NODE}/sole-path-vips");
+    bench.until("leaf1", &[(&sole, Is("1"))]).await;
+    // Other leaves have nodes that announce it: flows go there.
+    becomes_as_foretold(&bench, "degraded", "session-down: { leaf: leaf1, node: cluster1 }").await;
+    becomes_as_foretold(&bench, "degraded", "link-down: { node: cluster1 }").await;
+    // With pods on that node alone, no other one announces it.
+    let elsewhere =
+        ["cluster1-m02", "cluster1-m03"].map(|node| format!("pods: {{ cluster: c1, node: {node}, ready: false }}"));
+    let local =
+        "patch: { cluster: c1, kind: Service, name: nginxhello, patch: { spec: { externalTrafficPolicy: Local } } }";
+    bench.act(&[local, &elsewhere[0], &elsewhere[1]]).await;
+    becomes_as_foretold(&bench, "down", "session-down: { leaf: leaf1, node: cluster1 }").await;
+    bench.until("leaf1", &[(&sole, Is("1"))]).await;
+    becomes_as_foretold(&bench, "down", "link-down: { node: cluster1 }").await;
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_three_nodes_none_is_the_only_way_until_two_are_gone() {
+    let at = |name: &str| {
+        format!(
+            "/k8s-services/cluster[name=k8s]/service[namespace=default][name=my-service]/vip[address=192.168.100.10]/{name}"
+        )
+    };
+    let without = |address: &str| at(&format!("next-hop[address={address}]/state-without-session"));
+    let sole = |node: &str| format!("/k8s-services/cluster[name=k8s]/node[name={node}]/sole-path-vips");
+    let bench = Bench::of("kubeadm-calico-metallb").await;
+    bench
+        .until(
+            "leaf1",
+            &[
+                (&without("192.168.30.60"), Is("degraded")),
+                (&without("192.168.30.61"), Is("degraded")),
+                // It serves, and was not expected.
+                (&without("192.168.30.50"), Is("up")),
+                (&sole("worker01"), Is("0")),
+            ],
+        )
+        .await;
+    bench.act(&["pull: { session-down: { node: worker01 } }", "pull: { session-down: { node: master01 } }"]).await;
+    bench.until("leaf1", &[(&without("192.168.30.61"), Is("down")), (&sole("worker02"), Is("1"))]).await;
+    bench.expect("leaf1", &[(&at("oper-state"), Is("degraded"))]);
+    bench.act(&["pull: { session-down: { node: worker02 } }"]).await;
+    bench.until("leaf1", &[(&at("oper-state"), Is("down")), (&sole("worker02"), Is("0"))]).await;
+    bench.down().await;
+}
