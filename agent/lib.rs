@@ -4,6 +4,7 @@
 //! Data goes one way: sources ([`ndk`], [`gnmi`], [`kubernetes`], [`config`]) -> events ([`model`]) -> [`engine`] ->
 //! changes -> [`publish`]. [`run`](mod@run) wires them.
 
+pub mod adapted;
 pub mod config;
 pub mod endpoint;
 pub mod engine;

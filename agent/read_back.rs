@@ -1,6 +1,5 @@
 //! State as it stands on the switch, read back over gNMI: whether what is written shows, and what an earlier life left.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,8 +7,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::debug;
 
+use crate::adapted::Adapted;
 use crate::gnmi;
-use crate::model::adaptation::Adaptation;
+use crate::model::adaptation::{Asker, Refused};
 use crate::ndk::Registration;
 use crate::publish::Input;
 
@@ -21,13 +21,33 @@ const LONGEST_SYNC: Duration = Duration::from_secs(30);
 /// The pause before state is read again when gNMI could not.
 const RETRY: Duration = Duration::from_secs(60);
 
-async fn get(gnmi: &gnmi::Options, path: &str) -> Option<Value> {
-    match gnmi::get(&gnmi.endpoint, &gnmi.credentials, path).await {
-        Ok(value) => Some(value),
-        Err(error) => {
-            debug!(%error, path, "state cannot be read back yet");
-            None
+/// Reads state, and reports what the server refuses.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    /// How.
+    pub(crate) gnmi: gnmi::Options,
+    /// Where it is reported.
+    pub(crate) adapted: Adapted,
+}
+
+impl Reader {
+    async fn get(&self, path: &str) -> Option<Value> {
+        let answer = gnmi::get(&self.gnmi.endpoint, &self.gnmi.credentials, path).await;
+        let refused = answer.as_ref().err().and_then(gnmi::GetError::refused);
+        if refused.is_some() || answer.is_ok() {
+            self.note(path, refused.unwrap_or_default());
         }
+        answer.inspect_err(|error| debug!(%error, path, "state cannot be read back yet")).ok()
+    }
+
+    /// Notes what was refused of this path, and forgets what was refused of it before.
+    fn note(&self, path: &str, refused: Refused) {
+        self.adapted.report(|found| {
+            let known = found.refused.entry(Asker::ReadBack).or_default();
+            known.paths.remove(path);
+            known.paths.extend(refused.paths);
+            known.features = refused.features;
+        });
     }
 }
 
@@ -36,13 +56,11 @@ async fn get(gnmi: &gnmi::Options, path: &str) -> Option<Value> {
 #[derive(Debug)]
 pub(crate) struct Shows {
     /// How state is read.
-    pub(crate) gnmi: gnmi::Options,
+    pub(crate) reader: Reader,
     /// Who is told.
     pub(crate) inputs: mpsc::Sender<Input>,
     /// Counts acceptances.
     pub(crate) accepted: watch::Receiver<u64>,
-    /// Gets the release.
-    pub(crate) adaptation: watch::Sender<Adaptation>,
 }
 
 impl Shows {
@@ -53,31 +71,23 @@ impl Shows {
             let mut later = self.accepted.clone();
             // Another acceptance makes this one meaningless.
             let shows = tokio::select! {
-                shows = shows(&self.gnmi) => shows,
+                shows = shows(&self.reader) => shows,
                 _ = later.wait_for(|now| *now != acceptance) => continue,
             };
             if self.inputs.send(Input::ReadBack { acceptance, shows }).await.is_err() {
                 return;
-            }
-            if let Some(Value::String(release)) = get(&self.gnmi, "/system/information/version").await {
-                let release: Option<Arc<str>> = Some(release.into());
-                self.adaptation.send_if_modified(|found| {
-                    let changed = found.release != release;
-                    found.release = release;
-                    changed
-                });
             }
         }
     }
 }
 
 /// Whether the root shows; waits for an answer where gNMI has none, as what was accepted stands until then.
-async fn shows(gnmi: &gnmi::Options) -> bool {
+async fn shows(reader: &Reader) -> bool {
     let begin = Instant::now();
     let mut last = None;
     for look in LOOKS {
         tokio::time::sleep_until(begin + look).await;
-        last = get(gnmi, "/k8s-services/oper-state").await.map(|value| !value.is_null()).or(last);
+        last = reader.get("/k8s-services/oper-state").await.map(|value| !value.is_null()).or(last);
         if last == Some(true) {
             return true;
         }
@@ -87,7 +97,24 @@ async fn shows(gnmi: &gnmi::Options) -> bool {
             return shows;
         }
         tokio::time::sleep(RETRY).await;
-        last = get(gnmi, "/k8s-services/oper-state").await.map(|value| !value.is_null());
+        last = reader.get("/k8s-services/oper-state").await.map(|value| !value.is_null());
+    }
+}
+
+/// The release of SR Linux, read once.
+#[derive(Debug)]
+pub(crate) struct Release(pub(crate) Reader);
+
+impl Release {
+    /// Asks until there is an answer, then rests: another release comes with another process.
+    pub(crate) async fn run(self) {
+        loop {
+            if let Some(Value::String(release)) = self.0.get("/system/information/version").await {
+                self.0.adapted.report(|found| found.release = Some(release.into()));
+                return std::future::pending().await;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
     }
 }
 
@@ -96,7 +123,7 @@ async fn shows(gnmi: &gnmi::Options) -> bool {
 #[derive(Debug)]
 pub(crate) struct Leftovers {
     /// How state is read.
-    pub(crate) gnmi: gnmi::Options,
+    pub(crate) reader: Reader,
     /// Who is told.
     pub(crate) inputs: mpsc::Sender<Input>,
     /// The current registration.
@@ -113,7 +140,7 @@ impl Leftovers {
             let Some(generation) = self.registered(done).await else { return };
             // A source that does not come must not keep what an earlier life wrote.
             let _ = tokio::time::timeout(LONGEST_SYNC, self.settled.wait_for(|settled| *settled)).await;
-            match get(&self.gnmi, "/k8s-services").await {
+            match self.reader.get("/k8s-services").await {
                 Some(state) => {
                     done = Some(generation);
                     if self.inputs.send(Input::Leftover(state)).await.is_err() {

@@ -14,7 +14,7 @@
 //!
 //!   session ── watch<Registration> ──► publisher, leftovers
 //!   publisher ── watch<u64> (accepted) ──► read-back ── Input ──► publisher
-//!   read-back ── watch<Adaptation> ── Input ──► publisher
+//!   session, engine, gNMI client, read-back ── watch<Adaptation> ── Input ──► publisher
 //! ```
 //!
 //! Data goes one way. The engine has one owner, which takes in what has arrived before it evaluates once, so that a
@@ -31,11 +31,12 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
+use crate::adapted::Adapted;
 use crate::config::{Assembler, Valid};
 use crate::engine::Engine;
 use crate::gnmi;
 use crate::kubernetes::{ClusterSource, Notices, Reach};
-use crate::model::adaptation::Adaptation;
+use crate::model::adaptation::{Adaptation, DumpEnd};
 use crate::model::alarm::AlarmNotification;
 use crate::model::commit::Verdict;
 use crate::model::config::{Config, Source};
@@ -48,7 +49,7 @@ use crate::model::verdict::SourceState;
 use crate::model::view::Change;
 use crate::ndk::{self, Commit};
 use crate::publish::{Input, Publisher};
-use crate::read_back::{Leftovers, Shows};
+use crate::read_back::{Leftovers, Reader, Release, Shows};
 use crate::state_file::StateFile;
 use crate::supervise::stopped;
 use crate::syslog::Syslog;
@@ -113,8 +114,9 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     let (memory, memory_seen) = watch::channel(Memory::default());
     let (notices, notices_seen) = broadcast::channel(NOTICES);
     let (kubernetes_events, enabled) = watch::channel(false);
-    let (adaptation, adaptation_seen) = watch::channel(Adaptation::default());
+    let (adapted, adaptation_seen) = Adapted::new();
     let (session, registration) = ndk::Session::new(ndk, events.clone(), commits, stop.clone());
+    let session = session.reporting(adapted.clone());
     info!(version, "starting");
 
     let mut tasks = JoinSet::new();
@@ -127,6 +129,8 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
         memory,
         notices: notices.clone(),
         settled,
+        adapted: adapted.clone(),
+        end_of_dump: None,
     };
     let told = Notices { notices, enabled, leaf: leaf.into() };
     tasks.spawn(named("engine", engine.run(remembered, events_in, stop.clone())));
@@ -138,13 +142,16 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     let (refresh_clusters, running) = (refresh.clone(), BTreeMap::new());
     let clusters = Clusters { events: events.clone(), refresh: refresh_clusters, told, reach, running };
     tasks.spawn(named("clusters", clusters.run(config_seen)));
-    let shows = Shows { gnmi: gnmi.clone(), inputs: inputs.clone(), accepted: publisher.accepted(), adaptation };
+    let reader = Reader { gnmi: gnmi.clone(), adapted: adapted.clone() };
+    let shows = Shows { reader: reader.clone(), inputs: inputs.clone(), accepted: publisher.accepted() };
     tasks.spawn(named("publisher", publisher.run()));
     tasks.spawn(named("read-back", shows.run()));
+    tasks.spawn(named("release", Release(reader.clone()).run()));
     tasks.spawn(named("adaptation", report(adaptation_seen, inputs.clone())));
-    let leftovers = Leftovers { gnmi: gnmi.clone(), inputs, registration, settled: settled_seen };
+    let leftovers = Leftovers { reader, inputs, registration, settled: settled_seen };
     tasks.spawn(named("leftovers", leftovers.run()));
-    tasks.spawn(named("gNMI", gnmi::Source::new(gnmi, events, instances_seen, inquiry_seen, refresh).run()));
+    let source = gnmi::Source::new(gnmi, events, instances_seen, inquiry_seen, refresh).reporting(adapted);
+    tasks.spawn(named("gNMI", source.run()));
     let session = tokio::spawn(session.run());
     let state_file = tokio::spawn(state_file.keep(memory_seen));
 
@@ -179,6 +186,8 @@ struct EngineTask {
     memory: watch::Sender<Memory>,
     notices: broadcast::Sender<Arc<AlarmNotification>>,
     settled: watch::Sender<bool>,
+    adapted: Adapted,
+    end_of_dump: Option<DumpEnd>,
 }
 
 impl EngineTask {
@@ -212,6 +221,10 @@ impl EngineTask {
                 }
             }
             let changes = self.engine.evaluate(self.now());
+            let end_of_dump = self.engine.end_of_dump();
+            if std::mem::replace(&mut self.end_of_dump, end_of_dump) != end_of_dump {
+                self.adapted.report(|found| found.end_of_dump = end_of_dump);
+            }
             if !changes.is_empty() && !self.pass_on(changes, &mut sources).await {
                 return;
             }

@@ -1,12 +1,12 @@
 //! The module an operator sees, against the tree that is fixed (`yang/k8s-services-tree.txt`), against the words of the
 //! model, and against everything the publisher renders.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use srl_k8s_services::model::adaptation::Adaptation;
+use srl_k8s_services::model::adaptation::{Adaptation, Asker, DumpEnd, Refused};
 use srl_k8s_services::model::cluster::TrafficPolicy;
 use srl_k8s_services::model::config::{
     AlarmPolicy, AnnouncementMode, ClusterConfig, Connection, Rules, Source, Speaker,
@@ -377,17 +377,17 @@ async fn every_entry_the_publisher_renders_is_accepted() {
 }
 
 fn adapted() -> Adaptation {
-    let mut adaptation = Adaptation {
+    let refused = Refused {
+        paths: BTreeSet::from(["/network-instance[name=*]/route-table".into()]),
+        features: BTreeSet::from(["updates_only".into()]),
+    };
+    Adaptation {
         streams: Some("one"),
-        end_of_dump: Some("counted"),
+        end_of_dump: Some(DumpEnd::Counted { received: 12, active: 12 }),
         gnmi_encoding: Some("json-ietf"),
         release: Some("v26.7.2".into()),
-        ..Adaptation::default()
-    };
-    assert!(
-        adaptation.refuse_path("/network-instance[name=*]/route-table") && adaptation.refuse_feature("updates_only")
-    );
-    adaptation
+        refused: BTreeMap::from([(Asker::Gnmi, refused)]),
+    }
 }
 
 fn schema_path(path: &srl_sim::path::Path) -> String {

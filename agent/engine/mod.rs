@@ -26,6 +26,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::model::adaptation::DumpEnd;
 use crate::model::event::{Event, SourceId};
 use crate::model::memory::{Attachment, Memory};
 use crate::model::names::ClusterName;
@@ -94,6 +95,11 @@ impl Engine {
     /// Freshness and counters of every source.
     pub fn freshness(&self) -> Vec<SourceFreshness> {
         self.facts.sources().freshness()
+    }
+
+    /// What ended the last dump of the switch's tables; `None` before the first is over.
+    pub fn end_of_dump(&self) -> Option<DumpEnd> {
+        self.facts.end_of_dump()
     }
 
     /// Entries evaluated since the agent started: services and nodes.

@@ -13,6 +13,7 @@ use super::path::{Elem, elems};
 use super::programming::{Part, Programming, Server, Slot};
 use super::source::{Cause, Ended, Source};
 use super::subscriptions::{GivenUp, Plan, Rpc, SubscribedLeaf};
+use crate::model::adaptation::Asker;
 use crate::model::event::{Event, SourceEvent, SourceId};
 use crate::model::time::Timestamp;
 use crate::supervise::{chain, words};
@@ -130,7 +131,9 @@ impl<'a> Connection<'a> {
                 Ok(())
             }
             Input::Answer(answer) => {
-                for (question, finding) in self.source.investigator.take(answer, Instant::now()) {
+                let findings = self.source.investigator.take(answer, Instant::now());
+                self.report();
+                for (question, finding) in findings {
                     self.source.send(Event::Finding(question, finding)).await?;
                 }
                 Ok(())
@@ -166,6 +169,7 @@ impl<'a> Connection<'a> {
         let news = match self.phase {
             Phase::Asked { deadline } => {
                 self.phase = Phase::Reading { deadline };
+                self.report();
                 SourceEvent::Syncing
             }
             _ if now.duration_since(self.alive) < ALIVE_INTERVAL => return Ok(()),
@@ -399,6 +403,18 @@ impl<'a> Connection<'a> {
         Err(Ended::Replanned)
     }
 
+    /// Reports what this server was found to want.
+    fn report(&self) {
+        let mut refused = self.plan.refused();
+        refused.paths.extend(self.source.investigator.refused());
+        let heard = !matches!(self.phase, Phase::Asked { .. });
+        let encoding = heard.then(|| self.plan.encoding_name());
+        self.source.adapted.report(|found| {
+            found.gnmi_encoding = encoding.or(found.gnmi_encoding);
+            found.refused.insert(Asker::Gnmi, refused);
+        });
+    }
+
     /// Gives up a part of a subscription; false if there is nothing to give up.
     fn simplified(&mut self, rpc: Rpc, status: &Status) -> bool {
         let Some(given_up) = self.plan.simplify(rpc, status.message()) else { return false };
@@ -408,6 +424,7 @@ impl<'a> Connection<'a> {
                 leaves.into_iter().for_each(|leaf| self.source.log_refusal(leaf.words(), status));
             }
         }
+        self.report();
         true
     }
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::client::{Client, Credentials, CredentialsError, Refusal, refusal};
 use super::path::{Elem, bare, elems, parse};
 use crate::endpoint::{ConnectError, Endpoint};
+use crate::model::adaptation::Refused;
 use crate::path::PathError;
 use crate::supervise::words;
 use gnmi::typed_value::Value as Typed;
@@ -39,6 +40,20 @@ pub enum GetError {
     /// What came is no JSON.
     #[error("the gNMI server answers with something that is no JSON")]
     Json(#[source] serde_json::Error),
+}
+
+impl GetError {
+    /// What the server refused: `Get` as a whole, or the path. `None` where it failed otherwise.
+    pub fn refused(&self) -> Option<Refused> {
+        let Self::Status { path, status } = self else { return None };
+        let mut refused = Refused::default();
+        match refusal(status) {
+            Refusal::Path if status.code() == Code::Unimplemented => refused.features.insert("Get".into()),
+            Refusal::Path => refused.paths.insert(path.as_str().into()),
+            _ => return None,
+        };
+        Some(refused)
+    }
 }
 
 impl From<CredentialsError> for GetError {

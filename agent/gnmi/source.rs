@@ -15,6 +15,7 @@ use super::investigator::Investigator;
 use super::published::Published;
 use super::requests::Requests;
 use super::subscriptions::Plan;
+use crate::adapted::Adapted;
 use crate::endpoint::{ConnectError, Endpoint};
 use crate::model::event::{Event, SourceEvent, SourceId};
 use crate::model::inquiry::Inquiry;
@@ -75,6 +76,7 @@ pub struct Source {
     /// What the engine wants to know.
     pub(super) inquiry: watch::Receiver<Arc<Inquiry>>,
     pub(super) investigator: Investigator,
+    pub(super) adapted: Adapted,
     reload: watch::Receiver<u64>,
     /// What the server is asked for; `None` until it has been asked what it knows.
     plan: Option<Plan>,
@@ -133,6 +135,7 @@ impl Source {
             instances,
             inquiry,
             investigator: Investigator::default(),
+            adapted: Adapted::default(),
             reload,
             plan: None,
             requests: Requests::new(REQUESTS),
@@ -141,6 +144,11 @@ impl Source {
             refused: BTreeSet::new(),
             published: Sent::default(),
         }
+    }
+
+    /// Reports there what servers are found to want.
+    pub fn reporting(self, adapted: Adapted) -> Self {
+        Self { adapted, ..self }
     }
 
     /// Runs until nobody listens to its events. May be dropped at any await.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::path::{escaped, parse};
+use crate::model::adaptation::Refused;
 use crate::model::names::NetworkInstanceName;
 use srl_proto::gnmi;
 
@@ -62,15 +63,22 @@ impl Feature {
             Self::Wildcards => "wildcards",
         }
     }
+
+    /// Whether a refusal names it.
+    fn is_named(self, said: &str) -> bool {
+        let said = said.to_ascii_lowercase().replace(['-', ' '], "_");
+        said.contains(self.as_str().trim_end_matches('s'))
+    }
 }
 
-/// What is given up, in this order, when a refusal does not say what it is about.
-const FEATURES: [(Feature, Rpc); 4] = [
-    (Feature::SampledCounters, Rpc::State),
-    (Feature::Wildcards, Rpc::State),
-    (Feature::UpdatesOnly, Rpc::Fib),
-    (Feature::Wildcards, Rpc::Fib),
-];
+/// The features of each RPC that can be given up. A refusal that does not say what it is about is answered with the first
+/// of them given up, then the second alone, then both: what is given up without need is never had again.
+const fn features(rpc: Rpc) -> [Feature; 2] {
+    match rpc {
+        Rpc::State => [Feature::SampledCounters, Feature::Wildcards],
+        Rpc::Fib => [Feature::UpdatesOnly, Feature::Wildcards],
+    }
+}
 
 /// Leaves that can be done without, the least needed last.
 const OPTIONAL: [(SubscribedLeaf, Rpc); 11] = [
@@ -166,6 +174,15 @@ impl Plan {
         ENCODINGS[self.encoding]
     }
 
+    /// The encoding as state names it.
+    pub(super) fn encoding_name(&self) -> &'static str {
+        match self.encoding() {
+            gnmi::Encoding::Proto => "proto",
+            gnmi::Encoding::Json => "json",
+            _ => "json-ietf",
+        }
+    }
+
     fn wanted(&self, rpc: Rpc) -> impl Iterator<Item = SubscribedLeaf> {
         let of_rpc = OPTIONAL.iter().filter(move |(_, of)| *of == rpc);
         of_rpc.map(|(leaf, _)| *leaf).filter(|leaf| self.wants(*leaf))
@@ -257,14 +274,39 @@ impl Plan {
     pub(super) fn simplify(&mut self, rpc: Rpc, said: &str) -> Option<GivenUp> {
         let named = self.named(rpc, said);
         if named.is_empty()
-            && let Some((feature, _)) = FEATURES.iter().find(|(feature, of)| *of == rpc && self.uses(rpc, *feature))
+            && let Some(feature) = self.next_form(rpc, said)
         {
-            self.without.insert((rpc, *feature));
-            return Some(GivenUp::Feature(*feature));
+            return Some(GivenUp::Feature(feature));
         }
         let refused = if named.is_empty() { self.wanted(rpc).last().into_iter().collect::<Vec<_>>() } else { named };
         self.left_out.extend(&refused);
         (!refused.is_empty()).then_some(GivenUp::Leaves(refused))
+    }
+
+    /// Gives up the feature that a refusal names, else goes to the next form; `None` if there is no simpler one.
+    fn next_form(&mut self, rpc: Rpc, said: &str) -> Option<Feature> {
+        let [first, second] = features(rpc);
+        let used = (self.uses(rpc, first), self.uses(rpc, second));
+        let named = [first, second].into_iter().find(|feature| self.uses(rpc, *feature) && feature.is_named(said));
+        let given_up = match (named, used) {
+            (Some(named), _) => named,
+            (None, (true, true) | (true, false)) => first,
+            (None, (false, true)) => {
+                self.without.remove(&(rpc, first));
+                second
+            }
+            (None, (false, false)) => return None,
+        };
+        self.without.insert((rpc, given_up));
+        Some(given_up)
+    }
+
+    /// What is given up.
+    pub(super) fn refused(&self) -> Refused {
+        Refused {
+            paths: self.left_out.iter().map(|leaf| leaf.words().into()).collect(),
+            features: self.without.iter().map(|(_, feature)| feature.as_str().into()).collect(),
+        }
     }
 
     /// The optional leaves that a refusal names.
@@ -325,13 +367,16 @@ mod tests {
             let paths = list(request).subscription.iter().filter_map(|one| one.path.as_ref());
             paths.flat_map(|path| &path.elem).flat_map(|elem| elem.key.values()).filter(|value| *value == "*").count()
         };
-        for (rpc, feature) in [
-            (Rpc::State, Feature::SampledCounters),
-            (Rpc::State, Feature::Wildcards),
-            (Rpc::Fib, Feature::UpdatesOnly),
-            (Rpc::Fib, Feature::Wildcards),
+        for (rpc, feature, refused) in [
+            (Rpc::State, Feature::SampledCounters, &["suppress_redundant"][..]),
+            (Rpc::State, Feature::Wildcards, &["wildcards"]),
+            (Rpc::State, Feature::SampledCounters, &["suppress_redundant", "wildcards"]),
+            (Rpc::Fib, Feature::UpdatesOnly, &["suppress_redundant", "updates_only", "wildcards"]),
+            (Rpc::Fib, Feature::Wildcards, &["suppress_redundant", "wildcards"]),
+            (Rpc::Fib, Feature::UpdatesOnly, &["suppress_redundant", "updates_only", "wildcards"]),
         ] {
             assert_eq!(plan.simplify(rpc, "Not supported"), Some(GivenUp::Feature(feature)));
+            assert!(plan.refused().features.iter().map(|feature| &**feature).eq(refused.iter().copied()));
         }
         let (state, fib) = (plan.state(), plan.fib(&instances, false).expect("a request"));
         assert_eq!((wildcards(&state), wildcards(&fib)), (0, 0));
@@ -343,10 +388,24 @@ mod tests {
     }
 
     #[test]
+    fn the_feature_a_server_names_is_given_up_and_no_other() {
+        let mut plan = Plan::default();
+        let said = "Wildcards in keys are not supported in subscriptions";
+        assert_eq!(plan.simplify(Rpc::State, said), Some(GivenUp::Feature(Feature::Wildcards)));
+        assert_eq!(plan.simplify(Rpc::Fib, said), Some(GivenUp::Feature(Feature::Wildcards)));
+        assert_eq!(
+            plan.simplify(Rpc::Fib, "updates-only is unsupported"),
+            Some(GivenUp::Feature(Feature::UpdatesOnly))
+        );
+        assert!(list(&plan.state()).subscription.iter().any(|one| one.suppress_redundant));
+    }
+
+    #[test]
     fn without_a_name_the_least_needed_leaf_goes_first_and_session_state_never() {
         let mut plan = Plan::default();
-        plan.simplify(Rpc::State, "");
-        plan.simplify(Rpc::State, "");
+        for _ in 0..3 {
+            plan.simplify(Rpc::State, "");
+        }
         for leaf in [
             SubscribedLeaf::Clock,
             SubscribedLeaf::DynamicNeighbor,

@@ -14,7 +14,9 @@ use tokio::task::JoinHandle;
 
 use self::server::{Rules, Server, Subscription};
 use super::{Credentials, GetError, Options, PasswordFile, Source, get};
+use crate::adapted::Adapted;
 use crate::endpoint::Endpoint;
+use crate::model::adaptation::Adaptation;
 use crate::model::event::{Event, SourceEvent, SourceId, Update};
 use crate::model::inquiry::{Answer, Asking, Inquiry, Question};
 use crate::model::names::NetworkInstanceName;
@@ -42,6 +44,7 @@ struct Agent {
     instances: watch::Sender<BTreeSet<NetworkInstanceName>>,
     inquiry: watch::Sender<Arc<Inquiry>>,
     reload: watch::Sender<u64>,
+    adaptation: watch::Receiver<Adaptation>,
     task: JoinHandle<()>,
 }
 
@@ -59,8 +62,16 @@ impl Agent {
         let (instances, watched) = watch::channel(instances.iter().map(|name| (*name).into()).collect());
         let (reload, reloads) = watch::channel(0);
         let (inquiry, asked) = watch::channel(Arc::default());
-        let source = Source::new(options, sender, watched, asked, reloads);
-        Self { events, instances, inquiry, reload, task: tokio::spawn(source.run()) }
+        let (adapted, adaptation) = Adapted::new();
+        let source = Source::new(options, sender, watched, asked, reloads).reporting(adapted);
+        Self { events, instances, inquiry, reload, adaptation, task: tokio::spawn(source.run()) }
+    }
+
+    /// The encoding, and the paths and features that are reported as refused.
+    fn adapted(&self) -> (Option<&'static str>, Vec<String>) {
+        let found = self.adaptation.borrow();
+        let refused = found.refused_paths().into_iter().chain(found.refused_features()).map(str::to_owned).collect();
+        (found.gnmi_encoding, refused)
     }
 
     async fn event(&mut self) -> Event {
@@ -351,6 +362,8 @@ async fn a_refused_form_is_made_simpler_before_a_leaf_is_left_out() {
     assert_eq!(standing.leaves().len(), 10);
     standing.sync();
     agent.until_synced().await;
+    let refused = ["updates_only", "wildcards"];
+    assert_eq!(agent.adapted(), (Some("json-ietf"), refused.map(str::to_owned).to_vec()));
 }
 
 #[tokio::test]
@@ -366,6 +379,11 @@ async fn a_refused_leaf_is_left_out_and_the_others_go_on() {
     let standing = server.subscription().await;
     assert!(!standing.list.updates_only, "without the counter, what stands must be asked for");
     agent.synced(&standing).await;
+    let tables = "/network-instance[name=*]/route-table/ipv4-unicast/statistics";
+    let refused = ["active-routes", "fib-failed-routes"].map(|leaf| format!("{tables}/{leaf}"));
+    let (_, mut reported) = agent.adapted();
+    reported.sort_unstable();
+    assert_eq!(reported, refused);
 }
 
 #[tokio::test]
@@ -402,6 +420,7 @@ async fn a_server_that_names_its_encodings_is_asked_in_the_best_of_them() {
     let state = server.subscription().await;
     assert_eq!(state.list.encoding, Encoding::Proto as i32);
     agent.synced(&state).await;
+    assert_eq!(agent.adapted(), (Some("proto"), Vec::new()));
 }
 
 #[tokio::test]

@@ -1,40 +1,83 @@
 //! What this switch was found to want: `/k8s-services/statistics/adaptation`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
-
-/// Refused paths and features that are listed at most: enough to see what a release lacks.
-const MOST: usize = 16;
 
 /// How the agent adapted to the switch. What is `None` or empty is not known yet, or was not needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Adaptation {
-    /// `streams`: notification streams of the NDK in use, "one" or "two".
+    /// `streams`: notification streams of the NDK in use.
     pub streams: Option<&'static str>,
-    /// `end-of-dump`: how the end of the dump of routes is known, "counted" or "quiet".
-    pub end_of_dump: Option<&'static str>,
-    /// `gnmi-encoding`: "json-ietf" or "proto".
+    /// `end-of-dump`: how the end of the last dump of routes was known.
+    pub end_of_dump: Option<DumpEnd>,
+    /// `gnmi-encoding`: "json-ietf", "proto" or "json".
     pub gnmi_encoding: Option<&'static str>,
     /// `release` of SR Linux.
     pub release: Option<Arc<str>>,
-    /// `refused-path`.
-    pub refused_paths: BTreeSet<Arc<str>>,
-    /// `refused-feature`.
-    pub refused_features: BTreeSet<Arc<str>>,
+    /// What the switch refused, by who asked: each knows only of its own requests.
+    pub refused: BTreeMap<Asker, Refused>,
+}
+
+/// What ended a dump of routes. The numbers are prefixes in the network instances that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DumpEnd {
+    /// As many prefixes were received as the switch counts active, or more.
+    Counted {
+        /// Prefixes received.
+        received: u64,
+        /// Prefixes the switch counts active.
+        active: u64,
+    },
+    /// Nothing more came.
+    Quiet {
+        /// The same two numbers, where the switch counts.
+        numbers: Option<(u64, u64)>,
+    },
+}
+
+/// Who asks the switch for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asker {
+    /// The session with the NDK.
+    Ndk,
+    /// The gNMI subscriptions, and the questions about what is not up.
+    Gnmi,
+    /// Whoever reads the agent's own state back.
+    ReadBack,
+}
+
+/// What one asker was refused, and does without.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Paths as an operator would write them.
+    pub paths: BTreeSet<Arc<str>>,
+    /// Features, such as `updates_only`.
+    pub features: BTreeSet<Arc<str>>,
 }
 
 impl Adaptation {
-    /// The gNMI server refused a path; it is listed as asked. Returns whether that is new.
-    pub fn refuse_path(&mut self, path: &str) -> bool {
-        add(&mut self.refused_paths, path)
+    /// `refused-path`.
+    pub fn refused_paths(&self) -> BTreeSet<&str> {
+        self.refused.values().flat_map(|refused| &refused.paths).map(|path| &**path).collect()
     }
 
-    /// The gNMI server refused a feature, such as `updates_only`. Returns whether that is new.
-    pub fn refuse_feature(&mut self, feature: &str) -> bool {
-        add(&mut self.refused_features, feature)
+    /// `refused-feature`.
+    pub fn refused_features(&self) -> BTreeSet<&str> {
+        self.refused.values().flat_map(|refused| &refused.features).map(|feature| &**feature).collect()
     }
 }
 
-fn add(list: &mut BTreeSet<Arc<str>>, text: &str) -> bool {
-    list.len() < MOST && !list.contains(text) && list.insert(Arc::from(text))
+impl fmt::Display for DumpEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, numbers) = match self {
+            Self::Counted { received, active } => ("counted", Some((*received, *active))),
+            Self::Quiet { numbers } => ("quiet", *numbers),
+        };
+        f.write_str(word)?;
+        match numbers {
+            Some((received, active)) => write!(f, " ({received} prefixes received, {active} active)"),
+            None => Ok(()),
+        }
+    }
 }

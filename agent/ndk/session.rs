@@ -17,6 +17,7 @@ use super::config::{self, Commit};
 use super::stream::{self, Outputs};
 use super::telemetry::Telemetry;
 use super::{AGENT_NAME, Options};
+use crate::adapted::Adapted;
 use crate::endpoint::ConnectError;
 use crate::model::event::{Event, SourceEvent, SourceId};
 use crate::supervise::{Backoff, Outage, chain, stopped};
@@ -58,6 +59,7 @@ pub struct Session {
     generation: u64,
     client: Option<Client>,
     outage: Outage,
+    adapted: Adapted,
 }
 
 impl Session {
@@ -78,8 +80,14 @@ impl Session {
             generation: 0,
             client: None,
             outage: Outage::new("the NDK"),
+            adapted: Adapted::default(),
         };
         (session, watched)
+    }
+
+    /// Reports there what the NDK is found to want.
+    pub fn reporting(self, adapted: Adapted) -> Self {
+        Self { adapted, ..self }
     }
 
     /// Runs until told to stop, or until nobody listens to its events or commits; then gives up the registration, which
@@ -151,7 +159,7 @@ impl Session {
         let streaming = AtomicBool::new(false);
         let (gathered, commits) = mpsc::channel(COMMITS);
         let (mut for_stream, for_config) = (client.clone(), client.clone());
-        let to = Outputs { events: &self.events, commits: gathered };
+        let to = Outputs { events: &self.events, commits: gathered, adapted: &self.adapted };
         tokio::select! {
             ended = stream::follow(&mut for_stream, &self.options, &to, &streaming) => ended,
             ended = config::answer(&for_config, commits, &self.commits) => ended,

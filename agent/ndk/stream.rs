@@ -19,6 +19,8 @@ use super::config::Gatherer;
 use super::decode::Reader;
 use super::pace::Pace;
 use super::session::{Ended, Recreate, messages};
+use crate::adapted::Adapted;
+use crate::model::adaptation::{Asker, Refused};
 use crate::model::commit::ConfigChange;
 use crate::model::event::{DumpPace, Event, SourceEvent, SourceId, SwitchEvent};
 use crate::supervise::{Throttle, words};
@@ -38,6 +40,8 @@ pub(super) struct Outputs<'a> {
     pub(super) events: &'a mpsc::Sender<Event>,
     /// Commits, to be answered.
     pub(super) commits: mpsc::Sender<(u64, Vec<ConfigChange>)>,
+    /// What the NDK is found to want.
+    pub(super) adapted: &'a Adapted,
 }
 
 impl Outputs<'_> {
@@ -52,7 +56,13 @@ pub(super) async fn follow(client: &mut Client, options: &Options, to: &Outputs<
     let mut complaints = Throttle::new(COMPLAINTS);
     loop {
         let stream = match open(client).await {
-            Ok(stream) => stream,
+            Ok((stream, refused)) => {
+                to.adapted.report(|found| {
+                    found.streams = Some("one");
+                    found.refused.insert(Asker::Ndk, refused);
+                });
+                stream
+            }
             Err(error) => return Ended::Lost(error.to_string()),
         };
         streaming.store(true, Ordering::Relaxed);
@@ -84,8 +94,8 @@ pub(super) async fn follow(client: &mut Client, options: &Options, to: &Outputs<
     }
 }
 
-/// Makes a stream with every subscription; returns its id.
-async fn open(client: &mut Client) -> Result<u64, CallError> {
+/// Makes a stream with every subscription; returns its id, and which of them the NDK refused.
+async fn open(client: &mut Client) -> Result<(u64, Refused), CallError> {
     let stream = client.create_stream().await?;
     let needed = [
         SubscriptionTypes::Config(ndk::ConfigSubscriptionRequest { key: None }),
@@ -97,12 +107,16 @@ async fn open(client: &mut Client) -> Result<u64, CallError> {
     for subscription in needed {
         client.subscribe(stream, subscription).await?;
     }
+    let mut refused = Refused::default();
     // BFD only adds to what is said about sessions.
     match client.subscribe(stream, SubscriptionTypes::BfdSession(ndk::BfdSessionSubscriptionRequest::default())).await {
-        Err(error @ CallError::Refused { .. }) => info!(%error, "no BFD sessions from this switch"),
+        Err(error @ CallError::Refused { .. }) => {
+            info!(%error, "no BFD sessions from this switch");
+            refused.features.insert("NDK subscription to BFD sessions".into());
+        }
         other => other?,
     }
-    Ok(stream)
+    Ok((stream, refused))
 }
 
 /// One life of the stream.

@@ -565,12 +565,12 @@ struct AdaptationLeaves<'a> {
     path_spelling: Option<&'static str>,
     enumeration_form: Option<&'static str>,
     streams: Option<&'static str>,
-    end_of_dump: Option<&'static str>,
+    end_of_dump: Option<String>,
     gnmi_encoding: Option<&'static str>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    refused_path: &'a BTreeSet<Arc<str>>,
+    refused_path: BTreeSet<&'a str>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    refused_feature: &'a BTreeSet<Arc<str>>,
+    refused_feature: BTreeSet<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refused_entry: &'a Vec<String>,
     release: Option<&'a str>,
@@ -582,10 +582,10 @@ fn adaptation(document: &RootDocument) -> AdaptationLeaves<'_> {
         path_spelling: document.dialect.map(|dialect| dialect.spelling.as_str()),
         enumeration_form: document.dialect.map(|dialect| dialect.words.as_str()),
         streams: found.streams,
-        end_of_dump: found.end_of_dump,
+        end_of_dump: found.end_of_dump.map(|end| end.to_string()),
         gnmi_encoding: found.gnmi_encoding,
-        refused_path: &found.refused_paths,
-        refused_feature: &found.refused_features,
+        refused_path: found.refused_paths(),
+        refused_feature: found.refused_features(),
         refused_entry: &document.refused,
         release: found.release.as_deref(),
     }

@@ -5,6 +5,7 @@
 //! agent's log. `readme` holds every lab's README against what the lab prints, and plays its demo; the files named as labs
 //! hold what else their situation is known for. Everything else is about the anycast lab with MetalLB.
 
+mod adaptation;
 mod alarms;
 mod anycast_cilium;
 mod bad_input;

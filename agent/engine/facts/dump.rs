@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::model::adaptation::DumpEnd;
 use crate::model::event::{DumpPace, Update};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::RouteTable;
@@ -18,15 +19,6 @@ const FULL_FOR: Duration = Duration::from_secs(3);
 const STILL_FOR: Duration = Duration::from_secs(10);
 /// After this long, a rest ends the dump whatever is counted.
 const LONGEST: Duration = Duration::from_secs(60);
-
-/// What ended a dump.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// As many prefixes were told as the switch counts.
-    Counted,
-    /// Nothing more came.
-    Quiet,
-}
 
 /// Whether active routes are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +44,8 @@ pub(crate) trait Told {
 pub(crate) struct Dump {
     active_routes: BTreeMap<RouteTable, u64>,
     progress: Option<Progress>,
+    /// What ended the last one.
+    pub(crate) ended: Option<DumpEnd>,
 }
 
 /// A dump that is under way.
@@ -112,7 +106,7 @@ impl Dump {
         counting: Counting,
         used: &BTreeSet<NetworkInstanceName>,
         tables: &impl Told,
-    ) -> Option<End> {
+    ) -> Option<DumpEnd> {
         let progress = self.progress.as_mut()?;
         let rested = progress.pace == Some(DumpPace::Rested);
         let matters = |table: &&RouteTable| used.is_empty() || used.contains(&table.network_instance);
@@ -120,7 +114,7 @@ impl Dump {
         match counting {
             Counting::Awaited => return None,
             Counting::Known if !counted.is_empty() => {}
-            Counting::Known | Counting::Never => return rested.then_some(End::Quiet),
+            Counting::Known | Counting::Never => return rested.then_some(DumpEnd::Quiet { numbers: None }),
         }
         let told = |table: &RouteTable| tables.told(table);
         let numbers =
@@ -135,12 +129,13 @@ impl Dump {
             let mut instances =
                 counted.iter().filter(|(_, count)| **count > 0).map(|(table, _)| &table.network_instance);
             if instances.all(|instance| tables.is_whole(instance)) {
-                return Some(End::Counted);
+                let (received, active) = numbers;
+                return Some(DumpEnd::Counted { received, active });
             }
         }
         let still = now >= progress.still_since + STILL_FOR;
         let long = now >= progress.began + LONGEST;
-        (rested && (still || long)).then_some(End::Quiet)
+        (rested && (still || long)).then_some(DumpEnd::Quiet { numbers: Some(numbers) })
     }
 
     /// When time alone may end the dump next.
@@ -187,7 +182,15 @@ mod tests {
         dump
     }
 
-    fn poll(dump: &mut Dump, at: u64, tables: &Tables) -> Option<End> {
+    fn counted_end(received: u64) -> Option<DumpEnd> {
+        Some(DumpEnd::Counted { received, active: 10 })
+    }
+
+    fn quiet_end(numbers: Option<(u64, u64)>) -> Option<DumpEnd> {
+        Some(DumpEnd::Quiet { numbers })
+    }
+
+    fn poll(dump: &mut Dump, at: u64, tables: &Tables) -> Option<DumpEnd> {
         dump.poll(second(at), Counting::Known, &BTreeSet::from(["ip-vrf-1".into()]), tables)
     }
 
@@ -198,8 +201,8 @@ mod tests {
         dump.paced(Some(DumpPace::Paused));
         assert_eq!(poll(&mut dump, 1, &WHOLE(9)), None);
         assert_eq!(poll(&mut dump, 1, &Tables { told: 10, whole: false }), None, "its groups are not there");
-        assert_eq!(poll(&mut dump, 1, &WHOLE(10)), Some(End::Counted));
-        assert_eq!(poll(&mut dump, 1, &WHOLE(11)), Some(End::Counted), "what failed in the FIB is not counted");
+        assert_eq!(poll(&mut dump, 1, &WHOLE(10)), counted_end(10));
+        assert_eq!(poll(&mut dump, 1, &WHOLE(11)), counted_end(11), "what failed in the FIB is not counted");
     }
 
     #[test]
@@ -214,7 +217,7 @@ mod tests {
         dump.paced(Some(DumpPace::Rested));
         assert_eq!(poll(&mut dump, 18, &WHOLE(8)), None);
         assert_eq!(dump.deadline(second(18)), Some(second(19)));
-        assert_eq!(poll(&mut dump, 19, &WHOLE(8)), Some(End::Quiet), "neither number moves");
+        assert_eq!(poll(&mut dump, 19, &WHOLE(8)), quiet_end(Some((8, 10))), "neither number moves");
     }
 
     #[test]
@@ -222,7 +225,7 @@ mod tests {
         let mut dump = counted(10);
         assert_eq!(poll(&mut dump, 1, &WHOLE(12)), None);
         assert_eq!(dump.deadline(second(1)), Some(second(4)));
-        assert_eq!(poll(&mut dump, 4, &WHOLE(13)), Some(End::Counted));
+        assert_eq!(poll(&mut dump, 4, &WHOLE(13)), counted_end(13));
     }
 
     #[test]
@@ -232,7 +235,7 @@ mod tests {
             dump.paced(Some(DumpPace::Rested));
             assert_eq!(poll(&mut dump, at, &WHOLE(at % 9)), None);
         }
-        assert_eq!(poll(&mut dump, 60, &WHOLE(9)), Some(End::Quiet));
+        assert_eq!(poll(&mut dump, 60, &WHOLE(9)), quiet_end(Some((9, 10))));
     }
 
     #[test]
@@ -244,8 +247,8 @@ mod tests {
         assert_eq!(dump.poll(second(1), Counting::Never, &used, &WHOLE(1)), None);
         dump.paced(Some(DumpPace::Rested));
         assert_eq!(dump.poll(second(1), Counting::Awaited, &used, &WHOLE(1)), None);
-        assert_eq!(dump.poll(second(1), Counting::Never, &used, &WHOLE(1)), Some(End::Quiet));
-        assert_eq!(dump.poll(second(1), Counting::Known, &used, &WHOLE(1)), Some(End::Quiet), "a leaf was refused");
+        assert_eq!(dump.poll(second(1), Counting::Never, &used, &WHOLE(1)), quiet_end(None));
+        assert_eq!(dump.poll(second(1), Counting::Known, &used, &WHOLE(1)), quiet_end(None), "a leaf was refused");
         dump.end();
         assert_eq!(dump.poll(second(1), Counting::Never, &used, &WHOLE(1)), None);
         assert_eq!(dump.deadline(second(1)), None);

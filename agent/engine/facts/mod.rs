@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use crate::model::adaptation::DumpEnd;
 use crate::model::config::Config;
 use crate::model::memory::Attachment;
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
@@ -106,6 +107,11 @@ impl Facts {
 
     pub(crate) fn attachments(&self) -> &BTreeSet<Attachment> {
         self.attachments.all()
+    }
+
+    /// What ended the last dump of the switch's tables.
+    pub(crate) fn end_of_dump(&self) -> Option<DumpEnd> {
+        self.dump.ended
     }
 
     /// When time alone will next change what is known.

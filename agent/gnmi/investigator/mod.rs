@@ -133,6 +133,11 @@ impl Investigator {
         self.records.values_mut().for_each(|record| *record = Record::new(record.asking, now));
     }
 
+    /// Tables that the server does not have.
+    pub(super) fn refused(&self) -> impl Iterator<Item = Arc<str>> {
+        self.refused.iter().map(|kind| kind.words().into())
+    }
+
     /// Wants to know this from now on, and nothing else.
     pub(super) fn set(&mut self, inquiry: &Inquiry, now: Instant) {
         self.records.retain(|question, _| inquiry.contains_key(question));

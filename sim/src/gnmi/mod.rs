@@ -66,6 +66,8 @@ pub struct GnmiSwitches {
     pub updates_only: bool,
     /// Whether subscriptions may name keys by `*`.
     pub wildcards: bool,
+    /// Elements that it does not know, whatever its models say: of a module that is not loaded, or of another release.
+    pub unknown: Vec<String>,
 }
 
 impl Default for GnmiSwitches {
@@ -78,6 +80,7 @@ impl Default for GnmiSwitches {
             plain_json: false,
             updates_only: true,
             wildcards: true,
+            unknown: Vec::new(),
         }
     }
 }

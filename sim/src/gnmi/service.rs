@@ -44,6 +44,7 @@ impl pb::g_nmi_server::GNmi for Service {
     async fn get(&self, request: Request<pb::GetRequest>) -> Result<Response<pb::GetResponse>, Status> {
         self.admit(&request).await?;
         let request = request.into_inner();
+        check_known(&self.0.switches.unknown, &request.path)?;
         let encoding = Encoding::of_request(request.encoding, self.0.switches.plain_json)?;
         get::answer(&self.0.store, &request, encoding).map(Response::new)
     }
@@ -87,6 +88,15 @@ pub(super) fn invalid(refusal: &Refusal) -> Status {
 pub(super) fn check_origin<'a>(paths: impl IntoIterator<Item = &'a pb::Path>) -> Result<(), Status> {
     match paths.into_iter().find(|path| !matches!(path.origin.as_str(), "" | "native" | "srl_nokia")) {
         Some(path) => Err(Status::invalid_argument(format!("Origin '{}' is not supported", path.origin))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses paths with an element that the switch is set not to know.
+pub(super) fn check_known<'a>(unknown: &[String], paths: impl IntoIterator<Item = &'a pb::Path>) -> Result<(), Status> {
+    let mut elements = paths.into_iter().flat_map(|path| &path.elem).map(|elem| &elem.name);
+    match elements.find(|name| unknown.contains(name)) {
+        Some(name) => Err(Status::invalid_argument(format!("Path not valid - unknown element '{name}'"))),
         None => Ok(()),
     }
 }

@@ -15,7 +15,7 @@ use tonic::{Status, Streaming};
 use self::rule::{Rule, Timing};
 use super::Inner;
 use super::encoding::Encoding;
-use super::service::{check_origin, nanoseconds, target_only};
+use super::service::{check_known, check_origin, nanoseconds, target_only};
 use crate::datastore::{Source, Store, Transaction};
 use pb::subscribe_request::Request as Message;
 use pb::subscribe_response::Response as Told;
@@ -63,12 +63,15 @@ struct Session {
 
 impl Session {
     /// Refuses what this server does not have.
-    fn takes(&self, list: &pb::SubscriptionList, rules: &[Rule]) -> Result<(), Status> {
+    fn takes(&self, list: &pb::SubscriptionList) -> Result<(), Status> {
         let switches = &self.inner.switches;
         if list.updates_only && !switches.updates_only {
             return Err(Status::unimplemented("updates_only is not supported"));
         }
-        if !switches.wildcards && rules.iter().any(|rule| rule.target.has_wildcard()) {
+        let paths = list.prefix.iter().chain(list.subscription.iter().filter_map(|it| it.path.as_ref()));
+        // Keys that are left out mean the same, and are another form of asking.
+        let named = |path: &pb::Path| path.elem.iter().any(|elem| elem.key.values().any(|value| value == "*"));
+        if !switches.wildcards && paths.into_iter().any(named) {
             return Err(Status::invalid_argument("Wildcards in keys are not supported in subscriptions"));
         }
         Ok(())
@@ -80,12 +83,13 @@ impl Session {
             return Err(Status::invalid_argument("The first message must be a subscription"));
         };
         check_origin(list.prefix.iter().chain(list.subscription.iter().filter_map(|it| it.path.as_ref())))?;
+        check_known(&self.inner.switches.unknown, list.subscription.iter().filter_map(|it| it.path.as_ref()))?;
         self.prefix = list.prefix.as_ref().and_then(target_only);
         let encoding = Encoding::of_request(list.encoding, self.inner.switches.plain_json)?;
         let mode = pb::subscription_list::Mode::try_from(list.mode)
             .map_err(|_| Status::invalid_argument(format!("Subscription mode {} is not known", list.mode)))?;
         let rules = Rule::of_list(self.inner.store.schema(), &list, encoding)?;
-        self.takes(&list, &rules)?;
+        self.takes(&list)?;
         match mode {
             pb::subscription_list::Mode::Once => self.snapshot(&rules, list.updates_only).await,
             pb::subscription_list::Mode::Poll => self.poll(&rules, list.updates_only, requests).await,

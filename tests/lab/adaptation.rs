@@ -1,0 +1,68 @@
+//! What a switch was found to want, as its own state says it.
+
+use srl_sim::gnmi::GnmiSwitches;
+use srl_sim::profile::Profile;
+
+use crate::bench::Bench;
+use crate::bench::Says::{Has, Is, Nothing};
+
+const LAB: &str = "anycast-metallb";
+const HERE: &str = "/k8s-services/statistics/adaptation";
+
+fn at(leaf: &str) -> String {
+    format!("{HERE}/{leaf}")
+}
+
+fn profile(name: &str) -> Profile {
+    name.parse().expect("a profile")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_that_refuses_nothing_is_said_to() {
+    let bench = Bench::start(LAB, Profile::default(), |_| {}).await;
+    bench.until_healthy().await;
+    let expected = [
+        ("path-spelling", Is("hyphens")),
+        ("enumeration-form", Is("plain")),
+        ("streams", Is("one")),
+        ("end-of-dump", Has("counted (")),
+        ("gnmi-encoding", Is("json-ietf")),
+        ("refused-path", Nothing),
+        ("refused-feature", Nothing),
+        ("refused-entry", Nothing),
+        ("release", Is("v25.3.1")),
+    ];
+    let expected = expected.map(|(leaf, says)| (at(leaf), says));
+    let expected: Vec<_> = expected.iter().map(|(path, says)| (path.as_str(), *says)).collect();
+    bench.until("leaf1", &expected).await;
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_release_refuses_is_named_and_costs_no_verdict() {
+    let mut profile = profile("26.7");
+    profile.gnmi.unknown = vec!["received-routes".to_owned()];
+    let bench = Bench::start(LAB, profile, |_| {}).await;
+    bench.until_healthy().await;
+    let expected = [
+        ("path-spelling", Is("underscores")),
+        ("enumeration-form", Is("prefixed")),
+        ("gnmi-encoding", Is("json-ietf")),
+        ("refused-path", Has("neighbor[peer-address=*]/afi-safi[afi-safi-name=*]/received-routes")),
+        ("refused-feature", Is("[\"wildcards\"]")),
+        ("release", Is("v26.7.2")),
+    ];
+    let expected = expected.map(|(leaf, says)| (at(leaf), says));
+    let expected: Vec<_> = expected.iter().map(|(path, says)| (path.as_str(), *says)).collect();
+    bench.until("leaf1", &expected).await;
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_count_of_routes_the_dump_ends_when_it_is_quiet() {
+    let gnmi = GnmiSwitches { unknown: vec!["active-routes".to_owned()], ..GnmiSwitches::default() };
+    let bench = Bench::start(LAB, Profile { gnmi, ..Profile::default() }, |_| {}).await;
+    bench.until_healthy().await;
+    bench.until("leaf1", &[(&at("end-of-dump"), Is("quiet")), (&at("refused-path"), Has("active-routes"))]).await;
+    bench.down().await;
+}
