@@ -132,6 +132,19 @@ pub enum FileError {
 }
 
 impl FileError {
+    /// What to type against it, where one command helps.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Owner { path, .. } => Some(format!("sudo chown root {}", path.display())),
+            Self::Writable { path, .. } => Some(format!("sudo chmod go-w {}", path.display())),
+            Self::Exposed { path, .. } => Some(format!("sudo chmod o= {}", path.display())),
+            Self::Read { path, cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
+                Some(format!("sudo chown srlinux: {}", path.display()))
+            }
+            _ => None,
+        }
+    }
+
     /// The file is not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing { .. })

@@ -10,9 +10,10 @@ use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus,
 };
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Gid, Resource, Rlimit, Uid, set_dumpable_behavior, setrlimit};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities, set_keep_capabilities,
+    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 /// What resolving names, verifying certificates and entering network namespaces reads. Libraries are here for builds that
@@ -91,6 +92,24 @@ fn allow(rules: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Resu
     let Ok(fd) = PathFd::new(path) else { return Ok(rules) };
     let access = if path.is_dir() { access } else { access & AccessFs::from_file(LANDLOCK) };
     rules.add_rule(PathBeneath::new(fd, access))
+}
+
+/// Becomes another user, for this thread and all that it makes. Of root's capabilities, the one to enter namespaces stays
+/// where that user may have it.
+///
+/// # Errors
+/// [`HardenError::System`], also where this is not root.
+pub fn become_user(uid: u32, gid: u32, groups: &[u32], may_enter: bool) -> Result<(), HardenError> {
+    let failed = |error: rustix::io::Errno| HardenError::System("become the agent's user", error.into());
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let groups: Vec<Gid> = groups.iter().map(|group| Gid::from_raw(*group)).collect();
+    set_keep_capabilities(true).map_err(failed)?;
+    set_thread_groups(&groups).map_err(failed)?;
+    set_thread_res_gid(gid, gid, gid).map_err(failed)?;
+    set_thread_res_uid(uid, uid, uid).map_err(failed)?;
+    let permitted = if may_enter { CapabilitySet::SYS_ADMIN } else { CapabilitySet::empty() };
+    let left = CapabilitySets { effective: CapabilitySet::empty(), permitted, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, left).map_err(failed)
 }
 
 /// Gives up the capability to enter namespaces, for this thread and all that it makes.

@@ -6,6 +6,7 @@
 
 pub mod adapted;
 pub mod config;
+pub mod doctor;
 pub mod endpoint;
 pub mod engine;
 pub mod files;

@@ -1,15 +1,18 @@
-//! The agent process: flags, logging, signals.
+//! The agent process: flags, logging, signals; and the doctor, which asks what the agent would ask.
 
-use std::fs::DirBuilder;
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File};
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use srl_k8s_services::doctor::{self, Outcome};
 use srl_k8s_services::endpoint::Endpoint;
-use srl_k8s_services::gnmi::PasswordFile;
+use srl_k8s_services::gnmi::{Credentials, PasswordFile};
 use srl_k8s_services::harden::{self, Confined};
 use srl_k8s_services::kubernetes::{Dialers, Reach};
 use srl_k8s_services::run::{Options, Signals, run};
@@ -24,40 +27,84 @@ const GNMI_PASSWORD_FILE: &str = "/etc/opt/srlinux/k8s-services/gnmi-password";
 
 /// The health of every Kubernetes LoadBalancer VIP, as this SR Linux switch sees it.
 #[derive(Debug, Parser)]
-#[command(name = "k8s-services", version = VERSION)]
+#[command(name = "k8s-services", version = VERSION, disable_help_subcommand = true)]
 struct Args {
     /// NDK server: unix:///path or http://host:port.
-    #[arg(long, env = "K8S_SERVICES_NDK", default_value = "unix:///opt/srlinux/var/run/sr_sdk_service_manager:50053")]
+    #[arg(
+        long,
+        global = true,
+        env = "K8S_SERVICES_NDK",
+        default_value = "unix:///opt/srlinux/var/run/sr_sdk_service_manager:50053"
+    )]
     ndk: Endpoint,
     /// gNMI server of this switch, without TLS: unix:///path or http://host:port.
-    #[arg(long, env = "K8S_SERVICES_GNMI", default_value = "unix:///opt/srlinux/var/run/sr_grpc_server_insecure-mgmt")]
+    #[arg(
+        long,
+        global = true,
+        env = "K8S_SERVICES_GNMI",
+        default_value = "unix:///opt/srlinux/var/run/sr_grpc_server_insecure-mgmt"
+    )]
     gnmi: Endpoint,
     /// User for gNMI.
-    #[arg(long, env = "K8S_SERVICES_GNMI_USERNAME", default_value = "admin")]
+    #[arg(long, global = true, env = "K8S_SERVICES_GNMI_USERNAME", default_value = "admin")]
     gnmi_username: String,
     /// File with the password of that user, for none but the agent to read; read for every connection. By default
     /// /etc/opt/srlinux/k8s-services/gnmi-password where that is, else no credentials are sent.
-    #[arg(long, env = "K8S_SERVICES_GNMI_PASSWORD_FILE")]
+    #[arg(long, global = true, env = "K8S_SERVICES_GNMI_PASSWORD_FILE")]
     gnmi_password_file: Option<PathBuf>,
     /// Kubeconfigs, tokens, certificates and keys must be below this folder: a path that leads elsewhere is refused.
-    #[arg(long, env = "K8S_SERVICES_CREDENTIALS_DIR", default_value = "/etc/opt/srlinux/k8s-services")]
+    #[arg(long, global = true, env = "K8S_SERVICES_CREDENTIALS_DIR", default_value = "/etc/opt/srlinux/k8s-services")]
     credentials_dir: PathBuf,
     /// What must outlive a restart is kept here.
-    #[arg(long, env = "K8S_SERVICES_STATE_FILE", default_value = "/opt/k8s-services/state/state.json")]
+    #[arg(long, global = true, env = "K8S_SERVICES_STATE_FILE", default_value = "/opt/k8s-services/state/state.json")]
     state_file: PathBuf,
     /// Alarms go to this syslog socket; none: to the log of the agent.
-    #[arg(long, env = "K8S_SERVICES_SYSLOG", default_value = "/dev/log")]
+    #[arg(long, global = true, env = "K8S_SERVICES_SYSLOG", default_value = "/dev/log")]
     syslog: PathBuf,
     /// The name of this switch in Kubernetes Events; its host name if not given.
-    #[arg(long, env = "K8S_SERVICES_LEAF")]
+    #[arg(long, global = true, env = "K8S_SERVICES_LEAF")]
     leaf: Option<String>,
     /// error, warn, info, debug or trace.
-    #[arg(long, env = "K8S_SERVICES_LOG_LEVEL", default_value = "info")]
+    #[arg(long, global = true, env = "K8S_SERVICES_LOG_LEVEL", default_value = "info")]
     log_level: LevelFilter,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What is done in place of running the agent.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Checks every assumption the agent makes about this switch and says what to type where one does not hold. Changes
+    /// nothing. The exit status is 0, 1 or 2: all is well, a warning, a failure.
+    ///
+    /// The running agent's own flags are used where none are given here.
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct DoctorArgs {
+    /// Also writes everything to this file, without secrets, for whoever helps.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// The agent's process, where more than one runs on this machine.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// The definition app_mgr starts the agent by.
+    #[arg(long, default_value = "/etc/opt/srlinux/appmgr/k8s-services.yml")]
+    definition: PathBuf,
+    /// The saved configuration of the switch.
+    #[arg(long, default_value = "/etc/opt/srlinux/config.json")]
+    startup: PathBuf,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if matches!(args.command, Some(Command::Doctor(_))) {
+        return examine(args).unwrap_or_else(|error| {
+            eprintln!("k8s-services doctor: {error:#}");
+            ExitCode::from(Outcome::Failure.exit_status())
+        });
+    }
     // A log that cannot be written is nothing to die of: without this, complaining about it is.
     let log = tracing_subscriber::fmt().with_max_level(args.log_level).with_ansi(false).with_target(false);
     log.log_internal_errors(false).init();
@@ -70,19 +117,77 @@ fn main() -> ExitCode {
     }
 }
 
+/// The doctor: as the running agent's user, with its flags.
+fn examine(given: Args) -> anyhow::Result<ExitCode> {
+    let pid = given.command.as_ref().and_then(|Command::Doctor(asked)| asked.pid);
+    let variable = |flag: &clap::Arg| Some((flag.get_env()?.to_owned(), flag.get_long()?.to_owned()));
+    let variables: Vec<doctor::Variable> = Args::command().get_arguments().filter_map(variable).collect();
+    let running = doctor::running(pid, &variables);
+    let args = with_flags_of(&running).unwrap_or(given);
+    let Some(Command::Doctor(asked)) = args.command else { anyhow::bail!("nothing is asked") };
+    // As whoever asks, who may write and read elsewhere than the agent.
+    let report =
+        asked.report.map(|path| File::create(&path).with_context(|| format!("cannot write {}", path.display())));
+    let mut report = report.transpose()?;
+    let startup = saved_configuration(&asked.startup);
+    if rustix::process::geteuid().is_root() && running.pid.is_some() && running.uid != 0 {
+        harden::become_user(running.uid, running.gid, &running.groups, running.may_enter)?;
+    }
+    let credentials =
+        Credentials { username: args.gnmi_username, password_file: password_file(args.gnmi_password_file) };
+    let options = doctor::Options {
+        ndk: args.ndk,
+        gnmi: gnmi::Options::new(args.gnmi, credentials),
+        reach: Reach {
+            credentials: plain(&args.credentials_dir).into(),
+            dialers: Dialers::start().context("no thread can be started")?,
+        },
+        state_file: args.state_file,
+        definition: asked.definition,
+        version: VERSION,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let found = runtime.block_on(doctor::examine(&options, &running, startup));
+    runtime.shutdown_timeout(FAREWELL);
+    // Whoever closes the pipe has read enough.
+    let _ = std::io::stdout().write_all(doctor::lines(&found.checks).as_bytes());
+    if let Some(file) = &mut report {
+        doctor::write(file, VERSION, &found).context("the report cannot be written")?;
+    }
+    Ok(ExitCode::from(found.outcome().exit_status()))
+}
+
+/// The flags of the running agent, then those given to this program, of which the last wins. `None` where another version
+/// runs, whose flags are not known here.
+fn with_flags_of(running: &doctor::Running) -> Option<Args> {
+    let mut own: Vec<OsString> = std::env::args_os().collect();
+    let place = own.iter().position(|word| word == "doctor")?;
+    own.remove(place);
+    let program = own.remove(0);
+    let words = [program, "doctor".into()].into_iter().chain(running.flags.iter().cloned()).chain(own);
+    let matches = Args::command().args_override_self(true).try_get_matches_from(words).ok()?;
+    Args::from_arg_matches(&matches).ok()
+}
+
+fn saved_configuration(path: &Path) -> Result<serde_json::Value, String> {
+    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    serde_json::from_slice(&text).map_err(|error| format!("{} is not JSON: {error}", path.display()))
+}
+
+fn password_file(given: Option<PathBuf>) -> PasswordFile {
+    given.map_or_else(|| PasswordFile::Optional(GNMI_PASSWORD_FILE.into()), PasswordFile::Required)
+}
+
 fn start(args: Args) -> anyhow::Result<()> {
     let credentials = plain(&args.credentials_dir);
-    let password_file = args
-        .gnmi_password_file
-        .map_or_else(|| PasswordFile::Optional(GNMI_PASSWORD_FILE.into()), PasswordFile::Required);
-    let (PasswordFile::Required(password) | PasswordFile::Optional(password)) = &password_file;
-    confine(&credentials, password, &args.state_file)?;
+    let password_file = password_file(args.gnmi_password_file);
+    confine(&credentials, password_file.path(), &args.state_file)?;
     // The one thread that keeps the right to enter network namespaces, before this one gives it up.
     let dialers = Dialers::start().context("no thread can be started")?;
     harden::give_up_namespaces()?;
     let options = Options {
         ndk: ndk::Options::new(args.ndk),
-        gnmi: gnmi::Options::new(args.gnmi, gnmi::Credentials { username: args.gnmi_username, password_file }),
+        gnmi: gnmi::Options::new(args.gnmi, Credentials { username: args.gnmi_username, password_file }),
         state_file: StateFile::new(args.state_file),
         syslog: (args.syslog.as_os_str() != "none").then_some(args.syslog),
         leaf: args.leaf.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned()),

@@ -12,12 +12,15 @@ mod validate;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::model::commit::{ConfigChange, Operation, Problem};
 use crate::model::config::Config;
-use crate::path::Path;
+use crate::path::{Path, Spelling};
 use crate::tree as product;
 use raw::Tree;
 
@@ -67,6 +70,37 @@ impl Assembler {
         problems.dedup();
         Err(problems)
     }
+}
+
+/// A configuration as one JSON object, which is how gNMI reads it, as the changes of a commit that brings all of it.
+pub fn delivered(whole: &Value) -> Vec<ConfigChange> {
+    let mut changes = Vec::new();
+    if whole.is_object() {
+        deliver(&product::root(), &product::ROOT, whole, &mut changes);
+    }
+    changes
+}
+
+/// A delivery node holds its leaves; containers and list entries below it are nodes of their own.
+fn deliver(path: &Path, node: &'static product::Node, value: &Value, changes: &mut Vec<ConfigChange>) {
+    let mut own = Map::new();
+    for (name, value) in value.as_object().into_iter().flatten() {
+        match node.child(name).map(|child| (child, child.kind)) {
+            Some((child, product::Kind::Container)) => deliver(&path.child(child.name), child, value, changes),
+            Some((child, product::Kind::List(keys))) => {
+                for entry in value.as_array().into_iter().flatten() {
+                    let text = |key: &str| entry[key].as_str().map_or_else(|| entry[key].to_string(), str::to_owned);
+                    let texts: Vec<String> = keys.iter().map(|key| text(key)).collect();
+                    let keys: Vec<(&'static str, &dyn Display)> =
+                        keys.iter().zip(&texts).map(|(key, text)| (*key, text as &dyn Display)).collect();
+                    deliver(&path.entry(child.name, &keys), child, entry, changes);
+                }
+            }
+            _ => drop(own.insert(name.clone(), value.clone())),
+        }
+    }
+    let json = Value::Object(own).to_string();
+    changes.push(ConfigChange { op: Operation::Set, path: path.js(Spelling::Hyphens), json });
 }
 
 /// Brings the tree to where the commit leaves it. The last word on a path counts; deletions go first, so that an entry

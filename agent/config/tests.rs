@@ -378,3 +378,24 @@ fn credentials_outside_their_folder_are_refused() {
     let config = assembler().apply(0, &[cluster(r#"{"kubeconfig":"/etc/creds/c1/config"}"#)]);
     assert!(config.is_ok(), "{config:?}");
 }
+
+#[test]
+fn a_configuration_read_in_one_piece_is_the_one_that_was_delivered_in_parts() {
+    let whole = serde_json::json!({
+        "admin-state": "enable",
+        "alarm-policy": { "raise-hold-time": 3 },
+        "cluster": [{
+            "name": "c1",
+            "kubeconfig": "/etc/creds/c1.kubeconfig",
+            "network-instance": "red",
+            "node": [{ "name": "n1", "fabric-address": ["10.0.0.1"] }],
+        }],
+    });
+    let changes = delivered(&whole);
+    let valid = assembler().apply(0, &changes).expect("valid");
+    assert_eq!(valid.config.alarm_policy.raise_hold, Duration::from_secs(3));
+    let cluster = &valid.config.clusters[&ClusterName::from("c1")];
+    assert_eq!(cluster.rules.network_instance.as_str(), "red");
+    assert_eq!(cluster.rules.fabric_addresses.len(), 1);
+    assert_eq!(delivered(&serde_json::Value::Null), []);
+}

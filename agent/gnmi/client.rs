@@ -89,7 +89,8 @@ impl Credentials {
 }
 
 impl PasswordFile {
-    fn path(&self) -> &PathBuf {
+    /// Where it is, or should be.
+    pub fn path(&self) -> &PathBuf {
         match self {
             Self::Required(path) | Self::Optional(path) => path,
         }

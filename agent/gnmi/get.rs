@@ -11,6 +11,7 @@ use crate::endpoint::{ConnectError, Endpoint};
 use crate::model::adaptation::Refused;
 use crate::path::PathError;
 use crate::supervise::words;
+use gnmi::get_request::DataType;
 use gnmi::typed_value::Value as Typed;
 use srl_proto::gnmi;
 
@@ -68,11 +69,23 @@ impl From<CredentialsError> for GetError {
 /// # Errors
 /// When the server is out of reach, or refuses the user or the path: what stands there is unknown then.
 pub async fn get(endpoint: &Endpoint, credentials: &Credentials, path: &str) -> Result<Value, GetError> {
+    read(endpoint, credentials, path, DataType::State).await
+}
+
+/// Reads what is configured at `path`, as [`get`] reads state.
+///
+/// # Errors
+/// As [`get`].
+pub async fn get_config(endpoint: &Endpoint, credentials: &Credentials, path: &str) -> Result<Value, GetError> {
+    read(endpoint, credentials, path, DataType::Config).await
+}
+
+async fn read(endpoint: &Endpoint, credentials: &Credentials, path: &str, part: DataType) -> Result<Value, GetError> {
     let wire = parse(path)?;
     let mut client = Client::connect(endpoint, credentials.read().await?).await.map_err(GetError::Connect)?;
     let request = |encoding: gnmi::Encoding| gnmi::GetRequest {
         path: vec![wire.clone()],
-        r#type: gnmi::get_request::DataType::State.into(),
+        r#type: part.into(),
         encoding: encoding.into(),
         ..Default::default()
     };
@@ -162,7 +175,7 @@ fn merge(whole: &mut Value, value: Value) {
 }
 
 /// The value with member names that are names alone.
-fn unprefixed(value: Value) -> Value {
+pub fn unprefixed(value: Value) -> Value {
     match value {
         Value::Object(members) => {
             members.into_iter().map(|(name, value)| (bare(&name).to_owned(), unprefixed(value))).collect()

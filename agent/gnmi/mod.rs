@@ -28,6 +28,7 @@ mod investigator;
 mod leaf;
 mod neighbors;
 mod path;
+mod probe;
 mod programming;
 mod published;
 mod requests;
@@ -37,5 +38,6 @@ mod subscriptions;
 mod tests;
 
 pub use self::client::{Credentials, PasswordFile};
-pub use self::get::{GetError, get};
+pub use self::get::{GetError, get, get_config, unprefixed};
+pub use self::probe::{ProbeError, Probed, probe};
 pub use self::source::{Options, Source};

@@ -296,7 +296,7 @@ impl Source {
 }
 
 /// Why there is no connection, with what an operator can do about it.
-fn unreachable(error: &ConnectError) -> String {
+pub(super) fn unreachable(error: &ConnectError) -> String {
     match error {
         ConnectError::Absent { .. } => {
             format!("{error}: it is there once 'system grpc-server' of that name has its unix-socket enabled")

@@ -147,10 +147,34 @@ impl Dialer {
         self.namespace.as_deref().map(namespace_path)
     }
 
-    async fn dial(self, uri: http::Uri) -> Result<TokioIo<tokio::net::TcpStream>, DialError> {
+    /// The addresses of a server, as the namespace resolves its name.
+    pub(super) async fn addresses(&self, uri: &http::Uri) -> Result<Vec<SocketAddr>, DialError> {
+        let (host, port, place) = self.way(uri);
+        let timed_out = DialError::TimedOut { host: host.clone(), place: place.clone(), after: self.timeout };
+        let (resolved, resolution) = oneshot::channel();
+        let namespace = self.namespace.clone();
+        self.dialers.run(Box::new(move || {
+            let addresses = namespace.map_or(Ok(()), enter).and_then(|()| resolve(&host, port, &place));
+            let _ = resolved.send(addresses);
+        }));
+        match tokio::time::timeout(self.timeout, resolution).await {
+            Ok(Ok(addresses)) => addresses,
+            Ok(Err(_)) => Err(DialError::Prepare(io::Error::other("no thread could be started"))),
+            Err(_) => Err(timed_out),
+        }
+    }
+
+    /// Host, port and the place they are reached from, in words.
+    fn way(&self, uri: &http::Uri) -> (String, u16, String) {
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
         let place = self.namespace.as_ref().map_or_else(String::new, |name| format!(" from network namespace {name}"));
+        (host, port, place)
+    }
+
+    /// A connection to the server of a URL.
+    pub(super) async fn dial(self, uri: http::Uri) -> Result<TokioIo<tokio::net::TcpStream>, DialError> {
+        let (host, port, place) = self.way(&uri);
         let timed_out = DialError::TimedOut { host: host.clone(), place: place.clone(), after: self.timeout };
 
         let (connected, connection) = oneshot::channel();
@@ -198,8 +222,7 @@ fn open(
     if let Some(name) = namespace {
         enter(name)?;
     }
-    let resolve = |cause| DialError::Resolve { host: host.to_owned(), place: place.to_owned(), cause };
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(resolve)?.collect();
+    let addresses = resolve(host, port, place)?;
     let mut last = DialError::NoAddress { host: host.to_owned() };
     let share = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     for address in addresses {
@@ -209,6 +232,11 @@ fn open(
         }
     }
     Err(last)
+}
+
+fn resolve(host: &str, port: u16, place: &str) -> Result<Vec<SocketAddr>, DialError> {
+    let unknown = |cause| DialError::Resolve { host: host.to_owned(), place: place.to_owned(), cause };
+    Ok((host, port).to_socket_addrs().map_err(unknown)?.collect())
 }
 
 fn enter(name: Arc<str>) -> Result<(), DialError> {

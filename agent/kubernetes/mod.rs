@@ -33,6 +33,7 @@ mod lines;
 mod link;
 mod notices;
 mod objects;
+mod probe;
 mod reason;
 mod reduce;
 mod reporter;
@@ -49,4 +50,5 @@ mod tests;
 
 pub use dial::Dialers;
 pub use notices::Notices;
+pub use probe::{Fault, Stage, Step, probe};
 pub use source::{ClusterSource, Reach};

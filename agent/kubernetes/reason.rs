@@ -39,6 +39,11 @@ pub(super) fn explain(error: &RequestError, request: Request<'_>) -> String {
     }
 }
 
+/// Whether the two did not agree on TLS.
+pub(super) fn is_tls(error: &RequestError) -> bool {
+    causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| tls(error).is_some()))
+}
+
 /// Why there is no answer, or not all of it.
 fn broken(error: &RequestError, request: Request<'_>) -> String {
     for cause in causes(error) {

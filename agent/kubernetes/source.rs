@@ -366,7 +366,7 @@ struct Version {
     git_version: Option<String>,
 }
 
-async fn version(client: &Client, patience: Duration) -> Result<Arc<str>, String> {
+pub(super) async fn version(client: &Client, patience: Duration) -> Result<Arc<str>, String> {
     const UNKNOWN: &str = "unknown";
     let request = Request { verb: "get", resource: "/version", namespace: None };
     let answer = match client.get("/version", limits::ANSWER_BYTES, patience).await {

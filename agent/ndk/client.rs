@@ -102,6 +102,14 @@ impl Client {
         accepted(CALL, response.status, response.error_str, "no reason given")
     }
 
+    /// The id of an application of that name.
+    pub(super) async fn application_id(&mut self, name: &str) -> Result<u32, CallError> {
+        const CALL: &str = "GetAppId";
+        let response = bounded(CALL, self.manager.get_app_id(ndk::AppIdRequest { name: name.to_owned() })).await?;
+        accepted(CALL, response.status, String::new(), "it knows no application of that name")?;
+        Ok(response.id)
+    }
+
     pub(super) async fn keep_alive(&mut self) -> Result<(), CallError> {
         const CALL: &str = "KeepAlive";
         let response = bounded(CALL, self.manager.keep_alive(ndk::KeepAliveRequest {})).await?;

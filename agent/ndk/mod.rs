@@ -16,6 +16,7 @@
 //! registration: the NDK may have been restarted and have forgotten everything, so the agent registers anew and the
 //! generation grows. It never writes state itself, and never decides what configuration means.
 
+mod ask;
 mod client;
 mod config;
 mod convert;
@@ -32,6 +33,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use self::ask::{AskError, ask};
 pub use self::config::Commit;
 pub use self::session::{Registration, Session};
 pub use self::telemetry::{Telemetry, TelemetryError};

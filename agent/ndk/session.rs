@@ -207,7 +207,7 @@ async fn keep_alive(
 }
 
 /// Why there is no connection, with what an operator can do about it.
-fn unreachable(error: &ConnectError) -> String {
+pub(super) fn unreachable(error: &ConnectError) -> String {
     match error {
         ConnectError::Absent { .. } => {
             format!("{error}: the NDK server is off until 'set / system ndk-server admin-state enable' is committed")

@@ -198,8 +198,9 @@ def sources(state: Any) -> list[Row]:
 
 
 def notices(process: Row, rows: Iterable[Row]) -> list[str]:
-    """Why what is shown may be out of date."""
+    """Why what is shown may be out of date, and who can say more where the agent itself is in trouble."""
     found = []
+    syncing = []
     if process and process["State"] != "running":
         since = f" for {age(process['Since'])}" if age(process["Since"]) else ""
         found.append(f"the agent is {process['State'] or 'in no known state'}{since}: the data below is from before")
@@ -209,10 +210,12 @@ def notices(process: Row, rows: Iterable[Row]) -> list[str]:
             since = f" for {age(row['Stale since'])}" if age(row["Stale since"]) else ""
             found.append(f"{row['Source']} is stale{since}{until}")
         elif row["State"] == "syncing":
-            found.append(f"{row['Source']} is syncing: not everything has been read yet")
+            syncing.append(f"{row['Source']} is syncing: not everything has been read yet")
         elif row["Source"] == SWITCH and (then := moment(row["Last event"])) and now() - then > UNHEARD:
             found.append(f"nothing heard from the agent for {between(then, now())}: the data below is from before")
-    return found
+    if found:
+        found.append("to find out why: bash sudo k8s-services doctor")
+    return found + syncing
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------

@@ -102,6 +102,7 @@ class Summary(Case):
         text = self.session("stale").text("show k8s-services")
         self.assertRegex(text.splitlines()[0], r"^! kubernetes/c1 is stale for \w+: based on data received until 20\d\d-")
         self.assertTrue(self.lines(text, "kubernetes/c1", "stale"))
+        self.assertEqual(text.splitlines()[1], "! to find out why: bash sudo k8s-services doctor")
 
     def test_stopped_agent_is_said_and_how_to_start_it(self) -> None:
         text = self.session("stopped").text("show k8s-services")
@@ -118,6 +119,7 @@ class Summary(Case):
     def test_agent_that_hangs_is_noticed_by_what_it_no_longer_writes(self) -> None:
         content = recorded("healthy")
         self.clock = recorded_at(content)
+        self.assertNotIn("doctor", self.session(content).text("show k8s-services"))
         self.assertNotIn("!", self.session(content).text("show k8s-services vips"))
         self.clock += timedelta(minutes=5)
         first = self.session(content).text("show k8s-services vips").splitlines()[0]

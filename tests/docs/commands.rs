@@ -48,16 +48,20 @@ fn every_make_target_exists() {
 
 #[test]
 fn every_flag_of_the_agent_exists() {
-    let help = Command::new(env!("CARGO_BIN_EXE_k8s-services")).arg("--help").output().expect("the agent runs");
-    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let help = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_k8s-services")).args(arguments).output().expect("the agent runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let (help, of_doctor) = (help(&["--help"]), help(&["doctor", "--help"]));
     check(|words| {
         let flags = match words {
-            ["k8s-services", rest @ ..] => rest,
+            ["k8s-services", rest @ ..] | ["sudo", "k8s-services", rest @ ..] => rest,
             [only] if only.starts_with("--gnmi") || only.starts_with("--ndk") => words,
             _ => return None,
         };
         let name = |word: &&str| word.split('=').next().unwrap_or_default().to_owned();
         let flags = flags.iter().filter(|word| word.starts_with("--")).map(name);
+        let help = if words.contains(&"doctor") { &of_doctor } else { &help };
         let known = |flag: &String| help.split([' ', ',', '\n']).any(|word| word == flag);
         flags.into_iter().find(|flag| !known(flag)).map(|flag| format!("the agent has no {flag}"))
     });

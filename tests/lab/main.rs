@@ -13,6 +13,7 @@ mod bench;
 mod clusters;
 mod config;
 mod containerlab;
+mod doctor;
 mod impact;
 mod kubeadm_calico_metallb;
 mod metallb_calico_ecmp;

@@ -98,9 +98,21 @@ impl Dump {
         }
     }
 
-    /// Whether the dump is over, and what ended it. `used` are the network instances that clusters use; without any, all
+    /// Whether the dump is over, and what ended it; kept in [`Self::ended`]. `used` are the network instances that clusters use; without any, all
     /// that are counted matter.
     pub(crate) fn poll(
+        &mut self,
+        now: Duration,
+        counting: Counting,
+        used: &BTreeSet<NetworkInstanceName>,
+        tables: &impl Told,
+    ) -> Option<DumpEnd> {
+        let end = self.look(now, counting, used, tables);
+        self.ended = end.or(self.ended);
+        end
+    }
+
+    fn look(
         &mut self,
         now: Duration,
         counting: Counting,

@@ -56,10 +56,7 @@ impl Facts {
         let counting = self.sources.counting(now.elapsed);
         let used = self.clusters.values().map(|cluster| cluster.config.rules.network_instance.clone()).collect();
         match self.dump.poll(now.elapsed, counting, &used, &self.switch) {
-            Some(end) => {
-                self.dump.ended = Some(end);
-                self.set_source(now, &SourceId::Ndk, &SourceEvent::Synced)
-            }
+            Some(_) => self.set_source(now, &SourceId::Ndk, &SourceEvent::Synced),
             None => Dirty::default(),
         }
     }

@@ -15,11 +15,13 @@ pub(super) mod fuzz;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use ipnet::IpNet;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tracing::{debug, info};
@@ -30,7 +32,9 @@ use super::client::{Client, Refusal, refusal};
 use super::leaf::leaves;
 use super::path::parse;
 use super::requests::Requests;
-use crate::model::inquiry::{AddressKey, Answer, Asking, Finding, Inquiry, Place, Question};
+use crate::model::inquiry::{AddressKey, Answer, Asking, Finding, Inquiry, PathKey, Place, Question};
+use crate::model::names::NetworkInstanceName;
+use crate::model::switch::{NeighborKey, PeerAddress};
 use crate::model::time::Timestamp;
 use crate::supervise::words;
 use srl_proto::gnmi;
@@ -80,6 +84,19 @@ struct Running {
     stage: Stage,
     at: Timestamp,
     answer: BoxFuture<'static, Result<gnmi::GetResponse, Status>>,
+}
+
+/// Paths of one question of each kind about an address, with the table they are in.
+pub(super) fn questions_of_each_kind(address: IpAddr) -> impl Iterator<Item = (&'static str, Vec<String>)> {
+    let network_instance = NetworkInstanceName::from("default");
+    let peer = PeerAddress { ip: address, interface: None };
+    let prefix = IpNet::from(address);
+    let questions = [
+        Question::Neighbor(NeighborKey { network_instance: network_instance.clone(), peer }),
+        Question::Place(AddressKey { network_instance: network_instance.clone(), address }),
+        Question::Path(PathKey { network_instance, prefix, neighbor: address }),
+    ];
+    questions.into_iter().map(|question| (Kind::of(&question).words(), ask::paths(&question)))
 }
 
 /// Asks what the engine wants to know.

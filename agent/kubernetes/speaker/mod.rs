@@ -13,6 +13,7 @@ mod statuses;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{self, BoxFuture, FutureExt};
 use tokio::sync::{Notify, watch};
@@ -21,6 +22,7 @@ use self::discovery::{Served, discover};
 use self::reduce::Objects;
 use self::statuses::Statuses;
 use super::condition::Part;
+use super::http::Client;
 use super::reduce::Kind;
 use super::reporter::Closed;
 use super::timings::jittered;
@@ -55,6 +57,20 @@ pub(super) async fn follow(speaker: Speaker, around: Surroundings) -> Result<Inf
     }
     tasks.push(keep_discovering(&resources, around.clone(), served, again).boxed());
     future::select_all(tasks).await.0
+}
+
+/// Where the resources are served, each with its name.
+///
+/// # Errors
+/// The server is out of reach, with the reason.
+pub(super) async fn served_paths(
+    client: &Client,
+    resources: &[SpeakerResource],
+    patience: Duration,
+) -> Result<Vec<(String, &'static str)>, String> {
+    let served = discover(client, resources, patience).await?;
+    let path = |resource: &SpeakerResource, apis: &[Arc<str>]| Some(format!("{}/{}", apis.first()?, resource.plural()));
+    Ok(served.iter().filter_map(|(resource, apis)| Some((path(resource, apis)?, resource.plural()))).collect())
 }
 
 /// Asks again and again which resources are served.

@@ -1,0 +1,128 @@
+//! The switch's two servers: the NDK, and gNMI with every path the agent asks for.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Check, committed};
+use crate::endpoint::Endpoint;
+use crate::gnmi::{self, ProbeError};
+use crate::model::adaptation::Refused;
+use crate::model::names::NetworkInstanceName;
+use crate::ndk::{self, AskError};
+
+/// The name of the gNMI server the package's default socket belongs to.
+const DEFAULT_SERVER: &str = "insecure-mgmt";
+/// How the socket of a gNMI server begins; its name follows.
+const SOCKET: &str = "sr_grpc_server_";
+
+/// Whether the NDK answers. It is asked whom it knows by the agent's name, which registers nobody.
+pub(super) async fn ndk(endpoint: &Endpoint) -> Check {
+    const CHECK: &str = "NDK";
+    match ndk::ask(endpoint).await {
+        Ok(Some(id)) => Check::ok(CHECK, format!("{endpoint} answers, the agent is its application {id}")),
+        Ok(None) => Check::ok(CHECK, format!("{endpoint} answers; whom it knows it does not say")),
+        Err(AskError::Absent(words)) => {
+            Check::failure(CHECK, words).remedy(committed(["set / system ndk-server admin-state enable"]))
+        }
+        Err(AskError::Connection(words)) => {
+            let restart = "tools system app-management application sdk_mgr restart";
+            Check::failure(CHECK, words)
+                .remedy([super::typed("show system application sdk_mgr"), super::typed(restart)])
+        }
+    }
+}
+
+/// What came of asking gNMI.
+pub(super) struct Asked {
+    pub(super) check: Check,
+    /// It can be asked for more.
+    pub(super) answers: bool,
+    /// For the report: the encoding, and what is refused.
+    pub(super) paths: Option<Value>,
+}
+
+/// Whether gNMI answers, to these credentials, and takes every request of the agent.
+pub(super) async fn gnmi(options: &gnmi::Options, instances: &BTreeSet<NetworkInstanceName>) -> Asked {
+    const CHECK: &str = "gNMI";
+    let server = server(&options.endpoint);
+    let (check, paths) = match gnmi::probe(options, instances).await {
+        Ok(probed) => {
+            let answer = json!({
+                "encoding": probed.encoding,
+                "refused-path": probed.refused.paths,
+                "refused-feature": probed.refused.features,
+            });
+            (taken(options, probed.encoding, &probed.refused), Some(answer))
+        }
+        Err(ProbeError::Absent(words)) => (
+            Check::failure(CHECK, words).remedy(committed([format!(
+                "set / system grpc-server {server} admin-state enable services [ gnmi ] unix-socket admin-state enable"
+            )])),
+            None,
+        ),
+        Err(ProbeError::Credentials(words)) => {
+            (Check::failure(CHECK, words).remedy(credentials(options, &server)), None)
+        }
+        Err(ProbeError::Password(words)) => {
+            let file = options.credentials.password_file.path().display();
+            let remedy = [format!("sudo chown srlinux: {file}"), format!("sudo chmod 0600 {file}")];
+            (Check::failure(CHECK, words).remedy(remedy), None)
+        }
+        Err(ProbeError::Limit(words)) => {
+            let words = format!("{words}; wait a minute, or raise the limit, which all clients share");
+            let raise = format!("set / system grpc-server {server} rate-limit 120");
+            (Check::warning(CHECK, words).remedy(committed([raise])), None)
+        }
+        Err(ProbeError::Connection(words) | ProbeError::Failed(words)) => {
+            let look = super::typed(&format!("info from state system grpc-server {server}"));
+            (Check::failure(CHECK, words).remedy([look]), None)
+        }
+    };
+    Asked { answers: paths.is_some(), check, paths }
+}
+
+fn taken(options: &gnmi::Options, encoding: &str, refused: &Refused) -> Check {
+    const CHECK: &str = "gNMI";
+    let endpoint = &options.endpoint;
+    let list = |items: &BTreeSet<std::sync::Arc<str>>| items.iter().map(|item| &**item).collect::<Vec<_>>().join(", ");
+    let mut words = format!("{endpoint} answers in {encoding}");
+    if !refused.features.is_empty() {
+        words = format!("{words}; refused and done without: {}", list(&refused.features));
+    }
+    if refused.paths.is_empty() {
+        return Check::ok(CHECK, format!("{words}, and takes every path the agent asks for"));
+    }
+    let words = format!("{words}; refused, and what they would say is unknown: {}", list(&refused.paths));
+    Check::warning(CHECK, words).remedy(["k8s-services doctor --report report.txt"])
+}
+
+/// The name of the server a socket belongs to.
+fn server(endpoint: &Endpoint) -> String {
+    let text = endpoint.to_string();
+    text.split_once(SOCKET).map_or(DEFAULT_SERVER, |(_, name)| name).to_owned()
+}
+
+/// The password the switch has, or a server that asks for none.
+fn credentials(options: &gnmi::Options, server: &str) -> Vec<String> {
+    let file = options.credentials.password_file.path().display();
+    let write = format!("sudo install -o srlinux -m 0600 /dev/stdin {file}    # type the password, then Ctrl-D");
+    let open = format!("set / system grpc-server {server} metadata-authentication false");
+    std::iter::once(write).chain(["or:".to_owned()]).chain(committed([open])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_of_a_socket_is_named_in_the_remedy() {
+        for (endpoint, name) in [
+            ("unix:///opt/srlinux/var/run/sr_grpc_server_insecure-mgmt", "insecure-mgmt"),
+            ("unix:///opt/srlinux/var/run/sr_grpc_server_k8s-services", "k8s-services"),
+            ("http://127.0.0.1:57401", "insecure-mgmt"),
+        ] {
+            assert_eq!(server(&endpoint.parse().expect("an address")), name);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What a gNMI server takes of what the agent asks: every request once, in the forms the agent would try.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures::StreamExt;
+use tonic::Status;
+
+use super::client::{Client, Refusal, refusal};
+use super::investigator::questions_of_each_kind;
+use super::path::parse;
+use super::source::{Options, unreachable};
+use super::subscriptions::{Plan, Rpc};
+use crate::endpoint::ConnectError;
+use crate::model::adaptation::Refused;
+use crate::model::names::NetworkInstanceName;
+use crate::supervise::{chain, words};
+use srl_proto::gnmi;
+
+/// How long the server may take to begin telling neighbors, and to answer a Get.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A subscription to changes alone that was not refused by now is accepted.
+const ACCEPTED_AFTER: Duration = Duration::from_secs(2);
+
+/// What a server takes.
+#[derive(Clone, Debug)]
+pub struct Probed {
+    /// The encoding the agent would use.
+    pub encoding: &'static str,
+    /// What it refuses, and the agent does without.
+    pub refused: Refused,
+}
+
+/// Why a server is of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeError {
+    /// There is no usable password.
+    Password(String),
+    /// There is no such socket.
+    Absent(String),
+    /// There is no connection.
+    Connection(String),
+    /// User or password are not accepted.
+    Credentials(String),
+    /// It was asked too often in this minute, by whomever.
+    Limit(String),
+    /// It refuses what the agent cannot do without, or fails.
+    Failed(String),
+}
+
+/// Asks a server for everything the agent asks it for. `instances` are the network instances whose FIB programming matters.
+///
+/// # Errors
+/// The server is of no use to the agent.
+pub async fn probe(options: &Options, instances: &BTreeSet<NetworkInstanceName>) -> Result<Probed, ProbeError> {
+    let secret = options.credentials.read().await.map_err(|error| ProbeError::Password(chain(&error)))?;
+    let connected = Client::connect(&options.endpoint, secret.clone()).await;
+    let mut client = connected.map_err(|error| match error {
+        ConnectError::Absent { .. } => ProbeError::Absent(unreachable(&error)),
+        _ => ProbeError::Connection(unreachable(&error)),
+    })?;
+    let refused = |status: &Status| match refusal(status) {
+        Refusal::Credentials => {
+            let who = options.credentials.words(&secret);
+            ProbeError::Credentials(format!("the gNMI server does not accept {who}: {}", words(status)))
+        }
+        Refusal::Limit => ProbeError::Limit(format!("the gNMI server limits requests: {}", words(status))),
+        _ => ProbeError::Failed(format!("the gNMI server refuses what the agent needs: {}", words(status))),
+    };
+    let mut plan = match tokio::time::timeout(PATIENCE, client.encodings()).await {
+        Ok(Ok(encodings)) => Plan::for_server(&encodings),
+        Ok(Err(status)) if matches!(refusal(&status), Refusal::Credentials | Refusal::Limit) => {
+            return Err(refused(&status));
+        }
+        Ok(Err(_)) => Plan::default(),
+        Err(_) => return Err(ProbeError::Connection(format!("no answer from {} in time", options.endpoint))),
+    };
+    while let Err(status) = begun(&client, plan.state(), PATIENCE).await {
+        if !simpler(&mut plan, Rpc::State, &status) {
+            return Err(refused(&status));
+        }
+    }
+    while let Some(request) = plan.fib(instances, plan.has_updates_only()) {
+        let Err(status) = begun(&client, request, ACCEPTED_AFTER).await else { break };
+        if !simpler(&mut plan, Rpc::Fib, &status) {
+            return Err(refused(&status));
+        }
+    }
+    let mut probed = Probed { encoding: plan.encoding_name(), refused: plan.refused() };
+    probed.refused.paths.extend(refused_tables(&client, plan.encoding()).await.map_err(|status| refused(&status))?);
+    Ok(probed)
+}
+
+/// Opens a subscription and waits for its first message; no message in time is not a refusal.
+async fn begun(client: &Client, request: gnmi::SubscribeRequest, patience: Duration) -> Result<(), Status> {
+    match tokio::time::timeout(patience, client.subscribe(request).next()).await {
+        Ok(Some(Err(status))) => Err(status),
+        Ok(None) => Err(Status::unavailable("the server ended the subscription")),
+        Ok(Some(Ok(_))) | Err(_) => Ok(()),
+    }
+}
+
+/// Gives up what a refusal is about, as the agent does; false if nothing is left to give up.
+fn simpler(plan: &mut Plan, rpc: Rpc, status: &Status) -> bool {
+    match refusal(status) {
+        Refusal::Encoding => plan.next_encoding(),
+        Refusal::Path => plan.simplify(rpc, status.message()).is_some(),
+        Refusal::Credentials | Refusal::Limit | Refusal::Other => false,
+    }
+}
+
+/// The tables the agent looks into when something is not up that the server does not have.
+async fn refused_tables(client: &Client, encoding: gnmi::Encoding) -> Result<Vec<std::sync::Arc<str>>, Status> {
+    let nobody = IpAddr::from([192, 0, 2, 1]);
+    let mut refused = Vec::new();
+    for (table, paths) in questions_of_each_kind(nobody) {
+        let request = gnmi::GetRequest {
+            path: paths.iter().filter_map(|path| parse(path).ok()).collect(),
+            r#type: gnmi::get_request::DataType::State.into(),
+            encoding: encoding.into(),
+            ..Default::default()
+        };
+        match tokio::time::timeout(PATIENCE, client.get_small(request)).await {
+            Ok(Err(status)) if refusal(&status) == Refusal::Path => refused.push(table.into()),
+            Ok(Err(status)) if matches!(refusal(&status), Refusal::Credentials | Refusal::Limit) => return Err(status),
+            _ => {}
+        }
+    }
+    Ok(refused)
+}

@@ -1,0 +1,36 @@
+//! What the NDK answers to somebody who does not register.
+
+use tonic::Code;
+
+use super::AGENT_NAME;
+use super::client::{CallError, Client};
+use super::session::unreachable;
+use crate::endpoint::{ConnectError, Endpoint};
+
+/// Why the NDK is of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskError {
+    /// There is no such socket.
+    Absent(String),
+    /// Nothing answers on it.
+    Connection(String),
+}
+
+/// Asks for the agent's application id. Nobody is registered by that; an NDK that does not say is one that answers.
+///
+/// # Errors
+/// The NDK does not answer.
+pub async fn ask(endpoint: &Endpoint) -> Result<Option<u32>, AskError> {
+    let channel = endpoint.connect().await.map_err(|error| match error {
+        ConnectError::Absent { .. } => AskError::Absent(unreachable(&error)),
+        _ => AskError::Connection(unreachable(&error)),
+    })?;
+    match Client::new(channel).application_id(AGENT_NAME).await {
+        Ok(id) => Ok(Some(id)),
+        Err(CallError::Refused { .. }) => Ok(None),
+        Err(CallError::Status { status, .. }) if !matches!(status.code(), Code::Unavailable | Code::Cancelled) => {
+            Ok(None)
+        }
+        Err(error) => Err(AskError::Connection(format!("the NDK at {endpoint} does not answer: {error}"))),
+    }
+}
