@@ -14,6 +14,7 @@ mod clusters;
 mod config;
 mod containerlab;
 mod doctor;
+mod front_page;
 mod impact;
 mod kubeadm_calico_metallb;
 mod metallb_calico_ecmp;

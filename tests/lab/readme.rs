@@ -98,7 +98,7 @@ fn prompt(line: &str) -> Option<(&str, &str)> {
 }
 
 /// The README with what each leaf prints now in place of what it shows.
-async fn printed(bench: &Bench, readme: &str) -> String {
+pub(crate) async fn printed(bench: &Bench, readme: &str) -> String {
     let mut text = String::new();
     let mut stale = false;
     for line in readme.lines() {

@@ -104,9 +104,10 @@ pub(super) fn detail(report: &mut Report, instance: View<'_>, peer: &str) {
             ("Last-event", "last-event"),
             ("Established-transitions", "established-transitions"),
             ("Local address", "transport/local-address"),
-            ("BFD", "failure-detection/enable-bfd"),
+            ("BFD enabled", "failure-detection/enable-bfd"),
         ] {
-            line(text, name, 24, neighbor.leaf(path));
+            let value = neighbor.leaf(path);
+            line(text, name, 24, if value.is_empty() { "-" } else { value });
         }
         for (way, container) in [("sent", "sent-messages"), ("received", "received-messages")] {
             let code = neighbor.leaf(&format!("{container}/last-notification-error-code"));
