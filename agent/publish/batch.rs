@@ -65,6 +65,15 @@ impl Batch {
         self.writes.push(write);
     }
 
+    /// The only write in it, with the hyphens of its words the other way, and the dialect that is.
+    pub(crate) fn with_other_hyphens(&self, dialect: Dialect) -> Option<(Dialect, Self)> {
+        let [write] = self.writes.as_slice() else { return None };
+        let (dialect, json) = dialect.other_hyphens(&write.place.path(), write.json.as_deref()?)?;
+        let mut batch = Self::default();
+        batch.push(Write { json: Some(json), ..write.clone() });
+        Some((dialect, batch))
+    }
+
     pub(crate) fn writes(&self) -> &[Write] {
         &self.writes
     }

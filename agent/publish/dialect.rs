@@ -64,29 +64,55 @@ impl Dialect {
     }
 
     fn prefix(self, node: &'static Node, body: &mut Value) {
-        match (node.kind, body) {
-            (Kind::Leaf(Type::Word) | Kind::LeafList(Type::Word), Value::String(word)) => {
-                *word = self.prefixed(node.name, word);
-            }
-            (_, Value::Array(values)) => values.iter_mut().for_each(|value| self.prefix(node, value)),
-            (_, Value::Object(members)) => {
-                for (name, value) in members {
-                    if let Some(child) = node.child(name) {
-                        self.prefix(child, value);
-                    }
-                }
-            }
-            _ => {}
-        }
+        each_word(node, body, &mut |leaf, word| *word = self.prefixed(leaf, word));
+    }
+
+    /// What was written at a path in this dialect, with the hyphens of its words the other way, and the dialect that is: of
+    /// the two forms with a prefix, one writes `no-route` and one `no_route`. `None` where both write the same. The root has no
+    /// word with a hyphen: only such an entry tells the two apart.
+    pub(crate) fn other_hyphens(self, path: &Path, json: &str) -> Option<(Self, String)> {
+        let words = match self.words {
+            EnumForm::Plain => return None,
+            EnumForm::Prefixed => EnumForm::PrefixedUnderscores,
+            EnumForm::PrefixedUnderscores => EnumForm::Prefixed,
+        };
+        let (node, mut body) = (Node::find(path)?, serde_json::from_str::<Value>(json).ok()?);
+        let (other, before) = (Self { words, ..self }, body.clone());
+        each_word(node, &mut body, &mut |leaf, word| {
+            let plain = word.strip_prefix(&prefix_of(leaf)).unwrap_or(word).replace('_', "-");
+            *word = other.prefixed(leaf, &plain);
+        });
+        (body != before).then(|| (other, body.to_string()))
     }
 
     /// The module names the typedef of an enumeration after its leaves, so that the prefix is the name of the leaf.
     fn prefixed(self, leaf: &str, word: &str) -> String {
-        let name = leaf.replace('-', "_").to_ascii_uppercase();
+        let prefix = prefix_of(leaf);
         match self.words {
-            EnumForm::PrefixedUnderscores => format!("{name}_{}", word.replace('-', "_")),
-            EnumForm::Plain | EnumForm::Prefixed => format!("{name}_{word}"),
+            EnumForm::PrefixedUnderscores => format!("{prefix}{}", word.replace('-', "_")),
+            EnumForm::Plain | EnumForm::Prefixed => format!("{prefix}{word}"),
         }
+    }
+}
+
+/// `OPER_REASON_` of `oper-reason`.
+fn prefix_of(leaf: &str) -> String {
+    format!("{}_", leaf.replace('-', "_").to_ascii_uppercase())
+}
+
+/// Calls back for every word of an enumeration below a node, with the name of its leaf.
+fn each_word(node: &'static Node, body: &mut Value, change: &mut impl FnMut(&str, &mut String)) {
+    match (node.kind, body) {
+        (Kind::Leaf(Type::Word) | Kind::LeafList(Type::Word), Value::String(word)) => change(node.name, word),
+        (_, Value::Array(values)) => values.iter_mut().for_each(|value| each_word(node, value, change)),
+        (_, Value::Object(members)) => {
+            for (name, value) in members {
+                if let Some(child) = node.child(name) {
+                    each_word(child, value, change);
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -193,6 +219,15 @@ mod tests {
         let said = |words| dialect(Spelling::Hyphens, words).json(&path, r#"{"oper-reason":"no-route"}"#).into_owned();
         assert_eq!(said(EnumForm::Prefixed), r#"{"oper-reason":"OPER_REASON_no-route"}"#);
         assert_eq!(said(EnumForm::PrefixedUnderscores), r#"{"oper-reason":"OPER_REASON_no_route"}"#);
+        for (words, other) in
+            [(EnumForm::Prefixed, EnumForm::PrefixedUnderscores), (EnumForm::PrefixedUnderscores, EnumForm::Prefixed)]
+        {
+            let written = dialect(Spelling::Hyphens, words);
+            let rewritten = written.other_hyphens(&path, &said(words));
+            assert_eq!(rewritten, Some((dialect(Spelling::Hyphens, other), said(other))));
+            assert_eq!(written.other_hyphens(&path, r#"{"oper-state":"OPER_STATE_up","oper-detail":"a-b"}"#), None);
+        }
+        assert_eq!(dialect(Spelling::Hyphens, EnumForm::Plain).other_hyphens(&path, &said(EnumForm::Plain)), None);
     }
 
     #[test]

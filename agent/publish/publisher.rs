@@ -357,6 +357,14 @@ impl<S: Sink> Publisher<S> {
                     match part.halves() {
                         Ok([first, second]) => parts.extend([second, first]),
                         Err(single) => {
+                            let other;
+                            (other, open) = self.try_other_hyphens(sink, &single).await;
+                            if other {
+                                accepted = true;
+                                // They were rendered in the form that is refused.
+                                parts.drain(..).for_each(|part| self.desired.put_back(part));
+                                continue;
+                            }
                             refused += 1;
                             self.set_aside(single, refusal, &reason);
                         }
@@ -375,6 +383,22 @@ impl<S: Sink> Publisher<S> {
             }
         }
         open
+    }
+
+    /// Writes a refused entry with the hyphens of its words the other way; where that is accepted, all words are written so
+    /// from then on. Also returns whether inputs are still open.
+    async fn try_other_hyphens(&mut self, sink: &S, single: &Batch) -> (bool, bool) {
+        let Some((dialect, other)) = single.with_other_hyphens(self.dialects.current()) else { return (false, true) };
+        let (outcome, open) = self.call(sink, &other).await;
+        // Rendered before this is known.
+        self.put_back_prepared();
+        let Outcome::Written(refused) = outcome else { return (false, open) };
+        info!(words = dialect.words.as_str(), "the NDK wants words of enumerations written so");
+        self.confirm(dialect);
+        self.done(&other, &refused);
+        // What was refused for its hyphens is not any more.
+        self.retry_at = self.desired.has_refused().then(Instant::now);
+        (true, open)
     }
 
     fn done(&mut self, batch: &Batch, refused: &[String]) {

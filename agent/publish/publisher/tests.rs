@@ -506,6 +506,27 @@ async fn an_entry_that_became_too_large_does_not_stand_with_old_text() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn words_lose_their_hyphens_where_only_those_without_are_taken() {
+    let bench = Bench::new();
+    let refuses = |json: &str| json.contains(r#""up""#) || json.contains("OPER_REASON_no-route");
+    bench.set(|switch| switch.refuse_json = Some(refuses));
+    bench.say(vec![root(), service("web", &[])]).await;
+    let form =
+        |bench: &Bench, form: &str| bench.state()[".k8s-services"].contains(&format!(r#""enumeration-form":"{form}""#));
+    assert!(form(&bench, "prefixed"), "no word has told the two apart");
+
+    let down = Verdict { state: OperState::Down, reason: Some(Reason::NoRoute), detail: None };
+    bench.say(vec![service_with("web", &[], down), service("other", &[])]).await;
+    let state = bench.state();
+    assert!(state[WEB].contains(r#""oper-reason":"OPER_REASON_no_route""#), "{}", state[WEB]);
+    assert_eq!(state.keys().filter(|path| path.contains(r#""other""#)).count(), 2, "{state:#?}");
+    assert!(form(&bench, "prefixed-underscores") && !state[".k8s-services"].contains("refused-entry"));
+    bench.calls();
+    bench.say(vec![service("third", &[])]).await;
+    assert_eq!(bench.calls().len(), 1, "once found, it is kept");
+}
+
+#[tokio::test(start_paused = true)]
 async fn enumerations_are_prefixed_where_plain_ones_are_refused() {
     let bench = Bench::new();
     bench.set(|switch| switch.refuse_json = Some(|json| json.contains(r#""up""#)));
