@@ -12,8 +12,8 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::bench::Says::Is;
-use crate::bench::{AGENT, Bench, HEALTHY_LOCAL, NDK_SOURCE, Writes, bounded};
+use crate::bench::Says::{Has, Is};
+use crate::bench::{AGENT, Bench, CLUSTER, HEALTHY_LOCAL, NDK_SOURCE, Writes, bounded};
 
 const LAB: &str = "anycast-metallb";
 const LEAF: &str = "leaf1";
@@ -103,7 +103,8 @@ fn mode(path: &Path, mode: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_all_is_well_it_says_so_writes_nothing_and_keeps_secrets_to_itself() {
-    let bench = Bench::healthy().await;
+    let bench = Bench::start(LAB, Profile::default(), |_| {}).await;
+    bench.until_healthy().await;
     bench.cluster().set_token(Some(TOKEN));
     let server = bench.lab.clusters().next().expect("one cluster").1;
     bench.cluster().write_kubeconfig(kubeconfig(&bench), &format!("http://{server}")).expect("written");
@@ -334,4 +335,89 @@ async fn a_path_that_is_refused_and_a_module_that_is_not_loaded_are_told() {
     let said = doctor(&bench, &[]).await;
     said.fails("YANG", "the module is not loaded", "app_mgr reload");
     bench.down().await;
+}
+
+/// A process that is the agent of a leaf, of an ordinary user; killed when dropped.
+struct Other(std::process::Child);
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Other {
+    fn start(bench: &Bench) -> Self {
+        let (run, leaf) = (bench.lab.run_folder(), bench.leaf(LEAF));
+        let program = run.join(AGENT);
+        std::fs::copy(env!("CARGO_BIN_EXE_k8s-services"), &program).expect("copied");
+        for (path, bits) in
+            [(run, 0o755), (&program, 0o755), (leaf.ndk().socket(), 0o777), (&leaf.gnmi_socket(), 0o777)]
+        {
+            mode(path, bits);
+        }
+        let child = std::process::Command::new("setpriv")
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"])
+            .arg(&program)
+            .arg(format!("--ndk=unix://{}", leaf.ndk().socket().display()))
+            .arg(format!("--gnmi=unix://{}", leaf.gnmi_socket().display()))
+            .arg(format!("--gnmi-password-file={}", leaf.password_file().display()))
+            .arg(format!("--credentials-dir={}", run.display()))
+            .args(["--syslog=none", "--state-file=/nowhere/state.json"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("setpriv is part of util-linux");
+        Self(child)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_are_seen_with_the_eyes_of_the_agents_user() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let bench = Bench::healthy().await;
+    save(&bench);
+    mode(&startup(&bench), 0o600);
+    commit(&bench, "set / k8s-services cluster c1 network-namespace srbase-mgmt").await;
+    bench.act(&["app: { leaf: leaf1, app: k8s-services, operation: stop }"]).await;
+    let other = Other::start(&bench);
+    let reason = format!("{CLUSTER}/oper-reason");
+    bench.until(LEAF, &[(&reason, Has("Permission denied"))]).await;
+    let pid = format!("--pid={}", other.0.id());
+    let file = kubeconfig(&bench).display().to_string();
+
+    // As docker cp and sudo cp leave them: root's, for root alone.
+    let said = doctor(&bench, &[&pid]).await;
+    said.ok("agent", &format!("it runs as process {} of user 65534", other.0.id()));
+    let password = bench.leaf(LEAF).password_file();
+    said.fails("gNMI", "Permission denied", &format!("sudo chown srlinux: {}", password.display()));
+    said.fails("credentials of c1", "Permission denied", &format!("sudo chown srlinux: {file}"));
+    said.is("warning", "state file", "/nowhere is not there", "sudo install -d -o srlinux -g srlinux -m 0750 /nowhere");
+
+    for path in [kubeconfig(&bench), &password] {
+        std::os::unix::fs::chown(path, Some(65534), Some(65534)).expect("root may");
+    }
+    let said = doctor(&bench, &[&pid]).await;
+    said.ok("gNMI", "takes every path");
+    said.ok("credentials of c1", &file);
+    said.fails("network namespace of c1", "srbase-mgmt", "network-namespace");
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_releases_differ_in_is_no_failure() {
+    for name in ["24.10", "26.7", "strict"] {
+        let bench = Bench::start(LAB, name.parse::<Profile>().expect("a profile"), |_| {}).await;
+        bench.until_healthy().await;
+        save(&bench);
+        mode(bench.lab.run_folder(), 0o700);
+        let said = doctor(&bench, &[]).await;
+        assert_eq!(said.status, 0, "{name}: {}", said.text);
+        said.ok("adaptation", "end of dump counted (");
+        bench.down().await;
+    }
 }
