@@ -1,11 +1,11 @@
 //! Alarms on syslog: one structured line for each that is raised, changes its severity or is cleared.
 //!
 //! ```text
-//! alarm-raised severity=critical type=vip-route-missing owner=network affected=1 id="vip-route-missing/c1/default/web/1.1.1.100"
+//! alarm-raised severity=critical type=vip-route-missing owner=network cause=peer-shutdown affected=1 id="vip-route-missing/c1/default/web/1.1.1.100"
 //! resource="/k8s-services/cluster[name=c1]/..." raised=2026-01-02T03:04:05.678Z occurrences=1 text="VIP 1.1.1.100 ..."
 //! ```
 //!
-//! (One line; broken here to be read.) `alarm-changed` says the same, `alarm-cleared` adds `cleared=` and `because=`.
+//! (One line; broken here to be read; `cause=` only where it is known.) `alarm-changed` says the same, `alarm-cleared` adds `cleared=` and `because=`.
 //! `alarms-omitted` counts what was left out of a flood. Facility local7, as NDK applications use it, tag `k8s-services`, to
 //! the local syslog socket in the form of RFC 3164 that syslog(3) writes.
 
@@ -146,7 +146,11 @@ fn line(notification: &AlarmNotification) -> String {
         NotificationEvent::Cleared(..) => "alarm-cleared",
     };
     let (severity, kind, owner) = (alarm.severity.as_str(), key.kind.as_str(), alarm.owner.as_str());
-    let mut line = format!("{name} severity={severity} type={kind} owner={owner} affected={}", alarm.affected);
+    let mut line = format!("{name} severity={severity} type={kind} owner={owner}");
+    if let Some(cause) = alarm.cause {
+        let _ = write!(line, " cause={}", cause.as_str());
+    }
+    let _ = write!(line, " affected={}", alarm.affected);
     quoted(&mut line, "id", &key.to_string());
     quoted(&mut line, "resource", &tree::resource(&key.resource).to_string());
     let _ = write!(line, " raised={}", at(alarm.raised));
@@ -198,7 +202,7 @@ mod tests {
     use super::*;
     use crate::model::alarm::{AlarmKey, AlarmType, AlarmView, ClearedBecause, Resource};
     use crate::model::names::ServiceKey;
-    use crate::model::verdict::Owner;
+    use crate::model::verdict::{Owner, ProbableCause};
 
     fn notification(event: NotificationEvent, text: &str) -> AlarmNotification {
         let address = "1.1.1.100".parse().unwrap();
@@ -212,6 +216,7 @@ mod tests {
             raised,
             last_change: raised,
             occurrences: 2,
+            cause: Some(ProbableCause::PeerShutdown),
         };
         AlarmNotification { key: AlarmKey { kind: AlarmType::VipRouteMissing, resource }, alarm, event, omitted: 0 }
     }
@@ -224,7 +229,7 @@ mod tests {
     fn a_line_says_what_happened_to_which_alarm_and_since_when() {
         assert_eq!(
             line(&notification(NotificationEvent::Raised, "no route")),
-            r#"alarm-raised severity=major type=vip-route-missing owner=network affected=1 id="vip-route-missing/c1/default/web/1.1.1.100" resource="/k8s-services/cluster[name=c1]/service[namespace=default][name=web]/vip[address=1.1.1.100]" raised=2026-01-02T03:04:05.678Z occurrences=2 text="no route""#
+            r#"alarm-raised severity=major type=vip-route-missing owner=network cause=peer-shutdown affected=1 id="vip-route-missing/c1/default/web/1.1.1.100" resource="/k8s-services/cluster[name=c1]/service[namespace=default][name=web]/vip[address=1.1.1.100]" raised=2026-01-02T03:04:05.678Z occurrences=2 text="no route""#
         );
     }
 

@@ -340,6 +340,7 @@ const ALARM: Node = list(
         word("owner"),
         number("affected"),
         number("occurrences"),
+        word("probable-cause"),
     ],
 );
 

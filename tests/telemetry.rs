@@ -98,5 +98,5 @@ fn gnmic_subscribes_to_what_the_yang_module_has() {
 
 #[test]
 fn processor_on_recorded_states() {
-    tools::unittest("tests/telemetry", &[], 12);
+    tools::unittest("tests/telemetry", &[], 13);
 }

@@ -275,7 +275,7 @@ fn enumerations_are_the_models_in_both_directions() {
     for lost in ["session", "node", "port"] {
         assert_same(&format!("{hop}/state-without-{lost}"), OperState::ALL.map(OperState::as_str));
     }
-    for entry in [vip, hop, node, peer] {
+    for entry in [vip, hop, node, peer, "/k8s-services/alarm"] {
         assert_same(&format!("{entry}/probable-cause"), ProbableCause::ALL.map(ProbableCause::as_str));
     }
     for entry in [service, vip, "/k8s-services/alarm", "/k8s-services/alarm-history"] {

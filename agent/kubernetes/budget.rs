@@ -97,6 +97,7 @@ mod tests {
             raised,
             last_change: raised,
             occurrences: 1,
+            cause: None,
         };
         let key = AlarmKey { kind: AlarmType::VipDegraded, resource };
         Arc::new(AlarmNotification { key, alarm, event: NotificationEvent::Raised, omitted: 0 })

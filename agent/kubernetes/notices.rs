@@ -273,6 +273,7 @@ mod tests {
             raised,
             last_change: raised,
             occurrences: 1,
+            cause: None,
         };
         AlarmNotification { key: AlarmKey { kind: AlarmType::VipRouteMissing, resource }, alarm, event, omitted: 0 }
     }

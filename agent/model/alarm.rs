@@ -12,7 +12,7 @@ use super::event::SourceId;
 use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use super::switch::RouteKey;
 use super::time::Timestamp;
-use super::verdict::Owner;
+use super::verdict::{Owner, ProbableCause};
 
 /// Perceived severity (X.733), the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,19 +94,25 @@ alarm_types! {
     VipRouteOrphan = "vip-route-orphan", Warning;
 }
 
-impl Serialize for Owner {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
+macro_rules! serialized_by_word {
+    ($($name:ident)*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = <Cow<'de, str>>::deserialize(deserializer)?;
+                let known = Self::ALL.iter().find(|known| known.as_str() == word);
+                known.copied().ok_or_else(|| D::Error::custom(format_args!("{word:?} is no {}", stringify!($name))))
+            }
+        }
+    )*};
 }
 
-impl<'de> Deserialize<'de> for Owner {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = <Cow<'de, str>>::deserialize(deserializer)?;
-        let owner = Self::ALL.iter().find(|owner| owner.as_str() == word);
-        owner.copied().ok_or_else(|| D::Error::unknown_variant(&word, &["network", "cluster", "application"]))
-    }
-}
+serialized_by_word! { Owner ProbableCause }
 
 /// What an alarm is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -194,6 +200,9 @@ pub struct AlarmView {
     pub last_change: Timestamp,
     /// How often the condition came while it was active.
     pub occurrences: u32,
+    /// `probable-cause`, as far as the switch says.
+    #[serde(default)]
+    pub cause: Option<ProbableCause>,
 }
 
 /// The longest text of an alarm, in bytes: what an SNMP trap carries (K8S-SERVICES-MIB).

@@ -5,8 +5,10 @@ use serde::Serialize;
 use super::entry::{Entry, Time, json};
 use super::item::Part;
 use crate::model::alarm::{AlarmKey, AlarmRecord, AlarmView};
+use crate::model::verdict::ProbableCause;
 use crate::tree;
 
+#[serde_with::skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Alarm<'a> {
@@ -19,6 +21,7 @@ struct Alarm<'a> {
     raised: Time,
     last_change: Time,
     occurrences: u32,
+    probable_cause: Option<&'static str>,
 }
 
 /// `/k8s-services/alarm`.
@@ -33,6 +36,7 @@ pub(super) fn alarm(key: &AlarmKey, view: &AlarmView) -> Vec<Entry> {
         raised: Time(view.raised),
         last_change: Time(view.last_change),
         occurrences: view.occurrences,
+        probable_cause: view.cause.map(ProbableCause::as_str),
     };
     vec![(Part::Own, json(&body))]
 }

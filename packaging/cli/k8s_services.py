@@ -889,7 +889,9 @@ def vip_tags(row: Row) -> Iterator[tuple[str, str]]:
     yield "State", ", ".join(part for part in (row["State"], row["Reason"], since_then) if part)
     yield "Owner", row["Owner"]
     yield "Detail", row["Detail"]
-    yield "Cause", ": ".join(part for part in (row["Cause"], row["Cause detail"]) if part)
+    # The detail ends with the sentence of the cause.
+    new = row["Cause detail"] not in row["Detail"]
+    yield "Cause", ": ".join(part for part in (row["Cause"], row["Cause detail"] if new else "") if part)
     route = [row["Prefix"], row["Route owner"]]
     route += [f"{name.lower()} {row[name]}" for name in ("Preference", "Metric") if row[name]]
     route += [f"FIB {row['FIB']}"] if row["FIB"] else []

@@ -1,6 +1,7 @@
 //! The documentation against what it speaks of: links, the YANG module, the Makefile, flags, levers, the CLI of a leaf,
 //! and the sentences in the code. Every test tells all that is wrong at once, by page and line.
 
+mod causes;
 mod commands;
 mod coverage;
 mod lab;

@@ -17,6 +17,7 @@ mod scenario;
 mod seeds;
 mod sources;
 mod speakers;
+mod why;
 mod without;
 mod world;
 mod wrong_words;

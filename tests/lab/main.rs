@@ -10,6 +10,7 @@ mod alarms;
 mod anycast_cilium;
 mod bad_input;
 mod bench;
+mod causes;
 mod clusters;
 mod config;
 mod containerlab;

@@ -155,7 +155,22 @@ class Processor(unittest.TestCase):
         alarm = next(dict(has) for name, has in found if name == "k8s_services_alarm")
         self.assertEqual(set(alarm), {"leaf", "id", "type", "severity"})
         text = next(dict(has) for name, has in found if name == "k8s_services_alarm_text")
-        self.assertEqual(set(text), {"leaf", "id", "resource", "text"})
+        self.assertEqual(set(text), {"leaf", "id", "resource", "text", "cause"})
+
+    def test_a_cause_has_a_series_of_its_own_and_only_where_it_is_known(self) -> None:
+        why = {"probable-cause": "peer-shutdown", "cause-detail": "10.0.0.1 sent NOTIFICATION Cease"}
+        node = {"name": "n1", "oper-state": "down", "attachment": "attached", "sole-path-vips": 3, **why}
+        hop = {"address": "10.0.0.1", "oper-state": "down", "oper-reason": "session-down", **why}
+        vip = {"address": "192.0.2.1", "oper-state": "down", "oper-reason": "session-down", "next-hop": [hop], **why}
+        well = {"address": "192.0.2.2", "oper-state": "up"}
+        cluster = {"name": "c1", "node": [node], "service": [{"namespace": "n", "name": "s", "vip": [vip, well]}]}
+        found = metrics(*events("leaf1", {"k8s-services": {"cluster": [cluster]}}))
+        labels = {"cause": "peer-shutdown", "detail": "10.0.0.1 sent NOTIFICATION Cease"}
+        self.assertEqual(self.value(found, "k8s_services_vip_cause", vip="192.0.2.1", **labels), 1)
+        self.assertEqual(self.value(found, "k8s_services_vip_cause", vip="192.0.2.2"), None)
+        self.assertEqual(self.value(found, "k8s_services_node_cause", node="n1", **labels), 1)
+        self.assertEqual(self.value(found, "k8s_services_node_sole_path_vips", node="n1"), 3)
+        self.assertEqual(self.value(found, "k8s_services_next_hop_oper_state", cause="peer-shutdown"), 0)
 
     def test_nothing_gives_nothing(self) -> None:
         self.assertEqual(metrics(), {})

@@ -175,6 +175,7 @@ impl Cluster {
             text: words::with_lost_next_hops(&text, self.lost.get(node).copied().unwrap_or_default()),
             detail,
             explained_by: Box::default(),
+            cause: view.cause.as_ref().map(|cause| cause.probable),
         })
     }
 }
@@ -190,6 +191,7 @@ fn not_located(cluster: &ClusterName, node: &NodeName, view: &NodeView, instance
         text: words::unlocated_node(node, view, &detail),
         detail,
         explained_by: Box::default(),
+        cause: None,
     })
 }
 

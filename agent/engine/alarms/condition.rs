@@ -6,7 +6,9 @@ use super::words;
 use crate::model::alarm::{AlarmType, ClearedBecause, Resource, Severity};
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::switch::SessionState;
-use crate::model::verdict::{AttachmentState, FibStatus, NextHopKind, NodeReason, OperState, Owner, Reason};
+use crate::model::verdict::{
+    AttachmentState, FibStatus, NextHopKind, NodeReason, OperState, Owner, ProbableCause, Reason,
+};
 use crate::model::view::{NextHopView, NodeView, ServiceView, Verdict, VipView};
 
 /// What is known of a resource.
@@ -35,6 +37,8 @@ pub(super) struct Fault {
     pub(super) detail: Arc<str>,
     /// Sessions that explain all that is wrong with the VIP; empty where something else is wrong, too.
     pub(super) explained_by: Box<[Explanation]>,
+    /// What the switch says of why.
+    pub(super) cause: Option<ProbableCause>,
 }
 
 /// A node whose session explains an absent next-hop, as long as that session has an alarm.
@@ -72,6 +76,7 @@ pub(super) fn of_vip(cluster: &ClusterName, service: &ServiceKey, view: &Service
         text: words::vip(cluster, service, vip.address, &detail),
         detail,
         explained_by: if degraded { explained_by(vip) } else { Box::default() },
+        cause: vip.cause.as_ref().map(|cause| cause.probable),
     }))
 }
 
@@ -186,6 +191,7 @@ pub(super) fn of_service(cluster: &ClusterName, key: &ServiceKey, view: &Service
                 text: words::service(cluster, key, &detail),
                 detail,
                 explained_by: Box::default(),
+                cause: None,
             }))
         }
         // Before the first sync a service without an address says as little as one with.

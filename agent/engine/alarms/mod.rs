@@ -538,5 +538,15 @@ fn stands_for_several(key: &AlarmKey) -> bool {
 fn plain(kind: AlarmType, owner: Owner, share: Share, text: Arc<str>) -> Arc<Fault> {
     let severity = kind.severity();
     let detail = Arc::clone(&text);
-    Arc::new(Fault { kind, severity, owner, reason: None, share, text, detail, explained_by: Box::default() })
+    Arc::new(Fault {
+        kind,
+        severity,
+        owner,
+        reason: None,
+        share,
+        text,
+        detail,
+        explained_by: Box::default(),
+        cause: None,
+    })
 }

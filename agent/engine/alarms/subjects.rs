@@ -115,6 +115,7 @@ impl Subjects {
             text: Arc::clone(&view.text),
             detail: Arc::clone(&view.text),
             explained_by: Box::default(),
+            cause: view.cause,
         };
         let subject = Subject { fault: Arc::new(fault), well: None, known: false, active: true, since: None };
         self.known.insert(key.resource.clone(), subject);

@@ -20,6 +20,7 @@ use crate::model::alarm::{
 };
 use crate::model::names::ClusterName;
 use crate::model::time::{Now, Timestamp};
+use crate::model::verdict::ProbableCause;
 use crate::model::view::Change;
 
 /// How often the text and the counts of one alarm are written.
@@ -292,6 +293,7 @@ impl AlarmTable {
             raised,
             last_change: now.wall,
             occurrences: 1,
+            cause: first.cause,
         };
         let mut alarm = Alarm::new(view, group, now.elapsed);
         members.into_iter().for_each(|(resource, fault)| alarm.put(&resource, fault));
@@ -408,6 +410,7 @@ impl AlarmTable {
             raised: alarm.view.raised,
             last_change: alarm.view.last_change,
             occurrences: alarm.occurrences,
+            cause: alarm.cause(),
         }
     }
 
@@ -453,6 +456,13 @@ impl Alarm {
         if let Some(before) = self.members.remove(resource) {
             self.severities[before.severity as usize] -= 1;
         }
+    }
+
+    /// That of the members, where it is the same of each.
+    fn cause(&self) -> Option<ProbableCause> {
+        let mut causes = self.members.values().map(|fault| fault.cause);
+        let first = causes.next()??;
+        causes.all(|cause| cause == Some(first)).then_some(first)
     }
 
     /// That of the worst member.

@@ -53,9 +53,13 @@ pub(super) fn sessions(node: &NodeName, view: &NodeView, now: Timestamp) -> (Arc
             }
         }
     };
-    let text = lost.iter().map(one).collect::<Vec<_>>().join("; ");
-    let addresses: Vec<String> = lost.iter().map(|peer| peer.address.to_string()).collect();
-    (text.into(), addresses.join(", ").into())
+    let explained = |peer: &&PeerView, text: String| match &peer.cause {
+        Some(cause) => format!("{text}: {}", cause.detail),
+        None => text,
+    };
+    let text: Vec<String> = lost.iter().map(|peer| explained(peer, one(peer))).collect();
+    let detail: Vec<String> = lost.iter().map(|peer| explained(peer, peer.address.to_string())).collect();
+    (text.join("; ").into(), detail.join(", ").into())
 }
 
 /// What lost sessions cost.

@@ -204,16 +204,20 @@ pub(crate) struct PathFacts<'a> {
     pub(crate) path: &'a Path,
     /// Owner and preference of the route that is in use.
     pub(crate) route: Option<(&'a str, u32)>,
+    /// `received-routes` of the neighbor.
+    pub(crate) received_routes: Option<u32>,
 }
 
 /// Why a next-hop is absent although its session is up.
 pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
     use ProbableCause as Word;
-    let PathFacts { neighbor, prefix, path, route } = facts;
+    let PathFacts { neighbor, prefix, path, route, received_routes } = facts;
     let Path { received, accepted, is_known, .. } = path;
     let Some(row) = accepted.as_ref().or(received.as_ref()) else {
         let detail = format!("{neighbor} does not send {prefix}: its session is up, and nothing of it is in the RIB");
-        return is_known.then(|| cause(Word::NotReceived, detail))?;
+        // A neighbor that sends nothing does not send this.
+        let is_certain = *is_known || *received_routes == Some(0);
+        return is_certain.then(|| cause(Word::NotReceived, detail))?;
     };
     let is = |flag: fn(&RibRoute) -> bool| [received, accepted].into_iter().flatten().any(flag);
     if is(|row| row.rejected) || accepted.is_none() {
@@ -480,7 +484,7 @@ mod tests {
 
     fn path_word(path: &Path, route: Option<(&str, u32)>) -> Option<(ProbableCause, String)> {
         let prefix = "1.1.1.100/32".parse().expect("a prefix");
-        let cause = path_cause(&PathFacts { neighbor: node(), prefix, path, route });
+        let cause = path_cause(&PathFacts { neighbor: node(), prefix, path, route, received_routes: Some(3) });
         cause.map(|cause| (cause.probable, cause.detail.to_string()))
     }
 

@@ -56,7 +56,9 @@ pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evide
             (false, Session::Down(_)) if hop.expected => why_down(world, instance, neighbor),
             // While gNMI is not heard, what was found of a route stands: the route is as it was.
             (false, Session::Established | Session::Unknown) if hop.expected && !up => {
-                path().and_then(|(path, prefix)| path_cause(&PathFacts { neighbor, prefix, path, route }))
+                let received_routes = world.bgp.neighbor(instance, neighbor).and_then(|it| it.received_routes);
+                let facts = |(path, prefix)| PathFacts { neighbor, prefix, path, route, received_routes };
+                path().and_then(|found| path_cause(&facts(found)))
             }
             _ => None,
         };
@@ -68,6 +70,9 @@ pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evide
     } else {
         worst(&view.next_hops)
     };
+    if let (Some(cause), Some(detail)) = (&view.cause, &view.verdict.detail) {
+        view.verdict.detail = Some(format!("{detail}; cause: {}", cause.detail).into());
+    }
 }
 
 /// The prefix that a VIP is announced as.

@@ -86,6 +86,19 @@ fn a_session_that_falls_is_looked_into_and_explained() {
 }
 
 #[test]
+fn sentences_end_with_the_cause_once_it_is_known() {
+    let lab = healthy(true).via_nodes(&[1]).session(2, SessionState::Active);
+    let before = lab.vip().verdict.detail.clone().expect("a sentence");
+    let since = lab.vip().last_change;
+    let neighbor = Question::Neighbor(lab.neighbor_of(2));
+    let words = NeighborWords { disabled: true, ..NeighborWords::default() };
+    let lab = lab.found(neighbor, Answer::Neighbor(words));
+    let cause = lab.vip().cause.clone().expect("a cause").detail;
+    assert_eq!(lab.vip().verdict.detail.as_deref(), Some(&*format!("{before}; cause: {cause}")));
+    assert_eq!(lab.vip().last_change, since, "another sentence is not another verdict");
+}
+
+#[test]
 fn a_session_cause_goes_with_gnmi_and_a_path_cause_stays() {
     let lab = healthy(true).via_nodes(&[1]).session(2, SessionState::Active);
     let question = lab.place_of(2);

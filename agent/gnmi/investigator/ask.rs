@@ -33,12 +33,13 @@ impl Kind {
     }
 }
 
-/// Paths for a question.
-pub(super) fn paths(question: &Question) -> Vec<String> {
+/// Paths for a question. Until the RIB has told any row, those of all neighbors are asked for: that one has none says
+/// something only where others have some.
+pub(super) fn paths(question: &Question, has_rows: bool) -> Vec<String> {
     match question {
         Question::Neighbor(key) => vec![neighbor(key)],
         Question::Place(key) => place(key),
-        Question::Path(key) => path(key),
+        Question::Path(key) => path(key, has_rows),
     }
 }
 
@@ -61,8 +62,9 @@ fn place(key: &AddressKey) -> Vec<String> {
     ]
 }
 
-fn path(key: &PathKey) -> Vec<String> {
-    let (instance, prefix, neighbor) = (escaped(key.network_instance.as_str()), key.prefix, key.neighbor);
+fn path(key: &PathKey, has_rows: bool) -> Vec<String> {
+    let (instance, prefix) = (escaped(key.network_instance.as_str()), key.prefix);
+    let neighbor = if has_rows { key.neighbor.to_string() } else { "*".to_owned() };
     let family = if prefix.addr().is_ipv4() { "ipv4" } else { "ipv6" };
     let rib = format!(
         "/network-instance[name={instance}]/bgp-rib/afi-safi[afi-safi-name={family}-unicast]/{family}-unicast/rib-in-out"
@@ -111,7 +113,7 @@ mod tests {
         };
         let place = AddressKey { network_instance: "red".into(), address };
         for question in [Question::Path(path), Question::Place(place)] {
-            for text in paths(&question) {
+            for text in paths(&question, true) {
                 let path = parse(&text).expect("a path");
                 let keys = path.elem.iter().flat_map(|elem| &elem.key);
                 for (name, value) in keys {

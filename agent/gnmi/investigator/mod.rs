@@ -96,7 +96,7 @@ pub(super) fn questions_of_each_kind(address: IpAddr) -> impl Iterator<Item = (&
         Question::Place(AddressKey { network_instance: network_instance.clone(), address }),
         Question::Path(PathKey { network_instance, prefix, neighbor: address }),
     ];
-    questions.into_iter().map(|question| (Kind::of(&question).words(), ask::paths(&question)))
+    questions.into_iter().map(|question| (Kind::of(&question).words(), ask::paths(&question, true)))
 }
 
 /// Asks what the engine wants to know.
@@ -104,6 +104,9 @@ pub(super) struct Investigator {
     records: BTreeMap<Question, Record>,
     /// What was found of each address, kept for as long as it is asked about.
     places: BTreeMap<AddressKey, Place>,
+    /// What neighbors said of themselves, until it is known where they are plugged in: a port that is down lets the hold
+    /// timer expire, and is the better answer.
+    held: BTreeMap<AddressKey, (Question, Finding)>,
     /// Stages that follow from answers.
     next: Vec<Stage>,
     running: Option<Running>,
@@ -122,6 +125,7 @@ impl Default for Investigator {
         Self {
             records: BTreeMap::new(),
             places: BTreeMap::new(),
+            held: BTreeMap::new(),
             next: Vec::new(),
             running: None,
             gets: Requests::new(GETS),
@@ -145,6 +149,7 @@ impl Investigator {
     /// Another server, or the same one again: nothing is under way, and what was refused may be known now.
     pub(super) fn reconnect(&mut self, now: Instant) {
         (self.running, self.next) = (None, Vec::new());
+        self.held.clear();
         (self.mixed, self.paths, self.paused) = (true, PATHS, None);
         self.refused.clear();
         self.records.values_mut().for_each(|record| *record = Record::new(record.asking, now));
@@ -160,6 +165,7 @@ impl Investigator {
         self.records.retain(|question, _| inquiry.contains_key(question));
         let is_asked = |key: &AddressKey| inquiry.contains_key(&Question::Place(key.clone()));
         self.places.retain(|key, _| is_asked(key));
+        self.held.retain(|_, (question, _)| inquiry.contains_key(question));
         for stage in &mut self.next {
             if let Stage::Macs(keys) | Stage::Ports(keys) = stage {
                 keys.retain(is_asked);
@@ -207,7 +213,8 @@ impl Investigator {
         debug!(paths = paths.len(), "looking into what is not up");
         let request = gnmi::GetRequest {
             path: paths.iter().filter_map(|path| parse(path).ok()).collect(),
-            r#type: gnmi::get_request::DataType::State.into(),
+            // `admin-state`, `peer-as` and `local-as` are configuration: some servers leave them out of what they call state.
+            r#type: gnmi::get_request::DataType::All.into(),
             encoding: encoding.into(),
             ..Default::default()
         };
@@ -232,7 +239,7 @@ impl Investigator {
             if !is_due(question, record) || !(self.mixed || same_kind) {
                 continue;
             }
-            count += ask::paths(question).len();
+            count += ask::paths(question, self.has_rows).len();
             if count > self.paths && !due.is_empty() {
                 break;
             }
@@ -244,7 +251,9 @@ impl Investigator {
 
     fn paths_of(&self, stage: &Stage) -> BTreeSet<String> {
         match stage {
-            Stage::Questions(questions) => questions.iter().flat_map(ask::paths).collect(),
+            Stage::Questions(questions) => {
+                questions.iter().flat_map(|question| ask::paths(question, self.has_rows)).collect()
+            }
             Stage::Macs(keys) => {
                 let places = keys.iter().filter_map(|key| self.places.get(key));
                 let macs =
@@ -287,13 +296,33 @@ impl Investigator {
     /// Takes the answer to the Get that was under way; returns what was found.
     pub(super) fn take(&mut self, answer: Result<gnmi::GetResponse, Status>, now: Instant) -> Vec<(Question, Finding)> {
         let Some(Running { stage, at, .. }) = self.running.take() else { return Vec::new() };
-        match answer {
+        let mut findings = match answer {
             Ok(response) => self.found(stage, at, &read(response)),
             Err(status) => {
                 self.failed(stage, &status, now);
                 Vec::new()
             }
-        }
+        };
+        findings.extend(self.release(now));
+        findings
+    }
+
+    /// What was held and need not be any longer.
+    fn release(&mut self, now: Instant) -> Vec<(Question, Finding)> {
+        let held = std::mem::take(&mut self.held).into_iter();
+        let (later, told): (Vec<_>, Vec<_>) = held.partition(|(key, _)| self.is_sought(key, now));
+        self.held = later.into_iter().collect();
+        told.into_iter().map(|(_, finding)| finding).collect()
+    }
+
+    /// Where an address is plugged in is being asked, or is to be asked now.
+    fn is_sought(&self, key: &AddressKey, now: Instant) -> bool {
+        let follows = self.next.iter().any(|stage| match stage {
+            Stage::Macs(keys) | Stage::Ports(keys) => keys.contains(key),
+            Stage::Questions(_) => false,
+        });
+        let record = self.records.get(&Question::Place(key.clone())).and_then(|record| record.due);
+        follows || record.is_some_and(|due| due <= now) && !self.refused.contains(&Kind::Place)
     }
 
     fn failed(&mut self, stage: Stage, status: &Status, now: Instant) {
@@ -391,7 +420,14 @@ impl Investigator {
                     at_once.then_some(answer)
                 }
             };
-            findings.extend(answer.map(|answer| (question, Finding { at, answer })));
+            let Some(finding) = answer.map(|answer| Finding { at, answer }) else { continue };
+            match &question {
+                Question::Neighbor(NeighborKey { network_instance, peer }) => {
+                    let key = AddressKey { network_instance: network_instance.clone(), address: peer.ip };
+                    self.held.insert(key, (question, finding));
+                }
+                Question::Place(_) | Question::Path(_) => findings.push((question, finding)),
+            }
         }
         let chunks = |keys: Vec<AddressKey>, size: usize| {
             keys.chunks((self.paths / size).max(1)).map(<[_]>::to_vec).collect::<Vec<_>>()

@@ -49,13 +49,19 @@ fn ask(investigator: &mut Investigator, question: &Question, updates: &[(&str, V
     let now = Instant::now();
     investigator.set(&inquiry(&[(question.clone(), Asking::Repeatedly)]), now);
     let due = investigator.due(now + GATHER);
-    investigator.found(Stage::Questions(due), at(), &read(answer(updates)))
+    told(investigator, Stage::Questions(due), updates)
+}
+
+fn told(investigator: &mut Investigator, stage: Stage, updates: &[(&str, Value)]) -> Vec<(Question, Finding)> {
+    let mut findings = investigator.found(stage, at(), &read(answer(updates)));
+    findings.extend(investigator.release(Instant::now()));
+    findings
 }
 
 /// Gives the stage that follows this answer.
 fn follow(investigator: &mut Investigator, updates: &[(&str, Value)]) -> Vec<(Question, Finding)> {
     let stage = investigator.next.pop().expect("a stage follows");
-    investigator.found(stage, at(), &read(answer(updates)))
+    told(investigator, stage, updates)
 }
 
 fn place(findings: &[(Question, Finding)]) -> Place {
@@ -306,4 +312,21 @@ fn an_address_that_is_watched_is_answered_at_once_every_ten_seconds() {
     assert_eq!(investigator.due(now + GATHER + WATCHED / 2), []);
     let second = look(&mut investigator, now + GATHER + WATCHED, "AA:C1:AB:00:00:12");
     assert_eq!(second.as_deref(), Some("AA:C1:AB:00:00:12"), "another node answers now");
+}
+
+#[test]
+fn what_a_neighbor_said_waits_for_where_it_is_plugged_in() {
+    let mut investigator = Investigator::default();
+    let (neighbor, place) = (Question::Neighbor(neighbor_key()), Question::Place(place_key()));
+    let questions = [neighbor.clone(), place.clone()].map(|question| (question, Asking::Repeatedly));
+    investigator.set(&inquiry(&questions), Instant::now());
+    let due = investigator.due(Instant::now() + GATHER);
+    assert_eq!(due, [neighbor.clone(), place.clone()]);
+    let path = "/network-instance[name=ip-vrf-1]/protocols/bgp/neighbor[peer-address=192.168.1.11]";
+    let updates = [(path, json!({"last-event": "holdTime"})), (ENTRY, json!("AA:C1:AB:00:00:11")), members()];
+    assert_eq!(told(&mut investigator, Stage::Questions(due), &updates), [], "the port may be down");
+    assert_eq!(follow(&mut investigator, &[]), [], "nor is its MAC address known any more");
+    let findings = follow(&mut investigator, &[]);
+    let questions: Vec<_> = findings.into_iter().map(|(question, _)| question).collect();
+    assert_eq!(questions, [place, neighbor]);
 }

@@ -23,6 +23,7 @@ fn notice(cluster: &str, event: NotificationEvent) -> Arc<AlarmNotification> {
         raised,
         last_change: raised,
         occurrences: 1,
+        cause: None,
     };
     Arc::new(AlarmNotification {
         key: AlarmKey { kind: AlarmType::VipRouteMissing, resource },

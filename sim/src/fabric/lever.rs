@@ -31,6 +31,11 @@ pub enum Lever {
         /// The node.
         node: String,
     },
+    /// The node hangs, or is off behind a switch of its own: its port stays up, and it answers nothing.
+    NodeHung {
+        /// The node.
+        node: String,
+    },
     /// The node's speaker process is gone: its sessions end, its address stays.
     SpeakerDead {
         /// The node.
@@ -367,6 +372,7 @@ impl Lever {
             | Self::NetworkInstanceMissing { leaf, .. } => Some(leaf),
             Self::BfdDown { .. }
             | Self::LinkDown { .. }
+            | Self::NodeHung { .. }
             | Self::SpeakerDead { .. }
             | Self::SpeakerSilent { .. }
             | Self::Collision { .. }
@@ -412,6 +418,7 @@ impl Lever {
             | Self::DuplicateAddress { node, .. }
             | Self::BfdDown { node }
             | Self::LinkDown { node }
+            | Self::NodeHung { node }
             | Self::SpeakerDead { node }
             | Self::NodeMoved { node, .. }
             | Self::Announced { node, .. }

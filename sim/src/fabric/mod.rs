@@ -217,6 +217,7 @@ impl Fabric {
                         | Lever::SpeakerSilent { .. }
                         | Lever::Cable { .. }
                         | Lever::LinkDown { .. }
+                        | Lever::NodeHung { .. }
                 )
             };
             objects.nodes.contains_key(*name) && !self.node_lever(&key, dead)
@@ -235,7 +236,7 @@ impl Fabric {
 
     /// The leaves a node is plugged into now.
     fn attachments(&self, key: &NodeKey, configured: &[String]) -> Vec<String> {
-        if self.node_lever(key, |lever| matches!(lever, Lever::LinkDown { .. })) {
+        if self.node_lever(key, |lever| matches!(lever, Lever::LinkDown { .. } | Lever::NodeHung { .. })) {
             return Vec::new();
         }
         let moved = self.levers.iter().rev().find_map(|lever| match lever {

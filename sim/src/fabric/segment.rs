@@ -42,6 +42,15 @@ enum Cable {
     Cut,
     /// Gone for long.
     Gone,
+    /// The port is up, and nobody is heard there.
+    Mute,
+}
+
+impl Cable {
+    /// ARP and ND have entries of what is plugged in.
+    fn is_remembered(self) -> bool {
+        matches!(self, Self::Up | Self::Cut)
+    }
 }
 
 /// What one leaf sees of a segment: by whom, and where it is.
@@ -93,7 +102,9 @@ fn plugs(fabric: &Fabric, leaf: &str) -> Vec<Plug> {
             Lever::Cable { leaf: on, .. } => on.as_deref().is_none_or(|on| on == leaf),
             _ => false,
         });
+        let hung = configured && fabric.node_lever(&key, |lever| matches!(lever, Lever::NodeHung { .. }));
         let cable = match (attached, cut) {
+            (false, false) if hung => Cable::Mute,
             (true, false) => Cable::Up,
             (true, true) => Cable::Cut,
             (false, _) => Cable::Gone,
@@ -182,7 +193,7 @@ pub(super) fn mac_of(name: &str) -> String {
 fn interfaces(fabric: &Fabric, leaf: &str, plugs: &BTreeMap<&String, Vec<Plug>>) -> BTreeMap<String, Interface> {
     let mut interfaces = BTreeMap::new();
     for plug in &plugs[&leaf.to_owned()] {
-        let down = (plug.cable != Cable::Up).then(|| NO_LINK.to_owned());
+        let down = matches!(plug.cable, Cable::Cut | Cable::Gone).then(|| NO_LINK.to_owned());
         let bridged = plug.bridge.is_some();
         let subinterface =
             Subinterface { bridged, down: down.as_ref().map(|_| PORT_DOWN.to_owned()), ..Subinterface::default() };
@@ -249,7 +260,7 @@ fn link_neighbors(
     let mut neighbors = BTreeMap::new();
     let remote = config.bridge.as_ref().filter(|bridge| bridged_over_fabric(fabric, leaf, bridge));
     for (other, plugs) in plugs.iter().filter(|(other, _)| other.as_str() != leaf) {
-        let seen = plugs.iter().filter(|plug| plug.bridge.as_ref() == remote && plug.cable != Cable::Gone);
+        let seen = plugs.iter().filter(|plug| plug.bridge.as_ref() == remote && plug.cable.is_remembered());
         for plug in seen.filter(|_| remote.is_some_and(|bridge| bridged_over_fabric(fabric, other, bridge))) {
             let entry = LinkNeighbor { mac: plug.mac.clone(), by_evpn: true };
             neighbors
@@ -257,7 +268,7 @@ fn link_neighbors(
         }
     }
     let here = plugs[&leaf.to_owned()].iter();
-    for plug in here.filter(|plug| plug.gateway.as_deref() == Some(name) && plug.cable != Cable::Gone) {
+    for plug in here.filter(|plug| plug.gateway.as_deref() == Some(name) && plug.cable.is_remembered()) {
         let entry = LinkNeighbor { mac: plug.mac.clone(), by_evpn: false };
         neighbors.extend(plug.addresses.iter().filter(|it| on_link(config, leaf, it)).map(|it| (*it, entry.clone())));
     }

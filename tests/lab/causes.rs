@@ -1,0 +1,160 @@
+//! Every cause has a lever that brings it about; the word is said then, and none beside it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use srl_sim::datastore::Transaction;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::TryRecvError;
+
+use crate::bench::Bench;
+use crate::bench::Says::{Anything, Has, Is, Nothing};
+
+const NODES: [(&str, &str, &str); 3] = [
+    ("leaf1", "cluster1", "192.168.1.11"),
+    ("leaf2", "cluster1-m02", "192.168.1.12"),
+    ("leaf3", "cluster1-m03", "192.168.1.13"),
+];
+
+/// A lever, and what a leaf says of why.
+struct Case {
+    leaf: &'static str,
+    lever: &'static str,
+    cause: &'static str,
+    /// A part of the sentence.
+    says: &'static str,
+}
+
+fn case(leaf: &'static str, lever: &'static str, cause: &'static str, says: &'static str) -> Case {
+    Case { leaf, lever, cause, says }
+}
+
+/// The words of causes that a leaf says from a moment on.
+struct Heard<'a> {
+    bench: &'a Bench,
+    leaf: &'static str,
+    news: broadcast::Receiver<Arc<Transaction>>,
+}
+
+impl<'a> Heard<'a> {
+    fn at(bench: &'a Bench, leaf: &'static str) -> Self {
+        Self { bench, leaf, news: bench.leaf(leaf).datastore().subscribe() }
+    }
+
+    fn words(&mut self) -> BTreeSet<String> {
+        let schema = self.bench.leaf(self.leaf).datastore().schema().clone();
+        let mut words = BTreeSet::new();
+        loop {
+            match self.news.try_recv() {
+                Ok(transaction) => {
+                    let leaves = transaction.leaves(&schema).into_iter();
+                    let causes = leaves.filter(|(path, _)| path.to_string().ends_with("/probable-cause"));
+                    words.extend(causes.filter_map(|(_, value)| Some(value?.as_str()?.to_owned())));
+                }
+                Err(TryRecvError::Empty) => return words,
+                Err(error) => panic!("{}: changes were missed: {error}", self.leaf),
+            }
+        }
+    }
+}
+
+fn node(leaf: &str, name: &str) -> String {
+    let (_, node, _) = NODES.into_iter().find(|(other, ..)| *other == leaf).expect("a leaf with a node");
+    format!("/k8s-services/cluster[name=c1]/node[name={node}]/{name}")
+}
+
+fn hop(leaf: &str, name: &str) -> String {
+    let (.., address) = NODES.into_iter().find(|(other, ..)| *other == leaf).expect("a leaf with a node");
+    format!("next-hop[address={address}]/{name}")
+}
+
+/// Pulls the levers at once, each on a leaf of its own, and hears nothing but its cause there, at the place given by
+/// `at`; when they are released, nothing is said any more.
+async fn each_is_said_alone(bench: &Bench, cases: &[Case], at: fn(&str, &str) -> String) {
+    let mut heard: Vec<Heard<'_>> = cases.iter().map(|case| Heard::at(bench, case.leaf)).collect();
+    for case in cases {
+        bench.act(&[&format!("pull: {{ {} }}", case.lever)]).await;
+    }
+    for case in cases {
+        let place = [at(case.leaf, "probable-cause"), at(case.leaf, "cause-detail")];
+        bench.until(case.leaf, &[(&place[0], Is(case.cause)), (&place[1], Has(case.says))]).await;
+    }
+    for (case, heard) in cases.iter().zip(&mut heard) {
+        assert_eq!(heard.words(), BTreeSet::from([case.cause.to_owned()]), "{} by {}", case.leaf, case.lever);
+    }
+    bench.act(&["release-all"]).await;
+    for case in cases {
+        bench.until(case.leaf, &[(&at(case.leaf, "probable-cause"), Nothing), ("oper-state", Is("up"))]).await;
+    }
+}
+
+/// All is well, and every leaf knows where its node is plugged in.
+async fn plugged_in() -> Bench {
+    let bench = Bench::healthy().await;
+    for (leaf, ..) in NODES {
+        let port = node(leaf, "").replace("/node[", "/node[") + &format!("peer[address={}]/port", address(leaf));
+        bench.until(leaf, &[(&port, Anything)]).await;
+    }
+    bench
+}
+
+fn address(leaf: &str) -> &'static str {
+    NODES.into_iter().find(|(other, ..)| *other == leaf).expect("a leaf with a node").2
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_node_is_not_reached() {
+    let bench = plugged_in().await;
+    let cases = [
+        case("leaf1", "cable: { node: cluster1 }", "interface-down", "ethernet-1/"),
+        case("leaf2", "node-hung: { node: cluster1-m02 }", "node-unreachable", "answers no ARP or ND here"),
+        case("leaf3", "admin-disabled: { leaf: leaf3, node: cluster1-m03 }", "admin-disabled", "admin-state disable"),
+    ];
+    each_is_said_alone(&bench, &cases, node).await;
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_session_ended() {
+    let bench = Bench::healthy().await;
+    let cases = [
+        case("leaf1", "session-down: { node: cluster1 }", "hold-timer-expired", "Hold Timer Error"),
+        case("leaf2", "as-mismatch: { node: cluster1-m02 }", "as-mismatch", "expects AS 65535"),
+        case("leaf3", "peer-shutdown: { node: cluster1-m03 }", "peer-shutdown", "192.168.1.13 sent NOTIFICATION Cease"),
+    ];
+    each_is_said_alone(&bench, &cases, node).await;
+    let cases = [
+        case("leaf1", "prefix-limit: { node: cluster1 }", "prefix-limit", "this switch sent 192.168.1.11"),
+        case("leaf2", "collision: { node: cluster1-m02 }", "collision", "Connection Collision Resolution"),
+        case(
+            "leaf3",
+            "notification: { node: cluster1-m03, code: Cease, subcode: Connection Rejected }",
+            "notification",
+            "the peer does not know this switch",
+        ),
+    ];
+    each_is_said_alone(&bench, &cases, node).await;
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_route_is_not_used() {
+    let bench = Bench::healthy().await;
+    let cases = [
+        case("leaf1", "withheld: { node: cluster1, prefix: 1.1.1.100/32 }", "not-received", "does not send"),
+        case("leaf2", "policy-reject: { leaf: leaf2, prefix: 1.1.1.100/32 }", "rejected-by-policy", "import policy"),
+        case("leaf3", "as-loop: { node: cluster1-m03 }", "as-loop", "an AS number of this switch"),
+    ];
+    each_is_said_alone(&bench, &cases, hop).await;
+    let cases = [
+        case("leaf1", "next-hop-unresolved: { node: cluster1 }", "next-hop-unresolved", "does not resolve"),
+        case("leaf2", "damped: { node: cluster1-m02 }", "damped", "route flap damping"),
+        case("leaf3", "graceful-restart: { node: cluster1-m03 }", "stale", "graceful restart"),
+    ];
+    each_is_said_alone(&bench, &cases, hop).await;
+    let vip = |_: &str, name: &str| name.to_owned();
+    let cases =
+        [case("leaf1", "fib-suppressed: { leaf: leaf1, prefix: 1.1.1.100/32 }", "fib-suppressed", "suppressed")];
+    each_is_said_alone(&bench, &cases, vip).await;
+    bench.down().await;
+}
