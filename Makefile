@@ -39,7 +39,7 @@ CASES    ?= 20000
 FABRICS  ?= 100000
 SEED     ?= 1
 
-.PHONY: help deps deps-test deps-release deps-lint build demo lab cli telemetry record-telemetry test truth chaos soak e2e lint \
+.PHONY: help deps deps-test deps-release deps-lint build demo lab verify-device cli telemetry record-telemetry test truth chaos soak e2e lint \
 	deny fuzz coverage mutants bench release package package-check
 
 help: ## This list.
@@ -67,6 +67,9 @@ demo: build ## The anycast lab (LAB=... another, RELEASE=26.7 another switch) on
 
 lab: build ## The same lab, left running until Ctrl-C.
 	@$(TARGET)/debug/srl-sim up lab/$(LAB) --run $(RUN) --release $(RELEASE)
+
+verify-device: release build ## The lab's demo on SR Linux containers (containerlab, an image, root); lists where they differ.
+	@lab/containerlab/verify-device $(LAB) $(TARGET)/debug/srl-sim
 
 cli: ## A CLI prompt on a leaf of the running lab: make cli LEAF=leaf4.
 	@$(TARGET)/debug/srl-sim cli --run $(RUN) $(LEAF)

@@ -17,3 +17,4 @@ pub mod proxy;
 pub mod schema;
 pub mod tables;
 pub mod truth;
+pub mod verify;

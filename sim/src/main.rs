@@ -55,6 +55,17 @@ enum Command {
         #[arg(long, default_value = "default")]
         release: Profile,
     },
+    /// Play a lab's demo on real leaves and list where they differ from emulated ones.
+    Verify {
+        /// Where the leaves are and how they are handled: lab/anycast-metallb/containerlab/verify.yaml is one.
+        inventory: PathBuf,
+        /// Only these steps: --step 1 --step 3.
+        #[arg(long)]
+        step: Vec<usize>,
+        /// Also writes everything to this file.
+        #[arg(long)]
+        report: Option<PathBuf>,
+    },
     /// A CLI prompt on a leaf of a running lab, or one command.
     Cli {
         #[command(flatten)]
@@ -106,6 +117,7 @@ fn main() -> ExitCode {
             commands::up(&lab, &place.run, programs, (gnmi_port, api_port, page_port), release)
         }
         Command::Demo { lab, run, programs, release } => commands::demo(&lab, run, programs, release),
+        Command::Verify { inventory, step, report } => commands::verify(&inventory, &step, report.as_deref()),
         Command::Cli { place, leaf, command } => commands::on_cli(&place.run, &leaf, &command),
         Command::Lever { place, what, details } => commands::lever(&place.run, &what, &details),
         Command::Act { place, action } => commands::act(&place.run, &action),

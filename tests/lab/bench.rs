@@ -94,7 +94,7 @@ pub(crate) const HEALTHY_REMOTE: &[(&str, Says)] = &[
 
 /// A lab in a folder of its own; the anycast lab where nothing else is said.
 pub(crate) struct Bench {
-    pub(crate) lab: Lab,
+    pub(crate) lab: Arc<Lab>,
     run: Option<TempDir>,
 }
 
@@ -170,7 +170,7 @@ impl Bench {
             Ok(lab) => lab,
             Err(error) => panic!("{error}: {:?}; see {}", std::error::Error::source(&error), run.keep().display()),
         };
-        Self { lab, run: Some(run) }
+        Self { lab: Arc::new(lab), run: Some(run) }
     }
 
     pub(crate) fn cluster(&self) -> &Cluster {

@@ -28,4 +28,5 @@ mod restarts;
 mod rights;
 mod speakers;
 mod subscription;
+mod verify;
 mod writing;

@@ -91,6 +91,36 @@ pub(crate) fn demo(lab: &Path, run: Option<PathBuf>, programs: Option<PathBuf>, 
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
+/// `srl-sim verify`
+pub(crate) fn verify(inventory: &Path, steps: &[usize], report: Option<&Path>) -> Result<ExitCode> {
+    let create = |path: &Path| std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()));
+    let mut out = Tee { report: report.map(create).transpose()? };
+    let found = runtime()?.block_on(until_stopped(srl_sim::verify::run(inventory, steps, &mut out)))?;
+    match found {
+        Some(found) => Ok(if found?.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        None => bail!("stopped"),
+    }
+}
+
+/// Standard output, and a file with the same.
+struct Tee {
+    report: Option<std::fs::File>,
+}
+
+impl Write for Tee {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::stdout().write_all(bytes)?;
+        if let Some(report) = &mut self.report {
+            report.write_all(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stdout().flush()
+    }
+}
+
 /// Whether leaves got as far as to have folders.
 fn has_folders(run: &Path) -> bool {
     let entries = std::fs::read_dir(run).into_iter().flatten();

@@ -126,6 +126,12 @@ impl std::fmt::Display for Expected {
 }
 
 impl Demo {
+    /// Gives leaves so many times as long.
+    pub(crate) fn slow_down(&mut self, times: f64) {
+        self.start_within = self.start_within.mul_f64(times);
+        self.steps.iter_mut().for_each(|step| step.within = step.within.mul_f64(times));
+    }
+
     /// Reads the demo of a lab.
     ///
     /// # Errors

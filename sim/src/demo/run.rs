@@ -121,18 +121,19 @@ pub(crate) async fn play(
     Ok(())
 }
 
-struct Runner<'a, S> {
-    stage: &'a S,
-    demo: &'a Demo,
-    screen: Screen,
+/// Acts on a stage and waits for what it says.
+pub(super) struct Runner<'a, S> {
+    pub(super) stage: &'a S,
+    pub(super) demo: &'a Demo,
+    pub(super) screen: Screen,
 }
 
 /// How long each leaf took to say what it should.
-type Taken = BTreeMap<String, Duration>;
+pub(super) type Taken = BTreeMap<String, Duration>;
 
 impl<S: Stage> Runner<'_, S> {
     /// What an operator would look at first.
-    async fn show(&self, out: &mut impl Write) -> Result<(), DemoError> {
+    pub(super) async fn show(&self, out: &mut impl Write) -> Result<(), DemoError> {
         for show in &self.demo.show {
             writeln!(out, "{}", self.screen.bold(&format!("{}# {}", show.leaf, show.command)))?;
             let output = self.stage.cli(&show.leaf, &show.command).await;
@@ -170,7 +171,7 @@ impl<S: Stage> Runner<'_, S> {
     }
 
     /// Does all of it; returns when the last of it began, which is what times are counted from.
-    async fn act(&self, what: &str, actions: &[Action], out: &mut impl Write) -> Result<Instant, DemoError> {
+    pub(super) async fn act(&self, what: &str, actions: &[Action], out: &mut impl Write) -> Result<Instant, DemoError> {
         let mut begun = Instant::now();
         for action in actions {
             begun = Instant::now();
@@ -185,7 +186,7 @@ impl<S: Stage> Runner<'_, S> {
     }
 
     /// Waits until every expectation holds. Leaves whose expectations held `before` and never ceased to took no time.
-    async fn until(
+    pub(super) async fn until(
         &self,
         what: &str,
         expectations: &Expectations,
@@ -218,7 +219,7 @@ impl<S: Stage> Runner<'_, S> {
     }
 
     /// Per leaf whether all that is expected of it holds.
-    fn met(&self, expectations: &Expectations) -> Result<BTreeMap<String, bool>, DemoError> {
+    pub(super) fn met(&self, expectations: &Expectations) -> Result<BTreeMap<String, bool>, DemoError> {
         let mut met = BTreeMap::new();
         for leaf in &self.stage.leaves() {
             let Some(expectation) = of_leaf(expectations, leaf) else { continue };
@@ -233,29 +234,35 @@ impl<S: Stage> Runner<'_, S> {
 
     /// A line per expectation that does not hold, then the logs of its leaf.
     fn failures(&self, expectations: &Expectations) -> Result<Vec<String>, DemoError> {
-        let mut rows = Vec::new();
+        let rows = self.mismatches(expectations)?;
         let mut logs = Vec::new();
-        for leaf in &self.stage.leaves() {
-            let before = rows.len();
-            for (path, expected) in of_leaf(expectations, leaf).into_iter().flatten() {
-                let got = self.read(leaf, &self.absolute(path))?;
-                if !expected.holds(got.as_deref()) {
-                    let got = got.unwrap_or_else(|| Expected::Absent.to_string());
-                    rows.push(vec![leaf.clone(), path.clone(), expected.to_string(), got]);
-                }
-            }
-            if rows.len() > before {
-                logs.extend(self.stage.logs(leaf).iter().map(|log| format!("  {leaf}'s log: {}", log.display())));
-            }
+        for leaf in self.stage.leaves().iter().filter(|leaf| rows.iter().any(|row| row[0] == **leaf)) {
+            logs.extend(self.stage.logs(leaf).iter().map(|log| format!("  {leaf}'s log: {}", log.display())));
         }
+        let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
         let plain = Screen { colours: false, ..self.screen };
         let table = plain.table(2, &["LEAF", "PATH", "EXPECTED", "GOT"], &rows);
         let watched = format!("  paths are below {}", self.demo.watch);
         Ok(table.lines().map(str::to_owned).chain([watched]).chain(logs).collect())
     }
 
+    /// Leaf, path, what is expected there and what stands there, of each expectation that does not hold.
+    pub(super) fn mismatches(&self, expectations: &Expectations) -> Result<Vec<[String; 4]>, DemoError> {
+        let mut rows = Vec::new();
+        for leaf in &self.stage.leaves() {
+            for (path, expected) in of_leaf(expectations, leaf).into_iter().flatten() {
+                let got = self.read(leaf, &self.absolute(path))?;
+                if !expected.holds(got.as_deref()) {
+                    let got = got.unwrap_or_else(|| Expected::Absent.to_string());
+                    rows.push([leaf.clone(), path.clone(), expected.to_string(), got]);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
     /// What every leaf says of the watched entry.
-    fn state_table(&self, taken: &Taken) -> Result<String, DemoError> {
+    pub(super) fn state_table(&self, taken: &Taken) -> Result<String, DemoError> {
         let mut rows = Vec::new();
         for leaf in &self.stage.leaves() {
             let mut cells = Vec::new();
@@ -282,7 +289,7 @@ impl<S: Stage> Runner<'_, S> {
 }
 
 /// The healthy state, with what one step changes in it.
-fn merged(healthy: &Expectations, changes: &Expectations, leaves: Vec<String>) -> Expectations {
+pub(super) fn merged(healthy: &Expectations, changes: &Expectations, leaves: Vec<String>) -> Expectations {
     let mut merged = Expectations::new();
     for leaf in leaves {
         let mut expectation = of_leaf(healthy, &leaf).cloned().unwrap_or_default();

@@ -58,6 +58,9 @@ pub enum ActionError {
         /// Why.
         source: CommandRefused,
     },
+    /// It cannot be done to a real lab.
+    #[error("{0}")]
+    Device(String),
     /// A lever that was not pulled.
     #[error("that lever is not pulled")]
     NotPulled,

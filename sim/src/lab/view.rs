@@ -21,6 +21,9 @@ pub enum ViewError {
     /// The schema does not know the path.
     #[error(transparent)]
     Unknown(#[from] Refusal),
+    /// A real leaf does not answer.
+    #[error("{0}")]
+    Device(String),
     /// The CLI refuses a command.
     #[error(transparent)]
     Cli(#[from] CommandRefused),
