@@ -160,3 +160,29 @@ impl Leftovers {
         generation(&seen)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_reported_until_it_is_given() {
+        let (adapted, seen) = Adapted::new();
+        let endpoint = "unix:///nowhere".parse().expect("an address");
+        let password_file = gnmi::PasswordFile::Optional("/nowhere".into());
+        let credentials = gnmi::Credentials { username: "admin".to_owned(), password_file };
+        let reader = Reader { gnmi: gnmi::Options::new(endpoint, credentials), adapted };
+        let paths =
+            |paths: &[&str]| Refused { paths: paths.iter().map(|path| (*path).into()).collect(), ..Refused::default() };
+        reader.note("/a", paths(&["/a"]));
+        reader.note("/b", paths(&["/b"]));
+        assert_eq!(seen.borrow().refused_paths(), BTreeSet::from(["/a", "/b"]));
+        reader.note("/a", Refused::default());
+        assert_eq!(seen.borrow().refused_paths(), BTreeSet::from(["/b"]));
+        reader.note("/b", Refused { features: BTreeSet::from(["Get".into()]), ..Refused::default() });
+        assert_eq!(seen.borrow().refused_features(), BTreeSet::from(["Get"]));
+        assert!(seen.borrow().refused_paths().is_empty());
+    }
+}

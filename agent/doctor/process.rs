@@ -3,7 +3,7 @@
 //! The doctor asks with the agent's own flags and as its user, else it would find other sockets, and files readable that
 //! the agent cannot read.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ fn split(bytes: &[u8]) -> Vec<OsString> {
 }
 
 /// `K8S_SERVICES_GNMI_USERNAME=x` as `--gnmi-username=x`.
-fn flag(set: &OsString, variables: &[Variable]) -> Option<OsString> {
+fn flag(set: &OsStr, variables: &[Variable]) -> Option<OsString> {
     let (name, value) = set.to_str()?.split_once('=')?;
     let (_, flag) = variables.iter().find(|(variable, _)| variable == name)?;
     Some(format!("--{flag}={value}").into())

@@ -87,13 +87,16 @@ fn taken(options: &gnmi::Options, encoding: &str, refused: &Refused) -> Check {
     let endpoint = &options.endpoint;
     let list = |items: &BTreeSet<std::sync::Arc<str>>| items.iter().map(|item| &**item).collect::<Vec<_>>().join(", ");
     let mut words = format!("{endpoint} answers in {encoding}");
+    if refused.paths.is_empty() {
+        words.push_str(", and takes every path the agent asks for");
+    }
     if !refused.features.is_empty() {
         words = format!("{words}; refused and done without: {}", list(&refused.features));
     }
     if refused.paths.is_empty() {
-        return Check::ok(CHECK, format!("{words}, and takes every path the agent asks for"));
+        return Check::ok(CHECK, words);
     }
-    let words = format!("{words}; refused, and what they would say is unknown: {}", list(&refused.paths));
+    let words = format!("{words}; refused paths, so that what they would say is unknown: {}", list(&refused.paths));
     Check::warning(CHECK, words).remedy(["k8s-services doctor --report report.txt"])
 }
 

@@ -228,6 +228,20 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_of_the_path_or_of_get_itself() {
+        let refused = |status| GetError::Status { path: "/a".to_owned(), status }.refused();
+        let path = refused(Status::invalid_argument("Path not valid - unknown element 'a'")).expect("refused");
+        assert!(path.paths.contains("/a") && path.features.is_empty());
+        let get = refused(Status::unimplemented("no Get")).expect("refused");
+        assert!(get.features.contains("Get") && get.paths.is_empty());
+        for status in
+            [Status::unavailable("gone"), Status::unauthenticated("who?"), Status::resource_exhausted("limit")]
+        {
+            assert_eq!(refused(status), None);
+        }
+    }
+
+    #[test]
     fn nothing_there_is_null() {
         assert_eq!(composed("/k8s-services", &[]), Value::Null);
         assert_eq!(composed("/k8s-services", &[("/", json!({}))]), Value::Null);
