@@ -36,6 +36,17 @@ pub struct NetworkInstance {
     pub segment: Segment,
     /// What BGP has received, and what became of it.
     pub rib: Rib,
+    /// `protocols/bgp/preference`.
+    pub bgp_preference: Option<BgpPreference>,
+}
+
+/// By what BGP's routes are preferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BgpPreference {
+    /// Of routes from outside.
+    pub ebgp: u8,
+    /// Of routes from inside.
+    pub ibgp: u8,
 }
 
 /// Type of a network instance.

@@ -206,7 +206,12 @@ impl Bench {
 
     /// Waits until all of this holds at once on a leaf.
     pub(crate) async fn until(&self, leaf: &str, expected: &[(&str, Says)]) {
-        let deadline = Instant::now() + PATIENCE;
+        self.until_within(PATIENCE, leaf, expected).await;
+    }
+
+    /// The same for what takes its time by design.
+    pub(crate) async fn until_within(&self, patience: Duration, leaf: &str, expected: &[(&str, Says)]) {
+        let deadline = Instant::now() + patience;
         let mut news = self.leaf(leaf).datastore().subscribe();
         loop {
             let wrong = self.wrong(leaf, expected);

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use srl_sim::datastore::Transaction;
+use srl_sim::lab::LabContent;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 
@@ -156,5 +158,66 @@ async fn why_a_route_is_not_used() {
     let cases =
         [case("leaf1", "fib-suppressed: { leaf: leaf1, prefix: 1.1.1.100/32 }", "fib-suppressed", "suppressed")];
     each_is_said_alone(&bench, &cases, vip).await;
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_route_of_several_is_not_used() {
+    let at = |name: &str| {
+        format!(
+            "/k8s-services/cluster[name=k8s]/service[namespace=default][name=my-service]/vip[address=192.168.100.10]/{name}"
+        )
+    };
+    let bench = Bench::of("kubeadm-calico-metallb").await;
+    bench.until("leaf1", &[(&at("oper-state"), Is("up")), (&at("installed-next-hops"), Is("3"))]).await;
+    let pull =
+        "static-route: { leaf: leaf1, network-instance: default, prefix: 192.168.100.10/32, next-hop: 192.168.30.60 }";
+    for (lever, cause, says) in [
+        ("multipath: { leaf: leaf1, limit: 1 }", "multipath-limit", "look at maximum-paths"),
+        (pull, "preference", "wins by preference 5"),
+    ] {
+        let mut heard = Heard::at(&bench, "leaf1");
+        bench.act(&[&format!("pull: {{ {lever} }}")]).await;
+        bench.until("leaf1", &[(&at("probable-cause"), Is(cause)), (&at("oper-detail"), Has(says))]).await;
+        assert_eq!(heard.words(), BTreeSet::from([cause.to_owned()]), "{lever}");
+        bench.act(&["release-all"]).await;
+        bench.until("leaf1", &[(&at("probable-cause"), Nothing), (&at("oper-state"), Is("up"))]).await;
+    }
+    bench.down().await;
+}
+
+/// Says of a node that moved, of BFD, and of a speaker that was never heard: sessions that do not come up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_session_does_not_come_up() {
+    let bfd = |lab: &mut LabContent| {
+        let bgp = lab.fabric.network_instances.get_mut("ip-vrf-1").and_then(|it| it.bgp.as_mut());
+        bgp.expect("the lab has it").bfd = true;
+    };
+    let bench = Bench::with(bfd).await;
+    bench.until_healthy().await;
+    let cases = [
+        case(
+            "leaf1",
+            "node-moved: { node: cluster1, leaf: leaf3 }",
+            "node-moved",
+            "its host route leads to VTEP 10.0.1.3",
+        ),
+        case("leaf2", "bfd-down: { node: cluster1-m02 }", "bfd-down", "the BFD session with 192.168.1.12 is down"),
+    ];
+    let peer = |leaf: &str, name: &str| node(leaf, &format!("peer[address={}]/{name}", address(leaf)));
+    each_is_said_alone(&bench, &cases, peer).await;
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_speaker_is_not_heard() {
+    let bench = Bench::healthy().await;
+    let mut heard = Heard::at(&bench, "leaf3");
+    bench.act(&["pull: { speaker-silent: { node: cluster1-m03 } }"]).await;
+    // It is asked again after a minute; before, half a minute of silence is not over.
+    bench
+        .until_within(Duration::from_secs(90), "leaf3", &[(&node("leaf3", "probable-cause"), Is("speaker-silent"))])
+        .await;
+    assert_eq!(heard.words(), BTreeSet::from(["speaker-silent".to_owned()]));
     bench.down().await;
 }

@@ -1,5 +1,7 @@
 //! Calico and MetalLB on the same nodes: two BGP sessions per node, one of which is about services.
 
+use std::time::Duration;
+
 use srl_sim::lab::LabContent;
 use srl_sim::ndk::Switches;
 
@@ -33,6 +35,39 @@ async fn leaf1_has_three_sessions_and_sends_everything_to_leaf2_and_says_so() {
         let line = neighbors.lines().find(|line| line.contains(&format!("| {address} "))).expect("a neighbor");
         assert!(line.contains(group) && line.contains("established"), "{line}");
     }
+    bench.down().await;
+}
+
+/// What BGP prefers its own routes by, on both leaves; EVPN has 170.
+fn preferring(ebgp: u8) -> impl FnOnce(&mut LabContent) {
+    move |lab| {
+        let instance = lab.fabric.network_instances.get_mut("ip-vrf1").and_then(|it| it.bgp.as_mut());
+        instance.expect("the lab has it").ebgp_preference = ebgp;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cause_follows_what_is_changed_about_preference() {
+    let hop = |node: u8, name: &str| at(&format!("next-hop[address=6.4.5.{node}]/{name}"));
+    let bench = Bench::start(LAB, Switches::default(), preferring(180)).await;
+    for node in [20, 22, 31] {
+        let lost = "is valid, and the route of bgp_evpn_mgr wins by preference 170";
+        bench
+            .until(
+                "leaf1",
+                &[(&hop(node, "probable-cause"), Is("preference")), (&hop(node, "cause-detail"), Has(lost))],
+            )
+            .await;
+    }
+    bench.expect("leaf1", &[(&at("oper-reason"), Is("local-path-unused")), (&at("probable-cause"), Is("preference"))]);
+    // The verdict stays as it is, so that the change is found when it is looked at again, after a minute.
+    bench.act(&["pull: { policy-reject: { leaf: leaf1, prefix: 10.254.254.241/32 } }"]).await;
+    let rejected = at("probable-cause");
+    bench.until_within(Duration::from_secs(90), "leaf1", &[(&rejected, Is("rejected-by-policy"))]).await;
+    bench.down().await;
+    let bench = Bench::start(LAB, Switches::default(), preferring(169)).await;
+    bench.until("leaf1", &[(&at("oper-state"), Is("up")), (&at("installed-next-hops"), Is("3"))]).await;
+    bench.expect("leaf1", &[(&at("probable-cause"), Nothing), (&hop(20, "probable-cause"), Nothing)]);
     bench.down().await;
 }
 

@@ -206,12 +206,14 @@ pub(crate) struct PathFacts<'a> {
     pub(crate) route: Option<(&'a str, u32)>,
     /// `received-routes` of the neighbor.
     pub(crate) received_routes: Option<u32>,
+    /// Why the best of the other nodes' paths for the prefix lost, where that is known.
+    pub(crate) best_lost_by: Option<&'a str>,
 }
 
 /// Why a next-hop is absent although its session is up.
 pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
     use ProbableCause as Word;
-    let PathFacts { neighbor, prefix, path, route, received_routes } = facts;
+    let PathFacts { neighbor, prefix, path, route, received_routes, best_lost_by } = facts;
     let Path { received, accepted, is_known, .. } = path;
     let Some(row) = accepted.as_ref().or(received.as_ref()) else {
         let detail = format!("{neighbor} does not send {prefix}: its session is up, and nothing of it is in the RIB");
@@ -237,9 +239,20 @@ pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
         let detail = format!("{prefix} from {neighbor} is kept out of the forwarding table by configuration");
         return cause(Word::FibSuppressed, detail);
     }
-    match (&row.tie_break, route) {
+    // Among equals, the last comparisons say who comes first; what they all lost by is what the first of them lost by.
+    let own = row.tie_break.as_deref().filter(|_| !row.used);
+    let decisive = own.map(|own| if is_among_equals(own) { best_lost_by.unwrap_or(own) } else { own });
+    let by_preference = matches!(decisive, Some("rtm-pref" | "owner")) || differs_in_preference(path, *route);
+    match (decisive, route) {
         _ if row.stale => stale_cause(*neighbor, *prefix, path),
-        (Some(tie_break), _) if !row.used && !matches!(&**tie_break, "rtm-pref" | "owner") => {
+        (Some(tie_break), Some((BGP_OWNER, _))) if is_among_equals(tie_break) => {
+            let detail = format!(
+                "{prefix} from {neighbor} is as good as those in use and lost by {tie_break}: look at maximum-paths and \
+                 allow-multiple-as"
+            );
+            cause(Word::MultipathLimit, detail)
+        }
+        (Some(tie_break), _) if !by_preference => {
             let mut detail = format!("{prefix} from {neighbor} is valid and lost by {tie_break}");
             if let Some((owner, preference)) = route {
                 let _ = write!(detail, " to the route of {owner} (preference {preference}{})", own_preference(path));
@@ -261,6 +274,26 @@ pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
         }
         _ => None,
     }
+}
+
+/// Comparisons that tell apart paths which multipath takes together.
+pub(crate) fn is_among_equals(tie_break: &str) -> bool {
+    matches!(
+        tie_break,
+        "multi-path"
+            | "peer-router-id"
+            | "peer-ip"
+            | "local-peer"
+            | "originator-id"
+            | "cluster-list"
+            | "path-identifier"
+    )
+}
+
+/// The route in use is another owner's, by another preference than BGP's own.
+fn differs_in_preference(path: &Path, route: Option<(&str, u32)>) -> bool {
+    let own = path.preferences.get(BGP_OWNER);
+    route.zip(own).is_some_and(|((owner, preference), own)| owner != BGP_OWNER && preference != *own)
 }
 
 /// BGP's own preference, where its route is in the table.
@@ -484,7 +517,14 @@ mod tests {
 
     fn path_word(path: &Path, route: Option<(&str, u32)>) -> Option<(ProbableCause, String)> {
         let prefix = "1.1.1.100/32".parse().expect("a prefix");
-        let cause = path_cause(&PathFacts { neighbor: node(), prefix, path, route, received_routes: Some(3) });
+        let cause = path_cause(&PathFacts {
+            neighbor: node(),
+            prefix,
+            path,
+            route,
+            received_routes: Some(3),
+            best_lost_by: None,
+        });
         cause.map(|cause| (cause.probable, cause.detail.to_string()))
     }
 
@@ -524,12 +564,28 @@ mod tests {
     }
 
     #[test]
+    fn equals_lost_by_what_the_first_of_them_lost_by() {
+        let prefix = "1.1.1.100/32".parse().expect("a prefix");
+        let mut path = both(RibRoute { tie_break: Some("peer-router-id".into()), ..row() });
+        let word = |path: &Path, route, best_lost_by| {
+            let facts = PathFacts { neighbor: node(), prefix, path, route, received_routes: Some(1), best_lost_by };
+            path_cause(&facts).map(|cause| (cause.probable, cause.detail.to_string()))
+        };
+        let (cause, detail) = word(&path, EVPN, Some("as-path-length")).expect("a cause");
+        assert_eq!(cause, ProbableCause::NotBest);
+        assert!(detail.contains("lost by as-path-length"), "{detail}");
+        assert_eq!(word(&path, BGP, None).map(|(word, _)| word), Some(ProbableCause::MultipathLimit));
+        path.preferences.insert("bgp_mgr".into(), 180);
+        assert_eq!(word(&path, EVPN, None).map(|(word, _)| word), Some(ProbableCause::Preference));
+    }
+
+    #[test]
     fn a_path_that_lost_to_evpn_says_by_what_and_both_preferences() {
         let mut path = both(RibRoute { tie_break: Some("as-path-length".into()), ..row() });
-        path.preferences.insert("bgp_mgr".into(), 169);
+        path.preferences.insert("bgp_mgr".into(), 170);
         let (word, detail) = path_word(&path, EVPN).expect("a cause");
         assert_eq!(word, ProbableCause::NotBest);
-        for part in ["lost by as-path-length", "bgp_evpn_mgr", "170", "BGP's is 169"] {
+        for part in ["lost by as-path-length", "bgp_evpn_mgr", "170", "BGP's is 170"] {
             assert!(detail.contains(part), "{detail}");
         }
         let by_owner = both(RibRoute { used: true, ..row() });

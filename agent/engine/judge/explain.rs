@@ -1,10 +1,11 @@
 //! Joins what is known with [`super::diagnosis`]: the causes beside a verdict, and where nodes are plugged in.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::diagnosis::{PathFacts, SessionFacts, path_cause, session_cause, stale_cause};
+use super::diagnosis::{PathFacts, SessionFacts, is_among_equals, path_cause, session_cause, stale_cause};
 use super::evidence::{Evidence, Session, World};
 use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::sources::GnmiPhase;
@@ -43,6 +44,8 @@ pub(crate) fn explain_node(world: &World<'_>, cluster: &Cluster, view: &mut Node
 pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evidence, view: &mut VipView) {
     let up = view.verdict.state == OperState::Up;
     let route = view.route.as_ref().and_then(|route| Some((route.owner.as_deref()?, route.preference)));
+    let best_lost_by = best_lost_by(world, cluster, evidence, view);
+    let best_lost_by = best_lost_by.as_deref();
     for (hop, known) in view.next_hops.iter_mut().zip(&evidence.hops) {
         let Some(neighbor) = neighbor(world, cluster, hop) else { continue };
         let instance = &view.network_instance;
@@ -57,7 +60,7 @@ pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evide
             // While gNMI is not heard, what was found of a route stands: the route is as it was.
             (false, Session::Established | Session::Unknown) if hop.expected && !up => {
                 let received_routes = world.bgp.neighbor(instance, neighbor).and_then(|it| it.received_routes);
-                let facts = |(path, prefix)| PathFacts { neighbor, prefix, path, route, received_routes };
+                let facts = |(path, prefix)| PathFacts { neighbor, prefix, path, route, received_routes, best_lost_by };
                 path().and_then(|found| path_cause(&facts(found)))
             }
             _ => None,
@@ -73,6 +76,18 @@ pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evide
     if let (Some(cause), Some(detail)) = (&view.cause, &view.verdict.detail) {
         view.verdict.detail = Some(format!("{detail}; cause: {}", cause.detail).into());
     }
+}
+
+/// Why the best of the nodes' paths to a VIP lost: nodes' paths are compared with each other first.
+fn best_lost_by(world: &World<'_>, cluster: &Cluster, evidence: &Evidence, view: &VipView) -> Option<Arc<str>> {
+    let prefix = announced(evidence.aggregate, view.address);
+    let absent = view.next_hops.iter().filter(|hop| hop.expected && !hop.installed);
+    let mut lost = absent.filter_map(|hop| {
+        let neighbor = neighbor(world, cluster, hop)?;
+        let key = PathKey { network_instance: view.network_instance.clone(), prefix, neighbor };
+        world.inquiries.path(&key)?.accepted.as_ref()?.tie_break.clone()
+    });
+    lost.find(|tie_break| !is_among_equals(tie_break))
 }
 
 /// The prefix that a VIP is announced as.

@@ -74,7 +74,11 @@ fn path(key: &PathKey, has_rows: bool) -> Vec<String> {
         "/network-instance[name={instance}]/route-table/{family}-unicast/route[{family}-prefix={prefix}][route-type=*]\
          [route-owner=*][id=*][origin-network-instance=*]/preference"
     );
-    vec![format!("{rib}/rib-in-pre/{row}"), format!("{rib}/rib-in-post/{row}"), table]
+    let bgp = format!("/network-instance[name={instance}]/protocols/bgp");
+    // Where BGP itself chose another path, its own is not in the route table, and its preference is told by configuration.
+    let peer_type = format!("{bgp}/neighbor[peer-address={}]/peer-type", key.neighbor);
+    let preference = format!("{bgp}/preference");
+    vec![format!("{rib}/rib-in-pre/{row}"), format!("{rib}/rib-in-post/{row}"), table, peer_type, preference]
 }
 
 /// Where a MAC address was learned, in the network instances that an IRB belongs to.

@@ -233,14 +233,15 @@ impl Investigator {
             record.due.is_some_and(|due| due <= now) && !refused.contains(&Kind::of(question))
         };
         let mut due: Vec<Question> = Vec::new();
-        let mut count = 0;
+        let mut paths = BTreeSet::new();
         for (question, record) in &mut self.records {
             let same_kind = due.first().is_none_or(|first| Kind::of(first) == Kind::of(question));
             if !is_due(question, record) || !(self.mixed || same_kind) {
                 continue;
             }
-            count += ask::paths(question, self.has_rows).len();
-            if count > self.paths && !due.is_empty() {
+            // Several questions share paths.
+            paths.extend(ask::paths(question, self.has_rows));
+            if paths.len() > self.paths && !due.is_empty() {
                 break;
             }
             record.asked(now);

@@ -195,9 +195,27 @@ impl Leaves {
                 *best = preference.min(*best);
             }
         }
+        if let Some(own) = self.bgp_preference(key) {
+            preferences.entry(Arc::from(BGP_OWNER)).or_insert(own);
+        }
         preferences
     }
+
+    /// What routes from a neighbor are preferred by, as configured.
+    fn bgp_preference(&self, key: &PathKey) -> Option<u32> {
+        let (instance, neighbor) = (key.network_instance.as_str(), key.neighbor.to_string());
+        let own = |path: &[Elem]| path[0].key("name") == Some(instance);
+        let mut types = self.at(&["network-instance", "protocols", "bgp", "neighbor", "peer-type"]);
+        let of_neighbor =
+            types.find(|(path, _)| own(path) && path[3].key("peer-address") == Some(neighbor.as_str()))?;
+        let wanted = ["network-instance", "protocols", "bgp", "preference", of_neighbor.1.text()?];
+        let preference = self.at(&wanted).find(|(path, _)| own(path))?.1.number()?;
+        u32::try_from(preference).ok()
+    }
 }
+
+/// `route-owner` of BGP's routes.
+const BGP_OWNER: &str = "bgp_mgr";
 
 const ARP: &[&str] = &["interface", "subinterface", "ipv4", "arp", "neighbor", "link-layer-address"];
 const ND: &[&str] = &["interface", "subinterface", "ipv6", "neighbor-discovery", "neighbor", "link-layer-address"];

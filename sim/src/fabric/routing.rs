@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::tables::{
-    AfiSafi, Fib, NetworkInstance, NetworkInstanceKind, NextHop, Rib, Route, RouteKey, Segment, Tables,
+    AfiSafi, BgpPreference, Fib, NetworkInstance, NetworkInstanceKind, NextHop, Rib, Route, RouteKey, Segment, Tables,
 };
 
-use super::config::{EvpnConfig, NetworkInstanceConfig, NodeConfig};
+use super::config::{BgpConfig, EvpnConfig, NetworkInstanceConfig, NodeConfig};
 use super::session::Session;
 use super::{Fabric, Lever, NodeKey};
 
@@ -149,6 +149,8 @@ fn instance(fabric: &Fabric, place: &Place, knowledge: &Knowledge<'_>) -> Networ
     routes.extend(imported);
     let routes = activate(fabric, &place.0, routes);
     let mut instance = empty_instance(config.id, config.kind.into());
+    let preference = |it: &BgpConfig| BgpPreference { ebgp: it.ebgp_preference, ibgp: it.ibgp_preference };
+    instance.bgp_preference = config.bgp.as_ref().map(preference);
     for session in &knowledge.sessions[place] {
         let counters = counters(fabric, place, session, &routes, bgp);
         instance.router_id = session.bgp.router_id_of(&place.0);
@@ -547,5 +549,6 @@ pub(crate) fn empty_instance(id: u32, kind: NetworkInstanceKind) -> NetworkInsta
         bfd: BTreeMap::new(),
         segment: Segment::default(),
         rib: Rib::new(),
+        bgp_preference: None,
     }
 }

@@ -123,6 +123,14 @@ pub(super) fn show_rib(
     new: Option<&NetworkInstance>,
     ops: &mut Vec<StateOp>,
 ) {
+    let preference = new.and_then(|it| it.bgp_preference);
+    if old.and_then(|it| it.bgp_preference) != preference {
+        let path = native_rib::preference_path(name);
+        ops.push(match preference {
+            Some(preference) => StateOp::Replace(path, native_rib::preference(preference)),
+            None => StateOp::Delete(path),
+        });
+    }
     let nothing = BTreeMap::new();
     let (before, after) = (old.map_or(&nothing, |it| &it.rib), new.map_or(&nothing, |it| &it.rib));
     if before == after {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::native::family;
 use super::state::at;
 use crate::path::Path;
-use crate::tables::{PathFate, Rib, RibPath};
+use crate::tables::{BgpPreference, PathFate, Rib, RibPath};
 
 /// Attribute sets are numbered from here.
 const FIRST_ATTRIBUTES: usize = 305;
@@ -48,6 +48,16 @@ pub(super) fn rib(instance: &str, rib: &Rib) -> [(Path, Value); 3] {
         (rib_path(instance, "ipv6-unicast"), of_family("ipv6-unicast")),
         (sets_path(instance), json!({ "attr-set": sets })),
     ]
+}
+
+/// By what a network instance prefers BGP's routes.
+pub(super) fn preference(it: BgpPreference) -> Value {
+    json!({ "ebgp": it.ebgp, "ibgp": it.ibgp })
+}
+
+/// Where that stands.
+pub(super) fn preference_path(instance: &str) -> Path {
+    at(&[("network-instance", &[("name", instance)]), ("protocols", &[]), ("bgp", &[]), ("preference", &[])])
 }
 
 /// Where the RIB of a family stands.

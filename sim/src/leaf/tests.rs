@@ -36,6 +36,7 @@ fn instance(routes: impl IntoIterator<Item = (RouteKey, Route)>) -> NetworkInsta
         bfd: BTreeMap::new(),
         segment: Default::default(),
         rib: Default::default(),
+        bgp_preference: None,
     }
 }
 
