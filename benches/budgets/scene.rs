@@ -230,6 +230,7 @@ async fn switch() -> Switch {
 fn tables() -> Tables {
     let neighbors = (0..ATTACHED).map(|node| (load::node_address(node).to_string(), neighbor()));
     let instance = NetworkInstance {
+        bgp_preference: None,
         id: 3,
         kind: NetworkInstanceKind::IpVrf,
         router_id: None,
