@@ -26,6 +26,10 @@ REMAP     = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$
 
 # What lints Python and YANG; from PyPI.
 LINTERS   = ruff==0.17.6 pyang==2.7.1
+# What makes the site of the documentation; from PyPI. What they depend on is taken as it is there.
+SITE      = mkdocs-material==9.8.2 mkdocs==1.6.1
+# What stands on the site: the pages, and the files they refer to.
+PAGES     = README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs lab yang packaging
 # Subcommands of cargo, from crates.io.
 DENY      = 0.20.2
 FUZZ      = 0.13.2
@@ -39,7 +43,7 @@ CASES    ?= 20000
 FABRICS  ?= 100000
 SEED     ?= 1
 
-.PHONY: help deps deps-test deps-release deps-lint build demo lab verify-device cli telemetry record-telemetry test truth chaos soak e2e lint \
+.PHONY: help deps deps-test deps-release deps-lint docs build demo lab verify-device cli telemetry record-telemetry test truth chaos soak e2e lint \
 	deny fuzz coverage mutants bench release package package-check
 
 help: ## This list.
@@ -80,6 +84,17 @@ telemetry: build ## gnmic (GNMIC=...) on the running lab, with the shipped confi
 record-telemetry: deps-test ## Records anew what gnmic makes of a broken lab, for the tests of rules and dashboard.
 	@tests/e2e/peers/need gnmic
 	K8S_SERVICES_RECORD=1 cargo test --workspace --test e2e gnmi::collector
+
+docs: ## The documentation as a site in target/site; fails on a link that leads nowhere.
+	@packaging/need-packages python3-venv git
+	@[ -e $(TARGET)/mkdocs/$(subst ==,-,$(firstword $(SITE))) ] || { \
+		python3 -m venv $(TARGET)/mkdocs && $(TARGET)/mkdocs/bin/pip install --quiet --disable-pip-version-check $(SITE) && \
+		touch $(TARGET)/mkdocs/$(subst ==,-,$(firstword $(SITE))); }
+	@rm -rf $(TARGET)/site-source && mkdir -p $(TARGET)/site-source
+	@git ls-files -z --cached --others --exclude-standard -- $(PAGES) | xargs -0 cp --parents --target-directory=$(TARGET)/site-source
+	@NO_MKDOCS_2_WARNING=1 SITE_SOURCE=$(abspath $(TARGET)/site-source) SITE_BUILT=$(abspath $(TARGET)/site) \
+		$(TARGET)/mkdocs/bin/python -m mkdocs build --strict --clean
+	@echo "open $(TARGET)/site/index.html"
 
 deps-lint: deps
 	@packaging/need-packages shellcheck python3-venv

@@ -46,7 +46,7 @@ fn every_lab_has_a_readme_with_outputs_and_a_demo_and_stands_in_the_list() {
             continue;
         }
         let name = folder.file_name().and_then(|name| name.to_str()).expect("a name");
-        assert!(list.contains(&format!("[{name}]({name})")), "lab/README.md does not list {name}");
+        assert!(list.contains(&format!("[{name}]({name}/README.md)")), "lab/README.md does not list {name}");
         assert!(!commands(&read(&folder)).is_empty(), "{name}/README.md shows no output");
         Demo::read(&folder).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
