@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use stack::{ALIVE, DASHBOARD, RULES, list, promtool, rules, text, yaml};
+use stack::{ALIVE, DASHBOARDS, RULES, dashboard, list, promtool, rules, text, yaml};
 
 const GNMIC: &str = "packaging/telemetry/gnmic/gnmic.yml";
 const RECORDED: [&str; 2] = ["tests/telemetry/leaves.prom", "tests/telemetry/gnmic.prom"];
@@ -47,7 +47,7 @@ fn every_metric_in_rules_and_dashboard_exists() {
 }
 
 #[test]
-fn every_query_of_the_dashboard_answers_on_the_recording() {
+fn every_query_of_the_dashboards_answers_on_the_recording() {
     stack::every_query_answers(&recorded());
 }
 
@@ -56,9 +56,62 @@ fn recorded_faults_raise_these_alerts_and_no_others() {
     stack::the_faults_raise_their_alerts(&recorded());
 }
 
+/// Every text below a member of this name.
+fn texts<'a>(value: &'a Value, name: &str, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| texts(item, name, found)),
+        Value::Object(members) => {
+            found.extend(members.get(name).and_then(Value::as_str));
+            members.values().for_each(|member| texts(member, name, found));
+        }
+        _ => {}
+    }
+}
+
 #[test]
-fn dashboard_panels_do_not_overlap_and_have_ids_of_their_own() {
-    let dashboard: Value = serde_json::from_str(&tools::read(DASHBOARD)).expect("the dashboard is JSON");
+fn dashboards_link_to_each_other_and_to_pages() {
+    let all = DASHBOARDS.map(dashboard);
+    let known: BTreeSet<&str> = all.iter().map(|it| text(it, "uid")).collect();
+    for (at, it) in all.iter().enumerate() {
+        let variables: BTreeSet<&str> = list(&it["templating"]["list"]).iter().map(|it| text(it, "name")).collect();
+        let mut urls = Vec::new();
+        texts(it, "url", &mut urls);
+        assert!(
+            urls.iter().any(|url| url.contains(text(&all[1 - at], "uid"))),
+            "{} links to no other",
+            text(it, "title")
+        );
+        for url in urls {
+            match url.strip_prefix("/d/") {
+                Some(rest) => assert!(known.contains(rest.split('?').next().unwrap_or_default()), "{url}"),
+                None => assert!(url.starts_with("${docs}/reasons/") || url.starts_with("${docs}/alarms/"), "{url}"),
+            }
+            for variable in url.split("${").skip(1).filter_map(|rest| rest.split(['}', ':']).next()) {
+                assert!(variables.contains(variable) || variable.starts_with("__"), "{url} has no {variable}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_alert_has_an_owner_and_a_page() {
+    for rule in rules().iter().filter(|rule| rule["alert"].is_string()) {
+        assert!(rule["labels"]["owner"].is_string(), "{} has no owner", text(rule, "alert"));
+        let url = text(&rule["annotations"], "runbook_url");
+        let page = url.rsplit("{{ end }}/").next().unwrap_or_default();
+        // Pages of reasons and alarms are held against their words elsewhere.
+        let page = page.split('#').next().unwrap_or_default();
+        let exists = page.contains("{{") || tools::path("docs").join(page).exists();
+        assert!(exists && url.contains("$externalLabels.docs_base"), "{}: no page {page}", text(rule, "alert"));
+    }
+}
+
+#[test]
+fn panels_do_not_overlap_and_have_ids_of_their_own() {
+    DASHBOARDS.map(dashboard).iter().for_each(panels_are_apart);
+}
+
+fn panels_are_apart(dashboard: &Value) {
     let mut ids = BTreeSet::new();
     let mut places = BTreeSet::new();
     for panel in list(&dashboard["panels"]) {

@@ -194,8 +194,11 @@ fn event(
 ) -> Event {
     let mut reason = camel_case(notice.key.kind.as_str());
     let text = &notice.alarm.text;
+    let owner = notice.alarm.owner.as_str();
     let (kind, action, note) = match notice.event {
-        NotificationEvent::Raised | NotificationEvent::Changed => ("Warning", "AlarmRaised", format!("{leaf}: {text}")),
+        NotificationEvent::Raised | NotificationEvent::Changed => {
+            ("Warning", "AlarmRaised", format!("{leaf}: {text} (owner {owner})"))
+        }
         NotificationEvent::Cleared(cleared, because) => {
             reason.push_str("Cleared");
             let lasted = cleared.duration_since(notice.alarm.raised).as_secs().max(0);
@@ -284,7 +287,7 @@ mod tests {
         let raised = written(&notice(NotificationEvent::Raised, "no route"), Some("u1"), 1, now);
         assert_eq!((&raised["apiVersion"], &raised["kind"]), (&json!("events.k8s.io/v1"), &json!("Event")));
         assert_eq!(raised.get("series"), None);
-        assert_eq!(raised["note"], "leaf3: no route");
+        assert_eq!(raised["note"], "leaf3: no route (owner network)");
         // The API takes '-' at the end, and no dot.
         assert_eq!(raised["metadata"]["generateName"], "web-");
         assert_eq!((&raised["type"], &raised["reason"]), (&json!("Warning"), &json!("VipRouteMissing")));

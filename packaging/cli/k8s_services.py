@@ -392,13 +392,19 @@ def alarm_row(alarm: Any) -> Row:
 class Table:
     """Rows under one header, as wide as their content; `below` is a field that gets a line of its own under its row.
 
-    `columns` are headers and what stands under them; those named in `folds` are folded where the screen is too narrow.
+    `columns` are headers and what stands under them. Where the screen is too narrow, those named in `drops` are left out
+    first, then those in `folds` are folded.
     """
 
     def __init__(
-        self, columns: Sequence[tuple[str, Callable[[Row], str]]], folds: Sequence[str] = (), below: str = ""
+        self,
+        columns: Sequence[tuple[str, Callable[[Row], str]]],
+        folds: Sequence[str] = (),
+        below: str = "",
+        drops: Sequence[str] = (),
     ) -> None:
         self._columns = columns
+        self._drops = drops
         self._folds = folds
         self._below = below
 
@@ -409,9 +415,13 @@ class Table:
         # A column that says nothing of any row is left out.
         kept = [at for at in range(len(headers)) if any(row[at] != "-" for row in cells)]
         headers, cells = [headers[at] for at in kept], [[row[at] for at in kept] for row in cells]
+        for name in self._drops:
+            if name in headers and table_width(self._widths(headers, cells, width)) > width:
+                gone = headers.index(name)
+                headers, *cells = [[*row[:gone], *row[gone + 1 :]] for row in (headers, *cells)]
         widths = self._widths(headers, cells, width)
         yield row_line(headers, widths)
-        yield "-" * min(sum(widths) + 2 * len(widths) - 2, width)
+        yield "-" * min(table_width(widths), width)
         for row, row_cells in zip(rows, cells):
             yield from folded(row_cells, widths)
             if row.get(self._below):
@@ -420,11 +430,16 @@ class Table:
     def _widths(self, headers: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> list[int]:
         widths = [max(len(row[at]) for row in (headers, *cells)) for at in range(len(headers))]
         for name in self._folds:
-            over = sum(widths) + 2 * len(widths) - 2 - width
+            over = table_width(widths) - width
             if over > 0 and name in headers:
                 at = headers.index(name)
                 widths[at] = min(widths[at], max(widths[at] - over, len(name), 12))
         return widths
+
+
+def table_width(widths: Sequence[int]) -> int:
+    """Of all columns, with two blanks between them."""
+    return sum(widths) + 2 * len(widths) - 2
 
 
 def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
@@ -531,6 +546,7 @@ VIP_TABLE = Table(
      ("Owner", field("Owner")), ("For", since("Since")), ("Inst/exp", next_hops), ("Vantage", field("Vantage"))],
     folds=["Service", "VIP"],
     below="Detail",
+    drops=["Vantage"],
 )
 NEXT_HOP_TABLE = Table(
     [("Next-hop", field("Next-hop")), ("Node", field("Node")), ("Kind", field("Kind")),
@@ -543,8 +559,9 @@ NODE_TABLE = Table(
      ("Address", field("Address")), ("Attachment", field("Attachment")), ("Session", field("Session")),
      ("For", since("Changed")), ("Cause", field("Cause")), ("Port", field("Port")), ("BFD", field("BFD")),
      ("VIPs", field("VIPs")), ("Sole path of", field("Sole path of"))],
-    folds=["Node", "Address"],
+    folds=["Cause", "Node", "Address"],
     below="Detail",
+    drops=["Sole path of", "BFD"],
 )
 SESSION_TABLE = Table(
     [("Node", lambda row: f"{row['Cluster']}/{row['Node']}"), ("Address", field("Address")), ("Reason", field("Reason")),

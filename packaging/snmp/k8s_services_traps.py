@@ -22,11 +22,14 @@ COMMON = [
     ("k8sServicesAlarmResource", "resource"),
     ("k8sServicesAlarmText", "text"),
     ("k8sServicesAlarmRaisedTime", "raised"),
+    ("k8sServicesAlarmOwner", "owner"),
+    ("k8sServicesAlarmAffected", "affected"),
 ]
 # trap -> (list below /k8s-services, its key, objects)
 TRAPS = {
     "k8sServicesAlarmRaised": ("alarm", "id", COMMON + [("k8sServicesAlarmOccurrences", "occurrences")]),
-    "k8sServicesAlarmCleared": ("alarm-history", "sequence", COMMON + [("k8sServicesAlarmClearedTime", "cleared")]),
+    "k8sServicesAlarmCleared": ("alarm-history", "sequence", COMMON
+        + [("k8sServicesAlarmClearedTime", "cleared"), ("k8sServicesAlarmClearedBecause", "cleared-because")]),
 }
 
 # X.733 perceived severities, numbered as in ItuPerceivedSeverity (RFC 3877); 2 is indeterminate.
@@ -93,7 +96,7 @@ def bindings(entry: dict, leaves: list) -> dict:
         value = entry.get(leaf)
         if leaf == "severity":
             values[name] = SEVERITIES.get(value, INDETERMINATE)
-        elif leaf == "occurrences":
+        elif leaf in ("occurrences", "affected"):
             values[name] = count(value)
         else:
             # Some readers add "(2 minutes ago)" to times.

@@ -474,7 +474,7 @@ class Alarms(Case):
 
     def test_most_severe_first_then_newest(self) -> None:
         rows = self.session(self.content()).text("show k8s-services alarms").splitlines()
-        types = [line.split()[2] for line in rows if line.startswith(("critical", "major"))]
+        types = [line.split()[3] for line in rows if line.startswith(("critical", "major"))]
         self.assertEqual(types, ["vip-route-missing", "vip-blackholed", "neighbor-session-down"])
 
     def test_row_says_since_when_what_and_how_often_and_the_text_stands_under_it(self) -> None:

@@ -48,6 +48,8 @@ class Script:
                 "/vip[address=1.1.1.100]",
                 ALARM + "Text": "no route to 1.1.1.100 in ip-vrf-1",
                 ALARM + "RaisedTime": "2026-11-21T13:14:30.000Z",
+                ALARM + "Owner": "network",
+                ALARM + "Affected": 3,
                 ALARM + "Occurrences": 1,
             },
         )
@@ -60,6 +62,7 @@ class Script:
         objects = traps[0]["objects"]
         self.assertEqual(objects[ALARM + "Id"], "source-stale/kubernetes/c1")
         self.assertEqual(objects[ALARM + "ClearedTime"], "2026-11-21T12:05:03.000Z")
+        self.assertEqual(objects[ALARM + "ClearedBecause"], "well")
         self.assertEqual(objects[ALARM + "Severity"], 4)
 
     def test_raised_and_cleared_carry_the_same_id(self) -> None:

@@ -8,8 +8,9 @@ use crate::tools;
 
 /// The rules of Prometheus.
 pub(crate) const RULES: &str = "packaging/telemetry/prometheus/k8s-services.rules.yml";
-/// The dashboard of Grafana.
-pub(crate) const DASHBOARD: &str = "packaging/telemetry/grafana/k8s-services-fabric.json";
+/// The dashboards of Grafana: a wall, and one VIP across the fabric.
+pub(crate) const DASHBOARDS: [&str; 2] =
+    ["packaging/telemetry/grafana/k8s-services-wall.json", "packaging/telemetry/grafana/k8s-services-vip.json"];
 /// The counter that must grow while a leaf is heard.
 pub(crate) const ALIVE: &str = r#"subscription="alive""#;
 /// The time that must move while an agent writes.
@@ -45,19 +46,34 @@ pub(crate) fn rules() -> Vec<Value> {
     list(&yaml(RULES)["groups"]).iter().flat_map(|group| list(&group["rules"]).to_vec()).collect()
 }
 
-/// Title and query of everything on the dashboard, variables replaced by what they match when all is selected.
+/// A dashboard.
+pub(crate) fn dashboard(file: &str) -> Value {
+    serde_json::from_str(&tools::read(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// A query as it is asked when everything is selected; what begins with `$1` is the regular expressions' own.
+fn filled(query: &str) -> String {
+    let all = [("$leaf", ".*"), ("$cluster", ".*"), ("$namespace", ".*"), ("$vip", ".*"), ("$__range", "5m")];
+    let query = all.iter().fold(query.to_owned(), |query, (variable, value)| query.replace(variable, value));
+    assert!(!query.replace("$1", "").contains('$'), "unknown variable in {query}");
+    query
+}
+
+/// Title and query of everything on the dashboards, variables replaced by what they match when all is selected.
 fn queries() -> Vec<(String, String)> {
-    let dashboard: Value = serde_json::from_str(&tools::read(DASHBOARD)).expect("the dashboard is JSON");
+    DASHBOARDS.iter().flat_map(|file| queries_of(&dashboard(file))).collect()
+}
+
+fn queries_of(dashboard: &Value) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for panel in list(&dashboard["panels"]) {
         for target in list(&panel["targets"]) {
-            let mut query = text(target, "expr").to_owned();
-            for (variable, value) in [("$leaf", ".*"), ("$cluster", ".*"), ("$namespace", ".*"), ("$__range", "5m")] {
-                query = query.replace(variable, value);
-            }
-            assert!(!query.contains('$'), "unknown variable in {query}");
-            found.push((format!("{} {}", text(panel, "title"), text(target, "refId")), query));
+            let name = format!("{} {}", text(panel, "title"), text(target, "refId"));
+            found.push((name, filled(text(target, "expr"))));
         }
+    }
+    for annotation in list(&dashboard["annotations"]["list"]) {
+        found.push((text(annotation, "name").to_owned(), filled(text(annotation, "expr"))));
     }
     for variable in list(&dashboard["templating"]["list"]) {
         if let Some(query) = variable["query"]["query"].as_str() {
@@ -131,7 +147,27 @@ pub(crate) fn every_query_answers(scraped: &[(String, f64)]) {
             json!({ "expr": format!("clamp_max(count({query}), 1)"), "eval_time": "10m", "exp_samples": sample })
         })
         .collect();
-    assert!(cases.len() > 20);
+    assert!(cases.len() > 35);
+    promtool_on(scraped, &json!(cases));
+    the_graph_is_whole(scraped);
+}
+
+/// That the node graph can be drawn: what its edges lead from and to is among its nodes, and both have what Grafana asks for.
+fn the_graph_is_whole(scraped: &[(String, f64)]) {
+    let all = queries();
+    let query =
+        |name: &str| &all.iter().find(|(title, _)| title.ends_with(name)).unwrap_or_else(|| panic!("no {name}")).1;
+    let (nodes, edges) = (query(" nodes"), query(" edges"));
+    let end = |label: &str| format!("label_replace({edges}, \"id\", \"$1\", \"{label}\", \"(.+)\")");
+    let none = |query: String| {
+        json!({ "expr": format!("count({query}) or vector(0)"), "eval_time": "10m",
+            "exp_samples": [{ "labels": "{}", "value": 0 }] })
+    };
+    let cases = [
+        none(format!("max by (id) ({}) unless max by (id) ({nodes})", end("source"))),
+        none(format!("max by (id) ({}) unless max by (id) ({nodes})", end("target"))),
+        none(format!("count by (id) ({nodes}) > 1")),
+    ];
     promtool_on(scraped, &json!(cases));
 }
 
@@ -143,7 +179,8 @@ pub(crate) fn the_faults_raise_their_alerts(scraped: &[(String, f64)]) {
         "K8sServicesLeavesDisagree",
         "K8sServicesSourceStale",
         "K8sServicesVipDegraded",
-        "K8sServicesVipDown",
+        // Its route changed while its API server was out of reach, and its policy is Local.
+        "K8sServicesVipUnknown",
         "K8sServicesVipWithoutEndpoint",
     ];
     let samples: Vec<Value> =

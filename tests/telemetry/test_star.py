@@ -153,7 +153,7 @@ class Processor(unittest.TestCase):
     def test_alarm_text_is_apart_from_the_alarm(self) -> None:
         found = metrics(*events("leaf1", state("broken")))
         alarm = next(dict(has) for name, has in found if name == "k8s_services_alarm")
-        self.assertEqual(set(alarm), {"leaf", "id", "type", "severity"})
+        self.assertEqual(set(alarm), {"leaf", "id", "type", "severity", "owner"})
         text = next(dict(has) for name, has in found if name == "k8s_services_alarm_text")
         self.assertEqual(set(text), {"leaf", "id", "resource", "text", "cause"})
 
