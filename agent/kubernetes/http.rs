@@ -80,7 +80,7 @@ pub(super) enum RequestError {
     /// Somebody says no who is no API server, or does not speak as one.
     #[error("{code}, not from an API server ({content})")]
     Foreign {
-        /// Host and port.
+        /// Host and port; after `http://` where nothing is encrypted.
         server: Arc<str>,
         /// Of HTTP.
         code: u16,
@@ -157,7 +157,9 @@ impl Client {
         };
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.http1_max_buf_size(limits::HEAD_BYTES);
-        let server = access.url.authority().map_or("", http::uri::Authority::as_str).into();
+        let server = access.url.authority().map_or("", http::uri::Authority::as_str);
+        let plain = access.url.scheme() == Some(&http::uri::Scheme::HTTP);
+        let server = if plain { format!("http://{server}").into() } else { server.into() };
         Ok(Self(Arc::new(Inner {
             http: builder.build(connector),
             base: access.url,

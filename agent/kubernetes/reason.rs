@@ -91,6 +91,9 @@ fn foreign(server: &str, code: u16, content: &str, said: Option<&str>, request: 
     match (code, said) {
         // An API server sheds load and ends connections with a plain line.
         (429 | 503, Some(said)) => said_no(code, said, request),
+        (400, _) if server.starts_with("http://") => {
+            format!("{server} refuses plain http (400): an API server speaks https, set https:// in the URL")
+        }
         (401 | 403 | 429, _) => said_no(code, &format!("not from an API server, {content}"), request),
         (404, _) => {
             format!("{server} answers but is no Kubernetes API (404 for {resource}): check the URL and the port")
@@ -168,6 +171,13 @@ mod tests {
             let reason = not_api(code, content, said);
             assert!(reason.contains(words), "{words}: {reason}");
         }
+    }
+
+    #[test]
+    fn plain_http_to_a_server_of_https_is_named_with_the_remedy() {
+        let (server, content) = ("http://127.0.0.1:6443".into(), "no content type".to_owned());
+        let reason = explain(&RequestError::Foreign { server, code: 400, content, said: None }, LIST);
+        assert!(reason.contains("refuses plain http (400)") && reason.ends_with("set https:// in the URL"), "{reason}");
     }
 
     #[test]

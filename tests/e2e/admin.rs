@@ -4,6 +4,7 @@ use std::io;
 use std::net::TcpStream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Method, Request, Uri};
 use hyper_util::client::legacy;
@@ -179,14 +180,19 @@ impl Admin {
 
     /// Waits until an object is so.
     pub(crate) async fn until(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        self.until_within(Duration::from_secs(20), path, holds).await
+    }
+
+    /// Waits until an object is so, this long at most.
+    pub(crate) async fn until_within(&self, patience: Duration, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + patience;
         loop {
             let object = self.get(path).await.unwrap_or_default();
             if holds(&object) {
                 return object;
             }
             assert!(tokio::time::Instant::now() < deadline, "{path} is not as expected in time: {object:#}");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }

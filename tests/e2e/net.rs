@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use srl_sim::lab::LabContent;
+
 /// What all names of namespaces begin with.
 const PREFIX: &str = "k8s-e2e-";
 /// Where `ip netns` keeps them.
@@ -87,6 +89,15 @@ pub(crate) fn skipped(reason: &str) {
 /// The same for a peer that no package registry has, so that nobody can be required to have it.
 pub(crate) fn unobtainable(reason: &str) {
     let _ = writeln!(std::io::stderr(), "not to be had: {reason}");
+}
+
+/// Lets the agents of a lab take credentials from the folder the lab's own is made in: the hosts write theirs there.
+pub(crate) fn share_credentials(lab: &mut LabContent) {
+    for argument in lab.apps.iter_mut().flat_map(|app| &mut app.arguments) {
+        if argument.starts_with("--credentials-dir=") {
+            *argument = "--credentials-dir=${folder}/../..".to_owned();
+        }
+    }
 }
 
 /// Runs `ip`.

@@ -161,7 +161,7 @@ async fn the_agent_is_at_home_on_an_ndk_server_of_nokias_bindings() {
         json!([{ "path": r#".k8s_services.cluster{.name=="c2"}"#, "json": { "network-instance": "ip-vrf-1" } }]);
     let problems = server.commit(wrong).await;
     let told = problems[0]["error"].as_str().is_some_and(|error| error.contains("kubeconfig"));
-    assert!(told && problems[0]["path"] == r#".k8s-services.cluster{.name=="c2"}.kubeconfig"#, "{problems}");
+    assert!(told && problems[0]["path"] == r#".k8s_services.cluster{.name=="c2"}.kubeconfig"#, "{problems}");
     let gone = json!([{ "path": r#".k8s_services.cluster{.name=="c2"}"# }]);
     assert_eq!(server.commit(gone).await, json!([]));
 

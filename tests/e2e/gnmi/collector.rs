@@ -28,13 +28,12 @@ const FAULTS: [&str; 5] = [
     "pull: { foreign-route: { leaf: leaf4, network-instance: ip-vrf-1, prefix: 1.1.1.150/32, next-hop: 192.168.1.13 } }",
 ];
 /// The alarms that come of it.
-const ALARMS: [(&str, &str); 8] = [
+const ALARMS: [(&str, &str); 7] = [
     ("leaf1", "neighbor-session-down/c1/cluster1"),
     ("leaf1", "vip-no-endpoint/c1/shop/cart/1.1.1.101"),
     ("leaf2", "vip-blackholed/c1/shop/checkout/1.1.1.102"),
     ("leaf2", "vip-no-endpoint/c1/shop/cart/1.1.1.101"),
-    ("leaf4", "vip-degraded/c1/default/nginxhello/1.1.1.100"),
-    ("leaf4", "vip-degraded/c1/shop/checkout/1.1.1.102"),
+    ("leaf4", "vip-degraded/c1/cluster1"),
     ("leaf4", "vip-no-endpoint/c1/shop/cart/1.1.1.101"),
     ("leaf4", "vip-route-orphan/ip-vrf-1/1.1.1.150/32"),
 ];

@@ -76,8 +76,9 @@ fn lasting(value: &Value) -> Value {
         }
         Value::Array(values) => Value::Array(values.iter().map(lasting).collect()),
         Value::String(text) => {
-            let timeless =
-                text.split(' ').map(|word| if word.starts_with("20") && word.contains('T') { "(time)" } else { word });
+            let is_date = |word: &str| word.starts_with("20") && word.contains('T');
+            let is_time = |word: &str| word.trim_end_matches(';').ends_with('Z') && word.matches(':').count() == 2;
+            let timeless = text.split(' ').map(|word| if is_date(word) || is_time(word) { "(time)" } else { word });
             Value::String(timeless.collect::<Vec<_>>().join(" "))
         }
         other => other.clone(),

@@ -73,7 +73,7 @@ impl Fcli {
 
 /// Each report, and what it has of the lab when nothing is wrong.
 const REPORTS: &[(&[&str], &[&str])] = &[
-    (&["sys-info"], &["7220 IXR-D2L", "leaf4", "spine1"]),
+    (&["sys-info"], &["7220 IXR-D2L", "25.3.1"]),
     (&["bgp-rib", "-r", "ipv4"], &["1.1.1.100/32", "192.168.1.11"]),
     (&["ipv4-rib"], &["1.1.1.100/32", "192.168.1.11", "10.0.1.3"]),
     (&["ni"], &["ip-vrf-1", "irb1.1", "subnetA"]),

@@ -1,13 +1,20 @@
 //! Alarms as Kubernetes Events, which a real API server checks and keeps, and kubectl finds.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::rights::{account, shipped};
 use super::{LEAF, Reach, leaf, make_kubeconfig};
 use crate::apiserver;
-use crate::bench::AGENT;
 use crate::bench::Says::Is;
+use crate::bench::{AGENT, Bench, bounded};
 use crate::net::skipped;
+
+/// A Service gets one Event a minute.
+const NEXT_EVENT: Duration = Duration::from_secs(80);
+/// Between two looks at a log.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A Service with a VIP to which there is no route, and a pod of its own.
 fn stranded(namespace: &str, vip: &str) -> String {
@@ -81,7 +88,8 @@ async fn an_alarm_is_an_event_of_the_service_and_each_right_it_takes_is_missed()
     assert_eq!(list["items"][0]["regarding"].get("uid"), None, "{list:#}");
     assert!(!described("no-get").contains("VipRouteMissing"));
 
-    let log = std::fs::read_to_string(bench.leaf(LEAF).apps().log_file(AGENT)).expect("the agent's log");
+    // The first Event of a Service waits its turn.
+    let log = logged(&bench, "a Kubernetes Event cannot be written").await;
     let refused = log.lines().filter(|line| line.contains("a Kubernetes Event cannot be written"));
     assert!(refused.clone().all(|line| line.contains("no-create")) && refused.count() == 1, "{log}");
     let list = admin.get(&events("no-create")).await.expect("a list");
@@ -92,6 +100,21 @@ async fn an_alarm_is_an_event_of_the_service_and_each_right_it_takes_is_missed()
     let cleared = |list: &serde_json::Value| {
         list["items"].as_array().is_some_and(|items| items.iter().any(|it| it["reason"] == "VipRouteMissingCleared"))
     };
-    admin.until(&events("told"), cleared).await;
+    admin.until_within(NEXT_EVENT, &events("told"), cleared).await;
     bench.down().await;
+}
+
+/// The agent's log, as soon as it says this.
+async fn logged(bench: &Bench, words: &str) -> String {
+    let file = bench.leaf(LEAF).apps().log_file(AGENT);
+    let found = async {
+        loop {
+            let log = std::fs::read_to_string(&file).expect("the agent's log");
+            if log.contains(words) {
+                return log;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    bounded(words, found).await
 }

@@ -177,7 +177,7 @@ async fn a_server_that_another_authority_vouches_for_is_not_believed() {
     let bench = leaf(api, &clusters.map(|(name, kubeconfig)| Reach::new(name, kubeconfig))).await;
     for (cluster, reason) in [
         ("stranger", "it is not signed by the configured certificate authority; check certificate-authority-file"),
-        ("plain", "Client sent an HTTP request to an HTTPS server"),
+        ("plain", "refuses plain http (400)"),
         ("nobody", "does not accept the credentials (401 Unauthorized)"),
     ] {
         let at = |leaf: &str| format!("/k8s-services/cluster[name={cluster}]/{leaf}");

@@ -21,6 +21,7 @@ use crate::admin::Admin;
 use crate::apiserver::ApiServer;
 use crate::bench::Bench;
 use crate::bench::Says::{self, Is, Nothing};
+use crate::net::share_credentials;
 
 const LEAF: &str = "leaf1";
 const FABRIC: &str = "
@@ -166,6 +167,7 @@ set / k8s-services alarm-policy kubernetes-events true
         let fabric: Value = serde_norway::from_str(FABRIC).expect("YAML");
         lab.fabric = serde_json::from_value::<FabricConfig>(fabric).expect("a fabric");
         lab.config = config;
+        share_credentials(lab);
         let cluster = lab.clusters.get_mut("c1").expect("the lab's one cluster");
         cluster.manifests = ["../../tests/e2e/cluster.yaml", "metallb.yaml", "nginx.yaml"].map(Into::into).to_vec();
     };

@@ -33,7 +33,7 @@ use crate::admin::Admin;
 use crate::apiserver::ApiServer;
 use crate::bench::{Bench, CLUSTER, Says};
 use crate::daemons::{self, Frr};
-use crate::net::{Net, skipped};
+use crate::net::{Net, share_credentials, skipped};
 use crate::peers::peer;
 use crate::site::{Options, follow_options, monitor, start_leaf, wire};
 
@@ -440,10 +440,10 @@ fn pod(name: &str, account: &str, node: &str) -> Value {
 
 /// The emulated leaves, with an agent on each.
 async fn emulate(api: &ApiServer) -> Bench {
-    let accounts = [(LEAVES[0], "leaf"), (LEAVES[1], "rules")];
+    let accounts = [(LEAVES[0], "k8s-services", "leaf"), (LEAVES[1], "rules", "rules")];
     let mut config = BTreeMap::new();
-    for (leaf, account) in accounts {
-        let file = kubeconfig(api, "k8s-services", account, account).await;
+    for (leaf, namespace, account) in accounts {
+        let file = kubeconfig(api, namespace, account, account).await;
         let lines = [
             "alarm-policy raise-hold-time 1".to_owned(),
             "alarm-policy clear-hold-time 1".to_owned(),
@@ -459,6 +459,7 @@ async fn emulate(api: &ApiServer) -> Bench {
         lab.clusters.clear();
         lab.config.clear();
         lab.leaf_config = config;
+        share_credentials(lab);
     })
     .await
 }
