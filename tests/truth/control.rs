@@ -438,7 +438,8 @@ fn leak(state: State<'_>, leaf: usize, vrf: usize, table: &mut Table) {
         let nodes = (0..state.plan.clusters[service.0].nodes.len()).map(|node| (service.0, node));
         for node in nodes {
             for (prefix, v6, _) in state.sent(node, leaf).into_iter().filter(|(_, _, of)| of == service) {
-                let hop = Hop::Via(state.plan.next_hop(node, v6));
+                let address = state.plan.next_hop(node, v6);
+                let hop = Hop::ViaIn { vrf: vrf_name(state.plan.clusters[service.0].vrf), address };
                 let empty = Candidate { owner: "bgp_mgr", preference: EVPN, hops: Vec::new() };
                 let candidate = table.entry(prefix).or_insert(empty);
                 if candidate.owner == "bgp_mgr" {
@@ -454,7 +455,7 @@ fn leak(state: State<'_>, leaf: usize, vrf: usize, table: &mut Table) {
 /// The address that tables show of a next-hop.
 fn shown(hop: &Hop, prefix: IpNet) -> Option<IpAddr> {
     match hop {
-        Hop::Via(address) | Hop::Neighbor(address) => Some(*address),
+        Hop::Via(address) | Hop::ViaIn { address, .. } | Hop::Neighbor(address) => Some(*address),
         Hop::Connected => Some(gateway(prefix)),
         Hop::Tunnel { vtep, .. } => Some(*vtep),
         Hop::Vrf(_) | Hop::Discard | Hop::Own => None,

@@ -148,7 +148,11 @@ fn share(plan: &mut Plan, rng: &mut Rng) {
         let families = [(false, one.v4 && other.v4), (true, one.v6 && other.v6)];
         let vips = families.into_iter().filter(|(_, both)| *both);
         let vips: Vec<VipPlan> = vips.map(|(v6, _)| VipPlan { pool: 0, number: 0, v6 }).collect();
-        if !vips.is_empty() {
+        // Which of two services that share a VIP by their ports is the other cluster's, nothing would tell.
+        let others = |cluster: &ClusterPlan| {
+            cluster.services.iter().skip(1).any(|other| other.vips.iter().any(|vip| vips.contains(vip)))
+        };
+        if !vips.is_empty() && !others(one) && !others(other) {
             one.services[0].vips.clone_from(&vips);
             other.services[0].vips = vips;
             let shared = rng.chance(60);

@@ -118,7 +118,9 @@ fn simpler_cluster(plan: &Plan, at: usize, with: Try<'_>) {
             with(&|plan| {
                 let node = &mut plan.clusters[at].nodes[node];
                 node.leaves.truncate(1);
-                node.peers.clone_from(&node.leaves);
+                if !node.peers.is_empty() {
+                    node.peers.clone_from(&node.leaves);
+                }
             });
         }
         if cluster.nodes[node].known != Known::Internal {

@@ -27,7 +27,12 @@ pub(crate) fn announced(
     let selected = !cluster.narrowed || node_plan.labeled;
     let when = |announces: bool, prefix: IpNet| announces.then_some(prefix).into_iter().collect::<Vec<_>>();
     match cluster.speaker {
-        Speaker::Metallb | Speaker::KubeVip | Speaker::Generic => {
+        // pkg/services: a VIP is added as the Service comes; endpoints are watched under policy Local alone.
+        Speaker::KubeVip => {
+            let served = !service.local || here(&[PodState::Ready, PodState::Draining]);
+            when(!service.foreign_class && selected && served, host)
+        }
+        Speaker::Metallb | Speaker::Generic => {
             let usable = [PodState::Ready, PodState::Draining];
             let metallb = cluster.speaker == Speaker::Metallb;
             let barred = !selected || metallb && (node_plan.excluded.is_some() || node_plan.network_unavailable);

@@ -48,9 +48,10 @@ impl State<'_> {
         leaves.filter(|leaf| self.alive(node) && self.cable(node, *leaf)).collect()
     }
 
-    /// The leaves that a node speaks with: its gateways, wherever it is plugged in.
+    /// The leaves that a node speaks with: its gateways, wherever it is plugged in, unless it speaks with a router alone.
     pub(crate) fn peers(&self, node: NodeId) -> Vec<usize> {
-        self.moved(node).map_or_else(|| self.plan.node(node).peers.clone(), |to| vec![to])
+        let planned = &self.plan.node(node).peers;
+        self.moved(node).filter(|_| !planned.is_empty()).map_or_else(|| planned.clone(), |to| vec![to])
     }
 
     pub(crate) fn instance(&self, leaf: usize, vrf: usize) -> bool {

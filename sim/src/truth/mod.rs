@@ -64,6 +64,13 @@ pub struct Route {
 pub enum Hop {
     /// To an address that the table itself resolves.
     Via(IpAddr),
+    /// To an address that another VRF of the same leaf resolves: a leaked route keeps the next-hops of where it is from.
+    ViaIn {
+        /// The VRF.
+        vrf: String,
+        /// The address.
+        address: IpAddr,
+    },
     /// To a neighbor of the leaf.
     Neighbor(IpAddr),
     /// Out of an interface: the destination itself is the neighbor.

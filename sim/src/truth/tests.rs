@@ -138,6 +138,23 @@ fn a_withdrawn_route_leaves_a_default_route_that_does_not_count() {
 }
 
 #[test]
+fn a_leaked_route_is_resolved_where_it_is_from() {
+    let mut network = anycast();
+    let leaf = network.leaves.get_mut("leaf1").expect("it is there");
+    leaf.vrfs.get_mut(VRF).expect("it is there").routes.remove(&net("1.1.1.100/32"));
+    let leaked = |vrf: &str| {
+        let hop = Hop::ViaIn { vrf: vrf.to_owned(), address: ip("192.168.1.11") };
+        Route { programmed: true, hops: vec![hop] }
+    };
+    leaf.vrfs.insert("other".to_owned(), Vrf { routes: [(net("1.1.1.100/32"), leaked(VRF))].into(), ..Vrf::default() });
+    let flow = Flow { leaf: "leaf1", vrf: "other", destination: ip("1.1.1.100"), services: &[0] };
+    assert!(network.walk(flow).all_arrive());
+    let other = network.leaves.get_mut("leaf1").and_then(|leaf| leaf.vrfs.get_mut("other")).expect("it is there");
+    other.routes.insert(net("1.1.1.100/32"), leaked("other"));
+    assert_eq!(network.walk(flow).0[0].end, End::Unresolved(ip("192.168.1.11")));
+}
+
+#[test]
 fn each_thing_on_the_way_that_is_dead_is_an_end_of_its_own() {
     let mut cut = anycast();
     cut.cables[0].up = false;

@@ -79,6 +79,7 @@ impl<'a> Walk<'a> {
             let packet = Packet { share, ..packet.clone() };
             match hop {
                 Hop::Via(address) => self.resolve(place, *address, packet, lookups),
+                Hop::ViaIn { vrf, address } => self.resolve((&leaf, vrf), *address, packet, lookups),
                 Hop::Neighbor(address) => self.neighbor(place, *address, packet),
                 Hop::Connected => self.neighbor(place, wanted, packet),
                 Hop::Tunnel { vtep, vrf } => self.tunnel(&leaf, *vtep, vrf, packet),
