@@ -30,19 +30,9 @@ impl Engine {
     /// what was published before, in a fixed order; a second call without news returns nothing.
     pub fn evaluate(&mut self, now: Now) -> Vec<Change> {
         self.pass_time(now);
-        let mut services = self.evaluate_services(now);
-        self.dirty |= self.facts.place_carriers();
-        if !self.dirty.services.is_empty() {
-            let again = self.evaluate_services(now);
-            services.retain(|(cluster, key, _)| !again.iter().any(|(other, name, _)| (other, name) == (cluster, key)));
-            services.extend(again);
-        }
-        let mut services = in_order(services);
-        let mut nodes = self.evaluate_nodes(now);
+        let mut entries = if self.facts.is_told_anew(now.elapsed) { Vec::new() } else { self.evaluate_entries(now) };
         let mut changes = self.evaluate_status();
-        changes.append(&mut nodes);
-        changes.append(&mut services);
-        changes.append(&mut self.evaluate_orphans(now));
+        changes.append(&mut entries);
         let mut alarms = self.evaluate_alarms(now, &changes);
         changes.append(&mut alarms);
         changes.extend(self.inquire(now, &changes));
@@ -50,6 +40,22 @@ impl Engine {
             changes.push(Change::Memory(self.memory(now)));
         }
         self.evaluated_at = now.elapsed;
+        changes
+    }
+
+    /// Nodes, services and orphans. While the switch tells its tables anew, half of them are of one stream and half of
+    /// another, and nothing is judged by that.
+    fn evaluate_entries(&mut self, now: Now) -> Vec<Change> {
+        let mut services = self.evaluate_services(now);
+        self.dirty |= self.facts.place_carriers();
+        if !self.dirty.services.is_empty() {
+            let again = self.evaluate_services(now);
+            services.retain(|(cluster, key, _)| !again.iter().any(|(other, name, _)| (other, name) == (cluster, key)));
+            services.extend(again);
+        }
+        let mut changes = self.evaluate_nodes(now);
+        changes.append(&mut in_order(services));
+        changes.append(&mut self.evaluate_orphans(now));
         changes
     }
 
@@ -246,6 +252,11 @@ impl Engine {
                 views.map(|(node, view)| (&cluster.name, node, view))
             });
             self.alarms.reobserve(now, nodes);
+            let services = facts.clusters().values().flat_map(|cluster| {
+                let views = cluster.services.iter().filter_map(|(_, entry)| Some((&entry.key, entry.view.as_ref()?)));
+                views.map(|(key, view)| (&cluster.name, key, view))
+            });
+            self.alarms.reobserve_services(now, services);
         }
         self.published.neighbors = visibility.neighbors;
         let phase = sources.phase(now.elapsed);

@@ -131,11 +131,14 @@ fn cilium_17547_the_route_is_up_before_any_endpoint_is() {
 }
 
 #[test]
-fn cilium_45276_32487_terminating_endpoints_do_not_hold_a_local_next_hop() {
+fn cilium_45276_32487_terminating_endpoints_make_no_local_next_hop_expected_and_serve_on() {
     let mut leaf = three_nodes(Speaker::Cilium);
     leaf.service("web", Local, &[vip()]).bgp(vip(), &[node(1), node(2)]);
     let endpoints = [endpoint("web-0", "n1", true, true), endpoint("web-1", "n2", false, true)];
     leaf.slice(C1, "web", AddressFamily::Ipv4, &endpoints);
+    leaf.expect(vip(), Up, None, &[]);
+    assert_eq!(leaf.vip_view("web", vip()).expected, 1);
+    leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("web-0", "n1", true, true)]);
     leaf.expect(vip(), Degraded, Some(Reason::NextHopUnexpected), &[&node(2)]);
 }
 

@@ -8,7 +8,7 @@ use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, Update};
 use srl_k8s_services::model::memory::{Attachment, Memory};
 use srl_k8s_services::model::switch::SessionState;
-use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Up};
+use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::{AttachmentState, NodeReason, Reason, SourceState};
 
 use crate::scenario::{BGP, C1, Family, Scenario, VRF, at, cluster_config, endpoint, ip, key, load_balancer, vtep};
@@ -82,7 +82,10 @@ fn without_gnmi_sessions_are_unknown_and_routes_judge() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = one_node(family);
-        leaf.session(family.node(1), SessionState::Active).lost(SourceId::Gnmi).expect(vip, Up, None, &[]);
+        leaf.lost(SourceId::Gnmi).expect(vip, Up, None, &[]);
+        leaf.source(SourceId::Gnmi, SourceEvent::Synced).session(family.node(1), SessionState::Active);
+        // What was only kept then may be by a node that is dead.
+        leaf.lost(SourceId::Gnmi).expect(vip, Unknown, Some(Reason::SessionDown), &[&family.node(1)]);
         assert_eq!(leaf.next_hop("web", vip, family.node(1)).session, None);
         assert_eq!(leaf.node_view("n1").peers[0].session, None);
         leaf.withdraw(vip).expect(vip, Down, Some(Reason::NoRoute), &[]);

@@ -183,10 +183,10 @@ fn row_5_metallb_expects_nobody_and_cilium_everybody() {
 }
 
 #[test]
-fn row_5_terminating_but_serving_counts_as_the_speaker_counts_it() {
+fn row_5_endpoints_that_terminate_serve_on_whether_or_not_their_speaker_announces_them() {
     for family in Family::BOTH {
         let vip = family.vip(100);
-        for (speaker, usable) in [
+        for (speaker, announced) in [
             (Speaker::Metallb, true),
             (Speaker::Generic, true),
             (Speaker::KubeRouter, true),
@@ -196,8 +196,11 @@ fn row_5_terminating_but_serving_counts_as_the_speaker_counts_it() {
             let mut leaf = with_speaker(speaker);
             leaf.attached("n1", family.node(1)).service("web", Local, &[vip]).bgp(vip, &[family.node(1)]);
             leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("p1", "n1", false, true)]);
-            let due = if usable { (Up, None) } else { (Down, Some(Reason::NoReadyEndpoint)) };
-            leaf.expect(vip, due.0, due.1, &[]);
+            leaf.expect(vip, Up, None, &[]);
+            let missing = if announced { Reason::NoRoute } else { Reason::NoAnnouncer };
+            leaf.withdraw(vip).expect(vip, Down, Some(missing), &[]);
+            leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("p1", "n1", false, false)]);
+            leaf.expect(vip, Down, Some(Reason::NoReadyEndpoint), &[]);
         }
     }
 }

@@ -31,13 +31,15 @@ pub(crate) struct Source {
     pub(crate) synced_once: bool,
     /// Out of reach since then, and not synced again.
     pub(crate) lost_since: Option<Duration>,
+    /// It tells everything anew since then.
+    pub(crate) anew_since: Option<Duration>,
     /// When it was last heard.
     pub(crate) heard: Option<Duration>,
 }
 
 impl Default for Source {
     fn default() -> Self {
-        Self { state: SourceState::Syncing, synced_once: false, lost_since: None, heard: None }
+        Self { state: SourceState::Syncing, synced_once: false, lost_since: None, anew_since: None, heard: None }
     }
 }
 
@@ -178,12 +180,17 @@ impl World {
             source.heard = Some(now.elapsed);
         }
         match event {
-            SourceEvent::Syncing => source.state = SourceState::Syncing,
+            SourceEvent::Syncing => {
+                source.state = SourceState::Syncing;
+                source.anew_since = Some(now.elapsed);
+            }
             SourceEvent::Synced => {
-                *source = Source { state: SourceState::Synced, synced_once: true, lost_since: None, ..source.clone() };
+                let state = SourceState::Synced;
+                *source = Source { state, synced_once: true, lost_since: None, anew_since: None, ..source.clone() };
             }
             SourceEvent::Lost(_) => {
                 source.state = SourceState::Stale;
+                source.anew_since = None;
                 source.lost_since.get_or_insert(now.elapsed);
             }
             SourceEvent::Alive | SourceEvent::Malformed => {}

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
-use srl_k8s_services::model::cluster::{AddressFamily, Node, Service, ServiceHints};
+use srl_k8s_services::model::cluster::{AddressFamily, EndpointSlice, Node, Service, ServiceHints, SliceKey};
 use srl_k8s_services::model::config::{AnnouncementMode, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::selector::{Must, Requirement, Selector};
 use srl_k8s_services::model::speaker::{
-    MetallbAdvertisement, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource,
+    CalicoConfiguration, MetallbAdvertisement, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource,
 };
-use srl_k8s_services::model::switch::{Neighbor, NetworkInstance, NextHopGroupId, Route, SessionState};
+use srl_k8s_services::model::switch::{Neighbor, NetworkInstance, NextHopGroup, NextHopGroupId, Route, SessionState};
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::{AttachmentState, NextHopKind, NodeReason, Reason};
 
@@ -522,4 +522,109 @@ fn a_cluster_that_is_told_to_announce_by_bgp_has_no_route_by_arp() {
     leaf.cluster(C1, |cluster| cluster.rules.announcement = AnnouncementMode::Bgp);
     leaf.route_of(VRF, net("192.168.1.0/24"), INTERFACE, &[]).service("web", Cluster, &[vip]);
     leaf.route_of(VRF, vip.into(), ARP_ND, &[vip]).expect(vip, Down, Some(Reason::NoRoute), &[&"ARP"]);
+}
+
+#[test]
+fn a_route_kept_without_its_session_is_up_only_where_the_node_is_seen_alive() {
+    for family in Family::BOTH {
+        let (vip, node) = (family.vip(100), family.node(1));
+        let mut leaf = attached(Speaker::Metallb, family);
+        leaf.session(node, SessionState::Active);
+        leaf.expect(vip, Unknown, Some(Reason::SessionDown), &[&node, &"kept"]);
+        leaf.route_of(VRF, node.into(), ARP_ND, &[node]).expect(vip, Up, None, &[]);
+        leaf.withdraw(node).expect(vip, Unknown, Some(Reason::SessionDown), &[&node]);
+        leaf.up(node).expect(vip, Up, None, &[]);
+    }
+}
+
+#[test]
+fn a_stream_made_anew_is_not_read_with_the_groups_of_the_former() {
+    let vip = Family::V4.vip(100);
+    let mut leaf = attached(Speaker::Metallb, Family::V4);
+    leaf.pass(Duration::from_secs(1)).source(SourceId::Ndk, SourceEvent::Syncing);
+    let group = |id, hops: &[std::net::IpAddr]| {
+        Event::Switch(SwitchEvent::NextHopGroups(vec![(
+            NextHopGroupId(id),
+            Some(NextHopGroup { next_hops: hops.into() }),
+        )]))
+    };
+    let hops = [1, 2, 3].map(|n| Family::V4.node(n));
+    leaf.event(group(1, &[ip("10.9.9.9")])).expect(vip, Up, None, &[]);
+    leaf.event(group(2, &hops));
+    let route = Route { owner: BGP, preference: 169, metric: 0, next_hop_group: NextHopGroupId(2) };
+    leaf.event(Event::Switch(SwitchEvent::Routes(VRF.into(), vec![(vip.into(), Some(route))])));
+    leaf.expect(vip, Up, None, &[]);
+    leaf.pass(Duration::from_secs(15)).expect(vip, Unknown, Some(Reason::SwitchStale), &[]);
+}
+
+#[test]
+fn what_a_static_route_to_a_node_goes_by_is_that_node() {
+    let (vip, loopback, gateway) = (Family::V4.vip(100), ip("10.255.1.11"), ip("10.1.0.11"));
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.attached("n1", loopback).service("web", Local, &[vip]).ready("web", &["n1"]);
+    leaf.route_of(VRF, loopback.into(), STATIC, &[gateway]).route_of(VRF, vip.into(), STATIC, &[gateway]);
+    leaf.expect(vip, Up, None, &[]);
+    leaf.attached("n2", ip("10.255.1.12")).route_of(VRF, ip("10.255.1.12").into(), STATIC, &[gateway]);
+    leaf.expect(vip, Down, Some(Reason::NextHopUnexpected), &[&gateway]);
+}
+
+#[test]
+fn an_address_in_a_static_route_or_with_an_idle_session_may_be_nobodys() {
+    let (vip, hop) = (Family::V4.vip(100), Family::V4.elsewhere(9));
+    let mut leaf = leaf(Speaker::Generic);
+    leaf.node("n1", &[Family::V4.node(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.route_of(VRF, vip.into(), STATIC, &[hop]).expect(vip, Unknown, Some(Reason::NextHopUnmapped), &[&hop]);
+    leaf.bgp(vip, &[hop]).up(hop).expect(vip, Up, Some(Reason::NextHopUnmapped), &[&hop]);
+    leaf.session(hop, SessionState::Active).expect(vip, Unknown, Some(Reason::NextHopUnmapped), &[&hop]);
+}
+
+#[test]
+fn a_leaf_with_nodes_may_have_transit_behind_it_as_well() {
+    let (vip, router) = (Family::V4.vip(100), ip("10.1.0.5"));
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.remote("n1", Family::V4.node(1), 1).remote("n2", Family::V4.node(2), 2).evpn(router, &[vtep(1)]);
+    leaf.service("web", Local, &[vip]).ready("web", &["n2"]).evpn(vip, &[vtep(1)]);
+    leaf.expect(vip, Down, Some(Reason::NextHopUnexpected), &[&vtep(1)]);
+    leaf.cluster(C1, |cluster| cluster.rules.transit_addresses = [router].into());
+    leaf.expect(vip, Unknown, Some(Reason::NextHopUnmapped), &[&vtep(1)]);
+    leaf.service("web", Cluster, &[vip]).expect(vip, Up, None, &[]);
+}
+
+#[test]
+fn nodes_of_a_cluster_that_shares_the_vip_serve_it_where_none_here_does() {
+    let (vip, theirs) = (Family::V4.vip(100), Family::V4.node(21));
+    let mut leaf = leaf(Speaker::Metallb);
+    unread_partner(&mut leaf);
+    leaf.attached("n1", Family::V4.node(1)).service("web", Cluster, &[vip]);
+    leaf.source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
+    leaf.node_in("c2", "m1", Node { internal: [theirs].into(), ..Node::default() });
+    leaf.service_in("c2", "web", load_balancer(Cluster, &[vip]));
+    leaf.bgp(vip, &[theirs]).expect(vip, Down, Some(Reason::NoReadyEndpoint), &[]);
+    let slice = EndpointSlice {
+        service: key("web"),
+        family: AddressFamily::Ipv4,
+        endpoints: [endpoint("p1", "m1", true, true)].into(),
+    };
+    let name = SliceKey { namespace: "default".into(), name: "web".into() };
+    leaf.kubernetes("c2", ClusterEvent::EndpointSlices(Update::Set(name, slice)));
+    leaf.expect(vip, Up, Some(Reason::NoReadyEndpoint), &[&"another cluster"]);
+}
+
+#[test]
+fn the_range_of_a_local_service_carries_it_where_nothing_longer_does() {
+    let vip = ip("10.9.9.100");
+    let mut leaf = leaf(Speaker::Calico);
+    let configuration =
+        CalicoConfiguration { load_balancer: [net("10.9.9.0/24")].into(), external: [].into(), aggregation: true };
+    let resource = SpeakerResource::CalicoConfigurations;
+    let default = ObjectKey { namespace: None, name: "default".into() };
+    let object = vec![(default, SpeakerObject::CalicoConfiguration(configuration))];
+    leaf.kubernetes(C1, ClusterEvent::SpeakerObjects(resource, Update::All(object)));
+    leaf.kubernetes(C1, ClusterEvent::SpeakerResource(resource, ResourceState::Watched));
+    leaf.attached("n1", Family::V4.node(1)).attached("n2", Family::V4.node(2));
+    leaf.service("web", Local, &[vip]).slice(C1, "web", AddressFamily::Ipv4, &[endpoint("p1", "n1", false, true)]);
+    leaf.route_of(VRF, net("10.9.9.0/24"), BGP, &[Family::V4.node(1), Family::V4.node(2)]);
+    leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&Family::V4.node(2)]);
+    leaf.route_of(VRF, net("10.9.9.0/24"), BGP, &[Family::V4.node(1)]);
+    leaf.expect(vip, Up, Some(Reason::CoveredByAggregate), &[]);
 }

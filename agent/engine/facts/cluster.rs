@@ -114,6 +114,7 @@ pub(crate) struct Cluster {
     pub(crate) node_slots: FxHashMap<NodeName, u32>,
     pub(crate) by_address: FxHashMap<IpAddr, Vec<u32>>,
     pub(crate) by_vtep: FxHashMap<IpAddr, Vec<u32>>,
+    pub(crate) by_gateway: FxHashMap<IpAddr, Vec<u32>>,
     pub(crate) vips: FxHashMap<IpAddr, VipEntry>,
     pub(crate) tally: VipCounts,
     /// Addresses that services have, judged or not, and how many have each.
@@ -146,6 +147,7 @@ impl Cluster {
             node_slots: FxHashMap::default(),
             by_address: FxHashMap::default(),
             by_vtep: FxHashMap::default(),
+            by_gateway: FxHashMap::default(),
             vips: FxHashMap::default(),
             tally: VipCounts::default(),
             claimed: FxHashMap::default(),
@@ -217,6 +219,15 @@ impl Cluster {
 
     pub(crate) fn at_address(&self, address: IpAddr) -> &[u32] {
         self.by_address.get(&address).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The nodes that a next-hop is: by an address of theirs, or as what a static route to one of them goes by. What leads
+    /// to several is a router, and none of them.
+    pub(crate) fn at_next_hop(&self, address: IpAddr) -> &[u32] {
+        match self.at_address(address) {
+            [] => self.by_gateway.get(&address).map(Vec::as_slice).filter(|nodes| nodes.len() == 1).unwrap_or_default(),
+            nodes => nodes,
+        }
     }
 
     pub(crate) fn at_vtep(&self, address: IpAddr) -> &[u32] {

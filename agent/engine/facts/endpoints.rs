@@ -51,7 +51,10 @@ impl ServiceEndpoints {
 /// Distinct endpoints of one service.
 #[derive(Debug, Default)]
 pub(crate) struct Endpoints {
+    /// Those that flows may be sent to: ready, or terminating and still serving (KEP-1669).
     pub(crate) usable: u32,
+    /// Those that the speaker announces for.
+    pub(crate) announced_for: u32,
     pub(crate) total: u32,
     /// Usable endpoints that name no node.
     pub(crate) nameless: u32,
@@ -91,6 +94,7 @@ impl Endpoints {
         let mut local_announcers = BTreeSet::new();
         for endpoint in distinct.into_values() {
             local_announcers.extend(endpoint.announcers);
+            counted.announced_for += u32::from(endpoint.announced_for);
             if endpoint.usable {
                 counted.usable += 1;
                 counted.nameless += u32::from(endpoint.nameless);
@@ -107,6 +111,7 @@ impl Endpoints {
 #[derive(Debug, Default)]
 struct Merged {
     usable: bool,
+    announced_for: bool,
     nameless: bool,
     nodes: BTreeSet<u32>,
     announcers: BTreeSet<u32>,
@@ -118,7 +123,8 @@ impl Merged {
         if reachable && profile.makes_local_announcer(endpoint) {
             self.announcers.extend(node);
         }
-        if reachable && profile.usable(endpoint) {
+        self.announced_for |= reachable && profile.announces_for(endpoint);
+        if reachable && (endpoint.ready || endpoint.serving) {
             self.usable = true;
             self.nodes.extend(node);
             self.nameless = self.nodes.is_empty() && endpoint.node.is_none();

@@ -362,7 +362,7 @@ impl Facts {
         dirty.orphans.extend(own);
     }
 
-    /// Keeps the indexes by address and by VTEP.
+    /// Keeps the indexes by address, by VTEP and by gateway.
     fn index_node(&mut self, id: NodeId, before: &Location, after: &Location) {
         let Some(cluster) = self.clusters.get_mut(&id.cluster) else { return };
         for (address, _) in &before.candidates {
@@ -370,11 +370,13 @@ impl Facts {
             unlist(&mut self.addresses, *address, &id);
         }
         before.vteps.iter().for_each(|vtep| unlist(&mut cluster.by_vtep, *vtep, &id.slot));
+        before.gateways.iter().for_each(|gateway| unlist(&mut cluster.by_gateway, *gateway, &id.slot));
         for (address, _) in &after.candidates {
             list(&mut cluster.by_address, *address, id.slot);
             list(&mut self.addresses, *address, id);
         }
         after.vteps.iter().for_each(|vtep| list(&mut cluster.by_vtep, *vtep, id.slot));
+        after.gateways.iter().for_each(|gateway| list(&mut cluster.by_gateway, *gateway, id.slot));
     }
 
     // Speaker resources.

@@ -45,7 +45,7 @@ use dirty::Dirty;
 use dump::Dump;
 use ids::{ClusterId, NodeId, ServiceId, User};
 use inquiry::Inquiries;
-use sources::Sources;
+use sources::{NdkPhase, Sources};
 use switch::Switch;
 use tally::Contribution;
 
@@ -118,6 +118,11 @@ impl Facts {
     pub(crate) fn deadline(&self, now: Duration) -> Option<Duration> {
         let moments = [self.sources.deadline(now), self.switch.next_give_up(now), self.dump.deadline(now)];
         moments.into_iter().flatten().min()
+    }
+
+    /// The switch's tables are being told anew, and what was said by the former ones holds.
+    pub(crate) fn is_told_anew(&self, now: Duration) -> bool {
+        self.dump.is_on() && self.sources.phase(now).ndk == NdkPhase::Live
     }
 
     /// Everything must be judged.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::attachments::Attachments;
 use super::bgp::Bgp;
 use super::slab::Slab;
-use super::switch::{EVPN_OWNER, Switch};
+use super::switch::{EVPN_OWNER, STATIC_OWNER, Switch};
 use super::tally::Figures;
 use crate::model::cluster::Node;
 use crate::model::config::ClusterConfig;
@@ -85,6 +85,10 @@ pub(crate) struct Location {
     pub(crate) peers: Vec<Peer>,
     /// VTEPs its host routes name, sorted. Those of an attached node are other ways to it.
     pub(crate) vteps: Vec<IpAddr>,
+    /// Next-hops of static routes of this leaf to its addresses, sorted: other addresses of it, or a router before it.
+    pub(crate) gateways: Vec<IpAddr>,
+    /// It answers ARP or ND, here or behind another leaf.
+    pub(crate) answers: bool,
 }
 
 /// An address in use.
@@ -112,9 +116,9 @@ impl Location {
         self.candidates.iter().any(|(candidate, _)| *candidate == address)
     }
 
-    /// A next-hop that leads to the node: an address of it, or its VTEP.
+    /// A next-hop that leads to the node: an address of it, its VTEP, or what a static route to it goes by.
     pub(crate) fn is_by(&self, next_hop: IpAddr) -> bool {
-        self.is_at(next_hop) || self.vteps.contains(&next_hop)
+        self.is_at(next_hop) || self.vteps.contains(&next_hop) || self.gateways.contains(&next_hop)
     }
 
     /// What the node is, as a whole.
@@ -191,16 +195,20 @@ impl Locator<'_> {
     pub(crate) fn locate(&self, name: &NodeName, node: &Node, remembered: &mut Attachments) -> Located {
         let mut located = Located::default();
         let candidates = candidates(self.config, self.addresses, name, node);
-        let mut vteps = Vec::new();
+        let (mut vteps, mut gateways) = (Vec::new(), Vec::new());
         let mut places = Vec::new();
         for (address, _) in &candidates {
-            let behind = self.vteps(*address, &mut located.groups);
+            let behind = self.next_hops_of(*address, EVPN_OWNER, &mut located.groups);
+            gateways.extend(self.next_hops_of(*address, STATIC_OWNER, &mut located.groups));
             located.remembers |= self.remember(name, *address, remembered);
             places.push(self.place(name, *address, !behind.is_empty(), remembered));
             vteps.extend(behind);
         }
-        vteps.sort_unstable();
-        vteps.dedup();
+        for ways in [&mut vteps, &mut gateways] {
+            ways.sort_unstable();
+            ways.dedup();
+        }
+        let answers = candidates.iter().any(|(address, _)| self.answers(*address));
         let place = places.iter().copied().min().unwrap_or_default();
         let seen: Vec<Seen> = candidates
             .iter()
@@ -213,7 +221,7 @@ impl Locator<'_> {
                 carried: self.carried.contains(address),
             })
             .collect();
-        located.location = Location { peers: in_use(&seen), candidates, place, vteps };
+        located.location = Location { peers: in_use(&seen), candidates, place, vteps, gateways, answers };
         located
     }
 
@@ -245,12 +253,18 @@ impl Locator<'_> {
         }
     }
 
-    /// The VTEPs an address's host route names, where EVPN brought it.
-    fn vteps(&self, address: IpAddr, groups: &mut Vec<NextHopGroupId>) -> Vec<IpAddr> {
+    /// The next-hops of an address's host route, where this owner brought it. Those of EVPN are the VTEPs it is behind.
+    fn next_hops_of(&self, address: IpAddr, owner: &str, groups: &mut Vec<NextHopGroupId>) -> Vec<IpAddr> {
         let route = self.switch.host(&self.config.rules.network_instance, address);
-        let Some(route) = route.filter(|route| self.switch.owned_by(route, EVPN_OWNER)) else { return Vec::new() };
+        let Some(route) = route.filter(|route| self.switch.owned_by(route, owner)) else { return Vec::new() };
         groups.push(route.next_hop_group);
         self.switch.group(route.next_hop_group).map(|group| group.next_hops.to_vec()).unwrap_or_default()
+    }
+
+    /// ARP, ND or EVPN has a host route of the address.
+    fn answers(&self, address: IpAddr) -> bool {
+        let route = self.switch.host(&self.config.rules.network_instance, address);
+        route.is_some_and(|route| self.switch.is_answer(&route))
     }
 }
 
@@ -334,16 +348,27 @@ impl Expectation {
         expected
     }
 
-    /// What routes alone tell, while gNMI does not say who is a neighbor here: where nobody is known to be attached, an
-    /// announcer with a candidate among the next-hops of the VIP is reached by itself, and so attached.
+    /// What routes alone tell, while gNMI does not say who is a neighbor here: an announcer with a candidate among the
+    /// next-hops of the VIP is reached by itself, and so attached. Who was attached and is not among them may have moved.
     pub(crate) fn by_route(self: Arc<Self>, nodes: &Slab<NodeEntry>, next_hops: &[IpAddr]) -> Arc<Self> {
-        if !self.attached.is_empty() {
-            return self;
-        }
         let reached = |slot: &u32| {
             let node = nodes.get(*slot);
             node.is_some_and(|node| next_hops.iter().any(|hop| node.location.is_at(*hop)))
         };
+        if !self.attached.is_empty() {
+            let used: Vec<u32> = self.attached.iter().copied().filter(reached).collect();
+            if used.is_empty() || used.len() == self.attached.len() {
+                return self;
+            }
+            let (silent, unlocated) = (self.silent.clone(), self.unlocated.clone());
+            return Arc::new(Self {
+                announcers: self.announcers,
+                attached: used,
+                remote: Vec::new(),
+                silent,
+                unlocated,
+            });
+        }
         let mut attached: Vec<_> = self.unlocated.iter().chain(&self.silent).copied().filter(reached).collect();
         if attached.is_empty() {
             return self;

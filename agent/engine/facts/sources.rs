@@ -24,7 +24,8 @@ pub(crate) struct Source {
     pub(crate) ever_synced: bool,
     /// Out of announcement since, and why; until it is synced again.
     pub(crate) lost: Option<Loss>,
-    dumping: bool,
+    /// Since when it tells everything anew.
+    dumping: Option<(Duration, Timestamp)>,
     /// When it was last heard, and the time of day then.
     pub(crate) heard: Option<(Duration, Timestamp)>,
     last_event: Option<Timestamp>,
@@ -49,21 +50,21 @@ impl Source {
         }
         match event {
             SourceEvent::Syncing => {
-                if self.lost.is_some() && !self.dumping {
+                if self.lost.is_some() && self.dumping.is_none() {
                     self.reconnects += 1;
                 }
-                self.dumping = true;
+                self.dumping = Some((now.elapsed, now.wall));
             }
             SourceEvent::Synced => {
-                if self.lost.take().is_some() && !self.dumping {
+                if self.lost.take().is_some() && self.dumping.is_none() {
                     self.reconnects += 1;
                 }
                 self.ever_synced = true;
-                self.dumping = false;
+                self.dumping = None;
             }
             SourceEvent::Lost(why) => {
                 self.errors += 1;
-                self.dumping = false;
+                self.dumping = None;
                 match &mut self.lost {
                     Some(loss) => loss.why = why.clone(),
                     None => self.lost = Some(Loss { elapsed: now.elapsed, wall: now.wall, why: why.clone() }),
@@ -74,11 +75,16 @@ impl Source {
         }
     }
 
+    /// Since when what it told is not known to be so any more: it is lost, or tells everything anew.
+    fn dark_since(&self) -> Option<(Duration, Timestamp)> {
+        self.lost.as_ref().map(|loss| (loss.elapsed, loss.wall)).or(self.dumping)
+    }
+
     fn view(&self) -> SourceView {
-        let stale = self.lost.as_ref().filter(|_| !self.dumping);
+        let stale = self.lost.as_ref().filter(|_| self.dumping.is_none());
         let state = match stale {
             Some(_) => SourceState::Stale,
-            None if self.ever_synced && !self.dumping => SourceState::Synced,
+            None if self.ever_synced && self.dumping.is_none() => SourceState::Synced,
             None => SourceState::Syncing,
         };
         SourceView { state, stale_since: stale.map(|loss| loss.wall) }
@@ -169,9 +175,9 @@ impl Sources {
 
     pub(crate) fn phase(&self, now: Duration) -> Phase {
         let (ndk, gnmi) = (self.ndk(), self.gnmi());
-        let ndk = match &ndk.lost {
+        let ndk = match ndk.dark_since() {
             _ if !ndk.ever_synced => NdkPhase::Syncing,
-            Some(loss) if now >= loss.elapsed + SWITCH_PATIENCE => NdkPhase::Stale(loss.wall),
+            Some((since, wall)) if now >= since + SWITCH_PATIENCE => NdkPhase::Stale(wall),
             _ => NdkPhase::Live,
         };
         let gnmi = match gnmi.ever_synced {
@@ -194,8 +200,8 @@ impl Sources {
     /// When time alone changes the phase next.
     pub(crate) fn deadline(&self, now: Duration) -> Option<Duration> {
         let wait = (!self.gnmi().ever_synced).then_some(GNMI_WAIT);
-        let loss = self.ndk().lost.as_ref().filter(|_| self.ndk().ever_synced);
-        let patience = loss.map(|loss| loss.elapsed + SWITCH_PATIENCE);
+        let dark = self.ndk().dark_since().filter(|_| self.ndk().ever_synced);
+        let patience = dark.map(|(since, _)| since + SWITCH_PATIENCE);
         let never_came = |source: &Source| source.lost.is_some() && !source.ever_synced;
         let start = self.known.values().any(never_came).then_some(START_PATIENCE);
         [wait, patience, start].into_iter().flatten().filter(|at| *at > now).min()

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Facts;
+use super::cluster::Cluster;
 use super::dirty::Dirty;
 use super::ids::User;
 use super::routes::is_host;
@@ -15,6 +16,7 @@ use crate::model::switch::{
     Coverage, FibFault, FibKey, Neighbor, NeighborKey, NextHopGroup, Route, RouteKey, RouteTable,
 };
 use crate::model::time::Now;
+use crate::model::verdict::AttachmentState;
 
 impl Facts {
     /// A source changed its condition, or is alive.
@@ -205,6 +207,14 @@ impl Facts {
         let mut dirty = Dirty::default();
         for change in self.bgp.set_neighbors(update) {
             let nodes = self.addresses.get(&change.key.peer.ip).cloned().unwrap_or_default();
+            // Whether a next-hop that no node explains is alive, its session tells.
+            if change.decisive && nodes.is_empty() {
+                let instance = &change.key.network_instance;
+                let unlocated = |cluster: &&Cluster| {
+                    cluster.nodes.iter().any(|(_, node)| node.location.attachment() == AttachmentState::Unknown)
+                };
+                self.clusters_in(instance).filter(unlocated).for_each(|cluster| dirty.services.all_of(cluster.id));
+            }
             for id in nodes {
                 let Some(cluster) = self.clusters.get(&id.cluster) else { continue };
                 if cluster.config.rules.network_instance != change.key.network_instance {

@@ -190,7 +190,7 @@ fn computed(
         return Announcers::Nodes(endpoints.local_announcers.iter().copied().filter(member).collect());
     }
     let needs = announcement.is_some_and(|announcement| announcement.needs_endpoint);
-    match profile.announces_with(endpoints.usable) && !(needs && endpoints.usable == 0) {
+    match profile.announces_with(endpoints.announced_for) && !(needs && endpoints.announced_for == 0) {
         true => Announcers::Set(node_set),
         false => Announcers::Nodes(BTreeSet::new()),
     }

@@ -90,11 +90,13 @@ impl DetailWriter<'_> {
             Reason::AddressPending => self.pending(),
             Reason::IntentStale => self.intent_stale(),
             Reason::NoReadyEndpoint => self.no_endpoint(),
+            Reason::NoAnnouncer if evidence.followed => format!("{}{}", self.no_announcer(), self.covering()),
             Reason::NoAnnouncer => self.no_announcer(),
             Reason::WrongNetworkInstance => self.elsewhere(),
             Reason::SessionDown if evidence.route.is_none() => {
                 format!("no route in {instance}: {}{}", self.sessions(), self.covering())
             }
+            Reason::SessionDown if evidence.absent().next().is_none() => self.kept(),
             Reason::SessionDown => {
                 let (sessions, present, expected) = (self.sessions(), self.present(), self.expected());
                 let (instead, strangers) = (self.instead(), self.strangers());
@@ -178,6 +180,9 @@ impl DetailWriter<'_> {
         if self.evidence.global {
             return format!("{total} in this cluster; those of the other clusters of the mesh are not known here");
         }
+        if !self.evidence.is_unserved() {
+            return format!("{total}; flows are served by another cluster, which shares the address");
+        }
         match &self.evidence.route {
             Some(route) => format!("{total}, yet {} is still installed", route.prefix),
             None => total,
@@ -197,6 +202,11 @@ impl DetailWriter<'_> {
         let usable = self.evidence.endpoints.usable;
         if cluster.nodes.len() == 0 {
             return "the cluster has no nodes".into();
+        }
+        if self.evidence.local_policy && self.evidence.endpoints.announced_for == 0 {
+            return format!(
+                "policy Local, and the speaker announces none of {usable} endpoints, which are terminating"
+            );
         }
         if self.evidence.local_policy && self.evidence.endpoints.nameless == usable {
             return format!("policy Local, and none of {usable} usable endpoints names a node");
@@ -241,6 +251,17 @@ impl DetailWriter<'_> {
         let down: Vec<String> = down.map(|hop| format!("{}{}", node_at(hop), session(hop))).collect();
         let noun = if down.len() == 1 { "session" } else { "sessions" };
         format!("BGP {noun} down: {}", first_n(down))
+    }
+
+    /// Next-hops that are only kept.
+    fn kept(&self) -> String {
+        let kept = self.evidence.installed().filter(|hop| hop.doubtful);
+        let kept = first_n(kept.map(|hop| format!("{}{}", node_at(hop), session(hop))));
+        format!(
+            "{} is kept without the BGP session that brought it (graceful restart), and whether the node is alive is not known \
+             here: no host route shows it: {kept}",
+            self.prefix()
+        )
     }
 
     /// Where the route goes when it uses nothing it should.

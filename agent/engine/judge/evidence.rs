@@ -15,7 +15,7 @@ use crate::engine::facts::ids::ClusterId;
 use crate::engine::facts::inquiry::Inquiries;
 use crate::engine::facts::nodes::Expectation;
 use crate::engine::facts::sources::{GnmiPhase, NdkPhase, Phase, Sources};
-use crate::engine::facts::switch::{ARP_ND_OWNER, EVPN_OWNER, INTERFACE_OWNER, Switch};
+use crate::engine::facts::switch::{ARP_ND_OWNER, EVPN_OWNER, INTERFACE_OWNER, STATIC_OWNER, Switch};
 use crate::model::event::SourceId;
 use crate::model::names::{NetworkInstanceName, NodeName};
 use crate::model::switch::SessionState;
@@ -87,6 +87,8 @@ pub(crate) struct Hop {
     pub(crate) installed: bool,
     pub(crate) serves: bool,
     pub(crate) may_serve: bool,
+    /// It serves, or may, if it is alive, and nothing says so.
+    pub(crate) doubtful: bool,
     pub(crate) session: Session,
     pub(crate) usable: Option<u32>,
 }
@@ -120,6 +122,11 @@ impl Matched {
     /// EVPN brought it: its next-hops are leaves.
     pub(crate) fn is_evpn(&self) -> bool {
         self.view.owner.as_deref() == Some(EVPN_OWNER)
+    }
+
+    /// The operator wrote it.
+    pub(crate) fn is_static(&self) -> bool {
+        self.view.owner.as_deref() == Some(STATIC_OWNER)
     }
 
     /// An address, a neighbor or a subnet of an interface of this leaf.
@@ -196,6 +203,13 @@ impl Evidence {
         }
     }
 
+    /// No endpoint of the cluster is usable, and none of another cluster that shares the VIP serves it, or may.
+    pub(crate) fn is_unserved(&self) -> bool {
+        let shared =
+            self.announcement != Some(Announcement::L2) && self.installed().any(|hop| hop.serves || hop.may_serve);
+        self.endpoints.usable == 0 && !shared
+    }
+
     pub(crate) fn expected(&self) -> impl Iterator<Item = &Hop> {
         self.hops.iter().filter(|hop| hop.expected)
     }
@@ -233,7 +247,15 @@ impl World<'_> {
 
     /// The BGP session with an address a node is, or was, attached by.
     pub(crate) fn session(&self, instance: &NetworkInstanceName, address: IpAddr) -> Session {
-        if self.phase.gnmi != GnmiPhase::Live {
+        match self.phase.gnmi {
+            GnmiPhase::Live => self.last_session(instance, address),
+            GnmiPhase::Waiting | GnmiPhase::Blind => Session::Unknown,
+        }
+    }
+
+    /// The same, as gNMI told it last.
+    pub(crate) fn last_session(&self, instance: &NetworkInstanceName, address: IpAddr) -> Session {
+        if !self.sources.get(&SourceId::Gnmi).is_some_and(|gnmi| gnmi.ever_synced) {
             return Session::Unknown;
         }
         match self.bgp.neighbor(instance, address).map(|neighbor| neighbor.session) {

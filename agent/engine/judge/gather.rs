@@ -11,6 +11,7 @@ use super::l2;
 use super::next_hops::{NextHops, Standing};
 use super::sole::sole_ways;
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
+use crate::engine::facts::nodes::Expectation;
 use crate::engine::facts::routes::Found;
 use crate::engine::facts::sources::GnmiPhase;
 use crate::engine::facts::switch::BGP_OWNER;
@@ -55,7 +56,11 @@ pub(crate) fn gather(
     evidence.aggregate = aggregate(world, cluster, entry, vip);
     evidence.ecmp_limit = cluster.config.rules.ecmp_limit.map(u32::from);
     let judge = next_hops(world, cluster, entry, vip);
-    let standing = found.as_ref().map(|found| judge.standing(found));
+    let (_, announcers) = announcers(world, cluster, vip);
+    let standing = found.as_ref().map(|found| {
+        let expectation = by_what_is_heard(world, cluster, &announcers, &found.hops);
+        judge.standing(found, &expectation)
+    });
     let by = l2::announcement(world, cluster, vip, found.as_ref().zip(standing));
     evidence.announcement = Some(by);
     if by == Announcement::L2 {
@@ -75,12 +80,9 @@ pub(crate) fn gather(
         }
     }
     let hops = evidence.route.as_ref().map(|route| Arc::clone(&route.hops)).unwrap_or_default();
-    let (_, mut expectation) = announcers(world, cluster, vip);
+    let expectation = by_what_is_heard(world, cluster, &announcers, &hops);
     if expectation.announcers == 0 {
         evidence.silence = silence(cluster, entry, vip);
-    }
-    if world.phase.gnmi != GnmiPhase::Live {
-        expectation = expectation.by_route(&cluster.nodes, &hops);
     }
     evidence.hops = judge.hops(evidence.route.as_ref(), &expectation);
     evidence.expectation = expectation;
@@ -173,7 +175,7 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
     if is_l2(world, cluster, vip) {
         return None;
     }
-    let (mut announcers, _) = announcers(world, cluster, vip);
+    let (mut announcers, expectation) = announcers(world, cluster, vip);
     let instance = &cluster.config.rules.network_instance;
     let (installed, may_hide, sole): (Arc<[IpAddr]>, bool, _) = match world.switch.longest(instance, vip) {
         None => (Arc::default(), false, Box::default()),
@@ -187,7 +189,7 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
                 let full = limit.is_some_and(|limit| group.next_hops.len() >= limit);
                 let local = world.switch.owned_by(&found.route, BGP_OWNER);
                 let found = matched(world, instance, &found, Arc::clone(&group.next_hops));
-                match carries(world, cluster, vip, &found) {
+                match carries(world, cluster, vip, &found, &expectation) {
                     true => (Arc::clone(&group.next_hops), !local || full, sole_ways(world, cluster, vip, &found)),
                     false => (Arc::default(), false, Box::default()),
                 }
@@ -211,16 +213,39 @@ fn is_l2(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> bool {
         let hops = group.map(|group| Arc::clone(&group.next_hops)).unwrap_or_default();
         matched(world, instance, &found, hops)
     });
+    let (_, expectation) = announcers(world, cluster, vip);
+    let hops = found.as_ref().map(|found| &*found.hops).unwrap_or_default();
+    let expectation = by_what_is_heard(world, cluster, &expectation, hops);
     cluster.carrying(vip).any(|entry| {
-        let standing = found.as_ref().map(|found| next_hops(world, cluster, entry, vip).standing(found));
+        let standing = found.as_ref().map(|found| next_hops(world, cluster, entry, vip).standing(found, &expectation));
         l2::announcement(world, cluster, vip, found.as_ref().zip(standing)) == Announcement::L2
     })
 }
 
+/// What the announcers make expected: by the routes alone, while gNMI does not say who is a neighbor here.
+fn by_what_is_heard(
+    world: &World<'_>,
+    cluster: &Cluster,
+    expectation: &Arc<Expectation>,
+    hops: &[IpAddr],
+) -> Arc<Expectation> {
+    match world.phase.gnmi {
+        GnmiPhase::Live => Arc::clone(expectation),
+        _ => Arc::clone(expectation).by_route(&cluster.nodes, hops),
+    }
+}
+
 /// The route is the VIP's, for one of the cluster's services that carry it.
-fn carries(world: &World<'_>, cluster: &Cluster, vip: IpAddr, found: &Matched) -> bool {
+fn carries(
+    world: &World<'_>,
+    cluster: &Cluster,
+    vip: IpAddr,
+    found: &Matched,
+    expectation: &Arc<Expectation>,
+) -> bool {
+    let expectation = by_what_is_heard(world, cluster, expectation, &found.hops);
     let mut services = cluster.carrying(vip);
-    services.any(|entry| next_hops(world, cluster, entry, vip).standing(found) == Standing::Counts)
+    services.any(|entry| next_hops(world, cluster, entry, vip).standing(found, &expectation) == Standing::Counts)
 }
 
 /// Another cluster that claims a VIP in the same network instance, unless one of the two names the other. A tenant that

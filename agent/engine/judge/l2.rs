@@ -111,6 +111,7 @@ fn answering(next_hops: &NextHops<'_>) -> Hop {
         installed: true,
         serves: node.is_some() && next_hops.serve(nodes),
         may_serve: false,
+        doubtful: false,
         session: Session::Unknown,
         usable: node.map(|_| next_hops.endpoints.behind(nodes)),
     }

@@ -1,6 +1,7 @@
 //! Which next-hops serve a VIP, which may, and which are expected.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -47,7 +48,7 @@ enum Explained<'a> {
 
 impl NextHops<'_> {
     fn explain(&self, hop: IpAddr) -> Explained<'_> {
-        let nodes = self.cluster.at_address(hop);
+        let nodes = self.cluster.at_next_hop(hop);
         if !nodes.is_empty() {
             return Explained::Nodes(nodes);
         }
@@ -67,10 +68,15 @@ impl NextHops<'_> {
         }
     }
 
-    /// It leads to the cluster though it is no node: an address that is known to, or the leaf that one is behind.
+    /// It leads to the cluster, or to one that shares the VIP, though it is no node.
     fn is_transit(&self, hop: IpAddr) -> bool {
-        let (switch, instance) = (self.world.switch, &self.cluster.config.rules.network_instance);
-        self.cluster.transit().any(|transit| {
+        self.is_transit_to(self.cluster, hop) || self.partners().any(|other| self.is_transit_to(other, hop))
+    }
+
+    /// It leads to a cluster though it is no node: an address that is known to, or the leaf that one is behind.
+    fn is_transit_to(&self, cluster: &Cluster, hop: IpAddr) -> bool {
+        let (switch, instance) = (self.world.switch, &cluster.config.rules.network_instance);
+        cluster.transit().any(|transit| {
             let behind = || {
                 let route = switch.longest(instance, transit).map(|found| found.route);
                 let group = route.filter(|route| switch.owned_by(route, EVPN_OWNER)).map(|route| route.next_hop_group);
@@ -100,11 +106,39 @@ impl NextHops<'_> {
     pub(super) fn serves(&self, hop: IpAddr) -> bool {
         match self.explain(hop) {
             Explained::Nodes(nodes) => self.serve(nodes),
-            Explained::Vtep(nodes) => self.serve(nodes) || self.shared_behind(hop),
+            Explained::Vtep(nodes) => self.serve(nodes) || self.shared_behind(hop) || self.passes_on(hop),
             Explained::Foreign(other, nodes) => self.share(other, nodes),
-            Explained::Transit => self.endpoints.usable > 0 && !self.local_policy,
+            Explained::Transit => self.passes_on(hop),
             Explained::Unmapped => self.shared_behind(hop),
         }
+    }
+
+    /// It is an address of transit itself, not the leaf that one is behind.
+    fn has_transit_at(&self, hop: IpAddr) -> bool {
+        self.cluster.transit().chain(self.partners().flat_map(Cluster::transit)).any(|transit| transit == hop)
+    }
+
+    /// It is transit, which leads to nodes of a cluster, and all of them serve.
+    fn passes_on(&self, hop: IpAddr) -> bool {
+        let own = self.endpoints.usable > 0 && !self.local_policy && self.is_transit_to(self.cluster, hop);
+        own || self.partners().any(|other| {
+            let mut entries = other.carrying(self.vip);
+            let all_serve = entries.any(|entry| {
+                entry.endpoints.of_vip(self.vip).usable > 0 && !other.profile().serves_locally(&entry.service)
+            });
+            all_serve && self.is_transit_to(other, hop)
+        })
+    }
+
+    /// It is transit, which may know the nodes that serve.
+    fn may_pass_on(&self, hop: IpAddr) -> bool {
+        let own = self.endpoints.usable > 0 && self.is_transit_to(self.cluster, hop);
+        own || self.partners().any(|other| self.has_endpoint(other) && self.is_transit_to(other, hop))
+    }
+
+    /// A cluster has an endpoint for the VIP.
+    fn has_endpoint(&self, other: &Cluster) -> bool {
+        other.carrying(self.vip).any(|entry| entry.endpoints.of_vip(self.vip).usable > 0)
     }
 
     /// Nodes of a cluster that shares the VIP are behind the VTEP, and serve.
@@ -113,25 +147,29 @@ impl NextHops<'_> {
         others.any(|other| !other.at_vtep(hop).is_empty() && self.share(other, other.at_vtep(hop)))
     }
 
-    /// Whether a route is the VIP's. A prefix that covers it is only if a next-hop of it serves and it can be the speaker's.
-    pub(crate) fn standing(&self, found: &Matched) -> Standing {
+    /// Whether a route is the VIP's. A prefix that covers it is only if a next-hop of it serves, or may, and it can be the
+    /// speaker's.
+    pub(crate) fn standing(&self, found: &Matched, expectation: &Expectation) -> Standing {
         if found.is_connected() && self.cluster.at_address(self.vip).is_empty() {
             return Standing::Other;
         }
         if found.is_host() {
             return Standing::Counts;
         }
-        let mut serving = found.hops.iter().filter(|hop| self.serves(**hop)).peekable();
-        if serving.peek().is_none() {
+        let hops = self.installed(Some(found), expectation);
+        let mut serving = hops.iter().filter(|hop| hop.serves).peekable();
+        let serves = serving.peek().is_some();
+        let by_node = serving.any(|hop| hop.kind == NextHopKind::Local);
+        if !serves && !hops.iter().any(|hop| hop.may_serve) {
             return Standing::Other;
         }
         let length = found.prefix.prefix_len();
-        let (announced, pool) = (self.announced(), self.cluster.pool_of(self.vip));
-        let by_node = serving.any(|hop| matches!(self.explain(*hop), Explained::Nodes(_) | Explained::Foreign(..)));
-        let counts = match (announced, pool) {
+        let counts = match (self.announced(), self.cluster.pool_of(self.vip)) {
             (Some(announced), _) => length >= announced.prefix_len(),
             (None, _) if by_node => true,
             (None, Some(pool)) => length >= pool.prefix_len(),
+            // A leaf that no node is behind brings the fabric's prefixes as well.
+            (None, None) if !serves && found.is_evpn() => false,
             (None, None) => return Standing::Unsure,
         };
         if counts { Standing::Counts } else { Standing::Other }
@@ -139,10 +177,8 @@ impl NextHops<'_> {
 
     /// The shortest prefix the VIP is announced as, where the resources of every speaker that announces it say so.
     fn announced(&self) -> Option<IpNet> {
-        let partners = self.world.clusters.values().filter(|other| {
-            other.id == self.cluster.id || other.is_beside(self.cluster) && other.shares_with(self.cluster)
-        });
-        let claims = partners.flat_map(|cluster| cluster.carrying(self.vip));
+        let speakers = std::iter::once(self.cluster).chain(self.partners());
+        let claims = speakers.flat_map(|cluster| cluster.carrying(self.vip));
         let told = claims.map(|entry| entry.announcement(self.vip).and_then(|told| told.shortest(self.vip)));
         told.reduce(|one, other| match (one, other) {
             (Some(one), Some(other)) => Some(if one.prefix_len() <= other.prefix_len() { one } else { other }),
@@ -173,11 +209,8 @@ impl NextHops<'_> {
 
     /// Expected and installed next-hops, by address.
     pub(crate) fn hops(&self, route: Option<&Matched>, expectation: &Expectation) -> Vec<Hop> {
-        let installed = route.map(|route| &*route.hops).unwrap_or_default();
         let evpn = route.is_some_and(Matched::is_evpn);
-        let mut hops: Vec<Hop> =
-            installed.iter().map(|address| Hop { installed: true, ..self.hop(*address, evpn) }).collect();
-        self.let_serve(&mut hops, expectation);
+        let mut hops = self.installed(route, expectation);
         for slot in &expectation.attached {
             self.expect_node(&mut hops, *slot);
         }
@@ -189,6 +222,50 @@ impl NextHops<'_> {
         hops
     }
 
+    /// Installed next-hops, by address.
+    fn installed(&self, route: Option<&Matched>, expectation: &Expectation) -> Vec<Hop> {
+        let installed = route.map(|route| &*route.hops).unwrap_or_default();
+        let evpn = route.is_some_and(Matched::is_evpn);
+        let hop = |address: &IpAddr| Hop { installed: true, ..self.hop(*address, evpn) };
+        let mut hops: Vec<Hop> = installed.iter().map(hop).collect();
+        self.let_serve(&mut hops, expectation);
+        let written = route.is_some_and(Matched::is_static);
+        for hop in &mut hops {
+            hop.doubtful = self.is_doubtful(hop, written);
+        }
+        hops
+    }
+
+    /// Nothing shows it to be alive, or a way to this cluster: a node whose session is down, so that its route is only kept; an
+    /// address whose own session is down, or that the operator wrote into a route; what may be another claimant's.
+    fn is_doubtful(&self, hop: &Hop, written: bool) -> bool {
+        match hop.kind {
+            NextHopKind::Local if hop.serves => {
+                let nodes = self.cluster.at_next_hop(hop.address);
+                let instance = &self.cluster.config.rules.network_instance;
+                let peer = self.peer(nodes, hop.address);
+                let down = peer.is_some_and(|peer| self.world.last_session(instance, peer).is_down());
+                down && !self.nodes(nodes).any(|node| node.location.answers)
+            }
+            NextHopKind::Unmapped => {
+                let instance = &self.cluster.config.rules.network_instance;
+                let idle = matches!(self.world.last_session(instance, hop.address), Session::Down(Some(_)));
+                hop.may_serve && (written || idle || self.has_rivals())
+            }
+            NextHopKind::Vtep => hop.may_serve && self.has_rivals(),
+            NextHopKind::Transit | NextHopKind::Local | NextHopKind::L2 => false,
+        }
+    }
+
+    /// Another cluster claims the VIP, and shares nothing with this one.
+    fn has_rivals(&self) -> bool {
+        let mut claims = self.world.claims.of(self.vip).iter();
+        claims.any(|claim| {
+            let other = self.world.clusters.get(&claim.cluster).filter(|other| other.id != self.cluster.id);
+            other.is_some_and(|other| other.is_beside(self.cluster) && !other.shares_with(self.cluster))
+        })
+    }
+
     fn nodes<'s>(&self, slots: &'s [u32]) -> impl Iterator<Item = &NodeEntry> + use<'_, 's> {
         slots.iter().filter_map(|slot| self.cluster.nodes.get(*slot))
     }
@@ -197,19 +274,28 @@ impl NextHops<'_> {
     /// next-hop at most. Behind a leaf may also be those that should be reached here and are not, for they may peer with
     /// several leaves, or with none that is known.
     fn let_serve(&self, hops: &mut [Hop], expectation: &Expectation) {
-        if self.endpoints.usable == 0 {
+        let partners = self.partners_announcing();
+        if self.endpoints.usable == 0 && partners.is_empty() {
             return;
         }
-        let absent = |node: &&NodeEntry| !hops.iter().any(|hop| node.location.is_by(hop.address));
-        let elsewhere =
-            self.nodes(&expectation.attached).chain(self.nodes(&expectation.silent)).any(|node| absent(&node));
-        let mut unlocated = self.nodes(&expectation.unlocated).filter(absent).count();
+        let own = (self.endpoints.usable > 0).then_some((self.cluster, expectation));
+        let all = own.into_iter().chain(partners.iter().map(|(cluster, expectation)| (*cluster, &**expectation)));
+        let absent = |cluster: &Cluster, slots: &[u32]| {
+            let nodes = slots.iter().filter_map(|slot| cluster.nodes.get(*slot));
+            nodes.filter(|node| !hops.iter().any(|hop| node.location.is_by(hop.address))).count()
+        };
+        let (mut elsewhere, mut unlocated) = (0, 0);
+        for (cluster, expectation) in all {
+            elsewhere += absent(cluster, &expectation.attached) + absent(cluster, &expectation.silent);
+            unlocated += absent(cluster, &expectation.unlocated);
+        }
+        // Behind a leaf there is room for all of them, and one of them may be behind two.
+        let behind_leaf = elsewhere + unlocated > 0;
         for hop in hops.iter_mut().filter(|hop| !hop.serves && hop.foreign.is_none()) {
             hop.may_serve = match hop.kind {
-                NextHopKind::Transit => true,
-                NextHopKind::Vtep if elsewhere => true,
-                NextHopKind::Vtep if hop.usable.is_some() => unlocated > 0,
-                NextHopKind::Vtep | NextHopKind::Unmapped => {
+                NextHopKind::Transit if self.has_transit_at(hop.address) => self.may_pass_on(hop.address),
+                NextHopKind::Transit | NextHopKind::Vtep => behind_leaf || self.may_pass_on(hop.address),
+                NextHopKind::Unmapped => {
                     let one = unlocated.checked_sub(1);
                     unlocated = one.unwrap_or(0);
                     one.is_some()
@@ -217,6 +303,19 @@ impl NextHops<'_> {
                 NextHopKind::Local | NextHopKind::L2 => false,
             };
         }
+    }
+
+    /// Clusters that share the VIP and have an endpoint for it, and what their announcers make expected.
+    fn partners_announcing(&self) -> Vec<(&Cluster, Arc<Expectation>)> {
+        let partners = self.partners().filter(|other| self.has_endpoint(other));
+        partners.map(|other| (other, announcers(self.world, other, self.vip).1)).collect()
+    }
+
+    /// Clusters that share VIPs with this one.
+    fn partners(&self) -> impl Iterator<Item = &Cluster> {
+        self.world.clusters.values().filter(|other| {
+            other.id != self.cluster.id && other.is_beside(self.cluster) && other.shares_with(self.cluster)
+        })
     }
 
     /// An attached announcer should be among the next-hops, by any of its addresses or a VTEP it is behind as well.
@@ -256,11 +355,9 @@ impl NextHops<'_> {
     /// Remote announcers are not looked for by their VTEPs: transit leads to them, a cluster that shares the VIP has nodes
     /// here, which win on this leaf, or the route, which is not EVPN's, may be by nodes here that nobody can place.
     fn stands_for_remote(&self, hops: &[Hop], evpn: bool) -> bool {
-        let transit = hops.iter().any(|hop| hop.kind == NextHopKind::Transit);
+        let transit = hops.iter().any(|hop| hop.installed && self.is_transit(hop.address));
         let unplaced = !evpn && !hops.is_empty() && hops.iter().all(|hop| hop.may_serve);
-        let mut partners = self.world.clusters.values().filter(|other| {
-            other.id != self.cluster.id && other.is_beside(self.cluster) && other.shares_with(self.cluster)
-        });
+        let mut partners = self.partners();
         let has_nodes_here = |other: &Cluster| !announcers(self.world, other, self.vip).1.attached.is_empty();
         transit || unplaced || partners.any(|other| other.vips.contains_key(&self.vip) && has_nodes_here(other))
     }
@@ -283,6 +380,7 @@ impl NextHops<'_> {
             installed: false,
             serves: self.serves(address),
             may_serve: false,
+            doubtful: false,
             session: Session::Unknown,
             usable: None,
         };
@@ -313,13 +411,19 @@ impl NextHops<'_> {
         hop
     }
 
-    /// The session of a local next-hop: its own, or that of the node where another address of it carries the VIP.
+    /// The session of a local next-hop.
     fn hop_session(&self, nodes: &[u32], address: IpAddr) -> Session {
-        let attached = self.nodes(nodes).find_map(|node| {
+        let instance = &self.cluster.config.rules.network_instance;
+        self.peer(nodes, address).map_or(Session::Unknown, |peer| self.world.session(instance, peer))
+    }
+
+    /// The address whose session carries routes by a local next-hop: its own, or that of the node where another address of it
+    /// carries the VIP.
+    fn peer(&self, nodes: &[u32], address: IpAddr) -> Option<IpAddr> {
+        self.nodes(nodes).find_map(|node| {
             let mut peers = node.location.peers.iter().map(|peer| peer.address);
             let own = peers.find(|own| *own == address && node.location.attached(Some(own.is_ipv4())) == Some(*own));
             own.or_else(|| node.location.carrier(self.vip.is_ipv4()))
-        });
-        attached.map_or(Session::Unknown, |peer| self.world.session(&self.cluster.config.rules.network_instance, peer))
+        })
     }
 }

@@ -17,19 +17,20 @@ const fn row(state: OperState, reason: Reason, when: fn(&Evidence) -> bool) -> R
 use OperState::{Degraded, Down, Unknown, Up};
 
 /// In order. What matches none is up, without a reason.
-pub(crate) const ROWS: [Row; 29] = [
+pub(crate) const ROWS: [Row; 32] = [
     row(Unknown, Reason::Syncing, |e| matches!(e.gate, Gate::Syncing(_))),
     row(Unknown, Reason::SwitchStale, |e| matches!(e.gate, Gate::SwitchStale(_))),
     row(Unknown, Reason::NetworkInstanceMissing, |e| matches!(e.gate, Gate::InstanceMissing { .. })),
     row(Down, Reason::AddressPending, |e| e.vip.is_none()),
     row(Unknown, Reason::IntentStale, |e| e.intent_stale.is_some()),
-    row(Down, Reason::NoReadyEndpoint, |e| e.endpoints.usable == 0 && !e.global),
+    row(Down, Reason::NoReadyEndpoint, |e| e.is_unserved() && !e.global),
     // Endpoints of the other clusters of the mesh may serve what is announced.
-    row(Unknown, Reason::NoReadyEndpoint, |e| e.endpoints.usable == 0 && e.route.is_some()),
-    row(Down, Reason::NoRoute, |e| e.endpoints.usable == 0),
+    row(Unknown, Reason::NoReadyEndpoint, |e| e.is_unserved() && e.route.is_some()),
+    row(Down, Reason::NoRoute, Evidence::is_unserved),
     row(Unknown, Reason::ArpUnresolved, |e| e.unresolved),
-    row(Down, Reason::NoAnnouncer, |e| e.expectation.announcers == 0 && e.route.is_none()),
     // Flows follow a prefix to another leaf: where they end is not known here.
+    row(Degraded, Reason::NoAnnouncer, |e| e.followed && nobody_announces(e)),
+    row(Down, Reason::NoAnnouncer, nobody_announces),
     row(Degraded, Reason::WrongNetworkInstance, |e| e.followed && stands_elsewhere(e)),
     row(Down, Reason::WrongNetworkInstance, stands_elsewhere),
     row(Degraded, Reason::SessionDown, |e| e.followed && all_attached_sessions_down(e)),
@@ -48,7 +49,14 @@ pub(crate) const ROWS: [Row; 29] = [
     row(Degraded, Reason::EcmpLimited, |e| e.absent().next().is_some() && at_ecmp_limit(e)),
     row(Degraded, Reason::NextHopMissing, |e| e.absent().next().is_some()),
     row(Degraded, Reason::NextHopUnexpected, |e| e.installed().any(Hop::is_lost)),
-    row(Unknown, Reason::NextHopUnmapped, |e| e.local_policy && e.installed().any(|hop| hop.may_serve)),
+    // A route that is only kept, by a node that may be dead.
+    row(Unknown, Reason::SessionDown, |e| e.installed().any(|hop| hop.doubtful && hop.serves)),
+    row(Unknown, Reason::NextHopUnmapped, |e| {
+        let unsure = |hop: &Hop| e.local_policy || hop.doubtful || e.endpoints.usable == 0;
+        e.installed().any(|hop| hop.may_serve && unsure(hop))
+    }),
+    // Those of another cluster serve it.
+    row(Up, Reason::NoReadyEndpoint, |e| e.endpoints.usable == 0),
     row(Up, Reason::NextHopUnmapped, |e| e.installed().any(|hop| hop.may_serve)),
     row(Up, Reason::CoveredByAggregate, |e| e.route.as_ref().is_some_and(|route| !route.is_host())),
 ];
@@ -70,6 +78,10 @@ pub(crate) fn vantage(evidence: &Evidence) -> Option<Vantage> {
         _ if evidence.expectation.attached.is_empty() => Some(Vantage::Remote),
         _ => Some(Vantage::Local),
     }
+}
+
+fn nobody_announces(evidence: &Evidence) -> bool {
+    evidence.expectation.announcers == 0 && evidence.route.is_none()
 }
 
 fn stands_elsewhere(evidence: &Evidence) -> bool {
@@ -104,10 +116,13 @@ pub(crate) fn next_hop_verdict(evidence: &Evidence, hop: &Hop) -> (OperState, Op
         return (Unknown, None);
     }
     match (hop.installed, hop.expected) {
-        (true, _) if hop.may_serve && evidence.local_policy => (Unknown, Some(Reason::NextHopUnmapped)),
+        (true, _) if hop.may_serve && (evidence.local_policy || hop.doubtful) => {
+            (Unknown, Some(Reason::NextHopUnmapped))
+        }
         (true, _) if hop.may_serve => (Up, Some(Reason::NextHopUnmapped)),
         // Announced by design, and nothing to serve: the VIP has the word.
-        (true, true) if evidence.endpoints.usable == 0 => (Down, None),
+        (true, true) if evidence.endpoints.usable == 0 && !hop.serves => (Down, None),
+        (true, _) if hop.doubtful => (Unknown, Some(Reason::SessionDown)),
         (true, _) if !hop.serves => (Down, Some(Reason::NextHopUnexpected)),
         (true, true) => (Up, None),
         (true, false) => (Up, Some(Reason::NextHopUnexpected)),

@@ -27,7 +27,10 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     let apart = !single && !configuration.aggregation && configuration.load_balancer.contains(range);
     let host = single || apart || subject.local;
     let prefix = if host { IpNet::from(subject.vip) } else { *range };
-    Rule { needs_endpoint: apart, prefix: Some(prefix), ..Rule::default() }
+    // Every node announces the range beside the single addresses of services with policy Local.
+    let beside = configuration.aggregation && host && !single;
+    let shorter = beside.then(|| Box::new(Rule { prefix: Some(*range), ..Rule::default() }));
+    Rule { needs_endpoint: apart, prefix: Some(prefix), shorter, ..Rule::default() }
 }
 
 fn configuration(resources: &SpeakerResources) -> Option<&CalicoConfiguration> {

@@ -2,9 +2,9 @@
 //!
 //! | rule | MetalLB | Cilium | Calico | kube-router | kube-vip | generic |
 //! |---|---|---|---|---|---|---|
-//! | usable endpoint | ready or serving | ready | ready | ready or serving | ready or serving | ready or serving |
-//! | policy Local announces where | a usable one is | a usable one is | a usable one is | any endpoint is | a usable one is | a usable one is |
-//! | policy Cluster announces when | one is usable | always | always | always | always | one is usable |
+//! | announces for an endpoint that is | ready or serving | ready | ready | ready or serving | ready or serving | ready or serving |
+//! | policy Local announces where | such a one is | such a one is | such a one is | any endpoint is | such a one is | such a one is |
+//! | policy Cluster announces when | there is one | always | always | always | always | there is one |
 //! | exclude label | present | - | is "true" | - | - | - |
 //! | NetworkUnavailable | excludes | - | - | - | - | - |
 //! | load-balancer class | none | none or its own | any | any | none or its own | none |
@@ -32,8 +32,8 @@ use crate::model::speaker::ObjectKey;
 /// The rules of one speaker.
 #[derive(Debug)]
 pub(crate) struct Profile {
-    /// A terminating endpoint that still serves is usable.
-    serving_is_usable: bool,
+    /// A terminating endpoint that still serves is announced for.
+    announces_serving: bool,
     /// Policy Local counts endpoints in any condition.
     local_counts_any: bool,
     /// Policy Cluster announces without a usable endpoint.
@@ -70,7 +70,7 @@ enum Class {
 }
 
 const METALLB: Profile = Profile {
-    serving_is_usable: true,
+    announces_serving: true,
     local_counts_any: false,
     announces_without_endpoints: false,
     exclude_label: ExcludeLabel::Present,
@@ -85,7 +85,7 @@ const METALLB: Profile = Profile {
 };
 
 const CILIUM: Profile = Profile {
-    serving_is_usable: false,
+    announces_serving: false,
     local_counts_any: false,
     announces_without_endpoints: true,
     exclude_label: ExcludeLabel::Ignored,
@@ -100,7 +100,7 @@ const CILIUM: Profile = Profile {
 };
 
 const CALICO: Profile = Profile {
-    serving_is_usable: false,
+    announces_serving: false,
     local_counts_any: false,
     announces_without_endpoints: true,
     exclude_label: ExcludeLabel::IsTrue,
@@ -115,7 +115,7 @@ const CALICO: Profile = Profile {
 };
 
 const KUBE_ROUTER: Profile = Profile {
-    serving_is_usable: true,
+    announces_serving: true,
     local_counts_any: true,
     announces_without_endpoints: true,
     exclude_label: ExcludeLabel::Ignored,
@@ -141,7 +141,7 @@ const GENERIC: Profile = Profile {
 };
 
 const KUBE_VIP: Profile = Profile {
-    serving_is_usable: true,
+    announces_serving: true,
     local_counts_any: false,
     announces_without_endpoints: true,
     exclude_label: ExcludeLabel::Ignored,
@@ -168,19 +168,19 @@ pub(crate) fn profile(speaker: Speaker) -> &'static Profile {
 }
 
 impl Profile {
-    /// Flows may be sent to the endpoint.
-    pub(crate) fn usable(&self, endpoint: &Endpoint) -> bool {
-        endpoint.ready || self.serving_is_usable && endpoint.serving
+    /// The speaker announces for the sake of the endpoint.
+    pub(crate) fn announces_for(&self, endpoint: &Endpoint) -> bool {
+        endpoint.ready || self.announces_serving && endpoint.serving
     }
 
     /// Under policy Local the endpoint makes its node an announcer.
     pub(crate) fn makes_local_announcer(&self, endpoint: &Endpoint) -> bool {
-        self.local_counts_any || self.usable(endpoint)
+        self.local_counts_any || self.announces_for(endpoint)
     }
 
     /// Under policy Cluster every eligible node announces.
-    pub(crate) fn announces_with(&self, usable_endpoints: u32) -> bool {
-        self.announces_without_endpoints || usable_endpoints > 0
+    pub(crate) fn announces_with(&self, endpoints: u32) -> bool {
+        self.announces_without_endpoints || endpoints > 0
     }
 
     /// Why the node may not announce; none when it may.

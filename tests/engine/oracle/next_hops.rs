@@ -19,8 +19,8 @@ pub(super) enum Flow {
 }
 
 impl<'a> Oracle<'a> {
-    /// The attached announcers. While gNMI does not say who is a neighbor here, and nobody is known to be attached: those
-    /// that a next-hop is an address of, which are reached by themselves.
+    /// The attached announcers. While gNMI does not say who is a neighbor here: those of them that a next-hop is an address
+    /// of, which are reached by themselves, as long as there are any; and where nobody is known to be attached, those of all.
     pub(super) fn attached_announcers(
         &self,
         cluster: Cluster<'a>,
@@ -30,16 +30,22 @@ impl<'a> Oracle<'a> {
         let announcers = self.announcers(cluster, vip);
         let attached: Vec<_> =
             announcers.iter().copied().filter(|node| !self.attached(cluster, node).is_empty()).collect();
-        if !attached.is_empty() || self.gnmi_heard() {
+        let reached = |node: &&NodeName| installed.iter().any(|hop| self.is_address_of(cluster, node, *hop));
+        if self.gnmi_heard() {
             return attached;
         }
-        let reached = |node: &&NodeName| installed.iter().any(|hop| self.is_address_of(cluster, node, *hop));
+        if !attached.is_empty() {
+            let used: Vec<_> = attached.iter().copied().filter(reached).collect();
+            return if used.is_empty() { attached } else { used };
+        }
         announcers.into_iter().filter(|node| !self.located(cluster, node)).filter(reached).collect()
     }
 
     /// A next-hop leads to the node: it is an address of it, or a VTEP it is behind.
-    fn leads_to(&self, cluster: Cluster<'a>, node: &NodeName, hop: &IpAddr) -> bool {
-        self.is_address_of(cluster, node, *hop) || self.vteps(cluster, node).contains(hop)
+    pub(super) fn leads_to(&self, cluster: Cluster<'a>, node: &NodeName, hop: &IpAddr) -> bool {
+        self.is_address_of(cluster, node, *hop)
+            || self.vteps(cluster, node).contains(hop)
+            || self.gateways(cluster, node).contains(hop)
     }
 
     /// What the VIP's route should use. Each attached announcer by whatever of its ways is there, or else by the address its
@@ -68,7 +74,7 @@ impl<'a> Oracle<'a> {
         let flows = route.map(|route| self.flows(subject, route)).unwrap_or_default();
         let all_may = !flows.is_empty() && flows.values().all(|flow| *flow == Flow::MayServe);
         let evpn = route.is_some_and(Found::is_evpn);
-        let transit = installed.iter().any(|hop| self.kind(cluster, *hop, false) == NextHopKind::Transit);
+        let transit = installed.iter().any(|hop| self.is_anyones_transit(cluster, *hop));
         if partner_here || transit || all_may && !evpn {
             return BTreeSet::new();
         }
@@ -80,45 +86,100 @@ impl<'a> Oracle<'a> {
         remote.flat_map(expect).collect()
     }
 
-    /// Where flows of this service end, by the next-hop they are sent to.
+    /// Where flows of this service end, by the next-hop they are sent to. What serves nobody for certain may serve those
+    /// announcers, of this cluster or of one that shares the VIP, that have an endpoint somewhere and no way among the
+    /// next-hops: a leaf any of them that may peer elsewhere or that nobody can place, an address one that nobody can place.
     pub(super) fn flows(&self, subject: Subject<'a>, route: &Found) -> BTreeMap<IpAddr, Flow> {
-        let Subject { cluster, vip, .. } = subject;
-        let usable = !self.usable_endpoints(subject).is_empty();
-        let absent = |node: &&NodeName| !route.next_hops.iter().any(|hop| self.leads_to(cluster, node, hop));
-        let here = self.attached_announcers(cluster, vip, &route.next_hops);
-        let announcers = self.announcers(cluster, vip);
-        // Who should be reached from here and is not may peer with other leaves as well.
-        let alone = announcers.iter().copied().filter(|node| self.here_alone(cluster, node) && !here.contains(node));
-        let beside = here.iter().copied().chain(alone).any(|node| absent(&node));
-        let unplaced =
-            announcers.iter().copied().filter(|node| !self.located(cluster, node) && !self.here_alone(cluster, node));
-        let mut unplaced = unplaced.filter(|node| !here.contains(node)).filter(absent).count();
+        let Subject { cluster, .. } = subject;
+        let (mut elsewhere, mut unplaced) = (0, 0);
+        for other in self.with_endpoints(subject).map(|subject| subject.cluster.name).collect::<BTreeSet<_>>() {
+            let other = self.clusters().find(|cluster| cluster.name == other).expect("a cluster");
+            let here = self.attached_announcers(other, subject.vip, &route.next_hops);
+            for node in self.announcers(other, subject.vip) {
+                if route.next_hops.iter().any(|hop| self.leads_to(other, node, hop)) {
+                } else if here.contains(&node) || self.here_alone(other, node) {
+                    elsewhere += 1;
+                } else if !self.located(other, node) {
+                    unplaced += 1;
+                }
+            }
+        }
+        let room = elsewhere + unplaced > 0;
         let mut flows = BTreeMap::new();
         for hop in &route.next_hops {
-            let certain = self.certain_flow(subject, *hop);
-            let known_leaf = certain == Some(Flow::Lost) && self.nodes_at(cluster, *hop).is_empty() && {
-                cluster.world.nodes.keys().any(|node| self.vteps(cluster, node).contains(hop))
-            };
-            let leaf = certain.is_none() && route.is_evpn() || known_leaf;
-            let flow = match certain {
-                Some(Flow::Serves) => Flow::Serves,
-                _ if !usable => Flow::Lost,
-                None if self.is_transit(cluster, *hop) => match self.served_locally(cluster, subject.service) {
-                    true => Flow::MayServe,
-                    false => Flow::Serves,
-                },
-                Some(Flow::Lost) if known_leaf && (beside || unplaced > 0) => Flow::MayServe,
-                Some(flow) => flow,
-                None if leaf && beside => Flow::MayServe,
-                None if unplaced > 0 => {
-                    unplaced -= 1;
-                    Flow::MayServe
+            let kind = self.kind(cluster, *hop, route.is_evpn());
+            let itself = self.named_transit(cluster).any(|(_, transit)| transit == *hop);
+            let may = match kind {
+                _ if self.surely_serves(subject, *hop) => {
+                    flows.insert(*hop, Flow::Serves);
+                    continue;
                 }
-                None => Flow::Lost,
+                NextHopKind::Local | NextHopKind::L2 => false,
+                NextHopKind::Transit if itself => self.passed_on(subject, *hop).next().is_some(),
+                NextHopKind::Transit | NextHopKind::Vtep => room || self.passed_on(subject, *hop).next().is_some(),
+                NextHopKind::Unmapped => {
+                    let one = unplaced > 0;
+                    unplaced -= usize::from(one);
+                    one
+                }
             };
-            flows.insert(*hop, flow);
+            flows.insert(*hop, if may { Flow::MayServe } else { Flow::Lost });
         }
         flows
+    }
+
+    /// This service, and those of clusters that share the VIP, as far as they have an endpoint for it.
+    fn with_endpoints(&self, subject: Subject<'a>) -> impl Iterator<Item = Subject<'a>> {
+        let partners = self.neighbors_of(subject.cluster).filter(move |other| share(subject.cluster, *other));
+        let theirs = partners.flat_map(|other| self.subjects(other)).filter(move |other| other.vip == subject.vip);
+        std::iter::once(subject).chain(theirs).filter(|subject| !self.usable_endpoints(*subject).is_empty())
+    }
+
+    /// Those of them that a next-hop is transit to.
+    fn passed_on(&self, subject: Subject<'a>, hop: IpAddr) -> impl Iterator<Item = Subject<'a>> {
+        self.with_endpoints(subject).filter(move |other| self.is_transit(other.cluster, hop))
+    }
+
+    /// Transit that operators name, of a cluster and those that share VIPs with it.
+    fn named_transit(&self, cluster: Cluster<'a>) -> impl Iterator<Item = (Cluster<'a>, IpAddr)> {
+        let partners = self.neighbors_of(cluster).filter(move |other| share(cluster, *other));
+        let all = std::iter::once(cluster).chain(partners);
+        all.flat_map(|cluster| cluster.config.rules.transit_addresses.iter().map(move |transit| (cluster, *transit)))
+    }
+
+    pub(super) fn is_anyones_transit(&self, cluster: Cluster<'a>, hop: IpAddr) -> bool {
+        self.named_transit(cluster).any(|(cluster, _)| self.is_transit(cluster, hop))
+    }
+
+    /// What may serve and may as well be nobody's, or another claimant's: an address that nobody is known to have, that the
+    /// operator wrote or whose own session is down; any where a cluster claims the VIP that shares nothing.
+    pub(super) fn unproven(&self, subject: Subject<'a>, route: &Found, hop: IpAddr) -> bool {
+        let cluster = subject.cluster;
+        let kind = self.kind(cluster, hop, route.is_evpn());
+        let claims = |other: Cluster<'a>| self.subjects(other).any(|theirs| theirs.vip == subject.vip);
+        let rival = self.neighbors_of(cluster).any(|other| !share(cluster, other) && claims(other));
+        let written = route.view.owner.as_deref() == Some("static_route_mgr");
+        match kind {
+            NextHopKind::Unmapped => {
+                let neighbor = self.world.neighbor(&cluster.config.rules.network_instance, hop);
+                written || rival || neighbor.is_some() && self.session_last_down(cluster, hop)
+            }
+            NextHopKind::Vtep => rival,
+            NextHopKind::Transit | NextHopKind::Local | NextHopKind::L2 => false,
+        }
+    }
+
+    /// A node whose route is only kept, for its session is down, and that nothing shows to be alive.
+    pub(super) fn doubtful(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
+        let Subject { cluster, vip, .. } = subject;
+        let nodes = self.nodes_of_hop(cluster, hop);
+        let shown = |address: IpAddr| {
+            let route = self.world.host_route(&cluster.config.rules.network_instance, address);
+            let owner = route.and_then(|route| self.world.owner(route));
+            owner == Some(crate::world::EVPN) || owner == Some("arp_nd_mgr")
+        };
+        let alive = |node: &&NodeName| self.candidates(cluster, node).into_iter().any(|(address, _)| shown(address));
+        !nodes.is_empty() && self.next_hop_last_down(cluster, vip, hop) && !nodes.iter().any(alive)
     }
 
     /// It leads to the cluster: an address the operator names, or the leaf that such an address is behind.
@@ -135,14 +196,10 @@ impl<'a> Oracle<'a> {
 
     /// What serves for certain, by nodes or by transit.
     pub(super) fn surely_serves(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
-        match self.certain_flow(subject, hop) {
-            Some(flow) => flow == Flow::Serves,
-            None => {
-                self.is_transit(subject.cluster, hop)
-                    && !self.usable_endpoints(subject).is_empty()
-                    && !self.served_locally(subject.cluster, subject.service)
-            }
-        }
+        let local = self.kind(subject.cluster, hop, false) == NextHopKind::Local;
+        let all_serve = |other: &Subject<'a>| !self.served_locally(other.cluster, other.service);
+        self.certain_flow(subject, hop) == Some(Flow::Serves)
+            || !local && self.passed_on(subject, hop).any(|other| all_serve(&other))
     }
 
     /// The same, where what is known of nodes tells.
@@ -152,7 +209,7 @@ impl<'a> Oracle<'a> {
         if behind.is_empty() {
             return theirs;
         }
-        let itself = !self.nodes_at(subject.cluster, next_hop).is_empty();
+        let itself = !self.nodes_of_hop(subject.cluster, next_hop).is_empty();
         let serves = self.serves(subject, &behind) || !itself && theirs == Some(Flow::Serves);
         Some(if serves { Flow::Serves } else { Flow::Lost })
     }

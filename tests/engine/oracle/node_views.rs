@@ -157,8 +157,7 @@ impl<'a> Oracle<'a> {
     /// The VIP's route uses the node: a next-hop of it is the node, or its VTEP.
     fn uses(&self, cluster: Cluster<'a>, vip: IpAddr, node: &NodeName) -> bool {
         let next_hops = self.carrying(cluster, vip).map(|(_, next_hops)| next_hops).unwrap_or_default();
-        let vteps = self.vteps(cluster, node);
-        next_hops.iter().any(|next_hop| vteps.contains(next_hop) || self.is_address_of(cluster, node, *next_hop))
+        next_hops.iter().any(|next_hop| self.leads_to(cluster, node, next_hop))
     }
 
     /// A node may give the VIP and not be used: another protocol's route won, or there is no room for more next-hops.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use srl_k8s_services::model::cluster::Node;
 use srl_k8s_services::model::config::ClusterConfig;
+use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::memory::Attachment;
 use srl_k8s_services::model::names::NodeName;
 use srl_k8s_services::model::switch::SessionState;
@@ -184,18 +185,26 @@ impl<'a> Oracle<'a> {
 
     /// The session with an attached address is known to be down: a neighbor that vanished is.
     pub(super) fn session_down(&self, cluster: Cluster<'_>, address: IpAddr) -> bool {
-        self.gnmi_heard()
+        self.gnmi_heard() && self.session_last_down(cluster, address)
+    }
+
+    /// The same, as gNMI told it last, whether it is heard now or not.
+    pub(super) fn session_last_down(&self, cluster: Cluster<'_>, address: IpAddr) -> bool {
+        self.world.source_of(&SourceId::Gnmi).synced_once
             && match self.world.neighbor(&cluster.config.rules.network_instance, address) {
                 Some(neighbor) => neighbor.session.is_some_and(|session| session != SessionState::Established),
                 None => true,
             }
     }
 
+    pub(super) fn next_hop_last_down(&self, cluster: Cluster<'a>, vip: IpAddr, next_hop: IpAddr) -> bool {
+        self.carried_by(cluster, vip, next_hop).is_some_and(|address| self.session_last_down(cluster, address))
+    }
+
     /// The attached address whose session carries routes to a VIP through this address of a node of the cluster: itself, or
     /// what else the node is attached by, best of the VIP's family.
     pub(super) fn carried_by(&self, cluster: Cluster<'a>, vip: IpAddr, next_hop: IpAddr) -> Option<IpAddr> {
-        let mut nodes = cluster.world.nodes.keys().filter(|node| self.is_address_of(cluster, node, next_hop));
-        nodes.find_map(|node| {
+        self.nodes_of_hop(cluster, next_hop).into_iter().find_map(|node| {
             let attached = self.attached(cluster, node);
             let itself = attached.iter().find(|address| **address == next_hop);
             let family = attached.iter().find(|address| address.is_ipv4() == vip.is_ipv4());
@@ -213,11 +222,31 @@ impl<'a> Oracle<'a> {
 
     /// Nodes of the cluster that an address stands for: it is one of theirs, or their VTEP.
     pub(super) fn nodes_behind(&self, cluster: Cluster<'a>, next_hop: IpAddr) -> BTreeSet<&'a NodeName> {
-        let itself = self.nodes_at(cluster, next_hop);
+        let itself = self.nodes_of_hop(cluster, next_hop);
         if !itself.is_empty() {
             return itself;
         }
         cluster.world.nodes.keys().filter(|node| self.vteps(cluster, node).contains(&next_hop)).collect()
+    }
+
+    /// Nodes that a next-hop is: at that address, or the only one that a static route of this leaf leads to by it.
+    pub(super) fn nodes_of_hop(&self, cluster: Cluster<'a>, next_hop: IpAddr) -> BTreeSet<&'a NodeName> {
+        let itself = self.nodes_at(cluster, next_hop);
+        if !itself.is_empty() {
+            return itself;
+        }
+        let by_it: BTreeSet<_> =
+            cluster.world.nodes.keys().filter(|node| self.gateways(cluster, node).contains(&next_hop)).collect();
+        if by_it.len() == 1 { by_it } else { BTreeSet::new() }
+    }
+
+    /// What static routes of this leaf to a node's addresses go by.
+    pub(super) fn gateways(&self, cluster: Cluster<'_>, node: &NodeName) -> BTreeSet<IpAddr> {
+        let network_instance = &cluster.config.rules.network_instance;
+        let addresses = self.candidates(cluster, node).into_iter().map(|(address, _)| address);
+        let routes = addresses.filter_map(|address| self.world.host_route(network_instance, address));
+        let own = routes.filter(|route| self.world.owner(route) == Some("static_route_mgr"));
+        own.flat_map(|route| self.world.next_hops(route).unwrap_or_default()).collect()
     }
 
     pub(super) fn nodes_at(&self, cluster: Cluster<'a>, address: IpAddr) -> BTreeSet<&'a NodeName> {

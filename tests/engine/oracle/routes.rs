@@ -12,6 +12,7 @@ use srl_k8s_services::model::switch::{FibFaultKind, NextHopGroupId, Route, Route
 use srl_k8s_services::model::verdict::{FibStatus, NextHopKind, Reason};
 use srl_k8s_services::model::view::RouteView;
 
+use super::next_hops::Flow;
 use super::services::Subject;
 use super::speakers::pools;
 use super::{Cluster, GROUP_WAIT, Oracle, share};
@@ -99,9 +100,10 @@ impl<'a> Oracle<'a> {
         if found.prefix == IpNet::from(vip) {
             return Standing::Counts;
         }
+        let flows = self.flows(subject, found);
         let serving: Vec<IpAddr> =
-            found.next_hops.iter().copied().filter(|hop| self.surely_serves(subject, *hop)).collect();
-        if serving.is_empty() {
+            flows.iter().filter(|(_, flow)| **flow == Flow::Serves).map(|(hop, _)| *hop).collect();
+        if flows.values().all(|flow| *flow == Flow::Lost) {
             return Standing::Other;
         }
         let length = found.prefix.prefix_len();
@@ -121,6 +123,8 @@ impl<'a> Oracle<'a> {
         match pools.iter().find(|pool| pool.contains(&vip)) {
             Some(pool) if length >= pool.prefix_len() => Standing::Counts,
             Some(_) => Standing::Other,
+            // A leaf that nobody is known to be behind has prefixes of the fabric as well.
+            None if serving.is_empty() && found.is_evpn() => Standing::Other,
             None => Standing::Unsure,
         }
     }

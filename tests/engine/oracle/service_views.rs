@@ -39,7 +39,7 @@ impl<'a> Oracle<'a> {
         let (state, reason) = worst.unwrap_or(own);
         ServiceView {
             policy: service.policy,
-            usable_endpoints: distinct(endpoints.filter(|endpoint| usable(cluster.config.source.speaker, endpoint))),
+            usable_endpoints: distinct(endpoints.filter(|endpoint| usable(endpoint))),
             total_endpoints: distinct(all),
             verdict: self.verdict(cluster, state, reason),
             last_change: Timestamp::UNIX_EPOCH,
@@ -136,10 +136,13 @@ impl<'a> Oracle<'a> {
             (false, _) => (OperState::Down, Some(Reason::NextHopMissing)),
             (true, Flow::Lost) if expected && self.usable_endpoints(subject).is_empty() => (OperState::Down, None),
             (true, Flow::Lost) => (OperState::Down, Some(Reason::NextHopUnexpected)),
-            (true, Flow::MayServe) => match self.served_locally(cluster, subject.service) {
+            (true, Flow::MayServe) => match self.served_locally(cluster, subject.service)
+                || route.is_some_and(|route| self.unproven(subject, route, address))
+            {
                 true => (OperState::Unknown, Some(Reason::NextHopUnmapped)),
                 false => (OperState::Up, Some(Reason::NextHopUnmapped)),
             },
+            (true, Flow::Serves) if self.doubtful(subject, address) => (OperState::Unknown, Some(Reason::SessionDown)),
             (true, Flow::Serves) if expected => (OperState::Up, None),
             (true, Flow::Serves) => (OperState::Up, Some(Reason::NextHopUnexpected)),
         };
@@ -163,13 +166,13 @@ impl<'a> Oracle<'a> {
     /// nobody knows.
     pub(super) fn kind(&self, cluster: Cluster<'a>, next_hop: IpAddr, evpn: bool) -> NextHopKind {
         let theirs = |other: Cluster<'a>| !self.nodes_at(other, next_hop).is_empty();
-        if !self.nodes_at(cluster, next_hop).is_empty() {
+        if !self.nodes_of_hop(cluster, next_hop).is_empty() {
             NextHopKind::Local
         } else if !self.nodes_behind(cluster, next_hop).is_empty() {
             NextHopKind::Vtep
         } else if self.neighbors_of(cluster).any(theirs) {
             NextHopKind::Local
-        } else if self.is_transit(cluster, next_hop) {
+        } else if self.is_anyones_transit(cluster, next_hop) {
             NextHopKind::Transit
         } else if evpn {
             NextHopKind::Vtep

@@ -69,8 +69,7 @@ impl<'a> Oracle<'a> {
     }
 
     pub(super) fn usable_endpoints(&self, subject: Subject<'a>) -> Vec<&'a Endpoint> {
-        let speaker = subject.cluster.config.source.speaker;
-        self.endpoints(subject).into_iter().filter(|endpoint| usable(speaker, endpoint)).collect()
+        self.endpoints(subject).into_iter().filter(|endpoint| usable(endpoint)).collect()
     }
 
     pub(super) fn usable_on(&self, subject: Subject<'a>, nodes: &BTreeSet<&NodeName>) -> u32 {
@@ -109,7 +108,10 @@ impl<'a> Oracle<'a> {
         };
         let counting: Vec<&Endpoint> = match speaker {
             Speaker::KubeRouter => self.endpoints(subject),
-            _ => self.usable_endpoints(subject),
+            Speaker::Cilium | Speaker::Calico => {
+                self.endpoints(subject).into_iter().filter(|endpoint| endpoint.ready).collect()
+            }
+            Speaker::Metallb | Speaker::KubeVip | Speaker::Generic => self.usable_endpoints(subject),
         };
         let announces = |name: &NodeName| match (self.policy(cluster, service), speaker) {
             // Where the proxy is ready, nobody tells: those that announce do.
@@ -118,7 +120,7 @@ impl<'a> Oracle<'a> {
             (TrafficPolicy::Cluster, Speaker::Metallb | Speaker::Generic) => !counting.is_empty(),
             (TrafficPolicy::Cluster, _) => true,
         };
-        let usable = !self.usable_endpoints(subject).is_empty();
+        let usable = !counting.is_empty();
         let local = self.policy(cluster, service) == TrafficPolicy::Local;
         let may = |name: &NodeName, node: &Node, length: Option<u8>| {
             excluded_by(cluster.config, node).is_none()
@@ -156,11 +158,9 @@ impl<'a> Oracle<'a> {
     }
 }
 
-pub(super) fn usable(speaker: Speaker, endpoint: &Endpoint) -> bool {
-    match speaker {
-        Speaker::Cilium | Speaker::Calico => endpoint.ready,
-        _ => endpoint.ready || endpoint.serving,
-    }
+/// Flows may be sent to it: whatever its speaker makes of endpoints that terminate, kube-proxy uses them while they serve.
+pub(super) fn usable(endpoint: &Endpoint) -> bool {
+    endpoint.ready || endpoint.serving
 }
 
 pub(super) fn distinct<'e>(endpoints: impl Iterator<Item = &'e Endpoint>) -> u32 {

@@ -172,10 +172,8 @@ impl<'a> Oracle<'a> {
                 let policy = self.policy(subject.cluster, subject.service);
                 cilium_length(speaker, subject, policy).map(|length| length.unwrap_or(host))
             }
-            Speaker::Calico => {
-                let local = self.policy(subject.cluster, subject.service) == TrafficPolicy::Local;
-                calico_length(speaker, subject, local).map(|length| length.unwrap_or(host))
-            }
+            // Ranges are announced by every node, whatever the policy.
+            Speaker::Calico => calico_length(speaker, subject, false).map(|length| length.unwrap_or(host)),
             Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => None,
         }
     }

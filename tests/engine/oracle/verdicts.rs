@@ -50,8 +50,12 @@ impl<'a> Oracle<'a> {
         let route = own.map(|(found, _)| found);
         let shown =
             if self.is_l2(subject, found) { found.map(|(found, _)| found).filter(|it| it.is_l2()) } else { route };
-        // 5
-        if self.usable_endpoints(subject).is_empty() {
+        // 5, unless another cluster that shares the VIP serves it
+        let l2 = self.is_l2(subject, found);
+        let unserved = self.usable_endpoints(subject).is_empty();
+        let by_others =
+            !l2 && route.is_some_and(|route| self.flows(subject, route).values().any(|flow| *flow != Flow::Lost));
+        if unserved && !by_others {
             let global = cluster.config.source.speaker == Speaker::Cilium && subject.service.hints.cilium_global;
             return match shown {
                 _ if !global => (Down, Some(Reason::NoReadyEndpoint)),
@@ -75,7 +79,7 @@ impl<'a> Oracle<'a> {
             };
             // 6
             if announcers.is_empty() {
-                return (Down, Some(Reason::NoAnnouncer));
+                return (missing, Some(Reason::NoAnnouncer));
             }
             // 7
             if self.stands_elsewhere(subject) {
@@ -135,12 +139,21 @@ impl<'a> Oracle<'a> {
         if flows.values().any(|flow| *flow == Flow::Lost) {
             return (Degraded, Some(Reason::NextHopUnexpected));
         }
+        // A route that is only kept, by a node that may be dead.
+        if flows.iter().any(|(hop, flow)| *flow == Flow::Serves && self.doubtful(subject, *hop)) {
+            return (Unknown, Some(Reason::SessionDown));
+        }
         // 18, 19
-        if flows.values().any(|flow| *flow == Flow::MayServe) {
-            return match self.served_locally(cluster, subject.service) {
-                true => (Unknown, Some(Reason::NextHopUnmapped)),
-                false => (Up, Some(Reason::NextHopUnmapped)),
-            };
+        let may = flows.values().any(|flow| *flow == Flow::MayServe);
+        let unproven = flows.keys().any(|hop| flows[hop] == Flow::MayServe && self.unproven(subject, route, *hop));
+        if may && (unproven || unserved || self.served_locally(cluster, subject.service)) {
+            return (Unknown, Some(Reason::NextHopUnmapped));
+        }
+        if unserved {
+            return (Up, Some(Reason::NoReadyEndpoint));
+        }
+        if may {
+            return (Up, Some(Reason::NextHopUnmapped));
         }
         // 20
         if route.prefix != IpNet::from(vip) {
