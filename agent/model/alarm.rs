@@ -214,6 +214,8 @@ pub const LONGEST_TEXT: usize = 512;
 pub enum ClearedBecause {
     /// It is well again.
     Well,
+    /// What it said is so no longer, and whether all is well is not known.
+    NotKnown,
     /// The node has nothing to announce any more; its session may still be down.
     NothingToAnnounce,
     /// What it was about was removed: from the cluster, or from the configuration.
@@ -227,6 +229,7 @@ impl ClearedBecause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Well => "well",
+            Self::NotKnown => "not-known",
             Self::NothingToAnnounce => "nothing-to-announce",
             Self::Removed => "removed",
             Self::Became(_) => "became",
@@ -237,7 +240,7 @@ impl ClearedBecause {
     pub fn became(self) -> Option<AlarmType> {
         match self {
             Self::Became(kind) => Some(kind),
-            Self::Well | Self::NothingToAnnounce | Self::Removed => None,
+            Self::Well | Self::NotKnown | Self::NothingToAnnounce | Self::Removed => None,
         }
     }
 }

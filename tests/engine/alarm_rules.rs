@@ -36,6 +36,8 @@ enum Known {
 struct Stopwatch {
     known: Known,
     since: Duration,
+    /// Of this very type.
+    as_this: Duration,
 }
 
 /// Stopwatches for everything that can be alarmed, and the alarms there were before.
@@ -88,13 +90,15 @@ impl AlarmRules {
         let (switch, neighbors) = visible(said);
         let mut seen = BTreeSet::new();
         let mut take = |resource: Resource, known: Known| {
-            let kept = self.watches.get(&resource).filter(|watch| same(watch.known, known)).map(|watch| watch.since);
-            self.watches.insert(resource.clone(), Stopwatch { known, since: kept.unwrap_or(now.elapsed) });
+            let watch = self.watches.get(&resource);
+            let since = watch.filter(|watch| same(watch.known, known)).map_or(now.elapsed, |watch| watch.since);
+            let as_this = watch.filter(|watch| watch.known == known).map_or(now.elapsed, |watch| watch.as_this);
+            self.watches.insert(resource.clone(), Stopwatch { known, since, as_this });
             seen.insert(resource);
         };
         for ((cluster, service), view) in &said.services {
             for vip in &view.vips {
-                let known = if switch { of_vip(vip) } else { Known::Nothing };
+                let known = if switch { of_vip(vip, neighbors) } else { Known::Nothing };
                 take(Resource::Vip(cluster.clone(), service.clone(), vip.address), known);
             }
         }
@@ -148,14 +152,20 @@ impl AlarmRules {
     fn cleared(&self, record: &AlarmRecord, records: &[&AlarmRecord], now: Now, said: &State) {
         let (key, (switch, neighbors)) = (&record.key, visible(said));
         match record.because {
-            ClearedBecause::Well | ClearedBecause::NothingToAnnounce => {
+            ClearedBecause::Well | ClearedBecause::NotKnown | ClearedBecause::NothingToAnnounce => {
+                let known = record.because != ClearedBecause::NotKnown || of_vips(key.kind) && neighbors;
+                assert!(known, "{key} is cleared for want of knowledge");
                 assert!(key.kind == AlarmType::SourceStale || switch, "{key} is cleared while nothing is known");
                 let of_node = matches!(key.kind, AlarmType::NeighborSessionDown | AlarmType::NodeAddressUnknown);
                 assert!(!of_node || neighbors, "{key} is cleared while neighbors are not known");
                 // Of an alarm for several the resource is what they share.
                 let alone = !(of_vips(key.kind) && matches!(key.resource, Resource::Node(..)));
                 let timed = alone && key.kind != AlarmType::NodeAddressUnknown;
-                if let Some(watch) = self.watches.get(&key.resource).filter(|_| timed) {
+                // A node that nobody can place any more may have nothing to announce either.
+                let settled = |watch: &&Stopwatch| {
+                    record.because != ClearedBecause::NothingToAnnounce || watch.known != Known::Nothing
+                };
+                if let Some(watch) = self.watches.get(&key.resource).filter(|_| timed).filter(settled) {
                     assert_eq!(watch.known, Known::Well, "{key} is cleared as {:?}", record.because);
                     assert!(now.elapsed >= watch.since + self.policy.clear_hold, "{key} is cleared too soon");
                 }
@@ -182,7 +192,7 @@ impl AlarmRules {
     fn missing(&self, now: Now, said: &State) {
         for (resource, watch) in &self.watches {
             let Known::Bad(kind) = watch.known else { continue };
-            if now.elapsed < watch.since + self.policy.raise_hold + GATHER {
+            if now.elapsed < watch.as_this + self.policy.raise_hold + GATHER {
                 continue;
             }
             let mut active = said.alarms.active.keys();
@@ -224,11 +234,13 @@ fn same(one: Known, other: Known) -> bool {
     std::mem::discriminant(&one) == std::mem::discriminant(&other)
 }
 
-fn of_vip(vip: &VipView) -> Known {
+fn of_vip(vip: &VipView, neighbors: bool) -> Known {
     use AlarmType::*;
     let Some(reason) = vip.verdict.reason else { return Known::Well };
     match (vip.verdict.state, reason) {
         (OperState::Up, _) => Known::Well,
+        // Nothing is known to be wrong with a route that is there, though all that could tell is heard.
+        (OperState::Unknown, Reason::NextHopUnmapped | Reason::SessionDown) if neighbors => Known::Well,
         (OperState::Unknown, _) => Known::Nothing,
         (_, Reason::NoRoute | Reason::WrongNetworkInstance) => Known::Bad(VipRouteMissing),
         (_, Reason::SessionDown) if vip.route.is_none() => Known::Bad(VipRouteMissing),

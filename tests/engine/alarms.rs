@@ -695,7 +695,7 @@ fn a_route_nobody_claims_is_a_warning_until_it_is_gone() {
 // ---- pacing ----
 
 #[test]
-fn a_text_is_written_at_most_every_ten_seconds_and_severity_at_once() {
+fn a_text_is_written_at_most_every_ten_seconds() {
     let mut leaf = Scenario::carried();
     leaf.via(1, &[1, 2]).after(10).alarmed(&[DEGRADED]);
     let text = |leaf: &Scenario| leaf.alarm(DEGRADED).text.clone();
@@ -705,8 +705,32 @@ fn a_text_is_written_at_most_every_ten_seconds_and_severity_at_once() {
     leaf.after(8);
     assert_ne!(text(&leaf), first);
     assert_eq!(leaf.events(|_| true), 1, "no notification for a text");
-    leaf.after(1).no_route().alarmed(&[ROUTE_MISSING]);
+}
+
+#[test]
+fn an_alarm_is_graver_when_what_is_graver_has_lasted_and_less_grave_at_once() {
+    let mut leaf = Scenario::carried();
+    leaf.via(1, &[1, 2]).after(10).alarmed(&[DEGRADED]);
+    leaf.no_route().after(9).alarmed(&[DEGRADED]);
+    leaf.via(1, &[1, 2]).after(1).no_route().after(9).alarmed(&[DEGRADED]);
+    leaf.after(1).alarmed(&[ROUTE_MISSING]);
     assert_eq!(leaf.alarm(ROUTE_MISSING).severity, Severity::Critical);
+    leaf.via(1, &[1, 2]).alarmed(&[DEGRADED]);
+}
+
+#[test]
+fn what_becomes_of_an_alarm_whose_route_is_back_is_told_though_it_is_not_known() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).alarmed(&[ROUTE_MISSING]);
+    leaf.session(node(2), SessionState::Active).via(1, &[1, 2, 3]).after(60).alarmed(&[SESSION_DOWN]);
+    assert_eq!(leaf.record(ROUTE_MISSING).because, ClearedBecause::NotKnown);
+}
+
+#[test]
+fn the_session_of_a_node_of_which_nothing_is_known_any_more_raises_nothing() {
+    let mut leaf = Scenario::carried();
+    leaf.session(node(2), SessionState::Active).network_instance(VRF, None).after(60);
+    leaf.alarmed(&["network-instance-missing/c1"]);
 }
 
 #[test]

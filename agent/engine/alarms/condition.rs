@@ -62,9 +62,15 @@ pub(super) enum Share {
     IfSilent(Box<[NodeName]>, Resource, Resource),
 }
 
-/// The condition of a VIP.
-pub(super) fn of_vip(cluster: &ClusterName, service: &ServiceKey, view: &ServiceView, vip: &VipView) -> Condition {
-    let Some((kind, reason)) = vip_alarm(vip) else { return of_well_or_unknown(&vip.verdict) };
+/// The condition of a VIP. `heard`: every source of the switch is, so that what is not known now was not known before.
+pub(super) fn of_vip(
+    cluster: &ClusterName,
+    service: &ServiceKey,
+    view: &ServiceView,
+    vip: &VipView,
+    heard: bool,
+) -> Condition {
+    let Some((kind, reason)) = vip_alarm(vip) else { return of_well_or_unknown(&vip.verdict, heard) };
     let degraded = kind == AlarmType::VipDegraded;
     let detail = words::detail(&vip.verdict);
     Condition::Fault(Arc::new(Fault {
@@ -93,7 +99,7 @@ fn vip_alarm(vip: &VipView) -> Option<(AlarmType, Reason)> {
         (Degraded, Reason::SessionDown) if vip.route.is_none() => VipRouteMissing,
         (Down, Reason::RouteNotProgrammed | Reason::NextHopUnexpected) => VipBlackholed,
         (Down, Reason::NoReadyEndpoint) => VipNoEndpoint,
-        (Down, Reason::NoAnnouncer) => VipNotAnnounced,
+        (Down | Degraded, Reason::NoAnnouncer) => VipNotAnnounced,
         (Degraded, Reason::AddressConflict) => VipAddressConflict,
         (Down, Reason::AddressPending) => return None,
         (Degraded | Down, _) => VipDegraded,
@@ -103,10 +109,14 @@ fn vip_alarm(vip: &VipView) -> Option<(AlarmType, Reason)> {
 }
 
 /// The condition of a verdict that calls for no alarm.
-fn of_well_or_unknown(verdict: &Verdict) -> Condition {
+fn of_well_or_unknown(verdict: &Verdict, heard: bool) -> Condition {
     match (verdict.state, verdict.reason) {
         // Endpoints in other clusters may serve it (ClusterMesh): never an alarm, so that an old one ends.
         (OperState::Unknown, Some(Reason::NoReadyEndpoint)) => Condition::Well(ClearedBecause::Well),
+        // There is a route again, and no next-hop of it is known to lose flows.
+        (OperState::Unknown, Some(Reason::NextHopUnmapped | Reason::SessionDown)) if heard => {
+            Condition::Well(ClearedBecause::NotKnown)
+        }
         (OperState::Unknown, _) => Condition::Unknown,
         _ => Condition::Well(ClearedBecause::Well),
     }

@@ -301,6 +301,19 @@ impl Alarms {
         }
     }
 
+    /// Takes services in again that have alarms: what was not known for want of neighbors is not known by itself now.
+    pub(super) fn reobserve_services<'a>(
+        &mut self,
+        now: Now,
+        services: impl Iterator<Item = (&'a ClusterName, &'a ServiceKey, &'a Arc<ServiceView>)>,
+    ) {
+        for (cluster, key, view) in services {
+            if self.traces.get(cluster).is_some_and(|services| services.contains_key(key)) {
+                self.service(now, cluster, key, view, true);
+            }
+        }
+    }
+
     fn sources(&mut self, input: &AlarmInput) {
         for (source, state) in &input.sources {
             let condition = match state {
@@ -394,7 +407,9 @@ impl Alarms {
     fn services(&mut self, input: &AlarmInput, changes: &[Change]) {
         for change in changes {
             match change {
-                Change::Service(cluster, key, Some(view)) => self.service(input.now, cluster, key, view),
+                Change::Service(cluster, key, Some(view)) => {
+                    self.service(input.now, cluster, key, view, input.visibility.neighbors);
+                }
                 Change::Service(cluster, key, None) => {
                     self.subjects.withdraw(input.now, &Resource::Service(cluster.clone(), key.clone()));
                     self.unknown.remove(&(cluster.clone(), key.clone()));
@@ -417,12 +432,12 @@ impl Alarms {
         }
     }
 
-    fn service(&mut self, now: Now, cluster: &ClusterName, key: &ServiceKey, view: &ServiceView) {
+    fn service(&mut self, now: Now, cluster: &ClusterName, key: &ServiceKey, view: &ServiceView, heard: bool) {
         let traced = self.traces.get(cluster).is_some_and(|services| services.contains_key(key));
         let mut trace = Trace::default();
         let mut unknown = false;
         for vip in &view.vips {
-            let condition = condition::of_vip(cluster, key, view, vip);
+            let condition = condition::of_vip(cluster, key, view, vip, heard);
             unknown |= condition == Condition::Unknown;
             trace.waits_for.extend(condition::waits_for(vip).cloned());
             trace.unmapped |= condition::is_unmapped(vip);

@@ -9,7 +9,8 @@
 //!      └─────────────────────────────────────────────────────────────────┘ clear-hold-time
 //! ```
 //!
-//! One subject for each resource: going from fault to fault is no break, and an active one takes its new fault along.
+//! One subject for each resource: going from fault to fault is no break, and an active one takes its new fault along, a
+//! graver one when that has lasted for raise-hold-time, too: pods that come back are announced a moment later.
 //! While nothing is known of a subject its time stands still, and starts over when something is known again. A VIP whose
 //! fault is explained by sessions is not raised while they have an active alarm, and waits while they may get one.
 
@@ -80,15 +81,18 @@ impl Member {
 
 #[derive(Debug)]
 struct Subject {
-    /// What is wrong, or was last.
+    /// What is wrong, or was last; while it is active, what its alarm says.
     fault: Arc<Fault>,
+    /// What is wrong now, where that is graver than what its alarm says.
+    graver: Option<Arc<Fault>>,
     /// Why it is well; `None` while it is not.
     well: Option<ClearedBecause>,
     /// Its condition is known, by what was said of it last.
     known: bool,
     /// It is in the alarm table.
     active: bool,
-    /// Not well and not raised, or well and not cleared, since then; `None` while its time stands still.
+    /// Not well and not raised, well and not cleared, or in a graver state than its alarm says, since then; `None` while its
+    /// time stands still.
     since: Option<Duration>,
 }
 
@@ -117,7 +121,8 @@ impl Subjects {
             explained_by: Box::default(),
             cause: view.cause,
         };
-        let subject = Subject { fault: Arc::new(fault), well: None, known: false, active: true, since: None };
+        let subject =
+            Subject { fault: Arc::new(fault), graver: None, well: None, known: false, active: true, since: None };
         self.known.insert(key.resource.clone(), subject);
         self.unseen.insert(key.resource.clone());
     }
@@ -183,14 +188,18 @@ impl Subjects {
         if let Some(at) = subject.due(&self.policy) {
             self.due.remove(&(at, resource.clone()));
         }
-        (subject.known, subject.since) = (false, None);
+        (subject.known, subject.since, subject.graver) = (false, None, None);
         self.unseen.remove(resource);
         self.reconsider(now, resource);
     }
 
     fn fail(&mut self, now: Now, resource: &Resource, fault: Arc<Fault>) {
         self.unseen.remove(resource);
+        if self.known.get(resource).is_some_and(|subject| subject.active && fault.severity < subject.fault.severity) {
+            return self.worsen(now, resource, fault);
+        }
         self.explain(resource, &fault);
+        self.stop(resource, |subject| subject.graver.take().is_some());
         let Some(subject) = self.known.get_mut(resource) else {
             let member = self.member(&fault);
             let of = |share: &Resource| AlarmKey { kind: fault.kind, resource: share.clone() };
@@ -198,7 +207,8 @@ impl Subjects {
             if active {
                 self.transitions.push(Transition::Raised(resource.clone(), member));
             }
-            self.known.insert(resource.clone(), Subject { fault, well: None, known: true, active, since: None });
+            let subject = Subject { fault, graver: None, well: None, known: true, active, since: None };
+            self.known.insert(resource.clone(), subject);
             return self.schedule(now, resource);
         };
         subject.known = true;
@@ -216,7 +226,34 @@ impl Subjects {
         self.schedule(now, resource);
     }
 
+    /// An alarm says less than what is wrong: it takes that along when it has lasted.
+    fn worsen(&mut self, now: Now, resource: &Resource, fault: Arc<Fault>) {
+        let again = self.stop(resource, |subject| subject.well.take().is_some());
+        let Some(subject) = self.known.get_mut(resource) else { return };
+        (subject.known, subject.graver) = (true, Some(fault));
+        if again {
+            let shown = Arc::clone(&subject.fault);
+            let member = self.member(&shown);
+            self.transitions.push(Transition::Updated(resource.clone(), member, true));
+        }
+        self.schedule(now, resource);
+    }
+
+    /// Changes what the time of a resource runs for: where that changes anything, it starts over.
+    fn stop(&mut self, resource: &Resource, change: impl FnOnce(&mut Subject) -> bool) -> bool {
+        let Some(subject) = self.known.get_mut(resource) else { return false };
+        let due = subject.due(&self.policy);
+        let changed = change(subject);
+        let ran = changed && subject.since.is_some();
+        if changed {
+            subject.since = None;
+            due.into_iter().for_each(|at| _ = self.due.remove(&(at, resource.clone())));
+        }
+        ran
+    }
+
     fn heal(&mut self, now: Now, resource: &Resource, because: ClearedBecause) {
+        self.stop(resource, |subject| subject.graver.take().is_some());
         let Some(subject) = self.known.get_mut(resource) else { return };
         self.unseen.remove(resource);
         subject.known = true;
@@ -287,8 +324,8 @@ impl Subjects {
     /// What the subjects share whose time will be up soon.
     fn gathering(&self, now: Now) -> FxHashSet<AlarmKey> {
         let soon = self.due.iter().take_while(|(at, _)| *at <= now.elapsed + GATHER);
-        let pending =
-            soon.filter_map(|(_, resource)| self.known.get(resource)).filter(|subject| subject.well.is_none());
+        let raised = |subject: &&Subject| subject.well.is_none() && !subject.active;
+        let pending = soon.filter_map(|(_, resource)| self.known.get(resource)).filter(raised);
         pending.filter_map(|subject| self.group_key(&subject.fault)).collect()
     }
 
@@ -310,6 +347,16 @@ impl Subjects {
         if let Some(because) = subject.well {
             self.forget(resource);
             self.transitions.push(Transition::Cleared(resource.clone(), because));
+            return self.reconsider(now, resource);
+        }
+        if let Some(fault) = subject.graver.clone() {
+            self.explain(resource, &fault);
+            self.stop(resource, |subject| {
+                subject.fault = Arc::clone(&fault);
+                subject.graver.take().is_some()
+            });
+            let member = self.member(&fault);
+            self.transitions.push(Transition::Updated(resource.clone(), member, false));
             return self.reconsider(now, resource);
         }
         match self.excuse(resource, &subject.fault) {
@@ -380,7 +427,7 @@ impl Subjects {
         let excuse = self.excuse(resource, &subject.fault);
         let runs = visible
             && subject.known
-            && (subject.well.is_some() == subject.active)
+            && (subject.well.is_some() == subject.active || subject.graver.is_some())
             && (subject.active || excuse != Excuse::Active);
         let policy = self.policy;
         let Some(subject) = self.known.get_mut(resource) else { return };
@@ -470,13 +517,14 @@ impl Subjects {
         let due = self.due.iter().take_while(move |(at, _)| *at <= now.elapsed);
         due.filter_map(move |(_, resource)| {
             let subject = self.known.get(resource)?;
-            resource.cluster().filter(|_| subject.fault.kind == kind && subject.well.is_none())
+            resource.cluster().filter(|_| subject.fault.kind == kind && subject.well.is_none() && !subject.active)
         })
     }
 }
 
 impl Subject {
     fn due(&self, policy: &AlarmPolicy) -> Option<Duration> {
-        Some(self.since? + if self.active { policy.clear_hold } else { policy.raise_hold })
+        let raises = !self.active || self.graver.is_some();
+        Some(self.since? + if raises { policy.raise_hold } else { policy.clear_hold })
     }
 }

@@ -190,7 +190,10 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
                 let local = world.switch.owned_by(&found.route, BGP_OWNER);
                 let found = matched(world, instance, &found, Arc::clone(&group.next_hops));
                 match carries(world, cluster, vip, &found, &expectation) {
-                    true => (Arc::clone(&group.next_hops), !local || full, sole_ways(world, cluster, vip, &found)),
+                    true => {
+                        let sole = sole_ways(world, cluster, vip, &found, &expectation);
+                        (Arc::clone(&group.next_hops), !local || full, sole)
+                    }
                     false => (Arc::default(), false, Box::default()),
                 }
             }
@@ -223,7 +226,7 @@ fn is_l2(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> bool {
 }
 
 /// What the announcers make expected: by the routes alone, while gNMI does not say who is a neighbor here.
-fn by_what_is_heard(
+pub(super) fn by_what_is_heard(
     world: &World<'_>,
     cluster: &Cluster,
     expectation: &Arc<Expectation>,
