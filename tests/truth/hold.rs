@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ipnet::IpNet;
-use srl_k8s_services::model::alarm::{AlarmType, Resource, Severity};
+use srl_k8s_services::model::alarm::{AlarmKey, AlarmType, Resource, Severity};
 use srl_k8s_services::model::names::{ClusterName, ServiceKey};
 use srl_k8s_services::model::verdict::{FibStatus, OperState, Reason};
 use srl_k8s_services::model::view::Verdict;
@@ -86,7 +86,8 @@ impl Wrong {
 
 /// Runs the agents of all leaves over all steps of a plan. Returns what they said, and what of it is wrong.
 pub(crate) fn hold(plan: &Plan, seed: u64) -> (Matrix, Vec<Wrong>) {
-    let mut held = Held { plan, matrix: Matrix::default(), wrong: Vec::new() };
+    let standing = vec![BTreeSet::new(); plan.leaves.len()];
+    let mut held = Held { plan, matrix: Matrix::default(), wrong: Vec::new(), standing };
     let mut agents: Vec<Agent> = Vec::new();
     let nothing = Vec::new();
     let steps = std::iter::once(&nothing).chain(&plan.steps).chain(std::iter::once(&nothing));
@@ -113,6 +114,11 @@ pub(crate) fn hold(plan: &Plan, seed: u64) -> (Matrix, Vec<Wrong>) {
     let settled: BTreeSet<String> = held.wrong.iter().map(|wrong| wrong.kind.clone()).collect();
     held.wrong.retain(|wrong| wrong.kind.strip_prefix("meanwhile ").is_none_or(|kind| !settled.contains(kind)));
     (held.matrix, held.wrong)
+}
+
+/// The agent does not hear of its switch, or of some of it: alarms that it had stay.
+fn deaf(state: State<'_>, leaf: usize) -> bool {
+    [Fault::NdkLost(leaf), Fault::GnmiLost(leaf), Fault::FibRefused(leaf)].into_iter().any(|fault| state.broken(fault))
 }
 
 /// What is known of services: of a cluster whose API is out of reach, what was known before.
@@ -143,6 +149,8 @@ struct Held<'a> {
     plan: &'a Plan,
     matrix: Matrix,
     wrong: Vec<Wrong>,
+    /// The alarms of each leaf when all was heard last.
+    standing: Vec<BTreeSet<AlarmKey>>,
 }
 
 /// One VIP of a service, seen from one leaf.
@@ -162,8 +170,12 @@ impl Held<'_> {
             network: Network { services: heard.to_vec(), ..world.network.clone() },
             leaves: world.leaves.clone(),
         };
-        for leaf in 0..agents.len() {
+        for (leaf, agent) in agents.iter().enumerate() {
             self.leaf(step, state, [world, &believed], leaf, agents);
+            let api_lost = |fault: &Fault| matches!(fault, Fault::ApiLost(_));
+            if !deaf(state, leaf) && !state.faults.iter().any(api_lost) {
+                self.standing[leaf] = agent.alarms.keys().cloned().collect();
+            }
         }
     }
 
@@ -173,10 +185,10 @@ impl Held<'_> {
         let agent = &agents[leaf];
         for service in self.plan.services() {
             let key = (ClusterName::from(cluster_name(service.0)), service_key(service));
-            if self.plan.service(service).foreign_class {
+            let view = agent.services.get(&key);
+            if self.plan.service(service).foreign_class && view.is_none() {
                 continue;
             }
-            let view = agent.services.get(&key);
             for vip in self.plan.service(service).vips.clone() {
                 let seen = see(state, world, leaf, service, vip);
                 // With an API out of reach, what it said last is what there is to go by.
@@ -198,22 +210,26 @@ impl Held<'_> {
                 self.word(step, if as_last { &last } else { &seen }, &said.verdict);
                 let about = Resource::Vip(key.0.clone(), key.1.clone(), vip.address());
                 for (id, alarm) in agent.alarms.iter().filter(|(id, _)| id.resource == about) {
-                    if alarm.severity == Severity::Critical {
+                    let kept = deaf(state, leaf) || seen.api_lost() && said.verdict.state == OperState::Unknown;
+                    let kept = kept && self.standing[leaf].contains(id);
+                    if alarm.severity == Severity::Critical && !kept {
                         self.alarm(step, if as_last { &last } else { &seen }, id.kind, &alarm.text);
                     }
                 }
                 lost.extend((Truth::of(&seen.outcome) != Truth::All || as_last).then_some(about));
             }
         }
-        self.alarms_for_several(step, leaf, agent, &lost);
+        self.alarms_for_several(step, state, leaf, agent, &lost);
     }
 
     /// A critical alarm that stands for several stands for one at least that loses flows.
-    fn alarms_for_several(&mut self, step: usize, leaf: usize, agent: &Agent, lost: &[Resource]) {
+    fn alarms_for_several(&mut self, step: usize, state: State<'_>, leaf: usize, agent: &Agent, lost: &[Resource]) {
+        let lossy = deaf(state, leaf) || state.faults.iter().any(|fault| matches!(fault, Fault::ApiLost(_)));
         let types = [AlarmType::VipRouteMissing, AlarmType::VipBlackholed];
         let several = agent.alarms.iter().filter(|(id, alarm)| {
             let of_several = !matches!(id.resource, Resource::Vip(..));
-            of_several && types.contains(&id.kind) && alarm.severity == Severity::Critical
+            let critical = types.contains(&id.kind) && alarm.severity == Severity::Critical;
+            of_several && critical && !(lossy && self.standing[leaf].contains(id))
         });
         for (id, alarm) in several {
             let within = |vip: &Resource| match (&id.resource, vip) {
@@ -338,7 +354,10 @@ impl Seen<'_> {
         match (verdict.state, verdict.reason) {
             (OperState::Up, _) => truth == Truth::All,
             (OperState::Down, _) => truth == Truth::None,
-            (OperState::Degraded, Some(Reason::NextHopUnexpected)) => truth != Truth::All,
+            // What speakers say that they announce is as old as what else the API said.
+            (OperState::Degraded, Some(Reason::NextHopUnexpected)) => {
+                truth != Truth::All || self.api_lost() && self.state.plan.clusters[self.service.0].statuses
+            }
             (OperState::Degraded, Some(Reason::AddressConflict)) => self.claimed_twice(),
             (OperState::Degraded, _) => truth != Truth::All || self.path_unused() || self.api_lost(),
             (OperState::Unknown, Some(Reason::Syncing)) => !self.tellable(),
@@ -391,12 +410,23 @@ impl Seen<'_> {
         (nodes, prefixes)
     }
 
+    /// A node speaks with this leaf, or should or did, as far as it is shown nowhere else: where it is plugged in instead is told by
+    /// its host route.
+    fn is_planned_here(&self, node: NodeId) -> bool {
+        let plan = self.state.plan;
+        let answers_here = self.state.answers_on(node).contains(&self.leaf);
+        let told = self.state.answers_on(node).into_iter().any(|leaf| self.state.evpn(leaf));
+        let shown_elsewhere = plan.host_routes && self.state.evpn(self.leaf) && told && !answers_here;
+        let was_here = || plan.steps.iter().flatten().any(|fault| *fault == Fault::Moved(node, self.leaf));
+        self.state.peers(node).contains(&self.leaf)
+            || !shown_elsewhere && (plan.node(node).peers.contains(&self.leaf) || was_here())
+    }
+
     /// A path that the intent has is not used: a node of this leaf that ought to announce, or, where there is none, any
-    /// node; or the prefix that nodes announce is not what matches here.
+    /// node; or the longest prefix that nodes announce is not what matches here.
     fn path_unused(&self) -> bool {
         let (nodes, prefixes) = self.intent();
-        let here: BTreeSet<NodeId> =
-            nodes.iter().copied().filter(|node| self.state.peers(*node).contains(&self.leaf)).collect();
+        let here: BTreeSet<NodeId> = nodes.iter().copied().filter(|node| self.is_planned_here(*node)).collect();
         // Of a node of this leaf the path is the one that takes no other leaf.
         let direct = |branch: &&Branch| here.is_empty() || branch.leaf == leaf_name(self.leaf);
         let used: BTreeSet<usize> = self.outcome.0.iter().filter(direct).filter_map(Branch::host).collect();
@@ -405,7 +435,8 @@ impl Seen<'_> {
         // Which covering prefix is the speaker's is told by its resources, or by the operator.
         let cluster = &self.state.plan.clusters[self.service.0];
         let told = |matched: IpNet| matched.addr() == self.vip.address() || cluster.readable || cluster.pool;
-        unused || self.matched.is_none_or(|matched| !prefixes.contains(&matched) || !told(matched))
+        let longest = prefixes.iter().max_by_key(|prefix| prefix.prefix_len());
+        unused || self.matched.is_none_or(|matched| longest != Some(&matched) || !told(matched))
     }
 
     /// Whether a person at this leaf's CLI, with what the cluster says of itself, could tell the truth.

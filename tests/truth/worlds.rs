@@ -216,3 +216,106 @@ fn a_node_that_announces_without_a_pod_loses_its_share_under_local() {
     let cluster = cluster(Speaker::Metallb, vec![node(&[0]), node(&[0])], service(true, &[0, 1]));
     says(&fabric(1, cluster, &faults), (OperState::Degraded, Some(Reason::NextHopUnexpected)), Truth::Some);
 }
+
+#[test]
+fn a_node_on_two_leaves_that_nobody_can_locate_is_behind_both() {
+    let cluster = cluster(Speaker::KubeRouter, vec![node(&[0, 1])], service(true, &[0]));
+    let mut plan = fabric(3, cluster, &[]);
+    plan.host_routes = false;
+    says(&plan, (OperState::Unknown, Some(Reason::NextHopUnmapped)), Truth::All);
+}
+
+#[test]
+fn a_router_is_behind_a_leaf_that_has_nodes_as_well() {
+    for local in [false, true] {
+        let nodes = [0, 1, 2].map(|leaf| NodePlan { peers: Vec::new(), ..node(&[leaf]) }).to_vec();
+        let mut cluster = cluster(Speaker::Cilium, nodes, service(local, &[1]));
+        cluster.router = Some(Router { leaf: 0, next_hop_self: true });
+        holds(&fabric(4, cluster, &[Fault::PodsUnready((0, 0), 1)]));
+    }
+}
+
+#[test]
+fn a_range_that_is_announced_may_be_by_a_node_of_unknown_address() {
+    let nodes = vec![node(&[0]), NodePlan { known: Known::Hidden, ..node(&[1, 2]) }];
+    let mut cluster = cluster(Speaker::Calico, nodes, service(false, &[0]));
+    cluster.readable = true;
+    says(&fabric(4, cluster, &[]), (OperState::Up, Some(Reason::NextHopUnmapped)), Truth::All);
+}
+
+#[test]
+fn a_range_reaches_pods_that_drain() {
+    for readable in [false, true] {
+        let mut cluster = cluster(Speaker::Calico, vec![node(&[0]), node(&[1])], service(true, &[0]));
+        cluster.readable = readable;
+        holds(&fabric(3, cluster, &[Fault::PodsDraining((0, 0), 0)]));
+    }
+}
+
+#[test]
+fn a_route_that_is_kept_for_a_node_that_was_unplugged_is_not_up() {
+    for local in [false, true] {
+        let cluster = cluster(Speaker::Calico, vec![node(&[0]), node(&[0])], service(local, &[0, 1]));
+        holds(&fabric(2, cluster, &[Fault::Stale((0, 0), 0), Fault::Cable((0, 0), 0)]));
+    }
+}
+
+#[test]
+fn pods_that_come_back_are_no_missing_route_until_they_are_announced() {
+    for host_routes in [false, true] {
+        let cluster = cluster(Speaker::Cilium, vec![node(&[1])], service(true, &[0]));
+        let mut plan = fabric(2, cluster, &[Fault::PodsGone((0, 0))]);
+        plan.host_routes = host_routes;
+        plan.steps.push(vec![Fault::NdkLost(0)]);
+        holds(&plan);
+    }
+}
+
+#[test]
+fn a_static_route_by_an_interface_leads_to_the_node_behind_it() {
+    let nodes = vec![NodePlan { loopback: true, ..node(&[0]) }];
+    let cluster = cluster(Speaker::Metallb, nodes, service(true, &[0]));
+    holds(&fabric(2, cluster, &[Fault::Static(0, (0, 0), StaticTo::Node((0, 0)))]));
+}
+
+#[test]
+fn a_static_route_to_nobody_is_not_up_though_a_node_is_not_located() {
+    let cluster = cluster(Speaker::KubeRouter, vec![node(&[2])], service(false, &[0]));
+    let mut plan = fabric(3, cluster, &[Fault::Static(1, (0, 0), StaticTo::Nobody)]);
+    plan.host_routes = false;
+    plan.leaves[1].gateways = true;
+    holds(&plan);
+}
+
+#[test]
+fn a_cluster_without_endpoints_is_served_by_the_one_that_shares_its_address() {
+    for local in [false, true] {
+        let mut one = cluster(Speaker::Generic, vec![node(&[0])], service(local, &[]));
+        let mut other = cluster(Speaker::Metallb, vec![node(&[1])], service(local, &[0]));
+        (one.shared, other.shared) = (true, true);
+        let mut plan = fabric(3, one, &[]);
+        plan.clusters.push(other);
+        says(&plan, (OperState::Up, Some(Reason::NoReadyEndpoint)), Truth::All);
+    }
+}
+
+#[test]
+fn a_router_leads_to_the_cluster_that_shares_the_address_of_another() {
+    let nodes = vec![NodePlan { peers: Vec::new(), ..node(&[0]) }];
+    let mut one = cluster(Speaker::Generic, nodes, service(false, &[0]));
+    one.router = Some(Router { leaf: 0, next_hop_self: true });
+    let mut other = cluster(Speaker::Cilium, vec![node(&[0])], service(false, &[0]));
+    (one.shared, other.shared) = (true, true);
+    let mut plan = fabric(2, one, &[]);
+    plan.clusters.push(other);
+    holds(&plan);
+}
+
+#[test]
+fn a_node_that_moves_while_gnmi_is_lost_is_not_missed_where_it_was() {
+    let nodes = vec![node(&[0, 1]), node(&[0])];
+    let mut plan = fabric(2, cluster(Speaker::Calico, nodes, service(false, &[0])), &[Fault::Moved((0, 1), 1)]);
+    plan.host_routes = false;
+    plan.steps.push(vec![Fault::GnmiLost(1)]);
+    holds(&plan);
+}
