@@ -153,7 +153,7 @@ impl AlarmRules {
         let (key, (switch, neighbors)) = (&record.key, visible(said));
         match record.because {
             ClearedBecause::Well | ClearedBecause::NotKnown | ClearedBecause::NothingToAnnounce => {
-                let known = record.because != ClearedBecause::NotKnown || of_vips(key.kind) && neighbors;
+                let known = record.because != ClearedBecause::NotKnown || neighbors;
                 assert!(known, "{key} is cleared for want of knowledge");
                 assert!(key.kind == AlarmType::SourceStale || switch, "{key} is cleared while nothing is known");
                 let of_node = matches!(key.kind, AlarmType::NeighborSessionDown | AlarmType::NodeAddressUnknown);
@@ -161,10 +161,9 @@ impl AlarmRules {
                 // Of an alarm for several the resource is what they share.
                 let alone = !(of_vips(key.kind) && matches!(key.resource, Resource::Node(..)));
                 let timed = alone && key.kind != AlarmType::NodeAddressUnknown;
-                // A node that nobody can place any more may have nothing to announce either.
-                let settled = |watch: &&Stopwatch| {
-                    record.because != ClearedBecause::NothingToAnnounce || watch.known != Known::Nothing
-                };
+                // Of a node that nobody can place any more nothing is known.
+                let of_node = matches!(key.resource, Resource::Node(..)) && record.because != ClearedBecause::Well;
+                let settled = |watch: &&Stopwatch| !of_node || watch.known != Known::Nothing;
                 if let Some(watch) = self.watches.get(&key.resource).filter(|_| timed).filter(settled) {
                     assert_eq!(watch.known, Known::Well, "{key} is cleared as {:?}", record.because);
                     assert!(now.elapsed >= watch.since + self.policy.clear_hold, "{key} is cleared too soon");
@@ -239,6 +238,8 @@ fn of_vip(vip: &VipView, neighbors: bool) -> Known {
     let Some(reason) = vip.verdict.reason else { return Known::Well };
     match (vip.verdict.state, reason) {
         (OperState::Up, _) => Known::Well,
+        // Endpoints of other clusters of a mesh may serve it.
+        (OperState::Unknown, Reason::NoReadyEndpoint) => Known::Well,
         // Nothing is known to be wrong with a route that is there, though all that could tell is heard.
         (OperState::Unknown, Reason::NextHopUnmapped | Reason::SessionDown) if neighbors => Known::Well,
         (OperState::Unknown, _) => Known::Nothing,

@@ -129,7 +129,9 @@ impl Announcers {
         }
         match of.unlocated.get(node) {
             // A next-hop that no node explains may be this one's.
-            Some(_) if of.unmapped > 0 => Condition::Well(ClearedBecause::Well),
+            Some(_) if of.unmapped > 0 => {
+                Condition::Well(if alarmed { ClearedBecause::NotKnown } else { ClearedBecause::Well })
+            }
             // Without host routes of most others, this leaf is not told where nodes are.
             Some(_) if !of.most_are_located() => Condition::Unknown,
             Some(view) => Condition::Fault(not_located(cluster, node, view, instance)),

@@ -348,27 +348,16 @@ impl Expectation {
         expected
     }
 
-    /// What routes alone tell, while gNMI does not say who is a neighbor here: an announcer with a candidate among the
-    /// next-hops of the VIP is reached by itself, and so attached. Who was attached and is not among them may have moved.
+    /// What routes alone tell, while gNMI does not say who is a neighbor here: where nobody is known to be attached, an
+    /// announcer with a candidate among the next-hops of the VIP is reached by itself, and so attached.
     pub(crate) fn by_route(self: Arc<Self>, nodes: &Slab<NodeEntry>, next_hops: &[IpAddr]) -> Arc<Self> {
+        if !self.attached.is_empty() {
+            return self;
+        }
         let reached = |slot: &u32| {
             let node = nodes.get(*slot);
             node.is_some_and(|node| next_hops.iter().any(|hop| node.location.is_at(*hop)))
         };
-        if !self.attached.is_empty() {
-            let used: Vec<u32> = self.attached.iter().copied().filter(reached).collect();
-            if used.is_empty() || used.len() == self.attached.len() {
-                return self;
-            }
-            let (silent, unlocated) = (self.silent.clone(), self.unlocated.clone());
-            return Arc::new(Self {
-                announcers: self.announcers,
-                attached: used,
-                remote: Vec::new(),
-                silent,
-                unlocated,
-            });
-        }
         let mut attached: Vec<_> = self.unlocated.iter().chain(&self.silent).copied().filter(reached).collect();
         if attached.is_empty() {
             return self;

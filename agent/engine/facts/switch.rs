@@ -139,10 +139,10 @@ impl Switch {
             }
             None => {
                 // Its routes go with it: the stream does not end them one by one.
-                if let Some(mut routes) = self.routes.remove(&name) {
-                    routes.clear(&mut self.attributes);
-                }
-                self.instances.remove(&name).is_some()
+                let routes = self.routes.remove(&name);
+                let had_any = routes.is_some();
+                routes.into_iter().for_each(|mut routes| routes.clear(&mut self.attributes));
+                self.instances.remove(&name).is_some() || had_any
             }
         }
     }

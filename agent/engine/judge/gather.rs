@@ -239,13 +239,7 @@ pub(super) fn by_what_is_heard(
 }
 
 /// The route is the VIP's, for one of the cluster's services that carry it.
-fn carries(
-    world: &World<'_>,
-    cluster: &Cluster,
-    vip: IpAddr,
-    found: &Matched,
-    expectation: &Arc<Expectation>,
-) -> bool {
+fn carries(world: &World<'_>, cluster: &Cluster, vip: IpAddr, found: &Matched, expectation: &Arc<Expectation>) -> bool {
     let expectation = by_what_is_heard(world, cluster, expectation, &found.hops);
     let mut services = cluster.carrying(vip);
     services.any(|entry| next_hops(world, cluster, entry, vip).standing(found, &expectation) == Standing::Counts)

@@ -8,7 +8,7 @@ use crate::model::inquiry::{
 };
 use crate::model::switch::{FibFaultKind, Neighbor, NeighborKey, PeerAddress, SessionState};
 use crate::model::time::Timestamp;
-use crate::model::verdict::OperState::{Degraded, Down, Up};
+use crate::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use crate::model::verdict::{ProbableCause, Reason};
 use crate::model::view::Cause;
 
@@ -150,14 +150,15 @@ fn paths_that_lost_to_evpn_say_by_what() {
 }
 
 #[test]
-fn a_route_kept_without_its_session_is_stale_on_the_next_hop_alone() {
+fn a_route_kept_without_its_session_is_stale() {
     let lab = healthy(true).session(2, SessionState::Active);
     let question = lab.path_of(2);
     assert_eq!(lab.asks(&question), Some(Asking::Repeatedly));
     let row = RibRoute { valid: true, used: true, stale: true, ..RibRoute::default() };
     let path = Path { received: Some(row.clone()), accepted: Some(row), is_known: true, ..Path::default() };
     let lab = lab.found(question, Answer::Path(path));
-    assert_eq!(lab.causes(2), (None, Some(ProbableCause::Stale)));
+    let stale = Some(ProbableCause::Stale);
+    assert_eq!(lab.says(Unknown, Some(Reason::SessionDown)).causes(2), (stale, stale));
 }
 
 #[test]

@@ -19,8 +19,8 @@ pub(super) enum Flow {
 }
 
 impl<'a> Oracle<'a> {
-    /// The attached announcers. While gNMI does not say who is a neighbor here: those of them that a next-hop is an address
-    /// of, which are reached by themselves, as long as there are any; and where nobody is known to be attached, those of all.
+    /// The attached announcers. While gNMI does not say who is a neighbor here, and nobody is known to be attached: those
+    /// that a next-hop is an address of, which are reached by themselves.
     pub(super) fn attached_announcers(
         &self,
         cluster: Cluster<'a>,
@@ -30,14 +30,10 @@ impl<'a> Oracle<'a> {
         let announcers = self.announcers(cluster, vip);
         let attached: Vec<_> =
             announcers.iter().copied().filter(|node| !self.attached(cluster, node).is_empty()).collect();
-        let reached = |node: &&NodeName| installed.iter().any(|hop| self.is_address_of(cluster, node, *hop));
-        if self.gnmi_heard() {
+        if !attached.is_empty() || self.gnmi_heard() {
             return attached;
         }
-        if !attached.is_empty() {
-            let used: Vec<_> = attached.iter().copied().filter(reached).collect();
-            return if used.is_empty() { attached } else { used };
-        }
+        let reached = |node: &&NodeName| installed.iter().any(|hop| self.is_address_of(cluster, node, *hop));
         announcers.into_iter().filter(|node| !self.located(cluster, node)).filter(reached).collect()
     }
 

@@ -68,7 +68,7 @@ impl<'a> Oracle<'a> {
             let told = self.world.next_hops(route).is_some();
             let mut serving = found.next_hops.iter().filter(|hop| self.surely_serves(subject, **hop)).peekable();
             told && serving.peek().is_some()
-                && serving.all(|hop| self.is_address_of(cluster, node, *hop))
+                && serving.all(|hop| self.nodes_of_hop(cluster, *hop).contains(node))
                 && self.standing(subject, &found) == Standing::Counts
         };
         let vips: BTreeSet<IpAddr> =
