@@ -448,8 +448,14 @@ impl Seen<'_> {
             || self.state.broken(Fault::GnmiLost(self.leaf))
             || self.api_lost();
         let instance = self.state.instance(self.leaf, plan.clusters[self.service.0].configured_vrf);
+        let cluster = &plan.clusters[self.service.0];
+        // Where pods are behind a router that passes VIPs on as its own, nobody here can tell.
+        let passed_on = cluster.router.is_some_and(|router| router.next_hop_self) && plan.service(self.service).local;
+        // Nor whether a covering prefix is the speaker's, where neither its resources say so nor the operator.
+        let host = self.matched.is_none_or(|matched| matched.addr() == self.vip.address());
+        let told = host || cluster.readable || cluster.pool;
         // Where remote nodes are is told by their host routes.
-        all_named && plan.host_routes && !lost && instance
+        all_named && plan.host_routes && !lost && instance && !passed_on && told
     }
 }
 
