@@ -162,7 +162,7 @@ impl Doctor<'_> {
     async fn all(&mut self, startup: Result<Value, String>) {
         self.add(process::user(self.running));
         self.add(application::definition(&self.options.definition));
-        self.timed(switch::ndk(&self.options.ndk)).await;
+        self.timed(switch::ndk(&self.options.ndk, &self.options.gnmi)).await;
 
         // The clusters first, as they say which network instances matter; what they need is checked last.
         let read =

@@ -17,20 +17,30 @@ const DEFAULT_SERVER: &str = "insecure-mgmt";
 const SOCKET: &str = "sr_grpc_server_";
 
 /// Whether the NDK answers. It is asked whom it knows by the agent's name, which registers nobody.
-pub(super) async fn ndk(endpoint: &Endpoint) -> Check {
+pub(super) async fn ndk(endpoint: &Endpoint, gnmi: &gnmi::Options) -> Check {
     const CHECK: &str = "NDK";
     match ndk::ask(endpoint).await {
         Ok(Some(id)) => Check::ok(CHECK, format!("{endpoint} answers, the agent is its application {id}")),
         Ok(None) => Check::ok(CHECK, format!("{endpoint} answers; whom it knows it does not say")),
+        Err(AskError::Absent(_)) if has_no_switch(gnmi).await => {
+            let words = format!("{endpoint} does not exist, and this release has no switch for it: it is always on");
+            Check::failure(CHECK, words).remedy(restarted())
+        }
         Err(AskError::Absent(words)) => {
             Check::failure(CHECK, words).remedy(committed(["set / system ndk-server admin-state enable"]))
         }
-        Err(AskError::Connection(words)) => {
-            let restart = "tools system app-management application sdk_mgr restart";
-            Check::failure(CHECK, words)
-                .remedy([super::typed("show system application sdk_mgr"), super::typed(restart)])
-        }
+        Err(AskError::Connection(words)) => Check::failure(CHECK, words).remedy(restarted()),
     }
+}
+
+/// Up to 24.10, `system ndk-server` does not exist.
+async fn has_no_switch(gnmi: &gnmi::Options) -> bool {
+    let answer = gnmi::get(&gnmi.endpoint, &gnmi.credentials, "/system/ndk-server").await;
+    answer.err().and_then(|error| error.refused()).is_some_and(|refused| !refused.paths.is_empty())
+}
+
+fn restarted() -> [String; 2] {
+    ["show system application sdk_mgr", "tools system app-management application sdk_mgr restart"].map(super::typed)
 }
 
 /// What came of asking gNMI.

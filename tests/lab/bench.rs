@@ -391,8 +391,16 @@ impl Writes {
     }
 }
 
+/// As gNMI spells it, whichever way the switch wants its paths.
 fn spelled(js_path: &str) -> String {
-    srl_sim::path::Path::from_js(js_path).expect("a path").to_string()
+    use srl_sim::path::{Path, Step};
+    let hyphens = |name: &str| name.replace('_', "-");
+    let path = Path::from_js(js_path).expect("a path");
+    let steps = path.steps().iter().map(|step| Step {
+        name: hyphens(&step.name),
+        keys: step.keys.iter().map(|(key, value)| (hyphens(key), value.clone())).collect(),
+    });
+    Path::from_steps(steps.collect()).to_string()
 }
 
 /// An action as demo files write it.

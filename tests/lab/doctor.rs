@@ -320,9 +320,11 @@ async fn a_filter_that_drops_replies_is_named_with_the_lines_that_help() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_path_that_is_refused_and_a_module_that_is_not_loaded_are_told() {
     let mut profile = Profile::default();
-    profile.gnmi.unknown = vec!["received-routes".to_owned()];
+    profile.gnmi.unknown = ["received-routes", "ndk-server"].map(str::to_owned).to_vec();
     let bench = Bench::start(LAB, profile, |_| {}).await;
     bench.until_healthy().await;
+    let said = doctor(&bench, &["--ndk=unix:///nowhere/sr_sdk_service_manager:50053"]).await;
+    said.fails("NDK", "this release has no switch for it", "application sdk_mgr restart");
     let said = doctor(&bench, &[]).await;
     said.is("warning", "gNMI", "afi-safi[afi-safi-name=*]/received-routes", "k8s-services doctor --report");
     said.ok("adaptation", "done without: /network-instance[name=*]/protocols/bgp");
