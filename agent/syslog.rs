@@ -218,7 +218,13 @@ mod tests {
             occurrences: 2,
             cause: Some(ProbableCause::PeerShutdown),
         };
-        AlarmNotification { key: AlarmKey { kind: AlarmType::VipRouteMissing, resource }, alarm, event, omitted: 0 }
+        AlarmNotification {
+            key: AlarmKey { kind: AlarmType::VipRouteMissing, resource },
+            alarm,
+            event,
+            services: Arc::default(),
+            omitted: 0,
+        }
     }
 
     fn cleared(because: ClearedBecause) -> NotificationEvent {

@@ -100,7 +100,13 @@ mod tests {
             cause: None,
         };
         let key = AlarmKey { kind: AlarmType::VipDegraded, resource };
-        Arc::new(AlarmNotification { key, alarm, event: NotificationEvent::Raised, omitted: 0 })
+        Arc::new(AlarmNotification {
+            key,
+            alarm,
+            event: NotificationEvent::Raised,
+            services: Arc::default(),
+            omitted: 0,
+        })
     }
 
     fn taken(budget: &mut Budget, now: Instant) -> Option<(String, i32)> {

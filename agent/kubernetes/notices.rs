@@ -4,6 +4,7 @@
 //! one a Service and minute (`budget`). Best effort: an outage of thousands of VIPs must not become a flood of writes, and
 //! a server that wants to be left alone is.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future;
 use std::sync::Arc;
@@ -88,10 +89,10 @@ impl Writer {
     ) -> Result<(), Closed> {
         match received {
             Ok(notice) => {
-                if let Some(service) = self.concerned(&notice)
-                    && !self.budget.add(service, notice, Instant::now())
-                {
-                    warn!(cluster = %self.cluster, "too many Services wait for a Kubernetes Event: one is left out; state has all alarms");
+                for service in self.concerned(&notice) {
+                    if !self.budget.add(service, Arc::clone(&notice), Instant::now()) {
+                        warn!(cluster = %self.cluster, "too many Services wait for a Kubernetes Event: one is left out; state has all alarms");
+                    }
                 }
                 Ok(())
             }
@@ -112,15 +113,18 @@ impl Writer {
         Ok(())
     }
 
-    /// The service a notice is about, if its owner is to be told.
-    fn concerned(&self, notice: &AlarmNotification) -> Option<ServiceKey> {
-        let told = *self.enabled.borrow() && notice.event != NotificationEvent::Changed;
-        match &notice.key.resource {
-            Resource::Vip(cluster, service, _) | Resource::Service(cluster, service) if *cluster == self.cluster => {
-                told.then(|| service.clone())
-            }
-            _ => None,
+    /// The services a notice is about, if their owners are to be told: the one it names, or those of its members.
+    fn concerned(&self, notice: &AlarmNotification) -> BTreeSet<ServiceKey> {
+        if !*self.enabled.borrow() || notice.event == NotificationEvent::Changed {
+            return BTreeSet::new();
         }
+        let named = match &notice.key.resource {
+            Resource::Vip(cluster, service, _) | Resource::Service(cluster, service) => Some((cluster, service)),
+            _ => None,
+        };
+        let members = notice.services.iter().map(|(cluster, service)| (cluster, service));
+        let own = named.into_iter().chain(members).filter(|(cluster, _)| **cluster == self.cluster);
+        own.map(|(_, service)| service.clone()).collect()
     }
 
     async fn write(&mut self, client: &Client, service: &ServiceKey, notice: &AlarmNotification, count: i32) {
@@ -278,7 +282,13 @@ mod tests {
             occurrences: 1,
             cause: None,
         };
-        AlarmNotification { key: AlarmKey { kind: AlarmType::VipRouteMissing, resource }, alarm, event, omitted: 0 }
+        AlarmNotification {
+            key: AlarmKey { kind: AlarmType::VipRouteMissing, resource },
+            alarm,
+            event,
+            services: Arc::default(),
+            omitted: 0,
+        }
     }
 
     #[test]

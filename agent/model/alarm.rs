@@ -277,6 +277,8 @@ pub struct AlarmNotification {
     pub alarm: AlarmView,
     /// What happened to it.
     pub event: NotificationEvent,
+    /// Services it stands for, as far as it names none itself; of a large alarm the first.
+    pub services: Arc<[(ClusterName, ServiceKey)]>,
     /// Notifications of the same cluster that were left out before this one, because there were too many at once. State
     /// has them all.
     pub omitted: u32,

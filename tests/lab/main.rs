@@ -16,6 +16,7 @@ mod config;
 mod containerlab;
 mod doctor;
 mod front_page;
+mod gnmi_budget;
 mod impact;
 mod kubeadm_calico_metallb;
 mod metallb_calico_ecmp;

@@ -64,7 +64,9 @@ async fn one_clusters_lost_api_server_turns_nothing_of_the_other() {
     let mut detail = bench.follow("border-dc", &push("oper-detail"));
     bench.act(&["api-server: { cluster: datacenter, to: stop }"]).await;
     let source = "/k8s-services/summary/source[name=kubernetes/datacenter]/oper-state";
-    bench.until("border-dc", &[(source, Is("stale")), (&hello("oper-detail"), Has("last known intent"))]).await;
+    bench
+        .until("border-dc", &[(source, Is("stale")), (&hello("oper-detail"), Has("based on data received until"))])
+        .await;
     bench.expect(
         "border-dc",
         &[

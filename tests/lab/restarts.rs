@@ -141,7 +141,7 @@ async fn without_the_api_server_verdicts_stay_and_say_how_old_their_intent_is() 
                 (&cluster, Is("degraded")),
                 (&reason, Has("the API server has not been read since")),
                 ("oper-state", Is("up")),
-                ("oper-detail", Has("last known intent")),
+                ("oper-detail", Has("based on data received until")),
             ],
         )
         .await;

@@ -18,13 +18,15 @@ use crate::model::alarm::{
     AlarmCounts, AlarmKey, AlarmNotification, AlarmRecord, AlarmType, AlarmView, ClearedBecause, NotificationEvent,
     Resource, Severity,
 };
-use crate::model::names::ClusterName;
+use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::ProbableCause;
 use crate::model::view::Change;
 
 /// How often the text and the counts of one alarm are written.
 const TEXT_PACE: Duration = Duration::from_secs(10);
+/// Services that one alarm is notified to: Events are for those who look after a few.
+const MOST_NOTIFIED: usize = 100;
 
 /// Active alarms and the history.
 #[derive(Debug, Default)]
@@ -67,6 +69,8 @@ struct Alarm {
     group: bool,
     /// Of one that stands alone: the alarm it would share with another.
     shared: Option<AlarmKey>,
+    /// Services that were notified of it; their owners hear of its end as well.
+    notified: BTreeSet<(ClusterName, ServiceKey)>,
     /// When it was last written, and when it is next.
     written: Duration,
     stale: Option<Duration>,
@@ -299,10 +303,12 @@ impl AlarmTable {
         members.into_iter().for_each(|(resource, fault)| alarm.put(&resource, fault));
         alarm.view = self.compose(&key, &alarm);
         let view = alarm.view.clone();
+        alarm.notified = alarm.services().take(MOST_NOTIFIED).collect();
+        let services = alarm.notified.iter().cloned().collect();
         self.alarms.insert(key.clone(), alarm);
         self.counts.active[view.severity as usize] += 1;
         self.out.changes.push(Change::Alarm(key.clone(), Some(view.clone())));
-        self.notify(key, view, NotificationEvent::Raised);
+        self.notify(key, view, NotificationEvent::Raised, services);
         self.out.turned = true;
     }
 
@@ -323,6 +329,7 @@ impl AlarmTable {
         if let Some(at) = alarm.stale {
             self.stale.remove(&(at, key.clone()));
         }
+        let services = alarm.notified.into_iter().collect();
         let view = alarm.view;
         self.counts.active[view.severity as usize] -= 1;
         // The wall clock may have been set back meanwhile.
@@ -340,12 +347,18 @@ impl AlarmTable {
         };
         self.out.changes.push(Change::Alarm(key.clone(), None));
         self.history.add(record, self.history_size, &mut self.out.changes);
-        self.notify(key.clone(), view, NotificationEvent::Cleared(cleared, because));
+        self.notify(key.clone(), view, NotificationEvent::Cleared(cleared, because), services);
         self.out.turned = true;
     }
 
-    fn notify(&mut self, key: AlarmKey, alarm: AlarmView, event: NotificationEvent) {
-        self.out.notifications.push(AlarmNotification { key, alarm, event, omitted: 0 });
+    fn notify(
+        &mut self,
+        key: AlarmKey,
+        alarm: AlarmView,
+        event: NotificationEvent,
+        services: Arc<[(ClusterName, ServiceKey)]>,
+    ) {
+        self.out.notifications.push(AlarmNotification { key, alarm, event, services, omitted: 0 });
     }
 
     /// What an alarm says may have changed: severity is written now, the rest when it is time.
@@ -385,7 +398,7 @@ impl AlarmTable {
             if before.severity != view.severity {
                 self.counts.active[before.severity as usize] -= 1;
                 self.counts.active[view.severity as usize] += 1;
-                self.notify(key, view, NotificationEvent::Changed);
+                self.notify(key, view, NotificationEvent::Changed, Arc::default());
             }
         }
     }
@@ -442,7 +455,17 @@ impl Alarm {
     fn new(view: AlarmView, group: bool, written: Duration) -> Self {
         let occurrences = view.occurrences;
         let severities = [0; Severity::ALL.len()];
-        Self { view, members: BTreeMap::new(), severities, occurrences, group, shared: None, written, stale: None }
+        Self {
+            view,
+            members: BTreeMap::new(),
+            severities,
+            occurrences,
+            group,
+            shared: None,
+            notified: BTreeSet::new(),
+            written,
+            stale: None,
+        }
     }
 
     fn put(&mut self, resource: &Resource, fault: Arc<Fault>) {
@@ -456,6 +479,16 @@ impl Alarm {
         if let Some(before) = self.members.remove(resource) {
             self.severities[before.severity as usize] -= 1;
         }
+    }
+
+    /// Services that its members are, or are of.
+    fn services(&self) -> impl Iterator<Item = (ClusterName, ServiceKey)> {
+        self.members.keys().filter_map(|member| match member {
+            Resource::Vip(cluster, service, _) | Resource::Service(cluster, service) => {
+                Some((cluster.clone(), service.clone()))
+            }
+            _ => None,
+        })
     }
 
     /// That of the members, where it is the same of each.

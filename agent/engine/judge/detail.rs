@@ -39,8 +39,8 @@ pub(crate) fn detail(
 ) -> Option<Arc<str>> {
     let sentence = reason.map(|reason| DetailWriter { cluster, entry, evidence }.reason(reason));
     let stale = stale_since.map(|since| {
-        let name = &cluster.name;
-        format!("judged by the last known intent: the API of cluster {name} has not been read since {}", at(since))
+        let (name, since) = (&cluster.name, at(since));
+        format!("based on data received until {since}: the API of cluster {name} has not been read since")
     });
     match (sentence, stale) {
         (None, None) => None,

@@ -33,13 +33,27 @@ impl Kind {
     }
 }
 
-/// Paths for a question. Until the RIB has told any row, those of all neighbors are asked for: that one has none says
-/// something only where others have some.
-pub(super) fn paths(question: &Question, has_rows: bool) -> Vec<String> {
+/// How thoroughly routes are asked about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    /// The rows of all neighbors: until the RIB has told any row, that one has none says something only where others
+    /// have some.
+    pub(super) all_neighbors: bool,
+    /// The route table as well, for a preference other than the configured one.
+    pub(super) table: bool,
+}
+
+impl Extent {
+    /// All that is ever asked.
+    pub(super) const FULL: Self = Self { all_neighbors: false, table: true };
+}
+
+/// Paths for a question.
+pub(super) fn paths(question: &Question, extent: Extent) -> Vec<String> {
     match question {
         Question::Neighbor(key) => vec![neighbor(key)],
         Question::Place(key) => place(key),
-        Question::Path(key) => path(key, has_rows),
+        Question::Path(key) => path(key, extent),
     }
 }
 
@@ -62,9 +76,9 @@ fn place(key: &AddressKey) -> Vec<String> {
     ]
 }
 
-fn path(key: &PathKey, has_rows: bool) -> Vec<String> {
+fn path(key: &PathKey, extent: Extent) -> Vec<String> {
     let (instance, prefix) = (escaped(key.network_instance.as_str()), key.prefix);
-    let neighbor = if has_rows { key.neighbor.to_string() } else { "*".to_owned() };
+    let neighbor = if extent.all_neighbors { "*".to_owned() } else { key.neighbor.to_string() };
     let family = if prefix.addr().is_ipv4() { "ipv4" } else { "ipv6" };
     let rib = format!(
         "/network-instance[name={instance}]/bgp-rib/afi-safi[afi-safi-name={family}-unicast]/{family}-unicast/rib-in-out"
@@ -78,7 +92,8 @@ fn path(key: &PathKey, has_rows: bool) -> Vec<String> {
     // Where BGP itself chose another path, its own is not in the route table, and its preference is told by configuration.
     let peer_type = format!("{bgp}/neighbor[peer-address={}]/peer-type", key.neighbor);
     let preference = format!("{bgp}/preference");
-    vec![format!("{rib}/rib-in-pre/{row}"), format!("{rib}/rib-in-post/{row}"), table, peer_type, preference]
+    let rows = ["rib-in-pre", "rib-in-post"].map(|of| format!("{rib}/{of}/{row}"));
+    rows.into_iter().chain([peer_type, preference]).chain(extent.table.then_some(table)).collect()
 }
 
 /// Where a MAC address was learned, in the network instances that an IRB belongs to.
@@ -117,7 +132,7 @@ mod tests {
         };
         let place = AddressKey { network_instance: "red".into(), address };
         for question in [Question::Path(path), Question::Place(place)] {
-            for text in paths(&question, true) {
+            for text in paths(&question, Extent::FULL) {
                 let path = parse(&text).expect("a path");
                 let keys = path.elem.iter().flat_map(|elem| &elem.key);
                 for (name, value) in keys {

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 use tracing::{debug, info};
 
-use self::ask::Kind;
+use self::ask::{Extent, Kind};
 use self::read::{Leaves, remember};
 use super::client::{Client, Refusal, refusal};
 use super::leaf::leaves;
@@ -43,6 +43,8 @@ use srl_proto::gnmi;
 const GETS: usize = 12;
 /// Paths in one Get at most.
 const PATHS: usize = 256;
+/// Routes that are asked about thoroughly.
+const FEW: usize = 64;
 /// Paths for the port and subinterface of one place.
 const PATHS_PER_PORT: usize = 6;
 /// How long questions are gathered: a node that is lost takes many VIPs along.
@@ -96,7 +98,7 @@ pub(super) fn questions_of_each_kind(address: IpAddr) -> impl Iterator<Item = (&
         Question::Place(AddressKey { network_instance: network_instance.clone(), address }),
         Question::Path(PathKey { network_instance, prefix, neighbor: address }),
     ];
-    questions.into_iter().map(|question| (Kind::of(&question).words(), ask::paths(&question, true)))
+    questions.into_iter().map(|question| (Kind::of(&question).words(), ask::paths(&question, Extent::FULL)))
 }
 
 /// Asks what the engine wants to know.
@@ -233,6 +235,7 @@ impl Investigator {
             record.due.is_some_and(|due| due <= now) && !refused.contains(&Kind::of(question))
         };
         let mut due: Vec<Question> = Vec::new();
+        let extent = self.extent();
         let mut paths = BTreeSet::new();
         for (question, record) in &mut self.records {
             let same_kind = due.first().is_none_or(|first| Kind::of(first) == Kind::of(question));
@@ -240,7 +243,7 @@ impl Investigator {
                 continue;
             }
             // Several questions share paths.
-            paths.extend(ask::paths(question, self.has_rows));
+            paths.extend(ask::paths(question, extent));
             if paths.len() > self.paths && !due.is_empty() {
                 break;
             }
@@ -250,10 +253,17 @@ impl Investigator {
         due
     }
 
+    /// Many routes are asked about by as few paths as will do.
+    fn extent(&self) -> Extent {
+        let routes = self.records.keys().filter(|question| Kind::of(question) == Kind::Path).count();
+        Extent { all_neighbors: !self.has_rows && routes <= FEW, table: routes <= FEW }
+    }
+
     fn paths_of(&self, stage: &Stage) -> BTreeSet<String> {
         match stage {
             Stage::Questions(questions) => {
-                questions.iter().flat_map(|question| ask::paths(question, self.has_rows)).collect()
+                let extent = self.extent();
+                questions.iter().flat_map(|question| ask::paths(question, extent)).collect()
             }
             Stage::Macs(keys) => {
                 let places = keys.iter().filter_map(|key| self.places.get(key));

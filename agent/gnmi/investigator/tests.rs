@@ -256,10 +256,10 @@ fn many_questions_share_a_get_and_what_does_not_fit_waits() {
         .collect();
     investigator.set(&questions, now);
     let first = investigator.due(now + GATHER);
-    assert_eq!(first.len(), (PATHS - 2) / 3);
-    assert_eq!(investigator.due(now + GATHER).len(), (PATHS - 2) / 3);
+    assert_eq!(first.len(), (PATHS - 2) / 2);
+    assert_eq!(investigator.due(now + GATHER).len(), (PATHS - 2) / 2);
     investigator.failed(Stage::Questions(first), &Status::out_of_range("too large"), now);
-    assert_eq!(investigator.due(now + GATHER).len(), PATHS / 2 / 3, "a smaller Get");
+    assert_eq!(investigator.due(now + GATHER).len(), (PATHS / 2 - 2) / 2, "a smaller Get");
 }
 
 #[test]
@@ -329,4 +329,41 @@ fn what_a_neighbor_said_waits_for_where_it_is_plugged_in() {
     let findings = follow(&mut investigator, &[]);
     let questions: Vec<_> = findings.into_iter().map(|(question, _)| question).collect();
     assert_eq!(questions, [place, neighbor]);
+}
+
+#[test]
+fn a_thousand_vips_are_looked_into_within_a_minute_by_a_dozen_gets() {
+    let mut investigator = Investigator::default();
+    let start = Instant::now();
+    let of_vip = |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        let prefix = ipnet::IpNet::from(IpAddr::from([1, 1, high, low]));
+        (Question::Path(PathKey { prefix, ..path_key() }), Asking::Repeatedly)
+    };
+    // Their node is lost, and what is known of it is asked as well.
+    let mut questions: Inquiry = (0..1000).map(of_vip).collect();
+    questions.insert(Question::Neighbor(neighbor_key()), Asking::Repeatedly);
+    questions.insert(Question::Place(place_key()), Asking::Repeatedly);
+    investigator.set(&questions, start);
+    let (mut now, mut gets, mut answered) = (start, 0, BTreeSet::new());
+    while answered.len() < questions.len() {
+        now = investigator.deadline(now).expect("something is left to ask").max(now);
+        assert!(now <= start + Duration::from_secs(60), "{} of {} answered", answered.len(), questions.len());
+        let stage = match investigator.next.pop() {
+            Some(stage) => stage,
+            None => Stage::Questions(investigator.due(now)),
+        };
+        assert!(investigator.paths_of(&stage).len() <= PATHS);
+        investigator.gets.admit(now).expect("no sooner than the limit lets it");
+        gets += 1;
+        let updates = [(ENTRY, json!("AA:C1:AB:00:00:11")), members()];
+        let path = "/network-instance[name=ip-vrf-1]/protocols/bgp/neighbor[peer-address=192.168.1.11]";
+        let neighbor = (path, json!({"last-event": "holdTime"}));
+        let first = matches!(&stage, Stage::Questions(questions) if questions.contains(&Question::Place(place_key())));
+        let updates: &[_] = if first { &[updates[0].clone(), updates[1].clone(), neighbor] } else { &[] };
+        let mut findings = investigator.found(stage, at(), &read(answer(updates)));
+        findings.extend(investigator.release(now));
+        answered.extend(findings.into_iter().map(|(question, _)| question));
+    }
+    assert!(gets <= GETS, "{gets}");
 }

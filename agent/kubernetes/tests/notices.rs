@@ -29,6 +29,7 @@ fn notice(cluster: &str, event: NotificationEvent) -> Arc<AlarmNotification> {
         key: AlarmKey { kind: AlarmType::VipRouteMissing, resource },
         alarm,
         event,
+        services: Arc::default(),
         omitted: 0,
     })
 }
@@ -106,4 +107,23 @@ async fn an_event_that_is_refused_does_not_stop_the_next_nor_the_watches() {
     tell(&running, "c1", NotificationEvent::Cleared(Timestamp::UNIX_EPOCH, ClearedBecause::Well));
     let (_, body) = server.posted().await;
     assert!(body.contains("VipRouteMissingCleared") && !body.contains("uid"), "{body}");
+}
+
+#[tokio::test]
+async fn an_alarm_for_several_is_told_to_the_owner_of_each_service_of_the_own_cluster() {
+    let mut server = Server::start().await;
+    for namespace in ["default", "shop"] {
+        server.answer(&format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"), 201, "{}");
+    }
+    let running = Running::start(at(&server.url()), quick());
+    server.watch(SERVICES).await;
+    let services = [("c1", "default"), ("c1", "shop"), ("c2", "theirs")];
+    let services = services.map(|(cluster, namespace)| (cluster.into(), ServiceKey::new(namespace, "web")));
+    let one = notice("c1", NotificationEvent::Raised);
+    let key = AlarmKey { kind: AlarmType::VipRouteMissing, resource: Resource::Cluster("c1".into()) };
+    let group = AlarmNotification { key, services: services.into(), ..AlarmNotification::clone(&one) };
+    running.notices.send(Arc::new(group)).expect("the source listens");
+    let mut told = vec![server.posted().await.0, server.posted().await.0];
+    told.sort();
+    assert_eq!(told, ["default", "shop"].map(|it| format!("/apis/events.k8s.io/v1/namespaces/{it}/events")));
 }

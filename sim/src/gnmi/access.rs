@@ -30,6 +30,8 @@ struct Limit {
     requests: Option<u32>,
     /// When the requests of the last minute came.
     recent: VecDeque<Instant>,
+    /// All that came.
+    total: u64,
 }
 
 impl Access {
@@ -39,8 +41,8 @@ impl Access {
                 username: options.username.clone(),
                 password: options.password.clone(),
                 authentication: options.switches.metadata_authentication,
-                local: Limit { requests: options.switches.rate_limit, recent: VecDeque::new() },
-                tcp: Limit { requests: options.switches.tcp_rate_limit, recent: VecDeque::new() },
+                local: Limit { requests: options.switches.rate_limit, recent: VecDeque::new(), total: 0 },
+                tcp: Limit { requests: options.switches.tcp_rate_limit, recent: VecDeque::new(), total: 0 },
             }),
         }
     }
@@ -49,6 +51,11 @@ impl Access {
         let mut rules = lock(&self.inner);
         rules.local.requests = limit;
         rules.tcp.requests = limit;
+    }
+
+    /// Requests that came in on the unix socket.
+    pub(super) fn local_requests(&self) -> u64 {
+        lock(&self.inner).local.total
     }
 
     pub(super) fn set_password(&self, password: &str) {
@@ -73,6 +80,7 @@ impl Access {
 
 impl Limit {
     fn count(&mut self, now: Instant) -> Result<(), Status> {
+        self.total += 1;
         let Some(limit) = self.requests else { return Ok(()) };
         while self.recent.front().is_some_and(|at| now.duration_since(*at) >= WINDOW) {
             self.recent.pop_front();
@@ -98,7 +106,7 @@ mod tests {
 
     #[test]
     fn requests_beyond_the_limit_are_refused_until_a_minute_has_passed() {
-        let mut limit = Limit { requests: Some(2), recent: VecDeque::new() };
+        let mut limit = Limit { total: 0, requests: Some(2), recent: VecDeque::new() };
         let start = Instant::now();
         assert!(limit.count(start).is_ok() && limit.count(start).is_ok());
         let status = limit.count(start + WINDOW / 2).expect_err("the third");

@@ -262,6 +262,11 @@ impl Gnmi {
         self.shared.inner.access.set_rate_limit(limit);
     }
 
+    /// RPCs that came in on the unix socket since the start, answered or not.
+    pub fn local_requests(&self) -> u64 {
+        self.shared.inner.access.local_requests()
+    }
+
     /// Changes the password.
     pub fn set_password(&self, password: &str) {
         self.shared.inner.access.set_password(password);

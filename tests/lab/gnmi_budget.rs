@@ -1,0 +1,88 @@
+//! What the agent asks of a gNMI server that has others to serve, too.
+
+use std::time::Duration;
+
+use srl_proto::gnmi as pb;
+use srl_proto::gnmi::g_nmi_client::GNmiClient;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::bench::Bench;
+use crate::bench::Says::{Anything, Is};
+
+const NODE: &str = "/k8s-services/cluster[name=c1]/node[name=cluster1]";
+/// Longer than anything that the agent puts off while all is up.
+const QUIET: Duration = Duration::from_secs(25);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_all_is_up_nothing_is_asked() {
+    let bench = Bench::healthy().await;
+    let leaves = ["leaf1", "leaf2", "leaf3", "leaf4"];
+    // Where nodes are plugged in is asked when their sessions come up, and known from then on.
+    for (leaf, node, address) in [
+        ("leaf1", "cluster1", "192.168.1.11"),
+        ("leaf2", "cluster1-m02", "192.168.1.12"),
+        ("leaf3", "cluster1-m03", "192.168.1.13"),
+    ] {
+        let port = format!("/k8s-services/cluster[name=c1]/node[name={node}]/peer[address={address}]/port");
+        bench.until(leaf, &[(&port, Anything)]).await;
+    }
+    let requests = || leaves.map(|leaf| bench.leaf(leaf).gnmi().local_requests());
+    let before = requests();
+    sleep_until(Instant::now() + QUIET).await;
+    assert_eq!(requests(), before);
+    bench.down().await;
+}
+
+/// A client on the same socket as the agent.
+async fn beside(bench: &Bench, leaf: &str) -> GNmiClient<Channel> {
+    let socket = bench.leaf(leaf).gnmi_socket();
+    let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display())).expect("a URL");
+    GNmiClient::new(endpoint.connect().await.expect("the socket is there"))
+}
+
+fn get() -> Request<pb::GetRequest> {
+    let elem = ["system", "name", "host-name"].map(|name| pb::PathElem { name: name.to_owned(), ..Default::default() });
+    let path = pb::Path { elem: elem.into(), ..Default::default() };
+    let mut request = Request::new(pb::GetRequest {
+        path: vec![path],
+        encoding: pb::Encoding::JsonIetf.into(),
+        ..Default::default()
+    });
+    request.metadata_mut().insert("username", "admin".parse().expect("ASCII"));
+    request.metadata_mut().insert("password", "NokiaSrl1!".parse().expect("ASCII"));
+    request
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_a_collector_that_uses_fifty_of_sixty_requests_a_minute_both_are_served() {
+    let bench = Bench::healthy().await;
+    let port = format!("{NODE}/peer[address=192.168.1.11]/port");
+    bench.until("leaf1", &[(&port, Anything)]).await;
+    let mut collector = beside(&bench, "leaf1").await;
+    // What the agent needed to start counts for a minute.
+    sleep_until(Instant::now() + Duration::from_secs(45)).await;
+    let mut pace = interval(Duration::from_millis(1200));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut refused = Vec::new();
+    for request in 0..50 {
+        pace.tick().await;
+        if request == 10 {
+            bench.act(&["pull: { peer-shutdown: { node: cluster1 } }"]).await;
+        }
+        if request == 30 {
+            bench.expect("leaf1", &[(&format!("{NODE}/probable-cause"), Is("peer-shutdown"))]);
+            bench.act(&["release-all"]).await;
+        }
+        refused.extend(collector.get(get()).await.err());
+    }
+    assert!(refused.is_empty(), "{refused:?}");
+    bench
+        .until(
+            "leaf1",
+            &[("oper-state", Is("up")), ("/k8s-services/summary/source[name=gnmi]/oper-state", Is("synced"))],
+        )
+        .await;
+    bench.down().await;
+}
