@@ -102,7 +102,8 @@ impl Engine {
     /// What explains a session that is down.
     fn session_questions(&self, instance: &NetworkInstanceName, address: IpAddr) -> Vec<(Question, Asking)> {
         let place = Question::Place(AddressKey { network_instance: instance.clone(), address });
-        let neighbor = self.facts.bgp().peer(instance, address).map(|(key, _)| Question::Neighbor(key));
+        // Of a dynamic one that vanished, what it last said is kept for as long as it is asked about.
+        let neighbor = self.facts.bgp().key_of(instance, address).map(Question::Neighbor);
         std::iter::once(place).chain(neighbor).map(|question| (question, Asking::Repeatedly)).collect()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::model::event::Update;
 use crate::model::names::NetworkInstanceName;
@@ -23,7 +23,13 @@ pub(crate) struct Bgp {
     coverage: Coverage,
     /// When each neighbor last came to established: `last-established` moves when it leaves, too.
     established: FxHashMap<NeighborKey, Timestamp>,
+    /// Dynamic neighbors that vanished with their sessions, and are not back.
+    vanished: FxHashSet<NeighborKey>,
 }
+
+/// Dynamic neighbors that are remembered after they vanished: whoever opens sessions from many addresses makes no more of
+/// them than this.
+const MOST_VANISHED: usize = 4096;
 
 /// A neighbor whose state is another one than before.
 #[derive(Debug)]
@@ -48,6 +54,16 @@ impl Bgp {
         let peers = self.neighbors.get(instance)?.range(first..).take_while(|(peer, _)| peer.ip == address);
         let (peer, neighbor) = peers.max_by_key(|(_, neighbor)| neighbor.session)?;
         Some((NeighborKey { network_instance: instance.clone(), peer: peer.clone() }, neighbor))
+    }
+
+    /// The key of the neighbor with an address: one that is there, or a dynamic one that vanished.
+    pub(crate) fn key_of(&self, instance: &NetworkInstanceName, address: IpAddr) -> Option<NeighborKey> {
+        let gone = || {
+            let peer = PeerAddress { ip: address, interface: None };
+            let key = NeighborKey { network_instance: instance.clone(), peer };
+            self.vanished.contains(&key).then_some(key)
+        };
+        self.peer(instance, address).map(|(key, _)| key).or_else(gone)
     }
 
     /// When a neighbor last came to established, as far as that was seen.
@@ -104,14 +120,21 @@ impl Bgp {
             Some(Neighbor { session: Some(SessionState::Established), last_established: Some(at), .. }) => {
                 self.established.insert(key.clone(), *at);
             }
-            Some(_) => {}
-            None => drop(self.established.remove(&key)),
+            _ => {}
         }
         let peers = self.neighbors.entry(key.network_instance.clone()).or_default();
         let old = match neighbor.clone() {
             Some(neighbor) => peers.insert(key.peer.clone(), neighbor),
             None => peers.remove(&key.peer),
         };
+        match (&neighbor, &old) {
+            (Some(_), _) => drop(self.vanished.remove(&key)),
+            (None, Some(old)) if old.dynamic && self.vanished.len() < MOST_VANISHED => {
+                self.vanished.insert(key.clone());
+            }
+            (None, Some(_)) => drop(self.established.remove(&key)),
+            (None, None) => {}
+        }
         if old == neighbor {
             return None;
         }

@@ -127,7 +127,8 @@ fn why_down(world: &World<'_>, instance: &NetworkInstanceName, address: IpAddr) 
         return None;
     }
     let peer = world.bgp.peer(instance, address);
-    let key = peer.as_ref().map(|(key, _)| key);
+    let key = world.bgp.key_of(instance, address);
+    let key = key.as_ref();
     let host = world.switch.host(instance, address);
     let owned_by = |owner: &str| host.is_some_and(|route| world.switch.owned_by(&route, owner));
     let group = host.filter(|_| owned_by(EVPN_OWNER)).and_then(|route| world.switch.group(route.next_hop_group));

@@ -4,7 +4,7 @@ use super::fixtures::{Lab, node_name};
 use crate::model::cluster::TrafficPolicy::Cluster;
 use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId, Update};
 use crate::model::inquiry::{
-    AddressKey, Answer, Asking, Finding, NeighborWords, Path, PathKey, Place, Question, RibRoute,
+    AddressKey, Answer, Asking, Finding, NeighborWords, Notification, Path, PathKey, Place, Question, RibRoute,
 };
 use crate::model::switch::{FibFaultKind, Neighbor, NeighborKey, PeerAddress, SessionState};
 use crate::model::time::Timestamp;
@@ -83,6 +83,32 @@ fn a_session_that_falls_is_looked_into_and_explained() {
         assert_eq!(lab.node_view(2).cause, None);
         assert_eq!(lab.vip().cause, None);
     }
+}
+
+#[test]
+fn a_dynamic_neighbor_that_vanishes_leaves_its_last_words() {
+    let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+    let dynamic = |session, at: &str| Neighbor {
+        session: Some(session),
+        last_established: Some(time(at)),
+        dynamic: true,
+        ..Neighbor::default()
+    };
+    let up = || Some(dynamic(SessionState::Established, "2025-12-31T23:00:00Z"));
+    let lab = healthy(true).neighbor(2, up()).via_nodes(&[1]);
+    let lab = lab.neighbor(2, Some(dynamic(SessionState::Idle, "2025-12-31T23:59:00Z")));
+    let neighbor = Question::Neighbor(lab.neighbor_of(2));
+    let received = Notification {
+        at: Some(time("2025-12-31T23:59:00Z")),
+        code: "Cease".into(),
+        subcode: Some("Administrative Shutdown".into()),
+    };
+    let words = NeighborWords { received: Some(received), ..NeighborWords::default() };
+    let lab = lab.found(neighbor.clone(), Answer::Neighbor(words)).neighbor(2, None);
+    assert_eq!(lab.node_view(2).peers[0].session, None, "the neighbor is gone");
+    assert_eq!(lab.causes(2).0, Some(ProbableCause::PeerShutdown));
+    let lab = lab.neighbor(2, up()).via_nodes(&[1, 2]).says(Up, None);
+    assert_eq!((lab.asks(&neighbor), lab.causes(2)), (None, (None, None)));
 }
 
 #[test]
