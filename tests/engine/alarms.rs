@@ -661,7 +661,7 @@ fn an_announcer_that_is_not_located_is_named_unless_a_next_hop_may_be_its_own() 
     leaf.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &["n1", "n2"]).via(1, &[1]);
     leaf.after(10).alarmed(&["node-address-unknown/c1/n2"]);
     assert_eq!(leaf.alarm("node-address-unknown/c1/n2").owner, Owner::Cluster);
-    leaf.bgp(vip(1), &[node(1), ip("10.9.9.9")]).after(5).alarmed(&[]);
+    leaf.up(ip("10.9.9.9")).bgp(vip(1), &[node(1), ip("10.9.9.9")]).after(5).alarmed(&[]);
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn a_node_of_another_cluster_that_appears_explains_a_next_hop_at_once() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.node("n1", &[V4.elsewhere(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[V4.node(7)]);
-    leaf.expect(vip, Up, Some(Reason::NextHopUnmapped), &[]);
+    leaf.up(V4.node(7)).expect(vip, Up, Some(Reason::NextHopUnmapped), &[]);
     beside(&mut leaf, VRF);
     leaf.node_in("c2", "m1", Node { internal: [V4.node(7)].into(), ..Node::default() });
     assert_eq!(leaf.next_hop("web", vip, V4.node(7)).kind, NextHopKind::Local);

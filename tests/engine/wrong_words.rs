@@ -468,7 +468,7 @@ fn an_unlocated_announcer_explains_one_next_hop_at_most() {
     let vip = Family::V4.vip(100);
     let mut leaf = leaf(Speaker::Metallb);
     leaf.node("n1", &[Family::V4.elsewhere(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
-    leaf.bgp(vip, &[ip("10.9.9.1")]).expect(vip, Up, Some(Reason::NextHopUnmapped), &[]);
+    leaf.up(ip("10.9.9.1")).bgp(vip, &[ip("10.9.9.1")]).expect(vip, Up, Some(Reason::NextHopUnmapped), &[]);
     leaf.bgp(vip, &[ip("10.9.9.1"), ip("10.9.9.2")]);
     leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&"10.9.9.2"]);
 }

@@ -149,7 +149,7 @@ struct Held<'a> {
     plan: &'a Plan,
     matrix: Matrix,
     wrong: Vec<Wrong>,
-    /// The alarms of each leaf when all was heard last.
+    /// The alarms that each leaf had a step before.
     standing: Vec<BTreeSet<AlarmKey>>,
 }
 
@@ -172,10 +172,7 @@ impl Held<'_> {
         };
         for (leaf, agent) in agents.iter().enumerate() {
             self.leaf(step, state, [world, &believed], leaf, agents);
-            let api_lost = |fault: &Fault| matches!(fault, Fault::ApiLost(_));
-            if !deaf(state, leaf) && !state.faults.iter().any(api_lost) {
-                self.standing[leaf] = agent.alarms.keys().cloned().collect();
-            }
+            self.standing[leaf] = agent.alarms.keys().cloned().collect();
         }
     }
 
@@ -316,7 +313,10 @@ fn said_where_lost(seen: &Seen<'_>, agents: &[Agent], key: &(ClusterName, Servic
         let far = (0..agents.len()).find(|leaf| leaf_name(*leaf) == branch.leaf).filter(|leaf| *leaf != seen.leaf);
         let said = far.and_then(|far| agents[far].word(key, seen.vip.address()));
         let may_serve = branch.host().is_none() || far.is_some_and(|far| seen.serves_behind(far));
-        may_serve && said.is_some_and(|said| said != OperState::Up)
+        // Up for all that it hears of its hardware, which is nothing.
+        let unheard =
+            branch.end == End::NotProgrammed(branch.leaf.clone()) && far.is_some_and(|far| deaf(seen.state, far));
+        may_serve && (unheard || said.is_some_and(|said| said != OperState::Up))
     };
     lost.peek().is_some() && lost.all(beyond)
 }

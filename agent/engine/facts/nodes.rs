@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::attachments::Attachments;
 use super::bgp::Bgp;
 use super::slab::Slab;
-use super::switch::{EVPN_OWNER, STATIC_OWNER, Switch};
+use super::switch::{ARP_ND_OWNER, EVPN_OWNER, STATIC_OWNER, Switch};
 use super::tally::Figures;
 use crate::model::cluster::Node;
 use crate::model::config::ClusterConfig;
@@ -87,7 +87,7 @@ pub(crate) struct Location {
     pub(crate) vteps: Vec<IpAddr>,
     /// Next-hops of static routes of this leaf to its addresses, sorted: other addresses of it, or a router before it.
     pub(crate) gateways: Vec<IpAddr>,
-    /// It answers ARP or ND, here or behind another leaf.
+    /// It answers ARP or ND here.
     pub(crate) answers: bool,
 }
 
@@ -261,10 +261,10 @@ impl Locator<'_> {
         self.switch.group(route.next_hop_group).map(|group| group.next_hops.to_vec()).unwrap_or_default()
     }
 
-    /// ARP, ND or EVPN has a host route of the address.
+    /// ARP or ND has a host route of the address. That another leaf has one says nothing of a route that leads here.
     fn answers(&self, address: IpAddr) -> bool {
         let route = self.switch.host(&self.config.rules.network_instance, address);
-        route.is_some_and(|route| self.switch.is_answer(&route))
+        route.is_some_and(|route| self.switch.owned_by(&route, ARP_ND_OWNER))
     }
 }
 

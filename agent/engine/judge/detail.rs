@@ -424,7 +424,7 @@ impl DetailWriter<'_> {
                 self.cluster.name
             );
         }
-        let may = self.evidence.installed().filter(|hop| hop.may_serve);
+        let may = self.evidence.installed().filter(|hop| hop.may_serve || hop.doubtful);
         let told = first_n(may.map(|hop| match hop.kind {
             NextHopKind::Transit => format!("{} (transit)", hop.address),
             NextHopKind::Vtep => format!("VTEP {}", hop.address),

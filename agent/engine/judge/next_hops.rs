@@ -11,9 +11,10 @@ use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::endpoints::Endpoints;
 use crate::engine::facts::nodes::{Expectation, NodeEntry};
 use crate::engine::facts::switch::EVPN_OWNER;
+use crate::engine::facts::tally::Counted;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::NextHopGroupId;
-use crate::model::verdict::NextHopKind;
+use crate::model::verdict::{AttachmentState, NextHopKind};
 
 /// Judges the next-hops of one VIP of one service.
 #[derive(Debug)]
@@ -106,11 +107,34 @@ impl NextHops<'_> {
     pub(super) fn serves(&self, hop: IpAddr) -> bool {
         match self.explain(hop) {
             Explained::Nodes(nodes) => self.serve(nodes),
-            Explained::Vtep(nodes) => self.serve(nodes) || self.shared_behind(hop) || self.passes_on(hop),
+            Explained::Vtep(nodes) => {
+                let nodes = self.serve(nodes) || self.shared_behind(hop);
+                nodes && !self.is_mixed(hop) || self.passes_on(hop)
+            }
             Explained::Foreign(other, nodes) => self.share(other, nodes),
             Explained::Transit => self.passes_on(hop),
-            Explained::Unmapped => self.shared_behind(hop),
+            Explained::Unmapped => self.shared_behind(hop) && !self.is_mixed(hop),
         }
+    }
+
+    /// Of the clusters that share the VIP, one has announcers behind the VTEP of which none serves: which ones the leaf there
+    /// uses is not known here.
+    fn is_mixed(&self, hop: IpAddr) -> bool {
+        let idle = |cluster: &Cluster, serves: bool| {
+            let behind = cluster.at_vtep(hop);
+            !serves
+                && !behind.is_empty()
+                && match announcers(self.world, cluster, self.vip).0 {
+                    Counted::NodeSet(id) => {
+                        cluster.node_set(id).is_some_and(|set| behind.iter().any(|slot| set.contains(*slot)))
+                    }
+                    Counted::Nodes(nodes) => nodes.iter().any(|(slot, _)| behind.contains(slot)),
+                }
+        };
+        let mut partners = self.partners().peekable();
+        partners.peek().is_some()
+            && (idle(self.cluster, self.serve(self.cluster.at_vtep(hop)))
+                || partners.any(|other| idle(other, self.share(other, other.at_vtep(hop)))))
     }
 
     /// It is an address of transit itself, not the leaf that one is behind.
@@ -237,7 +261,7 @@ impl NextHops<'_> {
     }
 
     /// Nothing shows it to be alive, or a way to this cluster: a node whose session is down, so that its route is only kept; an
-    /// address whose own session is down, or that the operator wrote into a route; what may be another claimant's.
+    /// address without a session of its own, or that the operator wrote into a route; what may be another claimant's.
     fn is_doubtful(&self, hop: &Hop, written: bool) -> bool {
         match hop.kind {
             NextHopKind::Local if hop.serves => {
@@ -249,20 +273,23 @@ impl NextHops<'_> {
             }
             NextHopKind::Unmapped => {
                 let instance = &self.cluster.config.rules.network_instance;
-                let idle = matches!(self.world.last_session(instance, hop.address), Session::Down(Some(_)));
-                hop.may_serve && (written || idle || self.has_rivals())
+                let idle = self.world.last_session(instance, hop.address).is_down();
+                hop.may_serve && (written || idle || self.rivals().next().is_some())
             }
-            NextHopKind::Vtep => hop.may_serve && self.has_rivals(),
+            NextHopKind::Vtep => {
+                let unplaced = |rival: &Cluster| !announcers(self.world, rival, self.vip).1.unlocated.is_empty();
+                (hop.may_serve || hop.serves) && self.rivals().any(unplaced)
+            }
             NextHopKind::Transit | NextHopKind::Local | NextHopKind::L2 => false,
         }
     }
 
-    /// Another cluster claims the VIP, and shares nothing with this one.
-    fn has_rivals(&self) -> bool {
-        let mut claims = self.world.claims.of(self.vip).iter();
-        claims.any(|claim| {
-            let other = self.world.clusters.get(&claim.cluster).filter(|other| other.id != self.cluster.id);
-            other.is_some_and(|other| other.is_beside(self.cluster) && !other.shares_with(self.cluster))
+    /// Other clusters that claim the VIP, and share nothing with this one.
+    fn rivals(&self) -> impl Iterator<Item = &Cluster> {
+        let claims = self.world.claims.of(self.vip).iter();
+        let others = claims.filter_map(|claim| self.world.clusters.get(&claim.cluster));
+        others.filter(|other| {
+            other.id != self.cluster.id && other.is_beside(self.cluster) && !other.shares_with(self.cluster)
         })
     }
 
@@ -294,7 +321,13 @@ impl NextHops<'_> {
         for hop in hops.iter_mut().filter(|hop| !hop.serves && hop.foreign.is_none()) {
             hop.may_serve = match hop.kind {
                 NextHopKind::Transit if self.has_transit_at(hop.address) => self.may_pass_on(hop.address),
-                NextHopKind::Transit | NextHopKind::Vtep => behind_leaf || self.may_pass_on(hop.address),
+                NextHopKind::Transit | NextHopKind::Vtep => {
+                    let some_serve = || {
+                        let nodes = self.cluster.at_vtep(hop.address);
+                        !nodes.is_empty() && self.serve(nodes) || self.shared_behind(hop.address)
+                    };
+                    behind_leaf || self.may_pass_on(hop.address) || some_serve() || self.has_unplaced_nodes()
+                }
                 NextHopKind::Unmapped => {
                     let one = unlocated.checked_sub(1);
                     unlocated = one.unwrap_or(0);
@@ -303,6 +336,12 @@ impl NextHops<'_> {
                 NextHopKind::Local | NextHopKind::L2 => false,
             };
         }
+    }
+
+    /// Under policy Cluster any node serves, whether or not it is to announce: one that is not placed may be behind a leaf.
+    fn has_unplaced_nodes(&self) -> bool {
+        let unplaced = |node: &NodeEntry| node.location.attachment() == AttachmentState::Unknown;
+        self.endpoints.usable > 0 && !self.local_policy && self.cluster.nodes.iter().any(|(_, node)| unplaced(node))
     }
 
     /// Clusters that share the VIP and have an endpoint for it, and what their announcers make expected.

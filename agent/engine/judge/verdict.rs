@@ -50,10 +50,10 @@ pub(crate) const ROWS: [Row; 32] = [
     row(Degraded, Reason::NextHopMissing, |e| e.absent().next().is_some()),
     row(Degraded, Reason::NextHopUnexpected, |e| e.installed().any(Hop::is_lost)),
     // A route that is only kept, by a node that may be dead.
-    row(Unknown, Reason::SessionDown, |e| e.installed().any(|hop| hop.doubtful && hop.serves)),
+    row(Unknown, Reason::SessionDown, |e| e.installed().any(|hop| hop.doubtful && hop.kind == NextHopKind::Local)),
     row(Unknown, Reason::NextHopUnmapped, |e| {
-        let unsure = |hop: &Hop| e.local_policy || hop.doubtful || e.endpoints.usable == 0;
-        e.installed().any(|hop| hop.may_serve && unsure(hop))
+        let unsure = e.local_policy || e.endpoints.usable == 0;
+        e.installed().any(|hop| hop.doubtful || hop.may_serve && unsure)
     }),
     // Those of another cluster serve it.
     row(Up, Reason::NoReadyEndpoint, |e| e.endpoints.usable == 0),
@@ -116,9 +116,8 @@ pub(crate) fn next_hop_verdict(evidence: &Evidence, hop: &Hop) -> (OperState, Op
         return (Unknown, None);
     }
     match (hop.installed, hop.expected) {
-        (true, _) if hop.may_serve && (evidence.local_policy || hop.doubtful) => {
-            (Unknown, Some(Reason::NextHopUnmapped))
-        }
+        (true, _) if hop.doubtful && hop.kind != NextHopKind::Local => (Unknown, Some(Reason::NextHopUnmapped)),
+        (true, _) if hop.may_serve && evidence.local_policy => (Unknown, Some(Reason::NextHopUnmapped)),
         (true, _) if hop.may_serve => (Up, Some(Reason::NextHopUnmapped)),
         // Announced by design, and nothing to serve: the VIP has the word.
         (true, true) if evidence.endpoints.usable == 0 && !hop.serves => (Down, None),

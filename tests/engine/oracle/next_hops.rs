@@ -112,7 +112,14 @@ impl<'a> Oracle<'a> {
                 }
                 NextHopKind::Local | NextHopKind::L2 => false,
                 NextHopKind::Transit if itself => self.passed_on(subject, *hop).next().is_some(),
-                NextHopKind::Transit | NextHopKind::Vtep => room || self.passed_on(subject, *hop).next().is_some(),
+                NextHopKind::Transit | NextHopKind::Vtep => {
+                    let mut nodes = cluster.world.nodes.keys();
+                    let any_node = !self.usable_endpoints(subject).is_empty()
+                        && !self.served_locally(cluster, subject.service)
+                        && nodes.any(|node| !self.located(cluster, node));
+                    let mixed = self.certain_flow(subject, *hop) == Some(Flow::Serves);
+                    room || any_node || mixed || self.passed_on(subject, *hop).next().is_some()
+                }
                 NextHopKind::Unmapped => {
                     let one = unplaced > 0;
                     unplaced -= usize::from(one);
@@ -148,21 +155,39 @@ impl<'a> Oracle<'a> {
     }
 
     /// What may serve and may as well be nobody's, or another claimant's: an address that nobody is known to have, that the
-    /// operator wrote or whose own session is down; any where a cluster claims the VIP that shares nothing.
+    /// operator wrote or that has no session that is known to be up; any where a cluster claims the VIP that shares nothing.
     pub(super) fn unproven(&self, subject: Subject<'a>, route: &Found, hop: IpAddr) -> bool {
         let cluster = subject.cluster;
         let kind = self.kind(cluster, hop, route.is_evpn());
         let claims = |other: Cluster<'a>| self.subjects(other).any(|theirs| theirs.vip == subject.vip);
-        let rival = self.neighbors_of(cluster).any(|other| !share(cluster, other) && claims(other));
+        let rivals = || self.neighbors_of(cluster).filter(|other| !share(cluster, *other) && claims(*other));
+        let unplaced = |other: Cluster<'a>| {
+            let announcers = self.announcers(other, subject.vip);
+            announcers.iter().any(|node| !self.located(other, node) && !self.here_alone(other, node))
+        };
         let written = route.view.owner.as_deref() == Some("static_route_mgr");
         match kind {
-            NextHopKind::Unmapped => {
-                let neighbor = self.world.neighbor(&cluster.config.rules.network_instance, hop);
-                written || rival || neighbor.is_some() && self.session_last_down(cluster, hop)
-            }
-            NextHopKind::Vtep => rival,
+            NextHopKind::Unmapped => written || rivals().next().is_some() || self.session_last_down(cluster, hop),
+            NextHopKind::Vtep => rivals().any(unplaced),
             NextHopKind::Transit | NextHopKind::Local | NextHopKind::L2 => false,
         }
+    }
+
+    /// One of the clusters that share the VIP has announcers behind the VTEP, and none of them serves.
+    fn mixed(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
+        let partners: Vec<_> =
+            self.neighbors_of(subject.cluster).filter(|other| share(subject.cluster, *other)).collect();
+        let idle = |cluster: Cluster<'a>| {
+            let announcers = self.announcers(cluster, subject.vip);
+            let nodes = cluster.world.nodes.keys();
+            let behind: BTreeSet<_> = nodes.filter(|node| self.vteps(cluster, node).contains(&hop)).collect();
+            let own = |other: &Subject<'a>| {
+                other.vip == subject.vip && (cluster.name != subject.cluster.name || other.key == subject.key)
+            };
+            behind.iter().any(|node| announcers.contains(node))
+                && !self.subjects(cluster).filter(own).any(|other| self.serves(other, &behind))
+        };
+        !partners.is_empty() && std::iter::once(subject.cluster).chain(partners).any(idle)
     }
 
     /// A node whose route is only kept, for its session is down, and that nothing shows to be alive.
@@ -172,7 +197,7 @@ impl<'a> Oracle<'a> {
         let shown = |address: IpAddr| {
             let route = self.world.host_route(&cluster.config.rules.network_instance, address);
             let owner = route.and_then(|route| self.world.owner(route));
-            owner == Some(crate::world::EVPN) || owner == Some("arp_nd_mgr")
+            owner == Some("arp_nd_mgr")
         };
         let alive = |node: &&NodeName| self.candidates(cluster, node).into_iter().any(|(address, _)| shown(address));
         !nodes.is_empty() && self.next_hop_last_down(cluster, vip, hop) && !nodes.iter().any(alive)
@@ -194,7 +219,7 @@ impl<'a> Oracle<'a> {
     pub(super) fn surely_serves(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
         let local = self.kind(subject.cluster, hop, false) == NextHopKind::Local;
         let all_serve = |other: &Subject<'a>| !self.served_locally(other.cluster, other.service);
-        self.certain_flow(subject, hop) == Some(Flow::Serves)
+        self.certain_flow(subject, hop) == Some(Flow::Serves) && (local || !self.mixed(subject, hop))
             || !local && self.passed_on(subject, hop).any(|other| all_serve(&other))
     }
 

@@ -136,9 +136,12 @@ impl<'a> Oracle<'a> {
             (false, _) => (OperState::Down, Some(Reason::NextHopMissing)),
             (true, Flow::Lost) if expected && self.usable_endpoints(subject).is_empty() => (OperState::Down, None),
             (true, Flow::Lost) => (OperState::Down, Some(Reason::NextHopUnexpected)),
-            (true, Flow::MayServe) => match self.served_locally(cluster, subject.service)
-                || route.is_some_and(|route| self.unproven(subject, route, address))
+            (true, Flow::MayServe | Flow::Serves)
+                if route.is_some_and(|route| self.unproven(subject, route, address)) =>
             {
+                (OperState::Unknown, Some(Reason::NextHopUnmapped))
+            }
+            (true, Flow::MayServe) => match self.served_locally(cluster, subject.service) {
                 true => (OperState::Unknown, Some(Reason::NextHopUnmapped)),
                 false => (OperState::Up, Some(Reason::NextHopUnmapped)),
             },

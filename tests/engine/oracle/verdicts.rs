@@ -140,13 +140,13 @@ impl<'a> Oracle<'a> {
             return (Degraded, Some(Reason::NextHopUnexpected));
         }
         // A route that is only kept, by a node that may be dead.
+        let unproven = flows.keys().any(|hop| flows[hop] != Flow::Lost && self.unproven(subject, route, *hop));
         if flows.iter().any(|(hop, flow)| *flow == Flow::Serves && self.doubtful(subject, *hop)) {
             return (Unknown, Some(Reason::SessionDown));
         }
         // 18, 19
         let may = flows.values().any(|flow| *flow == Flow::MayServe);
-        let unproven = flows.keys().any(|hop| flows[hop] == Flow::MayServe && self.unproven(subject, route, *hop));
-        if may && (unproven || unserved || self.served_locally(cluster, subject.service)) {
+        if unproven || may && (unserved || self.served_locally(cluster, subject.service)) {
             return (Unknown, Some(Reason::NextHopUnmapped));
         }
         if unserved {
