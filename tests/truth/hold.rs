@@ -415,7 +415,9 @@ impl Seen<'_> {
     fn is_planned_here(&self, node: NodeId) -> bool {
         let plan = self.state.plan;
         let answers_here = self.state.answers_on(node).contains(&self.leaf);
-        let told = self.state.answers_on(node).into_iter().any(|leaf| self.state.evpn(leaf));
+        let vrf = plan.clusters[node.0].vrf;
+        let tells = |leaf: usize| self.state.evpn(leaf) && self.state.instance(leaf, vrf);
+        let told = self.state.answers_on(node).into_iter().any(tells);
         let shown_elsewhere = plan.host_routes && self.state.evpn(self.leaf) && told && !answers_here;
         let was_here = || plan.steps.iter().flatten().any(|fault| *fault == Fault::Moved(node, self.leaf));
         self.state.peers(node).contains(&self.leaf)

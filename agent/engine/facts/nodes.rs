@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::attachments::Attachments;
 use super::bgp::Bgp;
 use super::slab::Slab;
-use super::switch::{ARP_ND_OWNER, EVPN_OWNER, STATIC_OWNER, Switch};
+use super::switch::{EVPN_OWNER, STATIC_OWNER, Switch};
 use super::tally::Figures;
 use crate::model::cluster::Node;
 use crate::model::config::ClusterConfig;
@@ -264,7 +264,7 @@ impl Locator<'_> {
     /// ARP or ND has a host route of the address. That another leaf has one says nothing of a route that leads here.
     fn answers(&self, address: IpAddr) -> bool {
         let route = self.switch.host(&self.config.rules.network_instance, address);
-        route.is_some_and(|route| self.switch.owned_by(&route, ARP_ND_OWNER))
+        route.is_some_and(|route| self.switch.is_answer(&route) && !self.switch.owned_by(&route, EVPN_OWNER))
     }
 }
 

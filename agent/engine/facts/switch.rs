@@ -302,6 +302,11 @@ impl Switch {
         self.owned_by(route, ARP_ND_OWNER) || self.owned_by(route, INTERFACE_OWNER)
     }
 
+    /// The address of a host route answers ARP or ND, here or behind another leaf.
+    pub(crate) fn is_answer(&self, route: &Route) -> bool {
+        self.owned_by(route, ARP_ND_OWNER) || self.owned_by(route, EVPN_OWNER)
+    }
+
     /// The switch has the route by itself: connected, or static.
     pub(crate) fn is_own(&self, route: &Route) -> bool {
         self.is_connected(route) || self.owned_by(route, STATIC_OWNER)

@@ -131,10 +131,15 @@ impl NextHops<'_> {
                     Counted::Nodes(nodes) => nodes.iter().any(|(slot, _)| behind.contains(slot)),
                 }
         };
+        let own_idle = idle(self.cluster, self.serve(self.cluster.at_vtep(hop)))
+            || self.endpoints.usable == 0 && self.is_transit_to(self.cluster, hop);
         let mut partners = self.partners().peekable();
         partners.peek().is_some()
-            && (idle(self.cluster, self.serve(self.cluster.at_vtep(hop)))
-                || partners.any(|other| idle(other, self.share(other, other.at_vtep(hop)))))
+            && (own_idle
+                || partners.any(|other| {
+                    idle(other, self.share(other, other.at_vtep(hop)))
+                        || !self.has_endpoint(other) && self.is_transit_to(other, hop)
+                }))
     }
 
     /// It is an address of transit itself, not the leaf that one is behind.
@@ -267,8 +272,11 @@ impl NextHops<'_> {
             NextHopKind::Local if hop.serves => {
                 let nodes = self.cluster.at_next_hop(hop.address);
                 let instance = &self.cluster.config.rules.network_instance;
-                let peer = self.peer(nodes, hop.address);
-                let down = peer.is_some_and(|peer| self.world.last_session(instance, peer).is_down());
+                let session = |peer| self.world.last_session(instance, peer);
+                let down = match self.peer(nodes, hop.address) {
+                    Some(peer) => session(peer).is_down(),
+                    None => written || matches!(session(hop.address), Session::Down(Some(_))),
+                };
                 down && !self.nodes(nodes).any(|node| node.location.answers)
             }
             NextHopKind::Unmapped => {
@@ -318,6 +326,7 @@ impl NextHops<'_> {
         }
         // Behind a leaf there is room for all of them, and one of them may be behind two.
         let behind_leaf = elsewhere + unlocated > 0;
+        let any_node = !behind_leaf && self.has_unreached_nodes(hops);
         for hop in hops.iter_mut().filter(|hop| !hop.serves && hop.foreign.is_none()) {
             hop.may_serve = match hop.kind {
                 NextHopKind::Transit if self.has_transit_at(hop.address) => self.may_pass_on(hop.address),
@@ -326,7 +335,7 @@ impl NextHops<'_> {
                         let nodes = self.cluster.at_vtep(hop.address);
                         !nodes.is_empty() && self.serve(nodes) || self.shared_behind(hop.address)
                     };
-                    behind_leaf || self.may_pass_on(hop.address) || some_serve() || self.has_unplaced_nodes()
+                    behind_leaf || self.may_pass_on(hop.address) || some_serve() || any_node
                 }
                 NextHopKind::Unmapped => {
                     let one = unlocated.checked_sub(1);
@@ -338,10 +347,18 @@ impl NextHops<'_> {
         }
     }
 
-    /// Under policy Cluster any node serves, whether or not it is to announce: one that is not placed may be behind a leaf.
-    fn has_unplaced_nodes(&self) -> bool {
-        let unplaced = |node: &NodeEntry| node.location.attachment() == AttachmentState::Unknown;
-        self.endpoints.usable > 0 && !self.local_policy && self.cluster.nodes.iter().any(|(_, node)| unplaced(node))
+    /// Under policy Cluster any node serves, whether or not it is to announce: one that no next-hop leads to, and that is not
+    /// known to be behind another leaf, may be behind any.
+    fn has_unreached_nodes(&self, hops: &[Hop]) -> bool {
+        let leaf = |hop: &Hop| matches!(hop.kind, NextHopKind::Vtep | NextHopKind::Transit);
+        let unreached = |node: &NodeEntry| {
+            node.location.attachment() != AttachmentState::Remote
+                && !hops.iter().any(|hop| node.location.is_by(hop.address))
+        };
+        self.endpoints.usable > 0
+            && !self.local_policy
+            && hops.iter().any(|hop| !hop.serves && leaf(hop))
+            && self.cluster.nodes.iter().any(|(_, node)| unreached(node))
     }
 
     /// Clusters that share the VIP and have an endpoint for it, and what their announcers make expected.

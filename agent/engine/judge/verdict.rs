@@ -50,7 +50,7 @@ pub(crate) const ROWS: [Row; 32] = [
     row(Degraded, Reason::NextHopMissing, |e| e.absent().next().is_some()),
     row(Degraded, Reason::NextHopUnexpected, |e| e.installed().any(Hop::is_lost)),
     // A route that is only kept, by a node that may be dead.
-    row(Unknown, Reason::SessionDown, |e| e.installed().any(|hop| hop.doubtful && hop.kind == NextHopKind::Local)),
+    row(Unknown, Reason::SessionDown, |e| e.installed().any(|hop| is_kept(e, hop))),
     row(Unknown, Reason::NextHopUnmapped, |e| {
         let unsure = e.local_policy || e.endpoints.usable == 0;
         e.installed().any(|hop| hop.doubtful || hop.may_serve && unsure)
@@ -78,6 +78,12 @@ pub(crate) fn vantage(evidence: &Evidence) -> Option<Vantage> {
         _ if evidence.expectation.attached.is_empty() => Some(Vantage::Remote),
         _ => Some(Vantage::Local),
     }
+}
+
+/// A next-hop of a route that is only kept, for the session that brought it is down, and that nothing shows to be alive.
+fn is_kept(evidence: &Evidence, hop: &Hop) -> bool {
+    let written = evidence.route.as_ref().is_some_and(Matched::is_static);
+    hop.doubtful && hop.kind == NextHopKind::Local && !written
 }
 
 fn nobody_announces(evidence: &Evidence) -> bool {
@@ -116,7 +122,7 @@ pub(crate) fn next_hop_verdict(evidence: &Evidence, hop: &Hop) -> (OperState, Op
         return (Unknown, None);
     }
     match (hop.installed, hop.expected) {
-        (true, _) if hop.doubtful && hop.kind != NextHopKind::Local => (Unknown, Some(Reason::NextHopUnmapped)),
+        (true, _) if hop.doubtful && !is_kept(evidence, hop) => (Unknown, Some(Reason::NextHopUnmapped)),
         (true, _) if hop.may_serve && evidence.local_policy => (Unknown, Some(Reason::NextHopUnmapped)),
         (true, _) if hop.may_serve => (Up, Some(Reason::NextHopUnmapped)),
         // Announced by design, and nothing to serve: the VIP has the word.

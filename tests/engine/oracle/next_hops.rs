@@ -114,9 +114,10 @@ impl<'a> Oracle<'a> {
                 NextHopKind::Transit if itself => self.passed_on(subject, *hop).next().is_some(),
                 NextHopKind::Transit | NextHopKind::Vtep => {
                     let mut nodes = cluster.world.nodes.keys();
+                    let reached = |node: &NodeName| route.next_hops.iter().any(|hop| self.leads_to(cluster, node, hop));
                     let any_node = !self.usable_endpoints(subject).is_empty()
                         && !self.served_locally(cluster, subject.service)
-                        && nodes.any(|node| !self.located(cluster, node));
+                        && nodes.any(|node| !self.remote(cluster, node) && !reached(node));
                     let mixed = self.certain_flow(subject, *hop) == Some(Flow::Serves);
                     room || any_node || mixed || self.passed_on(subject, *hop).next().is_some()
                 }
@@ -169,8 +170,27 @@ impl<'a> Oracle<'a> {
         match kind {
             NextHopKind::Unmapped => written || rivals().next().is_some() || self.session_last_down(cluster, hop),
             NextHopKind::Vtep => rivals().any(unplaced),
+            // A node that the operator leads to, without a session of its own and an answer.
+            NextHopKind::Local if written && self.surely_serves(subject, hop) => {
+                let nodes = self.nodes_of_hop(cluster, hop);
+                let down = match self.carried_by(cluster, subject.vip, hop) {
+                    Some(_) => self.next_hop_last_down(cluster, subject.vip, hop),
+                    None => true,
+                };
+                !nodes.is_empty() && down && !nodes.iter().any(|node| self.answers(cluster, node))
+            }
             NextHopKind::Transit | NextHopKind::Local | NextHopKind::L2 => false,
         }
+    }
+
+    /// ARP or ND has a host route of the node here.
+    fn answers(&self, cluster: Cluster<'a>, node: &NodeName) -> bool {
+        let network_instance = &cluster.config.rules.network_instance;
+        let mut addresses = self.candidates(cluster, node).into_iter().map(|(address, _)| address);
+        addresses.any(|address| {
+            let route = self.world.host_route(network_instance, address);
+            route.and_then(|route| self.world.owner(route)) == Some("arp_nd_mgr")
+        })
     }
 
     /// One of the clusters that share the VIP has announcers behind the VTEP, and none of them serves.
@@ -186,6 +206,8 @@ impl<'a> Oracle<'a> {
             };
             behind.iter().any(|node| announcers.contains(node))
                 && !self.subjects(cluster).filter(own).any(|other| self.serves(other, &behind))
+                || self.is_transit(cluster, hop)
+                    && !self.subjects(cluster).filter(own).any(|other| !self.usable_endpoints(other).is_empty())
         };
         !partners.is_empty() && std::iter::once(subject.cluster).chain(partners).any(idle)
     }
@@ -194,13 +216,12 @@ impl<'a> Oracle<'a> {
     pub(super) fn doubtful(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
         let Subject { cluster, vip, .. } = subject;
         let nodes = self.nodes_of_hop(cluster, hop);
-        let shown = |address: IpAddr| {
-            let route = self.world.host_route(&cluster.config.rules.network_instance, address);
-            let owner = route.and_then(|route| self.world.owner(route));
-            owner == Some("arp_nd_mgr")
+        let neighbor = self.world.neighbor(&cluster.config.rules.network_instance, hop);
+        let down = match self.carried_by(cluster, vip, hop) {
+            Some(_) => self.next_hop_last_down(cluster, vip, hop),
+            None => neighbor.is_some() && self.session_last_down(cluster, hop),
         };
-        let alive = |node: &&NodeName| self.candidates(cluster, node).into_iter().any(|(address, _)| shown(address));
-        !nodes.is_empty() && self.next_hop_last_down(cluster, vip, hop) && !nodes.iter().any(alive)
+        !nodes.is_empty() && down && !nodes.iter().any(|node| self.answers(cluster, node))
     }
 
     /// It leads to the cluster: an address the operator names, or the leaf that such an address is behind.
