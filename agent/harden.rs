@@ -83,7 +83,12 @@ fn files(read: &[PathBuf], write: &Path) -> Result<Confined, HardenError> {
     for path in read.iter().map(PathBuf::as_path).chain(SYSTEM.iter().map(Path::new)) {
         rules = allow(rules, path, reading)?;
     }
-    let status = allow(rules, write, writing)?.restrict_self()?;
+    // Where the folder cannot be made now, it may be later, by the agent itself.
+    let (folder, making) = match write.ancestors().find(|folder| folder.is_dir()) {
+        Some(folder) if folder != write => (folder, writing | AccessFs::MakeDir),
+        _ => (write, writing),
+    };
+    let status = allow(rules, folder, making)?.restrict_self()?;
     Ok(if status.ruleset == RulesetStatus::NotEnforced { Confined::No } else { Confined::Files })
 }
 

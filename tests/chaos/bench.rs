@@ -270,15 +270,19 @@ pub(crate) fn unsynced(state: &Value) -> Option<String> {
 pub(crate) fn lasting(state: &Value) -> Value {
     const FLEETING: [&str; 7] =
         ["last-change", "last-event", "since", "statistics", "alarm-history", "raised", "occurrences"];
+    // Where a node was plugged in before it went silent, and what follows from that, is known to who saw it.
+    const SEEN: [&str; 5] = ["subinterface", "port", "link-layer-address", "probable-cause", "cause-detail"];
     match state {
         Value::Object(members) => {
             let kept = members.iter().filter(|(name, value)| {
                 // A route that is being programmed is told of as it begins, not to those who come later.
-                !FLEETING.contains(&name.as_str()) && *value != "pending" && *value != "programmed"
+                let passes = FLEETING.iter().chain(&SEEN).any(|passing| *passing == name.as_str());
+                !passes && *value != "pending" && *value != "programmed"
             });
             kept.map(|(name, value)| (name.clone(), lasting(value))).collect()
         }
         Value::Array(entries) => entries.iter().map(lasting).collect(),
+        Value::String(text) => Value::from(text.split("; cause: ").next()),
         other => other.clone(),
     }
 }
