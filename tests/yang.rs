@@ -558,6 +558,7 @@ fn service(n: usize, reason: Reason) -> ServiceView {
         },
     };
     let vip = |address: &str, prefix: Option<&str>| VipView {
+        by_design: false,
         address: ip(address),
         network_instance: "ip-vrf-1".into(),
         prefix: prefix.map(|it| it.parse().expect("a prefix")),

@@ -240,6 +240,9 @@ pub struct VipView {
     pub cause: Option<Cause>,
     /// The route, where there is one.
     pub route: Option<RouteView>,
+    /// Nobody announces it because its speaker never announces addresses of its kind (externalIPs): no fault of anybody.
+    /// Not published.
+    pub by_design: bool,
     /// `expected-next-hops`.
     pub expected: u32,
     /// `installed-next-hops`.

@@ -13,7 +13,7 @@ use srl_k8s_services::model::config::AlarmPolicy;
 use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::names::ClusterName;
 use srl_k8s_services::model::time::Now;
-use srl_k8s_services::model::verdict::{NodeReason, OperState, Reason, SourceState};
+use srl_k8s_services::model::verdict::{Announcement, NodeReason, OperState, Reason, SourceState};
 use srl_k8s_services::model::view::VipView;
 
 use crate::said::State;
@@ -236,6 +236,7 @@ fn same(one: Known, other: Known) -> bool {
 fn of_vip(vip: &VipView, neighbors: bool) -> Known {
     use AlarmType::*;
     let Some(reason) = vip.verdict.reason else { return Known::Well };
+    let l2 = vip.announcement == Some(Announcement::L2);
     match (vip.verdict.state, reason) {
         (OperState::Up, _) => Known::Well,
         // Endpoints of other clusters of a mesh may serve it.
@@ -243,6 +244,9 @@ fn of_vip(vip: &VipView, neighbors: bool) -> Known {
         // Nothing is known to be wrong with a route that is there, though all that could tell is heard.
         (OperState::Unknown, Reason::NextHopUnmapped | Reason::SessionDown) if neighbors => Known::Well,
         (OperState::Unknown, _) => Known::Nothing,
+        (OperState::Down, Reason::NoAnnouncer) if vip.by_design => Known::Well,
+        (OperState::Down, Reason::NoRoute | Reason::WrongNetworkInstance) if l2 => Known::Bad(VipBlackholed),
+        (_, Reason::NoRoute | Reason::WrongNetworkInstance) if l2 => Known::Bad(VipDegraded),
         (_, Reason::NoRoute | Reason::WrongNetworkInstance) => Known::Bad(VipRouteMissing),
         (_, Reason::SessionDown) if vip.route.is_none() => Known::Bad(VipRouteMissing),
         (OperState::Down, Reason::RouteNotProgrammed | Reason::NextHopUnexpected) => Known::Bad(VipBlackholed),

@@ -98,6 +98,7 @@ impl State {
                 vip.last_change = Timestamp::UNIX_EPOCH;
                 some(&mut vip.verdict.detail);
                 vip.cause = None;
+                vip.by_design = false;
                 for hop in &mut vip.next_hops {
                     // What a VIP would be without it is held against levers that take it away.
                     (hop.cause, hop.without) = (None, Without::default());

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use srl_k8s_services::model::alarm::{AlarmView, NotificationEvent};
+use srl_k8s_services::model::alarm::{AlarmType, AlarmView, NotificationEvent};
+use srl_k8s_services::model::cluster::Service;
 use srl_k8s_services::model::cluster::TrafficPolicy::Cluster;
+use srl_k8s_services::model::config::AnnouncementMode;
 use srl_k8s_services::model::event::Event;
 use srl_k8s_services::model::inquiry::{Answer, Finding, NeighborWords, Notification, Question};
 use srl_k8s_services::model::switch::SessionState;
-use srl_k8s_services::model::verdict::ProbableCause;
+use srl_k8s_services::model::verdict::OperState::Down;
+use srl_k8s_services::model::verdict::{ProbableCause, Reason};
 
-use crate::scenario::{Family, Scenario, VRF, at, neighbor_key};
+use crate::scenario::{C1, Family, Scenario, VRF, at, neighbor_key};
 
 const V4: Family = Family::V4;
 const RAISE: Duration = Duration::from_secs(10);
@@ -76,4 +79,28 @@ fn a_cause_that_is_known_in_time_is_in_the_notification() {
     let raised = &raised.expect("it is raised").alarm;
     assert_eq!(raised.cause, Some(ProbableCause::PeerShutdown));
     assert!(raised.text.contains("Administrative Shutdown"), "{}", raised.text);
+}
+
+#[test]
+fn an_address_that_its_speaker_never_announces_raises_nothing() {
+    let external = "203.0.113.7".parse().expect("an address");
+    let mut leaf = Scenario::new();
+    leaf.cluster(C1, |cluster| cluster.source.include_external_ips = true);
+    leaf.attached("n1", V4.node(1));
+    leaf.service_in(C1, "web", Service { external_ips: [external].into(), ..Service::default() }).ready("web", &["n1"]);
+    leaf.expect(external, Down, Some(Reason::NoAnnouncer), &[&"MetalLB does not announce spec.externalIPs"]);
+    leaf.pass(Duration::from_secs(60));
+    assert!(leaf.said.alarms.active.is_empty(), "{:?}", leaf.said.alarms.active);
+}
+
+#[test]
+fn a_vip_by_arp_never_misses_a_route() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::new();
+    leaf.cluster(C1, |cluster| cluster.rules.announcement = AnnouncementMode::L2);
+    leaf.node("n1", &[V4.node(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.expect(vip, Down, Some(Reason::NoRoute), &[]);
+    leaf.pass(Duration::from_secs(60));
+    let kinds: Vec<AlarmType> = leaf.said.alarms.active.keys().map(|key| key.kind).collect();
+    assert!(!kinds.contains(&AlarmType::VipRouteMissing) && kinds.contains(&AlarmType::VipBlackholed), "{kinds:?}");
 }

@@ -7,7 +7,7 @@ use crate::model::alarm::{AlarmType, ClearedBecause, Resource, Severity};
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::switch::SessionState;
 use crate::model::verdict::{
-    AttachmentState, FibStatus, NextHopKind, NodeReason, OperState, Owner, ProbableCause, Reason,
+    Announcement, AttachmentState, FibStatus, NextHopKind, NodeReason, OperState, Owner, ProbableCause, Reason,
 };
 use crate::model::view::{NextHopView, NodeView, ServiceView, Verdict, VipView};
 
@@ -91,7 +91,12 @@ fn vip_alarm(vip: &VipView) -> Option<(AlarmType, Reason)> {
     use AlarmType::*;
     use OperState::{Degraded, Down};
     let reason = vip.verdict.reason?;
+    let l2 = vip.announcement == Some(Announcement::L2);
     let kind = match (vip.verdict.state, reason) {
+        (Down, Reason::NoAnnouncer) if vip.by_design => return None,
+        // No BGP route is missed.
+        (Down, Reason::NoRoute | Reason::WrongNetworkInstance) if l2 => VipBlackholed,
+        (Degraded, Reason::NoRoute | Reason::WrongNetworkInstance) if l2 => VipDegraded,
         (Down, Reason::WrongNetworkInstance) => VipRouteMissing,
         (Down | Degraded, Reason::NoRoute) => VipRouteMissing,
         // Degraded without a route: flows follow a covering prefix that is not the VIP's.

@@ -70,8 +70,9 @@ fn vip_view(
     stale_since: Option<Timestamp>,
 ) -> VipView {
     let verdict = verdict(cluster, entry, evidence, stale_since);
+    let vip = evidence.vip.expect("a VIP is gathered for an address");
     let mut view = VipView {
-        address: evidence.vip.expect("a VIP is gathered for an address"),
+        address: vip,
         network_instance: cluster.config.rules.network_instance.clone(),
         prefix: evidence.route.as_ref().map(|route| route.prefix),
         vantage: vantage(evidence),
@@ -80,6 +81,7 @@ fn vip_view(
         announcement: evidence.announcement,
         cause: None,
         route: evidence.route.as_ref().map(|route| route.view.clone()),
+        by_design: evidence.expectation.announcers == 0 && cluster.profile().never_announces(&entry.service, vip),
         expected: evidence.expected().count() as u32,
         installed: evidence.installed().count() as u32,
         next_hops: evidence.hops.iter().map(|hop| next_hop(evidence, hop)).collect(),

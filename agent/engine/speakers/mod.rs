@@ -213,6 +213,12 @@ impl Profile {
         }
     }
 
+    /// The speaker announces no address of this kind, whatever is configured: externalIPs alone carry it.
+    pub(crate) fn never_announces(&self, service: &Service, vip: IpAddr) -> bool {
+        let balancer = service.load_balancer && service.ingress.contains(&vip);
+        !balancer && service.external_ips.contains(&vip) && self.never_external.is_some()
+    }
+
     /// The one node that announces the service, where its speaker elected one.
     pub(crate) fn elected<'s>(&self, service: &'s Service) -> Option<&'s NodeName> {
         service.hints.kube_vip_host.as_ref().filter(|_| self.elects)

@@ -193,6 +193,7 @@ fn service_with(name: &str, next_hops: &[&str], verdict: Verdict) -> Change {
         without: Without::default(),
     });
     let vip = VipView {
+        by_design: false,
         address: "1.1.1.100".parse().unwrap(),
         network_instance: "ip-vrf-1".into(),
         prefix: None,

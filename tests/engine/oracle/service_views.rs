@@ -69,6 +69,7 @@ impl<'a> Oracle<'a> {
             let next_hops = route.as_ref().map(|route| self.l2_hops(subject, route)).unwrap_or_default();
             let (expected, installed) = self.l2_counts(&next_hops);
             return VipView {
+                by_design: false,
                 address: vip,
                 network_instance: cluster.config.rules.network_instance.clone(),
                 prefix: route.as_ref().map(|route| route.prefix),
@@ -92,6 +93,7 @@ impl<'a> Oracle<'a> {
             .union(&installed)
             .map(|next_hop| self.next_hop(subject, *next_hop, expected.contains(next_hop), route.as_ref()));
         VipView {
+            by_design: false,
             address: vip,
             network_instance: cluster.config.rules.network_instance.clone(),
             prefix: route.as_ref().map(|route| route.prefix),
