@@ -1,6 +1,7 @@
 //! Evaluation: what is dirty is recomputed, what is different is published.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -48,10 +49,9 @@ impl Engine {
     fn evaluate_entries(&mut self, now: Now) -> Vec<Change> {
         let mut services = self.evaluate_services(now);
         self.dirty |= self.facts.place_carriers();
-        if !self.dirty.services.is_empty() {
+        if !self.dirty.services.is_empty() || !self.dirty.vips.is_empty() {
             let again = self.evaluate_services(now);
-            services.retain(|(cluster, key, _)| !again.iter().any(|(other, name, _)| (other, name) == (cluster, key)));
-            services.extend(again);
+            services = merged(services, again);
         }
         let mut changes = self.evaluate_nodes(now);
         changes.append(&mut in_order(services));
@@ -105,7 +105,7 @@ impl Engine {
         for ((cluster, key), view) in std::mem::take(&mut self.dirty.departed) {
             if let Some(view) = self.facts.take_back_service(&cluster, &key, view) {
                 self.counts.count(&view, false);
-                changes.push((cluster, key, None));
+                changes.push(ServiceChange { cluster, key, before: Some(view), view: None });
             }
         }
         changes
@@ -124,7 +124,12 @@ impl Engine {
         let evaluated = 1 + vips.len() as u64;
         let old = entry.view.clone();
         let view = (old.as_deref() != Some(&view)).then(|| Arc::new(view));
-        let change = view.clone().map(|view| (cluster.name.clone(), entry.key.clone(), Some(view)));
+        let change = view.clone().map(|view| ServiceChange {
+            cluster: cluster.name.clone(),
+            key: entry.key.clone(),
+            before: old.clone(),
+            view: Some(view),
+        });
 
         self.evaluations += evaluated;
         if let Some(view) = &view {
@@ -316,7 +321,29 @@ impl Engine {
     }
 }
 
-type ServiceChange = (ClusterName, ServiceKey, Option<Arc<ServiceView>>);
+/// What became of a service; without a view it is gone.
+struct ServiceChange {
+    cluster: ClusterName,
+    key: ServiceKey,
+    before: Option<Arc<ServiceView>>,
+    view: Option<Arc<ServiceView>>,
+}
+
+/// Changes of two evaluations, one after the other, as one: what the second took back never was.
+fn merged(first: Vec<ServiceChange>, second: Vec<ServiceChange>) -> Vec<ServiceChange> {
+    let mut changes: BTreeMap<_, _> =
+        first.into_iter().map(|change| ((change.cluster.clone(), change.key.clone()), change)).collect();
+    for change in second {
+        match changes.entry((change.cluster.clone(), change.key.clone())) {
+            Entry::Occupied(mut earlier) => earlier.get_mut().view = change.view,
+            Entry::Vacant(place) => {
+                place.insert(change);
+            }
+        }
+    }
+    changes.into_values().filter(|change| change.before != change.view).collect()
+}
+
 type NodeChange = (ClusterName, crate::model::names::NodeName, Option<Arc<crate::model::view::NodeView>>);
 
 fn cluster_view(facts: &Facts, name: &ClusterName, phase: &super::facts::sources::Phase) -> Option<ClusterView> {
@@ -326,8 +353,8 @@ fn cluster_view(facts: &Facts, name: &ClusterName, phase: &super::facts::sources
 
 /// In a fixed order.
 fn in_order(mut services: Vec<ServiceChange>) -> Vec<Change> {
-    services.sort_by(|(cluster, key, _), (other, other_key, _)| (cluster, key).cmp(&(other, other_key)));
-    services.into_iter().map(|(cluster, key, view)| Change::Service(cluster, key, view)).collect()
+    services.sort_by(|one, other| (&one.cluster, &one.key).cmp(&(&other.cluster, &other.key)));
+    services.into_iter().map(|it| Change::Service(it.cluster, it.key, it.view)).collect()
 }
 
 /// How VIPs that have a route are seen to be made known.

@@ -106,8 +106,10 @@ impl AlarmRules {
             let known = match view.reason {
                 _ if !neighbors => Known::Nothing,
                 Some(NodeReason::Syncing) => Known::Nothing,
+                // Nobody needs its session, or its place.
+                _ if view.expected_vips == 0 => Known::Well,
                 None if view.state == OperState::Unknown => Known::Nothing,
-                Some(NodeReason::SessionDown) if view.expected_vips > 0 => Known::Bad(AlarmType::NeighborSessionDown),
+                Some(NodeReason::SessionDown) => Known::Bad(AlarmType::NeighborSessionDown),
                 // Whether it stands out depends on others.
                 Some(NodeReason::NodeAddressUnknown) => Known::Nothing,
                 _ => Known::Well,
@@ -140,9 +142,13 @@ impl AlarmRules {
         match key.kind {
             kind if !of_vips(kind) && kind != AlarmType::NeighborSessionDown => {}
             _ => {
-                let long = self.watches.iter().filter(|(resource, watch)| concerns(key, resource) && long(watch));
-                let long = long.count();
-                assert!(long >= view.affected as usize, "{key} is raised for {}, and {long} were bad", view.affected);
+                let concerned: Vec<_> = self.watches.iter().filter(|(resource, _)| concerns(key, resource)).collect();
+                let bad = concerned.iter().filter(|(_, watch)| long(watch)).count();
+                let affected = view.affected;
+                assert!(
+                    bad >= affected as usize,
+                    "{key} is raised for {affected}, and of {concerned:?} {bad} were bad"
+                );
             }
         }
     }

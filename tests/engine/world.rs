@@ -37,6 +37,15 @@ pub(crate) struct Source {
     pub(crate) heard: Option<Duration>,
 }
 
+impl Source {
+    /// One that is lost is heard again when it has told everything anew.
+    fn hear(&mut self, now: Now) {
+        if self.lost_since.is_none() {
+            self.heard = Some(now.elapsed);
+        }
+    }
+}
+
 impl Default for Source {
     fn default() -> Self {
         Self { state: SourceState::Syncing, synced_once: false, lost_since: None, anew_since: None, heard: None }
@@ -176,9 +185,6 @@ impl World {
             return;
         }
         let source = self.sources.entry(id.clone()).or_default();
-        if !matches!(event, SourceEvent::Lost(_)) {
-            source.heard = Some(now.elapsed);
-        }
         match event {
             SourceEvent::Syncing => {
                 source.state = SourceState::Syncing;
@@ -195,6 +201,7 @@ impl World {
             }
             SourceEvent::Alive | SourceEvent::Malformed => {}
         }
+        source.hear(now);
         match (id, event) {
             (SourceId::Ndk, SourceEvent::Syncing) => self.told = Some(BTreeSet::new()),
             (SourceId::Ndk, SourceEvent::Synced) => self.end_of_dump(),
@@ -265,7 +272,7 @@ impl World {
         if !self.watched().any(|(watched, _)| watched == name) {
             return;
         }
-        self.sources.entry(SourceId::Kubernetes(name.clone())).or_default().heard = Some(now.elapsed);
+        self.sources.entry(SourceId::Kubernetes(name.clone())).or_default().hear(now);
         let speaker = self.watched().find(|(watched, _)| *watched == name).map(|(_, config)| config.source.speaker);
         let another = |resource: SpeakerResource| speaker != Some(resource.speaker());
         let cluster = self.clusters.entry(name.clone()).or_default();

@@ -97,9 +97,8 @@ fn vip_alarm(vip: &VipView) -> Option<(AlarmType, Reason)> {
         // No BGP route is missed.
         (Down, Reason::NoRoute | Reason::WrongNetworkInstance) if l2 => VipBlackholed,
         (Degraded, Reason::NoRoute | Reason::WrongNetworkInstance) if l2 => VipDegraded,
-        (Down, Reason::WrongNetworkInstance) => VipRouteMissing,
-        (Down | Degraded, Reason::NoRoute) => VipRouteMissing,
         // Degraded without a route: flows follow a covering prefix that is not the VIP's.
+        (Down | Degraded, Reason::WrongNetworkInstance | Reason::NoRoute) => VipRouteMissing,
         (Down, Reason::SessionDown) => VipRouteMissing,
         (Degraded, Reason::SessionDown) if vip.route.is_none() => VipRouteMissing,
         (Down, Reason::RouteNotProgrammed | Reason::NextHopUnexpected) => VipBlackholed,

@@ -395,8 +395,8 @@ impl Alarms {
             let Some(instance) = input.clusters.get(&cluster).map(|cluster| &cluster.instance) else { continue };
             let resource = Resource::Node(cluster.clone(), node.clone());
             let alarmed = self.subjects.is_active(&resource, AlarmType::NeighborSessionDown);
-            // On its way back: the text stays at what it cost.
-            if alarmed && self.announcers.costs_nothing(&cluster, &node) {
+            // On its way back: the text stays at what it cost. One that was well is down again, whatever that costs.
+            if alarmed && !self.subjects.is_well(&resource) && self.announcers.costs_nothing(&cluster, &node) {
                 continue;
             }
             let condition = self.announcers.condition(&cluster, &node, instance, alarmed, input.now.wall);

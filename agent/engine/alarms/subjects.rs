@@ -291,6 +291,11 @@ impl Subjects {
         self.known.contains_key(resource)
     }
 
+    /// True when a resource is well again and its alarm waits for the end of the hold time.
+    pub(super) fn is_well(&self, resource: &Resource) -> bool {
+        self.known.get(resource).is_some_and(|subject| subject.well.is_some())
+    }
+
     /// True when a resource has an alarm of this type.
     pub(super) fn is_active(&self, resource: &Resource, kind: AlarmType) -> bool {
         self.known.get(resource).is_some_and(|subject| subject.active && subject.fault.kind == kind)

@@ -116,11 +116,8 @@ impl Bgp {
     }
 
     fn set(&mut self, key: NeighborKey, neighbor: Option<Neighbor>) -> Option<NeighborChange> {
-        match &neighbor {
-            Some(Neighbor { session: Some(SessionState::Established), last_established: Some(at), .. }) => {
-                self.established.insert(key.clone(), *at);
-            }
-            _ => {}
+        if let Some(Neighbor { session: Some(SessionState::Established), last_established: Some(at), .. }) = &neighbor {
+            self.established.insert(key.clone(), *at);
         }
         let peers = self.neighbors.entry(key.network_instance.clone()).or_default();
         let old = match neighbor.clone() {

@@ -177,7 +177,12 @@ impl Facts {
             cluster.contribute(vip, contribution, &mut dirty);
         }
         for (vip, announced) in read.announced {
-            cluster.vips.get_mut(&vip).into_iter().for_each(|entry| entry.announced = Some(announced));
+            let Some(entry) = cluster.vips.get_mut(&vip) else { continue };
+            let changed = entry.announced.replace(announced) != Some(announced);
+            // What one service's route tells holds for all that share the VIP.
+            if changed && self.claims.of(vip).len() > 1 {
+                dirty.vips.insert(vip);
+            }
         }
         for (slot, address) in read.carriers {
             if let Some(node) = cluster.nodes.get_mut(slot).filter(|node| !node.carried.contains(&address)) {

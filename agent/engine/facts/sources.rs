@@ -26,7 +26,8 @@ pub(crate) struct Source {
     pub(crate) lost: Option<Loss>,
     /// Since when it tells everything anew.
     dumping: Option<(Duration, Timestamp)>,
-    /// When it was last heard, and the time of day then.
+    /// When it was last heard, and the time of day then: one that is lost is not heard until it has told everything anew,
+    /// since what it told before may be long untrue.
     pub(crate) heard: Option<(Duration, Timestamp)>,
     last_event: Option<Timestamp>,
     events: u64,
@@ -45,7 +46,6 @@ pub(crate) struct Loss {
 impl Source {
     fn tell(&mut self, now: Now, event: &SourceEvent) {
         if !matches!(event, SourceEvent::Lost(_)) {
-            self.heard = Some((now.elapsed, now.wall));
             self.last_event = Some(now.wall);
         }
         match event {
@@ -73,6 +73,13 @@ impl Source {
             SourceEvent::Alive => {}
             SourceEvent::Malformed => self.errors += 1,
         }
+        if self.lost.is_none() {
+            self.hear(now);
+        }
+    }
+
+    fn hear(&mut self, now: Now) {
+        self.heard = Some((now.elapsed, now.wall));
     }
 
     /// Since when what it told is not known to be so any more: it is lost, or tells everything anew.
@@ -142,7 +149,9 @@ impl Sources {
 
     pub(crate) fn heard(&mut self, now: Now, id: &SourceId, events: usize) {
         if let Some(source) = self.known.get_mut(id) {
-            source.heard = Some((now.elapsed, now.wall));
+            if source.lost.is_none() {
+                source.hear(now);
+            }
             source.last_event = Some(now.wall);
             source.events += events as u64;
         }

@@ -130,6 +130,7 @@ impl Switch {
         swept
     }
 
+    /// Takes in a network instance, or its end. True when it is another one than before, or its routes went with it.
     pub(crate) fn set_instance(&mut self, name: NetworkInstanceName, instance: Option<NetworkInstance>) -> bool {
         let generation = self.generation;
         match instance {
@@ -139,10 +140,9 @@ impl Switch {
             }
             None => {
                 // Its routes go with it: the stream does not end them one by one.
-                let routes = self.routes.remove(&name);
-                let had_any = routes.is_some();
-                routes.into_iter().for_each(|mut routes| routes.clear(&mut self.attributes));
-                self.instances.remove(&name).is_some() || had_any
+                let routes = self.routes.remove(&name).map(|mut routes| routes.clear(&mut self.attributes));
+                // Routes may be told before their instance is: then they alone are gone.
+                self.instances.remove(&name).is_some() || routes.is_some()
             }
         }
     }
@@ -182,9 +182,11 @@ impl Switch {
         self.routes.get(name)?.host(address, &self.attributes)
     }
 
-    /// An address has a host route of its own, and the next-hops of it are told.
-    pub(crate) fn reaches_host(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
-        self.host(name, address).is_some_and(|route| self.group(route.next_hop_group).is_some())
+    /// An address has a host route of its own, and the next-hops of it are told. Of one that this leaf made itself, ARP or ND,
+    /// the subnet says whether it may be a VIP's.
+    pub(crate) fn hides_others(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
+        self.host(name, address)
+            .is_some_and(|route| self.group(route.next_hop_group).is_some() && !self.is_connected(&route))
     }
 
     pub(crate) fn longest(&self, name: &NetworkInstanceName, address: IpAddr) -> Option<Found> {

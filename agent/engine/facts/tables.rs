@@ -182,8 +182,8 @@ impl Facts {
             for id in services {
                 let Some(cluster) = self.clusters.get(&id.cluster) else { continue };
                 let instance = &cluster.config.rules.network_instance;
-                // A host route of its own hides every other route from a VIP, once its next-hops are told.
-                if host && instance == name || !self.switch.reaches_host(instance, vip) {
+                // A host route that was announced hides every other route from a VIP, once its next-hops are told.
+                if host && instance == name || !self.switch.hides_others(instance, vip) {
                     dirty.services.one(*id);
                 }
             }

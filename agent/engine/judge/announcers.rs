@@ -106,6 +106,9 @@ fn announcers_as(
     vip: IpAddr,
     announcement: Option<&VipAnnouncement>,
 ) -> Announcers {
+    if cluster.profile().withheld(&entry.service, vip).is_some() {
+        return Announcers::Nodes(BTreeSet::new());
+    }
     let computed = match cluster.profile().by_proxy(&entry.service) && cluster.profile().local(&entry.service) {
         true => Announcers::Nodes(used_of(world, cluster, vip, announcement)),
         false => computed(cluster, entry, vip, announcement),

@@ -392,16 +392,14 @@ impl NextHops<'_> {
         for hop in hops.iter_mut().filter(|hop| hop.installed && vteps.contains(&hop.address)) {
             (hop.expected, there) = (true, true);
         }
-        if there {
-            return;
-        }
         let mut reached = 0;
         for hop in hops.iter_mut().filter(|hop| hop.installed) {
             let here = self.cluster.at_address(hop.address).iter().filter(|slot| nodes.contains(slot)).count();
             hop.expected |= here > 0;
             reached += here;
         }
-        if reached < nodes.len()
+        if !there
+            && reached < nodes.len()
             && let Some(first) = vteps.first()
         {
             self.expect(hops, *first);

@@ -46,7 +46,7 @@ impl<'a> Oracle<'a> {
             return true;
         }
         let mut carrying = self.subjects(cluster).filter(|other| other.vip == vip);
-        if carrying.any(|other| self.announced_by_resources(other)) {
+        if carrying.any(|other| self.announced_by_resources(other) || self.is_routed(other)) {
             return false;
         }
         match self.world.announced.get(&(cluster.name.clone(), vip)) {
@@ -56,6 +56,12 @@ impl<'a> Oracle<'a> {
                 self.beside_nodes(cluster, vip) && (host.is_some_and(Found::connected) || !neighbors)
             }
         }
+    }
+
+    /// A route that is not of this leaf's own making is the VIP's, as this service has it.
+    fn is_routed(&self, subject: Subject<'a>) -> bool {
+        let found = self.find(subject).ok().flatten();
+        found.is_some_and(|(found, standing)| standing != Standing::Other && !found.connected())
     }
 
     fn beside_nodes(&self, cluster: Cluster<'a>, vip: IpAddr) -> bool {
