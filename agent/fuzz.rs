@@ -129,8 +129,10 @@ mod tests {
         files.iter().map(|file| fs::read(file).expect("a file")).collect()
     }
 
+    type Target = fn(&[u8]) -> usize;
+
     /// Every target with the folder of its seeds.
-    const TARGETS: &[(&str, fn(&[u8]) -> usize)] = &[
+    const TARGETS: &[(&str, Target)] = &[
         ("ndk", ndk),
         ("gnmi_subscription", gnmi_subscription),
         ("gnmi_answer", gnmi_answer),

@@ -92,7 +92,7 @@ impl Context<'_> {
                 .remedy(committed([format!("set / k8s-services cluster {} network-namespace NAME", self.name)])),
             Fault::NamespaceClosed(words) => Check::failure(name, words).remedy(self.capability()),
             Fault::Name(words) => {
-                let ask = self.from_here(&[
+                let ask = self.commands_here(&[
                     "getent hosts NAME",
                     "# or an address in place of the name: server: https://192.0.2.10:6443",
                 ]);
@@ -103,16 +103,16 @@ impl Context<'_> {
                 if remedy.is_empty() {
                     let routes: Vec<String> =
                         servers.iter().map(|server| format!("ip route get {}", server.ip())).collect();
-                    remedy = self.from_here(&routes.iter().map(String::as_str).collect::<Vec<_>>());
+                    remedy = self.commands_here(&routes.iter().map(String::as_str).collect::<Vec<_>>());
                 }
                 Check::failure(name, format!("{words}; {filter}")).remedy(remedy)
             }
             Fault::Refused(words) | Fault::Answer(words) => {
-                Check::failure(name, words).remedy(self.from_here(&["curl -vk SERVER/version"]))
+                Check::failure(name, words).remedy(self.commands_here(&["curl -vk SERVER/version"]))
             }
             Fault::Tls(words, server) => {
                 let show = format!("openssl s_client -connect {server} -showcerts </dev/null");
-                Check::failure(name, words).remedy(self.from_here(&[&show])).remedy(self.make_kubeconfig())
+                Check::failure(name, words).remedy(self.commands_here(&[&show])).remedy(self.make_kubeconfig())
             }
             Fault::Denied(sentences) => {
                 let apply = format!("kubectl apply -f {RBAC}/k8s-services.yaml    # where you administer the cluster");
@@ -148,7 +148,7 @@ impl Context<'_> {
     }
 
     /// Commands in the network namespace the agent connects from.
-    fn from_here(&self, commands: &[&str]) -> Vec<String> {
+    fn commands_here(&self, commands: &[&str]) -> Vec<String> {
         let inside = self.source.network_namespace.as_ref().map(|name| format!("sudo ip netns exec {name} "));
         let inside = inside.unwrap_or_default();
         let place = |command: &&str| {

@@ -94,7 +94,7 @@ async fn each_is_said_alone(bench: &Bench, cases: &[Case], at: fn(&str, &str) ->
 async fn plugged_in() -> Bench {
     let bench = Bench::healthy().await;
     for (leaf, ..) in NODES {
-        let port = node(leaf, "").replace("/node[", "/node[") + &format!("peer[address={}]/port", address(leaf));
+        let port = node(leaf, "") + &format!("peer[address={}]/port", address(leaf));
         bench.until(leaf, &[(&port, Anything)]).await;
     }
     bench

@@ -331,13 +331,13 @@ pub(super) fn wrong_words(commands: &[&[&str]], words: &[&str]) -> CliError {
     let mut fitting: Vec<&[&str]> = commands.to_vec();
     for (position, word) in words.iter().enumerate() {
         let options: Vec<&str> =
-            fitting.iter().filter_map(|row| row.get(position)).flat_map(|it| spelled(it)).copied().collect();
+            fitting.iter().filter_map(|row| row.get(position)).flat_map(spelled).copied().collect();
         fitting.retain(|row| row.get(position).is_some_and(|known| known.starts_with('<') || known == word));
         if fitting.is_empty() {
             return CliError::unknown(word, unique(options));
         }
     }
-    let options = fitting.iter().filter_map(|row| row.get(words.len())).flat_map(|it| spelled(it)).copied().collect();
+    let options = fitting.iter().filter_map(|row| row.get(words.len())).flat_map(spelled).copied().collect();
     CliError::incomplete(unique(options))
 }
 
