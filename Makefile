@@ -111,6 +111,7 @@ truth: deps ## Verdicts held against what packets do, in FABRICS=... drawn from 
 chaos: deps-test ## Everything goes wrong at random on a lab, and CASES=... random event sequences for the engine; takes longer.
 	$(if $(CASES),PROPTEST_CASES=$(CASES) cargo test --workspace --profile truth --test engine property)
 	cargo test --workspace --test chaos
+	cargo test --workspace --test lab -- --ignored
 
 soak: deps ## Ordinary trouble for SECONDS=3600: what the agents keep must not grow.
 	SOAK_SECONDS=$(or $(SECONDS),3600) cargo test --release --test chaos soak -- --ignored --nocapture
