@@ -17,8 +17,8 @@ use crate::scenario::{C1, Family, Scenario, VRF, at, neighbor_key};
 const V4: Family = Family::V4;
 const RAISE: Duration = Duration::from_secs(10);
 
-/// Nodes n1 and n2 carry a VIP; the session of n2 is down, and its alarm raised.
-fn alarmed() -> Scenario {
+/// Nodes n1 and n2 carry a VIP; the session of n2 has just gone down.
+fn session_lost() -> Scenario {
     let mut leaf = Scenario::new();
     leaf.configure(|config| config.alarm_policy.raise_hold = RAISE);
     leaf.attached("n1", V4.node(1)).attached("n2", V4.node(2));
@@ -26,6 +26,12 @@ fn alarmed() -> Scenario {
         .ready("web", &["n1", "n2"])
         .bgp(V4.vip(100), &[V4.node(1), V4.node(2)]);
     leaf.session(V4.node(2), SessionState::Active).bgp(V4.vip(100), &[V4.node(1)]);
+    leaf
+}
+
+/// The same, and its alarm is raised.
+fn alarmed() -> Scenario {
+    let mut leaf = session_lost();
     leaf.pass(RAISE + Duration::from_secs(2));
     leaf
 }
@@ -66,13 +72,7 @@ fn the_text_of_an_alarm_gets_the_cause_within_ten_seconds_and_nobody_is_notified
 
 #[test]
 fn a_cause_that_is_known_in_time_is_in_the_notification() {
-    let mut leaf = Scenario::new();
-    leaf.configure(|config| config.alarm_policy.raise_hold = RAISE);
-    leaf.attached("n1", V4.node(1)).attached("n2", V4.node(2));
-    leaf.service("web", Cluster, &[V4.vip(100)])
-        .ready("web", &["n1", "n2"])
-        .bgp(V4.vip(100), &[V4.node(1), V4.node(2)]);
-    leaf.session(V4.node(2), SessionState::Active).bgp(V4.vip(100), &[V4.node(1)]);
+    let mut leaf = session_lost();
     shut_down(&mut leaf);
     leaf.pass(RAISE + Duration::from_secs(2));
     let raised = leaf.said.alarms.notifications.iter().find(|told| told.event == NotificationEvent::Raised);

@@ -4,7 +4,7 @@ use srl_sim::gnmi::GnmiSwitches;
 use srl_sim::profile::Profile;
 
 use crate::bench::Bench;
-use crate::bench::Says::{Has, Is, Nothing};
+use crate::bench::Says::{self, Has, Is, Nothing};
 
 const LAB: &str = "anycast-metallb";
 const HERE: &str = "/k8s-services/statistics/adaptation";
@@ -15,6 +15,13 @@ fn at(leaf: &str) -> String {
 
 fn profile(name: &str) -> Profile {
     name.parse().expect("a profile")
+}
+
+/// Waits until leaf1 says all of this of its switch.
+async fn until(bench: &Bench, expected: &[(&str, Says)]) {
+    let expected: Vec<_> = expected.iter().map(|(leaf, says)| (at(leaf), *says)).collect();
+    let expected: Vec<_> = expected.iter().map(|(path, says)| (path.as_str(), *says)).collect();
+    bench.until("leaf1", &expected).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,9 +39,7 @@ async fn a_switch_that_refuses_nothing_is_said_to() {
         ("refused-entry", Nothing),
         ("release", Is("v25.3.1")),
     ];
-    let expected = expected.map(|(leaf, says)| (at(leaf), says));
-    let expected: Vec<_> = expected.iter().map(|(path, says)| (path.as_str(), *says)).collect();
-    bench.until("leaf1", &expected).await;
+    until(&bench, &expected).await;
     bench.down().await;
 }
 
@@ -52,9 +57,7 @@ async fn what_a_release_refuses_is_named_and_costs_no_verdict() {
         ("refused-feature", Is("[\"wildcards\"]")),
         ("release", Is("v26.7.2")),
     ];
-    let expected = expected.map(|(leaf, says)| (at(leaf), says));
-    let expected: Vec<_> = expected.iter().map(|(path, says)| (path.as_str(), *says)).collect();
-    bench.until("leaf1", &expected).await;
+    until(&bench, &expected).await;
     bench.down().await;
 }
 

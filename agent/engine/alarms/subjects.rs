@@ -200,6 +200,7 @@ impl Subjects {
         }
         self.explain(resource, &fault);
         self.stop(resource, |subject| subject.graver.take().is_some());
+        let again = self.stop(resource, |subject| subject.well.take().is_some());
         let Some(subject) = self.known.get_mut(resource) else {
             let member = self.member(&fault);
             let of = |share: &Resource| AlarmKey { kind: fault.kind, resource: share.clone() };
@@ -212,13 +213,8 @@ impl Subjects {
             return self.schedule(now, resource);
         };
         subject.known = true;
-        let again = subject.well.take().is_some() && subject.since.is_some();
         let changed = subject.fault != fault;
         subject.fault = Arc::clone(&fault);
-        if again && let Some(at) = subject.since.map(|since| since + self.policy.clear_hold) {
-            self.due.remove(&(at, resource.clone()));
-            subject.since = None;
-        }
         if subject.active && (changed || again) {
             let member = self.member(&fault);
             self.transitions.push(Transition::Updated(resource.clone(), member, again));

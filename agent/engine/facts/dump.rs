@@ -98,8 +98,8 @@ impl Dump {
         }
     }
 
-    /// Whether the dump is over, and what ended it; kept in [`Self::ended`]. `used` are the network instances that clusters use; without any, all
-    /// that are counted matter.
+    /// Whether the dump is over, and what ended it; kept in [`Self::ended`]. `used` are the network instances that clusters
+    /// use; without any, all that are counted matter.
     pub(crate) fn poll(
         &mut self,
         now: Duration,

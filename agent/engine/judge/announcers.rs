@@ -177,9 +177,7 @@ fn computed(
     announcement: Option<&VipAnnouncement>,
 ) -> Announcers {
     let profile = cluster.profile();
-    if profile.withheld(&entry.service, vip).is_some()
-        || announcement.is_some_and(|announcement| announcement.nobody.is_some())
-    {
+    if announcement.is_some_and(|announcement| announcement.nobody.is_some()) {
         return Announcers::Nodes(BTreeSet::new());
     }
     let node_set = announcement.map_or(EVERYONE, |announcement| announcement.node_set);

@@ -189,12 +189,10 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
                 let full = limit.is_some_and(|limit| group.next_hops.len() >= limit);
                 let local = world.switch.owned_by(&found.route, BGP_OWNER);
                 let found = matched(world, instance, &found, Arc::clone(&group.next_hops));
-                match carries(world, cluster, vip, &found, &expectation) {
-                    true => {
-                        let sole = sole_ways(world, cluster, vip, &found, &expectation);
-                        (Arc::clone(&group.next_hops), !local || full, sole)
-                    }
-                    false => (Arc::default(), false, Box::default()),
+                let carrying = carrying(world, cluster, vip, &found, &expectation);
+                match carrying.is_empty() {
+                    true => (Arc::default(), false, Box::default()),
+                    false => (Arc::clone(&group.next_hops), !local || full, sole_ways(&carrying, &found)),
                 }
             }
         },
@@ -238,11 +236,17 @@ pub(super) fn by_what_is_heard(
     }
 }
 
-/// The route is the VIP's, for one of the cluster's services that carry it.
-fn carries(world: &World<'_>, cluster: &Cluster, vip: IpAddr, found: &Matched, expectation: &Arc<Expectation>) -> bool {
+/// The cluster's services that carry the VIP and whose route it is, by what judges their next-hops.
+fn carrying<'a>(
+    world: &'a World<'a>,
+    cluster: &'a Cluster,
+    vip: IpAddr,
+    found: &Matched,
+    expectation: &Arc<Expectation>,
+) -> Vec<NextHops<'a>> {
     let expectation = by_what_is_heard(world, cluster, expectation, &found.hops);
-    let mut services = cluster.carrying(vip);
-    services.any(|entry| next_hops(world, cluster, entry, vip).standing(found, &expectation) == Standing::Counts)
+    let judges = cluster.carrying(vip).map(|entry| next_hops(world, cluster, entry, vip));
+    judges.filter(|judge| judge.standing(found, &expectation) == Standing::Counts).collect()
 }
 
 /// Another cluster that claims a VIP in the same network instance, unless one of the two names the other. A tenant that

@@ -1,32 +1,15 @@
 //! Nodes here that are the only way to a VIP.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-
-use super::evidence::{Matched, World};
-use super::gather::{by_what_is_heard, next_hops};
-use super::next_hops::{NextHops, Standing};
-use crate::engine::facts::cluster::Cluster;
-use crate::engine::facts::nodes::Expectation;
+use super::evidence::Matched;
+use super::next_hops::NextHops;
 use crate::model::verdict::AttachmentState;
 
 /// The nodes attached here that are the only next-hop that serves, by slot: one at most for each service that carries the
 /// VIP. Nodes behind a VTEP are none: the leaf they are attached to says so of them.
-pub(crate) fn sole_ways(
-    world: &World<'_>,
-    cluster: &Cluster,
-    vip: IpAddr,
-    found: &Matched,
-    expectation: &Arc<Expectation>,
-) -> Box<[u32]> {
+pub(crate) fn sole_ways(carrying: &[NextHops<'_>], found: &Matched) -> Box<[u32]> {
     // The address of a node leads to that node alone, by nature.
-    if !cluster.at_address(vip).is_empty() {
-        return Box::default();
-    }
-    let judges = cluster.carrying(vip).map(|entry| next_hops(world, cluster, entry, vip));
-    let expectation = by_what_is_heard(world, cluster, expectation, &found.hops);
-    let counts = judges.filter(|judge| judge.standing(found, &expectation) == Standing::Counts);
-    let mut ways: Vec<u32> = counts.flat_map(|judge| sole_ways_of(&judge, found)).collect();
+    let leads_on = carrying.iter().filter(|judge| judge.cluster.at_address(judge.vip).is_empty());
+    let mut ways: Vec<u32> = leads_on.flat_map(|judge| sole_ways_of(judge, found)).collect();
     ways.sort_unstable();
     ways.dedup();
     ways.into()
