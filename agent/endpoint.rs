@@ -1,6 +1,6 @@
 //! Where a gRPC server of the switch is reached, and one connection to it.
 //!
-//! A connection here is never made anew behind the caller's back: when it is lost, every call on its channel fails. A
+//! A connection here is never reopened behind the caller's back: when it is lost, every call on its channel fails. A
 //! server that was restarted has forgotten registrations and subscriptions, so whoever holds a channel must notice.
 
 use std::fmt;
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong_with_an_address() {
-        for (text, said) in [
+        for (text, expected) in [
             ("", "unix:///path"),
             ("localhost:50053", "unix:///path"),
             ("https://leaf1:57400", "http://host:port"),
@@ -193,7 +193,7 @@ mod tests {
             ("http://:1", "is not http://host:port"),
         ] {
             let error = text.parse::<Endpoint>().expect_err(text).to_string();
-            assert!(error.contains(said), "{text}: {error}");
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 

@@ -102,8 +102,8 @@ fn commit(changes: &[ConfigChange]) {
 
 /// A state file.
 pub fn state_file(bytes: &[u8]) -> usize {
-    let memory = crate::state_file::legible(bytes);
-    judge(memory.ok().map(Event::Remembered).into_iter().collect())
+    let state = crate::state_file::legible(bytes);
+    judge(state.ok().map(Event::Restored).into_iter().collect())
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ pub(crate) fn keep_namespaces_for_later() -> Result<(), HardenError> {
     set_capabilities(None, kept).map_err(failed)
 }
 
-/// Uses the capability to enter namespaces for one thing, where this thread has it, and gives it up.
+/// Uses the capability to enter namespaces for one call, where this thread has it, and drops it again.
 pub(crate) fn with_namespaces<T>(what: impl FnOnce() -> T) -> T {
     // Where it cannot be used, the kernel says so when it is missed.
     if let Ok(sets) = capabilities(None) {

@@ -14,7 +14,7 @@ use srl_k8s_services::doctor::{self, Outcome};
 use srl_k8s_services::endpoint::Endpoint;
 use srl_k8s_services::gnmi::{Credentials, PasswordFile};
 use srl_k8s_services::harden::{self, Confined};
-use srl_k8s_services::kubernetes::{Dialers, Reach};
+use srl_k8s_services::kubernetes::{ConnectOptions, Dialers};
 use srl_k8s_services::run::{Options, Signals, run};
 use srl_k8s_services::state_file::StateFile;
 use srl_k8s_services::{VERSION, gnmi, ndk};
@@ -58,7 +58,7 @@ struct Args {
     /// What must outlive a restart is kept here.
     #[arg(long, global = true, env = "K8S_SERVICES_STATE_FILE", default_value = "/opt/k8s-services/state/state.json")]
     state_file: PathBuf,
-    /// Alarms go to this syslog socket; none: to the log of the agent.
+    /// Alarms go to this syslog socket; `None`: to the log of the agent.
     #[arg(long, global = true, env = "K8S_SERVICES_SYSLOG", default_value = "/dev/log")]
     syslog: PathBuf,
     /// The name of this switch in Kubernetes Events; its host name if not given.
@@ -138,7 +138,7 @@ fn examine(given: Args) -> anyhow::Result<ExitCode> {
     let options = doctor::Options {
         ndk: args.ndk,
         gnmi: gnmi::Options::new(args.gnmi, credentials),
-        reach: Reach {
+        connect: ConnectOptions {
             credentials: plain(&args.credentials_dir).into(),
             dialers: Dialers::start().context("no thread can be started")?,
         },
@@ -182,7 +182,7 @@ fn start(args: Args) -> anyhow::Result<()> {
     let credentials = plain(&args.credentials_dir);
     let password_file = password_file(args.gnmi_password_file);
     confine(&credentials, password_file.path(), &args.state_file)?;
-    // The one thread that keeps the right to enter network namespaces, before this one gives it up.
+    // The one thread that keeps the right to enter network namespaces, before this one drops it.
     let dialers = Dialers::start().context("no thread can be started")?;
     harden::give_up_namespaces()?;
     let options = Options {
@@ -191,7 +191,7 @@ fn start(args: Args) -> anyhow::Result<()> {
         state_file: StateFile::new(args.state_file),
         syslog: (args.syslog.as_os_str() != "none").then_some(args.syslog),
         leaf: args.leaf.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned()),
-        reach: Reach { credentials: credentials.into(), dialers },
+        connect: ConnectOptions { credentials: credentials.into(), dialers },
         version: VERSION,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -235,7 +235,7 @@ fn plain(path: &Path) -> PathBuf {
 /// How long threads may take to end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// SIGXFSZ, which tells of a write beyond a limit.
+/// SIGXFSZ, sent for a write beyond a limit.
 const FILE_TOO_LARGE: i32 = rustix::process::Signal::XFSZ.as_raw();
 
 /// SIGTERM and SIGINT stop, SIGHUP reads credentials again.

@@ -57,7 +57,7 @@ impl Reader {
 pub(crate) struct Shows {
     /// How state is read.
     pub(crate) reader: Reader,
-    /// Who is told.
+    /// The receiver of what was read.
     pub(crate) inputs: mpsc::Sender<Input>,
     /// Counts acceptances.
     pub(crate) accepted: watch::Receiver<u64>,
@@ -124,7 +124,7 @@ impl Release {
 pub(crate) struct Leftovers {
     /// How state is read.
     pub(crate) reader: Reader,
-    /// Who is told.
+    /// The receiver of what was read.
     pub(crate) inputs: mpsc::Sender<Input>,
     /// The current registration.
     pub(crate) registration: watch::Receiver<Option<Registration>>,

@@ -6,7 +6,7 @@
 //!   API server ══ cluster ────┼─────────────► engine ─────────────► publisher ══ telemetry ══ NDK
 //!          (one a cluster)    │                  │
 //!          configurator ──────┘                  ├─ watch<Inquiry> ──► gNMI client, whose findings are events
-//!                                                ├─ watch<Memory> ──► state file
+//!                                                ├─ watch<PersistentState> ──► state file
 //!                                                ├─ broadcast<AlarmNotification> (1024) ──► syslog, clusters ══ Kubernetes Events
 //!             ▲    │                             └─ watch<bool> (settled) ──► leftovers ── Input ──► publisher
 //!             │    └─ watch<Config> ──► clusters (starts and stops one task a cluster), gNMI client
@@ -35,15 +35,15 @@ use crate::adapted::Adapted;
 use crate::config::{Assembler, Valid};
 use crate::engine::Engine;
 use crate::gnmi;
-use crate::kubernetes::{ClusterSource, Notices, Reach};
+use crate::kubernetes::{ClusterSource, ConnectOptions, Notices};
 use crate::model::adaptation::{Adaptation, DumpEnd};
 use crate::model::alarm::AlarmNotification;
 use crate::model::commit::Verdict;
 use crate::model::config::{Config, Source};
 use crate::model::event::{Event, SourceId};
 use crate::model::inquiry::Inquiry;
-use crate::model::memory::Memory;
 use crate::model::names::{ClusterName, NetworkInstanceName};
+use crate::model::persistent::PersistentState;
 use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::SourceState;
 use crate::model::view::Change;
@@ -62,14 +62,14 @@ const INPUTS: usize = 64;
 const NOTICES: usize = 1024;
 /// Commits between session and configurator; the switch makes one at a time.
 const COMMITS: usize = 4;
-/// Events taken in before an evaluation at most, so that a flood does not put off what came first for ever.
+/// Events taken in before an evaluation at most, so that a flood does not delay the first of them forever.
 const BURST: usize = 256;
 /// How often freshness and counters are written.
 const FRESHNESS: Duration = Duration::from_secs(10);
 /// How long the session may take to unregister.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// What the process is told at its start.
+/// The flags of the process.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The NDK.
@@ -78,12 +78,12 @@ pub struct Options {
     pub gnmi: gnmi::Options,
     /// What must outlive a restart.
     pub state_file: StateFile,
-    /// The socket of the syslog daemon; none turns it off.
+    /// The socket of the syslog daemon; `None` turns it off.
     pub syslog: Option<PathBuf>,
     /// The name of this switch.
     pub leaf: String,
     /// What the clusters' sources may use.
-    pub reach: Reach,
+    pub connect: ConnectOptions,
     /// What stands in `/k8s-services/version`.
     pub version: &'static str,
 }
@@ -97,12 +97,12 @@ pub struct Signals {
     pub refresh: watch::Receiver<u64>,
 }
 
-/// Runs the agent until it is told to stop.
+/// Runs the agent until it is asked to stop.
 ///
 /// # Errors
 /// When a task ends that never should; app_mgr starts the agent again.
 pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
-    let Options { ndk, gnmi, state_file, syslog, leaf, reach, version } = options;
+    let Options { ndk, gnmi, state_file, syslog, leaf, connect, version } = options;
     let Signals { mut stop, refresh } = signals;
     let (events, events_in) = mpsc::channel(EVENTS);
     let (inputs, inputs_in) = mpsc::channel(INPUTS);
@@ -111,7 +111,7 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     let (instances, instances_seen) = watch::channel(BTreeSet::new());
     let (settled, settled_seen) = watch::channel(false);
     let (inquiry, inquiry_seen) = watch::channel(Arc::default());
-    let (memory, memory_seen) = watch::channel(Memory::default());
+    let (persistent, persistent_seen) = watch::channel(PersistentState::default());
     let (notices, notices_seen) = broadcast::channel(NOTICES);
     let (kubernetes_events, enabled) = watch::channel(false);
     let (adapted, adaptation_seen) = Adapted::new();
@@ -126,21 +126,21 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
         started: Instant::now(),
         inputs: inputs.clone(),
         inquiry,
-        memory,
+        persistent,
         notices: notices.clone(),
         settled,
         adapted: adapted.clone(),
         end_of_dump: None,
     };
-    let told = Notices { notices, enabled, leaf: leaf.into() };
+    let notices = Notices { notices, enabled, leaf: leaf.into() };
     tasks.spawn(named("engine", engine.run(remembered, events_in, stop.clone())));
     let publisher = Publisher::new(inputs_in, registration.clone(), version);
     tasks.spawn(named("syslog", Syslog::new(syslog).run(notices_seen)));
-    let assembler = Assembler::new(Arc::clone(&reach.credentials));
+    let assembler = Assembler::new(Arc::clone(&connect.credentials));
     let configurator = Configurator { assembler, events: events.clone(), config, instances, kubernetes_events };
     tasks.spawn(named("configurator", configurator.run(commits_in)));
     let (refresh_clusters, running) = (refresh.clone(), BTreeMap::new());
-    let clusters = Clusters { events: events.clone(), refresh: refresh_clusters, told, reach, running };
+    let clusters = Clusters { events: events.clone(), refresh: refresh_clusters, notices, connect, running };
     tasks.spawn(named("clusters", clusters.run(config_seen)));
     let reader = Reader { gnmi: gnmi.clone(), adapted: adapted.clone() };
     let shows = Shows { reader: reader.clone(), inputs: inputs.clone(), accepted: publisher.accepted() };
@@ -153,7 +153,7 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     let source = gnmi::Source::new(gnmi, events, instances_seen, inquiry_seen, refresh).reporting(adapted);
     tasks.spawn(named("gNMI", source.run()));
     let session = tokio::spawn(session.run());
-    let state_file = tokio::spawn(state_file.keep(memory_seen));
+    let state_file = tokio::spawn(state_file.keep(persistent_seen));
 
     tokio::select! {
         _ = stop.wait_for(|stop| *stop) => {}
@@ -183,7 +183,7 @@ struct EngineTask {
     started: Instant,
     inputs: mpsc::Sender<Input>,
     inquiry: watch::Sender<Arc<Inquiry>>,
-    memory: watch::Sender<Memory>,
+    persistent: watch::Sender<PersistentState>,
     notices: broadcast::Sender<Arc<AlarmNotification>>,
     settled: watch::Sender<bool>,
     adapted: Adapted,
@@ -191,23 +191,28 @@ struct EngineTask {
 }
 
 impl EngineTask {
-    async fn run(mut self, remembered: Memory, mut events: mpsc::Receiver<Event>, mut stop: watch::Receiver<bool>) {
+    async fn run(
+        mut self,
+        remembered: PersistentState,
+        mut events: mpsc::Receiver<Event>,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let mut sources: BTreeMap<SourceId, SourceState> = BTreeMap::new();
         let mut freshness = tokio::time::interval(FRESHNESS);
         freshness.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let now = self.now();
-        self.engine.absorb(now, Event::Remembered(remembered));
+        self.engine.ingest(now, Event::Restored(remembered));
         loop {
             let deadline = self.engine.deadline().map(|elapsed| self.started + elapsed);
             tokio::select! {
                 biased;
                 () = stopped(&mut stop) => {
                     // The last word for the state file, which is written before the process ends.
-                    self.memory.send_replace(self.engine.memory(self.now()));
-                    drop(self.memory);
+                    self.persistent.send_replace(self.engine.persistent_state(self.now()));
+                    drop(self.persistent);
                     return std::future::pending().await;
                 }
-                () = until(deadline) => self.engine.absorb(self.now(), Event::Tick),
+                () = until(deadline) => self.engine.ingest(self.now(), Event::Tick),
                 event = events.recv() => {
                     let Some(event) = event else { return };
                     self.absorb_burst(event, &mut events);
@@ -238,10 +243,10 @@ impl EngineTask {
     /// What has arrived meanwhile is taken in before the one evaluation.
     fn absorb_burst(&mut self, first: Event, events: &mut mpsc::Receiver<Event>) {
         let now = self.now();
-        self.engine.absorb(now, first);
+        self.engine.ingest(now, first);
         for _ in 1..BURST {
             let Ok(event) = events.try_recv() else { return };
-            self.engine.absorb(now, event);
+            self.engine.ingest(now, event);
         }
     }
 
@@ -250,7 +255,7 @@ impl EngineTask {
         for change in &changes {
             match change {
                 Change::Ask(inquiry) => drop(self.inquiry.send_replace(Arc::clone(inquiry))),
-                Change::Memory(memory) => drop(self.memory.send_replace(memory.clone())),
+                Change::PersistentState(state) => drop(self.persistent.send_replace(state.clone())),
                 Change::AlarmNotification(notice) => drop(self.notices.send(Arc::new(notice.clone()))),
                 Change::Source(source, Some(view)) => drop(sources.insert(source.clone(), view.state)),
                 Change::Source(source, None) => drop(sources.remove(source)),
@@ -303,7 +308,7 @@ impl Configurator {
                     Verdict::Rejected(problems)
                 }
             };
-            // A session that is gone needs no answer: the next one is told the whole configuration again.
+            // A session that is gone needs no answer: the next one gets the whole configuration again.
             if answer.send(verdict).is_err() {
                 debug!(commit = sequence, "nobody waits for the verdict on this commit");
             }
@@ -327,8 +332,8 @@ impl Configurator {
 struct Clusters {
     events: mpsc::Sender<Event>,
     refresh: watch::Receiver<u64>,
-    told: Notices,
-    reach: Reach,
+    notices: Notices,
+    connect: ConnectOptions,
     running: BTreeMap<ClusterName, (Source, AbortHandle)>,
 }
 
@@ -358,8 +363,9 @@ impl Clusters {
                 && !self.running.contains_key(name)
             {
                 let (events, refresh) = (self.events.clone(), self.refresh.clone());
-                let (told, reach) = (self.told.clone(), self.reach.clone());
-                let source = ClusterSource::new(name.clone(), cluster.source.clone(), events, refresh, told, reach);
+                let (notices, connect) = (self.notices.clone(), self.connect.clone());
+                let source =
+                    ClusterSource::new(name.clone(), cluster.source.clone(), events, refresh, notices, connect);
                 let task = tokio::spawn(source.run()).abort_handle();
                 self.running.insert(name.clone(), (cluster.source.clone(), task));
             }

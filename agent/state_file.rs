@@ -1,6 +1,6 @@
 //! What must outlive the process: a small file, replaced atomically.
 //!
-//! Absent or unreadable, it costs only that memory; a file that cannot be written is tried again and said once.
+//! Absent or unreadable, only that state is lost; a file that cannot be written is tried again and logged once.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::files::{self, Purpose, Readers};
 use crate::model::alarm::{AlarmKey, AlarmRecord, AlarmView};
-use crate::model::memory::Memory;
+use crate::model::persistent::PersistentState;
 use crate::supervise::{Backoff, chain};
 
 /// It is trusted as credentials are: who can write it can make alarms up. Thousands of alarms fit many times.
@@ -35,38 +35,38 @@ impl StateFile {
         Self { path: path.into() }
     }
 
-    /// What an earlier life remembered; nothing when there is no file, or none that can be read.
-    pub fn load(&self) -> Memory {
+    /// The state an earlier life saved; empty when there is no file, or none that can be read.
+    pub fn load(&self) -> PersistentState {
         let text = match files::read(&self.path, STATE_FILE) {
             Ok(contents) => contents.bytes,
-            Err(error) if error.is_missing() => return Memory::default(),
+            Err(error) if error.is_missing() => return PersistentState::default(),
             Err(error) => {
                 warn!(error = chain(&error), "the state file cannot be read; starting without it");
-                return Memory::default();
+                return PersistentState::default();
             }
         };
         legible(&text).unwrap_or_else(|error| {
             warn!(path = %self.path.display(), %error, "the state file is damaged; starting without it");
-            Memory::default()
+            PersistentState::default()
         })
     }
 
-    /// Writes each new memory until the sender is gone, the last one included.
-    pub async fn keep(self, mut memories: watch::Receiver<Memory>) {
+    /// Writes each new state until the sender is gone, the last one included.
+    pub async fn keep(self, mut states: watch::Receiver<PersistentState>) {
         let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
         let mut failing = false;
         loop {
-            // A failed write is tried again after a pause, with a new memory, and once more at the end.
+            // A failed write is tried again after a pause, with the newest state, and once more at the end.
             let open = match failing {
-                true => tokio::time::timeout(backoff.pause(), memories.changed()).await.unwrap_or(Ok(())),
-                false => memories.changed().await,
+                true => tokio::time::timeout(backoff.pause(), states.changed()).await.unwrap_or(Ok(())),
+                false => states.changed().await,
             };
             if open.is_err() && !failing {
                 return;
             }
-            let memory = memories.borrow_and_update().clone();
+            let state = states.borrow_and_update().clone();
             let path = self.path.clone();
-            let saved = tokio::task::spawn_blocking(move || save(&path, &memory)).await;
+            let saved = tokio::task::spawn_blocking(move || save(&path, &state)).await;
             match saved.unwrap_or_else(|error| Err(io::Error::other(error))) {
                 Ok(()) => {
                     if std::mem::take(&mut failing) {
@@ -88,7 +88,7 @@ impl StateFile {
 }
 
 /// What this release understands: an alarm of a later one must not cost the rest.
-pub(crate) fn legible(text: &[u8]) -> serde_json::Result<Memory> {
+pub(crate) fn legible(text: &[u8]) -> serde_json::Result<PersistentState> {
     fn keep<T: DeserializeOwned>(file: &mut serde_json::Value, member: &str) {
         if let Some(entries) = file.get_mut(member).and_then(|entries| entries.as_array_mut()) {
             entries.retain(|entry| T::deserialize(entry).is_ok());
@@ -101,12 +101,12 @@ pub(crate) fn legible(text: &[u8]) -> serde_json::Result<Memory> {
 }
 
 /// Writes beside the file, then puts it in its place: a reader sees the old one or the new one, whole.
-fn save(path: &Path, memory: &Memory) -> io::Result<()> {
+fn save(path: &Path, state: &PersistentState) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let written = write(Path::new(&beside), memory).and_then(|()| std::fs::rename(&beside, path));
+    let written = write(Path::new(&beside), state).and_then(|()| std::fs::rename(&beside, path));
     // Without this, a power cut may leave the old name or none.
     let written = written.and_then(|()| File::open(folder)?.sync_all());
     if written.is_err() {
@@ -116,14 +116,14 @@ fn save(path: &Path, memory: &Memory) -> io::Result<()> {
     written
 }
 
-fn write(path: &Path, memory: &Memory) -> io::Result<()> {
+fn write(path: &Path, state: &PersistentState) -> io::Result<()> {
     // What an earlier life left half-written, or what somebody put there for the agent to overwrite.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    let mut text = serde_json::to_vec(memory)?;
+    let mut text = serde_json::to_vec(state)?;
     text.push(b'\n');
     file.write_all(&text)?;
     file.sync_all()
@@ -132,13 +132,13 @@ fn write(path: &Path, memory: &Memory) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::memory::Attachment;
+    use crate::model::persistent::Attachment;
     use std::os::unix::fs::PermissionsExt;
 
-    fn memory() -> Memory {
+    fn state() -> PersistentState {
         let attachment =
             Attachment { cluster: "c1".into(), node: "node1".into(), address: "192.168.1.11".parse().unwrap() };
-        Memory { attachments: [attachment].into(), ..Memory::default() }
+        PersistentState { attachments: [attachment].into(), ..PersistentState::default() }
     }
 
     #[test]
@@ -147,12 +147,12 @@ mod tests {
         let (path, victim) = (folder.path().join("state.json"), folder.path().join("victim"));
         std::fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, folder.path().join("state.json.new")).unwrap();
-        save(&path, &memory()).unwrap();
+        save(&path, &state()).unwrap();
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
         let written = std::fs::symlink_metadata(&path).unwrap();
         assert!(written.is_file());
         assert_eq!(written.permissions().mode() & 0o777, 0o600);
-        assert_eq!(StateFile::new(&path).load(), memory());
+        assert_eq!(StateFile::new(&path).load(), state());
     }
 
     #[test]
@@ -160,19 +160,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         File::create(&path).and_then(|file| file.set_len(STATE_FILE.most + 1)).unwrap();
-        assert_eq!(StateFile::new(&path).load(), Memory::default());
+        assert_eq!(StateFile::new(&path).load(), PersistentState::default());
     }
 
     #[tokio::test]
     async fn what_is_kept_is_loaded_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = StateFile::new(folder.path().join("deep/state.json"));
-        let (sender, receiver) = watch::channel(Memory::default());
+        let (sender, receiver) = watch::channel(PersistentState::default());
         let keeper = tokio::spawn(file.clone().keep(receiver));
-        sender.send(memory()).unwrap();
+        sender.send(state()).unwrap();
         drop(sender);
         keeper.await.unwrap();
-        assert_eq!(file.load(), memory());
+        assert_eq!(file.load(), state());
     }
 
     #[tokio::test(start_paused = true)]
@@ -182,20 +182,20 @@ mod tests {
             let in_the_way = folder.path().join("folder");
             std::fs::write(&in_the_way, "").unwrap();
             let file = StateFile::new(in_the_way.join("state.json"));
-            let (sender, receiver) = watch::channel(Memory::default());
+            let (sender, receiver) = watch::channel(PersistentState::default());
             let keeper = tokio::spawn(file.clone().keep(receiver));
-            sender.send(memory()).unwrap();
+            sender.send(state()).unwrap();
             tokio::time::sleep(LONGEST_RETRY * 3).await;
             std::fs::remove_file(&in_the_way).unwrap();
             if !at_the_end {
                 tokio::time::sleep(LONGEST_RETRY).await;
-                while file.load() != memory() {
+                while file.load() != state() {
                     tokio::task::yield_now().await;
                 }
             }
             drop(sender);
             keeper.await.unwrap();
-            assert_eq!(file.load(), memory());
+            assert_eq!(file.load(), state());
         }
     }
 
@@ -204,7 +204,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         std::fs::create_dir(&path).unwrap();
-        assert!(save(&path, &memory()).is_err());
+        assert!(save(&path, &state()).is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -213,18 +213,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         let file = StateFile::new(&path);
-        assert_eq!(file.load(), Memory::default());
+        assert_eq!(file.load(), PersistentState::default());
         std::fs::write(&path, b"{\"attachments\": [{\"cluster\"").unwrap();
-        assert_eq!(file.load(), Memory::default());
+        assert_eq!(file.load(), PersistentState::default());
     }
 
     #[test]
     fn a_file_of_a_later_release_is_read_for_what_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
-        let mut json = serde_json::to_value(memory()).unwrap();
+        let mut json = serde_json::to_value(state()).unwrap();
         json["alarms"] = serde_json::json!([1, 2]);
         std::fs::write(&path, json.to_string()).unwrap();
-        assert_eq!(StateFile::new(&path).load(), memory());
+        assert_eq!(StateFile::new(&path).load(), state());
     }
 }

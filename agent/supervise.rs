@@ -1,4 +1,4 @@
-//! What every supervised loop needs: a pause that grows, a way to be told to stop, and logs that do not repeat.
+//! What every supervised loop needs: a growing pause, a stop signal, and logs that do not repeat.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Backoff {
         pause
     }
 
-    /// The last attempt worked: begin anew.
+    /// The last attempt worked: the next pause is the shortest again.
     pub fn reset(&mut self) {
         self.next = self.first;
     }
@@ -68,7 +68,7 @@ impl Outage {
     }
 }
 
-/// Waits until told to stop. A sender that is gone says the same.
+/// Waits for the stop signal. A dropped sender counts as one.
 pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error says that the sender is gone.
     let _ = stop.wait_for(|stop| *stop).await;
@@ -109,11 +109,11 @@ pub fn chain(error: &dyn Error) -> String {
     let mut text = first_line(error);
     let mut cause = error.source();
     while let Some(error) = cause {
-        let said = first_line(error);
+        let line = first_line(error);
         // Some libraries repeat the cause in their own text.
-        if !text.ends_with(&said) {
+        if !text.ends_with(&line) {
             text.push_str(": ");
-            text.push_str(&said);
+            text.push_str(&line);
         }
         cause = error.source();
     }

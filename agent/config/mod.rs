@@ -104,7 +104,7 @@ fn deliver(path: &Path, node: &'static product::Node, value: &Value, changes: &m
 }
 
 /// Brings the tree to where the commit leaves it. The last word on a path counts; deletions go first, so that an entry
-/// made anew in the commit that deletes its parent survives in whatever order the two arrive.
+/// created again in the commit that deletes its parent survives in whatever order the two arrive.
 fn take_in(tree: &mut Tree, changes: &[ConfigChange], problems: &mut Vec<Problem>) {
     let mut last: BTreeMap<Path, &ConfigChange> = BTreeMap::new();
     for change in changes {

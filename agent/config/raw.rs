@@ -161,7 +161,7 @@ impl<'a> Leaves<'a> {
         }
     }
 
-    /// Takes a leaf as text; none when it is not set.
+    /// Takes a leaf as text; `None` when it is not set.
     pub(super) fn text(&mut self, leaf: &str) -> Option<String> {
         let value = self.object.remove(leaf)?;
         match scalar(value) {

@@ -25,7 +25,7 @@ const DEFAULT_NETWORK_NAMESPACE: &str = "srbase-mgmt";
 /// `network-namespace` that names the agent's own.
 const OWN_NETWORK_NAMESPACE: &str = "self";
 
-/// The configuration the tree says, with every problem it has told. Meaningless when there are any. Files of credentials
+/// The configuration of the tree; every problem is reported. Meaningless when there are any. Files of credentials
 /// must be below `credentials`.
 pub(super) fn validate(
     tree: &Tree,
@@ -122,7 +122,7 @@ fn rules(leaves: &mut Leaves<'_>) -> Rules {
     }
 }
 
-/// `speaker-node-selector` is for speakers that cannot tell which nodes announce; it has the labels of nodes kept.
+/// `speaker-node-selector` is for speakers that do not show which nodes announce; it has the labels of nodes kept.
 fn with_speaker_nodes(mut config: ClusterConfig, leaves: &mut Leaves<'_>) -> ClusterConfig {
     const LEAF: &str = "speaker-node-selector";
     let Some(text) = non_empty(leaves, LEAF) else { return config };

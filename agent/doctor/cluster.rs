@@ -27,7 +27,7 @@ pub(super) async fn examine(
     }
     let reader = gnmi_answers.then_some(&options.gnmi);
     let context = Context { name, source: &config.source, running, gnmi: reader };
-    for step in probe(&config.source, &options.reach).await {
+    for step in probe(&config.source, &options.connect).await {
         checks.push(context.check(step).await);
     }
     checks

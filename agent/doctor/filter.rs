@@ -28,12 +28,12 @@ pub(super) enum Verdict {
     Unfiltered,
 }
 
-/// What to say of a server that does not answer in time, and what to type.
+/// The finding and the remedy for a server that does not answer in time.
 pub(super) async fn examine(gnmi: Option<&gnmi::Options>, servers: &[SocketAddr]) -> (String, Vec<String>) {
     let (mut words, mut lines) = (Vec::new(), Vec::new());
     for server in servers {
-        let (said, typed) = of_server(gnmi, *server).await;
-        words.push(said);
+        let (finding, typed) = of_server(gnmi, *server).await;
+        words.push(finding);
         lines.extend(typed);
     }
     let remedy = if lines.is_empty() { Vec::new() } else { committed(lines) };

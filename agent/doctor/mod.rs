@@ -31,7 +31,7 @@ use serde_json::Value;
 
 use crate::endpoint::Endpoint;
 use crate::gnmi;
-use crate::kubernetes::Reach;
+use crate::kubernetes::ConnectOptions;
 use crate::model::names::NetworkInstanceName;
 
 pub use self::process::{Running, Variable, running};
@@ -40,7 +40,7 @@ pub use self::report::{lines, write};
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// As it should be, or nothing that can be told from here.
+    /// As it should be, or not verifiable from here.
     Ok,
     /// The agent works, and something is not as it should be.
     Warning,
@@ -110,7 +110,7 @@ impl Check {
     }
 }
 
-/// What a run is told.
+/// The flags of one run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The NDK.
@@ -118,7 +118,7 @@ pub struct Options {
     /// The on-box gNMI server.
     pub gnmi: gnmi::Options,
     /// What reaching clusters takes.
-    pub reach: Reach,
+    pub connect: ConnectOptions,
     /// The agent's state file.
     pub state_file: PathBuf,
     /// The definition of the application.
@@ -166,7 +166,7 @@ impl Doctor<'_> {
 
         // The clusters first, as they say which network instances matter; what they need is checked last.
         let read =
-            configuration::read(&self.options.gnmi, startup.as_ref().ok(), &self.options.reach.credentials).await;
+            configuration::read(&self.options.gnmi, startup.as_ref().ok(), &self.options.connect.credentials).await;
         let instances: BTreeSet<NetworkInstanceName> = read.instances();
         let begun = Instant::now();
         let gnmi = switch::gnmi(&self.options.gnmi, &instances).await;
@@ -186,7 +186,7 @@ impl Doctor<'_> {
             let checks = cluster::examine(self.options, self.running, name, config, gnmi.answers).await;
             self.checks(checks);
         }
-        self.checks(files::examine(&self.options.reach.credentials, &self.options.state_file));
+        self.checks(files::examine(&self.options.connect.credentials, &self.options.state_file));
     }
 
     async fn release(&mut self) {

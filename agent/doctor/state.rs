@@ -1,4 +1,4 @@
-//! What stands at `/k8s-services`: whether the module is loaded, whether the agent writes, what it says of itself.
+//! What stands at `/k8s-services`: whether the module is loaded, whether the agent writes, how it describes itself.
 
 use serde_json::Value;
 

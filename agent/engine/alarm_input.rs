@@ -1,4 +1,4 @@
-//! What alarms are told beside the views that changed: facts as values.
+//! The input of alarms beside the views that changed: facts as values.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

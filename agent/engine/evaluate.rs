@@ -38,13 +38,13 @@ impl Engine {
         changes.append(&mut alarms);
         changes.extend(self.inquire(now, &changes));
         if self.attachments_changed() || self.alarms.wants_saving(now) {
-            changes.push(Change::Memory(self.memory(now)));
+            changes.push(Change::PersistentState(self.persistent_state(now)));
         }
         self.evaluated_at = now.elapsed;
         changes
     }
 
-    /// Nodes, services and orphans. While the switch tells its tables anew, half of them are of one stream and half of
+    /// Nodes, services and orphans. While the switch resynchronizes its tables, half of them are of one stream and half of
     /// another, and nothing is judged by that.
     fn evaluate_entries(&mut self, now: Now) -> Vec<Change> {
         let mut services = self.evaluate_services(now);

@@ -7,16 +7,16 @@ use crate::model::time::Now;
 
 impl Engine {
     /// Takes in one event without evaluating.
-    pub fn absorb(&mut self, now: Now, event: Event) {
+    pub fn ingest(&mut self, now: Now, event: Event) {
         let facts = &mut self.facts;
-        if let Some((source, entries)) = told(&event) {
+        if let Some((source, entries)) = entries_of(&event) {
             facts.heard(now, &source, entries);
         }
         self.dirty |= match event {
-            Event::Remembered(memory) => {
-                self.alarms.load(&memory);
-                self.published.attachments.clone_from(&memory.attachments);
-                facts.remember(memory.attachments)
+            Event::Restored(state) => {
+                self.alarms.load(&state);
+                self.published.attachments.clone_from(&state.attachments);
+                facts.remember(state.attachments)
             }
             Event::Configured(config) => facts.configure(config),
             Event::Source(id, event) => facts.set_source(now, &id, &event),
@@ -33,8 +33,8 @@ impl Engine {
     }
 }
 
-/// Which source an event is of, and how many entries it tells.
-fn told(event: &Event) -> Option<(SourceId, usize)> {
+/// The source of an event, and how many entries it has.
+fn entries_of(event: &Event) -> Option<(SourceId, usize)> {
     match event {
         Event::Switch(event) => {
             let entries = match event {
@@ -61,7 +61,7 @@ fn told(event: &Event) -> Option<(SourceId, usize)> {
                 ClusterEvent::Announcements(update) => entries(update),
             },
         )),
-        Event::Remembered(_) | Event::Configured(_) | Event::Source(..) | Event::Coverage(_) | Event::Tick => None,
+        Event::Restored(_) | Event::Configured(_) | Event::Source(..) | Event::Coverage(_) | Event::Tick => None,
     }
 }
 

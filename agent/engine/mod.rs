@@ -7,7 +7,7 @@
 //! rules of `speakers`, and hands what changed to `alarms`. `inquire` asks the switch about what that leaves open; the
 //! finding is an event.
 //!
-//! Where a route names a group that was not told yet, the next-hops said before hold for 15 s; a VIP never judged
+//! Where a route names a group that was not received yet, the last published next-hops hold for 15 s; a VIP never judged
 //! before is unknown, syncing. A route never loses its next-hops by the order of arrival.
 
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
@@ -28,8 +28,8 @@ use std::time::Duration;
 
 use crate::model::adaptation::DumpEnd;
 use crate::model::event::{Event, SourceId};
-use crate::model::memory::{Attachment, Memory};
 use crate::model::names::ClusterName;
+use crate::model::persistent::{Attachment, PersistentState};
 use crate::model::switch::{NextHopGroupId, RouteKey};
 use crate::model::time::Now;
 use crate::model::view::{Change, ClusterView, OrphanView, RootView, SourceFreshness, SourceView, SummaryView};
@@ -74,9 +74,9 @@ impl Engine {
         Self::default()
     }
 
-    /// [`Self::absorb`] and [`Self::evaluate`] in one.
+    /// [`Self::ingest`] and [`Self::evaluate`] in one.
     pub fn apply(&mut self, now: Now, event: Event) -> Vec<Change> {
-        self.absorb(now, event);
+        self.ingest(now, event);
         self.evaluate(now)
     }
 
@@ -86,10 +86,10 @@ impl Engine {
     }
 
     /// What must outlive the process, as of now.
-    pub fn memory(&mut self, now: Now) -> Memory {
-        let mut memory = Memory { attachments: self.facts.attachments().clone(), ..Memory::default() };
-        self.alarms.save(now, &mut memory);
-        memory
+    pub fn persistent_state(&mut self, now: Now) -> PersistentState {
+        let mut state = PersistentState { attachments: self.facts.attachments().clone(), ..PersistentState::default() };
+        self.alarms.save(now, &mut state);
+        state
     }
 
     /// Freshness and counters of every source.

@@ -28,20 +28,20 @@ const ALIVE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 enum Phase {
     /// Nothing has been heard: there may be a socket, and no server.
     Asked {
-        /// Until when neighbors must be told.
+        /// Until when neighbors must have been received.
         deadline: Instant,
     },
-    /// Neighbors and counters are being told.
+    /// Neighbors and counters are being received.
     Reading {
         /// As above.
         deadline: Instant,
     },
-    /// Neighbors are known; FIB faults that stand are being told.
+    /// Neighbors are known; existing FIB faults are being received.
     ReadingFib {
         /// Until when they are waited for.
         deadline: Instant,
     },
-    /// Everything that can be had has been told once.
+    /// Everything available has been received once.
     Synced,
 }
 
@@ -150,10 +150,10 @@ impl<'a> Connection<'a> {
         match message {
             Some(Ok(response)) => {
                 self.heard().await?;
-                match told(response)? {
-                    Told::Notification(notification) => self.state_changed(&notification).await,
-                    Told::Synced => self.state_synced().await,
-                    Told::Nothing => Ok(()),
+                match received(response)? {
+                    Received::Notification(notification) => self.state_changed(&notification).await,
+                    Received::Synced => self.state_synced().await,
+                    Received::Nothing => Ok(()),
                 }
             }
             Some(Err(status)) => self.state_refused(&status),
@@ -263,9 +263,9 @@ impl<'a> Connection<'a> {
             Some(Err(status)) => return self.fib_refused(slot, &status).await,
             None => return Err(closed()),
         };
-        let told = told(response)?;
-        self.programming.heard(slot, part, matches!(told, Told::Synced));
-        if let Told::Notification(notification) = told {
+        let received = received(response)?;
+        self.programming.heard(slot, part, matches!(received, Received::Synced));
+        if let Received::Notification(notification) = received {
             self.fib_changed(slot, &notification).await?;
         }
         if self.programming.complete(Instant::now(), &self.counters) {
@@ -293,7 +293,7 @@ impl<'a> Connection<'a> {
         let touched = fib.take_touched();
         let changes: Vec<_> = match slot {
             Slot::Current => touched.into_iter().map(|key| (fib.fault(&key), key)).collect(),
-            // Nothing is said of half a reading.
+            // Nothing is reported of half a reading.
             Slot::Attempt => Vec::new(),
         };
         for (fault, key) in changes {
@@ -430,22 +430,22 @@ impl<'a> Connection<'a> {
 }
 
 /// What a message says.
-enum Told {
+enum Received {
     Notification(gnmi::Notification),
     Synced,
     Nothing,
 }
 
-fn told(response: gnmi::SubscribeResponse) -> Result<Told, Ended> {
+fn received(response: gnmi::SubscribeResponse) -> Result<Received, Ended> {
     Ok(match response.response {
-        Some(Response::Update(notification)) => Told::Notification(notification),
-        Some(Response::SyncResponse(_)) => Told::Synced,
+        Some(Response::Update(notification)) => Received::Notification(notification),
+        Some(Response::SyncResponse(_)) => Received::Synced,
         #[allow(deprecated)]
         Some(Response::Error(error)) => {
             let reason = format!("the gNMI server ended the subscription: {}", error.message);
             return Err(Ended::Lost(Cause::Other, reason));
         }
-        None => Told::Nothing,
+        None => Received::Nothing,
     })
 }
 

@@ -31,7 +31,7 @@ pub(super) enum FibError {
     Time(String),
 }
 
-/// The keys that tell an entry from others of its prefix and owner, by name.
+/// The keys that distinguish an entry from others of its prefix and owner, by name.
 type Keys = Vec<(String, String)>;
 
 /// One entry's operations, as far as they are not plainly done.
@@ -50,7 +50,7 @@ struct Failure {
     since: Timestamp,
     /// It was there when the agent began to look.
     standing: bool,
-    /// Whether the entry was ever programmed (`last-successful-operation-type`); `None` until told.
+    /// Whether the entry was ever programmed (`last-successful-operation-type`); `None` until received.
     was_programmed: Option<bool>,
     weight: Weight,
 }
@@ -72,7 +72,7 @@ pub(super) struct Fib {
     entries: BTreeMap<FibKey, BTreeMap<Keys, Operations>>,
     count: usize,
     touched: BTreeSet<FibKey>,
-    /// Everything that stands has been told: what fails from now on is new.
+    /// The existing entries were received: what fails from now on is new.
     read: bool,
     /// Network instances with more faulty entries than are kept.
     overflowed: BTreeSet<NetworkInstanceName>,
@@ -95,7 +95,7 @@ impl Operations {
         *self == Self::default()
     }
 
-    /// Merges one leaf. `at` is when the switch told it.
+    /// Merges one leaf. `at` is the switch's timestamp.
     fn set(&mut self, leaf: &str, value: &Scalar, at: Timestamp, standing: bool) -> Result<(), FibError> {
         let text = value.text().unwrap_or_default();
         // What is being taken out, or could not be, does not keep a route from forwarding.
@@ -145,8 +145,8 @@ impl Operations {
 }
 
 impl Fib {
-    /// Merges the leaves of one notification, told at `at`; those of something else are passed over. A failure comes
-    /// before what is said of its successes, in whatever order they came.
+    /// Merges the leaves of one notification, sent at `at`; those of something else are skipped. A failure comes
+    /// before its successes, in whatever order they came.
     pub(super) fn set_all<'a>(
         &mut self,
         leaves: impl Iterator<Item = (&'a [Elem], &'a Scalar)> + Clone,
@@ -166,7 +166,7 @@ impl Fib {
         let ["network-instance", "route-table", _, "route", "fib-programming", leaf] = &*names else { return Ok(()) };
         let Some((key, keys)) = entry(path)? else { return Ok(()) };
         let known = self.entries.get(&key).is_some_and(|entries| entries.contains_key(&keys));
-        // Successes of what never failed are the bulk of what is told.
+        // Successes of what never failed are the bulk of the updates.
         if !known && leaf.starts_with("last-successful") {
             return Ok(());
         }
@@ -262,7 +262,7 @@ impl Fib {
         !self.overflowed.contains(instance)
     }
 
-    /// Everything that stands has been told. `before` is what was known so far: what it acquitted stays acquitted.
+    /// The existing entries were received. `before` is what was known so far: what it acquitted stays acquitted.
     pub(super) fn finish_reading(&mut self, before: Option<&Self>) {
         self.read = true;
         let acquitted = before.into_iter().flat_map(|fib| &fib.entries).flat_map(|(key, entries)| {
@@ -281,7 +281,7 @@ impl Fib {
     }
 
     /// Weighs the failures of a table against the switch's own count of failed prefixes. `recovered`: the count has just
-    /// fallen to zero. `reread`: everything that stands has just been told again because the count is ahead.
+    /// fallen to zero. `reread`: the existing entries have just been read again because the count is ahead.
     pub(super) fn weigh(&mut self, table: &RouteTable, count: u64, recovered: bool, reread: bool) {
         let (open, acquitted) = (self.failed(table), self.prefixes(table, |weight| weight == Weight::Acquitted));
         let missing = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(open);
@@ -309,7 +309,7 @@ impl Fib {
         }
     }
 
-    /// Whether a failure in a table was acquitted: should the same happen again, nothing but the count tells.
+    /// Whether a failure in a table was acquitted: should the same happen again, nothing but the count shows it.
     pub(super) fn has_acquitted(&self, table: &RouteTable) -> bool {
         self.prefixes(table, |weight| weight == Weight::Acquitted) > 0
     }

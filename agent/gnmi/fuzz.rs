@@ -13,7 +13,7 @@ use crate::model::event::{Event, Update};
 use gnmi::subscribe_response::Response;
 use srl_proto::gnmi;
 
-/// Merges a message into neighbors, counters and FIB programming; returns what the engine would be told.
+/// Merges a message into neighbors, counters and FIB programming; returns what the engine would receive.
 pub(crate) fn subscription(bytes: &[u8]) -> Vec<Event> {
     let Ok(gnmi::SubscribeResponse { response: Some(Response::Update(notification)), .. }) =
         gnmi::SubscribeResponse::decode(bytes)

@@ -1,4 +1,4 @@
-//! Updates to leaves. A server tells one leaf as a scalar at its own path, as an object with one member at its container or
+//! Updates to leaves. A server sends one leaf as a scalar at its own path, as an object with one member at its container or
 //! list entry, or as nested JSON at any height: here all become the same leaves, to be merged one by one.
 
 use serde_json::Value;
@@ -57,7 +57,7 @@ pub(super) enum UpdateError {
     Type,
 }
 
-/// Gives every leaf an update tells, with its whole path.
+/// Calls back with every leaf of an update and its whole path.
 pub(super) fn leaves(
     prefix: Option<&gnmi::Path>,
     update: &gnmi::Update,
@@ -129,24 +129,24 @@ mod tests {
     use super::super::path::parse;
     use super::*;
 
-    fn told(path: &str, value: Typed) -> Vec<(String, Scalar)> {
+    fn parsed(path: &str, value: Typed) -> Vec<(String, Scalar)> {
         let update = gnmi::Update {
             path: Some(parse(path).expect("a path")),
             val: Some(gnmi::TypedValue { value: Some(value) }),
             ..Default::default()
         };
-        let mut told = Vec::new();
+        let mut all = Vec::new();
         leaves(None, &update, |path, value| {
             let mut text = String::new();
             for elem in path {
                 text += &format!("/{}", elem.name);
                 elem.keys.iter().for_each(|(key, value)| text += &format!("[{key}={value}]"));
             }
-            told.push((text, value.clone()));
+            all.push((text, value.clone()));
         })
         .expect("readable");
-        told.sort_by(|a, b| a.0.cmp(&b.0));
-        told
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
     }
 
     fn json(text: &'static str) -> Typed {
@@ -161,15 +161,15 @@ mod tests {
             Scalar::Text("active".to_owned()),
         )];
         let own = format!("{AT}/neighbor[peer-address=10.0.0.1]/session-state");
-        assert_eq!(told(&own, Typed::StringVal("active".into())), expected);
-        assert_eq!(told(&own, Typed::AsciiVal("active".into())), expected);
-        assert_eq!(told(&own, json("\"active\"")), expected);
+        assert_eq!(parsed(&own, Typed::StringVal("active".into())), expected);
+        assert_eq!(parsed(&own, Typed::AsciiVal("active".into())), expected);
+        assert_eq!(parsed(&own, json("\"active\"")), expected);
         let entry = format!("{AT}/neighbor[peer-address=10.0.0.1]");
-        assert_eq!(told(&entry, json(r#"{"session-state":"active"}"#)), expected);
+        assert_eq!(parsed(&entry, json(r#"{"session-state":"active"}"#)), expected);
         let all =
-            told(AT, json(r#"{"srl_nokia-bgp:neighbor":[{"peer-address":"10.0.0.1","session-state":"active"}]}"#));
+            parsed(AT, json(r#"{"srl_nokia-bgp:neighbor":[{"peer-address":"10.0.0.1","session-state":"active"}]}"#));
         assert_eq!(all[1..], expected);
-        let root = told(
+        let root = parsed(
             "/",
             json(
                 r#"{"srl_nokia-network-instance:network-instance":[{"name":"default","protocols":{"srl_nokia-bgp:bgp":
@@ -184,17 +184,17 @@ mod tests {
         assert_eq!(Scalar::Number(5).number(), Some(5));
         assert_eq!(Scalar::Text("18446744073709551615".into()).number(), Some(u64::MAX));
         assert_eq!(Scalar::Text("-1".into()).number(), None);
-        assert_eq!(told("/a", json("-5")), [("/a".to_owned(), Scalar::Text("-5".into()))]);
-        assert_eq!(told("/a", Typed::IntVal(5)), [("/a".to_owned(), Scalar::Number(5))]);
+        assert_eq!(parsed("/a", json("-5")), [("/a".to_owned(), Scalar::Text("-5".into()))]);
+        assert_eq!(parsed("/a", Typed::IntVal(5)), [("/a".to_owned(), Scalar::Number(5))]);
     }
 
     #[test]
     fn identities_in_keys_lose_their_prefix() {
-        let told = told(
+        let leaves = parsed(
             "/neighbor[peer-address=::1]",
             json(r#"{"afi-safi":[{"afi-safi-name":"srl_nokia-common:ipv4-unicast","received-routes":3}]}"#),
         );
-        assert!(told.iter().any(|(path, value)| path
+        assert!(leaves.iter().any(|(path, value)| path
             == "/neighbor[peer-address=::1]/afi-safi[afi-safi-name=ipv4-unicast]/received-routes"
             && *value == Scalar::Number(3)));
     }

@@ -26,7 +26,7 @@ pub(super) enum NeighborError {
     Value { leaf: String, peer: PeerAddress, value: String },
 }
 
-/// What was told of one neighbor.
+/// The leaves of one neighbor.
 #[derive(Clone, Debug, Default)]
 struct Entry {
     session: Option<SessionState>,
@@ -37,7 +37,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// The neighbor, once its session is told of. A neighbor of which only lesser leaves are left is on its way out: the
+    /// The neighbor, once its session state is known. A neighbor of which only lesser leaves are left is on its way out: the
     /// switch takes leaves away one by one.
     fn neighbor(&self) -> Option<Neighbor> {
         self.session?;

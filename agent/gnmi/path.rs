@@ -63,12 +63,12 @@ impl Elem {
         self.keys.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a key, where the step gives it, allows this value.
+    /// Whether a key, where the step has it, allows this value.
     pub(super) fn allows(&self, name: &str, value: &str) -> bool {
         self.key(name).is_none_or(|key| key == "*" || key == value)
     }
 
-    /// The step into the entry a JSON object stands for; none in a list that is not read.
+    /// The step into the entry a JSON object stands for; `None` in a list that is not read.
     pub(super) fn entry(list: &str, object: &serde_json::Map<String, serde_json::Value>) -> Option<Self> {
         let (_, names) = LISTS.iter().find(|(name, _)| *name == list)?;
         let mut keys = Vec::new();

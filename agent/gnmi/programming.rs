@@ -53,7 +53,7 @@ pub(super) enum Part {
 /// What a stream of a watch has brought.
 pub(super) type Message = (Slot, Part, Option<Result<gnmi::SubscribeResponse, Status>>);
 
-/// One or two subscriptions, and what they told.
+/// One or two subscriptions, and what they brought.
 struct Watch {
     instances: BTreeSet<NetworkInstanceName>,
     in_full: BTreeSet<NetworkInstanceName>,
@@ -63,9 +63,9 @@ struct Watch {
     full: Option<Responses>,
     /// Until when a refusal of `changes` is waited for; `None` once it is accepted, or where there is none.
     unaccepted: Option<Instant>,
-    /// All that stands has been told, or nothing is read in full.
+    /// The existing entries were received, or nothing is read in full.
     read: bool,
-    /// It was started because the switch counts more failures than it told.
+    /// It was started because the switch counts more failures than it sent.
     reread: bool,
     table: Fib,
 }
@@ -94,7 +94,7 @@ impl Watch {
 enum Attempt {
     /// None is needed, or none can be had.
     Idle,
-    /// It is being told.
+    /// It is being received.
     Reading(Box<Watch>),
     /// It is started again then: the server limits requests.
     Paused(Instant),
@@ -106,7 +106,7 @@ pub(super) struct Programming {
     /// What is in force.
     current: Option<Watch>,
     attempt: Attempt,
-    /// When the count of failures is compared with those told.
+    /// When the count of failures is compared with those received.
     recheck: Option<Instant>,
     /// When it may next have everything read again.
     next_reread: Option<Instant>,
@@ -206,7 +206,7 @@ impl Programming {
         [attempt, self.recheck].into_iter().flatten().min()
     }
 
-    /// The table that a stream tells of.
+    /// The table of a stream.
     pub(super) fn table(&mut self, slot: Slot) -> Option<&mut Fib> {
         match (slot, &mut self.attempt) {
             (Slot::Current, _) => self.current.as_mut().map(|watch| &mut watch.table),
@@ -215,7 +215,7 @@ impl Programming {
         }
     }
 
-    /// A stream has brought a message: it is accepted. `synced`: it has told all that stands.
+    /// A stream has brought a message: it is accepted. `synced`: the existing entries were received.
     pub(super) fn heard(&mut self, slot: Slot, part: Part, synced: bool) {
         if let (Slot::Attempt, Attempt::Reading(watch)) = (slot, &mut self.attempt) {
             match part {
@@ -259,7 +259,7 @@ impl Programming {
         self.attempt = Attempt::Paused(until);
     }
 
-    /// Does what is due: starts again after a pause, or reads again where the count of failures is ahead of those told.
+    /// Does what is due: starts again after a pause, or reads again where the count of failures is ahead of those received.
     pub(super) fn time(&mut self, now: Instant, reread_pause: Duration, server: &mut Server<'_>) {
         if matches!(self.attempt, Attempt::Paused(until) if until <= now) {
             self.attempt(&BTreeSet::new(), server);
@@ -275,7 +275,7 @@ impl Programming {
         }
     }
 
-    /// The count of failures has changed. `lead`: how long it may be ahead of what is told.
+    /// The count of failures has changed. `lead`: how long it may be ahead of what was received.
     pub(super) fn counted(&mut self, table: &RouteTable, count: u64, recovered: bool, lead: Duration) {
         if let Some(watch) = self.current.as_mut().filter(|watch| watch.instances.contains(&table.network_instance)) {
             watch.table.weigh(table, count, recovered, false);
@@ -284,7 +284,7 @@ impl Programming {
         self.recheck.get_or_insert(self.next_reread.map_or(earliest, |next| next.max(earliest)));
     }
 
-    /// Network instances with more failures than were told, which a full reading would show.
+    /// Network instances with more failures than were received, which a full reading would show.
     fn behind(&self, counters: &Counters) -> BTreeSet<NetworkInstanceName> {
         let Some(watch) = &self.current else { return BTreeSet::new() };
         let is_behind = |instance: &&NetworkInstanceName| {

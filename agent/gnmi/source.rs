@@ -39,12 +39,12 @@ pub struct Options {
     pub endpoint: Endpoint,
     /// Who asks.
     pub credentials: Credentials,
-    /// How long a server may take to tell what stands. Subscriptions have been seen to hang.
+    /// How long a server may take to send the existing entries. Subscriptions have been seen to hang.
     pub sync_timeout: Duration,
-    /// How long a subscription may say nothing while it should tell samples: a peer may be gone without a word. HTTP/2 pings
+    /// How long a subscription may be silent while it should send samples: a peer may vanish without closing. HTTP/2 pings
     /// are no way to find out: gRPC servers drop clients that ping more often than every five minutes.
     pub silence: Duration,
-    /// How long a counter of failed routes may be ahead of the failures that were told.
+    /// How long a counter of failed routes may be ahead of the failures received.
     pub counter_lead: Duration,
     /// The pause after the server said that it is asked too often: limits count by the minute.
     pub limit_pause: Duration,

@@ -31,7 +31,7 @@ pub(super) enum SubscribedLeaf {
 
 /// How often the clock is sampled.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
-/// How often counters are sampled: YANG marks them `sample=5`, so that a change may not be told by itself.
+/// How often counters are sampled: YANG marks them `sample=5`, so that a change may not be sent by itself.
 const COUNTER_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Which RPC a leaf belongs to.
@@ -48,7 +48,7 @@ pub(super) enum Rpc {
 pub(super) enum Feature {
     /// Counters by SAMPLE with `suppress_redundant`; else ON_CHANGE.
     SampledCounters,
-    /// `updates_only`; else everything that stands is told first.
+    /// `updates_only`; else the existing entries come first.
     UpdatesOnly,
     /// `*` as the value of keys; else the keys are omitted, which gNMI defines to mean the same.
     Wildcards,
@@ -65,9 +65,9 @@ impl Feature {
     }
 
     /// Whether a refusal names it.
-    fn is_named(self, said: &str) -> bool {
-        let said = said.to_ascii_lowercase().replace(['-', ' '], "_");
-        said.contains(self.as_str().trim_end_matches('s'))
+    fn is_named(self, refusal: &str) -> bool {
+        let refusal = refusal.to_ascii_lowercase().replace(['-', ' '], "_");
+        refusal.contains(self.as_str().trim_end_matches('s'))
     }
 }
 
@@ -271,10 +271,10 @@ impl Plan {
     /// Gives up what a refusal is about: the optional leaves that the server's words name
     /// (`unknown element 'dynamic-neighbor'`), else the next feature, else the leaf that is needed least. `None` if all
     /// that is left is needed.
-    pub(super) fn simplify(&mut self, rpc: Rpc, said: &str) -> Option<GivenUp> {
-        let named = self.named(rpc, said);
+    pub(super) fn simplify(&mut self, rpc: Rpc, refusal: &str) -> Option<GivenUp> {
+        let named = self.named(rpc, refusal);
         if named.is_empty()
-            && let Some(feature) = self.next_form(rpc, said)
+            && let Some(feature) = self.next_form(rpc, refusal)
         {
             return Some(GivenUp::Feature(feature));
         }
@@ -284,10 +284,10 @@ impl Plan {
     }
 
     /// Gives up the feature that a refusal names, else goes to the next form; `None` if there is no simpler one.
-    fn next_form(&mut self, rpc: Rpc, said: &str) -> Option<Feature> {
+    fn next_form(&mut self, rpc: Rpc, refusal: &str) -> Option<Feature> {
         let [first, second] = features(rpc);
         let used = (self.uses(rpc, first), self.uses(rpc, second));
-        let named = [first, second].into_iter().find(|feature| self.uses(rpc, *feature) && feature.is_named(said));
+        let named = [first, second].into_iter().find(|feature| self.uses(rpc, *feature) && feature.is_named(refusal));
         let given_up = match (named, used) {
             (Some(named), _) => named,
             (None, (true, true) | (true, false)) => first,
@@ -310,9 +310,9 @@ impl Plan {
     }
 
     /// The optional leaves that a refusal names.
-    fn named(&self, rpc: Rpc, said: &str) -> Vec<SubscribedLeaf> {
+    fn named(&self, rpc: Rpc, refusal: &str) -> Vec<SubscribedLeaf> {
         let needed = SubscribedLeaf::SessionState.words();
-        let element = said.split(['\'', '"', '`']).nth(1).unwrap_or_default();
+        let element = refusal.split(['\'', '"', '`']).nth(1).unwrap_or_default();
         if element.is_empty() || rpc == Rpc::State && steps(&needed).any(|step| step == element) {
             return Vec::new();
         }
@@ -349,14 +349,14 @@ mod tests {
     fn the_leaf_a_server_names_is_left_out() {
         let mut plan = Plan::default();
         assert_eq!(paths(&plan.state()).len(), 9);
-        let said = "Path not valid - unknown element 'dynamic-neighbor'. Options are [peer-address, session-state]";
-        assert_eq!(plan.simplify(Rpc::State, said), leaves(&[SubscribedLeaf::DynamicNeighbor]));
-        let said = "Path not valid - unknown element 'statistics'. Options are [route]";
+        let refusal = "Path not valid - unknown element 'dynamic-neighbor'. Options are [peer-address, session-state]";
+        assert_eq!(plan.simplify(Rpc::State, refusal), leaves(&[SubscribedLeaf::DynamicNeighbor]));
+        let refusal = "Path not valid - unknown element 'statistics'. Options are [route]";
         let counters = [SubscribedLeaf::FailedCount, SubscribedLeaf::ActiveCount];
-        assert_eq!(plan.simplify(Rpc::State, said), leaves(&counters));
+        assert_eq!(plan.simplify(Rpc::State, refusal), leaves(&counters));
         assert_eq!(paths(&plan.state()).len(), 4);
-        let said = "unknown element 'current-datetime'";
-        assert_eq!(plan.simplify(Rpc::State, said), leaves(&[SubscribedLeaf::Clock]));
+        let refusal = "unknown element 'current-datetime'";
+        assert_eq!(plan.simplify(Rpc::State, refusal), leaves(&[SubscribedLeaf::Clock]));
     }
 
     #[test]
@@ -390,9 +390,9 @@ mod tests {
     #[test]
     fn the_feature_a_server_names_is_given_up_and_no_other() {
         let mut plan = Plan::default();
-        let said = "Wildcards in keys are not supported in subscriptions";
-        assert_eq!(plan.simplify(Rpc::State, said), Some(GivenUp::Feature(Feature::Wildcards)));
-        assert_eq!(plan.simplify(Rpc::Fib, said), Some(GivenUp::Feature(Feature::Wildcards)));
+        let refusal = "Wildcards in keys are not supported in subscriptions";
+        assert_eq!(plan.simplify(Rpc::State, refusal), Some(GivenUp::Feature(Feature::Wildcards)));
+        assert_eq!(plan.simplify(Rpc::Fib, refusal), Some(GivenUp::Feature(Feature::Wildcards)));
         assert_eq!(
             plan.simplify(Rpc::Fib, "updates-only is unsupported"),
             Some(GivenUp::Feature(Feature::UpdatesOnly))

@@ -111,7 +111,7 @@ impl Agent {
         }
     }
 
-    /// Waits until the faults of exactly these network instances are known, and returns the faults told meanwhile.
+    /// Waits until the faults of exactly these network instances are known, and returns the faults reported meanwhile.
     async fn covers(&mut self, instances: &[&str]) -> Vec<Update<FibKey, FibFault>> {
         let mut faults = Vec::new();
         loop {
@@ -128,7 +128,7 @@ impl Agent {
         }
     }
 
-    /// Goes on until in sync, and returns what was told meanwhile.
+    /// Goes on until in sync, and returns what was reported meanwhile.
     async fn until_synced(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         loop {
@@ -225,10 +225,10 @@ async fn a_small_table_is_read_in_full_for_what_no_counter_tells() {
     assert!(!standing.list.updates_only);
     standing.update(ROUTE, r#"{"fib-programming":{"suppressed":true}}"#);
     standing.sync();
-    let told = agent.until_synced().await;
+    let events = agent.until_synced().await;
     let suppressed =
         |event: &Event| matches!(event, Event::Fib(Update::Set(_, fault)) if fault.kind == FibFaultKind::Suppressed);
-    assert!(told.iter().any(suppressed), "{told:?}");
+    assert!(events.iter().any(suppressed), "{events:?}");
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn a_counter_ahead_of_what_was_told_has_the_failures_asked_for() {
     standing.update(ROUTE, r#"{"fib-programming":{"last-failed-operation-type":"add"}}"#);
     standing.sync();
     assert!(matches!(agent.fib().await, Update::Set(..)));
-    // A count of zero acquits what the history still tells.
+    // A count of zero acquits what the history still shows.
     state.update(COUNTER, r#"{"fib-failed-routes":"0"}"#);
     assert!(matches!(agent.fib().await, Update::Gone(_)));
 }
@@ -319,12 +319,12 @@ async fn a_limit_leaves_faults_as_they_were_and_the_rest_unknown() {
     server.rules(|rules| rules.exhausted = 1);
     state.update(COUNTER, r#"{"fib-failed-routes":"1"}"#);
     state.sync();
-    let told = agent.until_synced().await;
-    assert!(!told.iter().any(|event| matches!(event, Event::Fib(_))), "the fault stands: {told:?}");
+    let events = agent.until_synced().await;
+    assert!(!events.iter().any(|event| matches!(event, Event::Fib(_))), "the fault stands: {events:?}");
     let uncovered = |event: &Event| matches!(event, Event::Coverage(coverage) if coverage.fib.is_empty());
-    assert!(told.iter().any(uncovered), "nothing else is known: {told:?}");
+    assert!(events.iter().any(uncovered), "nothing else is known: {events:?}");
 
-    // Asked again after the pause, it tells that all is well.
+    // Asked again after the pause, it reports that all is well.
     let standing = server.subscription().await;
     standing.sync();
     let faults = agent.covers(&["default"]).await;
@@ -340,9 +340,9 @@ async fn a_server_that_does_not_end_its_telling_of_faults_covers_nothing() {
     state.sync();
     let standing = server.subscription().await;
     standing.update(ROUTE, r#"{"fib-programming":{"last-failed-operation-type":"none"}}"#);
-    let told = agent.until_synced().await;
+    let events = agent.until_synced().await;
     let covers = |event: &Event| matches!(event, Event::Coverage(coverage) if !coverage.fib.is_empty());
-    assert!(!told.iter().any(covers), "{told:?}");
+    assert!(!events.iter().any(covers), "{events:?}");
     standing.sync();
     agent.covers(&["default"]).await;
 }
@@ -394,9 +394,9 @@ async fn a_server_without_fib_programming_tells_neighbors_and_covers_nothing() {
     let mut agent = Agent::start(&folder, &["default"], |_| {});
     let state = server.subscription().await;
     state.sync();
-    let told = agent.until_synced().await;
+    let events = agent.until_synced().await;
     let covers = |event: &Event| matches!(event, Event::Coverage(coverage) if !coverage.fib.is_empty());
-    assert!(!told.iter().any(covers), "{told:?}");
+    assert!(!events.iter().any(covers), "{events:?}");
     state.update(NEIGHBOR, r#"{"session-state":"active"}"#);
     assert!(matches!(agent.neighbors().await, Update::Set(..)));
 }

@@ -20,16 +20,16 @@ pub(super) enum Part {
 #[derive(Debug)]
 pub(super) struct Conditions {
     parts: BTreeMap<String, Part>,
-    said: Option<SourceEvent>,
+    published: Option<SourceEvent>,
 }
 
 impl Conditions {
     /// Parts that have not begun.
     pub(super) fn new<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { parts: parts.into_iter().map(|name| (name.to_owned(), Part::Listing)).collect(), said: None }
+        Self { parts: parts.into_iter().map(|name| (name.to_owned(), Part::Listing)).collect(), published: None }
     }
 
-    /// A part changed; gives what the source as a whole now says, if that is news.
+    /// A part changed; returns the state of the source as a whole, if that changed.
     pub(super) fn set(&mut self, name: &str, part: Part) -> Option<SourceEvent> {
         let old = self.parts.entry(name.to_owned()).or_insert(Part::Listing);
         if !(matches!(old, Part::Failed(_)) && part == Part::Listing) {
@@ -38,7 +38,7 @@ impl Conditions {
         self.news()
     }
 
-    /// A part is no more.
+    /// A part was removed.
     pub(super) fn remove(&mut self, name: &str) -> Option<SourceEvent> {
         self.parts.remove(name);
         self.news()
@@ -46,10 +46,10 @@ impl Conditions {
 
     fn news(&mut self) -> Option<SourceEvent> {
         let whole = self.whole();
-        if self.said.as_ref() == Some(&whole) {
+        if self.published.as_ref() == Some(&whole) {
             return None;
         }
-        self.said = Some(whole.clone());
+        self.published = Some(whole.clone());
         Some(whole)
     }
 

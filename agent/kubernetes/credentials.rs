@@ -167,7 +167,7 @@ pub(super) struct Access {
     pub(super) identity: Option<Identity>,
     /// Who the agent is by HTTP.
     pub(super) headers: HeaderMap,
-    /// What state should say of the connection.
+    /// What state should publish about the connection.
     pub(super) caveat: Option<Arc<str>>,
     /// From when on the token is worth a warning, and when it ends, where it says so itself.
     pub(super) expiry: Option<token::Expiry>,
@@ -222,7 +222,7 @@ impl Reader<'_> {
         self.chosen(path, &contents, context, now)
     }
 
-    /// What the chosen context of a kubeconfig gives access to.
+    /// The access the chosen context of a kubeconfig describes.
     fn chosen(
         &mut self,
         path: &Path,

@@ -99,7 +99,7 @@ pub(super) enum DialError {
 /// What runs on a thread of its own.
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Makes the threads that enter network namespaces. To be started before the process gives up the capability to.
+/// Starts the threads that enter network namespaces. Call it before the process drops the capability to.
 #[derive(Clone, Debug)]
 pub struct Dialers(mpsc::Sender<Job>);
 

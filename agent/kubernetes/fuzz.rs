@@ -9,7 +9,7 @@ use crate::model::config::Source;
 use crate::model::event::{ClusterEvent, Update};
 use crate::model::speaker::SpeakerResource;
 
-/// Reads an object after a byte that says of which kind; returns what the engine would be told.
+/// Reads an object after a byte that says of which kind; returns what the engine would receive.
 pub(crate) fn object(source: &Source, bytes: &[u8]) -> Vec<ClusterEvent> {
     let Some((kind, json)) = bytes.split_first() else { return Vec::new() };
     let json = &String::from_utf8_lossy(json);
@@ -36,7 +36,7 @@ fn read<K: Kind>(kind: &mut K, json: &str) -> Vec<ClusterEvent> {
     updates.map(|update| kind.event(update)).collect()
 }
 
-/// Reads a kubeconfig whose files are all elsewhere; 1 where it gives access to a cluster.
+/// Reads a kubeconfig whose files are all elsewhere; 1 where it has access to a cluster.
 pub(crate) fn kubeconfig(bytes: &[u8]) -> usize {
     let access = credentials::of_kubeconfig(bytes, Timestamp::UNIX_EPOCH);
     access.map_or(0, |access| access.expiry.map_or(1, |expiry| 1 + usize::from(expiry.words(expiry.end).is_some())))

@@ -1,7 +1,7 @@
 //! Requests to one API server: HTTP/1.1 over the dialer's connections, with a limit on every answer.
 //!
 //! kube's own client reads answers whole, whatever their size, and takes the body of an error for its message. This one
-//! speaks kube's types, and reads no more than it was told to.
+//! speaks kube's types, and reads no more than its limit.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,7 +87,7 @@ pub(super) enum RequestError {
         /// Its type: `text/html`.
         content: String,
         /// What it says, where that is plain text.
-        said: Option<String>,
+        message: Option<String>,
     },
     /// More than is read of such an answer.
     #[error("the answer is larger than {most} bytes")]
@@ -237,15 +237,15 @@ impl Client {
         let content = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let content = content.split(';').next().unwrap_or_default().trim();
         let content = if content.is_empty() { "no content type".to_owned() } else { printable(content, 40) };
-        // Of a body that breaks off or does not end, nothing is told.
+        // Nothing is reported of a body that breaks off or does not end.
         let body = self.read(response.into_body(), limits::ANSWER_BYTES).await.map(|answer| answer.bytes);
         let body = body.unwrap_or_default();
         if let Some(status) = status(&body, code) {
             return RequestError::Refused(Box::new(status));
         }
         let plain = (content == "text/plain").then(|| printable(&String::from_utf8_lossy(&body), LONGEST));
-        let said = plain.filter(|said| !said.is_empty());
-        RequestError::Foreign { server: Arc::clone(&self.0.server), code, content, said }
+        let message = plain.filter(|message| !message.is_empty());
+        RequestError::Foreign { server: Arc::clone(&self.0.server), code, content, message }
     }
 }
 
@@ -297,9 +297,9 @@ mod tests {
 
     #[test]
     fn only_a_status_is_quoted_and_the_code_is_that_of_http() {
-        let said = status(br#"{"kind":"Status","code":200,"message":"no\nway","reason":"Forbidden"}"#, 403);
-        let said = said.expect("a status");
-        assert_eq!((said.code, &*said.message, &*said.reason), (403, "no", "Forbidden"));
+        let message = status(br#"{"kind":"Status","code":200,"message":"no\nway","reason":"Forbidden"}"#, 403);
+        let message = message.expect("a status");
+        assert_eq!((message.code, &*message.message, &*message.reason), (403, "no", "Forbidden"));
         for body in ["", "{}", "<html>", r#"{"kind":"Pod"}"#, r#"{"kind":7}"#, "[[["] {
             assert_eq!(status(body.as_bytes(), 500), None, "{body}");
         }

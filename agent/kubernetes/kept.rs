@@ -1,4 +1,4 @@
-//! The keys of one kind that the engine was told of, and how many there may be.
+//! The keys of one kind that the engine knows, and how many there may be.
 
 use std::collections::BTreeSet;
 use std::hash::Hash;
@@ -17,7 +17,7 @@ pub(super) enum Admission {
     Full,
 }
 
-/// Keys that were told of and not taken back.
+/// Keys that were sent and not removed since.
 #[derive(Debug)]
 pub(super) struct Kept<K> {
     keys: FxHashSet<K>,

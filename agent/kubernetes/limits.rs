@@ -1,6 +1,6 @@
 //! Every limit on what a cluster can make this agent read and keep, each with its reason.
 //!
-//! What reaches a limit is said in state: as the reason the cluster is not read, or as a note beside its `oper-state`.
+//! Reaching a limit shows in state: as the reason the cluster is not read, or as a note beside its `oper-state`.
 //! None of them is in the way of a cluster within Kubernetes' own thresholds
 //! (<https://github.com/kubernetes/community/blob/main/sig-scalability/configs-and-limits/thresholds.md>).
 

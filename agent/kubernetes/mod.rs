@@ -1,6 +1,6 @@
 //! Kubernetes clusters: what their API servers say, as events.
 //!
-//! One [`ClusterSource`] per configured cluster, supervised for ever. It owns the way to one API server and nothing
+//! One [`ClusterSource`] per configured cluster, supervised forever. It owns the link to one API server and nothing
 //! else: it never judges, and knows neither the switch nor other clusters.
 //!
 //! ```text
@@ -51,4 +51,4 @@ mod tests;
 pub use dial::Dialers;
 pub use notices::Notices;
 pub use probe::{Fault, Stage, Step, probe};
-pub use source::{ClusterSource, Reach};
+pub use source::{ClusterSource, ConnectOptions};

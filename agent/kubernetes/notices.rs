@@ -24,7 +24,7 @@ use super::limits;
 use super::link::LinkReceiver;
 use super::reason::{self, Request};
 use super::reporter::Closed;
-use super::watch::Surroundings;
+use super::watch::WatchContext;
 use crate::model::alarm::{AlarmNotification, NotificationEvent, Resource};
 use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::time::Timestamp;
@@ -61,15 +61,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(cluster: ClusterName, notices: &Notices, around: &Surroundings) -> Self {
+    pub(super) fn new(cluster: ClusterName, notices: &Notices, context: &WatchContext) -> Self {
         Self {
             cluster,
-            link: around.link.clone(),
-            answer: around.timings.answer,
+            link: context.link.clone(),
+            answer: context.timings.answer,
             enabled: notices.enabled.clone(),
             leaf: Arc::clone(&notices.leaf),
             received: notices.notices.subscribe(),
-            budget: Budget::new(around.timings.events, around.timings.spread),
+            budget: Budget::new(context.timings.events, context.timings.spread),
             failing: false,
         }
     }
@@ -113,7 +113,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The services a notice is about, if their owners are to be told: the one it names, or those of its members.
+    /// The services a notice is about, if their owners get Events: the one it names, or those of its members.
     fn concerned(&self, notice: &AlarmNotification) -> BTreeSet<ServiceKey> {
         if !*self.enabled.borrow() || notice.event == NotificationEvent::Changed {
             return BTreeSet::new();
@@ -169,7 +169,7 @@ impl Writer {
     }
 }
 
-/// Waits until then; for ever where there is no such time.
+/// Waits until then; forever where there is no such time.
 async fn until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,

@@ -13,7 +13,7 @@ use super::http::{Client, Manners, RequestError};
 use super::limits;
 use super::reason::{self, Request};
 use super::reduce::{Kind, Nodes, Services, Slices};
-use super::source::{Reach, version};
+use super::source::{ConnectOptions, version};
 use super::speaker::served_paths;
 use crate::model::config::Source;
 use crate::model::speaker::SpeakerResource;
@@ -81,10 +81,10 @@ pub enum Fault {
 }
 
 /// Walks the way of one cluster, as far as it leads.
-pub async fn probe(source: &Source, reach: &Reach) -> Vec<Step> {
+pub async fn probe(source: &Source, options: &ConnectOptions) -> Vec<Step> {
     let mut steps = Steps(Vec::new());
     // It ends where the way does.
-    let _ = walk(source, reach, &mut steps).await;
+    let _ = walk(source, options, &mut steps).await;
     steps.0
 }
 
@@ -103,9 +103,9 @@ impl Steps {
     }
 }
 
-async fn walk(source: &Source, reach: &Reach, steps: &mut Steps) -> Result<(), ()> {
-    let access = steps.pass(Stage::Credentials, load(source, reach)).await?;
-    let dialer = Dialer::new(reach.dialers.clone(), source.network_namespace.clone(), PATIENCE);
+async fn walk(source: &Source, options: &ConnectOptions, steps: &mut Steps) -> Result<(), ()> {
+    let access = steps.pass(Stage::Credentials, load(source, options)).await?;
+    let dialer = Dialer::new(options.dialers.clone(), source.network_namespace.clone(), PATIENCE);
     let url = access.url.clone();
     let addresses = steps.pass(Stage::Namespace, resolve(source, &dialer, &url)).await?;
     steps.pass(Stage::Connection, connect(dialer.clone(), url.clone(), addresses)).await?;
@@ -113,8 +113,8 @@ async fn walk(source: &Source, reach: &Reach, steps: &mut Steps) -> Result<(), (
     steps.pass(Stage::Rights, rights(source, &client)).await
 }
 
-async fn load(source: &Source, reach: &Reach) -> Result<(credentials::Access, String), Fault> {
-    let (connection, folder) = (source.connection.clone(), Arc::clone(&reach.credentials));
+async fn load(source: &Source, options: &ConnectOptions) -> Result<(credentials::Access, String), Fault> {
+    let (connection, folder) = (source.connection.clone(), Arc::clone(&options.credentials));
     let read = move || {
         let mut files = Vec::new();
         let access = credentials::load(&connection, &folder, Timestamp::now(), &mut files);
@@ -185,7 +185,7 @@ async fn answer(access: credentials::Access, dialer: Dialer, url: &http::Uri) ->
     let request = Request { verb: "get", resource: "/version", namespace: None };
     let version = match version(&client, PATIENCE).await {
         Ok(version) => version,
-        // Once more for the kind of failure: what was said is for the state of a cluster.
+        // Once more for the kind of failure: the first text is for the state of a cluster.
         Err(words) => {
             return Err(match client.get("/version", limits::ANSWER_BYTES, PATIENCE).await {
                 Err(error) if error.code() == Some(401) => Fault::Unauthorized(reason::explain(&error, request)),

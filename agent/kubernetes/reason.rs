@@ -17,7 +17,7 @@ pub(super) struct Request<'a> {
     pub(super) verb: &'static str,
     /// `services`, or `/version`.
     pub(super) resource: &'static str,
-    /// Where; none for the whole cluster.
+    /// Where; `None` for the whole cluster.
     pub(super) namespace: Option<&'a str>,
 }
 
@@ -26,8 +26,8 @@ pub(super) fn explain(error: &RequestError, request: Request<'_>) -> String {
     let Request { verb, resource, .. } = request;
     match error {
         RequestError::Refused(status) => refused(status, request),
-        RequestError::Foreign { server, code, content, said } => {
-            foreign(server, *code, content, said.as_deref(), request)
+        RequestError::Foreign { server, code, content, message } => {
+            foreign(server, *code, content, message.as_deref(), request)
         }
         RequestError::TooLarge { most } => {
             format!("the API server's answer to {verb} {resource} is larger than {most} bytes, and was not read")
@@ -57,44 +57,46 @@ fn broken(error: &RequestError, request: Request<'_>) -> String {
     format!("the API server broke off the answer to {} {} ({})", request.verb, request.resource, chain(error))
 }
 
-/// Why the API server said no. Its words are foreign: only a printable line of them is told.
+/// Why the API server refused. Its words are foreign: only a printable line of them is passed on.
 pub(super) fn refused(status: &Status, request: Request<'_>) -> String {
-    let said = if status.message.is_empty() { &status.reason } else { &status.message };
-    said_no(status.code, &printable(said, LONGEST), request)
+    let message = if status.message.is_empty() { &status.reason } else { &status.message };
+    refusal(status.code, &printable(message, LONGEST), request)
 }
 
-fn said_no(code: u16, said: &str, request: Request<'_>) -> String {
+fn refusal(code: u16, message: &str, request: Request<'_>) -> String {
     let Request { verb, resource, namespace } = request;
     let place = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
     let verbs = match verb {
         "list" | "watch" => "verbs list and watch",
         verb => &format!("verb {verb}"),
     };
-    let said = if said.is_empty() { code.to_string() } else { format!("{code} {said}") };
+    let message = if message.is_empty() { code.to_string() } else { format!("{code} {message}") };
     match code {
         401 => format!(
-            "the API server does not accept the credentials ({said}): renew the token or client certificate; \
+            "the API server does not accept the credentials ({message}): renew the token or client certificate; \
              its file is read again when it changes"
         ),
         403 => {
-            format!("not allowed to {verb} {resource}{place}: grant {verbs} on {resource} to the agent's user ({said})")
+            format!(
+                "not allowed to {verb} {resource}{place}: grant {verbs} on {resource} to the agent's user ({message})"
+            )
         }
-        404 => format!("the API server does not know {resource}{place} ({said})"),
-        429 => format!("the API server is overloaded ({said})"),
-        _ => format!("the API server cannot {verb} {resource}{place} ({said})"),
+        404 => format!("the API server does not know {resource}{place} ({message})"),
+        429 => format!("the API server is overloaded ({message})"),
+        _ => format!("the API server cannot {verb} {resource}{place} ({message})"),
     }
 }
 
 /// Why somebody said no who sent no Status: a proxy, a web server, or an API server that is too busy to make one.
-fn foreign(server: &str, code: u16, content: &str, said: Option<&str>, request: Request<'_>) -> String {
+fn foreign(server: &str, code: u16, content: &str, message: Option<&str>, request: Request<'_>) -> String {
     let Request { verb, resource, .. } = request;
-    match (code, said) {
+    match (code, message) {
         // An API server sheds load and ends connections with a plain line.
-        (429 | 503, Some(said)) => said_no(code, said, request),
+        (429 | 503, Some(message)) => refusal(code, message, request),
         (400, _) if server.starts_with("http://") => {
             format!("{server} refuses plain http (400): an API server speaks https, set https:// in the URL")
         }
-        (401 | 403 | 429, _) => said_no(code, &format!("not from an API server, {content}"), request),
+        (401 | 403 | 429, _) => refusal(code, &format!("not from an API server, {content}"), request),
         (404, _) => {
             format!("{server} answers but is no Kubernetes API (404 for {resource}): check the URL and the port")
         }
@@ -153,14 +155,14 @@ mod tests {
 
     const LIST: Request<'_> = Request { verb: "list", resource: "services", namespace: None };
 
-    fn not_api(code: u16, content: &str, said: Option<&str>) -> String {
-        let (server, content, said) = ("127.0.0.1:29404".into(), content.to_owned(), said.map(str::to_owned));
-        explain(&RequestError::Foreign { server, code, content, said }, LIST)
+    fn not_api(code: u16, content: &str, message: Option<&str>) -> String {
+        let (server, content, message) = ("127.0.0.1:29404".into(), content.to_owned(), message.map(str::to_owned));
+        explain(&RequestError::Foreign { server, code, content, message }, LIST)
     }
 
     #[test]
     fn what_is_no_api_server_is_named_and_not_quoted() {
-        for (code, content, said, words) in [
+        for (code, content, message, words) in [
             (404, "text/html", None, "127.0.0.1:29404 answers but is no Kubernetes API (404 for services)"),
             (502, "text/html", None, "502, not from an API server (text/html)"),
             (302, "no content type", None, "302, not from an API server"),
@@ -168,7 +170,7 @@ mod tests {
             (429, "text/plain", Some("Too many requests"), "overloaded (429 Too many requests)"),
             (503, "text/plain", Some("shutting down"), "(503 shutting down)"),
         ] {
-            let reason = not_api(code, content, said);
+            let reason = not_api(code, content, message);
             assert!(reason.contains(words), "{words}: {reason}");
         }
     }
@@ -176,7 +178,7 @@ mod tests {
     #[test]
     fn plain_http_to_a_server_of_https_is_named_with_the_remedy() {
         let (server, content) = ("http://127.0.0.1:6443".into(), "no content type".to_owned());
-        let reason = explain(&RequestError::Foreign { server, code: 400, content, said: None }, LIST);
+        let reason = explain(&RequestError::Foreign { server, code: 400, content, message: None }, LIST);
         assert!(reason.contains("refuses plain http (400)") && reason.ends_with("set https:// in the URL"), "{reason}");
     }
 

@@ -41,7 +41,7 @@ pub(super) enum Unreadable {
 /// What became of an object.
 #[derive(Debug)]
 pub(super) struct Reduced<K, V> {
-    /// What it gives; none under a key for nothing (any more).
+    /// The entries it makes; `None` under a key for one that does not exist (any more).
     pub(super) entries: Vec<(K, Option<V>)>,
     /// Parts of it that could not be read.
     pub(super) faults: u64,
@@ -99,7 +99,7 @@ pub(super) trait Kind: Send {
     /// Reads an object.
     fn reduce(&mut self, json: &str) -> Result<Reduced<Self::Key, Self::Value>, Unreadable>;
 
-    /// The event that tells of it.
+    /// Its event.
     fn event(&self, update: Update<Self::Key, Self::Value>) -> ClusterEvent;
 }
 
@@ -443,7 +443,7 @@ fn identity(target: Option<&ObjectReference>, namespace: &str, address: &str) ->
     }
 }
 
-/// Core Endpoints, where slices cannot be read: an object gives one slice per address family.
+/// Core Endpoints, where slices cannot be read: an object makes one slice per address family.
 #[derive(Debug, Default)]
 pub(super) struct CoreEndpoints {
     names: Names,

@@ -1,4 +1,4 @@
-//! What a cluster's source tells the engine: conditions of its parts as one, what changed, and notes for state.
+//! Reports a cluster to the engine: conditions of its parts as one, what changed, and notes for state.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,21 +43,21 @@ struct Shared {
     conditions: Conditions,
     version: Option<Arc<str>>,
     notes: BTreeMap<Note, Arc<str>>,
-    /// Version and notes, as last told.
-    told: Option<(Arc<str>, Option<Arc<str>>)>,
+    /// Version and notes, as last reported.
+    reported: Option<(Arc<str>, Option<Arc<str>>)>,
 }
 
 impl Shared {
-    /// The connection as it is to be told now, if that is news.
+    /// The connection to report now, if it changed.
     fn connected(&mut self) -> Option<ClusterEvent> {
         let version = self.version.clone()?;
         let notes: Vec<&str> = self.notes.values().map(|note| &**note).collect();
         let caveat = (!notes.is_empty()).then(|| notes.join("; ").into());
         let now = (version, caveat);
-        if self.told.as_ref() == Some(&now) {
+        if self.reported.as_ref() == Some(&now) {
             return None;
         }
-        self.told = Some(now.clone());
+        self.reported = Some(now.clone());
         Some(ClusterEvent::Connected { version: now.0, caveat: now.1 })
     }
 }
@@ -65,11 +65,11 @@ impl Shared {
 impl Reporter {
     /// A reporter whose parts have these conditions.
     pub(super) fn new(cluster: ClusterName, events: mpsc::Sender<Event>, conditions: Conditions) -> Self {
-        let shared = Shared { conditions, version: None, notes: BTreeMap::new(), told: None };
+        let shared = Shared { conditions, version: None, notes: BTreeMap::new(), reported: None };
         Self { cluster, events, shared: Arc::new(Mutex::new(shared)) }
     }
 
-    /// The cluster it tells of.
+    /// The cluster it reports.
     pub(super) fn cluster_name(&self) -> &ClusterName {
         &self.cluster
     }
@@ -96,7 +96,7 @@ impl Reporter {
     }
 
     /// Notes stand beside the state of the cluster until they are taken back. They may change before there is a version,
-    /// and are told with it.
+    /// and are reported with it.
     pub(super) async fn notes(&self, notes: impl IntoIterator<Item = (Note, Option<String>)>) -> Result<(), Closed> {
         let news = {
             let mut shared = self.shared();
@@ -117,7 +117,7 @@ impl Reporter {
         self.tell(news).await
     }
 
-    /// A part is no more.
+    /// A part was removed.
     pub(super) async fn no_part(&self, name: &str) -> Result<(), Closed> {
         let news = self.shared().conditions.remove(name);
         self.tell(news).await

@@ -1,4 +1,4 @@
-//! One cluster, supervised for ever: keeps the way to its API server and runs the watches on it.
+//! One cluster, supervised forever: keeps the link to its API server and runs the watches on it.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use super::reporter::{Closed, Note, Reporter};
 use super::speaker;
 use super::timings::{Timings, jittered};
 use super::token::Expiry;
-use super::watch::{Surroundings, Tolerance, Watcher};
+use super::watch::{Tolerance, WatchContext, Watcher};
 use crate::files::Fingerprint;
 use crate::model::config::Source;
 use crate::model::event::Event;
@@ -41,7 +41,7 @@ const PARTS: [&str; 4] = [CONNECTION, Services::RESOURCE, Slices::RESOURCE, Node
 
 /// What of this switch a cluster's source may use.
 #[derive(Clone, Debug)]
-pub struct Reach {
+pub struct ConnectOptions {
     /// The folder files of credentials must be below.
     pub credentials: Arc<Path>,
     /// What opens sockets in network namespaces.
@@ -56,39 +56,39 @@ pub struct ClusterSource {
     events: mpsc::Sender<Event>,
     refresh: watch::Receiver<u64>,
     notices: Notices,
-    reach: Reach,
+    options: ConnectOptions,
     timings: Timings,
 }
 
 impl ClusterSource {
     /// A source that has not begun. `refresh` changes when credentials are to be read again now (SIGHUP); they are also
-    /// read again when their files change. `notices` are what the services' owners are told.
+    /// read again when their files change. `notices` become Events for the services' owners.
     pub fn new(
         name: ClusterName,
         config: Source,
         events: mpsc::Sender<Event>,
         refresh: watch::Receiver<u64>,
         notices: Notices,
-        reach: Reach,
+        options: ConnectOptions,
     ) -> Self {
-        Self { name, config, events, refresh, notices, reach, timings: Timings::default() }
+        Self { name, config, events, refresh, notices, options, timings: Timings::default() }
     }
 
     /// Runs until nobody takes the events any more; may be dropped at any time.
     ///
     /// Tells [`Event::Source`] for [`SourceId::Kubernetes`](crate::model::event::SourceId::Kubernetes) and
-    /// [`Event::Cluster`]. Failures are told as `Lost` with the reason and retried for ever.
+    /// [`Event::Cluster`]. Failures are reported as `Lost` with the reason and retried forever.
     pub async fn run(self) {
         let optional: Vec<String> =
             SpeakerResource::of(self.config.speaker).map(|resource| resource.to_string()).collect();
         let parts = PARTS.into_iter().chain(optional.iter().map(String::as_str));
         let reporter = Reporter::new(self.name.clone(), self.events.clone(), Conditions::new(parts));
         let (link, receiver) = watch::channel(None);
-        let trouble = Arc::new(Notify::new());
+        let failure = Arc::new(Notify::new());
         let manners = Manners::default();
-        let around = Surroundings {
+        let context = WatchContext {
             link: LinkReceiver::new(receiver, manners.clone()),
-            trouble: Arc::clone(&trouble),
+            failure: Arc::clone(&failure),
             reporter: reporter.clone(),
             timings: self.timings,
             namespaces: if self.config.namespaces.is_empty() {
@@ -97,29 +97,29 @@ impl ClusterSource {
                 self.config.namespaces.iter().cloned().map(Some).collect()
             },
         };
-        let services = Watcher::new(Services::new(&self.config), around.clone());
-        let nodes = Watcher::new(Nodes::new(&self.config), around.clone());
-        let speaker = speaker::follow(self.config.speaker, around.clone());
-        let writer = Writer::new(self.name.clone(), &self.notices, &around);
+        let services = Watcher::new(Services::new(&self.config), context.clone());
+        let nodes = Watcher::new(Nodes::new(&self.config), context.clone());
+        let speaker = speaker::follow(self.config.speaker, context.clone());
+        let writer = Writer::new(self.name.clone(), &self.notices, &context);
         let keeper = ConnectionManager {
-            dialer: Dialer::new(self.reach.dialers, self.config.network_namespace.clone(), self.timings.connect),
+            dialer: Dialer::new(self.options.dialers, self.config.network_namespace.clone(), self.timings.connect),
             config: Arc::new(self.config),
             refresh: self.refresh,
             timings: self.timings,
             reporter,
             link,
             manners,
-            trouble,
-            folder: self.reach.credentials,
+            failure,
+            folder: self.options.credentials,
             files: Vec::new(),
             loading: None,
             expiry: None,
         };
-        // Each runs for ever: the first to end found that nobody listens any more.
+        // Each runs forever: the first to end found that nobody listens any more.
         tokio::select! {
             _ = keeper.run() => {}
             _ = services.run() => {}
-            _ = endpoints(around) => {}
+            _ = endpoints(context) => {}
             _ = nodes.run() => {}
             _ = speaker => {}
             _ = writer.run() => {}
@@ -135,25 +135,25 @@ impl ClusterSource {
 }
 
 /// EndpointSlices, or core Endpoints where the server does not serve slices or does not let us see them.
-async fn endpoints(around: Surroundings) -> Result<Infallible, Closed> {
-    let mut said = false;
-    let mut backoff = around.timings.backoff();
-    let mut link = around.link.clone();
+async fn endpoints(context: WatchContext) -> Result<Infallible, Closed> {
+    let mut warned = false;
+    let mut backoff = context.timings.backoff();
+    let mut link = context.link.clone();
     loop {
-        let mut slices = Watcher::new(Slices::default(), around.clone());
+        let mut slices = Watcher::new(Slices::default(), context.clone());
         let reason = slices.run_until(Slices::RESOURCE, Tolerance::Replaceable).await?.reason;
         let epoch = link.get().await?.epoch;
-        if !std::mem::replace(&mut said, true) {
+        if !std::mem::replace(&mut warned, true) {
             tracing::warn!(?reason, "EndpointSlices cannot be read: using Endpoints, which know of no termination");
         }
         let mut renewed = link.clone();
-        let mut core = Watcher::new(CoreEndpoints::default(), around.clone());
+        let mut core = Watcher::new(CoreEndpoints::default(), context.clone());
         tokio::select! {
             refused = core.run_until(Slices::RESOURCE, Tolerance::Replaceable) => {
                 refused?;
                 // Slices are what should be granted.
-                around.reporter.part(Slices::RESOURCE, Part::Failed(reason)).await?;
-                around.trouble.notify_one();
+                context.reporter.part(Slices::RESOURCE, Part::Failed(reason)).await?;
+                context.failure.notify_one();
                 link.pause(epoch, backoff.pause()).await;
             }
             // Other credentials may see more.
@@ -171,7 +171,7 @@ struct ConnectionManager {
     reporter: Reporter,
     link: watch::Sender<Option<Link>>,
     manners: Manners,
-    trouble: Arc<Notify>,
+    failure: Arc<Notify>,
     /// Credentials must be below it.
     folder: Arc<Path>,
     /// Files whose change is a reason to try again.
@@ -207,7 +207,7 @@ enum Failure {
     Server(String),
 }
 
-/// Why the link is made anew.
+/// Why the link is rebuilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     /// It is the first, or the one before failed.
@@ -262,7 +262,7 @@ impl ConnectionManager {
         Ok(())
     }
 
-    /// Waits for a reason to make the link anew; with a pause, that is one too. Meanwhile, notices a token that ends.
+    /// Waits for a reason to rebuild the link, such as the end of the pause. Meanwhile, notices a token that expires.
     async fn wait(&mut self, seen: Fingerprint, pause: Option<Duration>) -> Result<Cause, Closed> {
         let watched = self.watched();
         let (look, expiry) = (self.timings.look, self.expiry);
@@ -275,7 +275,7 @@ impl ConnectionManager {
         let over = async {
             match pause {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => self.trouble.notified().await,
+                None => self.failure.notified().await,
             }
         };
         tokio::pin!(files, refresh, over);
@@ -303,7 +303,7 @@ impl ConnectionManager {
         match self.load().await {
             Some(Loaded { access, files, seen }) => {
                 self.files = files;
-                (self.reach(access).await, seen)
+                (self.open(access).await, seen)
             }
             None => {
                 let reason = format!(
@@ -334,7 +334,7 @@ impl ConnectionManager {
         loaded.ok()
     }
 
-    async fn reach(&self, access: Result<Access, CredentialsError>) -> Result<Connected, Failure> {
+    async fn open(&self, access: Result<Access, CredentialsError>) -> Result<Connected, Failure> {
         let access = access.map_err(|error| Failure::Credentials(chain(&error)))?;
         let (caveat, expiry) = (access.caveat.clone(), access.expiry);
         let client = Client::new(access, self.dialer.clone(), self.manners.clone())
@@ -356,7 +356,7 @@ async fn changed(paths: Vec<PathBuf>, seen: Fingerprint, look: Duration) {
     }
 }
 
-/// The longest version that is told, in characters: `v1.33.1+rke2r1` and the like.
+/// The longest version that is reported, in characters: `v1.33.1+rke2r1` and the like.
 const LONGEST_VERSION: usize = 60;
 
 /// `/version`, as far as it is read.
@@ -373,7 +373,7 @@ pub(super) async fn version(client: &Client, patience: Duration) -> Result<Arc<s
         Ok(answer) => answer,
         // The server is there, and keeps its version to itself.
         Err(RequestError::Refused(status)) if matches!(status.code, 403 | 404) => return Ok(UNKNOWN.into()),
-        Err(RequestError::Foreign { code: 403 | 404, said: Some(_), .. }) => return Ok(UNKNOWN.into()),
+        Err(RequestError::Foreign { code: 403 | 404, message: Some(_), .. }) => return Ok(UNKNOWN.into()),
         Err(error) => return Err(reason::explain(&error, request)),
     };
     let version: Version = serde_json::from_slice(&answer.bytes).map_err(|error| {

@@ -16,10 +16,10 @@ use super::reason::{self, Request};
 use super::timings::{Timings, jittered};
 use crate::supervise::{Backoff, chain};
 
-/// What a watch tells.
+/// An item of a watch.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// It is open: what it does not tell has not happened.
+    /// It is open: what it does not send has not happened.
     Opened,
     /// An object, new or changed.
     Changed(String),
@@ -60,7 +60,7 @@ pub(super) struct NamespaceWatch {
     link: LinkReceiver,
     timings: Timings,
     backoff: Backoff,
-    /// Failures since it last told something.
+    /// Failures since it last delivered something.
     failures: u32,
     /// The epoch of the link it was last opened with.
     epoch: u64,
@@ -105,7 +105,7 @@ impl NamespaceWatch {
         }
     }
 
-    /// One step; an item where it has something to tell.
+    /// One step; returns an item, if there is one.
     async fn step(&mut self) -> Option<Item> {
         match &mut self.phase {
             Phase::Waiting(pause) => {
@@ -124,7 +124,7 @@ impl NamespaceWatch {
                     }
                 };
                 match line {
-                    Ok(Ok(Some(Line::Text(line)))) => self.told(&line),
+                    Ok(Ok(Some(Line::Text(line)))) => self.item(&line),
                     Ok(Ok(Some(Line::TooLong))) => Some(Item::Malformed("an object is too large")),
                     // Most likely nobody is there any more: the next failure is not the first.
                     Err(_) => {
@@ -188,7 +188,7 @@ impl NamespaceWatch {
         Request { verb: "watch", resource: self.target.resource, namespace: self.target.namespace.as_deref() }
     }
 
-    /// The first failure in a row is not told: connections end, and the next attempt works.
+    /// The first failure in a row is not reported: connections end, and the next attempt works.
     fn failed(&mut self, reason: String) -> Option<Item> {
         self.failures += 1;
         self.phase = Phase::Waiting(self.backoff.pause());
@@ -198,7 +198,7 @@ impl NamespaceWatch {
         (self.failures > 1).then(|| Item::Failed(reason.into()))
     }
 
-    fn told(&mut self, line: &[u8]) -> Option<Item> {
+    fn item(&mut self, line: &[u8]) -> Option<Item> {
         let item = self.read(line);
         if matches!(item, Some(Item::Changed(_) | Item::Deleted(_) | Item::Bookmark)) {
             self.failures = 0;

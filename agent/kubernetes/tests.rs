@@ -16,7 +16,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::timings::Timings;
-use super::{ClusterSource, Dialers, Notices, Reach};
+use super::{ClusterSource, ConnectOptions, Dialers, Notices};
 use crate::model::alarm::AlarmNotification;
 use crate::model::config::{Connection, Source, Speaker};
 use crate::model::event::{ClusterEvent, Event, SourceEvent};
@@ -86,10 +86,10 @@ impl Running {
         let (sender, events) = mpsc::channel(64);
         let (refresh, refreshed) = watch::channel(0);
         let (notices, _) = broadcast::channel(8);
-        let told = Notices { notices: notices.clone(), enabled: watch::channel(true).1, leaf: "leaf3".into() };
+        let owners = Notices { notices: notices.clone(), enabled: watch::channel(true).1, leaf: "leaf3".into() };
         let dialers = Dialers::start().expect("a thread");
-        let reach = Reach { credentials: Arc::from(Path::new("/")), dialers };
-        let source = ClusterSource::new("c1".into(), config, sender, refreshed, told, reach).with_timings(timings);
+        let options = ConnectOptions { credentials: Arc::from(Path::new("/")), dialers };
+        let source = ClusterSource::new("c1".into(), config, sender, refreshed, owners, options).with_timings(timings);
         Self { events, refresh, notices, task: tokio::spawn(source.run()) }
     }
 
@@ -97,7 +97,7 @@ impl Running {
         soon(self.events.recv()).await.expect("the source runs")
     }
 
-    /// What the source says of itself next, other than that it is alive.
+    /// The next event about the source itself, other than that it is alive.
     async fn condition(&mut self) -> SourceEvent {
         loop {
             if let Event::Source(_, event) = self.next().await
@@ -124,7 +124,7 @@ impl Running {
         self.until(SourceEvent::Synced).await;
     }
 
-    /// What is said of the connection next.
+    /// The next event about the connection.
     async fn caveat(&mut self) -> Option<Arc<str>> {
         loop {
             if let ClusterEvent::Connected { caveat, .. } = self.change().await {

@@ -12,11 +12,11 @@ pub(super) struct Timings {
     pub(super) connect: Duration,
     /// For an answer: a page of a listing, the beginning of a watch, the version.
     pub(super) answer: Duration,
-    /// A watch without a sign of life (servers send a bookmark about every minute) is made anew.
+    /// A watch without a sign of life (servers send a bookmark about every minute) is opened again.
     pub(super) idle: Duration,
     /// After this the server ends a watch.
     pub(super) watch: Duration,
-    /// Everything is listed again: a watch that lost something is not believed for ever.
+    /// Everything is listed again: a watch that lost something is not believed forever.
     pub(super) relist: Duration,
     /// The first pause after a failure.
     pub(super) first_pause: Duration,

@@ -27,7 +27,7 @@ pub struct Service {
     pub labels: Labels,
 }
 
-/// Why an ingress entry gives no VIP.
+/// Why an ingress entry is no VIP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IngressUnusable {
     /// Only host names.

@@ -128,7 +128,7 @@ impl Default for Rules {
 words! {
     /// `announcement` of a cluster: how its VIPs are made known.
     AnnouncementMode {
-        /// Each as the speaker's resources and the switch's tables tell.
+        /// Found out for each from the speaker's resources and the switch's tables.
         Auto = "auto",
         /// By BGP.
         Bgp = "bgp",
@@ -140,7 +140,7 @@ words! {
 /// How a cluster's API is reached, and by whose leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Connection {
-    /// `kubeconfig`, and `context` in it (none for its current one).
+    /// `kubeconfig`, and `context` in it (`None` for its current one).
     Kubeconfig {
         /// The file.
         path: PathBuf,
@@ -198,7 +198,7 @@ impl Speaker {
         !matches!(self, Self::Metallb | Self::KubeVip)
     }
 
-    /// The speaker itself tells which nodes announce, so that configuration must not: Cilium, Calico and kube-router each
+    /// The speaker itself shows which nodes announce, so that configuration must not: Cilium, Calico and kube-router each
     /// have resources or annotations for it.
     pub fn tells_its_nodes(self) -> bool {
         matches!(self, Self::Cilium | Self::Calico | Self::KubeRouter)

@@ -1,4 +1,4 @@
-//! What sources tell the engine.
+//! Events: from sources to the engine.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::cluster::{EndpointSlice, Node, Service, SliceKey};
 use super::config::Config;
 use super::inquiry::{Finding, Question};
-use super::memory::Memory;
 use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use super::persistent::PersistentState;
 use super::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 use super::switch::{
     BfdKey, BfdState, Coverage, FibFault, FibKey, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId,
@@ -20,8 +20,8 @@ use super::switch::{
 /// One input of the engine.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// What an earlier life of the agent remembered. Once, before anything else.
-    Remembered(Memory),
+    /// The state that an earlier life of the agent saved. Once, before anything else.
+    Restored(PersistentState),
     /// A new configuration is in force.
     Configured(Arc<Config>),
     /// A source changed its condition.
@@ -32,7 +32,7 @@ pub enum Event {
     Neighbors(Update<NeighborKey, Neighbor>),
     /// FIB faults changed (gNMI). What a route without a fault is depends on [`Coverage`].
     Fib(Update<FibKey, FibFault>),
-    /// What gNMI covers from now on (gNMI). Replaces what was said before.
+    /// What gNMI covers from now on (gNMI). Replaces the last coverage.
     Coverage(Coverage),
     /// Prefixes with an active route, as the switch counts them (gNMI).
     ActiveRoutes(Update<RouteTable, u64>),
@@ -70,11 +70,11 @@ impl fmt::Display for SourceId {
 /// The condition of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceEvent {
-    /// A dump begins. For the NDK: entries of the switch's tables that are not told again before its end are gone then,
+    /// A dump begins. For the NDK: entries of the switch's tables that are not repeated before its end are gone then,
     /// and stay in force until then. The other sources end their dump with `Update::All` instead.
     Syncing,
     /// The dump is complete: what is known is what there is. The NDK's source cannot know: it reports [`DumpPace`], and
-    /// the engine compares what was told with what the switch counts.
+    /// the engine compares what was received with what the switch counts.
     Synced,
     /// Out of reach, with the reason in words an operator understands. What was known stays known.
     Lost(Arc<str>),
@@ -100,7 +100,7 @@ pub enum Update<K, V> {
 pub enum SwitchEvent {
     /// A network instance, or its end.
     NetworkInstance(NetworkInstanceName, Option<NetworkInstance>),
-    /// Routes of one network instance; none for a prefix that has no route any more. In order of arrival.
+    /// Routes of one network instance; `None` for a prefix that has no route any more. In order of arrival.
     Routes(NetworkInstanceName, Vec<(IpNet, Option<Route>)>),
     /// Next-hop groups, or their end. In order of arrival.
     NextHopGroups(Vec<(NextHopGroupId, Option<NextHopGroup>)>),
@@ -108,7 +108,7 @@ pub enum SwitchEvent {
     Application(u32, Option<Arc<str>>),
     /// A BFD session, or its end.
     Bfd(BfdKey, Option<BfdState>),
-    /// How a dump is being told, since the last of the other changes.
+    /// Progress of a dump, since the last of the other changes.
     Pace(DumpPace),
 }
 
@@ -117,7 +117,7 @@ pub enum SwitchEvent {
 pub enum DumpPace {
     /// Nothing has come for 0.3 s.
     Paused,
-    /// Nothing has come for a second, or only a trickle of changes: complete, as far as silence can tell.
+    /// Nothing has come for a second, or only a trickle of changes: complete, as far as silence shows.
     Rested,
 }
 
@@ -129,7 +129,7 @@ pub enum ClusterEvent {
     Connected {
         /// `gitVersion`.
         version: Arc<str>,
-        /// What state should say of the connection.
+        /// What state should publish about the connection.
         caveat: Option<Arc<str>>,
     },
     /// Services that may have VIPs.
@@ -138,7 +138,7 @@ pub enum ClusterEvent {
     EndpointSlices(Update<SliceKey, EndpointSlice>),
     /// Nodes.
     Nodes(Update<NodeName, Node>),
-    /// Whether a resource of the speaker is followed. Of one that is not, what was told is forgotten.
+    /// Whether a resource of the speaker is followed. The objects of one that is not are forgotten.
     SpeakerResource(SpeakerResource, ResourceState),
     /// Objects of a resource of the speaker.
     SpeakerObjects(SpeakerResource, Update<ObjectKey, SpeakerObject>),

@@ -1,4 +1,4 @@
-//! What the engine asks the switch beyond what it is told, and what was found.
+//! What the engine asks the switch beyond its subscriptions, and what was found.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -105,12 +105,12 @@ pub struct Notification {
     pub subcode: Option<Arc<str>>,
 }
 
-/// Where an address is plugged in. What an entry told before it went is kept.
+/// Where an address is plugged in. The last known place outlives the entry that showed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// There is an ARP/ND entry for it now.
     pub answers: bool,
-    /// The switch has told ARP/ND entries at all: that there is none for this address says something.
+    /// The switch reports ARP/ND entries at all, so that a missing one means something.
     pub is_known: bool,
     /// The subinterface of the entry (`irb1.1`).
     pub subinterface: Option<Arc<str>>,
@@ -140,7 +140,7 @@ pub struct Path {
     pub received: Option<RibRoute>,
     /// The row of `rib-in-post`: after import policy.
     pub accepted: Option<RibRoute>,
-    /// The switch has told rows of the RIB at all: that there is none for this route says something.
+    /// The switch reports rows of the RIB at all, so that a missing one means something.
     pub is_known: bool,
     /// Preferences of the prefix's routes in the route table, by `route-owner`.
     pub preferences: BTreeMap<Arc<str>, u32>,

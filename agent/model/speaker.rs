@@ -57,13 +57,13 @@ macro_rules! resources {
 resources! {
     /// Which node announces which service: direct evidence.
     MetallbStatuses = "servicebgpstatuses" of Metallb in &[METALLB];
-    /// Addresses MetalLB gives out.
+    /// Addresses MetalLB assigns.
     MetallbPools = "ipaddresspools" of Metallb in &[METALLB];
     /// Which nodes announce which pools, as which prefixes.
     MetallbAdvertisements = "bgpadvertisements" of Metallb in &[METALLB];
     /// Which nodes speak BGP, and from where.
     MetallbPeers = "bgppeers" of Metallb in &[METALLB_PEERS];
-    /// Addresses Cilium gives out.
+    /// Addresses Cilium assigns.
     CiliumPools = "ciliumloadbalancerippools" of Cilium in &[CILIUM];
     /// Which services are announced, as which prefixes.
     CiliumAdvertisements = "ciliumbgpadvertisements" of Cilium in &[CILIUM];
@@ -75,7 +75,7 @@ resources! {
     CiliumNodes = "ciliumbgpnodeconfigs" of Cilium in &[CILIUM];
     /// Which ranges are announced.
     CalicoConfigurations = "bgpconfigurations" of Calico in &[CALICO, CALICO_STORE];
-    /// Addresses Calico gives out.
+    /// Addresses Calico assigns.
     CalicoPools = "ippools" of Calico in &[CALICO, CALICO_STORE];
 }
 
@@ -181,7 +181,7 @@ pub enum SpeakerObject {
     CalicoConfiguration(CalicoConfiguration),
 }
 
-/// Addresses a speaker gives out.
+/// Addresses a speaker assigns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pool {
     /// Its ranges as prefixes, sorted, none inside another.
@@ -214,7 +214,7 @@ pub struct MetallbAdvertisement {
 /// A BGPPeer of MetalLB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetallbPeer {
-    /// `nodeSelectors`: alternatives; none is all.
+    /// `nodeSelectors`: alternatives; empty selects all.
     pub node_selectors: Box<[Selector]>,
     /// `sourceAddress`: what the nodes it selects speak from, except in FRR-K8s mode, which drops it.
     pub source: Option<IpAddr>,
@@ -232,7 +232,7 @@ pub struct CiliumAdvertisement {
 /// One advertisement of type Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CiliumServices {
-    /// `selector`; none selects nothing.
+    /// `selector`; `None` selects nothing.
     pub selector: Option<Selector>,
     /// `service.addresses` names LoadBalancerIP.
     pub load_balancer: bool,
@@ -245,7 +245,7 @@ pub struct CiliumServices {
 /// Which nodes speak BGP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CiliumCluster {
-    /// `nodeSelector`; none selects every node.
+    /// `nodeSelector`; `None` selects every node.
     pub node_selector: Option<Selector>,
     /// The peer configurations of its peers.
     pub peers: Box<[Arc<str>]>,
@@ -254,7 +254,7 @@ pub struct CiliumCluster {
 /// Which advertisements go to a peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CiliumPeer {
-    /// By family: whether it is IPv4, and which advertisements it selects; none selects none.
+    /// By family: whether it is IPv4, and which advertisements it selects; `None` selects none.
     pub families: Box<[(bool, Option<Selector>)]>,
 }
 
@@ -278,7 +278,7 @@ pub struct CalicoConfiguration {
     pub aggregation: bool,
 }
 
-/// Prefix lengths addresses are announced with; none for host prefixes.
+/// Prefix lengths addresses are announced with; `None` for host prefixes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lengths {
     /// Of IPv4, at most 32.

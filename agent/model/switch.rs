@@ -12,7 +12,7 @@ use super::names::NetworkInstanceName;
 use super::time::Timestamp;
 use super::words::words;
 
-/// A network instance that routes: type default or ip-vrf (a mac-vrf is not told of by the NDK).
+/// A network instance that routes: type default or ip-vrf (the NDK reports no mac-vrf).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkInstance {
     /// The number other NDK messages (BFD) name it by.
@@ -21,7 +21,7 @@ pub struct NetworkInstance {
     pub oper_up: bool,
 }
 
-/// The number of a next-hop group. It changes when the group is programmed anew: never to be kept across a resync.
+/// The number of a next-hop group. It changes when the group is programmed again: do not keep it across a resync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NextHopGroupId(pub u64);
 
@@ -47,7 +47,7 @@ pub struct Route {
     pub next_hop_group: NextHopGroupId,
 }
 
-/// The next-hops of a group: addresses as the NDK gives them, a VTEP for a VXLAN next-hop. Next-hops without an address
+/// The next-hops of a group: addresses as the NDK reports them, a VTEP for a VXLAN next-hop. Next-hops without an address
 /// (discard, broadcast, extract) are left out on arrival.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NextHopGroup {
@@ -85,13 +85,13 @@ pub struct NeighborKey {
 /// What is known of a BGP neighbor, from `/network-instance/protocols/bgp/neighbor`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Neighbor {
-    /// `session-state`; none until told.
+    /// `session-state`; `None` until received.
     pub session: Option<SessionState>,
     /// `last-established`: when the session last went into or out of established.
     pub last_established: Option<Timestamp>,
     /// `dynamic-neighbor`: vanishes from state when its session drops.
     pub dynamic: bool,
-    /// The sum of `afi-safi/received-routes`; none where the switch does not say.
+    /// The sum of `afi-safi/received-routes`; `None` where the switch does not report it.
     pub received_routes: Option<u32>,
 }
 

@@ -164,7 +164,7 @@ words! {
         NodeAddressUnknown = "node-address-unknown",
         /// Its BGP session is down.
         SessionDown = "session-down",
-        /// Established, and gives none of the VIPs it should.
+        /// Established, and announces none of the VIPs it should.
         NoVipReceived = "no-vip-received",
         /// It answers ARP/ND here and has no BGP neighbor.
         NoNeighbor = "no-neighbor",

@@ -13,8 +13,8 @@ use super::cluster::TrafficPolicy;
 use super::config::{AlarmPolicy, ClusterConfig};
 use super::event::SourceId;
 use super::inquiry::Inquiry;
-use super::memory::Memory;
 use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use super::persistent::PersistentState;
 use super::speaker::{ResourceState, SpeakerResource};
 use super::switch::{BfdState, RouteKey, SessionState};
 use super::time::Timestamp;
@@ -23,14 +23,14 @@ use super::verdict::{
     Reason, SourceState, Vantage,
 };
 
-/// One thing that is different from what was said before.
+/// One difference from what was published before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// `/k8s-services` itself.
     Root(RootView),
     /// `/k8s-services/summary`, without its sources.
     Summary(SummaryView),
-    /// `/k8s-services/summary/source`; none when the source is no more.
+    /// `/k8s-services/summary/source`; `None` when the source was removed.
     Source(SourceId, Option<SourceView>),
     /// `/k8s-services/cluster`.
     Cluster(ClusterName, Option<ClusterView>),
@@ -40,9 +40,9 @@ pub enum Change {
     Service(ClusterName, ServiceKey, Option<Arc<ServiceView>>),
     /// `/k8s-services/orphan-route`.
     Orphan(RouteKey, Option<OrphanView>),
-    /// `/k8s-services/alarm`; none when it was cleared.
+    /// `/k8s-services/alarm`; `None` when it was cleared.
     Alarm(AlarmKey, Option<AlarmView>),
-    /// `/k8s-services/alarm-history`, by sequence; none when it fell out.
+    /// `/k8s-services/alarm-history`, by sequence; `None` when it fell out.
     AlarmHistory(u64, Option<AlarmRecord>),
     /// `alarms-*` of `/k8s-services/summary`.
     AlarmCounts(AlarmCounts),
@@ -51,7 +51,7 @@ pub enum Change {
     /// What the engine wants to know, from now on.
     Ask(Arc<Inquiry>),
     /// What the state file should hold.
-    Memory(Memory),
+    PersistentState(PersistentState),
 }
 
 /// `/k8s-services`.
@@ -189,7 +189,7 @@ pub struct PeerView {
 pub struct Verdict {
     /// `oper-state`.
     pub state: OperState,
-    /// `oper-reason`; none when plainly up.
+    /// `oper-reason`; `None` when plainly up.
     pub reason: Option<Reason>,
     /// `oper-detail`: one sentence an operator can act on.
     pub detail: Option<Arc<str>>,
@@ -228,7 +228,7 @@ pub struct VipView {
     pub network_instance: NetworkInstanceName,
     /// `prefix`: the prefix matched.
     pub prefix: Option<IpNet>,
-    /// `vantage`; none where there is no announcer.
+    /// `vantage`; `None` without an announcer.
     pub vantage: Option<Vantage>,
     /// The verdict.
     pub verdict: Verdict,
@@ -254,7 +254,7 @@ pub struct VipView {
 /// The route a VIP is reached by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteView {
-    /// `route-owner`; none until its application is known.
+    /// `route-owner`; `None` until its application is known.
     pub owner: Option<Arc<str>>,
     /// `preference`.
     pub preference: u32,

@@ -80,7 +80,7 @@ impl Client {
         Telemetry::new(self.channel.clone())
     }
 
-    /// Registers the agent; gives its application id.
+    /// Registers the agent; returns its application id.
     pub(super) async fn register(&mut self, liveliness: Duration, enable_cache: bool) -> Result<u32, CallError> {
         const CALL: &str = "AgentRegister";
         let request = ndk::AgentRegistrationRequest {

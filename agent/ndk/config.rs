@@ -9,7 +9,7 @@ use super::convert::{Unreadable, stands};
 use super::session::Ended;
 use crate::model::commit::{ConfigChange, Operation, Problem, Verdict};
 use crate::path::Spelling;
-use ndk::acknowledge_config_request_info::Result as Said;
+use ndk::acknowledge_config_request_info::Result as Answer;
 use ndk::config_data::DataType;
 use srl_proto::ndk;
 
@@ -62,13 +62,13 @@ fn spelling(notifications: &[ConfigChange]) -> Spelling {
 
 /// What is acknowledged; paths in the spelling in which this NDK delivers its own.
 fn infos(verdict: Verdict, spelling: Spelling) -> Vec<ndk::AcknowledgeConfigRequestInfo> {
-    let (problems, said): (_, fn(String) -> Said) = match verdict {
-        Verdict::Accepted(warnings) => (warnings, Said::Warning),
-        Verdict::Rejected(problems) => (problems, Said::Error),
+    let (problems, answer): (_, fn(String) -> Answer) = match verdict {
+        Verdict::Accepted(warnings) => (warnings, Answer::Warning),
+        Verdict::Rejected(problems) => (problems, Answer::Error),
     };
     let info = |Problem { path, message }| ndk::AcknowledgeConfigRequestInfo {
         js_path_with_keys: path.js(spelling),
-        result: Some(said(message)),
+        result: Some(answer(message)),
     };
     problems.into_iter().map(info).collect()
 }
@@ -77,7 +77,7 @@ fn infos(verdict: Verdict, spelling: Spelling) -> Vec<ndk::AcknowledgeConfigRequ
 #[derive(Debug, Default)]
 pub(super) struct Gatherer {
     pending: Vec<ConfigChange>,
-    /// The number of the last commit; none at the begin of a stream, whose first commit is the whole configuration.
+    /// The number of the last commit; `None` at the start of a stream, whose first commit is the whole configuration.
     last: Option<u64>,
 }
 
@@ -105,17 +105,17 @@ impl Gatherer {
         Ok(None)
     }
 
-    /// The first commit of a stream counts as 0, whatever its number: it tells the whole configuration. A number that
+    /// The first commit of a stream counts as 0, whatever its number: it carries the whole configuration. A number that
     /// cannot be read is the one after the last.
     fn sequence(&mut self, json: &str) -> u64 {
-        let told = commit_sequence(json);
+        let sent = commit_sequence(json);
         match self.last {
             None => {
-                self.last = Some(told.unwrap_or(0));
+                self.last = Some(sent.unwrap_or(0));
                 0
             }
             Some(last) => {
-                let sequence = told.unwrap_or(last.saturating_add(1));
+                let sequence = sent.unwrap_or(last.saturating_add(1));
                 self.last = Some(sequence);
                 sequence
             }
@@ -156,18 +156,18 @@ mod tests {
             path: "/k8s-services/cluster[name=a_b]/vip-pool".parse().expect("a path"),
             message: "no".to_owned(),
         };
-        let said = |delivered: &str, verdict| {
+        let answer = |delivered: &str, verdict| {
             let change = ConfigChange { op: Operation::Set, path: delivered.to_owned(), json: "{}".to_owned() };
             let info = infos(verdict, spelling(&[change])).remove(0);
             (info.js_path_with_keys, info.result)
         };
         assert_eq!(
-            said(r#".k8s-services.cluster{.name=="a_b"}"#, Verdict::Rejected(vec![problem()])),
-            (r#".k8s-services.cluster{.name=="a_b"}.vip-pool"#.to_owned(), Some(Said::Error("no".to_owned())))
+            answer(r#".k8s-services.cluster{.name=="a_b"}"#, Verdict::Rejected(vec![problem()])),
+            (r#".k8s-services.cluster{.name=="a_b"}.vip-pool"#.to_owned(), Some(Answer::Error("no".to_owned())))
         );
         assert_eq!(
-            said(".k8s_services", Verdict::Accepted(vec![problem()])),
-            (r#".k8s_services.cluster{.name=="a_b"}.vip_pool"#.to_owned(), Some(Said::Warning("no".to_owned())))
+            answer(".k8s_services", Verdict::Accepted(vec![problem()])),
+            (r#".k8s_services.cluster{.name=="a_b"}.vip_pool"#.to_owned(), Some(Answer::Warning("no".to_owned())))
         );
     }
 

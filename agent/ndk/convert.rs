@@ -93,7 +93,7 @@ pub(crate) fn route(data: &ndk::Route) -> Route {
     }
 }
 
-/// A next-hop group with the next-hops that have an address. One with an address that is unreadable counts as not told:
+/// A next-hop group with the next-hops that have an address. One with an unreadable address counts as not received:
 /// neither what stood before nor the rest of it can be judged by. The third is what was unreadable.
 pub(crate) fn next_hop_group(
     notification: &ndk::NextHopGroupNotification,
@@ -126,7 +126,7 @@ fn next_hops(next_hops: &[ndk::NextHop]) -> Result<Arc<[IpAddr]>, Unreadable> {
     Ok(addresses.into())
 }
 
-/// The address bytes of a next-hop; none for a next-hop that has no address (discard, broadcast, extract).
+/// The address bytes of a next-hop; `None` for a next-hop that has no address (discard, broadcast, extract).
 fn next_hop_address(next_hop: &ndk::NextHop) -> Option<&[u8]> {
     let address = match next_hop.nexthop.as_ref()? {
         Nexthop::IpNexthop(address) => Some(address),
@@ -150,7 +150,7 @@ pub(crate) fn network_instance(notification: &ndk::NetworkInstanceNotification) 
     Ok(SwitchEvent::NetworkInstance(NetworkInstanceName::from(name), instance))
 }
 
-/// Whether data of a network instance say nothing: a switch may tell an entry before it has filled it in.
+/// Whether the data of a network instance are empty: a switch may send an entry before it has filled it in.
 pub(crate) fn is_zeroed(data: &ndk::NetworkInstanceData) -> bool {
     *data == ndk::NetworkInstanceData::default()
 }
@@ -167,7 +167,7 @@ pub(crate) fn application(notification: &ndk::AppIdentNotification) -> Result<Sw
     Ok(SwitchEvent::Application(id, name))
 }
 
-/// A BFD session between two addresses, or its end; none for other kinds of BFD session.
+/// A BFD session between two addresses, or its end; `None` for other kinds of BFD session.
 pub(crate) fn bfd(notification: &ndk::BfdSessionNotification) -> Result<Option<SwitchEvent>, Unreadable> {
     let key = notification.key.as_ref().ok_or(Unreadable::Key("a BFD session"))?;
     let p2p = match &key.key {
@@ -189,7 +189,7 @@ pub(crate) fn bfd(notification: &ndk::BfdSessionNotification) -> Result<Option<S
     Ok(Some(SwitchEvent::Bfd(key, state)))
 }
 
-/// The state of a BFD session; none while the switch itself calls it invalid.
+/// The state of a BFD session; `None` while the switch itself calls it invalid.
 fn bfd_state(status: i32) -> Result<Option<BfdState>, Unreadable> {
     match ndk::BfdSessionStatus::try_from(status) {
         Ok(ndk::BfdSessionStatus::Invalid) => Ok(None),
@@ -269,13 +269,13 @@ mod tests {
         ];
         let mut group = ndk::NextHopGroup { nexthops };
         let notification = |data| ndk::NextHopGroupNotification { op: 3, key: 7, data: Some(data) };
-        let (id, told, unreadable) = next_hop_group(&notification(group.clone())).expect("a group");
+        let (id, group_read, unreadable) = next_hop_group(&notification(group.clone())).expect("a group");
         assert_eq!((id, unreadable), (NextHopGroupId(7), None));
-        let next_hops = told.expect("stands").next_hops;
+        let next_hops = group_read.expect("stands").next_hops;
         assert_eq!(&*next_hops, [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])]);
         group.nexthops.push(hop(&[1, 2, 3]));
-        let (_, told, unreadable) = next_hop_group(&notification(group)).expect("a group");
-        assert_eq!((told, unreadable), (None, Some(Unreadable::Address(3))), "half a group is not judged by");
+        let (_, group_read, unreadable) = next_hop_group(&notification(group)).expect("a group");
+        assert_eq!((group_read, unreadable), (None, Some(Unreadable::Address(3))), "half a group is not judged by");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) struct Reader {
     groups: Vec<(NextHopGroupId, Option<NextHopGroup>)>,
     others: Vec<SwitchEvent>,
     inline: InlineGroups,
-    /// Network instances that were told with data, and those that were not yet.
+    /// Network instances that arrived with data, and those that did not yet.
     instances: FxHashSet<String>,
     zeroed: BTreeMap<String, SwitchEvent>,
     config: Vec<ndk::ConfigNotification>,
@@ -46,7 +46,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Reads one message; gives the number of notifications in it.
+    /// Reads one message; returns the number of notifications in it.
     pub(crate) fn read(&mut self, message: &Bytes) -> usize {
         let mut rest: &[u8] = message;
         let mut count = 0;
@@ -76,7 +76,7 @@ impl Reader {
         std::mem::take(&mut self.config)
     }
 
-    /// Whether network instances are held back because they were told without data.
+    /// Whether network instances are held back because they arrived without data.
     pub(crate) fn holds_back(&self) -> bool {
         !self.zeroed.is_empty()
     }
@@ -216,7 +216,7 @@ impl Reader {
         }
     }
 
-    /// Where routes of this network instance are gathered; none for an empty name.
+    /// Where routes of this network instance are gathered; `None` for an empty name.
     fn instance(&mut self, name: &str) -> Option<usize> {
         if self.routes.get(self.last).is_some_and(|(last, _)| last.as_str() == name) {
             return Some(self.last);

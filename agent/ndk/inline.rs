@@ -21,7 +21,7 @@ pub(super) struct InlineGroups {
 }
 
 impl InlineGroups {
-    /// Records what a route carries now; returns its group, and what there is to say of groups.
+    /// Records the next-hops a route carries now; returns its group, and the groups that changed.
     pub(super) fn set(
         &mut self,
         instance: usize,

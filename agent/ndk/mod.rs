@@ -12,8 +12,8 @@
 //! There is one stream with every subscription, made before it is opened: a second one of the same agent was seen refused,
 //! and a subscription added to an open one was never seen.
 //!
-//! A stream that ends while calls still work is made anew at once. A call that fails, or a lost connection, ends the
-//! registration: the NDK may have been restarted and have forgotten everything, so the agent registers anew and the
+//! A stream that ends while calls still work is reopened at once. A call that fails, or a lost connection, ends the
+//! registration: the NDK may have been restarted and have forgotten everything, so the agent registers again and the
 //! generation grows. It never writes state itself, and never decides what configuration means.
 
 mod ask;
@@ -47,7 +47,7 @@ pub const AGENT_NAME: &str = "k8s-services";
 pub struct Options {
     /// Where.
     pub endpoint: Endpoint,
-    /// Have the NDK tell creation from update, and data on delete. Both modes are understood; off costs the switch less.
+    /// Have the NDK distinguish creation from update, and send data on delete. Both modes are understood; off costs the switch less.
     pub enable_cache: bool,
     /// The NDK has the agent killed when it hears no keepalive for this long.
     pub liveliness: Duration,

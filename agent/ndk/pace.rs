@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::model::event::DumpPace;
 
-/// Watches how a new stream is told, and reports when it pauses or rests.
+/// Watches the pace of a new stream, and reports when it pauses or rests.
 ///
 /// It rests when nothing came for a quiet period (two, if nothing came at all). A switch whose routes never rest is not
 /// waited for: after some periods, one that brought far less than the busiest did is a trickle of changes, not a dump.
@@ -83,8 +83,8 @@ mod tests {
 
     const QUIET: Duration = Duration::from_secs(1);
 
-    /// What is reported at each of these (milliseconds since the beginning, notifications; none: silence).
-    fn course(told: &[(u64, usize)]) -> Vec<Option<DumpPace>> {
+    /// What is reported at each of these (milliseconds since the beginning, notifications; `None`: silence).
+    fn course(notifications: &[(u64, usize)]) -> Vec<Option<DumpPace>> {
         let mut pace = Pace::new(QUIET);
         let begun = pace.begun;
         let at = |milliseconds| begun + Duration::from_millis(milliseconds);
@@ -92,14 +92,15 @@ mod tests {
             0 => pace.silent(at(*milliseconds)),
             count => pace.heard(*count, at(*milliseconds)),
         };
-        told.iter().map(&mut report).collect()
+        notifications.iter().map(&mut report).collect()
     }
 
     #[test]
     fn a_pause_is_reported_before_a_rest_and_each_once() {
         use DumpPace::{Paused, Rested};
-        let told = [(100, 10), (399, 0), (400, 0), (900, 0), (1100, 0), (3000, 0), (3100, 1), (3400, 0), (4100, 0)];
-        let reported = course(&told);
+        let notifications =
+            [(100, 10), (399, 0), (400, 0), (900, 0), (1100, 0), (3000, 0), (3100, 1), (3400, 0), (4100, 0)];
+        let reported = course(&notifications);
         assert_eq!(reported, [None, None, Some(Paused), None, Some(Rested), None, None, Some(Paused), Some(Rested)]);
     }
 
@@ -110,21 +111,21 @@ mod tests {
 
     #[test]
     fn a_trickle_of_changes_does_not_hold_up_the_end() {
-        let mut told = vec![(500, 10_000)];
-        told.extend((2..=11).map(|half| (half * 500, 500)));
-        let reported = course(&told);
+        let mut notifications = vec![(500, 10_000)];
+        notifications.extend((2..=11).map(|half| (half * 500, 500)));
+        let reported = course(&notifications);
         assert_eq!(reported.iter().position(Option::is_some), Some(9), "{reported:?}");
     }
 
     #[test]
     fn a_long_dump_at_an_even_pace_is_waited_for() {
-        let told: Vec<_> = (1..=59).map(|second| (second * 1000, 1000)).collect();
-        assert!(course(&told).iter().all(Option::is_none));
+        let notifications: Vec<_> = (1..=59).map(|second| (second * 1000, 1000)).collect();
+        assert!(course(&notifications).iter().all(Option::is_none));
     }
 
     #[test]
     fn a_table_that_never_rests_is_believed_after_a_minute() {
-        let told: Vec<_> = (1..=60).map(|second| (second * 1000, 1000)).collect();
-        assert_eq!(course(&told).last(), Some(&Some(DumpPace::Rested)));
+        let notifications: Vec<_> = (1..=60).map(|second| (second * 1000, 1000)).collect();
+        assert_eq!(course(&notifications).last(), Some(&Some(DumpPace::Rested)));
     }
 }

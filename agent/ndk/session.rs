@@ -63,7 +63,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that is not connected yet, and where its registration will be seen: none while there is none.
+    /// A session that is not connected yet, and where its registration will be seen: `None` while there is none.
     pub fn new(
         options: Options,
         events: mpsc::Sender<Event>,
@@ -90,7 +90,7 @@ impl Session {
         Self { adapted, ..self }
     }
 
-    /// Runs until told to stop, or until nobody listens to its events or commits; then gives up the registration, which
+    /// Runs until stopped, or until nobody listens to its events or commits; then unregisters, which
     /// has the NDK remove the agent's state. Dropped at an await, it leaves registration and state behind.
     pub async fn run(mut self) {
         let mut stop = self.stop.clone();
@@ -221,12 +221,12 @@ pub(super) fn messages(client: Client, stream: u64) -> BoxStream<'static, Result
     futures::stream::once(async move { client.open(stream).await }).try_flatten().boxed()
 }
 
-/// When a stream that has ended is made anew.
+/// When a stream that has ended is reopened.
 #[derive(Debug)]
 pub(super) struct Recreate {
     backoff: Backoff,
     begun: Instant,
-    /// Streams in a row that told nothing.
+    /// Streams in a row that brought nothing.
     fruitless: u32,
 }
 
@@ -241,14 +241,14 @@ impl Default for Recreate {
 }
 
 impl Recreate {
-    /// What has lived this long is made anew without a pause.
+    /// A stream that has lived this long is reopened without a pause.
     const HEALTHY: Duration = Duration::from_secs(10);
-    /// Streams in a row that end untold: the NDK does not know the agent any more.
+    /// Streams in a row that end without an entry: the NDK no longer knows the agent.
     const FRUITLESS: u32 = 3;
 
-    /// Waits until the stream that has just ended may be made anew; the reason to register anew if that is of no use.
-    pub(super) async fn after(&mut self, told: bool) -> Option<String> {
-        self.fruitless = if told { 0 } else { self.fruitless + 1 };
+    /// Waits until the stream that has just ended may be reopened; returns the reason to register again if that does not help.
+    pub(super) async fn after(&mut self, fruitful: bool) -> Option<String> {
+        self.fruitless = if fruitful { 0 } else { self.fruitless + 1 };
         if self.fruitless >= Self::FRUITLESS {
             return Some(format!("{} streams in a row ended without a word", self.fruitless));
         }

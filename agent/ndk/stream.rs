@@ -29,7 +29,7 @@ use srl_proto::ndk;
 
 /// Notifications that make a batch full. Smaller batches go as soon as the stream has nothing more to give.
 const BATCH: usize = 1024;
-/// Quiet periods after a rest in which a network instance that was told without data may still get them.
+/// Quiet periods after a rest in which a network instance that arrived without data may still get them.
 const ZEROED_PERIODS: u32 = 5;
 /// At most one log line about unreadable notifications in this time.
 const COMPLAINTS: Duration = Duration::from_secs(30);
@@ -77,7 +77,7 @@ pub(super) async fn follow(client: &mut Client, options: &Options, to: &Outputs<
         };
         let end = following.run().await;
         streaming.store(false, Ordering::Relaxed);
-        let (reason, told) = match end {
+        let (reason, fruitful) = match end {
             Ok(end) => end,
             Err(ended) => return ended,
         };
@@ -88,7 +88,7 @@ pub(super) async fn follow(client: &mut Client, options: &Options, to: &Outputs<
         if to.events.send(Event::Source(SourceId::Ndk, lost)).await.is_err() {
             return Ended::Closed;
         }
-        if let Some(lost) = recreate.after(told).await {
+        if let Some(lost) = recreate.after(fruitful).await {
             return Ended::Lost(format!("{lost}: {reason}"));
         }
     }
@@ -108,7 +108,7 @@ async fn open(client: &mut Client) -> Result<(u64, Refused), CallError> {
         client.subscribe(stream, subscription).await?;
     }
     let mut refused = Refused::default();
-    // BFD only adds to what is said about sessions.
+    // BFD only adds detail to sessions.
     match client.subscribe(stream, SubscriptionTypes::BfdSession(ndk::BfdSessionSubscriptionRequest::default())).await {
         Err(error @ CallError::Refused { .. }) => {
             info!(%error, "no BFD sessions from this switch");
@@ -132,10 +132,10 @@ struct Following<'a> {
 }
 
 impl Following<'_> {
-    /// Why the stream ended, and whether it told anything.
+    /// Why the stream ended, and whether it brought anything.
     async fn run(&mut self) -> Result<(String, bool), Ended> {
         self.to.send(Event::Source(SourceId::Ndk, SourceEvent::Syncing)).await?;
-        let mut told = false;
+        let mut fruitful = false;
         loop {
             let timer = [self.pace.due(), self.release].into_iter().flatten().min();
             let gathered = tokio::select! {
@@ -146,10 +146,10 @@ impl Following<'_> {
                     Gathered { notifications: 0, end: None }
                 }
             };
-            told |= gathered.notifications > 0;
+            fruitful |= gathered.notifications > 0;
             self.pass_on().await?;
             if let Some(end) = gathered.end {
-                return Ok((end.map_or_else(|| "the NDK closed it".to_owned(), |status| words(&status)), told));
+                return Ok((end.map_or_else(|| "the NDK closed it".to_owned(), |status| words(&status)), fruitful));
             }
             self.time(gathered.notifications, Instant::now()).await?;
         }

@@ -1,4 +1,4 @@
-//! The telemetry client: writes state at JS paths, and tells a refusal from a loss.
+//! The telemetry client: writes state at JS paths, and distinguishes a refusal from a loss.
 
 use std::time::Duration;
 
@@ -113,12 +113,12 @@ mod tests {
             (Status::resource_exhausted("larger than max (5623104 vs. 4194304)"), Kind::TooLarge),
             (Status::out_of_range("message length too large"), Kind::TooLarge),
         ] {
-            let said = match bounded(std::future::ready(Err::<(), _>(status.clone()))).await {
+            let outcome = match bounded(std::future::ready(Err::<(), _>(status.clone()))).await {
                 Err(TelemetryError::Refused(_)) => Kind::Refused,
                 Err(TelemetryError::TooLarge(_)) => Kind::TooLarge,
                 Ok(()) | Err(TelemetryError::Lost(_)) => Kind::Lost,
             };
-            assert_eq!(said, kind, "{status}");
+            assert_eq!(outcome, kind, "{status}");
         }
     }
 }

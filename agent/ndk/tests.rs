@@ -203,13 +203,13 @@ async fn a_network_instance_without_data_is_waited_for() {
     stream(&mut server).await;
     server.tell(vec![instance("red", nothing.clone()), instance("blue", nothing.clone())]);
     server.tell(vec![instance("red", data)]);
-    let SwitchEvent::NetworkInstance(name, Some(told)) = agent.change().await else { panic!("a network instance") };
-    assert_eq!((name.as_str(), told.oper_up), ("red", true));
+    let SwitchEvent::NetworkInstance(name, Some(received)) = agent.change().await else { panic!("a network instance") };
+    assert_eq!((name.as_str(), received.oper_up), ("red", true));
     agent.rested().await;
-    let SwitchEvent::NetworkInstance(name, Some(told)) = agent.change().await else { panic!("a network instance") };
-    assert_eq!((name.as_str(), told.oper_up), ("blue", false), "as told, when nothing better came");
+    let SwitchEvent::NetworkInstance(name, Some(received)) = agent.change().await else { panic!("a network instance") };
+    assert_eq!((name.as_str(), received.oper_up), ("blue", false), "as told, when nothing better came");
     server.tell(vec![instance("red", nothing)]);
-    assert!(matches!(agent.change().await, SwitchEvent::NetworkInstance(_, Some(told)) if !told.oper_up));
+    assert!(matches!(agent.change().await, SwitchEvent::NetworkInstance(_, Some(received)) if !received.oper_up));
 }
 
 #[tokio::test]
@@ -332,10 +332,10 @@ async fn commits_are_gathered_answered_once_each_and_rejected_with_every_problem
     let problems = ["kubeconfig", "speaker"].map(|leaf| Problem { path: path(leaf), message: format!("no {leaf}") });
     commit.answer.send(Verdict::Rejected(problems.into())).expect("the session waits");
     let Call::Acknowledge(infos) = server.call().await else { panic!("it acknowledges") };
-    let said = |info: &ndk::AcknowledgeConfigRequestInfo| (info.js_path_with_keys.clone(), info.result.clone());
+    let answer = |info: &ndk::AcknowledgeConfigRequestInfo| (info.js_path_with_keys.clone(), info.result.clone());
     let error = |text: &str| Some(ndk::acknowledge_config_request_info::Result::Error(text.to_owned()));
     assert_eq!(
-        infos.iter().map(said).collect::<Vec<_>>(),
+        infos.iter().map(answer).collect::<Vec<_>>(),
         [
             (r#".k8s_services.cluster{.name=="c1"}.kubeconfig"#.to_owned(), error("no kubeconfig")),
             (r#".k8s_services.cluster{.name=="c1"}.speaker"#.to_owned(), error("no speaker"))
@@ -357,7 +357,7 @@ async fn telemetry_tells_a_refusal_with_its_words() {
     assert_eq!(server.call().await, Call::Delete(vec![".k8s_services".to_owned()]));
     server.rules(|rules| rules.refuse_telemetry = Some("no such node".to_owned()));
     let refused = in_time(telemetry.update(state())).await;
-    assert!(matches!(&refused, Err(TelemetryError::Refused(said)) if said == "no such node"), "{refused:?}");
+    assert!(matches!(&refused, Err(TelemetryError::Refused(reason)) if reason == "no such node"), "{refused:?}");
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ impl Desired {
             Change::AlarmHistory(sequence, record) => {
                 self.set(Item::AlarmHistory(sequence), record.map(View::AlarmHistory));
             }
-            Change::AlarmNotification(_) | Change::Ask(_) | Change::Memory(_) => {}
+            Change::AlarmNotification(_) | Change::Ask(_) | Change::PersistentState(_) => {}
         }
     }
 
@@ -306,7 +306,7 @@ impl Desired {
         }
     }
 
-    /// The batch was accepted: what was refused before is no more.
+    /// The batch was accepted: earlier refusals are void.
     pub(crate) fn written(&mut self, batch: &Batch) {
         for write in batch.writes().iter().filter(|write| write.json.is_some()) {
             let named = self.refused.remove(&write.place);

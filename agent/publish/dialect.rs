@@ -69,7 +69,7 @@ impl Dialect {
 
     /// What was written at a path in this dialect, with the hyphens of its words the other way, and the dialect that is: of
     /// the two forms with a prefix, one writes `no-route` and one `no_route`. `None` where both write the same. The root has no
-    /// word with a hyphen: only such an entry tells the two apart.
+    /// word with a hyphen: only such an entry distinguishes the two.
     pub(crate) fn other_hyphens(self, path: &Path, json: &str) -> Option<(Self, String)> {
         let words = match self.words {
             EnumForm::Plain => return None,
@@ -204,9 +204,9 @@ mod tests {
     fn enumerations_are_prefixed_by_their_leaf_and_nothing_else_is() {
         let path = tree::root();
         let json = r#"{"admin-state":"enable","oper-reason":"enable","alarm-policy":{"history-size":3},"summary":{"services":1,"source":[{"name":"up","oper-state":"stale"}]}}"#;
-        let said = |words| dialect(Spelling::Hyphens, words).json(&path, json).into_owned();
-        assert_eq!(said(EnumForm::Plain), json);
-        let read: Value = serde_json::from_str(&said(EnumForm::Prefixed)).expect("JSON");
+        let rendered = |words| dialect(Spelling::Hyphens, words).json(&path, json).into_owned();
+        assert_eq!(rendered(EnumForm::Plain), json);
+        let read: Value = serde_json::from_str(&rendered(EnumForm::Prefixed)).expect("JSON");
         assert_eq!(read["admin-state"], "ADMIN_STATE_enable");
         assert_eq!(read["oper-reason"], "enable", "text stays as it is");
         assert_eq!(read["summary"]["source"][0]["oper-state"], "OPER_STATE_stale");
@@ -216,18 +216,19 @@ mod tests {
     #[test]
     fn words_keep_their_hyphens_or_lose_them() {
         let path = tree::service(&"c1".into(), &crate::model::names::ServiceKey::new("a", "b"));
-        let said = |words| dialect(Spelling::Hyphens, words).json(&path, r#"{"oper-reason":"no-route"}"#).into_owned();
-        assert_eq!(said(EnumForm::Prefixed), r#"{"oper-reason":"OPER_REASON_no-route"}"#);
-        assert_eq!(said(EnumForm::PrefixedUnderscores), r#"{"oper-reason":"OPER_REASON_no_route"}"#);
+        let rendered =
+            |words| dialect(Spelling::Hyphens, words).json(&path, r#"{"oper-reason":"no-route"}"#).into_owned();
+        assert_eq!(rendered(EnumForm::Prefixed), r#"{"oper-reason":"OPER_REASON_no-route"}"#);
+        assert_eq!(rendered(EnumForm::PrefixedUnderscores), r#"{"oper-reason":"OPER_REASON_no_route"}"#);
         for (words, other) in
             [(EnumForm::Prefixed, EnumForm::PrefixedUnderscores), (EnumForm::PrefixedUnderscores, EnumForm::Prefixed)]
         {
             let written = dialect(Spelling::Hyphens, words);
-            let rewritten = written.other_hyphens(&path, &said(words));
-            assert_eq!(rewritten, Some((dialect(Spelling::Hyphens, other), said(other))));
+            let rewritten = written.other_hyphens(&path, &rendered(words));
+            assert_eq!(rewritten, Some((dialect(Spelling::Hyphens, other), rendered(other))));
             assert_eq!(written.other_hyphens(&path, r#"{"oper-state":"OPER_STATE_up","oper-detail":"a-b"}"#), None);
         }
-        assert_eq!(dialect(Spelling::Hyphens, EnumForm::Plain).other_hyphens(&path, &said(EnumForm::Plain)), None);
+        assert_eq!(dialect(Spelling::Hyphens, EnumForm::Plain).other_hyphens(&path, &rendered(EnumForm::Plain)), None);
     }
 
     #[test]

@@ -623,8 +623,8 @@ mod tests {
     fn counters_are_strings() {
         let mut document = RootDocument::new("1.2.3");
         document.counters = Counters { evaluations: u64::MAX, ..Counters::default() };
-        let said = json(&statistics(&document));
-        assert!(said.contains(r#""evaluations":"18446744073709551615""#), "{said}");
+        let text = json(&statistics(&document));
+        assert!(text.contains(r#""evaluations":"18446744073709551615""#), "{text}");
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl FirstSync {
         }
     }
 
-    /// Something of the cluster is judged; gives what was kept back.
+    /// Something of the cluster is judged; returns what was kept back.
     pub(crate) fn over(&mut self, cluster: &ClusterName) -> HashSet<Item> {
         match self.clusters.get_mut(cluster) {
             Some(Phase::Over) => HashSet::new(),
@@ -45,12 +45,12 @@ impl FirstSync {
         }
     }
 
-    /// The cluster is no more: should it come back, it syncs anew.
+    /// The cluster was removed: should it come back, it syncs again.
     pub(crate) fn forget(&mut self, cluster: &ClusterName) {
         self.clusters.remove(cluster);
     }
 
-    /// Every cluster has been waited for long enough; gives what was kept back.
+    /// Every cluster has been waited for long enough; returns what was kept back.
     pub(crate) fn give_up(&mut self) -> HashSet<Item> {
         self.clusters.values_mut().flat_map(|phase| std::mem::replace(phase, Phase::Over).kept()).collect()
     }

@@ -17,7 +17,7 @@ use crate::model::adaptation::Adaptation;
 use crate::model::view::{Change, SourceFreshness};
 use crate::supervise::{Backoff, Throttle};
 
-/// What the publisher is told.
+/// The input of the publisher.
 #[derive(Debug)]
 pub enum Input {
     /// What the engine has to say.

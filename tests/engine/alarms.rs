@@ -9,7 +9,7 @@ use srl_k8s_services::model::alarm::{
 use srl_k8s_services::model::cluster::{AddressFamily, Node, Service, TrafficPolicy};
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
-use srl_k8s_services::model::memory::Memory;
+use srl_k8s_services::model::persistent::PersistentState;
 use srl_k8s_services::model::speaker::{ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource};
 use srl_k8s_services::model::switch::{FibFaultKind, SessionState};
 use srl_k8s_services::model::time::Now;
@@ -113,12 +113,12 @@ impl Scenario {
 
     /// The process ends; another one starts with what was saved, and hears of nothing yet.
     fn restarted(&mut self) -> &mut Self {
-        let saved = self.engine.memory(at(self.elapsed));
+        let saved = self.engine.persistent_state(at(self.elapsed));
         let text = serde_json::to_string(&saved).expect("it is saved as JSON");
-        let memory: Memory = serde_json::from_str(&text).expect("and read again");
+        let memory: PersistentState = serde_json::from_str(&text).expect("and read again");
         assert_eq!(memory, saved);
         (self.engine, self.world, self.said) = (Engine::new(), World::default(), State::default());
-        self.event(Event::Remembered(memory))
+        self.event(Event::Restored(memory))
     }
 
     /// It hears of the switch and the cluster again, with the VIP's route to these nodes.

@@ -7,8 +7,8 @@ use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
 use srl_k8s_services::model::cluster::{AddressFamily, Node, Service};
 use srl_k8s_services::model::config::{Config, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
-use srl_k8s_services::model::memory::{Attachment, Memory};
 use srl_k8s_services::model::names::ClusterName;
+use srl_k8s_services::model::persistent::{Attachment, PersistentState};
 use srl_k8s_services::model::switch::{NextHopGroup, NextHopGroupId, Route, SessionState};
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::{AttachmentState, NextHopKind, Reason, Vantage};
@@ -24,10 +24,12 @@ const V4: Family = Family::V4;
 fn attachments_of_a_cluster_that_is_no_longer_configured_do_not_outlive_the_restart() {
     let attachment = Attachment { cluster: "gone".into(), node: "n1".into(), address: V4.node(1) };
     let mut engine = Engine::new();
-    engine
-        .apply(at(Duration::ZERO), Event::Remembered(Memory { attachments: [attachment].into(), ..Memory::default() }));
+    engine.apply(
+        at(Duration::ZERO),
+        Event::Restored(PersistentState { attachments: [attachment].into(), ..PersistentState::default() }),
+    );
     let changes = engine.apply(at(Duration::ZERO), Event::Configured(Config::default().into()));
-    assert!(changes.contains(&Change::Memory(Memory::default())), "{changes:#?}");
+    assert!(changes.contains(&Change::PersistentState(PersistentState::default())), "{changes:#?}");
 }
 
 #[test]
@@ -108,7 +110,7 @@ fn a_node_told_again_within_a_burst_is_no_news() {
     let now = at(leaf.elapsed);
     let node = Node { internal: [V4.node(1)].into(), ..Node::default() };
     for update in [Update::Gone("n1".into()), Update::Set("n1".into(), node)] {
-        leaf.engine.absorb(now, Event::Cluster(C1.into(), ClusterEvent::Nodes(update)));
+        leaf.engine.ingest(now, Event::Cluster(C1.into(), ClusterEvent::Nodes(update)));
     }
     assert_eq!(leaf.engine.evaluate(now), []);
 }

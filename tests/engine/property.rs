@@ -20,8 +20,8 @@ use srl_k8s_services::model::cluster::{
 };
 use srl_k8s_services::model::config::{AlarmPolicy, ClusterConfig, Config, Rules, Source, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
-use srl_k8s_services::model::memory::{Attachment, Memory};
 use srl_k8s_services::model::names::{NetworkInstanceName, NodeName};
+use srl_k8s_services::model::persistent::{Attachment, PersistentState};
 use srl_k8s_services::model::switch::{
     BfdKey, BfdState, FibFault, FibFaultKind, FibKey, Neighbor, NetworkInstance, NextHopGroup, NextHopGroupId, Route,
     RouteKey, SessionState,
@@ -404,7 +404,10 @@ fn start() -> impl Strategy<Value = Vec<Event>> {
                     node: NODES[node].into(),
                     address: address_of(node, which),
                 });
-                events.push(Event::Remembered(Memory { attachments: attachments.collect(), ..Memory::default() }));
+                events.push(Event::Restored(PersistentState {
+                    attachments: attachments.collect(),
+                    ..PersistentState::default()
+                }));
             }
             if !ready {
                 return events;
@@ -450,11 +453,11 @@ impl Run {
         Now { elapsed: self.elapsed - self.started, ..at(self.elapsed) }
     }
 
-    fn absorb(&mut self, event: Event) {
+    fn ingest(&mut self, event: Event) {
         let now = self.now();
-        self.world.absorb(now, &event);
+        self.world.ingest(now, &event);
         self.said.restore(&event);
-        self.engine.absorb(now, event.clone());
+        self.engine.ingest(now, event.clone());
         self.last = Some(event);
     }
 
@@ -497,7 +500,7 @@ impl Run {
     /// What a new process hears, from the state file on.
     fn restart(&mut self) -> Vec<Event> {
         let now = self.now();
-        let mut events = vec![Event::Remembered(self.engine.memory(now))];
+        let mut events = vec![Event::Restored(self.engine.persistent_state(now))];
         events.extend(self.world.config.clone().map(|config| Event::Configured(Arc::new(config))));
         events.append(&mut self.resync(&BTreeSet::new()));
         let nothing = BTreeSet::new();
@@ -575,13 +578,13 @@ proptest! {
         let mut run = Run::default();
         run.check();
         for event in start {
-            run.absorb(event);
+            run.ingest(event);
             run.check();
         }
         for step in steps {
             run.pass(&step);
             for event in run.events(step) {
-                run.absorb(event);
+                run.ingest(event);
                 run.check();
             }
         }
@@ -591,14 +594,14 @@ proptest! {
     fn a_burst_evaluated_once_ends_where_single_events_end(start in start(), bursts in vec(vec(step(), 1..12), 1..8)) {
         let mut run = Run::default();
         for event in start {
-            run.absorb(event);
+            run.ingest(event);
         }
         run.check();
         for burst in bursts {
             for step in burst {
                 run.pass(&step);
                 for event in run.events(step) {
-                    run.absorb(event);
+                    run.ingest(event);
                 }
             }
             run.check();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use srl_k8s_services::model::alarm::{AlarmCounts, AlarmKey, AlarmNotification, AlarmRecord, AlarmView};
 use srl_k8s_services::model::event::{Event, SourceId};
-use srl_k8s_services::model::memory::Attachment;
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
+use srl_k8s_services::model::persistent::Attachment;
 use srl_k8s_services::model::switch::RouteKey;
 use srl_k8s_services::model::time::Timestamp;
 use srl_k8s_services::model::verdict::Reason;
@@ -42,7 +42,7 @@ pub(crate) struct AlarmState {
 impl State {
     /// What the state file holds is not told again by a change.
     pub(crate) fn restore(&mut self, event: &Event) {
-        if let Event::Remembered(memory) = event {
+        if let Event::Restored(memory) = event {
             self.attachments = memory.attachments.clone();
         }
     }
@@ -67,7 +67,7 @@ impl State {
                 true
             }
             Change::Ask(_) => true,
-            Change::Memory(memory) => {
+            Change::PersistentState(memory) => {
                 // Saved at a pace of its own: what changed meanwhile may be as it was.
                 self.attachments = memory.attachments;
                 self.alarms.saves += 1;

@@ -204,7 +204,7 @@ impl Scenario {
     /// One event, without comparing what is said with a recompute.
     pub(crate) fn tell(&mut self, event: Event) {
         let now = at(self.elapsed);
-        self.world.absorb(now, &event);
+        self.world.ingest(now, &event);
         self.said.restore(&event);
         for change in self.engine.apply(now, event) {
             let text = format!("{change:?}");

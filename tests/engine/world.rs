@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use srl_k8s_services::model::cluster::{EndpointSlice, Node, Service, SliceKey};
 use srl_k8s_services::model::config::{ClusterConfig, Config};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
-use srl_k8s_services::model::memory::Attachment;
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use srl_k8s_services::model::persistent::Attachment;
 use srl_k8s_services::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 use srl_k8s_services::model::switch::{
     BfdKey, BfdState, Coverage, FibFault, FibKey, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId,
@@ -127,9 +127,9 @@ impl World {
     }
 
     /// Takes in what an event says.
-    pub(crate) fn absorb(&mut self, now: Now, event: &Event) {
+    pub(crate) fn ingest(&mut self, now: Now, event: &Event) {
         match event {
-            Event::Remembered(memory) => self.memory = memory.attachments.clone(),
+            Event::Restored(memory) => self.memory = memory.attachments.clone(),
             Event::Configured(config) => self.configure(config),
             Event::Source(id, event) => self.source(now, id, event),
             Event::Switch(event) => self.switch(event),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use srl_k8s_services::kubernetes::{ClusterSource, Dialers, Notices, Reach};
+use srl_k8s_services::kubernetes::{ClusterSource, ConnectOptions, Dialers, Notices};
 use srl_k8s_services::model::config::{Connection, Source, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -67,8 +67,9 @@ impl Cluster {
         let (sender, events) = mpsc::channel(64);
         let told = Notices { notices: broadcast::channel(8).0, enabled: watch::channel(false).1, leaf: "leaf1".into() };
         let refresh = watch::channel(0).1;
-        let reach = Reach { credentials: Arc::from(Path::new("/")), dialers: Dialers::start().expect("a thread") };
-        let source = ClusterSource::new("c1".into(), config, sender, refresh, told, reach);
+        let options =
+            ConnectOptions { credentials: Arc::from(Path::new("/")), dialers: Dialers::start().expect("a thread") };
+        let source = ClusterSource::new("c1".into(), config, sender, refresh, told, options);
         Self { events, task: tokio::spawn(source.run()) }
     }
 

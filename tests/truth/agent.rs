@@ -32,7 +32,7 @@ const OWNERS: [&str; 5] = ["bgp_mgr", "bgp_evpn_mgr", "net_inst_mgr", "static_ro
 
 /// What is out of reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reach {
+pub(crate) struct ConnectOptions {
     pub(crate) ndk_lost: bool,
     pub(crate) gnmi_lost: bool,
     /// The gNMI server refuses what FIB programming is asked with.
@@ -54,7 +54,7 @@ pub(crate) struct Agent {
     engine: Engine,
     elapsed: Duration,
     order: Rng,
-    reach: Reach,
+    connect: ConnectOptions,
     /// What of it was told on the stream that is now.
     leaf: LeafFacts,
     /// All that the leaf last showed.
@@ -76,7 +76,7 @@ impl Agent {
             engine: Engine::new(),
             elapsed: Duration::from_secs(1),
             order,
-            reach: Reach::default(),
+            connect: ConnectOptions::default(),
             leaf: LeafFacts::default(),
             shown: leaf.clone(),
             clusters: vec![ClusterFacts::default(); clusters.len()],
@@ -103,34 +103,34 @@ impl Agent {
         &mut self,
         leaf: &LeafFacts,
         clusters: &[ClusterFacts],
-        reach: &Reach,
+        connect: &ConnectOptions,
         meanwhile: &mut dyn FnMut(&Self),
     ) {
         let before = self.shown.clone();
-        if !self.reach.ndk_lost && self.order.chance(15) {
+        if !self.connect.ndk_lost && self.order.chance(15) {
             self.dump_switch(&before, meanwhile);
         }
-        if !self.reach.gnmi_lost && self.order.chance(10) {
+        if !self.connect.gnmi_lost && self.order.chance(10) {
             self.restart_gnmi(&before, meanwhile);
         }
-        let was = std::mem::replace(&mut self.reach, reach.clone());
-        self.lose(SourceId::Ndk, was.ndk_lost, reach.ndk_lost);
-        self.lose(SourceId::Gnmi, was.gnmi_lost, reach.gnmi_lost);
+        let was = std::mem::replace(&mut self.connect, connect.clone());
+        self.lose(SourceId::Ndk, was.ndk_lost, connect.ndk_lost);
+        self.lose(SourceId::Gnmi, was.gnmi_lost, connect.gnmi_lost);
         for number in 0..clusters.len() {
             let source = SourceId::Kubernetes(cluster_name(number).as_str().into());
-            self.lose(source, was.apis_lost.contains(&number), reach.apis_lost.contains(&number));
+            self.lose(source, was.apis_lost.contains(&number), connect.apis_lost.contains(&number));
         }
         let mut turns: Vec<usize> = (0..clusters.len() + 2).collect();
         self.order.shuffle(&mut turns);
         for turn in turns {
             match turn {
-                0 if reach.ndk_lost => {}
+                0 if connect.ndk_lost => {}
                 0 if was.ndk_lost || self.order.chance(15) => self.dump_switch(leaf, &mut |_| {}),
                 0 => self.change_switch(leaf),
-                1 if reach.gnmi_lost => {}
+                1 if connect.gnmi_lost => {}
                 1 if was.gnmi_lost => self.sync_gnmi(leaf),
                 1 => self.change_gnmi(leaf),
-                number if reach.apis_lost.contains(&(number - 2)) => {}
+                number if connect.apis_lost.contains(&(number - 2)) => {}
                 number if was.apis_lost.contains(&(number - 2)) => self.sync_cluster(number - 2, &clusters[number - 2]),
                 number => self.change_cluster(number - 2, &clusters[number - 2]),
             }
@@ -242,7 +242,7 @@ impl Agent {
                 }
             }
             // What only silence tells the end of has no pause in it.
-            if !self.reach.gnmi_lost && pauses > 0 && self.order.chance(30) {
+            if !self.connect.gnmi_lost && pauses > 0 && self.order.chance(30) {
                 pauses -= 1;
                 meanwhile(self);
                 self.silence();
@@ -389,12 +389,12 @@ impl Agent {
         };
         let counts = tables.iter().map(|table| (table.clone(), in_table(table))).collect();
         self.tell(Event::ActiveRoutes(Update::All(counts)));
-        let covered = if self.reach.fib_refused { BTreeSet::new() } else { tables.into_iter().collect() };
+        let covered = if self.connect.fib_refused { BTreeSet::new() } else { tables.into_iter().collect() };
         self.tell(Event::Coverage(Coverage { fib: covered }));
     }
 
     fn heard_failures(&self, leaf: &LeafFacts) -> BTreeMap<FibKey, FibFault> {
-        if self.reach.fib_refused { BTreeMap::new() } else { failures(leaf) }
+        if self.connect.fib_refused { BTreeMap::new() } else { failures(leaf) }
     }
 
     fn neighbor(&self, fact: NeighborFact) -> Neighbor {

@@ -10,7 +10,7 @@ use srl_k8s_services::model::verdict::{FibStatus, OperState, Reason};
 use srl_k8s_services::model::view::Verdict;
 use srl_sim::truth::{Branch, End, Flow, Network, Outcome, Service};
 
-use crate::agent::{Agent, Reach};
+use crate::agent::{Agent, ConnectOptions};
 use crate::cluster::{self, ClusterFacts, service_key};
 use crate::control::{self, World};
 use crate::fault::Fault;
@@ -102,7 +102,7 @@ pub(crate) fn hold(plan: &Plan, seed: u64) -> (Matrix, Vec<Wrong>) {
         for leaf in 0..plan.leaves.len() {
             if let Some((was, old)) = &before {
                 let mut meanwhile = |agent: &Agent| held.meanwhile(step, *was, old, leaf, agent);
-                agents[leaf].become_as(&world.leaves[leaf], &clusters, &reach(state, leaf), &mut meanwhile);
+                agents[leaf].become_as(&world.leaves[leaf], &clusters, &connect(state, leaf), &mut meanwhile);
             } else {
                 let order = Rng::new(seed ^ (leaf as u64) << 32);
                 agents.push(Agent::start(plan, &world.leaves[leaf], &clusters, order));
@@ -135,9 +135,9 @@ fn hear(state: State<'_>, world: &World, heard: &mut Vec<Service>) {
     }
 }
 
-fn reach(state: State<'_>, leaf: usize) -> Reach {
+fn connect(state: State<'_>, leaf: usize) -> ConnectOptions {
     let apis = (0..state.plan.clusters.len()).filter(|cluster| state.broken(Fault::ApiLost(*cluster)));
-    Reach {
+    ConnectOptions {
         ndk_lost: state.broken(Fault::NdkLost(leaf)),
         gnmi_lost: state.broken(Fault::GnmiLost(leaf)),
         fib_refused: state.broken(Fault::FibRefused(leaf)),

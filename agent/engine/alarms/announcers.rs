@@ -21,7 +21,7 @@ pub(super) struct Announcers {
     touched: BTreeSet<(ClusterName, NodeName)>,
 }
 
-/// Announcers of one cluster, and what services add to what is said of them.
+/// Announcers of one cluster, and what services contribute to their state.
 #[derive(Debug, Default)]
 struct Cluster {
     /// Nodes with a session that is down.
@@ -62,7 +62,7 @@ impl Announcers {
         }
     }
 
-    /// Nothing is known of a node's session now: what services say of it raises no alarm until something is.
+    /// Nothing is known of a node's session now: services raise no alarm about it until something is.
     pub(super) fn lose_sight(&mut self, cluster: &ClusterName, node: &NodeName) {
         let Some(of) = self.clusters.get_mut(cluster) else { return };
         of.down.remove(node);
@@ -132,7 +132,7 @@ impl Announcers {
             Some(_) if of.unmapped > 0 => {
                 Condition::Well(if alarmed { ClearedBecause::NotKnown } else { ClearedBecause::Well })
             }
-            // Without host routes of most others, this leaf is not told where nodes are.
+            // Without host routes of most others, this leaf cannot know where nodes are.
             Some(_) if !of.most_are_located() => Condition::Unknown,
             Some(view) => Condition::Fault(not_located(cluster, node, view, instance)),
             None if alarmed && !of.attached.contains(node) && !of.located.contains(node) => {

@@ -37,7 +37,7 @@ pub(super) struct Fault {
     pub(super) detail: Arc<str>,
     /// Sessions that explain all that is wrong with the VIP; empty where something else is wrong, too.
     pub(super) explained_by: Box<[Explanation]>,
-    /// What the switch says of why.
+    /// The cause the switch reports.
     pub(super) cause: Option<ProbableCause>,
 }
 
@@ -255,7 +255,7 @@ pub(super) fn is_attached(node: &NodeView) -> bool {
     is_announcer(node) && node.attachment == AttachmentState::Attached
 }
 
-/// An announcer that gives none of its VIPs though its session is up.
+/// An announcer that announces none of its VIPs though its session is up.
 pub(super) fn is_silent(node: &NodeView) -> bool {
     is_announcer(node) && node.reason == Some(NodeReason::NoVipReceived)
 }

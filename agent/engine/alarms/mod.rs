@@ -26,8 +26,8 @@ use rustc_hash::FxHashMap;
 use crate::model::alarm::{AlarmCounts, AlarmKey, AlarmType, ClearedBecause, Resource};
 use crate::model::config::AlarmPolicy;
 use crate::model::event::SourceId;
-use crate::model::memory::Memory;
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use crate::model::persistent::PersistentState;
 use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::{Owner, Reason};
 use crate::model::view::{Change, NodeView, ServiceView, VipView};
@@ -92,7 +92,7 @@ pub(super) struct ClusterCondition {
     pub(super) instance: NetworkInstanceName,
     /// This switch has no such network instance.
     pub(super) instance_missing: bool,
-    /// Everything its verdicts need was told.
+    /// Everything its verdicts need is known.
     pub(super) judged: bool,
     /// Address pools, where [`Alarms::wants_pools`] asked for them.
     pub(super) pools: Option<Vec<PoolUse>>,
@@ -163,8 +163,8 @@ impl Visibility {
 
 impl Alarms {
     /// What an earlier life of the agent left.
-    pub(super) fn load(&mut self, memory: &Memory) {
-        for (key, view) in &memory.alarms {
+    pub(super) fn load(&mut self, saved: &PersistentState) {
+        for (key, view) in &saved.alarms {
             let group = stands_for_several(key);
             if group {
                 self.subjects.restore_group(key);
@@ -176,7 +176,7 @@ impl Alarms {
             }
             self.table.restore(key, view, group);
         }
-        self.table.restore_history(&memory.alarm_history, memory.last_sequence);
+        self.table.restore_history(&saved.alarm_history, saved.last_sequence);
     }
 
     fn trace_restored(&mut self, resource: &Resource) {
@@ -284,10 +284,10 @@ impl Alarms {
     }
 
     /// Adds what must outlive the process.
-    pub(super) fn save(&mut self, now: Now, memory: &mut Memory) {
+    pub(super) fn save(&mut self, now: Now, state: &mut PersistentState) {
         self.unsaved = Unsaved::Nothing;
         self.saved_at = Some(now.elapsed);
-        (memory.alarms, memory.alarm_history, memory.last_sequence) = self.table.save();
+        (state.alarms, state.alarm_history, state.last_sequence) = self.table.save();
     }
 
     /// Takes nodes in again: their views may be the same as before their neighbors were out of reach.
@@ -386,7 +386,7 @@ impl Alarms {
         self.announcers.set(cluster, node, view, self.subjects.has(&resource));
     }
 
-    /// The conditions of nodes, once for all that services say of them.
+    /// The conditions of nodes, once for all the services they announce.
     fn touched_nodes(&mut self, input: &AlarmInput) {
         if !input.visibility.neighbors {
             return;
@@ -516,7 +516,7 @@ impl Alarms {
 }
 
 impl AlarmInput {
-    /// Everything that could tell of a resource has told what it knows.
+    /// Every source that could report a resource is in sync.
     fn told_all(&self, resource: &Resource) -> bool {
         let judged = |name: &ClusterName| self.clusters.get(name).is_none_or(|cluster| cluster.judged);
         if self.policy.is_none() {
@@ -549,7 +549,7 @@ fn stands_for_several(key: &AlarmKey) -> bool {
     !alone
 }
 
-/// A fault of a resource that says no more than its text.
+/// A fault of a resource, with a text and nothing else.
 fn plain(kind: AlarmType, owner: Owner, share: Share, text: Arc<str>) -> Arc<Fault> {
     let severity = kind.severity();
     let detail = Arc::clone(&text);

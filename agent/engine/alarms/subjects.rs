@@ -87,7 +87,7 @@ struct Subject {
     graver: Option<Arc<Fault>>,
     /// Why it is well; `None` while it is not.
     well: Option<ClearedBecause>,
-    /// Its condition is known, by what was said of it last.
+    /// Its condition is known, by the last published view.
     known: bool,
     /// It is in the alarm table.
     active: bool,
@@ -164,7 +164,7 @@ impl Subjects {
         }
     }
 
-    /// An announcer gives nothing though its session is up, or no longer so.
+    /// An announcer is silent though its session is up, or no longer so.
     pub(super) fn set_silent(&mut self, cluster: &ClusterName, node: &NodeName, silent: bool) {
         let key = (cluster.clone(), node.clone());
         match silent {

@@ -152,7 +152,7 @@ impl AlarmTable {
         released
     }
 
-    /// Follows what happened to resources, all of it at once: those that share a cause are told together.
+    /// Follows what happened to resources, all of it at once: those that share a cause are raised together.
     pub(super) fn follow(&mut self, now: Now, transitions: Vec<Transition>) {
         let mut arrivals: BTreeMap<Resource, Arrival> = BTreeMap::new();
         for transition in transitions {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::model::memory::Attachment;
 use crate::model::names::{ClusterName, NodeName};
+use crate::model::persistent::Attachment;
 
 /// Nodes that have, or had, a BGP neighbor here. Every change returns whether it is one.
 #[derive(Debug, Default)]

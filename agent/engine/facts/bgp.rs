@@ -1,4 +1,4 @@
-//! BGP neighbors and FIB programming, as gNMI tells them.
+//! BGP neighbors and FIB programming, as gNMI reports them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::model::switch::{
 use crate::model::time::Timestamp;
 use crate::model::verdict::FibStatus;
 
-/// What gNMI tells.
+/// The state received by gNMI.
 #[derive(Debug, Default)]
 pub(crate) struct Bgp {
     neighbors: FxHashMap<NetworkInstanceName, BTreeMap<PeerAddress, Neighbor>>,
@@ -97,17 +97,17 @@ impl Bgp {
         self.coverage.fib.contains(&RouteTable::of(&key.network_instance, &key.prefix))
     }
 
-    /// Takes in neighbors; gives what is different.
+    /// Sets neighbors; returns what changed.
     pub(crate) fn set_neighbors(&mut self, update: Update<NeighborKey, Neighbor>) -> Vec<NeighborChange> {
         match update {
             Update::Set(key, neighbor) => self.set(key, Some(neighbor)).into_iter().collect(),
             Update::Gone(key) => self.set(key, None).into_iter().collect(),
             Update::All(all) => {
-                let told: std::collections::BTreeSet<_> = all.iter().map(|(key, _)| key.clone()).collect();
+                let listed: std::collections::BTreeSet<_> = all.iter().map(|(key, _)| key.clone()).collect();
                 let known = self.neighbors.iter().flat_map(|(instance, peers)| {
                     peers.keys().map(|peer| NeighborKey { network_instance: instance.clone(), peer: peer.clone() })
                 });
-                let gone: Vec<_> = known.filter(|key| !told.contains(key)).collect();
+                let gone: Vec<_> = known.filter(|key| !listed.contains(key)).collect();
                 let mut changes: Vec<_> = gone.into_iter().filter_map(|key| self.set(key, None)).collect();
                 changes.extend(all.into_iter().filter_map(|(key, neighbor)| self.set(key, Some(neighbor))));
                 changes
@@ -146,11 +146,11 @@ impl Bgp {
             Update::Set(key, fault) => self.set_fault(key, Some(fault)).into_iter().collect(),
             Update::Gone(key) => self.set_fault(key, None).into_iter().collect(),
             Update::All(all) => {
-                let told: std::collections::BTreeSet<&FibKey> = all.iter().map(|(key, _)| key).collect();
+                let listed: std::collections::BTreeSet<&FibKey> = all.iter().map(|(key, _)| key).collect();
                 let known = self.faults.iter().flat_map(|(route, faults)| {
                     faults.keys().map(|owner| FibKey { route: route.clone(), owner: owner.clone() })
                 });
-                let gone: Vec<_> = known.filter(|key| !told.contains(key)).collect();
+                let gone: Vec<_> = known.filter(|key| !listed.contains(key)).collect();
                 let mut changes: Vec<_> = gone.into_iter().filter_map(|key| self.set_fault(key, None)).collect();
                 changes.extend(all.into_iter().filter_map(|(key, fault)| self.set_fault(key, Some(fault))));
                 changes

@@ -1,4 +1,4 @@
-//! One enabled cluster: what its API told, and what the engine derived from it.
+//! One enabled cluster: the objects of its API, and what the engine derives from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ use crate::model::view::ServiceView;
 pub(crate) struct ServiceEntry {
     pub(crate) key: ServiceKey,
     pub(crate) service: Service,
-    /// Its VIPs, sorted; none when the service is not ours to judge.
+    /// Its VIPs, sorted; `None` when the service is not ours to judge.
     pub(crate) vips: Option<Box<[IpAddr]>>,
     /// Who announces each of them, in the same order, as far as resources of the speaker say; empty where they say nothing.
     pub(crate) announcements: Box<[VipAnnouncement]>,
@@ -178,7 +178,7 @@ impl Cluster {
         profile(self.config.source.speaker)
     }
 
-    /// The VIPs of a service, sorted; none when it is not ours to judge.
+    /// The VIPs of a service, sorted; `None` when it is not ours to judge.
     pub(crate) fn vips_of(&self, service: &Service) -> Option<Box<[IpAddr]>> {
         let external = self.config.source.include_external_ips && !service.external_ips.is_empty();
         // Only a service of type LoadBalancer has a class.
@@ -234,7 +234,7 @@ impl Cluster {
         self.by_vtep.get(&address).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Takes in a slice, or its end; gives the services it touches.
+    /// Sets or removes a slice; returns the services it affects.
     pub(crate) fn set_slice(&mut self, key: &SliceKey, slice: Option<EndpointSlice>) -> Vec<ServiceKey> {
         let mut touched = Vec::new();
         let owner = slice.as_ref().map(|slice| &slice.service);
@@ -288,7 +288,7 @@ impl Cluster {
         old
     }
 
-    /// A service carries a VIP no more.
+    /// A service no longer carries a VIP.
     pub(crate) fn release_vip(&mut self, vip: IpAddr, slot: u32, dirty: &mut Dirty) {
         let Some(entry) = self.vips.get_mut(&vip) else { return };
         entry.services.retain(|carrier| *carrier != slot);
@@ -341,9 +341,9 @@ impl Cluster {
     /// them.
     pub(crate) fn gather_pools(&mut self) -> bool {
         let filtered = !self.config.source.namespaces.is_empty() || self.config.source.label_selector.is_some();
-        let told = self.resources.pools().filter(|_| !filtered);
+        let assigned = self.resources.pools().filter(|_| !filtered);
         let all: Vec<IpNet> =
-            self.config.rules.vip_pools.iter().copied().chain(told).map(|pool| pool.trunc()).collect();
+            self.config.rules.vip_pools.iter().copied().chain(assigned).map(|pool| pool.trunc()).collect();
         let mut pools = IpNet::aggregate(&all);
         pools.sort_unstable();
         let changed = *self.pools != *pools;
@@ -367,7 +367,7 @@ impl Cluster {
         self.config.rules.transit_addresses.iter().map(IpAddr::to_canonical)
     }
 
-    /// A route of the prefix may tell which leaf transit is behind.
+    /// A route of the prefix may show which leaf transit is behind.
     pub(crate) fn has_transit_in(&self, prefix: &IpNet) -> bool {
         self.transit().any(|transit| prefix.contains(&transit))
     }

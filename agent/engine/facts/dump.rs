@@ -1,8 +1,8 @@
 //! When the dump of the switch's tables is complete.
 //!
 //! The NDK marks no end. Where gNMI counts active routes, the dump is complete when as many prefixes of every network
-//! instance that clusters use have been told, or more, and the rest of what they name with them. The two need not agree:
-//! a route that failed in the FIB is told and not counted. So a dump whose numbers both stand still is over, too, and
+//! instance that clusters use have been received, or more, and everything their routes refer to. The two need not agree:
+//! a route that failed in the FIB is received and not counted. So a dump whose two numbers stand still is over, too, and
 //! where nothing is counted, silence alone decides.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,10 +32,10 @@ pub(crate) enum Counting {
 }
 
 /// What is known of the switch's tables by now.
-pub(crate) trait Told {
-    /// Prefixes of a table that this dump told.
-    fn told(&self, table: &RouteTable) -> u64;
-    /// Whether this dump told everything that the routes of a network instance name.
+pub(crate) trait Received {
+    /// Prefixes of a table received in this dump.
+    fn received(&self, table: &RouteTable) -> u64;
+    /// Whether this dump has everything that the routes of a network instance refer to.
     fn is_whole(&self, instance: &NetworkInstanceName) -> bool;
 }
 
@@ -53,10 +53,10 @@ pub(crate) struct Dump {
 struct Progress {
     began: Duration,
     pace: Option<DumpPace>,
-    /// Prefixes told and counted, and since when both are so many.
+    /// Prefixes received and counted, and since when both numbers stand.
     numbers: (u64, u64),
     still_since: Duration,
-    /// Since when as many were told as are counted.
+    /// Since when as many were received as are counted.
     full_since: Option<Duration>,
 }
 
@@ -77,12 +77,12 @@ impl Dump {
         self.progress = None;
     }
 
-    /// Something was told.
+    /// An entry was received.
     pub(crate) fn heard(&mut self) {
         self.paced(None);
     }
 
-    /// How it is being told, since the last change.
+    /// Its progress since the last change.
     pub(crate) fn paced(&mut self, pace: Option<DumpPace>) {
         if let Some(progress) = &mut self.progress {
             progress.pace = pace;
@@ -105,7 +105,7 @@ impl Dump {
         now: Duration,
         counting: Counting,
         used: &BTreeSet<NetworkInstanceName>,
-        tables: &impl Told,
+        tables: &impl Received,
     ) -> Option<DumpEnd> {
         let end = self.look(now, counting, used, tables);
         self.ended = end.or(self.ended);
@@ -117,7 +117,7 @@ impl Dump {
         now: Duration,
         counting: Counting,
         used: &BTreeSet<NetworkInstanceName>,
-        tables: &impl Told,
+        tables: &impl Received,
     ) -> Option<DumpEnd> {
         let progress = self.progress.as_mut()?;
         let rested = progress.pace == Some(DumpPace::Rested);
@@ -128,13 +128,13 @@ impl Dump {
             Counting::Known if !counted.is_empty() => {}
             Counting::Known | Counting::Never => return rested.then_some(DumpEnd::Quiet { numbers: None }),
         }
-        let told = |table: &RouteTable| tables.told(table);
+        let received = |table: &RouteTable| tables.received(table);
         let numbers =
-            (counted.iter().map(|(table, _)| told(table)).sum(), counted.iter().map(|(_, count)| **count).sum());
+            (counted.iter().map(|(table, _)| received(table)).sum(), counted.iter().map(|(_, count)| **count).sum());
         if std::mem::replace(&mut progress.numbers, numbers) != numbers {
             progress.still_since = now;
         }
-        let full = counted.iter().all(|(table, count)| told(table) >= **count);
+        let full = counted.iter().all(|(table, count)| received(table) >= **count);
         progress.full_since = full.then(|| progress.full_since.unwrap_or(now));
         let long_full = progress.full_since.is_some_and(|since| now >= since + FULL_FOR);
         if full && (progress.pace.is_some() || long_full) {
@@ -165,13 +165,13 @@ mod tests {
     use crate::model::switch::IpFamily;
 
     struct Tables {
-        told: u64,
+        received: u64,
         whole: bool,
     }
 
-    impl Told for Tables {
-        fn told(&self, _: &RouteTable) -> u64 {
-            self.told
+    impl Received for Tables {
+        fn received(&self, _: &RouteTable) -> u64 {
+            self.received
         }
 
         fn is_whole(&self, _: &NetworkInstanceName) -> bool {
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    const WHOLE: fn(u64) -> Tables = |told| Tables { told, whole: true };
+    const WHOLE: fn(u64) -> Tables = |received| Tables { received, whole: true };
 
     fn second(second: u64) -> Duration {
         Duration::from_secs(second)
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(poll(&mut dump, 1, &WHOLE(10)), None, "more may be on its way");
         dump.paced(Some(DumpPace::Paused));
         assert_eq!(poll(&mut dump, 1, &WHOLE(9)), None);
-        assert_eq!(poll(&mut dump, 1, &Tables { told: 10, whole: false }), None, "its groups are not there");
+        assert_eq!(poll(&mut dump, 1, &Tables { received: 10, whole: false }), None, "its groups are not there");
         assert_eq!(poll(&mut dump, 1, &WHOLE(10)), counted_end(10));
         assert_eq!(poll(&mut dump, 1, &WHOLE(11)), counted_end(11), "what failed in the FIB is not counted");
     }

@@ -107,7 +107,7 @@ impl Endpoints {
     }
 }
 
-/// One endpoint as its slices tell it: usable where any of them says so, on every node any of them names.
+/// One endpoint, merged from its slices: usable if it is in any of them, on every node any of them names.
 #[derive(Debug, Default)]
 struct Merged {
     usable: bool,

@@ -127,7 +127,7 @@ impl Inquiries {
         Some((&finding.answer, finding.at))
     }
 
-    /// What a neighbor said of itself, and when.
+    /// A neighbor's own messages, and when they were read.
     pub(crate) fn neighbor(&self, key: &NeighborKey) -> Option<(&NeighborWords, Timestamp)> {
         match self.answer(&Question::Neighbor(key.clone()))? {
             (Answer::Neighbor(words), at) => Some((words, at)),

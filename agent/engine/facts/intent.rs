@@ -16,8 +16,8 @@ use crate::engine::speakers;
 use crate::model::cluster::{EndpointSlice, Node, Service, SliceKey};
 use crate::model::config::{ClusterConfig, Config};
 use crate::model::event::{ClusterEvent, SourceId, Update};
-use crate::model::memory::Attachment;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
+use crate::model::persistent::Attachment;
 use crate::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 use crate::model::switch::RouteKey;
 
@@ -98,7 +98,7 @@ impl Facts {
 
     // Clusters.
 
-    /// What a cluster's API tells. Nothing of a cluster that is not enabled is kept.
+    /// Applies an event of a cluster's API. Nothing is kept of a cluster that is not enabled.
     pub(crate) fn set_cluster(&mut self, name: &ClusterName, event: ClusterEvent) -> Dirty {
         let mut dirty = Dirty::default();
         let Some(id) = self.ids.get(name).copied() else { return dirty };
@@ -182,7 +182,7 @@ impl Facts {
         self.claim(id, vips, dirty);
     }
 
-    /// Replaces the VIPs a service claims; without any it is judged no more.
+    /// Replaces the VIPs a service claims; without any it is no longer judged.
     fn claim(&mut self, id: ServiceId, vips: Option<Box<[IpAddr]>>, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get_mut(&id.cluster) else { return };
         let Some(entry) = cluster.services.get_mut(id.slot) else { return };

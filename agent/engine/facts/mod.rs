@@ -1,7 +1,7 @@
 //! What is known: the switch's tables, sessions, clusters, nodes, endpoints, claims, counts.
 //!
 //! Every setter returns what it made [`Dirty`]; nothing else remembers that something changed. `tables` has the setters of
-//! what the switch and the sources tell, `intent` those of what operators configured and clusters want.
+//! the state of the switch and the sources, `intent` those of what operators configured and clusters want.
 
 pub(super) mod attachments;
 pub(super) mod bgp;
@@ -31,8 +31,8 @@ use rustc_hash::FxHashMap;
 
 use crate::model::adaptation::DumpEnd;
 use crate::model::config::Config;
-use crate::model::memory::Attachment;
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use crate::model::persistent::Attachment;
 use crate::model::switch::{NextHopGroupId, RouteKey};
 use crate::model::verdict::Announcement;
 use crate::model::view::{NodeView, ServiceView};
@@ -120,7 +120,7 @@ impl Facts {
         moments.into_iter().flatten().min()
     }
 
-    /// The switch's tables are being told anew, and what was said by the former ones holds.
+    /// The switch's tables are being resynchronized, and verdicts by the former ones hold.
     pub(crate) fn is_told_anew(&self, now: Duration) -> bool {
         self.dump.is_on() && self.sources.phase(now).ndk == NdkPhase::Live
     }
@@ -179,7 +179,7 @@ impl Facts {
         for (vip, announced) in read.announced {
             let Some(entry) = cluster.vips.get_mut(&vip) else { continue };
             let changed = entry.announced.replace(announced) != Some(announced);
-            // What one service's route tells holds for all that share the VIP.
+            // What one service's route shows holds for all that share the VIP.
             if changed && self.claims.of(vip).len() > 1 {
                 dirty.vips.insert(vip);
             }
@@ -205,7 +205,7 @@ impl Facts {
         dirty
     }
 
-    /// Which session of a node is its own, its VIPs tell: nodes that were seen to carry some by another address than before
+    /// The VIPs of a node show which session is its own: nodes that were seen to carry some by another address than before
     /// are placed again.
     pub(crate) fn place_carriers(&mut self) -> Dirty {
         let mut dirty = Dirty::default();

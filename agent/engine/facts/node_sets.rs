@@ -23,7 +23,7 @@ pub(crate) const EVERYONE: NodeSetId = 0;
 /// One set of nodes.
 #[derive(Debug, Default)]
 pub(crate) struct NodeSet {
-    /// The objects that select its members; none for every eligible node.
+    /// The objects that select its members; empty for every eligible node.
     by: Arc<[ObjectKey]>,
     /// Eligible nodes in it, by slot, in order.
     pub(crate) members: Vec<u32>,
@@ -103,7 +103,7 @@ pub(crate) struct NodeSets {
 }
 
 impl NodeSets {
-    /// The set that objects make; its members are told by [`Self::fill`].
+    /// The set that objects describe; [`Self::fill`] sets its members.
     pub(crate) fn id(&mut self, by: Arc<[ObjectKey]>) -> NodeSetId {
         if by.is_empty() {
             return EVERYONE;

@@ -184,7 +184,7 @@ pub(crate) struct Locator<'a> {
     pub(crate) addresses: &'a [IpAddr],
     pub(crate) switch: &'a Switch,
     pub(crate) bgp: &'a Bgp,
-    /// gNMI is heard: neighbors are as they are told.
+    /// gNMI is connected: neighbors are current.
     pub(crate) heard: bool,
     /// Addresses of the node that have been next-hops of VIPs here.
     pub(crate) carried: &'a [IpAddr],
@@ -237,7 +237,7 @@ impl Locator<'_> {
         }
     }
 
-    /// What one address of a node shows. While gNMI is not heard, a host route of now outranks what it told before.
+    /// What one address of a node shows. While gNMI is lost, a current host route outranks its last known neighbors.
     fn place(&self, name: &NodeName, address: IpAddr, vtep: bool, remembered: &Attachments) -> Place {
         let instance = &self.config.rules.network_instance;
         let neighbor = self.bgp.neighbor(instance, address);
@@ -348,7 +348,7 @@ impl Expectation {
         expected
     }
 
-    /// What routes alone tell, while gNMI does not say who is a neighbor here: where nobody is known to be attached, an
+    /// The expectation by routes alone, while gNMI does not report neighbors: where no announcer is known to be attached, an
     /// announcer with a candidate among the next-hops of the VIP is reached by itself, and so attached.
     pub(crate) fn by_route(self: Arc<Self>, nodes: &Slab<NodeEntry>, next_hops: &[IpAddr]) -> Arc<Self> {
         if !self.attached.is_empty() {

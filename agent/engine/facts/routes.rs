@@ -21,14 +21,14 @@ pub(crate) fn is_host(prefix: &IpNet) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     group: [u32; 2],
-    /// Interned attributes in the upper 24 bits, the generation that last told it in the lower 8.
-    told: u32,
+    /// Interned attributes in the upper 24 bits, the generation that last brought it in the lower 8.
+    stamp: u32,
 }
 
 impl Entry {
     fn new(group: NextHopGroupId, attributes: u32, generation: u8) -> Self {
         let group = group.0;
-        Self { group: [(group >> 32) as u32, group as u32], told: attributes << 8 | u32::from(generation) }
+        Self { group: [(group >> 32) as u32, group as u32], stamp: attributes << 8 | u32::from(generation) }
     }
 
     fn group(self) -> NextHopGroupId {
@@ -36,11 +36,11 @@ impl Entry {
     }
 
     fn attributes(self) -> u32 {
-        self.told >> 8
+        self.stamp >> 8
     }
 
     fn generation(self) -> u8 {
-        self.told as u8
+        self.stamp as u8
     }
 }
 
@@ -92,13 +92,13 @@ struct Table<K> {
     by_length: Vec<FxHashMap<K, Entry>>,
     /// Lengths that have routes, longest first.
     present: Vec<u8>,
-    /// Prefixes that the current generation told.
-    told: u64,
+    /// Prefixes of the current generation.
+    received: u64,
 }
 
 impl<K: Key> Default for Table<K> {
     fn default() -> Self {
-        Self { by_length: (0..=K::BITS).map(|_| FxHashMap::default()).collect(), present: Vec::new(), told: 0 }
+        Self { by_length: (0..=K::BITS).map(|_| FxHashMap::default()).collect(), present: Vec::new(), received: 0 }
     }
 }
 
@@ -116,12 +116,12 @@ impl<K: Key> Table<K> {
                     attributes.release(old.attributes());
                 }
                 slot.insert(Entry::new(route.next_hop_group, number, now));
-                self.told += u64::from(old.generation() != now);
+                self.received += u64::from(old.generation() != now);
                 !same || old.group() != route.next_hop_group
             }
             Slot::Vacant(slot) => {
                 slot.insert(Entry::new(route.next_hop_group, attributes.intern(route), now));
-                self.told += 1;
+                self.received += 1;
                 true
             }
         };
@@ -134,7 +134,7 @@ impl<K: Key> Table<K> {
     fn remove(&mut self, key: K, length: u8, now: u8) -> Option<Entry> {
         let table = &mut self.by_length[usize::from(length)];
         let old = table.remove(&key)?;
-        self.told -= u64::from(old.generation() == now);
+        self.received -= u64::from(old.generation() == now);
         if table.is_empty() {
             self.note_lengths();
         }
@@ -184,12 +184,12 @@ impl<K: Key> Table<K> {
 
     fn age(&mut self) {
         for entry in self.by_length.iter_mut().flat_map(FxHashMap::values_mut) {
-            entry.told &= !0xff;
+            entry.stamp &= !0xff;
         }
     }
 }
 
-/// A route as the tables tell it.
+/// A route of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) prefix: IpNet,
@@ -259,7 +259,7 @@ impl Routes {
         v4.chain(v6).filter(|address| which(*address)).collect()
     }
 
-    /// Takes away what the generation did not tell; gives the prefixes.
+    /// Removes what the generation did not bring; returns the prefixes.
     pub(crate) fn sweep(&mut self, generation: u8, attributes: &mut Attributes) -> Vec<IpNet> {
         let mut gone = Vec::new();
         self.v4.sweep(generation, |key, length, entry| {
@@ -273,20 +273,20 @@ impl Routes {
         gone
     }
 
-    /// Another generation begins: it has told nothing yet.
+    /// Starts another generation, which has brought nothing yet.
     pub(crate) fn begin(&mut self) {
-        (self.v4.told, self.v6.told) = (0, 0);
+        (self.v4.received, self.v6.received) = (0, 0);
     }
 
-    /// Prefixes of a family that the current generation told.
-    pub(crate) fn told(&self, family: IpFamily) -> u64 {
+    /// Prefixes of a family in the current generation.
+    pub(crate) fn received(&self, family: IpFamily) -> u64 {
         match family {
-            IpFamily::Ipv4 => self.v4.told,
-            IpFamily::Ipv6 => self.v6.told,
+            IpFamily::Ipv4 => self.v4.received,
+            IpFamily::Ipv6 => self.v6.received,
         }
     }
 
-    /// Groups and owners of the routes that a generation told.
+    /// Groups and owners of the routes of a generation.
     pub(crate) fn names<'a>(
         &'a self,
         generation: u8,
@@ -390,8 +390,8 @@ mod tests {
         let (mut routes, mut attributes) = (Routes::default(), Attributes { limit: 2, ..Attributes::default() });
         let route = |owner, metric| Route { owner, preference: 170, metric, next_hop_group: NextHopGroupId(1) };
         let host = |last: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
-        for (last, told) in [(1, route(7, 1)), (2, route(8, 1)), (3, route(8, 2)), (4, route(7, 3))] {
-            routes.set(IpNet::from(host(last)), Some(told), &mut attributes, 0);
+        for (last, route) in [(1, route(7, 1)), (2, route(8, 1)), (3, route(8, 2)), (4, route(7, 3))] {
+            routes.set(IpNet::from(host(last)), Some(route), &mut attributes, 0);
         }
         let owner = |last| routes.host(host(last), &attributes).map(|route| (route.owner, route.metric));
         assert_eq!(

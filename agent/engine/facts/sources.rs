@@ -24,10 +24,10 @@ pub(crate) struct Source {
     pub(crate) ever_synced: bool,
     /// Out of announcement since, and why; until it is synced again.
     pub(crate) lost: Option<Loss>,
-    /// Since when it tells everything anew.
+    /// Since when it resynchronizes.
     dumping: Option<(Duration, Timestamp)>,
-    /// When it was last heard, and the time of day then: one that is lost is not heard until it has told everything anew,
-    /// since what it told before may be long untrue.
+    /// When it was last heard, and the time of day then: one that was lost does not count as heard until it is in sync again,
+    /// since its last data may have been outdated for long.
     pub(crate) heard: Option<(Duration, Timestamp)>,
     last_event: Option<Timestamp>,
     events: u64,
@@ -82,7 +82,7 @@ impl Source {
         self.heard = Some((now.elapsed, now.wall));
     }
 
-    /// Since when what it told is not known to be so any more: it is lost, or tells everything anew.
+    /// Since when its data may be outdated: it is lost, or resynchronizes.
     fn dark_since(&self) -> Option<(Duration, Timestamp)> {
         self.lost.as_ref().map(|loss| (loss.elapsed, loss.wall)).or(self.dumping)
     }
@@ -177,7 +177,7 @@ impl Sources {
         &self.known[&SourceId::Gnmi]
     }
 
-    /// gNMI tells neighbors as they are now.
+    /// gNMI is connected: neighbors are current.
     pub(crate) fn hears_neighbors(&self) -> bool {
         self.gnmi().ever_synced && self.gnmi().lost.is_none()
     }
@@ -216,7 +216,7 @@ impl Sources {
         [wait, patience, start].into_iter().flatten().filter(|at| *at > now).min()
     }
 
-    /// True when a source has told all it knows, and tells what changes.
+    /// True when a source is in sync and reports changes.
     pub(crate) fn in_reach(&self, id: &SourceId) -> bool {
         self.known.get(id).is_some_and(|source| source.view().state == SourceState::Synced)
     }

@@ -1,6 +1,6 @@
-//! The switch's own tables, as the NDK tells them: network instances, routes, next-hop groups, applications, BFD.
+//! The switch's own tables, as the NDK streams them: network instances, routes, next-hop groups, applications, BFD.
 //!
-//! A dump raises the generation; what it does not tell again stays in force until the dump is complete, and is gone then.
+//! A dump raises the generation; entries it does not repeat stay in force until the dump is complete, and are gone then.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::dump::Told;
+use super::dump::Received;
 use super::ids::User;
 use super::routes::{Attributes, Found, Routes};
 use crate::model::names::NetworkInstanceName;
@@ -27,7 +27,7 @@ pub(crate) const INTERFACE_OWNER: &str = "net_inst_mgr";
 /// Owner of static routes.
 pub(crate) const STATIC_OWNER: &str = "static_route_mgr";
 
-/// How long a route may name a group that was not told, before what was known of it is given up.
+/// How long a route may name an unknown group before its last known next-hops are given up.
 pub(crate) const GROUP_WAIT: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(crate) struct Switch {
     bfd: FxHashMap<(u32, IpAddr), BTreeMap<IpAddr, Stamped<BfdState>>>,
     /// Who looked at which group, known or not.
     users: FxHashMap<NextHopGroupId, FxHashSet<User>>,
-    /// Groups that are looked for and were not told, since when.
+    /// Groups that routes name and that were not received, and since when.
     missing: FxHashMap<NextHopGroupId, Duration>,
 }
 
@@ -62,17 +62,17 @@ pub(crate) struct Swept {
     pub(crate) bfd: Vec<IpAddr>,
 }
 
-impl Told for Switch {
-    fn told(&self, table: &RouteTable) -> u64 {
-        self.routes.get(&table.network_instance).map_or(0, |routes| routes.told(table.family))
+impl Received for Switch {
+    fn received(&self, table: &RouteTable) -> u64 {
+        self.routes.get(&table.network_instance).map_or(0, |routes| routes.received(table.family))
     }
 
     fn is_whole(&self, instance: &NetworkInstanceName) -> bool {
         let now = self.generation;
-        let group = |id: NextHopGroupId| id.0 == 0 || self.groups.get(&id).is_some_and(|told| told.generation == now);
-        let owner = |id: u32| self.applications.get(&id).is_some_and(|told| told.generation == now);
+        let group = |id: NextHopGroupId| id.0 == 0 || self.groups.get(&id).is_some_and(|entry| entry.generation == now);
+        let owner = |id: u32| self.applications.get(&id).is_some_and(|entry| entry.generation == now);
         let mut names = self.routes.get(instance).into_iter().flat_map(|routes| routes.names(now, &self.attributes));
-        self.instances.get(instance).is_some_and(|told| told.generation == now)
+        self.instances.get(instance).is_some_and(|entry| entry.generation == now)
             && names.all(|(next_hops, application)| group(next_hops) && owner(application))
     }
 }
@@ -86,10 +86,10 @@ impl Switch {
             return;
         }
         self.routes.values_mut().for_each(Routes::age);
-        self.instances.values_mut().for_each(|told| told.generation = 0);
-        self.groups.values_mut().for_each(|told| told.generation = 0);
-        self.applications.values_mut().for_each(|told| told.generation = 0);
-        self.bfd.values_mut().flat_map(BTreeMap::values_mut).for_each(|told| told.generation = 0);
+        self.instances.values_mut().for_each(|entry| entry.generation = 0);
+        self.groups.values_mut().for_each(|entry| entry.generation = 0);
+        self.applications.values_mut().for_each(|entry| entry.generation = 0);
+        self.bfd.values_mut().flat_map(BTreeMap::values_mut).for_each(|entry| entry.generation = 0);
         self.generation = 1;
     }
 
@@ -97,8 +97,8 @@ impl Switch {
     pub(crate) fn complete(&mut self) -> Swept {
         let now = self.generation;
         let mut swept = Swept::default();
-        self.instances.retain(|name, told| {
-            let keep = told.generation == now;
+        self.instances.retain(|name, entry| {
+            let keep = entry.generation == now;
             if !keep {
                 swept.instances.push(name.clone());
             }
@@ -109,19 +109,19 @@ impl Switch {
             swept.routes.extend(gone.into_iter().map(|prefix| (name.clone(), prefix)));
         }
         let users = &self.users;
-        self.groups.retain(|id, told| {
-            let keep = told.generation == now;
+        self.groups.retain(|id, entry| {
+            let keep = entry.generation == now;
             if !keep {
                 swept.users.extend(users.get(id).into_iter().flatten().cloned());
             }
             keep
         });
         let before = self.applications.len();
-        self.applications.retain(|_, told| told.generation == now);
+        self.applications.retain(|_, entry| entry.generation == now);
         swept.applications = before != self.applications.len();
         self.bfd.retain(|(_, remote), sessions| {
             let before = sessions.len();
-            sessions.retain(|_, told| told.generation == now);
+            sessions.retain(|_, entry| entry.generation == now);
             if before != sessions.len() {
                 swept.bfd.push(*remote);
             }
@@ -141,7 +141,7 @@ impl Switch {
             None => {
                 // Its routes go with it: the stream does not end them one by one.
                 let routes = self.routes.remove(&name).map(|mut routes| routes.clear(&mut self.attributes));
-                // Routes may be told before their instance is: then they alone are gone.
+                // Routes may arrive before their instance does: then they alone are gone.
                 self.instances.remove(&name).is_some() || routes.is_some()
             }
         }
@@ -155,7 +155,7 @@ impl Switch {
     }
 
     pub(crate) fn instance(&self, name: &NetworkInstanceName) -> Option<&NetworkInstance> {
-        self.instances.get(name).map(|told| &told.value)
+        self.instances.get(name).map(|entry| &entry.value)
     }
 
     /// The network instance is there and up. One that is down forwards nothing: it is as good as missing.
@@ -182,7 +182,7 @@ impl Switch {
         self.routes.get(name)?.host(address, &self.attributes)
     }
 
-    /// An address has a host route of its own, and the next-hops of it are told. Of one that this leaf made itself, ARP or ND,
+    /// An address has a host route of its own, with known next-hops. Of one that this leaf made itself, ARP or ND,
     /// the subnet says whether it may be a VIP's.
     pub(crate) fn hides_others(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
         self.host(name, address)
@@ -212,14 +212,14 @@ impl Switch {
         others.filter_map(move |(other, routes)| Some((other, routes.longest(address, &self.attributes)?)))
     }
 
-    /// Takes in a group, or its end; gives who looked at it, if it is another one than before.
+    /// Sets or removes a group; returns who looked at it, if it changed.
     pub(crate) fn set_group(&mut self, id: NextHopGroupId, group: Option<NextHopGroup>) -> Vec<User> {
         let changed = match group {
             Some(value) => {
                 self.missing.remove(&id);
                 match self.groups.get_mut(&id) {
-                    Some(told) if told.value == value => {
-                        told.generation = self.generation;
+                    Some(entry) if entry.value == value => {
+                        entry.generation = self.generation;
                         false
                     }
                     _ => {
@@ -234,7 +234,7 @@ impl Switch {
     }
 
     pub(crate) fn group(&self, id: NextHopGroupId) -> Option<&NextHopGroup> {
-        self.groups.get(&id).map(|told| &told.value)
+        self.groups.get(&id).map(|entry| &entry.value)
     }
 
     /// Notes that the user looked at other groups than before.
@@ -291,7 +291,7 @@ impl Switch {
     }
 
     pub(crate) fn owner(&self, route: &Route) -> Option<&Arc<str>> {
-        self.applications.get(&route.owner).map(|told| &told.value)
+        self.applications.get(&route.owner).map(|entry| &entry.value)
     }
 
     pub(crate) fn owned_by(&self, route: &Route, owner: &str) -> bool {
@@ -335,6 +335,6 @@ impl Switch {
     /// The worst BFD session with an address.
     pub(crate) fn bfd(&self, name: &NetworkInstanceName, remote: IpAddr) -> Option<BfdState> {
         let instance = self.instance(name)?;
-        self.bfd.get(&(instance.id, remote))?.values().map(|told| told.value).min()
+        self.bfd.get(&(instance.id, remote))?.values().map(|entry| entry.value).min()
     }
 }

@@ -1,4 +1,4 @@
-//! What the switch and the sources tell: routes, next-hop groups, network instances, BFD, neighbors, FIB programming.
+//! The state of the switch and the sources: routes, next-hop groups, network instances, BFD, neighbors, FIB programming.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ impl Facts {
                 self.sweep(&mut dirty);
             }
             (SourceId::Ndk, SourceEvent::Lost(_)) => self.dump.end(),
-            // A host route of now outranks what gNMI told before it was lost.
+            // A current host route outranks neighbors last known before gNMI was lost.
             (SourceId::Gnmi, SourceEvent::Synced | SourceEvent::Lost(_)) => self.relocate_all(&mut dirty),
             (SourceId::Kubernetes(name), SourceEvent::Synced | SourceEvent::Lost(_)) => {
                 if let Some(cluster) = self.ids.get(name).and_then(|id| self.clusters.get_mut(id)) {
@@ -74,7 +74,7 @@ impl Facts {
         if self.bgp.set_coverage(coverage) { self.everything() } else { Dirty::default() }
     }
 
-    /// A source told so many entries.
+    /// Counts entries that a source brought.
     pub(crate) fn heard(&mut self, now: Now, id: &SourceId, entries: usize) {
         self.sources.heard(now, id, entries);
     }
@@ -182,7 +182,7 @@ impl Facts {
             for id in services {
                 let Some(cluster) = self.clusters.get(&id.cluster) else { continue };
                 let instance = &cluster.config.rules.network_instance;
-                // A host route that was announced hides every other route from a VIP, once its next-hops are told.
+                // A host route that was announced hides every other route from a VIP, once its next-hops are known.
                 if host && instance == name || !self.switch.hides_others(instance, vip) {
                     dirty.services.one(*id);
                 }
@@ -207,7 +207,7 @@ impl Facts {
         let mut dirty = Dirty::default();
         for change in self.bgp.set_neighbors(update) {
             let nodes = self.addresses.get(&change.key.peer.ip).cloned().unwrap_or_default();
-            // Whether a next-hop that no node explains is alive, its session tells.
+            // The session of a next-hop that no node explains shows whether it is alive.
             if change.decisive && nodes.is_empty() {
                 let instance = &change.key.network_instance;
                 let unlocated = |cluster: &&Cluster| {

@@ -18,7 +18,7 @@ pub(crate) struct Contribution {
     pub(crate) announcers: Counted,
     /// Installed next-hops, sorted.
     pub(crate) installed: Arc<[IpAddr]>,
-    /// The route may be a better one that hides what a node gives.
+    /// The route may be a better one that hides what a node announces.
     pub(crate) may_hide: bool,
     /// Nodes here, by slot, that are its only next-hop that serves.
     pub(crate) sole: Box<[u32]>,

@@ -1,5 +1,5 @@
 //! Who announces a VIP: the union over the services of the cluster that carry it, each by the speaker's rules, its resources,
-//! and what the speakers themselves say.
+//! and what the speakers themselves report.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -118,7 +118,7 @@ fn announcers_as(
         return computed;
     };
     let mut reported: BTreeSet<u32> = reported.filter_map(|name| cluster.node_slot(name)).collect();
-    // A status does not tell the prefix: of several, the resources do.
+    // A status does not name the prefix: of several, the resources do.
     if entry.announcement(vip).is_some_and(|announcement| announcement.shorter.is_some()) {
         let node_set = announcement.and_then(|announcement| cluster.node_set(announcement.node_set));
         reported.retain(|slot| node_set.is_some_and(|node_set| node_set.contains(*slot)));
@@ -142,7 +142,7 @@ fn announcers_as(
     Announcers::Nodes(reported.into_iter().chain(unreported).collect())
 }
 
-/// The nodes of a set that the VIP's route uses: those whose proxy announces it. Which others might is not told anywhere.
+/// The nodes of a set that the VIP's route uses: those whose proxy announces it. Nothing shows which others might.
 fn used_of(world: &World<'_>, cluster: &Cluster, vip: IpAddr, announcement: Option<&VipAnnouncement>) -> BTreeSet<u32> {
     let found = world.switch.longest(&cluster.config.rules.network_instance, vip);
     let group = found.and_then(|found| world.switch.group(found.route.next_hop_group));
@@ -152,7 +152,7 @@ fn used_of(world: &World<'_>, cluster: &Cluster, vip: IpAddr, announcement: Opti
     used.copied().filter(|slot| set.is_some_and(|set| set.contains(*slot))).collect()
 }
 
-/// A node may announce though its speaker does not say so. Only of one that is attached here it can be told: the route
+/// A node may announce though its speaker does not report it. Only of one that is attached here can this be seen: the route
 /// uses it, or may, or its session is not known to be established; its speaker may be gone, and its statuses with it.
 fn may_announce(world: &World<'_>, cluster: &Cluster, node: &NodeEntry, vip: IpAddr) -> bool {
     let instance = &cluster.config.rules.network_instance;

@@ -12,7 +12,7 @@ use crate::model::names::NodeName;
 use crate::model::time::{Timestamp, at};
 use crate::model::verdict::{AddressSource, NextHopKind, Reason};
 
-/// Names told before "and N more".
+/// Names listed before "and N more".
 const NAMED: usize = 4;
 
 /// The first of many, in words.

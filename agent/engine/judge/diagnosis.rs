@@ -1,6 +1,6 @@
-//! Why a session is down and why a next-hop is absent: from what the switch said of itself to one probable cause.
+//! Why a session is down and why a next-hop is absent: from the switch's own state to one probable cause.
 //!
-//! A cause is what was seen, never a guess: a table that told nothing at all says nothing of one address. It changes no
+//! A cause is what was seen, never a guess: a table that is empty or refused proves nothing about one address. It changes no
 //! verdict.
 
 use std::fmt::Write;
@@ -29,7 +29,7 @@ pub(crate) struct SessionFacts<'a> {
     pub(crate) established_at: Option<Timestamp>,
     /// When it left established.
     pub(crate) fell_at: Option<Timestamp>,
-    /// What the neighbor said of itself, and when it was asked.
+    /// The neighbor's own messages, and when they were asked for.
     pub(crate) words: Option<(&'a NeighborWords, Timestamp)>,
     /// Where the node is plugged in.
     pub(crate) place: Option<&'a Place>,
@@ -239,7 +239,7 @@ pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
         let detail = format!("{prefix} from {neighbor} is kept out of the forwarding table by configuration");
         return cause(Word::FibSuppressed, detail);
     }
-    // Among equals, the last comparisons say who comes first; what they all lost by is what the first of them lost by.
+    // Among equals, the last comparisons decide who comes first; what they all lost by is what the first of them lost by.
     let own = row.tie_break.as_deref().filter(|_| !row.used);
     let decisive = own.map(|own| if is_among_equals(own) { best_lost_by.unwrap_or(own) } else { own });
     let by_preference = matches!(decisive, Some("rtm-pref" | "owner")) || differs_in_preference(path, *route);
@@ -276,7 +276,7 @@ pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
     }
 }
 
-/// Comparisons that tell apart paths which multipath takes together.
+/// Comparisons between paths that multipath takes together.
 pub(crate) fn is_among_equals(tie_break: &str) -> bool {
     matches!(
         tie_break,

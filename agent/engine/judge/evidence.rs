@@ -40,7 +40,7 @@ pub(crate) struct World<'a> {
 /// A BGP session with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Session {
-    /// gNMI is not heard, or has not said.
+    /// gNMI is lost, or has not reported it.
     Unknown,
     Established,
     /// In another state, or gone with its dynamic neighbor.
@@ -87,7 +87,7 @@ pub(crate) struct Hop {
     pub(crate) installed: bool,
     pub(crate) serves: bool,
     pub(crate) may_serve: bool,
-    /// It serves, or may, if it is alive, and nothing says so.
+    /// It serves, or may, if it is alive, and nothing shows that it is.
     pub(crate) doubtful: bool,
     pub(crate) session: Session,
     pub(crate) usable: Option<u32>,
@@ -149,7 +149,7 @@ pub(crate) struct Evidence {
     /// The route has changed since the cluster was last heard, at that moment, and pods may have moved along.
     pub(crate) intent_stale: Option<Timestamp>,
     pub(crate) expectation: Arc<Expectation>,
-    /// Why nobody announces it, where annotations or the speaker's resources say so.
+    /// Why nobody announces it, where annotations or the speaker's resources show it.
     pub(crate) silence: Option<Arc<str>>,
     /// The prefix the speaker announces it as, where that is no host prefix.
     pub(crate) aggregate: Option<IpNet>,
@@ -159,7 +159,7 @@ pub(crate) struct Evidence {
     pub(crate) unresolved: bool,
     /// The route that counts.
     pub(crate) route: Option<Matched>,
-    /// Whether it is the VIP's cannot be told: a prefix that leads to leaves with nodes, and may be the fabric's.
+    /// Whether it is the VIP's is not known: a prefix that leads to leaves with nodes, and may be the fabric's.
     pub(crate) unsure: bool,
     /// A covering prefix, or a host route of ARP/ND, that does not count.
     pub(crate) unserving: Option<Matched>,
@@ -253,7 +253,7 @@ impl World<'_> {
         }
     }
 
-    /// The same, as gNMI told it last.
+    /// The same, by the last state received from gNMI.
     pub(crate) fn last_session(&self, instance: &NetworkInstanceName, address: IpAddr) -> Session {
         if !self.sources.get(&SourceId::Gnmi).is_some_and(|gnmi| gnmi.ever_synced) {
             return Session::Unknown;

@@ -113,7 +113,7 @@ fn intent_stale(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Option<Tim
     turned.then_some(wall)
 }
 
-/// The next-hops a VIP's route has, whatever it is; `None` while they are not told.
+/// The next-hops a VIP's route has, whatever it is; `None` while they are not known.
 pub(crate) fn course(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Option<Arc<[IpAddr]>> {
     match world.switch.longest(&cluster.config.rules.network_instance, vip) {
         None => Some(Arc::default()),
@@ -121,8 +121,8 @@ pub(crate) fn course(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Optio
     }
 }
 
-/// The longest match for a VIP, with its next-hops. While its group is not told, what was published before holds, as far as
-/// it was of the same prefix. A covering prefix whose group is never told has no next-hops.
+/// The longest match for a VIP, with its next-hops. While its group is not known, what was published before holds, as far as
+/// it was of the same prefix. A covering prefix whose group never arrives has no next-hops.
 fn found(
     world: &World<'_>,
     cluster: &Cluster,
@@ -164,7 +164,7 @@ fn fib(world: &World<'_>, instance: &NetworkInstanceName, prefix: IpNet, owner: 
     world.bgp.fib(&RouteKey { network_instance: instance.clone(), prefix }, owner)
 }
 
-/// What a VIP adds to the counts of nodes; none while that cannot be published.
+/// What a VIP adds to the counts of nodes; `None` while that cannot be published.
 pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Option<Contribution> {
     let before = cluster.vips.get(&vip)?.contribution.clone();
     match world.gate(cluster) {
@@ -223,7 +223,7 @@ fn is_l2(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> bool {
     })
 }
 
-/// What the announcers make expected: by the routes alone, while gNMI does not say who is a neighbor here.
+/// What the announcers make expected: by the routes alone, while gNMI does not report neighbors.
 pub(super) fn by_what_is_heard(
     world: &World<'_>,
     cluster: &Cluster,

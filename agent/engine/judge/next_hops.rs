@@ -33,7 +33,7 @@ pub(crate) enum Standing {
     Counts,
     /// It may be a prefix of the fabric.
     Unsure,
-    /// It says nothing of the VIP.
+    /// It is not about the VIP.
     Other,
 }
 

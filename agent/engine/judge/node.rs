@@ -59,7 +59,7 @@ fn node_state(
 ) -> (OperState, Option<NodeReason>) {
     match world.gate(cluster) {
         Gate::Syncing(_) => return (OperState::Unknown, Some(NodeReason::Syncing)),
-        // The cluster says so; no address of the node is to blame.
+        // The exclusion is the cluster's; no address of the node is to blame.
         Gate::InstanceMissing { .. } => return (OperState::Unknown, None),
         Gate::Open | Gate::SwitchStale(_) => {}
     }
@@ -104,8 +104,8 @@ fn attached_state(
     if established && announces_nothing(world, cluster, entry, figures) {
         return (OperState::Degraded, Some(NodeReason::NoVipReceived));
     }
-    let proven = established || figures.installed > 0;
-    (if proven { OperState::Up } else { OperState::Unknown }, None)
+    let alive = established || figures.installed > 0;
+    (if alive { OperState::Up } else { OperState::Unknown }, None)
 }
 
 /// Certain only where nothing was received at all, or no better path can hide what was.

@@ -5,7 +5,7 @@ use super::next_hops::NextHops;
 use crate::model::verdict::AttachmentState;
 
 /// The nodes attached here that are the only next-hop that serves, by slot: one at most for each service that carries the
-/// VIP. Nodes behind a VTEP are none: the leaf they are attached to says so of them.
+/// VIP. Nodes behind a VTEP do not count: the leaf they are attached to counts them.
 pub(crate) fn sole_ways(carrying: &[NextHops<'_>], found: &Matched) -> Box<[u32]> {
     // The address of a node leads to that node alone, by nature.
     let leads_on = carrying.iter().filter(|judge| judge.cluster.at_address(judge.vip).is_empty());

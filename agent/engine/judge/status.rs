@@ -1,4 +1,4 @@
-//! The root, the clusters and the summary, as they are said.
+//! The published state of the root, the clusters and the summary.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What would be said of a VIP if a session, a node or a port were lost: judged by the same table, with that taken away.
+//! The verdict a VIP would have if a session, a node or a port were lost: judged by the same table, with that taken away.
 //!
 //! The NDK reports the route in use alone. Where all of its next-hops would be lost, what takes its place is what this leaf
 //! expects of others: the leaves that remote announcers are behind. A wider prefix is not counted on: it is another's.

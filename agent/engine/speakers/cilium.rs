@@ -48,7 +48,7 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     rule
 }
 
-/// The lengths a VIP is announced with; none where the advertisement is not about it. Policy Local is never aggregated.
+/// The lengths a VIP is announced with; `None` where the advertisement does not select it. Policy Local is never aggregated.
 fn announced(advertisement: &CiliumAdvertisement, subject: Subject<'_>) -> Option<Lengths> {
     let about = |services: &&CiliumServices| {
         let address = if subject.is_external() { services.external } else { services.load_balancer };
@@ -90,7 +90,7 @@ fn given<'a>(resources: &'a SpeakerResources, name: &NodeName, node: &Node) -> &
     clusters(resources).find(selects).map(|cluster| &*cluster.peers).unwrap_or_default()
 }
 
-/// What a node was told to speak from.
+/// The address a node is configured to peer from.
 pub(super) fn addresses(resources: &SpeakerResources, name: &NodeName) -> Vec<IpAddr> {
     own(resources, name).map(|node| node.local_addresses.to_vec()).unwrap_or_default()
 }

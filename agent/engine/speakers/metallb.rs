@@ -20,7 +20,7 @@ use crate::model::speaker::{MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, 
 const HOST_NAME: &str = "kubernetes.io/hostname";
 
 pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
-    // MetalLB does not announce external IPs: whoever does is not told by its resources.
+    // MetalLB does not announce external IPs: its resources do not show who does.
     if subject.is_external() || !resources.knows(MetallbAdvertisements) {
         return Rule::default();
     }
@@ -115,7 +115,7 @@ fn names_one_node(selector: &Selector) -> bool {
     })
 }
 
-/// One of the selectors selects; none at all is all.
+/// One of the selectors selects; no selector selects all.
 fn any<'a>(selectors: &[Selector], label: impl Fn(&str) -> Option<&'a str>) -> bool {
     selectors.is_empty() || selectors.iter().any(|selector| selector.selects(&label))
 }

@@ -183,7 +183,7 @@ impl Profile {
         self.announces_without_endpoints || endpoints > 0
     }
 
-    /// Why the node may not announce; none when it may.
+    /// Why the node may not announce; `None` when it may.
     pub(crate) fn excluded(&self, node: &Node) -> Option<&'static str> {
         let label = match (&self.exclude_label, node.exclude_label.as_deref()) {
             (ExcludeLabel::Present, Some(_)) | (ExcludeLabel::IsTrue, Some("true")) => true,
@@ -199,12 +199,12 @@ impl Profile {
     /// Why the speaker announces an address of the service not at all, whatever the nodes are: each kind of address is
     /// withheld for itself, and one that is of both is announced as long as one of them is.
     pub(crate) fn withheld(&self, service: &Service, vip: IpAddr) -> Option<String> {
-        let told = |annotation| format!("annotation {annotation} keeps the address from being announced");
+        let withheld = |annotation| format!("annotation {annotation} keeps the address from being announced");
         let balancer = (service.load_balancer && service.ingress.contains(&vip))
-            .then(|| (self.withheld)(&service.hints).map(told));
+            .then(|| (self.withheld)(&service.hints).map(withheld));
         let external = service.external_ips.contains(&vip).then(|| match self.never_external {
             Some(speaker) => Some(format!("{speaker} does not announce spec.externalIPs")),
-            None => (self.external_withheld)(&service.hints).map(told),
+            None => (self.external_withheld)(&service.hints).map(withheld),
         });
         match (balancer, external) {
             (Some(None), _) | (_, Some(None)) => None,

@@ -30,7 +30,7 @@ use crate::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerReso
 /// Who announces one VIP of one service, as far as resources say, and as which prefix.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rule {
-    /// Objects that select the nodes; none for every eligible node.
+    /// Objects that select the nodes; empty for every eligible node.
     pub(crate) by: Vec<ObjectKey>,
     pub(crate) nobody: Option<String>,
     pub(crate) needs_endpoint: bool,
@@ -67,7 +67,7 @@ impl Subject<'_> {
 pub(crate) struct SpeakerResources {
     speaker: Speaker,
     states: BTreeMap<SpeakerResource, ResourceState>,
-    /// Resources whose objects are all told.
+    /// Resources whose objects are all known.
     known: BTreeSet<SpeakerResource>,
     objects: BTreeMap<SpeakerResource, BTreeMap<ObjectKey, SpeakerObject>>,
     statuses: FxHashMap<ServiceKey, Vec<(NodeName, u64)>>,
@@ -134,7 +134,7 @@ impl SpeakerResources {
         }
     }
 
-    /// Takes in statuses; gives the services they are about.
+    /// Sets statuses; returns the services they are about.
     pub(crate) fn set_statuses(&mut self, update: Update<StatusKey, ()>) -> BTreeSet<ServiceKey> {
         let mut touched = BTreeSet::new();
         if self.speaker != SpeakerResource::MetallbStatuses.speaker() {
@@ -169,19 +169,19 @@ impl SpeakerResources {
         touched
     }
 
-    /// The nodes whose speakers say that they announce a service, some perhaps twice; none where no speaker says anything
+    /// The nodes whose speakers say that they announce a service, some perhaps twice; `None` where no speaker says anything
     /// of it.
     pub(crate) fn reported_by(&self, service: &ServiceKey) -> Option<impl Iterator<Item = &NodeName>> {
         let reported = self.statuses.get(service).filter(|_| self.knows(SpeakerResource::MetallbStatuses))?;
         Some(reported.iter().map(|(node, _)| node))
     }
 
-    /// Its objects are all told.
+    /// Its objects are all known.
     pub(crate) fn knows(&self, resource: SpeakerResource) -> bool {
         self.known.contains(&resource)
     }
 
-    /// The objects of a resource; none while they are not all told.
+    /// The objects of a resource; empty until all are known.
     pub(crate) fn objects(&self, resource: SpeakerResource) -> impl Iterator<Item = (&ObjectKey, &SpeakerObject)> {
         self.objects.get(&resource).filter(|_| self.knows(resource)).into_iter().flatten()
     }
@@ -206,7 +206,7 @@ impl SpeakerResources {
         })
     }
 
-    /// What the speaker gives out.
+    /// The addresses the speaker assigns.
     pub(crate) fn pools(&self) -> impl Iterator<Item = IpNet> {
         use SpeakerResource::{CalicoPools, CiliumPools, MetallbPools};
         let objects = [MetallbPools, CiliumPools, CalicoPools].into_iter().flat_map(|resource| self.objects(resource));

@@ -1,4 +1,4 @@
-//! FIB programming in the verdict, as gNMI tells it; the other rows stand in `tests/engine/rows.rs`.
+//! FIB programming in the verdict, as gNMI reports it; the other rows stand in `tests/engine/rows.rs`.
 
 use super::fixtures::Lab;
 use crate::model::cluster::TrafficPolicy::Cluster;

@@ -13,8 +13,8 @@ use crate::model::cluster::{AddressFamily, Endpoint, EndpointSlice, Node, Servic
 use crate::model::config::{ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use crate::model::inquiry::Inquiry;
-use crate::model::memory::Memory;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
+use crate::model::persistent::PersistentState;
 use crate::model::switch::{
     Coverage, FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, NetworkInstance, NextHopGroup,
     NextHopGroupId, PeerAddress, Route, RouteKey, RouteTable, SessionState,
@@ -48,7 +48,7 @@ pub(super) struct Mirror {
     pub(super) nodes: BTreeMap<(ClusterName, NodeName), Arc<NodeView>>,
     pub(super) clusters: BTreeMap<ClusterName, ClusterView>,
     pub(super) orphans: BTreeMap<RouteKey, OrphanView>,
-    pub(super) memory: Memory,
+    pub(super) memory: PersistentState,
     pub(super) asked: Arc<Inquiry>,
 }
 
@@ -349,7 +349,7 @@ impl Mirror {
             | Change::AlarmNotification(_)
             | Change::Source(..) => {}
             Change::Ask(inquiry) => self.asked = inquiry,
-            Change::Memory(memory) => self.memory = memory,
+            Change::PersistentState(memory) => self.memory = memory,
         }
     }
 }

@@ -36,7 +36,7 @@ impl Kind {
 /// How thoroughly routes are asked about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
-    /// The rows of all neighbors: until the RIB has told any row, that one has none says something only where others
+    /// The rows of all neighbors: until the RIB has shown any row, a missing one means something only where others
     /// have some.
     pub(super) all_neighbors: bool,
     /// The route table as well, for a preference other than the configured one.
@@ -89,7 +89,7 @@ fn path(key: &PathKey, extent: Extent) -> Vec<String> {
          [route-owner=*][id=*][origin-network-instance=*]/preference"
     );
     let bgp = format!("/network-instance[name={instance}]/protocols/bgp");
-    // Where BGP itself chose another path, its own is not in the route table, and its preference is told by configuration.
+    // Where BGP itself chose another path, its own is not in the route table, and its preference is in the configuration.
     let peer_type = format!("{bgp}/neighbor[peer-address={}]/peer-type", key.neighbor);
     let preference = format!("{bgp}/preference");
     let rows = ["rib-in-pre", "rib-in-post"].map(|of| format!("{rib}/{of}/{row}"));

@@ -106,7 +106,7 @@ pub(super) struct Investigator {
     records: BTreeMap<Question, Record>,
     /// What was found of each address, kept for as long as it is asked about.
     places: BTreeMap<AddressKey, Place>,
-    /// What neighbors said of themselves, until it is known where they are plugged in: a port that is down lets the hold
+    /// The state of neighbors, until it is known where they are plugged in: a port that is down lets the hold
     /// timer expire, and is the better answer.
     held: BTreeMap<AddressKey, (Question, Finding)>,
     /// Stages that follow from answers.
@@ -321,9 +321,9 @@ impl Investigator {
     /// What was held and need not be any longer.
     fn release(&mut self, now: Instant) -> Vec<(Question, Finding)> {
         let held = std::mem::take(&mut self.held).into_iter();
-        let (later, told): (Vec<_>, Vec<_>) = held.partition(|(key, _)| self.is_sought(key, now));
+        let (later, ready): (Vec<_>, Vec<_>) = held.partition(|(key, _)| self.is_sought(key, now));
         self.held = later.into_iter().collect();
-        told.into_iter().map(|(_, finding)| finding).collect()
+        ready.into_iter().map(|(_, finding)| finding).collect()
     }
 
     /// Where an address is plugged in is being asked, or is to be asked now.
@@ -466,7 +466,7 @@ impl Record {
     }
 }
 
-/// Every leaf of an answer. What cannot be read says nothing.
+/// Every leaf of an answer. What cannot be read is left out.
 fn read(response: gnmi::GetResponse) -> Leaves {
     let mut all = Leaves::default();
     for notification in response.notification {

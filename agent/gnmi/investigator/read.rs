@@ -1,4 +1,4 @@
-//! From the leaves of an answer to what they say.
+//! From the leaves of an answer to facts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Leaves {
         })
     }
 
-    /// What a neighbor says of itself; `None` if there is none.
+    /// A neighbor's own state; `None` if there is no such neighbor.
     pub(super) fn neighbor(&self, key: &NeighborKey) -> Option<NeighborWords> {
         let peer = key.peer.to_string();
         let mut words = NeighborWords::default();
@@ -66,7 +66,7 @@ impl Leaves {
         found.then_some(words)
     }
 
-    /// Whether any ARP/ND entry was told.
+    /// Whether there is any ARP/ND entry.
     pub(super) fn has_entries(&self) -> bool {
         [ARP, ND].iter().any(|path| self.at(path).next().is_some())
     }
@@ -135,7 +135,7 @@ impl Leaves {
         })
     }
 
-    /// What became of a route; whether the RIB told anything at all is for the caller to know.
+    /// What became of a route; the caller knows whether the RIB has any row at all.
     pub(super) fn path(&self, key: &PathKey) -> Path {
         Path {
             received: self.row(key, "rib-in-pre"),
@@ -145,7 +145,7 @@ impl Leaves {
         }
     }
 
-    /// Whether any row of the RIB was told.
+    /// Whether the RIB has any row.
     pub(super) fn has_rows(&self) -> bool {
         self.0.iter().any(|(path, _)| path.get(1).is_some_and(|elem| elem.name == "bgp-rib"))
     }
@@ -236,7 +236,7 @@ fn merge(notification: &mut Option<Notification>, leaf: &str, value: &Scalar) {
     }
 }
 
-/// What is known of a place: what an entry told before it went is kept.
+/// What is known of a place: it outlives the entry that showed it.
 pub(super) fn remember(earlier: Option<&Place>, entry: Option<&Entry>, is_known: bool) -> Place {
     let earlier = earlier.cloned().unwrap_or_default();
     match entry {

@@ -1,4 +1,4 @@
-//! Answers in the shapes servers give them, and when what is asked.
+//! Answers in the shapes of real servers, and when what is asked.
 
 use std::net::IpAddr;
 
@@ -49,10 +49,10 @@ fn ask(investigator: &mut Investigator, question: &Question, updates: &[(&str, V
     let now = Instant::now();
     investigator.set(&inquiry(&[(question.clone(), Asking::Repeatedly)]), now);
     let due = investigator.due(now + GATHER);
-    told(investigator, Stage::Questions(due), updates)
+    answered(investigator, Stage::Questions(due), updates)
 }
 
-fn told(investigator: &mut Investigator, stage: Stage, updates: &[(&str, Value)]) -> Vec<(Question, Finding)> {
+fn answered(investigator: &mut Investigator, stage: Stage, updates: &[(&str, Value)]) -> Vec<(Question, Finding)> {
     let mut findings = investigator.found(stage, at(), &read(answer(updates)));
     findings.extend(investigator.release(Instant::now()));
     findings
@@ -61,7 +61,7 @@ fn told(investigator: &mut Investigator, stage: Stage, updates: &[(&str, Value)]
 /// Gives the stage that follows this answer.
 fn follow(investigator: &mut Investigator, updates: &[(&str, Value)]) -> Vec<(Question, Finding)> {
     let stage = investigator.next.pop().expect("a stage follows");
-    told(investigator, stage, updates)
+    answered(investigator, stage, updates)
 }
 
 fn place(findings: &[(Question, Finding)]) -> Place {
@@ -324,7 +324,7 @@ fn what_a_neighbor_said_waits_for_where_it_is_plugged_in() {
     assert_eq!(due, [neighbor.clone(), place.clone()]);
     let path = "/network-instance[name=ip-vrf-1]/protocols/bgp/neighbor[peer-address=192.168.1.11]";
     let updates = [(path, json!({"last-event": "holdTime"})), (ENTRY, json!("AA:C1:AB:00:00:11")), members()];
-    assert_eq!(told(&mut investigator, Stage::Questions(due), &updates), [], "the port may be down");
+    assert_eq!(answered(&mut investigator, Stage::Questions(due), &updates), [], "the port may be down");
     assert_eq!(follow(&mut investigator, &[]), [], "nor is its MAC address known any more");
     let findings = follow(&mut investigator, &[]);
     let questions: Vec<_> = findings.into_iter().map(|(question, _)| question).collect();

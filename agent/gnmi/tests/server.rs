@@ -1,4 +1,4 @@
-//! A gNMI server that says what a test tells it to, on a unix socket.
+//! A scripted gNMI server on a unix socket.
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::super::path::parse;
 use g_nmi_server::{GNmi, GNmiServer};
 use srl_proto::gnmi::*;
-use subscribe_response::Response as Told;
+use subscribe_response::Response as Message;
 
 /// How it answers.
 #[derive(Clone, Default)]
@@ -69,20 +69,20 @@ impl Subscription {
             val: Some(TypedValue { value: Some(value) }),
             ..Default::default()
         };
-        self.tell(Told::Update(Notification { update: vec![update], ..Default::default() }));
+        self.tell(Message::Update(Notification { update: vec![update], ..Default::default() }));
     }
 
     pub(super) fn delete(&self, path: &str) {
         let delete = vec![parse(path).expect("a path")];
-        self.tell(Told::Update(Notification { delete, ..Default::default() }));
+        self.tell(Message::Update(Notification { delete, ..Default::default() }));
     }
 
     pub(super) fn sync(&self) {
-        self.tell(Told::SyncResponse(true));
+        self.tell(Message::SyncResponse(true));
     }
 
-    fn tell(&self, told: Told) {
-        let _ = self.sender.send(Ok(SubscribeResponse { response: Some(told), extension: Vec::new() }));
+    fn tell(&self, message: Message) {
+        let _ = self.sender.send(Ok(SubscribeResponse { response: Some(message), extension: Vec::new() }));
     }
 }
 
@@ -166,8 +166,8 @@ impl Service {
         if let Some(element) = rules.unknown_element {
             let mut elems = list.subscription.iter().filter_map(|one| one.path.as_ref()).flat_map(|path| &path.elem);
             if elems.any(|elem| elem.name == element) {
-                let said = format!("Path not valid - unknown element '{element}'. Options are [others]");
-                return Err(Status::invalid_argument(said));
+                let refusal = format!("Path not valid - unknown element '{element}'. Options are [others]");
+                return Err(Status::invalid_argument(refusal));
             }
         }
         Ok(())

@@ -37,7 +37,7 @@ struct ApiResource {
     name: Option<String>,
 }
 
-/// What a server says of a group, or of a version of it.
+/// A server's answer about a group, or a version of it.
 #[derive(Debug)]
 enum Answer<T> {
     Served(T),

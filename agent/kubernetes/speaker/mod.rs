@@ -1,7 +1,7 @@
 //! The speaker's own resources: followed where the API server has them and lets us read them, done without where not.
 //!
 //! `discovery` asks which of them are served, in which version, once a group; each resource then has a loop of its own. One
-//! that is absent, forbidden, or cannot be listed does not hold the cluster back: the engine is told so, the log says it once,
+//! that is absent, forbidden, or cannot be listed does not hold the cluster back: the engine gets an event, the log one line,
 //! and it is tried again at a calm interval, when the credentials change, and when another version of it is served.
 
 mod discovery;
@@ -26,14 +26,14 @@ use super::http::Client;
 use super::reduce::Kind;
 use super::reporter::Closed;
 use super::timings::jittered;
-use super::watch::{Failure, FailureKind, Surroundings, Tolerance, Watcher};
+use super::watch::{Failure, FailureKind, Tolerance, WatchContext, Watcher};
 use crate::model::config::Speaker;
 use crate::model::event::ClusterEvent;
 use crate::model::speaker::{ResourceState, SpeakerResource};
 use crate::supervise::Backoff;
 
-/// Follows the resources of a speaker, for ever.
-pub(super) async fn follow(speaker: Speaker, around: Surroundings) -> Result<Infallible, Closed> {
+/// Follows the resources of a speaker, forever.
+pub(super) async fn follow(speaker: Speaker, context: WatchContext) -> Result<Infallible, Closed> {
     let resources: Vec<SpeakerResource> = SpeakerResource::of(speaker).collect();
     let (served, seen) = watch::channel(None);
     let again = Arc::new(Notify::new());
@@ -42,10 +42,10 @@ pub(super) async fn follow(speaker: Speaker, around: Surroundings) -> Result<Inf
         let follower = Follower {
             resource: *resource,
             part: resource.to_string(),
-            around: around.clone(),
+            context: context.clone(),
             served: seen.clone(),
             again: Arc::clone(&again),
-            told: None,
+            reported: None,
         };
         tasks.push(match resource {
             SpeakerResource::MetallbStatuses => follower.run(Statuses::new).boxed(),
@@ -55,7 +55,7 @@ pub(super) async fn follow(speaker: Speaker, around: Surroundings) -> Result<Inf
     if resources.is_empty() {
         return future::pending().await;
     }
-    tasks.push(keep_discovering(&resources, around.clone(), served, again).boxed());
+    tasks.push(keep_discovering(&resources, context.clone(), served, again).boxed());
     future::select_all(tasks).await.0
 }
 
@@ -76,15 +76,15 @@ pub(super) async fn served_paths(
 /// Asks again and again which resources are served.
 async fn keep_discovering(
     resources: &[SpeakerResource],
-    around: Surroundings,
+    context: WatchContext,
     served: watch::Sender<Option<Arc<Served>>>,
     again: Arc<Notify>,
 ) -> Result<Infallible, Closed> {
-    let mut backoff = around.timings.backoff();
-    let mut link = around.link.clone();
+    let mut backoff = context.timings.backoff();
+    let mut link = context.link.clone();
     loop {
         let current = link.get().await?;
-        let pause = match discover(&current.client, resources, around.timings.answer).await {
+        let pause = match discover(&current.client, resources, context.timings.answer).await {
             Ok(found) => {
                 backoff.reset();
                 let found = Arc::new(found);
@@ -93,11 +93,11 @@ async fn keep_discovering(
                     *known = Some(found);
                     changed
                 });
-                jittered(around.timings.look_again)
+                jittered(context.timings.look_again)
             }
             Err(reason) => {
                 tracing::debug!(?reason, "API groups cannot be asked for");
-                around.trouble.notify_one();
+                context.failure.notify_one();
                 jittered(backoff.pause())
             }
         };
@@ -113,18 +113,18 @@ struct Follower {
     resource: SpeakerResource,
     /// The name its condition goes by.
     part: String,
-    around: Surroundings,
+    context: WatchContext,
     served: watch::Receiver<Option<Arc<Served>>>,
     /// Asks for discovery at once.
     again: Arc<Notify>,
-    /// What was told last, unless it was watched since.
-    told: Option<ResourceState>,
+    /// The last state sent, unless it was watched since.
+    reported: Option<ResourceState>,
 }
 
 impl Follower {
     async fn run<K: Kind>(mut self, kind: impl Fn(Arc<str>) -> K) -> Result<Infallible, Closed> {
-        let mut failing = Backoff::new(self.around.timings.first_pause, self.around.timings.look_again);
-        let mut link = self.around.link.clone();
+        let mut failing = Backoff::new(self.context.timings.first_pause, self.context.timings.look_again);
+        let mut link = self.context.link.clone();
         loop {
             let epoch = link.get().await?.epoch;
             let apis = self.apis().await?;
@@ -138,13 +138,13 @@ impl Follower {
             }
             let pause = match &state {
                 ResourceState::Failed(_) => failing.pause(),
-                _ => self.around.timings.look_again,
+                _ => self.context.timings.look_again,
             };
             if state == ResourceState::Absent && !apis.is_empty() {
                 // It was served a moment ago: perhaps it is in another version.
                 self.again.notify_one();
             }
-            if self.told.as_ref() != Some(&state) {
+            if self.reported.as_ref() != Some(&state) {
                 self.tell(state).await?;
             }
             tokio::select! {
@@ -158,13 +158,13 @@ impl Follower {
     async fn watch<K: Kind>(&mut self, apis: &[Arc<str>], kind: &impl Fn(Arc<str>) -> K) -> Result<Outcome, Closed> {
         let mut worst: Option<Failure> = None;
         for api in apis {
-            let mut watcher = Watcher::new(kind(Arc::clone(api)), self.around.clone());
+            let mut watcher = Watcher::new(kind(Arc::clone(api)), self.context.clone());
             let (part, mut served) = (self.part.clone(), self.served.clone());
             let failure = tokio::select! {
                 failure = watcher.run_until(&part, Tolerance::Optional) => Some(failure?),
                 () = elsewhere(&mut served, self.resource, apis) => None,
             };
-            self.told.take_if(|_| watcher.has_listed());
+            self.reported.take_if(|_| watcher.has_listed());
             let Some(failure) = failure else { return Ok(Outcome::Moved) };
             if worst.as_ref().is_none_or(|worst| rank(worst.kind) < rank(failure.kind)) {
                 worst = Some(failure);
@@ -203,9 +203,9 @@ impl Follower {
 
     /// Tells the engine, and says it in the log: once, until it is another state.
     async fn tell(&mut self, state: ResourceState) -> Result<(), Closed> {
-        let reporter = &self.around.reporter;
+        let reporter = &self.context.reporter;
         let (cluster, resource) = (reporter.cluster_name(), &self.part);
-        if self.told.as_ref().map(ResourceState::as_str) != Some(state.as_str()) {
+        if self.reported.as_ref().map(ResourceState::as_str) != Some(state.as_str()) {
             let (word, detail) = (state.as_str(), state.detail());
             match detail {
                 None => tracing::info!(%cluster, %resource, "speaker resource absent: computed without it"),
@@ -215,7 +215,7 @@ impl Follower {
             }
         }
         reporter.cluster(ClusterEvent::SpeakerResource(self.resource, state.clone())).await?;
-        self.told = Some(state);
+        self.reported = Some(state);
         reporter.part(&self.part, Part::Live).await
     }
 }
@@ -226,11 +226,11 @@ enum Outcome {
     Moved,
     /// It is served nowhere.
     NotServed,
-    /// Of several failures, the one that tells most.
+    /// Of several failures, the most telling one.
     Failed(Failure),
 }
 
-/// Which of several failures tells most.
+/// The most telling of several failures.
 fn rank(kind: FailureKind) -> u8 {
     match kind {
         FailureKind::Absent => 0,

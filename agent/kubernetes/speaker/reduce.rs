@@ -90,7 +90,7 @@ impl Kind for Objects {
             R::CalicoConfigurations => self
                 .read(json, |reader, spec| Some(SpeakerObject::CalicoConfiguration(reader.calico_configuration(spec)))),
             R::CalicoPools => self.read(json, |reader, spec| reader.calico_pool(spec).map(SpeakerObject::Pool)),
-            // They are told as announcements, not as objects.
+            // They are sent as announcements, not as objects.
             R::MetallbStatuses => self.read(json, |_, ()| None),
         }
     }

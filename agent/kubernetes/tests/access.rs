@@ -120,7 +120,7 @@ async fn a_token_no_header_can_carry_is_refused_with_its_file_and_the_remedy() {
     }
 }
 
-/// What is said of the connection once it is that.
+/// The connection event once its note is that.
 async fn until_caveat(running: &mut Running, is: impl Fn(&str) -> bool) -> Arc<str> {
     loop {
         if let Some(caveat) = running.caveat().await

@@ -146,8 +146,8 @@ async fn endpoints_stand_in_where_slices_are_not_served_or_not_allowed() {
 #[tokio::test]
 async fn what_is_forbidden_is_told_with_the_verb_and_the_resource_to_grant() {
     let server = Server::start().await;
-    let said = r#"nodes is forbidden: User \"leaf\" cannot list resource \"nodes\""#;
-    server.answer(NODES, 403, &format!(r#"{{"kind":"Status","code":403,"message":"{said}"}}"#));
+    let message = r#"nodes is forbidden: User \"leaf\" cannot list resource \"nodes\""#;
+    server.answer(NODES, 403, &format!(r#"{{"kind":"Status","code":403,"message":"{message}"}}"#));
     let mut running = Running::start(at(&server.url()), quick());
     let reason = running.lost().await;
     assert!(reason.contains("not allowed to list nodes") && reason.contains("grant verbs list and watch on nodes"));

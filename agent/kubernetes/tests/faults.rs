@@ -25,7 +25,7 @@ async fn a_server_that_asks_to_be_left_alone_is_asked_again_when_it_said() {
 
 #[tokio::test]
 async fn errors_of_the_server_and_answers_that_break_off_or_make_no_sense_are_lost_with_the_reason_and_tried_again() {
-    for (status, body, truncated, said) in [
+    for (status, body, truncated, message) in [
         (500, r#"{"kind":"Status","code":500,"message":"etcdserver: leader changed"}"#, false, "leader changed"),
         (503, "<html>upstream is gone</html>", false, "503"),
         (200, "<html>the login page of a proxy</html>", false, "no listing of services"),
@@ -37,7 +37,7 @@ async fn errors_of_the_server_and_answers_that_break_off_or_make_no_sense_are_lo
         server.answer(SERVICES, status, body);
         let mut running = Running::start(at(&server.url()), quick());
         let reason = running.lost().await;
-        assert!(reason.contains(said) && reason.contains("services"), "{reason}");
+        assert!(reason.contains(message) && reason.contains("services"), "{reason}");
         server.truncate(SERVICES, false);
         server.list(SERVICES, "3", &[]);
         running.synced().await;

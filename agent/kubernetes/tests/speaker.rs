@@ -231,6 +231,6 @@ async fn a_line_that_was_lost_is_made_up_for_by_a_listing_soon_after() {
             break;
         }
     }
-    // Nobody was told that the cluster is out of reach.
+    // The cluster was never reported as lost.
     assert!(server.watch(SERVICES).await.query.contains("resourceVersion=9"));
 }

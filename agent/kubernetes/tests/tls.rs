@@ -1,4 +1,4 @@
-//! TLS: who is trusted, and what is said when it is not so. The keys beside this file guard nothing.
+//! TLS: which servers are trusted, and the reasons given otherwise. The keys beside this file protect nothing.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

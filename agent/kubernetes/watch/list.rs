@@ -15,12 +15,12 @@ use crate::supervise::chain;
 
 /// What a listing came to.
 pub(super) enum Listing {
-    /// Everything was told; each namespace is to be watched from its version.
+    /// Everything was listed; each namespace is to be watched from its version.
     Complete {
         /// By namespace, in order.
         versions: Vec<String>,
     },
-    /// Nothing was told.
+    /// Nothing was listed.
     Failed(Failure),
 }
 
@@ -65,7 +65,7 @@ struct Progress {
 }
 
 impl<K: Kind> Watcher<K> {
-    /// Lists everything and tells it.
+    /// Lists everything and sends it.
     pub(super) async fn list(&mut self, client: &Client) -> Result<Listing, Closed> {
         let mut harvest = Harvest { entries: Vec::new(), kept: kept::<K>() };
         let mut versions = Vec::new();
@@ -79,10 +79,10 @@ impl<K: Kind> Watcher<K> {
         self.kept = harvest.kept;
         let resource = self.kind.resource();
         if self.excess.is_empty() {
-            self.around.reporter.notes([(Note::Excess(resource), None)]).await?;
+            self.context.reporter.notes([(Note::Excess(resource), None)]).await?;
         }
         self.note_crowd().await?;
-        self.around.reporter.cluster(self.kind.event(Update::All(harvest.entries))).await?;
+        self.context.reporter.cluster(self.kind.event(Update::All(harvest.entries))).await?;
         Ok(Listing::Complete { versions })
     }
 
@@ -139,7 +139,7 @@ impl<K: Kind> Watcher<K> {
         let built = kube::core::Request::new(path).list(&params).map_err(|error| {
             failed(format!("cannot ask for {}: {}", request.resource, chain(&error)), FailureKind::Server)
         })?;
-        client.ask(built, limits::PAGE_BYTES, self.around.timings.answer).await.map_err(|error| {
+        client.ask(built, limits::PAGE_BYTES, self.context.timings.answer).await.map_err(|error| {
             if let RequestError::TooLarge { most } = error {
                 return PageError::TooLarge(most);
             }

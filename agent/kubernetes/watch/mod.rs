@@ -1,8 +1,8 @@
-//! List and watch one kind of objects, for ever.
+//! List and watch one kind of objects, forever.
 //!
-//! A listing is a transaction: pages are reduced as they arrive, and the whole is told at once (`list`). Then every namespace
+//! A listing is a transaction: pages are reduced as they arrive, and the whole is sent at once (`list`). Then every namespace
 //! is watched from where the listing was. A watch that ends is made again from the last version seen, quietly; one that
-//! cannot be made again is a failure, told with its reason and retried with growing pauses. When the server no longer
+//! cannot be opened again is a failure, reported with its reason and retried with growing pauses. When the server no longer
 //! knows that version (410), when retrying does not help, and once an hour in any case, everything is listed again.
 
 mod list;
@@ -77,13 +77,13 @@ impl Tolerance {
 
 /// What a loop works with.
 #[derive(Clone)]
-pub(super) struct Surroundings {
+pub(super) struct WatchContext {
     pub(super) link: LinkReceiver,
-    /// Notified when a request failed: the link may have to be made anew.
-    pub(super) trouble: Arc<Notify>,
+    /// Notified when a request failed: the link may have to be rebuilt.
+    pub(super) failure: Arc<Notify>,
     pub(super) reporter: Reporter,
     pub(super) timings: Timings,
-    /// One none for all namespaces.
+    /// A single `None` for all namespaces.
     pub(super) namespaces: Arc<[Option<Arc<str>>]>,
 }
 
@@ -94,8 +94,8 @@ const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Watcher<K: Kind> {
     kind: K,
     namespaces: Arc<[Option<Arc<str>>]>,
-    around: Surroundings,
-    /// Keys that were told of and not taken back.
+    context: WatchContext,
+    /// Keys that were sent and not removed since.
     kept: Kept<K::Key>,
     /// Keys of objects that hold more than is read of them.
     excess: FxHashSet<K::Key>,
@@ -124,13 +124,13 @@ enum Ended {
 }
 
 impl<K: Kind> Watcher<K> {
-    pub(super) fn new(kind: K, around: Surroundings) -> Self {
-        let namespaces = if K::NAMESPACED { Arc::clone(&around.namespaces) } else { Arc::new([None]) };
-        let distrust = Backoff::new(around.timings.distrust, around.timings.relist);
+    pub(super) fn new(kind: K, context: WatchContext) -> Self {
+        let namespaces = if K::NAMESPACED { Arc::clone(&context.namespaces) } else { Arc::new([None]) };
+        let distrust = Backoff::new(context.timings.distrust, context.timings.relist);
         Self {
             kind,
             namespaces,
-            around,
+            context,
             kept: kept::<K>(),
             excess: FxHashSet::default(),
             logged: FxHashSet::default(),
@@ -146,7 +146,7 @@ impl<K: Kind> Watcher<K> {
         self.listed
     }
 
-    /// Runs for ever.
+    /// Runs forever.
     pub(super) async fn run(mut self) -> Result<Infallible, Closed> {
         loop {
             let resource = self.kind.resource();
@@ -157,25 +157,25 @@ impl<K: Kind> Watcher<K> {
 
     /// Runs until a failure that is to end it. `part` is the name its condition goes by.
     pub(super) async fn run_until(&mut self, part: &str, tolerance: Tolerance) -> Result<Failure, Closed> {
-        let mut backoff = self.around.timings.backoff();
+        let mut backoff = self.context.timings.backoff();
         loop {
-            let link = self.around.link.get().await?;
+            let link = self.context.link.get().await?;
             let failure = match self.list(&link.client).await? {
                 Listing::Complete { versions } => {
                     self.listed = true;
                     if let Some(resource) = self.kind.speaker_resource() {
                         let event = ClusterEvent::SpeakerResource(resource, ResourceState::Watched);
-                        self.around.reporter.cluster(event).await?;
+                        self.context.reporter.cluster(event).await?;
                     }
-                    self.around.reporter.part(part, Part::Live).await?;
+                    self.context.reporter.part(part, Part::Live).await?;
                     let begun = Instant::now();
                     let ended = self.watch(part, versions, tolerance).await?;
                     if ended == Ended::TooOld {
-                        self.around.reporter.part(part, Part::Listing).await?;
+                        self.context.reporter.part(part, Part::Listing).await?;
                     }
                     // A server that forgets at once what it has just listed must not be asked without end.
-                    if ended == Ended::TooOld && begun.elapsed() < self.around.timings.longest_pause {
-                        self.around.link.pause(link.epoch, backoff.pause()).await;
+                    if ended == Ended::TooOld && begun.elapsed() < self.context.timings.longest_pause {
+                        self.context.link.pause(link.epoch, backoff.pause()).await;
                     } else {
                         backoff.reset();
                     }
@@ -190,12 +190,12 @@ impl<K: Kind> Watcher<K> {
             if tolerance.ends_at(failure.kind) {
                 return Ok(failure);
             }
-            self.around.reporter.part(part, Part::Failed(failure.reason)).await?;
-            self.around.trouble.notify_one();
+            self.context.reporter.part(part, Part::Failed(failure.reason)).await?;
+            self.context.failure.notify_one();
             // So many objects are not fewer in a moment, and listing them costs the server.
             let calm = failure.kind == FailureKind::TooMany;
-            let pause = if calm { self.around.timings.look_again } else { backoff.pause() };
-            self.around.link.pause(link.epoch, pause).await;
+            let pause = if calm { self.context.timings.look_again } else { backoff.pause() };
+            self.context.link.pause(link.epoch, pause).await;
         }
     }
 
@@ -225,7 +225,7 @@ impl<K: Kind> Watcher<K> {
         for (namespace, version) in self.namespaces.iter().zip(versions) {
             watches.push(self.namespace_watch(namespace.clone(), version).next());
         }
-        let due = tokio::time::sleep(jittered(self.around.timings.relist));
+        let due = tokio::time::sleep(jittered(self.context.timings.relist));
         tokio::pin!(due);
         let ended = loop {
             let (watch, item) = tokio::select! {
@@ -243,7 +243,7 @@ impl<K: Kind> Watcher<K> {
             let part = part_of(watch.namespace());
             match item {
                 Item::Opened => {
-                    self.around.reporter.part(&part, Part::Live).await?;
+                    self.context.reporter.part(&part, Part::Live).await?;
                     self.sign_of_life().await?;
                 }
                 Item::Changed(object) => {
@@ -252,9 +252,9 @@ impl<K: Kind> Watcher<K> {
                     }
                 }
                 Item::Deleted(object) => self.forget(&object).await?,
-                Item::Bookmark => self.around.reporter.source(SourceEvent::Alive).await?,
+                Item::Bookmark => self.context.reporter.source(SourceEvent::Alive).await?,
                 Item::Malformed(what) => {
-                    self.around.reporter.source(SourceEvent::Malformed).await?;
+                    self.context.reporter.source(SourceEvent::Malformed).await?;
                     if !std::mem::replace(&mut self.lossy, true) {
                         let again = jittered(self.distrust.pause());
                         let resource = self.kind.resource();
@@ -268,8 +268,8 @@ impl<K: Kind> Watcher<K> {
                 // The next listing would be allowed.
                 Item::Forbidden(reason) if tolerance == Tolerance::Optional => break Ended::Forbidden(reason),
                 Item::Failed(reason) | Item::Forbidden(reason) => {
-                    self.around.reporter.part(&part, Part::Failed(reason)).await?;
-                    self.around.trouble.notify_one();
+                    self.context.reporter.part(&part, Part::Failed(reason)).await?;
+                    self.context.failure.notify_one();
                 }
                 Item::TooOld => break Ended::TooOld,
                 Item::Closed => return Err(Closed),
@@ -278,7 +278,7 @@ impl<K: Kind> Watcher<K> {
         };
         if several {
             for namespace in self.namespaces.iter() {
-                self.around.reporter.no_part(&part_of(namespace.as_deref())).await?;
+                self.context.reporter.no_part(&part_of(namespace.as_deref())).await?;
             }
         }
         Ok(ended)
@@ -292,7 +292,7 @@ impl<K: Kind> Watcher<K> {
             labels: self.kind.label_selector().map(str::to_owned),
             version,
         };
-        NamespaceWatch::new(target, self.around.link.clone(), self.around.timings)
+        NamespaceWatch::new(target, self.context.link.clone(), self.context.timings)
     }
 
     /// An object is new or changed; what became of its entries, the worst of them.
@@ -314,7 +314,7 @@ impl<K: Kind> Watcher<K> {
                 continue;
             };
             match self.kept.admit(&key, K::namespace(&key)) {
-                Admission::Kept => self.around.reporter.cluster(self.kind.event(Update::Set(key, value))).await?,
+                Admission::Kept => self.context.reporter.cluster(self.kind.event(Update::Set(key, value))).await?,
                 Admission::Crowded => self.note_crowd().await?,
                 Admission::Full => return Ok(Admission::Full),
             }
@@ -344,10 +344,10 @@ impl<K: Kind> Watcher<K> {
 
     async fn gone(&mut self, key: K::Key) -> Result<(), Closed> {
         if self.excess.remove(&key) && self.excess.is_empty() {
-            self.around.reporter.notes([(Note::Excess(self.kind.resource()), None)]).await?;
+            self.context.reporter.notes([(Note::Excess(self.kind.resource()), None)]).await?;
         }
         if self.kept.remove(&key, K::namespace(&key)) {
-            self.around.reporter.cluster(self.kind.event(Update::Gone(key))).await
+            self.context.reporter.cluster(self.kind.event(Update::Gone(key))).await
         } else {
             self.sign_of_life().await
         }
@@ -365,13 +365,13 @@ impl<K: Kind> Watcher<K> {
             None if self.excess.remove(key) && self.excess.is_empty() => None,
             None => return Ok(()),
         };
-        self.around.reporter.notes([(Note::Excess(self.kind.resource()), words)]).await
+        self.context.reporter.notes([(Note::Excess(self.kind.resource()), words)]).await
     }
 
     /// Says in state which namespace has more objects than are read, or that none has.
     async fn note_crowd(&self) -> Result<(), Closed> {
         let resource = self.kind.resource();
-        self.around.reporter.notes([(Note::Crowded(resource), self.kept.words(resource))]).await
+        self.context.reporter.notes([(Note::Crowded(resource), self.kept.words(resource))]).await
     }
 
     async fn sign_of_life(&mut self) -> Result<(), Closed> {
@@ -380,12 +380,12 @@ impl<K: Kind> Watcher<K> {
             return Ok(());
         }
         self.alive = Some(now);
-        self.around.reporter.source(SourceEvent::Alive).await
+        self.context.reporter.source(SourceEvent::Alive).await
     }
 
     async fn unreadable(&mut self, json: &str, error: &Unreadable) -> Result<(), Closed> {
         self.log_once(json, &chain(error));
-        self.around.reporter.source(SourceEvent::Malformed).await
+        self.context.reporter.source(SourceEvent::Malformed).await
     }
 
     async fn faults(&mut self, json: &str, faults: u64) -> Result<(), Closed> {
@@ -393,7 +393,7 @@ impl<K: Kind> Watcher<K> {
             self.log_once(json, "a part of it cannot be read and was left out");
         }
         for _ in 0..faults.min(limits::FAULTS) {
-            self.around.reporter.source(SourceEvent::Malformed).await?;
+            self.context.reporter.source(SourceEvent::Malformed).await?;
         }
         Ok(())
     }

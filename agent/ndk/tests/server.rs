@@ -1,4 +1,4 @@
-//! An NDK that does what a test tells it to, on a unix socket.
+//! A scripted NDK on a unix socket.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ pub(super) struct Rules {
     pub(super) one_stream: bool,
     pub(super) forget_streams: bool,
     pub(super) refuse_telemetry: Option<String>,
-    /// What a table stream tells as soon as it is open.
+    /// What a table stream sends as soon as it is open.
     pub(super) dump: Vec<notification::SubscriptionTypes>,
 }
 

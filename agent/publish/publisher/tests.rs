@@ -1,4 +1,4 @@
-//! The publisher against a switch of a few lines that keeps what it is told.
+//! The publisher against a switch of a few lines that keeps what is written.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::rights::{account, shipped};
-use super::{LEAF, Reach, leaf, make_kubeconfig};
+use super::{ConnectOptions, LEAF, leaf, make_kubeconfig};
 use crate::apiserver;
 use crate::bench::Says::Is;
 use crate::bench::{AGENT, Bench, bounded};
@@ -56,9 +56,9 @@ async fn an_alarm_is_an_event_of_the_service_and_each_right_it_takes_is_missed()
         ("no-get", "1.1.9.3", account(api, "no-get", without("get")).await),
     ];
     let clusters = accounts.each_ref().map(|(namespace, _, kubeconfig)| {
-        let mut reach = Reach::new(namespace, kubeconfig);
-        reach.leaves.push(format!("namespace [ {namespace} ]"));
-        reach
+        let mut connect = ConnectOptions::new(namespace, kubeconfig);
+        connect.leaves.push(format!("namespace [ {namespace} ]"));
+        connect
     });
     for (namespace, vip, _) in &accounts {
         admin.apply(&stranded(namespace, vip)).await;

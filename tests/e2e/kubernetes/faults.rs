@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::rights::{account, shipped};
-use super::{HEALTHY, LEAF, METALLB, Reach, define, leaf, make_kubeconfig, mirror, write_secret};
+use super::{ConnectOptions, HEALTHY, LEAF, METALLB, define, leaf, make_kubeconfig, mirror, write_secret};
 use crate::admin::Admin;
 use crate::apiserver::{self, ApiServer};
 use crate::bench::Says::{Has, Is, Nothing};
@@ -39,7 +39,7 @@ async fn what_happened_while_the_server_was_away_is_caught_up_with_and_an_expire
     write_secret(&token, &api.token_for("k8s-services", "leaf", Duration::from_secs(3600)).await);
     let kubeconfig = api.folder().join("by-file.kubeconfig");
     std::fs::write(&kubeconfig, api.kubeconfig(&api.authority(), &json!({"tokenFile": "c1.token"}))).expect("written");
-    let bench = leaf(&api, &[Reach::new("c1", &kubeconfig)]).await;
+    let bench = leaf(&api, &[ConnectOptions::new("c1", &kubeconfig)]).await;
     mirror(bench.cluster(), &admin).await;
     bench.until(LEAF, HEALTHY).await;
 
@@ -174,7 +174,7 @@ async fn a_server_that_another_authority_vouches_for_is_not_believed() {
     let nobody = api.folder().join("nobody.kubeconfig");
     write_secret(&nobody, &api.kubeconfig(&api.authority(), &json!({})));
     let clusters = [("stranger", &stranger), ("plain", &plain), ("nobody", &nobody)];
-    let bench = leaf(api, &clusters.map(|(name, kubeconfig)| Reach::new(name, kubeconfig))).await;
+    let bench = leaf(api, &clusters.map(|(name, kubeconfig)| ConnectOptions::new(name, kubeconfig))).await;
     for (cluster, reason) in [
         ("stranger", "it is not signed by the configured certificate authority; check certificate-authority-file"),
         ("plain", "refuses plain http (400)"),
@@ -247,7 +247,7 @@ async fn a_server_that_limits_the_agent_is_left_alone_and_synced_when_it_no_long
     while !full(user.get("/api/v1/nodes").await) {
         sleep(Duration::from_millis(20)).await;
     }
-    let bench = leaf(api, &[Reach::new("c1", &kubeconfig)]).await;
+    let bench = leaf(api, &[ConnectOptions::new("c1", &kubeconfig)]).await;
     let asked = || api.audited("system:serviceaccount:default:limited").len();
     let (before, since) = (asked(), std::time::Instant::now());
     bench.until(LEAF, &[(REASON, Has("the API server is overloaded (429 "))]).await;
@@ -282,9 +282,9 @@ async fn what_is_too_much_for_one_answer_is_listed_in_pages() {
     };
     stream::iter(0..MANY).map(create).buffer_unordered(16).collect::<Vec<()>>().await;
     let kubeconfig = account(api, "pages", shipped().iter()).await;
-    let mut reach = Reach::new("c1", &kubeconfig);
-    reach.leaves.push("namespace [ many ]".to_owned());
-    let bench = leaf(api, &[reach]).await;
+    let mut connect = ConnectOptions::new("c1", &kubeconfig);
+    connect.leaves.push("namespace [ many ]".to_owned());
+    let bench = leaf(api, &[connect]).await;
     let services = format!("{CLUSTER}/service-count");
     bench.until(LEAF, &[(STATE, Is("up")), (&services, Is("1100"))]).await;
     let asked = api.audited("system:serviceaccount:default:pages");

@@ -135,14 +135,14 @@ async fn mirror(cluster: &Cluster, admin: &Admin) {
 }
 
 /// How an agent is to reach a cluster.
-struct Reach {
+struct ConnectOptions {
     name: String,
     kubeconfig: PathBuf,
     /// More leaves of the cluster: `speaker calico`.
     leaves: Vec<String>,
 }
 
-impl Reach {
+impl ConnectOptions {
     fn new(name: &str, kubeconfig: &Path) -> Self {
         let leaves = vec!["network-instance ip-vrf-1".to_owned()];
         Self { name: name.to_owned(), kubeconfig: kubeconfig.to_owned(), leaves }
@@ -150,13 +150,13 @@ impl Reach {
 }
 
 /// A leaf with an agent that knows these clusters, all by the same API server.
-async fn leaf(api: &ApiServer, clusters: &[Reach]) -> Bench {
+async fn leaf(api: &ApiServer, clusters: &[ConnectOptions]) -> Bench {
     let mut config = "set / k8s-services alarm-policy raise-hold-time 1
 set / k8s-services alarm-policy clear-hold-time 1
 set / k8s-services alarm-policy kubernetes-events true
 "
     .to_owned();
-    for Reach { name, kubeconfig, leaves } in clusters {
+    for ConnectOptions { name, kubeconfig, leaves } in clusters {
         let own =
             [format!("kubeconfig {}", kubeconfig.display()), format!("network-namespace {}", api.leaf_namespace())];
         for leaf in own.iter().chain(leaves) {

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    CALICO, CALICO_STORE, CILIUM, HEALTHY, LEAF, METALLB, Reach, define, definition_path, leaf, make_kubeconfig,
-    mirror, write_secret,
+    CALICO, CALICO_STORE, CILIUM, ConnectOptions, HEALTHY, LEAF, METALLB, define, definition_path, leaf,
+    make_kubeconfig, mirror, write_secret,
 };
 use crate::apiserver::ApiServer;
 use crate::bench::Bench;
@@ -103,7 +103,7 @@ const VERBS: [&str; 2] = ["list", "watch"];
 /// An account that lacks one right, and the cluster by which the agent knows it.
 struct Lacking {
     right: Right,
-    reach: Reach,
+    connect: ConnectOptions,
 }
 
 async fn lacking(api: &ApiServer, verb: &str, group: &str, resource: &str, speaker: &str) -> Lacking {
@@ -112,9 +112,9 @@ async fn lacking(api: &ApiServer, verb: &str, group: &str, resource: &str, speak
     let rights = shipped();
     assert!(rights.contains(&right), "{right:?} is not in a shipped role");
     let kubeconfig = account(api, &name, rights.iter().filter(|it| **it != right)).await;
-    let mut reach = Reach::new(&name, &kubeconfig);
-    reach.leaves = vec![format!("speaker {speaker}")];
-    Lacking { right, reach }
+    let mut connect = ConnectOptions::new(&name, &kubeconfig);
+    connect.leaves = vec![format!("speaker {speaker}")];
+    Lacking { right, connect }
 }
 
 /// Agents say what they miss without a right to a speaker's resource.
@@ -122,7 +122,7 @@ async fn expect_missed(api: &ApiServer, resources: impl Iterator<Item = &'static
     let accounts = resources
         .flat_map(|(speaker, group, resource, _)| VERBS.map(|verb| lacking(api, verb, group, resource, speaker)));
     let accounts = join_all(accounts).await;
-    let (rights, clusters): (Vec<_>, Vec<_>) = accounts.into_iter().map(|it| (it.right, it.reach)).unzip();
+    let (rights, clusters): (Vec<_>, Vec<_>) = accounts.into_iter().map(|it| (it.right, it.connect)).unzip();
     let bench = leaf(api, &clusters).await;
     for ((_, group, resource), cluster) in rights.iter().zip(&clusters) {
         let group = group.trim_start_matches("crd.");
@@ -160,7 +160,7 @@ async fn the_shipped_roles_suffice_and_whatever_is_taken_from_them_is_missed() {
     let admin = api.admin().await;
     let kubeconfig = make_kubeconfig(&api);
     // Before any of the resources is there, nothing is missed.
-    let bench = leaf(&api, &[Reach::new("c1", &kubeconfig)]).await;
+    let bench = leaf(&api, &[ConnectOptions::new("c1", &kubeconfig)]).await;
     let state =
         |bench_resource: &str| format!("/k8s-services/cluster[name=c1]/speaker-resource[name={bench_resource}]/state");
     bench
@@ -192,7 +192,7 @@ async fn start() -> Result<ApiServer, String> {
 
 /// With the shipped roles nothing is refused, and with MetalLB every right to its resources is used.
 async fn suffices(api: &ApiServer, kubeconfig: &Path) {
-    let bench = leaf(api, &[Reach::new("c1", kubeconfig)]).await;
+    let bench = leaf(api, &[ConnectOptions::new("c1", kubeconfig)]).await;
     mirror(bench.cluster(), &api.admin().await).await;
     bench.until(LEAF, HEALTHY).await;
     for (_, _, _, plural, _) in METALLB {
@@ -222,7 +222,7 @@ async fn required_rights_are_missed(api: &ApiServer) {
         .iter()
         .flat_map(|(group, resource, _)| VERBS.map(|verb| lacking(api, verb, group, resource, "metallb")));
     let accounts = join_all(accounts).await;
-    let (rights, clusters): (Vec<_>, Vec<_>) = accounts.into_iter().map(|it| (it.right, it.reach)).unzip();
+    let (rights, clusters): (Vec<_>, Vec<_>) = accounts.into_iter().map(|it| (it.right, it.connect)).unzip();
     let bench = leaf(api, &clusters).await;
     for ((verb, _, resource), cluster) in rights.iter().zip(&clusters) {
         let cluster = format!("/k8s-services/cluster[name={}]", cluster.name);

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::alarm::{AlarmKey, AlarmRecord, AlarmView};
 use super::names::{ClusterName, NodeName};
 
-/// What the state file holds. Absent or unreadable, it costs only this memory.
+/// What the state file holds. Absent or unreadable, only this state is lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Memory {
+pub struct PersistentState {
     /// Nodes that have, or had, a BGP neighbor on this leaf, by the address of that neighbor: a dynamic neighbor
     /// vanishes from state when its session drops.
     pub attachments: BTreeSet<Attachment>,

@@ -6,7 +6,7 @@ use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
 use srl_k8s_services::model::cluster::{AddressFamily, Node};
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, Update};
-use srl_k8s_services::model::memory::{Attachment, Memory};
+use srl_k8s_services::model::persistent::{Attachment, PersistentState};
 use srl_k8s_services::model::switch::SessionState;
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::{AttachmentState, NodeReason, Reason, SourceState};
@@ -44,7 +44,10 @@ fn attachments_outlive_a_restart_of_the_agent() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
-        leaf.event(Event::Remembered(Memory { attachments: [attachment(family, 1)].into(), ..Memory::default() }));
+        leaf.event(Event::Restored(PersistentState {
+            attachments: [attachment(family, 1)].into(),
+            ..PersistentState::default()
+        }));
         leaf.node("n1", &[family.node(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
         for source in [SourceId::Ndk, SourceId::Gnmi, SourceId::Kubernetes(C1.into())] {
             leaf.source(source, SourceEvent::Synced);
