@@ -84,7 +84,7 @@ impl Path {
         self
     }
 
-    /// One step less; none of the root.
+    /// One step less; `None` of the root.
     pub fn parent(&self) -> Option<Self> {
         let (_, parents) = self.steps.split_last()?;
         Some(Self { steps: parents.to_vec() })

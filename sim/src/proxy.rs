@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that gives back what it is sent.
+    /// A server that echoes what it is sent.
     async fn echo() -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("bound");

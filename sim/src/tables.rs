@@ -130,7 +130,7 @@ pub enum Fib {
     Pending,
     /// `last-failed-operation-type add`.
     Failed,
-    /// Done, after a failure that is still told.
+    /// Done, after a failure that still shows.
     Recovered,
     /// `suppressed true`: in the control plane's table alone.
     Suppressed,

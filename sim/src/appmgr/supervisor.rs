@@ -44,7 +44,7 @@ enum End {
     Stopped,
     /// Ordered to start again.
     Restart,
-    /// Nobody gives orders any more.
+    /// Nobody sends commands any more.
     Abandoned,
 }
 

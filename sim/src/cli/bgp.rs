@@ -1,4 +1,4 @@
-//! Reports over BGP in a network instance: its neighbors, and the routes heard and told.
+//! Reports over BGP in a network instance: its neighbors, and the routes received and advertised.
 
 use jiff::Timestamp;
 
@@ -194,7 +194,7 @@ pub(super) fn received(report: &mut Report, instance: View<'_>, peer: &str, fami
     }
 }
 
-/// What a neighbor is told: nothing that came from it, and nothing of iBGP where it is an iBGP neighbor itself.
+/// The routes advertised to a neighbor: nothing that came from it, and nothing of iBGP where it is an iBGP neighbor itself.
 pub(super) fn advertised(report: &mut Report, instance: View<'_>, peer: &str, family: Family) {
     for neighbor in neighbors_called(instance, peer) {
         let rule = format!("{}\n", "-".repeat(100));

@@ -14,7 +14,7 @@ pub(super) const CANDIDATE_COMMANDS: [&str; 5] = ["commit", "delete", "diff", "d
 pub(super) const ENTER: [&str; 4] = ["candidate", "running", "show", "state"];
 
 impl Session {
-    /// Runs one line. What is wrong with it is told in the output, with status 1.
+    /// Runs one line. Errors are in the output, with status 1.
     pub async fn execute(&mut self, line: &str) -> Output {
         if let Some(text) = self.help(line).await {
             return Output { text, ..Output::default() };

@@ -64,7 +64,7 @@ impl InfoStyle {
     }
 }
 
-/// What a session is told of its switch and its user.
+/// What a session knows of its switch and its user.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
     /// Name of the switch, shown in the prompt.

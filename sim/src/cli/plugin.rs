@@ -187,7 +187,7 @@ fn start(session: &Session) -> Result<Child, CliError> {
     })
 }
 
-/// The texts of all plugins, read anew for every command: an edited file counts at once.
+/// The texts of all plugins, read for every command: an edited file counts at once.
 fn sources(session: &Session) -> Vec<Value> {
     let folders = session.options.plugins.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
     let mut files: Vec<_> = folders.flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();

@@ -83,7 +83,7 @@ struct Words(Arc<Mutex<Client>>);
 
 impl Completer for Words {
     fn complete(&mut self, line: &str, position: usize) -> CompletionResult {
-        // A switch that has gone is told of when the line is run.
+        // A switch that has gone is reported when the line is run.
         let completion = lock(&self.0).complete(line, position).unwrap_or_default();
         let suggestions = completion.suggestions.into_iter().map(|it| reedline::Suggestion {
             value: it.value,

@@ -229,7 +229,7 @@ fn rows<'v, 'a: 'v, const N: usize>(views: impl Iterator<Item = &'v View<'a>>, l
     views.map(|it| leaves.map(|leaf| it.leaf(leaf).to_owned()).to_vec()).collect()
 }
 
-/// A table two blanks to the right, as reports of the system are; none where there is nothing.
+/// A table two blanks to the right, as reports of the system are; `None` where there is nothing.
 fn indented(report: &mut Report, name: &str, headers: &[&str], rows: Vec<Vec<String>>) {
     if rows.is_empty() {
         return;

@@ -41,7 +41,7 @@ impl Family {
     }
 }
 
-/// Where a route leads: one of its next-hops, as reports tell it.
+/// Where a route leads: one of its next-hops, as reports show it.
 #[derive(Debug, Default)]
 struct Hop {
     address: String,

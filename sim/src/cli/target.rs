@@ -57,7 +57,7 @@ impl Pattern {
         }
     }
 
-    /// The values it names by themselves; none where only data tells.
+    /// The values it names by themselves; `None` where data decides.
     fn literals(&self) -> Option<Vec<&str>> {
         match self {
             Self::Exact(value) => Some(vec![value]),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Why a request was refused. [`ApiError::status`] gives the `Status` object a client gets.
+/// Why a request was refused. [`ApiError::status`] returns the `Status` object a client gets.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// No object of that name.
@@ -16,7 +16,7 @@ pub enum ApiError {
     /// The path names nothing this API serves.
     #[error("the server could not find the requested resource")]
     UnknownPath,
-    /// The path is of no API group in no version that is served: told in plain text.
+    /// The path is of no API group and version that is served: refused in plain text.
     #[error("404 page not found")]
     NoPage,
     /// The manifest's kind is not served: apply its CustomResourceDefinition first.

@@ -111,7 +111,7 @@ impl Cluster {
         });
     }
 
-    /// Serves an API group no more (`metallb.io`), as if its definitions were not installed; its objects stay.
+    /// No longer serves an API group (`metallb.io`), as if its definitions were not installed; its objects stay.
     pub fn withdraw(&self, group: &str) {
         self.inner.write(|state| state.withdrawn.insert(group.to_owned()));
         // Watches of it end with it; the others are made again.

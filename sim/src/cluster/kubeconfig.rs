@@ -1,4 +1,4 @@
-//! The file that tells kubectl and client libraries how to reach the cluster.
+//! The file by which kubectl and client libraries reach the cluster.
 
 use std::io;
 use std::path::Path;

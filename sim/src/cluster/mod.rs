@@ -3,7 +3,7 @@
 //!
 //! A [`Cluster`] is a handle: clones share one cluster. Everything is under one lock (`state`), held for the length of
 //! one write; lists and watches take references out of it and send them unlocked. Controllers run inside the write
-//! that gives them work, so what a write brings about is there when it returns. The API is served by tasks that end
+//! that makes work for them, so what a write brings about is there when it returns. The API is served by tasks that end
 //! with their [`Server`]; faults (silence, cut connections, expired versions, refusals) are asked for on the handle.
 
 mod admission;
@@ -55,7 +55,7 @@ pub struct ClusterOptions {
     pub service_network: Ipv4Net,
     /// Cluster IPs of IPv6.
     pub service_network_v6: Ipv6Net,
-    /// The class MetalLB was told to serve (`--lb-class`); empty: services without a class.
+    /// The class MetalLB is configured to serve (`--lb-class`); empty: services without a class.
     pub metallb_class: String,
     /// VIPs where no speaker's pool says otherwise: networks, ranges (`a-b`) or addresses.
     pub vip_ranges: Vec<String>,
@@ -278,7 +278,7 @@ impl Cluster {
         self.inner.lock().version
     }
 
-    /// Notices of every change from now on, in order. A subscriber that lags is told how many it missed and reads
+    /// Notices of every change from now on, in order. A subscriber that lags learns how many it missed and reads
     /// again what it needs.
     pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
         self.inner.notices.subscribe()

@@ -1,4 +1,4 @@
-//! What the cluster tells the rest of the emulator.
+//! Notices from the cluster to the rest of the emulator.
 
 use std::sync::Arc;
 

@@ -40,7 +40,7 @@ pub(crate) fn apply(format: Format, custom: bool, object: &Value, patch: &Value)
     Ok(result)
 }
 
-/// The member that tells two entries of a list apart; `None` where the list is one value.
+/// The member that distinguishes two entries of a list; `None` where the list is one value.
 fn merge_key(list: &str, sample: &Value) -> Option<&'static str> {
     match list {
         "containers" | "initContainers" | "ephemeralContainers" | "env" | "volumes" | "imagePullSecrets" => {

@@ -96,7 +96,7 @@ pub(crate) struct Collection {
     log: VecDeque<Change>,
     /// Log entries compacted away so far: the absolute position of the log's first entry.
     trimmed: u64,
-    /// States of this version and later can be told from the log.
+    /// States of this version and later can be rebuilt from the log.
     oldest: u64,
 }
 

@@ -70,7 +70,7 @@ fn is_restricted(schema: &Schema, leaf: NodeId) -> bool {
     schema.leaf(leaf).is_some_and(|info| info.restricted)
 }
 
-/// The part of a tree that has restricted values; none where there are none.
+/// The part of a tree that has restricted values; `None` where there are none.
 fn pick(schema: &Schema, tree: &Node) -> Option<Node> {
     let mut picked = Node::default();
     for (leaf, value) in tree.leaves.iter().filter(|(leaf, _)| is_restricted(schema, **leaf)) {

@@ -39,7 +39,7 @@ pub struct Committed {
     pub warnings: Vec<Problem>,
 }
 
-/// A change of the running configuration, as hooks are told of it.
+/// A change of the running configuration, as hooks receive it.
 #[derive(Debug)]
 pub struct Commit {
     /// Its number, from 1.
@@ -126,7 +126,7 @@ impl Datastore {
     }
 
     /// Makes a candidate the running configuration: it is validated, then every hook in turn carries it out. When one
-    /// refuses, all that heard of it are told that the running configuration stays, and the candidate keeps its edits.
+    /// refuses, all hooks that saw it are notified that the running configuration stays, and the candidate keeps its edits.
     ///
     /// # Errors
     /// [`CommitError`] when the schema does not allow it or a hook refuses it.

@@ -83,7 +83,7 @@ fn decode_key(schema: &Schema, at: &Trail<'_>, keys: &[NodeId], entry: &Value) -
     values.collect::<Result<Vec<_>, Refusal>>().map(EntryKey::new)
 }
 
-/// Reads the JSON of a leaf or leaf-list; none of an empty leaf-list.
+/// Reads the JSON of a leaf or leaf-list; `None` of an empty leaf-list.
 pub(super) fn decode_leaf(
     schema: &Schema,
     at: &Trail<'_>,

@@ -37,7 +37,7 @@ use self::state::State;
 use crate::path::Path;
 use crate::schema::Schema;
 
-/// Transactions that a subscriber may be behind before it is told that it missed some.
+/// Transactions that a subscriber may lag behind before it learns that it missed some.
 const BACKLOG: usize = 4096;
 
 /// A write that is not accepted.
@@ -154,14 +154,14 @@ impl Datastore {
         }
     }
 
-    /// Reads state and subscribes to what changes after it, with nothing lost or told twice between.
+    /// Reads state and subscribes to what changes after it, with nothing lost or repeated between.
     pub fn follow<T>(&self, reader: impl FnOnce(&Schema, &Node) -> T) -> (T, broadcast::Receiver<Arc<Transaction>>) {
         let state = self.state();
         let feed = self.inner.changes.subscribe();
         (reader(&self.inner.schema, state.visible()), feed)
     }
 
-    /// What stands at one path, as plain JSON without module prefixes; none where nothing stands.
+    /// What stands at one path, as plain JSON without module prefixes; `None` where there is nothing.
     ///
     /// # Errors
     /// [`Refusal`] when the schema does not know the path, or it names no single node.
@@ -194,7 +194,7 @@ impl Datastore {
         self.inner.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells subscribers; the caller holds the lock of the tree, so that transactions are told in their order.
+    /// Notifies subscribers; the caller holds the lock of the tree, so that transactions arrive in their order.
     fn publish(&self, store: Store, changes: Vec<NodeChange>) {
         if changes.is_empty() {
             return;

@@ -91,7 +91,7 @@ impl State {
         }
     }
 
-    /// Carries writes out, and tells what changed.
+    /// Carries writes out, and returns what changed.
     pub(super) fn apply(&mut self, owner: &str, writes: Vec<Write>) -> Vec<NodeChange> {
         let owner: Arc<str> = match self.owners.get_key_value(owner) {
             Some((owner, _)) => owner.clone(),
@@ -261,7 +261,7 @@ impl State {
     }
 }
 
-/// The node at a place, made and told of where it was not there.
+/// The node at a place; created, and reported as a change, where it was missing.
 fn make_logged<'a>(root: &'a mut Node, places: &[Place], log: &mut Log) -> &'a mut Node {
     for depth in 1..=places.len() {
         if root.at(&places[..depth]).is_none() {

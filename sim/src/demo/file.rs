@@ -1,4 +1,4 @@
-//! The demo file: what is broken and healed, and what each leaf should say of it.
+//! The demo file: what is broken and healed, and what each leaf should report.
 
 use std::collections::BTreeMap;
 use std::path::Path;

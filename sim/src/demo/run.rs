@@ -261,7 +261,7 @@ impl<S: Stage> Runner<'_, S> {
         Ok(rows)
     }
 
-    /// What every leaf says of the watched entry.
+    /// What every leaf reports for the watched entry.
     pub(super) fn state_table(&self, taken: &Taken) -> Result<String, DemoError> {
         let mut rows = Vec::new();
         for leaf in &self.stage.leaves() {

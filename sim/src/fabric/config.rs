@@ -96,10 +96,10 @@ pub struct NetworkInstanceConfig {
     /// `ip-vrf` unless said otherwise.
     #[serde(default, rename = "type")]
     pub kind: KindName,
-    /// Leaves that have it; none = all.
+    /// Leaves that have it; `None`: all.
     #[serde(default)]
     pub leaves: Vec<String>,
-    /// Its VNI and EVI; `id` where nothing is said.
+    /// Its VNI and EVI; `id` by default.
     #[serde(default)]
     pub vni: Option<u32>,
     /// IRB or routed subinterfaces by name.
@@ -148,7 +148,7 @@ pub struct SubinterfaceConfig {
     /// Addresses that one leaf alone has, as on a loopback.
     #[serde(default)]
     pub leaf_addresses: BTreeMap<String, Vec<IpNet>>,
-    /// Leaves that have it; none = all that have the network instance.
+    /// Leaves that have it; `None`: all that have the network instance.
     #[serde(default)]
     pub leaves: Vec<String>,
     /// The `mac-vrf` that an IRB is in.
@@ -198,7 +198,7 @@ impl EvpnConfig {
 pub struct ImportReject {
     /// The prefixes, with everything inside them.
     pub prefixes: Vec<IpNet>,
-    /// Leaves with such a policy; none = all.
+    /// Leaves with such a policy; `None`: all.
     #[serde(default)]
     pub leaves: Vec<String>,
 }
@@ -354,10 +354,10 @@ pub struct NodeConfig {
     /// Leaves that have it as a configured neighbor; none = the leaves it is plugged into.
     #[serde(default)]
     pub peers: Vec<String>,
-    /// Ports it is plugged into, by leaf; the first free one where nothing is said.
+    /// Ports it is plugged into, by leaf; the first free one by default.
     #[serde(default)]
     pub ports: BTreeMap<String, String>,
-    /// Its MAC; one made of its name where nothing is said.
+    /// Its MAC; by default one made of its name.
     #[serde(default)]
     pub mac: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Why a BGP session is down, and in which words its leaf tells so.
+//! Why a BGP session is down, and how its leaf words it.
 
 use crate::tables::BgpNotification;
 

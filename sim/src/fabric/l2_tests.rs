@@ -67,7 +67,7 @@ fn objects(endpoints: &[&str], annotations: Value) -> Vec<Value> {
     ]
 }
 
-/// The MAC that a leaf has for the VIP, and whether EVPN told it.
+/// The MAC that a leaf has for the VIP, and whether EVPN brought it.
 fn entry(fabric: &Fabric, leaf: &str) -> Option<(String, bool)> {
     let tables = fabric.tables(leaf).expect("a leaf");
     let neighbors = &tables.interfaces["irb0"].subinterfaces[&1].neighbors;

@@ -138,7 +138,7 @@ pub enum Lever {
         /// The route.
         prefix: IpNet,
     },
-    /// Programming of a route failed once and succeeded later: the failure is still told.
+    /// Programming of a route failed once and succeeded later: the failure still shows.
     FibRecovered {
         /// The leaf.
         leaf: String,

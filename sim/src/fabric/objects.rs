@@ -105,7 +105,7 @@ impl Objects {
         self.resources.get(kind).map_or(&[], Vec::as_slice)
     }
 
-    /// The labels of a node; none if the cluster does not know it.
+    /// The labels of a node; `None` if the cluster does not know it.
     pub(crate) fn node_labels(&self, node: &str) -> Labels {
         self.nodes.get(node).map(|node| node.labels.clone()).unwrap_or_default()
     }

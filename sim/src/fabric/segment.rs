@@ -249,7 +249,7 @@ fn own_interface<'a>(
     interface
 }
 
-/// ARP and ND entries of a routed subinterface: what is plugged in here, and what EVPN tells of its segment.
+/// ARP and ND entries of a routed subinterface: what is plugged in here, and what EVPN advertises of its segment.
 fn link_neighbors(
     fabric: &Fabric,
     leaf: &str,

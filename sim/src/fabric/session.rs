@@ -44,7 +44,7 @@ impl History {
             self.transitions += u64::from(established);
         }
         if self.fault != fault {
-            // The last words of each side stay for ever.
+            // The last messages of each side stay.
             self.sent = fault.as_ref().and_then(|fault| fault.sent(now)).or(self.sent.take());
             self.received = fault.as_ref().and_then(|fault| fault.received(now)).or(self.received.take());
             self.fault = fault;
@@ -205,7 +205,7 @@ impl Fabric {
         }
     }
 
-    /// What the node's speaker announces to this leaf; none if it does not speak to it.
+    /// What the node's speaker announces to this leaf; `None` if it does not speak to it.
     fn announced(&self, end: &End<'_, '_>, address: IpAddr) -> Option<BTreeSet<IpNet>> {
         let nothing = Objects::default();
         let objects = self.objects.get(&end.key.cluster).unwrap_or(&nothing);

@@ -279,7 +279,7 @@ fn every_lever_changes_something_and_heals_completely() {
 }
 
 /// What holds in any table: one active route per prefix, the best one; tunnels lead to other leaves; a session that is
-/// down gives nothing.
+/// down announces nothing.
 fn check(fabric: &Fabric, what: &str) {
     for (leaf, tables) in fabric.all_tables() {
         let own = fabric.config().vtep(&leaf);
@@ -461,7 +461,7 @@ fn a_dynamic_neighbor_vanishes_with_its_session() {
     assert_eq!(instance.neighbors["192.168.101.20"].session_state, "established", "Calico lives on");
 }
 
-/// A node with what it gives its pods.
+/// A node with the addresses of its pods.
 fn node_with_pods(name: &str, range: &str) -> Value {
     json!({"kind": "Node", "metadata": {"name": name}, "spec": {"podCIDRs": [range]}})
 }

@@ -1,4 +1,4 @@
-//! What a leaf's tables say of why: the words of sessions, the fate of paths, where nodes are plugged in.
+//! The causes in a leaf's tables: the words of sessions, the fate of paths, where nodes are plugged in.
 
 use crate::tables::{MacDestination, PathFate};
 

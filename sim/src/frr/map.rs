@@ -27,7 +27,7 @@ struct Session {
 }
 
 impl History {
-    /// Notes a session as it is now; gives when it last came up or went down.
+    /// Records a session's current state; returns when it last came up or went down.
     fn note(&mut self, name: &str, established: bool, transitions: u64, now: Timestamp) -> Option<String> {
         let new = || Session { established: false, transitions: 0, last_transition: None };
         let session = self.0.entry(name.to_owned()).or_insert_with(new);

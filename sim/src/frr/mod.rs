@@ -6,7 +6,7 @@
 //!
 //! # When it looks, and what it shows
 //!
-//! The daemons have no stream that holds all that is needed: the kernel tells of routes (netlink) without preference,
+//! The daemons have no stream that holds all that is needed: the kernel reports routes (netlink) without preference,
 //! owner or recursive next-hops, zebra's FPM without the latter, bgpd's BMP of sessions and received routes alone, bfdd of
 //! nothing. Their `show ... json` commands hold everything, and cost a tenth of a millisecond each over the sockets that
 //! vtysh uses (`vty`). So events say *when* to look, and commands say *what* is there: whoever starts the daemons calls

@@ -69,7 +69,7 @@ fn of_target(schema: &Schema, root: &Node, target: &Target, encoding: Encoding) 
     updates
 }
 
-/// What many entries hold, as one object from the root; none where nothing stands.
+/// What many entries hold, as one object from the root; `None` where there is nothing.
 fn of_many(
     schema: &Schema,
     target: &Target,

@@ -1,7 +1,7 @@
 //! gNMI 0.10 over a switch's datastore: Capabilities, Get, Set, Subscribe; on unix sockets and on TCP.
 //!
-//! JSON_IETF has SR Linux's shapes: module prefixes where the module changes, and subscriptions that tell what changed as
-//! objects at the path of the container or list entry, to be merged. PROTO and ASCII tell leaf by leaf.
+//! JSON_IETF has SR Linux's shapes: module prefixes where the module changes, and subscriptions that send what changed as
+//! objects at the path of the container or list entry, to be merged. PROTO and ASCII send leaf by leaf.
 
 mod access;
 mod encoding;
@@ -33,7 +33,7 @@ use crate::ndk::{TooLarge, link};
 /// The version of gNMI that is spoken.
 pub const VERSION: &str = "0.10.0";
 
-/// Name of the unix socket that SR Linux gives its server `insecure-mgmt`.
+/// Name of the unix socket of SR Linux's server `insecure-mgmt`.
 pub const SOCKET_NAME: &str = "sr_grpc_server_insecure-mgmt";
 
 /// What a gNMI server is started with.
@@ -257,7 +257,7 @@ impl Gnmi {
         *lock(&self.shared.inner.delay) = delay;
     }
 
-    /// RPCs that are answered in a minute, wherever they come in; none is no limit.
+    /// RPCs that are answered in a minute, wherever they come in; `None` is no limit.
     pub fn set_rate_limit(&self, limit: Option<u32>) {
         self.shared.inner.access.set_rate_limit(limit);
     }

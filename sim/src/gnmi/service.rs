@@ -101,7 +101,7 @@ pub(super) fn check_known<'a>(unknown: &[String], paths: impl IntoIterator<Item 
     }
 }
 
-/// The prefix of an answer: the target that the client named, which is told back.
+/// The prefix of an answer: the target that the client named.
 pub(super) fn target_only(prefix: &pb::Path) -> Option<pb::Path> {
     let target = prefix.target.clone();
     (!target.is_empty()).then(|| pb::Path { target, ..pb::Path::default() })

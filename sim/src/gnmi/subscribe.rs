@@ -56,7 +56,7 @@ pub(super) fn answer(inner: Arc<Inner>, requests: Streaming<pb::SubscribeRequest
 
 struct Session {
     inner: Arc<Inner>,
-    /// What notifications are told under: the target that the client named.
+    /// The target in the prefix of notifications, as the client named it.
     prefix: Option<pb::Path>,
     sender: mpsc::Sender<Result<pb::SubscribeResponse, Status>>,
 }

@@ -168,7 +168,7 @@ impl Subscription {
         Ok(answer.and_then(|answer| answer.response))
     }
 
-    /// What comes before the next mark that all has been told.
+    /// What comes before the next sync response.
     async fn until_sync(&mut self) -> Vec<String> {
         let mut told = Vec::new();
         loop {

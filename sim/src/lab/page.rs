@@ -71,7 +71,7 @@ impl Page {
         self.listener.local_addr()
     }
 
-    /// Serves a lab until told to end; then nobody holds the lab on its behalf.
+    /// Serves a lab until stopped; then nobody holds the lab on its behalf.
     pub async fn serve(self, lab: Arc<Lab>, end: impl Future<Output = ()>) {
         let mut connections = JoinSet::new();
         let mut end = std::pin::pin!(end);

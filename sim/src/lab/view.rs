@@ -48,7 +48,7 @@ impl Changes {
 }
 
 impl Lab {
-    /// The value of a leaf in state, as text; none where nothing stands.
+    /// The value of a leaf in state, as text; `None` where nothing stands.
     ///
     /// # Errors
     /// A path that the schema does not know.

@@ -57,7 +57,7 @@ impl World {
         }
     }
 
-    /// Writes into a cluster what its speakers say of the VIPs they answer for, where that has changed.
+    /// Writes into a cluster the statuses its speakers report for the VIPs they answer for, where they changed.
     fn write_statuses(&self, name: &str, cluster: &Cluster) {
         let wanted = self.fabric().statuses(name);
         let text = |value: &Value, pointer: &str| {

@@ -30,7 +30,7 @@ pub(super) fn show_interfaces(old: &Tables, new: &Tables, announcements: &mut An
     }
 }
 
-/// What the NDK tells of an interface.
+/// An interface as the NDK sends it.
 pub(super) fn interface_row(name: &str, up: bool, mac: Option<&str>) -> Row {
     use pb::IfMgrIfType as Type;
     let kind = match name {

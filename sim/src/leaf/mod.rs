@@ -278,14 +278,14 @@ impl Leaf {
         self.shared.ndk.stop().await;
     }
 
-    /// Makes these the tables of the control plane: NDK streams and state are told of what differs from before.
+    /// Makes these the tables of the control plane: NDK streams and state get what differs from before.
     pub fn set_tables(&self, tables: Tables) {
         let mut control = self.shared.control();
         control.set = tables;
         self.shared.show(&mut control);
     }
 
-    /// Changes the tables in place, then tells of what differs.
+    /// Changes the tables in place, then publishes what differs.
     pub fn change_tables(&self, change: impl FnOnce(&mut Tables)) {
         let mut control = self.shared.control();
         change(&mut control.set);
@@ -302,7 +302,7 @@ impl Leaf {
         self.shared.control().plane.shown().clone()
     }
 
-    /// Programs every next-hop group anew: all get new numbers.
+    /// Programs every next-hop group again: all get new numbers.
     pub fn renumber_groups(&self) {
         let mut control = self.shared.control();
         self.shared.renumber(&mut control);
@@ -426,7 +426,7 @@ fn native_app(name: &str, id: u32, release: &str) -> (Key, Option<Row>) {
     (Key::App(id), Some(Row::App(Box::new(data))))
 }
 
-/// Shows the tables anew when an application changed its routes.
+/// Publishes the tables again when an application changed its routes.
 async fn follow_programmed_routes(mut news: broadcast::Receiver<NdkEvent>, shared: Weak<Shared>) {
     loop {
         match news.recv().await {

@@ -93,7 +93,7 @@ impl Plane {
         Changes { rows, ops }
     }
 
-    /// Programs every next-hop group anew: the same routes, under new numbers.
+    /// Programs every next-hop group again: the same routes, under new numbers.
     pub(super) fn renumber(&mut self, first: AnnounceFirst, owner_id: &mut dyn FnMut(&str) -> u32) -> Changes {
         let tables = self.shown.clone();
         let mut bare = tables.clone();

@@ -42,7 +42,7 @@ struct Waiting {
     answer: oneshot::Receiver<Vec<pb::AcknowledgeConfigRequestInfo>>,
 }
 
-/// What an application says of a commit.
+/// The answer of an application to a commit.
 #[derive(Default)]
 struct Verdict {
     errors: Vec<Problem>,
@@ -81,7 +81,7 @@ impl Inner {
         Ok(verdict.warnings)
     }
 
-    /// A commit was refused: whoever was told of it is told of all the configuration that stays.
+    /// A commit was refused: whoever received it gets all the configuration that stays.
     async fn restore(&self, commit: &Commit) {
         let waiting = self.deliver(commit, |manner, old, new| match old == new {
             true => Vec::new(),

@@ -24,7 +24,7 @@ pub(crate) struct Core {
     pub(crate) feed: Option<Arc<dyn RouteFeed>>,
     pub(crate) apps: BTreeMap<String, App>,
     pub(crate) streams: BTreeMap<u64, Stream>,
-    /// The configuration that applications were last told of.
+    /// The configuration that applications received last.
     pub(crate) config: Arc<Node>,
     last_stream: u64,
     last_subscription: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Registration {
 }
 
 impl Core {
-    /// Puts, replaces or removes one row and tells every stream. No news when nothing changes.
+    /// Puts, replaces or removes one row and notifies every stream. Nothing is sent when nothing changes.
     pub(crate) fn change(&mut self, key: Key, row: Option<Row>) {
         let old = match row {
             Some(row) => {
@@ -92,7 +92,7 @@ impl Core {
         id
     }
 
-    /// Tells what `AppIdent` says of an application now.
+    /// Sends the current `AppIdent` row of an application.
     pub(crate) fn tell_app(&mut self, name: &str) {
         let Some(app) = self.apps.get(name) else { return };
         let row = pb::AppIdentData {

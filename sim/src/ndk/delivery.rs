@@ -7,7 +7,7 @@ use super::{ConfigFormat, Spelling};
 use crate::datastore::{Delivery, Node, delivery};
 use crate::schema::{Kind, LeafType, NodeId, Schema};
 
-/// How an application is told.
+/// How configuration is delivered to an application.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner<'a> {
     pub(crate) schema: &'a Schema,
@@ -42,7 +42,7 @@ impl Manner<'_> {
         new.iter().map(|node| self.told(op(node), node)).chain(self.gone(old, new)).collect()
     }
 
-    /// Children first. A container without presence does not go: it is told as empty.
+    /// Children first. A container without presence is not deleted: it is delivered as empty.
     fn gone(&self, old: &[Delivery], new: &[Delivery]) -> Vec<pb::ConfigNotification> {
         let missing = old.iter().rev().filter(|node| !new.iter().any(|after| after.places == node.places));
         let told = missing.map(|node| match node.deletable {

@@ -11,7 +11,7 @@ pub enum Refuse {
     Nothing,
     /// The next so many calls.
     Calls(u32),
-    /// Every call until told otherwise.
+    /// Every call until it is lifted.
     Everything,
     /// Every call that names a path with this text in it.
     Containing(String),

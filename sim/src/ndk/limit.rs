@@ -1,4 +1,4 @@
-//! The largest message a gRPC server takes: 4 MiB unless it is told otherwise.
+//! The largest message a gRPC server takes: 4 MiB unless configured otherwise.
 //!
 //! tonic would refuse a longer one with `OUT_OF_RANGE`; servers in C++ and Go answer `RESOURCE_EXHAUSTED`, and some have
 //! been seen to reset the whole connection.

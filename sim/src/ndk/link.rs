@@ -18,7 +18,7 @@ use tonic::transport::server::Connected;
 pub(crate) enum Gate {
     /// Everything.
     Open,
-    /// Nothing, and nobody is told.
+    /// Nothing, and nobody is notified.
     Frozen,
     /// The connection is reset.
     Cut,

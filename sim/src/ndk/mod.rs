@@ -1,7 +1,7 @@
 //! The NDK 0.5.0 server of one emulated switch.
 //!
 //! An application connects to a unix socket, names itself in the metadata of every call, registers, and from then on is
-//! told what the switch knows and writes its own state into the switch's datastore. The switch's side is the [`Ndk`]
+//! subscribes to what the switch knows and writes its own state into the switch's datastore. The switch's side is the [`Ndk`]
 //! handle: rows are put into its tables, and faults are ordered there.
 //!
 //! One lock guards what the server knows (`core`); it is never held across an await. Each consumer of a stream pulls:
@@ -377,7 +377,7 @@ impl Ndk {
         self.shared.inner.core().streams.values().filter(|stream| stream.is_open()).count()
     }
 
-    /// Changes rows, in this order and all at once: streams are told of each, absent rows are removed.
+    /// Changes rows, in this order and all at once: streams get each of them, absent rows are removed.
     pub fn apply(&self, changes: impl IntoIterator<Item = (Key, Option<Row>)>) {
         let mut core = self.shared.inner.core();
         for (key, row) in changes {

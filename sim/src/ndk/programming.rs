@@ -165,7 +165,7 @@ fn next_hop(message: &pb::NextHop) -> NextHop {
 }
 
 impl Service {
-    /// Changes what the caller programmed, and tells of it.
+    /// Changes what the caller programmed, and publishes it.
     async fn program<T>(
         &self,
         request: Request<T>,

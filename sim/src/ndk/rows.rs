@@ -1,4 +1,4 @@
-//! What notifications tell: one ordered map of rows, each table a contiguous range of keys.
+//! What notifications carry: one ordered map of rows, each table a contiguous range of keys.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub enum Row {
     Group(Arc<[pb::NextHop]>),
 }
 
-/// The active route, as the NDK tells it.
+/// The active route, as the NDK sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteRow {
     /// `preference`

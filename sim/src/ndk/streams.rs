@@ -1,8 +1,8 @@
-//! Fan-out: which subscription still has to be told what.
+//! Fan-out: what each subscription still has to receive.
 //!
 //! A stream holds no copies. A new subscription walks the table with a cursor; once past a key, changes of that key are
 //! noted by key alone, once, and read from the table when the consumer takes them. A consumer that is slow or stopped
-//! thus costs at most one small note per key, and is told the latest data.
+//! thus costs at most one small note per key, and gets the latest data.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -37,9 +37,9 @@ struct Subscription {
 }
 
 enum Phase {
-    /// The table is being told; everything up to this key has been.
+    /// The table is being sent; everything up to this key has been.
     Dump(Option<Key>),
-    /// A generated table is being told.
+    /// A generated table is being sent.
     Feed(Box<dyn Iterator<Item = pb::Notification> + Send>),
     Live,
 }
@@ -50,7 +50,7 @@ enum Item {
 }
 
 struct Note {
-    /// The consumer had been told of the row when it changed first.
+    /// The consumer had received the row when it changed first.
     known: bool,
     /// The last data before it went away: what a cached delete carries.
     last: Option<Row>,
@@ -65,7 +65,7 @@ pub(crate) struct Manner {
 }
 
 impl Manner {
-    /// The empty row that stands for this one when it is first told.
+    /// The empty row that is sent first in place of this one.
     fn zero_first(self, key: &Key) -> Option<Row> {
         match key {
             Key::Interface(_) if self.zero_interfaces_first => Some(Row::Interface(Box::default())),
@@ -179,7 +179,7 @@ impl Stream {
         self.wake();
     }
 
-    /// Notes a change for every subscription that has been told of this key, or would have been.
+    /// Notes a change for every subscription that has received this key, or would have.
     pub(crate) fn note(&mut self, key: &Key, old: Option<&Row>) {
         if self.consumer.is_none() {
             return;

@@ -91,7 +91,7 @@ pub struct Node {
     pub name: Box<str>,
     /// The module whose namespace it is in.
     pub module: Arc<str>,
-    /// What it is in; none of the root.
+    /// What it is in; `None` of the root.
     pub parent: Option<NodeId>,
     /// What it is.
     pub kind: Kind,
@@ -101,7 +101,7 @@ pub struct Node {
     pub key: bool,
     /// Where it is shown.
     pub importance: Importance,
-    /// Seconds between samples when a TARGET_DEFINED subscription samples it; otherwise it is told on change.
+    /// Seconds between samples when a TARGET_DEFINED subscription samples it; otherwise it is sent on change.
     pub sample_seconds: Option<u32>,
     /// Its description.
     pub description: Option<Box<str>>,
@@ -180,7 +180,7 @@ impl Schema {
         &self.modules
     }
 
-    /// What a leaf or leaf-list holds; none of other nodes.
+    /// What a leaf or leaf-list holds; `None` of other nodes.
     pub fn leaf(&self, id: NodeId) -> Option<&LeafInfo> {
         match &self.node(id).kind {
             Kind::Leaf(info) | Kind::LeafList(info) => Some(info),
@@ -188,7 +188,7 @@ impl Schema {
         }
     }
 
-    /// The keys of a list in the order of their definition; none of other nodes.
+    /// The keys of a list in the order of their definition; `None` of other nodes.
     pub fn keys(&self, id: NodeId) -> &[NodeId] {
         match &self.node(id).kind {
             Kind::List { keys } => keys,

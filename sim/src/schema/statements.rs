@@ -1,4 +1,4 @@
-//! YANG text as statements: what the compiled schema does not tell (order of definition, extensions, names of
+//! YANG text as statements: what the compiled schema lacks (order of definition, extensions, names of
 //! enumerations) is read from here.
 
 use std::collections::HashMap;

@@ -39,7 +39,7 @@ pub enum LeafType {
     Unsigned(u8),
     /// `decimal64`
     Decimal,
-    /// `enumeration` with its names; none where they cannot be told.
+    /// `enumeration` with its names; empty where they are unknown.
     Enumeration(Vec<String>),
     /// `identityref`
     Identity,

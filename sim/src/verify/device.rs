@@ -22,7 +22,7 @@ use super::mirror::{Login, Mirror};
 
 /// How long a command may take: the CLI of a leaf that reloads is away for minutes.
 const COMMAND: Duration = Duration::from_secs(180);
-/// What each leaf says of itself before anything is done.
+/// What each leaf reports before anything is done.
 const INTRODUCED: [(&str, &str); 8] = [
     ("release", "statistics/adaptation/release"),
     ("agent", "version"),
@@ -42,7 +42,7 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    /// Subscribes to every leaf; returns when all have told what stands.
+    /// Subscribes to every leaf; returns when all have sent their existing state.
     pub(super) async fn connect(inventory: Inventory, within: Duration) -> Result<Self, VerifyError> {
         let path = &inventory.password_file;
         let failed = |source| VerifyError::Password { path: path.clone(), source };

@@ -48,7 +48,7 @@ impl Login {
 struct Heard {
     /// Leaves by path, keys in the order of their names.
     leaves: BTreeMap<String, String>,
-    /// All that stands was told.
+    /// The existing state was received.
     complete: bool,
     /// Why the last attempt ended.
     trouble: String,
@@ -74,7 +74,7 @@ impl Mirror {
         Self { heard, task }
     }
 
-    /// Why nothing is known of the leaf; `None` where it told all.
+    /// Why nothing is known of the leaf; `None` where it sent everything.
     pub(super) fn trouble(&self) -> Option<String> {
         let heard = lock(&self.heard);
         (!heard.complete).then(|| heard.trouble.clone())

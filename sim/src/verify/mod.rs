@@ -41,7 +41,7 @@ pub enum VerifyError {
         #[source]
         source: io::Error,
     },
-    /// A leaf does not tell its state.
+    /// A leaf does not send its state.
     #[error("{leaf} at {target} does not tell its state: {why}")]
     Unread {
         /// The leaf.

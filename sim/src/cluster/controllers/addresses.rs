@@ -1,4 +1,4 @@
-//! Load-balancer IPAM: gives services of type LoadBalancer their VIPs from the pools of MetalLB, Cilium or Calico, or
+//! Load-balancer IPAM: assigns services of type LoadBalancer their VIPs from the pools of MetalLB, Cilium or Calico, or
 //! from a plain range of the cluster's options, as each of them would.
 
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! The controllers of the cluster: what turns a Deployment into pods, pods into EndpointSlices, and a pool into a VIP.
 //!
-//! They run inside the write that gives them work, until nothing is left to do: whoever wrote sees their results at
+//! They run inside the write that makes work for them, until nothing is left to do: whoever wrote sees their results at
 //! once, and the same writes give the same objects in every run.
 
 mod addresses;

@@ -23,7 +23,7 @@ struct Ranges {
     mesh: bool,
 }
 
-/// What the node announces; none when no `BGPPeer` makes it speak to this leaf. A cluster without any is taken as one
+/// What the node announces; `None` when no `BGPPeer` makes it speak to this leaf. A cluster without any is taken as one
 /// whose nodes all speak to their leaves.
 pub(super) fn announced(objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
     if !peers(objects, peering) {

@@ -13,7 +13,7 @@ use super::{Peering, aggregate, hosts};
 
 const CLASS: &str = "io.cilium/bgp-control-plane";
 
-/// What the node announces; none when no cluster config gives it this leaf as a peer. A cluster without any of Cilium's
+/// What the node announces; `None` when no cluster config gives it this leaf as a peer. A cluster without any of Cilium's
 /// BGP resources is taken as one that advertises everything to everyone.
 pub(super) fn announced(flags: &SpeakerFlags, objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
     let services = objects.services.iter().filter(|service| announces(flags, objects, service, peering.node));

@@ -13,7 +13,7 @@ use super::{Peering, aggregate, hosts, layer2, reaches};
 
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// What the node announces; none when no `BGPPeer` makes it speak to this leaf. A cluster without any of MetalLB's
+/// What the node announces; `None` when no `BGPPeer` makes it speak to this leaf. A cluster without any of MetalLB's
 /// resources is taken as one that advertises everything to everyone.
 pub(super) fn announced(flags: &SpeakerFlags, objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
     let peers = peers(objects, peering);

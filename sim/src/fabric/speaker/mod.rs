@@ -43,7 +43,7 @@ impl Peering<'_> {
 
 pub(crate) use self::layer2::{holders, statuses};
 
-/// What a node announces to one peer; none when its speaker has no such peer, so that there is no session. A node that is
+/// What a node announces to one peer; `None` when its speaker has no such peer, so that there is no session. A node that is
 /// not among the cluster's has no speaker.
 pub(crate) fn announced(cluster: &ClusterConfig, objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
     if !objects.nodes.is_empty() && !objects.nodes.contains_key(peering.node) {

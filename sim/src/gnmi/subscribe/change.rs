@@ -1,4 +1,4 @@
-//! What a subscription is told of a transaction.
+//! What a subscription sends of a transaction.
 
 use std::collections::HashSet;
 

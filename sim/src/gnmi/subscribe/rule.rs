@@ -1,4 +1,4 @@
-//! One subscription: what it covers, and when it is told.
+//! One subscription: what it covers, and when it is sent.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -195,7 +195,7 @@ impl Timing {
         Self { alarms }
     }
 
-    /// Waits for what is due next; for ever when nothing will be.
+    /// Waits for what is due next; forever when nothing will be.
     pub(super) async fn next(&mut self) -> Vec<Due> {
         let Some(at) = self.alarms.iter().map(|alarm| alarm.at).min() else { return std::future::pending().await };
         tokio::time::sleep_until(at).await;

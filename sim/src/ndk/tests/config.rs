@@ -10,7 +10,7 @@ use pb::notification::SubscriptionTypes as Told;
 
 type Line = (pb::SdkMgrOperation, String, String);
 
-/// What is told up to and with the end of the commit.
+/// What is sent up to and with the end of the commit.
 async fn one_commit(reader: &mut Reader) -> Vec<Line> {
     let mut lines = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! What streams tell.
+//! What streams send.
 
 use ipnet::IpNet;
 use pb::SdkMgrOperation::{Create, CreateOrUpdate, Delete, Update};
