@@ -20,8 +20,6 @@ mod ingest;
 mod inquire;
 mod judge;
 mod speakers;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

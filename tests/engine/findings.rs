@@ -9,7 +9,7 @@ use srl_k8s_services::model::config::{Config, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::names::ClusterName;
 use srl_k8s_services::model::persistent::{Attachment, PersistentState};
-use srl_k8s_services::model::switch::{NextHopGroup, NextHopGroupId, Route, SessionState};
+use srl_k8s_services::model::switch::{Neighbor, NextHopGroup, NextHopGroupId, Route, SessionState};
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::{AttachmentState, NextHopKind, Reason, Vantage};
 use srl_k8s_services::model::view::Change;
@@ -264,4 +264,21 @@ fn a_session_whose_state_is_not_known_any_more_keeps_its_alarm() {
     leaf.neighbor(V4.node(1), None, None).pass(Duration::from_secs(15));
     leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[&V4.node(1)]);
     assert_eq!(alarms(&leaf), ["neighbor-session-down/c1/n1"]);
+}
+
+#[test]
+fn a_session_that_explained_the_lesser_fault_takes_no_missing_route_over() {
+    let (vip, address) = (ip("2001:db8:1::100"), ip("2001:db8:0:1::11"));
+    let mut leaf = Scenario::new();
+    leaf.configure(|config| (config.alarm_policy.raise_hold, config.alarm_policy.clear_hold) = Default::default());
+    leaf.node("n1", &[]).node("n2", &[address]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    let neighbor = |session, dynamic| Neighbor { session, dynamic, ..Neighbor::default() };
+    leaf.set_neighbor(address, neighbor(None, false)).bgp(vip, &[ip("192.168.1.10")]);
+    leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[]);
+    // While the network instance is away, nothing is known of the VIP; when it is back, the route and the session are gone.
+    leaf.network_instance(VRF, None);
+    leaf.set_neighbor(address, neighbor(Some(SessionState::Established), true)).vanish(address);
+    leaf.network_instance(VRF, Some(1)).expect(vip, Down, Some(Reason::SessionDown), &[]);
+    let active: Vec<String> = leaf.said.alarms.active.keys().map(ToString::to_string).collect();
+    assert_eq!(active, ["vip-route-missing/c1/default/web/2001:db8:1::100", "neighbor-session-down/c1/n2"]);
 }

@@ -5,12 +5,16 @@
 
 mod alarm_rules;
 mod alarms;
+mod announcers;
+mod causes;
+mod dump;
 mod field;
 mod findings;
 mod nodes;
 mod oracle;
 mod persistent;
 mod property;
+mod resources;
 mod rows;
 mod said;
 mod scenario;

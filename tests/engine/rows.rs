@@ -1,5 +1,6 @@
 //! The verdict table, row by row and in both address families, and what follows it: what an operator reads when.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use srl_k8s_services::model::cluster::{
@@ -174,6 +175,7 @@ fn row_5_metallb_expects_nobody_and_cilium_everybody() {
             (Speaker::Cilium, 2),
             (Speaker::Calico, 2),
             (Speaker::KubeRouter, 2),
+            (Speaker::KubeVip, 2),
         ] {
             let mut leaf = with_speaker(speaker);
             leaf.attached("n1", family.node(1)).attached("n2", family.node(2)).service("web", Cluster, &[vip]);
@@ -190,6 +192,7 @@ fn row_5_endpoints_that_terminate_serve_on_whether_or_not_their_speaker_announce
             (Speaker::Metallb, true),
             (Speaker::Generic, true),
             (Speaker::KubeRouter, true),
+            (Speaker::KubeVip, true),
             (Speaker::Cilium, false),
             (Speaker::Calico, false),
         ] {
@@ -223,14 +226,19 @@ fn row_6_down_when_no_node_may_announce() {
             (Speaker::Calico, "", false),
             (Speaker::Cilium, "true", false),
             (Speaker::KubeRouter, "true", false),
+            (Speaker::KubeVip, "true", false),
             (Speaker::Generic, "true", false),
         ] {
             let mut leaf = with_speaker(speaker);
             let internal = [family.node(1)].into();
             leaf.node_in(C1, "n1", Node { internal, exclude_label: Some(label.into()), ..Node::default() });
             leaf.up(family.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]);
-            let reason = if excluded { Reason::NoAnnouncer } else { Reason::NoRoute };
-            leaf.expect(vip, Down, Some(reason), &[]);
+            match excluded {
+                true => {
+                    leaf.expect(vip, Down, Some(Reason::NoAnnouncer), &[&"n1", &"exclude-from-external-load-balancers"])
+                }
+                false => leaf.expect(vip, Down, Some(Reason::NoRoute), &[]),
+            }
         }
     }
 }
@@ -345,12 +353,48 @@ fn row_10_down_when_fib_programming_failed_but_not_while_it_is_pending() {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
         leaf.fib(vip, Some(FibFaultKind::Pending)).expect(vip, Up, None, &[]);
-        assert_eq!(leaf.vip_view("web", vip).route.as_ref().map(|route| route.fib), Some(FibStatus::Pending));
+        assert_eq!(fib_status(&leaf, vip), Some(FibStatus::Pending));
         leaf.fib(vip, Some(FibFaultKind::Failed)).expect(vip, Down, Some(Reason::RouteNotProgrammed), &[&vip]);
         // without gNMI nobody says that it failed
         leaf.lost(SourceId::Gnmi).expect(vip, Up, None, &[]);
-        assert_eq!(leaf.vip_view("web", vip).route.as_ref().map(|route| route.fib), Some(FibStatus::Unknown));
+        assert_eq!(fib_status(&leaf, vip), Some(FibStatus::Unknown));
         leaf.source(SourceId::Gnmi, SourceEvent::Synced).fib(vip, None).expect(vip, Up, None, &[]);
+    }
+}
+
+fn fib_status(leaf: &Scenario, vip: IpAddr) -> Option<FibStatus> {
+    leaf.vip_view("web", vip).route.as_ref().map(|route| route.fib)
+}
+
+#[test]
+fn row_10_a_fault_of_another_owners_route_is_not_the_active_routes() {
+    for family in Family::BOTH {
+        let (mut leaf, vip) = (healthy(family), family.vip(100));
+        leaf.fib_of("bgp_evpn_mgr", vip, Some(FibFaultKind::Failed)).expect(vip, Up, None, &[]);
+        leaf.fib(vip, Some(FibFaultKind::Failed)).expect(vip, Down, Some(Reason::RouteNotProgrammed), &[]);
+    }
+}
+
+#[test]
+fn row_10_what_gnmi_does_not_cover_is_unknown_and_earlier_faults_stand() {
+    for family in Family::BOTH {
+        let (mut leaf, vip) = (healthy(family), family.vip(100));
+        assert_eq!(fib_status(&leaf, vip), Some(FibStatus::Programmed));
+        leaf.fib_known(&["ip-vrf-2"]).expect(vip, Up, None, &[]);
+        assert_eq!(fib_status(&leaf, vip), Some(FibStatus::Unknown));
+        leaf.fib_known(&[VRF]).fib(vip, Some(FibFaultKind::Failed));
+        leaf.expect(vip, Down, Some(Reason::RouteNotProgrammed), &[]);
+        leaf.fib_known(&[]).expect(vip, Down, Some(Reason::RouteNotProgrammed), &[]);
+    }
+}
+
+#[test]
+fn row_10_suppressed_is_not_programmed_and_unconfirmed_is_unknown() {
+    for family in Family::BOTH {
+        let (mut leaf, vip) = (healthy(family), family.vip(100));
+        leaf.fib(vip, Some(FibFaultKind::Suppressed)).expect(vip, Down, Some(Reason::RouteNotProgrammed), &[]);
+        leaf.fib(vip, Some(FibFaultKind::Unconfirmed)).expect(vip, Up, None, &[]);
+        assert_eq!(fib_status(&leaf, vip), Some(FibStatus::Unknown));
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use srl_k8s_services::model::alarm::{AlarmCounts, AlarmKey, AlarmNotification, AlarmRecord, AlarmView};
 use srl_k8s_services::model::event::{Event, SourceId};
+use srl_k8s_services::model::inquiry::Inquiry;
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
 use srl_k8s_services::model::persistent::Attachment;
 use srl_k8s_services::model::switch::RouteKey;
@@ -26,6 +27,8 @@ pub(crate) struct State {
     pub(crate) orphans: BTreeMap<RouteKey, OrphanView>,
     pub(crate) attachments: BTreeSet<Attachment>,
     pub(crate) alarms: AlarmState,
+    /// What the engine asks the switch, which no recompute knows.
+    pub(crate) asked: Arc<Inquiry>,
 }
 
 /// What was said of alarms. It has a history, and so is no function of the present: compared by `alarms`.
@@ -66,7 +69,7 @@ impl State {
                 self.alarms.notifications.push(notification);
                 true
             }
-            Change::Ask(_) => true,
+            Change::Ask(inquiry) => std::mem::replace(&mut self.asked, Arc::clone(&inquiry)) != inquiry,
             Change::PersistentState(memory) => {
                 // Saved at a pace of its own: what changed meanwhile may be as it was.
                 self.attachments = memory.attachments;
@@ -80,6 +83,7 @@ impl State {
     /// not compared.
     pub(crate) fn normalised(mut self) -> Self {
         let some = |text: &mut Option<Arc<str>>| *text = text.take().map(|_| "".into());
+        self.asked = Arc::default();
         self.root.iter_mut().for_each(|root| some(&mut root.reason));
         for source in self.sources.values_mut() {
             source.stale_since = source.stale_since.map(|_| Timestamp::UNIX_EPOCH);

@@ -185,12 +185,22 @@ impl Scenario {
         scenario.source(SourceId::Gnmi, SourceEvent::Syncing);
         scenario.source(SourceId::Kubernetes(C1.into()), SourceEvent::Syncing);
         scenario.fib_known(&[VRF]);
-        for (index, name) in ["default", VRF, "ip-vrf-2"].into_iter().enumerate() {
-            scenario.network_instance(name, Some(u32::try_from(index).expect("three") + 1));
+        for event in Self::tables() {
+            scenario.event(event);
         }
-        scenario.event(Event::Switch(SwitchEvent::Application(BGP, Some("bgp_mgr".into()))));
-        scenario.event(Event::Switch(SwitchEvent::Application(BGP_EVPN, Some("bgp_evpn_mgr".into()))));
         scenario
+    }
+
+    /// Network instances and applications of a booted switch.
+    pub(crate) fn tables() -> impl Iterator<Item = Event> {
+        let instance = |(name, id): (&str, u32)| {
+            let value = NetworkInstance { id, oper_up: true };
+            SwitchEvent::NetworkInstance(name.into(), Some(value))
+        };
+        let instances = [("default", 1), (VRF, 2), ("ip-vrf-2", 3)].map(instance);
+        let application = |(id, name): (u32, &str)| SwitchEvent::Application(id, Some(name.into()));
+        let applications = [(BGP, "bgp_mgr"), (BGP_EVPN, "bgp_evpn_mgr")].map(application);
+        instances.into_iter().chain(applications).map(Event::Switch)
     }
 
     /// One event, with the checks every event must pass.
@@ -303,19 +313,27 @@ impl Scenario {
         session: Option<SessionState>,
         received_routes: Option<u32>,
     ) -> &mut Self {
-        let neighbor = Neighbor { session, last_established: None, dynamic: true, received_routes };
+        self.set_neighbor(address, Neighbor { session, last_established: None, dynamic: true, received_routes })
+    }
+
+    pub(crate) fn set_neighbor(&mut self, address: IpAddr, neighbor: Neighbor) -> &mut Self {
         self.event(Event::Neighbors(Update::Set(neighbor_key(VRF, address), neighbor)))
     }
 
-    /// A dynamic neighbor vanishes from state.
+    /// A neighbor vanishes from state.
     pub(crate) fn vanish(&mut self, address: IpAddr) -> &mut Self {
         self.event(Event::Neighbors(Update::Gone(neighbor_key(VRF, address))))
     }
 
     /// A fault of BGP's route, or its end.
     pub(crate) fn fib(&mut self, prefix: impl Into<IpNet>, kind: Option<FibFaultKind>) -> &mut Self {
+        self.fib_of("bgp_mgr", prefix, kind)
+    }
+
+    /// A fault of an owner's route, or its end.
+    pub(crate) fn fib_of(&mut self, owner: &str, prefix: impl Into<IpNet>, kind: Option<FibFaultKind>) -> &mut Self {
         let route = RouteKey { network_instance: VRF.into(), prefix: prefix.into() };
-        let key = FibKey { route, owner: "bgp_mgr".into() };
+        let key = FibKey { route, owner: owner.into() };
         let since = at(self.elapsed).wall;
         self.event(Event::Fib(match kind {
             Some(kind) => Update::Set(key, FibFault { kind, since }),
@@ -399,6 +417,12 @@ impl Scenario {
     pub(crate) fn node_view(&self, name: &str) -> &NodeView {
         let view = self.said.nodes.get(&(C1.into(), NodeName::from(name)));
         view.unwrap_or_else(|| panic!("no state of node {name}"))
+    }
+
+    /// Nodes of the next-hops that are expected for a VIP of `web`.
+    pub(crate) fn expected(&self, vip: IpAddr) -> Vec<&str> {
+        let hops = self.vip_view("web", vip).next_hops.iter().filter(|hop| hop.expected);
+        hops.filter_map(|hop| hop.node.as_ref().map(NodeName::as_str)).collect()
     }
 
     /// The VIP's state and reason, and what its detail must name for an operator to act.

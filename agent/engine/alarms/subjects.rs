@@ -390,7 +390,7 @@ impl Subjects {
         let takes_over = self.known.get(node).is_some_and(|subject| subject.active && subject.well.is_none());
         for resource in dependents.clone() {
             let Some(subject) = self.known.get(&resource) else { continue };
-            let excuse = self.excuse(&resource, &subject.fault);
+            let excuse = self.excuse(&resource, subject.current());
             if takes_over && subject.active && subject.well.is_none() && excuse == Excuse::Active {
                 if let Some(subject) = self.known.get_mut(&resource) {
                     subject.active = false;
@@ -425,7 +425,7 @@ impl Subjects {
     fn schedule(&mut self, now: Now, resource: &Resource) {
         let Some(subject) = self.known.get(resource) else { return };
         let visible = self.visibility.covers(resource);
-        let excuse = self.excuse(resource, &subject.fault);
+        let excuse = self.excuse(resource, subject.current());
         let runs = visible
             && subject.known
             && (subject.well.is_some() == subject.active || subject.graver.is_some())
@@ -524,6 +524,11 @@ impl Subjects {
 }
 
 impl Subject {
+    /// What is wrong now, or was last.
+    fn current(&self) -> &Fault {
+        self.graver.as_ref().unwrap_or(&self.fault)
+    }
+
     fn due(&self, policy: &AlarmPolicy) -> Option<Duration> {
         let raises = !self.active || self.graver.is_some();
         Some(self.since? + if raises { policy.raise_hold } else { policy.clear_hold })

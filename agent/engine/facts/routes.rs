@@ -385,6 +385,42 @@ impl Attributes {
 mod tests {
     use super::*;
 
+    fn by(group: u64) -> Route {
+        Route { owner: 1, preference: 170, metric: 10, next_hop_group: NextHopGroupId(group) }
+    }
+
+    #[test]
+    fn the_longest_match_wins_and_a_default_route_never_counts() {
+        let (mut routes, mut attributes) = (Routes::default(), Attributes::default());
+        let all = [("0.0.0.0/0", 1), ("10.0.0.0/8", 2), ("10.1.0.0/16", 3), ("::/0", 4), ("2001:db8::/32", 5)];
+        for (prefix, group) in all {
+            let prefix: IpNet = prefix.parse().expect("a prefix");
+            assert!(routes.set(prefix, Some(by(group)), &mut attributes, 0));
+            assert!(!routes.set(prefix, Some(by(group)), &mut attributes, 1), "the same again changes nothing");
+        }
+        let longest = |address: &str| {
+            let found = routes.longest(address.parse().expect("an address"), &attributes);
+            found.map(|found| found.route.next_hop_group.0)
+        };
+        let addresses = ["10.1.2.3", "10.2.2.3", "11.0.0.1", "2001:db8::1", "2001:db9::1"];
+        assert_eq!(addresses.map(longest), [Some(3), Some(2), None, Some(5), None]);
+    }
+
+    #[test]
+    fn a_sweep_takes_what_its_generation_did_not_bring() {
+        let (mut routes, mut attributes) = (Routes::default(), Attributes::default());
+        let host = |last: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        for last in 0..10 {
+            routes.set(IpNet::from(host(last)), Some(by(1)), &mut attributes, 1);
+            let v6 = IpAddr::V6(Ipv6Addr::from_bits(last.into()));
+            routes.set(IpNet::from(v6), Some(by(1)), &mut attributes, 1);
+        }
+        routes.set(IpNet::from(host(3)), Some(by(1)), &mut attributes, 2);
+        assert_eq!(routes.sweep(2, &mut attributes).len(), 19);
+        assert!(routes.host(host(3), &attributes).is_some());
+        assert!(routes.host(host(4), &attributes).is_none());
+    }
+
     #[test]
     fn combinations_beyond_what_an_entry_can_name_lose_the_metric_alone() {
         let (mut routes, mut attributes) = (Routes::default(), Attributes { limit: 2, ..Attributes::default() });

@@ -180,6 +180,7 @@ impl<'a> Oracle<'a> {
             orphans: self.orphans(),
             attachments: self.world.memory.clone(),
             alarms: Default::default(),
+            asked: Default::default(),
         }
     }
 

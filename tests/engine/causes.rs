@@ -1,0 +1,271 @@
+//! What is not up is asked about, and what was found stands beside the verdict.
+
+use srl_k8s_services::model::cluster::AddressFamily;
+use srl_k8s_services::model::cluster::TrafficPolicy::Cluster;
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceId, Update};
+use srl_k8s_services::model::inquiry::{
+    AddressKey, Answer, Asking, Finding, NeighborWords, Notification, Path, PathKey, Place, Question, RibRoute,
+};
+use srl_k8s_services::model::switch::{FibFaultKind, Neighbor, SessionState};
+use srl_k8s_services::model::time::Timestamp;
+use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
+use srl_k8s_services::model::verdict::{ProbableCause, Reason};
+use srl_k8s_services::model::view::Cause;
+
+use crate::scenario::{C1, Family, Scenario, VRF, at, endpoint, neighbor_key, vtep};
+
+const V4: Family = Family::V4;
+/// Before the agent started.
+const ESTABLISHED: &str = "2023-11-14T21:00:00Z";
+const FELL: &str = "2023-11-14T22:00:00Z";
+
+fn time(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+fn neighbor_of(family: Family, node: u8) -> Question {
+    Question::Neighbor(neighbor_key(VRF, family.node(node)))
+}
+
+fn place_of(family: Family, node: u8) -> Question {
+    Question::Place(AddressKey { network_instance: VRF.into(), address: family.node(node) })
+}
+
+fn path_of(family: Family, node: u8) -> Question {
+    let (prefix, neighbor) = (family.vip(100).into(), family.node(node));
+    Question::Path(PathKey { network_instance: VRF.into(), prefix, neighbor })
+}
+
+impl Scenario {
+    fn found(&mut self, question: Question, answer: Answer) -> &mut Self {
+        let at = at(self.elapsed).wall;
+        // Places and causes are no function of what a recompute knows.
+        self.tell(Event::Finding(question, Finding { at, answer }));
+        self
+    }
+
+    fn asks(&self, question: &Question) -> Option<Asking> {
+        self.said.asked.get(question).copied()
+    }
+
+    /// The cause on the VIP, and on one of its next-hops.
+    fn causes(&self, family: Family, node: u8) -> (Option<ProbableCause>, Option<ProbableCause>) {
+        let vip = family.vip(100);
+        let word = |cause: &Option<Cause>| cause.as_ref().map(|cause| cause.probable);
+        (word(&self.vip_view("web", vip).cause), word(&self.next_hop("web", vip, family.node(node)).cause))
+    }
+
+    fn cause_of(&self, node: &str) -> Option<ProbableCause> {
+        self.node_view(node).cause.as_ref().map(|cause| cause.probable)
+    }
+}
+
+/// Two nodes with sessions, both next-hops of the VIP.
+fn healthy(family: Family) -> Scenario {
+    let (mut leaf, vip) = (Scenario::new(), family.vip(100));
+    leaf.attached("n1", family.node(1)).attached("n2", family.node(2));
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2"]);
+    both_routed(&mut leaf, family);
+    leaf
+}
+
+fn both_routed(leaf: &mut Scenario, family: Family) {
+    leaf.bgp(family.vip(100), &[family.node(1), family.node(2)]).expect(family.vip(100), Up, None, &[]);
+}
+
+/// The session with the second node has fallen, and its next-hop is gone.
+fn session_lost(family: Family) -> Scenario {
+    let mut leaf = healthy(family);
+    leaf.bgp(family.vip(100), &[family.node(1)]).session(family.node(2), SessionState::Active);
+    leaf.expect(family.vip(100), Degraded, Some(Reason::SessionDown), &[]);
+    leaf
+}
+
+fn disabled() -> Answer {
+    Answer::Neighbor(NeighborWords { disabled: true, ..NeighborWords::default() })
+}
+
+fn unreachable() -> Answer {
+    Answer::Place(Place { is_known: true, ..Place::default() })
+}
+
+fn not_received() -> Answer {
+    Answer::Path(Path { is_known: true, ..Path::default() })
+}
+
+#[test]
+fn while_all_is_up_only_places_are_asked_once() {
+    let leaf = healthy(V4);
+    let asked: Vec<_> = leaf.said.asked.iter().map(|(question, asking)| (question.clone(), *asking)).collect();
+    assert_eq!(asked, [(place_of(V4, 1), Asking::Once(None)), (place_of(V4, 2), Asking::Once(None))]);
+}
+
+#[test]
+fn a_session_that_falls_is_looked_into_and_explained() {
+    for family in Family::BOTH {
+        let mut leaf = session_lost(family);
+        let neighbor = neighbor_of(family, 2);
+        assert_eq!(leaf.asks(&neighbor), Some(Asking::Repeatedly));
+        assert_eq!(leaf.asks(&place_of(family, 2)), Some(Asking::Repeatedly));
+        assert_eq!(leaf.causes(family, 2), (None, None), "nothing is guessed");
+        leaf.found(neighbor.clone(), disabled());
+        assert_eq!(leaf.cause_of("n2"), Some(ProbableCause::AdminDisabled));
+        assert_eq!(leaf.causes(family, 2), (Some(ProbableCause::AdminDisabled), Some(ProbableCause::AdminDisabled)));
+        leaf.up(family.node(2));
+        both_routed(&mut leaf, family);
+        assert_eq!(leaf.asks(&neighbor), None);
+        assert_eq!((leaf.cause_of("n2"), leaf.causes(family, 2)), (None, (None, None)));
+    }
+}
+
+#[test]
+fn a_dynamic_neighbor_that_vanishes_leaves_its_last_words() {
+    let dynamic = |session, last_established| Neighbor {
+        session: Some(session),
+        last_established: Some(time(last_established)),
+        dynamic: true,
+        ..Neighbor::default()
+    };
+    let (mut leaf, address) = (healthy(V4), V4.node(2));
+    leaf.set_neighbor(address, dynamic(SessionState::Established, ESTABLISHED)).bgp(V4.vip(100), &[V4.node(1)]);
+    leaf.set_neighbor(address, dynamic(SessionState::Idle, FELL));
+    let subcode = Some("Administrative Shutdown".into());
+    let received = Notification { at: Some(time(FELL)), code: "Cease".into(), subcode };
+    let words = NeighborWords { received: Some(received), ..NeighborWords::default() };
+    leaf.found(neighbor_of(V4, 2), Answer::Neighbor(words)).vanish(address);
+    assert_eq!(leaf.node_view("n2").peers[0].session, None, "the neighbor is gone");
+    assert_eq!(leaf.causes(V4, 2).0, Some(ProbableCause::PeerShutdown));
+    leaf.set_neighbor(address, dynamic(SessionState::Established, ESTABLISHED));
+    both_routed(&mut leaf, V4);
+    assert_eq!((leaf.asks(&neighbor_of(V4, 2)), leaf.causes(V4, 2)), (None, (None, None)));
+}
+
+#[test]
+fn sentences_end_with_the_cause_once_it_is_known() {
+    let (mut leaf, vip) = (session_lost(V4), V4.vip(100));
+    let before = leaf.vip_view("web", vip).clone();
+    leaf.found(neighbor_of(V4, 2), disabled());
+    let after = leaf.vip_view("web", vip);
+    let (sentence, cause) = (before.verdict.detail.expect("a sentence"), after.cause.clone().expect("a cause").detail);
+    assert_eq!(after.verdict.detail.as_deref(), Some(&*format!("{sentence}; cause: {cause}")));
+    assert_eq!(after.last_change, before.last_change, "another sentence is not another verdict");
+}
+
+#[test]
+fn a_session_cause_goes_with_gnmi_and_a_path_cause_stays() {
+    let mut leaf = session_lost(V4);
+    leaf.found(place_of(V4, 2), unreachable());
+    assert_eq!(leaf.cause_of("n2"), Some(ProbableCause::NodeUnreachable));
+    leaf.lost(SourceId::Gnmi);
+    assert_eq!(leaf.cause_of("n2"), None);
+
+    let mut leaf = healthy(V4);
+    leaf.bgp(V4.vip(100), &[V4.node(1)]).found(path_of(V4, 2), not_received()).lost(SourceId::Gnmi);
+    assert_eq!(leaf.causes(V4, 2).1, Some(ProbableCause::NotReceived), "the route is as it was");
+}
+
+#[test]
+fn an_absent_next_hop_with_its_session_up_is_explained_by_the_rib() {
+    for family in Family::BOTH {
+        let (mut leaf, vip, question) = (healthy(family), family.vip(100), path_of(family, 2));
+        leaf.bgp(vip, &[family.node(1)]).expect(vip, Degraded, Some(Reason::NextHopMissing), &[]);
+        assert_eq!(leaf.asks(&question), Some(Asking::Repeatedly));
+        leaf.found(question.clone(), not_received());
+        assert_eq!(leaf.causes(family, 2), (Some(ProbableCause::NotReceived), Some(ProbableCause::NotReceived)));
+        let row = RibRoute { rejected: true, ..RibRoute::default() };
+        leaf.found(question.clone(), Answer::Path(Path { received: Some(row), is_known: true, ..Path::default() }));
+        let rejected = Some(ProbableCause::RejectedByPolicy);
+        assert_eq!(leaf.causes(family, 2), (rejected, rejected), "the next finding takes its place");
+        both_routed(&mut leaf, family);
+        assert_eq!((leaf.asks(&question), leaf.causes(family, 2)), (None, (None, None)));
+    }
+}
+
+#[test]
+fn the_cause_of_paths_that_lost_to_evpn_is_the_tie_break() {
+    let (mut leaf, vip) = (Scenario::new(), V4.vip(100));
+    leaf.attached("n1", V4.node(1)).remote("n2", V4.node(2), 2);
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2"]).evpn(vip, &[vtep(2)]);
+    leaf.expect(vip, Degraded, Some(Reason::LocalPathUnused), &[]);
+    let row = RibRoute { valid: true, tie_break: Some("as-path-length".into()), ..RibRoute::default() };
+    let path = Path { received: Some(row.clone()), accepted: Some(row), is_known: true, ..Path::default() };
+    leaf.found(path_of(V4, 1), Answer::Path(path));
+    let cause = leaf.vip_view("web", vip).cause.clone().expect("a cause");
+    assert_eq!(cause.probable, ProbableCause::NotBest);
+    assert!(cause.detail.contains("as-path-length") && cause.detail.contains("bgp_evpn_mgr"), "{}", cause.detail);
+}
+
+#[test]
+fn a_route_kept_without_its_session_is_stale() {
+    let mut leaf = healthy(V4);
+    leaf.session(V4.node(2), SessionState::Active);
+    assert_eq!(leaf.asks(&path_of(V4, 2)), Some(Asking::Repeatedly));
+    let row = RibRoute { valid: true, used: true, stale: true, ..RibRoute::default() };
+    let path = Path { received: Some(row.clone()), accepted: Some(row), is_known: true, ..Path::default() };
+    leaf.found(path_of(V4, 2), Answer::Path(path));
+    leaf.expect(V4.vip(100), Unknown, Some(Reason::SessionDown), &[]);
+    assert_eq!(leaf.causes(V4, 2), (Some(ProbableCause::Stale), Some(ProbableCause::Stale)));
+}
+
+#[test]
+fn a_suppressed_route_is_the_cause_of_its_vip() {
+    let (mut leaf, vip) = (healthy(V4), V4.vip(100));
+    let cause = |leaf: &Scenario| leaf.vip_view("web", vip).cause.as_ref().map(|cause| cause.probable);
+    leaf.fib(vip, Some(FibFaultKind::Suppressed)).expect(vip, Down, Some(Reason::RouteNotProgrammed), &[]);
+    assert_eq!(cause(&leaf), Some(ProbableCause::FibSuppressed));
+    leaf.fib(vip, Some(FibFaultKind::Failed)).expect(vip, Down, Some(Reason::RouteNotProgrammed), &[]);
+    assert_eq!(cause(&leaf), None);
+}
+
+#[test]
+fn what_is_no_fault_of_the_switch_has_no_cause() {
+    let (mut leaf, vip) = (session_lost(V4), V4.vip(100));
+    leaf.found(place_of(V4, 2), unreachable());
+    let endpoints = [endpoint("web-0", "n1", false, false), endpoint("web-1", "n2", false, false)];
+    leaf.slice(C1, "web", AddressFamily::Ipv4, &endpoints);
+    leaf.expect(vip, Down, Some(Reason::NoReadyEndpoint), &[]);
+    assert_eq!(leaf.vip_view("web", vip).cause, None);
+}
+
+#[test]
+fn a_node_shows_where_it_is_plugged_in() {
+    let mut leaf = healthy(V4);
+    let place = Place {
+        answers: true,
+        is_known: true,
+        subinterface: Some("irb1.1".into()),
+        link_layer_address: Some("AA:C1:AB:00:00:11".into()),
+        port: Some("ethernet-1/1".into()),
+        ..Place::default()
+    };
+    leaf.found(place_of(V4, 1), Answer::Place(place));
+    let peer = &leaf.node_view("n1").peers[0];
+    assert_eq!((peer.subinterface.as_deref(), peer.port.as_deref()), (Some("irb1.1"), Some("ethernet-1/1")));
+    assert_eq!(peer.link_layer_address.as_deref(), Some("AA:C1:AB:00:00:11"));
+    assert_eq!(peer.cause, None);
+}
+
+#[test]
+fn a_speaker_that_was_up_and_is_silent_is_said_to_be_so_since_it_fell() {
+    let neighbor = |session, last_established| Neighbor {
+        session: Some(session),
+        last_established: Some(time(last_established)),
+        ..Neighbor::default()
+    };
+    let (mut leaf, address) = (healthy(V4), V4.node(2));
+    leaf.set_neighbor(address, neighbor(SessionState::Established, ESTABLISHED)).bgp(V4.vip(100), &[V4.node(1)]);
+    leaf.set_neighbor(address, neighbor(SessionState::Active, FELL));
+    leaf.found(place_of(V4, 2), Answer::Place(Place { answers: true, is_known: true, ..Place::default() }));
+    leaf.found(neighbor_of(V4, 2), Answer::Neighbor(NeighborWords::default()));
+    let cause = leaf.node_view("n2").cause.clone().expect("a cause");
+    assert_eq!(cause.probable, ProbableCause::SpeakerSilent);
+    assert!(cause.detail.contains(FELL), "{}", cause.detail);
+}
+
+#[test]
+fn questions_go_with_what_they_are_about() {
+    let mut leaf = session_lost(V4);
+    assert!(leaf.said.asked.len() > 2);
+    leaf.kubernetes(C1, ClusterEvent::Nodes(Update::Gone("n2".into())));
+    assert!(leaf.said.asked.keys().all(|question| *question == place_of(V4, 1)), "{:?}", leaf.said.asked);
+}

@@ -1,0 +1,470 @@
+//! What a speaker's own resources, and its speakers themselves, change in who is expected to announce.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
+use srl_k8s_services::model::cluster::{Node, Service};
+use srl_k8s_services::model::config::Speaker;
+use srl_k8s_services::model::event::{ClusterEvent, Update};
+use srl_k8s_services::model::names::ServiceKey;
+use srl_k8s_services::model::selector::{Must, Requirement, Selector};
+use srl_k8s_services::model::speaker::{
+    CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths,
+    MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource, StatusKey,
+};
+use srl_k8s_services::model::switch::{Neighbor, SessionState};
+use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Up};
+use srl_k8s_services::model::verdict::{AddressSource, Reason};
+
+use crate::scenario::{BGP, C1, Family, Scenario, VRF, cluster_config, ip, load_balancer, net};
+
+const V4: Family = Family::V4;
+const HOST_NAME: &str = "kubernetes.io/hostname";
+
+fn vip() -> IpAddr {
+    V4.vip(100)
+}
+
+impl Scenario {
+    fn resource(&mut self, resource: SpeakerResource, state: ResourceState) -> &mut Self {
+        self.kubernetes(C1, ClusterEvent::SpeakerResource(resource, state))
+    }
+
+    /// A resource with these objects, all of them.
+    fn has(&mut self, resource: SpeakerResource, objects: &[(&str, SpeakerObject)]) -> &mut Self {
+        let objects = objects.iter().map(|(name, object)| (key(name), object.clone())).collect();
+        self.kubernetes(C1, ClusterEvent::SpeakerObjects(resource, Update::All(objects)));
+        self.resource(resource, ResourceState::Watched)
+    }
+
+    /// These nodes' speakers report that they announce the service.
+    fn statuses(&mut self, nodes: &[&str]) -> &mut Self {
+        let all = nodes.iter().map(|node| (status(node, 0), ())).collect();
+        self.kubernetes(C1, ClusterEvent::Announcements(Update::All(all)));
+        self.resource(SpeakerResource::MetallbStatuses, ResourceState::Watched)
+    }
+
+    fn status(&mut self, update: Update<StatusKey, ()>) -> &mut Self {
+        self.kubernetes(C1, ClusterEvent::Announcements(update))
+    }
+
+    /// The n-th node is in a rack.
+    fn rack(&mut self, n: u8, rack: &str) -> &mut Self {
+        let labels = [("rack", rack)].into_iter().collect();
+        self.node_in(C1, &format!("n{n}"), Node { internal: [V4.node(n)].into(), labels, ..Node::default() })
+    }
+
+    fn by_nodes(&mut self, nodes: &[u8]) -> &mut Self {
+        let hops: Vec<_> = nodes.iter().map(|n| V4.node(*n)).collect();
+        self.bgp(vip(), &hops)
+    }
+
+    /// How many VIPs the two nodes should announce.
+    fn counts(&self) -> (u32, u32) {
+        (self.node_view("n1").expected_vips, self.node_view("n2").expected_vips)
+    }
+
+    fn detail(&self) -> &str {
+        self.vip_view("web", vip()).verdict.detail.as_deref().unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn nobody(&mut self, words: &str) {
+        self.expect(vip(), Down, Some(Reason::NoAnnouncer), &[&words]);
+    }
+
+    #[track_caller]
+    fn nodes(&self, expected: &[&str]) {
+        assert_eq!(self.expected(vip()), expected);
+    }
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey { namespace: None, name: name.into() }
+}
+
+fn status(node: &str, object: u64) -> StatusKey {
+    StatusKey { service: ServiceKey::new("default", "web"), node: node.into(), object }
+}
+
+fn selects(label: &str, value: &str) -> Selector {
+    let must = Must::BeIn([Arc::from(value)].into());
+    Selector([Requirement { label: label.into(), must }].into())
+}
+
+fn pool(prefix: &str) -> SpeakerObject {
+    SpeakerObject::Pool(Pool { prefixes: [net(prefix)].into(), ..Pool::default() })
+}
+
+fn advertisement(change: impl FnOnce(&mut MetallbAdvertisement)) -> SpeakerObject {
+    let mut advertisement = MetallbAdvertisement::default();
+    change(&mut advertisement);
+    SpeakerObject::MetallbAdvertisement(advertisement)
+}
+
+fn on_rack(rack: &str) -> SpeakerObject {
+    advertisement(|a| a.node_selectors = [selects("rack", rack)].into())
+}
+
+/// Two nodes in racks of their own, attached, with an endpoint each.
+fn two_racks(speaker: Speaker) -> Scenario {
+    let mut leaf = Scenario::with(cluster_config(speaker));
+    leaf.rack(1, "1").rack(2, "2").up(V4.node(1)).up(V4.node(2));
+    leaf.service("web", Cluster, &[vip()]).ready("web", &["n1", "n2"]);
+    leaf
+}
+
+/// The same, with a pool, and advertisements in front of it.
+fn metallb(advertisements: &[(&str, SpeakerObject)]) -> Scenario {
+    let mut leaf = two_racks(Speaker::Metallb);
+    leaf.has(SpeakerResource::MetallbPools, &[("vips", pool("1.1.1.0/24"))]);
+    leaf.has(SpeakerResource::MetallbAdvertisements, advertisements);
+    leaf
+}
+
+#[test]
+fn only_nodes_that_an_advertisement_selects_are_expected() {
+    metallb(&[("a", on_rack("1")), ("b", on_rack("2"))]).nodes(&["n1", "n2"]);
+    let mut leaf = metallb(&[("a", on_rack("1"))]);
+    leaf.nodes(&["n1"]);
+    leaf.by_nodes(&[1]).expect(vip(), Up, None, &[]);
+    assert_eq!(leaf.counts(), (1, 0));
+    leaf.rack(1, "2").rack(2, "1").nodes(&["n2"]);
+    assert_eq!(leaf.counts(), (0, 1), "labels move a node out and in");
+}
+
+#[test]
+fn what_no_advertisement_announces_is_no_fault_of_the_network_and_the_sentence_names_the_object() {
+    let other = advertisement(|a| a.service_selectors = [selects("app", "other")].into());
+    let elsewhere = advertisement(|a| a.pools = ["others".into()].into());
+    for (advertisements, words) in [
+        (vec![], "no BGPAdvertisement exists"),
+        (vec![("a", on_rack("9"))], "BGPAdvertisement a selects no node that may announce"),
+        (vec![("a", other)], "no BGPAdvertisement of IPAddressPool vips selects the service by its labels"),
+        (vec![("a", elsewhere)], "no BGPAdvertisement selects IPAddressPool vips"),
+    ] {
+        metallb(&advertisements).nobody(words);
+    }
+    let mut leaf = two_racks(Speaker::Metallb);
+    leaf.has(SpeakerResource::MetallbPools, &[("vips", pool("9.9.9.0/24"))]);
+    leaf.has(SpeakerResource::MetallbAdvertisements, &[("a", advertisement(|_| {}))]);
+    leaf.nobody("no IPAddressPool holds all addresses");
+}
+
+#[test]
+fn a_route_that_is_there_all_the_same_is_not_called_bad() {
+    metallb(&[]).by_nodes(&[1]).expect(vip(), Up, None, &[]);
+}
+
+#[test]
+fn advertisements_that_disagree_on_the_attributes_of_one_prefix_announce_nothing() {
+    let chosen = || Selector([Requirement { label: "none".into(), must: Must::NotExist }].into());
+    let of = |preference| {
+        advertisement(|a| {
+            a.local_preference = preference;
+            a.service_selectors = [chosen()].into();
+        })
+    };
+    let prepended = advertisement(|a| (a.local_preference, a.prepended) = (100, 2));
+    let preferred = advertisement(|a| a.local_preference = 200);
+    let aggregated = advertisement(|a| a.lengths.v6 = Some(64));
+    for other in [of(200), preferred, prepended, aggregated] {
+        metallb(&[("a", of(100)), ("b", other)]).nobody("a, b selects no node");
+    }
+    let shorter = advertisement(|a| {
+        a.local_preference = 200;
+        a.lengths.v4 = Some(24);
+    });
+    metallb(&[("a", of(100)), ("b", shorter)]).nodes(&["n1", "n2"]);
+}
+
+#[test]
+fn advertisements_disagree_only_where_one_peer_would_get_both() {
+    let to = |peer: &str, preference| {
+        advertisement(|a| {
+            a.local_preference = preference;
+            a.peers = [peer.into()].into();
+            a.service_selectors =
+                [Selector([Requirement { label: "none".into(), must: Must::NotExist }].into())].into();
+        })
+    };
+    metallb(&[("a", to("tor1", 100)), ("b", to("tor2", 200))]).nodes(&["n1", "n2"]);
+    // MetalLB refuses these and goes on with what it had.
+    let all = |preference| advertisement(|a| a.local_preference = preference);
+    metallb(&[("a", all(100)), ("b", all(200))]).nodes(&["n1", "n2"]);
+}
+
+#[test]
+fn of_prefixes_of_several_lengths_the_longest_that_is_announced_counts() {
+    let shorter = advertisement(|a| a.lengths.v4 = Some(24));
+    let mut leaf = metallb(&[("a", on_rack("1")), ("b", shorter)]);
+    leaf.nodes(&["n1"]);
+    // A status does not name the prefix.
+    leaf.statuses(&["n1", "n2"]).nodes(&["n1"]);
+    // Who announces the longer one has no endpoint.
+    leaf.statuses(&[]).service("web", Local, &[vip()]).ready("web", &["n2"]).nodes(&["n2"]);
+    // Nobody announces the longer one any more.
+    leaf.service("web", Cluster, &[vip()]).rack(1, "9").nodes(&["n1", "n2"]);
+    leaf.rack(1, "1").nodes(&["n1"]);
+}
+
+#[test]
+fn a_node_without_a_peer_the_advertisement_goes_to_announces_nothing() {
+    let peer = |rack: &str| {
+        let node_selectors = [selects("rack", rack)].into();
+        SpeakerObject::MetallbPeer(MetallbPeer { node_selectors, source: None })
+    };
+    let peers = [("tor1", peer("1")), ("tor2", peer("2"))];
+    let to = |names: &[&str]| {
+        let names = names.iter().map(|name| Arc::from(*name)).collect();
+        advertisement(|a| a.peers = names)
+    };
+    let mut leaf = metallb(&[("a", to(&["tor2"]))]);
+    leaf.has(SpeakerResource::MetallbPeers, &peers).nodes(&["n2"]);
+    leaf.has(SpeakerResource::MetallbAdvertisements, &[("a", to(&[]))]).nodes(&["n1", "n2"]);
+    leaf.has(SpeakerResource::MetallbPeers, &peers[..1]).nodes(&["n1"]);
+}
+
+#[test]
+fn what_is_not_known_restricts_nobody() {
+    const ADVERTISEMENTS: SpeakerResource = SpeakerResource::MetallbAdvertisements;
+    let mut leaf = two_racks(Speaker::Metallb);
+    // The first listing is not whole yet.
+    let listed = Update::All(vec![(key("a"), on_rack("9"))]);
+    leaf.kubernetes(C1, ClusterEvent::SpeakerObjects(ADVERTISEMENTS, listed)).nodes(&["n1", "n2"]);
+    for state in [ResourceState::Absent, ResourceState::Forbidden("".into()), ResourceState::TooMany("".into())] {
+        let mut leaf = metallb(&[("a", on_rack("9"))]);
+        leaf.resource(ADVERTISEMENTS, state.clone()).nodes(&["n1", "n2"]);
+        let cluster = &leaf.said.clusters[C1];
+        assert_eq!(cluster.speaker_resources[&ADVERTISEMENTS], state);
+        assert_eq!((cluster.state, cluster.reason.clone()), (Up, None), "the cluster is none the worse for it");
+    }
+    let mut leaf = metallb(&[("a", on_rack("9"))]);
+    // What was read stays known while it cannot be read again.
+    leaf.resource(ADVERTISEMENTS, ResourceState::Failed("".into())).nodes(&[]);
+    leaf.cluster(C1, |cluster| cluster.source.speaker = Speaker::Generic).nodes(&["n1", "n2"]);
+}
+
+#[test]
+fn neither_pools_nor_advertisements_is_an_address_from_elsewhere() {
+    let mut leaf = two_racks(Speaker::Metallb);
+    leaf.has(SpeakerResource::MetallbPools, &[]).has(SpeakerResource::MetallbAdvertisements, &[]).nodes(&["n1", "n2"]);
+}
+
+#[test]
+fn a_node_whose_speaker_reports_that_it_announces_is_expected_whatever_is_computed() {
+    let mut leaf = two_racks(Speaker::Metallb);
+    let excluded = Node { internal: [V4.node(2)].into(), exclude_label: Some("".into()), ..Node::default() };
+    leaf.node_in(C1, "n2", excluded).nodes(&["n1"]);
+    leaf.statuses(&["n1", "n2"]).nodes(&["n1", "n2"]);
+    assert_eq!(leaf.counts(), (1, 1));
+}
+
+#[test]
+fn a_node_whose_speaker_reports_nothing_is_not_expected_where_others_do_and_its_session_is_up() {
+    for policy in [Cluster, Local] {
+        let mut leaf = two_racks(Speaker::Metallb);
+        leaf.service("web", policy, &[vip()]).statuses(&["n1"]).nodes(&["n1"]);
+        leaf.by_nodes(&[1]).expect(vip(), Up, None, &[]);
+        leaf.status(Update::Set(status("n2", 0), ())).nodes(&["n1", "n2"]);
+    }
+}
+
+#[test]
+fn a_speaker_that_died_with_its_session_is_missed_though_its_statuses_went_with_it() {
+    for dynamic in [false, true] {
+        let neighbor = |session| Neighbor { session: Some(session), dynamic, ..Neighbor::default() };
+        let mut leaf = two_racks(Speaker::Metallb);
+        leaf.set_neighbor(V4.node(2), neighbor(SessionState::Established));
+        leaf.statuses(&["n1", "n2"]).by_nodes(&[1, 2]).expect(vip(), Up, None, &[]);
+        leaf.set_neighbor(V4.node(2), neighbor(SessionState::Active)).by_nodes(&[1]);
+        if dynamic {
+            leaf.vanish(V4.node(2));
+        }
+        leaf.status(Update::Gone(status("n2", 0))).nodes(&["n1", "n2"]);
+        leaf.expect(vip(), Degraded, Some(Reason::SessionDown), &[]);
+    }
+}
+
+#[test]
+fn a_node_the_route_uses_announces_though_its_speaker_reports_nothing_any_more() {
+    let mut leaf = two_racks(Speaker::Metallb);
+    // A static neighbor that vanishes was removed; the node is behind another leaf now.
+    leaf.set_neighbor(V4.node(2), Neighbor { session: Some(SessionState::Active), ..Neighbor::default() });
+    leaf.vanish(V4.node(2)).remote("n2", V4.node(2), 2).statuses(&["n2"]).by_nodes(&[1]);
+    // FRR goes on when the speaker beside it is gone.
+    leaf.nodes(&["n1"]);
+    leaf.expect(vip(), Up, None, &[]);
+}
+
+#[test]
+fn a_second_status_of_a_node_outlives_the_first() {
+    let mut leaf = two_racks(Speaker::Metallb);
+    leaf.statuses(&["n1", "n2"]).status(Update::Set(status("n2", 7), ()));
+    leaf.status(Update::Gone(status("n2", 0))).nodes(&["n1", "n2"]);
+}
+
+#[test]
+fn a_service_without_statuses_is_computed() {
+    let other = StatusKey { service: ServiceKey::new("default", "other"), ..status("n1", 0) };
+    let mut leaf = two_racks(Speaker::Metallb);
+    leaf.statuses(&[]).status(Update::Set(other, ())).nodes(&["n1", "n2"]);
+    leaf.expect(vip(), Down, Some(Reason::NoRoute), &[]);
+}
+
+#[test]
+fn statuses_that_cannot_be_listed_any_more_are_no_evidence() {
+    for state in [ResourceState::Failed("".into()), ResourceState::Forbidden("".into()), ResourceState::Absent] {
+        let mut leaf = two_racks(Speaker::Metallb);
+        leaf.statuses(&["n1"]).resource(SpeakerResource::MetallbStatuses, state).nodes(&["n1", "n2"]);
+    }
+}
+
+#[test]
+fn an_aggregate_is_what_is_looked_for_where_the_speaker_aggregates() {
+    let aggregated = advertisement(|a| a.lengths = Lengths { v4: Some(24), v6: None });
+    let mut leaf = metallb(&[("a", aggregated)]);
+    leaf.expect(vip(), Down, Some(Reason::NoRoute), &[&"announce it as 1.1.1.0/24"]);
+    leaf.route_of(VRF, V4.aggregate(), BGP, &[V4.node(1), V4.node(2)]);
+    leaf.expect(vip(), Up, Some(Reason::CoveredByAggregate), &[&"1.1.1.0/24", &"the prefix it is announced as"]);
+}
+
+#[test]
+fn a_pool_of_the_speaker_makes_orphans_unless_a_filter_hides_services() {
+    const POOLS: SpeakerResource = SpeakerResource::MetallbPools;
+    let orphans = |leaf: &Scenario| leaf.said.orphans.len();
+    let mut leaf = metallb(&[("a", advertisement(|_| {}))]);
+    leaf.bgp(ip("1.1.1.7"), &[V4.node(1)]);
+    assert_eq!(orphans(&leaf), 1);
+    leaf.has(POOLS, &[("vips", pool("1.1.1.64/26"))]);
+    assert_eq!(orphans(&leaf), 0);
+    leaf.has(POOLS, &[("vips", pool("1.1.1.0/28")), ("more", pool("2.0.0.0/8"))]);
+    assert_eq!(orphans(&leaf), 1);
+    leaf.cluster(C1, |cluster| cluster.source.namespaces = ["a".into()].into());
+    assert_eq!(orphans(&leaf), 0, "a service that is not watched may have it");
+    leaf.cluster(C1, |cluster| cluster.rules.vip_pools = [net("1.1.1.0/24")].into());
+    assert_eq!(orphans(&leaf), 1, "the operator's own pools count as ever");
+}
+
+#[test]
+fn a_peer_of_one_node_names_the_address_that_node_peers_from() {
+    let peer = |selector: Selector| {
+        let source = Some(V4.node(1));
+        SpeakerObject::MetallbPeer(MetallbPeer { node_selectors: [selector].into(), source })
+    };
+    let mut leaf = Scenario::new();
+    for name in ["n1", "n2"] {
+        leaf.node_in(C1, name, Node { labels: [(HOST_NAME, name)].into_iter().collect(), ..Node::default() });
+    }
+    leaf.up(V4.node(1)).service("web", Cluster, &[vip()]).ready("web", &["n1"]);
+    leaf.has(SpeakerResource::MetallbPeers, &[("tor", peer(selects(HOST_NAME, "n1")))]);
+    let peers = &leaf.node_view("n1").peers;
+    assert_eq!((peers[0].source, peers.len()), (AddressSource::Speaker, 1));
+    assert!(leaf.node_view("n2").peers.is_empty());
+    leaf.has(SpeakerResource::MetallbPeers, &[("tor", peer(Selector::default()))]);
+    assert!(leaf.node_view("n1").peers.is_empty(), "one address cannot be that of every node");
+}
+
+fn cilium_peer(selector: Option<Selector>) -> SpeakerObject {
+    SpeakerObject::CiliumPeer(CiliumPeer { families: [(true, selector)].into() })
+}
+
+fn cilium_advertisement(services: CiliumServices) -> SpeakerObject {
+    let labels = [("advertise", "bgp")].into_iter().collect();
+    SpeakerObject::CiliumAdvertisement(CiliumAdvertisement { labels, services: [services].into() })
+}
+
+/// Rack 1 speaks BGP by `config`, whose peers have the peer configuration `tor`.
+fn cilium(services: CiliumServices, peer: SpeakerObject) -> Scenario {
+    let mut leaf = two_racks(Speaker::Cilium);
+    let (node_selector, peers) = (Some(selects("rack", "1")), ["tor".into()].into());
+    let config = SpeakerObject::CiliumCluster(CiliumCluster { node_selector, peers });
+    leaf.has(SpeakerResource::CiliumClusters, &[("config", config)]);
+    leaf.has(SpeakerResource::CiliumPeers, &[("tor", peer)]);
+    leaf.has(SpeakerResource::CiliumAdvertisements, &[("vips", cilium_advertisement(services))]);
+    leaf
+}
+
+fn all_balancers() -> CiliumServices {
+    CiliumServices { selector: Some(Selector::default()), load_balancer: true, ..CiliumServices::default() }
+}
+
+#[test]
+fn cilium_announces_what_an_advertisement_of_a_peer_configuration_of_the_node_selects() {
+    let bgp = || Some(selects("advertise", "bgp"));
+    cilium(all_balancers(), cilium_peer(bgp())).nodes(&["n1"]);
+    let unselecting = CiliumServices { selector: None, ..all_balancers() };
+    for (services, peer, words) in [
+        (unselecting, cilium_peer(bgp()), "no CiliumBGPAdvertisement of LoadBalancerIP selects the service"),
+        (all_balancers(), cilium_peer(None), "no CiliumBGPPeerConfig selects CiliumBGPAdvertisement vips for ipv4"),
+        (all_balancers(), SpeakerObject::CiliumPeer(CiliumPeer::default()), "for ipv4"),
+    ] {
+        cilium(services, peer).nobody(words);
+    }
+    // A service's name is a label of it.
+    let named = selects("io.kubernetes.service.name", "web");
+    cilium(CiliumServices { selector: Some(named), ..all_balancers() }, cilium_peer(bgp())).nodes(&["n1"]);
+}
+
+#[test]
+fn what_ciliums_operator_gave_a_node_is_believed_before_selectors() {
+    let node = CiliumNode { peers: ["tor".into()].into(), local_addresses: [V4.node(2)].into() };
+    let mut leaf = cilium(all_balancers(), cilium_peer(Some(Selector::default())));
+    leaf.has(SpeakerResource::CiliumNodes, &[("n2", SpeakerObject::CiliumNode(node))]).nodes(&["n2"]);
+    assert_eq!(leaf.node_view("n2").peers[0].source, AddressSource::Speaker);
+    // Without any it speaks by other means.
+    leaf.has(SpeakerResource::CiliumNodes, &[]).has(SpeakerResource::CiliumClusters, &[]).nodes(&["n1", "n2"]);
+}
+
+#[test]
+fn cilium_does_not_aggregate_policy_local() {
+    let services = CiliumServices { lengths: Lengths { v4: Some(24), v6: None }, ..all_balancers() };
+    let mut leaf = cilium(services, cilium_peer(Some(Selector::default())));
+    leaf.expect(vip(), Down, Some(Reason::NoRoute), &[&"as 1.1.1.0/24"]);
+    leaf.service("web", Local, &[vip()]).expect(vip(), Down, Some(Reason::NoRoute), &[]);
+    assert!(!leaf.detail().contains("1.1.1.0/24"), "{}", leaf.detail());
+}
+
+#[test]
+fn calico_announces_the_ranges_it_was_given_and_single_addresses_apart() {
+    let calico = |ranges: &[&str], aggregation| {
+        let load_balancer = ranges.iter().map(|range| net(range)).collect();
+        let configuration = CalicoConfiguration { load_balancer, aggregation, ..CalicoConfiguration::default() };
+        let object = SpeakerObject::CalicoConfiguration(configuration);
+        let mut leaf = two_racks(Speaker::Calico);
+        leaf.has(SpeakerResource::CalicoConfigurations, &[("default", object)]);
+        leaf
+    };
+    let leaf = calico(&["1.1.1.0/24"], true);
+    leaf.expect(vip(), Down, Some(Reason::NoRoute), &[&"2 nodes", &"as 1.1.1.0/24"]);
+    leaf.nodes(&["n1", "n2"]);
+    for (ranges, aggregation) in [(&["1.1.1.0/24", "1.1.1.100/32"][..], true), (&["1.1.1.0/24"], false)] {
+        let leaf = calico(ranges, aggregation);
+        leaf.expect(vip(), Down, Some(Reason::NoRoute), &[]);
+        assert!(!leaf.detail().contains("1.1.1.0/24"), "{}", leaf.detail());
+    }
+    let mut leaf = calico(&["9.9.9.0/24"], true);
+    leaf.nobody("BGPConfiguration default announces no range that holds 1.1.1.100");
+    leaf.nobody("serviceLoadBalancerIPs");
+    leaf.has(SpeakerResource::CalicoConfigurations, &[]).nobody("no BGPConfiguration default");
+}
+
+#[test]
+fn a_vip_of_several_services_is_announced_by_the_union_of_what_their_advertisements_select() {
+    let app = |app: &str, rack: &str| {
+        let (service, node) = (selects("app", app), selects("rack", rack));
+        advertisement(|a| {
+            a.service_selectors = [service].into();
+            a.node_selectors = [node].into();
+        })
+    };
+    let of_app = |app: &str| {
+        let labels = [("app", app)].into_iter().collect();
+        Service { labels, ..load_balancer(Cluster, &[vip()]) }
+    };
+    let mut leaf = metallb(&[("a", app("a", "1")), ("b", app("b", "2"))]);
+    leaf.service_in(C1, "web", of_app("a")).nodes(&["n1"]);
+    leaf.service_in(C1, "api", of_app("b")).ready("api", &["n2"]).nodes(&["n1", "n2"]);
+    assert_eq!(leaf.counts(), (1, 1));
+}
