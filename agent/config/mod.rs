@@ -4,6 +4,7 @@
 //! results is validated whole, every problem is reported at once with the path of its leaf, and a commit that is wrong
 //! leaves no trace: the device rolls it back.
 
+mod form;
 mod raw;
 mod selector;
 mod validate;

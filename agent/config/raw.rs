@@ -104,11 +104,11 @@ fn object(path: &Path, json: &str) -> Result<Object, Problem> {
     }
     let problem = |message| Problem { path: path.clone(), message };
     let value: Value = serde_json::from_str(json)
-        .map_err(|error| problem(format!("what the switch delivered is no JSON ({error}); please report it")))?;
+        .map_err(|error| problem(format!("what the switch delivered is not JSON ({error}); please report it")))?;
     match value {
         Value::Object(members) => Ok(members_of(unwrapped(path.elements().last(), members))),
         Value::Null => Ok(Object::new()),
-        _ => Err(problem("what the switch delivered is no JSON object; please report it".into())),
+        _ => Err(problem("what the switch delivered is not a JSON object; please report it".into())),
     }
 }
 

@@ -284,11 +284,16 @@ fn a_leaf_that_cannot_be_is_refused_with_the_remedy() {
         (server(r#""api-server":"ftp://x""#), "api-server", "write https://host:port"),
         (server(r#""api-server":"x:6443""#), "api-server", "write https://host:port"),
         (server(r#""api-server":"https://""#), "api-server", "write https://host:port"),
+        (server(r#""api-server":"https://10.0.0.1:99999/""#), "api-server", "a number from 1 to 65535"),
+        (server(r#""api-server":"https://[2001:db8::1]:0""#), "api-server", "write https://host:port"),
         (server(r#""api-server":"https://u:p@x""#), "api-server", "use token-file"),
         (server(r#""api-server":"https://x","client-certificate-file":"/c""#), "client-key-file", "set it"),
         (server(r#""api-server":"https://x","client-key-file":"/c""#), "client-certificate-file", "set it"),
         (server(r#""kubeconfig":"conf""#), "kubeconfig", "not an absolute path"),
         (with(r#""network-namespace":"../x""#), "network-namespace", "ip netns list"),
+        (with(r#""network-instance":"ü""#), "network-instance", "show network-instance summary"),
+        (with(r#""node-address-annotation":"a/b/c""#), "node-address-annotation", "write example.com/name"),
+        (with(r#""load-balancer-class":"my class""#), "load-balancer-class", "write example.com/name"),
         (with(r#""label-selector":"a in b""#), "label-selector", "parentheses"),
         (with(r#""speaker":"kube-vip","speaker-node-selector":"a in b""#), "speaker-node-selector", "parentheses"),
         (with(r#""speaker":"cilium","speaker-node-selector":"a=b""#), "speaker-node-selector", "speaker cilium"),
@@ -315,6 +320,26 @@ fn a_leaf_that_cannot_be_is_refused_with_the_remedy() {
         assert!(found.iter().any(|text| text.starts_with(&path) && text.contains(words)), "{leaf} {words}: {found:?}");
         assert_eq!(found.len(), 1, "{found:?}");
     }
+}
+
+#[test]
+fn hold_times_and_a_history_that_nobody_can_mean_are_refused() {
+    let found = problems(&[
+        cluster(KUBECONFIG),
+        set(
+            ".k8s_services",
+            r#"{"alarm-policy":{"raise-hold-time":65535,"clear-hold-time":3601,"history-size":10001}}"#,
+        ),
+        set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="Node_1"}"#, "{}"),
+    ]);
+    let expected = [
+        "/k8s-services/alarm-policy/clear-hold-time: '3601' is not a number of seconds from 0 to 3600",
+        "/k8s-services/alarm-policy/history-size: '10001' is not a number from 0 to 10000",
+        "/k8s-services/alarm-policy/raise-hold-time: '65535' is not a number of seconds from 0 to 3600",
+        "/k8s-services/cluster[name=c1]/node[name=Node_1]/name: 'Node_1' cannot be the name of a Kubernetes node; \
+         write it as `kubectl get nodes` prints it",
+    ];
+    assert_eq!(found, expected);
 }
 
 #[test]

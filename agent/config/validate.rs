@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::raw::{ClusterTree, Leaves, Object, Tree};
-use super::selector;
+use super::{form, selector};
 use crate::files::is_below;
 use crate::model::commit::Problem;
 use crate::model::config::{AlarmPolicy, AnnouncementMode, ClusterConfig, Config, Connection, Rules, Source, Speaker};
@@ -24,6 +24,10 @@ const ADMIN_STATE: [(&str, bool); 2] = [("enable", true), ("disable", false)];
 const DEFAULT_NETWORK_NAMESPACE: &str = "srbase-mgmt";
 /// `network-namespace` that names the agent's own.
 const OWN_NETWORK_NAMESPACE: &str = "self";
+/// The longest hold time: an alarm that waits for longer is one nobody gets.
+const LONGEST_HOLD: u64 = 3600;
+/// The longest alarm history: every entry stands in state and in the state file.
+const LONGEST_HISTORY: u16 = 10_000;
 
 /// The configuration of the tree; every problem is reported. Meaningless when there are any. Files of credentials
 /// must be below `credentials`.
@@ -55,14 +59,17 @@ fn alarm_policy(object: &Object, problems: &mut Vec<Problem>) -> AlarmPolicy {
     let default = AlarmPolicy::default();
     let mut leaves = Leaves::new(product::root().child("alarm-policy"), object, problems);
     let seconds = |leaves: &mut Leaves<'_>, leaf| {
-        let value: Option<u16> = leaves.parsed(leaf, "a number of seconds from 0 to 65535", |text| text.parse().ok());
-        value.map(|seconds| Duration::from_secs(seconds.into()))
+        let expected = format!("a number of seconds from 0 to {LONGEST_HOLD}");
+        let value = leaves.parsed(leaf, &expected, |text| text.parse().ok().filter(|it| *it <= LONGEST_HOLD));
+        value.map(Duration::from_secs)
     };
     let policy = AlarmPolicy {
         raise_hold: seconds(&mut leaves, "raise-hold-time").unwrap_or(default.raise_hold),
         clear_hold: seconds(&mut leaves, "clear-hold-time").unwrap_or(default.clear_hold),
         history_size: leaves
-            .parsed("history-size", "a number from 0 to 65535", |text| text.parse().ok())
+            .parsed("history-size", &format!("a number from 0 to {LONGEST_HISTORY}"), |text| {
+                text.parse().ok().filter(|it| *it <= LONGEST_HISTORY)
+            })
             .unwrap_or(default.history_size),
         kubernetes_events: leaves.flag("kubernetes-events"),
     };
@@ -101,7 +108,7 @@ fn source(leaves: &mut Leaves<'_>) -> Source {
         namespaces: namespaces(leaves),
         label_selector: label_selector(leaves),
         include_external_ips: leaves.flag("include-external-ips"),
-        node_address_annotation: non_empty(leaves, "node-address-annotation"),
+        node_address_annotation: qualified_name(leaves, "node-address-annotation"),
         node_labels: speaker.selects_by_labels(),
     }
 }
@@ -111,7 +118,7 @@ fn rules(leaves: &mut Leaves<'_>) -> Rules {
     let modes = AnnouncementMode::ALL.map(|mode| (mode.as_str(), mode));
     Rules {
         network_instance: network_instance(leaves),
-        load_balancer_class: non_empty(leaves, "load-balancer-class"),
+        load_balancer_class: qualified_name(leaves, "load-balancer-class"),
         announcement: leaves.one_of("announcement", &modes).unwrap_or(AnnouncementMode::Auto),
         transit_addresses: transit_addresses(leaves),
         vip_pools: pools(leaves),
@@ -155,6 +162,16 @@ fn non_empty(leaves: &mut Leaves<'_>, leaf: &str) -> Option<Arc<str>> {
         leaves.problem(leaf, "is empty; delete the leaf to leave it unset");
     }
     Some(Arc::from(text))
+}
+
+/// A name with an optional prefix, as keys of annotations and classes are.
+fn qualified_name(leaves: &mut Leaves<'_>, leaf: &str) -> Option<Arc<str>> {
+    let text = non_empty(leaves, leaf)?;
+    if !text.trim().is_empty() && !form::is_qualified_name(&text) {
+        leaves
+            .problem(leaf, format!("'{text}' cannot be a name in Kubernetes; write example.com/name, or a name alone"));
+    }
+    Some(text)
 }
 
 fn file(leaves: &mut Leaves<'_>, leaf: &str) -> Option<PathBuf> {
@@ -230,6 +247,8 @@ fn check_url(leaves: &mut Leaves<'_>, url: &str) {
         leaves.problem("api-server", format!("'{url}' names no host; {REMEDY}"));
     } else if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         leaves.problem("api-server", "holds a user name or password; use token-file or a client certificate");
+    } else if uri.authority().is_some_and(|authority| !form::has_valid_port(authority.as_str())) {
+        leaves.problem("api-server", format!("the port of '{url}' is not a number from 1 to 65535; {REMEDY}"));
     } else if uri.query().is_some() {
         leaves.problem("api-server", format!("'{url}' holds a query; {REMEDY}"));
     }
@@ -237,9 +256,10 @@ fn check_url(leaves: &mut Leaves<'_>, url: &str) {
 
 fn network_namespace(leaves: &mut Leaves<'_>) -> Option<Arc<str>> {
     let name = leaves.text("network-namespace").unwrap_or_else(|| DEFAULT_NETWORK_NAMESPACE.to_owned());
-    if name.is_empty() || name.contains('/') || name == "." || name == ".." {
-        let message =
-            format!("'{name}' is no name of a network namespace; write one that `ip netns list` shows, or self");
+    if !form::is_network_namespace(&name) {
+        let message = format!(
+            "'{name}' cannot be the name of a network namespace; write one that `ip netns list` shows, or self"
+        );
         leaves.problem("network-namespace", message);
     }
     (name != OWN_NETWORK_NAMESPACE).then(|| Arc::from(name))
@@ -247,14 +267,19 @@ fn network_namespace(leaves: &mut Leaves<'_>) -> Option<Arc<str>> {
 
 fn network_instance(leaves: &mut Leaves<'_>) -> NetworkInstanceName {
     let name = non_empty(leaves, "network-instance");
+    if let Some(name) = name.as_ref().filter(|name| !name.trim().is_empty() && !form::is_network_instance(name)) {
+        let message = format!(
+            "'{name}' cannot be the name of a network instance; write one that `show network-instance summary` lists"
+        );
+        leaves.problem("network-instance", message);
+    }
     name.map_or_else(|| NetworkInstanceName::from("default"), |name| NetworkInstanceName::from(&*name))
 }
 
 fn namespaces(leaves: &mut Leaves<'_>) -> BTreeSet<Arc<str>> {
     let names = leaves.texts("namespace");
     for name in &names {
-        let label = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if !label || name.is_empty() || name.len() > 63 || name.starts_with('-') || name.ends_with('-') {
+        if !form::is_dns_label(name) {
             let message = format!("'{name}' cannot be the name of a Kubernetes namespace (a-z, 0-9 and hyphens)");
             leaves.problem("namespace", message);
         }
@@ -301,6 +326,12 @@ fn nodes(
     for (name, object) in nodes {
         let mut leaves = Leaves::new(cluster.entry("node", &[("name", name)]), object, problems);
         key_leaf(&mut leaves, name);
+        if !form::is_dns_subdomain(name) {
+            leaves.problem(
+                "name",
+                format!("'{name}' cannot be the name of a Kubernetes node; write it as `kubectl get nodes` prints it"),
+            );
+        }
         let mut addresses = BTreeSet::new();
         for text in leaves.texts("fabric-address") {
             let Some(address) = address(&mut leaves, "fabric-address", &text, SPEAKER) else { continue };

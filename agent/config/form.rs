@@ -1,0 +1,96 @@
+//! Forms of values that YANG types as text: names of the switch and of Kubernetes, ports of URLs.
+
+/// Whether SR Linux can have a network instance of this name: printable ASCII, at most 247 characters, no blank at
+/// either end and no quote or backslash, which its CLI could not type.
+pub(super) fn is_network_instance(name: &str) -> bool {
+    let typed = |c: char| c == ' ' || (c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '\\'));
+    (1..=247).contains(&name.len()) && name.chars().all(typed) && name.trim() == name
+}
+
+/// Whether Linux can have a network namespace of this name: a file name.
+pub(super) fn is_network_namespace(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_graphic() && c != '/';
+    (1..=255).contains(&name.len()) && name.chars().all(plain) && name != "." && name != ".."
+}
+
+/// Whether Kubernetes takes it as a label of DNS (RFC 1123): the name of a namespace.
+pub(super) fn is_dns_label(name: &str) -> bool {
+    let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(known) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+/// Whether Kubernetes takes it as a DNS subdomain (RFC 1123): the name of a node.
+pub(super) fn is_dns_subdomain(name: &str) -> bool {
+    let part = |part: &str| {
+        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        !part.is_empty() && part.bytes().all(known) && !part.starts_with('-') && !part.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(part)
+}
+
+/// Whether Kubernetes takes it as the key of an annotation or as a class: `name` or `prefix/name`.
+pub(super) fn is_qualified_name(text: &str) -> bool {
+    let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    prefix.is_none_or(is_dns_subdomain)
+        && name.len() <= 63
+        && name.chars().all(known)
+        && ends(name.chars().next())
+        && ends(name.chars().next_back())
+}
+
+/// Whether the port of a URL's authority, if one is written, is a port: `host`, `host:6443`, `[2001:db8::1]:6443`.
+pub(super) fn has_valid_port(authority: &str) -> bool {
+    let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
+    behind.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_the_switch_or_kubernetes_cannot_have_are_told_from_those_they_can() {
+        for (name, expected) in [
+            ("default", true),
+            ("IP-VRF 1/a", true),
+            ("ü", false),
+            ("a\"b", false),
+            (" a", false),
+            ("", false),
+            (&"a".repeat(248), false),
+        ] {
+            assert_eq!(is_network_instance(name), expected, "{name}");
+        }
+        for (name, expected) in [("srbase-mgmt", true), ("..", false), ("a/b", false), ("a b", false)] {
+            assert_eq!(is_network_namespace(name), expected, "{name}");
+        }
+        for (name, expected) in [("web", true), ("Web", false), ("-web", false), ("a.b", false), ("", false)] {
+            assert_eq!(is_dns_label(name), expected, "{name}");
+        }
+        for (name, expected) in [("node1.example.com", true), ("Node1", false), ("a..b", false), ("ü", false)] {
+            assert_eq!(is_dns_subdomain(name), expected, "{name}");
+        }
+        for (name, expected) in
+            [("io.cilium/bgp", true), ("internal-VIP", true), ("a/b/c", false), ("/a", false), ("a/", false)]
+        {
+            assert_eq!(is_qualified_name(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_1_to_65535_or_absent() {
+        for (authority, expected) in [
+            ("host", true),
+            ("host:6443", true),
+            ("[2001:db8::1]", true),
+            ("[2001:db8::1]:6443", true),
+            ("10.0.0.1:99999", false),
+            ("10.0.0.1:0", false),
+            ("host:", false),
+        ] {
+            assert_eq!(has_valid_port(authority), expected, "{authority}");
+        }
+    }
+}
