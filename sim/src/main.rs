@@ -75,11 +75,11 @@ enum Command {
         /// The command; a prompt if absent.
         command: Vec<String>,
     },
-    /// Break or heal something: `pull session-down leaf=leaf1 node=cluster1`, `release ...`, `release-all`.
+    /// Break or heal something: `list`, `pull session-down leaf=leaf1 node=cluster1`, `release ...`, `release-all`.
     Lever {
         #[command(flatten)]
         place: Place,
-        /// pull, release or release-all.
+        /// list, pull, release or release-all.
         what: String,
         /// The lever and its details.
         details: Vec<String>,

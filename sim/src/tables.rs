@@ -54,12 +54,10 @@ pub struct BgpPreference {
 pub enum NetworkInstanceKind {
     /// `default`
     Default,
-    /// `ip-vrf`
+    /// `ip-vrf`; mgmt is one too.
     IpVrf,
     /// `mac-vrf`: in gNMI state, not in NDK notifications.
     MacVrf,
-    /// `host` (mgmt): no VIPs, but its routes are in the NDK stream.
-    Host,
 }
 
 /// Key of a route as SR Linux has it.

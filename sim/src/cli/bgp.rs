@@ -50,6 +50,33 @@ pub(super) fn neighbors(report: &mut Report, instance: View<'_>, peer: &str) {
     ));
 }
 
+/// BGP as a whole: AS, identifier, and how many of what.
+pub(super) fn summary(report: &mut Report, instance: View<'_>) {
+    const WIDTH: usize = 26;
+    let Some(bgp) = instance.container("protocols").and_then(|protocols| protocols.container("bgp")) else { return };
+    let all = bgp.list("neighbor");
+    let having = |leaf: &str, value: &str| all.iter().filter(|it| it.leaf(leaf) == value).count();
+    let routes = |leaf: &str| {
+        let families = all.iter().flat_map(|neighbor| neighbor.list("afi-safi"));
+        families.filter_map(|family| family.leaf(leaf).parse::<u64>().ok()).sum::<u64>().to_string()
+    };
+    let dynamic = having("dynamic-neighbor", "true");
+    let rule = format!("{}\n", "-".repeat(100));
+    report.text.push_str(&format!("{rule}BGP in network-instance \"{}\"\n", instance.leaf("name")));
+    for (name, value) in [
+        ("Global AS number", bgp.leaf("autonomous-system").to_owned()),
+        ("BGP identifier", bgp.leaf("router-id").to_owned()),
+        ("Received routes", routes("received-routes")),
+        ("Received and active routes", routes("active-routes")),
+        ("Total UP peers", having("session-state", "established").to_string()),
+        ("Configured peers", format!("{}, {} are disabled", all.len() - dynamic, having("admin-state", "disable"))),
+        ("Dynamic peers", dynamic.to_string()),
+    ] {
+        line(&mut report.text, name, WIDTH, Some(value.as_str()).filter(|it| !it.is_empty()).unwrap_or("-"));
+    }
+    report.text.push_str(&rule);
+}
+
 fn neighbor_row(instance: &str, neighbor: View<'_>, now: Timestamp) -> Vec<String> {
     let mut flags = if neighbor.leaf("dynamic-neighbor") == "true" { "D" } else { "S" }.to_owned();
     if neighbor.leaf("failure-detection/enable-bfd") == "true" {

@@ -4,13 +4,18 @@ use super::error::CliError;
 use super::lex::{Token, split};
 use super::pipe::Pipes;
 use super::target::{Target, child_names};
-use super::{Mode, Output, Session};
+use super::{CandidateKind, Mode, Output, SHARED, Session, own};
+use crate::datastore::{Candidate, Exclusive};
 
 /// Commands of every mode.
-pub(super) const COMMANDS: [&str; 8] = ["enter", "exit", "info", "pwc", "quit", "save", "show", "tools"];
+pub(super) const COMMANDS: [&str; 14] = [
+    "back", "date", "enter", "exit", "help", "history", "info", "ping", "pwc", "quit", "save", "show", "tools", "tree",
+];
 /// Commands of candidate mode.
 pub(super) const CANDIDATE_COMMANDS: [&str; 5] = ["commit", "delete", "diff", "discard", "set"];
 
+/// Kinds of candidates.
+pub(super) const CANDIDATES: [&str; 3] = ["exclusive", "private", "shared"];
 pub(super) const ENTER: [&str; 4] = ["candidate", "running", "show", "state"];
 
 impl Session {
@@ -19,6 +24,7 @@ impl Session {
         if let Some(text) = self.help(line).await {
             return Output { text, ..Output::default() };
         }
+        self.remember(line);
         match self.run(line).await {
             Ok(output) => output,
             Err(error) => Output { text: format!("{error}\n"), status: 1, quit: false },
@@ -41,6 +47,12 @@ impl Session {
             "info" => self.info(arguments, &pipes)?,
             "show" => self.show(arguments, &pipes).await?,
             "tools" => self.tools(arguments).await?,
+            "back" => self.back(),
+            "date" => own::date(),
+            "help" => self.overview(),
+            "history" => self.history(),
+            "ping" => self.ping(arguments)?,
+            "tree" => self.tree(arguments)?,
             "enter" => self.enter(arguments)?,
             "exit" => self.exit(arguments)?,
             "pwc" => format!("/ {}\n", self.context.text(self.store.schema())),
@@ -59,35 +71,60 @@ impl Session {
     fn enter(&mut self, arguments: &[Token]) -> Result<String, CliError> {
         let words: Vec<&str> = arguments.iter().map(Token::text).collect();
         let mode = match words.as_slice() {
-            ["candidate"] | ["candidate", "shared" | "exclusive", ..] => Mode::Candidate { private: false },
-            ["candidate", "private", ..] => Mode::Candidate { private: true },
+            ["candidate"] | ["candidate", "shared", ..] => Mode::Candidate { kind: CandidateKind::Shared },
+            ["candidate", "exclusive", ..] => Mode::Candidate { kind: CandidateKind::Exclusive },
+            ["candidate", "private", ..] => Mode::Candidate { kind: CandidateKind::Private },
             ["running"] => Mode::Running,
             ["state"] => Mode::State,
             ["show"] => Mode::Show,
-            ["candidate", other, ..] => return Err(CliError::unknown(other, ["exclusive", "private", "shared"])),
+            ["candidate", other, ..] => return Err(CliError::unknown(other, CANDIDATES)),
             [other, ..] => return Err(CliError::unknown(other, ENTER)),
             [] => return Err(CliError::incomplete(ENTER)),
         };
-        match mode {
-            Mode::Candidate { private: true } => self.private = Some(self.store.private_candidate()),
-            _ => self.private = None,
-        }
+        (self.private, self.exclusive) = match mode {
+            Mode::Candidate { kind } => self.claim(kind)?,
+            _ => (None, None),
+        };
         self.mode = mode;
         Ok(String::new())
     }
 
+    /// What holds a candidate of a kind: a candidate of one's own, a lock on the one of all.
+    fn claim(&mut self, kind: CandidateKind) -> Result<(Option<Candidate>, Option<Exclusive>), CliError> {
+        let held = self.exclusive.take();
+        if held.is_none() && self.store.is_locked() {
+            return Err(CliError::Refused("the candidate is locked: another session edits it exclusively".to_owned()));
+        }
+        Ok(match kind {
+            CandidateKind::Shared => (None, None),
+            CandidateKind::Private => (Some(self.store.private_candidate()), None),
+            CandidateKind::Exclusive if held.is_some() => (None, held),
+            CandidateKind::Exclusive if self.store.shared_candidate(SHARED).is_changed() => {
+                let why = "the shared candidate has changes: commit or discard them before it is locked";
+                return Err(CliError::Refused(why.to_owned()));
+            }
+            CandidateKind::Exclusive => (None, self.store.lock_candidates()),
+        })
+    }
+
     fn exit(&mut self, arguments: &[Token]) -> Result<String, CliError> {
+        let before = self.context.clone();
         match arguments.first().map(Token::text) {
             None => self.context.pop(),
             Some("all") => self.context = Target::default(),
             Some(other) => return Err(CliError::unknown(other, ["all"])),
         }
+        self.left = before;
         Ok(String::new())
     }
 
     /// A path alone is entered; with a value behind it, in candidate mode, it is set.
     fn navigate(&mut self, words: &[Token]) -> Result<String, CliError> {
         let schema = self.store.schema();
+        let mut named = words.iter().map(|word| word.text().trim_start_matches('/')).filter(|word| !word.is_empty());
+        if let Some(why) = named.next().and_then(own::not_emulated) {
+            return Err(why);
+        }
         let (target, rest) = Target::read(schema, &self.context, words).map_err(|error| self.with_commands(error))?;
         let editing = matches!(self.mode, Mode::Candidate { .. });
         if editing && schema.leaf(target.node()).is_some() {
@@ -102,7 +139,7 @@ impl Session {
         if editing && target.is_single() && schema.node(target.node()).config && !target.is_root() {
             self.create(&target)?;
         }
-        self.context = target;
+        self.left = std::mem::replace(&mut self.context, target);
         Ok(String::new())
     }
 

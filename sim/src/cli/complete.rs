@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command::ENTER;
+use super::command::{CANDIDATES, ENTER};
 use super::config::{COMMIT, DISCARD, values_of};
 use super::info::{self, From};
 use super::lex::{Token, quote, split};
@@ -69,7 +69,15 @@ impl Session {
             "exit" if arguments.is_empty() => plain(["all"]),
             "commit" if arguments.is_empty() => explained(COMMIT),
             "discard" if arguments.is_empty() => explained(DISCARD),
-            "enter" | "exit" | "commit" | "discard" | "quit" | "pwc" => Vec::new(),
+            "commit" if arguments.len() == 1 && arguments[0].text() == "confirmed" => explained(["timeout"]),
+            "enter" if arguments.len() == 1 && arguments[0].text() == "candidate" => explained(CANDIDATES),
+            "ping" if arguments.len() == 1 => explained(["network-instance"]),
+            "ping" if arguments.len() == 2 && arguments[1].text() == "network-instance" => {
+                self.names_at("/ network-instance")
+            }
+            "tree" => self.after_path(arguments),
+            "back" | "date" | "enter" | "exit" | "commit" | "discard" | "help" | "history" | "ping" | "quit"
+            | "pwc" => Vec::new(),
             "set" | "delete" | "diff" => self.after_path_to(arguments, true),
             "save" if arguments.is_empty() => plain(["startup"]),
             "save" => Vec::new(),

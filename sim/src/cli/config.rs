@@ -1,16 +1,21 @@
 //! Candidate mode: edits, and what becomes of them.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::error::CliError;
 use super::lex::Token;
 use super::target::{Target, child_names, is_configured};
-use super::{Mode, Session};
+use super::{Mode, Session, own};
 use crate::datastore::{CommitError, Problem, Refusal, canonical_text, expected};
 use crate::path::Path;
 use crate::schema::{Kind, LeafInfo, LeafType, NodeId};
 
-pub(super) const COMMIT: [&str; 4] = ["now", "save", "stay", "validate"];
+/// How long a commit waits to be confirmed, where the line does not say.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(600);
+
+pub(super) const COMMIT: [&str; 5] = ["confirmed", "now", "save", "stay", "validate"];
 pub(super) const DISCARD: [&str; 2] = ["now", "stay"];
 
 impl Session {
@@ -86,7 +91,7 @@ impl Session {
         let target = schema.resolve(&blamed).ok().map(|target| target.node());
         let (leaf, value) = match (target, key) {
             (Some(list), Some((name, value))) => (schema.child(list, name), value.clone()),
-            (found, _) => (found.or(Some(node)), value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
+            (found, _) => (found.or(Some(node)), spelled(value)),
         };
         match leaf.and_then(|leaf| Some((leaf, schema.leaf(leaf)?))) {
             Some((leaf, info)) if info.restricted => CliError::WrongValue {
@@ -134,31 +139,45 @@ impl Session {
         Ok(target.expand(schema, &self.candidate().tree()))
     }
 
-    /// `commit now|save|stay|validate`
+    /// `commit confirmed [timeout SECONDS]|now|save|stay|validate`
     pub(super) async fn commit(&mut self, words: &[Token]) -> Result<String, CliError> {
         let candidate = self.candidate();
-        let leaves = match words.first().map(Token::text) {
-            Some("validate") => {
+        let words: Vec<&str> = words.iter().map(Token::text).collect();
+        let mut confirmed_within = None;
+        let leaves = match words.as_slice() {
+            ["validate"] => {
                 candidate.validate().map_err(|it| CliError::Commit(vec![(it.path, it.message)]))?;
                 return Ok("All changes are valid\n".to_owned());
             }
-            Some("now" | "save") => true,
-            Some("stay") => false,
-            Some(other) => return Err(CliError::unknown(other, COMMIT)),
-            None => return Err(CliError::incomplete(COMMIT)),
+            ["confirmed", rest @ ..] => {
+                confirmed_within = Some(timeout(rest)?);
+                true
+            }
+            ["now" | "save", ..] => true,
+            ["stay", ..] => false,
+            [other, ..] => {
+                let refused = own::not_emulated(&format!("commit {other}"));
+                return Err(refused.unwrap_or_else(|| CliError::unknown(other, COMMIT)));
+            }
+            [] => return Err(CliError::incomplete(COMMIT)),
         };
-        let committed = self.store.commit(&candidate).await.map_err(|error| match error {
-            CommitError::Invalid(it) => CliError::Commit(vec![(it.path, it.message)]),
-            CommitError::Refused(all) => CliError::Commit(all.into_iter().map(|it| (it.path, it.message)).collect()),
-        })?;
-        if words.iter().any(|word| word.text() == "save") {
+        let committed = match confirmed_within {
+            Some(time) => self.store.commit_for(&candidate, time).await,
+            None => self.store.commit(&candidate).await,
+        };
+        let committed = committed.map_err(not_committed)?;
+        if words.contains(&"save") {
             self.store.save();
         }
         let next = if leaves { "Leaving candidate mode" } else { "Starting new transaction" };
         if leaves {
             self.leave_candidate();
         }
-        Ok(format!("{}All changes have been committed. {next}.\n", warnings(&committed.warnings)))
+        let until = confirmed_within.map_or_else(String::new, |time| {
+            let seconds = time.as_secs();
+            format!(" They are taken back in {seconds} seconds without tools system configuration confirmed-accept.")
+        });
+        Ok(format!("{}All changes have been committed. {next}.{until}\n", warnings(&committed.warnings)))
     }
 
     /// `discard now|stay`
@@ -192,6 +211,16 @@ impl Session {
     fn leave_candidate(&mut self) {
         self.mode = Mode::Running;
         self.private = None;
+        self.exclusive = None;
+    }
+}
+
+/// A value as it was typed.
+fn spelled(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(spelled).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
     }
 }
 
@@ -209,6 +238,32 @@ fn expected_of(info: &LeafInfo, message: &str) -> String {
 
 fn warnings(problems: &[Problem]) -> String {
     problems.iter().map(|it| format!("Warning in {}:\n    {}\n", it.path, it.message)).collect()
+}
+
+/// `timeout SECONDS`, or nothing.
+fn timeout(words: &[&str]) -> Result<Duration, CliError> {
+    match words {
+        [] => Ok(CONFIRMED_WITHIN),
+        ["timeout", seconds] => seconds.parse().map(Duration::from_secs).map_err(|_| CliError::WrongValue {
+            leaf: "timeout".to_owned(),
+            value: (*seconds).to_owned(),
+            expected: "a number of seconds".to_owned(),
+        }),
+        ["timeout", ..] => Err(CliError::incomplete(["<seconds>"])),
+        [other, ..] => Err(CliError::unknown(other, ["timeout"])),
+    }
+}
+
+/// Why a commit was not made, in the CLI's words.
+pub(super) fn not_committed(error: CommitError) -> CliError {
+    match error {
+        CommitError::Invalid(it) => CliError::Commit(vec![(it.path, it.message)]),
+        CommitError::Refused(all) => CliError::Commit(all.into_iter().map(|it| (it.path, it.message)).collect()),
+        CommitError::Unconfirmed => CliError::Refused(
+            "a commit waits to be confirmed: tools system configuration confirmed-accept, or confirmed-reject"
+                .to_owned(),
+        ),
+    }
 }
 
 fn refused(refusal: Refusal) -> CliError {

@@ -14,7 +14,9 @@ mod help;
 mod info;
 mod json;
 mod lex;
+mod own;
 mod pattern;
+mod ping;
 mod pipe;
 mod plugin;
 mod prompt;
@@ -30,6 +32,7 @@ mod text;
 mod tools;
 mod tree;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,7 +42,7 @@ pub use self::complete::{Completion, Suggestion};
 pub use self::prompt::PromptError;
 pub use self::remote::{Client, Factory, serve};
 use self::target::Target;
-use crate::datastore::{Candidate, Datastore};
+use crate::datastore::{Candidate, Datastore, Exclusive};
 
 /// Name of the candidate that sessions share.
 const SHARED: &str = "default";
@@ -117,7 +120,15 @@ enum Mode {
     Running,
     State,
     Show,
-    Candidate { private: bool },
+    Candidate { kind: CandidateKind },
+}
+
+/// Who edits a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CandidateKind {
+    Shared,
+    Exclusive,
+    Private,
 }
 
 impl Mode {
@@ -137,7 +148,12 @@ pub struct Session {
     applications: Option<Arc<dyn Applications>>,
     mode: Mode,
     context: Target,
+    /// The context before the last change of it, for `back`.
+    left: Target,
     private: Option<Candidate>,
+    exclusive: Option<Exclusive>,
+    /// The lines that were run, for `history`.
+    lines: VecDeque<String>,
 }
 
 impl std::fmt::Debug for Session {
@@ -149,7 +165,17 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// A session in running mode at the root.
     pub fn new(store: Datastore, options: SessionOptions, applications: Option<Arc<dyn Applications>>) -> Self {
-        Self { store, options, applications, mode: Mode::Running, context: Target::default(), private: None }
+        Self {
+            store,
+            options,
+            applications,
+            mode: Mode::Running,
+            context: Target::default(),
+            left: Target::default(),
+            private: None,
+            exclusive: None,
+            lines: VecDeque::new(),
+        }
     }
 
     /// What a user is greeted with.
@@ -164,8 +190,11 @@ impl Session {
             Mode::Running => "running".to_owned(),
             Mode::State => "state".to_owned(),
             Mode::Show => "show".to_owned(),
-            Mode::Candidate { private: false } => format!("candidate shared {SHARED}"),
-            Mode::Candidate { private: true } => format!("candidate private private-{}", self.options.user),
+            Mode::Candidate { kind: CandidateKind::Shared } => format!("candidate shared {SHARED}"),
+            Mode::Candidate { kind: CandidateKind::Exclusive } => format!("candidate exclusive {SHARED}"),
+            Mode::Candidate { kind: CandidateKind::Private } => {
+                format!("candidate private private-{}", self.options.user)
+            }
         };
         let mut flags = String::new();
         if !self.store.is_saved() {

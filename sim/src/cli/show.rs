@@ -9,7 +9,7 @@ use super::routes::{self, Family};
 use super::table::{Column, draw};
 use super::target::Target;
 use super::tree::{Body, Entry, Value};
-use super::{Session, bgp, plugin, reports};
+use super::{Session, bgp, own, plugin, reports};
 use crate::datastore::Source;
 use crate::schema::{NodeId, Schema};
 
@@ -77,6 +77,9 @@ const COMMANDS: &[(&[&str], Run)] = &[
             it.each_instance(names[0], "route-table", |view| routes::detail(report, view, family, names[2]))
         },
     ),
+    (&["network-instance", "<network-instance>", "protocols", "bgp", "summary"], |it, report, names| {
+        it.each_instance(names[0], "protocols bgp", |view| bgp::summary(report, view))
+    }),
     (&["network-instance", "<network-instance>", "protocols", "bgp", "neighbor"], |it, report, names| {
         it.each_instance(names[0], "protocols bgp", |view| bgp::neighbors(report, view, "*"))
     }),
@@ -143,6 +146,10 @@ fn family(word: &str) -> Result<Family, CliError> {
 }
 
 fn bgp_family(word: &str) -> Result<Family, CliError> {
+    if word == "evpn" {
+        let instead = "routes by EVPN stand in the route table, with owner bgp_evpn_mgr";
+        return Err(CliError::Refused(format!("BGP routes of family evpn are not emulated: {instead}")));
+    }
     Family::read(&format!("{word}-unicast")).ok_or_else(|| CliError::unknown(word, BGP_FAMILIES))
 }
 
@@ -270,6 +277,9 @@ impl Session {
         let words: Vec<&str> = words.iter().map(Token::text).collect();
         let found = COMMANDS.iter().find_map(|(row, run)| Some((captured(row, &words)?, run)));
         let Some((names, run)) = found else {
+            if let Some(why) = own::not_emulated(&format!("show {}", words.join(" "))) {
+                return Err(why);
+            }
             let native = words.first().is_none_or(|first| COMMANDS.iter().any(|(row, _)| row[0] == *first));
             if native || self.options.plugins.is_empty() {
                 return Err(wrong_words(&rows(), &words));

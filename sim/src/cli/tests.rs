@@ -9,6 +9,7 @@ use crate::datastore::StateOp;
 use crate::schema::Schema;
 
 mod edit;
+mod own;
 mod plugins;
 mod reports;
 mod switch;

@@ -1,5 +1,6 @@
 //! The subcommands.
 
+mod levers;
 mod parse;
 
 use std::io::{IsTerminal as _, Write};
@@ -156,6 +157,10 @@ pub(crate) fn on_cli(run: &Path, leaf: &str, command: &[String]) -> Result<ExitC
 
 /// `srl-sim lever`
 pub(crate) fn lever(run: &Path, what: &str, details: &[String]) -> Result<ExitCode> {
+    if what == "list" {
+        print!("{}", levers::list());
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut words = vec![what.to_owned()];
     words.extend_from_slice(details);
     act(run, &words)

@@ -20,7 +20,7 @@ pub(crate) fn action(words: &[String]) -> Result<Action> {
     for name in outer.iter().rev() {
         value = named(name, value);
     }
-    serde_json::from_value(value).with_context(|| format!("'{}' is no action", words.join(" ")))
+    serde_json::from_value(value).with_context(|| format!("'{}' is not an action", words.join(" ")))
 }
 
 fn named(name: &str, value: Value) -> Value {
@@ -60,6 +60,6 @@ mod tests {
         let error = summary("pull session-dwn node=n1").expect_err("refused");
         assert!(format!("{error:#}").contains("unknown variant `session-dwn`"), "{error:#}");
         let error = summary("pull session-down").expect_err("refused");
-        assert!(format!("{error:#}").contains("'pull session-down' is no action"), "{error:#}");
+        assert!(format!("{error:#}").contains("'pull session-down' is not an action"), "{error:#}");
     }
 }

@@ -1,10 +1,11 @@
 //! Running configuration: candidates, commits, and the hooks that carry them out or refuse them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::candidate::{self, Candidate, Edit};
 use super::change::{NodeChange, Store, diff};
+use super::confirm::Unconfirmed;
 use super::state::{self, Write};
 use super::tree::Node;
 use super::{Datastore, Refusal, check, lock};
@@ -25,6 +26,9 @@ pub enum CommitError {
     /// The schema does not allow it.
     #[error(transparent)]
     Invalid(Refusal),
+    /// An earlier one waits to be confirmed or rejected.
+    #[error("an earlier commit waits to be confirmed or rejected")]
+    Unconfirmed,
     /// A hook refused it.
     #[error("{}", .0.iter().map(|it| format!("{}: {}", it.path, it.message)).collect::<Vec<_>>().join("; "))]
     Refused(Vec<Problem>),
@@ -54,6 +58,12 @@ pub struct Commit {
     pub changes: Vec<NodeChange>,
 }
 
+/// Held by who edits alone; others can edit when it is dropped.
+#[derive(Clone, Debug)]
+pub struct Exclusive {
+    _held: Arc<()>,
+}
+
 /// Carries out commits, or refuses them.
 #[tonic::async_trait]
 pub trait CommitHook: Send + Sync + 'static {
@@ -72,6 +82,10 @@ pub(super) struct Config {
     commits: tokio::sync::Mutex<u64>,
     /// What the switch would start with.
     startup: Mutex<Arc<Node>>,
+    /// Who edits alone.
+    exclusive: Mutex<Weak<()>>,
+    /// The last commit, if it is one for a time.
+    pub(super) unconfirmed: Mutex<Option<Unconfirmed>>,
 }
 
 impl Datastore {
@@ -84,6 +98,22 @@ impl Datastore {
     /// A candidate of one's own.
     pub fn private_candidate(&self) -> Candidate {
         Candidate { store: self.clone(), edits: Arc::default() }
+    }
+
+    /// Lets one user edit alone; `None` if another does.
+    pub fn lock_candidates(&self) -> Option<Exclusive> {
+        let mut held = lock(&self.inner.config.exclusive);
+        if held.strong_count() > 0 {
+            return None;
+        }
+        let exclusive = Arc::new(());
+        *held = Arc::downgrade(&exclusive);
+        Some(Exclusive { _held: exclusive })
+    }
+
+    /// Whether somebody edits alone.
+    pub fn is_locked(&self) -> bool {
+        lock(&self.inner.config.exclusive).strong_count() > 0
     }
 
     /// Has commits carried out by a hook too.
@@ -120,18 +150,26 @@ impl Datastore {
     /// # Errors
     /// [`CommitError`] when a hook refuses it.
     pub async fn load_startup(&self) -> Result<Committed, CommitError> {
-        let mut last = self.inner.config.commits.lock().await;
         let startup = lock(&self.inner.config.startup).clone();
-        self.commit_tree(&mut last, Node::clone(&startup)).await
+        self.load(&startup).await
+    }
+
+    /// Commits a whole configuration in place of the running one.
+    pub(super) async fn load(&self, tree: &Node) -> Result<Committed, CommitError> {
+        let mut last = self.inner.config.commits.lock().await;
+        self.commit_tree(&mut last, tree.clone()).await
     }
 
     /// Makes a candidate the running configuration: it is validated, then every hook in turn carries it out. When one
     /// refuses, all hooks that saw it are notified that the running configuration stays, and the candidate keeps its edits.
     ///
     /// # Errors
-    /// [`CommitError`] when the schema does not allow it or a hook refuses it.
+    /// [`CommitError`] when the schema does not allow it, a hook refuses it, or an earlier one waits to be confirmed.
     pub async fn commit(&self, candidate: &Candidate) -> Result<Committed, CommitError> {
         let mut last = self.inner.config.commits.lock().await;
+        if self.is_unconfirmed() {
+            return Err(CommitError::Unconfirmed);
+        }
         let edits = lock(&candidate.edits).clone();
         let before = self.running();
         let mut after = Node::clone(&before);

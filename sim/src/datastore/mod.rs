@@ -9,6 +9,7 @@ mod candidate;
 mod change;
 mod check;
 mod config;
+mod confirm;
 mod delivery;
 mod json;
 mod state;
@@ -25,7 +26,7 @@ use tokio::sync::broadcast;
 
 pub use self::candidate::Candidate;
 pub use self::change::{NodeChange, Store, Transaction, diff};
-pub use self::config::{Commit, CommitError, CommitHook, Committed, Problem};
+pub use self::config::{Commit, CommitError, CommitHook, Committed, Exclusive, Problem};
 pub use self::delivery::{Delivery, delivery};
 pub use self::json::{JsonStyle, encode, encode_entry, leaf_json, member_name};
 pub(crate) use self::json::{canonical_text, expected};

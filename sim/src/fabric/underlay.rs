@@ -152,7 +152,7 @@ fn layer2_routes(fabric: &Fabric, leaf: &str) -> u32 {
 
 /// The management network instance: not a place for VIPs, but its routes are in the NDK's stream.
 fn management(address: IpNet) -> NetworkInstance {
-    let mut instance = empty_instance(MGMT_ID, NetworkInstanceKind::Host);
+    let mut instance = empty_instance(MGMT_ID, NetworkInstanceKind::IpVrf);
     instance.router_id = Some(address.addr());
     instance.routes.extend(subnet(address, "mgmt0.0", 1).into_iter().map(active));
     if let Some(gateway) = address.hosts().next() {

@@ -80,7 +80,7 @@ fn json(typed: &Typed) -> Result<Value, String> {
 fn refused(error: &CommitError) -> Status {
     match error {
         CommitError::Invalid(refusal) => invalid(refusal),
-        CommitError::Refused(_) => Status::aborted(format!("Commit failed: {error}")),
+        CommitError::Unconfirmed | CommitError::Refused(_) => Status::aborted(format!("Commit failed: {error}")),
     }
 }
 

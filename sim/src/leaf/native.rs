@@ -21,7 +21,6 @@ pub(super) fn network_instance(it: &NetworkInstance) -> Value {
         NetworkInstanceKind::Default => "default",
         NetworkInstanceKind::IpVrf => "ip-vrf",
         NetworkInstanceKind::MacVrf => "mac-vrf",
-        NetworkInstanceKind::Host => "host",
     };
     let mut value = json!({
         "type": format!("srl_nokia-network-instance:{kind}"),

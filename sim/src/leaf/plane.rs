@@ -312,7 +312,7 @@ fn instance_row(name: &str, it: &NetworkInstance) -> Option<Row> {
     use pb::network_instance_data::NetworkInstanceType;
     let kind = match it.kind {
         NetworkInstanceKind::Default => NetworkInstanceType::Default,
-        NetworkInstanceKind::IpVrf | NetworkInstanceKind::Host => NetworkInstanceType::L3vrf,
+        NetworkInstanceKind::IpVrf => NetworkInstanceType::L3vrf,
         NetworkInstanceKind::MacVrf => return None,
     };
     Some(Row::NetworkInstance(Box::new(pb::NetworkInstanceData {

@@ -277,7 +277,7 @@ fn everything() -> Tables {
     instance.neighbors.insert("192.168.1.11".to_owned(), idle);
     let session = BfdSession { local: address("192.168.1.1"), up: false, discriminator: 16385 };
     instance.bfd.insert(address("192.168.1.11"), session);
-    for kind in [NetworkInstanceKind::Default, NetworkInstanceKind::MacVrf, NetworkInstanceKind::Host] {
+    for kind in [NetworkInstanceKind::Default, NetworkInstanceKind::MacVrf] {
         let it = NetworkInstance { kind, router_id: None, oper_up: false, ..super::tests::instance([]) };
         tables.network_instances.insert(format!("{kind:?}"), it);
     }

@@ -128,7 +128,7 @@ async fn wrong_values_are_told_in_the_words_of_the_switch() {
     let text = fails(&mut session, "set / k8s-services alarm-policy raise-hold-time 70000").await;
     assert_eq!(
         text,
-        "Parsing error: While parsing 'raise-hold-time': Wrong value for 'value': Got '70000' expected 0..65535\n"
+        "Parsing error: While parsing 'raise-hold-time': Wrong value for 'value': Got '70000' expected 0..3600\n"
     );
     let text = fails(&mut session, "set / k8s-services admin-state maybe").await;
     assert!(text.contains("Got 'maybe' expected one of [enable, disable]"), "{text}");

@@ -1,0 +1,61 @@
+//! Commits for a time: taken back unless somebody confirms them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use super::config::{CommitError, Committed};
+use super::tree::Node;
+use super::{Candidate, Datastore, lock};
+
+/// A commit that waits to be confirmed.
+#[derive(Debug)]
+pub(super) struct Unconfirmed {
+    /// The configuration to go back to.
+    before: Arc<Node>,
+    timer: AbortHandle,
+}
+
+impl Datastore {
+    /// Makes a candidate the running configuration, and takes that back after a time unless [`Datastore::confirm`] is
+    /// called before.
+    ///
+    /// # Errors
+    /// [`CommitError`] as for [`Datastore::commit`].
+    pub async fn commit_for(&self, candidate: &Candidate, time: Duration) -> Result<Committed, CommitError> {
+        let before = self.running();
+        let committed = self.commit(candidate).await?;
+        let store = self.clone();
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            let Some(waiting) = lock(&store.inner.config.unconfirmed).take() else { return };
+            if let Err(error) = store.load(&waiting.before).await {
+                tracing::warn!(%error, "the commit that was not confirmed stays");
+            }
+        });
+        *lock(&self.inner.config.unconfirmed) = Some(Unconfirmed { before, timer: timer.abort_handle() });
+        Ok(committed)
+    }
+
+    /// Keeps the commit that waits to be confirmed; `false` if none waits.
+    pub fn confirm(&self) -> bool {
+        let waiting = lock(&self.inner.config.unconfirmed).take();
+        waiting.inspect(|it| it.timer.abort()).is_some()
+    }
+
+    /// Takes the commit back that waits to be confirmed; `false` if none waits.
+    ///
+    /// # Errors
+    /// [`CommitError`] when a hook refuses the earlier configuration.
+    pub async fn reject(&self) -> Result<bool, CommitError> {
+        let Some(waiting) = lock(&self.inner.config.unconfirmed).take() else { return Ok(false) };
+        waiting.timer.abort();
+        self.load(&waiting.before).await.map(|_| true)
+    }
+
+    /// Whether a commit waits to be confirmed.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        lock(&self.inner.config.unconfirmed).is_some()
+    }
+}
