@@ -59,7 +59,9 @@ impl Syslog {
 
     async fn write(&mut self, notification: &AlarmNotification) {
         let now = Timestamp::now();
-        self.write_line(&frame(priority(notification), now, &line(notification))).await;
+        if let Some(line) = line(notification) {
+            self.write_line(&frame(priority(notification), now, &line)).await;
+        }
         if let Some(line) = omitted(notification) {
             self.write_line(&frame(Priority::Warning, now, &line)).await;
         }
@@ -137,13 +139,14 @@ fn frame(priority: Priority, now: Timestamp, line: &str) -> Frame {
     Frame { text, header }
 }
 
-/// What is written of a notification.
-fn line(notification: &AlarmNotification) -> String {
+/// What is written of a notification; `None` for members of an alarm that stays.
+fn line(notification: &AlarmNotification) -> Option<String> {
     let AlarmNotification { key, alarm, event, .. } = notification;
     let name = match event {
         NotificationEvent::Raised => "alarm-raised",
         NotificationEvent::Changed => "alarm-changed",
         NotificationEvent::Cleared(..) => "alarm-cleared",
+        NotificationEvent::Joined | NotificationEvent::Left(..) => return None,
     };
     let (severity, kind, owner) = (alarm.severity.as_str(), key.kind.as_str(), alarm.owner.as_str());
     let mut line = format!("{name} severity={severity} type={kind} owner={owner}");
@@ -162,7 +165,7 @@ fn line(notification: &AlarmNotification) -> String {
     }
     let _ = write!(line, " occurrences={}", alarm.occurrences);
     quoted(&mut line, "text", &alarm.text);
-    line
+    Some(line)
 }
 
 /// What was left out before this notification.
@@ -227,6 +230,15 @@ mod tests {
         }
     }
 
+    fn written(event: NotificationEvent, text: &str) -> String {
+        line(&notification(event, text)).expect("a line")
+    }
+
+    #[test]
+    fn members_of_an_alarm_that_stays_are_no_line() {
+        assert_eq!(line(&notification(NotificationEvent::Joined, "no route")), None);
+    }
+
     fn cleared(because: ClearedBecause) -> NotificationEvent {
         NotificationEvent::Cleared("2026-01-02T03:05:00Z".parse().unwrap(), because)
     }
@@ -234,17 +246,17 @@ mod tests {
     #[test]
     fn a_line_says_what_happened_to_which_alarm_and_since_when() {
         assert_eq!(
-            line(&notification(NotificationEvent::Raised, "no route")),
+            written(NotificationEvent::Raised, "no route"),
             r#"alarm-raised severity=major type=vip-route-missing owner=network cause=peer-shutdown affected=1 id="vip-route-missing/c1/default/web/1.1.1.100" resource="/k8s-services/cluster[name=c1]/service[namespace=default][name=web]/vip[address=1.1.1.100]" raised=2026-01-02T03:04:05.678Z occurrences=2 text="no route""#
         );
     }
 
     #[test]
     fn a_line_of_a_cleared_alarm_says_why() {
-        let well = line(&notification(cleared(ClearedBecause::Well), "no route"));
+        let well = written(cleared(ClearedBecause::Well), "no route");
         assert!(well.starts_with("alarm-cleared "), "{well}");
         assert!(well.contains(" cleared=2026-01-02T03:05:00.000Z because=well "), "{well}");
-        let became = line(&notification(cleared(ClearedBecause::Became(AlarmType::VipNoEndpoint)), "no route"));
+        let became = written(cleared(ClearedBecause::Became(AlarmType::VipNoEndpoint)), "no route");
         assert!(became.contains(" because=became became=vip-no-endpoint "), "{became}");
     }
 
@@ -262,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_would_end_a_value_or_the_line_is_escaped() {
-        let line = line(&notification(NotificationEvent::Changed, "a \"b\" \\ c\nd\u{7}"));
+        let line = written(NotificationEvent::Changed, "a \"b\" \\ c\nd\u{7}");
         assert!(line.ends_with(r#"text="a \"b\" \\ c\nd ""#), "{line}");
     }
 

@@ -200,10 +200,10 @@ fn event(
     let text = &notice.alarm.text;
     let owner = notice.alarm.owner.as_str();
     let (kind, action, note) = match notice.event {
-        NotificationEvent::Raised | NotificationEvent::Changed => {
+        NotificationEvent::Raised | NotificationEvent::Changed | NotificationEvent::Joined => {
             ("Warning", "AlarmRaised", format!("{leaf}: {text} (owner {owner})"))
         }
-        NotificationEvent::Cleared(cleared, because) => {
+        NotificationEvent::Cleared(cleared, because) | NotificationEvent::Left(cleared, because) => {
             reason.push_str("Cleared");
             let lasted = cleared.duration_since(notice.alarm.raised).as_secs().max(0);
             (

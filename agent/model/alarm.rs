@@ -106,7 +106,7 @@ macro_rules! serialized_by_word {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let word = <Cow<'de, str>>::deserialize(deserializer)?;
                 let known = Self::ALL.iter().find(|known| known.as_str() == word);
-                known.copied().ok_or_else(|| D::Error::custom(format_args!("{word:?} is no {}", stringify!($name))))
+                known.copied().ok_or_else(|| D::Error::custom(format_args!("{word:?} is not a {}", stringify!($name))))
             }
         }
     )*};
@@ -293,6 +293,10 @@ pub enum NotificationEvent {
     Changed,
     /// It was cleared, then and therefore.
     Cleared(Timestamp, ClearedBecause),
+    /// It stands for services as well that it did not stand for before.
+    Joined,
+    /// It does not stand for a service any more, since then and therefore.
+    Left(Timestamp, ClearedBecause),
 }
 
 /// Active alarms by severity.

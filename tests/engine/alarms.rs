@@ -592,6 +592,28 @@ fn a_second_one_with_the_same_cause_turns_an_alarm_into_one_for_both() {
 }
 
 #[test]
+fn the_owner_of_a_service_that_joins_an_alarm_later_or_leaves_it_hears_of_it() {
+    let mut leaf = Scenario::carried();
+    for name in ["one", "two", "three"] {
+        leaf.service(name, TrafficPolicy::Cluster, &[]).after(10);
+    }
+    let heard = |leaf: &Scenario, wanted: fn(NotificationEvent) -> bool| {
+        let of_group =
+            leaf.said.alarms.notifications.iter().filter(|it| it.key.to_string() == "vip-address-pending/c1");
+        let services = of_group.filter(|it| wanted(it.event)).flat_map(|it| it.services.to_vec());
+        services.map(|(_, service)| service.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(heard(&leaf, |event| event == NotificationEvent::Raised), ["one", "two"]);
+    assert_eq!(heard(&leaf, |event| event == NotificationEvent::Joined), ["three"]);
+    leaf.kubernetes(C1, ClusterEvent::Services(Update::Gone(key("one")))).after(10);
+    assert_eq!(heard(&leaf, |event| matches!(event, NotificationEvent::Left(_, ClearedBecause::Removed))), ["one"]);
+    for name in ["two", "three"] {
+        leaf.kubernetes(C1, ClusterEvent::Services(Update::Gone(key(name))));
+    }
+    assert_eq!(heard(&leaf, |event| matches!(event, NotificationEvent::Cleared(..))), ["three"]);
+}
+
+#[test]
 fn those_whose_hold_times_end_within_a_second_are_raised_as_one() {
     let mut leaf = Scenario::carried();
     for n in 0..4 {

@@ -8,6 +8,7 @@
 //! A stage after evaluation, fed with values: it reads the changes that are about to be published, so that an alarm and
 //! the state it is about never disagree. What is not known raises and clears nothing.
 
+mod alarm;
 mod announcers;
 mod condition;
 mod history;

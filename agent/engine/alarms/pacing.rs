@@ -90,8 +90,12 @@ impl Bucket {
     }
 }
 
-/// The worst first; what is cleared last.
-fn rank(notification: &AlarmNotification) -> (bool, crate::model::alarm::Severity) {
-    let cleared = matches!(notification.event, NotificationEvent::Cleared(..));
-    (cleared, notification.alarm.severity)
+/// The worst first; what is cleared next, and members of alarms that stay last.
+fn rank(notification: &AlarmNotification) -> (u8, crate::model::alarm::Severity) {
+    let order = match notification.event {
+        NotificationEvent::Raised | NotificationEvent::Changed => 0,
+        NotificationEvent::Cleared(..) => 1,
+        NotificationEvent::Joined | NotificationEvent::Left(..) => 2,
+    };
+    (order, notification.alarm.severity)
 }

@@ -10,23 +10,21 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use super::alarm::Alarm;
 use super::condition::Fault;
 use super::history::History;
 use super::subjects::{Member, Transition};
 use super::words;
 use crate::model::alarm::{
     AlarmCounts, AlarmKey, AlarmNotification, AlarmRecord, AlarmType, AlarmView, ClearedBecause, NotificationEvent,
-    Resource, Severity,
+    Resource,
 };
 use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::time::{Now, Timestamp};
-use crate::model::verdict::ProbableCause;
 use crate::model::view::Change;
 
 /// How often the text and the counts of one alarm are written.
 const TEXT_PACE: Duration = Duration::from_secs(10);
-/// Services that one alarm is notified to: Events are for those who look after a few.
-const MOST_NOTIFIED: usize = 100;
 
 /// Active alarms and the history.
 #[derive(Debug, Default)]
@@ -55,25 +53,6 @@ pub(super) struct Output {
     pub(super) notifications: Vec<AlarmNotification>,
     /// Alarms were raised or cleared.
     pub(super) turned: bool,
-}
-
-#[derive(Debug)]
-struct Alarm {
-    view: AlarmView,
-    members: BTreeMap<Resource, Arc<Fault>>,
-    /// Members by severity.
-    severities: [u32; Severity::ALL.len()],
-    /// How often a member failed again.
-    occurrences: u32,
-    /// It stands for what its members share.
-    group: bool,
-    /// Of one that stands alone: the alarm it would share with another.
-    shared: Option<AlarmKey>,
-    /// Services that were notified of it; their owners hear of its end as well.
-    notified: BTreeSet<(ClusterName, ServiceKey)>,
-    /// When it was last written, and when it is next.
-    written: Duration,
-    stale: Option<Duration>,
 }
 
 /// A resource on its way into an alarm.
@@ -268,11 +247,23 @@ impl AlarmTable {
         }
         match self.alarms.get_mut(&key) {
             Some(alarm) => {
-                members.into_iter().for_each(|(resource, fault)| alarm.put(&resource, fault));
+                let joined = alarm.admit(members);
                 self.refresh(now, &key);
+                self.notify_joined(&key, joined);
             }
             None => self.raise(now, key, true, members, raised),
         }
+    }
+
+    /// Owners of services that came to an alarm after it was raised hear of it, too.
+    fn notify_joined(&mut self, key: &AlarmKey, joined: Vec<(ClusterName, ServiceKey)>) {
+        let Some(alarm) = self.alarms.get(key) else { return };
+        // They heard of a restored alarm in an earlier life of the agent.
+        if joined.is_empty() || self.restored.contains_key(key) {
+            return;
+        }
+        let view = self.compose(key, alarm);
+        self.notify(key.clone(), view, NotificationEvent::Joined, joined.into());
     }
 
     fn stand_alone(&mut self, now: Now, arrival: Arrival) {
@@ -300,11 +291,9 @@ impl AlarmTable {
             cause: first.cause,
         };
         let mut alarm = Alarm::new(view, group, now.elapsed);
-        members.into_iter().for_each(|(resource, fault)| alarm.put(&resource, fault));
+        let services = alarm.admit(members).into();
         alarm.view = self.compose(&key, &alarm);
         let view = alarm.view.clone();
-        alarm.notified = alarm.services().take(MOST_NOTIFIED).collect();
-        let services = alarm.notified.iter().cloned().collect();
         self.alarms.insert(key.clone(), alarm);
         self.counts.active[view.severity as usize] += 1;
         self.out.changes.push(Change::Alarm(key.clone(), Some(view.clone())));
@@ -318,8 +307,13 @@ impl AlarmTable {
         alarm.take(resource);
         if alarm.members.is_empty() && !self.restored.contains_key(key) {
             self.end(now, key, because);
-        } else {
-            self.refresh(now, key);
+            return;
+        }
+        let left = alarm.dismiss(resource).map(|service| (service, alarm.view.clone()));
+        self.refresh(now, key);
+        if let Some((service, view)) = left {
+            let event = NotificationEvent::Left(now.wall.max(view.raised), because);
+            self.notify(key.clone(), view, event, Arc::from([service]));
         }
     }
 
@@ -448,58 +442,5 @@ impl AlarmTable {
         let active = self.alarms.iter().map(|(key, alarm)| (key.clone(), alarm.view.clone()));
         let (history, last_sequence) = self.history.save();
         (active.collect(), history, last_sequence)
-    }
-}
-
-impl Alarm {
-    fn new(view: AlarmView, group: bool, written: Duration) -> Self {
-        let occurrences = view.occurrences;
-        let severities = [0; Severity::ALL.len()];
-        Self {
-            view,
-            members: BTreeMap::new(),
-            severities,
-            occurrences,
-            group,
-            shared: None,
-            notified: BTreeSet::new(),
-            written,
-            stale: None,
-        }
-    }
-
-    fn put(&mut self, resource: &Resource, fault: Arc<Fault>) {
-        self.severities[fault.severity as usize] += 1;
-        if let Some(before) = self.members.insert(resource.clone(), fault) {
-            self.severities[before.severity as usize] -= 1;
-        }
-    }
-
-    fn take(&mut self, resource: &Resource) {
-        if let Some(before) = self.members.remove(resource) {
-            self.severities[before.severity as usize] -= 1;
-        }
-    }
-
-    /// Services that its members are, or are of.
-    fn services(&self) -> impl Iterator<Item = (ClusterName, ServiceKey)> {
-        self.members.keys().filter_map(|member| match member {
-            Resource::Vip(cluster, service, _) | Resource::Service(cluster, service) => {
-                Some((cluster.clone(), service.clone()))
-            }
-            _ => None,
-        })
-    }
-
-    /// That of the members, where it is the same of each.
-    fn cause(&self) -> Option<ProbableCause> {
-        let mut causes = self.members.values().map(|fault| fault.cause);
-        let first = causes.next()??;
-        causes.all(|cause| cause == Some(first)).then_some(first)
-    }
-
-    /// That of the worst member.
-    fn severity(&self) -> Option<Severity> {
-        Severity::ALL.into_iter().find(|severity| self.severities[*severity as usize] > 0)
     }
 }

@@ -64,7 +64,10 @@ pub(super) fn sessions(node: &NodeName, view: &NodeView, now: Timestamp) -> (Arc
 
 /// What lost sessions cost.
 pub(super) fn with_lost_next_hops(text: &str, vips: u32) -> Arc<str> {
-    let cost = counted(vips, "VIP has lost this next-hop", "VIPs have lost this next-hop");
+    let cost = match vips {
+        0 => "no VIP has lost this next-hop so far".to_owned(),
+        vips => counted(vips, "VIP has lost this next-hop", "VIPs have lost this next-hop"),
+    };
     format!("{text}; {cost}").into()
 }
 
@@ -115,7 +118,7 @@ pub(super) fn instance_missing(
 
 /// A source that is out of reach.
 pub(super) fn source_stale(source: &SourceId, condition: &SourceCondition, now: Timestamp) -> Arc<str> {
-    let SourceCondition::Lost { since: lost, why, was_read } = condition else { return "out of reach".into() };
+    let SourceCondition::Lost { since: lost, why, was_read } = condition else { return "does not answer".into() };
     let since = since(*lost, now);
     let why = printable(why, LONGEST);
     match source {
@@ -142,8 +145,9 @@ pub(super) fn orphan(route: &RouteKey, view: &OrphanView) -> (Arc<str>, Arc<str>
     };
     let RouteKey { network_instance, prefix } = route;
     let detail = format!("{owner}, via {via}");
-    let text =
-        format!("{prefix} in {network_instance} ({owner}) via {via} is inside a VIP pool, and no service claims it");
+    let text = format!(
+        "{prefix} in {network_instance} ({owner}) via {via} is inside a VIP pool, and no service claims it: withdraw it where it is announced"
+    );
     (text.into(), detail.into())
 }
 
