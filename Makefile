@@ -5,6 +5,8 @@ LEAF     ?= leaf1
 RUN      ?= target/lab/$(LAB)
 # What the emulated switches are: default, or a release that refuses what devices of it do (24.10 ... 26.7, strict).
 RELEASE  ?= default
+# What else `srl-sim up` is to know: ARGS='--page-port 57580' where a port is taken.
+ARGS     ?=
 # Which Kubernetes `make e2e` takes: the newest, or an older one by KUBERNETES=1.27.
 KUBERNETES ?=
 # Where cargo builds.
@@ -69,8 +71,8 @@ build: deps
 demo: build ## The anycast lab (LAB=... another, RELEASE=26.7 another switch) on emulated leaves: breaks, heals, ends.
 	@$(TARGET)/debug/srl-sim demo lab/$(LAB) --release $(RELEASE)
 
-lab: build ## The same lab, left running until Ctrl-C.
-	@$(TARGET)/debug/srl-sim up lab/$(LAB) --run $(RUN) --release $(RELEASE)
+lab: build ## The same lab, left running until Ctrl-C (ARGS='--page-port 57580' where a port is taken).
+	@$(TARGET)/debug/srl-sim up lab/$(LAB) --run $(RUN) --release $(RELEASE) $(ARGS)
 
 verify-device: release build ## The lab's demo on SR Linux containers (containerlab, an image, root); lists where they differ.
 	@lab/containerlab/verify-device $(LAB) $(TARGET)/debug/srl-sim

@@ -40,7 +40,7 @@ enum Address {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Neither scheme.
-    #[error("'{0}' is no server address: write unix:///path/of/socket or http://host:port")]
+    #[error("'{0}' is not a server address: write unix:///path/of/socket or http://host:port")]
     Scheme(String),
     /// A socket path that depends on the working directory, or none.
     #[error("'{0}' names no absolute path: write unix:///path/of/socket")]

@@ -53,10 +53,10 @@ impl Outage {
     /// An attempt failed; returns the reason if it is another one than last time.
     pub fn failed(&mut self, reason: String) -> Option<Arc<str>> {
         if self.reason.as_ref() == Some(&reason) {
-            debug!(reason, "{} is still out of reach", self.what);
+            debug!(reason, "{} does not answer yet", self.what);
             return None;
         }
-        warn!(reason, "{} is out of reach", self.what);
+        warn!(reason, "{} does not answer", self.what);
         let reported = reason.as_str().into();
         self.reason = Some(reason);
         Some(reported)

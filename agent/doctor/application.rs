@@ -59,7 +59,7 @@ fn application(entry: &Value, version: &str) -> Check {
     let text = |name: &str| entry[name].as_str().unwrap_or("unknown");
     let state = text("state");
     if state != "running" {
-        let words = format!("the application is {state} since {}; its last words are in its log", text("last-change"));
+        let words = format!("the application is {state} since {}; its log says why", text("last-change"));
         return Check::failure(CHECK, words).remedy([
             "tail /var/log/srlinux/stdout/k8s-services.log".to_owned(),
             typed("tools system app-management application k8s-services restart"),

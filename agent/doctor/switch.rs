@@ -21,7 +21,7 @@ pub(super) async fn ndk(endpoint: &Endpoint, gnmi: &gnmi::Options) -> Check {
     const CHECK: &str = "NDK";
     match ndk::ask(endpoint).await {
         Ok(Some(id)) => Check::ok(CHECK, format!("{endpoint} answers, the agent is its application {id}")),
-        Ok(None) => Check::ok(CHECK, format!("{endpoint} answers; whom it knows it does not say")),
+        Ok(None) => Check::ok(CHECK, format!("{endpoint} answers; which applications it knows is not visible")),
         Err(AskError::Absent(_)) if has_no_switch(gnmi).await => {
             let words = format!("{endpoint} does not exist, and this release has no switch for it: it is always on");
             Check::failure(CHECK, words).remedy(restarted())

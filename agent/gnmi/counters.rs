@@ -9,7 +9,7 @@ use crate::model::switch::{IpFamily, RouteTable};
 
 /// A counter that is no number.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{leaf} is no counter: {value}")]
+#[error("{leaf} is not a counter: {value}")]
 pub(super) struct CounterError {
     leaf: String,
     value: String,
@@ -153,6 +153,6 @@ mod tests {
     #[test]
     fn a_counter_that_is_no_number_is_named() {
         let wrong = Counters::default().set(&path("ipv4-unicast", "/active-routes"), &Scalar::Boolean(true));
-        assert!(wrong.expect_err("no number").to_string().starts_with("active-routes is no counter"));
+        assert!(wrong.expect_err("no number").to_string().starts_with("active-routes is not a counter"));
     }
 }

@@ -24,10 +24,10 @@ const MOST_ENTRIES: usize = 50_000;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FibError {
     /// The key is no prefix.
-    #[error("'{0}' is no prefix")]
+    #[error("'{0}' is not a prefix")]
     Prefix(String),
     /// `last-successful-operation-timestamp` is no time.
-    #[error("'{0}' is no time")]
+    #[error("'{0}' is not a time")]
     Time(String),
 }
 

@@ -31,7 +31,7 @@ pub enum GetError {
     #[error("no connection to the gNMI server")]
     Connect(#[source] ConnectError),
     /// The server refused or failed.
-    #[error("the gNMI server does not give {path}: {}", words(.status))]
+    #[error("the gNMI server does not return {path}: {}", words(.status))]
     Status {
         /// What was asked for.
         path: String,
@@ -39,7 +39,7 @@ pub enum GetError {
         status: Status,
     },
     /// What came is no JSON.
-    #[error("the gNMI server answers with something that is no JSON")]
+    #[error("the gNMI server answers with something that is not JSON")]
     Json(#[source] serde_json::Error),
 }
 

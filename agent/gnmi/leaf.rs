@@ -50,7 +50,7 @@ impl Scalar {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UpdateError {
     /// Not JSON.
-    #[error("the value is no JSON")]
+    #[error("the value is not JSON")]
     Json(#[source] serde_json::Error),
     /// A value of a kind no leaf has here.
     #[error("the value has no readable type")]

@@ -19,7 +19,7 @@ const NEIGHBOR: [&str; 4] = ["network-instance", "protocols", "bgp", "neighbor"]
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NeighborError {
     /// The key is no peer address.
-    #[error("'{0}' is no peer address")]
+    #[error("'{0}' is not a peer address")]
     Peer(String),
     /// A value of the wrong kind.
     #[error("{leaf} of neighbor {peer} has the unreadable value {value}")]

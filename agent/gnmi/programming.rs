@@ -268,7 +268,7 @@ impl Programming {
             self.recheck = None;
             let behind = self.behind(server.counters);
             if !behind.is_empty() && matches!(self.attempt, Attempt::Idle) {
-                tracing::info!("the switch counts more failed routes than it told of, asking for them");
+                tracing::info!("the switch counts more failed routes than it reported: asking for them");
                 self.next_reread = Some(now + reread_pause);
                 self.attempt(&behind, server);
             }

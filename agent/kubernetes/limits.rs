@@ -93,7 +93,7 @@ mod tests {
             ("a certificate authority, a client certificate, a key", CREDENTIAL_BYTES),
             ("a token", TOKEN_BYTES),
             ("the head of an answer", HEAD_BYTES as u64),
-            ("an answer that is no listing", ANSWER_BYTES as u64),
+            ("an answer that is not a listing", ANSWER_BYTES as u64),
             ("a page of a listing", PAGE_BYTES as u64),
             ("an object", OBJECT_BYTES as u64),
         ];

@@ -98,7 +98,7 @@ fn foreign(server: &str, code: u16, content: &str, message: Option<&str>, reques
         }
         (401 | 403 | 429, _) => refusal(code, &format!("not from an API server, {content}"), request),
         (404, _) => {
-            format!("{server} answers but is no Kubernetes API (404 for {resource}): check the URL and the port")
+            format!("{server} answers but is not a Kubernetes API (404 for {resource}): check the URL and the port")
         }
         _ => format!(
             "{server} cannot {verb} {resource} ({code}, not from an API server ({content})): check the URL, and what is \
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn what_is_no_api_server_is_named_and_not_quoted() {
         for (code, content, message, words) in [
-            (404, "text/html", None, "127.0.0.1:29404 answers but is no Kubernetes API (404 for services)"),
+            (404, "text/html", None, "127.0.0.1:29404 answers but is not a Kubernetes API (404 for services)"),
             (502, "text/html", None, "502, not from an API server (text/html)"),
             (302, "no content type", None, "302, not from an API server"),
             (403, "text/html", None, "grant verbs list and watch on services to the agent's user (403 not from"),

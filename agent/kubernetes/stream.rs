@@ -209,7 +209,7 @@ impl NamespaceWatch {
 
     fn read(&mut self, line: &[u8]) -> Option<Item> {
         let Ok(event) = serde_json::from_slice::<WatchLine<'_>>(line) else {
-            return Some(Item::Malformed("a line is no watch event"));
+            return Some(Item::Malformed("a line is not a watch event"));
         };
         let object = event.object.get();
         match event.change.as_str() {

@@ -42,7 +42,7 @@ pub(crate) enum Unreadable {
     #[error("{0} has the unknown state {1}")]
     State(&'static str, i32),
     /// Configuration as type-length-values.
-    #[error("configuration comes in binary: app_mgr must be told config-delivery-format json for this agent")]
+    #[error("configuration comes in binary: set config-delivery-format json for this agent in its app_mgr file")]
     BinaryConfig,
 }
 

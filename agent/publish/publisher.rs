@@ -267,7 +267,7 @@ impl<S: Sink> Publisher<S> {
                 }
                 Outcome::Lost(reason) => {
                     self.counters.errors += 1;
-                    info!(reason, "the NDK is out of reach; writing again when it is back");
+                    info!(reason, "the NDK does not answer; writing again when it is back");
                     self.pause();
                     return open;
                 }
@@ -438,7 +438,7 @@ impl<S: Sink> Publisher<S> {
             }
             Outcome::Refused(_, reason) | Outcome::Lost(reason) => {
                 self.counters.errors += 1;
-                info!(reason, "the NDK is out of reach; writing again when it is back");
+                info!(reason, "the NDK does not answer; writing again when it is back");
                 self.deletes.add(paths);
                 self.pause();
             }
@@ -471,7 +471,7 @@ impl<S: Sink> Publisher<S> {
     fn put_off(&mut self, batch: Batch, reason: &str) {
         self.counters.errors += 1;
         let path = batch.writes().first().map(|write| write.path.as_str()).unwrap_or_default();
-        info!(path, reason, "the NDK is out of reach; writing again when it is back");
+        info!(path, reason, "the NDK does not answer; writing again when it is back");
         self.desired.failed(batch);
         self.pause();
     }

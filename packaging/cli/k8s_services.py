@@ -9,7 +9,11 @@
     show k8s-services alarms [history]    what is wrong now, what was
 
 A plugin of the SR Linux CLI; installed as /etc/opt/srlinux/cli/plugins/k8s_services.py and there after the next login.
-It reads state only, path by path, and asks for no more than it shows.
+It reads state only, path by path, and asks for nothing that it does not show.
+
+It is one file, because the CLI takes every file in that folder for a plugin of its own, and nothing says that plugins can
+import each other. Each part builds on those above it: reading state, words, freshness, rows, layout, reports, then one
+part per command and the commands themselves.
 """
 
 import ipaddress
@@ -51,8 +55,16 @@ NARROW, WIDE = 80, 120
 # The source whose last event moves every ten seconds while the agent lives; twice missed is silence.
 SWITCH = "ndk"
 UNHEARD = timedelta(seconds=25)
-# What a node's BGP session, or what comes over it, lacks.
+# What a node's BGP session, or what comes over it, lacks; and what to do while no cause is known.
 SESSION_REASONS = ("session-down", "no-vip-received", "no-neighbor")
+ADVICE = {
+    "no-vip-received": "its session is up and brings none of its VIPs: look at the speaker's advertisements and at the "
+    "import policy here",
+    "no-neighbor": "it answers ARP or ND here, but this switch has no BGP neighbor for it: configure one, or set "
+    "transit-address if it peers with other routers",
+}
+# Pages that the package installs.
+PAGES = "/usr/share/doc/srl-k8s-services/docs"
 
 Row = dict[str, str]
 
@@ -340,8 +352,8 @@ def node_row(cluster: Any, node: Any, peer: Any) -> Row:
         "BFD": leaf(peer, "bfd_state"),
         "Port": leaf(peer, "port") or leaf(peer, "subinterface"),
         "Sole path of": leaf(node, "sole_path_vips"),
-        "Detail": leaf(peer, "cause_detail") or leaf(node, "cause_detail"),
-        # A remote node's VIPs come over its leaf's tunnel: what its own address gives says nothing.
+        "Detail": leaf(peer, "cause_detail") or leaf(node, "cause_detail") or ADVICE.get(leaf(node, "oper_reason"), ""),
+        # A remote node's VIPs come over its leaf's tunnel: what its own address brings says nothing.
         "VIPs": share(leaf(node, "installed_vips"), leaf(node, "expected_vips")) if attached else "",
         **verdict(node),
     }
@@ -416,7 +428,7 @@ class Table:
         kept = [at for at in range(len(headers)) if any(row[at] != "-" for row in cells)]
         headers, cells = [headers[at] for at in kept], [[row[at] for at in kept] for row in cells]
         for name in self._drops:
-            if name in headers and table_width(self._widths(headers, cells, width)) > width:
+            if name in headers and table_width(natural_widths(headers, cells)) > width:
                 gone = headers.index(name)
                 headers, *cells = [[*row[:gone], *row[gone + 1 :]] for row in (headers, *cells)]
         widths = self._widths(headers, cells, width)
@@ -428,13 +440,18 @@ class Table:
                 yield from wrapped(row[self._below], width, "    ", "    ")
 
     def _widths(self, headers: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> list[int]:
-        widths = [max(len(row[at]) for row in (headers, *cells)) for at in range(len(headers))]
+        widths = natural_widths(headers, cells)
         for name in self._folds:
             over = table_width(widths) - width
             if over > 0 and name in headers:
                 at = headers.index(name)
                 widths[at] = min(widths[at], max(widths[at] - over, len(name), 12))
         return widths
+
+
+def natural_widths(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    """What each column needs to hold its longest cell."""
+    return [max(len(row[at]) for row in (headers, *cells)) for at in range(len(headers))]
 
 
 def table_width(widths: Sequence[int]) -> int:
@@ -657,7 +674,7 @@ class Layout(Formatter):
 
 
 def attribute(name: str) -> str:
-    """The Python name the CLI gives to a field or a list."""
+    """The Python name the CLI uses for a field or a list."""
     return re.sub("[ -]", "_", name).lower()
 
 
@@ -782,6 +799,9 @@ def draw_summary(found: Found, width: int) -> Iterator[str]:
         yield from SERVICE_TABLE.lines(worst[:WORST], width)
     if len(worst) > WORST:
         yield f"... and {len(worst) - WORST} more: show k8s-services services not-up"
+    if nodes or worst:
+        yield ""
+        yield f"Meanings and remedies: {PAGES}/README.md"
 
 
 def counted(head: Row, words: Sequence[str]) -> str:
@@ -914,6 +934,7 @@ def vip_tags(row: Row) -> Iterator[tuple[str, str]]:
     route += [f"FIB {row['FIB']}"] if row["FIB"] else []
     yield "Route", ", ".join(part for part in route if part) if row["Prefix"] else "none"
     yield "Vantage", row["Vantage"]
+    yield "Page", f"{PAGES}/reasons/{row['Reason']}.md" if row["Reason"] else ""
     counts = {word: row[f"{word} next-hops"] for word in ("Installed", "Expected")}
     yield "Next-hops", ", ".join(f"{count} {word.lower()}" for word, count in counts.items() if count)
 
@@ -933,8 +954,31 @@ def draw_alarms(found: Found, width: int) -> Iterator[str]:
 
 # --- show k8s-services impact ----------------------------------------------------------------------------------------
 
-# What can be lost, the narrowest first: the agent gives a leaf of its own only where more goes with the wider one.
+# What can be lost, the narrowest first: the agent publishes a leaf of its own only where more goes with the wider one.
 LOSSES = ("session", "node", "port")
+
+
+def by_impact(rows: Iterable[Row]) -> list[Row]:
+    """What costs most first."""
+    return sorted(rows, key=lambda row: (*(-int(row[word.capitalize()]) for word in STATES[:2]), natural(row["Lost"])))
+
+
+def by_without(rows: Iterable[Row]) -> list[Row]:
+    """The worst of what would be first."""
+    return sorted(by_state(rows), key=lambda row: rank(row["Without"], STATES))
+
+
+LOSS_TABLE = Table(
+    [("Without", field("Lost")), ("Session", field("Session")), ("Port", field("Port")),
+     *((word.capitalize(), field(word.capitalize())) for word in STATES)],
+    folds=["Without", "Session"],
+)
+IMPACT_TABLE = Table(
+    [("VIP", field("VIP")), ("Service", service_name), ("State", field("State")), ("Without", field("Without"))],
+    folds=["Service", "VIP"],
+)
+LOSS_LIST = Listing(["Lost"], ["Session", "Port", *(word.capitalize() for word in STATES)], by_impact)
+IMPACT_LIST = Listing([*SERVICE_KEYS, "VIP"], ["State", "Without"], by_without)
 
 
 def state_without(hop: Any, loss: str) -> str:
@@ -1007,16 +1051,6 @@ def loss_row(loss: str, name: str, count: dict[str, int], known: Sequence[Row]) 
     }
 
 
-def by_impact(rows: Iterable[Row]) -> list[Row]:
-    """What costs most first."""
-    return sorted(rows, key=lambda row: (*(-int(row[word.capitalize()]) for word in STATES[:2]), natural(row["Lost"])))
-
-
-def by_without(rows: Iterable[Row]) -> list[Row]:
-    """The worst of what would be first."""
-    return sorted(by_state(rows), key=lambda row: rank(row["Without"], STATES))
-
-
 def draw_impact(found: Found, width: int) -> Iterator[str]:
     """One table."""
     shown = found.head["Shown"]
@@ -1028,19 +1062,6 @@ def draw_impact(found: Found, width: int) -> Iterator[str]:
     yield f"VIPs that use {shown}, as they would be without it: {words}"
     worse = [row for row in rows if row["Without"] != "up"]
     yield from table_or(IMPACT_TABLE, worse, width, f"No VIP would suffer without {shown}.")
-
-
-LOSS_TABLE = Table(
-    [("Without", field("Lost")), ("Session", field("Session")), ("Port", field("Port")),
-     *((word.capitalize(), field(word.capitalize())) for word in STATES)],
-    folds=["Without", "Session"],
-)
-IMPACT_TABLE = Table(
-    [("VIP", field("VIP")), ("Service", service_name), ("State", field("State")), ("Without", field("Without"))],
-    folds=["Service", "VIP"],
-)
-LOSS_LIST = Listing(["Lost"], ["Session", "Port", *(word.capitalize() for word in STATES)], by_impact)
-IMPACT_LIST = Listing([*SERVICE_KEYS, "VIP"], ["State", "Without"], by_without)
 
 
 SUMMARY_REPORT = Report(

@@ -69,7 +69,7 @@ def is_forced(info) -> bool:
 
 
 def make_trap(event: dict, request: dict, forced: bool):
-    """The trap for one trigger, or None where there is nothing to send."""
+    """The trap for one trigger, or None if there is nothing to send."""
     name = event.get("name")
     if name not in TRAPS:
         print("k8s-services traps: unknown trap {}".format(name))
@@ -140,7 +140,7 @@ def member(node: dict, name: str):
 
 
 def objects(values) -> list:
-    """Those of a list that are objects; none if it is no list."""
+    """Those of a list that are objects; none if it is not a list."""
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 

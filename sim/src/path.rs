@@ -22,7 +22,7 @@ pub struct Step {
 
 /// Text that is no path.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no path: {reason}")]
+#[error("'{text}' is not a path: {reason}")]
 pub struct PathSyntaxError {
     /// What was given.
     pub text: String,

@@ -63,8 +63,8 @@ async fn peers_that_vanish_without_a_word_are_noticed_and_found_again() {
     bench.act(&Action::Pull(lever.clone())).await;
     for (leaf, _) in LEAVES {
         // What is known is too old to be said of a switch: it shows in the agent's log and, when it can be, in state.
-        until_logged(&bench, leaf, "the NDK is out of reach", SWITCH_NOTICED).await;
-        until_logged(&bench, leaf, "gNMI is out of reach", SWITCH_NOTICED).await;
+        until_logged(&bench, leaf, "the NDK does not answer", SWITCH_NOTICED).await;
+        until_logged(&bench, leaf, "gNMI does not answer", SWITCH_NOTICED).await;
     }
     between.iter().for_each(|it| it.ndk.pass(Passing::Both));
     for (leaf, _) in LEAVES {

@@ -115,7 +115,7 @@ fn what_srl_sim_is_asked_it_can_do() {
         if let Some(unknown) = unknown {
             return Some(format!("there is no flag --{unknown}"));
         }
-        let acts = matches!(*name, "lever" | "act") && !rest.is_empty();
+        let acts = matches!(*name, "lever" | "act") && !rest.is_empty() && rest != ["list"];
         acts.then(|| action(&rest).err()).flatten().map(|error| error.to_string())
     });
 }

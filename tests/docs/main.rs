@@ -8,5 +8,6 @@ mod lab;
 mod links;
 mod pages;
 mod sentences;
+mod style;
 mod switch;
 mod typed;

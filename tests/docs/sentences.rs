@@ -29,7 +29,7 @@ impl Pattern {
 }
 
 /// The string literals of a source: escapes undone, continued lines joined.
-fn literals(source: &str) -> Vec<String> {
+pub(crate) fn literals(source: &str) -> Vec<String> {
     let code: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let code = code.join("\n");
     let mut found = Vec::new();

@@ -95,10 +95,10 @@ async fn pages_of_others_are_named_and_never_quoted() {
     for (path, status, words) in [
         (VERSION, 502, "502, not from an API server (text/html)"),
         (VERSION, 302, "302, not from an API server (text/html)"),
-        (VERSION, 404, "answers but is no Kubernetes API (404 for /version)"),
+        (VERSION, 404, "answers but is not a Kubernetes API (404 for /version)"),
         (VERSION, 200, "is this the URL of an API server?"),
         (SERVICES, 502, "502, not from an API server (text/html)"),
-        (SERVICES, 404, "answers but is no Kubernetes API (404 for services)"),
+        (SERVICES, 404, "answers but is not a Kubernetes API (404 for services)"),
         (SERVICES, 200, "no listing of services"),
     ] {
         let server = Server::start().await;

@@ -97,7 +97,7 @@ async fn without_fabric_addresses_the_sentence_names_the_next_hops_that_no_node_
     let bench = Bench::start(LAB, Switches::default(), without_fabric_addresses).await;
     let (state, detail) = (at("oper-state"), at("oper-detail"));
     bench.until("leaf2", &[(&state, Is("down")), (&detail, Has("6.4.5.21 (no known node)"))]).await;
-    bench.expect("leaf2", &[(&detail, Has("set fabric-address of the node"))]);
+    bench.expect("leaf2", &[(&detail, Has("set its fabric-address"))]);
     bench.expect("leaf2", &[(&format!("{CLUSTER}/node[name=node21]/address"), Is("192.168.101.21"))]);
     bench.down().await;
 }

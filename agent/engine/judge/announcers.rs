@@ -203,7 +203,7 @@ pub(crate) fn silence(cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> O
         return Some(why.into());
     }
     if let Some(host) = cluster.profile().elected(&entry.service).filter(|host| cluster.node_slot(host).is_none()) {
-        return Some(format!("kube-vip.io/vipHost names {host}, which is no node of the cluster").into());
+        return Some(format!("kube-vip.io/vipHost names {host}, which is not a node of the cluster").into());
     }
     let announcement = entry.announcement(vip)?;
     if let Some(nobody) = &announcement.nobody {

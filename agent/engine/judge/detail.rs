@@ -73,11 +73,11 @@ impl DetailWriter<'_> {
             Reason::SwitchStale => match &evidence.gate {
                 Gate::SwitchStale(since) => {
                     format!(
-                        "the switch's own tables (NDK) are out of reach since {}: nothing is judged by them",
+                        "the switch's own tables (NDK) have not been read since {}: verdicts are unknown until they are back",
                         at(*since)
                     )
                 }
-                _ => "the switch's own tables (NDK) are out of reach".into(),
+                _ => "the switch's own tables (NDK) cannot be read".into(),
             },
             Reason::NetworkInstanceMissing if matches!(evidence.gate, Gate::InstanceMissing { down: true }) => format!(
                 "network-instance {instance} is down on this switch: see its oper-down-reason, or correct network-instance of cluster {}",
@@ -151,9 +151,9 @@ impl DetailWriter<'_> {
                 format!("status.loadBalancer holds {address} with ipMode Proxy: a proxy's address, not the service's")
             }
             Some(IngressUnusable::NotAnAddress(text)) => {
-                format!("status.loadBalancer holds {text:?}, which is no address")
+                format!("status.loadBalancer holds {text:?}, which is not an address")
             }
-            None => "no address assigned in status.loadBalancer yet: see the address pools of the cluster".into(),
+            None => "status.loadBalancer has no address yet: look at the address pools of the cluster".into(),
         }
     }
 
@@ -258,8 +258,8 @@ impl DetailWriter<'_> {
         let kept = self.evidence.installed().filter(|hop| hop.doubtful);
         let kept = first_n(kept.map(|hop| format!("{}{}", node_at(hop), session(hop))));
         format!(
-            "{} is kept without the BGP session that brought it (graceful restart), and whether the node is alive is not known \
-             here: no host route shows it: {kept}",
+            "{} is kept without the BGP session that brought it (graceful restart), and no host route here shows that \
+             the node is alive: {kept}",
             self.prefix()
         )
     }
@@ -294,7 +294,7 @@ impl DetailWriter<'_> {
         let (prefix, hops) = (matched.prefix, first_n(matched.hops.iter()));
         if matched.is_connected() {
             return match matched.is_host() {
-                true => format!("; something answers ARP or ND for {prefix} here, which is no announcement by BGP"),
+                true => format!("; something answers ARP or ND for {prefix} here, which is not an announcement by BGP"),
                 false => format!("; it lies in {prefix}, a subnet of this switch, and nobody announces it"),
             };
         }
@@ -325,12 +325,24 @@ impl DetailWriter<'_> {
                 node.location.candidates.iter().any(|(_, source)| *source == AddressSource::Configured)
             })
         };
-        let help = match expectation.unlocated.iter().all(configured) {
-            true => "check EVPN, and the fabric-address that is set",
-            false => "check EVPN, or set fabric-address of the node",
-        };
         let names = named(&expectation.unlocated);
-        format!("{told}; not located here, neither as BGP neighbor nor by an EVPN host route: {names} ({help})")
+        if !expectation.unlocated.iter().all(configured) {
+            return format!(
+                "{told}; not located here, neither as BGP neighbor nor by an EVPN host route: {names} (check EVPN, or set \
+                 fabric-address of the node)"
+            );
+        }
+        match expectation.unlocated.len() {
+            // What takes all of them away is not their addresses.
+            all if all > 1 && all == expectation.announcers as usize => format!(
+                "{told}; no announcer is located here, neither as BGP neighbor nor by an EVPN host route: check EVPN first \
+                 ({names})"
+            ),
+            _ => format!(
+                "{told}; not located here, neither as BGP neighbor nor by an EVPN host route: {names} (check EVPN, and the \
+                 fabric-address that is set)"
+            ),
+        }
     }
 
     /// What beside the rest of the sentence is installed and serves nobody.
@@ -388,9 +400,11 @@ impl DetailWriter<'_> {
         }
         // A second speaker on the nodes (a network plugin's) makes them located by an address that announces nothing.
         match wrong.iter().any(|hop| hop.kind == NextHopKind::Unmapped && hop.foreign.is_none()) {
-            true => "; where a node announces from such an address, set fabric-address of the node, and where it leads to the \
-                     cluster by another router, transit-address"
-                .into(),
+            true => {
+                "; if a node announces from there, set its fabric-address; if a router there leads to the cluster, set \
+                     transit-address; otherwise withdraw the route where it is announced"
+                    .into()
+            }
             false => String::new(),
         }
     }
@@ -399,8 +413,7 @@ impl DetailWriter<'_> {
         let owner =
             self.evidence.route.as_ref().and_then(|route| route.view.owner.as_deref()).unwrap_or("unknown owner");
         format!(
-            "{} goes to {} ({owner}), none of the attached announcers is used: {}; see whether a policy rejects their route, \
-             compare preferences and multipath{}",
+            "{} goes to {} ({owner}), and uses none of the nodes attached here: {}{}",
             self.prefix(),
             self.installed(),
             self.absent(),
@@ -467,8 +480,8 @@ fn node_at(hop: &Hop) -> String {
 fn session(hop: &Hop) -> String {
     match hop.session {
         Session::Unknown => String::new(),
-        Session::Established => " established".into(),
-        Session::Down(Some(state)) => format!(" {}", state.as_str()),
+        Session::Established => " in state established".into(),
+        Session::Down(Some(state)) => format!(" in state {}", state.as_str()),
         Session::Down(None) => " gone".into(),
     }
 }

@@ -139,7 +139,7 @@ fn told(address: IpAddr, words: &NeighborWords, notification: &Notification, rec
             let number = |number: Option<u32>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
             let _ = write!(
                 detail,
-                ": this switch is AS {} and expects AS {}",
+                ": this switch is AS {} and expects AS {}, the speaker says another one",
                 number(words.local_as),
                 number(words.peer_as)
             );
@@ -186,7 +186,7 @@ fn silent(facts: &SessionFacts<'_>) -> Option<Cause> {
     let detail = || {
         let since = facts.fell_at.map_or_else(String::new, |fell| format!(" since {fell:.0}"));
         format!(
-            "{} is reachable and refuses nothing, and its BGP does not answer{since} (last-event {event})",
+            "{} is reachable and refuses nothing, but its BGP does not answer{since} (last-event {event})",
             facts.address
         )
     };
@@ -421,7 +421,10 @@ mod tests {
             detail.starts_with("this switch sent 192.168.1.11 NOTIFICATION Open Message Error (Bad Peer As)"),
             "{detail}"
         );
-        assert!(detail.ends_with("this switch is AS 65001 and expects AS 65535"), "{detail}");
+        assert!(
+            detail.ends_with("this switch is AS 65001 and expects AS 65535, the speaker says another one"),
+            "{detail}"
+        );
         let (_, detail) = received("Cease", "Connection Rejected").cause().expect("a cause");
         assert!(detail.ends_with("the peer does not know this switch"), "{detail}");
     }

@@ -73,8 +73,31 @@ pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evide
     } else {
         worst(&view.next_hops)
     };
-    if let (Some(cause), Some(detail)) = (&view.cause, &view.verdict.detail) {
-        view.verdict.detail = Some(format!("{detail}; cause: {}", cause.detail).into());
+    let Some(detail) = &view.verdict.detail else { return };
+    let explained = match &view.cause {
+        Some(cause) => format!("{detail}; cause: {}", cause.detail),
+        None => match where_to_look(view) {
+            Some(advice) => format!("{detail}; {advice}"),
+            None => return,
+        },
+    };
+    view.verdict.detail = Some(explained.into());
+}
+
+/// Where an operator finds the cause that was not found.
+fn where_to_look(view: &VipView) -> Option<&'static str> {
+    let mut missing = view.next_hops.iter().filter(|hop| hop.expected && !hop.installed).peekable();
+    let behind_other_leaves = missing.peek().is_some() && missing.all(|hop| hop.kind == NextHopKind::Vtep);
+    match view.verdict.reason? {
+        Reason::LocalPathUnused => {
+            Some("see whether a policy rejects their route, and compare preferences and multipath")
+        }
+        Reason::RouteNotProgrammed => Some("look at the log of this switch and at how full its forwarding tables are"),
+        Reason::NextHopMissing if behind_other_leaves => Some(
+            "check on the leaf of each missing VTEP whether it has the route, and here how many paths EVPN installs",
+        ),
+        Reason::NoRoute if behind_other_leaves => Some("check on the leaf of each VTEP whether it has the route"),
+        _ => None,
     }
 }
 

@@ -82,7 +82,9 @@ pub(crate) fn root<'a>(
     let mut parts: Vec<(OperState, String)> = Vec::new();
     for (id, source) in sources.iter().filter(|(id, _)| !matches!(id, SourceId::Kubernetes(_))) {
         parts.push(match (&source.lost, source.ever_synced) {
-            (Some(loss), _) => (OperState::Down, format!("{id} is out of reach since {}: {}", at(loss.wall), loss.why)),
+            (Some(loss), _) => {
+                (OperState::Down, format!("{id} has not been read since {}: {}", at(loss.wall), loss.why))
+            }
             (None, false) => (OperState::Degraded, format!("{id} is syncing")),
             (None, true) => (OperState::Up, String::new()),
         });

@@ -27,9 +27,7 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     let mut advertisements = advertisements(resources).peekable();
     if advertisements.peek().is_none() {
         return match pools(resources).next() {
-            Some(_) => {
-                Rule::nobody("no BGPAdvertisement exists: MetalLB gives out addresses and announces none by BGP")
-            }
+            Some(_) => Rule::nobody("no BGPAdvertisement exists: MetalLB assigns addresses and announces none by BGP"),
             None => Rule::default(),
         };
     }

@@ -28,7 +28,7 @@ async fn errors_of_the_server_and_answers_that_break_off_or_make_no_sense_are_lo
     for (status, body, truncated, message) in [
         (500, r#"{"kind":"Status","code":500,"message":"etcdserver: leader changed"}"#, false, "leader changed"),
         (503, "<html>upstream is gone</html>", false, "503"),
-        (200, "<html>the login page of a proxy</html>", false, "no listing of services"),
+        (200, "<html>the login page of a proxy</html>", false, "not a listing of services"),
         (200, r#"{"metadata":{},"items":[]}"#, false, "it has no resourceVersion"),
         (200, r#"{"metadata":{"resourceVersion":"2"},"items":[{"#, true, "broke off the answer"),
     ] {

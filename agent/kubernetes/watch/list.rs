@@ -216,7 +216,7 @@ impl<K: Kind> Watcher<K> {
 
     fn no_listing(&self, why: &str) -> Failure {
         let resource = self.kind.resource();
-        let reason = format!("the answer is no listing of {resource} ({why}): is this the URL of an API server?");
+        let reason = format!("the answer is not a listing of {resource} ({why}): is this the URL of an API server?");
         Failure { reason: reason.into(), kind: FailureKind::Server }
     }
 

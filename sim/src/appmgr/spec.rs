@@ -22,7 +22,7 @@ pub enum SpecError {
         source: io::Error,
     },
     /// It is not what app_mgr takes.
-    #[error("{path} is no application description")]
+    #[error("{path} is not an application description")]
     Parse {
         /// Which file.
         path: PathBuf,
@@ -156,7 +156,7 @@ impl FromStr for FailureAction {
             ("reboot", _) => Ok(Self::Reboot),
             (_, Some("forever")) => Ok(Self::WaitForever),
             (_, Some(seconds)) => {
-                let seconds = seconds.parse().map_err(|_| format!("'{seconds}' is no number of seconds"))?;
+                let seconds = seconds.parse().map_err(|_| format!("'{seconds}' is not a number of seconds"))?;
                 Ok(Self::Wait(Duration::from_secs(seconds)))
             }
             _ => Err(format!("failure-action '{text}' is none of reboot, wait=<seconds>, wait=forever")),

@@ -29,7 +29,7 @@ pub(crate) fn apply(format: Format, custom: bool, object: &Value, patch: &Value)
         Format::Strategic | Format::Apply => merge(&mut result, patch)?,
         Format::Json => {
             let operations: json_patch::Patch = serde_json::from_value(patch.clone())
-                .map_err(|error| ApiError::BadRequest(format!("the patch is no JSON patch: {error}")))?;
+                .map_err(|error| ApiError::BadRequest(format!("the patch is not a JSON patch: {error}")))?;
             json_patch::patch(&mut result, &operations).map_err(|error| ApiError::Invalid {
                 kind: super::json::text(object, "/kind").to_owned(),
                 name: super::json::text(object, "/metadata/name").to_owned(),
@@ -85,7 +85,7 @@ fn merge(target: &mut Value, patch: &Value) -> Result<(), ApiError> {
     }
     for (member, change) in patch {
         if let Some(list) = member.strip_prefix("$deleteFromPrimitiveList/") {
-            let gone = change.as_array().ok_or_else(|| bad("a list of values to delete is no list"))?;
+            let gone = change.as_array().ok_or_else(|| bad("a list of values to delete is not a list"))?;
             if let Some(list) = members.get_mut(list).and_then(Value::as_array_mut) {
                 list.retain(|value| !gone.contains(value));
             }

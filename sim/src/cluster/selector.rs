@@ -101,7 +101,7 @@ fn label_terms(selector: &str) -> Result<Vec<LabelTerm>, ApiError> {
 }
 
 fn label_term(term: &str) -> Result<LabelTerm, ApiError> {
-    let bad = || ApiError::BadRequest(format!("unable to parse requirement: {term:?} is no label selector"));
+    let bad = || ApiError::BadRequest(format!("unable to parse requirement: {term:?} is not a label selector"));
     let make = |key: &str, test| LabelTerm { key: key.trim().to_owned(), test };
     if let Some(open) = term.find('(') {
         let set = term[open + 1..].strip_suffix(')').ok_or_else(bad)?;

@@ -57,7 +57,9 @@ pub enum FabricError {
         node: String,
     },
     /// Two speakers on one address: their sessions would keep throwing each other out.
-    #[error("node '{node}' runs two BGP speakers on one address: give the one for services 'loopbacks' of its own")]
+    #[error(
+        "node '{node}' runs two BGP speakers on one address: configure the one for services with 'loopbacks' of its own"
+    )]
     SharedAddress {
         /// The node.
         node: String,

@@ -88,7 +88,7 @@ pub enum ControlError {
     #[error("the lab has gone away")]
     Gone(#[source] io::Error),
     /// Something else than a lab answers.
-    #[error("what answers on the control socket is no lab")]
+    #[error("what answers on the control socket is not a lab")]
     Answer(#[source] serde_json::Error),
 }
 

@@ -200,7 +200,7 @@ impl Verdict {
             Some(Word::Error(message)) => self.errors.push(Problem { path, message }),
             Some(Word::Warning(message)) => self.warnings.push(Problem { path, message }),
             Some(Word::Output(message)) => {
-                tracing::info!(%app, %path, %message, "application says of the configuration");
+                tracing::info!(%app, %path, %message, "application says about the configuration");
             }
             None => {}
         }

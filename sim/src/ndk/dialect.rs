@@ -41,7 +41,7 @@ impl Inner {
         let Ok(target) = schema.resolve(path) else { return Ok(()) };
         let below_root = path.steps().len() > 1 && matches!(schema.node(target.node()).kind, Kind::Container { .. });
         if below_root && !self.switches.containers_below_root {
-            return Err(format!("'{path}' is no root and no list entry: it cannot be written by itself"));
+            return Err(format!("'{path}' is neither a root nor a list entry: it cannot be written by itself"));
         }
         match self.switches.enumerations {
             Enumerations::Either => Ok(()),

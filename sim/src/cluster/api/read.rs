@@ -38,7 +38,7 @@ struct Continue {
 
 impl Continue {
     fn parse(token: &str) -> Result<Self, ApiError> {
-        let bad = || ApiError::BadRequest("continue key is not valid: it is no token of this server".to_owned());
+        let bad = || ApiError::BadRequest("continue key is not valid: it is not a token of this server".to_owned());
         let mut parts = token.splitn(3, '/');
         let (version, namespace, name) = (parts.next(), parts.next(), parts.next());
         match (version.and_then(|version| version.parse().ok()), namespace, name) {
@@ -61,7 +61,9 @@ pub(crate) fn version_parameter(context: &Context) -> Result<Option<u64>, ApiErr
     match context.query.get("resourceVersion") {
         "" | "0" => Ok(None),
         text => text.parse().map(Some).map_err(|_| {
-            ApiError::BadRequest(format!("resourceVersion: Invalid value: {text:?}: it is no version of this server"))
+            ApiError::BadRequest(format!(
+                "resourceVersion: Invalid value: {text:?}: it is not a version of this server"
+            ))
         }),
     }
 }

@@ -49,7 +49,7 @@ impl Context {
 
 pub(crate) fn create(context: &Context, mut object: Value) -> Result<Response<Body>, ApiError> {
     if !object.is_object() {
-        return Err(ApiError::BadRequest("the body is no object".to_owned()));
+        return Err(ApiError::BadRequest("the body is not an object".to_owned()));
     }
     context.check_kind(&object)?;
     context.to_storage(&mut object);
@@ -61,7 +61,7 @@ pub(crate) fn create(context: &Context, mut object: Value) -> Result<Response<Bo
 
 pub(crate) fn update(context: &Context, mut object: Value) -> Result<Response<Body>, ApiError> {
     if !object.is_object() {
-        return Err(ApiError::BadRequest("the body is no object".to_owned()));
+        return Err(ApiError::BadRequest("the body is not an object".to_owned()));
     }
     context.check_kind(&object)?;
     context.to_storage(&mut object);
