@@ -35,7 +35,7 @@ impl Engine {
                 }
                 _ => continue,
             };
-            self.facts.ask(asker, questions.unwrap_or_default());
+            self.facts.ask(now.wall, asker, questions.unwrap_or_default());
         }
         self.facts.take_inquiry().map(Change::Ask)
     }
@@ -86,14 +86,19 @@ impl Engine {
         let instance = &cluster.config.rules.network_instance;
         let shared = Shared::default();
         let world = self.world(now, &shared);
-        for peer in view.peers.iter().filter(|peer| peer.attachment == AttachmentState::Attached) {
+        for peer in &view.peers {
+            let attached = peer.attachment == AttachmentState::Attached;
+            // The neighbor of a node that went is left over, and its port may tell why.
+            let left_over = self.facts.bgp().peer(instance, peer.address).is_some();
             match world.session(instance, peer.address) {
-                Session::Down(_) => questions.extend(self.session_questions(instance, peer.address)),
-                Session::Established => {
+                Session::Down(_) if attached || left_over => {
+                    questions.extend(self.session_questions(instance, peer.address));
+                }
+                Session::Established if attached => {
                     let place = AddressKey { network_instance: instance.clone(), address: peer.address };
                     questions.insert(Question::Place(place), Asking::Once(peer.last_established));
                 }
-                Session::Unknown => {}
+                _ => {}
             }
         }
         questions

@@ -4,7 +4,8 @@ use srl_k8s_services::model::cluster::AddressFamily;
 use srl_k8s_services::model::cluster::TrafficPolicy::Cluster;
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceId, Update};
 use srl_k8s_services::model::inquiry::{
-    AddressKey, Answer, Asking, Finding, NeighborWords, Notification, Path, PathKey, Place, Question, RibRoute,
+    AddressKey, Answer, Asking, Down as PortDown, Finding, NeighborWords, Notification, Path, PathKey, Place, Question,
+    RibRoute,
 };
 use srl_k8s_services::model::switch::{FibFaultKind, Neighbor, SessionState};
 use srl_k8s_services::model::time::Timestamp;
@@ -115,6 +116,35 @@ fn a_session_that_falls_is_looked_into_and_explained() {
         both_routed(&mut leaf, family);
         assert_eq!(leaf.asks(&neighbor), None);
         assert_eq!((leaf.cause_of("n2"), leaf.causes(family, 2)), (None, (None, None)));
+    }
+}
+
+#[test]
+fn a_node_of_another_leaf_has_not_moved_unless_its_neighbor_is_left_over_here() {
+    for family in Family::BOTH {
+        let (mut leaf, vip, address) = (Scenario::new(), family.vip(100), family.node(2));
+        leaf.remote("n1", family.node(1), 1).remote("n2", address, 2);
+        leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2"]).evpn(vip, &[vtep(1), vtep(2)]);
+        leaf.expect(vip, Up, None, &[]);
+        for node in ["n1", "n2"] {
+            let view = leaf.node_view(node);
+            assert_eq!((view.cause.clone(), view.peers[0].cause.clone()), (None, None), "{node} is remote by design");
+        }
+        assert!(leaf.said.asked.is_empty(), "and nothing is asked: {:?}", leaf.said.asked);
+        leaf.session(address, SessionState::Connect).expect(vip, Up, None, &[]);
+        let of_peer = |leaf: &Scenario| leaf.node_view("n2").peers[0].cause.clone().expect("its neighbor is left over");
+        assert_eq!(of_peer(&leaf).probable, ProbableCause::NodeMoved);
+        assert_eq!((leaf.node_view("n2").state, leaf.cause_of("n2")), (Up, None), "nothing is wrong with it");
+        // A second cable, or a move: the port here is down either way, and that is certain.
+        let port_down = Some(PortDown { reason: Some("lower-layer-down".into()), since: None });
+        let place = Place { is_known: true, port: Some("ethernet-1/1".into()), port_down, ..Place::default() };
+        leaf.found(place_of(family, 2), Answer::Place(place));
+        let cause = of_peer(&leaf);
+        assert_eq!(cause.probable, ProbableCause::InterfaceDown);
+        assert!(cause.detail.contains("is behind another leaf now"), "{}", cause.detail);
+        leaf.vanish(address);
+        assert_eq!(leaf.node_view("n2").peers[0].cause, None);
+        assert!(leaf.said.asked.is_empty(), "void: {:?}", leaf.said.asked);
     }
 }
 

@@ -38,13 +38,19 @@ pub(crate) struct Inquiries {
 type Port = (Arc<str>, bool);
 
 /// A question that somebody asks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
+    /// Since when somebody asks.
+    since: Timestamp,
     askers: BTreeMap<Asker, Asking>,
     finding: Option<Finding>,
 }
 
 impl Open {
+    fn new(since: Timestamp) -> Self {
+        Self { since, askers: BTreeMap::new(), finding: None }
+    }
+
     /// The most urgent way it is asked.
     fn asking(&self) -> Option<Asking> {
         self.askers.values().max().copied()
@@ -53,7 +59,7 @@ impl Open {
 
 impl Inquiries {
     /// Replaces what somebody asks.
-    pub(crate) fn ask(&mut self, asker: Asker, questions: BTreeMap<Question, Asking>) {
+    pub(crate) fn ask(&mut self, now: Timestamp, asker: Asker, questions: BTreeMap<Question, Asking>) {
         let before = self.by_asker.get(&asker);
         if before.map_or(questions.is_empty(), |before| *before == questions) {
             return;
@@ -74,7 +80,7 @@ impl Inquiries {
             }
         }
         for (question, how) in questions {
-            let open = self.by_question.entry(question).or_default();
+            let open = self.by_question.entry(question).or_insert_with(|| Open::new(now));
             let asking = open.asking();
             open.askers.insert(asker.clone(), how);
             self.changed |= open.asking() != asking;
@@ -135,6 +141,11 @@ impl Inquiries {
         }
     }
 
+    /// Since when it is asked what a neighbor says of itself: for so long at least its session has been down.
+    pub(crate) fn neighbor_since(&self, key: &NeighborKey) -> Option<Timestamp> {
+        self.by_question.get(&Question::Neighbor(key.clone())).map(|open| open.since)
+    }
+
     /// Where an address is plugged in.
     pub(crate) fn place(&self, key: &AddressKey) -> Option<&Place> {
         match self.answer(&Question::Place(key.clone()))? {
@@ -162,8 +173,8 @@ fn port(question: &Question, finding: &Finding) -> Option<Port> {
 
 impl Facts {
     /// Replaces what somebody asks. That changes nothing that is known.
-    pub(crate) fn ask(&mut self, asker: Asker, questions: BTreeMap<Question, Asking>) {
-        self.inquiries.ask(asker, questions);
+    pub(crate) fn ask(&mut self, now: Timestamp, asker: Asker, questions: BTreeMap<Question, Asking>) {
+        self.inquiries.ask(now, asker, questions);
     }
 
     /// All that is asked, if it is something else than at the last call.
@@ -227,14 +238,14 @@ mod tests {
     #[test]
     fn a_question_is_asked_as_long_as_somebody_asks_it() {
         let mut inquiries = Inquiries::default();
-        inquiries.ask(asker("n1"), BTreeMap::from([(question(1), Asking::Once(None))]));
-        inquiries.ask(asker("n2"), BTreeMap::from([(question(1), Asking::Repeatedly)]));
+        inquiries.ask(Timestamp::UNIX_EPOCH, asker("n1"), BTreeMap::from([(question(1), Asking::Once(None))]));
+        inquiries.ask(Timestamp::UNIX_EPOCH, asker("n2"), BTreeMap::from([(question(1), Asking::Repeatedly)]));
         let asked = inquiries.take().expect("news");
         assert_eq!(*asked, BTreeMap::from([(question(1), Asking::Repeatedly)]));
         assert_eq!(inquiries.take(), None);
-        inquiries.ask(asker("n2"), BTreeMap::new());
+        inquiries.ask(Timestamp::UNIX_EPOCH, asker("n2"), BTreeMap::new());
         assert_eq!(inquiries.take().expect("news").get(&question(1)), Some(&Asking::Once(None)));
-        inquiries.ask(asker("n1"), BTreeMap::new());
+        inquiries.ask(Timestamp::UNIX_EPOCH, asker("n1"), BTreeMap::new());
         assert_eq!(inquiries.take().as_deref(), Some(&BTreeMap::new()));
     }
 
@@ -242,12 +253,12 @@ mod tests {
     fn a_finding_goes_with_the_last_who_asks() {
         let mut inquiries = Inquiries::default();
         let ask = BTreeMap::from([(question(1), Asking::Repeatedly)]);
-        inquiries.ask(asker("n1"), ask.clone());
+        inquiries.ask(Timestamp::UNIX_EPOCH, asker("n1"), ask.clone());
         assert_eq!(inquiries.found(&question(1), finding(true)), BTreeSet::from([asker("n1")]));
         assert!(inquiries.found(&question(1), finding(true)).is_empty(), "no news");
         assert!(inquiries.place(&key(1)).is_some_and(|place| place.answers));
-        inquiries.ask(asker("n1"), BTreeMap::new());
-        inquiries.ask(asker("n1"), ask);
+        inquiries.ask(Timestamp::UNIX_EPOCH, asker("n1"), BTreeMap::new());
+        inquiries.ask(Timestamp::UNIX_EPOCH, asker("n1"), ask);
         assert_eq!(inquiries.place(&key(1)), None);
         assert!(inquiries.found(&question(2), finding(true)).is_empty(), "nobody asked");
     }

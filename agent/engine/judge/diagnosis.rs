@@ -31,6 +31,8 @@ pub(crate) struct SessionFacts<'a> {
     pub(crate) fell_at: Option<Timestamp>,
     /// The neighbor's own messages, and when they were asked for.
     pub(crate) words: Option<(&'a NeighborWords, Timestamp)>,
+    /// Since when that is asked: the session has not been up since.
+    pub(crate) asked_since: Option<Timestamp>,
     /// Where the node is plugged in.
     pub(crate) place: Option<&'a Place>,
     /// The VTEP of another leaf that its host route leads to.
@@ -75,7 +77,16 @@ fn interface_down(facts: &SessionFacts<'_>) -> Option<Cause> {
     if let Some(since) = since {
         let _ = write!(detail, " since {since:.0}");
     }
-    let _ = write!(detail, "; {} is plugged in there{}", facts.address, mac(place));
+    match facts.moved_to {
+        // By a second cable, or because it was moved: both look the same from here.
+        Some(vtep) => {
+            let _ = write!(detail, "; {} was plugged in there{}", facts.address, mac(place));
+            let _ = write!(detail, ", and is behind another leaf now: its host route leads to VTEP {vtep}");
+        }
+        None => {
+            let _ = write!(detail, "; {} is plugged in there{}", facts.address, mac(place));
+        }
+    }
     cause(ProbableCause::InterfaceDown, detail)
 }
 
@@ -182,7 +193,8 @@ fn silent(facts: &SessionFacts<'_>) -> Option<Cause> {
     let event = words.last_event.as_deref().unwrap_or("none");
     let no_more = matches!(event, "none" | "start" | "startPassive" | "connectRetry" | "openFail");
     let patience = jiff::SignedDuration::try_from(SILENT_FOR).unwrap_or_default();
-    let long = facts.fell_at.is_none_or(|fell| asked_at.duration_since(fell) >= patience);
+    // One that never came up has been silent for as long as it was looked at.
+    let long = facts.fell_at.or(facts.asked_since).is_some_and(|since| asked_at.duration_since(since) >= patience);
     let detail = || {
         let since = facts.fell_at.map_or_else(String::new, |fell| format!(" since {fell:.0}"));
         format!(
@@ -344,6 +356,7 @@ mod tests {
                 established_at: Some(at(100)),
                 fell_at: Some(at(200)),
                 words: Some((&self.words, at(300))),
+                asked_since: Some(at(201)),
                 place: self.place.as_ref(),
                 moved_to: None,
                 has_host_route: false,
@@ -455,6 +468,14 @@ mod tests {
         for part in ["ethernet-1/1 is down (port-admin-disabled) since 2027-", "AA:C1:AB:00:00:11"] {
             assert!(detail.contains(part), "{detail}");
         }
+        let moved = Case {
+            words: case.words.clone(),
+            place: case.place.clone(),
+            change: |facts| facts.moved_to = Some(IpAddr::from([10, 0, 1, 2])),
+        };
+        let (word, detail) = moved.cause().expect("a cause");
+        assert_eq!(word, ProbableCause::InterfaceDown, "certain, where a second cable is no move");
+        assert!(detail.ends_with("and is behind another leaf now: its host route leads to VTEP 10.0.1.2"), "{detail}");
         case.place = Some(Place { subinterface_down: down("no-ip-config"), ..plugged_in() });
         assert!(case.cause().expect("a cause").1.starts_with("irb1.1 is down (no-ip-config)"));
     }
@@ -494,6 +515,11 @@ mod tests {
         assert_eq!(case.word(), Some(ProbableCause::SpeakerSilent));
         let early = Case { change: |facts| facts.fell_at = Some(at(280)), ..Case::default() };
         assert_eq!(early.word(), None);
+        let never_up = |change| Case { change, ..Case::default() };
+        let long = never_up(|facts| (facts.fell_at, facts.asked_since) = (None, Some(at(270))));
+        assert_eq!(long.word(), Some(ProbableCause::SpeakerSilent));
+        let just_started = never_up(|facts| (facts.fell_at, facts.asked_since) = (None, Some(at(271))));
+        assert_eq!(just_started.word(), None, "a switch that has just started waits for its neighbors");
         let further = Case { change: |facts| facts.session = Some(SessionState::OpenConfirm), ..Case::default() };
         assert_eq!(further.word(), None);
         let more = NeighborWords { last_event: Some("parseError".into()), ..NeighborWords::default() };

@@ -13,7 +13,7 @@ use crate::engine::facts::switch::EVPN_OWNER;
 use crate::model::inquiry::{AddressKey, PathKey};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{FibFaultKind, RouteKey};
-use crate::model::verdict::{NextHopKind, OperState, ProbableCause, Reason};
+use crate::model::verdict::{AttachmentState, NextHopKind, OperState, ProbableCause, Reason};
 use crate::model::view::{Cause, NextHopView, NodeView, VipView};
 
 /// Owner of host routes that ARP and ND bring.
@@ -23,6 +23,11 @@ const ARP_OWNER: &str = "arp_nd_mgr";
 pub(crate) fn explain_node(world: &World<'_>, cluster: &Cluster, view: &mut NodeView) {
     let instance = &cluster.config.rules.network_instance;
     for peer in &mut view.peers {
+        // Of a node that is behind another leaf, or nowhere, nothing is asked here and no session is missed, unless its
+        // neighbor is left over.
+        if peer.attachment != AttachmentState::Attached && world.bgp.peer(instance, peer.address).is_none() {
+            continue;
+        }
         let key = AddressKey { network_instance: instance.clone(), address: peer.address };
         if let Some(place) = world.inquiries.place(&key) {
             peer.subinterface = place.subinterface.clone();
@@ -161,6 +166,7 @@ fn why_down(world: &World<'_>, instance: &NetworkInstanceName, address: IpAddr) 
         established_at: key.and_then(|key| world.bgp.established_at(key)),
         fell_at: peer.as_ref().and_then(|(_, neighbor)| neighbor.last_established),
         words: key.and_then(|key| world.inquiries.neighbor(key)),
+        asked_since: key.and_then(|key| world.inquiries.neighbor_since(key)),
         place: world.inquiries.place(&AddressKey { network_instance: instance.clone(), address }),
         moved_to: group.and_then(|group| group.next_hops.first().copied()),
         has_host_route: owned_by(ARP_OWNER),
