@@ -131,7 +131,7 @@ impl<'a> Connection<'a> {
                 Ok(())
             }
             Input::Answer(answer) => {
-                let findings = self.source.investigator.take(answer, Instant::now());
+                let findings = self.source.investigator.take(answer, Instant::now(), &self.neighbors);
                 self.report();
                 for (question, finding) in findings {
                     self.source.send(Event::Finding(question, finding)).await?;

@@ -27,6 +27,7 @@ mod get;
 mod investigator;
 mod leaf;
 mod neighbors;
+mod notifications;
 mod path;
 mod probe;
 mod programming;

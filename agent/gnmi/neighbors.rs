@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::leaf::Scalar;
+use super::notifications::Notifications;
 use super::path::{Elem, names};
 use super::published::Published;
 use crate::model::event::Update;
+use crate::model::inquiry::NeighborWords;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{Neighbor, NeighborKey, PeerAddress, SessionState};
 use crate::model::time::Timestamp;
@@ -34,6 +36,7 @@ struct Entry {
     dynamic: bool,
     /// By address family.
     received: BTreeMap<String, u32>,
+    notifications: Notifications,
 }
 
 impl Entry {
@@ -57,7 +60,12 @@ pub(super) struct Neighbors {
     entries: BTreeMap<NeighborKey, Entry>,
     published: Published<NeighborKey, Neighbor>,
     touched: BTreeSet<NeighborKey>,
+    /// Of dynamic neighbors that are gone: nobody can be asked for them any more.
+    last_words: BTreeMap<NeighborKey, Notifications>,
 }
+
+/// Neighbors whose last words are kept: whoever opens sessions from many addresses makes no more of them than this.
+const MOST_LAST_WORDS: usize = 4096;
 
 impl Neighbors {
     /// Merges one leaf; false if it is of something else.
@@ -75,6 +83,9 @@ impl Neighbors {
         match leaf {
             ["session-state"] => {
                 entry.session = Some(value.text().and_then(SessionState::from_yang).ok_or_else(unreadable)?);
+                if entry.session == Some(SessionState::Established) {
+                    self.last_words.remove(&key);
+                }
             }
             ["last-established"] => {
                 let time = value.text().and_then(|text| text.parse().ok());
@@ -86,7 +97,10 @@ impl Neighbors {
                 let routes = value.number().and_then(|number| u32::try_from(number).ok());
                 entry.received.insert(family, routes.ok_or_else(unreadable)?);
             }
-            _ => return Ok(true),
+            _ => {
+                entry.notifications.set(leaf, value);
+                return Ok(true);
+            }
         }
         self.touched.insert(key);
         Ok(true)
@@ -110,7 +124,10 @@ impl Neighbors {
         let keys: Vec<_> = self.entries.keys().filter(|key| covered(key)).cloned().collect();
         for key in keys {
             if whole {
-                self.entries.remove(&key);
+                let gone = self.entries.remove(&key).filter(|gone| gone.dynamic);
+                if let Some(gone) = gone.filter(|_| self.last_words.len() < MOST_LAST_WORDS) {
+                    self.last_words.insert(key.clone(), gone.notifications);
+                }
             } else if let Some(entry) = self.entries.get_mut(&key) {
                 match leaf {
                     ["last-established"] => entry.last_established = None,
@@ -123,6 +140,12 @@ impl Neighbors {
             }
             self.touched.insert(key);
         }
+    }
+
+    /// What a dynamic neighbor told of NOTIFICATIONs before it vanished with its session.
+    pub(super) fn last_words(&self, key: &NeighborKey) -> Option<NeighborWords> {
+        let [received, sent] = self.last_words.get(key)?.last();
+        (received.is_some() || sent.is_some()).then(|| NeighborWords { received, sent, ..NeighborWords::default() })
     }
 
     /// The whole table.

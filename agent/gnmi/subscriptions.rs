@@ -18,6 +18,8 @@ pub(super) enum SubscribedLeaf {
     LastEstablished,
     DynamicNeighbor,
     ReceivedRoutes,
+    /// The last NOTIFICATION each way: a dynamic neighbor takes them along when it vanishes.
+    LastWords,
     FailedCount,
     ActiveCount,
     LastFailed,
@@ -81,7 +83,7 @@ const fn features(rpc: Rpc) -> [Feature; 2] {
 }
 
 /// Leaves that can be done without, the least needed last.
-const OPTIONAL: [(SubscribedLeaf, Rpc); 11] = [
+const OPTIONAL: [(SubscribedLeaf, Rpc); 12] = [
     (SubscribedLeaf::LastFailed, Rpc::Fib),
     (SubscribedLeaf::Pending, Rpc::Fib),
     (SubscribedLeaf::SuccessTime, Rpc::Fib),
@@ -93,6 +95,7 @@ const OPTIONAL: [(SubscribedLeaf, Rpc); 11] = [
     (SubscribedLeaf::ActiveCount, Rpc::State),
     (SubscribedLeaf::DynamicNeighbor, Rpc::State),
     (SubscribedLeaf::Clock, Rpc::State),
+    (SubscribedLeaf::LastWords, Rpc::State),
 ];
 
 /// Encodings in the order they are tried. All are read.
@@ -116,7 +119,7 @@ pub(super) enum GivenUp {
 }
 
 impl SubscribedLeaf {
-    /// The leaf's paths: one per address family where there are two.
+    /// The leaf's paths: one per address family where there are two, and all of what belongs together.
     fn paths(self, instance: &str) -> Vec<String> {
         let instance = format!("/network-instance[name={}]", escaped(instance));
         let neighbor = format!("{instance}/protocols/bgp/neighbor[peer-address=*]");
@@ -136,6 +139,11 @@ impl SubscribedLeaf {
             Self::LastEstablished => vec![format!("{neighbor}/last-established")],
             Self::DynamicNeighbor => vec![format!("{neighbor}/dynamic-neighbor")],
             Self::ReceivedRoutes => vec![format!("{neighbor}/afi-safi[afi-safi-name=*]/received-routes")],
+            Self::LastWords => ["received-messages", "sent-messages"]
+                .iter()
+                .flat_map(|way| ["time", "error-code", "error-subcode"].map(|leaf| (way, leaf)))
+                .map(|(way, leaf)| format!("{neighbor}/{way}/last-notification-{leaf}"))
+                .collect(),
             Self::FailedCount => routes(&|_| "/statistics/fib-failed-routes".to_owned()),
             Self::ActiveCount => routes(&|_| "/statistics/active-routes".to_owned()),
             Self::LastFailed => programming("last-failed-operation-type"),
@@ -316,7 +324,8 @@ impl Plan {
         if element.is_empty() || rpc == Rpc::State && steps(&needed).any(|step| step == element) {
             return Vec::new();
         }
-        self.wanted(rpc).filter(|leaf| steps(&leaf.words()).any(|step| step == element)).collect()
+        let names = |path: &String| steps(path).any(|step| step == element);
+        self.wanted(rpc).filter(|leaf| leaf.paths("*").iter().any(names)).collect()
     }
 }
 
@@ -348,13 +357,15 @@ mod tests {
     #[test]
     fn the_leaf_a_server_names_is_left_out() {
         let mut plan = Plan::default();
-        assert_eq!(paths(&plan.state()).len(), 9);
+        assert_eq!(paths(&plan.state()).len(), 15);
         let refusal = "Path not valid - unknown element 'dynamic-neighbor'. Options are [peer-address, session-state]";
         assert_eq!(plan.simplify(Rpc::State, refusal), leaves(&[SubscribedLeaf::DynamicNeighbor]));
         let refusal = "Path not valid - unknown element 'statistics'. Options are [route]";
         let counters = [SubscribedLeaf::FailedCount, SubscribedLeaf::ActiveCount];
         assert_eq!(plan.simplify(Rpc::State, refusal), leaves(&counters));
-        assert_eq!(paths(&plan.state()).len(), 4);
+        assert_eq!(paths(&plan.state()).len(), 10);
+        let refusal = "unknown element 'last-notification-error-subcode'";
+        assert_eq!(plan.simplify(Rpc::State, refusal), leaves(&[SubscribedLeaf::LastWords]));
         let refusal = "unknown element 'current-datetime'";
         assert_eq!(plan.simplify(Rpc::State, refusal), leaves(&[SubscribedLeaf::Clock]));
     }
@@ -380,7 +391,7 @@ mod tests {
         }
         let (state, fib) = (plan.state(), plan.fib(&instances, false).expect("a request"));
         assert_eq!((wildcards(&state), wildcards(&fib)), (0, 0));
-        assert_eq!((paths(&state).len(), paths(&fib).len()), (9, 10));
+        assert_eq!((paths(&state).len(), paths(&fib).len()), (15, 10));
         assert!(!plan.has_updates_only());
         let counters = list(&state).subscription.iter().filter(|one| one.suppress_redundant).count();
         assert_eq!(counters, 0);
@@ -407,6 +418,7 @@ mod tests {
             plan.simplify(Rpc::State, "");
         }
         for leaf in [
+            SubscribedLeaf::LastWords,
             SubscribedLeaf::Clock,
             SubscribedLeaf::DynamicNeighbor,
             SubscribedLeaf::ActiveCount,

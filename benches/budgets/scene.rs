@@ -237,6 +237,7 @@ fn tables() -> Tables {
         oper_up: true,
         routes: BTreeMap::new(),
         neighbors: neighbors.collect(),
+        farewells: BTreeMap::new(),
         bfd: BTreeMap::new(),
         segment: Segment::default(),
         rib: Rib::new(),

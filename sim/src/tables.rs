@@ -30,6 +30,8 @@ pub struct NetworkInstance {
     pub routes: BTreeMap<RouteKey, Route>,
     /// BGP neighbors by `peer-address` as SR Linux spells it.
     pub neighbors: BTreeMap<String, Neighbor>,
+    /// What dynamic neighbors that are gone show last, before they vanish from state.
+    pub farewells: BTreeMap<String, Neighbor>,
     /// BFD sessions by remote address.
     pub bfd: BTreeMap<IpAddr, BfdSession>,
     /// The layer below.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One Get at a time, for as many questions as fit, and never more than a dozen in a minute. A question that is void is
-//! forgotten; one that stays is asked again after a minute, then every five. A server that refuses or limits costs
+//! forgotten; one that stays is asked again after a minute, then every five, those that are due soon along with the first. A server that refuses or limits costs
 //! findings, nothing else.
 
 mod ask;
@@ -30,6 +30,7 @@ use self::ask::{Extent, Kind};
 use self::read::{Leaves, remember};
 use super::client::{Client, Refusal, refusal};
 use super::leaf::leaves;
+use super::neighbors::Neighbors;
 use super::path::parse;
 use super::requests::Requests;
 use crate::model::inquiry::{AddressKey, Answer, Asking, Finding, Inquiry, PathKey, Place, Question};
@@ -54,6 +55,10 @@ const GATHER_PLACES: Duration = Duration::from_secs(10);
 /// When a question is asked a second time, and from then on.
 const SECOND: Duration = Duration::from_secs(60);
 const LATER: Duration = Duration::from_secs(300);
+/// When a neighbor is asked a second time, before that minute is over: a speaker that has said nothing for so long is silent.
+const SILENCE: Duration = Duration::from_secs(30);
+/// What is asked again and due within this time goes along with what is due now.
+const ALONG: Duration = Duration::from_secs(15);
 /// How often an address is looked at that a verdict rests on.
 const WATCHED: Duration = Duration::from_secs(10);
 /// How long one Get may take.
@@ -231,15 +236,17 @@ impl Investigator {
     /// Questions that are due, as many as fit into one Get, and noted as asked.
     fn due(&mut self, now: Instant) -> Vec<Question> {
         let refused = &self.refused;
-        let is_due = |question: &Question, record: &Record| {
-            record.due.is_some_and(|due| due <= now) && !refused.contains(&Kind::of(question))
-        };
+        let asked = |question: &Question| !refused.contains(&Kind::of(question));
+        let is_due = |record: &Record| record.due.is_some_and(|due| due <= now);
+        if !self.records.iter().any(|(question, record)| asked(question) && is_due(record)) {
+            return Vec::new();
+        }
         let mut due: Vec<Question> = Vec::new();
         let extent = self.extent();
         let mut paths = BTreeSet::new();
         for (question, record) in &mut self.records {
             let same_kind = due.first().is_none_or(|first| Kind::of(first) == Kind::of(question));
-            if !is_due(question, record) || !(self.mixed || same_kind) {
+            if !asked(question) || !(is_due(record) || record.goes_along(now)) || !(self.mixed || same_kind) {
                 continue;
             }
             // Several questions share paths.
@@ -247,7 +254,7 @@ impl Investigator {
             if paths.len() > self.paths && !due.is_empty() {
                 break;
             }
-            record.asked(now);
+            record.asked(now, Kind::of(question));
             due.push(question.clone());
         }
         due
@@ -304,11 +311,17 @@ impl Investigator {
         }
     }
 
-    /// Takes the answer to the Get that was under way; returns what was found.
-    pub(super) fn take(&mut self, answer: Result<gnmi::GetResponse, Status>, now: Instant) -> Vec<(Question, Finding)> {
+    /// Takes the answer to the Get that was under way; returns what was found. Neighbors that are gone have left their last
+    /// words.
+    pub(super) fn take(
+        &mut self,
+        answer: Result<gnmi::GetResponse, Status>,
+        now: Instant,
+        neighbors: &Neighbors,
+    ) -> Vec<(Question, Finding)> {
         let Some(Running { stage, at, .. }) = self.running.take() else { return Vec::new() };
         let mut findings = match answer {
-            Ok(response) => self.found(stage, at, &read(response)),
+            Ok(response) => self.found(stage, at, &read(response), neighbors),
             Err(status) => {
                 self.failed(stage, &status, now);
                 Vec::new()
@@ -369,9 +382,15 @@ impl Investigator {
         }
     }
 
-    fn found(&mut self, stage: Stage, at: Timestamp, leaves: &Leaves) -> Vec<(Question, Finding)> {
+    fn found(
+        &mut self,
+        stage: Stage,
+        at: Timestamp,
+        leaves: &Leaves,
+        neighbors: &Neighbors,
+    ) -> Vec<(Question, Finding)> {
         match stage {
-            Stage::Questions(questions) => self.answers(questions, at, leaves),
+            Stage::Questions(questions) => self.answers(questions, at, leaves, neighbors),
             Stage::Macs(keys) => {
                 for key in &keys {
                     let Some(place) = self.places.get_mut(key) else { continue };
@@ -399,13 +418,21 @@ impl Investigator {
         }
     }
 
-    fn answers(&mut self, questions: Vec<Question>, at: Timestamp, leaves: &Leaves) -> Vec<(Question, Finding)> {
+    fn answers(
+        &mut self,
+        questions: Vec<Question>,
+        at: Timestamp,
+        leaves: &Leaves,
+        neighbors: &Neighbors,
+    ) -> Vec<(Question, Finding)> {
         self.has_entries |= leaves.has_entries();
         self.has_rows |= leaves.has_rows();
         let (mut findings, mut bridged, mut routed) = (Vec::new(), Vec::new(), Vec::new());
         for question in questions {
             let answer = match &question {
-                Question::Neighbor(key) => leaves.neighbor(key).map(Answer::Neighbor),
+                Question::Neighbor(key) => {
+                    leaves.neighbor(key).or_else(|| neighbors.last_words(key)).map(Answer::Neighbor)
+                }
                 Question::Path(key) => {
                     let path = leaves.path(key);
                     Some(Answer::Path(crate::model::inquiry::Path { is_known: self.has_rows, ..path }))
@@ -455,14 +482,22 @@ impl Record {
         Self { asking, due: Some(now + gather), times: 0 }
     }
 
-    fn asked(&mut self, now: Instant) {
+    fn asked(&mut self, now: Instant, kind: Kind) {
         self.times += 1;
-        self.due = match self.asking {
-            Asking::Once(_) => None,
-            Asking::Watched => Some(now + WATCHED),
-            Asking::Repeatedly if self.times == 1 => Some(now + SECOND),
-            Asking::Repeatedly => Some(now + LATER),
+        self.due = match (self.asking, kind, self.times) {
+            (Asking::Once(_), ..) => None,
+            (Asking::Watched, ..) => Some(now + WATCHED),
+            (Asking::Repeatedly, Kind::Neighbor, 1) => Some(now + SILENCE),
+            (Asking::Repeatedly, Kind::Neighbor, 2) => Some(now + SECOND - SILENCE),
+            (Asking::Repeatedly, _, 1) => Some(now + SECOND),
+            (Asking::Repeatedly, ..) => Some(now + LATER),
         };
+    }
+
+    /// It is asked every five minutes, and would be soon.
+    fn goes_along(&self, now: Instant) -> bool {
+        let soon = self.due.is_some_and(|due| due <= now + ALONG);
+        soon && self.asking == Asking::Repeatedly && self.times > 1
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::super::leaf::Scalar;
+use super::super::notifications::Notifications;
 use super::super::path::{Elem, names};
-use crate::model::inquiry::{AddressKey, Down, NeighborWords, Notification, Path, PathKey, Place, RibRoute};
+use crate::model::inquiry::{AddressKey, Down, NeighborWords, Path, PathKey, Place, RibRoute};
 use crate::model::switch::NeighborKey;
 
 /// The leaves of one answer.
@@ -34,6 +35,7 @@ impl Leaves {
     pub(super) fn neighbor(&self, key: &NeighborKey) -> Option<NeighborWords> {
         let peer = key.peer.to_string();
         let mut words = NeighborWords::default();
+        let mut notifications = Notifications::default();
         let mut found = false;
         for (path, value) in &self.0 {
             let names = names(path);
@@ -56,13 +58,10 @@ impl Leaves {
                     let sum = words.rejected_routes.unwrap_or(0).saturating_add(number().unwrap_or(0));
                     words.rejected_routes = Some(sum);
                 }
-                ["received-messages", leaf] => merge(&mut words.received, leaf, value),
-                ["sent-messages", leaf] => merge(&mut words.sent, leaf, value),
-                _ => {}
+                _ => _ = notifications.set(leaf, value),
             }
         }
-        words.received = words.received.filter(|one| !one.code.is_empty());
-        words.sent = words.sent.filter(|one| !one.code.is_empty());
+        [words.received, words.sent] = notifications.last();
         found.then_some(words)
     }
 
@@ -222,18 +221,6 @@ const ND: &[&str] = &["interface", "subinterface", "ipv6", "neighbor-discovery",
 
 fn is_prefix(step: &Elem, key: &str, prefix: IpNet) -> bool {
     step.key(key).and_then(|text| text.parse::<IpNet>().ok()) == Some(prefix)
-}
-
-fn merge(notification: &mut Option<Notification>, leaf: &str, value: &Scalar) {
-    let Some(text) = value.text().filter(|text| !text.is_empty()) else { return };
-    let notification =
-        notification.get_or_insert_with(|| Notification { at: None, code: Arc::from(""), subcode: None });
-    match leaf {
-        "last-notification-time" => notification.at = text.parse().ok(),
-        "last-notification-error-code" => notification.code = text.into(),
-        "last-notification-error-subcode" => notification.subcode = Some(text.into()),
-        _ => {}
-    }
 }
 
 /// What is known of a place: it outlives the entry that showed it.

@@ -53,7 +53,7 @@ fn ask(investigator: &mut Investigator, question: &Question, updates: &[(&str, V
 }
 
 fn answered(investigator: &mut Investigator, stage: Stage, updates: &[(&str, Value)]) -> Vec<(Question, Finding)> {
-    let mut findings = investigator.found(stage, at(), &read(answer(updates)));
+    let mut findings = investigator.found(stage, at(), &read(answer(updates)), &Neighbors::default());
     findings.extend(investigator.release(Instant::now()));
     findings
 }
@@ -195,7 +195,7 @@ fn what_was_known_of_a_place_outlives_its_entry() {
     // The port goes down and takes the entry along.
     investigator.reconnect(Instant::now());
     let due = investigator.due(Instant::now() + GATHER);
-    assert!(investigator.found(Stage::Questions(due), at(), &read(answer(&[]))).is_empty());
+    assert!(investigator.found(Stage::Questions(due), at(), &read(answer(&[])), &Neighbors::default()).is_empty());
     let state = ("/interface[name=ethernet-1/1]/oper-state", json!("down"));
     let place = place(&follow(&mut investigator, &[state]));
     assert!(!place.answers && place.is_known);
@@ -215,18 +215,92 @@ fn an_address_of_another_network_instance_is_not_this_one() {
 
 #[test]
 fn a_question_is_asked_again_after_a_minute_and_then_every_five() {
-    let mut investigator = Investigator::default();
     let now = Instant::now();
-    let question = Question::Neighbor(neighbor_key());
-    investigator.set(&inquiry(&[(question.clone(), Asking::Repeatedly)]), now);
-    let mut at = now + GATHER;
-    for pause in [SECOND, LATER, LATER] {
-        assert_eq!(investigator.deadline(now), Some(at));
-        assert_eq!(investigator.due(at), std::slice::from_ref(&question));
-        at += pause;
+    for (question, pauses) in [
+        (Question::Path(path_key()), &[SECOND, LATER, LATER] as &[_]),
+        (Question::Place(place_key()), &[SECOND, LATER, LATER]),
+        // Silence is known after half a minute.
+        (Question::Neighbor(neighbor_key()), &[SILENCE, SECOND - SILENCE, LATER, LATER]),
+    ] {
+        let mut investigator = Investigator::default();
+        investigator.set(&inquiry(&[(question.clone(), Asking::Repeatedly)]), now);
+        let mut at = now + GATHER;
+        for pause in pauses {
+            assert_eq!(investigator.deadline(now), Some(at));
+            assert_eq!(investigator.due(at), std::slice::from_ref(&question));
+            at += *pause;
+        }
+        investigator.set(&Inquiry::new(), now);
+        assert_eq!(investigator.deadline(now), None, "void");
     }
-    investigator.set(&Inquiry::new(), now);
-    assert_eq!(investigator.deadline(now), None, "void");
+}
+
+#[test]
+fn what_is_asked_every_five_minutes_is_asked_by_one_get() {
+    let mut investigator = Investigator::default();
+    let start = Instant::now();
+    let of = |octet: u8| {
+        let prefix = ipnet::IpNet::from(IpAddr::from([1, 1, 1, octet]));
+        (Question::Path(PathKey { prefix, ..path_key() }), Asking::Repeatedly)
+    };
+    let (one, other) = (of(1), of(2));
+    investigator.set(&inquiry(std::slice::from_ref(&one)), start);
+    assert_eq!(investigator.due(start + GATHER).len(), 1);
+    let later = start + Duration::from_secs(10);
+    investigator.set(&inquiry(&[one.clone(), other]), later);
+    assert_eq!(investigator.due(later + GATHER).len(), 1, "the new one alone: nothing is asked sooner for its sake");
+    let second = start + GATHER + SECOND;
+    assert_eq!(investigator.due(second), [one.0], "each after its own minute");
+    assert_eq!(investigator.due(later + GATHER + SECOND).len(), 1);
+    assert_eq!(investigator.due(second + LATER).len(), 2, "from then on together");
+    assert_eq!(investigator.due(second + LATER + LATER).len(), 2);
+}
+
+#[test]
+fn what_was_found_stays_until_the_next_answer() {
+    let mut investigator = Investigator::default();
+    let question = Question::Path(path_key());
+    let now = Instant::now();
+    investigator.set(&inquiry(&[(question.clone(), Asking::Repeatedly)]), now);
+    let due = investigator.due(now + GATHER);
+    assert_eq!(answered(&mut investigator, Stage::Questions(due), &[]).len(), 1);
+    let due = investigator.due(now + GATHER + SECOND);
+    assert_eq!(due, std::slice::from_ref(&question));
+    investigator.failed(Stage::Questions(due), &Status::unavailable("restarting"), now + GATHER + SECOND);
+    let again = investigator.deadline(now + GATHER + SECOND).expect("it is asked again");
+    assert_eq!(investigator.due(again), [question]);
+}
+
+#[test]
+fn a_neighbor_that_is_gone_is_told_by_its_last_words() {
+    let mut neighbors = Neighbors::default();
+    let at = |leaf: &str| {
+        let path = "/network-instance[name=ip-vrf-1]/protocols/bgp/neighbor[peer-address=192.168.1.11]";
+        super::super::path::elems(None, Some(&parse(&format!("{path}/{leaf}")).expect("a path")))
+    };
+    let text = |text: &str| super::super::leaf::Scalar::Text(text.to_owned());
+    for (leaf, value) in [
+        ("dynamic-neighbor", "true"),
+        ("session-state", "established"),
+        ("received-messages/last-notification-time", "2026-06-12T16:29:35.500Z"),
+        ("received-messages/last-notification-error-code", "Cease"),
+        ("received-messages/last-notification-error-subcode", "Administrative Shutdown"),
+        ("session-state", "idle"),
+    ] {
+        neighbors.set(&at(leaf), &text(value)).expect("readable");
+    }
+    let path = at("session-state");
+    neighbors.delete(&path);
+    let mut investigator = Investigator::default();
+    let question = Question::Neighbor(neighbor_key());
+    investigator.set(&inquiry(&[(question, Asking::Repeatedly)]), Instant::now());
+    let due = investigator.due(Instant::now() + GATHER);
+    let nothing = read(answer(&[]));
+    investigator.found(Stage::Questions(due), super::Timestamp::UNIX_EPOCH, &nothing, &neighbors);
+    let findings = investigator.release(Instant::now());
+    let [(_, Finding { answer: Answer::Neighbor(words), .. })] = &*findings else { panic!("one: {findings:?}") };
+    let received = words.received.as_ref().expect("a NOTIFICATION");
+    assert_eq!((&*received.code, received.subcode.as_deref()), ("Cease", Some("Administrative Shutdown")));
 }
 
 #[test]
@@ -302,6 +376,7 @@ fn an_address_that_is_watched_is_answered_at_once_every_ten_seconds() {
             Stage::Questions(due),
             super::Timestamp::UNIX_EPOCH,
             &read(answer(&[(ENTRY, json!(mac)), members()])),
+            &Neighbors::default(),
         );
         place(&found).link_layer_address
     };
@@ -361,7 +436,7 @@ fn a_thousand_vips_are_looked_into_within_a_minute_by_a_dozen_gets() {
         let neighbor = (path, json!({"last-event": "holdTime"}));
         let first = matches!(&stage, Stage::Questions(questions) if questions.contains(&Question::Place(place_key())));
         let updates: &[_] = if first { &[updates[0].clone(), updates[1].clone(), neighbor] } else { &[] };
-        let mut findings = investigator.found(stage, at(), &read(answer(updates)));
+        let mut findings = investigator.found(stage, at(), &read(answer(updates)), &Neighbors::default());
         findings.extend(investigator.release(now));
         answered.extend(findings.into_iter().map(|(question, _)| question));
     }

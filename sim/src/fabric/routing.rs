@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::tables::{
-    AfiSafi, BgpPreference, Fib, NetworkInstance, NetworkInstanceKind, NextHop, Rib, Route, RouteKey, Segment, Tables,
+    AfiSafi, BgpPreference, Fib, Neighbor, NetworkInstance, NetworkInstanceKind, NextHop, Rib, Route, RouteKey,
+    Segment, Tables,
 };
 
 use super::config::{BgpConfig, EvpnConfig, NetworkInstanceConfig, NodeConfig};
@@ -154,6 +155,11 @@ fn instance(fabric: &Fabric, place: &Place, knowledge: &Knowledge<'_>) -> Networ
     for session in &knowledge.sessions[place] {
         let counters = counters(fabric, place, session, &routes, bgp);
         instance.router_id = session.bgp.router_id_of(&place.0);
+        if session.is_gone() {
+            let last = Neighbor { session_state: "idle".to_owned(), ..fabric.neighbor(session, counters) };
+            instance.farewells.insert(session.key.peer.clone(), last);
+            continue;
+        }
         instance.neighbors.insert(session.key.peer.clone(), fabric.neighbor(session, counters));
         instance.bfd.extend(fabric.bfd(session).map(|bfd| (session.address, bfd)));
     }
@@ -546,6 +552,7 @@ pub(crate) fn empty_instance(id: u32, kind: NetworkInstanceKind) -> NetworkInsta
         oper_up: true,
         routes: BTreeMap::new(),
         neighbors: BTreeMap::new(),
+        farewells: BTreeMap::new(),
         bfd: BTreeMap::new(),
         segment: Segment::default(),
         rib: Rib::new(),

@@ -90,6 +90,11 @@ impl Session<'_> {
         self.fault.is_none()
     }
 
+    /// Its neighbor was dynamic, and went with it.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.fault.is_some() && self.bgp.dynamic_neighbors
+    }
+
     /// `session-state`
     pub(crate) fn state(&self) -> &'static str {
         self.fault.as_ref().map_or("established", Fault::state)
@@ -102,7 +107,7 @@ impl Session<'_> {
 }
 
 impl Fabric {
-    /// All sessions of all leaves and whether they are up; a dynamic neighbor that is down is none.
+    /// All sessions of all leaves, and why they are down, those that are.
     pub(super) fn all_sessions(&self) -> BTreeMap<SessionKey, Option<Fault>> {
         let mut sessions = BTreeMap::new();
         for leaf in self.config.leaves.keys() {
@@ -158,11 +163,8 @@ impl Fabric {
         } else {
             path.fault
         };
-        if fault.is_some() && end.bgp.dynamic_neighbors {
-            return None;
-        }
         let (peer_as, group) = voice.end();
-        let stale = fault == Some(Fault::Restarting);
+        let stale = fault == Some(Fault::Restarting) && !end.bgp.dynamic_neighbors;
         Some(Session {
             key: SessionKey { leaf: end.leaf.to_owned(), instance: end.instance.to_owned(), peer: address.to_string() },
             address,
@@ -276,7 +278,12 @@ impl Fabric {
             afi_safis: afi_safis.into_iter().collect(),
             record: SessionRecord::default(),
         };
-        self.with_history(&session.key, neighbor)
+        let neighbor = self.with_history(&session.key, neighbor);
+        match neighbor.dynamic && session.established() {
+            // It is a new one each time.
+            true => Neighbor { established_transitions: 1, record: SessionRecord::default(), ..neighbor },
+            false => neighbor,
+        }
     }
 
     /// The BFD session that guards a node session.

@@ -459,6 +459,13 @@ fn a_dynamic_neighbor_vanishes_with_its_session() {
     let speaking: Vec<_> = instance.neighbors.keys().filter(|peer| peer.starts_with("6.4.5.")).collect();
     assert_eq!(speaking, ["6.4.5.22", "6.4.5.31"]);
     assert_eq!(instance.neighbors["192.168.101.20"].session_state, "established", "Calico lives on");
+    fabric.release_all();
+    fabric.pull(lever("peer-shutdown: { node: node20 }")).expect("known");
+    fabric.settle(LATER);
+    let instance = tables(&fabric, "leaf1").network_instances.remove("ip-vrf1").expect("there");
+    let last = &instance.farewells["6.4.5.20"];
+    let said = last.record.received.as_ref().and_then(|it| it.subcode.as_deref());
+    assert_eq!((last.session_state.as_str(), said), ("idle", Some("Administrative Shutdown")));
 }
 
 /// A node with the addresses of its pods.

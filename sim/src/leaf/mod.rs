@@ -31,7 +31,7 @@ pub(crate) use self::console::socket as cli_socket;
 pub(crate) use self::cpm::admits_answers_of;
 #[cfg(test)]
 pub(crate) use self::cpm::boot as boot_filter;
-pub use self::source::Source;
+pub use self::source::{InterfaceSource, Source};
 
 use self::console::Console;
 use self::management::Management;
@@ -42,7 +42,7 @@ use crate::gnmi::{self, Gnmi, GnmiError, GnmiOptions};
 use crate::ndk::{self, Key, Ndk, NdkError, NdkEvent, NdkOptions, Row};
 use crate::profile::Profile;
 use crate::schema::{Schema, SchemaError};
-use crate::tables::{NetworkInstance, Tables};
+use crate::tables::{Interface, NetworkInstance, Tables};
 
 /// Applications that every switch has, with the ids their routes carry in the NDK, and what they are.
 const NATIVE_APPS: [(&str, u32); 12] = [
@@ -163,6 +163,7 @@ struct Shared {
 struct Control {
     set: Tables,
     sourced: BTreeMap<String, NetworkInstance>,
+    sourced_interfaces: BTreeMap<String, Interface>,
     plane: Plane,
     next_owner: u32,
 }
@@ -297,6 +298,11 @@ impl Leaf {
         Source::new(self.clone(), network_instance.to_owned())
     }
 
+    /// A source of interfaces other than those set.
+    pub fn interface_source(&self) -> InterfaceSource {
+        InterfaceSource::new(self.clone())
+    }
+
     /// The tables as shown: as set or from their sources, with the routes applications program.
     pub fn tables(&self) -> Tables {
         self.shared.control().plane.shown().clone()
@@ -324,10 +330,12 @@ impl Shared {
         let programmed = self.ndk.programmed();
         let mut tables = control.set.clone();
         tables.network_instances.extend(control.sourced.clone());
+        tables.interfaces.extend(control.sourced_interfaces.clone());
         let tables = plane::merge(tables, programmed);
         let first = self.options.profile.ndk.announce_first;
         let next_owner = &mut control.next_owner;
         let changes = control.plane.show(tables, first, &mut |name| self.owner_id(next_owner, name));
+        self.write(changes.farewells);
         self.write(changes.ops);
         self.ndk.apply(changes.rows);
     }

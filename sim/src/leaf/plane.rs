@@ -49,6 +49,8 @@ struct Counted {
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) rows: Vec<(Key, Option<Row>)>,
+    /// What shows for a moment, and is gone by what follows.
+    pub(super) farewells: Vec<StateOp>,
     pub(super) ops: Vec<StateOp>,
 }
 
@@ -70,12 +72,14 @@ impl Plane {
         owner_id: &mut dyn FnMut(&str) -> u32,
     ) -> Changes {
         let mut ops = Vec::new();
+        let mut farewells = Vec::new();
         let mut announcements = Announcements::default();
         let before = std::mem::take(&mut self.shown);
         let names: BTreeSet<&String> = before.network_instances.keys().chain(tables.network_instances.keys()).collect();
         for name in names {
             let (old, new) = (before.network_instances.get(name), tables.network_instances.get(name));
             if old != new {
+                farewells.extend(old.zip(new).into_iter().flat_map(|(old, new)| last_words(name, old, new)));
                 self.show_instance(name, old, new, owner_id, &mut announcements, &mut ops);
             }
         }
@@ -90,7 +94,7 @@ impl Plane {
         rows.extend(one);
         rows.extend(two);
         rows.extend(gone_groups);
-        Changes { rows, ops }
+        Changes { rows, farewells, ops }
     }
 
     /// Programs every next-hop group again: the same routes, under new numbers.
@@ -322,6 +326,13 @@ fn instance_row(name: &str, it: &NetworkInstance) -> Option<Row> {
         router_id: it.router_id.map(|id| id.to_string()).unwrap_or_default(),
         instance_type: kind as i32,
     })))
+}
+
+/// A dynamic neighbor goes idle, with what ended its session, before it vanishes.
+fn last_words(name: &str, old: &NetworkInstance, new: &NetworkInstance) -> impl Iterator<Item = StateOp> {
+    let went = old.neighbors.keys().filter(|peer| !new.neighbors.contains_key(*peer));
+    let last = went.filter_map(|peer| Some((peer, new.farewells.get(peer)?)));
+    last.map(move |(peer, neighbor)| StateOp::Replace(native::neighbor_path(name, peer), native::neighbor(neighbor)))
 }
 
 fn show_neighbors(name: &str, old: Option<&NetworkInstance>, new: Option<&NetworkInstance>, ops: &mut Vec<StateOp>) {

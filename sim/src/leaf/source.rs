@@ -1,13 +1,46 @@
-//! Network instances whose tables do not come from the fabric model.
+//! Network instances and interfaces whose tables do not come from the fabric model.
+
+use std::collections::BTreeMap;
 
 use super::Leaf;
-use crate::tables::NetworkInstance;
+use crate::tables::{Interface, NetworkInstance};
 
 /// A source of one network instance of a leaf. What it shows stands in place of what the leaf's tables hold under that
 /// name, whatever they are set to, until it is dropped.
 pub struct Source {
     leaf: Leaf,
     name: String,
+}
+
+/// The same for interfaces.
+pub struct InterfaceSource {
+    leaf: Leaf,
+    shown: BTreeMap<String, Interface>,
+}
+
+impl InterfaceSource {
+    pub(super) fn new(leaf: Leaf) -> Self {
+        Self { leaf, shown: BTreeMap::new() }
+    }
+
+    /// Shows these from now on, and none that were shown before.
+    pub fn show(&mut self, interfaces: BTreeMap<String, Interface>) {
+        if interfaces == self.shown {
+            return;
+        }
+        let mut control = self.leaf.shared.control();
+        self.shown.keys().for_each(|name| _ = control.sourced_interfaces.remove(name));
+        control.sourced_interfaces.extend(interfaces.clone());
+        self.leaf.shared.show(&mut control);
+        drop(control);
+        self.shown = interfaces;
+    }
+}
+
+impl Drop for InterfaceSource {
+    fn drop(&mut self) {
+        self.show(BTreeMap::new());
+    }
 }
 
 impl Source {

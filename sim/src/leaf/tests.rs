@@ -33,6 +33,7 @@ fn instance(routes: impl IntoIterator<Item = (RouteKey, Route)>) -> NetworkInsta
         oper_up: true,
         routes: routes.into_iter().collect(),
         neighbors: BTreeMap::new(),
+        farewells: BTreeMap::new(),
         bfd: BTreeMap::new(),
         segment: Default::default(),
         rib: Default::default(),

@@ -1,0 +1,56 @@
+//! The last NOTIFICATION each way, merged leaf by leaf.
+
+use std::sync::Arc;
+
+use super::leaf::Scalar;
+use crate::model::inquiry::Notification;
+
+/// What a neighbor tells of NOTIFICATIONs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Notifications {
+    received: Option<Notification>,
+    sent: Option<Notification>,
+}
+
+impl Notifications {
+    /// Merges a leaf below a neighbor; false if it is of something else.
+    pub(super) fn set(&mut self, leaf: &[&str], value: &Scalar) -> bool {
+        let (notification, leaf) = match leaf {
+            ["received-messages", leaf] => (&mut self.received, leaf),
+            ["sent-messages", leaf] => (&mut self.sent, leaf),
+            _ => return false,
+        };
+        let Some(text) = value.text().filter(|text| !text.is_empty()) else { return true };
+        let new = || Notification { at: None, code: Arc::from(""), subcode: None };
+        let notification = notification.get_or_insert_with(new);
+        match *leaf {
+            "last-notification-time" => notification.at = text.parse().ok(),
+            "last-notification-error-code" => notification.code = text.into(),
+            "last-notification-error-subcode" => notification.subcode = Some(text.into()),
+            _ => {}
+        }
+        true
+    }
+
+    /// The last one received, and the last one sent, as far as their code was told.
+    pub(super) fn last(&self) -> [Option<Notification>; 2] {
+        [&self.received, &self.sent].map(|one| one.clone().filter(|one| !one.code.is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_has_its_own_and_one_without_a_code_is_none() {
+        let mut notifications = Notifications::default();
+        let text = |text: &str| Scalar::Text(text.to_owned());
+        assert!(notifications.set(&["received-messages", "last-notification-error-code"], &text("Cease")));
+        assert!(notifications.set(&["sent-messages", "last-notification-time"], &text("2026-06-12T16:29:35.500Z")));
+        assert!(notifications.set(&["sent-messages", "last-notification-error-code"], &text("")));
+        assert!(!notifications.set(&["last-event"], &text("recvNotify")));
+        let [received, sent] = notifications.last();
+        assert_eq!((received.map(|one| one.code), sent), (Some("Cease".into()), None));
+    }
+}
