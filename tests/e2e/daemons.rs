@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{Notify, oneshot};
@@ -84,6 +85,13 @@ impl Frr {
         let mut child = self.running.remove(daemon).expect("it runs");
         child.kill().await.expect("a process of ours can be killed");
         self.news.notify_one();
+    }
+
+    /// Has a daemon do nothing, as if its host had no time for it, or go on.
+    pub(crate) fn pause(&self, daemon: &'static str, paused: bool) {
+        let id = self.running.get(daemon).and_then(Child::id).and_then(|id| Pid::from_raw(id.cast_signed()));
+        let signal = if paused { Signal::STOP } else { Signal::CONT };
+        kill_process(id.expect("it runs"), signal).expect("a process of ours can be sent a signal");
     }
 
     /// Runs vtysh with these commands, one after the other.

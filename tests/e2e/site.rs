@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use srl_sim::fabric::FabricConfig;
-use srl_sim::frr::{self, Follower, FrrOptions, Subinterface};
+use srl_sim::frr::{self, Below, Follower, FrrOptions, Subinterface};
 use srl_sim::lab::LabContent;
 use srl_sim::ndk::Switches;
 use srl_sim::tables::{NetworkInstance, NetworkInstanceKind};
@@ -31,6 +31,8 @@ pub(crate) const VIP: &str = "1.1.1.100/32";
 pub(crate) const VIP6: &str = "2001:db8:1::100/128";
 /// The leaf's tables are expected to follow within this time.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What is asked a second time is said within this time.
+pub(crate) const LOOKED_AGAIN: Duration = Duration::from_secs(90);
 const LEAF_AS: u32 = 65535;
 const NODES_AS: u32 = 65000;
 const FABRIC: &str = "
@@ -129,6 +131,12 @@ impl Site {
         ip(&["-n", self.leaf.namespace(), "link", "set", &port, state]).expect("the port is there");
     }
 
+    /// Takes the cable out at a node's end, or plugs it in again: the leaf's port has no link.
+    pub(crate) fn cable(&self, number: usize, plugged: bool) {
+        let state = if plugged { "up" } else { "down" };
+        ip(&["-n", self.nodes[number - 1].namespace(), "link", "set", "eth1", state]).expect("the port is there");
+    }
+
     /// Ends everything in good order.
     pub(crate) async fn down(self) {
         self.bench.down().await;
@@ -161,7 +169,7 @@ pub(crate) fn wire(net: &Net) -> Result<Vec<String>, String> {
 /// Tells of every change in a namespace's kernel tables.
 pub(crate) fn monitor(namespace: &str, news: Arc<Notify>) -> Child {
     let mut command = Command::new("ip");
-    command.args(["-n", namespace, "monitor", "link", "address", "route", "nexthop"]);
+    command.args(["-n", namespace, "monitor", "link", "address", "route", "neigh", "nexthop"]);
     let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("ip runs");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     tokio::spawn(async move {
@@ -302,5 +310,11 @@ pub(crate) fn follow_options(leaf: &Frr) -> FrrOptions {
         id: 5,
         kind: NetworkInstanceKind::IpVrf,
         subinterfaces: BTreeMap::from([("irb1".to_owned(), Subinterface { name: "irb1.1".to_owned(), index: 8 })]),
+        below: Some(Below {
+            namespace: leaf.namespace().to_owned(),
+            bridge: "irb1".to_owned(),
+            mac_vrf: "subnetA".to_owned(),
+            ports: (1..=3).map(|port| (format!("port{port}"), format!("ethernet-1/{port}"))).collect(),
+        }),
     }
 }

@@ -17,6 +17,7 @@ mod containerlab;
 mod doctor;
 mod front_page;
 mod gnmi_budget;
+mod heard;
 mod impact;
 mod kubeadm_calico_metallb;
 mod metallb_calico_ecmp;

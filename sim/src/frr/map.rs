@@ -8,6 +8,8 @@ use jiff::Timestamp;
 
 use super::FrrOptions;
 use super::read::{BfdPeer, Peer, PeerFamily, Reading, RibNextHop, RibRoute, is_link_local};
+use super::rib::rib;
+use super::words::Words;
 use crate::fabric::{empty_instance, subnet};
 use crate::tables::{AfiSafi, BfdSession, Fib, Neighbor, NetworkInstance, NextHop, Route, RouteKey, SessionRecord};
 
@@ -19,22 +21,24 @@ const STATIC_METRIC: u32 = 1;
 #[derive(Debug, Default)]
 pub(super) struct History(BTreeMap<String, Session>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Session {
     established: bool,
     transitions: u64,
     last_transition: Option<String>,
+    words: Words,
 }
 
 impl History {
-    /// Records a session's current state; returns when it last came up or went down.
-    fn note(&mut self, name: &str, established: bool, transitions: u64, now: Timestamp) -> Option<String> {
-        let new = || Session { established: false, transitions: 0, last_transition: None };
-        let session = self.0.entry(name.to_owned()).or_insert_with(new);
+    /// Records a session's current state; returns when it last came up or went down, and what it has been through.
+    fn note(&mut self, name: &str, peer: &Peer, established: bool, now: Timestamp) -> (Option<String>, SessionRecord) {
+        let transitions = peer.connections_established;
+        let session = self.0.entry(name.to_owned()).or_default();
         if (session.established, session.transitions) != (established, transitions) {
-            *session = Session { established, transitions, last_transition: Some(format!("{now:.3}")) };
+            (session.established, session.transitions) = (established, transitions);
+            session.last_transition = Some(format!("{now:.3}"));
         }
-        session.last_transition.clone()
+        (session.last_transition.clone(), session.words.note(peer, now))
     }
 }
 
@@ -52,8 +56,11 @@ pub(super) fn instance(
     for (name, peer) in sessions.clone() {
         instance.neighbors.insert(name.clone(), neighbor(name, peer, &instance.routes, history, now));
     }
+    instance.rib = rib(reading, &instance.routes);
     let present: BTreeSet<&String> = sessions.map(|(name, _)| name).collect();
     history.0.retain(|name, _| present.contains(name));
+    let below = options.below.iter().filter_map(|below| options.subinterfaces.get(&below.bridge));
+    instance.segment.subinterfaces = below.map(|gateway| (gateway.name.clone(), None)).collect();
     instance.bfd = reading.bfd.iter().filter_map(bfd).collect();
     instance
 }
@@ -172,8 +179,9 @@ fn neighbor(
         };
         Some((name.to_owned(), counters(peer, info, v4, routes)))
     };
+    let (last_established, record) = history.note(name, peer, established, now);
     Neighbor {
-        last_established: history.note(name, established, peer.connections_established, now),
+        last_established,
         established_transitions: peer.connections_established,
         session_state: if state == "clearing" { "idle".to_owned() } else { state },
         peer_as: peer.remote_as,
@@ -182,7 +190,7 @@ fn neighbor(
         dynamic: peer.peer_subnet_range_group.is_some(),
         local_address: peer.host_local,
         afi_safis: peer.address_family_info.iter().filter(|_| established).filter_map(family).collect(),
-        record: SessionRecord::default(),
+        record,
     }
 }
 

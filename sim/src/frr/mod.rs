@@ -34,17 +34,25 @@
 //! | `connectionsEstablished` | `established-transitions`; its changes date `last-established` |
 //! | Adj-RIB-In, accepted, sent prefixes | `received-routes`, `rejected-routes` (the difference), `sent-routes` |
 //! | selected routes through the neighbor | `active-routes` |
+//! | path of a neighbor in bgpd's table | row of the BGP RIB: used, valid, stale; `tie-break-reason` by what differs from the best one, else by its `selectionReason` |
+//! | path in Adj-RIB-In alone | a row that is `as-loop`, where it holds the own AS number, else `rejected-route` |
+//! | `lastResetCode`, `lastErrorCodeSubcode` | `last-event`, the last NOTIFICATION each way, dated by when it was seen |
 //! | BFD peer | BFD session by its own discriminator; `init` and `shutdown` are down |
 //!
-//! Rejected routes are counted where the neighbor has `soft-reconfiguration inbound`: without, FRR forgets them.
+//! Rejected routes are counted, and shown in the RIB, where the neighbor has `soft-reconfiguration inbound`: without, FRR
+//! forgets them. A dynamic neighbor takes its last NOTIFICATION along before anybody can ask for it.
+//! With [`Below`], the kernel's bridge is a mac-vrf, its ports are ports, and ARP and ND are the kernel's.
 //! Other protocols' routes, and link-local subnets, are left out.
 
+mod below;
 mod follow;
 mod map;
 mod read;
+mod rib;
 #[cfg(test)]
 mod tests;
 mod vty;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -69,6 +77,21 @@ pub struct FrrOptions {
     pub kind: NetworkInstanceKind,
     /// Linux interfaces that are subinterfaces of the leaf; routes of others have the Linux name and index 0.
     pub subinterfaces: BTreeMap<String, Subinterface>,
+    /// What is below routing, where that is to be shown.
+    pub below: Option<Below>,
+}
+
+/// A Linux bridge with an address of the leaf, and its ports.
+#[derive(Clone, Debug)]
+pub struct Below {
+    /// The network namespace that they are in.
+    pub namespace: String,
+    /// The bridge; one of the subinterfaces.
+    pub bridge: String,
+    /// The mac-vrf it is shown as.
+    pub mac_vrf: String,
+    /// Ports of the leaf by their Linux names.
+    pub ports: BTreeMap<String, String>,
 }
 
 /// A subinterface of the leaf.

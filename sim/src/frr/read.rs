@@ -19,6 +19,8 @@ pub(super) struct Reading {
     /// By address, or by interface where unnumbered.
     pub(super) neighbors: BTreeMap<String, Peer>,
     pub(super) bfd: Vec<BfdPeer>,
+    /// bgpd's table, by prefix.
+    pub(super) paths: BTreeMap<IpNet, Vec<BgpPath>>,
 }
 
 /// `show ip route json`
@@ -76,6 +78,37 @@ pub(super) struct Peer {
     #[serde(deserialize_with = "address")]
     pub(super) host_foreign: Option<IpAddr>,
     pub(super) address_family_info: BTreeMap<String, PeerFamily>,
+    pub(super) admin_shut_down: bool,
+    /// What ended the last session, or keeps the next one from coming up.
+    pub(super) last_reset_code: u32,
+    /// Of the NOTIFICATION that did.
+    pub(super) last_error_code_subcode: Option<String>,
+    pub(super) message_stats: MessageStats,
+    /// Adj-RIB-In, asked for where it is kept.
+    #[serde(skip)]
+    pub(super) received: BTreeMap<IpNet, Received>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct MessageStats {
+    pub(super) notifications_sent: u64,
+    pub(super) notifications_recv: u64,
+}
+
+/// `show bgp ... neighbors ... received-routes json`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AdjRibIn {
+    received_routes: BTreeMap<IpNet, Received>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Received {
+    #[serde(alias = "nextHopGlobal")]
+    pub(super) next_hop: Option<IpAddr>,
+    pub(super) path: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -114,7 +147,7 @@ pub(super) struct BfdPeer {
     pub(super) status: String,
 }
 
-/// `show bgp ipv6 unicast json`
+/// `show bgp ... unicast json`
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Rib {
@@ -122,14 +155,25 @@ struct Rib {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct BgpPath {
-    nexthops: Vec<PathNextHop>,
+    pub(super) valid: bool,
+    pub(super) bestpath: bool,
+    pub(super) multipath: bool,
+    pub(super) stale: bool,
+    pub(super) damped: bool,
+    pub(super) selection_reason: String,
+    pub(super) loc_prf: Option<u32>,
+    pub(super) origin: String,
+    pub(super) peer_id: String,
+    /// AS numbers.
+    pub(super) path: String,
+    pub(super) nexthops: Vec<PathNextHop>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct PathNextHop {
-    ip: IpAddr,
+pub(super) struct PathNextHop {
+    pub(super) ip: IpAddr,
 }
 
 impl Reading {
@@ -142,11 +186,12 @@ impl Reading {
         let interfaces = zebra.json("show interface brief json").await?;
         let neighbors = stopped(neighbors(sockets).await)?;
         let bfd = stopped(bfd(sockets).await)?;
+        let paths = stopped(paths(sockets).await)?;
         let mut link_local = routes.values_mut().flatten().filter(|route| route.protocol == "bgp");
         if link_local.any(|route| route.nexthops.iter().any(RibNextHop::is_link_local)) {
-            use_global(&mut routes, &stopped(paths(sockets).await)?);
+            use_global(&mut routes, &paths);
         }
-        Ok(Self { routes, interfaces, neighbors, bfd })
+        Ok(Self { routes, interfaces, neighbors, bfd, paths })
     }
 }
 
@@ -165,6 +210,9 @@ async fn neighbors(sockets: &Path) -> Result<BTreeMap<String, Peer>, VtyError> {
                 // The neighbor may be gone by now.
                 let counts: PrefixCounts = bgpd.json(&command).await.unwrap_or_default();
                 info.adj_in = counts.rib_table_walk_counters.get("Adj-in").copied();
+                let command = format!("show bgp {words} neighbors {name} received-routes json");
+                let received: AdjRibIn = bgpd.json(&command).await.unwrap_or_default();
+                peer.received.extend(received.received_routes);
             }
         }
     }
@@ -172,7 +220,10 @@ async fn neighbors(sockets: &Path) -> Result<BTreeMap<String, Peer>, VtyError> {
 }
 
 async fn paths(sockets: &Path) -> Result<BTreeMap<IpNet, Vec<BgpPath>>, VtyError> {
-    let rib: Rib = Vty::connect(sockets, "bgpd").await?.json("show bgp ipv6 unicast json").await?;
+    let mut bgpd = Vty::connect(sockets, "bgpd").await?;
+    let mut rib: Rib = bgpd.json("show bgp ipv4 unicast json").await?;
+    let v6: Rib = bgpd.json("show bgp ipv6 unicast json").await?;
+    rib.routes.extend(v6.routes);
     Ok(rib.routes)
 }
 

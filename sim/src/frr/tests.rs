@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::below::{Kernel, interfaces, mac_vrf};
 use super::map::{History, instance};
 use super::read::{BgpPath, Reading, use_global};
 use super::*;
-use crate::tables::{Fib, NetworkInstance, NextHop, Route, RouteKey};
+use crate::tables::{Fib, MacDestination, NetworkInstance, NextHop, PathFate, Route, RouteKey};
 
 fn options() -> FrrOptions {
     FrrOptions {
@@ -14,6 +15,7 @@ fn options() -> FrrOptions {
         id: 5,
         kind: NetworkInstanceKind::IpVrf,
         subinterfaces: BTreeMap::from([("irb1".to_owned(), Subinterface { name: "irb1.1".to_owned(), index: 8 })]),
+        below: None,
     }
 }
 
@@ -40,6 +42,7 @@ fn reading(routes: &Value, neighbors: &Value, bfd: &Value) -> Reading {
         interfaces: from(&json!({ "irb1": { "status": "up", "addresses": ["192.168.1.1/24"] }, "lo": {} })),
         neighbors: from(neighbors),
         bfd: from(bfd),
+        paths: BTreeMap::new(),
     }
 }
 
@@ -243,4 +246,128 @@ fn an_address_that_frr_does_not_know_is_none() {
     let instance = instance(&options(), &reading(&json!({}), &neighbors, &json!([])), &mut History::default(), now());
     let neighbor = &instance.neighbors["192.168.1.11"];
     assert_eq!((neighbor.session_state.as_str(), neighbor.local_address), ("active", None));
+}
+
+#[test]
+fn the_end_of_a_session_is_told_in_the_leafs_words() {
+    let mut history = History::default();
+    let mut look = |members: Value, seconds| {
+        let mut said = peer("Active", 1);
+        said.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
+        let neighbors = json!({ "192.168.1.11": said });
+        let later = now() + jiff::SignedDuration::from_secs(seconds);
+        let instance = instance(&options(), &reading(&json!({}), &neighbors, &json!([])), &mut history, later);
+        instance.neighbors["192.168.1.11"].record.clone()
+    };
+    let refused = json!({
+        "lastErrorCodeSubcode": "0202", "lastResetCode": 14, "messageStats": { "notificationsSent": 2 },
+    });
+    let record = look(refused.clone(), 0);
+    let sent = record.sent.clone().expect("a NOTIFICATION");
+    assert_eq!((sent.code.as_str(), sent.subcode.as_deref()), ("Open Message Error", Some("Bad Peer As")));
+    assert_eq!((sent.at.as_str(), record.last_event.as_deref()), ("2026-06-12T16:29:35.500Z", Some("error")));
+    assert_eq!(look(refused, 7), record, "the same one is no later for being seen again");
+    let record = look(json!({ "lastResetCode": 32, "messageStats": { "notificationsSent": 2 } }), 8);
+    assert_eq!(record.sent, Some(sent), "what FRR has forgotten is kept");
+    assert_eq!(record.last_event.as_deref(), Some("connectRetry"));
+    let shutdown = json!({
+        "lastErrorCodeSubcode": "0602", "lastResetCode": 13, "messageStats": { "notificationsRecv": 1 },
+    });
+    let received = look(shutdown, 9).received.expect("a NOTIFICATION");
+    assert_eq!((received.code.as_str(), received.subcode.as_deref()), ("Cease", Some("Administrative Shutdown")));
+    let record = look(json!({ "adminShutDown": true, "bgpState": "Idle", "lastResetCode": 11 }), 10);
+    assert!(record.admin_disabled);
+    assert_eq!(record.last_event.as_deref(), Some("adminShutdown"));
+}
+
+/// The fate of node 11's path to the VIP, beside the others'.
+fn fate(paths: &Value, received: &Value, routes: &Value) -> Option<(PathFate, bool)> {
+    let mut eleven = peer("Established", 1);
+    eleven["localAs"] = 65001.into();
+    let neighbors = json!({ "192.168.1.11": eleven, "192.168.1.12": peer("Established", 1) });
+    let mut reading = reading(routes, &neighbors, &json!([]));
+    reading.paths = from(&json!({ "1.1.1.100/32": paths }));
+    reading.neighbors.get_mut("192.168.1.11").expect("there").received = from(received);
+    let rib = instance(&options(), &reading, &mut History::default(), now()).rib;
+    let key = ("1.1.1.100/32".parse().expect("a prefix"), "192.168.1.11".to_owned());
+    rib.get(&key).map(|path| (path.fate, path.stale))
+}
+
+#[test]
+fn every_path_tells_what_became_of_it() {
+    let path = |members: Value| {
+        let mut path =
+            json!({ "valid": true, "peerId": "192.168.1.11", "path": "", "nexthops": [{ "ip": "192.168.1.11" }] });
+        path.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
+        path
+    };
+    let routes = json!({ "1.1.1.100/32": bgp(&json!([hop("192.168.1.11")])) });
+    let fate_of = |paths: Value| fate(&paths, &json!({}), &routes).expect("a row");
+    assert_eq!(fate_of(json!([path(json!({ "bestpath": true }))])), (PathFate::Best, false));
+    assert_eq!(fate_of(json!([path(json!({ "multipath": true }))])), (PathFate::Multipath, false));
+    assert_eq!(fate_of(json!([path(json!({ "bestpath": true, "stale": true }))])), (PathFate::Best, true));
+    assert_eq!(fate_of(json!([path(json!({ "damped": true }))])), (PathFate::Damped, false));
+    let unresolved = PathFate::Invalid("next-hop-unresolved");
+    assert_eq!(fate_of(json!([path(json!({ "valid": false }))])), (unresolved, false));
+    let best =
+        path(json!({ "peerId": "192.168.1.12", "bestpath": true, "selectionReason": "Router ID", "locPrf": 100 }));
+    for (members, reason) in [
+        (json!({ "locPrf": 90 }), "local-pref"),
+        (json!({ "locPrf": 100, "path": "65000 65000" }), "as-path-length"),
+        (json!({ "locPrf": 100, "origin": "incomplete" }), "origin"),
+        (json!({ "locPrf": 100 }), "peer-router-id"),
+    ] {
+        assert_eq!(fate_of(json!([best.clone(), path(members)])), (PathFate::Lost(reason), false));
+    }
+    let unused = fate(&json!([path(json!({ "bestpath": true }))]), &json!({}), &json!({}));
+    assert_eq!(unused, Some((PathFate::Unused, false)), "zebra has another route");
+
+    let sent = |as_path: &str| json!({ "1.1.1.100/32": { "nextHop": "192.168.1.11", "path": as_path } });
+    let left_out = |received: Value| fate(&json!([]), &received, &routes);
+    assert_eq!(left_out(sent("65535")), Some((PathFate::Invalid("rejected-route"), false)));
+    assert_eq!(left_out(sent("65535 65001")), Some((PathFate::Invalid("as-loop"), false)));
+    assert_eq!(left_out(json!({})), None);
+}
+
+#[test]
+fn the_kernels_bridge_is_a_mac_vrf_with_its_ports() {
+    let below = Below {
+        namespace: String::new(),
+        bridge: "irb1".to_owned(),
+        mac_vrf: "subnetA".to_owned(),
+        ports: BTreeMap::from([1, 2, 3].map(|port| (format!("port{port}"), format!("ethernet-1/{port}")))),
+    };
+    let kernel = Kernel {
+        neighbors: from(&json!([
+            { "dst": "192.168.1.11", "lladdr": "42:7f:fa:50:39:9f", "state": ["STALE"] },
+            { "dst": "192.168.1.12", "state": ["INCOMPLETE"] },
+            { "dst": "192.168.1.13", "lladdr": "42:7f:fa:50:39:9d", "state": ["FAILED"] },
+        ])),
+        macs: from(&json!([
+            { "mac": "42:7f:fa:50:39:9f", "ifname": "port1", "flags": [], "master": "irb1", "state": "" },
+            { "mac": "1a:38:bf:3e:f1:9d", "ifname": "port1", "flags": [], "master": "irb1", "state": "permanent" },
+            { "mac": "33:33:00:00:00:01", "ifname": "irb1", "flags": ["self"], "state": "permanent" },
+        ])),
+        links: from(&json!([
+            { "ifname": "lo", "operstate": "UNKNOWN", "flags": ["LOOPBACK", "UP"] },
+            { "ifname": "port1", "operstate": "UP", "flags": ["BROADCAST", "UP"], "address": "1a:38:bf:3e:f1:9d" },
+            { "ifname": "port2", "operstate": "LOWERLAYERDOWN", "flags": ["NO-CARRIER", "UP"] },
+            { "ifname": "port3", "operstate": "DOWN", "flags": ["BROADCAST"] },
+        ])),
+    };
+    let shown = interfaces(&below, "irb1.1", &kernel);
+    let down: Vec<_> =
+        ["ethernet-1/1", "ethernet-1/2", "ethernet-1/3"].map(|port| shown[port].down.as_deref()).to_vec();
+    assert_eq!(down, [None, Some("lower-layer-down"), Some("port-admin-disabled")]);
+    let answering = &shown["irb1"].subinterfaces[&1].neighbors;
+    let node: std::net::IpAddr = "192.168.1.11".parse().expect("an address");
+    assert_eq!(
+        answering.iter().map(|(at, it)| (*at, it.mac.as_str())).collect::<Vec<_>>(),
+        [(node, "42:7F:FA:50:39:9F")]
+    );
+    let bridge = mac_vrf(&below, "irb1.1", &kernel).segment;
+    let learned: Vec<_> = bridge.macs.iter().map(|(mac, it)| (mac.as_str(), &it.destination)).collect();
+    let port = MacDestination::Subinterface("ethernet-1/1.0".to_owned());
+    assert_eq!(learned, [("42:7F:FA:50:39:9F", &port)]);
+    assert!(bridge.subinterfaces.contains_key("irb1.1"));
 }

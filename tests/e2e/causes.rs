@@ -1,0 +1,231 @@
+//! Why, by the words of a real FRR: each fault is brought about by the daemons themselves, and named alone.
+
+use std::collections::BTreeSet;
+
+use crate::bench::Says::{self, Anything, Has, Is, Nothing};
+use crate::heard::Heard;
+use crate::site::{LEAF, Options, Site, VIP};
+
+/// A site where all is well, neighbors are configured, and the leaf knows where they are plugged in.
+async fn plugged_in(options: Options) -> Option<Site> {
+    let site = Site::up(Options { configured: true, ..options }).await?;
+    site.bench.until(LEAF, UP).await;
+    for number in 1..=3 {
+        let port = format!("{}peer[address=192.168.1.1{number}]/port", node(number, ""));
+        site.bench.until(LEAF, &[(&port, Anything)]).await;
+    }
+    Some(site)
+}
+
+const UP: &[(&str, Says)] = &[
+    ("oper-state", Is("up")),
+    ("installed-next-hops", Is("3")),
+    ("oper-reason", Nothing),
+    ("probable-cause", Nothing),
+];
+
+fn node(number: usize, leaf: &str) -> String {
+    format!("/k8s-services/cluster[name=c1]/node[name=node{number}]/{leaf}")
+}
+
+fn hop(number: usize, leaf: &str) -> String {
+    format!("next-hop[address=192.168.1.1{number}]/{leaf}")
+}
+
+/// Waits until this cause is said at a place, with these parts in its sentence.
+async fn until(site: &Site, at: fn(usize, &str) -> String, number: usize, cause: &'static str, says: &[&'static str]) {
+    let (word, detail) = (at(number, "probable-cause"), at(number, "cause-detail"));
+    let parts = says.iter().map(|part| (detail.as_str(), Has(part)));
+    let expected: Vec<(&str, Says)> = [(word.as_str(), Is(cause))].into_iter().chain(parts).collect();
+    site.bench.until_within(crate::site::LOOKED_AGAIN, LEAF, &expected).await;
+}
+
+/// That one cause alone was heard, and none is left when all is healed.
+async fn alone(site: &Site, heard: Heard<'_>, cause: &str) {
+    alone_of(site, heard, &[cause]).await;
+}
+
+async fn alone_of(site: &Site, mut heard: Heard<'_>, causes: &[&str]) {
+    assert_eq!(heard.words(), causes.iter().map(|cause| (*cause).to_owned()).collect::<BTreeSet<_>>());
+    site.bench.until(LEAF, UP).await;
+    for number in 1..=3 {
+        site.bench
+            .until(LEAF, &[(&node(number, "probable-cause"), Nothing), (&hop(number, "probable-cause"), Nothing)])
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_neighbor_that_is_disabled_here_or_there() {
+    let Some(site) = plugged_in(Options::default()).await else { return };
+    let heard = Heard::at(&site.bench, LEAF);
+    let bgp = |line: &'static str| ["configure terminal", "router bgp", line];
+    site.leaf.vtysh(&bgp("neighbor 192.168.1.11 shutdown")).await;
+    until(&site, node, 1, "admin-disabled", &["admin-state disable"]).await;
+    site.leaf.vtysh(&bgp("no neighbor 192.168.1.11 shutdown")).await;
+    alone(&site, heard, "admin-disabled").await;
+
+    let heard = Heard::at(&site.bench, LEAF);
+    site.nodes[1].vtysh(&bgp("neighbor 192.168.1.1 shutdown")).await;
+    until(&site, node, 2, "peer-shutdown", &["192.168.1.12 sent NOTIFICATION Cease (Administrative Shutdown)"]).await;
+    site.nodes[1].vtysh(&bgp("no neighbor 192.168.1.1 shutdown")).await;
+    alone(&site, heard, "peer-shutdown").await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_another_as_number() {
+    let Some(site) = plugged_in(Options { ebgp: true, ..Options::default() }).await else { return };
+    let heard = Heard::at(&site.bench, LEAF);
+    site.leaf.vtysh(&["configure terminal", "router bgp", "neighbor nodes remote-as 65001"]).await;
+    for number in 1..=3 {
+        until(&site, node, number, "as-mismatch", &["Bad Peer As", "this switch is AS 65535 and expects AS 65001"])
+            .await;
+    }
+    site.leaf.vtysh(&["configure terminal", "router bgp", "neighbor nodes remote-as 65000"]).await;
+    // Whoever was refused several times waits longer each time.
+    for host in site.nodes.iter().chain([&site.leaf]) {
+        host.vtysh(&["clear bgp *"]).await;
+    }
+    // FRR ends the session for the change itself first, and says so; FRR's nodes are refused when they try again.
+    alone_of(&site, heard, &["as-mismatch", "notification"]).await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_prefixes_than_are_allowed() {
+    let Some(site) = plugged_in(Options::default()).await else { return };
+    let heard = Heard::at(&site.bench, LEAF);
+    site.leaf.bgp(&["neighbor 192.168.1.12 maximum-prefix 1"]).await;
+    // FRR counts what it has taken in: one too many is found out by the next.
+    site.nodes[1].bgp(&["network 9.9.9.1/32"]).await;
+    site.nodes[1].bgp(&["network 9.9.9.2/32"]).await;
+    site.nodes[1].bgp(&["network 9.9.9.3/32"]).await;
+    until(&site, node, 2, "prefix-limit", &["this switch sent 192.168.1.12", "Maximum Number of Prefixes Reached"])
+        .await;
+    site.nodes[1].bgp(&["no network 9.9.9.1/32", "no network 9.9.9.2/32", "no network 9.9.9.3/32"]).await;
+    site.leaf.vtysh(&["clear bgp 192.168.1.12"]).await;
+    alone(&site, heard, "prefix-limit").await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cable_that_is_out_and_a_speaker_that_hangs() {
+    let Some(mut site) = plugged_in(Options::default()).await else { return };
+    let heard = Heard::at(&site.bench, LEAF);
+    site.cable(3, false);
+    until(
+        &site,
+        node,
+        3,
+        "interface-down",
+        &["ethernet-1/3 is down (lower-layer-down)", "192.168.1.13 is plugged in there"],
+    )
+    .await;
+    site.cable(3, true);
+    alone(&site, heard, "interface-down").await;
+
+    let heard = Heard::at(&site.bench, LEAF);
+    site.nodes[0].pause("bgpd", true);
+    until(&site, node, 1, "hold-timer-expired", &["this switch sent 192.168.1.11 NOTIFICATION Hold Timer Error"]).await;
+    site.nodes[0].pause("bgpd", false);
+    alone(&site, heard, "hold-timer-expired").await;
+
+    // Nothing refuses, and nothing answers: what is left when the speaker is not there.
+    let heard = Heard::at(&site.bench, LEAF);
+    site.nodes[0].kill("bgpd").await;
+    until(&site, node, 1, "speaker-silent", &["is reachable and refuses nothing"]).await;
+    site.nodes[0].start_again("bgpd").await;
+    alone(&site, heard, "speaker-silent").await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bfd_that_goes_down_first() {
+    let Some(mut site) = plugged_in(Options { bfd: true, ..Options::default() }).await else { return };
+    site.until("three BFD sessions that are up", |it| it.bfd.values().filter(|it| it.up).count() == 3).await;
+    let heard = Heard::at(&site.bench, LEAF);
+    site.nodes[1].kill("bfdd").await;
+    until(&site, node, 2, "bfd-down", &["the BFD session with 192.168.1.12 is down"]).await;
+    site.nodes[1].start_again("bfdd").await;
+    alone(&site, heard, "bfd-down").await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_that_outlives_its_session() {
+    let Some(mut site) = plugged_in(Options { graceful_restart: Some(120), ..Options::default() }).await else {
+        return;
+    };
+    site.nodes[0].kill("bgpd").await;
+    until(&site, hop, 1, "stale", &["is kept by graceful restart alone"]).await;
+    site.nodes[0].start_again("bgpd").await;
+    site.bench.until(LEAF, &[(&hop(1, "probable-cause"), Nothing)]).await;
+    site.bench.until(LEAF, UP).await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_that_is_not_sent_or_not_taken() {
+    let Some(site) = plugged_in(Options::default()).await else { return };
+    let heard = Heard::at(&site.bench, LEAF);
+    site.nodes[0].bgp(&[&format!("no network {VIP}")]).await;
+    until(&site, hop, 1, "not-received", &["192.168.1.11 does not send 1.1.1.100/32"]).await;
+    site.nodes[0].bgp(&[&format!("network {VIP}")]).await;
+    alone(&site, heard, "not-received").await;
+
+    let heard = Heard::at(&site.bench, LEAF);
+    site.leaf.vtysh(&["configure terminal", "route-map none deny 10"]).await;
+    site.leaf.bgp(&["neighbor 192.168.1.12 route-map none in"]).await;
+    until(&site, hop, 2, "rejected-by-policy", &["the import policy rejects it"]).await;
+    site.leaf.bgp(&["no neighbor 192.168.1.12 route-map none in"]).await;
+    alone(&site, heard, "rejected-by-policy").await;
+
+    let heard = Heard::at(&site.bench, LEAF);
+    let change = |set: &'static str| ["configure terminal", "route-map change permit 10", set];
+    site.nodes[2].vtysh(&change("set ip next-hop 7.7.7.7")).await;
+    site.nodes[2].bgp(&["neighbor 192.168.1.1 route-map change out"]).await;
+    until(&site, hop, 3, "next-hop-unresolved", &["the next-hop of 1.1.1.100/32 from 192.168.1.13 does not resolve"])
+        .await;
+    site.nodes[2].bgp(&["no neighbor 192.168.1.1 route-map change out"]).await;
+    alone(&site, heard, "next-hop-unresolved").await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_that_is_longer_loops_or_loses() {
+    let Some(site) = plugged_in(Options { ebgp: true, ..Options::default() }).await else { return };
+    let change = |set: &'static str| ["configure terminal", "route-map change permit 10", set];
+    let out = ["neighbor 192.168.1.1 route-map change out"];
+    let heard = Heard::at(&site.bench, LEAF);
+    site.nodes[0].vtysh(&change("set as-path prepend 65000 65000")).await;
+    site.nodes[0].bgp(&out).await;
+    until(&site, hop, 1, "not-best", &["1.1.1.100/32 from 192.168.1.11 is valid and lost by as-path-length"]).await;
+    site.nodes[0].bgp(&["no neighbor 192.168.1.1 route-map change out"]).await;
+    alone(&site, heard, "not-best").await;
+
+    let heard = Heard::at(&site.bench, LEAF);
+    site.nodes[1].vtysh(&change("set as-path prepend 65535")).await;
+    site.nodes[1].bgp(&out).await;
+    until(&site, hop, 2, "as-loop", &["holds an AS number of this switch"]).await;
+    site.nodes[1].bgp(&["no neighbor 192.168.1.1 route-map change out"]).await;
+    alone(&site, heard, "as-loop").await;
+
+    let heard = Heard::at(&site.bench, LEAF);
+    site.leaf.bgp(&["maximum-paths 2"]).await;
+    site.bench
+        .until(LEAF, &[("probable-cause", Is("multipath-limit")), ("cause-detail", Has("look at maximum-paths"))])
+        .await;
+    site.leaf.bgp(&["maximum-paths 64"]).await;
+    alone(&site, heard, "multipath-limit").await;
+
+    let heard = Heard::at(&site.bench, LEAF);
+    site.leaf.vtysh(&["configure terminal", "ip route 1.1.1.100/32 192.168.1.11 5"]).await;
+    for number in 2..=3 {
+        until(&site, hop, number, "preference", &["the route of static_route_mgr wins by preference 5, BGP's is 170"])
+            .await;
+    }
+    site.leaf.vtysh(&["configure terminal", "no ip route 1.1.1.100/32 192.168.1.11 5"]).await;
+    alone(&site, heard, "preference").await;
+    site.down().await;
+}
