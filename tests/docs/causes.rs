@@ -1,11 +1,14 @@
-//! Every cause the agent can name has its entry: what is said, what it means, what to do, and how to see it.
+//! Every cause the agent can name has its entry: what is said, what it means, what to do, and how to see it; and the pages
+//! of reasons say of each what to do about it there.
+
+use std::collections::BTreeMap;
 
 use srl_k8s_services::model::verdict::ProbableCause;
 
-use crate::pages::{none, root};
+use crate::pages::{self, Page, none, root};
 
 #[test]
-fn every_cause_has_an_entry_in_the_order_they_are_tried_and_every_entry_is_a_cause() {
+fn every_cause_has_an_entry_in_the_order_of_the_words_and_every_entry_is_a_cause() {
     let text = std::fs::read_to_string(root().join("docs/causes.md")).expect("the page is there");
     let entries: Vec<(&str, &str)> = text.split("\n### ").skip(1).filter_map(|entry| entry.split_once('\n')).collect();
     let words: Vec<&str> = entries.iter().map(|(word, _)| *word).collect();
@@ -16,4 +19,59 @@ fn every_cause_has_an_entry_in_the_order_they_are_tried_and_every_entry_is_a_cau
         missing.map(|part| format!("{word} has no {:?}", part.trim())).collect::<Vec<_>>()
     };
     none(&entries.iter().flat_map(lacks).collect::<Vec<_>>());
+}
+
+/// The words in the first cells of a page's tables that link to their entry, each with what is to be done.
+fn told(page: &Page) -> BTreeMap<String, String> {
+    let rows = page.prose.iter().filter_map(|(_, line)| line.strip_prefix("| ["));
+    let cells = rows.filter_map(|row| {
+        let (word, rest) = row.split_once("](../causes.md#")?;
+        let (anchor, rest) = rest.split_once(')')?;
+        let text = rest.trim_matches([' ', '|']);
+        (word == anchor).then(|| (word.to_owned(), text.to_owned()))
+    });
+    cells.collect()
+}
+
+/// Words of sessions, of routes, and of routes without their session.
+fn kind(cause: ProbableCause) -> &'static str {
+    match cause {
+        ProbableCause::Stale => "stale",
+        cause if cause <= ProbableCause::SpeakerSilent => "session",
+        _ => "route",
+    }
+}
+
+#[test]
+fn pages_of_reasons_say_of_each_cause_what_to_do() {
+    let all: BTreeMap<&str, &str> = ProbableCause::ALL.map(|cause| (cause.as_str(), kind(cause))).into();
+    let of = |kinds: &[&str]| {
+        let words = all.iter().filter(|(_, kind)| kinds.contains(*kind));
+        words.map(|(word, _)| (*word).to_owned()).collect::<Vec<_>>()
+    };
+    let pages: BTreeMap<String, BTreeMap<String, String>> =
+        pages::folder("reasons").iter().map(|page| (page.name(), told(page))).collect();
+    let words = |page: &str| pages[page].keys().cloned().collect::<Vec<_>>();
+    assert_eq!(words("session-down"), of(&["session", "stale"]), "a session that is down has each of these");
+    assert_eq!(words("next-hop-missing"), of(&["route"]), "a next-hop that is absent has each of these");
+    let mut wrong = Vec::new();
+    for (page, told) in &pages {
+        for (word, text) in told {
+            if !all.contains_key(word.as_str()) {
+                wrong.push(format!("docs/reasons/{page}.md: {word} is no cause"));
+            }
+            if text.len() < 20 {
+                wrong.push(format!("docs/reasons/{page}.md: nothing is said of {word}"));
+            }
+        }
+    }
+    // Where the verdict is about routes alone, no session can be to blame.
+    for page in ["local-path-unused", "no-route", "ecmp-limited", "route-not-programmed"] {
+        let foreign = pages[page].keys().filter(|word| all.get(word.as_str()).is_some_and(|kind| *kind != "route"));
+        wrong.extend(foreign.map(|word| format!("docs/reasons/{page}.md: {word} is no cause of it")));
+        if pages[page].is_empty() {
+            wrong.push(format!("docs/reasons/{page}.md: no cause is told"));
+        }
+    }
+    none(&wrong);
 }
