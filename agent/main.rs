@@ -48,7 +48,7 @@ struct Args {
     /// User for gNMI.
     #[arg(long, global = true, env = "K8S_SERVICES_GNMI_USERNAME", default_value = "admin")]
     gnmi_username: String,
-    /// File with the password of that user, for none but the agent to read; read for every connection. By default
+    /// File with the password of that user, readable by the agent alone; read for every connection. By default
     /// /etc/opt/srlinux/k8s-services/gnmi-password where that is, else no credentials are sent.
     #[arg(long, global = true, env = "K8S_SERVICES_GNMI_PASSWORD_FILE")]
     gnmi_password_file: Option<PathBuf>,
@@ -58,7 +58,7 @@ struct Args {
     /// What must outlive a restart is kept here.
     #[arg(long, global = true, env = "K8S_SERVICES_STATE_FILE", default_value = "/opt/k8s-services/state/state.json")]
     state_file: PathBuf,
-    /// Alarms go to this syslog socket; `None`: to the log of the agent.
+    /// Alarms go to this syslog socket; with `none`, to the log of the agent.
     #[arg(long, global = true, env = "K8S_SERVICES_SYSLOG", default_value = "/dev/log")]
     syslog: PathBuf,
     /// The name of this switch in Kubernetes Events; its host name if not given.

@@ -115,6 +115,11 @@ fn sentences_of_the_code_avoid_the_words_of_the_style_page() {
         let sentences = literals(shipped);
         let bad = sentences.iter().filter(|sentence| !found(sentence).is_empty());
         wrong.extend(bad.map(|sentence| at(path, 1, sentence)));
+        // Comments on flags are what --help prints.
+        let helps = shipped.lines().enumerate().filter(|(_, line)| line.starts_with("    ///"));
+        for (number, help) in helps.filter(|_| path.ends_with("main.rs")) {
+            wrong.extend(found(help).into_iter().map(|(_, words)| at(path, number + 1, words)));
+        }
     }
     none(&wrong);
 }
