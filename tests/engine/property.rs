@@ -29,7 +29,7 @@ use srl_k8s_services::model::switch::{
 use srl_k8s_services::model::time::{Now, Timestamp};
 
 use crate::alarm_rules::AlarmRules;
-use crate::oracle::assert_agrees;
+use crate::oracle::{assert_agrees, forget_uncarried};
 use crate::said::State;
 use crate::scenario::{BGP, BGP_EVPN, VRF, at, cluster_config, coverage, ip, key, neighbor_key, net, vtep};
 use crate::speakers;
@@ -456,6 +456,7 @@ impl Run {
     fn ingest(&mut self, event: Event) {
         let now = self.now();
         self.world.ingest(now, &event);
+        forget_uncarried(&mut self.world, now, &self.said);
         self.said.restore(&event);
         self.engine.ingest(now, event.clone());
         self.last = Some(event);

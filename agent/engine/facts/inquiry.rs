@@ -30,8 +30,10 @@ pub(crate) struct Inquiries {
     by_question: BTreeMap<Question, Open>,
     /// How many addresses of a family are plugged in at each port.
     ports: BTreeMap<Port, u32>,
-    /// What is asked is something else than at the last [`Self::take`].
+    /// Who asks what has changed since the last [`Self::take`].
     changed: bool,
+    /// What was asked at that call.
+    taken: Arc<Inquiry>,
 }
 
 /// A port, and whether IPv4 addresses or others are counted there.
@@ -73,11 +75,6 @@ impl Inquiries {
             let asking = open.asking();
             open.askers.remove(&asker);
             self.changed |= open.asking() != asking;
-            if open.askers.is_empty()
-                && let Some(open) = self.by_question.remove(&question)
-            {
-                self.count_port(&question, open.finding.as_ref(), false);
-            }
         }
         for (question, how) in questions {
             let open = self.by_question.entry(question).or_insert_with(|| Open::new(now));
@@ -120,11 +117,21 @@ impl Inquiries {
         port(question, self.by_question.get(question)?.finding.as_ref()?)
     }
 
-    /// All that is asked, if it is something else than at the last call.
+    /// All that is asked, if it is something else than at the last call. Findings that nobody asks for any more go: one that
+    /// another asker took over since then stays.
     pub(crate) fn take(&mut self) -> Option<Arc<Inquiry>> {
-        std::mem::take(&mut self.changed).then(|| {
-            let open = self.by_question.iter();
-            Arc::new(open.filter_map(|(question, open)| Some((question.clone(), open.asking()?))).collect())
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let void = self.by_question.extract_if(.., |_, open| open.askers.is_empty());
+        for (question, open) in void.collect::<Vec<_>>() {
+            self.count_port(&question, open.finding.as_ref(), false);
+        }
+        let open = self.by_question.iter();
+        let asked = open.filter_map(|(question, open)| Some((question.clone(), open.asking()?))).collect();
+        (*self.taken != asked).then(|| {
+            self.taken = Arc::new(asked);
+            Arc::clone(&self.taken)
         })
     }
 

@@ -188,7 +188,9 @@ impl NextHops<'_> {
         let hops = self.installed(Some(found), expectation);
         let mut serving = hops.iter().filter(|hop| hop.serves).peekable();
         let serves = serving.peek().is_some();
-        let by_node = serving.any(|hop| hop.kind == NextHopKind::Local);
+        // What a static route to a node goes by may be a router that has the fabric's prefixes as well.
+        let is_node = |hop: &Hop| hop.foreign.is_some() || !self.cluster.at_address(hop.address).is_empty();
+        let by_node = serving.any(|hop| hop.kind == NextHopKind::Local && is_node(hop));
         if !serves && !hops.iter().any(|hop| hop.may_serve) {
             return Standing::Other;
         }

@@ -44,8 +44,7 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
     world.waiting.retain(|group, _| waiting.contains(group));
     waiting.into_iter().for_each(|group| _ = world.waiting.entry(group).or_insert(now.elapsed));
     let courses = Oracle { world, now, before }.courses();
-    let carried = Oracle { world, now, before }.carried();
-    world.courses.retain(|vip, _| carried.contains(vip));
+    forget_uncarried(world, now, before);
     for (vip, (next_hops, heard)) in courses {
         let course = world.courses.entry(vip).or_default();
         if course.now != next_hops {
@@ -57,7 +56,6 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
         }
     }
     let known = Oracle { world, now, before }.announced();
-    world.announced.retain(|vip, _| carried.contains(vip));
     world.announced.extend(known);
     let carriers = Oracle { world, now, before }.carriers();
     world.carriers.extend(carriers);
@@ -87,6 +85,13 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
     due.summary = due.summary.map(|_| summary(due.services.values()));
     said.services.values().for_each(names_its_vip);
     equal(&said.clone().normalised(), &due.normalised());
+}
+
+/// What is remembered of a VIP ends when no service carries it, even if another one does a moment later.
+pub(crate) fn forget_uncarried(world: &mut World, now: Now, before: &State) {
+    let carried = Oracle { world, now, before }.carried();
+    world.courses.retain(|vip, _| carried.contains(vip));
+    world.announced.retain(|vip, _| carried.contains(vip));
 }
 
 /// What was said of services, nodes and orphans stands, while the tables it was read from are told anew.

@@ -168,6 +168,8 @@ impl<'a> Oracle<'a> {
         };
         let written = route.view.owner.as_deref() == Some("static_route_mgr");
         match kind {
+            // The leaf of nodes that share the VIP has no session of its own.
+            NextHopKind::Unmapped if self.surely_serves(subject, hop) => false,
             NextHopKind::Unmapped => written || rivals().next().is_some() || self.session_last_down(cluster, hop),
             NextHopKind::Vtep => rivals().any(unplaced),
             // A node that the operator leads to, without a session of its own and an answer.

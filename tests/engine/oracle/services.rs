@@ -148,12 +148,12 @@ impl<'a> Oracle<'a> {
 
     /// The union over the services of the cluster that carry the VIP.
     pub(super) fn announcers(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {
+        let mut carriers = self.subjects(cluster).filter(|subject| subject.vip == vip).peekable();
         // A node's own address is reached by that node's own route.
         let owners = self.nodes_at(cluster, vip);
-        if !owners.is_empty() {
+        if !owners.is_empty() && carriers.peek().is_some() {
             return owners;
         }
-        let carriers = self.subjects(cluster).filter(|subject| subject.vip == vip);
         carriers.flat_map(|subject| self.announcers_for(subject)).collect()
     }
 }
