@@ -38,7 +38,7 @@ async fn what_devices_have_beyond_this_switch_is_refused_by_name() {
     for (line, words) in [
         ("bash date", "Error: bash is not emulated: "),
         ("/ bash", "Error: bash is not emulated: "),
-        ("show platform chassis", "Error: show platform is not emulated: show version\n"),
+        ("show platform chassis", "Error: show platform is not emulated: use show version\n"),
         ("show system logging", "Error: show system logging is not emulated: "),
         ("traceroute 10.0.0.1", "Error: traceroute is not emulated: "),
     ] {
