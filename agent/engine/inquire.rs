@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::Engine;
 use super::facts::inquiry::Asker;
 use super::facts::sources::GnmiPhase;
+use super::facts::switch::ARP_ND_OWNER;
 use super::judge::announcers::aggregate;
 use super::judge::evidence::Session;
 use super::judge::explain::{announced, neighbor};
@@ -13,7 +14,7 @@ use super::judge::shared::Shared;
 use crate::model::inquiry::{AddressKey, Asking, PathKey, Question};
 use crate::model::names::{ClusterName, NetworkInstanceName, ServiceKey};
 use crate::model::time::Now;
-use crate::model::verdict::{AttachmentState, OperState};
+use crate::model::verdict::{AttachmentState, NextHopKind, OperState};
 use crate::model::view::{Change, NodeView, ServiceView};
 
 impl Engine {
@@ -40,8 +41,8 @@ impl Engine {
         self.facts.take_inquiry().map(Change::Ask)
     }
 
-    /// Sessions that next-hops lack, routes that established neighbors should have brought, and routes that outlived their
-    /// session.
+    /// Sessions that next-hops lack, routes that established neighbors should have brought, routes that outlived their
+    /// session, and whose MAC it is that answers for a VIP.
     fn service_questions(
         &self,
         now: Now,
@@ -58,6 +59,11 @@ impl Engine {
         let instance = &cluster.config.rules.network_instance;
         for vip in &view.vips {
             let up = vip.verdict.state == OperState::Up;
+            if vip.next_hops.iter().any(|hop| hop.kind == NextHopKind::L2) && cluster.at_address(vip.address).is_empty()
+            {
+                let place = AddressKey { network_instance: instance.clone(), address: vip.address };
+                questions.insert(Question::Place(place), Asking::Watched);
+            }
             for hop in &vip.next_hops {
                 let Some(neighbor) = neighbor(&world, cluster, hop) else { continue };
                 let path = || {
@@ -86,6 +92,14 @@ impl Engine {
         let instance = &cluster.config.rules.network_instance;
         let shared = Shared::default();
         let world = self.world(now, &shared);
+        // One that speaks no BGP here is known by its MAC, where VIPs are announced by ARP or ND.
+        for peer in view.peers.iter().filter(|peer| peer.attachment == AttachmentState::Unknown) {
+            let route = world.switch.host(instance, peer.address);
+            if route.is_some_and(|route| world.switch.owned_by(&route, ARP_ND_OWNER)) {
+                let place = AddressKey { network_instance: instance.clone(), address: peer.address };
+                questions.insert(Question::Place(place), Asking::Once(None));
+            }
+        }
         for peer in &view.peers {
             let attached = peer.attachment == AttachmentState::Attached;
             // The neighbor of a node that went is left over, and its port may tell why.

@@ -248,7 +248,9 @@ fn of_vip(vip: &VipView, neighbors: bool) -> Known {
         // Endpoints of other clusters of a mesh may serve it.
         (OperState::Unknown, Reason::NoReadyEndpoint) => Known::Well,
         // Nothing is known to be wrong with a route that is there, though all that could tell is heard.
-        (OperState::Unknown, Reason::NextHopUnmapped | Reason::SessionDown) if neighbors => Known::Well,
+        (OperState::Unknown, Reason::NextHopUnmapped | Reason::SessionDown | Reason::ArpUnresolved) if neighbors => {
+            Known::Well
+        }
         (OperState::Unknown, _) => Known::Nothing,
         (OperState::Down, Reason::NoAnnouncer) if vip.by_design => Known::Well,
         (OperState::Down, Reason::NoRoute | Reason::WrongNetworkInstance) if l2 => Known::Bad(VipBlackholed),

@@ -170,7 +170,8 @@ fn where_gnmi_is_not_heard_a_node_that_is_the_next_hop_is_attached_and_no_vtep_i
         leaf.node("n1", &[family.node(1)]).remote("n2", family.node(2), 2).remote("n3", family.node(3), 3);
         leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2", "n3"]).bgp(vip, &[family.node(1)]);
         leaf.lost(SourceId::Gnmi);
-        leaf.expect(vip, Up, None, &[]);
+        // Host routes show n2 and n3, and not that n1 is alive.
+        leaf.expect(vip, Unknown, Some(Reason::SessionDown), &[&"n1", &"gNMI"]);
         let view = leaf.vip_view("web", vip);
         assert_eq!((view.vantage, view.expected, view.installed), (Some(Vantage::Local), 1, 1));
     }

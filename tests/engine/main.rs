@@ -10,6 +10,7 @@ mod causes;
 mod dump;
 mod field;
 mod findings;
+mod l2;
 mod nodes;
 mod oracle;
 mod persistent;

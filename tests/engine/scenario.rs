@@ -13,6 +13,7 @@ use srl_k8s_services::model::cluster::{
 };
 use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::inquiry::Inquiry;
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::switch::{
     Coverage, FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, NetworkInstance, NextHopGroup,
@@ -20,7 +21,7 @@ use srl_k8s_services::model::switch::{
 };
 use srl_k8s_services::model::time::{Now, Timestamp};
 use srl_k8s_services::model::verdict::{OperState, Reason};
-use srl_k8s_services::model::view::{NextHopView, NodeView, ServiceView, VipView};
+use srl_k8s_services::model::view::{Change, NextHopView, NodeView, ServiceView, VipView};
 
 use crate::oracle::assert_agrees;
 use crate::said::State;
@@ -144,6 +145,8 @@ pub(crate) struct Scenario {
     pub(crate) engine: Engine,
     pub(crate) world: World,
     pub(crate) said: State,
+    /// What of the switch it asks to be looked into.
+    pub(crate) asked: Arc<Inquiry>,
     pub(crate) elapsed: Duration,
     pub(crate) config: Config,
     groups: u64,
@@ -175,6 +178,7 @@ impl Scenario {
             engine: Engine::new(),
             world: World::default(),
             said: State::default(),
+            asked: Arc::default(),
             elapsed: Duration::ZERO,
             config: Config::default(),
             groups: 0,
@@ -217,6 +221,9 @@ impl Scenario {
         self.world.ingest(now, &event);
         self.said.restore(&event);
         for change in self.engine.apply(now, event) {
+            if let Change::Ask(asked) = &change {
+                self.asked = Arc::clone(asked);
+            }
             let text = format!("{change:?}");
             assert!(self.said.take(change), "a change that changes nothing: {text}");
         }

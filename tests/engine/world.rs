@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use srl_k8s_services::model::cluster::{EndpointSlice, Node, Service, SliceKey};
 use srl_k8s_services::model::config::{ClusterConfig, Config};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::inquiry::{AddressKey, Answer, Finding, Place, Question};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::persistent::Attachment;
 use srl_k8s_services::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
@@ -17,7 +18,7 @@ use srl_k8s_services::model::switch::{
     BfdKey, BfdState, Coverage, FibFault, FibKey, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId,
     Route, RouteKey,
 };
-use srl_k8s_services::model::time::Now;
+use srl_k8s_services::model::time::{Now, Timestamp};
 use srl_k8s_services::model::verdict::{Announcement, SourceState};
 
 /// The owner of routes that EVPN advertises.
@@ -93,6 +94,31 @@ pub(crate) struct Course {
     pub(crate) at_hearing: BTreeSet<IpAddr>,
 }
 
+/// What ARP and ND say of an address.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resolved {
+    /// There is an entry now.
+    pub(crate) answers: bool,
+    /// Every MAC it was found to have, and when first.
+    pub(crate) macs: Vec<(Timestamp, String)>,
+    /// When it was looked at last.
+    pub(crate) seen: Timestamp,
+}
+
+impl Resolved {
+    pub(crate) fn mac(&self) -> Option<&str> {
+        self.macs.last().map(|(_, mac)| &**mac)
+    }
+
+    fn look(&mut self, at: Timestamp, place: &Place) {
+        (self.answers, self.seen) = (place.answers, at);
+        let Some(mac) = place.link_layer_address.as_ref().map(|mac| mac.to_lowercase()) else { return };
+        if self.mac() != Some(&*mac) {
+            self.macs.push((at, mac));
+        }
+    }
+}
+
 /// Everything that events have said.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
@@ -114,6 +140,10 @@ pub(crate) struct World {
     pub(crate) fib: BTreeMap<FibKey, FibFault>,
     pub(crate) coverage: Coverage,
     pub(crate) clusters: BTreeMap<ClusterName, ClusterWorld>,
+    /// Host routes of ARP and ND when gNMI was last heard.
+    pub(crate) answered: BTreeSet<(NetworkInstanceName, IpAddr)>,
+    /// What ARP and ND were found to say of addresses.
+    pub(crate) resolved: BTreeMap<AddressKey, Resolved>,
     /// Next-hop groups that routes of VIPs name and that have not been told, and since when they are waited for.
     pub(crate) waiting: BTreeMap<NextHopGroupId, Duration>,
     /// While the NDK dumps its tables: what it has told again.
@@ -136,11 +166,21 @@ impl World {
             Event::Neighbors(update) => update_table(&mut self.neighbors, update),
             Event::Fib(update) => update_table(&mut self.fib, update),
             Event::Coverage(coverage) => self.coverage = coverage.clone(),
+            Event::Finding(Question::Place(key), Finding { at, answer: Answer::Place(place) }) => {
+                self.resolved.entry(key.clone()).or_default().look(*at, place);
+            }
             Event::ActiveRoutes(_) | Event::Finding(..) => {}
             Event::Cluster(name, event) => self.cluster(now, name, event),
             Event::Tick => {}
         }
         self.remember();
+        let gnmi = self.source_of(&SourceId::Gnmi);
+        if gnmi.synced_once && gnmi.lost_since.is_none() {
+            let arp = self.routes.iter().filter(|(key, route)| {
+                key.prefix.prefix_len() == key.prefix.max_prefix_len() && self.owner(route) == Some("arp_nd_mgr")
+            });
+            self.answered = arp.map(|(key, _)| (key.network_instance.clone(), key.prefix.addr())).collect();
+        }
     }
 
     /// Clusters that are watched: configured, and neither they nor the root disabled.

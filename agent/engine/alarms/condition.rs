@@ -117,8 +117,8 @@ fn of_well_or_unknown(verdict: &Verdict, heard: bool) -> Condition {
     match (verdict.state, verdict.reason) {
         // Endpoints in other clusters may serve it (ClusterMesh): never an alarm, so that an old one ends.
         (OperState::Unknown, Some(Reason::NoReadyEndpoint)) => Condition::Well(ClearedBecause::Well),
-        // There is a route again, and no next-hop of it is known to lose flows.
-        (OperState::Unknown, Some(Reason::NextHopUnmapped | Reason::SessionDown)) if heard => {
+        // There is a route again, and no next-hop of it is known to lose flows; or the entry that lost them is gone.
+        (OperState::Unknown, Some(Reason::NextHopUnmapped | Reason::SessionDown | Reason::ArpUnresolved)) if heard => {
             Condition::Well(ClearedBecause::NotKnown)
         }
         (OperState::Unknown, _) => Condition::Unknown,

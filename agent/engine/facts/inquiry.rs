@@ -4,7 +4,9 @@
 //! question; when nobody does any more, what it was about has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Facts;
 use super::dirty::Dirty;
@@ -12,9 +14,12 @@ use super::ids::{NodeId, ServiceId};
 use crate::model::inquiry::{
     AddressKey, Answer, Asking, Finding, Inquiry, NeighborWords, Path, PathKey, Place, Question,
 };
-use crate::model::names::{ClusterName, NodeName, ServiceKey};
+use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use crate::model::switch::NeighborKey;
 use crate::model::time::Timestamp;
+
+/// An ARP or ND entry that turned twice within this time is of two that answer.
+const CONTEST: Duration = Duration::from_secs(60);
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +35,10 @@ pub(crate) struct Inquiries {
     by_question: BTreeMap<Question, Open>,
     /// How many addresses of a family are plugged in at each port.
     ports: BTreeMap<Port, u32>,
+    /// The addresses that ARP or ND last resolved to a MAC.
+    by_mac: BTreeMap<(NetworkInstanceName, Arc<str>), BTreeSet<IpAddr>>,
+    /// Those whose verdicts rest on which MAC answers for an address.
+    watchers: BTreeSet<Asker>,
     /// Who asks what has changed since the last [`Self::take`].
     changed: bool,
     /// What was asked at that call.
@@ -46,11 +55,13 @@ struct Open {
     since: Timestamp,
     askers: BTreeMap<Asker, Asking>,
     finding: Option<Finding>,
+    /// When the MAC of an address was found to be another one than before: the last two times.
+    turns: [Option<Timestamp>; 2],
 }
 
 impl Open {
     fn new(since: Timestamp) -> Self {
-        Self { since, askers: BTreeMap::new(), finding: None }
+        Self { since, askers: BTreeMap::new(), finding: None, turns: [None; 2] }
     }
 
     /// The most urgent way it is asked.
@@ -65,6 +76,10 @@ impl Inquiries {
         let before = self.by_asker.get(&asker);
         if before.map_or(questions.is_empty(), |before| *before == questions) {
             return;
+        }
+        match questions.values().any(|how| *how == Asking::Watched) {
+            true => _ = self.watchers.insert(asker.clone()),
+            false => _ = self.watchers.remove(&asker),
         }
         let before = match questions.is_empty() {
             true => self.by_asker.remove(&asker),
@@ -89,10 +104,54 @@ impl Inquiries {
         let Some(open) = self.by_question.get_mut(question) else { return BTreeSet::new() };
         let news = open.finding.as_ref().is_none_or(|known| known.answer != finding.answer || finding.at > known.at);
         let before = open.finding.replace(finding.clone());
+        let turned = before.as_ref().and_then(mac).zip(mac(&finding)).is_some_and(|(was, is)| was != is);
+        if turned {
+            open.turns = [open.turns[1], Some(finding.at)];
+        }
         let askers = if news { open.askers.keys().cloned().collect() } else { BTreeSet::new() };
         self.count_port(question, before.as_ref(), false);
         self.count_port(question, Some(&finding), true);
+        self.index_mac(question, before.as_ref(), false);
+        self.index_mac(question, Some(&finding), true);
         askers
+    }
+
+    fn index_mac(&mut self, question: &Question, finding: Option<&Finding>, add: bool) {
+        let (Question::Place(key), Some(mac)) = (question, finding.and_then(mac)) else { return };
+        let key_of_mac = (key.network_instance.clone(), mac);
+        let addresses = self.by_mac.entry(key_of_mac.clone()).or_default();
+        if add {
+            addresses.insert(key.address);
+        } else {
+            addresses.remove(&key.address);
+        }
+        if addresses.is_empty() {
+            self.by_mac.remove(&key_of_mac);
+        }
+    }
+
+    /// The MAC that answers ARP or ND for an address now.
+    pub(crate) fn answering(&self, key: &AddressKey) -> Option<Arc<str>> {
+        self.place(key).filter(|place| place.answers).and_then(mac_of)
+    }
+
+    /// ARP or ND has told the MAC of an address, now or once.
+    pub(crate) fn has_mac(&self, key: &AddressKey) -> bool {
+        self.place(key).is_some_and(|place| place.link_layer_address.is_some())
+    }
+
+    /// The addresses that ARP or ND last resolved to a MAC.
+    pub(crate) fn at_mac(&self, instance: &NetworkInstanceName, mac: &Arc<str>) -> impl Iterator<Item = IpAddr> {
+        self.by_mac.get(&(instance.clone(), Arc::clone(mac))).into_iter().flatten().copied()
+    }
+
+    /// Two answer for an address: its entry went back and forth within a minute.
+    pub(crate) fn is_contested(&self, key: &AddressKey) -> bool {
+        let Some(open) = self.by_question.get(&Question::Place(key.clone())) else { return false };
+        match (open.turns, &open.finding) {
+            ([Some(first), Some(_)], Some(finding)) => finding.at.duration_since(first).unsigned_abs() <= CONTEST,
+            _ => false,
+        }
     }
 
     fn count_port(&mut self, question: &Question, finding: Option<&Finding>, add: bool) {
@@ -113,8 +172,12 @@ impl Inquiries {
         self.ports.get(port).is_some_and(|count| *count > 1)
     }
 
+    fn finding(&self, question: &Question) -> Option<&Finding> {
+        self.by_question.get(question)?.finding.as_ref()
+    }
+
     fn port_of(&self, question: &Question) -> Option<Port> {
-        port(question, self.by_question.get(question)?.finding.as_ref()?)
+        port(question, self.finding(question)?)
     }
 
     /// All that is asked, if it is something else than at the last call. Findings that nobody asks for any more go: one that
@@ -126,6 +189,7 @@ impl Inquiries {
         let void = self.by_question.extract_if(.., |_, open| open.askers.is_empty());
         for (question, open) in void.collect::<Vec<_>>() {
             self.count_port(&question, open.finding.as_ref(), false);
+            self.index_mac(&question, open.finding.as_ref(), false);
         }
         let open = self.by_question.iter();
         let asked = open.filter_map(|(question, open)| Some((question.clone(), open.asking()?))).collect();
@@ -170,6 +234,18 @@ impl Inquiries {
     }
 }
 
+/// The MAC that was found for an address.
+fn mac(finding: &Finding) -> Option<Arc<str>> {
+    match &finding.answer {
+        Answer::Place(place) => mac_of(place),
+        _ => None,
+    }
+}
+
+fn mac_of(place: &Place) -> Option<Arc<str>> {
+    place.link_layer_address.as_ref().map(|mac| mac.to_ascii_lowercase().into())
+}
+
 /// The port that was found for an address.
 fn port(question: &Question, finding: &Finding) -> Option<Port> {
     match (question, &finding.answer) {
@@ -193,8 +269,13 @@ impl Facts {
     pub(crate) fn set_finding(&mut self, question: &Question, finding: Finding) -> Dirty {
         let mut dirty = Dirty::default();
         let before = self.inquiries.port_of(question);
-        let askers = self.inquiries.found(question, finding);
+        let mac_before = self.inquiries.finding(question).and_then(mac);
+        let mut askers = self.inquiries.found(question, finding);
         let after = self.inquiries.port_of(question);
+        // Whose MAC it is that answers for a VIP depends on what nodes are found to have.
+        if self.inquiries.finding(question).and_then(mac) != mac_before {
+            askers.extend(self.inquiries.watchers.iter().cloned());
+        }
         // What VIPs would be without a port depends on who else is plugged in there.
         let regrouped = before != after && before.iter().chain(&after).any(|port| self.inquiries.is_shared(port));
         for asker in askers {

@@ -326,6 +326,9 @@ impl Facts {
         let (name, config, carried) = (&cluster.name, &cluster.config, &entry.carried);
         let locator = Locator { cluster: name, config, addresses: &addresses, switch, bgp, heard, carried };
         let located = locator.locate(&entry.name, &entry.node, &mut self.attachments);
+        if heard {
+            entry.answered = located.answering;
+        }
         let excluded = speakers::profile(cluster.config.source.speaker).excluded(&entry.node);
         let selector = cluster.config.rules.speaker_node_selector.as_ref();
         let runs_speaker = selector.is_none_or(|selector| selector.selects(|label| entry.node.labels.get(label)));

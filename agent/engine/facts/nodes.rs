@@ -24,6 +24,8 @@ pub(crate) struct NodeEntry {
     pub(crate) location: Location,
     /// Addresses of it that have been next-hops of VIPs here.
     pub(crate) carried: Vec<IpAddr>,
+    /// Its addresses that answered ARP or ND here when gNMI was last heard.
+    pub(crate) answered: Vec<IpAddr>,
     /// Why it may not announce.
     pub(crate) excluded: Option<&'static str>,
     /// Groups its location was read from.
@@ -42,6 +44,7 @@ impl NodeEntry {
             node: Node::default(),
             location: Location::default(),
             carried: Vec::new(),
+            answered: Vec::new(),
             excluded: None,
             groups: Vec::new(),
             own: Figures::default(),
@@ -171,6 +174,8 @@ pub(crate) struct Located {
     pub(crate) location: Location,
     /// Next-hop groups it was read from.
     pub(crate) groups: Vec<NextHopGroupId>,
+    /// Its addresses that answer ARP or ND here.
+    pub(crate) answering: Vec<IpAddr>,
     /// Something else is remembered of its attachments than before.
     pub(crate) remembers: bool,
 }
@@ -208,7 +213,9 @@ impl Locator<'_> {
             ways.sort_unstable();
             ways.dedup();
         }
-        let answers = candidates.iter().any(|(address, _)| self.answers(*address));
+        let answering = candidates.iter().map(|(address, _)| *address).filter(|address| self.answers(*address));
+        located.answering = answering.collect();
+        let answers = !located.answering.is_empty();
         let place = places.iter().copied().min().unwrap_or_default();
         let seen: Vec<Seen> = candidates
             .iter()

@@ -142,14 +142,19 @@ fn announcers_as(
     Announcers::Nodes(reported.into_iter().chain(unreported).collect())
 }
 
-/// The nodes of a set that the VIP's route uses: those whose proxy announces it. Nothing shows which others might.
+/// The nodes of a set that the VIP's route uses: those whose proxy announces it. Nothing shows which others might. Where a
+/// next-hop is nobody's, it may be any that no session and no leaf shows.
 fn used_of(world: &World<'_>, cluster: &Cluster, vip: IpAddr, announcement: Option<&VipAnnouncement>) -> BTreeSet<u32> {
     let found = world.switch.longest(&cluster.config.rules.network_instance, vip);
     let group = found.and_then(|found| world.switch.group(found.route.next_hop_group));
     let hops = group.map(|group| &*group.next_hops).unwrap_or_default();
     let set = cluster.node_set(announcement.map_or(EVERYONE, |announcement| announcement.node_set));
     let used = hops.iter().flat_map(|hop| cluster.at_address(*hop).iter().chain(cluster.at_vtep(*hop)));
-    used.copied().filter(|slot| set.is_some_and(|set| set.contains(*slot))).collect()
+    let strange = hops.iter().any(|hop| !cluster.has_behind(*hop));
+    let unseen =
+        cluster.nodes.iter().filter(|(_, node)| strange && node.location.attachment() == AttachmentState::Unknown);
+    let all = used.copied().chain(unseen.map(|(slot, _)| slot));
+    all.filter(|slot| set.is_some_and(|set| set.contains(*slot))).collect()
 }
 
 /// A node may announce though its speaker does not report it. Only of one that is attached here can this be seen: the route

@@ -107,6 +107,7 @@ impl DetailWriter<'_> {
                 format!("{} is in the route table of {instance}, but programming it into the FIB failed", self.prefix())
             }
             Reason::NextHopUnexpected => self.unexpected(),
+            Reason::AddressConflict if evidence.contested => self.contested(),
             Reason::AddressConflict => {
                 let other = evidence.conflict.as_deref().unwrap_or("another cluster");
                 let strangers = self.strangers();
@@ -255,8 +256,16 @@ impl DetailWriter<'_> {
 
     /// Next-hops that are only kept.
     fn kept(&self) -> String {
-        let kept = self.evidence.installed().filter(|hop| hop.doubtful);
+        let kept = || self.evidence.installed().filter(|hop| hop.doubtful);
+        let unheard = !kept().any(|hop| hop.session.is_down());
+        let kept = kept();
         let kept = first_n(kept.map(|hop| format!("{}{}", node_at(hop), session(hop))));
+        if unheard {
+            return format!(
+                "whether {kept} is alive is not known here: gNMI does not say whether its BGP session is up, and no host route \
+                 shows it"
+            );
+        }
         format!(
             "{} is kept without the BGP session that brought it (graceful restart), and no host route here shows that \
              the node is alive: {kept}",
@@ -359,6 +368,9 @@ impl DetailWriter<'_> {
         match (&hop.foreign, hop.kind) {
             (Some(foreign), _) => format!("{} ({foreign})", hop.address),
             (None, NextHopKind::Unmapped) => format!("{} (no known node)", hop.address),
+            (None, NextHopKind::L2) if hop.node.is_none() => {
+                format!("{} answers ARP or ND with a MAC that no node has", hop.address)
+            }
             (None, NextHopKind::Vtep) if hop.usable.is_none() => {
                 format!("VTEP {} (no known node behind it)", hop.address)
             }
@@ -366,7 +378,24 @@ impl DetailWriter<'_> {
         }
     }
 
+    /// Two answer ARP or ND.
+    fn contested(&self) -> String {
+        let address = self.evidence.installed().map(|hop| hop.address).next();
+        let vip = address.or(self.evidence.vip).map(|vip| vip.to_string()).unwrap_or_default();
+        format!(
+            "two answer ARP or ND for {vip}: its entry on this switch went from one MAC to another and back within a minute; see \
+             which hosts have the address"
+        )
+    }
+
     fn unexpected(&self) -> String {
+        if let Some(elected) = &self.evidence.misplaced {
+            return format!(
+                "{} answers ARP or ND here, and the speaker has elected {elected}: the entry of this switch is stale, or both \
+                 believe they hold the address",
+                self.installed()
+            );
+        }
         let wrong: Vec<&Hop> = self.evidence.installed().filter(|hop| hop.is_lost()).collect();
         let prefix = self.prefix();
         if wrong.is_empty() {
@@ -423,10 +452,22 @@ impl DetailWriter<'_> {
 
     fn unmapped(&self) -> String {
         if let Some(hop) = self.evidence.installed().find(|hop| hop.kind == NextHopKind::L2) {
-            return format!(
-                "{} answers ARP or ND here; which node that is, is not known, for its MAC is not read",
-                hop.address
-            );
+            return match (&hop.node, hop.doubtful) {
+                (Some(node), _) => format!(
+                    "{} has the MAC of {node} in this switch's ARP/ND table, and whether that node is alive is not known here",
+                    hop.address
+                ),
+                (None, true) => format!(
+                    "{} answers ARP or ND here with a MAC that no node is known to have, and not every node's is known",
+                    hop.address
+                ),
+                (None, false) => {
+                    format!(
+                        "{} answers ARP or ND here; which node that is, is not known: its MAC is not told",
+                        hop.address
+                    )
+                }
+            };
         }
         if self.evidence.unsure {
             return format!(

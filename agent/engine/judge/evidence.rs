@@ -157,6 +157,10 @@ pub(crate) struct Evidence {
     pub(crate) announcement: Option<Announcement>,
     /// Announced by ARP or ND in a subnet of this leaf, and nobody has asked for it.
     pub(crate) unresolved: bool,
+    /// Announced by ARP or ND, and two answer.
+    pub(crate) contested: bool,
+    /// Announced by ARP or ND, by another node than the speaker has elected: this one.
+    pub(crate) misplaced: Option<NodeName>,
     /// The route that counts.
     pub(crate) route: Option<Matched>,
     /// Whether it is the VIP's is not known: a prefix that leads to leaves with nodes, and may be the fabric's.
@@ -191,6 +195,8 @@ impl Evidence {
             aggregate: None,
             announcement: None,
             unresolved: false,
+            contested: false,
+            misplaced: None,
             route: None,
             unsure: false,
             unserving: None,
@@ -205,9 +211,10 @@ impl Evidence {
 
     /// No endpoint of the cluster is usable, and none of another cluster that shares the VIP serves it, or may.
     pub(crate) fn is_unserved(&self) -> bool {
-        let shared =
-            self.announcement != Some(Announcement::L2) && self.installed().any(|hop| hop.serves || hop.may_serve);
-        self.endpoints.usable == 0 && !shared
+        let l2 = self.announcement == Some(Announcement::L2);
+        let answers = |hop: &Hop| hop.kind == NextHopKind::L2 && hop.foreign.is_some() && hop.serves;
+        let shared = |hop: &Hop| if l2 { answers(hop) } else { hop.serves || hop.may_serve };
+        self.endpoints.usable == 0 && !self.installed().any(shared)
     }
 
     pub(crate) fn expected(&self) -> impl Iterator<Item = &Hop> {

@@ -65,6 +65,7 @@ pub(crate) fn gather(
     evidence.announcement = Some(by);
     if by == Announcement::L2 {
         l2::gather(&judge, found, &mut evidence);
+        evidence.misplaced = l2::elected_instead(cluster, entry, &evidence);
         evidence.conflict = conflict(world, cluster, vip, &[]);
         return evidence;
     }

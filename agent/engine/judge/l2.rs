@@ -1,18 +1,21 @@
 //! VIPs that one node answers ARP or ND for, instead of announcing them by BGP.
 //!
-//! Which node it is would be told by the MAC in the ARP/ND table; as long as that is not read, one node of the cluster is as
-//! likely as another, and the VIP is judged like one whose next-hop no node explains.
+//! Which node it is is told by the MAC that answers, where gNMI tells ARP/ND entries of the VIP and of nodes. Where it does not,
+//! one node of the cluster is as likely as another, and the VIP is judged like one whose next-hop no node explains.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::evidence::{Evidence, Hop, Matched, Session, World};
 use super::next_hops::{NextHops, Standing};
-use crate::engine::facts::cluster::Cluster;
+use crate::engine::facts::cluster::{Cluster, ServiceEntry};
 use crate::engine::facts::node_sets::VipAnnouncement;
-use crate::engine::facts::nodes::Expectation;
+use crate::engine::facts::nodes::{Expectation, NodeEntry, Place};
+use crate::engine::facts::sources::GnmiPhase;
 use crate::engine::facts::switch::EVPN_OWNER;
 use crate::model::config::AnnouncementMode;
+use crate::model::inquiry::AddressKey;
+use crate::model::names::NodeName;
 use crate::model::verdict::{Announcement, AttachmentState, NextHopKind};
 
 /// How a VIP is made known here. Once it was by BGP, or by an answer, it stays so until the other is seen.
@@ -75,12 +78,19 @@ pub(crate) fn gather(next_hops: &NextHops<'_>, found: Option<Matched>, evidence:
     evidence.expectation = Arc::new(Expectation { announcers: 1, ..Expectation::default() });
     let Some(found) = found else { return };
     if found.is_host() {
+        // What gNMI said last of MACs holds, as far as it says that the VIP is served.
+        let heard = next_hops.world.phase.gnmi == GnmiPhase::Live;
+        evidence.contested = found.is_connected() && heard && is_contested(next_hops);
         evidence.hops = match found.is_connected() {
             true => vec![answering(next_hops)],
             false => next_hops.hops(Some(&found), &Expectation::default()),
         };
-        for hop in evidence.hops.iter_mut().filter(|hop| hop.is_unexplained() || hop.kind == NextHopKind::L2) {
-            (hop.expected, hop.may_serve) = (true, usable && hop.usable.is_none());
+        // Behind a leaf the one may answer that nobody can place.
+        for hop in evidence.hops.iter_mut().filter(|hop| hop.kind == NextHopKind::Vtep && !hop.serves) {
+            (hop.may_serve, hop.doubtful) = (next_hops.has_serving_anywhere(), false);
+        }
+        for hop in evidence.hops.iter_mut().filter(|hop| hop.is_unexplained() && hop.kind != NextHopKind::L2) {
+            (hop.expected, hop.may_serve) = (true, usable);
         }
         evidence.route = Some(found);
     } else if found.is_connected() {
@@ -88,9 +98,12 @@ pub(crate) fn gather(next_hops: &NextHops<'_>, found: Option<Matched>, evidence:
     } else if found.is_evpn() {
         // The subnet is another leaf's, which resolves the VIP: by a node without an endpoint, for all that is known here.
         evidence.hops = next_hops.hops(Some(&found), &Expectation::default());
+        let anywhere = next_hops.cluster.nodes.iter().any(|(_, node)| node.location.place != Place::Unlocated);
         for hop in &mut evidence.hops {
-            hop.serves = usable && !next_hops.local_policy;
+            hop.serves = usable && !next_hops.local_policy && anywhere;
             hop.may_serve = usable && !hop.serves;
+            // That a node of the cluster is alive at all is shown by nothing.
+            hop.doubtful = hop.may_serve && !anywhere;
         }
         evidence.route = Some(found);
     } else {
@@ -98,21 +111,105 @@ pub(crate) fn gather(next_hops: &NextHops<'_>, found: Option<Matched>, evidence:
     }
 }
 
-/// What answers here: a node where the VIP is its own address, else nobody knows.
+/// Two answer for the VIP.
+fn is_contested(next_hops: &NextHops<'_>) -> bool {
+    let network_instance = next_hops.cluster.config.rules.network_instance.clone();
+    next_hops.world.inquiries.is_contested(&AddressKey { network_instance, address: next_hops.vip })
+}
+
+/// The node that the speaker has elected to answer, where another one does.
+pub(crate) fn elected_instead(cluster: &Cluster, entry: &ServiceEntry, evidence: &Evidence) -> Option<NodeName> {
+    let elected = cluster.profile().elected(&entry.service).filter(|elected| cluster.node_slot(elected).is_some())?;
+    let mut answering = evidence.installed().filter(|hop| hop.kind == NextHopKind::L2 && hop.serves);
+    answering.any(|hop| hop.node.as_ref() != Some(elected)).then(|| elected.clone())
+}
+
+/// Who answers ARP or ND for a VIP here.
+enum Holder<'a> {
+    /// Nodes of the cluster: one, by its address or by its MAC.
+    Nodes(Vec<u32>),
+    /// A node of another cluster.
+    Foreign(&'a Cluster, Vec<u32>),
+    /// Nobody of whom anything is known, and every node has another MAC.
+    Stranger,
+    /// It has a MAC that no node is known to have, and not every node's MAC is known.
+    Unplaced,
+    /// The MAC is not told.
+    Unknown,
+}
+
+fn holder<'a>(next_hops: &NextHops<'a>) -> Holder<'a> {
+    let (world, cluster) = (next_hops.world, next_hops.cluster);
+    let own = cluster.at_address(next_hops.vip);
+    if !own.is_empty() {
+        return Holder::Nodes(own.to_vec());
+    }
+    let instance = &cluster.config.rules.network_instance;
+    let key = |address| AddressKey { network_instance: instance.clone(), address };
+    let Some(mac) = world.inquiries.answering(&key(next_hops.vip)) else { return Holder::Unknown };
+    let of = |cluster: &Cluster| {
+        let addresses = world.inquiries.at_mac(instance, &mac);
+        let mut nodes: Vec<u32> = addresses.flat_map(|address| cluster.at_address(address)).copied().collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    };
+    let nodes = of(cluster);
+    if !nodes.is_empty() {
+        return Holder::Nodes(nodes);
+    }
+    let others = world.clusters.values().filter(|other| other.id != cluster.id && other.is_beside(cluster));
+    let mut foreign = others.map(|other| (other, of(other))).filter(|(_, nodes)| !nodes.is_empty());
+    if let Some((other, nodes)) = foreign.next() {
+        return Holder::Foreign(other, nodes);
+    }
+    let has_mac = |node: &NodeEntry| {
+        let mut addresses = node.location.candidates.iter().map(|(address, _)| *address);
+        addresses.any(|address| world.inquiries.has_mac(&key(address)))
+    };
+    match cluster.nodes.iter().all(|(_, node)| has_mac(node)) {
+        true => Holder::Stranger,
+        false => Holder::Unplaced,
+    }
+}
+
+/// What answers here, as a next-hop.
 fn answering(next_hops: &NextHops<'_>) -> Hop {
-    let nodes = next_hops.cluster.at_address(next_hops.vip);
-    let node = nodes.iter().filter_map(|slot| next_hops.cluster.node_name(*slot)).min();
-    Hop {
+    let holder = holder(next_hops);
+    let mut hop = Hop {
         address: next_hops.vip,
         kind: NextHopKind::L2,
-        node: node.cloned(),
+        node: None,
         foreign: None,
         expected: true,
         installed: true,
-        serves: node.is_some() && next_hops.serve(nodes),
+        serves: false,
         may_serve: false,
         doubtful: false,
         session: Session::Unknown,
-        usable: node.map(|_| next_hops.endpoints.behind(nodes)),
+        usable: None,
+    };
+    let usable = next_hops.endpoints.usable > 0;
+    match holder {
+        Holder::Nodes(nodes) => {
+            let cluster = next_hops.cluster;
+            hop.node = nodes.iter().filter_map(|slot| cluster.node_name(*slot)).min().cloned();
+            hop.serves = next_hops.serve(&nodes);
+            hop.usable = Some(next_hops.endpoints.behind(&nodes));
+            // The entry may be older than the node's end.
+            hop.doubtful = hop.serves && !nodes.iter().any(|slot| next_hops.is_alive(*slot));
+        }
+        Holder::Foreign(other, nodes) => {
+            let node = nodes.iter().filter_map(|slot| other.node_name(*slot)).min();
+            hop.foreign = node.map(|node| format!("node {node} of cluster {}", other.name));
+            hop.serves = next_hops.share(other, &nodes);
+        }
+        Holder::Stranger => {}
+        Holder::Unplaced => (hop.may_serve, hop.doubtful) = (usable, usable),
+        Holder::Unknown => hop.may_serve = usable,
     }
+    if next_hops.world.phase.gnmi != GnmiPhase::Live && !hop.serves && !hop.may_serve {
+        (hop.may_serve, hop.doubtful) = (usable, usable);
+    }
+    hop
 }

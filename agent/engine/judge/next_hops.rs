@@ -9,12 +9,12 @@ use super::announcers::announcers;
 use super::evidence::{Hop, Matched, Session, World};
 use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::endpoints::Endpoints;
-use crate::engine::facts::nodes::{Expectation, NodeEntry};
+use crate::engine::facts::nodes::{Expectation, NodeEntry, Place};
 use crate::engine::facts::switch::EVPN_OWNER;
 use crate::engine::facts::tally::Counted;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::NextHopGroupId;
-use crate::model::verdict::{AttachmentState, NextHopKind};
+use crate::model::verdict::NextHopKind;
 
 /// Judges the next-hops of one VIP of one service.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl NextHops<'_> {
     }
 
     /// The same, for nodes of a cluster that shares the VIP.
-    fn share(&self, other: &Cluster, nodes: &[u32]) -> bool {
+    pub(super) fn share(&self, other: &Cluster, nodes: &[u32]) -> bool {
         let partner = other.is_beside(self.cluster) && other.shares_with(self.cluster);
         partner
             && other.carrying(self.vip).any(|entry| {
@@ -119,7 +119,7 @@ impl NextHops<'_> {
 
     /// Of the clusters that share the VIP, one has announcers behind the VTEP of which none serves: which ones the leaf there
     /// uses is not known here.
-    fn is_mixed(&self, hop: IpAddr) -> bool {
+    pub(super) fn is_mixed(&self, hop: IpAddr) -> bool {
         let idle = |cluster: &Cluster, serves: bool| {
             let behind = cluster.at_vtep(hop);
             !serves
@@ -166,7 +166,7 @@ impl NextHops<'_> {
     }
 
     /// A cluster has an endpoint for the VIP.
-    fn has_endpoint(&self, other: &Cluster) -> bool {
+    pub(super) fn has_endpoint(&self, other: &Cluster) -> bool {
         other.carrying(self.vip).any(|entry| entry.endpoints.of_vip(self.vip).usable > 0)
     }
 
@@ -198,12 +198,22 @@ impl NextHops<'_> {
         let counts = match (self.announced(), self.cluster.pool_of(self.vip)) {
             (Some(announced), _) => length >= announced.prefix_len(),
             (None, _) if by_node => true,
+            // Nobody is to announce the VIP: whose the prefix is, and for what, is not told.
+            (None, Some(pool)) if length >= pool.prefix_len() && self.nobody_announces(expectation) => {
+                return Standing::Unsure;
+            }
             (None, Some(pool)) => length >= pool.prefix_len(),
             // A leaf that no node is behind brings the fabric's prefixes as well.
             (None, None) if !serves && found.is_evpn() => false,
             (None, None) => return Standing::Unsure,
         };
         if counts { Standing::Counts } else { Standing::Other }
+    }
+
+    /// No node of the cluster, or of one that shares the VIP, is to announce it.
+    fn nobody_announces(&self, expectation: &Expectation) -> bool {
+        let announces = |other: &Cluster| announcers(self.world, other, self.vip).1.announcers > 0;
+        expectation.announcers == 0 && !self.partners().any(announces)
     }
 
     /// The shortest prefix the VIP is announced as, where the resources of every speaker that announces it say so.
@@ -245,7 +255,7 @@ impl NextHops<'_> {
         for slot in &expectation.attached {
             self.expect_node(&mut hops, *slot);
         }
-        if !self.stands_for_remote(&hops, evpn) {
+        if !self.stands_for_remote(&hops, expectation, evpn) {
             for (vteps, nodes) in &expectation.remote {
                 self.expect_vteps(&mut hops, vteps, nodes);
             }
@@ -260,50 +270,14 @@ impl NextHops<'_> {
         let hop = |address: &IpAddr| Hop { installed: true, ..self.hop(*address, evpn) };
         let mut hops: Vec<Hop> = installed.iter().map(hop).collect();
         self.let_serve(&mut hops, expectation);
-        let written = route.is_some_and(Matched::is_static);
+        let Some(found) = route else { return hops };
         for hop in &mut hops {
-            hop.doubtful = self.is_doubtful(hop, written);
+            hop.doubtful |= self.is_doubtful(hop, found);
         }
         hops
     }
 
-    /// Nothing shows it to be alive, or a way to this cluster: a node whose session is down, so that its route is only kept; an
-    /// address without a session of its own, or that the operator wrote into a route; what may be another claimant's.
-    fn is_doubtful(&self, hop: &Hop, written: bool) -> bool {
-        match hop.kind {
-            NextHopKind::Local if hop.serves => {
-                let nodes = self.cluster.at_next_hop(hop.address);
-                let instance = &self.cluster.config.rules.network_instance;
-                let session = |peer| self.world.last_session(instance, peer);
-                let down = match self.peer(nodes, hop.address) {
-                    Some(peer) => session(peer).is_down(),
-                    None => written || matches!(session(hop.address), Session::Down(Some(_))),
-                };
-                down && !self.nodes(nodes).any(|node| node.location.answers)
-            }
-            NextHopKind::Unmapped => {
-                let instance = &self.cluster.config.rules.network_instance;
-                let idle = self.world.last_session(instance, hop.address).is_down();
-                hop.may_serve && (written || idle || self.rivals().next().is_some())
-            }
-            NextHopKind::Vtep => {
-                let unplaced = |rival: &Cluster| !announcers(self.world, rival, self.vip).1.unlocated.is_empty();
-                (hop.may_serve || hop.serves) && self.rivals().any(unplaced)
-            }
-            NextHopKind::Transit | NextHopKind::Local | NextHopKind::L2 => false,
-        }
-    }
-
-    /// Other clusters that claim the VIP, and share nothing with this one.
-    fn rivals(&self) -> impl Iterator<Item = &Cluster> {
-        let claims = self.world.claims.of(self.vip).iter();
-        let others = claims.filter_map(|claim| self.world.clusters.get(&claim.cluster));
-        others.filter(|other| {
-            other.id != self.cluster.id && other.is_beside(self.cluster) && !other.shares_with(self.cluster)
-        })
-    }
-
-    fn nodes<'s>(&self, slots: &'s [u32]) -> impl Iterator<Item = &NodeEntry> + use<'_, 's> {
+    pub(super) fn nodes<'s>(&self, slots: &'s [u32]) -> impl Iterator<Item = &NodeEntry> + use<'_, 's> {
         slots.iter().filter_map(|slot| self.cluster.nodes.get(*slot))
     }
 
@@ -321,14 +295,30 @@ impl NextHops<'_> {
             let nodes = slots.iter().filter_map(|slot| cluster.nodes.get(*slot));
             nodes.filter(|node| !hops.iter().any(|hop| node.location.is_by(hop.address))).count()
         };
-        let (mut elsewhere, mut unlocated) = (0, 0);
+        let (mut elsewhere, mut silent, mut unlocated) = (0, 0, 0);
         for (cluster, expectation) in all {
-            elsewhere += absent(cluster, &expectation.attached) + absent(cluster, &expectation.silent);
+            elsewhere += absent(cluster, &expectation.attached);
+            silent += absent(cluster, &expectation.silent);
             unlocated += absent(cluster, &expectation.unlocated);
         }
+        // Nodes that are not to announce and would serve: their speakers may not know that.
+        let serving = |slot: u32| self.endpoints.usable > 0 && self.serve(&[slot]);
+        let unreached = |(slot, node): &(u32, &NodeEntry)| {
+            let to_announce = [&expectation.attached, &expectation.silent, &expectation.unlocated];
+            !to_announce.iter().any(|slots| slots.contains(slot))
+                && !hops.iter().any(|hop| node.location.is_by(hop.address))
+                && serving(*slot)
+        };
+        let lost = hops.iter().any(|hop| hop.is_lost() && hop.foreign.is_none());
+        let others: Vec<Place> = match lost {
+            true => self.cluster.nodes.iter().filter(unreached).map(|(_, node)| node.location.place).collect(),
+            false => Vec::new(),
+        };
+        let mut unannounced = others.iter().filter(|place| **place == Place::Unlocated).count();
         // Behind a leaf there is room for all of them, and one of them may be behind two.
-        let behind_leaf = elsewhere + unlocated > 0;
-        let any_node = !behind_leaf && self.has_unreached_nodes(hops);
+        let behind_leaf = elsewhere + silent + unlocated > 0;
+        // One that is not to announce may be as well: nothing speaks for it.
+        let beside = others.iter().any(|place| *place != Place::Evpn);
         for hop in hops.iter_mut().filter(|hop| !hop.serves && hop.foreign.is_none()) {
             hop.may_serve = match hop.kind {
                 NextHopKind::Transit if self.has_transit_at(hop.address) => self.may_pass_on(hop.address),
@@ -337,30 +327,33 @@ impl NextHops<'_> {
                         let nodes = self.cluster.at_vtep(hop.address);
                         !nodes.is_empty() && self.serve(nodes) || self.shared_behind(hop.address)
                     };
-                    behind_leaf || self.may_pass_on(hop.address) || some_serve() || any_node
+                    let may = behind_leaf || self.may_pass_on(hop.address) || some_serve();
+                    hop.doubtful = !may && beside;
+                    may || beside
+                }
+                // By a link-local address a node speaks that is here and has no neighbor at any address that is known.
+                NextHopKind::Unmapped if is_link_local(hop.address) && silent > 0 => {
+                    silent -= 1;
+                    true
+                }
+                NextHopKind::Unmapped if unlocated > 0 => {
+                    unlocated -= 1;
+                    true
                 }
                 NextHopKind::Unmapped => {
-                    let one = unlocated.checked_sub(1);
-                    unlocated = one.unwrap_or(0);
-                    one.is_some()
+                    hop.doubtful = unannounced > 0;
+                    unannounced = unannounced.saturating_sub(1);
+                    hop.doubtful
                 }
                 NextHopKind::Local | NextHopKind::L2 => false,
             };
         }
     }
 
-    /// Under policy Cluster any node serves, whether or not it is to announce: one that no next-hop leads to, and that is not
-    /// known to be behind another leaf, may be behind any.
-    fn has_unreached_nodes(&self, hops: &[Hop]) -> bool {
-        let leaf = |hop: &Hop| matches!(hop.kind, NextHopKind::Vtep | NextHopKind::Transit);
-        let unreached = |node: &NodeEntry| {
-            node.location.attachment() != AttachmentState::Remote
-                && !hops.iter().any(|hop| node.location.is_by(hop.address))
-        };
-        self.endpoints.usable > 0
-            && !self.local_policy
-            && hops.iter().any(|hop| !hop.serves && leaf(hop))
-            && self.cluster.nodes.iter().any(|(_, node)| unreached(node))
+    /// A node serves that is not known to be behind other leaves alone.
+    pub(super) fn has_serving_anywhere(&self) -> bool {
+        let mut nodes = self.cluster.nodes.iter();
+        nodes.any(|(slot, node)| node.location.place != Place::Evpn && self.serve(&[slot]))
     }
 
     /// Clusters that share the VIP and have an endpoint for it, and what their announcers make expected.
@@ -370,7 +363,7 @@ impl NextHops<'_> {
     }
 
     /// Clusters that share VIPs with this one.
-    fn partners(&self) -> impl Iterator<Item = &Cluster> {
+    pub(super) fn partners(&self) -> impl Iterator<Item = &Cluster> {
         self.world.clusters.values().filter(|other| {
             other.id != self.cluster.id && other.is_beside(self.cluster) && other.shares_with(self.cluster)
         })
@@ -408,14 +401,19 @@ impl NextHops<'_> {
         }
     }
 
-    /// Remote announcers are not looked for by their VTEPs: transit leads to them, a cluster that shares the VIP has nodes
+    /// Remote announcers are not looked for by their VTEPs: transit leads to them, one without a neighbor is reached here, a cluster that shares the VIP has nodes
     /// here, which win on this leaf, or the route, which is not EVPN's, may be by nodes here that nobody can place.
-    fn stands_for_remote(&self, hops: &[Hop], evpn: bool) -> bool {
+    fn stands_for_remote(&self, hops: &[Hop], expectation: &Expectation, evpn: bool) -> bool {
         let transit = hops.iter().any(|hop| hop.installed && self.is_transit(hop.address));
         let unplaced = !evpn && !hops.is_empty() && hops.iter().all(|hop| hop.may_serve);
         let mut partners = self.partners();
         let has_nodes_here = |other: &Cluster| !announcers(self.world, other, self.vip).1.attached.is_empty();
-        transit || unplaced || partners.any(|other| other.vips.contains_key(&self.vip) && has_nodes_here(other))
+        let mut silent = expectation.silent.iter().filter_map(|slot| self.cluster.nodes.get(*slot));
+        let silent = silent.any(|node| hops.iter().any(|hop| hop.installed && node.location.is_at(hop.address)));
+        transit
+            || unplaced
+            || silent
+            || partners.any(|other| other.vips.contains_key(&self.vip) && has_nodes_here(other))
     }
 
     /// Adds an expected next-hop to those that are there, which are sorted.
@@ -475,11 +473,15 @@ impl NextHops<'_> {
 
     /// The address whose session carries routes by a local next-hop: its own, or that of the node where another address of it
     /// carries the VIP.
-    fn peer(&self, nodes: &[u32], address: IpAddr) -> Option<IpAddr> {
+    pub(super) fn peer(&self, nodes: &[u32], address: IpAddr) -> Option<IpAddr> {
         self.nodes(nodes).find_map(|node| {
             let mut peers = node.location.peers.iter().map(|peer| peer.address);
             let own = peers.find(|own| *own == address && node.location.attached(Some(own.is_ipv4())) == Some(*own));
             own.or_else(|| node.location.carrier(self.vip.is_ipv4()))
         })
     }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }

@@ -17,7 +17,7 @@ const fn row(state: OperState, reason: Reason, when: fn(&Evidence) -> bool) -> R
 use OperState::{Degraded, Down, Unknown, Up};
 
 /// In order. What matches none is up, without a reason.
-pub(crate) const ROWS: [Row; 32] = [
+pub(crate) const ROWS: [Row; 34] = [
     row(Unknown, Reason::Syncing, |e| matches!(e.gate, Gate::Syncing(_))),
     row(Unknown, Reason::SwitchStale, |e| matches!(e.gate, Gate::SwitchStale(_))),
     row(Unknown, Reason::NetworkInstanceMissing, |e| matches!(e.gate, Gate::InstanceMissing { .. })),
@@ -28,6 +28,8 @@ pub(crate) const ROWS: [Row; 32] = [
     row(Unknown, Reason::NoReadyEndpoint, |e| e.is_unserved() && e.route.is_some()),
     row(Down, Reason::NoRoute, Evidence::is_unserved),
     row(Unknown, Reason::ArpUnresolved, |e| e.unresolved),
+    // Two answer ARP or ND for it: which of them flows go to changes.
+    row(Degraded, Reason::AddressConflict, |e| e.contested),
     // Flows follow a prefix to another leaf: where they end is not known here.
     row(Degraded, Reason::NoAnnouncer, |e| e.followed && nobody_announces(e)),
     row(Down, Reason::NoAnnouncer, nobody_announces),
@@ -49,6 +51,7 @@ pub(crate) const ROWS: [Row; 32] = [
     row(Degraded, Reason::EcmpLimited, |e| e.absent().next().is_some() && at_ecmp_limit(e)),
     row(Degraded, Reason::NextHopMissing, |e| e.absent().next().is_some()),
     row(Degraded, Reason::NextHopUnexpected, |e| e.installed().any(Hop::is_lost)),
+    row(Degraded, Reason::NextHopUnexpected, |e| e.misplaced.is_some()),
     // A route that is only kept, by a node that may be dead.
     row(Unknown, Reason::SessionDown, |e| e.installed().any(|hop| is_kept(e, hop))),
     row(Unknown, Reason::NextHopUnmapped, |e| {

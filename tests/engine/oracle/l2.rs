@@ -1,18 +1,23 @@
 //! VIPs that a node answers ARP or ND for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use srl_k8s_services::model::config::AnnouncementMode;
-use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName};
-use srl_k8s_services::model::verdict::{Announcement, FibStatus, NextHopKind, OperState, Reason, Vantage};
+use srl_k8s_services::model::config::{AnnouncementMode, Speaker};
+use srl_k8s_services::model::event::SourceId;
+use srl_k8s_services::model::inquiry::AddressKey;
+use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName};
+use srl_k8s_services::model::switch::SessionState;
+use srl_k8s_services::model::verdict::{
+    AddressSource, Announcement, AttachmentState, FibStatus, NextHopKind, OperState, Reason, Vantage,
+};
 use srl_k8s_services::model::view::{NextHopView, Without};
 
 use super::routes::{Found, Standing};
 use super::services::Subject;
-use super::{Cluster, Oracle, count};
-use crate::world::EVPN;
+use super::{Cluster, Oracle, count, share};
+use crate::world::{EVPN, Resolved};
 
 impl Found {
     fn connected(&self) -> bool {
@@ -23,13 +28,95 @@ impl Found {
         self.prefix.prefix_len() == self.prefix.max_prefix_len()
     }
 
+    /// Something answers ARP or ND here.
+    pub(super) fn answers(&self) -> bool {
+        self.host() && self.connected()
+    }
+
     /// Shown as the route of a VIP that is announced by ARP or ND.
     pub(super) fn is_l2(&self) -> bool {
         self.host() || self.is_evpn()
     }
 }
 
+/// Whose MAC answers for a VIP.
+enum Answering<'a> {
+    Nodes(BTreeSet<&'a NodeName>),
+    /// A node of another cluster, which serves it or not.
+    Theirs(bool),
+    /// Nobody's, and every node has another.
+    Nobodys,
+    /// No node's as far as is known, and some node's is not.
+    Unproven,
+    Untold,
+}
+
 impl<'a> Oracle<'a> {
+    pub(super) fn mac(&self, cluster: Cluster<'a>, address: IpAddr) -> Option<&'a str> {
+        let network_instance = cluster.config.rules.network_instance.clone();
+        self.world.resolved.get(&AddressKey { network_instance, address })?.mac()
+    }
+
+    fn macs(&self, cluster: Cluster<'a>, node: &NodeName) -> BTreeSet<&'a str> {
+        let addresses = self.candidates(cluster, node).into_iter();
+        addresses.filter_map(|(address, _)| self.mac(cluster, address)).collect()
+    }
+
+    fn resolved(&self, subject: Subject<'a>) -> Option<&'a Resolved> {
+        let network_instance = subject.cluster.config.rules.network_instance.clone();
+        self.world.resolved.get(&AddressKey { network_instance, address: subject.vip })
+    }
+
+    fn answering(&self, subject: Subject<'a>) -> Answering<'a> {
+        let cluster = subject.cluster;
+        let own = self.nodes_at(cluster, subject.vip);
+        if !own.is_empty() {
+            return Answering::Nodes(own);
+        }
+        let resolved = self.resolved(subject).filter(|resolved| resolved.answers);
+        let Some(mac) = resolved.and_then(Resolved::mac) else { return Answering::Untold };
+        let having = |cluster: Cluster<'a>| -> BTreeSet<&'a NodeName> {
+            cluster.world.nodes.keys().filter(|node| self.macs(cluster, node).contains(mac)).collect()
+        };
+        let ours = having(cluster);
+        if !ours.is_empty() {
+            return Answering::Nodes(ours);
+        }
+        if let Some((other, nodes)) =
+            self.neighbors_of(cluster).map(|other| (other, having(other))).find(|(_, nodes)| !nodes.is_empty())
+        {
+            let mut theirs = self.subjects(other).filter(|theirs| theirs.vip == subject.vip);
+            return Answering::Theirs(share(cluster, other) && theirs.any(|theirs| self.serves(theirs, &nodes)));
+        }
+        match cluster.world.nodes.keys().all(|node| !self.macs(cluster, node).is_empty()) {
+            true => Answering::Nobodys,
+            false => Answering::Unproven,
+        }
+    }
+
+    /// A node of a cluster that shares the VIP answers for it, and serves it.
+    pub(super) fn partner_answers(&self, subject: Subject<'a>) -> bool {
+        matches!(self.answering(subject), Answering::Theirs(true))
+    }
+
+    /// Its entry went from one MAC to another and back within a minute of when it was looked at last.
+    fn two_answer(&self, subject: Subject<'a>) -> bool {
+        self.resolved(subject).is_some_and(|resolved| {
+            let turns: Vec<_> = resolved.macs.iter().skip(1).map(|(at, _)| *at).collect();
+            turns.len() >= 2 && resolved.seen.as_second() - turns[turns.len() - 2].as_second() <= 60
+        })
+    }
+
+    fn shows_alive(&self, cluster: Cluster<'a>, node: &NodeName) -> bool {
+        let network_instance = &cluster.config.rules.network_instance;
+        let told = self.world.source_of(&SourceId::Gnmi).synced_once;
+        let established = |(address, ..): (IpAddr, AddressSource, AttachmentState)| {
+            let neighbor = self.world.neighbor(network_instance, address);
+            told && neighbor.is_some_and(|neighbor| neighbor.session == Some(SessionState::Established))
+        };
+        self.answers(cluster, node) || self.in_use(cluster, node).into_iter().any(established)
+    }
+
     /// How the VIP is made known here.
     pub(super) fn is_l2(&self, subject: Subject<'a>, found: Option<&(Found, Standing)>) -> bool {
         let Subject { cluster, vip, .. } = subject;
@@ -99,6 +186,9 @@ impl<'a> Oracle<'a> {
         if !found.is_l2() {
             return (Down, Some(Reason::NoRoute));
         }
+        if found.answers() && self.gnmi_heard() && self.two_answer(subject) {
+            return (Degraded, Some(Reason::AddressConflict));
+        }
         if found.view.fib == FibStatus::Failed {
             return (Down, Some(Reason::RouteNotProgrammed));
         }
@@ -113,8 +203,22 @@ impl<'a> Oracle<'a> {
         if lost > 0 {
             return (Degraded, Some(Reason::NextHopUnexpected));
         }
+        let elected = service.hints.kube_vip_host.as_ref().filter(|host| cluster.world.nodes.contains_key(*host));
+        let elected = elected.filter(|_| cluster.config.source.speaker == Speaker::KubeVip);
+        let elsewhere = |hop: &NextHopView| hop.kind == NextHopKind::L2 && hop.node.as_ref() != elected;
+        let served = !matches!(self.answering(subject), Answering::Unproven | Answering::Untold);
+        if elected.is_some() && served && hops.iter().any(elsewhere) {
+            return (Degraded, Some(Reason::NextHopUnexpected));
+        }
+        if hops.iter().any(|hop| (hop.state, hop.reason) == (Unknown, Some(Reason::NextHopUnmapped))) {
+            return (Unknown, Some(Reason::NextHopUnmapped));
+        }
         if hops.iter().any(|hop| hop.reason == Some(Reason::NextHopUnmapped)) {
             return unmapped;
+        }
+        // A partner's node answers.
+        if !self.usable_endpoints(subject).iter().any(|_| true) {
+            return (Up, Some(Reason::NoReadyEndpoint));
         }
         if found.host() { (Up, None) } else { (Up, Some(Reason::CoveredByAggregate)) }
     }
@@ -126,13 +230,24 @@ impl<'a> Oracle<'a> {
         let local = self.served_locally(cluster, service);
         let unmapped = if local { OperState::Unknown } else { OperState::Up };
         if found.host() && found.connected() {
-            let nodes = self.nodes_at(cluster, vip);
+            let answering = self.answering(subject);
+            let nodes = if let Answering::Nodes(nodes) = &answering { nodes.clone() } else { BTreeSet::new() };
             let on_node = self.usable_on(subject, &nodes);
-            let (state, reason) = match nodes.is_empty() {
+            let (state, reason) = match answering {
+                Answering::Theirs(true) => (OperState::Up, None),
                 _ if !usable => (OperState::Down, None),
-                true => (unmapped, Some(Reason::NextHopUnmapped)),
-                false if !local || on_node > 0 => (OperState::Up, None),
-                false => (OperState::Down, Some(Reason::NextHopUnexpected)),
+                Answering::Untold => (unmapped, Some(Reason::NextHopUnmapped)),
+                Answering::Unproven => (OperState::Unknown, Some(Reason::NextHopUnmapped)),
+                Answering::Nodes(nodes) if !local || on_node > 0 => {
+                    match nodes.iter().any(|node| self.shows_alive(cluster, node)) {
+                        true => (OperState::Up, None),
+                        false => (OperState::Unknown, Some(Reason::NextHopUnmapped)),
+                    }
+                }
+                _ if !self.gnmi_heard() => (OperState::Unknown, Some(Reason::NextHopUnmapped)),
+                Answering::Nodes(_) | Answering::Nobodys | Answering::Theirs(false) => {
+                    (OperState::Down, Some(Reason::NextHopUnexpected))
+                }
             };
             return vec![NextHopView {
                 address: vip,
@@ -151,14 +266,27 @@ impl<'a> Oracle<'a> {
         let hop = |address: &IpAddr| {
             let mut view = self.next_hop(subject, *address, false, Some(found));
             let explained = self.certain_flow(subject, *address).is_some() || self.is_transit(cluster, *address);
+            let nowhere = |node: &&NodeName| !self.located(cluster, node) && !self.here_alone(cluster, node);
+            let nodes = || cluster.world.nodes.keys();
+            let anywhere = nodes().filter(|node| !self.remote(cluster, node));
+            let hidden = anywhere.into_iter().any(|node| self.serves(subject, &BTreeSet::from([node])));
             match found.host() {
                 _ if !usable => {}
+                true if explained && view.kind == NextHopKind::Vtep && !self.surely_serves(subject, *address) => {
+                    (view.state, view.reason) = match hidden {
+                        true => (unmapped, Some(Reason::NextHopUnmapped)),
+                        false => (OperState::Down, Some(Reason::NextHopUnexpected)),
+                    };
+                }
                 true if explained => {}
                 true => {
                     view.expected = true;
                     (view.state, view.reason) = (unmapped, Some(Reason::NextHopUnmapped));
                 }
-                // The subnet of another leaf, which resolves it.
+                // The subnet of another leaf, which resolves it, by nodes that are somewhere.
+                false if nodes().all(|node| nowhere(&node)) => {
+                    (view.state, view.reason) = (OperState::Unknown, Some(Reason::NextHopUnmapped));
+                }
                 false if local => (view.state, view.reason) = (unmapped, Some(Reason::NextHopUnmapped)),
                 false => (view.state, view.reason) = (OperState::Up, Some(Reason::NextHopUnexpected)),
             }

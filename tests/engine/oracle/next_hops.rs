@@ -6,8 +6,11 @@ use std::net::IpAddr;
 use srl_k8s_services::model::names::NodeName;
 use srl_k8s_services::model::verdict::NextHopKind;
 
+use ipnet::IpNet;
+
 use super::routes::Found;
 use super::services::Subject;
+use super::speakers::pools;
 use super::{Cluster, Oracle, share};
 
 /// Where flows sent to a next-hop end.
@@ -71,7 +74,10 @@ impl<'a> Oracle<'a> {
         let all_may = !flows.is_empty() && flows.values().all(|flow| *flow == Flow::MayServe);
         let evpn = route.is_some_and(Found::is_evpn);
         let transit = installed.iter().any(|hop| self.is_anyones_transit(cluster, *hop));
-        if partner_here || transit || all_may && !evpn {
+        let silent_here = self.announcers(cluster, vip).into_iter().any(|node| {
+            self.here_alone(cluster, node) && installed.iter().any(|hop| self.is_address_of(cluster, node, *hop))
+        });
+        if partner_here || transit || silent_here || all_may && !evpn {
             return BTreeSet::new();
         }
         let remote = self.announcers(cluster, vip).into_iter().filter(|node| self.remote(cluster, node));
@@ -86,22 +92,30 @@ impl<'a> Oracle<'a> {
     /// announcers, of this cluster or of one that shares the VIP, that have an endpoint somewhere and no way among the
     /// next-hops: a leaf any of them that may peer elsewhere or that nobody can place, an address one that nobody can place.
     pub(super) fn flows(&self, subject: Subject<'a>, route: &Found) -> BTreeMap<IpAddr, Flow> {
+        self.flows_and_guesses(subject, route).0
+    }
+
+    /// The same, and those that may serve by nodes alone that are not to announce.
+    fn flows_and_guesses(&self, subject: Subject<'a>, route: &Found) -> (BTreeMap<IpAddr, Flow>, BTreeSet<IpAddr>) {
         let Subject { cluster, .. } = subject;
-        let (mut elsewhere, mut unplaced) = (0, 0);
+        let (mut elsewhere, mut alone, mut unplaced) = (0, 0, 0);
         for other in self.with_endpoints(subject).map(|subject| subject.cluster.name).collect::<BTreeSet<_>>() {
             let other = self.clusters().find(|cluster| cluster.name == other).expect("a cluster");
             let here = self.attached_announcers(other, subject.vip, &route.next_hops);
             for node in self.announcers(other, subject.vip) {
                 if route.next_hops.iter().any(|hop| self.leads_to(other, node, hop)) {
-                } else if here.contains(&node) || self.here_alone(other, node) {
+                } else if here.contains(&node) {
                     elsewhere += 1;
+                } else if self.here_alone(other, node) {
+                    alone += 1;
                 } else if !self.located(other, node) {
                     unplaced += 1;
                 }
             }
         }
-        let room = elsewhere + unplaced > 0;
-        let mut flows = BTreeMap::new();
+        let room = elsewhere + alone + unplaced > 0;
+        let (beside, mut idle) = self.unannounced(subject, route);
+        let (mut flows, mut guesses) = (BTreeMap::new(), BTreeSet::new());
         for hop in &route.next_hops {
             let kind = self.kind(cluster, *hop, route.is_evpn());
             let itself = self.named_transit(cluster).any(|(_, transit)| transit == *hop);
@@ -113,23 +127,42 @@ impl<'a> Oracle<'a> {
                 NextHopKind::Local | NextHopKind::L2 => false,
                 NextHopKind::Transit if itself => self.passed_on(subject, *hop).next().is_some(),
                 NextHopKind::Transit | NextHopKind::Vtep => {
-                    let mut nodes = cluster.world.nodes.keys();
-                    let reached = |node: &NodeName| route.next_hops.iter().any(|hop| self.leads_to(cluster, node, hop));
-                    let any_node = !self.usable_endpoints(subject).is_empty()
-                        && !self.served_locally(cluster, subject.service)
-                        && nodes.any(|node| !self.remote(cluster, node) && !reached(node));
                     let mixed = self.certain_flow(subject, *hop) == Some(Flow::Serves);
-                    room || any_node || mixed || self.passed_on(subject, *hop).next().is_some()
+                    let passed = self.passed_on(subject, *hop).next().is_some();
+                    let may = room || mixed || passed;
+                    guesses.extend((!may && beside).then_some(*hop));
+                    may || beside
                 }
+                // A node that is here speaks by a link-local address, or one that is nowhere and is not to announce does.
                 NextHopKind::Unmapped => {
-                    let one = unplaced > 0;
+                    let local = alone > 0 && matches!(hop, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80);
+                    let one = unplaced > 0 && !local;
+                    alone -= usize::from(local);
                     unplaced -= usize::from(one);
-                    one
+                    let other = !local && !one && idle > 0;
+                    idle -= usize::from(other);
+                    guesses.extend(other.then_some(*hop));
+                    local || one || other
                 }
             };
             flows.insert(*hop, if may { Flow::MayServe } else { Flow::Lost });
         }
-        flows
+        (flows, guesses)
+    }
+
+    /// Nodes that are not to announce, would serve, and have no way among the next-hops: whether there is any that is not known
+    /// to be behind another leaf, and how many are nowhere.
+    fn unannounced(&self, subject: Subject<'a>, route: &Found) -> (bool, usize) {
+        let cluster = subject.cluster;
+        let announcers = self.announcers(cluster, subject.vip);
+        let serving = cluster.world.nodes.keys().filter(|node| {
+            let reached = route.next_hops.iter().any(|hop| self.leads_to(cluster, node, hop));
+            let serves = !self.usable_endpoints(subject).is_empty() && self.serves(subject, &BTreeSet::from([*node]));
+            serves && !reached && !announcers.contains(node) && !self.remote(cluster, node)
+        });
+        let nowhere = |node: &&NodeName| !self.located(cluster, node) && !self.here_alone(cluster, node);
+        let serving: Vec<&NodeName> = serving.collect();
+        (!serving.is_empty(), serving.into_iter().filter(nowhere).count())
     }
 
     /// This service, and those of clusters that share the VIP, as far as they have an endpoint for it.
@@ -161,32 +194,108 @@ impl<'a> Oracle<'a> {
         let cluster = subject.cluster;
         let kind = self.kind(cluster, hop, route.is_evpn());
         let claims = |other: Cluster<'a>| self.subjects(other).any(|theirs| theirs.vip == subject.vip);
-        let rivals = || self.neighbors_of(cluster).filter(|other| !share(cluster, *other) && claims(*other));
-        let unplaced = |other: Cluster<'a>| {
-            let announcers = self.announcers(other, subject.vip);
-            announcers.iter().any(|node| !self.located(other, node) && !self.here_alone(other, node))
+        // Of a prefix that covers the VIP, another cluster may be who announces it.
+        let claims_part = |other: Cluster<'a>| {
+            let covered = |theirs: Subject<'a>| route.prefix.contains(&theirs.vip);
+            let pools = pools(other.config, &other.world.speaker);
+            route.prefix != IpNet::from(subject.vip)
+                && (self.subjects(other).any(covered) || pools.iter().any(|pool| pool.contains(&subject.vip)))
+        };
+        let rivals = || {
+            let others = self.neighbors_of(cluster);
+            others.filter(|other| if claims(*other) { !share(cluster, *other) } else { claims_part(*other) })
+        };
+        let alien = |other: Cluster<'a>, node: &NodeName| {
+            !self.remote(other, node) && !route.next_hops.iter().any(|hop| self.leads_to(other, node, hop))
+        };
+        let strays = |other: Cluster<'a>| {
+            if !claims(other) {
+                let mut nodes = other.world.nodes.keys();
+                return nodes.any(|node| self.vteps(other, node).contains(&hop) || alien(other, node));
+            }
+            let mut absent = self.announcers(other, subject.vip).into_iter().filter(|node| !self.remote(other, node));
+            absent.any(|node| {
+                let placed = self.located(other, node) || self.here_alone(other, node);
+                !placed || !route.next_hops.iter().any(|hop| self.leads_to(other, node, hop))
+            })
         };
         let written = route.view.owner.as_deref() == Some("static_route_mgr");
+        let guessed = || self.flows_and_guesses(subject, route).1.contains(&hop);
+        let unheard = || {
+            let host = self.world.host_route(&cluster.config.rules.network_instance, hop);
+            !self.gnmi_heard() && host.and_then(|route| self.world.owner(route)) != Some("arp_nd_mgr")
+        };
+        // A leaf may use those of the nodes behind it that announce a range without an endpoint.
+        let ranged = || {
+            let mut nodes = cluster.world.nodes.keys().filter(|node| self.vteps(cluster, node).contains(&hop));
+            let local = self.served_locally(cluster, subject.service) && route.prefix != IpNet::from(subject.vip);
+            local && nodes.any(|node| self.usable_on(subject, &BTreeSet::from([node])) == 0)
+        };
         match kind {
             // The leaf of nodes that share the VIP has no session of its own.
             NextHopKind::Unmapped if self.surely_serves(subject, hop) => false,
-            NextHopKind::Unmapped => written || rivals().next().is_some() || self.session_last_down(cluster, hop),
-            NextHopKind::Vtep => rivals().any(unplaced),
+            NextHopKind::Unmapped => {
+                let unproven = written || unheard() || self.session_last_down(cluster, hop);
+                unproven || rivals().next().is_some() || self.idle_partner(subject, hop) || guessed()
+            }
+            NextHopKind::Vtep if self.surely_serves(subject, hop) => ranged() || rivals().any(strays),
+            NextHopKind::Vtep => {
+                let behind = |of: Cluster<'a>| of.world.nodes.keys().any(|node| self.vteps(of, node).contains(&hop));
+                let strangers = !behind(cluster) && self.neighbors_of(cluster).any(behind);
+                let theirs = strangers || self.mixed(subject, hop) || self.idle_partner(subject, hop);
+                theirs || rivals().next().is_some() || guessed()
+            }
+            NextHopKind::Transit => guessed(),
             // A node that the operator leads to, without a session of its own and an answer.
             NextHopKind::Local if written && self.surely_serves(subject, hop) => {
                 let nodes = self.nodes_of_hop(cluster, hop);
                 let down = match self.carried_by(cluster, subject.vip, hop) {
-                    Some(_) => self.next_hop_last_down(cluster, subject.vip, hop),
+                    Some(_) => {
+                        let down = self.next_hop_last_down(cluster, subject.vip, hop);
+                        down || !self.gnmi_heard() && self.answered(cluster, &nodes)
+                    }
                     None => true,
                 };
                 !nodes.is_empty() && down && !nodes.iter().any(|node| self.answers(cluster, node))
             }
-            NextHopKind::Transit | NextHopKind::Local | NextHopKind::L2 => false,
+            NextHopKind::Local | NextHopKind::L2 => false,
         }
     }
 
+    /// A cluster that shares the VIP has nodes behind the next-hop, or some that nothing places, which do not serve.
+    fn idle_partner(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
+        let cluster = subject.cluster;
+        let mut partners = self.neighbors_of(cluster).filter(|other| share(cluster, *other));
+        partners.any(|other| {
+            let theirs: Vec<_> = self.subjects(other).filter(|theirs| theirs.vip == subject.vip).collect();
+            let mut nodes = other.world.nodes.keys();
+            !theirs.is_empty()
+                && nodes.any(|node| {
+                    let placed = self.located(other, node) || self.here_alone(other, node);
+                    let alone = BTreeSet::from([node]);
+                    let serves = |theirs: &Subject<'a>| {
+                        !self.usable_endpoints(*theirs).is_empty() && self.serves(*theirs, &alone)
+                    };
+                    (!placed || self.vteps(other, node).contains(&hop)) && !theirs.iter().any(serves)
+                })
+        })
+    }
+
+    /// Host routes show where nodes of the cluster are, but for these.
+    fn unseen(&self, cluster: Cluster<'a>, nodes: &BTreeSet<&'a NodeName>) -> bool {
+        let shown = |node: &NodeName| self.answers(cluster, node) || !self.vteps(cluster, node).is_empty();
+        !nodes.iter().any(|node| shown(node)) && cluster.world.nodes.keys().any(shown)
+    }
+
+    /// ARP or ND had a host route of one of the nodes when gNMI was last heard.
+    fn answered(&self, cluster: Cluster<'a>, nodes: &BTreeSet<&'a NodeName>) -> bool {
+        let network_instance = &cluster.config.rules.network_instance;
+        let mut addresses = nodes.iter().flat_map(|node| self.candidates(cluster, node));
+        addresses.any(|(address, _)| self.world.answered.contains(&(network_instance.clone(), address)))
+    }
+
     /// ARP or ND has a host route of the node here.
-    fn answers(&self, cluster: Cluster<'a>, node: &NodeName) -> bool {
+    pub(super) fn answers(&self, cluster: Cluster<'a>, node: &NodeName) -> bool {
         let network_instance = &cluster.config.rules.network_instance;
         let mut addresses = self.candidates(cluster, node).into_iter().map(|(address, _)| address);
         addresses.any(|address| {
@@ -220,8 +329,13 @@ impl<'a> Oracle<'a> {
         let nodes = self.nodes_of_hop(cluster, hop);
         let neighbor = self.world.neighbor(&cluster.config.rules.network_instance, hop);
         let down = match self.carried_by(cluster, vip, hop) {
-            Some(_) => self.next_hop_last_down(cluster, vip, hop),
-            None => neighbor.is_some() && self.session_last_down(cluster, hop),
+            Some(_) => {
+                self.next_hop_last_down(cluster, vip, hop) || !self.gnmi_heard() && self.answered(cluster, &nodes)
+            }
+            None => {
+                neighbor.is_some() && self.session_last_down(cluster, hop)
+                    || !self.gnmi_heard() && self.unseen(cluster, &nodes)
+            }
         };
         !nodes.is_empty() && down && !nodes.iter().any(|node| self.answers(cluster, node))
     }
@@ -259,7 +373,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// One of the nodes has a usable endpoint, or the policy is Cluster and there is one anywhere.
-    fn serves(&self, subject: Subject<'a>, nodes: &BTreeSet<&NodeName>) -> bool {
+    pub(super) fn serves(&self, subject: Subject<'a>, nodes: &BTreeSet<&NodeName>) -> bool {
         match self.served_locally(subject.cluster, subject.service) {
             false => !self.usable_endpoints(subject).is_empty(),
             true => self.usable_on(subject, nodes) > 0,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use srl_k8s_services::model::names::{ClusterName, NodeName};
 use srl_k8s_services::model::switch::{BfdState, Route, SessionState};
@@ -182,7 +183,9 @@ impl<'a> Oracle<'a> {
                 bfd: self.bfd(cluster, address),
                 subinterface: None,
                 port: None,
-                link_layer_address: None,
+                link_layer_address: (attachment == AttachmentState::Attached || neighbor.is_some())
+                    .then(|| self.mac(cluster, address).map(Arc::from))
+                    .flatten(),
                 received_routes: neighbor.filter(|_| self.gnmi_heard()).and_then(|n| n.received_routes),
                 rejected_routes: None,
                 cause: None,

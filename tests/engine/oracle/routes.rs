@@ -121,7 +121,14 @@ impl<'a> Oracle<'a> {
         let pools = pools(cluster.config, &cluster.world.speaker);
         let pools = IpNet::aggregate(&pools.into_iter().map(|pool| pool.trunc()).collect::<Vec<_>>());
         match pools.iter().find(|pool| pool.contains(&vip)) {
-            Some(pool) if length >= pool.prefix_len() => Standing::Counts,
+            // Of a VIP that nobody is to announce, no prefix is known to be a speaker's.
+            Some(pool) if length >= pool.prefix_len() => {
+                let sharing = self.neighbors_of(cluster).filter(|other| share(cluster, *other));
+                match std::iter::once(cluster).chain(sharing).all(|of| self.announcers(of, vip).is_empty()) {
+                    true => Standing::Unsure,
+                    false => Standing::Counts,
+                }
+            }
             Some(_) => Standing::Other,
             // A leaf that nobody is known to be behind has prefixes of the fabric as well.
             None if serving.is_empty() && found.is_evpn() => Standing::Other,

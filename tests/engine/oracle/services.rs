@@ -104,7 +104,13 @@ impl<'a> Oracle<'a> {
         let route_uses = |name: &NodeName| {
             let next_hops = route.and_then(|(_, route)| self.world.next_hops(route)).unwrap_or_default();
             let vteps = self.vteps(cluster, name);
+            let strange = |hop: &IpAddr| {
+                let mut nodes = cluster.world.nodes.keys();
+                !nodes.any(|node| self.vteps(cluster, node).contains(hop) || self.is_address_of(cluster, node, *hop))
+            };
+            // A next-hop that is nobody's may be any node that nothing places.
             next_hops.iter().any(|hop| vteps.contains(hop) || self.is_address_of(cluster, name, *hop))
+                || !self.located(cluster, name) && next_hops.iter().any(strange)
         };
         let counting: Vec<&Endpoint> = match speaker {
             Speaker::KubeRouter => self.endpoints(subject),

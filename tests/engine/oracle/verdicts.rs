@@ -53,8 +53,10 @@ impl<'a> Oracle<'a> {
         // 5, unless another cluster that shares the VIP serves it
         let l2 = self.is_l2(subject, found);
         let unserved = self.usable_endpoints(subject).is_empty();
-        let by_others =
-            !l2 && route.is_some_and(|route| self.flows(subject, route).values().any(|flow| *flow != Flow::Lost));
+        let by_others = match l2 {
+            true => found.is_some_and(|(found, _)| found.answers() && self.partner_answers(subject)),
+            false => route.is_some_and(|route| self.flows(subject, route).values().any(|flow| *flow != Flow::Lost)),
+        };
         if unserved && !by_others {
             let global = cluster.config.source.speaker == Speaker::Cilium && subject.service.hints.cilium_global;
             return match shown {

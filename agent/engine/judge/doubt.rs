@@ -1,0 +1,130 @@
+//! Doubts about next-hops that serve a VIP, or may: what the leaf is not shown.
+//!
+//! A route may outlive the node it leads to, a next-hop may be of another cluster, and the leaf behind a tunnel chooses for
+//! itself. What nothing here decides is no word "up".
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::announcers::announcers;
+use super::evidence::{Hop, Matched, Session};
+use super::next_hops::NextHops;
+use crate::engine::facts::cluster::Cluster;
+use crate::engine::facts::nodes::{NodeEntry, Place};
+use crate::engine::facts::sources::GnmiPhase;
+use crate::engine::facts::switch::ARP_ND_OWNER;
+use crate::model::verdict::NextHopKind;
+
+impl NextHops<'_> {
+    /// Nothing shows it to be alive, or a way to this cluster: a node whose session is down, so that its route is only kept; an
+    /// address without a session of its own, or that the operator wrote into a route; what may be another claimant's.
+    pub(super) fn is_doubtful(&self, hop: &Hop, found: &Matched) -> bool {
+        let written = found.is_static();
+        match hop.kind {
+            NextHopKind::Local if hop.serves => {
+                let nodes = self.cluster.at_next_hop(hop.address);
+                let instance = &self.cluster.config.rules.network_instance;
+                let session = |peer| self.world.last_session(instance, peer);
+                let unheard = self.world.phase.gnmi != GnmiPhase::Live;
+                let down = match self.peer(nodes, hop.address) {
+                    // Its ARP or ND entry has gone since gNMI was heard last.
+                    Some(peer) => {
+                        session(peer).is_down() || unheard && self.nodes(nodes).any(|node| !node.answered.is_empty())
+                    }
+                    None => {
+                        let down = matches!(session(hop.address), Session::Down(Some(_)));
+                        written || down || unheard && self.is_unseen(nodes)
+                    }
+                };
+                down && !self.nodes(nodes).any(|node| node.location.answers)
+            }
+            NextHopKind::Unmapped => {
+                let instance = &self.cluster.config.rules.network_instance;
+                let idle = self.world.last_session(instance, hop.address).is_down() || self.is_unheard(hop.address);
+                hop.may_serve && (written || idle || self.rivals(found).next().is_some() || self.has_idle_partner(hop))
+            }
+            NextHopKind::Vtep => {
+                let mut rivals = self.rivals(found).peekable();
+                let mixed =
+                    || self.is_mixed(hop.address) || self.has_idle_partner(hop) || self.has_strangers_behind(hop);
+                // Of several nodes behind a leaf it may use those that announce a range without an endpoint.
+                let range = self.local_policy && !found.is_host();
+                let idle = |slot: &u32| self.endpoints.on(*slot) == 0;
+                hop.may_serve && (rivals.peek().is_some() || mixed())
+                    || hop.serves && range && self.cluster.at_vtep(hop.address).iter().any(idle)
+                    || hop.serves && rivals.any(|rival| self.has_strays(rival, hop.address, &found.hops))
+            }
+            NextHopKind::Transit | NextHopKind::Local | NextHopKind::L2 => false,
+        }
+    }
+
+    /// A node answers ARP or ND here, or a session with it was established when gNMI was last heard.
+    pub(super) fn is_alive(&self, slot: u32) -> bool {
+        let instance = &self.cluster.config.rules.network_instance;
+        self.nodes(&[slot]).any(|node| {
+            let mut peers = node.location.peers.iter();
+            node.location.answers
+                || peers.any(|peer| self.world.last_session(instance, peer.address) == Session::Established)
+        })
+    }
+
+    /// Host routes show where nodes of the cluster are, and none shows these.
+    fn is_unseen(&self, nodes: &[u32]) -> bool {
+        let shown = |node: &NodeEntry| node.location.answers || !node.location.vteps.is_empty();
+        !self.nodes(nodes).any(shown) && self.cluster.nodes.iter().any(|(_, node)| shown(node))
+    }
+
+    /// gNMI does not say of its session whether it is still up, and ARP and ND do not know it.
+    fn is_unheard(&self, address: IpAddr) -> bool {
+        let switch = self.world.switch;
+        let host = switch.host(&self.cluster.config.rules.network_instance, address);
+        self.world.phase.gnmi != GnmiPhase::Live && !host.is_some_and(|route| switch.owned_by(&route, ARP_ND_OWNER))
+    }
+
+    /// The next-hop may lead to a node of a cluster that shares the VIP, which does not serve it.
+    fn has_idle_partner(&self, hop: &Hop) -> bool {
+        let mut carrying = self.partners().filter(|other| other.vips.contains_key(&self.vip));
+        carrying.any(|other| {
+            let may_be = |node: &NodeEntry| {
+                node.location.place == Place::Unlocated || node.location.vteps.contains(&hop.address)
+            };
+            other.nodes.iter().any(|(slot, node)| may_be(node) && !self.share(other, &[slot]))
+        })
+    }
+
+    /// Nodes of other clusters are behind the leaf, and none of this one.
+    fn has_strangers_behind(&self, hop: &Hop) -> bool {
+        let mut others = self.world.clusters.values().filter(|other| other.id != self.cluster.id);
+        self.cluster.at_vtep(hop.address).is_empty()
+            && others.any(|other| other.is_beside(self.cluster) && !other.at_vtep(hop.address).is_empty())
+    }
+
+    /// An announcer of another cluster may be behind any leaf: nobody can place it, or it is here and no next-hop leads to it.
+    /// Of a cluster that announces the prefix for others of its VIPs any node may, and those that are behind the leaf do.
+    fn has_strays(&self, rival: &Cluster, leaf: IpAddr, installed: &[IpAddr]) -> bool {
+        let is_stray = |node: &NodeEntry| !installed.iter().any(|hop| node.location.is_by(*hop));
+        if !rival.vips.contains_key(&self.vip) {
+            let mut elsewhere = rival.nodes.iter().filter(|(_, node)| node.location.place != Place::Evpn);
+            return !rival.at_vtep(leaf).is_empty() || elsewhere.any(|(_, node)| is_stray(node));
+        }
+        let (_, expectation) = announcers(self.world, rival, self.vip);
+        let here = expectation.attached.iter().chain(&expectation.silent);
+        let mut here = here.filter_map(|slot| rival.nodes.get(*slot));
+        !expectation.unlocated.is_empty() || here.any(is_stray)
+    }
+
+    /// Other clusters that claim the VIP and do not share it, or that claim others in the prefix that carries it.
+    fn rivals(&self, found: &Matched) -> impl Iterator<Item = &Cluster> {
+        let covering = (!found.is_host()).then_some(found.prefix);
+        let mut others: Vec<&Cluster> = self.world.clusters.values().collect();
+        others.retain(|other| other.id != self.cluster.id && other.is_beside(self.cluster));
+        others.into_iter().filter(move |other| {
+            let inside = |prefix: IpNet| other.vips.keys().any(|vip| prefix.contains(vip));
+            match other.vips.contains_key(&self.vip) {
+                true => !other.shares_with(self.cluster),
+                false => covering.is_some_and(|prefix| other.pools_hold(self.vip) || inside(prefix)),
+            }
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! VIPs announced by ARP and ND: who answers is told by the MAC.
+
+use std::net::IpAddr;
+
+use srl_k8s_services::model::cluster::TrafficPolicy::{self, Cluster, Local};
+use srl_k8s_services::model::config::{AnnouncementMode, Speaker};
+use srl_k8s_services::model::event::{Event, SourceId, SwitchEvent};
+use srl_k8s_services::model::inquiry::{AddressKey, Answer, Asking, Finding, Place, Question};
+use srl_k8s_services::model::time::Timestamp;
+use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
+use srl_k8s_services::model::verdict::Reason::{AddressConflict, ArpUnresolved, NextHopUnexpected, NextHopUnmapped};
+
+use crate::scenario::{C1, Family, Scenario, VRF, cluster_config, ip, load_balancer, net};
+
+const ARP_ND: u32 = 11;
+const INTERFACE: u32 = 12;
+
+fn vip() -> IpAddr {
+    ip("192.168.1.77")
+}
+
+/// A leaf with three nodes by ARP, of which n1 and n2 have an endpoint, and a VIP that something answers for.
+fn leaf(speaker: Speaker, policy: TrafficPolicy) -> Scenario {
+    let mut config = cluster_config(speaker);
+    config.rules.announcement = AnnouncementMode::L2;
+    let mut leaf = Scenario::with(config);
+    for (id, owner) in [(ARP_ND, "arp_nd_mgr"), (INTERFACE, "net_inst_mgr")] {
+        leaf.event(Event::Switch(SwitchEvent::Application(id, Some(owner.into()))));
+    }
+    leaf.route_of(VRF, net("192.168.1.0/24"), INTERFACE, &[]);
+    for number in 1..=3 {
+        let address = Family::V4.node(number);
+        leaf.node(&format!("n{number}"), &[address]).route_of(VRF, address.into(), ARP_ND, &[address]);
+    }
+    leaf.service("web", policy, &[vip()]).ready("web", &["n1", "n2"]);
+    leaf.route_of(VRF, vip().into(), ARP_ND, &[vip()]);
+    leaf
+}
+
+/// What ARP is found to say of an address at a second.
+fn resolve(leaf: &mut Scenario, second: i64, address: IpAddr, mac: &str) {
+    let place = Place { answers: true, is_known: true, link_layer_address: Some(mac.into()), ..Place::default() };
+    let at = Timestamp::from_second(1_800_000_000 + second).expect("a moment");
+    let key = AddressKey { network_instance: VRF.into(), address };
+    leaf.event(Event::Finding(Question::Place(key), Finding { at, answer: Answer::Place(place) }));
+}
+
+/// Nodes have the MACs 01 to 03.
+fn resolve_nodes(leaf: &mut Scenario, numbers: std::ops::RangeInclusive<u8>) {
+    for number in numbers {
+        resolve(leaf, 0, Family::V4.node(number), &format!("aa:00:00:00:00:0{number}"));
+    }
+}
+
+#[test]
+fn the_node_whose_mac_answers_is_the_next_hop() {
+    for policy in [Cluster, Local] {
+        let mut leaf = leaf(Speaker::Metallb, policy);
+        resolve_nodes(&mut leaf, 1..=3);
+        resolve(&mut leaf, 1, vip(), "AA:00:00:00:00:01");
+        leaf.expect(vip(), Up, None, &[]);
+        assert_eq!(leaf.next_hop("web", vip(), vip()).node, Some("n1".into()));
+    }
+}
+
+#[test]
+fn a_node_without_an_endpoint_that_answers_is_a_black_hole_under_policy_local() {
+    let mut leaf = leaf(Speaker::Metallb, Local);
+    resolve_nodes(&mut leaf, 1..=3);
+    resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:03");
+    leaf.expect(vip(), Down, Some(NextHopUnexpected), &[&"n3"]);
+    resolve(&mut leaf, 11, vip(), "aa:00:00:00:00:02");
+    leaf.expect(vip(), Up, None, &[]);
+}
+
+#[test]
+fn a_host_that_is_no_node_is_one_only_where_every_nodes_mac_is_known() {
+    let mut leaf = leaf(Speaker::Metallb, Cluster);
+    resolve_nodes(&mut leaf, 1..=2);
+    leaf.expect(vip(), Up, Some(NextHopUnmapped), &[&"not told"]);
+    resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:99");
+    leaf.expect(vip(), Unknown, Some(NextHopUnmapped), &[&"no node is known to have"]);
+    resolve_nodes(&mut leaf, 3..=3);
+    leaf.expect(vip(), Down, Some(NextHopUnexpected), &[&"no node has"]);
+}
+
+#[test]
+fn an_entry_that_goes_back_and_forth_is_of_two_that_answer() {
+    let mut leaf = leaf(Speaker::Metallb, Cluster);
+    resolve_nodes(&mut leaf, 1..=3);
+    for (second, mac) in [(1, "aa:00:00:00:00:01"), (11, "aa:00:00:00:00:99"), (21, "aa:00:00:00:00:01")] {
+        resolve(&mut leaf, second, vip(), mac);
+    }
+    leaf.expect(vip(), Degraded, Some(AddressConflict), &[&"two answer"]);
+    resolve(&mut leaf, 61, vip(), "aa:00:00:00:00:01");
+    leaf.expect(vip(), Degraded, Some(AddressConflict), &[]);
+    resolve(&mut leaf, 91, vip(), "aa:00:00:00:00:01");
+    leaf.expect(vip(), Up, None, &[]);
+}
+
+#[test]
+fn a_vip_that_moves_once_is_no_conflict() {
+    let mut leaf = leaf(Speaker::Metallb, Cluster);
+    resolve_nodes(&mut leaf, 1..=3);
+    resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:01");
+    resolve(&mut leaf, 11, vip(), "aa:00:00:00:00:02");
+    leaf.expect(vip(), Up, None, &[]);
+}
+
+#[test]
+fn an_entry_of_another_node_than_kube_vip_elected_is_stale() {
+    let mut leaf = leaf(Speaker::KubeVip, Cluster);
+    let mut service = load_balancer(Cluster, &[vip()]);
+    service.hints.kube_vip_host = Some("n2".into());
+    leaf.service_in(C1, "web", service);
+    resolve_nodes(&mut leaf, 1..=3);
+    resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:01");
+    leaf.expect(vip(), Degraded, Some(NextHopUnexpected), &[&"n1", &"elected n2"]);
+    resolve(&mut leaf, 11, vip(), "aa:00:00:00:00:02");
+    leaf.expect(vip(), Up, None, &[]);
+}
+
+#[test]
+fn the_entry_of_a_node_that_is_gone_is_no_proof_of_it() {
+    let mut leaf = leaf(Speaker::Metallb, Cluster);
+    resolve_nodes(&mut leaf, 1..=3);
+    resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:01");
+    leaf.withdraw(Family::V4.node(1));
+    leaf.expect(vip(), Unknown, Some(NextHopUnmapped), &[&"alive"]);
+}
+
+#[test]
+fn while_gnmi_is_lost_no_mac_makes_a_vip_down() {
+    let mut leaf = leaf(Speaker::Metallb, Local);
+    resolve_nodes(&mut leaf, 1..=3);
+    resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:03");
+    leaf.lost(SourceId::Gnmi).expect(vip(), Unknown, Some(NextHopUnmapped), &[]);
+}
+
+#[test]
+fn who_answers_is_looked_at_every_ten_seconds_and_where_nodes_are_once() {
+    let mut leaf = leaf(Speaker::Metallb, Cluster);
+    let asked = |leaf: &Scenario, address: IpAddr| {
+        let key = AddressKey { network_instance: VRF.into(), address };
+        leaf.asked.get(&Question::Place(key)).copied()
+    };
+    assert_eq!(asked(&leaf, vip()), Some(Asking::Watched));
+    assert_eq!(asked(&leaf, Family::V4.node(1)), Some(Asking::Once(None)));
+    leaf.withdraw(vip()).expect(vip(), Unknown, Some(ArpUnresolved), &[]);
+    assert_eq!(asked(&leaf, vip()), None);
+}
