@@ -9,8 +9,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::alarm::{AlarmKey, AlarmView};
-use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, Source};
+use srl_k8s_services::model::config::{AnnouncementMode, ClusterConfig, Config, Connection, Rules, Source};
 use srl_k8s_services::model::event::{ClusterEvent, DumpPace, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::inquiry::{Answer, Asking, Finding, Inquiry, Place, Question};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::speaker::StatusKey;
 use srl_k8s_services::model::switch::{
@@ -28,6 +29,7 @@ use crate::rng::Rng;
 
 /// Longer than every hold time and patience of the agent together.
 const SETTLE: Duration = Duration::from_secs(180);
+const LOOK: Duration = Duration::from_secs(10);
 const OWNERS: [&str; 5] = ["bgp_mgr", "bgp_evpn_mgr", "net_inst_mgr", "static_route_mgr", "arp_nd_mgr"];
 
 /// What is out of reach.
@@ -65,6 +67,10 @@ pub(crate) struct Agent {
     groups: Vec<Vec<IpAddr>>,
     /// The numbers of the first groups; more are numbered as they come.
     numbers: Vec<u64>,
+    /// What the engine asks, and the ARP and ND entries that gNMI answers by.
+    asked: Arc<Inquiry>,
+    entries: BTreeMap<(String, IpAddr), Vec<u64>>,
+    answers: usize,
     pub(crate) services: BTreeMap<(ClusterName, ServiceKey), Arc<ServiceView>>,
     pub(crate) alarms: BTreeMap<AlarmKey, AlarmView>,
 }
@@ -84,6 +90,9 @@ impl Agent {
             failures: BTreeMap::new(),
             groups: Vec::new(),
             numbers: (0..32).collect(),
+            asked: Arc::default(),
+            entries: BTreeMap::new(),
+            answers: 0,
             services: BTreeMap::new(),
             alarms: BTreeMap::new(),
         };
@@ -159,8 +168,33 @@ impl Agent {
                 Change::Service(cluster, key, None) => drop(self.services.remove(&(cluster, key))),
                 Change::Alarm(key, Some(view)) => drop(self.alarms.insert(key, view)),
                 Change::Alarm(key, None) => drop(self.alarms.remove(&key)),
+                Change::Ask(inquiry) => {
+                    let before = std::mem::replace(&mut self.asked, inquiry);
+                    self.answer(|question, how| before.get(question) != Some(&how));
+                }
                 _ => {}
             }
+        }
+    }
+
+    /// Answers where addresses are plugged in, of what is asked, while gNMI is heard.
+    fn answer(&mut self, which: impl Fn(&Question, Asking) -> bool) {
+        if self.connect.gnmi_lost {
+            return;
+        }
+        self.answers += 1;
+        for (question, _) in Arc::clone(&self.asked).iter().filter(|(question, how)| which(question, **how)) {
+            let Question::Place(key) = question else { continue };
+            let macs = self.entries.get(&(key.network_instance.to_string(), key.address));
+            let mac = macs.map(|macs| format!("00:00:00:00:00:{:02X}", macs[self.answers % macs.len()]));
+            let place = Place {
+                answers: mac.is_some(),
+                is_known: true,
+                link_layer_address: mac.map(Arc::from),
+                ..Place::default()
+            };
+            let finding = Finding { at: self.now().wall, answer: Answer::Place(place) };
+            self.tell(Event::Finding(question.clone(), finding));
         }
     }
 
@@ -177,8 +211,16 @@ impl Agent {
         self.elapsed = until;
     }
 
+    /// Time passes; what verdicts rest on is looked at every ten seconds.
     fn settle(&mut self) {
-        self.pass(SETTLE);
+        if !self.asked.values().any(|how| *how == Asking::Watched) {
+            self.pass(SETTLE);
+        } else {
+            for _ in 0..SETTLE.as_secs() / LOOK.as_secs() {
+                self.pass(LOOK);
+                self.answer(|_, how| how == Asking::Watched);
+            }
+        }
     }
 
     fn lose(&mut self, source: SourceId, was: bool, is: bool) {
@@ -357,11 +399,15 @@ impl Agent {
         self.failures = self.heard_failures(leaf);
         self.tell(Event::Fib(Update::All(self.failures.clone().into_iter().collect())));
         self.neighbors.clone_from(&leaf.neighbors);
+        self.entries.clone_from(&leaf.entries);
         self.tell_counts(leaf);
         self.tell(Event::Source(SourceId::Gnmi, SourceEvent::Synced));
+        self.answer(|_, _| true);
     }
 
     fn change_gnmi(&mut self, leaf: &LeafFacts) {
+        self.entries.clone_from(&leaf.entries);
+        self.answer(|_, _| true);
         let was = std::mem::replace(&mut self.neighbors, leaf.neighbors.clone());
         for change in changes(&was, &leaf.neighbors) {
             let update = match change {
@@ -457,7 +503,8 @@ fn changes<K: Ord + Clone, V: PartialEq + Clone>(was: &BTreeMap<K, V>, is: &BTre
 }
 
 fn neighbor_key((instance, address): &(String, IpAddr)) -> NeighborKey {
-    let peer = PeerAddress { ip: *address, interface: None };
+    let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    let peer = PeerAddress { ip: *address, interface: link_local.then(|| Arc::from("ethernet-1/1.1")) };
     NeighborKey { network_instance: instance.as_str().into(), peer }
 }
 
@@ -495,7 +542,7 @@ fn config(plan: &Plan) -> Config {
             speaker: cluster.speaker,
             namespaces: BTreeSet::new(),
             label_selector: None,
-            include_external_ips: false,
+            include_external_ips: cluster.services.iter().any(|service| service.external),
             node_address_annotation: None,
             node_labels: true,
         };
@@ -505,6 +552,7 @@ fn config(plan: &Plan) -> Config {
             shared_with: others.map(|other| cluster_name(other).as_str().into()).collect(),
             fabric_addresses: fabric.map(address).collect(),
             transit_addresses: transit.collect(),
+            announcement: if cluster.l2 { AnnouncementMode::L2 } else { AnnouncementMode::Auto },
             speaker_node_selector: (cluster.narrowed && !cluster.readable).then(labeled),
             ..Rules::default()
         };

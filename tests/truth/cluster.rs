@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::cluster::{
-    AddressFamily, Endpoint, EndpointSlice, Node, Service, SliceKey, TrafficPolicy,
+    AddressFamily, Endpoint, EndpointSlice, Node, Service, ServiceHints, SliceKey, TrafficPolicy,
 };
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::names::{NodeName, ServiceKey};
@@ -16,7 +16,7 @@ use srl_k8s_services::model::speaker::{
     MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource, StatusKey,
 };
 
-use crate::plan::{Known, NodeId, Plan, PodState, ServiceId, node_name, pool};
+use crate::plan::{Kind, Known, NodeId, Plan, PodState, ServiceId, node_name, pool};
 use crate::state::State;
 
 const LABEL: &str = "bgp";
@@ -65,8 +65,19 @@ fn service(state: State<'_>, id: ServiceId, facts: &mut ClusterFacts) {
     let plan = state.plan.service(id);
     let mut ingress: Vec<IpAddr> = plan.vips.iter().map(|vip| vip.address()).collect();
     ingress.sort();
+    let (ingress, external_ips) = if plan.external { (Vec::new(), ingress) } else { (ingress, Vec::new()) };
+    let cluster = &state.plan.clusters[id.0];
+    let elected = state.holder(id).filter(|_| cluster.l2 && cluster.speaker == Speaker::KubeVip);
+    let hints = ServiceHints {
+        kube_vip_host: elected.map(|node| NodeName::from(node_name(node))),
+        cilium_proxy: plan.kind == Kind::Gateway,
+        cilium_global: plan.kind == Kind::Global,
+        ..ServiceHints::default()
+    };
     let service = Service {
-        load_balancer: true,
+        load_balancer: !plan.external,
+        external_ips: external_ips.into(),
+        hints,
         policy: if plan.local { TrafficPolicy::Local } else { TrafficPolicy::Cluster },
         class: plan.foreign_class.then(|| Arc::from("example.com/other")),
         ingress: ingress.into(),
@@ -157,7 +168,7 @@ fn objects(state: State<'_>, cluster: usize, resource: SpeakerResource) -> BTree
         SpeakerResource::MetallbPeers => one(SpeakerObject::MetallbPeer(MetallbPeer::default())),
         SpeakerResource::CiliumAdvertisements => {
             let services =
-                CiliumServices { selector: Some(Selector::default()), load_balancer: true, external: false, lengths };
+                CiliumServices { selector: Some(Selector::default()), load_balancer: true, external: true, lengths };
             let labels = labels(&[("advertise", "bgp")]);
             one(SpeakerObject::CiliumAdvertisement(CiliumAdvertisement { labels, services: [services].into() }))
         }
@@ -177,7 +188,8 @@ fn objects(state: State<'_>, cluster: usize, resource: SpeakerResource) -> BTree
             selected.map(object).collect()
         }
         SpeakerResource::CalicoConfigurations => {
-            let configuration = CalicoConfiguration { load_balancer: prefixes, external: [].into(), aggregation: true };
+            let configuration =
+                CalicoConfiguration { load_balancer: prefixes.clone(), external: prefixes, aggregation: true };
             BTreeMap::from([(key("default"), SpeakerObject::CalicoConfiguration(configuration))])
         }
         _ => BTreeMap::new(),

@@ -12,10 +12,11 @@ use srl_sim::truth::{
     Service, Vrf,
 };
 
+use crate::arp;
 use crate::facts::{LeafFacts, NeighborFact, RouteFact};
 use crate::fault::{Fault, StaticTo};
 use crate::plan::{
-    NodeId, Plan, PodState, Summary, all_pools, cluster_name, ip, leaf_name, net, node_name, vrf_name, vtep,
+    Kind, NodeId, Plan, PodState, Summary, all_pools, cluster_name, ip, leaf_name, net, node_name, vrf_name, vtep,
 };
 use crate::state::State;
 
@@ -59,6 +60,9 @@ pub(crate) fn world(state: State<'_>) -> World {
     for cluster in 0..state.plan.clusters.len() {
         router_entries(state, cluster, &mut world.network);
     }
+    for service in state.plan.services() {
+        arp::resolve(state, service, &mut world.network);
+    }
     for vrf in 0..state.plan.vrfs() {
         let tables = tables(state, vrf);
         for (leaf, table) in tables {
@@ -67,6 +71,7 @@ pub(crate) fn world(state: State<'_>) -> World {
     }
     for leaf in 0..state.plan.leaves.len() {
         world.leaves[leaf].neighbors = neighbors(state, leaf);
+        world.leaves[leaf].entries = arp::shown(state, leaf, &world.network);
     }
     world
 }
@@ -93,6 +98,7 @@ fn hosts(state: State<'_>) -> Network {
         let kind = HostKind::Router { routes: router_routes(state, cluster) };
         network.hosts.push(Host { name: format!("{}-router", cluster_name(cluster)), up: true, kind });
     }
+    network.hosts.push(Host { name: "stranger".to_owned(), up: true, kind: HostKind::Other });
     for node in state.plan.nodes() {
         for leaf in 0..state.plan.leaves.len() {
             let up = state.leaves(node).contains(&leaf) && state.cable(node, leaf);
@@ -114,7 +120,12 @@ fn hosts(state: State<'_>) -> Network {
             cluster: cluster_name(service.0),
             name: format!("s{}", service.1 + 1),
             local: state.plan.service(service).local,
-            everywhere: false,
+            // Of a mesh, another cluster's endpoints serve as well.
+            everywhere: match state.plan.service(service).kind {
+                Kind::Plain => false,
+                Kind::Gateway => true,
+                Kind::Global => !state.plan.service(service).local,
+            },
             endpoints: state.endpoints(service).into_iter().map(endpoint).collect(),
         });
     }
@@ -125,7 +136,7 @@ fn cable_of(state: State<'_>, node: NodeId, leaf: usize) -> usize {
     host_of(state, node) * state.plan.leaves.len() + leaf
 }
 
-fn cable_of_world(state: State<'_>) -> usize {
+pub(crate) fn cable_of_world(state: State<'_>) -> usize {
     state.plan.nodes().count() * state.plan.leaves.len()
 }
 
@@ -159,15 +170,15 @@ fn families(state: State<'_>, node: NodeId) -> impl Iterator<Item = bool> {
     [(cluster.v4, false), (cluster.v6, true)].into_iter().filter(|(has, _)| *has).map(|(_, v6)| v6)
 }
 
-fn bridge_name(state: State<'_>, node: NodeId) -> String {
+pub(crate) fn bridge_name(state: State<'_>, node: NodeId) -> String {
     format!("mac-{}", state.plan.subnet(node, true))
 }
 
 /// ARP, ND and MAC entries of a node on every leaf that has its subnet.
 fn entries(state: State<'_>, node: NodeId, network: &mut Network) {
     let (mac, vrf) = (host_of(state, node) as u64 + 1, vrf_name(state.plan.clusters[node.0].vrf));
-    let answers_on: Vec<usize> = state.answers_on(node).into_iter().filter(|leaf| state.gateway(*leaf, node)).collect();
-    for leaf in (0..state.plan.leaves.len()).filter(|leaf| state.gateway(*leaf, node)) {
+    let answers_on: Vec<usize> = state.answers_on(node).into_iter().filter(|leaf| state.bridge(*leaf, node)).collect();
+    for leaf in (0..state.plan.leaves.len()).filter(|leaf| state.bridge(*leaf, node)) {
         let far = answers_on.iter().find(|far| state.evpn(leaf) && state.evpn(**far));
         let location = if answers_on.contains(&leaf) {
             Location::Cable(cable_of(state, node, leaf))
@@ -179,10 +190,17 @@ fn entries(state: State<'_>, node: NodeId, network: &mut Network) {
         let truth = network.leaves.get_mut(&leaf_name(leaf)).expect("a leaf of the plan");
         let bridge: &mut Bridge = truth.bridges.entry(bridge_name(state, node)).or_default();
         bridge.macs.insert(mac, location);
+        if !state.gateway(leaf, node) {
+            continue;
+        }
         let table: &mut Vrf = truth.vrfs.entry(vrf.clone()).or_default();
         for v6 in families(state, node) {
             let port = Port::Bridge(bridge_name(state, node));
             table.neighbors.insert(state.plan.interface(node, v6), Neighbor { mac, port });
+        }
+        if state.plan.clusters[node.0].unnumbered && answers_on.contains(&leaf) {
+            let port = Port::Cable(cable_of(state, node, leaf));
+            table.neighbors.insert(state.plan.session(node, true), Neighbor { mac, port });
         }
     }
 }
@@ -191,16 +209,19 @@ fn entries(state: State<'_>, node: NodeId, network: &mut Network) {
 fn router_entries(state: State<'_>, cluster: usize, network: &mut Network) {
     let Some(router) = state.plan.clusters[cluster].router else { return };
     let (mac, node) = (500 + cluster as u64, (cluster, 0));
-    for leaf in (0..state.plan.leaves.len()).filter(|leaf| state.gateway(*leaf, node)) {
+    for leaf in (0..state.plan.leaves.len()).filter(|leaf| state.bridge(*leaf, node)) {
         let location = if leaf == router.leaf {
             Location::Cable(cable_of_world(state) + 1 + cluster)
-        } else if state.evpn(leaf) && state.evpn(router.leaf) && state.gateway(router.leaf, node) {
+        } else if state.evpn(leaf) && state.evpn(router.leaf) {
             Location::Tunnel(vtep(router.leaf))
         } else {
             continue;
         };
         let truth = network.leaves.get_mut(&leaf_name(leaf)).expect("a leaf of the plan");
         truth.bridges.entry(bridge_name(state, node)).or_default().macs.insert(mac, location);
+        if !state.gateway(leaf, node) {
+            continue;
+        }
         let table: &mut Vrf = truth.vrfs.entry(vrf_name(state.plan.clusters[cluster].vrf)).or_default();
         for v6 in families(state, node) {
             let port = Port::Bridge(bridge_name(state, node));
@@ -293,6 +314,9 @@ fn local(state: State<'_>, leaf: usize, vrf: usize) -> (Table, Vec<IpNet>) {
             }
         }
     }
+    for (address, exported) in arp::host_routes(state, leaf, vrf) {
+        add(IpNet::from(address), "arp_nd_mgr", HOST, Hop::Neighbor(address), exported);
+    }
     for (service, to) in statics(state, leaf, vrf) {
         for vip in &state.plan.service(service).vips {
             let hop = match to {
@@ -359,7 +383,8 @@ fn announced(state: State<'_>, leaf: usize, vrf: usize, resolving: &BTreeSet<IpN
     for node in state.plan.nodes().filter(|node| state.plan.clusters[node.0].vrf == vrf) {
         for (prefix, v6, service) in state.sent(node, leaf) {
             let next_hop = state.plan.next_hop(node, v6);
-            let resolved = resolving.iter().any(|known| known.prefix_len() > 0 && known.contains(&next_hop));
+            let resolved = is_link_local(next_hop)
+                || resolving.iter().any(|known| known.prefix_len() > 0 && known.contains(&next_hop));
             let kept = !state.broken(Fault::Reject(leaf, service)) && !state.broken(Fault::Leaked(leaf, service));
             if resolved && kept {
                 paths.entry(prefix).or_default().insert(next_hop);
@@ -378,9 +403,18 @@ fn announced(state: State<'_>, leaf: usize, vrf: usize, resolving: &BTreeSet<IpN
     let route = |hops: BTreeSet<IpAddr>| Candidate {
         owner: "bgp_mgr",
         preference,
-        hops: hops.into_iter().take(limit).map(Hop::Via).collect(),
+        hops: hops.into_iter().take(limit).map(via).collect(),
     };
     paths.into_iter().map(|(prefix, hops)| (prefix, route(hops))).collect()
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// A link-local address is a neighbor; another one is resolved by the table.
+fn via(address: IpAddr) -> Hop {
+    if is_link_local(address) { Hop::Neighbor(address) } else { Hop::Via(address) }
 }
 
 /// What routers pass on to a leaf: cluster, prefix, next-hop and service.
@@ -439,6 +473,9 @@ fn leak(state: State<'_>, leaf: usize, vrf: usize, table: &mut Table) {
         for node in nodes {
             for (prefix, v6, _) in state.sent(node, leaf).into_iter().filter(|(_, _, of)| of == service) {
                 let address = state.plan.next_hop(node, v6);
+                if is_link_local(address) {
+                    continue;
+                }
                 let hop = Hop::ViaIn { vrf: vrf_name(state.plan.clusters[service.0].vrf), address };
                 let empty = Candidate { owner: "bgp_mgr", preference: EVPN, hops: Vec::new() };
                 let candidate = table.entry(prefix).or_insert(empty);
@@ -475,12 +512,14 @@ fn neighbors(state: State<'_>, leaf: usize) -> BTreeMap<(String, IpAddr), Neighb
         if cluster.dynamic && !established {
             continue;
         }
-        for v6 in [(plan.v4, false), (plan.v6, true)].into_iter().filter(|(has, _)| *has).map(|(_, v6)| v6) {
-            let sent = state.sent(node, leaf).into_iter().filter(|(_, over, _)| *over == v6);
+        let unnumbered = cluster.unnumbered;
+        let sessions = if unnumbered { [(false, false), (true, true)] } else { [(plan.v4, false), (plan.v6, true)] };
+        for v6 in sessions.into_iter().filter(|(has, _)| *has).map(|(_, v6)| v6) {
+            let sent = state.sent(node, leaf).into_iter().filter(|(_, over, _)| unnumbered || *over == v6);
             let prefixes: BTreeSet<IpNet> = sent.map(|(prefix, ..)| prefix).collect();
             let received = if established { u32::try_from(prefixes.len()).expect("few") } else { 0 };
             let fact = NeighborFact { established, dynamic: cluster.dynamic, received };
-            neighbors.insert((vrf_name(cluster.vrf), state.plan.speaks_from(node, v6)), fact);
+            neighbors.insert((vrf_name(cluster.vrf), state.plan.session(node, v6)), fact);
         }
     }
     for (number, cluster) in state.plan.clusters.iter().enumerate() {

@@ -2,9 +2,11 @@
 
 use srl_k8s_services::model::config::Speaker;
 
-use crate::fault;
-use crate::plan::{ClusterPlan, Known, LeafPlan, NodePlan, Plan, PodState, Router, ServicePlan, Summary, VipPlan};
+use crate::plan::{
+    ClusterPlan, Kind, Known, LeafPlan, NodePlan, Plan, PodState, Router, ServicePlan, Summary, VipPlan,
+};
 use crate::rng::Rng;
+use crate::{extras, fault};
 
 /// The fabric of a seed.
 pub(crate) fn plan(seed: u64) -> Plan {
@@ -36,6 +38,7 @@ pub(crate) fn plan(seed: u64) -> Plan {
         let step = (0..faults).filter_map(|_| fault::draw(&plan, rng)).collect();
         plan.steps.push(step);
     }
+    extras::add(&mut plan, seed);
     plan
 }
 
@@ -72,6 +75,8 @@ fn cluster(plan: &Plan, number: usize, two_vrfs: bool, rng: &mut Rng) -> Cluster
         dynamic: rng.chance(50),
         pool: rng.chance(40),
         shared: false,
+        l2: false,
+        unnumbered: false,
         router,
         nodes: Vec::new(),
         services: Vec::new(),
@@ -119,7 +124,7 @@ fn service(cluster: &ClusterPlan, number: usize, service: usize, rng: &mut Rng) 
         (true, _) => vec![false],
         _ => vec![true],
     };
-    let vips = families.into_iter().map(|v6| VipPlan { pool: number, number: service, v6 }).collect();
+    let vips = families.into_iter().map(|v6| VipPlan { pool: number, number: service, v6, l2: false }).collect();
     let endpoint = |rng: &mut Rng| {
         let node = (!rng.chance(3)).then(|| rng.below(cluster.nodes.len()));
         let state = match rng.below(20) {
@@ -130,7 +135,8 @@ fn service(cluster: &ClusterPlan, number: usize, service: usize, rng: &mut Rng) 
         (node, state)
     };
     let endpoints = (0..rng.between(1, 4)).map(|_| endpoint(rng)).collect();
-    ServicePlan { local: rng.chance(50), vips, endpoints, foreign_class: rng.chance(2) }
+    let (local, foreign_class) = (rng.chance(50), rng.chance(2));
+    ServicePlan { local, vips, endpoints, foreign_class, external: false, kind: Kind::Plain }
 }
 
 /// Has services share VIPs: with another of the cluster, or with another cluster.
@@ -147,12 +153,14 @@ fn share(plan: &mut Plan, rng: &mut Rng) {
     {
         let families = [(false, one.v4 && other.v4), (true, one.v6 && other.v6)];
         let vips = families.into_iter().filter(|(_, both)| *both);
-        let vips: Vec<VipPlan> = vips.map(|(v6, _)| VipPlan { pool: 0, number: 0, v6 }).collect();
+        let vips: Vec<VipPlan> = vips.map(|(v6, _)| VipPlan { pool: 0, number: 0, v6, l2: false }).collect();
         // Which of two services that share a VIP by their ports is the other cluster's, nothing would tell.
         let others = |cluster: &ClusterPlan| {
             cluster.services.iter().skip(1).any(|other| other.vips.iter().any(|vip| vips.contains(vip)))
         };
         if !vips.is_empty() && !others(one) && !others(other) {
+            // What another implementation has is not known to be claimed.
+            (one.services[0].foreign_class, other.services[0].foreign_class) = (false, false);
             one.services[0].vips.clone_from(&vips);
             other.services[0].vips = vips;
             let shared = rng.chance(60);

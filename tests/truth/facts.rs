@@ -14,6 +14,8 @@ pub(crate) struct LeafFacts {
     pub(crate) routes: BTreeMap<(String, IpNet), RouteFact>,
     /// BGP neighbors.
     pub(crate) neighbors: BTreeMap<(String, IpAddr), NeighborFact>,
+    /// ARP and ND entries: the MAC, or those that take turns.
+    pub(crate) entries: BTreeMap<(String, IpAddr), Vec<u64>>,
 }
 
 /// An active route.

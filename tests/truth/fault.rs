@@ -50,6 +50,14 @@ pub(crate) enum Fault {
     NdkLost(usize),
     /// A cluster's API is out of reach.
     ApiLost(usize),
+    /// The ARP or ND entry of a leaf for a service's VIPs is of the node that would answer were nothing broken.
+    StaleArp(usize, ServiceId),
+    /// A host that is no node has the address, and has answered a leaf last.
+    Stranger(usize, ServiceId),
+    /// The same, and it and the node that has it by right answer in turn.
+    Duplicate(usize, ServiceId),
+    /// Nobody has asked for a service's VIPs on a leaf.
+    Unasked(usize, ServiceId),
 }
 
 /// Where a static route leads.

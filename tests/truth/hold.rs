@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ipnet::IpNet;
-use srl_k8s_services::model::alarm::{AlarmKey, AlarmType, Resource, Severity};
+use srl_k8s_services::model::alarm::{AlarmType, Resource, Severity};
 use srl_k8s_services::model::names::{ClusterName, ServiceKey};
 use srl_k8s_services::model::verdict::{FibStatus, OperState, Reason};
 use srl_k8s_services::model::view::Verdict;
@@ -14,7 +14,9 @@ use crate::agent::{Agent, ConnectOptions};
 use crate::cluster::{self, ClusterFacts, service_key};
 use crate::control::{self, World};
 use crate::fault::Fault;
-use crate::plan::{Known, NodeId, Plan, PodState, ServiceId, VipPlan, cluster_name, leaf_name, node_name, vrf_name};
+use crate::plan::{
+    Kind, Known, NodeId, Plan, PodState, ServiceId, VipPlan, cluster_name, leaf_name, node_name, vrf_name,
+};
 use crate::rng::Rng;
 use crate::state::State;
 
@@ -116,6 +118,20 @@ pub(crate) fn hold(plan: &Plan, seed: u64) -> (Matrix, Vec<Wrong>) {
     (held.matrix, held.wrong)
 }
 
+/// What a leaf has critical alarms of, and the VIPs that may be in those for several.
+fn standing(agent: &Agent) -> BTreeSet<Resource> {
+    let critical = agent.alarms.iter().filter(|(_, alarm)| alarm.severity == Severity::Critical);
+    let mut standing: BTreeSet<Resource> = critical.map(|(id, _)| id.resource.clone()).collect();
+    if standing.iter().any(|resource| !matches!(resource, Resource::Vip(..))) {
+        for ((cluster, service), view) in &agent.services {
+            let unwell =
+                view.vips.iter().filter(|vip| matches!(vip.verdict.state, OperState::Down | OperState::Degraded));
+            standing.extend(unwell.map(|vip| Resource::Vip(cluster.clone(), service.clone(), vip.address)));
+        }
+    }
+    standing
+}
+
 /// The agent does not hear of its switch, or of some of it: alarms that it had stay.
 fn deaf(state: State<'_>, leaf: usize) -> bool {
     [Fault::NdkLost(leaf), Fault::GnmiLost(leaf), Fault::FibRefused(leaf)].into_iter().any(|fault| state.broken(fault))
@@ -149,8 +165,8 @@ struct Held<'a> {
     plan: &'a Plan,
     matrix: Matrix,
     wrong: Vec<Wrong>,
-    /// The alarms that each leaf had a step before.
-    standing: Vec<BTreeSet<AlarmKey>>,
+    /// What each leaf had critical alarms of a step before.
+    standing: Vec<BTreeSet<Resource>>,
 }
 
 /// One VIP of a service, seen from one leaf.
@@ -172,7 +188,7 @@ impl Held<'_> {
         };
         for (leaf, agent) in agents.iter().enumerate() {
             self.leaf(step, state, [world, &believed], leaf, agents);
-            self.standing[leaf] = agent.alarms.keys().cloned().collect();
+            self.standing[leaf] = standing(agent);
         }
     }
 
@@ -197,8 +213,15 @@ impl Held<'_> {
                 };
                 let unheard = said.route.as_ref().is_some_and(|route| route.fib == FibStatus::Unknown);
                 let fates_unknown = seen.api_lost() && only_pods_lost(&seen);
-                let excused =
-                    said_where_lost(&seen, agents, &key) || unheard && only_unprogrammed(&seen) || fates_unknown;
+                // Nor that a node is dead whose route is kept, where no host routes show nodes.
+                let kept_unheard = state.broken(Fault::GnmiLost(leaf)) && !self.plan.host_routes && keeps(state, leaf);
+                // Of a VIP by ARP, whose MAC answers is as old as what else gNMI said.
+                let mac_unheard = vip.l2 && state.broken(Fault::GnmiLost(leaf));
+                let excused = said_where_lost(&seen, agents, &key)
+                    || unheard && only_unprogrammed(&seen)
+                    || fates_unknown
+                    || kept_unheard
+                    || mac_unheard;
                 if said.verdict.state == OperState::Up && excused {
                     self.matrix.elsewhere += 1;
                     continue;
@@ -208,7 +231,7 @@ impl Held<'_> {
                 let about = Resource::Vip(key.0.clone(), key.1.clone(), vip.address());
                 for (id, alarm) in agent.alarms.iter().filter(|(id, _)| id.resource == about) {
                     let kept = deaf(state, leaf) || seen.api_lost() && said.verdict.state == OperState::Unknown;
-                    let kept = kept && self.standing[leaf].contains(id);
+                    let kept = kept && self.standing[leaf].contains(&id.resource);
                     if alarm.severity == Severity::Critical && !kept {
                         self.alarm(step, if as_last { &last } else { &seen }, id.kind, &alarm.text);
                     }
@@ -226,7 +249,7 @@ impl Held<'_> {
         let several = agent.alarms.iter().filter(|(id, alarm)| {
             let of_several = !matches!(id.resource, Resource::Vip(..));
             let critical = types.contains(&id.kind) && alarm.severity == Severity::Critical;
-            of_several && critical && !(lossy && self.standing[leaf].contains(id))
+            of_several && critical && !(lossy && self.standing[leaf].contains(&id.resource))
         });
         for (id, alarm) in several {
             let within = |vip: &Resource| match (&id.resource, vip) {
@@ -256,7 +279,9 @@ impl Held<'_> {
                 let lost_beyond =
                     seen.outcome.0.iter().any(|branch| branch.leaf != leaf_name(leaf) && !branch.arrives());
                 let unheard = said.route.as_ref().is_some_and(|route| route.fib == FibStatus::Unknown);
-                let excused = lost_beyond || seen.api_lost() || unheard && only_unprogrammed(&seen);
+                // Who of two answers at a moment that nobody looks is not asked.
+                let in_turn = vip.l2 && state.broken(Fault::Duplicate(leaf, service));
+                let excused = lost_beyond || seen.api_lost() || unheard && only_unprogrammed(&seen) || in_turn;
                 let syncing = said.verdict.reason == Some(Reason::Syncing);
                 if !excused && !syncing && !seen.bears_out(&said.verdict, truth) {
                     let (state, reason) = (said.verdict.state, said.verdict.reason.map_or("", Reason::as_str));
@@ -312,13 +337,19 @@ fn said_where_lost(seen: &Seen<'_>, agents: &[Agent], key: &(ClusterName, Servic
     let beyond = |branch: &Branch| {
         let far = (0..agents.len()).find(|leaf| leaf_name(*leaf) == branch.leaf).filter(|leaf| *leaf != seen.leaf);
         let said = far.and_then(|far| agents[far].word(key, seen.vip.address()));
-        let may_serve = branch.host().is_none() || far.is_some_and(|far| seen.serves_behind(far));
+        // Who answers there for a VIP by ARP is not known here.
+        let may_serve = seen.vip.l2 || branch.host().is_none() || far.is_some_and(|far| seen.serves_behind(far));
         // Up for all that it hears of its hardware, which is nothing.
         let unheard =
             branch.end == End::NotProgrammed(branch.leaf.clone()) && far.is_some_and(|far| deaf(seen.state, far));
         may_serve && (unheard || said.is_some_and(|said| said != OperState::Up))
     };
     lost.peek().is_some() && lost.all(beyond)
+}
+
+/// Whether a leaf keeps the routes of a session that is down.
+fn keeps(state: State<'_>, leaf: usize) -> bool {
+    state.faults.iter().any(|fault| matches!(fault, Fault::Stale(_, on) if *on == leaf))
 }
 
 /// Whether all that is lost is lost by the hardware of the leaf itself.
@@ -356,7 +387,9 @@ impl Seen<'_> {
             (OperState::Down, _) => truth == Truth::None,
             // What speakers say that they announce is as old as what else the API said.
             (OperState::Degraded, Some(Reason::NextHopUnexpected)) => {
-                truth != Truth::All || self.api_lost() && self.state.plan.clusters[self.service.0].statuses
+                truth != Truth::All
+                    || self.vip.l2 && self.state.broken(Fault::StaleArp(self.leaf, self.service))
+                    || self.api_lost() && self.state.plan.clusters[self.service.0].statuses
             }
             (OperState::Degraded, Some(Reason::AddressConflict)) => self.claimed_twice(),
             (OperState::Degraded, _) => truth != Truth::All || self.path_unused() || self.api_lost(),
@@ -374,14 +407,20 @@ impl Seen<'_> {
         let usable = |node: NodeId| {
             let endpoints = self.state.endpoints(self.service);
             let local = self.state.plan.service(self.service).local;
+            if self.state.plan.service(self.service).kind != Kind::Plain {
+                return true;
+            }
             endpoints.iter().any(|(on, pod)| *pod != PodState::Unready && (!local || *on == Some(node.1)))
         };
         let nodes = (0..self.state.plan.clusters[self.service.0].nodes.len()).map(|node| (self.service.0, node));
         nodes.into_iter().any(|node| self.state.answers_on(node).contains(&leaf) && usable(node))
     }
 
-    /// Another cluster that shares nothing with this one claims the VIP in the same VRF.
+    /// Another cluster that shares nothing with this one claims the VIP in the same VRF, or two hosts answer for it.
     fn claimed_twice(&self) -> bool {
+        if self.vip.l2 && self.state.broken(Fault::Duplicate(self.leaf, self.service)) {
+            return true;
+        }
         let plan = self.state.plan;
         let cluster = &plan.clusters[self.service.0];
         let others = plan.services().filter(|other| other.0 != self.service.0);
@@ -456,8 +495,11 @@ impl Seen<'_> {
         // Nor whether a covering prefix is the speaker's, where neither its resources say so nor the operator.
         let host = self.matched.is_none_or(|matched| matched.addr() == self.vip.address());
         let told = host || cluster.readable || cluster.pool;
+        // Which node answers ARP is told by the switch that asked.
+        let answered = !self.vip.l2 || self.matched.is_some_and(|matched| matched.addr() == self.vip.address());
+        let mesh = plan.service(self.service).kind == Kind::Global;
         // Where remote nodes are is told by their host routes.
-        all_named && plan.host_routes && !lost && instance && !passed_on && told
+        all_named && plan.host_routes && !lost && instance && !passed_on && told && answered && !mesh
     }
 }
 
@@ -497,7 +539,7 @@ pub(crate) fn describe(plan: &Plan) -> String {
     );
     for (number, cluster) in plan.clusters.iter().enumerate() {
         text += &format!(
-            "{}: {:?} readable {} statuses {} narrowed {} aggregate {:?} vrf {} configured {} v4 {} v6 {} extended {} dynamic {} pool {} shared {} router {:?}\n",
+            "{}: {:?} readable {} statuses {} narrowed {} aggregate {:?} vrf {} configured {} v4 {} v6 {} extended {} dynamic {} pool {} shared {} l2 {} unnumbered {} router {:?}\n",
             cluster_name(number),
             cluster.speaker,
             cluster.readable,
@@ -512,6 +554,8 @@ pub(crate) fn describe(plan: &Plan) -> String {
             cluster.dynamic,
             cluster.pool,
             cluster.shared,
+            cluster.l2,
+            cluster.unnumbered,
             cluster.router,
         );
         for (at, node) in cluster.nodes.iter().enumerate() {

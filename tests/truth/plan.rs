@@ -77,6 +77,10 @@ pub(crate) struct ClusterPlan {
     pub(crate) pool: bool,
     /// `shared-with` names all other clusters.
     pub(crate) shared: bool,
+    /// One node answers ARP and ND for each VIP, in the subnet of the nodes; nobody speaks BGP.
+    pub(crate) l2: bool,
+    /// Sessions are between link-local addresses, and so are next-hops.
+    pub(crate) unnumbered: bool,
     /// Nodes speak with a router on their subnet, and only that with its leaf.
     pub(crate) router: Option<Router>,
     pub(crate) nodes: Vec<NodePlan>,
@@ -132,6 +136,20 @@ pub(crate) struct ServicePlan {
     pub(crate) endpoints: Vec<(Option<usize>, PodState)>,
     /// Its loadBalancerClass belongs to another implementation.
     pub(crate) foreign_class: bool,
+    /// Its VIPs are externalIPs.
+    pub(crate) external: bool,
+    pub(crate) kind: Kind,
+}
+
+/// What serves a service beside its endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    #[default]
+    Plain,
+    /// A Cilium Gateway: a proxy on every node, and an endpoint that stands for it.
+    Gateway,
+    /// Endpoints of the other clusters of a Cilium mesh.
+    Global,
 }
 
 /// One VIP: of the pool of a cluster, by number.
@@ -140,6 +158,8 @@ pub(crate) struct VipPlan {
     pub(crate) pool: usize,
     pub(crate) number: usize,
     pub(crate) v6: bool,
+    /// In the subnet of the nodes, not in the pool.
+    pub(crate) l2: bool,
 }
 
 /// The conditions of an endpoint.
@@ -162,6 +182,13 @@ pub(crate) fn net(text: &str) -> IpNet {
 impl VipPlan {
     pub(crate) fn address(self) -> IpAddr {
         let (pool, number) = (self.pool + 1, self.number + 1);
+        if self.l2 {
+            return ip(&if self.v6 {
+                format!("fd00:{pool}:0::f:{number}")
+            } else {
+                format!("10.{pool}.0.{}", 200 + number)
+            });
+        }
         if self.v6 { ip(&format!("fd99:{pool}::{number}")) } else { ip(&format!("172.20.{pool}.{number}")) }
     }
 }
@@ -248,7 +275,15 @@ impl Plan {
 
     /// The next-hop of a node's routes.
     pub(crate) fn next_hop(&self, node: NodeId, v6: bool) -> IpAddr {
-        if self.node(node).other_hop { self.interface(node, v6) } else { self.speaks_from(node, v6) }
+        if self.node(node).other_hop { self.interface(node, v6) } else { self.session(node, v6) }
+    }
+
+    /// The address of a node that leaves have a session with.
+    pub(crate) fn session(&self, node: NodeId, v6: bool) -> IpAddr {
+        match self.clusters[node.0].unnumbered {
+            true => ip(&format!("fe80::{}:{}", node.0 + 1, 11 + node.1)),
+            false => self.speaks_from(node, v6),
+        }
     }
 
     /// The address of a cluster's router.

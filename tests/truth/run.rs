@@ -12,8 +12,8 @@ use crate::shrink;
 #[derive(Debug, Default)]
 struct Found {
     matrix: Matrix,
-    /// By kind: how often, and in which fabric first.
-    wrong: BTreeMap<String, (usize, u64, Option<Wrong>)>,
+    /// By kind, of every fabric that shows it: the first.
+    wrong: BTreeMap<String, BTreeMap<u64, Wrong>>,
 }
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -35,11 +35,7 @@ fn draw_all(first: u64, count: u64) -> Found {
                     let mut found = found.lock().expect("no thread panics with it");
                     found.matrix.add(&matrix);
                     for wrong in wrong {
-                        let entry = found.wrong.entry(wrong.kind.clone()).or_insert((0, seed, None));
-                        entry.0 += 1;
-                        if entry.2.is_none() || seed < entry.1 {
-                            (entry.1, entry.2) = (seed, Some(wrong));
-                        }
+                        found.wrong.entry(wrong.kind.clone()).or_default().entry(seed).or_insert(wrong);
                     }
                 }
             });
@@ -51,9 +47,10 @@ fn draw_all(first: u64, count: u64) -> Found {
 /// Prints the matrix, and every kind of wrong word with the smallest fabric that shows it.
 fn report(found: &Found) {
     println!("{}", found.matrix);
-    for (kind, (times, seed, wrong)) in &found.wrong {
-        let wrong = wrong.as_ref().expect("one was kept");
-        println!("\n{times} x {kind}, first in fabric {seed}");
+    for (kind, fabrics) in &found.wrong {
+        let seeds: Vec<String> = fabrics.keys().map(u64::to_string).collect();
+        println!("\n{kind}, in fabrics {}", seeds.join(" "));
+        let Some((seed, wrong)) = fabrics.first_key_value() else { continue };
         let (plan, smallest) = shrink::shrink(&draw::plan(*seed), *seed, wrong);
         println!("{}\n{}", smallest.story, hold::describe(&plan));
     }
@@ -75,6 +72,6 @@ fn no_up_and_no_critical_alarm_is_false() {
     let found = draw_all(seed, count);
     println!("{count} fabrics from seed {seed}");
     report(&found);
-    let grave = found.wrong.values().filter(|(_, _, wrong)| wrong.as_ref().is_some_and(Wrong::is_grave));
+    let grave = found.wrong.values().filter(|fabrics| fabrics.values().any(Wrong::is_grave));
     assert_eq!(grave.count(), 0, "kinds of false ups and false critical alarms");
 }

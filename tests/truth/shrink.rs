@@ -91,6 +91,9 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
 
 fn simpler_cluster(plan: &Plan, at: usize, with: Try<'_>) {
     let cluster = &plan.clusters[at];
+    if cluster.unnumbered {
+        with(&|plan| plan.clusters[at].unnumbered = false);
+    }
     if cluster.pool {
         with(&|plan| plan.clusters[at].pool = false);
     }
@@ -184,6 +187,10 @@ fn parts(fault: &Fault) -> (Option<Id>, Option<Id>) {
             (None, Some(*service))
         }
         Fault::Reject(_, service) | Fault::Fib(_, service) | Fault::Leaked(_, service) => (None, Some(*service)),
+        Fault::StaleArp(_, service)
+        | Fault::Stranger(_, service)
+        | Fault::Duplicate(_, service)
+        | Fault::Unasked(_, service) => (None, Some(*service)),
         Fault::Static(_, service, StaticTo::Node(node)) => (Some(*node), Some(*service)),
         Fault::Static(_, service, _) => (None, Some(*service)),
         Fault::NoInstance(_, cluster) | Fault::ApiLost(cluster) => (None, Some((*cluster, usize::MAX))),
@@ -205,6 +212,9 @@ fn uses_leaf(plan: &Plan, leaf: usize) -> bool {
         Fault::Reject(on, _) | Fault::Fib(on, _) | Fault::Leaked(on, _) | Fault::Static(on, ..) => *on == leaf,
         Fault::Evpn(on) | Fault::Isolated(on) | Fault::OnePath(on) | Fault::NoInstance(on, _) => *on == leaf,
         Fault::GnmiLost(on) | Fault::FibRefused(on) | Fault::NdkLost(on) => *on == leaf,
+        Fault::StaleArp(on, _) | Fault::Stranger(on, _) | Fault::Duplicate(on, _) | Fault::Unasked(on, _) => {
+            *on == leaf
+        }
         _ => false,
     };
     plan.nodes().any(|node| plan.node(node).leaves.contains(&leaf))

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use srl_k8s_services::model::config::Speaker;
 
-use crate::plan::{NodeId, Plan, PodState, ServiceId, VipPlan, pool};
+use crate::plan::{Kind, NodeId, Plan, PodState, ServiceId, VipPlan, pool};
 
 type Endpoints<'a> = &'a [(Option<usize>, PodState)];
 
@@ -26,6 +26,9 @@ pub(crate) fn announced(
     };
     let selected = !cluster.narrowed || node_plan.labeled;
     let when = |announces: bool, prefix: IpNet| announces.then_some(prefix).into_iter().collect::<Vec<_>>();
+    if service.external && matches!(cluster.speaker, Speaker::Metallb | Speaker::KubeVip) {
+        return Vec::new();
+    }
     match cluster.speaker {
         // pkg/services: a VIP is added as the Service comes; endpoints are watched under policy Local alone.
         Speaker::KubeVip => {
@@ -40,7 +43,7 @@ pub(crate) fn announced(
             when(!service.foreign_class && !barred && served, aggregated)
         }
         Speaker::Cilium => {
-            let served = !service.local || here(&[PodState::Ready]);
+            let served = !service.local || here(&[PodState::Ready]) || service.kind == Kind::Gateway;
             let prefix = if service.local { host } else { aggregated };
             when(!service.foreign_class && selected && served, prefix)
         }

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use crate::fault::Fault;
-use crate::plan::{NodeId, Plan, PodState, ServiceId};
+use crate::plan::{Kind, NodeId, Plan, PodState, ServiceId};
 use crate::speaker;
 
 /// A plan, and what is broken now.
@@ -61,9 +61,11 @@ impl State<'_> {
 
     /// Whether the gateway of a node's subnet is on a leaf.
     pub(crate) fn gateway(&self, leaf: usize, node: NodeId) -> bool {
-        if !self.instance(leaf, self.plan.clusters[node.0].vrf) {
-            return false;
-        }
+        self.instance(leaf, self.plan.clusters[node.0].vrf) && self.bridge(leaf, node)
+    }
+
+    /// Whether the bridge of a node's subnet is on a leaf: it stays where the network instance that routes is gone.
+    pub(crate) fn bridge(&self, leaf: usize, node: NodeId) -> bool {
         let rack = |node: NodeId| self.plan.node(node).leaves.first().copied();
         let nodes = (0..self.plan.clusters[node.0].nodes.len()).map(|other| (node.0, other));
         let mut on_subnet = nodes.filter(|other| self.plan.stretched || rack(*other) == rack(node));
@@ -82,7 +84,8 @@ impl State<'_> {
 
     /// The endpoints of a service now.
     pub(crate) fn endpoints(&self, service: ServiceId) -> Vec<(Option<usize>, PodState)> {
-        if self.broken(Fault::PodsGone(service)) {
+        // What stands for proxies stays.
+        if self.broken(Fault::PodsGone(service)) && self.plan.service(service).kind != Kind::Gateway {
             return Vec::new();
         }
         let endpoints = self.plan.service(service).endpoints.iter();
@@ -119,6 +122,16 @@ impl State<'_> {
         vips.flat_map(|vip| speaker::announced(self.plan, node, service, *vip, endpoints)).collect()
     }
 
+    /// The node that answers ARP and ND for a service's VIPs: of those whose speaker would announce it, one by turns.
+    pub(crate) fn holder(&self, service: ServiceId) -> Option<NodeId> {
+        let count = self.plan.clusters[service.0].nodes.len();
+        let mut by_turns = (0..count).map(|turn| (service.0, (turn + service.1) % count));
+        by_turns.find(|node| {
+            let heard = !self.answers_on(*node).is_empty() && !self.broken(Fault::Silent(*node));
+            heard && !self.intends(*node, service).is_empty()
+        })
+    }
+
     /// Whether a node's session to its cluster's router is established.
     pub(crate) fn reaches_router(&self, node: NodeId) -> bool {
         let Some(router) = self.plan.clusters[node.0].router else { return false };
@@ -130,7 +143,8 @@ impl State<'_> {
     /// The prefixes of a service's VIPs that a node sends to a leaf over its sessions, and over which family.
     pub(crate) fn sent(&self, node: NodeId, leaf: usize) -> Vec<(IpNet, bool, ServiceId)> {
         let stale = self.broken(Fault::Stale(node, leaf)) && self.instance(leaf, self.plan.clusters[node.0].vrf);
-        if !self.peers(node).contains(&leaf)
+        if self.plan.clusters[node.0].l2
+            || !self.peers(node).contains(&leaf)
             || !(self.established(node, leaf) || stale)
             || self.broken(Fault::Silent(node))
         {

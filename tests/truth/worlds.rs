@@ -5,7 +5,9 @@ use srl_k8s_services::model::verdict::{OperState, Reason};
 
 use crate::fault::{Fault, StaticTo};
 use crate::hold::{self, Truth};
-use crate::plan::{ClusterPlan, Known, LeafPlan, NodePlan, Plan, PodState, Router, ServicePlan, Summary, VipPlan};
+use crate::plan::{
+    ClusterPlan, Kind, Known, LeafPlan, NodePlan, Plan, PodState, Router, ServicePlan, Summary, VipPlan,
+};
 
 fn node(leaves: &[usize]) -> NodePlan {
     NodePlan {
@@ -23,9 +25,9 @@ fn node(leaves: &[usize]) -> NodePlan {
 }
 
 fn service(local: bool, nodes: &[usize]) -> ServicePlan {
-    let vips = vec![VipPlan { pool: 0, number: 0, v6: false }];
+    let vips = vec![VipPlan { pool: 0, number: 0, v6: false, l2: false }];
     let endpoints = nodes.iter().map(|node| (Some(*node), PodState::Ready)).collect();
-    ServicePlan { local, vips, endpoints, foreign_class: false }
+    ServicePlan { local, vips, endpoints, foreign_class: false, external: false, kind: Kind::Plain }
 }
 
 fn cluster(speaker: Speaker, nodes: Vec<NodePlan>, service: ServicePlan) -> ClusterPlan {
@@ -43,6 +45,8 @@ fn cluster(speaker: Speaker, nodes: Vec<NodePlan>, service: ServicePlan) -> Clus
         dynamic: false,
         pool: false,
         shared: false,
+        l2: false,
+        unnumbered: false,
         router: None,
         nodes,
         services: vec![service],
@@ -316,4 +320,114 @@ fn a_node_that_moves_while_gnmi_is_lost_is_not_missed_where_it_was() {
     plan.host_routes = false;
     plan.steps.push(vec![Fault::GnmiLost(1)]);
     holds(&plan);
+}
+
+#[test]
+fn a_static_route_may_lead_to_a_node_that_nobody_can_place_and_that_is_not_to_announce() {
+    let hidden = NodePlan { known: Known::Hidden, labeled: false, ..node(&[2]) };
+    let mut cluster = cluster(Speaker::Generic, vec![node(&[0]), hidden], service(false, &[0]));
+    cluster.narrowed = true;
+    holds(&fabric(3, cluster, &[Fault::Static(2, (0, 0), StaticTo::Node((0, 1)))]));
+}
+
+#[test]
+fn a_node_that_dies_while_gnmi_is_lost_is_not_up() {
+    let faults = [Fault::GnmiLost(0), Fault::NodeDown((0, 1)), Fault::Stale((0, 1), 0)];
+    let cluster = cluster(Speaker::Cilium, vec![node(&[1]), node(&[0])], service(false, &[0]));
+    says(&fabric(2, cluster, &faults), (OperState::Unknown, Some(Reason::SessionDown)), Truth::None);
+}
+
+#[test]
+fn a_range_that_two_clusters_announce_may_lead_to_either() {
+    let nodes = vec![NodePlan { loopback: true, ..node(&[0]) }];
+    let mut one = cluster(Speaker::Calico, nodes, service(true, &[0]));
+    one.services[0].vips[0].number = 1;
+    let mut other = cluster(Speaker::Calico, vec![node(&[1]), node(&[0])], service(true, &[]));
+    (one.readable, other.readable) = (true, true);
+    let mut plan = fabric(2, one, &[Fault::Cable((0, 0), 0)]);
+    plan.host_routes = false;
+    plan.clusters.push(other);
+    holds(&plan);
+}
+
+#[test]
+fn a_leaf_without_the_instance_still_bridges_to_its_nodes() {
+    let nodes = [0, 1].map(|leaf| NodePlan { peers: Vec::new(), ..node(&[leaf]) }).to_vec();
+    let mut cluster = cluster(Speaker::Metallb, nodes, service(false, &[0, 1]));
+    cluster.router = Some(Router { leaf: 0, next_hop_self: false });
+    let mut plan = fabric(2, cluster, &[Fault::NoInstance(1, 0)]);
+    plan.host_routes = false;
+    says(&plan, (OperState::Up, None), Truth::All);
+}
+
+#[test]
+fn a_node_that_speaks_from_a_link_local_address_is_no_black_hole() {
+    for (local, state) in [(false, OperState::Up), (true, OperState::Unknown)] {
+        let mut cluster = cluster(Speaker::Metallb, vec![node(&[0]), node(&[0])], service(local, &[0, 1]));
+        cluster.unnumbered = true;
+        says(&fabric(1, cluster, &[]), (state, Some(Reason::NextHopUnmapped)), Truth::All);
+    }
+}
+
+#[test]
+fn a_gateway_may_be_announced_by_a_node_that_nobody_can_place() {
+    let nodes = vec![node(&[0]), NodePlan { known: Known::Hidden, ..node(&[1]) }];
+    let mut cluster = cluster(Speaker::Cilium, nodes, service(true, &[]));
+    cluster.services[0].kind = Kind::Gateway;
+    cluster.services[0].endpoints = vec![(None, PodState::Ready)];
+    holds(&fabric(3, cluster, &[]));
+}
+
+#[test]
+fn a_global_service_is_served_by_the_rest_of_the_mesh() {
+    let mut cluster = cluster(Speaker::Cilium, vec![node(&[0])], service(false, &[]));
+    cluster.services[0].kind = Kind::Global;
+    says(&fabric(2, cluster, &[]), (OperState::Unknown, Some(Reason::NoReadyEndpoint)), Truth::All);
+}
+
+#[test]
+fn an_external_ip_is_announced_by_those_speakers_alone_that_do() {
+    for (speaker, word) in
+        [(Speaker::Generic, (OperState::Up, None)), (Speaker::Metallb, (OperState::Down, Some(Reason::NoAnnouncer)))]
+    {
+        let mut cluster = cluster(speaker, vec![node(&[0])], service(false, &[0]));
+        cluster.services[0].external = true;
+        let truth = if word.0 == OperState::Up { Truth::All } else { Truth::None };
+        says(&fabric(1, cluster, &[]), word, truth);
+    }
+}
+
+/// A VIP by ARP, which the first of two nodes holds.
+fn by_arp(speaker: Speaker, local: bool, fault: Fault) -> Plan {
+    let nodes = [0, 0].map(|leaf| NodePlan { peers: Vec::new(), ..node(&[leaf]) }).to_vec();
+    let mut cluster = cluster(speaker, nodes, service(local, &[0, 1]));
+    cluster.l2 = true;
+    cluster.services[0].vips[0].l2 = true;
+    fabric(2, cluster, &[fault])
+}
+
+#[test]
+fn who_answers_arp_is_told_by_the_mac() {
+    use OperState::{Degraded, Down, Unknown};
+    let service = (0, 0);
+    let said = [
+        (Fault::Stranger(0, service), (Down, Some(Reason::NextHopUnexpected)), Truth::None),
+        (Fault::Duplicate(0, service), (Degraded, Some(Reason::AddressConflict)), Truth::None),
+        (Fault::Unasked(0, service), (Unknown, Some(Reason::ArpUnresolved)), Truth::All),
+    ];
+    for (fault, word, truth) in said {
+        for local in [false, true] {
+            says(&by_arp(Speaker::Metallb, local, fault), word, truth);
+        }
+    }
+}
+
+#[test]
+fn an_entry_of_the_former_holder_is_stale() {
+    let mut plan = by_arp(Speaker::KubeVip, false, Fault::StaleArp(0, (0, 0)));
+    plan.steps[0].push(Fault::Silent((0, 0)));
+    says(&plan, (OperState::Degraded, Some(Reason::NextHopUnexpected)), Truth::All);
+    let mut dead = by_arp(Speaker::Metallb, false, Fault::StaleArp(0, (0, 0)));
+    dead.steps[0].push(Fault::NodeDown((0, 0)));
+    says(&dead, (OperState::Unknown, Some(Reason::NextHopUnmapped)), Truth::None);
 }

@@ -1,0 +1,69 @@
+//! What few fabrics have: VIPs by ARP and ND, externalIPs, Gateways, a mesh of clusters, unnumbered sessions. Drawn from
+//! a source of its own, so that what else a seed draws stays as it is.
+
+use srl_k8s_services::model::config::Speaker;
+
+use crate::fault::Fault;
+use crate::plan::{ClusterPlan, Kind, Plan, PodState};
+use crate::rng::Rng;
+
+/// Changes a few of the drawn clusters, and what breaks.
+pub(crate) fn add(plan: &mut Plan, seed: u64) {
+    let rng = &mut Rng::new(seed ^ 0x5851_f42d_4c95_7f2d);
+    let stretched = plan.stretched;
+    let alone = plan.clusters.len() == 1;
+    for cluster in &mut plan.clusters {
+        if stretched && alone && rng.chance(9) {
+            by_arp(cluster, rng);
+        } else if cluster.router.is_none() && rng.chance(3) {
+            cluster.unnumbered = !cluster.nodes.iter().any(|node| node.loopback || node.other_hop);
+        }
+        if !cluster.l2 && alone {
+            services(cluster, rng);
+        }
+    }
+    for at in 0..plan.steps.len() {
+        if plan.clusters[0].l2 && rng.chance(60) {
+            let (leaf, service) = (rng.below(plan.leaves.len()), (0, rng.below(plan.clusters[0].services.len())));
+            let faults =
+                [Fault::StaleArp, Fault::Stranger, Fault::Duplicate, Fault::Unasked].map(|fault| fault(leaf, service));
+            plan.steps[at].push(*rng.pick(&faults));
+        }
+    }
+}
+
+/// Its VIPs are in the nodes' subnet, and one node answers for each.
+fn by_arp(cluster: &mut ClusterPlan, rng: &mut Rng) {
+    if matches!(cluster.speaker, Speaker::Calico | Speaker::KubeRouter) || rng.chance(30) {
+        cluster.speaker = if rng.chance(50) { Speaker::Metallb } else { Speaker::KubeVip };
+    }
+    cluster.narrowed &= cluster.speaker != Speaker::Cilium;
+    (cluster.l2, cluster.readable, cluster.statuses) = (true, false, false);
+    (cluster.aggregate, cluster.pool, cluster.extended, cluster.router) = (None, false, false, None);
+    for node in &mut cluster.nodes {
+        node.peers.clear();
+        (node.v4, node.v6, node.loopback, node.other_hop) = (cluster.v4, cluster.v6, false, false);
+    }
+    for (at, service) in cluster.services.iter_mut().enumerate() {
+        for vip in &mut service.vips {
+            (vip.l2, vip.number) = (true, at);
+        }
+    }
+}
+
+fn services(cluster: &mut ClusterPlan, rng: &mut Rng) {
+    let shared =
+        |at: usize| cluster.services.iter().filter(|other| other.vips == cluster.services[at].vips).count() > 1;
+    let alone: Vec<bool> = (0..cluster.services.len()).map(|at| !shared(at)).collect();
+    for (service, _) in cluster.services.iter_mut().zip(alone).filter(|(_, alone)| *alone) {
+        match rng.below(100) {
+            0..8 if cluster.speaker == Speaker::Cilium => {
+                (service.kind, service.local) = (Kind::Gateway, true);
+                service.endpoints = vec![(None, PodState::Ready)];
+            }
+            8..16 if cluster.speaker == Speaker::Cilium => service.kind = Kind::Global,
+            16..20 => service.external = true,
+            _ => {}
+        }
+    }
+}
