@@ -1,7 +1,7 @@
 //! Every lab against its own README and its own demo.
 //!
 //! In a README, a block that begins with a prompt (`A:admin@leaf1# command`) is what that leaf prints when all is well; times
-//! and blanks aside it must be what it prints now. `UPDATE_README=1 cargo test --test lab readme` writes them anew.
+//! and blanks aside it must be what it prints now. `UPDATE_README=1 cargo test --test lab readme` writes them again.
 
 use std::path::Path;
 
@@ -35,6 +35,11 @@ async fn nanog_multicluster_prints_what_its_readme_shows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kubeadm_calico_metallb_prints_what_its_readme_shows() {
     prints_what_its_readme_shows("kubeadm-calico-metallb").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn arp_kube_vip_prints_what_its_readme_shows() {
+    prints_what_its_readme_shows("arp-kube-vip").await;
 }
 
 #[test]
