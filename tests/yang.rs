@@ -44,7 +44,7 @@ fn find(path: &str) -> Option<NodeId> {
     names.into_iter().try_fold(NodeId::ROOT, |node, name| SCHEMA.child(node, name))
 }
 
-/// A node of the tree: its path, whether it is configuration, whether it is a list or leaf-list, the keys, and what is said
+/// A node of the tree: its path, whether it is configuration, whether it is a list or leaf-list, the keys, and what is published
 /// of its type.
 #[derive(Debug)]
 struct Line {

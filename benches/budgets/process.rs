@@ -82,7 +82,7 @@ pub(crate) fn cpu_of(process: &str) -> f64 {
     ticks / TICKS_PER_SECOND
 }
 
-/// Runs this program again as one of the [`crate::yardstick`]s; gives the numbers it prints.
+/// Runs this program again as one of the [`crate::yardstick`]s; returns the numbers it prints.
 pub(crate) async fn yardstick(arguments: &[&str]) -> Vec<f64> {
     let program = std::env::current_exe().expect("this program has a path");
     let output = tokio::process::Command::new(program)

@@ -127,7 +127,7 @@ impl Scene {
         self.switch.ndk().apply([route_row(number, group)]);
     }
 
-    /// Has a route told again as it is.
+    /// Has a route repeated as it is.
     fn repeat_route(&self, number: u32, group: u64) {
         let (key, row) = route_row(number, group);
         self.switch.ndk().apply([(key.clone(), None), (key, row)]);
@@ -141,7 +141,7 @@ impl Scene {
         });
     }
 
-    /// Has a slice told again with the same endpoints.
+    /// Has a slice repeated with the same endpoints.
     fn repeat_endpoint(&self, number: u32) {
         self.edit(number, |slice| slice["metadata"]["annotations"] = json!({"seen": "again"}));
     }
@@ -202,7 +202,7 @@ fn is_freshness(path: &str) -> bool {
     path.contains(".statistics") || path.contains(".source{") || path.ends_with(".cluster{.name==\"c1\"}")
 }
 
-/// Waits until nothing but freshness has been written for a second; gives when the last other call came.
+/// Waits until nothing but freshness has been written for a second; returns when the last other call came.
 async fn quiet(switch: &Switch) -> Instant {
     let begun = Instant::now();
     loop {

@@ -164,7 +164,7 @@ impl Bench {
         }
     }
 
-    /// Waits until all sources of every leaf are synced and what it says has not changed for a while; gives that.
+    /// Waits until all sources of every leaf are synced and what it says has not changed for a while; returns that.
     pub(crate) async fn settled(&self, quiet: Duration) -> BTreeMap<String, Value> {
         let settled = self.leaves().map(|leaf| async move { (leaf.to_owned(), self.leaf_settled(leaf, quiet).await) });
         futures::future::join_all(settled).await.into_iter().collect()
@@ -236,7 +236,7 @@ impl Bench {
     }
 }
 
-/// What a future gives within the bound that holds for everything.
+/// What a future gives within the bound that holds foreverything.
 pub(crate) async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
     match timeout(BOUND, future).await {
         Ok(value) => value,

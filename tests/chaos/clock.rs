@@ -20,7 +20,7 @@ async fn an_hour_ahead_and_an_hour_back_change_timestamps_and_no_verdict_alarm_o
     let folder = tempfile::tempdir().expect("a folder");
     let offset = folder.path().join("offset");
     std::fs::write(&offset, "+0").expect("written");
-    // Read anew with each look at the clock; the clock that only counts time is left alone, as the kernel would.
+    // Read again with each look at the clock; the clock that only counts time is left alone, as the kernel would.
     let environment = [
         ("LD_PRELOAD", library().display().to_string()),
         ("FAKETIME_TIMESTAMP_FILE", offset.display().to_string()),

@@ -58,7 +58,7 @@ async fn peers_that_vanish_without_a_word_are_noticed_and_found_again() {
     for it in api.iter().zip(LEAVES) {
         it.0.pass(it.1.1);
     }
-    // What happens now must not be missed for ever by anybody.
+    // What happens now must not be missed forever by anybody.
     let lever = Lever::SpeakerDead { node: "cluster1".to_owned() };
     bench.act(&Action::Pull(lever.clone())).await;
     for (leaf, _) in LEAVES {

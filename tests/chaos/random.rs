@@ -148,14 +148,14 @@ impl Run<'_> {
         self.expect_same("an agent that was killed says something else", &before, &after);
     }
 
-    /// Waits until nothing is certainly wrong; the watch does not wait for ever.
+    /// Waits until nothing is certainly wrong; the watch does not wait forever.
     async fn until_right(&mut self) {
         while !Watch::now(self.bench).is_empty() {
             self.wait(Instant::now() + LOOK).await;
         }
     }
 
-    /// What is said now, and by agents that remember nothing.
+    /// What is published now, and by agents that remember nothing.
     async fn compare_with_fresh_agents(&mut self) {
         self.say("everything is healed");
         self.bench.until_healthy().await;

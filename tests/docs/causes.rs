@@ -1,4 +1,4 @@
-//! Every cause the agent can name has its entry: what is said, what it means, what to do, and how to see it; and the pages
+//! Every cause the agent can name has its entry: what is published, what it means, what to do, and how to see it; and the pages
 //! of reasons say of each what to do about it there.
 
 use std::collections::BTreeMap;

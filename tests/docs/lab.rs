@@ -92,7 +92,7 @@ impl Bench {
     }
 }
 
-/// Looks again and again; gives the last look when the time is up.
+/// Looks again and again; returns the last look when the time is up.
 async fn in_time<T, F: Future<Output = String>>(
     look: impl Fn() -> F,
     holds: impl Fn(&str) -> Option<T>,

@@ -80,7 +80,7 @@ impl Frr {
         assert!(matches!(started, Ok(Ok(()))), "{daemon} does not start: see {}", self.file(daemon, "log").display());
     }
 
-    /// Kills a daemon: it tells nobody.
+    /// Kills a daemon: nobody is notified.
     pub(crate) async fn kill(&mut self, daemon: &'static str) {
         let mut child = self.running.remove(daemon).expect("it runs");
         child.kill().await.expect("a process of ours can be killed");

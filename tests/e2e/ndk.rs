@@ -139,7 +139,7 @@ async fn an_application_on_bond_is_at_home_on_the_leaf() {
     bench.until(LEAF, &left).await;
     bench.until(LEAF, &[(NEXT_HOPS, Is(ALL))]).await;
 
-    // A new life of it, and of the NDK, which it ends with. What it shows is written anew.
+    // A new life of it, and of the NDK, which it ends with. What it shows is written again.
     for operation in ["kill", "restart"] {
         bench.act(&[&format!("app: {{ leaf: {LEAF}, app: bond-app, operation: {operation} }}")]).await;
         bench.until(LEAF, &[(NEXT_HOPS, Is(ALL))]).await;

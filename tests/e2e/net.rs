@@ -60,7 +60,7 @@ impl Net {
         Ok(net)
     }
 
-    /// Makes a host with its loopback up; gives its namespace.
+    /// Makes a host with its loopback up; returns its namespace.
     pub(crate) fn host(&self, name: &str) -> Result<String, String> {
         let namespace = format!("{}{name}", self.prefix);
         ip(&["netns", "add", &namespace])?;

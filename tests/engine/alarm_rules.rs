@@ -40,7 +40,7 @@ struct Stopwatch {
     as_this: Duration,
 }
 
-/// Stopwatches for everything that can be alarmed, and the alarms there were before.
+/// Stopwatches foreverything that can be alarmed, and the alarms there were before.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AlarmRules {
     watches: BTreeMap<Resource, Stopwatch>,

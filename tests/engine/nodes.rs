@@ -1,4 +1,4 @@
-//! What is said of nodes: where they are, and how many VIPs they carry.
+//! The published state of nodes: where they are, and how many VIPs they carry.
 
 use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
 use srl_k8s_services::model::switch::SessionState;

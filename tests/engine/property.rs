@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order: what the engine has said equals a full recompute of what it was told.
+//! Whatever happens, in whatever order: what the engine has published equals a full recompute of what it received.
 //!
 //! The same cases every time, so that what passes on one machine passes on all of them; `PROPTEST_CASES` searches further,
 //! by other cases each time. What it once found is kept in `property.regressions`.
@@ -55,9 +55,9 @@ enum Step {
     Event(Box<Event>),
     /// The last event once more.
     Again,
-    /// A cluster lists everything anew; the entries with these places are gone.
+    /// A cluster lists everything again; the entries with these places are gone.
     Relist(usize, BTreeSet<usize>),
-    /// The NDK dumps its tables anew; the entries with these places are gone.
+    /// The NDK dumps its tables again; the entries with these places are gone.
     Resync(BTreeSet<usize>),
     /// Time passes.
     Pass(Duration),
@@ -435,7 +435,7 @@ fn start() -> impl Strategy<Value = Vec<Event>> {
     )
 }
 
-/// The engine, what it was told, and what it said.
+/// The engine, what it received, and what it published.
 #[derive(Default)]
 struct Run {
     engine: Engine,
@@ -462,7 +462,7 @@ impl Run {
         self.last = Some(event);
     }
 
-    /// Evaluates, and holds what is said against a recompute.
+    /// Evaluates, and holds what is published against a recompute.
     fn check(&mut self) {
         let now = self.now();
         let before = self.said.clone();

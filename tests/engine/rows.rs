@@ -451,7 +451,7 @@ fn row_12_degraded_when_another_cluster_claims_the_vip() {
         leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&family.node(7)]);
         leaf.cluster("c2", |cluster| cluster.rules.network_instance = VRF.into());
         leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[]);
-        // a cluster that is no more, or disabled, claims nothing
+        // a cluster that is gone, or disabled, claims nothing
         leaf.cluster("c2", |cluster| cluster.enabled = false);
         leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&family.node(7)]);
     }

@@ -31,7 +31,7 @@ pub(crate) struct State {
     pub(crate) asked: Arc<Inquiry>,
 }
 
-/// What was said of alarms. It has a history, and so is no function of the present: compared by `alarms`.
+/// What was published of alarms. It has a history, and so is no function of the present: compared by `alarms`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AlarmState {
     pub(crate) active: BTreeMap<AlarmKey, AlarmView>,
@@ -43,7 +43,7 @@ pub(crate) struct AlarmState {
 }
 
 impl State {
-    /// What the state file holds is not told again by a change.
+    /// What the state file holds is not repeated by a change.
     pub(crate) fn restore(&mut self, event: &Event) {
         if let Event::Restored(memory) = event {
             self.attachments = memory.attachments.clone();

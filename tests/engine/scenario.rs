@@ -1,5 +1,5 @@
 //! A leaf and its clusters, told in an operator's words and driven through the engine one event at a time. After every
-//! event the state said so far must also be what a full recompute gives.
+//! event the state published so far must also be what a full recompute gives.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -140,7 +140,7 @@ pub(crate) fn coverage(instances: &[&str]) -> Coverage {
     Coverage { fib: instances.iter().flat_map(tables).collect() }
 }
 
-/// A running engine and what it was told.
+/// A running engine and what it received.
 pub(crate) struct Scenario {
     pub(crate) engine: Engine,
     pub(crate) world: World,
@@ -215,7 +215,7 @@ impl Scenario {
         self
     }
 
-    /// One event, without comparing what is said with a recompute.
+    /// One event, without comparing what is published with a recompute.
     pub(crate) fn tell(&mut self, event: Event) {
         let now = at(self.elapsed);
         self.world.ingest(now, &event);

@@ -32,14 +32,14 @@ pub(crate) struct Source {
     pub(crate) synced_once: bool,
     /// Out of reach since then, and not synced again.
     pub(crate) lost_since: Option<Duration>,
-    /// It tells everything anew since then.
+    /// It resynchronizes since then.
     pub(crate) anew_since: Option<Duration>,
     /// When it was last heard.
     pub(crate) heard: Option<Duration>,
 }
 
 impl Source {
-    /// One that is lost is heard again when it has told everything anew.
+    /// One that is lost is heard again when it is in sync again.
     fn hear(&mut self, now: Now) {
         if self.lost_since.is_none() {
             self.heard = Some(now.elapsed);
@@ -76,7 +76,7 @@ pub(crate) struct SpeakerWorld {
     pub(crate) statuses: BTreeMap<StatusKey, ()>,
 }
 
-/// An entry of the switch's tables that a dump has told again.
+/// An entry of the switch's tables that a dump has repeated.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Told {
     NetworkInstance(NetworkInstanceName),
@@ -94,7 +94,7 @@ pub(crate) struct Course {
     pub(crate) at_hearing: BTreeSet<IpAddr>,
 }
 
-/// What ARP and ND say of an address.
+/// The ARP and ND entries of an address.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resolved {
     /// There is an entry now.
@@ -144,9 +144,9 @@ pub(crate) struct World {
     pub(crate) answered: BTreeSet<(NetworkInstanceName, IpAddr)>,
     /// What ARP and ND were found to say of addresses.
     pub(crate) resolved: BTreeMap<AddressKey, Resolved>,
-    /// Next-hop groups that routes of VIPs name and that have not been told, and since when they are waited for.
+    /// Next-hop groups that routes of VIPs name and that have not been received, and since when they are waited for.
     pub(crate) waiting: BTreeMap<NextHopGroupId, Duration>,
-    /// While the NDK dumps its tables: what it has told again.
+    /// While the NDK dumps its tables: what it has repeated.
     told: Option<BTreeSet<Told>>,
 }
 

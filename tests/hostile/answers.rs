@@ -85,7 +85,7 @@ async fn a_page_of_more_objects_than_fit_on_one_is_no_listing() {
     let server = Server::start().await;
     server.reply(SERVICES, Reply::list(&vec!["{}".to_owned(); 250_001]));
     let reason = within_budget(async { Cluster::of(&server).lost().await }).await;
-    assert!(reason.contains("no listing of services") && reason.contains("250000"), "{reason}");
+    assert!(reason.contains("not a listing of services") && reason.contains("250000"), "{reason}");
     assert_printable(&reason);
 }
 
@@ -99,7 +99,7 @@ async fn pages_of_others_are_named_and_never_quoted() {
         (VERSION, 200, "is this the URL of an API server?"),
         (SERVICES, 502, "502, not from an API server (text/html)"),
         (SERVICES, 404, "answers but is not a Kubernetes API (404 for services)"),
-        (SERVICES, 200, "no listing of services"),
+        (SERVICES, 200, "not a listing of services"),
     ] {
         let server = Server::start().await;
         server.reply(path, Reply::Body(status, "text/html", page.as_str().into()));
@@ -132,7 +132,7 @@ async fn json_that_is_too_deep_or_no_json_is_named() {
         let server = Server::start().await;
         server.reply(NODES, Reply::json(body));
         let reason = Cluster::of(&server).lost().await;
-        assert!(reason.contains("no listing of nodes"), "{reason}");
+        assert!(reason.contains("not a listing of nodes"), "{reason}");
         assert_printable(&reason);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) const NODES: &str = "/api/v1/nodes";
 pub(crate) enum Reply {
     /// A status, a content type and a body.
     Body(u16, &'static str, Arc<str>),
-    /// The head of an answer, and then the same bytes for ever.
+    /// The head of an answer, and then the same bytes forever.
     Endless(&'static str, &'static str),
     /// These bytes and an end.
     Raw(Arc<str>),

@@ -297,7 +297,7 @@ pub(crate) fn lab_folder(lab: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("lab").join(lab)
 }
 
-/// What a future gives within the bound that holds for everything.
+/// What a future gives within the bound that holds foreverything.
 pub(crate) async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(BOUND, future).await {
         Ok(value) => value,
@@ -313,7 +313,7 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
-    /// Waits until it takes this value; gives all it took up to then.
+    /// Waits until it takes this value; returns all it took up to then.
     pub(crate) async fn until(&mut self, value: &str) -> Vec<Option<String>> {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
@@ -333,7 +333,7 @@ impl Followed {
         own.map(|(_, value)| value.map(|value| value.as_str().map_or(value.to_string(), str::to_owned))).collect()
     }
 
-    /// The values since the last look; none where it went away.
+    /// The values since the last look; `None` where it went away.
     pub(crate) fn values(&mut self) -> Vec<Option<String>> {
         let mut values = Vec::new();
         loop {

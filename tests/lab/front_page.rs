@@ -1,6 +1,6 @@
 //! The front page begins with a leaf of a broken fabric: what it shows is what that leaf prints.
 //!
-//! `UPDATE_README=1 cargo test --test lab front_page` writes it anew.
+//! `UPDATE_README=1 cargo test --test lab front_page` writes it again.
 
 use std::path::Path;
 

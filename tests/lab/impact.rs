@@ -1,4 +1,4 @@
-//! What hangs on one node: what is said before it is lost is what is seen when it is.
+//! What hangs on one node: what is published before it is lost is what is seen when it is.
 
 use crate::bench::Bench;
 use crate::bench::Says::{Is, Nothing};

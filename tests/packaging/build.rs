@@ -171,7 +171,7 @@ fn what_is_no_static_small_binary_of_the_architecture_is_refused() {
     std::fs::write(&binary, large).expect("written");
     refused(&mut release(&binary), "has 10000001 bytes, more than 10000000");
     std::fs::write(&binary, "#!/bin/sh\n").expect("written");
-    refused(&mut release(&binary), "is no ELF file");
+    refused(&mut release(&binary), "is not an ELF file");
     refused(&mut release(Path::new("/nowhere/agent")), "make release");
     if Arch::own() == Arch::X86_64 {
         let built = Path::new(env!("CARGO_BIN_EXE_k8s-services"));

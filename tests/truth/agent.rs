@@ -106,7 +106,7 @@ impl Agent {
         agent
     }
 
-    /// Streams may break and be made anew while nothing else changes: `meanwhile` sees what is published on the way. Then
+    /// Streams may break and be opened again while nothing else changes: `meanwhile` sees what is published on the way. Then
     /// the leaf and the clusters are as they are now; all of it is told, and time passes until nothing more follows.
     pub(crate) fn become_as(
         &mut self,
@@ -248,7 +248,7 @@ impl Agent {
         self.dump_switch(leaf, &mut |_| {});
     }
 
-    /// A stream is made anew and its dump comes in parts, in any order, with pauses between them. Groups may have other
+    /// A stream is opened again and its dump comes in parts, in any order, with pauses between them. Groups may have other
     /// numbers, and numbers other groups.
     fn dump_switch(&mut self, leaf: &LeafFacts, meanwhile: &mut dyn FnMut(&Self)) {
         if self.order.chance(50) {
@@ -295,7 +295,7 @@ impl Agent {
         self.silence();
     }
 
-    /// The gNMI session ends, and is made anew some time later.
+    /// The gNMI session ends, and is opened again some time later.
     fn restart_gnmi(&mut self, leaf: &LeafFacts, meanwhile: &mut dyn FnMut(&Self)) {
         self.tell(Event::Source(SourceId::Gnmi, SourceEvent::Lost(Arc::from("connection refused"))));
         self.wait(60, meanwhile);

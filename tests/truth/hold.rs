@@ -1,4 +1,4 @@
-//! What agents say of a plan, held against the truth.
+//! What agents publish of a plan, held against the truth.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -75,7 +75,7 @@ impl Matrix {
 pub(crate) struct Wrong {
     /// Of what kind: word and truth, without names.
     pub(crate) kind: String,
-    /// Where and when, what was said, and where flows end.
+    /// Where and when, what was published, and where flows end.
     pub(crate) story: String,
 }
 
@@ -204,7 +204,7 @@ impl Held<'_> {
             }
             for vip in self.plan.service(service).vips.clone() {
                 let seen = see(state, world, leaf, service, vip);
-                // With an API out of reach, what it said last is what there is to go by.
+                // With an API out of reach, what it published last is what there is to go by.
                 let last = see(state, believed, leaf, service, vip);
                 let said = view.and_then(|view| view.vips.iter().find(|said| said.address == vip.address()));
                 let Some(said) = said else {

@@ -346,6 +346,11 @@ mod tests {
         assert!(inquiries.found(&question(1), finding(true)).is_empty(), "no news");
         assert!(inquiries.place(&key(1)).is_some_and(|place| place.answers));
         inquiries.ask(Timestamp::UNIX_EPOCH, asker("n1"), BTreeMap::new());
+        inquiries.ask(Timestamp::UNIX_EPOCH, asker("n2"), ask.clone());
+        inquiries.take();
+        assert!(inquiries.place(&key(1)).is_some(), "another asker has taken the question over");
+        inquiries.ask(Timestamp::UNIX_EPOCH, asker("n2"), BTreeMap::new());
+        inquiries.take();
         inquiries.ask(Timestamp::UNIX_EPOCH, asker("n1"), ask);
         assert_eq!(inquiries.place(&key(1)), None);
         assert!(inquiries.found(&question(2), finding(true)).is_empty(), "nobody asked");

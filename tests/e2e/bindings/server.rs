@@ -64,7 +64,7 @@ impl Server {
         }
     }
 
-    /// Waits until the VIP is said to be so; gives all that is said of it.
+    /// Waits until the VIP is said to be so; returns all that is said of it.
     async fn until_vip(&mut self, state: &str, reason: Option<&str>) -> Value {
         let what = format!("{state}, {reason:?}");
         let meant = |word: &Value| {
@@ -146,7 +146,7 @@ async fn the_agent_is_at_home_on_an_ndk_server_of_nokias_bindings() {
     server.order(route(Some(3))).await;
     server.until_vip("up", None).await;
 
-    // Streams end and are made anew; that of the configuration begins with all of it, which is acknowledged again.
+    // Streams end and are opened again; that of the configuration begins with all of it, which is acknowledged again.
     server.order(json!({ "streams": "end" })).await;
     let (mut tables, mut configuration) = (false, false);
     let anew = server.until("made anew", |word| {

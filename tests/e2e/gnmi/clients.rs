@@ -126,7 +126,7 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// The next value; none where it ends.
+    /// The next value; `None` where it ends.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         tokio::time::timeout(PATIENCE, self.value()).await.expect("gnmic prints something in time")
     }

@@ -11,7 +11,7 @@ use crate::net::skipped;
 
 const MAPS: &str = "/api/v1/namespaces/talk/configmaps";
 
-/// What was said, in order: status, media type and body, without what no two servers share.
+/// What was published, in order: status, media type and body, without what no two servers share.
 type Said = Vec<(String, u16, String, Vec<Value>)>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +74,7 @@ fn version(object: &Value) -> String {
     object["metadata"]["resourceVersion"].as_str().expect("a version").to_owned()
 }
 
-/// Asks, and writes down what is answered; gives it as it is.
+/// Asks, and writes down what is answered; returns it as it is.
 async fn say(client: &Admin, said: &mut Said, method: Method, path: &str, body: &str) -> Value {
     let (status, media, text) = client.raw(method.clone(), path, body).await;
     let json = serde_json::Deserializer::from_str(&text).into_iter().collect::<Result<Vec<Value>, _>>();

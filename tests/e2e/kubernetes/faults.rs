@@ -190,7 +190,7 @@ const FLOW: &str = "flowcontrol.apiserver.k8s.io";
 /// So many requests at once leave nothing of the few that the narrowest priority level lets through.
 const CROWD: usize = 12;
 
-/// A priority level that lets few through at once and has no queue, for these accounts; gives where its schema is.
+/// A priority level that lets few through at once and has no queue, for these accounts; returns where its schema is.
 async fn narrow(admin: &Admin, accounts: [&str; 2]) -> String {
     let group = admin.get(&format!("/apis/{FLOW}")).await.expect("flow control is on");
     let version = group["preferredVersion"]["groupVersion"].as_str().expect("a version");

@@ -188,12 +188,12 @@ impl Site {
         self.speakers.insert(node, command.spawn().expect("ip runs"));
     }
 
-    /// Kills the speaker of a node: it tells nobody.
+    /// Kills the speaker of a node: nobody is notified.
     async fn kill_speaker(&mut self, node: &str) {
         self.speakers.remove(node).expect("it runs").kill().await.expect("a process of ours can be killed");
     }
 
-    /// Creates or changes a Service of type LoadBalancer, with one port and what is said of its specification.
+    /// Creates or changes a Service of type LoadBalancer, with one port and what is published of its specification.
     async fn service(&self, name: &str, change: Value) {
         let mut service = json!({
             "apiVersion": "v1",
@@ -264,7 +264,7 @@ impl Site {
         self.admin.patch(&format!("/api/v1/nodes/{name}/status"), &json!({"status": {"conditions": conditions}})).await;
     }
 
-    /// Creates or changes a BGPPeer: the leaf, with what is said of it on top.
+    /// Creates or changes a BGPPeer: the leaf, with what is published of it on top.
     async fn peer(&self, name: &str, change: Value) {
         let mut peer = json!({
             "apiVersion": "metallb.io/v1beta2",

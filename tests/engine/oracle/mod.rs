@@ -31,10 +31,10 @@ use crate::world::{ClusterWorld, SpeakerWorld, World};
 const DARK: Duration = Duration::from_secs(15);
 /// How long the first sync of gNMI is waited for.
 const GNMI_WAIT: Duration = Duration::from_secs(30);
-/// How long a route may name a group that was not told, while what was said of its VIP before holds.
+/// How long a route may name a group that was not received, while what was published of its VIP before holds.
 const GROUP_WAIT: Duration = Duration::from_secs(15);
 
-/// Holds what is said now against a recompute of the world, given what was said before.
+/// Holds what is published now against a recompute of the world, given what was published before.
 #[track_caller]
 pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &State) {
     if (Oracle { world, now, before }).told_anew() {
@@ -61,7 +61,7 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
     world.carriers.extend(carriers);
     let oracle = Oracle { world, now, before };
     let mut due = oracle.state();
-    // How VIPs count at nodes is not said anew while the tables it is read from are dark.
+    // How VIPs count at nodes is not published again while the tables it is read from are dark.
     for ((cluster, node), view) in &mut due.nodes {
         if let Some(said) = said.nodes.get(&(cluster.clone(), node.clone())).filter(|_| oracle.uncertain(cluster)) {
             (view.expected_vips, view.installed_vips) = (said.expected_vips, said.installed_vips);
@@ -69,8 +69,8 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
             (view.state, view.reason) = (said.state, said.reason);
         }
     }
-    // While a route's next-hops are not known, what was said holds, or is given up after a while: to the millisecond when,
-    // and what else is looked at anew meanwhile, is the engine's affair.
+    // While a route's next-hops are not known, what was published holds, or is given up after a while: to the millisecond when,
+    // and what else is looked at again meanwhile, is the engine's affair.
     for ((cluster, key), view) in &mut due.services {
         let Some(said) = said.services.get(&(cluster.clone(), key.clone())) else { continue };
         let loose = [Some(Reason::Syncing), Some(Reason::WrongNetworkInstance)];
@@ -94,7 +94,7 @@ pub(crate) fn forget_uncarried(world: &mut World, now: Now, before: &State) {
     world.announced.retain(|vip, _| carried.contains(vip));
 }
 
-/// What was said of services, nodes and orphans stands, while the tables it was read from are told anew.
+/// What was published of services, nodes and orphans stands, while the tables it was read from are sent again.
 #[track_caller]
 fn holds(oracle: &Oracle<'_>, said: &State) {
     let mut due = oracle.state();
@@ -143,7 +143,7 @@ fn equal(said: &State, due: &State) {
 struct Oracle<'a> {
     world: &'a World,
     now: Now,
-    /// What was said before: it holds while a route's next-hops are not known yet.
+    /// What was published before: it holds while a route's next-hops are not known yet.
     before: &'a State,
 }
 

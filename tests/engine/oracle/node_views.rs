@@ -1,4 +1,4 @@
-//! What is said of nodes.
+//! The published state of nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -95,7 +95,7 @@ impl<'a> Oracle<'a> {
         self.nodes_at(cluster, vip).is_empty() && !carriers.any(l2)
     }
 
-    /// The longest match, with its next-hops as far as they are told.
+    /// The longest match, with its next-hops as far as they are known.
     fn route_of(&self, cluster: Cluster<'a>, vip: IpAddr) -> Option<(&'a Route, Found)> {
         let (prefix, route) = self.longest(&cluster.config.rules.network_instance, vip)?;
         let next_hops = self.world.next_hops(route).unwrap_or_default();

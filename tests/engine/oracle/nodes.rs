@@ -188,7 +188,7 @@ impl<'a> Oracle<'a> {
         self.gnmi_heard() && self.session_last_down(cluster, address)
     }
 
-    /// The same, as gNMI told it last, whether it is heard now or not.
+    /// The same, as gNMI reported it last, whether it is heard now or not.
     pub(super) fn session_last_down(&self, cluster: Cluster<'_>, address: IpAddr) -> bool {
         self.world.source_of(&SourceId::Gnmi).synced_once
             && match self.world.neighbor(&cluster.config.rules.network_instance, address) {

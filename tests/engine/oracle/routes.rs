@@ -1,4 +1,4 @@
-//! The route of a VIP, here and elsewhere, and what holds while its next-hops are not told.
+//! The route of a VIP, here and elsewhere, and what holds while its next-hops are not received.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -42,7 +42,7 @@ pub(super) enum Standing {
     Other,
 }
 
-/// The next-hops of a route have not been told.
+/// The next-hops of a route have not been received.
 pub(super) struct NotTold;
 
 impl<'a> Oracle<'a> {
@@ -60,7 +60,7 @@ impl<'a> Oracle<'a> {
         Some((&key.prefix, route))
     }
 
-    /// The longest match, and whether it is the VIP's route. While the next-hops are not known, what was said before holds
+    /// The longest match, and whether it is the VIP's route. While the next-hops are not known, what was published before holds
     /// for a while as far as it was of this prefix; then, or if nothing was, it is an error, but for a covering prefix, which
     /// then has none.
     pub(super) fn find(&self, subject: Subject<'a>) -> Result<Option<(Found, Standing)>, NotTold> {
@@ -172,7 +172,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// What was said before; nothing where a covering prefix has been waited for long enough.
+    /// What was published before; nothing where a covering prefix has been waited for long enough.
     fn held(&self, subject: Subject<'a>, prefix: &IpNet, group: NextHopGroupId) -> Result<Option<Found>, NotTold> {
         if self.world.waiting.get(&group).is_some_and(|since| self.now.elapsed >= *since + GROUP_WAIT) {
             return if *prefix == IpNet::from(subject.vip) { Err(NotTold) } else { Ok(None) };
@@ -185,7 +185,7 @@ impl<'a> Oracle<'a> {
         Ok(Some(Found { prefix: *prefix, view, next_hops: next_hops.collect() }))
     }
 
-    /// Groups that routes of VIPs name and that have not been told; of those already waited for, also what nodes and
+    /// Groups that routes of VIPs name and that have not been received; of those already waited for, also what nodes and
     /// orphans look at.
     pub(super) fn waited_for(&self) -> BTreeSet<NextHopGroupId> {
         let mut named = BTreeSet::new();
@@ -236,14 +236,14 @@ impl<'a> Oracle<'a> {
         others.into_iter().filter(|other| *other != own).filter_map(|other| self.longest(other, subject.vip)).collect()
     }
 
-    /// The VIP has a route, and its next-hops have not been told.
+    /// The VIP has a route, and its next-hops have not been received.
     pub(super) fn not_told(&self, cluster: &ClusterName, vip: IpAddr) -> bool {
         let cluster = self.clusters().find(|known| known.name == cluster);
         let longest = cluster.and_then(|cluster| self.longest(&cluster.config.rules.network_instance, vip));
         longest.is_some_and(|(_, route)| self.world.next_hops(route).is_none())
     }
 
-    /// What is said of nodes' VIPs cannot be read from the tables now.
+    /// The published state of nodes' VIPs cannot be read from the tables now.
     pub(super) fn uncertain(&self, name: &ClusterName) -> bool {
         let Some(cluster) = self.clusters().find(|cluster| cluster.name == name) else { return false };
         matches!(self.blind(cluster), Some((_, Some(Reason::SwitchStale))))
@@ -272,7 +272,7 @@ impl<'a> Oracle<'a> {
         matches!(self.blind(cluster), Some((_, Some(Reason::Syncing | Reason::NetworkInstanceMissing))))
     }
 
-    /// The next-hops of VIPs whose services depend on where pods are, as far as they are told, and when the cluster was heard
+    /// The next-hops of VIPs whose services depend on where pods are, as far as they are known, and when the cluster was heard
     /// last.
     pub(super) fn courses(&self) -> BTreeMap<(ClusterName, IpAddr), (BTreeSet<IpAddr>, Duration)> {
         let mut courses = BTreeMap::new();

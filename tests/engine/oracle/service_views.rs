@@ -1,4 +1,4 @@
-//! What is said of services, VIPs and next-hops.
+//! The published state of services, VIPs and next-hops.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -21,13 +21,13 @@ impl<'a> Oracle<'a> {
         !(self.world.source_of(&SourceId::Ndk).synced_once && gnmi && self.kubernetes_synced(cluster))
     }
 
-    /// Row 2: the switch's own tables have been out of reach, or told anew, for more than 15 s.
+    /// Row 2: the switch's own tables have been out of reach, or sent again, for more than 15 s.
     pub(super) fn switch_stale(&self) -> bool {
         let ndk = self.world.source_of(&SourceId::Ndk);
         ndk.lost_since.or(ndk.anew_since).is_some_and(|since| self.now.elapsed >= since + DARK)
     }
 
-    /// The switch tells its tables anew, and what was said by the former ones holds.
+    /// The switch resynchronizes its tables, and what was published by the former ones holds.
     pub(super) fn told_anew(&self) -> bool {
         let ndk = self.world.source_of(&SourceId::Ndk);
         ndk.synced_once && ndk.anew_since.is_some() && !self.switch_stale()

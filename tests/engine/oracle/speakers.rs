@@ -1,4 +1,4 @@
-//! What resources of a speaker make of who announces: each object looked at anew for every question.
+//! What resources of a speaker make of who announces: each object looked at again forevery question.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -319,7 +319,7 @@ fn calico(speaker: &SpeakerWorld, subject: Subject<'_>, usable: bool) -> bool {
     !blocks.is_empty() && (host || !apart || usable)
 }
 
-/// The longest of the prefixes that peers' advertisements make of the VIP, whichever nodes have them; none where there is
+/// The longest of the prefixes that peers' advertisements make of the VIP, whichever nodes have them; `None` where there is
 /// none. Nothing where the resources do not say.
 fn cilium_length(speaker: &SpeakerWorld, subject: Subject<'_>, policy: TrafficPolicy) -> Option<Option<u8>> {
     let host = if subject.vip.is_ipv4() { 32 } else { 128 };

@@ -1,4 +1,4 @@
-//! What is said of sources, clusters, the whole agent, and routes nobody claims.
+//! The published state of sources, clusters, the whole agent, and routes nobody claims.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
