@@ -212,15 +212,11 @@ impl Held<'_> {
                     continue;
                 };
                 let unheard = said.route.as_ref().is_some_and(|route| route.fib == FibStatus::Unknown);
-                let fates_unknown = seen.api_lost() && only_pods_lost(&seen);
-                // Nor that a node is dead whose route is kept, where no host routes show nodes.
-                let kept_unheard = state.broken(Fault::GnmiLost(leaf)) && !self.plan.host_routes && keeps(state, leaf);
                 // Of a VIP by ARP, whose MAC answers is as old as what else gNMI said.
                 let mac_unheard = vip.l2 && state.broken(Fault::GnmiLost(leaf));
                 let excused = said_where_lost(&seen, agents, &key)
                     || unheard && only_unprogrammed(&seen)
-                    || fates_unknown
-                    || kept_unheard
+                    || keeps_unheard(state, leaf)
                     || mac_unheard;
                 if said.verdict.state == OperState::Up && excused {
                     self.matrix.elsewhere += 1;
@@ -257,9 +253,12 @@ impl Held<'_> {
                     (cluster, service) == (of, member)
                 }
                 (Resource::Cluster(cluster), Resource::Vip(of, ..)) => cluster == of,
-                _ => true,
+                (_, Resource::Vip(..)) => true,
+                _ => false,
             };
-            if !lost.iter().any(within) {
+            // One that stood before may go by another name since.
+            let stood = lossy && self.standing[leaf].iter().any(within);
+            if !stood && !lost.iter().any(within) {
                 let kind = format!("alarm {} of several, none lost", id.kind.as_str());
                 let story = format!("step {step}, {}: {}: {}", leaf_name(leaf), id, alarm.text);
                 self.wrong.push(Wrong { kind, story });
@@ -329,8 +328,9 @@ impl Held<'_> {
     }
 }
 
-/// Whether all that is lost of a flow is lost by another leaf than the one it entered, and the agent there does not say
-/// up. What other tables hold is not known here; that no node behind a tunnel serves is.
+/// Whether each part of a flow that is lost is lost by another leaf than the one it entered, where the agent does not say up or
+/// cannot know, or for want of pods while their API does not answer. What other tables hold is not known here; that no node
+/// behind a tunnel serves is.
 fn said_where_lost(seen: &Seen<'_>, agents: &[Agent], key: &(ClusterName, ServiceKey)) -> bool {
     let branches = &seen.outcome.0;
     let mut lost = branches.iter().filter(|branch| !branch.arrives()).peekable();
@@ -339,29 +339,29 @@ fn said_where_lost(seen: &Seen<'_>, agents: &[Agent], key: &(ClusterName, Servic
         let said = far.and_then(|far| agents[far].word(key, seen.vip.address()));
         // Who answers there for a VIP by ARP is not known here.
         let may_serve = seen.vip.l2 || branch.host().is_none() || far.is_some_and(|far| seen.serves_behind(far));
-        // Up for all that it hears of its hardware, which is nothing.
-        let unheard =
-            branch.end == End::NotProgrammed(branch.leaf.clone()) && far.is_some_and(|far| deaf(seen.state, far));
+        // Up for all that it hears of its hardware, or of its sessions, which is nothing.
+        let unheard = far.is_some_and(|far| match &branch.end {
+            End::NotProgrammed(_) => deaf(seen.state, far),
+            End::Unresolved(_) | End::DeadCable(_) | End::DeadHost(_) => keeps_unheard(seen.state, far),
+            _ => false,
+        });
         may_serve && (unheard || said.is_some_and(|said| said != OperState::Up))
     };
-    lost.peek().is_some() && lost.all(beyond)
+    let fate_unknown = |branch: &Branch| seen.api_lost() && matches!(branch.end, End::NoPod(_) | End::DeadHost(_));
+    lost.peek().is_some() && lost.all(|branch| beyond(branch) || fate_unknown(branch))
 }
 
-/// Whether a leaf keeps the routes of a session that is down.
-fn keeps(state: State<'_>, leaf: usize) -> bool {
-    state.faults.iter().any(|fault| matches!(fault, Fault::Stale(_, on) if *on == leaf))
+/// Whether a leaf keeps routes of a session that is down, does not hear gNMI say so, and no host routes show which nodes are
+/// dead.
+fn keeps_unheard(state: State<'_>, leaf: usize) -> bool {
+    let keeps = state.faults.iter().any(|fault| matches!(fault, Fault::Stale(_, on) if *on == leaf));
+    keeps && state.broken(Fault::GnmiLost(leaf)) && !state.plan.host_routes
 }
 
 /// Whether all that is lost is lost by the hardware of the leaf itself.
 fn only_unprogrammed(seen: &Seen<'_>) -> bool {
     let mut lost = seen.outcome.0.iter().filter(|branch| !branch.arrives());
     lost.all(|branch| branch.end == End::NotProgrammed(leaf_name(seen.leaf)))
-}
-
-/// Whether all that is lost is lost for want of pods.
-fn only_pods_lost(seen: &Seen<'_>) -> bool {
-    let mut lost = seen.outcome.0.iter().filter(|branch| !branch.arrives());
-    lost.all(|branch| matches!(branch.end, End::NoPod(_) | End::DeadHost(_)))
 }
 
 fn see<'a>(state: State<'a>, world: &World, leaf: usize, service: ServiceId, vip: VipPlan) -> Seen<'a> {

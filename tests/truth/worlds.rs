@@ -370,6 +370,71 @@ fn a_node_that_speaks_from_a_link_local_address_is_no_black_hole() {
 }
 
 #[test]
+fn a_link_local_next_hop_may_be_a_node_that_is_not_to_announce() {
+    let mut cluster = cluster(Speaker::Cilium, vec![node(&[0]), node(&[0])], service(true, &[0]));
+    cluster.unnumbered = true;
+    let plan = fabric(1, cluster, &[Fault::Stuck((0, 0)), Fault::PodsDraining((0, 0), 0)]);
+    says(&plan, (OperState::Unknown, Some(Reason::NextHopUnmapped)), Truth::All);
+}
+
+#[test]
+fn a_static_route_may_lead_to_a_node_of_a_sharing_cluster_that_is_not_to_announce() {
+    let hidden = NodePlan { known: Known::Hidden, excluded: Some(""), ..node(&[0]) };
+    let mut one = cluster(Speaker::Metallb, vec![hidden], service(false, &[0]));
+    let mut other = cluster(Speaker::Calico, vec![node(&[0])], service(false, &[]));
+    (one.shared, other.shared) = (true, true);
+    let mut plan = fabric(2, one, &[Fault::Static(0, (1, 0), StaticTo::Node((0, 0)))]);
+    plan.host_routes = false;
+    plan.clusters.push(other);
+    says(&plan, (OperState::Unknown, Some(Reason::NextHopUnmapped)), Truth::All);
+}
+
+/// Two clusters that share a VIP, of which the second announces its range and has no pod.
+fn with_an_idle_range(leaves: usize, mut one: ClusterPlan, idle: Vec<NodePlan>) -> Plan {
+    let mut other = cluster(Speaker::Calico, idle, service(true, &[]));
+    (one.shared, other.shared) = (true, true);
+    one.pool = true;
+    let mut plan = fabric(leaves, one, &[]);
+    plan.clusters.push(other);
+    plan
+}
+
+#[test]
+fn a_router_behind_a_leaf_with_that_of_a_cluster_without_a_pod_may_not_serve() {
+    let alone = |leaf| NodePlan { peers: Vec::new(), ..node(&[leaf]) };
+    let router = Some(Router { leaf: 3, next_hop_self: true });
+    for pods in [vec![], vec![(None, PodState::Ready)]] {
+        let mut one = cluster(Speaker::Calico, vec![alone(2), alone(0)], service(false, &[1]));
+        one.router = router;
+        let mut plan = with_an_idle_range(4, one, vec![alone(3)]);
+        plan.clusters[1].router = router;
+        plan.clusters[1].services[0].endpoints = pods;
+        says(&plan, (OperState::Unknown, Some(Reason::NextHopUnmapped)), Truth::Some);
+    }
+}
+
+#[test]
+fn a_leaf_may_have_the_idle_node_of_a_pair_that_no_next_hop_leads_to() {
+    let one = cluster(Speaker::KubeVip, vec![node(&[2])], service(false, &[0]));
+    let mut plan = with_an_idle_range(3, one, vec![node(&[0, 1])]);
+    plan.prefer_local = false;
+    plan.steps = vec![vec![Fault::Evpn(2)]];
+    says(&plan, (OperState::Unknown, Some(Reason::NextHopUnmapped)), Truth::None);
+}
+
+#[test]
+fn an_alarm_that_stood_before_the_ndk_was_lost_stays_under_another_name() {
+    let mut cluster = cluster(Speaker::Cilium, vec![node(&[2]), node(&[0])], service(true, &[0, 1]));
+    (cluster.readable, cluster.v6) = (true, true);
+    cluster.nodes.iter_mut().for_each(|node| node.v6 = true);
+    let vip = cluster.services[0].vips[0];
+    cluster.services[0].vips.push(VipPlan { v6: true, ..vip });
+    let mut plan = fabric(3, cluster, &[Fault::Session((0, 1), 0), Fault::PodsUnready((0, 0), 0)]);
+    plan.steps.push(vec![Fault::NdkLost(1)]);
+    holds(&plan);
+}
+
+#[test]
 fn a_gateway_may_be_announced_by_a_node_that_nobody_can_place() {
     let nodes = vec![node(&[0]), NodePlan { known: Known::Hidden, ..node(&[1]) }];
     let mut cluster = cluster(Speaker::Cilium, nodes, service(true, &[]));

@@ -42,20 +42,26 @@ impl NextHops<'_> {
             NextHopKind::Unmapped => {
                 let instance = &self.cluster.config.rules.network_instance;
                 let idle = self.world.last_session(instance, hop.address).is_down() || self.is_unheard(hop.address);
-                hop.may_serve && (written || idle || self.rivals(found).next().is_some() || self.has_idle_partner(hop))
+                let theirs = || self.rivals(found).next().is_some() || self.has_idle_partner(hop, &found.hops);
+                hop.may_serve && (written || idle || theirs())
             }
             NextHopKind::Vtep => {
                 let mut rivals = self.rivals(found).peekable();
-                let mixed =
-                    || self.is_mixed(hop.address) || self.has_idle_partner(hop) || self.has_strangers_behind(hop);
+                let mixed = || {
+                    let idle = self.is_mixed(hop.address) || self.has_idle_partner(hop, &found.hops);
+                    idle || self.has_strangers_behind(hop)
+                };
                 // Of several nodes behind a leaf it may use those that announce a range without an endpoint.
                 let range = self.local_policy && !found.is_host();
                 let idle = |slot: &u32| self.endpoints.on(*slot) == 0;
                 hop.may_serve && (rivals.peek().is_some() || mixed())
+                    || hop.serves && self.has_range_beyond(hop.address, found)
                     || hop.serves && range && self.cluster.at_vtep(hop.address).iter().any(idle)
                     || hop.serves && rivals.any(|rival| self.has_strays(rival, hop.address, &found.hops))
             }
-            NextHopKind::Transit | NextHopKind::Local | NextHopKind::L2 => false,
+            // Which nodes it passes on to is not known here, and not all of them serve.
+            NextHopKind::Transit => hop.may_serve || hop.serves && self.has_range_beyond(hop.address, found),
+            NextHopKind::Local | NextHopKind::L2 => false,
         }
     }
 
@@ -82,15 +88,30 @@ impl NextHops<'_> {
         self.world.phase.gnmi != GnmiPhase::Live && !host.is_some_and(|route| switch.owned_by(&route, ARP_ND_OWNER))
     }
 
-    /// The next-hop may lead to a node of a cluster that shares the VIP, which does not serve it.
-    fn has_idle_partner(&self, hop: &Hop) -> bool {
+    /// The next-hop may lead to a node of a cluster that shares the VIP, which does not serve it: one that nobody can place, or,
+    /// if it is a leaf, one behind it, or one here that no next-hop leads to, for it may be behind that leaf as well.
+    fn has_idle_partner(&self, hop: &Hop, installed: &[IpAddr]) -> bool {
         let mut carrying = self.partners().filter(|other| other.vips.contains_key(&self.vip));
         carrying.any(|other| {
             let may_be = |node: &NodeEntry| {
-                node.location.place == Place::Unlocated || node.location.vteps.contains(&hop.address)
+                let location = &node.location;
+                let unused = || location.place != Place::Evpn && !installed.iter().any(|hop| location.is_by(*hop));
+                let twin = hop.kind == NextHopKind::Vtep && unused();
+                location.place == Place::Unlocated || location.vteps.contains(&hop.address) || twin
             };
             other.nodes.iter().any(|(slot, node)| may_be(node) && !self.share(other, &[slot]))
         })
+    }
+
+    /// Transit leads to a cluster whose nodes may announce a range without an endpoint.
+    fn has_range_beyond(&self, hop: IpAddr, found: &Matched) -> bool {
+        let serves_locally = |other: &Cluster| {
+            let mut entries = other.carrying(self.vip);
+            entries.any(|entry| other.profile().serves_locally(&entry.service))
+        };
+        let own = || self.local_policy && self.is_transit_to(self.cluster, hop);
+        let theirs = |other: &Cluster| serves_locally(other) && self.is_transit_to(other, hop);
+        !found.is_host() && (own() || self.partners().any(theirs))
     }
 
     /// Nodes of other clusters are behind the leaf, and none of this one.

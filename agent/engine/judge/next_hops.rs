@@ -75,7 +75,7 @@ impl NextHops<'_> {
     }
 
     /// It leads to a cluster though it is no node: an address that is known to, or the leaf that one is behind.
-    fn is_transit_to(&self, cluster: &Cluster, hop: IpAddr) -> bool {
+    pub(super) fn is_transit_to(&self, cluster: &Cluster, hop: IpAddr) -> bool {
         let (switch, instance) = (self.world.switch, &cluster.config.rules.network_instance);
         cluster.transit().any(|transit| {
             let behind = || {
@@ -105,15 +105,22 @@ impl NextHops<'_> {
 
     /// Flows sent to the next-hop reach a usable endpoint.
     pub(super) fn serves(&self, hop: IpAddr) -> bool {
+        let leaf = match self.explain(hop) {
+            Explained::Nodes(_) | Explained::Foreign(..) => false,
+            Explained::Transit => !self.has_transit_at(hop),
+            Explained::Vtep(_) | Explained::Unmapped => true,
+        };
+        self.serves_some(hop) && !(leaf && self.is_mixed(hop))
+    }
+
+    /// The same, or some of them do: others may end at an idle node behind the same leaf.
+    fn serves_some(&self, hop: IpAddr) -> bool {
         match self.explain(hop) {
             Explained::Nodes(nodes) => self.serve(nodes),
-            Explained::Vtep(nodes) => {
-                let nodes = self.serve(nodes) || self.shared_behind(hop);
-                nodes && !self.is_mixed(hop) || self.passes_on(hop)
-            }
+            Explained::Vtep(nodes) => self.serve(nodes) || self.shared_behind(hop) || self.passes_on(hop),
             Explained::Foreign(other, nodes) => self.share(other, nodes),
             Explained::Transit => self.passes_on(hop),
-            Explained::Unmapped => self.shared_behind(hop) && !self.is_mixed(hop),
+            Explained::Unmapped => self.shared_behind(hop),
         }
     }
 
@@ -204,7 +211,7 @@ impl NextHops<'_> {
             }
             (None, Some(pool)) => length >= pool.prefix_len(),
             // A leaf that no node is behind brings the fabric's prefixes as well.
-            (None, None) if !serves && found.is_evpn() => false,
+            (None, None) if found.is_evpn() && !found.hops.iter().any(|hop| self.serves_some(*hop)) => false,
             (None, None) => return Standing::Unsure,
         };
         if counts { Standing::Counts } else { Standing::Other }
@@ -296,25 +303,15 @@ impl NextHops<'_> {
             nodes.filter(|node| !hops.iter().any(|hop| node.location.is_by(hop.address))).count()
         };
         let (mut elsewhere, mut silent, mut unlocated) = (0, 0, 0);
-        for (cluster, expectation) in all {
+        for (cluster, expectation) in all.clone() {
             elsewhere += absent(cluster, &expectation.attached);
             silent += absent(cluster, &expectation.silent);
             unlocated += absent(cluster, &expectation.unlocated);
         }
-        // Nodes that are not to announce and would serve: their speakers may not know that.
-        let serving = |slot: u32| self.endpoints.usable > 0 && self.serve(&[slot]);
-        let unreached = |(slot, node): &(u32, &NodeEntry)| {
-            let to_announce = [&expectation.attached, &expectation.silent, &expectation.unlocated];
-            !to_announce.iter().any(|slots| slots.contains(slot))
-                && !hops.iter().any(|hop| node.location.is_by(hop.address))
-                && serving(*slot)
-        };
         let lost = hops.iter().any(|hop| hop.is_lost() && hop.foreign.is_none());
-        let others: Vec<Place> = match lost {
-            true => self.cluster.nodes.iter().filter(unreached).map(|(_, node)| node.location.place).collect(),
-            false => Vec::new(),
-        };
-        let mut unannounced = others.iter().filter(|place| **place == Place::Unlocated).count();
+        let others = if lost { self.unannounced(hops, all) } else { Vec::new() };
+        let count = |place: Place| others.iter().filter(|other| **other == place).count();
+        let (mut silent_beside, mut unannounced) = (count(Place::Silent), count(Place::Unlocated));
         // Behind a leaf there is room for all of them, and one of them may be behind two.
         let behind_leaf = elsewhere + silent + unlocated > 0;
         // One that is not to announce may be as well: nothing speaks for it.
@@ -341,13 +338,39 @@ impl NextHops<'_> {
                     true
                 }
                 NextHopKind::Unmapped => {
-                    hop.doubtful = unannounced > 0;
-                    unannounced = unannounced.saturating_sub(1);
+                    let here = is_link_local(hop.address) && silent_beside > 0;
+                    let room = if here { &mut silent_beside } else { &mut unannounced };
+                    hop.doubtful = *room > 0;
+                    *room = room.saturating_sub(1);
                     hop.doubtful
                 }
                 NextHopKind::Local | NextHopKind::L2 => false,
             };
         }
+    }
+
+    /// Where nodes are that are not to announce, would serve, and have no way among the next-hops: their speakers may not
+    /// know that.
+    fn unannounced<'c>(
+        &self,
+        hops: &[Hop],
+        clusters: impl Iterator<Item = (&'c Cluster, &'c Expectation)>,
+    ) -> Vec<Place> {
+        let mut places = Vec::new();
+        for (cluster, expectation) in clusters {
+            let to_announce = [&expectation.attached, &expectation.silent, &expectation.unlocated];
+            let serves = |slot: u32| match cluster.id == self.cluster.id {
+                true => self.serve(&[slot]),
+                false => self.share(cluster, &[slot]),
+            };
+            let unreached = cluster.nodes.iter().filter(|(slot, node)| {
+                !to_announce.iter().any(|slots| slots.contains(slot))
+                    && !hops.iter().any(|hop| node.location.is_by(hop.address))
+                    && serves(*slot)
+            });
+            places.extend(unreached.map(|(_, node)| node.location.place));
+        }
+        places
     }
 
     /// A node serves that is not known to be behind other leaves alone.

@@ -86,7 +86,8 @@ pub(crate) fn vantage(evidence: &Evidence) -> Option<Vantage> {
 /// A next-hop of a route that is only kept, for the session that brought it is down, and that nothing shows to be alive.
 fn is_kept(evidence: &Evidence, hop: &Hop) -> bool {
     let written = evidence.route.as_ref().is_some_and(Matched::is_static);
-    hop.doubtful && hop.kind == NextHopKind::Local && !written
+    let by_session = !written && evidence.announcement != Some(Announcement::L2);
+    hop.doubtful && hop.kind == NextHopKind::Local && by_session
 }
 
 fn nobody_announces(evidence: &Evidence) -> bool {

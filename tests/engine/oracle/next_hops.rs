@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use srl_k8s_services::model::names::NodeName;
+use srl_k8s_services::model::names::{ClusterName, NodeName};
 use srl_k8s_services::model::verdict::NextHopKind;
 
 use ipnet::IpNet;
@@ -114,7 +114,7 @@ impl<'a> Oracle<'a> {
             }
         }
         let room = elsewhere + alone + unplaced > 0;
-        let (beside, mut idle) = self.unannounced(subject, route);
+        let (beside, mut idle, mut idle_here) = self.unannounced(subject, route);
         let (mut flows, mut guesses) = (BTreeMap::new(), BTreeSet::new());
         for hop in &route.next_hops {
             let kind = self.kind(cluster, *hop, route.is_evpn());
@@ -135,14 +135,17 @@ impl<'a> Oracle<'a> {
                 }
                 // A node that is here speaks by a link-local address, or one that is nowhere and is not to announce does.
                 NextHopKind::Unmapped => {
-                    let local = alone > 0 && matches!(hop, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80);
+                    let link_local = matches!(hop, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80);
+                    let local = alone > 0 && link_local;
                     let one = unplaced > 0 && !local;
                     alone -= usize::from(local);
                     unplaced -= usize::from(one);
-                    let other = !local && !one && idle > 0;
+                    let speaker = !local && !one && link_local && idle_here > 0;
+                    idle_here -= usize::from(speaker);
+                    let other = !local && !one && !speaker && idle > 0;
                     idle -= usize::from(other);
-                    guesses.extend(other.then_some(*hop));
-                    local || one || other
+                    guesses.extend((speaker || other).then_some(*hop));
+                    local || one || speaker || other
                 }
             };
             flows.insert(*hop, if may { Flow::MayServe } else { Flow::Lost });
@@ -151,18 +154,24 @@ impl<'a> Oracle<'a> {
     }
 
     /// Nodes that are not to announce, would serve, and have no way among the next-hops: whether there is any that is not known
-    /// to be behind another leaf, and how many are nowhere.
-    fn unannounced(&self, subject: Subject<'a>, route: &Found) -> (bool, usize) {
-        let cluster = subject.cluster;
-        let announcers = self.announcers(cluster, subject.vip);
-        let serving = cluster.world.nodes.keys().filter(|node| {
-            let reached = route.next_hops.iter().any(|hop| self.leads_to(cluster, node, hop));
-            let serves = !self.usable_endpoints(subject).is_empty() && self.serves(subject, &BTreeSet::from([*node]));
-            serves && !reached && !announcers.contains(node) && !self.remote(cluster, node)
-        });
-        let nowhere = |node: &&NodeName| !self.located(cluster, node) && !self.here_alone(cluster, node);
-        let serving: Vec<&NodeName> = serving.collect();
-        (!serving.is_empty(), serving.into_iter().filter(nowhere).count())
+    /// to be behind another leaf, how many are nowhere, and how many are here without a neighbor.
+    fn unannounced(&self, subject: Subject<'a>, route: &Found) -> (bool, usize, usize) {
+        let mut nodes: BTreeSet<(&ClusterName, &NodeName)> = BTreeSet::new();
+        for theirs in self.with_endpoints(subject) {
+            let of = theirs.cluster;
+            let announcers = self.announcers(of, subject.vip);
+            let quiet = of.world.nodes.keys().filter(|node| !announcers.contains(node) && !self.remote(of, node));
+            let unused = quiet.filter(|node| !route.next_hops.iter().any(|hop| self.leads_to(of, node, hop)));
+            let serving = unused.filter(|node| self.serves(theirs, &BTreeSet::from([*node])));
+            nodes.extend(serving.map(|node| (of.name, node)));
+        }
+        let (mut nowhere, mut here) = (0, 0);
+        for (name, node) in &nodes {
+            let of = self.clusters().find(|cluster| cluster.name == *name).expect("a cluster");
+            here += usize::from(self.here_alone(of, node));
+            nowhere += usize::from(!self.located(of, node) && !self.here_alone(of, node));
+        }
+        (!nodes.is_empty(), nowhere, here)
     }
 
     /// This service, and those of clusters that share the VIP, as far as they have an endpoint for it.
@@ -231,21 +240,31 @@ impl<'a> Oracle<'a> {
             let local = self.served_locally(cluster, subject.service) && route.prefix != IpNet::from(subject.vip);
             local && nodes.any(|node| self.usable_on(subject, &BTreeSet::from([node])) == 0)
         };
+        // The same of nodes beyond transit.
+        let passed = || {
+            let partners = self.neighbors_of(cluster).filter(|other| share(cluster, *other));
+            let theirs = partners.flat_map(|other| self.subjects(other)).filter(|theirs| theirs.vip == subject.vip);
+            let mut all = std::iter::once(subject).chain(theirs);
+            let ranged =
+                |of: Subject<'a>| self.served_locally(of.cluster, of.service) && self.is_transit(of.cluster, hop);
+            route.prefix != IpNet::from(subject.vip) && all.any(ranged)
+        };
         match kind {
             // The leaf of nodes that share the VIP has no session of its own.
             NextHopKind::Unmapped if self.surely_serves(subject, hop) => false,
             NextHopKind::Unmapped => {
                 let unproven = written || unheard() || self.session_last_down(cluster, hop);
-                unproven || rivals().next().is_some() || self.idle_partner(subject, hop) || guessed()
+                unproven || rivals().next().is_some() || self.idle_partner(subject, route, hop) || guessed()
             }
-            NextHopKind::Vtep if self.surely_serves(subject, hop) => ranged() || rivals().any(strays),
+            NextHopKind::Vtep if self.surely_serves(subject, hop) => ranged() || passed() || rivals().any(strays),
             NextHopKind::Vtep => {
                 let behind = |of: Cluster<'a>| of.world.nodes.keys().any(|node| self.vteps(of, node).contains(&hop));
                 let strangers = !behind(cluster) && self.neighbors_of(cluster).any(behind);
-                let theirs = strangers || self.mixed(subject, hop) || self.idle_partner(subject, hop);
+                let theirs = strangers || self.mixed(subject, hop) || self.idle_partner(subject, route, hop);
                 theirs || rivals().next().is_some() || guessed()
             }
-            NextHopKind::Transit => guessed(),
+            // Whom it passes flows on to is not known here.
+            NextHopKind::Transit => passed() || !self.surely_serves(subject, hop),
             // A node that the operator leads to, without a session of its own and an answer.
             NextHopKind::Local if written && self.surely_serves(subject, hop) => {
                 let nodes = self.nodes_of_hop(cluster, hop);
@@ -262,9 +281,11 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// A cluster that shares the VIP has nodes behind the next-hop, or some that nothing places, which do not serve.
-    fn idle_partner(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
+    /// A cluster that shares the VIP has nodes behind the next-hop, or some that nothing places, which do not serve; behind
+    /// another leaf may also be those that are here and have no way among the next-hops.
+    fn idle_partner(&self, subject: Subject<'a>, route: &Found, hop: IpAddr) -> bool {
         let cluster = subject.cluster;
+        let leaf = self.kind(cluster, hop, route.is_evpn()) == NextHopKind::Vtep;
         let mut partners = self.neighbors_of(cluster).filter(|other| share(cluster, *other));
         partners.any(|other| {
             let theirs: Vec<_> = self.subjects(other).filter(|theirs| theirs.vip == subject.vip).collect();
@@ -276,7 +297,9 @@ impl<'a> Oracle<'a> {
                     let serves = |theirs: &Subject<'a>| {
                         !self.usable_endpoints(*theirs).is_empty() && self.serves(*theirs, &alone)
                     };
-                    (!placed || self.vteps(other, node).contains(&hop)) && !theirs.iter().any(serves)
+                    let unused = || !route.next_hops.iter().any(|hop| self.leads_to(other, node, hop));
+                    let twin = leaf && !self.remote(other, node) && unused();
+                    (!placed || twin || self.vteps(other, node).contains(&hop)) && !theirs.iter().any(serves)
                 })
         })
     }
@@ -355,9 +378,17 @@ impl<'a> Oracle<'a> {
     /// What serves for certain, by nodes or by transit.
     pub(super) fn surely_serves(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
         let local = self.kind(subject.cluster, hop, false) == NextHopKind::Local;
+        let itself = self.named_transit(subject.cluster).any(|(_, transit)| transit == hop);
+        let transit = itself && self.kind(subject.cluster, hop, false) == NextHopKind::Transit;
+        self.somehow_serves(subject, hop) && (local || transit || !self.mixed(subject, hop))
+    }
+
+    /// The same, though idle nodes may be behind the same leaf.
+    pub(super) fn somehow_serves(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
+        let local = self.kind(subject.cluster, hop, false) == NextHopKind::Local;
         let all_serve = |other: &Subject<'a>| !self.served_locally(other.cluster, other.service);
-        self.certain_flow(subject, hop) == Some(Flow::Serves) && (local || !self.mixed(subject, hop))
-            || !local && self.passed_on(subject, hop).any(|other| all_serve(&other))
+        let passed = || !local && self.passed_on(subject, hop).any(|other| all_serve(&other));
+        self.certain_flow(subject, hop) == Some(Flow::Serves) || passed()
     }
 
     /// The same, where what is known of nodes tells.

@@ -131,7 +131,9 @@ impl<'a> Oracle<'a> {
             }
             Some(_) => Standing::Other,
             // A leaf that nobody is known to be behind has prefixes of the fabric as well.
-            None if serving.is_empty() && found.is_evpn() => Standing::Other,
+            None if found.is_evpn() && !found.next_hops.iter().any(|hop| self.somehow_serves(subject, *hop)) => {
+                Standing::Other
+            }
             None => Standing::Unsure,
         }
     }
