@@ -1,0 +1,162 @@
+//! When an alarm is raised, changed and cleared.
+
+use super::*;
+
+#[test]
+fn a_missing_route_is_raised_after_the_hold_time() {
+    let mut leaf = Scenario::carried();
+    leaf.alarmed(&[]).no_route().after(9).alarmed(&[]).after(1).alarmed(&[ROUTE_MISSING]);
+    let alarm = leaf.alarm(ROUTE_MISSING);
+    assert_eq!((alarm.severity, alarm.owner, alarm.affected), (Severity::Critical, Owner::Network, 1));
+    assert!(
+        alarm.text.starts_with("VIP 1.1.1.100 of default/web in cluster c1: no route in ip-vrf-1"),
+        "{}",
+        alarm.text
+    );
+    assert!(leaf.engine.deadline().is_none_or(|due| due > leaf.elapsed), "nothing is due at once");
+}
+
+#[test]
+fn it_is_cleared_once_it_has_been_well_for_the_hold_time() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).via(1, &[1, 2, 3]).after(4).alarmed(&[ROUTE_MISSING]).after(1).alarmed(&[]);
+    let record = leaf.record(ROUTE_MISSING);
+    assert_eq!((record.sequence, record.because), (1, ClearedBecause::Well));
+    assert_eq!(record.cleared.duration_since(record.raised).as_secs(), 5);
+    assert_eq!((record.severity, record.owner, record.affected), (Severity::Critical, Owner::Network, 1));
+}
+
+#[test]
+fn a_fault_that_ends_within_the_hold_time_raises_nothing() {
+    Scenario::carried().no_route().after(9).via(1, &[1, 2, 3]).after(60).alarmed(&[]);
+}
+
+#[test]
+fn going_from_fault_to_fault_is_no_break_and_raises_what_it_is_then() {
+    let mut leaf = Scenario::carried();
+    leaf.via(1, &[1, 3]).after(4).no_route().after(4).slice(C1, "web", AddressFamily::Ipv4, &[]);
+    leaf.after(1).alarmed(&[]).after(1).alarmed(&[NO_ENDPOINT]);
+}
+
+#[test]
+fn a_flapping_fault_is_one_alarm_that_counts() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10);
+    for _ in 0..3 {
+        leaf.via(1, &[1, 2, 3]).after(2).no_route().after(2);
+    }
+    leaf.after(10).alarmed(&[ROUTE_MISSING]);
+    assert_eq!((leaf.alarm(ROUTE_MISSING).occurrences, leaf.raised()), (4, 1));
+    leaf.via(1, &[1, 2, 3]).after(5).alarmed(&[]);
+    assert_eq!(leaf.said.alarms.history.len(), 1);
+}
+
+#[test]
+fn without_hold_times_it_is_raised_and_cleared_at_once() {
+    let mut leaf = Scenario::carried();
+    leaf.holds(0, 0, 100).no_route().alarmed(&[ROUTE_MISSING]).via(1, &[1, 2, 3]).alarmed(&[]);
+}
+
+#[test]
+fn a_new_hold_time_applies_to_what_is_pending() {
+    Scenario::carried().no_route().after(3).holds(2, 5, 100).after(0).alarmed(&[ROUTE_MISSING]);
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(3).holds(60, 5, 100).after(20).alarmed(&[]).after(40).alarmed(&[ROUTE_MISSING]);
+}
+
+// ---- one alarm for each VIP ----
+
+#[test]
+fn type_and_severity_follow_the_verdict_and_the_time_stays() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).alarmed(&[ROUTE_MISSING]);
+    let raised = leaf.alarm(ROUTE_MISSING).raised;
+    leaf.after(60).slice(C1, "web", AddressFamily::Ipv4, &[]).alarmed(&[NO_ENDPOINT]);
+    let alarm = leaf.alarm(NO_ENDPOINT);
+    assert_eq!((alarm.raised, alarm.severity, alarm.owner), (raised, Severity::Minor, Owner::Application));
+    let record = leaf.record(ROUTE_MISSING);
+    assert_eq!(record.because, ClearedBecause::Became(AlarmType::VipNoEndpoint));
+    assert!(record.text.ends_with("; became vip-no-endpoint"), "{}", record.text);
+}
+
+#[test]
+fn becoming_unknown_changes_nothing() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).lost(SourceId::Ndk).after(60);
+    leaf.alarmed(&[ROUTE_MISSING, "source-stale/ndk"]);
+    leaf.back(SourceId::Ndk).after(30).alarmed(&[ROUTE_MISSING]);
+    assert_eq!(leaf.alarm(ROUTE_MISSING).occurrences, 1, "it was never gone");
+}
+
+#[test]
+fn nothing_is_raised_for_the_time_it_was_not_known() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(5).lost(SourceId::Ndk).after(60).alarmed(&["source-stale/ndk"]);
+    leaf.back(SourceId::Ndk).after(9).alarmed(&[]).after(1).alarmed(&[ROUTE_MISSING]);
+}
+
+#[test]
+fn a_verdict_that_is_unknown_when_its_source_returns_starts_no_clock() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(2).source(SourceId::Ndk, SourceEvent::Syncing).network_instance("ip-vrf-2", Some(1));
+    leaf.source(SourceId::Ndk, SourceEvent::Synced).after(60).alarmed(&["network-instance-missing/c1"]);
+}
+
+#[test]
+fn an_application_fault_is_minor_and_the_application_s() {
+    let mut leaf = Scenario::carried();
+    leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("web-0", "n1", false, false)])
+        .after(10)
+        .alarmed(&[NO_ENDPOINT]);
+    let alarm = leaf.alarm(NO_ENDPOINT);
+    assert_eq!((alarm.severity, alarm.owner), (Severity::Minor, Owner::Application));
+}
+
+#[test]
+fn a_service_without_an_address_is_a_warning_of_the_cluster_s() {
+    let mut leaf = Scenario::carried();
+    leaf.service("second", TrafficPolicy::Cluster, &[]).after(10).alarmed(&["vip-address-pending/c1/default/second"]);
+    let alarm = leaf.alarm("vip-address-pending/c1/default/second");
+    assert_eq!((alarm.severity, alarm.owner), (Severity::Warning, Owner::Cluster));
+}
+
+// ---- sessions ----
+
+#[test]
+fn a_text_is_written_at_most_every_ten_seconds() {
+    let mut leaf = Scenario::carried();
+    leaf.via(1, &[1, 2]).after(10).alarmed(&[DEGRADED]);
+    let text = |leaf: &Scenario| leaf.alarm(DEGRADED).text.clone();
+    let first = text(&leaf);
+    leaf.after(1).via(1, &[1]).after(1);
+    assert_eq!(text(&leaf), first);
+    leaf.after(8);
+    assert_ne!(text(&leaf), first);
+    assert_eq!(leaf.events(|_| true), 1, "no notification for a text");
+}
+
+#[test]
+fn an_alarm_is_graver_when_what_is_graver_has_lasted_and_less_grave_at_once() {
+    let mut leaf = Scenario::carried();
+    leaf.via(1, &[1, 2]).after(10).alarmed(&[DEGRADED]);
+    leaf.no_route().after(9).alarmed(&[DEGRADED]);
+    leaf.via(1, &[1, 2]).after(1).no_route().after(9).alarmed(&[DEGRADED]);
+    leaf.after(1).alarmed(&[ROUTE_MISSING]);
+    assert_eq!(leaf.alarm(ROUTE_MISSING).severity, Severity::Critical);
+    leaf.via(1, &[1, 2]).alarmed(&[DEGRADED]);
+}
+
+#[test]
+fn what_becomes_of_an_alarm_whose_route_is_back_is_told_though_it_is_not_known() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).alarmed(&[ROUTE_MISSING]);
+    leaf.session(node(2), SessionState::Active).via(1, &[1, 2, 3]).after(60).alarmed(&[SESSION_DOWN]);
+    assert_eq!(leaf.record(ROUTE_MISSING).because, ClearedBecause::NotKnown);
+}
+
+#[test]
+fn the_session_of_a_node_of_which_nothing_is_known_any_more_raises_nothing() {
+    let mut leaf = Scenario::carried();
+    leaf.session(node(2), SessionState::Active).network_instance(VRF, None).after(60);
+    leaf.alarmed(&["network-instance-missing/c1"]);
+}

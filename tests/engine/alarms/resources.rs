@@ -1,0 +1,74 @@
+//! Alarms end with what they are about; nodes nobody can place, routes nobody claims.
+
+use super::*;
+
+#[test]
+fn a_service_that_is_deleted_takes_its_alarms_along_at_once() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).kubernetes(C1, ClusterEvent::Services(Update::Gone(key("web")))).alarmed(&[]);
+    assert_eq!(leaf.record(ROUTE_MISSING).because, ClearedBecause::Removed);
+}
+
+#[test]
+fn a_vip_that_moves_to_another_address_takes_its_alarm_along() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).via(2, &[1, 2, 3]).service("web", TrafficPolicy::Cluster, &[vip(2)]).alarmed(&[]);
+    assert_eq!(leaf.record(ROUTE_MISSING).because, ClearedBecause::Removed);
+}
+
+#[test]
+fn a_cluster_that_is_disabled_or_removed_takes_its_alarms_along() {
+    for enabled in [Some(false), None] {
+        let mut leaf = Scenario::carried();
+        leaf.no_route().session(node(2), SessionState::Idle).after(10).lost(SourceId::Kubernetes(C1.into())).after(10);
+        assert_eq!(leaf.said.alarms.active.len(), 3);
+        match enabled {
+            Some(enabled) => leaf.cluster(C1, |cluster| cluster.enabled = enabled),
+            None => leaf.configure(|config| config.clusters.clear()),
+        };
+        leaf.alarmed(&[]);
+        assert!(leaf.said.alarms.history.values().all(|record| record.because == ClearedBecause::Removed));
+    }
+}
+
+// ---- nodes that are not located, routes nobody claims ----
+
+#[test]
+fn an_announcer_that_is_not_located_is_named_unless_a_next_hop_may_be_its_own() {
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", node(1)).node("n2", &[node(2)]).remote("n3", node(3), 3);
+    leaf.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &["n1", "n2"]).via(1, &[1]);
+    leaf.after(10).alarmed(&["node-address-unknown/c1/n2"]);
+    assert_eq!(leaf.alarm("node-address-unknown/c1/n2").owner, Owner::Cluster);
+    leaf.up(ip("10.9.9.9")).bgp(vip(1), &[node(1), ip("10.9.9.9")]).after(5).alarmed(&[]);
+}
+
+#[test]
+fn a_leaf_that_locates_few_nodes_names_none_of_the_others() {
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", node(1)).node("n2", &[node(2)]).node("n3", &[node(3)]);
+    leaf.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &NODES).via(1, &[1]);
+    leaf.after(60).alarmed(&[]).evpn(node(2), &[vtep(2)]).after(10).alarmed(&["node-address-unknown/c1/n3"]);
+    leaf.evpn(node(3), &[vtep(3)]).after(5).alarmed(&[]);
+}
+
+#[test]
+fn losing_the_place_of_other_nodes_clears_no_node_s_alarm() {
+    let mut leaf = Scenario::new();
+    leaf.attached("n1", node(1)).remote("n2", node(2), 2).node("n3", &[node(3)]);
+    leaf.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &NODES).via(1, &[1]);
+    leaf.after(10).alarmed(&["node-address-unknown/c1/n3"]);
+    leaf.withdraw(node(2)).after(60);
+    assert!(leaf.said.alarms.active.keys().any(|key| key.kind == AlarmType::NodeAddressUnknown));
+}
+
+#[test]
+fn a_route_nobody_claims_is_a_warning_until_it_is_gone() {
+    let mut leaf = Scenario::carried();
+    leaf.cluster(C1, |cluster| cluster.rules.vip_pools = [net("1.1.1.0/24")].into());
+    leaf.bgp(ip("1.1.1.7"), &[node(1)]).after(10).alarmed(&["vip-route-orphan/ip-vrf-1/1.1.1.7/32"]);
+    leaf.bgp(ip("1.1.1.8"), &[node(1)]).after(10).alarmed(&["vip-route-orphan/network-instance/ip-vrf-1"]);
+    leaf.withdraw(ip("1.1.1.7")).withdraw(ip("1.1.1.8")).after(5).alarmed(&[]);
+}
+
+// ---- pacing ----

@@ -1,0 +1,93 @@
+//! What outlives the process.
+
+use super::*;
+
+#[test]
+fn alarms_and_history_outlive_the_process_with_their_times() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).via(1, &[1, 2, 3]).after(10).no_route().after(10).alarmed(&[ROUTE_MISSING]);
+    let (raised, history) = (leaf.alarm(ROUTE_MISSING).raised, leaf.said.alarms.history.clone());
+    leaf.restarted().alarmed(&[ROUTE_MISSING]).after(20).alarmed(&[ROUTE_MISSING]);
+    leaf.heard_again(&[]).after(60).alarmed(&[ROUTE_MISSING]);
+    assert_eq!(leaf.alarm(ROUTE_MISSING).raised, raised);
+    assert_eq!(leaf.said.alarms.history, history);
+    assert_eq!(leaf.raised(), 0, "nobody is notified again");
+    leaf.via(1, &[1, 2, 3]).after(5).alarmed(&[]);
+    assert_eq!(leaf.said.alarms.history.keys().copied().collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn an_alarm_for_several_outlives_the_process_and_takes_its_members_back() {
+    let mut leaf = Scenario::carried();
+    leaf.service("one", TrafficPolicy::Cluster, &[]).service("two", TrafficPolicy::Cluster, &[]).after(10);
+    let raised = leaf.alarm("vip-address-pending/c1").raised;
+    leaf.restarted().heard_again(&[1, 2, 3]).alarmed(&["vip-address-pending/c1"]);
+    leaf.service("one", TrafficPolicy::Cluster, &[]).after(20).alarmed(&["vip-address-pending/c1"]);
+    let alarm = leaf.alarm("vip-address-pending/c1");
+    assert_eq!((alarm.raised, alarm.affected, leaf.raised()), (raised, 1, 0));
+}
+
+#[test]
+fn an_alarm_for_several_of_whom_none_is_left_is_cleared_after_a_restart() {
+    let mut leaf = Scenario::carried();
+    leaf.service("one", TrafficPolicy::Cluster, &[]).service("two", TrafficPolicy::Cluster, &[]).after(10).restarted();
+    leaf.after(60).alarmed(&["vip-address-pending/c1"]).heard_again(&[1, 2, 3]).alarmed(&["vip-address-pending/c1"]);
+    leaf.after(5).alarmed(&[]);
+}
+
+#[test]
+fn an_alarm_for_several_waits_after_a_restart_while_their_verdicts_are_unknown() {
+    let mut leaf = Scenario::carried();
+    leaf.carry(2, "dns");
+    for n in 1..=3 {
+        leaf.session(node(n), SessionState::Idle);
+    }
+    leaf.withdraw(vip(1)).withdraw(vip(2)).after(10).alarmed(&["vip-route-missing/c1", "neighbor-session-down/c1"]);
+    leaf.restarted().heard_again(&[]).network_instance(VRF, None).after(60);
+    assert!(leaf.said.alarms.active.keys().any(|key| key.to_string() == "vip-route-missing/c1"));
+}
+
+#[test]
+fn an_alarm_about_what_was_removed_meanwhile_is_cleared_after_a_restart() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).restarted().configure(|_| {});
+    leaf.source(SourceId::Ndk, SourceEvent::Synced).source(SourceId::Gnmi, SourceEvent::Synced);
+    leaf.alarmed(&[ROUTE_MISSING]).source(SourceId::Kubernetes(C1.into()), SourceEvent::Synced).alarmed(&[]);
+    assert_eq!(leaf.record(ROUTE_MISSING).because, ClearedBecause::Removed);
+}
+
+#[test]
+fn a_fault_that_became_another_during_a_restart_keeps_its_time() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10);
+    let raised = leaf.alarm(ROUTE_MISSING).raised;
+    leaf.restarted().heard_again(&[1, 2]).alarmed(&[DEGRADED]);
+    assert_eq!(leaf.alarm(DEGRADED).raised, raised);
+}
+
+#[test]
+fn an_alarm_is_not_cleared_before_it_was_raised_though_the_clock_is_set_back() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().after(10).via(1, &[1, 2, 3]);
+    leaf.elapsed += Duration::from_secs(5);
+    let behind = at(Duration::ZERO).wall.checked_sub(Duration::from_secs(3600)).expect("in range");
+    for change in leaf.engine.apply(Now { elapsed: leaf.elapsed, wall: behind }, Event::Tick) {
+        leaf.said.take(change);
+    }
+    let record = leaf.record(ROUTE_MISSING);
+    assert_eq!(record.cleared, record.raised);
+}
+
+#[test]
+fn what_is_raised_or_cleared_is_saved_soon_and_a_new_text_later() {
+    let mut leaf = Scenario::carried();
+    leaf.holds(0, 0, 100).after(60);
+    let mut saves = leaf.said.alarms.saves;
+    let mut saved = |leaf: &Scenario| leaf.said.alarms.saves - std::mem::replace(&mut saves, leaf.said.alarms.saves);
+    assert_eq!(saved(leaf.via(1, &[1, 2])), 1);
+    assert_eq!(saved(leaf.no_route().pass(ms(900))), 0, "once a second at most");
+    assert_eq!(saved(leaf.pass(ms(100))), 1);
+    assert_eq!(saved(leaf.after(20).via(1, &[1, 2])), 1);
+    assert_eq!(saved(leaf.pass(ms(500)).via(1, &[1]).pass(ms(9400))), 0, "a text is neither written nor saved at once");
+    assert_eq!(saved(leaf.after(1)), 1);
+}
