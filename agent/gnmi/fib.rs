@@ -446,6 +446,32 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_that_is_repeated_is_the_one_of_before() {
+        let mut fib = live();
+        tell(&mut fib, 2, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
+        tell(&mut fib, 3, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
+        let (_, fault) = fib.faults().next().expect("a fault");
+        assert_eq!(fault.since, at(2));
+        tell(&mut fib, 4, "10.0.0.1/32", "bgp_mgr", &[(SUCCESS_AT, &at(4).to_string())]);
+        tell(&mut fib, 5, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
+        assert_eq!(faults(&fib), [], "it was acquitted");
+    }
+
+    #[test]
+    fn more_faults_than_are_kept_leave_the_instance_uncovered() {
+        let mut fib = live();
+        let instance = table().network_instance;
+        let mut fail = |number: usize| {
+            let prefix = format!("10.{}.{}.{}/32", number >> 16, number >> 8 & 255, number & 255);
+            tell(&mut fib, 1, &prefix, "bgp_mgr", &[(FAILED, "add")]);
+            (fib.count, fib.holds_all(&instance))
+        };
+        assert_eq!((0..MOST_ENTRIES).map(&mut fail).last(), Some((MOST_ENTRIES, true)));
+        assert_eq!(fail(0), (MOST_ENTRIES, true), "one that is kept is no further one");
+        assert_eq!(fail(MOST_ENTRIES), (MOST_ENTRIES, false));
+    }
+
+    #[test]
     fn what_cannot_be_taken_out_is_no_failure() {
         let mut fib = live();
         tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "delete"), (PENDING, "delete")]);

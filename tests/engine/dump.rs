@@ -146,3 +146,17 @@ fn what_a_dump_does_not_repeat_is_gone_when_it_is_over() {
     leaf.counting(0).stream_ends().dumping().instances().is(Up, None);
     leaf.paced(DumpPace::Paused).is(Down, Some(Reason::NoRoute));
 }
+
+#[test]
+fn silence_is_no_sign_of_life() {
+    let mut leaf = Scenario::new();
+    let heard = |leaf: &Scenario| {
+        let freshness = leaf.engine.freshness().into_iter().find(|freshness| freshness.source == SourceId::Ndk);
+        freshness.expect("a source").last_event
+    };
+    let before = heard(&leaf);
+    leaf.wait(Duration::from_secs(5)).paced(DumpPace::Rested);
+    assert_eq!(heard(&leaf), before);
+    leaf.group();
+    assert!(heard(&leaf) > before);
+}

@@ -472,6 +472,17 @@ fn row_13_degraded_when_the_session_of_an_absent_next_hop_is_down() {
 }
 
 #[test]
+fn a_leaf_beside_one_of_the_nodes_here_is_no_unused_local_path() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = healthy(family);
+        leaf.remote("n4", family.node(4), 4).ready("web", &["n1", "n2", "n3", "n4"]);
+        leaf.bgp(vip, &[vtep(4), family.node(1), family.node(3)]);
+        leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[&family.node(2)]);
+    }
+}
+
+#[test]
 fn row_14_degraded_when_local_sessions_are_up_and_the_route_goes_to_remote_leaves() {
     for family in Family::BOTH {
         let vip = family.vip(100);
@@ -548,6 +559,19 @@ fn rows_18_and_19_unmapped_next_hops_may_serve_while_an_announcer_is_unlocated()
             leaf.expect(vip, Up, None, &[]);
         }
     }
+}
+
+#[test]
+fn a_prefix_that_arrives_reaches_its_first_and_last_address() {
+    let family = Family::V4;
+    let (first, last) = (family.aggregate().network(), family.aggregate().broadcast());
+    let mut leaf = with_speaker(Speaker::Calico);
+    leaf.attached("n1", family.node(1)).service("web", Cluster, &[first, last]).ready("web", &["n1"]);
+    leaf.expect(first, Down, Some(Reason::NoRoute), &[]);
+    leaf.expect(last, Down, Some(Reason::NoRoute), &[]);
+    leaf.route_of(VRF, family.aggregate(), crate::scenario::BGP, &[family.node(1)]);
+    leaf.expect(first, Up, Some(Reason::CoveredByAggregate), &[]);
+    leaf.expect(last, Up, Some(Reason::CoveredByAggregate), &[]);
 }
 
 #[test]

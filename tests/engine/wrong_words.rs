@@ -464,6 +464,21 @@ fn a_claim_by_externalips_is_the_claimants_conflict_alone() {
 }
 
 #[test]
+fn an_address_that_nobody_has_may_be_of_another_cluster_that_claims_the_vip() {
+    let (vip, hop) = (Family::V4.vip(100), ip("10.9.9.1"));
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.node("n1", &[Family::V4.elsewhere(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.up(hop).bgp(vip, &[hop]).expect(vip, Up, Some(Reason::NextHopUnmapped), &[&hop]);
+    leaf.cluster("c2", |cluster| {
+        cluster.source.speaker = Speaker::Generic;
+        cluster.source.include_external_ips = true;
+    });
+    leaf.source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
+    leaf.service_in("c2", "web", Service { external_ips: [vip].into(), ..Service::default() });
+    leaf.expect(vip, Unknown, Some(Reason::NextHopUnmapped), &[&hop]);
+}
+
+#[test]
 fn an_unlocated_announcer_explains_one_next_hop_at_most() {
     let vip = Family::V4.vip(100);
     let mut leaf = leaf(Speaker::Metallb);
