@@ -110,15 +110,19 @@ impl Dialers {
     /// When the system has no thread to give.
     pub fn start() -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
+        let (ready, lowered) = mpsc::sync_channel::<()>(1);
         std::thread::Builder::new().name("dialers".into()).spawn(move || {
             if let Err(error) = harden::keep_namespaces_for_later() {
                 tracing::debug!(%error, "capabilities stay as they are");
             }
+            drop(ready);
             for job in queue {
                 // Whoever waits for the job sees that it is gone.
                 let _ = std::thread::Builder::new().name("dial".into()).spawn(job);
             }
         })?;
+        // From here on no thread has the capability in effect: the sender is dropped when that is so.
+        let _ = lowered.recv();
         Ok(Self(jobs))
     }
 
