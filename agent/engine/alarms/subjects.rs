@@ -144,6 +144,8 @@ impl Subjects {
         }
         let timed = self.known.iter().filter_map(|(resource, subject)| Some((subject.due(&policy)?, resource.clone())));
         self.due = timed.collect();
+        // Until when they wait for each other was worked out by the former ones.
+        self.gathers.clear();
     }
 
     pub(super) fn visibility(&self) -> Visibility {
@@ -369,7 +371,8 @@ impl Subjects {
         let (fault, since) = (Arc::clone(&subject.fault), subject.since.unwrap_or(now.elapsed));
         let gathers = self.group_key(&fault).filter(|key| gathering.contains(key) && !formed(key));
         if let Some(key) = gathers {
-            let until = *self.gathers.entry(key).or_insert(since + self.policy.raise_hold + GATHER);
+            let latest = since + self.policy.raise_hold + GATHER;
+            let until = *self.gathers.entry(key).and_modify(|until| *until = latest.min(*until)).or_insert(latest);
             if until > now.elapsed {
                 self.due.insert((until, resource.clone()));
                 return;

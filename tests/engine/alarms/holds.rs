@@ -67,6 +67,14 @@ fn a_new_hold_time_applies_to_what_is_pending() {
 // ---- one alarm for each VIP ----
 
 #[test]
+fn a_new_hold_time_applies_to_those_that_wait_for_others() {
+    let mut leaf = Scenario::carried();
+    leaf.no_route().pass(ms(900)).carry(2, "api").withdraw(vip(2));
+    leaf.pass(ms(9_100)).alarmed(&[]).carry(3, "dns").withdraw(vip(3)).holds(1, 5, 100);
+    assert!(!leaf.said.alarms.active.is_empty(), "both have been missing for longer than that");
+}
+
+#[test]
 fn type_and_severity_follow_the_verdict_and_the_time_stays() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10).alarmed(&[ROUTE_MISSING]);
