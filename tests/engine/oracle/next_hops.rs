@@ -275,7 +275,7 @@ impl<'a> Oracle<'a> {
                     }
                     None => true,
                 };
-                !nodes.is_empty() && down && !nodes.iter().any(|node| self.answers(cluster, node))
+                down && !nodes.iter().any(|node| self.answers(cluster, node))
             }
             NextHopKind::Local | NextHopKind::L2 => false,
         }
