@@ -15,29 +15,30 @@ pub(super) fn is_network_namespace(name: &str) -> bool {
 
 /// Whether Kubernetes takes it as a label of DNS (RFC 1123): the name of a namespace.
 pub(super) fn is_dns_label(name: &str) -> bool {
-    let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=63).contains(&name.len()) && name.bytes().all(known) && !name.starts_with('-') && !name.ends_with('-')
+    name.len() <= 63 && is_dns_part(name)
 }
 
-/// Whether Kubernetes takes it as a DNS subdomain (RFC 1123): the name of a node.
+/// Whether Kubernetes takes it as a DNS subdomain (RFC 1123): the name of a node. It does not bound its parts.
 pub(super) fn is_dns_subdomain(name: &str) -> bool {
-    let part = |part: &str| {
-        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        !part.is_empty() && part.bytes().all(known) && !part.starts_with('-') && !part.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(part)
+    name.len() <= 253 && name.split('.').all(is_dns_part)
+}
+
+fn is_dns_part(part: &str) -> bool {
+    let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !part.is_empty() && part.bytes().all(known) && !part.starts_with('-') && !part.ends_with('-')
+}
+
+/// Whether Kubernetes takes it as the value of a label, which may be empty.
+pub(super) fn is_label_value(text: &str) -> bool {
+    let inner = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    let ends = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
+    inner && text.len() <= 63 && ends(text.chars().next()) && ends(text.chars().next_back())
 }
 
 /// Whether Kubernetes takes it as the key of an annotation or as a class: `name` or `prefix/name`.
 pub(super) fn is_qualified_name(text: &str) -> bool {
     let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
-    let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    prefix.is_none_or(is_dns_subdomain)
-        && name.len() <= 63
-        && name.chars().all(known)
-        && ends(name.chars().next())
-        && ends(name.chars().next_back())
+    prefix.is_none_or(is_dns_subdomain) && !name.is_empty() && is_label_value(name)
 }
 
 /// Whether the port of a URL's authority, if one is written, is a port: `host`, `host:6443`, `[2001:db8::1]:6443`.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::form::is_label_value;
 use crate::model::selector::{Must, Requirement, Selector};
 
 /// Why it is not.
@@ -84,7 +85,7 @@ fn label_of(text: &str) -> Result<Arc<str>, SelectorError> {
 
 fn value_of(text: &str) -> Result<Arc<str>, SelectorError> {
     let text = text.trim();
-    if is_label(text) { Ok(Arc::from(text)) } else { Err(SelectorError::Value(text.to_owned())) }
+    if is_label_value(text) { Ok(Arc::from(text)) } else { Err(SelectorError::Value(text.to_owned())) }
 }
 
 fn check_key(key: &str) -> Result<(), SelectorError> {
@@ -93,17 +94,11 @@ fn check_key(key: &str) -> Result<(), SelectorError> {
         let label = |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         prefix.len() <= 253 && prefix.split('.').all(label)
     };
-    if is_label(name) && !name.is_empty() && prefix.is_none_or(domain) {
+    if is_label_value(name) && !name.is_empty() && prefix.is_none_or(domain) {
         Ok(())
     } else {
         Err(SelectorError::Key(key.to_owned()))
     }
-}
-
-fn is_label(text: &str) -> bool {
-    let inner = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    let ends = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
-    inner && text.len() <= 63 && ends(text.chars().next()) && ends(text.chars().next_back())
 }
 
 #[cfg(test)]

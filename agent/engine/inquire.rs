@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use super::Engine;
 use super::facts::inquiry::Asker;
 use super::facts::sources::GnmiPhase;
-use super::facts::switch::ARP_ND_OWNER;
 use super::judge::announcers::aggregate;
 use super::judge::evidence::Session;
 use super::judge::explain::{announced, neighbor};
@@ -94,8 +93,7 @@ impl Engine {
         let world = self.world(now, &shared);
         // One that speaks no BGP here is known by its MAC, where VIPs are announced by ARP or ND.
         for peer in view.peers.iter().filter(|peer| peer.attachment == AttachmentState::Unknown) {
-            let route = world.switch.host(instance, peer.address);
-            if route.is_some_and(|route| world.switch.owned_by(&route, ARP_ND_OWNER)) {
+            if world.switch.answers(instance, peer.address) {
                 let place = AddressKey { network_instance: instance.clone(), address: peer.address };
                 questions.insert(Question::Place(place), Asking::Once(None));
             }

@@ -251,6 +251,13 @@ pub struct VipView {
     pub next_hops: Box<[NextHopView]>,
 }
 
+impl VipView {
+    /// Next-hops that are expected and not installed.
+    pub fn absent(&self) -> impl Iterator<Item = &NextHopView> {
+        self.next_hops.iter().filter(|hop| hop.expected && !hop.installed)
+    }
+}
+
 /// The route a VIP is reached by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteView {

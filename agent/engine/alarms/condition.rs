@@ -143,25 +143,20 @@ fn share_of_vip(cluster: &ClusterName, service: &ServiceKey, vip: &VipView, reas
         Reason::NextHopUnexpected => Share::With(of_service()),
         Reason::AddressConflict => Share::With(Resource::Address(vip.network_instance.clone(), vip.address)),
         Reason::SessionDown | Reason::NextHopMissing | Reason::LocalPathUnused => {
-            Share::With(one_node(cluster, absent(vip)).unwrap_or_else(of_cluster))
+            Share::With(one_node(cluster, vip.absent()).unwrap_or_else(of_cluster))
         }
         // None of its announcers is located: that is not about one service.
         Reason::NoRoute if vip.expected == 0 => Share::With(of_cluster()),
-        Reason::NoRoute if absent(vip).all(|hop| hop.kind == NextHopKind::Vtep) => {
-            Share::With(one_node(cluster, absent(vip)).unwrap_or_else(of_cluster))
+        Reason::NoRoute if vip.absent().all(|hop| hop.kind == NextHopKind::Vtep) => {
+            Share::With(one_node(cluster, vip.absent()).unwrap_or_else(of_cluster))
         }
         Reason::NoRoute => {
-            let silent = one_node(cluster, absent(vip)).unwrap_or_else(of_cluster);
-            let nodes = absent(vip).filter_map(|hop| hop.node.clone()).collect();
+            let silent = one_node(cluster, vip.absent()).unwrap_or_else(of_cluster);
+            let nodes = vip.absent().filter_map(|hop| hop.node.clone()).collect();
             Share::IfSilent(nodes, silent, of_service())
         }
         _ => Share::With(of_cluster()),
     }
-}
-
-/// Next-hops that are expected and not installed.
-fn absent(vip: &VipView) -> impl Iterator<Item = &NextHopView> {
-    vip.next_hops.iter().filter(|hop| hop.expected && !hop.installed)
 }
 
 /// The node, where all of the next-hops are ways to one.

@@ -45,11 +45,16 @@ impl Claims {
         services.map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// A VIP is inside a prefix.
-    pub(crate) fn any_inside(&self, prefix: IpNet) -> bool {
+    /// A VIP inside a prefix is claimed by such a service.
+    pub(crate) fn any_inside(&self, prefix: IpNet, which: impl Fn(&ServiceId) -> bool) -> bool {
+        let any = |services: &Vec<ServiceId>| services.iter().any(&which);
         match prefix {
-            IpNet::V4(net) => self.v4.range(net.network().to_bits()..=net.broadcast().to_bits()).next().is_some(),
-            IpNet::V6(net) => self.v6.range(net.network().to_bits()..=net.broadcast().to_bits()).next().is_some(),
+            IpNet::V4(net) => {
+                self.v4.range(net.network().to_bits()..=net.broadcast().to_bits()).any(|(_, services)| any(services))
+            }
+            IpNet::V6(net) => {
+                self.v6.range(net.network().to_bits()..=net.broadcast().to_bits()).any(|(_, services)| any(services))
+            }
         }
     }
 

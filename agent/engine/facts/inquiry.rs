@@ -200,7 +200,7 @@ impl Inquiries {
     }
 
     fn answer(&self, question: &Question) -> Option<(&Answer, Timestamp)> {
-        let finding = self.by_question.get(question)?.finding.as_ref()?;
+        let finding = self.finding(question)?;
         Some((&finding.answer, finding.at))
     }
 

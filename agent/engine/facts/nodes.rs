@@ -270,8 +270,7 @@ impl Locator<'_> {
 
     /// ARP or ND has a host route of the address. That another leaf has one says nothing of a route that leads here.
     fn answers(&self, address: IpAddr) -> bool {
-        let route = self.switch.host(&self.config.rules.network_instance, address);
-        route.is_some_and(|route| self.switch.is_answer(&route) && !self.switch.owned_by(&route, EVPN_OWNER))
+        self.switch.answers(&self.config.rules.network_instance, address)
     }
 }
 

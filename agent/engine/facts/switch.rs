@@ -304,9 +304,9 @@ impl Switch {
         self.owned_by(route, ARP_ND_OWNER) || self.owned_by(route, INTERFACE_OWNER)
     }
 
-    /// The address of a host route answers ARP or ND, here or behind another leaf.
-    pub(crate) fn is_answer(&self, route: &Route) -> bool {
-        self.owned_by(route, ARP_ND_OWNER) || self.owned_by(route, EVPN_OWNER)
+    /// An address answers ARP or ND here.
+    pub(crate) fn answers(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
+        self.host(name, address).is_some_and(|route| self.owned_by(&route, ARP_ND_OWNER))
     }
 
     /// The switch has the route by itself: connected, or static.

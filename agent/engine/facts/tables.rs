@@ -151,7 +151,7 @@ impl Facts {
             let mut matters = host && addresses.contains_key(&prefix.addr());
             matters |= clusters.values().any(|cluster| cluster.has_transit_in(&prefix));
             if judged && !matters {
-                matters = claims.any_inside(prefix) || host && pooled(&prefix);
+                matters = claims.any_inside(prefix, |_| true) || host && pooled(&prefix);
             }
             if matters {
                 touched.push(prefix);

@@ -256,11 +256,9 @@ impl DetailWriter<'_> {
 
     /// Next-hops that are only kept.
     fn kept(&self) -> String {
-        let kept = || self.evidence.installed().filter(|hop| hop.doubtful);
-        let unheard = !kept().any(|hop| hop.session.is_down());
-        let kept = kept();
-        let kept = first_n(kept.map(|hop| format!("{}{}", node_at(hop), session(hop))));
-        if unheard {
+        let hops = || self.evidence.installed().filter(|hop| hop.doubtful);
+        let kept = first_n(hops().map(|hop| format!("{}{}", node_at(hop), session(hop))));
+        if !hops().any(|hop| hop.session.is_down()) {
             return format!(
                 "whether {kept} is alive is not known here: gNMI does not say whether its BGP session is up, and no host route \
                  shows it"

@@ -1,7 +1,7 @@
 //! Doubts about next-hops that serve a VIP, or may: what the leaf is not shown.
 //!
 //! A route may outlive the node it leads to, a next-hop may be of another cluster, and the leaf behind a tunnel chooses for
-//! itself. What nothing here decides is no word "up".
+//! itself. What nothing here decides is not called up.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,6 @@ use super::next_hops::NextHops;
 use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::nodes::{NodeEntry, Place};
 use crate::engine::facts::sources::GnmiPhase;
-use crate::engine::facts::switch::ARP_ND_OWNER;
 use crate::model::verdict::NextHopKind;
 
 impl NextHops<'_> {
@@ -83,9 +82,8 @@ impl NextHops<'_> {
 
     /// gNMI does not say of its session whether it is still up, and ARP and ND do not know it.
     fn is_unheard(&self, address: IpAddr) -> bool {
-        let switch = self.world.switch;
-        let host = switch.host(&self.cluster.config.rules.network_instance, address);
-        self.world.phase.gnmi != GnmiPhase::Live && !host.is_some_and(|route| switch.owned_by(&route, ARP_ND_OWNER))
+        let instance = &self.cluster.config.rules.network_instance;
+        self.world.phase.gnmi != GnmiPhase::Live && !self.world.switch.answers(instance, address)
     }
 
     /// The next-hop may lead to a node of a cluster that shares the VIP, which does not serve it: one that nobody can place, or,
@@ -116,9 +114,8 @@ impl NextHops<'_> {
 
     /// Nodes of other clusters are behind the leaf, and none of this one.
     fn has_strangers_behind(&self, hop: &Hop) -> bool {
-        let mut others = self.world.clusters.values().filter(|other| other.id != self.cluster.id);
-        self.cluster.at_vtep(hop.address).is_empty()
-            && others.any(|other| other.is_beside(self.cluster) && !other.at_vtep(hop.address).is_empty())
+        let behind = |cluster: &Cluster| !cluster.at_vtep(hop.address).is_empty();
+        !behind(self.cluster) && self.others().any(behind)
     }
 
     /// An announcer of another cluster may be behind any leaf: nobody can place it, or it is here and no next-hop leads to it.
@@ -138,10 +135,8 @@ impl NextHops<'_> {
     /// Other clusters that claim the VIP and do not share it, or that claim others in the prefix that carries it.
     fn rivals(&self, found: &Matched) -> impl Iterator<Item = &Cluster> {
         let covering = (!found.is_host()).then_some(found.prefix);
-        let mut others: Vec<&Cluster> = self.world.clusters.values().collect();
-        others.retain(|other| other.id != self.cluster.id && other.is_beside(self.cluster));
-        others.into_iter().filter(move |other| {
-            let inside = |prefix: IpNet| other.vips.keys().any(|vip| prefix.contains(vip));
+        self.others().filter(move |other| {
+            let inside = |prefix: IpNet| self.world.claims.any_inside(prefix, |claim| claim.cluster == other.id);
             match other.vips.contains_key(&self.vip) {
                 true => !other.shares_with(self.cluster),
                 false => covering.is_some_and(|prefix| other.pools_hold(self.vip) || inside(prefix)),

@@ -94,6 +94,23 @@ pub(crate) struct Hop {
 }
 
 impl Hop {
+    /// One of which nothing is known.
+    pub(crate) fn new(address: IpAddr, kind: NextHopKind) -> Self {
+        Self {
+            address,
+            kind,
+            node: None,
+            foreign: None,
+            expected: false,
+            installed: false,
+            serves: false,
+            may_serve: false,
+            doubtful: false,
+            session: Session::Unknown,
+            usable: None,
+        }
+    }
+
     /// Flows sent to it are lost.
     pub(crate) fn is_lost(&self) -> bool {
         !self.serves && !self.may_serve

@@ -9,15 +9,12 @@ use super::diagnosis::{PathFacts, SessionFacts, is_among_equals, path_cause, ses
 use super::evidence::{Evidence, Session, World};
 use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::sources::GnmiPhase;
-use crate::engine::facts::switch::EVPN_OWNER;
+use crate::engine::facts::switch::{ARP_ND_OWNER, EVPN_OWNER};
 use crate::model::inquiry::{AddressKey, PathKey};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{FibFaultKind, RouteKey};
 use crate::model::verdict::{AttachmentState, NextHopKind, OperState, ProbableCause, Reason};
 use crate::model::view::{Cause, NextHopView, NodeView, VipView};
-
-/// Owner of host routes that ARP and ND bring.
-const ARP_OWNER: &str = "arp_nd_mgr";
 
 /// Adds to a node's view where its addresses are plugged in, and why their sessions are down.
 pub(crate) fn explain_node(world: &World<'_>, cluster: &Cluster, view: &mut NodeView) {
@@ -91,7 +88,7 @@ pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evide
 
 /// Where an operator finds the cause that was not found.
 fn where_to_look(view: &VipView) -> Option<&'static str> {
-    let mut missing = view.next_hops.iter().filter(|hop| hop.expected && !hop.installed).peekable();
+    let mut missing = view.absent().peekable();
     let behind_other_leaves = missing.peek().is_some() && missing.all(|hop| hop.kind == NextHopKind::Vtep);
     match view.verdict.reason? {
         Reason::LocalPathUnused => {
@@ -109,8 +106,7 @@ fn where_to_look(view: &VipView) -> Option<&'static str> {
 /// Why the best of the nodes' paths to a VIP lost: nodes' paths are compared with each other first.
 fn best_lost_by(world: &World<'_>, cluster: &Cluster, evidence: &Evidence, view: &VipView) -> Option<Arc<str>> {
     let prefix = announced(evidence.aggregate, view.address);
-    let absent = view.next_hops.iter().filter(|hop| hop.expected && !hop.installed);
-    let mut lost = absent.filter_map(|hop| {
+    let mut lost = view.absent().filter_map(|hop| {
         let neighbor = neighbor(world, cluster, hop)?;
         let key = PathKey { network_instance: view.network_instance.clone(), prefix, neighbor };
         world.inquiries.path(&key)?.accepted.as_ref()?.tie_break.clone()
@@ -169,7 +165,7 @@ fn why_down(world: &World<'_>, instance: &NetworkInstanceName, address: IpAddr) 
         asked_since: key.and_then(|key| world.inquiries.neighbor_since(key)),
         place: world.inquiries.place(&AddressKey { network_instance: instance.clone(), address }),
         moved_to: group.and_then(|group| group.next_hops.first().copied()),
-        has_host_route: owned_by(ARP_OWNER),
+        has_host_route: owned_by(ARP_ND_OWNER),
         bfd: world.switch.bfd(instance, address),
     })
 }

@@ -1,13 +1,13 @@
 //! VIPs that one node answers ARP or ND for, instead of announcing them by BGP.
 //!
-//! Which node it is is told by the MAC that answers, where gNMI tells ARP/ND entries of the VIP and of nodes. Where it does not,
-//! one node of the cluster is as likely as another, and the VIP is judged like one whose next-hop no node explains.
+//! The MAC that answers shows which node it is, where gNMI returns the ARP/ND entries of the VIP and of the nodes. Where it does
+//! not, one node of the cluster is as likely as another, and the VIP is judged like one whose next-hop no node explains.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::evidence::{Evidence, Hop, Matched, Session, World};
-use super::next_hops::{NextHops, Standing};
+use super::evidence::{Evidence, Hop, Matched, World};
+use super::next_hops::{NextHops, Standing, foreign_node};
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
 use crate::engine::facts::node_sets::VipAnnouncement;
 use crate::engine::facts::nodes::{Expectation, NodeEntry, Place};
@@ -134,11 +134,11 @@ enum Holder<'a> {
     Stranger,
     /// It has a MAC that no node is known to have, and not every node's MAC is known.
     Unplaced,
-    /// The MAC is not told.
+    /// The MAC is not known.
     Unknown,
 }
 
-fn holder<'a>(next_hops: &NextHops<'a>) -> Holder<'a> {
+fn holder<'a>(next_hops: &'a NextHops<'_>) -> Holder<'a> {
     let (world, cluster) = (next_hops.world, next_hops.cluster);
     let own = cluster.at_address(next_hops.vip);
     if !own.is_empty() {
@@ -158,8 +158,7 @@ fn holder<'a>(next_hops: &NextHops<'a>) -> Holder<'a> {
     if !nodes.is_empty() {
         return Holder::Nodes(nodes);
     }
-    let others = world.clusters.values().filter(|other| other.id != cluster.id && other.is_beside(cluster));
-    let mut foreign = others.map(|other| (other, of(other))).filter(|(_, nodes)| !nodes.is_empty());
+    let mut foreign = next_hops.others().map(|other| (other, of(other))).filter(|(_, nodes)| !nodes.is_empty());
     if let Some((other, nodes)) = foreign.next() {
         return Holder::Foreign(other, nodes);
     }
@@ -176,32 +175,17 @@ fn holder<'a>(next_hops: &NextHops<'a>) -> Holder<'a> {
 /// What answers here, as a next-hop.
 fn answering(next_hops: &NextHops<'_>) -> Hop {
     let holder = holder(next_hops);
-    let mut hop = Hop {
-        address: next_hops.vip,
-        kind: NextHopKind::L2,
-        node: None,
-        foreign: None,
-        expected: true,
-        installed: true,
-        serves: false,
-        may_serve: false,
-        doubtful: false,
-        session: Session::Unknown,
-        usable: None,
-    };
+    let mut hop = Hop { expected: true, installed: true, ..Hop::new(next_hops.vip, NextHopKind::L2) };
     let usable = next_hops.endpoints.usable > 0;
     match holder {
         Holder::Nodes(nodes) => {
-            let cluster = next_hops.cluster;
-            hop.node = nodes.iter().filter_map(|slot| cluster.node_name(*slot)).min().cloned();
+            next_hops.name_nodes(&mut hop, &nodes);
             hop.serves = next_hops.serve(&nodes);
-            hop.usable = Some(next_hops.endpoints.behind(&nodes));
             // The entry may be older than the node's end.
             hop.doubtful = hop.serves && !nodes.iter().any(|slot| next_hops.is_alive(*slot));
         }
         Holder::Foreign(other, nodes) => {
-            let node = nodes.iter().filter_map(|slot| other.node_name(*slot)).min();
-            hop.foreign = node.map(|node| format!("node {node} of cluster {}", other.name));
+            hop.foreign = foreign_node(other, &nodes);
             hop.serves = next_hops.share(other, &nodes);
         }
         Holder::Stranger => {}

@@ -57,10 +57,9 @@ impl NextHops<'_> {
         if !nodes.is_empty() {
             return Explained::Vtep(nodes);
         }
-        let mut others = self.world.clusters.values().filter(|other| other.id != self.cluster.id);
-        let foreign = others.find_map(|other| {
+        let foreign = self.others().find_map(|other| {
             let nodes = other.at_address(hop);
-            (other.is_beside(self.cluster) && !nodes.is_empty()).then_some(Explained::Foreign(other, nodes))
+            (!nodes.is_empty()).then_some(Explained::Foreign(other, nodes))
         });
         match foreign {
             Some(foreign) => foreign,
@@ -105,17 +104,21 @@ impl NextHops<'_> {
 
     /// Flows sent to the next-hop reach a usable endpoint.
     pub(super) fn serves(&self, hop: IpAddr) -> bool {
-        let leaf = match self.explain(hop) {
+        self.serves_by(hop, &self.explain(hop))
+    }
+
+    fn serves_by(&self, hop: IpAddr, explained: &Explained<'_>) -> bool {
+        let leaf = match explained {
             Explained::Nodes(_) | Explained::Foreign(..) => false,
             Explained::Transit => !self.has_transit_at(hop),
             Explained::Vtep(_) | Explained::Unmapped => true,
         };
-        self.serves_some(hop) && !(leaf && self.is_mixed(hop))
+        self.some_served_by(hop, explained) && !(leaf && self.is_mixed(hop))
     }
 
     /// The same, or some of them do: others may end at an idle node behind the same leaf.
-    fn serves_some(&self, hop: IpAddr) -> bool {
-        match self.explain(hop) {
+    fn some_served_by(&self, hop: IpAddr, explained: &Explained<'_>) -> bool {
+        match explained {
             Explained::Nodes(nodes) => self.serve(nodes),
             Explained::Vtep(nodes) => self.serve(nodes) || self.shared_behind(hop) || self.passes_on(hop),
             Explained::Foreign(other, nodes) => self.share(other, nodes),
@@ -173,14 +176,13 @@ impl NextHops<'_> {
     }
 
     /// A cluster has an endpoint for the VIP.
-    pub(super) fn has_endpoint(&self, other: &Cluster) -> bool {
+    fn has_endpoint(&self, other: &Cluster) -> bool {
         other.carrying(self.vip).any(|entry| entry.endpoints.of_vip(self.vip).usable > 0)
     }
 
     /// Nodes of a cluster that shares the VIP are behind the VTEP, and serve.
     fn shared_behind(&self, hop: IpAddr) -> bool {
-        let mut others = self.world.clusters.values().filter(|other| other.id != self.cluster.id);
-        others.any(|other| !other.at_vtep(hop).is_empty() && self.share(other, other.at_vtep(hop)))
+        self.others().any(|other| !other.at_vtep(hop).is_empty() && self.share(other, other.at_vtep(hop)))
     }
 
     /// Whether a route is the VIP's. A prefix that covers it is only if a next-hop of it serves, or may, and it can be the
@@ -211,10 +213,15 @@ impl NextHops<'_> {
             }
             (None, Some(pool)) => length >= pool.prefix_len(),
             // A leaf that no node is behind brings the fabric's prefixes as well.
-            (None, None) if found.is_evpn() && !found.hops.iter().any(|hop| self.serves_some(*hop)) => false,
+            (None, None) if found.is_evpn() && !self.serves_some(found) => false,
             (None, None) => return Standing::Unsure,
         };
         if counts { Standing::Counts } else { Standing::Other }
+    }
+
+    /// Some flows that follow a route reach a usable endpoint.
+    fn serves_some(&self, found: &Matched) -> bool {
+        found.hops.iter().any(|hop| self.some_served_by(*hop, &self.explain(*hop)))
     }
 
     /// No node of the cluster, or of one that shares the VIP, is to announce it.
@@ -385,11 +392,15 @@ impl NextHops<'_> {
         partners.map(|other| (other, announcers(self.world, other, self.vip).1)).collect()
     }
 
+    /// The other clusters in the same network instance.
+    pub(super) fn others(&self) -> impl Iterator<Item = &Cluster> {
+        let clusters = self.world.clusters.values();
+        clusters.filter(|other| other.id != self.cluster.id && other.is_beside(self.cluster))
+    }
+
     /// Clusters that share VIPs with this one.
     pub(super) fn partners(&self) -> impl Iterator<Item = &Cluster> {
-        self.world.clusters.values().filter(|other| {
-            other.id != self.cluster.id && other.is_beside(self.cluster) && other.shares_with(self.cluster)
-        })
+        self.others().filter(|other| other.shares_with(self.cluster))
     }
 
     /// An attached announcer should be among the next-hops, by any of its addresses or a VTEP it is behind as well.
@@ -424,8 +435,9 @@ impl NextHops<'_> {
         }
     }
 
-    /// Remote announcers are not looked for by their VTEPs: transit leads to them, one without a neighbor is reached here, a cluster that shares the VIP has nodes
-    /// here, which win on this leaf, or the route, which is not EVPN's, may be by nodes here that nobody can place.
+    /// Remote announcers are not looked for by their VTEPs: transit leads to them, one without a neighbor is reached here, a
+    /// cluster that shares the VIP has nodes here, which win on this leaf, or the route, which is not EVPN's, may be by nodes
+    /// here that nobody can place.
     fn stands_for_remote(&self, hops: &[Hop], expectation: &Expectation, evpn: bool) -> bool {
         let transit = hops.iter().any(|hop| hop.installed && self.is_transit(hop.address));
         let unplaced = !evpn && !hops.is_empty() && hops.iter().all(|hop| hop.may_serve);
@@ -448,25 +460,14 @@ impl NextHops<'_> {
     }
 
     pub(super) fn hop(&self, address: IpAddr, evpn: bool) -> Hop {
-        let mut hop = Hop {
-            address,
-            kind: NextHopKind::Unmapped,
-            node: None,
-            foreign: None,
-            expected: false,
-            installed: false,
-            serves: self.serves(address),
-            may_serve: false,
-            doubtful: false,
-            session: Session::Unknown,
-            usable: None,
-        };
-        match self.explain(address) {
+        let explained = self.explain(address);
+        let mut hop = Hop::new(address, NextHopKind::Unmapped);
+        hop.serves = self.serves_by(address, &explained);
+        match explained {
             Explained::Nodes(nodes) => {
                 hop.kind = NextHopKind::Local;
-                hop.node = self.nodes(nodes).map(|node| &node.name).min().cloned();
+                self.name_nodes(&mut hop, nodes);
                 hop.session = self.hop_session(nodes, address);
-                hop.usable = Some(self.endpoints.behind(nodes));
             }
             Explained::Vtep(nodes) => {
                 hop.kind = NextHopKind::Vtep;
@@ -478,14 +479,19 @@ impl NextHops<'_> {
             }
             Explained::Foreign(other, nodes) => {
                 hop.kind = NextHopKind::Local;
-                let node = nodes.iter().filter_map(|slot| other.node_name(*slot)).min();
-                hop.foreign = node.map(|node| format!("node {node} of cluster {}", other.name));
+                hop.foreign = foreign_node(other, nodes);
             }
             Explained::Transit => hop.kind = NextHopKind::Transit,
             Explained::Unmapped if evpn => hop.kind = NextHopKind::Vtep,
             Explained::Unmapped => {}
         }
         hop
+    }
+
+    /// It leads to these nodes of the cluster themselves.
+    pub(super) fn name_nodes(&self, hop: &mut Hop, nodes: &[u32]) {
+        hop.node = self.nodes(nodes).map(|node| &node.name).min().cloned();
+        hop.usable = Some(self.endpoints.behind(nodes));
     }
 
     /// The session of a local next-hop.
@@ -503,6 +509,12 @@ impl NextHops<'_> {
             own.or_else(|| node.location.carrier(self.vip.is_ipv4()))
         })
     }
+}
+
+/// A node of another cluster, in words.
+pub(super) fn foreign_node(other: &Cluster, nodes: &[u32]) -> Option<String> {
+    let node = nodes.iter().filter_map(|slot| other.node_name(*slot)).min();
+    node.map(|node| format!("node {node} of cluster {}", other.name))
 }
 
 fn is_link_local(address: IpAddr) -> bool {

@@ -82,8 +82,7 @@ pub(super) fn interfaces(below: &Below, gateway: &str, kernel: &Kernel) -> BTree
     let mut interfaces = BTreeMap::new();
     for link in &kernel.links {
         let Some(port) = below.ports.get(&link.ifname) else { continue };
-        let below = down(link).map(|_| "port-down".to_owned());
-        let bridged = Subinterface { bridged: true, down: below, ..Subinterface::default() };
+        let bridged = Subinterface { bridged: true, down: port_down(link), ..Subinterface::default() };
         let mac = link.address.as_ref().map(|mac| mac.to_uppercase());
         let subinterfaces = BTreeMap::from([(0, bridged)]);
         interfaces.insert(port.clone(), Interface { down: down(link), mac, subinterfaces, lldp: None });
@@ -104,6 +103,11 @@ fn down(link: &Link) -> Option<String> {
     (link.operstate != "UP").then(|| reason.to_owned())
 }
 
+/// Why a subinterface of the port is down.
+fn port_down(link: &Link) -> Option<String> {
+    down(link).map(|_| "port-down".to_owned())
+}
+
 fn answering(kernel: &Kernel) -> BTreeMap<IpAddr, LinkNeighbor> {
     let lost = |entry: &&Entry| entry.state.iter().any(|state| matches!(&**state, "FAILED" | "INCOMPLETE"));
     let entries = kernel.neighbors.iter().filter(|entry| !lost(entry));
@@ -120,10 +124,7 @@ pub(super) fn mac_vrf(below: &Below, gateway: &str, kernel: &Kernel) -> NetworkI
         let destination = MacDestination::Subinterface(subinterface(&it.ifname)?);
         Some((it.mac.to_uppercase(), MacEntry { destination, duplicate: false }))
     });
-    let ports = kernel
-        .links
-        .iter()
-        .filter_map(|link| Some((subinterface(&link.ifname)?, down(link).map(|_| "port-down".to_owned()))));
+    let ports = kernel.links.iter().filter_map(|link| Some((subinterface(&link.ifname)?, port_down(link))));
     let subinterfaces = ports.chain([(gateway.to_owned(), None)]).collect();
     let segment = Segment { subinterfaces, macs: macs.collect(), vxlan: None };
     NetworkInstance { segment, ..empty_instance(MAC_VRF_ID, NetworkInstanceKind::MacVrf) }
