@@ -12,7 +12,7 @@ use super::facts::cluster::Cluster;
 use super::facts::ids::{NodeId, ServiceId};
 use super::facts::sources::{GnmiPhase, NdkPhase};
 use super::facts::{Facts, Read};
-use super::judge::evidence::World;
+use super::judge::evidence::{Gate, World};
 use super::judge::gather::{contribution, course};
 use super::judge::node::node_view;
 use super::judge::orphans::{orphan_view, pooled};
@@ -140,12 +140,13 @@ impl Engine {
         change
     }
 
-    /// Notes the next-hops of VIPs that depend on where pods are.
+    /// Notes the next-hops of VIPs that depend on where pods are, once routes are looked at.
     fn note_courses(&mut self, now: Now, shared: &Shared, id: ServiceId) -> Option<()> {
         let world = self.world(now, shared);
         let cluster = world.clusters.get(&id.cluster)?;
         let entry = cluster.services.get(id.slot)?;
-        if !cluster.profile().serves_locally(&entry.service) {
+        let looked_at = matches!(world.gate(cluster), Gate::Open | Gate::SwitchStale(_));
+        if !looked_at || !cluster.profile().serves_locally(&entry.service) {
             return None;
         }
         let source = world.sources.get(&SourceId::Kubernetes(cluster.name.clone()))?;

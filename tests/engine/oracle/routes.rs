@@ -274,11 +274,11 @@ impl<'a> Oracle<'a> {
         matches!(self.blind(cluster), Some((_, Some(Reason::Syncing | Reason::NetworkInstanceMissing))))
     }
 
-    /// The next-hops of VIPs whose services depend on where pods are, as far as they are known, and when the cluster was heard
-    /// last.
+    /// The next-hops of VIPs whose services depend on where pods are, as far as routes are looked at and they are known, and
+    /// when the cluster was heard last.
     pub(super) fn courses(&self) -> BTreeMap<(ClusterName, IpAddr), (BTreeSet<IpAddr>, Duration)> {
         let mut courses = BTreeMap::new();
-        for cluster in self.clusters() {
+        for cluster in self.clusters().filter(|cluster| !self.unjudged(*cluster)) {
             let Some(heard) = self.world.source_of(&SourceId::Kubernetes(cluster.name.clone())).heard else { continue };
             for subject in self.subjects(cluster).filter(|subject| self.served_locally(cluster, subject.service)) {
                 let next_hops = match self.longest(&cluster.config.rules.network_instance, subject.vip) {
