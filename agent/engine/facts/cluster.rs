@@ -385,7 +385,7 @@ impl Cluster {
 
     /// A node of the cluster is at the next-hop, or behind it.
     pub(crate) fn has_behind(&self, next_hop: IpAddr) -> bool {
-        !self.at_address(next_hop).is_empty() || !self.at_vtep(next_hop).is_empty()
+        !self.at_next_hop(next_hop).is_empty() || !self.at_vtep(next_hop).is_empty()
     }
 
     /// The VIPs of both live in the same network instance.

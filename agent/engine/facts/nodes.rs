@@ -119,9 +119,14 @@ impl Location {
         self.candidates.iter().any(|(candidate, _)| *candidate == address)
     }
 
-    /// A next-hop that leads to the node: an address of it, its VTEP, or what a static route to it goes by.
+    /// A next-hop that leads to the node from this leaf: an address of it, or what a static route to it goes by.
+    pub(crate) fn is_here_by(&self, next_hop: IpAddr) -> bool {
+        self.is_at(next_hop) || self.gateways.contains(&next_hop)
+    }
+
+    /// A next-hop that leads to the node, from this leaf or through the one it is behind.
     pub(crate) fn is_by(&self, next_hop: IpAddr) -> bool {
-        self.is_at(next_hop) || self.vteps.contains(&next_hop) || self.gateways.contains(&next_hop)
+        self.is_here_by(next_hop) || self.vteps.contains(&next_hop)
     }
 
     /// What the node is, as a whole.

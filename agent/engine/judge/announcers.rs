@@ -149,7 +149,7 @@ fn used_of(world: &World<'_>, cluster: &Cluster, vip: IpAddr, announcement: Opti
     let group = found.and_then(|found| world.switch.group(found.route.next_hop_group));
     let hops = group.map(|group| &*group.next_hops).unwrap_or_default();
     let set = cluster.node_set(announcement.map_or(EVERYONE, |announcement| announcement.node_set));
-    let used = hops.iter().flat_map(|hop| cluster.at_address(*hop).iter().chain(cluster.at_vtep(*hop)));
+    let used = hops.iter().flat_map(|hop| cluster.at_next_hop(*hop).iter().chain(cluster.at_vtep(*hop)));
     let strange = hops.iter().any(|hop| !cluster.has_behind(*hop));
     let unseen =
         cluster.nodes.iter().filter(|(_, node)| strange && node.location.attachment() == AttachmentState::Unknown);

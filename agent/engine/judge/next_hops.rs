@@ -58,7 +58,7 @@ impl NextHops<'_> {
             return Explained::Vtep(nodes);
         }
         let foreign = self.others().find_map(|other| {
-            let nodes = other.at_address(hop);
+            let nodes = other.at_next_hop(hop);
             (!nodes.is_empty()).then_some(Explained::Foreign(other, nodes))
         });
         match foreign {
@@ -198,7 +198,8 @@ impl NextHops<'_> {
         let mut serving = hops.iter().filter(|hop| hop.serves).peekable();
         let serves = serving.peek().is_some();
         // What a static route to a node goes by may be a router that has the fabric's prefixes as well.
-        let is_node = |hop: &Hop| hop.foreign.is_some() || !self.cluster.at_address(hop.address).is_empty();
+        let at_address = |cluster: &Cluster, hop: &Hop| !cluster.at_address(hop.address).is_empty();
+        let is_node = |hop: &Hop| at_address(self.cluster, hop) || self.others().any(|other| at_address(other, hop));
         let by_node = serving.any(|hop| hop.kind == NextHopKind::Local && is_node(hop));
         if !serves && !hops.iter().any(|hop| hop.may_serve) {
             return Standing::Other;
@@ -421,14 +422,16 @@ impl NextHops<'_> {
         for hop in hops.iter_mut().filter(|hop| hop.installed && vteps.contains(&hop.address)) {
             (hop.expected, there) = (true, true);
         }
-        let mut reached = 0;
-        for hop in hops.iter_mut().filter(|hop| hop.installed) {
-            let here = self.cluster.at_address(hop.address).iter().filter(|slot| nodes.contains(slot)).count();
-            hop.expected |= here > 0;
-            reached += here;
+        let mut unreached = false;
+        for node in self.nodes(nodes) {
+            let mut here = false;
+            for hop in hops.iter_mut().filter(|hop| hop.installed && node.location.is_here_by(hop.address)) {
+                (hop.expected, here) = (true, true);
+            }
+            unreached |= !here;
         }
         if !there
-            && reached < nodes.len()
+            && unreached
             && let Some(first) = vteps.first()
         {
             self.expect(hops, *first);

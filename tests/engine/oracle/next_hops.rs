@@ -422,7 +422,7 @@ impl<'a> Oracle<'a> {
             {
                 return Some(Flow::Serves);
             }
-            if !self.nodes_at(other, next_hop).is_empty() {
+            if !self.nodes_of_hop(other, next_hop).is_empty() {
                 explained = Some(Flow::Lost);
             }
         }

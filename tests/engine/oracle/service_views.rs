@@ -170,7 +170,7 @@ impl<'a> Oracle<'a> {
     /// A node of this cluster, or of another one here; the VTEP of a node of this cluster, or whatever EVPN leads to; else
     /// nobody knows.
     pub(super) fn kind(&self, cluster: Cluster<'a>, next_hop: IpAddr, evpn: bool) -> NextHopKind {
-        let theirs = |other: Cluster<'a>| !self.nodes_at(other, next_hop).is_empty();
+        let theirs = |other: Cluster<'a>| !self.nodes_of_hop(other, next_hop).is_empty();
         if !self.nodes_of_hop(cluster, next_hop).is_empty() {
             NextHopKind::Local
         } else if !self.nodes_behind(cluster, next_hop).is_empty() {

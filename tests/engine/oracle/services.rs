@@ -106,10 +106,11 @@ impl<'a> Oracle<'a> {
             let vteps = self.vteps(cluster, name);
             let strange = |hop: &IpAddr| {
                 let mut nodes = cluster.world.nodes.keys();
-                !nodes.any(|node| self.vteps(cluster, node).contains(hop) || self.is_address_of(cluster, node, *hop))
+                !nodes.any(|node| self.vteps(cluster, node).contains(hop))
+                    && self.nodes_of_hop(cluster, *hop).is_empty()
             };
             // A next-hop that is nobody's may be any node that nothing places.
-            next_hops.iter().any(|hop| vteps.contains(hop) || self.is_address_of(cluster, name, *hop))
+            next_hops.iter().any(|hop| vteps.contains(hop) || self.nodes_of_hop(cluster, *hop).contains(name))
                 || !self.located(cluster, name) && next_hops.iter().any(strange)
         };
         let counting: Vec<&Endpoint> = match speaker {
