@@ -58,7 +58,7 @@ fn entries_of(event: &Event) -> Option<(SourceId, usize)> {
                 ClusterEvent::EndpointSlices(update) => entries(update),
                 ClusterEvent::Nodes(update) => entries(update),
                 ClusterEvent::SpeakerObjects(_, update) => entries(update),
-                ClusterEvent::Announcements(update) => entries(update),
+                ClusterEvent::Announcements(_, update) => entries(update),
             },
         )),
         Event::Restored(_) | Event::Configured(_) | Event::Source(..) | Event::Coverage(_) | Event::Tick => None,

@@ -19,7 +19,8 @@ pub(crate) fn object(source: &Source, bytes: &[u8]) -> Vec<ClusterEvent> {
         b'E' => read(&mut Slices::default(), json),
         b'C' => read(&mut CoreEndpoints::default(), json),
         b'N' => read(&mut Nodes::new(source), json),
-        b'B' => read(&mut statuses(), json),
+        b'B' => read(&mut statuses(SpeakerResource::MetallbStatuses), json),
+        b'L' => read(&mut statuses(SpeakerResource::MetallbL2Statuses), json),
         other => {
             let all = SpeakerResource::ALL;
             read(&mut objects(all[usize::from(other.wrapping_sub(b'a')) % all.len()]), json)

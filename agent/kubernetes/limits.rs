@@ -46,7 +46,7 @@ pub(super) const SERVICES: usize = 50_000;
 pub(super) const SLICES: usize = 200_000;
 /// Nodes of a cluster: Kubernetes is tested with 5 000.
 pub(super) const NODES: usize = 10_000;
-/// MetalLB's ServiceBGPStatuses: one a service and node, so that they outgrow everything else.
+/// MetalLB's ServiceBGPStatuses, one a service and node, so that they outgrow everything else; and its ServiceL2Statuses.
 pub(super) const STATUSES: usize = 100_000;
 /// Objects of another resource of a speaker: pools, peers and advertisements are written by people, and
 /// CiliumBGPNodeConfigs are as many as nodes.
@@ -104,7 +104,7 @@ mod tests {
             ("LoadBalancer Services of a cluster", SERVICES),
             ("EndpointSlices of a cluster", SLICES),
             ("Nodes of a cluster", NODES),
-            ("MetalLB ServiceBGPStatuses of a cluster", STATUSES),
+            ("MetalLB ServiceBGPStatuses, or ServiceL2Statuses, of a cluster", STATUSES),
             ("objects of another speaker resource", SPEAKER_OBJECTS),
             ("Services of one namespace", SERVICES / NAMESPACE_SHARE),
             ("EndpointSlices of one namespace", SLICES / NAMESPACE_SHARE),

@@ -142,6 +142,6 @@ pub enum ClusterEvent {
     SpeakerResource(SpeakerResource, ResourceState),
     /// Objects of a resource of the speaker.
     SpeakerObjects(SpeakerResource, Update<ObjectKey, SpeakerObject>),
-    /// Which node's speaker says that it announces which service.
-    Announcements(Update<StatusKey, ()>),
+    /// Which node's speaker says that it announces which service, by statuses of a resource.
+    Announcements(SpeakerResource, Update<StatusKey, ()>),
 }

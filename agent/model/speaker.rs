@@ -55,7 +55,7 @@ macro_rules! resources {
 }
 
 resources! {
-    /// Which node announces which service: direct evidence.
+    /// Which node announces which service by BGP: direct evidence.
     MetallbStatuses = "servicebgpstatuses" of Metallb in &[METALLB];
     /// Addresses MetalLB assigns.
     MetallbPools = "ipaddresspools" of Metallb in &[METALLB];
@@ -77,12 +77,23 @@ resources! {
     CalicoConfigurations = "bgpconfigurations" of Calico in &[CALICO, CALICO_STORE];
     /// Addresses Calico assigns.
     CalicoPools = "ippools" of Calico in &[CALICO, CALICO_STORE];
+    /// Which pools' addresses a node answers ARP and ND for.
+    MetallbL2Advertisements = "l2advertisements" of Metallb in &[METALLB];
+    /// Which node answers for which service.
+    MetallbL2Statuses = "servicel2statuses" of Metallb in &[METALLB];
+    /// Which services' addresses a node answers ARP and ND for.
+    CiliumL2Policies = "ciliuml2announcementpolicies" of Cilium in &[CILIUM];
 }
 
 impl SpeakerResource {
     /// The resources of a speaker.
     pub fn of(speaker: Speaker) -> impl Iterator<Item = Self> {
         Self::ALL.iter().copied().filter(move |resource| resource.speaker() == speaker)
+    }
+
+    /// Its objects are statuses in which speakers say what they announce themselves.
+    pub fn is_status(self) -> bool {
+        matches!(self, Self::MetallbStatuses | Self::MetallbL2Statuses)
     }
 }
 
@@ -149,12 +160,12 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// A MetalLB ServiceBGPStatus: a node's speaker says that it announces a service.
+/// A MetalLB ServiceBGPStatus or ServiceL2Status: a node's speaker says that it announces a service, or answers for it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StatusKey {
-    /// `status.serviceNamespace` and `status.serviceName`.
+    /// Labels `metallb.io/service-namespace` and `metallb.io/service-name`.
     pub service: ServiceKey,
-    /// `status.node`.
+    /// Label `metallb.io/node`.
     pub node: NodeName,
     /// A digest of the object's own name: a speaker that starts again makes a second one before the first is gone.
     pub object: u64,
@@ -169,6 +180,8 @@ pub enum SpeakerObject {
     MetallbAdvertisement(MetallbAdvertisement),
     /// BGPPeer of MetalLB.
     MetallbPeer(MetallbPeer),
+    /// L2Advertisement of MetalLB.
+    MetallbL2Advertisement(MetallbL2Advertisement),
     /// CiliumBGPAdvertisement.
     CiliumAdvertisement(CiliumAdvertisement),
     /// CiliumBGPClusterConfig.
@@ -177,6 +190,8 @@ pub enum SpeakerObject {
     CiliumPeer(CiliumPeer),
     /// CiliumBGPNodeConfig.
     CiliumNode(CiliumNode),
+    /// CiliumL2AnnouncementPolicy.
+    CiliumL2Policy(CiliumL2Policy),
     /// BGPConfiguration of Calico.
     CalicoConfiguration(CalicoConfiguration),
 }
@@ -190,13 +205,20 @@ pub struct Pool {
     pub labels: Labels,
 }
 
+/// Which pools an advertisement of MetalLB is about: those that either names or selects; all, where both are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetallbPools {
+    /// `ipAddressPools`: names.
+    pub names: Box<[Arc<str>]>,
+    /// `ipAddressPoolSelectors`.
+    pub selectors: Box<[Selector]>,
+}
+
 /// Which pools' addresses are announced, where and how. Selectors in a list are alternatives; an empty list is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetallbAdvertisement {
-    /// `ipAddressPools`: names.
-    pub pools: Box<[Arc<str>]>,
-    /// `ipAddressPoolSelectors`.
-    pub pool_selectors: Box<[Selector]>,
+    /// The pools it announces.
+    pub pools: MetallbPools,
     /// `nodeSelectors`.
     pub node_selectors: Box<[Selector]>,
     /// `serviceSelectors`.
@@ -218,6 +240,13 @@ pub struct MetallbPeer {
     pub node_selectors: Box<[Selector]>,
     /// `sourceAddress`: what the nodes it selects speak from, except in FRR-K8s mode, which drops it.
     pub source: Option<IpAddr>,
+}
+
+/// Which pools' addresses one node at a time answers ARP and ND for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetallbL2Advertisement {
+    /// The pools it announces.
+    pub pools: MetallbPools,
 }
 
 /// Which services Cilium announces. It is selected by its labels.
@@ -265,6 +294,17 @@ pub struct CiliumNode {
     pub peers: Box<[Arc<str>]>,
     /// `localAddress` of its peers.
     pub local_addresses: Box<[IpAddr]>,
+}
+
+/// Which services' addresses one node at a time answers ARP and ND for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CiliumL2Policy {
+    /// `serviceSelector`; `None` selects every service.
+    pub service_selector: Option<Selector>,
+    /// `loadBalancerIPs`.
+    pub load_balancer: bool,
+    /// `externalIPs`.
+    pub external: bool,
 }
 
 /// Which ranges Calico announces.

@@ -2,13 +2,22 @@
 
 use std::net::IpAddr;
 
+use srl_k8s_services::model::cluster::Service;
 use srl_k8s_services::model::cluster::TrafficPolicy::{self, Cluster, Local};
-use srl_k8s_services::model::config::{AnnouncementMode, Speaker};
-use srl_k8s_services::model::event::{Event, SourceId, SwitchEvent};
+use srl_k8s_services::model::config::{AnnouncementMode, ClusterConfig, Speaker};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::inquiry::{AddressKey, Answer, Asking, Finding, Place, Question};
+use srl_k8s_services::model::names::ServiceKey;
+use srl_k8s_services::model::selector::{Must, Requirement, Selector};
+use srl_k8s_services::model::speaker::{
+    CiliumL2Policy, MetallbAdvertisement, MetallbL2Advertisement, MetallbPools, ObjectKey, Pool, ResourceState,
+    SpeakerObject, SpeakerResource, StatusKey,
+};
 use srl_k8s_services::model::time::Timestamp;
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
-use srl_k8s_services::model::verdict::Reason::{AddressConflict, ArpUnresolved, NextHopUnexpected, NextHopUnmapped};
+use srl_k8s_services::model::verdict::Reason::{
+    AddressConflict, ArpUnresolved, NextHopUnexpected, NextHopUnmapped, NoAnnouncer, NoRoute,
+};
 
 use crate::scenario::{C1, Family, Scenario, VRF, cluster_config, ip, load_balancer, net};
 
@@ -23,6 +32,13 @@ fn vip() -> IpAddr {
 fn leaf(speaker: Speaker, policy: TrafficPolicy) -> Scenario {
     let mut config = cluster_config(speaker);
     config.rules.announcement = AnnouncementMode::L2;
+    let mut leaf = unasked(config, policy);
+    leaf.route_of(VRF, vip().into(), ARP_ND, &[vip()]);
+    leaf
+}
+
+/// The same, where nobody has asked for the VIP.
+fn unasked(config: ClusterConfig, policy: TrafficPolicy) -> Scenario {
     let mut leaf = Scenario::with(config);
     for (id, owner) in [(ARP_ND, "arp_nd_mgr"), (INTERFACE, "net_inst_mgr")] {
         leaf.event(Event::Switch(SwitchEvent::Application(id, Some(owner.into()))));
@@ -33,7 +49,6 @@ fn leaf(speaker: Speaker, policy: TrafficPolicy) -> Scenario {
         leaf.node(&format!("n{number}"), &[address]).route_of(VRF, address.into(), ARP_ND, &[address]);
     }
     leaf.service("web", policy, &[vip()]).ready("web", &["n1", "n2"]);
-    leaf.route_of(VRF, vip().into(), ARP_ND, &[vip()]);
     leaf
 }
 
@@ -148,4 +163,95 @@ fn who_answers_is_looked_at_every_ten_seconds_and_where_nodes_are_once() {
     assert_eq!(asked(&leaf, Family::V4.node(1)), Some(Asking::Once(None)));
     leaf.withdraw(vip()).expect(vip(), Unknown, Some(ArpUnresolved), &[]);
     assert_eq!(asked(&leaf, vip()), None);
+}
+
+/// All objects of a resource, which may be read.
+fn resource(leaf: &mut Scenario, resource: SpeakerResource, objects: &[SpeakerObject]) {
+    let named = objects.iter().enumerate();
+    let key = |number: usize| ObjectKey { namespace: None, name: format!("object-{number}").into() };
+    let all = named.map(|(number, object)| (key(number), object.clone())).collect();
+    leaf.kubernetes(C1, ClusterEvent::SpeakerObjects(resource, Update::All(all)));
+    leaf.kubernetes(C1, ClusterEvent::SpeakerResource(resource, ResourceState::Watched));
+}
+
+/// Nothing is configured of how VIPs are announced, and a node has a session as well.
+fn undecided(speaker: Speaker) -> Scenario {
+    let mut leaf = unasked(cluster_config(speaker), Cluster);
+    leaf.up(Family::V4.node(1));
+    leaf
+}
+
+/// MetalLB's pool of the VIP, BGPAdvertisements and L2Advertisements of pools with these names.
+fn advertise(leaf: &mut Scenario, by_bgp: &[&str], by_l2: &[&str]) {
+    let pool = Pool { prefixes: [net("192.168.1.64/26")].into(), ..Pool::default() };
+    let of = |name: &&str| MetallbPools { names: [(*name).into()].into(), ..MetallbPools::default() };
+    let bgp =
+        |name| SpeakerObject::MetallbAdvertisement(MetallbAdvertisement { pools: of(name), ..Default::default() });
+    let l2 = |name| SpeakerObject::MetallbL2Advertisement(MetallbL2Advertisement { pools: of(name) });
+    resource(leaf, SpeakerResource::MetallbPools, &[SpeakerObject::Pool(pool)]);
+    resource(leaf, SpeakerResource::MetallbAdvertisements, &by_bgp.iter().map(bgp).collect::<Vec<_>>());
+    resource(leaf, SpeakerResource::MetallbL2Advertisements, &by_l2.iter().map(l2).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_pool_that_only_an_l2_advertisement_selects_misses_no_bgp_route() {
+    for (by_bgp, by_l2, state, reason) in [
+        (&[][..], &["object-0"][..], Unknown, ArpUnresolved),
+        (&["other"], &["other", "object-0"], Unknown, ArpUnresolved),
+        (&["object-0"], &["object-0"], Down, NoRoute),
+        (&[], &["other"], Down, NoAnnouncer),
+    ] {
+        let mut leaf = undecided(Speaker::Metallb);
+        advertise(&mut leaf, by_bgp, by_l2);
+        leaf.expect(vip(), state, Some(reason), &[]);
+    }
+}
+
+#[test]
+fn an_entry_of_another_node_than_a_status_of_metallb_names_is_stale() {
+    let mut leaf = undecided(Speaker::Metallb);
+    advertise(&mut leaf, &[], &["object-0"]);
+    leaf.route_of(VRF, vip().into(), ARP_ND, &[vip()]);
+    resolve_nodes(&mut leaf, 1..=3);
+    resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:01");
+    leaf.expect(vip(), Up, None, &[]);
+    let status = |node: &str| StatusKey { service: ServiceKey::new("default", "web"), node: node.into(), object: 7 };
+    let reports = |leaf: &mut Scenario, update| {
+        leaf.kubernetes(C1, ClusterEvent::Announcements(SpeakerResource::MetallbL2Statuses, update));
+    };
+    leaf.kubernetes(C1, ClusterEvent::SpeakerResource(SpeakerResource::MetallbL2Statuses, ResourceState::Watched));
+    reports(&mut leaf, Update::Set(status("n2"), ()));
+    leaf.expect(vip(), Degraded, Some(NextHopUnexpected), &[&"n1", &"elected n2"]);
+    // While it moves both have a status.
+    reports(&mut leaf, Update::Set(status("n1"), ()));
+    leaf.expect(vip(), Up, None, &[]);
+    reports(&mut leaf, Update::Gone(status("n1")));
+    resolve(&mut leaf, 11, vip(), "aa:00:00:00:00:02");
+    leaf.expect(vip(), Up, None, &[]);
+}
+
+#[test]
+fn cilium_answers_for_what_a_policy_selects_and_for_services_of_its_class() {
+    let blue = Selector([Requirement { label: "color".into(), must: Must::Exist }].into());
+    let policy = |service_selector| {
+        SpeakerObject::CiliumL2Policy(CiliumL2Policy { service_selector, load_balancer: true, external: false })
+    };
+    for (policies, class, l2) in [
+        (vec![policy(None)], None, true),
+        (vec![policy(Some(blue.clone()))], None, false),
+        (vec![], Some("io.cilium/l2-announcer"), true),
+        (vec![policy(None)], Some("io.cilium/bgp-control-plane"), true),
+    ] {
+        let mut leaf = undecided(Speaker::Cilium);
+        for other in [SpeakerResource::CiliumAdvertisements, SpeakerResource::CiliumPeers] {
+            resource(&mut leaf, other, &[]);
+        }
+        resource(&mut leaf, SpeakerResource::CiliumL2Policies, &policies);
+        let service = Service { class: class.map(Into::into), ..load_balancer(Cluster, &[vip()]) };
+        leaf.service_in(C1, "web", service);
+        match l2 {
+            true => leaf.expect(vip(), Unknown, Some(ArpUnresolved), &[]),
+            false => leaf.expect(vip(), Down, Some(NoRoute), &[]),
+        };
+    }
 }

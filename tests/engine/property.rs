@@ -208,6 +208,7 @@ fn service() -> impl Strategy<Value = Service> {
     let class = prop_oneof![
         8 => Just(None),
         1 => Just(Some("io.cilium/bgp-control-plane")),
+        1 => Just(Some("io.cilium/l2-announcer")),
         1 => Just(Some("example.com/other")),
     ];
     let addresses = || btree_set(vip(), 0..3).prop_map(|set| set.into_iter().collect::<Box<[IpAddr]>>());

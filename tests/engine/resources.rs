@@ -41,12 +41,12 @@ impl Scenario {
     /// These nodes' speakers report that they announce the service.
     fn statuses(&mut self, nodes: &[&str]) -> &mut Self {
         let all = nodes.iter().map(|node| (status(node, 0), ())).collect();
-        self.kubernetes(C1, ClusterEvent::Announcements(Update::All(all)));
+        self.kubernetes(C1, ClusterEvent::Announcements(SpeakerResource::MetallbStatuses, Update::All(all)));
         self.resource(SpeakerResource::MetallbStatuses, ResourceState::Watched)
     }
 
     fn status(&mut self, update: Update<StatusKey, ()>) -> &mut Self {
-        self.kubernetes(C1, ClusterEvent::Announcements(update))
+        self.kubernetes(C1, ClusterEvent::Announcements(SpeakerResource::MetallbStatuses, update))
     }
 
     /// The n-th node is in a rack.
@@ -137,7 +137,7 @@ fn only_nodes_that_an_advertisement_selects_are_expected() {
 #[test]
 fn what_no_advertisement_announces_is_no_fault_of_the_network_and_the_sentence_names_the_object() {
     let other = advertisement(|a| a.service_selectors = [selects("app", "other")].into());
-    let elsewhere = advertisement(|a| a.pools = ["others".into()].into());
+    let elsewhere = advertisement(|a| a.pools.names = ["others".into()].into());
     for (advertisements, words) in [
         (vec![], "no BGPAdvertisement exists"),
         (vec![("a", on_rack("9"))], "BGPAdvertisement a selects no node that may announce"),

@@ -11,8 +11,9 @@ use proptest::sample::select;
 use srl_k8s_services::model::event::{ClusterEvent, Update};
 use srl_k8s_services::model::selector::{Labels, Must, Requirement, Selector};
 use srl_k8s_services::model::speaker::{
-    CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths,
-    MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource, StatusKey,
+    CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumL2Policy, CiliumNode, CiliumPeer, CiliumServices,
+    Lengths, MetallbAdvertisement, MetallbL2Advertisement, MetallbPeer, MetallbPools, ObjectKey, Pool, ResourceState,
+    SpeakerObject, SpeakerResource, StatusKey,
 };
 
 use crate::property::{NODES, address_of};
@@ -67,14 +68,17 @@ fn pool() -> impl Strategy<Value = SpeakerObject> {
     (prefixes(), labels()).prop_map(|(prefixes, labels)| SpeakerObject::Pool(Pool { prefixes, labels }))
 }
 
+fn metallb_pools() -> impl Strategy<Value = MetallbPools> {
+    (names(), selectors()).prop_map(|(names, selectors)| MetallbPools { names, selectors })
+}
+
 fn metallb_advertisement() -> impl Strategy<Value = SpeakerObject> {
     let attributes = (0..2_u32, 0..2_u8);
-    let parts = (names(), selectors(), selectors(), selectors(), names(), lengths(), attributes);
-    parts.prop_map(|(pools, pool_selectors, node_selectors, service_selectors, peers, lengths, attributes)| {
+    let parts = (metallb_pools(), selectors(), selectors(), names(), lengths(), attributes);
+    parts.prop_map(|(pools, node_selectors, service_selectors, peers, lengths, attributes)| {
         let (local_preference, prepended) = attributes;
         SpeakerObject::MetallbAdvertisement(MetallbAdvertisement {
             pools,
-            pool_selectors,
             node_selectors,
             service_selectors,
             peers,
@@ -108,11 +112,20 @@ fn cilium_advertisement() -> impl Strategy<Value = SpeakerObject> {
 fn object(resource: SpeakerResource) -> BoxedStrategy<SpeakerObject> {
     match resource {
         SpeakerResource::MetallbStatuses
+        | SpeakerResource::MetallbL2Statuses
         | SpeakerResource::MetallbPools
         | SpeakerResource::CiliumPools
         | SpeakerResource::CalicoPools => pool().boxed(),
         SpeakerResource::MetallbAdvertisements => metallb_advertisement().boxed(),
         SpeakerResource::MetallbPeers => metallb_peer().boxed(),
+        SpeakerResource::MetallbL2Advertisements => metallb_pools()
+            .prop_map(|pools| SpeakerObject::MetallbL2Advertisement(MetallbL2Advertisement { pools }))
+            .boxed(),
+        SpeakerResource::CiliumL2Policies => (option::of(selector()), any::<bool>(), any::<bool>())
+            .prop_map(|(service_selector, load_balancer, external)| {
+                SpeakerObject::CiliumL2Policy(CiliumL2Policy { service_selector, load_balancer, external })
+            })
+            .boxed(),
         SpeakerResource::CiliumAdvertisements => cilium_advertisement().boxed(),
         SpeakerResource::CiliumClusters => (option::of(selector()), names())
             .prop_map(|(node_selector, peers)| SpeakerObject::CiliumCluster(CiliumCluster { node_selector, peers }))
@@ -191,5 +204,7 @@ pub(crate) fn event() -> impl Strategy<Value = ClusterEvent> {
         2 => status().prop_map(Update::Gone),
         1 => btree_set(status(), 0..4).prop_map(|all| Update::All(all.into_iter().map(|one| (one, ())).collect())),
     ];
-    prop_oneof![4 => states, 6 => set, 2 => gone, 1 => all, 3 => said.prop_map(ClusterEvent::Announcements)]
+    let statuses = select(&[SpeakerResource::MetallbStatuses, SpeakerResource::MetallbL2Statuses][..]);
+    let said = (statuses, said).prop_map(|(resource, update)| ClusterEvent::Announcements(resource, update));
+    prop_oneof![4 => states, 6 => set, 2 => gone, 1 => all, 3 => said]
 }

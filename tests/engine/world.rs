@@ -73,7 +73,7 @@ pub(crate) struct SpeakerWorld {
     /// Resources that were watched and have been neither absent nor forbidden since.
     pub(crate) known: BTreeSet<SpeakerResource>,
     pub(crate) objects: BTreeMap<SpeakerResource, BTreeMap<ObjectKey, SpeakerObject>>,
-    pub(crate) statuses: BTreeMap<StatusKey, ()>,
+    pub(crate) statuses: BTreeMap<SpeakerResource, BTreeMap<StatusKey, ()>>,
 }
 
 /// An entry of the switch's tables that a dump has repeated.
@@ -318,9 +318,10 @@ impl World {
         let cluster = self.clusters.entry(name.clone()).or_default();
         match event {
             // Said of another speaker than the one that is configured.
-            ClusterEvent::SpeakerResource(resource, _) | ClusterEvent::SpeakerObjects(resource, _)
+            ClusterEvent::SpeakerResource(resource, _)
+            | ClusterEvent::SpeakerObjects(resource, _)
+            | ClusterEvent::Announcements(resource, _)
                 if another(*resource) => {}
-            ClusterEvent::Announcements(_) if another(SpeakerResource::MetallbStatuses) => {}
             ClusterEvent::Connected { version, caveat } => {
                 cluster.version = Some(version.clone());
                 cluster.answers = true;
@@ -331,13 +332,11 @@ impl World {
             ClusterEvent::SpeakerResource(resource, state) => {
                 match state {
                     ResourceState::Watched => _ = cluster.speaker.known.insert(*resource),
-                    ResourceState::Failed(_) if *resource != SpeakerResource::MetallbStatuses => {}
+                    ResourceState::Failed(_) if !resource.is_status() => {}
                     _ => {
                         cluster.speaker.known.remove(resource);
                         cluster.speaker.objects.remove(resource);
-                        if *resource == SpeakerResource::MetallbStatuses {
-                            cluster.speaker.statuses.clear();
-                        }
+                        cluster.speaker.statuses.remove(resource);
                     }
                 }
                 cluster.speaker.states.insert(*resource, state.clone());
@@ -345,7 +344,9 @@ impl World {
             ClusterEvent::SpeakerObjects(resource, update) => {
                 update_table(cluster.speaker.objects.entry(*resource).or_default(), update);
             }
-            ClusterEvent::Announcements(update) => update_table(&mut cluster.speaker.statuses, update),
+            ClusterEvent::Announcements(resource, update) => {
+                update_table(cluster.speaker.statuses.entry(*resource).or_default(), update);
+            }
             ClusterEvent::Nodes(update) => {
                 update_table(&mut cluster.nodes, update);
                 match update {

@@ -13,7 +13,6 @@ use srl_k8s_services::model::config::{AnnouncementMode, ClusterConfig, Config, C
 use srl_k8s_services::model::event::{ClusterEvent, DumpPace, Event, SourceEvent, SourceId, SwitchEvent, Update};
 use srl_k8s_services::model::inquiry::{Answer, Asking, Finding, Inquiry, Place, Question};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
-use srl_k8s_services::model::speaker::StatusKey;
 use srl_k8s_services::model::switch::{
     Coverage, FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, NetworkInstance, NextHopGroup,
     NextHopGroupId, PeerAddress, Route, RouteKey, RouteTable, SessionState,
@@ -466,8 +465,9 @@ impl Agent {
         for (resource, objects) in facts.objects.clone() {
             self.tell_cluster(number, ClusterEvent::SpeakerObjects(resource, all(objects)));
         }
-        let statuses = facts.statuses.iter().map(|key| (key.clone(), ())).collect();
-        self.tell_cluster(number, ClusterEvent::Announcements(Update::All(statuses)));
+        for (resource, statuses) in facts.statuses.clone() {
+            self.tell_cluster(number, ClusterEvent::Announcements(resource, all(statuses)));
+        }
         self.tell_cluster(number, ClusterEvent::Nodes(all(facts.nodes.clone())));
         self.tell_cluster(number, ClusterEvent::Services(all(facts.services.clone())));
         self.tell_cluster(number, ClusterEvent::EndpointSlices(all(facts.slices.clone())));
@@ -481,9 +481,11 @@ impl Agent {
         events.extend(changes(&was.nodes, &facts.nodes).into_iter().map(ClusterEvent::Nodes));
         events.extend(changes(&was.services, &facts.services).into_iter().map(ClusterEvent::Services));
         events.extend(changes(&was.slices, &facts.slices).into_iter().map(ClusterEvent::EndpointSlices));
-        let keyed = |of: &BTreeSet<StatusKey>| of.iter().map(|key| (key.clone(), ())).collect::<BTreeMap<_, _>>();
-        let statuses = changes(&keyed(&was.statuses), &keyed(&facts.statuses));
-        events.extend(statuses.into_iter().map(ClusterEvent::Announcements));
+        for (resource, statuses) in &facts.statuses {
+            let before = was.statuses.get(resource).cloned().unwrap_or_default();
+            let changed = changes(&before, statuses).into_iter();
+            events.extend(changed.map(|update| ClusterEvent::Announcements(*resource, update)));
+        }
         self.order.shuffle(&mut events);
         for event in events {
             self.tell_cluster(number, event);
@@ -552,7 +554,7 @@ fn config(plan: &Plan) -> Config {
             shared_with: others.map(|other| cluster_name(other).as_str().into()).collect(),
             fabric_addresses: fabric.map(address).collect(),
             transit_addresses: transit.collect(),
-            announcement: if cluster.l2 { AnnouncementMode::L2 } else { AnnouncementMode::Auto },
+            announcement: if cluster.l2 && !cluster.readable { AnnouncementMode::L2 } else { AnnouncementMode::Auto },
             speaker_node_selector: (cluster.narrowed && !cluster.readable).then(labeled),
             ..Rules::default()
         };

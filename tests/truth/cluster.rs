@@ -12,11 +12,12 @@ use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::names::{NodeName, ServiceKey};
 use srl_k8s_services::model::selector::{Labels, Must, Requirement, Selector};
 use srl_k8s_services::model::speaker::{
-    CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths,
-    MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource, StatusKey,
+    CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumL2Policy, CiliumNode, CiliumPeer, CiliumServices,
+    Lengths, MetallbAdvertisement, MetallbL2Advertisement, MetallbPeer, ObjectKey, Pool, ResourceState, SpeakerObject,
+    SpeakerResource, StatusKey,
 };
 
-use crate::plan::{Kind, Known, NodeId, Plan, PodState, ServiceId, node_name, pool};
+use crate::plan::{Kind, Known, NodeId, Plan, PodState, ServiceId, VipPlan, node_name, pool};
 use crate::state::State;
 
 const LABEL: &str = "bgp";
@@ -29,7 +30,7 @@ pub(crate) struct ClusterFacts {
     pub(crate) nodes: BTreeMap<NodeName, Node>,
     pub(crate) resources: BTreeMap<SpeakerResource, ResourceState>,
     pub(crate) objects: BTreeMap<SpeakerResource, BTreeMap<ObjectKey, SpeakerObject>>,
-    pub(crate) statuses: BTreeSet<StatusKey>,
+    pub(crate) statuses: BTreeMap<SpeakerResource, BTreeMap<StatusKey, ()>>,
 }
 
 pub(crate) fn service_key(service: ServiceId) -> ServiceKey {
@@ -48,7 +49,7 @@ pub(crate) fn facts(state: State<'_>, cluster: usize) -> ClusterFacts {
         facts.nodes.insert(NodeName::from(node_name(id)), node(state.plan, id));
     }
     for resource in SpeakerResource::of(plan.speaker) {
-        let readable = plan.readable && (resource != SpeakerResource::MetallbStatuses || plan.statuses);
+        let readable = plan.readable && (!resource.is_status() || plan.statuses);
         let forbidden = || ResourceState::Forbidden(Arc::from("not allowed to list it"));
         facts.resources.insert(resource, if readable { ResourceState::Watched } else { forbidden() });
         if readable {
@@ -57,6 +58,7 @@ pub(crate) fn facts(state: State<'_>, cluster: usize) -> ClusterFacts {
     }
     if plan.statuses {
         facts.statuses = statuses(state, cluster);
+        facts.statuses.insert(SpeakerResource::MetallbL2Statuses, holders(state, cluster));
     }
     facts
 }
@@ -143,7 +145,8 @@ pub(crate) fn labeled() -> Selector {
 /// The prefixes of all pools that services of a cluster have VIPs of.
 pub(crate) fn pools(plan: &Plan, cluster: usize) -> BTreeSet<IpNet> {
     let services = plan.clusters[cluster].services.iter();
-    services.flat_map(|service| service.vips.iter().map(|vip| pool(vip.pool, vip.v6))).collect()
+    let of = |vip: &VipPlan| if vip.l2 { vip.address().into() } else { pool(vip.pool, vip.v6) };
+    services.flat_map(|service| service.vips.iter().map(of)).collect()
 }
 
 fn objects(state: State<'_>, cluster: usize, resource: SpeakerResource) -> BTreeMap<ObjectKey, SpeakerObject> {
@@ -157,6 +160,19 @@ fn objects(state: State<'_>, cluster: usize, resource: SpeakerResource) -> BTree
         SpeakerResource::MetallbPools | SpeakerResource::CiliumPools | SpeakerResource::CalicoPools => {
             one(SpeakerObject::Pool(Pool { prefixes, labels: Labels::default() }))
         }
+        SpeakerResource::MetallbAdvertisements | SpeakerResource::CiliumClusters | SpeakerResource::CiliumNodes
+            if plan.l2 =>
+        {
+            BTreeMap::new()
+        }
+        SpeakerResource::MetallbL2Advertisements if plan.l2 => {
+            one(SpeakerObject::MetallbL2Advertisement(MetallbL2Advertisement::default()))
+        }
+        SpeakerResource::CiliumL2Policies if plan.l2 => one(SpeakerObject::CiliumL2Policy(CiliumL2Policy {
+            service_selector: None,
+            load_balancer: true,
+            external: true,
+        })),
         SpeakerResource::MetallbAdvertisements => {
             let node_selectors = narrowed.into_iter().collect();
             one(SpeakerObject::MetallbAdvertisement(MetallbAdvertisement {
@@ -196,19 +212,30 @@ fn objects(state: State<'_>, cluster: usize, resource: SpeakerResource) -> BTree
     }
 }
 
-/// What speakers that run say they announce.
-fn statuses(state: State<'_>, cluster: usize) -> BTreeSet<StatusKey> {
+/// What speakers that run say they announce by BGP.
+fn statuses(state: State<'_>, cluster: usize) -> BTreeMap<SpeakerResource, BTreeMap<StatusKey, ()>> {
     let plan = &state.plan.clusters[cluster];
     debug_assert_eq!(plan.speaker, Speaker::Metallb);
     let nodes = (0..plan.nodes.len()).map(|node| (cluster, node)).filter(|node| state.alive(*node));
     let said = nodes.flat_map(|node| {
         let services = (0..plan.services.len()).map(|service| (cluster, service));
-        let announced = services.filter(move |service| !state.intends(node, *service).is_empty());
-        announced.map(move |service| StatusKey {
-            service: service_key(service),
-            node: NodeName::from(node_name(node)),
-            object: (node.1 * 100 + service.1) as u64,
-        })
+        let announced = services.filter(move |service| !plan.l2 && !state.intends(node, *service).is_empty());
+        announced.map(move |service| (status(node, service), ()))
     });
-    said.collect()
+    BTreeMap::from([(SpeakerResource::MetallbStatuses, said.collect())])
+}
+
+/// What the speaker that answers ARP and ND for a service says of itself.
+fn holders(state: State<'_>, cluster: usize) -> BTreeMap<StatusKey, ()> {
+    let plan = &state.plan.clusters[cluster];
+    let services = (0..plan.services.len()).map(|service| (cluster, service)).filter(|_| plan.l2);
+    services.filter_map(|service| Some((status(state.holder(service)?, service), ()))).collect()
+}
+
+fn status(node: NodeId, service: ServiceId) -> StatusKey {
+    StatusKey {
+        service: service_key(service),
+        node: NodeName::from(node_name(node)),
+        object: (node.1 * 100 + service.1) as u64,
+    }
 }

@@ -30,6 +30,17 @@ pub(crate) fn add(plan: &mut Plan, seed: u64) {
             plan.steps[at].push(*rng.pick(&faults));
         }
     }
+    let rng = &mut Rng::new(seed ^ 0x2545_f491_4f6c_dd1d);
+    for cluster in plan.clusters.iter_mut().filter(|cluster| cluster.l2) {
+        told_by_resources(cluster, rng);
+    }
+}
+
+/// What the speaker is configured with shows that its VIPs are answered for, and MetalLB's speakers which node does.
+fn told_by_resources(cluster: &mut ClusterPlan, rng: &mut Rng) {
+    let tells = matches!(cluster.speaker, Speaker::Metallb | Speaker::Cilium) && !cluster.narrowed;
+    cluster.readable = tells && rng.chance(50);
+    cluster.statuses = cluster.readable && cluster.speaker == Speaker::Metallb && rng.chance(70);
 }
 
 /// Its VIPs are in the nodes' subnet, and one node answers for each.

@@ -492,6 +492,11 @@ fn an_entry_of_the_former_holder_is_stale() {
     let mut plan = by_arp(Speaker::KubeVip, false, Fault::StaleArp(0, (0, 0)));
     plan.steps[0].push(Fault::Silent((0, 0)));
     says(&plan, (OperState::Degraded, Some(Reason::NextHopUnexpected)), Truth::All);
+    // The same by what MetalLB's speakers say of themselves, and by what they are configured with.
+    let mut plan = by_arp(Speaker::Metallb, false, Fault::StaleArp(0, (0, 0)));
+    (plan.clusters[0].readable, plan.clusters[0].statuses) = (true, true);
+    plan.steps[0].push(Fault::Silent((0, 0)));
+    says(&plan, (OperState::Degraded, Some(Reason::NextHopUnexpected)), Truth::All);
     let mut dead = by_arp(Speaker::Metallb, false, Fault::StaleArp(0, (0, 0)));
     dead.steps[0].push(Fault::NodeDown((0, 0)));
     says(&dead, (OperState::Unknown, Some(Reason::NextHopUnmapped)), Truth::None);

@@ -114,7 +114,7 @@ impl Facts {
             ClusterEvent::Nodes(update) => self.set_nodes(id, update, &mut dirty),
             ClusterEvent::SpeakerResource(resource, state) => self.set_resource(id, resource, state, &mut dirty),
             ClusterEvent::SpeakerObjects(resource, update) => self.set_objects(id, resource, update, &mut dirty),
-            ClusterEvent::Announcements(update) => self.set_statuses(id, update, &mut dirty),
+            ClusterEvent::Announcements(resource, update) => self.set_statuses(id, resource, update, &mut dirty),
         }
         dirty
     }
@@ -409,9 +409,15 @@ impl Facts {
     }
 
     /// Speakers report that they announce other services than before.
-    fn set_statuses(&mut self, id: ClusterId, update: Update<StatusKey, ()>, dirty: &mut Dirty) {
+    fn set_statuses(
+        &mut self,
+        id: ClusterId,
+        resource: SpeakerResource,
+        update: Update<StatusKey, ()>,
+        dirty: &mut Dirty,
+    ) {
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
-        for service in cluster.resources.set_statuses(update) {
+        for service in cluster.resources.set_statuses(resource, update) {
             self.endpoints_changed(id, &service, dirty);
         }
     }

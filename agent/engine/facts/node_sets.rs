@@ -52,8 +52,10 @@ impl NodeSet {
 pub(crate) struct VipAnnouncement {
     /// The nodes that may.
     pub(crate) node_set: NodeSetId,
-    /// Nobody may, and why.
+    /// Nobody may by BGP, and why.
     pub(crate) nobody: Option<Arc<str>>,
+    /// Nobody may, but a node answers ARP and ND for it.
+    pub(crate) by_l2_only: bool,
     /// Policy Cluster announces only with a usable endpoint, whatever the profile says.
     pub(crate) needs_endpoint: bool,
     /// The prefix it is announced as; `None` where resources do not say.
@@ -68,6 +70,7 @@ impl VipAnnouncement {
         Self {
             node_set: node_sets.id(rule.by.into()),
             nobody: rule.nobody.map(Arc::from),
+            by_l2_only: rule.by_l2_only,
             needs_endpoint: rule.needs_endpoint,
             prefix: rule.prefix,
             shorter: rule.shorter.map(|shorter| Box::new(Self::of(*shorter, node_sets))),
@@ -84,6 +87,7 @@ impl VipAnnouncement {
     pub(crate) fn shortest(&self, vip: IpAddr) -> Option<IpNet> {
         match self.nobody {
             Some(_) => Some(IpNet::from(vip)),
+            None if self.by_l2_only => Some(IpNet::from(vip)),
             None => self.with_fallbacks().filter_map(|announcement| announcement.prefix).min_by_key(IpNet::prefix_len),
         }
     }

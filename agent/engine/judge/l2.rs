@@ -26,7 +26,11 @@ pub(crate) fn announcement(
     found: Option<(&Matched, Standing)>,
 ) -> Announcement {
     let routed = found.is_some_and(|(found, standing)| standing != Standing::Other && !found.is_connected());
-    match cluster.config.rules.announcement {
+    let mode = match cluster.config.rules.announcement {
+        AnnouncementMode::Auto if is_by_l2_only(cluster, vip) => AnnouncementMode::L2,
+        mode => mode,
+    };
+    match mode {
         AnnouncementMode::Bgp => return Announcement::Bgp,
         // A route that BGP brought is judged as one.
         AnnouncementMode::L2 if found.is_some_and(|(found, _)| is_speakers(found)) => return Announcement::Bgp,
@@ -37,9 +41,7 @@ pub(crate) fn announcement(
     if !cluster.at_address(vip).is_empty() {
         return Announcement::L2;
     }
-    // The speaker's resources announce it by BGP.
-    let told = |told: &VipAnnouncement| told.nobody.is_none() && told.prefix.is_some();
-    if cluster.carrying(vip).any(|entry| entry.announcement(vip).is_some_and(told)) {
+    if cluster.carrying(vip).any(|entry| entry.announcement(vip).is_some_and(is_by_bgp)) {
         return Announcement::Bgp;
     }
     if let Some(known) = cluster.vips.get(&vip).and_then(|entry| entry.announced) {
@@ -51,6 +53,21 @@ pub(crate) fn announcement(
         true => Announcement::L2,
         false => Announcement::Bgp,
     }
+}
+
+/// The speaker's resources announce it by BGP.
+fn is_by_bgp(announcement: &VipAnnouncement) -> bool {
+    announcement.nobody.is_none() && announcement.prefix.is_some()
+}
+
+/// The speaker's resources, or the classes of its services, let a node answer ARP and ND for it, and nobody announce it by BGP.
+fn is_by_l2_only(cluster: &Cluster, vip: IpAddr) -> bool {
+    let by_l2 = |entry: &ServiceEntry| {
+        let by_resources = entry.announcement(vip).is_some_and(|announcement| announcement.by_l2_only);
+        by_resources || cluster.profile().is_of_l2_class(&entry.service)
+    };
+    let by_bgp = |entry: &ServiceEntry| entry.announcement(vip).is_some_and(is_by_bgp) && !by_l2(entry);
+    cluster.carrying(vip).any(by_l2) && !cluster.carrying(vip).any(by_bgp)
 }
 
 /// A host route that neither EVPN nor this leaf has brought.
@@ -85,12 +102,15 @@ pub(crate) fn gather(next_hops: &NextHops<'_>, found: Option<Matched>, evidence:
             true => vec![answering(next_hops)],
             false => next_hops.hops(Some(&found), &Expectation::default()),
         };
-        // Behind a leaf the one may answer that nobody can place.
-        for hop in evidence.hops.iter_mut().filter(|hop| hop.kind == NextHopKind::Vtep && !hop.serves) {
-            (hop.may_serve, hop.doubtful) = (next_hops.has_serving_anywhere(), false);
-        }
-        for hop in evidence.hops.iter_mut().filter(|hop| hop.is_unexplained() && hop.kind != NextHopKind::L2) {
-            (hop.expected, hop.may_serve) = (true, usable);
+        for hop in evidence.hops.iter_mut().filter(|hop| !hop.serves && hop.foreign.is_none()) {
+            match hop.kind {
+                NextHopKind::Vtep | NextHopKind::Unmapped if hop.usable.is_none() => {
+                    (hop.expected, hop.may_serve, hop.doubtful) = (true, usable, false);
+                }
+                // Behind a leaf the one may answer that nobody can place.
+                NextHopKind::Vtep => (hop.may_serve, hop.doubtful) = (next_hops.has_serving_anywhere(), false),
+                NextHopKind::Local | NextHopKind::L2 | NextHopKind::Transit | NextHopKind::Unmapped => {}
+            }
         }
         evidence.route = Some(found);
     } else if found.is_connected() {
@@ -117,11 +137,17 @@ fn is_contested(next_hops: &NextHops<'_>) -> bool {
     next_hops.world.inquiries.is_contested(&AddressKey { network_instance, address: next_hops.vip })
 }
 
-/// The node that the speaker has elected to answer, where another one does.
+/// The node that the speaker has elected to answer, where another one does. While an election is under way several are.
 pub(crate) fn elected_instead(cluster: &Cluster, entry: &ServiceEntry, evidence: &Evidence) -> Option<NodeName> {
-    let elected = cluster.profile().elected(&entry.service).filter(|elected| cluster.node_slot(elected).is_some())?;
+    let elected: Vec<&NodeName> = match cluster.profile().elected(&entry.service) {
+        Some(elected) => vec![elected],
+        None => cluster.resources.answering(&entry.key).into_iter().flatten().collect(),
+    };
+    let is_known = |elected: &&NodeName| cluster.node_slot(elected).is_some();
+    let first = elected.iter().copied().filter(is_known).min()?;
     let mut answering = evidence.installed().filter(|hop| hop.kind == NextHopKind::L2 && hop.serves);
-    answering.any(|hop| hop.node.as_ref() != Some(elected)).then(|| elected.clone())
+    let is_another = |hop: &Hop| !hop.node.as_ref().is_some_and(|node| elected.contains(&node));
+    answering.any(is_another).then(|| first.clone())
 }
 
 /// Who answers ARP or ND for a VIP here.

@@ -3,6 +3,8 @@
 //!
 //! What the operator made of it for each node (CiliumBGPNodeConfig) is believed before the selectors. A cluster with neither
 //! cluster nor node configurations is one that speaks by other means (the peering policies before 1.19): nobody is restricted.
+//!
+//! A CiliumL2AnnouncementPolicy selects services, for whose addresses one node at a time answers ARP and ND.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,22 +12,31 @@ use std::sync::Arc;
 use super::resources::{Rule, SpeakerResources, Subject};
 use crate::model::cluster::Node;
 use crate::model::names::NodeName;
-use crate::model::speaker::SpeakerResource::{CiliumAdvertisements, CiliumClusters, CiliumNodes, CiliumPeers};
+use crate::model::selector::Selector;
+use crate::model::speaker::SpeakerResource::{
+    CiliumAdvertisements, CiliumClusters, CiliumL2Policies, CiliumNodes, CiliumPeers,
+};
 use crate::model::speaker::{
-    CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths, ObjectKey, SpeakerObject,
+    CiliumAdvertisement, CiliumCluster, CiliumL2Policy, CiliumNode, CiliumPeer, CiliumServices, Lengths, ObjectKey,
+    SpeakerObject,
 };
 
 pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     let known = resources.knows(CiliumAdvertisements) && resources.knows(CiliumPeers);
-    if !known || clusters(resources).next().is_none() && nodes(resources).next().is_none() {
+    if !known {
         return Rule::default();
+    }
+    let by_l2 = l2_policies(resources).any(|policy| answers_for(policy, subject));
+    if clusters(resources).next().is_none() && nodes(resources).next().is_none() {
+        return Rule { by_l2_only: by_l2, ..Rule::default() };
     }
     let announcing: Vec<_> = advertisements(resources)
         .filter_map(|(key, advertisement)| Some((key, advertisement, announced(advertisement, subject)?)))
         .collect();
     if announcing.is_empty() {
         let kind = if subject.is_external() { "ExternalIP" } else { "LoadBalancerIP" };
-        return Rule::nobody(format!("no CiliumBGPAdvertisement of {kind} selects the service"));
+        let why = format!("no CiliumBGPAdvertisement of {kind} selects the service");
+        return Rule { by_l2_only: by_l2, ..Rule::nobody(why) };
     }
     let family = subject.vip.is_ipv4();
     let mut rule = Rule::default();
@@ -43,7 +54,8 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
         let names: Vec<String> = announcing.iter().take(4).map(|(key, ..)| key.to_string()).collect();
         let family = if family { "ipv4" } else { "ipv6" };
         let names = names.join(", ");
-        return Rule::nobody(format!("no CiliumBGPPeerConfig selects CiliumBGPAdvertisement {names} for {family}"));
+        let why = format!("no CiliumBGPPeerConfig selects CiliumBGPAdvertisement {names} for {family}");
+        return Rule { by_l2_only: by_l2, ..Rule::nobody(why) };
     }
     rule
 }
@@ -57,6 +69,13 @@ fn announced(advertisement: &CiliumAdvertisement, subject: Subject<'_>) -> Optio
     let lengths = |services: &CiliumServices| if subject.local { Lengths::default() } else { services.lengths };
     let of = advertisement.services.iter().filter(about).map(lengths);
     of.max_by_key(|lengths| lengths.prefix(subject.vip).prefix_len())
+}
+
+/// A node answers for an address of the service; without a selector, of every service.
+fn answers_for(policy: &CiliumL2Policy, subject: Subject<'_>) -> bool {
+    let address = if subject.is_external() { policy.external } else { policy.load_balancer };
+    let selects = |selector: &Selector| selector.selects(|name| label(subject, name));
+    address && policy.service_selector.as_ref().is_none_or(selects)
 }
 
 /// A label of the service; its name and namespace are labels too.
@@ -106,6 +125,13 @@ fn own<'a>(resources: &'a SpeakerResources, name: &NodeName) -> Option<&'a Ciliu
 fn advertisements(resources: &SpeakerResources) -> impl Iterator<Item = (&ObjectKey, &CiliumAdvertisement)> {
     resources.objects(CiliumAdvertisements).filter_map(|(key, object)| match object {
         SpeakerObject::CiliumAdvertisement(advertisement) => Some((key, advertisement)),
+        _ => None,
+    })
+}
+
+fn l2_policies(resources: &SpeakerResources) -> impl Iterator<Item = &CiliumL2Policy> {
+    resources.objects(CiliumL2Policies).filter_map(|(_, object)| match object {
+        SpeakerObject::CiliumL2Policy(policy) => Some(policy),
         _ => None,
     })
 }

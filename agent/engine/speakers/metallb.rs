@@ -3,6 +3,8 @@
 //! Advertisements of several lengths announce a VIP by several prefixes. What is sent to it follows the longest that is there:
 //! the nodes that announce that one are its announcers.
 //!
+//! An L2Advertisement selects pools, whose addresses one node at a time answers ARP and ND for; a pool may have both.
+//!
 //! A cluster with neither pools nor advertisements is one whose addresses come from elsewhere: nobody is restricted.
 
 use std::collections::BTreeMap;
@@ -13,8 +15,12 @@ use ipnet::IpNet;
 use super::resources::{Rule, SpeakerResources, Subject};
 use crate::model::cluster::Node;
 use crate::model::selector::{Must, Selector};
-use crate::model::speaker::SpeakerResource::{MetallbAdvertisements, MetallbPeers, MetallbPools};
-use crate::model::speaker::{MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, SpeakerObject};
+use crate::model::speaker::SpeakerResource::{
+    MetallbAdvertisements, MetallbL2Advertisements, MetallbPeers, MetallbPools,
+};
+use crate::model::speaker::{
+    MetallbAdvertisement, MetallbL2Advertisement, MetallbPeer, MetallbPools as Pools, ObjectKey, Pool, SpeakerObject,
+};
 
 /// What names a node to itself.
 const HOST_NAME: &str = "kubernetes.io/hostname";
@@ -25,30 +31,33 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
         return Rule::default();
     }
     let mut advertisements = advertisements(resources).peekable();
-    if advertisements.peek().is_none() {
-        return match pools(resources).next() {
-            Some(_) => Rule::nobody("no BGPAdvertisement exists: MetalLB assigns addresses and announces none by BGP"),
-            None => Rule::default(),
-        };
+    let none = advertisements.peek().is_none();
+    if none && pools(resources).next().is_none() {
+        return Rule::default();
     }
-    let pool = match pool(resources, subject) {
-        Some(pool) => Some(pool),
-        None if resources.knows(MetallbPools) => {
-            return Rule::nobody("no IPAddressPool holds all addresses of the service: MetalLB announces none of them");
-        }
-        None => None,
-    };
-    let of_pool = advertisements.filter(|(_, advertisement)| pool.is_none_or(|pool| selects_pool(advertisement, pool)));
+    let pool = pool(resources, subject);
+    let unpooled = pool.is_none() && resources.knows(MetallbPools);
+    let mut by_l2 = l2_advertisements(resources).filter(|advertisement| selects_pool(&advertisement.pools, pool));
+    let by_l2 = !unpooled && by_l2.next().is_some();
+    if none {
+        let rule = Rule::nobody("no BGPAdvertisement exists: MetalLB assigns addresses and announces none by BGP");
+        return Rule { by_l2_only: by_l2, ..rule };
+    }
+    if unpooled {
+        return Rule::nobody("no IPAddressPool holds all addresses of the service: MetalLB announces none of them");
+    }
+    let of_pool = advertisements.filter(|(_, advertisement)| selects_pool(&advertisement.pools, pool));
     let of_pool: Vec<_> = of_pool.collect();
     let label = |name: &str| subject.service.labels.get(name);
     let matching = of_pool.iter().filter(|(_, advertisement)| any(&advertisement.service_selectors, label));
     let matching: Vec<_> = matching.collect();
     if matching.is_empty() {
         let pool = pool.map_or_else(|| "the pool".to_owned(), |(key, _)| format!("IPAddressPool {key}"));
-        return Rule::nobody(match of_pool.is_empty() {
+        let why = match of_pool.is_empty() {
             true => format!("no BGPAdvertisement selects {pool}"),
             false => format!("no BGPAdvertisement of {pool} selects the service by its labels"),
-        });
+        };
+        return Rule { by_l2_only: by_l2, ..Rule::nobody(why) };
     }
     let mut tiers = BTreeMap::<IpNet, Vec<ObjectKey>>::new();
     for (key, advertisement) in matching {
@@ -118,10 +127,13 @@ fn any<'a>(selectors: &[Selector], label: impl Fn(&str) -> Option<&'a str>) -> b
     selectors.is_empty() || selectors.iter().any(|selector| selector.selects(&label))
 }
 
-fn selects_pool(advertisement: &MetallbAdvertisement, (key, pool): (&ObjectKey, &Pool)) -> bool {
-    let all = advertisement.pools.is_empty() && advertisement.pool_selectors.is_empty();
-    let named = advertisement.pools.contains(&key.name);
-    all || named || advertisement.pool_selectors.iter().any(|selector| selector.selects(|name| pool.labels.get(name)))
+/// Any, where the pool is not known.
+fn selects_pool(pools: &Pools, pool: Option<(&ObjectKey, &Pool)>) -> bool {
+    pool.is_none_or(|(key, pool)| {
+        let all = pools.names.is_empty() && pools.selectors.is_empty();
+        let named = pools.names.contains(&key.name);
+        all || named || pools.selectors.iter().any(|selector| selector.selects(|name| pool.labels.get(name)))
+    })
 }
 
 /// The one pool that holds all addresses of the service.
@@ -140,6 +152,13 @@ fn pools(resources: &SpeakerResources) -> impl Iterator<Item = (&ObjectKey, &Poo
 fn advertisements(resources: &SpeakerResources) -> impl Iterator<Item = (&ObjectKey, &MetallbAdvertisement)> {
     resources.objects(MetallbAdvertisements).filter_map(|(key, object)| match object {
         SpeakerObject::MetallbAdvertisement(advertisement) => Some((key, advertisement)),
+        _ => None,
+    })
+}
+
+fn l2_advertisements(resources: &SpeakerResources) -> impl Iterator<Item = &MetallbL2Advertisement> {
+    resources.objects(MetallbL2Advertisements).filter_map(|(_, object)| match object {
+        SpeakerObject::MetallbL2Advertisement(advertisement) => Some(advertisement),
         _ => None,
     })
 }

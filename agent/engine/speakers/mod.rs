@@ -7,7 +7,7 @@
 //! | policy Cluster announces when | there is one | always | always | always | always | there is one |
 //! | exclude label | present | - | is "true" | - | - | - |
 //! | NetworkUnavailable | excludes | - | - | - | - | - |
-//! | load-balancer class | none | none or its own | any | any | none or its own | none |
+//! | load-balancer class | none | none or its own two | any | any | none or its own | none |
 //!
 //! Sources: MetalLB `speaker/bgp_controller.go` (ShouldAnnounce), Cilium `getLoadBalancerIPPaths`, Calico `routes.go`,
 //! kube-router `ecmp_vip.go`, kube-vip `pkg/services`. No speaker looks at Node Ready or at cordons.
@@ -41,6 +41,8 @@ pub(crate) struct Profile {
     exclude_label: ExcludeLabel,
     network_unavailable_excludes: bool,
     class: Class,
+    /// The class of services that a node answers ARP and ND for, and nobody announces by BGP.
+    l2_class: Option<&'static str>,
     /// Annotations of the Service that withdraw its load-balancer addresses.
     withheld: fn(&ServiceHints) -> Option<&'static str>,
     /// Annotations that withdraw its externalIPs.
@@ -65,7 +67,7 @@ enum ExcludeLabel {
 #[derive(Debug)]
 enum Class {
     OnlyNone,
-    NoneOr(&'static str),
+    NoneOr(&'static [&'static str]),
     Any,
 }
 
@@ -76,6 +78,7 @@ const METALLB: Profile = Profile {
     exclude_label: ExcludeLabel::Present,
     network_unavailable_excludes: true,
     class: Class::OnlyNone,
+    l2_class: None,
     withheld: |_| None,
     external_withheld: |_| None,
     never_external: Some("MetalLB"),
@@ -90,7 +93,8 @@ const CILIUM: Profile = Profile {
     announces_without_endpoints: true,
     exclude_label: ExcludeLabel::Ignored,
     network_unavailable_excludes: false,
-    class: Class::NoneOr("io.cilium/bgp-control-plane"),
+    class: Class::NoneOr(&["io.cilium/bgp-control-plane", "io.cilium/l2-announcer"]),
+    l2_class: Some("io.cilium/l2-announcer"),
     withheld: |hints| hints.cilium_no_load_balancer.then_some("service.cilium.io/type"),
     external_withheld: |_| None,
     never_external: None,
@@ -106,6 +110,7 @@ const CALICO: Profile = Profile {
     exclude_label: ExcludeLabel::IsTrue,
     network_unavailable_excludes: false,
     class: Class::Any,
+    l2_class: None,
     withheld: |_| None,
     external_withheld: |_| None,
     never_external: None,
@@ -121,6 +126,7 @@ const KUBE_ROUTER: Profile = Profile {
     exclude_label: ExcludeLabel::Ignored,
     network_unavailable_excludes: false,
     class: Class::Any,
+    l2_class: None,
     withheld: |hints| {
         let advertise = "kube-router.io/service.advertise.loadbalancerip";
         let skipped = hints.kube_router_skip_lb_ips.then_some("kube-router.io/service.skiplbips");
@@ -146,7 +152,8 @@ const KUBE_VIP: Profile = Profile {
     announces_without_endpoints: true,
     exclude_label: ExcludeLabel::Ignored,
     network_unavailable_excludes: false,
-    class: Class::NoneOr("kube-vip.io/kube-vip-class"),
+    class: Class::NoneOr(&["kube-vip.io/kube-vip-class"]),
+    l2_class: None,
     withheld: |_| None,
     external_withheld: |_| None,
     never_external: Some("kube-vip"),
@@ -199,6 +206,9 @@ impl Profile {
     /// Why the speaker announces an address of the service not at all, whatever the nodes are: each kind of address is
     /// withheld for itself, and one that is of both is announced as long as one of them is.
     pub(crate) fn withheld(&self, service: &Service, vip: IpAddr) -> Option<String> {
+        if let Some(class) = self.l2_class.filter(|_| self.is_of_l2_class(service)) {
+            return Some(format!("services of class {class} are not announced by BGP"));
+        }
         let withheld = |annotation| format!("annotation {annotation} keeps the address from being announced");
         let balancer = (service.load_balancer && service.ingress.contains(&vip))
             .then(|| (self.withheld)(&service.hints).map(withheld));
@@ -217,6 +227,11 @@ impl Profile {
     pub(crate) fn never_announces(&self, service: &Service, vip: IpAddr) -> bool {
         let balancer = service.load_balancer && service.ingress.contains(&vip);
         !balancer && service.external_ips.contains(&vip) && self.never_external.is_some()
+    }
+
+    /// By its load-balancer class a node answers ARP and ND for the service, and nobody announces it by BGP.
+    pub(crate) fn is_of_l2_class(&self, service: &Service) -> bool {
+        service.class.is_some() && service.class.as_deref() == self.l2_class
     }
 
     /// The one node that announces the service, where its speaker elected one.
@@ -249,7 +264,7 @@ impl Profile {
         match (&config.rules.load_balancer_class, &self.class, service.class.as_deref()) {
             (Some(configured), _, class) => class == Some(configured),
             (None, Class::Any, _) | (None, _, None) => true,
-            (None, Class::NoneOr(own), Some(class)) => class == *own,
+            (None, Class::NoneOr(own), Some(class)) => own.contains(&class),
             (None, Class::OnlyNone, Some(_)) => false,
         }
     }

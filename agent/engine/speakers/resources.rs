@@ -3,8 +3,8 @@
 //! A rule of a resource counts only once its first listing is complete, and only while it may be read: what is not known
 //! restricts nobody, so that the profile's rules alone decide, as if the resource did not exist.
 //!
-//! Direct evidence, the statuses in which MetalLB's speakers say what they announce, beats computation for a service that
-//! has at least one of them:
+//! Direct evidence, the statuses in which MetalLB's speakers say what they announce by BGP, beats computation for a service
+//! that has at least one of them:
 //!
 //! * a node with a status announces, whatever is computed;
 //! * a node without one does not, unless it is attached here, and the VIP's route uses it or its session is not known to be
@@ -14,6 +14,8 @@
 //! A service without any status is judged by computation: speakers write statuses a moment after they announce, releases
 //! before 0.15 never, and when all speakers are gone all statuses are. Statuses that cannot be listed any more are no
 //! evidence, where all else that was known stays known.
+//!
+//! Statuses of the other kind name the one node that answers ARP and ND for a service, whichever the switch has an entry of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -32,7 +34,10 @@ use crate::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerReso
 pub(crate) struct Rule {
     /// Objects that select the nodes; empty for every eligible node.
     pub(crate) by: Vec<ObjectKey>,
+    /// Nobody announces it by BGP, and why.
     pub(crate) nobody: Option<String>,
+    /// Nobody does, but a node answers ARP and ND for it.
+    pub(crate) by_l2_only: bool,
     pub(crate) needs_endpoint: bool,
     pub(crate) prefix: Option<IpNet>,
     pub(crate) shorter: Option<Box<Rule>>,
@@ -70,8 +75,11 @@ pub(crate) struct SpeakerResources {
     /// Resources whose objects are all known.
     known: BTreeSet<SpeakerResource>,
     objects: BTreeMap<SpeakerResource, BTreeMap<ObjectKey, SpeakerObject>>,
-    statuses: FxHashMap<ServiceKey, Vec<(NodeName, u64)>>,
+    statuses: BTreeMap<SpeakerResource, Statuses>,
 }
+
+/// The nodes whose speakers report a service, each with the digest of the object that says so.
+type Statuses = FxHashMap<ServiceKey, Vec<(NodeName, u64)>>;
 
 impl SpeakerResources {
     pub(crate) fn new(speaker: Speaker) -> Self {
@@ -95,15 +103,13 @@ impl SpeakerResources {
         }
         let changed = match &state {
             ResourceState::Watched => self.known.insert(resource),
-            ResourceState::Failed(_) if resource != SpeakerResource::MetallbStatuses => false,
+            ResourceState::Failed(_) if !resource.is_status() => false,
             ResourceState::Absent
             | ResourceState::Forbidden(_)
             | ResourceState::Failed(_)
             | ResourceState::TooMany(_) => {
                 self.objects.remove(&resource);
-                if resource == SpeakerResource::MetallbStatuses {
-                    self.statuses = FxHashMap::default();
-                }
+                self.statuses.remove(&resource);
                 self.known.remove(&resource)
             }
         };
@@ -135,32 +141,37 @@ impl SpeakerResources {
     }
 
     /// Sets statuses; returns the services they are about.
-    pub(crate) fn set_statuses(&mut self, update: Update<StatusKey, ()>) -> BTreeSet<ServiceKey> {
+    pub(crate) fn set_statuses(
+        &mut self,
+        resource: SpeakerResource,
+        update: Update<StatusKey, ()>,
+    ) -> BTreeSet<ServiceKey> {
         let mut touched = BTreeSet::new();
-        if self.speaker != SpeakerResource::MetallbStatuses.speaker() {
+        if self.speaker != resource.speaker() {
             return touched;
         }
+        let statuses = self.statuses.entry(resource).or_default();
         match update {
             Update::All(all) => {
-                touched.extend(std::mem::take(&mut self.statuses).into_keys());
+                touched.extend(std::mem::take(statuses).into_keys());
                 for (status, ()) in all {
                     touched.insert(status.service.clone());
-                    self.statuses.entry(status.service).or_default().push((status.node, status.object));
+                    statuses.entry(status.service).or_default().push((status.node, status.object));
                 }
-                self.statuses.values_mut().for_each(Vec::shrink_to_fit);
+                statuses.values_mut().for_each(Vec::shrink_to_fit);
             }
             Update::Set(StatusKey { service, node, object }, ()) => {
-                let reported = self.statuses.entry(service.clone()).or_default();
+                let reported = statuses.entry(service.clone()).or_default();
                 if !reported.iter().any(|(known, digest)| *known == node && *digest == object) {
                     reported.push((node, object));
                     touched.insert(service);
                 }
             }
             Update::Gone(StatusKey { service, node, object }) => {
-                if let Some(reported) = self.statuses.get_mut(&service) {
+                if let Some(reported) = statuses.get_mut(&service) {
                     reported.retain(|(known, digest)| !(*known == node && *digest == object));
                     if reported.is_empty() {
-                        self.statuses.remove(&service);
+                        statuses.remove(&service);
                     }
                     touched.insert(service);
                 }
@@ -169,11 +180,25 @@ impl SpeakerResources {
         touched
     }
 
-    /// The nodes whose speakers say that they announce a service, some perhaps twice; `None` where no speaker says anything
-    /// of it.
+    /// The nodes whose speakers say that they announce a service by BGP, some perhaps twice; `None` where no speaker says
+    /// anything of it.
     pub(crate) fn reported_by(&self, service: &ServiceKey) -> Option<impl Iterator<Item = &NodeName>> {
-        let reported = self.statuses.get(service).filter(|_| self.knows(SpeakerResource::MetallbStatuses))?;
-        Some(reported.iter().map(|(node, _)| node))
+        self.statuses_of(SpeakerResource::MetallbStatuses, service)
+    }
+
+    /// The node whose speaker says that it answers ARP and ND for a service; several, while it moves. `None` where no speaker
+    /// says anything of it.
+    pub(crate) fn answering(&self, service: &ServiceKey) -> Option<impl Iterator<Item = &NodeName>> {
+        self.statuses_of(SpeakerResource::MetallbL2Statuses, service)
+    }
+
+    fn statuses_of(
+        &self,
+        resource: SpeakerResource,
+        service: &ServiceKey,
+    ) -> Option<impl Iterator<Item = &NodeName> + use<'_>> {
+        let statuses = self.statuses.get(&resource).filter(|_| self.knows(resource))?;
+        Some(statuses.get(service)?.iter().map(|(node, _)| node))
     }
 
     /// Its objects are all known.

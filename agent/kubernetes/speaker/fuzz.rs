@@ -12,7 +12,7 @@ pub(in crate::kubernetes) fn objects(resource: SpeakerResource) -> impl Kind {
     Objects::new(resource, Arc::from("/apis/example.com/v1"))
 }
 
-/// A reader of ServiceBGPStatuses.
-pub(in crate::kubernetes) fn statuses() -> impl Kind {
-    Statuses::new(Arc::from("/apis/metallb.io/v1beta1"))
+/// A reader of statuses.
+pub(in crate::kubernetes) fn statuses(resource: SpeakerResource) -> impl Kind {
+    Statuses::new(resource, Arc::from("/apis/metallb.io/v1beta1"))
 }

@@ -48,7 +48,7 @@ pub(super) async fn follow(speaker: Speaker, context: WatchContext) -> Result<In
             reported: None,
         };
         tasks.push(match resource {
-            SpeakerResource::MetallbStatuses => follower.run(Statuses::new).boxed(),
+            resource if resource.is_status() => follower.run(|api| Statuses::new(*resource, api)).boxed(),
             resource => follower.run(|api| Objects::new(*resource, api)).boxed(),
         });
     }

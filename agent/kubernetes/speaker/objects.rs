@@ -50,6 +50,14 @@ pub(super) struct BgpAdvertisement {
     pub(super) as_path_prepend: Option<u8>,
 }
 
+/// metallb.io L2Advertisement.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct L2Advertisement {
+    pub(super) ip_address_pools: Option<Vec<String>>,
+    pub(super) ip_address_pool_selectors: Option<Vec<LabelSelector>>,
+}
+
 /// metallb.io BGPPeer. Passwords and the like are not read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -132,6 +140,17 @@ pub(super) struct CiliumPeerConfig {
 pub(super) struct CiliumFamily {
     pub(super) afi: Option<String>,
     pub(super) advertisements: Option<LabelSelector>,
+}
+
+/// cilium.io CiliumL2AnnouncementPolicy.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CiliumL2Policy {
+    pub(super) service_selector: Option<LabelSelector>,
+    #[serde(rename = "loadBalancerIPs")]
+    pub(super) load_balancer_ips: Option<bool>,
+    #[serde(rename = "externalIPs")]
+    pub(super) external_ips: Option<bool>,
 }
 
 /// projectcalico.org BGPConfiguration.

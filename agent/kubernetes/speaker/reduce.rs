@@ -13,8 +13,9 @@ use super::objects::{self, Block, Custom, LabelSelector};
 use crate::model::event::{ClusterEvent, Update};
 use crate::model::selector::{Must, Requirement, Selector};
 use crate::model::speaker::{
-    CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths,
-    MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, SpeakerObject, SpeakerResource,
+    CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumL2Policy, CiliumNode, CiliumPeer, CiliumServices,
+    Lengths, MetallbAdvertisement, MetallbL2Advertisement, MetallbPeer, MetallbPools, ObjectKey, Pool, SpeakerObject,
+    SpeakerResource,
 };
 use crate::model::text::is_name;
 
@@ -79,6 +80,9 @@ impl Kind for Objects {
             R::MetallbPeers => {
                 self.read(json, |reader, spec| Some(SpeakerObject::MetallbPeer(reader.metallb_peer(spec))))
             }
+            R::MetallbL2Advertisements => self.read(json, |reader, spec| {
+                Some(SpeakerObject::MetallbL2Advertisement(reader.metallb_l2_advertisement(spec)))
+            }),
             R::CiliumPools => self.read(json, |reader, spec| Some(SpeakerObject::Pool(reader.cilium_pool(spec)))),
             R::CiliumAdvertisements => self
                 .read(json, |reader, spec| Some(SpeakerObject::CiliumAdvertisement(reader.cilium_advertisement(spec)))),
@@ -87,11 +91,14 @@ impl Kind for Objects {
             }
             R::CiliumPeers => self.read(json, |reader, spec| Some(SpeakerObject::CiliumPeer(reader.cilium_peer(spec)))),
             R::CiliumNodes => self.read(json, |reader, spec| Some(SpeakerObject::CiliumNode(reader.cilium_node(spec)))),
+            R::CiliumL2Policies => {
+                self.read(json, |reader, spec| Some(SpeakerObject::CiliumL2Policy(reader.cilium_l2_policy(spec))))
+            }
             R::CalicoConfigurations => self
                 .read(json, |reader, spec| Some(SpeakerObject::CalicoConfiguration(reader.calico_configuration(spec)))),
             R::CalicoPools => self.read(json, |reader, spec| reader.calico_pool(spec).map(SpeakerObject::Pool)),
             // They are sent as announcements, not as objects.
-            R::MetallbStatuses => self.read(json, |_, ()| None),
+            R::MetallbStatuses | R::MetallbL2Statuses => self.read(json, |_, ()| None),
         }
     }
 
@@ -191,8 +198,7 @@ impl Reader<'_> {
 
     fn metallb_advertisement(&mut self, spec: objects::BgpAdvertisement) -> MetallbAdvertisement {
         MetallbAdvertisement {
-            pools: self.list(spec.ip_address_pools),
-            pool_selectors: self.selectors(spec.ip_address_pool_selectors),
+            pools: self.metallb_pools(spec.ip_address_pools, spec.ip_address_pool_selectors),
             node_selectors: self.selectors(spec.node_selectors),
             service_selectors: self.selectors(spec.service_selectors),
             peers: self.list(spec.peers),
@@ -200,6 +206,15 @@ impl Reader<'_> {
             local_preference: spec.local_pref.unwrap_or_default(),
             prepended: spec.as_path_prepend.unwrap_or_default(),
         }
+    }
+
+    fn metallb_pools(&mut self, names: Option<Vec<String>>, selectors: Option<Vec<LabelSelector>>) -> MetallbPools {
+        MetallbPools { names: self.list(names), selectors: self.selectors(selectors) }
+    }
+
+    fn metallb_l2_advertisement(&mut self, spec: objects::L2Advertisement) -> MetallbL2Advertisement {
+        let pools = self.metallb_pools(spec.ip_address_pools, spec.ip_address_pool_selectors);
+        MetallbL2Advertisement { pools }
     }
 
     fn metallb_peer(&mut self, spec: objects::BgpPeer) -> MetallbPeer {
@@ -263,6 +278,14 @@ impl Reader<'_> {
             Some((v4, family.advertisements.map(|selector| self.selector(selector))))
         });
         CiliumPeer { families: families.collect() }
+    }
+
+    fn cilium_l2_policy(&mut self, spec: objects::CiliumL2Policy) -> CiliumL2Policy {
+        CiliumL2Policy {
+            service_selector: spec.service_selector.map(|selector| self.selector(selector)),
+            load_balancer: spec.load_balancer_ips.unwrap_or_default(),
+            external: spec.external_ips.unwrap_or_default(),
+        }
     }
 
     fn calico_configuration(&mut self, spec: objects::CalicoConfiguration) -> CalicoConfiguration {

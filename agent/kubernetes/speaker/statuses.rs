@@ -1,4 +1,4 @@
-//! MetalLB's ServiceBGPStatus: which node's speaker says that it announces which service.
+//! MetalLB's ServiceBGPStatus and ServiceL2Status: which node's speaker says that it announces which service.
 //!
 //! There is one for each service and node that announces it, so that they may be many more than anything else in a
 //! cluster: they are reduced to names that are kept once, and a cluster with too many of them is judged without.
@@ -22,7 +22,7 @@ const NAMESPACE_LABEL: &str = "metallb.io/service-namespace";
 
 /// As far as it is read.
 #[derive(Debug, Default, Deserialize)]
-struct ServiceBgpStatus {
+struct ServiceStatus {
     metadata: Option<Meta>,
     status: Option<Status>,
 }
@@ -32,16 +32,17 @@ struct Status {
     peers: Option<Vec<Option<String>>>,
 }
 
-/// ServiceBGPStatuses.
+/// Statuses of one resource.
 #[derive(Debug)]
 pub(super) struct Statuses {
+    resource: SpeakerResource,
     api: Arc<str>,
     names: Names,
 }
 
 impl Statuses {
-    pub(super) fn new(api: Arc<str>) -> Self {
-        Self { api, names: Names::default() }
+    pub(super) fn new(resource: SpeakerResource, api: Arc<str>) -> Self {
+        Self { resource, api, names: Names::default() }
     }
 
     /// By its labels, which it has from its first moment to its last.
@@ -71,7 +72,7 @@ impl Kind for Statuses {
     const EVERY_OBJECT_COUNTS: bool = true;
 
     fn resource(&self) -> &'static str {
-        SpeakerResource::MetallbStatuses.plural()
+        self.resource.plural()
     }
 
     fn api(&self) -> String {
@@ -79,7 +80,7 @@ impl Kind for Statuses {
     }
 
     fn speaker_resource(&self) -> Option<SpeakerResource> {
-        Some(SpeakerResource::MetallbStatuses)
+        Some(self.resource)
     }
 
     fn keys(&mut self, meta: &Meta) -> Result<Vec<StatusKey>, Unreadable> {
@@ -87,16 +88,17 @@ impl Kind for Statuses {
     }
 
     fn reduce(&mut self, json: &str) -> Result<Reduced<StatusKey, ()>, Unreadable> {
-        let object: ServiceBgpStatus = serde_json::from_str(json)?;
+        let object: ServiceStatus = serde_json::from_str(json)?;
         let Some(key) = self.key(&object.metadata.unwrap_or_default())? else {
             return Ok(Reduced { entries: Vec::new(), faults: 1, excess: None });
         };
-        // Without peers the service is announced to nobody.
+        // Without peers the service is announced to nobody by BGP; a status of ARP and ND has none.
         let peers = object.status.and_then(|status| status.peers).unwrap_or_default();
-        Ok(Reduced::one(key, (!peers.is_empty()).then_some(()), 0))
+        let announced = self.resource == SpeakerResource::MetallbL2Statuses || !peers.is_empty();
+        Ok(Reduced::one(key, announced.then_some(()), 0))
     }
 
     fn event(&self, update: Update<StatusKey, ()>) -> ClusterEvent {
-        ClusterEvent::Announcements(update)
+        ClusterEvent::Announcements(self.resource, update)
     }
 }

@@ -75,7 +75,7 @@ async fn a_resource_is_listed_before_the_cluster_is_synced_and_changes_follow() 
     loop {
         match running.next().await {
             Event::Cluster(_, ClusterEvent::SpeakerObjects(_, Update::All(all))) => pools = all.len(),
-            Event::Cluster(_, ClusterEvent::Announcements(Update::All(all))) => statuses = all.len(),
+            Event::Cluster(_, ClusterEvent::Announcements(_, Update::All(all))) => statuses = all.len(),
             Event::Source(_, SourceEvent::Synced) => break,
             _ => {}
         }
@@ -84,13 +84,17 @@ async fn a_resource_is_listed_before_the_cluster_is_synced_and_changes_follow() 
     let watch = server.watch(STATUSES).await;
     assert!(watch.query.contains("resourceVersion=7"));
     watch.say("ADDED", &line(STATUS).replace("bgp-1", "bgp-2"));
-    let ClusterEvent::Announcements(Update::Set(second, ())) = running.change().await else { panic!("a status") };
+    let ClusterEvent::Announcements(_, Update::Set(second, ())) = running.change().await else { panic!("a status") };
     watch.say("DELETED", &line(STATUS));
-    let ClusterEvent::Announcements(Update::Gone(first)) = running.change().await else { panic!("a status is gone") };
+    let ClusterEvent::Announcements(_, Update::Gone(first)) = running.change().await else {
+        panic!("a status is gone")
+    };
     assert_eq!((&first.service, &first.node), (&second.service, &second.node));
     assert_ne!(first.object, second.object, "one of two objects is still there");
     watch.say("MODIFIED", &line(STATUS).replace("bgp-1", "bgp-2").replace(r#"["tor"]"#, "[]"));
-    let ClusterEvent::Announcements(Update::Gone(last)) = running.change().await else { panic!("announced to nobody") };
+    let ClusterEvent::Announcements(_, Update::Gone(last)) = running.change().await else {
+        panic!("announced to nobody")
+    };
     assert_eq!(last, second);
 }
 

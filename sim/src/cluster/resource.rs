@@ -133,6 +133,7 @@ const CILIUM: &[Builtin] = &[
     ("CiliumBGPNodeConfigOverride", "ciliumbgpnodeconfigoverrides", "v2 v2alpha1", "cbgpnodeoverride", false, 0),
     ("CiliumBGPPeeringPolicy", "ciliumbgppeeringpolicies", "v2alpha1", "bgpp", false, 0),
     ("CiliumNode", "ciliumnodes", "v2", "cn", false, STATUS),
+    ("CiliumL2AnnouncementPolicy", "ciliuml2announcementpolicies", "v2alpha1", "l2announcement", false, STATUS),
 ];
 const CALICO_V3: &[Builtin] = &[
     ("IPPool", "ippools", "v3", "", false, 0),

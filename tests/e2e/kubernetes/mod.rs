@@ -70,6 +70,8 @@ const METALLB: &[Custom] = &[
     ("metallb.io", &["v1beta1"], "IPAddressPool", "ipaddresspools", true),
     ("metallb.io", &["v1beta1"], "BGPAdvertisement", "bgpadvertisements", true),
     ("metallb.io", &["v1beta2", "v1beta1"], "BGPPeer", "bgppeers", true),
+    ("metallb.io", &["v1beta1"], "L2Advertisement", "l2advertisements", true),
+    ("metallb.io", &["v1beta1"], "ServiceL2Status", "servicel2statuses", true),
 ];
 const CILIUM: &[Custom] = &[
     ("cilium.io", &["v2"], "CiliumLoadBalancerIPPool", "ciliumloadbalancerippools", false),
@@ -77,6 +79,7 @@ const CILIUM: &[Custom] = &[
     ("cilium.io", &["v2"], "CiliumBGPClusterConfig", "ciliumbgpclusterconfigs", false),
     ("cilium.io", &["v2"], "CiliumBGPPeerConfig", "ciliumbgppeerconfigs", false),
     ("cilium.io", &["v2"], "CiliumBGPNodeConfig", "ciliumbgpnodeconfigs", false),
+    ("cilium.io", &["v2alpha1"], "CiliumL2AnnouncementPolicy", "ciliuml2announcementpolicies", false),
 ];
 const CALICO: &[Custom] = &[
     ("projectcalico.org", &["v3"], "BGPConfiguration", "bgpconfigurations", false),

@@ -81,16 +81,19 @@ const REQUIRED: [(&str, &str, &str); 3] = [
 /// Speaker, group, resource, and what is computed without the right.
 type Optional = (&'static str, &'static str, &'static str, &'static str);
 /// The same of what is computed without the right.
-const OPTIONAL: [Optional; 13] = [
+const OPTIONAL: [Optional; 16] = [
     ("metallb", "metallb.io", "servicebgpstatuses", "who says that it announces"),
     ("metallb", "metallb.io", "ipaddresspools", "which addresses are given out"),
     ("metallb", "metallb.io", "bgpadvertisements", "who announces which pools"),
     ("metallb", "metallb.io", "bgppeers", "which nodes speak BGP"),
+    ("metallb", "metallb.io", "l2advertisements", "who answers ARP and ND for which pools"),
+    ("metallb", "metallb.io", "servicel2statuses", "who says that it answers"),
     ("cilium", "cilium.io", "ciliumloadbalancerippools", "which addresses are given out"),
     ("cilium", "cilium.io", "ciliumbgpadvertisements", "which services are announced"),
     ("cilium", "cilium.io", "ciliumbgpclusterconfigs", "which nodes speak BGP"),
     ("cilium", "cilium.io", "ciliumbgppeerconfigs", "what goes to a peer"),
     ("cilium", "cilium.io", "ciliumbgpnodeconfigs", "where nodes speak from"),
+    ("cilium", "cilium.io", "ciliuml2announcementpolicies", "who answers ARP and ND for which services"),
     ("calico", "projectcalico.org", "bgpconfigurations", "which ranges are announced"),
     ("calico", "projectcalico.org", "ippools", "which addresses are given out"),
     ("calico", "crd.projectcalico.org", "bgpconfigurations", "the same without Calico's API server"),

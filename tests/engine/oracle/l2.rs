@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use srl_k8s_services::model::config::{AnnouncementMode, Speaker};
+use srl_k8s_services::model::config::AnnouncementMode;
 use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::inquiry::AddressKey;
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName};
@@ -124,6 +124,9 @@ impl<'a> Oracle<'a> {
         match cluster.config.rules.announcement {
             AnnouncementMode::Bgp => return false,
             AnnouncementMode::L2 => return host.is_none_or(|found| found.connected() || found.is_evpn()),
+            AnnouncementMode::Auto if self.is_told_to_be_l2(cluster, vip) => {
+                return host.is_none_or(|found| found.connected() || found.is_evpn());
+            }
             AnnouncementMode::Auto => {}
         }
         if found.is_some_and(|(found, standing)| *standing != Standing::Other && !found.connected()) {
@@ -143,6 +146,13 @@ impl<'a> Oracle<'a> {
                 self.beside_nodes(cluster, vip) && (host.is_some_and(Found::connected) || !neighbors)
             }
         }
+    }
+
+    /// What speakers are configured with makes them answer ARP and ND for the VIP, and announce it nowhere.
+    fn is_told_to_be_l2(&self, cluster: Cluster<'a>, vip: IpAddr) -> bool {
+        let carrying: Vec<_> = self.subjects(cluster).filter(|other| other.vip == vip).collect();
+        carrying.iter().any(|other| self.only_by_l2(*other))
+            && carrying.iter().all(|other| self.only_by_l2(*other) || !self.announced_by_resources(*other))
     }
 
     /// A route that is not of this leaf's own making is the VIP's, as this service has it.
@@ -203,11 +213,13 @@ impl<'a> Oracle<'a> {
         if lost > 0 {
             return (Degraded, Some(Reason::NextHopUnexpected));
         }
-        let elected = service.hints.kube_vip_host.as_ref().filter(|host| cluster.world.nodes.contains_key(*host));
-        let elected = elected.filter(|_| cluster.config.source.speaker == Speaker::KubeVip);
-        let elsewhere = |hop: &NextHopView| hop.kind == NextHopKind::L2 && hop.node.as_ref() != elected;
+        let elected = self.elected(subject);
+        let elsewhere = |hop: &NextHopView| {
+            hop.kind == NextHopKind::L2 && !hop.node.as_ref().is_some_and(|node| elected.contains(node))
+        };
         let served = !matches!(self.answering(subject), Answering::Unproven | Answering::Untold);
-        if elected.is_some() && served && hops.iter().any(elsewhere) {
+        let exists = elected.iter().any(|node| cluster.world.nodes.contains_key(*node));
+        if exists && served && hops.iter().any(elsewhere) {
             return (Degraded, Some(Reason::NextHopUnexpected));
         }
         if hops.iter().any(|hop| (hop.state, hop.reason) == (Unknown, Some(Reason::NextHopUnmapped))) {

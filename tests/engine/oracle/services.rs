@@ -28,7 +28,9 @@ impl<'a> Oracle<'a> {
             || match (&cluster.config.rules.load_balancer_class, cluster.config.source.speaker) {
                 (Some(configured), _) => class == Some(&**configured),
                 (None, Speaker::Metallb | Speaker::Generic) => class.is_none(),
-                (None, Speaker::Cilium) => class.is_none_or(|class| class == "io.cilium/bgp-control-plane"),
+                (None, Speaker::Cilium) => {
+                    class.is_none_or(|class| ["io.cilium/bgp-control-plane", "io.cilium/l2-announcer"].contains(&class))
+                }
                 (None, Speaker::KubeVip) => class.is_none_or(|class| class == "kube-vip.io/kube-vip-class"),
                 (None, Speaker::Calico | Speaker::KubeRouter) => true,
             };
@@ -91,6 +93,9 @@ impl<'a> Oracle<'a> {
             Speaker::Metallb | Speaker::KubeVip => (false, true),
             Speaker::Calico | Speaker::Generic => (false, false),
         };
+        if self.is_of_l2_class(subject) {
+            return BTreeSet::new();
+        }
         let balancer = service.load_balancer && service.ingress.contains(&vip);
         let external = service.external_ips.contains(&vip);
         if (balancer || external) && (!balancer || balancer_hidden) && (!external || external_hidden) {

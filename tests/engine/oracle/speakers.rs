@@ -1,6 +1,6 @@
 //! What resources of a speaker make of who announces: each object looked at again forevery question.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -9,7 +9,8 @@ use srl_k8s_services::model::config::{ClusterConfig, Speaker};
 use srl_k8s_services::model::names::NodeName;
 use srl_k8s_services::model::selector::{Labels, Must, Selector};
 use srl_k8s_services::model::speaker::{
-    CiliumAdvertisement, CiliumServices, MetallbAdvertisement, ObjectKey, Pool, SpeakerObject, SpeakerResource,
+    CiliumAdvertisement, CiliumL2Policy, CiliumServices, MetallbAdvertisement, MetallbL2Advertisement, MetallbPools,
+    ObjectKey, Pool, SpeakerObject, SpeakerResource,
 };
 
 use super::services::Subject;
@@ -37,6 +38,8 @@ macro_rules! typed {
 typed!(metallb_pools, MetallbPools, Pool, Pool);
 typed!(metallb_advertisements, MetallbAdvertisements, MetallbAdvertisement, MetallbAdvertisement);
 typed!(metallb_peers, MetallbPeers, MetallbPeer, srl_k8s_services::model::speaker::MetallbPeer);
+typed!(l2_advertisements, MetallbL2Advertisements, MetallbL2Advertisement, MetallbL2Advertisement);
+typed!(l2_policies, CiliumL2Policies, CiliumL2Policy, CiliumL2Policy);
 typed!(cilium_advertisements, CiliumAdvertisements, CiliumAdvertisement, CiliumAdvertisement);
 typed!(cilium_clusters, CiliumClusters, CiliumCluster, srl_k8s_services::model::speaker::CiliumCluster);
 typed!(cilium_peers, CiliumPeers, CiliumPeer, srl_k8s_services::model::speaker::CiliumPeer);
@@ -106,20 +109,53 @@ pub(super) fn pools(config: &ClusterConfig, speaker: &SpeakerWorld) -> BTreeSet<
 }
 
 impl<'a> Oracle<'a> {
-    /// The nodes whose speakers say that they announce the service, where there are any.
+    /// The nodes whose speakers say that they announce the service by BGP, where there are any.
     pub(super) fn said(&self, subject: Subject<'a>) -> BTreeSet<&'a NodeName> {
+        match subject.service.ingress.contains(&subject.vip) {
+            true => self.nodes_with_status(subject, SpeakerResource::MetallbStatuses),
+            false => BTreeSet::new(),
+        }
+    }
+
+    /// The nodes that the speaker says to answer ARP and ND for the service.
+    pub(super) fn elected(&self, subject: Subject<'a>) -> BTreeSet<&'a NodeName> {
+        match subject.cluster.config.source.speaker {
+            Speaker::KubeVip => subject.service.hints.kube_vip_host.iter().collect(),
+            _ => self.nodes_with_status(subject, SpeakerResource::MetallbL2Statuses),
+        }
+    }
+
+    fn nodes_with_status(&self, subject: Subject<'a>, resource: SpeakerResource) -> BTreeSet<&'a NodeName> {
         let Cluster { config, world, .. } = subject.cluster;
-        let listed = world.speaker.known.contains(&SpeakerResource::MetallbStatuses);
-        if config.source.speaker != Speaker::Metallb || !listed || !subject.service.ingress.contains(&subject.vip) {
+        if config.source.speaker != Speaker::Metallb || !world.speaker.known.contains(&resource) {
             return BTreeSet::new();
         }
-        world
-            .speaker
-            .statuses
-            .keys()
-            .filter(|status| status.service == *subject.key)
-            .map(|status| &status.node)
-            .collect()
+        let statuses = world.speaker.statuses.get(&resource).into_iter().flat_map(BTreeMap::keys);
+        statuses.filter(|status| status.service == *subject.key).map(|status| &status.node).collect()
+    }
+
+    /// Cilium answers ARP and ND for services of a class, and does not announce them by BGP.
+    pub(super) fn is_of_l2_class(&self, subject: Subject<'a>) -> bool {
+        subject.cluster.config.source.speaker == Speaker::Cilium
+            && subject.service.class.as_deref() == Some("io.cilium/l2-announcer")
+    }
+
+    /// Nobody announces the VIP by BGP for the sake of this service, and somebody answers ARP and ND for it.
+    pub(super) fn only_by_l2(&self, subject: Subject<'a>) -> bool {
+        let Cluster { config, world, .. } = subject.cluster;
+        let by_resources = match config.source.speaker {
+            Speaker::Metallb => {
+                let silent = metallb_about(&world.speaker, subject).is_some_and(|about| about.is_empty());
+                let pool = metallb_pool(&world.speaker, subject);
+                let mut all = l2_advertisements(&world.speaker).unwrap_or_default().into_iter();
+                silent && all.any(|(_, advertisement)| of_pool(&advertisement.pools, &pool))
+            }
+            Speaker::Cilium => {
+                cilium_only_by_l2(&world.speaker, subject, self.policy(subject.cluster, subject.service))
+            }
+            Speaker::Calico | Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => false,
+        };
+        by_resources || self.is_of_l2_class(subject)
     }
 
     /// Attached here, and used by the VIP's route, as far as that is known, or without a session that is known to be up.
@@ -200,29 +236,39 @@ impl<'a> Oracle<'a> {
 /// Advertisements that are about the VIP; none at all where nothing says that some are not.
 fn metallb_about<'w>(speaker: &'w SpeakerWorld, subject: Subject<'_>) -> Option<Vec<&'w MetallbAdvertisement>> {
     let advertisements = metallb_advertisements(speaker)?;
-    let pools = metallb_pools(speaker);
     if !subject.service.ingress.contains(&subject.vip) {
         return None;
     }
     if advertisements.is_empty() {
-        return pools.is_some_and(|pools| !pools.is_empty()).then(Vec::new);
+        return metallb_pools(speaker).is_some_and(|pools| !pools.is_empty()).then(Vec::new);
     }
+    let pool = metallb_pool(speaker, subject);
+    let all = advertisements.into_iter().map(|(_, advertisement)| advertisement);
+    let about = all.filter(|one| of_pool(&one.pools, &pool) && any(&one.service_selectors, &subject.service.labels));
+    Some(about.collect())
+}
+
+/// The pool that holds the service's addresses, or none of them; nothing where pools are not known.
+type OfPool<'w> = Option<Option<(&'w ObjectKey, &'w Pool)>>;
+
+fn metallb_pool<'w>(speaker: &'w SpeakerWorld, subject: Subject<'_>) -> OfPool<'w> {
     let holds = |pool: &Pool| {
         let mut addresses = subject.service.ingress.iter();
         addresses.all(|address| pool.prefixes.iter().any(|prefix| prefix.contains(address)))
     };
-    let pool = pools.as_ref().map(|pools| pools.iter().find(|(_, pool)| holds(pool)));
-    let of_pool = |advertisement: &MetallbAdvertisement| match &pool {
+    Some(metallb_pools(speaker)?.into_iter().find(|(_, pool)| holds(pool)))
+}
+
+fn of_pool(advertised: &MetallbPools, pool: &OfPool<'_>) -> bool {
+    match pool {
         None => true,
         Some(None) => false,
         Some(Some((key, pool))) => {
-            let MetallbAdvertisement { pools, pool_selectors, .. } = advertisement;
-            let by_label = pool_selectors.iter().any(|selector| selects(selector, &of(&pool.labels)));
-            pools.is_empty() && pool_selectors.is_empty() || pools.contains(&key.name) || by_label
+            let by_label = advertised.selectors.iter().any(|selector| selects(selector, &of(&pool.labels)));
+            let all = advertised.names.is_empty() && advertised.selectors.is_empty();
+            all || advertised.names.contains(&key.name) || by_label
         }
-    };
-    let all = advertisements.into_iter().map(|(_, advertisement)| advertisement);
-    Some(all.filter(|one| of_pool(one) && any(&one.service_selectors, &subject.service.labels)).collect())
+    }
 }
 
 fn metallb_length(advertisement: &MetallbAdvertisement, vip: IpAddr) -> u8 {
@@ -261,14 +307,30 @@ fn metallb(speaker: &SpeakerWorld, subject: Subject<'_>, node: &Node, length: Op
 
 /// The advertisement is about addresses of the VIP's kind, and selects the service.
 fn cilium_about(subject: Subject<'_>, services: &CiliumServices) -> bool {
+    let address =
+        if subject.service.ingress.contains(&subject.vip) { services.load_balancer } else { services.external };
+    address && services.selector.as_ref().is_some_and(|selector| cilium_selects(selector, subject))
+}
+
+fn cilium_selects(selector: &Selector, subject: Subject<'_>) -> bool {
     let label = |name: &str| match name {
         "io.kubernetes.service.name" => Some(subject.key.name.to_string()),
         "io.kubernetes.service.namespace" => Some(subject.key.namespace.to_string()),
         name => subject.service.labels.get(name).map(Into::into),
     };
-    let address =
-        if subject.service.ingress.contains(&subject.vip) { services.load_balancer } else { services.external };
-    address && services.selector.as_ref().is_some_and(|selector| selects(selector, &label))
+    selects(selector, &label)
+}
+
+/// A policy makes a node answer for the service, and no configuration of BGP announces it.
+fn cilium_only_by_l2(speaker: &SpeakerWorld, subject: Subject<'_>, policy: TrafficPolicy) -> bool {
+    let balancer = subject.service.ingress.contains(&subject.vip);
+    let mut policies = l2_policies(speaker).unwrap_or_default().into_iter();
+    let answered = policies.any(|(_, one)| {
+        let about = if balancer { one.load_balancer } else { one.external };
+        about && one.service_selector.as_ref().is_none_or(|selector| cilium_selects(selector, subject))
+    });
+    let known = cilium_advertisements(speaker).is_some() && cilium_peers(speaker).is_some();
+    known && answered && cilium_length(speaker, subject, policy).flatten().is_none()
 }
 
 fn cilium(speaker: &SpeakerWorld, subject: Subject<'_>, name: &NodeName, node: &Node) -> bool {

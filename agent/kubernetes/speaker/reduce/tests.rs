@@ -68,8 +68,10 @@ spec:
   asPathPrepend: 3
   communities: [65535:65282]";
     let expected = MetallbAdvertisement {
-        pools: names(&["vip-pool"]),
-        pool_selectors: [Selector([label_in("zone", &["east"])].into())].into(),
+        pools: MetallbPools {
+            names: names(&["vip-pool"]),
+            selectors: [Selector([label_in("zone", &["east"])].into())].into(),
+        },
         node_selectors: [Selector(
             [
                 label_in("rack", &["1"]),
@@ -87,6 +89,23 @@ spec:
     };
     let read = read(SpeakerResource::MetallbAdvertisements, manifest);
     assert_eq!(read, (Some(SpeakerObject::MetallbAdvertisement(expected)), 2), "a length and an operator are none");
+}
+
+#[test]
+fn what_answers_arp_and_nd_is_reduced_to_what_it_is_about() {
+    let manifest = "
+metadata: {name: l2, namespace: metallb-system}
+spec: {ipAddressPools: [vip-pool], nodeSelectors: [{matchLabels: {rack: '1'}}], interfaces: [eth1]}";
+    let pools = MetallbPools { names: names(&["vip-pool"]), selectors: Box::default() };
+    let expected = SpeakerObject::MetallbL2Advertisement(MetallbL2Advertisement { pools });
+    assert_eq!(read(SpeakerResource::MetallbL2Advertisements, manifest), (Some(expected), 0));
+
+    let manifest = "
+metadata: {name: policy}
+spec: {serviceSelector: {matchLabels: {color: blue}}, interfaces: [^eth], loadBalancerIPs: true}";
+    let service_selector = Some(Selector([label_in("color", &["blue"])].into()));
+    let expected = CiliumL2Policy { service_selector, load_balancer: true, external: false };
+    assert_eq!(read(SpeakerResource::CiliumL2Policies, manifest), (Some(SpeakerObject::CiliumL2Policy(expected)), 0));
 }
 
 #[test]
@@ -205,7 +224,7 @@ spec:
 
 #[test]
 fn an_object_without_a_spec_says_nothing_and_one_of_another_shape_is_unreadable() {
-    for resource in SpeakerResource::ALL.iter().copied().filter(|one| *one != SpeakerResource::MetallbStatuses) {
+    for resource in SpeakerResource::ALL.iter().copied().filter(|one| !one.is_status()) {
         for object in [r#"{"metadata":{"name":"x"}}"#, r#"{"metadata":{"name":"x"},"spec":null}"#] {
             let reduced = Objects::new(resource, "/apis/x".into()).reduce(object);
             assert_eq!(reduced.expect("readable").faults, 0, "{resource}");
