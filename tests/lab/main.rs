@@ -8,6 +8,7 @@
 mod adaptation;
 mod alarms;
 mod anycast_cilium;
+mod arp_metallb;
 mod bad_input;
 mod bench;
 mod causes;

@@ -26,8 +26,8 @@ mod why_tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-pub use config::FabricConfig;
 pub(crate) use config::known;
+pub use config::{FabricConfig, Speaker};
 pub use lever::Lever;
 pub(crate) use lever::spell;
 pub use objects::Objects;
