@@ -423,6 +423,10 @@ fn endpoints_of_other_clusters_of_a_mesh_may_serve() {
     leaf.service_in(C1, "web", Service { hints, ..load_balancer(Cluster, &[vip]) }).ready("web", &[]);
     leaf.expect(vip, Down, Some(Reason::NoRoute), &[]);
     leaf.bgp(vip, &[Family::V4.node(1)]).expect(vip, Unknown, Some(Reason::NoReadyEndpoint), &[&"mesh"]);
+    // The same by a prefix that may be the speaker's.
+    leaf.cluster(C1, |cluster| cluster.rules.vip_pools = [Family::V4.aggregate()].into());
+    leaf.withdraw(vip).route_of(VRF, Family::V4.aggregate(), BGP, &[Family::V4.node(1)]);
+    leaf.expect(vip, Unknown, Some(Reason::NoReadyEndpoint), &[&"mesh"]);
 }
 
 #[test]

@@ -102,7 +102,8 @@ pub(crate) fn next_hops<'a>(
     vip: IpAddr,
 ) -> NextHops<'a> {
     let local_policy = cluster.profile().serves_locally(&entry.service);
-    NextHops { world, cluster, vip, local_policy, endpoints: entry.endpoints.of_vip(vip) }
+    let meshed = cluster.profile().is_global(&entry.service);
+    NextHops { world, cluster, vip, local_policy, meshed, endpoints: entry.endpoints.of_vip(vip) }
 }
 
 /// When the cluster was last heard, where it is out of reach and the route of a VIP that depends on where pods are has changed

@@ -24,6 +24,8 @@ pub(crate) struct NextHops<'a> {
     pub(crate) vip: IpAddr,
     /// Only nodes with an endpoint serve.
     pub(crate) local_policy: bool,
+    /// Endpoints of other clusters of a mesh serve as well, and are not seen.
+    pub(crate) meshed: bool,
     pub(crate) endpoints: &'a Endpoints,
 }
 
@@ -201,7 +203,8 @@ impl NextHops<'_> {
         let at_address = |cluster: &Cluster, hop: &Hop| !cluster.at_address(hop.address).is_empty();
         let is_node = |hop: &Hop| at_address(self.cluster, hop) || self.others().any(|other| at_address(other, hop));
         let by_node = serving.any(|hop| hop.kind == NextHopKind::Local && is_node(hop));
-        if !serves && !hops.iter().any(|hop| hop.may_serve) {
+        let by_mesh = || self.meshed && hops.iter().any(|hop| self.cluster.has_behind(hop.address));
+        if !serves && !hops.iter().any(|hop| hop.may_serve) && !by_mesh() {
             return Standing::Other;
         }
         let length = found.prefix.prefix_len();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::event::SourceId;
+use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName};
 use srl_k8s_services::model::persistent::Attachment;
 use srl_k8s_services::model::switch::{FibFaultKind, NextHopGroupId, Route, RouteKey, RouteTable};
@@ -103,7 +104,10 @@ impl<'a> Oracle<'a> {
         let flows = self.flows(subject, found);
         let serving: Vec<IpAddr> =
             flows.iter().filter(|(_, flow)| **flow == Flow::Serves).map(|(hop, _)| *hop).collect();
-        if flows.values().all(|flow| *flow == Flow::Lost) {
+        // Its nodes pass on to endpoints of a mesh.
+        let mesh = cluster.config.source.speaker == Speaker::Cilium && subject.service.hints.cilium_global;
+        let passed_on = mesh && flows.keys().any(|hop| !self.nodes_behind(cluster, *hop).is_empty());
+        if flows.values().all(|flow| *flow == Flow::Lost) && !passed_on {
             return Standing::Other;
         }
         let length = found.prefix.prefix_len();
