@@ -18,7 +18,7 @@ PACKAGING = busybox-static python3
 # the clock of a process.
 TOOLS     = smitools libfaketime
 # Software that is not ours, which the agent is run against: of the distribution, and built by tests/e2e/peers/need.
-PEERS     = frr frr-pythontools iproute2 openssl python3-venv
+PEERS     = frr frr-pythontools iproute2 nftables openssl python3-venv
 BUILT     = kubernetes$(if $(KUBERNETES),-$(KUBERNETES)) metallb gnmic fcli bond-app python
 CROSS     = gcc-aarch64-linux-gnu libc6-dev-arm64-cross musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
