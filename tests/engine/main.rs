@@ -22,6 +22,7 @@ mod scenario;
 mod seeds;
 mod sources;
 mod speakers;
+mod touched;
 mod why;
 mod without;
 mod world;

@@ -140,8 +140,8 @@ pub(crate) struct World {
     pub(crate) fib: BTreeMap<FibKey, FibFault>,
     pub(crate) coverage: Coverage,
     pub(crate) clusters: BTreeMap<ClusterName, ClusterWorld>,
-    /// Host routes of ARP and ND when gNMI was last heard.
-    pub(crate) answered: BTreeSet<(NetworkInstanceName, IpAddr)>,
+    /// Addresses of nodes that answered ARP or ND when gNMI was last heard, or have since.
+    pub(crate) answered: BTreeSet<Attachment>,
     /// What ARP and ND were found to say of addresses.
     pub(crate) resolved: BTreeMap<AddressKey, Resolved>,
     /// Next-hop groups that routes of VIPs name and that have not been received, and since when they are waited for.
@@ -175,12 +175,29 @@ impl World {
         }
         self.remember();
         let gnmi = self.source_of(&SourceId::Gnmi);
+        let answering = self.answering();
         if gnmi.synced_once && gnmi.lost_since.is_none() {
-            let arp = self.routes.iter().filter(|(key, route)| {
-                key.prefix.prefix_len() == key.prefix.max_prefix_len() && self.owner(route) == Some("arp_nd_mgr")
-            });
-            self.answered = arp.map(|(key, _)| (key.network_instance.clone(), key.prefix.addr())).collect();
+            self.answered = answering;
+        } else {
+            self.answered.extend(answering);
         }
+    }
+
+    /// Addresses of nodes that have a host route of ARP or ND.
+    fn answering(&self) -> BTreeSet<Attachment> {
+        let mut answering = BTreeSet::new();
+        for (name, config) in self.watched() {
+            let Some(cluster) = self.clusters.get(name) else { continue };
+            for (node, known) in &cluster.nodes {
+                for (address, _) in super::oracle::nodes::candidates(config, &cluster.speaker, node, known) {
+                    let route = self.host_route(&config.rules.network_instance, address);
+                    if route.and_then(|route| self.owner(route)) == Some("arp_nd_mgr") {
+                        answering.insert(Attachment { cluster: name.clone(), node: node.clone(), address });
+                    }
+                }
+            }
+        }
+        answering
     }
 
     /// Clusters that are watched: configured, and neither they nor the root disabled.
@@ -209,7 +226,11 @@ impl World {
             (_, None) => false,
         };
         self.memory.retain(|attachment| stays(&attachment.cluster));
-        self.carriers.retain(|carrier| stays(&carrier.cluster) && watched.contains(&carrier.cluster));
+        for seen in [&mut self.carriers, &mut self.answered] {
+            seen.retain(|seen| stays(&seen.cluster) && watched.contains(&seen.cluster));
+        }
+        self.announced.retain(|(cluster, _), _| stays(cluster));
+        self.courses.retain(|(cluster, _), _| stays(cluster));
         for (name, cluster) in &mut self.clusters {
             let speaker = |config: &Config| config.clusters.get(name).map(|cluster| cluster.source.speaker);
             if speaker(&old) != speaker(config) {
@@ -352,8 +373,9 @@ impl World {
                 match update {
                     Update::All(_) => self.forget_absent_nodes(name),
                     Update::Gone(node) => {
-                        self.memory.retain(|attachment| attachment.cluster != *name || attachment.node != *node);
-                        self.carriers.retain(|carrier| carrier.cluster != *name || carrier.node != *node);
+                        for known in [&mut self.memory, &mut self.carriers, &mut self.answered] {
+                            known.retain(|known| known.cluster != *name || known.node != *node);
+                        }
                     }
                     Update::Set(..) => {}
                 }
@@ -364,8 +386,9 @@ impl World {
     /// A deleted node was never attached.
     fn forget_absent_nodes(&mut self, name: &ClusterName) {
         let nodes = self.clusters.get(name).map(|cluster| cluster.nodes.clone()).unwrap_or_default();
-        self.memory.retain(|attachment| attachment.cluster != *name || nodes.contains_key(&attachment.node));
-        self.carriers.retain(|carrier| carrier.cluster != *name || nodes.contains_key(&carrier.node));
+        for known in [&mut self.memory, &mut self.carriers, &mut self.answered] {
+            known.retain(|known| known.cluster != *name || nodes.contains_key(&known.node));
+        }
     }
 
     /// What a dynamic neighbor is attached by now is remembered; what has a static neighbor, or moved to EVPN, is not.

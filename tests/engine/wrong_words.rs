@@ -19,12 +19,12 @@ use crate::scenario::{
 };
 
 /// Applications of a booted leaf beside BGP.
-const ARP_ND: u32 = 11;
-const INTERFACE: u32 = 12;
-const STATIC: u32 = 13;
+pub(crate) const ARP_ND: u32 = 11;
+pub(crate) const INTERFACE: u32 = 12;
+pub(crate) const STATIC: u32 = 13;
 
 /// A leaf that knows the owners of its own routes, too.
-fn leaf(speaker: Speaker) -> Scenario {
+pub(crate) fn leaf(speaker: Speaker) -> Scenario {
     let mut leaf = Scenario::with(cluster_config(speaker));
     for (id, name) in [(ARP_ND, "arp_nd_mgr"), (INTERFACE, "net_inst_mgr"), (STATIC, "static_route_mgr")] {
         leaf.event(Event::Switch(SwitchEvent::Application(id, Some(name.into()))));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Bound;
 
 use ipnet::IpNet;
 
@@ -55,6 +56,38 @@ impl Claims {
             IpNet::V6(net) => {
                 self.v6.range(net.network().to_bits()..=net.broadcast().to_bits()).any(|(_, services)| any(services))
             }
+        }
+    }
+
+    /// The same of the VIPs beside one, those next to it first: the VIPs of a cluster are in one pool, as a rule.
+    pub(crate) fn any_beside(&self, vip: IpAddr, prefix: IpNet, which: impl Fn(&ServiceId) -> bool) -> bool {
+        fn any<'a, K: 'a>(
+            mut below: impl Iterator<Item = (&'a K, &'a Vec<ServiceId>)>,
+            mut above: impl Iterator<Item = (&'a K, &'a Vec<ServiceId>)>,
+            which: impl Fn(&ServiceId) -> bool,
+        ) -> bool {
+            loop {
+                let next = [below.next(), above.next()];
+                if next.iter().all(Option::is_none) {
+                    return false;
+                }
+                if next.into_iter().flatten().any(|(_, services)| services.iter().any(&which)) {
+                    return true;
+                }
+            }
+        }
+        match (prefix, vip) {
+            (IpNet::V4(net), IpAddr::V4(vip)) => {
+                let (first, vip, last) = (net.network().to_bits(), vip.to_bits(), net.broadcast().to_bits());
+                let above = self.v4.range((Bound::Excluded(vip), Bound::Included(last.max(vip))));
+                any(self.v4.range(first.min(vip)..vip).rev().fuse(), above.fuse(), which)
+            }
+            (IpNet::V6(net), IpAddr::V6(vip)) => {
+                let (first, vip, last) = (net.network().to_bits(), vip.to_bits(), net.broadcast().to_bits());
+                let above = self.v6.range((Bound::Excluded(vip), Bound::Included(last.max(vip))));
+                any(self.v6.range(first.min(vip)..vip).rev().fuse(), above.fuse(), which)
+            }
+            _ => false,
         }
     }
 

@@ -164,8 +164,19 @@ impl Cluster {
         cluster
     }
 
-    /// Takes over another configuration. What the resources of another speaker said is forgotten.
+    /// Takes over another configuration. What the resources of another speaker said is forgotten, and what was seen of nodes
+    /// and VIPs in another network instance.
     pub(crate) fn reconfigure(&mut self, config: Arc<ClusterConfig>) {
+        if config.rules.network_instance != self.config.rules.network_instance {
+            for slot in self.node_slots.values() {
+                if let Some(node) = self.nodes.get_mut(*slot) {
+                    (node.carried, node.answered) = Default::default();
+                }
+            }
+            for entry in self.vips.values_mut() {
+                (entry.course, entry.announced) = (Course::default(), None);
+            }
+        }
         if config.source.speaker != self.config.source.speaker {
             self.resources = SpeakerResources::new(config.source.speaker);
         }
@@ -474,7 +485,7 @@ impl Cluster {
             let (before, after) = (hops(old), hops(new));
             let lost = before.iter().filter(|hop| !after.contains(hop));
             for hop in lost.chain(after.iter().filter(|hop| !before.contains(hop))) {
-                for index in [&self.by_address, &self.by_vtep] {
+                for index in [&self.by_address, &self.by_gateway, &self.by_vtep] {
                     nodes.extend(index.get(hop).into_iter().flatten());
                 }
             }

@@ -70,11 +70,6 @@ impl Facts {
 
     fn reconfigure(&mut self, id: ClusterId, config: Arc<ClusterConfig>, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get_mut(&id).filter(|cluster| cluster.config != config) else { return };
-        if cluster.config.rules.network_instance != config.rules.network_instance {
-            for slot in cluster.node_slots.values() {
-                cluster.nodes.get_mut(*slot).into_iter().for_each(|node| node.carried.clear());
-            }
-        }
         cluster.reconfigure(config);
         dirty.endpoints.all_of(id);
         dirty.announcements.all_of(id);
@@ -200,11 +195,34 @@ impl Facts {
             self.claims.remove(*vip, id);
             cluster.release_vip(*vip, id.slot, dirty);
         }
+        old.difference(&new).for_each(|vip| self.rival_changed(id.cluster, *vip, dirty));
         for vip in new.difference(&old) {
+            self.rival_changed(id.cluster, *vip, dirty);
             self.claims.add(*vip, id);
-            cluster.vips.entry(*vip).or_default().services.push(id.slot);
+            let cluster = self.clusters.get_mut(&id.cluster);
+            cluster.into_iter().for_each(|of| of.vips.entry(*vip).or_default().services.push(id.slot));
         }
         old.union(&new).for_each(|vip| self.vip_changed(*vip, dirty));
+    }
+
+    /// Of a prefix that covers VIPs of several clusters, each may be the one that announces it. The others look at it again
+    /// where a cluster has its first VIP in it, or none any more.
+    fn rival_changed(&self, id: ClusterId, vip: IpAddr, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get(&id) else { return };
+        let instance = &cluster.config.rules.network_instance;
+        if self.clusters_in(instance).all(|other| other.id == id) {
+            return;
+        }
+        for prefix in self.switch.covering(instance, vip) {
+            if self.claims.any_beside(vip, prefix, |claim| claim.cluster == id) {
+                continue;
+            }
+            self.claims.inside(prefix, |covered, services| {
+                if !self.switch.hides_others(instance, covered) {
+                    dirty.services.extend(services.iter().copied().filter(|claim| claim.cluster != id));
+                }
+            });
+        }
     }
 
     /// Every service that carries a VIP, and the orphan it may be.
@@ -326,8 +344,13 @@ impl Facts {
         let (name, config, carried) = (&cluster.name, &cluster.config, &entry.carried);
         let locator = Locator { cluster: name, config, addresses: &addresses, switch, bgp, heard, carried };
         let located = locator.locate(&entry.name, &entry.node, &mut self.attachments);
-        if heard {
-            entry.answered = located.answering;
+        match heard {
+            true => entry.answered = located.answering,
+            false => {
+                let others = located.answering.into_iter().filter(|address| !entry.answered.contains(address));
+                let others: Vec<IpAddr> = others.collect();
+                entry.answered.extend(others);
+            }
         }
         let excluded = speakers::profile(cluster.config.source.speaker).excluded(&entry.node);
         let selector = cluster.config.rules.speaker_node_selector.as_ref();

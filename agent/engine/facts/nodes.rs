@@ -24,7 +24,7 @@ pub(crate) struct NodeEntry {
     pub(crate) location: Location,
     /// Addresses of it that have been next-hops of VIPs here.
     pub(crate) carried: Vec<IpAddr>,
-    /// Its addresses that answered ARP or ND here when gNMI was last heard.
+    /// Its addresses that answered ARP or ND here when gNMI was last heard, or have since.
     pub(crate) answered: Vec<IpAddr>,
     /// Why it may not announce.
     pub(crate) excluded: Option<&'static str>,
@@ -127,6 +127,11 @@ impl Location {
     /// A next-hop that leads to the node, from this leaf or through the one it is behind.
     pub(crate) fn is_by(&self, next_hop: IpAddr) -> bool {
         self.is_here_by(next_hop) || self.vteps.contains(&next_hop)
+    }
+
+    /// One of these is an address of the node.
+    pub(crate) fn is_at_any(&self, addresses: &[IpAddr]) -> bool {
+        addresses.iter().any(|address| self.is_at(*address))
     }
 
     /// What the node is, as a whole.

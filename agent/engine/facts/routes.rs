@@ -149,12 +149,12 @@ impl<K: Key> Table<K> {
         self.by_length[usize::from(length)].get(&key).copied()
     }
 
-    /// The longest match of at most this length; a default route never counts.
-    fn longest(&self, key: K, most: u8) -> Option<(u8, Entry)> {
+    /// The matches of at most this length, the longest first; a default route never counts.
+    fn matches(&self, key: K, most: u8) -> impl Iterator<Item = (u8, Entry)> {
         self.present
             .iter()
-            .filter(|length| **length > 0 && **length <= most)
-            .find_map(|length| Some((*length, self.get(key.masked(*length), *length)?)))
+            .filter(move |length| **length > 0 && **length <= most)
+            .filter_map(move |length| Some((*length, self.get(key.masked(*length), *length)?)))
     }
 
     fn hosts(&self) -> impl Iterator<Item = K> {
@@ -243,10 +243,20 @@ impl Routes {
         self.match_of(address, most, attributes)
     }
 
+    /// The prefixes that cover an address, without its host route and the default route.
+    pub(crate) fn covering(&self, address: IpAddr) -> Vec<IpNet> {
+        let lengths: Vec<u8> = match address {
+            IpAddr::V4(v4) => self.v4.matches(v4.to_bits(), 31).map(|(length, _)| length).collect(),
+            IpAddr::V6(v6) => self.v6.matches(V6::new(v6.to_bits()), 127).map(|(length, _)| length).collect(),
+        };
+        let prefixes = lengths.into_iter().filter_map(|length| IpNet::new(address, length).ok());
+        prefixes.map(|prefix| prefix.trunc()).collect()
+    }
+
     fn match_of(&self, address: IpAddr, most: u8, attributes: &Attributes) -> Option<Found> {
         let (length, entry) = match address {
-            IpAddr::V4(address) => self.v4.longest(address.to_bits(), most)?,
-            IpAddr::V6(address) => self.v6.longest(V6::new(address.to_bits()), most)?,
+            IpAddr::V4(address) => self.v4.matches(address.to_bits(), most).next()?,
+            IpAddr::V6(address) => self.v6.matches(V6::new(address.to_bits()), most).next()?,
         };
         let prefix = IpNet::new(address, length).expect("a length of the table of this family").trunc();
         Some(Found { prefix, route: attributes.route(entry) })

@@ -198,6 +198,11 @@ impl Switch {
         self.routes.get(name)?.subnet(address, &self.attributes)
     }
 
+    /// The prefixes that cover an address, apart from its host route and the default route.
+    pub(crate) fn covering(&self, name: &NetworkInstanceName, address: IpAddr) -> Vec<IpNet> {
+        self.routes.get(name).map(|routes| routes.covering(address)).unwrap_or_default()
+    }
+
     pub(crate) fn hosts(&self, name: &NetworkInstanceName, which: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
         self.routes.get(name).map(|routes| routes.hosts(which)).unwrap_or_default()
     }

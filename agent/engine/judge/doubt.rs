@@ -29,7 +29,9 @@ impl NextHops<'_> {
                 let down = match self.peer(nodes, hop.address) {
                     // Its ARP or ND entry has gone since gNMI was heard last.
                     Some(peer) => {
-                        session(peer).is_down() || unheard && self.nodes(nodes).any(|node| !node.answered.is_empty())
+                        let mut nodes = self.nodes(nodes);
+                        let answered = unheard && nodes.any(|node| node.location.is_at_any(&node.answered));
+                        session(peer).is_down() || answered
                     }
                     None => {
                         let down = matches!(session(hop.address), Session::Down(Some(_)));

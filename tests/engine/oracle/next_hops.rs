@@ -310,11 +310,10 @@ impl<'a> Oracle<'a> {
         !nodes.iter().any(|node| shown(node)) && cluster.world.nodes.keys().any(shown)
     }
 
-    /// ARP or ND had a host route of one of the nodes when gNMI was last heard.
+    /// ARP or ND had a host route to an address of one of the nodes when gNMI was last heard, or has had since.
     fn answered(&self, cluster: Cluster<'a>, nodes: &BTreeSet<&'a NodeName>) -> bool {
-        let network_instance = &cluster.config.rules.network_instance;
-        let mut addresses = nodes.iter().flat_map(|node| self.candidates(cluster, node));
-        addresses.any(|(address, _)| self.world.answered.contains(&(network_instance.clone(), address)))
+        let mut known = self.world.answered.iter().filter(|known| known.cluster == *cluster.name);
+        known.any(|known| nodes.contains(&known.node) && self.is_address_of(cluster, &known.node, known.address))
     }
 
     /// ARP or ND has a host route of the node here.

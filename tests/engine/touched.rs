@@ -1,0 +1,64 @@
+//! What else is looked at again when one thing changes, and what is forgotten then.
+
+use srl_k8s_services::model::cluster::TrafficPolicy::Cluster;
+use srl_k8s_services::model::config::Speaker;
+use srl_k8s_services::model::event::{SourceEvent, SourceId};
+use srl_k8s_services::model::verdict::OperState::{Unknown, Up};
+use srl_k8s_services::model::verdict::Reason;
+
+use crate::scenario::{BGP_EVPN, C1, Family, VRF, ip, load_balancer, net, vtep};
+use crate::wrong_words::{ARP_ND, INTERFACE, STATIC, leaf};
+
+const V4: Family = Family::V4;
+
+#[test]
+fn a_vip_counts_at_the_node_whose_static_route_goes_by_its_next_hop() {
+    let (vip, loopback, gateway) = (V4.vip(100), ip("10.255.1.11"), ip("10.1.0.11"));
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.attached("n1", loopback).route_of(VRF, loopback.into(), STATIC, &[gateway]).attached("n2", V4.node(2));
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[V4.node(2)]);
+    assert_eq!(leaf.node_view("n1").installed_vips, 0);
+    leaf.bgp(vip, &[gateway, V4.node(2)]);
+    assert_eq!(leaf.node_view("n1").installed_vips, 1);
+    leaf.bgp(vip, &[V4.node(2)]);
+    assert_eq!(leaf.node_view("n1").installed_vips, 0);
+}
+
+#[test]
+fn how_a_vip_was_announced_in_another_network_instance_is_forgotten() {
+    let (vip, subnet) = (ip("192.168.1.77"), net("192.168.1.0/24"));
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.node("n1", &[V4.node(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.bgp(vip, &[V4.node(1)]).route_of("ip-vrf-2", subnet, INTERFACE, &[]);
+    leaf.cluster(C1, |cluster| cluster.rules.network_instance = "ip-vrf-2".into());
+    leaf.expect(vip, Unknown, Some(Reason::ArpUnresolved), &[]);
+}
+
+#[test]
+fn the_first_vip_of_another_cluster_in_a_prefix_puts_in_doubt_whose_that_is() {
+    let (vip, theirs) = (V4.vip(101), V4.vip(100));
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.cluster("c2", |_| {}).source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
+    leaf.cluster(C1, |cluster| cluster.rules.vip_pools = [net("1.1.1.100/31")].into());
+    leaf.node("n1", &[]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.route_of(VRF, net("1.1.1.100/31"), BGP_EVPN, &[vtep(1)]);
+    leaf.expect(vip, Up, Some(Reason::NextHopUnmapped), &[]);
+    leaf.service_in("c2", "web", load_balancer(Cluster, &[theirs, V4.vip(99)]));
+    leaf.expect(vip, Unknown, Some(Reason::NextHopUnmapped), &[]);
+    leaf.service_in("c2", "web", load_balancer(Cluster, &[]));
+    leaf.expect(vip, Up, Some(Reason::NextHopUnmapped), &[]);
+    leaf.service_in("c2", "web", load_balancer(Cluster, &[V4.vip(99)]));
+    leaf.expect(vip, Up, Some(Reason::NextHopUnmapped), &[]);
+}
+
+#[test]
+fn that_a_former_address_of_a_node_answers_no_more_says_nothing_of_the_node() {
+    let (vip, former, address) = (V4.vip(100), V4.node(1), V4.node(2));
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.attached("n1", former).up(address).route_of(VRF, former.into(), ARP_ND, &[former]);
+    leaf.service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[address]);
+    leaf.lost(SourceId::Gnmi).node("n1", &[address]).withdraw(former);
+    leaf.expect(vip, Up, None, &[]);
+    leaf.route_of(VRF, address.into(), ARP_ND, &[address]).withdraw(address);
+    leaf.expect(vip, Unknown, Some(Reason::SessionDown), &[]);
+}
