@@ -40,10 +40,12 @@ struct Stopwatch {
     as_this: Duration,
 }
 
-/// Stopwatches foreverything that can be alarmed, and the alarms there were before.
+/// Stopwatches for everything that can be alarmed, and the alarms there were before.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AlarmRules {
     watches: BTreeMap<Resource, Stopwatch>,
+    /// When sessions of a cluster last were down, or had an alarm.
+    trouble: BTreeMap<ClusterName, Duration>,
     active: BTreeMap<AlarmKey, AlarmView>,
     last_sequence: u64,
     policy: AlarmPolicy,
@@ -53,6 +55,7 @@ impl AlarmRules {
     /// The process ended: what was known of resources is not known any more.
     pub(crate) fn restart(&mut self) {
         self.watches.clear();
+        self.trouble.clear();
         self.active.clear();
         self.last_sequence = u64::MAX;
     }
@@ -63,6 +66,7 @@ impl AlarmRules {
             self.policy = config.alarm_policy;
         }
         self.watch(now, said);
+        self.note_trouble(now, said);
         let records: Vec<&AlarmRecord> =
             said.alarms.history.range(self.last_sequence.saturating_add(1)..).map(|(_, record)| record).collect();
         self.form(said);
@@ -195,9 +199,10 @@ impl AlarmRules {
     /// What has been bad for longer than the hold time has an alarm, or a session that explains it has one or may get it.
     #[track_caller]
     fn missing(&self, now: Now, said: &State) {
+        let recent = |since: &Duration| now.elapsed < *since + self.policy.raise_hold + GATHER;
         for (resource, watch) in &self.watches {
             let Known::Bad(kind) = watch.known else { continue };
-            if now.elapsed < watch.as_this + self.policy.raise_hold + GATHER {
+            if recent(&watch.as_this) {
                 continue;
             }
             let mut active = said.alarms.active.keys();
@@ -207,7 +212,7 @@ impl AlarmRules {
                 as_bad && concerns(key, resource)
             });
             let explained = kind == AlarmType::VipDegraded
-                && resource.cluster().is_some_and(|cluster| self.has_session_trouble(cluster, said));
+                && resource.cluster().and_then(|cluster| self.trouble.get(cluster)).is_some_and(recent);
             assert!(
                 alarmed || explained,
                 "{resource} has been bad since {:?}, and has no alarm of {kind:?}",
@@ -216,15 +221,13 @@ impl AlarmRules {
         }
     }
 
-    fn has_session_trouble(&self, cluster: &ClusterName, said: &State) -> bool {
-        let down = |(resource, watch): (&Resource, &Stopwatch)| {
-            resource.cluster() == Some(cluster) && watch.known == Known::Bad(AlarmType::NeighborSessionDown)
-        };
-        let alarm =
-            |key: &AlarmKey| key.kind == AlarmType::NeighborSessionDown && key.resource.cluster() == Some(cluster);
-        // Its time starts over when the alarm of the session ends.
-        let ended = said.alarms.history.values().rev().take(20).any(|record| alarm(&record.key));
-        self.watches.iter().any(down) || said.alarms.active.keys().any(alarm) || ended
+    /// The time of what a session explains starts over when the session is well again, or its alarm ends.
+    fn note_trouble(&mut self, now: Now, said: &State) {
+        let down = self.watches.iter().filter(|(_, watch)| watch.known == Known::Bad(AlarmType::NeighborSessionDown));
+        let alarms = said.alarms.active.keys().chain(self.active.keys());
+        let alarms = alarms.filter(|key| key.kind == AlarmType::NeighborSessionDown).map(|key| &key.resource);
+        let clusters = down.map(|(resource, _)| resource).chain(alarms).filter_map(Resource::cluster);
+        self.trouble.extend(clusters.map(|cluster| (cluster.clone(), now.elapsed)));
     }
 }
 
