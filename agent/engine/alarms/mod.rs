@@ -398,6 +398,7 @@ impl Alarms {
             let alarmed = self.subjects.is_active(&resource, AlarmType::NeighborSessionDown);
             // On its way back: the text stays at what it cost. One that was well is down again, whatever that costs.
             if alarmed && !self.subjects.is_well(&resource) && self.announcers.costs_nothing(&cluster, &node) {
+                self.subjects.see(&resource);
                 continue;
             }
             let condition = self.announcers.condition(&cluster, &node, instance, alarmed, input.now.wall);

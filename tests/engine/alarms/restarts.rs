@@ -91,3 +91,16 @@ fn what_is_raised_or_cleared_is_saved_soon_and_a_new_text_later() {
     assert_eq!(saved(leaf.pass(ms(500)).via(1, &[1]).pass(ms(9400))), 0, "a text is neither written nor saved at once");
     assert_eq!(saved(leaf.after(1)), 1);
 }
+
+#[test]
+fn a_lost_session_that_costs_no_vip_keeps_its_alarm_over_a_restart() {
+    let v6 = ip("2001:db8:0:1::12");
+    let mut leaf = Scenario::carried();
+    leaf.node("n2", &[node(2), v6]).up(v6).bgp(vip(1), &[node(1), v6, node(3)]);
+    leaf.session(node(2), SessionState::Idle).after(10).alarmed(&[SESSION_DOWN]);
+    leaf.restarted().at_once(|leaf| {
+        leaf.heard_again(&[]).node("n2", &[node(2), v6]).up(v6).bgp(vip(1), &[node(1), v6, node(3)]);
+        leaf.session(node(2), SessionState::Idle);
+    });
+    leaf.after(60).alarmed(&[SESSION_DOWN]);
+}
