@@ -56,6 +56,7 @@ impl Engine {
         let mut changes = self.evaluate_nodes(now);
         changes.append(&mut in_order(services));
         changes.append(&mut self.evaluate_orphans(now));
+        self.facts.looked_at();
         changes
     }
 

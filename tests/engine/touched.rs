@@ -1,12 +1,16 @@
 //! What else is looked at again when one thing changes, and what is forgotten then.
 
-use srl_k8s_services::model::cluster::TrafficPolicy::Cluster;
+use std::time::Duration;
+
+use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
+use srl_k8s_services::model::cluster::{AddressFamily, Node};
 use srl_k8s_services::model::config::Speaker;
-use srl_k8s_services::model::event::{SourceEvent, SourceId};
-use srl_k8s_services::model::verdict::OperState::{Unknown, Up};
+use srl_k8s_services::model::event::{Event, SourceEvent, SourceId, SwitchEvent};
+use srl_k8s_services::model::switch::{NextHopGroupId, Route};
+use srl_k8s_services::model::verdict::OperState::{Down, Unknown, Up};
 use srl_k8s_services::model::verdict::Reason;
 
-use crate::scenario::{BGP_EVPN, C1, Family, VRF, ip, load_balancer, net, vtep};
+use crate::scenario::{BGP, BGP_EVPN, C1, Family, VRF, endpoint, ip, load_balancer, net, vtep};
 use crate::wrong_words::{ARP_ND, INTERFACE, STATIC, leaf};
 
 const V4: Family = Family::V4;
@@ -61,4 +65,35 @@ fn that_a_former_address_of_a_node_answers_no_more_says_nothing_of_the_node() {
     leaf.expect(vip, Up, None, &[]);
     leaf.route_of(VRF, address.into(), ARP_ND, &[address]).withdraw(address);
     leaf.expect(vip, Unknown, Some(Reason::SessionDown), &[]);
+}
+
+#[test]
+fn a_node_of_a_cluster_that_shares_the_vip_may_be_behind_its_next_hop_wherever_it_is() {
+    let vip = V4.vip(100);
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.cluster("c2", |cluster| cluster.rules.shared_with = [C1.into()].into());
+    leaf.source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
+    leaf.service("web", Local, &[vip]).ready("web", &[""]);
+    leaf.service_in("c2", "web", load_balancer(Cluster, &[vip]));
+    leaf.slice("c2", "web", AddressFamily::Ipv4, &[endpoint("p1", "m1", true, true)]).evpn(vip, &[vtep(1)]);
+    leaf.expect(vip, Down, Some(Reason::NextHopUnexpected), &[]);
+    leaf.node_in("c2", "m1", Node::default());
+    leaf.expect(vip, Unknown, Some(Reason::NextHopUnmapped), &[]);
+}
+
+#[test]
+fn who_comes_to_a_group_that_another_leaves_waits_no_longer_for_it() {
+    let (vip, other, range) = (V4.vip(100), Family::V6.vip(100), V4.aggregate());
+    let mut leaf = leaf(Speaker::Metallb);
+    let route = |group| Route { owner: BGP, preference: 169, metric: 0, next_hop_group: NextHopGroupId(group) };
+    let told = |routes| Event::Switch(SwitchEvent::Routes(VRF.into(), routes));
+    leaf.node("n1", &[]).service("other", Cluster, &[other]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.route_of(VRF, range, BGP, &[V4.elsewhere(1)]).expect(vip, Unknown, Some(Reason::NextHopUnmapped), &[]);
+    leaf.event(told(vec![(other.into(), Some(route(99)))])).pass(Duration::from_secs(16));
+    leaf.event(told(vec![(range, Some(route(99))), (other.into(), None)])).expect(
+        vip,
+        Down,
+        Some(Reason::NoRoute),
+        &[],
+    );
 }

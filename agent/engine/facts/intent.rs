@@ -288,7 +288,8 @@ impl Facts {
 
     fn set_node(&mut self, id: ClusterId, name: NodeName, node: Node, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
-        let slot = match cluster.node_slots.get(&name) {
+        let known = cluster.node_slots.get(&name).copied();
+        let slot = match &known {
             Some(slot) if cluster.nodes.get(*slot).is_some_and(|entry| entry.node == node) => return,
             Some(slot) => *slot,
             None => {
@@ -307,6 +308,10 @@ impl Facts {
             }
         }
         self.relocate(NodeId { cluster: id, slot }, dirty);
+        // Behind a next-hop of a VIP that clusters share may be any node, whatever is known of it.
+        if known.is_none() {
+            self.nodes_moved(id, dirty);
+        }
     }
 
     fn remove_node(&mut self, id: ClusterId, name: &NodeName, dirty: &mut Dirty) {

@@ -229,6 +229,11 @@ impl Facts {
         }
     }
 
+    /// Everything that was dirty has been looked at.
+    pub(crate) fn looked_at(&mut self) {
+        self.switch.leave();
+    }
+
     /// Notes what is published of a node from now on.
     pub(crate) fn publish_node(&mut self, id: NodeId, view: Arc<NodeView>) {
         let entry = self.clusters.get_mut(&id.cluster).and_then(|cluster| cluster.nodes.get_mut(id.slot));

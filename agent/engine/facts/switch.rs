@@ -50,6 +50,8 @@ pub(crate) struct Switch {
     users: FxHashMap<NextHopGroupId, FxHashSet<User>>,
     /// Groups that routes name and that were not received, and since when.
     missing: FxHashMap<NextHopGroupId, Duration>,
+    /// Groups that the last of their users has left.
+    left: Vec<NextHopGroupId>,
 }
 
 /// What a sweep took away.
@@ -249,12 +251,22 @@ impl Switch {
                 users.remove(user);
                 if users.is_empty() {
                     self.users.remove(id);
-                    self.missing.remove(id);
+                    self.left.push(*id);
                 }
             }
         }
         for id in groups.iter().filter(|id| !before.contains(id)) {
             self.users.entry(*id).or_default().insert(user.clone());
+        }
+    }
+
+    /// Ends the wait for groups that nobody looks at any more. Only once all have looked: who comes to a group that another
+    /// has left waits no longer than that one did.
+    pub(crate) fn leave(&mut self) {
+        for id in std::mem::take(&mut self.left) {
+            if !self.users.contains_key(&id) {
+                self.missing.remove(&id);
+            }
         }
     }
 
