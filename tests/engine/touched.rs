@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
-use srl_k8s_services::model::cluster::{AddressFamily, Node};
+use srl_k8s_services::model::cluster::{AddressFamily, Node, Service};
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::event::{Event, SourceEvent, SourceId, SwitchEvent};
 use srl_k8s_services::model::switch::{NextHopGroupId, Route};
@@ -36,6 +36,33 @@ fn how_a_vip_was_announced_in_another_network_instance_is_forgotten() {
     leaf.bgp(vip, &[V4.node(1)]).route_of("ip-vrf-2", subnet, INTERFACE, &[]);
     leaf.cluster(C1, |cluster| cluster.rules.network_instance = "ip-vrf-2".into());
     leaf.expect(vip, Unknown, Some(Reason::ArpUnresolved), &[]);
+}
+
+#[test]
+fn a_vip_that_goes_from_one_service_to_another_is_still_the_same() {
+    let (vip, subnet) = (ip("192.168.1.77"), net("192.168.1.0/24"));
+    let of_class = |class: Option<&str>| Service { class: class.map(Into::into), ..load_balancer(Cluster, &[vip]) };
+    for (first, second) in [("web", "dns"), ("dns", "web")] {
+        let mut leaf = leaf(Speaker::Metallb);
+        leaf.node("n1", &[V4.node(1)])
+            .service_in(C1, first, of_class(None))
+            .ready("web", &["n1"])
+            .ready("dns", &["n1"]);
+        leaf.route_of(VRF, subnet, INTERFACE, &[]).bgp(vip, &[V4.node(1)]).service_in(
+            C1,
+            second,
+            of_class(Some("other")),
+        );
+        leaf.withdraw(vip);
+        for (class, name) in [(Some("other"), second), (None, first)] {
+            leaf.cluster(C1, |cluster| cluster.rules.load_balancer_class = class.map(Into::into));
+            assert_eq!(
+                leaf.service_view(name).verdict.reason,
+                Some(Reason::NoRoute),
+                "not one that ARP is to answer for"
+            );
+        }
+    }
 }
 
 #[test]

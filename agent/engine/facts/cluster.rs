@@ -116,6 +116,8 @@ pub(crate) struct Cluster {
     pub(crate) by_vtep: FxHashMap<IpAddr, Vec<u32>>,
     pub(crate) by_gateway: FxHashMap<IpAddr, Vec<u32>>,
     pub(crate) vips: FxHashMap<IpAddr, VipEntry>,
+    /// VIPs that the last of their services has left, until the end of the event.
+    released: Vec<IpAddr>,
     pub(crate) tally: VipCounts,
     /// Addresses that services have, judged or not, and how many have each.
     pub(crate) claimed: FxHashMap<IpAddr, u32>,
@@ -149,6 +151,7 @@ impl Cluster {
             by_vtep: FxHashMap::default(),
             by_gateway: FxHashMap::default(),
             vips: FxHashMap::default(),
+            released: Vec::new(),
             tally: VipCounts::default(),
             claimed: FxHashMap::default(),
             resources: SpeakerResources::new(config.source.speaker),
@@ -305,7 +308,17 @@ impl Cluster {
         entry.services.retain(|carrier| *carrier != slot);
         if entry.services.is_empty() {
             self.contribute(vip, None, dirty);
-            self.vips.remove(&vip);
+            self.released.push(vip);
+        }
+    }
+
+    /// Forgets VIPs that no service carries any more. One that went from a service to another by the same event is still the
+    /// same, whichever of the two was looked at first.
+    pub(crate) fn forget_released(&mut self) {
+        for vip in std::mem::take(&mut self.released) {
+            if self.vips.get(&vip).is_some_and(|entry| entry.services.is_empty()) {
+                self.vips.remove(&vip);
+            }
         }
     }
 

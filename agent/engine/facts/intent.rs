@@ -77,6 +77,7 @@ impl Facts {
         let services: Vec<u32> = cluster.services.iter().map(|(slot, _)| slot).collect();
         let nodes: Vec<NodeId> = cluster.node_ids().collect();
         services.into_iter().for_each(|slot| self.scope(ServiceId { cluster: id, slot }, dirty));
+        self.forget_released(id);
         nodes.into_iter().for_each(|node| self.relocate(node, dirty));
     }
 
@@ -126,6 +127,11 @@ impl Facts {
                 all.into_iter().for_each(|(key, service)| self.set_service(id, key, Some(service), dirty));
             }
         }
+        self.forget_released(id);
+    }
+
+    fn forget_released(&mut self, id: ClusterId) {
+        self.clusters.get_mut(&id).into_iter().for_each(Cluster::forget_released);
     }
 
     fn set_service(&mut self, id: ClusterId, key: ServiceKey, service: Option<Service>, dirty: &mut Dirty) {
