@@ -557,6 +557,21 @@ fn a_route_kept_without_its_session_is_up_only_where_the_node_is_seen_alive() {
 }
 
 #[test]
+fn a_route_by_a_node_of_another_cluster_is_only_kept_as_well_when_its_session_is_down() {
+    let (vip, theirs) = (Family::V4.vip(100), Family::V4.node(21));
+    let mut leaf = leaf(Speaker::Metallb);
+    unread_partner(&mut leaf);
+    leaf.source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced).service("web", Cluster, &[vip]);
+    leaf.node_in("c2", "m1", Node { internal: [theirs].into(), ..Node::default() });
+    leaf.service_in("c2", "web", load_balancer(Cluster, &[vip]));
+    leaf.slice("c2", "web", AddressFamily::Ipv4, &[endpoint("p1", "m1", true, true)]).bgp(vip, &[theirs]);
+    leaf.neighbor(theirs, None, None).expect(vip, Up, Some(Reason::NoReadyEndpoint), &[]);
+    leaf.session(theirs, SessionState::Active).expect(vip, Unknown, Some(Reason::SessionDown), &[&theirs]);
+    leaf.route_of(VRF, theirs.into(), ARP_ND, &[theirs]).expect(vip, Up, Some(Reason::NoReadyEndpoint), &[]);
+    leaf.withdraw(theirs).vanish(theirs).expect(vip, Unknown, Some(Reason::SessionDown), &[&theirs]);
+}
+
+#[test]
 fn a_stream_made_anew_is_not_read_with_the_groups_of_the_former() {
     let vip = Family::V4.vip(100);
     let mut leaf = attached(Speaker::Metallb, Family::V4);

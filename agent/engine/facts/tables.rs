@@ -223,6 +223,8 @@ impl Facts {
                 dirty.nodes.one(id);
                 if change.decisive {
                     dirty.services.all_of(id.cluster);
+                    // Their routes may go by the node as well.
+                    self.nodes_moved(id.cluster, &mut dirty);
                     self.relocate(id, &mut dirty);
                 }
             }

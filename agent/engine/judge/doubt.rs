@@ -22,23 +22,23 @@ impl NextHops<'_> {
         let written = found.is_static();
         match hop.kind {
             NextHopKind::Local if hop.serves => {
-                let nodes = self.cluster.at_next_hop(hop.address);
+                let (cluster, nodes) = self.owner(hop.address);
+                let at = || nodes.iter().filter_map(|slot| cluster.nodes.get(*slot));
                 let instance = &self.cluster.config.rules.network_instance;
                 let session = |peer| self.world.last_session(instance, peer);
                 let unheard = self.world.phase.gnmi != GnmiPhase::Live;
-                let down = match self.peer(nodes, hop.address) {
+                let down = match self.peer_of(cluster, nodes, hop.address) {
                     // Its ARP or ND entry has gone since gNMI was heard last.
                     Some(peer) => {
-                        let mut nodes = self.nodes(nodes);
-                        let answered = unheard && nodes.any(|node| node.location.is_at_any(&node.answered));
+                        let answered = unheard && at().any(|node| node.location.is_at_any(&node.answered));
                         session(peer).is_down() || answered
                     }
                     None => {
                         let down = matches!(session(hop.address), Session::Down(Some(_)));
-                        written || down || unheard && self.is_unseen(nodes)
+                        written || down || unheard && is_unseen(cluster, nodes)
                     }
                 };
-                down && !self.nodes(nodes).any(|node| node.location.answers)
+                down && !at().any(|node| node.location.answers)
             }
             NextHopKind::Unmapped => {
                 let instance = &self.cluster.config.rules.network_instance;
@@ -74,12 +74,6 @@ impl NextHops<'_> {
             node.location.answers
                 || peers.any(|peer| self.world.last_session(instance, peer.address) == Session::Established)
         })
-    }
-
-    /// Host routes show where nodes of the cluster are, and none shows these.
-    fn is_unseen(&self, nodes: &[u32]) -> bool {
-        let shown = |node: &NodeEntry| node.location.answers || !node.location.vteps.is_empty();
-        !self.nodes(nodes).any(shown) && self.cluster.nodes.iter().any(|(_, node)| shown(node))
     }
 
     /// gNMI does not say of its session whether it is still up, and ARP and ND do not know it.
@@ -145,4 +139,11 @@ impl NextHops<'_> {
             }
         })
     }
+}
+
+/// Host routes show where nodes of the cluster are, and none shows these.
+fn is_unseen(cluster: &Cluster, nodes: &[u32]) -> bool {
+    let shown = |node: &NodeEntry| node.location.answers || !node.location.vteps.is_empty();
+    let mut these = nodes.iter().filter_map(|slot| cluster.nodes.get(*slot));
+    !these.any(shown) && cluster.nodes.iter().any(|(_, node)| shown(node))
 }

@@ -70,6 +70,15 @@ impl NextHops<'_> {
         }
     }
 
+    /// The nodes that a next-hop is, of this cluster or of another one, and whose they are.
+    pub(super) fn owner(&self, hop: IpAddr) -> (&Cluster, &[u32]) {
+        match self.explain(hop) {
+            Explained::Nodes(nodes) => (self.cluster, nodes),
+            Explained::Foreign(other, nodes) => (other, nodes),
+            Explained::Vtep(_) | Explained::Transit | Explained::Unmapped => (self.cluster, &[]),
+        }
+    }
+
     /// It leads to the cluster, or to one that shares the VIP, though it is no node.
     fn is_transit(&self, hop: IpAddr) -> bool {
         self.is_transit_to(self.cluster, hop) || self.partners().any(|other| self.is_transit_to(other, hop))
@@ -506,10 +515,14 @@ impl NextHops<'_> {
         self.peer(nodes, address).map_or(Session::Unknown, |peer| self.world.session(instance, peer))
     }
 
-    /// The address whose session carries routes by a local next-hop: its own, or that of the node where another address of it
-    /// carries the VIP.
-    pub(super) fn peer(&self, nodes: &[u32], address: IpAddr) -> Option<IpAddr> {
-        self.nodes(nodes).find_map(|node| {
+    fn peer(&self, nodes: &[u32], address: IpAddr) -> Option<IpAddr> {
+        self.peer_of(self.cluster, nodes, address)
+    }
+
+    /// The address whose session carries routes by a local next-hop, which is these nodes of a cluster: its own, or that of the
+    /// node where another address of it carries the VIP.
+    pub(super) fn peer_of(&self, cluster: &Cluster, nodes: &[u32], address: IpAddr) -> Option<IpAddr> {
+        nodes.iter().filter_map(|slot| cluster.nodes.get(*slot)).find_map(|node| {
             let mut peers = node.location.peers.iter().map(|peer| peer.address);
             let own = peers.find(|own| *own == address && node.location.attached(Some(own.is_ipv4())) == Some(*own));
             own.or_else(|| node.location.carrier(self.vip.is_ipv4()))

@@ -267,6 +267,7 @@ impl<'a> Oracle<'a> {
             NextHopKind::Transit => passed() || !self.surely_serves(subject, hop),
             // A node that the operator leads to, without a session of its own and an answer.
             NextHopKind::Local if written && self.surely_serves(subject, hop) => {
+                let Some(cluster) = self.owner(cluster, hop) else { return false };
                 let nodes = self.nodes_of_hop(cluster, hop);
                 let down = match self.carried_by(cluster, subject.vip, hop) {
                     Some(_) => {
@@ -345,9 +346,19 @@ impl<'a> Oracle<'a> {
         !partners.is_empty() && std::iter::once(subject.cluster).chain(partners).any(idle)
     }
 
+    /// The cluster whose node a next-hop is: this one, or another in the network instance.
+    fn owner(&self, cluster: Cluster<'a>, hop: IpAddr) -> Option<Cluster<'a>> {
+        let mut all = std::iter::once(cluster).chain(self.neighbors_of(cluster));
+        all.find(|cluster| !self.nodes_of_hop(*cluster, hop).is_empty())
+    }
+
     /// A node whose route is only kept, for its session is down, and that nothing shows to be alive.
     pub(super) fn doubtful(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
-        let Subject { cluster, vip, .. } = subject;
+        let vip = subject.vip;
+        if self.kind(subject.cluster, hop, false) != NextHopKind::Local {
+            return false;
+        }
+        let Some(cluster) = self.owner(subject.cluster, hop) else { return false };
         let nodes = self.nodes_of_hop(cluster, hop);
         let neighbor = self.world.neighbor(&cluster.config.rules.network_instance, hop);
         let down = match self.carried_by(cluster, vip, hop) {
@@ -359,7 +370,7 @@ impl<'a> Oracle<'a> {
                     || !self.gnmi_heard() && self.unseen(cluster, &nodes)
             }
         };
-        !nodes.is_empty() && down && !nodes.iter().any(|node| self.answers(cluster, node))
+        down && !nodes.iter().any(|node| self.answers(cluster, node))
     }
 
     /// It leads to the cluster: an address the operator names, or the leaf that such an address is behind.
