@@ -158,7 +158,7 @@ impl TargetStep {
 }
 
 impl Schema {
-    /// Looks a path up. Keys that are not given, or are `*`, match anything.
+    /// Looks a path up. Keys that are not given, or are `*`, match anything; a `*` in one matches any text.
     ///
     /// # Errors
     /// [`Refusal`] naming the element that is not known, and what there is instead.
@@ -189,9 +189,11 @@ impl Schema {
                 let message = format!("Path not valid - unknown key '{name}'. Options are [{options}]");
                 return Err(Refusal::new(path.to_string(), message));
             };
-            if value != "*" {
-                wanted[at] = KeyMatch::OneOf(vec![self.key_value(keys[at], value)]);
-            }
+            wanted[at] = match &**value {
+                "*" => KeyMatch::Any,
+                pattern if pattern.contains('*') => KeyMatch::Glob(pattern.into()),
+                value => KeyMatch::OneOf(vec![self.key_value(keys[at], value)]),
+            };
         }
         Ok(wanted)
     }

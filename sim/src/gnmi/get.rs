@@ -6,7 +6,7 @@ use tonic::Status;
 
 use super::encoding::{Encoding, leaf_of};
 use super::service::{check_origin, invalid, nanoseconds, target_only};
-use crate::datastore::{Datastore, Node, Source, Target};
+use crate::datastore::{Datastore, Node, Place, Source, Target};
 use crate::path::Path;
 use crate::schema::{NodeId, Schema};
 
@@ -69,11 +69,11 @@ fn of_target(schema: &Schema, root: &Node, target: &Target, encoding: Encoding) 
     updates
 }
 
-/// What many entries hold, as one object from the root; `None` where there is nothing.
+/// What many entries hold, as one object of the container that the lists are in; `None` where there is nothing.
 fn of_many(
     schema: &Schema,
     target: &Target,
-    found: Vec<(Vec<crate::datastore::Place>, &Node)>,
+    found: Vec<(Vec<Place>, &Node)>,
     encoding: Encoding,
 ) -> Option<pb::Update> {
     let mut picked = Node::default();
@@ -88,7 +88,9 @@ fn of_many(
             None => *picked.make(&places) = node.clone(),
         }
     }
-    (!picked.is_empty()).then(|| encoding.subtree(schema, &[], &picked))
+    let containers = target.steps.iter().take_while(|step| step.keys.is_empty());
+    let above: Vec<_> = containers.map(|step| Place { node: step.node, key: None }).collect();
+    picked.at(&above).filter(|node| !node.is_empty()).map(|node| encoding.subtree(schema, &above, node))
 }
 
 /// All configuration: what is running, and what the switch's own tables could only have by being configured.

@@ -25,7 +25,8 @@ impl pb::g_nmi_server::GNmi for Service {
     ) -> Result<Response<pb::CapabilityResponse>, Status> {
         self.admit(&request).await?;
         let models = self.0.store.schema().modules().iter().map(|module| pb::ModelData {
-            name: module.name.clone(),
+            // As a switch has it: urn:nokia.com:srlinux:bgp:bgp:srl_nokia-bgp.
+            name: format!("{}:{}", module.namespace, module.name),
             organization: module.organization.clone(),
             version: module.revision.clone(),
         });

@@ -73,6 +73,11 @@ impl Lab {
         self.write(NEIGHBOR, value);
     }
 
+    /// LLDP on an interface.
+    fn lldp(&self, interface: &str) {
+        self.write(&format!("/system/lldp/interface[name={interface}]"), json!({"admin-state": "enable"}));
+    }
+
     async fn get(&self, at: &[&str], encoding: pb::Encoding) -> Result<Vec<pb::Notification>, Status> {
         self.get_type(at, encoding, pb::get_request::DataType::All).await
     }

@@ -194,7 +194,8 @@ pub(super) fn next_hop_path(instance: &str, index: u64) -> Path {
     ])
 }
 
-pub(super) fn next_hop(it: &NextHop) -> Value {
+/// A next-hop; the group is that of the route that resolves it.
+pub(super) fn next_hop(it: &NextHop, group: Option<u64>) -> Value {
     let kind = |name: &str| Value::from(format!("srl_nokia-ip-route-tables:{name}"));
     match it {
         NextHop::Direct { address, subinterface } => {
@@ -213,6 +214,9 @@ pub(super) fn next_hop(it: &NextHop) -> Value {
                     "route-type": format!("srl_nokia-common:{route_type}"),
                     "route-owner": owner,
                 });
+                if let Some(group) = group {
+                    indirect["resolving-route"]["next-hop-group"] = group.to_string().into();
+                }
             }
             json!({ "type": kind("indirect"), "ip-address": address.to_string(), "indirect": indirect })
         }

@@ -37,6 +37,8 @@ pub(super) struct Plane {
 struct Numbers {
     groups: BTreeMap<Vec<NextHop>, Counted>,
     next_hops: BTreeMap<NextHop, Counted>,
+    /// By the number of a next-hop that is shown: the group of the route that resolves it.
+    resolved_by: BTreeMap<u64, Option<u64>>,
     counts: BTreeMap<&'static str, Counts>,
 }
 
@@ -185,6 +187,7 @@ impl Plane {
         for next_hops in released {
             release_group(name, &mut numbers, next_hops, announcements, ops);
         }
+        show_next_hops(name, &mut numbers, new, ops);
         for (family, counts) in &numbers.counts {
             if !gone && counts_before.get(family) != Some(counts) {
                 ops.push(StateOp::Replace(native::statistics_path(name, family), native::statistics(counts)));
@@ -219,7 +222,6 @@ impl Plane {
                     self.last_next_hop = (self.last_next_hop + 2).max(FIRST_NEXT_HOP);
                     let number = self.last_next_hop;
                     numbers.next_hops.insert(next_hop.clone(), Counted { number, users: 1 });
-                    ops.push(StateOp::Replace(native::next_hop_path(name, number), native::next_hop(next_hop)));
                     number
                 }
             };
@@ -230,6 +232,22 @@ impl Plane {
         announcements.new_groups.push((Key::Group(number), Some(row)));
         numbers.groups.insert(next_hops.to_vec(), Counted { number, users: 1 });
         number
+    }
+}
+
+/// Shows next-hops that are new, or that a route with another group resolves.
+fn show_next_hops(name: &str, numbers: &mut Numbers, routes: &BTreeMap<RouteKey, Route>, ops: &mut Vec<StateOp>) {
+    let Numbers { groups, next_hops, resolved_by, .. } = numbers;
+    for (next_hop, Counted { number, .. }) in next_hops {
+        let group = match next_hop {
+            NextHop::Indirect { resolving: Some((prefix, ..)), .. } => {
+                active(routes, *prefix).and_then(|(_, route)| groups.get(&route.next_hops)).map(|group| group.number)
+            }
+            _ => None,
+        };
+        if resolved_by.insert(*number, group) != Some(group) {
+            ops.push(StateOp::Replace(native::next_hop_path(name, *number), native::next_hop(next_hop, group)));
+        }
     }
 }
 
@@ -255,6 +273,7 @@ fn release_group(
         known.users -= 1;
         if known.users == 0 {
             ops.push(StateOp::Delete(native::next_hop_path(name, known.number)));
+            numbers.resolved_by.remove(&known.number);
             numbers.next_hops.remove(next_hop);
         }
     }

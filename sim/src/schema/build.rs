@@ -92,6 +92,7 @@ impl<'a> Builder<'a> {
         }
         let modules = self.modules.iter().filter(|module| module.is_implemented()).map(|module| ModuleInfo {
             name: module.name().to_owned(),
+            namespace: module.namespace().to_owned(),
             revision: module.revision().unwrap_or_default().to_owned(),
             organization: module.organization().unwrap_or_default().to_owned(),
             native: native::TEXTS.iter().any(|(name, _)| *name == module.name()),

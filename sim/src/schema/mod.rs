@@ -124,6 +124,8 @@ pub struct Schema {
 pub struct ModuleInfo {
     /// Its name.
     pub name: String,
+    /// Its namespace, `urn:nokia.com:srlinux:bgp:bgp`.
+    pub namespace: String,
     /// Its revision.
     pub revision: String,
     /// Its organization.

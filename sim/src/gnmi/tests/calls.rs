@@ -15,7 +15,10 @@ async fn capabilities_name_the_version_the_models_and_the_encodings() {
     let answer = lab.client.clone().capabilities(known(pb::CapabilityRequest::default())).await.expect("an answer");
     let answer = answer.into_inner();
     assert_eq!(answer.g_nmi_version, "0.10.0");
-    assert!(answer.supported_models.iter().any(|model| model.name == "k8s-services" && !model.version.is_empty()));
+    let named =
+        |name: &str| answer.supported_models.iter().any(|model| model.name == name && !model.version.is_empty());
+    assert!(named("urn:nokia.com:srlinux:bgp:bgp:srl_nokia-bgp"), "{:?}", answer.supported_models);
+    assert!(answer.supported_models.iter().any(|model| model.name.ends_with(":k8s-services")));
     assert_eq!(answer.supported_encodings, [4, 2, 3]);
 }
 
@@ -72,6 +75,22 @@ async fn json_ietf_has_prefixes_where_the_module_changes_and_on_identities() {
     assert_eq!(read(json), read(&value));
     let answer = lab.get(&[&format!("{NEIGHBOR}/peer-as")], JsonIetf).await.expect("an answer");
     assert_eq!(one(&answer), [format!("{at}/peer-as 65535")]);
+}
+
+#[tokio::test]
+async fn a_wildcard_below_containers_gives_one_update_of_the_last_of_them() {
+    let lab = Lab::new().await;
+    lab.lldp("ethernet-1/49");
+    lab.lldp("mgmt0");
+    for (key, names) in [("*", ["ethernet-1/49", "mgmt0"].as_slice()), ("ethernet-1/*", &["ethernet-1/49"])] {
+        let answer =
+            lab.get(&[&format!("/system/lldp/interface[name={key}]/admin-state")], JsonIetf).await.expect("one");
+        let entries: Vec<String> =
+            names.iter().map(|name| format!(r#"{{"admin-state":"enable","name":"{name}"}}"#)).collect();
+        let entries = entries.join(",");
+        let at = "/srl_nokia-system:system/srl_nokia-lldp:lldp";
+        assert_eq!(one(&answer), [format!(r#"{at} {{"interface":[{entries}]}}"#)]);
+    }
 }
 
 #[tokio::test]
