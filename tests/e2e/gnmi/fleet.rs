@@ -1,6 +1,7 @@
 //! fcli, a fleet tool of others' with reports over gNMI, on all switches of the anycast lab: leaves that run the agent, and
 //! spines.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::clients::{PASSWORD, USER};
+use crate::bench::Says::Is;
 use crate::bench::{Bench, bounded};
 use crate::peers::peer;
 
@@ -57,6 +59,26 @@ impl Fcli {
 
     /// What a report prints as JSON; what fcli says on its error output fails the test.
     async fn report(&self, arguments: &[&str]) -> String {
+        let (printed, success) = self.run(arguments).await;
+        assert!(success, "fcli {arguments:?}: {printed}");
+        printed
+    }
+
+    /// The same of one that ends with a failure where it has something to complain of.
+    async fn complaints(&self, report: &str) -> String {
+        self.run(&[report]).await.0
+    }
+
+    /// The leaves that hand what a leaf sends to an address to a neighbor, with the neighbor's address.
+    async fn handed_off(&self, leaf: &str, address: &str) -> BTreeSet<(String, String)> {
+        let printed = self.report(&["path", leaf, address, "-n", "ip-vrf-1"]).await;
+        let hops: Vec<Value> = serde_json::from_str(&printed).expect("JSON");
+        let ends = hops.iter().filter(|hop| hop["outcome"] == "handed-off");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        ends.map(|hop| (text(&hop["node"]), text(&hop["next_hops"][0]))).collect()
+    }
+
+    async fn run(&self, arguments: &[&str]) -> (String, bool) {
         let config = self.folder.path().join("nornir.yaml");
         let entry = "from nornir_srl.cli import app; app()";
         let mut command = Command::new(&self.program);
@@ -65,9 +87,8 @@ impl Fcli {
         command.stdin(Stdio::null()).kill_on_drop(true);
         let output = bounded(&format!("fcli {arguments:?}"), command.output()).await.expect("fcli runs");
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "fcli {arguments:?}: {out}{err}");
         assert!(!err.contains("rror") && !err.contains("Traceback"), "fcli {arguments:?}: {err}");
-        out.into_owned()
+        (out.into_owned(), output.status.success())
     }
 }
 
@@ -81,6 +102,10 @@ const REPORTS: &[(&[&str], &[&str])] = &[
     (&["arp"], &["192.168.1.11", "AA:C1:AB:", "dynamic", "evpn"]),
     (&["mac"], &["AA:C1:AB:", "ethernet-1/1.0", "10.0.1.2"]),
     (&["vxlan"], &["vxlan1.3", "10.0.1.3"]),
+    (&["bgp-peers"], &["192.168.1.11", "established", "10.1.0.1", "evpn"]),
+    (&["lldp"], &["spine1", "ethernet-1/49"]),
+    (&["irb"], &["irb1.1", "192.168.1.1/24", "subnetA"]),
+    (&["where", "192.168.1.11"], &["ethernet-1/1.0", "AA:C1:AB:", "10.0.1.1"]),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,5 +124,36 @@ async fn fcli_reports_what_the_fabric_has() {
     bench.act(&["pull: { link-down: { node: cluster1 } }"]).await;
     let entries = fcli.report(&["arp"]).await;
     assert!(!entries.contains("\"192.168.1.11\"") && entries.contains("\"192.168.1.12\""), "{entries}");
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fcli_walks_to_the_nodes_that_the_verdict_counts() {
+    let bench = Bench::healthy().await;
+    let fcli = match Fcli::on(&bench) {
+        Ok(fcli) => fcli,
+        Err(why) => return crate::net::skipped(&why),
+    };
+    let behind = |leaves: &[u8]| -> BTreeSet<(String, String)> {
+        leaves.iter().map(|leaf| (format!("leaf{leaf}"), format!("192.168.1.1{leaf}"))).collect()
+    };
+    assert_eq!(fcli.handed_off("leaf4", "1.1.1.100").await, behind(&[1, 2, 3]));
+    assert_eq!(fcli.complaints("checks").await.trim(), "[]");
+    assert_eq!(fcli.complaints("incidents").await.trim(), "[]");
+
+    bench.act(&["pull: { link-down: { node: cluster1 } }"]).await;
+    bench.until("leaf4", &[("installed-next-hops", Is("2"))]).await;
+    assert_eq!(fcli.handed_off("leaf4", "1.1.1.100").await, behind(&[2, 3]));
+    let complaints = fcli.complaints("checks").await;
+    for said in ["itf_down", "ethernet-1/1.0", "bgp_down", "ip-vrf-1/192.168.1.11"] {
+        assert!(complaints.contains(said), "{said}: {complaints}");
+    }
+    let incidents = fcli.complaints("incidents").await;
+    assert!(incidents.contains("leaf1 e1/1: interface down"), "{incidents}");
+
+    let dead = ["cluster1-m02", "cluster1-m03"].map(|node| format!("pull: {{ speaker-dead: {{ node: {node} }} }}"));
+    bench.act(&dead.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    bench.until("leaf4", &[("oper-state", Is("down"))]).await;
+    assert_eq!(fcli.handed_off("leaf4", "1.1.1.100").await, behind(&[]));
     bench.down().await;
 }
