@@ -13,6 +13,7 @@ use super::endpoints::ServiceEndpoints;
 use super::ids::{ClusterId, NodeId, ServiceId};
 use super::node_sets::{NodeSet, NodeSetId, NodeSets, VipAnnouncement};
 use super::nodes::NodeEntry;
+use super::places::Places;
 use super::slab::Slab;
 use super::tally::{Contribution, Counted, Figures, VipCounts};
 use crate::engine::speakers::{self, Profile, SpeakerResources, Subject, profile};
@@ -112,6 +113,8 @@ pub(crate) struct Cluster {
     endpoints: FxHashMap<ServiceKey, BTreeMap<Arc<str>, EndpointSlice>>,
     pub(crate) nodes: Slab<NodeEntry>,
     pub(crate) node_slots: FxHashMap<NodeName, u32>,
+    /// Those of its nodes that are not known to be behind other leaves alone.
+    pub(crate) places: Places,
     pub(crate) by_address: FxHashMap<IpAddr, Vec<u32>>,
     pub(crate) by_vtep: FxHashMap<IpAddr, Vec<u32>>,
     pub(crate) by_gateway: FxHashMap<IpAddr, Vec<u32>>,
@@ -147,6 +150,7 @@ impl Cluster {
             endpoints: FxHashMap::default(),
             nodes: Slab::default(),
             node_slots: FxHashMap::default(),
+            places: Places::default(),
             by_address: FxHashMap::default(),
             by_vtep: FxHashMap::default(),
             by_gateway: FxHashMap::default(),
@@ -246,6 +250,28 @@ impl Cluster {
 
     pub(crate) fn at_vtep(&self, address: IpAddr) -> &[u32] {
         self.by_vtep.get(&address).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The nodes that a next-hop leads to from this leaf: by an address of theirs, or as what a static route to one goes by.
+    pub(crate) fn here_by(&self, hop: IpAddr) -> impl Iterator<Item = u32> {
+        self.at_address(hop).iter().chain(self.by_gateway.get(&hop).into_iter().flatten()).copied()
+    }
+
+    /// The nodes that next-hops lead to, other than those that are behind other leaves alone.
+    pub(crate) fn reached(&self, hops: impl Iterator<Item = IpAddr>) -> BTreeSet<u32> {
+        let mut reached = BTreeSet::new();
+        for hop in hops {
+            reached.extend(self.here_by(hop).filter(|slot| self.places.contains(*slot)));
+            let behind = self.at_vtep(hop);
+            match behind.len() <= self.places.counts().sum() {
+                true => reached.extend(behind.iter().copied().filter(|slot| self.places.contains(*slot))),
+                false => {
+                    let is_behind = |node: &NodeEntry| node.location.vteps.contains(&hop);
+                    reached.extend(self.places.iter().filter(|slot| self.nodes.get(*slot).is_some_and(is_behind)));
+                }
+            }
+        }
+        reached
     }
 
     /// Sets or removes a slice; returns the services it affects.

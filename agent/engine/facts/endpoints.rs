@@ -71,6 +71,11 @@ impl Endpoints {
         found.map_or(0, |index| self.by_node[index].1)
     }
 
+    /// Nodes with a usable endpoint, by slot.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = u32> {
+        self.by_node.iter().map(|(node, _)| *node)
+    }
+
     /// Usable endpoints on several nodes.
     pub(crate) fn behind(&self, nodes: &[u32]) -> u32 {
         nodes.iter().map(|node| self.on(*node)).sum()

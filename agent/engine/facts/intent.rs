@@ -11,7 +11,7 @@ use super::Facts;
 use super::cluster::{Cluster, ServiceEntry};
 use super::dirty::Dirty;
 use super::ids::{ClusterId, NodeId, ServiceId, User};
-use super::nodes::{Location, Locator, NodeEntry};
+use super::nodes::{Location, Locator, NodeEntry, Place};
 use crate::engine::speakers;
 use crate::model::cluster::{EndpointSlice, Node, Service, SliceKey};
 use crate::model::config::{ClusterConfig, Config};
@@ -300,6 +300,7 @@ impl Facts {
             Some(slot) => *slot,
             None => {
                 let slot = cluster.nodes.insert(NodeEntry::new(name.clone()));
+                cluster.places.put(slot, Some(Place::Unlocated));
                 cluster.node_slots.insert(name, slot);
                 dirty.endpoints.all_of(id);
                 dirty.nodes_changed(id);
@@ -324,6 +325,7 @@ impl Facts {
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
         let Some(slot) = cluster.node_slots.remove(name) else { return };
         cluster.uncount_node(slot);
+        cluster.places.put(slot, None);
         dirty.endpoints.all_of(id);
         dirty.nodes_changed(id);
         let node = NodeId { cluster: id, slot };
@@ -371,6 +373,7 @@ impl Facts {
         entry.excluded = excluded;
         let before = std::mem::replace(&mut entry.location, located.location.clone());
         let groups_before = std::mem::replace(&mut entry.groups, located.groups.clone());
+        cluster.places.put(id.slot, Some(located.location.place));
         dirty.attachments |= located.remembers;
         dirty.nodes.one(id);
         if moved {

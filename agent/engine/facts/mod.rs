@@ -15,6 +15,7 @@ pub(super) mod inquiry;
 mod intent;
 pub(super) mod node_sets;
 pub(super) mod nodes;
+pub(super) mod places;
 pub(super) mod routes;
 mod slab;
 pub(super) mod sources;

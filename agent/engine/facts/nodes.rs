@@ -1,12 +1,12 @@
 //! Nodes: which address they speak BGP from, whether they are attached here, or behind which VTEP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::attachments::Attachments;
 use super::bgp::Bgp;
-use super::slab::Slab;
+use super::places::{PlaceCounts, Places};
 use super::switch::{EVPN_OWNER, STATIC_OWNER, Switch};
 use super::tally::Figures;
 use crate::model::cluster::Node;
@@ -119,14 +119,9 @@ impl Location {
         self.candidates.iter().any(|(candidate, _)| *candidate == address)
     }
 
-    /// A next-hop that leads to the node from this leaf: an address of it, or what a static route to it goes by.
-    pub(crate) fn is_here_by(&self, next_hop: IpAddr) -> bool {
-        self.is_at(next_hop) || self.gateways.contains(&next_hop)
-    }
-
-    /// A next-hop that leads to the node, from this leaf or through the one it is behind.
+    /// A next-hop that leads to the node: an address of it, what a static route to it goes by, or its VTEP.
     pub(crate) fn is_by(&self, next_hop: IpAddr) -> bool {
-        self.is_here_by(next_hop) || self.vteps.contains(&next_hop)
+        self.is_at(next_hop) || self.gateways.contains(&next_hop) || self.vteps.contains(&next_hop)
     }
 
     /// One of these is an address of the node.
@@ -330,7 +325,7 @@ pub(crate) struct Expectation {
     pub(crate) announcers: u32,
     /// Announcers attached here, by slot: each of them should be among the next-hops.
     pub(crate) attached: Vec<u32>,
-    /// Where none is attached: remote announcers by the VTEPs they are behind, in order of these.
+    /// Where none is attached: remote announcers, by slot, by the VTEPs they are behind, in order of these.
     pub(crate) remote: Vec<(Box<[IpAddr]>, Vec<u32>)>,
     /// Where some are attached: VTEPs that remote announcers are behind, one way to each, in order.
     pub(crate) beside: Vec<IpAddr>,
@@ -338,6 +333,8 @@ pub(crate) struct Expectation {
     pub(crate) silent: Vec<u32>,
     /// Announcers nobody can place, by name.
     pub(crate) unlocated: Vec<u32>,
+    /// Both, by slot.
+    pub(crate) unattached: Box<[u32]>,
 }
 
 impl Expectation {
@@ -357,6 +354,7 @@ impl Expectation {
         }
         expected.silent = silent.into_values().collect();
         expected.unlocated = unlocated.into_values().collect();
+        expected.unattached = sorted(&expected.silent, &expected.unlocated);
         match expected.attached.is_empty() {
             true => expected.remote = remote.into_iter().collect(),
             false => expected.beside = remote.into_keys().filter_map(|vteps| vteps.first().copied()).collect(),
@@ -366,27 +364,52 @@ impl Expectation {
 
     /// The expectation by routes alone, while gNMI does not report neighbors: where no announcer is known to be attached, an
     /// announcer with a candidate among the next-hops of the VIP is reached by itself, and so attached.
-    pub(crate) fn by_route(self: Arc<Self>, nodes: &Slab<NodeEntry>, next_hops: &[IpAddr]) -> Arc<Self> {
+    pub(crate) fn by_route<'a>(self: Arc<Self>, reached: impl Iterator<Item = &'a u32>) -> Arc<Self> {
         if !self.attached.is_empty() {
             return self;
         }
-        let reached = |slot: &u32| {
-            let node = nodes.get(*slot);
-            node.is_some_and(|node| next_hops.iter().any(|hop| node.location.is_at(*hop)))
-        };
-        let mut attached: Vec<_> = self.unlocated.iter().chain(&self.silent).copied().filter(reached).collect();
+        let mut attached: Vec<u32> = reached.copied().filter(|slot| self.is_unattached(*slot)).collect();
         if attached.is_empty() {
             return self;
         }
         attached.sort_unstable();
-        let rest = |slots: &[u32]| slots.iter().copied().filter(|slot| !reached(slot)).collect();
+        attached.dedup();
+        let rest = |slots: &[u32]| -> Vec<u32> {
+            slots.iter().copied().filter(|slot| attached.binary_search(slot).is_err()).collect()
+        };
+        let (silent, unlocated) = (rest(&self.silent), rest(&self.unlocated));
         Arc::new(Self {
             announcers: self.announcers,
-            attached,
             remote: Vec::new(),
             beside: Vec::new(),
-            silent: rest(&self.silent),
-            unlocated: rest(&self.unlocated),
+            unattached: sorted(&silent, &unlocated),
+            silent,
+            unlocated,
+            attached,
         })
     }
+
+    fn is_unattached(&self, slot: u32) -> bool {
+        self.unattached.binary_search(&slot).is_ok()
+    }
+
+    /// An announcer that should be reached here, or may be.
+    pub(crate) fn concerns(&self, slot: u32) -> bool {
+        self.attached.binary_search(&slot).is_ok() || self.is_unattached(slot)
+    }
+
+    /// How many announcers are not among the nodes that next-hops lead to.
+    pub(crate) fn absent(&self, places: &Places, reached: &BTreeSet<u32>) -> PlaceCounts {
+        let attached = reached.iter().filter(|slot| self.attached.binary_search(slot).is_ok()).count();
+        let there = places.count(reached.iter().copied().filter(|slot| self.is_unattached(*slot)));
+        let all =
+            PlaceCounts { attached: self.attached.len(), silent: self.silent.len(), unlocated: self.unlocated.len() };
+        all.less(PlaceCounts { attached, ..there })
+    }
+}
+
+fn sorted(some: &[u32], others: &[u32]) -> Box<[u32]> {
+    let mut all: Vec<u32> = some.iter().chain(others).copied().collect();
+    all.sort_unstable();
+    all.into()
 }

@@ -151,9 +151,8 @@ fn used_of(world: &World<'_>, cluster: &Cluster, vip: IpAddr, announcement: Opti
     let set = cluster.node_set(announcement.map_or(EVERYONE, |announcement| announcement.node_set));
     let used = hops.iter().flat_map(|hop| cluster.at_next_hop(*hop).iter().chain(cluster.at_vtep(*hop)));
     let strange = hops.iter().any(|hop| !cluster.has_behind(*hop));
-    let unseen =
-        cluster.nodes.iter().filter(|(_, node)| strange && node.location.attachment() == AttachmentState::Unknown);
-    let all = used.copied().chain(unseen.map(|(slot, _)| slot));
+    let unseen = cluster.places.unattached().filter(|_| strange);
+    let all = used.copied().chain(unseen);
     all.filter(|slot| set.is_some_and(|set| set.contains(*slot))).collect()
 }
 

@@ -9,9 +9,9 @@ use ipnet::IpNet;
 
 use super::announcers::announcers;
 use super::evidence::{Hop, Matched, Session};
-use super::next_hops::NextHops;
+use super::next_hops::{NextHops, Serving};
 use crate::engine::facts::cluster::Cluster;
-use crate::engine::facts::nodes::{NodeEntry, Place};
+use crate::engine::facts::nodes::NodeEntry;
 use crate::engine::facts::sources::GnmiPhase;
 use crate::model::verdict::NextHopKind;
 
@@ -87,13 +87,15 @@ impl NextHops<'_> {
     fn has_idle_partner(&self, hop: &Hop, installed: &[IpAddr]) -> bool {
         let mut carrying = self.partners().filter(|other| other.vips.contains_key(&self.vip));
         carrying.any(|other| {
-            let may_be = |node: &NodeEntry| {
-                let location = &node.location;
-                let unused = || location.place != Place::Evpn && !installed.iter().any(|hop| location.is_by(*hop));
-                let twin = hop.kind == NextHopKind::Vtep && unused();
-                location.place == Place::Unlocated || location.vteps.contains(&hop.address) || twin
+            let Serving::These(serving) = self.serving(other) else { return false };
+            let idle = |slot: u32| !serving.contains(&slot);
+            let is_unused = |slot: u32| {
+                let node = other.nodes.get(slot);
+                node.is_some_and(|node| !installed.iter().any(|hop| node.location.is_by(*hop)))
             };
-            other.nodes.iter().any(|(slot, node)| may_be(node) && !self.share(other, &[slot]))
+            let twin =
+                || hop.kind == NextHopKind::Vtep && other.places.here().any(|slot| idle(slot) && is_unused(slot));
+            other.places.unlocated().any(idle) || other.at_vtep(hop.address).iter().copied().any(idle) || twin()
         })
     }
 
@@ -119,8 +121,8 @@ impl NextHops<'_> {
     fn has_strays(&self, rival: &Cluster, leaf: IpAddr, installed: &[IpAddr]) -> bool {
         let is_stray = |node: &NodeEntry| !installed.iter().any(|hop| node.location.is_by(*hop));
         if !rival.vips.contains_key(&self.vip) {
-            let mut elsewhere = rival.nodes.iter().filter(|(_, node)| node.location.place != Place::Evpn);
-            return !rival.at_vtep(leaf).is_empty() || elsewhere.any(|(_, node)| is_stray(node));
+            let mut elsewhere = rival.places.iter().filter_map(|slot| rival.nodes.get(slot));
+            return !rival.at_vtep(leaf).is_empty() || elsewhere.any(is_stray);
         }
         let (_, expectation) = announcers(self.world, rival, self.vip);
         let here = expectation.attached.iter().chain(&expectation.silent);

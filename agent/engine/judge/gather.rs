@@ -234,7 +234,7 @@ pub(super) fn by_what_is_heard(
 ) -> Arc<Expectation> {
     match world.phase.gnmi {
         GnmiPhase::Live => Arc::clone(expectation),
-        _ => Arc::clone(expectation).by_route(&cluster.nodes, hops),
+        _ => Arc::clone(expectation).by_route(hops.iter().flat_map(|hop| cluster.at_address(*hop))),
     }
 }
 

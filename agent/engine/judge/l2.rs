@@ -48,7 +48,7 @@ pub(crate) fn announcement(
         return known;
     }
     let answers = found.is_some_and(|(found, _)| found.is_host() && found.is_connected());
-    let has_neighbor = || cluster.nodes.iter().any(|(_, node)| node.location.attachment() == AttachmentState::Attached);
+    let has_neighbor = || cluster.places.counts().attached > 0;
     match beside_nodes(world, cluster, vip) && (answers || !has_neighbor()) {
         true => Announcement::L2,
         false => Announcement::Bgp,

@@ -1,5 +1,6 @@
 //! Which next-hops serve a VIP, which may, and which are expected.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use super::announcers::announcers;
 use super::evidence::{Hop, Matched, Session, World};
 use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::endpoints::Endpoints;
-use crate::engine::facts::nodes::{Expectation, NodeEntry, Place};
+use crate::engine::facts::nodes::{Expectation, NodeEntry};
+use crate::engine::facts::places::PlaceCounts;
 use crate::engine::facts::switch::EVPN_OWNER;
 use crate::engine::facts::tally::Counted;
 use crate::model::names::NetworkInstanceName;
@@ -37,6 +39,13 @@ pub(crate) enum Standing {
     Unsure,
     /// It is not about the VIP.
     Other,
+}
+
+/// Nodes that serve a VIP.
+pub(super) enum Serving {
+    /// Whichever there are.
+    All,
+    These(BTreeSet<u32>),
 }
 
 /// What explains a next-hop.
@@ -318,24 +327,23 @@ impl NextHops<'_> {
         }
         let own = (self.endpoints.usable > 0).then_some((self.cluster, expectation));
         let all = own.into_iter().chain(partners.iter().map(|(cluster, expectation)| (*cluster, &**expectation)));
-        let absent = |cluster: &Cluster, slots: &[u32]| {
-            let nodes = slots.iter().filter_map(|slot| cluster.nodes.get(*slot));
-            nodes.filter(|node| !hops.iter().any(|hop| node.location.is_by(hop.address))).count()
-        };
-        let (mut elsewhere, mut silent, mut unlocated) = (0, 0, 0);
-        for (cluster, expectation) in all.clone() {
-            elsewhere += absent(cluster, &expectation.attached);
-            silent += absent(cluster, &expectation.silent);
-            unlocated += absent(cluster, &expectation.unlocated);
-        }
         let lost = hops.iter().any(|hop| hop.is_lost() && hop.foreign.is_none());
-        let others = if lost { self.unannounced(hops, all) } else { Vec::new() };
-        let count = |place: Place| others.iter().filter(|other| **other == place).count();
-        let (mut silent_beside, mut unannounced) = (count(Place::Silent), count(Place::Unlocated));
+        // Announcers without a way among the next-hops, and nodes that are not to announce.
+        let (mut absent, mut others) = (PlaceCounts::default(), PlaceCounts::default());
+        for (cluster, expectation) in all {
+            let reached = cluster.reached(hops.iter().map(|hop| hop.address));
+            let of_cluster = expectation.absent(&cluster.places, &reached);
+            absent = absent.plus(of_cluster);
+            if lost {
+                others = others.plus(self.unannounced(cluster, expectation, &reached, of_cluster));
+            }
+        }
+        let PlaceCounts { attached: elsewhere, mut silent, mut unlocated } = absent;
+        let PlaceCounts { silent: mut silent_beside, unlocated: mut unannounced, .. } = others;
         // Behind a leaf there is room for all of them, and one of them may be behind two.
         let behind_leaf = elsewhere + silent + unlocated > 0;
         // One that is not to announce may be as well: nothing speaks for it.
-        let beside = others.iter().any(|place| *place != Place::Evpn);
+        let beside = others.sum() > 0;
         for hop in hops.iter_mut().filter(|hop| !hop.serves && hop.foreign.is_none()) {
             hop.may_serve = match hop.kind {
                 NextHopKind::Transit if self.has_transit_at(hop.address) => self.may_pass_on(hop.address),
@@ -369,34 +377,53 @@ impl NextHops<'_> {
         }
     }
 
-    /// Where nodes are that are not to announce, would serve, and have no way among the next-hops: their speakers may not
-    /// know that.
-    fn unannounced<'c>(
+    /// Nodes that are not to announce, would serve, and have no way among the next-hops, by where they are: their speakers may
+    /// not know that. `absent`: announcers that have none either.
+    fn unannounced(
         &self,
-        hops: &[Hop],
-        clusters: impl Iterator<Item = (&'c Cluster, &'c Expectation)>,
-    ) -> Vec<Place> {
-        let mut places = Vec::new();
-        for (cluster, expectation) in clusters {
-            let to_announce = [&expectation.attached, &expectation.silent, &expectation.unlocated];
-            let serves = |slot: u32| match cluster.id == self.cluster.id {
-                true => self.serve(&[slot]),
-                false => self.share(cluster, &[slot]),
-            };
-            let unreached = cluster.nodes.iter().filter(|(slot, node)| {
-                !to_announce.iter().any(|slots| slots.contains(slot))
-                    && !hops.iter().any(|hop| node.location.is_by(hop.address))
-                    && serves(*slot)
-            });
-            places.extend(unreached.map(|(_, node)| node.location.place));
+        cluster: &Cluster,
+        expectation: &Expectation,
+        reached: &BTreeSet<u32>,
+        absent: PlaceCounts,
+    ) -> PlaceCounts {
+        let places = &cluster.places;
+        match self.serving(cluster) {
+            Serving::All => places.counts().less(places.count(reached.iter().copied())).less(absent),
+            Serving::These(nodes) => {
+                let quiet = nodes.into_iter().filter(|slot| !reached.contains(slot) && !expectation.concerns(*slot));
+                places.count(quiet)
+            }
         }
-        places
+    }
+
+    /// The nodes of a cluster that serve: of this one, or of one that shares the VIP.
+    pub(super) fn serving(&self, cluster: &Cluster) -> Serving {
+        if cluster.id == self.cluster.id {
+            return match self.endpoints.usable {
+                0 => Serving::These(BTreeSet::new()),
+                _ if self.local_policy => Serving::These(self.endpoints.nodes().collect()),
+                _ => Serving::All,
+            };
+        }
+        let mut nodes = BTreeSet::new();
+        let partner = cluster.is_beside(self.cluster) && cluster.shares_with(self.cluster);
+        for entry in cluster.carrying(self.vip).filter(|_| partner) {
+            let endpoints = entry.endpoints.of_vip(self.vip);
+            if endpoints.usable > 0 && !cluster.profile().serves_locally(&entry.service) {
+                return Serving::All;
+            }
+            nodes.extend(endpoints.nodes());
+        }
+        Serving::These(nodes)
     }
 
     /// A node serves that is not known to be behind other leaves alone.
     pub(super) fn has_serving_anywhere(&self) -> bool {
-        let mut nodes = self.cluster.nodes.iter();
-        nodes.any(|(slot, node)| node.location.place != Place::Evpn && self.serve(&[slot]))
+        let places = &self.cluster.places;
+        match self.serving(self.cluster) {
+            Serving::All => places.counts().sum() > 0,
+            Serving::These(nodes) => nodes.into_iter().any(|slot| places.contains(slot)),
+        }
     }
 
     /// Clusters that share the VIP and have an endpoint for it, and what their announcers make expected.
@@ -434,16 +461,15 @@ impl NextHops<'_> {
         for hop in hops.iter_mut().filter(|hop| hop.installed && vteps.contains(&hop.address)) {
             (hop.expected, there) = (true, true);
         }
-        let mut unreached = false;
-        for node in self.nodes(nodes) {
-            let mut here = false;
-            for hop in hops.iter_mut().filter(|hop| hop.installed && node.location.is_here_by(hop.address)) {
-                (hop.expected, here) = (true, true);
+        let mut reached = BTreeSet::new();
+        for hop in hops.iter_mut().filter(|hop| hop.installed) {
+            for slot in self.cluster.here_by(hop.address).filter(|slot| nodes.binary_search(slot).is_ok()) {
+                hop.expected = true;
+                reached.insert(slot);
             }
-            unreached |= !here;
         }
         if !there
-            && unreached
+            && reached.len() < nodes.len()
             && let Some(first) = vteps.first()
         {
             self.expect(hops, *first);

@@ -1,0 +1,98 @@
+//! Nodes that are not known to be behind other leaves alone, by what shows where they are: few, as a rule, of a large cluster.
+
+use std::collections::BTreeSet;
+
+use super::nodes::Place;
+
+/// Such nodes of a cluster, by slot.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    attached: BTreeSet<u32>,
+    silent: BTreeSet<u32>,
+    unlocated: BTreeSet<u32>,
+}
+
+/// How many nodes there are of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PlaceCounts {
+    pub(crate) attached: usize,
+    pub(crate) silent: usize,
+    pub(crate) unlocated: usize,
+}
+
+impl Places {
+    /// A node is at a place now; `None` where it is gone.
+    pub(super) fn put(&mut self, slot: u32, place: Option<Place>) {
+        for set in [&mut self.attached, &mut self.silent, &mut self.unlocated] {
+            set.remove(&slot);
+        }
+        match place {
+            Some(Place::Established | Place::Neighbor | Place::LeftOver) => _ = self.attached.insert(slot),
+            Some(Place::Silent) => _ = self.silent.insert(slot),
+            Some(Place::Unlocated) => _ = self.unlocated.insert(slot),
+            Some(Place::Evpn) | None => {}
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
+        self.here().chain(self.unlocated())
+    }
+
+    /// Attached here, or here without a neighbor.
+    pub(crate) fn here(&self) -> impl Iterator<Item = u32> {
+        self.attached.iter().chain(&self.silent).copied()
+    }
+
+    /// Without a neighbor here.
+    pub(crate) fn unattached(&self) -> impl Iterator<Item = u32> {
+        self.silent.iter().chain(&self.unlocated).copied()
+    }
+
+    /// Those that nothing places.
+    pub(crate) fn unlocated(&self) -> impl Iterator<Item = u32> {
+        self.unlocated.iter().copied()
+    }
+
+    pub(crate) fn contains(&self, slot: u32) -> bool {
+        [&self.attached, &self.silent, &self.unlocated].iter().any(|set| set.contains(&slot))
+    }
+
+    pub(crate) fn counts(&self) -> PlaceCounts {
+        PlaceCounts { attached: self.attached.len(), silent: self.silent.len(), unlocated: self.unlocated.len() }
+    }
+
+    /// How many of some nodes are of each kind.
+    pub(crate) fn count(&self, nodes: impl Iterator<Item = u32>) -> PlaceCounts {
+        let mut counts = PlaceCounts::default();
+        for slot in nodes {
+            counts.attached += usize::from(self.attached.contains(&slot));
+            counts.silent += usize::from(self.silent.contains(&slot));
+            counts.unlocated += usize::from(self.unlocated.contains(&slot));
+        }
+        counts
+    }
+}
+
+impl PlaceCounts {
+    pub(crate) fn sum(self) -> usize {
+        self.attached + self.silent + self.unlocated
+    }
+
+    /// Those that are not among others.
+    pub(crate) fn less(self, others: Self) -> Self {
+        Self {
+            attached: self.attached.saturating_sub(others.attached),
+            silent: self.silent.saturating_sub(others.silent),
+            unlocated: self.unlocated.saturating_sub(others.unlocated),
+        }
+    }
+
+    pub(crate) fn plus(self, others: Self) -> Self {
+        Self {
+            attached: self.attached + others.attached,
+            silent: self.silent + others.silent,
+            unlocated: self.unlocated + others.unlocated,
+        }
+    }
+}
