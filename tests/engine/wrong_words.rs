@@ -603,6 +603,29 @@ fn what_a_static_route_to_a_node_goes_by_is_that_node() {
 }
 
 #[test]
+fn what_a_static_route_to_a_node_of_a_sharing_cluster_goes_by_is_that_node_here_too() {
+    let (vip, loopback, gateway) = (Family::V4.vip(100), ip("10.255.1.21"), ip("10.1.0.21"));
+    let mut leaf = leaf(Speaker::Metallb);
+    unread_partner(&mut leaf);
+    leaf.source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced).service("web", Cluster, &[vip]);
+    leaf.node_in("c2", "m1", Node { internal: [loopback].into(), ..Node::default() }).up(loopback);
+    leaf.service_in("c2", "web", load_balancer(Cluster, &[vip]));
+    leaf.slice("c2", "web", AddressFamily::Ipv4, &[endpoint("p1", "m1", true, true)]);
+    leaf.route_of(VRF, loopback.into(), STATIC, &[gateway]).bgp(vip, &[gateway]);
+    leaf.expect(vip, Up, Some(Reason::NoReadyEndpoint), &[&"another cluster"]);
+}
+
+#[test]
+fn a_remote_node_that_a_static_route_leads_to_is_not_missed_at_its_leaf() {
+    let (vip, remote, loopback, gateway) =
+        (Family::V4.vip(100), Family::V4.node(1), ip("10.255.1.11"), ip("10.1.0.11"));
+    let mut leaf = leaf(Speaker::Metallb);
+    leaf.remote("n1", remote, 1).node("n1", &[remote, loopback]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
+    leaf.bgp(vip, &[gateway]).expect(vip, Down, Some(Reason::NextHopUnexpected), &[&gateway]);
+    leaf.route_of(VRF, loopback.into(), STATIC, &[gateway]).expect(vip, Up, None, &[]);
+}
+
+#[test]
 fn an_address_in_a_static_route_or_with_an_idle_session_may_be_nobodys() {
     let (vip, hop) = (Family::V4.vip(100), Family::V4.elsewhere(9));
     let mut leaf = leaf(Speaker::Generic);
