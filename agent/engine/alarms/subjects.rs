@@ -158,8 +158,10 @@ impl Subjects {
         if before == visibility {
             return;
         }
-        let changed = |resource: &&Resource| before.covers(resource) != visibility.covers(resource);
-        let changed: Vec<Resource> = self.known.keys().filter(changed).cloned().collect();
+        let changed = |(resource, subject): &(&Resource, &Subject)| {
+            subject.is_visible(resource, before) != subject.is_visible(resource, visibility)
+        };
+        let changed: Vec<Resource> = self.known.iter().filter(changed).map(|(resource, _)| resource.clone()).collect();
         for resource in &changed {
             self.schedule(now, resource);
             self.reconsider(now, resource);
@@ -427,7 +429,7 @@ impl Subjects {
     /// Lets the time of a subject run, or stand still, as its situation asks for.
     fn schedule(&mut self, now: Now, resource: &Resource) {
         let Some(subject) = self.known.get(resource) else { return };
-        let visible = self.visibility.covers(resource);
+        let visible = subject.is_visible(resource, self.visibility);
         let excuse = self.excuse(resource, subject.current());
         let runs = visible
             && subject.known
@@ -530,6 +532,11 @@ impl Subject {
     /// What is wrong now, or was last.
     fn current(&self) -> &Fault {
         self.graver.as_ref().unwrap_or(&self.fault)
+    }
+
+    /// Its time may run. What is well for want of knowledge is so only while all that could tell is heard.
+    fn is_visible(&self, resource: &Resource, visibility: Visibility) -> bool {
+        visibility.covers(resource) && (visibility.neighbors || self.well != Some(ClearedBecause::NotKnown))
     }
 
     fn due(&self, policy: &AlarmPolicy) -> Option<Duration> {

@@ -42,6 +42,7 @@ pub(crate) enum Standing {
 }
 
 /// Nodes that serve a VIP.
+#[derive(Debug)]
 pub(super) enum Serving {
     /// Whichever there are.
     All,

@@ -85,3 +85,13 @@ fn a_network_instance_that_goes_clears_no_session_s_alarm() {
 }
 
 // ---- one cause, one alarm ----
+
+#[test]
+fn a_doubt_clears_nothing_while_gnmi_is_read_anew() {
+    let mut leaf = Scenario::new();
+    leaf.holds(10, 5, 100).node("n1", &[]).service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &["n1"]);
+    leaf.after(10).alarmed(&[ROUTE_MISSING]).bgp(vip(1), &[ip("10.9.9.9")]).after(4).alarmed(&[ROUTE_MISSING]);
+    leaf.source(SourceId::Gnmi, SourceEvent::Syncing).after(30).alarmed(&[ROUTE_MISSING]);
+    leaf.back(SourceId::Gnmi).after(4).alarmed(&[ROUTE_MISSING]).after(1).alarmed(&[]);
+    assert_eq!(leaf.record(ROUTE_MISSING).because, ClearedBecause::NotKnown);
+}
