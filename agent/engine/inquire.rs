@@ -61,7 +61,16 @@ impl Engine {
             if vip.next_hops.iter().any(|hop| hop.kind == NextHopKind::L2) && cluster.at_address(vip.address).is_empty()
             {
                 let place = AddressKey { network_instance: instance.clone(), address: vip.address };
-                questions.insert(Question::Place(place), Asking::Watched);
+                questions.insert(Question::Place(place), if up { Asking::Followed } else { Asking::Watched });
+            }
+            // It has a MAC that no node is known to have: one may have got another network card since it was looked at.
+            if !up && vip.next_hops.iter().any(|hop| hop.kind == NextHopKind::L2 && hop.node.is_none()) {
+                let addresses = cluster.nodes.iter().flat_map(|(_, node)| &node.location.candidates);
+                let answering = addresses.filter(|(address, _)| world.switch.answers(instance, *address));
+                questions.extend(answering.map(|(address, _)| {
+                    let place = AddressKey { network_instance: instance.clone(), address: *address };
+                    (Question::Place(place), Asking::Repeatedly)
+                }));
             }
             for hop in &vip.next_hops {
                 let Some(neighbor) = neighbor(&world, cluster, hop) else { continue };

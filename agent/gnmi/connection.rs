@@ -1,5 +1,7 @@
 //! One connection, and what it is followed for.
 
+use std::collections::BTreeSet;
+
 use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use tonic::Status;
@@ -7,6 +9,7 @@ use tracing::{info, warn};
 
 use super::client::{Client, Refusal, Responses, Secret, refusal};
 use super::counters::{Counted, Counters};
+use super::entries::{self, Entries};
 use super::leaf::{Scalar, leaves};
 use super::neighbors::Neighbors;
 use super::path::{Elem, elems};
@@ -15,6 +18,7 @@ use super::source::{Cause, Ended, Source};
 use super::subscriptions::{GivenUp, Plan, Rpc, SubscribedLeaf};
 use crate::model::adaptation::Asker;
 use crate::model::event::{Event, SourceEvent, SourceId};
+use crate::model::inquiry::{AddressKey, Asking, Inquiry, Question};
 use crate::model::time::Timestamp;
 use crate::supervise::{chain, words};
 use gnmi::subscribe_response::Response;
@@ -57,6 +61,7 @@ pub(super) struct Connection<'a> {
     neighbors: Neighbors,
     counters: Counters,
     programming: Programming,
+    entries: Entries,
     /// When a server that says nothing counts as gone; `None` while it is not asked for samples.
     silent_at: Option<Instant>,
     /// When a sign of life was last passed on.
@@ -67,6 +72,7 @@ pub(super) struct Connection<'a> {
 enum Input {
     State(Option<Result<gnmi::SubscribeResponse, Status>>),
     Fib(Slot, Part, Option<Result<gnmi::SubscribeResponse, Status>>),
+    Entries(entries::Message),
     Answer(Result<gnmi::GetResponse, Status>),
     Instances,
     Questions,
@@ -79,6 +85,8 @@ impl<'a> Connection<'a> {
         let now = Instant::now();
         let deadline = now + source.options.sync_timeout;
         source.investigator.reconnect(now);
+        let mut entries = Entries::default();
+        entries.want(followed(&source.inquiry.borrow()), now);
         Self {
             state: client.subscribe(plan.state()),
             source,
@@ -89,6 +97,7 @@ impl<'a> Connection<'a> {
             neighbors: Neighbors::default(),
             counters: Counters::default(),
             programming: Programming::default(),
+            entries,
             silent_at: None,
             alive: now,
         }
@@ -105,12 +114,16 @@ impl<'a> Connection<'a> {
             Phase::Asked { deadline } | Phase::Reading { deadline } | Phase::ReadingFib { deadline } => Some(deadline),
             Phase::Synced => None,
         };
-        let question = self.source.investigator.deadline(Instant::now()).filter(|_| self.phase == Phase::Synced);
-        let timer = [deadline, self.silent_at, self.programming.deadline(), question].into_iter().flatten().min();
+        let question = self.source.investigator.deadline(Instant::now());
+        let [question, entries] =
+            [question, self.entries.deadline()].map(|at| at.filter(|_| self.phase == Phase::Synced));
+        let timers = [deadline, self.silent_at, self.programming.deadline(), question, entries];
+        let timer = timers.into_iter().flatten().min();
         let knows_neighbors = self.knows_neighbors();
         let input = tokio::select! {
             message = self.state.next() => Input::State(message),
             (slot, part, message) = self.programming.next() => Input::Fib(slot, part, message),
+            message = self.entries.next() => Input::Entries(message),
             answer = self.source.investigator.answer() => Input::Answer(answer),
             Ok(()) = self.source.instances.changed(), if knows_neighbors => Input::Instances,
             Ok(()) = self.source.inquiry.changed() => Input::Questions,
@@ -119,6 +132,7 @@ impl<'a> Connection<'a> {
         match input {
             Input::State(message) => self.state_message(message).await,
             Input::Fib(slot, part, message) => self.fib_message(slot, part, message).await,
+            Input::Entries(message) => self.entries_message(message).await,
             Input::Instances => {
                 if *self.source.instances.borrow() != *self.programming.wanted() {
                     self.follow_fib().await?;
@@ -127,8 +141,10 @@ impl<'a> Connection<'a> {
             }
             Input::Questions => {
                 let inquiry = self.source.inquiry.borrow_and_update().clone();
-                self.source.investigator.set(&inquiry, Instant::now());
-                Ok(())
+                let now = Instant::now();
+                self.source.investigator.set(&inquiry, now);
+                self.entries.want(followed(&inquiry), now);
+                self.entries_changed().await
             }
             Input::Answer(answer) => {
                 let findings = self.source.investigator.take(answer, Instant::now(), &self.neighbors);
@@ -140,6 +156,65 @@ impl<'a> Connection<'a> {
             }
             Input::Time => self.time(Instant::now()).await,
         }
+    }
+
+    /// Takes in a message about ARP and ND entries.
+    async fn entries_message(&mut self, (slot, message): entries::Message) -> Result<(), Ended> {
+        let response = match message {
+            Some(Ok(response)) => response,
+            Some(Err(status)) => return self.entries_refused(slot, &status).await,
+            None => return Err(closed()),
+        };
+        let now = Instant::now();
+        match received(response)? {
+            Received::Notification(notification) => {
+                let Some(table) = self.entries.table(slot) else { return Ok(()) };
+                let prefix = notification.prefix.as_ref();
+                for path in &notification.delete {
+                    table.delete(&elems(prefix, Some(path)));
+                }
+                let mut errors = Vec::new();
+                for update in &notification.update {
+                    let read = leaves(prefix, update, |path, value| table.set(path, value, now));
+                    errors.extend(read.err().map(|error| chain(&error)));
+                }
+                self.source.left_out(errors).await?;
+            }
+            Received::Synced => self.entries.synced(slot, now),
+            Received::Nothing => {}
+        }
+        self.entries_changed().await
+    }
+
+    /// Passes on who answers for addresses now, and which of them are followed.
+    async fn entries_changed(&mut self) -> Result<(), Ended> {
+        let now = Instant::now();
+        let answering = self.entries.changes();
+        let findings = self.source.investigator.heard(answering, Timestamp::now(), now);
+        if let Some(covered) = self.entries.take_covered() {
+            self.source.investigator.cover(&covered, now);
+        }
+        for (question, finding) in findings {
+            self.source.send(Event::Finding(question, finding)).await?;
+        }
+        Ok(())
+    }
+
+    /// The subscription to ARP and ND entries was refused or broken off: they are asked for by Get until there is another.
+    async fn entries_refused(&mut self, slot: Slot, status: &Status) -> Result<(), Ended> {
+        let now = Instant::now();
+        let limit_pause = self.source.options.limit_pause;
+        match refusal(status) {
+            Refusal::Credentials => return Err(self.source.refused_credentials(&self.secret, status)),
+            Refusal::Limit => self.entries.drop_watch(slot, now + limit_pause),
+            Refusal::Encoding => return self.next_encoding(status),
+            Refusal::Path => {
+                self.simplified(Rpc::Entries, status);
+                self.entries.drop_watch(slot, now);
+            }
+            Refusal::Other => return Err(failed(status)),
+        }
+        self.entries_changed().await
     }
 
     fn knows_neighbors(&self) -> bool {
@@ -350,6 +425,7 @@ impl<'a> Connection<'a> {
             return Err(Ended::Lost(Cause::Other, format!("the gNMI server has said nothing for {waited} s")));
         }
         if self.phase == Phase::Synced {
+            self.entries_time(now).await?;
             let Source { investigator, requests, .. } = &mut *self.source;
             investigator.start(now, &self.client, self.plan.encoding(), requests);
         }
@@ -359,6 +435,19 @@ impl<'a> Connection<'a> {
             self.publish_fib().await?;
         }
         Ok(())
+    }
+
+    async fn entries_time(&mut self, now: Instant) -> Result<(), Ended> {
+        if self.entries.deadline().is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        // What is there counts before samples are missed: the agent may have been held up itself.
+        while let Some(message) = self.entries.ready() {
+            self.entries_message(message).await?;
+        }
+        let (plan, counters, client) = (&self.plan, &self.counters, &self.client);
+        self.entries.time(now, &mut Server { client, plan, counters, requests: &mut self.source.requests });
+        self.entries_changed().await
     }
 
     fn state_refused(&mut self, status: &Status) -> Result<(), Ended> {
@@ -427,6 +516,16 @@ impl<'a> Connection<'a> {
         self.report();
         true
     }
+}
+
+/// The addresses whose ARP and ND entries are to be followed.
+fn followed(inquiry: &Inquiry) -> BTreeSet<AddressKey> {
+    let followed = inquiry.iter().filter(|(_, asking)| **asking >= Asking::Followed);
+    let key = |question: &Question| match question {
+        Question::Place(key) => Some(key.clone()),
+        _ => None,
+    };
+    followed.filter_map(|(question, _)| key(question)).collect()
 }
 
 /// What a message says.

@@ -8,6 +8,7 @@
 //!        └─ Programming   FIB programming in the network instances clusters use
 //!             ├─ Subscribe   changes only, where the switch counts no failure
 //!             └─ Subscribe   what stands, then changes, everywhere else
+//!        ├─ Entries       who answers ARP or ND for VIPs that are announced so: Subscribe, sampled
 //!        ├─ Investigator  a few Gets about what is not up, when the engine asks .. Event::Finding
 //!        ── leaves ── tables .... Event::{Neighbors, ActiveRoutes, Fib, Coverage, Source(Gnmi, ...)}
 //! ```
@@ -20,6 +21,7 @@
 mod client;
 mod connection;
 mod counters;
+mod entries;
 mod fib;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

@@ -1,7 +1,7 @@
 //! What a gNMI server takes of what the agent asks: every request once, in the forms the agent would try.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -14,6 +14,7 @@ use super::source::{Options, unreachable};
 use super::subscriptions::{Plan, Rpc};
 use crate::endpoint::ConnectError;
 use crate::model::adaptation::Refused;
+use crate::model::inquiry::AddressKey;
 use crate::model::names::NetworkInstanceName;
 use crate::supervise::{chain, words};
 use srl_proto::gnmi;
@@ -22,6 +23,9 @@ use srl_proto::gnmi;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A subscription to changes alone that was not refused by now is accepted.
 const ACCEPTED_AFTER: Duration = Duration::from_secs(2);
+
+/// An address that nobody has.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// What a server takes.
 #[derive(Clone, Debug)]
@@ -87,6 +91,14 @@ pub async fn probe(options: &Options, instances: &BTreeSet<NetworkInstanceName>)
             return Err(refused(&status));
         }
     }
+    let nobody = instances.iter().map(|instance| AddressKey { network_instance: instance.clone(), address: NOBODY });
+    let nobody: BTreeSet<_> = nobody.collect();
+    while let Some((request, _)) = plan.entries(&nobody) {
+        let Err(status) = begun(&client, request, ACCEPTED_AFTER).await else { break };
+        if !simpler(&mut plan, Rpc::Entries, &status) {
+            return Err(refused(&status));
+        }
+    }
     let mut probed = Probed { encoding: plan.encoding_name(), refused: plan.refused() };
     probed.refused.paths.extend(refused_tables(&client, plan.encoding()).await.map_err(|status| refused(&status))?);
     Ok(probed)
@@ -112,20 +124,31 @@ fn simpler(plan: &mut Plan, rpc: Rpc, status: &Status) -> bool {
 
 /// The tables the agent looks into when something is not up that the server does not have.
 async fn refused_tables(client: &Client, encoding: gnmi::Encoding) -> Result<Vec<std::sync::Arc<str>>, Status> {
-    let nobody = IpAddr::from([192, 0, 2, 1]);
+    // All at once, as others share the server's limit; one by one where that is refused.
+    let (tables, paths): (Vec<_>, Vec<_>) = questions_of_each_kind(NOBODY).unzip();
+    if !refuses(client, encoding, &paths.concat()).await? {
+        return Ok(Vec::new());
+    }
     let mut refused = Vec::new();
-    for (table, paths) in questions_of_each_kind(nobody) {
-        let request = gnmi::GetRequest {
-            path: paths.iter().filter_map(|path| parse(path).ok()).collect(),
-            r#type: gnmi::get_request::DataType::State.into(),
-            encoding: encoding.into(),
-            ..Default::default()
-        };
-        match tokio::time::timeout(PATIENCE, client.get_small(request)).await {
-            Ok(Err(status)) if refusal(&status) == Refusal::Path => refused.push(table.into()),
-            Ok(Err(status)) if matches!(refusal(&status), Refusal::Credentials | Refusal::Limit) => return Err(status),
-            _ => {}
+    for (table, paths) in tables.into_iter().zip(paths) {
+        if refuses(client, encoding, &paths).await? {
+            refused.push(table.into());
         }
     }
     Ok(refused)
+}
+
+/// Whether a Get of these paths is refused for one of them.
+async fn refuses(client: &Client, encoding: gnmi::Encoding, paths: &[String]) -> Result<bool, Status> {
+    let request = gnmi::GetRequest {
+        path: paths.iter().filter_map(|path| parse(path).ok()).collect(),
+        r#type: gnmi::get_request::DataType::State.into(),
+        encoding: encoding.into(),
+        ..Default::default()
+    };
+    match tokio::time::timeout(PATIENCE, client.get_small(request)).await {
+        Ok(Err(status)) if refusal(&status) == Refusal::Path => Ok(true),
+        Ok(Err(status)) if matches!(refusal(&status), Refusal::Credentials | Refusal::Limit) => Err(status),
+        _ => Ok(false),
+    }
 }

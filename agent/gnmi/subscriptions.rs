@@ -4,10 +4,12 @@
 //! subscription; only when there is no simpler form is the leaf left out that is needed least.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::path::{escaped, parse};
 use crate::model::adaptation::Refused;
+use crate::model::inquiry::AddressKey;
 use crate::model::names::NetworkInstanceName;
 use srl_proto::gnmi;
 
@@ -27,6 +29,8 @@ pub(super) enum SubscribedLeaf {
     Suppressed,
     SuccessType,
     SuccessTime,
+    /// ARP and ND entries.
+    Answering,
     /// The switch's clock: sampled, it shows that the server and its subscription live.
     Clock,
 }
@@ -36,6 +40,11 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 /// How often counters are sampled: YANG marks them `sample=5`, so that a change may not be sent by itself.
 const COUNTER_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How often ARP and ND entries are sampled.
+const ENTRY_INTERVAL: Duration = Duration::from_secs(10);
+/// With more addresses than this, all entries are asked for.
+const MOST_ADDRESSES: usize = 128;
+
 /// Which RPC a leaf belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rpc {
@@ -43,6 +52,8 @@ pub(super) enum Rpc {
     State,
     /// FIB programming, of some.
     Fib,
+    /// ARP and ND entries, of some addresses.
+    Entries,
 }
 
 /// A feature of a subscription that a server may refuse.
@@ -50,6 +61,8 @@ pub(super) enum Rpc {
 pub(super) enum Feature {
     /// Counters by SAMPLE with `suppress_redundant`; else ON_CHANGE.
     SampledCounters,
+    /// ARP and ND entries by SAMPLE, which shows that they still stand; else ON_CHANGE.
+    SampledEntries,
     /// `updates_only`; else the existing entries come first.
     UpdatesOnly,
     /// `*` as the value of keys; else the keys are omitted, which gNMI defines to mean the same.
@@ -61,6 +74,7 @@ impl Feature {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::SampledCounters => "suppress_redundant",
+            Self::SampledEntries => "sample",
             Self::UpdatesOnly => "updates_only",
             Self::Wildcards => "wildcards",
         }
@@ -79,11 +93,12 @@ const fn features(rpc: Rpc) -> [Feature; 2] {
     match rpc {
         Rpc::State => [Feature::SampledCounters, Feature::Wildcards],
         Rpc::Fib => [Feature::UpdatesOnly, Feature::Wildcards],
+        Rpc::Entries => [Feature::SampledEntries, Feature::Wildcards],
     }
 }
 
 /// Leaves that can be done without, the least needed last.
-const OPTIONAL: [(SubscribedLeaf, Rpc); 12] = [
+const OPTIONAL: [(SubscribedLeaf, Rpc); 13] = [
     (SubscribedLeaf::LastFailed, Rpc::Fib),
     (SubscribedLeaf::Pending, Rpc::Fib),
     (SubscribedLeaf::SuccessTime, Rpc::Fib),
@@ -96,6 +111,7 @@ const OPTIONAL: [(SubscribedLeaf, Rpc); 12] = [
     (SubscribedLeaf::DynamicNeighbor, Rpc::State),
     (SubscribedLeaf::Clock, Rpc::State),
     (SubscribedLeaf::LastWords, Rpc::State),
+    (SubscribedLeaf::Answering, Rpc::Entries),
 ];
 
 /// Encodings in the order they are tried. All are read.
@@ -151,6 +167,9 @@ impl SubscribedLeaf {
             Self::Suppressed => programming("suppressed"),
             Self::SuccessType => programming("last-successful-operation-type"),
             Self::SuccessTime => programming("last-successful-operation-timestamp"),
+            Self::Answering => [("ipv4/arp", "ipv4"), ("ipv6/neighbor-discovery", "ipv6")]
+                .map(|(table, family)| entry_path(table, family, "*"))
+                .into(),
             Self::Clock => vec!["/system/information/current-datetime".to_owned()],
         }
     }
@@ -224,6 +243,24 @@ impl Plan {
         Some(self.request(Rpc::Fib, paths, updates_only))
     }
 
+    /// The ARP and ND entries of these addresses, and which subinterfaces are in their network instances; true if entries are
+    /// sampled. `None` if there is nothing to ask, or the server does not take it.
+    pub(super) fn entries(&self, keys: &BTreeSet<AddressKey>) -> Option<(gnmi::SubscribeRequest, bool)> {
+        if keys.is_empty() || !self.wants(SubscribedLeaf::Answering) {
+            return None;
+        }
+        let addresses: BTreeSet<_> = keys.iter().map(|key| key.address).collect();
+        let entries = match addresses.len() > MOST_ADDRESSES {
+            true => SubscribedLeaf::Answering.paths("*"),
+            false => addresses.iter().map(|address| entry_of(*address)).collect(),
+        };
+        let instances: BTreeSet<_> = keys.iter().map(|key| &key.network_instance).collect();
+        let members = instances.into_iter().map(members_of);
+        let paths = entries.into_iter().chain(members).map(|path| (SubscribedLeaf::Answering, path));
+        let sampled = self.uses(Rpc::Entries, Feature::SampledEntries);
+        Some((self.request(Rpc::Entries, paths, false), sampled))
+    }
+
     /// Whether the server can be asked for changes alone.
     pub(super) fn has_updates_only(&self) -> bool {
         self.uses(Rpc::Fib, Feature::UpdatesOnly)
@@ -264,6 +301,7 @@ impl Plan {
             SubscribedLeaf::FailedCount | SubscribedLeaf::ActiveCount if self.uses(rpc, Feature::SampledCounters) => {
                 sampled(COUNTER_INTERVAL, true)
             }
+            SubscribedLeaf::Answering if self.uses(rpc, Feature::SampledEntries) => sampled(ENTRY_INTERVAL, false),
             _ => gnmi::Subscription { mode: gnmi::SubscriptionMode::OnChange.into(), ..Default::default() },
         };
         gnmi::Subscription { path: Some(path), ..subscription }
@@ -327,6 +365,23 @@ impl Plan {
         let names = |path: &String| steps(path).any(|step| step == element);
         self.wanted(rpc).filter(|leaf| leaf.paths("*").iter().any(names)).collect()
     }
+}
+
+fn entry_path(table: &str, family: &str, address: &str) -> String {
+    format!("/interface[name=*]/subinterface[index=*]/{table}/neighbor[{family}-address={address}]/link-layer-address")
+}
+
+/// The ARP or ND entry of an address.
+pub(super) fn entry_of(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(_) => entry_path("ipv4/arp", "ipv4", &address.to_string()),
+        IpAddr::V6(_) => entry_path("ipv6/neighbor-discovery", "ipv6", &address.to_string()),
+    }
+}
+
+/// The subinterfaces of a network instance.
+pub(super) fn members_of(instance: &NetworkInstanceName) -> String {
+    format!("/network-instance[name={}]/interface[name=*]/oper-state", escaped(instance.as_str()))
 }
 
 /// The names in a path that has no slash in its keys.

@@ -18,12 +18,12 @@ use crate::adapted::Adapted;
 use crate::endpoint::Endpoint;
 use crate::model::adaptation::Adaptation;
 use crate::model::event::{Event, SourceEvent, SourceId, Update};
-use crate::model::inquiry::{Answer, Asking, Inquiry, Question};
+use crate::model::inquiry::{AddressKey, Answer, Asking, Inquiry, Place, Question};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{
     FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, PeerAddress, SessionState,
 };
-use srl_proto::gnmi::Encoding;
+use srl_proto::gnmi::{Encoding, SubscriptionMode};
 
 const NEIGHBOR: &str = "/srl_nokia-network-instance:network-instance[name=default]/protocols/srl_nokia-bgp:bgp\
                         /neighbor[peer-address=192.168.1.11]";
@@ -617,4 +617,124 @@ async fn a_question_that_is_void_is_not_asked() {
     agent.inquiry.send_replace(Arc::default());
     assert!(tokio::time::timeout(Duration::from_millis(1300), agent.event()).await.is_err());
     assert_eq!(server.rules(|rules| rules.gets.len()), 0);
+}
+
+const ENTRY: &str = "/srl_nokia-interfaces:interface[name=irb1]/subinterface[index=1]/ipv4/srl_nokia-interfaces-nbr:arp\
+                     /neighbor[ipv4-address=10.20.0.100]";
+const MEMBER: &str = "/srl_nokia-network-instance:network-instance[name=default]/interface[name=irb1.1]";
+
+/// Who answers for 10.20.0.100 is to be followed.
+fn followed() -> Arc<Inquiry> {
+    let key = AddressKey { network_instance: "default".into(), address: [10, 20, 0, 100].into() };
+    Arc::new(Inquiry::from([(Question::Place(key), Asking::Followed)]))
+}
+
+/// What is found next of who answers.
+async fn place(agent: &mut Agent) -> Place {
+    loop {
+        if let Event::Finding(Question::Place(_), finding) = agent.event().await {
+            let Answer::Place(place) = finding.answer else { panic!("a place: {finding:?}") };
+            return place;
+        }
+    }
+}
+
+/// What is found as soon as this MAC has answered.
+async fn until_mac(agent: &mut Agent, mac: &str) -> Place {
+    loop {
+        let place = place(agent).await;
+        if place.answers && place.link_layer_address.as_deref() == Some(mac) {
+            return place;
+        }
+    }
+}
+
+fn answers(subscription: &Subscription, mac: &str) {
+    subscription.update(ENTRY, &json!({ "link-layer-address": mac }).to_string());
+}
+
+fn modes(subscription: &Subscription) -> BTreeSet<i32> {
+    subscription.list.subscription.iter().map(|one| one.mode).collect()
+}
+
+#[tokio::test]
+async fn who_answers_is_told_by_samples_and_where_that_is_asked_once() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &[], |_| {});
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    agent.inquiry.send_replace(followed());
+    let entries = server.subscription().await;
+    assert_eq!(entries.leaves(), ["link-layer-address", "oper-state"]);
+    assert_eq!(modes(&entries), [SubscriptionMode::Sample.into()].into());
+    entries.update(MEMBER, r#"{"oper-state":"up"}"#);
+    answers(&entries, "AA:C1:AB:00:00:11");
+    entries.sync();
+    assert_eq!(until_mac(&mut agent, "AA:C1:AB:00:00:11").await.subinterface.as_deref(), Some("irb1.1"));
+    answers(&entries, "AA:C1:AB:00:00:12");
+    until_mac(&mut agent, "AA:C1:AB:00:00:12").await;
+    entries.delete(ENTRY);
+    while place(&mut agent).await.answers {}
+    // It is followed still: a Get has less to say of it.
+    server.rules(|rules| rules.answers = vec![(ENTRY, json!({ "link-layer-address": "old" }).to_string())]);
+    answers(&entries, "AA:C1:AB:00:00:13");
+    let place = until_mac(&mut agent, "AA:C1:AB:00:00:13").await;
+    assert_eq!(place.port, None);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_sample_entries_tells_their_changes() {
+    let folder = folder();
+    let rules = Rules { no_samples_of: Some("arp"), ..Rules::default() };
+    let mut server = Server::start(&socket(&folder), rules);
+    let mut agent = Agent::start(&folder, &[], |_| {});
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    agent.inquiry.send_replace(followed());
+    let entries = server.subscription().await;
+    assert_eq!(modes(&entries), [SubscriptionMode::OnChange.into()].into());
+    answers(&entries, "AA:C1:AB:00:00:11");
+    entries.sync();
+    until_mac(&mut agent, "AA:C1:AB:00:00:11").await;
+    assert_eq!(agent.adapted().1, ["sample"]);
+}
+
+#[tokio::test]
+async fn a_server_that_has_no_such_entries_to_follow_is_asked_for_them() {
+    let folder = folder();
+    let rules = Rules {
+        unknown_element: Some("arp"),
+        answers: vec![(ENTRY, json!({ "link-layer-address": "AA:C1:AB:00:00:11" }).to_string())],
+        ..Rules::default()
+    };
+    let mut server = Server::start(&socket(&folder), rules);
+    let mut agent = Agent::start(&folder, &[], |_| {});
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    agent.inquiry.send_replace(followed());
+    until_mac(&mut agent, "AA:C1:AB:00:00:11").await;
+    server.rules(|rules| rules.answers[0].1 = json!({ "link-layer-address": "AA:C1:AB:00:00:12" }).to_string());
+    until_mac(&mut agent, "AA:C1:AB:00:00:12").await;
+    let entries = "/interface[name=*]/subinterface[index=*]/ipv4/arp/neighbor[ipv4-address=*]/link-layer-address";
+    assert_eq!(agent.adapted().1, [entries]);
+}
+
+#[tokio::test]
+async fn a_subscription_to_entries_that_is_limited_is_tried_again_and_meanwhile_they_are_asked_for() {
+    let folder = folder();
+    let mut server = Server::start(&socket(&folder), Rules::default());
+    let mut agent = Agent::start(&folder, &[], |options| options.limit_pause = Duration::from_secs(1));
+    let state = server.subscription().await;
+    agent.synced(&state).await;
+    server.rules(|rules| {
+        rules.exhausted = 1;
+        rules.answers = vec![(ENTRY, json!({ "link-layer-address": "AA:C1:AB:00:00:11" }).to_string())];
+    });
+    agent.inquiry.send_replace(followed());
+    until_mac(&mut agent, "AA:C1:AB:00:00:11").await;
+    let entries = server.subscription().await;
+    answers(&entries, "AA:C1:AB:00:00:12");
+    entries.sync();
+    until_mac(&mut agent, "AA:C1:AB:00:00:12").await;
 }

@@ -51,7 +51,10 @@ pub enum Asking {
     Once(Option<Timestamp>),
     /// At once, after a minute, then every five minutes: something is not up.
     Repeatedly,
-    /// Every 10 s: a verdict rests on it (which node answers for a VIP that is announced by ARP or ND).
+    /// By a subscription, or every 10 s where there is none: a verdict rests on it (which node answers for a VIP that is
+    /// announced by ARP or ND).
+    Followed,
+    /// The same, and every 10 s in any case: what it is about is not up.
     Watched,
 }
 

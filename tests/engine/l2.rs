@@ -153,13 +153,23 @@ fn while_gnmi_is_lost_no_mac_makes_a_vip_down() {
 }
 
 #[test]
-fn who_answers_is_looked_at_every_ten_seconds_and_where_nodes_are_once() {
+fn who_answers_is_followed_and_where_nodes_are_is_asked_once_while_a_vip_is_up() {
     let mut leaf = leaf(Speaker::Metallb, Cluster);
     let asked = |leaf: &Scenario, address: IpAddr| {
         let key = AddressKey { network_instance: VRF.into(), address };
         leaf.asked.get(&Question::Place(key)).copied()
     };
+    assert_eq!(asked(&leaf, vip()), Some(Asking::Followed));
+    assert_eq!(asked(&leaf, Family::V4.node(1)), Some(Asking::Once(None)));
+    // The MAC of no node: one may have got another since it was asked.
+    resolve_nodes(&mut leaf, 1..=3);
+    resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:99");
+    leaf.expect(vip(), Down, Some(NextHopUnexpected), &[&"no node has"]);
     assert_eq!(asked(&leaf, vip()), Some(Asking::Watched));
+    assert_eq!(asked(&leaf, Family::V4.node(1)), Some(Asking::Repeatedly));
+    resolve(&mut leaf, 2, Family::V4.node(1), "aa:00:00:00:00:99");
+    leaf.expect(vip(), Up, None, &[]);
+    assert_eq!(asked(&leaf, vip()), Some(Asking::Followed));
     assert_eq!(asked(&leaf, Family::V4.node(1)), Some(Asking::Once(None)));
     leaf.withdraw(vip()).expect(vip(), Unknown, Some(ArpUnresolved), &[]);
     assert_eq!(asked(&leaf, vip()), None);

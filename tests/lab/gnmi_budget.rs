@@ -35,6 +35,42 @@ async fn while_all_is_up_nothing_is_asked() {
     bench.down().await;
 }
 
+/// The VIP of the lab with kube-vip, and the node that answers for it.
+const BY_ARP: &str = "/k8s-services/cluster[name=c1]/service[namespace=default][name=web]/vip[address=10.20.0.100]";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_answers_for_a_vip_is_followed_without_asking() {
+    let at = |name: &str| format!("{BY_ARP}/{name}");
+    let holder = at("next-hop[address=10.20.0.100]/node");
+    let bench = Bench::of("arp-kube-vip").await;
+    bench.until("leaf1", &[(&at("oper-state"), Is("up")), (&holder, Is("n1"))]).await;
+    bench.until("leaf2", &[(&at("oper-state"), Is("up")), (&at("vantage"), Is("remote"))]).await;
+    let requests = || ["leaf1", "leaf2"].map(|leaf| bench.leaf(leaf).gnmi().local_requests());
+    // What was asked when it came up is over when nothing has been asked for as long as anything is put off.
+    let settled = async || loop {
+        let before = requests();
+        sleep_until(Instant::now() + QUIET / 2).await;
+        if requests() == before {
+            break;
+        }
+    };
+    settled().await;
+    let before = requests();
+    sleep_until(Instant::now() + QUIET).await;
+    assert_eq!(requests(), before);
+    // Another node of this leaf answers: it is known, and where that one is plugged in is all that is asked.
+    bench
+        .act(&["patch: { cluster: c1, kind: Service, name: web, \
+                patch: { metadata: { annotations: { kube-vip.io/vipHost: n2 } } } }"])
+        .await;
+    bench.until("leaf1", &[(&at("oper-state"), Is("up")), (&holder, Is("n2"))]).await;
+    settled().await;
+    let asked = requests()[0] - before[0];
+    assert!(asked <= 4, "{asked} requests for one change");
+    bench.expect("leaf1", &[(&at("oper-state"), Is("up")), (&holder, Is("n2"))]);
+    bench.down().await;
+}
+
 /// A client on the same socket as the agent.
 async fn beside(bench: &Bench, leaf: &str) -> GNmiClient<Channel> {
     let socket = bench.leaf(leaf).gnmi_socket();

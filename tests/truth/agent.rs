@@ -212,12 +212,12 @@ impl Agent {
 
     /// Time passes; what verdicts rest on is looked at every ten seconds.
     fn settle(&mut self) {
-        if !self.asked.values().any(|how| *how == Asking::Watched) {
+        if !self.asked.values().any(|how| *how >= Asking::Followed) {
             self.pass(SETTLE);
         } else {
             for _ in 0..SETTLE.as_secs() / LOOK.as_secs() {
                 self.pass(LOOK);
-                self.answer(|_, how| how == Asking::Watched);
+                self.answer(|_, how| how >= Asking::Followed);
             }
         }
     }

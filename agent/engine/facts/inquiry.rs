@@ -77,7 +77,7 @@ impl Inquiries {
         if before.map_or(questions.is_empty(), |before| *before == questions) {
             return;
         }
-        match questions.values().any(|how| *how == Asking::Watched) {
+        match questions.values().any(|how| *how >= Asking::Followed) {
             true => _ = self.watchers.insert(asker.clone()),
             false => _ = self.watchers.remove(&asker),
         }

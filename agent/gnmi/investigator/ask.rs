@@ -1,8 +1,7 @@
 //! From questions to paths. Keys are given by value as far as they are known: a wildcard for a prefix would be a table.
 
-use std::net::IpAddr;
-
 use super::super::path::escaped;
+use super::super::subscriptions::{entry_of, members_of};
 use crate::model::inquiry::{AddressKey, PathKey, Question};
 use crate::model::switch::NeighborKey;
 
@@ -64,16 +63,7 @@ fn neighbor(key: &NeighborKey) -> String {
 
 /// The ARP/ND entry, and which subinterfaces belong to the network instance: an address may stand in several.
 fn place(key: &AddressKey) -> Vec<String> {
-    let address = key.address;
-    let entry = match address {
-        IpAddr::V4(_) => format!("ipv4/arp/neighbor[ipv4-address={address}]"),
-        IpAddr::V6(_) => format!("ipv6/neighbor-discovery/neighbor[ipv6-address={address}]"),
-    };
-    let instance = escaped(key.network_instance.as_str());
-    vec![
-        format!("/interface[name=*]/subinterface[index=*]/{entry}/link-layer-address"),
-        format!("/network-instance[name={instance}]/interface[name=*]/oper-state"),
-    ]
+    vec![entry_of(key.address), members_of(&key.network_instance)]
 }
 
 fn path(key: &PathKey, extent: Extent) -> Vec<String> {
@@ -124,7 +114,7 @@ mod tests {
 
     #[test]
     fn prefixes_and_addresses_are_never_wildcards() {
-        let address = IpAddr::from([192, 168, 1, 11]);
+        let address = std::net::IpAddr::from([192, 168, 1, 11]);
         let path = PathKey {
             network_instance: "red".into(),
             prefix: "1.1.1.1/32".parse().expect("a prefix"),

@@ -27,6 +27,7 @@ use tonic::{Code, Status};
 use tracing::{debug, info};
 
 use self::ask::{Extent, Kind};
+pub(in crate::gnmi) use self::read::Entry;
 use self::read::{Leaves, remember};
 use super::client::{Client, Refusal, refusal};
 use super::leaf::leaves;
@@ -59,12 +60,15 @@ const LATER: Duration = Duration::from_secs(300);
 const SILENCE: Duration = Duration::from_secs(30);
 /// What is asked again and due within this time goes along with what is due now.
 const ALONG: Duration = Duration::from_secs(15);
-/// How often an address is looked at that a verdict rests on.
+/// How often an address is looked at that a verdict rests on, where no subscription follows it.
 const WATCHED: Duration = Duration::from_secs(10);
 /// How long one Get may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause after the server had enough.
 const LIMIT_PAUSE: Duration = Duration::from_secs(60);
+
+/// Who answers for addresses.
+pub(super) type Answering = BTreeMap<AddressKey, Option<Entry>>;
 
 /// What has been done about a question.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +115,8 @@ pub(super) struct Investigator {
     records: BTreeMap<Question, Record>,
     /// What was found of each address, kept for as long as it is asked about.
     places: BTreeMap<AddressKey, Place>,
+    /// Who answers for addresses that a subscription follows: nothing that a Get says of that is newer.
+    followed: Answering,
     /// The state of neighbors, until it is known where they are plugged in: a port that is down lets the hold
     /// timer expire, and is the better answer.
     held: BTreeMap<AddressKey, (Question, Finding)>,
@@ -132,6 +138,7 @@ impl Default for Investigator {
         Self {
             records: BTreeMap::new(),
             places: BTreeMap::new(),
+            followed: Answering::new(),
             held: BTreeMap::new(),
             next: Vec::new(),
             running: None,
@@ -157,6 +164,7 @@ impl Investigator {
     pub(super) fn reconnect(&mut self, now: Instant) {
         (self.running, self.next) = (None, Vec::new());
         self.held.clear();
+        self.followed.clear();
         (self.mixed, self.paths, self.paused) = (true, PATHS, None);
         self.refused.clear();
         self.records.values_mut().for_each(|record| *record = Record::new(record.asking, now));
@@ -172,6 +180,7 @@ impl Investigator {
         self.records.retain(|question, _| inquiry.contains_key(question));
         let is_asked = |key: &AddressKey| inquiry.contains_key(&Question::Place(key.clone()));
         self.places.retain(|key, _| is_asked(key));
+        self.followed.retain(|key, _| is_asked(key));
         self.held.retain(|_, (question, _)| inquiry.contains_key(question));
         for stage in &mut self.next {
             if let Stage::Macs(keys) | Stage::Ports(keys) = stage {
@@ -184,6 +193,38 @@ impl Investigator {
                 self.records.insert(question.clone(), Record::new(*asking, now));
             }
         }
+    }
+
+    /// These addresses are followed by a subscription, and no others: those are asked for by Get.
+    pub(super) fn cover(&mut self, keys: &BTreeSet<AddressKey>, now: Instant) {
+        self.followed.retain(|key, _| keys.contains(key));
+        for (question, record) in &mut self.records {
+            let Question::Place(key) = question else { continue };
+            if record.asking == Asking::Followed && !keys.contains(key) {
+                record.due.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Takes in who answers for addresses that are followed; returns what is news. Where another one is plugged in is asked.
+    pub(super) fn heard(&mut self, answering: Answering, at: Timestamp, now: Instant) -> Vec<(Question, Finding)> {
+        self.has_entries |= answering.values().any(Option::is_some);
+        let mut findings = Vec::new();
+        for (key, entry) in answering {
+            let question = Question::Place(key.clone());
+            let Some(record) = self.records.get_mut(&question) else { continue };
+            if self.followed.get(&key) == Some(&entry) {
+                continue;
+            }
+            let place = remember(self.places.get(&key), entry.as_ref(), self.has_entries);
+            if place.answers && place.port.is_none() {
+                record.due = Some(record.due.map_or(now + GATHER, |due| due.min(now + GATHER)));
+            }
+            findings.push((question, Finding { at, answer: Answer::Place(place.clone()) }));
+            self.places.insert(key.clone(), place);
+            self.followed.insert(key, entry);
+        }
+        findings
     }
 
     /// When a Get may be made next; `None` if there is nothing to ask.
@@ -254,7 +295,8 @@ impl Investigator {
             if paths.len() > self.paths && !due.is_empty() {
                 break;
             }
-            record.asked(now, Kind::of(question));
+            let followed = matches!(question, Question::Place(key) if self.followed.contains_key(key));
+            record.asked(now, Kind::of(question), followed);
             due.push(question.clone());
         }
         due
@@ -438,14 +480,14 @@ impl Investigator {
                     Some(Answer::Path(crate::model::inquiry::Path { is_known: self.has_rows, ..path }))
                 }
                 Question::Place(key) => {
-                    let entry = leaves.entry(key);
+                    let entry = self.followed.get(key).cloned().unwrap_or_else(|| leaves.entry(key));
                     let mut place = remember(self.places.get(key), entry.as_ref(), self.has_entries);
                     let is_irb = place.subinterface.as_ref().is_some_and(|name| name.starts_with("irb"));
                     if !is_irb {
                         place.port =
                             place.subinterface.as_ref().and_then(|name| Some(Arc::from(name.rsplit_once('.')?.0)));
                     }
-                    let watched = self.records.get(&question).is_some_and(|record| record.asking == Asking::Watched);
+                    let watched = self.records.get(&question).is_some_and(|record| record.asking >= Asking::Followed);
                     let settled = watched && (place.port.is_some() || !place.answers);
                     // One with a subinterface is answered once its port is known; one that is watched as soon as it is
                     // known who answers, and with its port when that is another one.
@@ -482,11 +524,13 @@ impl Record {
         Self { asking, due: Some(now + gather), times: 0 }
     }
 
-    fn asked(&mut self, now: Instant, kind: Kind) {
+    /// It is being asked; `followed`: a subscription tells what becomes of it.
+    fn asked(&mut self, now: Instant, kind: Kind, followed: bool) {
         self.times += 1;
         self.due = match (self.asking, kind, self.times) {
             (Asking::Once(_), ..) => None,
-            (Asking::Watched, ..) => Some(now + WATCHED),
+            (Asking::Followed, ..) if followed => None,
+            (Asking::Followed | Asking::Watched, ..) => Some(now + WATCHED),
             (Asking::Repeatedly, Kind::Neighbor, 1) => Some(now + SILENCE),
             (Asking::Repeatedly, Kind::Neighbor, 2) => Some(now + SECOND - SILENCE),
             (Asking::Repeatedly, _, 1) => Some(now + SECOND),

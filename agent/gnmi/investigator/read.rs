@@ -17,9 +17,9 @@ pub(super) struct Leaves(pub(super) Vec<(Vec<Elem>, Scalar)>);
 
 /// An ARP/ND entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) subinterface: Arc<str>,
-    pub(super) link_layer_address: Arc<str>,
+pub(in crate::gnmi) struct Entry {
+    pub(in crate::gnmi) subinterface: Arc<str>,
+    pub(in crate::gnmi) link_layer_address: Arc<str>,
 }
 
 impl Leaves {

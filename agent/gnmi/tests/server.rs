@@ -29,6 +29,8 @@ pub(super) struct Rules {
     pub(super) exhausted: usize,
     /// Refuses `updates_only`, in no words that name it.
     pub(super) no_updates_only: bool,
+    /// Refuses to sample what has this step in its path, in no words that name it.
+    pub(super) no_samples_of: Option<&'static str>,
     /// Refuses `*` as the value of a key.
     pub(super) no_wildcards: bool,
     /// The encodings that Capabilities names; unimplemented if none.
@@ -160,6 +162,14 @@ impl Service {
         }
         let mut keys = list.subscription.iter().filter_map(|one| one.path.as_ref()).flat_map(|path| &path.elem);
         let wildcard = keys.any(|elem| elem.key.values().any(|value| value == "*"));
+        let samples = |element: &str| {
+            let sampled = list.subscription.iter().filter(|one| one.mode() == SubscriptionMode::Sample);
+            let mut steps = sampled.filter_map(|one| one.path.as_ref()).flat_map(|path| &path.elem);
+            steps.any(|elem| elem.name == element)
+        };
+        if rules.no_samples_of.is_some_and(samples) {
+            return Err(Status::invalid_argument("Not supported"));
+        }
         if rules.no_updates_only && list.updates_only || rules.no_wildcards && wildcard {
             return Err(Status::invalid_argument("Not supported"));
         }
