@@ -64,3 +64,47 @@ async fn of_three_nodes_none_is_the_only_way_until_two_are_gone() {
     bench.until("leaf1", &[(&at("oper-state"), Is("down")), (&sole("worker02"), Is("0"))]).await;
     bench.down().await;
 }
+
+/// What `show k8s-services impact` says of the VIP, and what it is called there.
+async fn foretold(bench: &Bench, of: &str) -> (String, String) {
+    let text = bench.cli("leaf1", &format!("show k8s-services impact {of} | as json")).await;
+    let shown: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let vips = shown["k8s-services"]["vip"].as_array().unwrap_or_else(|| panic!("VIPs: {text}"));
+    let [vip] = &vips[..] else { panic!("one VIP: {text}") };
+    let word = |name: &str| vip[name].as_str().unwrap_or_else(|| panic!("{name}: {text}")).to_owned();
+    (word("VIP"), word("Without"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_cli_says_of_a_node_a_session_and_a_port_is_what_pulling_the_lever_makes_of_it() {
+    let bench = Bench::healthy().await;
+    let port = format!("{NODE}/peer[address=192.168.1.11]/port");
+    let pods = |ready: bool| {
+        ["cluster1-m02", "cluster1-m03"].map(|node| format!("pods: {{ cluster: c1, node: {node}, ready: {ready} }}"))
+    };
+    let policy = |policy: &str| {
+        format!(
+            "patch: {{ cluster: c1, kind: Service, name: nginxhello, patch: {{ spec: {{ externalTrafficPolicy: {policy} }} }} }}"
+        )
+    };
+    for state in ["degraded", "down"] {
+        for (of, lever) in [
+            ("node cluster1", "link-down: { node: cluster1 }"),
+            ("session 192.168.1.11", "session-down: { leaf: leaf1, node: cluster1 }"),
+            ("port ethernet-1/1", "cable: { node: cluster1 }"),
+        ] {
+            bench.until("leaf1", &[("oper-state", Is("up")), (WITHOUT, Is(state)), (&port, Is("ethernet-1/1"))]).await;
+            assert_eq!(foretold(&bench, of).await, ("1.1.1.100".to_owned(), state.to_owned()), "{of}");
+            bench.act(&[&format!("pull: {{ {lever} }}")]).await;
+            bench.until("leaf1", &[("oper-state", Is(state)), ("oper-reason", Is("session-down"))]).await;
+            bench.act(&["release-all"]).await;
+        }
+        // No VIP rests on what another leaf has.
+        let text = bench.cli("leaf1", "show k8s-services impact node cluster1-m02").await;
+        assert!(text.contains("No VIP would suffer without node cluster1-m02."), "{text}");
+        // With pods on that node alone, no other one announces it.
+        let [second, third] = pods(false);
+        bench.act(&[&policy("Local"), &second, &third]).await;
+    }
+    bench.down().await;
+}
