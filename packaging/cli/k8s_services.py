@@ -58,8 +58,7 @@ UNHEARD = timedelta(seconds=25)
 # What a node's BGP session, or what comes over it, lacks; and what to do while no cause is known.
 SESSION_REASONS = ("session-down", "no-vip-received", "no-neighbor")
 ADVICE = {
-    "no-vip-received": "its session is up and brings none of its VIPs: look at the speaker's advertisements and at the "
-    "import policy here",
+    "no-vip-received": "its session is up, and no route to its VIPs leads there: show k8s-services vips says why",
     "no-neighbor": "it answers ARP or ND here, but this switch has no BGP neighbor for it: configure one, or set "
     "transit-address if it peers with other routers",
 }
