@@ -137,6 +137,17 @@ impl Site {
         ip(&["-n", self.nodes[number - 1].namespace(), "link", "set", "eth1", state]).expect("the port is there");
     }
 
+    /// Makes a node answer nothing while its port stays up, or answer again. What was learned of it is gone at once.
+    pub(crate) fn answers(&self, number: usize, answers: bool) {
+        let address = format!("192.168.1.1{number}");
+        let change = if answers { "add" } else { "del" };
+        let node = self.nodes[number - 1].namespace();
+        ip(&["-n", node, "address", change, &format!("{address}/24"), "dev", "eth1"]).expect("an address of the node");
+        if !answers {
+            ip(&["-n", self.leaf.namespace(), "neighbor", "del", &address, "dev", "irb1"]).expect("it was known");
+        }
+    }
+
     /// Ends everything in good order.
     pub(crate) async fn down(self) {
         self.bench.down().await;
@@ -225,8 +236,11 @@ router bgp {LEAF_AS}
 async fn start_node(node: &mut Frr, number: u32, options: Options) {
     let own = if options.ebgp { NODES_AS } else { LEAF_AS };
     let bfd = if options.bfd { "neighbor 192.168.1.1 bfd" } else { "" };
+    // Where a speaker does not say that its host has gone on forwarding, what was kept for it ends when it is back (RFC 4724).
     let graceful = options.graceful_restart.map_or_else(String::new, |seconds| {
-        format!("bgp graceful-restart\n bgp graceful-restart restart-time {seconds}")
+        format!(
+            "bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n bgp graceful-restart restart-time {seconds}"
+        )
     });
     let loopback = if options.loopbacks {
         "neighbor 192.168.1.1 update-source lo\n neighbor 192.168.1.1 ebgp-multihop 2"
