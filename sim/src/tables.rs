@@ -249,8 +249,6 @@ pub struct Segment {
 pub struct MacEntry {
     /// Where frames to it go.
     pub destination: MacDestination,
-    /// Seen in two places: `type` is `duplicate`.
-    pub duplicate: bool,
 }
 
 /// Where frames to a MAC go.

@@ -21,6 +21,7 @@ mod gnmi_budget;
 mod heard;
 mod impact;
 mod kubeadm_calico_metallb;
+mod levers;
 mod metallb_calico_ecmp;
 mod nanog_multicluster;
 mod ndk_server;

@@ -3,7 +3,7 @@
 /// Each lever as it is typed, and what it breaks.
 const LEVERS: &[(&str, &str)] = &[
     ("session-down node=NODE [leaf=LEAF]", "a BGP session"),
-    ("bfd-down node=NODE", "BFD, and BGP with it; only where BFD guards the session"),
+    ("bfd-down node=NODE", "BFD, and BGP with it; only where BFD guards the session (lab kubeadm-calico-metallb)"),
     ("link-down node=NODE", "the cables of a node, long enough ago that its ARP entry is gone"),
     ("cable node=NODE [leaf=LEAF]", "the cables of a node, a moment ago: its ARP entry is still there"),
     ("node-hung node=NODE", "a node that answers nothing while its port stays up"),
@@ -20,16 +20,31 @@ const LEVERS: &[(&str, &str)] = &[
     ("admin-disabled leaf=LEAF node=NODE", "a neighbor that is disabled in the configuration"),
     ("graceful-restart node=NODE", "sessions of a speaker that restarts: its routes are kept"),
     ("node-moved node=NODE leaf=LEAF", "a node that is plugged in at another leaf"),
-    ("as-path-longer node=NODE", "paths that others are better than"),
+    (
+        "as-path-longer node=NODE",
+        "paths that others are better than; on a leaf with several nodes (lab kubeadm-calico-metallb)",
+    ),
     ("as-loop node=NODE", "paths with the AS of the leaf in them"),
     ("next-hop-unresolved node=NODE", "paths whose next-hop leads nowhere"),
     ("damped node=NODE", "paths held back by route flap damping"),
-    ("multipath leaf=LEAF limit=1", "how many paths BGP takes into a route"),
-    ("ecmp-limit leaf=LEAF limit=1", "how many next-hops BGP and EVPN take into a route"),
+    (
+        "multipath leaf=LEAF limit=1",
+        "how many paths BGP takes into a route; on a leaf with several nodes (lab kubeadm-calico-metallb)",
+    ),
+    (
+        "ecmp-limit leaf=LEAF limit=1",
+        "how many next-hops BGP and EVPN take into a route (leaf4 of lab anycast-metallb)",
+    ),
     ("fib-failed leaf=LEAF prefix=PREFIX", "a route that the hardware does not take"),
-    ("fib-pending leaf=LEAF prefix=PREFIX", "a route whose programming hangs"),
+    (
+        "fib-pending leaf=LEAF prefix=PREFIX",
+        "a route whose programming hangs: its fib-status is pending, which lowers nothing",
+    ),
     ("fib-suppressed leaf=LEAF prefix=PREFIX", "a route that is kept out of the hardware"),
-    ("fib-recovered leaf=LEAF prefix=PREFIX", "nothing any more: programming failed once and succeeded since"),
+    (
+        "fib-recovered leaf=LEAF prefix=PREFIX",
+        "a route whose programming fails for three seconds: the failure still shows when it has succeeded",
+    ),
     ("policy-reject leaf=LEAF prefix=PREFIX", "a route that is received and not imported"),
     ("static-route leaf=LEAF network-instance=INSTANCE prefix=PREFIX next-hop=ADDRESS", "a prefix with a static route"),
     (
@@ -44,8 +59,14 @@ const LEVERS: &[(&str, &str)] = &[
         "leaked leaf=LEAF prefix=PREFIX network-instance=INSTANCE",
         "a prefix that is imported into the wrong network instance",
     ),
-    ("stale-entry leaf=LEAF address=ADDRESS node=NODE", "an ARP entry of an earlier holder of a VIP"),
-    ("duplicate-address address=ADDRESS node=NODE", "an address that a second node answers for"),
+    (
+        "stale-entry leaf=LEAF address=ADDRESS node=NODE",
+        "an ARP entry of an earlier holder of a VIP that is announced by ARP (lab arp-kube-vip)",
+    ),
+    (
+        "duplicate-address address=ADDRESS node=NODE",
+        "a VIP announced by ARP that a second node answers for, in turn with its holder (lab arp-kube-vip)",
+    ),
     ("network-instance-missing leaf=LEAF network-instance=INSTANCE", "a network instance that is not configured"),
 ];
 

@@ -2,8 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::tables::MacDestination;
-
 use super::tests::{lever, net};
 use super::*;
 
@@ -156,8 +154,11 @@ fn a_stale_entry_and_a_duplicate_show_on_the_leaf() {
     assert_eq!(entry(&fabric, "leaf2").expect("an entry").0, mac(&fabric, &first));
     fabric.release_all();
     fabric.pull(lever(&format!("duplicate-address: {{ address: {VIP}, node: {other} }}"))).expect("known");
-    let tables = fabric.tables("leaf1").expect("a leaf");
-    let macs = &tables.network_instances["nodes"].segment.macs;
-    let learned = macs.values().filter(|it| !matches!(it.destination, MacDestination::Irb(_)));
-    assert!(learned.clone().count() == 2 && learned.clone().all(|it| it.duplicate), "{macs:?}");
+    for last in [&first, other, &first] {
+        assert_eq!(entry(&fabric, "leaf1").expect("an entry").0, mac(&fabric, last), "they answer in turn");
+        assert!(fabric.take_turns());
+    }
+    fabric.release_all();
+    assert!(!fabric.take_turns());
+    assert_eq!(entry(&fabric, "leaf1").expect("an entry").0, mac(&fabric, &first));
 }

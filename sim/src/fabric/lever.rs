@@ -138,7 +138,8 @@ pub enum Lever {
         /// The route.
         prefix: IpNet,
     },
-    /// Programming of a route failed once and succeeded later: the failure still shows.
+    /// Programming of a route failed once and succeeded later: the failure still shows. On a lab it fails for a few seconds
+    /// first.
     FibRecovered {
         /// The leaf.
         leaf: String,
@@ -267,6 +268,43 @@ impl Lever {
     /// In the words it is pulled with: `session-down leaf=leaf1 node=cluster1`.
     pub fn summary(&self) -> String {
         spell(self)
+    }
+
+    /// What must be there for it to break anything, and a lab that has it.
+    pub fn needs(&self) -> &'static str {
+        match self {
+            Self::AsPathLonger { .. } => {
+                "a leaf with several nodes that announce the same prefix, as leaf1 of lab kubeadm-calico-metallb is"
+            }
+            Self::Multipath { .. } => {
+                "a leaf whose BGP routes have more paths than the limit, as leaf1 of lab kubeadm-calico-metallb"
+            }
+            Self::EcmpLimit { .. } => {
+                "a leaf whose routes have more next-hops than the limit, as leaf4 of lab anycast-metallb"
+            }
+            Self::StaleEntry { .. } => {
+                "a VIP that nodes announce by ARP or ND and another holder than that node, as in lab arp-kube-vip"
+            }
+            Self::DuplicateAddress { .. } => {
+                "a VIP that nodes announce by ARP or ND, and a node on that subnet that does not hold it, as in lab arp-kube-vip"
+            }
+            Self::FibFailed { .. }
+            | Self::FibPending { .. }
+            | Self::FibSuppressed { .. }
+            | Self::FibRecovered { .. } => "a route to that very prefix that is in use on that leaf",
+            Self::PolicyReject { .. }
+            | Self::Withheld { .. }
+            | Self::Leaked { .. }
+            | Self::AsLoop { .. }
+            | Self::NextHopUnresolved { .. }
+            | Self::Damped { .. } => "a prefix that a node announces there",
+            Self::EvpnWithdrawn { .. } | Self::OverlayDown { .. } => {
+                "routes that go by EVPN to or from that leaf, as in lab anycast-metallb"
+            }
+            Self::Announced { .. } => "a node with a BGP session, and a prefix that it does not announce yet",
+            Self::NodeMoved { .. } => "a node that is not plugged in there",
+            _ => "something that is not broken already by what is pulled",
+        }
     }
 
     /// The names in it must be those of the fabric.

@@ -65,7 +65,10 @@ pub enum FabricError {
         node: String,
     },
     /// A lever that breaks what is not there.
-    #[error("no BFD guards the sessions of node '{node}' (network instance '{network_instance}' has no 'bfd: true')")]
+    #[error(
+        "no BFD guards the sessions of node '{node}': network instance '{network_instance}' has no 'bfd: true', as that of lab \
+         kubeadm-calico-metallb has"
+    )]
     NoBfd {
         /// The node.
         node: String,
@@ -113,6 +116,8 @@ pub struct Fabric {
     objects: BTreeMap<String, Objects>,
     levers: BTreeSet<Lever>,
     history: BTreeMap<SessionKey, History>,
+    /// Of two that answer for an address, the one that should not has done so last.
+    intruders_turn: bool,
 }
 
 /// A node by cluster and name.
@@ -126,7 +131,13 @@ impl Fabric {
     /// A fabric as described, with empty clusters and nothing broken.
     pub fn new(config: FabricConfig) -> Result<Self, FabricError> {
         config.validate()?;
-        Ok(Self { config, objects: BTreeMap::new(), levers: BTreeSet::new(), history: BTreeMap::new() })
+        Ok(Self {
+            config,
+            objects: BTreeMap::new(),
+            levers: BTreeSet::new(),
+            history: BTreeMap::new(),
+            intruders_turn: false,
+        })
     }
 
     /// Its description.
@@ -148,6 +159,31 @@ impl Fabric {
         lever.validate(&self.config)?;
         self.levers.insert(lever);
         Ok(())
+    }
+
+    /// Whether pulling this lever now would change anything that forwards packets or decides about it: attributes of paths that
+    /// win or lose as before are no change.
+    pub fn would_change(&self, lever: &Lever) -> Result<bool, FabricError> {
+        let mut without = self.clone();
+        without.levers.remove(lever);
+        without.intruders_turn = true;
+        let mut with = without.clone();
+        with.pull(lever.clone())?;
+        let felt = |fabric: &Self| {
+            let mut tables = fabric.all_tables();
+            for instance in tables.values_mut().flat_map(|tables| tables.network_instances.values_mut()) {
+                instance.rib.values_mut().for_each(|path| path.as_path.clear());
+            }
+            tables
+        };
+        Ok(felt(&with) != felt(&without))
+    }
+
+    /// Of two that answer for an address, the other one answers. Returns whether there are such two.
+    pub fn take_turns(&mut self) -> bool {
+        let two = self.levers.iter().any(|lever| matches!(lever, Lever::DuplicateAddress { .. }));
+        self.intruders_turn = two && !self.intruders_turn;
+        two
     }
 
     /// Heals what one lever broke. Returns whether it had been pulled.

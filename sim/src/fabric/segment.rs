@@ -272,7 +272,8 @@ fn link_neighbors(
         let entry = LinkNeighbor { mac: plug.mac.clone(), by_evpn: false };
         neighbors.extend(plug.addresses.iter().filter(|it| on_link(config, leaf, it)).map(|it| (*it, entry.clone())));
     }
-    for (address, key) in fabric.stale_entries(leaf).filter(|(address, _)| on_link(config, leaf, address)) {
+    let others = fabric.stale_entries(leaf).chain(fabric.intruders());
+    for (address, key) in others.filter(|(address, _)| on_link(config, leaf, address)) {
         if let Some(entry) = neighbors.get_mut(&address) {
             entry.mac = node_mac(fabric, &key);
         }
@@ -314,10 +315,7 @@ fn segment(
         }
     }
     for irb in irbs(fabric, leaf, name) {
-        segment.macs.insert(
-            GATEWAY_MAC.to_owned(),
-            MacEntry { destination: MacDestination::Irb(irb.clone()), duplicate: false },
-        );
+        segment.macs.insert(GATEWAY_MAC.to_owned(), MacEntry { destination: MacDestination::Irb(irb.clone()) });
         segment.subinterfaces.insert(irb, None);
     }
     segment
@@ -335,8 +333,7 @@ fn mac_entry(fabric: &Fabric, leaf: &str, name: &str, seen: &Seen<'_>) -> Option
     } else {
         return None;
     };
-    let duplicate = fabric.duplicates().any(|mac| mac == seen.plug.mac);
-    Some(MacEntry { destination, duplicate })
+    Some(MacEntry { destination })
 }
 
 impl Fabric {
@@ -355,16 +352,11 @@ impl Fabric {
         })
     }
 
-    /// MACs that are seen to answer for one address twice: the holder's, and the intruder's.
-    fn duplicates(&self) -> impl Iterator<Item = String> {
-        let pulled = self.levers().filter_map(|lever| match lever {
+    /// Addresses for which somebody else than the holder has answered last: two that answer do so in turn.
+    fn intruders(&self) -> impl Iterator<Item = (IpAddr, NodeKey)> {
+        self.levers().filter(|_| self.intruders_turn).filter_map(|lever| match lever {
             Lever::DuplicateAddress { address, node } => Some((*address, self.named(node)?)),
             _ => None,
-        });
-        pulled.flat_map(|(address, intruder)| {
-            let holder = self.holders(&intruder.cluster).remove(&address);
-            let holder = holder.map(|node| NodeKey { cluster: intruder.cluster.clone(), node });
-            [Some(intruder), holder].into_iter().flatten().map(|key| node_mac(self, &key)).collect::<Vec<_>>()
         })
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn mac_vrf(below: &Below, gateway: &str, kernel: &Kernel) -> NetworkI
         kernel.macs.iter().filter(|it| it.state != "permanent" && !it.flags.iter().any(|flag| flag == "self"));
     let macs = learned.filter_map(|it| {
         let destination = MacDestination::Subinterface(subinterface(&it.ifname)?);
-        Some((it.mac.to_uppercase(), MacEntry { destination, duplicate: false }))
+        Some((it.mac.to_uppercase(), MacEntry { destination }))
     });
     let ports = kernel.links.iter().filter_map(|link| Some((subinterface(&link.ifname)?, port_down(link))));
     let subinterfaces = ports.chain([(gateway.to_owned(), None)]).collect();

@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use crate::appmgr::{Operation, OperationError};
 use crate::cluster::{ApiError, Cluster};
-use crate::fabric::FabricError;
+use crate::fabric::{FabricError, Lever};
 use crate::gnmi::GnmiError;
 use crate::leaf::{CommandRefused, Leaf};
 use crate::ndk::{NdkError, NdkEvent};
@@ -18,6 +18,9 @@ use super::{Action, Lab, LabFileError};
 
 /// How long an application may take to be back after what was done to it or to the NDK.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long programming of a route fails before it succeeds.
+const FAILED_FOR: Duration = Duration::from_secs(3);
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,9 @@ pub enum ActionError {
     /// It cannot be done to a real lab.
     #[error("{0}")]
     Device(String),
+    /// A lever that would break nothing.
+    #[error("{} changes nothing on any leaf now: it takes {}", .0.summary(), .0.needs())]
+    Void(Lever),
     /// A lever that was not pulled.
     #[error("that lever is not pulled")]
     NotPulled,
@@ -80,12 +86,31 @@ pub enum ActionError {
 }
 
 impl Lab {
+    /// Does one thing for somebody who wants to see something: a lever that would change nothing is refused, with what it
+    /// takes.
+    ///
+    /// # Errors
+    /// [`ActionError`], as of [`Lab::act`].
+    pub async fn show(&self, action: &Action) -> Result<(), ActionError> {
+        match action {
+            Action::Pull(lever) if !self.world.would_change(lever)? => Err(ActionError::Void(lever.clone())),
+            action => self.act(action).await,
+        }
+    }
+
     /// Does one thing. Where that makes applications register again, waits until they have.
     ///
     /// # Errors
     /// [`ActionError`], naming what is not there or refuses.
     pub async fn act(&self, action: &Action) -> Result<(), ActionError> {
         match action {
+            Action::Pull(lever @ Lever::FibRecovered { leaf, prefix }) => {
+                // What a switch shows afterwards depends on what it went through.
+                let failed = Lever::FibFailed { leaf: leaf.clone(), prefix: *prefix };
+                self.world.pull(failed.clone())?;
+                tokio::time::sleep(FAILED_FOR).await;
+                self.world.replace(&failed, lever.clone())?;
+            }
             Action::Pull(lever) => self.world.pull(lever.clone())?,
             Action::Release(lever) => {
                 if !self.world.release(lever) {

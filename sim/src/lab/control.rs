@@ -167,7 +167,7 @@ async fn converse(mut stream: UnixStream, lab: Arc<Lab>, end: Arc<Notify>) {
 
 async fn answer(lab: &Lab, request: Request) -> Response {
     match request {
-        Request::Act(action) => match lab.act(&action).await {
+        Request::Act(action) => match lab.show(&action).await {
             Ok(()) => Response::Done,
             Err(error) => Response::Refused(chain(&error)),
         },

@@ -22,7 +22,7 @@ use crate::schema::{Schema, SchemaError};
 
 use super::file::{LabApp, LabFile};
 use super::gateway::Gateway;
-use super::world::{Followed, World, follow};
+use super::world::{Followed, World, follow, take_turns};
 use super::{ActionError, Lab, LeafGateway, RunningCluster};
 
 /// How long an application may take to register.
@@ -164,6 +164,7 @@ impl Lab {
         let changes = watch::Sender::new(0);
         let mut followers = JoinSet::new();
         followers.spawn(follow(&world, followed));
+        followers.spawn(take_turns(world.clone()));
         for leaf in world.leaves.values() {
             followers.spawn(count_changes(leaf.datastore().subscribe(), changes.clone()));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::broadcast;
@@ -28,6 +29,9 @@ const KINDS: [&str; 15] = [
     "CiliumL2AnnouncementPolicy",
     "Lease",
 ];
+
+/// How long the answer of one of two stands. No multiple of what samples are taken by.
+const TURN: Duration = Duration::from_secs(7);
 
 /// The fabric model and the leaves it fills.
 pub(super) struct World {
@@ -92,6 +96,20 @@ impl World {
         Ok(())
     }
 
+    /// Releases one lever and pulls another at one moment.
+    pub(super) fn replace(&self, old: &Lever, new: Lever) -> Result<(), FabricError> {
+        let mut fabric = self.fabric();
+        fabric.release(old);
+        fabric.pull(new)?;
+        self.show(&mut fabric);
+        Ok(())
+    }
+
+    /// Whether pulling it now would change anything on any leaf.
+    pub(super) fn would_change(&self, lever: &Lever) -> Result<bool, FabricError> {
+        self.fabric().would_change(lever)
+    }
+
     /// Returns whether the lever had been pulled.
     pub(super) fn release(&self, lever: &Lever) -> bool {
         let mut fabric = self.fabric();
@@ -150,6 +168,17 @@ pub(super) fn follow(world: &Arc<World>, followed: Vec<Followed>) -> impl Future
     async move {
         let following = followed.into_iter().map(|it| keep_up(&world, it));
         futures::future::join_all(following).await;
+    }
+}
+
+/// Two that answer for an address do so in turn.
+pub(super) async fn take_turns(world: Arc<World>) {
+    loop {
+        tokio::time::sleep(TURN).await;
+        let mut fabric = world.fabric();
+        if fabric.take_turns() {
+            world.show(&mut fabric);
+        }
     }
 }
 

@@ -180,7 +180,7 @@ pub(super) fn mac(it: &MacEntry, vxlan: Option<&Vxlan>) -> Value {
     json!({
         "destination": destination,
         "destination-type": kind,
-        "type": if it.duplicate { "duplicate" } else { learned },
+        "type": learned,
         "last-update": now(),
     })
 }
