@@ -75,3 +75,25 @@ fn pages_of_reasons_say_of_each_cause_what_to_do() {
     }
     none(&wrong);
 }
+
+#[test]
+fn every_cause_is_provoked_on_an_emulated_leaf_and_on_frr_as_far_as_frr_can() {
+    let text =
+        |path: &str| std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let (lab, frr, page) = (text("tests/lab/causes.rs"), text("tests/e2e/causes.rs"), text("docs/real-peers.md"));
+    let (_, cannot) = page.split_once("What FRR cannot do").expect("the page says what it cannot");
+    let cannot = cannot.split("\n\n").next().unwrap_or_default();
+    let mut wrong = Vec::new();
+    for word in ProbableCause::ALL.map(ProbableCause::as_str) {
+        let quoted = format!("\"{word}\"");
+        if !lab.contains(&quoted) {
+            wrong.push(format!("tests/lab/causes.rs: nothing provokes {word}"));
+        }
+        if frr.contains(&quoted) == cannot.contains(&format!("({word})")) {
+            wrong.push(format!(
+                "{word} is either in tests/e2e/causes.rs, or among what FRR cannot do in docs/real-peers.md"
+            ));
+        }
+    }
+    none(&wrong);
+}

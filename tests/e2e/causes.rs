@@ -141,6 +141,18 @@ async fn a_cable_that_is_out_and_a_speaker_that_hangs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_answers_nothing() {
+    let Some(site) = plugged_in(Options::default()).await else { return };
+    let heard = Heard::at(&site.bench, LEAF);
+    site.answers(1, false);
+    let parts = ["192.168.1.11 answers no ARP or ND here", "it was on irb1.1, port ethernet-1/1"];
+    until(&site, node, 1, "node-unreachable", &parts).await;
+    site.answers(1, true);
+    alone(&site, heard, "node-unreachable").await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bfd_that_goes_down_first() {
     let Some(mut site) = plugged_in(Options { bfd: true, ..Options::default() }).await else { return };
     site.until("three BFD sessions that are up", |it| it.bfd.values().filter(|it| it.up).count() == 3).await;
@@ -157,11 +169,11 @@ async fn a_route_that_outlives_its_session() {
     let Some(mut site) = plugged_in(Options { graceful_restart: Some(120), ..Options::default() }).await else {
         return;
     };
+    let heard = Heard::at(&site.bench, LEAF);
     site.nodes[0].kill("bgpd").await;
     until(&site, hop, 1, "stale", &["is kept by graceful restart alone"]).await;
     site.nodes[0].start_again("bgpd").await;
-    site.bench.until(LEAF, &[(&hop(1, "probable-cause"), Nothing)]).await;
-    site.bench.until(LEAF, UP).await;
+    alone(&site, heard, "stale").await;
     site.down().await;
 }
 

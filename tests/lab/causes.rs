@@ -161,6 +161,8 @@ async fn why_a_route_of_several_is_not_used() {
     let pull =
         "static-route: { leaf: leaf1, network-instance: default, prefix: 192.168.100.10/32, next-hop: 192.168.30.60 }";
     for (lever, cause, says) in [
+        ("as-path-longer: { node: worker01 }", "not-best", "192.168.30.60 is valid and lost by as-path-length"),
+        ("bfd-down: { node: worker01 }", "bfd-down", "the BFD session with 192.168.30.60 is down"),
         ("multipath: { leaf: leaf1, limit: 1 }", "multipath-limit", "look at maximum-paths"),
         (pull, "preference", "wins by preference 5"),
     ] {
@@ -263,8 +265,14 @@ async fn named_while_it_settles(lab: &str) -> (Bench, BTreeSet<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lab_names_no_cause_but_where_it_is_not_well() {
-    let labs =
-        ["anycast-metallb", "anycast-cilium", "kubeadm-calico-metallb", "nanog-multicluster", "metallb-calico-ecmp"];
+    let labs = [
+        "anycast-metallb",
+        "anycast-cilium",
+        "arp-kube-vip",
+        "kubeadm-calico-metallb",
+        "nanog-multicluster",
+        "metallb-calico-ecmp",
+    ];
     let settled = futures::future::join_all(labs.map(named_while_it_settles)).await;
     for (lab, (bench, named)) in labs.into_iter().zip(settled) {
         // That leaf1 detours over leaf2 is what this lab is about; a node's session and another leaf have no part in it.
