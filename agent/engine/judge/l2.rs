@@ -16,7 +16,7 @@ use crate::engine::facts::switch::EVPN_OWNER;
 use crate::model::config::AnnouncementMode;
 use crate::model::inquiry::AddressKey;
 use crate::model::names::NodeName;
-use crate::model::verdict::{Announcement, AttachmentState, NextHopKind};
+use crate::model::verdict::{Announcement, NextHopKind};
 
 /// How a VIP is made known here. Once it was by BGP, or by an answer, it stays so until the other is seen.
 pub(crate) fn announcement(
