@@ -98,8 +98,8 @@ async fn a_kubeconfig_that_is_not_there_is_named_until_it_comes() {
             ],
         )
         .await;
-    let folder = bench.lab.run_folder();
-    std::fs::copy(folder.join("c1.kubeconfig"), folder.join("c1.kubeconfig.later")).expect("copied");
+    let (_, file) = bench.lab.access("leaf1", "c1").expect("the lab has it");
+    std::fs::copy(file, file.with_extension("kubeconfig.later")).expect("copied");
     bench.until("leaf1", &[(&state, Is("up"))]).await;
     bench.until("leaf1", HEALTHY_LOCAL).await;
     bench.down().await;

@@ -167,10 +167,8 @@ impl Lab {
     /// Lines with what a leaf knows each cluster by.
     fn filled_in(&self, leaf: &str, lines: &str) -> String {
         let mut lines = lines.to_owned();
-        for (name, cluster) in &self.clusters {
-            let gateway = self.gateways.get(&(leaf.to_owned(), name.clone()));
-            let direct = (cluster.server.address(), cluster.kubeconfig.as_path());
-            let (address, kubeconfig) = gateway.map_or(direct, |it| (it.gateway.address(), it.kubeconfig.as_path()));
+        for name in self.clusters.keys() {
+            let Some((address, kubeconfig)) = self.access(leaf, name) else { continue };
             for (what, value) in [
                 ("kubeconfig", kubeconfig.to_string_lossy().into_owned()),
                 ("api-address", address.ip().to_string()),

@@ -94,6 +94,13 @@ impl Lab {
         self.clusters.iter().map(|(name, it)| (name, it.server.address(), it.kubeconfig.as_path()))
     }
 
+    /// Where a leaf reaches a cluster's API, and its kubeconfig file for that.
+    pub fn access(&self, leaf: &str, cluster: &str) -> Option<(SocketAddr, &Path)> {
+        let direct = self.clusters.get(cluster).map(|it| (it.server.address(), it.kubeconfig.as_path()));
+        let gateway = self.gateways.get(&(leaf.to_owned(), cluster.to_owned()));
+        gateway.map(|it| (it.gateway.address(), it.kubeconfig.as_path())).or(direct)
+    }
+
     /// A cluster.
     pub fn cluster(&self, name: &str) -> Option<&Cluster> {
         self.clusters.get(name).map(|it| &it.cluster)
