@@ -302,6 +302,10 @@ impl<'a> Oracle<'a> {
                 false if local => (view.state, view.reason) = (unmapped, Some(Reason::NextHopUnmapped)),
                 false => (view.state, view.reason) = (OperState::Up, Some(Reason::NextHopUnexpected)),
             }
+            // No session brought it, so that none is blamed: whether the node is alive is not known.
+            if view.reason == Some(Reason::SessionDown) {
+                view.reason = Some(Reason::NextHopUnmapped);
+            }
             if !usable && found.host() && !explained {
                 (view.expected, view.state, view.reason) = (true, OperState::Down, None);
             }
