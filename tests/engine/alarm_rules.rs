@@ -27,6 +27,9 @@ const GATHER: Duration = Duration::from_secs(1);
 enum Known {
     /// It calls for an alarm of this type.
     Bad(AlarmType),
+    /// A node that nothing places: whether that calls for an alarm depends on others. One that goes from there to a fault has
+    /// not been well in between.
+    Unplaced,
     Well,
     Nothing,
 }
@@ -114,8 +117,7 @@ impl AlarmRules {
                 _ if view.expected_vips == 0 => Known::Well,
                 None if view.state == OperState::Unknown => Known::Nothing,
                 Some(NodeReason::SessionDown) => Known::Bad(AlarmType::NeighborSessionDown),
-                // Whether it stands out depends on others.
-                Some(NodeReason::NodeAddressUnknown) => Known::Nothing,
+                Some(NodeReason::NodeAddressUnknown) => Known::Unplaced,
                 _ => Known::Well,
             };
             take(Resource::Node(cluster.clone(), node.clone()), known);
@@ -173,7 +175,8 @@ impl AlarmRules {
                 let timed = alone && key.kind != AlarmType::NodeAddressUnknown;
                 // Of a node that nobody can place any more nothing is known.
                 let of_node = matches!(key.resource, Resource::Node(..)) && record.because != ClearedBecause::Well;
-                let settled = |watch: &&Stopwatch| !of_node || watch.known != Known::Nothing;
+                let unknown = |known: Known| matches!(known, Known::Nothing | Known::Unplaced);
+                let settled = |watch: &&Stopwatch| !of_node || !unknown(watch.known);
                 if let Some(watch) = self.watches.get(&key.resource).filter(|_| timed).filter(settled) {
                     assert_eq!(watch.known, Known::Well, "{key} is cleared as {:?}", record.because);
                     assert!(now.elapsed >= watch.since + self.policy.clear_hold, "{key} is cleared too soon");
@@ -238,8 +241,10 @@ fn visible(said: &State) -> (bool, bool) {
     (switch, switch && synced(SourceId::Gnmi))
 }
 
+/// Going from one to the other is no break.
 fn same(one: Known, other: Known) -> bool {
-    std::mem::discriminant(&one) == std::mem::discriminant(&other)
+    let unwell = |known| matches!(known, Known::Bad(_) | Known::Unplaced);
+    one == other || unwell(one) && unwell(other)
 }
 
 fn of_vip(vip: &VipView, neighbors: bool) -> Known {
