@@ -16,7 +16,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = tonic_prost_build::Config::new();
     // Addresses are slices of the received frame, not copies: a route stream carries millions of them.
     config.bytes(["."]);
-    tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
+    tonic_prost_build::configure()
+        .build_server(std::env::var_os("CARGO_FEATURE_SERVER").is_some())
+        .compile_fds_with_config(descriptors, config)?;
 
     println!("cargo:rerun-if-changed=ndk");
     println!("cargo:rerun-if-changed=gnmi");
