@@ -26,6 +26,9 @@ TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 # The binary does not say where it was built.
 REMAP     = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo
 
+# The linker keeps one of several functions that came out the same, and relocations as a bitmap.
+SMALLER   = -Clink-arg=--icf=all -Clink-arg=--pack-dyn-relocs=relr
+
 # What lints Python and YANG; from PyPI.
 LINTERS   = ruff==0.17.6 pyang==2.7.1
 # What makes the site of the documentation; from PyPI. What they depend on is taken as it is there.
@@ -164,7 +167,7 @@ bench: deps ## Measures the budgets; the figures stand in docs/performance.md.
 release: deps-release ## Static binaries in dist/.
 	@mkdir -p dist
 	@for target in $(TARGETS); do \
-		RUSTFLAGS="$(REMAP)" cargo build --release --locked --bin k8s-services --target $$target || exit 1; \
+		RUSTFLAGS="$(REMAP) $(SMALLER)" cargo build --release --locked --bin k8s-services --target $$target || exit 1; \
 		cp $(TARGET)/$$target/release/k8s-services dist/k8s-services-$${target%%-*} || exit 1; \
 	done
 	@ls -l dist/k8s-services-*
