@@ -283,7 +283,9 @@ impl<'a> Oracle<'a> {
             let anywhere = nodes().filter(|node| !self.remote(cluster, node));
             let hidden = anywhere.into_iter().any(|node| self.serves(subject, &BTreeSet::from([node])));
             match found.host() {
-                _ if !usable => {}
+                true if !usable => {}
+                // Who resolves it there is not known, and a service without an endpoint is down whoever does.
+                false if !usable => (view.state, view.reason) = (OperState::Down, Some(Reason::NextHopUnexpected)),
                 true if explained && view.kind == NextHopKind::Vtep && !self.surely_serves(subject, *address) => {
                     (view.state, view.reason) = match hidden {
                         true => (unmapped, Some(Reason::NextHopUnmapped)),
