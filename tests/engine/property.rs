@@ -1,7 +1,7 @@
 //! Whatever happens, in whatever order: what the engine has published equals a full recompute of what it received.
 //!
 //! The same cases every time, so that what passes on one machine passes on all of them; `PROPTEST_CASES` searches further,
-//! by other cases each time. What it once found is kept in `property.regressions`.
+//! by other cases each time unless `PROPTEST_RNG_SEED` says which. What it once found is kept in `property.regressions`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -563,12 +563,13 @@ fn without<K: Clone, V: Clone>(table: &BTreeMap<K, V>, gone: &BTreeSet<usize>) -
 
 fn settings() -> ProptestConfig {
     let deep = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let by_environment = ProptestConfig::default();
     ProptestConfig {
         cases: deep.unwrap_or(200),
-        rng_seed: if deep.is_some() { RngSeed::Random } else { RngSeed::Fixed(1) },
+        rng_seed: if deep.is_some() { by_environment.rng_seed } else { RngSeed::Fixed(1) },
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/engine/property.regressions"))),
         max_shrink_iters: 20_000,
-        ..ProptestConfig::default()
+        ..by_environment
     }
 }
 
