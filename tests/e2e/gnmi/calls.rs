@@ -63,10 +63,11 @@ async fn gnmic_reads(gnmic: &Gnmic) {
     let ascii = updates(&gnmic.get("ascii", &format!("{VIP}/installed-next-hops")).await);
     assert_eq!(ascii[0].1, json!("1"), "as text");
 
-    // A wildcard gives one object from the root; leaf by leaf it gives paths.
+    // A wildcard gives one object of the container that the list is in; leaf by leaf it gives paths.
     let any = "/k8s-services/cluster[name=*]/node[name=*]/oper-state";
     let wild = updates(&gnmic.get("json_ietf", any).await);
-    let nodes = &wild[0].1["k8s-services:k8s-services"]["cluster"][0]["node"];
+    assert_eq!(wild[0].0, "k8s-services:k8s-services");
+    let nodes = &wild[0].1["cluster"][0]["node"];
     assert_eq!(nodes.as_array().map(Vec::len), Some(3), "{wild:?}");
     assert_eq!(updates(&gnmic.get("proto", any).await).len(), 3);
     let without_keys = updates(&gnmic.get("proto", "/k8s-services/cluster/node/oper-state").await);
