@@ -14,10 +14,11 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{DynamicObject, GroupVersionKind, TypeMeta};
 use kube::discovery::{Scope, pinned_kind};
 use kube::{Client, Config};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::{BoxError, ServiceBuilder};
+
+use crate::net::enter;
 
 /// Connects in a network namespace, or in the own one.
 #[derive(Clone)]
@@ -49,8 +50,7 @@ impl tower::Service<Uri> for Dialer {
 
 fn connect(namespace: Option<&str>, uri: &Uri) -> io::Result<TcpStream> {
     if let Some(namespace) = namespace {
-        let file = std::fs::File::open(format!("/run/netns/{namespace}"))?;
-        move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network))?;
+        enter(namespace)?;
     }
     TcpStream::connect((uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443)))
 }

@@ -4,13 +4,16 @@
 //! the end of its input and then takes them away; its input ends with the [`Net`], or with the process. What a killed
 //! guardian has left is taken away by the next run.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use srl_sim::lab::LabContent;
 
 /// What all names of namespaces begin with.
@@ -98,6 +101,12 @@ pub(crate) fn share_credentials(lab: &mut LabContent) {
             *argument = "--credentials-dir=${folder}/../..".to_owned();
         }
     }
+}
+
+/// Moves this thread into a network namespace.
+pub(crate) fn enter(namespace: &str) -> io::Result<()> {
+    let file = File::open(Path::new(NAMESPACES).join(namespace))?;
+    Ok(move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?)
 }
 
 /// Runs `ip`.

@@ -8,13 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::net::{Shutdown, shutdown};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Value, json};
 use srl_sim::tables::{Fib, NetworkInstance, NextHop};
 use srl_sim::truth::{
@@ -22,7 +20,7 @@ use srl_sim::truth::{
 };
 
 use crate::bench::Says::{self, Is, Nothing};
-use crate::net::{ip, skipped};
+use crate::net::{enter, ip, skipped};
 use crate::site::{LEAF, Options, Site};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 100);
@@ -91,10 +89,9 @@ fn pod(endpoint: &Value) -> Pod {
 
 /// Does something in a network namespace.
 fn within<T: Send + 'static>(namespace: &str, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    let place = format!("/run/netns/{namespace}");
+    let namespace = namespace.to_owned();
     std::thread::spawn(move || {
-        let file = std::fs::File::open(place).expect("the namespace is there");
-        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).expect("root may");
+        enter(&namespace).expect("the namespace is there, and root may");
         work()
     })
 }

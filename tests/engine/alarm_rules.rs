@@ -43,7 +43,7 @@ struct Stopwatch {
     as_this: Duration,
 }
 
-/// Stopwatches for everything that can be alarmed, and the alarms there were before.
+/// How long each resource that can be alarmed has had its fault, and the alarms there were before.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AlarmRules {
     watches: BTreeMap<Resource, Stopwatch>,

@@ -20,10 +20,10 @@ struct Fcli {
 }
 
 impl Fcli {
-    /// fcli as it has been installed, or why it has not.
-    fn on(bench: &Bench) -> Result<Self, String> {
-        let program = peer("fcli")?.join("bin/python");
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    /// fcli as it has been installed. Says why and returns nothing where it has not.
+    fn on(bench: &Bench) -> Option<Self> {
+        let program = peer("fcli").map_err(|why| crate::net::skipped(&why)).ok()?.join("bin/python");
+        let folder = tempfile::tempdir().expect("a folder");
         let switches = bench.lab.leaves().iter().chain(bench.lab.spines());
         let hosts = switches.map(|(name, switch)| {
             let address = switch.gnmi().tcp_address().expect("it listens");
@@ -54,7 +54,7 @@ impl Fcli {
                 "logging": { "enabled": false },
             }),
         );
-        Ok(Self { program, folder })
+        Some(Self { program, folder })
     }
 
     /// What a report prints as JSON; what fcli says on its error output fails the test.
@@ -111,10 +111,7 @@ const REPORTS: &[(&[&str], &[&str])] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fcli_reports_what_the_fabric_has() {
     let bench = Bench::healthy().await;
-    let fcli = match Fcli::on(&bench) {
-        Ok(fcli) => fcli,
-        Err(why) => return crate::net::skipped(&why),
-    };
+    let Some(fcli) = Fcli::on(&bench) else { return };
     for (arguments, expected) in REPORTS {
         let printed = fcli.report(arguments).await;
         for text in *expected {
@@ -130,10 +127,7 @@ async fn fcli_reports_what_the_fabric_has() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fcli_walks_to_the_nodes_that_the_verdict_counts() {
     let bench = Bench::healthy().await;
-    let fcli = match Fcli::on(&bench) {
-        Ok(fcli) => fcli,
-        Err(why) => return crate::net::skipped(&why),
-    };
+    let Some(fcli) = Fcli::on(&bench) else { return };
     let behind = |leaves: &[u8]| -> BTreeSet<(String, String)> {
         leaves.iter().map(|leaf| (format!("leaf{leaf}"), format!("192.168.1.1{leaf}"))).collect()
     };
