@@ -1,4 +1,4 @@
-//! The input of alarms beside the views that changed: facts as values.
+//! Turns facts into the values that alarms need in addition to the changed views.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::facts::cluster::Cluster;
 use super::facts::sources::{Loss, START_PATIENCE, Source, Sources};
 use crate::model::event::SourceId;
 
-/// Every source: at the start they may take their time.
+/// Returns the condition of every source. A source that never synced counts as lost only after [`START_PATIENCE`].
 pub(super) fn sources(sources: &Sources, now: Duration) -> BTreeMap<SourceId, SourceCondition> {
     let condition = |source: &Source| match &source.lost {
         Some(Loss { wall, why, .. }) if source.ever_synced || now >= START_PATIENCE => {
@@ -23,7 +23,7 @@ pub(super) fn sources(sources: &Sources, now: Duration) -> BTreeMap<SourceId, So
     sources.iter().map(|(id, source)| (id.clone(), condition(source))).collect()
 }
 
-/// How full the address pools of a cluster's speaker are: VIPs of its services against what the pools hold.
+/// Returns how full the address pools of a cluster's speaker are: VIPs of its services, and the size of each pool.
 pub(super) fn pools(cluster: &Cluster) -> Vec<PoolUse> {
     let of_pool = |(name, prefixes): (String, &[IpNet])| {
         let used = cluster.vips.keys().filter(|vip| prefixes.iter().any(|prefix| prefix.contains(*vip))).count();
@@ -33,7 +33,7 @@ pub(super) fn pools(cluster: &Cluster) -> Vec<PoolUse> {
     cluster.resources.named_pools().map(of_pool).collect()
 }
 
-/// How many addresses a prefix holds.
+/// Returns how many addresses a prefix contains.
 fn addresses(prefix: &IpNet) -> u128 {
     let host_bits = u32::from(prefix.max_prefix_len() - prefix.prefix_len());
     1_u128.checked_shl(host_bits).unwrap_or(u128::MAX)

@@ -1,4 +1,4 @@
-//! Taking in events: facts are brought up to date, and what they made dirty is gathered until the next evaluation.
+//! Applies events to the facts and gathers what they made dirty until the next evaluation.
 
 use super::Engine;
 use super::facts::dirty::Dirty;
@@ -6,7 +6,7 @@ use crate::model::event::{ClusterEvent, Event, SourceId, SwitchEvent, Update};
 use crate::model::time::Now;
 
 impl Engine {
-    /// Takes in one event without evaluating.
+    /// Applies one event without evaluating.
     pub fn ingest(&mut self, now: Now, event: Event) {
         let facts = &mut self.facts;
         if let Some((source, entries)) = entries_of(&event) {
@@ -33,7 +33,7 @@ impl Engine {
     }
 }
 
-/// The source of an event, and how many entries it has.
+/// Returns the source of an event, and how many entries the event has.
 fn entries_of(event: &Event) -> Option<(SourceId, usize)> {
     match event {
         Event::Switch(event) => {
@@ -41,7 +41,7 @@ fn entries_of(event: &Event) -> Option<(SourceId, usize)> {
                 SwitchEvent::Routes(_, routes) => routes.len(),
                 SwitchEvent::NextHopGroups(groups) => groups.len(),
                 SwitchEvent::NetworkInstance(..) | SwitchEvent::Application(..) | SwitchEvent::Bfd(..) => 1,
-                // Silence is no sign of life.
+                // A pause is not a sign of life.
                 SwitchEvent::Pace(_) => return None,
             };
             Some((SourceId::Ndk, entries))

@@ -1,14 +1,14 @@
-//! The engine: events in, changes of the published state out. Pure: no clock, no socket, no task, no lock.
+//! Turns events into changes of the published state. The engine is pure: no clock, no socket, no task, no lock.
 //!
-//! Single owner, incremental: an event makes dirty what it touches, an evaluation recomputes only that. Bursts are absorbed
-//! first and evaluated once.
+//! It has a single owner and works incrementally: an event marks what it touches as dirty, and an evaluation recomputes
+//! only that. Bursts are absorbed first and evaluated once.
 //!
-//! `ingest` takes events into `facts` and gathers what they made dirty; `evaluate` has `judge` work that out, by the
-//! rules of `speakers`, and hands what changed to `alarms`. `inquire` asks the switch about what that leaves open; the
-//! finding is an event.
+//! `ingest` applies events to `facts` and gathers what they made dirty. `evaluate` has `judge` work that out by the
+//! rules of `speakers`, and passes what changed to `alarms`. `inquire` asks the switch about what remains open; the
+//! finding comes back as an event.
 //!
-//! Where a route names a group that was not received yet, the last published next-hops hold for 15 s; a VIP never judged
-//! before is unknown, syncing. A route never loses its next-hops by the order of arrival.
+//! If a route names a group that has not been received yet, the last published next-hops are kept for 15 s; a VIP that
+//! was never judged before is unknown, syncing. A route never loses its next-hops because of the order of arrival.
 
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
@@ -38,11 +38,11 @@ use facts::dirty::Dirty;
 use facts::sources::Phase;
 use judge::service::Counts;
 
-/// Correlates what the switch knows with what clusters know.
+/// Correlates the state of the switch with that of the clusters.
 #[derive(Debug, Default)]
 pub struct Engine {
     facts: Facts,
-    /// What the facts that changed since the last evaluation made dirty.
+    /// What became dirty since the last evaluation.
     dirty: Dirty,
     published: LastPublished,
     counts: Counts,
@@ -51,7 +51,7 @@ pub struct Engine {
     evaluated_at: Duration,
 }
 
-/// What was last published of all but services and nodes, whose entries keep it themselves.
+/// What was last published, except of services and nodes: their entries keep it themselves.
 #[derive(Debug, Default)]
 struct LastPublished {
     phase: Option<Phase>,
@@ -59,48 +59,48 @@ struct LastPublished {
     summary: Option<SummaryView>,
     sources: BTreeMap<SourceId, SourceView>,
     clusters: BTreeMap<ClusterName, ClusterView>,
-    /// Orphan routes, and the next-hop group each was read from.
+    /// Orphan routes, each with the next-hop group it was read from.
     orphans: BTreeMap<RouteKey, (OrphanView, NextHopGroupId)>,
     attachments: BTreeSet<Attachment>,
-    /// Neighbors were in reach.
+    /// Whether neighbors could be read.
     neighbors: bool,
 }
 
 impl Engine {
-    /// An engine that knows nothing yet.
+    /// Creates an engine without any facts.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// [`Self::ingest`] and [`Self::evaluate`] in one.
+    /// Runs [`Self::ingest`] and [`Self::evaluate`].
     pub fn apply(&mut self, now: Now, event: Event) -> Vec<Change> {
         self.ingest(now, event);
         self.evaluate(now)
     }
 
-    /// When time alone will next change something (on [`Now::elapsed`]); the owner sends [`Event::Tick`] then.
+    /// Returns when time alone will next change something (on [`Now::elapsed`]); the owner sends [`Event::Tick`] then.
     pub fn deadline(&self) -> Option<Duration> {
         [self.facts.deadline(self.evaluated_at), self.alarms.deadline()].into_iter().flatten().min()
     }
 
-    /// What must outlive the process, as of now.
+    /// Returns what must outlive the process, as of `now`.
     pub fn persistent_state(&mut self, now: Now) -> PersistentState {
         let mut state = PersistentState { attachments: self.facts.attachments().clone(), ..PersistentState::default() };
         self.alarms.save(now, &mut state);
         state
     }
 
-    /// Freshness and counters of every source.
+    /// Returns freshness and counters of every source.
     pub fn freshness(&self) -> Vec<SourceFreshness> {
         self.facts.sources().freshness()
     }
 
-    /// What ended the last dump of the switch's tables; `None` before the first is over.
+    /// Returns what ended the last dump of the switch's tables; `None` before the first is over.
     pub fn end_of_dump(&self) -> Option<DumpEnd> {
         self.facts.end_of_dump()
     }
 
-    /// Entries evaluated since the agent started: services and nodes.
+    /// Returns how many services and nodes have been evaluated since the agent started.
     pub fn evaluations(&self) -> u64 {
         self.evaluations
     }

@@ -1,4 +1,4 @@
-//! One alarm: what it stands for, and whose owners hear of it.
+//! Represents one alarm: the resources it stands for, and the services it was notified to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::model::alarm::{AlarmKey, AlarmView, Resource, Severity};
 use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::verdict::ProbableCause;
 
-/// Services that one alarm is notified to: Events are for those who look after a few.
+/// Most services that one alarm is notified to: Events are for people who look after a few services.
 const MOST_NOTIFIED: usize = 100;
 
-/// An alarm, and what it stands for.
+/// An alarm and its members.
 #[derive(Debug)]
 pub(super) struct Alarm {
-    /// What is written of it.
+    /// The entry that is written.
     pub(super) view: AlarmView,
     /// Resources it stands for, and what is wrong with each.
     pub(super) members: BTreeMap<Resource, Arc<Fault>>,
@@ -23,20 +23,20 @@ pub(super) struct Alarm {
     severities: [u32; Severity::ALL.len()],
     /// How often a member failed again.
     pub(super) occurrences: u32,
-    /// It stands for what its members share.
+    /// Whether it stands for what its members share.
     pub(super) group: bool,
-    /// Of one that stands alone: the alarm it would share with another.
+    /// For an alarm of a single resource: the group alarm that the resource would share with another one.
     pub(super) shared: Option<AlarmKey>,
-    /// Services that were notified of it; their owners hear of its end as well.
+    /// Services that were notified of it, and are to be notified of its end.
     pub(super) notified: BTreeSet<(ClusterName, ServiceKey)>,
     /// When it was last written.
     pub(super) written: Duration,
-    /// When it is written next, if it may say something else.
+    /// When it is next written, if its text may have changed.
     pub(super) stale: Option<Duration>,
 }
 
 impl Alarm {
-    /// One without members.
+    /// Creates an alarm without members.
     pub(super) fn new(view: AlarmView, group: bool, written: Duration) -> Self {
         let occurrences = view.occurrences;
         let severities = [0; Severity::ALL.len()];
@@ -53,7 +53,7 @@ impl Alarm {
         }
     }
 
-    /// Takes a member, or what is wrong with it now.
+    /// Adds a member, or replaces its fault.
     pub(super) fn put(&mut self, resource: &Resource, fault: Arc<Fault>) {
         self.severities[fault.severity as usize] += 1;
         if let Some(before) = self.members.insert(resource.clone(), fault) {
@@ -61,14 +61,14 @@ impl Alarm {
         }
     }
 
-    /// Takes a member out.
+    /// Removes a member.
     pub(super) fn take(&mut self, resource: &Resource) {
         if let Some(before) = self.members.remove(resource) {
             self.severities[before.severity as usize] -= 1;
         }
     }
 
-    /// Takes members, and returns their services that are to be notified of it.
+    /// Adds members; returns those of their services that are to be notified.
     pub(super) fn admit(&mut self, members: Vec<(Resource, Arc<Fault>)>) -> Vec<(ClusterName, ServiceKey)> {
         let mut joined = Vec::new();
         for (resource, fault) in members {
@@ -83,7 +83,8 @@ impl Alarm {
         joined
     }
 
-    /// The service of a member that has left, if it was notified and none of its other members is here.
+    /// Returns the service of a member that has left, if it was notified and has no other member here. Forgets that it
+    /// was notified.
     pub(super) fn dismiss(&mut self, resource: &Resource) -> Option<(ClusterName, ServiceKey)> {
         let service = service_of(resource).filter(|service| self.notified.contains(service))?;
         if self.services().any(|other| other == service) {
@@ -92,25 +93,25 @@ impl Alarm {
         self.notified.take(&service)
     }
 
-    /// Services that its members are, or are of.
+    /// Returns the services that its members are, or belong to.
     fn services(&self) -> impl Iterator<Item = (ClusterName, ServiceKey)> {
         self.members.keys().filter_map(service_of)
     }
 
-    /// That of the members, where it is the same of each.
+    /// Returns the cause of the members, if they all have the same.
     pub(super) fn cause(&self) -> Option<ProbableCause> {
         let mut causes = self.members.values().map(|fault| fault.cause);
         let first = causes.next()??;
         causes.all(|cause| cause == Some(first)).then_some(first)
     }
 
-    /// That of the worst member.
+    /// Returns the severity of the worst member.
     pub(super) fn severity(&self) -> Option<Severity> {
         Severity::ALL.into_iter().find(|severity| self.severities[*severity as usize] > 0)
     }
 }
 
-/// The service that a resource is, or is of.
+/// Returns the service that a resource is, or belongs to.
 fn service_of(resource: &Resource) -> Option<(ClusterName, ServiceKey)> {
     match resource {
         Resource::Vip(cluster, service, _) | Resource::Service(cluster, service) => {

@@ -1,4 +1,4 @@
-//! Nodes that should announce VIPs: whose sessions are down, what that costs, and who is not located.
+//! Tracks nodes that should announce VIPs: whose sessions are down, what that costs, and which are not located.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::model::view::NodeView;
 #[derive(Debug, Default)]
 pub(super) struct Announcers {
     clusters: BTreeMap<ClusterName, Cluster>,
-    /// Nodes whose condition is to be worked out again.
+    /// Nodes whose condition must be worked out again.
     touched: BTreeSet<(ClusterName, NodeName)>,
 }
 
-/// Announcers of one cluster, and what services contribute to their state.
+/// Announcers of one cluster, and what services contribute to their condition.
 #[derive(Debug, Default)]
 struct Cluster {
     /// Nodes with a session that is down.
@@ -32,14 +32,14 @@ struct Cluster {
     attached: BTreeSet<NodeName>,
     /// Attached announcers with a session that is down.
     attached_down: BTreeSet<NodeName>,
-    /// How many VIPs have lost each node as a next-hop.
+    /// Number of VIPs that have lost each node as a next-hop.
     lost: FxHashMap<NodeName, u32>,
-    /// Services with next-hops that could be those of unlocated announcers.
+    /// Number of services with next-hops that could be unlocated announcers.
     unmapped: u32,
 }
 
 impl Announcers {
-    /// A node's view changed. `alarmed`: it has a condition or an alarm.
+    /// Applies a change of a node's view. `alarmed`: whether it has a condition or an alarm.
     pub(super) fn set(&mut self, cluster: &ClusterName, node: &NodeName, view: Option<&Arc<NodeView>>, alarmed: bool) {
         let of = self.clusters.entry(cluster.clone()).or_default();
         let before = (of.all_down(), of.most_are_located());
@@ -62,7 +62,7 @@ impl Announcers {
         }
     }
 
-    /// Nothing is known of a node's session now: services raise no alarm about it until something is.
+    /// Forgets a node's session, of which nothing is known now: services raise no alarm about it until something is.
     pub(super) fn lose_sight(&mut self, cluster: &ClusterName, node: &NodeName) {
         let Some(of) = self.clusters.get_mut(cluster) else { return };
         of.down.remove(node);
@@ -76,7 +76,7 @@ impl Announcers {
         self.touched.extend(nodes.map(|node| (cluster.clone(), node.clone())));
     }
 
-    /// One more VIP, or one less, has lost a node as a next-hop.
+    /// Counts one VIP more, or one less, that has lost a node as a next-hop.
     pub(super) fn count_lost(&mut self, cluster: &ClusterName, node: &NodeName, add: bool) {
         let of = self.clusters.entry(cluster.clone()).or_default();
         let count = of.lost.entry(node.clone()).or_default();
@@ -89,7 +89,7 @@ impl Announcers {
         }
     }
 
-    /// One more service, or one less, has next-hops that no located node explains.
+    /// Counts one service more, or one less, with next-hops that are not known as located nodes.
     pub(super) fn count_unmapped(&mut self, cluster: &ClusterName, add: bool) {
         let of = self.clusters.entry(cluster.clone()).or_default();
         let before = of.unmapped > 0;
@@ -99,18 +99,18 @@ impl Announcers {
         }
     }
 
-    /// A lost session that costs no VIP any more.
+    /// Returns whether a node's session is down, but no VIP has lost the node as a next-hop.
     pub(super) fn costs_nothing(&self, cluster: &ClusterName, node: &NodeName) -> bool {
         let of = self.clusters.get(cluster);
         of.is_some_and(|of| of.attached_down.contains(node) && !of.lost.contains_key(node))
     }
 
-    /// The nodes whose condition is to be worked out again.
+    /// Returns and forgets the nodes whose condition must be worked out again.
     pub(super) fn touched(&mut self) -> BTreeSet<(ClusterName, NodeName)> {
         std::mem::take(&mut self.touched)
     }
 
-    /// The condition of a node. `alarmed`: the alarm of its session is active.
+    /// Returns the condition of a node. `alarmed`: whether the alarm of its session is active.
     pub(super) fn condition(
         &self,
         cluster: &ClusterName,
@@ -123,16 +123,16 @@ impl Announcers {
         if let Some(view) = of.down.get(node) {
             return match condition::is_announcer(view) {
                 true => Condition::Fault(of.session_down(cluster, node, view, now)),
-                // The session may be down for good: nobody needs it.
+                // Nobody needs the session, so it may stay down.
                 false => Condition::Well(ClearedBecause::NothingToAnnounce),
             };
         }
         match of.unlocated.get(node) {
-            // A next-hop that no node explains may be this one's.
+            // A next-hop that is not known as a node's may be this node.
             Some(_) if of.unmapped > 0 => {
                 Condition::Well(if alarmed { ClearedBecause::NotKnown } else { ClearedBecause::Well })
             }
-            // Without host routes of most others, this leaf cannot know where nodes are.
+            // Without host routes of most of the others, this leaf cannot know where nodes are.
             Some(_) if !of.most_are_located() => Condition::Unknown,
             Some(view) => Condition::Fault(not_located(cluster, node, view, instance)),
             None if alarmed && !of.attached.contains(node) && !of.located.contains(node) => {
@@ -144,7 +144,7 @@ impl Announcers {
 }
 
 impl Cluster {
-    /// Every attached announcer has lost its session, and there are several.
+    /// Returns whether there are several attached announcers, and all of them have lost their session.
     fn all_down(&self) -> bool {
         self.attached_down.len() > 1 && self.attached_down.len() == self.attached.len()
     }

@@ -1,4 +1,4 @@
-//! From views to conditions: what is wrong, how bad it is, whose it is, and what it shares with others.
+//! Turns views into conditions: what is wrong, how bad it is, whose it is, and what it shares with others.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::model::verdict::{
 };
 use crate::model::view::{NextHopView, NodeView, ServiceView, Verdict, VipView};
 
-/// What is known of a resource.
+/// The condition of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
     /// Something is wrong with it.
     Fault(Arc<Fault>),
-    /// It is well, and why that is.
+    /// Nothing is wrong with it, for this reason.
     Well(ClearedBecause),
-    /// Nothing is known: an alarm it has stays, none is raised.
+    /// Nothing is known: an existing alarm stays, and none is raised.
     Unknown,
 }
 
@@ -28,41 +28,42 @@ pub(super) struct Fault {
     pub(super) kind: AlarmType,
     pub(super) severity: Severity,
     pub(super) owner: Owner,
-    /// The verdict's reason, of a VIP or service.
+    /// The verdict's reason, for a VIP or service.
     pub(super) reason: Option<Reason>,
     pub(super) share: Share,
     /// The text of an alarm about this resource alone.
     pub(super) text: Arc<str>,
-    /// The same without its subject, for the text of an alarm that stands for several.
+    /// The text without its subject, for an alarm that stands for several resources.
     pub(super) detail: Arc<str>,
-    /// Sessions that explain all that is wrong with the VIP; empty where something else is wrong, too.
+    /// Sessions that explain everything that is wrong with the VIP; empty if something else is wrong, too.
     pub(super) explained_by: Box<[Explanation]>,
-    /// The cause the switch reports.
+    /// The cause that the switch reports.
     pub(super) cause: Option<ProbableCause>,
 }
 
-/// A node whose session explains an absent next-hop, as long as that session has an alarm.
+/// A node whose session explains an absent next-hop while that session has an alarm.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Explanation {
     pub(super) node: NodeName,
-    /// The session is up again: routes may take a moment, until the alarm is cleared.
+    /// Whether the session is up again: its routes may take a moment, and are explained until the alarm is cleared.
     pub(super) recovering: bool,
 }
 
-/// What a fault has in common with others of its cause: two that share become one alarm.
+/// What a fault has in common with others of its cause: two faults that share become one alarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Share {
     /// Nothing.
     Alone,
-    /// The resource that has the cause, or is the widest that it reaches.
+    /// The resource that has the cause, or is the widest that the cause reaches.
     With(Resource),
-    /// The same, and it stays in that alarm when it is alone again.
+    /// Like `With`, but the resource stays in the shared alarm when its fault is `Alone` again.
     May(Resource),
-    /// The first if every one of these nodes announces nothing though its session is up; else the second.
+    /// The first resource if none of these nodes announces anything although its session is up; otherwise the second.
     IfSilent(Box<[NodeName]>, Resource, Resource),
 }
 
-/// The condition of a VIP. `heard`: every source of the switch is, so that what is not known now was not known before.
+/// Returns the condition of a VIP. `heard`: whether every source of the switch is heard, so that what is not known now
+/// is not unknown because of a lost source.
 pub(super) fn of_vip(
     cluster: &ClusterName,
     service: &ServiceKey,
@@ -86,7 +87,7 @@ pub(super) fn of_vip(
     }))
 }
 
-/// The alarm a VIP's verdict calls for.
+/// Returns the alarm that a VIP's verdict requires.
 fn vip_alarm(vip: &VipView) -> Option<(AlarmType, Reason)> {
     use AlarmType::*;
     use OperState::{Degraded, Down};
@@ -94,7 +95,7 @@ fn vip_alarm(vip: &VipView) -> Option<(AlarmType, Reason)> {
     let l2 = vip.announcement == Some(Announcement::L2);
     let kind = match (vip.verdict.state, reason) {
         (Down, Reason::NoAnnouncer) if vip.by_design => return None,
-        // No BGP route is missed.
+        // A VIP announced by ARP or ND has no BGP route that could be missing.
         (Down, Reason::NoRoute | Reason::WrongNetworkInstance) if l2 => VipBlackholed,
         (Degraded, Reason::NoRoute | Reason::WrongNetworkInstance) if l2 => VipDegraded,
         // Degraded without a route: flows follow a covering prefix that is not the VIP's.
@@ -112,12 +113,13 @@ fn vip_alarm(vip: &VipView) -> Option<(AlarmType, Reason)> {
     Some((kind, reason))
 }
 
-/// The condition of a verdict that calls for no alarm.
+/// Returns the condition for a verdict that requires no alarm.
 fn of_well_or_unknown(verdict: &Verdict, heard: bool) -> Condition {
     match (verdict.state, verdict.reason) {
-        // Endpoints in other clusters may serve it (ClusterMesh): never an alarm, so that an old one ends.
+        // Endpoints in other clusters may serve it (ClusterMesh), so that there is no alarm, and an old one ends.
         (OperState::Unknown, Some(Reason::NoReadyEndpoint)) => Condition::Well(ClearedBecause::Well),
-        // There is a route again, and no next-hop of it is known to lose flows; or the entry that lost them is gone.
+        // There is a route again, and none of its next-hops is known to lose flows; or the entry that lost them is
+        // gone.
         (OperState::Unknown, Some(Reason::NextHopUnmapped | Reason::SessionDown | Reason::ArpUnresolved)) if heard => {
             Condition::Well(ClearedBecause::NotKnown)
         }
@@ -128,14 +130,14 @@ fn of_well_or_unknown(verdict: &Verdict, heard: bool) -> Condition {
 
 fn severity(kind: AlarmType, reason: Reason, service: &ServiceView, vip: &VipView) -> Severity {
     match kind {
-        // Only a service that other clusters may serve is missed without an endpoint here.
+        // Without an endpoint here, only a service that other clusters may serve can miss its route.
         AlarmType::VipRouteMissing if reason == Reason::NoRoute && service.usable_endpoints == 0 => Severity::Minor,
         AlarmType::VipRouteMissing if vip.verdict.state == OperState::Degraded => Severity::Major,
         kind => kind.severity(),
     }
 }
 
-/// What a VIP's fault has in common with those of other VIPs, by what the switch can see of its cause.
+/// Returns what a VIP's fault has in common with those of other VIPs, by what the switch can see of its cause.
 fn share_of_vip(cluster: &ClusterName, service: &ServiceKey, vip: &VipView, reason: Reason) -> Share {
     let of_cluster = || Resource::Cluster(cluster.clone());
     let of_service = || Resource::Service(cluster.clone(), service.clone());
@@ -145,7 +147,7 @@ fn share_of_vip(cluster: &ClusterName, service: &ServiceKey, vip: &VipView, reas
         Reason::SessionDown | Reason::NextHopMissing | Reason::LocalPathUnused => {
             Share::With(one_node(cluster, vip.absent()).unwrap_or_else(of_cluster))
         }
-        // None of its announcers is located: that is not about one service.
+        // None of its announcers is located, which concerns more than one service.
         Reason::NoRoute if vip.expected == 0 => Share::With(of_cluster()),
         Reason::NoRoute if vip.absent().all(|hop| hop.kind == NextHopKind::Vtep) => {
             Share::With(one_node(cluster, vip.absent()).unwrap_or_else(of_cluster))
@@ -159,14 +161,14 @@ fn share_of_vip(cluster: &ClusterName, service: &ServiceKey, vip: &VipView, reas
     }
 }
 
-/// The node, where all of the next-hops are ways to one.
+/// Returns the node, if all of the next-hops lead to a single one.
 fn one_node<'a>(cluster: &ClusterName, mut hops: impl Iterator<Item = &'a NextHopView>) -> Option<Resource> {
     let node = hops.next()?.node.as_ref()?;
     let same = hops.all(|hop| hop.node.as_ref() == Some(node));
     same.then(|| Resource::Node(cluster.clone(), node.clone()))
 }
 
-/// The sessions that explain everything that is wrong with the next-hops; empty where something else is wrong, too.
+/// Returns the sessions that explain everything that is wrong with the next-hops; none if something else is wrong, too.
 fn explained_by(vip: &VipView) -> Box<[Explanation]> {
     let wrong = |hop: &&NextHopView| matches!(hop.state, OperState::Down | OperState::Degraded);
     let explanation = |hop: &NextHopView| {
@@ -186,7 +188,7 @@ fn explained_by(vip: &VipView) -> Box<[Explanation]> {
     all.into()
 }
 
-/// The condition of a service itself: that it has no address.
+/// Returns the condition of a service itself: whether it has an address.
 pub(super) fn of_service(cluster: &ClusterName, key: &ServiceKey, view: &ServiceView) -> Condition {
     match view.verdict.reason {
         Some(reason @ Reason::AddressPending) => {
@@ -203,59 +205,59 @@ pub(super) fn of_service(cluster: &ClusterName, key: &ServiceKey, view: &Service
                 cause: None,
             }))
         }
-        // Before the first sync a service without an address says as little as one with.
+        // Before the first sync nothing is known about a service, whether it has an address or not.
         Some(Reason::Syncing | Reason::SwitchStale) => Condition::Unknown,
         _ => Condition::Well(ClearedBecause::Well),
     }
 }
 
-/// The FIB may have failed still: whether it is programmed is not known.
+/// Returns whether it is unknown if the FIB is programmed, so that it may still have failed.
 pub(super) fn fib_is_unknown(vip: &VipView) -> bool {
     vip.route.as_ref().is_some_and(|route| route.fib == FibStatus::Unknown)
 }
 
-/// Nodes whose session a VIP waits for.
+/// Returns the nodes whose sessions a VIP waits for.
 pub(super) fn waits_for(vip: &VipView) -> impl Iterator<Item = &NodeName> {
     vip.next_hops.iter().filter(|hop| hop.reason == Some(Reason::SessionDown)).filter_map(|hop| hop.node.as_ref())
 }
 
-/// An unlocated announcer may be behind a next-hop that no node explains.
+/// Returns whether an unlocated announcer may be behind a next-hop that is not known as a node's.
 pub(super) fn is_unmapped(vip: &VipView) -> bool {
     vip.verdict.state != OperState::Unknown
         && vip.next_hops.iter().any(|hop| hop.reason == Some(Reason::NextHopUnmapped))
 }
 
-/// A session of the node is down.
+/// Returns whether a session of the node is down.
 pub(super) fn is_session_down(node: &NodeView) -> bool {
     node.reason == Some(NodeReason::SessionDown)
 }
 
-/// The node should announce VIPs.
+/// Returns whether the node should announce VIPs.
 pub(super) fn is_announcer(node: &NodeView) -> bool {
     node.expected_vips > 0
 }
 
-/// An announcer that cannot be located.
+/// Returns whether the node is an announcer that cannot be located.
 pub(super) fn is_unlocated(node: &NodeView) -> bool {
     is_announcer(node) && node.reason == Some(NodeReason::NodeAddressUnknown)
 }
 
-/// An announcer that is located.
+/// Returns whether the node is an announcer that is located.
 pub(super) fn is_located(node: &NodeView) -> bool {
     is_announcer(node) && node.attachment != AttachmentState::Unknown
 }
 
-/// An announcer with a session on this leaf, up or down.
+/// Returns whether the node is an announcer with a session on this leaf, up or down.
 pub(super) fn is_attached(node: &NodeView) -> bool {
     is_announcer(node) && node.attachment == AttachmentState::Attached
 }
 
-/// An announcer that announces none of its VIPs though its session is up.
+/// Returns whether the node is an announcer that announces none of its VIPs although its session is up.
 pub(super) fn is_silent(node: &NodeView) -> bool {
     is_announcer(node) && node.reason == Some(NodeReason::NoVipReceived)
 }
 
-/// Nothing is known of the node's session.
+/// Returns whether nothing is known about the node's session.
 pub(super) fn is_unknown(node: &NodeView) -> bool {
     match node.reason {
         None => node.state == OperState::Unknown,

@@ -1,4 +1,4 @@
-//! Cleared alarms: as many as configured, the oldest of the least severity goes first.
+//! Keeps cleared alarms: as many as configured. The oldest of the least severity is removed first.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// What an earlier life of the agent left.
+    /// Restores what an earlier life of the agent left.
     pub(super) fn restore(&mut self, records: &[AlarmRecord], last_sequence: u64, changes: &mut Vec<Change>) {
         self.last_sequence = last_sequence;
         for record in records {
@@ -23,7 +23,7 @@ impl History {
         }
     }
 
-    /// Adds a record, which is numbered here.
+    /// Adds a record, and numbers it.
     pub(super) fn add(&mut self, mut record: AlarmRecord, size: u16, changes: &mut Vec<Change>) {
         self.last_sequence = self.last_sequence.saturating_add(1);
         record.sequence = self.last_sequence;
@@ -32,7 +32,7 @@ impl History {
         self.shorten(size, changes);
     }
 
-    /// Keeps this many records.
+    /// Removes records until at most `size` are left.
     pub(super) fn shorten(&mut self, size: u16, changes: &mut Vec<Change>) {
         while self.records.len() > usize::from(size) {
             let least = self.records.values().map(|record| record.severity).max();
@@ -43,7 +43,7 @@ impl History {
         }
     }
 
-    /// The records, the oldest first, and the last sequence.
+    /// Returns the records, oldest first, and the last sequence number.
     pub(super) fn save(&self) -> (Vec<AlarmRecord>, u64) {
         (self.records.values().cloned().collect(), self.last_sequence)
     }

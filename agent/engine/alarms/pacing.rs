@@ -1,4 +1,5 @@
-//! How many notifications of one cluster leave at once: a flood of one must not hide another's, nor fill a log.
+//! Limits how many notifications of one cluster leave at once, so that a flood of one cluster does not hide those of
+//! others or fill a log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,28 +8,28 @@ use crate::model::alarm::{AlarmNotification, NotificationEvent};
 use crate::model::names::ClusterName;
 use crate::model::time::Now;
 
-/// Notifications of one cluster at once.
+/// Most notifications of one cluster at once.
 const BURST: u32 = 50;
-/// One more in each of these.
+/// The time after which one more may leave.
 const REFILL: Duration = Duration::from_millis(200);
-/// How long what was left out waits before it is summed up.
+/// How long omitted notifications wait before they are summed up.
 const SUMMARY: Duration = Duration::from_secs(1);
 
-/// A token bucket for each cluster, and one for what belongs to none.
+/// A token bucket for each cluster, and one for notifications that belong to none.
 #[derive(Debug, Default)]
 pub(super) struct Pacing(BTreeMap<Option<ClusterName>, Bucket>);
 
 #[derive(Debug)]
 struct Bucket {
     tokens: u32,
-    /// Until when tokens were added.
+    /// Up to when tokens have been added.
     filled: Duration,
-    /// The worst that was left out, how many others were, and since when.
+    /// The worst omitted notification, how many others were omitted, and since when.
     omitted: Option<(AlarmNotification, u32, Duration)>,
 }
 
 impl Pacing {
-    /// Which of these leave now, the worst first; the rest is counted, and summed up later.
+    /// Returns the notifications that leave now, worst first. The rest is counted and summed up later.
     pub(super) fn admit(&mut self, now: Now, mut notifications: Vec<AlarmNotification>) -> Vec<AlarmNotification> {
         notifications.sort_by_key(rank);
         let mut admitted: Vec<_> = self.0.values_mut().filter_map(|bucket| bucket.summary(now)).collect();
@@ -41,7 +42,7 @@ impl Pacing {
         admitted
     }
 
-    /// When what was left out is summed up.
+    /// Returns when omitted notifications are next summed up.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let omitted = self.0.values().filter_map(|bucket| bucket.omitted.as_ref());
         omitted.map(|(.., since)| *since + SUMMARY).min()
@@ -90,7 +91,7 @@ impl Bucket {
     }
 }
 
-/// The worst first; what is cleared next, and members of alarms that stay last.
+/// Orders notifications: the worst first, then cleared alarms, then members of alarms that stay.
 fn rank(notification: &AlarmNotification) -> (u8, crate::model::alarm::Severity) {
     let order = match notification.event {
         NotificationEvent::Raised | NotificationEvent::Changed => 0,

@@ -1,4 +1,4 @@
-//! Hold times: what has not been well for long enough is raised, what has been well for long enough is cleared.
+//! Applies hold times: raises what has been faulty for long enough, and clears what has been well for long enough.
 //!
 //! ```text
 //!            fault                    raise-hold-time without a break
@@ -9,10 +9,11 @@
 //!      └─────────────────────────────────────────────────────────────────┘ clear-hold-time
 //! ```
 //!
-//! One subject for each resource: going from fault to fault is no break, and an active one takes its new fault along, a
-//! graver one when that has lasted for raise-hold-time, too: pods that come back are announced a moment later.
-//! While nothing is known of a subject its time stands still, and starts over when something is known again. A VIP whose
-//! fault is explained by sessions is not raised while they have an active alarm, and waits while they may get one.
+//! There is one subject per resource. A change from one fault to another does not restart its time. An active subject
+//! takes over a new fault; a graver one only after that has lasted for raise-hold-time, too, since pods that come back
+//! are announced a moment later. While nothing is known of a subject, its time stands still, and it starts over when
+//! something is known again. A VIP whose fault is explained by sessions is not raised while these have an active alarm,
+//! and waits while they may get one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,53 +28,53 @@ use crate::model::config::AlarmPolicy;
 use crate::model::names::{ClusterName, NodeName};
 use crate::model::time::Now;
 
-/// How long the first of several with a shared cause waits for the others, so that they are raised as one.
+/// How long the first of several resources with a shared cause waits for the others, so that they are raised as one.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// Everything that is, or lately was, not well.
+/// Every resource that is not well, or was not until lately.
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
     policy: AlarmPolicy,
     visibility: Visibility,
     known: FxHashMap<Resource, Subject>,
-    /// When the time of a subject is up.
+    /// When the time of each subject is up.
     due: BTreeSet<(Duration, Resource)>,
-    /// Until when those that share a cause wait for each other.
+    /// Until when resources that share a cause wait for each other.
     gathers: FxHashMap<AlarmKey, Duration>,
     /// VIPs by the nodes whose sessions explain them.
     explained: FxHashMap<Resource, BTreeSet<Resource>>,
-    /// Announcers that give nothing though their session is up.
+    /// Announcers that announce nothing although their session is up.
     silent: FxHashSet<(ClusterName, NodeName)>,
-    /// Restored alarms about resources of which nothing was heard yet.
+    /// Restored alarms about resources that no source has reported yet.
     unseen: BTreeSet<Resource>,
-    /// Restored alarms that stand for several: whoever has that fault is active at once.
+    /// Restored group alarms: a resource that has the fault of one is active at once.
     restored: BTreeSet<AlarmKey>,
     transitions: Vec<Transition>,
 }
 
-/// What the alarm table has to follow.
+/// A change that the alarm table must follow.
 #[derive(Debug)]
 pub(super) enum Transition {
-    /// A resource is to be alarmed.
+    /// An alarm must be raised for a resource.
     Raised(Resource, Member),
-    /// What is wrong with it is something else, or comes again.
+    /// The fault of a resource changed; true if it has come again.
     Updated(Resource, Member, bool),
-    /// It is to be alarmed no longer.
+    /// A resource no longer has an alarm.
     Cleared(Resource, ClearedBecause),
 }
 
-/// A fault as the alarm table takes it.
+/// A fault in the form the alarm table takes.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) fault: Arc<Fault>,
-    /// What it shares with others.
+    /// What the resource shares with others.
     pub(super) share: Option<Resource>,
-    /// It leaves the alarm it is in where `share` is another one.
+    /// Whether the resource leaves its alarm if `share` names another one.
     pub(super) firm: bool,
 }
 
 impl Member {
-    /// The alarm it shares with others.
+    /// Returns the group alarm that the resource shares with others.
     pub(super) fn group_key(&self) -> Option<AlarmKey> {
         Some(AlarmKey { kind: self.fault.kind, resource: self.share.clone()? })
     }
@@ -81,34 +82,34 @@ impl Member {
 
 #[derive(Debug)]
 struct Subject {
-    /// What is wrong, or was last; while it is active, what its alarm says.
+    /// The current or last fault; while the subject is active, what its alarm says.
     fault: Arc<Fault>,
-    /// What is wrong now, where that is graver than what its alarm says.
+    /// The current fault, if that is graver than what the alarm says.
     graver: Option<Arc<Fault>>,
-    /// Why it is well; `None` while it is not.
+    /// Why the resource is well; `None` while it is not.
     well: Option<ClearedBecause>,
-    /// Its condition is known, by the last published view.
+    /// Whether its condition is known, by the last published view.
     known: bool,
-    /// It is in the alarm table.
+    /// Whether it is in the alarm table.
     active: bool,
-    /// Not well and not raised, well and not cleared, or in a graver state than its alarm says, since then; `None` while its
-    /// time stands still.
+    /// Since when it is not well and not raised, well and not cleared, or in a graver state than its alarm says; `None`
+    /// while its time stands still.
     since: Option<Duration>,
 }
 
 /// Whether the sessions that explain a fault have an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Excuse {
-    /// No.
+    /// They have none.
     None,
     /// They may get one.
     Pending,
-    /// Yes.
+    /// They have one.
     Active,
 }
 
 impl Subjects {
-    /// An alarm of an earlier life of the agent about one resource.
+    /// Restores an alarm of an earlier life of the agent about a single resource.
     pub(super) fn restore(&mut self, key: &AlarmKey, view: &AlarmView) {
         let fault = Fault {
             kind: key.kind,
@@ -127,24 +128,24 @@ impl Subjects {
         self.unseen.insert(key.resource.clone());
     }
 
-    /// An alarm of an earlier life that stood for several resources.
+    /// Restores a group alarm of an earlier life.
     pub(super) fn restore_group(&mut self, key: &AlarmKey) {
         self.restored.insert(key.clone());
     }
 
-    /// Such an alarm is like any other from now on.
+    /// Makes a restored group alarm like any other.
     pub(super) fn release_group(&mut self, key: &AlarmKey) {
         self.restored.remove(key);
     }
 
-    /// New hold times: they apply to what is pending, too.
+    /// Sets the hold times, also for resources whose time is running.
     pub(super) fn set_policy(&mut self, policy: AlarmPolicy) {
         if std::mem::replace(&mut self.policy, policy) == policy {
             return;
         }
         let timed = self.known.iter().filter_map(|(resource, subject)| Some((subject.due(&policy)?, resource.clone())));
         self.due = timed.collect();
-        // Until when they wait for each other was worked out by the former ones.
+        // Their ends were worked out from the former hold times.
         self.gathers.clear();
     }
 
@@ -152,7 +153,7 @@ impl Subjects {
         self.visibility
     }
 
-    /// What is visible from now on: what comes back into view starts its time over.
+    /// Sets what is visible. The time of what becomes visible again starts over.
     pub(super) fn set_visibility(&mut self, now: Now, visibility: Visibility) {
         let before = std::mem::replace(&mut self.visibility, visibility);
         if before == visibility {
@@ -168,7 +169,7 @@ impl Subjects {
         }
     }
 
-    /// An announcer is silent though its session is up, or no longer so.
+    /// Notes whether an announcer is silent although its session is up.
     pub(super) fn set_silent(&mut self, cluster: &ClusterName, node: &NodeName, silent: bool) {
         let key = (cluster.clone(), node.clone());
         match silent {
@@ -177,7 +178,7 @@ impl Subjects {
         };
     }
 
-    /// What is known of a resource now.
+    /// Applies the condition of a resource.
     pub(super) fn observe(&mut self, now: Now, resource: &Resource, condition: Condition) {
         match condition {
             Condition::Unknown => self.lose_sight(now, resource),
@@ -186,7 +187,7 @@ impl Subjects {
         }
     }
 
-    /// The time of the resource stands still until something is known of it.
+    /// Stops the time of a resource until something is known of it.
     fn lose_sight(&mut self, now: Now, resource: &Resource) {
         let Some(subject) = self.known.get_mut(resource) else { return };
         if let Some(at) = subject.due(&self.policy) {
@@ -226,7 +227,7 @@ impl Subjects {
         self.schedule(now, resource);
     }
 
-    /// An alarm says less than what is wrong: it takes that along when it has lasted.
+    /// Notes a fault that is graver than what the alarm says. The alarm takes it over once it has lasted.
     fn worsen(&mut self, now: Now, resource: &Resource, fault: Arc<Fault>) {
         let again = self.stop(resource, |subject| subject.well.take().is_some());
         let Some(subject) = self.known.get_mut(resource) else { return };
@@ -239,7 +240,8 @@ impl Subjects {
         self.schedule(now, resource);
     }
 
-    /// Changes what the time of a resource runs for: where that changes anything, it starts over.
+    /// Changes what the time of a resource runs for. If `change` changes anything, the time starts over. Returns
+    /// whether it was running and changed.
     fn stop(&mut self, resource: &Resource, change: impl FnOnce(&mut Subject) -> bool) -> bool {
         let Some(subject) = self.known.get_mut(resource) else { return false };
         let due = subject.due(&self.policy);
@@ -266,7 +268,7 @@ impl Subjects {
         self.reconsider(now, resource);
     }
 
-    /// The resource was removed.
+    /// Removes a resource.
     pub(super) fn withdraw(&mut self, now: Now, resource: &Resource) {
         if self.forget(resource).is_some_and(|subject| subject.active) {
             self.transitions.push(Transition::Cleared(resource.clone(), ClearedBecause::Removed));
@@ -274,13 +276,13 @@ impl Subjects {
         self.reconsider(now, resource);
     }
 
-    /// Clears restored alarms that no source reported again: what they were about was removed.
+    /// Clears restored alarms about resources that no source has reported again: these were removed.
     pub(super) fn forget_unseen(&mut self, now: Now, told_all: impl Fn(&Resource) -> bool) {
         let gone: Vec<Resource> = self.unseen.iter().filter(|resource| told_all(resource)).cloned().collect();
         gone.iter().for_each(|resource| self.withdraw(now, resource));
     }
 
-    /// The resource exists, whatever is known of it.
+    /// Notes that the resource exists, whatever is known of it.
     pub(super) fn see(&mut self, resource: &Resource) {
         if !self.unseen.is_empty() {
             self.unseen.remove(resource);
@@ -291,24 +293,24 @@ impl Subjects {
         self.known.contains_key(resource)
     }
 
-    /// True when a resource is well again and its alarm waits for the end of the hold time.
+    /// Returns whether a resource is well again and its alarm waits for the end of the hold time.
     pub(super) fn is_well(&self, resource: &Resource) -> bool {
         self.known.get(resource).is_some_and(|subject| subject.well.is_some())
     }
 
-    /// True when a resource has an alarm of this type.
+    /// Returns whether a resource has an alarm of this type.
     pub(super) fn is_active(&self, resource: &Resource, kind: AlarmType) -> bool {
         self.known.get(resource).is_some_and(|subject| subject.active && subject.fault.kind == kind)
     }
 
-    /// The reason for the alarm a resource has; the outer `None` where it has none, the inner where it is not known.
+    /// Returns the fault that the alarm of a resource is about; `None` if it has no alarm.
     pub(super) fn active_fault(&self, resource: &Resource) -> Option<&Fault> {
         self.known.get(resource).filter(|subject| subject.active).map(|subject| &*subject.fault)
     }
 
-    /// Raises and clears what is due by now. `formed` says of which groups there is an alarm already.
+    /// Raises and clears what is due. `formed` returns whether a group alarm already exists.
     pub(super) fn settle(&mut self, now: Now, formed: impl Fn(&AlarmKey) -> bool) {
-        // Nodes first: their alarms explain VIPs. A raise can make others due, hence again until nothing is.
+        // Nodes first, because their alarms explain VIPs. A raise can make others due, so repeat until nothing is due.
         while self.due.first().is_some_and(|(at, _)| *at <= now.elapsed) {
             let mut due = Vec::new();
             while let Some((at, _)) = self.due.first()
@@ -326,7 +328,7 @@ impl Subjects {
         self.gathers.retain(|_, until| *until > now.elapsed);
     }
 
-    /// What the subjects share whose time will be up soon.
+    /// Returns what subjects share whose time will be up soon.
     fn gathering(&self, now: Now) -> FxHashSet<AlarmKey> {
         let soon = self.due.iter().take_while(|(at, _)| *at <= now.elapsed + GATHER);
         let raised = |subject: &&Subject| subject.well.is_none() && !subject.active;
@@ -347,7 +349,7 @@ impl Subjects {
     ) {
         let Some(subject) = self.known.get(resource) else { return };
         if subject.due(&self.policy).is_none_or(|at| at > now.elapsed) {
-            return; // it gathered, and its time started over since
+            return; // it gathered, and its time has started over since
         }
         if let Some(because) = subject.well {
             self.forget(resource);
@@ -366,7 +368,7 @@ impl Subjects {
         }
         match self.excuse(resource, &subject.fault) {
             Excuse::None => {}
-            // Looked at again when the sessions are raised or well.
+            // Checked again when the sessions are raised or well.
             Excuse::Pending => return,
             Excuse::Active => return self.schedule(now, resource),
         }
@@ -388,10 +390,10 @@ impl Subjects {
         self.reconsider(now, resource);
     }
 
-    /// Looks again at the VIPs that the sessions of a node explain.
+    /// Checks again the VIPs that the sessions of a node explain.
     fn reconsider(&mut self, now: Now, node: &Resource) {
         let Some(dependents) = self.explained.get(node) else { return };
-        // One that is about to be cleared takes over no alarm.
+        // A node whose alarm is about to be cleared takes over no alarms.
         let takes_over = self.known.get(node).is_some_and(|subject| subject.active && subject.well.is_none());
         for resource in dependents.clone() {
             let Some(subject) = self.known.get(&resource) else { continue };
@@ -426,7 +428,7 @@ impl Subjects {
         excuse
     }
 
-    /// Lets the time of a subject run, or stand still, as its situation asks for.
+    /// Starts or stops the time of a subject, as its situation requires.
     fn schedule(&mut self, now: Now, resource: &Resource) {
         let Some(subject) = self.known.get(resource) else { return };
         let visible = subject.is_visible(resource, self.visibility);
@@ -450,7 +452,7 @@ impl Subjects {
         }
     }
 
-    /// Replaces which nodes explain a resource.
+    /// Replaces the nodes that explain a resource.
     fn explain(&mut self, resource: &Resource, fault: &Fault) {
         let before = self.known.get(resource).map(|subject| Arc::clone(&subject.fault));
         if before.as_ref().is_some_and(|before| before.explained_by == fault.explained_by) {
@@ -508,17 +510,17 @@ impl Subjects {
         }
     }
 
-    /// What happened since the last call.
+    /// Returns and forgets what happened since the last call.
     pub(super) fn transitions(&mut self) -> Vec<Transition> {
         std::mem::take(&mut self.transitions)
     }
 
-    /// When something is due next.
+    /// Returns when something is next due.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// Clusters with a service whose time to be raised for want of an address is up.
+    /// Returns the clusters of resources that are due to be raised with this type of alarm.
     pub(super) fn due_by(&self, now: Now, kind: AlarmType) -> impl Iterator<Item = &ClusterName> {
         let due = self.due.iter().take_while(move |(at, _)| *at <= now.elapsed);
         due.filter_map(move |(_, resource)| {
@@ -529,12 +531,13 @@ impl Subjects {
 }
 
 impl Subject {
-    /// What is wrong now, or was last.
+    /// Returns what is wrong now, or was last.
     fn current(&self) -> &Fault {
         self.graver.as_ref().unwrap_or(&self.fault)
     }
 
-    /// Its time may run. What is well for want of knowledge is so only while all that could tell is heard.
+    /// Returns whether its time may run. A subject that is well only because nothing is known counts as well only while
+    /// neighbors are heard.
     fn is_visible(&self, resource: &Resource, visibility: Visibility) -> bool {
         visibility.covers(resource) && (visibility.neighbors || self.well != Some(ClearedBecause::NotKnown))
     }

@@ -1,8 +1,8 @@
-//! The alarms there are: which resource is in which, what they say, what became of them.
+//! Keeps the alarms: which resource is in which, what they say, what became of them.
 //!
-//! A fault that shares its cause with another one's is in one alarm with it, named by what they share; from then on that
-//! alarm takes whoever shares it, until nobody is left. A resource is in one alarm at most, and when its fault becomes
-//! another, the time it was raised goes along. Severity is written at once, texts and counts at a pace.
+//! Faults that share a cause are in one group alarm, which is named by what they share. From then on every resource
+//! that shares the cause joins that alarm, until none is left. A resource is in at most one alarm, and keeps the time
+//! it was raised when its fault changes. A change of severity is written at once, texts and counts at a pace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,22 +23,22 @@ use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::time::{Now, Timestamp};
 use crate::model::view::Change;
 
-/// How often the text and the counts of one alarm are written.
+/// How often the text and the counts of one alarm are written at most.
 const TEXT_PACE: Duration = Duration::from_secs(10);
 
 /// Active alarms and the history.
 #[derive(Debug, Default)]
 pub(super) struct AlarmTable {
     alarms: BTreeMap<AlarmKey, Alarm>,
-    /// Which alarm a resource is in.
+    /// The alarm that each resource is in.
     membership: FxHashMap<Resource, AlarmKey>,
-    /// Resources with an alarm of their own, by the alarm they would share with another.
+    /// Resources with an alarm of their own, by the group alarm they would share with another one.
     singles: FxHashMap<AlarmKey, BTreeSet<Resource>>,
-    /// Alarms that may say something else than is written, by when they are written next.
+    /// Alarms whose published text may be outdated, by when they are next written.
     stale: BTreeSet<(Duration, AlarmKey)>,
-    /// Restored alarms that stand for several, and since when everything that could be a member has reported.
+    /// Restored group alarms, and since when everything that could be a member has reported.
     restored: BTreeMap<AlarmKey, Option<Duration>>,
-    /// What the address pools of a cluster have left, in words.
+    /// What is left in the address pools of a cluster, in words.
     pools: FxHashMap<ClusterName, String>,
     history: History,
     history_size: u16,
@@ -46,16 +46,16 @@ pub(super) struct AlarmTable {
     out: Output,
 }
 
-/// What is different since the last call.
+/// What changed since the last call.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     pub(super) changes: Vec<Change>,
     pub(super) notifications: Vec<AlarmNotification>,
-    /// Alarms were raised or cleared.
+    /// Whether alarms were raised or cleared.
     pub(super) turned: bool,
 }
 
-/// A resource on its way into an alarm.
+/// A resource that is about to join an alarm.
 struct Arrival {
     resource: Resource,
     member: Member,
@@ -65,7 +65,7 @@ struct Arrival {
 }
 
 impl AlarmTable {
-    /// An alarm of an earlier life of the agent.
+    /// Restores an alarm of an earlier life of the agent.
     pub(super) fn restore(&mut self, key: &AlarmKey, view: &AlarmView, group: bool) {
         if group {
             self.restored.insert(key.clone(), None);
@@ -86,7 +86,7 @@ impl AlarmTable {
         self.history.shorten(size, &mut self.out.changes);
     }
 
-    /// What the address pools of a cluster have left.
+    /// Sets what is left in the address pools of a cluster.
     pub(super) fn set_pools(&mut self, cluster: &ClusterName, pools: Option<String>) {
         match pools {
             Some(pools) => drop(self.pools.insert(cluster.clone(), pools)),
@@ -94,24 +94,24 @@ impl AlarmTable {
         }
     }
 
-    /// True when there is an alarm that stands for several.
+    /// Returns whether a group alarm exists.
     pub(super) fn has_group(&self, key: &AlarmKey) -> bool {
         self.alarms.get(key).is_some_and(|alarm| alarm.group)
     }
 
-    /// True while restored alarms that stand for several wait for their members.
+    /// Returns whether restored group alarms wait for their members.
     pub(super) fn is_restoring(&self) -> bool {
         !self.restored.is_empty()
     }
 
-    /// Clusters whose alarm of this type is written by now.
+    /// Returns the clusters with an alarm of this type that is due to be written.
     pub(super) fn stale_of(&self, now: Now, kind: AlarmType) -> impl Iterator<Item = &ClusterName> {
         let due = self.stale.iter().take_while(move |(at, _)| *at <= now.elapsed);
         due.filter(move |(_, key)| key.kind == kind).filter_map(|(_, key)| key.resource.cluster())
     }
 
-    /// Restored alarms that stand for several are like any other once all that could be in them has reported, for
-    /// `hold`. Returns those.
+    /// Makes restored group alarms like any other once everything that could be in them has reported for `hold`.
+    /// Returns these alarms.
     pub(super) fn release(&mut self, now: Now, hold: Duration, told_all: impl Fn(&AlarmKey) -> bool) -> Vec<AlarmKey> {
         let mut released = Vec::new();
         for (key, since) in &mut self.restored {
@@ -131,7 +131,7 @@ impl AlarmTable {
         released
     }
 
-    /// Follows what happened to resources, all of it at once: those that share a cause are raised together.
+    /// Applies transitions, all of them at once, so that resources that share a cause are raised together.
     pub(super) fn follow(&mut self, now: Now, transitions: Vec<Transition>) {
         let mut arrivals: BTreeMap<Resource, Arrival> = BTreeMap::new();
         for transition in transitions {
@@ -158,7 +158,7 @@ impl AlarmTable {
         self.admit(now, arrivals.into_values());
     }
 
-    /// A fault changed. Returns the resource where it is in the wrong alarm now.
+    /// Applies a changed fault. Returns the resource if it is now in the wrong alarm.
     fn update(&mut self, now: Now, resource: &Resource, member: Member, again: bool) -> Option<Arrival> {
         let key = self.membership.get(resource)?.clone();
         let alarm = self.alarms.get(&key)?;
@@ -183,12 +183,12 @@ impl AlarmTable {
         None
     }
 
-    /// One more with this cause would make it a group, or join it.
+    /// Returns whether one more resource with this cause would form a group alarm, or join one.
     fn would_group(&self, shared: &AlarmKey) -> bool {
         self.has_group(shared) || self.singles.contains_key(shared)
     }
 
-    /// Notes which alarm one that stands alone would share.
+    /// Notes which group alarm a resource with an alarm of its own would share.
     fn share_single(&mut self, key: &AlarmKey, resource: &Resource, shared: Option<AlarmKey>) {
         let Some(alarm) = self.alarms.get_mut(key) else { return };
         if let Some(before) = std::mem::replace(&mut alarm.shared, shared.clone())
@@ -204,7 +204,7 @@ impl AlarmTable {
         }
     }
 
-    /// Puts resources into alarms: into the one they share where there is one, or where there are two of them.
+    /// Puts resources into alarms: into the group alarm they share, if it exists or if two of them share it.
     fn admit(&mut self, now: Now, arrivals: impl Iterator<Item = Arrival>) {
         let mut together: BTreeMap<AlarmKey, Vec<Arrival>> = BTreeMap::new();
         let mut alone = Vec::new();
@@ -223,7 +223,7 @@ impl AlarmTable {
         alone.into_iter().for_each(|arrival| self.stand_alone(now, arrival));
     }
 
-    /// Resources that share a cause, with all that have an alarm of their own so far.
+    /// Puts resources that share a cause into one alarm, with all that have had an alarm of their own so far.
     fn join(&mut self, now: Now, key: AlarmKey, arrivals: Vec<Arrival>) {
         let became = ClearedBecause::Became(key.kind);
         let mut raised = now.wall;
@@ -255,10 +255,10 @@ impl AlarmTable {
         }
     }
 
-    /// Owners of services that came to an alarm after it was raised hear of it, too.
+    /// Notifies the services of resources that joined an alarm after it was raised.
     fn notify_joined(&mut self, key: &AlarmKey, joined: Vec<(ClusterName, ServiceKey)>) {
         let Some(alarm) = self.alarms.get(key) else { return };
-        // They heard of a restored alarm in an earlier life of the agent.
+        // They were notified of a restored alarm in an earlier life of the agent.
         if joined.is_empty() || self.restored.contains_key(key) {
             return;
         }
@@ -301,7 +301,7 @@ impl AlarmTable {
         self.out.turned = true;
     }
 
-    /// A resource is in this alarm no longer; with the last one the alarm is cleared.
+    /// Removes a resource from an alarm, and clears the alarm with its last resource.
     fn leave(&mut self, now: Now, key: &AlarmKey, resource: &Resource, because: ClearedBecause) {
         let Some(alarm) = self.alarms.get_mut(key) else { return };
         alarm.take(resource);
@@ -326,7 +326,7 @@ impl AlarmTable {
         let services = alarm.notified.into_iter().collect();
         let view = alarm.view;
         self.counts.active[view.severity as usize] -= 1;
-        // The wall clock may have been set back meanwhile.
+        // The wall clock may have been set back in the meantime.
         let cleared = now.wall.max(view.raised);
         let record = AlarmRecord {
             sequence: 0,
@@ -355,10 +355,10 @@ impl AlarmTable {
         self.out.notifications.push(AlarmNotification { key, alarm, event, services, omitted: 0 });
     }
 
-    /// What an alarm says may have changed: severity is written now, the rest when it is time.
+    /// Schedules an alarm that may have changed: severity is written now, the rest at the pace.
     fn refresh(&mut self, now: Now, key: &AlarmKey) {
         if self.restored.contains_key(key) {
-            return; // counted when all of it has reported
+            return; // counted once all members have reported
         }
         let Some(alarm) = self.alarms.get_mut(key) else { return };
         let at = match alarm.severity() == Some(alarm.view.severity) {
@@ -372,7 +372,7 @@ impl AlarmTable {
         self.stale.insert((at, key.clone()));
     }
 
-    /// Writes what is due by now.
+    /// Writes what is due.
     pub(super) fn write(&mut self, now: Now) {
         while let Some((at, _)) = self.stale.first()
             && *at <= now.elapsed
@@ -397,7 +397,7 @@ impl AlarmTable {
         }
     }
 
-    /// What an alarm should say.
+    /// Returns what an alarm should say.
     fn compose(&self, key: &AlarmKey, alarm: &Alarm) -> AlarmView {
         let Some((first, fault)) = alarm.members.first_key_value() else { return alarm.view.clone() };
         let pools = first.cluster().and_then(|cluster| self.pools.get(cluster));
@@ -421,23 +421,23 @@ impl AlarmTable {
         }
     }
 
-    /// What is different since the last call.
+    /// Returns and forgets what changed since the last call.
     pub(super) fn take(&mut self) -> Output {
         std::mem::take(&mut self.out)
     }
 
-    /// Active alarms by severity.
+    /// Returns the number of active alarms by severity.
     pub(super) fn counts(&self) -> AlarmCounts {
         self.counts
     }
 
-    /// When something is due next. `hold` as in [`Self::release`].
+    /// Returns when something is next due. `hold` is as in [`Self::release`].
     pub(super) fn deadline(&self, hold: Duration) -> Option<Duration> {
         let release = self.restored.values().filter_map(|since| Some((*since)? + hold));
         self.stale.first().map(|(at, _)| *at).into_iter().chain(release).min()
     }
 
-    /// Active alarms, in order, and the history with its last sequence.
+    /// Returns active alarms, in order, and the history with its last sequence number.
     pub(super) fn save(&self) -> (Vec<(AlarmKey, AlarmView)>, Vec<AlarmRecord>, u64) {
         let active = self.alarms.iter().map(|(key, alarm)| (key.clone(), alarm.view.clone()));
         let (history, last_sequence) = self.history.save();

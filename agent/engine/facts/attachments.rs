@@ -1,4 +1,4 @@
-//! What is remembered of attachments: a dynamic neighbor vanishes from state when its session drops.
+//! Remembers attachments, because a dynamic neighbor vanishes from state when its session drops.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use crate::model::names::{ClusterName, NodeName};
 use crate::model::persistent::Attachment;
 
-/// Nodes that have, or had, a BGP neighbor here. Every change returns whether it is one.
+/// Nodes that have, or had, a BGP neighbor here. Every setter returns whether it changed anything.
 #[derive(Debug, Default)]
 pub(crate) struct Attachments(BTreeSet<Attachment>);
 
 impl Attachments {
-    /// What an earlier life remembered.
+    /// Adds what an earlier life of the agent remembered.
     pub(crate) fn load(&mut self, attachments: BTreeSet<Attachment>) {
         self.0.extend(attachments);
     }
@@ -30,7 +30,7 @@ impl Attachments {
         self.0.remove(&attachment(cluster, node, address))
     }
 
-    /// Forgets every node of a cluster that does not exist any more.
+    /// Forgets the nodes of a cluster that no longer exist.
     #[must_use]
     pub(crate) fn forget_nodes(&mut self, cluster: &ClusterName, exists: impl Fn(&NodeName) -> bool) -> bool {
         self.retain(|known| known.cluster != *cluster || exists(&known.node))
@@ -48,7 +48,7 @@ impl Attachments {
         self.0.len() != before
     }
 
-    /// What the state file should hold.
+    /// Returns what the state file should contain.
     pub(crate) fn all(&self) -> &BTreeSet<Attachment> {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! BGP neighbors and FIB programming, as gNMI reports them.
+//! Stores BGP neighbors and FIB programming, as gNMI reports them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,34 +21,33 @@ pub(crate) struct Bgp {
     /// FIB faults of each prefix, by the owner of the route.
     faults: FxHashMap<RouteKey, BTreeMap<Arc<str>, FibFault>>,
     coverage: Coverage,
-    /// When each neighbor last came to established: `last-established` moves when it leaves, too.
+    /// When each neighbor last became established. The leaf `last-established` also moves when a session is lost.
     established: FxHashMap<NeighborKey, Timestamp>,
-    /// Dynamic neighbors that vanished with their sessions, and are not back.
+    /// Dynamic neighbors that vanished with their sessions and have not come back.
     vanished: FxHashSet<NeighborKey>,
 }
 
-/// Dynamic neighbors that are remembered after they vanished: whoever opens sessions from many addresses makes no more of
-/// them than this.
+/// Most dynamic neighbors that are remembered after they vanished, however many addresses sessions are opened from.
 const MOST_VANISHED: usize = 4096;
 
-/// A neighbor whose state is another one than before.
+/// A neighbor whose state has changed.
 #[derive(Debug)]
 pub(crate) struct NeighborChange {
     pub(crate) key: NeighborKey,
-    /// Presence or session: verdicts depend on it, not only what is shown of a node.
+    /// Whether presence or session changed. Verdicts depend on these, and not only what is shown of a node.
     pub(crate) decisive: bool,
 }
 
 impl Bgp {
-    /// The neighbor with an address; the one with the best session, where several subinterfaces have the same
-    /// link-local address.
+    /// Returns the neighbor with an address. If several subinterfaces have the same link-local address, returns the one
+    /// with the best session.
     pub(crate) fn neighbor(&self, instance: &NetworkInstanceName, address: IpAddr) -> Option<&Neighbor> {
         let first = PeerAddress { ip: address, interface: None };
         let peers = self.neighbors.get(instance)?.range(first..).take_while(|(peer, _)| peer.ip == address);
         peers.map(|(_, neighbor)| neighbor).max_by_key(|neighbor| neighbor.session)
     }
 
-    /// The neighbor with an address, as [`Self::neighbor`] chooses it, with its key.
+    /// Returns the neighbor with an address, chosen as by [`Self::neighbor`], and its key.
     pub(crate) fn peer(&self, instance: &NetworkInstanceName, address: IpAddr) -> Option<(NeighborKey, &Neighbor)> {
         let first = PeerAddress { ip: address, interface: None };
         let peers = self.neighbors.get(instance)?.range(first..).take_while(|(peer, _)| peer.ip == address);
@@ -56,7 +55,7 @@ impl Bgp {
         Some((NeighborKey { network_instance: instance.clone(), peer: peer.clone() }, neighbor))
     }
 
-    /// The key of the neighbor with an address: one that is there, or a dynamic one that vanished.
+    /// Returns the key of the neighbor with an address, which may be a dynamic neighbor that vanished.
     pub(crate) fn key_of(&self, instance: &NetworkInstanceName, address: IpAddr) -> Option<NeighborKey> {
         let gone = || {
             let peer = PeerAddress { ip: address, interface: None };
@@ -66,21 +65,21 @@ impl Bgp {
         self.peer(instance, address).map(|(key, _)| key).or_else(gone)
     }
 
-    /// When a neighbor last came to established, as far as that was seen.
+    /// Returns when a neighbor last became established; `None` if that was not seen.
     pub(crate) fn established_at(&self, key: &NeighborKey) -> Option<Timestamp> {
         self.established.get(key).copied()
     }
 
-    /// What is wrong with the programming of the active route.
+    /// Returns what is wrong with the programming of the active route.
     pub(crate) fn fault(&self, key: &RouteKey, owner: Option<&Arc<str>>) -> Option<FibFault> {
         self.faults.get(key)?.get(owner?).copied()
     }
 
-    /// Whether the active route of a prefix is in the forwarding table. A fault of another owner's route is not this
-    /// route's; while the owner is not known, any fault leaves it open.
+    /// Returns whether the active route of a prefix is in the forwarding table. The fault of another owner's route does
+    /// not count. While the owner is not known, any fault makes the status unknown.
     pub(crate) fn fib(&self, key: &RouteKey, owner: Option<&Arc<str>>) -> FibStatus {
         let fault = self.faults.get(key).and_then(|faults| match owner {
-            // An entry that came without an owner may be anybody's.
+            // An entry without an owner may be of any owner's route.
             Some(owner) => faults.get(owner).or_else(|| faults.get("")).map(|fault| fault.kind),
             None => faults.values().map(|_| FibFaultKind::Unconfirmed).next(),
         });
@@ -97,7 +96,7 @@ impl Bgp {
         self.coverage.fib.contains(&RouteTable::of(&key.network_instance, &key.prefix))
     }
 
-    /// Sets neighbors; returns what changed.
+    /// Applies an update of neighbors; returns what changed.
     pub(crate) fn set_neighbors(&mut self, update: Update<NeighborKey, Neighbor>) -> Vec<NeighborChange> {
         match update {
             Update::Set(key, neighbor) => self.set(key, Some(neighbor)).into_iter().collect(),
@@ -140,7 +139,7 @@ impl Bgp {
         Some(NeighborChange { decisive: session(&old) != session(&neighbor), key })
     }
 
-    /// Takes in FIB faults; returns the prefixes that have other ones than before.
+    /// Applies an update of FIB faults; returns the prefixes whose faults changed.
     pub(crate) fn set_faults(&mut self, update: Update<FibKey, FibFault>) -> Vec<RouteKey> {
         match update {
             Update::Set(key, fault) => self.set_fault(key, Some(fault)).into_iter().collect(),
@@ -170,7 +169,7 @@ impl Bgp {
         (old != fault).then_some(key.route)
     }
 
-    /// Takes in what gNMI covers; true if it is something else than before.
+    /// Sets what gNMI covers; returns whether that changed.
     pub(crate) fn set_coverage(&mut self, coverage: Coverage) -> bool {
         let differs = self.coverage != coverage;
         self.coverage = coverage;

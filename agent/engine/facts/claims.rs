@@ -1,4 +1,4 @@
-//! Who claims which VIP, in order of address: what a changed prefix touches is a range.
+//! Keeps which services claim which VIP, ordered by address, so that the VIPs inside a changed prefix are a range.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -46,7 +46,7 @@ impl Claims {
         services.map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// A VIP inside a prefix is claimed by such a service.
+    /// Returns whether a service that satisfies `which` claims a VIP inside a prefix.
     pub(crate) fn any_inside(&self, prefix: IpNet, which: impl Fn(&ServiceId) -> bool) -> bool {
         let any = |services: &Vec<ServiceId>| services.iter().any(&which);
         match prefix {
@@ -59,7 +59,8 @@ impl Claims {
         }
     }
 
-    /// The same of the VIPs beside one, those next to it first: the VIPs of a cluster are in one pool, as a rule.
+    /// Like [`Self::any_inside`], without `vip` itself. Starts with the VIPs next to it, since the VIPs of a cluster
+    /// are usually in one pool.
     pub(crate) fn any_beside(&self, vip: IpAddr, prefix: IpNet, which: impl Fn(&ServiceId) -> bool) -> bool {
         fn any<'a, K: 'a>(
             mut below: impl Iterator<Item = (&'a K, &'a Vec<ServiceId>)>,
@@ -91,7 +92,7 @@ impl Claims {
         }
     }
 
-    /// Calls back for every VIP inside a prefix.
+    /// Calls `each` for every VIP inside a prefix.
     pub(crate) fn inside(&self, prefix: IpNet, mut each: impl FnMut(IpAddr, &[ServiceId])) {
         match prefix {
             IpNet::V4(net) => {

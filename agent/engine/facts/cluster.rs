@@ -1,4 +1,4 @@
-//! One enabled cluster: the objects of its API, and what the engine derives from them.
+//! Stores one enabled cluster: the objects of its API, and what the engine derives from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -29,20 +29,21 @@ use crate::model::view::ServiceView;
 pub(crate) struct ServiceEntry {
     pub(crate) key: ServiceKey,
     pub(crate) service: Service,
-    /// Its VIPs, sorted; `None` when the service is not ours to judge.
+    /// Its VIPs, sorted; `None` if the agent does not judge the service.
     pub(crate) vips: Option<Box<[IpAddr]>>,
-    /// Who announces each of them, in the same order, as far as resources of the speaker say; empty where they say nothing.
+    /// Who announces each of the VIPs, in the same order, according to resources of the speaker; empty if these do not
+    /// say.
     pub(crate) announcements: Box<[VipAnnouncement]>,
-    /// Its endpoints, counted.
+    /// Counts of its endpoints.
     pub(crate) endpoints: ServiceEndpoints,
-    /// What was last published of it.
+    /// The last published view.
     pub(crate) view: Option<Arc<ServiceView>>,
-    /// Groups the verdict was read from.
+    /// Next-hop groups that the verdict was read from.
     pub(crate) groups: Vec<NextHopGroupId>,
 }
 
 impl ServiceEntry {
-    /// A service whose VIPs and endpoints are not worked out yet.
+    /// Creates a service whose VIPs and endpoints are not worked out yet.
     pub(crate) fn new(key: ServiceKey, service: Service) -> Self {
         Self {
             key,
@@ -55,7 +56,7 @@ impl ServiceEntry {
         }
     }
 
-    /// Who announces a VIP of it, as far as resources of the speaker say.
+    /// Returns who announces one of its VIPs according to resources of the speaker; `None` if these do not say.
     pub(crate) fn announcement(&self, vip: IpAddr) -> Option<&VipAnnouncement> {
         let at = self.vips.as_ref()?.binary_search(&vip).ok()?;
         self.announcements.get(at)
@@ -65,17 +66,17 @@ impl ServiceEntry {
 /// A VIP of a cluster.
 #[derive(Debug, Default)]
 pub(crate) struct VipEntry {
-    /// Services that carry it, by slot.
+    /// Services that carry the VIP, by slot.
     pub(crate) services: Vec<u32>,
-    /// What it adds to the counts of nodes.
+    /// What the VIP adds to the counts of nodes.
     pub(crate) contribution: Option<Contribution>,
-    /// The next-hops of its route, and those of the last moment its cluster was heard.
+    /// The next-hops of its route, and those at the time the cluster was last heard.
     pub(crate) course: Course,
-    /// How it was seen to be made known here, last.
+    /// How the VIP was last seen to be announced here.
     pub(crate) announced: Option<Announcement>,
 }
 
-/// How the next-hops of a VIP went on since its cluster was last heard.
+/// How the next-hops of a VIP changed since its cluster was last heard.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Course {
     now: Arc<[IpAddr]>,
@@ -84,7 +85,7 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    /// Takes in what the next-hops are at a moment; the cluster was last heard at another.
+    /// Notes the next-hops at `now`; `heard` is when the cluster was last heard.
     pub(crate) fn note(&mut self, next_hops: &Arc<[IpAddr]>, now: Duration, heard: Duration) {
         if self.now == *next_hops {
             return;
@@ -95,7 +96,7 @@ impl Course {
         (self.now, self.since) = (Arc::clone(next_hops), now);
     }
 
-    /// They are others than at the moment the cluster was last heard.
+    /// Returns whether the next-hops differ from those at the time the cluster was last heard.
     pub(crate) fn has_turned(&self, heard: Duration) -> bool {
         self.since > heard && self.now != self.then
     }
@@ -113,27 +114,28 @@ pub(crate) struct Cluster {
     endpoints: FxHashMap<ServiceKey, BTreeMap<Arc<str>, EndpointSlice>>,
     pub(crate) nodes: Slab<NodeEntry>,
     pub(crate) node_slots: FxHashMap<NodeName, u32>,
-    /// Those of its nodes that are not known to be behind other leaves alone.
+    /// Nodes other than those known to be only behind other leaves.
     pub(crate) places: Places,
     pub(crate) by_address: FxHashMap<IpAddr, Vec<u32>>,
     pub(crate) by_vtep: FxHashMap<IpAddr, Vec<u32>>,
     pub(crate) by_gateway: FxHashMap<IpAddr, Vec<u32>>,
     pub(crate) vips: FxHashMap<IpAddr, VipEntry>,
-    /// VIPs that the last of their services has left, until the end of the event.
+    /// VIPs whose last service has released them, kept until the end of the event.
     released: Vec<IpAddr>,
     pub(crate) tally: VipCounts,
-    /// Addresses that services have, judged or not, and how many have each.
+    /// Addresses that services have, judged or not, and the number of services that have each.
     pub(crate) claimed: FxHashMap<IpAddr, u32>,
     /// What the speaker's own resources say.
     pub(crate) resources: SpeakerResources,
     pub(crate) node_sets: NodeSets,
-    /// What is a VIP of the cluster by configuration or by the speaker's resources: sorted, none inside another.
+    /// Prefixes that are VIPs of the cluster by configuration or by the speaker's resources: sorted, none inside
+    /// another.
     pub(crate) pools: Box<[IpNet]>,
     pub(crate) version: Option<Arc<str>>,
-    /// Its API has answered since it was last lost.
+    /// Whether its API has answered since it was last lost.
     pub(crate) answers: bool,
     pub(crate) caveat: Option<Arc<str>>,
-    /// Services with a verdict and their endpoints.
+    /// Number of services with a verdict; `endpoint_count` is the number of their endpoints.
     pub(crate) judged: u32,
     pub(crate) endpoint_count: u32,
 }
@@ -171,8 +173,8 @@ impl Cluster {
         cluster
     }
 
-    /// Takes over another configuration. What the resources of another speaker said is forgotten, and what was seen of nodes
-    /// and VIPs in another network instance.
+    /// Replaces the configuration. If the speaker differs, forgets what the former speaker's resources said. If the
+    /// network instance differs, forgets what was seen of nodes and VIPs in the former one.
     pub(crate) fn reconfigure(&mut self, config: Arc<ClusterConfig>) {
         if config.rules.network_instance != self.config.rules.network_instance {
             for slot in self.node_slots.values() {
@@ -191,12 +193,12 @@ impl Cluster {
         self.gather_pools();
     }
 
-    /// The rules of its speaker.
+    /// Returns the rules of its speaker.
     pub(crate) fn profile(&self) -> &'static Profile {
         profile(self.config.source.speaker)
     }
 
-    /// The VIPs of a service, sorted; `None` when it is not ours to judge.
+    /// Returns the VIPs of a service, sorted; `None` if the agent does not judge the service.
     pub(crate) fn vips_of(&self, service: &Service) -> Option<Box<[IpAddr]>> {
         let external = self.config.source.include_external_ips && !service.external_ips.is_empty();
         // Only a service of type LoadBalancer has a class.
@@ -210,8 +212,8 @@ impl Cluster {
         Some(vips.into_iter().collect())
     }
 
-    /// Notes the addresses of a service that is there now, or is gone, whoever announces it. Returns those that are claimed or
-    /// unclaimed by that.
+    /// Counts the addresses of a service that was added or removed, whoever announces it. Returns the addresses that
+    /// became claimed or unclaimed.
     pub(crate) fn claim(&mut self, service: &Service, add: bool) -> Vec<IpAddr> {
         let mut turned = Vec::new();
         for address in service.ingress.iter().chain(&service.external_ips) {
@@ -239,8 +241,8 @@ impl Cluster {
         self.by_address.get(&address).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The nodes that a next-hop is: by an address of theirs, or as what a static route to one of them goes by. What leads
-    /// to several is a router, and none of them.
+    /// Returns the nodes at a next-hop: by one of their addresses, or by the gateway of a static route to one of them.
+    /// A gateway that leads to several nodes is a router, and returns none.
     pub(crate) fn at_next_hop(&self, address: IpAddr) -> &[u32] {
         match self.at_address(address) {
             [] => self.by_gateway.get(&address).map(Vec::as_slice).filter(|nodes| nodes.len() == 1).unwrap_or_default(),
@@ -252,12 +254,13 @@ impl Cluster {
         self.by_vtep.get(&address).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The nodes that a next-hop leads to from this leaf: by an address of theirs, or as what a static route to one goes by.
+    /// Returns the nodes that a next-hop leads to from this leaf: by one of their addresses, or by the gateway of a
+    /// static route.
     pub(crate) fn here_by(&self, hop: IpAddr) -> impl Iterator<Item = u32> {
         self.at_address(hop).iter().chain(self.by_gateway.get(&hop).into_iter().flatten()).copied()
     }
 
-    /// The nodes that next-hops lead to, other than those that are behind other leaves alone.
+    /// Returns the nodes that next-hops lead to, except those known to be only behind other leaves.
     pub(crate) fn reached(&self, hops: impl Iterator<Item = IpAddr>) -> BTreeSet<u32> {
         let mut reached = BTreeSet::new();
         for hop in hops {
@@ -274,7 +277,7 @@ impl Cluster {
         reached
     }
 
-    /// Sets or removes a slice; returns the services it affects.
+    /// Sets or removes a slice; returns the affected services.
     pub(crate) fn set_slice(&mut self, key: &SliceKey, slice: Option<EndpointSlice>) -> Vec<ServiceKey> {
         let mut touched = Vec::new();
         let owner = slice.as_ref().map(|slice| &slice.service);
@@ -303,17 +306,17 @@ impl Cluster {
         touched
     }
 
-    /// Its services.
+    /// Returns the ids of its services.
     pub(crate) fn service_ids(&self) -> impl Iterator<Item = ServiceId> {
         self.services.iter().map(|(slot, _)| ServiceId { cluster: self.id, slot })
     }
 
-    /// Its nodes.
+    /// Returns the ids of its nodes.
     pub(crate) fn node_ids(&self) -> impl Iterator<Item = NodeId> {
         self.nodes.iter().map(|(slot, _)| NodeId { cluster: self.id, slot })
     }
 
-    /// Replaces what is published of a service. Returns what was before.
+    /// Replaces the published view of a service. Returns the former one.
     pub(crate) fn publish(&mut self, slot: u32, view: Option<Arc<ServiceView>>) -> Option<Arc<ServiceView>> {
         let entry = self.services.get_mut(slot)?;
         let old = std::mem::replace(&mut entry.view, view);
@@ -328,7 +331,7 @@ impl Cluster {
         old
     }
 
-    /// A service no longer carries a VIP.
+    /// Removes a service from those that carry a VIP.
     pub(crate) fn release_vip(&mut self, vip: IpAddr, slot: u32, dirty: &mut Dirty) {
         let Some(entry) = self.vips.get_mut(&vip) else { return };
         entry.services.retain(|carrier| *carrier != slot);
@@ -338,8 +341,8 @@ impl Cluster {
         }
     }
 
-    /// Forgets VIPs that no service carries any more. One that went from a service to another by the same event is still the
-    /// same, whichever of the two was looked at first.
+    /// Forgets VIPs that no service carries any more. Runs at the end of an event, so that a VIP that moved between
+    /// services in one event is kept, in whichever order the two were processed.
     pub(crate) fn forget_released(&mut self) {
         for vip in std::mem::take(&mut self.released) {
             if self.vips.get(&vip).is_some_and(|entry| entry.services.is_empty()) {
@@ -356,7 +359,7 @@ impl Cluster {
         }
     }
 
-    /// Looks up who announces the VIPs of a service. True when that takes sets of nodes which are not filled yet.
+    /// Looks up who announces the VIPs of a service. Returns true if that needs sets of nodes that are not filled yet.
     pub(crate) fn look_up_announcers(&mut self, slot: u32) -> bool {
         let Some(entry) = self.services.get_mut(slot) else { return false };
         let local = profile(self.config.source.speaker).local(&entry.service);
@@ -371,7 +374,7 @@ impl Cluster {
         tiers.any(|announcement| self.node_sets.is_new(announcement.node_set))
     }
 
-    /// Works out who is in each set of nodes that is in use. Returns the nodes that joined or left one.
+    /// Fills every set of nodes that is in use. Returns the nodes that joined or left one.
     pub(crate) fn fill_node_sets(&mut self) -> BTreeSet<u32> {
         let announcements = self.services.iter().flat_map(|(_, entry)| &entry.announcements);
         let tiers = announcements.flat_map(VipAnnouncement::with_fallbacks);
@@ -382,13 +385,13 @@ impl Cluster {
         self.node_sets.fill(&self.resources, &eligible)
     }
 
-    /// The nodes that announce the same VIPs.
+    /// Returns a set of nodes.
     pub(crate) fn node_set(&self, id: NodeSetId) -> Option<&NodeSet> {
         self.node_sets.get(id)
     }
 
-    /// Gathers the pools. Those of the speaker count only where no filter hides services that have their addresses from
-    /// them.
+    /// Gathers the pools; returns whether they changed. Pools of the speaker count only if no filter hides services
+    /// that have their addresses from them.
     pub(crate) fn gather_pools(&mut self) -> bool {
         let filtered = !self.config.source.namespaces.is_empty() || self.config.source.label_selector.is_some();
         let assigned = self.resources.pools().filter(|_| !filtered);
@@ -401,54 +404,54 @@ impl Cluster {
         changed
     }
 
-    /// A pool holds the address.
+    /// Returns whether a pool contains the address.
     pub(crate) fn pools_hold(&self, address: IpAddr) -> bool {
         self.pool_of(address).is_some()
     }
 
-    /// The pool that holds the address: the widest, where several do.
+    /// Returns the pool that contains the address; the widest, if several do.
     pub(crate) fn pool_of(&self, address: IpAddr) -> Option<IpNet> {
         let after = self.pools.partition_point(|pool| pool.network() <= address);
         after.checked_sub(1).map(|at| self.pools[at]).filter(|pool| pool.contains(&address))
     }
 
-    /// Next-hops that lead to the cluster and are no node of it.
+    /// Returns next-hops that lead to the cluster without being one of its nodes.
     pub(crate) fn transit(&self) -> impl Iterator<Item = IpAddr> {
         self.config.rules.transit_addresses.iter().map(IpAddr::to_canonical)
     }
 
-    /// A route of the prefix may show which leaf transit is behind.
+    /// Returns whether a route of the prefix may show which leaf transit is behind.
     pub(crate) fn has_transit_in(&self, prefix: &IpNet) -> bool {
         self.transit().any(|transit| prefix.contains(&transit))
     }
 
-    /// The services that carry a VIP.
+    /// Returns the services that carry a VIP.
     pub(crate) fn carrying(&self, vip: IpAddr) -> impl Iterator<Item = &ServiceEntry> {
         let services = self.vips.get(&vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
         services.iter().filter_map(|slot| self.services.get(*slot))
     }
 
-    /// A service has the VIP in its status, not in externalIPs alone.
+    /// Returns whether a service has the VIP in its status, and not only in externalIPs.
     pub(crate) fn is_assigned(&self, vip: IpAddr) -> bool {
         self.carrying(vip).any(|entry| entry.service.load_balancer && entry.service.ingress.contains(&vip))
     }
 
-    /// A node of the cluster is at the next-hop, or behind it.
+    /// Returns whether a node of the cluster is at the next-hop, or behind it.
     pub(crate) fn has_behind(&self, next_hop: IpAddr) -> bool {
         !self.at_next_hop(next_hop).is_empty() || !self.at_vtep(next_hop).is_empty()
     }
 
-    /// The VIPs of both live in the same network instance.
+    /// Returns whether the VIPs of both clusters are in the same network instance.
     pub(crate) fn is_beside(&self, other: &Self) -> bool {
         self.config.rules.network_instance == other.config.rules.network_instance
     }
 
-    /// One of the two names the other: both may claim the same VIPs.
+    /// Returns whether one of the two clusters names the other in `shared-with`, so that both may claim the same VIPs.
     pub(crate) fn shares_with(&self, other: &Self) -> bool {
         self.config.rules.shared_with.contains(&other.name) || other.config.rules.shared_with.contains(&self.name)
     }
 
-    /// The figures of a node.
+    /// Returns the figures of a node.
     pub(crate) fn figures(&self, slot: u32, node: &NodeEntry) -> Figures {
         let mut figures = node.own;
         let member = |id: NodeSetId| self.node_set(id).is_some_and(|node_set| node_set.contains(slot));
@@ -456,7 +459,7 @@ impl Cluster {
         figures
     }
 
-    /// Replaces what a VIP adds to the counts. The nodes whose figures change are dirty.
+    /// Replaces what a VIP adds to the counts. Marks the nodes whose figures change as dirty.
     pub(crate) fn contribute(&mut self, vip: IpAddr, new: Option<Contribution>, dirty: &mut Dirty) {
         let Some(entry) = self.vips.get_mut(&vip) else { return };
         if entry.contribution == new {
@@ -499,7 +502,7 @@ impl Cluster {
         }
     }
 
-    /// The nodes for which two contributions of a VIP count otherwise.
+    /// Adds to `nodes` those whose figures differ between two contributions of a VIP.
     fn counted_otherwise(&self, old: Option<&Contribution>, new: Option<&Contribution>, nodes: &mut BTreeSet<u32>) {
         let node_set = |c: Option<&Contribution>| match c?.announcers {
             Counted::NodeSet(id) => Some(id),
@@ -531,7 +534,7 @@ impl Cluster {
         }
     }
 
-    /// A node is gone: nothing counts for it any more, its number may be given to another.
+    /// Removes a node from all contributions: it is gone, and its slot may be reused.
     pub(crate) fn uncount_node(&mut self, slot: u32) {
         for contribution in self.vips.values_mut().filter_map(|entry| entry.contribution.as_mut()) {
             if let Counted::Nodes(nodes) = &mut contribution.announcers {

@@ -1,4 +1,5 @@
-//! What must be worked out again: returned by every setter of facts, gathered by the engine, consumed by an evaluation.
+//! Says what must be worked out again. Every setter of facts returns it, the engine gathers it, and an evaluation
+//! consumes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,31 +21,31 @@ pub(crate) struct Dirty {
     pub(crate) announcements: Marks<ServiceId>,
     /// Clusters whose sets of nodes must be filled.
     pub(crate) node_sets: BTreeSet<ClusterId>,
-    /// VIPs, all services of which must be judged.
+    /// VIPs whose services must all be judged.
     pub(crate) vips: BTreeSet<IpAddr>,
     /// Services that must be judged.
     pub(crate) services: Marks<ServiceId>,
     /// Nodes whose view must be made.
     pub(crate) nodes: Marks<NodeId>,
-    /// Host routes that may be orphans, or may be none any more.
+    /// Host routes that may have become orphans, or may have ceased to be.
     pub(crate) orphans: BTreeSet<RouteKey>,
-    /// Every host route inside a pool may be one.
+    /// Whether every host route inside a pool may be an orphan.
     pub(crate) all_orphans: bool,
-    /// What is remembered of attachments may be different.
+    /// Whether the remembered attachments may have changed.
     pub(crate) attachments: bool,
-    /// Services and nodes that were published and are gone; those that came back are still published.
+    /// Services and nodes that were published and are gone. Those that came back are still published.
     pub(crate) departed: BTreeMap<(ClusterName, ServiceKey), Arc<ServiceView>>,
     pub(crate) departed_nodes: BTreeMap<(ClusterName, NodeName), Arc<NodeView>>,
 }
 
 impl Dirty {
-    /// Everything of a cluster must be judged.
+    /// Marks everything of a cluster.
     pub(super) fn cluster(&mut self, id: ClusterId) {
         self.services.all_of(id);
         self.nodes.all_of(id);
     }
 
-    /// Nodes came, went, moved or may announce otherwise: so must every service that looks at them.
+    /// Marks every service of a cluster, because nodes came, went, moved or may announce other VIPs.
     pub(super) fn nodes_changed(&mut self, id: ClusterId) {
         self.node_sets.insert(id);
         self.services.all_of(id);
@@ -62,7 +63,7 @@ impl BitOrAssign for Dirty {
         self.orphans.extend(other.orphans);
         self.all_orphans |= other.all_orphans;
         self.attachments |= other.attachments;
-        // What was published first is what the publisher still has.
+        // Keep the view that was published first: the publisher still has it.
         for (key, view) in other.departed {
             self.departed.entry(key).or_insert(view);
         }
@@ -72,14 +73,14 @@ impl BitOrAssign for Dirty {
     }
 }
 
-/// How many entries may be marked before those that are marked twice are looked for.
+/// Number of marked entries at which duplicates are removed.
 const COMPACT: usize = 1024;
 
-/// Entries of clusters: single ones, or all of a cluster.
+/// Marked entries of clusters: single ones, and whole clusters.
 #[derive(Debug)]
 pub(crate) struct Marks<T> {
     single: Vec<T>,
-    /// How many single entries were left when those marked twice were last taken out.
+    /// Number of single entries after duplicates were last removed.
     distinct: usize,
     whole: BTreeSet<ClusterId>,
 }
@@ -105,7 +106,7 @@ impl<T: Ord> Marks<T> {
         self.compact();
     }
 
-    /// Nothing is marked.
+    /// Returns whether nothing is marked.
     pub(crate) fn is_empty(&self) -> bool {
         self.single.is_empty() && self.whole.is_empty()
     }
@@ -119,7 +120,8 @@ impl<T: Ord> Marks<T> {
         }
     }
 
-    /// A burst may mark one entry many times: what is kept is bounded by twice the entries there are.
+    /// Removes duplicates. A burst may mark an entry many times; this bounds what is kept to twice the number of
+    /// entries.
     fn compact(&mut self) {
         if self.single.len() >= COMPACT.max(2 * self.distinct) {
             self.single.sort_unstable();
@@ -128,7 +130,7 @@ impl<T: Ord> Marks<T> {
         }
     }
 
-    /// Takes the entries that are marked, each once, in order; `members` lists those of a cluster.
+    /// Takes the marked entries, each once, in order; `members` lists those of a cluster.
     pub(crate) fn take<I: IntoIterator<Item = T>>(&mut self, members: impl FnMut(ClusterId) -> I) -> Vec<T> {
         let mut entries = std::mem::take(&mut self.single);
         self.distinct = 0;

@@ -1,9 +1,9 @@
-//! When the dump of the switch's tables is complete.
+//! Decides when the dump of the switch's tables is complete.
 //!
-//! The NDK marks no end. Where gNMI counts active routes, the dump is complete when as many prefixes of every network
-//! instance that clusters use have been received, or more, and everything their routes refer to. The two need not agree:
-//! a route that failed in the FIB is received and not counted. So a dump whose two numbers stand still is over, too, and
-//! where nothing is counted, silence alone decides.
+//! The NDK does not mark the end. If gNMI counts active routes, the dump is complete when at least as many prefixes of
+//! every network instance that clusters use have been received, and everything their routes refer to. The two numbers
+//! need not agree: a route that failed in the FIB is received and not counted. So a dump whose two numbers stand still
+//! is over as well, and if nothing is counted, silence alone decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,38 +13,38 @@ use crate::model::event::{DumpPace, Update};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::RouteTable;
 
-/// How long a complete dump of a switch that never pauses may go on.
+/// How long a complete dump may go on if the switch never pauses.
 const FULL_FOR: Duration = Duration::from_secs(3);
-/// How long neither number may move before the dump is over.
+/// How long both numbers must stand still before the dump is over.
 const STILL_FOR: Duration = Duration::from_secs(10);
-/// After this long, a rest ends the dump whatever is counted.
+/// Age after which a rest ends a dump, whatever is counted.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Whether active routes are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counting {
-    /// gNMI may still come.
+    /// gNMI may still become available.
     Awaited,
-    /// gNMI is in reach.
+    /// gNMI answers.
     Known,
-    /// gNMI is out of reach.
+    /// gNMI does not answer.
     Never,
 }
 
-/// What is known of the switch's tables by now.
+/// The state of the switch's tables that were received.
 pub(crate) trait Received {
-    /// Prefixes of a table received in this dump.
+    /// Returns the number of prefixes of a table received in this dump.
     fn received(&self, table: &RouteTable) -> u64;
-    /// Whether this dump has everything that the routes of a network instance refer to.
+    /// Returns whether this dump has everything that the routes of a network instance refer to.
     fn is_whole(&self, instance: &NetworkInstanceName) -> bool;
 }
 
-/// The course of the current dump, and the switch's own counts.
+/// The current dump, and the switch's own counts.
 #[derive(Debug, Default)]
 pub(crate) struct Dump {
     active_routes: BTreeMap<RouteTable, u64>,
     progress: Option<Progress>,
-    /// What ended the last one.
+    /// What ended the last dump.
     pub(crate) ended: Option<DumpEnd>,
 }
 
@@ -53,43 +53,43 @@ pub(crate) struct Dump {
 struct Progress {
     began: Duration,
     pace: Option<DumpPace>,
-    /// Prefixes received and counted, and since when both numbers stand.
+    /// Numbers of prefixes received and counted; both have stood still since `still_since`.
     numbers: (u64, u64),
     still_since: Duration,
-    /// Since when as many were received as are counted.
+    /// Since when at least as many prefixes were received as are counted.
     full_since: Option<Duration>,
 }
 
 impl Dump {
-    /// A dump begins.
+    /// Starts a dump.
     pub(crate) fn begin(&mut self, now: Duration) {
         let progress = Progress { began: now, pace: None, numbers: (0, 0), still_since: now, full_since: None };
         self.progress = Some(progress);
     }
 
-    /// Whether one is under way.
+    /// Returns whether a dump is under way.
     pub(crate) fn is_on(&self) -> bool {
         self.progress.is_some()
     }
 
-    /// It is over.
+    /// Ends the dump.
     pub(crate) fn end(&mut self) {
         self.progress = None;
     }
 
-    /// An entry was received.
+    /// Notes that an entry was received.
     pub(crate) fn heard(&mut self) {
         self.paced(None);
     }
 
-    /// Its progress since the last change.
+    /// Sets the pace since the last entry; `None` while entries arrive.
     pub(crate) fn paced(&mut self, pace: Option<DumpPace>) {
         if let Some(progress) = &mut self.progress {
             progress.pace = pace;
         }
     }
 
-    /// Takes in what the switch counts.
+    /// Applies an update of the switch's counts.
     pub(crate) fn set_active_routes(&mut self, update: Update<RouteTable, u64>) {
         match update {
             Update::All(all) => self.active_routes = all.into_iter().collect(),
@@ -98,8 +98,8 @@ impl Dump {
         }
     }
 
-    /// Whether the dump is over, and what ended it; kept in [`Self::ended`]. `used` are the network instances that clusters
-    /// use; without any, all that are counted matter.
+    /// Returns what ended the dump, if it is over, and keeps that in [`Self::ended`]. Only the network instances in
+    /// `used` count, or all if that is empty.
     pub(crate) fn poll(
         &mut self,
         now: Duration,
@@ -150,7 +150,7 @@ impl Dump {
         (rested && (still || long)).then_some(DumpEnd::Quiet { numbers: Some(numbers) })
     }
 
-    /// When time alone may end the dump next.
+    /// Returns when time alone may next end the dump.
     pub(crate) fn deadline(&self, now: Duration) -> Option<Duration> {
         let progress = self.progress?;
         let full = progress.full_since.map(|since| since + FULL_FOR);

@@ -1,4 +1,4 @@
-//! Endpoints of one service, counted: how many are usable, on which nodes, and which nodes they make announcers.
+//! Counts the endpoints of one service: how many are usable, on which nodes, and which nodes they make announcers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crate::engine::speakers::Profile;
 use crate::model::cluster::{AddressFamily, Endpoint, EndpointSlice};
 use crate::model::names::NodeName;
 
-/// The endpoints of a service, counted once for all that look at them.
+/// The endpoints of a service, counted once for all uses.
 #[derive(Debug, Default)]
 pub(crate) struct ServiceEndpoints {
     all: Arc<Endpoints>,
@@ -27,7 +27,7 @@ impl ServiceEndpoints {
     ) -> Self {
         let families = || slices.into_iter().flat_map(BTreeMap::values).map(|slice| slice.family);
         let all = Arc::new(Endpoints::count(profile, nodes, slices, |_| true));
-        // Slices of a VIP's own family serve it, if the service has one; else all do.
+        // Slices of a VIP's own family serve it if the service has any; otherwise all slices do.
         let of_family =
             |family| match families().any(|other| other == family) && families().any(|other| other != family) {
                 true => Arc::new(Endpoints::count(profile, nodes, slices, |slice| slice.family == family)),
@@ -37,12 +37,12 @@ impl ServiceEndpoints {
         Self { all, v4, v6 }
     }
 
-    /// All of the service.
+    /// Returns all endpoints of the service.
     pub(crate) fn all(&self) -> &Arc<Endpoints> {
         &self.all
     }
 
-    /// Those that serve a VIP.
+    /// Returns the endpoints that serve a VIP.
     pub(crate) fn of_vip(&self, vip: IpAddr) -> &Arc<Endpoints> {
         if vip.is_ipv4() { &self.v4 } else { &self.v6 }
     }
@@ -51,32 +51,32 @@ impl ServiceEndpoints {
 /// Distinct endpoints of one service.
 #[derive(Debug, Default)]
 pub(crate) struct Endpoints {
-    /// Those that flows may be sent to: ready, or terminating and still serving (KEP-1669).
+    /// Endpoints that flows may be sent to: ready, or terminating and still serving (KEP-1669).
     pub(crate) usable: u32,
-    /// Those that the speaker announces for.
+    /// Endpoints that the speaker announces for.
     pub(crate) announced_for: u32,
     pub(crate) total: u32,
     /// Usable endpoints that name no node.
     pub(crate) nameless: u32,
     /// Usable endpoints by node, sorted.
     by_node: Box<[(u32, u32)]>,
-    /// Nodes that policy Local makes announcers, by slot, sorted.
+    /// Nodes that announce under policy Local, by slot, sorted.
     pub(crate) local_announcers: Box<[u32]>,
 }
 
 impl Endpoints {
-    /// Usable endpoints on a node.
+    /// Returns the number of usable endpoints on a node.
     pub(crate) fn on(&self, node: u32) -> u32 {
         let found = self.by_node.binary_search_by_key(&node, |(node, _)| *node);
         found.map_or(0, |index| self.by_node[index].1)
     }
 
-    /// Nodes with a usable endpoint, by slot.
+    /// Returns the nodes with a usable endpoint, by slot.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = u32> {
         self.by_node.iter().map(|(node, _)| *node)
     }
 
-    /// Usable endpoints on several nodes.
+    /// Returns the number of usable endpoints on several nodes.
     pub(crate) fn behind(&self, nodes: &[u32]) -> u32 {
         nodes.iter().map(|node| self.on(*node)).sum()
     }
@@ -112,7 +112,7 @@ impl Endpoints {
     }
 }
 
-/// One endpoint, merged from its slices: usable if it is in any of them, on every node any of them names.
+/// One endpoint, merged from its slices: usable if it is in any slice, on every node that any slice names.
 #[derive(Debug, Default)]
 struct Merged {
     usable: bool,

@@ -1,8 +1,8 @@
-//! Numbers that stand for names inside the engine.
+//! Defines the numbers that stand for names inside the engine.
 
 use crate::model::switch::RouteKey;
 
-/// A cluster of this life of the engine; never reused.
+/// The number of a cluster; never reused while the engine runs.
 pub(crate) type ClusterId = u32;
 
 /// A service: its cluster, and its slot there.
@@ -19,11 +19,11 @@ pub(crate) struct NodeId {
     pub(crate) slot: u32,
 }
 
-/// What looks at a next-hop group, and is looked at again when the group changes.
+/// A reader of a next-hop group, judged again when the group changes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum User {
     Service(ServiceId),
     Node(NodeId),
-    /// Few: boxed, so that the many are small.
+    /// Boxed, because orphans are few and the other variants should stay small.
     Orphan(Box<RouteKey>),
 }

@@ -1,4 +1,4 @@
-//! What operators configured and clusters want: clusters, services, endpoints, nodes, speaker resources.
+//! Applies what operators configured and what clusters want: clusters, services, endpoints, nodes, speaker resources.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ use crate::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerReso
 use crate::model::switch::RouteKey;
 
 impl Facts {
-    /// What an earlier life of the agent remembered of attachments.
+    /// Restores the attachments that an earlier life of the agent remembered.
     pub(crate) fn remember(&mut self, attachments: BTreeSet<Attachment>) -> Dirty {
         let mut dirty = Dirty { attachments: true, ..Dirty::default() };
         self.attachments.load(attachments);
@@ -32,13 +32,13 @@ impl Facts {
 
     // Configuration.
 
-    /// The configuration as a whole.
+    /// Replaces the configuration as a whole.
     pub(crate) fn configure(&mut self, config: Arc<Config>) -> Dirty {
         let mut dirty = Dirty::default();
         let old = self.config.replace(Arc::clone(&config));
         dirty.attachments |= self.attachments.forget_clusters(|name| config.clusters.contains_key(name));
         for (name, old) in old.iter().flat_map(|old| &old.clusters) {
-            // Attached elsewhere says nothing of where its VIPs live now.
+            // Attachments in another network instance say nothing about where the cluster's VIPs are now.
             let stays = |new: &Arc<ClusterConfig>| new.rules.network_instance == old.rules.network_instance;
             if !config.clusters.get(name).is_some_and(stays) {
                 dirty.attachments |= self.attachments.forget_nodes(name, |_| false);
@@ -94,7 +94,7 @@ impl Facts {
 
     // Clusters.
 
-    /// Applies an event of a cluster's API. Nothing is kept of a cluster that is not enabled.
+    /// Applies an event of a cluster's API. Events of a cluster that is not enabled are ignored.
     pub(crate) fn set_cluster(&mut self, name: &ClusterName, event: ClusterEvent) -> Dirty {
         let mut dirty = Dirty::default();
         let Some(id) = self.ids.get(name).copied() else { return dirty };
@@ -171,7 +171,7 @@ impl Facts {
         }
     }
 
-    /// Works out which VIPs a service carries, or that it is not ours to judge.
+    /// Works out which VIPs a service carries, or that the agent does not judge it.
     fn scope(&mut self, id: ServiceId, dirty: &mut Dirty) {
         let cluster = self.clusters.get(&id.cluster);
         let Some((cluster, entry)) = cluster.and_then(|cluster| Some((cluster, cluster.services.get(id.slot)?))) else {
@@ -183,7 +183,7 @@ impl Facts {
         self.claim(id, vips, dirty);
     }
 
-    /// Replaces the VIPs a service claims; without any it is no longer judged.
+    /// Replaces the VIPs that a service claims. With `None` the service is no longer judged.
     fn claim(&mut self, id: ServiceId, vips: Option<Box<[IpAddr]>>, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get_mut(&id.cluster) else { return };
         let Some(entry) = cluster.services.get_mut(id.slot) else { return };
@@ -211,8 +211,8 @@ impl Facts {
         old.union(&new).for_each(|vip| self.vip_changed(*vip, dirty));
     }
 
-    /// Of a prefix that covers VIPs of several clusters, each may be the one that announces it. The others look at it again
-    /// where a cluster has its first VIP in it, or none any more.
+    /// Marks services of other clusters when a cluster gets its first VIP inside a prefix, or loses its last one there.
+    /// If a prefix covers VIPs of several clusters, each of them may be the one that announces it.
     fn rival_changed(&self, id: ClusterId, vip: IpAddr, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get(&id) else { return };
         let instance = &cluster.config.rules.network_instance;
@@ -231,7 +231,7 @@ impl Facts {
         }
     }
 
-    /// Every service that carries a VIP, and the orphan it may be.
+    /// Marks every service that carries a VIP, and the orphan that it may be.
     fn vip_changed(&self, vip: IpAddr, dirty: &mut Dirty) {
         dirty.vips.insert(vip);
         for cluster in self.clusters.values() {
@@ -256,7 +256,8 @@ impl Facts {
         touched.iter().for_each(|key| self.endpoints_changed(id, key, dirty));
     }
 
-    /// Endpoints of a service decide who announces its VIPs, for the other services that carry them, too.
+    /// Marks a service whose endpoints changed, and the services that share VIPs with it: endpoints decide who
+    /// announces a VIP.
     fn endpoints_changed(&self, id: ClusterId, key: &ServiceKey, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get(&id) else { return };
         let Some(slot) = cluster.service_slots.get(key).copied() else { return };
@@ -315,7 +316,7 @@ impl Facts {
             }
         }
         self.relocate(NodeId { cluster: id, slot }, dirty);
-        // Behind a next-hop of a VIP that clusters share may be any node, whatever is known of it.
+        // Any node may be behind a next-hop of a VIP that clusters share, even one that is not located.
         if known.is_none() {
             self.nodes_moved(id, dirty);
         }
@@ -340,14 +341,15 @@ impl Facts {
         self.nodes_moved(id, dirty);
     }
 
-    /// Clusters in the same network instance see each other's nodes behind their next-hops.
+    /// Marks the services of other clusters in the same network instance: they see this cluster's nodes behind their
+    /// next-hops.
     pub(super) fn nodes_moved(&self, id: ClusterId, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get(&id) else { return };
         let others = self.clusters_in(&cluster.config.rules.network_instance).filter(|other| other.id != id);
         others.for_each(|other| dirty.services.all_of(other.id));
     }
 
-    /// Places a node again: its own facts, the configuration, neighbors, or host routes changed.
+    /// Locates a node again after a change of its own facts, the configuration, neighbors, or host routes.
     pub(super) fn relocate(&mut self, id: NodeId, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get_mut(&id.cluster) else { return };
         let Some(entry) = cluster.nodes.get_mut(id.slot) else { return };
@@ -390,7 +392,7 @@ impl Facts {
         nodes.into_iter().for_each(|id| self.relocate(id, dirty));
     }
 
-    /// A host route to an address of a node is no orphan.
+    /// Marks the host routes of addresses that a node had or has: a host route to a node is not an orphan.
     fn addresses_moved(&self, id: ClusterId, before: &Location, after: &Location, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get(&id) else { return };
         let network_instance = &cluster.config.rules.network_instance;
@@ -402,7 +404,7 @@ impl Facts {
         dirty.orphans.extend(own);
     }
 
-    /// Keeps the indexes by address, by VTEP and by gateway.
+    /// Updates the indexes by address, by VTEP and by gateway.
     fn index_node(&mut self, id: NodeId, before: &Location, after: &Location) {
         let Some(cluster) = self.clusters.get_mut(&id.cluster) else { return };
         for (address, _) in &before.candidates {
@@ -445,7 +447,7 @@ impl Facts {
         }
     }
 
-    /// Speakers report that they announce other services than before.
+    /// Applies an update of the services that speakers report to announce.
     fn set_statuses(
         &mut self,
         id: ClusterId,
@@ -459,7 +461,7 @@ impl Facts {
         }
     }
 
-    /// Everything that is read from a resource is worked out again; `object` is the only one that changed.
+    /// Marks everything that is read from a resource; `object` is the only object that changed, if known.
     fn rules_changed(&mut self, id: ClusterId, resource: SpeakerResource, object: Option<NodeName>, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get_mut(&id) else { return };
         if matches!(
@@ -485,7 +487,7 @@ impl Facts {
     }
 }
 
-/// In order of value, so that nothing depends on the order of arrival.
+/// Inserts in order of value, so that nothing depends on the order of arrival.
 fn list<T: Ord>(index: &mut FxHashMap<IpAddr, Vec<T>>, address: IpAddr, value: T) {
     let values = index.entry(address).or_default();
     if let Err(place) = values.binary_search(&value) {

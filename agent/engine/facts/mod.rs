@@ -1,7 +1,8 @@
-//! What is known: the switch's tables, sessions, clusters, nodes, endpoints, claims, counts.
+//! Stores everything the engine knows: the switch's tables, sessions, clusters, nodes, endpoints, claims, counts.
 //!
-//! Every setter returns what it made [`Dirty`]; nothing else remembers that something changed. `tables` has the setters of
-//! the state of the switch and the sources, `intent` those of what operators configured and clusters want.
+//! Every setter returns what it made [`Dirty`]; nothing else remembers that something changed. The setters for the
+//! state of the switch and the sources are in `tables`, those for what operators configured and clusters want in
+//! `intent`.
 
 pub(super) mod attachments;
 pub(super) mod bgp;
@@ -50,7 +51,7 @@ use sources::{NdkPhase, Sources};
 use switch::Switch;
 use tally::Contribution;
 
-/// Everything that is known.
+/// All facts.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     config: Option<Arc<Config>>,
@@ -63,11 +64,11 @@ pub(crate) struct Facts {
     ids: BTreeMap<ClusterName, ClusterId>,
     next_id: ClusterId,
     claims: Claims,
-    /// Nodes by candidate address, over all clusters.
+    /// Nodes by candidate address, across all clusters.
     addresses: FxHashMap<IpAddr, Vec<NodeId>>,
     attachments: Attachments,
     inquiries: Inquiries,
-    /// Nodes with an address that has become a next-hop of a VIP.
+    /// Nodes of which another address has become a next-hop of a VIP.
     carriers: Vec<NodeId>,
 }
 
@@ -88,12 +89,12 @@ impl Facts {
         &self.bgp
     }
 
-    /// Enabled clusters.
+    /// Returns the enabled clusters.
     pub(crate) fn clusters(&self) -> &BTreeMap<ClusterId, Cluster> {
         &self.clusters
     }
 
-    /// The enabled cluster of a name.
+    /// Returns the enabled cluster with a name.
     pub(crate) fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
         self.clusters.get(self.ids.get(name)?)
     }
@@ -110,30 +111,30 @@ impl Facts {
         self.attachments.all()
     }
 
-    /// What ended the last dump of the switch's tables.
+    /// Returns what ended the last dump of the switch's tables.
     pub(crate) fn end_of_dump(&self) -> Option<DumpEnd> {
         self.dump.ended
     }
 
-    /// When time alone will next change what is known.
+    /// Returns when time alone will next change the facts.
     pub(crate) fn deadline(&self, now: Duration) -> Option<Duration> {
         let moments = [self.sources.deadline(now), self.switch.next_give_up(now), self.dump.deadline(now)];
         moments.into_iter().flatten().min()
     }
 
-    /// The switch's tables are being resynchronized, and verdicts by the former ones hold.
+    /// Returns whether the switch's tables are being resynchronized while verdicts by the former tables remain valid.
     pub(crate) fn is_told_anew(&self, now: Duration) -> bool {
         self.dump.is_on() && self.sources.phase(now).ndk == NdkPhase::Live
     }
 
-    /// Everything must be judged.
+    /// Marks everything.
     pub(crate) fn everything(&self) -> Dirty {
         let mut dirty = Dirty { all_orphans: true, ..Dirty::default() };
         self.clusters.keys().for_each(|id| dirty.cluster(*id));
         dirty
     }
 
-    /// Who waited for next-hop groups that were given up between two moments.
+    /// Returns the users of next-hop groups that were given up between two moments.
     pub(crate) fn given_up(&mut self, before: Duration, now: Duration) -> Dirty {
         let mut dirty = Dirty::default();
         let users = self.switch.gave_up(before, now);
@@ -141,7 +142,8 @@ impl Facts {
         dirty
     }
 
-    /// Works out what many evaluations share: the endpoints of services, and who announces what. Adds the nodes it moves.
+    /// Works out what many evaluations share: the endpoints of services, and who announces what. Adds to `dirty` the
+    /// nodes that join or leave a set.
     pub(crate) fn derive(&mut self, dirty: &mut Dirty) {
         let clusters = &mut self.clusters;
         for id in dirty.endpoints.take(|id| services_of(clusters, id)) {
@@ -164,7 +166,7 @@ impl Facts {
         }
     }
 
-    /// Notes what an evaluation of a service read and counted. The view is what is published of it from now on.
+    /// Notes what an evaluation of a service read and counted, and its view, which is now the published one.
     pub(crate) fn evaluated(
         &mut self,
         id: ServiceId,
@@ -180,7 +182,7 @@ impl Facts {
         for (vip, announced) in read.announced {
             let Some(entry) = cluster.vips.get_mut(&vip) else { continue };
             let changed = entry.announced.replace(announced) != Some(announced);
-            // What one service's route shows holds for all that share the VIP.
+            // What the route shows for one service is true for all that share the VIP.
             if changed && self.claims.of(vip).len() > 1 {
                 dirty.vips.insert(vip);
             }
@@ -206,8 +208,8 @@ impl Facts {
         dirty
     }
 
-    /// The VIPs of a node show which session is its own: nodes that were seen to carry some by another address than before
-    /// are placed again.
+    /// Locates again the nodes of which another address was seen to carry VIPs: that shows which session is the node's
+    /// own.
     pub(crate) fn place_carriers(&mut self) -> Dirty {
         let mut dirty = Dirty::default();
         for id in std::mem::take(&mut self.carriers) {
@@ -216,7 +218,7 @@ impl Facts {
         dirty
     }
 
-    /// Notes the next-hops of VIPs that depend on where pods are; the cluster was last heard at another moment.
+    /// Notes the next-hops of VIPs that depend on where pods are; `heard` is when the cluster was last heard.
     pub(crate) fn note_courses(
         &mut self,
         cluster: ClusterId,
@@ -230,12 +232,12 @@ impl Facts {
         }
     }
 
-    /// Everything that was dirty has been looked at.
+    /// Ends an evaluation: everything that was dirty has been looked at.
     pub(crate) fn looked_at(&mut self) {
         self.switch.leave();
     }
 
-    /// Notes what is published of a node from now on.
+    /// Notes the published view of a node.
     pub(crate) fn publish_node(&mut self, id: NodeId, view: Arc<NodeView>) {
         let entry = self.clusters.get_mut(&id.cluster).and_then(|cluster| cluster.nodes.get_mut(id.slot));
         if let Some(entry) = entry {
@@ -254,8 +256,8 @@ impl Facts {
         self.switch.look_at(&user, before.as_slice(), after.as_slice());
     }
 
-    /// What was published of a service that is gone belongs to the one of its name that has come since. Returns the view
-    /// where there is none.
+    /// Assigns the published view of a service that went away to a service of the same name that has come since.
+    /// Returns the view if no such service exists.
     pub(crate) fn take_back_service(
         &mut self,
         cluster: &ClusterName,
@@ -273,14 +275,14 @@ impl Facts {
         }
     }
 
-    /// The same for a node. True where there is one.
+    /// Does the same for a node. Returns whether such a node exists.
     pub(crate) fn take_back_node(&mut self, cluster: &ClusterName, name: &NodeName, view: Arc<NodeView>) -> bool {
         let Some(cluster) = self.ids.get(cluster).and_then(|id| self.clusters.get_mut(id)) else { return false };
         let entry = cluster.node_slots.get(name).copied().and_then(|slot| cluster.nodes.get_mut(slot));
         entry.map(|entry| entry.view = Some(view)).is_some()
     }
 
-    /// Clusters whose VIPs live in a network instance.
+    /// Returns the clusters whose VIPs are in a network instance.
     pub(crate) fn clusters_in<'a>(&'a self, instance: &'a NetworkInstanceName) -> impl Iterator<Item = &'a Cluster> {
         self.clusters.values().filter(move |cluster| cluster.config.rules.network_instance == *instance)
     }
@@ -289,13 +291,13 @@ impl Facts {
 /// What an evaluation of a service read and counted.
 #[derive(Debug, Default)]
 pub(crate) struct Read {
-    /// Next-hop groups it looked at, in order.
+    /// Next-hop groups that the evaluation looked at, in order.
     pub(crate) groups: Vec<NextHopGroupId>,
     /// What each of its VIPs adds to the counts of nodes.
     pub(crate) contributions: Vec<(IpAddr, Option<Contribution>)>,
-    /// How its VIPs are seen to be made known.
+    /// How its VIPs are seen to be announced.
     pub(crate) announced: Vec<(IpAddr, Announcement)>,
-    /// Nodes whose address is a next-hop of one of its VIPs for the first time.
+    /// Nodes of which an address is a next-hop of one of its VIPs for the first time.
     pub(crate) carriers: Vec<(u32, IpAddr)>,
 }
 

@@ -1,7 +1,8 @@
-//! Sets of nodes that announce the same VIPs: every eligible node, or those that some objects of the speaker select.
+//! Keeps sets of nodes that announce the same VIPs: every eligible node, or those that some objects of the speaker
+//! select.
 //!
-//! A set is known by the objects that make it, not by its members: nodes come and go, and the VIPs counted by the set stay
-//! where they are.
+//! A set is identified by the objects that select its members, not by its members, so that VIPs counted for a set need
+//! not be counted again when nodes come and go.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -14,10 +15,10 @@ use super::nodes::{Expectation, NodeEntry};
 use crate::engine::speakers::{self, Rule, SpeakerResources};
 use crate::model::speaker::ObjectKey;
 
-/// The number of a set; not reused.
+/// The number of a set; never reused.
 pub(crate) type NodeSetId = u32;
 
-/// Every eligible node.
+/// The set of every eligible node.
 pub(crate) const EVERYONE: NodeSetId = 0;
 
 /// One set of nodes.
@@ -28,7 +29,7 @@ pub(crate) struct NodeSet {
     /// Eligible nodes in it, by slot, in order.
     pub(crate) members: Vec<u32>,
     filled: bool,
-    /// What it makes expected.
+    /// What the set makes expected of a route.
     expectation: Arc<Expectation>,
 }
 
@@ -41,31 +42,31 @@ impl NodeSet {
         Arc::clone(&self.expectation)
     }
 
-    /// The objects that select its members.
+    /// Returns the objects that select its members.
     pub(crate) fn by(&self) -> &[ObjectKey] {
         &self.by
     }
 }
 
-/// Who announces one VIP of one service, as far as resources say.
+/// Who announces one VIP of one service, according to resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VipAnnouncement {
-    /// The nodes that may.
+    /// The nodes that may announce it.
     pub(crate) node_set: NodeSetId,
-    /// Nobody may by BGP, and why.
+    /// Why no node may announce it by BGP; `None` if some may.
     pub(crate) nobody: Option<Arc<str>>,
-    /// Nobody may, but a node answers ARP and ND for it.
+    /// Whether no node may announce it by BGP, but a node answers ARP and ND for it.
     pub(crate) by_l2_only: bool,
-    /// Policy Cluster announces only with a usable endpoint, whatever the profile says.
+    /// Whether policy Cluster announces it only with a usable endpoint, whatever the profile says.
     pub(crate) needs_endpoint: bool,
-    /// The prefix it is announced as; `None` where resources do not say.
+    /// The prefix it is announced as; `None` if resources do not say.
     pub(crate) prefix: Option<IpNet>,
-    /// Who announces it as a shorter one, which counts where nobody announces this.
+    /// Who announces a shorter prefix. This counts if nobody announces the longer one.
     pub(crate) shorter: Option<Box<VipAnnouncement>>,
 }
 
 impl VipAnnouncement {
-    /// Numbers the set of nodes that the objects of a rule make.
+    /// Creates the announcement of a rule, and numbers the set of nodes that its objects select.
     pub(crate) fn of(rule: Rule, node_sets: &mut NodeSets) -> Self {
         Self {
             node_set: node_sets.id(rule.by.into()),
@@ -77,13 +78,13 @@ impl VipAnnouncement {
         }
     }
 
-    /// The prefix it is announced as, where that is no host prefix.
+    /// Returns the prefix it is announced as, unless that is a host prefix.
     pub(crate) fn aggregate(&self) -> Option<IpNet> {
         self.prefix.filter(|prefix| prefix.prefix_len() < prefix.max_prefix_len())
     }
 
-    /// The shortest prefix that resources let anybody announce the VIP as; the host prefix where they let nobody. `None`
-    /// where they do not say.
+    /// Returns the shortest prefix that resources allow the VIP to be announced as; the host prefix if they allow none.
+    /// `None` if they do not say.
     pub(crate) fn shortest(&self, vip: IpAddr) -> Option<IpNet> {
         match self.nobody {
             Some(_) => Some(IpNet::from(vip)),
@@ -92,7 +93,7 @@ impl VipAnnouncement {
         }
     }
 
-    /// This and the shorter ones.
+    /// Returns this announcement, followed by the shorter ones.
     pub(crate) fn with_fallbacks(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |announcement| announcement.shorter.as_deref())
     }
@@ -107,7 +108,7 @@ pub(crate) struct NodeSets {
 }
 
 impl NodeSets {
-    /// The set that objects describe; [`Self::fill`] sets its members.
+    /// Returns the set that objects select, and creates it if needed; [`Self::fill`] sets its members.
     pub(crate) fn id(&mut self, by: Arc<[ObjectKey]>) -> NodeSetId {
         if by.is_empty() {
             return EVERYONE;
@@ -125,18 +126,18 @@ impl NodeSets {
         self.sets.get(&id)
     }
 
-    /// The set has not been filled yet.
+    /// Returns whether the set has not been filled yet.
     pub(crate) fn is_new(&self, id: NodeSetId) -> bool {
         self.sets.get(&id).is_none_or(|set| !set.filled)
     }
 
-    /// Forgets the sets that nothing uses.
+    /// Forgets the sets that are not in use.
     pub(crate) fn keep(&mut self, used: &BTreeSet<NodeSetId>) {
         self.sets.retain(|id, _| *id == EVERYONE || used.contains(id));
         self.ids.retain(|_, id| used.contains(id));
     }
 
-    /// Works out who is in each set, from the eligible nodes in order of slot. Gives the nodes that joined or left one.
+    /// Works out the members of every set; `eligible` is in order of slot. Returns the nodes that joined or left a set.
     pub(crate) fn fill(&mut self, resources: &SpeakerResources, eligible: &[(u32, &NodeEntry)]) -> BTreeSet<u32> {
         let mut moved = BTreeSet::new();
         self.sets.entry(EVERYONE).or_default();

@@ -1,4 +1,4 @@
-//! Nodes: which address they speak BGP from, whether they are attached here, or behind which VTEP.
+//! Locates nodes: which address they speak BGP from, whether they are attached here, or behind which VTEP.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,22 +22,22 @@ pub(crate) struct NodeEntry {
     pub(crate) name: NodeName,
     pub(crate) node: Node,
     pub(crate) location: Location,
-    /// Addresses of it that have been next-hops of VIPs here.
+    /// Addresses of the node that have been next-hops of VIPs here.
     pub(crate) carried: Vec<IpAddr>,
-    /// Its addresses that answered ARP or ND here when gNMI was last heard, or have since.
+    /// Addresses of the node that answered ARP or ND here when gNMI was last heard, or have since.
     pub(crate) answered: Vec<IpAddr>,
-    /// Why it may not announce.
+    /// Why the node may not announce.
     pub(crate) excluded: Option<&'static str>,
-    /// Groups its location was read from.
+    /// Next-hop groups that its location was read from.
     pub(crate) groups: Vec<NextHopGroupId>,
-    /// VIPs announced by it and not by all of a set of nodes.
+    /// Counts of VIPs that it announces, without those that a whole set of nodes announces.
     pub(crate) own: Figures,
-    /// What was last published of it.
+    /// The last published view.
     pub(crate) view: Option<Arc<NodeView>>,
 }
 
 impl NodeEntry {
-    /// A node of which nothing but the name is known.
+    /// Creates a node of which only the name is known.
     pub(crate) fn new(name: NodeName) -> Self {
         Self {
             name,
@@ -53,18 +53,18 @@ impl NodeEntry {
     }
 }
 
-/// What shows where a node is, the best first.
+/// What shows where a node is, best first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
-    /// A session with it is established here.
+    /// A session with the node is established here.
     Established,
-    /// A neighbor in another state, and a host route of this leaf: ARP/ND, static or its own.
+    /// A neighbor in another state, and a host route of this leaf: by ARP/ND, static or its own.
     Neighbor,
-    /// A host route by EVPN: it is behind another leaf, whatever idle neighbor is left over here.
+    /// A host route by EVPN: the node is behind another leaf, even if an idle neighbor is left over here.
     Evpn,
     /// A neighbor in another state, or a dynamic one that vanished with its session.
     LeftOver,
-    /// A host route of this leaf, and no neighbor.
+    /// A host route of this leaf, without a neighbor.
     Silent,
     /// Nothing.
     #[default]
@@ -80,17 +80,18 @@ impl Place {
 /// Where a node is, as seen from this leaf.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Location {
-    /// Addresses it may speak from, best first, each once.
+    /// Addresses that the node may speak from, best first, each once.
     pub(crate) candidates: Vec<(IpAddr, AddressSource)>,
-    /// What its best candidate shows.
+    /// What the best candidate shows.
     pub(crate) place: Place,
     /// The addresses in use: at most one per family, the best located first.
     pub(crate) peers: Vec<Peer>,
-    /// VTEPs its host routes name, sorted. Those of an attached node are other ways to it.
+    /// VTEPs that its host routes name, sorted. For an attached node these are other ways to it.
     pub(crate) vteps: Vec<IpAddr>,
-    /// Next-hops of static routes of this leaf to its addresses, sorted: other addresses of it, or a router before it.
+    /// Next-hops of static routes of this leaf to its addresses, sorted: other addresses of the node, or a router
+    /// before it.
     pub(crate) gateways: Vec<IpAddr>,
-    /// It answers ARP or ND here.
+    /// Whether the node answers ARP or ND here.
     pub(crate) answers: bool,
 }
 
@@ -103,33 +104,34 @@ pub(crate) struct Peer {
 }
 
 impl Location {
-    /// Attached here by an address of a family, or of any.
+    /// Returns the address by which the node is attached here, of a family or of any.
     pub(crate) fn attached(&self, v4: Option<bool>) -> Option<IpAddr> {
         let attached = self.peers.iter().filter(|peer| peer.attachment == AttachmentState::Attached);
         attached.map(|peer| peer.address).find(|address| v4.is_none_or(|v4| address.is_ipv4() == v4))
     }
 
-    /// The address whose session carries VIPs of a family: one of the same family, else any.
+    /// Returns the address whose session carries VIPs of a family: one of the same family, otherwise any.
     pub(crate) fn carrier(&self, v4: bool) -> Option<IpAddr> {
         self.attached(Some(v4)).or_else(|| self.attached(None))
     }
 
-    /// An address of the node.
+    /// Returns whether an address is one of the node's.
     pub(crate) fn is_at(&self, address: IpAddr) -> bool {
         self.candidates.iter().any(|(candidate, _)| *candidate == address)
     }
 
-    /// A next-hop that leads to the node: an address of it, what a static route to it goes by, or its VTEP.
+    /// Returns whether a next-hop leads to the node: one of its addresses, the gateway of a static route to it, or its
+    /// VTEP.
     pub(crate) fn is_by(&self, next_hop: IpAddr) -> bool {
         self.is_at(next_hop) || self.gateways.contains(&next_hop) || self.vteps.contains(&next_hop)
     }
 
-    /// One of these is an address of the node.
+    /// Returns whether any of these addresses is one of the node's.
     pub(crate) fn is_at_any(&self, addresses: &[IpAddr]) -> bool {
         addresses.iter().any(|address| self.is_at(*address))
     }
 
-    /// What the node is, as a whole.
+    /// Returns the attachment of the node as a whole.
     pub(crate) fn attachment(&self) -> AttachmentState {
         match self.place {
             place if place.is_attached() => AttachmentState::Attached,
@@ -139,7 +141,7 @@ impl Location {
     }
 }
 
-/// The candidates of a node, in the order they are believed.
+/// Returns the candidate addresses of a node, in the order they are trusted.
 fn candidates(
     config: &ClusterConfig,
     speaker: &[IpAddr],
@@ -168,20 +170,20 @@ fn candidates(
     distinct
 }
 
-/// A loopback, unspecified or multicast address is no node's as the leaf sees it.
+/// Returns whether a leaf cannot reach a node by this address: a loopback, unspecified or multicast address.
 fn is_nobodys(address: IpAddr) -> bool {
     address.is_loopback() || address.is_unspecified() || address.is_multicast()
 }
 
-/// Where a node was found to be.
+/// What locating a node found.
 #[derive(Debug, Default)]
 pub(crate) struct Located {
     pub(crate) location: Location,
-    /// Next-hop groups it was read from.
+    /// Next-hop groups that were read.
     pub(crate) groups: Vec<NextHopGroupId>,
-    /// Its addresses that answer ARP or ND here.
+    /// Addresses of the node that answer ARP or ND here.
     pub(crate) answering: Vec<IpAddr>,
-    /// Something else is remembered of its attachments than before.
+    /// Whether the remembered attachments changed.
     pub(crate) remembers: bool,
 }
 
@@ -190,18 +192,18 @@ pub(crate) struct Located {
 pub(crate) struct Locator<'a> {
     pub(crate) cluster: &'a ClusterName,
     pub(crate) config: &'a ClusterConfig,
-    /// Addresses the speaker's resources say the node speaks from.
+    /// Addresses that the node speaks from according to the speaker's resources.
     pub(crate) addresses: &'a [IpAddr],
     pub(crate) switch: &'a Switch,
     pub(crate) bgp: &'a Bgp,
-    /// gNMI is connected: neighbors are current.
+    /// Whether gNMI is connected, so that neighbors are current.
     pub(crate) heard: bool,
     /// Addresses of the node that have been next-hops of VIPs here.
     pub(crate) carried: &'a [IpAddr],
 }
 
 impl Locator<'_> {
-    /// Locates a node, and brings what is remembered of it up to date.
+    /// Locates a node, and updates what is remembered of it.
     pub(crate) fn locate(&self, name: &NodeName, node: &Node, remembered: &mut Attachments) -> Located {
         let mut located = Located::default();
         let candidates = candidates(self.config, self.addresses, name, node);
@@ -237,8 +239,8 @@ impl Locator<'_> {
         located
     }
 
-    /// Remembers a dynamic neighbor, which vanishes with its session. A static one, or a host route by EVPN, ends what was
-    /// remembered. True when something else is remembered now.
+    /// Remembers a dynamic neighbor, since it vanishes with its session. A static neighbor, or a host route by EVPN,
+    /// ends what was remembered. Returns whether the remembered attachments changed.
     fn remember(&self, name: &NodeName, address: IpAddr, remembered: &mut Attachments) -> bool {
         let instance = &self.config.rules.network_instance;
         let evpn = || self.switch.host(instance, address).is_some_and(|route| self.switch.owned_by(&route, EVPN_OWNER));
@@ -249,7 +251,8 @@ impl Locator<'_> {
         }
     }
 
-    /// What one address of a node shows. While gNMI is lost, a current host route outranks its last known neighbors.
+    /// Returns what one address of a node shows. While gNMI is lost, a current host route outranks the last known
+    /// neighbors.
     fn place(&self, name: &NodeName, address: IpAddr, vtep: bool, remembered: &Attachments) -> Place {
         let instance = &self.config.rules.network_instance;
         let neighbor = self.bgp.neighbor(instance, address);
@@ -265,7 +268,8 @@ impl Locator<'_> {
         }
     }
 
-    /// The next-hops of an address's host route, where this owner brought it. Those of EVPN are the VTEPs it is behind.
+    /// Returns the next-hops of an address's host route if `owner` owns it. Those of EVPN are the VTEPs that the
+    /// address is behind.
     fn next_hops_of(&self, address: IpAddr, owner: &str, groups: &mut Vec<NextHopGroupId>) -> Vec<IpAddr> {
         let route = self.switch.host(&self.config.rules.network_instance, address);
         let Some(route) = route.filter(|route| self.switch.owned_by(route, owner)) else { return Vec::new() };
@@ -273,28 +277,28 @@ impl Locator<'_> {
         self.switch.group(route.next_hop_group).map(|group| group.next_hops.to_vec()).unwrap_or_default()
     }
 
-    /// ARP or ND has a host route of the address. That another leaf has one says nothing of a route that leads here.
+    /// Returns whether ARP or ND has a host route of the address here, whatever another leaf has.
     fn answers(&self, address: IpAddr) -> bool {
         self.switch.answers(&self.config.rules.network_instance, address)
     }
 }
 
-/// A candidate, and what it shows.
+/// A candidate address, and what it shows.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     address: IpAddr,
     source: AddressSource,
     place: Place,
-    /// The node is attached here, by this address among others.
+    /// Whether the node is attached here, by this address among others.
     here: bool,
-    /// It has been a next-hop of VIPs.
+    /// Whether the address has been a next-hop of VIPs.
     carried: bool,
 }
 
 impl Seen {
-    /// Which address of a family is in use. Of several sessions the node's own is the one that carries VIPs, else the one
-    /// the operator named: another speaker's on the same node (a network plugin's) is no substitute for it. Else one that
-    /// is up.
+    /// Orders the addresses of a family; the least is the one in use. Of several sessions the node's own is the one
+    /// that carries VIPs, otherwise the one that the operator named: the session of another speaker on the same node (a
+    /// network plugin) does not replace it. Otherwise it is one that is up.
     fn order(&self) -> (bool, bool, bool, Place) {
         (!self.here, !(self.here && self.carried), !(self.here && self.source == AddressSource::Configured), self.place)
     }
@@ -309,7 +313,7 @@ impl Seen {
     }
 }
 
-/// The best of each family; those not located only if none is.
+/// Returns the best address of each family; those that are not located only if none is.
 fn in_use(seen: &[Seen]) -> Vec<Peer> {
     let best = |v4: bool| seen.iter().filter(|seen| seen.address.is_ipv4() == v4).min_by_key(|seen| seen.order());
     let mut best: Vec<&Seen> = [true, false].into_iter().filter_map(best).collect();
@@ -318,27 +322,27 @@ fn in_use(seen: &[Seen]) -> Vec<Peer> {
     best.into_iter().filter(|seen| seen.place != Place::Unlocated || !located).map(Seen::peer).collect()
 }
 
-/// What is expected of a VIP's route on this leaf, by its announcers.
+/// What is expected of a VIP's route on this leaf, depending on its announcers.
 #[derive(Debug, Default)]
 pub(crate) struct Expectation {
-    /// Announcers in all.
+    /// Number of all announcers.
     pub(crate) announcers: u32,
     /// Announcers attached here, by slot: each of them should be among the next-hops.
     pub(crate) attached: Vec<u32>,
-    /// Where none is attached: remote announcers, by slot, by the VTEPs they are behind, in order of these.
+    /// If none is attached: remote announcers, by slot, by the VTEPs they are behind, in order of these.
     pub(crate) remote: Vec<(Box<[IpAddr]>, Vec<u32>)>,
-    /// Where some are attached: VTEPs that remote announcers are behind, one way to each, in order.
+    /// If some are attached: VTEPs that remote announcers are behind, one for each group of them, in order.
     pub(crate) beside: Vec<IpAddr>,
-    /// Announcers that answer ARP/ND here and have no neighbor, by name.
+    /// Announcers that answer ARP/ND here but have no neighbor, ordered by name.
     pub(crate) silent: Vec<u32>,
-    /// Announcers nobody can place, by name.
+    /// Announcers that are not located, ordered by name.
     pub(crate) unlocated: Vec<u32>,
-    /// Both, by slot.
+    /// The silent and the unlocated, by slot.
     pub(crate) unattached: Box<[u32]>,
 }
 
 impl Expectation {
-    /// What a set of announcers makes expected.
+    /// Returns what a set of announcers makes expected.
     pub(crate) fn of<'a>(announcers: impl Iterator<Item = (u32, &'a NodeEntry)>) -> Self {
         let mut expected = Self::default();
         let mut remote = BTreeMap::<Box<[IpAddr]>, Vec<u32>>::new();
@@ -362,8 +366,8 @@ impl Expectation {
         expected
     }
 
-    /// The expectation by routes alone, while gNMI does not report neighbors: where no announcer is known to be attached, an
-    /// announcer with a candidate among the next-hops of the VIP is reached by itself, and so attached.
+    /// Corrects the expectation by routes alone, for use while gNMI does not report neighbors: if no announcer is known
+    /// to be attached, one with a candidate among the next-hops of the VIP is reached directly, and so attached.
     pub(crate) fn by_route<'a>(self: Arc<Self>, reached: impl Iterator<Item = &'a u32>) -> Arc<Self> {
         if !self.attached.is_empty() {
             return self;
@@ -393,12 +397,12 @@ impl Expectation {
         self.unattached.binary_search(&slot).is_ok()
     }
 
-    /// An announcer that should be reached here, or may be.
+    /// Returns whether a node is an announcer that should be reached here, or may be.
     pub(crate) fn concerns(&self, slot: u32) -> bool {
         self.attached.binary_search(&slot).is_ok() || self.is_unattached(slot)
     }
 
-    /// How many announcers are not among the nodes that next-hops lead to.
+    /// Returns how many announcers are not among the nodes that next-hops lead to.
     pub(crate) fn absent(&self, places: &Places, reached: &BTreeSet<u32>) -> PlaceCounts {
         let attached = reached.iter().filter(|slot| self.attached.binary_search(slot).is_ok()).count();
         let there = places.count(reached.iter().copied().filter(|slot| self.is_unattached(*slot)));

@@ -1,10 +1,11 @@
-//! Nodes that are not known to be behind other leaves alone, by what shows where they are: few, as a rule, of a large cluster.
+//! Keeps the nodes of a cluster other than those known to be only behind other leaves, by what shows where they are. In
+//! a large cluster they are usually few.
 
 use std::collections::BTreeSet;
 
 use super::nodes::Place;
 
-/// Such nodes of a cluster, by slot.
+/// Nodes by slot.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     attached: BTreeSet<u32>,
@@ -12,7 +13,7 @@ pub(crate) struct Places {
     unlocated: BTreeSet<u32>,
 }
 
-/// How many nodes there are of each kind.
+/// Numbers of nodes of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PlaceCounts {
     pub(crate) attached: usize,
@@ -21,7 +22,7 @@ pub(crate) struct PlaceCounts {
 }
 
 impl Places {
-    /// A node is at a place now; `None` where it is gone.
+    /// Notes the place of a node; `None` if the node is gone.
     pub(super) fn put(&mut self, slot: u32, place: Option<Place>) {
         for set in [&mut self.attached, &mut self.silent, &mut self.unlocated] {
             set.remove(&slot);
@@ -34,22 +35,22 @@ impl Places {
         }
     }
 
-    /// All of them.
+    /// Returns all of these nodes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
         self.here().chain(self.unlocated())
     }
 
-    /// Attached here, or here without a neighbor.
+    /// Returns the nodes that are attached here, or are here without a neighbor.
     pub(crate) fn here(&self) -> impl Iterator<Item = u32> {
         self.attached.iter().chain(&self.silent).copied()
     }
 
-    /// Without a neighbor here.
+    /// Returns the nodes without a neighbor here.
     pub(crate) fn unattached(&self) -> impl Iterator<Item = u32> {
         self.silent.iter().chain(&self.unlocated).copied()
     }
 
-    /// Those that nothing places.
+    /// Returns the nodes that are not located.
     pub(crate) fn unlocated(&self) -> impl Iterator<Item = u32> {
         self.unlocated.iter().copied()
     }
@@ -62,7 +63,7 @@ impl Places {
         PlaceCounts { attached: self.attached.len(), silent: self.silent.len(), unlocated: self.unlocated.len() }
     }
 
-    /// How many of some nodes are of each kind.
+    /// Counts the given nodes by kind.
     pub(crate) fn count(&self, nodes: impl Iterator<Item = u32>) -> PlaceCounts {
         let mut counts = PlaceCounts::default();
         for slot in nodes {
@@ -79,7 +80,7 @@ impl PlaceCounts {
         self.attached + self.silent + self.unlocated
     }
 
-    /// Those that are not among others.
+    /// Subtracts the counts of others.
     pub(crate) fn less(self, others: Self) -> Self {
         Self {
             attached: self.attached.saturating_sub(others.attached),

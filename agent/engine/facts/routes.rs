@@ -1,7 +1,7 @@
-//! Routes of one network instance: a million of them in a few tens of megabytes.
+//! Stores the routes of one network instance: a million of them in a few tens of megabytes.
 //!
-//! One hash table per prefix length, so that the key is the address alone and a longest-prefix match probes only the
-//! lengths that are there. Entries hold numbers: owner, preference and metric are interned ([`Attributes`]).
+//! There is one hash table per prefix length, so that the key is the address alone and a longest-prefix match probes
+//! only lengths that have routes. Entries hold numbers: owner, preference and metric are interned ([`Attributes`]).
 
 use std::collections::hash_map::Entry as Slot;
 use std::hash::{Hash, Hasher};
@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 
 use crate::model::switch::{IpFamily, NextHopGroupId, Route};
 
-/// The prefix is of one address.
+/// Returns whether the prefix is a single address.
 pub(crate) fn is_host(prefix: &IpNet) -> bool {
     prefix.prefix_len() == prefix.max_prefix_len()
 }
@@ -21,7 +21,7 @@ pub(crate) fn is_host(prefix: &IpNet) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     group: [u32; 2],
-    /// Interned attributes in the upper 24 bits, the generation that last brought it in the lower 8.
+    /// Interned attributes in the upper 24 bits, the generation that last brought the route in the lower 8.
     stamp: u32,
 }
 
@@ -44,7 +44,7 @@ impl Entry {
     }
 }
 
-/// An address as a key: 4 bytes or 16, aligned to 4 at most.
+/// An address as a key: 4 or 16 bytes, aligned to at most 4.
 trait Key: Copy + Eq + Hash {
     const BITS: u8;
     fn masked(self, length: u8) -> Self;
@@ -86,13 +86,13 @@ impl Key for V6 {
     }
 }
 
-/// The routes of one family.
+/// The routes of one address family.
 #[derive(Debug)]
 struct Table<K> {
     by_length: Vec<FxHashMap<K, Entry>>,
     /// Lengths that have routes, longest first.
     present: Vec<u8>,
-    /// Prefixes of the current generation.
+    /// Number of prefixes in the current generation.
     received: u64,
 }
 
@@ -103,7 +103,7 @@ impl<K: Key> Default for Table<K> {
 }
 
 impl<K: Key> Table<K> {
-    /// Takes in a route with one look into the table. True when it is another one than before.
+    /// Sets a route with a single lookup. Returns whether the route changed.
     fn insert(&mut self, key: K, length: u8, route: &Route, attributes: &mut Attributes, now: u8) -> bool {
         let table = &mut self.by_length[usize::from(length)];
         let first = table.is_empty();
@@ -149,7 +149,7 @@ impl<K: Key> Table<K> {
         self.by_length[usize::from(length)].get(&key).copied()
     }
 
-    /// The matches of at most this length, the longest first; a default route never counts.
+    /// Returns the matches of at most this length, longest first, without the default route.
     fn matches(&self, key: K, most: u8) -> impl Iterator<Item = (u8, Entry)> {
         self.present
             .iter()
@@ -189,7 +189,7 @@ impl<K: Key> Table<K> {
     }
 }
 
-/// A route of the tables.
+/// A route that a lookup found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) prefix: IpNet,
@@ -204,7 +204,7 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    /// Takes in a route, or its end. True when it is another one than before.
+    /// Sets or removes a route. Returns whether it changed.
     pub(crate) fn set(&mut self, prefix: IpNet, route: Option<Route>, attributes: &mut Attributes, now: u8) -> bool {
         let length = prefix.prefix_len();
         let old = match (prefix, route) {
@@ -223,7 +223,7 @@ impl Routes {
         old.is_some()
     }
 
-    /// The host route of an address.
+    /// Returns the host route of an address.
     pub(crate) fn host(&self, address: IpAddr, attributes: &Attributes) -> Option<Route> {
         let entry = match address {
             IpAddr::V4(address) => self.v4.get(address.to_bits(), 32),
@@ -232,18 +232,18 @@ impl Routes {
         Some(attributes.route(entry))
     }
 
-    /// The longest match of an address, without the default route.
+    /// Returns the longest match of an address, without the default route.
     pub(crate) fn longest(&self, address: IpAddr, attributes: &Attributes) -> Option<Found> {
         self.match_of(address, u8::MAX, attributes)
     }
 
-    /// The longest match of an address, without host routes and the default route.
+    /// Returns the longest match of an address, without host routes and the default route.
     pub(crate) fn subnet(&self, address: IpAddr, attributes: &Attributes) -> Option<Found> {
         let most = if address.is_ipv4() { 31 } else { 127 };
         self.match_of(address, most, attributes)
     }
 
-    /// The prefixes that cover an address, without its host route and the default route.
+    /// Returns the prefixes that cover an address, without its host route and the default route.
     pub(crate) fn covering(&self, address: IpAddr) -> Vec<IpNet> {
         let lengths: Vec<u8> = match address {
             IpAddr::V4(v4) => self.v4.matches(v4.to_bits(), 31).map(|(length, _)| length).collect(),
@@ -262,14 +262,14 @@ impl Routes {
         Some(Found { prefix, route: attributes.route(entry) })
     }
 
-    /// Host routes of addresses that are asked for.
+    /// Returns the addresses with a host route that satisfy `which`.
     pub(crate) fn hosts(&self, which: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
         let v4 = self.v4.hosts().map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)));
         let v6 = self.v6.hosts().map(|key| IpAddr::V6(Ipv6Addr::from_bits(key.bits())));
         v4.chain(v6).filter(|address| which(*address)).collect()
     }
 
-    /// Removes what the generation did not bring; returns the prefixes.
+    /// Removes routes that the generation did not bring; returns their prefixes.
     pub(crate) fn sweep(&mut self, generation: u8, attributes: &mut Attributes) -> Vec<IpNet> {
         let mut gone = Vec::new();
         self.v4.sweep(generation, |key, length, entry| {
@@ -283,12 +283,12 @@ impl Routes {
         gone
     }
 
-    /// Starts another generation, which has brought nothing yet.
+    /// Starts another generation, which has not brought anything yet.
     pub(crate) fn begin(&mut self) {
         (self.v4.received, self.v6.received) = (0, 0);
     }
 
-    /// Prefixes of a family in the current generation.
+    /// Returns the number of prefixes of a family in the current generation.
     pub(crate) fn received(&self, family: IpFamily) -> u64 {
         match family {
             IpFamily::Ipv4 => self.v4.received,
@@ -296,7 +296,7 @@ impl Routes {
         }
     }
 
-    /// Groups and owners of the routes of a generation.
+    /// Returns next-hop groups and owners of the routes of a generation.
     pub(crate) fn names<'a>(
         &'a self,
         generation: u8,
@@ -307,7 +307,7 @@ impl Routes {
         of_generation.map(|entry| (entry.group(), attributes.route(entry).owner))
     }
 
-    /// Takes every route away.
+    /// Removes every route.
     pub(crate) fn clear(&mut self, attributes: &mut Attributes) {
         let (v4, v6) = (std::mem::take(&mut self.v4), std::mem::take(&mut self.v6));
         let entries = v4.by_length.iter().flat_map(FxHashMap::values);
@@ -316,20 +316,21 @@ impl Routes {
         });
     }
 
-    /// Makes every entry one of generation 0.
+    /// Sets the generation of every entry to 0.
     pub(crate) fn age(&mut self) {
         self.v4.age();
         self.v6.age();
     }
 }
 
-/// How many combinations of attributes are kept as they are: those an [`Entry`] can name, less room for the few that stand
-/// for all others of an owner and a preference.
+/// How many combinations of attributes are kept exactly: as many as an [`Entry`] can number, less room for those that
+/// stand for all others with the same owner and preference.
 const COMBINATIONS: usize = (1 << 24) - (1 << 16);
-/// The metric of a route whose own is one combination too many.
+/// The metric of a route whose own combination did not fit.
 const METRIC_LOST: u32 = u32::MAX;
 
-/// Owner, preference and metric, once per distinct combination. Counted, so that what no route has any more is reused.
+/// Combinations of owner, preference and metric, each once. They are counted, and numbers that no route uses any more
+/// are reused.
 #[derive(Debug)]
 pub(crate) struct Attributes {
     numbers: FxHashMap<(u32, u32, u32), u32>,

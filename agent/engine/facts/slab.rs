@@ -1,6 +1,6 @@
-//! Numbered things: small stable numbers that stand for names inside the engine.
+//! Assigns small, stable numbers to values that have names.
 
-/// Values under numbers that are reused.
+/// Values by slot. Slots of removed values are reused.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     slots: Vec<Option<T>>,

@@ -1,4 +1,4 @@
-//! Sources: whether they are synced, how long they have been out of reach, how fresh they are.
+//! Tracks whether sources are synced, since when they are lost, and how fresh they are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,24 +10,24 @@ use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::SourceState;
 use crate::model::view::{SourceFreshness, SourceView};
 
-/// How long gNMI is waited for before routes alone judge; counted from the start of the agent.
+/// How long verdicts wait for gNMI before they are made by routes alone; counted from the start of the agent.
 pub(crate) const GNMI_WAIT: Duration = Duration::from_secs(30);
-/// How long a source that never answered may take before that is an alarm; counted from the start of the agent.
+/// How long a source may take for its first answer before an alarm is raised; counted from the start of the agent.
 pub(crate) const START_PATIENCE: Duration = Duration::from_secs(30);
-/// How long the switch's own tables may be out of reach before nothing is judged by them.
+/// How long the switch's own tables may be lost or resynchronizing before nothing is judged by them.
 pub(crate) const SWITCH_PATIENCE: Duration = Duration::from_secs(15);
 
 /// One source.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Source {
-    /// A first dump was completed.
+    /// Whether a first dump was completed.
     pub(crate) ever_synced: bool,
-    /// Out of announcement since, and why; until it is synced again.
+    /// Since when and why it is lost; `None` once it is synced again.
     pub(crate) lost: Option<Loss>,
-    /// Since when it resynchronizes.
+    /// Since when it is resynchronizing.
     dumping: Option<(Duration, Timestamp)>,
-    /// When it was last heard, and the time of day then: one that was lost does not count as heard until it is in sync again,
-    /// since its last data may have been outdated for long.
+    /// When it was last heard, and the time of day then. A lost source does not count as heard until it is synced
+    /// again, since its last data may have been outdated for long.
     pub(crate) heard: Option<(Duration, Timestamp)>,
     last_event: Option<Timestamp>,
     events: u64,
@@ -82,7 +82,7 @@ impl Source {
         self.heard = Some((now.elapsed, now.wall));
     }
 
-    /// Since when its data may be outdated: it is lost, or resynchronizes.
+    /// Returns since when its data may be outdated, because it is lost or resynchronizing.
     fn dark_since(&self) -> Option<(Duration, Timestamp)> {
         self.lost.as_ref().map(|loss| (loss.elapsed, loss.wall)).or(self.dumping)
     }
@@ -98,36 +98,36 @@ impl Source {
     }
 }
 
-/// What the condition of the switch's sources allows to be said.
+/// Which verdicts the condition of the switch's sources allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Phase {
     pub(crate) ndk: NdkPhase,
     pub(crate) gnmi: GnmiPhase,
 }
 
-/// Of the switch's own tables.
+/// The phase of the switch's own tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NdkPhase {
     /// The first dump is not complete.
     Syncing,
-    /// What is known may be judged.
+    /// The tables may be judged.
     Live,
-    /// Out of announcement for too long, since.
+    /// The tables have been lost or resynchronizing for too long, since this time.
     Stale(Timestamp),
 }
 
-/// Of neighbors and FIB programming.
+/// The phase of neighbors and FIB programming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GnmiPhase {
-    /// Still waited for.
+    /// gNMI may still answer for the first time.
     Waiting,
     /// Sessions and FIB status are known.
     Live,
-    /// Routes alone judge.
+    /// Verdicts are made by routes alone.
     Blind,
 }
 
-/// Every source.
+/// All sources.
 #[derive(Debug)]
 pub(crate) struct Sources {
     known: BTreeMap<SourceId, Source>,
@@ -177,7 +177,7 @@ impl Sources {
         &self.known[&SourceId::Gnmi]
     }
 
-    /// gNMI is connected: neighbors are current.
+    /// Returns whether gNMI is connected, so that neighbors are current.
     pub(crate) fn hears_neighbors(&self) -> bool {
         self.gnmi().ever_synced && self.gnmi().lost.is_none()
     }
@@ -197,7 +197,7 @@ impl Sources {
         Phase { ndk, gnmi }
     }
 
-    /// Whether gNMI counts routes.
+    /// Returns whether gNMI counts routes.
     pub(crate) fn counting(&self, now: Duration) -> Counting {
         match self.phase(now).gnmi {
             GnmiPhase::Waiting => Counting::Awaited,
@@ -206,7 +206,7 @@ impl Sources {
         }
     }
 
-    /// When time alone changes the phase next.
+    /// Returns when time alone next changes the phase.
     pub(crate) fn deadline(&self, now: Duration) -> Option<Duration> {
         let wait = (!self.gnmi().ever_synced).then_some(GNMI_WAIT);
         let dark = self.ndk().dark_since().filter(|_| self.ndk().ever_synced);
@@ -216,7 +216,7 @@ impl Sources {
         [wait, patience, start].into_iter().flatten().filter(|at| *at > now).min()
     }
 
-    /// True when a source is in sync and reports changes.
+    /// Returns whether a source is synced and reports changes.
     pub(crate) fn in_reach(&self, id: &SourceId) -> bool {
         self.known.get(id).is_some_and(|source| source.view().state == SourceState::Synced)
     }

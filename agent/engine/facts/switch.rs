@@ -1,6 +1,8 @@
-//! The switch's own tables, as the NDK streams them: network instances, routes, next-hop groups, applications, BFD.
+//! Stores the switch's own tables, as the NDK streams them: network instances, routes, next-hop groups, applications,
+//! BFD.
 //!
-//! A dump raises the generation; entries it does not repeat stay in force until the dump is complete, and are gone then.
+//! A dump starts a generation. Entries that it does not repeat stay in force until the dump is complete, and are then
+//! removed.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,9 +18,9 @@ use super::routes::{Attributes, Found, Routes};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{BfdKey, BfdState, NetworkInstance, NextHopGroup, NextHopGroupId, Route, RouteTable};
 
-/// Owner of routes that EVPN brought.
+/// Owner of routes from EVPN.
 pub(crate) const EVPN_OWNER: &str = "bgp_evpn_mgr";
-/// Owner of routes that BGP brought.
+/// Owner of routes from BGP.
 pub(crate) const BGP_OWNER: &str = "bgp_mgr";
 /// Owner of host routes of neighbors in ARP or ND tables.
 pub(crate) const ARP_ND_OWNER: &str = "arp_nd_mgr";
@@ -46,15 +48,15 @@ pub(crate) struct Switch {
     groups: FxHashMap<NextHopGroupId, Stamped<NextHopGroup>>,
     applications: FxHashMap<u32, Stamped<Arc<str>>>,
     bfd: FxHashMap<(u32, IpAddr), BTreeMap<IpAddr, Stamped<BfdState>>>,
-    /// Who looked at which group, known or not.
+    /// Users that looked at each group, known or not.
     users: FxHashMap<NextHopGroupId, FxHashSet<User>>,
-    /// Groups that routes name and that were not received, and since when.
+    /// Groups that routes name but that were not received, and since when.
     missing: FxHashMap<NextHopGroupId, Duration>,
-    /// Groups that the last of their users has left.
+    /// Groups that their last user has left.
     left: Vec<NextHopGroupId>,
 }
 
-/// What a sweep took away.
+/// What a sweep removed.
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
     pub(crate) instances: Vec<NetworkInstanceName>,
@@ -80,7 +82,7 @@ impl Received for Switch {
 }
 
 impl Switch {
-    /// A dump begins.
+    /// Starts a generation.
     pub(crate) fn begin(&mut self) {
         self.routes.values_mut().for_each(Routes::begin);
         if self.generation < u8::MAX {
@@ -95,7 +97,7 @@ impl Switch {
         self.generation = 1;
     }
 
-    /// The dump is complete.
+    /// Removes what the current generation did not bring.
     pub(crate) fn complete(&mut self) -> Swept {
         let now = self.generation;
         let mut swept = Swept::default();
@@ -132,7 +134,7 @@ impl Switch {
         swept
     }
 
-    /// Takes in a network instance, or its end. True when it is another one than before, or its routes went with it.
+    /// Sets or removes a network instance. Returns whether it changed, or its routes went with it.
     pub(crate) fn set_instance(&mut self, name: NetworkInstanceName, instance: Option<NetworkInstance>) -> bool {
         let generation = self.generation;
         match instance {
@@ -141,15 +143,15 @@ impl Switch {
                 old.is_none_or(|old| old.value != value)
             }
             None => {
-                // Its routes go with it: the stream does not end them one by one.
+                // Its routes go with it: the stream does not remove them one by one.
                 let routes = self.routes.remove(&name).map(|mut routes| routes.clear(&mut self.attributes));
-                // Routes may arrive before their instance does: then they alone are gone.
+                // Routes may arrive before their instance; then only they are removed.
                 self.instances.remove(&name).is_some() || routes.is_some()
             }
         }
     }
 
-    /// The names of all network instances, in order.
+    /// Returns the names of all network instances, in order.
     pub(crate) fn instance_names(&self) -> Vec<NetworkInstanceName> {
         let mut names: Vec<_> = self.instances.keys().cloned().collect();
         names.sort_unstable();
@@ -160,12 +162,12 @@ impl Switch {
         self.instances.get(name).map(|entry| &entry.value)
     }
 
-    /// The network instance is there and up. One that is down forwards nothing: it is as good as missing.
+    /// Returns whether the network instance exists and is up. One that is down forwards nothing and counts as missing.
     pub(crate) fn is_up(&self, name: &NetworkInstanceName) -> bool {
         self.instance(name).is_some_and(|instance| instance.oper_up)
     }
 
-    /// Takes in routes; calls back for each prefix whose route is another one than before.
+    /// Applies routes; calls `changed` for each prefix whose route changed.
     pub(crate) fn set_routes(
         &mut self,
         name: NetworkInstanceName,
@@ -184,8 +186,8 @@ impl Switch {
         self.routes.get(name)?.host(address, &self.attributes)
     }
 
-    /// An address has a host route of its own, with known next-hops. Of one that this leaf made itself, ARP or ND,
-    /// the subnet says whether it may be a VIP's.
+    /// Returns whether an address has a host route of its own with known next-hops. A host route that this leaf made
+    /// itself (ARP or ND) does not count: there the subnet decides whether it may be a VIP's.
     pub(crate) fn hides_others(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
         self.host(name, address)
             .is_some_and(|route| self.group(route.next_hop_group).is_some() && !self.is_connected(&route))
@@ -195,12 +197,12 @@ impl Switch {
         self.routes.get(name)?.longest(address, &self.attributes)
     }
 
-    /// The longest match of an address, apart from host routes: the subnet it is in, as far as this leaf knows.
+    /// Returns the longest match of an address without host routes: the subnet that it is in, as known to this leaf.
     pub(crate) fn subnet(&self, name: &NetworkInstanceName, address: IpAddr) -> Option<Found> {
         self.routes.get(name)?.subnet(address, &self.attributes)
     }
 
-    /// The prefixes that cover an address, apart from its host route and the default route.
+    /// Returns the prefixes that cover an address, without its host route and the default route.
     pub(crate) fn covering(&self, name: &NetworkInstanceName, address: IpAddr) -> Vec<IpNet> {
         self.routes.get(name).map(|routes| routes.covering(address)).unwrap_or_default()
     }
@@ -209,7 +211,7 @@ impl Switch {
         self.routes.get(name).map(|routes| routes.hosts(which)).unwrap_or_default()
     }
 
-    /// Every network instance but one that has a match for the address, by name.
+    /// Returns every other network instance that has a match for the address, by name.
     pub(crate) fn elsewhere<'a>(
         &'a self,
         name: &'a NetworkInstanceName,
@@ -219,7 +221,7 @@ impl Switch {
         others.filter_map(move |(other, routes)| Some((other, routes.longest(address, &self.attributes)?)))
     }
 
-    /// Sets or removes a group; returns who looked at it, if it changed.
+    /// Sets or removes a group; returns its users if it changed.
     pub(crate) fn set_group(&mut self, id: NextHopGroupId, group: Option<NextHopGroup>) -> Vec<User> {
         let changed = match group {
             Some(value) => {
@@ -244,7 +246,7 @@ impl Switch {
         self.groups.get(&id).map(|entry| &entry.value)
     }
 
-    /// Notes that the user looked at other groups than before.
+    /// Notes which groups a user looks at, instead of `before`.
     pub(crate) fn look_at(&mut self, user: &User, before: &[NextHopGroupId], groups: &[NextHopGroupId]) {
         for id in before.iter().filter(|id| !groups.contains(id)) {
             if let Some(users) = self.users.get_mut(id) {
@@ -260,8 +262,8 @@ impl Switch {
         }
     }
 
-    /// Ends the wait for groups that nobody looks at any more. Only once all have looked: who comes to a group that another
-    /// has left waits no longer than that one did.
+    /// Ends the wait for groups without users. Must run after all have looked, so that a user that comes to a group
+    /// another has left does not start the wait again.
     pub(crate) fn leave(&mut self) {
         for id in std::mem::take(&mut self.left) {
             if !self.users.contains_key(&id) {
@@ -270,19 +272,19 @@ impl Switch {
         }
     }
 
-    /// Notes which of the groups are waited for from now on.
+    /// Notes that unknown groups are waited for, from `now` unless they already are.
     pub(crate) fn wait_for(&mut self, groups: &[NextHopGroupId], now: Duration) {
         for id in groups.iter().filter(|id| !self.groups.contains_key(id)) {
             self.missing.entry(*id).or_insert(now);
         }
     }
 
-    /// True when the group has been waited for long enough.
+    /// Returns whether the wait for a group is over.
     pub(crate) fn given_up(&self, id: NextHopGroupId, now: Duration) -> bool {
         self.missing.get(&id).is_some_and(|since| now >= *since + GROUP_WAIT)
     }
 
-    /// Who waits for groups that were given up between two moments.
+    /// Returns the users of groups whose wait ended between two moments.
     pub(crate) fn gave_up(&self, before: Duration, now: Duration) -> Vec<User> {
         let late = self.missing.iter().filter(|(_, since)| {
             let at = **since + GROUP_WAIT;
@@ -291,12 +293,12 @@ impl Switch {
         late.flat_map(|(id, _)| self.users.get(id).into_iter().flatten().cloned()).collect()
     }
 
-    /// When the next group is given up.
+    /// Returns when the next wait for a group ends.
     pub(crate) fn next_give_up(&self, now: Duration) -> Option<Duration> {
         self.missing.values().map(|since| *since + GROUP_WAIT).filter(|at| *at > now).min()
     }
 
-    /// Takes in the name of an application, or its end. True when it is another one than before.
+    /// Sets or removes the name of an application. Returns whether it changed.
     pub(crate) fn set_application(&mut self, id: u32, name: Option<Arc<str>>) -> bool {
         match name {
             Some(value) => {
@@ -315,23 +317,23 @@ impl Switch {
         self.owner(route).is_some_and(|name| &**name == owner)
     }
 
-    /// The switch has the route from its own interfaces: a neighbor in ARP or ND, an address or a subnet. No speaker
-    /// announces it.
+    /// Returns whether the switch has the route from its own interfaces: a neighbor in ARP or ND, an address or a
+    /// subnet. Speakers do not announce these.
     pub(crate) fn is_connected(&self, route: &Route) -> bool {
         self.owned_by(route, ARP_ND_OWNER) || self.owned_by(route, INTERFACE_OWNER)
     }
 
-    /// An address answers ARP or ND here.
+    /// Returns whether an address answers ARP or ND here.
     pub(crate) fn answers(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
         self.host(name, address).is_some_and(|route| self.owned_by(&route, ARP_ND_OWNER))
     }
 
-    /// The switch has the route by itself: connected, or static.
+    /// Returns whether the switch has the route by itself: connected or static.
     pub(crate) fn is_own(&self, route: &Route) -> bool {
         self.is_connected(route) || self.owned_by(route, STATIC_OWNER)
     }
 
-    /// Takes in a BFD session, or its end. True when it is another one than before.
+    /// Sets or removes a BFD session. Returns whether it changed.
     pub(crate) fn set_bfd(&mut self, key: &BfdKey, state: Option<BfdState>) -> bool {
         let sessions = self.bfd.entry((key.network_instance, key.remote)).or_default();
         match state {
@@ -349,7 +351,7 @@ impl Switch {
         }
     }
 
-    /// The worst BFD session with an address.
+    /// Returns the worst state of the BFD sessions with an address.
     pub(crate) fn bfd(&self, name: &NetworkInstanceName, remote: IpAddr) -> Option<BfdState> {
         let instance = self.instance(name)?;
         self.bfd.get(&(instance.id, remote))?.values().map(|entry| entry.value).min()

@@ -1,4 +1,5 @@
-//! The state of the switch and the sources: routes, next-hop groups, network instances, BFD, neighbors, FIB programming.
+//! Applies the state of the switch and the sources: routes, next-hop groups, network instances, BFD, neighbors, FIB
+//! programming.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,7 +20,7 @@ use crate::model::time::Now;
 use crate::model::verdict::AttachmentState;
 
 impl Facts {
-    /// A source changed its condition, or is alive.
+    /// Applies a change of a source's condition, or a sign of life.
     pub(crate) fn set_source(&mut self, now: Now, id: &SourceId, event: &SourceEvent) -> Dirty {
         let mut dirty = Dirty::default();
         self.sources.tell(now, id, event);
@@ -33,14 +34,14 @@ impl Facts {
                 self.sweep(&mut dirty);
             }
             (SourceId::Ndk, SourceEvent::Lost(_)) => self.dump.end(),
-            // A current host route outranks neighbors last known before gNMI was lost.
+            // Without gNMI, a current host route outranks the last known neighbors.
             (SourceId::Gnmi, SourceEvent::Synced | SourceEvent::Lost(_)) => self.relocate_all(&mut dirty),
             (SourceId::Kubernetes(name), SourceEvent::Synced | SourceEvent::Lost(_)) => {
                 if let Some(cluster) = self.ids.get(name).and_then(|id| self.clusters.get_mut(id)) {
                     cluster.answers = *event == SourceEvent::Synced;
                     let id = cluster.id;
                     dirty.cluster(id);
-                    // Clusters that share VIPs with it wait for it to be read.
+                    // Clusters that share VIPs with this one wait until it has been read.
                     self.nodes_moved(id, &mut dirty);
                     dirty.all_orphans = true;
                 }
@@ -50,7 +51,7 @@ impl Facts {
         dirty
     }
 
-    /// Ends the dump of the switch's tables once it is complete.
+    /// Ends the dump of the switch's tables if it is complete.
     pub(crate) fn end_dump(&mut self, now: Now) -> Dirty {
         if !self.dump.is_on() {
             return Dirty::default();
@@ -63,18 +64,18 @@ impl Facts {
         }
     }
 
-    /// Prefixes with an active route, as the switch counts them.
+    /// Applies an update of the switch's counts of prefixes with an active route.
     pub(crate) fn set_active_routes(&mut self, update: Update<RouteTable, u64>) -> Dirty {
         self.dump.set_active_routes(update);
         Dirty::default()
     }
 
-    /// What gNMI covers.
+    /// Sets what gNMI covers.
     pub(crate) fn set_coverage(&mut self, coverage: Coverage) -> Dirty {
         if self.bgp.set_coverage(coverage) { self.everything() } else { Dirty::default() }
     }
 
-    /// Counts entries that a source brought.
+    /// Counts entries that a source sent.
     pub(crate) fn heard(&mut self, now: Now, id: &SourceId, entries: usize) {
         self.sources.heard(now, id, entries);
     }
@@ -96,7 +97,7 @@ impl Facts {
         }
     }
 
-    /// The switch's own tables.
+    /// Applies an event of the switch's own tables.
     pub(crate) fn set_switch(&mut self, event: SwitchEvent) -> Dirty {
         let mut dirty = Dirty::default();
         if !matches!(event, SwitchEvent::Pace(_)) {
@@ -106,7 +107,7 @@ impl Facts {
             SwitchEvent::NetworkInstance(name, instance) => {
                 let gone = instance.is_none();
                 if self.switch.set_instance(name, instance) {
-                    // Its routes went with it, and VIPs of other network instances may have been found there.
+                    // Its routes went with it, and VIPs of other network instances may have been found in it.
                     if gone {
                         self.relocate_all(&mut dirty);
                     }
@@ -147,7 +148,7 @@ impl Facts {
         };
         self.switch.set_routes(name.clone(), routes, |prefix| {
             let host = is_host(&prefix);
-            // Before the first sync all VIPs are to be judged anyway; nodes are placed at once.
+            // Before the first sync all VIPs must be judged anyway, but nodes are located at once.
             let mut matters = host && addresses.contains_key(&prefix.addr());
             matters |= clusters.values().any(|cluster| cluster.has_transit_in(&prefix));
             if judged && !matters {
@@ -175,14 +176,14 @@ impl Facts {
         if prefix.prefix_len() == 0 {
             return;
         }
-        // Which leaf transit is behind.
+        // The route may show which leaf transit is behind.
         let with_transit = self.clusters.values().filter(|cluster| cluster.has_transit_in(&prefix));
         with_transit.for_each(|cluster| dirty.services.all_of(cluster.id));
         self.claims.inside(prefix, |vip, services| {
             for id in services {
                 let Some(cluster) = self.clusters.get(&id.cluster) else { continue };
                 let instance = &cluster.config.rules.network_instance;
-                // A host route that was announced hides every other route from a VIP, once its next-hops are known.
+                // Once its next-hops are known, a host route that was announced hides every other route from a VIP.
                 if host && instance == name || !self.switch.hides_others(instance, vip) {
                     dirty.services.one(*id);
                 }
@@ -190,7 +191,7 @@ impl Facts {
         });
     }
 
-    /// Those who looked at a next-hop group that changed.
+    /// Marks the users of next-hop groups that changed.
     pub(super) fn users_changed(&mut self, mut users: Vec<User>, dirty: &mut Dirty) {
         users.sort_unstable();
         for user in users {
@@ -202,12 +203,12 @@ impl Facts {
         }
     }
 
-    /// BGP neighbors.
+    /// Applies an update of BGP neighbors.
     pub(crate) fn set_neighbors(&mut self, update: Update<NeighborKey, Neighbor>) -> Dirty {
         let mut dirty = Dirty::default();
         for change in self.bgp.set_neighbors(update) {
             let nodes = self.addresses.get(&change.key.peer.ip).cloned().unwrap_or_default();
-            // The session of a next-hop that no node explains shows whether it is alive.
+            // The session of a next-hop that is not known as a node's shows whether the next-hop is alive.
             if change.decisive && nodes.is_empty() {
                 let instance = &change.key.network_instance;
                 let unlocated = |cluster: &&Cluster| {
@@ -223,7 +224,7 @@ impl Facts {
                 dirty.nodes.one(id);
                 if change.decisive {
                     dirty.services.all_of(id.cluster);
-                    // Their routes may go by the node as well.
+                    // Routes of other clusters may go by the node as well.
                     self.nodes_moved(id.cluster, &mut dirty);
                     self.relocate(id, &mut dirty);
                 }
@@ -232,7 +233,7 @@ impl Facts {
         dirty
     }
 
-    /// FIB faults.
+    /// Applies an update of FIB faults.
     pub(crate) fn set_fib(&mut self, update: Update<FibKey, FibFault>) -> Dirty {
         let mut dirty = Dirty::default();
         for key in self.bgp.set_faults(update) {
@@ -242,7 +243,7 @@ impl Facts {
     }
 }
 
-/// Next-hops that are IPv4 addresses mapped into IPv6 (RFC 4291, section 2.5.5.2) are those IPv4 addresses.
+/// Replaces IPv4 addresses that are mapped into IPv6 (RFC 4291, section 2.5.5.2) by these IPv4 addresses.
 fn unmapped(group: NextHopGroup) -> NextHopGroup {
     if group.next_hops.iter().all(|hop| hop.to_canonical() == *hop) {
         return group;

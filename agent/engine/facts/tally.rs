@@ -1,8 +1,8 @@
-//! How many VIPs each node should announce, and how many use it, kept without a list per VIP of all nodes.
+//! Counts how many VIPs each node should announce, and how many use it, without a list of all nodes per VIP.
 //!
-//! Most VIPs are announced by every eligible node, or by all that the same objects of the speaker select: by one node_set.
-//! Those are counted once per node_set and distinct set of installed next-hops; a node's own figures are read from these sets
-//! when its view is made. Only VIPs announced by other sets of nodes are counted at the nodes.
+//! Most VIPs are announced by one set of nodes: every eligible node, or all that the same objects of the speaker
+//! select. Those are counted once per set and distinct set of installed next-hops; a node's own figures are read from
+//! these counts when its view is made. Only VIPs with other announcers are counted at the nodes.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,32 +18,32 @@ pub(crate) struct Contribution {
     pub(crate) announcers: Counted,
     /// Installed next-hops, sorted.
     pub(crate) installed: Arc<[IpAddr]>,
-    /// The route may be a better one that hides what a node announces.
+    /// Whether the route may be a better one that hides what a node announces.
     pub(crate) may_hide: bool,
-    /// Nodes here, by slot, that are its only next-hop that serves.
+    /// Nodes here, by slot, that are the VIP's only next-hop that serves.
     pub(crate) sole: Box<[u32]>,
 }
 
-/// Announcers of a VIP, as they are counted.
+/// Announcers of a VIP, in the form they are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Counted {
-    /// All of an node_set, whoever is in it.
+    /// All members of a set of nodes.
     NodeSet(NodeSetId),
-    /// These, by slot, and whether the route uses each.
+    /// These nodes, by slot, and whether the route uses each.
     Nodes(Box<[(u32, bool)]>),
 }
 
-/// VIPs that node_sets announce.
+/// Counts of VIPs that sets of nodes announce.
 #[derive(Debug, Default)]
 pub(crate) struct VipCounts(FxHashMap<NodeSetId, SetCount>);
 
 impl VipCounts {
-    /// The node_sets VIPs are counted for.
+    /// Returns the sets that VIPs are counted for.
     pub(crate) fn node_sets(&self) -> impl Iterator<Item = NodeSetId> {
         self.0.keys().copied()
     }
 
-    /// Counts a VIP that a node set announces, or takes it away.
+    /// Adds or subtracts a VIP that a set of nodes announces.
     pub(crate) fn count(&mut self, id: NodeSetId, installed: Arc<[IpAddr]>, may_hide: bool, add: bool) {
         let set = self.0.entry(id).or_default();
         let key = (installed, may_hide);
@@ -59,7 +59,7 @@ impl VipCounts {
         }
     }
 
-    /// Adds what the sets a node is in count for it.
+    /// Adds to `figures` what the sets that a node is in count for it.
     pub(crate) fn add_to(&self, figures: &mut Figures, node: &NodeEntry, member: impl Fn(NodeSetId) -> bool) {
         for set in self.0.iter().filter(|(id, _)| member(**id)).map(|(_, set)| set) {
             figures.expected += set.total;
@@ -72,7 +72,7 @@ impl VipCounts {
     }
 }
 
-/// VIPs that one node_set announces.
+/// Counts of VIPs that one set of nodes announces.
 #[derive(Debug, Default)]
 struct SetCount {
     total: u32,
@@ -84,15 +84,15 @@ struct SetCount {
 pub(crate) struct Figures {
     pub(crate) expected: u32,
     pub(crate) installed: u32,
-    /// Of the expected: those whose route may hide the node's own.
+    /// VIPs among the expected whose route may hide the node's own.
     pub(crate) hidden: u32,
-    /// Of the expected: those that have a route.
+    /// VIPs among the expected that have a route.
     pub(crate) routed: u32,
-    /// VIPs that have no other next-hop that serves.
+    /// VIPs without another next-hop that serves.
     pub(crate) sole: u32,
 }
 
-/// True when a route with these next-hops uses the node: directly, or by a VTEP of it.
+/// Returns whether a route with these next-hops uses the node: directly, by a gateway, or by one of its VTEPs.
 pub(crate) fn uses(installed: &[IpAddr], node: &NodeEntry) -> bool {
     installed.iter().any(|hop| node.location.is_by(*hop))
 }

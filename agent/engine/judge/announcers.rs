@@ -1,5 +1,5 @@
-//! Who announces a VIP: the union over the services of the cluster that carry it, each by the speaker's rules, its resources,
-//! and what the speakers themselves report.
+//! Determines who announces a VIP: the union over the services of the cluster that carry it, each by the speaker's
+//! rules, its resources, and what the speakers themselves report.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,9 +15,9 @@ use crate::engine::facts::tally::Counted;
 use crate::engine::speakers;
 use crate::model::verdict::AttachmentState;
 
-/// Announcers for the sake of one service.
+/// Announcers of a VIP for one service.
 enum Announcers {
-    /// All of a set.
+    /// All members of a set.
     Set(NodeSetId),
     /// These nodes.
     Nodes(BTreeSet<u32>),
@@ -32,9 +32,9 @@ impl Announcers {
     }
 }
 
-/// The announcers of a VIP, and what they make expected.
+/// Returns the announcers of a VIP, and what they make expected.
 pub(crate) fn announcers(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Expectation>) {
-    // Nobody announces a node's own address: that node's own route leads to it.
+    // A node's own address is not announced: that node's own route leads to it.
     let owners = cluster.at_address(vip);
     if !owners.is_empty() {
         let nodes = owners.iter().filter_map(|slot| Some((*slot, cluster.nodes.get(*slot)?)));
@@ -43,7 +43,7 @@ pub(crate) fn announcers(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (
     world.shared.announcers(cluster, vip, || union(world, cluster, vip))
 }
 
-/// The union over the services that carry the VIP.
+/// Returns the union over the services that carry the VIP.
 fn union(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Expectation>) {
     let services = cluster.vips.get(&vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
     let (mut whole, mut some) = (BTreeSet::new(), BTreeSet::new());
@@ -53,7 +53,7 @@ fn union(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Exp
             Announcers::Nodes(nodes) => some.extend(nodes),
         }
     }
-    // Whoever is in a set is an eligible node.
+    // The members of every set are eligible nodes.
     if whole.contains(&EVERYONE) {
         whole = [EVERYONE].into();
     }
@@ -72,14 +72,14 @@ fn union(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Exp
     (Counted::Nodes(nodes.iter().map(|(slot, _)| (*slot, false)).collect()), expectation)
 }
 
-/// The prefix it is announced as for the sake of one service, where that is no host prefix.
+/// Returns the prefix that the VIP is announced as for one service, unless that is a host prefix.
 pub(crate) fn aggregate(world: &World<'_>, cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> Option<IpNet> {
     let announcement = entry.announcement(vip)?;
     let tier = announcement.shorter.as_ref().and_then(|_| announcers_for(world, cluster, entry, vip).1);
     tier.unwrap_or(announcement).aggregate()
 }
 
-/// Who announces it as the longest prefix that anybody announces it as.
+/// Returns who announces the VIP as the longest prefix that anybody announces it as, and that announcement.
 fn announcers_for<'e>(
     world: &World<'_>,
     cluster: &Cluster,
@@ -118,7 +118,7 @@ fn announcers_as(
         return computed;
     };
     let mut reported: BTreeSet<u32> = reported.filter_map(|name| cluster.node_slot(name)).collect();
-    // A status does not name the prefix: of several, the resources do.
+    // A status does not name the prefix. If there are several, the resources tell which nodes announce this one.
     if entry.announcement(vip).is_some_and(|announcement| announcement.shorter.is_some()) {
         let node_set = announcement.and_then(|announcement| cluster.node_set(announcement.node_set));
         reported.retain(|slot| node_set.is_some_and(|node_set| node_set.contains(*slot)));
@@ -142,8 +142,8 @@ fn announcers_as(
     Announcers::Nodes(reported.into_iter().chain(unreported).collect())
 }
 
-/// The nodes of a set that the VIP's route uses: those whose proxy announces it. Nothing shows which others might. Where a
-/// next-hop is nobody's, it may be any that no session and no leaf shows.
+/// Returns the nodes of a set that the VIP's route uses, since nothing shows which other nodes' proxies announce it. A
+/// next-hop that is not known as a node's may be any node that no session and no other leaf shows.
 fn used_of(world: &World<'_>, cluster: &Cluster, vip: IpAddr, announcement: Option<&VipAnnouncement>) -> BTreeSet<u32> {
     let found = world.switch.longest(&cluster.config.rules.network_instance, vip);
     let group = found.and_then(|found| world.switch.group(found.route.next_hop_group));
@@ -156,8 +156,9 @@ fn used_of(world: &World<'_>, cluster: &Cluster, vip: IpAddr, announcement: Opti
     all.filter(|slot| set.is_some_and(|set| set.contains(*slot))).collect()
 }
 
-/// A node may announce though its speaker does not report it. Only of one that is attached here can this be seen: the route
-/// uses it, or may, or its session is not known to be established; its speaker may be gone, and its statuses with it.
+/// Returns whether a node may announce although its speaker does not report it. This can be seen only of a node
+/// attached here: the route uses it, or may use it, or no session with it is known to be established, so that its
+/// speaker may be gone, and its statuses with it.
 fn may_announce(world: &World<'_>, cluster: &Cluster, node: &NodeEntry, vip: IpAddr) -> bool {
     let instance = &cluster.config.rules.network_instance;
     let attached = node.location.peers.iter().filter(|peer| peer.attachment == AttachmentState::Attached);
@@ -173,7 +174,7 @@ fn may_announce(world: &World<'_>, cluster: &Cluster, node: &NodeEntry, vip: IpA
     used || !sessions.any(|session| session == Session::Established)
 }
 
-/// By the speaker's rules and what its resources select.
+/// Returns the announcers by the speaker's rules and by what its resources select.
 fn computed(
     cluster: &Cluster,
     entry: &ServiceEntry,
@@ -201,7 +202,7 @@ fn computed(
     }
 }
 
-/// Why nobody announces a VIP, where an annotation or a resource of the speaker keeps it from being announced.
+/// Returns why nobody announces a VIP, if an annotation or a resource of the speaker prevents it.
 pub(crate) fn silence(cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> Option<Arc<str>> {
     if let Some(why) = cluster.profile().withheld(&entry.service, vip) {
         return Some(why.into());

@@ -1,7 +1,7 @@
-//! Why a session is down and why a next-hop is absent: from the switch's own state to one probable cause.
+//! Finds one probable cause why a session is down or a next-hop is absent, from the switch's own state.
 //!
-//! A cause is what was seen, never a guess: a table that is empty or refused proves nothing about one address. It changes no
-//! verdict.
+//! A cause is something that was seen, never a guess: an empty or refused table proves nothing about one address.
+//! Causes do not change verdicts.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -15,37 +15,37 @@ use crate::model::time::Timestamp;
 use crate::model::verdict::ProbableCause;
 use crate::model::view::Cause;
 
-/// A speaker that has not answered for so long is silent.
+/// How long a speaker must have been without an answer to count as silent.
 const SILENT_FOR: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// What is known of a session that is down.
+/// What is known about a session that is down.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionFacts<'a> {
     /// The address of the node.
     pub(crate) address: IpAddr,
-    /// Its state; `None` if its dynamic neighbor has vanished.
+    /// State of the session; `None` if its dynamic neighbor has vanished.
     pub(crate) session: Option<SessionState>,
-    /// When it last came to established, as far as the agent has seen it.
+    /// When it last became established, as far as the agent has seen that.
     pub(crate) established_at: Option<Timestamp>,
     /// When it left established.
     pub(crate) fell_at: Option<Timestamp>,
-    /// The neighbor's own messages, and when they were asked for.
+    /// What the neighbor's state says about its last messages and events, and when it was read.
     pub(crate) words: Option<(&'a NeighborWords, Timestamp)>,
-    /// Since when that is asked: the session has not been up since.
+    /// Since when that state is asked for. The session has not been up since.
     pub(crate) asked_since: Option<Timestamp>,
     /// Where the node is plugged in.
     pub(crate) place: Option<&'a Place>,
     /// The VTEP of another leaf that its host route leads to.
     pub(crate) moved_to: Option<IpAddr>,
-    /// It has a host route of this leaf's own (ARP/ND).
+    /// Whether the address has a host route of this leaf's own (ARP/ND).
     pub(crate) has_host_route: bool,
-    /// Its BFD session, where BFD runs.
+    /// State of its BFD session; `None` if BFD does not run.
     pub(crate) bfd: Option<BfdState>,
 }
 
-/// Why a session is down.
+/// Returns why a session is down.
 pub(crate) fn session_cause(facts: &SessionFacts<'_>) -> Option<Cause> {
-    // In this order: several hold at once. A port that is down lets the hold timer expire, too.
+    // The order matters, because several may be true at once: with the port down, the hold timer expires as well.
     disabled(facts)
         .or_else(|| interface_down(facts))
         .or_else(|| moved(facts))
@@ -78,7 +78,7 @@ fn interface_down(facts: &SessionFacts<'_>) -> Option<Cause> {
         let _ = write!(detail, " since {since:.0}");
     }
     match facts.moved_to {
-        // By a second cable, or because it was moved: both look the same from here.
+        // A node with a second cable and a node that was moved look the same from here.
         Some(vtep) => {
             let _ = write!(detail, "; {} was plugged in there{}", facts.address, mac(place));
             let _ = write!(detail, ", and is behind another leaf now: its host route leads to VTEP {vtep}");
@@ -121,7 +121,8 @@ fn bfd_down(facts: &SessionFacts<'_>) -> Option<Cause> {
     down.then(|| cause(ProbableCause::BfdDown, format!("the BFD session with {} is down", facts.address)))?
 }
 
-/// The NOTIFICATION or event that ended this session: one that is newer than the moment it last came up.
+/// Returns the cause by the NOTIFICATION or event that ended this session: one that is newer than its last
+/// establishment.
 fn last_words(facts: &SessionFacts<'_>) -> Option<Cause> {
     let (words, _) = facts.words?;
     let of_this_fall = |notification: &&Notification| {
@@ -136,7 +137,7 @@ fn last_words(facts: &SessionFacts<'_>) -> Option<Cause> {
     }
 }
 
-/// The cause that a NOTIFICATION names.
+/// Returns the cause that a NOTIFICATION names.
 fn told(address: IpAddr, words: &NeighborWords, notification: &Notification, received: bool) -> Option<Cause> {
     use ProbableCause as Word;
     let subcode = notification.subcode.as_deref().unwrap_or_default();
@@ -168,7 +169,7 @@ fn told(address: IpAddr, words: &NeighborWords, notification: &Notification, rec
     cause(word, detail)
 }
 
-/// The cause that a last event names by itself.
+/// Returns the cause that a last event names by itself.
 fn event(address: IpAddr, event: &str) -> Option<Cause> {
     let (word, what) = match event {
         "holdTime" => (ProbableCause::HoldTimerExpired, "the hold timer expired"),
@@ -179,12 +180,12 @@ fn event(address: IpAddr, event: &str) -> Option<Cause> {
     cause(word, format!("{what} ({address}, last-event {event})"))
 }
 
-/// Letters and digits alone, in lower case: releases differ in spelling.
+/// Returns only letters and digits, in lower case, because releases differ in spelling.
 fn plain(text: &str) -> String {
     text.chars().filter(char::is_ascii_alphanumeric).map(|character| character.to_ascii_lowercase()).collect()
 }
 
-/// Reachable, nothing refused, and no answer.
+/// Returns the cause if the address is reachable and refuses nothing, but the speaker does not answer.
 fn silent(facts: &SessionFacts<'_>) -> Option<Cause> {
     use SessionState::{Active, Connect, Idle, OpenSent};
     let (words, asked_at) = facts.words?;
@@ -193,7 +194,7 @@ fn silent(facts: &SessionFacts<'_>) -> Option<Cause> {
     let event = words.last_event.as_deref().unwrap_or("none");
     let no_more = matches!(event, "none" | "start" | "startPassive" | "connectRetry" | "openFail");
     let patience = jiff::SignedDuration::try_from(SILENT_FOR).unwrap_or_default();
-    // One that never came up has been silent for as long as it was looked at.
+    // A session that never came up has been silent since it was first asked about.
     let long = facts.fell_at.or(facts.asked_since).is_some_and(|since| asked_at.duration_since(since) >= patience);
     let detail = || {
         let since = facts.fell_at.map_or_else(String::new, |fell| format!(" since {fell:.0}"));
@@ -205,31 +206,31 @@ fn silent(facts: &SessionFacts<'_>) -> Option<Cause> {
     (reachable && trying && no_more && long).then(|| cause(ProbableCause::SpeakerSilent, detail()))?
 }
 
-/// What is known of a route that an established neighbor should have brought.
+/// What is known about a route that an established neighbor should have sent.
 #[derive(Clone, Debug)]
 pub(crate) struct PathFacts<'a> {
     /// The neighbor.
     pub(crate) neighbor: IpAddr,
     /// The prefix.
     pub(crate) prefix: IpNet,
-    /// Its way through the tables.
+    /// What the tables show of it.
     pub(crate) path: &'a Path,
     /// Owner and preference of the route that is in use.
     pub(crate) route: Option<(&'a str, u32)>,
     /// `received-routes` of the neighbor.
     pub(crate) received_routes: Option<u32>,
-    /// Why the best of the other nodes' paths for the prefix lost, where that is known.
+    /// The comparison that the best of the other nodes' paths for the prefix lost by, if known.
     pub(crate) best_lost_by: Option<&'a str>,
 }
 
-/// Why a next-hop is absent although its session is up.
+/// Returns why a next-hop is absent although its session is up.
 pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
     use ProbableCause as Word;
     let PathFacts { neighbor, prefix, path, route, received_routes, best_lost_by } = facts;
     let Path { received, accepted, is_known, .. } = path;
     let Some(row) = accepted.as_ref().or(received.as_ref()) else {
         let detail = format!("{neighbor} does not send {prefix}: its session is up, and nothing of it is in the RIB");
-        // A neighbor that sends nothing does not send this.
+        // A neighbor that sends no routes does not send this one.
         let is_certain = *is_known || *received_routes == Some(0);
         return is_certain.then(|| cause(Word::NotReceived, detail))?;
     };
@@ -251,7 +252,8 @@ pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
         let detail = format!("{prefix} from {neighbor} is kept out of the forwarding table by configuration");
         return cause(Word::FibSuppressed, detail);
     }
-    // Among equals, the last comparisons decide who comes first; what they all lost by is what the first of them lost by.
+    // Among equal paths, the last comparisons only decide which comes first; all of them lost by what the first of them
+    // lost by.
     let own = row.tie_break.as_deref().filter(|_| !row.used);
     let decisive = own.map(|own| if is_among_equals(own) { best_lost_by.unwrap_or(own) } else { own });
     let by_preference = matches!(decisive, Some("rtm-pref" | "owner")) || differs_in_preference(path, *route);
@@ -288,7 +290,7 @@ pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
     }
 }
 
-/// Comparisons between paths that multipath takes together.
+/// Returns whether a comparison only orders paths that multipath uses together.
 pub(crate) fn is_among_equals(tie_break: &str) -> bool {
     matches!(
         tie_break,
@@ -302,18 +304,18 @@ pub(crate) fn is_among_equals(tie_break: &str) -> bool {
     )
 }
 
-/// The route in use is another owner's, by another preference than BGP's own.
+/// Returns whether the route in use has another owner, and another preference than BGP's own route.
 fn differs_in_preference(path: &Path, route: Option<(&str, u32)>) -> bool {
     let own = path.preferences.get(BGP_OWNER);
     route.zip(own).is_some_and(|((owner, preference), own)| owner != BGP_OWNER && preference != *own)
 }
 
-/// BGP's own preference, where its route is in the table.
+/// Returns BGP's own preference in words, if its route is in the table.
 fn own_preference(path: &Path) -> String {
     path.preferences.get(BGP_OWNER).map_or_else(String::new, |own| format!(", BGP's is {own}"))
 }
 
-/// Why a next-hop is there although its session is down.
+/// Returns why a next-hop is installed although its session is down.
 pub(crate) fn stale_cause(neighbor: IpAddr, prefix: IpNet, path: &Path) -> Option<Cause> {
     let stale = [&path.received, &path.accepted].into_iter().flatten().any(|row| row.stale);
     let detail = || format!("{prefix} from {neighbor} is kept by graceful restart alone: its session is down");

@@ -1,4 +1,4 @@
-//! Joins what is known with [`super::diagnosis`]: the causes beside a verdict, and where nodes are plugged in.
+//! Adds to views what [`super::diagnosis`] finds in the facts: causes of verdicts, and where nodes are plugged in.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::model::view::{Cause, NextHopView, NodeView, VipView};
 pub(crate) fn explain_node(world: &World<'_>, cluster: &Cluster, view: &mut NodeView) {
     let instance = &cluster.config.rules.network_instance;
     for peer in &mut view.peers {
-        // Of a node that is behind another leaf, or nowhere, nothing is asked here and no session is missed, unless its
+        // About a node that is not attached here nothing is asked, and no session with it is missing, unless its
         // neighbor is left over.
         if peer.attachment != AttachmentState::Attached && world.bgp.peer(instance, peer.address).is_none() {
             continue;
@@ -42,7 +42,7 @@ pub(crate) fn explain_node(world: &World<'_>, cluster: &Cluster, view: &mut Node
     }
 }
 
-/// Adds to a VIP's view why next-hops are absent, and the worst of it.
+/// Adds to a VIP's view why next-hops are absent, and the worst of these causes.
 pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evidence, view: &mut VipView) {
     let up = view.verdict.state == OperState::Up;
     let route = view.route.as_ref().and_then(|route| Some((route.owner.as_deref()?, route.preference)));
@@ -59,7 +59,7 @@ pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evide
         hop.cause = match (hop.installed, known.session) {
             (true, Session::Down(_)) => path().and_then(|(path, prefix)| stale_cause(neighbor, prefix, path)),
             (false, Session::Down(_)) if hop.expected => why_down(world, instance, neighbor),
-            // While gNMI is not heard, what was found of a route stands: the route is as it was.
+            // While gNMI does not answer, earlier findings about a route remain valid: the route is as it was.
             (false, Session::Established | Session::Unknown) if hop.expected && !up => {
                 let received_routes = world.bgp.neighbor(instance, neighbor).and_then(|it| it.received_routes);
                 let facts = |(path, prefix)| PathFacts { neighbor, prefix, path, route, received_routes, best_lost_by };
@@ -86,7 +86,7 @@ pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evide
     view.verdict.detail = Some(explained.into());
 }
 
-/// Where an operator finds the cause that was not found.
+/// Returns where an operator may find the cause that was not found.
 fn where_to_look(view: &VipView) -> Option<&'static str> {
     let mut missing = view.absent().peekable();
     let behind_other_leaves = missing.peek().is_some() && missing.all(|hop| hop.kind == NextHopKind::Vtep);
@@ -103,7 +103,8 @@ fn where_to_look(view: &VipView) -> Option<&'static str> {
     }
 }
 
-/// Why the best of the nodes' paths to a VIP lost: nodes' paths are compared with each other first.
+/// Returns by which comparison the best of the nodes' paths to a VIP lost. Nodes' paths are compared with each other
+/// first.
 fn best_lost_by(world: &World<'_>, cluster: &Cluster, evidence: &Evidence, view: &VipView) -> Option<Arc<str>> {
     let prefix = announced(evidence.aggregate, view.address);
     let mut lost = view.absent().filter_map(|hop| {
@@ -114,12 +115,12 @@ fn best_lost_by(world: &World<'_>, cluster: &Cluster, evidence: &Evidence, view:
     lost.find(|tie_break| !is_among_equals(tie_break))
 }
 
-/// The prefix that a VIP is announced as.
+/// Returns the prefix that a VIP is announced as.
 pub(crate) fn announced(aggregate: Option<IpNet>, vip: IpAddr) -> IpNet {
     aggregate.unwrap_or_else(|| IpNet::from(vip))
 }
 
-/// Verdicts that no table of the switch explains.
+/// Returns whether the reason is one that no table of the switch explains.
 fn is_not_the_switchs(reason: Option<Reason>) -> bool {
     matches!(
         reason,
@@ -134,7 +135,8 @@ fn is_not_the_switchs(reason: Option<Reason>) -> bool {
     )
 }
 
-/// The neighbor by which a next-hop should come: at its own address, or at another one of the same node.
+/// Returns the neighbor that should send a next-hop: at the next-hop's own address, or at another address of the same
+/// node.
 pub(crate) fn neighbor(world: &World<'_>, cluster: &Cluster, hop: &NextHopView) -> Option<IpAddr> {
     let instance = &cluster.config.rules.network_instance;
     if hop.kind != NextHopKind::Local || world.bgp.neighbor(instance, hop.address).is_some() {
@@ -145,7 +147,8 @@ pub(crate) fn neighbor(world: &World<'_>, cluster: &Cluster, hop: &NextHopView) 
     node.and_then(|node| node.location.attached(Some(hop.address.is_ipv4()))).or(Some(hop.address))
 }
 
-/// Why the session with an address is down; `None` while gNMI is not heard: no answer is not "no entry".
+/// Returns why the session with an address is down; `None` while gNMI does not answer, since no answer does not mean no
+/// entry.
 fn why_down(world: &World<'_>, instance: &NetworkInstanceName, address: IpAddr) -> Option<Cause> {
     if world.phase.gnmi != GnmiPhase::Live {
         return None;
@@ -170,7 +173,7 @@ fn why_down(world: &World<'_>, instance: &NetworkInstanceName, address: IpAddr) 
     })
 }
 
-/// The cause of a route that is in the control plane's table alone.
+/// Returns the cause if the route is suppressed, so that only the control plane's table has it.
 fn suppressed(world: &World<'_>, view: &VipView) -> Option<Cause> {
     let prefix = view.prefix?;
     let route = RouteKey { network_instance: view.network_instance.clone(), prefix };
@@ -180,7 +183,8 @@ fn suppressed(world: &World<'_>, view: &VipView) -> Option<Cause> {
         .then(|| Cause { probable: ProbableCause::FibSuppressed, detail: detail.into() })
 }
 
-/// The cause of the worst next-hop: by its own state, sessions before routes, then the order of the words, then address.
+/// Returns the cause of the worst next-hop: by its own state, then by the order of causes (sessions before routes),
+/// then by address.
 fn worst(hops: &[NextHopView]) -> Option<Cause> {
     let explained = hops.iter().filter_map(|hop| Some((hop, hop.cause.as_ref()?)));
     let first = explained.min_by_key(|(hop, cause)| (std::cmp::Reverse(hop.state), cause.probable, hop.address));

@@ -1,4 +1,4 @@
-//! Gathers what is known of one VIP of one service, for [`super::verdict`] to judge.
+//! Gathers the evidence about one VIP of one service for [`super::verdict`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::model::time::Timestamp;
 use crate::model::verdict::{Announcement, FibStatus, Reason};
 use crate::model::view::{RouteView, VipView};
 
-/// Gathers what is known of a VIP. Notes the groups it looked at.
+/// Gathers the evidence about a VIP. Adds to `groups` the next-hop groups it looked at.
 pub(crate) fn gather(
     world: &World<'_>,
     cluster: &Cluster,
@@ -106,8 +106,8 @@ pub(crate) fn next_hops<'a>(
     NextHops { world, cluster, vip, local_policy, meshed, endpoints: entry.endpoints.of_vip(vip) }
 }
 
-/// When the cluster was last heard, where it is out of reach and the route of a VIP that depends on where pods are has changed
-/// since.
+/// Returns when the cluster was last heard, if its API is lost and the next-hops of the VIP have changed since. Only
+/// for VIPs that depend on where pods are.
 fn intent_stale(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Option<Timestamp> {
     let source = world.sources.get(&SourceId::Kubernetes(cluster.name.clone()))?;
     let (heard, wall) = source.heard.filter(|_| source.lost.is_some())?;
@@ -115,7 +115,7 @@ fn intent_stale(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Option<Tim
     turned.then_some(wall)
 }
 
-/// The next-hops a VIP's route has, whatever it is; `None` while they are not known.
+/// Returns the next-hops of a VIP's route, whatever route that is; `None` while they are not known.
 pub(crate) fn course(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Option<Arc<[IpAddr]>> {
     match world.switch.longest(&cluster.config.rules.network_instance, vip) {
         None => Some(Arc::default()),
@@ -123,8 +123,9 @@ pub(crate) fn course(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Optio
     }
 }
 
-/// The longest match for a VIP, with its next-hops. While its group is not known, what was published before holds, as far as
-/// it was of the same prefix. A covering prefix whose group never arrives has no next-hops.
+/// Returns the longest match for a VIP, with its next-hops. While its group is not known, the published next-hops are
+/// used if they are of the same prefix. A covering prefix whose group never arrives has no next-hops. Returns the group
+/// as an error if that is unknown and nothing can replace it.
 fn found(
     world: &World<'_>,
     cluster: &Cluster,
@@ -166,7 +167,8 @@ fn fib(world: &World<'_>, instance: &NetworkInstanceName, prefix: IpNet, owner: 
     world.bgp.fib(&RouteKey { network_instance: instance.clone(), prefix }, owner)
 }
 
-/// What a VIP adds to the counts of nodes; `None` while that cannot be published.
+/// Returns what a VIP adds to the counts of nodes; `None` while that is not known, or if no BGP session should carry
+/// the VIP.
 pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Option<Contribution> {
     let before = cluster.vips.get(&vip)?.contribution.clone();
     match world.gate(cluster) {
@@ -207,7 +209,7 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
     Some(Contribution { announcers, installed, may_hide, sole })
 }
 
-/// No BGP session is expected to carry the VIP.
+/// Returns whether no BGP session is expected to carry the VIP.
 fn is_l2(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> bool {
     let instance = &cluster.config.rules.network_instance;
     let found = world.switch.longest(instance, vip);
@@ -225,7 +227,7 @@ fn is_l2(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> bool {
     })
 }
 
-/// What the announcers make expected: by the routes alone, while gNMI does not report neighbors.
+/// Returns what the announcers make expected; by the routes alone while gNMI does not report neighbors.
 pub(super) fn by_what_is_heard(
     world: &World<'_>,
     cluster: &Cluster,
@@ -238,7 +240,8 @@ pub(super) fn by_what_is_heard(
     }
 }
 
-/// The cluster's services that carry the VIP and whose route it is, by what judges their next-hops.
+/// Returns the services of the cluster that carry the VIP and whose route this is, in the form that judges their
+/// next-hops.
 fn carrying<'a>(
     world: &'a World<'a>,
     cluster: &'a Cluster,
@@ -251,8 +254,9 @@ fn carrying<'a>(
     judges.filter(|judge| judge.standing(found, &expectation) == Standing::Counts).collect()
 }
 
-/// Another cluster that claims a VIP in the same network instance, unless one of the two names the other. A tenant that
-/// claims what another has by externalIPs, or what leads to none of its own nodes, has the conflict alone.
+/// Returns another cluster that claims a VIP in the same network instance, unless one of the two names the other. Only
+/// one of the two clusters has the conflict if it claims by externalIPs what is assigned to a service of the other, or
+/// if the next-hops lead to nodes of the other only.
 fn conflict(world: &World<'_>, cluster: &Cluster, vip: IpAddr, hops: &[IpAddr]) -> Option<String> {
     let mut claimants: Vec<&Cluster> =
         world.claims.of(vip).iter().filter_map(|id| world.clusters.get(&id.cluster)).collect();
@@ -270,7 +274,7 @@ fn conflict(world: &World<'_>, cluster: &Cluster, vip: IpAddr, hops: &[IpAddr]) 
     others.into_iter().map(|other| other.name.to_string()).min()
 }
 
-/// A cluster that may claim the same VIPs and was never read.
+/// Returns a cluster that may claim the same VIPs and has never been read.
 fn awaited(world: &World<'_>, cluster: &Cluster) -> Option<String> {
     let others = world.clusters.values().filter(|other| other.id != cluster.id && other.is_beside(cluster));
     let partners = others.filter(|other| other.shares_with(cluster));
@@ -281,7 +285,7 @@ fn awaited(world: &World<'_>, cluster: &Cluster) -> Option<String> {
     partners.filter(unread).map(|other| other.name.to_string()).min()
 }
 
-/// The route as it was published before, where it was of this prefix.
+/// Returns the route as it was published before, if that was of this prefix.
 fn held(published: &VipView, prefix: IpNet) -> Option<Matched> {
     let hops = published.next_hops.iter().filter(|hop| hop.installed).map(|hop| hop.address).collect();
     (published.prefix == Some(prefix)).then_some(Matched { prefix, hops, view: published.route.clone()? })

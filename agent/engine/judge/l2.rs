@@ -1,7 +1,8 @@
-//! VIPs that one node answers ARP or ND for, instead of announcing them by BGP.
+//! Judges VIPs that one node answers ARP or ND for, instead of announcing them by BGP.
 //!
-//! The MAC that answers shows which node it is, where gNMI returns the ARP/ND entries of the VIP and of the nodes. Where it does
-//! not, one node of the cluster is as likely as another, and the VIP is judged like one whose next-hop no node explains.
+//! The MAC that answers shows which node it is, if gNMI returns the ARP/ND entries of the VIP and of the nodes.
+//! Otherwise any node of the cluster is as likely as another, and the VIP is judged like one whose next-hop is not
+//! known as a node's.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::model::inquiry::AddressKey;
 use crate::model::names::NodeName;
 use crate::model::verdict::{Announcement, NextHopKind};
 
-/// How a VIP is made known here. Once it was by BGP, or by an answer, it stays so until the other is seen.
+/// Returns how a VIP is announced here. Once it was seen by BGP, or by an answer, that stays until the other is seen.
 pub(crate) fn announcement(
     world: &World<'_>,
     cluster: &Cluster,
@@ -32,7 +33,7 @@ pub(crate) fn announcement(
     };
     match mode {
         AnnouncementMode::Bgp => return Announcement::Bgp,
-        // A route that BGP brought is judged as one.
+        // A route from a speaker is judged as one by BGP.
         AnnouncementMode::L2 if found.is_some_and(|(found, _)| is_speakers(found)) => return Announcement::Bgp,
         AnnouncementMode::L2 => return Announcement::L2,
         AnnouncementMode::Auto if routed => return Announcement::Bgp,
@@ -55,12 +56,13 @@ pub(crate) fn announcement(
     }
 }
 
-/// The speaker's resources announce it by BGP.
+/// Returns whether the speaker's resources announce the VIP by BGP.
 fn is_by_bgp(announcement: &VipAnnouncement) -> bool {
     announcement.nobody.is_none() && announcement.prefix.is_some()
 }
 
-/// The speaker's resources, or the classes of its services, let a node answer ARP and ND for it, and nobody announce it by BGP.
+/// Returns whether the speaker's resources, or the classes of the services, have a node answer ARP and ND for the VIP,
+/// and nobody announces it by BGP.
 fn is_by_l2_only(cluster: &Cluster, vip: IpAddr) -> bool {
     let by_l2 = |entry: &ServiceEntry| {
         let by_resources = entry.announcement(vip).is_some_and(|announcement| announcement.by_l2_only);
@@ -70,12 +72,13 @@ fn is_by_l2_only(cluster: &Cluster, vip: IpAddr) -> bool {
     cluster.carrying(vip).any(by_l2) && !cluster.carrying(vip).any(by_bgp)
 }
 
-/// A host route that neither EVPN nor this leaf has brought.
+/// Returns whether this is a host route that is neither from EVPN nor of this leaf itself.
 fn is_speakers(found: &Matched) -> bool {
     found.is_host() && !found.is_connected() && !found.is_evpn()
 }
 
-/// The subnet that holds the VIP, of an interface here or by EVPN, is the one that holds a node of the cluster.
+/// Returns whether the subnet of the VIP, from an interface here or from EVPN, is also the subnet of a node of the
+/// cluster.
 fn beside_nodes(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> bool {
     let (switch, instance) = (world.switch, &cluster.config.rules.network_instance);
     let Some(subnet) = switch.subnet(instance, vip) else { return false };
@@ -89,13 +92,13 @@ fn beside_nodes(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> bool {
     cluster.nodes.iter().any(|(_, node)| node.location.candidates.iter().any(|(address, _)| holds(*address)))
 }
 
-/// What is known of a VIP that is announced by ARP or ND.
+/// Gathers the evidence about a VIP that is announced by ARP or ND.
 pub(crate) fn gather(next_hops: &NextHops<'_>, found: Option<Matched>, evidence: &mut Evidence) {
     let usable = next_hops.endpoints.usable > 0;
     evidence.expectation = Arc::new(Expectation { announcers: 1, ..Expectation::default() });
     let Some(found) = found else { return };
     if found.is_host() {
-        // What gNMI said last of MACs holds, as far as it says that the VIP is served.
+        // Without gNMI, the last known MACs count only as far as they show that the VIP is served.
         let heard = next_hops.world.phase.gnmi == GnmiPhase::Live;
         evidence.contested = found.is_connected() && heard && is_contested(next_hops);
         evidence.hops = match found.is_connected() {
@@ -107,7 +110,7 @@ pub(crate) fn gather(next_hops: &NextHops<'_>, found: Option<Matched>, evidence:
                 NextHopKind::Vtep | NextHopKind::Unmapped if hop.usable.is_none() => {
                     (hop.expected, hop.may_serve, hop.doubtful) = (true, usable, false);
                 }
-                // Behind a leaf the one may answer that nobody can place.
+                // A serving node that is not known to be behind other leaves only may be behind this one.
                 NextHopKind::Vtep => (hop.may_serve, hop.doubtful) = (next_hops.has_serving_anywhere(), false),
                 NextHopKind::Local | NextHopKind::L2 | NextHopKind::Transit | NextHopKind::Unmapped => {}
             }
@@ -116,13 +119,14 @@ pub(crate) fn gather(next_hops: &NextHops<'_>, found: Option<Matched>, evidence:
     } else if found.is_connected() {
         evidence.unresolved = true;
     } else if found.is_evpn() {
-        // The subnet is another leaf's, which resolves the VIP: by a node without an endpoint, for all that is known here.
+        // The subnet is another leaf's, and that leaf resolves the VIP; for all that is known here, to a node without
+        // an endpoint.
         evidence.hops = next_hops.hops(Some(&found), &Expectation::default());
         let anywhere = next_hops.cluster.nodes.iter().any(|(_, node)| node.location.place != Place::Unlocated);
         for hop in &mut evidence.hops {
             hop.serves = usable && !next_hops.local_policy && anywhere;
             hop.may_serve = usable && !hop.serves;
-            // That a node of the cluster is alive at all is shown by nothing.
+            // Nothing shows that any node of the cluster is alive.
             hop.doubtful = hop.may_serve && !anywhere;
         }
         evidence.route = Some(found);
@@ -131,13 +135,14 @@ pub(crate) fn gather(next_hops: &NextHops<'_>, found: Option<Matched>, evidence:
     }
 }
 
-/// Two answer for the VIP.
+/// Returns whether two hosts answer for the VIP.
 fn is_contested(next_hops: &NextHops<'_>) -> bool {
     let network_instance = next_hops.cluster.config.rules.network_instance.clone();
     next_hops.world.inquiries.is_contested(&AddressKey { network_instance, address: next_hops.vip })
 }
 
-/// The node that the speaker has elected to answer, where another one does. While an election is under way several are.
+/// Returns the node that the speaker has elected to answer, if another one answers. Several nodes may be elected while
+/// an election is under way.
 pub(crate) fn elected_instead(cluster: &Cluster, entry: &ServiceEntry, evidence: &Evidence) -> Option<NodeName> {
     let elected: Vec<&NodeName> = match cluster.profile().elected(&entry.service) {
         Some(elected) => vec![elected],
@@ -150,17 +155,17 @@ pub(crate) fn elected_instead(cluster: &Cluster, entry: &ServiceEntry, evidence:
     answering.any(is_another).then(|| first.clone())
 }
 
-/// Who answers ARP or ND for a VIP here.
+/// What answers ARP or ND for a VIP here.
 enum Holder<'a> {
-    /// Nodes of the cluster: one, by its address or by its MAC.
+    /// One node of the cluster, known by its address or by its MAC.
     Nodes(Vec<u32>),
     /// A node of another cluster.
     Foreign(&'a Cluster, Vec<u32>),
-    /// Nobody of whom anything is known, and every node has another MAC.
+    /// A host of which nothing is known, since every node has another MAC.
     Stranger,
-    /// It has a MAC that no node is known to have, and not every node's MAC is known.
+    /// A host whose MAC is not known as a node's, while not every node's MAC is known.
     Unplaced,
-    /// The MAC is not known.
+    /// A host whose MAC is not known.
     Unknown,
 }
 
@@ -198,7 +203,7 @@ fn holder<'a>(next_hops: &'a NextHops<'_>) -> Holder<'a> {
     }
 }
 
-/// What answers here, as a next-hop.
+/// Returns what answers here, as a next-hop.
 fn answering(next_hops: &NextHops<'_>) -> Hop {
     let holder = holder(next_hops);
     let mut hop = Hop { expected: true, installed: true, ..Hop::new(next_hops.vip, NextHopKind::L2) };
@@ -207,7 +212,7 @@ fn answering(next_hops: &NextHops<'_>) -> Hop {
         Holder::Nodes(nodes) => {
             next_hops.name_nodes(&mut hop, &nodes);
             hop.serves = next_hops.serve(&nodes);
-            // The entry may be older than the node's end.
+            // The ARP/ND entry may have outlived the node.
             hop.doubtful = hop.serves && !nodes.iter().any(|slot| next_hops.is_alive(*slot));
         }
         Holder::Foreign(other, nodes) => {

@@ -1,9 +1,9 @@
-//! Pure functions of facts: evidence, verdict, sentence, and the views made of them.
+//! Judges facts with pure functions: evidence, verdict, sentence, and the views made of them.
 //!
-//! `gather` collects the [`evidence`] of one VIP (announcers by `announcers`, next-hops by `next_hops` and `doubt`), `verdict`
-//! is the table that judges it, `detail` the sentence. `diagnosis` names the cause of what is not up, from the state of the
-//! switch itself, and `explain` puts it into the views; `sole` and `without` work out what depends on one node. `service`,
-//! `node`, `orphans` and `status` make the views.
+//! `gather` collects the [`evidence`] about one VIP (announcers by `announcers`, next-hops by `next_hops` and `doubt`).
+//! `verdict` is the table that judges it, and `detail` writes the sentence. `diagnosis` names the cause of what is not
+//! up, from the state of the switch itself, and `explain` adds it to the views. `sole` and `without` work out what
+//! depends on one node. `service`, `node`, `orphans` and `status` make the views.
 
 pub(super) mod announcers;
 mod detail;

@@ -1,4 +1,4 @@
-//! Which next-hops serve a VIP, which may, and which are expected.
+//! Judges which next-hops serve a VIP, which may, and which are expected.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -24,9 +24,9 @@ pub(crate) struct NextHops<'a> {
     pub(crate) world: &'a World<'a>,
     pub(crate) cluster: &'a Cluster,
     pub(crate) vip: IpAddr,
-    /// Only nodes with an endpoint serve.
+    /// Whether only nodes with an endpoint serve.
     pub(crate) local_policy: bool,
-    /// Endpoints of other clusters of a mesh serve as well, and are not seen.
+    /// Whether endpoints of other clusters of a mesh serve as well, although they are not seen.
     pub(crate) meshed: bool,
     pub(crate) endpoints: &'a Endpoints,
 }
@@ -35,21 +35,21 @@ pub(crate) struct NextHops<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     Counts,
-    /// It may be a prefix of the fabric.
+    /// The route may be a prefix of the fabric.
     Unsure,
-    /// It is not about the VIP.
+    /// The route is not for the VIP.
     Other,
 }
 
 /// Nodes that serve a VIP.
 #[derive(Debug)]
 pub(super) enum Serving {
-    /// Whichever there are.
+    /// All nodes.
     All,
     These(BTreeSet<u32>),
 }
 
-/// What explains a next-hop.
+/// What a next-hop is known as.
 #[derive(Debug)]
 enum Explained<'a> {
     Nodes(&'a [u32]),
@@ -80,7 +80,7 @@ impl NextHops<'_> {
         }
     }
 
-    /// The nodes that a next-hop is, of this cluster or of another one, and whose they are.
+    /// Returns the nodes at a next-hop, and the cluster they belong to: this one or another one.
     pub(super) fn owner(&self, hop: IpAddr) -> (&Cluster, &[u32]) {
         match self.explain(hop) {
             Explained::Nodes(nodes) => (self.cluster, nodes),
@@ -89,12 +89,13 @@ impl NextHops<'_> {
         }
     }
 
-    /// It leads to the cluster, or to one that shares the VIP, though it is no node.
+    /// Returns whether a next-hop is not a node, but leads to this cluster or to one that shares the VIP.
     fn is_transit(&self, hop: IpAddr) -> bool {
         self.is_transit_to(self.cluster, hop) || self.partners().any(|other| self.is_transit_to(other, hop))
     }
 
-    /// It leads to a cluster though it is no node: an address that is known to, or the leaf that one is behind.
+    /// Returns whether a next-hop is transit to a cluster: a configured address, or the leaf that such an address is
+    /// behind.
     pub(super) fn is_transit_to(&self, cluster: &Cluster, hop: IpAddr) -> bool {
         let (switch, instance) = (self.world.switch, &cluster.config.rules.network_instance);
         cluster.transit().any(|transit| {
@@ -107,12 +108,12 @@ impl NextHops<'_> {
         })
     }
 
-    /// Flows sent to one of the nodes reach a usable endpoint.
+    /// Returns whether flows sent to one of the nodes reach a usable endpoint.
     pub(crate) fn serve(&self, nodes: &[u32]) -> bool {
         self.endpoints.usable > 0 && (!self.local_policy || self.endpoints.behind(nodes) > 0)
     }
 
-    /// The same, for nodes of a cluster that shares the VIP.
+    /// Like [`Self::serve`], for nodes of a cluster that shares the VIP.
     pub(super) fn share(&self, other: &Cluster, nodes: &[u32]) -> bool {
         let partner = other.is_beside(self.cluster) && other.shares_with(self.cluster);
         partner
@@ -123,7 +124,7 @@ impl NextHops<'_> {
             })
     }
 
-    /// Flows sent to the next-hop reach a usable endpoint.
+    /// Returns whether all flows sent to the next-hop reach a usable endpoint.
     pub(super) fn serves(&self, hop: IpAddr) -> bool {
         self.serves_by(hop, &self.explain(hop))
     }
@@ -137,7 +138,8 @@ impl NextHops<'_> {
         self.some_served_by(hop, explained) && !(leaf && self.is_mixed(hop))
     }
 
-    /// The same, or some of them do: others may end at an idle node behind the same leaf.
+    /// Returns whether at least some flows sent to the next-hop reach a usable endpoint: others may end at an idle node
+    /// behind the same leaf.
     fn some_served_by(&self, hop: IpAddr, explained: &Explained<'_>) -> bool {
         match explained {
             Explained::Nodes(nodes) => self.serve(nodes),
@@ -148,8 +150,8 @@ impl NextHops<'_> {
         }
     }
 
-    /// Of the clusters that share the VIP, one has announcers behind the VTEP of which none serves: which ones the leaf there
-    /// uses is not known here.
+    /// Returns whether one of the clusters that share the VIP has announcers behind the VTEP none of which serves.
+    /// Which announcers the leaf there uses is not known here.
     pub(super) fn is_mixed(&self, hop: IpAddr) -> bool {
         let idle = |cluster: &Cluster, serves: bool| {
             let behind = cluster.at_vtep(hop);
@@ -173,12 +175,12 @@ impl NextHops<'_> {
                 }))
     }
 
-    /// It is an address of transit itself, not the leaf that one is behind.
+    /// Returns whether a next-hop is an address of transit itself, not the leaf that one is behind.
     fn has_transit_at(&self, hop: IpAddr) -> bool {
         self.cluster.transit().chain(self.partners().flat_map(Cluster::transit)).any(|transit| transit == hop)
     }
 
-    /// It is transit, which leads to nodes of a cluster, and all of them serve.
+    /// Returns whether a next-hop is transit to a cluster all of whose nodes serve.
     fn passes_on(&self, hop: IpAddr) -> bool {
         let own = self.endpoints.usable > 0 && !self.local_policy && self.is_transit_to(self.cluster, hop);
         own || self.partners().any(|other| {
@@ -190,24 +192,24 @@ impl NextHops<'_> {
         })
     }
 
-    /// It is transit, which may know the nodes that serve.
+    /// Returns whether a next-hop is transit to a cluster with an endpoint, so that it may know the nodes that serve.
     fn may_pass_on(&self, hop: IpAddr) -> bool {
         let own = self.endpoints.usable > 0 && self.is_transit_to(self.cluster, hop);
         own || self.partners().any(|other| self.has_endpoint(other) && self.is_transit_to(other, hop))
     }
 
-    /// A cluster has an endpoint for the VIP.
+    /// Returns whether a cluster has an endpoint for the VIP.
     fn has_endpoint(&self, other: &Cluster) -> bool {
         other.carrying(self.vip).any(|entry| entry.endpoints.of_vip(self.vip).usable > 0)
     }
 
-    /// Nodes of a cluster that shares the VIP are behind the VTEP, and serve.
+    /// Returns whether nodes of a cluster that shares the VIP are behind the VTEP, and serve.
     fn shared_behind(&self, hop: IpAddr) -> bool {
         self.others().any(|other| !other.at_vtep(hop).is_empty() && self.share(other, other.at_vtep(hop)))
     }
 
-    /// Whether a route is the VIP's. A prefix that covers it is only if a next-hop of it serves, or may, and it can be the
-    /// speaker's.
+    /// Returns whether a route is the VIP's. A prefix that covers the VIP is so only if one of its next-hops serves, or
+    /// may, and if it can be the speaker's.
     pub(crate) fn standing(&self, found: &Matched, expectation: &Expectation) -> Standing {
         if found.is_connected() && self.cluster.at_address(self.vip).is_empty() {
             return Standing::Other;
@@ -218,7 +220,7 @@ impl NextHops<'_> {
         let hops = self.installed(Some(found), expectation);
         let mut serving = hops.iter().filter(|hop| hop.serves).peekable();
         let serves = serving.peek().is_some();
-        // What a static route to a node goes by may be a router that has the fabric's prefixes as well.
+        // The gateway of a static route to a node may be a router, which has the fabric's prefixes as well.
         let at_address = |cluster: &Cluster, hop: &Hop| !cluster.at_address(hop.address).is_empty();
         let is_node = |hop: &Hop| at_address(self.cluster, hop) || self.others().any(|other| at_address(other, hop));
         let by_node = serving.any(|hop| hop.kind == NextHopKind::Local && is_node(hop));
@@ -230,30 +232,31 @@ impl NextHops<'_> {
         let counts = match (self.announced(), self.cluster.pool_of(self.vip)) {
             (Some(announced), _) => length >= announced.prefix_len(),
             (None, _) if by_node => true,
-            // Nobody is to announce the VIP: whose the prefix is, and for what, is not told.
+            // Nobody should announce the VIP, and nothing shows whose this prefix is and what it is for.
             (None, Some(pool)) if length >= pool.prefix_len() && self.nobody_announces(expectation) => {
                 return Standing::Unsure;
             }
             (None, Some(pool)) => length >= pool.prefix_len(),
-            // A leaf that no node is behind brings the fabric's prefixes as well.
+            // A leaf without nodes behind it sends the fabric's prefixes as well.
             (None, None) if found.is_evpn() && !self.serves_some(found) => false,
             (None, None) => return Standing::Unsure,
         };
         if counts { Standing::Counts } else { Standing::Other }
     }
 
-    /// Some flows that follow a route reach a usable endpoint.
+    /// Returns whether some flows that follow a route reach a usable endpoint.
     fn serves_some(&self, found: &Matched) -> bool {
         found.hops.iter().any(|hop| self.some_served_by(*hop, &self.explain(*hop)))
     }
 
-    /// No node of the cluster, or of one that shares the VIP, is to announce it.
+    /// Returns whether no node of the cluster, or of one that shares the VIP, should announce it.
     fn nobody_announces(&self, expectation: &Expectation) -> bool {
         let announces = |other: &Cluster| announcers(self.world, other, self.vip).1.announcers > 0;
         expectation.announcers == 0 && !self.partners().any(announces)
     }
 
-    /// The shortest prefix the VIP is announced as, where the resources of every speaker that announces it say so.
+    /// Returns the shortest prefix that the VIP is announced as, if the resources of every speaker that announces it
+    /// say so.
     fn announced(&self) -> Option<IpNet> {
         let speakers = std::iter::once(self.cluster).chain(self.partners());
         let claims = speakers.flat_map(|cluster| cluster.carrying(self.vip));
@@ -264,15 +267,16 @@ impl NextHops<'_> {
         })?
     }
 
-    /// Flows follow a prefix that is not the VIP's to another leaf, to transit, or to a node: where they end is not known
-    /// here.
+    /// Returns whether flows follow a prefix that is not the VIP's to another leaf, to transit, or to a node. Where
+    /// they end is not known here.
     pub(crate) fn leads_on(&self, found: &Matched) -> bool {
         let on =
             |hop: &IpAddr| matches!(self.explain(*hop), Explained::Transit | Explained::Vtep(_)) || self.serves(*hop);
         !found.hops.is_empty() && (found.is_evpn() || found.hops.iter().any(on))
     }
 
-    /// Another network instance where the VIP's route stands: one whose next-hops serve it.
+    /// Returns another network instance with a route whose next-hops serve the VIP. Adds to `groups` those it looked
+    /// at.
     pub(crate) fn elsewhere(&self, groups: &mut Vec<NextHopGroupId>) -> Option<(NetworkInstanceName, IpNet)> {
         let switch = self.world.switch;
         for (instance, found) in switch.elsewhere(&self.cluster.config.rules.network_instance, self.vip) {
@@ -285,7 +289,7 @@ impl NextHops<'_> {
         None
     }
 
-    /// Expected and installed next-hops, by address.
+    /// Returns expected and installed next-hops, by address.
     pub(crate) fn hops(&self, route: Option<&Matched>, expectation: &Expectation) -> Vec<Hop> {
         let evpn = route.is_some_and(Matched::is_evpn);
         let mut hops = self.installed(route, expectation);
@@ -300,7 +304,7 @@ impl NextHops<'_> {
         hops
     }
 
-    /// Installed next-hops, by address.
+    /// Returns installed next-hops, by address.
     fn installed(&self, route: Option<&Matched>, expectation: &Expectation) -> Vec<Hop> {
         let installed = route.map(|route| &*route.hops).unwrap_or_default();
         let evpn = route.is_some_and(Matched::is_evpn);
@@ -318,9 +322,9 @@ impl NextHops<'_> {
         slots.iter().filter_map(|slot| self.cluster.nodes.get(*slot))
     }
 
-    /// Which next-hops that do not serve may: announcers nobody can place may be behind them. Each of those explains one
-    /// next-hop at most. Behind a leaf may also be those that should be reached here and are not, for they may peer with
-    /// several leaves, or with none that is known.
+    /// Decides which of the next-hops that do not serve may serve, because announcers that are not located may be
+    /// behind them. Each of those explains at most one next-hop. Announcers that should be reached here and are not may
+    /// also be behind a leaf, since they may peer with several leaves, or with leaves that are not known.
     fn let_serve(&self, hops: &mut [Hop], expectation: &Expectation) {
         let partners = self.partners_announcing();
         if self.endpoints.usable == 0 && partners.is_empty() {
@@ -329,7 +333,7 @@ impl NextHops<'_> {
         let own = (self.endpoints.usable > 0).then_some((self.cluster, expectation));
         let all = own.into_iter().chain(partners.iter().map(|(cluster, expectation)| (*cluster, &**expectation)));
         let lost = hops.iter().any(|hop| hop.is_lost() && hop.foreign.is_none());
-        // Announcers without a way among the next-hops, and nodes that are not to announce.
+        // Announcers that no next-hop leads to, and other nodes that no next-hop leads to.
         let (mut absent, mut others) = (PlaceCounts::default(), PlaceCounts::default());
         for (cluster, expectation) in all {
             let reached = cluster.reached(hops.iter().map(|hop| hop.address));
@@ -341,9 +345,9 @@ impl NextHops<'_> {
         }
         let PlaceCounts { attached: elsewhere, mut silent, mut unlocated } = absent;
         let PlaceCounts { silent: mut silent_beside, unlocated: mut unannounced, .. } = others;
-        // Behind a leaf there is room for all of them, and one of them may be behind two.
+        // Any number of them may be behind a leaf, and one of them may be behind two leaves.
         let behind_leaf = elsewhere + silent + unlocated > 0;
-        // One that is not to announce may be as well: nothing speaks for it.
+        // A node that should not announce may be behind a leaf as well, but nothing indicates that.
         let beside = others.sum() > 0;
         for hop in hops.iter_mut().filter(|hop| !hop.serves && hop.foreign.is_none()) {
             hop.may_serve = match hop.kind {
@@ -357,7 +361,7 @@ impl NextHops<'_> {
                     hop.doubtful = !may && beside;
                     may || beside
                 }
-                // By a link-local address a node speaks that is here and has no neighbor at any address that is known.
+                // A node that speaks by a link-local address is here, and has no neighbor at any known address.
                 NextHopKind::Unmapped if is_link_local(hop.address) && silent > 0 => {
                     silent -= 1;
                     true
@@ -378,8 +382,8 @@ impl NextHops<'_> {
         }
     }
 
-    /// Nodes that are not to announce, would serve, and have no way among the next-hops, by where they are: their speakers may
-    /// not know that. `absent`: announcers that have none either.
+    /// Counts nodes that should not announce, would serve, and have no next-hop that leads to them, by where they are:
+    /// their speakers may not know that they should not. `absent` are announcers that no next-hop leads to.
     fn unannounced(
         &self,
         cluster: &Cluster,
@@ -397,7 +401,7 @@ impl NextHops<'_> {
         }
     }
 
-    /// The nodes of a cluster that serve: of this one, or of one that shares the VIP.
+    /// Returns the nodes of a cluster that serve: of this cluster, or of one that shares the VIP.
     pub(super) fn serving(&self, cluster: &Cluster) -> Serving {
         if cluster.id == self.cluster.id {
             return match self.endpoints.usable {
@@ -418,7 +422,7 @@ impl NextHops<'_> {
         Serving::These(nodes)
     }
 
-    /// A node serves that is not known to be behind other leaves alone.
+    /// Returns whether a node serves that is not known to be behind other leaves only.
     pub(super) fn has_serving_anywhere(&self) -> bool {
         let places = &self.cluster.places;
         match self.serving(self.cluster) {
@@ -427,24 +431,25 @@ impl NextHops<'_> {
         }
     }
 
-    /// Clusters that share the VIP and have an endpoint for it, and what their announcers make expected.
+    /// Returns clusters that share the VIP and have an endpoint for it, with what their announcers make expected.
     fn partners_announcing(&self) -> Vec<(&Cluster, Arc<Expectation>)> {
         let partners = self.partners().filter(|other| self.has_endpoint(other));
         partners.map(|other| (other, announcers(self.world, other, self.vip).1)).collect()
     }
 
-    /// The other clusters in the same network instance.
+    /// Returns the other clusters in the same network instance.
     pub(super) fn others(&self) -> impl Iterator<Item = &Cluster> {
         let clusters = self.world.clusters.values();
         clusters.filter(|other| other.id != self.cluster.id && other.is_beside(self.cluster))
     }
 
-    /// Clusters that share VIPs with this one.
+    /// Returns the clusters that share VIPs with this one.
     pub(super) fn partners(&self) -> impl Iterator<Item = &Cluster> {
         self.others().filter(|other| other.shares_with(self.cluster))
     }
 
-    /// An attached announcer should be among the next-hops, by any of its addresses or a VTEP it is behind as well.
+    /// Expects an attached announcer among the next-hops, by any of its addresses or by a VTEP that it is behind as
+    /// well.
     fn expect_node(&self, hops: &mut Vec<Hop>, slot: u32) {
         let Some(node) = self.cluster.nodes.get(slot) else { return };
         let mut there = false;
@@ -456,7 +461,7 @@ impl NextHops<'_> {
         }
     }
 
-    /// Remote announcers behind the same leaves should be among the next-hops by one of these, or by themselves.
+    /// Expects remote announcers behind the same leaves among the next-hops, by one of these leaves or directly.
     fn expect_vteps(&self, hops: &mut Vec<Hop>, vteps: &[IpAddr], nodes: &[u32]) {
         let mut there = false;
         for hop in hops.iter_mut().filter(|hop| hop.installed && vteps.contains(&hop.address)) {
@@ -477,9 +482,9 @@ impl NextHops<'_> {
         }
     }
 
-    /// Remote announcers are not looked for by their VTEPs: transit leads to them, one without a neighbor is reached here, a
-    /// cluster that shares the VIP has nodes here, which win on this leaf, or the route, which is not EVPN's, may be by nodes
-    /// here that nobody can place.
+    /// Returns whether remote announcers need no next-hops to their VTEPs: transit leads to them, a silent announcer is
+    /// reached here, a cluster that shares the VIP has announcers here (which win on this leaf), or the route is not
+    /// EVPN's and may go by nodes here that are not located.
     fn stands_for_remote(&self, hops: &[Hop], expectation: &Expectation, evpn: bool) -> bool {
         let transit = hops.iter().any(|hop| hop.installed && self.is_transit(hop.address));
         let unplaced = !evpn && !hops.is_empty() && hops.iter().all(|hop| hop.may_serve);
@@ -493,7 +498,7 @@ impl NextHops<'_> {
             || partners.any(|other| other.vips.contains_key(&self.vip) && has_nodes_here(other))
     }
 
-    /// Adds an expected next-hop to those that are there, which are sorted.
+    /// Marks a next-hop as expected, and adds it if it is missing; `hops` are sorted.
     fn expect(&self, hops: &mut Vec<Hop>, address: IpAddr) {
         match hops.binary_search_by_key(&address, |hop| hop.address) {
             Ok(place) => hops[place].expected = true,
@@ -530,13 +535,13 @@ impl NextHops<'_> {
         hop
     }
 
-    /// It leads to these nodes of the cluster themselves.
+    /// Notes that a next-hop leads directly to these nodes of the cluster.
     pub(super) fn name_nodes(&self, hop: &mut Hop, nodes: &[u32]) {
         hop.node = self.nodes(nodes).map(|node| &node.name).min().cloned();
         hop.usable = Some(self.endpoints.behind(nodes));
     }
 
-    /// The session of a local next-hop.
+    /// Returns the session of a local next-hop.
     fn hop_session(&self, nodes: &[u32], address: IpAddr) -> Session {
         let instance = &self.cluster.config.rules.network_instance;
         self.peer(nodes, address).map_or(Session::Unknown, |peer| self.world.session(instance, peer))
@@ -546,8 +551,8 @@ impl NextHops<'_> {
         self.peer_of(self.cluster, nodes, address)
     }
 
-    /// The address whose session carries routes by a local next-hop, which is these nodes of a cluster: its own, or that of the
-    /// node where another address of it carries the VIP.
+    /// Returns the address whose session carries routes by a local next-hop, which is at these nodes of a cluster: the
+    /// next-hop itself, or another address of the node, if that one carries the VIP.
     pub(super) fn peer_of(&self, cluster: &Cluster, nodes: &[u32], address: IpAddr) -> Option<IpAddr> {
         nodes.iter().filter_map(|slot| cluster.nodes.get(*slot)).find_map(|node| {
             let mut peers = node.location.peers.iter().map(|peer| peer.address);
@@ -557,7 +562,7 @@ impl NextHops<'_> {
     }
 }
 
-/// A node of another cluster, in words.
+/// Describes a node of another cluster in words.
 pub(super) fn foreign_node(other: &Cluster, nodes: &[u32]) -> Option<String> {
     let node = nodes.iter().filter_map(|slot| other.node_name(*slot)).min();
     node.map(|node| format!("node {node} of cluster {}", other.name))

@@ -1,4 +1,4 @@
-//! The view of one node: its addresses and sessions, and whether it announces the VIPs it should.
+//! Makes the view of one node: its addresses and sessions, and whether it announces the VIPs it should.
 
 use super::evidence::{Gate, Session, World};
 use super::explain::explain_node;
@@ -10,7 +10,7 @@ use crate::model::switch::SessionState;
 use crate::model::verdict::{AttachmentState, NodeReason, OperState};
 use crate::model::view::{NodeView, PeerView};
 
-/// The view of a node.
+/// Returns the view of a node.
 pub(crate) fn node_view(world: &World<'_>, cluster: &Cluster, slot: u32, entry: &NodeEntry) -> NodeView {
     let figures = cluster.figures(slot, entry);
     let (state, reason) = node_state(world, cluster, entry, figures);
@@ -59,14 +59,14 @@ fn node_state(
 ) -> (OperState, Option<NodeReason>) {
     match world.gate(cluster) {
         Gate::Syncing(_) => return (OperState::Unknown, Some(NodeReason::Syncing)),
-        // The exclusion is the cluster's; no address of the node is to blame.
+        // The network instance of the cluster is missing; no address of the node is at fault.
         Gate::InstanceMissing { .. } => return (OperState::Unknown, None),
         Gate::Open | Gate::SwitchStale(_) => {}
     }
     match entry.location.attachment() {
         AttachmentState::Remote => (OperState::Up, None),
         AttachmentState::Unknown if figures.installed > 0 => (OperState::Up, None),
-        // It announces nothing, and needs no place.
+        // An excluded node announces nothing and need not be located.
         AttachmentState::Unknown if entry.excluded.is_some() => (OperState::Up, None),
         AttachmentState::Unknown if entry.location.place == Place::Silent => silent_state(world, figures),
         AttachmentState::Unknown => (OperState::Unknown, Some(NodeReason::NodeAddressUnknown)),
@@ -74,8 +74,8 @@ fn node_state(
     }
 }
 
-/// A node that answers ARP or ND here and has no BGP neighbor. Well where its VIPs are reached all the same: by transit, or
-/// by the sessions of others.
+/// Returns the state of a node that answers ARP or ND here but has no BGP neighbor. It is up if its VIPs have routes
+/// nevertheless: by transit, or by the sessions of others.
 fn silent_state(world: &World<'_>, figures: Figures) -> (OperState, Option<NodeReason>) {
     match figures.expected {
         _ if world.phase.gnmi != GnmiPhase::Live => (OperState::Unknown, None),
@@ -108,7 +108,8 @@ fn attached_state(
     (if alive { OperState::Up } else { OperState::Unknown }, None)
 }
 
-/// Certain only where nothing was received at all, or no better path can hide what was.
+/// Returns whether a node announces nothing. This is certain only if nothing was received at all, or if no better path
+/// can hide what was received.
 fn announces_nothing(world: &World<'_>, cluster: &Cluster, entry: &NodeEntry, figures: Figures) -> bool {
     let instance = &cluster.config.rules.network_instance;
     let neighbors = entry.location.peers.iter().filter_map(|peer| world.bgp.neighbor(instance, peer.address));

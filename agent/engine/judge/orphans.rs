@@ -1,7 +1,7 @@
-//! Orphan routes: host routes inside a VIP pool that no service claims.
+//! Finds orphan routes: host routes inside a VIP pool that no service claims.
 //!
-//! Said only once the switch's tables and every cluster of the network instance are known: before that, a VIP would
-//! look like an orphan.
+//! They are reported only once the switch's tables and every cluster of the network instance are known. Before that, a
+//! VIP would look like an orphan.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::model::event::SourceId;
 use crate::model::switch::{NextHopGroupId, RouteKey};
 use crate::model::view::OrphanView;
 
-/// Host routes inside the pools of all clusters.
+/// Returns the host routes inside the pools of all clusters.
 pub(crate) fn pooled(world: &World<'_>) -> BTreeSet<RouteKey> {
     let pooling = world.clusters.values().filter(|cluster| !cluster.pools.is_empty());
     let routes = pooling.flat_map(|cluster| {
@@ -26,13 +26,13 @@ pub(crate) fn pooled(world: &World<'_>) -> BTreeSet<RouteKey> {
     routes.collect()
 }
 
-/// True when a prefix is a host route a cluster's pool covers.
+/// Returns whether a prefix is a host route inside a cluster's pool.
 pub(crate) fn in_pool(world: &World<'_>, key: &RouteKey) -> bool {
     let mut clusters = world.clusters.values().filter(|c| c.config.rules.network_instance == key.network_instance);
     clusters.any(|cluster| cluster.pools_hold(key.prefix.addr()))
 }
 
-/// The orphan a prefix is, and the group it was read from.
+/// Returns the orphan that a prefix is, if any, and the group it was read from.
 pub(crate) fn orphan_view(
     world: &World<'_>,
     key: &RouteKey,
@@ -49,13 +49,13 @@ pub(crate) fn orphan_view(
     });
     let address = key.prefix.addr();
     let claimed = world.claims.of(address).iter().any(|claim| here.iter().any(|(id, _)| **id == claim.cluster));
-    // Of a service that is not judged here, or a node: it is somebody's.
+    // The address belongs to a service that is not judged here, or to a node.
     let known = |cluster: &Cluster| cluster.claimed.contains_key(&address) || !cluster.at_address(address).is_empty();
     if !synced || claimed || here.iter().any(|(_, cluster)| known(cluster)) {
         return None;
     }
     let route = world.switch.host(&key.network_instance, address)?;
-    // Nobody announces what this leaf has from its own interfaces.
+    // Speakers do not announce what this leaf has from its own interfaces.
     if world.switch.is_connected(&route) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! One service, evaluated: its VIPs, their next-hops, and the worst of them.
+//! Evaluates one service: its VIPs, their next-hops, and the worst of them.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::model::time::Timestamp;
 use crate::model::verdict::{NextHopKind, OperState, Reason};
 use crate::model::view::{NextHopView, ServiceView, Verdict, VipView, Without};
 
-/// The view of a service, and the groups it was read from.
+/// Returns the view of a service, and the groups it was read from.
 pub(crate) fn service_view(
     world: &World<'_>,
     cluster: &Cluster,
@@ -50,7 +50,7 @@ pub(crate) fn service_view(
     (ServiceView { policy, usable_endpoints, total_endpoints, verdict, last_change, vips }, groups)
 }
 
-/// Since when the cluster's API has been out of reach.
+/// Returns since when the cluster's API has been lost.
 pub(crate) fn stale_since(world: &World<'_>, cluster: &Cluster) -> Option<Timestamp> {
     let source = world.sources.get(&SourceId::Kubernetes(cluster.name.clone()))?;
     source.lost.as_ref().filter(|_| source.ever_synced).map(|loss| loss.wall)
@@ -90,13 +90,14 @@ fn vip_view(
     view
 }
 
-/// When state or reason last changed.
+/// Returns when state or reason last changed.
 fn stamp(world: &World<'_>, published: Option<(&Verdict, Timestamp)>, new: &Verdict) -> Timestamp {
     let same = published.filter(|(published, _)| published.state == new.state && published.reason == new.reason);
     same.map_or(world.now.wall, |(_, since)| since)
 }
 
-/// The verdict of a service by its worst VIP, which its sentence names where the others' is another one.
+/// Returns the verdict of a service: that of its worst VIP. Its sentence names the VIP if the verdict of another VIP
+/// differs.
 fn of_service(worst: &VipView, vips: &[VipView]) -> Verdict {
     let verdict = worst.verdict.clone();
     let alike = vips.iter().all(|vip| vip.verdict == verdict);
@@ -107,7 +108,8 @@ fn of_service(worst: &VipView, vips: &[VipView]) -> Verdict {
     Verdict { detail: verdict.detail.map(named), ..verdict }
 }
 
-/// Worse by state, then by the order of the verdict table; no reason is best.
+/// Returns whether a verdict is worse than another: by state, then by the order of the verdict table; no reason is
+/// best.
 fn worse(one: &Verdict, other: &Verdict) -> bool {
     let rank = |reason: Option<Reason>| reason.map_or(u32::MAX, |reason| reason as u32);
     (one.state, std::cmp::Reverse(rank(one.reason))) > (other.state, std::cmp::Reverse(rank(other.reason)))
@@ -130,7 +132,7 @@ fn next_hop(evidence: &Evidence, hop: &Hop) -> NextHopView {
     }
 }
 
-/// VIP entries by state.
+/// Numbers of services, and of VIPs by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) services: u32,
@@ -139,7 +141,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Adds a view, or takes it away.
+    /// Adds or subtracts a view.
     pub(crate) fn count(&mut self, view: &ServiceView, add: bool) {
         let step = |figure: &mut u32| if add { *figure += 1 } else { *figure -= 1 };
         step(&mut self.services);

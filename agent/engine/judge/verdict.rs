@@ -1,4 +1,4 @@
-//! The verdict table: first match wins.
+//! Judges evidence by a table in which the first match wins.
 
 use super::evidence::{Evidence, Gate, Hop, Matched};
 use crate::model::verdict::{Announcement, FibStatus, NextHopKind, OperState, Reason, Vantage};
@@ -16,7 +16,7 @@ const fn row(state: OperState, reason: Reason, when: fn(&Evidence) -> bool) -> R
 
 use OperState::{Degraded, Down, Unknown, Up};
 
-/// In order. What matches none is up, without a reason.
+/// The rows, in order. Evidence that matches none is up, without a reason.
 pub(crate) const ROWS: [Row; 34] = [
     row(Unknown, Reason::Syncing, |e| matches!(e.gate, Gate::Syncing(_))),
     row(Unknown, Reason::SwitchStale, |e| matches!(e.gate, Gate::SwitchStale(_))),
@@ -24,11 +24,11 @@ pub(crate) const ROWS: [Row; 34] = [
     row(Down, Reason::AddressPending, |e| e.vip.is_none()),
     row(Unknown, Reason::IntentStale, |e| e.intent_stale.is_some()),
     row(Down, Reason::NoReadyEndpoint, |e| e.is_unserved() && !e.global),
-    // Endpoints of the other clusters of the mesh may serve what is announced.
+    // Endpoints of other clusters of the mesh may serve what is announced.
     row(Unknown, Reason::NoReadyEndpoint, |e| e.is_unserved() && e.route.is_some()),
     row(Down, Reason::NoRoute, Evidence::is_unserved),
     row(Unknown, Reason::ArpUnresolved, |e| e.unresolved),
-    // Two answer ARP or ND for it: which of them flows go to changes.
+    // Two hosts answer ARP or ND for it, and which of them flows go to changes.
     row(Degraded, Reason::AddressConflict, |e| e.contested),
     // Flows follow a prefix to another leaf: where they end is not known here.
     row(Degraded, Reason::NoAnnouncer, |e| e.followed && nobody_announces(e)),
@@ -52,25 +52,25 @@ pub(crate) const ROWS: [Row; 34] = [
     row(Degraded, Reason::NextHopMissing, |e| e.absent().next().is_some()),
     row(Degraded, Reason::NextHopUnexpected, |e| e.installed().any(Hop::is_lost)),
     row(Degraded, Reason::NextHopUnexpected, |e| e.misplaced.is_some()),
-    // A route that is only kept, by a node that may be dead.
+    // The route is only kept, by a node that may be dead.
     row(Unknown, Reason::SessionDown, |e| e.installed().any(|hop| is_kept(e, hop))),
     row(Unknown, Reason::NextHopUnmapped, |e| {
         let unsure = e.local_policy || e.endpoints.usable == 0;
         e.installed().any(|hop| hop.doubtful || hop.may_serve && unsure)
     }),
-    // Those of another cluster serve it.
+    // Endpoints of another cluster serve it.
     row(Up, Reason::NoReadyEndpoint, |e| e.endpoints.usable == 0),
     row(Up, Reason::NextHopUnmapped, |e| e.installed().any(|hop| hop.may_serve)),
     row(Up, Reason::CoveredByAggregate, |e| e.route.as_ref().is_some_and(|route| !route.is_host())),
 ];
 
-/// State and reason of what is known.
+/// Returns state and reason for the evidence.
 pub(crate) fn judge(evidence: &Evidence) -> (OperState, Option<Reason>) {
     let row = ROWS.iter().find(|row| (row.when)(evidence));
     row.map_or((Up, None), |row| (row.state, Some(row.reason)))
 }
 
-/// local when at least one announcer is attached here.
+/// Returns `Local` if at least one announcer is attached here.
 pub(crate) fn vantage(evidence: &Evidence) -> Option<Vantage> {
     match evidence.expectation.announcers {
         _ if evidence.announcement == Some(Announcement::L2) => {
@@ -83,7 +83,8 @@ pub(crate) fn vantage(evidence: &Evidence) -> Option<Vantage> {
     }
 }
 
-/// A next-hop of a route that is only kept, for the session that brought it is down, and that nothing shows to be alive.
+/// Returns whether a next-hop is of a route that is only kept (the session that brought it is down), while nothing
+/// shows that the next-hop is alive.
 fn is_kept(evidence: &Evidence, hop: &Hop) -> bool {
     let written = evidence.route.as_ref().is_some_and(Matched::is_static);
     let by_session = !written && evidence.announcement != Some(Announcement::L2);
@@ -98,7 +99,7 @@ fn stands_elsewhere(evidence: &Evidence) -> bool {
     evidence.route.is_none() && evidence.elsewhere.is_some()
 }
 
-/// There is no route, and every attached announcer's session is down.
+/// Returns whether there is no route, and every attached announcer's session is down.
 fn all_attached_sessions_down(evidence: &Evidence) -> bool {
     let mut local = evidence.expected().filter(|hop| hop.kind == NextHopKind::Local).peekable();
     evidence.route.is_none()
@@ -107,7 +108,7 @@ fn all_attached_sessions_down(evidence: &Evidence) -> bool {
         && local.all(|hop| hop.session.is_down())
 }
 
-/// Every attached announcer is absent, and the route goes to remote leaves.
+/// Returns whether every attached announcer is absent, and the route goes to remote leaves.
 fn local_path_unused(evidence: &Evidence) -> bool {
     let local = !evidence.expectation.attached.is_empty() && evidence.expected().next().is_some();
     let evpn = evidence.route.as_ref().is_some_and(Matched::is_evpn);
@@ -120,7 +121,7 @@ pub(crate) fn at_ecmp_limit(evidence: &Evidence) -> bool {
     evidence.ecmp_limit.is_some_and(|limit| evidence.installed().count() as u32 == limit)
 }
 
-/// State and reason of one next-hop.
+/// Returns state and reason of one next-hop.
 pub(crate) fn next_hop_verdict(evidence: &Evidence, hop: &Hop) -> (OperState, Option<Reason>) {
     if matches!(evidence.gate, Gate::SwitchStale(_)) {
         return (Unknown, None);
@@ -129,7 +130,7 @@ pub(crate) fn next_hop_verdict(evidence: &Evidence, hop: &Hop) -> (OperState, Op
         (true, _) if hop.doubtful && !is_kept(evidence, hop) => (Unknown, Some(Reason::NextHopUnmapped)),
         (true, _) if hop.may_serve && evidence.local_policy => (Unknown, Some(Reason::NextHopUnmapped)),
         (true, _) if hop.may_serve => (Up, Some(Reason::NextHopUnmapped)),
-        // Announced by design, and nothing to serve: the VIP has the word.
+        // Announced by design with nothing to serve; the reason is in the VIP's verdict.
         (true, true) if evidence.endpoints.usable == 0 && !hop.serves => (Down, None),
         (true, _) if hop.doubtful => (Unknown, Some(Reason::SessionDown)),
         (true, _) if !hop.serves => (Down, Some(Reason::NextHopUnexpected)),

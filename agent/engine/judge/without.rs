@@ -1,7 +1,8 @@
-//! The verdict a VIP would have if a session, a node or a port were lost: judged by the same table, with that taken away.
+//! Works out the verdict that a VIP would have without a session, a node or a port, by the same table.
 //!
-//! The NDK reports the route in use alone. Where all of its next-hops would be lost, what takes its place is what this leaf
-//! expects of others: the leaves that remote announcers are behind. A wider prefix is not counted on: it is another's.
+//! The NDK reports only the route in use. If all of its next-hops would be lost, the replacement is what this leaf
+//! expects of others: routes of the leaves that remote announcers are behind. A wider prefix does not count, since it
+//! is not the VIP's.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,16 +20,16 @@ use crate::model::inquiry::AddressKey;
 use crate::model::verdict::{Announcement, FibStatus, NextHopKind, OperState};
 use crate::model::view::{RouteView, VipView, Without};
 
-/// An installed next-hop here, and what it rests on.
+/// An installed next-hop here, and what it depends on.
 struct Way {
-    /// Its place among the next-hops.
+    /// Its index among the next-hops.
     place: usize,
     session: IpAddr,
     node: u32,
     port: Option<Arc<str>>,
 }
 
-/// Adds to a VIP's view what it would be without each of its next-hops here.
+/// Adds to a VIP's view the state it would have without each of its next-hops here.
 pub(crate) fn foretell(
     world: &World<'_>,
     cluster: &Cluster,
@@ -79,7 +80,8 @@ struct Foresight<'a> {
     judge: NextHops<'a>,
     vip: IpAddr,
     evidence: Evidence,
-    /// Next-hops of a kind are lost alike.
+    /// States that are already known, by kind of next-hop: the loss of another next-hop of the same kind leads to the
+    /// same state.
     alike: Vec<((bool, bool, bool, Session), OperState)>,
 }
 
@@ -110,7 +112,8 @@ impl Foresight<'_> {
         state
     }
 
-    /// Without the route, by what takes its place: the leaves that have announcers advertise the VIP, too.
+    /// Returns the state without the route, by what replaces it: the leaves that have announcers advertise the VIP,
+    /// too.
     fn judged_otherwise(&mut self) -> OperState {
         let (count, unsure) = (self.evidence.hops.len(), std::mem::take(&mut self.evidence.unsure));
         let route = self.evidence.route.take();

@@ -1,6 +1,6 @@
-//! Calico: BGPConfiguration `default` names the ranges that are announced. Every node announces a range as a whole; single
-//! addresses are announced for themselves, as are those of services with policy Local, and all of them where aggregation is
-//! turned off.
+//! Implements Calico's rules: BGPConfiguration `default` names the ranges that are announced. Every node announces a
+//! range as a whole. Single addresses are announced individually, as are those of services with policy Local, and all
+//! of them if aggregation is turned off.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     let apart = !single && !configuration.aggregation && configuration.load_balancer.contains(range);
     let host = single || apart || subject.local;
     let prefix = if host { IpNet::from(subject.vip) } else { *range };
-    // Every node announces the range beside the single addresses of services with policy Local.
+    // Every node announces the range in addition to the single addresses of services with policy Local.
     let beside = configuration.aggregation && host && !single;
     let shorter = beside.then(|| Box::new(Rule { prefix: Some(*range), ..Rule::default() }));
     Rule { needs_endpoint: apart, prefix: Some(prefix), shorter, ..Rule::default() }

@@ -1,10 +1,11 @@
-//! Cilium's BGP control plane: cluster configurations select nodes and give them peer configurations, these select
-//! advertisements by family, and those select services.
+//! Implements the rules of Cilium's BGP control plane: cluster configurations select nodes and assign peer
+//! configurations to them, these select advertisements by family, and those select services.
 //!
-//! What the operator made of it for each node (CiliumBGPNodeConfig) is believed before the selectors. A cluster with neither
-//! cluster nor node configurations is one that speaks by other means (the peering policies before 1.19): nobody is restricted.
+//! The operator's result for each node (CiliumBGPNodeConfig) takes precedence over the selectors. A cluster with
+//! neither cluster nor node configurations announces by other means (the peering policies before 1.19), so that nobody
+//! is restricted.
 //!
-//! A CiliumL2AnnouncementPolicy selects services, for whose addresses one node at a time answers ARP and ND.
+//! A CiliumL2AnnouncementPolicy selects services. One node at a time answers ARP and ND for their addresses.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -60,7 +61,8 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     rule
 }
 
-/// The lengths a VIP is announced with; `None` where the advertisement does not select it. Policy Local is never aggregated.
+/// Returns the lengths that a VIP is announced with; `None` if the advertisement does not select it. Policy Local is
+/// never aggregated.
 fn announced(advertisement: &CiliumAdvertisement, subject: Subject<'_>) -> Option<Lengths> {
     let about = |services: &&CiliumServices| {
         let address = if subject.is_external() { services.external } else { services.load_balancer };
@@ -71,14 +73,15 @@ fn announced(advertisement: &CiliumAdvertisement, subject: Subject<'_>) -> Optio
     of.max_by_key(|lengths| lengths.prefix(subject.vip).prefix_len())
 }
 
-/// A node answers for an address of the service; without a selector, of every service.
+/// Returns whether the policy has a node answer for an address of the service. A policy without a selector applies to
+/// every service.
 fn answers_for(policy: &CiliumL2Policy, subject: Subject<'_>) -> bool {
     let address = if subject.is_external() { policy.external } else { policy.load_balancer };
     let selects = |selector: &Selector| selector.selects(|name| label(subject, name));
     address && policy.service_selector.as_ref().is_none_or(selects)
 }
 
-/// A label of the service; its name and namespace are labels too.
+/// Returns a label of the service. Its name and namespace are labels, too.
 fn label<'a>(subject: Subject<'a>, name: &str) -> Option<&'a str> {
     match name {
         "io.kubernetes.service.name" => Some(&subject.key.name),
@@ -93,12 +96,12 @@ fn takes(peer: &CiliumPeer, v4: bool, advertisement: &CiliumAdvertisement) -> bo
     selectors.into_iter().any(|selector| selector.selects(|name| advertisement.labels.get(name)))
 }
 
-/// One of the peer configurations is the node's.
+/// Returns whether one of the peer configurations is the node's.
 pub(super) fn selects(resources: &SpeakerResources, by: &[ObjectKey], name: &NodeName, node: &Node) -> bool {
     given(resources, name, node).iter().any(|peer| by.iter().any(|key| key.name == *peer))
 }
 
-/// The peer configurations of a node. Of several cluster configurations that select it, it gets the first.
+/// Returns the peer configurations of a node. If several cluster configurations select it, the first applies.
 fn given<'a>(resources: &'a SpeakerResources, name: &NodeName, node: &Node) -> &'a [Arc<str>] {
     if nodes(resources).next().is_some() {
         return own(resources, name).map(|node| &*node.peers).unwrap_or_default();
@@ -109,7 +112,7 @@ fn given<'a>(resources: &'a SpeakerResources, name: &NodeName, node: &Node) -> &
     clusters(resources).find(selects).map(|cluster| &*cluster.peers).unwrap_or_default()
 }
 
-/// The address a node is configured to peer from.
+/// Returns the address that a node is configured to peer from.
 pub(super) fn addresses(resources: &SpeakerResources, name: &NodeName) -> Vec<IpAddr> {
     own(resources, name).map(|node| node.local_addresses.to_vec()).unwrap_or_default()
 }

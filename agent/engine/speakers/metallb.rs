@@ -1,11 +1,12 @@
-//! MetalLB: a BGPAdvertisement selects pools, services, nodes and peers.
+//! Implements MetalLB's rules: a BGPAdvertisement selects pools, services, nodes and peers.
 //!
-//! Advertisements of several lengths announce a VIP by several prefixes. What is sent to it follows the longest that is there:
-//! the nodes that announce that one are its announcers.
+//! Advertisements of several lengths announce a VIP by several prefixes. Traffic follows the longest prefix that
+//! exists, so that the nodes that announce that one are its announcers.
 //!
-//! An L2Advertisement selects pools, whose addresses one node at a time answers ARP and ND for; a pool may have both.
+//! An L2Advertisement selects pools. One node at a time answers ARP and ND for their addresses. A pool may have both
+//! kinds.
 //!
-//! A cluster with neither pools nor advertisements is one whose addresses come from elsewhere: nobody is restricted.
+//! In a cluster with neither pools nor advertisements, addresses come from elsewhere, and nobody is restricted.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,11 +23,11 @@ use crate::model::speaker::{
     MetallbAdvertisement, MetallbL2Advertisement, MetallbPeer, MetallbPools as Pools, ObjectKey, Pool, SpeakerObject,
 };
 
-/// What names a node to itself.
+/// The label with a node's own name.
 const HOST_NAME: &str = "kubernetes.io/hostname";
 
 pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
-    // MetalLB does not announce external IPs: its resources do not show who does.
+    // MetalLB does not announce external IPs, so its resources do not show who does.
     if subject.is_external() || !resources.knows(MetallbAdvertisements) {
         return Rule::default();
     }
@@ -63,7 +64,7 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     for (key, advertisement) in matching {
         tiers.entry(advertisement.lengths.prefix(subject.vip)).or_default().push((*key).clone());
     }
-    // The shortest first, for each takes in those before it.
+    // The shortest first, because each contains those before it.
     let mut tiers: Vec<_> = tiers.into_iter().collect();
     tiers.sort_by_key(|(prefix, _)| prefix.prefix_len());
     tiers.into_iter().fold(Rule::default(), |shorter, (prefix, by)| Rule {
@@ -74,9 +75,10 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     })
 }
 
-/// One of the advertisements, which are of one prefix, announces from the node: it selects it, and so does a peer it goes to.
-/// Where two that select it and may go to one peer disagree on the prefix's attributes, MetalLB announces nothing from there;
-/// unless neither chooses between services: those it does not take at all, and goes on with what it had.
+/// Returns whether one of the advertisements, all of one prefix, announces from the node: the advertisement selects the
+/// node, and so does a peer that it goes to. If two that select the node and may go to one peer disagree on the
+/// prefix's attributes, MetalLB announces nothing from there, unless neither of them selects services: MetalLB
+/// rejects such advertisements as a whole, and keeps those it had.
 pub(super) fn selects(resources: &SpeakerResources, by: &[ObjectKey], node: &Node) -> bool {
     let label = |name: &str| node.labels.get(name);
     let named = by.iter().filter_map(|key| match resources.object(MetallbAdvertisements, key)? {
@@ -88,7 +90,7 @@ pub(super) fn selects(resources: &SpeakerResources, by: &[ObjectKey], node: &Nod
     !selecting.iter().any(conflicting) && selecting.iter().any(|advertisement| goes_out(resources, advertisement, node))
 }
 
-/// Two advertisements of one prefix, both of which a service matches, exclude each other.
+/// Returns whether two advertisements of one prefix exclude each other for a service that matches both.
 fn conflict(one: &MetallbAdvertisement, other: &MetallbAdvertisement) -> bool {
     let attributes = |of: &MetallbAdvertisement| (of.local_preference, of.prepended);
     let everywhere = one.peers.is_empty() || other.peers.is_empty();
@@ -97,16 +99,16 @@ fn conflict(one: &MetallbAdvertisement, other: &MetallbAdvertisement) -> bool {
     attributes(one) != attributes(other) && meet && chosen
 }
 
-/// A peer the advertisement goes to is one of the node's.
+/// Returns whether a peer that the advertisement goes to is one of the node's.
 fn goes_out(resources: &SpeakerResources, advertisement: &MetallbAdvertisement, node: &Node) -> bool {
     let mut peers = peers(resources).peekable();
     let named = |key: &ObjectKey| advertisement.peers.is_empty() || advertisement.peers.contains(&key.name);
     let label = |name: &str| node.labels.get(name);
-    // Without any peer that is known, sessions come from elsewhere.
+    // If no peer is known, sessions come from elsewhere.
     peers.peek().is_none() || peers.any(|(key, peer)| named(key) && any(&peer.node_selectors, label))
 }
 
-/// What peers that are for one node alone say it speaks from.
+/// Returns the addresses that the node speaks from according to peers for this node alone.
 pub(super) fn addresses(resources: &SpeakerResources, node: &Node) -> Vec<IpAddr> {
     let label = |name: &str| node.labels.get(name);
     let own = peers(resources).filter(|(_, peer)| match &*peer.node_selectors {
@@ -122,12 +124,12 @@ fn names_one_node(selector: &Selector) -> bool {
     })
 }
 
-/// One of the selectors selects; no selector selects all.
+/// Returns whether one of the selectors selects; an empty list selects everything.
 fn any<'a>(selectors: &[Selector], label: impl Fn(&str) -> Option<&'a str>) -> bool {
     selectors.is_empty() || selectors.iter().any(|selector| selector.selects(&label))
 }
 
-/// Any, where the pool is not known.
+/// Returns whether the pool is selected; true if it is not known.
 fn selects_pool(pools: &Pools, pool: Option<(&ObjectKey, &Pool)>) -> bool {
     pool.is_none_or(|(key, pool)| {
         let all = pools.names.is_empty() && pools.selectors.is_empty();
@@ -136,7 +138,7 @@ fn selects_pool(pools: &Pools, pool: Option<(&ObjectKey, &Pool)>) -> bool {
     })
 }
 
-/// The one pool that holds all addresses of the service.
+/// Returns the one pool that contains all addresses of the service.
 fn pool<'a>(resources: &'a SpeakerResources, subject: Subject<'_>) -> Option<(&'a ObjectKey, &'a Pool)> {
     let holds = |pool: &Pool, address: &IpAddr| pool.prefixes.iter().any(|prefix| prefix.contains(address));
     pools(resources).find(|(_, pool)| subject.service.ingress.iter().all(|address| holds(pool, address)))

@@ -1,10 +1,11 @@
-//! Who may announce, as each speaker decides it: one row per speaker, nothing else in the engine knows them apart.
+//! Determines who may announce, as each speaker decides it: one profile per speaker. Nothing else in the engine
+//! distinguishes speakers.
 //!
 //! | rule | MetalLB | Cilium | Calico | kube-router | kube-vip | generic |
 //! |---|---|---|---|---|---|---|
-//! | announces for an endpoint that is | ready or serving | ready | ready | ready or serving | ready or serving | ready or serving |
-//! | policy Local announces where | such a one is | such a one is | such a one is | any endpoint is | such a one is | such a one is |
-//! | policy Cluster announces when | there is one | always | always | always | always | there is one |
+//! | endpoints that count | ready or serving | ready | ready | ready or serving | ready or serving | ready or serving |
+//! | policy Local needs on the node | one of these | one of these | one of these | any | one of these | one of these |
+//! | policy Cluster needs | one of these | nothing | nothing | nothing | nothing | one of these |
 //! | exclude label | present | - | is "true" | - | - | - |
 //! | NetworkUnavailable | excludes | - | - | - | - | - |
 //! | load-balancer class | none | none or its own two | any | any | none or its own | none |
@@ -12,8 +13,9 @@
 //! Sources: MetalLB `speaker/bgp_controller.go` (ShouldAnnounce), Cilium `getLoadBalancerIPPaths`, Calico `routes.go`,
 //! kube-router `ecmp_vip.go`, kube-vip `pkg/services`. No speaker looks at Node Ready or at cordons.
 //!
-//! Where the cluster lets us read the speaker's own resources, `resources` narrows this down by what they select
-//! (`metallb`, `cilium`, `calico`), and to what speakers say themselves; the sets of nodes that come of it are kept among the facts.
+//! If the cluster permits reading the speaker's own resources, `resources` narrows this down to what they select
+//! (`metallb`, `cilium`, `calico`), and to what speakers report themselves. The resulting sets of nodes are kept among
+//! the facts.
 
 mod calico;
 mod cilium;
@@ -32,28 +34,28 @@ use crate::model::speaker::ObjectKey;
 /// The rules of one speaker.
 #[derive(Debug)]
 pub(crate) struct Profile {
-    /// A terminating endpoint that still serves is announced for.
+    /// Whether the speaker announces for a terminating endpoint that still serves.
     announces_serving: bool,
-    /// Policy Local counts endpoints in any condition.
+    /// Whether policy Local counts endpoints in any condition.
     local_counts_any: bool,
-    /// Policy Cluster announces without a usable endpoint.
+    /// Whether policy Cluster announces without a usable endpoint.
     announces_without_endpoints: bool,
     exclude_label: ExcludeLabel,
     network_unavailable_excludes: bool,
     class: Class,
-    /// The class of services that a node answers ARP and ND for, and nobody announces by BGP.
+    /// The class of services that a node answers ARP and ND for, and that nobody announces by BGP.
     l2_class: Option<&'static str>,
-    /// Annotations of the Service that withdraw its load-balancer addresses.
+    /// Returns the annotation of the Service that withdraws its load-balancer addresses, if any.
     withheld: fn(&ServiceHints) -> Option<&'static str>,
-    /// Annotations that withdraw its externalIPs.
+    /// Returns the annotation that withdraws its externalIPs, if any.
     external_withheld: fn(&ServiceHints) -> Option<&'static str>,
-    /// The name of a speaker that announces no externalIPs at all.
+    /// The name of a speaker that never announces externalIPs.
     never_external: Option<&'static str>,
-    /// Annotations that make the policy Local.
+    /// Returns whether annotations make the policy Local.
     made_local: fn(&ServiceHints) -> bool,
-    /// One node announces, where an annotation names it.
+    /// Whether an annotation may name the one node that announces.
     elects: bool,
-    /// It has proxies of its own for Gateways and Ingresses, and meshes of clusters.
+    /// Whether the speaker has proxies of its own for Gateways and Ingresses, and meshes of clusters.
     proxies: bool,
 }
 
@@ -162,7 +164,7 @@ const KUBE_VIP: Profile = Profile {
     proxies: false,
 };
 
-/// The rules of a speaker.
+/// Returns the rules of a speaker.
 pub(crate) fn profile(speaker: Speaker) -> &'static Profile {
     match speaker {
         Speaker::Metallb => &METALLB,
@@ -175,22 +177,22 @@ pub(crate) fn profile(speaker: Speaker) -> &'static Profile {
 }
 
 impl Profile {
-    /// The speaker announces for the sake of the endpoint.
+    /// Returns whether the speaker announces for this endpoint.
     pub(crate) fn announces_for(&self, endpoint: &Endpoint) -> bool {
         endpoint.ready || self.announces_serving && endpoint.serving
     }
 
-    /// Under policy Local the endpoint makes its node an announcer.
+    /// Returns whether the endpoint makes its node an announcer under policy Local.
     pub(crate) fn makes_local_announcer(&self, endpoint: &Endpoint) -> bool {
         self.local_counts_any || self.announces_for(endpoint)
     }
 
-    /// Under policy Cluster every eligible node announces.
+    /// Returns whether every eligible node announces under policy Cluster, with this number of endpoints.
     pub(crate) fn announces_with(&self, endpoints: u32) -> bool {
         self.announces_without_endpoints || endpoints > 0
     }
 
-    /// Why the node may not announce; `None` when it may.
+    /// Returns why the node may not announce; `None` if it may.
     pub(crate) fn excluded(&self, node: &Node) -> Option<&'static str> {
         let label = match (&self.exclude_label, node.exclude_label.as_deref()) {
             (ExcludeLabel::Present, Some(_)) | (ExcludeLabel::IsTrue, Some("true")) => true,
@@ -203,8 +205,8 @@ impl Profile {
         unavailable.then_some("condition NetworkUnavailable")
     }
 
-    /// Why the speaker announces an address of the service not at all, whatever the nodes are: each kind of address is
-    /// withheld for itself, and one that is of both is announced as long as one of them is.
+    /// Returns why the speaker does not announce an address of the service from any node; `None` if it does. Each kind
+    /// of address is withheld separately, and an address of both kinds is announced if either of them is.
     pub(crate) fn withheld(&self, service: &Service, vip: IpAddr) -> Option<String> {
         if let Some(class) = self.l2_class.filter(|_| self.is_of_l2_class(service)) {
             return Some(format!("services of class {class} are not announced by BGP"));
@@ -223,43 +225,45 @@ impl Profile {
         }
     }
 
-    /// The speaker announces no address of this kind, whatever is configured: externalIPs alone carry it.
+    /// Returns whether the speaker never announces this kind of address, whatever is configured: only externalIPs
+    /// contain it.
     pub(crate) fn never_announces(&self, service: &Service, vip: IpAddr) -> bool {
         let balancer = service.load_balancer && service.ingress.contains(&vip);
         !balancer && service.external_ips.contains(&vip) && self.never_external.is_some()
     }
 
-    /// By its load-balancer class a node answers ARP and ND for the service, and nobody announces it by BGP.
+    /// Returns whether the load-balancer class of the service means that a node answers ARP and ND, and nobody
+    /// announces by BGP.
     pub(crate) fn is_of_l2_class(&self, service: &Service) -> bool {
         service.class.is_some() && service.class.as_deref() == self.l2_class
     }
 
-    /// The one node that announces the service, where its speaker elected one.
+    /// Returns the one node that announces the service, if its speaker elected one.
     pub(crate) fn elected<'s>(&self, service: &'s Service) -> Option<&'s NodeName> {
         service.hints.kube_vip_host.as_ref().filter(|_| self.elects)
     }
 
-    /// A proxy on every node serves the service, and announces it from where it is ready.
+    /// Returns whether a proxy on every node serves the service, and announces it from the nodes where it is ready.
     pub(crate) fn by_proxy(&self, service: &Service) -> bool {
         self.proxies && service.hints.cilium_proxy
     }
 
-    /// Only nodes with an endpoint serve.
+    /// Returns whether the policy is Local, or annotations make it so.
     pub(crate) fn local(&self, service: &Service) -> bool {
         service.policy == TrafficPolicy::Local || (self.made_local)(&service.hints)
     }
 
-    /// Only nodes with an endpoint serve flows.
+    /// Returns whether only nodes with an endpoint serve flows.
     pub(crate) fn serves_locally(&self, service: &Service) -> bool {
         self.local(service) && !self.by_proxy(service)
     }
 
-    /// Endpoints of other clusters of a mesh serve the service, too.
+    /// Returns whether endpoints of other clusters of a mesh serve the service, too.
     pub(crate) fn is_global(&self, service: &Service) -> bool {
         self.proxies && service.hints.cilium_global
     }
 
-    /// The service's load-balancer class is this speaker's to announce.
+    /// Returns whether the speaker announces services of this load-balancer class.
     pub(crate) fn owns_class(&self, service: &Service, config: &ClusterConfig) -> bool {
         match (&config.rules.load_balancer_class, &self.class, service.class.as_deref()) {
             (Some(configured), _, class) => class == Some(configured),
@@ -270,7 +274,7 @@ impl Profile {
     }
 }
 
-/// Who announces a VIP of a service, as far as resources say.
+/// Returns who announces a VIP of a service, according to resources.
 pub(crate) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     match resources.speaker() {
         Speaker::Metallb => metallb::rule(resources, subject),
@@ -280,7 +284,7 @@ pub(crate) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
     }
 }
 
-/// One of these objects selects the node.
+/// Returns whether one of these objects selects the node.
 pub(crate) fn selects(resources: &SpeakerResources, by: &[ObjectKey], name: &NodeName, node: &Node) -> bool {
     match resources.speaker() {
         Speaker::Metallb => metallb::selects(resources, by, node),
@@ -289,7 +293,7 @@ pub(crate) fn selects(resources: &SpeakerResources, by: &[ObjectKey], name: &Nod
     }
 }
 
-/// Why a set of nodes has no members: the objects that select none.
+/// Returns why a set of nodes has no members: the objects that select none.
 pub(crate) fn selects_none(resources: &SpeakerResources, by: &[ObjectKey]) -> Option<String> {
     let kind = match resources.speaker() {
         Speaker::Metallb => "BGPAdvertisement",
@@ -302,7 +306,7 @@ pub(crate) fn selects_none(resources: &SpeakerResources, by: &[ObjectKey]) -> Op
     (!by.is_empty()).then(|| format!("{kind} {}{more} selects no node that may announce", names.join(", ")))
 }
 
-/// Addresses the speaker's resources say a node speaks from.
+/// Returns the addresses that a node speaks from according to the speaker's resources.
 pub(crate) fn addresses(resources: &SpeakerResources, name: &NodeName, node: &Node) -> Vec<IpAddr> {
     match resources.speaker() {
         Speaker::Metallb => metallb::addresses(resources, node),

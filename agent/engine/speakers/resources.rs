@@ -1,21 +1,22 @@
-//! What the speaker's own resources say, and what is made of it.
+//! Keeps what the speaker's own resources say, and evaluates it.
 //!
-//! A rule of a resource counts only once its first listing is complete, and only while it may be read: what is not known
-//! restricts nobody, so that the profile's rules alone decide, as if the resource did not exist.
+//! A rule of a resource counts only once its first listing is complete, and only while the resource may be read. What
+//! is not known restricts nobody: the profile's rules alone decide, as if the resource did not exist.
 //!
-//! Direct evidence, the statuses in which MetalLB's speakers say what they announce by BGP, beats computation for a service
-//! that has at least one of them:
+//! Direct evidence takes precedence over computation: the statuses in which MetalLB's speakers report what they
+//! announce by BGP. For a service with at least one status:
 //!
 //! * a node with a status announces, whatever is computed;
-//! * a node without one does not, unless it is attached here, and the VIP's route uses it or its session is not known to be
-//!   established: a speaker that died takes its statuses with it, while FRR may go on announcing. That must neither turn a
-//!   lost announcer into one that never was, nor make the route by that node a fault.
+//! * a node without one does not, unless it is attached here, and the VIP's route uses it or its session is not known
+//!   to be established: a speaker that died takes its statuses with it, while FRR may continue to announce. That must
+//!   neither hide a lost announcer nor make the route by that node a fault.
 //!
-//! A service without any status is judged by computation: speakers write statuses a moment after they announce, releases
-//! before 0.15 never, and when all speakers are gone all statuses are. Statuses that cannot be listed any more are no
-//! evidence, where all else that was known stays known.
+//! A service without any status is judged by computation: speakers write statuses a moment after they announce,
+//! releases before 0.15 never do, and when all speakers are gone, all statuses are, too. Statuses that can no longer be
+//! listed are not evidence, while everything else that was known stays known.
 //!
-//! Statuses of the other kind name the one node that answers ARP and ND for a service, whichever the switch has an entry of.
+//! Statuses of the other kind name the one node that answers ARP and ND for a service, even if the switch's entry is of
+//! another node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -29,14 +30,14 @@ use crate::model::event::Update;
 use crate::model::names::{NodeName, ServiceKey};
 use crate::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 
-/// Who announces one VIP of one service, as far as resources say, and as which prefix.
+/// Who announces one VIP of one service, according to resources, and as which prefix.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rule {
     /// Objects that select the nodes; empty for every eligible node.
     pub(crate) by: Vec<ObjectKey>,
-    /// Nobody announces it by BGP, and why.
+    /// Why nobody announces it by BGP; `None` if somebody does.
     pub(crate) nobody: Option<String>,
-    /// Nobody does, but a node answers ARP and ND for it.
+    /// Whether nobody announces it by BGP, but a node answers ARP and ND for it.
     pub(crate) by_l2_only: bool,
     pub(crate) needs_endpoint: bool,
     pub(crate) prefix: Option<IpNet>,
@@ -44,41 +45,41 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// Nobody announces it.
+    /// Creates the rule that nobody announces it.
     pub(crate) fn nobody(why: impl Into<String>) -> Self {
         Self { nobody: Some(why.into()), ..Self::default() }
     }
 }
 
-/// A VIP of a service that a rule is looked for.
+/// A VIP of a service, for which a rule is looked up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
     pub(crate) key: &'a ServiceKey,
     pub(crate) service: &'a Service,
     pub(crate) vip: IpAddr,
-    /// The policy, or what makes it so, is Local.
+    /// Whether the policy is Local, or something makes it so.
     pub(crate) local: bool,
 }
 
 impl Subject<'_> {
-    /// The VIP is one of `externalIPs` only.
+    /// Returns whether the VIP is only one of `externalIPs`.
     pub(crate) fn is_external(&self) -> bool {
         !self.service.ingress.contains(&self.vip)
     }
 }
 
-/// What the resources of a cluster's speaker say.
+/// The resources of a cluster's speaker.
 #[derive(Debug, Default)]
 pub(crate) struct SpeakerResources {
     speaker: Speaker,
     states: BTreeMap<SpeakerResource, ResourceState>,
-    /// Resources whose objects are all known.
+    /// Resources of which all objects are known.
     known: BTreeSet<SpeakerResource>,
     objects: BTreeMap<SpeakerResource, BTreeMap<ObjectKey, SpeakerObject>>,
     statuses: BTreeMap<SpeakerResource, Statuses>,
 }
 
-/// The nodes whose speakers report a service, each with the digest of the object that says so.
+/// The nodes whose speakers report each service, with the digest of the reporting object.
 type Statuses = FxHashMap<ServiceKey, Vec<(NodeName, u64)>>;
 
 impl SpeakerResources {
@@ -86,17 +87,17 @@ impl SpeakerResources {
         Self { speaker, ..Self::default() }
     }
 
-    /// The speaker they belong to.
+    /// Returns the speaker that the resources belong to.
     pub(crate) fn speaker(&self) -> Speaker {
         self.speaker
     }
 
-    /// Whether each resource is followed.
+    /// Returns whether each resource is watched.
     pub(crate) fn states(&self) -> &BTreeMap<SpeakerResource, ResourceState> {
         &self.states
     }
 
-    /// Takes in whether a resource is followed. True when rules may be others now.
+    /// Sets whether a resource is watched. Returns whether rules may have changed.
     pub(crate) fn set_state(&mut self, resource: SpeakerResource, state: ResourceState) -> bool {
         if resource.speaker() != self.speaker {
             return false;
@@ -117,7 +118,7 @@ impl SpeakerResources {
         changed
     }
 
-    /// Takes in objects. True when they are others than before.
+    /// Applies an update of objects. Returns whether they changed.
     pub(crate) fn set_objects(&mut self, resource: SpeakerResource, update: Update<ObjectKey, SpeakerObject>) -> bool {
         if resource.speaker() != self.speaker {
             return false;
@@ -140,7 +141,7 @@ impl SpeakerResources {
         }
     }
 
-    /// Sets statuses; returns the services they are about.
+    /// Applies an update of statuses; returns the services they are about.
     pub(crate) fn set_statuses(
         &mut self,
         resource: SpeakerResource,
@@ -180,14 +181,14 @@ impl SpeakerResources {
         touched
     }
 
-    /// The nodes whose speakers say that they announce a service by BGP, some perhaps twice; `None` where no speaker says
-    /// anything of it.
+    /// Returns the nodes whose speakers report that they announce a service by BGP, some perhaps twice; `None` if no
+    /// speaker reports anything about it.
     pub(crate) fn reported_by(&self, service: &ServiceKey) -> Option<impl Iterator<Item = &NodeName>> {
         self.statuses_of(SpeakerResource::MetallbStatuses, service)
     }
 
-    /// The node whose speaker says that it answers ARP and ND for a service; several, while it moves. `None` where no speaker
-    /// says anything of it.
+    /// Returns the node whose speaker reports that it answers ARP and ND for a service; several, while that moves.
+    /// `None` if no speaker reports anything about it.
     pub(crate) fn answering(&self, service: &ServiceKey) -> Option<impl Iterator<Item = &NodeName>> {
         self.statuses_of(SpeakerResource::MetallbL2Statuses, service)
     }
@@ -201,27 +202,27 @@ impl SpeakerResources {
         Some(statuses.get(service)?.iter().map(|(node, _)| node))
     }
 
-    /// Its objects are all known.
+    /// Returns whether all objects of a resource are known.
     pub(crate) fn knows(&self, resource: SpeakerResource) -> bool {
         self.known.contains(&resource)
     }
 
-    /// The objects of a resource; empty until all are known.
+    /// Returns the objects of a resource; none until all are known.
     pub(crate) fn objects(&self, resource: SpeakerResource) -> impl Iterator<Item = (&ObjectKey, &SpeakerObject)> {
         self.objects.get(&resource).filter(|_| self.knows(resource)).into_iter().flatten()
     }
 
-    /// One object.
+    /// Returns one object; `None` until all of its resource are known.
     pub(crate) fn object(&self, resource: SpeakerResource, key: &ObjectKey) -> Option<&SpeakerObject> {
         self.objects.get(&resource).filter(|_| self.knows(resource))?.get(key)
     }
 
-    /// Resources may make it matter who a service is.
+    /// Returns whether any resource is known, so that rules may depend on the service.
     pub(crate) fn has_rules(&self) -> bool {
         !self.known.is_empty()
     }
 
-    /// The address pools of the speaker, by name.
+    /// Returns the address pools of the speaker, by name.
     pub(crate) fn named_pools(&self) -> impl Iterator<Item = (String, &[IpNet])> {
         use SpeakerResource::{CalicoPools, CiliumPools, MetallbPools};
         let objects = [MetallbPools, CiliumPools, CalicoPools].into_iter().flat_map(|resource| self.objects(resource));
@@ -231,7 +232,7 @@ impl SpeakerResources {
         })
     }
 
-    /// The addresses the speaker assigns.
+    /// Returns the prefixes that the speaker assigns addresses from.
     pub(crate) fn pools(&self) -> impl Iterator<Item = IpNet> {
         use SpeakerResource::{CalicoPools, CiliumPools, MetallbPools};
         let objects = [MetallbPools, CiliumPools, CalicoPools].into_iter().flat_map(|resource| self.objects(resource));
