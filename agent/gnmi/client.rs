@@ -1,4 +1,4 @@
-//! One connection to the gNMI server, with the credentials of one reading of the password file.
+//! Wraps one connection to the gNMI server, with the credentials as they were when it was opened.
 
 use std::path::PathBuf;
 
@@ -15,29 +15,29 @@ use crate::files::{self, FileError, Purpose, Readers};
 use gnmi::g_nmi_client::GNmiClient;
 use srl_proto::gnmi;
 
-/// A Get of the agent's own state may be large.
+/// Largest answer to a Get of the agent's own state.
 const LARGEST_MESSAGE: usize = 256 << 20;
 
-/// The answer to questions about what is not up.
+/// Largest answer to questions about what is not up.
 const SMALL_MESSAGE: usize = 1 << 20;
-/// A password file: larger ones are something else.
+/// A password file; a larger file is something else.
 const PASSWORD: Purpose = Purpose { what: "the gNMI password file", most: 4096, readers: Readers::Group };
 
-/// Who the agent is to the gNMI server.
+/// The agent's credentials for the gNMI server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// The user's name.
     pub username: String,
-    /// Where the password stands.
+    /// Where the password is.
     pub password_file: PasswordFile,
 }
 
-/// A file with a password and nothing else but a line end; read for every connection.
+/// A file that contains a password and at most a line end; read for every connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PasswordFile {
-    /// It is waited for.
+    /// The agent waits for the file.
     Required(PathBuf),
-    /// Where it is not there, calls go without credentials, for servers with `metadata-authentication false`.
+    /// Without the file, calls have no credentials, for servers with `metadata-authentication false`.
     Optional(PathBuf),
 }
 
@@ -47,23 +47,23 @@ pub(super) enum CredentialsError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It is being read, and that does not end.
+    /// The task that reads the file failed.
     #[error("the gNMI password file {0} cannot be read: the reader failed")]
     Reader(PathBuf),
     /// The file is empty.
     #[error("the gNMI password file {0} is empty")]
     Empty(PathBuf),
-    /// User or password hold what gRPC metadata cannot carry.
+    /// User or password contain characters that gRPC metadata cannot carry.
     #[error("the gNMI {0} holds a line break or control character")]
     Characters(&'static str),
 }
 
-/// What goes with every call.
+/// Metadata that is added to every call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Secret(Option<(AsciiMetadataValue, AsciiMetadataValue)>);
 
 impl Credentials {
-    /// Reads the password as it is now.
+    /// Reads the current password.
     pub(super) async fn read(&self) -> Result<Secret, CredentialsError> {
         let Some(text) = self.password_file.read().await? else { return Ok(Secret(None)) };
         let password = text.strip_suffix(b"\n").unwrap_or(&text);
@@ -78,7 +78,7 @@ impl Credentials {
         Ok(Secret(Some((user.map_err(|_| CredentialsError::Characters("username"))?, password))))
     }
 
-    /// Whose credentials, in words.
+    /// Describes in words whose credentials these are.
     pub(super) fn words(&self, secret: &Secret) -> String {
         let (user, file) = (&self.username, self.password_file.path().display());
         match secret.0 {
@@ -89,14 +89,14 @@ impl Credentials {
 }
 
 impl PasswordFile {
-    /// Where it is, or should be.
+    /// Returns where the file is, or should be.
     pub fn path(&self) -> &PathBuf {
         match self {
             Self::Required(path) | Self::Optional(path) => path,
         }
     }
 
-    /// What is in the file; nothing where it need not be there and is not.
+    /// Returns the content of the file; `None` if it is optional and missing.
     async fn read(&self) -> Result<Option<Vec<u8>>, CredentialsError> {
         let path = self.path().clone();
         let read = tokio::task::spawn_blocking(move || files::read(&path, PASSWORD)).await;
@@ -118,7 +118,7 @@ impl Interceptor for Secret {
     }
 }
 
-/// What a subscription answers.
+/// The responses of a subscription.
 pub(super) type Responses = BoxStream<'static, Result<gnmi::SubscribeResponse, Status>>;
 
 /// The calls of one connection.
@@ -135,8 +135,8 @@ impl Client {
         Ok(Self { inner })
     }
 
-    /// Subscribes, and never ends the request on its own side: some servers take that for the end of the subscription.
-    /// Opening is part of the stream: a server may answer only with its first update.
+    /// Subscribes, and never ends the request on its own side: some servers take that as the end of the subscription.
+    /// Opening is part of the stream, because a server may answer only with its first update.
     pub(super) fn subscribe(&self, request: gnmi::SubscribeRequest) -> Responses {
         let mut inner = self.inner.clone();
         let requests = futures::stream::once(std::future::ready(request)).chain(futures::stream::pending());
@@ -144,13 +144,13 @@ impl Client {
         futures::stream::once(open).try_flatten().boxed()
     }
 
-    /// The encodings that the server knows.
+    /// Returns the encodings that the server supports.
     pub(super) async fn encodings(&mut self) -> Result<Vec<gnmi::Encoding>, Status> {
         let capabilities = self.inner.capabilities(gnmi::CapabilityRequest::default()).await?.into_inner();
         Ok(capabilities.supported_encodings().collect())
     }
 
-    /// A Get whose answer must be small.
+    /// Sends a Get whose answer must be small.
     pub(super) async fn get_small(&self, request: gnmi::GetRequest) -> Result<gnmi::GetResponse, Status> {
         let mut inner = self.inner.clone().max_decoding_message_size(SMALL_MESSAGE);
         Ok(inner.get(request).await?.into_inner())
@@ -172,11 +172,11 @@ pub(super) enum Refusal {
     Encoding,
     /// A path.
     Path,
-    /// Nothing of these: the server is not well, or gone.
+    /// Something else: the server is failing, or gone.
     Other,
 }
 
-/// Reads a status as a server of any release means it.
+/// Interprets a status as servers of all releases mean it.
 pub(super) fn refusal(status: &Status) -> Refusal {
     match status.code() {
         Code::Unauthenticated | Code::PermissionDenied => Refusal::Credentials,

@@ -1,4 +1,4 @@
-//! One connection, and what it is followed for.
+//! Runs one connection: its subscriptions and Gets, and the events made of them.
 
 use std::collections::BTreeSet;
 
@@ -24,32 +24,32 @@ use crate::supervise::{chain, words};
 use gnmi::subscribe_response::Response;
 use srl_proto::gnmi;
 
-/// That the server lives is worth telling this often.
+/// How often a sign of life of the server is passed on at most.
 const ALIVE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing has been heard: there may be a socket, and no server.
+    /// Nothing has been received yet: there may be a socket without a server.
     Asked {
         /// Until when neighbors must have been received.
         deadline: Instant,
     },
     /// Neighbors and counters are being received.
     Reading {
-        /// As above.
+        /// Until when neighbors must have been received.
         deadline: Instant,
     },
     /// Neighbors are known; existing FIB faults are being received.
     ReadingFib {
-        /// Until when they are waited for.
+        /// Until when FIB faults are waited for.
         deadline: Instant,
     },
     /// Everything available has been received once.
     Synced,
 }
 
-/// One connection and what it is followed for.
+/// One connection, and the state of its subscriptions.
 pub(super) struct Connection<'a> {
     source: &'a mut Source,
     client: Client,
@@ -62,7 +62,7 @@ pub(super) struct Connection<'a> {
     counters: Counters,
     programming: Programming,
     entries: Entries,
-    /// When a server that says nothing counts as gone; `None` while it is not asked for samples.
+    /// When a server that sends nothing counts as gone; `None` while it is not asked for samples.
     silent_at: Option<Instant>,
     /// When a sign of life was last passed on.
     alive: Instant,
@@ -103,12 +103,12 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// What the server was found to know.
+    /// Returns the plan, with what this server was found to support.
     pub(super) fn into_plan(self) -> Plan {
         self.plan
     }
 
-    /// Takes the next message, change or moment.
+    /// Handles the next message, change or timer.
     pub(super) async fn step(&mut self) -> Result<(), Ended> {
         let deadline = match self.phase {
             Phase::Asked { deadline } | Phase::Reading { deadline } | Phase::ReadingFib { deadline } => Some(deadline),
@@ -158,7 +158,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Takes in a message about ARP and ND entries.
+    /// Handles a message about ARP and ND entries.
     async fn entries_message(&mut self, (slot, message): entries::Message) -> Result<(), Ended> {
         let response = match message {
             Some(Ok(response)) => response,
@@ -186,7 +186,7 @@ impl<'a> Connection<'a> {
         self.entries_changed().await
     }
 
-    /// Passes on who answers for addresses now, and which of them are followed.
+    /// Passes on what answers for addresses now, and which addresses are followed.
     async fn entries_changed(&mut self) -> Result<(), Ended> {
         let now = Instant::now();
         let answering = self.entries.changes();
@@ -200,7 +200,8 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// The subscription to ARP and ND entries was refused or broken off: they are asked for by Get until there is another.
+    /// Handles the refusal or end of the subscription to ARP and ND entries: they are read by Get until there is
+    /// another one.
     async fn entries_refused(&mut self, slot: Slot, status: &Status) -> Result<(), Ended> {
         let now = Instant::now();
         let limit_pause = self.source.options.limit_pause;
@@ -236,7 +237,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// The subscription that is sampled has said something.
+    /// Notes that the sampled subscription has sent something.
     async fn heard(&mut self) -> Result<(), Ended> {
         let now = Instant::now();
         let sampled = self.plan.wants(SubscribedLeaf::Clock);
@@ -254,7 +255,7 @@ impl<'a> Connection<'a> {
         self.source.send(Event::Source(SourceId::Gnmi, news)).await
     }
 
-    /// Merges a notification into neighbors and counters, deletes first as gNMI has it.
+    /// Merges a notification into neighbors and counters, deletes first as gNMI specifies.
     async fn state_changed(&mut self, notification: &gnmi::Notification) -> Result<(), Ended> {
         let prefix = notification.prefix.as_ref();
         for path in &notification.delete {
@@ -349,7 +350,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Merges a notification into a table of FIB programming, deletes first as gNMI has it.
+    /// Merges a notification into a table of FIB programming, deletes first as gNMI specifies.
     async fn fib_changed(&mut self, slot: Slot, notification: &gnmi::Notification) -> Result<(), Ended> {
         let Some(fib) = self.programming.table(slot) else { return Ok(()) };
         let prefix = notification.prefix.as_ref();
@@ -368,7 +369,7 @@ impl<'a> Connection<'a> {
         let touched = fib.take_touched();
         let changes: Vec<_> = match slot {
             Slot::Current => touched.into_iter().map(|key| (fib.fault(&key), key)).collect(),
-            // Nothing is reported of half a reading.
+            // Nothing is reported until the reading is complete.
             Slot::Attempt => Vec::new(),
         };
         for (fault, key) in changes {
@@ -379,7 +380,7 @@ impl<'a> Connection<'a> {
         self.source.left_out(errors).await
     }
 
-    /// Sends what is different in faults and coverage, and that all is in sync once it is.
+    /// Sends what differs in faults and coverage, and that everything is in sync once it is.
     async fn publish_fib(&mut self) -> Result<(), Ended> {
         let faults = self.programming.faults(self.source.published.faults.entries(), &self.counters);
         for update in self.source.published.faults.replace(faults) {
@@ -417,7 +418,7 @@ impl<'a> Connection<'a> {
             _ => {}
         }
         if self.silent_at.is_some_and(|at| at <= now) {
-            // What is there counts before the silence that seemed to be: the agent may have been held up itself.
+            // A message that has already arrived takes precedence: the agent itself may have been held up.
             if let Some(message) = self.state.next().now_or_never() {
                 return self.state_message(message).await;
             }
@@ -441,7 +442,8 @@ impl<'a> Connection<'a> {
         if self.entries.deadline().is_none_or(|at| at > now) {
             return Ok(());
         }
-        // What is there counts before samples are missed: the agent may have been held up itself.
+        // Messages that have already arrived take precedence over missing samples: the agent itself may have been held
+        // up.
         while let Some(message) = self.entries.ready() {
             self.entries_message(message).await?;
         }
@@ -466,7 +468,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// A subscription to FIB programming was refused or broken off. What is known of faults stands.
+    /// Handles the refusal or end of a subscription to FIB programming. Known faults are kept.
     async fn fib_refused(&mut self, slot: Slot, status: &Status) -> Result<(), Ended> {
         self.programming.drop_watch(slot);
         match refusal(status) {
@@ -492,7 +494,7 @@ impl<'a> Connection<'a> {
         Err(Ended::Replanned)
     }
 
-    /// Reports what this server was found to want.
+    /// Reports the encoding of this server, and what it was found to refuse.
     fn report(&self) {
         let mut refused = self.plan.refused();
         refused.paths.extend(self.source.investigator.refused());
@@ -504,7 +506,7 @@ impl<'a> Connection<'a> {
         });
     }
 
-    /// Gives up a part of a subscription; false if there is nothing to give up.
+    /// Gives up a part of a subscription; returns false if nothing is left to give up.
     fn simplified(&mut self, rpc: Rpc, status: &Status) -> bool {
         let Some(given_up) = self.plan.simplify(rpc, status.message()) else { return false };
         match given_up {
@@ -518,7 +520,7 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// The addresses whose ARP and ND entries are to be followed.
+/// Returns the addresses whose ARP and ND entries must be followed.
 fn followed(inquiry: &Inquiry) -> BTreeSet<AddressKey> {
     let followed = inquiry.iter().filter(|(_, asking)| **asking >= Asking::Followed);
     let key = |question: &Question| match question {
@@ -528,7 +530,7 @@ fn followed(inquiry: &Inquiry) -> BTreeSet<AddressKey> {
     followed.filter_map(|(question, _)| key(question)).collect()
 }
 
-/// What a message says.
+/// The content of a message.
 enum Received {
     Notification(gnmi::Notification),
     Synced,

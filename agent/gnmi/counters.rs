@@ -1,4 +1,4 @@
-//! The switch's own counts of its route tables: prefixes that failed, and prefixes with an active route.
+//! Stores the switch's own counts for its route tables: prefixes that failed, and prefixes with an active route.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::path::{Elem, names};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{IpFamily, RouteTable};
 
-/// A counter that is no number.
+/// A counter that is not a number.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{leaf} is not a counter: {value}")]
 pub(super) struct CounterError {
@@ -20,9 +20,9 @@ pub(super) struct CounterError {
 pub(super) enum Counted {
     /// `fib-failed-routes`.
     Failed {
-        /// Whose routes.
+        /// The table that the routes are in.
         table: RouteTable,
-        /// It was above zero before and is zero now.
+        /// Whether the count was above zero before and is zero now.
         recovered: bool,
     },
     /// `active-routes`.
@@ -37,7 +37,7 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// Merges one leaf; `None` if it is something else or says nothing new.
+    /// Merges one leaf; returns `None` if it is not a counter or has not changed.
     pub(super) fn set(&mut self, path: &[Elem], value: &Scalar) -> Result<Option<Counted>, CounterError> {
         let names = names(path);
         let ["network-instance", "route-table", _, "statistics", leaf @ ("fib-failed-routes" | "active-routes")] =
@@ -78,30 +78,30 @@ impl Counters {
         }
     }
 
-    /// Prefixes of a table that failed; `None` where the switch does not count.
+    /// Returns the number of prefixes of a table that failed; `None` if the switch does not count them.
     pub(super) fn failed(&self, table: &RouteTable) -> Option<u64> {
         self.failed.get(table).copied()
     }
 
-    /// Prefixes with an active route, by table.
+    /// Returns the number of prefixes with an active route, by table.
     pub(super) fn active(&self) -> &BTreeMap<RouteTable, u64> {
         &self.active
     }
 
-    /// Whether the switch counts no failure in either family of a network instance. A family without a counter has no
-    /// table as long as the other one is counted.
+    /// Returns whether the switch counts no failure in any family of a network instance. If only one family has a
+    /// counter, the other has no table.
     pub(super) fn is_clean(&self, instance: &NetworkInstanceName) -> bool {
         let counts: Vec<u64> = tables(instance).iter().filter_map(|table| self.failed(table)).collect();
         !counts.is_empty() && counts.iter().all(|count| *count == 0)
     }
 }
 
-/// The two tables of a network instance.
+/// Returns the two tables of a network instance.
 pub(super) fn tables(instance: &NetworkInstanceName) -> [RouteTable; 2] {
     IpFamily::ALL.map(|family| RouteTable { network_instance: instance.clone(), family })
 }
 
-/// The table a path leads into.
+/// Returns the table that a path leads into.
 fn table(path: &[Elem]) -> Option<RouteTable> {
     let network_instance = NetworkInstanceName::from(path.first()?.key("name")?);
     Some(RouteTable { network_instance, family: IpFamily::from_container(&path.get(2)?.name)? })

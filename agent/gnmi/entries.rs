@@ -1,7 +1,8 @@
-//! ARP and ND entries that verdicts rest on, followed by a subscription of their own: while all is up, nothing else is asked.
+//! Follows the ARP and ND entries that verdicts depend on, by a subscription of their own. While everything is up,
+//! nothing else is asked.
 //!
-//! They are sampled: an entry that is repeated is one that still stands, and a server that says nothing any more leaves no
-//! holder behind. A server that does not sample them is asked for changes; one that does neither is asked by Get.
+//! The entries are sampled: an entry that is repeated still exists, and the entries of a server that falls silent
+//! expire. A server that does not sample them is asked for changes; one that does neither is asked by Get.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,26 +25,26 @@ use srl_proto::gnmi;
 
 /// How long addresses are gathered before they are subscribed to.
 const GATHER: Duration = Duration::from_secs(1);
-/// Subscriptions follow each other no sooner than this: VIPs come and go one by one.
+/// Least time between two subscriptions, because VIPs come and go one by one.
 const PACE: Duration = Duration::from_secs(10);
 /// How long a server may take to send the existing entries.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is looked whether samples stay away.
+/// How often entries are checked for missing samples.
 const CHECK: Duration = Duration::from_secs(10);
-/// An entry that two samples in a row have left out is gone.
+/// Age at which an entry is gone: two samples in a row have left it out.
 const GONE_AFTER: Duration = Duration::from_secs(25);
-/// Whoever looks so late may have been held up, and the samples with it.
+/// A check that runs later than this may have been held up, and the samples with it.
 const LATE: Duration = Duration::from_secs(2);
 
-/// What a stream has brought.
+/// A message of a stream.
 pub(super) type Message = (Slot, Option<Result<gnmi::SubscribeResponse, Status>>);
 
-/// One subscription, and what it brought.
+/// One subscription, and what it has received.
 struct Watch {
     keys: BTreeSet<AddressKey>,
     stream: Responses,
     opened: Instant,
-    /// Entries are repeated as long as they stand.
+    /// Whether entries are repeated while they exist.
     sampled: bool,
     table: Table,
 }
@@ -58,22 +59,22 @@ impl Watch {
 #[derive(Default)]
 pub(super) struct Entries {
     wanted: BTreeSet<AddressKey>,
-    /// In force.
+    /// The subscription in force.
     current: Option<Watch>,
-    /// Takes its place once the existing entries were received.
+    /// The subscription that replaces it once the existing entries have been received.
     attempt: Option<Watch>,
-    /// When the next one is to be opened.
+    /// When the next subscription is to be opened.
     due: Option<Instant>,
     opened: Option<Instant>,
     check: Option<Instant>,
-    /// Addresses that are wanted again, and were followed all the while.
+    /// Addresses that are wanted again, and have been followed all the time.
     again: BTreeSet<AddressKey>,
-    /// Which addresses are followed has changed.
+    /// Whether the set of followed addresses has changed.
     regrouped: bool,
 }
 
 impl Entries {
-    /// Follows these addresses from now on.
+    /// Sets the addresses to follow.
     pub(super) fn want(&mut self, wanted: BTreeSet<AddressKey>, now: Instant) {
         if wanted == self.wanted {
             return;
@@ -97,14 +98,14 @@ impl Entries {
         self.due = Some(self.due.map_or(paced, |due| due.min(paced)));
     }
 
-    /// When [`Self::time`] has something to do.
+    /// Returns when [`Self::time`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let patience = self.attempt.as_ref().map(|attempt| attempt.opened + PATIENCE);
         [self.due, self.check, patience].into_iter().flatten().min()
     }
 
-    /// Does what is due: subscribes within the limit of requests, gives up a server that does not answer, looks for samples
-    /// that stay away.
+    /// Does what is due: subscribes within the limit of requests, gives up a server that does not answer, and checks
+    /// for missing samples.
     pub(super) fn time(&mut self, now: Instant, server: &mut Server<'_>) {
         if self.attempt.as_ref().is_some_and(|attempt| attempt.opened + PATIENCE <= now) {
             self.attempt = None;
@@ -136,12 +137,12 @@ impl Entries {
         }
     }
 
-    /// What waits to be read before samples are missed.
+    /// Returns a message that has already arrived.
     pub(super) fn ready(&mut self) -> Option<Message> {
         self.next().now_or_never()
     }
 
-    /// The next message; never, where nothing is followed.
+    /// Returns the next message; never returns if nothing is followed.
     pub(super) fn next(&mut self) -> impl Future<Output = Message> + '_ {
         std::future::poll_fn(|cx| {
             for (slot, watch) in [(Slot::Current, &mut self.current), (Slot::Attempt, &mut self.attempt)] {
@@ -155,7 +156,7 @@ impl Entries {
         })
     }
 
-    /// The table that a message is about.
+    /// Returns the table that a message is about.
     pub(super) fn table(&mut self, slot: Slot) -> Option<&mut Table> {
         let watch = match slot {
             Slot::Current => &mut self.current,
@@ -164,7 +165,7 @@ impl Entries {
         watch.as_mut().map(|watch| &mut watch.table)
     }
 
-    /// The existing entries were received.
+    /// Notes that the existing entries have been received.
     pub(super) fn synced(&mut self, slot: Slot, now: Instant) {
         if slot == Slot::Attempt
             && let Some(mut attempt) = self.attempt.take()
@@ -176,7 +177,7 @@ impl Entries {
         }
     }
 
-    /// Drops a subscription that was refused or has ended, and tries another one then.
+    /// Drops a subscription that was refused or has ended, and tries another one at `again`.
     pub(super) fn drop_watch(&mut self, slot: Slot, again: Instant) {
         match slot {
             Slot::Current => self.current = None,
@@ -186,14 +187,14 @@ impl Entries {
         self.due = Some(again);
     }
 
-    /// The addresses that are followed, if they may be others than at the last call.
+    /// Returns the followed addresses, if they may have changed since the last call.
     pub(super) fn take_covered(&mut self) -> Option<BTreeSet<AddressKey>> {
         let current = self.current.iter();
         let covered = || current.flat_map(|watch| self.wanted.intersection(&watch.keys)).cloned().collect();
         std::mem::take(&mut self.regrouped).then(covered)
     }
 
-    /// Who answers for addresses of which something was heard since the last call.
+    /// Returns who answers for the addresses about which something was received since the last call.
     pub(super) fn changes(&mut self) -> Answering {
         let again = std::mem::take(&mut self.again);
         let Some(watch) = &mut self.current else { return Answering::new() };
@@ -209,8 +210,8 @@ impl Entries {
     }
 }
 
-/// Entries of the addresses that are followed, and which subinterfaces belong to which network instance: an address may
-/// stand in several.
+/// Entries of the followed addresses, and which subinterfaces belong to which network instance: an address may be in
+/// several.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     addresses: BTreeSet<IpAddr>,
@@ -220,14 +221,14 @@ pub(super) struct Table {
     everything: bool,
 }
 
-/// The steps down to an entry, and the key that names its address.
+/// The steps to an entry, and the key with its address.
 const TABLES: [([&str; 5], &str); 2] = [
     (["interface", "subinterface", "ipv4", "arp", "neighbor"], "ipv4-address"),
     (["interface", "subinterface", "ipv6", "neighbor-discovery", "neighbor"], "ipv6-address"),
 ];
-/// The leaf that is asked for.
+/// The leaf that is read.
 const LEAF: &str = "link-layer-address";
-/// The steps down to what belongs to a network instance.
+/// The steps to a member of a network instance.
 const MEMBER: [&str; 2] = ["network-instance", "interface"];
 
 impl Table {
@@ -235,7 +236,7 @@ impl Table {
         Self { addresses: keys.iter().map(|key| key.address).collect(), ..Self::default() }
     }
 
-    /// Merges one leaf; what is of something else is skipped.
+    /// Merges one leaf; leaves of something else are skipped.
     pub(super) fn set(&mut self, path: &[Elem], value: &Scalar, now: Instant) {
         let names = names(path);
         if names == [MEMBER[0], MEMBER[1], "oper-state"] {
@@ -260,7 +261,7 @@ impl Table {
         }
     }
 
-    /// Takes away what a path covers: a leaf, an entry, or all below a container.
+    /// Removes what a path covers: a leaf, an entry, or everything below a container.
     pub(super) fn delete(&mut self, path: &[Elem]) {
         let names = names(path);
         let at = |step: usize, key: &str, value: &str| path.get(step).is_none_or(|elem| elem.allows(key, value));
@@ -293,7 +294,7 @@ impl Table {
         }
     }
 
-    /// Forgets what was not repeated.
+    /// Removes entries that were not repeated.
     fn expire(&mut self, now: Instant) {
         let touched = &mut self.touched;
         self.entries.retain(|(address, _), (_, heard)| {
@@ -305,7 +306,7 @@ impl Table {
         });
     }
 
-    /// The entry of an address in a network instance.
+    /// Returns the entry of an address in a network instance.
     fn entry(&self, key: &AddressKey) -> Option<Entry> {
         let first = (key.network_instance.clone(), Arc::from(""));
         let mut members = self.members.range(first..).take_while(|(instance, _)| *instance == key.network_instance);

@@ -1,9 +1,9 @@
-//! Routes that are not plainly in the forwarding table.
+//! Finds routes that are not, or may not be, in the forwarding table.
 //!
-//! `last-failed-operation-type` is a history: no release says when it is reset. A failure counts as long as nothing
-//! acquits it: a successful operation later than the failure, or the switch's count of failed routes falling to zero.
-//! Of failures that were there before the agent looked, the ones with a success beside them may be old: where the switch
-//! counts fewer failed routes than have such a history, they are unconfirmed.
+//! `last-failed-operation-type` is a history, and no release documents when it is reset. A failure counts until
+//! something acquits it: a successful operation later than the failure, or the switch's count of failed routes falling
+//! to zero. A failure that was there before the agent looked may be old if a success is beside it: if the switch counts
+//! fewer failed routes than have such a history, these failures are unconfirmed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,25 +16,25 @@ use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{FibFault, FibFaultKind, FibKey, RouteKey, RouteTable};
 use crate::model::time::Timestamp;
 
-/// Faulty entries kept at most: beyond that, the rest of the network instance counts as not covered. A full forwarding
-/// table must not become a full memory.
+/// Most faulty entries that are kept; beyond that, the rest of the network instance counts as not covered. This bounds
+/// memory when the forwarding table is full.
 const MOST_ENTRIES: usize = 50_000;
 
 /// Why a leaf cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FibError {
-    /// The key is no prefix.
+    /// The key is not a prefix.
     #[error("'{0}' is not a prefix")]
     Prefix(String),
-    /// `last-successful-operation-timestamp` is no time.
+    /// `last-successful-operation-timestamp` is not a time.
     #[error("'{0}' is not a time")]
     Time(String),
 }
 
-/// The keys that distinguish an entry from others of its prefix and owner, by name.
+/// The keys, by name, that distinguish an entry from others with the same prefix and owner.
 type Keys = Vec<(String, String)>;
 
-/// One entry's operations, as far as they are not plainly done.
+/// The operations of one entry that are not known to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Operations {
     failure: Option<Failure>,
@@ -48,31 +48,31 @@ struct Failure {
     operation: String,
     /// When it was first seen.
     since: Timestamp,
-    /// It was there when the agent began to look.
+    /// Whether it was there when the agent began to look.
     standing: bool,
     /// Whether the entry was ever programmed (`last-successful-operation-type`); `None` until received.
     was_programmed: Option<bool>,
     weight: Weight,
 }
 
-/// What a failure is worth.
+/// How much a failure counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Weight {
     /// The route is not programmed.
     Certain,
-    /// It may be an old story.
+    /// The failure may be old.
     Doubtful,
     /// A success followed.
     Acquitted,
 }
 
-/// Entries that are not plainly programmed.
+/// Entries that are not known to be programmed.
 #[derive(Debug, Default)]
 pub(super) struct Fib {
     entries: BTreeMap<FibKey, BTreeMap<Keys, Operations>>,
     count: usize,
     touched: BTreeSet<FibKey>,
-    /// The existing entries were received: what fails from now on is new.
+    /// Whether the existing entries have been received, so that further failures are new.
     read: bool,
     /// Network instances with more faulty entries than are kept.
     overflowed: BTreeSet<NetworkInstanceName>,
@@ -98,7 +98,7 @@ impl Operations {
     /// Merges one leaf. `at` is the switch's timestamp.
     fn set(&mut self, leaf: &str, value: &Scalar, at: Timestamp, standing: bool) -> Result<(), FibError> {
         let text = value.text().unwrap_or_default();
-        // What is being taken out, or could not be, does not keep a route from forwarding.
+        // A route that is being removed, or whose removal failed, still forwards.
         let operation = Some(text).filter(|text| matches!(*text, "add" | "modify"));
         match leaf {
             "last-failed-operation-type" => match (operation, &self.failure) {
@@ -132,7 +132,7 @@ impl Operations {
         Ok(())
     }
 
-    /// Takes away a leaf, or all of them.
+    /// Removes a leaf, or all of them.
     fn delete(&mut self, below: &[&str]) {
         match below {
             ["fib-programming", "last-failed-operation-type"] => self.failure = None,
@@ -145,7 +145,7 @@ impl Operations {
 }
 
 impl Fib {
-    /// Merges the leaves of one notification, sent at `at`; those of something else are skipped. A failure comes
+    /// Merges the leaves of one notification, sent at `at`; leaves of something else are skipped. A failure is merged
     /// before its successes, in whatever order they came.
     pub(super) fn set_all<'a>(
         &mut self,
@@ -166,7 +166,7 @@ impl Fib {
         let ["network-instance", "route-table", _, "route", "fib-programming", leaf] = &*names else { return Ok(()) };
         let Some((key, keys)) = entry(path)? else { return Ok(()) };
         let known = self.entries.get(&key).is_some_and(|entries| entries.contains_key(&keys));
-        // Successes of what never failed are the bulk of the updates.
+        // Most updates are successes of entries that never failed.
         if !known && leaf.starts_with("last-successful") {
             return Ok(());
         }
@@ -180,7 +180,7 @@ impl Fib {
         result
     }
 
-    /// Takes away what a path covers: a leaf, an entry, or all below a container.
+    /// Removes what a path covers: a leaf, an entry, or everything below a container.
     pub(super) fn delete(&mut self, path: &[Elem]) -> Result<(), FibError> {
         let names = names(path);
         match &*names {
@@ -200,7 +200,7 @@ impl Fib {
         Ok(())
     }
 
-    /// Entries of a prefix that the given keys allow: a path need not give them all.
+    /// Returns the entries of a prefix that match the given keys. A path need not have all keys.
     fn matching(&self, route: &RouteKey, step: &Elem) -> Vec<(FibKey, Keys)> {
         let first = FibKey { route: route.clone(), owner: Arc::from("") };
         let of_route = self.entries.range(first..).take_while(|(key, _)| key.route == *route);
@@ -241,28 +241,28 @@ impl Fib {
         }
     }
 
-    /// What is wrong with one owner's route to a prefix.
+    /// Returns what is wrong with one owner's route to a prefix.
     pub(super) fn fault(&self, key: &FibKey) -> Option<FibFault> {
         let faults = self.entries.get(key)?.values().filter_map(Operations::fault);
         faults.max_by_key(|fault| (fault.kind, std::cmp::Reverse(fault.since)))
     }
 
-    /// Every fault.
+    /// Returns every fault.
     pub(super) fn faults(&self) -> impl Iterator<Item = (FibKey, FibFault)> {
         self.entries.keys().filter_map(|key| Some((key.clone(), self.fault(key)?)))
     }
 
-    /// Routes whose fault may be another one than at the last call.
+    /// Returns the routes whose fault may have changed since the last call.
     pub(super) fn take_touched(&mut self) -> BTreeSet<FibKey> {
         std::mem::take(&mut self.touched)
     }
 
-    /// Whether every faulty entry of a network instance is kept.
+    /// Returns whether every faulty entry of a network instance is kept.
     pub(super) fn holds_all(&self, instance: &NetworkInstanceName) -> bool {
         !self.overflowed.contains(instance)
     }
 
-    /// The existing entries were received. `before` is what was known so far: what it acquitted stays acquitted.
+    /// Notes that the existing entries have been received. Failures that were acquitted in `before` stay acquitted.
     pub(super) fn finish_reading(&mut self, before: Option<&Self>) {
         self.read = true;
         let acquitted = before.into_iter().flat_map(|fib| &fib.entries).flat_map(|(key, entries)| {
@@ -280,8 +280,9 @@ impl Fib {
         }
     }
 
-    /// Weighs the failures of a table against the switch's own count of failed prefixes. `recovered`: the count has just
-    /// fallen to zero. `reread`: the existing entries have just been read again because the count is ahead.
+    /// Weighs the failures of a table against the switch's own count of failed prefixes. `recovered`: whether the count
+    /// has just fallen to zero. `reread`: whether the existing entries have just been read again because the count is
+    /// ahead.
     pub(super) fn weigh(&mut self, table: &RouteTable, count: u64, recovered: bool, reread: bool) {
         let (open, acquitted) = (self.failed(table), self.prefixes(table, |weight| weight == Weight::Acquitted));
         let missing = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(open);
@@ -309,12 +310,12 @@ impl Fib {
         }
     }
 
-    /// Whether a failure in a table was acquitted: should the same happen again, nothing but the count shows it.
+    /// Returns whether a failure in a table was acquitted. If the same failure happens again, only the count shows it.
     pub(super) fn has_acquitted(&self, table: &RouteTable) -> bool {
         self.prefixes(table, |weight| weight == Weight::Acquitted) > 0
     }
 
-    /// Prefixes of a table that failed and were not acquitted.
+    /// Returns the number of prefixes of a table that failed and were not acquitted.
     pub(super) fn failed(&self, table: &RouteTable) -> usize {
         self.prefixes(table, |weight| weight != Weight::Acquitted)
     }
@@ -332,7 +333,7 @@ impl Fib {
     }
 }
 
-/// The prefix a path leads to or below; `None` if it leads to no single one.
+/// Returns the prefix that a path leads to or below; `None` if it does not lead to a single one.
 fn prefix(path: &[Elem]) -> Result<Option<RouteKey>, FibError> {
     let (Some(instance), Some(route)) = (path.first().and_then(|elem| elem.key("name")), path.get(3)) else {
         return Ok(None);
@@ -345,7 +346,7 @@ fn prefix(path: &[Elem]) -> Result<Option<RouteKey>, FibError> {
     Ok(Some(RouteKey { network_instance: NetworkInstanceName::from(instance), prefix: net.trunc() }))
 }
 
-/// The entry a path leads below.
+/// Returns the entry that a path leads below.
 fn entry(path: &[Elem]) -> Result<Option<(FibKey, Keys)>, FibError> {
     let Some(route) = prefix(path)? else { return Ok(None) };
     let step = &path[3];
@@ -382,7 +383,7 @@ mod tests {
         RouteTable { network_instance: "default".into(), family: IpFamily::Ipv4 }
     }
 
-    /// Leaves of one entry in one notification.
+    /// Sets leaves of one entry by one notification.
     fn tell(fib: &mut Fib, second: i64, prefix: &str, owner: &str, leaves: &[(&str, &str)]) {
         let leaves: Vec<_> = leaves
             .iter()
@@ -395,7 +396,7 @@ mod tests {
         assert_eq!(errors, [""; 0]);
     }
 
-    /// Faults by the last octet of the prefix, and owner.
+    /// Returns faults by the last octet of the prefix, and owner.
     fn faults(fib: &Fib) -> Vec<(u8, String, FibFaultKind)> {
         let octet = |key: &FibKey| match key.route.prefix.addr() {
             std::net::IpAddr::V4(address) => address.octets()[3],

@@ -1,4 +1,4 @@
-//! The decoders of subscriptions and answers, for a fuzzer.
+//! Exposes the decoders of subscriptions and answers to a fuzzer.
 
 use jiff::Timestamp;
 use prost::Message;
@@ -24,7 +24,7 @@ pub(crate) fn subscription(bytes: &[u8]) -> Vec<Event> {
     let (mut neighbors, mut counters, mut fib) = (Neighbors::default(), Counters::default(), Fib::default());
     let mut read: Vec<(Vec<Elem>, Scalar)> = Vec::new();
     for update in &notification.update {
-        // What cannot be read is left out, as by the source.
+        // What cannot be read is skipped, as the source does.
         let _ = leaves(prefix, update, |path, value| read.push((path.to_vec(), value.clone())));
     }
     let mut counted = Vec::new();
@@ -54,7 +54,7 @@ pub(crate) fn subscription(bytes: &[u8]) -> Vec<Event> {
     events
 }
 
-/// Looks for everything in an answer; returns how many leaves it has.
+/// Looks for everything in an answer; returns the number of its leaves.
 pub(crate) fn answer(bytes: &[u8]) -> usize {
     gnmi::GetResponse::decode(bytes).map_or(0, investigator::fuzz::look_through)
 }

@@ -1,4 +1,4 @@
-//! One Get: the state at a path as one JSON value.
+//! Reads the state at a path as one JSON value, by one Get.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Why the state at a path could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum GetError {
-    /// The path is none.
+    /// The path is malformed.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// No usable password; the text names the file.
+    /// There is no usable password; the text names the file.
     #[error("{0}")]
     Credentials(String),
-    /// No connection.
+    /// There is no connection.
     #[error("no connection to the gNMI server")]
     Connect(#[source] ConnectError),
     /// The server refused or failed.
@@ -38,13 +38,13 @@ pub enum GetError {
         /// The answer.
         status: Status,
     },
-    /// What came is no JSON.
+    /// The answer is not JSON.
     #[error("the gNMI server answers with something that is not JSON")]
     Json(#[source] serde_json::Error),
 }
 
 impl GetError {
-    /// What the server refused: `Get` as a whole, or the path. `None` where it failed otherwise.
+    /// Returns what the server refused: `Get` as a whole, or the path. `None` if it failed otherwise.
     pub fn refused(&self) -> Option<Refused> {
         let Self::Status { path, status } = self else { return None };
         let mut refused = Refused::default();
@@ -63,16 +63,16 @@ impl From<CredentialsError> for GetError {
     }
 }
 
-/// Reads the state at `path` (`/k8s-services`) with one request: the content of that node, member names without module
-/// prefixes; null where nothing stands.
+/// Reads the state at `path` (`/k8s-services`) with one request. Returns the content of that node, with member names
+/// without module prefixes; null if the node does not exist.
 ///
 /// # Errors
-/// When the server is out of reach, or refuses the user or the path: what stands there is unknown then.
+/// If the server does not answer, or refuses the user or the path. The content is unknown then.
 pub async fn get(endpoint: &Endpoint, credentials: &Credentials, path: &str) -> Result<Value, GetError> {
     read(endpoint, credentials, path, DataType::State).await
 }
 
-/// Reads what is configured at `path`, as [`get`] reads state.
+/// Reads the configuration at `path`, as [`get`] reads state.
 ///
 /// # Errors
 /// As [`get`].
@@ -102,7 +102,7 @@ async fn bounded<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, 
     tokio::time::timeout(TIMEOUT, call).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Puts every update of a response where it belongs below the path asked for.
+/// Puts every update of a response in its place below the requested path.
 fn compose(asked: &[Elem], response: gnmi::GetResponse) -> Result<Value, serde_json::Error> {
     let mut whole = Value::Null;
     for notification in response.notification {
@@ -115,7 +115,7 @@ fn compose(asked: &[Elem], response: gnmi::GetResponse) -> Result<Value, serde_j
             };
             match path.get(asked.len()..) {
                 Some(below) => place(&mut whole, below, value),
-                // An answer from further up holds the path asked for.
+                // An answer from further up contains the requested path.
                 None => place(&mut whole, &[], asked[path.len()..].iter().fold(value, dig)),
             }
         }
@@ -123,7 +123,7 @@ fn compose(asked: &[Elem], response: gnmi::GetResponse) -> Result<Value, serde_j
     Ok(whole)
 }
 
-/// The member, or the list entry, a step leads to.
+/// Returns the member, or the list entry, that a step leads to.
 fn dig(value: Value, step: &Elem) -> Value {
     let Value::Object(mut members) = value else { return Value::Null };
     match members.remove(&step.name) {
@@ -174,7 +174,7 @@ fn merge(whole: &mut Value, value: Value) {
     }
 }
 
-/// The value with member names that are names alone.
+/// Removes module prefixes from member names.
 pub fn unprefixed(value: Value) -> Value {
     match value {
         Value::Object(members) => {

@@ -1,5 +1,6 @@
-//! Updates to leaves. A server sends one leaf as a scalar at its own path, as an object with one member at its container or
-//! list entry, or as nested JSON at any height: here all become the same leaves, to be merged one by one.
+//! Splits updates into leaves. A server sends a leaf as a scalar at its own path, as an object with one member at its
+//! container or list entry, or as nested JSON at any height. Here all of these become the same leaves, which are merged
+//! one by one.
 
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ pub(super) enum Scalar {
 }
 
 impl Scalar {
-    /// An unsigned number, however it was spelled.
+    /// Returns an unsigned number, in whatever form it was sent.
     pub(super) fn number(&self) -> Option<u64> {
         match self {
             Self::Number(number) => Some(*number),
@@ -28,7 +29,7 @@ impl Scalar {
         }
     }
 
-    /// A boolean, however it was spelled.
+    /// Returns a boolean, in whatever form it was sent.
     pub(super) fn boolean(&self) -> Option<bool> {
         match self {
             Self::Boolean(boolean) => Some(*boolean),
@@ -37,7 +38,7 @@ impl Scalar {
         }
     }
 
-    /// A text without the module prefix of an identity.
+    /// Returns a text without the module prefix of an identity.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -49,15 +50,15 @@ impl Scalar {
 /// Why an update, or part of it, cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UpdateError {
-    /// Not JSON.
+    /// The value is not JSON.
     #[error("the value is not JSON")]
     Json(#[source] serde_json::Error),
-    /// A value of a kind no leaf has here.
+    /// The value has a type that no leaf here has.
     #[error("the value has no readable type")]
     Type,
 }
 
-/// Calls back with every leaf of an update and its whole path.
+/// Calls `each` with every leaf of an update and its whole path.
 pub(super) fn leaves(
     prefix: Option<&gnmi::Path>,
     update: &gnmi::Update,
@@ -102,7 +103,7 @@ fn walk(path: &mut Vec<Elem>, value: &Value, each: &mut impl FnMut(&[Elem], &Sca
             let scalar = number.as_u64().map_or_else(|| Scalar::Text(number.to_string()), Scalar::Number);
             each(path, &scalar);
         }
-        // Leaf-lists and empty leaves say nothing that is read here.
+        // No leaf-list or empty leaf is read here.
         Value::Array(_) | Value::Null => {}
     }
 }

@@ -1,4 +1,4 @@
-//! The table of BGP neighbors, merged leaf by leaf.
+//! Stores the table of BGP neighbors, merged leaf by leaf.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,16 +14,16 @@ use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{Neighbor, NeighborKey, PeerAddress, SessionState};
 use crate::model::time::Timestamp;
 
-/// The steps down to a neighbor.
+/// The steps to a neighbor.
 const NEIGHBOR: [&str; 4] = ["network-instance", "protocols", "bgp", "neighbor"];
 
 /// Why a leaf of a neighbor cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NeighborError {
-    /// The key is no peer address.
+    /// The key is not a peer address.
     #[error("'{0}' is not a peer address")]
     Peer(String),
-    /// A value of the wrong kind.
+    /// A value has the wrong type.
     #[error("{leaf} of neighbor {peer} has the unreadable value {value}")]
     Value { leaf: String, peer: PeerAddress, value: String },
 }
@@ -34,14 +34,14 @@ struct Entry {
     session: Option<SessionState>,
     last_established: Option<Timestamp>,
     dynamic: bool,
-    /// By address family.
+    /// Received routes by address family.
     received: BTreeMap<String, u32>,
     notifications: Notifications,
 }
 
 impl Entry {
-    /// The neighbor, once its session state is known. A neighbor of which only lesser leaves are left is on its way out: the
-    /// switch takes leaves away one by one.
+    /// Returns the neighbor, once its session state is known. A neighbor with only other leaves is about to be removed:
+    /// the switch removes leaves one by one.
     fn neighbor(&self) -> Option<Neighbor> {
         self.session?;
         let received = self.received.values().fold(0u32, |sum, routes| sum.saturating_add(*routes));
@@ -60,15 +60,15 @@ pub(super) struct Neighbors {
     entries: BTreeMap<NeighborKey, Entry>,
     published: Published<NeighborKey, Neighbor>,
     touched: BTreeSet<NeighborKey>,
-    /// Of dynamic neighbors that are gone: nobody can be asked for them any more.
+    /// NOTIFICATIONs of dynamic neighbors that are gone, so that they cannot be read any more.
     last_words: BTreeMap<NeighborKey, Notifications>,
 }
 
-/// Neighbors whose last words are kept: whoever opens sessions from many addresses makes no more of them than this.
+/// Most neighbors whose last NOTIFICATIONs are kept, however many addresses sessions are opened from.
 const MOST_LAST_WORDS: usize = 4096;
 
 impl Neighbors {
-    /// Merges one leaf; false if it is of something else.
+    /// Merges one leaf; returns false if it is not of a neighbor.
     pub(super) fn set(&mut self, path: &[Elem], value: &Scalar) -> Result<bool, NeighborError> {
         let names = names(path);
         let Some(leaf) = names.strip_prefix(&NEIGHBOR) else { return Ok(false) };
@@ -106,7 +106,7 @@ impl Neighbors {
         Ok(true)
     }
 
-    /// Takes away what a path covers: a leaf, a neighbor, or all below a container.
+    /// Removes what a path covers: a leaf, a neighbor, or everything below a container.
     pub(super) fn delete(&mut self, path: &[Elem]) {
         let names = names(path);
         if !names.iter().zip(NEIGHBOR).all(|(name, expected)| *name == expected) {
@@ -115,7 +115,7 @@ impl Neighbors {
         let leaf = names.get(NEIGHBOR.len()..).unwrap_or_default();
         let whole = matches!(leaf, [] | ["session-state"]);
         let peer = path.get(3).and_then(|elem| elem.key("peer-address")).filter(|peer| *peer != "*");
-        // An unreadable peer is none that was ever taken in.
+        // A neighbor with an unreadable address was never stored.
         let Ok(peer) = peer.map(peer_address).transpose() else { return };
         let covered = |key: &NeighborKey| {
             path.first().is_none_or(|elem| elem.allows("name", key.network_instance.as_str()))
@@ -142,20 +142,20 @@ impl Neighbors {
         }
     }
 
-    /// What a dynamic neighbor told of NOTIFICATIONs before it vanished with its session.
+    /// Returns the NOTIFICATIONs of a dynamic neighbor before it vanished with its session.
     pub(super) fn last_words(&self, key: &NeighborKey) -> Option<NeighborWords> {
         let [received, sent] = self.last_words.get(key)?.last();
         (received.is_some() || sent.is_some()).then(|| NeighborWords { received, sent, ..NeighborWords::default() })
     }
 
-    /// The whole table.
+    /// Returns the whole table.
     pub(super) fn all(&mut self) -> Update<NeighborKey, Neighbor> {
         self.touched.clear();
         let all = self.entries.iter().filter_map(|(key, entry)| Some((key.clone(), entry.neighbor()?))).collect();
         self.published.all(all)
     }
 
-    /// What is different from what the engine was sent.
+    /// Returns what differs from what was sent to the engine.
     pub(super) fn changes(&mut self) -> Vec<Update<NeighborKey, Neighbor>> {
         let touched = std::mem::take(&mut self.touched);
         let now = |key: &NeighborKey| self.entries.get(key).and_then(Entry::neighbor);
@@ -164,7 +164,7 @@ impl Neighbors {
     }
 }
 
-/// `192.168.1.11`, or `fe80::1%ethernet-1/1.0`.
+/// Parses `192.168.1.11` or `fe80::1%ethernet-1/1.0`.
 fn peer_address(text: &str) -> Result<PeerAddress, NeighborError> {
     let (ip, interface) = match text.split_once('%') {
         Some((ip, interface)) => (ip, Some(Arc::from(interface))),

@@ -1,11 +1,11 @@
-//! The last NOTIFICATION each way, merged leaf by leaf.
+//! Stores the last NOTIFICATION in each direction, merged leaf by leaf.
 
 use std::sync::Arc;
 
 use super::leaf::Scalar;
 use crate::model::inquiry::Notification;
 
-/// What a neighbor tells of NOTIFICATIONs.
+/// The last NOTIFICATIONs of a neighbor.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notifications {
     received: Option<Notification>,
@@ -13,7 +13,7 @@ pub(super) struct Notifications {
 }
 
 impl Notifications {
-    /// Merges a leaf below a neighbor; false if it is of something else.
+    /// Merges a leaf below a neighbor; returns false if it is not of a NOTIFICATION.
     pub(super) fn set(&mut self, leaf: &[&str], value: &Scalar) -> bool {
         let (notification, leaf) = match leaf {
             ["received-messages", leaf] => (&mut self.received, leaf),
@@ -32,7 +32,7 @@ impl Notifications {
         true
     }
 
-    /// The last one received, and the last one sent, as far as their code was told.
+    /// Returns the last one received and the last one sent, if their code is known.
     pub(super) fn last(&self) -> [Option<Notification>; 2] {
         [&self.received, &self.sent].map(|one| one.clone().filter(|one| !one.code.is_empty()))
     }

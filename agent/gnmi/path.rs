@@ -1,10 +1,10 @@
-//! gNMI paths: names without module prefixes, keys as they are.
+//! Converts gNMI paths: names without module prefixes, keys unchanged.
 
 use srl_proto::gnmi;
 
 use crate::path::{Element, Path, PathError};
 
-/// Lists whose entries are read out of nested JSON, and the leaves that are their keys.
+/// Lists whose entries are read from nested JSON, and the leaves that are their keys.
 const LISTS: &[(&str, &[&str])] = &[
     ("network-instance", &["name"]),
     ("neighbor", &["peer-address", "ipv4-address", "ipv6-address"]),
@@ -28,7 +28,7 @@ const LISTS: &[(&str, &[&str])] = &[
     ("mac", &["address"]),
 ];
 
-/// Keys that are identities: their values carry a module prefix that says nothing.
+/// Keys whose values are identities: the module prefix is removed.
 const IDENTITY_KEYS: &[&str] = &["afi-safi-name", "route-type"];
 
 /// One step of a path.
@@ -40,7 +40,7 @@ pub(super) struct Elem {
 }
 
 impl Elem {
-    /// A step into a container or leaf.
+    /// Creates a step into a container or leaf.
     pub(super) fn named(name: &str) -> Self {
         Self { name: name.to_owned(), keys: Vec::new() }
     }
@@ -58,17 +58,17 @@ impl Elem {
         Self { name: bare(&elem.name).to_owned(), keys }
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub(super) fn key(&self, name: &str) -> Option<&str> {
         self.keys.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a key, where the step has it, allows this value.
+    /// Returns whether the step allows this value of a key: it has the value, a wildcard, or no such key.
     pub(super) fn allows(&self, name: &str, value: &str) -> bool {
         self.key(name).is_none_or(|key| key == "*" || key == value)
     }
 
-    /// The step into the entry a JSON object stands for; `None` in a list that is not read.
+    /// Returns the step into the entry that a JSON object represents; `None` in a list that is not read.
     pub(super) fn entry(list: &str, object: &serde_json::Map<String, serde_json::Value>) -> Option<Self> {
         let (_, names) = LISTS.iter().find(|(name, _)| *name == list)?;
         let mut keys = Vec::new();
@@ -87,7 +87,7 @@ impl Elem {
     }
 }
 
-/// A name without its module prefix.
+/// Returns a name without its module prefix.
 pub(super) fn bare(name: &str) -> &str {
     name.split_once(':').map_or(name, |(_, name)| name)
 }
@@ -96,17 +96,17 @@ fn key_value<'a>(key: &str, value: &'a str) -> &'a str {
     if IDENTITY_KEYS.contains(&key) { bare(value) } else { value }
 }
 
-/// The steps of a path behind its prefix.
+/// Returns the steps of a prefix and a path.
 pub(super) fn elems(prefix: Option<&gnmi::Path>, path: Option<&gnmi::Path>) -> Vec<Elem> {
     [prefix, path].into_iter().flatten().flat_map(|path| &path.elem).map(Elem::from_wire).collect()
 }
 
-/// The names of the steps, for matching.
+/// Returns the names of the steps, for matching.
 pub(super) fn names(path: &[Elem]) -> Vec<&str> {
     path.iter().map(|elem| elem.name.as_str()).collect()
 }
 
-/// Reads `/a/b[key=value]/c`.
+/// Parses `/a/b[key=value]/c`.
 pub(super) fn parse(text: &str) -> Result<gnmi::Path, PathError> {
     let path: Path = text.parse()?;
     let elem = |Element { name, keys }: &Element| gnmi::PathElem {
@@ -116,7 +116,7 @@ pub(super) fn parse(text: &str) -> Result<gnmi::Path, PathError> {
     Ok(gnmi::Path { elem: path.elements().iter().map(elem).collect(), ..Default::default() })
 }
 
-/// A value as it stands between brackets.
+/// Escapes a value for use between brackets.
 pub(super) fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace(']', "\\]")
 }

@@ -1,4 +1,4 @@
-//! What a gNMI server takes of what the agent asks: every request once, in the forms the agent would try.
+//! Finds out what a gNMI server accepts: sends every request of the agent once, in the forms the agent would try.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,44 +19,44 @@ use crate::model::names::NetworkInstanceName;
 use crate::supervise::{chain, words};
 use srl_proto::gnmi;
 
-/// How long the server may take to begin telling neighbors, and to answer a Get.
+/// How long the server may take to start sending neighbors, and to answer a Get.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A subscription to changes alone that was not refused by now is accepted.
+/// A subscription to changes only counts as accepted if it was not refused within this time.
 const ACCEPTED_AFTER: Duration = Duration::from_secs(2);
 
-/// An address that nobody has.
+/// An address that no host has (TEST-NET-1).
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-/// What a server takes.
+/// What a server accepts.
 #[derive(Clone, Debug)]
 pub struct Probed {
     /// The encoding the agent would use.
     pub encoding: &'static str,
-    /// What it refuses, and the agent does without.
+    /// What the server refuses and the agent can do without.
     pub refused: Refused,
 }
 
-/// Why a server is of no use.
+/// Why a server cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeError {
     /// There is no usable password.
     Password(String),
-    /// There is no such socket.
+    /// The socket does not exist.
     Absent(String),
     /// There is no connection.
     Connection(String),
     /// User or password are not accepted.
     Credentials(String),
-    /// It was asked too often in this minute, by whomever.
+    /// The server received too many requests in this minute, from any client.
     Limit(String),
-    /// It refuses what the agent cannot do without, or fails.
+    /// The server refuses something the agent needs, or fails.
     Failed(String),
 }
 
-/// Asks a server for everything the agent asks it for. `instances` are the network instances whose FIB programming matters.
+/// Sends a server everything that the agent asks. `instances` are the network instances whose FIB programming matters.
 ///
 /// # Errors
-/// The server is of no use to the agent.
+/// If the agent cannot use the server.
 pub async fn probe(options: &Options, instances: &BTreeSet<NetworkInstanceName>) -> Result<Probed, ProbeError> {
     let secret = options.credentials.read().await.map_err(|error| ProbeError::Password(chain(&error)))?;
     let connected = Client::connect(&options.endpoint, secret.clone()).await;
@@ -113,7 +113,7 @@ async fn begun(client: &Client, request: gnmi::SubscribeRequest, patience: Durat
     }
 }
 
-/// Gives up what a refusal is about, as the agent does; false if nothing is left to give up.
+/// Gives up what a refusal is about, as the agent does; returns false if nothing is left to give up.
 fn simpler(plan: &mut Plan, rpc: Rpc, status: &Status) -> bool {
     match refusal(status) {
         Refusal::Encoding => plan.next_encoding(),
@@ -122,9 +122,9 @@ fn simpler(plan: &mut Plan, rpc: Rpc, status: &Status) -> bool {
     }
 }
 
-/// The tables the agent looks into when something is not up that the server does not have.
+/// Returns the tables that the agent reads when something is not up, but that the server does not have.
 async fn refused_tables(client: &Client, encoding: gnmi::Encoding) -> Result<Vec<std::sync::Arc<str>>, Status> {
-    // All at once, as others share the server's limit; one by one where that is refused.
+    // All at once, because others share the server's limit; one by one only if that is refused.
     let (tables, paths): (Vec<_>, Vec<_>) = questions_of_each_kind(NOBODY).unzip();
     if !refuses(client, encoding, &paths.concat()).await? {
         return Ok(Vec::new());
@@ -138,7 +138,7 @@ async fn refused_tables(client: &Client, encoding: gnmi::Encoding) -> Result<Vec
     Ok(refused)
 }
 
-/// Whether a Get of these paths is refused for one of them.
+/// Returns whether a Get of these paths is refused because of one of them.
 async fn refuses(client: &Client, encoding: gnmi::Encoding, paths: &[String]) -> Result<bool, Status> {
     let request = gnmi::GetRequest {
         path: paths.iter().filter_map(|path| parse(path).ok()).collect(),

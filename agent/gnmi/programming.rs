@@ -7,8 +7,8 @@
 //!    └──── retried ── Paused
 //! ```
 //!
-//! What is followed stays in force until its successor is complete: a refusal or a slow server takes nothing away. A
-//! network instance that neither the current watch nor a count of zero covers has unknown faults.
+//! The current watch stays in force until its successor is complete, so that neither a refusal nor a slow server loses
+//! anything. In a network instance that neither the current watch nor a count of zero covers, faults are unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::task::Poll;
@@ -27,45 +27,45 @@ use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{Coverage, FibFault, FibKey, RouteTable};
 use srl_proto::gnmi;
 
-/// A server that has not refused `updates_only` for this long has accepted it: it may have nothing to say for days.
+/// A server that has not refused `updates_only` within this time has accepted it: it may have nothing to send for days.
 const ACCEPTED_AFTER: Duration = Duration::from_secs(2);
-/// Tables with this many active routes at most are read in full: what is pending or suppressed has no counter.
+/// Tables with at most this many active routes are read in full, because pending and suppressed routes have no counter.
 const SMALL_TABLE: u64 = 4096;
 
-/// Which of two watches something is of.
+/// Identifies one of two watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
-    /// In force.
+    /// The watch in force.
     Current,
-    /// Being read.
+    /// The watch that is being read.
     Attempt,
 }
 
-/// Which stream of a watch.
+/// Identifies a stream of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Changes alone.
+    /// Changes only.
     Changes,
-    /// What stands, then changes.
+    /// Existing entries, then changes.
     Full,
 }
 
-/// What a stream of a watch has brought.
+/// A message of a stream of a watch.
 pub(super) type Message = (Slot, Part, Option<Result<gnmi::SubscribeResponse, Status>>);
 
-/// One or two subscriptions, and what they brought.
+/// One or two subscriptions, and what they have received.
 struct Watch {
     instances: BTreeSet<NetworkInstanceName>,
     in_full: BTreeSet<NetworkInstanceName>,
     /// Follows the instances that are not read in full.
     changes: Option<Responses>,
-    /// Follows those that are.
+    /// Follows the instances that are read in full.
     full: Option<Responses>,
-    /// Until when a refusal of `changes` is waited for; `None` once it is accepted, or where there is none.
+    /// Until when a refusal of `changes` may come; `None` once it is accepted, or without such a stream.
     unaccepted: Option<Instant>,
-    /// The existing entries were received, or nothing is read in full.
+    /// Whether the existing entries have been received, or nothing is read in full.
     read: bool,
-    /// It was started because the switch counts more failures than it sent.
+    /// Whether it was started because the switch counts more failures than it sent.
     reread: bool,
     table: Fib,
 }
@@ -90,25 +90,25 @@ impl Watch {
     }
 }
 
-/// What becomes of the next watch.
+/// The state of the next watch.
 enum Attempt {
-    /// None is needed, or none can be had.
+    /// None is needed, or none is possible.
     Idle,
     /// It is being received.
     Reading(Box<Watch>),
-    /// It is started again then: the server limits requests.
+    /// It is started again at this time: the server limits requests.
     Paused(Instant),
 }
 
 /// FIB programming in the network instances that clusters use.
 pub(super) struct Programming {
     wanted: BTreeSet<NetworkInstanceName>,
-    /// What is in force.
+    /// The watch in force.
     current: Option<Watch>,
     attempt: Attempt,
-    /// When the count of failures is compared with those received.
+    /// When the count of failures is next compared with those received.
     recheck: Option<Instant>,
-    /// When it may next have everything read again.
+    /// When everything may next be read again because of that.
     next_reread: Option<Instant>,
 }
 
@@ -118,7 +118,7 @@ impl Default for Programming {
     }
 }
 
-/// What a new watch is made from.
+/// What a new watch needs.
 pub(super) struct Server<'a> {
     pub(super) client: &'a Client,
     pub(super) plan: &'a Plan,
@@ -127,13 +127,13 @@ pub(super) struct Server<'a> {
 }
 
 impl Programming {
-    /// Follows these network instances from now on. What is followed now stays in force until all of them are read.
+    /// Sets the network instances to follow. The current watch stays in force until all of them are read.
     pub(super) fn start(&mut self, wanted: BTreeSet<NetworkInstanceName>, server: &mut Server<'_>) {
         self.wanted = wanted;
         self.attempt(&BTreeSet::new(), server);
     }
 
-    /// Begins another reading; of the network instances in `again` in any case in full.
+    /// Starts another reading; network instances in `again` are always read in full.
     fn attempt(&mut self, again: &BTreeSet<NetworkInstanceName>, server: &mut Server<'_>) {
         let now = Instant::now();
         let (plan, counters) = (server.plan, server.counters);
@@ -168,17 +168,17 @@ impl Programming {
         }));
     }
 
-    /// The network instances that are followed, or are to be.
+    /// Returns the network instances that are followed, or are to be followed.
     pub(super) fn wanted(&self) -> &BTreeSet<NetworkInstanceName> {
         &self.wanted
     }
 
-    /// Whether what stands is being read.
+    /// Returns whether existing entries are being read.
     pub(super) fn is_reading(&self) -> bool {
         matches!(&self.attempt, Attempt::Reading(watch) if !watch.read)
     }
 
-    /// The next message of any stream; never, where there is none.
+    /// Returns the next message of any stream; never returns without a stream.
     pub(super) async fn next(&mut self) -> Message {
         std::future::poll_fn(|cx| {
             if let Some(watch) = &mut self.current
@@ -196,7 +196,7 @@ impl Programming {
         .await
     }
 
-    /// When something is due.
+    /// Returns when something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let attempt = match &self.attempt {
             Attempt::Idle => None,
@@ -206,7 +206,7 @@ impl Programming {
         [attempt, self.recheck].into_iter().flatten().min()
     }
 
-    /// The table of a stream.
+    /// Returns the table of a watch.
     pub(super) fn table(&mut self, slot: Slot) -> Option<&mut Fib> {
         match (slot, &mut self.attempt) {
             (Slot::Current, _) => self.current.as_mut().map(|watch| &mut watch.table),
@@ -215,7 +215,8 @@ impl Programming {
         }
     }
 
-    /// A stream has brought a message: it is accepted. `synced`: the existing entries were received.
+    /// Notes a message of a stream, which is thereby accepted. `synced`: whether the existing entries have been
+    /// received.
     pub(super) fn heard(&mut self, slot: Slot, part: Part, synced: bool) {
         if let (Slot::Attempt, Attempt::Reading(watch)) = (slot, &mut self.attempt) {
             match part {
@@ -225,7 +226,7 @@ impl Programming {
         }
     }
 
-    /// Puts the attempt in force if it is complete; true if it was.
+    /// Puts the attempt in force if it is complete; returns whether it was.
     pub(super) fn complete(&mut self, now: Instant, counters: &Counters) -> bool {
         match std::mem::replace(&mut self.attempt, Attempt::Idle) {
             Attempt::Reading(mut watch) if watch.is_complete(now) => {
@@ -246,7 +247,7 @@ impl Programming {
         }
     }
 
-    /// A stream was refused, or ended: its watch is of no use.
+    /// Drops the watch of a stream that was refused or has ended.
     pub(super) fn drop_watch(&mut self, slot: Slot) {
         match slot {
             Slot::Current => self.current = None,
@@ -254,12 +255,13 @@ impl Programming {
         }
     }
 
-    /// Starts again at this moment.
+    /// Schedules another reading.
     pub(super) fn pause(&mut self, until: Instant) {
         self.attempt = Attempt::Paused(until);
     }
 
-    /// Does what is due: starts again after a pause, or reads again where the count of failures is ahead of those received.
+    /// Does what is due: starts again after a pause, or reads again if the count of failures is ahead of those
+    /// received.
     pub(super) fn time(&mut self, now: Instant, reread_pause: Duration, server: &mut Server<'_>) {
         if matches!(self.attempt, Attempt::Paused(until) if until <= now) {
             self.attempt(&BTreeSet::new(), server);
@@ -275,7 +277,7 @@ impl Programming {
         }
     }
 
-    /// The count of failures has changed. `lead`: how long it may be ahead of what was received.
+    /// Applies a changed count of failures. `lead`: how long it may be ahead of what was received.
     pub(super) fn counted(&mut self, table: &RouteTable, count: u64, recovered: bool, lead: Duration) {
         if let Some(watch) = self.current.as_mut().filter(|watch| watch.instances.contains(&table.network_instance)) {
             watch.table.weigh(table, count, recovered, false);
@@ -284,7 +286,7 @@ impl Programming {
         self.recheck.get_or_insert(self.next_reread.map_or(earliest, |next| next.max(earliest)));
     }
 
-    /// Network instances with more failures than were received, which a full reading would show.
+    /// Returns the network instances with more failures than were received, if reading them in full would show these.
     fn behind(&self, counters: &Counters) -> BTreeSet<NetworkInstanceName> {
         let Some(watch) = &self.current else { return BTreeSet::new() };
         let is_behind = |instance: &&NetworkInstanceName| {
@@ -296,7 +298,7 @@ impl Programming {
         watch.instances.iter().filter(is_behind).cloned().collect()
     }
 
-    /// Tables of which every fault is known.
+    /// Returns the tables of which every fault is known.
     pub(super) fn coverage(&self, counters: &Counters) -> Coverage {
         let watched = |instance: &NetworkInstanceName| {
             self.current
@@ -307,8 +309,8 @@ impl Programming {
         Coverage { fib: self.wanted.iter().flat_map(tables).filter(covered).collect() }
     }
 
-    /// Every fault, given those the engine knows: of a network instance that is not watched, earlier ones stand unless
-    /// the switch counts none.
+    /// Returns every fault. In network instances that are not watched, the faults in `known` remain unless the switch
+    /// counts none.
     pub(super) fn faults(&self, known: &BTreeMap<FibKey, FibFault>, counters: &Counters) -> BTreeMap<FibKey, FibFault> {
         let watched = |instance: &NetworkInstanceName| {
             self.current.as_ref().is_some_and(|watch| watch.instances.contains(instance))

@@ -1,4 +1,4 @@
-//! What the engine was last sent of a keyed table, so that only differences are sent.
+//! Keeps what the engine was last sent of a keyed table, so that only differences are sent.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ impl<K, V> Default for Published<K, V> {
 }
 
 impl<K: Ord + Clone, V: PartialEq + Clone> Published<K, V> {
-    /// The entries the engine knows.
+    /// Returns the entries the engine knows.
     pub(super) fn entries(&self) -> &BTreeMap<K, V> {
         &self.0
     }
 
-    /// Records what an entry is now; returns the update if the engine knows it otherwise.
+    /// Records an entry; returns the update if the engine knows another value.
     pub(super) fn change(&mut self, key: K, now: Option<V>) -> Option<Update<K, V>> {
         if self.0.get(&key) == now.as_ref() {
             return None;
@@ -37,7 +37,7 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Published<K, V> {
         })
     }
 
-    /// Records the whole table; returns what is different from before.
+    /// Records the whole table; returns the differences.
     pub(super) fn replace(&mut self, now: BTreeMap<K, V>) -> Vec<Update<K, V>> {
         let gone: Vec<K> = self.0.keys().filter(|key| !now.contains_key(*key)).cloned().collect();
         let gone = gone.into_iter().map(|key| (key, None));

@@ -1,14 +1,14 @@
-//! How many requests the agent makes: servers limit them (60 a minute by default) for all their clients together.
+//! Limits how many requests the agent makes: servers have one limit (60 a minute by default) for all their clients.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What limits count by.
+/// The period that limits apply to.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Requests of the last minute, and how many may be made.
+/// Requests of the last minute, and how many are allowed.
 #[derive(Debug)]
 pub(super) struct Requests {
     most: usize,
@@ -16,7 +16,7 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// At most `most` requests in any minute.
+    /// Allows at most `most` requests in any minute.
     pub(super) fn new(most: usize) -> Self {
         Self { most, made: VecDeque::with_capacity(most) }
     }
@@ -24,7 +24,7 @@ impl Requests {
     /// Counts a request that is about to be made.
     ///
     /// # Errors
-    /// When as many as may be were made within the last minute: the moment to try again.
+    /// The moment to try again, if as many requests as allowed were made within the last minute.
     pub(super) fn admit(&mut self, now: Instant) -> Result<(), Instant> {
         let earliest = self.earliest(now);
         if earliest > now {
@@ -34,7 +34,7 @@ impl Requests {
         Ok(())
     }
 
-    /// When the next request may be made.
+    /// Returns when the next request may be made.
     pub(super) fn earliest(&mut self, now: Instant) -> Instant {
         while self.made.front().is_some_and(|made| *made + MINUTE <= now) {
             self.made.pop_front();

@@ -1,4 +1,4 @@
-//! The supervised loop: one connection after another.
+//! Runs the supervised loop: one connection after another.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,37 +23,37 @@ use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{Coverage, FibFault, FibKey, RouteTable};
 use crate::supervise::{Backoff, Outage, Throttle, chain, words};
 
-/// At most one log line about unreadable updates in this time.
+/// Least time between two log lines about unreadable updates.
 const COMPLAINTS: Duration = Duration::from_secs(30);
-/// Requests of all kinds in any minute, over every reconnect and fallback: the limit of the server is shared.
+/// Most requests of all kinds in any minute, across reconnects and fallbacks: other clients share the server's limit.
 const REQUESTS: usize = 30;
 /// How long the server may take to name its encodings.
 const CAPABILITIES_TIMEOUT: Duration = Duration::from_secs(5);
-/// What has lived this long was healthy: the next attempt follows soon.
+/// A connection that lived this long was healthy: the next attempt follows soon.
 const HEALTHY: Duration = Duration::from_secs(60);
 
 /// How the gNMI server is reached and used.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where.
+    /// Where the server is.
     pub endpoint: Endpoint,
-    /// Who asks.
+    /// The credentials of the agent.
     pub credentials: Credentials,
     /// How long a server may take to send the existing entries. Subscriptions have been seen to hang.
     pub sync_timeout: Duration,
-    /// How long a subscription may be silent while it should send samples: a peer may vanish without closing. HTTP/2 pings
-    /// are no way to find out: gRPC servers drop clients that ping more often than every five minutes.
+    /// How long a sampled subscription may be silent: a peer may vanish without closing the connection. HTTP/2 pings
+    /// cannot detect that: gRPC servers drop clients that ping more often than every five minutes.
     pub silence: Duration,
     /// How long a counter of failed routes may be ahead of the failures received.
     pub counter_lead: Duration,
-    /// The pause after the server said that it is asked too often: limits count by the minute.
+    /// The pause after the server refused requests as too many: its limit is per minute.
     pub limit_pause: Duration,
-    /// How often a refused password file is looked at for a new password.
+    /// How often a refused password file is checked for a new password.
     pub password_poll: Duration,
 }
 
 impl Options {
-    /// The server at `endpoint`, with times that suit SR Linux's default limits.
+    /// Returns options for the server at `endpoint`, with times that suit SR Linux's default limits.
     pub fn new(endpoint: Endpoint, credentials: Credentials) -> Self {
         Self {
             endpoint,
@@ -73,12 +73,12 @@ pub struct Source {
     pub(super) options: Options,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) instances: watch::Receiver<BTreeSet<NetworkInstanceName>>,
-    /// What the engine wants to know.
+    /// What the engine asks.
     pub(super) inquiry: watch::Receiver<Arc<Inquiry>>,
     pub(super) investigator: Investigator,
     pub(super) adapted: Adapted,
     reload: watch::Receiver<u64>,
-    /// What the server is asked for; `None` until it has been asked what it knows.
+    /// What the server is asked for; `None` until its encodings are known.
     plan: Option<Plan>,
     pub(super) requests: Requests,
     pub(super) complaints: Throttle,
@@ -88,7 +88,7 @@ pub struct Source {
     pub(super) published: Sent,
 }
 
-/// What the engine was sent and keeps over a loss of the connection.
+/// What the engine was sent; kept when the connection is lost.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     pub(super) faults: Published<FibKey, FibFault>,
@@ -96,32 +96,31 @@ pub(super) struct Sent {
     pub(super) coverage: Option<Coverage>,
 }
 
-/// Why a connection is not followed any more.
+/// Why a connection has ended.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// It is of no use, with the reason.
+    /// It is unusable, for this reason.
     Lost(Cause, String),
-    /// The server is to be asked for something else, at once.
+    /// The server must be asked for something else, at once.
     Replanned,
-    /// Nobody listens any more.
+    /// Nobody receives events any more.
     Closed,
 }
 
-/// What the next attempt has to wait for.
+/// What the next attempt must wait for.
 #[derive(Clone, Debug)]
 pub(super) enum Cause {
-    /// Time.
+    /// The usual pause.
     Other,
-    /// A minute.
+    /// The pause for limited requests.
     Limit,
-    /// Another password than this one.
+    /// A password other than this one.
     Credentials(Secret),
 }
 
 impl Source {
-    /// A source that is not connected yet. `instances` are the network instances whose FIB programming matters, `inquiry`
-    /// is what the engine wants to know; a change of `reload` cuts a pause short, so that new credentials are tried at
-    /// once.
+    /// Creates a source that is not connected yet. `instances` are the network instances whose FIB programming matters,
+    /// `inquiry` is what the engine asks. A change of `reload` ends a pause, so that new credentials are tried at once.
     pub fn new(
         options: Options,
         events: mpsc::Sender<Event>,
@@ -146,12 +145,12 @@ impl Source {
         }
     }
 
-    /// Reports there what servers are found to want.
+    /// Reports to `adapted` what servers are found to require.
     pub fn reporting(self, adapted: Adapted) -> Self {
         Self { adapted, ..self }
     }
 
-    /// Runs until nobody listens to its events. May be dropped at any await.
+    /// Runs until nobody receives its events. May be dropped at any await.
     pub async fn run(mut self) {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
         loop {
@@ -164,7 +163,7 @@ impl Source {
             if begun.elapsed() >= HEALTHY {
                 backoff.reset();
             }
-            // The next server may be of another release, and know more.
+            // The next server may be of another release and support more.
             self.plan = None;
             if !self.lost(reason).await {
                 return;
@@ -182,7 +181,7 @@ impl Source {
         }
     }
 
-    /// Reports an outage; false if nobody listens.
+    /// Reports an outage; returns false if nobody receives events.
     async fn lost(&mut self, reason: String) -> bool {
         match self.outage.failed(reason) {
             Some(reason) => self.events.send(Event::Source(SourceId::Gnmi, SourceEvent::Lost(reason))).await.is_ok(),
@@ -190,7 +189,7 @@ impl Source {
         }
     }
 
-    /// Waits before the next attempt: for the pause, for a reload, or for a password that was not refused yet.
+    /// Waits before the next attempt: for the pause, a reload, or a password that was not refused yet.
     async fn wait(&mut self, cause: Cause, pause: Duration) {
         let until = Instant::now() + pause;
         loop {
@@ -209,7 +208,7 @@ impl Source {
     }
 
     async fn follow(&mut self) -> Ended {
-        // A reload before this reading of the password is no news.
+        // A reload before this reading of the password has no further effect.
         self.reload.mark_unchanged();
         let secret = match self.options.credentials.read().await {
             Ok(secret) => secret,
@@ -245,10 +244,10 @@ impl Source {
         }
     }
 
-    /// Asks which encodings the server knows. A server that does not say is asked in the usual one.
+    /// Asks for the encodings that the server supports. Without an answer, the usual one is tried.
     ///
     /// # Errors
-    /// When the server does not accept the credentials.
+    /// If the server does not accept the credentials.
     async fn capabilities(&mut self, client: &mut Client) -> Result<Plan, Status> {
         self.admit().await;
         match tokio::time::timeout(CAPABILITIES_TIMEOUT, client.encodings()).await {
@@ -262,7 +261,7 @@ impl Source {
         }
     }
 
-    /// What follows from credentials that were not accepted.
+    /// Returns the end of a connection whose credentials were not accepted.
     pub(super) fn refused_credentials(&self, secret: &Secret, status: &Status) -> Ended {
         let who = self.options.credentials.words(secret);
         let endpoint = &self.options.endpoint;
@@ -270,20 +269,21 @@ impl Source {
         Ended::Lost(Cause::Credentials(secret.clone()), reason)
     }
 
-    /// Logs what the server refuses, once.
+    /// Logs what the server refuses, once each.
     pub(super) fn log_refusal(&mut self, what: String, status: &Status) {
         if self.refused.insert(what.clone()) {
             warn!(what, status = words(status), "the gNMI server refuses a part of the subscription");
         }
     }
 
-    /// Borrows nothing while it waits: a Get that is under way may be sent to another thread, not shared with one.
+    /// Sends an event. Borrows nothing while it waits, since a Get that is under way can be sent to another thread, but
+    /// not shared.
     pub(super) fn send(&self, event: Event) -> impl Future<Output = Result<(), Ended>> + use<> {
         let events = self.events.clone();
         async move { events.send(event).await.map_err(|_| Ended::Closed) }
     }
 
-    /// Names what could not be read, and counts it.
+    /// Logs what could not be read, and counts it.
     pub(super) async fn left_out(&mut self, errors: Vec<String>) -> Result<(), Ended> {
         for error in errors {
             if let Some(held_back) = self.complaints.admit(Instant::now()) {
@@ -295,7 +295,7 @@ impl Source {
     }
 }
 
-/// Why there is no connection, with what an operator can do about it.
+/// Describes why there is no connection, with what an operator can do about it.
 pub(super) fn unreachable(error: &ConnectError) -> String {
     match error {
         ConnectError::Absent { .. } => {

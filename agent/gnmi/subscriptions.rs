@@ -1,7 +1,7 @@
-//! What is subscribed to, and what is left of it once a server has refused some.
+//! Plans what to subscribe to, and simplifies the plan when a server refuses parts of it.
 //!
-//! A refusal that names a leaf costs that leaf. Any other refusal is answered with the next simpler form of the same
-//! subscription; only when there is no simpler form is the leaf left out that is needed least.
+//! A refusal that names a leaf leaves out that leaf. Any other refusal is answered with the next simpler form of the
+//! same subscription. Only without a simpler form, the least needed leaf is left out.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,14 +13,14 @@ use crate::model::inquiry::AddressKey;
 use crate::model::names::NetworkInstanceName;
 use srl_proto::gnmi;
 
-/// The leaves.
+/// The leaves that are subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SubscribedLeaf {
     SessionState,
     LastEstablished,
     DynamicNeighbor,
     ReceivedRoutes,
-    /// The last NOTIFICATION each way: a dynamic neighbor takes them along when it vanishes.
+    /// The last NOTIFICATION in each direction: it vanishes together with a dynamic neighbor.
     LastWords,
     FailedCount,
     ActiveCount,
@@ -31,18 +31,18 @@ pub(super) enum SubscribedLeaf {
     SuccessTime,
     /// ARP and ND entries.
     Answering,
-    /// The switch's clock: sampled, it shows that the server and its subscription live.
+    /// The switch's clock: sampled, it shows that the server and its subscription are alive.
     Clock,
 }
 
 /// How often the clock is sampled.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
-/// How often counters are sampled: YANG marks them `sample=5`, so that a change may not be sent by itself.
+/// How often counters are sampled: YANG marks them `sample=5`, so that a change alone may not be sent.
 const COUNTER_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often ARP and ND entries are sampled.
 const ENTRY_INTERVAL: Duration = Duration::from_secs(10);
-/// With more addresses than this, all entries are asked for.
+/// With more addresses than this, the entries of all addresses are subscribed to.
 const MOST_ADDRESSES: usize = 128;
 
 /// Which RPC a leaf belongs to.
@@ -59,18 +59,18 @@ pub(super) enum Rpc {
 /// A feature of a subscription that a server may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Feature {
-    /// Counters by SAMPLE with `suppress_redundant`; else ON_CHANGE.
+    /// Counters by SAMPLE with `suppress_redundant`; otherwise ON_CHANGE.
     SampledCounters,
-    /// ARP and ND entries by SAMPLE, which shows that they still stand; else ON_CHANGE.
+    /// ARP and ND entries by SAMPLE, which shows that they still exist; otherwise ON_CHANGE.
     SampledEntries,
-    /// `updates_only`; else the existing entries come first.
+    /// `updates_only`; otherwise the existing entries come first.
     UpdatesOnly,
-    /// `*` as the value of keys; else the keys are omitted, which gNMI defines to mean the same.
+    /// `*` as the value of keys; otherwise the keys are omitted, which gNMI defines to mean the same.
     Wildcards,
 }
 
 impl Feature {
-    /// The feature as gNMI names it.
+    /// Returns the name of the feature in gNMI.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::SampledCounters => "suppress_redundant",
@@ -80,15 +80,16 @@ impl Feature {
         }
     }
 
-    /// Whether a refusal names it.
+    /// Returns whether a refusal names the feature.
     fn is_named(self, refusal: &str) -> bool {
         let refusal = refusal.to_ascii_lowercase().replace(['-', ' '], "_");
         refusal.contains(self.as_str().trim_end_matches('s'))
     }
 }
 
-/// The features of each RPC that can be given up. A refusal that does not say what it is about is answered with the first
-/// of them given up, then the second alone, then both: what is given up without need is never had again.
+/// Returns the features of each RPC that can be given up. A refusal that does not say what it is about is answered
+/// without the first, then without the second alone, then without both, because a feature that is given up is not tried
+/// again.
 const fn features(rpc: Rpc) -> [Feature; 2] {
     match rpc {
         Rpc::State => [Feature::SampledCounters, Feature::Wildcards],
@@ -97,7 +98,7 @@ const fn features(rpc: Rpc) -> [Feature; 2] {
     }
 }
 
-/// Leaves that can be done without, the least needed last.
+/// Optional leaves, the least needed last.
 const OPTIONAL: [(SubscribedLeaf, Rpc); 13] = [
     (SubscribedLeaf::LastFailed, Rpc::Fib),
     (SubscribedLeaf::Pending, Rpc::Fib),
@@ -114,10 +115,10 @@ const OPTIONAL: [(SubscribedLeaf, Rpc); 13] = [
     (SubscribedLeaf::Answering, Rpc::Entries),
 ];
 
-/// Encodings in the order they are tried. All are read.
+/// Encodings in the order they are tried. All of them can be read.
 const ENCODINGS: [gnmi::Encoding; 3] = [gnmi::Encoding::JsonIetf, gnmi::Encoding::Proto, gnmi::Encoding::Json];
 
-/// What this server is asked for.
+/// What a server is asked for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     encoding: usize,
@@ -130,12 +131,12 @@ pub(super) struct Plan {
 pub(super) enum GivenUp {
     /// The form of the subscription.
     Feature(Feature),
-    /// Leaves; what they would say is unknown.
+    /// Leaves, whose values are unknown from now on.
     Leaves(Vec<SubscribedLeaf>),
 }
 
 impl SubscribedLeaf {
-    /// The leaf's paths: one per address family where there are two, and all of what belongs together.
+    /// Returns the leaf's paths: one per address family, if there are two, and all of a group.
     fn paths(self, instance: &str) -> Vec<String> {
         let instance = format!("/network-instance[name={}]", escaped(instance));
         let neighbor = format!("{instance}/protocols/bgp/neighbor[peer-address=*]");
@@ -174,20 +175,20 @@ impl SubscribedLeaf {
         }
     }
 
-    /// The leaf as an operator would name it.
+    /// Returns the leaf as an operator would name it.
     pub(super) fn words(self) -> String {
         self.paths("*").swap_remove(0)
     }
 }
 
 impl Plan {
-    /// A plan for a server that knows these encodings; for one that names none, the first is tried.
+    /// Returns a plan for a server that supports these encodings; if it names none, the first is tried.
     pub(super) fn for_server(encodings: &[gnmi::Encoding]) -> Self {
         let known = ENCODINGS.iter().position(|encoding| encodings.contains(encoding));
         Self { encoding: known.unwrap_or_default(), ..Self::default() }
     }
 
-    /// Whether the server is asked for a leaf.
+    /// Returns whether the server is asked for a leaf.
     pub(super) fn wants(&self, leaf: SubscribedLeaf) -> bool {
         !self.left_out.contains(&leaf)
     }
@@ -196,12 +197,12 @@ impl Plan {
         !self.without.contains(&(rpc, feature))
     }
 
-    /// The encoding the server is asked for.
+    /// Returns the encoding that the server is asked for.
     pub(super) fn encoding(&self) -> gnmi::Encoding {
         ENCODINGS[self.encoding]
     }
 
-    /// The encoding as state names it.
+    /// Returns the name of the encoding in state.
     pub(super) fn encoding_name(&self) -> &'static str {
         match self.encoding() {
             gnmi::Encoding::Proto => "proto",
@@ -215,7 +216,7 @@ impl Plan {
         of_rpc.map(|(leaf, _)| *leaf).filter(|leaf| self.wants(*leaf))
     }
 
-    /// Neighbors and counters, of all network instances.
+    /// Returns the subscription to neighbors and counters of all network instances.
     pub(super) fn state(&self) -> gnmi::SubscribeRequest {
         let leaves = std::iter::once(SubscribedLeaf::SessionState).chain(self.wanted(Rpc::State));
         self.request(
@@ -225,8 +226,8 @@ impl Plan {
         )
     }
 
-    /// FIB programming in these network instances; with `updates_only`, where the server has that, only what changes.
-    /// `None` if there is nothing to ask.
+    /// Returns the subscription to FIB programming in these network instances; with `updates_only`, if the server
+    /// supports that, only to changes. `None` if there is nothing to ask.
     pub(super) fn fib(
         &self,
         instances: &BTreeSet<NetworkInstanceName>,
@@ -243,8 +244,8 @@ impl Plan {
         Some(self.request(Rpc::Fib, paths, updates_only))
     }
 
-    /// The ARP and ND entries of these addresses, and which subinterfaces are in their network instances; true if entries are
-    /// sampled. `None` if there is nothing to ask, or the server does not take it.
+    /// Returns the subscription to the ARP and ND entries of these addresses, and to the members of their network
+    /// instances; true if entries are sampled. `None` if there is nothing to ask, or the server refused it.
     pub(super) fn entries(&self, keys: &BTreeSet<AddressKey>) -> Option<(gnmi::SubscribeRequest, bool)> {
         if keys.is_empty() || !self.wants(SubscribedLeaf::Answering) {
             return None;
@@ -261,7 +262,7 @@ impl Plan {
         Some((self.request(Rpc::Entries, paths, false), sampled))
     }
 
-    /// Whether the server can be asked for changes alone.
+    /// Returns whether the server can be asked for changes only.
     pub(super) fn has_updates_only(&self) -> bool {
         self.uses(Rpc::Fib, Feature::UpdatesOnly)
     }
@@ -307,16 +308,16 @@ impl Plan {
         gnmi::Subscription { path: Some(path), ..subscription }
     }
 
-    /// Goes to the next encoding; false if there is none.
+    /// Switches to the next encoding; returns false if there is none.
     pub(super) fn next_encoding(&mut self) -> bool {
         let more = self.encoding + 1 < ENCODINGS.len();
         self.encoding += usize::from(more);
         more
     }
 
-    /// Gives up what a refusal is about: the optional leaves that the server's words name
-    /// (`unknown element 'dynamic-neighbor'`), else the next feature, else the leaf that is needed least. `None` if all
-    /// that is left is needed.
+    /// Gives up what a refusal is about: the optional leaves that the server's message names (`unknown element
+    /// 'dynamic-neighbor'`), otherwise the next feature, otherwise the least needed leaf. Returns `None` if everything
+    /// left is needed.
     pub(super) fn simplify(&mut self, rpc: Rpc, refusal: &str) -> Option<GivenUp> {
         let named = self.named(rpc, refusal);
         if named.is_empty()
@@ -329,7 +330,8 @@ impl Plan {
         (!refused.is_empty()).then_some(GivenUp::Leaves(refused))
     }
 
-    /// Gives up the feature that a refusal names, else goes to the next form; `None` if there is no simpler one.
+    /// Gives up the feature that a refusal names, otherwise switches to the next form; returns `None` if there is no
+    /// simpler one.
     fn next_form(&mut self, rpc: Rpc, refusal: &str) -> Option<Feature> {
         let [first, second] = features(rpc);
         let used = (self.uses(rpc, first), self.uses(rpc, second));
@@ -347,7 +349,7 @@ impl Plan {
         Some(given_up)
     }
 
-    /// What is given up.
+    /// Returns what has been given up.
     pub(super) fn refused(&self) -> Refused {
         Refused {
             paths: self.left_out.iter().map(|leaf| leaf.words().into()).collect(),
@@ -355,7 +357,7 @@ impl Plan {
         }
     }
 
-    /// The optional leaves that a refusal names.
+    /// Returns the optional leaves that a refusal names.
     fn named(&self, rpc: Rpc, refusal: &str) -> Vec<SubscribedLeaf> {
         let needed = SubscribedLeaf::SessionState.words();
         let element = refusal.split(['\'', '"', '`']).nth(1).unwrap_or_default();
@@ -371,7 +373,7 @@ fn entry_path(table: &str, family: &str, address: &str) -> String {
     format!("/interface[name=*]/subinterface[index=*]/{table}/neighbor[{family}-address={address}]/link-layer-address")
 }
 
-/// The ARP or ND entry of an address.
+/// Returns the path of the ARP or ND entry of an address.
 pub(super) fn entry_of(address: IpAddr) -> String {
     match address {
         IpAddr::V4(_) => entry_path("ipv4/arp", "ipv4", &address.to_string()),
@@ -379,12 +381,12 @@ pub(super) fn entry_of(address: IpAddr) -> String {
     }
 }
 
-/// The subinterfaces of a network instance.
+/// Returns the path of the subinterfaces of a network instance.
 pub(super) fn members_of(instance: &NetworkInstanceName) -> String {
     format!("/network-instance[name={}]/interface[name=*]/oper-state", escaped(instance.as_str()))
 }
 
-/// The names in a path that has no slash in its keys.
+/// Returns the names in a path without slashes in its keys.
 fn steps(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|step| step.split('[').next())
 }

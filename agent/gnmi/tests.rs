@@ -1,4 +1,4 @@
-//! The source against a gNMI server of the test's own.
+//! Tests the source against a scripted gNMI server.
 
 mod server;
 
@@ -33,7 +33,7 @@ const ROUTE: &str = "/srl_nokia-network-instance:network-instance[name=default]/
                      /srl_nokia-ip-route-tables:ipv4-unicast/route[ipv4-prefix=10.0.0.1/32]\
                      [route-type=srl_nokia-common:bgp][route-owner=bgp_mgr][id=0][origin-network-instance=default]";
 
-/// Awaits what must come soon.
+/// Awaits what must happen soon.
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("in time")
 }
@@ -67,7 +67,7 @@ impl Agent {
         Self { events, instances, inquiry, reload, adaptation, task: tokio::spawn(source.run()) }
     }
 
-    /// The encoding, and the paths and features that are reported as refused.
+    /// Returns the encoding, and the paths and features that are reported as refused.
     fn adapted(&self) -> (Option<&'static str>, Vec<String>) {
         let found = self.adaptation.borrow();
         let refused = found.refused_paths().into_iter().chain(found.refused_features()).map(str::to_owned).collect();
@@ -100,7 +100,7 @@ impl Agent {
         }
     }
 
-    /// The next FIB fault; signs of life, counts and coverage are passed over.
+    /// Returns the next FIB fault; skips signs of life, counts and coverage.
     async fn fib(&mut self) -> Update<FibKey, FibFault> {
         loop {
             match self.event().await {
@@ -111,7 +111,7 @@ impl Agent {
         }
     }
 
-    /// Waits until the faults of exactly these network instances are known, and returns the faults reported meanwhile.
+    /// Waits until the faults of exactly these network instances are known; returns the faults reported until then.
     async fn covers(&mut self, instances: &[&str]) -> Vec<Update<FibKey, FibFault>> {
         let mut faults = Vec::new();
         loop {
@@ -128,7 +128,7 @@ impl Agent {
         }
     }
 
-    /// Goes on until in sync, and returns what was reported meanwhile.
+    /// Receives events until in sync; returns what was reported until then.
     async fn until_synced(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         loop {
@@ -139,7 +139,7 @@ impl Agent {
         }
     }
 
-    /// Goes through the first sync with this state subscription.
+    /// Completes the first sync with this state subscription.
     async fn synced(&mut self, state: &Subscription) {
         state.sync();
         self.until_synced().await;
@@ -270,7 +270,7 @@ async fn a_counter_ahead_of_what_was_told_has_the_failures_asked_for() {
     standing.update(ROUTE, r#"{"fib-programming":{"last-failed-operation-type":"add"}}"#);
     standing.sync();
     assert!(matches!(agent.fib().await, Update::Set(..)));
-    // A count of zero acquits what the history still shows.
+    // A count of zero acquits what is still in the history.
     state.update(COUNTER, r#"{"fib-failed-routes":"0"}"#);
     assert!(matches!(agent.fib().await, Update::Gone(_)));
 }
@@ -311,7 +311,7 @@ async fn a_limit_leaves_faults_as_they_were_and_the_rest_unknown() {
     standing.sync();
     agent.until_synced().await;
 
-    // The connection is lost, and the server has had enough when FIB programming is asked for again.
+    // The connection is lost, and the server limits requests when FIB programming is asked for again.
     drop((state, standing));
     agent.lost().await;
     agent.reload.send_modify(|count| *count += 1);
@@ -324,7 +324,7 @@ async fn a_limit_leaves_faults_as_they_were_and_the_rest_unknown() {
     let uncovered = |event: &Event| matches!(event, Event::Coverage(coverage) if coverage.fib.is_empty());
     assert!(events.iter().any(uncovered), "nothing else is known: {events:?}");
 
-    // Asked again after the pause, it reports that all is well.
+    // Asked again after the pause, the server reports no fault.
     let standing = server.subscription().await;
     standing.sync();
     let faults = agent.covers(&["default"]).await;
@@ -505,7 +505,7 @@ async fn a_server_that_has_had_enough_is_left_alone_for_the_pause() {
     let state = server.subscription().await;
     server.rules(|rules| rules.exhausted = 1);
     agent.synced(&state).await;
-    // FIB programming alone waits: neighbors are followed meanwhile.
+    // Only FIB programming waits, while neighbors are followed.
     assert!(server.subscription().await.leaves().contains(&"last-failed-operation-type".to_owned()));
 }
 
@@ -623,13 +623,13 @@ const ENTRY: &str = "/srl_nokia-interfaces:interface[name=irb1]/subinterface[ind
                      /neighbor[ipv4-address=10.20.0.100]";
 const MEMBER: &str = "/srl_nokia-network-instance:network-instance[name=default]/interface[name=irb1.1]";
 
-/// Who answers for 10.20.0.100 is to be followed.
+/// Asks to follow who answers for 10.20.0.100.
 fn followed() -> Arc<Inquiry> {
     let key = AddressKey { network_instance: "default".into(), address: [10, 20, 0, 100].into() };
     Arc::new(Inquiry::from([(Question::Place(key), Asking::Followed)]))
 }
 
-/// What is found next of who answers.
+/// Returns the next finding about who answers.
 async fn place(agent: &mut Agent) -> Place {
     loop {
         if let Event::Finding(Question::Place(_), finding) = agent.event().await {
@@ -639,7 +639,7 @@ async fn place(agent: &mut Agent) -> Place {
     }
 }
 
-/// What is found as soon as this MAC has answered.
+/// Returns the finding once this MAC has answered.
 async fn until_mac(agent: &mut Agent, mac: &str) -> Place {
     loop {
         let place = place(agent).await;
@@ -676,7 +676,7 @@ async fn who_answers_is_told_by_samples_and_where_that_is_asked_once() {
     until_mac(&mut agent, "AA:C1:AB:00:00:12").await;
     entries.delete(ENTRY);
     while place(&mut agent).await.answers {}
-    // It is followed still: a Get has less to say of it.
+    // The address is still followed, so that a Get has less to report about it.
     server.rules(|rules| rules.answers = vec![(ENTRY, json!({ "link-layer-address": "old" }).to_string())]);
     answers(&entries, "AA:C1:AB:00:00:13");
     let place = until_mac(&mut agent, "AA:C1:AB:00:00:13").await;

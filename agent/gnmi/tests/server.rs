@@ -1,4 +1,4 @@
-//! A scripted gNMI server on a unix socket.
+//! Implements a scripted gNMI server on a unix socket.
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,10 +16,10 @@ use g_nmi_server::{GNmi, GNmiServer};
 use srl_proto::gnmi::*;
 use subscribe_response::Response as Message;
 
-/// How it answers.
+/// How the server answers.
 #[derive(Clone, Default)]
 pub(super) struct Rules {
-    /// The password it accepts; any if none.
+    /// The password it accepts; any if `None`.
     pub(super) password: Option<String>,
     /// Refuses a subscription in which a path has this step.
     pub(super) unknown_element: Option<&'static str>,
@@ -27,36 +27,36 @@ pub(super) struct Rules {
     pub(super) encoding: Option<Encoding>,
     /// Subscriptions it refuses from now on with RESOURCE_EXHAUSTED.
     pub(super) exhausted: usize,
-    /// Refuses `updates_only`, in no words that name it.
+    /// Refuses `updates_only`, without naming it.
     pub(super) no_updates_only: bool,
-    /// Refuses to sample what has this step in its path, in no words that name it.
+    /// Refuses to sample paths with this step, without naming that.
     pub(super) no_samples_of: Option<&'static str>,
     /// Refuses `*` as the value of a key.
     pub(super) no_wildcards: bool,
-    /// The encodings that Capabilities names; unimplemented if none.
+    /// The encodings that Capabilities returns; unimplemented if empty.
     pub(super) encodings: Vec<Encoding>,
-    /// What a Get answers.
+    /// The answer to a Get.
     pub(super) state: Option<String>,
-    /// What a Get answers beside that: paths and JSON.
+    /// Further answers to a Get: paths and JSON.
     pub(super) answers: Vec<(&'static str, String)>,
     /// Paths of the Gets so far.
     pub(super) gets: Vec<usize>,
 }
 
-/// A subscription of the agent; dropped, it ends.
+/// A subscription of the agent; ends when it is dropped.
 pub(super) struct Subscription {
     pub(super) list: SubscriptionList,
     sender: mpsc::UnboundedSender<Result<SubscribeResponse, Status>>,
 }
 
 impl Subscription {
-    /// The names on the paths asked for, in short: the last step of each.
+    /// Returns the last step of each requested path.
     pub(super) fn leaves(&self) -> Vec<String> {
         let paths = self.list.subscription.iter().filter_map(|one| one.path.as_ref());
         paths.filter_map(|path| Some(path.elem.last()?.name.clone())).collect()
     }
 
-    /// The network instances asked for.
+    /// Returns the requested network instances.
     pub(super) fn instances(&self) -> Vec<String> {
         let paths = self.list.subscription.iter().filter_map(|one| one.path.as_ref());
         let mut names: Vec<_> = paths.filter_map(|path| path.elem.first()?.key.get("name").cloned()).collect();
@@ -94,7 +94,7 @@ struct Service {
     subscriptions: mpsc::UnboundedSender<Subscription>,
 }
 
-/// The server; it is gone at once, connections and all, when dropped.
+/// The server; it ends with all connections at once when it is dropped.
 pub(super) struct Server {
     runtime: Option<Runtime>,
     service: Service,
@@ -121,7 +121,7 @@ impl Server {
         change(&mut self.service.rules())
     }
 
-    /// The next subscription that was accepted.
+    /// Returns the next accepted subscription.
     pub(super) async fn subscription(&mut self) -> Subscription {
         super::in_time(self.subscriptions.recv()).await.expect("the server lives")
     }
@@ -232,7 +232,7 @@ impl GNmi for Service {
         self.judge(&list)?;
         let (sender, receiver) = mpsc::unbounded_channel();
         let _ = self.subscriptions.send(Subscription { list, sender });
-        // The request stays open as long as the answer does.
+        // The request stays open while the answer does.
         let answers = UnboundedReceiverStream::new(receiver).map(move |answer| {
             let _ = &requests;
             answer
