@@ -1,4 +1,4 @@
-//! The entries of alarms.
+//! Makes the entries of alarms.
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ struct Alarm<'a> {
     probable_cause: Option<&'static str>,
 }
 
-/// `/k8s-services/alarm`.
+/// Returns the entry of `/k8s-services/alarm`.
 pub(super) fn alarm(key: &AlarmKey, view: &AlarmView) -> Vec<Entry> {
     let body = Alarm {
         r#type: key.kind.as_str(),
@@ -56,7 +56,7 @@ struct Record<'a> {
     cleared_because: &'static str,
 }
 
-/// `/k8s-services/alarm-history`.
+/// Returns the entry of `/k8s-services/alarm-history`.
 pub(super) fn record(record: &AlarmRecord) -> Vec<Entry> {
     let key = &record.key;
     let body = Record {

@@ -1,4 +1,4 @@
-//! One call to the NDK: updates, then deletes, and what became of them.
+//! Makes one call to the NDK, updates before deletes, and returns its outcome.
 
 use std::future::Future;
 
@@ -8,18 +8,18 @@ use super::batch::Batch;
 use super::refused::Refusal;
 use super::sink::{Sink, WriteError};
 
-/// What became of a call.
+/// The outcome of a call.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// It was accepted, but for the deletes of these paths.
+    /// The call was accepted, except for the deletes of these paths.
     Written(Vec<String>),
-    /// The updates were refused; which of them, the NDK does not say.
+    /// The updates were refused; the NDK does not say which of them.
     Refused(Refusal, String),
-    /// The NDK did not answer: what was accepted is not known.
+    /// The NDK did not answer, so that it is not known what it accepted.
     Lost(String),
 }
 
-/// Updates, then deletes.
+/// Sends the updates of a batch, then its deletes.
 pub(super) fn send<S: Sink>(sink: S, batch: &Batch) -> impl Future<Output = Outcome> + use<S> {
     let updates = batch.updates();
     let deletes: Vec<String> = batch.deletes().map(|write| write.path.clone()).collect();
@@ -37,7 +37,7 @@ pub(super) fn send<S: Sink>(sink: S, batch: &Batch) -> impl Future<Output = Outc
     }
 }
 
-/// Deletes entries; one that is refused must not keep the others.
+/// Deletes entries. A refused delete does not prevent the others.
 pub(super) async fn delete<S: Sink>(sink: S, paths: Vec<String>) -> Outcome {
     let mut refused = Vec::new();
     let mut parts = vec![paths];

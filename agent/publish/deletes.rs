@@ -1,17 +1,19 @@
-//! Deletes of what no item of this life stands for, and deletes that the NDK refused.
+//! Queues deletes of entries that no item of this life accounts for, and deletes that the NDK refused.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::batch::{CALL_BYTES, CALL_ENTRIES};
 
-/// A delete refused so often by an NDK that took other things in between is of something that is not there.
+/// A delete that an NDK refused this often, while it accepted other calls in between, is of an entry that does not
+/// exist.
 pub(crate) const TRIES: u8 = 3;
 
-/// Deletes that are due by themselves, as JS paths.
+/// Deletes that are due independently of items, as JS paths.
 #[derive(Debug, Default)]
 pub(crate) struct DeleteQueue {
     due: VecDeque<String>,
-    /// Refused: either nothing stood there, or the NDK took nothing at that moment. Due again when it has taken something.
+    /// Refused deletes: either the entry does not exist, or the NDK accepted nothing at that moment. They are due again
+    /// once it has accepted something.
     unconfirmed: Vec<String>,
     tries: HashMap<String, u8>,
 }
@@ -25,12 +27,12 @@ impl DeleteQueue {
         self.due.extend(paths);
     }
 
-    /// A new registration: nothing stands.
+    /// Forgets all deletes after a new registration, since nothing is written then.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// The next ones, but for those that stand for something by now.
+    /// Returns the next deletes, except those of paths that have been written again.
     pub(crate) fn next(&mut self, standing: &HashSet<String>) -> Vec<String> {
         self.due.retain(|path| !standing.contains(path));
         let mut bytes = 0;
@@ -42,17 +44,17 @@ impl DeleteQueue {
         self.due.drain(..count.max(1).min(self.due.len())).collect()
     }
 
-    /// The NDK has accepted an update: what it refused to delete may be worth another try.
+    /// Retries refused deletes, because the NDK has accepted an update.
     pub(crate) fn retry_unconfirmed(&mut self) {
         self.due.extend(self.unconfirmed.drain(..));
     }
 
-    /// A delete was accepted.
+    /// Notes an accepted delete.
     pub(crate) fn accepted(&mut self, path: &str) {
         self.tries.remove(path);
     }
 
-    /// A delete was refused.
+    /// Notes a refused delete.
     pub(crate) fn refused(&mut self, path: &str) {
         let tries = self.tries.remove(path).unwrap_or_default() + 1;
         if tries < TRIES {

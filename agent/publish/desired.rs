@@ -1,4 +1,4 @@
-//! The state as it should stand, and what differs from what was written, in batches.
+//! Keeps the desired state, and returns in batches what differs from what was written.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use crate::model::time::Timestamp;
 use crate::model::verdict::{NodeReason, Reason};
 use crate::model::view::{Change, ClusterView, NodeView, OrphanView, ServiceView, SourceFreshness};
 
-/// Items due from which on a batch is prepared while a call is under way. Fewer are quickly made, and as late as possible:
-/// with the latest news.
+/// Number of due items at which a batch is prepared while a call is under way. Fewer are prepared quickly, and as late as
+/// possible, so that they contain the latest changes.
 const PREPARE_ITEMS: usize = 100;
-/// Batches after which the root is written although more is due: it counts what is written before it, and must not wait
-/// for a queue that never ends.
+/// Number of batches after which the root is written although more is due: it counts what is written before it, and
+/// must not wait for a queue that never ends.
 const ROOT_PATIENCE: u32 = 8;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +37,7 @@ enum View {
 }
 
 impl View {
-    /// Nothing is known yet, as the view itself says.
+    /// Returns whether the view itself says that nothing is known yet.
     fn is_syncing(&self) -> bool {
         match self {
             Self::Node(view) => view.reason == Some(NodeReason::Syncing),
@@ -47,18 +47,18 @@ impl View {
     }
 }
 
-/// Writes of an item that did not fit into the batch that holds the first of them.
+/// Writes of an item that did not fit into the same batch as its first ones.
 #[derive(Debug)]
 struct Rest {
     item: Item,
     writes: VecDeque<Write>,
 }
 
-/// Desired state, written state, and what differs.
+/// Desired state, written state, and the difference.
 #[derive(Debug, Default)]
 pub(crate) struct Desired {
     root: RootDocument,
-    /// The root is due; with the batches that went before it since.
+    /// How many batches have been made since the root became due; `None` if it is not due.
     root_due: Option<u32>,
     views: HashMap<Item, View>,
     standing: Standing,
@@ -66,7 +66,7 @@ pub(crate) struct Desired {
     queued: HashSet<Item>,
     rest: Option<Rest>,
     refused: Refused,
-    /// Entries that were found too large since this was asked last, with their bytes.
+    /// Entries that were found too large since the last call of `take_too_large`, with their bytes.
     too_large: Vec<(Place, usize)>,
     first_sync: FirstSync,
 }
@@ -76,7 +76,7 @@ impl Desired {
         Self { root: RootDocument::new(version), ..Self::default() }
     }
 
-    /// Takes over one change; what it touches is due for writing.
+    /// Applies a change; what it touches becomes due.
     pub(crate) fn take(&mut self, change: Change) {
         match change {
             Change::Root(view) => {
@@ -115,7 +115,7 @@ impl Desired {
         }
     }
 
-    /// Takes over freshness and counters, where they differ from what is there.
+    /// Applies freshness and counters that differ.
     pub(crate) fn refresh(&mut self, sources: Vec<SourceFreshness>, counters: Counters) {
         let mut changed = replace(&mut self.root.counters, counters);
         for freshness in sources {
@@ -132,19 +132,19 @@ impl Desired {
         self.root_changed(changed);
     }
 
-    /// Takes over what the sources found out about this switch.
+    /// Applies what the sources found out about this switch.
     pub(crate) fn adapt(&mut self, adaptation: Adaptation) {
         let changed = replace(&mut self.root.adaptation, adaptation);
         self.root_changed(changed);
     }
 
-    /// The NDK accepted this dialect.
+    /// Notes the dialect that the NDK accepted.
     pub(crate) fn set_dialect(&mut self, dialect: Dialect) {
         let changed = replace(&mut self.root.dialect, Some(dialect));
         self.root_changed(changed);
     }
 
-    /// Nothing stands on the switch any more: all is due again.
+    /// Forgets what was written: nothing is on the switch any more, and everything is due again.
     pub(crate) fn forget_written(&mut self) {
         self.standing.clear();
         self.queue.clear();
@@ -156,28 +156,29 @@ impl Desired {
         all.into_iter().for_each(|item| self.enqueue(item));
     }
 
-    /// Something is due.
+    /// Returns whether something is due.
     pub(crate) fn is_due(&self) -> bool {
         !self.queue.is_empty() || self.rest.is_some() || self.root_due.is_some() && self.root.is_known()
     }
 
-    /// So much is due that the next batch should be prepared while a call is under way.
+    /// Returns whether so much is due that the next batch should be prepared while a call is under way.
     pub(crate) fn is_far_behind(&self) -> bool {
         self.queue.len() >= PREPARE_ITEMS || self.rest.is_some()
     }
 
-    /// Entries of clusters in their first sync are kept back.
+    /// Returns whether entries of clusters in their first sync are held back.
     pub(crate) fn keeps_back(&self) -> bool {
         self.first_sync.keeps()
     }
 
-    /// What was kept back is due: the first sync takes long, and that should be seen.
+    /// Releases what was held back, so that a first sync that takes long is visible.
     pub(crate) fn give_up_waiting(&mut self) {
         let kept: BTreeSet<Item> = self.first_sync.give_up().into_iter().collect();
         kept.into_iter().for_each(|item| self.enqueue(item));
     }
 
-    /// A write of the root's small document, to find out whether a dialect is accepted; `None` before the root is known.
+    /// Returns a write of the root's small document, to find out whether a dialect is accepted; `None` before the root
+    /// is known.
     pub(crate) fn probe(&self, dialect: Dialect) -> Option<Batch> {
         let json = self.root.probe()?;
         let mut batch = Batch::default();
@@ -185,23 +186,23 @@ impl Desired {
         Some(batch)
     }
 
-    /// The root's small document stands.
+    /// Notes that the root's small document is written.
     pub(crate) fn probed(&mut self) {
         self.standing.mark(&root_place(), Some(UNKNOWN));
         self.root_due.get_or_insert(0);
     }
 
-    /// The next writes, in the order in which things changed, the root after what it counts; `None` when everything due
-    /// stands already.
+    /// Returns the next writes, in the order of changes, the root after what it counts; `None` if everything due is
+    /// already written.
     ///
-    /// From here on the batch counts as standing, so that the next one can be prepared before this one is written. If it
-    /// is not, [`Self::put_back`], [`Self::failed`] or [`Self::set_aside`] must be called, of the latest batch first.
+    /// From here on the batch counts as written, so that the next one can be prepared before this one is sent. If that
+    /// fails, [`Self::put_back`], [`Self::failed`] or [`Self::set_aside`] must be called, for the latest batch first.
     pub(crate) fn next_batch(&mut self, dialect: Dialect) -> Option<Batch> {
         let mut batch = Batch::default();
         if self.root_due.is_some_and(|waited| waited >= ROOT_PATIENCE) {
             self.add_root(&mut batch, dialect);
         }
-        // What changed meanwhile is compared again instead.
+        // An item that has changed since is compared again instead.
         if let Some(Rest { item, writes }) = self.rest.take().filter(|rest| !self.queued.contains(&rest.item)) {
             self.fill(&mut batch, item, writes);
         }
@@ -226,7 +227,7 @@ impl Desired {
         }
     }
 
-    /// Moves writes into the batch as long as there is room; the rest is for the next one.
+    /// Moves writes into the batch while there is room; the rest is for the next batch.
     fn fill(&mut self, batch: &mut Batch, item: Item, mut writes: VecDeque<Write>) {
         while let Some(write) = writes.pop_front() {
             if !batch.has_room_for(write.bytes()) {
@@ -239,7 +240,7 @@ impl Desired {
         }
     }
 
-    /// What an item needs: updates, those below another after it, then deletes, those below another before it.
+    /// Returns what an item needs: updates, parents before children, then deletes, children before parents.
     fn difference(&mut self, item: &Item, dialect: Dialect) -> VecDeque<Write> {
         let entries = self.entries(item);
         let forgotten = self.refused.retain(item, |part| entries.iter().any(|(own, _)| own == part));
@@ -261,7 +262,7 @@ impl Desired {
             there.insert(part);
             updates.push_back(write);
         }
-        // Of what is too large to be written, nothing old may stay.
+        // If an entry is too large to be written, its old content is deleted.
         let gone = before.iter().rev().filter(|(part, _)| !there.contains(part));
         updates.extend(gone.map(|(part, digest)| Write::delete(place(*part), *digest, dialect)));
         let mut named = forgotten;
@@ -273,7 +274,7 @@ impl Desired {
         updates
     }
 
-    /// The batch was not sent: what it holds is due again, before all else.
+    /// Undoes a batch that was not sent: its items are due again, before everything else.
     pub(crate) fn put_back(&mut self, batch: Batch) {
         for Write { place, before, .. } in batch.into_writes().into_iter().rev() {
             self.standing.mark(&place, before);
@@ -288,7 +289,8 @@ impl Desired {
         }
     }
 
-    /// Which writes of the batch stand is not known: all of them are due again, from what is desired then.
+    /// Notes that it is unknown which writes of the batch succeeded: all of their items are due again, with what is
+    /// desired then.
     pub(crate) fn failed(&mut self, batch: Batch) {
         for Write { place, .. } in batch.into_writes() {
             self.standing.mark(&place, Some(UNKNOWN));
@@ -296,7 +298,7 @@ impl Desired {
         }
     }
 
-    /// A write was refused: it is due again when its item changes, or when what was refused is tried again.
+    /// Notes a refused write: it is due again when its item changes, or when refused writes are retried.
     pub(crate) fn set_aside(&mut self, write: Write, refusal: Refusal) {
         self.standing.mark(&write.place, Some(UNKNOWN));
         if !self.queued.contains(&write.place.item) {
@@ -306,7 +308,7 @@ impl Desired {
         }
     }
 
-    /// The batch was accepted: earlier refusals are void.
+    /// Notes that the batch was accepted, which clears earlier refusals.
     pub(crate) fn written(&mut self, batch: &Batch) {
         for write in batch.writes().iter().filter(|write| write.json.is_some()) {
             let named = self.refused.remove(&write.place);
@@ -314,24 +316,24 @@ impl Desired {
         }
     }
 
-    /// What was refused for its content is due again.
+    /// Makes due again what was refused for its content.
     pub(crate) fn try_again(&mut self) {
         for item in self.refused.retries() {
             self.enqueue(item);
         }
     }
 
-    /// Something was refused that should be tried again later.
+    /// Returns whether something was refused that should be tried again later.
     pub(crate) fn has_refused(&self) -> bool {
         self.refused.has_retries()
     }
 
-    /// Entries that were found too large since this was called last, with their bytes.
+    /// Returns the entries that were found too large since the last call, with their bytes.
     pub(crate) fn take_too_large(&mut self) -> Vec<(Place, usize)> {
         std::mem::take(&mut self.too_large)
     }
 
-    /// The JS paths of every entry that stands, in no order.
+    /// Returns the JS paths of every written entry, unordered.
     pub(crate) fn standing(&self, dialect: Dialect) -> HashSet<String> {
         self.standing.places().map(|place| place.path().js(dialect.spelling)).collect()
     }
@@ -357,7 +359,7 @@ impl Desired {
         }
     }
 
-    /// Enqueues an item, unless it is kept back.
+    /// Enqueues an item, unless it is held back.
     fn became_due(&mut self, item: Item) {
         if let (Item::Node(cluster, _) | Item::Service(cluster, _), Some(view)) = (&item, self.views.get(&item)) {
             if view.is_syncing() && !self.standing.has(&item) {
@@ -381,7 +383,7 @@ impl Desired {
         }
     }
 
-    /// The entries of an item as they should stand, in the order of their parts.
+    /// Returns the desired entries of an item, in the order of their parts.
     fn entries(&self, item: &Item) -> Vec<(Part, String)> {
         if *item == Item::Root {
             return self.root.json().map(|json| (Part::Own, json)).into_iter().collect();

@@ -1,4 +1,5 @@
-//! How the switch at hand wants state written: releases differ in the spelling of paths and in the form of enumerations.
+//! Converts state into the form this switch accepts: releases differ in the spelling of paths and in the form of
+//! enumerations.
 
 use std::borrow::Cow;
 
@@ -7,19 +8,19 @@ use serde_json::Value;
 use crate::path::{Path, Spelling};
 use crate::tree::{Kind, Node, Type};
 
-/// How words of enumerations stand in JSON.
+/// The form of enumeration values in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EnumForm {
     /// `no-route`.
     Plain,
-    /// `OPER_REASON_no-route`: the name of the enumeration before it.
+    /// `OPER_REASON_no-route`: prefixed by the name of the enumeration.
     Prefixed,
-    /// `OPER_REASON_no_route`: enumerators of protobuf hold no hyphens.
+    /// `OPER_REASON_no_route`: enumerators of protobuf cannot contain hyphens.
     PrefixedUnderscores,
 }
 
 impl EnumForm {
-    /// The word for it.
+    /// Returns the name of the form.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -41,7 +42,7 @@ const fn dialect(spelling: Spelling, words: EnumForm) -> Dialect {
 }
 
 impl Dialect {
-    /// Every one, in the order in which they are tried.
+    /// All dialects, in the order they are tried.
     const ALL: [Self; 6] = [
         dialect(Spelling::Hyphens, EnumForm::Plain),
         dialect(Spelling::Underscores, EnumForm::Plain),
@@ -51,7 +52,7 @@ impl Dialect {
         dialect(Spelling::Underscores, EnumForm::PrefixedUnderscores),
     ];
 
-    /// The JSON of the entry at a path, written so.
+    /// Converts the JSON of the entry at a path to this dialect.
     pub(crate) fn json<'j>(self, path: &Path, json: &'j str) -> Cow<'j, str> {
         if self.words == EnumForm::Plain {
             return Cow::Borrowed(json);
@@ -67,9 +68,9 @@ impl Dialect {
         each_word(node, body, &mut |leaf, word| *word = self.prefixed(leaf, word));
     }
 
-    /// What was written at a path in this dialect, with the hyphens of its words the other way, and the dialect that is: of
-    /// the two forms with a prefix, one writes `no-route` and one `no_route`. `None` where both write the same. The root has no
-    /// word with a hyphen: only such an entry distinguishes the two.
+    /// Converts JSON that was written at a path in this dialect to the other form of hyphens, and returns that dialect:
+    /// of the two forms with a prefix, one writes `no-route` and one `no_route`. Returns `None` if both write the same.
+    /// The root has no value with a hyphen, so that only other entries distinguish the two.
     pub(crate) fn other_hyphens(self, path: &Path, json: &str) -> Option<(Self, String)> {
         let words = match self.words {
             EnumForm::Plain => return None,
@@ -85,7 +86,8 @@ impl Dialect {
         (body != before).then(|| (other, body.to_string()))
     }
 
-    /// The module names the typedef of an enumeration after its leaves, so that the prefix is the name of the leaf.
+    /// Adds the prefix. It is the name of the leaf, because the module names the typedef of an enumeration after its
+    /// leaves.
     fn prefixed(self, leaf: &str, word: &str) -> String {
         let prefix = prefix_of(leaf);
         match self.words {
@@ -95,12 +97,12 @@ impl Dialect {
     }
 }
 
-/// `OPER_REASON_` of `oper-reason`.
+/// Returns `OPER_REASON_` for `oper-reason`.
 fn prefix_of(leaf: &str) -> String {
     format!("{}_", leaf.replace('-', "_").to_ascii_uppercase())
 }
 
-/// Calls back for every word of an enumeration below a node, with the name of its leaf.
+/// Calls `change` for every enumeration value below a node, with the name of its leaf.
 fn each_word(node: &'static Node, body: &mut Value, change: &mut impl FnMut(&str, &mut String)) {
     match (node.kind, body) {
         (Kind::Leaf(Type::Word) | Kind::LeafList(Type::Word), Value::String(word)) => change(node.name, word),
@@ -116,18 +118,18 @@ fn each_word(node: &'static Node, body: &mut Value, change: &mut impl FnMut(&str
     }
 }
 
-/// What became of a dialect.
+/// How the switch responded to a dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
-    /// Not tried under this registration.
+    /// Not tried since the registration.
     Untried,
     /// The NDK refused it.
     Refused,
-    /// The NDK accepted it, and what was written did not show in state.
+    /// The NDK accepted it, but what was written did not appear in state.
     Hidden,
 }
 
-/// The dialects, and which of them this switch takes.
+/// The dialects, and which of them this switch accepts.
 #[derive(Debug)]
 pub(crate) struct Dialects {
     answers: [Answer; Dialect::ALL.len()],
@@ -140,52 +142,53 @@ impl Dialects {
         Self { answers: [Answer::Untried; Dialect::ALL.len()], current: 0, confirmed: false }
     }
 
-    /// The one that is written in.
+    /// Returns the dialect in use.
     pub(crate) fn current(&self) -> Dialect {
         Dialect::ALL[self.current]
     }
 
-    /// The NDK has accepted something in it.
+    /// Returns whether the NDK has accepted something in it.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.confirmed
     }
 
-    /// A new registration: what was found out is tried first, and may have changed.
+    /// Handles a new registration: the known dialect is tried first, but others may be accepted now.
     pub(crate) fn renew(&mut self) {
         self.confirmed = false;
         self.answers.iter_mut().filter(|answer| **answer == Answer::Refused).for_each(|it| *it = Answer::Untried);
     }
 
-    /// Those to try, the current one first.
+    /// Returns the dialects to try, the current one first.
     pub(crate) fn candidates(&self) -> Vec<Dialect> {
         let open = |at: &usize| self.answers[*at] == Answer::Untried;
         let others = (0..Dialect::ALL.len()).filter(|at| *at != self.current);
         std::iter::once(self.current).chain(others).filter(open).map(|at| Dialect::ALL[at]).collect()
     }
 
-    /// The NDK accepted a write in this one.
+    /// Notes that the NDK accepted a write in this dialect.
     pub(crate) fn accept(&mut self, dialect: Dialect) {
         self.current = position(dialect);
         self.confirmed = true;
     }
 
-    /// The NDK refused the root in this one.
+    /// Notes that the NDK refused the root in this dialect.
     pub(crate) fn refuse(&mut self, dialect: Dialect) {
         self.answers[position(dialect)] = Answer::Refused;
     }
 
-    /// The NDK refused the root in all of them, so that the reason is another: none counts as refused.
+    /// Forgets all refusals: the NDK refused the root in every dialect, so that the reason is another one.
     pub(crate) fn forgive(&mut self) {
         self.answers.iter_mut().filter(|answer| **answer == Answer::Refused).for_each(|it| *it = Answer::Untried);
     }
 
-    /// What was written in the current one does not show.
+    /// Notes that what was written in the current dialect does not appear in state.
     pub(crate) fn hide(&mut self) {
         self.answers[self.current] = Answer::Hidden;
         self.confirmed = false;
     }
 
-    /// The first that was accepted, although it did not show: taken where every other one is refused.
+    /// Returns the first dialect that was accepted although it did not appear: it is used if every other one is
+    /// refused.
     pub(crate) fn hidden(&self) -> Option<Dialect> {
         self.answers.iter().position(|answer| *answer == Answer::Hidden).map(|at| Dialect::ALL[at])
     }

@@ -1,8 +1,8 @@
-//! From views to YANG: which entry each view is, and what stands in it.
+//! Converts views to YANG: the entries of each view, and their content.
 //!
-//! One entry is one NDK telemetry path with the JSON that stands there: the node's own leaves and containers. Its lists have
-//! paths of their own, but for those inside a container of the root: no device was seen to take a path below one. Key
-//! leaves are in the path, not in the JSON.
+//! One entry is one NDK telemetry path with a JSON object: the node's own leaves and containers. Its lists have paths
+//! of their own, except those inside a container of the root, because no device was seen to accept a path below one.
+//! Key leaves are in the path, not in the JSON.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ use crate::model::view::{
     Cause, ClusterView, NodeView, OrphanView, RootView, ServiceView, SourceFreshness, SourceView, SummaryView, VipView,
 };
 
-/// What stands at one path: which entry of its item, and a JSON object.
+/// The content of one path: which entry of its item, and a JSON object.
 pub(crate) type Entry = (Part, String);
 
 pub(super) fn json(body: &impl Serialize) -> String {
@@ -65,7 +65,7 @@ impl From<AlarmPolicy> for Policy {
     }
 }
 
-/// `/k8s-services`, with summary and statistics.
+/// Returns `/k8s-services`, with summary and statistics.
 pub(crate) fn root(view: &RootView, document: &RootDocument) -> String {
     json(&Root {
         admin_state: admin_state(view.enabled),
@@ -86,7 +86,7 @@ struct Probe {
     version: &'static str,
 }
 
-/// The least that `/k8s-services` can say, with a hyphen in its path and enumerations in it.
+/// Returns the smallest content of `/k8s-services` with a hyphen in its path and enumerations in it.
 pub(crate) fn probe(view: &RootView, version: &'static str) -> String {
     json(&Probe { admin_state: admin_state(view.enabled), oper_state: view.state.as_str(), version })
 }
@@ -178,7 +178,7 @@ struct Cluster<'a> {
     node_count: Option<u32>,
 }
 
-/// The leaves that say how an API server is reached. File names, never what is in the files.
+/// The leaves about how an API server is reached. These are file names, never the content of files.
 #[skip_serializing_none]
 #[derive(Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -215,7 +215,7 @@ impl<'a> From<&'a Connection> for ConnectionLeaves<'a> {
     }
 }
 
-/// `/k8s-services/cluster` and the resources of its speaker.
+/// Returns `/k8s-services/cluster` and the resources of its speaker.
 pub(crate) fn cluster(view: &ClusterView, last_event: Option<Timestamp>) -> Vec<Entry> {
     let ClusterConfig { enabled, source, rules } = &*view.config;
     let Source {
@@ -237,7 +237,7 @@ pub(crate) fn cluster(view: &ClusterView, last_event: Option<Timestamp>) -> Vec<
         vip_pools,
         shared_with,
         ecmp_limit,
-        fabric_addresses: _, // stand in the node's entry
+        fabric_addresses: _, // are in the node's entry
     } = rules;
     let own = json(&Cluster {
         admin_state: admin_state(*enabled),
@@ -301,7 +301,7 @@ struct Node<'a> {
     oper_reason: Option<&'static str>,
 }
 
-/// `probable-cause` and `cause-detail`.
+/// Returns `probable-cause` and `cause-detail`.
 fn cause(cause: &Option<Cause>) -> (Option<&'static str>, Option<&str>) {
     cause.as_ref().map(|cause| (cause.probable.as_str(), &*cause.detail)).unzip()
 }
@@ -324,7 +324,7 @@ struct Peer<'a> {
     cause_detail: Option<&'a str>,
 }
 
-/// `/k8s-services/cluster/node` and its peers.
+/// Returns `/k8s-services/cluster/node` and its peers.
 pub(crate) fn node(view: &NodeView) -> Vec<Entry> {
     let first = view.peers.first();
     let worst = view.peers.iter().filter(|peer| peer.session.is_some()).min_by_key(|peer| peer.session);
@@ -423,7 +423,7 @@ struct NextHop<'a> {
     oper_reason: Option<&'static str>,
 }
 
-/// `/k8s-services/cluster/service`, its VIPs and their next-hops.
+/// Returns `/k8s-services/cluster/service`, its VIPs and their next-hops.
 pub(crate) fn service(view: &ServiceView) -> Vec<Entry> {
     let mut entries = Vec::with_capacity(1 + view.vips.iter().map(|vip| 1 + vip.next_hops.len()).sum::<usize>());
     let own = Service {
@@ -497,7 +497,7 @@ struct Orphan<'a> {
     since: Time,
 }
 
-/// `/k8s-services/orphan-route`.
+/// Returns `/k8s-services/orphan-route`.
 pub(crate) fn orphan(view: &OrphanView) -> Vec<Entry> {
     let OrphanView { owner, next_hops, since } = view;
     let body = Orphan { route_owner: owner.as_deref(), next_hop: next_hops, since: Time(*since) };

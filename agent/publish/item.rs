@@ -1,4 +1,4 @@
-//! What is rendered, compared and written: items, their entries, and where each stands.
+//! Defines what is rendered, compared and written: items, their entries, and the path of each.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use crate::model::switch::RouteKey;
 use crate::path::Path;
 use crate::tree;
 
-/// What is rendered and compared as one: a view and the entries below it.
+/// A view and the entries below it, which are rendered and compared together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Item {
     /// The agent itself, with summary and statistics.
@@ -22,10 +22,10 @@ pub(crate) enum Item {
     AlarmHistory(u64),
 }
 
-/// Which entry of an item. In order, an entry comes after the one it is below.
+/// Identifies an entry of an item. An entry sorts after the one it is below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Part {
-    /// The item's own.
+    /// The item's own entry.
     Own,
     /// `speaker-resource` of a cluster.
     Resource(SpeakerResource),

@@ -1,12 +1,12 @@
-//! What an earlier life of the agent left in state, as read back over gNMI.
+//! Finds what an earlier life of the agent left in state, as read back over gNMI.
 
 use serde_json::{Map, Value};
 
 use crate::path::{Element, Name, Path};
 use crate::tree::{self, Kind, Node};
 
-/// Every list entry in the JSON of `/k8s-services` that has a path of its own, children before their parents: in the order
-/// in which they are to be deleted.
+/// Returns every list entry in the JSON of `/k8s-services` that has a path of its own, children before their parents,
+/// in the order they must be deleted.
 pub(crate) fn entries(state: &Value) -> Vec<Path> {
     let mut paths = Vec::new();
     if let Some(object) = state.as_object() {
@@ -35,13 +35,13 @@ fn walk(path: &Path, node: &'static Node, object: &Map<String, Value>, paths: &m
     }
 }
 
-/// The entry's step of the path; `None` where a key is missing.
+/// Returns the entry's step of the path; `None` if a key is missing.
 fn element(list: &'static str, keys: &[&'static str], entry: &Map<String, Value>) -> Option<Element> {
     let key = |key: &&'static str| Some((Name::Borrowed(*key), member(entry, key)?.as_str()?.to_owned()));
     Some(Element { name: Name::Borrowed(list), keys: keys.iter().map(key).collect::<Option<_>>()? })
 }
 
-/// A member by its name, with or without a module prefix.
+/// Returns a member by its name, with or without a module prefix.
 fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     object
         .iter()
@@ -83,7 +83,7 @@ mod tests {
         );
     }
 
-    /// No list of the module can be forgotten: an entry of each is found.
+    /// Finds an entry of every list of the module.
     #[test]
     fn an_entry_of_every_list_is_found() {
         fn example(node: &Node) -> Value {

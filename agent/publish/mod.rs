@@ -1,8 +1,9 @@
-//! From the engine's changes to YANG state on the switch.
+//! Publishes the engine's changes as YANG state on the switch.
 //!
-//! One task owns the writing. It keeps the state as it should stand and a digest of what it last wrote, and writes only
-//! the entries that differ, in batches, one call at a time; what changes while a call is under way goes with the next, or,
-//! where so much is due that the next was prepared, with the one after it. Nothing here decides anything.
+//! One task owns all writing. It keeps the desired state and a digest of what it last wrote, and writes only the
+//! entries that differ, in batches, one call at a time. A change that arrives during a call is written by the next
+//! call, or, if so much is due that the next batch was already prepared, by the one after. Nothing here decides
+//! anything.
 //!
 //! ```text
 //! Change -> desired (views) -> entry (JSON) -> difference to standing -> batch -> dialect -> sink

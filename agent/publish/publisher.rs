@@ -1,4 +1,4 @@
-//! The task that writes.
+//! Runs the task that writes state to the switch.
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant};
@@ -20,53 +20,55 @@ use crate::supervise::{Backoff, Throttle};
 /// The input of the publisher.
 #[derive(Debug)]
 pub enum Input {
-    /// What the engine has to say.
+    /// Changes from the engine.
     Changes(Vec<Change>),
-    /// Freshness and counters, every 10 s.
+    /// Freshness and number of evaluations, every 10 s.
     Freshness(Vec<SourceFreshness>, u64),
-    /// The first sync has ended: `/k8s-services` as it stands on the switch, where gNMI could read it. What is in it and
-    /// was not written in this life is deleted.
+    /// `/k8s-services` as it was on the switch when the first sync ended, if gNMI could read it. Entries that were not
+    /// written in this life are deleted.
     Leftover(serde_json::Value),
     /// What the sources found out about this switch.
     Adaptation(Adaptation),
-    /// Whether the root shows in state after an acceptance, by its number in [`Publisher::accepted`].
+    /// Whether the root appears in state after an acceptance, which is identified by its number in
+    /// [`Publisher::accepted`].
     ReadBack {
-        /// Of which acceptance.
+        /// The number of the acceptance.
         acceptance: u64,
-        /// It shows.
+        /// Whether the root appears.
         shows: bool,
     },
 }
 
-/// Pauses before what was refused or lost is written again, doubled up to the longest.
+/// Pauses before refused or lost writes are tried again: the first, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// So many single entries refused, and none accepted: the NDK refuses everything, the rest need not be tried.
+/// Number of single refusals, without any acceptance, after which the NDK is taken to refuse everything, and the rest
+/// is not tried.
 const REFUSES_ALL: usize = 8;
-/// Bytes of an entry up to which no NDK can mean that it is too large.
+/// Bytes up to which an entry cannot be too large for any NDK.
 const SMALL_BYTES: usize = 4 * 1024;
-/// Paths that do not show and are deleted in one call.
+/// Most paths that do not appear in state and are deleted in one call.
 const DELETED_AT_ONCE: usize = 200;
-/// At most one log line about refusals in this time.
+/// Least time between two log lines about refusals.
 const COMPLAINTS: Duration = Duration::from_secs(30);
-/// How long the entries of a cluster in its first sync are kept back. Most syncs take less, and their entries are written
-/// once; one that takes longer shows.
+/// How long the entries of a cluster in its first sync are held back. Most syncs are shorter, so that their entries are
+/// written once; a longer one becomes visible.
 const FIRST_SYNC: Duration = Duration::from_secs(2);
 
-/// What is to be done next.
+/// What is done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// There is no registration: nothing can be written.
     Unregistered,
-    /// The NDK of this registration has not accepted anything yet: the root is tried in one dialect after the other.
+    /// The NDK of this registration has not accepted anything yet: the root is tried in each dialect.
     Probing,
-    /// Whatever is due is written.
+    /// Everything due is written.
     Writing,
-    /// The NDK did not answer, or refused everything: nothing is written before then.
+    /// The NDK did not answer, or refused everything: nothing is written until this time.
     Paused(Instant),
 }
 
-/// Writes what the engine says.
+/// Writes what the engine reports.
 #[derive(Debug)]
 pub struct Publisher<S> {
     inputs: mpsc::Receiver<Input>,
@@ -75,27 +77,27 @@ pub struct Publisher<S> {
     phase: Phase,
     desired: Desired,
     dialects: Dialects,
-    /// Counts the times a dialect was accepted: state is read back after each.
+    /// Counts how often a dialect was accepted: state is read back after each time.
     accepted: watch::Sender<u64>,
     counters: Counters,
     deletes: DeleteQueue,
-    /// Whether what was written in the dialect shows in state; `None` until that was read.
+    /// Whether what was written in the dialect appears in state; `None` until that was read.
     shows: Option<bool>,
-    /// Paths written in a dialect that did not show: deleted once, whatever the answer.
+    /// Paths written in a dialect that did not appear in state: deleted once, whatever the answer.
     hidden: Vec<String>,
     /// The next batch, prepared while a call was under way.
     prepared: Option<Batch>,
-    /// When what is kept back is due all the same.
+    /// When entries that are held back become due anyway.
     first_sync_until: Option<Instant>,
     pause: Backoff,
-    /// When entries that were refused are tried again; all others are written meanwhile.
+    /// When refused entries are tried again; all others are written in the meantime.
     retry_at: Option<Instant>,
     retry: Backoff,
     complaints: Throttle,
 }
 
 impl<S: Sink> Publisher<S> {
-    /// A publisher that has written nothing yet. `version` stands in `/k8s-services/version`.
+    /// Creates a publisher that has written nothing yet. `version` is the value of `/k8s-services/version`.
     pub fn new(inputs: mpsc::Receiver<Input>, sinks: watch::Receiver<Option<S>>, version: &'static str) -> Self {
         Self {
             inputs,
@@ -118,8 +120,8 @@ impl<S: Sink> Publisher<S> {
         }
     }
 
-    /// Counts the times the NDK accepted the root in a dialect that was not known to be right. An NDK may accept what
-    /// never shows in state: whoever can read state says so by [`Input::ReadBack`].
+    /// Counts how often the NDK accepted the root in a dialect that was not known to be right. An NDK may accept what
+    /// never appears in state: a task that can read state reports the result by [`Input::ReadBack`].
     pub fn accepted(&self) -> watch::Receiver<u64> {
         self.accepted.subscribe()
     }
@@ -128,7 +130,7 @@ impl<S: Sink> Publisher<S> {
     pub async fn run(mut self) {
         let mut sink: Option<S> = None;
         loop {
-            // Not while a call is under way, whose answer is about what this takes away.
+            // Not during a call, whose answer is about entries that this forgets.
             if self.shows == Some(false) {
                 self.hide();
             }
@@ -164,7 +166,7 @@ impl<S: Sink> Publisher<S> {
                     self.retry_at = None;
                     self.desired.try_again();
                 }
-                // More is due: a new registration and one input are looked at between two batches.
+                // More is due: handle a new registration and one input between two batches.
                 () = std::future::ready(()), if self.is_due() => {}
             }
         }
@@ -198,7 +200,7 @@ impl<S: Sink> Publisher<S> {
         *sink = next;
     }
 
-    /// Nothing that was written stands.
+    /// Forgets everything that was written.
     fn start_over(&mut self) {
         self.prepared = None;
         self.deletes.clear();
@@ -232,7 +234,7 @@ impl<S: Sink> Publisher<S> {
         }
     }
 
-    /// One call or a few, while inputs are still taken in. Returns `false` when the inputs have ended.
+    /// Makes one or a few calls, and handles inputs in the meantime. Returns `false` when the inputs have ended.
     async fn write(&mut self, sink: &S) -> bool {
         if !self.hidden.is_empty() {
             self.delete_hidden(sink).await;
@@ -246,7 +248,8 @@ impl<S: Sink> Publisher<S> {
         }
     }
 
-    /// Tries the root's small document in one dialect after the other, until one is accepted.
+    /// Tries the root's small document in each dialect until one is accepted. Returns `false` when the inputs have
+    /// ended.
     async fn probe(&mut self, sink: &S) -> bool {
         let mut last = None;
         for dialect in self.dialects.candidates() {
@@ -277,13 +280,14 @@ impl<S: Sink> Publisher<S> {
             }
         }
         if let Some(hidden) = self.dialects.hidden() {
-            // Accepted is more than refused, and nobody knows why it does not show.
+            // A dialect that was accepted is better than refused ones, and the reason why it does not appear is not
+            // known.
             self.confirm(hidden);
             return true;
         }
         self.dialects.forgive();
         self.complain("/k8s-services", &last.unwrap_or_default());
-        // If it is about the root alone, the rest is accepted.
+        // If the refusal is about the root alone, the rest is accepted.
         let Some(batch) = self.desired.next_batch(self.dialects.current()) else {
             self.pause();
             return true;
@@ -295,7 +299,7 @@ impl<S: Sink> Publisher<S> {
         open
     }
 
-    /// The NDK accepted a write in this dialect.
+    /// Notes that the NDK accepted a write in this dialect.
     fn accept(&mut self, dialect: Dialect) {
         let known = self.shows == Some(true) && self.dialects.current() == dialect;
         self.confirm(dialect);
@@ -313,7 +317,7 @@ impl<S: Sink> Publisher<S> {
         self.phase = Phase::Writing;
     }
 
-    /// What was written does not show in state: another dialect is tried, and what this one left is deleted.
+    /// Handles state that does not appear: another dialect is tried, and what was written in this one is deleted.
     fn hide(&mut self) {
         let dialect = self.dialects.current();
         self.shows = None;
@@ -329,7 +333,7 @@ impl<S: Sink> Publisher<S> {
         self.hidden.sort_unstable_by_key(|path| std::cmp::Reverse(path.len()));
     }
 
-    /// Deletes what was written in a dialect that does not show. What becomes of it is of no interest.
+    /// Deletes what was written in a dialect that does not appear in state. The outcome does not matter.
     async fn delete_hidden(&mut self, sink: &S) {
         for paths in std::mem::take(&mut self.hidden).chunks(DELETED_AT_ONCE) {
             if let Err(error) = sink.delete(paths.to_vec()).await {
@@ -338,8 +342,8 @@ impl<S: Sink> Publisher<S> {
         }
     }
 
-    /// Writes a batch. A part that is refused is halved until the entries that are refused stand alone, so that they do
-    /// not keep the others.
+    /// Writes a batch. A refused part is halved until each refused entry is alone, so that it does not prevent the
+    /// others. Returns `false` when the inputs have ended.
     async fn write_batch(&mut self, sink: &S, batch: Batch) -> bool {
         self.report_too_large();
         let (mut parts, mut accepted, mut refused, mut open) = (vec![batch], false, 0, true);
@@ -352,7 +356,7 @@ impl<S: Sink> Publisher<S> {
                     self.done(&part, &refused);
                 }
                 Outcome::Refused(refusal, reason) => {
-                    // What was prepared holds only if what goes before it stands.
+                    // The prepared batch is valid only if those before it are written.
                     self.put_back_prepared();
                     match part.halves() {
                         Ok([first, second]) => parts.extend([second, first]),
@@ -361,7 +365,7 @@ impl<S: Sink> Publisher<S> {
                             (other, open) = self.try_other_hyphens(sink, &single).await;
                             if other {
                                 accepted = true;
-                                // They were rendered in the form that is refused.
+                                // They were rendered in the refused form.
                                 parts.drain(..).for_each(|part| self.desired.put_back(part));
                                 continue;
                             }
@@ -385,18 +389,18 @@ impl<S: Sink> Publisher<S> {
         open
     }
 
-    /// Writes a refused entry with the hyphens of its words the other way; where that is accepted, all words are written so
-    /// from then on. Also returns whether inputs are still open.
+    /// Writes a refused entry with the other form of hyphens in its enumerations. If that is accepted, all enumerations
+    /// are written that way from then on. Returns whether it was accepted, and whether inputs are still open.
     async fn try_other_hyphens(&mut self, sink: &S, single: &Batch) -> (bool, bool) {
         let Some((dialect, other)) = single.with_other_hyphens(self.dialects.current()) else { return (false, true) };
         let (outcome, open) = self.call(sink, &other).await;
-        // Rendered before this is known.
+        // It was rendered in the former dialect.
         self.put_back_prepared();
         let Outcome::Written(refused) = outcome else { return (false, open) };
         info!(words = dialect.words.as_str(), "the NDK wants words of enumerations written so");
         self.confirm(dialect);
         self.done(&other, &refused);
-        // What was refused for its hyphens is not any more.
+        // Entries that were refused for their hyphens can be written now.
         self.retry_at = self.desired.has_refused().then(Instant::now);
         (true, open)
     }
@@ -411,7 +415,8 @@ impl<S: Sink> Publisher<S> {
             }
             self.deletes.retry_unconfirmed();
         }
-        // After that: the deletes of a batch follow its updates, and what was accepted before them proves nothing.
+        // After the updates: the deletes of a batch follow its updates, and what was accepted before them proves
+        // nothing.
         for path in batch.deletes().map(|write| &write.path) {
             if refused.contains(path) { self.deletes.refused(path) } else { self.deletes.accepted(path) }
         }
@@ -422,7 +427,7 @@ impl<S: Sink> Publisher<S> {
         }
     }
 
-    /// Deletes what no item stands for.
+    /// Deletes entries that belong to no item. Returns `false` when the inputs have ended.
     async fn write_deletes(&mut self, sink: &S) -> bool {
         if !self.deletes.is_due() {
             return true;
@@ -446,19 +451,19 @@ impl<S: Sink> Publisher<S> {
         open
     }
 
-    /// What was prepared is due again.
+    /// Makes the prepared batch due again.
     fn put_back_prepared(&mut self) {
         if let Some(prepared) = self.prepared.take() {
             self.desired.put_back(prepared);
         }
     }
 
-    /// The NDK refuses one write: all else is written meanwhile.
+    /// Sets aside a write that the NDK refuses: everything else is written in the meantime.
     fn set_aside(&mut self, single: Batch, refusal: Refusal, reason: &str) {
         self.counters.errors += 1;
         for write in single.into_writes() {
             self.complain(&write.path, reason);
-            // A small entry is not too large: the NDK is short of something for a while.
+            // A small entry is not too large, so the NDK must lack some resource temporarily.
             let refusal = if write.bytes() <= SMALL_BYTES { Refusal::Content } else { refusal };
             self.desired.set_aside(write, refusal);
         }
@@ -467,7 +472,7 @@ impl<S: Sink> Publisher<S> {
         }
     }
 
-    /// The NDK did not answer: nothing is written for a while, or until the next registration.
+    /// Postpones writing because the NDK did not answer: for a while, or until the next registration.
     fn put_off(&mut self, batch: Batch, reason: &str) {
         self.counters.errors += 1;
         let path = batch.writes().first().map(|write| write.path.as_str()).unwrap_or_default();
@@ -505,7 +510,7 @@ impl<S: Sink> Publisher<S> {
         self.answer(send(sink.clone(), batch)).await
     }
 
-    /// Waits for the NDK; goes on taking inputs meanwhile, and prepares the next batch where much is due. Also returns
+    /// Waits for the NDK; handles inputs in the meantime, and prepares the next batch if much is due. Also returns
     /// whether inputs are still open.
     async fn answer(&mut self, call: impl Future<Output = Outcome>) -> (Outcome, bool) {
         tokio::pin!(call);
@@ -519,7 +524,7 @@ impl<S: Sink> Publisher<S> {
                     Some(input) => self.take(input),
                     None => open = false,
                 },
-                // After whoever carries the call had its turn.
+                // After the task that carries the call has had its turn.
                 () = tokio::task::yield_now(), if may_prepare && self.prepared.is_none() && self.desired.is_far_behind() => {
                     self.prepared = self.desired.next_batch(self.dialects.current());
                 }

@@ -1,18 +1,18 @@
-//! Entries that were set aside: refused by the NDK, or too large for it. All others are written meanwhile.
+//! Keeps entries that were set aside: refused by the NDK, or too large for it. All others are written in the meantime.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::item::{Item, Part, Place};
 
-/// Paths of refused entries that state names at most.
+/// Most paths of refused entries that state names.
 const NAMED: usize = 8;
 
 /// Why an entry was set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The NDK refuses it: it is tried again later, and when it changes.
+    /// The NDK refuses it. It is tried again later, and when it changes.
     Content,
-    /// It is too large: it is tried again when it changes.
+    /// It is too large. It is tried again when it changes.
     Size,
 }
 
@@ -23,12 +23,12 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    /// Returns whether the entry was not set aside before.
+    /// Adds an entry. Returns whether it was not set aside before.
     pub(crate) fn add(&mut self, place: Place, refusal: Refusal) -> bool {
         self.items.entry(place.item).or_default().insert(place.part, refusal).is_none()
     }
 
-    /// The entry was written. Returns whether it had been set aside.
+    /// Removes an entry that was written. Returns whether it had been set aside.
     pub(crate) fn remove(&mut self, place: &Place) -> bool {
         let Some(parts) = self.items.get_mut(&place.item) else { return false };
         let removed = parts.remove(&place.part).is_some();
@@ -38,7 +38,7 @@ impl Refused {
         removed
     }
 
-    /// Forgets entries that an item does not have any more. Returns whether there were any.
+    /// Forgets entries that an item no longer has. Returns whether there were any.
     pub(crate) fn retain(&mut self, item: &Item, has: impl Fn(&Part) -> bool) -> bool {
         let Some(parts) = self.items.get_mut(item) else { return false };
         let before = parts.len();
@@ -54,18 +54,18 @@ impl Refused {
         self.items.clear();
     }
 
-    /// Something should be tried again later.
+    /// Returns whether something should be tried again later.
     pub(crate) fn has_retries(&self) -> bool {
         self.items.values().any(|parts| parts.values().any(|refusal| *refusal == Refusal::Content))
     }
 
-    /// The items with something to be tried again.
+    /// Returns the items with something to be tried again.
     pub(crate) fn retries(&self) -> HashSet<Item> {
         let again = |parts: &BTreeMap<Part, Refusal>| parts.values().any(|refusal| *refusal == Refusal::Content);
         self.items.iter().filter(|(_, parts)| again(parts)).map(|(item, _)| item.clone()).collect()
     }
 
-    /// The paths of what was set aside, as operators write them; the first few.
+    /// Returns the paths of the first few entries that were set aside, as operators write them.
     pub(crate) fn paths(&self) -> Vec<String> {
         let mut places: Vec<Place> = self
             .items

@@ -1,4 +1,4 @@
-//! The document of `/k8s-services` itself, with summary and statistics in it.
+//! Builds the document of `/k8s-services` itself, with summary and statistics in it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::model::event::SourceId;
 use crate::model::time::Timestamp;
 use crate::model::view::{RootView, SourceFreshness, SourceView, SummaryView};
 
-/// What the document is made of. Setters return whether it changed.
+/// The content of the document. Setters return whether it changed.
 #[derive(Debug, Default)]
 pub(crate) struct RootDocument {
     pub(crate) version: &'static str,
@@ -23,11 +23,11 @@ pub(crate) struct RootDocument {
     pub(crate) adaptation: Adaptation,
     /// The dialect that the NDK accepted.
     pub(crate) dialect: Option<Dialect>,
-    /// `refused-entry`.
+    /// The values of `refused-entry`.
     pub(crate) refused: Vec<String>,
 }
 
-/// Replaces a value; returns whether it was another.
+/// Replaces a value; returns whether it changed.
 pub(crate) fn replace<T: PartialEq>(slot: &mut T, value: T) -> bool {
     let changed = *slot != value;
     *slot = value;
@@ -53,29 +53,29 @@ impl RootDocument {
         }
     }
 
-    /// Takes over the freshness of a source that is known.
+    /// Sets the freshness of a source that is known.
     pub(crate) fn refresh(&mut self, freshness: SourceFreshness) -> bool {
         let known = self.sources.contains_key(&freshness.source);
         known && self.freshness.insert(freshness.source.clone(), freshness.clone()).as_ref() != Some(&freshness)
     }
 
-    /// When a source was last heard from.
+    /// Returns when a source last sent an event.
     pub(crate) fn last_event(&self, source: &SourceId) -> Option<Timestamp> {
         self.freshness.get(source)?.last_event
     }
 
-    /// The engine has said something of it.
+    /// Returns whether the engine has reported anything about the root.
     pub(crate) fn is_known(&self) -> bool {
         self.view.is_some()
     }
 
-    /// The whole document; `None` before the engine has said anything of it.
+    /// Returns the whole document; `None` before the engine has reported anything about the root.
     pub(crate) fn json(&self) -> Option<String> {
         self.view.as_ref().map(|view| entry::root(view, self))
     }
 
-    /// A small document with nothing in it that could be refused by itself, to find out how this switch wants state
-    /// written.
+    /// Returns a small document in which nothing could be refused for its own sake, to find out which form of state
+    /// this switch accepts.
     pub(crate) fn probe(&self) -> Option<String> {
         self.view.as_ref().map(|view| entry::probe(view, self.version))
     }

@@ -1,4 +1,4 @@
-//! Where state is written: the publisher's port, and the NDK behind it.
+//! Defines where state is written: the publisher's port, and the NDK behind it.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use crate::ndk::{Registration, TelemetryError};
 /// Why a write did not go through.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The NDK answered that it does not accept it.
+    /// The NDK answered that it does not accept the write.
     #[error("refused: {0}")]
     Refused(String),
     /// The NDK answered that the message is too large.
@@ -18,21 +18,21 @@ pub enum WriteError {
     Lost(String),
 }
 
-/// Where state is written: one registration with the NDK.
+/// A destination of state: one registration with the NDK.
 pub trait Sink: Clone + Send + Sync + 'static {
-    /// Grows with each registration: nothing that was written under an earlier one stands.
+    /// Returns a number that grows with each registration: nothing that was written under an earlier one remains.
     fn generation(&self) -> u64;
 
-    /// Writes entries: path and JSON.
+    /// Writes entries, each a path and JSON.
     ///
     /// # Errors
-    /// When they are refused, or the NDK is out of reach.
+    /// If they are refused, or the NDK does not answer.
     fn update(&self, states: Vec<(String, String)>) -> impl Future<Output = Result<(), WriteError>> + Send;
 
     /// Deletes entries.
     ///
     /// # Errors
-    /// When they are refused, or the NDK is out of reach.
+    /// If they are refused, or the NDK does not answer.
     fn delete(&self, paths: Vec<String>) -> impl Future<Output = Result<(), WriteError>> + Send;
 }
 

@@ -1,29 +1,29 @@
-//! What stands on the switch: a digest of each entry that was written.
+//! Remembers what is written on the switch: a digest of each entry.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::item::{Item, Part, Place};
 
-/// Digest of an entry that may stand with a text that is not known.
+/// Digest of an entry that may be written with unknown content.
 pub(crate) const UNKNOWN: u64 = 0;
 
-/// The digest of an entry's JSON.
+/// Returns the digest of an entry's JSON.
 pub(crate) fn digest(json: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     json.hash(&mut hasher);
     hasher.finish().max(UNKNOWN + 1)
 }
 
-/// The entries that stand, by item.
+/// The written entries, by item.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
-    /// Each in the order of its parts.
+    /// The entries of each item, in the order of parts.
     items: HashMap<Item, Vec<(Part, u64)>>,
 }
 
 impl Standing {
-    /// The entries of an item, in the order of their parts.
+    /// Returns the entries of an item, in the order of parts.
     pub(crate) fn of(&self, item: &Item) -> &[(Part, u64)] {
         self.items.get(item).map(Vec::as_slice).unwrap_or_default()
     }
@@ -32,14 +32,14 @@ impl Standing {
         self.items.contains_key(item)
     }
 
-    /// Notes what stands at a place from now on; `None` for nothing.
+    /// Notes what is written at a place; `None` if nothing is.
     pub(crate) fn mark(&mut self, place: &Place, digest: Option<u64>) {
         let Some(digest) = digest else { return self.remove(place) };
         let parts = match self.items.get_mut(&place.item) {
             Some(parts) => parts,
             None => self.items.entry(place.item.clone()).or_default(),
         };
-        // What is written first is written in order.
+        // The first time, entries are written in order.
         if parts.last().is_none_or(|(last, _)| *last < place.part) {
             return parts.push((place.part, digest));
         }
@@ -63,7 +63,7 @@ impl Standing {
         self.items.clear();
     }
 
-    /// Every entry, those below another after it.
+    /// Returns every entry, parents before children.
     pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
         self.items
             .iter()

@@ -1,4 +1,4 @@
-//! The publisher against a switch of a few lines that keeps what is written.
+//! Tests the publisher against a small fake of a switch that keeps what is written.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -16,23 +16,23 @@ use crate::model::time::Timestamp;
 use crate::model::verdict::{NextHopKind, OperState, Reason};
 use crate::model::view::{NextHopView, RootView, ServiceView, Verdict, VipView, Without};
 
-/// What stands on the switch, and how it answers.
+/// The state on the switch, and how it answers.
 #[derive(Debug, Default)]
 struct Switch {
-    /// The registration it knows; calls of an earlier one do nothing.
+    /// The registration it knows; calls under an earlier one have no effect.
     generation: u64,
     state: BTreeMap<String, String>,
     calls: Vec<Vec<String>>,
     refuse: Option<fn(&str) -> bool>,
     lost: bool,
-    /// What is lost was taken in all the same; only the answer did not come.
+    /// Whether calls have an effect although they are not answered.
     mute: bool,
     latency: Duration,
-    /// Bytes of a message it takes at most; 0 for any.
+    /// Most bytes of a message that it accepts; 0 for any.
     limit: usize,
-    /// Text of an entry that it refuses.
+    /// Whether it refuses an entry with this text.
     refuse_json: Option<fn(&str) -> bool>,
-    /// The largest message it was sent.
+    /// The largest message that it received.
     largest: usize,
 }
 
@@ -112,7 +112,7 @@ impl Sink for FakeSink {
     }
 }
 
-/// A publisher at work, its switch, and the ends it is fed by.
+/// A running publisher, its switch, and the ends of its channels.
 struct Bench {
     switch: Arc<Mutex<Switch>>,
     sinks: watch::Sender<Option<FakeSink>>,
@@ -138,12 +138,12 @@ impl Bench {
         self.idle().await;
     }
 
-    /// The same, without waiting for it to be written.
+    /// Sends changes without waiting until they are written.
     async fn tell(&self, changes: Vec<Change>) {
         self.inputs.send(Input::Changes(changes)).await.unwrap();
     }
 
-    /// Time is paused: it moves only when the publisher has nothing left to do.
+    /// Waits until the publisher has nothing left to do: time is paused, and moves only then.
     async fn idle(&self) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -313,7 +313,7 @@ async fn an_entry_refused_in_the_first_batch_does_not_keep_the_others() {
 #[tokio::test(start_paused = true)]
 async fn a_delete_refused_by_an_ndk_that_refuses_everything_is_made_up_for() {
     let bench = Bench::new();
-    // The second has the refusal begin between the updates of a batch and its deletes.
+    // With the second refusal, the updates of a batch succeed and its deletes do not.
     for refuse in [|_: &str| true, |path: &str| path.contains("web\"")] {
         bench.say(vec![root(), service("web", &["10.0.0.1"])]).await;
         bench.set(|switch| switch.refuse = Some(refuse));
@@ -343,7 +343,7 @@ async fn an_ndk_that_refuses_everything_is_not_asked_for_each_entry() {
     bench.calls();
     bench.say((0..100).map(|number| service(&format!("web-{number}"), &[])).collect()).await;
     let calls = bench.calls().len();
-    // Halving finds the first entry, and then one after the other until it is clear.
+    // Halving finds the first refused entry, then each of the others until it is clear that everything is refused.
     assert!(calls <= 10 + 2 * REFUSES_ALL, "{calls} calls");
     tokio::time::sleep(LONGEST_PAUSE * 5).await;
     bench.set(|switch| switch.refuse = None);
@@ -389,7 +389,7 @@ async fn batches_are_bounded() {
     assert!(bench.calls().iter().all(|call| call.len() < 510));
 }
 
-/// A call takes this long where a test needs one to be on its way.
+/// How long a call takes in tests that need one to be under way.
 const LATENCY: Duration = Duration::from_millis(100);
 
 #[tokio::test(start_paused = true)]
@@ -399,7 +399,7 @@ async fn what_changes_after_its_batch_was_prepared_is_written_once_more() {
     let names: Vec<String> = (0..1000).map(|number| format!("web-{number:03}")).collect();
     bench.tell(names.iter().map(|name| service(name, &["10.0.0.1"])).collect()).await;
     tokio::time::sleep(LATENCY / 2).await;
-    // The first call is on its way, the second batch is made: these are in the one or in the other.
+    // The first call is under way and the second batch is prepared: these are in one or the other.
     bench.tell(vec![gone(&names[0]), service(&names[1], &["10.0.0.2"]), gone(&names[200])]).await;
     tokio::time::sleep(LATENCY * 20).await;
     let state = bench.state();
@@ -444,7 +444,7 @@ async fn nothing_of_a_synced_cluster_is_kept_back() {
     assert!(bench.state()[WEB].contains("syncing"));
 }
 
-/// A service whose sentence and whose number of VIPs are as large as wanted.
+/// Returns a service with a detail and a number of VIPs of the given sizes.
 fn large(name: &str, detail: usize, vips: u32) -> Change {
     let verdict = Verdict { state: OperState::Up, reason: None, detail: Some("x".repeat(detail).into()) };
     let Change::Service(cluster, key, Some(view)) = service_with(name, &["10.0.0.1"], verdict) else { unreachable!() };
@@ -588,7 +588,7 @@ async fn an_ndk_that_refuses_the_root_alone_gets_all_else() {
     assert!(bench.state().contains_key(".k8s-services"));
 }
 
-/// Numbers that look random, the same each time.
+/// Pseudo-random numbers, the same in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -598,7 +598,7 @@ impl Dice {
     }
 }
 
-/// Says one random thing, or has the switch answer otherwise.
+/// Sends a random change, or changes how the switch answers.
 async fn stir(bench: &Bench, dice: &mut Dice, generation: &mut u64) {
     match dice.throw(12) {
         0 => bench.set(|switch| switch.refuse = Some(|path| path.contains("web-7"))),
@@ -641,7 +641,7 @@ async fn whatever_fails_meanwhile_the_switch_ends_with_what_was_said_last() {
         tokio::time::sleep(LONGEST_PAUSE * 9).await;
         let fresh = Bench::new();
         fresh.say(last).await;
-        // A refusal that passes may have the other spelling found out: to this switch, another path.
+        // A temporary refusal may lead to the other spelling, which to this switch is another path.
         let one_spelling = |state: BTreeMap<String, String>| -> BTreeMap<String, String> {
             state.into_iter().map(|(path, json)| (path.replace('_', "-"), json)).collect()
         };
