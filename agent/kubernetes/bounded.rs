@@ -1,4 +1,4 @@
-//! Maps and lists in objects, read as far as their limit: what is larger is an error, before it is in memory.
+//! Reads maps and lists in objects up to their limit: a larger one is an error before it is in memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,12 +9,12 @@ use serde_json::value::RawValue;
 
 use super::limits;
 
-/// Labels or annotations.
+/// Reads labels or annotations.
 pub(super) fn map<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
     from.deserialize_option(Map)
 }
 
-/// A list of anything else.
+/// Reads a list of anything else.
 pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Vec<T>>, D::Error> {
     from.deserialize_option(List { most: limits::ELEMENTS, what: PhantomData })
 }

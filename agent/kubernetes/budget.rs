@@ -1,8 +1,8 @@
-//! How many Events a Service gets: one an interval, with the latest word and how often there was one.
+//! Limits how many Events a Service gets: one per interval, with the latest change and the number of changes.
 //!
-//! An outage reaches every leaf at once, and a service that flaps changes its alarm for hours. The first word goes after a
-//! short random pause, so that a fabric does not write in one moment; what follows waits for its turn, and replaces what
-//! waited before.
+//! An outage reaches every leaf at once, and a service that flaps changes its alarm for hours. The first Event of a
+//! Service is written after a short random pause, so that the leaves of a fabric do not all write at the same moment.
+//! Later changes wait for their turn, and replace the one that waited before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use super::timings::random_part;
 use crate::model::alarm::AlarmNotification;
 use crate::model::names::ServiceKey;
 
-/// What is to be written next of one Service.
+/// The next Event of one Service.
 #[derive(Debug)]
 struct Waiting {
     notice: Arc<AlarmNotification>,
-    /// Changes it stands for.
+    /// The number of changes it stands for.
     count: i32,
     due: Instant,
 }
@@ -34,12 +34,12 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// One Event a Service and interval; the first after a part of `spread`.
+    /// Allows one Event per Service and interval, the first after a part of `spread`.
     pub(super) fn new(interval: Duration, spread: Duration) -> Self {
         Self { interval, spread, waiting: BTreeMap::new(), written: BTreeMap::new() }
     }
 
-    /// Puts a change in line; false where the line is too long for another Service.
+    /// Adds a change to the queue; returns false if the queue is too long for another Service.
     pub(super) fn add(&mut self, service: ServiceKey, notice: Arc<AlarmNotification>, now: Instant) -> bool {
         if let Some(waiting) = self.waiting.get_mut(&service) {
             waiting.notice = notice;
@@ -56,12 +56,12 @@ impl Budget {
         true
     }
 
-    /// When the next Event is due.
+    /// Returns when the next Event is due.
     pub(super) fn due(&self) -> Option<Instant> {
         self.waiting.values().map(|waiting| waiting.due).min()
     }
 
-    /// The Event that is due, and how many changes it stands for.
+    /// Returns the Event that is due, and how many changes it stands for.
     pub(super) fn take(&mut self, now: Instant) -> Option<(ServiceKey, Arc<AlarmNotification>, i32)> {
         let (service, _) =
             self.waiting.iter().filter(|(_, waiting)| waiting.due <= now).min_by_key(|(_, it)| it.due)?;

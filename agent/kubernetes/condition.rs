@@ -1,22 +1,22 @@
-//! The condition of a cluster's source, from those of its parts.
+//! Derives the condition of a cluster's source from those of its parts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::event::SourceEvent;
 
-/// One part: the connection, or a list-and-watch loop.
+/// The condition of one part: the connection, or a list-and-watch loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Its first listing, or one after what it knew became too old, is under way.
+    /// Its first listing is under way, or a new one because what it knew became too old.
     Listing,
-    /// What it knows is what there is.
+    /// What it knows is current.
     Live,
-    /// Out of reach, and why.
+    /// It has failed, for this reason.
     Failed(Arc<str>),
 }
 
-/// All parts, by name. A part that failed stays failed until it lives.
+/// The conditions of all parts, by name. A part that failed stays failed until it is live.
 #[derive(Debug)]
 pub(super) struct Conditions {
     parts: BTreeMap<String, Part>,
@@ -24,12 +24,12 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// Parts that have not begun.
+    /// Creates parts that have not started.
     pub(super) fn new<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
         Self { parts: parts.into_iter().map(|name| (name.to_owned(), Part::Listing)).collect(), published: None }
     }
 
-    /// A part changed; returns the state of the source as a whole, if that changed.
+    /// Sets the condition of a part; returns the state of the source as a whole, if that changed.
     pub(super) fn set(&mut self, name: &str, part: Part) -> Option<SourceEvent> {
         let old = self.parts.entry(name.to_owned()).or_insert(Part::Listing);
         if !(matches!(old, Part::Failed(_)) && part == Part::Listing) {
@@ -38,7 +38,7 @@ impl Conditions {
         self.news()
     }
 
-    /// A part was removed.
+    /// Removes a part; returns the state of the source as a whole, if that changed.
     pub(super) fn remove(&mut self, name: &str) -> Option<SourceEvent> {
         self.parts.remove(name);
         self.news()

@@ -1,7 +1,7 @@
-//! How a cluster is reached and by whose leave: kubeconfig or api-server leaves -> what the client needs.
+//! Loads how a cluster is reached, and with which credentials: from a kubeconfig or the api-server leaves.
 //!
-//! Everything is read here, once, through `files`, and checked before it is used: libraries that would read files
-//! themselves, or take a header for granted, get none of it.
+//! Everything is read here, once, through `files`, and checked before it is used. Libraries that would read files
+//! themselves, or assume that a header is valid, get checked values only.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::model::config::Connection;
 use crate::model::text::{LONGEST, printable};
 use crate::model::time::Timestamp;
 
-/// The longest name in a kubeconfig that is quoted.
+/// The longest name of a kubeconfig that is quoted in full, in characters.
 const NAME: usize = 60;
 
 const KUBECONFIG: Purpose = Purpose { what: "kubeconfig", most: limits::KUBECONFIG_BYTES, readers: Readers::Anybody };
@@ -38,7 +38,7 @@ pub(super) enum CredentialsError {
     /// A file cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The kubeconfig is no kubeconfig.
+    /// The file is not a valid kubeconfig.
     #[error("cannot use kubeconfig {}", path.display())]
     Kubeconfig {
         /// The file.
@@ -47,19 +47,19 @@ pub(super) enum CredentialsError {
         #[source]
         cause: Box<KubeconfigError>,
     },
-    /// The address of the API server is no URL that can be used.
+    /// The address of the API server is not a usable URL.
     #[error("the server of {origin} must be https://HOST:PORT or http://HOST:PORT")]
     Server {
         /// The file, or the leaves.
         origin: String,
     },
-    /// The name to expect in the server's certificate is no name.
+    /// The name to expect in the server's certificate is not a name.
     #[error("the tls-server-name of {origin} is neither a DNS name nor an IP address")]
     ServerName {
         /// The file.
         origin: String,
     },
-    /// A certificate or key that is no PEM.
+    /// A certificate or key is not PEM.
     #[error("the {what} of {origin} cannot be read: it must be PEM, in a kubeconfig once more as base64")]
     Pem {
         /// Certificate authority, client certificate or client key.
@@ -67,19 +67,19 @@ pub(super) enum CredentialsError {
         /// The file, or the leaves.
         origin: String,
     },
-    /// A certificate authority in which there is none.
+    /// A certificate authority does not contain a certificate.
     #[error("the certificate authority of {origin} holds no certificate: it must be PEM, with BEGIN CERTIFICATE")]
     NoAuthority {
         /// The file, or the leaves.
         origin: String,
     },
-    /// A client certificate without its key, or a key without its certificate.
+    /// There is a client certificate without its key, or a key without its certificate.
     #[error("{origin} has a client certificate or a client key, and not the other: both are needed")]
     HalfPair {
         /// The file.
         origin: String,
     },
-    /// No context to use.
+    /// No context is selected.
     #[error("{} has no current-context: set the leaf context to one of {known}", path.display())]
     NoCurrentContext {
         /// The kubeconfig.
@@ -87,7 +87,7 @@ pub(super) enum CredentialsError {
         /// The contexts in it.
         known: String,
     },
-    /// A name that leads nowhere.
+    /// A name that does not exist.
     #[error("{} has no {kind} '{name}'; it has {known}", path.display())]
     NoSuch {
         /// The kubeconfig.
@@ -99,7 +99,7 @@ pub(super) enum CredentialsError {
         /// The names there are.
         known: String,
     },
-    /// Credentials from a program.
+    /// Credentials come from a program.
     #[error(
         "user '{user}' in {} gets credentials from {plugin}, which cannot run on a switch: create a service account, \
          and use its token (token or tokenFile) or a client certificate", path.display()
@@ -112,21 +112,21 @@ pub(super) enum CredentialsError {
         /// exec or auth-provider.
         plugin: &'static str,
     },
-    /// A token that no HTTP header can carry.
+    /// A token cannot be sent in an HTTP header.
     #[error("the token in {} {fault}: a token is one line of printable characters, put that alone there", path.display())]
     Token {
-        /// The file it stands in.
+        /// The file with the token.
         path: PathBuf,
         /// What is wrong with it.
         fault: &'static str,
     },
-    /// A user to act as whose name no HTTP header can carry.
+    /// The name of a user to impersonate cannot be sent in an HTTP header.
     #[error("the user or group to act as in {origin} holds characters that cannot be sent")]
     Impersonation {
         /// The file.
         origin: String,
     },
-    /// A proxy.
+    /// A proxy is configured.
     #[error("cluster '{cluster}' in {} asks for a proxy, which is not supported: remove proxy-url", path.display())]
     Proxy {
         /// The cluster.
@@ -136,45 +136,45 @@ pub(super) enum CredentialsError {
     },
 }
 
-/// Whom to take for the API server.
+/// Which servers count as the API server.
 #[derive(Debug)]
 pub(super) enum Trust {
-    /// Whoever answers.
+    /// Any server.
     Anybody,
-    /// Whom one of these vouches for.
+    /// Servers with a certificate from one of these authorities.
     Authorities(Vec<CertificateDer<'static>>),
 }
 
-/// A client certificate with what leads to its authority, and its key.
+/// A client certificate with its chain, and its key.
 #[derive(Debug)]
 pub(super) struct Identity {
-    /// The chain, the client's own first.
+    /// The chain, the client's own certificate first.
     pub(super) chain: Vec<CertificateDer<'static>>,
     /// Its key.
     pub(super) key: PrivateKeyDer<'static>,
 }
 
-/// Everything needed to talk to an API server.
+/// Everything that is needed to talk to an API server.
 #[derive(Debug)]
 pub(super) struct Access {
-    /// Where it is: scheme and authority, and a path where several servers share them.
+    /// Its URL: scheme and authority, and a path if several servers share them.
     pub(super) url: Uri,
-    /// Whom to take for it.
+    /// Which servers count as the API server.
     pub(super) trust: Trust,
-    /// The name to expect in its certificate, where that is not the host of the URL.
+    /// The name to expect in its certificate, if that is not the host of the URL.
     pub(super) server_name: Option<ServerName<'static>>,
-    /// Who the agent is by TLS.
+    /// The agent's identity in TLS.
     pub(super) identity: Option<Identity>,
-    /// Who the agent is by HTTP.
+    /// The agent's credentials as HTTP headers.
     pub(super) headers: HeaderMap,
     /// What state should publish about the connection.
     pub(super) caveat: Option<Arc<str>>,
-    /// From when on the token is worth a warning, and when it ends, where it says so itself.
+    /// When the token ends, if it says so, and from when on a warning is due.
     pub(super) expiry: Option<token::Expiry>,
 }
 
-/// Loads what the configuration points to, with the time it is now. `files` gets every file that counts, also when loading
-/// fails: a change of any of them is a reason to try again. Blocks.
+/// Loads what the configuration points to; `now` is the current time. `files` receives every file that matters, also if
+/// loading fails: a change of any of them is a reason to try again. Blocks.
 pub(super) fn load(
     connection: &Connection,
     folder: &Path,
@@ -189,7 +189,7 @@ pub(super) fn load(
     }
 }
 
-/// Reads a kubeconfig that came otherwise than from a file; those it names are out of reach.
+/// Parses a kubeconfig that does not come from a file. The files it names cannot be read.
 #[cfg(any(test, fuzzing))]
 pub(super) fn of_kubeconfig(bytes: &[u8], now: Timestamp) -> Result<Access, CredentialsError> {
     let (path, mut files) = (Path::new("/kubeconfig"), Vec::new());
@@ -197,7 +197,7 @@ pub(super) fn of_kubeconfig(bytes: &[u8], now: Timestamp) -> Result<Access, Cred
     Reader { folder: Path::new("/nowhere"), files: &mut files }.chosen(path, &contents, None, now)
 }
 
-/// Reads files below one folder, and remembers which.
+/// Reads files below one folder, and records which.
 struct Reader<'a> {
     folder: &'a Path,
     files: &'a mut Vec<PathBuf>,
@@ -222,7 +222,7 @@ impl Reader<'_> {
         self.chosen(path, &contents, context, now)
     }
 
-    /// The access the chosen context of a kubeconfig describes.
+    /// Returns the access that the chosen context of a kubeconfig describes.
     fn chosen(
         &mut self,
         path: &Path,
@@ -284,7 +284,7 @@ impl Reader<'_> {
             contents.check_private()?;
         }
         let origin = path.display().to_string();
-        // A token in the kubeconfig itself counts only where there is no file.
+        // A token in the kubeconfig itself counts only if there is no file.
         if let Some(file) = &user.token_file {
             self.token(&beside(path, file), access, now)?;
         } else if let Some(token) = &user.token {
@@ -318,7 +318,7 @@ impl Reader<'_> {
         else {
             unreachable!("the other way to a cluster is a kubeconfig");
         };
-        // Every file counts, also those behind the first that is wrong.
+        // Every file matters, also those after the first bad one.
         let pair = client_certificate.iter().flat_map(|(certificate, key)| [certificate.clone(), key.clone()]);
         let all: Vec<PathBuf> = certificate_authority.iter().chain(token).cloned().chain(pair).collect();
         let origin = "the api-server leaves".to_owned();
@@ -356,7 +356,7 @@ impl Reader<'_> {
     }
 }
 
-/// Programs that make credentials cannot run on a switch.
+/// Refuses programs that make credentials: these cannot run on a switch.
 fn refuse_plugins(path: &Path, name: &str, user: &AuthInfo) -> Result<(), CredentialsError> {
     let plugin = [(user.exec.is_some(), "an exec plugin"), (user.auth_provider.is_some(), "an auth-provider")];
     match plugin.into_iter().find(|(used, _)| *used) {
@@ -367,12 +367,12 @@ fn refuse_plugins(path: &Path, name: &str, user: &AuthInfo) -> Result<(), Creden
     }
 }
 
-/// A path in a kubeconfig is relative to the folder the kubeconfig is in.
+/// Resolves a path in a kubeconfig, which is relative to the folder of the kubeconfig.
 fn beside(kubeconfig: &Path, file: &str) -> PathBuf {
     kubeconfig.parent().unwrap_or(Path::new("/")).join(file)
 }
 
-/// The entry of that name.
+/// Returns the entry with this name.
 fn named<'a, E, T>(
     path: &Path,
     kind: &'static str,
@@ -407,10 +407,10 @@ fn access(
     let usable = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https")) && url.authority().is_some();
     let Some(url) = parsed.filter(usable) else { return Err(CredentialsError::Server { origin }) };
     let trust = match authority {
-        // Without TLS there is nobody to trust.
+        // Without TLS, no server is authenticated.
         _ if insecure || url.scheme_str() == Some("http") => Trust::Anybody,
         Some(pem) => Trust::Authorities(authorities(pem, origin)?),
-        // Those of this switch.
+        // The authorities of this switch.
         None => Trust::Authorities(rustls_native_certs::load_native_certs().certs),
     };
     let caveat = match &trust {
@@ -447,7 +447,7 @@ fn identity(certificate: &[u8], key: &[u8], origin: &str) -> Result<Identity, Cr
     Ok(Identity { chain, key })
 }
 
-/// The token without blanks around it; one that no HTTP header can carry is refused.
+/// Adds the token, without surrounding blanks. Refuses a token that an HTTP header cannot carry.
 fn bearer(path: &Path, token: &str, access: &mut Access, now: Timestamp) -> Result<(), CredentialsError> {
     let token = token.trim();
     let header = HeaderValue::try_from(format!("Bearer {token}"));
@@ -477,7 +477,7 @@ fn basic(name: &str, password: &SecretString, access: &mut Access) {
     }
 }
 
-/// Says whom the user acts as; `None` where that cannot be sent.
+/// Adds the headers for impersonation; returns `None` if they cannot be sent.
 fn impersonate(user: &AuthInfo, headers: &mut HeaderMap) -> Option<()> {
     if let Some(name) = &user.impersonate {
         headers.insert(HeaderName::from_static("impersonate-user"), HeaderValue::try_from(name).ok()?);

@@ -1,8 +1,9 @@
-//! Sockets to the API server, opened in a network namespace.
+//! Opens sockets to the API server in a network namespace.
 //!
-//! A network namespace belongs to a thread, and a socket stays in the one it was made in: a thread of its own enters the
-//! namespace, resolves the name, connects, hands the socket over and ends. The process stays where it is. The right to
-//! enter is held by one thread that does nothing but make those threads: what parses answers of servers never has it.
+//! A network namespace belongs to a thread, and a socket stays in the namespace where it was created. So a separate
+//! thread enters the namespace, resolves the name, connects, passes the socket on and ends. The process stays where it
+//! is. Only one thread has the right to enter, and it does nothing but start those threads, so that code that parses
+//! servers' answers never has that right.
 
 use std::fs::File;
 use std::future::Future;
@@ -24,19 +25,19 @@ use crate::harden;
 
 /// Where `ip netns` keeps network namespaces.
 const NAMESPACES: &str = "/var/run/netns";
-/// A connection that has been silent this long is probed...
+/// Idle time after which a connection is probed.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
-/// ...this often...
+/// Time between two probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// ...and given up after so many probes without an answer.
+/// Number of unanswered probes after which the connection is closed.
 const KEEPALIVE_PROBES: u32 = 4;
-/// What was sent and is not acknowledged for so long ends the connection.
+/// How long sent data may remain unacknowledged before the connection is closed.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
-    /// The namespace is not there (yet).
+    /// The namespace does not exist (yet).
     #[error("network namespace {name} does not exist ({} is missing)", path.display())]
     NoNamespace {
         /// Its name.
@@ -44,70 +45,70 @@ pub(super) enum DialError {
         /// Where it should be.
         path: PathBuf,
     },
-    /// It cannot be entered.
+    /// The namespace cannot be entered.
     #[error("cannot enter network namespace {name}; the agent needs CAP_SYS_ADMIN")]
     EnterNamespace {
         /// Its name.
         name: Arc<str>,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         cause: io::Error,
     },
-    /// The server's name means nothing here.
+    /// The server's name cannot be resolved.
     #[error("cannot resolve {host}{place}")]
     Resolve {
         /// The name.
         host: String,
-        /// In which namespace.
+        /// The namespace, in words.
         place: String,
-        /// What the resolver says.
+        /// The error of the resolver.
         #[source]
         cause: io::Error,
     },
-    /// The name resolves to nothing.
+    /// The name has no address.
     #[error("{host} has no address")]
     NoAddress {
         /// The name.
         host: String,
     },
-    /// It does not answer, or refuses.
+    /// The server does not answer, or refuses the connection.
     #[error("cannot connect to {address}{place}")]
     Connect {
-        /// The address tried last.
+        /// The last address that was tried.
         address: SocketAddr,
-        /// In which namespace.
+        /// The namespace, in words.
         place: String,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         cause: io::Error,
     },
-    /// No thread, or no socket option.
+    /// A thread cannot be started, or a socket option cannot be set.
     #[error("cannot prepare the connection")]
     Prepare(#[source] io::Error),
-    /// It takes too long.
+    /// The connection takes too long.
     #[error("no connection to {host} within {} s{place}", after.as_secs())]
     TimedOut {
         /// The server.
         host: String,
-        /// In which namespace.
+        /// The namespace, in words.
         place: String,
-        /// How long was waited.
+        /// How long the agent waited.
         after: Duration,
     },
 }
 
-/// What runs on a thread of its own.
+/// A function that runs on a thread of its own.
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Starts the threads that enter network namespaces. Call it before the process drops the capability to.
+/// Starts the threads that enter network namespaces. Must be created before the process drops the capability for that.
 #[derive(Clone, Debug)]
 pub struct Dialers(mpsc::Sender<Job>);
 
 impl Dialers {
-    /// Starts the thread that makes the others.
+    /// Starts the thread that starts the others.
     ///
     /// # Errors
-    /// When the system has no thread to give.
+    /// If the system cannot start a thread.
     pub fn start() -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (ready, lowered) = mpsc::sync_channel::<()>(1);
@@ -117,22 +118,22 @@ impl Dialers {
             }
             drop(ready);
             for job in queue {
-                // Whoever waits for the job sees that it is gone.
+                // If this fails, the job is dropped, which its receiver notices.
                 let _ = std::thread::Builder::new().name("dial".into()).spawn(job);
             }
         })?;
-        // From here on no thread has the capability in effect: the sender is dropped when that is so.
+        // Waits until no thread has the capability in effect: then the sender is dropped.
         let _ = lowered.recv();
         Ok(Self(jobs))
     }
 
     fn run(&self, job: Job) {
-        // Whoever waits for the job sees that it is gone.
+        // If this fails, the job is dropped, which its receiver notices.
         let _ = self.0.send(job);
     }
 }
 
-/// Opens connections; what the HTTP client calls.
+/// Opens connections for the HTTP client.
 #[derive(Clone, Debug)]
 pub(super) struct Dialer {
     dialers: Dialers,
@@ -141,17 +142,17 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    /// Connections from a namespace, or from the agent's own.
+    /// Opens connections from a namespace, or from the agent's own if `None`.
     pub(super) fn new(dialers: Dialers, namespace: Option<Arc<str>>, timeout: Duration) -> Self {
         Self { dialers, namespace, timeout }
     }
 
-    /// Where the namespace is, should it be waited for.
+    /// Returns the path of the namespace, to wait for it.
     pub(super) fn namespace_path(&self) -> Option<PathBuf> {
         self.namespace.as_deref().map(namespace_path)
     }
 
-    /// The addresses of a server, as the namespace resolves its name.
+    /// Returns the addresses of a server, as resolved in the namespace.
     pub(super) async fn addresses(&self, uri: &http::Uri) -> Result<Vec<SocketAddr>, DialError> {
         let (host, port, place) = self.way(uri);
         let timed_out = DialError::TimedOut { host: host.clone(), place: place.clone(), after: self.timeout };
@@ -168,7 +169,7 @@ impl Dialer {
         }
     }
 
-    /// Host, port and the place they are reached from, in words.
+    /// Returns host, port, and the namespace in words.
     fn way(&self, uri: &http::Uri) -> (String, u16, String) {
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
@@ -176,7 +177,7 @@ impl Dialer {
         (host, port, place)
     }
 
-    /// A connection to the server of a URL.
+    /// Opens a connection to the server of a URL.
     pub(super) async fn dial(self, uri: http::Uri) -> Result<TokioIo<tokio::net::TcpStream>, DialError> {
         let (host, port, place) = self.way(&uri);
         let timed_out = DialError::TimedOut { host: host.clone(), place: place.clone(), after: self.timeout };
@@ -184,7 +185,7 @@ impl Dialer {
         let (connected, connection) = oneshot::channel();
         let (namespace, timeout) = (self.namespace, self.timeout);
         self.dialers.run(Box::new(move || {
-            // The receiver is gone when the attempt took too long.
+            // The receiver is dropped if the attempt took too long.
             let _ = connected.send(open(namespace, &host, port, &place, timeout));
         }));
         match tokio::time::timeout(timeout, connection).await {
@@ -215,7 +216,7 @@ fn namespace_path(name: &str) -> PathBuf {
     Path::new(NAMESPACES).join(name)
 }
 
-/// Runs on a thread that ends with it: the namespace the thread is left in goes with the thread.
+/// Must run on a thread that ends afterwards: the thread is left in the namespace.
 fn open(
     namespace: Option<Arc<str>>,
     host: &str,
@@ -254,7 +255,7 @@ fn enter(name: Arc<str>) -> Result<(), DialError> {
         .map_err(|cause| DialError::EnterNamespace { name, cause: cause.into() })
 }
 
-/// So that a peer that is gone without a word is noticed.
+/// Sets socket options so that a peer that vanishes silently is noticed.
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;

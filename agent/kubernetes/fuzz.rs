@@ -1,4 +1,4 @@
-//! The readers of objects and kubeconfigs, for a fuzzer.
+//! Exposes the readers of objects and kubeconfigs to a fuzzer.
 
 use jiff::Timestamp;
 
@@ -9,11 +9,11 @@ use crate::model::config::Source;
 use crate::model::event::{ClusterEvent, Update};
 use crate::model::speaker::SpeakerResource;
 
-/// Reads an object after a byte that says of which kind; returns what the engine would receive.
+/// Reads an object after a byte for its kind; returns what the engine would receive.
 pub(crate) fn object(source: &Source, bytes: &[u8]) -> Vec<ClusterEvent> {
     let Some((kind, json)) = bytes.split_first() else { return Vec::new() };
     let json = &String::from_utf8_lossy(json);
-    // Letters, so that seeds are readable.
+    // Letters, so that fuzzing seeds are readable.
     match kind {
         b'S' => read(&mut Services::new(source), json),
         b'E' => read(&mut Slices::default(), json),
@@ -37,7 +37,7 @@ fn read<K: Kind>(kind: &mut K, json: &str) -> Vec<ClusterEvent> {
     updates.map(|update| kind.event(update)).collect()
 }
 
-/// Reads a kubeconfig whose files are all elsewhere; 1 where it has access to a cluster.
+/// Reads a kubeconfig without its files; returns 1 or more if it describes access to a cluster.
 pub(crate) fn kubeconfig(bytes: &[u8]) -> usize {
     let access = credentials::of_kubeconfig(bytes, Timestamp::UNIX_EPOCH);
     access.map_or(0, |access| access.expiry.map_or(1, |expiry| 1 + usize::from(expiry.words(expiry.end).is_some())))

@@ -1,7 +1,7 @@
-//! Requests to one API server: HTTP/1.1 over the dialer's connections, with a limit on every answer.
+//! Sends requests to one API server: HTTP/1.1 over the dialer's connections, with a limit on every answer.
 //!
-//! kube's own client reads answers whole, whatever their size, and takes the body of an error for its message. This one
-//! speaks kube's types, and reads no more than its limit.
+//! kube's own client reads answers of any size as a whole, and uses the body of an error as its message. This one uses
+//! kube's types, and reads no more than its limit.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,15 +25,15 @@ use super::limits;
 use super::tls::{self, TlsError};
 use crate::model::text::{LONGEST, printable};
 
-/// The longest a server is left alone because it asked for that.
+/// The longest time that requests pause because the server asked for that.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// What requests to one server have in common, also when the client is made again.
+/// Restrictions on requests to one server, which outlive a client.
 #[derive(Clone, Debug)]
 pub(super) struct Manners {
-    /// Until when the server wants to be left alone: what it says with 429 and 503.
+    /// Until when the server wants no requests: it says so with 429 and 503.
     left_alone: Arc<Mutex<Option<Instant>>>,
-    /// Who reads a large page: one at a time, so that the memory of a cluster is that of one page.
+    /// Permits reading a large page: one at a time, so that a cluster needs the memory of one page.
     large: Arc<Semaphore>,
 }
 
@@ -44,7 +44,7 @@ impl Default for Manners {
 }
 
 impl Manners {
-    /// How long the server still wants to be left alone.
+    /// Returns how much longer the server wants no requests.
     pub(super) fn remaining(&self) -> Duration {
         let until = *self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
         until.map(|until| until.saturating_duration_since(Instant::now())).unwrap_or_default()
@@ -54,7 +54,7 @@ impl Manners {
         if !matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             return;
         }
-        // The other form, a date, depends on two clocks.
+        // The other form of the header, a date, would depend on two clocks.
         let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         if let Some(seconds) = seconds {
             let until = Instant::now() + Duration::from_secs(seconds).min(LONGEST_WAIT);
@@ -63,10 +63,10 @@ impl Manners {
     }
 }
 
-/// Why there is no client.
+/// Why no client can be created.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
-    /// Certificates or keys.
+    /// The certificates or keys are unusable.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
@@ -74,43 +74,43 @@ pub(super) enum ClientError {
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
-    /// The API server says no. The code is that of HTTP, whatever its Status holds.
+    /// The API server refuses. The code is that of HTTP, whatever its Status contains.
     #[error("{} ({})", .0.message, .0.code)]
     Refused(Box<Status>),
-    /// Somebody says no who is no API server, or does not speak as one.
+    /// The refusal is not from an API server, or not in its format.
     #[error("{code}, not from an API server ({content})")]
     Foreign {
-        /// Host and port; after `http://` where nothing is encrypted.
+        /// Host and port; with `http://` in front if nothing is encrypted.
         server: Arc<str>,
-        /// Of HTTP.
+        /// The HTTP status code.
         code: u16,
-        /// Its type: `text/html`.
+        /// The content type of the answer: `text/html`.
         content: String,
-        /// What it says, where that is plain text.
+        /// The answer itself, if it is plain text.
         message: Option<String>,
     },
-    /// More than is read of such an answer.
+    /// The answer is larger than its limit.
     #[error("the answer is larger than {most} bytes")]
     TooLarge {
-        /// What is read, in bytes.
+        /// The limit, in bytes.
         most: usize,
     },
-    /// The request cannot be made.
+    /// The request cannot be built.
     #[error("the request cannot be made")]
     Built(#[source] http::Error),
-    /// No connection, or none any more.
+    /// The connection failed or was closed.
     #[error(transparent)]
     Connection(legacy::Error),
-    /// The answer broke off.
+    /// The answer was cut off.
     #[error(transparent)]
     Body(hyper::Error),
-    /// Nothing in time.
+    /// There was no answer in time.
     #[error("no answer within {} s", .0.as_secs())]
     Silent(Duration),
 }
 
 impl RequestError {
-    /// The status code of HTTP, where there was an answer.
+    /// Returns the HTTP status code, if there was an answer.
     pub(super) fn code(&self) -> Option<u16> {
         match self {
             Self::Refused(status) => Some(status.code),
@@ -120,7 +120,7 @@ impl RequestError {
     }
 }
 
-/// An answer that was read, and the right to hold it in memory.
+/// An answer that was read, and the permit to keep it in memory.
 pub(super) struct Answer {
     pub(super) bytes: Vec<u8>,
     _large: Option<OwnedSemaphorePermit>,
@@ -128,7 +128,7 @@ pub(super) struct Answer {
 
 type Connector = HttpsConnector<Dialer>;
 
-/// Makes requests to one API server. Cheap to clone.
+/// Sends requests to one API server. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Client(Arc<Inner>);
 
@@ -141,14 +141,14 @@ struct Inner {
 }
 
 impl fmt::Debug for Client {
-    /// Without headers, which hold credentials.
+    /// Omits the headers, because they contain credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("server", &self.0.server).finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// A client that opens its connections with the dialer: one per watch, and some for everything else.
+    /// Creates a client that opens its connections with the dialer: one per watch, and some for everything else.
     pub(super) fn new(mut access: Access, dialer: Dialer, manners: Manners) -> Result<Self, ClientError> {
         let tls = tls::config(&mut access)?;
         let connector = match access.server_name {
@@ -169,13 +169,13 @@ impl Client {
         })))
     }
 
-    /// GETs a path, and reads an answer of `most` bytes at most.
+    /// Sends a GET for a path, and reads an answer of at most `most` bytes.
     pub(super) async fn get(&self, path: &str, most: usize, patience: Duration) -> Result<Answer, RequestError> {
         let call = http::Request::get(path).body(Vec::new()).map_err(RequestError::Built)?;
         self.ask(call, most, patience).await
     }
 
-    /// Makes a request, and reads an answer of `most` bytes at most.
+    /// Sends a request, and reads an answer of at most `most` bytes.
     pub(super) async fn ask(
         &self,
         call: http::Request<Vec<u8>>,
@@ -189,7 +189,7 @@ impl Client {
         timeout(patience, answer).await.unwrap_or(Err(RequestError::Silent(patience)))
     }
 
-    /// Makes a request whose answer does not end: a watch. Patience is for its beginning.
+    /// Sends a request whose answer does not end: a watch. `patience` limits the time until it starts.
     pub(super) async fn open(
         &self,
         call: http::Request<Vec<u8>>,
@@ -211,7 +211,7 @@ impl Client {
         if response.status().is_success() { Ok(response) } else { Err(self.refused(response).await) }
     }
 
-    /// Reads a body as far as `most` bytes.
+    /// Reads a body of at most `most` bytes.
     async fn read(&self, mut body: Incoming, most: usize) -> Result<Answer, RequestError> {
         let mut answer = Answer { bytes: Vec::new(), _large: None };
         if body.size_hint().lower() > most as u64 {
@@ -224,7 +224,7 @@ impl Client {
                 return Err(RequestError::TooLarge { most });
             }
             if length > limits::SMALL_PAGE_BYTES && answer._large.is_none() {
-                // It is never closed.
+                // The semaphore is never closed.
                 answer._large = Arc::clone(&self.0.manners.large).acquire_owned().await.ok();
             }
             answer.bytes.extend_from_slice(&data);
@@ -237,7 +237,7 @@ impl Client {
         let content = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let content = content.split(';').next().unwrap_or_default().trim();
         let content = if content.is_empty() { "no content type".to_owned() } else { printable(content, 40) };
-        // Nothing is reported of a body that breaks off or does not end.
+        // A body that is cut off or does not end is not reported.
         let body = self.read(response.into_body(), limits::ANSWER_BYTES).await.map(|answer| answer.bytes);
         let body = body.unwrap_or_default();
         if let Some(status) = status(&body, code) {
@@ -249,7 +249,7 @@ impl Client {
     }
 }
 
-/// A path of the API below the URL of the server, which may have a path of its own.
+/// Returns a path of the API below the URL of the server, which may have a path of its own.
 fn under(base: &Uri, path: &Uri) -> Result<Uri, http::Error> {
     let prefix = base.path().trim_end_matches('/');
     let wanted = path.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -263,7 +263,7 @@ fn under(base: &Uri, path: &Uri) -> Result<Uri, http::Error> {
     parts.build()
 }
 
-/// The Status in the body of an error, fit to be quoted; `None` where the body is none.
+/// Returns the Status in the body of an error, safe to be quoted; `None` if the body is not a Status.
 fn status(body: &[u8], code: u16) -> Option<Status> {
     #[derive(Deserialize)]
     struct Typed {

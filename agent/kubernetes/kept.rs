@@ -1,4 +1,4 @@
-//! The keys of one kind that the engine knows, and how many there may be.
+//! Tracks the keys of one kind that the engine knows, and limits their number.
 
 use std::collections::BTreeSet;
 use std::hash::Hash;
@@ -6,36 +6,36 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// What becomes of an entry.
+/// Whether an entry is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     /// It is kept.
     Kept,
-    /// Its namespace has as many as one may have: it is left out.
+    /// It is left out: its namespace already has as many as one may have.
     Crowded,
-    /// There are as many as are read of all namespaces.
+    /// It is left out: there are already as many as are kept of all namespaces.
     Full,
 }
 
-/// Keys that were sent and not removed since.
+/// Keys that were sent and have not been removed since.
 #[derive(Debug)]
 pub(super) struct Kept<K> {
     keys: FxHashSet<K>,
     by_namespace: FxHashMap<Arc<str>, usize>,
-    /// Namespaces something was left out of.
+    /// Namespaces of which something was left out.
     crowded: BTreeSet<Arc<str>>,
     most: usize,
     share: usize,
 }
 
 impl<K: Clone + Eq + Hash> Kept<K> {
-    /// Room for `most` keys, of which one namespace may have `share`.
+    /// Allows `most` keys, at most `share` of them from one namespace.
     pub(super) fn new(most: usize, share: usize) -> Self {
         let (keys, by_namespace) = (FxHashSet::default(), FxHashMap::default());
         Self { keys, by_namespace, crowded: BTreeSet::new(), most, share }
     }
 
-    /// Takes in a key, of a namespace where its kind has them.
+    /// Adds a key; `namespace` is `None` for kinds without namespaces.
     pub(super) fn admit(&mut self, key: &K, namespace: Option<&Arc<str>>) -> Admission {
         if self.keys.contains(key) {
             return Admission::Kept;
@@ -55,7 +55,7 @@ impl<K: Clone + Eq + Hash> Kept<K> {
         Admission::Kept
     }
 
-    /// Forgets a key; whether it was there.
+    /// Removes a key; returns whether it was there.
     pub(super) fn remove(&mut self, key: &K, namespace: Option<&Arc<str>>) -> bool {
         if !self.keys.remove(key) {
             return false;
@@ -71,7 +71,7 @@ impl<K: Clone + Eq + Hash> Kept<K> {
         true
     }
 
-    /// What state should say, if anything was left out.
+    /// Returns what state should say if anything was left out.
     pub(super) fn words(&self, resource: &str) -> Option<String> {
         let first = self.crowded.first()?;
         let share = self.share;

@@ -1,79 +1,80 @@
-//! Every limit on what a cluster can make this agent read and keep, each with its reason.
+//! Defines every limit on what a cluster can make this agent read and keep, each with its reason.
 //!
-//! Reaching a limit shows in state: as the reason the cluster is not read, or as a note beside its `oper-state`.
-//! None of them is in the way of a cluster within Kubernetes' own thresholds
+//! State shows when a limit is reached: as the reason why the cluster is not read, or as a note beside its
+//! `oper-state`. None of them affects a cluster within Kubernetes' own thresholds
 //! (<https://github.com/kubernetes/community/blob/main/sig-scalability/configs-and-limits/thresholds.md>).
 
-/// A kubeconfig: with every certificate inside, a few kilobytes a cluster.
+/// A kubeconfig: a few kilobytes per cluster, with every certificate inside.
 pub(super) const KUBECONFIG_BYTES: u64 = 1 << 20;
 
 /// A token, a certificate authority, a client certificate or its key: a bundle of all public authorities has 220 KiB.
 pub(super) const CREDENTIAL_BYTES: u64 = 512 << 10;
 
-/// A token: one with hundreds of groups in it has a few kilobytes, and a header must fit what servers take.
+/// A token: one with hundreds of groups has a few kilobytes, and servers limit the size of headers.
 pub(super) const TOKEN_BYTES: u64 = 64 << 10;
 
-/// The head of an answer: hyper holds all of it before anybody sees it.
+/// The head of an answer: hyper keeps all of it in memory before it returns anything.
 pub(super) const HEAD_BYTES: usize = 64 << 10;
 
-/// The body of an answer that is no listing: `/version`, API groups, an error, an Event.
+/// The body of an answer that is not a listing: `/version`, API groups, an error, an Event.
 pub(super) const ANSWER_BYTES: usize = 64 << 10;
 
 /// A page of a listing. A larger one is asked for again with fewer objects on it.
 pub(super) const PAGE_BYTES: usize = 32 << 20;
 
-/// Objects on a page: servers may ignore how many they were asked for, but not send millions of empty ones.
+/// Objects on a page: servers may ignore the requested number, but must not send millions of empty ones.
 pub(super) const PAGE_OBJECTS: usize = 250_000;
 
-/// Pages up to this size are read at the same time; of larger ones, one a cluster.
+/// Pages up to this size are read concurrently; larger ones one at a time per cluster.
 pub(super) const SMALL_PAGE_BYTES: usize = 1 << 20;
 
-/// An object: etcd takes 1.5 MiB, and JSON needs more room than what is stored there.
+/// An object: etcd accepts 1.5 MiB, and JSON is larger than what is stored there.
 pub(super) const OBJECT_BYTES: usize = 4 << 20;
 
-/// A line of a watch: an object and the words around it.
+/// A line of a watch: an object and the text around it.
 pub(super) const LINE_BYTES: usize = OBJECT_BYTES + 1024;
 
-/// Pages of a listing, as a multiple of those that the objects kept of that kind would fill: most Services are no
-/// LoadBalancer.
+/// Pages of a listing, as a multiple of the pages that the kept objects of that kind would fill: most Services are not
+/// of type LoadBalancer.
 pub(super) const PAGES_FACTOR: usize = 8;
-/// And so many more, for kinds with few objects.
+/// Additional pages, for kinds with few objects.
 pub(super) const PAGES_SLACK: usize = 16;
 
 /// LoadBalancer Services of a cluster: Kubernetes is tested with 10 000 Services.
 pub(super) const SERVICES: usize = 50_000;
-/// EndpointSlices of a cluster: 100 endpoints each, of 150 000 pods, and slices that are not full.
+/// EndpointSlices of a cluster: 100 endpoints each, of 150 000 pods, some not full.
 pub(super) const SLICES: usize = 200_000;
 /// Nodes of a cluster: Kubernetes is tested with 5 000.
 pub(super) const NODES: usize = 10_000;
-/// MetalLB's ServiceBGPStatuses, one a service and node, so that they outgrow everything else; and its ServiceL2Statuses.
+/// MetalLB's ServiceBGPStatuses, one per service and node, so that they outnumber everything else; and its
+/// ServiceL2Statuses.
 pub(super) const STATUSES: usize = 100_000;
-/// Objects of another resource of a speaker: pools, peers and advertisements are written by people, and
-/// CiliumBGPNodeConfigs are as many as nodes.
+/// Objects of another resource of a speaker: people write pools, peers and advertisements, and there are as many
+/// CiliumBGPNodeConfigs as nodes.
 pub(super) const SPEAKER_OBJECTS: usize = NODES;
 
-/// The part of those that one namespace may have: no tenant uses up what all share.
+/// One namespace may have one in this many of those, so that no tenant uses up what all share.
 pub(super) const NAMESPACE_SHARE: usize = 4;
 
-/// Addresses of one Service: more VIPs than that are not judged.
+/// Addresses of one Service: further VIPs are not judged.
 pub(super) const VIPS: usize = 64;
 /// Addresses of one kind of one node: each may be what it speaks BGP from.
 pub(super) const NODE_ADDRESSES: usize = 64;
-/// Labels of an object, and its annotations: each is kept, or looked through.
+/// Labels of an object, and its annotations: each is kept, or searched.
 pub(super) const LABELS: usize = 1024;
-/// Elements of a list in an object: an EndpointSlice has 1000 endpoints at most.
+/// Elements of a list in an object: an EndpointSlice has at most 1000 endpoints.
 pub(super) const ELEMENTS: usize = 5_000;
 
-/// Objects that are remembered as logged, so that each is logged once.
+/// Objects that are remembered as logged, to log each of them once.
 pub(super) const LOGGED: usize = 1024;
 
-/// Parts of one object that cannot be read and are counted: an object of nothing else must not keep the engine busy.
+/// Unreadable parts of one object that are counted: an object full of them must not keep the engine busy.
 pub(super) const FAULTS: u64 = 16;
 
-/// The longest name of a class, a host or the like that is quoted, in characters: a DNS name is no longer.
+/// The longest name of a class, a host or the like that is quoted, in characters: DNS names are not longer.
 pub(super) const QUOTED: usize = 253;
 
-/// Services whose Event waits for its turn: in a longer outage the alarms are in state.
+/// Services whose Event waits for its turn: in a longer outage, state has the alarms.
 pub(super) const WAITING_EVENTS: usize = 1024;
 
 #[cfg(test)]

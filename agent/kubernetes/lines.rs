@@ -1,14 +1,14 @@
-//! Lines of a watch: split as they arrive, bounded in length.
+//! Splits the lines of a watch as they arrive, and limits their length.
 
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 
-/// What comes next.
+/// The next line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// A line, without its end.
+    /// A line, without its line end.
     Text(Vec<u8>),
-    /// One that was too long, left out.
+    /// A line that was too long and is skipped.
     TooLong,
 }
 
@@ -16,7 +16,7 @@ pub(super) enum Line {
 #[derive(Debug)]
 pub(super) struct Lines<B> {
     body: B,
-    /// What arrived and is not read yet.
+    /// Data that has arrived and has not been read.
     rest: Bytes,
     line: Vec<u8>,
     longest: usize,
@@ -29,11 +29,11 @@ impl<B: Body<Data = Bytes> + Unpin> Lines<B> {
         Self { body, rest: Bytes::new(), line: Vec::new(), longest, skipping: false }
     }
 
-    /// The next line that is not empty; `None` at the end. May be dropped at any time without losing anything.
+    /// Returns the next line that is not empty; `None` at the end. May be dropped at any time without losing anything.
     pub(super) async fn next(&mut self) -> Result<Option<Line>, B::Error> {
         loop {
             if self.rest.is_empty() {
-                // What a broken connection cut off is no line.
+                // A line that a broken connection cut off does not count.
                 let Some(frame) = self.body.frame().await else { return Ok(None) };
                 self.rest = frame?.into_data().unwrap_or_default();
             }

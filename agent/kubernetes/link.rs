@@ -1,4 +1,4 @@
-//! The way to the API server, handed from the one who keeps it to those who use it.
+//! Passes the client of the API server from the task that maintains it to those that use it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use super::http::{Client, Manners};
 use super::reporter::Closed;
 use super::timings::jittered;
 
-/// The way to the API server.
+/// A client of the API server.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
-    /// What requests are made with.
+    /// The client that sends requests.
     pub(super) client: Client,
     /// Grows when there is a reason to use this client at once: other credentials, or the server is back.
     pub(super) epoch: u64,
 }
 
-/// Follows the way to the API server.
+/// Receives the current link.
 #[derive(Clone)]
 pub(super) struct LinkReceiver {
     links: watch::Receiver<Option<Link>>,
@@ -26,12 +26,12 @@ pub(super) struct LinkReceiver {
 }
 
 impl LinkReceiver {
-    /// Follows these; `manners` is what the server asks for.
+    /// Receives from `links`; `manners` are the restrictions that the server asks for.
     pub(super) fn new(links: watch::Receiver<Option<Link>>, manners: Manners) -> Self {
         Self { links, manners }
     }
 
-    /// The link, as soon as there is one.
+    /// Returns the link, as soon as there is one.
     pub(super) async fn get(&mut self) -> Result<Link, Closed> {
         let link = self.links.wait_for(Option::is_some).await.map_err(|_| Closed)?;
         link.clone().ok_or(Closed)
@@ -45,12 +45,12 @@ impl LinkReceiver {
         }
     }
 
-    /// How long the server wants to be left alone.
+    /// Returns how much longer the server wants no requests.
     pub(super) fn left_alone(&self) -> Duration {
         self.manners.remaining()
     }
 
-    /// Waits a while, and as long as the server wants, or until there is a link of a later epoch.
+    /// Waits for `pause`, or longer if the server wants no requests, or until there is a link of a later epoch.
     pub(super) async fn pause(&mut self, epoch: u64, pause: Duration) {
         let pause = jittered(pause).max(self.left_alone());
         tokio::select! {

@@ -1,7 +1,7 @@
-//! Kubernetes clusters: what their API servers say, as events.
+//! Reads Kubernetes clusters: turns what their API servers send into events.
 //!
-//! One [`ClusterSource`] per configured cluster, supervised forever. It owns the link to one API server and nothing
-//! else: it never judges, and knows neither the switch nor other clusters.
+//! There is one [`ClusterSource`] per configured cluster, supervised until the configuration drops it. It owns the link
+//! to one API server and nothing else: it never judges, and knows neither the switch nor other clusters.
 //!
 //! ```text
 //!   credentials ──▶ client ──▶ link ─┬─▶ services ────────┐
@@ -11,11 +11,12 @@
 //!                                        own resources
 //! ```
 //!
-//! `source` keeps the link: it loads the credentials (`credentials`, `token`, `tls`), asks the server for its version, and hands
-//! a client (`http`, `dial`) to three list-and-watch loops (`watch`, `stream`, `lines`); it does so again when a file rotates,
-//! on SIGHUP and when a loop fails. Objects are reduced on arrival (`objects`, `bounded`, `reduce`) to what the engine reads. A
-//! listing is one `Update::All` per kind. `speaker` follows what is there of the speaker's own resources. The other way goes
-//! only what the operator turned on: `notices` writes alarms as Kubernetes Events, as many as `budget` allows.
+//! `source` maintains the link: it loads the credentials (`credentials`, `token`, `tls`), asks the server for its
+//! version, and passes a client (`http`, `dial`) to three list-and-watch loops (`watch`, `stream`, `lines`). It does so
+//! again when a file rotates, on SIGHUP, and when a loop fails. Objects are reduced on arrival (`objects`, `bounded`,
+//! `reduce`) to what the engine reads. A listing is one `Update::All` per kind. `speaker` follows the speaker's own
+//! resources, if they exist. In the other direction only what the operator turned on is sent: `notices` writes alarms
+//! as Kubernetes Events, as many as `budget` allows.
 //!
 //! Nothing a server sends is unbounded: `limits` has every limit, with its reason.
 

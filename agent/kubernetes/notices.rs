@@ -1,8 +1,9 @@
-//! Alarms as Kubernetes Events on the Service, so that its owner sees which switch is affected (`kubectl describe`).
+//! Writes alarms as Kubernetes Events on the Service, so that its owner sees which switch is affected
+//! (`kubectl describe`).
 //!
 //! Raises and clears, written to events.k8s.io/v1 (<https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>),
-//! one a Service and minute (`budget`). Best effort: an outage of thousands of VIPs must not become a flood of writes, and
-//! a server that wants to be left alone is.
+//! one per Service and minute (`budget`). This is best effort: an outage of thousands of VIPs must not become a flood
+//! of writes, and a server that wants no requests gets none.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -30,13 +31,13 @@ use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::time::Timestamp;
 
 const CONTROLLER: &str = "k8s-services";
-/// Between two Events.
+/// Pause between two Events.
 const PACE: Duration = Duration::from_millis(100);
-/// The API refuses longer notes and instances.
+/// The API refuses longer notes and instances (in bytes).
 const LONGEST_NOTE: usize = 1000;
 const LONGEST_INSTANCE: usize = 128;
 
-/// Whose Events are written, and whether at all.
+/// What the writer of Events needs: alarms, whether Events are enabled, and the name of the switch.
 #[derive(Clone, Debug)]
 pub struct Notices {
     /// Changes of alarms, of all clusters.
@@ -56,7 +57,7 @@ pub(super) struct Writer {
     leaf: Arc<str>,
     received: broadcast::Receiver<Arc<AlarmNotification>>,
     budget: Budget,
-    /// Said once until it works again.
+    /// Whether a failure was logged; it is logged once until writing works again.
     failing: bool,
 }
 
@@ -113,7 +114,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The services a notice is about, if their owners get Events: the one it names, or those of its members.
+    /// Returns the services that a notice is about, if Events are enabled: the one it names, or those of its members.
     fn concerned(&self, notice: &AlarmNotification) -> BTreeSet<ServiceKey> {
         if !*self.enabled.borrow() || notice.event == NotificationEvent::Changed {
             return BTreeSet::new();
@@ -149,7 +150,7 @@ impl Writer {
         notice: &AlarmNotification,
         count: i32,
     ) -> Result<(), String> {
-        // kubectl finds the Events of a Service by its uid.
+        // kubectl finds the Events of a Service by the uid.
         let uid = self.uid(client, service).await;
         let event = event(service, uid, notice, count, &self.leaf, Timestamp::now());
         let body = serde_json::to_vec(&event).map_err(|error| error.to_string())?;
@@ -161,7 +162,8 @@ impl Writer {
         answer.map(drop).map_err(|error| reason::explain(&error, request))
     }
 
-    /// None when the role does not let us read it, or it is gone: the Event is written all the same.
+    /// Returns the uid of a Service; `None` if the role does not permit reading it, or it is gone. The Event is written
+    /// anyway.
     async fn uid(&self, client: &Client, service: &ServiceKey) -> Option<String> {
         let path = format!("/api/v1/namespaces/{}/services/{}", service.namespace, service.name);
         let answer = client.get(&path, limits::OBJECT_BYTES, self.answer).await.ok()?;
@@ -169,7 +171,7 @@ impl Writer {
     }
 }
 
-/// Waits until then; forever where there is no such time.
+/// Waits until `due`; never returns if that is `None`.
 async fn until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
@@ -187,7 +189,7 @@ struct Metadata {
     uid: Option<String>,
 }
 
-/// The Event as it is written. One that stands for several changes is a series of them.
+/// Returns the Event. One that stands for several changes is a series.
 fn event(
     service: &ServiceKey,
     uid: Option<String>,
@@ -240,7 +242,7 @@ fn event(
     }
 }
 
-/// `vip-route-missing` as `VipRouteMissing`.
+/// Converts `vip-route-missing` to `VipRouteMissing`.
 fn camel_case(name: &str) -> String {
     name.split('-')
         .flat_map(|word| {
@@ -250,7 +252,7 @@ fn camel_case(name: &str) -> String {
         .collect()
 }
 
-/// The text, or as much of it as is allowed.
+/// Returns the text, cut to `longest` bytes.
 fn shortened(text: &str, longest: usize) -> &str {
     let end = (0..=longest.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
@@ -263,7 +265,7 @@ mod tests {
     use crate::model::verdict::Owner;
     use serde_json::{Value, json};
 
-    /// The Event as the API server gets it.
+    /// Returns the Event as the API server receives it.
     fn written(notice: &AlarmNotification, uid: Option<&str>, count: i32, now: Timestamp) -> Value {
         let event = event(&ServiceKey::new("shop", "web"), uid.map(str::to_owned), notice, count, "leaf3", now);
         serde_json::to_value(event).expect("an Event")
@@ -298,7 +300,7 @@ mod tests {
         assert_eq!((&raised["apiVersion"], &raised["kind"]), (&json!("events.k8s.io/v1"), &json!("Event")));
         assert_eq!(raised.get("series"), None);
         assert_eq!(raised["note"], "leaf3: no route (owner network)");
-        // The API takes '-' at the end, and no dot.
+        // The API accepts '-' at the end, but not a dot.
         assert_eq!(raised["metadata"]["generateName"], "web-");
         assert_eq!((&raised["type"], &raised["reason"]), (&json!("Warning"), &json!("VipRouteMissing")));
         assert_eq!(raised["eventTime"], "2026-01-02T03:04:15.000000Z");

@@ -1,5 +1,5 @@
-//! Kubernetes objects as they come over the wire, as far as they are read. Every field may be missing or null; maps and lists
-//! have a limit, beyond which the object cannot be read.
+//! Defines the parts of Kubernetes objects that are read. Every field may be missing or null. Maps and lists have a
+//! limit, beyond which the object cannot be read.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::bounded::{self, Items};
 
-/// A page of a listing; items are read one by one, so that one that cannot be read costs only itself.
+/// A page of a listing. Items are parsed one by one, so that an unreadable one does not affect the others.
 #[derive(Debug, Deserialize)]
 pub(super) struct List<'a> {
     pub(super) metadata: Option<ListMeta>,
@@ -35,13 +35,13 @@ pub(super) struct WatchLine<'a> {
     pub(super) object: &'a RawValue,
 }
 
-/// What every object has.
+/// The part that every object has.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Object {
     pub(super) metadata: Option<Meta>,
 }
 
-/// `metadata`.
+/// The content of `metadata`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Meta {

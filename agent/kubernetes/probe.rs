@@ -1,4 +1,4 @@
-//! The way to one API server, walked once and step by step, with what is in the way.
+//! Tries every step to one API server once, for the doctor, and reports what fails.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,21 +22,21 @@ use crate::supervise::chain;
 
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A page of one object is small.
+/// Size limit for a page of one object.
 const PAGE_BYTES: usize = limits::SMALL_PAGE_BYTES;
 
-/// One step that was passed, or the one that was not.
+/// One step, and whether it succeeded.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// What was tried.
     pub stage: Stage,
-    /// What was found, in a sentence.
+    /// The result in a sentence.
     pub result: Result<String, Fault>,
     /// How long it took.
     pub took: Duration,
 }
 
-/// What is tried, in this order.
+/// The steps, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Reading the kubeconfig, or the files beside `api-server`.
@@ -47,43 +47,43 @@ pub enum Stage {
     Connection,
     /// TLS, and an answer to `/version`.
     Answer,
-    /// Listing and watching what the agent reads.
+    /// Listing and watching the resources that the agent reads.
     Rights,
 }
 
-/// What is in the way.
+/// What prevents a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// A file of credentials is not there.
+    /// A file of credentials does not exist.
     FileMissing(String, PathBuf),
-    /// A file of credentials cannot be used; with the command that helps, where one does.
+    /// A file of credentials cannot be used; with a command that helps, if there is one.
     File(String, Option<String>),
-    /// The credentials, or what they say.
+    /// The credentials cannot be used.
     Credentials(String),
-    /// The network namespace is not there.
+    /// The network namespace does not exist.
     NamespaceMissing(String),
     /// The network namespace cannot be entered.
     NamespaceClosed(String),
     /// The server's name cannot be resolved.
     Name(String),
-    /// Nothing answers: what was sent, or the answer, is dropped on the way.
+    /// Nothing answers: packets are dropped in one direction or the other.
     TimedOut(String, Vec<SocketAddr>),
-    /// The server, or something on the way, refuses.
+    /// The server, or something on the way, refuses the connection.
     Refused(String),
-    /// The two do not agree on TLS.
+    /// Agent and server do not agree on TLS.
     Tls(String, String),
-    /// The server does not know who asks.
+    /// The server does not accept the agent's identity.
     Unauthorized(String),
-    /// It lets the agent not read something; a sentence for each.
+    /// The agent may not read something; one sentence each.
     Denied(Vec<String>),
-    /// It answers otherwise than an API server should.
+    /// The server does not answer as an API server should.
     Answer(String),
 }
 
-/// Walks the way of one cluster, as far as it leads.
+/// Tries the steps to one cluster, until one fails.
 pub async fn probe(source: &Source, options: &ConnectOptions) -> Vec<Step> {
     let mut steps = Steps(Vec::new());
-    // It ends where the way does.
+    // Ends at the first step that fails.
     let _ = walk(source, options, &mut steps).await;
     steps.0
 }
@@ -91,7 +91,7 @@ pub async fn probe(source: &Source, options: &ConnectOptions) -> Vec<Step> {
 struct Steps(Vec<Step>);
 
 impl Steps {
-    /// Notes a step; `Err` ends the walk.
+    /// Notes a step; `Err` ends the sequence.
     async fn pass<T>(&mut self, stage: Stage, step: impl Future<Output = Result<(T, String), Fault>>) -> Result<T, ()> {
         let begun = std::time::Instant::now();
         let (passed, result) = match step.await {
@@ -185,7 +185,7 @@ async fn answer(access: credentials::Access, dialer: Dialer, url: &http::Uri) ->
     let request = Request { verb: "get", resource: "/version", namespace: None };
     let version = match version(&client, PATIENCE).await {
         Ok(version) => version,
-        // Once more for the kind of failure: the first text is for the state of a cluster.
+        // Ask again for the kind of failure: the first text is meant for the state of a cluster.
         Err(words) => {
             return Err(match client.get("/version", limits::ANSWER_BYTES, PATIENCE).await {
                 Err(error) if error.code() == Some(401) => Fault::Unauthorized(reason::explain(&error, request)),
@@ -198,7 +198,7 @@ async fn answer(access: credentials::Access, dialer: Dialer, url: &http::Uri) ->
     Ok((client, format!("Kubernetes {version} over {tls}")))
 }
 
-/// What is listed and watched: path, and the name of it in sentences.
+/// A resource that is listed and watched: its path, and its name in sentences.
 struct Wanted {
     path: String,
     resource: &'static str,
@@ -253,7 +253,7 @@ fn wanted(source: &Source) -> Vec<Wanted> {
     wanted
 }
 
-/// Lists one object and opens a watch; a sentence for each that is not allowed.
+/// Lists one object and opens a watch; returns a sentence for each that is not permitted.
 async fn may_read(client: &Client, wanted: &Wanted) -> Result<Vec<String>, Fault> {
     let request = kube::core::Request::new(wanted.path.as_str());
     let list = request.list(&ListParams::default().limit(1));
@@ -267,7 +267,7 @@ async fn may_read(client: &Client, wanted: &Wanted) -> Result<Vec<String>, Fault
         match answer {
             Ok(()) | Err(RequestError::TooLarge { .. }) => {}
             Err(error) if error.code() == Some(403) => denied.push(reason::explain(&error, asked)),
-            // Older servers, or a speaker that is not there: the agent does without, too.
+            // An older server, or a speaker that is not installed: the agent works without it, too.
             Err(error) if error.code() == Some(404) => {}
             Err(error) if error.code() == Some(401) => return Err(Fault::Unauthorized(reason::explain(&error, asked))),
             Err(error) => return Err(Fault::Answer(reason::explain(&error, asked))),

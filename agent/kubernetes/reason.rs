@@ -1,4 +1,4 @@
-//! Errors of requests in words an operator can act on.
+//! Describes errors of requests in words that an operator can act on.
 
 use std::error::Error as StdError;
 use std::io;
@@ -10,18 +10,18 @@ use super::http::RequestError;
 use crate::model::text::{LONGEST, printable};
 use crate::supervise::chain;
 
-/// What was asked of the API server.
+/// A request to the API server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
     /// `list`, `watch`, `get` or `create`, as RBAC names it.
     pub(super) verb: &'static str,
     /// `services`, or `/version`.
     pub(super) resource: &'static str,
-    /// Where; `None` for the whole cluster.
+    /// The namespace; `None` for the whole cluster.
     pub(super) namespace: Option<&'a str>,
 }
 
-/// Why a request failed.
+/// Describes why a request failed.
 pub(super) fn explain(error: &RequestError, request: Request<'_>) -> String {
     let Request { verb, resource, .. } = request;
     match error {
@@ -39,12 +39,12 @@ pub(super) fn explain(error: &RequestError, request: Request<'_>) -> String {
     }
 }
 
-/// Whether the two did not agree on TLS.
+/// Returns whether agent and server did not agree on TLS.
 pub(super) fn is_tls(error: &RequestError) -> bool {
     causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| tls(error).is_some()))
 }
 
-/// Why there is no answer, or not all of it.
+/// Describes why there is no answer, or only a part of it.
 fn broken(error: &RequestError, request: Request<'_>) -> String {
     for cause in causes(error) {
         if let Some(dial) = cause.downcast_ref::<DialError>() {
@@ -57,7 +57,7 @@ fn broken(error: &RequestError, request: Request<'_>) -> String {
     format!("the API server broke off the answer to {} {} ({})", request.verb, request.resource, chain(error))
 }
 
-/// Why the API server refused. Its words are foreign: only a printable line of them is passed on.
+/// Describes why the API server refused. Its message comes from elsewhere, so only one printable line is passed on.
 pub(super) fn refused(status: &Status, request: Request<'_>) -> String {
     let message = if status.message.is_empty() { &status.reason } else { &status.message };
     refusal(status.code, &printable(message, LONGEST), request)
@@ -87,11 +87,11 @@ fn refusal(code: u16, message: &str, request: Request<'_>) -> String {
     }
 }
 
-/// Why somebody said no who sent no Status: a proxy, a web server, or an API server that is too busy to make one.
+/// Describes a refusal without a Status: from a proxy, a web server, or an API server that is too busy to make one.
 fn foreign(server: &str, code: u16, content: &str, message: Option<&str>, request: Request<'_>) -> String {
     let Request { verb, resource, .. } = request;
     match (code, message) {
-        // An API server sheds load and ends connections with a plain line.
+        // An API server that sheds load or closes connections sends a plain line.
         (429 | 503, Some(message)) => refusal(code, message, request),
         (400, _) if server.starts_with("http://") => {
             format!("{server} refuses plain http (400): an API server speaks https, set https:// in the URL")
@@ -116,7 +116,7 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
     })
 }
 
-/// What TLS says: it arrives as an I/O error around an error of its own.
+/// Describes a TLS error, which arrives as an I/O error around an error of its own.
 fn tls(error: &io::Error) -> Option<String> {
     const PEER: &str = "invalid peer certificate: ";
     let text = printable(&error.get_ref()?.to_string(), LONGEST);

@@ -1,7 +1,7 @@
-//! Objects -> what the engine reads of them.
+//! Reduces objects to what the engine reads of them.
 //!
-//! A field that is missing is taken as the API's default. An address that does not parse is left out and counted; an
-//! object that cannot be read at all, or has no name, is an error, and counts as absent.
+//! A missing field has the API's default. An address that cannot be parsed is left out and counted. An object that
+//! cannot be read at all, or has no name, is an error, and counts as absent.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -30,68 +30,68 @@ pub(super) enum Unreadable {
     /// It does not have the shape of its kind.
     #[error("it does not have the shape of its kind")]
     Shape(#[from] serde_json::Error),
-    /// Nothing to know it by.
+    /// It has no usable name.
     #[error("it has no name, or one that no object can have")]
     Nameless,
-    /// Larger than an object can be.
+    /// It is larger than an object can be.
     #[error("it is larger than {} bytes", limits::OBJECT_BYTES)]
     TooLarge,
 }
 
-/// What became of an object.
+/// The result of reading an object.
 #[derive(Debug)]
 pub(super) struct Reduced<K, V> {
-    /// The entries it makes; `None` under a key for one that does not exist (any more).
+    /// Its entries; `None` under a key whose entry does not exist (any more).
     pub(super) entries: Vec<(K, Option<V>)>,
-    /// Parts of it that could not be read.
+    /// Number of its parts that could not be read.
     pub(super) faults: u64,
-    /// What it has more of than is read, in words.
+    /// What it contains beyond the limits, in words.
     pub(super) excess: Option<String>,
 }
 
 impl<K, V> Reduced<K, V> {
-    /// One entry, and what could not be read of it.
+    /// Creates a result with one entry, and the number of its unreadable parts.
     pub(super) fn one(key: K, value: Option<V>, faults: u64) -> Self {
         Self { entries: vec![(key, value)], faults, excess: None }
     }
 }
 
-/// A kind of objects: where they are listed and what is read of them.
+/// A kind of object: where it is listed and what is read of it.
 pub(super) trait Kind: Send {
-    /// What an entry is known by.
+    /// The key of an entry.
     type Key: Clone + Eq + std::hash::Hash + Send;
-    /// What is read.
+    /// The value of an entry.
     type Value: Send;
 
-    /// It is looked for in the namespaces that are asked for, not everywhere.
+    /// Whether it is listed in the configured namespaces, not in the whole cluster.
     const NAMESPACED: bool = true;
-    /// Objects per page: a page is what is in memory twice.
+    /// Objects per page. A page is held in memory twice.
     const PAGE: u32;
-    /// More entries than this are not read.
+    /// Most entries that are kept.
     const MOST: usize;
-    /// Every object of the kind makes an entry, so that how many there are is known before all are read.
+    /// Whether every object makes an entry, so that their number is known before all are read.
     const EVERY_OBJECT_COUNTS: bool = false;
 
-    /// `services`, as RBAC names it.
+    /// Returns `services`, as RBAC names it.
     fn resource(&self) -> &'static str;
 
-    /// `/api/v1`, or that of its group.
+    /// Returns `/api/v1`, or the path of its group.
     fn api(&self) -> String;
 
-    /// The namespace an entry is in, where one namespace must not use up what all share.
+    /// Returns the namespace of an entry, if each namespace may have only its share.
     fn namespace(_key: &Self::Key) -> Option<&Arc<str>> {
         None
     }
 
-    /// Only objects these labels match.
+    /// Returns the labels that objects must match.
     fn label_selector(&self) -> Option<&str> {
         None
     }
 
-    /// Every key an object of that name may have entries under.
+    /// Returns every key that an object with this metadata may have entries under.
     fn keys(&mut self, meta: &Meta) -> Result<Vec<Self::Key>, Unreadable>;
 
-    /// The resource of the speaker it is, where it is one.
+    /// Returns the speaker resource that this kind is, if any.
     fn speaker_resource(&self) -> Option<SpeakerResource> {
         None
     }
@@ -99,25 +99,25 @@ pub(super) trait Kind: Send {
     /// Reads an object.
     fn reduce(&mut self, json: &str) -> Result<Reduced<Self::Key, Self::Value>, Unreadable>;
 
-    /// Its event.
+    /// Returns the event of an update.
     fn event(&self, update: Update<Self::Key, Self::Value>) -> ClusterEvent;
 }
 
-/// `/api/v1`, or that of its group, of a kind that Kubernetes itself has.
+/// Returns `/api/v1`, or the path of its group, for a kind of Kubernetes itself.
 fn api<R: k8s_openapi::Resource>() -> String {
     let root = if R::GROUP.is_empty() { "api" } else { "apis" };
     format!("/{root}/{}", R::API_VERSION)
 }
 
-/// Names that come again and again, kept once, for as long as somebody uses them.
+/// Interned names: each is stored once, while it is in use.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     all: FxHashSet<Arc<str>>,
-    /// So many there may be before those nobody uses any more are looked for.
+    /// Number of names at which unused ones are removed.
     tidy_at: usize,
 }
 
-/// Fewer names than this are not worth a look.
+/// Number of names below which looking for unused ones is not worthwhile.
 const FEW_NAMES: usize = 1024;
 
 impl Names {
@@ -133,14 +133,14 @@ impl Names {
         name
     }
 
-    /// The labels of an object.
+    /// Returns the labels of an object.
     pub(super) fn labels(&mut self, meta: &Meta) -> Labels {
         let labels = meta.labels.iter().flatten();
         labels.map(|(name, value)| (self.get(name), self.get(value))).collect()
     }
 
-    /// Drops the names nobody uses. The next look is due when as many came again, so that each name is looked at twice
-    /// over its life.
+    /// Removes unused names. The next run is due when the number has doubled, so that each name is examined about
+    /// twice.
     fn tidy(&mut self) {
         self.all.retain(|name| Arc::strong_count(name) > 1);
         self.all.shrink_to(self.all.len() * 2);
@@ -148,32 +148,32 @@ impl Names {
     }
 }
 
-/// The name of an object, where it is one that an object can have: it is used in paths and sentences.
+/// Returns the name of an object if it is valid: it is used in paths and sentences.
 pub(super) fn name(meta: &Meta) -> Result<&str, Unreadable> {
     meta.name.as_deref().filter(|name| is_name(name)).ok_or(Unreadable::Nameless)
 }
 
-/// The namespace of an object, with the same care.
+/// Returns the namespace of an object if it is valid.
 pub(super) fn namespace(meta: &Meta) -> Result<&str, Unreadable> {
     Some(meta.namespace.as_deref().unwrap_or("default")).filter(|name| is_name(name)).ok_or(Unreadable::Nameless)
 }
 
-/// An address, should there be a mask behind it or not.
+/// Parses an address, with or without a mask.
 fn address(text: &str) -> Option<IpAddr> {
     text.trim().split('/').next().and_then(|text| text.parse().ok())
 }
 
-/// Addresses in the order given, without duplicates, as far as their limit.
+/// Addresses in the given order, without duplicates, up to a limit.
 #[derive(Debug, Default)]
 struct Addresses {
     all: Vec<IpAddr>,
     seen: FxHashSet<IpAddr>,
-    /// More than the limit.
+    /// How many there are beyond the limit.
     excess: usize,
 }
 
 impl Addresses {
-    /// At most `most` addresses; counts in `faults` what is none.
+    /// Reads at most `most` addresses; adds to `faults` the number of texts that are not addresses.
     fn read<'a>(texts: impl IntoIterator<Item = &'a str>, most: usize, faults: &mut u64) -> Self {
         let mut addresses = Self::default();
         for text in texts {
@@ -199,7 +199,7 @@ impl Addresses {
     }
 }
 
-/// What an object has more of than is read, in words.
+/// Describes what an object has beyond the limit.
 fn excess(object: &dyn fmt::Display, addresses: usize, most: usize) -> Option<String> {
     let count = addresses + most;
     (addresses > 0).then(|| format!("{object} has {count} addresses, of which {most} are read"))
@@ -266,7 +266,7 @@ impl Kind for Services {
         let mut faults = 0;
 
         let load_balancer = spec.kind.as_deref() == Some("LoadBalancer");
-        // Also where they are not judged: a route to one of them is no orphan.
+        // Read also if they are not judged: a route to one of them is not an orphan.
         let external_ips = spec.external_ips.unwrap_or_default();
         let external_ips = Addresses::read(external_ips.iter().map(String::as_str), limits::VIPS, &mut faults);
         if !load_balancer && external_ips.all.is_empty() {
@@ -298,7 +298,7 @@ impl Kind for Services {
     }
 }
 
-/// The VIPs, and where there are none, why.
+/// Returns the VIPs, or why there are none.
 fn ingress(entries: Vec<objects::Ingress>, faults: &mut u64) -> (Addresses, Option<IngressUnusable>) {
     let (mut usable, mut unusable) = (Addresses::default(), None);
     for entry in entries {
@@ -328,7 +328,7 @@ fn hints(meta: &Meta) -> ServiceHints {
     let kube_router = |annotation: &str| meta.annotation(&format!("kube-router.io/service.{annotation}"));
     ServiceHints {
         kube_router_local: kube_router("local") == Some("true"),
-        // kube-router looks for the annotation, not at its value.
+        // kube-router checks whether the annotation exists, not its value.
         kube_router_skip_lb_ips: kube_router("skiplbips").is_some(),
         kube_router_no_advertise: kube_router("advertise.loadbalancerip") == Some("false"),
         kube_router_no_external: kube_router("advertise.externalip") == Some("false"),
@@ -346,7 +346,7 @@ pub(super) struct Slices {
     names: Names,
 }
 
-/// The label that says which service a slice belongs to.
+/// The label that names the service of a slice.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 impl Slices {
@@ -388,7 +388,7 @@ impl Kind for Slices {
         };
         let service = meta.label(SERVICE_NAME_LABEL).filter(|name| is_name(name));
         let (Some(service), Some(family)) = (service, family) else {
-            // Without the label it belongs to no service, which is allowed; a family nobody knows is not.
+            // Without the label it belongs to no service, which is valid; an unknown family is not.
             return Ok(Reduced::one(key, None, u64::from(family.is_none())));
         };
         let service = ServiceKey { namespace: Arc::clone(&key.namespace), name: self.names.get(service) };
@@ -431,7 +431,7 @@ fn node(names: &mut Names, name: Option<&str>) -> Option<NodeName> {
     name.filter(|name| is_name(name)).map(|name| NodeName::from(names.get(name)))
 }
 
-/// What makes it the same endpoint in another slice.
+/// Returns what identifies an endpoint across slices.
 fn identity(target: Option<&ObjectReference>, namespace: &str, address: &str) -> Arc<str> {
     let name = target.and_then(|target| Some((target, target.name.as_deref().filter(|name| !name.is_empty())?)));
     match name {
@@ -443,7 +443,7 @@ fn identity(target: Option<&ObjectReference>, namespace: &str, address: &str) ->
     }
 }
 
-/// Core Endpoints, where slices cannot be read: an object makes one slice per address family.
+/// Core Endpoints, used if slices cannot be read: an object makes one slice per address family.
 #[derive(Debug, Default)]
 pub(super) struct CoreEndpoints {
     names: Names,
@@ -453,7 +453,7 @@ const FAMILIES: [(AddressFamily, &str); 2] = [(AddressFamily::Ipv4, "ipv4"), (Ad
 
 impl CoreEndpoints {
     fn key(&mut self, meta: &Meta, family: &str) -> Result<SliceKey, Unreadable> {
-        // No EndpointSlice can be called so: a slash is not allowed in names.
+        // No EndpointSlice can have this name, because names must not contain a slash.
         let name = Arc::from(format!("{}/{family}", name(meta)?));
         Ok(SliceKey { name, namespace: self.names.get(namespace(meta)?) })
     }
@@ -538,7 +538,7 @@ impl Nodes {
 }
 
 const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
-/// Annotations in which speakers say which addresses they speak from, with or without a mask.
+/// Annotations with the addresses that speakers speak from, with or without a mask.
 const SPEAKER_ANNOTATIONS: [&str; 4] = [
     "projectcalico.org/IPv4Address",
     "projectcalico.org/IPv6Address",
@@ -613,7 +613,7 @@ fn of_kind<'a>(addresses: &'a [objects::NodeAddress], kind: &'a str) -> impl Ite
         .map(|address| address.address.as_deref().unwrap_or_default())
 }
 
-/// Several addresses in one annotation stand apart by commas or blanks.
+/// Splits an annotation with several addresses, which are separated by commas or blanks.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty())
 }

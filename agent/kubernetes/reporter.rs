@@ -1,4 +1,4 @@
-//! Reports a cluster to the engine: conditions of its parts as one, what changed, and notes for state.
+//! Reports a cluster to the engine: the conditions of its parts as one, what changed, and notes for state.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,27 +9,27 @@ use super::condition::{Conditions, Part};
 use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId};
 use crate::model::names::ClusterName;
 
-/// Nobody takes the events any more: the agent is shutting down.
+/// Nobody receives events any more, because the agent is shutting down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the agent is shutting down")]
 pub(super) struct Closed;
 
-/// What a note beside the cluster's `oper-state` is about: one of each at a time.
+/// The subject of a note beside the cluster's `oper-state`. There is at most one note on each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Note {
-    /// Credentials that changed and cannot be used.
+    /// Credentials changed and cannot be used.
     Kept,
-    /// A connection that is not as safe as it could be.
+    /// The connection is not as safe as it could be.
     Connection,
-    /// A token that ends.
+    /// The token ends soon.
     Expiry,
-    /// More objects of this resource than are read.
+    /// There are more objects of this resource than are read.
     Crowded(&'static str),
-    /// An object of this resource that holds more than is read.
+    /// An object of this resource contains more than is read.
     Excess(&'static str),
 }
 
-/// Tells the engine.
+/// Sends events about one cluster to the engine.
 #[derive(Clone, Debug)]
 pub(super) struct Reporter {
     cluster: ClusterName,
@@ -37,7 +37,7 @@ pub(super) struct Reporter {
     shared: Arc<Mutex<Shared>>,
 }
 
-/// What all parts of the source say together.
+/// State that the parts of a source share.
 #[derive(Debug)]
 struct Shared {
     conditions: Conditions,
@@ -48,7 +48,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// The connection to report now, if it changed.
+    /// Returns the connection to report now, if it changed.
     fn connected(&mut self) -> Option<ClusterEvent> {
         let version = self.version.clone()?;
         let notes: Vec<&str> = self.notes.values().map(|note| &**note).collect();
@@ -63,29 +63,29 @@ impl Shared {
 }
 
 impl Reporter {
-    /// A reporter whose parts have these conditions.
+    /// Creates a reporter whose parts have these conditions.
     pub(super) fn new(cluster: ClusterName, events: mpsc::Sender<Event>, conditions: Conditions) -> Self {
         let shared = Shared { conditions, version: None, notes: BTreeMap::new(), reported: None };
         Self { cluster, events, shared: Arc::new(Mutex::new(shared)) }
     }
 
-    /// The cluster it reports.
+    /// Returns the name of the cluster.
     pub(super) fn cluster_name(&self) -> &ClusterName {
         &self.cluster
     }
 
-    /// Something in the cluster changed.
+    /// Sends an event of the cluster.
     pub(super) async fn cluster(&self, event: ClusterEvent) -> Result<(), Closed> {
         self.events.send(Event::Cluster(self.cluster.clone(), event)).await.map_err(|_| Closed)
     }
 
-    /// The source as a whole says something.
+    /// Sends an event of the source as a whole.
     pub(super) async fn source(&self, event: SourceEvent) -> Result<(), Closed> {
         let source = SourceId::Kubernetes(self.cluster.clone());
         self.events.send(Event::Source(source, event)).await.map_err(|_| Closed)
     }
 
-    /// The server answered with its version.
+    /// Notes the version that the server returned.
     pub(super) async fn version(&self, version: Arc<str>) -> Result<(), Closed> {
         let news = {
             let mut shared = self.shared();
@@ -95,8 +95,8 @@ impl Reporter {
         self.pass_on(news).await
     }
 
-    /// Notes stand beside the state of the cluster until they are taken back. They may change before there is a version,
-    /// and are reported with it.
+    /// Sets notes, or removes those that are `None`. Notes appear beside the state of the cluster until they are
+    /// removed. Notes set before there is a version are reported with it.
     pub(super) async fn notes(&self, notes: impl IntoIterator<Item = (Note, Option<String>)>) -> Result<(), Closed> {
         let news = {
             let mut shared = self.shared();
@@ -111,13 +111,13 @@ impl Reporter {
         self.pass_on(news).await
     }
 
-    /// A part changed its condition.
+    /// Sets the condition of a part.
     pub(super) async fn part(&self, name: &str, part: Part) -> Result<(), Closed> {
         let news = self.shared().conditions.set(name, part);
         self.tell(news).await
     }
 
-    /// A part was removed.
+    /// Removes a part.
     pub(super) async fn no_part(&self, name: &str) -> Result<(), Closed> {
         let news = self.shared().conditions.remove(name);
         self.tell(news).await

@@ -1,4 +1,4 @@
-//! One cluster, supervised forever: keeps the link to its API server and runs the watches on it.
+//! Runs the source of one cluster: maintains the link to its API server and runs the watches on it.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -35,16 +35,16 @@ use crate::supervise::chain;
 
 /// Names of the parts a cluster's condition is made of.
 const CONNECTION: &str = "connection";
-/// Between looks at how long a token still lives.
+/// Pause between two checks of how long a token remains valid.
 const EXPIRY_LOOK: Duration = Duration::from_secs(600);
 const PARTS: [&str; 4] = [CONNECTION, Services::RESOURCE, Slices::RESOURCE, Nodes::RESOURCE];
 
-/// What of this switch a cluster's source may use.
+/// The parts of this switch that a cluster's source may use.
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
-    /// The folder files of credentials must be below.
+    /// The folder that must contain all files with credentials.
     pub credentials: Arc<Path>,
-    /// What opens sockets in network namespaces.
+    /// Opens sockets in network namespaces.
     pub dialers: Dialers,
 }
 
@@ -61,8 +61,8 @@ pub struct ClusterSource {
 }
 
 impl ClusterSource {
-    /// A source that has not begun. `refresh` changes when credentials are to be read again now (SIGHUP); they are also
-    /// read again when their files change. `notices` become Events for the services' owners.
+    /// Creates a source that has not started. `refresh` changes when credentials are to be read again now (SIGHUP);
+    /// they are also read again when their files change. `notices` become Events for the services' owners.
     pub fn new(
         name: ClusterName,
         config: Source,
@@ -74,10 +74,10 @@ impl ClusterSource {
         Self { name, config, events, refresh, notices, options, timings: Timings::default() }
     }
 
-    /// Runs until nobody takes the events any more; may be dropped at any time.
+    /// Runs until nobody receives its events; may be dropped at any time.
     ///
-    /// Tells [`Event::Source`] for [`SourceId::Kubernetes`](crate::model::event::SourceId::Kubernetes) and
-    /// [`Event::Cluster`]. Failures are reported as `Lost` with the reason and retried forever.
+    /// Sends [`Event::Source`] for [`SourceId::Kubernetes`](crate::model::event::SourceId::Kubernetes) and
+    /// [`Event::Cluster`]. Failures are reported as `Lost` with the reason and retried without limit.
     pub async fn run(self) {
         let optional: Vec<String> =
             SpeakerResource::of(self.config.speaker).map(|resource| resource.to_string()).collect();
@@ -115,7 +115,7 @@ impl ClusterSource {
             loading: None,
             expiry: None,
         };
-        // Each runs forever: the first to end found that nobody listens any more.
+        // None of these ends by itself: the first to end has found that nobody receives events any more.
         tokio::select! {
             _ = keeper.run() => {}
             _ = services.run() => {}
@@ -134,7 +134,7 @@ impl ClusterSource {
     }
 }
 
-/// EndpointSlices, or core Endpoints where the server does not serve slices or does not let us see them.
+/// Follows EndpointSlices, or core Endpoints if the server does not serve slices or does not permit reading them.
 async fn endpoints(context: WatchContext) -> Result<Infallible, Closed> {
     let mut warned = false;
     let mut backoff = context.timings.backoff();
@@ -151,18 +151,18 @@ async fn endpoints(context: WatchContext) -> Result<Infallible, Closed> {
         tokio::select! {
             refused = core.run_until(Slices::RESOURCE, Tolerance::Replaceable) => {
                 refused?;
-                // Slices are what should be granted.
+                // Report the reason for slices, since these should be permitted.
                 context.reporter.part(Slices::RESOURCE, Part::Failed(reason)).await?;
                 context.failure.notify_one();
                 link.pause(epoch, backoff.pause()).await;
             }
-            // Other credentials may see more.
+            // Other credentials may permit more.
             () = renewed.newer(epoch) => backoff.reset(),
         }
     }
 }
 
-/// Keeps the way to the API server.
+/// Maintains the link to the API server.
 struct ConnectionManager {
     config: Arc<Source>,
     dialer: Dialer,
@@ -172,26 +172,26 @@ struct ConnectionManager {
     link: watch::Sender<Option<Link>>,
     manners: Manners,
     failure: Arc<Notify>,
-    /// Credentials must be below it.
+    /// The folder that must contain all credentials.
     folder: Arc<Path>,
     /// Files whose change is a reason to try again.
     files: Vec<PathBuf>,
-    /// Credentials that are being read: a file system that hangs must not take a thread with each attempt.
+    /// Credentials that are being read: a file system that hangs must not block another thread with each attempt.
     loading: Option<JoinHandle<Loaded>>,
     /// When the token in use ends.
     expiry: Option<Expiry>,
 }
 
-/// Credentials that were read.
+/// The result of reading credentials.
 struct Loaded {
     access: Result<Access, CredentialsError>,
-    /// Files whose change is a reason to read them again...
+    /// Files whose change is a reason to read the credentials again.
     files: Vec<PathBuf>,
-    /// ...and how they looked when they were read, or before.
+    /// How these files looked when they were read, or before.
     seen: Fingerprint,
 }
 
-/// A server that answers.
+/// The client of a server that has answered.
 struct Connected {
     client: Client,
     version: Arc<str>,
@@ -201,18 +201,18 @@ struct Connected {
 
 /// Why connecting failed.
 enum Failure {
-    /// The credentials, or what they say.
+    /// The credentials are missing or unusable.
     Credentials(String),
-    /// The server, or the way to it.
+    /// The server cannot be reached or used.
     Server(String),
 }
 
 /// Why the link is rebuilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// It is the first, or the one before failed.
+    /// There is no link yet, or the last attempt failed.
     Down,
-    /// Files changed, or the operator said so.
+    /// Files changed, or the operator asked for it.
     Renewed,
     /// A watch failed.
     Trouble,
@@ -233,7 +233,7 @@ impl ConnectionManager {
                     None
                 }
                 Err(Failure::Credentials(reason)) if cause == Cause::Renewed && self.link.borrow().is_some() => {
-                    // What was read before may go on working; when it does not, a watch will say so.
+                    // The former credentials may still be valid; if they are not, a watch will fail.
                     tracing::warn!(?reason, "credentials changed and cannot be used: keeping the old ones");
                     let kept = format!("the credentials changed and are not used, those before are kept: {reason}");
                     self.reporter.notes([(Note::Kept, Some(kept))]).await?;
@@ -248,7 +248,7 @@ impl ConnectionManager {
         }
     }
 
-    /// Makes a connection the one in use.
+    /// Puts a connection in use.
     async fn take_over(&mut self, connected: Connected, epoch: u64) -> Result<(), Closed> {
         let Connected { client, version, caveat, expiry } = connected;
         self.expiry = expiry;
@@ -262,7 +262,8 @@ impl ConnectionManager {
         Ok(())
     }
 
-    /// Waits for a reason to rebuild the link, such as the end of the pause. Meanwhile, notices a token that expires.
+    /// Waits for a reason to rebuild the link; the end of the pause is one. In the meantime, reports a token that ends
+    /// soon.
     async fn wait(&mut self, seen: Fingerprint, pause: Option<Duration>) -> Result<Cause, Closed> {
         let watched = self.watched();
         let (look, expiry) = (self.timings.look, self.expiry);
@@ -293,7 +294,7 @@ impl ConnectionManager {
         Ok(if pause.is_some() { Cause::Down } else { cause })
     }
 
-    /// The credential files, and the network namespace should it be waited for.
+    /// Returns the credential files, and the network namespace if the agent waits for it.
     fn watched(&self) -> Vec<PathBuf> {
         self.files.iter().cloned().chain(self.dialer.namespace_path()).collect()
     }
@@ -315,8 +316,8 @@ impl ConnectionManager {
         }
     }
 
-    /// Reads the credentials beside the runtime; `None` where that takes too long. It goes on then, and its result is the
-    /// next one.
+    /// Reads the credentials outside the runtime; returns `None` if that takes too long. Reading then continues, and
+    /// the next call returns its result.
     async fn load(&mut self) -> Option<Loaded> {
         let (config, folder) = (Arc::clone(&self.config), Arc::clone(&self.folder));
         let (before, namespace) = (self.watched(), self.dialer.namespace_path());
@@ -344,7 +345,7 @@ impl ConnectionManager {
     }
 }
 
-/// Returns when files look different.
+/// Returns when the files have changed.
 async fn changed(paths: Vec<PathBuf>, seen: Fingerprint, look: Duration) {
     let (paths, mut now) = (Arc::new(paths), seen.clone());
     while now == seen {
@@ -356,10 +357,10 @@ async fn changed(paths: Vec<PathBuf>, seen: Fingerprint, look: Duration) {
     }
 }
 
-/// The longest version that is reported, in characters: `v1.33.1+rke2r1` and the like.
+/// The longest version that is reported, in characters. Versions look like `v1.33.1+rke2r1`.
 const LONGEST_VERSION: usize = 60;
 
-/// `/version`, as far as it is read.
+/// The part of `/version` that is read.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Version {
@@ -371,7 +372,7 @@ pub(super) async fn version(client: &Client, patience: Duration) -> Result<Arc<s
     let request = Request { verb: "get", resource: "/version", namespace: None };
     let answer = match client.get("/version", limits::ANSWER_BYTES, patience).await {
         Ok(answer) => answer,
-        // The server is there, and keeps its version to itself.
+        // The server answers, but does not disclose its version.
         Err(RequestError::Refused(status)) if matches!(status.code, 403 | 404) => return Ok(UNKNOWN.into()),
         Err(RequestError::Foreign { code: 403 | 404, message: Some(_), .. }) => return Ok(UNKNOWN.into()),
         Err(error) => return Err(reason::explain(&error, request)),

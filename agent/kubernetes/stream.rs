@@ -1,4 +1,4 @@
-//! The watch of one kind in one namespace (or in all), made again and again from the last version seen.
+//! Runs the watch of one kind in one namespace (or in all), and opens it again from the last version seen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,32 +19,32 @@ use crate::supervise::{Backoff, chain};
 /// An item of a watch.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// It is open: what it does not send has not happened.
+    /// The watch is open: from now on, a change that it does not send has not happened.
     Opened,
-    /// An object, new or changed.
+    /// A new or changed object.
     Changed(String),
-    /// An object that is gone, as it was last.
+    /// A deleted object, in its last state.
     Deleted(String),
-    /// Nothing new up to here.
+    /// There is nothing new up to here.
     Bookmark,
-    /// Something that is no watch event.
+    /// The line is not a watch event.
     Malformed(&'static str),
-    /// It cannot be made again, with the reason; it goes on trying.
+    /// The watch cannot be opened again, for this reason; attempts continue.
     Failed(Arc<str>),
-    /// We may not watch this, with the reason; it goes on trying.
+    /// The agent may not watch this, for this reason; attempts continue.
     Forbidden(Arc<str>),
-    /// The server does not know the version any more, or nothing helps: list again.
+    /// The server no longer knows the version, or all attempts fail: list again.
     TooOld,
     /// The agent is shutting down.
     Closed,
 }
 
-/// After so many failures in a row the version itself is distrusted.
+/// Number of consecutive failures after which the version itself is given up.
 const FAILURES_UNTIL_LISTING: u32 = 5;
-/// A watch that ended sooner was no success.
+/// A watch that ended sooner counts as a failure.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// What is watched, and from where.
+/// What is watched, and from which version.
 pub(super) struct Target {
     pub(super) resource: &'static str,
     pub(super) path: String,
@@ -60,21 +60,21 @@ pub(super) struct NamespaceWatch {
     link: LinkReceiver,
     timings: Timings,
     backoff: Backoff,
-    /// Failures since it last delivered something.
+    /// Consecutive failures since it last delivered something.
     failures: u32,
-    /// The epoch of the link it was last opened with.
+    /// The epoch of the link that it was last opened with.
     epoch: u64,
     phase: Phase,
 }
 
-/// Where a watch is.
+/// The state of a watch.
 enum Phase {
-    /// To be opened after a pause, zero at the start.
+    /// To be opened after a pause, which is zero at the start.
     Waiting(Duration),
     /// Open.
     Open {
         lines: Box<Lines<Incoming>>,
-        /// Since then.
+        /// Since when it is open.
         since: Instant,
     },
 }
@@ -96,7 +96,8 @@ impl NamespaceWatch {
         self.target.namespace.as_deref()
     }
 
-    /// The next item. Owns the watch meanwhile, so that many can be waited for at once.
+    /// Returns the next item. Takes ownership of the watch in the meantime, so that several watches can be awaited
+    /// together.
     pub(super) async fn next(mut self) -> (Self, Item) {
         loop {
             if let Some(item) = self.step().await {
@@ -105,7 +106,7 @@ impl NamespaceWatch {
         }
     }
 
-    /// One step; returns an item, if there is one.
+    /// Makes one step; returns an item, if there is one.
     async fn step(&mut self) -> Option<Item> {
         match &mut self.phase {
             Phase::Waiting(pause) => {
@@ -126,13 +127,13 @@ impl NamespaceWatch {
                 match line {
                     Ok(Ok(Some(Line::Text(line)))) => self.item(&line),
                     Ok(Ok(Some(Line::TooLong))) => Some(Item::Malformed("an object is too large")),
-                    // Most likely nobody is there any more: the next failure is not the first.
+                    // Most likely the server is gone, so that the next failure is not the first.
                     Err(_) => {
                         self.failures = self.failures.max(1);
                         self.phase = Phase::Waiting(Duration::ZERO);
                         None
                     }
-                    // Ended or broken: made again from the last version seen.
+                    // The watch ended or broke off: open it again from the last version seen.
                     Ok(Ok(None) | Err(_)) => {
                         let short = since.elapsed() < SHORTEST;
                         let pause = if short { self.backoff.pause() } else { Duration::ZERO };
@@ -188,7 +189,8 @@ impl NamespaceWatch {
         Request { verb: "watch", resource: self.target.resource, namespace: self.target.namespace.as_deref() }
     }
 
-    /// The first failure in a row is not reported: connections end, and the next attempt works.
+    /// Notes a failure. The first of several consecutive ones is not reported, because connections do end, and the next
+    /// attempt usually works.
     fn failed(&mut self, reason: String) -> Option<Item> {
         self.failures += 1;
         self.phase = Phase::Waiting(self.backoff.pause());

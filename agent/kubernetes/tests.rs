@@ -21,12 +21,12 @@ use crate::model::alarm::AlarmNotification;
 use crate::model::config::{Connection, Source, Speaker};
 use crate::model::event::{ClusterEvent, Event, SourceEvent};
 
-/// What does not come within this time does not come.
+/// Awaits a future that must complete within 20 s.
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("within 20 s")
 }
 
-/// Short enough for tests; `idle` stays long, unless a test is about it.
+/// Returns timings that are short enough for tests; `idle` remains long, unless a test is about it.
 fn quick() -> Timings {
     Timings {
         connect: Duration::from_secs(5),
@@ -67,7 +67,7 @@ fn with_token(url: &str, token: Option<PathBuf>) -> Connection {
     }
 }
 
-/// A running source and what it says.
+/// A running source and its events.
 struct Running {
     events: mpsc::Receiver<Event>,
     refresh: watch::Sender<u64>,
@@ -97,7 +97,7 @@ impl Running {
         soon(self.events.recv()).await.expect("the source runs")
     }
 
-    /// The next event about the source itself, other than that it is alive.
+    /// Returns the next event about the source itself, other than signs of life.
     async fn condition(&mut self) -> SourceEvent {
         loop {
             if let Event::Source(_, event) = self.next().await
@@ -124,7 +124,7 @@ impl Running {
         self.until(SourceEvent::Synced).await;
     }
 
-    /// The next event about the connection.
+    /// Returns the caveat of the next event about the connection.
     async fn caveat(&mut self) -> Option<Arc<str>> {
         loop {
             if let ClusterEvent::Connected { caveat, .. } = self.change().await {
@@ -133,7 +133,7 @@ impl Running {
         }
     }
 
-    /// What the cluster says next.
+    /// Returns the next event of the cluster.
     async fn change(&mut self) -> ClusterEvent {
         loop {
             if let Event::Cluster(_, event) = self.next().await {

@@ -1,36 +1,36 @@
-//! How long things may take.
+//! Defines how long operations of a cluster's source may take.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use crate::supervise::Backoff;
 
-/// How long things may take.
+/// How long operations may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timings {
-    /// To connect.
+    /// To open a connection.
     pub(super) connect: Duration,
-    /// For an answer: a page of a listing, the beginning of a watch, the version.
+    /// To receive an answer: a page of a listing, the start of a watch, the version.
     pub(super) answer: Duration,
-    /// A watch without a sign of life (servers send a bookmark about every minute) is opened again.
+    /// Silence after which a watch is opened again (servers send a bookmark about every minute).
     pub(super) idle: Duration,
-    /// After this the server ends a watch.
+    /// Time after which the server ends a watch.
     pub(super) watch: Duration,
-    /// Everything is listed again: a watch that lost something is not believed forever.
+    /// Time after which everything is listed again, so that a change that a watch lost is found.
     pub(super) relist: Duration,
     /// The first pause after a failure.
     pub(super) first_pause: Duration,
-    /// The longest.
+    /// The longest pause after a failure.
     pub(super) longest_pause: Duration,
-    /// Between looks at the credential files.
+    /// Pause between two checks of the credential files.
     pub(super) look: Duration,
-    /// Between looks for resources of the speaker that are absent, or that we may not read.
+    /// Pause between two attempts to read resources of the speaker that are absent or forbidden.
     pub(super) look_again: Duration,
-    /// A watch that lost something is listed again after this; each time in a row after twice as long.
+    /// Time after which a watch that lost something is listed again; doubled each consecutive time.
     pub(super) distrust: Duration,
-    /// Between two Events on the same Service.
+    /// Pause between two Events on the same Service.
     pub(super) events: Duration,
-    /// The first Event after a while waits for a random part of this: an outage reaches every switch at once.
+    /// The first Event after a pause waits for a random part of this, because an outage reaches every switch at once.
     pub(super) spread: Duration,
 }
 
@@ -54,18 +54,19 @@ impl Default for Timings {
 }
 
 impl Timings {
-    /// Pauses between attempts.
+    /// Returns the pauses between attempts.
     pub(super) fn backoff(&self) -> Backoff {
         Backoff::new(self.first_pause, self.longest_pause)
     }
 }
 
-/// Somewhere between three quarters of a time and all of it, so that many switches do not ask at once.
+/// Returns a random time between three quarters of `time` and all of it, so that many switches do not send requests at
+/// once.
 pub(super) fn jittered(time: Duration) -> Duration {
     time.mul_f64(0.75) + random_part(time.mul_f64(0.25))
 }
 
-/// Somewhere between nothing and a time.
+/// Returns a random part of a time.
 pub(super) fn random_part(time: Duration) -> Duration {
     let random = RandomState::new().hash_one(0_u8) % 1024;
     time.mul_f64(random as f64 / 1024.0)

@@ -1,4 +1,4 @@
-//! TLS to the API server: whom to trust, and who we are.
+//! Configures TLS to the API server: which authorities to trust, and the agent's own certificate.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use super::credentials::{Access, Trust};
 /// Why TLS cannot be prepared.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsError {
-    /// A certificate that is none, or a key that does not fit its certificate.
+    /// A certificate is invalid, or a key does not fit its certificate.
     #[error("a certificate or key cannot be used")]
     Material(#[from] rustls::Error),
-    /// No authority to go by.
+    /// There is no usable authority.
     #[error(
         "no certificate authority can be used: set certificate-authority-file, or certificate-authority-data in the kubeconfig"
     )]
     NoAuthority(#[from] rustls::client::VerifierBuilderError),
 }
 
-/// The configuration for one cluster: TLS 1.2 and 1.3.
+/// Returns the configuration for one cluster: TLS 1.2 and 1.3.
 pub(super) fn config(access: &mut Access) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
@@ -47,7 +47,7 @@ fn verifier(
     Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
 }
 
-/// Takes any certificate: for `insecure-skip-verify`, which state says for as long as it is so.
+/// Accepts any certificate, for `insecure-skip-verify`. State shows a note while this is in use.
 #[derive(Debug)]
 struct Unverified(WebPkiSupportedAlgorithms);
 

@@ -1,7 +1,7 @@
-//! When a token ends: bound tokens of service accounts say so themselves.
+//! Finds out when a token ends: bound tokens of service accounts contain that.
 //!
-//! Such a token is a JWT (RFC 7519): its second part is JSON with `iat` and `exp` in seconds. It is only read here, not
-//! verified: the API server does that.
+//! Such a token is a JWT (RFC 7519): its second part is JSON with `iat` and `exp` in seconds. It is only read here; the
+//! API server verifies it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -9,22 +9,23 @@ use serde::Deserialize;
 
 use crate::model::time::Timestamp;
 
-/// So long before its end a token is worth a warning, in seconds...
+/// How long before its end a token causes a warning, in seconds.
 const WARN: i64 = 7 * 24 * 3600;
-/// ...but not before the last part of its life: short-lived ones are renewed by what made them.
+/// The warning comes in the last part of the token's life, one in this many, at the earliest: short-lived tokens are
+/// renewed by whatever created them.
 const LAST_PART: i64 = 10;
 
 /// When a token ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expiry {
-    /// From when on that is worth a warning.
+    /// When the warning starts.
     pub(super) warn: Timestamp,
     /// When it ends.
     pub(super) end: Timestamp,
 }
 
 impl Expiry {
-    /// What state should say at a time, if anything.
+    /// Returns what state should say at `now`, if anything.
     pub(super) fn words(&self, now: Timestamp) -> Option<String> {
         let renew = "renew it (make-kubeconfig), its file is read again when it changes";
         let end = self.end.strftime("%Y-%m-%dT%H:%M:%SZ");
@@ -41,7 +42,7 @@ struct Claims {
     iat: Option<i64>,
 }
 
-/// When a token ends, where it says so.
+/// Returns when a token ends; `None` if it does not say so.
 pub(super) fn expiry(token: &str, now: Timestamp) -> Option<Expiry> {
     let claims = token.split('.').nth(1)?;
     let claims: Claims = serde_json::from_slice(&BASE64.decode(claims).ok()?).ok()?;

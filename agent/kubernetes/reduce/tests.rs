@@ -90,7 +90,7 @@ fn other_services_count_as_absent_unless_they_have_external_ips() {
     let object =
         |addresses: Value| json!({"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "externalIPs": addresses}});
     assert_eq!(service(object(json!([]))).0, None);
-    // Also where they are not asked for: a route to one is claimed all the same.
+    // Also if they are not requested: a route to one of them is claimed nevertheless.
     let (found, faults) = service(object(json!(["192.0.2.1", "x"])));
     let found = found.expect("may have VIPs");
     assert_eq!((found.load_balancer, found.external_ips, faults), (false, ips(["192.0.2.1"]), 1));
@@ -223,7 +223,7 @@ fn a_node_of_many_addresses_costs_time_in_proportion_and_keeps_64() {
     let object = json!({"metadata": {"name": "n1", "annotations": {"example.com/bgp": all.join(",")}}}).to_string();
     let begun = std::time::Instant::now();
     let reduced = Nodes::new(&config()).reduce(&object).expect("readable");
-    // Quadratic, it took seconds.
+    // A quadratic implementation took seconds.
     assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(reduced.entries[0].1.as_ref().map(|node| node.annotated.len()), Some(limits::NODE_ADDRESSES));
     assert_eq!(reduced.excess.as_deref(), Some("node n1 has 100000 addresses, of which 64 are read"));
@@ -252,7 +252,7 @@ fn text_of_tenants_is_printable_and_short() {
     assert!(host.starts_with("evil [2J x") && host.chars().count() == limits::QUOTED, "{host}");
 }
 
-/// JSON of any shape, with the names that are read as likely keys.
+/// JSON of any shape, in which the names that are read are likely keys.
 fn any_json() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         Just("LoadBalancer".to_owned()),

@@ -1,4 +1,4 @@
-//! Which resources of a speaker the API server serves, and where.
+//! Finds out which resources of a speaker the API server serves, and where.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::super::limits;
 use super::super::reason::{self, Request};
 use crate::model::speaker::SpeakerResource;
 
-/// `/apis/metallb.io/v1beta1`, the best first, by resource. One that is not served is not in it.
+/// API paths like `/apis/metallb.io/v1beta1`, best first, by resource. A resource that is not served is absent.
 pub(super) type Served = BTreeMap<SpeakerResource, Vec<Arc<str>>>;
 
-/// An API group, as far as it is read.
+/// The part of an API group that is read.
 #[derive(Debug, Default, Deserialize)]
 struct ApiGroup {
     versions: Option<Vec<GroupVersion>>,
@@ -42,14 +42,14 @@ struct ApiResource {
 enum Answer<T> {
     Served(T),
     Absent,
-    /// It does not say: the listing will.
+    /// The server does not say; listing the resource will show.
     Untold,
 }
 
-/// Asks for the groups of the resources, once each.
+/// Asks for the groups of the resources, each once.
 ///
 /// # Errors
-/// The server is out of reach, with the reason.
+/// If the server does not answer; returns the reason.
 pub(super) async fn discover(
     client: &Client,
     resources: &[SpeakerResource],
@@ -81,7 +81,7 @@ pub(super) async fn discover(
                 };
                 if there {
                     served.entry(*resource).or_default().push(api.into());
-                    // Other versions show the same objects.
+                    // Other versions return the same objects.
                     if matches!(known, Answer::Served(_)) {
                         break;
                     }

@@ -1,4 +1,4 @@
-//! The readers of speaker resources, for a fuzzer.
+//! Exposes the readers of speaker resources to a fuzzer.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use super::statuses::Statuses;
 use crate::kubernetes::reduce::Kind;
 use crate::model::speaker::SpeakerResource;
 
-/// A reader of one resource.
+/// Returns a reader of one resource.
 pub(in crate::kubernetes) fn objects(resource: SpeakerResource) -> impl Kind {
     Objects::new(resource, Arc::from("/apis/example.com/v1"))
 }
 
-/// A reader of statuses.
+/// Returns a reader of statuses.
 pub(in crate::kubernetes) fn statuses(resource: SpeakerResource) -> impl Kind {
     Statuses::new(resource, Arc::from("/apis/metallb.io/v1beta1"))
 }

@@ -1,8 +1,10 @@
-//! The speaker's own resources: followed where the API server has them and lets us read them, done without where not.
+//! Follows the speaker's own resources, if the API server has them and permits reading them. The agent works without
+//! them.
 //!
-//! `discovery` asks which of them are served, in which version, once a group; each resource then has a loop of its own. One
-//! that is absent, forbidden, or cannot be listed does not hold the cluster back: the engine gets an event, the log one line,
-//! and it is tried again at a calm interval, when the credentials change, and when another version of it is served.
+//! `discovery` asks which of them are served, and in which version, once per group. Each resource then has a loop of
+//! its own. A resource that is absent, forbidden, or cannot be listed does not prevent the cluster from being synced:
+//! the engine receives an event, one line is logged, and it is tried again at a long interval, when the credentials
+//! change, and when another version of it is served.
 
 mod discovery;
 #[cfg(any(test, fuzzing))]
@@ -32,7 +34,7 @@ use crate::model::event::ClusterEvent;
 use crate::model::speaker::{ResourceState, SpeakerResource};
 use crate::supervise::Backoff;
 
-/// Follows the resources of a speaker, forever.
+/// Follows the resources of a speaker; ends only when nobody receives events any more.
 pub(super) async fn follow(speaker: Speaker, context: WatchContext) -> Result<Infallible, Closed> {
     let resources: Vec<SpeakerResource> = SpeakerResource::of(speaker).collect();
     let (served, seen) = watch::channel(None);
@@ -59,10 +61,10 @@ pub(super) async fn follow(speaker: Speaker, context: WatchContext) -> Result<In
     future::select_all(tasks).await.0
 }
 
-/// Where the resources are served, each with its name.
+/// Returns the paths where the resources are served, each with the name of the resource.
 ///
 /// # Errors
-/// The server is out of reach, with the reason.
+/// If the server does not answer; returns the reason.
 pub(super) async fn served_paths(
     client: &Client,
     resources: &[SpeakerResource],
@@ -73,7 +75,7 @@ pub(super) async fn served_paths(
     Ok(served.iter().filter_map(|(resource, apis)| Some((path(resource, apis)?, resource.plural()))).collect())
 }
 
-/// Asks again and again which resources are served.
+/// Asks repeatedly which resources are served.
 async fn keep_discovering(
     resources: &[SpeakerResource],
     context: WatchContext,
@@ -111,13 +113,13 @@ async fn keep_discovering(
 /// Follows one resource.
 struct Follower {
     resource: SpeakerResource,
-    /// The name its condition goes by.
+    /// The name of its condition.
     part: String,
     context: WatchContext,
     served: watch::Receiver<Option<Arc<Served>>>,
-    /// Asks for discovery at once.
+    /// Triggers discovery at once.
     again: Arc<Notify>,
-    /// The last state sent, unless it was watched since.
+    /// The last state sent; `None` if the resource has been watched since.
     reported: Option<ResourceState>,
 }
 
@@ -141,7 +143,7 @@ impl Follower {
                 _ => self.context.timings.look_again,
             };
             if state == ResourceState::Absent && !apis.is_empty() {
-                // It was served a moment ago: perhaps it is in another version.
+                // It was served a moment ago, and may be in another version now.
                 self.again.notify_one();
             }
             if self.reported.as_ref() != Some(&state) {
@@ -154,7 +156,7 @@ impl Follower {
         }
     }
 
-    /// Watches where it is served, the best place first.
+    /// Watches the resource where it is served, the best API first.
     async fn watch<K: Kind>(&mut self, apis: &[Arc<str>], kind: &impl Fn(Arc<str>) -> K) -> Result<Outcome, Closed> {
         let mut worst: Option<Failure> = None;
         for api in apis {
@@ -173,7 +175,7 @@ impl Follower {
         Ok(worst.map_or(Outcome::NotServed, Outcome::Failed))
     }
 
-    /// Where it is served, the best first; as soon as that is known.
+    /// Waits for discovery, and returns where the resource is served, best first.
     async fn apis(&mut self) -> Result<Vec<Arc<str>>, Closed> {
         let served = self.served.wait_for(Option::is_some).await.map_err(|_| Closed)?;
         Ok(served.as_ref().and_then(|served| served.get(&self.resource)).cloned().unwrap_or_default())
@@ -201,7 +203,7 @@ impl Follower {
         }
     }
 
-    /// Tells the engine, and says it in the log: once, until it is another state.
+    /// Sends a state to the engine, and logs it unless the last one was of the same kind.
     async fn tell(&mut self, state: ResourceState) -> Result<(), Closed> {
         let reporter = &self.context.reporter;
         let (cluster, resource) = (reporter.cluster_name(), &self.part);
@@ -220,17 +222,17 @@ impl Follower {
     }
 }
 
-/// Why a resource is not watched any more.
+/// Why a resource is no longer watched.
 enum Outcome {
     /// It is served elsewhere now.
     Moved,
-    /// It is served nowhere.
+    /// It is not served.
     NotServed,
-    /// Of several failures, the most telling one.
+    /// Watching failed; of several failures, the most informative one.
     Failed(Failure),
 }
 
-/// The most telling of several failures.
+/// Ranks failures; the highest is the most informative.
 fn rank(kind: FailureKind) -> u8 {
     match kind {
         FailureKind::Absent => 0,

@@ -1,4 +1,4 @@
-//! Resources of speakers as they come over the wire, as far as they are read. Every field may be missing or null.
+//! Defines the parts of speakers' resources that are read. Every field may be missing or null.
 
 use std::collections::BTreeMap;
 
@@ -70,7 +70,7 @@ pub(super) struct BgpPeer {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct CiliumPool {
     pub(super) blocks: Option<Vec<Block>>,
-    /// Before `blocks`.
+    /// The name of `blocks` in former versions.
     pub(super) cidrs: Option<Vec<Block>>,
 }
 

@@ -1,4 +1,4 @@
-//! Objects of a speaker -> what the engine reads of them.
+//! Reduces objects of a speaker to what the engine reads of them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::model::speaker::{
 };
 use crate::model::text::is_name;
 
-/// Objects of one resource.
+/// Reads objects of one resource.
 #[derive(Debug)]
 pub(super) struct Objects {
     resource: SpeakerResource,
@@ -38,7 +38,7 @@ impl Objects {
     }
 }
 
-/// Reads a spec; what comes of it, if anything.
+/// Reads a spec, and counts what it cannot read.
 struct Reader<'a> {
     names: &'a mut Names,
     meta: &'a Meta,
@@ -97,7 +97,7 @@ impl Kind for Objects {
             R::CalicoConfigurations => self
                 .read(json, |reader, spec| Some(SpeakerObject::CalicoConfiguration(reader.calico_configuration(spec)))),
             R::CalicoPools => self.read(json, |reader, spec| reader.calico_pool(spec).map(SpeakerObject::Pool)),
-            // They are sent as announcements, not as objects.
+            // These are sent as announcements, not as objects.
             R::MetallbStatuses | R::MetallbL2Statuses => self.read(json, |_, ()| None),
         }
     }
@@ -139,7 +139,7 @@ impl Reader<'_> {
         self.pool(prefixes)
     }
 
-    /// Calico's pools are for pods, unless they say otherwise.
+    /// Returns a pool unless it is only for pods, as Calico's pools are by default.
     fn calico_pool(&mut self, spec: objects::CalicoPool) -> Option<Pool> {
         let uses = spec.allowed_uses.unwrap_or_default();
         if !uses.iter().any(|usage| usage == "LoadBalancer") {
@@ -170,7 +170,7 @@ impl Reader<'_> {
         blocks.unwrap_or_default().iter().flat_map(|block| self.block(block)).collect()
     }
 
-    /// A prefix, or an address alone.
+    /// Parses a prefix, or a single address.
     fn net(&mut self, text: &str) -> Option<IpNet> {
         let text = text.trim();
         let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
@@ -178,7 +178,7 @@ impl Reader<'_> {
         net.ok().map(|net| net.trunc())
     }
 
-    /// The prefixes that make up a range, its ends included.
+    /// Returns the prefixes that make up a range, including its ends.
     fn span(&mut self, start: &str, stop: &str) -> Vec<IpNet> {
         match (start.trim().parse(), stop.trim().parse()) {
             (Ok(IpAddr::V4(start)), Ok(IpAddr::V4(stop))) if start <= stop => {
@@ -253,7 +253,7 @@ impl Reader<'_> {
         CiliumNode { peers, local_addresses }
     }
 
-    /// The peer configurations of peers, and the addresses they are spoken to from.
+    /// Returns the names of the peers' configurations, and the addresses that the node speaks from.
     fn instances(&mut self, instances: Option<Vec<objects::CiliumInstance>>) -> (Box<[Arc<str>]>, Box<[IpAddr]>) {
         let (mut configs, mut addresses) = (Vec::new(), Vec::new());
         for peer in instances.into_iter().flatten().flat_map(|instance| instance.peers.unwrap_or_default()) {
@@ -302,7 +302,7 @@ impl Reader<'_> {
         address
     }
 
-    /// Lengths; one no address has counts as not given.
+    /// Returns lengths; one that exceeds an address counts as not set.
     fn lengths(&mut self, v4: Option<i64>, v6: Option<i64>) -> Lengths {
         let mut length = |value: Option<i64>, most: u8| {
             let length = value.and_then(|value| u8::try_from(value).ok()).filter(|length| *length <= most);
@@ -320,7 +320,7 @@ impl Reader<'_> {
         selectors.unwrap_or_default().into_iter().map(|selector| self.selector(selector)).collect()
     }
 
-    /// A requirement that cannot be read is left out: it restricts nobody.
+    /// Reads a selector. A requirement that cannot be read is left out, so that it restricts nobody.
     fn selector(&mut self, selector: LabelSelector) -> Selector {
         let mut requirements = Vec::new();
         for (label, value) in selector.match_labels.unwrap_or_default() {

@@ -1,7 +1,7 @@
-//! MetalLB's ServiceBGPStatus and ServiceL2Status: which node's speaker says that it announces which service.
+//! Reads MetalLB's ServiceBGPStatus and ServiceL2Status: which node's speaker reports that it announces which service.
 //!
-//! There is one for each service and node that announces it, so that they may be many more than anything else in a
-//! cluster: they are reduced to names that are kept once, and a cluster with too many of them is judged without.
+//! There is one for each service and node that announces it, so that they may outnumber everything else in a cluster.
+//! They are reduced to interned names, and a cluster with too many of them is judged without them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const NODE_LABEL: &str = "metallb.io/node";
 const SERVICE_LABEL: &str = "metallb.io/service-name";
 const NAMESPACE_LABEL: &str = "metallb.io/service-namespace";
 
-/// As far as it is read.
+/// The part of a status that is read.
 #[derive(Debug, Default, Deserialize)]
 struct ServiceStatus {
     metadata: Option<Meta>,
@@ -32,7 +32,7 @@ struct Status {
     peers: Option<Vec<Option<String>>>,
 }
 
-/// Statuses of one resource.
+/// Reads statuses of one resource.
 #[derive(Debug)]
 pub(super) struct Statuses {
     resource: SpeakerResource,
@@ -45,7 +45,7 @@ impl Statuses {
         Self { resource, api, names: Names::default() }
     }
 
-    /// By its labels, which it has from its first moment to its last.
+    /// Returns the key from the labels, which the object has from its creation to its deletion.
     fn key(&mut self, meta: &Meta) -> Result<Option<StatusKey>, Unreadable> {
         let object = digest(namespace(meta)?, name(meta)?);
         let label = |label| meta.label(label).filter(|value| is_name(value));
@@ -92,7 +92,7 @@ impl Kind for Statuses {
         let Some(key) = self.key(&object.metadata.unwrap_or_default())? else {
             return Ok(Reduced { entries: Vec::new(), faults: 1, excess: None });
         };
-        // Without peers the service is announced to nobody by BGP; a status of ARP and ND has none.
+        // Without peers, the service is not announced to anybody by BGP. A status about ARP and ND has no peers.
         let peers = object.status.and_then(|status| status.peers).unwrap_or_default();
         let announced = self.resource == SpeakerResource::MetallbL2Statuses || !peers.is_empty();
         Ok(Reduced::one(key, announced.then_some(()), 0))

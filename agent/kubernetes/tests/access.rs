@@ -1,4 +1,4 @@
-//! Credentials, and the way to the server: what an operator reads when something is wrong.
+//! Tests credentials and the connection to the server: what an operator reads when something is wrong.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -87,7 +87,7 @@ async fn kubeconfigs_that_cannot_be_used_are_refused_with_the_remedy() {
     assert!(load(&missing).await.expect_err("missing").contains("kubeconfig /nowhere/config does not exist"));
 }
 
-/// Tokens that no HTTP header can carry, and the words they are refused with.
+/// Tokens that no HTTP header can carry, and the reasons why they are refused.
 const ODD_TOKENS: [(&str, &str); 8] = [
     ("abc\ndef\n", "holds a line break"),
     ("abc\r\ndef", "holds a line break"),
@@ -120,7 +120,7 @@ async fn a_token_no_header_can_carry_is_refused_with_its_file_and_the_remedy() {
     }
 }
 
-/// The connection event once its note is that.
+/// Waits for a connection event with this caveat, and returns the caveat.
 async fn until_caveat(running: &mut Running, is: impl Fn(&str) -> bool) -> Arc<str> {
     loop {
         if let Some(caveat) = running.caveat().await
@@ -220,7 +220,7 @@ async fn a_network_namespace_that_does_not_exist_yet_is_told() {
     assert!(reason.contains("network namespace no-such-namespace-here does not exist"), "{reason}");
 }
 
-/// A network namespace of this test, gone when dropped.
+/// A network namespace of this test, deleted when dropped.
 struct Namespace(String);
 
 impl Namespace {
@@ -241,7 +241,7 @@ async fn a_network_namespace_is_waited_for_sockets_are_opened_in_it_and_the_proc
     let name = format!("k8s-services-test-{}", std::process::id());
     let mut config = at(&server.url());
     config.network_namespace = Some(name.as_str().into());
-    // Nothing but the namespace that comes is a reason to try again.
+    // Only the appearance of the namespace is a reason to try again.
     let timings =
         Timings { first_pause: Duration::from_secs(3600), longest_pause: Duration::from_secs(3600), ..quick() };
     let mut running = Running::start(config, timings);
@@ -252,10 +252,10 @@ async fn a_network_namespace_is_waited_for_sockets_are_opened_in_it_and_the_proc
     }
     let namespace = Namespace(name.clone());
     assert!(Namespace::ip(&["-n", &name, "link", "set", "lo", "up"]));
-    // The server listens on a loopback that is not the one of the namespace.
+    // The server listens on a loopback other than that of the namespace.
     let reason = running.lost().await;
     assert!(reason.contains("Connection refused") && reason.contains(&format!("namespace {name}")), "{reason}");
-    // The process itself still reaches it.
+    // The process itself can still reach the server.
     Running::start(at(&server.url()), quick()).synced().await;
     drop(namespace);
 }

@@ -1,4 +1,4 @@
-//! The source against an API server over HTTP.
+//! Tests the source against an API server over HTTP.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -100,7 +100,7 @@ async fn every_bookmark_is_a_sign_of_life() {
     let mut running = Running::start(at(&server.url()), quick());
     running.synced().await;
     let watch = server.watch(NODES).await;
-    // More than the openings of the watches can account for.
+    // More than the opening of watches can explain.
     for version in 70..90 {
         watch.say("BOOKMARK", &format!(r#"{{"metadata":{{"resourceVersion":"{version}"}}}}"#));
     }
@@ -246,7 +246,8 @@ async fn pages_are_joined_and_a_page_that_expired_begins_the_listing_again() {
     let mut server = Server::start().await;
     server.answer(SERVICES, 200, &format!(r#"{{"metadata":{{"continue":"more"}},"items":[{}]}}"#, line(WEB)));
     let mut running = Running::start(at(&server.url()), quick());
-    // The second page is asked for with the token of the first: by then it is gone, and the whole is listed again.
+    // The second page is requested with the token of the first, which is gone by then, so that everything is listed
+    // again.
     loop {
         if server.requests().iter().any(|request| request.contains("continue=more")) {
             break;

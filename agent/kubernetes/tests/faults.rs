@@ -1,4 +1,4 @@
-//! The source against an API server on a bad day.
+//! Tests the source against an API server that fails.
 
 use super::server::{NODES, SERVICES, SLICES, Server, WATCHED};
 use super::*;

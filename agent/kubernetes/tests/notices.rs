@@ -1,4 +1,4 @@
-//! Alarms as Kubernetes Events.
+//! Tests alarms as Kubernetes Events.
 
 use super::server::{SERVICES, Server};
 use super::*;

@@ -1,4 +1,4 @@
-//! A small API server that does what a test says: answers by path, and hands every watch to the test.
+//! Implements a small API server that is controlled by tests: it answers by path, and passes every watch to the test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ pub(super) const SERVICES: &str = "/api/v1/services";
 pub(super) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 pub(super) const ENDPOINTS: &str = "/api/v1/endpoints";
 pub(super) const NODES: &str = "/api/v1/nodes";
-/// After a path: what its watches are answered, where that is not what its listings are.
+/// Suffix of a path for the answer to its watches, if that differs from the answer to its listings.
 pub(super) const WATCHED: &str = "?watch";
 
 type Answers = Arc<Mutex<BTreeMap<String, (u16, String)>>>;
@@ -32,7 +32,7 @@ pub(super) struct Server {
     truncated: Arc<Mutex<BTreeSet<String>>>,
 }
 
-/// A watch somebody asked for: what is sent here goes out as a line; dropped, the watch ends.
+/// A requested watch: what is sent here goes out as a line; the watch ends when it is dropped.
 pub(super) struct Watch {
     pub(super) path: String,
     pub(super) query: String,
@@ -51,12 +51,12 @@ impl Watch {
 }
 
 impl Server {
-    /// A server with nothing in it, over plain HTTP.
+    /// Starts an empty server over plain HTTP.
     pub(super) async fn start() -> Self {
         Self::start_with(None).await
     }
 
-    /// A server with nothing in it, over TLS where that is given.
+    /// Starts an empty server, over TLS if `tls` is given.
     pub(super) async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -105,23 +105,23 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// What a path answers from now on.
+    /// Sets the answer for a path.
     pub(super) fn answer(&self, path: &str, status: u16, body: &str) {
         lock(&self.answers).insert(path.to_owned(), (status, body.to_owned()));
     }
 
-    /// What a listing answers from now on.
+    /// Sets the answer to a listing.
     pub(super) fn list(&self, path: &str, version: &str, items: &[&str]) {
         let items = items.join(",");
         self.answer(path, 200, &format!(r#"{{"metadata":{{"resourceVersion":"{version}"}},"items":[{items}]}}"#));
     }
 
-    /// What is refused with 429 is to be asked for after so many seconds.
+    /// Sets the `Retry-After` of answers with 429, in seconds.
     pub(super) fn retry_after(&self, seconds: u64) {
         *lock(&self.retry_after) = Some(seconds);
     }
 
-    /// The answers of a path break off before their end, or are whole again.
+    /// Sets whether the answers for a path break off before their end.
     pub(super) fn truncate(&self, path: &str, truncated: bool) {
         match truncated {
             true => lock(&self.truncated).insert(path.to_owned()),
@@ -129,22 +129,22 @@ impl Server {
         };
     }
 
-    /// Requests without this token are refused from now on.
+    /// Refuses requests without this token from now on.
     pub(super) fn require_token(&self, token: &str) {
         *lock(&self.token) = Some(token.to_owned());
     }
 
-    /// Paths and queries asked for, in order.
+    /// Returns the requested paths and queries, in order.
     pub(super) fn requests(&self) -> Vec<String> {
         lock(&self.requests).clone()
     }
 
-    /// The next thing that was written: path and body.
+    /// Returns path and body of the next POST.
     pub(super) async fn posted(&mut self) -> (String, String) {
         super::soon(self.posts.recv()).await.expect("the server runs")
     }
 
-    /// The next watch of that path.
+    /// Returns the next watch of a path.
     pub(super) async fn watch(&mut self, path: &str) -> Watch {
         if let Some(at) = self.waiting.iter().position(|watch| watch.path == path) {
             return self.waiting.remove(at);

@@ -1,4 +1,4 @@
-//! The speaker's own resources: absent, forbidden, failing, too many, and there.
+//! Tests the speaker's own resources: absent, forbidden, failing, too many, and served.
 
 use super::server::{SERVICES, Server, WATCHED};
 use super::*;
@@ -17,7 +17,7 @@ fn line(json: &str) -> String {
     json.replace('\n', " ")
 }
 
-/// The server has MetalLB's group with these resources.
+/// Serves MetalLB's group with these resources.
 fn serve(server: &Server, plurals: &[&str]) {
     server.answer(GROUP, 200, r#"{"kind":"APIGroup","versions":[{"version":"v1beta1"}]}"#);
     let rows: Vec<String> = plurals.iter().map(|plural| format!(r#"{{"name":"{plural}"}}"#)).collect();
@@ -28,12 +28,12 @@ fn refuse(server: &Server, path: &str, status: u16) {
     server.answer(path, status, &format!(r#"{{"kind":"Status","code":{status},"message":"no"}}"#));
 }
 
-/// Looks again at once, so that what appears is soon found.
+/// Returns timings with which a resource that appears is found soon.
 fn eager() -> Timings {
     Timings { look_again: Duration::from_millis(30), ..quick() }
 }
 
-/// The next word on a resource.
+/// Returns the next state of a resource.
 async fn state(running: &mut Running, resource: SpeakerResource) -> ResourceState {
     loop {
         if let ClusterEvent::SpeakerResource(of, state) = running.change().await

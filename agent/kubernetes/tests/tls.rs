@@ -1,4 +1,4 @@
-//! TLS: which servers are trusted, and the reasons given otherwise. The keys beside this file protect nothing.
+//! Tests TLS: which servers are trusted, and the reasons why others are not. The keys beside this file protect nothing.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn certificate(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate")
 }
 
-/// A server with a certificate for 127.0.0.1 that lets in who has a client certificate, if it is to ask for one.
+/// Starts a server with a certificate for 127.0.0.1 that requires a client certificate if `ask_for_certificate`.
 async fn server(ask_for_certificate: bool) -> Server {
     let builder = ServerConfig::builder();
     let builder = if ask_for_certificate {

@@ -1,4 +1,4 @@
-//! One listing, page by page.
+//! Lists one kind, page by page.
 
 use kube::core::params::ListParams;
 
@@ -13,41 +13,41 @@ use super::{Failure, FailureKind, Watcher, kept};
 use crate::model::event::Update;
 use crate::supervise::chain;
 
-/// What a listing came to.
+/// The result of a listing.
 pub(super) enum Listing {
-    /// Everything was listed; each namespace is to be watched from its version.
+    /// Everything was listed; each namespace must be watched from its version.
     Complete {
-        /// By namespace, in order.
+        /// Versions by namespace, in order.
         versions: Vec<String>,
     },
-    /// Nothing was listed.
+    /// The listing failed.
     Failed(Failure),
 }
 
-/// What the listing of one namespace came to.
+/// The result of listing one namespace.
 enum Listed {
     /// The version to watch from.
     At(String),
     Failed(Failure),
 }
 
-/// Why there is no page.
+/// Why a page could not be read.
 enum PageError {
     /// 410: the listing is too old to be continued.
     Expired,
-    /// It is larger than is read.
+    /// The page is larger than the limit.
     TooLarge(usize),
     Failed(Failure),
 }
 
-/// What was listed so far.
+/// What has been listed so far.
 struct Harvest<K: Kind> {
     entries: Vec<(K::Key, K::Value)>,
     kept: Kept<K::Key>,
 }
 
 impl<K: Kind> Harvest<K> {
-    /// Forgets what came after the first `begin` entries.
+    /// Removes the entries after the first `begin`.
     fn truncate(&mut self, begin: usize) {
         for (key, _) in self.entries.drain(begin..) {
             self.kept.remove(&key, K::namespace(&key));
@@ -55,17 +55,17 @@ impl<K: Kind> Harvest<K> {
     }
 }
 
-/// Where a listing is.
+/// The progress of a listing.
 struct Progress {
     next: Option<String>,
-    /// Objects asked for on a page.
+    /// Objects requested per page.
     limit: u32,
     pages: usize,
     begun_again: bool,
 }
 
 impl<K: Kind> Watcher<K> {
-    /// Lists everything and sends it.
+    /// Lists everything and sends it to the engine.
     pub(super) async fn list(&mut self, client: &Client) -> Result<Listing, Closed> {
         let mut harvest = Harvest { entries: Vec::new(), kept: kept::<K>() };
         let mut versions = Vec::new();
@@ -154,7 +154,7 @@ impl<K: Kind> Watcher<K> {
         })
     }
 
-    /// Takes in what is on a page; what the listing came to, when that was the last one.
+    /// Reads a page; returns the result of the listing after the last page.
     async fn take_page(
         &mut self,
         answer: Answer,
@@ -192,7 +192,7 @@ impl<K: Kind> Watcher<K> {
         Ok(None)
     }
 
-    /// Takes an object of a listing; what became of its entries, the worst of them.
+    /// Reads an object of a listing; returns whether its entries are kept.
     async fn take(&mut self, json: &str, harvest: &mut Harvest<K>) -> Result<Admission, Closed> {
         let reduced = match self.reduce(json) {
             Ok(reduced) => reduced,
@@ -231,7 +231,7 @@ impl<K: Kind> Watcher<K> {
     }
 }
 
-/// Pages a listing may have.
+/// Returns how many pages a listing may have.
 fn most_pages<K: Kind>(limit: u32) -> usize {
     K::MOST.saturating_mul(limits::PAGES_FACTOR) / limit.max(1) as usize + limits::PAGES_SLACK
 }

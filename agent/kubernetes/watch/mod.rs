@@ -1,9 +1,10 @@
-//! List and watch one kind of objects, forever.
+//! Lists and watches one kind of object.
 //!
-//! A listing is a transaction: pages are reduced as they arrive, and the whole is sent at once (`list`). Then every namespace
-//! is watched from where the listing was. A watch that ends is made again from the last version seen, quietly; one that
-//! cannot be opened again is a failure, reported with its reason and retried with growing pauses. When the server no longer
-//! knows that version (410), when retrying does not help, and once an hour in any case, everything is listed again.
+//! A listing is a transaction: pages are reduced as they arrive, and the whole is sent at once (`list`). Then every
+//! namespace is watched from the version of the listing. A watch that ends is opened again silently from the last
+//! version seen; one that cannot be opened again is a failure, which is reported with its reason and retried with
+//! growing pauses. Everything is listed again when the server no longer knows that version (410), when retries fail,
+//! and once an hour in any case.
 
 mod list;
 
@@ -39,29 +40,29 @@ pub(super) struct Failure {
     pub(super) kind: FailureKind,
 }
 
-/// What kind of failure it is.
+/// Kinds of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FailureKind {
-    /// The server is out of reach, answers nonsense, or does not accept us.
+    /// The server does not answer, sends something unreadable, or does not accept the agent's credentials.
     Server,
-    /// The server answers, and cannot list this.
+    /// The server answers, but cannot list this.
     Listing,
     /// The server does not have the resource.
     Absent,
-    /// The server does not let us see it.
+    /// The server does not permit reading the resource.
     Forbidden,
-    /// There is more of it than is read.
+    /// There are more objects than are read.
     TooMany,
 }
 
-/// Which failures end a loop.
+/// Failures that end a loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tolerance {
-    /// None: the cluster cannot be judged without it.
+    /// None, because the cluster cannot be judged without the resource.
     Required,
-    /// Absent and forbidden: something else stands in.
+    /// Absent and forbidden, because another resource can be used instead.
     Replaceable,
-    /// All but those of the server as a whole: it is done without.
+    /// All failures except those of the server as a whole: the agent works without the resource.
     Optional,
 }
 
@@ -75,11 +76,11 @@ impl Tolerance {
     }
 }
 
-/// What a loop works with.
+/// What a loop needs.
 #[derive(Clone)]
 pub(super) struct WatchContext {
     pub(super) link: LinkReceiver,
-    /// Notified when a request failed: the link may have to be rebuilt.
+    /// Notified when a request failed, because the link may have to be rebuilt.
     pub(super) failure: Arc<Notify>,
     pub(super) reporter: Reporter,
     pub(super) timings: Timings,
@@ -87,7 +88,7 @@ pub(super) struct WatchContext {
     pub(super) namespaces: Arc<[Option<Arc<str>>]>,
 }
 
-/// An object that says nothing new is a sign of life worth telling this often.
+/// How often a sign of life is reported at most while objects bring no changes.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lists and watches one kind.
@@ -95,31 +96,31 @@ pub(super) struct Watcher<K: Kind> {
     kind: K,
     namespaces: Arc<[Option<Arc<str>>]>,
     context: WatchContext,
-    /// Keys that were sent and not removed since.
+    /// Keys that were sent and have not been removed since.
     kept: Kept<K::Key>,
-    /// Keys of objects that hold more than is read of them.
+    /// Keys of objects that contain more than is read.
     excess: FxHashSet<K::Key>,
     /// Objects that were logged as unreadable.
     logged: FxHashSet<String>,
     alive: Option<Instant>,
-    /// Pauses before what a watch lost is listed again.
+    /// Pauses before everything is listed again because a watch lost something.
     distrust: Backoff,
-    /// The watch lost something that was not listed again yet.
+    /// Whether the watch lost something that has not been listed again yet.
     lossy: bool,
-    /// A listing was completed.
+    /// Whether a listing was completed.
     listed: bool,
 }
 
 /// Why watching ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
-    /// What is known is too old to go on from.
+    /// The known version is too old to continue from.
     TooOld,
-    /// It is time to look at everything again.
+    /// It is time to list everything again.
     Due,
-    /// There is more than is read.
+    /// There are more objects than are read.
     TooMany,
-    /// It may be listed and not watched, with the reason.
+    /// The resource may be listed but not watched, for this reason.
     Forbidden(Arc<str>),
 }
 
@@ -141,12 +142,12 @@ impl<K: Kind> Watcher<K> {
         }
     }
 
-    /// A listing was completed.
+    /// Returns whether a listing was completed.
     pub(super) fn has_listed(&self) -> bool {
         self.listed
     }
 
-    /// Runs forever.
+    /// Runs until nobody receives events any more.
     pub(super) async fn run(mut self) -> Result<Infallible, Closed> {
         loop {
             let resource = self.kind.resource();
@@ -155,7 +156,7 @@ impl<K: Kind> Watcher<K> {
         }
     }
 
-    /// Runs until a failure that is to end it. `part` is the name its condition goes by.
+    /// Runs until a failure that ends it. `part` is the name of its condition.
     pub(super) async fn run_until(&mut self, part: &str, tolerance: Tolerance) -> Result<Failure, Closed> {
         let mut backoff = self.context.timings.backoff();
         loop {
@@ -173,7 +174,8 @@ impl<K: Kind> Watcher<K> {
                     if ended == Ended::TooOld {
                         self.context.reporter.part(part, Part::Listing).await?;
                     }
-                    // A server that forgets at once what it has just listed must not be asked without end.
+                    // Pause, so that a server that immediately forgets what it has just listed is not asked without
+                    // end.
                     if ended == Ended::TooOld && begun.elapsed() < self.context.timings.longest_pause {
                         self.context.link.pause(link.epoch, backoff.pause()).await;
                     } else {
@@ -192,7 +194,7 @@ impl<K: Kind> Watcher<K> {
             }
             self.context.reporter.part(part, Part::Failed(failure.reason)).await?;
             self.context.failure.notify_one();
-            // So many objects are not fewer in a moment, and listing them costs the server.
+            // The number of objects will not drop soon, and listing them is expensive for the server.
             let calm = failure.kind == FailureKind::TooMany;
             let pause = if calm { self.context.timings.look_again } else { backoff.pause() };
             self.context.link.pause(link.epoch, pause).await;
@@ -263,9 +265,10 @@ impl<K: Kind> Watcher<K> {
                         due.as_mut().reset(again);
                     }
                 }
-                // Others notice when the server is in trouble; when only this is, the next listing says how.
+                // If the server as a whole is failing, other watches notice; if only this resource is, the next listing
+                // shows why.
                 Item::Failed(_) if tolerance == Tolerance::Optional => {}
-                // The next listing would be allowed.
+                // The next listing would be permitted.
                 Item::Forbidden(reason) if tolerance == Tolerance::Optional => break Ended::Forbidden(reason),
                 Item::Failed(reason) | Item::Forbidden(reason) => {
                     self.context.reporter.part(&part, Part::Failed(reason)).await?;
@@ -295,13 +298,14 @@ impl<K: Kind> Watcher<K> {
         NamespaceWatch::new(target, self.context.link.clone(), self.context.timings)
     }
 
-    /// An object is new or changed; what became of its entries, the worst of them.
+    /// Applies a new or changed object; returns whether its entries are kept.
     async fn changed(&mut self, json: &str) -> Result<Admission, Closed> {
         let reduced = match self.reduce(json) {
             Ok(reduced) => reduced,
             Err(error) => {
                 self.unreadable(json, &error).await?;
-                // As a listing would leave it out, so must a change: what is known never depends on the way it came.
+                // A listing would leave the object out, so a change must do the same: what is known must not depend on
+                // how it arrived.
                 self.forget(json).await?;
                 return Ok(Admission::Kept);
             }
@@ -353,7 +357,7 @@ impl<K: Kind> Watcher<K> {
         }
     }
 
-    /// Says in state which object holds more than is read of it, or that none does any more.
+    /// Notes in state which object contains more than is read, or that no object does any more.
     async fn note_excess(&mut self, reduced: &Reduced<K::Key, K::Value>) -> Result<(), Closed> {
         let Some((key, _)) = reduced.entries.first() else { return Ok(()) };
         let words = match &reduced.excess {
@@ -368,7 +372,7 @@ impl<K: Kind> Watcher<K> {
         self.context.reporter.notes([(Note::Excess(self.kind.resource()), words)]).await
     }
 
-    /// Says in state which namespace has more objects than are read, or that none has.
+    /// Notes in state which namespace has more objects than are read, or that none has.
     async fn note_crowd(&self) -> Result<(), Closed> {
         let resource = self.kind.resource();
         self.context.reporter.notes([(Note::Crowded(resource), self.kept.words(resource))]).await

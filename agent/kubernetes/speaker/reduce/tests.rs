@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// What a manifest is reduced to, and the parts of it that could not be read.
+/// Returns what a manifest is reduced to, and the number of its unreadable parts.
 fn read(resource: SpeakerResource, manifest: &str) -> (Option<SpeakerObject>, u64) {
     let object: Value = serde_norway::from_str(manifest).expect("a manifest");
     let mut reduced = Objects::new(resource, "/apis/x".into()).reduce(&object.to_string()).expect("readable");
