@@ -1,4 +1,4 @@
-//! What the NDK answers to somebody who does not register.
+//! Asks the NDK without registering, for the doctor.
 
 use tonic::Code;
 
@@ -7,19 +7,19 @@ use super::client::{CallError, Client};
 use super::session::unreachable;
 use crate::endpoint::{ConnectError, Endpoint};
 
-/// Why the NDK is of no use.
+/// Why the NDK cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AskError {
-    /// There is no such socket.
+    /// The socket does not exist.
     Absent(String),
     /// Nothing answers on it.
     Connection(String),
 }
 
-/// Asks for the agent's application id. Nobody is registered by that; an NDK that does not say is one that answers.
+/// Asks for the agent's application id, which registers nothing; `None` if the NDK answers without an id.
 ///
 /// # Errors
-/// The NDK does not answer.
+/// If the NDK does not answer.
 pub async fn ask(endpoint: &Endpoint) -> Result<Option<u32>, AskError> {
     let channel = endpoint.connect().await.map_err(|error| match error {
         ConnectError::Absent { .. } => AskError::Absent(unreachable(&error)),

@@ -1,4 +1,5 @@
-//! The NDK's calls, one method each. Every call carries the agent's name: the NDK knows its applications by that.
+//! Wraps the NDK's calls, one method each. Every call carries the agent's name, by which the NDK identifies
+//! applications.
 
 use std::time::Duration;
 
@@ -20,9 +21,9 @@ use ndk::sdk_mgr_config_service_client::SdkMgrConfigServiceClient;
 use ndk::sdk_mgr_service_client::SdkMgrServiceClient;
 use srl_proto::ndk;
 
-/// How long a call that answers at once on a healthy switch may take.
+/// How long a call may take that a healthy switch answers at once.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// A message may batch a whole table.
+/// Largest message, because one may contain a whole table.
 const LARGEST_MESSAGE: usize = 256 << 20;
 
 /// Adds the metadata `agent_name`.
@@ -44,7 +45,7 @@ pub(super) enum CallError {
     Status {
         /// The RPC.
         call: &'static str,
-        /// How.
+        /// The status of the call.
         status: Status,
     },
     /// The NDK answered with status FAILED.
@@ -52,10 +53,10 @@ pub(super) enum CallError {
     Refused {
         /// The RPC.
         call: &'static str,
-        /// The NDK's words, or ours where it has none.
+        /// The reason that the NDK returned, or a text of the agent if it returned none.
         reason: String,
     },
-    /// No answer.
+    /// There was no answer.
     #[error("{call} got no answer within {} s", CALL_TIMEOUT.as_secs())]
     Timeout {
         /// The RPC.
@@ -90,19 +91,19 @@ impl Client {
             ..Default::default()
         };
         let response = bounded(CALL, self.manager.agent_register(request)).await?;
-        // The NDK gives no reason where the application is not known to it.
+        // The NDK returns no reason if it does not know the application.
         accepted(CALL, response.status, response.error_str, "no reason given; is app_mgr running it as k8s-services?")?;
         Ok(response.app_id)
     }
 
-    /// Gives up the registration: the NDK removes the agent's state.
+    /// Ends the registration: the NDK removes the agent's state.
     pub(super) async fn unregister(&mut self) -> Result<(), CallError> {
         const CALL: &str = "AgentUnRegister";
         let response = bounded(CALL, self.manager.agent_un_register(ndk::AgentRegistrationRequest::default())).await?;
         accepted(CALL, response.status, response.error_str, "no reason given")
     }
 
-    /// The id of an application of that name.
+    /// Returns the id of the application with this name.
     pub(super) async fn application_id(&mut self, name: &str) -> Result<u32, CallError> {
         const CALL: &str = "GetAppId";
         let response = bounded(CALL, self.manager.get_app_id(ndk::AppIdRequest { name: name.to_owned() })).await?;
@@ -116,8 +117,8 @@ impl Client {
         accepted(CALL, response.status, String::new(), "the agent is not registered any more")
     }
 
-    /// Makes a notification stream: an id, then subscriptions to it, then the stream itself. A subscription in the first
-    /// step would be answered with success and forgotten.
+    /// Creates a notification stream and returns its id; then follow subscriptions to it, then the stream itself. A
+    /// subscription in the first step would be answered with success and forgotten.
     pub(super) async fn create_stream(&mut self) -> Result<u64, CallError> {
         Ok(self.notification_register(0, Operation::Create, None).await?.stream_id)
     }
@@ -126,7 +127,7 @@ impl Client {
         self.notification_register(stream, Operation::AddSubscription, Some(to)).await.map(drop)
     }
 
-    /// Lets the NDK forget a stream that has ended.
+    /// Makes the NDK forget a stream that has ended.
     pub(super) async fn delete_stream(&mut self, stream: u64) -> Result<(), CallError> {
         self.notification_register(stream, Operation::Delete, None).await.map(drop)
     }
@@ -153,8 +154,8 @@ impl Client {
         Ok(response)
     }
 
-    /// Opens a stream; its messages are left as they come in. A server may send its headers only with the first
-    /// message, so opening may take as long as the switch has nothing to say.
+    /// Opens a stream, whose messages are returned undecoded. A server may send its headers only with the first
+    /// message, so that opening may last until the switch has something to send.
     pub(super) async fn open(&self, stream_id: u64) -> Result<Streaming<Bytes>, Status> {
         let mut grpc = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -163,7 +164,7 @@ impl Client {
         Ok(grpc.server_streaming(request, path, RawMessages).await?.into_inner())
     }
 
-    /// Answers one commit; no problems accept it.
+    /// Answers one commit; it is accepted if there are no errors in `infos`.
     pub(super) async fn acknowledge(&self, infos: Vec<ndk::AcknowledgeConfigRequestInfo>) -> Result<(), CallError> {
         const CALL: &str = "AcknowledgeConfig";
         let mut client = SdkMgrConfigServiceClient::new(self.channel.clone());
@@ -190,7 +191,7 @@ fn accepted(call: &'static str, status: i32, error: String, unsaid: &str) -> Res
     Err(CallError::Refused { call, reason: if error.is_empty() { unsaid.to_owned() } else { error } })
 }
 
-/// A codec that hands over messages as they come in: the reader decodes them without values in between.
+/// A codec that returns messages undecoded: the reader decodes them without intermediate values.
 #[derive(Clone, Copy, Debug)]
 struct RawMessages;
 

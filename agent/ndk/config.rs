@@ -1,4 +1,4 @@
-//! Configuration as the NDK delivers it: notifications, gathered to commits, each answered once.
+//! Gathers configuration notifications of the NDK into commits, and answers each commit once.
 
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -19,16 +19,17 @@ const COMMIT_END: &str = ".commit.end";
 /// All configuration changes of one commit.
 #[derive(Debug)]
 pub struct Commit {
-    /// The NDK's number of the commit; 0 for the whole configuration as it is delivered when a stream begins, which
-    /// replaces all that was delivered before.
+    /// The NDK's number of the commit; 0 for the whole configuration that is delivered when a stream begins, which
+    /// replaces everything delivered before.
     pub sequence: u64,
     /// In order of arrival.
     pub notifications: Vec<ConfigChange>,
-    /// Where the answer goes: a commit that is rejected is rolled back, and the switch delivers the configuration before.
+    /// Receives the answer. If a commit is rejected, it is rolled back, and the switch delivers the former
+    /// configuration.
     pub answer: oneshot::Sender<Verdict>,
 }
 
-/// Passes gathered commits on and answers them, until nobody listens.
+/// Passes gathered commits on and answers them, until nobody receives them.
 pub(super) async fn answer(
     client: &Client,
     mut gathered: mpsc::Receiver<(u64, Vec<ConfigChange>)>,
@@ -41,7 +42,7 @@ pub(super) async fn answer(
         if commits.send(Commit { sequence, notifications, answer }).await.is_err() {
             return Ended::Closed;
         }
-        // On shutdown a commit is accepted unread; the next start reads the whole configuration.
+        // During shutdown a commit is accepted unread: the next start reads the whole configuration.
         let verdict = verdict.await.unwrap_or(Verdict::Accepted(Vec::new()));
         if let Err(error) = client.acknowledge(infos(verdict, spelling)).await {
             if sequence == 0 {
@@ -54,13 +55,13 @@ pub(super) async fn answer(
     Ended::Closed
 }
 
-/// How the NDK spells the paths it delivers: the name of the module, with which each begins, has a hyphen.
+/// Returns how the NDK spells the paths it delivers. Each begins with the name of the module, which contains a hyphen.
 fn spelling(notifications: &[ConfigChange]) -> Spelling {
     let underscores = |change: &ConfigChange| change.path.split('{').next().is_some_and(|name| name.contains('_'));
     if notifications.iter().any(underscores) { Spelling::Underscores } else { Spelling::Hyphens }
 }
 
-/// What is acknowledged; paths in the spelling in which this NDK delivers its own.
+/// Returns the content of the answer, with paths in the spelling that this NDK uses itself.
 fn infos(verdict: Verdict, spelling: Spelling) -> Vec<ndk::AcknowledgeConfigRequestInfo> {
     let (problems, answer): (_, fn(String) -> Answer) = match verdict {
         Verdict::Accepted(warnings) => (warnings, Answer::Warning),
@@ -82,7 +83,7 @@ pub(super) struct Gatherer {
 }
 
 impl Gatherer {
-    /// Takes one notification; returns the commit it ends.
+    /// Adds a notification; returns the commit that it ends, if any.
     pub(super) fn take(
         &mut self,
         notification: ndk::ConfigNotification,
@@ -105,8 +106,8 @@ impl Gatherer {
         Ok(None)
     }
 
-    /// The first commit of a stream counts as 0, whatever its number: it carries the whole configuration. A number that
-    /// cannot be read is the one after the last.
+    /// Returns the number of a commit. The first commit of a stream counts as 0, whatever its number, because it
+    /// contains the whole configuration. A number that cannot be read is the one after the last.
     fn sequence(&mut self, json: &str) -> u64 {
         let sent = commit_sequence(json);
         match self.last {
@@ -123,7 +124,7 @@ impl Gatherer {
     }
 }
 
-/// `{"commit_seq": 32}`, or with the number as text or wrapped in `value`.
+/// Parses `{"commit_seq": 32}`, or the number as text or wrapped in `value`.
 fn commit_sequence(json: &str) -> Option<u64> {
     let value: Value = serde_json::from_str(json).ok()?;
     let number = value.get("commit_seq").or_else(|| value.get("commit-seq"))?;

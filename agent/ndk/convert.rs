@@ -1,4 +1,5 @@
-//! NDK notifications to values of the model. Nothing that arrives can panic: what is unreadable is named and left out.
+//! Converts NDK notifications to values of the model. No input can cause a panic: what is unreadable is reported and
+//! left out.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -15,41 +16,42 @@ use srl_proto::ndk;
 /// Why a notification, or a part of it, was left out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
-    /// No protobuf of the expected shape.
+    /// The message is not protobuf of the expected shape.
     #[error("the message does not decode: {0}")]
     Wire(#[from] prost::DecodeError),
-    /// Neither 4 nor 16 bytes.
+    /// An address has neither 4 nor 16 bytes.
     #[error("an address has {0} bytes, not 4 or 16")]
     Address(usize),
-    /// Longer than the family has bits.
+    /// A prefix length exceeds the bits of its family.
     #[error("the prefix length of {address}/{length} is more than the address has bits")]
     PrefixLength {
         /// The address of the prefix.
         address: IpAddr,
-        /// What stood behind it.
+        /// The length that was sent.
         length: u32,
     },
-    /// An operation this agent does not know.
+    /// The agent does not know this operation.
     #[error("operation {0} of {1} is unknown")]
     Operation(i32, &'static str),
-    /// A key without what identifies the thing.
+    /// A key lacks what identifies the entry.
     #[error("the key of {0} is missing or empty")]
     Key(&'static str),
-    /// New or changed, but without the values.
+    /// An entry is new or changed, but has no data.
     #[error("{0} is new or changed, but comes without data")]
     Data(&'static str),
-    /// An enumeration value this agent does not know.
+    /// The agent does not know this enumeration value.
     #[error("{0} has the unknown state {1}")]
     State(&'static str, i32),
-    /// Configuration as type-length-values.
+    /// Configuration was delivered as type-length-values.
     #[error("configuration comes in binary: set config-delivery-format json for this agent in its app_mgr file")]
     BinaryConfig,
 }
 
-/// Bits before the IPv4 address in a mapped one.
+/// Bits before the IPv4 address in a mapped address.
 const MAPPED: u32 = 96;
 
-/// Whether something is there (new or changed) or gone. Both cache modes: create and update, or create-or-update.
+/// Returns whether an entry exists (new or changed) rather than is gone. Handles both cache modes: create and update,
+/// or create-or-update.
 pub(crate) fn stands(operation: i32, what: &'static str) -> Result<bool, Unreadable> {
     match ndk::SdkMgrOperation::try_from(operation) {
         Ok(ndk::SdkMgrOperation::Delete) => Ok(false),
@@ -58,7 +60,7 @@ pub(crate) fn stands(operation: i32, what: &'static str) -> Result<bool, Unreada
     }
 }
 
-/// An address in network order: 4 bytes or 16. `::ffff:a.b.c.d` is `a.b.c.d`.
+/// Parses an address of 4 or 16 bytes in network order. `::ffff:a.b.c.d` becomes `a.b.c.d`.
 pub(crate) fn address(bytes: &[u8]) -> Result<IpAddr, Unreadable> {
     if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
         return Ok(IpAddr::V4(Ipv4Addr::from(octets)));
@@ -69,7 +71,8 @@ pub(crate) fn address(bytes: &[u8]) -> Result<IpAddr, Unreadable> {
     }
 }
 
-/// A prefix, its host bits made zero; of mapped addresses (`::ffff:0:0/96` and longer) the IPv4 prefix they stand for.
+/// Parses a prefix, and clears its host bits. A mapped prefix (`::ffff:0:0/96` and longer) becomes the IPv4 prefix it
+/// stands for.
 pub(crate) fn prefix(bytes: &[u8], length: u32) -> Result<IpNet, Unreadable> {
     let (address, length) = match (bytes.len(), address(bytes)?) {
         (16, IpAddr::V4(mapped)) if length >= MAPPED => (IpAddr::V4(mapped), length - MAPPED),
@@ -83,7 +86,7 @@ pub(crate) fn prefix(bytes: &[u8], length: u32) -> Result<IpNet, Unreadable> {
         .ok_or(Unreadable::PrefixLength { address, length })
 }
 
-/// The values of a route.
+/// Returns the values of a route.
 pub(crate) fn route(data: &ndk::Route) -> Route {
     Route {
         owner: data.owner_id,
@@ -93,8 +96,9 @@ pub(crate) fn route(data: &ndk::Route) -> Route {
     }
 }
 
-/// A next-hop group with the next-hops that have an address. One with an unreadable address counts as not received:
-/// neither what stood before nor the rest of it can be judged by. The third is what was unreadable.
+/// Returns a next-hop group with the next-hops that have an address. A group with an unreadable address counts as not
+/// received, because neither its former content nor the rest of it can be relied on. The third value is what was
+/// unreadable.
 pub(crate) fn next_hop_group(
     notification: &ndk::NextHopGroupNotification,
 ) -> Result<(NextHopGroupId, Option<NextHopGroup>, Option<Unreadable>), Unreadable> {
@@ -109,7 +113,7 @@ pub(crate) fn next_hop_group(
     })
 }
 
-/// The next-hops a route carries itself; `None` if it names a group, or carries none.
+/// Returns the next-hops that a route itself contains; `None` if it names a group, or contains none.
 pub(crate) fn carried(data: &ndk::Route) -> Result<Option<Arc<[IpAddr]>>, Unreadable> {
     if data.nexthop_group_id != 0 || data.nexthops.is_empty() {
         return Ok(None);
@@ -117,7 +121,7 @@ pub(crate) fn carried(data: &ndk::Route) -> Result<Option<Arc<[IpAddr]>>, Unread
     next_hops(&data.nexthops).map(Some)
 }
 
-/// The addresses of next-hops that have one, sorted and without duplicates.
+/// Returns the addresses of next-hops that have one, sorted and without duplicates.
 fn next_hops(next_hops: &[ndk::NextHop]) -> Result<Arc<[IpAddr]>, Unreadable> {
     let addresses = next_hops.iter().filter_map(next_hop_address).map(address);
     let mut addresses = addresses.collect::<Result<Vec<_>, _>>()?;
@@ -126,7 +130,7 @@ fn next_hops(next_hops: &[ndk::NextHop]) -> Result<Arc<[IpAddr]>, Unreadable> {
     Ok(addresses.into())
 }
 
-/// The address bytes of a next-hop; `None` for a next-hop that has no address (discard, broadcast, extract).
+/// Returns the address bytes of a next-hop; `None` if it has no address (discard, broadcast, extract).
 fn next_hop_address(next_hop: &ndk::NextHop) -> Option<&[u8]> {
     let address = match next_hop.nexthop.as_ref()? {
         Nexthop::IpNexthop(address) => Some(address),
@@ -135,7 +139,7 @@ fn next_hop_address(next_hop: &ndk::NextHop) -> Option<&[u8]> {
     (!address.ip_address.is_empty()).then_some(&*address.ip_address)
 }
 
-/// A network instance, or its end.
+/// Returns a network instance, or its removal.
 pub(crate) fn network_instance(notification: &ndk::NetworkInstanceNotification) -> Result<SwitchEvent, Unreadable> {
     let name = notification.key.as_ref().map_or("", |key| &key.instance_name);
     if name.is_empty() {
@@ -150,12 +154,12 @@ pub(crate) fn network_instance(notification: &ndk::NetworkInstanceNotification) 
     Ok(SwitchEvent::NetworkInstance(NetworkInstanceName::from(name), instance))
 }
 
-/// Whether the data of a network instance are empty: a switch may send an entry before it has filled it in.
+/// Returns whether the data of a network instance are empty: a switch may send an entry before it has filled it in.
 pub(crate) fn is_zeroed(data: &ndk::NetworkInstanceData) -> bool {
     *data == ndk::NetworkInstanceData::default()
 }
 
-/// The name of an application, or its end.
+/// Returns the name of an application, or its removal.
 pub(crate) fn application(notification: &ndk::AppIdentNotification) -> Result<SwitchEvent, Unreadable> {
     let id = notification.key.as_ref().ok_or(Unreadable::Key("an application"))?.id;
     let name = if stands(notification.op, "an application")? {
@@ -167,7 +171,7 @@ pub(crate) fn application(notification: &ndk::AppIdentNotification) -> Result<Sw
     Ok(SwitchEvent::Application(id, name))
 }
 
-/// A BFD session between two addresses, or its end; `None` for other kinds of BFD session.
+/// Returns a BFD session between two addresses, or its removal; `None` for other kinds of BFD session.
 pub(crate) fn bfd(notification: &ndk::BfdSessionNotification) -> Result<Option<SwitchEvent>, Unreadable> {
     let key = notification.key.as_ref().ok_or(Unreadable::Key("a BFD session"))?;
     let p2p = match &key.key {
@@ -189,7 +193,7 @@ pub(crate) fn bfd(notification: &ndk::BfdSessionNotification) -> Result<Option<S
     Ok(Some(SwitchEvent::Bfd(key, state)))
 }
 
-/// The state of a BFD session; `None` while the switch itself calls it invalid.
+/// Returns the state of a BFD session; `None` while the switch itself calls it invalid.
 fn bfd_state(status: i32) -> Result<Option<BfdState>, Unreadable> {
     match ndk::BfdSessionStatus::try_from(status) {
         Ok(ndk::BfdSessionStatus::Invalid) => Ok(None),

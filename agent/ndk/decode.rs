@@ -1,8 +1,8 @@
-//! The messages of a notification stream, decoded straight into batches of events.
+//! Decodes the messages of a notification stream directly into batches of events.
 //!
-//! Routes come by the million, so a route notification of the usual shape is read in place, without a value in
-//! between: its network instance is interned, its address copied once. Whatever is not of that shape, a route or not, goes
-//! through prost, which stays the authority on what the bytes mean.
+//! There may be millions of routes, so a route notification of the usual shape is read in place, without intermediate
+//! values: its network instance is interned, its address copied once. Everything else goes through prost, which also
+//! defines what the bytes mean.
 
 use std::collections::BTreeMap;
 
@@ -19,24 +19,24 @@ use crate::model::switch::{NextHopGroup, NextHopGroupId, Route};
 use ndk::notification::SubscriptionTypes;
 use srl_proto::ndk;
 
-/// A prefix and its route, or none when it is gone.
+/// A prefix and its route; `None` if the route is gone.
 type RouteChange = (IpNet, Option<Route>);
 
-/// Routes room is kept for between batches.
+/// Number of routes for which memory is kept between batches.
 const ROOM: usize = 1024;
 
-/// Decodes messages and gathers what they hold.
+/// Decodes messages and gathers their content.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
-    /// Interned names: the index of each in `routes`.
+    /// The index of each network instance in `routes`.
     known: FxHashMap<NetworkInstanceName, usize>,
-    /// The network instance of the last route: most routes share it.
+    /// The index of the last route's network instance, which most routes share.
     last: usize,
     routes: Vec<(NetworkInstanceName, Vec<RouteChange>)>,
     groups: Vec<(NextHopGroupId, Option<NextHopGroup>)>,
     others: Vec<SwitchEvent>,
     inline: InlineGroups,
-    /// Network instances that arrived with data, and those that did not yet.
+    /// Network instances that arrived with data, and those that have not yet.
     instances: FxHashSet<String>,
     zeroed: BTreeMap<String, SwitchEvent>,
     config: Vec<ndk::ConfigNotification>,
@@ -46,7 +46,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Reads one message; returns the number of notifications in it.
+    /// Reads one message; returns the number of its notifications.
     pub(crate) fn read(&mut self, message: &Bytes) -> usize {
         let mut rest: &[u8] = message;
         let mut count = 0;
@@ -61,27 +61,27 @@ impl Reader {
         count
     }
 
-    /// Notifications gathered since the last [`Self::take`].
+    /// Returns the number of notifications gathered since the last [`Self::take`].
     pub(crate) fn gathered(&self) -> usize {
         self.gathered
     }
 
-    /// What made the last notification unreadable, if one was.
+    /// Returns why the last notification was unreadable, if one was.
     pub(crate) fn complaint(&mut self) -> Option<Unreadable> {
         self.complaint.take()
     }
 
-    /// Configuration notifications, in order of arrival.
+    /// Returns configuration notifications, in order of arrival.
     pub(crate) fn take_config(&mut self) -> Vec<ndk::ConfigNotification> {
         std::mem::take(&mut self.config)
     }
 
-    /// Whether network instances are held back because they arrived without data.
+    /// Returns whether network instances are held back because they arrived without data.
     pub(crate) fn holds_back(&self) -> bool {
         !self.zeroed.is_empty()
     }
 
-    /// Takes network instances that are still without data for what they are.
+    /// Releases network instances that are still without data.
     pub(crate) fn release(&mut self) {
         for (name, event) in std::mem::take(&mut self.zeroed) {
             self.instances.insert(name);
@@ -90,7 +90,7 @@ impl Reader {
         }
     }
 
-    /// Everything gathered as events: names and groups before the routes that need them.
+    /// Returns everything gathered as events: names and groups before the routes that need them.
     pub(crate) fn take(&mut self) -> Vec<Event> {
         self.gathered = 0;
         let malformed = std::mem::take(&mut self.malformed);
@@ -99,7 +99,7 @@ impl Reader {
             events.push(Event::Switch(SwitchEvent::NextHopGroups(std::mem::take(&mut self.groups))));
         }
         for (name, routes) in self.routes.iter_mut().filter(|(_, routes)| !routes.is_empty()) {
-            // The next batch is likely to be as large as this one, if this one was of the usual size.
+            // The next batch is likely to be as large as this one, up to the usual size.
             let room = Vec::with_capacity(routes.len().min(ROOM));
             events.push(Event::Switch(SwitchEvent::Routes(name.clone(), std::mem::replace(routes, room))));
         }
@@ -107,7 +107,8 @@ impl Reader {
         events
     }
 
-    /// What follows something that is not a notification. Protobuf lets a message be decoded from its parts.
+    /// Decodes the rest of a message after something that is not a notification. Protobuf permits decoding a message
+    /// from its parts.
     fn unusual(&mut self, rest: &[u8]) -> usize {
         match ndk::NotificationStreamResponse::decode(rest) {
             Ok(response) => {
@@ -141,7 +142,7 @@ impl Reader {
             Some(SubscriptionTypes::NetworkInstance(instance)) => self.network_instance(&instance),
             Some(SubscriptionTypes::AppId(application)) => convert::application(&application).map(Some),
             Some(SubscriptionTypes::BfdSession(session)) => convert::bfd(&session),
-            // Not subscribed to, or of a kind a later NDK added.
+            // Not subscribed to, or of a kind that a later NDK added.
             Some(SubscriptionTypes::Interface(_) | SubscriptionTypes::LldpNeighbor(_)) | None => Ok(None),
         };
         match event {
@@ -153,7 +154,7 @@ impl Reader {
         }
     }
 
-    /// A network instance; `None` while a new one has no data yet.
+    /// Returns the event of a network instance; `None` while a new one has no data yet.
     fn network_instance(
         &mut self,
         notification: &ndk::NetworkInstanceNotification,
@@ -216,7 +217,7 @@ impl Reader {
         }
     }
 
-    /// Where routes of this network instance are gathered; `None` for an empty name.
+    /// Returns the index in `routes` for this network instance; `None` for an empty name.
     fn instance(&mut self, name: &str) -> Option<usize> {
         if self.routes.get(self.last).is_some_and(|(last, _)| last.as_str() == name) {
             return Some(self.last);
@@ -246,7 +247,7 @@ impl Reader {
 
 const NOTIFICATIONS: u8 = fields::length_delimited(1);
 
-/// What a route notification says, still in the bytes it came in.
+/// The fields of a route notification, still in the bytes of the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct RouteFields<'a> {
     operation: i32,
@@ -278,8 +279,8 @@ impl<'a> RouteFields<'a> {
         }
     }
 
-    /// Reads a `Notification` that holds a route in the usual shape: known fields, each at most once, no number out of
-    /// range. None leaves the judgement to prost.
+    /// Reads a `Notification` with a route in the usual shape: known fields, each at most once, no number out of range.
+    /// On `None`, prost decides.
     fn read(notification: &'a [u8]) -> Option<Self> {
         let mut route = None;
         let mut rest = notification;
@@ -393,7 +394,7 @@ fn read_data(data: &[u8]) -> Option<Route> {
     Some(route)
 }
 
-/// The protobuf wire format, as far as routes need it. Every tag here is one byte: field numbers up to 15.
+/// Reads the parts of the protobuf wire format that routes need. Every tag here is one byte: field numbers up to 15.
 mod fields {
     pub(super) const fn length_delimited(field: u8) -> u8 {
         field << 3 | 2
@@ -424,12 +425,12 @@ mod fields {
     pub(super) const OWNER_ID: u8 = varint(5);
     pub(super) const NEXTHOP_GROUP_ID: u8 = varint(6);
 
-    /// The next tag, as one byte; a longer one is no tag of ours and matches nothing.
+    /// Reads the next tag as one byte; a longer one matches no tag here.
     pub(super) fn tag(bytes: &[u8]) -> Option<(u8, &[u8])> {
         bytes.split_first().map(|(tag, rest)| (*tag, rest))
     }
 
-    /// A varint.
+    /// Reads a varint.
     pub(super) fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
         let mut number = 0;
         for (index, byte) in bytes.iter().take(10).enumerate() {
@@ -444,13 +445,13 @@ mod fields {
         None
     }
 
-    /// What a length says.
+    /// Reads a length and as many bytes.
     pub(super) fn bytes(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
         let (length, rest) = number(bytes)?;
         rest.split_at_checked(usize::try_from(length).ok()?)
     }
 
-    /// The body of the field `expected`, if it comes next.
+    /// Reads the body of the field `expected`, if that comes next.
     pub(super) fn embedded(bytes: &[u8], expected: u8) -> Option<(&[u8], &[u8])> {
         match tag(bytes)? {
             (tag, rest) if tag == expected => self::bytes(rest),
@@ -497,7 +498,7 @@ mod tests {
         })
     }
 
-    /// What prost makes of the bytes, as fields of a route.
+    /// Returns what prost reads from the bytes, as fields of a route.
     fn oracle(bytes: &[u8]) -> Option<ndk::IpRouteNotification> {
         match ndk::Notification::decode(bytes).ok()?.subscription_types? {
             SubscriptionTypes::Route(route) => Some(route),
@@ -511,7 +512,7 @@ mod tests {
         reader.take()
     }
 
-    /// The events of a message by the slow way alone.
+    /// Returns the events of a message that is decoded by prost alone.
     fn slow_events(notifications: Vec<ndk::Notification>) -> Vec<Event> {
         let mut reader = Reader::default();
         notifications.into_iter().for_each(|notification| reader.decoded(notification));

@@ -1,4 +1,4 @@
-//! The decoder of notifications, for a fuzzer.
+//! Exposes the decoder of notifications to a fuzzer.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use super::decode::Reader;
 use crate::model::commit::ConfigChange;
 use crate::model::event::Event;
 
-/// Reads a message, with what is held back; returns events, and the commits that end in it.
+/// Reads a message and releases what is held back; returns events, and the commits that end in it.
 pub(crate) fn message(bytes: &[u8]) -> (Vec<Event>, Vec<Vec<ConfigChange>>) {
     let (mut reader, mut gatherer) = (Reader::default(), Gatherer::default());
     reader.read(&Bytes::copy_from_slice(bytes));

@@ -1,4 +1,4 @@
-//! Routes that carry their next-hops themselves (group id 0): they get groups of their own, numbered by content.
+//! Assigns groups to routes that contain their next-hops themselves (group id 0), numbered by content.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
@@ -12,16 +12,16 @@ use crate::model::switch::{NextHopGroup, NextHopGroupId};
 /// Next-hops, sorted and without duplicates.
 pub(super) type NextHops = Arc<[IpAddr]>;
 
-/// The groups that routes of one stream carry.
+/// The groups for routes of one stream that contain next-hops.
 #[derive(Debug, Default)]
 pub(super) struct InlineGroups {
-    /// The group of each route that carries one, by number of its network instance and prefix.
+    /// The group of each such route, by number of its network instance and prefix.
     routes: FxHashMap<(usize, IpNet), NextHopGroupId>,
     users: FxHashMap<NextHopGroupId, usize>,
 }
 
 impl InlineGroups {
-    /// Records the next-hops a route carries now; returns its group, and the groups that changed.
+    /// Records the next-hops that a route contains now; returns its group, and the groups that changed.
     pub(super) fn set(
         &mut self,
         instance: usize,
@@ -32,7 +32,7 @@ impl InlineGroups {
         let id = next_hops.map(number);
         let before = match id {
             Some(id) => self.routes.insert((instance, prefix), id),
-            // Nearly no route carries next-hops.
+            // Hardly any route contains next-hops.
             None if self.routes.is_empty() => None,
             None => self.routes.remove(&(instance, prefix)),
         };
@@ -56,7 +56,8 @@ impl InlineGroups {
     }
 }
 
-/// The same next-hops have the same number, in every stream: one of an earlier stream never means others.
+/// Returns the number of these next-hops, which is the same in every stream, so that a number of an earlier stream
+/// never stands for other next-hops.
 fn number(next_hops: &NextHops) -> NextHopGroupId {
     let mut hasher = DefaultHasher::new();
     next_hops.hash(&mut hasher);

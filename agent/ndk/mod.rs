@@ -1,4 +1,4 @@
-//! The NDK: registration, notification streams, configuration delivery, state.
+//! Talks to the NDK: registration, notification streams, configuration delivery, state.
 //!
 //! ```text
 //! Session ── one registration after another, each with one connection of its own
@@ -9,12 +9,12 @@
 //!   └─ Registration   (watch) .................... Telemetry, for the publisher
 //! ```
 //!
-//! There is one stream with every subscription, made before it is opened: a second one of the same agent was seen refused,
-//! and a subscription added to an open one was never seen.
+//! There is one stream with every subscription, all added before it is opened: a second stream of the same agent was
+//! seen refused, and a subscription added to an open stream was never seen to work.
 //!
 //! A stream that ends while calls still work is reopened at once. A call that fails, or a lost connection, ends the
 //! registration: the NDK may have been restarted and have forgotten everything, so the agent registers again and the
-//! generation grows. It never writes state itself, and never decides what configuration means.
+//! generation grows. This module never writes state itself, and never decides what configuration means.
 
 mod ask;
 mod client;
@@ -39,27 +39,28 @@ pub use self::session::{Registration, Session};
 pub use self::telemetry::{Telemetry, TelemetryError};
 use crate::endpoint::Endpoint;
 
-/// The name the agent has in app_mgr, and the NDK knows it by.
+/// The agent's name in app_mgr, by which the NDK knows it.
 pub const AGENT_NAME: &str = "k8s-services";
 
 /// How the NDK is reached and used.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where.
+    /// Where the NDK is.
     pub endpoint: Endpoint,
-    /// Have the NDK distinguish creation from update, and send data on delete. Both modes are understood; off costs the switch less.
+    /// Whether the NDK distinguishes creation from update and sends data on delete. The agent understands both modes;
+    /// off uses less of the switch.
     pub enable_cache: bool,
-    /// The NDK has the agent killed when it hears no keepalive for this long.
+    /// Without a keepalive for this long, the NDK has the agent killed.
     pub liveliness: Duration,
     /// How often a keepalive is sent.
     pub keepalive: Duration,
-    /// How long the stream must be quiet for its dump to count as complete where nothing counts its routes: the NDK does
+    /// How long the stream must be quiet before its dump counts as complete, if nothing counts its routes: the NDK does
     /// not mark the end.
     pub quiet: Duration,
 }
 
 impl Options {
-    /// The NDK at `endpoint`, with the times SR Linux agents use.
+    /// Returns options for the NDK at `endpoint`, with the times that SR Linux agents use.
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,

@@ -1,4 +1,4 @@
-//! What the pace of a dump says about its end: nothing in the protocol marks it.
+//! Derives the end of a dump from its pace, because nothing in the protocol marks it.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use tokio::time::Instant;
 
 use crate::model::event::DumpPace;
 
-/// Watches the pace of a new stream, and reports when it pauses or rests.
+/// Watches the pace of a new stream, and reports pauses and rests.
 ///
-/// It rests when nothing came for a quiet period (two, if nothing came at all). A switch whose routes never rest is not
-/// waited for: after some periods, one that brought far less than the busiest did is a trickle of changes, not a dump.
-/// After the longest of dumps nothing more is reported.
+/// The dump rests when nothing has arrived for a quiet period (two, if nothing arrived at all). If routes keep
+/// arriving, the agent does not wait indefinitely: after some periods, one with far fewer notifications than the
+/// busiest is a trickle of changes, not a dump. After the longest time for a dump nothing more is reported.
 #[derive(Debug)]
 pub(super) struct Pace {
     quiet: Duration,
@@ -24,13 +24,13 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// A pause is this part of a quiet period, in tenths.
+    /// Length of a pause, in tenths of a quiet period.
     const PAUSE: u32 = 3;
-    /// Periods before a trickle is looked for.
+    /// Number of periods before a trickle is looked for.
     const PATIENCE: u32 = 5;
-    /// A trickle is at most this part of the busiest period.
+    /// A trickle is at most one part in this many of the busiest period.
     const TRICKLE: usize = 5;
-    /// Periods after which it has rested whatever comes.
+    /// Number of periods after which the dump has rested, whatever arrives.
     const LONGEST: u32 = 60;
 
     pub(super) fn new(quiet: Duration) -> Self {
@@ -38,7 +38,7 @@ impl Pace {
         Self { quiet, begun: now, last: None, reported: None, over: false, period_begun: now, in_period: 0, busiest: 0 }
     }
 
-    /// When silence will next be worth a report; `None` if nothing more is reported before something comes.
+    /// Returns when silence next leads to a report; `None` if nothing more is reported before something arrives.
     pub(super) fn due(&self) -> Option<Instant> {
         match (self.last, self.reported) {
             _ if self.over => None,
@@ -60,7 +60,7 @@ impl Pace {
         Some(pace)
     }
 
-    /// Counts what came by now, and reports a dump that has turned into a trickle.
+    /// Counts what has arrived, and reports a dump that has turned into a trickle.
     pub(super) fn heard(&mut self, notifications: usize, now: Instant) -> Option<DumpPace> {
         self.last = Some(now);
         self.reported = None;
@@ -83,7 +83,8 @@ mod tests {
 
     const QUIET: Duration = Duration::from_secs(1);
 
-    /// What is reported at each of these (milliseconds since the beginning, notifications; `None`: silence).
+    /// Returns what is reported at each of these times (milliseconds since the beginning, notifications; `None`:
+    /// silence).
     fn course(notifications: &[(u64, usize)]) -> Vec<Option<DumpPace>> {
         let mut pace = Pace::new(QUIET);
         let begun = pace.begun;

@@ -1,4 +1,4 @@
-//! The session with the NDK: one registration after another.
+//! Maintains the session with the NDK: one registration after another.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,33 +22,33 @@ use crate::endpoint::ConnectError;
 use crate::model::event::{Event, SourceEvent, SourceId};
 use crate::supervise::{Backoff, Outage, chain, stopped};
 
-/// How long the NDK may take to let the agent go at shutdown.
+/// How long the NDK may take to unregister the agent at shutdown.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Commits that may wait for the answer to an earlier one; the switch makes one at a time.
+/// Most commits that wait for the answer to an earlier one; the switch makes one at a time.
 const COMMITS: usize = 4;
 
 /// One registration with the NDK.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// Grows with each registration: state written under an earlier one is to be written again.
+    /// Grows with each registration: state written under an earlier one must be written again.
     pub generation: u64,
-    /// The id the NDK gave the agent: the owner of what it would program.
+    /// The id that the NDK assigned to the agent: the owner of what it would program.
     pub app_id: u32,
     /// Writes state.
     pub telemetry: Telemetry,
 }
 
-/// Why the streams of a registration are not followed any more.
+/// Why the streams of a registration are no longer followed.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// The registration is lost, with the reason.
+    /// The registration is lost, for this reason.
     Lost(String),
-    /// Nobody listens to the session any more.
+    /// Nobody receives the session's events any more.
     Closed,
 }
 
-/// Keeps the agent registered and its streams followed.
+/// Keeps the agent registered and follows its streams.
 #[derive(Debug)]
 pub struct Session {
     options: Options,
@@ -63,7 +63,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that is not connected yet, and where its registration will be seen: `None` while there is none.
+    /// Creates a session that is not connected yet. Also returns a receiver of the registration, which is `None` while
+    /// there is none.
     pub fn new(
         options: Options,
         events: mpsc::Sender<Event>,
@@ -85,13 +86,13 @@ impl Session {
         (session, watched)
     }
 
-    /// Reports there what the NDK is found to want.
+    /// Reports to `adapted` what the NDK is found to require.
     pub fn reporting(self, adapted: Adapted) -> Self {
         Self { adapted, ..self }
     }
 
-    /// Runs until stopped, or until nobody listens to its events or commits; then unregisters, which
-    /// has the NDK remove the agent's state. Dropped at an await, it leaves registration and state behind.
+    /// Runs until stopped, or until nobody receives its events or commits; then unregisters, so that the NDK removes
+    /// the agent's state. If dropped at an await, it leaves registration and state behind.
     pub async fn run(mut self) {
         let mut stop = self.stop.clone();
         tokio::select! {
@@ -125,7 +126,7 @@ impl Session {
         }
     }
 
-    /// One registration, from its begin to its end.
+    /// Runs one registration, from its beginning to its end.
     async fn life(&mut self) -> Ended {
         let (client, app_id) = match self.register().await {
             Ok(registered) => registered,
@@ -147,7 +148,7 @@ impl Session {
         Ok((client, app_id))
     }
 
-    /// Follows everything until the registration is lost.
+    /// Serves the registration until it is lost.
     async fn serve(&mut self, client: Client, app_id: u32) -> Ended {
         self.generation += 1;
         self.outage.is_over();
@@ -167,7 +168,7 @@ impl Session {
         }
     }
 
-    /// Reports an outage; false if nobody listens.
+    /// Reports an outage; returns false if nobody receives events.
     async fn lost(&mut self, reason: String) -> bool {
         match self.outage.failed(reason) {
             Some(reason) => self.events.send(Event::Source(SourceId::Ndk, SourceEvent::Lost(reason))).await.is_ok(),
@@ -176,7 +177,7 @@ impl Session {
     }
 }
 
-/// Tells the NDK that the agent lives; one answer may fail to come in time.
+/// Sends keepalives to the NDK; a single answer may be late.
 async fn keep_alive(
     mut client: Client,
     interval: Duration,
@@ -196,7 +197,7 @@ async fn keep_alive(
             }
             Err(error) => return Ended::Lost(error.to_string()),
         }
-        // Never waits: the NDK kills an agent whose engine is merely busy.
+        // Never wait here: the NDK would kill an agent whose engine is merely busy.
         let alive = Event::Source(SourceId::Ndk, SourceEvent::Alive);
         if streaming.load(Ordering::Relaxed)
             && let Err(TrySendError::Closed(_)) = events.try_send(alive)
@@ -206,7 +207,7 @@ async fn keep_alive(
     }
 }
 
-/// Why there is no connection, with what an operator can do about it.
+/// Describes why there is no connection, with what an operator can do about it.
 pub(super) fn unreachable(error: &ConnectError) -> String {
     match error {
         ConnectError::Absent { .. } => {
@@ -216,17 +217,17 @@ pub(super) fn unreachable(error: &ConnectError) -> String {
     }
 }
 
-/// The messages of a stream, from before it is open: opening may take as long as the switch has nothing to say.
+/// Returns the messages of a stream that is not open yet: opening may last until the switch has something to send.
 pub(super) fn messages(client: Client, stream: u64) -> BoxStream<'static, Result<Bytes, Status>> {
     futures::stream::once(async move { client.open(stream).await }).try_flatten().boxed()
 }
 
-/// When a stream that has ended is reopened.
+/// Decides when a stream that has ended is reopened.
 #[derive(Debug)]
 pub(super) struct Recreate {
     backoff: Backoff,
     begun: Instant,
-    /// Streams in a row that brought nothing.
+    /// Number of consecutive streams that delivered nothing.
     fruitless: u32,
 }
 
@@ -241,12 +242,13 @@ impl Default for Recreate {
 }
 
 impl Recreate {
-    /// A stream that has lived this long is reopened without a pause.
+    /// A stream that lived this long is reopened without a pause.
     const HEALTHY: Duration = Duration::from_secs(10);
-    /// Streams in a row that end without an entry: the NDK no longer knows the agent.
+    /// Number of consecutive streams without an entry after which the NDK is taken not to know the agent any more.
     const FRUITLESS: u32 = 3;
 
-    /// Waits until the stream that has just ended may be reopened; returns the reason to register again if that does not help.
+    /// Waits until the stream that has just ended may be reopened; returns the reason to register again if reopening
+    /// does not help.
     pub(super) async fn after(&mut self, fruitful: bool) -> Option<String> {
         self.fruitless = if fruitful { 0 } else { self.fruitless + 1 };
         if self.fruitless >= Self::FRUITLESS {

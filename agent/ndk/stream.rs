@@ -1,4 +1,5 @@
-//! The one notification stream: tables of the switch and configuration. Made, read, and made again whenever it ends.
+//! Runs the one notification stream: tables of the switch and configuration. It is created, read, and created again
+//! whenever it ends.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,20 +28,20 @@ use crate::supervise::{Throttle, words};
 use ndk::notification_register_request::SubscriptionTypes;
 use srl_proto::ndk;
 
-/// Notifications that make a batch full. Smaller batches go as soon as the stream has nothing more to give.
+/// Notifications in a full batch. Smaller batches are sent as soon as the stream has nothing more.
 const BATCH: usize = 1024;
-/// Quiet periods after a rest in which a network instance that arrived without data may still get them.
+/// Quiet periods after a rest within which a network instance that arrived without data may still get them.
 const ZEROED_PERIODS: u32 = 5;
-/// At most one log line about unreadable notifications in this time.
+/// Least time between two log lines about unreadable notifications.
 const COMPLAINTS: Duration = Duration::from_secs(30);
 
-/// Where what is read goes.
+/// Receivers of what is read.
 #[derive(Debug)]
 pub(super) struct Outputs<'a> {
     pub(super) events: &'a mpsc::Sender<Event>,
     /// Commits, to be answered.
     pub(super) commits: mpsc::Sender<(u64, Vec<ConfigChange>)>,
-    /// What the NDK is found to want.
+    /// Receives what the NDK is found to require.
     pub(super) adapted: &'a Adapted,
 }
 
@@ -50,7 +51,7 @@ impl Outputs<'_> {
     }
 }
 
-/// Follows the stream until the registration is lost. `streaming` is true while one is in place.
+/// Follows the stream until the registration is lost. `streaming` is true while a stream exists.
 pub(super) async fn follow(client: &mut Client, options: &Options, to: &Outputs<'_>, streaming: &AtomicBool) -> Ended {
     let mut recreate = Recreate::default();
     let mut complaints = Throttle::new(COMPLAINTS);
@@ -81,7 +82,7 @@ pub(super) async fn follow(client: &mut Client, options: &Options, to: &Outputs<
             Ok(end) => end,
             Err(ended) => return ended,
         };
-        // It has ended; what is left of it on the other side, if anything, is not needed.
+        // The stream has ended, so any remains of it on the other side are not needed.
         let _ = client.delete_stream(stream).await;
         info!(reason, "notification stream ended, making it again");
         let lost = SourceEvent::Lost(format!("the stream of the switch's tables ended: {reason}").into());
@@ -94,7 +95,7 @@ pub(super) async fn follow(client: &mut Client, options: &Options, to: &Outputs<
     }
 }
 
-/// Makes a stream with every subscription; returns its id, and which of them the NDK refused.
+/// Creates a stream with every subscription; returns its id, and which subscriptions the NDK refused.
 async fn open(client: &mut Client) -> Result<(u64, Refused), CallError> {
     let stream = client.create_stream().await?;
     let needed = [
@@ -108,7 +109,7 @@ async fn open(client: &mut Client) -> Result<(u64, Refused), CallError> {
         client.subscribe(stream, subscription).await?;
     }
     let mut refused = Refused::default();
-    // BFD only adds detail to sessions.
+    // BFD sessions only add detail.
     match client.subscribe(stream, SubscriptionTypes::BfdSession(ndk::BfdSessionSubscriptionRequest::default())).await {
         Err(error @ CallError::Refused { .. }) => {
             info!(%error, "no BFD sessions from this switch");
@@ -119,7 +120,7 @@ async fn open(client: &mut Client) -> Result<(u64, Refused), CallError> {
     Ok((stream, refused))
 }
 
-/// One life of the stream.
+/// One stream, until it ends.
 struct Following<'a> {
     to: &'a Outputs<'a>,
     complaints: &'a mut Throttle,
@@ -127,19 +128,20 @@ struct Following<'a> {
     gatherer: Gatherer,
     pace: Pace,
     zeroed_wait: Duration,
-    /// When network instances without data are taken for what they are.
+    /// When network instances that still have no data are released.
     release: Option<Instant>,
 }
 
 impl Following<'_> {
-    /// Why the stream ended, and whether it brought anything.
+    /// Runs until the stream ends; returns the reason, and whether the stream delivered anything.
     async fn run(&mut self) -> Result<(String, bool), Ended> {
         self.to.send(Event::Source(SourceId::Ndk, SourceEvent::Syncing)).await?;
         let mut fruitful = false;
         loop {
             let timer = [self.pace.due(), self.release].into_iter().flatten().min();
             let gathered = tokio::select! {
-                // What is there counts before the silence that seemed to be: the agent may have been held up itself.
+                // Messages that have already arrived take precedence over silence: the agent itself may have been held
+                // up.
                 biased;
                 gathered = self.gather.next() => gathered,
                 () = tokio::time::sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
@@ -174,7 +176,7 @@ impl Following<'_> {
         Ok(())
     }
 
-    /// Reports the pace, and releases network instances that got no data.
+    /// Reports the pace, and releases network instances that have received no data.
     async fn time(&mut self, notifications: usize, now: Instant) -> Result<(), Ended> {
         let pace = if notifications > 0 { self.pace.heard(notifications, now) } else { self.pace.silent(now) };
         if let Some(pace) = pace {
@@ -199,22 +201,23 @@ impl Following<'_> {
     }
 }
 
-/// Reads as many messages as are there into one batch.
+/// Reads all available messages into one batch.
 struct Gather<S> {
     messages: S,
     reader: Reader,
 }
 
-/// What a batch has come to.
+/// The result of reading a batch.
 struct Gathered {
-    /// Notifications read, also those without an event.
+    /// Number of notifications read, including those without an event.
     notifications: usize,
-    /// The stream has ended, with the status if it was not closed in peace.
+    /// Whether the stream has ended, with the status if it was not closed normally.
     end: Option<Option<Status>>,
 }
 
 impl<S: Stream<Item = Result<Bytes, Status>> + Unpin> Gather<S> {
-    /// The next batch: full, or all that can be had without waiting. What it holds is taken from the reader.
+    /// Returns the next batch: full, or everything available without waiting. Its content is then taken from the
+    /// reader.
     async fn next(&mut self) -> Gathered {
         let mut notifications = 0;
         std::future::poll_fn(|cx| self.poll(cx, &mut notifications)).await

@@ -1,4 +1,4 @@
-//! The telemetry client: writes state at JS paths, and distinguishes a refusal from a loss.
+//! Writes state at JS paths, and distinguishes a refusal from a loss.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use srl_proto::ndk;
 /// How long one call may take: the NDK validates and stores the whole batch before it answers.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Writes state for one registration. Fails for good when that registration's connection is lost.
+/// Writes state for one registration. Fails permanently once the connection of that registration is lost.
 #[derive(Clone, Debug)]
 pub struct Telemetry {
     client: SdkMgrTelemetryServiceClient<InterceptedService<Channel, AgentName>>,
@@ -23,13 +23,13 @@ pub struct Telemetry {
 /// Why state was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The NDK heard and refused, with its words: writing the same again would be refused again.
+    /// The NDK refused the state, with this reason: the same write would be refused again.
     #[error("the NDK refuses the state: {0}")]
     Refused(String),
-    /// The NDK heard that the message is larger than it accepts.
+    /// The message is larger than the NDK accepts.
     #[error("the NDK takes no message of this size: {0}")]
     TooLarge(String),
-    /// The NDK was not heard: a new registration follows, and with it everything is to be written again.
+    /// The NDK did not answer: a new registration follows, under which everything must be written again.
     #[error("the NDK does not answer: {}", words(.0))]
     Lost(Status),
 }
@@ -39,10 +39,10 @@ impl Telemetry {
         Self { client: SdkMgrTelemetryServiceClient::new(channel) }
     }
 
-    /// Replaces what stands at each JS path by the JSON beside it.
+    /// Replaces the state at each JS path by the JSON beside it.
     ///
     /// # Errors
-    /// [`TelemetryError::Refused`] names no path: what of the batch was taken is unknown.
+    /// [`TelemetryError::Refused`] names no path: how much of the batch was accepted is unknown.
     pub async fn update(&self, states: Vec<(String, String)>) -> Result<(), TelemetryError> {
         let states = states
             .into_iter()
@@ -57,10 +57,10 @@ impl Telemetry {
         answered(response.status, response.error_str)
     }
 
-    /// Takes away what was written at each JS path; what was written below at paths of its own stays.
+    /// Deletes what was written at each JS path; what was written below it at paths of its own remains.
     ///
     /// # Errors
-    /// [`TelemetryError::Refused`], also where nothing stood at a path.
+    /// [`TelemetryError::Refused`], also if nothing was written at a path.
     pub async fn delete(&self, paths: Vec<String>) -> Result<(), TelemetryError> {
         let keys = paths.into_iter().map(|js_path| ndk::TelemetryKey { js_path }).collect();
         let mut client = self.client.clone();
@@ -69,9 +69,9 @@ impl Telemetry {
     }
 }
 
-/// Answers that are about the state or its size are refusals: gRPC servers answer ResourceExhausted or OutOfRange to a
-/// message above their limit. All others, also that the agent is not known, are about the
-/// registration: it is lost.
+/// Converts the status of a call. Answers about the state or its size are refusals: gRPC servers answer
+/// ResourceExhausted or OutOfRange to a message above their limit. All others, including that the agent is not known,
+/// are about the registration, which is lost.
 async fn bounded<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, TelemetryError> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(result) => result.map_err(|status| match status.code() {

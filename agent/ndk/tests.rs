@@ -1,4 +1,4 @@
-//! The session against an NDK of the test's own.
+//! Tests the session against a scripted NDK.
 
 mod server;
 
@@ -15,10 +15,10 @@ use crate::model::event::{DumpPace, Event, SourceEvent, SourceId, SwitchEvent};
 use ndk::notification::SubscriptionTypes;
 use srl_proto::ndk;
 
-/// A quiet period no dump of a test is held up for, also on a busy machine.
+/// A quiet period that is longer than any break in a test's dump, even on a busy machine.
 const UNHURRIED: Duration = Duration::from_secs(1);
 
-/// Awaits what must come soon.
+/// Awaits what must happen soon.
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("in time")
 }
@@ -48,7 +48,7 @@ impl Agent {
         in_time(self.events.recv()).await.expect("the session lives")
     }
 
-    /// The next condition of the source, whatever comes before.
+    /// Returns the next condition of the source; skips other events.
     async fn condition(&mut self) -> SourceEvent {
         loop {
             if let Event::Source(SourceId::Ndk, event) = self.event().await {
@@ -66,7 +66,7 @@ impl Agent {
         while !matches!(self.event().await, Event::Switch(SwitchEvent::Pace(DumpPace::Rested))) {}
     }
 
-    /// The next change of a table.
+    /// Returns the next change of a table.
     async fn change(&mut self) -> SwitchEvent {
         loop {
             match self.event().await {
@@ -85,7 +85,7 @@ impl Agent {
         }
     }
 
-    /// The registration of this generation, once it is there.
+    /// Waits for the registration of this generation.
     async fn registered(&mut self, generation: u64) -> Registration {
         let there = |one: &Option<Registration>| one.as_ref().is_some_and(|one| one.generation == generation);
         in_time(self.registration.wait_for(there)).await.expect("the session lives").clone().expect("it is there")

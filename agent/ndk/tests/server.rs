@@ -1,4 +1,4 @@
-//! A scripted NDK on a unix socket.
+//! Implements a scripted NDK on a unix socket.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use srl_proto::ndk::*;
 const SUCCESS: i32 = SdkMgrStatus::Success as i32;
 const FAILED: i32 = SdkMgrStatus::Failed as i32;
 
-/// What the agent asked for.
+/// A call of the agent.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Call {
     Register(AgentRegistrationRequest),
@@ -46,7 +46,7 @@ struct State {
     calls: Option<mpsc::UnboundedSender<Call>>,
 }
 
-/// How it behaves other than well.
+/// How the server deviates from a healthy NDK.
 #[derive(Clone, Default)]
 pub(super) struct Rules {
     pub(super) refuse_registration: bool,
@@ -54,7 +54,7 @@ pub(super) struct Rules {
     pub(super) refuse_bfd: bool,
     /// Refuses every stream.
     pub(super) refuse_streams: bool,
-    /// Refuses a stream beside another one, and subscriptions to a stream that is open.
+    /// Refuses a second stream, and subscriptions to a stream that is open.
     pub(super) one_stream: bool,
     pub(super) forget_streams: bool,
     pub(super) refuse_telemetry: Option<String>,
@@ -65,7 +65,7 @@ pub(super) struct Rules {
 #[derive(Clone, Default)]
 struct Service(Arc<Mutex<State>>);
 
-/// The server; it is gone at once, connections and all, when dropped.
+/// The server; it ends with all connections at once when it is dropped.
 pub(super) struct Server {
     runtime: Option<Runtime>,
     service: Service,
@@ -97,19 +97,19 @@ impl Server {
         change(&mut self.service.state().rules);
     }
 
-    /// The next call of the agent that a test looks at.
+    /// Returns the next call of the agent that tests look at.
     pub(super) async fn call(&mut self) -> Call {
         super::in_time(self.calls.recv()).await.expect("the server lives")
     }
 
-    /// Tells every open stream.
+    /// Sends notifications to every open stream.
     pub(super) fn tell(&self, notifications: Vec<notification::SubscriptionTypes>) {
         for messages in self.service.state().open.values() {
             let _ = messages.send(Ok(message(notifications.clone())));
         }
     }
 
-    /// Ends every open stream; calls go on working.
+    /// Ends every open stream; calls continue to work.
     pub(super) fn end_streams(&self) {
         self.service.state().open.clear();
     }
@@ -137,7 +137,7 @@ impl Service {
         self.0.lock().expect("no holder panics")
     }
 
-    /// The state, for a call that names its agent.
+    /// Returns the state, for a call with the agent's name.
     fn named<T>(&self, request: &Request<T>) -> Result<MutexGuard<'_, State>, Status> {
         match request.metadata().get("agent_name") {
             Some(name) if name == "k8s-services" => Ok(self.state()),
@@ -201,7 +201,7 @@ impl SdkMgrService for Service {
                 stream_id = state.last_stream;
                 state.subscriptions.insert(stream_id, Vec::new());
             }
-            // What a real one answers, and then forgets.
+            // A real NDK answers this with success, and then forgets the subscription.
             (Ok(Operation::Create), Some(_)) => {}
             (Ok(Operation::AddSubscription), Some(subscription)) => {
                 let bfd = matches!(subscription, SubscriptionTypes::BfdSession(_));
