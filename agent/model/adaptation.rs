@@ -1,10 +1,10 @@
-//! What this switch was found to want: `/k8s-services/statistics/adaptation`.
+//! Defines what this switch was found to require: `/k8s-services/statistics/adaptation`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-/// How the agent adapted to the switch. What is `None` or empty is not known yet, or was not needed.
+/// How the agent adapted to the switch. Fields that are `None` or empty are not known yet, or were not needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Adaptation {
     /// `streams`: notification streams of the NDK in use.
@@ -15,39 +15,39 @@ pub struct Adaptation {
     pub gnmi_encoding: Option<&'static str>,
     /// `release` of SR Linux.
     pub release: Option<Arc<str>>,
-    /// What the switch refused, by who asked: each knows only of its own requests.
+    /// What the switch refused, by asker: each knows only its own requests.
     pub refused: BTreeMap<Asker, Refused>,
 }
 
 /// What ended a dump of routes. The numbers are prefixes in the network instances that matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DumpEnd {
-    /// As many prefixes were received as the switch counts active, or more.
+    /// At least as many prefixes were received as the switch counts active.
     Counted {
         /// Prefixes received.
         received: u64,
         /// Prefixes the switch counts active.
         active: u64,
     },
-    /// Nothing more came.
+    /// Nothing more arrived.
     Quiet {
-        /// The same two numbers, where the switch counts.
+        /// The same two numbers, if the switch counts.
         numbers: Option<(u64, u64)>,
     },
 }
 
-/// Who asks the switch for something.
+/// A part of the agent that asks the switch for something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Asker {
     /// The session with the NDK.
     Ndk,
     /// The gNMI subscriptions, and the questions about what is not up.
     Gnmi,
-    /// Whoever reads the agent's own state back.
+    /// The reader of the agent's own state.
     ReadBack,
 }
 
-/// What one asker was refused, and does without.
+/// What was refused to one asker, which works without it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
     /// Paths as an operator would write them.
@@ -57,12 +57,12 @@ pub struct Refused {
 }
 
 impl Adaptation {
-    /// `refused-path`.
+    /// Returns `refused-path`.
     pub fn refused_paths(&self) -> BTreeSet<&str> {
         self.refused.values().flat_map(|refused| &refused.paths).map(|path| &**path).collect()
     }
 
-    /// `refused-feature`.
+    /// Returns `refused-feature`.
     pub fn refused_features(&self) -> BTreeSet<&str> {
         self.refused.values().flat_map(|refused| &refused.features).map(|feature| &**feature).collect()
     }

@@ -1,4 +1,4 @@
-//! Alarms: the vocabulary of RFC 8632 (type, resource, perceived severity, text, raised, cleared).
+//! Defines alarms in the vocabulary of RFC 8632 (type, resource, perceived severity, text, raised, cleared).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ use super::switch::RouteKey;
 use super::time::Timestamp;
 use super::verdict::{Owner, ProbableCause};
 
-/// Perceived severity (X.733), the worst first.
+/// Perceived severity (X.733), worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
@@ -29,10 +29,10 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// Every severity.
+    /// All severities, worst first.
     pub const ALL: [Self; 4] = [Self::Critical, Self::Major, Self::Minor, Self::Warning];
 
-    /// The name in YANG.
+    /// Returns the name in YANG.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Critical => "critical",
@@ -45,21 +45,21 @@ impl Severity {
 
 macro_rules! alarm_types {
     ($($(#[$doc:meta])* $variant:ident = $yang:literal, $severity:ident;)*) => {
-        /// What kind of thing is wrong (RFC 8632, alarm-type).
+        /// The kind of problem (RFC 8632, alarm-type).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum AlarmType { $($(#[$doc])* $variant,)* }
 
         impl AlarmType {
-            /// Every type.
+            /// All types.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// The name in YANG.
+            /// Returns the name in YANG.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $yang,)* }
             }
 
-            /// How bad it is unless the situation says otherwise.
+            /// Returns the severity of this type, which a situation may change.
             pub fn severity(self) -> Severity {
                 match self { $(Self::$variant => Severity::$severity,)* }
             }
@@ -74,7 +74,7 @@ alarm_types! {
     VipBlackholed = "vip-blackholed", Critical;
     /// Two clusters claim one VIP.
     VipAddressConflict = "vip-address-conflict", Critical;
-    /// A VIP is degraded for a cause that has no alarm of its own.
+    /// A VIP is degraded for a reason without an alarm type of its own.
     VipDegraded = "vip-degraded", Major;
     /// A service has no usable endpoint.
     VipNoEndpoint = "vip-no-endpoint", Minor;
@@ -86,7 +86,7 @@ alarm_types! {
     NeighborSessionDown = "neighbor-session-down", Major;
     /// The network instance of a cluster is not on this switch.
     NetworkInstanceMissing = "network-instance-missing", Major;
-    /// A source is out of reach.
+    /// A source is lost.
     SourceStale = "source-stale", Major;
     /// An announcer is not located, and nothing on the switch explains it.
     NodeAddressUnknown = "node-address-unknown", Warning;
@@ -114,7 +114,7 @@ macro_rules! serialized_by_word {
 
 serialized_by_word! { Owner ProbableCause }
 
-/// What an alarm is about.
+/// The resource that an alarm is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resource {
@@ -126,18 +126,19 @@ pub enum Resource {
     Service(ClusterName, ServiceKey),
     /// A VIP of a service.
     Vip(ClusterName, ServiceKey, IpAddr),
-    /// A source of knowledge.
+    /// A source of data.
     Source(SourceId),
     /// A route.
     Orphan(RouteKey),
     /// A network instance of this switch.
     NetworkInstance(NetworkInstanceName),
-    /// An address in a network instance: what clusters share that claim the same VIP.
+    /// An address in a network instance, which clusters share that claim the same VIP.
     Address(NetworkInstanceName, IpAddr),
 }
 
 impl Resource {
-    /// The cluster it belongs to; `None` for the switch's own sources, routes and network instances.
+    /// Returns the cluster that the resource belongs to; `None` for the switch's own sources, routes and network
+    /// instances.
     pub fn cluster(&self) -> Option<&ClusterName> {
         match self {
             Self::Cluster(cluster) | Self::Node(cluster, _) | Self::Service(cluster, _) | Self::Vip(cluster, ..) => {
@@ -167,17 +168,17 @@ impl fmt::Display for Resource {
     }
 }
 
-/// Which alarm: there is one for each type and resource.
+/// The key of an alarm: there is one for each type and resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AlarmKey {
-    /// What kind of thing is wrong.
+    /// The kind of problem.
     pub kind: AlarmType,
-    /// With what; of an alarm that stands for several, what they share.
+    /// The resource with the problem; for a group alarm, what its members share.
     pub resource: Resource,
 }
 
 impl fmt::Display for AlarmKey {
-    /// The `id` of the alarm.
+    /// Writes the `id` of the alarm.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.kind.as_str(), self.resource)
     }
@@ -186,26 +187,26 @@ impl fmt::Display for AlarmKey {
 /// An active alarm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlarmView {
-    /// How bad it is: that of the worst it stands for.
+    /// The severity of the worst problem it stands for.
     pub severity: Severity,
-    /// Who can mend it.
+    /// Who can resolve it.
     pub owner: Owner,
     /// What happened, in a sentence of at most [`LONGEST_TEXT`] bytes.
     pub text: Arc<str>,
-    /// How many VIPs, services, nodes, clusters or routes it stands for.
+    /// Number of VIPs, services, nodes, clusters or routes it stands for.
     pub affected: u32,
     /// When it was raised.
     pub raised: Timestamp,
     /// When its severity, text or counts were last written.
     pub last_change: Timestamp,
-    /// How often the condition came while it was active.
+    /// How often the condition occurred while the alarm was active.
     pub occurrences: u32,
-    /// `probable-cause`, as far as the switch says.
+    /// `probable-cause`, if the switch reports it.
     #[serde(default)]
     pub cause: Option<ProbableCause>,
 }
 
-/// The longest text of an alarm, in bytes: what an SNMP trap carries (K8S-SERVICES-MIB).
+/// The longest text of an alarm, in bytes: as much as fits into an SNMP trap (K8S-SERVICES-MIB).
 pub const LONGEST_TEXT: usize = 512;
 
 /// Why an alarm was cleared.
@@ -214,18 +215,18 @@ pub const LONGEST_TEXT: usize = 512;
 pub enum ClearedBecause {
     /// It is well again.
     Well,
-    /// What it said is so no longer, and whether all is well is not known.
+    /// What it reported is no longer true, but whether everything is well is not known.
     NotKnown,
-    /// The node has nothing to announce any more; its session may still be down.
+    /// The node has nothing to announce any more, even if its session is still down.
     NothingToAnnounce,
-    /// What it was about was removed: from the cluster, or from the configuration.
+    /// Its resource was removed from the cluster or from the configuration.
     Removed,
-    /// Something else is wrong now, or more of the same kind, and an alarm of that type goes on from here.
+    /// Something else is wrong now, or more of the same kind, and an alarm of this type continues from here.
     Became(AlarmType),
 }
 
 impl ClearedBecause {
-    /// The name in YANG.
+    /// Returns the name in YANG.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Well => "well",
@@ -236,7 +237,7 @@ impl ClearedBecause {
         }
     }
 
-    /// The type of the alarm that goes on from here.
+    /// Returns the type of the alarm that continues from here.
     pub fn became(self) -> Option<AlarmType> {
         match self {
             Self::Became(kind) => Some(kind),
@@ -248,17 +249,17 @@ impl ClearedBecause {
 /// An alarm that was cleared: an entry of the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlarmRecord {
-    /// Grows by one with each record, over restarts too.
+    /// Grows by one with each record, across restarts.
     pub sequence: u64,
-    /// Which alarm.
+    /// The key of the alarm.
     pub key: AlarmKey,
     /// Its last severity.
     pub severity: Severity,
-    /// Who could mend it.
+    /// Who could resolve it.
     pub owner: Owner,
     /// Its last text.
     pub text: Arc<str>,
-    /// How many it stood for last.
+    /// How many resources it stood for last.
     pub affected: u32,
     /// When it was raised.
     pub raised: Timestamp,
@@ -268,19 +269,19 @@ pub struct AlarmRecord {
     pub because: ClearedBecause,
 }
 
-/// A change of an alarm, for those who do not read state: syslog and Kubernetes Events (RFC 8632, alarm-notification).
+/// A change of an alarm, for readers other than state: syslog and Kubernetes Events (RFC 8632, alarm-notification).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlarmNotification {
-    /// Which alarm.
+    /// The key of the alarm.
     pub key: AlarmKey,
-    /// Its state; of a cleared alarm the last one.
+    /// The state of the alarm; for a cleared alarm, the last one.
     pub alarm: AlarmView,
     /// What happened to it.
     pub event: NotificationEvent,
-    /// Services it stands for, as far as it names none itself; of a large alarm the first.
+    /// Services it stands for, unless it names one itself; for a large alarm only the first ones.
     pub services: Arc<[(ClusterName, ServiceKey)]>,
-    /// Notifications of the same cluster that were left out before this one, because there were too many at once. State
-    /// has them all.
+    /// Number of notifications of the same cluster that were omitted before this one, because there were too many at
+    /// once. State has all alarms.
     pub omitted: u32,
 }
 
@@ -291,15 +292,15 @@ pub enum NotificationEvent {
     Raised,
     /// Its severity changed.
     Changed,
-    /// It was cleared, then and therefore.
+    /// It was cleared, at this time and for this reason.
     Cleared(Timestamp, ClearedBecause),
-    /// It stands for services as well that it did not stand for before.
+    /// It now stands for further services.
     Joined,
-    /// It does not stand for a service any more, since then and therefore.
+    /// It no longer stands for a service, since this time and for this reason.
     Left(Timestamp, ClearedBecause),
 }
 
-/// Active alarms by severity.
+/// Number of active alarms by severity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AlarmCounts {
     /// In the order of [`Severity::ALL`].
@@ -307,7 +308,7 @@ pub struct AlarmCounts {
 }
 
 impl AlarmCounts {
-    /// Active alarms of a severity.
+    /// Returns the number of active alarms of a severity.
     pub fn of(&self, severity: Severity) -> u32 {
         self.active[severity as usize]
     }

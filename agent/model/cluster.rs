@@ -1,4 +1,4 @@
-//! What a cluster knows, reduced on arrival to what the engine reads.
+//! Defines the objects of a cluster, reduced on arrival to what the engine reads.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::selector::Labels;
 /// A Service that may have VIPs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
-    /// `spec.type` is LoadBalancer.
+    /// Whether `spec.type` is LoadBalancer.
     pub load_balancer: bool,
     /// `spec.externalTrafficPolicy`.
     pub policy: TrafficPolicy,
@@ -17,31 +17,32 @@ pub struct Service {
     pub class: Option<Arc<str>>,
     /// `status.loadBalancer.ingress[].ip` with ipMode VIP or unset, sorted, without duplicates.
     pub ingress: Box<[IpAddr]>,
-    /// There is an ingress entry, but none with a usable address: host names, ipMode Proxy, or text that is no address.
+    /// Why ingress entries are unusable, if there are some but none has a usable address: host names, ipMode Proxy, or
+    /// text that is not an address.
     pub ingress_unusable: Option<IngressUnusable>,
-    /// `spec.externalIPs` that parse, sorted, without duplicates.
+    /// The `spec.externalIPs` that can be parsed, sorted, without duplicates.
     pub external_ips: Box<[IpAddr]>,
-    /// What annotations ask of a speaker.
+    /// What annotations ask of speakers.
     pub hints: ServiceHints,
-    /// Its labels, where the speaker selects by them.
+    /// Its labels, if the speaker selects by them.
     pub labels: Labels,
 }
 
-/// Why an ingress entry is no VIP.
+/// Why an ingress entry is not a VIP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IngressUnusable {
-    /// Only host names.
+    /// It has only a host name.
     HostName(Arc<str>),
-    /// ipMode Proxy: the address is a proxy's, not the service's.
+    /// It has ipMode Proxy: the address is a proxy's, not the service's.
     Proxy(IpAddr),
-    /// Text that is no address.
+    /// It has text that is not an address.
     NotAnAddress(Arc<str>),
 }
 
 /// `spec.externalTrafficPolicy`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TrafficPolicy {
-    /// Any node serves, by a second hop if need be.
+    /// Any node serves, by a second hop if necessary.
     #[default]
     Cluster,
     /// Only nodes with an endpoint serve.
@@ -49,7 +50,7 @@ pub enum TrafficPolicy {
 }
 
 impl TrafficPolicy {
-    /// The name in YANG.
+    /// Returns the name in YANG.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cluster => "cluster",
@@ -61,7 +62,7 @@ impl TrafficPolicy {
 /// Annotations on a Service that change who announces it (see `engine::speakers`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceHints {
-    /// `kube-router.io/service.local: "true"`: as policy Local.
+    /// `kube-router.io/service.local: "true"`: like policy Local.
     pub kube_router_local: bool,
     /// `kube-router.io/service.skiplbips`: load-balancer addresses are not announced.
     pub kube_router_skip_lb_ips: bool,
@@ -69,18 +70,18 @@ pub struct ServiceHints {
     pub kube_router_no_advertise: bool,
     /// `kube-router.io/service.advertise.externalip: "false"`.
     pub kube_router_no_external: bool,
-    /// `kube-vip.io/vipHost`: the one node that announces it.
+    /// `kube-vip.io/vipHost`: the one node that announces the service.
     pub kube_vip_host: Option<NodeName>,
-    /// Label `io.cilium.gateway/owning-gateway` or `cilium.io/ingress`: Cilium's own proxy on each node serves it, and its
-    /// slice holds one dummy endpoint without a node.
+    /// Label `io.cilium.gateway/owning-gateway` or `cilium.io/ingress`: Cilium's own proxy on each node serves it, and
+    /// its slice contains one dummy endpoint without a node.
     pub cilium_proxy: bool,
-    /// `service.cilium.io/global: "true"`: endpoints of the other clusters of the mesh serve it, too.
+    /// `service.cilium.io/global: "true"`: endpoints of the other clusters of the mesh serve it as well.
     pub cilium_global: bool,
     /// `service.cilium.io/type` names a type other than LoadBalancer: no load-balancer frontend exists.
     pub cilium_no_load_balancer: bool,
 }
 
-/// An EndpointSlice (or a subset of Endpoints): its name in the namespace of its service.
+/// The key of an EndpointSlice (or of a subset of Endpoints): its name in the namespace of its service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SliceKey {
     /// `metadata.namespace`.
@@ -114,7 +115,7 @@ pub enum AddressFamily {
 /// One endpoint of a slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// What makes it the same endpoint in another slice: `targetRef` (kind/namespace/name), else its first address.
+    /// Identifies the endpoint across slices: `targetRef` (kind/namespace/name), otherwise its first address.
     pub identity: Arc<str>,
     /// `nodeName`.
     pub node: Option<NodeName>,
@@ -129,18 +130,18 @@ pub struct Endpoint {
 /// A Node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// From the annotation the operator named (`node-address-annotation`).
+    /// Addresses from the annotation that the operator named (`node-address-annotation`).
     pub annotated: Box<[IpAddr]>,
-    /// From the speaker's own annotations or resources (Calico's `projectcalico.org/IPv4Address`, ...).
+    /// Addresses from the speaker's own annotations or resources (Calico's `projectcalico.org/IPv4Address`, ...).
     pub speaker: Box<[IpAddr]>,
     /// `status.addresses` of type InternalIP.
     pub internal: Box<[IpAddr]>,
     /// `status.addresses` of type ExternalIP.
     pub external: Box<[IpAddr]>,
-    /// The value of label `node.kubernetes.io/exclude-from-external-load-balancers`, where it is present.
+    /// The value of label `node.kubernetes.io/exclude-from-external-load-balancers`, if present.
     pub exclude_label: Option<Arc<str>>,
-    /// Condition NetworkUnavailable is True.
+    /// Whether condition NetworkUnavailable is True.
     pub network_unavailable: bool,
-    /// Its labels, where the speaker selects by them.
+    /// Its labels, if something selects by them.
     pub labels: Labels,
 }

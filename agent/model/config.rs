@@ -1,4 +1,4 @@
-//! What the operator configured, validated. Raw configuration never gets here: see [`crate::config`].
+//! Defines the validated configuration. Raw configuration never gets here: see [`crate::config`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use super::words::words;
 /// `/k8s-services`, valid as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// `admin-state` is enable.
+    /// Whether `admin-state` is enable.
     pub enabled: bool,
     /// `alarm-policy`.
     pub alarm_policy: AlarmPolicy,
@@ -32,13 +32,13 @@ impl Default for Config {
 /// `/k8s-services/alarm-policy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlarmPolicy {
-    /// How long a condition must hold before it is an alarm.
+    /// How long a condition must last before it becomes an alarm.
     pub raise_hold: Duration,
     /// How long it must be gone before the alarm is cleared.
     pub clear_hold: Duration,
-    /// Entries kept in `alarm-history`.
+    /// Number of entries kept in `alarm-history`.
     pub history_size: u16,
-    /// Tell the Service's owner by a Kubernetes Event.
+    /// Whether the Service's owner is notified by Kubernetes Events.
     pub kubernetes_events: bool,
 }
 
@@ -53,28 +53,28 @@ impl Default for AlarmPolicy {
     }
 }
 
-/// `/k8s-services/cluster`, valid.
+/// `/k8s-services/cluster`, validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterConfig {
-    /// `admin-state` is enable.
+    /// Whether `admin-state` is enable.
     pub enabled: bool,
     /// How its objects are watched.
     pub source: Source,
-    /// How they are judged.
+    /// How its objects are judged.
     pub rules: Rules,
 }
 
-/// The part of a cluster's configuration that says which objects are watched, and how: a change means that the cluster is
-/// listed again.
+/// The part of a cluster's configuration about which objects are watched, and how. A change of it means that the
+/// cluster is listed again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// How its API is reached.
     pub connection: Connection,
-    /// `network-namespace`: where sockets to the API server are opened; `None` for the agent's own ("self").
+    /// `network-namespace`: where sockets to the API server are opened; `None` for the agent's own namespace ("self").
     pub network_namespace: Option<Arc<str>>,
     /// `speaker`: each has resources of its own.
     pub speaker: Speaker,
-    /// `namespace`: which namespaces to look at; empty for all.
+    /// `namespace`: the namespaces to read; empty for all.
     pub namespaces: BTreeSet<Arc<str>>,
     /// `label-selector` for Services.
     pub label_selector: Option<Arc<str>>,
@@ -82,28 +82,28 @@ pub struct Source {
     pub include_external_ips: bool,
     /// `node-address-annotation`.
     pub node_address_annotation: Option<Arc<str>>,
-    /// The labels of nodes are kept: something selects by them.
+    /// Whether the labels of nodes are kept, because something selects by them.
     pub node_labels: bool,
 }
 
-/// The part of a cluster's configuration that says how its objects are judged.
+/// The part of a cluster's configuration about how its objects are judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// `network-instance`: where its VIPs live.
+    /// `network-instance`: where its VIPs are.
     pub network_instance: NetworkInstanceName,
-    /// `load-balancer-class`; `None` leaves the speaker's own rule.
+    /// `load-balancer-class`; `None` for the speaker's own rule.
     pub load_balancer_class: Option<Arc<str>>,
-    /// `announcement`: how its VIPs are made known.
+    /// `announcement`: how its VIPs are announced.
     pub announcement: AnnouncementMode,
     /// `speaker-node-selector`: labels of the nodes that run a speaker; `None` for all.
     pub speaker_node_selector: Option<Selector>,
-    /// `transit-address`: next-hops that lead to the cluster and are no node.
+    /// `transit-address`: next-hops that lead to the cluster but are not nodes.
     pub transit_addresses: BTreeSet<IpAddr>,
     /// `vip-pool`.
     pub vip_pools: BTreeSet<IpNet>,
     /// `shared-with`: clusters that may claim the same VIPs.
     pub shared_with: BTreeSet<ClusterName>,
-    /// `ecmp-limit`: next-hops this switch installs at most.
+    /// `ecmp-limit`: the most next-hops that this switch installs.
     pub ecmp_limit: Option<u16>,
     /// `node/fabric-address`: the addresses nodes speak BGP from, as the operator knows them.
     pub fabric_addresses: BTreeMap<NodeName, BTreeSet<IpAddr>>,
@@ -126,9 +126,9 @@ impl Default for Rules {
 }
 
 words! {
-    /// `announcement` of a cluster: how its VIPs are made known.
+    /// `announcement` of a cluster: how its VIPs are announced.
     AnnouncementMode {
-        /// Found out for each from the speaker's resources and the switch's tables.
+        /// Determined for each VIP from the speaker's resources and the switch's tables.
         Auto = "auto",
         /// By BGP.
         Bgp = "bgp",
@@ -137,19 +137,19 @@ words! {
     }
 }
 
-/// How a cluster's API is reached, and by whose leave.
+/// How a cluster's API is reached, and with which credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Connection {
     /// `kubeconfig`, and `context` in it (`None` for its current one).
     Kubeconfig {
         /// The file.
         path: PathBuf,
-        /// The context, else the file's current one.
+        /// The context; `None` for the file's current one.
         context: Option<Arc<str>>,
     },
     /// `api-server` and the files beside it.
     ApiServer {
-        /// `https://host:port` (or `http://`, which state then says).
+        /// `https://host:port` (or `http://`, which state then reports).
         url: Arc<str>,
         /// `certificate-authority-file`.
         certificate_authority: Option<PathBuf>,
@@ -163,7 +163,7 @@ pub enum Connection {
 }
 
 words! {
-    /// What announces VIPs in a cluster.
+    /// The software that announces VIPs in a cluster.
     Speaker {
         /// MetalLB in any BGP mode.
         Metallb = "metallb",
@@ -181,25 +181,25 @@ words! {
 }
 
 impl Default for Speaker {
-    /// As the module has it.
+    /// Returns the default of the YANG module.
     fn default() -> Self {
         Self::Metallb
     }
 }
 
 impl Speaker {
-    /// Resources of this speaker select services and nodes by their labels.
+    /// Returns whether resources of this speaker select services and nodes by labels.
     pub fn selects_by_labels(self) -> bool {
         matches!(self, Self::Metallb | Self::Cilium)
     }
 
-    /// `spec.externalIPs` are announced, not only the addresses of load balancers.
+    /// Returns whether the speaker announces `spec.externalIPs`, and not only the addresses of load balancers.
     pub fn announces_external_ips(self) -> bool {
         !matches!(self, Self::Metallb | Self::KubeVip)
     }
 
-    /// The speaker itself shows which nodes announce, so that configuration must not: Cilium, Calico and kube-router each
-    /// have resources or annotations for it.
+    /// Returns whether the speaker itself shows which nodes announce, so that configuration must not: Cilium, Calico
+    /// and kube-router each have resources or annotations for that.
     pub fn tells_its_nodes(self) -> bool {
         matches!(self, Self::Cilium | Self::Calico | Self::KubeRouter)
     }

@@ -1,4 +1,4 @@
-//! Events: from sources to the engine.
+//! Defines the events that sources send to the engine.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::switch::{
 /// One input of the engine.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The state that an earlier life of the agent saved. Once, before anything else.
+    /// The state that an earlier life of the agent saved. Sent once, before anything else.
     Restored(PersistentState),
     /// A new configuration is in force.
     Configured(Arc<Config>),
@@ -30,17 +30,17 @@ pub enum Event {
     Switch(SwitchEvent),
     /// BGP neighbors changed (gNMI).
     Neighbors(Update<NeighborKey, Neighbor>),
-    /// FIB faults changed (gNMI). What a route without a fault is depends on [`Coverage`].
+    /// FIB faults changed (gNMI). The status of a route without a fault depends on [`Coverage`].
     Fib(Update<FibKey, FibFault>),
-    /// What gNMI covers from now on (gNMI). Replaces the last coverage.
+    /// What gNMI covers changed (gNMI). Replaces the former coverage.
     Coverage(Coverage),
-    /// Prefixes with an active route, as the switch counts them (gNMI).
+    /// The switch's counts of prefixes with an active route changed (gNMI).
     ActiveRoutes(Update<RouteTable, u64>),
     /// What was found about something that is not up (gNMI).
     Finding(Question, Finding),
     /// Something in a cluster changed.
     Cluster(ClusterName, ClusterEvent),
-    /// Time has passed: the engine asked to be woken ([`crate::engine::Engine::deadline`]).
+    /// Time has passed: the engine asked to be called ([`crate::engine::Engine::deadline`]).
     Tick,
 }
 
@@ -57,7 +57,7 @@ pub enum SourceId {
 }
 
 impl fmt::Display for SourceId {
-    /// The key of `/k8s-services/summary/source`.
+    /// Writes the key of `/k8s-services/summary/source`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ndk => f.write_str("ndk"),
@@ -70,17 +70,17 @@ impl fmt::Display for SourceId {
 /// The condition of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceEvent {
-    /// A dump begins. For the NDK: entries of the switch's tables that are not repeated before its end are gone then,
-    /// and stay in force until then. The other sources end their dump with `Update::All` instead.
+    /// A dump begins. For the NDK: entries of the switch's tables stay in force until the end of the dump, and those
+    /// not repeated until then are removed. The other sources end their dump with `Update::All` instead.
     Syncing,
-    /// The dump is complete: what is known is what there is. The NDK's source cannot know: it reports [`DumpPace`], and
+    /// The dump is complete: what is known is current. The NDK's source cannot know that: it reports [`DumpPace`], and
     /// the engine compares what was received with what the switch counts.
     Synced,
-    /// Out of reach, with the reason in words an operator understands. What was known stays known.
+    /// The source is lost, with the reason in words an operator understands. What was known is kept.
     Lost(Arc<str>),
-    /// Heard from, nothing new (a bookmark, a keepalive answer).
+    /// The source is alive, but sent nothing new (a bookmark, a keepalive answer).
     Alive,
-    /// Something that came in could not be read and was left out; it counts as an error of the source.
+    /// Something that arrived could not be read and was left out; it counts as an error of the source.
     Malformed,
 }
 
@@ -98,34 +98,34 @@ pub enum Update<K, V> {
 /// A change of the switch's own tables.
 #[derive(Clone, Debug)]
 pub enum SwitchEvent {
-    /// A network instance, or its end.
+    /// A network instance, or its removal.
     NetworkInstance(NetworkInstanceName, Option<NetworkInstance>),
-    /// Routes of one network instance; `None` for a prefix that has no route any more. In order of arrival.
+    /// Routes of one network instance, in order of arrival; `None` for a prefix without a route.
     Routes(NetworkInstanceName, Vec<(IpNet, Option<Route>)>),
-    /// Next-hop groups, or their end. In order of arrival.
+    /// Next-hop groups, or their removal, in order of arrival.
     NextHopGroups(Vec<(NextHopGroupId, Option<NextHopGroup>)>),
-    /// The name of an application (`bgp_mgr`), or its end.
+    /// The name of an application (`bgp_mgr`), or its removal.
     Application(u32, Option<Arc<str>>),
-    /// A BFD session, or its end.
+    /// A BFD session, or its removal.
     Bfd(BfdKey, Option<BfdState>),
-    /// Progress of a dump, since the last of the other changes.
+    /// The pace of a dump since the last other change.
     Pace(DumpPace),
 }
 
-/// What silence says about the end of a dump. The NDK marks none.
+/// What silence shows about the end of a dump. The NDK does not mark the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DumpPace {
-    /// Nothing has come for 0.3 s.
+    /// Nothing has arrived for 0.3 s.
     Paused,
-    /// Nothing has come for a second, or only a trickle of changes: complete, as far as silence shows.
+    /// Nothing has arrived for a second, or only a trickle of changes: as far as silence shows, the dump is complete.
     Rested,
 }
 
 /// A change in a cluster.
 #[derive(Clone, Debug)]
 pub enum ClusterEvent {
-    /// `/version` of the API server, and whether the way to it is less than it should be
-    /// ("TLS is not verified", "plain http"): said in state.
+    /// `/version` of the API server, and what is not as safe as it should be about the connection ("TLS is not
+    /// verified", "plain http"), for state.
     Connected {
         /// `gitVersion`.
         version: Arc<str>,
@@ -138,10 +138,10 @@ pub enum ClusterEvent {
     EndpointSlices(Update<SliceKey, EndpointSlice>),
     /// Nodes.
     Nodes(Update<NodeName, Node>),
-    /// Whether a resource of the speaker is followed. The objects of one that is not are forgotten.
+    /// Whether a resource of the speaker is watched. The objects of one that is not are forgotten.
     SpeakerResource(SpeakerResource, ResourceState),
     /// Objects of a resource of the speaker.
     SpeakerObjects(SpeakerResource, Update<ObjectKey, SpeakerObject>),
-    /// Which node's speaker says that it announces which service, by statuses of a resource.
+    /// Which node's speaker reports that it announces which service, by statuses of a resource.
     Announcements(SpeakerResource, Update<StatusKey, ()>),
 }

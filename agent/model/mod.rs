@@ -1,7 +1,7 @@
-//! The words of the domain: plain values, no I/O, no clock.
+//! Defines the values of the domain: plain data, no I/O, no clock.
 //!
-//! Sources speak in [`event`]s, the engine answers in [`view`]s, and both are made of the values here. Data goes one
-//! way: sources -> [`event::Event`] -> engine -> [`view::Change`] -> publisher.
+//! Sources send [`event`]s, the engine returns [`view`]s, and both consist of the values here. Data flows in one
+//! direction: sources -> [`event::Event`] -> engine -> [`view::Change`] -> publisher.
 
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 

@@ -1,4 +1,4 @@
-//! Names of things, one type each, cheap to clone.
+//! Defines one type for each kind of name, cheap to clone.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -14,7 +14,7 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -53,15 +53,15 @@ macro_rules! name {
 }
 
 name!(
-    /// A cluster, as the operator named it: the key of `/k8s-services/cluster`.
+    /// The name of a cluster, as configured: the key of `/k8s-services/cluster`.
     ClusterName
 );
 name!(
-    /// A node, as Kubernetes names it (`Node.metadata.name`).
+    /// The name of a node in Kubernetes (`Node.metadata.name`).
     NodeName
 );
 name!(
-    /// A network instance of this switch.
+    /// The name of a network instance of this switch.
     NetworkInstanceName
 );
 
@@ -75,7 +75,7 @@ pub struct ServiceKey {
 }
 
 impl ServiceKey {
-    /// The service `namespace/name`.
+    /// Creates the key of the service `namespace/name`.
     pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }

@@ -1,4 +1,4 @@
-//! What must outlive the process.
+//! Defines the state that outlives the process.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 use super::alarm::{AlarmKey, AlarmRecord, AlarmView};
 use super::names::{ClusterName, NodeName};
 
-/// What the state file holds. Absent or unreadable, only this state is lost.
+/// The content of the state file. If the file is absent or unreadable, only this state is lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PersistentState {
     /// Nodes that have, or had, a BGP neighbor on this leaf, by the address of that neighbor: a dynamic neighbor
     /// vanishes from state when its session drops.
     pub attachments: BTreeSet<Attachment>,
-    /// Alarms that are active.
+    /// Active alarms.
     pub alarms: Vec<(AlarmKey, AlarmView)>,
-    /// Alarms that were cleared, the oldest first.
+    /// Cleared alarms, oldest first.
     pub alarm_history: Vec<AlarmRecord>,
-    /// The last number given in the history.
+    /// The last sequence number assigned in the history.
     pub last_sequence: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Labels, and what selects by them.
+//! Defines labels and label selectors.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub struct Labels(Box<[(Arc<str>, Arc<str>)]>);
 
 impl Labels {
-    /// The value of a label.
+    /// Returns the value of a label.
     pub fn get(&self, name: &str) -> Option<&str> {
         let at = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
         Some(&self.0[at].1)
@@ -16,7 +16,7 @@ impl Labels {
 }
 
 impl<N: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(N, V)> for Labels {
-    /// Of labels of one name the last one counts.
+    /// If a name occurs several times, its last label counts.
     fn from_iter<I: IntoIterator<Item = (N, V)>>(labels: I) -> Self {
         let mut labels: Vec<(Arc<str>, Arc<str>)> =
             labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
@@ -27,7 +27,7 @@ impl<N: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(N, V)> for Labels {
     }
 }
 
-/// A label selector: every requirement must hold, so that one without any selects everything.
+/// A label selector. An object must meet every requirement, so that a selector without requirements selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector(pub Box<[Requirement]>);
 
@@ -40,21 +40,21 @@ pub struct Requirement {
     pub must: Must,
 }
 
-/// What may be required of a label.
+/// The kinds of requirement on a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Must {
     /// It has one of these values.
     BeIn(Box<[Arc<str>]>),
     /// It has none of these values, or is absent.
     NotBeIn(Box<[Arc<str>]>),
-    /// It is there.
+    /// It is present.
     Exist,
     /// It is absent.
     NotExist,
 }
 
 impl fmt::Display for Selector {
-    /// As `kubectl --selector` takes it.
+    /// Writes the selector in the form `kubectl --selector` accepts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, Requirement { label, must }) in self.0.iter().enumerate() {
             if position > 0 {
@@ -74,7 +74,7 @@ impl fmt::Display for Selector {
 }
 
 impl Selector {
-    /// Whether it selects an object, given how to find the value of a label.
+    /// Returns whether it selects an object; `label` returns the value of a label.
     pub fn selects<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.0.iter().all(|requirement| {
             let value = label(&requirement.label);

@@ -1,4 +1,4 @@
-//! What a cluster's speaker says in resources of its own, reduced on arrival to what the engine reads.
+//! Defines what a cluster's speaker says in resources of its own, reduced on arrival to what the engine reads.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::config::Speaker;
 use super::names::{NodeName, ServiceKey};
 use super::selector::{Labels, Selector};
 
-/// Where a resource is served: its API group, and its versions from the best to the worst known here.
+/// An API group and its versions, in order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Group {
     /// `metallb.io`
@@ -23,30 +23,30 @@ const METALLB: Group = Group { name: "metallb.io", versions: &["v1beta1"] };
 const METALLB_PEERS: Group = Group { name: "metallb.io", versions: &["v1beta2", "v1beta1"] };
 const CILIUM: Group = Group { name: "cilium.io", versions: &["v2", "v2alpha1"] };
 const CALICO: Group = Group { name: "projectcalico.org", versions: &["v3"] };
-/// Where Calico keeps the same objects, for clusters without its API server.
+/// The group in which Calico stores the same objects, for clusters without its API server.
 const CALICO_STORE: Group = Group { name: "crd.projectcalico.org", versions: &["v1"] };
 
 macro_rules! resources {
     ($($(#[$doc:meta])* $variant:ident = $plural:literal of $speaker:ident in $groups:expr;)*) => {
-        /// A resource of a speaker that is watched where it exists and may be read.
+        /// A resource of a speaker that is watched if it exists and may be read.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum SpeakerResource { $($(#[$doc])* $variant,)* }
 
         impl SpeakerResource {
-            /// Every resource.
+            /// All resources.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// `servicebgpstatuses`, as RBAC names it.
+            /// Returns `servicebgpstatuses`, as RBAC names it.
             pub fn plural(self) -> &'static str {
                 match self { $(Self::$variant => $plural,)* }
             }
 
-            /// Whose resource it is.
+            /// Returns the speaker that the resource belongs to.
             pub fn speaker(self) -> Speaker {
                 match self { $(Self::$variant => Speaker::$speaker,)* }
             }
 
-            /// Where it may be served, the best first.
+            /// Returns the groups that may serve it, best first.
             pub fn groups(self) -> &'static [Group] {
                 match self { $(Self::$variant => $groups,)* }
             }
@@ -71,7 +71,7 @@ resources! {
     CiliumClusters = "ciliumbgpclusterconfigs" of Cilium in &[CILIUM];
     /// Which advertisements go to a peer.
     CiliumPeers = "ciliumbgppeerconfigs" of Cilium in &[CILIUM];
-    /// What the operator made of the cluster configurations for each node, and where it speaks from.
+    /// The operator's result of the cluster configurations for each node, and where it speaks from.
     CiliumNodes = "ciliumbgpnodeconfigs" of Cilium in &[CILIUM];
     /// Which ranges are announced.
     CalicoConfigurations = "bgpconfigurations" of Calico in &[CALICO, CALICO_STORE];
@@ -86,42 +86,42 @@ resources! {
 }
 
 impl SpeakerResource {
-    /// The resources of a speaker.
+    /// Returns the resources of a speaker.
     pub fn of(speaker: Speaker) -> impl Iterator<Item = Self> {
         Self::ALL.iter().copied().filter(move |resource| resource.speaker() == speaker)
     }
 
-    /// Its objects are statuses in which speakers say what they announce themselves.
+    /// Returns whether its objects are statuses, in which speakers report what they announce themselves.
     pub fn is_status(self) -> bool {
         matches!(self, Self::MetallbStatuses | Self::MetallbL2Statuses)
     }
 }
 
 impl fmt::Display for SpeakerResource {
-    /// `servicebgpstatuses.metallb.io`: the key of `/k8s-services/cluster/speaker-resource`.
+    /// Writes `servicebgpstatuses.metallb.io`, the key of `/k8s-services/cluster/speaker-resource`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let group = self.groups().first().map_or("", |group| group.name);
         write!(f, "{}.{group}", self.plural())
     }
 }
 
-/// Whether a resource is followed.
+/// Whether a resource is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResourceState {
-    /// It is: what is known is what there is.
+    /// It is watched: what is known is current.
     Watched,
     /// The API server does not serve it.
     Absent,
-    /// RBAC does not let us read it; with the rule to add.
+    /// RBAC does not permit reading it; with the rule to add.
     Forbidden(Arc<str>),
-    /// The API server serves it and cannot list it, with the reason. What was known stays known.
+    /// The API server serves it but cannot list it, for this reason. What was known is kept.
     Failed(Arc<str>),
-    /// There is more of it than is worth reading; with how much.
+    /// There are more objects than are read; with their number.
     TooMany(Arc<str>),
 }
 
 impl ResourceState {
-    /// The name in YANG.
+    /// Returns the name in YANG.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Watched => "watched",
@@ -132,7 +132,7 @@ impl ResourceState {
         }
     }
 
-    /// Why, where there is more to say, and what to do.
+    /// Returns the reason, if there is more to say, and what to do.
     pub fn detail(&self) -> Option<&Arc<str>> {
         match self {
             Self::Watched | Self::Absent => None,
@@ -141,7 +141,7 @@ impl ResourceState {
     }
 }
 
-/// An object of a resource: its name, in its namespace where it has one.
+/// The key of an object of a resource: its name, and its namespace if it has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     /// `metadata.namespace`.
@@ -151,7 +151,7 @@ pub struct ObjectKey {
 }
 
 impl fmt::Display for ObjectKey {
-    /// `metallb-system/pool-1`
+    /// Writes `metallb-system/pool-1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {
             Some(namespace) => write!(f, "{namespace}/{}", self.name),
@@ -160,21 +160,22 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// A MetalLB ServiceBGPStatus or ServiceL2Status: a node's speaker says that it announces a service, or answers for it.
+/// A MetalLB ServiceBGPStatus or ServiceL2Status: a node's speaker reports that it announces a service, or answers for
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StatusKey {
     /// Labels `metallb.io/service-namespace` and `metallb.io/service-name`.
     pub service: ServiceKey,
     /// Label `metallb.io/node`.
     pub node: NodeName,
-    /// A digest of the object's own name: a speaker that starts again makes a second one before the first is gone.
+    /// A digest of the object's own name: a speaker that restarts creates a second object before the first is gone.
     pub object: u64,
 }
 
 /// One object of a speaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SpeakerObject {
-    /// IPAddressPool, CiliumLoadBalancerIPPool, Calico's IPPool where it is for load balancers.
+    /// IPAddressPool, CiliumLoadBalancerIPPool, or Calico's IPPool if it is for load balancers.
     Pool(Pool),
     /// BGPAdvertisement of MetalLB.
     MetallbAdvertisement(MetallbAdvertisement),
@@ -196,7 +197,7 @@ pub enum SpeakerObject {
     CalicoConfiguration(CalicoConfiguration),
 }
 
-/// Addresses a speaker assigns.
+/// Addresses that a speaker assigns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pool {
     /// Its ranges as prefixes, sorted, none inside another.
@@ -205,7 +206,7 @@ pub struct Pool {
     pub labels: Labels,
 }
 
-/// Which pools an advertisement of MetalLB is about: those that either names or selects; all, where both are empty.
+/// The pools of a MetalLB advertisement: those that are named or selected; all pools if both are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetallbPools {
     /// `ipAddressPools`: names.
@@ -214,7 +215,8 @@ pub struct MetallbPools {
     pub selectors: Box<[Selector]>,
 }
 
-/// Which pools' addresses are announced, where and how. Selectors in a list are alternatives; an empty list is all.
+/// Which pools' addresses are announced, where and how. Selectors in a list are alternatives; an empty list selects
+/// all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetallbAdvertisement {
     /// The pools it announces.
@@ -225,7 +227,7 @@ pub struct MetallbAdvertisement {
     pub service_selectors: Box<[Selector]>,
     /// `peers`: names of BGPPeers.
     pub peers: Box<[Arc<str>]>,
-    /// `aggregationLength` and `aggregationLengthV6`, where they are given.
+    /// `aggregationLength` and `aggregationLengthV6`, if set.
     pub lengths: Lengths,
     /// `localPref`.
     pub local_preference: u32,
@@ -238,7 +240,7 @@ pub struct MetallbAdvertisement {
 pub struct MetallbPeer {
     /// `nodeSelectors`: alternatives; empty selects all.
     pub node_selectors: Box<[Selector]>,
-    /// `sourceAddress`: what the nodes it selects speak from, except in FRR-K8s mode, which drops it.
+    /// `sourceAddress`: the address that the selected nodes speak from, except in FRR-K8s mode, which ignores it.
     pub source: Option<IpAddr>,
 }
 
@@ -249,7 +251,7 @@ pub struct MetallbL2Advertisement {
     pub pools: MetallbPools,
 }
 
-/// Which services Cilium announces. It is selected by its labels.
+/// Which services Cilium announces. Peer configurations select it by its labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CiliumAdvertisement {
     /// Its labels.
@@ -263,11 +265,11 @@ pub struct CiliumAdvertisement {
 pub struct CiliumServices {
     /// `selector`; `None` selects nothing.
     pub selector: Option<Selector>,
-    /// `service.addresses` names LoadBalancerIP.
+    /// Whether `service.addresses` names LoadBalancerIP.
     pub load_balancer: bool,
-    /// `service.addresses` names ExternalIP.
+    /// Whether `service.addresses` names ExternalIP.
     pub external: bool,
-    /// `service.aggregationLengthIPv4` and `IPv6`, where they are given.
+    /// `service.aggregationLengthIPv4` and `IPv6`, if set.
     pub lengths: Lengths,
 }
 
@@ -283,11 +285,11 @@ pub struct CiliumCluster {
 /// Which advertisements go to a peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CiliumPeer {
-    /// By family: whether it is IPv4, and which advertisements it selects; `None` selects none.
+    /// By family: whether it is IPv4, and which advertisements are selected; `None` selects none.
     pub families: Box<[(bool, Option<Selector>)]>,
 }
 
-/// What a node was given.
+/// The BGP configuration that a node was assigned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CiliumNode {
     /// The peer configurations of its peers.
@@ -314,21 +316,21 @@ pub struct CalicoConfiguration {
     pub load_balancer: Box<[IpNet]>,
     /// `serviceExternalIPs`.
     pub external: Box<[IpNet]>,
-    /// `serviceLoadBalancerAggregation` is not Disabled.
+    /// Whether `serviceLoadBalancerAggregation` is not Disabled.
     pub aggregation: bool,
 }
 
-/// Prefix lengths addresses are announced with; `None` for host prefixes.
+/// Prefix lengths that addresses are announced with; `None` for host prefixes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lengths {
-    /// Of IPv4, at most 32.
+    /// For IPv4, at most 32.
     pub v4: Option<u8>,
-    /// Of IPv6, at most 128.
+    /// For IPv6, at most 128.
     pub v6: Option<u8>,
 }
 
 impl Lengths {
-    /// The prefix an address is announced as.
+    /// Returns the prefix that an address is announced as.
     pub fn prefix(self, address: IpAddr) -> IpNet {
         let length = if address.is_ipv4() { self.v4 } else { self.v6 };
         let host = IpNet::from(address);

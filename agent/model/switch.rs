@@ -1,4 +1,5 @@
-//! What the switch knows: network instances, routes, next-hop groups, BGP neighbors, BFD sessions, FIB programming.
+//! Defines the state of the switch: network instances, routes, next-hop groups, BGP neighbors, BFD sessions, FIB
+//! programming.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,12 +13,12 @@ use super::names::NetworkInstanceName;
 use super::time::Timestamp;
 use super::words::words;
 
-/// A network instance that routes: type default or ip-vrf (the NDK reports no mac-vrf).
+/// A network instance that routes: type default or ip-vrf (the NDK does not report mac-vrf).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkInstance {
-    /// The number other NDK messages (BFD) name it by.
+    /// The number by which other NDK messages (BFD) refer to it.
     pub id: u32,
-    /// Operationally up.
+    /// Whether it is operationally up.
     pub oper_up: bool,
 }
 
@@ -26,8 +27,8 @@ pub struct NetworkInstance {
 pub struct NextHopGroupId(pub u64);
 
 impl NextHopGroupId {
-    /// Set in the number of a group that stands for the next-hops a route carries itself: the switch gave it no number,
-    /// it is one of its content.
+    /// Set in the number of a group for next-hops that a route contains itself: the switch assigned no number, and this
+    /// one is derived from its content.
     pub const INLINE: u64 = 1 << 63;
 }
 
@@ -47,8 +48,8 @@ pub struct Route {
     pub next_hop_group: NextHopGroupId,
 }
 
-/// The next-hops of a group: addresses as the NDK reports them, a VTEP for a VXLAN next-hop. Next-hops without an address
-/// (discard, broadcast, extract) are left out on arrival.
+/// The next-hops of a group: addresses as the NDK reports them, a VTEP for a VXLAN next-hop. Next-hops without an
+/// address (discard, broadcast, extract) are left out on arrival.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NextHopGroup {
     /// Sorted, without duplicates.
@@ -58,7 +59,7 @@ pub struct NextHopGroup {
 /// The address of a BGP neighbor as SR Linux spells its key: `192.168.1.11`, or `fe80::1%ethernet-1/1.0`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerAddress {
-    /// The address proper.
+    /// The address itself.
     pub ip: IpAddr,
     /// The subinterface of a link-local peer.
     pub interface: Option<Arc<str>>,
@@ -73,25 +74,25 @@ impl fmt::Display for PeerAddress {
     }
 }
 
-/// One BGP neighbor.
+/// The key of a BGP neighbor.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NeighborKey {
-    /// Where it is configured or was accepted.
+    /// The network instance in which it is configured or was accepted.
     pub network_instance: NetworkInstanceName,
     /// `peer-address`.
     pub peer: PeerAddress,
 }
 
-/// What is known of a BGP neighbor, from `/network-instance/protocols/bgp/neighbor`.
+/// The state of a BGP neighbor, from `/network-instance/protocols/bgp/neighbor`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Neighbor {
     /// `session-state`; `None` until received.
     pub session: Option<SessionState>,
     /// `last-established`: when the session last went into or out of established.
     pub last_established: Option<Timestamp>,
-    /// `dynamic-neighbor`: vanishes from state when its session drops.
+    /// `dynamic-neighbor`: whether it vanishes from state when its session drops.
     pub dynamic: bool,
-    /// The sum of `afi-safi/received-routes`; `None` where the switch does not report it.
+    /// The sum of `afi-safi/received-routes`; `None` if the switch does not report it.
     pub received_routes: Option<u32>,
 }
 
@@ -114,7 +115,7 @@ words! {
 }
 
 impl SessionState {
-    /// The state YANG names so.
+    /// Returns the state with this name in YANG.
     pub fn from_yang(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
@@ -138,7 +139,7 @@ words! {
         AdminDown = "admin-down",
         /// Down.
         Down = "down",
-        /// The peer is heard, and does not hear this switch yet.
+        /// The peer is heard, but does not hear this switch yet.
         Init = "init",
         /// Up.
         Up = "up",
@@ -148,7 +149,7 @@ words! {
 /// A prefix in a network instance.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RouteKey {
-    /// The network instance whose table holds it.
+    /// The network instance whose table contains it.
     pub network_instance: NetworkInstanceName,
     /// The prefix, host bits zero.
     pub prefix: IpNet,
@@ -164,7 +165,7 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
-    /// The table that holds a prefix.
+    /// Returns the table that contains a prefix.
     pub fn of(network_instance: &NetworkInstanceName, prefix: &IpNet) -> Self {
         let family = if prefix.addr().is_ipv4() { IpFamily::Ipv4 } else { IpFamily::Ipv6 };
         Self { network_instance: network_instance.clone(), family }
@@ -184,7 +185,7 @@ impl IpFamily {
     /// Both families.
     pub const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
-    /// The container of its table below `route-table`.
+    /// Returns the container of its table below `route-table`.
     pub fn container(self) -> &'static str {
         match self {
             Self::Ipv4 => "ipv4-unicast",
@@ -192,13 +193,13 @@ impl IpFamily {
         }
     }
 
-    /// The family of a container below `route-table`.
+    /// Returns the family of a container below `route-table`.
     pub fn from_container(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|family| family.container() == name)
     }
 }
 
-/// One owner's route to a prefix. Several owners may have one (BGP and EVPN); at most one of them is active.
+/// The key of one owner's route to a prefix. Several owners may have one (BGP and EVPN); at most one of them is active.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FibKey {
     /// The prefix and its network instance.
@@ -207,7 +208,7 @@ pub struct FibKey {
     pub owner: Arc<str>,
 }
 
-/// Why a route is not plainly in the forwarding table (`route/fib-programming`).
+/// Why a route is not, or may not be, in the forwarding table (`route/fib-programming`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FibFault {
     /// What is wrong.
@@ -216,21 +217,21 @@ pub struct FibFault {
     pub since: Timestamp,
 }
 
-/// What is wrong with the programming of a route, least first.
+/// What is wrong with the programming of a route, least severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FibFaultKind {
     /// `pending-operation-type`: an operation is under way.
     Pending,
-    /// An operation failed once, and the switch counts fewer failed routes than have such a history: whether this is one
-    /// of them is unknown.
+    /// An operation failed once, but the switch counts fewer failed routes than have such a history, so that it is
+    /// unknown whether this is one of them.
     Unconfirmed,
-    /// `suppressed`: in the control plane's table alone.
+    /// `suppressed`: only in the control plane's table.
     Suppressed,
     /// `last-failed-operation-type`: an add or modify failed and no success followed.
     Failed,
 }
 
-/// What the gNMI server lets the agent know. What it does not cover is unknown, never "no fault".
+/// What the gNMI server lets the agent know. What it does not cover is unknown, not free of faults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     /// Tables of which every FIB fault is known: a route there without a fault is programmed.

@@ -1,15 +1,17 @@
-//! Text from elsewhere, made fit for state, alarms and logs.
+//! Makes text from elsewhere safe for state, alarms and logs.
 //!
-//! What an API server, a proxy in front of it or a tenant writes is quoted in sentences an operator reads on a terminal.
-//! It must not forge lines, drive the terminal, turn the direction of writing around, or fill the switch with a web page.
+//! Text that an API server, a proxy in front of it or a tenant writes is quoted in sentences that an operator reads on
+//! a terminal. It must not forge lines, control the terminal, change the direction of writing, or fill the switch with
+//! a web page.
 
-/// The longest quotation of a text from elsewhere, in characters: a sentence, not a page.
+/// The longest quotation of text from elsewhere, in characters: a sentence, not a page.
 pub const LONGEST: usize = 200;
 
-/// The first line of a text that is not blank, without characters that do not print, cut with `…` at `max` characters.
+/// Returns the first line that is not blank, without unprintable characters, cut with `…` at `max` characters.
 ///
-/// Control and format characters (bidirectional marks, zero-width ones) and code points that YANG strings may not hold
-/// (RFC 7950, section 14) become a blank; blanks in a row become one. Reads no more of the text than it returns.
+/// Control and format characters (bidirectional marks, zero-width ones) and code points that YANG strings must not
+/// contain (RFC 7950, section 14) become a blank; consecutive blanks become one. Reads no more of the text than it
+/// returns.
 ///
 /// ```
 /// use srl_k8s_services::model::text::printable;
@@ -39,10 +41,11 @@ pub fn printable(text: &str, max: usize) -> String {
     kept
 }
 
-/// Whether a name can be an object's in Kubernetes: at most 253 characters of those that names there may have.
+/// Returns whether a name can be an object's in Kubernetes: at most 253 characters that names there may have.
 ///
-/// Wider than the rules of any one kind (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>), and
-/// narrow enough that such a name is harmless in a sentence, a path and a terminal.
+/// This is wider than the rules of any single kind
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>), and narrow enough for such a name to
+/// be harmless in a sentence, a path and a terminal.
 pub fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
     (1..=253).contains(&name.len()) && name.bytes().all(allowed)

@@ -1,18 +1,18 @@
-//! The words of a verdict: states, reasons, causes and who is to act.
+//! Defines the words of a verdict: states, reasons, causes and who must act.
 
 use super::words::words;
 
 words! {
-    /// `oper-state` of a VIP, a service, a next-hop or a node. Ordered from best to worst for "a service is its worst VIP":
-    /// a `down` is known to be bad, an `unknown` may be.
+    /// `oper-state` of a VIP, a service, a next-hop or a node. Ordered from best to worst, because a service has the
+    /// state of its worst VIP: `down` is known to be bad, `unknown` may be.
     OperState {
         /// Traffic that enters this switch reaches a usable endpoint.
         Up = "up",
         /// Not known.
         Unknown = "unknown",
-        /// It reaches one, but not all of it, or not as it should.
+        /// Traffic reaches an endpoint, but not all of it, or not as it should.
         Degraded = "degraded",
-        /// It does not.
+        /// Traffic does not reach an endpoint.
         Down = "down",
     }
 }
@@ -22,59 +22,59 @@ words! {
     Reason {
         /// A source this verdict needs has not finished its first sync.
         Syncing = "syncing",
-        /// The switch's own tables have been out of reach for more than 15 s.
+        /// The switch's own tables have been lost for more than 15 s.
         SwitchStale = "switch-stale",
         /// The cluster's network instance does not exist on this switch.
         NetworkInstanceMissing = "network-instance-missing",
         /// The service has no address yet, or only host names.
         AddressPending = "address-pending",
-        /// No usable endpoint in the cluster.
+        /// There is no usable endpoint in the cluster.
         NoReadyEndpoint = "no-ready-endpoint",
-        /// Usable endpoints, but no node may announce, and no route.
+        /// There are usable endpoints, but no node may announce, and there is no route.
         NoAnnouncer = "no-announcer",
-        /// No route here, and the VIP's route stands in another network instance.
+        /// There is no route here, but another network instance has the VIP's route.
         WrongNetworkInstance = "wrong-network-instance",
         /// BGP sessions of announcers are down.
         SessionDown = "session-down",
-        /// No route.
+        /// There is no route.
         NoRoute = "no-route",
-        /// The route is there, FIB programming failed.
+        /// There is a route, but FIB programming failed.
         RouteNotProgrammed = "route-not-programmed",
-        /// Next-hops installed that do not serve.
+        /// Next-hops are installed that do not serve.
         NextHopUnexpected = "next-hop-unexpected",
         /// Another cluster claims the VIP in the same network instance.
         AddressConflict = "address-conflict",
-        /// Sessions are up, and yet the route goes to remote leaves.
+        /// Sessions are up, but the route goes to remote leaves.
         LocalPathUnused = "local-path-unused",
-        /// As many next-hops as the configured ecmp-limit, fewer than expected.
+        /// There are as many next-hops as the configured ecmp-limit, fewer than expected.
         EcmpLimited = "ecmp-limited",
-        /// Expected next-hops absent, sessions up.
+        /// Expected next-hops are absent although sessions are up.
         NextHopMissing = "next-hop-missing",
-        /// Next-hops that no node explains.
+        /// Some next-hops are not known as nodes.
         NextHopUnmapped = "next-hop-unmapped",
-        /// Announced by ARP/ND, and nobody has asked for it here.
+        /// Announced by ARP/ND, but no host here has asked for it yet.
         ArpUnresolved = "arp-unresolved",
-        /// The cluster is out of reach and the route has changed since: pods may have moved along.
+        /// The cluster is lost and the route has changed since: pods may have moved.
         IntentStale = "intent-stale",
-        /// Matched by a covering aggregate.
+        /// The match is a covering aggregate.
         CoveredByAggregate = "covered-by-aggregate",
     }
 }
 
 words! {
-    /// `owner`: who can mend what a verdict or an alarm says.
+    /// `owner`: who can resolve what a verdict or an alarm reports.
     Owner {
-        /// Whoever runs the fabric: routes, sessions, forwarding tables.
+        /// The people who run the fabric: routes, sessions, forwarding tables.
         Network = "network",
-        /// Whoever runs the cluster: its API, its speaker, its address pools.
+        /// The people who run the cluster: its API, its speaker, its address pools.
         Cluster = "cluster",
-        /// Whoever runs the service: its pods.
+        /// The people who run the service: its pods.
         Application = "application",
     }
 }
 
 impl Reason {
-    /// Who can mend it; `None` where nothing is known to be wrong.
+    /// Returns who can resolve it; `None` if nothing is known to be wrong.
     pub fn owner(self) -> Option<Owner> {
         match self {
             Self::SwitchStale
@@ -98,13 +98,13 @@ impl Reason {
 }
 
 words! {
-    /// `probable-cause`: why a session is down or a next-hop is absent, by the switch's own tables.
+    /// `probable-cause`: why a session is down or a next-hop is absent, according to the switch's own tables.
     ProbableCause {
-        /// The port or subinterface it is plugged in is down.
+        /// The port or subinterface that the node is plugged in at is down.
         InterfaceDown = "interface-down",
-        /// No ARP/ND entry for it here.
+        /// There is no ARP/ND entry for the node here.
         NodeUnreachable = "node-unreachable",
-        /// It is behind another leaf now.
+        /// The node is behind another leaf now.
         NodeMoved = "node-moved",
         /// The neighbor is disabled on this switch.
         AdminDisabled = "admin-disabled",
@@ -114,21 +114,21 @@ words! {
         HoldTimerExpired = "hold-timer-expired",
         /// One side expects another AS number (NOTIFICATION, Bad Peer AS).
         AsMismatch = "as-mismatch",
-        /// The peer closed the session on purpose (NOTIFICATION, Cease).
+        /// The peer closed the session intentionally (NOTIFICATION, Cease).
         PeerShutdown = "peer-shutdown",
         /// The peer sent more prefixes than are allowed.
         PrefixLimit = "prefix-limit",
-        /// Two connections collided, and neither stands.
+        /// Two connections collided, and neither remained.
         Collision = "collision",
         /// A NOTIFICATION with another code.
         Notification = "notification",
-        /// It is reachable and nothing was refused, and yet it does not answer.
+        /// The node is reachable and refuses nothing, but does not answer.
         SpeakerSilent = "speaker-silent",
         /// The neighbor did not send the route.
         NotReceived = "not-received",
         /// An import policy rejected the route.
         RejectedByPolicy = "rejected-by-policy",
-        /// The route holds an AS number of this switch.
+        /// The path contains an AS number of this switch.
         AsLoop = "as-loop",
         /// The next-hop of the route does not resolve.
         NextHopUnresolved = "next-hop-unresolved",
@@ -136,7 +136,7 @@ words! {
         NotBest = "not-best",
         /// The route of another protocol won by preference.
         Preference = "preference",
-        /// As many paths as multipath allows were taken already.
+        /// As many paths as multipath allows are already used.
         MultipathLimit = "multipath-limit",
         /// The route is damped.
         Damped = "damped",
@@ -148,7 +148,7 @@ words! {
 }
 
 words! {
-    /// `announcement` of a VIP: how it is made known to this switch.
+    /// `announcement` of a VIP: how it is announced to this switch.
     Announcement {
         /// By BGP.
         Bgp = "bgp",
@@ -160,13 +160,13 @@ words! {
 words! {
     /// `oper-reason` of a node.
     NodeReason {
-        /// No address of it is known here.
+        /// No address of the node is known here.
         NodeAddressUnknown = "node-address-unknown",
         /// Its BGP session is down.
         SessionDown = "session-down",
-        /// Established, and announces none of the VIPs it should.
+        /// Its session is established, but it announces none of the VIPs it should.
         NoVipReceived = "no-vip-received",
-        /// It answers ARP/ND here and has no BGP neighbor.
+        /// It answers ARP/ND here but has no BGP neighbor.
         NoNeighbor = "no-neighbor",
         /// A source is not synced yet.
         Syncing = "syncing",
@@ -182,9 +182,9 @@ words! {
         Vtep = "vtep",
         /// The node that answers ARP/ND for the VIP.
         L2 = "l2",
-        /// No node, and leads to the cluster all the same: a reflector, a border router, a firewall.
+        /// Not a node, but leads to the cluster: a reflector, a border router, a firewall.
         Transit = "transit",
-        /// No node and no known VTEP explain it.
+        /// Neither a node nor a known VTEP.
         Unmapped = "unmapped",
     }
 }
@@ -236,7 +236,7 @@ words! {
         Pending = "pending",
         /// The last operation failed.
         Failed = "failed",
-        /// gNMI does not say.
+        /// gNMI does not report it.
         Unknown = "unknown",
     }
 }
@@ -246,9 +246,9 @@ words! {
     SourceState {
         /// The first dump, or one after a loss, is under way.
         Syncing = "syncing",
-        /// What is known is what there is.
+        /// What is known is current.
         Synced = "synced",
-        /// Out of reach.
+        /// The source is lost.
         Stale = "stale",
     }
 }

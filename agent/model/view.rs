@@ -1,6 +1,6 @@
-//! What the engine says: the state of things as an operator sees them, in the shape of the YANG tree.
+//! Defines the output of the engine: the state as an operator sees it, in the shape of the YANG tree.
 //!
-//! Every view is a whole: a [`Change`] replaces what was there under its key, or takes it away.
+//! Every view is complete: a [`Change`] replaces the former view under its key, or removes it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ pub enum Change {
     Root(RootView),
     /// `/k8s-services/summary`, without its sources.
     Summary(SummaryView),
-    /// `/k8s-services/summary/source`; `None` when the source was removed.
+    /// `/k8s-services/summary/source`; `None` if the source was removed.
     Source(SourceId, Option<SourceView>),
     /// `/k8s-services/cluster`.
     Cluster(ClusterName, Option<ClusterView>),
@@ -40,47 +40,47 @@ pub enum Change {
     Service(ClusterName, ServiceKey, Option<Arc<ServiceView>>),
     /// `/k8s-services/orphan-route`.
     Orphan(RouteKey, Option<OrphanView>),
-    /// `/k8s-services/alarm`; `None` when it was cleared.
+    /// `/k8s-services/alarm`; `None` if it was cleared.
     Alarm(AlarmKey, Option<AlarmView>),
-    /// `/k8s-services/alarm-history`, by sequence; `None` when it fell out.
+    /// `/k8s-services/alarm-history`, by sequence; `None` if it was removed.
     AlarmHistory(u64, Option<AlarmRecord>),
     /// `alarms-*` of `/k8s-services/summary`.
     AlarmCounts(AlarmCounts),
-    /// What became of an alarm, for those who do not read state.
+    /// A change of an alarm, for readers other than state.
     AlarmNotification(AlarmNotification),
-    /// What the engine wants to know, from now on.
+    /// What the engine asks, from now on.
     Ask(Arc<Inquiry>),
-    /// What the state file should hold.
+    /// What the state file should contain.
     PersistentState(PersistentState),
 }
 
 /// `/k8s-services`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootView {
-    /// `admin-state` is enable.
+    /// Whether `admin-state` is enable.
     pub enabled: bool,
     /// The worst of sources and clusters; down only if none works.
     pub state: OperState,
-    /// Why not up.
+    /// Why it is not up.
     pub reason: Option<Arc<str>>,
     /// `alarm-policy`.
     pub alarm_policy: AlarmPolicy,
 }
 
-/// `/k8s-services/summary`: counts over the vip entries of all services; without its alarms.
+/// `/k8s-services/summary`, without its alarms: counts of the vip entries of all services.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SummaryView {
     /// Services.
     pub services: u32,
     /// VIP entries.
     pub vips: u32,
-    /// Of them up.
+    /// VIP entries that are up.
     pub vips_up: u32,
-    /// Of them degraded.
+    /// VIP entries that are degraded.
     pub vips_degraded: u32,
-    /// Of them down.
+    /// VIP entries that are down.
     pub vips_down: u32,
-    /// Of them unknown.
+    /// VIP entries that are unknown.
     pub vips_unknown: u32,
 }
 
@@ -98,19 +98,19 @@ pub struct SourceView {
 pub struct ClusterView {
     /// The leaves the operator configured.
     pub config: Arc<ClusterConfig>,
-    /// down when its API was never reached or its config cannot work, degraded when stale, up otherwise.
+    /// down if its API was never reached or its configuration cannot work, degraded if stale, up otherwise.
     pub state: OperState,
-    /// Why not plainly up.
+    /// Why it is not up, or not entirely.
     pub reason: Option<Arc<str>>,
     /// `kubernetes-version`.
     pub version: Option<Arc<str>>,
-    /// `service-count`, `endpoint-count`, `node-count`; none before the first sync.
+    /// `service-count`, `endpoint-count`, `node-count`; `None` before the first sync.
     pub counts: Option<ClusterCounts>,
-    /// `speaker-resource`: resources of the speaker, and whether they are followed.
+    /// `speaker-resource`: resources of the speaker, and whether they are watched.
     pub speaker_resources: BTreeMap<SpeakerResource, ResourceState>,
 }
 
-/// What a cluster holds.
+/// Numbers of objects in a cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClusterCounts {
     /// Services with a verdict.
@@ -130,13 +130,13 @@ pub struct NodeView {
     pub peers: Box<[PeerView]>,
     /// `attachment`.
     pub attachment: AttachmentState,
-    /// `expected-vips`: distinct VIPs it should announce.
+    /// `expected-vips`: number of distinct VIPs it should announce.
     pub expected_vips: u32,
-    /// `installed-vips`: those of them whose route uses it.
+    /// `installed-vips`: number of those whose route uses it.
     pub installed_vips: u32,
-    /// `sole-path-vips`: VIPs that have no other serving next-hop here.
+    /// `sole-path-vips`: number of VIPs without another serving next-hop here.
     pub sole_path_vips: u32,
-    /// `excluded-by`: the label or condition that keeps it from announcing anything.
+    /// `excluded-by`: the label or condition that prevents it from announcing anything.
     pub excluded_by: Option<&'static str>,
     /// `oper-state`.
     pub state: OperState,
@@ -146,7 +146,7 @@ pub struct NodeView {
     pub cause: Option<Cause>,
 }
 
-/// What was found of why something is not up. What was seen, never a guess.
+/// The cause found for something that is not up: what was seen, never a guess.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
     /// `probable-cause`.
@@ -164,15 +164,15 @@ pub struct PeerView {
     pub source: AddressSource,
     /// `attachment`.
     pub attachment: AttachmentState,
-    /// `session-state`; none without a neighbor here, or while gNMI is not heard.
+    /// `session-state`; `None` without a neighbor here, or while gNMI does not answer.
     pub session: Option<SessionState>,
     /// `session-last-established`.
     pub last_established: Option<Timestamp>,
-    /// `bfd-state`, where BFD runs.
+    /// `bfd-state`, if BFD runs.
     pub bfd: Option<BfdState>,
     /// `subinterface` it is plugged in at.
     pub subinterface: Option<Arc<str>>,
-    /// `port` its MAC was learned on.
+    /// `port` that its MAC was learned on.
     pub port: Option<Arc<str>>,
     /// `link-layer-address`.
     pub link_layer_address: Option<Arc<str>>,
@@ -189,14 +189,14 @@ pub struct PeerView {
 pub struct Verdict {
     /// `oper-state`.
     pub state: OperState,
-    /// `oper-reason`; `None` when plainly up.
+    /// `oper-reason`; `None` if up without reservation.
     pub reason: Option<Reason>,
     /// `oper-detail`: one sentence an operator can act on.
     pub detail: Option<Arc<str>>,
 }
 
 impl Verdict {
-    /// `owner`: who can mend it; `None` while nothing is wrong.
+    /// Returns `owner`: who can resolve it; `None` while nothing is wrong.
     pub fn owner(&self) -> Option<Owner> {
         self.reason.filter(|_| self.state != OperState::Up)?.owner()
     }
@@ -224,9 +224,9 @@ pub struct ServiceView {
 pub struct VipView {
     /// `address`.
     pub address: IpAddr,
-    /// `network-instance`: where its route is looked for.
+    /// `network-instance`: where its route is looked up.
     pub network_instance: NetworkInstanceName,
-    /// `prefix`: the prefix matched.
+    /// `prefix`: the prefix that matched.
     pub prefix: Option<IpNet>,
     /// `vantage`; `None` without an announcer.
     pub vantage: Option<Vantage>,
@@ -234,14 +234,14 @@ pub struct VipView {
     pub verdict: Verdict,
     /// When state or reason last changed.
     pub last_change: Timestamp,
-    /// `announcement`: how it is made known here; `None` until that is known.
+    /// `announcement`: how it is announced here; `None` until that is known.
     pub announcement: Option<Announcement>,
     /// `probable-cause` and `cause-detail`, of its worst next-hop.
     pub cause: Option<Cause>,
-    /// The route, where there is one.
+    /// The route, if there is one.
     pub route: Option<RouteView>,
-    /// Nobody announces it because its speaker never announces addresses of its kind (externalIPs): no fault of anybody.
-    /// Not published.
+    /// Whether nobody announces it because its speaker never announces this kind of address (externalIPs), which is not
+    /// a fault. Not published.
     pub by_design: bool,
     /// `expected-next-hops`.
     pub expected: u32,
@@ -252,7 +252,7 @@ pub struct VipView {
 }
 
 impl VipView {
-    /// Next-hops that are expected and not installed.
+    /// Returns the next-hops that are expected and not installed.
     pub fn absent(&self) -> impl Iterator<Item = &NextHopView> {
         self.next_hops.iter().filter(|hop| hop.expected && !hop.installed)
     }
@@ -276,7 +276,7 @@ pub struct RouteView {
 pub struct NextHopView {
     /// `address`.
     pub address: IpAddr,
-    /// `node`: the node it is, or, for a VTEP that stands for one node only, the node behind it.
+    /// `node`: the node at the next-hop or, for a VTEP with a single node behind it, that node.
     pub node: Option<NodeName>,
     /// `kind`.
     pub kind: NextHopKind,
@@ -292,21 +292,20 @@ pub struct NextHopView {
     pub state: OperState,
     /// `oper-reason`: session-down, next-hop-missing, next-hop-unexpected, ecmp-limited or next-hop-unmapped.
     pub reason: Option<Reason>,
-    /// `probable-cause` and `cause-detail`, of a next-hop that is absent or kept without its session.
+    /// `probable-cause` and `cause-detail`, if the next-hop is absent, or kept without its session.
     pub cause: Option<Cause>,
-    /// What the VIP would be without it.
+    /// What the VIP would be without this next-hop.
     pub without: Without,
 }
 
-/// The state a VIP would have if something were lost that an installed next-hop of it rests on: judged like anything else,
-/// with that taken away.
+/// The state a VIP would have without something that an installed next-hop depends on, judged by the same table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Without {
-    /// `state-without-session`: its BGP session.
+    /// `state-without-session`: without its BGP session.
     pub session: Option<OperState>,
-    /// `state-without-node`: its node; only where more than this session goes with it.
+    /// `state-without-node`: without its node; only if more than this session is lost with it.
     pub node: Option<OperState>,
-    /// `state-without-port`: the port it is plugged in at; only where more than this node goes with it.
+    /// `state-without-port`: without the port it is plugged in at; only if more than this node is lost with it.
     pub port: Option<OperState>,
 }
 
@@ -324,14 +323,14 @@ pub struct OrphanView {
 /// Freshness and counters of one source, read every 10 s.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFreshness {
-    /// Which.
+    /// The source.
     pub source: SourceId,
     /// `last-event`.
     pub last_event: Option<Timestamp>,
     /// Events since the agent started.
     pub events: u64,
-    /// Times it came back after a loss.
+    /// How often it came back after a loss.
     pub reconnects: u64,
-    /// Losses and things that could not be read.
+    /// Number of losses and of unreadable inputs.
     pub errors: u64,
 }

@@ -1,7 +1,7 @@
-//! Enumerations whose values have a word: the one that configuration, state and sentences use.
+//! Defines a macro for enumerations whose values have a word, which configuration, state and sentences use.
 
-/// Declares an enumeration with `ALL` and `as_str` from one list of variants and words. The word stands beside the variant
-/// so that a search for what an operator sees ends where it is defined.
+/// Declares an enumeration with `ALL` and `as_str` from one list of variants and words. The word is beside the variant,
+/// so that searching for a word that an operator sees leads to its definition.
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* })*) => {$(
         $(#[$doc])*
@@ -9,10 +9,10 @@ macro_rules! words {
         pub enum $name { $($(#[$vdoc])* $variant,)* }
 
         impl $name {
-            /// Every value, in order.
+            /// All values, in order.
             pub const ALL: [Self; [$($word),*].len()] = [$(Self::$variant),*];
 
-            /// The word for it.
+            /// Returns the word of the value.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
             }
