@@ -1,24 +1,25 @@
-//! Forms of values that YANG types as text: names of the switch and of Kubernetes, ports of URLs.
+//! Checks the form of values that YANG types as text: names of the switch and of Kubernetes, ports of URLs.
 
-/// Whether SR Linux can have a network instance of this name: printable ASCII, at most 247 characters, no blank at
-/// either end and no quote or backslash, which its CLI could not type.
+/// Returns whether this can be the name of a network instance in SR Linux: printable ASCII, at most 247 characters, no
+/// blank at either end, and no quote or backslash, which cannot be typed on its CLI.
 pub(super) fn is_network_instance(name: &str) -> bool {
     let typed = |c: char| c == ' ' || (c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '\\'));
     (1..=247).contains(&name.len()) && name.chars().all(typed) && name.trim() == name
 }
 
-/// Whether Linux can have a network namespace of this name: a file name.
+/// Returns whether this can be the name of a network namespace in Linux, which is a file name.
 pub(super) fn is_network_namespace(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_graphic() && c != '/';
     (1..=255).contains(&name.len()) && name.chars().all(plain) && name != "." && name != ".."
 }
 
-/// Whether Kubernetes takes it as a label of DNS (RFC 1123): the name of a namespace.
+/// Returns whether Kubernetes accepts this as a DNS label (RFC 1123): the name of a namespace.
 pub(super) fn is_dns_label(name: &str) -> bool {
     name.len() <= 63 && is_dns_part(name)
 }
 
-/// Whether Kubernetes takes it as a DNS subdomain (RFC 1123): the name of a node. It does not bound its parts.
+/// Returns whether Kubernetes accepts this as a DNS subdomain (RFC 1123): the name of a node. The length of its parts
+/// is not limited.
 pub(super) fn is_dns_subdomain(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_dns_part)
 }
@@ -28,20 +29,20 @@ fn is_dns_part(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(known) && !part.starts_with('-') && !part.ends_with('-')
 }
 
-/// Whether Kubernetes takes it as the value of a label, which may be empty.
+/// Returns whether Kubernetes accepts this as the value of a label, which may be empty.
 pub(super) fn is_label_value(text: &str) -> bool {
     let inner = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     let ends = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
     inner && text.len() <= 63 && ends(text.chars().next()) && ends(text.chars().next_back())
 }
 
-/// Whether Kubernetes takes it as the key of an annotation or as a class: `name` or `prefix/name`.
+/// Returns whether Kubernetes accepts this as the key of an annotation or as a class: `name` or `prefix/name`.
 pub(super) fn is_qualified_name(text: &str) -> bool {
     let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
     prefix.is_none_or(is_dns_subdomain) && !name.is_empty() && is_label_value(name)
 }
 
-/// Whether the port of a URL's authority, if one is written, is a port: `host`, `host:6443`, `[2001:db8::1]:6443`.
+/// Returns whether the port in a URL's authority is valid, if there is one: `host`, `host:6443`, `[2001:db8::1]:6443`.
 pub(super) fn has_valid_port(authority: &str) -> bool {
     let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
     behind.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))

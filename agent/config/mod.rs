@@ -1,8 +1,8 @@
-//! What the operator configured: raw, as the NDK delivers it, then valid as a whole.
+//! Turns the raw configuration that the NDK delivers into a validated one.
 //!
-//! [`Assembler`] owns the raw tree. A commit arrives as the delivery nodes it changed, in any order; the tree that
-//! results is validated whole, every problem is reported at once with the path of its leaf, and a commit that is wrong
-//! leaves no trace: the device rolls it back.
+//! [`Assembler`] owns the raw tree. A commit arrives as the delivery nodes it changed, in any order. The resulting tree
+//! is validated as a whole, and every problem is reported at once with the path of its leaf. An invalid commit leaves
+//! no trace, because the device rolls it back.
 
 mod form;
 mod raw;
@@ -25,12 +25,12 @@ use crate::path::{Path, Spelling};
 use crate::tree as product;
 use raw::Tree;
 
-/// A configuration that is valid, and what it will not do.
+/// A valid configuration, and what will have no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Valid {
-    /// To be put in force.
+    /// The configuration to put in force.
     pub config: Config,
-    /// Leaves that have no effect as they are.
+    /// Leaves that have no effect as configured.
     pub warnings: Vec<Problem>,
 }
 
@@ -42,18 +42,19 @@ pub struct Assembler {
 }
 
 impl Assembler {
-    /// One that has received nothing: the configuration is all defaults. Files of credentials must be below the folder.
+    /// Creates an assembler that has received nothing, so that the configuration is all defaults. Files with
+    /// credentials must be below the folder.
     pub fn new(credentials: Arc<FilePath>) -> Self {
         Self { tree: Tree::default(), credentials }
     }
 
-    /// Takes in one commit. Warnings go with a configuration that is valid. `sequence` is what `.commit.end` has: 0 marks
-    /// the replay at registration, which replaces everything.
+    /// Applies one commit, and returns the configuration with warnings. `sequence` is the number in `.commit.end`: 0
+    /// marks the replay at registration, which replaces everything.
     ///
     /// # Errors
-    /// Every problem of the commit. The configuration that was given last stays in force. What a commit changed is
-    /// forgotten, as the device rolls it back; a replay is what the device runs with, so it is kept: the
-    /// next commit only brings what differs from it.
+    /// Every problem of the commit. The last valid configuration stays in force. The changes of a commit are forgotten,
+    /// because the device rolls them back. A replay is what the device runs with, so it is kept: the next commit
+    /// contains only what differs from it.
     pub fn apply(&mut self, sequence: u64, changes: &[ConfigChange]) -> Result<Valid, Vec<Problem>> {
         let replay = sequence == 0;
         let mut tree = if replay { Tree::default() } else { self.tree.clone() };
@@ -73,7 +74,8 @@ impl Assembler {
     }
 }
 
-/// A configuration as one JSON object, which is how gNMI reads it, as the changes of a commit that brings all of it.
+/// Converts a whole configuration as one JSON object, which is how gNMI returns it, to the changes of a commit with all
+/// of it.
 pub fn delivered(whole: &Value) -> Vec<ConfigChange> {
     let mut changes = Vec::new();
     if whole.is_object() {
@@ -82,7 +84,7 @@ pub fn delivered(whole: &Value) -> Vec<ConfigChange> {
     changes
 }
 
-/// A delivery node holds its leaves; containers and list entries below it are nodes of their own.
+/// Adds a delivery node with its leaves. Containers and list entries below it are nodes of their own.
 fn deliver(path: &Path, node: &'static product::Node, value: &Value, changes: &mut Vec<ConfigChange>) {
     let mut own = Map::new();
     for (name, value) in value.as_object().into_iter().flatten() {
@@ -104,8 +106,8 @@ fn deliver(path: &Path, node: &'static product::Node, value: &Value, changes: &m
     changes.push(ConfigChange { op: Operation::Set, path: path.js(Spelling::Hyphens), json });
 }
 
-/// Brings the tree to where the commit leaves it. The last word on a path counts; deletions go first, so that an entry
-/// created again in the commit that deletes its parent survives in whatever order the two arrive.
+/// Applies a commit to the tree. The last change of a path counts. Deletions are applied first, so that an entry that
+/// is created again in the commit that deletes its parent is kept, in whatever order the two arrive.
 fn take_in(tree: &mut Tree, changes: &[ConfigChange], problems: &mut Vec<Problem>) {
     let mut last: BTreeMap<Path, &ConfigChange> = BTreeMap::new();
     for change in changes {

@@ -1,6 +1,6 @@
-//! The tree as it was delivered, and reading leaves from it, whatever the encoding.
+//! Stores the configuration as delivered, and reads leaves from it in every encoding.
 //!
-//! Two encodings are met: plain JSON, and proto-JSON, which wraps leaves (`{"value": 1}`), wraps list entries once in
+//! There are two encodings: plain JSON, and proto-JSON, which wraps leaves (`{"value": 1}`), wraps list entries once in
 //! the name of their list, spells names with underscores and enumerations with a prefix (`ADMIN_STATE_enable`).
 
 use std::collections::BTreeMap;
@@ -11,12 +11,12 @@ use crate::model::commit::Problem;
 use crate::path::{Element, Path, hyphenated};
 use crate::tree::Node;
 
-/// Everything delivered, one object per delivery node.
+/// Everything that was delivered, one object per delivery node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
     /// `/k8s-services`.
     pub(super) root: Object,
-    /// `/k8s-services/alarm-policy`, should it be delivered by itself.
+    /// `/k8s-services/alarm-policy`, if it is delivered by itself.
     pub(super) alarm_policy: Object,
     /// `/k8s-services/cluster`, by name.
     pub(super) clusters: BTreeMap<String, ClusterTree>,
@@ -43,7 +43,7 @@ enum Place<'a> {
 }
 
 impl Tree {
-    /// Takes in the whole content of one delivery node.
+    /// Sets the whole content of one delivery node.
     pub(super) fn set(&mut self, path: &Path, json: &str) -> Result<(), Problem> {
         let place = place(path)?;
         let object = object(path, json)?;
@@ -58,7 +58,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes away a delivery node and all below it.
+    /// Removes a delivery node and everything below it.
     pub(super) fn delete(&mut self, path: &Path) -> Result<(), Problem> {
         match place(path)? {
             Place::Root => *self = Self::default(),
@@ -97,7 +97,7 @@ fn place(path: &Path) -> Result<Place<'_>, Problem> {
     })
 }
 
-/// The members of a delivery node. Empty text is an entry of which only the key is set.
+/// Returns the members of a delivery node. Empty text is an entry with only its key.
 fn object(path: &Path, json: &str) -> Result<Object, Problem> {
     if json.trim().is_empty() {
         return Ok(Object::new());
@@ -112,7 +112,7 @@ fn object(path: &Path, json: &str) -> Result<Object, Problem> {
     }
 }
 
-/// Proto-JSON wraps an entry once in the name of its node.
+/// Unwraps an entry, which proto-JSON wraps once in the name of its node.
 fn unwrapped(element: Option<&Element>, mut members: Map<String, Value>) -> Map<String, Value> {
     let Some(element) = element else { return members };
     let wrapper = members.keys().next().filter(|name| members.len() == 1 && hyphenated(name) == element.name).cloned();
@@ -126,13 +126,13 @@ fn unwrapped(element: Option<&Element>, mut members: Map<String, Value>) -> Map<
     }
 }
 
-/// Members named as in YANG, without module prefixes.
+/// Returns members with names as in YANG, without module prefixes.
 fn members_of(members: Map<String, Value>) -> Object {
     let local = |name: &str| hyphenated(name.rsplit(':').next().unwrap_or(name));
     members.into_iter().map(|(name, value)| (local(&name), value)).collect()
 }
 
-/// Reads the leaves of one object: every leaf is taken once, what is left is unknown, problems are gathered.
+/// Reads the leaves of one object. Each leaf is taken once; those left are unknown. Problems are gathered.
 pub(super) struct Leaves<'a> {
     path: Path,
     object: Object,
@@ -144,7 +144,7 @@ impl<'a> Leaves<'a> {
         Self { path, object: object.clone(), problems }
     }
 
-    /// Tells a problem of a leaf.
+    /// Adds a problem of a leaf.
     pub(super) fn problem(&mut self, leaf: &str, message: impl Into<String>) {
         self.problems.push(Problem { path: self.path.child(leaf.to_owned()), message: message.into() });
     }
@@ -161,7 +161,7 @@ impl<'a> Leaves<'a> {
         }
     }
 
-    /// Takes a leaf as text; `None` when it is not set.
+    /// Takes a leaf as text; `None` if it is not set.
     pub(super) fn text(&mut self, leaf: &str) -> Option<String> {
         let value = self.object.remove(leaf)?;
         match scalar(value) {
@@ -173,7 +173,7 @@ impl<'a> Leaves<'a> {
         }
     }
 
-    /// Takes a leaf-list as texts, in the order given.
+    /// Takes a leaf-list as texts, in the given order.
     pub(super) fn texts(&mut self, leaf: &str) -> Vec<String> {
         let values = match self.object.remove(leaf) {
             None | Some(Value::Null) => return Vec::new(),
@@ -190,7 +190,7 @@ impl<'a> Leaves<'a> {
         texts
     }
 
-    /// Takes a leaf that is parsed; `expected` says what it must be.
+    /// Takes a leaf and parses it; `expected` describes a valid value.
     pub(super) fn parsed<T>(&mut self, leaf: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text(leaf)?;
         let value = parse(&text);
@@ -205,7 +205,7 @@ impl<'a> Leaves<'a> {
         self.parsed(leaf, "true or false", |text| text.parse().ok()).unwrap_or(false)
     }
 
-    /// Takes one of several names, spelled as in YANG or as proto-JSON spells enumerations.
+    /// Takes one of several names, spelled as in YANG, or as proto-JSON spells enumerations.
     pub(super) fn one_of<T: Copy>(&mut self, leaf: &str, names: &[(&str, T)]) -> Option<T> {
         let expected = names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let enumeration = format!("{}_", leaf.replace('-', "_").to_ascii_uppercase());
@@ -215,7 +215,7 @@ impl<'a> Leaves<'a> {
         })
     }
 
-    /// Tells of everything that was not taken.
+    /// Reports everything that was not taken.
     pub(super) fn finish(mut self) {
         for leaf in std::mem::take(&mut self.object).into_keys() {
             self.problem(&leaf, "is not a leaf this agent knows; install the YANG module that came with it");
@@ -223,7 +223,7 @@ impl<'a> Leaves<'a> {
     }
 }
 
-/// The text of a leaf: a string, a number or a boolean, wrapped or not.
+/// Returns the text of a leaf: a string, a number or a boolean, wrapped or not.
 fn scalar(value: Value) -> Result<Option<String>, ()> {
     match value {
         Value::Null => Ok(None),

@@ -1,28 +1,28 @@
-//! Label selectors as text: what an API server would refuse is refused at commit.
+//! Parses label selectors, so that what an API server would refuse is refused at commit.
 
 use std::sync::Arc;
 
 use super::form::is_label_value;
 use crate::model::selector::{Must, Requirement, Selector};
 
-/// Why it is not.
+/// Why a text is not a selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SelectorError {
-    /// An empty requirement.
+    /// A requirement is empty.
     #[error("a requirement is empty; write key=value, key!=value, key, !key, key in (a,b) or key notin (a,b)")]
     Empty,
-    /// A key that cannot be a label's.
+    /// A key cannot be that of a label.
     #[error("'{0}' cannot be the name of a label")]
     Key(String),
-    /// A value that cannot be a label's.
+    /// A value cannot be that of a label.
     #[error("'{0}' cannot be the value of a label")]
     Value(String),
-    /// Parentheses that do not match, or text behind them.
+    /// Parentheses do not match, or text follows them.
     #[error("the values of '{0}' must stand in parentheses, as in (a,b)")]
     Set(String),
 }
 
-/// Reads a selector: requirements joined by commas, as `kubectl --selector` takes them.
+/// Parses a selector: requirements joined by commas, as `kubectl --selector` accepts them.
 pub(super) fn parse(text: &str) -> Result<Selector, SelectorError> {
     requirements(text).into_iter().map(requirement).collect::<Result<_, _>>().map(Selector)
 }
@@ -66,10 +66,10 @@ fn requirement(text: &str) -> Result<Requirement, SelectorError> {
     Ok(Requirement { label: label_of(label)?, must: must(values) })
 }
 
-/// Makes a requirement from values.
+/// Creates a requirement from values.
 type Requires = fn(Box<[Arc<str>]>) -> Must;
 
-/// `in (a, b)` or `notin (a, b)`: what it requires, and the text between the parentheses.
+/// Parses `in (a, b)` or `notin (a, b)`: returns the kind of requirement, and the text between the parentheses.
 fn set_of(text: &str) -> Option<(Requires, &str)> {
     let (must, values) = match text.strip_prefix("notin") {
         Some(values) => (Must::NotBeIn as fn(_) -> _, values),

@@ -22,7 +22,7 @@ fn cluster(leaves: &str) -> ConfigChange {
     set(r#".k8s_services.cluster{.name=="c1"}"#, leaves)
 }
 
-/// An assembler that takes credentials from anywhere.
+/// Returns an assembler that accepts credentials anywhere.
 fn assembler() -> Assembler {
     Assembler::new(Arc::from(FilePath::new("/")))
 }

@@ -1,6 +1,6 @@
-//! Raw tree -> [`Config`]: defaults, types, and what must hold between leaves.
+//! Validates the raw tree and returns a [`Config`]: defaults, types, and constraints between leaves.
 //!
-//! What can only be known later (a file that is not there yet, a namespace, a server) is no problem of a commit.
+//! What can only be known later (a missing file, a namespace, a server) is not a problem of a commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,17 +20,17 @@ use crate::path::Path;
 use crate::tree as product;
 
 const ADMIN_STATE: [(&str, bool); 2] = [("enable", true), ("disable", false)];
-/// `network-namespace` where it is not set: SR Linux's management network.
+/// The value of `network-namespace` if it is not set: SR Linux's management network.
 const DEFAULT_NETWORK_NAMESPACE: &str = "srbase-mgmt";
-/// `network-namespace` that names the agent's own.
+/// The value of `network-namespace` for the agent's own.
 const OWN_NETWORK_NAMESPACE: &str = "self";
-/// The longest hold time: an alarm that waits for longer is one nobody gets.
+/// The longest hold time in seconds: an alarm that waits longer is useless.
 const LONGEST_HOLD: u64 = 3600;
-/// The longest alarm history: every entry stands in state and in the state file.
+/// The longest alarm history: every entry is in state and in the state file.
 const LONGEST_HISTORY: u16 = 10_000;
 
-/// The configuration of the tree; every problem is reported. Meaningless when there are any. Files of credentials
-/// must be below `credentials`.
+/// Returns the configuration of the tree, and reports every problem. If there are any, the configuration is
+/// meaningless. Files with credentials must be below `credentials`.
 pub(super) fn validate(
     tree: &Tree,
     credentials: &FilePath,
@@ -113,7 +113,8 @@ fn source(leaves: &mut Leaves<'_>) -> Source {
     }
 }
 
-/// The rules but for `node`, which is a list of its own, and `speaker-node-selector`, which goes with the speaker.
+/// Reads the rules, except `node`, which is a list of its own, and `speaker-node-selector`, which depends on the
+/// speaker.
 fn rules(leaves: &mut Leaves<'_>) -> Rules {
     let modes = AnnouncementMode::ALL.map(|mode| (mode.as_str(), mode));
     Rules {
@@ -129,7 +130,8 @@ fn rules(leaves: &mut Leaves<'_>) -> Rules {
     }
 }
 
-/// `speaker-node-selector` is for speakers that do not show which nodes announce; it has the labels of nodes kept.
+/// Reads `speaker-node-selector`, for speakers that do not show which nodes announce. With it, the labels of nodes are
+/// kept.
 fn with_speaker_nodes(mut config: ClusterConfig, leaves: &mut Leaves<'_>) -> ClusterConfig {
     const LEAF: &str = "speaker-node-selector";
     let Some(text) = non_empty(leaves, LEAF) else { return config };
@@ -149,7 +151,7 @@ fn with_speaker_nodes(mut config: ClusterConfig, leaves: &mut Leaves<'_>) -> Clu
     config
 }
 
-/// A key that is repeated in its entry says nothing new; one that says something else cannot be right.
+/// Checks a key that is repeated in its entry: it must be the same.
 fn key_leaf(leaves: &mut Leaves<'_>, name: &str) {
     if let Some(repeated) = leaves.text("name").filter(|repeated| repeated != name) {
         leaves.problem("name", format!("'{repeated}' is not the key of this entry"));
@@ -164,7 +166,7 @@ fn non_empty(leaves: &mut Leaves<'_>, leaf: &str) -> Option<Arc<str>> {
     Some(Arc::from(text))
 }
 
-/// A name with an optional prefix, as keys of annotations and classes are.
+/// Reads a name with an optional prefix, as keys of annotations and classes have.
 fn qualified_name(leaves: &mut Leaves<'_>, leaf: &str) -> Option<Arc<str>> {
     let text = non_empty(leaves, leaf)?;
     if !text.trim().is_empty() && !form::is_qualified_name(&text) {
@@ -182,7 +184,7 @@ fn file(leaves: &mut Leaves<'_>, leaf: &str) -> Option<PathBuf> {
     Some(PathBuf::from(text))
 }
 
-/// Leaves that only say something beside `api-server`.
+/// Leaves that only have a meaning beside `api-server`.
 const API_SERVER_LEAVES: [&str; 4] =
     ["certificate-authority-file", "token-file", "client-certificate-file", "client-key-file"];
 
@@ -356,12 +358,12 @@ fn transit_addresses(leaves: &mut Leaves<'_>) -> BTreeSet<IpAddr> {
     texts.iter().filter_map(|text| address(leaves, "transit-address", text, TRANSIT)).collect()
 }
 
-/// What an address is to be, and the remedy where it cannot be that.
+/// What an address is for, and the remedy if it cannot be that.
 type Role = (&'static str, &'static str);
 const SPEAKER: Role = ("a BGP speaker", "write the address the node speaks BGP from");
 const TRANSIT: Role = ("a next-hop", "write the next-hop that stands in routes to VIPs");
 
-/// Reads an address that another host can have.
+/// Parses an address that another host can have.
 fn address(leaves: &mut Leaves<'_>, leaf: &str, text: &str, (role, remedy): Role) -> Option<IpAddr> {
     let message = match text.parse::<IpAddr>() {
         Ok(address) if address.is_unspecified() || address.is_multicast() || address.is_loopback() => {
@@ -375,7 +377,8 @@ fn address(leaves: &mut Leaves<'_>, leaf: &str, text: &str, (role, remedy): Role
     None
 }
 
-/// Sharing is declared between clusters that are there: a name that is not would silently leave a conflict undeclared.
+/// Checks that sharing is declared between existing clusters: an unknown name would silently leave a conflict
+/// undeclared.
 fn check_sharing(config: &Config, problems: &mut Vec<Problem>) {
     for (name, cluster) in &config.clusters {
         for other in &cluster.rules.shared_with {
@@ -391,7 +394,7 @@ fn check_sharing(config: &Config, problems: &mut Vec<Problem>) {
     }
 }
 
-/// What a speaker never announces is listed as it is, and nobody should wait for it.
+/// Warns about addresses that a speaker never announces, since waiting for them is pointless.
 fn warn_of_external_ips(config: &Config, warnings: &mut Vec<Problem>) {
     for (name, cluster) in &config.clusters {
         let speaker = cluster.source.speaker;
@@ -402,7 +405,8 @@ fn warn_of_external_ips(config: &Config, warnings: &mut Vec<Problem>) {
     }
 }
 
-/// Credentials are taken from one folder only: whoever may configure clusters may not send any file of the switch anywhere.
+/// Checks that credentials are in one folder only, so that nobody who may configure clusters can send any other file of
+/// the switch elsewhere.
 fn check_credentials(config: &Config, folder: &FilePath, problems: &mut Vec<Problem>) {
     for (name, cluster) in &config.clusters {
         let files = match &cluster.source.connection {
