@@ -1,4 +1,4 @@
-//! The release, the definition of the application, and what the application manager made of it.
+//! Checks the release, the definition of the application, and the application manager's view of it.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use super::{Check, typed};
 use crate::gnmi;
 use crate::supervise::chain;
 
-/// A definition: a page of YAML.
+/// Size limit of a definition, which is a page of YAML.
 const DEFINITION_BYTES: u64 = 64 << 10;
 
 const RELOAD: &str = "tools system app-management application app_mgr reload";
 
-/// The definition that the package installs.
+/// Checks the definition that the package installs.
 pub(super) fn definition(path: &Path) -> Check {
     const CHECK: &str = "application definition";
     let purpose = crate::files::Purpose {
@@ -33,7 +33,7 @@ pub(super) fn definition(path: &Path) -> Check {
     }
 }
 
-/// The release, and the application as the switch shows it; with what it answered.
+/// Checks the release, and the application as the switch shows it; also returns what the switch answered.
 pub(super) async fn manager(gnmi: &gnmi::Options, version: &str) -> (Vec<Check>, Option<Value>) {
     let get = async |path: &str| gnmi::get(&gnmi.endpoint, &gnmi.credentials, path).await;
     let release = match get("/system/information/version").await {
@@ -67,7 +67,7 @@ fn application(entry: &Value, version: &str) -> Check {
     }
     let restarts = entry["statistics"]["restart-count"].as_str().unwrap_or("0");
     let mut words = format!("running since {}, {restarts} restarts", text("last-change"));
-    // Read once by the application manager, from the program as it is installed.
+    // The application manager reads the version once, from the program as it is installed.
     let started = entry["version"].as_str().and_then(|line| line.split_whitespace().last());
     if let Some(started) = started {
         words = format!("{words}, version {started}");

@@ -1,4 +1,4 @@
-//! One cluster: its network instance on this switch, and the way to its API server.
+//! Checks one cluster: its network instance on this switch, and the connection to its API server.
 
 use crate::doctor::process::Running;
 use crate::gnmi;
@@ -10,10 +10,10 @@ use crate::supervise::chain;
 
 use super::{Check, Options, committed, filter, typed};
 
-/// Where the package puts what makes kubeconfigs.
+/// The folder with the package's tools for making kubeconfigs.
 const RBAC: &str = "/opt/k8s-services/rbac";
 
-/// Checks a cluster. `gnmi_answers`: the switch can be asked.
+/// Checks a cluster. `gnmi_answers`: whether the switch can be asked.
 pub(super) async fn examine(
     options: &Options,
     running: &Running,
@@ -49,7 +49,7 @@ async fn network_instance(gnmi: &gnmi::Options, cluster: &ClusterName, name: &Ne
     }
 }
 
-/// What remedies are made from.
+/// What remedies need.
 struct Context<'a> {
     name: &'a ClusterName,
     source: &'a Source,
@@ -67,7 +67,7 @@ impl Context<'_> {
         check.after(step.took)
     }
 
-    /// What the doctor may do, the agent may not be able to.
+    /// Returns the check of a passed step. The doctor may have rights that the agent lacks.
     fn passed(&self, stage: Stage, name: String, words: String) -> Check {
         let enters = stage == Stage::Namespace && self.source.network_namespace.is_some();
         if enters && self.running.pid.is_some() && !self.running.may_enter {
@@ -121,7 +121,7 @@ impl Context<'_> {
         }
     }
 
-    /// A new kubeconfig, in place of the one there is.
+    /// Returns commands that replace the kubeconfig by a new one.
     fn make_kubeconfig(&self) -> Vec<String> {
         let make = format!(
             "{RBAC}/make-kubeconfig --name {} --server https://HOST:PORT    # where you administer the cluster",
@@ -139,7 +139,7 @@ impl Context<'_> {
         }
     }
 
-    /// The capability, or doing without.
+    /// Returns commands that add the capability, or make it unnecessary.
     fn capability(&self) -> Vec<String> {
         let edit = "sudo vi /etc/opt/srlinux/appmgr/k8s-services.yml    # capability-bounding-set: [SYS_ADMIN]";
         let without = format!("set / k8s-services cluster {} network-namespace self", self.name);
@@ -147,7 +147,7 @@ impl Context<'_> {
         [edit.to_owned(), reload, "or:".to_owned()].into_iter().chain(committed([without])).collect()
     }
 
-    /// Commands in the network namespace the agent connects from.
+    /// Returns commands to run in the network namespace that the agent connects from.
     fn commands_here(&self, commands: &[&str]) -> Vec<String> {
         let inside = self.source.network_namespace.as_ref().map(|name| format!("sudo ip netns exec {name} "));
         let inside = inside.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The configuration in force, and whether it is saved.
+//! Checks the configuration in force, and whether it is saved.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,26 +15,27 @@ use crate::model::names::{ClusterName, NetworkInstanceName};
 use crate::supervise::chain;
 
 const CHECK: &str = "configuration";
-/// What the agent needs of the configuration. A reload of the application manager may lose what of it is not saved.
+/// The parts of the configuration that the agent needs. A reload of the application manager may lose parts that are not
+/// saved.
 const NEEDED: [&str; 4] = ["/k8s-services", "/system/ndk-server", "/system/grpc-server", "/acl/acl-filter"];
 
-/// What is configured.
+/// The configuration that was read.
 pub(super) struct Read {
-    /// The part of it the agent needs, as gNMI has it, in the order of the paths; `None` where it cannot be read.
+    /// The parts that the agent needs, as gNMI returns them, in the order of the paths; `None` if they cannot be read.
     pub(super) over_gnmi: Option<Vec<Value>>,
-    /// Why not.
+    /// Why they cannot be read.
     error: Option<String>,
     valid: Result<Valid, Vec<Problem>>,
 }
 
-/// Reads the configuration over gNMI; where that fails, the clusters are those of the saved one.
+/// Reads the configuration over gNMI; if that fails, the clusters are those of the saved configuration.
 pub(super) async fn read(gnmi: &gnmi::Options, startup: Option<&Value>, credentials: &Arc<Path>) -> Read {
     let mut error = None;
     let mut over_gnmi = Vec::new();
     for path in NEEDED {
         match gnmi::get_config(&gnmi.endpoint, &gnmi.credentials, path).await {
             Ok(value) => over_gnmi.push(value),
-            // Of the first, all else depends; a release without the others has nothing there to save.
+            // Everything depends on the first path; a release without the others has nothing to save there.
             Err(failed) if over_gnmi.is_empty() => {
                 error = Some(chain(&failed));
                 break;
@@ -49,18 +50,18 @@ pub(super) async fn read(gnmi: &gnmi::Options, startup: Option<&Value>, credenti
 }
 
 impl Read {
-    /// Enabled clusters.
+    /// Returns the enabled clusters.
     pub(super) fn clusters(&self) -> impl Iterator<Item = (&ClusterName, &ClusterConfig)> {
         let clusters = self.valid.iter().flat_map(|valid| &valid.config.clusters);
         clusters.filter(|(_, cluster)| cluster.enabled).map(|(name, cluster)| (name, &**cluster))
     }
 
-    /// The network instances their VIPs live in.
+    /// Returns the network instances of their VIPs.
     pub(super) fn instances(&self) -> BTreeSet<NetworkInstanceName> {
         self.clusters().map(|(_, cluster)| cluster.rules.network_instance.clone()).collect()
     }
 
-    /// How many clusters there are.
+    /// Checks how many clusters there are.
     pub(super) fn check(&self) -> Check {
         if let Some(error) = &self.error {
             return Check::warning(CHECK, format!("it cannot be read: {error}"));
@@ -75,7 +76,7 @@ impl Read {
         }
     }
 
-    /// What of it the agent does not accept.
+    /// Returns a check with everything in the configuration that the agent does not accept.
     pub(super) fn problems(&self) -> Option<Check> {
         let problems = self.valid.as_ref().err()?;
         let list: Vec<String> =
@@ -84,7 +85,8 @@ impl Read {
     }
 }
 
-/// Whether what the agent needs is saved: a reload of the application manager, and a restart, begin with what is.
+/// Checks whether what the agent needs is saved: a reload of the application manager, and a restart, start from the
+/// saved configuration.
 pub(super) fn saved(over_gnmi: Option<&Vec<Value>>, startup: Result<&Value, &String>) -> Check {
     const CHECK: &str = "saved configuration";
     const PROMPT: &str = "a + in the prompt of the CLI says that something is not saved";
@@ -106,7 +108,7 @@ pub(super) fn saved(over_gnmi: Option<&Vec<Value>>, startup: Result<&Value, &Str
     Check::warning(CHECK, words).remedy([typed("save startup")])
 }
 
-/// What stands at a path of a saved configuration, names without prefixes.
+/// Returns the content of a path in a saved configuration, with names without prefixes.
 fn part(startup: &Value, path: &str) -> Value {
     let mut steps = path.split('/').filter(|step| !step.is_empty());
     let bare = |name: &str| name.rsplit(':').next().unwrap_or_default().to_owned();
@@ -117,7 +119,7 @@ fn part(startup: &Value, path: &str) -> Value {
     unprefixed(steps.try_fold(startup.clone(), |value, step| child(&value, step)).unwrap_or_default())
 }
 
-/// Lists in one order, and what is empty left out: the two are not written by the same hand.
+/// Sorts lists and removes empty parts, because the two configurations are written by different programs.
 fn ordered(value: Value) -> Value {
     match value {
         Value::Object(members) => {

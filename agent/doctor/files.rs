@@ -1,4 +1,4 @@
-//! Folders the agent reads and writes, and their modes.
+//! Checks the folders that the agent reads and writes, and their modes.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +8,7 @@ use rustix::fs::{Access, access};
 
 use super::Check;
 
-/// Looks at the folder of credentials and at that of the state file.
+/// Checks the folder of credentials and that of the state file.
 pub(super) fn examine(credentials: &Path, state_file: &Path) -> Vec<Check> {
     vec![secrets(credentials), memory(state_file)]
 }

@@ -1,7 +1,7 @@
-//! The control-plane filter: whether the replies of a server reach the switch's own processes.
+//! Checks the control-plane filter: whether the replies of a server reach the switch's own processes.
 //!
-//! It is stateless, so a reply is a packet like any other: from the server's address and port, to a port that changes with
-//! each connection. The first entry that matches decides.
+//! The filter is stateless, so that a reply is a packet like any other: from the server's address and port, to a port
+//! that changes with each connection. The first matching entry decides.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use super::committed;
 use crate::gnmi;
 use crate::supervise::chain;
 
-/// Where an entry for the agent usually stands: before the factory's last, which drops all else.
+/// The usual place for an entry for the agent: before the factory's last one, which drops everything else.
 const USUAL_ENTRY: u64 = 370;
 /// The sequence id of the factory's last entry.
 const LAST_ENTRY: u64 = 1000;
@@ -20,15 +20,15 @@ const LAST_ENTRY: u64 = 1000;
 /// What the filter does with replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Let in by this entry.
+    /// This entry accepts them.
     Admitted(u64),
-    /// Dropped by this entry.
+    /// This entry drops them.
     Dropped(u64),
-    /// No entry is about them: everything passes.
+    /// No entry matches them, so that everything passes.
     Unfiltered,
 }
 
-/// The finding and the remedy for a server that does not answer in time.
+/// Returns the finding and the remedy for servers that do not answer in time.
 pub(super) async fn examine(gnmi: Option<&gnmi::Options>, servers: &[SocketAddr]) -> (String, Vec<String>) {
     let (mut words, mut lines) = (Vec::new(), Vec::new());
     for server in servers {
@@ -69,7 +69,7 @@ async fn of_server(gnmi: Option<&gnmi::Options>, server: SocketAddr) -> (String,
     }
 }
 
-/// What a filter, as gNMI reads it, does with the replies of a server.
+/// Returns what a filter, as gNMI returns it, does with the replies of a server.
 pub(super) fn verdict(filter: &Value, server: SocketAddr) -> Verdict {
     let mut entries: Vec<&Value> = filter["entry"].as_array().into_iter().flatten().collect();
     entries.sort_by_key(|entry| id(entry));
@@ -81,7 +81,7 @@ pub(super) fn verdict(filter: &Value, server: SocketAddr) -> Verdict {
     }
 }
 
-/// The lines of an entry that lets the replies of a server in, at a free place before the one that drops them.
+/// Returns the lines of an entry that accepts the replies of a server, at a free place before the one that drops them.
 fn entry(server: SocketAddr, filter: &Value) -> Vec<String> {
     let taken: Vec<u64> = filter["entry"].as_array().into_iter().flatten().map(id).collect();
     let before = match verdict(filter, server) {
@@ -116,8 +116,8 @@ fn number(value: &Value) -> Option<u64> {
     }
 }
 
-/// Whether an entry is about replies of a server. One with a condition that is not known here is not: it is about some of
-/// them at most.
+/// Returns whether an entry matches the replies of a server. An entry with an unknown condition does not count: it
+/// matches at most some of them.
 fn matches(wanted: &Value, server: SocketAddr) -> bool {
     let family = family(server);
     only(wanted, &[family, "transport"])
@@ -128,7 +128,7 @@ fn matches(wanted: &Value, server: SocketAddr) -> bool {
         && is_port(&wanted["transport"]["source-port"], server.port())
 }
 
-/// An object has no other members than these.
+/// Returns whether an object has no other members than these.
 fn only(value: &Value, known: &[&str]) -> bool {
     let unknown = |members: &Map<String, Value>| members.keys().any(|name| !known.contains(&name.as_str()));
     !value.as_object().is_some_and(unknown)

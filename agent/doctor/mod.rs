@@ -1,4 +1,5 @@
-//! `k8s-services doctor`: every assumption the agent makes about the switch it runs on, checked, with the remedy.
+//! Implements `k8s-services doctor`: checks every assumption the agent makes about the switch it runs on, and returns
+//! remedies.
 //!
 //! ```text
 //! process        the running agent: its flags, user and capabilities ── the doctor becomes that user
@@ -10,8 +11,8 @@
 //! files          folders and their modes
 //! ```
 //!
-//! It does what the agent does with the agent's own code, and nothing on the switch is changed: gNMI is only read, the
-//! NDK only asked whom it knows, files only looked at. A check is a value; who prints it is elsewhere (`report`).
+//! It does what the agent does, with the agent's own code, and changes nothing on the switch: gNMI is only read, the
+//! NDK is only asked for an id, files are only examined. A check is a value; `report` prints it.
 
 mod application;
 mod cluster;
@@ -37,19 +38,19 @@ use crate::model::names::NetworkInstanceName;
 pub use self::process::{Running, Variable, running};
 pub use self::report::{lines, write};
 
-/// How bad it is.
+/// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// As it should be, or not verifiable from here.
+    /// As it should be, or it cannot be checked from here.
     Ok,
-    /// The agent works, and something is not as it should be.
+    /// The agent works, but something is not as it should be.
     Warning,
-    /// The agent does not work, or not all of it.
+    /// The agent does not work, or only partly.
     Failure,
 }
 
 impl Outcome {
-    /// The word that begins a line.
+    /// Returns the word at the beginning of a line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -58,7 +59,7 @@ impl Outcome {
         }
     }
 
-    /// The exit status of a run with nothing worse than this.
+    /// Returns the exit status of a run in which this is the worst outcome.
     pub fn exit_status(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -68,18 +69,18 @@ impl Outcome {
     }
 }
 
-/// One assumption, and what became of it.
+/// The result of checking one assumption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What was looked at: `NDK`, `API server of c1`.
+    /// What was checked: `NDK`, `API server of c1`.
     pub name: String,
     /// How bad it is.
     pub outcome: Outcome,
     /// What was found, in a sentence.
     pub finding: String,
-    /// What to type, a command a line.
+    /// What to type, one command per line.
     pub remedy: Vec<String>,
-    /// How long it took.
+    /// How long the check took.
     pub took: Duration,
 }
 
@@ -117,7 +118,7 @@ pub struct Options {
     pub ndk: Endpoint,
     /// The on-box gNMI server.
     pub gnmi: gnmi::Options,
-    /// What reaching clusters takes.
+    /// What is needed to reach clusters.
     pub connect: ConnectOptions,
     /// The agent's state file.
     pub state_file: PathBuf,
@@ -127,31 +128,31 @@ pub struct Options {
     pub version: &'static str,
 }
 
-/// All that was found.
+/// Everything that was found.
 #[derive(Clone, Debug, Default)]
 pub struct Examination {
-    /// In the order they were made.
+    /// The checks, in the order they were made.
     pub checks: Vec<Check>,
     /// Answers of the switch, for the report: a title, and JSON without secrets.
     pub answers: Vec<(&'static str, Value)>,
 }
 
 impl Examination {
-    /// The worst outcome.
+    /// Returns the worst outcome.
     pub fn outcome(&self) -> Outcome {
         self.checks.iter().map(|check| check.outcome).max().unwrap_or(Outcome::Ok)
     }
 }
 
-/// Checks everything. `running` is the agent's process, as far as one was found; `startup` the saved configuration, or why it
-/// cannot be read.
+/// Checks everything. `running` is the agent's process, if it was found; `startup` is the saved configuration, or why
+/// it cannot be read.
 pub async fn examine(options: &Options, running: &Running, startup: Result<Value, String>) -> Examination {
     let mut doctor = Doctor { options, running, found: Examination::default() };
     doctor.all(startup).await;
     doctor.found
 }
 
-/// A run.
+/// A run of the doctor.
 struct Doctor<'a> {
     options: &'a Options,
     running: &'a Running,
@@ -164,7 +165,8 @@ impl Doctor<'_> {
         self.add(application::definition(&self.options.definition));
         self.timed(switch::ndk(&self.options.ndk, &self.options.gnmi)).await;
 
-        // The clusters first, as they say which network instances matter; what they need is checked last.
+        // Read the clusters first, because they determine which network instances matter; what they need is checked
+        // last.
         let read =
             configuration::read(&self.options.gnmi, startup.as_ref().ok(), &self.options.connect.credentials).await;
         let instances: BTreeSet<NetworkInstanceName> = read.instances();
@@ -217,12 +219,12 @@ impl Doctor<'_> {
     }
 }
 
-/// How SR Linux's CLI is asked from a shell.
+/// Returns a command of SR Linux's CLI as it is typed in a shell.
 fn typed(command: &str) -> String {
     format!("sr_cli -- \"{command}\"")
 }
 
-/// Lines of configuration, as they are typed.
+/// Returns lines of configuration as they are typed.
 fn committed<T: Into<String>>(lines: impl IntoIterator<Item = T>) -> Vec<String> {
     let begin = std::iter::once("enter candidate".to_owned());
     begin.chain(lines.into_iter().map(Into::into)).chain(std::iter::once("commit save".to_owned())).collect()

@@ -1,7 +1,7 @@
-//! The running agent: the flags it was started with, its user and its capabilities.
+//! Finds the running agent: the flags it was started with, its user and its capabilities.
 //!
-//! The doctor asks with the agent's own flags and as its user, else it would find other sockets, and files readable that
-//! the agent cannot read.
+//! The doctor uses the agent's own flags and user. Otherwise it would find other sockets, and could read files that the
+//! agent cannot.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -15,12 +15,12 @@ const NAME: &str = "k8s-services";
 /// The bit of CAP_SYS_ADMIN.
 const SYS_ADMIN: u64 = 1 << 21;
 
-/// The agent's process, as far as it was found.
+/// The agent's process, if it was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Running {
-    /// Its number; `None` if no process of that name, or more than one, was found.
+    /// Its process id; `None` if no process with the name, or more than one, was found.
     pub pid: Option<u32>,
-    /// Flags from its environment and its command line, in the order in which later ones win.
+    /// Flags from its environment and its command line, in an order in which later ones take precedence.
     pub flags: Vec<OsString>,
     /// Its user.
     pub uid: u32,
@@ -28,14 +28,14 @@ pub struct Running {
     pub gid: u32,
     /// Its further groups.
     pub groups: Vec<u32>,
-    /// It may enter network namespaces.
+    /// Whether it may enter network namespaces.
     pub may_enter: bool,
 }
 
-/// An environment variable, and the flag it stands for.
+/// An environment variable, and the flag that it sets.
 pub type Variable = (OsString, String);
 
-/// Looks at the agent's process: the one of that number, or the only one there is.
+/// Finds the agent's process: the one with this id, or the only one there is.
 pub fn running(pid: Option<u32>, variables: &[Variable]) -> Running {
     if let Some(pid) = pid {
         return read(pid, &folder(pid), variables).unwrap_or_default();
@@ -63,7 +63,7 @@ fn read(pid: u32, folder: &Path, variables: &[Variable]) -> Option<Running> {
     if arguments.iter().any(|word| word == "doctor") {
         return None;
     }
-    // Of a process of somebody else, the environment cannot be read: its command line is most of it.
+    // The environment of another user's process cannot be read, but its command line has most flags.
     let environment = split(&fs::read(folder.join("environ")).unwrap_or_default());
     let from_environment = environment.iter().filter_map(|set| flag(set, variables));
     let flags = from_environment.chain(arguments.iter().cloned()).collect();
@@ -88,7 +88,7 @@ fn split(bytes: &[u8]) -> Vec<OsString> {
         .collect()
 }
 
-/// `K8S_SERVICES_GNMI_USERNAME=x` as `--gnmi-username=x`.
+/// Converts `K8S_SERVICES_GNMI_USERNAME=x` to `--gnmi-username=x`.
 fn flag(set: &OsStr, variables: &[Variable]) -> Option<OsString> {
     let (name, value) = set.to_str()?.split_once('=')?;
     let (_, flag) = variables.iter().find(|(variable, _)| variable == name)?;
@@ -103,7 +103,7 @@ fn numbers(status: &str, name: &str) -> Vec<u32> {
     field(status, name).into_iter().flat_map(str::split_whitespace).filter_map(|word| word.parse().ok()).collect()
 }
 
-/// Whether what follows is seen with the agent's own eyes.
+/// Checks whether the doctor runs as the agent's own user.
 pub(super) fn user(running: &Running) -> Check {
     const CHECK: &str = "agent";
     let own = rustix::process::geteuid().as_raw();

@@ -1,4 +1,4 @@
-//! What was found, as lines for an operator and as one file for whoever helps.
+//! Formats what was found as lines for an operator and as one file for support.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use crate::model::time::Timestamp;
 /// The width of the first word of a line.
 const WORD: usize = 9;
 
-/// A line for each check, with its remedy below it.
+/// Returns one line per check, with its remedy below it.
 pub fn lines(checks: &[Check]) -> String {
     let mut text = String::new();
     for check in checks {
@@ -21,11 +21,11 @@ pub fn lines(checks: &[Check]) -> String {
     text
 }
 
-/// Writes the report: versions, every check with the time it took, and the answers they rest on. No secret is in it: what
-/// it is made from holds none.
+/// Writes the report: versions, every check with the time it took, and the answers that the checks are based on. It
+/// contains no secrets, because its inputs do not.
 ///
 /// # Errors
-/// What writing says.
+/// If writing fails.
 pub fn write(mut to: impl Write, version: &str, found: &Examination) -> io::Result<()> {
     let system = rustix::system::uname();
     writeln!(to, "k8s-services doctor {version}, {:.0}", Timestamp::now())?;

@@ -1,4 +1,4 @@
-//! What stands at `/k8s-services`: whether the module is loaded, whether the agent writes, how it describes itself.
+//! Checks `/k8s-services`: whether the module is loaded, whether the agent writes, and how it describes itself.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ const STATE: &str = "state";
 const RELOAD: &str = "tools system app-management application app_mgr reload";
 const RESTART: &str = "tools system app-management application k8s-services restart";
 
-/// Reads the agent's own state; with the answers.
+/// Checks the agent's own state; also returns the answers.
 pub(super) async fn examine(gnmi: &gnmi::Options) -> (Vec<Check>, Vec<(&'static str, Value)>) {
     let get = async |path: &str| gnmi::get(&gnmi.endpoint, &gnmi.credentials, path).await;
     let oper_state = match get("/k8s-services/oper-state").await {
@@ -64,7 +64,7 @@ fn root(oper_state: &str, reason: Option<&str>, summary: &Value) -> Check {
     }
 }
 
-/// A source that is not in sync; one that is needs no line.
+/// Returns a check for a source that is not in sync; `None` if it is.
 fn source(entry: &Value) -> Option<Check> {
     let (name, state) = (entry["name"].as_str()?, entry["oper-state"].as_str()?);
     if state == "synced" {

@@ -1,4 +1,4 @@
-//! The switch's two servers: the NDK, and gNMI with every path the agent asks for.
+//! Checks the switch's two servers: the NDK, and gNMI with every path that the agent asks for.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,12 @@ use crate::model::adaptation::Refused;
 use crate::model::names::NetworkInstanceName;
 use crate::ndk::{self, AskError};
 
-/// The name of the gNMI server the package's default socket belongs to.
+/// The name of the gNMI server to which the package's default socket belongs.
 const DEFAULT_SERVER: &str = "insecure-mgmt";
-/// How the socket of a gNMI server begins; its name follows.
+/// The beginning of a gNMI server's socket name, which the server's name follows.
 const SOCKET: &str = "sr_grpc_server_";
 
-/// Whether the NDK answers. It is asked whom it knows by the agent's name, which registers nobody.
+/// Checks whether the NDK answers. It is asked for the agent's application id, which registers nothing.
 pub(super) async fn ndk(endpoint: &Endpoint, gnmi: &gnmi::Options) -> Check {
     const CHECK: &str = "NDK";
     match ndk::ask(endpoint).await {
@@ -33,7 +33,7 @@ pub(super) async fn ndk(endpoint: &Endpoint, gnmi: &gnmi::Options) -> Check {
     }
 }
 
-/// Up to 24.10, `system ndk-server` does not exist.
+/// Returns whether `system ndk-server` does not exist, as in releases up to 24.10.
 async fn has_no_switch(gnmi: &gnmi::Options) -> bool {
     let answer = gnmi::get(&gnmi.endpoint, &gnmi.credentials, "/system/ndk-server").await;
     answer.err().and_then(|error| error.refused()).is_some_and(|refused| !refused.paths.is_empty())
@@ -43,16 +43,16 @@ fn restarted() -> [String; 2] {
     ["show system application sdk_mgr", "tools system app-management application sdk_mgr restart"].map(super::typed)
 }
 
-/// What came of asking gNMI.
+/// The result of asking gNMI.
 pub(super) struct Asked {
     pub(super) check: Check,
-    /// It can be asked for more.
+    /// Whether it can be asked for more.
     pub(super) answers: bool,
     /// For the report: the encoding, and what is refused.
     pub(super) paths: Option<Value>,
 }
 
-/// Whether gNMI answers, to these credentials, and takes every request of the agent.
+/// Checks whether gNMI answers, accepts these credentials, and accepts every request of the agent.
 pub(super) async fn gnmi(options: &gnmi::Options, instances: &BTreeSet<NetworkInstanceName>) -> Asked {
     const CHECK: &str = "gNMI";
     let server = server(&options.endpoint);
@@ -110,13 +110,13 @@ fn taken(options: &gnmi::Options, encoding: &str, refused: &Refused) -> Check {
     Check::warning(CHECK, words).remedy(["k8s-services doctor --report report.txt"])
 }
 
-/// The name of the server a socket belongs to.
+/// Returns the name of the server that a socket belongs to.
 fn server(endpoint: &Endpoint) -> String {
     let text = endpoint.to_string();
     text.split_once(SOCKET).map_or(DEFAULT_SERVER, |(_, name)| name).to_owned()
 }
 
-/// The password the switch has, or a server that asks for none.
+/// Returns commands that set the switch's password, or a server that requires none.
 fn credentials(options: &gnmi::Options, server: &str) -> Vec<String> {
     let file = options.credentials.password_file.path().display();
     let write = format!("sudo install -o srlinux -m 0600 /dev/stdin {file}    # type the password, then Ctrl-D");
