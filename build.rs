@@ -1,4 +1,4 @@
-//! Stamps the version.
+//! Stamps the version into the build.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ fn main() {
     println!("cargo:rustc-env=K8S_SERVICES_VERSION={}", version());
 }
 
-/// The package version, and the commit where the build happens in a checkout.
+/// Returns the package version, followed by the commit if the build happens in a checkout.
 fn version() -> String {
     let package = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
     match git(&["rev-parse", "--short=9", "HEAD"]) {
@@ -19,7 +19,7 @@ fn version() -> String {
     }
 }
 
-/// What git says; none outside a checkout.
+/// Returns the output of git; `None` outside a checkout.
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())

@@ -1,21 +1,21 @@
-//! Where sources report what they found out about this switch.
+//! Collects what sources find out about this switch.
 
 use tokio::sync::watch;
 
 use crate::model::adaptation::Adaptation;
 
-/// A way to report; clones report to the same place.
+/// A handle for reporting; clones report to the same receiver.
 #[derive(Clone, Debug)]
 pub struct Adapted(watch::Sender<Adaptation>);
 
 impl Adapted {
-    /// A place where nothing is known yet, and where it is seen.
+    /// Creates a handle, with nothing reported, and the receiver.
     pub fn new() -> (Self, watch::Receiver<Adaptation>) {
         let (sender, seen) = watch::channel(Adaptation::default());
         (Self(sender), seen)
     }
 
-    /// Changes what is known; nobody is woken where it is the same.
+    /// Changes what is known; receivers are only notified if it differs.
     pub fn report(&self, change: impl FnOnce(&mut Adaptation)) {
         self.0.send_if_modified(|known| {
             let before = known.clone();
@@ -26,7 +26,7 @@ impl Adapted {
 }
 
 impl Default for Adapted {
-    /// A place nobody looks at.
+    /// Creates a handle without a receiver.
     fn default() -> Self {
         Self::new().0
     }

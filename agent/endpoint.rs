@@ -1,7 +1,7 @@
-//! Where a gRPC server of the switch is reached, and one connection to it.
+//! Connects to a gRPC server of the switch.
 //!
-//! A connection here is never reopened behind the caller's back: when it is lost, every call on its channel fails. A
-//! server that was restarted has forgotten registrations and subscriptions, so whoever holds a channel must notice.
+//! A connection is never reopened implicitly: when it is lost, every call on its channel fails. A server that was
+//! restarted has forgotten registrations and subscriptions, so the owner of a channel must notice.
 
 use std::fmt;
 use std::io;
@@ -17,12 +17,12 @@ use tokio::net::UnixStream;
 use tonic::transport::Channel;
 use tower::{ServiceExt, service_fn};
 
-/// How long a connection may take to be made.
+/// How long opening a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a TCP peer may be silent before the kernel asks whether it is alive. HTTP/2 pings are not used: gRPC servers
-/// drop clients that ping more often than every five minutes.
+/// How long a TCP peer may be silent before the kernel probes it. HTTP/2 pings are not used: gRPC servers drop clients
+/// that ping more often than every five minutes.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
-/// HTTP/2 windows: a table dump comes in bursts, and the reader is on the same machine.
+/// HTTP/2 window: the dump of a table comes in bursts, and the reader is on the same machine.
 const WINDOW: u32 = 4 << 20;
 
 /// The address of a gRPC server: `unix:///path` or `http://host:port`.
@@ -31,7 +31,7 @@ pub struct Endpoint(Address);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Address {
-    /// The file name may hold a colon: SR Linux names one `sr_sdk_service_manager:50053`.
+    /// The file name may contain a colon: SR Linux names one `sr_sdk_service_manager:50053`.
     Unix(PathBuf),
     Tcp(Uri),
 }
@@ -39,13 +39,13 @@ enum Address {
 /// Why a text is not the address of a gRPC server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// Neither scheme.
+    /// The text has neither scheme.
     #[error("'{0}' is not a server address: write unix:///path/of/socket or http://host:port")]
     Scheme(String),
-    /// A socket path that depends on the working directory, or none.
+    /// The socket path is relative or missing.
     #[error("'{0}' names no absolute path: write unix:///path/of/socket")]
     RelativePath(String),
-    /// Host or port is missing or unreadable, or more follows.
+    /// Host or port is missing or unreadable, or followed by more text.
     #[error("'{0}' is not http://host:port")]
     HostAndPort(String),
 }
@@ -53,31 +53,31 @@ pub enum EndpointError {
 /// Why no connection could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The socket file is not there.
+    /// The socket file does not exist.
     #[error("{endpoint} does not exist")]
     Absent {
-        /// Where.
+        /// The address.
         endpoint: Endpoint,
     },
     /// The socket cannot be connected to.
     #[error("cannot connect to {endpoint}")]
     Socket {
-        /// Where.
+        /// The address.
         endpoint: Endpoint,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Nothing answered in time.
+    /// There was no answer in time.
     #[error("{endpoint} did not answer within {} s", CONNECT_TIMEOUT.as_secs())]
     Timeout {
-        /// Where.
+        /// The address.
         endpoint: Endpoint,
     },
 }
 
 impl Endpoint {
-    /// Connects once. The channel fails for good when the connection is lost.
+    /// Connects once. The channel fails permanently when the connection is lost.
     pub async fn connect(&self) -> Result<Channel, ConnectError> {
         match tokio::time::timeout(CONNECT_TIMEOUT, self.open()).await {
             Ok(result) => result,

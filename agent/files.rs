@@ -1,8 +1,9 @@
-//! Files that say where to go and by whose leave: credentials and configuration, checked when they are opened.
+//! Reads files with credentials and configuration, and checks them when they are opened.
 //!
-//! Whoever can write such a file can send the agent to a server of their own, and a file that is no file can hold a thread
-//! for ever. So the open file is looked at, not its name: regular, of root or of the agent's own user, written by nobody
-//! else, no larger than it can be. Everything here blocks: callers run it beside the runtime.
+//! Anyone who can write these files can send the agent to a server of their own, and opening something other than a
+//! regular file can block a thread indefinitely. So the open file is checked, not its name: it must be regular, belong
+//! to root or to the agent's own user, be writable by nobody else, and not be larger than it can be. Everything here
+//! blocks: callers run it outside the runtime.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -14,18 +15,18 @@ use rustix::fs::OFlags;
 /// Who besides the owner may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readers {
-    /// Anybody: a certificate, a configuration without secrets.
+    /// Anybody: for a certificate, or a configuration without secrets.
     Anybody,
-    /// The group: a secret.
+    /// The group: for a secret.
     Group,
 }
 
-/// What a file is, and what it may be.
+/// The purpose of a file, and what it may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Purpose {
-    /// In words: `kubeconfig`, `token`.
+    /// The purpose in words: `kubeconfig`, `token`.
     pub what: &'static str,
-    /// Its size at most, in bytes.
+    /// Its maximum size, in bytes.
     pub most: u64,
     /// Who may read it.
     pub readers: Readers,
@@ -34,105 +35,105 @@ pub struct Purpose {
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// It is not there.
+    /// The file does not exist.
     #[error("{what} {} does not exist", path.display())]
     Missing {
-        /// What it is.
+        /// The purpose of the file.
         what: &'static str,
         /// Where it should be.
         path: PathBuf,
     },
-    /// It cannot be opened or read.
+    /// The file cannot be opened or read.
     #[error("cannot read {what} {}", path.display())]
     Read {
-        /// What it is.
+        /// The purpose of the file.
         what: &'static str,
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         cause: io::Error,
     },
-    /// A folder, a pipe, a device.
+    /// It is a folder, a pipe or a device.
     #[error("{what} {} is a {found}, not a file", path.display())]
     NoFile {
-        /// What it should be.
+        /// The purpose of the file.
         what: &'static str,
-        /// Where.
+        /// The path.
         path: PathBuf,
         /// What it is instead.
         found: &'static str,
     },
-    /// Larger than such a file can be.
+    /// The file is larger than such a file can be.
     #[error("{what} {} is larger than {most} bytes: is it the right file?", path.display())]
     TooLarge {
-        /// What it should be.
+        /// The purpose of the file.
         what: &'static str,
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// Its size at most.
+        /// Its maximum size.
         most: u64,
     },
-    /// Somebody else's.
+    /// The file belongs to another user.
     #[error("{what} {} belongs to user {owner}, who could change it: chown root {}", path.display(), path.display())]
     Owner {
-        /// What it is.
+        /// The purpose of the file.
         what: &'static str,
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// The user's number.
+        /// The user's id.
         owner: u32,
     },
-    /// Others may write it.
+    /// Others may write the file.
     #[error("{what} {} can be written by others (mode {mode:04o}): chmod go-w {}", path.display(), path.display())]
     Writable {
-        /// What it is.
+        /// The purpose of the file.
         what: &'static str,
-        /// Where.
+        /// The path.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// A secret that everyone on the switch may read.
+    /// The file contains a secret, but everyone on the switch may read it.
     #[error("{what} {} holds a secret and can be read by everyone (mode {mode:04o}): chmod o= {}", path.display(), path.display())]
     Exposed {
-        /// What it is.
+        /// The purpose of the file.
         what: &'static str,
-        /// Where.
+        /// The path.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// Nothing in it.
+    /// The file is empty.
     #[error("{what} {} is empty", path.display())]
     Empty {
-        /// What it should be.
+        /// The purpose of the file.
         what: &'static str,
-        /// Where.
+        /// The path.
         path: PathBuf,
     },
-    /// No text.
+    /// The file is not text.
     #[error("{what} {} is not text", path.display())]
     NoText {
-        /// What it should be.
+        /// The purpose of the file.
         what: &'static str,
-        /// Where.
+        /// The path.
         path: PathBuf,
     },
-    /// Not where credentials may be.
+    /// The file is not where credentials must be.
     #[error("{what} {} is not below {}, where credentials belong: move it there", path.display(), folder.display())]
     Elsewhere {
-        /// What it is.
+        /// The purpose of the file.
         what: &'static str,
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// Where it should be.
+        /// The folder where it should be.
         folder: PathBuf,
     },
 }
 
 impl FileError {
-    /// What to type against it, where one command helps.
+    /// Returns the command that helps, if there is one.
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Owner { path, .. } => Some(format!("sudo chown root {}", path.display())),
@@ -145,16 +146,16 @@ impl FileError {
         }
     }
 
-    /// The file is not there.
+    /// Returns whether the file does not exist.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing { .. })
     }
 }
 
-/// The bytes of a file, and whether a secret may be in it.
+/// The bytes of a file, and whether it may contain a secret.
 #[derive(Debug)]
 pub struct Contents {
-    /// What is in it.
+    /// The content of the file.
     pub bytes: Vec<u8>,
     mode: u32,
     what: &'static str,
@@ -166,7 +167,7 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Permission to read for those who are neither owner nor group.
 const READABLE_BY_OTHERS: u32 = 0o004;
 
-/// What is in a file. Blocks.
+/// Returns the content of a file. Blocks.
 ///
 /// # Errors
 /// [`FileError`] with the remedy.
@@ -176,7 +177,7 @@ pub fn read(path: &Path, purpose: Purpose) -> Result<Contents, FileError> {
         io::ErrorKind::NotFound => FileError::Missing { what, path: path.to_owned() },
         _ => FileError::Read { what, path: path.to_owned(), cause },
     };
-    // Without O_NONBLOCK a pipe is waited for until somebody writes into it.
+    // Without O_NONBLOCK, opening a pipe would wait until somebody writes into it.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let file = File::options().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
@@ -193,7 +194,7 @@ pub fn read(path: &Path, purpose: Purpose) -> Result<Contents, FileError> {
         return Err(FileError::Writable { what, path: path.to_owned(), mode });
     }
     let mut bytes = Vec::new();
-    // The size is not believed: a file may grow, and those of the kernel have none.
+    // The size in the metadata is not reliable: a file may grow, and files of the kernel have none.
     file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > most {
         return Err(FileError::TooLarge { what, path: path.to_owned(), most });
@@ -205,7 +206,7 @@ pub fn read(path: &Path, purpose: Purpose) -> Result<Contents, FileError> {
     Ok(contents)
 }
 
-/// The text in a file, without blanks around it. Blocks.
+/// Returns the text of a file, without surrounding blanks. Blocks.
 ///
 /// # Errors
 /// [`FileError`] with the remedy.
@@ -214,13 +215,13 @@ pub fn text(path: &Path, purpose: Purpose) -> Result<String, FileError> {
 }
 
 impl Contents {
-    /// What a private file would have in it.
+    /// Creates the content of a private file.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn of(bytes: Vec<u8>, purpose: Purpose, path: &Path) -> Self {
         Self { bytes, mode: 0o600, what: purpose.what, path: path.to_owned() }
     }
 
-    /// Refuses it where everyone may read it: for a file that turns out to hold a secret.
+    /// Checks that not everyone may read the file, for a file that turns out to contain a secret.
     ///
     /// # Errors
     /// [`FileError::Exposed`].
@@ -231,10 +232,10 @@ impl Contents {
         Err(FileError::Exposed { what: self.what, path: self.path.clone(), mode: self.mode })
     }
 
-    /// It as text, without blanks around it.
+    /// Returns the content as text, without surrounding blanks.
     ///
     /// # Errors
-    /// It is empty, or no UTF-8.
+    /// If it is empty or not UTF-8.
     pub fn text(&self) -> Result<String, FileError> {
         let (what, path) = (self.what, &self.path);
         let text = str::from_utf8(&self.bytes).map_err(|_| FileError::NoText { what, path: path.clone() })?;
@@ -258,17 +259,17 @@ fn kind(metadata: &fs::Metadata) -> &'static str {
     }
 }
 
-/// Whether a path is below a folder, by its words alone: what links make of it is its owner's to say.
+/// Returns whether a path is below a folder, by its text alone: links are the responsibility of their owner.
 pub fn is_below(path: &Path, folder: &Path) -> bool {
     path.starts_with(folder) && path.components().all(|part| part != Component::ParentDir)
 }
 
-/// What some files looked like: differs when one was written, replaced, came or went, or changed its permissions.
+/// Metadata of some files: it differs if a file was written, replaced, created or removed, or changed its permissions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint(Vec<Option<[i64; 5]>>);
 
 impl Fingerprint {
-    /// How they look now. Blocks.
+    /// Returns the current metadata. Blocks.
     pub fn of(paths: &[PathBuf]) -> Self {
         let look = |path: &PathBuf| {
             let file = fs::metadata(path).ok()?;

@@ -1,7 +1,8 @@
-//! What a fuzzer feeds: bytes from outside, through the decoder they meet, and what comes of them into an engine.
+//! Provides the functions that a fuzzer calls: each passes bytes from outside through their decoder, and the result
+//! into an engine.
 //!
-//! Compiled for tests and for `make fuzz` alone. Whatever these are given, none may panic. A target of `fuzz/` calls each
-//! without end; the tests below call each for a bounded time with damaged seeds of the same corpus.
+//! Compiled only for tests and for `make fuzz`. None of them may panic, whatever the input. A target of `fuzz/` calls
+//! each without end; the tests below call each for a limited time with damaged seeds of the same corpus.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::model::event::{Event, SourceEvent, SourceId};
 use crate::model::names::ClusterName;
 use crate::model::time::Now;
 
-/// A cluster that reads everything that can be read.
+/// A cluster for which everything is read.
 const CONFIGURATION: &[(&str, &str)] = &[
     (
         ".k8s_services.cluster{.name==\"c1\"}",
@@ -40,7 +41,7 @@ fn cluster() -> (ClusterName, Arc<ClusterConfig>) {
     config().clusters.into_iter().next().expect("a cluster is configured")
 }
 
-/// Judges with these events among all it takes to judge; returns how many they were.
+/// Judges these events together with everything else that judging needs; returns their number.
 fn judge(events: Vec<Event>) -> usize {
     let read = events.len();
     let (name, _) = cluster();
@@ -56,36 +57,36 @@ fn judge(events: Vec<Event>) -> usize {
     read
 }
 
-/// A message of the NDK's notification stream.
+/// Reads a message of the NDK's notification stream.
 pub fn ndk(bytes: &[u8]) -> usize {
     let (events, commits) = crate::ndk::fuzz::message(bytes);
     commits.iter().for_each(|changes| commit(changes));
     judge(events) + commits.len()
 }
 
-/// A message of a gNMI subscription.
+/// Reads a message of a gNMI subscription.
 pub fn gnmi_subscription(bytes: &[u8]) -> usize {
     judge(crate::gnmi::fuzz::subscription(bytes))
 }
 
-/// The answer to a Get of the investigator.
+/// Reads the answer to a Get of the investigator.
 pub fn gnmi_answer(bytes: &[u8]) -> usize {
     crate::gnmi::fuzz::answer(bytes)
 }
 
-/// An object of a cluster as JSON, after a byte that says of which kind.
+/// Reads an object of a cluster as JSON, after a byte for its kind.
 pub fn object(bytes: &[u8]) -> usize {
     let (name, cluster) = cluster();
     let events = crate::kubernetes::fuzz::object(&cluster.source, bytes);
     judge(events.into_iter().map(|event| Event::Cluster(name.clone(), event)).collect())
 }
 
-/// A kubeconfig, with tokens and certificates in it.
+/// Reads a kubeconfig, with tokens and certificates in it.
 pub fn kubeconfig(bytes: &[u8]) -> usize {
     crate::kubernetes::fuzz::kubeconfig(bytes)
 }
 
-/// A change of the configuration: path, blank, JSON.
+/// Applies a change of the configuration: path, blank, JSON.
 pub fn configuration(bytes: &[u8]) -> usize {
     let line = String::from_utf8_lossy(bytes);
     let (path, json) = line.split_once(' ').unwrap_or((&line, ""));
@@ -93,14 +94,14 @@ pub fn configuration(bytes: &[u8]) -> usize {
     1
 }
 
-/// A change is refused with a sentence, or taken.
+/// Applies changes, which must be accepted, or refused with a message.
 fn commit(changes: &[ConfigChange]) {
     if let Err(problems) = Assembler::new(Arc::from(Path::new("/"))).apply(0, changes) {
         assert!(!problems.is_empty(), "{changes:?} is refused without a reason");
     }
 }
 
-/// A state file.
+/// Reads a state file.
 pub fn state_file(bytes: &[u8]) -> usize {
     let state = crate::state_file::legible(bytes);
     judge(state.ok().map(Event::Restored).into_iter().collect())
@@ -120,7 +121,7 @@ mod tests {
     use super::damage::{damage, damaged};
     use super::*;
 
-    /// Seeds of a target: what a real peer sends.
+    /// Returns the seeds of a target: what a real peer sends.
     fn corpus(target: &str) -> Vec<Vec<u8>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
         let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -131,7 +132,7 @@ mod tests {
 
     type Target = fn(&[u8]) -> usize;
 
-    /// Every target with the folder of its seeds.
+    /// All targets, each with the folder of its seeds.
     const TARGETS: &[(&str, Target)] = &[
         ("ndk", ndk),
         ("gnmi_subscription", gnmi_subscription),

@@ -1,8 +1,8 @@
-//! What the process gives up before it reads anything: most of what it could do to the switch it runs on.
+//! Drops most of the process's rights on the switch before it reads anything.
 //!
-//! It parses what others send. Should one of them take it over, this is what is left: files of credentials to read, one
-//! folder to write, and sockets. Everything here is before the first thread: a thread has the rights of the one that made
-//! it.
+//! The process parses what others send. If one of them takes it over, only this is left: files of credentials to read,
+//! one folder to write, and sockets. Everything here must run before the first thread is started, because a thread
+//! inherits the rights of the thread that creates it.
 
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,8 @@ use rustix::thread::{
     set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
-/// What resolving names, verifying certificates and entering network namespaces reads. Libraries are here for builds that
-/// load the name service at run time.
+/// What is read for resolving names, verifying certificates and entering network namespaces. Libraries are included for
+/// builds that load the name service at run time.
 const SYSTEM: [&str; 17] = [
     "/etc/hosts",
     "/etc/resolv.conf",
@@ -38,34 +38,35 @@ const SYSTEM: [&str; 17] = [
     "/proc",
 ];
 
-/// The newest Landlock this knows: later ones add what is not used here.
+/// The newest Landlock ABI that is used: later ones add nothing that is needed here.
 const LANDLOCK: ABI = ABI::V3;
 
-/// Why the process cannot give something up.
+/// Why the process cannot drop a right.
 #[derive(Debug, thiserror::Error)]
 pub enum HardenError {
-    /// The kernel says no.
+    /// The kernel refuses.
     #[error("cannot {0}")]
     System(&'static str, #[source] std::io::Error),
-    /// Landlock says no.
+    /// Landlock refuses.
     #[error("cannot restrict the files in reach")]
     Files(#[from] RulesetError),
 }
 
-/// How far the kernel took it.
+/// How far the kernel restricts files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confined {
-    /// Only the files that are needed are in reach.
+    /// Only the files that are needed are accessible.
     Files,
-    /// The kernel has no Landlock: every file its user may read is in reach.
+    /// The kernel has no Landlock: every file that the user may read is accessible.
     No,
 }
 
-/// Gives up: new rights by programs that are started, dumps of memory with secrets in it, and every file but those.
-/// `read` and what is below is read, `write` is read and written.
+/// Prevents the process from gaining rights by executing programs, from dumping memory (which contains secrets), and
+/// from accessing files other than these: `read`, and what is below, may be read; `write`, and what is below, may be
+/// read and written.
 ///
 /// # Errors
-/// [`HardenError`]; the process is as it was, or less able.
+/// [`HardenError`]; the process then has the same rights as before, or fewer.
 pub fn confine(read: &[PathBuf], write: &Path) -> Result<Confined, HardenError> {
     let failed = |what| move |error: rustix::io::Errno| HardenError::System(what, error.into());
     set_no_new_privs(true).map_err(failed("give up new rights"))?;
@@ -83,7 +84,7 @@ fn files(read: &[PathBuf], write: &Path) -> Result<Confined, HardenError> {
     for path in read.iter().map(PathBuf::as_path).chain(SYSTEM.iter().map(Path::new)) {
         rules = allow(rules, path, reading)?;
     }
-    // Where the folder cannot be made now, it may be later, by the agent itself.
+    // If the folder cannot be created now, the agent itself may create it later.
     let (folder, making) = match write.ancestors().find(|folder| folder.is_dir()) {
         Some(folder) if folder != write => (folder, writing | AccessFs::MakeDir),
         _ => (write, writing),
@@ -92,18 +93,18 @@ fn files(read: &[PathBuf], write: &Path) -> Result<Confined, HardenError> {
     Ok(if status.ruleset == RulesetStatus::NotEnforced { Confined::No } else { Confined::Files })
 }
 
-/// Allows something below a path. What is not there now stays out of reach.
+/// Allows access below a path. A path that does not exist now remains inaccessible.
 fn allow(rules: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Result<RulesetCreated, RulesetError> {
     let Ok(fd) = PathFd::new(path) else { return Ok(rules) };
     let access = if path.is_dir() { access } else { access & AccessFs::from_file(LANDLOCK) };
     rules.add_rule(PathBeneath::new(fd, access))
 }
 
-/// Becomes another user, for this thread and all that it makes. Of root's capabilities, the one to enter namespaces stays
-/// where that user may have it.
+/// Becomes another user, for this thread and all threads that it creates. Of root's capabilities, only the one to enter
+/// namespaces is kept, if that user may have it.
 ///
 /// # Errors
-/// [`HardenError::System`], also where this is not root.
+/// [`HardenError::System`], also if the process is not root.
 pub fn become_user(uid: u32, gid: u32, groups: &[u32], may_enter: bool) -> Result<(), HardenError> {
     let failed = |error: rustix::io::Errno| HardenError::System("become the agent's user", error.into());
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
@@ -117,7 +118,7 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32], may_enter: bool) -> Resul
     set_capabilities(None, left).map_err(failed)
 }
 
-/// Gives up the capability to enter namespaces, for this thread and all that it makes.
+/// Drops the capability to enter namespaces, for this thread and all threads that it creates.
 ///
 /// # Errors
 /// [`HardenError::System`].
@@ -133,7 +134,7 @@ pub fn give_up_namespaces() -> Result<(), HardenError> {
     set_capabilities(None, left).map_err(failed)
 }
 
-/// Keeps the capability to enter namespaces for [`with_namespaces`], and does not use it until then.
+/// Keeps the capability to enter namespaces for [`with_namespaces`], but disables it until then.
 ///
 /// # Errors
 /// [`HardenError::System`].
@@ -148,9 +149,9 @@ pub(crate) fn keep_namespaces_for_later() -> Result<(), HardenError> {
     set_capabilities(None, kept).map_err(failed)
 }
 
-/// Uses the capability to enter namespaces for one call, where this thread has it, and drops it again.
+/// Enables the capability to enter namespaces for one call, if this thread has it, and drops it again.
 pub(crate) fn with_namespaces<T>(what: impl FnOnce() -> T) -> T {
-    // Where it cannot be used, the kernel says so when it is missed.
+    // If it cannot be enabled, the call fails with the kernel's error.
     if let Ok(sets) = capabilities(None) {
         let effective = sets.effective | (sets.permitted & CapabilitySet::SYS_ADMIN);
         let _ = set_capabilities(None, CapabilitySets { effective, ..sets });
@@ -168,7 +169,7 @@ mod tests {
     use std::fs;
     use std::io::ErrorKind;
 
-    /// Runs it on a thread of its own, as what is given up is gone for good.
+    /// Runs `what` on a thread of its own, because dropped rights cannot be regained.
     fn apart<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
         std::thread::spawn(what).join().expect("it does not panic")
     }

@@ -1,8 +1,8 @@
-//! `k8s-services`: an NDK agent that says, for every Kubernetes LoadBalancer VIP, whether traffic that enters this
-//! switch reaches a usable endpoint, and why not.
+//! `k8s-services`: an NDK agent that reports, for every Kubernetes LoadBalancer VIP, whether traffic that enters this
+//! switch reaches a usable endpoint, and if not, why.
 //!
-//! Data goes one way: sources ([`ndk`], [`gnmi`], [`kubernetes`], [`config`]) -> events ([`model`]) -> [`engine`] ->
-//! changes -> [`publish`]. [`run`](mod@run) wires them.
+//! Data flows in one direction: sources ([`ndk`], [`gnmi`], [`kubernetes`], [`config`]) -> events ([`model`]) ->
+//! [`engine`] -> changes -> [`publish`]. [`run`](mod@run) wires them.
 
 pub mod adapted;
 pub mod config;

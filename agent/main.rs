@@ -1,4 +1,4 @@
-//! The agent process: flags, logging, signals; and the doctor, which asks what the agent would ask.
+//! Runs the agent process: flags, logging, signals; or the doctor, which asks what the agent would ask.
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
-/// Where the package's folder for credentials is.
+/// The gNMI password file in the package's folder for credentials.
 const GNMI_PASSWORD_FILE: &str = "/etc/opt/srlinux/k8s-services/gnmi-password";
 
 /// The health of every Kubernetes LoadBalancer VIP, as this SR Linux switch sees it.
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
             ExitCode::from(Outcome::Failure.exit_status())
         });
     }
-    // A log that cannot be written is nothing to die of: without this, complaining about it is.
+    // A log that cannot be written must not end the agent, which would happen while reporting that error.
     let log = tracing_subscriber::fmt().with_max_level(args.log_level).with_ansi(false).with_target(false);
     log.log_internal_errors(false).init();
     match start(args) {
@@ -117,7 +117,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The doctor: as the running agent's user, with its flags.
+/// Runs the doctor as the running agent's user, with its flags.
 fn examine(given: Args) -> anyhow::Result<ExitCode> {
     let pid = given.command.as_ref().and_then(|Command::Doctor(asked)| asked.pid);
     let variable = |flag: &clap::Arg| Some((flag.get_env()?.to_owned(), flag.get_long()?.to_owned()));
@@ -125,7 +125,7 @@ fn examine(given: Args) -> anyhow::Result<ExitCode> {
     let running = doctor::running(pid, &variables);
     let args = with_flags_of(&running).unwrap_or(given);
     let Some(Command::Doctor(asked)) = args.command else { anyhow::bail!("nothing is asked") };
-    // As whoever asks, who may write and read elsewhere than the agent.
+    // Opened as the calling user, who may write and read elsewhere than the agent.
     let report =
         asked.report.map(|path| File::create(&path).with_context(|| format!("cannot write {}", path.display())));
     let mut report = report.transpose()?;
@@ -149,7 +149,7 @@ fn examine(given: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let found = runtime.block_on(doctor::examine(&options, &running, startup));
     runtime.shutdown_timeout(FAREWELL);
-    // Whoever closes the pipe has read enough.
+    // A reader that closes the pipe has read enough.
     let _ = std::io::stdout().write_all(doctor::lines(&found.checks).as_bytes());
     if let Some(file) = &mut report {
         doctor::write(file, VERSION, &found).context("the report cannot be written")?;
@@ -157,8 +157,8 @@ fn examine(given: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(found.outcome().exit_status()))
 }
 
-/// The flags of the running agent, then those given to this program, of which the last wins. `None` where another version
-/// runs, whose flags are not known here.
+/// Returns the flags of the running agent, overridden by those given to this program. `None` if another version runs,
+/// whose flags are not known here.
 fn with_flags_of(running: &doctor::Running) -> Option<Args> {
     let mut own: Vec<OsString> = std::env::args_os().collect();
     let place = own.iter().position(|word| word == "doctor")?;
@@ -182,7 +182,8 @@ fn start(args: Args) -> anyhow::Result<()> {
     let credentials = plain(&args.credentials_dir);
     let password_file = password_file(args.gnmi_password_file);
     confine(&credentials, password_file.path(), &args.state_file)?;
-    // The one thread that keeps the right to enter network namespaces, before this one drops it.
+    // The one thread that keeps the right to enter network namespaces must be started before this thread drops that
+    // right.
     let dialers = Dialers::start().context("no thread can be started")?;
     harden::give_up_namespaces()?;
     let options = Options {
@@ -200,18 +201,18 @@ fn start(args: Args) -> anyhow::Result<()> {
         .build()
         .context("the runtime cannot be started")?;
     let ended = runtime.block_on(async { run(options, signals()?).await });
-    // A thread that hangs in a file system that is gone must not keep the process.
+    // A thread that hangs in a missing file system must not keep the process alive.
     runtime.shutdown_timeout(FAREWELL);
     ended
 }
 
-/// Puts all files but those that are needed out of reach.
+/// Makes all files inaccessible except those that are needed.
 fn confine(credentials: &Path, password: &Path, state_file: &Path) -> anyhow::Result<()> {
     let state = state_file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Err(error) = DirBuilder::new().recursive(true).mode(0o750).create(state) {
         tracing::warn!(folder = %state.display(), %error, "the folder of the state file cannot be made");
     }
-    // A password file may be replaced by a new one: its folder is what is read.
+    // A password file may be replaced by a new one, so its folder must be readable.
     let password = password.parent().unwrap_or(Path::new("/"));
     if harden::confine(&[credentials.to_owned(), password.to_owned()], state)? == Confined::No {
         tracing::info!("this kernel has no Landlock: every file the agent's user may read stays in reach");
@@ -219,7 +220,7 @@ fn confine(credentials: &Path, password: &Path, state_file: &Path) -> anyhow::Re
     Ok(())
 }
 
-/// A path without `.` and `..`, by its words.
+/// Returns a path without `.` and `..`, by its text alone.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -235,17 +236,17 @@ fn plain(path: &Path) -> PathBuf {
 /// How long threads may take to end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// SIGXFSZ, sent for a write beyond a limit.
+/// SIGXFSZ, which is sent for a write beyond a limit.
 const FILE_TOO_LARGE: i32 = rustix::process::Signal::XFSZ.as_raw();
 
-/// SIGTERM and SIGINT stop, SIGHUP reads credentials again.
+/// Handles signals: SIGTERM and SIGINT stop the agent, SIGHUP makes it read credentials again.
 fn signals() -> anyhow::Result<Signals> {
     let (stop_sender, stop) = watch::channel(false);
     let (refresh_sender, refresh) = watch::channel(0);
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
     let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
-    // A file that may not grow is an error of the write, not the end of the agent: handled, the signal does no harm.
+    // A file that may not grow makes the write fail, and must not end the agent: once handled, the signal is harmless.
     let mut too_large = signal(SignalKind::from_raw(FILE_TOO_LARGE)).context("SIGXFSZ cannot be handled")?;
     tokio::spawn(async move {
         loop {

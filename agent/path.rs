@@ -1,11 +1,11 @@
-//! Paths of YANG data: elements with ordered keys, read and rendered in every spelling that is met.
+//! Implements paths of YANG data: elements with ordered keys, parsed and rendered in all spellings in use.
 //!
 //! | spelling | example | where |
 //! |---|---|---|
 //! | JS path | `.k8s-services.cluster{.name=="c1"}` | NDK: state, configuration, acknowledgements; hyphens or underscores |
 //! | XPath-like | `/k8s-services/cluster[name=c1]` | gNMI clients, operators, the `resource` of alarms |
 //!
-//! Names of elements and keys are held as YANG has them, with hyphens; values of keys are held raw.
+//! Names of elements and keys are stored as in YANG, with hyphens; values of keys are stored unescaped.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
@@ -39,7 +39,7 @@ pub enum Spelling {
 }
 
 impl Spelling {
-    /// The word for it.
+    /// Returns the word for the spelling.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hyphens => "hyphens",
@@ -48,33 +48,33 @@ impl Spelling {
     }
 }
 
-/// Text that is no path.
+/// A text that is not a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a path at offset {offset}: expected {expected}")]
 pub struct PathError {
-    /// Bytes of the text that could be read.
+    /// Number of bytes of the text that could be parsed.
     pub offset: usize,
-    /// What should have stood there.
+    /// What was expected there.
     pub expected: &'static str,
 }
 
 impl Path {
-    /// A path of these elements.
+    /// Creates a path of these elements.
     pub fn new(elements: Vec<Element>) -> Self {
         Self { elements }
     }
 
-    /// The steps, from the root down.
+    /// Returns the elements, from the root down.
     pub fn elements(&self) -> &[Element] {
         &self.elements
     }
 
-    /// A container, leaf or leaf-list below this node.
+    /// Returns the path of a container, leaf or leaf-list below this node.
     pub fn child(&self, name: impl Into<Name>) -> Self {
         self.with(Element { name: name.into(), keys: Vec::new() })
     }
 
-    /// The entry of a list below this node; keys in the order of the list's `key` statement.
+    /// Returns the path of a list entry below this node; keys are in the order of the list's `key` statement.
     pub fn entry(&self, list: &'static str, keys: &[(&'static str, &dyn Display)]) -> Self {
         let keys = keys.iter().map(|(key, value)| (Name::Borrowed(*key), value.to_string())).collect();
         self.with(Element { name: Name::Borrowed(list), keys })
@@ -87,10 +87,10 @@ impl Path {
         Self { elements }
     }
 
-    /// Reads a JS path, whichever way it spells hyphens.
+    /// Parses a JS path, in either spelling of hyphens.
     ///
     /// # Errors
-    /// With the place where it stops being one.
+    /// The place at which the text is no longer a path.
     pub fn from_js(text: &str) -> Result<Self, PathError> {
         let mut reader = Reader { text, offset: 0 };
         let mut elements = Vec::new();
@@ -100,7 +100,7 @@ impl Path {
         if elements.is_empty() { Err(reader.expected("'.'")) } else { Ok(Self { elements }) }
     }
 
-    /// The path as the NDK takes it.
+    /// Renders the path for the NDK.
     pub fn js(&self, spelling: Spelling) -> String {
         let mut text = String::with_capacity(self.elements.len() * 32);
         for Element { name, keys } in &self.elements {
@@ -122,7 +122,7 @@ impl Path {
 }
 
 impl Display for Path {
-    /// XPath-like. In a value, `]` and `\` are escaped by `\`.
+    /// Writes the XPath-like spelling. In a value, `]` and `\` are escaped by `\`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.elements.is_empty() {
             return f.write_char('/');
@@ -143,7 +143,7 @@ impl Display for Path {
 impl FromStr for Path {
     type Err = PathError;
 
-    /// Reads the XPath-like spelling.
+    /// Parses the XPath-like spelling.
     fn from_str(text: &str) -> Result<Self, PathError> {
         let mut reader = Reader { text, offset: 0 };
         let mut elements = Vec::new();
@@ -154,7 +154,7 @@ impl FromStr for Path {
     }
 }
 
-/// A node name in YANG's spelling.
+/// Returns a node name in YANG's spelling.
 pub fn hyphenated(name: &str) -> String {
     name.replace('_', "-")
 }
@@ -166,7 +166,7 @@ fn push_name(text: &mut String, name: &str, spelling: Spelling) {
     }
 }
 
-/// Appends a value; `end`, which would end it, and `\` are escaped.
+/// Appends a value; escapes `end`, which would end it, and `\`.
 fn push_escaped(text: &mut String, value: &str, end: char) {
     for character in value.chars() {
         if character == end || character == '\\' {
@@ -206,7 +206,7 @@ impl<'a> Reader<'a> {
         if self.take(token) { Ok(()) } else { Err(self.expected(expected)) }
     }
 
-    /// The text up to one of `ends`, or to the end of the path.
+    /// Returns the text up to one of `ends`, or to the end of the path.
     fn until(&mut self, ends: &[char], expected: &'static str) -> Result<&'a str, PathError> {
         let rest = self.rest();
         let end = rest.find(ends).unwrap_or(rest.len());
@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
         if self.take("\"") { self.value_up_to('"', "a closing '\"'") } else { self.unquoted() }
     }
 
-    /// A value and what ends it; in it, `\` takes the next character as it is.
+    /// Parses a value up to `end`, in which `\` escapes the next character.
     fn value_up_to(&mut self, end: char, expected: &'static str) -> Result<String, PathError> {
         let mut value = String::new();
         let mut characters = self.rest().char_indices();

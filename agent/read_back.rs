@@ -1,4 +1,5 @@
-//! State as it stands on the switch, read back over gNMI: whether what is written shows, and what an earlier life left.
+//! Reads state on the switch back over gNMI, to find out whether what was written appears, and what an earlier life
+//! left.
 
 use std::time::Duration;
 
@@ -13,20 +14,20 @@ use crate::model::adaptation::{Asker, Refused};
 use crate::ndk::Registration;
 use crate::publish::Input;
 
-/// When state is looked at after the NDK accepted a write: it goes through the database and the management server first.
-/// The last answer counts.
+/// When state is read after the NDK accepted a write, which first passes through the database and the management
+/// server. The last answer counts.
 const LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(5)];
-/// How long an earlier life's state may stand when a source does not come.
+/// How long state of an earlier life is kept if a source does not sync.
 const LONGEST_SYNC: Duration = Duration::from_secs(30);
-/// The pause before state is read again when gNMI could not.
+/// The pause before state is read again if gNMI failed.
 const RETRY: Duration = Duration::from_secs(60);
 
 /// Reads state, and reports what the server refuses.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
-    /// How.
+    /// How the gNMI server is reached.
     pub(crate) gnmi: gnmi::Options,
-    /// Where it is reported.
+    /// Receives what is found out.
     pub(crate) adapted: Adapted,
 }
 
@@ -40,7 +41,7 @@ impl Reader {
         answer.inspect_err(|error| debug!(%error, path, "state cannot be read back yet")).ok()
     }
 
-    /// Notes what was refused of this path, and forgets what was refused of it before.
+    /// Notes what was refused for this path, instead of what was refused for it before.
     fn note(&self, path: &str, refused: Refused) {
         self.adapted.report(|found| {
             let known = found.refused.entry(Asker::ReadBack).or_default();
@@ -51,25 +52,25 @@ impl Reader {
     }
 }
 
-/// After each acceptance by the NDK: whether `/k8s-services/oper-state` shows. An NDK may accept paths or enumerations in a
-/// form that never shows.
+/// Reads after each acceptance by the NDK whether `/k8s-services/oper-state` appears. An NDK may accept paths or
+/// enumerations in a form that never appears.
 #[derive(Debug)]
 pub(crate) struct Shows {
-    /// How state is read.
+    /// Reads the state.
     pub(crate) reader: Reader,
-    /// The receiver of what was read.
+    /// Receives the result.
     pub(crate) inputs: mpsc::Sender<Input>,
     /// Counts acceptances.
     pub(crate) accepted: watch::Receiver<u64>,
 }
 
 impl Shows {
-    /// Looks until the publisher is gone.
+    /// Runs until the publisher has ended.
     pub(crate) async fn run(mut self) {
         while self.accepted.changed().await.is_ok() {
             let acceptance = *self.accepted.borrow_and_update();
             let mut later = self.accepted.clone();
-            // Another acceptance makes this one meaningless.
+            // Another acceptance makes this one irrelevant.
             let shows = tokio::select! {
                 shows = shows(&self.reader) => shows,
                 _ = later.wait_for(|now| *now != acceptance) => continue,
@@ -81,7 +82,8 @@ impl Shows {
     }
 }
 
-/// Whether the root shows; waits for an answer where gNMI has none, as what was accepted stands until then.
+/// Returns whether the root appears; waits for an answer while gNMI has none, since what was accepted remains valid
+/// until then.
 async fn shows(reader: &Reader) -> bool {
     let begin = Instant::now();
     let mut last = None;
@@ -101,12 +103,12 @@ async fn shows(reader: &Reader) -> bool {
     }
 }
 
-/// The release of SR Linux, read once.
+/// Reads the release of SR Linux once.
 #[derive(Debug)]
 pub(crate) struct Release(pub(crate) Reader);
 
 impl Release {
-    /// Asks until there is an answer, then rests: another release comes with another process.
+    /// Asks until there is an answer, then waits without end: another release means another process.
     pub(crate) async fn run(self) {
         loop {
             if let Some(Value::String(release)) = self.0.get("/system/information/version").await {
@@ -118,27 +120,27 @@ impl Release {
     }
 }
 
-/// After each registration, when the first sync has ended: what stands on the switch, so that what an earlier life left
-/// there is deleted.
+/// Reads, after each registration, what is on the switch when the first sync has ended, so that what an earlier life
+/// left there is deleted.
 #[derive(Debug)]
 pub(crate) struct Leftovers {
-    /// How state is read.
+    /// Reads the state.
     pub(crate) reader: Reader,
-    /// The receiver of what was read.
+    /// Receives the result.
     pub(crate) inputs: mpsc::Sender<Input>,
     /// The current registration.
     pub(crate) registration: watch::Receiver<Option<Registration>>,
-    /// The first sync has ended.
+    /// Whether the first sync has ended.
     pub(crate) settled: watch::Receiver<bool>,
 }
 
 impl Leftovers {
-    /// Looks until there will be no registration any more.
+    /// Runs until there will be no further registration.
     pub(crate) async fn run(mut self) {
         let mut done = None;
         loop {
             let Some(generation) = self.registered(done).await else { return };
-            // A source that does not come must not keep what an earlier life wrote.
+            // A source that does not sync must not keep what an earlier life wrote.
             let _ = tokio::time::timeout(LONGEST_SYNC, self.settled.wait_for(|settled| *settled)).await;
             match self.reader.get("/k8s-services").await {
                 Some(state) => {
@@ -152,7 +154,7 @@ impl Leftovers {
         }
     }
 
-    /// The generation of a registration that is not `done`; `None` when there will be none any more.
+    /// Waits for a registration other than `done`, and returns its generation; `None` if there will be no further one.
     async fn registered(&mut self, done: Option<u64>) -> Option<u64> {
         let generation = |now: &Option<Registration>| now.as_ref().map(|now| now.generation);
         let is_new = |now: &Option<Registration>| generation(now).is_some_and(|now| Some(now) != done);

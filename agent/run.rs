@@ -1,4 +1,4 @@
-//! The wiring: which tasks there are, and what flows between them.
+//! Wires the agent together: its tasks, and the channels between them.
 //!
 //! ```text
 //!   NDK ══ session ───────────┐
@@ -17,8 +17,8 @@
 //!   session, engine, gNMI client, read-back ── watch<Adaptation> ── Input ──► publisher
 //! ```
 //!
-//! Data goes one way. The engine has one owner, which takes in what has arrived before it evaluates once, so that a
-//! burst costs one evaluation. Every channel is bounded: a source that is faster than the engine waits.
+//! Data flows in one direction. The engine has one owner, which ingests everything that has arrived before it evaluates
+//! once, so that a burst costs one evaluation. Every channel is bounded: a source that is faster than the engine waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -54,15 +54,15 @@ use crate::state_file::StateFile;
 use crate::supervise::stopped;
 use crate::syslog::Syslog;
 
-/// Messages between sources and engine: a message may be a batch of hundreds of routes, so few of them buffer much.
+/// Messages between sources and engine. A message may be a batch of hundreds of routes, so that a few buffer a lot.
 const EVENTS: usize = 256;
-/// Changes between engine and publisher; the publisher always takes them in, so few are enough.
+/// Messages between engine and publisher. The publisher always receives them, so that a few are enough.
 const INPUTS: usize = 64;
-/// Changes of alarms that syslog and clusters may be behind; more are left out there, never waited for.
+/// Changes of alarms that syslog and clusters may be behind. Further ones are dropped there; nothing waits.
 const NOTICES: usize = 1024;
 /// Commits between session and configurator; the switch makes one at a time.
 const COMMITS: usize = 4;
-/// Events taken in before an evaluation at most, so that a flood does not delay the first of them forever.
+/// Most events that are ingested before an evaluation, so that a flood does not delay the first of them indefinitely.
 const BURST: usize = 256;
 /// How often freshness and counters are written.
 const FRESHNESS: Duration = Duration::from_secs(10);
@@ -76,7 +76,7 @@ pub struct Options {
     pub ndk: ndk::Options,
     /// The on-box gNMI server.
     pub gnmi: gnmi::Options,
-    /// What must outlive a restart.
+    /// The file with what must outlive a restart.
     pub state_file: StateFile,
     /// The socket of the syslog daemon; `None` turns it off.
     pub syslog: Option<PathBuf>,
@@ -84,14 +84,14 @@ pub struct Options {
     pub leaf: String,
     /// What the clusters' sources may use.
     pub connect: ConnectOptions,
-    /// What stands in `/k8s-services/version`.
+    /// The value of `/k8s-services/version`.
     pub version: &'static str,
 }
 
 /// Signals from outside.
 #[derive(Clone, Debug)]
 pub struct Signals {
-    /// True: unregister and end.
+    /// True if the agent must unregister and end.
     pub stop: watch::Receiver<bool>,
     /// Changes with each request to read credentials again.
     pub refresh: watch::Receiver<u64>,
@@ -100,7 +100,7 @@ pub struct Signals {
 /// Runs the agent until it is asked to stop.
 ///
 /// # Errors
-/// When a task ends that never should; app_mgr starts the agent again.
+/// If a task ends that should not; app_mgr starts the agent again.
 pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     let Options { ndk, gnmi, state_file, syslog, leaf, connect, version } = options;
     let Signals { mut stop, refresh } = signals;
@@ -171,13 +171,13 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a task that should never end, and names it when it does.
+/// Runs a task that should not end, and returns its name if it does.
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
     task.await;
     name
 }
 
-/// The engine and what it is connected to.
+/// The engine and its channels.
 struct EngineTask {
     engine: Engine,
     started: Instant,
@@ -207,7 +207,7 @@ impl EngineTask {
             tokio::select! {
                 biased;
                 () = stopped(&mut stop) => {
-                    // The last word for the state file, which is written before the process ends.
+                    // The final state for the state file, which is written before the process ends.
                     self.persistent.send_replace(self.engine.persistent_state(self.now()));
                     drop(self.persistent);
                     return std::future::pending().await;
@@ -240,7 +240,7 @@ impl EngineTask {
         Now { elapsed: self.started.elapsed(), wall: Timestamp::now() }
     }
 
-    /// What has arrived meanwhile is taken in before the one evaluation.
+    /// Ingests an event and everything that has arrived in the meantime, before one evaluation.
     fn absorb_burst(&mut self, first: Event, events: &mut mpsc::Receiver<Event>) {
         let now = self.now();
         self.engine.ingest(now, first);
@@ -250,7 +250,7 @@ impl EngineTask {
         }
     }
 
-    /// False when nobody listens any more.
+    /// Sends changes to their receivers; returns false if nobody receives them any more.
     async fn pass_on(&mut self, changes: Vec<Change>, sources: &mut BTreeMap<SourceId, SourceState>) -> bool {
         for change in &changes {
             match change {
@@ -264,7 +264,7 @@ impl EngineTask {
         }
         let all_synced = !sources.is_empty() && sources.values().all(|state| *state == SourceState::Synced);
         self.inputs.send(Input::Changes(changes)).await.is_ok() && {
-            // After the changes: what is synced is on its way to the switch before leftovers are looked for.
+            // After the changes: what is synced must be on its way to the switch before leftovers are looked for.
             self.settled.send_if_modified(|settled| !std::mem::replace(settled, *settled || all_synced) && all_synced);
             true
         }
@@ -278,7 +278,7 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// From commits to a configuration in force.
+/// Turns commits into a configuration in force.
 struct Configurator {
     assembler: Assembler,
     events: mpsc::Sender<Event>,
@@ -308,14 +308,14 @@ impl Configurator {
                     Verdict::Rejected(problems)
                 }
             };
-            // A session that is gone needs no answer: the next one gets the whole configuration again.
+            // A session that has ended needs no answer: the next one receives the whole configuration again.
             if answer.send(verdict).is_err() {
                 debug!(commit = sequence, "nobody waits for the verdict on this commit");
             }
         }
     }
 
-    /// The engine first: a source that starts finds its cluster known.
+    /// Puts a configuration in force: first in the engine, so that it knows the cluster of every source that starts.
     async fn put_in_force(&self, next: Config) -> Result<(), mpsc::error::SendError<Event>> {
         let next = Arc::new(next);
         let in_use = next.clusters.values().filter(|cluster| cluster.enabled);
@@ -328,7 +328,7 @@ impl Configurator {
     }
 }
 
-/// One task a cluster, started and stopped as the configuration says.
+/// Runs one task per cluster, started and stopped according to the configuration.
 struct Clusters {
     events: mpsc::Sender<Event>,
     refresh: watch::Receiver<u64>,
@@ -348,7 +348,7 @@ impl Clusters {
         }
     }
 
-    /// Stops what is not wanted or wanted otherwise, starts what is missing, leaves the rest alone.
+    /// Stops tasks whose configuration was removed or changed, starts missing ones, and leaves the others alone.
     fn adopt(&mut self, config: &Config) {
         let wanted = |name: &ClusterName| config.clusters.get(name).filter(|cluster| config.enabled && cluster.enabled);
         self.running.retain(|name, (current, task)| {
@@ -379,7 +379,7 @@ impl Drop for Clusters {
     }
 }
 
-/// What the sources found out about this switch goes to the publisher.
+/// Passes what the sources found out about this switch to the publisher.
 async fn report(mut adaptation: watch::Receiver<Adaptation>, inputs: mpsc::Sender<Input>) {
     while adaptation.changed().await.is_ok() {
         let found = adaptation.borrow_and_update().clone();

@@ -1,6 +1,6 @@
-//! What must outlive the process: a small file, replaced atomically.
+//! Stores what must outlive the process in a small file, which is replaced atomically.
 //!
-//! Absent or unreadable, only that state is lost; a file that cannot be written is tried again and logged once.
+//! If the file is absent or unreadable, only that state is lost. A failed write is retried, and logged once.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -17,9 +17,10 @@ use crate::model::alarm::{AlarmKey, AlarmRecord, AlarmView};
 use crate::model::persistent::PersistentState;
 use crate::supervise::{Backoff, chain};
 
-/// It is trusted as credentials are: who can write it can make alarms up. Thousands of alarms fit many times.
+/// The file is checked like credentials, because anyone who can write it can invent alarms. Thousands of alarms fit
+/// many times over.
 const STATE_FILE: Purpose = Purpose { what: "state file", most: 64 << 20, readers: Readers::Anybody };
-/// Pauses between tries after a failed write, doubled from the first to the longest.
+/// Pauses before retries of a failed write: the first, doubled up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
@@ -30,12 +31,12 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    /// The file at `path`.
+    /// Returns the file at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// The state an earlier life saved; empty when there is no file, or none that can be read.
+    /// Returns the state that an earlier life saved; empty if there is no file, or if it cannot be read.
     pub fn load(&self) -> PersistentState {
         let text = match files::read(&self.path, STATE_FILE) {
             Ok(contents) => contents.bytes,
@@ -51,12 +52,12 @@ impl StateFile {
         })
     }
 
-    /// Writes each new state until the sender is gone, the last one included.
+    /// Writes each new state until the sender is dropped, including the last one.
     pub async fn keep(self, mut states: watch::Receiver<PersistentState>) {
         let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
         let mut failing = false;
         loop {
-            // A failed write is tried again after a pause, with the newest state, and once more at the end.
+            // A failed write is retried after a pause, with the newest state, and once more at the end.
             let open = match failing {
                 true => tokio::time::timeout(backoff.pause(), states.changed()).await.unwrap_or(Ok(())),
                 false => states.changed().await,
@@ -87,7 +88,7 @@ impl StateFile {
     }
 }
 
-/// What this release understands: an alarm of a later one must not cost the rest.
+/// Parses what this release understands: an unknown alarm of a later release must not lose the rest.
 pub(crate) fn legible(text: &[u8]) -> serde_json::Result<PersistentState> {
     fn keep<T: DeserializeOwned>(file: &mut serde_json::Value, member: &str) {
         if let Some(entries) = file.get_mut(member).and_then(|entries| entries.as_array_mut()) {
@@ -100,24 +101,24 @@ pub(crate) fn legible(text: &[u8]) -> serde_json::Result<PersistentState> {
     serde_json::from_value(file)
 }
 
-/// Writes beside the file, then puts it in its place: a reader sees the old one or the new one, whole.
+/// Writes a new file and then renames it, so that a reader sees the complete old or new file.
 fn save(path: &Path, state: &PersistentState) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let written = write(Path::new(&beside), state).and_then(|()| std::fs::rename(&beside, path));
-    // Without this, a power cut may leave the old name or none.
+    // Without this, the file may be missing or old after a power cut.
     let written = written.and_then(|()| File::open(folder)?.sync_all());
     if written.is_err() {
-        // Half a file is of no use, and takes room on a disk that may be full.
+        // An incomplete file is useless, and takes space on a disk that may be full.
         let _ = std::fs::remove_file(&beside);
     }
     written
 }
 
 fn write(path: &Path, state: &PersistentState) -> io::Result<()> {
-    // What an earlier life left half-written, or what somebody put there for the agent to overwrite.
+    // The file may be a half-written one of an earlier life, or one that was put there for the agent to overwrite.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -1,4 +1,4 @@
-//! What every supervised loop needs: a growing pause, a stop signal, and logs that do not repeat.
+//! Provides what every supervised loop needs: growing pauses, a stop signal, and logs that do not repeat.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 use crate::model::text::{LONGEST, printable};
 
-/// Pauses between attempts: doubled from the first to the longest, back to the first after success.
+/// Pauses between attempts: doubled from the first to the longest, and back to the first after a success.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -19,25 +19,25 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses from `first` to `longest`.
+    /// Creates pauses from `first` to `longest`.
     pub fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, next: first }
     }
 
-    /// The pause before the next attempt.
+    /// Returns the pause before the next attempt.
     pub fn pause(&mut self) -> Duration {
         let pause = self.next.min(self.longest);
         self.next = pause.saturating_mul(2).min(self.longest);
         pause
     }
 
-    /// The last attempt worked: the next pause is the shortest again.
+    /// Notes that the last attempt succeeded, so that the next pause is the shortest again.
     pub fn reset(&mut self) {
         self.next = self.first;
     }
 }
 
-/// What keeps something out of reach: each reason is logged and reported once, not at every attempt.
+/// An outage: each of its reasons is logged and reported once, not at every attempt.
 #[derive(Clone, Debug)]
 pub struct Outage {
     what: &'static str,
@@ -45,12 +45,12 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// Nothing is known to be wrong. `what` begins the log line: `the NDK`.
+    /// Creates an outage that has not begun. `what` begins the log line: `the NDK`.
     pub fn new(what: &'static str) -> Self {
         Self { what, reason: None }
     }
 
-    /// An attempt failed; returns the reason if it is another one than last time.
+    /// Notes a failed attempt; returns the reason if it differs from the last one.
     pub fn failed(&mut self, reason: String) -> Option<Arc<str>> {
         if self.reason.as_ref() == Some(&reason) {
             debug!(reason, "{} does not answer yet", self.what);
@@ -62,7 +62,7 @@ impl Outage {
         Some(reported)
     }
 
-    /// It is within reach again.
+    /// Notes the end of the outage.
     pub fn is_over(&mut self) {
         self.reason = None;
     }
@@ -70,11 +70,11 @@ impl Outage {
 
 /// Waits for the stop signal. A dropped sender counts as one.
 pub async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error says that the sender is gone.
+    // An error means that the sender was dropped.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Lets one log line through per interval and counts the others.
+/// Permits one log line per interval and counts the others.
 #[derive(Clone, Debug)]
 pub struct Throttle {
     interval: Duration,
@@ -83,12 +83,12 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// At most one line per `interval`.
+    /// Permits at most one line per `interval`.
     pub fn new(interval: Duration) -> Self {
         Self { interval, last: None, held_back: 0 }
     }
 
-    /// Whether to log now, and how many were held back since the last line.
+    /// Returns whether to log now: if so, how many lines were held back since the last one.
     pub fn admit(&mut self, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now.duration_since(last) < self.interval) {
             self.held_back += 1;
@@ -99,11 +99,11 @@ impl Throttle {
     }
 }
 
-/// The longest sentence an error and its causes make, in characters.
+/// The longest text of an error and its causes, in characters.
 const LONGEST_CHAIN: usize = 1000;
 
-/// An error and its causes in one printable line: what a library draws below its first line is left out, and what it quotes
-/// is cut.
+/// Returns an error and its causes in one printable line. What a library writes below its first line is left out, and
+/// long quotations are cut.
 pub fn chain(error: &dyn Error) -> String {
     let first_line = |error: &dyn Error| printable(&error.to_string(), LONGEST_CHAIN).trim_end_matches(':').to_owned();
     let mut text = first_line(error);
@@ -120,7 +120,7 @@ pub fn chain(error: &dyn Error) -> String {
     printable(&text, LONGEST_CHAIN)
 }
 
-/// A gRPC status in words: what the server said, else what its code means.
+/// Describes a gRPC status: what the server said, otherwise the meaning of its code.
 pub fn words(status: &tonic::Status) -> String {
     match status.message() {
         "" => status.code().description().to_owned(),

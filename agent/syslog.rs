@@ -1,13 +1,14 @@
-//! Alarms on syslog: one structured line for each that is raised, changes its severity or is cleared.
+//! Writes alarms to syslog: one structured line for each that is raised, changes its severity or is cleared.
 //!
 //! ```text
 //! alarm-raised severity=critical type=vip-route-missing owner=network cause=peer-shutdown affected=1 id="vip-route-missing/c1/default/web/1.1.1.100"
 //! resource="/k8s-services/cluster[name=c1]/..." raised=2026-01-02T03:04:05.678Z occurrences=1 text="VIP 1.1.1.100 ..."
 //! ```
 //!
-//! (One line; broken here to be read; `cause=` only where it is known.) `alarm-changed` says the same, `alarm-cleared` adds `cleared=` and `because=`.
-//! `alarms-omitted` counts what was left out of a flood. Facility local7, as NDK applications use it, tag `k8s-services`, to
-//! the local syslog socket in the form of RFC 3164 that syslog(3) writes.
+//! This is one line, split here for reading; `cause=` is present only if the cause is known. `alarm-changed` has the
+//! same fields, `alarm-cleared` adds `cleared=` and `because=`. `alarms-omitted` counts what was left out of a flood.
+//! Lines go to the local syslog socket with facility local7, like those of other NDK applications, and tag
+//! `k8s-services`, in the form of RFC 3164 that syslog(3) writes.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -24,27 +25,27 @@ use crate::tree;
 
 const TAG: &str = "k8s-services";
 const LOCAL7: u8 = 23;
-/// A syslog daemon that takes longer than this for one line is as good as gone.
+/// How long a syslog daemon may take for one line before it counts as gone.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The longest line, in bytes: what daemons take whole (RFC 5424 section 6.1 asks for 2048).
+/// The longest line, in bytes, that daemons accept in full (RFC 5424 section 6.1 asks for 2048).
 const LONGEST_LINE: usize = 2048;
 
-/// Where lines go.
+/// Writes lines to syslog.
 #[derive(Debug)]
 pub struct Syslog {
-    /// The datagram socket of the syslog daemon; with `None` lines go to the log of the agent instead.
+    /// The datagram socket of the syslog daemon; if `None`, lines go to the log of the agent instead.
     path: Option<PathBuf>,
     socket: Option<UnixDatagram>,
     failing: bool,
 }
 
 impl Syslog {
-    /// Lines to the socket at `path` (`/dev/log`); `None` turns syslog off.
+    /// Creates a writer to the socket at `path` (`/dev/log`); `None` turns syslog off.
     pub fn new(path: Option<PathBuf>) -> Self {
         Self { path, socket: None, failing: false }
     }
 
-    /// Writes every notification until the sender is gone.
+    /// Writes every notification until the sender is dropped.
     pub async fn run(mut self, mut notifications: broadcast::Receiver<Arc<AlarmNotification>>) {
         loop {
             match notifications.recv().await {
@@ -87,10 +88,10 @@ impl Syslog {
         }
     }
 
-    /// False when syslog is turned off.
+    /// Sends a line; returns false if syslog is turned off.
     async fn send(&mut self, datagram: &[u8]) -> std::io::Result<bool> {
         let Some(path) = &self.path else { return Ok(false) };
-        // A daemon that was restarted closed the old socket.
+        // A restarted daemon has closed the old socket.
         if let Some(socket) = &self.socket
             && let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, socket.send(datagram)).await
         {
@@ -125,7 +126,7 @@ fn priority(notification: &AlarmNotification) -> Priority {
 /// A datagram: priority, time, tag and process, then the line.
 struct Frame {
     text: String,
-    /// Where the line begins.
+    /// Where the line begins, in bytes.
     header: usize,
 }
 
@@ -139,7 +140,7 @@ fn frame(priority: Priority, now: Timestamp, line: &str) -> Frame {
     Frame { text, header }
 }
 
-/// What is written of a notification; `None` for members of an alarm that stays.
+/// Returns the line for a notification; `None` for changed members of an alarm that stays.
 fn line(notification: &AlarmNotification) -> Option<String> {
     let AlarmNotification { key, alarm, event, .. } = notification;
     let name = match event {
@@ -168,7 +169,7 @@ fn line(notification: &AlarmNotification) -> Option<String> {
     Some(line)
 }
 
-/// What was left out before this notification.
+/// Returns the line about notifications that were omitted before this one.
 fn omitted(notification: &AlarmNotification) -> Option<String> {
     let count = notification.omitted;
     let whose = match notification.key.resource.cluster() {
@@ -186,7 +187,7 @@ fn at(time: Timestamp) -> impl std::fmt::Display {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
 }
 
-/// ` name="value"`, with what would end the value or the line escaped.
+/// Appends ` name="value"`, and escapes what would end the value or the line.
 fn quoted(line: &mut String, name: &str, value: &str) {
     let _ = write!(line, " {name}=\"");
     for character in value.chars() {

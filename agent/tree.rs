@@ -1,7 +1,7 @@
-//! The product's tree, `/k8s-services`: one table of its nodes, and the paths of what is in it.
+//! Defines the product's tree, `/k8s-services`: one table of its nodes, and functions for paths in it.
 //!
-//! Publisher, leftovers and configuration read this table; a test holds it against the YANG module, node by node, so that
-//! none of them can forget a list or a leaf.
+//! Publisher, leftovers and configuration use this table. A test compares it with the YANG module, node by node, so
+//! that none of them can forget a list or a leaf.
 
 use std::net::IpAddr;
 
@@ -14,24 +14,24 @@ use crate::path::{Element, Path};
 /// A node of the tree.
 #[derive(Debug)]
 pub struct Node {
-    /// As YANG names it.
+    /// Its name in YANG.
     pub name: &'static str,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// An operator can set it.
+    /// Whether an operator can set it.
     pub config: bool,
-    /// What is below it, in the order of the module.
+    /// Its children, in the order of the module.
     pub children: &'static [Node],
 }
 
 /// The kind of a [`Node`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A container: it stands in the JSON of the node above.
+    /// A container, which is part of its parent's JSON.
     Container,
-    /// A list, with its keys: each entry has a path of its own.
+    /// A list, with its keys. Each entry has a path of its own.
     List(&'static [&'static str]),
-    /// A list inside a container that stands in the JSON of the root: its entries stand there, too.
+    /// A list inside a container of the root, whose entries are part of the root's JSON.
     InlineList(&'static [&'static str]),
     /// A leaf.
     Leaf(Type),
@@ -39,12 +39,12 @@ pub enum Kind {
     LeafList(Type),
 }
 
-/// The type of a leaf, as far as writing and reading it differ.
+/// The type of a leaf, if it makes a difference for writing and reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     /// Text of any kind: strings, addresses, prefixes, paths of files.
     Text,
-    /// An unsigned number of so many bits; 64 bits stand as text in JSON (RFC 7951 section 6.1).
+    /// An unsigned number with this many bits; 64-bit numbers are text in JSON (RFC 7951 section 6.1).
     Number(u8),
     /// A boolean.
     Flag,
@@ -55,12 +55,12 @@ pub enum Type {
 }
 
 impl Node {
-    /// The node below this one.
+    /// Returns the child with a name.
     pub fn child(&self, name: &str) -> Option<&'static Node> {
         self.children.iter().find(|child| child.name == name)
     }
 
-    /// The node a path leads to, from the root of the data tree; keys must be those of its lists.
+    /// Returns the node that a path leads to, from the root of the data tree; keys must be those of its lists.
     pub fn find(path: &Path) -> Option<&'static Node> {
         let (first, below) = path.elements().split_first()?;
         let top = Some(&ROOT).filter(|root| root.fits(first));
@@ -122,7 +122,7 @@ const fn container(name: &'static str, children: &'static [Node]) -> Node {
     Node { name, kind: Kind::Container, config: false, children }
 }
 
-/// A node an operator can set.
+/// Makes a node configurable.
 const fn rw(node: Node) -> Node {
     Node { config: true, ..node }
 }
@@ -387,52 +387,52 @@ const STATISTICS: Node = container(
     ],
 );
 
-/// `/k8s-services`.
+/// Returns `/k8s-services`.
 pub fn root() -> Path {
     Path::default().child(ROOT.name)
 }
 
-/// `/k8s-services/cluster`.
+/// Returns `/k8s-services/cluster`.
 pub fn cluster(name: &ClusterName) -> Path {
     root().entry("cluster", &[("name", name)])
 }
 
-/// `/k8s-services/cluster/node`.
+/// Returns `/k8s-services/cluster/node`.
 pub fn node(cluster: &ClusterName, name: &NodeName) -> Path {
     self::cluster(cluster).entry("node", &[("name", name)])
 }
 
-/// `/k8s-services/cluster/service`.
+/// Returns `/k8s-services/cluster/service`.
 pub fn service(cluster: &ClusterName, key: &ServiceKey) -> Path {
     self::cluster(cluster).entry("service", &[("namespace", &key.namespace), ("name", &key.name)])
 }
 
-/// `vip` of a service.
+/// Returns the path of a `vip` of a service.
 pub fn vip(service: &Path, address: &IpAddr) -> Path {
     service.entry("vip", &[("address", address)])
 }
 
-/// `/k8s-services/orphan-route`.
+/// Returns `/k8s-services/orphan-route`.
 pub fn orphan_route(route: &RouteKey) -> Path {
     root().entry("orphan-route", &[("network-instance", &route.network_instance), ("prefix", &route.prefix)])
 }
 
-/// `/k8s-services/alarm`.
+/// Returns `/k8s-services/alarm`.
 pub fn alarm(key: &AlarmKey) -> Path {
     root().entry("alarm", &[("id", key)])
 }
 
-/// `/k8s-services/alarm-history`.
+/// Returns `/k8s-services/alarm-history`.
 pub fn alarm_history(sequence: u64) -> Path {
     root().entry("alarm-history", &[("sequence", &sequence)])
 }
 
-/// `/k8s-services/summary/source`.
+/// Returns `/k8s-services/summary/source`.
 pub fn source(source: &SourceId) -> Path {
     root().child("summary").entry("source", &[("name", source)])
 }
 
-/// Where what an alarm is about stands.
+/// Returns the path of the resource that an alarm is about.
 pub fn resource(resource: &Resource) -> Path {
     match resource {
         Resource::Cluster(name) => cluster(name),
@@ -441,7 +441,7 @@ pub fn resource(resource: &Resource) -> Path {
         Resource::Vip(cluster, key, address) => vip(&service(cluster, key), address),
         Resource::Source(id) => source(id),
         Resource::Orphan(route) => orphan_route(route),
-        // The route table of the network instance holds the address, whatever the release names the way to it.
+        // The address is in a route table of the network instance, whose path below depends on the release.
         Resource::NetworkInstance(name) | Resource::Address(name, _) => {
             Path::default().entry("network-instance", &[("name", name)])
         }
