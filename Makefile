@@ -7,6 +7,8 @@ RUN      ?= target/lab/$(LAB)
 RELEASE  ?= default
 # What else `srl-sim up` is to know: ARGS='--page-port 57580' where a port is taken.
 ARGS     ?=
+# How long the tests of `make e2e` may take, with their build: a test that hangs is named rather than waited for.
+BOUND     = 40m
 # Which Kubernetes `make e2e` takes: the newest, or an older one by KUBERNETES=1.27.
 KUBERNETES ?=
 # Where cargo builds.
@@ -126,8 +128,12 @@ e2e: deps ## The agent against FRR, Kubernetes and more, in network namespaces; 
 	@packaging/need-promtool target/promtool
 	-@tests/e2e/peers/need $(BUILT)
 	@mkdir -p $(TARGET)
-	K8S_SERVICES_REQUIRE_PEERS=$(REQUIRE) K8S_SERVICES_KUBERNETES=$(KUBERNETES) bash -o pipefail -c \
-		'cargo test --workspace --test e2e 2>&1 | tee $(TARGET)/e2e.log'
+	@K8S_SERVICES_REQUIRE_PEERS=$(REQUIRE) K8S_SERVICES_KUBERNETES=$(KUBERNETES) bash -o pipefail -c \
+		'timeout --verbose $(BOUND) cargo test --workspace --test e2e 2>&1 | tee $(TARGET)/e2e.log' || { \
+		sed -n 's/^test \(.*\) has been running for over.*/\1/p' $(TARGET)/e2e.log | while read -r test; do \
+			grep -qF "test $$test ... " $(TARGET)/e2e.log || echo "e2e: $$test did not end"; \
+		done; \
+		exit 1; }
 	@echo "e2e: $$(grep -c '^skipped: ' $(TARGET)/e2e.log) skipped, $$(grep -c '^not to be had: ' $(TARGET)/e2e.log) not to be had"
 
 lint: deps-lint ## Format, clippy, documentation, YANG, Python, shell scripts.

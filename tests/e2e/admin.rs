@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::{BoxError, ServiceBuilder};
 
+use crate::bench::{BOUND, bounded};
 use crate::net::enter;
 
 /// Connects in a network namespace, or in the own one.
@@ -88,6 +89,10 @@ impl Admin {
 
     /// Status, media type and text of an answer, whatever they are.
     pub(crate) async fn raw(&self, method: Method, path: &str, body: &str) -> (u16, String, String) {
+        bounded(path, self.raw_unbounded(method, path, body)).await
+    }
+
+    async fn raw_unbounded(&self, method: Method, path: &str, body: &str) -> (u16, String, String) {
         let request = Request::builder().method(method).uri(path).header(http::header::ACCEPT, "application/json");
         let request =
             request.header(http::header::CONTENT_TYPE, "application/json").body(Body::from(body.as_bytes().to_vec()));
@@ -98,11 +103,13 @@ impl Admin {
         (status, media, String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// The body of an answer, as JSON where it is that; or the refusal.
+    /// The body of an answer, as JSON where it is that; or the refusal. No answer in time is an error, too.
     pub(crate) async fn ask(&self, method: Method, path: &str, media: &str, body: &Value) -> kube::Result<Value> {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let request = Request::builder().method(method).uri(path).header(http::header::CONTENT_TYPE, media);
-        let text = self.client.request_text(request.body(body).expect("a request")).await?;
+        let answer = self.client.request_text(request.body(body).expect("a request"));
+        let answer = tokio::time::timeout(BOUND, answer).await;
+        let text = answer.map_err(|elapsed| kube::Error::Service(elapsed.into()))??;
         Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 

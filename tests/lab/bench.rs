@@ -35,7 +35,7 @@ pub(crate) const LOCAL_LEAVES: [&str; 3] = ["leaf1", "leaf2", "leaf3"];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A lab is up, down, or has done one thing within this time, come what may: what hangs is named, not waited for.
-const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// A value that is expected at a path.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@ use super::{ConnectOptions, HEALTHY, LEAF, METALLB, define, leaf, make_kubeconfi
 use crate::admin::Admin;
 use crate::apiserver::{self, ApiServer};
 use crate::bench::Says::{Has, Is, Nothing};
-use crate::bench::{Bench, CLUSTER};
+use crate::bench::{Bench, CLUSTER, bounded};
 use crate::net::{Net, ip, skipped};
 
 const STATE: &str = "/k8s-services/cluster[name=c1]/oper-state";
@@ -219,12 +219,12 @@ async fn narrow(admin: &Admin, accounts: [&str; 2]) -> String {
     format!("/apis/{version}/flowschemas/narrow")
 }
 
-/// Many requests at once that each take a while: they ask for a version that the server has not reached.
+/// Many requests at once that each take a while: they ask for a version that the server has not reached. Ends only by
+/// being aborted, whatever becomes of a request.
 async fn crowd(user: Admin) {
     let ask = || async {
-        while let Ok(()) | Err(kube::Error::Api(_)) =
-            user.get("/api/v1/nodes?resourceVersion=99999999999").await.map(drop)
-        {
+        loop {
+            let _ = user.get("/api/v1/nodes?resourceVersion=99999999999").await;
             sleep(Duration::from_millis(20)).await;
         }
     };
@@ -244,9 +244,12 @@ async fn a_server_that_limits_the_agent_is_left_alone_and_synced_when_it_no_long
     let schema = narrow(&admin, ["limited", "crowd"]).await;
     let crowd = tokio::spawn(crowd(user.clone()));
     let full = |answer: kube::Result<Value>| matches!(answer, Err(kube::Error::Api(status)) if status.code == 429);
-    while !full(user.get("/api/v1/nodes").await) {
-        sleep(Duration::from_millis(20)).await;
-    }
+    let refused = async {
+        while !full(user.get("/api/v1/nodes").await) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    bounded("the crowd leaves nothing for others", refused).await;
     let bench = leaf(api, &[ConnectOptions::new("c1", &kubeconfig)]).await;
     let asked = || api.audited("system:serviceaccount:default:limited").len();
     let (before, since) = (asked(), std::time::Instant::now());
