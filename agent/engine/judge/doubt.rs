@@ -134,7 +134,8 @@ impl NextHops<'_> {
     fn rivals(&self, found: &Matched) -> impl Iterator<Item = &Cluster> {
         let covering = (!found.is_host()).then_some(found.prefix);
         self.others().filter(move |other| {
-            let inside = |prefix: IpNet| self.world.claims.any_inside(prefix, |claim| claim.cluster == other.id);
+            let claims = |prefix: IpNet| self.world.claims.any_inside(prefix, |claim| claim.cluster == other.id);
+            let inside = |prefix: IpNet| self.world.shared.claims_inside(other, prefix, || claims(prefix));
             match other.vips.contains_key(&self.vip) {
                 true => !other.shares_with(self.cluster),
                 false => covering.is_some_and(|prefix| other.pools_hold(self.vip) || inside(prefix)),

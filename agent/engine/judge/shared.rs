@@ -1,4 +1,5 @@
-//! What services that share a VIP have in common, worked out once in an evaluation: n services cost n, not n squared.
+//! What services that share a VIP or a prefix have in common, worked out once in an evaluation: n services cost n, not n
+//! squared.
 //!
 //! Facts must not change in between, other than by what an evaluation itself publishes and counts.
 
@@ -6,6 +7,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::engine::facts::cluster::Cluster;
@@ -20,6 +22,7 @@ type Announcers = (Counted, Arc<Expectation>);
 pub(crate) struct Shared {
     announcers: RefCell<FxHashMap<(ClusterId, IpAddr), Announcers>>,
     counted: RefCell<FxHashSet<(ClusterId, IpAddr)>>,
+    inside: RefCell<FxHashMap<(ClusterId, IpNet), bool>>,
 }
 
 impl Shared {
@@ -45,6 +48,11 @@ impl Shared {
     /// What a VIP adds to the counts of nodes is to be worked out: by the first of its services alone.
     pub(crate) fn counts(&self, cluster: &Cluster, vip: IpAddr) -> bool {
         !is_shared(cluster, vip) || self.counted.borrow_mut().insert((cluster.id, vip))
+    }
+
+    /// Whether a cluster claims a VIP inside a prefix, looked up only if it is not known yet.
+    pub(crate) fn claims_inside(&self, cluster: &Cluster, prefix: IpNet, look_up: impl FnOnce() -> bool) -> bool {
+        *self.inside.borrow_mut().entry((cluster.id, prefix)).or_insert_with(look_up)
     }
 }
 
