@@ -271,6 +271,7 @@ impl Engine {
         let wanted = self.alarms.wants_pools(now);
         let cluster = |cluster: &Cluster| ClusterCondition {
             instance: cluster.config.rules.network_instance.clone(),
+            unroutable: facts.inquiries().unroutable(&cluster.config.rules.network_instance).cloned(),
             instance_missing: !facts.switch().is_up(&cluster.config.rules.network_instance),
             judged: judging && sources.in_reach(&SourceId::Kubernetes(cluster.name.clone())),
             pools: wanted.contains(&cluster.name).then(|| alarm_input::pools(cluster)),
@@ -350,7 +351,7 @@ type NodeChange = (ClusterName, crate::model::names::NodeName, Option<Arc<crate:
 
 fn cluster_view(facts: &Facts, name: &ClusterName, phase: &super::facts::sources::Phase) -> Option<ClusterView> {
     let source = facts.sources().get(&SourceId::Kubernetes(name.clone()))?;
-    Some(status::cluster(facts.cluster(name)?, source, facts.switch(), phase))
+    Some(status::cluster(facts.cluster(name)?, source, facts.switch(), facts.inquiries(), phase))
 }
 
 /// In a fixed order.

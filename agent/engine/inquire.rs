@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::Engine;
+use super::facts::cluster::Cluster;
 use super::facts::inquiry::Asker;
 use super::facts::sources::GnmiPhase;
 use super::judge::announcers::aggregate;
-use super::judge::evidence::Session;
+use super::judge::evidence::{Gate, Session};
 use super::judge::explain::{announced, neighbor};
 use super::judge::shared::Shared;
 use crate::model::inquiry::{AddressKey, Asking, PathKey, Question};
@@ -22,9 +23,17 @@ impl Engine {
     pub(super) fn inquire(&mut self, now: Now, changes: &[Change]) -> Option<Change> {
         let shared = Shared::default();
         let heard = self.world(now, &shared).phase.gnmi == GnmiPhase::Live;
+        // No change tells that a server is heard which can be asked.
+        let clusters = self.facts.clusters().values().filter(|_| heard);
+        let asked: Vec<_> =
+            clusters.map(|cluster| (cluster.name.clone(), self.cluster_questions(now, cluster))).collect();
+        for (cluster, questions) in asked {
+            self.facts.ask(now.wall, Asker::Cluster(cluster), questions);
+        }
         for change in changes {
             let (asker, questions) = match change {
                 Change::Service(_, _, Some(_)) | Change::Node(_, _, Some(_)) if !heard => continue,
+                Change::Cluster(name, _) if self.facts.cluster(name).is_none() => (Asker::Cluster(name.clone()), None),
                 Change::Service(cluster, key, view) => {
                     let questions = view.as_ref().map(|view| self.service_questions(now, cluster, key, view));
                     (Asker::Service(cluster.clone(), key.clone()), questions)
@@ -38,6 +47,14 @@ impl Engine {
             self.facts.ask(now.wall, asker, questions.unwrap_or_default());
         }
         self.facts.take_inquiry().map(Change::Ask)
+    }
+
+    /// What the network instance is that is configured, and is none in which VIPs are routed.
+    fn cluster_questions(&self, now: Now, cluster: &Cluster) -> BTreeMap<Question, Asking> {
+        let instance = &cluster.config.rules.network_instance;
+        let missing =
+            matches!(self.world(now, &Shared::default()).gate(cluster), Gate::InstanceMissing { down: false, .. });
+        missing.then(|| (Question::Instance(instance.clone()), Asking::Repeatedly)).into_iter().collect()
     }
 
     /// Sessions that next-hops lack, routes that established neighbors should have brought, routes that outlived their

@@ -22,6 +22,8 @@ pub enum Question {
     Place(AddressKey),
     /// What became of the route that a BGP neighbor should have sent.
     Path(PathKey),
+    /// What a network instance is that the NDK does not tell of.
+    Instance(NetworkInstanceName),
 }
 
 /// An address in a network instance.
@@ -76,6 +78,8 @@ pub enum Answer {
     Place(Place),
     /// To [`Question::Path`].
     Path(Path),
+    /// To [`Question::Instance`]: its `type` (`mac-vrf`), unless the switch has none of that name.
+    Instance(Option<Arc<str>>),
 }
 
 /// Leaves of `/network-instance/protocols/bgp/neighbor`.

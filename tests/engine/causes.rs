@@ -102,6 +102,29 @@ fn while_all_is_up_only_places_are_asked_once() {
 }
 
 #[test]
+fn a_network_instance_that_routes_nothing_is_called_what_it_is() {
+    let (mut leaf, vip) = (healthy(V4), V4.vip(100));
+    leaf.cluster(C1, |cluster| cluster.rules.network_instance = "subnetA".into());
+    let question = Question::Instance("subnetA".into());
+    assert_eq!(leaf.asks(&question), Some(Asking::Repeatedly));
+    leaf.found(question.clone(), Answer::Instance(Some("mac-vrf".into())));
+    let missing = Some(Reason::NetworkInstanceMissing);
+    leaf.expect(vip, Unknown, missing, &[&"network-instance subnetA is of type mac-vrf", &"correct network-instance"]);
+    // One that was only just made, and one that is gone, are not there.
+    for of_type in [Some("ip-vrf".into()), None] {
+        leaf.found(question.clone(), Answer::Instance(of_type));
+        leaf.expect(
+            vip,
+            Unknown,
+            missing,
+            &[&"no network-instance subnetA of type default or ip-vrf", &"create it, or "],
+        );
+    }
+    leaf.cluster(C1, |cluster| cluster.rules.network_instance = VRF.into());
+    assert_eq!(leaf.asks(&question), None);
+}
+
+#[test]
 fn a_session_that_falls_is_looked_into_and_explained() {
     for family in Family::BOTH {
         let mut leaf = session_lost(family);

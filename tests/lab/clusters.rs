@@ -1,6 +1,6 @@
 //! A second cluster on a leaf, while it runs: what it touches, and what is left when it goes.
 
-use crate::bench::Says::{Is, Nothing};
+use crate::bench::Says::{Has, Is, Nothing};
 use crate::bench::{Bench, CLUSTER, HEALTHY_LOCAL, Writes};
 
 const OTHER: &str = "/k8s-services/cluster[name=c2]";
@@ -45,5 +45,22 @@ async fn a_second_cluster_touches_the_first_where_both_claim_a_vip_unless_it_is_
     bench.expect("leaf1", HEALTHY_LOCAL);
     let left: Vec<_> = bench.written("leaf1").into_iter().filter(|path| path.contains("c2")).collect();
     assert!(left.is_empty(), "{left:?}");
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mac_vrf_in_place_of_the_ip_vrf_is_called_what_it_is() {
+    let bench = Bench::healthy().await;
+    let reason = format!("{CLUSTER}/oper-reason");
+    let configure = |instance: &str| {
+        format!("config: {{ leaf: leaf1, lines: set / k8s-services cluster c1 network-instance {instance} }}")
+    };
+    bench.act(&[&configure("subnetA")]).await;
+    bench.until("leaf1", &[(&reason, Has("network-instance subnetA is of type mac-vrf"))]).await;
+    bench.until("leaf1", &[("oper-detail", Has("of type mac-vrf")), ("oper-state", Is("unknown"))]).await;
+    bench.act(&[&configure("nowhere")]).await;
+    bench.until("leaf1", &[(&reason, Has("no network-instance nowhere of type default or ip-vrf"))]).await;
+    bench.act(&[&configure("ip-vrf-1")]).await;
+    bench.until("leaf1", HEALTHY_LOCAL).await;
     bench.down().await;
 }

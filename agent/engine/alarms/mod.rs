@@ -93,6 +93,8 @@ pub(super) struct ClusterCondition {
     pub(super) instance: NetworkInstanceName,
     /// This switch has no such network instance.
     pub(super) instance_missing: bool,
+    /// It has one, of this type, in which VIPs cannot be routed.
+    pub(super) unroutable: Option<Arc<str>>,
     /// Everything its verdicts need is known.
     pub(super) judged: bool,
     /// Address pools, where [`Alarms::wants_pools`] asked for them.
@@ -346,7 +348,8 @@ impl Alarms {
             let resource = Resource::Cluster(name.clone());
             let condition = if cluster.instance_missing {
                 self.clusters.insert(name.clone());
-                let text = words::instance_missing(name, &cluster.instance, &input.instances);
+                let unroutable = cluster.unroutable.as_deref();
+                let text = words::instance_missing(name, &cluster.instance, unroutable, &input.instances);
                 let share = Share::With(Resource::NetworkInstance(cluster.instance.clone()));
                 let owner = Reason::NetworkInstanceMissing.owner().unwrap_or(Owner::Network);
                 Condition::Fault(plain(AlarmType::NetworkInstanceMissing, owner, share, text))

@@ -94,10 +94,11 @@ pub(super) fn unlocated_node(node: &NodeName, view: &NodeView, detail: &str) -> 
     format!("node {node} should announce {vips}, but is not located on this leaf: {detail}").into()
 }
 
-/// A cluster whose network instance is not there, or is down.
+/// A cluster whose network instance is not there, is of another type (`unroutable`), or is down.
 pub(super) fn instance_missing(
     cluster: &ClusterName,
     instance: &NetworkInstanceName,
+    unroutable: Option<&str>,
     present: &[NetworkInstanceName],
 ) -> Arc<str> {
     if present.contains(instance) {
@@ -110,6 +111,12 @@ pub(super) fn instance_missing(
         true => "none".to_owned(),
         false => few(present.iter().map(ToString::to_string), present.len()),
     };
+    if let Some(of_type) = unroutable {
+        return format!(
+            "network-instance {instance} is of type {of_type}; VIPs are routed in one of type default or ip-vrf (there is {present}): correct network-instance of cluster {cluster}; its VIPs are not judged"
+        )
+        .into();
+    }
     format!(
         "network-instance {instance} of type default or ip-vrf is not on this switch (there is {present}): create it, or correct network-instance of cluster {cluster}; its VIPs are not judged"
     )

@@ -1,6 +1,6 @@
 //! What is to be looked into, who asks, and what was found.
 //!
-//! Services and nodes each ask what their published state leaves open. A finding stands as long as somebody asks the same
+//! Services, nodes and clusters each ask what their published state leaves open. A finding stands as long as somebody asks the same
 //! question; when nobody does any more, what it was about has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,7 @@ const CONTEST: Duration = Duration::from_secs(60);
 pub(crate) enum Asker {
     Service(ClusterName, ServiceKey),
     Node(ClusterName, NodeName),
+    Cluster(ClusterName),
 }
 
 /// Open questions and findings.
@@ -232,6 +233,12 @@ impl Inquiries {
             _ => None,
         }
     }
+
+    /// The type of a network instance in which VIPs cannot be routed (`mac-vrf`).
+    pub(crate) fn unroutable(&self, name: &NetworkInstanceName) -> Option<&Arc<str>> {
+        let (Answer::Instance(Some(of_type)), _) = self.answer(&Question::Instance(name.clone()))? else { return None };
+        Some(of_type).filter(|of_type| !["default", "ip-vrf"].contains(&&***of_type))
+    }
 }
 
 /// The MAC that was found for an address.
@@ -292,6 +299,9 @@ impl Facts {
                     if regrouped {
                         dirty.services.all_of(cluster.id);
                     }
+                }
+                Asker::Cluster(name) => {
+                    self.cluster(&name).into_iter().for_each(|cluster| dirty.services.all_of(cluster.id));
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::evidence::{Evidence, Gate, Hop, Session};
+use super::status::not_there;
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
 use crate::engine::facts::switch::STATIC_OWNER;
 use crate::model::cluster::IngressUnusable;
@@ -79,14 +80,21 @@ impl DetailWriter<'_> {
                 }
                 _ => "the switch's own tables (NDK) cannot be read".into(),
             },
-            Reason::NetworkInstanceMissing if matches!(evidence.gate, Gate::InstanceMissing { down: true }) => format!(
-                "network-instance {instance} is down on this switch: see its oper-down-reason, or correct network-instance of cluster {}",
-                self.cluster.name
-            ),
-            Reason::NetworkInstanceMissing => format!(
-                "no network-instance {instance} of type default or ip-vrf is on this switch: create it, or correct network-instance of cluster {}",
-                self.cluster.name
-            ),
+            Reason::NetworkInstanceMissing if matches!(evidence.gate, Gate::InstanceMissing { down: true, .. }) => {
+                format!(
+                    "network-instance {instance} is down on this switch: see its oper-down-reason, or correct network-instance of cluster {}",
+                    self.cluster.name
+                )
+            }
+            Reason::NetworkInstanceMissing => {
+                let unroutable = match &evidence.gate {
+                    Gate::InstanceMissing { unroutable, .. } => unroutable.as_ref(),
+                    _ => None,
+                };
+                let create = if unroutable.is_none() { "create it, or " } else { "" };
+                let missing = not_there(instance, unroutable);
+                format!("{missing}: {create}correct network-instance of cluster {}", self.cluster.name)
+            }
             Reason::AddressPending => self.pending(),
             Reason::IntentStale => self.intent_stale(),
             Reason::NoReadyEndpoint => self.no_endpoint(),

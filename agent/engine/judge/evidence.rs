@@ -68,9 +68,10 @@ pub(crate) enum Gate {
     /// Waiting for this.
     Syncing(String),
     SwitchStale(Timestamp),
-    /// The cluster's network instance is not on this switch, or is down there.
+    /// The cluster's network instance is not on this switch, is down there, or is of a type in which VIPs cannot be routed.
     InstanceMissing {
         down: bool,
+        unroutable: Option<Arc<str>>,
     },
 }
 
@@ -263,9 +264,11 @@ impl World<'_> {
         if let NdkPhase::Stale(since) = self.phase.ndk {
             return Gate::SwitchStale(since);
         }
-        match self.switch.instance(&cluster.config.rules.network_instance) {
+        let name = &cluster.config.rules.network_instance;
+        match self.switch.instance(name) {
             Some(instance) if instance.oper_up => Gate::Open,
-            instance => Gate::InstanceMissing { down: instance.is_some() },
+            Some(_) => Gate::InstanceMissing { down: true, unroutable: None },
+            None => Gate::InstanceMissing { down: false, unroutable: self.inquiries.unroutable(name).cloned() },
         }
     }
 

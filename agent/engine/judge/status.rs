@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::service::Counts;
 use crate::engine::facts::cluster::Cluster;
+use crate::engine::facts::inquiry::Inquiries;
 use crate::engine::facts::sources::{NdkPhase, Phase, Source, Sources};
 use crate::engine::facts::switch::Switch;
 use crate::model::config::{ClusterConfig, Config};
 use crate::model::event::SourceId;
+use crate::model::names::NetworkInstanceName;
 use crate::model::time::at;
 use crate::model::verdict::OperState;
 use crate::model::view::{ClusterCounts, ClusterView, RootView, SummaryView};
@@ -29,8 +31,14 @@ pub(crate) fn disabled(config: &Arc<ClusterConfig>) -> ClusterView {
 }
 
 /// A cluster at work.
-pub(crate) fn cluster(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Phase) -> ClusterView {
-    let (state, reason) = cluster_state(cluster, source, switch, phase);
+pub(crate) fn cluster(
+    cluster: &Cluster,
+    source: &Source,
+    switch: &Switch,
+    inquiries: &Inquiries,
+    phase: &Phase,
+) -> ClusterView {
+    let (state, reason) = cluster_state(cluster, source, switch, inquiries, phase);
     let counts = source.ever_synced.then(|| ClusterCounts {
         services: cluster.judged,
         endpoints: cluster.endpoint_count,
@@ -41,7 +49,25 @@ pub(crate) fn cluster(cluster: &Cluster, source: &Source, switch: &Switch, phase
     ClusterView { config, state, reason, version, counts, speaker_resources }
 }
 
-fn cluster_state(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Phase) -> (OperState, Option<Arc<str>>) {
+/// That a network instance is none in which VIPs could be routed.
+pub(super) fn not_there(instance: &NetworkInstanceName, unroutable: Option<&Arc<str>>) -> String {
+    match unroutable {
+        Some(of_type) => {
+            format!(
+                "network-instance {instance} is of type {of_type}; VIPs are routed in one of type default or ip-vrf"
+            )
+        }
+        None => format!("no network-instance {instance} of type default or ip-vrf is on this switch"),
+    }
+}
+
+fn cluster_state(
+    cluster: &Cluster,
+    source: &Source,
+    switch: &Switch,
+    inquiries: &Inquiries,
+    phase: &Phase,
+) -> (OperState, Option<Arc<str>>) {
     let instance = &cluster.config.rules.network_instance;
     // An API that answers and cannot be listed has a configuration that cannot work.
     let reached = source.ever_synced || cluster.answers;
@@ -51,7 +77,7 @@ fn cluster_state(cluster: &Cluster, source: &Source, switch: &Switch, phase: &Ph
         _ if phase.ndk != NdkPhase::Syncing && !switch.is_up(instance) => {
             let reason = match switch.instance(instance) {
                 Some(_) => format!("network-instance {instance} is down on this switch"),
-                None => format!("no network-instance {instance} of type default or ip-vrf is on this switch"),
+                None => not_there(instance, inquiries.unroutable(instance)),
             };
             return (OperState::Down, Some(reason.into()));
         }

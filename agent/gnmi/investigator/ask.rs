@@ -11,6 +11,7 @@ pub(super) enum Kind {
     Neighbor,
     Place,
     Path,
+    Instance,
 }
 
 impl Kind {
@@ -19,6 +20,7 @@ impl Kind {
             Question::Neighbor(_) => Self::Neighbor,
             Question::Place(_) => Self::Place,
             Question::Path(_) => Self::Path,
+            Question::Instance(_) => Self::Instance,
         }
     }
 
@@ -28,6 +30,7 @@ impl Kind {
             Self::Neighbor => "/network-instance[name=*]/protocols/bgp/neighbor[peer-address=*]",
             Self::Place => "/interface[name=*]/subinterface[index=*]/ipv4/arp",
             Self::Path => "/network-instance[name=*]/bgp-rib",
+            Self::Instance => "/network-instance[name=*]/type",
         }
     }
 }
@@ -53,6 +56,7 @@ pub(super) fn paths(question: &Question, extent: Extent) -> Vec<String> {
         Question::Neighbor(key) => vec![neighbor(key)],
         Question::Place(key) => place(key),
         Question::Path(key) => path(key, extent),
+        Question::Instance(name) => vec![format!("/network-instance[name={}]/type", escaped(name.as_str()))],
     }
 }
 

@@ -479,6 +479,7 @@ impl Investigator {
                     let path = leaves.path(key);
                     Some(Answer::Path(crate::model::inquiry::Path { is_known: self.has_rows, ..path }))
                 }
+                Question::Instance(name) => Some(Answer::Instance(leaves.instance_type(name))),
                 Question::Place(key) => {
                     let entry = self.followed.get(key).cloned().unwrap_or_else(|| leaves.entry(key));
                     let mut place = remember(self.places.get(key), entry.as_ref(), self.has_entries);
@@ -506,7 +507,7 @@ impl Investigator {
                     let key = AddressKey { network_instance: network_instance.clone(), address: peer.ip };
                     self.held.insert(key, (question, finding));
                 }
-                Question::Place(_) | Question::Path(_) => findings.push((question, finding)),
+                Question::Place(_) | Question::Path(_) | Question::Instance(_) => findings.push((question, finding)),
             }
         }
         let chunks = |keys: Vec<AddressKey>, size: usize| {

@@ -9,6 +9,7 @@ use super::super::leaf::Scalar;
 use super::super::notifications::Notifications;
 use super::super::path::{Elem, names};
 use crate::model::inquiry::{AddressKey, Down, NeighborWords, Path, PathKey, Place, RibRoute};
+use crate::model::names::NetworkInstanceName;
 use crate::model::switch::NeighborKey;
 
 /// The leaves of one answer.
@@ -63,6 +64,13 @@ impl Leaves {
         }
         [words.received, words.sent] = notifications.last();
         found.then_some(words)
+    }
+
+    /// The type of a network instance; `None` if there is no such instance.
+    pub(super) fn instance_type(&self, name: &NetworkInstanceName) -> Option<Arc<str>> {
+        let mut types = self.at(&["network-instance", "type"]);
+        let own = types.find(|(path, _)| path[0].key("name") == Some(name.as_str()))?;
+        own.1.text().map(Arc::from)
     }
 
     /// Whether there is any ARP/ND entry.

@@ -11,6 +11,17 @@ fn a_missing_network_instance_is_one_alarm_and_says_what_there_is() {
 }
 
 #[test]
+fn a_network_instance_of_another_type_is_called_what_it_is() {
+    let mut leaf = Scenario::carried();
+    leaf.cluster("c1", |cluster| cluster.rules.network_instance = "subnetA".into());
+    let finding = Finding { at: Timestamp::UNIX_EPOCH, answer: Answer::Instance(Some("mac-vrf".into())) };
+    leaf.tell(Event::Finding(Question::Instance("subnetA".into()), finding));
+    leaf.after(10).alarmed(&["network-instance-missing/c1"]);
+    let text = &leaf.alarm("network-instance-missing/c1").text;
+    assert!(text.contains("subnetA is of type mac-vrf") && text.contains("(there is default, ip-vrf-1"), "{text}");
+}
+
+#[test]
 fn clusters_of_one_missing_network_instance_are_one_alarm() {
     let mut leaf = Scenario::carried();
     leaf.cluster("c2", |cluster| cluster.rules.network_instance = VRF.into());
