@@ -190,9 +190,11 @@ mod tests {
     fn be_killed() {
         let net = Net::new().expect("it could be made before");
         let namespace = net.host("host").expect("made");
+        // Told from within: before that, nothing in the namespace would be there to be killed.
+        let script = "echo \"folder $1 in $2\"; exec sleep 600";
         let mut sleeping = Command::new("ip");
-        let mut sleeping = sleeping.args(["netns", "exec", &namespace, "sleep", "600"]).spawn().expect("ip runs");
-        println!("folder {} in {namespace}", net.folder().display());
+        sleeping.args(["netns", "exec", &namespace, "sh", "-c", script, "sh"]).arg(net.folder()).arg(&namespace);
+        let mut sleeping = sleeping.spawn().expect("ip runs");
         sleeping.wait().expect("killed along with the rest before that");
     }
 }
