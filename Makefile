@@ -113,7 +113,7 @@ test: deps-test ## All tests that are done in minutes.
 	cargo test --workspace
 
 truth: deps ## Verdicts held against what packets do, in FABRICS=... drawn from SEED=...
-	FABRICS=$(FABRICS) SEED=$(SEED) cargo test --profile truth --test truth -- --ignored --nocapture
+	FABRICS=$(FABRICS) SEED=$(SEED) cargo test --workspace --profile truth --test truth -- --ignored --nocapture
 
 chaos: deps-test ## Everything goes wrong at random on a lab, and CASES=... random event sequences for the engine; takes longer.
 	$(if $(CASES),PROPTEST_CASES=$(CASES) cargo test --workspace --profile truth --test engine property)
