@@ -25,7 +25,7 @@ use tracing::level_filters::LevelFilter;
 /// The gNMI password file in the package's folder for credentials.
 const GNMI_PASSWORD_FILE: &str = "/etc/opt/srlinux/k8s-services/gnmi-password";
 
-/// The health of every Kubernetes LoadBalancer VIP, as this SR Linux switch sees it.
+/// Publishes the health of every Kubernetes LoadBalancer VIP as this SR Linux switch sees it.
 #[derive(Debug, Parser)]
 #[command(name = "k8s-services", version = VERSION, disable_help_subcommand = true)]
 struct Args {
@@ -48,48 +48,48 @@ struct Args {
     /// User for gNMI.
     #[arg(long, global = true, env = "K8S_SERVICES_GNMI_USERNAME", default_value = "admin")]
     gnmi_username: String,
-    /// File with the password of that user, readable by the agent alone; read for every connection. By default
-    /// /etc/opt/srlinux/k8s-services/gnmi-password where that is, else no credentials are sent.
+    /// File with the password of that user, readable by the agent alone; read again for every connection. Default:
+    /// /etc/opt/srlinux/k8s-services/gnmi-password if it exists; otherwise no credentials are sent.
     #[arg(long, global = true, env = "K8S_SERVICES_GNMI_PASSWORD_FILE")]
     gnmi_password_file: Option<PathBuf>,
-    /// Kubeconfigs, tokens, certificates and keys must be below this folder: a path that leads elsewhere is refused.
+    /// Folder of kubeconfigs, tokens, certificates and keys; a path that leads elsewhere is refused.
     #[arg(long, global = true, env = "K8S_SERVICES_CREDENTIALS_DIR", default_value = "/etc/opt/srlinux/k8s-services")]
     credentials_dir: PathBuf,
-    /// What must outlive a restart is kept here.
+    /// File that keeps alarms and what else must survive a restart.
     #[arg(long, global = true, env = "K8S_SERVICES_STATE_FILE", default_value = "/opt/k8s-services/state/state.json")]
     state_file: PathBuf,
-    /// Alarms go to this syslog socket; with `none`, to the log of the agent.
+    /// Syslog socket that alarms are sent to; `none` sends them to the agent's own log.
     #[arg(long, global = true, env = "K8S_SERVICES_SYSLOG", default_value = "/dev/log")]
     syslog: PathBuf,
-    /// The name of this switch in Kubernetes Events; its host name if not given.
+    /// Name of this switch in Kubernetes Events; default: its host name.
     #[arg(long, global = true, env = "K8S_SERVICES_LEAF")]
     leaf: Option<String>,
-    /// error, warn, info, debug or trace.
+    /// Log level: error, warn, info, debug or trace.
     #[arg(long, global = true, env = "K8S_SERVICES_LOG_LEVEL", default_value = "info")]
     log_level: LevelFilter,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-/// What is done in place of running the agent.
+/// Commands other than running the agent.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Checks every assumption the agent makes about this switch and says what to type where one does not hold. Changes
-    /// nothing. The exit status is 0, 1 or 2: all is well, a warning, a failure.
+    /// Checks every assumption the agent makes about this switch and says what to type if one does not hold. Changes
+    /// nothing. Exit status: 0 if all is well, 1 for a warning, 2 for a failure.
     ///
-    /// The running agent's own flags are used where none are given here.
+    /// Flags that are not given here are taken from the running agent.
     Doctor(DoctorArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct DoctorArgs {
-    /// Also writes everything to this file, without secrets, for whoever helps.
+    /// Also writes a full report to this file, without secrets, to send to support.
     #[arg(long)]
     report: Option<PathBuf>,
-    /// The agent's process, where more than one runs on this machine.
+    /// Process ID of the agent, if more than one runs on this machine.
     #[arg(long)]
     pid: Option<u32>,
-    /// The definition app_mgr starts the agent by.
+    /// The app_mgr definition that starts the agent.
     #[arg(long, default_value = "/etc/opt/srlinux/appmgr/k8s-services.yml")]
     definition: PathBuf,
     /// The saved configuration of the switch.
