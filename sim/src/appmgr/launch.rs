@@ -1,4 +1,4 @@
-//! From a launch command to a process.
+//! Turns the launch command of an application into a running process.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use super::spec::AppSpec;
 
-/// What a start of an application differs in from its YAML file: so that one file serves every leaf of a lab.
+/// Deviations of a start from the application's YAML file, so that one file serves every leaf of a lab.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// Folder instead of the file's `path`.
@@ -21,10 +21,10 @@ pub struct Overrides {
     pub environment: BTreeMap<String, String>,
 }
 
-/// Starts an application's process; what it prints goes to `log`.
+/// Starts an application's process and appends its output to the file `log`.
 ///
 /// # Errors
-/// What opening the log or starting the process says, or that the launch command cannot be read.
+/// Returns an error if the log cannot be opened, the launch command cannot be parsed, or the process cannot be started.
 pub(crate) fn launch(spec: &AppSpec, overrides: &Overrides, log: &Path) -> io::Result<Child> {
     let line = command_line(spec, overrides).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
     let output = OpenOptions::new().create(true).append(true).open(log)?;
@@ -45,8 +45,8 @@ struct CommandLine {
     environment: BTreeMap<String, String>,
 }
 
-/// Reads `VAR=x ./program arguments`, with `$VAR` replaced and quotes taken off. A program that begins with `./`, or has
-/// no folder at all but stands in the application's own, is looked up there.
+/// Parses `VAR=x ./program arguments`: replaces `$VAR` and removes quotes. A program is looked up in the application's
+/// folder if it begins with `./`, or if it has no folder and exists there.
 fn command_line(spec: &AppSpec, overrides: &Overrides) -> Result<CommandLine, String> {
     let text = spec.launch_command();
     let mut environment = overrides.environment.clone();

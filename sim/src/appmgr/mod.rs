@@ -1,7 +1,7 @@
-//! The application manager: starts the applications of a switch, watches them, starts them again by their failure policy,
-//! and shows them in state.
+//! The application manager: starts the applications of a switch, watches them, restarts them as their failure policy
+//! says, and shows them in state.
 //!
-//! One task per application owns its process. Orders reach it over a channel, its state is read over a watch.
+//! One task per application owns its process. It takes orders from a channel and publishes its state through a watch.
 
 mod launch;
 mod spec;
@@ -23,14 +23,14 @@ use crate::datastore::Datastore;
 use crate::leaf::state::now;
 use crate::ndk::{Ndk, NdkEvent};
 
-/// State of an application as `application/state` has it.
+/// State of an application, as in the leaf `application/state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppState {
     /// Its process is about to start.
     Starting,
     /// Its process runs.
     Running,
-    /// It waits until there is configuration for it.
+    /// It waits until it has configuration.
     WaitingForConfig,
     /// It has failed too often, or cannot be started.
     Error,
@@ -39,7 +39,7 @@ pub enum AppState {
 }
 
 impl AppState {
-    /// YANG's word.
+    /// Returns the name of the state in YANG.
     pub fn as_yang(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -51,38 +51,38 @@ impl AppState {
     }
 }
 
-/// What is known of a running application.
+/// Status of an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppStatus {
-    /// Its state.
+    /// State of the application.
     pub state: AppState,
-    /// Of its process.
+    /// Process identifier, if the process runs.
     pub pid: Option<u32>,
-    /// How often it was started again.
+    /// Number of restarts.
     pub restarts: u64,
-    /// When its state changed last, RFC 3339.
+    /// Time of the last change of `state`, RFC 3339.
     pub last_change: String,
 }
 
 /// An operation of `tools system app-management application <name> ...`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Starts a stopped one.
+    /// Starts the application if it is stopped.
     Start,
-    /// SIGTERM, and SIGKILL when that does not end it; it stays down.
+    /// Sends SIGTERM, and SIGKILL if the process does not end. It is not restarted.
     Stop,
-    /// SIGKILL, and started again.
+    /// Sends SIGKILL and restarts the application.
     Restart,
-    /// SIGHUP.
+    /// Sends SIGHUP.
     Reload,
-    /// SIGQUIT.
+    /// Sends SIGQUIT.
     Quit,
-    /// SIGKILL; a failure like any other, so the failure policy applies.
+    /// Sends SIGKILL. Counts as a failure, so the failure policy applies.
     Kill,
 }
 
 impl Operation {
-    /// CLI's word.
+    /// Returns the name of the operation in the CLI.
     pub fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -94,7 +94,7 @@ impl Operation {
         }
     }
 
-    /// The operation of a CLI word.
+    /// Returns the operation with this CLI name.
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Start, Self::Stop, Self::Restart, Self::Reload, Self::Quit, Self::Kill]
             .into_iter()
@@ -108,15 +108,15 @@ pub enum OperationError {
     /// No such application.
     #[error("Application '{0}' does not exist")]
     Unknown(String),
-    /// Its YAML file restricts it.
+    /// The operation is restricted by the application's YAML file.
     #[error("Operation '{operation}' is restricted for application '{app}'")]
     Restricted {
-        /// Which application.
+        /// Name of the application.
         app: String,
-        /// Which operation.
+        /// Name of the operation.
         operation: &'static str,
     },
-    /// Its process does not run.
+    /// The application's process does not run.
     #[error("Application '{0}' is not running")]
     NotRunning(String),
 }
@@ -152,7 +152,7 @@ struct Managed {
 }
 
 impl AppManager {
-    /// Makes an application manager whose applications' output goes to `<logs>/<application>.log`.
+    /// Creates an application manager that writes the output of applications to `<logs>/<application>.log`.
     pub fn new(ndk: Ndk, store: Datastore, logs: PathBuf) -> Self {
         let news = ndk.subscribe();
         let shared = Arc::new_cyclic(|weak: &std::sync::Weak<Shared>| {
@@ -163,7 +163,7 @@ impl AppManager {
         Self { shared }
     }
 
-    /// Makes an application known to the NDK and starts it, unless its file says otherwise.
+    /// Registers an application with the NDK and starts it, unless its YAML file says otherwise.
     pub fn add(&self, spec: AppSpec, overrides: Overrides) {
         self.shared.ndk.add_app(spec.info());
         let spec = Arc::new(spec);
@@ -187,10 +187,10 @@ impl AppManager {
         }
     }
 
-    /// Performs an operation on an application and says what was done, in the CLI's words.
+    /// Performs an operation on an application and returns what was done, in the CLI's words.
     ///
     /// # Errors
-    /// [`OperationError`] when there is no such application, it does not run, or the operation is restricted.
+    /// [`OperationError`] if the application does not exist or does not run, or if the operation is restricted.
     pub async fn operate(&self, app: &str, operation: Operation) -> Result<String, OperationError> {
         let unknown = || OperationError::Unknown(app.to_owned());
         let (answer, answered) = oneshot::channel();
@@ -205,12 +205,12 @@ impl AppManager {
         answered.await.unwrap_or_else(|_| Err(unknown()))
     }
 
-    /// Follows an application's status.
+    /// Returns a receiver of an application's status, or `None` if the application does not exist.
     pub fn status(&self, app: &str) -> Option<watch::Receiver<AppStatus>> {
         self.shared.apps().get(app).map(|managed| managed.status.clone())
     }
 
-    /// The file an application's output goes to.
+    /// Returns the file that an application's output is written to.
     pub fn log_file(&self, app: &str) -> PathBuf {
         self.shared.logs.join(format!("{app}.log"))
     }
@@ -222,7 +222,7 @@ impl AppManager {
             let (answer, answered) = oneshot::channel();
             let sent = self.shared.apps().get(name).is_some_and(|it| it.orders.send((Operation::Stop, answer)).is_ok());
             if sent {
-                // It may have ended by itself.
+                // The application may have ended by itself.
                 let _ = answered.await;
             }
         });
@@ -236,7 +236,7 @@ impl Shared {
     }
 }
 
-/// Kills applications whose keepalive stays away.
+/// Kills applications that stop sending keepalives.
 async fn kill_silent(mut news: broadcast::Receiver<NdkEvent>, shared: std::sync::Weak<Shared>) {
     loop {
         match news.recv().await {

@@ -1,4 +1,4 @@
-//! An application's YAML file, as app_mgr reads it.
+//! Reads an application's YAML file as app_mgr does.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,113 +12,113 @@ use crate::ndk::{AppInfo, ConfigFormat};
 /// Why an application's YAML file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read {path}")]
     Read {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Why the file cannot be read.
         #[source]
         source: io::Error,
     },
-    /// It is not what app_mgr takes.
+    /// The file is not in the format of app_mgr.
     #[error("{path} is not an application description")]
     Parse {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Why the file cannot be parsed.
         #[source]
         source: serde_norway::Error,
     },
 }
 
-/// One application, from the file's top-level key of its name.
+/// One application: the value of a top-level key of the file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct AppSpec {
-    /// The file's key.
+    /// Name of the application: the key in the file.
     #[serde(skip)]
     pub name: String,
-    /// Folder the launch command is looked up in.
+    /// Folder in which the launch command is looked up.
     pub path: PathBuf,
-    /// What starts it; `./<name>` when absent.
+    /// Command that starts the application; `./<name>` if absent.
     pub launch_command: Option<String>,
-    /// How its process is recognized; the launch command when absent.
+    /// Command by which the process is recognized; the launch command if absent.
     pub search_command: Option<String>,
-    /// Prints its version.
+    /// Command that prints the version.
     pub version_command: Option<String>,
-    /// Never started.
+    /// The application is never started.
     #[serde(default, deserialize_with = "yes_or_no")]
     pub never_start: bool,
-    /// Not started again after it ended.
+    /// The application is not restarted after it ended.
     #[serde(default, deserialize_with = "yes_or_no")]
     pub never_restart: bool,
-    /// Not shown among the applications.
+    /// The application is not shown in state.
     #[serde(default, deserialize_with = "yes_or_no")]
     pub never_show: bool,
-    /// How it gets its configuration.
+    /// Format in which configuration is delivered to the application.
     #[serde(default)]
     pub config_delivery_format: DeliveryFormat,
-    /// Started only once there is configuration for it.
+    /// The application is started only once it has configuration.
     #[serde(default, deserialize_with = "yes_or_no")]
     pub wait_for_config: bool,
-    /// Started only by an operator.
+    /// The application is started only by an operator.
     #[serde(default, deserialize_with = "yes_or_no")]
     pub launch_by_request: bool,
-    /// Not acted on here: there is one user.
+    /// Ignored here: there is one user.
     pub run_as_user: Option<String>,
-    /// Not acted on here: applications start together.
+    /// Ignored here: applications start together.
     #[serde(default = "default_start_order")]
     pub start_order: u32,
-    /// Not acted on here: there are no network namespaces.
+    /// Ignored here: there are no network namespaces.
     #[serde(default, deserialize_with = "yes_or_no")]
     pub launch_in_net_namespace: bool,
-    /// Not acted on here.
+    /// Ignored here.
     #[serde(default, deserialize_with = "yes_or_no")]
     pub oob_init: bool,
-    /// So many failures within the window lead to the action; 0 = never.
+    /// Number of failures within the window that leads to `failure_action`; 0 means never.
     #[serde(default = "default_failure_threshold")]
     pub failure_threshold: u8,
-    /// In seconds.
+    /// Window in which failures are counted, in seconds.
     #[serde(default = "default_failure_window")]
     pub failure_window: u32,
-    /// What is done then.
+    /// Action taken when the threshold is reached.
     #[serde(default)]
     pub failure_action: FailureAction,
-    /// Who made it.
+    /// Author of the application.
     #[serde(default = "default_author")]
     pub author: String,
     /// Operations refused to operators: `start`, `stop`, `restart`, `quit`, `kill`.
     #[serde(default)]
     pub restricted_operations: Vec<String>,
-    /// Not acted on here.
+    /// Ignored here.
     #[serde(default)]
     pub launch_restrictions: Vec<String>,
-    /// Not acted on here: the process keeps what it inherits.
+    /// Ignored here: the process keeps the capabilities it inherits.
     #[serde(default)]
     pub capability_bounding_set: Vec<String>,
-    /// Its YANG.
+    /// YANG modules of the application.
     #[serde(default)]
     pub yang_modules: YangModules,
 }
 
-/// The YANG an application brings.
+/// YANG modules of an application.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct YangModules {
     /// Modules it owns.
     #[serde(default)]
     pub names: Vec<String>,
-    /// Features switched on in them.
+    /// Features enabled in these modules.
     #[serde(default)]
     pub enabled_features: Vec<String>,
-    /// Not acted on here.
+    /// Ignored here.
     #[serde(default)]
     pub validation_plugins: Vec<String>,
-    /// Folders the modules and what they import are looked up in.
+    /// Folders in which the modules and their imports are looked up.
     #[serde(default)]
     pub source_directories: Vec<PathBuf>,
-    /// Modules it uses without owning them.
+    /// Modules the application uses without owning them.
     #[serde(default)]
     pub not_owned_names: Vec<String>,
 }
@@ -139,12 +139,12 @@ pub enum DeliveryFormat {
 /// `failure-action`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailureAction {
-    /// The switch restarts; here the application stays down.
+    /// The switch restarts. Here the application stays down instead.
     #[default]
     Reboot,
-    /// It is started again after a while.
+    /// The application is restarted after this time.
     Wait(Duration),
-    /// It stays down.
+    /// The application stays down.
     WaitForever,
 }
 
@@ -180,7 +180,7 @@ impl<'de> Deserialize<'de> for FailureAction {
     }
 }
 
-/// YAML 1.1 words for true and false, which the files of applications use.
+/// Deserializes a Boolean; also accepts the words of YAML 1.1, which the files of applications use.
 fn yes_or_no<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -215,10 +215,10 @@ fn default_author() -> String {
 }
 
 impl AppSpec {
-    /// Reads every application of a YAML file, in its order.
+    /// Reads every application of a YAML file, in the order of the file.
     ///
     /// # Errors
-    /// [`SpecError`] when the file cannot be read or holds what app_mgr does not take.
+    /// [`SpecError`] if the file cannot be read or is not in the format of app_mgr.
     pub fn read(path: &Path) -> Result<Vec<Self>, SpecError> {
         let text = std::fs::read_to_string(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
         Self::parse(&text).map_err(|source| SpecError::Parse { path: path.to_owned(), source })
@@ -233,12 +233,12 @@ impl AppSpec {
         apps.collect()
     }
 
-    /// What starts it, as written.
+    /// Returns the launch command as written, or its default.
     pub fn launch_command(&self) -> String {
         self.launch_command.clone().unwrap_or_else(|| format!("./{}", self.name))
     }
 
-    /// What the NDK needs to know of it.
+    /// Returns what the NDK needs to know about the application.
     pub fn info(&self) -> AppInfo {
         AppInfo {
             name: self.name.clone(),

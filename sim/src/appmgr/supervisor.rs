@@ -1,4 +1,4 @@
-//! One task per application: it owns the process, obeys orders, applies the failure policy, and shows the state.
+//! The task that owns the process of one application: it obeys orders, applies the failure policy, and shows the state.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::datastore::{Datastore, StateOp};
 use crate::leaf::state::{app_path, now};
 use crate::ndk::{AppInfo, Ndk};
 
-/// How long a stopped application may take before it is killed.
+/// Time an application has to end after SIGTERM before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// An operation and where its answer goes.
+/// An operation and the channel for its answer.
 pub(super) type Order = (Operation, oneshot::Sender<Result<String, OperationError>>);
 
 /// Owner of one application's process.
@@ -38,13 +38,13 @@ pub(super) struct Supervisor {
 
 /// How a running application came to an end.
 enum End {
-    /// By itself or by a signal nobody here sent to stop it.
+    /// It ended by itself, or by a signal that was not sent to stop it.
     Failed(std::io::Result<ExitStatus>),
-    /// Ordered to stay down.
+    /// It was ordered to stay down.
     Stopped,
-    /// Ordered to start again.
+    /// It was ordered to restart.
     Restart,
-    /// Nobody sends commands any more.
+    /// Nobody can send orders any more.
     Abandoned,
 }
 
@@ -86,7 +86,8 @@ impl Supervisor {
         }
     }
 
-    /// Waits for configuration where the application wants it. False when it was stopped meanwhile.
+    /// Waits for configuration if the application needs it. Returns false if the application was stopped meanwhile, and
+    /// `None` if nobody can send orders any more.
     async fn until_configured(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Option<bool> {
         if !self.spec.wait_for_config {
             return Some(true);
@@ -116,7 +117,7 @@ impl Supervisor {
         Some(true)
     }
 
-    /// One life of the process, and what follows it.
+    /// Runs the process until it ends and returns what to do next.
     async fn live(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Option<Next> {
         self.set(AppState::Starting, None);
         let end = match launch::launch(&self.spec, &self.overrides, &self.log) {
@@ -162,7 +163,7 @@ impl Supervisor {
                         }
                         Operation::Restart => {
                             signal(&child, Signal::KILL);
-                            // However it ended, it is down now.
+                            // The exit status does not matter: the process is down.
                             let _ = child.wait().await;
                             self.done(answer, "was killed with signal 9\nwas restarted");
                             return End::Restart;
@@ -172,7 +173,7 @@ impl Supervisor {
                             if tokio::time::timeout(STOP_GRACE, child.wait()).await.is_err() {
                                 tracing::warn!(app = %self.spec.name, "application did not end on SIGTERM: killed");
                                 signal(&child, Signal::KILL);
-                                // However it ended, it is down now.
+                                // The exit status does not matter: the process is down.
                                 let _ = child.wait().await;
                             }
                             self.set(AppState::Stopped, None);
@@ -185,7 +186,7 @@ impl Supervisor {
         }
     }
 
-    /// Applies the failure policy.
+    /// Applies the failure policy and returns what to do next.
     fn failed(&mut self, how: std::io::Result<ExitStatus>) -> Next {
         let how = match how {
             Ok(status) => status.to_string(),
@@ -217,7 +218,7 @@ impl Supervisor {
         }
     }
 
-    /// Down until ordered otherwise, or until the wait is over.
+    /// Stays down until an order or, if given, the end of the wait.
     async fn stay(
         &mut self,
         state: AppState,
@@ -259,12 +260,12 @@ impl Supervisor {
 
     fn done(&self, answer: oneshot::Sender<Result<String, OperationError>>, what: &str) {
         let lines: Vec<String> = what.lines().map(|line| format!("Application '{}' {line}", self.spec.name)).collect();
-        // Who asked may not wait for the answer.
+        // The caller may not wait for the answer.
         let _ = answer.send(Ok(lines.join("\n")));
     }
 
     fn not_running(&self, answer: oneshot::Sender<Result<String, OperationError>>) {
-        // Who asked may not wait for the answer.
+        // The caller may not wait for the answer.
         let _ = answer.send(Err(OperationError::NotRunning(self.spec.name.clone())));
     }
 
@@ -281,7 +282,7 @@ impl Supervisor {
         }
     }
 
-    /// Writes the application's entry in state.
+    /// Writes the application's entry to state.
     fn show(&self) {
         let (spec, status) = (&self.spec, self.status.borrow().clone());
         if spec.never_show {
@@ -316,7 +317,7 @@ impl Supervisor {
         }
     }
 
-    /// What the version command prints on its first line.
+    /// Returns the first line that the version command prints.
     async fn read_version(&self) -> String {
         let Some(command) = &self.spec.version_command else { return String::new() };
         let mut words = command.split_whitespace();

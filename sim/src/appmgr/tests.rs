@@ -1,4 +1,4 @@
-//! Applications that are small shell scripts.
+//! Tests of the application manager, with small shell scripts as applications.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Bench {
         Self { manager: AppManager::new(ndk, store, folder.path().to_owned()), folder }
     }
 
-    /// Adds application `app` that runs this script, with these lines in its file.
+    /// Adds the application `app`, which runs this script, with these lines in its YAML file.
     fn add(&self, script: &str, lines: &str) -> watch::Receiver<AppStatus> {
         let file = self.folder.path().join("app.yml");
         let text = format!("app:\n  path: /bin\n  launch-command: /bin/sh -c '{script}'\n{lines}");
@@ -43,7 +43,7 @@ async fn reach(status: &mut watch::Receiver<AppStatus>, wanted: impl FnMut(&AppS
     reached.expect("the state is reached in time").expect("the application is supervised").clone()
 }
 
-/// Waits for text in the application's output.
+/// Waits until the application has printed this text.
 async fn prints(bench: &Bench, text: &str) {
     let printed = async {
         while !bench.output().contains(text) {
