@@ -1,4 +1,4 @@
-//! How long ago a time was, in words.
+//! Prints how long ago a time was, in words.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ const DAY: i64 = 24 * HOUR;
 const MONTH: i64 = 30 * DAY;
 const YEAR: i64 = 365 * DAY;
 
-/// A time and its age: `2025-12-17T09:07:28.791Z (an hour ago)`; text that is no time stays as it is.
+/// Returns a time with its age: `2025-12-17T09:07:28.791Z (an hour ago)`. Returns text that is not a time unchanged.
 pub(super) fn with_age(value: &str, now: Timestamp) -> String {
     match value.parse::<Timestamp>() {
         Ok(time) => format!("{value} ({})", phrase(now.as_second() - time.as_second())),

@@ -1,4 +1,4 @@
-//! Reports over BGP in a network instance: its neighbors, and the routes received and advertised.
+//! Reports on BGP in a network instance: its neighbors, and the routes received and advertised.
 
 use jiff::Timestamp;
 
@@ -7,7 +7,7 @@ use super::show::{Report, View, line};
 use super::table::Column;
 use super::tree::glob;
 
-/// Summary of the BGP neighbors whose address matches.
+/// Prints a summary of the BGP neighbors whose address matches.
 pub(super) fn neighbors(report: &mut Report, instance: View<'_>, peer: &str) {
     let now = Timestamp::now();
     let name = instance.leaf("name");
@@ -50,7 +50,7 @@ pub(super) fn neighbors(report: &mut Report, instance: View<'_>, peer: &str) {
     ));
 }
 
-/// BGP as a whole: AS, identifier, and how many of what.
+/// Prints BGP as a whole: AS, identifier, and the numbers of neighbors and routes.
 pub(super) fn summary(report: &mut Report, instance: View<'_>) {
     const WIDTH: usize = 26;
     let Some(bgp) = instance.container("protocols").and_then(|protocols| protocols.container("bgp")) else { return };
@@ -109,13 +109,13 @@ fn neighbor_row(instance: &str, neighbor: View<'_>, now: Timestamp) -> Vec<Strin
     ]
 }
 
-/// `0d:0h:1m:23s`
+/// Formats a duration as `0d:0h:1m:23s`.
 fn duration(seconds: i64) -> String {
     let seconds = seconds.max(0);
     format!("{}d:{}h:{}m:{}s", seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
 }
 
-/// One neighbor, leaf by leaf.
+/// Prints the details of each neighbor that matches.
 pub(super) fn detail(report: &mut Report, instance: View<'_>, peer: &str) {
     for neighbor in neighbors_called(instance, peer) {
         let text = &mut report.text;
@@ -149,7 +149,7 @@ pub(super) fn detail(report: &mut Report, instance: View<'_>, peer: &str) {
     }
 }
 
-/// What each address family of a neighbor counts.
+/// Prints the counters of each address family of a neighbor.
 fn families(report: &mut Report, neighbor: View<'_>) {
     let leaves = ["afi-safi-name", "oper-state", "received-routes", "rejected-routes", "active-routes", "sent-routes"];
     let of_family = |it: &View<'_>| leaves.map(|leaf| it.leaf(leaf).to_owned()).to_vec();
@@ -189,7 +189,7 @@ fn status(path: View<'_>) -> String {
     [flag("used-route", "u"), flag("valid-route", "*"), flag("best-route", ">"), flag("stale-route", "x")].concat()
 }
 
-/// Network, next-hop, local preference, AS path and origin of a path.
+/// Returns network, next-hop, local preference, AS path and origin of a path.
 fn attributes(instance: View<'_>, path: View<'_>) -> Vec<String> {
     let sets = instance.all("bgp-rib/attr-sets/attr-set");
     let set = sets.iter().find(|set| set.leaf("index") == path.leaf("attr-id"));
@@ -203,7 +203,7 @@ fn attributes(instance: View<'_>, path: View<'_>) -> Vec<String> {
         .to_vec()
 }
 
-/// What a neighbor announces, after import policies.
+/// Prints the routes a neighbor announces, after import policies.
 pub(super) fn received(report: &mut Report, instance: View<'_>, peer: &str, family: Family) {
     for neighbor in neighbors_called(instance, peer) {
         let rule = format!("{}\n", "-".repeat(100));
@@ -221,7 +221,7 @@ pub(super) fn received(report: &mut Report, instance: View<'_>, peer: &str, fami
     }
 }
 
-/// The routes advertised to a neighbor: nothing that came from it, and nothing of iBGP where it is an iBGP neighbor itself.
+/// Prints the routes advertised to a neighbor: none that came from it, and none from iBGP if it is an iBGP neighbor.
 pub(super) fn advertised(report: &mut Report, instance: View<'_>, peer: &str, family: Family) {
     for neighbor in neighbors_called(instance, peer) {
         let rule = format!("{}\n", "-".repeat(100));
@@ -260,7 +260,7 @@ fn is_told(instance: View<'_>, neighbor: View<'_>, route: View<'_>, family: Fami
     paths.iter().all(|path| path.leaf("neighbor") != peer) && (external || neighbor.leaf("peer-as") != own)
 }
 
-/// All paths of a family, with whom they are from.
+/// Prints all paths of a family, with the neighbors they came from.
 pub(super) fn rib(report: &mut Report, instance: View<'_>, family: Family) {
     let rule = format!("{}\n", "-".repeat(100));
     let name = instance.leaf("name");

@@ -1,4 +1,4 @@
-//! From a line to the command it names.
+//! Reads a line and runs the command it names.
 
 use super::error::CliError;
 use super::lex::{Token, split};
@@ -19,7 +19,7 @@ pub(super) const CANDIDATES: [&str; 3] = ["exclusive", "private", "shared"];
 pub(super) const ENTER: [&str; 4] = ["candidate", "running", "show", "state"];
 
 impl Session {
-    /// Runs one line. Errors are in the output, with status 1.
+    /// Runs one line. An error is returned as output with status 1.
     pub async fn execute(&mut self, line: &str) -> Output {
         if let Some(text) = self.help(line).await {
             return Output { text, ..Output::default() };
@@ -89,7 +89,7 @@ impl Session {
         Ok(String::new())
     }
 
-    /// What holds a candidate of a kind: a candidate of one's own, a lock on the one of all.
+    /// Returns what holds a candidate of this kind: a private candidate, or a lock on the shared one.
     fn claim(&mut self, kind: CandidateKind) -> Result<(Option<Candidate>, Option<Exclusive>), CliError> {
         let held = self.exclusive.take();
         if held.is_none() && self.store.is_locked() {
@@ -118,7 +118,7 @@ impl Session {
         Ok(String::new())
     }
 
-    /// A path alone is entered; with a value behind it, in candidate mode, it is set.
+    /// Enters the context of a path. In candidate mode, sets the path if a value follows it.
     fn navigate(&mut self, words: &[Token]) -> Result<String, CliError> {
         let schema = self.store.schema();
         let mut named = words.iter().map(|word| word.text().trim_start_matches('/')).filter(|word| !word.is_empty());
@@ -143,7 +143,7 @@ impl Session {
         Ok(String::new())
     }
 
-    /// At the beginning of a line commands are options too.
+    /// Adds the commands to the options of an error at the beginning of a line.
     fn with_commands(&self, error: CliError) -> CliError {
         let at_start = child_names(self.store.schema(), self.context.node());
         match error {
@@ -154,14 +154,14 @@ impl Session {
         }
     }
 
-    /// The commands of the mode.
+    /// Returns the commands of the current mode.
     pub(super) fn commands(&self) -> impl Iterator<Item = &'static str> {
         let editing = matches!(self.mode, Mode::Candidate { .. });
         COMMANDS.into_iter().chain(CANDIDATE_COMMANDS.into_iter().filter(move |_| editing))
     }
 }
 
-/// `/ tools ...` and `/tools ...` are `tools ...`; paths keep their slash.
+/// Turns `/ tools ...` and `/tools ...` into `tools ...`; paths keep their slash. Returns `None` for other lines.
 fn without_slash(words: &[Token]) -> Option<Vec<Token>> {
     let known = |word: &str| COMMANDS.contains(&word) || CANDIDATE_COMMANDS.contains(&word);
     match words {

@@ -1,4 +1,4 @@
-//! What may follow in a line.
+//! Completes a line: finds the words that may follow.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use super::{Mode, Session, help, pipe, tools};
 use crate::datastore::Source;
 use crate::schema::NodeId;
 
-/// One way to go on.
+/// One possible word.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Suggestion {
     /// The word.
@@ -22,17 +22,17 @@ pub struct Suggestion {
     pub description: Option<String>,
 }
 
-/// What may stand at a place in a line.
+/// The possible words at a position in a line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completion {
     /// Where the word to be replaced begins, in bytes.
     pub start: usize,
-    /// The words that may stand there, sorted.
+    /// The possible words, sorted.
     pub suggestions: Vec<Suggestion>,
 }
 
 impl Session {
-    /// What the word at a position of a line, in bytes, can be.
+    /// Returns the possible words at a position of a line, in bytes.
     pub async fn complete(&self, line: &str, position: usize) -> Completion {
         let Some(head) = line.get(..position.min(line.len())) else { return Completion::default() };
         let mut start = head.rfind(|c: char| c.is_whitespace() || c == '|').map_or(0, |at| at + 1);
@@ -115,12 +115,12 @@ impl Session {
         suggestions
     }
 
-    /// What may follow a path: children, keys and their values, values of leaves.
+    /// Returns what may follow a path: children, keys and their values, values of leaves.
     fn after_path(&self, words: &[Token]) -> Vec<Suggestion> {
         self.after_path_to(words, false)
     }
 
-    /// The same, `configured`: only what can be.
+    /// Returns what may follow a path. If `configured`, only what can be configured.
     fn after_path_to(&self, words: &[Token], configured: bool) -> Vec<Suggestion> {
         let schema = self.store.schema();
         let Ok((target, rest)) = Target::read(schema, &self.context, words) else {
@@ -146,7 +146,7 @@ impl Session {
         plain(names).into_iter().chain(self.children_to(configured, node)).collect()
     }
 
-    /// Values of a key whose name is the last word.
+    /// Returns the values of a key whose name is the last word.
     fn after_key_name(&self, words: &[Token]) -> Vec<Suggestion> {
         let schema = self.store.schema();
         let Some((last, before)) = words.split_last() else { return Vec::new() };
@@ -155,7 +155,7 @@ impl Session {
         position.map(|position| self.key_values(&target, position)).unwrap_or_default()
     }
 
-    /// Values that a key has in state or configuration.
+    /// Returns the values that a key has in state or configuration.
     fn key_values(&self, target: &Target, position: usize) -> Vec<Suggestion> {
         let candidate = self.candidate();
         let source = match self.mode.source() {
@@ -188,7 +188,8 @@ impl Session {
         names.filter(|name| !configured || is_configured(schema, node, name)).filter_map(described).collect()
     }
 
-    /// Words of commands that are no paths: each is a row of words, `<...>` for names out of the data.
+    /// Returns the words that may follow in commands without paths. Each command is a row of words; `<...>` stands for
+    /// a name from the data.
     fn after_words(&self, commands: &[&[&str]], arguments: &[Token]) -> Vec<Suggestion> {
         let fits = |command: &&&[&str]| {
             let mut pairs = command.iter().zip(arguments);
@@ -219,13 +220,13 @@ impl Session {
         next.flat_map(named).collect()
     }
 
-    /// Words of plugins: commands, arguments that were not given yet, and values of the one before.
+    /// Returns the words of plugins: commands, arguments not given yet, and values of the preceding argument.
     async fn after_show_of_plugin(&self, arguments: &[Token]) -> Vec<Suggestion> {
         let native = arguments.first().is_some_and(|first| show::rows().iter().any(|row| row[0] == first.text()));
         if native || self.options.plugins.is_empty() {
             return Vec::new();
         }
-        // Without Python there is nothing to complete; running the command says so.
+        // Without Python there is nothing to complete. Running the command reports the error.
         let Ok(mut command) = plugin::commands(self).await else { return Vec::new() };
         let mut words = arguments;
         while let Some((first, rest)) = words.split_first() {
@@ -273,7 +274,7 @@ fn plain(words: impl IntoIterator<Item = impl Into<String>>) -> Vec<Suggestion> 
     words.into_iter().map(|word| Suggestion { value: word.into(), description: None }).collect()
 }
 
-/// Words of the CLI itself, with what they do.
+/// Returns words of the CLI itself with their meanings.
 fn explained(words: impl IntoIterator<Item = &'static str>) -> Vec<Suggestion> {
     let suggestion =
         |word: &str| Suggestion { value: word.to_owned(), description: help::meaning(word).map(str::to_owned) };

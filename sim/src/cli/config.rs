@@ -1,4 +1,4 @@
-//! Candidate mode: edits, and what becomes of them.
+//! Commands of candidate mode: edits, commit, discard and save.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::datastore::{CommitError, Problem, Refusal, canonical_text, expected};
 use crate::path::Path;
 use crate::schema::{Kind, LeafInfo, LeafType, NodeId};
 
-/// How long a commit waits to be confirmed, where the line does not say.
+/// Time a commit waits to be confirmed, unless the line says otherwise.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(600);
 
 pub(super) const COMMIT: [&str; 5] = ["confirmed", "now", "save", "stay", "validate"];
 pub(super) const DISCARD: [&str; 2] = ["now", "stay"];
 
 impl Session {
-    /// `set PATH [LEAF VALUE]...`: several leaves of the same container may follow each other.
+    /// `set PATH [LEAF VALUE]...`: several leaves of one container may follow each other.
     pub(super) fn set(&self, words: &[Token]) -> Result<String, CliError> {
         let schema = self.store.schema();
         let (mut target, mut rest) = Target::read_configuration(schema, &self.context, words)?;
@@ -42,7 +42,7 @@ impl Session {
         }
     }
 
-    /// Makes a container or an entry.
+    /// Creates a container or a list entry.
     pub(super) fn create(&self, target: &Target) -> Result<(), CliError> {
         let candidate = self.candidate();
         for path in self.paths(target)? {
@@ -83,7 +83,7 @@ impl Session {
         })
     }
 
-    /// A refusal of a value in the CLI's words: which leaf or key of the line, and what it takes.
+    /// Translates the refusal of a value into the CLI's words: the leaf or key of the line, and what it accepts.
     fn wrong_value(&self, node: NodeId, value: &Value, refusal: Refusal) -> CliError {
         let schema = self.store.schema();
         let blamed = refusal.path.parse::<Path>().unwrap_or_default();
@@ -126,7 +126,7 @@ impl Session {
         Ok(String::new())
     }
 
-    /// The paths a target names: ranges one by one, wildcards by what is there.
+    /// Returns the paths a target names. Ranges are expanded, and wildcards match the existing entries.
     fn paths(&self, target: &Target) -> Result<Vec<Path>, CliError> {
         let schema = self.store.schema();
         if target.is_single() {
@@ -215,7 +215,7 @@ impl Session {
     }
 }
 
-/// A value as it was typed.
+/// Formats a value as it was typed.
 fn spelled(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -224,7 +224,7 @@ fn spelled(value: &Value) -> String {
     }
 }
 
-/// What a restricted leaf takes: its range, a pattern that can be read, or the name of its type.
+/// Returns what a restricted leaf accepts: its range, a readable pattern, or the name of its type.
 fn expected_of(info: &LeafInfo, message: &str) -> String {
     const READABLE: usize = 60;
     let pattern = message.split("does not match ").nth(1).map(|it| it.trim_matches(['"', '.']));
@@ -240,7 +240,7 @@ fn warnings(problems: &[Problem]) -> String {
     problems.iter().map(|it| format!("Warning in {}:\n    {}\n", it.path, it.message)).collect()
 }
 
-/// `timeout SECONDS`, or nothing.
+/// Reads `timeout SECONDS`, or the default if there are no words.
 fn timeout(words: &[&str]) -> Result<Duration, CliError> {
     match words {
         [] => Ok(CONFIRMED_WITHIN),
@@ -254,7 +254,7 @@ fn timeout(words: &[&str]) -> Result<Duration, CliError> {
     }
 }
 
-/// Why a commit was not made, in the CLI's words.
+/// Translates the failure of a commit into the CLI's words.
 pub(super) fn not_committed(error: CommitError) -> CliError {
     match error {
         CommitError::Invalid(it) => CliError::Commit(vec![(it.path, it.message)]),
@@ -270,7 +270,7 @@ fn refused(refusal: Refusal) -> CliError {
     CliError::Refused(refusal.to_string())
 }
 
-/// The values of a leaf-list in a line: one, or several in brackets.
+/// Reads the values of a leaf-list in a line: one, or several in brackets. Returns the rest of the line too.
 fn list_values<'a>(info: &LeafInfo, words: &'a [Token]) -> Result<(Vec<String>, &'a [Token]), CliError> {
     match words {
         [Token::Open, rest @ ..] => {
@@ -283,7 +283,7 @@ fn list_values<'a>(info: &LeafInfo, words: &'a [Token]) -> Result<(Vec<String>, 
     }
 }
 
-/// What may be given as a value.
+/// Returns the possible values of a leaf.
 pub(super) fn values_of(info: &LeafInfo) -> Vec<String> {
     match &info.kind {
         LeafType::Enumeration(names) => names.clone(),

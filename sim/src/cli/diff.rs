@@ -1,4 +1,4 @@
-//! `diff`: what a candidate would change.
+//! The command `diff`: shows what a candidate would change.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ impl Session {
     }
 }
 
-/// Lines that are gone begin with `-`, new ones with `+`; what leads to them stands between.
+/// Prints removed lines with `-` and new ones with `+`, and the containers that lead to them.
 fn compare(text: &mut String, schema: &Schema, before: &Body, after: &Body, level: usize) {
     let leaves: BTreeSet<NodeId> = before.leaves.keys().chain(after.leaves.keys()).copied().collect();
     for leaf in leaves {

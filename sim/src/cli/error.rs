@@ -1,9 +1,9 @@
-//! What the CLI says when a line is not a command it can run.
+//! Errors of lines that the CLI cannot run.
 
 /// Why a line is refused, in the switch's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CliError {
-    /// A word that nothing here is called.
+    /// Nothing here has this name.
     #[error("Parsing error: Unknown token '{token}'. Options are [{}]", listed(.options))]
     UnknownToken { token: String, options: Vec<String> },
     /// The line ends where more must follow.
@@ -15,16 +15,16 @@ pub(super) enum CliError {
     /// Quotes or brackets that do not match.
     #[error("Parsing error: {0}")]
     Syntax(&'static str),
-    /// Words that a plugin does not take, in its words.
+    /// Words that a plugin does not accept, in the words of the plugin.
     #[error("Parsing error: {0}")]
     Words(String),
-    /// What a plugin printed as an error.
+    /// An error printed by a plugin.
     #[error("{0}")]
     Printed(String),
     /// Anything else.
     #[error("Error: {0}")]
     Refused(String),
-    /// A transaction that did not come through: what is wrong, and where.
+    /// A failed transaction: each path with what is wrong there.
     #[error("{}", problems(.0))]
     Commit(Vec<(String, String)>),
 }

@@ -1,8 +1,8 @@
-//! `?`: what may come next, with what it means.
+//! The key `?`: lists what may come next, with meanings.
 
 use super::Session;
 
-/// What words of the CLI itself mean.
+/// Meanings of the CLI's own words.
 const MEANINGS: &[(&str, &str)] = &[
     ("all", "All of them"),
     ("application", "Show applications and their processes"),
@@ -69,13 +69,13 @@ const MEANINGS: &[(&str, &str)] = &[
     ("version", "Show the release"),
 ];
 
-/// What a word of the CLI itself means.
+/// Returns the meaning of one of the CLI's own words.
 pub(super) fn meaning(word: &str) -> Option<&'static str> {
     MEANINGS.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning)
 }
 
 impl Session {
-    /// What may follow a line in which `?` was typed; `None` where its end is no `?` of its own.
+    /// Returns what may follow a line that ends in `?`, or `None` if the line does not end in a `?` outside quotes.
     pub(super) async fn help(&self, line: &str) -> Option<String> {
         let head = line.trim_end().strip_suffix('?')?;
         if head.matches('"').count() % 2 == 1 {

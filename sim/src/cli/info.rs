@@ -1,4 +1,4 @@
-//! `info`: what stands in state, in the running configuration or in a candidate.
+//! The command `info`: prints state, the running configuration or a candidate.
 
 use jiff::Timestamp;
 
@@ -22,7 +22,7 @@ pub(super) enum From {
     Candidate,
 }
 
-/// An `info` command, understood.
+/// A parsed `info` command.
 #[derive(Debug)]
 struct Info {
     from: From,
@@ -36,7 +36,7 @@ struct Info {
 pub(super) const OPTIONS: [&str; 5] = ["depth", "detail", "flat", "from", "with-context"];
 
 impl Session {
-    /// Runs `info` with the words behind it.
+    /// Runs `info` with its arguments.
     pub(super) fn info(&self, words: &[Token], pipes: &Pipes) -> Result<String, CliError> {
         let info = self.read_info(words)?;
         let mut body = self.select(info.from, &info.target);
@@ -90,7 +90,7 @@ impl Session {
         Ok(info)
     }
 
-    /// What is at a target, with what leads there.
+    /// Returns what is at a target, and the containers that lead there.
     pub(super) fn select(&self, from: From, target: &Target) -> Body {
         let candidate = self.candidate();
         let source = match from {
@@ -151,7 +151,7 @@ impl Session {
     }
 }
 
-/// The time of day is that of the question, not of the last write.
+/// Replaces the time of day, which is that of the query and not of the last write.
 fn set_clock(schema: &Schema, body: &mut Body) {
     let system = schema.child(NodeId::ROOT, "system");
     let information = system.and_then(|system| schema.child(system, "information"));

@@ -1,4 +1,4 @@
-//! `info` as JSON and as YAML.
+//! Prints `info` as JSON and as YAML.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::text::Style;
 use super::tree::{Body, Entry, Value};
 use crate::schema::{LeafType, NodeId};
 
-/// JSON whose members keep the order they are shown in.
+/// JSON whose members keep the order in which they are shown.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Json {
     Null,
@@ -21,7 +21,7 @@ pub(super) enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// The contents of a container or entry.
+/// Converts the contents of a container or entry.
 pub(super) fn body(style: Style<'_>, body: &Body) -> Json {
     let mut members = Vec::new();
     add_body(style, body, &mut members);
@@ -68,7 +68,7 @@ fn scalar(style: Style<'_>, leaf: NodeId, value: &str) -> Json {
 }
 
 impl Json {
-    /// As the switch prints it: two blanks per level, and an empty object over two lines.
+    /// Formats it as the switch does: two blanks per level, and an empty object over two lines.
     pub(super) fn print(&self) -> String {
         let mut text = String::new();
         self.write(&mut text, 0);
@@ -93,14 +93,14 @@ impl Json {
         }
     }
 
-    /// As YAML.
+    /// Formats it as YAML.
     pub(super) fn to_yaml(&self) -> String {
         format!("---\n{}", serde_norway::to_string(self).unwrap_or_default())
     }
 }
 
 impl Json {
-    /// Every list of objects in it as a table, from the outside in.
+    /// Returns every list of objects as a table, outer ones first.
     pub(super) fn tables(&self) -> Vec<(Vec<Column>, Vec<Vec<String>>)> {
         match self {
             Self::Array(items) => {
@@ -126,7 +126,7 @@ impl Json {
         }
     }
 
-    /// The members of an object that are single values.
+    /// Returns the members of an object that are single values.
     fn scalars(&self) -> Vec<(&str, String)> {
         let Self::Object(members) = self else { return Vec::new() };
         let text = |value: &Self| match value {
@@ -187,7 +187,7 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
-/// Takes any JSON, with its members in their order.
+/// Visitor that accepts any JSON and keeps the order of members.
 struct AnyJson;
 
 impl<'de> Visitor<'de> for AnyJson {

@@ -5,7 +5,7 @@ use super::error::CliError;
 /// One word, bracket or bar of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
-    /// A word; quotes are taken off.
+    /// A word without its quotes.
     Word(String),
     /// `|`
     Pipe,
@@ -23,7 +23,7 @@ impl Token {
         }
     }
 
-    /// As it stands in a line, for messages.
+    /// Returns the token as it is written in a line, for messages.
     pub(super) fn text(&self) -> &str {
         match self {
             Self::Word(word) => word,
@@ -34,10 +34,10 @@ impl Token {
     }
 }
 
-/// The tokens of a line. A line that begins with `#` has none.
+/// Splits a line into tokens. A line that begins with `#` has none.
 ///
 /// # Errors
-/// When a quote is not closed.
+/// Returns an error if a quote is not closed.
 pub(super) fn split(line: &str) -> Result<Vec<Token>, CliError> {
     let mut tokens = Vec::new();
     if line.trim_start().starts_with('#') {
@@ -60,7 +60,7 @@ pub(super) fn split(line: &str) -> Result<Vec<Token>, CliError> {
 fn word(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Token, CliError> {
     let mut text = String::new();
     let mut quoted = false;
-    // Inside the brackets of a path's keys blanks and bars belong to the word.
+    // Inside the brackets of a path's keys, blanks and bars belong to the word.
     let mut brackets = 0_u32;
     while let Some(&c) = chars.peek() {
         if brackets == 0 && (c.is_whitespace() || c == '|') {
@@ -102,7 +102,7 @@ fn quoted_part(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, text: &mut 
     }
 }
 
-/// A value as the CLI shows it: in quotes only where it must be.
+/// Formats a value as the CLI shows it: in quotes only if needed.
 pub(super) fn quote(value: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:%@+=,".contains(c);
     if !value.is_empty() && value.chars().all(plain) {

@@ -1,7 +1,7 @@
-//! The CLI of an emulated switch: one line at a time, as a script, or at a prompt.
+//! The CLI of an emulated switch: runs single lines, scripts, or an interactive prompt.
 //!
-//! A [`Session`] runs lines over a [`Datastore`]. [`serve`] offers sessions on a Unix socket; [`Client`] is the other
-//! end of it, with a [`Client::prompt`] that has history and completion.
+//! A [`Session`] runs lines on a [`Datastore`]. [`serve`] offers sessions on a Unix socket. [`Client`] connects to that
+//! socket and has a [`Client::prompt`] with history and completion.
 
 mod age;
 mod bgp;
@@ -47,17 +47,17 @@ use crate::datastore::{Candidate, Datastore, Exclusive};
 /// Name of the candidate that sessions share.
 const SHARED: &str = "default";
 
-/// How much of the tree `info` prints around what it was asked for.
+/// How much context `info` prints around its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InfoStyle {
-    /// All that leads there, as releases up to 24.10 do.
+    /// All containers that lead there, as releases up to 24.10 do.
     Wrapped,
     /// Only the contents, as later releases do.
     Contents,
 }
 
 impl InfoStyle {
-    /// The style of a release such as `24.10.3` or `v25.3.1-149-g3ce0cc0c1f5`.
+    /// Returns the style of a release such as `24.10.3` or `v25.3.1-149-g3ce0cc0c1f5`.
     pub fn of_release(release: &str) -> Self {
         let mut numbers = release.trim_start_matches('v').split(['.', '-']).map(|part| part.parse::<u32>().ok());
         match (numbers.next().flatten(), numbers.next().flatten()) {
@@ -67,7 +67,7 @@ impl InfoStyle {
     }
 }
 
-/// What a session knows of its switch and its user.
+/// What a session knows about its switch and its user.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
     /// Name of the switch, shown in the prompt.
@@ -76,18 +76,18 @@ pub struct SessionOptions {
     pub user: String,
     /// Release of the switch, such as `25.3.1`.
     pub release: String,
-    /// How `info` prints.
+    /// How much context `info` prints.
     pub style: InfoStyle,
-    /// Whether the management server is loading YANG, and so answers nothing.
+    /// Whether the management server is loading YANG, and so does not answer.
     pub busy: Option<watch::Receiver<bool>>,
-    /// Folders whose Python files are plugins of the CLI.
+    /// Folders with Python files that are CLI plugins.
     pub plugins: Vec<PathBuf>,
-    /// What runs them.
+    /// Python interpreter that runs the plugins.
     pub python: PathBuf,
 }
 
 impl SessionOptions {
-    /// The user `admin` on a switch, with the style of its release.
+    /// Creates options for the user `admin` on a switch, with the style of its release.
     pub fn new(hostname: impl Into<String>, release: impl Into<String>) -> Self {
         let release = release.into();
         let style = InfoStyle::of_release(&release);
@@ -99,19 +99,19 @@ impl SessionOptions {
 /// Operates applications for `tools system app-management application`.
 #[tonic::async_trait]
 pub trait Applications: Send + Sync + 'static {
-    /// Carries out an operation (`start`, `stop`, `restart`, `reload`, `quit`, `kill`) and says in the CLI's words what
-    /// was done, or why not.
+    /// Performs an operation (`start`, `stop`, `restart`, `reload`, `quit`, `kill`). Returns what was done or why it
+    /// was not, in the CLI's words.
     async fn operate(&self, application: &str, operation: &str) -> Result<String, String>;
 }
 
-/// What a line led to.
+/// Result of a line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
-    /// What is printed; it ends in a newline where it is not empty.
+    /// The text to print. It ends in a newline unless it is empty.
     pub text: String,
-    /// 0, or 1 when the line was refused.
+    /// 0, or 1 if the line was refused.
     pub status: u8,
-    /// Whether the session ends with it.
+    /// Whether the line ends the session.
     pub quit: bool,
 }
 
@@ -148,7 +148,7 @@ pub struct Session {
     applications: Option<Arc<dyn Applications>>,
     mode: Mode,
     context: Target,
-    /// The context before the last change of it, for `back`.
+    /// The previous context, for `back`.
     left: Target,
     private: Option<Candidate>,
     exclusive: Option<Exclusive>,
@@ -163,7 +163,7 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// A session in running mode at the root.
+    /// Creates a session in running mode at the root.
     pub fn new(store: Datastore, options: SessionOptions, applications: Option<Arc<dyn Applications>>) -> Self {
         Self {
             store,
@@ -178,13 +178,13 @@ impl Session {
         }
     }
 
-    /// What a user is greeted with.
+    /// Returns the greeting.
     pub fn banner(&self) -> &'static str {
         "Loading environment configuration file(s): ['/etc/opt/srlinux/srlinux.rc']\n\
          Welcome to the Nokia SR Linux CLI.\n"
     }
 
-    /// The two lines of the prompt: mode and context, then the switch.
+    /// Returns the two lines of the prompt: mode and context, then the switch.
     pub fn prompt(&self) -> String {
         let mode = match self.mode {
             Mode::Running => "running".to_owned(),
@@ -214,8 +214,8 @@ impl Session {
         format!("--{{ {flags}{mode} }}--[ {context} ]--\nA:{user}{}# ", self.options.hostname)
     }
 
-    /// Runs lines one after the other, as from standard input, and gathers what they print. Later lines run whatever
-    /// became of earlier ones unless `stop_at_error`.
+    /// Runs lines one after another, as from standard input, and collects their output. Runs all lines even if some
+    /// fail, unless `stop_at_error`.
     pub async fn script(&mut self, lines: &str, stop_at_error: bool) -> Output {
         let mut all = Output::default();
         for line in lines.lines() {

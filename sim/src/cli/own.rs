@@ -1,4 +1,4 @@
-//! Commands about the session itself, and what devices have that this switch has not.
+//! Commands about the session itself, and commands of devices that are not emulated.
 
 use jiff::Timestamp;
 
@@ -9,10 +9,10 @@ use super::lex::Token;
 use super::target::{Target, child_names};
 use crate::schema::{NodeId, Schema};
 
-/// Lines that `history` keeps.
+/// Number of lines that `history` keeps.
 const REMEMBERED: usize = 1000;
 
-/// Commands of devices that are not emulated, by how their lines begin, and what answers the same question here.
+/// Commands of devices that are not emulated: how their lines begin, and what to use instead.
 const NOT_EMULATED: &[(&str, &str)] = &[
     ("bash", "this leaf has no operating system of its own; type it in a shell of your machine"),
     ("environment", "the session cannot be changed"),
@@ -28,7 +28,7 @@ const NOT_EMULATED: &[(&str, &str)] = &[
     ("show tunnel", "the route table shows tunnels as next-hops"),
 ];
 
-/// Why a line cannot be run though devices know it; `None` for any other.
+/// Returns why a line cannot be run if it is a command of devices that is not emulated; `None` otherwise.
 pub(super) fn not_emulated(line: &str) -> Option<CliError> {
     let begins = |with: &str| line.strip_prefix(with).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
     let (command, instead) = NOT_EMULATED.iter().find(|(command, _)| begins(command))?;
@@ -41,7 +41,7 @@ pub(super) fn date() -> String {
 }
 
 impl Session {
-    /// Keeps a line for `history`.
+    /// Adds a line to `history`.
     pub(super) fn remember(&mut self, line: &str) {
         if line.trim().is_empty() {
             return;
@@ -52,18 +52,18 @@ impl Session {
         self.lines.push_back(line.trim().to_owned());
     }
 
-    /// `history`: the lines of this session.
+    /// `history`: prints the lines of this session.
     pub(super) fn history(&self) -> String {
         self.lines.iter().enumerate().map(|(at, line)| format!("{:>5}  {line}\n", at + 1)).collect()
     }
 
-    /// `back`: the context before this one.
+    /// `back`: returns to the previous context.
     pub(super) fn back(&mut self) -> String {
         std::mem::swap(&mut self.context, &mut self.left);
         String::new()
     }
 
-    /// `help`: the commands of this mode.
+    /// `help`: lists the commands of this mode.
     pub(super) fn overview(&self) -> String {
         let row = |name: &str| format!("  {name:<8}  {}\n", meaning(name).unwrap_or_default());
         let commands: String = self.commands().map(row).collect();
@@ -73,7 +73,7 @@ impl Session {
         )
     }
 
-    /// `tree [PATH]`: the names below a context.
+    /// `tree [PATH]`: prints the names below a context.
     pub(super) fn tree(&self, words: &[Token]) -> Result<String, CliError> {
         let schema = self.store.schema();
         let (target, rest) = Target::read(schema, &self.context, words)?;
@@ -87,7 +87,7 @@ impl Session {
     }
 }
 
-/// Containers and lists below a node, one a line.
+/// Prints the containers and lists below a node, one per line.
 fn branches(text: &mut String, schema: &Schema, node: NodeId, lead: &str) {
     let children = schema.node(node).children.iter().filter(|child| schema.leaf(**child).is_none());
     for child in children {

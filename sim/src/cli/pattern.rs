@@ -1,6 +1,6 @@
 //! Patterns of `grep`: basic regular expressions, with alternatives.
 
-/// A pattern, ready to search lines.
+/// A parsed pattern that can search lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
     alternatives: Vec<Vec<Piece>>,
@@ -24,14 +24,14 @@ enum What {
 }
 
 impl Pattern {
-    /// Reads a pattern; anything can be one.
+    /// Parses a pattern. Any text is a valid pattern.
     pub(super) fn new(text: &str, ignore_case: bool) -> Self {
         let text = if ignore_case { text.to_lowercase() } else { text.to_owned() };
         let text = text.replace("\\|", "|");
         Self { alternatives: text.split('|').map(pieces).collect(), ignore_case }
     }
 
-    /// Whether it matches anywhere in a line.
+    /// Returns whether the pattern matches anywhere in a line.
     pub(super) fn is_in(&self, line: &str) -> bool {
         let line: Vec<char> =
             if self.ignore_case { line.to_lowercase().chars().collect() } else { line.chars().collect() };

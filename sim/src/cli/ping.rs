@@ -1,7 +1,7 @@
-//! `ping`: whether an address answers, by what this switch has resolved.
+//! The command `ping`: says whether an address answers, judged by what this switch has resolved.
 //!
-//! No packet is sent. An address answers if it is this switch's own, or if ARP or ND has it and its MAC is still behind
-//! a port or tunnel. What is beyond the subnets of this switch is not known here.
+//! No packet is sent. An address answers if it is this switch's own, or if it is in ARP or ND and its MAC address is
+//! still behind a port or tunnel. Addresses beyond the subnets of this switch are not known here.
 
 use std::net::IpAddr;
 
@@ -12,10 +12,10 @@ use super::error::CliError;
 use super::lex::Token;
 use super::show::View;
 
-/// How many requests are shown where the line does not say.
+/// Number of requests that are shown, unless the line says otherwise.
 const COUNT: usize = 4;
 
-/// What a line asks for.
+/// A parsed `ping` command.
 #[derive(Debug, PartialEq, Eq)]
 struct Ping {
     address: IpAddr,
@@ -23,7 +23,7 @@ struct Ping {
     count: usize,
 }
 
-/// What becomes of a request.
+/// Result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Answered,
@@ -36,7 +36,7 @@ impl Session {
     /// `ping ADDRESS [network-instance NAME] [-c COUNT]`
     pub(super) fn ping(&self, words: &[Token]) -> Result<String, CliError> {
         let ping = read(words)?;
-        // The instance must be one, and the error names those there are.
+        // Fails if the instance does not exist; the error lists the existing ones.
         self.each_instance(&ping.instance, "", |_| ())?;
         match self.fate(&ping)? {
             Fate::Beyond => Err(CliError::Refused(format!(
@@ -81,7 +81,7 @@ impl Session {
         Ok(fate)
     }
 
-    /// Whether a MAC address is behind a port or tunnel.
+    /// Returns whether a MAC address is behind a port or tunnel.
     fn is_switched(&self, mac: &str) -> Result<bool, CliError> {
         let body = self.state("/ network-instance * bridge-table mac-table")?;
         let macs = View::root(self.store.schema(), &body).all("network-instance/bridge-table/mac-table/mac");

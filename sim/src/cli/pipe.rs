@@ -1,4 +1,4 @@
-//! What stands behind the bars of a line.
+//! Reads and applies what follows the bars of a line.
 
 use super::error::CliError;
 use super::lex::Token;
@@ -14,11 +14,11 @@ pub(super) enum Format {
     Table,
 }
 
-/// All that stands behind the first bar.
+/// Everything after the first bar.
 #[derive(Debug, Default)]
 pub(super) struct Pipes {
     pub(super) format: Format,
-    /// Fields to keep, as paths from the target on.
+    /// Fields to keep, as paths relative to the target.
     pub(super) fields: Vec<Vec<String>>,
     filters: Vec<Filter>,
 }
@@ -36,10 +36,10 @@ enum Filter {
 pub(super) const COMMANDS: [&str; 8] = ["as", "count", "filter", "grep", "head", "more", "no-more", "tail"];
 
 impl Pipes {
-    /// Splits a line at its bars and reads what stands behind the first.
+    /// Splits a line at its bars. Returns the command and what follows the first bar.
     ///
     /// # Errors
-    /// When a word there is not known.
+    /// Returns an error if a word there is not known.
     pub(super) fn read(tokens: &[Token]) -> Result<(&[Token], Self), CliError> {
         let mut parts = tokens.split(|token| *token == Token::Pipe);
         let command = parts.next().unwrap_or_default();
@@ -76,7 +76,7 @@ impl Pipes {
         Ok(())
     }
 
-    /// The text as the filters leave it.
+    /// Returns the text after all filters.
     pub(super) fn apply(&self, text: String) -> String {
         self.filters.iter().fold(text, |text, filter| filter.apply(text))
     }

@@ -1,6 +1,6 @@
-//! Plugins of the CLI: Python files that add commands to `show`, run over the state of this switch.
+//! Runs plugins of the CLI: Python files that add commands to `show` and read the state of this switch.
 //!
-//! Python runs for one command and ends. It asks for schema and state as the plugin reaches for them, and this side
+//! Python runs for one command and exits. It asks for schema and state when the plugin needs them, and this module
 //! answers from the datastore; see `sim/python/host.py`.
 
 use std::collections::BTreeMap;
@@ -22,10 +22,10 @@ use super::text::Style;
 use crate::path::{Path, Step};
 use crate::schema::NodeId;
 
-/// How wide the terminal is taken to be.
+/// Assumed width of the terminal.
 const WIDTH: u32 = 100;
 
-/// The modules that plugins build on, by the names they are imported with.
+/// The modules that plugins import, by name.
 const MODULES: [(&str, &str); 11] = [
     ("engine", include_str!("../../python/engine.py")),
     ("host", include_str!("../../python/host.py")),
@@ -40,7 +40,7 @@ const MODULES: [(&str, &str); 11] = [
     ("srlinux.syntax", include_str!("../../python/srlinux/syntax.py")),
 ];
 
-/// Makes the modules that come first on standard input importable, then runs the host.
+/// Makes the modules on the first line of standard input importable, then runs the host.
 const BOOT: &str = r#"
 import importlib.abc, importlib.util, json, sys
 SOURCES = json.loads(sys.stdin.readline())
@@ -58,7 +58,7 @@ import host
 host.main()
 "#;
 
-/// A command of plugins, and those below it.
+/// A command of a plugin and its subcommands.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct PluginCommand {
     pub(super) name: String,
@@ -73,7 +73,7 @@ pub(super) struct Argument {
     pub(super) name: String,
     pub(super) kind: ArgumentKind,
     pub(super) help: String,
-    /// Where its values stand in state: names of containers and lists, with values of keys.
+    /// Where its values are found in state: names of containers and lists, with values of keys.
     pub(super) path: Option<Vec<(String, BTreeMap<String, String>)>>,
 }
 
@@ -81,11 +81,11 @@ pub(super) struct Argument {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ArgumentKind {
-    /// A value by its place.
+    /// A value without a name.
     Unnamed,
     /// A value after its name.
     Named,
-    /// A word that is there or not.
+    /// A word that is present or absent.
     Boolean,
 }
 
@@ -119,10 +119,10 @@ enum Line {
     Printed { lines: Vec<String>, errors: Vec<String>, data: Option<Json> },
 }
 
-/// What the words behind `show` print.
+/// Runs the command of a plugin and returns its report.
 ///
 /// # Errors
-/// Python is not there, the words are none of a plugin, or the plugin fails.
+/// Returns an error if Python is missing, no plugin knows the words, or the plugin fails.
 pub(super) async fn run(session: &Session, words: &[&str]) -> Result<Report, CliError> {
     match converse(session, Some(words)).await? {
         Line::Printed { lines, errors, data } if errors.is_empty() => {
@@ -135,10 +135,10 @@ pub(super) async fn run(session: &Session, words: &[&str]) -> Result<Report, Cli
     }
 }
 
-/// The tree of commands that plugins add to `show`.
+/// Returns the tree of commands that plugins add to `show`.
 ///
 /// # Errors
-/// Python is not there, or a plugin does not load.
+/// Returns an error if Python is missing or a plugin cannot be loaded.
 pub(super) async fn commands(session: &Session) -> Result<PluginCommand, CliError> {
     match converse(session, None).await? {
         Line::Commands { commands } => Ok(commands),
@@ -150,14 +150,14 @@ fn failed(why: &str) -> CliError {
     CliError::Refused(format!("a plugin of the CLI failed: {why}"))
 }
 
-/// Runs Python for one request and answers what it asks meanwhile.
+/// Runs Python for one request, answers its questions, and returns its result.
 async fn converse(session: &Session, words: Option<&[&str]>) -> Result<Line, CliError> {
     let mut child = start(session)?;
     let (mut input, output) = (child.stdin.take(), child.stdout.take());
     let (Some(input), Some(output)) = (input.as_mut(), output) else { return Err(failed("it has no pipes")) };
     let modules: BTreeMap<&str, &str> = MODULES.into_iter().collect();
     let request = Request { plugins: sources(session), words, width: WIDTH };
-    // A Python that ends at once says why on its standard error.
+    // If Python exits at once, its standard error says why.
     let _ = input.write_all(format!("{}\n{}\n", json!(modules), json!(request)).as_bytes()).await;
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -187,7 +187,7 @@ fn start(session: &Session) -> Result<Child, CliError> {
     })
 }
 
-/// The texts of all plugins, read for every command: an edited file counts at once.
+/// Returns the texts of all plugins. They are read for every command, so that edits take effect at once.
 fn sources(session: &Session) -> Vec<Value> {
     let folders = session.options.plugins.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
     let mut files: Vec<_> = folders.flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -211,7 +211,7 @@ fn answer(session: &Session, question: &Question) -> Value {
     }
 }
 
-/// The children of a node, keys among them.
+/// Returns the children of a node, including keys.
 fn below(session: &Session, names: &[String]) -> Result<Value, String> {
     let schema = session.store.schema();
     let mut node = NodeId::ROOT;
@@ -229,7 +229,7 @@ fn unknown(name: &str) -> String {
     format!("Path not valid - unknown element '{name}'")
 }
 
-/// What stands at a path, in all that leads there.
+/// Returns what is at a path, and the containers that lead there.
 fn state(session: &Session, asked: &[StepAsked], recursive: bool) -> Result<Value, String> {
     let schema = session.store.schema();
     let mut node = NodeId::ROOT;
@@ -250,7 +250,7 @@ fn path(asked: &[StepAsked]) -> Path {
     Path::from_steps(asked.iter().map(step).collect())
 }
 
-/// Values that an argument has in state.
+/// Returns the values that an argument has in state.
 pub(super) fn values(session: &Session, argument: &Argument) -> Vec<String> {
     let Some(path) = &argument.path else { return Vec::new() };
     let steps = path.iter().map(|(name, keys)| StepAsked { name: name.clone(), keys: keys.clone() });

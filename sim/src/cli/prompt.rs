@@ -1,4 +1,4 @@
-//! The prompt: line editing, history, completion.
+//! The interactive prompt: line editing, history and completion.
 
 use std::borrow::Cow;
 use std::io;
@@ -13,7 +13,7 @@ use reedline::{
 
 use super::remote::Client;
 
-/// Lines the history keeps.
+/// Number of lines kept in the history.
 const HISTORY: usize = 2000;
 const MENU: &str = "completion";
 
@@ -26,16 +26,16 @@ pub enum PromptError {
     /// The history file cannot be used.
     #[error("the history file cannot be used")]
     History(#[source] reedline::ReedlineError),
-    /// The switch has gone.
+    /// The switch is gone.
     #[error("the switch has gone")]
     Switch(#[source] io::Error),
 }
 
 impl Client {
-    /// Lets a user type lines until `quit` or the end of input, with the history in a file.
+    /// Reads and runs lines until `quit` or the end of input. The history is kept in a file.
     ///
     /// # Errors
-    /// [`PromptError`] when the terminal, the history file or the switch fails.
+    /// [`PromptError`] if the terminal, the history file or the switch fails.
     pub fn prompt(self, history: &Path) -> Result<(), PromptError> {
         print!("{}", self.banner());
         let client = Arc::new(Mutex::new(self));
@@ -83,7 +83,7 @@ struct Words(Arc<Mutex<Client>>);
 
 impl Completer for Words {
     fn complete(&mut self, line: &str, position: usize) -> CompletionResult {
-        // A switch that has gone is reported when the line is run.
+        // If the switch is gone, running the line reports it.
         let completion = lock(&self.0).complete(line, position).unwrap_or_default();
         let suggestions = completion.suggestions.into_iter().map(|it| reedline::Suggestion {
             value: it.value,
@@ -96,7 +96,7 @@ impl Completer for Words {
     }
 }
 
-/// The switch's own two lines, nothing else.
+/// A prompt that consists of the two lines of the switch only.
 struct TwoLines(String);
 
 impl Prompt for TwoLines {

@@ -1,4 +1,4 @@
-//! Sessions on a Unix socket: one JSON text per line each way.
+//! Serves CLI sessions on a Unix socket, with one line of JSON per message.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::complete::Completion;
 use super::{Output, Session};
 
-/// Makes the session of a user who connects.
+/// Creates the session of a user who connects.
 pub type Factory = Arc<dyn Fn() -> Session + Send + Sync>;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub type Factory = Arc<dyn Fn() -> Session + Send + Sync>;
 enum Request {
     /// Runs a line.
     Line(String),
-    /// What may stand at a position of a line.
+    /// Asks what the word at a position of a line can be.
     Complete { line: String, position: usize },
 }
 
@@ -32,10 +32,10 @@ enum Answer {
     Completion(Completion),
 }
 
-/// Offers sessions to all who connect; it ends when it is dropped, and they with it.
+/// Serves a session to everyone who connects. Dropping the future ends all sessions.
 ///
 /// # Errors
-/// When connections cannot be accepted any more.
+/// Returns an error if connections cannot be accepted any more.
 pub async fn serve(listener: UnixListener, factory: Factory) -> io::Result<()> {
     let mut sessions = JoinSet::new();
     loop {
@@ -82,7 +82,7 @@ fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The user's end of a session. It blocks, so use it from a thread of its own.
+/// Client of a session. Its calls block, so use it from its own thread.
 #[derive(Debug)]
 pub struct Client {
     reader: BufReader<UnixStream>,
@@ -95,7 +95,7 @@ impl Client {
     /// Connects to the CLI of a switch.
     ///
     /// # Errors
-    /// When nothing answers at that socket.
+    /// Returns an error if nothing answers at the socket.
     pub fn connect(socket: &Path) -> io::Result<Self> {
         let writer = UnixStream::connect(socket)?;
         let reader = BufReader::new(writer.try_clone()?);
@@ -104,12 +104,12 @@ impl Client {
         Ok(client)
     }
 
-    /// What a user is greeted with.
+    /// Returns the greeting.
     pub fn banner(&self) -> &str {
         &self.banner
     }
 
-    /// The two lines of the prompt, as they are after the last line.
+    /// Returns the two lines of the prompt, as they are after the last line.
     pub fn prompt_text(&self) -> &str {
         &self.prompt
     }
@@ -117,17 +117,17 @@ impl Client {
     /// Runs a line.
     ///
     /// # Errors
-    /// When the switch has gone.
+    /// Returns an error if the switch is gone.
     pub fn execute(&mut self, line: &str) -> io::Result<Output> {
         self.writer.write_all(&encode(&Request::Line(line.to_owned()))?)?;
         self.output()
     }
 
-    /// Runs lines one after the other and hands what each prints to `print`; later lines run whatever became of earlier
-    /// ones unless `stop_at_error`. The status is 0 when all went well.
+    /// Runs lines one after another and passes the output of each to `print`. Runs all lines even if some fail, unless
+    /// `stop_at_error`. Returns 0 if all lines succeeded.
     ///
     /// # Errors
-    /// When the switch has gone.
+    /// Returns an error if the switch is gone.
     pub fn script(
         &mut self,
         lines: impl IntoIterator<Item = impl AsRef<str>>,
@@ -146,10 +146,10 @@ impl Client {
         Ok(status)
     }
 
-    /// What the word at a position of a line, in bytes, can be.
+    /// Returns what the word at a position of a line, in bytes, can be.
     ///
     /// # Errors
-    /// When the switch has gone.
+    /// Returns an error if the switch is gone.
     pub fn complete(&mut self, line: &str, position: usize) -> io::Result<Completion> {
         self.writer.write_all(&encode(&Request::Complete { line: line.to_owned(), position })?)?;
         match self.answer()? {

@@ -1,4 +1,4 @@
-//! Reports over the switch itself: release, applications, interfaces, instances, and whom it hears on its links.
+//! Reports on the switch itself: release, applications, interfaces, network instances and LLDP neighbors.
 
 use super::Session;
 use super::error::CliError;
@@ -63,7 +63,7 @@ pub(super) fn lldp(session: &Session, report: &mut Report, name: &str) -> Result
     Ok(())
 }
 
-/// `show interface`: those that are up, or all that are asked for.
+/// `show interface`: interfaces that are up, or all if `all`.
 pub(super) fn interfaces(session: &Session, report: &mut Report, name: &str, all: bool) -> Result<(), CliError> {
     let body = found(session, name)?;
     let instances = instances_of_subinterfaces(session)?;
@@ -113,7 +113,7 @@ fn brief_columns() -> Vec<Column> {
     ["Port", "Admin State", "Oper State", "Down Reason", "Description"].map(Column::fitted).to_vec()
 }
 
-/// The instance of each subinterface by its name.
+/// Returns the name of each subinterface with the name of its network instance.
 fn instances_of_subinterfaces(session: &Session) -> Result<Vec<(String, String)>, CliError> {
     let body = session.state("/ network-instance * interface *")?;
     let instances = View::root(session.store.schema(), &body).list("network-instance");
@@ -229,7 +229,7 @@ fn rows<'v, 'a: 'v, const N: usize>(views: impl Iterator<Item = &'v View<'a>>, l
     views.map(|it| leaves.map(|leaf| it.leaf(leaf).to_owned()).to_vec()).collect()
 }
 
-/// A table two blanks to the right, as reports of the system are; `None` where there is nothing.
+/// Adds a table indented by two blanks, as in reports of the system; adds nothing if there are no rows.
 fn indented(report: &mut Report, name: &str, headers: &[&str], rows: Vec<Vec<String>>) {
     if rows.is_empty() {
         return;

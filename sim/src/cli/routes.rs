@@ -1,4 +1,4 @@
-//! Reports over the route tables of a network instance.
+//! Reports on the route tables of a network instance.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ impl Family {
         [Self::V4, Self::V6].into_iter().find(|family| family.table() == word)
     }
 
-    /// Name of the family's container.
+    /// Returns the name of the family's container.
     pub(super) fn table(self) -> &'static str {
         match self {
             Self::V4 => "ipv4-unicast",
@@ -25,7 +25,7 @@ impl Family {
         }
     }
 
-    /// Name of the key that is the prefix.
+    /// Returns the name of the key that holds the prefix.
     pub(super) fn prefix(self) -> &'static str {
         match self {
             Self::V4 => "ipv4-prefix",
@@ -41,12 +41,12 @@ impl Family {
     }
 }
 
-/// Where a route leads: one of its next-hops, as reports show it.
+/// A next-hop of a route, as reports show it.
 #[derive(Debug, Default)]
 struct Hop {
     address: String,
     kind: String,
-    /// Prefix that resolves it, with what resolves: `local` or `vxlan`.
+    /// The prefix that resolves it, with the type of route: `local` or `vxlan`.
     resolved_by: Option<(String, String)>,
     by_tunnel: bool,
     interface: String,
@@ -63,7 +63,7 @@ pub(super) fn has_routes(instance: View<'_>, family: Family) -> bool {
     !routes(instance, family).is_empty()
 }
 
-/// How far a next-hop is followed: BGP next-hop, static route to it, subnet.
+/// How often a next-hop is resolved: BGP next-hop, static route to it, subnet.
 const RESOLUTIONS: u8 = 3;
 
 fn hops(instance: View<'_>, route: View<'_>, resolutions: u8) -> Vec<Hop> {
@@ -117,7 +117,7 @@ impl Hop {
     }
 }
 
-/// A route table, or the routes of one prefix in it.
+/// Prints a route table, or its routes of one prefix.
 pub(super) fn table(report: &mut Report, instance: View<'_>, family: Family, prefix: Option<&str>) {
     let mut rows = Vec::new();
     let mut counts = Counts::default();
@@ -186,7 +186,7 @@ impl Counts {
     }
 }
 
-/// The routes of one prefix, leaf by leaf.
+/// Prints the details of the routes of one prefix.
 pub(super) fn detail(report: &mut Report, instance: View<'_>, family: Family, prefix: &str) {
     let rule = format!("{}\n", "-".repeat(91));
     let title = format!("{} unicast route table of network instance {}\n", family.name(), instance.leaf("name"));
@@ -218,7 +218,7 @@ pub(super) fn detail(report: &mut Report, instance: View<'_>, family: Family, pr
     }
 }
 
-/// A next-hop, and below it what resolves it.
+/// Prints a next-hop and, below it, the next-hops that resolve it.
 fn describe(text: &mut String, hop: &Hop, depth: usize) {
     let address = if hop.address.is_empty() { "None" } else { &hop.address };
     if depth > 0 {

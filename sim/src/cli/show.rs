@@ -1,4 +1,4 @@
-//! `show`: reports over the state.
+//! The command `show`: reports on state.
 
 use super::error::CliError;
 use super::info::From;
@@ -13,10 +13,10 @@ use super::{Session, bgp, own, plugin, reports};
 use crate::datastore::Source;
 use crate::schema::{NodeId, Schema};
 
-/// Fills a report with what was captured by the `<...>` of a row of words.
+/// Fills a report. The arguments are the words that matched the `<...>` of the command.
 type Run = fn(&Session, &mut Report, &[&str]) -> Result<(), CliError>;
 
-/// The rows of words that `show` knows, each with its report; `<...>` stands for a name out of the data.
+/// The commands of `show` with their reports. Each command is a row of words; `<...>` stands for a name from the data.
 const COMMANDS: &[(&[&str], Run)] = &[
     (&["version"], |it, report, _| reports::version(it, report)),
     (&["system", "application"], |it, report, _| reports::applications(it, report, "*")),
@@ -131,14 +131,14 @@ const COMMANDS: &[(&[&str], Run)] = &[
     ),
 ];
 
-/// The rows of words, for completion.
+/// Returns the commands as rows of words, for completion.
 pub(super) fn rows() -> Vec<&'static [&'static str]> {
     COMMANDS.iter().map(|(words, _)| *words).collect()
 }
 
-/// What stands in a place of words: an address family by its name in the route table.
+/// Possible words for an address family, as the route table names it.
 pub(super) const FAMILIES: [&str; 2] = ["ipv4-unicast", "ipv6-unicast"];
-/// The same, by its name in BGP's reports.
+/// Possible words for an address family, as BGP reports name it.
 pub(super) const BGP_FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
 
 fn family(word: &str) -> Result<Family, CliError> {
@@ -162,12 +162,12 @@ fn all_routes(session: &Session, report: &mut Report, names: &[&str]) -> Result<
     })
 }
 
-/// A report: text, and the tables in it for `| as json`.
+/// A report: text, and its tables for `| as json`.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) text: String,
     pub(super) tables: Vec<(String, Vec<Column>, Vec<Vec<String>>)>,
-    /// What a plugin has in place of tables.
+    /// Data of a plugin, in place of tables.
     data: Option<Json>,
 }
 
@@ -178,7 +178,7 @@ impl Report {
         self.tables.push((name.to_owned(), columns, rows));
     }
 
-    /// A report that is lines already, and data beside them.
+    /// Creates a report from text and data.
     pub(super) fn of_data(text: String, data: Json) -> Self {
         Self { text, data: Some(data), ..Self::default() }
     }
@@ -210,7 +210,7 @@ impl Report {
     }
 }
 
-/// Names that stand in a body, for reports.
+/// A container or entry with its schema, for access by name.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) schema: &'a Schema,
@@ -220,12 +220,12 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Of all state that was selected.
+    /// Creates a view of all the state that was selected.
     pub(super) fn root(schema: &'a Schema, body: &'a Body) -> Self {
         Self { schema, node: NodeId::ROOT, keys: &[], body }
     }
 
-    /// All entries at a path of containers and lists, such as `ipv4/address`.
+    /// Returns all entries at a path of containers and lists, such as `ipv4/address`.
     pub(super) fn all(&self, path: &str) -> Vec<View<'a>> {
         match path.split_once('/') {
             None => self.list(path),
@@ -233,7 +233,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The value of a leaf or key at a path such as `indirect/resolved`; empty where there is none.
+    /// Returns the value of a leaf or key at a path such as `indirect/resolved`; empty if absent.
     pub(super) fn leaf(&self, path: &str) -> &'a str {
         if let Some((container, rest)) = path.split_once('/') {
             return self.list(container).first().map_or("", |view| view.leaf(rest));
@@ -248,7 +248,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The values of a leaf-list.
+    /// Returns the values of a leaf-list.
     pub(super) fn values(&self, name: &str) -> Vec<String> {
         let value = self.schema.child(self.node, name).and_then(|node| self.body.leaves.get(&node));
         match value {
@@ -257,7 +257,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The entries of a list, or a container as the only one.
+    /// Returns the entries of a list, or a container as a single entry.
     pub(super) fn list(&self, name: &str) -> Vec<View<'a>> {
         let Some(node) = self.schema.child(self.node, name) else { return Vec::new() };
         let entries = self.body.children.get(&node).into_iter().flatten();
@@ -265,14 +265,14 @@ impl<'a> View<'a> {
         entries.map(|Entry { keys, body }| View { schema, node, keys, body }).collect()
     }
 
-    /// A container.
+    /// Returns a container, if present.
     pub(super) fn container(&self, name: &str) -> Option<View<'a>> {
         self.list(name).into_iter().next()
     }
 }
 
 impl Session {
-    /// A report of the switch's own, or of a plugin.
+    /// Runs a report of the switch or of a plugin.
     pub(super) async fn show(&self, words: &[Token], pipes: &Pipes) -> Result<String, CliError> {
         let words: Vec<&str> = words.iter().map(Token::text).collect();
         let found = COMMANDS.iter().find_map(|(row, run)| Some((captured(row, &words)?, run)));
@@ -303,17 +303,17 @@ impl Session {
         }
     }
 
-    /// All state at a path that needs no keys, or keys spelled in it.
+    /// Returns all state at a path. Keys, if any, are part of the path.
     pub(super) fn state(&self, path: &str) -> Result<Body, CliError> {
         let words = super::lex::split(path)?;
         let (target, _) = Target::read(self.store.schema(), &Target::default(), &words)?;
         Ok(self.select(From::State, &target))
     }
 
-    /// Hands every network instance that matches a name to a report, with what stands at a path below it.
+    /// Calls `each` for every network instance whose name matches, with the state at a path below it.
     ///
     /// # Errors
-    /// None is called so.
+    /// Returns an error if no network instance has this name.
     pub(super) fn each_instance(&self, name: &str, path: &str, mut each: impl FnMut(View<'_>)) -> Result<(), CliError> {
         let schema = self.store.schema();
         let words = super::lex::split("/ network-instance *")?;
@@ -328,7 +328,7 @@ impl Session {
     }
 }
 
-/// What stands in the places of a row that words fit.
+/// Returns the words that match the `<...>` of a row, or `None` if the words do not match the row.
 fn captured<'a>(row: &[&str], words: &[&'a str]) -> Option<Vec<&'a str>> {
     let fits =
         row.len() == words.len() && row.iter().zip(words).all(|(known, word)| known.starts_with('<') || known == word);
@@ -336,7 +336,7 @@ fn captured<'a>(row: &[&str], words: &[&'a str]) -> Option<Vec<&'a str>> {
     fits.then(|| names.collect())
 }
 
-/// The first word that fits none of the rows, with those that would have.
+/// Returns the error for the first word that matches none of the rows, with the words that would have matched.
 pub(super) fn wrong_words(commands: &[&[&str]], words: &[&str]) -> CliError {
     let mut fitting: Vec<&[&str]> = commands.to_vec();
     for (position, word) in words.iter().enumerate() {
@@ -351,7 +351,7 @@ pub(super) fn wrong_words(commands: &[&[&str]], words: &[&str]) -> CliError {
     CliError::incomplete(unique(options))
 }
 
-/// What may be typed in a place of words: address families by their names, other names as they are.
+/// Returns what may be typed for a word of a row: the names of address families, or the word itself.
 pub(super) fn spelled<'a>(word: &'a &'a str) -> &'a [&'a str] {
     match *word {
         "<family>" => &FAMILIES,
@@ -366,7 +366,7 @@ fn unique<T: Ord>(mut words: Vec<T>) -> Vec<T> {
     words
 }
 
-/// A line with a name and a value, as detailed reports have it.
+/// Adds a line with a name and a value, as in detailed reports.
 pub(super) fn line(text: &mut String, name: &str, width: usize, value: &str) {
     text.push_str(format!("{name:<width$}: {value}").trim_end());
     text.push('\n');

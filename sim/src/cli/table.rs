@@ -1,4 +1,4 @@
-//! Tables.
+//! Draws tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use super::text::Style;
 use super::tree::{Body, Entry, Value};
 use crate::schema::{Importance, LeafType, NodeId, Schema};
 
-/// How wide a column of text is at least.
+/// Minimum width of a column of text.
 const TEXT_WIDTH: usize = 19;
 
-/// A column: its header, and how wide it is.
+/// A column: its header, width and alignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Column {
     pub(super) header: String,
@@ -20,9 +20,9 @@ pub(super) struct Column {
 /// How wide the text of a column may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Width {
-    /// As wide as its widest text, and at least this.
+    /// The width of the widest text, but at least this.
     AtLeast(usize),
-    /// So wide; longer text is wrapped.
+    /// This width; longer text is wrapped.
     Fixed(usize),
 }
 
@@ -36,7 +36,7 @@ impl Column {
     }
 }
 
-/// Draws a table. A cell of several lines makes its row that high.
+/// Draws a table. A cell of several lines makes its row as high.
 pub(super) fn draw(columns: &[Column], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = columns
         .iter()
@@ -86,7 +86,7 @@ fn center(cell: &str, width: usize) -> String {
     format!("{}{cell}{}", " ".repeat(room / 2), " ".repeat(room - room / 2))
 }
 
-/// Breaks text at blanks and between the words of hyphenated names; what is longer than a line anywhere.
+/// Breaks text at blanks and between the words of hyphenated names. Pieces longer than a line are broken anywhere.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = Vec::new();
@@ -114,7 +114,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Words, the blanks between them, and the parts of words with a hyphen between letters.
+/// Splits text into words, the blanks between them, and the parts of words with a hyphen between letters.
 fn pieces(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let letter = |position: Option<usize>| position.and_then(|at| chars.get(at)).is_some_and(|c| c.is_alphabetic());
@@ -134,8 +134,8 @@ fn pieces(text: &str) -> Vec<String> {
     pieces
 }
 
-/// `| as table`: one table per list or container that has leaves to show; its columns are the keys of all lists on the
-/// way, then the leaves: those of high importance where there are such, or all that a filter has left.
+/// `| as table`: one table per list or container that has leaves to show. The columns are the keys of all lists on the
+/// way, then the leaves: those of high importance if there are any, or all that a filter has kept.
 pub(super) fn of_body(style: Style<'_>, body: &Body, filtered: bool) -> String {
     let mut tables = Vec::new();
     visit(style, &mut tables, NodeId::ROOT, body, &mut Vec::new());
@@ -200,7 +200,7 @@ impl Table {
     }
 }
 
-/// A list with one key gives its own name to the column, one with several the names of the keys.
+/// Returns the columns of a list's keys. A single key has the name of the list, several keys have their own names.
 fn key_columns(schema: &Schema, list: NodeId) -> Vec<Column> {
     match schema.keys(list) {
         [key] => vec![column(schema, &schema.node(list).name, *key)],

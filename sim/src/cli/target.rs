@@ -1,4 +1,4 @@
-//! What a line points at: nodes of the schema with the keys of entries, which may be patterns.
+//! What a line refers to: nodes of the schema with the keys of entries, which may be patterns.
 
 use super::error::CliError;
 use super::lex::{Token, quote};
@@ -7,28 +7,28 @@ use crate::datastore::{EntryKey, Node};
 use crate::path::{Path, Step};
 use crate::schema::{NodeId, Schema};
 
-/// A place in the data, or several where keys are patterns.
+/// A place in the data, or several if keys are patterns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Target {
     steps: Vec<TargetStep>,
 }
 
-/// One node on the way.
+/// One node on the way to a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TargetStep {
     pub(super) node: NodeId,
-    /// A pattern per key in the order of definition; none for containers and leaves.
+    /// A pattern per key in the order of definition; empty for containers and leaves.
     pub(super) keys: Vec<Pattern>,
 }
 
-/// Values a key may have.
+/// Values that a key may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pattern {
     /// This one.
     Exact(String),
-    /// Those of one of these patterns, in which `*` stands for any text.
+    /// Values that match one of these patterns, in which `*` stands for any text.
     AnyOf(Vec<String>),
-    /// Any: the line does not say.
+    /// Any value: the line does not name the key.
     Missing,
 }
 
@@ -57,7 +57,7 @@ impl Pattern {
         }
     }
 
-    /// The values it names by themselves; `None` where data decides.
+    /// Returns the values that the pattern names itself, or `None` if they depend on the data.
     fn literals(&self) -> Option<Vec<&str>> {
         match self {
             Self::Exact(value) => Some(vec![value]),
@@ -69,7 +69,7 @@ impl Pattern {
     }
 }
 
-/// `ethernet-1/{1..3,5}` names four; a word without braces itself.
+/// Expands ranges: `ethernet-1/{1..3,5}` becomes four words. A word without braces is returned as it is.
 fn expand_ranges(word: &str) -> Vec<String> {
     let Some((head, rest)) = word.split_once('{') else { return vec![word.to_owned()] };
     let Some((ranges, tail)) = rest.split_once('}') else { return vec![word.to_owned()] };
@@ -77,7 +77,7 @@ fn expand_ranges(word: &str) -> Vec<String> {
     for part in ranges.split(',').map(str::trim) {
         let bounds = part.split_once("..").map(|(first, last)| (first.parse::<u32>(), last.parse::<u32>()));
         match bounds {
-            // A range that no list has entries for is not worth the memory.
+            // No list has so many entries that a longer range would be worth the memory.
             Some((Ok(first), Ok(last))) if last.saturating_sub(first) <= 65_536 => {
                 middles.extend((first..=last).map(|number| number.to_string()));
             }
@@ -93,12 +93,12 @@ impl TargetStep {
         self.keys.iter().zip(keys).all(|(pattern, key)| pattern.matches(key))
     }
 
-    /// Whether it can be only one container, entry or leaf.
+    /// Returns whether the step can match only one container, entry or leaf.
     pub(super) fn is_single(&self) -> bool {
         self.keys.iter().all(|key| matches!(key, Pattern::Exact(_)))
     }
 
-    /// The key of the one entry it names, as the datastore has it.
+    /// Returns the key of the single entry it names, in the form of the datastore.
     pub(super) fn exact(&self, schema: &Schema) -> Option<EntryKey> {
         let values = schema.keys(self.node).iter().zip(&self.keys).map(|(key, pattern)| match pattern {
             Pattern::Exact(value) => Some(schema.key_value(*key, value)),
@@ -107,12 +107,12 @@ impl TargetStep {
         values.collect::<Option<Vec<_>>>().filter(|values| !values.is_empty()).map(EntryKey::new)
     }
 
-    /// Whether a key is not given.
+    /// Returns whether a key is not given.
     pub(super) fn is_unkeyed(&self) -> bool {
         self.keys.contains(&Pattern::Missing)
     }
 
-    /// The values of the keys of all entries it names: by itself, or by what is in a tree.
+    /// Returns the key values of all entries it names. Wildcards match the entries of the tree.
     fn entries(&self, schema: &Schema, tree: Option<&Node>) -> Vec<Vec<String>> {
         let literals: Option<Vec<Vec<&str>>> = self.keys.iter().map(Pattern::literals).collect();
         let Some(literals) = literals else {
@@ -130,7 +130,7 @@ impl TargetStep {
 }
 
 impl Target {
-    /// The place of a path, in whose keys `*` stands for any text; `None` if the schema has no such node.
+    /// Returns the target of a path, in whose keys `*` stands for any text, or `None` if the schema has no such node.
     pub(super) fn of_path(schema: &Schema, path: &Path) -> Option<Self> {
         let mut reader = Reader { schema, target: Self::default(), configured: false };
         path.steps().iter().try_for_each(|step| reader.whole_step(step)).ok()?;
@@ -141,7 +141,7 @@ impl Target {
         &self.steps
     }
 
-    /// The node it ends at.
+    /// Returns the node at the end.
     pub(super) fn node(&self) -> NodeId {
         self.steps.last().map_or(NodeId::ROOT, |step| step.node)
     }
@@ -158,19 +158,19 @@ impl Target {
         self.steps.push(TargetStep { node, keys });
     }
 
-    /// One level up: from an entry to what its list is in.
+    /// Goes one level up: from an entry to the container of its list.
     pub(super) fn pop(&mut self) {
         self.steps.pop();
     }
 
-    /// How many steps from the root need no header: those to single containers and entries.
+    /// Returns how many steps from the root need no header: those to single containers and entries.
     pub(super) fn plain_steps(&self, schema: &Schema) -> usize {
         let leaf = usize::from(schema.leaf(self.node()).is_some());
         let single = self.steps.iter().take_while(|step| step.is_single()).count();
         single.min(self.steps.len() - leaf)
     }
 
-    /// The path of the data: keys that are patterns are `*`, to be matched afterwards.
+    /// Returns the path in the datastore. Keys that are patterns become `*` and must be matched afterwards.
     pub(super) fn path(&self, schema: &Schema) -> Path {
         let step = |step: &TargetStep| {
             let names = schema.keys(step.node).iter().map(|key| schema.node(*key).name.to_string());
@@ -183,7 +183,7 @@ impl Target {
         Path::from_steps(self.steps.iter().map(step).collect())
     }
 
-    /// The paths it names one by one: ranges by themselves, wildcards by the entries of a tree.
+    /// Returns all paths it names. Ranges are expanded, and wildcards match the entries of a tree.
     pub(super) fn expand(&self, schema: &Schema, tree: &Node) -> Vec<Path> {
         let mut found = vec![(Vec::new(), Some(tree))];
         for step in &self.steps {
@@ -204,14 +204,14 @@ impl Target {
         found.into_iter().map(|(steps, _)| Path::from_steps(steps)).collect()
     }
 
-    /// Values that one key of the list it ends at has in a tree.
+    /// Returns the values that one key has in a tree. `list` is the list at the end of the target.
     pub(super) fn entries_in(&self, schema: &Schema, tree: &Node, list: NodeId, position: usize) -> Vec<String> {
         let Ok(target) = schema.resolve(&self.path(schema)) else { return Vec::new() };
         let found = target.find(schema, tree).into_iter().filter_map(|(mut places, _)| places.pop()?.key);
         found.filter_map(|key| texts(schema, list, &key).into_iter().nth(position)).collect()
     }
 
-    /// As the CLI spells it: `network-instance default protocols`.
+    /// Formats it as the CLI does: `network-instance default protocols`.
     pub(super) fn text(&self, schema: &Schema) -> String {
         let step = |step: &TargetStep| {
             let values: Vec<_> = step.keys.iter().map(Pattern::text).collect();
@@ -220,10 +220,11 @@ impl Target {
         self.steps.iter().map(step).collect::<Vec<_>>().join(" ")
     }
 
-    /// Reads a place from the words at the beginning of a line, from a context on; the other words are left.
+    /// Reads a target from the words at the beginning of a line, relative to a context. Returns the remaining words
+    /// too.
     ///
     /// # Errors
-    /// When a word names nothing where it stands.
+    /// Returns an error if a word is unknown at its place.
     pub(super) fn read<'a>(
         schema: &Schema,
         context: &Self,
@@ -232,10 +233,10 @@ impl Target {
         Reader { schema, target: context.clone(), configured: false }.read(words)
     }
 
-    /// The same among what can be configured: state is not known.
+    /// Like [`Target::read`], but knows only what can be configured, not state.
     ///
     /// # Errors
-    /// When a word names nothing that can be configured where it stands.
+    /// Returns an error if a word names nothing at its place that can be configured.
     pub(super) fn read_configuration<'a>(
         schema: &Schema,
         context: &Self,
@@ -244,7 +245,8 @@ impl Target {
         Reader { schema, target: context.clone(), configured: true }.read(words)
     }
 }
-/// The head of a container or entry: its name, the first key bare, the others with their names.
+/// Formats the head of a container or entry: its name, the value of the first key, then the other keys with their
+/// names.
 pub(super) fn header(schema: &Schema, node: NodeId, keys: &[impl AsRef<str>]) -> String {
     let mut text = schema.node(node).name.to_string();
     for (position, (key, value)) in schema.keys(node).iter().zip(keys).enumerate() {
@@ -261,7 +263,7 @@ pub(super) fn header(schema: &Schema, node: NodeId, keys: &[impl AsRef<str>]) ->
 struct Reader<'a> {
     schema: &'a Schema,
     target: Target,
-    /// Whether only what can be configured is known.
+    /// Whether only configuration is known, and no state.
     configured: bool,
 }
 
@@ -286,7 +288,7 @@ impl Reader<'_> {
         Ok((self.target, rest))
     }
 
-    /// `/`, `/name` or a whole path such as `/a/b[k=v]`.
+    /// Reads `/`, `/name` or a whole path such as `/a/b[k=v]`.
     fn slashed<'w>(&mut self, word: &str, rest: &'w [Token]) -> Result<&'w [Token], CliError> {
         if word == "/" {
             return Ok(rest);
@@ -334,7 +336,7 @@ impl Reader<'_> {
         Ok(rest)
     }
 
-    /// The first key bare, the others by name in any order; those not given are any.
+    /// Reads keys: the first without its name, the others with their names in any order. Absent keys match any value.
     fn keys<'w>(&self, node: NodeId, mut rest: &'w [Token], keys: &mut [Option<Pattern>]) -> &'w [Token] {
         let names: Vec<&str> = self.schema.keys(node).iter().map(|key| &*self.schema.node(*key).name).collect();
         while let Some(word) = rest.first().and_then(Token::word) {
@@ -355,13 +357,13 @@ impl Reader<'_> {
     }
 }
 
-/// What may be named below a node: its children, without the keys, which stand in the header.
+/// Returns the names of a node's children. Keys are not among them, because they are in the header.
 pub(super) fn child_names(schema: &Schema, node: NodeId) -> Vec<String> {
     let children = schema.node(node).children.iter().map(|child| schema.node(*child)).filter(|child| !child.key);
     children.map(|child| child.name.to_string()).collect()
 }
 
-/// Whether a child is configuration.
+/// Returns whether a child is configuration.
 pub(super) fn is_configured(schema: &Schema, node: NodeId, name: &str) -> bool {
     schema.child(node, name).is_some_and(|child| schema.node(child).config)
 }

@@ -19,7 +19,7 @@ static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
     Schema::load(&[folder], &["k8s-services".to_owned()]).expect("the modules load")
 });
 
-/// All times are counted from here, so that a test which asks twice hears the same.
+/// All times are relative to this one, so that a test that asks twice gets the same answer.
 static START: LazyLock<Timestamp> = LazyLock::new(Timestamp::now);
 
 fn ago(minutes: i64) -> String {
@@ -256,7 +256,7 @@ async fn e5_a_table_has_the_keys_and_the_fields() {
     );
 }
 
-/// An application's module that adds to a tree of the switch.
+/// YANG module of an application that augments a tree of the switch.
 const STATIC_ROUTES: &str = r#"
 module static-routes-ndk {
   yang-version 1.1;

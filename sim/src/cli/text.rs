@@ -1,4 +1,4 @@
-//! `info` as text.
+//! Prints `info` as text.
 
 use std::fmt::Write as _;
 
@@ -16,12 +16,12 @@ const INDENT: usize = 4;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Style<'a> {
     pub(super) schema: &'a Schema,
-    /// The time that ages are counted to; none leaves them away.
+    /// The time that ages are relative to; ages are omitted if `None`.
     pub(super) now: Option<Timestamp>,
 }
 
 impl Style<'_> {
-    /// A value of a leaf, with its age where the leaf shows one.
+    /// Returns the value of a leaf, with its age if the leaf shows one.
     pub(super) fn value(&self, leaf: NodeId, value: &str) -> String {
         let shows_age = self.schema.leaf(leaf).is_some_and(crate::schema::LeafInfo::shows_age);
         match self.now.filter(|_| shows_age) {
@@ -31,7 +31,7 @@ impl Style<'_> {
     }
 }
 
-/// The contents of a container or entry, indented by four.
+/// Formats the contents of a container or entry, indented by four.
 pub(super) fn info(style: Style<'_>, body: &Body) -> String {
     let mut text = String::new();
     write_body(&mut text, style, body, INDENT);
@@ -64,7 +64,8 @@ fn write_body(text: &mut String, style: Style<'_>, body: &Body, indent: usize) {
     }
 }
 
-/// One line per leaf with its whole path, as `info flat` shows it, each behind a lead such as `/ ` or `set / `.
+/// Formats one line per leaf with its whole path, as `info flat` does. Each line begins with `lead`, such as `/ ` or
+/// `set / `.
 pub(super) fn flat(style: Style<'_>, body: &Body, lead: &str) -> String {
     let mut text = String::new();
     write_flat(&mut text, style, body, lead);

@@ -1,4 +1,4 @@
-//! `tools`: operations of the application manager, and on commits that wait to be confirmed.
+//! The command `tools`: operations of the application manager, and on commits that wait to be confirmed.
 
 use super::Session;
 use super::config::not_committed;
@@ -7,7 +7,7 @@ use super::lex::Token;
 use super::show::wrong_words;
 use crate::appmgr::Operation;
 
-/// The rows of words that `tools` knows.
+/// The commands of `tools`, as rows of words.
 pub(super) const COMMANDS: &[&[&str]] = &[
     &["system", "app-management", "application", "<application>", "start"],
     &["system", "app-management", "application", "<application>", "stop"],
@@ -41,7 +41,7 @@ impl Session {
         Ok(done.lines().map(told).collect::<Vec<_>>().join("\n"))
     }
 
-    /// Keeps the commit that waits to be confirmed, or takes it back.
+    /// Keeps the commit that waits to be confirmed, or reverts it.
     async fn settle(&self, keep: bool) -> Result<String, CliError> {
         let found = if keep { self.store.confirm() } else { self.store.reject().await.map_err(not_committed)? };
         let done =

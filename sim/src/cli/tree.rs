@@ -1,4 +1,4 @@
-//! Data as the CLI shows it: in the order of the schema, entries by their keys.
+//! Data as the CLI shows it: in the order of the schema, and entries by their keys.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use crate::datastore::{EntryKey, LeafValue, Node};
 use crate::path::bare;
 use crate::schema::{Importance, Kind, LeafType, NodeId, Schema};
 
-/// What stands in a container or an entry of a list, in the order of the schema.
+/// Contents of a container or list entry, in the order of the schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Body {
-    /// Leaves and leaf-lists; keys of the entry itself are not among them.
+    /// Leaves and leaf-lists, except the keys of the entry itself.
     pub(super) leaves: BTreeMap<NodeId, Value>,
-    /// Containers have one entry, without keys.
+    /// Containers have one entry without keys.
     pub(super) children: BTreeMap<NodeId, Vec<Entry>>,
 }
 
@@ -36,7 +36,7 @@ impl Body {
         self.leaves.is_empty() && self.children.is_empty()
     }
 
-    /// What of a tree is at a target, with all that leads there.
+    /// Selects what is at a target in a tree, with the containers that lead there.
     pub(super) fn select(schema: &Schema, tree: &Node, steps: &[TargetStep]) -> Self {
         let Some((step, rest)) = steps.split_first() else { return Self::of(schema, tree) };
         let mut selected = Self::default();
@@ -72,7 +72,7 @@ impl Body {
         selected
     }
 
-    /// All of a tree.
+    /// Returns all of a tree.
     pub(super) fn of(schema: &Schema, tree: &Node) -> Self {
         let leaves = tree.leaves.iter().map(|(node, value)| (*node, Value::of(schema, *node, value)));
         let mut body = Self { leaves: leaves.collect(), children: BTreeMap::new() };
@@ -88,14 +88,14 @@ impl Body {
         body
     }
 
-    /// The body at steps that name single containers and entries.
+    /// Returns the body at steps that name single containers and entries.
     pub(super) fn descend(&self, steps: &[TargetStep]) -> Option<&Self> {
         let Some((step, rest)) = steps.split_first() else { return Some(self) };
         let entry = self.children.get(&step.node)?.iter().find(|entry| step.matches(&entry.keys))?;
         entry.body.descend(rest)
     }
 
-    /// Leaves away what is shown only in detail, below the target itself.
+    /// Removes what is shown only in detail, but keeps the target itself.
     pub(super) fn drop_unimportant(&mut self, schema: &Schema, target: &Target) {
         let named: Vec<NodeId> = target.steps().iter().map(|step| step.node).collect();
         self.prune(&|node| named.contains(&node) || schema.node(node).importance >= Importance::Medium);
@@ -107,7 +107,7 @@ impl Body {
         self.children.values_mut().flatten().for_each(|entry| entry.body.prune(keep));
     }
 
-    /// Leaves away what is more than so many levels below the target.
+    /// Removes what is more than `depth` levels below the target.
     pub(super) fn limit_depth(&mut self, steps: &[TargetStep], depth: usize) {
         match steps.split_first() {
             Some((step, rest)) => self
@@ -162,7 +162,8 @@ impl Body {
         }
     }
 
-    /// Keeps of what is below the target only these fields: paths from there on, in whose names `*` stands for any text.
+    /// Removes everything below the target except these fields. A field is a path relative to the target; `*` stands
+    /// for any text in its names.
     pub(super) fn keep_fields(&mut self, schema: &Schema, steps: &[TargetStep], fields: &[Vec<String>]) {
         let Some((step, rest)) = steps.split_first() else {
             let fields: Vec<&[String]> = fields.iter().map(Vec::as_slice).collect();
@@ -203,13 +204,13 @@ impl Value {
     }
 }
 
-/// Values of an entry's keys as the CLI shows them.
+/// Returns the key values of an entry as the CLI shows them.
 pub(super) fn texts(schema: &Schema, list: NodeId, key: &EntryKey) -> Vec<String> {
     let values = schema.keys(list).iter().zip(key.values());
     values.map(|(leaf, value)| spelled(schema, *leaf, value.text()).to_owned()).collect()
 }
 
-/// A value as the CLI shows it: identities without their module.
+/// Returns a value as the CLI shows it: identities without their module.
 fn spelled<'a>(schema: &Schema, leaf: NodeId, value: &'a str) -> &'a str {
     match schema.leaf(leaf).map(|info| info.kind.of_value(value)) {
         Some(LeafType::Identity) => bare(value),
@@ -217,7 +218,7 @@ fn spelled<'a>(schema: &Schema, leaf: NodeId, value: &'a str) -> &'a str {
     }
 }
 
-/// Whether a name is of a pattern in which `*` stands for any text.
+/// Returns whether a name matches a pattern in which `*` stands for any text.
 pub(super) fn glob(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,

@@ -1,4 +1,4 @@
-//! Commands about the session itself, `ping`, and commits that may be taken back.
+//! Tests of commands about the session itself, `ping`, and confirmed commits.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ async fn an_address_answers_a_ping_while_arp_and_a_port_have_it() {
     assert!(answered.contains("64 bytes from 192.168.1.11: icmp_seq=2 ttl=64\n"), "{answered}");
     assert!(answered.ends_with("2 packets transmitted, 2 received, 0% packet loss\n"), "{answered}");
     assert!(run(&mut session, "ping 192.168.1.1 network-instance ip-vrf-1").await.contains(" 0% packet loss"));
-    // .12 stands in ARP, and its port is gone; .13 was never resolved.
+    // .12 is in ARP, but its port is gone; .13 was never resolved.
     for address in ["192.168.1.12", "192.168.1.13"] {
         let lost = run(&mut session, &format!("ping {address} network-instance ip-vrf-1")).await;
         assert!(lost.contains("Destination Host Unreachable") && lost.contains(" 100% packet loss"), "{lost}");

@@ -1,4 +1,4 @@
-//! Plugins of the CLI: `show k8s-services`, as it is shipped.
+//! Tests of CLI plugins, with `show k8s-services` as it is shipped.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn plugged(store: &Datastore, python: &str) -> Session {
     Session::new(store.clone(), options, None)
 }
 
-/// A leaf whose agent reports a service that is down, and a node.
+/// Returns a leaf whose agent reports a service that is down, and a node.
 fn agent() -> (Datastore, Session) {
     let (store, _) = leaf1("25.10.1");
     let source = json!([{ "name": "ndk", "oper-state": "synced", "last-event": spelled(Timestamp::now()) }]);

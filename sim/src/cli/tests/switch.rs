@@ -1,4 +1,4 @@
-//! Reports over interfaces, links and BGP, and help for what may be typed.
+//! Tests of reports on interfaces, links and BGP, and of the help for what may be typed.
 
 use super::*;
 
@@ -63,7 +63,7 @@ async fn instances_neighbors_and_lldp_are_shown() {
     assert!(has_row(&lldp, &["ethernet-1/1", "02:AA", "cluster1", "eth1"]), "{lldp}");
 }
 
-/// A leaf with a node that announces two prefixes, of which one is refused, and a route of its own.
+/// Adds a node that announces two prefixes, one of which is rejected, and a route of the leaf's own.
 fn bgp(store: &Datastore) {
     put(store, "/network-instance[name=ip-vrf-1]", json!({ "type": "ip-vrf" }));
     let neighbor = json!({ "admin-state": "enable", "peer-as": 65535, "peer-group": "metal", "session-state": "established",
