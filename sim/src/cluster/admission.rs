@@ -1,4 +1,4 @@
-//! What the API server adds to an object before it is stored, and what it refuses.
+//! Admission of objects: what the API server adds to an object before it is stored, and what it rejects.
 
 use std::net::IpAddr;
 
@@ -9,13 +9,13 @@ use super::json::{default, int, items, remove, set, set_condition, text};
 use super::resource::Resource;
 use super::state::{Part, State, hash, now};
 
-/// Refuses the beginning of a name with which none can begin. It may end with '-'.
+/// Checks the beginning of a name, which may end with '-'.
 pub(crate) fn check_prefix(resource: &Resource, prefix: &str, name: &str) -> Result<(), ApiError> {
     let whole = prefix.strip_suffix('-').map_or_else(|| prefix.to_owned(), |prefix| format!("{prefix}a"));
     if good(resource, &whole) { Ok(()) } else { Err(bad_name(resource, name, "generateName", prefix)) }
 }
 
-/// Refuses a name no object can have.
+/// Checks the name of an object.
 pub(crate) fn check_name(resource: &Resource, name: &str) -> Result<(), ApiError> {
     if name.is_empty() {
         let cause = "metadata.name: Required value: name or generateName is required".to_owned();
@@ -42,12 +42,12 @@ fn bad_name(resource: &Resource, name: &str, member: &str, value: &str) -> ApiEr
     ApiError::Invalid { kind: resource.kind.to_string(), name: name.to_owned(), cause }
 }
 
-/// Whether objects that are being deleted stay until someone removes them: pods wait for their kubelet.
+/// Returns whether objects that are being deleted stay until someone removes them: pods wait for their kubelet.
 pub(crate) fn lingers(resource: &Resource) -> bool {
     &*resource.kind == "Pod"
 }
 
-/// Writes the defaults of the kind and what only the server knows.
+/// Sets the defaults of the kind and the fields that only the server knows.
 pub(crate) fn prepare(
     state: &mut State,
     resource: &Resource,
@@ -121,7 +121,7 @@ fn pod(object: &mut Value) {
     default(object, &["status", "phase"], "Pending");
 }
 
-/// A node as its kubelet would register it.
+/// Completes a node as its kubelet would register it.
 fn node(state: &mut State, object: &mut Value) {
     let name = text(object, "/metadata/name").to_owned();
     default(object, &["metadata", "labels", "kubernetes.io/hostname"], name.as_str());
@@ -140,7 +140,7 @@ fn node(state: &mut State, object: &mut Value) {
     }
 }
 
-/// The lowest pod network no other node has.
+/// Assigns the lowest pod network that no other node has.
 fn pod_network(state: &State, object: &mut Value) {
     if let Some(cidr) = object.pointer("/spec/podCIDR").cloned().filter(Value::is_string) {
         set(object, &["spec", "podCIDRs"], json!([cidr]));
@@ -279,7 +279,7 @@ fn ports(state: &State, object: &mut Value, old: Option<&Value>, outside: bool) 
     let wants = outside && object.pointer("/spec/allocateLoadBalancerNodePorts") != Some(&Value::Bool(false));
     let had = old.map(|old| items(old, "/spec/ports")).unwrap_or_default();
     let mut given = Vec::new();
-    // Ports that are no list are left for the reader to stumble over: absurd objects are there to be tested with.
+    // Ports that are not a list are kept, because absurd objects are there to test readers.
     let Some(ports) = object.pointer_mut("/spec/ports").and_then(Value::as_array_mut) else { return };
     for port in ports.iter_mut().filter(|port| port.is_object()) {
         default(port, &["protocol"], "TCP");

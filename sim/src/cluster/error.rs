@@ -1,11 +1,11 @@
-//! What the API refuses, in the words of Kubernetes.
+//! The errors of the API, in the words of Kubernetes.
 
 use serde_json::{Value, json};
 
-/// Why a request was refused. [`ApiError::status`] returns the `Status` object a client gets.
+/// Why a request was refused. [`ApiError::status`] returns the `Status` object that a client receives.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// No object of that name.
+    /// No object has this name.
     #[error("{resource} \"{name}\" not found")]
     NotFound {
         /// `deployments.apps`
@@ -13,10 +13,10 @@ pub enum ApiError {
         /// `metadata.name`
         name: String,
     },
-    /// The path names nothing this API serves.
+    /// The path names nothing that this API serves.
     #[error("the server could not find the requested resource")]
     UnknownPath,
-    /// The path is of no API group and version that is served: refused in plain text.
+    /// The path belongs to no API group and version that is served. The response is plain text.
     #[error("404 page not found")]
     NoPage,
     /// The manifest's kind is not served: apply its CustomResourceDefinition first.
@@ -27,7 +27,7 @@ pub enum ApiError {
         /// `apiVersion`
         version: String,
     },
-    /// Create of a name that is taken.
+    /// An object was to be created under a name that is taken.
     #[error("{resource} \"{name}\" already exists")]
     AlreadyExists {
         /// `deployments.apps`
@@ -35,7 +35,7 @@ pub enum ApiError {
         /// `metadata.name`
         name: String,
     },
-    /// The resourceVersion or uid in the request is not the object's.
+    /// The resourceVersion or uid in the request differs from the object's.
     #[error(
         "Operation cannot be fulfilled on {resource} \"{name}\": the object has been modified; please apply your \
          changes to the latest version and try again"
@@ -46,55 +46,55 @@ pub enum ApiError {
         /// `metadata.name`
         name: String,
     },
-    /// A resourceVersion or continue token from before the last compaction.
+    /// The resourceVersion or continue token is from before the last compaction.
     #[error("{0}")]
     Expired(String),
-    /// A resourceVersion the server has not reached.
+    /// The server has not reached the requested resourceVersion.
     #[error("Too large resource version: {asked}, current: {current}")]
     TooLargeVersion {
-        /// What the client asked for.
+        /// Version the client asked for.
         asked: u64,
-        /// What the server is at.
+        /// Current version of the server.
         current: u64,
     },
-    /// The object breaks a rule of its kind.
+    /// The object violates a rule of its kind.
     #[error("{kind} \"{name}\" is invalid: {cause}")]
     Invalid {
         /// `Service`
         kind: String,
         /// `metadata.name`
         name: String,
-        /// Field and rule.
+        /// Field and violated rule.
         cause: String,
     },
     /// The request cannot be understood.
     #[error("{0}")]
     BadRequest(String),
-    /// The resource has no such verb.
+    /// The resource does not support the verb.
     #[error("the server does not allow this method on the requested resource")]
     MethodNotAllowed,
-    /// A body in a format that is not spoken here.
+    /// The format of the body is not supported.
     #[error("the body of the request was in an unknown format - accepted media types include: {0}")]
     UnsupportedMediaType(&'static str),
-    /// No acceptable format for the answer.
+    /// The client accepts no format that is supported.
     #[error("only the following media types are accepted: application/json")]
     NotAcceptable,
-    /// No bearer token, or a wrong one.
+    /// The bearer token is missing or wrong.
     #[error("Unauthorized")]
     Unauthorized,
-    /// A deny rule holds.
+    /// A deny rule applies.
     #[error("{0}")]
     Forbidden(String),
-    /// A fault that was asked for.
+    /// An injected fault.
     #[error("the server is currently unable to handle the request")]
     Refused(u16),
-    /// The manifest is no YAML.
+    /// The manifest is not valid YAML.
     #[error("the manifest cannot be read")]
     Manifest(#[source] serde_norway::Error),
 }
 
 impl ApiError {
-    /// The HTTP status code.
+    /// Returns the HTTP status code.
     pub fn code(&self) -> u16 {
         match self {
             Self::NotFound { .. } | Self::UnknownPath | Self::NoPage | Self::UnknownKind { .. } => 404,
@@ -132,7 +132,7 @@ impl ApiError {
         }
     }
 
-    /// The `Status` object of the refusal.
+    /// Returns the `Status` object of the error.
     pub fn status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",

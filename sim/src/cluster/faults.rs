@@ -1,4 +1,4 @@
-//! Faults on demand: what API servers do on bad days.
+//! Injects faults of API servers.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use super::error::ApiError;
 use super::store::Key;
 use super::{Cluster, known};
 
-/// The faults in force; watched by listeners, connections and watches.
+/// The faults in force. Listeners, connections and watches follow them.
 #[derive(Clone, Debug)]
 pub(crate) struct Faults {
-    /// Listeners accept and connections live.
+    /// Whether listeners accept connections. Existing connections are cut if not.
     pub(crate) answering: bool,
-    /// Requests are taken and never answered; watches stay silent.
+    /// Whether requests are accepted but never answered, and watches stay silent.
     pub(crate) half_open: bool,
-    /// Before every answer.
+    /// Delay before every answer.
     pub(crate) delay: Duration,
-    /// Grows when all watches are to end.
+    /// Incremented to end all watches.
     pub(crate) watches_dropped: u64,
-    /// Grows when all watches are to end with 410.
+    /// Incremented to end all watches with 410.
     pub(crate) watches_expired: u64,
-    /// Required of every client.
+    /// Token required of every client.
     pub(crate) token: Option<String>,
-    /// `services`, `endpointslices.discovery.k8s.io`
+    /// Denied resources, such as `services` or `endpointslices.discovery.k8s.io`.
     pub(crate) denied: BTreeSet<String>,
-    /// Status code and number of requests to come that get it.
+    /// Status code, and the number of requests that will receive it.
     pub(crate) refuse: Option<(u16, usize)>,
 }
 
@@ -46,14 +46,15 @@ impl Default for Faults {
 }
 
 impl Cluster {
-    /// Stops answering: listeners close, connections are cut. Returns when both has happened. The addresses stay theirs.
+    /// Stops answering: closes listeners and cuts connections. Returns when both has happened. The addresses stay
+    /// bound.
     pub async fn stop(&self) {
         self.inner.faults.send_modify(|faults| faults.answering = false);
         // The sender lives in the cluster itself, so the wait cannot fail.
         let _ = self.inner.listening.subscribe().wait_for(|listening| *listening == 0).await;
     }
 
-    /// Answers again, at the same addresses. Returns when connections are accepted; waits as long as there is no
+    /// Answers again at the same addresses. Returns when connections are accepted; waits until there is a
     /// [`Server`](super::Server).
     pub async fn start(&self) {
         self.inner.faults.send_modify(|faults| faults.answering = true);
@@ -61,7 +62,7 @@ impl Cluster {
         let _ = self.inner.listening.subscribe().wait_for(|listening| *listening > 0).await;
     }
 
-    /// Ends every watch, as a server under pressure does.
+    /// Ends every watch, as an overloaded server does.
     pub fn drop_watches(&self) {
         self.inner.faults.send_modify(|faults| faults.watches_dropped += 1);
     }
@@ -71,10 +72,10 @@ impl Cluster {
         self.inner.faults.send_modify(|faults| faults.watches_expired += 1);
     }
 
-    /// Forgets every older version: watches from one and lists that continue from one get 410.
+    /// Forgets all older versions: watches and lists that continue from one get 410.
     pub fn compact(&self) {
         self.inner.write(|state| {
-            // A version of its own: clients that are up to date now must not be so by accident of counting.
+            // The compaction has its own version, so that no client is up to date by coincidence.
             state.version += 1;
             let version = state.version;
             let ids: Vec<_> = state.registry.iter().map(|(id, _)| id).collect();
@@ -82,17 +83,17 @@ impl Cluster {
         });
     }
 
-    /// Waits before every answer.
+    /// Delays every answer.
     pub fn set_delay(&self, delay: Duration) {
         self.inner.faults.send_modify(|faults| faults.delay = delay);
     }
 
-    /// Takes requests and answers none; watches that run say nothing. Ends, answering all, when set to false.
+    /// Accepts requests without answering them, and keeps watches silent. When set to false, answers all of them.
     pub fn set_half_open(&self, half_open: bool) {
         self.inner.faults.send_modify(|faults| faults.half_open = half_open);
     }
 
-    /// Requires this bearer token from now on; `None` lets everyone in. Watches that run go on.
+    /// Requires this bearer token from now on; `None` lets everyone in. Existing watches continue.
     pub fn set_token(&self, token: Option<&str>) {
         self.inner.faults.send_modify(|faults| faults.token = token.map(str::to_owned));
     }
@@ -104,21 +105,21 @@ impl Cluster {
         });
     }
 
-    /// Allows it again.
+    /// Allows requests for a resource again.
     pub fn allow(&self, resource: &str) {
         self.inner.faults.send_modify(|faults| {
             faults.denied.remove(resource);
         });
     }
 
-    /// No longer serves an API group (`metallb.io`), as if its definitions were not installed; its objects stay.
+    /// Stops serving an API group (`metallb.io`), as if its definitions were not installed. Its objects are kept.
     pub fn withdraw(&self, group: &str) {
         self.inner.write(|state| state.withdrawn.insert(group.to_owned()));
-        // Watches of it end with it; the others are made again.
+        // This ends watches of the group. Clients reopen the others.
         self.drop_watches();
     }
 
-    /// Serves it again.
+    /// Serves an API group again.
     pub fn install(&self, group: &str) {
         self.inner.write(|state| state.withdrawn.remove(group));
     }
@@ -128,11 +129,11 @@ impl Cluster {
         self.inner.faults.send_modify(|faults| faults.refuse = Some((code, requests)));
     }
 
-    /// Sends `members` in place of the members of an object (all but kind and apiVersion, with the closing brace) until
-    /// it is written again: text that is no JSON, or far too much of it.
+    /// Sends `members` in place of an object's members (all except kind and apiVersion, with the closing brace) until
+    /// the object is written again. Used to send text that is not JSON, or far too much of it.
     ///
     /// # Errors
-    /// No such object.
+    /// Returns an error if the object does not exist.
     pub fn send_instead(&self, kind: &str, namespace: &str, name: &str, members: &str) -> Result<(), ApiError> {
         self.inner.write(|state| {
             let id = known(state, kind)?;

@@ -1,33 +1,33 @@
-//! Reading and writing members of JSON objects whose shape nobody has checked.
+//! Reads and writes members of JSON objects whose shape has not been checked.
 
 use serde_json::{Map, Value};
 
-/// The text at a JSON pointer; empty where there is none.
+/// Returns the text at a JSON pointer, or an empty text.
 pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The array at a JSON pointer; empty where there is none.
+/// Returns the array at a JSON pointer, or an empty array.
 pub(crate) fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The object at a JSON pointer.
+/// Returns the object at a JSON pointer.
 pub(crate) fn object<'a>(value: &'a Value, pointer: &str) -> Option<&'a Map<String, Value>> {
     value.pointer(pointer).and_then(Value::as_object)
 }
 
-/// The number at a JSON pointer.
+/// Returns the number at a JSON pointer.
 pub(crate) fn int(value: &Value, pointer: &str) -> Option<i64> {
     value.pointer(pointer).and_then(Value::as_i64)
 }
 
-/// The truth at a JSON pointer; false where there is none.
+/// Returns the Boolean at a JSON pointer, or false if there is none.
 pub(crate) fn flag(value: &Value, pointer: &str) -> bool {
     value.pointer(pointer).and_then(Value::as_bool).unwrap_or_default()
 }
 
-/// The member at a path, made with its parents where it is not there; what is in the way and no object is replaced.
+/// Returns the member at a path. Creates it and its parents if missing, and replaces parents that are not objects.
 pub(crate) fn entry<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Value {
     let mut at = value;
     for step in path {
@@ -39,12 +39,12 @@ pub(crate) fn entry<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Value {
     at
 }
 
-/// Writes the member at a path.
+/// Sets the member at a path.
 pub(crate) fn set(value: &mut Value, path: &[&str], new: impl Into<Value>) {
     *entry(value, path) = new.into();
 }
 
-/// Writes the member at a path unless it is there already.
+/// Sets the member at a path unless it has a value.
 pub(crate) fn default(value: &mut Value, path: &[&str], new: impl Into<Value>) {
     let member = entry(value, path);
     if member.is_null() {
@@ -59,22 +59,22 @@ pub(crate) fn remove(value: &mut Value, pointer: &str, member: &str) {
     }
 }
 
-/// A label or annotation.
+/// Returns an annotation.
 pub(crate) fn annotation<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.pointer("/metadata/annotations")?.get(name)?.as_str()
 }
 
-/// A label.
+/// Returns a label.
 pub(crate) fn label<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.pointer("/metadata/labels")?.get(name)?.as_str()
 }
 
-/// `status` of the condition of that type.
+/// Returns the `status` of the condition of this type.
 pub(crate) fn condition<'a>(value: &'a Value, kind: &str) -> Option<&'a str> {
     items(value, "/status/conditions").iter().find(|condition| condition["type"] == kind)?.get("status")?.as_str()
 }
 
-/// Writes the condition of that type; `lastTransitionTime` moves only when the status does.
+/// Sets the condition of this type. `lastTransitionTime` changes only with the status.
 pub(crate) fn set_condition(value: &mut Value, kind: &str, up: bool, reason: Option<&str>, now: &str) {
     let status = if up { "True" } else { "False" };
     let conditions = entry(value, &["status", "conditions"]);

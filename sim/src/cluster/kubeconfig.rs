@@ -1,4 +1,4 @@
-//! The file by which kubectl and client libraries reach the cluster.
+//! Writes the kubeconfig file for kubectl and client libraries.
 
 use std::io;
 use std::path::Path;
@@ -8,8 +8,8 @@ use serde_json::json;
 use super::Cluster;
 
 impl Cluster {
-    /// The text of a kubeconfig file for this cluster served at `server` (`http://127.0.0.1:8080`), with the token in
-    /// force now. It is JSON, which is YAML.
+    /// Returns the text of a kubeconfig file for this cluster, served at `server` (`http://127.0.0.1:8080`), with the
+    /// token that is required now. The text is JSON, which is valid YAML.
     pub fn kubeconfig(&self, server: &str) -> String {
         let name = self.inner.lock().options.name.clone();
         let token = self.inner.faults.borrow().token.clone();
@@ -25,10 +25,10 @@ impl Cluster {
         format!("{config:#}\n")
     }
 
-    /// Writes that file, readable by its owner alone.
+    /// Writes the kubeconfig file, readable by its owner only.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn write_kubeconfig(&self, path: &Path, server: &str) -> io::Result<()> {
         use std::io::Write as _;
         use std::os::unix::fs::OpenOptionsExt as _;

@@ -1,4 +1,4 @@
-//! Manifests: YAML documents, and lists of objects inside them.
+//! Parses manifests: YAML documents, which may contain lists of objects.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::error::ApiError;
 use super::json::text;
 
-/// The objects of a manifest, in order.
+/// Returns the objects of a manifest, in order.
 pub(crate) fn parse(manifests: &str) -> Result<Vec<Value>, ApiError> {
     let mut objects = Vec::new();
     for document in serde_norway::Deserializer::from_str(manifests) {

@@ -1,10 +1,10 @@
-//! An embedded Kubernetes cluster: objects from ordinary manifests, the API that kubectl and any client library speak,
-//! and the few controllers that turn deployments and services into endpoints and VIPs.
+//! An embedded Kubernetes cluster: objects from ordinary manifests, the API that kubectl and client libraries use, and
+//! the few controllers that turn deployments and services into endpoints and VIPs.
 //!
-//! A [`Cluster`] is a handle: clones share one cluster. Everything is under one lock (`state`), held for the length of
-//! one write; lists and watches take references out of it and send them unlocked. Controllers run inside the write
-//! that makes work for them, so what a write brings about is there when it returns. The API is served by tasks that end
-//! with their [`Server`]; faults (silence, cut connections, expired versions, refusals) are asked for on the handle.
+//! A [`Cluster`] is a handle; its clones share one cluster. Everything is under one lock (`state`), which is held for
+//! one write. Lists and watches take references and send them without the lock. Controllers run inside the write that
+//! makes work for them, so their results are there when the write returns. The API is served by tasks that end with
+//! their [`Server`]. Faults (silence, cut connections, expired versions, refusals) are injected through the handle.
 
 mod admission;
 mod api;
@@ -36,28 +36,28 @@ use self::resource::ResourceId;
 use self::state::{Part, State};
 use self::store::Key;
 
-/// What a cluster is made with.
+/// Options of a cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
-    /// Its name: in kubeconfig files, and the seed of generated names, so that every run has the same.
+    /// Name of the cluster. It is in kubeconfig files, and it seeds generated names, which are the same in every run.
     pub name: String,
     /// `gitVersion` of the API server and the kubelets.
     pub kubernetes_version: String,
-    /// discovery.k8s.io is served. Without it clients have Endpoints only.
+    /// Whether discovery.k8s.io is served. Without it, clients have only Endpoints.
     pub serve_slices: bool,
-    /// The controllers act. Without them objects are what was loaded.
+    /// Whether the controllers act. Without them, the objects are those that were loaded.
     pub controllers: bool,
-    /// Where pods of IPv4 live; each node gets a /24.
+    /// Network of pods, IPv4; each node has a /24 of it.
     pub pod_network: Ipv4Net,
-    /// Where pods of IPv6 live; each node gets a /64.
+    /// Network of pods, IPv6; each node has a /64 of it.
     pub pod_network_v6: Ipv6Net,
-    /// Cluster IPs of IPv4.
+    /// Network of cluster IPs, IPv4.
     pub service_network: Ipv4Net,
-    /// Cluster IPs of IPv6.
+    /// Network of cluster IPs, IPv6.
     pub service_network_v6: Ipv6Net,
-    /// The class MetalLB is configured to serve (`--lb-class`); empty: services without a class.
+    /// The class that MetalLB is configured to serve (`--lb-class`); if empty, it serves services without a class.
     pub metallb_class: String,
-    /// VIPs where no speaker's pool says otherwise: networks, ranges (`a-b`) or addresses.
+    /// VIPs used if no speaker's pool applies: networks, ranges (`a-b`) or addresses.
     pub vip_ranges: Vec<String>,
 }
 
@@ -80,7 +80,7 @@ impl Default for ClusterOptions {
     }
 }
 
-/// A handle to one cluster.
+/// A handle of a cluster.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     inner: Arc<Inner>,
@@ -90,14 +90,14 @@ pub struct Cluster {
 pub(crate) struct Inner {
     state: Mutex<State>,
     notices: broadcast::Sender<Notice>,
-    /// Tells watches that there is something new.
+    /// The current version, for watches.
     version: watch::Sender<u64>,
     faults: watch::Sender<Faults>,
-    /// Listeners that accept connections.
+    /// Number of listeners that accept connections.
     listening: watch::Sender<usize>,
 }
 
-/// Notices kept for a slow subscriber.
+/// Number of notices kept for a slow subscriber.
 const NOTICES: usize = 1 << 16;
 
 impl Default for Cluster {
@@ -107,12 +107,12 @@ impl Default for Cluster {
 }
 
 impl Cluster {
-    /// A cluster with its four namespaces, the service `kubernetes`, and nothing else.
+    /// Creates a cluster that has only its four namespaces and the service `kubernetes`.
     pub fn new() -> Self {
         Self::with_options(ClusterOptions::default())
     }
 
-    /// The same with options.
+    /// Creates such a cluster with these options.
     pub fn with_options(options: ClusterOptions) -> Self {
         let mut state = State::new(options);
         controllers::run(&mut state);
@@ -128,11 +128,11 @@ impl Cluster {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Applies every object of a manifest (YAML documents, `List`s), in order; returns how many. Namespaces that are
-    /// not there are made.
+    /// Applies every object of a manifest (YAML documents, `List`s), in order. Returns the number of objects. Creates
+    /// missing namespaces.
     ///
     /// # Errors
-    /// Text that is no YAML, and the first object that is refused: those before it are applied.
+    /// Returns an error if the text is not YAML or an object is refused. The objects before it have been applied.
     pub fn load(&self, manifests: &str) -> Result<usize, ApiError> {
         let objects = manifests::parse(manifests)?;
         let count = objects.len();
@@ -140,10 +140,10 @@ impl Cluster {
         Ok(count)
     }
 
-    /// Applies many objects as they are, without controllers and in one step; returns how many.
+    /// Applies many objects unchanged, in one step and without controllers. Returns the number of objects.
     ///
     /// # Errors
-    /// The first object that is refused: those before it are applied.
+    /// Returns an error if an object is refused. The objects before it have been applied.
     pub fn bulk_load(&self, objects: impl IntoIterator<Item = Value>) -> Result<usize, ApiError> {
         self.inner.write(|state| {
             let controllers = std::mem::replace(&mut state.controllers, false);
@@ -157,40 +157,41 @@ impl Cluster {
         })
     }
 
-    /// Creates an object, or replaces it; a status that is not given stays. The namespace is made if it is not there.
+    /// Creates or replaces an object. Without a status in `object`, the existing status is kept. Creates the namespace
+    /// if needed.
     ///
     /// # Errors
-    /// A kind that is not served, a name no object can have.
+    /// Returns an error if the kind is not served or the name is not valid.
     pub fn apply(&self, object: Value) -> Result<Arc<Value>, ApiError> {
         self.inner.write(|state| apply(state, object))
     }
 
-    /// An object. `kind` is what a person writes: `Service`, `services`, `svc`, `BGPPeer.metallb.io`.
+    /// Returns an object. `kind` is what a person writes: `Service`, `services`, `svc`, `BGPPeer.metallb.io`.
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let state = self.inner.lock();
         let id = state.registry.by_name(kind)?;
         state.get(id, &key_of(&state, id, namespace, name)).map(|stored| Arc::clone(&stored.value))
     }
 
-    /// All objects of a kind, by namespace and name; none for a kind that is not known.
+    /// Returns all objects of a kind, by namespace and name; none if the kind is unknown.
     pub fn list(&self, kind: &str) -> Vec<Arc<Value>> {
         let state = self.inner.lock();
         let Some(id) = state.registry.by_name(kind) else { return Vec::new() };
         state.collection(id).objects.values().map(|stored| Arc::clone(&stored.value)).collect()
     }
 
-    /// Merges a patch (RFC 7386) into an object, status included.
+    /// Merges a patch (RFC 7386) into an object, including its status.
     ///
     /// # Errors
-    /// No such object.
+    /// Returns an error if the object does not exist.
     pub fn patch(&self, kind: &str, namespace: &str, name: &str, patch: &Value) -> Result<Arc<Value>, ApiError> {
         self.edit(kind, namespace, name, |object| json_patch::merge(object, patch))
     }
 
-    /// Reads, changes and writes an object as one step, status included.
+    /// Reads, changes and writes an object in one step, including its status.
     ///
     /// # Errors
-    /// No such object.
+    /// Returns an error if the object does not exist.
     pub fn edit(
         &self,
         kind: &str,
@@ -205,10 +206,10 @@ impl Cluster {
         })
     }
 
-    /// Deletes an object, at once unless it has finalizers.
+    /// Deletes an object: at once, unless it has finalizers.
     ///
     /// # Errors
-    /// No such object.
+    /// Returns an error if the object does not exist.
     pub fn delete(&self, kind: &str, namespace: &str, name: &str) -> Result<(), ApiError> {
         self.inner.write(|state| {
             let id = known(state, kind)?;
@@ -217,10 +218,10 @@ impl Cluster {
         })
     }
 
-    /// Sets the replicas of a Deployment.
+    /// Sets the number of replicas of a Deployment.
     ///
     /// # Errors
-    /// No such Deployment.
+    /// Returns an error if the Deployment does not exist.
     pub fn scale(&self, namespace: &str, deployment: &str, replicas: u32) -> Result<(), ApiError> {
         self.patch("Deployment", namespace, deployment, &json!({"spec": {"replicas": replicas}})).map(drop)
     }
@@ -228,7 +229,7 @@ impl Cluster {
     /// Makes a running pod ready or unready, as its readiness probe would.
     ///
     /// # Errors
-    /// No such pod.
+    /// Returns an error if the pod does not exist.
     pub fn set_pod_ready(&self, namespace: &str, pod: &str, ready: bool) -> Result<(), ApiError> {
         let now = state::now();
         self.inner.write(|state| {
@@ -246,11 +247,11 @@ impl Cluster {
         })
     }
 
-    /// Begins the graceful deletion of a pod: it serves on, terminating, until it is deleted. Its ReplicaSet replaces
-    /// it at once.
+    /// Begins the graceful deletion of a pod, which serves on, terminating, until it is deleted. Its ReplicaSet
+    /// replaces it at once.
     ///
     /// # Errors
-    /// No such pod.
+    /// Returns an error if the pod does not exist.
     pub fn set_pod_terminating(&self, namespace: &str, pod: &str) -> Result<(), ApiError> {
         self.inner.write(|state| {
             let key = Key::new(namespace, pod);
@@ -263,23 +264,23 @@ impl Cluster {
         })
     }
 
-    /// Makes a node Ready or not; its pods follow.
+    /// Makes a node ready or not ready, and its pods with it.
     ///
     /// # Errors
-    /// No such node.
+    /// Returns an error if the node does not exist.
     pub fn set_node_ready(&self, node: &str, ready: bool) -> Result<(), ApiError> {
         let reason = if ready { "KubeletReady" } else { "NodeStatusUnknown" };
         let now = state::now();
         self.edit("Node", "", node, |node| json::set_condition(node, "Ready", ready, Some(reason), &now)).map(drop)
     }
 
-    /// The version of the last change.
+    /// Returns the version of the last change.
     pub fn version(&self) -> u64 {
         self.inner.lock().version
     }
 
-    /// Notices of every change from now on, in order. A subscriber that lags learns how many it missed and reads
-    /// again what it needs.
+    /// Returns notices of every change from now on, in order. A subscriber that lags learns how many notices it missed
+    /// and must read again what it needs.
     pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
         self.inner.notices.subscribe()
     }
@@ -290,13 +291,13 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One write, what controllers make of it, and the news of both.
+    /// Performs a write, runs the controllers, and sends notices of all changes.
     pub(crate) fn write<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.lock();
         let result = change(&mut state);
         controllers::run(&mut state);
         for notice in std::mem::take(&mut state.notices) {
-            // Nobody listens: nobody needs to know.
+            // Sending fails only if nobody listens.
             let _ = self.notices.send(notice);
         }
         let version = state.version;
@@ -311,7 +312,7 @@ fn known(state: &State, kind: &str) -> Result<ResourceId, ApiError> {
     state.registry.by_name(kind).ok_or_else(unknown)
 }
 
-/// The key of an object; a namespace says nothing of what has none.
+/// Returns the key of an object. The namespace is ignored for kinds without namespaces.
 fn key_of(state: &State, id: ResourceId, namespace: &str, name: &str) -> Key {
     Key::new(if state.resource(id).namespaced { namespace } else { "" }, name)
 }

@@ -1,27 +1,27 @@
-//! Notices from the cluster to the rest of the emulator.
+//! Notices by which the cluster informs the rest of the emulator.
 
 use std::sync::Arc;
 
-/// One object changed.
+/// A change of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// API group; empty for the core group.
     pub group: Arc<str>,
-    /// `Service`
+    /// Kind, such as `Service`.
     pub kind: Arc<str>,
-    /// Empty for kinds without namespaces.
+    /// Namespace; empty for kinds without namespaces.
     pub namespace: Arc<str>,
     /// `metadata.name`
     pub name: Arc<str>,
-    /// What happened.
+    /// What happened to the object.
     pub change: Change,
 }
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Created or changed.
+    /// The object was created or changed.
     Changed,
-    /// Gone.
+    /// The object was deleted.
     Deleted,
 }

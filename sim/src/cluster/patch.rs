@@ -1,4 +1,4 @@
-//! The patch formats clients send: JSON merge, strategic merge, JSON patch, and apply (as a merge).
+//! Applies the patch formats that clients send: JSON merge, strategic merge, JSON patch, and apply (as a merge).
 
 use serde_json::{Map, Value};
 
@@ -9,15 +9,15 @@ use super::error::ApiError;
 pub(crate) enum Format {
     /// RFC 7386.
     Merge,
-    /// Lists of the built-in kinds merge by key.
+    /// Strategic merge: lists of the built-in kinds are merged by key.
     Strategic,
     /// RFC 6902.
     Json,
-    /// Server-side apply, taken as a strategic merge without ownership.
+    /// Server-side apply, treated as a strategic merge without ownership.
     Apply,
 }
 
-/// The object with the patch applied; lists of custom resources are values as a whole.
+/// Returns the object with the patch applied. Lists of custom resources are replaced as a whole.
 pub(crate) fn apply(format: Format, custom: bool, object: &Value, patch: &Value) -> Result<Value, ApiError> {
     let mut result = object.clone();
     match format {
@@ -40,7 +40,7 @@ pub(crate) fn apply(format: Format, custom: bool, object: &Value, patch: &Value)
     Ok(result)
 }
 
-/// The member that distinguishes two entries of a list; `None` where the list is one value.
+/// Returns the member that identifies an entry of a list, or `None` if the list is replaced as a whole.
 fn merge_key(list: &str, sample: &Value) -> Option<&'static str> {
     match list {
         "containers" | "initContainers" | "ephemeralContainers" | "env" | "volumes" | "imagePullSecrets" => {
@@ -57,7 +57,7 @@ fn merge_key(list: &str, sample: &Value) -> Option<&'static str> {
     }
 }
 
-/// Lists of plain values that merge as sets.
+/// Returns whether a list of plain values is merged as a set.
 fn is_set(list: &str) -> bool {
     matches!(list, "finalizers" | "podCIDRs")
 }

@@ -1,5 +1,5 @@
-//! The kinds of objects the API serves: the built-in ones, the custom resources of the usual speakers, and whatever a
-//! CustomResourceDefinition adds.
+//! The kinds of objects the API serves: the built-in ones, the custom resources of common speakers, and those that
+//! CustomResourceDefinitions add.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::error::ApiError;
 use super::json::{flag, items, text};
 
-/// Where a resource stands in the [`Registry`].
+/// Index of a resource in the [`Registry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ResourceId(pub(crate) usize);
 
-/// A column of kubectl's table that is read from the object by a JSON pointer.
+/// A column of kubectl's table, read from the object by a JSON pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
     pub(crate) name: String,
@@ -24,7 +24,7 @@ pub(crate) struct Column {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resource {
     pub(crate) group: Arc<str>,
-    /// The preferred one first; all show the same objects.
+    /// Versions, the preferred one first. All show the same objects.
     pub(crate) versions: Vec<String>,
     pub(crate) kind: Arc<str>,
     pub(crate) plural: String,
@@ -32,24 +32,24 @@ pub(crate) struct Resource {
     pub(crate) namespaced: bool,
     pub(crate) status: bool,
     pub(crate) scale: bool,
-    /// Defined by a CRD: no strategic merge, and list items carry their kind.
+    /// Whether a CRD defines it: no strategic merge, and list items carry their kind.
     pub(crate) custom: bool,
     pub(crate) in_all: bool,
     pub(crate) columns: Vec<Column>,
 }
 
 impl Resource {
-    /// `deployments.apps`, as errors spell it.
+    /// Returns the qualified name as in errors: `deployments.apps`.
     pub(crate) fn qualified(&self) -> String {
         if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
     }
 
-    /// `apps/v1`
+    /// Returns the apiVersion, such as `apps/v1`.
     pub(crate) fn api_version(&self, version: &str) -> String {
         if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
     }
 
-    /// Whether the server counts how often what is wanted of an object has changed.
+    /// Returns whether the server counts the changes of the object's specification.
     pub(crate) fn has_generation(&self) -> bool {
         self.custom
             || matches!(
@@ -62,7 +62,7 @@ impl Resource {
             )
     }
 
-    /// Whether objects keep the status a client creates them with: kubelets register nodes with theirs.
+    /// Returns whether objects keep the status a client creates them with, as nodes registered by kubelets do.
     pub(crate) fn keeps_status_on_create(&self) -> bool {
         !self.status || &*self.kind == "Node"
     }
@@ -74,7 +74,7 @@ const ALL: u8 = 4;
 
 type Builtin = (&'static str, &'static str, &'static str, &'static str, bool, u8);
 
-/// kind, plural, versions, short names, namespaced, flags.
+/// Kind, plural, versions, short names, namespaced, flags.
 const CORE: &[Builtin] = &[
     ("Namespace", "namespaces", "v1", "ns", false, STATUS),
     ("Node", "nodes", "v1", "no", false, STATUS),
@@ -150,7 +150,7 @@ const CALICO_CRD: &[Builtin] = &[
     ("CalicoNodeStatus", "caliconodestatuses", "v1", "", false, STATUS),
 ];
 
-/// Group, its kinds, and whether a CRD would define them.
+/// Group, its kinds, and whether CRDs define them.
 const GROUPS: &[(&str, &[Builtin], bool)] = &[
     ("", CORE, false),
     ("apps", APPS, false),
@@ -168,7 +168,7 @@ const GROUPS: &[(&str, &[Builtin], bool)] = &[
     ("crd.projectcalico.org", CALICO_CRD, true),
 ];
 
-/// Kind, column, JSON pointer: what the CRDs of the speakers print.
+/// Kind, column and JSON pointer of the columns that the speakers' CRDs define.
 const COLUMNS: &[(&str, &str, &str)] = &[
     ("IPAddressPool", "Auto Assign", "/spec/autoAssign"),
     ("IPAddressPool", "Avoid Buggy IPs", "/spec/avoidBuggyIPs"),
@@ -214,7 +214,7 @@ fn builtin(group: &str, custom: bool, row: &Builtin) -> Resource {
     }
 }
 
-/// All kinds, in the order they were made known.
+/// All kinds, in the order of registration.
 #[derive(Clone, Debug)]
 pub(crate) struct Registry {
     resources: Vec<Resource>,
@@ -238,13 +238,13 @@ impl Registry {
         self.resources.len()
     }
 
-    /// By what a path says.
+    /// Finds a resource by the elements of a path.
     pub(crate) fn by_path(&self, group: &str, version: &str, plural: &str) -> Option<ResourceId> {
         let hit = |r: &Resource| &*r.group == group && r.plural == plural && r.versions.iter().any(|v| v == version);
         self.iter().find(|(_, resource)| hit(resource)).map(|(id, _)| id)
     }
 
-    /// By what a manifest says.
+    /// Finds the resource of a manifest.
     pub(crate) fn by_manifest(&self, object: &Value) -> Result<ResourceId, ApiError> {
         let (api_version, kind) = (text(object, "/apiVersion"), text(object, "/kind"));
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
@@ -255,8 +255,8 @@ impl Registry {
             .ok_or_else(|| ApiError::UnknownKind { kind: kind.to_owned(), version: api_version.to_owned() })
     }
 
-    /// By a name a person writes: `Service`, `services`, `svc`, `BGPPeer.metallb.io`, `bgppeers.metallb.io`. Where
-    /// several groups have the kind, the first one registered.
+    /// Finds a resource by a name as a person writes it: `Service`, `services`, `svc`, `BGPPeer.metallb.io`,
+    /// `bgppeers.metallb.io`. If several groups have the kind, returns the one registered first.
     pub(crate) fn by_name(&self, name: &str) -> Option<ResourceId> {
         let (head, group) = name.split_once('.').map_or((name, None), |(head, group)| (head, Some(group)));
         let hit = |r: &Resource| {
@@ -266,7 +266,7 @@ impl Registry {
         self.iter().find(|(_, resource)| hit(resource)).map(|(id, _)| id)
     }
 
-    /// The resource a CustomResourceDefinition defines; true when it is new and needs a collection.
+    /// Registers the resource of a CustomResourceDefinition. Returns true if it is new and needs a collection.
     pub(crate) fn define(&mut self, definition: &Value) -> bool {
         let resource = from_definition(definition);
         if resource.versions.is_empty() || resource.plural.is_empty() {

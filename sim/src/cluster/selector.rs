@@ -1,4 +1,4 @@
-//! Label and field selectors, as query parameters spell them.
+//! Parses and matches label and field selectors of query parameters.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::error::ApiError;
 use super::json::text;
 use super::resource::Resource;
 
-/// What a list or watch asks for.
+/// Selectors of a list or watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selection {
     labels: Vec<LabelTerm>,
@@ -41,7 +41,7 @@ impl Selection {
         Ok(Self { labels: label_terms(labels)?, fields: field_terms(resource, fields)? })
     }
 
-    /// Everything matches.
+    /// Returns whether everything matches.
     pub(crate) fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
@@ -78,7 +78,7 @@ impl FieldTerm {
     }
 }
 
-/// Splits at commas outside parentheses.
+/// Splits a text at commas outside parentheses.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0i32);
     for (at, character) in text.char_indices() {
@@ -130,7 +130,7 @@ fn label_term(term: &str) -> Result<LabelTerm, ApiError> {
     if parsed.key.is_empty() || parsed.key.contains(char::is_whitespace) { Err(bad()) } else { Ok(parsed) }
 }
 
-/// Fields a kind can be selected by, besides name and namespace.
+/// Returns the fields by which a kind can be selected, besides name and namespace.
 fn fields_of(kind: &str) -> &'static [&'static str] {
     match kind {
         "Pod" => &[
@@ -185,7 +185,8 @@ fn field_terms(resource: &Resource, selector: &str) -> Result<Vec<FieldTerm>, Ap
     split(selector).into_iter().map(term).collect()
 }
 
-/// Whether a `LabelSelector` object (matchLabels and matchExpressions) selects these labels. Empty selects everything.
+/// Returns whether a `LabelSelector` object (matchLabels and matchExpressions) selects these labels. An empty one
+/// selects everything.
 pub(crate) fn label_selector_matches(selector: &Value, labels: &Value) -> bool {
     let get = |key: &str| labels.get(key).and_then(Value::as_str);
     let equal = selector.get("matchLabels").is_none_or(|wanted| labels_include(labels, wanted));
@@ -203,7 +204,7 @@ pub(crate) fn label_selector_matches(selector: &Value, labels: &Value) -> bool {
         })
 }
 
-/// Whether `labels` has every member of `wanted`.
+/// Returns whether `labels` has every member of `wanted`.
 pub(crate) fn labels_include(labels: &Value, wanted: &Value) -> bool {
     wanted.as_object().is_none_or(|wanted| wanted.iter().all(|(key, value)| labels.get(key) == Some(value)))
 }

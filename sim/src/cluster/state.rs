@@ -1,5 +1,5 @@
-//! Everything a cluster holds, under one lock: the objects of every kind, one counter for all versions, and what is
-//! left to do for the controllers.
+//! The state of a cluster, under one lock: the objects of every kind, one counter for all versions, and the work that
+//! is left for the controllers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,18 +17,18 @@ use super::notice::{Change as NoticeChange, Notice};
 use super::resource::{Registry, Resource, ResourceId};
 use super::store::{ChangeKind, Collection, Key, Stored};
 
-/// Which part of an object a write is for.
+/// The part of an object that a write concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// All but status: what clients write.
+    /// Everything except status, as clients write it.
     Main,
-    /// Status alone.
+    /// Status only.
     Status,
-    /// Everything: the cluster's own controllers and the Rust API.
+    /// Everything, as the cluster's own controllers and the Rust API write it.
     Whole,
 }
 
-/// The objects and what belongs to them.
+/// The objects of a cluster, with lookups and options.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) options: ClusterOptions,
@@ -41,14 +41,14 @@ pub(crate) struct State {
     pub(crate) vips: BTreeMap<IpAddr, BTreeSet<Key>>,
     /// Services whose status the cluster's own allocator wrote.
     pub(crate) allocated: BTreeSet<Key>,
-    /// Last address given to a pod, by node: addresses are not used again at once.
+    /// Last address assigned to a pod, by node, so that addresses are not reused at once.
     pub(crate) pod_addresses: BTreeMap<Arc<str>, u64>,
     pub(crate) cluster_ips: BTreeSet<IpAddr>,
     pub(crate) node_ports: BTreeSet<u16>,
     pub(crate) work: BTreeSet<Work>,
-    /// API groups that are not served, as if their definitions had not been installed.
+    /// API groups that are not served, as if their definitions were not installed.
     pub(crate) withdrawn: BTreeSet<String>,
-    /// Controllers act on changes; off while objects are loaded in bulk.
+    /// Whether controllers act on changes; false while objects are loaded in bulk.
     pub(crate) controllers: bool,
 }
 
@@ -77,7 +77,7 @@ impl State {
         state
     }
 
-    /// What every cluster has from the start.
+    /// Creates what every cluster has from the start.
     fn furnish(&mut self) {
         for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
             self.make_namespace(name);
@@ -92,16 +92,16 @@ impl State {
             },
             "spec": {"clusterIP": self.options.service_network.hosts().next(), "ports": ports, "type": "ClusterIP"},
         });
-        // A cluster without room for its own service still serves: the service is a courtesy to `kubectl get svc`.
+        // A cluster without room for its own service still works: the service only completes `kubectl get svc`.
         let _ = self.create(services, "default", kubernetes, Part::Whole, false);
     }
 
-    /// Whether the API has a group.
+    /// Returns whether the API serves a group.
     pub(crate) fn serves(&self, group: &str) -> bool {
         !self.withdrawn.contains(group) && (self.options.serve_slices || group != "discovery.k8s.io")
     }
 
-    /// The id of a built-in kind.
+    /// Returns the id of a built-in kind.
     pub(crate) fn kind(&self, name: &str) -> ResourceId {
         self.registry.by_name(name).expect("a built-in kind")
     }
@@ -122,7 +122,7 @@ impl State {
         self.collections[id.0].objects.get(key)
     }
 
-    /// An object of a built-in kind.
+    /// Returns an object of a built-in kind.
     pub(crate) fn find(&self, kind: &str, key: &Key) -> Option<Arc<Value>> {
         self.get(self.kind(kind), key).map(|stored| Arc::clone(&stored.value))
     }
@@ -132,7 +132,7 @@ impl State {
             .ok_or_else(|| ApiError::NotFound { resource: self.resource(id).qualified(), name: key.name.to_string() })
     }
 
-    /// The next number of the cluster's own sequence: names and uids are the same in every run.
+    /// Returns the next number of the cluster's own sequence, so that names and uids are the same in every run.
     pub(crate) fn random(&mut self) -> u64 {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -140,7 +140,7 @@ impl State {
         mixed ^ (mixed >> 31)
     }
 
-    /// The five characters Kubernetes appends to generated names.
+    /// Returns the five characters that Kubernetes appends to generated names.
     pub(crate) fn suffix(&mut self) -> String {
         letters(self.random(), 5)
     }
@@ -151,14 +151,14 @@ impl State {
         format!("{high:08x}-{mid:04x}-4{low:03x}-{:04x}-{:012x}", 0x8000 | (b >> 48) & 0x3fff, b & 0xffff_ffff_ffff)
     }
 
-    /// The namespace, made if it is not there.
+    /// Creates a namespace unless it exists.
     pub(crate) fn make_namespace(&mut self, name: &str) {
         let namespaces = self.kind("Namespace");
         if name.is_empty() || self.get(namespaces, &Key::new("", name)).is_some() {
             return;
         }
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        // A name that is no namespace's name is refused again, with the reason, where the object is created.
+        // A name that is not valid for a namespace is refused again, with the reason, when the object is created.
         let _ = self.create(namespaces, "", namespace, Part::Whole, false);
     }
 
@@ -205,7 +205,7 @@ impl State {
         Ok(self.commit(id, key, ChangeKind::Added, object))
     }
 
-    /// The namespace an object goes to, written into it.
+    /// Returns the namespace of an object, and writes it into the object.
     fn place(&self, resource: &Resource, asked: &str, object: &mut Value) -> Result<String, ApiError> {
         if !object.is_object() || !object.get("metadata").is_none_or(Value::is_object) {
             return Err(ApiError::BadRequest("the object has no metadata".to_owned()));
@@ -228,7 +228,7 @@ impl State {
         Ok(name)
     }
 
-    /// Writes a part of an object that is there. Nothing changes when nothing differs.
+    /// Writes a part of an existing object. If nothing differs, nothing changes.
     pub(crate) fn update(
         &mut self,
         id: ResourceId,
@@ -285,7 +285,7 @@ impl State {
         Ok(self.commit(id, key.clone(), ChangeKind::Modified, object))
     }
 
-    /// Members of metadata no client can change.
+    /// Restores the members of metadata that no client can change.
     fn keep_identity(&self, old: &Value, object: &mut Value) {
         remove(object, "/metadata", "managedFields");
         let fixed = [
@@ -309,7 +309,7 @@ impl State {
         }
     }
 
-    /// Reads an object, changes it and writes it whole: how controllers and the Rust API write.
+    /// Reads an object, changes it and writes it as a whole, for controllers and the Rust API.
     pub(crate) fn edit(
         &mut self,
         id: ResourceId,
@@ -321,7 +321,7 @@ impl State {
         self.update(id, key, object, Part::Whole, false)
     }
 
-    /// Deletes an object; one with finalizers is only marked until they are gone. True when it is gone.
+    /// Deletes an object. An object with finalizers is only marked until these are gone. Returns whether it is gone.
     pub(crate) fn delete(&mut self, id: ResourceId, key: &Key) -> Result<(Arc<Stored>, bool), ApiError> {
         let current = Arc::clone(self.expect(id, key)?);
         if items(&current.value, "/metadata/finalizers").is_empty() {
@@ -335,7 +335,7 @@ impl State {
         Ok((marked, false))
     }
 
-    /// Writes a deletion timestamp, as a graceful deletion does.
+    /// Sets the deletion timestamp, as a graceful deletion does.
     pub(crate) fn mark_deleted(&mut self, id: ResourceId, key: &Key, current: &Value, grace: i64) -> Arc<Stored> {
         let mut object = current.clone();
         set(&mut object, &["metadata", "deletionTimestamp"], now());
@@ -343,14 +343,14 @@ impl State {
         self.commit(id, key.clone(), ChangeKind::Modified, object)
     }
 
-    /// Removes whatever stands there; used by controllers.
+    /// Removes an object if it exists; used by controllers.
     pub(crate) fn discard(&mut self, id: ResourceId, key: &Key) {
         if let Some(current) = self.get(id, key).map(Arc::clone) {
             self.commit(id, key.clone(), ChangeKind::Deleted, (*current.value).clone());
         }
     }
 
-    /// Sends `body` in place of the object's JSON from now on: what a broken or hostile server would do.
+    /// Sends `body` in place of the object's JSON from now on, as a broken or hostile server would.
     pub(crate) fn replace_body(&mut self, id: ResourceId, key: &Key, body: Bytes) -> Result<(), ApiError> {
         let current = Arc::clone(self.expect(id, key)?);
         let mut object = (*current.value).clone();
@@ -385,7 +385,7 @@ impl State {
         stored
     }
 
-    /// Keeps the lookups beside the objects true, whether controllers act or not.
+    /// Updates the lookups beside the objects, whether or not controllers act.
     fn index(&mut self, kind: &str, key: &Key, before: Option<&Value>, after: Option<&Value>) {
         match kind {
             "Service" => self.index_service(key, before, after),
@@ -439,7 +439,7 @@ fn fnv(hash: u64, byte: u8) -> u64 {
     (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
 }
 
-/// A number in the characters Kubernetes generates names from: none that spell a word.
+/// Encodes a number in the characters from which Kubernetes generates names: they spell no words.
 pub(crate) fn letters(mut number: u64, count: usize) -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let mut next = || {
@@ -450,18 +450,18 @@ pub(crate) fn letters(mut number: u64, count: usize) -> String {
     (0..count).map(|_| next()).collect()
 }
 
-/// A number that depends on the text alone.
+/// Returns a number that depends only on the text.
 pub(crate) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, fnv)
 }
 
-/// Now, to the second, as Kubernetes writes times.
+/// Returns the current time in seconds, as Kubernetes writes it.
 pub(crate) fn now() -> String {
     let now = jiff::Timestamp::now();
     jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
 }
 
-/// Addresses in `status.loadBalancer.ingress`.
+/// Returns the addresses in `status.loadBalancer.ingress`.
 pub(crate) fn vips(service: &Value) -> Vec<IpAddr> {
     items(service, "/status/loadBalancer/ingress").iter().filter_map(|entry| text(entry, "/ip").parse().ok()).collect()
 }
@@ -471,7 +471,7 @@ fn node_ports(service: &Value) -> Vec<u16> {
     ports.chain(int(service, "/spec/healthCheckNodePort")).filter_map(|port| u16::try_from(port).ok()).collect()
 }
 
-/// Whether anything but metadata and status differs, or the object began to be deleted.
+/// Returns whether anything except metadata and status differs.
 fn differs_in_spec(old: &Value, new: &Value) -> bool {
     let strip = |object: &Value| {
         let mut object = object.clone();
@@ -482,12 +482,12 @@ fn differs_in_spec(old: &Value, new: &Value) -> bool {
     strip(old) != strip(new)
 }
 
-/// Whether a Node takes new pods: it is ready, not cordoned.
+/// Returns whether a Node accepts new pods: it is ready and not cordoned.
 pub(crate) fn schedulable(node: &Value) -> bool {
     !flag(node, "/spec/unschedulable") && node_ready(node)
 }
 
-/// Condition Ready of a Node; a node that says nothing is ready.
+/// Returns whether the condition Ready of a Node is true or missing.
 pub(crate) fn node_ready(node: &Value) -> bool {
     super::json::condition(node, "Ready").is_none_or(|status| status == "True")
 }

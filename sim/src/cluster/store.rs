@@ -1,4 +1,4 @@
-//! Objects of one kind, and the log of their changes that watches read and from which older states are rebuilt.
+//! Stores the objects of one kind, and the log of their changes, from which watches read and older states are rebuilt.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
@@ -25,9 +25,9 @@ impl Key {
 pub(crate) struct Stored {
     pub(crate) value: Arc<Value>,
     pub(crate) version: u64,
-    /// The version it was created at: the order of creation, which timestamps are too coarse for.
+    /// The version at which it was created. It orders objects by creation, because timestamps are too coarse.
     pub(crate) born: u64,
-    /// The object as JSON, without its opening brace, kind and apiVersion; made when first sent.
+    /// The object as JSON without its opening brace, kind and apiVersion; computed when first sent.
     tail: OnceLock<Bytes>,
 }
 
@@ -36,12 +36,12 @@ impl Stored {
         Self { value: Arc::new(value), version, born: version, tail: OnceLock::new() }
     }
 
-    /// An object whose body on the wire is not its value.
+    /// Creates an object whose body on the wire differs from its value.
     pub(crate) fn with_body(value: Value, version: u64, body: Bytes) -> Self {
         Self { value: Arc::new(value), version, born: version, tail: OnceLock::from(body) }
     }
 
-    /// A later version of an object created at `born`.
+    /// Returns it as a later version of an object created at `born`.
     pub(crate) fn born_at(mut self, born: u64) -> Self {
         self.born = born;
         self
@@ -52,7 +52,7 @@ impl Stored {
     }
 }
 
-/// `"metadata":{...},"spec":{...}}`
+/// Returns the JSON without its beginning: `"metadata":{...},"spec":{...}}`.
 pub(crate) fn tail(value: &Value) -> Bytes {
     let mut text = Vec::with_capacity(1024);
     let members = value.as_object().into_iter().flatten();
@@ -81,12 +81,12 @@ pub(crate) enum ChangeKind {
 pub(crate) struct Change {
     pub(crate) kind: ChangeKind,
     pub(crate) key: Key,
-    /// As it is now, or as it was when deleted, with the version of the change.
+    /// The object after the change, or as it was when deleted, with the version of the change.
     pub(crate) object: Arc<Stored>,
     pub(crate) previous: Option<Arc<Stored>>,
 }
 
-/// Changes kept per kind: older ones are compacted away.
+/// Number of changes kept per kind; older ones are compacted.
 const LOG_LIMIT: usize = 20_000;
 
 /// All objects of one kind.
@@ -94,20 +94,20 @@ const LOG_LIMIT: usize = 20_000;
 pub(crate) struct Collection {
     pub(crate) objects: BTreeMap<Key, Arc<Stored>>,
     log: VecDeque<Change>,
-    /// Log entries compacted away so far: the absolute position of the log's first entry.
+    /// Number of log entries compacted so far, which is the absolute position of the log's first entry.
     trimmed: u64,
-    /// States of this version and later can be rebuilt from the log.
+    /// States of this and later versions can be rebuilt from the log.
     oldest: u64,
 }
 
-/// A version from before the last compaction.
+/// Error: the requested version is from before the last compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Compacted {
     pub(crate) oldest: u64,
 }
 
 impl Collection {
-    /// Takes over a change; `next` is the object's new state, or its last one if `kind` is Deleted.
+    /// Records a change. `next` is the object's new state, or its last one if `kind` is Deleted.
     pub(crate) fn record(&mut self, kind: ChangeKind, key: Key, next: Arc<Stored>) {
         let previous = match kind {
             ChangeKind::Deleted => self.objects.remove(&key),
@@ -126,14 +126,14 @@ impl Collection {
         }
     }
 
-    /// Forgets all changes up to now.
+    /// Forgets all changes until now.
     pub(crate) fn compact(&mut self, version: u64) {
         self.trimmed += self.log.len() as u64;
         self.log.clear();
         self.oldest = version;
     }
 
-    /// The log position after everything up to `version`.
+    /// Returns the log position after everything up to `version`.
     pub(crate) fn position(&self, version: u64) -> Result<u64, Compacted> {
         if version < self.oldest {
             return Err(Compacted { oldest: self.oldest });
@@ -142,19 +142,20 @@ impl Collection {
         Ok(self.trimmed + after as u64)
     }
 
-    /// The position after the last change.
+    /// Returns the position after the last change.
     pub(crate) fn end(&self) -> u64 {
         self.trimmed + self.log.len() as u64
     }
 
-    /// Up to `limit` changes from a position on.
+    /// Returns up to `limit` changes from a position on.
     pub(crate) fn changes(&self, position: u64, limit: usize) -> Result<Vec<Change>, Compacted> {
         let start = position.checked_sub(self.trimmed).ok_or(Compacted { oldest: self.oldest })?;
         let start = usize::try_from(start).unwrap_or(usize::MAX).min(self.log.len());
         Ok(self.log.iter().skip(start).take(limit).cloned().collect())
     }
 
-    /// Objects of one namespace (all when empty) after `after`, as they were at `version`, while `keep` says so.
+    /// Visits the objects of one namespace (all if empty) after `after`, as they were at `version`, until `keep`
+    /// returns false.
     pub(crate) fn at(
         &self,
         version: u64,
@@ -209,7 +210,7 @@ impl Collection {
         Ok(())
     }
 
-    /// Objects of one namespace whose name starts with `prefix`.
+    /// Returns the objects of one namespace whose name starts with `prefix`.
     pub(crate) fn with_prefix<'a>(
         &'a self,
         namespace: &'a str,
@@ -221,7 +222,7 @@ impl Collection {
             .take_while(move |(key, _)| &*key.namespace == namespace && key.name.starts_with(prefix))
     }
 
-    /// Objects of one namespace.
+    /// Returns the objects of one namespace.
     pub(crate) fn in_namespace<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Arc<Stored>)> {
         self.with_prefix(namespace, "")
     }

@@ -1,4 +1,4 @@
-//! Bodies of answers.
+//! Builds the bodies of responses.
 
 use std::convert::Infallible;
 
@@ -14,10 +14,10 @@ use super::super::error::ApiError;
 use super::super::resource::Resource;
 use super::super::store::Stored;
 
-/// What hyper sends.
+/// Body of a response.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// The media type of nearly everything.
+/// The media type of nearly all responses.
 pub(crate) const JSON: &str = "application/json";
 
 pub(crate) fn bytes(code: StatusCode, media: &str, body: impl Into<Bytes>) -> Response<Body> {
@@ -56,12 +56,12 @@ pub(crate) fn stream(media: &str, chunks: impl Stream<Item = Bytes> + Send + 'st
     response
 }
 
-/// `{"kind":"Service","apiVersion":"v1",` as a quick way to begin an object.
+/// Returns the beginning of an object: `{"kind":"Service","apiVersion":"v1",`.
 pub(crate) fn head(resource: &Resource, version: &str) -> String {
     format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", resource.kind, resource.api_version(version))
 }
 
-/// An object as this version of its group shows it.
+/// Returns the JSON of an object in this version of its group.
 pub(crate) fn object(resource: &Resource, version: &str, stored: &Stored) -> Bytes {
     let head = head(resource, version);
     let tail = stored.tail();
@@ -71,7 +71,7 @@ pub(crate) fn object(resource: &Resource, version: &str, stored: &Stored) -> Byt
     body.freeze()
 }
 
-/// The object with kind and version, for answers that are made of values.
+/// Returns an object as a value, with kind and version.
 pub(crate) fn value(resource: &Resource, version: &str, stored: &Stored) -> Value {
     let mut value = (*stored.value).clone();
     value["apiVersion"] = resource.api_version(version).into();

@@ -1,4 +1,4 @@
-//! Discovery: which groups, versions and resources there are, in the older and the aggregated form.
+//! Discovery: lists groups, versions and resources, in the older and the aggregated form.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,8 @@ pub(crate) fn version(git: &str) -> Value {
     })
 }
 
-/// Resources by group and version; groups in alphabetical order, the core group (without a name) first.
+/// Returns resources by group and version. Groups are in alphabetical order; the core group, whose name is empty, comes
+/// first.
 fn groups(state: &State) -> BTreeMap<&str, BTreeMap<usize, (&str, Vec<&Resource>)>> {
     let mut groups: BTreeMap<&str, BTreeMap<usize, (&str, Vec<&Resource>)>> = BTreeMap::new();
     let served = state.registry.iter().map(|(_, resource)| resource);
@@ -38,7 +39,7 @@ fn groups(state: &State) -> BTreeMap<&str, BTreeMap<usize, (&str, Vec<&Resource>
     groups
 }
 
-/// Answers what a discovery path asks for.
+/// Answers a discovery request.
 pub(crate) fn answer(state: &State, route: &Route, aggregated: Option<&str>) -> Result<Response<Body>, ApiError> {
     let ok = |value: Value| Ok(answer::json(StatusCode::OK, &value));
     match (route, aggregated) {
@@ -85,7 +86,7 @@ fn group(name: &str, versions: &BTreeMap<usize, (&str, Vec<&Resource>)>) -> Valu
     json!({"name": name, "versions": list, "preferredVersion": preferred})
 }
 
-/// A resource and its subresources, as the older form lists them.
+/// Returns a resource and its subresources in the older form.
 fn rows(resource: &Resource) -> Vec<Value> {
     let mut row = json!({
         "name": resource.plural, "singularName": resource.kind.to_lowercase(), "namespaced": resource.namespaced,
@@ -120,7 +121,7 @@ fn rows(resource: &Resource) -> Vec<Value> {
     rows
 }
 
-/// The aggregated form of the core group, or of all others.
+/// Returns the aggregated form of the core group, or of all other groups.
 fn all(state: &State, core: bool, version: &str) -> Value {
     let groups = groups(state);
     let chosen = groups.iter().filter(|(name, _)| name.is_empty() == core);

@@ -1,4 +1,4 @@
-//! What a client accepts.
+//! Reads which media types a client accepts.
 
 use http::HeaderMap;
 use http::header::ACCEPT;
@@ -8,11 +8,11 @@ use super::super::error::ApiError;
 /// The shape of an answer about objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// The objects.
+    /// Complete objects.
     Whole,
-    /// kubectl's tables.
+    /// Tables for kubectl.
     Table,
-    /// Metadata alone.
+    /// Metadata only.
     Metadata,
 }
 
@@ -30,7 +30,7 @@ fn is_json(media: &str) -> bool {
     matches!(media.split(';').next().map(str::trim), Some("application/json" | "*/*" | "application/*"))
 }
 
-/// The first acceptable shape.
+/// Returns the first acceptable shape.
 pub(crate) fn shape(headers: &HeaderMap) -> Result<Shape, ApiError> {
     let mut any = false;
     for media in accepted(headers) {
@@ -48,7 +48,7 @@ pub(crate) fn shape(headers: &HeaderMap) -> Result<Shape, ApiError> {
     if any { Err(ApiError::NotAcceptable) } else { Ok(Shape::Whole) }
 }
 
-/// Whether the first thing the client accepts is the aggregated form of discovery, and in which version.
+/// Returns the version of the aggregated discovery if that is the first thing the client accepts.
 pub(crate) fn aggregated_discovery(headers: &HeaderMap) -> Option<&str> {
     let first = accepted(headers).find(|media| is_json(media))?;
     let version = parameter(first, "v").filter(|version| matches!(*version, "v2" | "v2beta1"))?;

@@ -1,4 +1,4 @@
-//! The HTTP side of the cluster: listeners and connections here, requests in the modules below.
+//! The HTTP side of the cluster: listeners and connections. The modules below handle requests.
 
 mod answer;
 mod discovery;
@@ -29,10 +29,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::faults::Faults;
 use super::{Cluster, Inner};
 
-/// Connections that wait to be accepted once the server answers again.
+/// Number of connections that may wait to be accepted once the server answers again.
 const BACKLOG: u32 = 1024;
 
-/// A listener of the API; it closes, with its connections, when this is dropped.
+/// A listener of the API. Dropping it closes the listener and its connections.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -40,12 +40,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Where it listens.
+    /// Returns the address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL clients use.
+    /// Returns the URL for clients.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -58,11 +58,11 @@ impl Drop for Server {
 }
 
 impl Cluster {
-    /// Serves the API (plain HTTP, versions 1 and 2) on a listener. After [`Cluster::stop`] and [`Cluster::start`] the
-    /// same address is bound again, in the network namespace of the runtime's threads.
+    /// Serves the API (plain HTTP, versions 1 and 2) on a listener. After [`Cluster::stop`] and [`Cluster::start`] it
+    /// binds the same address again, in the network namespace of the runtime's threads.
     ///
     /// # Errors
-    /// The listener has no local address.
+    /// Returns an error if the listener has no local address.
     pub fn serve(&self, listener: TcpListener) -> io::Result<Server> {
         let address = listener.local_addr()?;
         let inner = Arc::clone(&self.inner);
@@ -72,7 +72,7 @@ impl Cluster {
     }
 }
 
-/// One listener that is counted, and counted out when its task ends, however it ends.
+/// Counts one listener until it is dropped, however its task ends.
 struct Listening(Arc<Inner>);
 
 impl Listening {
@@ -96,7 +96,7 @@ async fn listen(inner: Arc<Inner>, mut listener: TcpListener, address: SocketAdd
         drop(listener);
         let held = hold(address).await;
         counted.take();
-        // The sender lives in the cluster, which this task holds.
+        // The sender lives in the cluster, which this task keeps alive.
         let _ = faults.wait_for(|faults| faults.answering).await;
         listener = match held.listen(BACKLOG) {
             Ok(listener) => listener,
@@ -109,7 +109,7 @@ async fn listen(inner: Arc<Inner>, mut listener: TcpListener, address: SocketAdd
     }
 }
 
-/// Accepts connections until the cluster stops answering; then they are cut.
+/// Accepts connections until the cluster stops answering, then closes them.
 async fn accept(inner: &Arc<Inner>, listener: &TcpListener, address: SocketAddr, faults: &mut watch::Receiver<Faults>) {
     let mut connections = JoinSet::new();
     loop {
@@ -129,11 +129,11 @@ async fn accept(inner: &Arc<Inner>, listener: &TcpListener, address: SocketAddr,
     connections.shutdown().await;
 }
 
-/// Keeps the address while nobody listens on it: connections to it are refused, and nobody else is given it meanwhile.
+/// Keeps the address bound without listening: connections to it are refused, and nobody else can bind it.
 async fn hold(address: SocketAddr) -> TcpSocket {
     let bound = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // Connections that were cut a moment ago may linger on it.
+        // Connections closed a moment ago may still linger on the address.
         socket.set_reuseaddr(true)?;
         socket.bind(address).map(|()| socket)
     };

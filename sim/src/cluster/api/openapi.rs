@@ -1,4 +1,4 @@
-//! As much OpenAPI v3 as kubectl needs to leave validation to the server: which kinds can be patched, with which
+//! As much OpenAPI v3 as kubectl needs to leave validation to the server: which kinds can be patched with which
 //! parameters. There are no schemas.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use super::super::error::ApiError;
 use super::super::resource::Resource;
 use super::super::state::State;
 
-/// `apis/apps/v1`
+/// Returns the path of a group and version, such as `apis/apps/v1`.
 pub(crate) fn path_of(group: &str, version: &str) -> String {
     if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
 }
@@ -33,7 +33,7 @@ pub(crate) fn index(state: &State) -> Value {
     json!({"paths": documents(state).into_keys().map(entry).collect::<Map<_, _>>()})
 }
 
-/// One group and version.
+/// Returns the document of one group and version.
 pub(crate) fn document(state: &State, path: &str) -> Result<Value, ApiError> {
     let documents = documents(state);
     let resources = documents.get(path).ok_or(ApiError::UnknownPath)?;

@@ -1,4 +1,4 @@
-//! Get and list.
+//! Handles get and list requests.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use super::media::Shape;
 use super::request::Context;
 use super::table;
 
-/// One object.
+/// Returns one object.
 pub(crate) fn get(context: &Context) -> Result<Response<Body>, ApiError> {
     let key = Key::new(&context.target.namespace, context.target.name.as_deref().unwrap_or_default());
     let stored = Arc::clone(context.inner.lock().expect(context.id, &key)?);
     Ok(context.object(StatusCode::OK, &stored))
 }
 
-/// What a list or watch selects.
+/// Returns the selection of a list or watch.
 pub(crate) fn selection(context: &Context) -> Result<Selection, ApiError> {
     let mut fields = context.query.get("fieldSelector").to_owned();
     if let Some(name) = &context.target.name {
@@ -30,7 +30,7 @@ pub(crate) fn selection(context: &Context) -> Result<Selection, ApiError> {
     Selection::parse(&context.resource, context.query.get("labelSelector"), &fields)
 }
 
-/// Where a list that comes in pieces goes on: the version of all pieces, and the last key sent.
+/// Where a list that is sent in pieces continues: the version of all pieces, and the last key sent.
 struct Continue {
     version: u64,
     after: Key,
@@ -48,7 +48,7 @@ impl Continue {
     }
 }
 
-/// Part of a collection at one version.
+/// A part of a collection at one version.
 struct Page {
     items: Vec<Arc<Stored>>,
     version: u64,
@@ -56,7 +56,7 @@ struct Page {
     remaining: usize,
 }
 
-/// A resourceVersion parameter; `None` when it is not given or zero.
+/// Returns the resourceVersion parameter; `None` if it is absent or zero.
 pub(crate) fn version_parameter(context: &Context) -> Result<Option<u64>, ApiError> {
     match context.query.get("resourceVersion") {
         "" | "0" => Ok(None),
@@ -68,7 +68,7 @@ pub(crate) fn version_parameter(context: &Context) -> Result<Option<u64>, ApiErr
     }
 }
 
-/// The collection, or a piece of it.
+/// Returns the collection, or a piece of it.
 pub(crate) fn list(context: &Context) -> Result<Response<Body>, ApiError> {
     let page = page(context)?;
     let mut metadata = json!({"resourceVersion": page.version.to_string()});
@@ -151,7 +151,7 @@ fn page(context: &Context) -> Result<Page, ApiError> {
     Ok(Page { items, version, next: last, remaining })
 }
 
-/// The list as text, from the bodies of its objects. Items of built-in kinds do not repeat their kind.
+/// Returns the list as text, made of the bodies of its objects. Items of built-in kinds do not repeat their kind.
 fn whole(context: &Context, items: &[Arc<Stored>], metadata: &Value) -> Response<Body> {
     let resource = &context.resource;
     let api_version = resource.api_version(&context.target.version);

@@ -1,4 +1,4 @@
-//! One request: faults, who may, and where it goes.
+//! Handles one request: applies faults, checks permissions, and routes it.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::answer::{self, Body};
 use super::route::{Query, Route, Target};
 use super::{discovery, media, openapi, read, scale, stream, swagger, write};
 
-/// Bodies larger than this are refused, as etcd's limit makes the real server do.
+/// Larger bodies are refused. In the real server, etcd's limit has this effect.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
-/// What the modules below need to know of a request about objects.
+/// A request about objects, with what its handlers need.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) inner: Arc<Inner>,
@@ -74,10 +74,10 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
     context.dispatch(&parts.method, body).await
 }
 
-/// Faults that hold for every request.
+/// Applies the faults that concern every request.
 async fn suffer(inner: &Inner) -> Result<(), ApiError> {
     let mut faults = inner.faults.subscribe();
-    // The sender lives in the cluster, which this request holds.
+    // The sender lives in the cluster, which this request keeps alive.
     let delay = faults.wait_for(|faults| !faults.half_open).await.map(|faults| faults.delay).unwrap_or_default();
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
@@ -115,7 +115,7 @@ fn plain(inner: &Inner, route: &Route, headers: &HeaderMap) -> Result<Response<B
 }
 
 impl Context {
-    /// The verb as RBAC names it.
+    /// Returns the verb by its name in RBAC.
     fn verb(&self, method: &Method) -> &'static str {
         let named = self.target.name.is_some();
         match *method {
@@ -201,7 +201,7 @@ impl Context {
         }
     }
 
-    /// The body as a value; an empty one is null.
+    /// Returns the body as a value; an empty body is null.
     async fn body(&self, body: Incoming) -> Result<Value, ApiError> {
         let limited = Limited::new(body, BODY_LIMIT).collect().await;
         let bytes =
@@ -221,7 +221,7 @@ impl Context {
             .map_err(|error| ApiError::BadRequest(format!("the object provided is unrecognized: {error}")))
     }
 
-    /// The answer with one object, in the shape the client asked for.
+    /// Returns a response with one object, in the shape the client asked for.
     pub(crate) fn object(&self, code: StatusCode, stored: &super::super::store::Stored) -> Response<Body> {
         match self.shape {
             media::Shape::Whole => {

@@ -1,6 +1,6 @@
-//! Paths of the API.
+//! Parses the paths of the API.
 
-/// What a path of objects names.
+/// What a path to objects names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) group: String,
@@ -32,9 +32,9 @@ pub(crate) enum Route {
     OpenApiIndex,
     /// `/openapi/v3/apis/apps/v1`
     OpenApi(String),
-    /// Objects.
+    /// A path to objects.
     Objects(Target),
-    /// Nothing here.
+    /// An unknown path.
     Unknown,
 }
 
@@ -83,7 +83,7 @@ fn objects(group: &str, version: &str, rest: &[&str]) -> Route {
     })
 }
 
-/// Text with `%XX` (and, in queries, `+`) undone; what is no valid escape stays.
+/// Decodes `%XX`. Invalid escapes are kept.
 pub(crate) fn percent_decoded(text: &str) -> String {
     let raw = text.as_bytes();
     let mut bytes = Vec::with_capacity(raw.len());
@@ -104,7 +104,7 @@ pub(crate) fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Members of a query.
+/// Parameters of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query(Vec<(String, String)>);
 
@@ -117,7 +117,7 @@ impl Query {
         Self(pairs.collect())
     }
 
-    /// The value of a parameter; empty where it is not given.
+    /// Returns the value of a parameter, or an empty string if it is absent.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }

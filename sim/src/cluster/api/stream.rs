@@ -1,4 +1,4 @@
-//! Watches: a stream of changes from a version on, until the client or the server has had enough.
+//! Watches: streams of changes from a version on, until the client leaves or the server ends them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use super::media::Shape;
 use super::request::Context;
 use super::{read, table};
 
-/// Without `timeoutSeconds` a watch ends after half an hour, the lower end of what the real server draws.
+/// Without `timeoutSeconds` a watch ends after half an hour, the shortest time that the real server draws.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
-/// Between bookmarks while nothing else happens.
+/// Time between bookmarks while nothing else happens.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(30);
 /// A last bookmark is sent this long before the timeout.
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
-/// Changes sent in one piece at most.
+/// Maximum number of changes sent in one piece.
 const BATCH: usize = 512;
 
 struct Watch {
@@ -35,13 +35,13 @@ struct Watch {
     selection: Selection,
     /// Position in the log.
     position: u64,
-    /// Changes up to this version are known to the client.
+    /// The client knows the changes up to this version.
     seen: u64,
     ready: VecDeque<Bytes>,
     bookmarks: bool,
     next_bookmark: Instant,
     deadline: Instant,
-    /// Column definitions are still to be sent.
+    /// Whether column definitions have yet to be sent.
     first_table: bool,
     changed: watch::Receiver<u64>,
     faults: watch::Receiver<Faults>,
@@ -100,7 +100,7 @@ fn open(context: Context) -> Result<Watch, ApiError> {
 }
 
 impl Watch {
-    /// Finds the place in the log, and sends the current objects where the client asked for them.
+    /// Finds the position in the log, and sends the current objects if the client asked for them.
     fn begin(&mut self, from: Option<u64>, streaming: bool) {
         let inner = Arc::clone(&self.context.inner);
         let state = inner.lock();
@@ -138,7 +138,7 @@ impl Watch {
         }
     }
 
-    /// The next piece, or `None` at the end.
+    /// Returns the next piece, or `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             self.audible().await?;
@@ -169,7 +169,7 @@ impl Watch {
         }
     }
 
-    /// Waits while the server is to be silent; `None` when the watch is to end.
+    /// Waits while the server must be silent. Returns `None` if the watch must end.
     async fn audible(&mut self) -> Option<()> {
         let faults = self.faults.wait_for(|faults| !faults.half_open).await.ok()?.clone();
         if faults.watches_dropped > self.dropped {
@@ -183,7 +183,7 @@ impl Watch {
         Some(())
     }
 
-    /// What has happened since, as one piece.
+    /// Returns what has happened since the last piece, as one piece.
     fn changes(&mut self) -> Option<Bytes> {
         let changes = {
             let state = self.context.inner.lock();
@@ -219,7 +219,7 @@ impl Watch {
             (true, true) => self.event(chunk, "MODIFIED", &change.object),
             (true, false) if change.kind == ChangeKind::Deleted => self.event(chunk, "DELETED", &change.object),
             (true, false) => {
-                // It left the selection: the client gets what it knew, at the version of the change.
+                // The object left the selection: the client receives what it knew, at the version of the change.
                 let mut last = change.previous.as_deref().map(|stored| (*stored.value).clone()).unwrap_or_default();
                 set(&mut last, &["metadata", "resourceVersion"], change.object.version.to_string());
                 self.event(chunk, "DELETED", &Stored::new(last, change.object.version));
@@ -272,7 +272,7 @@ impl Watch {
             "kind": &*self.context.resource.kind, "apiVersion": self.context.resource.api_version(&self.context.target.version),
             "metadata": metadata,
         });
-        // The real server writes an empty object of the kind: fields without omitempty are there.
+        // The real server writes an empty object of the kind, with its fields that lack omitempty.
         if &*self.context.resource.kind == "EndpointSlice" {
             object["addressType"] = "".into();
             object["endpoints"] = Value::Null;
@@ -284,7 +284,7 @@ impl Watch {
         Bytes::from(format!("{}\n", json!({"type": "BOOKMARK", "object": object})))
     }
 
-    /// Ends the watch the way the server does when the version is gone.
+    /// Ends the watch as the server does if the version is gone.
     fn expire(&mut self, compacted: Compacted, from: u64) {
         let error = ApiError::Expired(format!("too old resource version: {from} ({})", compacted.oldest));
         let event = json!({"type": "ERROR", "object": error.status()});

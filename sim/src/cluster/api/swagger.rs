@@ -1,5 +1,6 @@
-//! The same little OpenAPI in version 2, as the Protocol Buffers message older kubectl insists on. Only the members
-//! kubectl looks at are here; their numbers are those of gnostic's `openapi.v2.Document`.
+//! A minimal OpenAPI v2 document with the same contents as [`super::openapi`], as the Protocol Buffers message that
+//! older versions of kubectl insist on. It has only the members that kubectl reads, with the numbers of gnostic's
+//! `openapi.v2.Document`.
 
 use prost::Message as _;
 use serde_json::json;
@@ -8,7 +9,7 @@ use super::super::resource::Resource;
 use super::super::state::State;
 use super::openapi::path_of;
 
-/// What the answer calls itself.
+/// Media type of the response.
 pub(crate) const MEDIA: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 #[derive(Clone, PartialEq, prost::Message)]

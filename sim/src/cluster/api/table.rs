@@ -1,4 +1,4 @@
-//! Tables, as `kubectl get` prints them.
+//! Builds the tables that `kubectl get` prints.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use super::request::Context;
 /// A column: its name, and whether only `-o wide` shows it.
 type Heading = (String, bool);
 
-/// A table of objects; `columns` says whether it defines its columns.
+/// Returns a table of objects. `columns` says whether it defines its columns.
 pub(crate) fn table<'a>(
     context: &Context,
     objects: impl Iterator<Item = &'a Stored>,
@@ -46,7 +46,7 @@ pub(crate) fn table<'a>(
     })
 }
 
-/// Names of columns; those after the bar are wide.
+/// Returns the names of columns. Those after the bar are shown only by `-o wide`.
 fn builtin_headings(resource: &Resource) -> Option<&'static str> {
     Some(match (&*resource.group, &*resource.kind) {
         ("", "Service") => "Name,Type,Cluster-IP,External-IP,Port(s),Age|Selector",
@@ -126,7 +126,7 @@ fn pairs(value: &Value, pointer: &str) -> String {
     or_none(members.map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect::<Vec<_>>().join(","))
 }
 
-/// The time since creation.
+/// Returns the time since creation.
 fn age(value: &Value) -> String {
     since(text(value, "/metadata/creationTimestamp"))
 }
@@ -138,7 +138,7 @@ fn since(time: &str) -> String {
     }
 }
 
-/// A duration the way kubectl shortens it: 59s, 2m5s, 18h, 4d3h, 120d.
+/// Formats a duration as kubectl does: 59s, 2m5s, 18h, 4d3h, 120d.
 fn duration(seconds: i64) -> String {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
@@ -245,7 +245,7 @@ fn pod(value: &Value) -> Vec<String> {
     ]
 }
 
-/// The first three addresses with their ports, and how many more there are.
+/// Returns the first three addresses with their ports, and the number of others.
 fn endpoints(value: &Value) -> String {
     let mut all = Vec::new();
     for subset in items(value, "/subsets") {

@@ -1,4 +1,4 @@
-//! Create, update, patch and delete.
+//! Handles create, update, patch and delete requests.
 
 use http::{HeaderMap, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ impl Context {
         if self.target.subresource.as_deref() == Some("status") { Part::Status } else { Part::Main }
     }
 
-    /// Refuses an object of another kind than the path's.
+    /// Rejects an object of another kind than the path's.
     fn check_kind(&self, object: &Value) -> Result<(), ApiError> {
         let wanted = (self.resource.api_version(&self.target.version), &*self.resource.kind);
         let sent = (text(object, "/apiVersion"), text(object, "/kind"));
@@ -39,7 +39,7 @@ impl Context {
         Ok(())
     }
 
-    /// Objects are stored in the preferred version of their group.
+    /// Converts an object to the form it is stored in: the preferred version of its group.
     fn to_storage(&self, object: &mut Value) {
         set(object, &["kind"], &*self.resource.kind);
         let version = self.resource.api_version(&self.resource.versions[0]);
@@ -78,7 +78,7 @@ pub(crate) fn update(context: &Context, mut object: Value) -> Result<Response<Bo
     Ok(context.object(StatusCode::OK, &stored))
 }
 
-/// The format a patch says it is in.
+/// Returns the format of a patch.
 pub(crate) fn format(headers: &HeaderMap) -> Result<Format, ApiError> {
     let media = headers.get(header::CONTENT_TYPE).and_then(|line| line.to_str().ok()).unwrap_or_default();
     match media.split(';').next().unwrap_or_default().trim() {
@@ -153,7 +153,7 @@ fn success(context: &Context, last: &Stored) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 }
 
-/// Deletes what a list would show; answers with that list.
+/// Deletes what a list would show, and returns that list.
 pub(crate) fn delete_collection(context: &Context) -> Result<Response<Body>, ApiError> {
     let selection = read::selection(context)?;
     let answer = read::list(context)?;
@@ -173,7 +173,7 @@ pub(crate) fn delete_collection(context: &Context) -> Result<Response<Body>, Api
     Ok(answer)
 }
 
-/// `kubectl drain` evicts pods.
+/// Handles the eviction of a pod, as sent by `kubectl drain`.
 pub(crate) fn evict(context: &Context) -> Result<Response<Body>, ApiError> {
     context.inner.write(|state| state.delete(context.id, &context.key()))?;
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});

@@ -1,5 +1,5 @@
-//! Load-balancer IPAM: assigns services of type LoadBalancer their VIPs from the pools of MetalLB, Cilium or Calico, or
-//! from a plain range of the cluster's options, as each of them would.
+//! Load-balancer IPAM: assigns VIPs to services of type LoadBalancer from the pools of MetalLB, Cilium or Calico, as
+//! these would, or from a plain range in the cluster's options.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use super::super::state::{State, vips};
 use super::super::store::Key;
 use super::blocks::Block;
 
-/// Whose rules apply.
+/// The implementation whose rules apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Speaker {
     MetalLb,
@@ -23,14 +23,14 @@ enum Speaker {
 
 const SPEAKERS: [Speaker; 4] = [Speaker::MetalLb, Speaker::Cilium, Speaker::Calico, Speaker::Plain];
 
-/// A pool of any speaker.
+/// A pool of any implementation.
 #[derive(Clone, Debug)]
 struct Pool {
     name: String,
     blocks: Vec<Block>,
-    /// Gives addresses to services that do not ask for one.
+    /// Assigns addresses to services that do not ask for one.
     automatic: bool,
-    /// Gives no new addresses.
+    /// Assigns no new addresses.
     disabled: bool,
     avoid_buggy: bool,
     priority: i64,
@@ -39,12 +39,12 @@ struct Pool {
     namespace_selectors: Vec<Value>,
 }
 
-/// A service that has, or should have, VIPs from here.
+/// Returns whether a service has, or should have, VIPs from here.
 pub(super) fn wants(service: &Value) -> bool {
     text(service, "/spec/type") == "LoadBalancer"
 }
 
-/// Gives, keeps or takes away the addresses of a service.
+/// Assigns, keeps or removes the addresses of a service.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(service) = state.find("Service", key) else { return };
     let current = vips(&service);
@@ -81,7 +81,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
 }
 
 impl Speaker {
-    /// Whether this speaker's IPAM looks at services of a class.
+    /// Returns whether this speaker's IPAM handles services of a class.
     fn takes(self, state: &State, class: &str) -> bool {
         match self {
             Self::MetalLb => class == state.options.metallb_class,
@@ -91,7 +91,7 @@ impl Speaker {
         }
     }
 
-    /// Annotations whose equal values let services share an address.
+    /// Returns the annotations by which services share an address if their values are equal.
     fn sharing_annotations(self) -> &'static [&'static str] {
         match self {
             Self::MetalLb => &["metallb.io/allow-shared-ip", "metallb.universe.tf/allow-shared-ip"],
@@ -122,20 +122,20 @@ fn first_annotation<'a>(service: &'a Value, names: &[&str]) -> Option<&'a str> {
     names.iter().find_map(|name| annotation(service, name))
 }
 
-/// Values of an annotation that is a JSON list or separated by commas.
+/// Returns the values of an annotation that is a JSON list or separated by commas.
 fn values(text: &str) -> Vec<String> {
     let strip =
         |value: &str| value.trim_matches(|c: char| c.is_whitespace() || matches!(c, '[' | ']' | '"')).to_owned();
     text.split(',').map(strip).filter(|value| !value.is_empty()).collect()
 }
 
-/// What a service asks for.
+/// What a service requests.
 struct Request {
     addresses: Vec<IpAddr>,
     pools: Vec<String>,
     /// True for IPv6, in the order of the service's families.
     families: Vec<bool>,
-    /// One family of two is enough.
+    /// Whether one family of two is enough.
     lenient: bool,
 }
 
@@ -155,7 +155,7 @@ impl Request {
         }
     }
 
-    /// Whether addresses a service has are still what it asks for and in a pool.
+    /// Returns whether the addresses a service has are still requested and in a pool.
     fn accepts(&self, pools: &[Pool], current: &[IpAddr]) -> bool {
         let pooled = |address: &IpAddr| {
             pools.iter().any(|pool| {
@@ -200,7 +200,7 @@ impl Request {
                 !(pool.avoid_buggy && buggy(*address)) && fits(state, speaker, key, service, &[*address])
             })
         };
-        // MetalLB takes all families from one pool; the others take each from wherever it is.
+        // MetalLB takes all families from one pool; the others take each family from any pool.
         if speaker == Speaker::MetalLb {
             return open.iter().find_map(|pool| {
                 let found: Vec<IpAddr> = self.families.iter().filter_map(|v6| free(pool, *v6)).collect();
@@ -234,7 +234,7 @@ impl Pool {
     }
 }
 
-/// Whether no other service holds the addresses, or all who do may share them.
+/// Returns whether no other service holds the addresses, or all that do may share them.
 fn fits(state: &State, speaker: Speaker, key: &Key, service: &Value, addresses: &[IpAddr]) -> bool {
     addresses.iter().all(|address| {
         let holders = state.vips.get(address).into_iter().flatten().filter(|holder| *holder != key);
@@ -299,7 +299,7 @@ fn plain_pool(name: &str, blocks: Vec<Block>) -> Pool {
 }
 
 fn metallb_pool(pool: &Value) -> Option<Pool> {
-    // A bare address is not valid in MetalLB, and one bad entry makes the pool invalid as a whole.
+    // MetalLB does not accept a bare address, and one bad entry makes the whole pool invalid.
     let whole = |text: &Value| text.as_str().filter(|text| text.contains(['/', '-'])).and_then(Block::parse);
     let blocks = items(pool, "/spec/addresses").iter().map(whole).collect::<Option<_>>()?;
     let allocation = pool.pointer("/spec/serviceAllocation").unwrap_or(&Value::Null);
@@ -315,7 +315,7 @@ fn metallb_pool(pool: &Value) -> Option<Pool> {
     })
 }
 
-/// The pools of MetalLB up to 0.12, which was configured by a text in a ConfigMap.
+/// Returns the pools of MetalLB up to 0.12, which was configured by text in a ConfigMap.
 fn old_pools(map: &Value) -> Vec<Pool> {
     let config: Value = serde_norway::from_str(text(map, "/data/config")).unwrap_or_default();
     let pool = |pool: &Value| {
@@ -365,7 +365,7 @@ fn write(state: &mut State, key: &Key, addresses: &[IpAddr], pool: Option<&str>)
         state.allocated.insert(key.clone());
     }
     let ingress: Vec<Value> = addresses.iter().map(|address| json!({"ip": address, "ipMode": "VIP"})).collect();
-    // The service was found by the caller, under the same lock.
+    // The caller found the service under the same lock.
     let _ = state.edit(state.kind("Service"), key, |service| {
         let status = if ingress.is_empty() { json!({}) } else { json!({"ingress": ingress}) };
         set(service, &["status", "loadBalancer"], status);

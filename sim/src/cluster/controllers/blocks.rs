@@ -1,10 +1,10 @@
-//! Address ranges of VIP pools.
+//! The address ranges of VIP pools.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Addresses from one to another, both included.
+/// A range of addresses, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     v6: bool,
@@ -20,7 +20,7 @@ fn number(address: IpAddr) -> u128 {
 }
 
 impl Block {
-    /// `10.0.0.0/24`, `10.0.0.1-10.0.0.9` with or without blanks, or a single address.
+    /// Parses `10.0.0.0/24`, `10.0.0.1-10.0.0.9` with or without blanks, or a single address.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Some((first, last)) = text.split_once('-') {
@@ -33,7 +33,7 @@ impl Block {
         Self::range(address, address)
     }
 
-    /// From one address to another of the same family.
+    /// Returns the range between two addresses of the same family.
     pub(crate) fn range(first: IpAddr, last: IpAddr) -> Option<Self> {
         let (low, high) = (number(first), number(last));
         let sound = first.is_ipv6() == last.is_ipv6() && low <= high;
@@ -48,7 +48,7 @@ impl Block {
         address.is_ipv6() == self.v6 && (self.first..=self.last).contains(&number(address))
     }
 
-    /// The addresses in order.
+    /// Returns the addresses in order.
     pub(crate) fn addresses(self) -> impl Iterator<Item = IpAddr> {
         (self.first..=self.last).map(move |number| match u32::try_from(number) {
             Ok(v4) if !self.v6 => IpAddr::V4(v4.into()),
@@ -56,7 +56,7 @@ impl Block {
         })
     }
 
-    /// The same without its first and last address, where it has more than two.
+    /// Returns the range without its first and last address, or unchanged if it has at most two addresses.
     pub(crate) fn inner(self) -> Self {
         if self.last - self.first < 2 { self } else { Self { first: self.first + 1, last: self.last - 1, ..self } }
     }

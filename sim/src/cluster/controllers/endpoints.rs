@@ -1,5 +1,6 @@
-//! EndpointSlices and Endpoints of a service, in the shape the controllers of Kubernetes give them: one set of slices
-//! per address family and set of ports, a hundred endpoints each, a placeholder where there are none.
+//! Keeps EndpointSlices and Endpoints of services, in the shape the controllers of Kubernetes produce: one set of
+//! slices per address family and set of ports, up to a hundred endpoints each, and a placeholder if there are no
+//! endpoints.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,23 +17,23 @@ const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const SLICE_ROOM: usize = 100;
 
-/// The selector of a service whose endpoints this controller keeps.
+/// Returns the selector of a service if this controller keeps the service's endpoints.
 pub(super) fn selector(service: &Value) -> Option<&Value> {
     let selector = service.pointer("/spec/selector")?;
     let any = selector.as_object().is_some_and(|selector| !selector.is_empty());
     (any && text(service, "/spec/type") != "ExternalName").then_some(selector)
 }
 
-/// Address family and ports (as JSON text): what the endpoints of a slice have in common.
+/// Address family and ports (as JSON text), which the endpoints of a slice have in common.
 type Group = (String, String);
 
-/// A slice that stays: its key and the endpoints it keeps or takes.
+/// A slice to write: its key, if it exists already, and its endpoints.
 struct Slot {
     key: Option<Key>,
     endpoints: Vec<Value>,
 }
 
-/// Brings the slices and the Endpoints of a service up to date.
+/// Updates the slices and the Endpoints of a service.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(service) = state.find("Service", key) else { return };
     let Some(wanted) = selector(&service) else { return };
@@ -65,7 +66,7 @@ fn address_of<'a>(pod: &'a Value, family: &str) -> Option<&'a str> {
     })
 }
 
-/// Endpoints by group, in order of address; a family without any has one empty group.
+/// Returns endpoints by group, in order of address. A family without endpoints has one empty group.
 fn groups<'a>(
     state: &State,
     service: &Value,
@@ -138,7 +139,7 @@ fn target(pod: &Value) -> Value {
     json!({"kind": "Pod", "name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]})
 }
 
-/// Spreads endpoints over slices so that as few slices as possible change.
+/// Distributes endpoints over slices such that as few slices as possible change.
 fn assign(state: &State, key: &Key, groups: &BTreeMap<Group, BTreeMap<IpAddr, Value>>) -> Vec<(Option<Group>, Slot)> {
     let prefix = format!("{}-", key.name);
     let mine =
@@ -170,7 +171,7 @@ fn assign(state: &State, key: &Key, groups: &BTreeMap<Group, BTreeMap<IpAddr, Va
     result
 }
 
-/// Endpoints stay in the slice they are in, new ones go where there is room, slices left empty become spare.
+/// Fills slices. Endpoints stay in their slice, new ones go where there is room, and empty slices become spare.
 fn fill(
     mut slots: Vec<Slot>,
     mut endpoints: BTreeMap<IpAddr, Value>,
@@ -220,7 +221,7 @@ fn write_slices(state: &mut State, key: &Key, service: &Value, slots: Vec<(Optio
         let ports: Value = serde_json::from_str(&ports).unwrap_or_default();
         let endpoints = if slot.endpoints.is_empty() { Value::Null } else { slot.endpoints.into() };
         let labels = slice_labels(service);
-        // Neither can fail: the slice was found under the same lock, or gets a new name in the service's namespace.
+        // Neither can fail: the slice was found under the same lock, or it gets a new name in the service's namespace.
         let _ = match &slot.key {
             Some(slice) => state.edit(slices, slice, |slice| {
                 slice["endpoints"] = endpoints;
@@ -255,7 +256,7 @@ fn slice_labels(service: &Value) -> Value {
     labels
 }
 
-/// The Endpoints object: the first family only, ready and not ready addresses by set of ports.
+/// Writes the Endpoints object: the first family only, with ready and not ready addresses per set of ports.
 fn write_endpoints<'a>(state: &mut State, key: &Key, service: &Value, pods: impl Iterator<Item = &'a Value>) {
     let family = families(service)[0].to_owned();
     let always = flag(service, "/spec/publishNotReadyAddresses");
@@ -290,7 +291,7 @@ fn write_endpoints<'a>(state: &mut State, key: &Key, service: &Value, pods: impl
             set(object, &["metadata", "labels"], labels.clone());
         }
     };
-    // Neither can fail: the namespace is the service's, the name is valid as the service's is.
+    // Neither can fail: namespace and name are those of the service, so they are valid.
     let _ = if state.get(endpoints, key).is_some() {
         state.edit(endpoints, key, write)
     } else {

@@ -1,4 +1,4 @@
-//! Events: clients write them in the group events.k8s.io and read them, as kubectl does, in the core group.
+//! Mirrors events: clients write them in the group events.k8s.io and, like kubectl, read them in the core group.
 
 use serde_json::{Value, json};
 
@@ -6,10 +6,10 @@ use super::super::json::{int, set, text};
 use super::super::state::{Part, State};
 use super::super::store::Key;
 
-/// The name of the newer form.
+/// Name of the newer kind of events.
 pub(super) const NEW: &str = "Event.events.k8s.io";
 
-/// Shows an event of events.k8s.io as one of the core group.
+/// Shows an event of events.k8s.io in the core group.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(new) = state.registry.by_name(NEW) else { return };
     let core = state.kind("Event");
@@ -18,7 +18,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         return;
     };
     let mirror = core_form(&event);
-    // Neither can fail: the namespace and the name are those of the event itself.
+    // Neither can fail: namespace and name are those of the event itself.
     let _ = if state.get(core, key).is_some() {
         state.update(core, key, mirror, Part::Whole, false)
     } else {

@@ -1,7 +1,7 @@
-//! The controllers of the cluster: what turns a Deployment into pods, pods into EndpointSlices, and a pool into a VIP.
+//! The controllers of the cluster: they turn Deployments into pods, pods into EndpointSlices, and pools into VIPs.
 //!
-//! They run inside the write that makes work for them, until nothing is left to do: whoever wrote sees their results at
-//! once, and the same writes give the same objects in every run.
+//! They run inside the write that makes work for them, until nothing is left to do. The writer sees their results at
+//! once, and the same writes produce the same objects in every run.
 
 mod addresses;
 mod blocks;
@@ -20,14 +20,14 @@ use super::selector::labels_include;
 use super::state::State;
 use super::store::Key;
 
-/// One thing to look at again, in the order it is looked at.
+/// Something to reconcile. Work is done in the order of the variants.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Work {
-    /// A namespace is gone: so is all in it.
+    /// A namespace is gone; its objects are deleted.
     Namespace(Arc<str>),
-    /// An owner is gone: so is what it owned.
+    /// An owner is gone; the objects it owned are deleted.
     Orphans { namespace: Arc<str>, uid: Arc<str> },
-    /// A node came, changed or went.
+    /// A node was added, changed or removed.
     Node(Arc<str>),
     /// A Deployment's ReplicaSets.
     Deployment(Key),
@@ -45,7 +45,7 @@ pub(crate) enum Work {
     Event(Key),
 }
 
-/// Notes who must look at a change.
+/// Queues the work that follows from a change.
 pub(crate) fn enqueue(state: &mut State, kind: &str, key: &Key, before: Option<&Value>, after: Option<&Value>) {
     if !state.controllers {
         return;
@@ -101,13 +101,13 @@ pub(crate) fn enqueue(state: &mut State, kind: &str, key: &Key, before: Option<&
             state.work.insert(Work::Event(key.clone()));
         }
         "IPAddressPool" | "CiliumLoadBalancerIPPool" | "IPPool" => enqueue_all_services(state),
-        // MetalLB was configured by one once.
+        // Older versions of MetalLB are configured by a ConfigMap.
         "ConfigMap" if &*key.name == "config" && &*key.namespace == "metallb-system" => enqueue_all_services(state),
         _ => {}
     }
 }
 
-/// The ReplicaSet, DaemonSet or Deployment that controls an object.
+/// Queues the ReplicaSet, DaemonSet or Deployment that controls an object.
 fn enqueue_owner(state: &mut State, key: &Key, object: &Value) {
     for owner in items(object, "/metadata/ownerReferences") {
         let owner_key = Key::new(&key.namespace, text(owner, "/name"));
@@ -133,7 +133,7 @@ fn enqueue_services_of(state: &mut State, pod: &Value) {
     state.work.extend(keys.into_iter().map(Work::Endpoints));
 }
 
-/// An address came free: services still waiting for one try again.
+/// Queues the services that wait for an address, after one has become free.
 fn enqueue_pending_services(state: &mut State) {
     let waiting = |service: &Value| addresses::wants(service) && super::state::vips(service).is_empty();
     enqueue_services(state, waiting);
@@ -150,10 +150,10 @@ fn enqueue_services(state: &mut State, wanted: impl Fn(&Value) -> bool) {
     state.work.extend(keys.into_iter().map(Work::Address));
 }
 
-/// Steps after which a cluster whose objects make the controllers undo each other's work is left as it is.
+/// Maximum number of steps, in case the objects make controllers undo each other's work.
 const PATIENCE: usize = 1_000_000;
 
-/// Works until there is nothing to do.
+/// Works until nothing is left to do, or until [`PATIENCE`] runs out.
 pub(crate) fn run(state: &mut State) {
     for _ in 0..PATIENCE {
         let Some(work) = state.work.pop_first() else { return };

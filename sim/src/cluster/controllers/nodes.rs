@@ -1,4 +1,4 @@
-//! What a node's coming, going and readiness mean for its pods.
+//! Applies changes of a node to its pods.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::super::state::{State, node_ready, now};
 use super::super::store::Key;
 use super::Work;
 
-/// Pods leave with their node, lose readiness with it, and wait for one that takes them.
+/// Removes pods with their node, updates their readiness with the node's, and queues pods that wait for a node.
 pub(super) fn reconcile(state: &mut State, name: &str) {
     let node = state.find("Node", &Key::new("", name));
     let pods = state.kind("Pod");
@@ -25,7 +25,7 @@ pub(super) fn reconcile(state: &mut State, name: &str) {
             for (key, ready, containers) in here {
                 if ready != (up && containers) {
                     let now = now();
-                    // The pod was found above, under the same lock: the edit cannot miss it.
+                    // The edit cannot fail: the pod was found above, under the same lock.
                     let _ = state.edit(pods, &key, |pod| set_condition(pod, "Ready", up && containers, None, &now));
                 }
             }

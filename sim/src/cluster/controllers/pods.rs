@@ -1,4 +1,4 @@
-//! Scheduler and kubelet: a pod gets a node, an address, and runs at once.
+//! Scheduler and kubelet: assigns a pod a node and an address, and starts it at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use super::super::selector::labels_include;
 use super::super::state::{State, node_ready, now, schedulable};
 use super::super::store::Key;
 
-/// Places a pod that has no node, and starts one that has a node but no address.
+/// Schedules a pod that has no node, and starts one that has a node but no address.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(pod) = state.find("Pod", key) else { return };
     if !text(&pod, "/status/podIP").is_empty() || text(&pod, "/status/phase") != "Pending" {
@@ -26,7 +26,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     let node = if assigned.is_empty() { choose(state, &pod) } else { Some(assigned.to_owned()) };
     let now = now();
     let Some(node) = node else {
-        // The pod was found above, under the same lock: the edits here cannot miss it.
+        // The edits here cannot fail: the pod was found above, under the same lock.
         let _ = state.edit(pods, key, |pod| set_condition(pod, "PodScheduled", false, Some("Unschedulable"), &now));
         return;
     };
@@ -36,7 +36,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     let _ = state.edit(pods, key, |pod| start(pod, &node, &host, &addresses, ready, &now));
 }
 
-/// The node with the fewest pods of the same owner, then the fewest pods, then the first by name.
+/// Returns the node with the fewest pods of the same owner, then with the fewest pods, then the first by name.
 fn choose(state: &State, pod: &Value) -> Option<String> {
     let owner = text(pod, "/metadata/ownerReferences/0/uid");
     let mut load: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
@@ -53,7 +53,7 @@ fn choose(state: &State, pod: &Value) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// nodeSelector and taints.
+/// Returns whether nodeSelector and taints allow the pod on the node.
 pub(super) fn fits(pod: &Value, node: &Value) -> bool {
     let labels = node.pointer("/metadata/labels").unwrap_or(&Value::Null);
     let selected = pod.pointer("/spec/nodeSelector").is_none_or(|wanted| labels_include(labels, wanted));
@@ -95,7 +95,7 @@ fn addresses(state: &mut State, pod: &Value, node: &str, host: &Value) -> Vec<St
     Vec::new()
 }
 
-/// The bridge and a system pod have the addresses before it.
+/// The bridge and a system pod have the addresses before this one.
 const FIRST_HOST: u64 = 3;
 
 fn host_of(network: &IpNet, offset: u64) -> Option<IpAddr> {
@@ -106,7 +106,7 @@ fn host_of(network: &IpNet, offset: u64) -> Option<IpAddr> {
     network.contains(&address).then_some(address)
 }
 
-/// InternalIPs of a node.
+/// Returns the InternalIPs of a node.
 fn node_addresses(node: &Value) -> impl Iterator<Item = &str> {
     let addresses = items(node, "/status/addresses").iter();
     addresses.filter(|address| text(address, "/type") == "InternalIP").map(|address| text(address, "/address"))
@@ -141,7 +141,8 @@ fn start(pod: &mut Value, node: &str, host: &Value, addresses: &[String], ready:
     set(pod, &["status", "containerStatuses"], statuses);
 }
 
-/// Names of the nodes pods of a DaemonSet run on: taints and cordons of unready nodes do not keep them away.
+/// Returns the names of the nodes on which pods of a DaemonSet run. Cordons, and taints of unready nodes, do not
+/// matter.
 pub(super) fn daemon_nodes(state: &State, template: &Value) -> Vec<Arc<str>> {
     let nodes = state.collection(state.kind("Node"));
     nodes.objects.iter().filter(|(_, node)| fits(template, &node.value)).map(|(key, _)| Arc::clone(&key.name)).collect()

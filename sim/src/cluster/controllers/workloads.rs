@@ -1,4 +1,4 @@
-//! Deployments keep a ReplicaSet, ReplicaSets and DaemonSets keep pods.
+//! Keeps the ReplicaSet of a Deployment, and the pods of ReplicaSets and DaemonSets.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use super::super::state::{Part, State, hash, letters, now};
 use super::super::store::Key;
 use super::pods::daemon_nodes;
 
-/// One ReplicaSet, named after the pod template, with the Deployment's replicas.
+/// Keeps one ReplicaSet, named after the pod template, with the Deployment's number of replicas.
 pub(super) fn deployment(state: &mut State, key: &Key) {
     let Some(deployment) = state.find("Deployment", key) else { return };
     let sets = state.kind("ReplicaSet");
@@ -25,7 +25,8 @@ pub(super) fn deployment(state: &mut State, key: &Key) {
             state.discard(sets, &old);
         }
     }
-    // A ReplicaSet that cannot be made (its name is too long, say) leaves the Deployment without pods, as it would be.
+    // A ReplicaSet that cannot be created (for example, because its name is too long) leaves the Deployment without
+    // pods, as in a real cluster.
     let _ = match state.get(sets, &current) {
         Some(_) => state.edit(sets, &current, |set_| set(set_, &["spec", "replicas"], replicas)).map(drop),
         None => {
@@ -58,7 +59,7 @@ fn report_deployment(state: &mut State, key: &Key, replicas: i64, set_status: &V
     let (total, ready) = (count("replicas"), count("readyReplicas"));
     let available = ready >= replicas;
     let now = now();
-    // The Deployment was found by the caller, under the same lock.
+    // The caller found the Deployment under the same lock.
     let _ = state.edit(state.kind("Deployment"), key, |deployment| {
         let generation = int(deployment, "/metadata/generation").unwrap_or(1);
         let mut status = json!({"observedGeneration": generation});
@@ -77,7 +78,7 @@ fn report_deployment(state: &mut State, key: &Key, replicas: i64, set_status: &V
     });
 }
 
-/// As many pods as the ReplicaSet asks for; those that serve least go first.
+/// Keeps as many pods as the ReplicaSet requests; removes those that serve least first.
 pub(super) fn replica_set(state: &mut State, key: &Key) {
     let Some(set) = state.find("ReplicaSet", key) else { return };
     let pods = state.kind("Pod");
@@ -107,7 +108,7 @@ pub(super) fn replica_set(state: &mut State, key: &Key) {
     });
 }
 
-/// Pods to remove: unready ones first, then from nodes with the most siblings, then the youngest.
+/// Returns the pods to remove: unready ones first, then those on nodes with the most siblings, then the youngest.
 fn surplus(state: &State, live: &[Key], count: usize) -> Vec<Key> {
     let node_of = |key: &Key| state.find("Pod", key).map(|p| text(&p, "/spec/nodeName").to_owned()).unwrap_or_default();
     let mut per_node: BTreeMap<String, usize> = BTreeMap::new();
@@ -135,7 +136,7 @@ fn surplus(state: &State, live: &[Key], count: usize) -> Vec<Key> {
     gone
 }
 
-/// One pod per node that fits.
+/// Keeps one pod per node that fits.
 pub(super) fn daemon_set(state: &mut State, key: &Key) {
     let Some(set) = state.find("DaemonSet", key) else { return };
     let pods = state.kind("Pod");
@@ -173,7 +174,7 @@ fn is_ready(state: &State, pod: &Key) -> bool {
     state.find("Pod", pod).is_some_and(|pod| condition(&pod, "Ready") == Some("True"))
 }
 
-/// Pods of an owner that are not on their way out.
+/// Returns the pods of an owner that are not terminating and have not ended.
 fn living(state: &State, key: &Key, owner: &Value) -> Vec<Key> {
     let pods = state.kind("Pod");
     let leaving = |key: &Key| {
@@ -185,7 +186,7 @@ fn living(state: &State, key: &Key, owner: &Value) -> Vec<Key> {
     owned(state, pods, key, owner).into_iter().filter(|key| !leaving(key)).collect()
 }
 
-/// What an owner owns: its name begins with the owner's.
+/// Returns the objects of an owner, whose names begin with the owner's name.
 fn owned(state: &State, id: ResourceId, key: &Key, owner: &Value) -> Vec<Key> {
     let prefix = format!("{}-", key.name);
     let uid = text(owner, "/metadata/uid");
