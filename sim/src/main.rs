@@ -34,7 +34,7 @@ enum Command {
         /// Port of the first Kubernetes API server; the others follow.
         #[arg(long, default_value_t = 56443)]
         api_port: u16,
-        /// Port of the page that shows the lab, on loopback; 0 takes a free one.
+        /// Port of the page that shows the lab, on loopback; 0 selects a free one.
         #[arg(long, default_value_t = 57480)]
         page_port: u16,
         /// Release of the emulated switches: default, 24.10, 25.3, 25.10, 26.3, 26.7 or strict.
@@ -57,16 +57,16 @@ enum Command {
     },
     /// Play a lab's demo on real leaves and list where they differ from emulated ones.
     Verify {
-        /// Where the leaves are and how they are handled: lab/anycast-metallb/containerlab/verify.yaml is one.
+        /// Inventory of the leaves and how to act on them, such as lab/anycast-metallb/containerlab/verify.yaml.
         inventory: PathBuf,
         /// Only these steps: --step 1 --step 3.
         #[arg(long)]
         step: Vec<usize>,
-        /// Also writes everything to this file.
+        /// Also write everything to this file.
         #[arg(long)]
         report: Option<PathBuf>,
     },
-    /// A CLI prompt on a leaf of a running lab, or one command.
+    /// Open a CLI prompt on a leaf of a running lab, or run one command.
     Cli {
         #[command(flatten)]
         place: Place,
@@ -91,7 +91,7 @@ enum Command {
         /// The action and its details.
         action: Vec<String>,
     },
-    /// What runs where: gNMI ports, kubeconfig files, levers pulled.
+    /// Print what runs where: gNMI ports, kubeconfig files, levers that are pulled.
     Status {
         #[command(flatten)]
         place: Place,
@@ -128,7 +128,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("srl-sim: {error:#}");
-            // Nothing runs there: a wrong call rather than a failure of a lab.
+            // Nothing runs there, so the call was wrong.
             let misuse = matches!(error.downcast_ref(), Some(ControlError::NotRunning { .. }));
             ExitCode::from(if misuse { 2 } else { 1 })
         }

@@ -1,4 +1,4 @@
-//! `srl-sim lever list`: what can be pulled, with its details. `[...]` may be left out.
+//! The command `srl-sim lever list`: lists all levers with their details. `[...]` is optional.
 
 /// Each lever as it is typed, and what it breaks.
 const LEVERS: &[(&str, &str)] = &[
@@ -70,7 +70,7 @@ const LEVERS: &[(&str, &str)] = &[
     ("network-instance-missing leaf=LEAF network-instance=INSTANCE", "a network instance that is not configured"),
 ];
 
-/// All levers, one a line.
+/// Returns all levers, one per line.
 pub(crate) fn list() -> String {
     let width = LEVERS.iter().map(|(line, _)| line.len()).filter(|length| *length < 48).max().unwrap_or(0);
     LEVERS.iter().map(|(line, breaks)| format!("pull {line:<width$}  {breaks}\n")).collect()

@@ -1,4 +1,4 @@
-//! The subcommands.
+//! The subcommands of `srl-sim`.
 
 mod levers;
 mod parse;
@@ -44,13 +44,13 @@ pub(crate) fn up(
         let lab = Arc::new(lab?);
         let (end_page, ended) = tokio::sync::oneshot::channel::<()>();
         let page = tokio::spawn(page.serve(lab.clone(), async move {
-            // Ended by dropping the other half.
+            // It ends when the sender is dropped.
             let _ = ended.await;
         }));
         let mut client_view = String::new();
         print_status(&mut client_view, &srl_sim::lab::control::status(&lab), run);
         println!("\n{client_view}  look at it: http://{address}/\n\nCtrl-C ends the lab");
-        // Whichever comes first: both end the lab.
+        // Either one ends the lab.
         let _ = until_stopped(listener.serve(lab.clone())).await?;
         drop(end_page);
         let _ = page.await;
@@ -86,7 +86,7 @@ pub(crate) fn demo(lab: &Path, run: Option<PathBuf>, programs: Option<PathBuf>, 
     if outcome.is_err() && has_folders(&run) {
         eprintln!("logs are in {}", run.display());
     } else if !kept {
-        // Logs of a demo that went well, or never began, are of no use.
+        // Nobody needs the logs of a demo that succeeded or never began.
         let _ = std::fs::remove_dir_all(&run);
     }
     outcome.map(|()| ExitCode::SUCCESS)
@@ -103,7 +103,7 @@ pub(crate) fn verify(inventory: &Path, steps: &[usize], report: Option<&Path>) -
     }
 }
 
-/// Standard output, and a file with the same.
+/// Writes to standard output and, if given, to a file.
 struct Tee {
     report: Option<std::fs::File>,
 }
@@ -122,7 +122,7 @@ impl Write for Tee {
     }
 }
 
-/// Whether leaves got as far as to have folders.
+/// Returns whether any leaf got a folder.
 fn has_folders(run: &Path) -> bool {
     let entries = std::fs::read_dir(run).into_iter().flatten();
     entries.flatten().any(|entry| entry.path().is_dir())
@@ -130,7 +130,7 @@ fn has_folders(run: &Path) -> bool {
 
 /// `srl-sim cli`
 pub(crate) fn on_cli(run: &Path, leaf: &str, command: &[String]) -> Result<ExitCode> {
-    // The lab's own answer is the better one where there is no such leaf, or no lab.
+    // If there is no lab or no such leaf, the lab's own error is the better one.
     let Response::Status(status) = Client::connect(run)?.ask(&Request::Status)? else {
         bail!("the lab does not say what runs where");
     };
@@ -145,7 +145,7 @@ pub(crate) fn on_cli(run: &Path, leaf: &str, command: &[String]) -> Result<ExitC
         return Ok(ExitCode::SUCCESS);
     }
     if command.is_empty() {
-        // As sr_cli does with what is piped into it; what follows a line that failed would mean something else.
+        // Like sr_cli with piped input, stops at the first error: later lines could mean something else.
         let lines: Vec<String> = std::io::stdin().lines().collect::<Result<_, _>>()?;
         let status = client.script(&lines, true, |text| print!("{text}"))?;
         return Ok(ExitCode::from(status));
@@ -178,7 +178,7 @@ pub(crate) fn act(run: &Path, words: &[String]) -> Result<ExitCode> {
     }
 }
 
-/// What was done, and how to undo it.
+/// Says what was done, and how to undo it.
 fn done(action: &Action, run: &Path) -> String {
     match action {
         Action::Pull(lever) => {
@@ -217,24 +217,24 @@ fn unexpected(response: Response) -> Result<ExitCode> {
     }
 }
 
-/// Starts a lab, with a line of progress per part.
+/// Starts a lab, and prints its progress line by line.
 async fn start(file: LabFile, options: LabOptions, out: &mut impl Write) -> Result<Lab> {
     writeln!(out, "{}: {}", file.content.name, file.content.description)?;
     let lab = Lab::up(file, options, |line| {
-        // Progress that nobody can see stops nothing.
+        // A failure to print progress must not stop the lab.
         let _ = writeln!(out, "  {line}");
     });
     Ok(lab.await?)
 }
 
-/// Ends a lab once nobody holds it any more.
+/// Ends a lab if nobody else holds it.
 async fn end(lab: Arc<Lab>) {
     if let Some(lab) = Arc::into_inner(lab) {
         lab.down().await;
     }
 }
 
-/// Awaits something, unless SIGINT or SIGTERM comes first.
+/// Awaits `work` unless SIGINT or SIGTERM comes first, which returns `None`.
 async fn until_stopped<T>(work: impl Future<Output = T>) -> Result<Option<T>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -249,7 +249,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")
 }
 
-/// Log lines go to a file of the run folder: the terminal is for the operator.
+/// Writes the log to a file in the run folder, because the terminal is for the operator.
 fn log_to(run: &Path) -> Result<()> {
     let path = run.join("srl-sim.log");
     let file = std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -275,7 +275,7 @@ fn print_status(text: &mut String, status: &Status, run: &Path) {
         let _ = writeln!(text, "  {leaf:<8} gNMI {address:<22} srl-sim cli --run {shown} {leaf}");
     }
     for (cluster, (address, kubeconfig)) in &status.clusters {
-        // The way to the folder as it was given, for every line.
+        // Every line has the path of the folder as it was given.
         let kubeconfig = kubeconfig.file_name().map_or(kubeconfig.clone(), |name| run.join(name));
         let _ = writeln!(text, "  {cluster:<8} API  {address:<22} kubectl --kubeconfig {}", kubeconfig.display());
     }

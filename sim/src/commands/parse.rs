@@ -1,10 +1,10 @@
-//! Actions as words: `pull session-down leaf=leaf1 node=cluster1`.
+//! Parses actions from words: `pull session-down leaf=leaf1 node=cluster1`.
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 use srl_sim::lab::Action;
 
-/// An action from its name, the name of its lever if it has one, and `name=value` details.
+/// Parses an action from its name, the name of its lever, if any, and `name=value` details.
 pub(crate) fn action(words: &[String]) -> Result<Action> {
     let (names, details): (Vec<&String>, Vec<&String>) = words.iter().partition(|word| !word.contains('='));
     let Some((inner, outer)) = names.split_last() else { bail!("what to do?") };
@@ -27,7 +27,7 @@ fn named(name: &str, value: Value) -> Value {
     Value::Object(Map::from_iter([(name.to_owned(), value)]))
 }
 
-/// Numbers, booleans and JSON as such, anything else as text.
+/// Parses numbers, Booleans and JSON as such, and anything else as text.
 fn scalar(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
