@@ -1,4 +1,4 @@
-//! A candidate: edits that are to become running configuration.
+//! Candidates: edits that may become running configuration.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,23 +14,23 @@ use super::{Datastore, Refusal, check, lock};
 use crate::path::Path;
 use crate::schema::{Kind, NodeId, Schema};
 
-/// Handle of a candidate. It holds edits, not a copy: what others commit meanwhile shows in it.
+/// Handle of a candidate. It holds edits, not a copy, so it includes what others commit meanwhile.
 #[derive(Clone)]
 pub struct Candidate {
     pub(super) store: Datastore,
     pub(super) edits: Arc<Mutex<Vec<Edit>>>,
 }
 
-/// One edit, understood.
+/// A parsed edit.
 #[derive(Clone, Debug)]
 pub(super) enum Edit {
-    /// Laid over what is there; values of leaf-lists are added.
+    /// Merges into what is there; values of leaf-lists are added.
     Merge(Node),
-    /// Put in the place of what is there.
+    /// Replaces what is there.
     Replace(Vec<Place>, Node),
     ReplaceLeaf(Vec<Place>, NodeId, Option<LeafValue>),
     Delete(Target),
-    /// One value taken out of leaf-lists.
+    /// Removes one value from leaf-lists.
     RemoveValue(Target, Arc<str>),
 }
 
@@ -41,10 +41,10 @@ impl fmt::Debug for Candidate {
 }
 
 impl Candidate {
-    /// Lays JSON over what stands at a path; for a leaf, its value. Values of leaf-lists are added to those there.
+    /// Merges JSON into what is at a path; for a leaf, the JSON is its value. Values of leaf-lists are added.
     ///
     /// # Errors
-    /// [`Refusal`] naming the node that the schema does not allow, or that is state.
+    /// [`Refusal`] with the node that the schema does not allow, or that is state.
     pub fn set(&self, path: &Path, value: &Value) -> Result<(), Refusal> {
         let (places, leaf, node) = self.read(path, value)?;
         let mut root = Node::default();
@@ -58,7 +58,7 @@ impl Candidate {
         Ok(())
     }
 
-    /// Puts JSON in the place of what stands at a path.
+    /// Replaces what is at a path with JSON.
     ///
     /// # Errors
     /// As for [`Candidate::set`].
@@ -71,41 +71,41 @@ impl Candidate {
         Ok(())
     }
 
-    /// Takes out what stands at a path, which may hold wildcards.
+    /// Deletes what is at a path, which may contain wildcards.
     ///
     /// # Errors
-    /// [`Refusal`] when the schema does not know the path, or it is state.
+    /// [`Refusal`] if the schema does not know the path, or if it is state.
     pub fn delete(&self, path: &Path) -> Result<(), Refusal> {
         let target = self.store.schema().resolve(path)?;
         self.delete_target(target)
     }
 
-    /// Takes out what stands at a path that is already understood.
+    /// Deletes what is at a path that has been resolved already.
     ///
     /// # Errors
-    /// [`Refusal`] when it is state.
+    /// [`Refusal`] if it is state.
     pub fn delete_target(&self, target: Target) -> Result<(), Refusal> {
         self.must_be_config(target.node())?;
         self.push(Edit::Delete(target));
         Ok(())
     }
 
-    /// Takes one value out of a leaf-list.
+    /// Removes one value from a leaf-list.
     ///
     /// # Errors
-    /// [`Refusal`] when it is state.
+    /// [`Refusal`] if it is state.
     pub fn remove_value(&self, target: Target, value: &str) -> Result<(), Refusal> {
         self.must_be_config(target.node())?;
         self.push(Edit::RemoveValue(target, value.into()));
         Ok(())
     }
 
-    /// Drops all edits.
+    /// Discards all edits.
     pub fn discard(&self) {
         lock(&self.edits).clear();
     }
 
-    /// The configuration as it would be.
+    /// Returns the configuration with the edits applied.
     pub fn tree(&self) -> Node {
         let edits = lock(&self.edits).clone();
         let mut tree = Node::clone(&self.store.running());
@@ -113,20 +113,20 @@ impl Candidate {
         tree
     }
 
-    /// What would change.
+    /// Returns what a commit would change.
     pub fn changes(&self) -> Vec<NodeChange> {
         diff(&self.store.running(), &self.tree())
     }
 
-    /// Whether anything would change.
+    /// Returns whether a commit would change anything.
     pub fn is_changed(&self) -> bool {
         !lock(&self.edits).is_empty() && !self.changes().is_empty()
     }
 
-    /// Whether the configuration as it would be is valid.
+    /// Validates the configuration with the edits applied.
     ///
     /// # Errors
-    /// [`Refusal`] naming what is missing or wrong.
+    /// [`Refusal`] with what is missing or wrong.
     pub fn validate(&self) -> Result<(), Refusal> {
         check::configuration(self.store.schema(), &self.tree())
     }
@@ -186,7 +186,7 @@ fn only_config(schema: &Schema, tree: &Node) -> Result<(), Refusal> {
     tree.below().try_for_each(|(_, child)| only_config(schema, child))
 }
 
-/// Makes the configuration that edits lead to.
+/// Applies edits to a configuration.
 pub(super) fn apply(schema: &Schema, tree: &mut Node, edits: &[Edit]) {
     for edit in edits {
         match edit {
@@ -206,7 +206,7 @@ pub(super) fn apply(schema: &Schema, tree: &mut Node, edits: &[Edit]) {
     drop_empty(schema, tree);
 }
 
-/// Merges; values of leaf-lists are added behind those there.
+/// Merges a tree into another. Values of leaf-lists are appended to the existing ones.
 fn merge(tree: &mut Node, mut other: Node) {
     for (leaf, value) in &mut other.leaves {
         if let (LeafValue::Many(new), Some(LeafValue::Many(old))) = (&mut *value, tree.leaves.get(leaf)) {
@@ -258,7 +258,7 @@ fn remove_value(schema: &Schema, tree: &mut Node, target: &Target, value: &Arc<s
     }
 }
 
-/// Containers without presence are not there when nothing is in them.
+/// Removes containers without presence if they are empty: these do not exist.
 fn drop_empty(schema: &Schema, tree: &mut Node) {
     tree.containers.retain(|node, it| {
         drop_empty(schema, it);

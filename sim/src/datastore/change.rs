@@ -1,4 +1,4 @@
-//! What changed: containers and entries with the leaves that were set and unset in them.
+//! Changes of the data: containers and entries, with the leaves set and unset in them.
 
 use std::collections::HashMap;
 
@@ -19,31 +19,31 @@ pub enum Store {
     Running,
 }
 
-/// Changes that were made at once.
+/// Changes made at once.
 #[derive(Clone, Debug)]
 pub struct Transaction {
-    /// Grows by one with each.
+    /// Number of the transaction, which increases by one.
     pub sequence: u64,
-    /// When.
+    /// Time of the transaction.
     pub at: Timestamp,
-    /// To which tree.
+    /// The tree that was changed.
     pub store: Store,
-    /// What changed, parents before children.
+    /// The changes, parents before children.
     pub changes: Vec<NodeChange>,
 }
 
 /// What changed in one container or entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeChange {
-    /// Its place.
+    /// Place of the container or entry.
     pub places: Vec<Place>,
-    /// It was not there before.
+    /// It did not exist before.
     pub created: bool,
-    /// It is not there any more.
+    /// It does not exist any more.
     pub removed: bool,
     /// Leaves with their new values.
     pub set: Vec<(NodeId, LeafValue)>,
-    /// Leaves that are not there any more.
+    /// Leaves that do not exist any more.
     pub unset: Vec<NodeId>,
 }
 
@@ -52,7 +52,7 @@ impl Transaction {
         Self { sequence, at: Timestamp::now(), store, changes }
     }
 
-    /// The changed leaves with their paths: a new value as plain JSON, or none for one that went away.
+    /// Returns the changed leaves with their paths: the new value as plain JSON, or `None` if the leaf was removed.
     pub fn leaves(&self, schema: &Schema) -> Vec<(Path, Option<Value>)> {
         let mut leaves = Vec::new();
         for change in &self.changes {
@@ -66,7 +66,7 @@ impl Transaction {
     }
 }
 
-/// Gathers changes: one [`NodeChange`] per place.
+/// Collects changes: one [`NodeChange`] per place.
 #[derive(Default)]
 pub(super) struct Log {
     changes: Vec<NodeChange>,
@@ -103,7 +103,7 @@ impl Log {
 
     pub(super) fn created(&mut self, places: &[Place]) {
         let change = self.at(places);
-        // Gone and back within a transaction: it was there before.
+        // It was removed and created within one transaction, so it existed before.
         change.created = !std::mem::take(&mut change.removed);
     }
 
@@ -118,7 +118,7 @@ impl Log {
     }
 }
 
-/// What changes from one tree to another.
+/// Returns the changes from one tree to another.
 pub fn diff(before: &Node, after: &Node) -> Vec<NodeChange> {
     let mut changes = Vec::new();
     diff_at(&mut Vec::new(), Some(before), Some(after), &mut changes);

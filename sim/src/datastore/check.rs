@@ -1,4 +1,4 @@
-//! Values that a type restricts are shown to libyang: patterns, ranges, lengths, unions, identities.
+//! Validates values with libyang if their type restricts them: patterns, ranges, lengths, unions, identities.
 
 use yang5::data::{DataFormat, DataParserFlags, DataTree, DataValidationFlags};
 
@@ -8,7 +8,7 @@ use super::tree::{Node, Place};
 use crate::path::Path;
 use crate::schema::{NodeId, Schema};
 
-/// Checks the values of a tree that stands at a place; those of the place's own keys too.
+/// Checks the values of a tree at a place, and the keys of that place.
 pub(super) fn values(schema: &Schema, places: &[Place], tree: &Node) -> Result<(), Refusal> {
     let picked = pick(schema, tree);
     if picked.is_none() && !has_restricted_key(schema, places) {
@@ -23,7 +23,8 @@ fn parse_at(schema: &Schema, places: &[Place], tree: &Node) -> Result<(), Refusa
     parse(schema, &json, DataParserFlags::STRICT | DataParserFlags::NO_VALIDATION)
 }
 
-/// Finds the value that libyang refuses, which it does not name itself: parents' keys first, then values one by one.
+/// Finds the value that libyang refuses, which libyang does not name: checks the keys of parents first, then single
+/// values.
 fn locate(schema: &Schema, places: &[Place], tree: &Node) -> Option<Refusal> {
     let named = |leaf, refusal: Refusal| Refusal { path: schema.bare_path_at(places, leaf).to_string(), ..refusal };
     if let Err(refusal) = parse_at(schema, places, &Node::default()) {
@@ -45,7 +46,7 @@ fn locate(schema: &Schema, places: &[Place], tree: &Node) -> Option<Refusal> {
     })
 }
 
-/// Checks a whole configuration: mandatory nodes, references, conditions.
+/// Validates a whole configuration: mandatory nodes, references, conditions.
 pub(super) fn configuration(schema: &Schema, tree: &Node) -> Result<(), Refusal> {
     let json = serde_json::Value::Object(encode(schema, NodeId::ROOT, tree, JsonStyle::Ietf));
     parse(schema, &json.to_string(), DataParserFlags::STRICT | DataParserFlags::NO_STATE)
@@ -70,7 +71,7 @@ fn is_restricted(schema: &Schema, leaf: NodeId) -> bool {
     schema.leaf(leaf).is_some_and(|info| info.restricted)
 }
 
-/// The part of a tree that has restricted values; `None` where there are none.
+/// Returns the part of a tree that has restricted values, or `None` if there is none.
 fn pick(schema: &Schema, tree: &Node) -> Option<Node> {
     let mut picked = Node::default();
     for (leaf, value) in tree.leaves.iter().filter(|(leaf, _)| is_restricted(schema, **leaf)) {

@@ -1,4 +1,4 @@
-//! Running configuration: candidates, commits, and the hooks that carry them out or refuse them.
+//! Running configuration: candidates, commits, and the hooks that apply or refuse them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,22 +11,22 @@ use super::tree::Node;
 use super::{Datastore, Refusal, check, lock};
 use crate::schema::{NodeId, Schema};
 
-/// What is wrong with a configuration, in the words of who carries it out.
+/// A problem with a configuration, in the words of the hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The node it is about.
+    /// The node it concerns.
     pub path: String,
     /// What is wrong.
     pub message: String,
 }
 
-/// Why a commit was not made. The running configuration is as it was.
+/// Why a commit failed. The running configuration is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// The schema does not allow it.
     #[error(transparent)]
     Invalid(Refusal),
-    /// An earlier one waits to be confirmed or rejected.
+    /// An earlier commit waits to be confirmed or rejected.
     #[error("an earlier commit waits to be confirmed or rejected")]
     Unconfirmed,
     /// A hook refused it.
@@ -34,43 +34,44 @@ pub enum CommitError {
     Refused(Vec<Problem>),
 }
 
-/// A commit that was made.
+/// A successful commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// Its number; a commit without changes has none of its own and bears the last.
+    /// Number of the commit. A commit without changes has the number of the last one.
     pub sequence: u64,
-    /// What hooks remarked.
+    /// Warnings of hooks.
     pub warnings: Vec<Problem>,
 }
 
 /// A change of the running configuration, as hooks receive it.
 #[derive(Debug)]
 pub struct Commit {
-    /// Its number, from 1.
+    /// Number of the commit, from 1.
     pub sequence: u64,
     /// The schema of the trees.
     pub schema: Arc<Schema>,
-    /// The configuration that is to be left.
+    /// The configuration before the commit.
     pub before: Arc<Node>,
-    /// The configuration that is to be.
+    /// The configuration after the commit.
     pub after: Arc<Node>,
-    /// From the one to the other.
+    /// The changes between the two.
     pub changes: Vec<NodeChange>,
 }
 
-/// Held by who edits alone; others can edit when it is dropped.
+/// A lock on editing. Others can edit again when it is dropped.
 #[derive(Clone, Debug)]
 pub struct Exclusive {
     _held: Arc<()>,
 }
 
-/// Carries out commits, or refuses them.
+/// Applies commits, or refuses them.
 #[tonic::async_trait]
 pub trait CommitHook: Send + Sync + 'static {
-    /// A commit is to be made: done, with remarks, or refused, with what is wrong.
+    /// Applies a commit. Returns warnings, or the problems for which it is refused.
     async fn commit(&self, commit: &Commit) -> Result<Vec<Problem>, Vec<Problem>>;
 
-    /// A commit was refused, by this hook or another that heard of it: `after` is the running configuration, which stays.
+    /// Reverts a commit that was refused, by this hook or another that had seen it. `after` is the running
+    /// configuration, which stays.
     async fn restore(&self, commit: &Commit);
 }
 
@@ -78,29 +79,29 @@ pub trait CommitHook: Send + Sync + 'static {
 pub(super) struct Config {
     shared: Mutex<HashMap<String, Arc<Mutex<Vec<Edit>>>>>,
     hooks: Mutex<Vec<Arc<dyn CommitHook>>>,
-    /// Held through a commit; the number of the last.
+    /// Number of the last commit; locked during a commit.
     commits: tokio::sync::Mutex<u64>,
-    /// What the switch would start with.
+    /// The startup configuration.
     startup: Mutex<Arc<Node>>,
-    /// Who edits alone.
+    /// The holder of the lock on editing.
     exclusive: Mutex<Weak<()>>,
-    /// The last commit, if it is one for a time.
+    /// The last commit, if it waits to be confirmed.
     pub(super) unconfirmed: Mutex<Option<Unconfirmed>>,
 }
 
 impl Datastore {
-    /// A candidate that others with the same name edit too.
+    /// Returns the candidate that is shared under this name.
     pub fn shared_candidate(&self, name: &str) -> Candidate {
         let edits = lock(&self.inner.config.shared).entry(name.to_owned()).or_default().clone();
         Candidate { store: self.clone(), edits }
     }
 
-    /// A candidate of one's own.
+    /// Creates a private candidate.
     pub fn private_candidate(&self) -> Candidate {
         Candidate { store: self.clone(), edits: Arc::default() }
     }
 
-    /// Lets one user edit alone; `None` if another does.
+    /// Locks candidates for one user; `None` if another user holds the lock.
     pub fn lock_candidates(&self) -> Option<Exclusive> {
         let mut held = lock(&self.inner.config.exclusive);
         if held.strong_count() > 0 {
@@ -111,20 +112,20 @@ impl Datastore {
         Some(Exclusive { _held: exclusive })
     }
 
-    /// Whether somebody edits alone.
+    /// Returns whether candidates are locked.
     pub fn is_locked(&self) -> bool {
         lock(&self.inner.config.exclusive).strong_count() > 0
     }
 
-    /// Has commits carried out by a hook too.
+    /// Adds a hook that applies commits.
     pub fn add_commit_hook(&self, hook: Arc<dyn CommitHook>) {
         lock(&self.inner.config.hooks).push(hook);
     }
 
-    /// Makes a candidate the configuration a switch starts with. That is no commit: no hook hears of it.
+    /// Makes a candidate the startup configuration and the running one. This is not a commit: no hook is called.
     ///
     /// # Errors
-    /// The schema does not allow it.
+    /// Returns an error if the schema does not allow it.
     pub fn boot(&self, candidate: &Candidate) -> Result<(), Refusal> {
         candidate.validate()?;
         let after = candidate.tree();
@@ -135,20 +136,20 @@ impl Datastore {
         Ok(())
     }
 
-    /// Makes the running configuration the one that the switch starts with.
+    /// Saves the running configuration as the startup configuration.
     pub fn save(&self) {
         *lock(&self.inner.config.startup) = self.running();
     }
 
-    /// Whether the running configuration is the one that the switch starts with.
+    /// Returns whether the running configuration is saved as the startup configuration.
     pub fn is_saved(&self) -> bool {
         *lock(&self.inner.config.startup) == self.running()
     }
 
-    /// Commits the configuration that the switch starts with in place of the running one.
+    /// Commits the startup configuration in place of the running one.
     ///
     /// # Errors
-    /// [`CommitError`] when a hook refuses it.
+    /// [`CommitError`] if a hook refuses it.
     pub async fn load_startup(&self) -> Result<Committed, CommitError> {
         let startup = lock(&self.inner.config.startup).clone();
         self.load(&startup).await
@@ -160,11 +161,12 @@ impl Datastore {
         self.commit_tree(&mut last, tree.clone()).await
     }
 
-    /// Makes a candidate the running configuration: it is validated, then every hook in turn carries it out. When one
-    /// refuses, all hooks that saw it are notified that the running configuration stays, and the candidate keeps its edits.
+    /// Validates a candidate and makes it the running configuration, after every hook in turn has applied it. If one
+    /// hook refuses, all hooks that saw the commit are told to restore the running configuration, and the candidate
+    /// keeps its edits.
     ///
     /// # Errors
-    /// [`CommitError`] when the schema does not allow it, a hook refuses it, or an earlier one waits to be confirmed.
+    /// [`CommitError`] if the schema does not allow it, a hook refuses it, or an earlier commit waits to be confirmed.
     pub async fn commit(&self, candidate: &Candidate) -> Result<Committed, CommitError> {
         let mut last = self.inner.config.commits.lock().await;
         if self.is_unconfirmed() {
@@ -182,7 +184,7 @@ impl Datastore {
         Ok(committed)
     }
 
-    /// Has a configuration carried out and makes it the running one.
+    /// Lets the hooks apply a configuration and makes it the running one.
     async fn commit_tree(&self, last: &mut u64, after: Node) -> Result<Committed, CommitError> {
         let before = self.running();
         let changes = diff(&before, &after);
@@ -244,7 +246,7 @@ struct HookRefusal {
     heard: Vec<Arc<dyn CommitHook>>,
 }
 
-/// The configuration of the switch's own modules.
+/// Returns the configuration of the switch's own modules.
 fn native_part(schema: &Schema, tree: &Node) -> Node {
     let native = |node: &NodeId| schema.is_native(*node);
     let mut part = Node::default();

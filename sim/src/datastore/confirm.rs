@@ -1,4 +1,4 @@
-//! Commits for a time: taken back unless somebody confirms them.
+//! Commits that are reverted after a time unless they are confirmed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use super::{Candidate, Datastore, lock};
 /// A commit that waits to be confirmed.
 #[derive(Debug)]
 pub(super) struct Unconfirmed {
-    /// The configuration to go back to.
+    /// The configuration to revert to.
     before: Arc<Node>,
     timer: AbortHandle,
 }
 
 impl Datastore {
-    /// Makes a candidate the running configuration, and takes that back after a time unless [`Datastore::confirm`] is
-    /// called before.
+    /// Makes a candidate the running configuration, and reverts to the earlier one after `time` unless
+    /// [`Datastore::confirm`] is called before.
     ///
     /// # Errors
     /// [`CommitError`] as for [`Datastore::commit`].
@@ -38,23 +38,23 @@ impl Datastore {
         Ok(committed)
     }
 
-    /// Keeps the commit that waits to be confirmed; `false` if none waits.
+    /// Keeps the commit that waits to be confirmed. Returns `false` if none waits.
     pub fn confirm(&self) -> bool {
         let waiting = lock(&self.inner.config.unconfirmed).take();
         waiting.inspect(|it| it.timer.abort()).is_some()
     }
 
-    /// Takes the commit back that waits to be confirmed; `false` if none waits.
+    /// Reverts the commit that waits to be confirmed. Returns `false` if none waits.
     ///
     /// # Errors
-    /// [`CommitError`] when a hook refuses the earlier configuration.
+    /// [`CommitError`] if a hook refuses the earlier configuration.
     pub async fn reject(&self) -> Result<bool, CommitError> {
         let Some(waiting) = lock(&self.inner.config.unconfirmed).take() else { return Ok(false) };
         waiting.timer.abort();
         self.load(&waiting.before).await.map(|_| true)
     }
 
-    /// Whether a commit waits to be confirmed.
+    /// Returns whether a commit waits to be confirmed.
     pub(super) fn is_unconfirmed(&self) -> bool {
         lock(&self.inner.config.unconfirmed).is_some()
     }

@@ -1,4 +1,4 @@
-//! Configuration as it is delivered to an application: cut into delivery nodes.
+//! Splits configuration into the nodes in which it is delivered to an application.
 
 use serde_json::{Map, Value};
 
@@ -10,18 +10,18 @@ use crate::schema::{Kind, NodeId, Schema};
 /// One delivery node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
-    /// Its place.
+    /// Place of the node.
     pub places: Vec<Place>,
-    /// Its path.
+    /// Path of the node.
     pub path: Path,
-    /// What is configured there without the delivery nodes inside and without its own keys.
+    /// Configuration at this node, without the delivery nodes inside and without its own keys.
     pub json: Map<String, Value>,
-    /// Whether it comes and goes: an entry of a list or a container with presence. Others only become empty.
+    /// Whether it can be created and deleted: a list entry or a container with presence. Others only become empty.
     pub deletable: bool,
 }
 
-/// The delivery nodes of modules in a configuration, parents before children: top-level containers, containers inside
-/// nodes of other modules, and every entry of a list. `defaults` says whether leaves that are not set have theirs.
+/// Returns the delivery nodes of modules in a configuration, parents before children: top-level containers, containers
+/// inside nodes of other modules, and every list entry. `defaults` says whether unset leaves have their defaults.
 pub fn delivery(schema: &Schema, config: &Node, modules: &[String], defaults: bool) -> Vec<Delivery> {
     let mut cut = Cut { schema, modules, defaults, found: Vec::new() };
     cut.collect(NodeId::ROOT, config, &mut Vec::new());
@@ -58,7 +58,7 @@ impl Cut<'_> {
     }
 }
 
-/// Leaves and containers of the same module.
+/// Returns the leaves and containers of the same module.
 fn content(schema: &Schema, node: NodeId, tree: &Node, defaults: bool) -> Map<String, Value> {
     let mut members = Map::new();
     let children = schema.node(node).children.iter().copied();

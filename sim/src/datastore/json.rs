@@ -1,4 +1,4 @@
-//! JSON to trees, and trees to JSON in the shapes that gNMI, the NDK and the CLI have.
+//! Converts JSON to trees, and trees to JSON in the forms of gNMI, the NDK and the CLI.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::schema::{Kind, LeafInfo, LeafType, NodeId, Schema};
 
 /// Reads the JSON of a container or entry.
 ///
-/// Names may carry module prefixes and be spelled with underscores; values may be wrapped as `{"value": v}`, and
-/// enumerations as `ADMIN_STATE_enable`: applications do all of that.
+/// Names may have module prefixes and underscores in place of hyphens; values may be wrapped as `{"value": v}`, and
+/// enumerations written as `ADMIN_STATE_enable`: applications do all of that.
 pub(super) fn decode(schema: &Schema, at: &mut Trail<'_>, node: NodeId, json: &Value) -> Result<Node, Refusal> {
     let Value::Object(members) = json else {
         return Err(at.refuse(format!("expected an object, got {}", named(json))));
@@ -83,7 +83,7 @@ fn decode_key(schema: &Schema, at: &Trail<'_>, keys: &[NodeId], entry: &Value) -
     values.collect::<Result<Vec<_>, Refusal>>().map(EntryKey::new)
 }
 
-/// Reads the JSON of a leaf or leaf-list; `None` of an empty leaf-list.
+/// Reads the JSON of a leaf or leaf-list; returns `None` for an empty leaf-list.
 pub(super) fn decode_leaf(
     schema: &Schema,
     at: &Trail<'_>,
@@ -121,7 +121,7 @@ fn scalar(schema: &Schema, at: &Trail<'_>, name: &str, info: &LeafInfo, value: &
     canonical_text(schema, name, info, &text).map_err(|message| at.refuse(message))
 }
 
-/// Checks a value of a leaf against its type, restrictions aside, and brings it into canonical form.
+/// Checks a leaf's value against its type, except for restrictions, and returns it in canonical form.
 pub(crate) fn canonical_text(schema: &Schema, name: &str, info: &LeafInfo, text: &str) -> Result<Arc<str>, String> {
     if text.contains('\0') {
         return Err("a value cannot hold a NUL character".to_owned());
@@ -131,7 +131,7 @@ pub(crate) fn canonical_text(schema: &Schema, name: &str, info: &LeafInfo, text:
     }
     if let LeafType::Enumeration(names) = &info.kind {
         let prefix = format!("{}_", name.replace('-', "_").to_uppercase());
-        // The enumerators of protobuf, which this is the form of, have no hyphens.
+        // This is the form of protobuf, whose enumerators have no hyphens.
         let is = |name: &str, word: &str| name == word || name.replace('-', "_") == word;
         if let Some(name) = text.strip_prefix(&prefix).and_then(|it| names.iter().find(|name| is(name, it))) {
             return Ok(name.as_str().into());
@@ -140,7 +140,7 @@ pub(crate) fn canonical_text(schema: &Schema, name: &str, info: &LeafInfo, text:
     Err(format!("invalid value '{text}': expected {}", expected(info)))
 }
 
-/// What a leaf takes, for messages.
+/// Returns what a leaf accepts, for messages.
 pub(crate) fn expected(info: &LeafInfo) -> String {
     if let Some(range) = &info.range {
         let (least, most) = bounds(&info.kind);
@@ -160,7 +160,7 @@ pub(crate) fn expected(info: &LeafInfo) -> String {
     }
 }
 
-/// The least and the most a number can be, as far as its type says.
+/// Returns the smallest and largest number of a type.
 fn bounds(kind: &LeafType) -> (String, String) {
     match kind {
         LeafType::Signed(bits) => ((-(1_i128 << (bits - 1))).to_string(), ((1_i128 << (bits - 1)) - 1).to_string()),
@@ -180,7 +180,7 @@ fn named(value: &Value) -> &'static str {
     }
 }
 
-/// Where decoding stands, so that a refusal can name the node.
+/// Position of the decoder, so that a refusal can name the node.
 pub(super) struct Trail<'a> {
     base: &'a str,
     names: Vec<String>,
@@ -204,16 +204,17 @@ impl<'a> Trail<'a> {
     }
 }
 
-/// How JSON is written.
+/// Form of the JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonStyle {
-    /// RFC 7951 as gNMI has it: module prefixes where the module changes and on identities; keys inside list members.
+    /// RFC 7951 as in gNMI: module prefixes on identities and where the module changes; keys inside list members.
     Ietf,
-    /// As the NDK delivers it: no prefixes; the key of the node itself is in its path, keys of lists inside are members.
+    /// As the NDK delivers it: no prefixes; the keys of the node itself are in its path, keys of lists inside are
+    /// members.
     Plain,
 }
 
-/// Writes a container or entry. Its own keys are left out: they are in its path.
+/// Encodes a container or entry without its own keys, which are in its path.
 pub fn encode(schema: &Schema, node: NodeId, tree: &Node, style: JsonStyle) -> Map<String, Value> {
     let mut members = Map::new();
     for child in &schema.node(node).children {
@@ -230,7 +231,7 @@ pub fn encode(schema: &Schema, node: NodeId, tree: &Node, style: JsonStyle) -> M
     members
 }
 
-/// Writes an entry with its keys, as a member of a list.
+/// Encodes an entry with its keys, as a member of a list.
 pub fn encode_entry(schema: &Schema, list: NodeId, key: &EntryKey, tree: &Node, style: JsonStyle) -> Value {
     let mut members = Map::new();
     for (leaf, value) in schema.keys(list).iter().zip(key.values()) {
@@ -241,7 +242,7 @@ pub fn encode_entry(schema: &Schema, list: NodeId, key: &EntryKey, tree: &Node, 
     Value::Object(members)
 }
 
-/// The name of a member, with its module where JSON_IETF wants it.
+/// Returns the name of a member, with its module if JSON_IETF requires it.
 pub fn member_name(schema: &Schema, parent: NodeId, child: NodeId, style: JsonStyle) -> String {
     let node = schema.node(child);
     if style == JsonStyle::Ietf && schema.crosses_module(parent, child) {
@@ -251,7 +252,7 @@ pub fn member_name(schema: &Schema, parent: NodeId, child: NodeId, style: JsonSt
     }
 }
 
-/// Writes a leaf or leaf-list.
+/// Encodes a leaf or leaf-list.
 pub fn leaf_json(schema: &Schema, leaf: NodeId, value: &LeafValue, style: JsonStyle) -> Value {
     let kind = schema.leaf(leaf).map_or(&LeafType::Text, |info| &info.kind);
     match value {
@@ -272,7 +273,7 @@ fn scalar_json(kind: &LeafType, text: &str, style: JsonStyle) -> Value {
     }
 }
 
-/// The JSON from the root down to a place, with a subtree at its end: what libyang reads.
+/// Returns the JSON from the root to a place, with a subtree at its end, as libyang reads it.
 pub(super) fn wrap(schema: &Schema, places: &[Place], tree: &Node) -> Value {
     let mut wrapped = Node::default();
     *wrapped.make(places) = tree.clone();

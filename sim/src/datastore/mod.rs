@@ -1,9 +1,9 @@
-//! Configuration and state of one switch, over one schema.
+//! Configuration and state of one switch, described by one schema.
 //!
-//! State comes from owners, path by path: what an owner writes at a path replaces what it wrote at exactly that path
-//! before, and entries it wrote at paths of their own below stay. Running configuration changes by commits of candidates, which
-//! hooks may refuse. Configuration of the switch's own modules shows in state; that of an application's modules only
-//! when the application writes it there.
+//! State is written by owners. What an owner writes at a path replaces what it wrote before at exactly that path;
+//! entries it wrote at their own paths below are kept. Running configuration changes by commits of candidates, which
+//! hooks may refuse. Configuration of the switch's own modules appears in state; that of an application's modules
+//! appears only if the application writes it there.
 
 mod candidate;
 mod change;
@@ -38,14 +38,14 @@ use self::state::State;
 use crate::path::Path;
 use crate::schema::Schema;
 
-/// Transactions that a subscriber may lag behind before it learns that it missed some.
+/// Number of transactions that a subscriber may lag behind before it misses some.
 const BACKLOG: usize = 4096;
 
-/// A write that is not accepted.
+/// Why a write is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {message}")]
 pub struct Refusal {
-    /// The node it is about.
+    /// The node it concerns.
     pub path: String,
     /// What is wrong with it.
     pub message: String,
@@ -57,16 +57,16 @@ impl Refusal {
     }
 }
 
-/// One write of state.
+/// A write of state.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StateOp {
-    /// The JSON is all that the owner says at this path. The path is of a container, an entry of a list, or a leaf.
+    /// The JSON is everything the owner has at this path, which is the path of a container, list entry or leaf.
     Replace(Path, Value),
-    /// The owner says nothing at this path any more. What it wrote at paths below stays.
+    /// The owner has nothing at this path any more. What it wrote at paths below is kept.
     Delete(Path),
 }
 
-/// What is read.
+/// What to read from.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
     /// State, with the configuration of the switch's own modules.
@@ -77,7 +77,7 @@ pub enum Source<'a> {
     Candidate(&'a Candidate),
 }
 
-/// Handle of a datastore; clones are the same datastore.
+/// Handle of a datastore; its clones share one datastore.
 #[derive(Clone)]
 pub struct Datastore {
     inner: Arc<Inner>,
@@ -99,7 +99,7 @@ impl fmt::Debug for Datastore {
 }
 
 impl Datastore {
-    /// An empty datastore.
+    /// Creates an empty datastore.
     pub fn new(schema: Arc<Schema>) -> Self {
         let inner = Inner {
             schema,
@@ -112,15 +112,15 @@ impl Datastore {
         Self { inner: Arc::new(inner) }
     }
 
-    /// The schema that data is of.
+    /// Returns the schema of the data.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.inner.schema
     }
 
-    /// Writes state, all of it or nothing.
+    /// Writes state: all writes or none.
     ///
     /// # Errors
-    /// [`Refusal`] naming the node that the schema does not allow.
+    /// [`Refusal`] with the node that the schema does not allow.
     pub fn apply_state(&self, owner: &str, ops: Vec<StateOp>) -> Result<(), Refusal> {
         let schema = &self.inner.schema;
         let writes = ops.iter().map(|op| state::prepare(schema, op)).collect::<Result<Vec<_>, _>>()?;
@@ -133,20 +133,20 @@ impl Datastore {
         Ok(())
     }
 
-    /// Takes out everything an owner wrote.
+    /// Removes everything an owner wrote.
     pub fn wipe_owner(&self, owner: &str) {
         let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
         let changes = state.wipe(owner);
         self.publish(Store::State, changes);
     }
 
-    /// The paths an owner wrote at, in no order.
+    /// Returns the paths at which an owner wrote, in no order.
     pub fn paths_of_owner(&self, owner: &str) -> Vec<Path> {
         let state = self.inner.state.read().unwrap_or_else(PoisonError::into_inner);
         state.places_of(owner).map(|(places, leaf)| self.inner.schema.bare_path_at(places, leaf)).collect()
     }
 
-    /// Reads a tree. State cannot change while the reader runs, so it should be quick.
+    /// Reads a tree. State cannot change while the reader runs, so the reader should be quick.
     pub fn read<T>(&self, source: Source<'_>, reader: impl FnOnce(&Schema, &Node) -> T) -> T {
         match source {
             Source::State => reader(&self.inner.schema, self.state().visible()),
@@ -155,17 +155,17 @@ impl Datastore {
         }
     }
 
-    /// Reads state and subscribes to what changes after it, with nothing lost or repeated between.
+    /// Reads state and subscribes to its later changes, without gaps or repetition between the two.
     pub fn follow<T>(&self, reader: impl FnOnce(&Schema, &Node) -> T) -> (T, broadcast::Receiver<Arc<Transaction>>) {
         let state = self.state();
         let feed = self.inner.changes.subscribe();
         (reader(&self.inner.schema, state.visible()), feed)
     }
 
-    /// What stands at one path, as plain JSON without module prefixes; `None` where there is nothing.
+    /// Returns what is at one path, as plain JSON without module prefixes; `None` if nothing is there.
     ///
     /// # Errors
-    /// [`Refusal`] when the schema does not know the path, or it names no single node.
+    /// [`Refusal`] if the schema does not know the path, or if it does not name a single node.
     pub fn json(&self, source: Source<'_>, path: &Path) -> Result<Option<Value>, Refusal> {
         let schema = &self.inner.schema;
         let target = schema.resolve(path)?;
@@ -181,12 +181,12 @@ impl Datastore {
         }))
     }
 
-    /// The running configuration as it is now.
+    /// Returns the current running configuration.
     pub fn running(&self) -> Arc<Node> {
         self.inner.running.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Transactions from now on: of state and of the running configuration.
+    /// Returns transactions from now on, of state and of the running configuration.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Transaction>> {
         self.inner.changes.subscribe()
     }
@@ -195,14 +195,14 @@ impl Datastore {
         self.inner.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notifies subscribers; the caller holds the lock of the tree, so that transactions arrive in their order.
+    /// Notifies subscribers. The caller holds the lock of the tree, so that transactions arrive in order.
     fn publish(&self, store: Store, changes: Vec<NodeChange>) {
         if changes.is_empty() {
             return;
         }
         let mut sequence = lock(&self.inner.sequence);
         *sequence += 1;
-        // No subscriber is no failure.
+        // Sending fails only without subscribers.
         let _ = self.inner.changes.send(Arc::new(Transaction::new(*sequence, store, changes)));
     }
 }

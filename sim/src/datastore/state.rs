@@ -1,4 +1,4 @@
-//! State: what each owner wrote at each path, and the one tree that all of it makes.
+//! State: what each owner wrote at each path, and the one tree that results from all writes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::{Refusal, StateOp, check};
 use crate::path::Path;
 use crate::schema::{NodeId, Schema};
 
-/// The name under which native configuration is written.
+/// The owner of native configuration that is shown in state.
 pub(super) const CONFIG: &str = "";
 
 /// State of a switch.
@@ -20,14 +20,14 @@ pub(super) struct State {
     owners: BTreeMap<Arc<str>, HashMap<Vec<Place>, Record>>,
 }
 
-/// What an owner wrote at one path, and at the paths of leaves right below it.
+/// What an owner wrote at one path, and at the paths of the leaves directly below it.
 #[derive(Default)]
 struct Record {
     node: Option<Node>,
     leaves: BTreeMap<NodeId, LeafValue>,
 }
 
-/// A write whose path and JSON are understood.
+/// A write whose path and JSON have been parsed.
 pub(super) enum Write {
     Node(Vec<Place>, Node),
     Leaf(Vec<Place>, NodeId, LeafValue),
@@ -35,7 +35,7 @@ pub(super) enum Write {
     DeleteLeaf(Vec<Place>, NodeId),
 }
 
-/// Understands a write.
+/// Parses a write.
 pub(super) fn prepare(schema: &Schema, op: &StateOp) -> Result<Write, Refusal> {
     match op {
         StateOp::Delete(path) => Ok(match place(schema, path)? {
@@ -66,12 +66,12 @@ fn place(schema: &Schema, path: &Path) -> Result<(Vec<Place>, NodeId, Option<Nod
 }
 
 impl State {
-    /// The tree that all writes make.
+    /// Returns the tree that results from all writes.
     pub(super) fn visible(&self) -> &Node {
         &self.visible
     }
 
-    /// Where an owner wrote.
+    /// Returns the places at which an owner wrote.
     pub(super) fn places_of(&self, owner: &str) -> impl Iterator<Item = (&[Place], Option<NodeId>)> {
         self.owners.get(owner).into_iter().flatten().flat_map(|(places, record)| {
             let node = record.node.as_ref().map(|_| (places.as_slice(), None));
@@ -91,7 +91,7 @@ impl State {
         }
     }
 
-    /// Carries writes out, and returns what changed.
+    /// Applies writes and returns what changed.
     pub(super) fn apply(&mut self, owner: &str, writes: Vec<Write>) -> Vec<NodeChange> {
         let owner: Arc<str> = match self.owners.get_key_value(owner) {
             Some((owner, _)) => owner.clone(),
@@ -109,7 +109,7 @@ impl State {
         log.finish()
     }
 
-    /// Takes out everything of an owner.
+    /// Removes everything an owner wrote.
     pub(super) fn wipe(&mut self, owner: &str) -> Vec<NodeChange> {
         let mut log = Log::default();
         for (mut places, record) in self.owners.remove(owner).into_iter().flatten() {
@@ -130,7 +130,7 @@ impl State {
         records.get_mut(places).expect("the record was inserted above")
     }
 
-    /// Drops the record of a path that nothing is written at any more.
+    /// Removes the record of a path if nothing is written there any more.
     fn forget(&mut self, owner: &Arc<str>, places: &[Place]) {
         if let Some(records) = self.owners.get_mut(owner)
             && records.get(places).is_some_and(|record| record.node.is_none() && record.leaves.is_empty())
@@ -157,7 +157,8 @@ impl State {
         }
     }
 
-    /// Takes out what was written at exactly this path; where it came inside the write of a path above, it is cut out there.
+    /// Removes what was written at exactly this path. If it was written as part of a path above, it is cut out of that
+    /// write.
     fn delete(&mut self, owner: &Arc<str>, places: &[Place], log: &mut Log) {
         let Some(records) = self.owners.get_mut(owner) else { return };
         let own = records.get_mut(places).and_then(|record| record.node.take());
@@ -190,7 +191,7 @@ impl State {
         }
     }
 
-    /// Takes out of the visible tree what an old write had and the new one has not.
+    /// Removes from the visible tree what an old write had and the new one has not.
     fn withdraw(&mut self, places: &mut Vec<Place>, old: &Node, new: Option<&Node>, log: &mut Log) {
         for leaf in old.leaves.keys() {
             if new.is_none_or(|new| !new.leaves.contains_key(leaf)) {
@@ -208,7 +209,7 @@ impl State {
         }
     }
 
-    /// A leaf was withdrawn: what another write says about it shows, or it goes.
+    /// Handles a leaf that was withdrawn: shows the value of another write, or removes the leaf.
     fn reveal(&mut self, places: &[Place], leaf: NodeId, log: &mut Log) {
         let other = self.records_above(places).find_map(|(record, rest)| {
             let inside = record.node.as_ref().and_then(|node| node.at(rest)).and_then(|node| node.leaves.get(&leaf));
@@ -229,7 +230,7 @@ impl State {
         }
     }
 
-    /// Takes out a node, and those above it, as long as nothing is in them and no write names them.
+    /// Removes a node, and then its ancestors, while they are empty and no write names them.
     fn prune(&mut self, places: &[Place], log: &mut Log) {
         let mut places = places;
         while let Some((last, parents)) = places.split_last() {
@@ -250,7 +251,7 @@ impl State {
             .any(|(record, rest)| record.node.as_ref().is_some_and(|node| node.at(rest).is_some()))
     }
 
-    /// The records at a place and above it, with the rest of the way down from each.
+    /// Returns the records at a place and above it, with the remaining steps from each record to the place.
     fn records_above<'a>(&'a self, places: &'a [Place]) -> impl Iterator<Item = (&'a Record, &'a [Place])> {
         self.owners.values().flat_map(move |records| {
             (0..=places.len()).rev().filter_map(move |depth| {
@@ -261,7 +262,7 @@ impl State {
     }
 }
 
-/// The node at a place; created, and reported as a change, where it was missing.
+/// Returns the node at a place. Creates it, and logs the change, if it was missing.
 fn make_logged<'a>(root: &'a mut Node, places: &[Place], log: &mut Log) -> &'a mut Node {
     for depth in 1..=places.len() {
         if root.at(&places[..depth]).is_none() {
@@ -272,7 +273,7 @@ fn make_logged<'a>(root: &'a mut Node, places: &[Place], log: &mut Log) -> &'a m
     root.make(places)
 }
 
-/// Puts into a visible node what a new write has and the old one had not.
+/// Adds to a visible node what a new write has and the old one had not.
 fn add(visible: &mut Node, places: &mut Vec<Place>, new: &Node, old: Option<&Node>, log: &mut Log) {
     for (leaf, value) in &new.leaves {
         let written_before = old.is_some_and(|old| old.leaves.get(leaf) == Some(value));

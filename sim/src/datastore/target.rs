@@ -1,4 +1,4 @@
-//! From a path as text to places in trees: names are looked up, keys put in order, wildcards kept.
+//! Resolves textual paths to places in trees: looks up names, orders keys, keeps wildcards.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use super::tree::{EntryKey, KeyValue, Node, Place};
 use crate::path::{Path, Step, bare};
 use crate::schema::{Kind, LeafInfo, LeafType, NodeId, Schema};
 
-/// A path whose nodes are known, and which may name many entries.
+/// A path whose nodes are resolved. It may name many entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Its steps, from the root.
+    /// The steps, from the root.
     pub steps: Vec<TargetStep>,
 }
 
@@ -19,7 +19,7 @@ pub struct Target {
 pub struct TargetStep {
     /// The node.
     pub node: NodeId,
-    /// What the keys of an entry must match, in the order of the key leaves' definition; empty where the node is no
+    /// What the keys of an entry must match, in the order of the key leaves' definition; empty if the node is not a
     /// list.
     pub keys: Vec<KeyMatch>,
 }
@@ -29,14 +29,14 @@ pub struct TargetStep {
 pub enum KeyMatch {
     /// Anything.
     Any,
-    /// One of these values; mostly there is one.
+    /// One of these values; usually there is only one.
     OneOf(Vec<KeyValue>),
     /// A text with `*` in it.
     Glob(Arc<str>),
 }
 
 impl KeyMatch {
-    /// Whether a value matches.
+    /// Returns whether a value matches.
     pub fn matches(&self, value: &KeyValue) -> bool {
         match self {
             Self::Any => true,
@@ -45,7 +45,7 @@ impl KeyMatch {
         }
     }
 
-    /// The one value that matches.
+    /// Returns the only value that matches, if there is exactly one.
     pub fn exact(&self) -> Option<&KeyValue> {
         match self {
             Self::OneOf(values) if values.len() == 1 => values.first(),
@@ -82,12 +82,12 @@ fn glob(pattern: &str, text: &str) -> bool {
 }
 
 impl Target {
-    /// The node the path leads to.
+    /// Returns the node the path leads to.
     pub fn node(&self) -> NodeId {
         self.steps.last().map_or(NodeId::ROOT, |step| step.node)
     }
 
-    /// The place, when the path names one: no wildcard in it. A leaf at its end is not part of it.
+    /// Returns the place if the path has no wildcard, and the leaf at its end, if any, which is not part of the place.
     pub fn place(&self, schema: &Schema) -> Option<(Vec<Place>, Option<NodeId>)> {
         let mut places = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
@@ -103,13 +103,13 @@ impl Target {
         Some((places, None))
     }
 
-    /// Whether it may name several entries.
+    /// Returns whether the path may name several entries.
     pub fn has_wildcard(&self) -> bool {
         self.steps.iter().any(|step| step.keys.iter().any(|key| key.exact().is_none()))
     }
 
-    /// Every container or entry in a tree that this names, with its place. Where the path ends in a leaf: those that
-    /// the leaf may be in.
+    /// Returns every container or entry in a tree that the path names, with its place. If the path ends in a leaf,
+    /// returns those that may contain the leaf.
     pub fn find<'a>(&self, schema: &Schema, root: &'a Node) -> Vec<(Vec<Place>, &'a Node)> {
         let mut found = vec![(Vec::new(), root)];
         for step in self.steps.iter().filter(|step| schema.leaf(step.node).is_none()) {
@@ -118,12 +118,12 @@ impl Target {
         found
     }
 
-    /// The leaf the path ends in.
+    /// Returns the leaf at the end of the path, if any.
     pub fn leaf(&self, schema: &Schema) -> Option<NodeId> {
         Some(self.node()).filter(|node| schema.leaf(*node).is_some())
     }
 
-    /// Whether a place is at or below what this names (a leaf at its end aside).
+    /// Returns whether a place is at or below what the path names. A leaf at its end is ignored.
     pub fn covers(&self, schema: &Schema, places: &[Place]) -> bool {
         let steps = &self.steps[..self.steps.len() - usize::from(self.leaf(schema).is_some())];
         steps.len() <= places.len() && steps.iter().zip(places).all(|(step, place)| step.matches(place))
@@ -158,10 +158,10 @@ impl TargetStep {
 }
 
 impl Schema {
-    /// Looks a path up. Keys that are not given, or are `*`, match anything; a `*` in one matches any text.
+    /// Resolves a path. Keys that are missing or `*` match anything; a `*` inside a key matches any text.
     ///
     /// # Errors
-    /// [`Refusal`] naming the element that is not known, and what there is instead.
+    /// [`Refusal`] with the element that is unknown, and the possible ones.
     pub fn resolve(&self, path: &Path) -> Result<Target, Refusal> {
         let mut steps = Vec::with_capacity(path.steps().len());
         let mut parent = NodeId::ROOT;
@@ -198,13 +198,14 @@ impl Schema {
         Ok(wanted)
     }
 
-    /// A value of a key leaf, in canonical form.
+    /// Returns a value of a key leaf in canonical form.
     pub(crate) fn key_value(&self, key: NodeId, text: &str) -> KeyValue {
         let Some(info) = self.leaf(key) else { return KeyValue::new(text, false) };
         KeyValue::new(self.canonical(info, text), info.kind.is_number())
     }
 
-    /// Identities get the name of the module that defines them, when one alone does.
+    /// Returns a value in canonical form: identities get the name of the module that defines them, if it is
+    /// unambiguous.
     pub(crate) fn canonical<'a>(&self, info: &LeafInfo, text: &'a str) -> std::borrow::Cow<'a, str> {
         if info.kind == LeafType::Identity
             && !text.contains(':')
@@ -221,12 +222,13 @@ impl Schema {
         Refusal::new(path.to_string(), message)
     }
 
-    /// The path of a place, and of a leaf in it. Identities in keys keep the name of their module.
+    /// Returns the path of a place, and of a leaf in it. Identities in keys keep the name of their module.
     pub fn path_at(&self, places: &[Place], leaf: Option<NodeId>) -> Path {
         self.spell(places, leaf, |text| text.to_owned())
     }
 
-    /// The same with bare identities, as PROTO, the NDK and the CLI have it.
+    /// Returns the path of a place as [`Schema::path_at`] does, but with bare identities, as in PROTO, the NDK and the
+    /// CLI.
     pub fn bare_path_at(&self, places: &[Place], leaf: Option<NodeId>) -> Path {
         self.spell(places, leaf, |text| bare(text).to_owned())
     }
@@ -248,7 +250,7 @@ impl Schema {
         Path::from_steps(steps)
     }
 
-    /// Whether a node is a list.
+    /// Returns whether a node is a list.
     pub fn is_list(&self, node: NodeId) -> bool {
         matches!(self.node(node).kind, Kind::List { .. })
     }

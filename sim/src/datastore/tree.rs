@@ -1,4 +1,4 @@
-//! Trees of data: what a datastore holds, without the schema that explains it.
+//! Trees of data, which a datastore holds. They do not contain their schema.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::schema::NodeId;
 
-/// A container, an entry of a list, or the root. Key leaves of an entry are not in it: they are its [`EntryKey`].
+/// A container, a list entry, or the root. The key leaves of an entry are not in it: they are its [`EntryKey`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
     /// Leaves and leaf-lists.
@@ -19,20 +19,21 @@ pub struct Node {
     pub lists: BTreeMap<NodeId, BTreeMap<EntryKey, Self>>,
 }
 
-/// Value of a leaf or leaf-list, in canonical text; identities carry the name of their module.
+/// Value of a leaf or leaf-list as canonical text. Identities have the name of their module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeafValue {
-    /// Of a leaf.
+    /// Value of a leaf.
     One(Arc<str>),
-    /// Of a leaf-list.
+    /// Values of a leaf-list.
     Many(Vec<Arc<str>>),
 }
 
-/// Key of an entry of a list: values in the order of the key leaves' definition.
+/// Key of a list entry: values in the order of the key leaves' definition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryKey(Box<[KeyValue]>);
 
-/// One value of a key. Numbers, addresses and prefixes are ordered as such, names naturally (`e1-2` before `e1-10`).
+/// One value of a key. Numbers, addresses and prefixes are ordered by value, and names naturally (`e1-2` before
+/// `e1-10`).
 #[derive(Clone, Debug)]
 pub struct KeyValue {
     text: Arc<str>,
@@ -46,22 +47,22 @@ enum Sort {
     Text,
 }
 
-/// The place of a node: every step with the key of the entry it names.
+/// One step of a node's place, with the key of the entry if it names one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
     /// The node.
     pub node: NodeId,
-    /// The entry, where the node is a list.
+    /// Key of the entry, if the node is a list.
     pub key: Option<EntryKey>,
 }
 
 impl Node {
-    /// Whether nothing is in it.
+    /// Returns whether the node is empty.
     pub fn is_empty(&self) -> bool {
         self.leaves.is_empty() && self.containers.is_empty() && self.lists.is_empty()
     }
 
-    /// What stands at one step below.
+    /// Returns the node one step below.
     pub fn step(&self, place: &Place) -> Option<&Self> {
         match &place.key {
             Some(key) => self.lists.get(&place.node)?.get(key),
@@ -69,12 +70,12 @@ impl Node {
         }
     }
 
-    /// What stands at a place below.
+    /// Returns the node at a place below.
     pub fn at(&self, places: &[Place]) -> Option<&Self> {
         places.iter().try_fold(self, |node, place| node.step(place))
     }
 
-    /// What stands at a place below, made where it is not there.
+    /// Returns the node at a place below, and creates it if it is missing.
     pub(crate) fn make(&mut self, places: &[Place]) -> &mut Self {
         places.iter().fold(self, |node, place| match &place.key {
             Some(key) => {
@@ -88,7 +89,7 @@ impl Node {
         })
     }
 
-    /// Takes out one step below.
+    /// Removes the node one step below.
     pub(crate) fn take(&mut self, place: &Place) -> Option<Self> {
         let Some(key) = &place.key else { return self.containers.remove(&place.node) };
         let entries = self.lists.get_mut(&place.node)?;
@@ -99,7 +100,7 @@ impl Node {
         taken
     }
 
-    /// What stands at a place below, to be changed.
+    /// Returns the node at a place below, mutably.
     pub(crate) fn at_mut(&mut self, places: &[Place]) -> Option<&mut Self> {
         places.iter().try_fold(self, |node, place| match &place.key {
             Some(key) => node.lists.get_mut(&place.node)?.get_mut(key),
@@ -107,7 +108,7 @@ impl Node {
         })
     }
 
-    /// Containers and entries one step below, with their places, in the order of the schema and of the keys.
+    /// Returns the containers and entries one step below with their places, in the order of the schema and of the keys.
     pub fn below(&self) -> impl Iterator<Item = (Place, &Self)> {
         let containers = self.containers.iter().map(|(node, it)| (Place { node: *node, key: None }, it));
         let entries = self.lists.iter().flat_map(|(node, entries)| {
@@ -118,7 +119,7 @@ impl Node {
 }
 
 impl LeafValue {
-    /// All values; one of a leaf.
+    /// Returns all values; a single one for a leaf.
     pub fn values(&self) -> &[Arc<str>] {
         match self {
             Self::One(value) => std::slice::from_ref(value),
@@ -126,7 +127,7 @@ impl LeafValue {
         }
     }
 
-    /// The value of a leaf.
+    /// Returns the value of a leaf, or `None` for a leaf-list.
     pub fn one(&self) -> Option<&str> {
         match self {
             Self::One(value) => Some(value),
@@ -136,26 +137,26 @@ impl LeafValue {
 }
 
 impl EntryKey {
-    /// The key of these values.
+    /// Creates a key from these values.
     pub fn new(values: impl IntoIterator<Item = KeyValue>) -> Self {
         Self(values.into_iter().collect())
     }
 
-    /// Its values, in the order of the key leaves' definition.
+    /// Returns the values, in the order of the key leaves' definition.
     pub fn values(&self) -> &[KeyValue] {
         &self.0
     }
 }
 
 impl KeyValue {
-    /// A value of a key leaf that is a number, or is not.
+    /// Creates a value of a key leaf. `number` says whether it is a number.
     pub fn new(text: impl Into<Arc<str>>, number: bool) -> Self {
         let text = text.into();
         let sort = if number { text.parse().map_or(Sort::Text, Sort::Number) } else { Sort::of_text(&text) };
         Self { text, sort }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn text(&self) -> &Arc<str> {
         &self.text
     }
@@ -202,7 +203,7 @@ impl Ord for KeyValue {
     }
 }
 
-/// Text order in which runs of digits count as numbers.
+/// Compares texts such that runs of digits count as numbers.
 fn natural(left: &str, right: &str) -> Ordering {
     let (mut left, mut right) = (left.as_bytes(), right.as_bytes());
     loop {
@@ -221,7 +222,7 @@ fn natural(left: &str, right: &str) -> Ordering {
     }
 }
 
-/// Takes a run of digits off the front, without its leading zeros.
+/// Removes a run of digits from the front and returns it without leading zeros.
 fn digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
     let end = text.iter().position(|c| !c.is_ascii_digit()).unwrap_or(text.len());
     let (run, rest) = text.split_at(end);
