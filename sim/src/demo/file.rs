@@ -1,4 +1,4 @@
-//! The demo file: what is broken and healed, and what each leaf should report.
+//! The demo file: what is broken and healed, and what each leaf must report.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,69 +15,69 @@ const DEMO_FILE: &str = "demo.yaml";
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Demo {
-    /// The entry whose state the steps are about.
+    /// The entry to which the steps refer.
     pub watch: String,
-    /// What every leaf says when nothing is broken, relative to `watch`.
+    /// What every leaf reports when nothing is broken, relative to `watch`.
     pub(crate) healthy: Expectations,
-    /// Bound on reaching the healthy state at the start, in seconds.
+    /// Maximum time to reach the healthy state at the start, in seconds.
     #[serde(default = "start_bound", deserialize_with = "seconds")]
     pub start_within: Duration,
-    /// What is shown before anything breaks: command lines per leaf.
+    /// Command lines per leaf whose output is shown before anything breaks.
     #[serde(default)]
     pub show: Vec<Show>,
     /// The steps.
     pub steps: Vec<Step>,
 }
 
-/// One command whose output is shown.
+/// A command whose output is shown.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Show {
-    /// On which leaf.
+    /// Name of the leaf.
     pub leaf: String,
-    /// What is typed.
+    /// The command line.
     pub command: String,
 }
 
-/// One thing that breaks and heals.
+/// Something that breaks and is healed.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Step {
     /// What happens, in a few words.
     pub title: String,
-    /// What is done.
+    /// The actions that break it.
     #[serde(rename = "do")]
     pub actions: Vec<Action>,
-    /// What each leaf says then.
+    /// What each leaf must report then.
     pub(crate) expect: Expectations,
-    /// What heals it; the healthy state is waited for after it.
+    /// The actions that heal it. The runner waits for the healthy state after them.
     #[serde(default)]
     pub heal: Vec<Action>,
-    /// What is different from the healthy state after healing.
+    /// Differences from the healthy state after healing.
     #[serde(default)]
     pub(crate) healed: Expectations,
-    /// Bound on both waits, in seconds.
+    /// Maximum time of each of the two waits, in seconds.
     #[serde(default = "step_bound", deserialize_with = "seconds")]
     pub within: Duration,
 }
 
-/// What leaves should say: by leaf, what stands at which path. `*` is every leaf not named.
+/// Expectations by leaf. `*` stands for every leaf that is not named.
 pub(crate) type Expectations = BTreeMap<String, Expectation>;
 
-/// What one leaf should say: paths (relative to the demo's `watch`, or from the root) and the value expected there.
+/// Expectations of one leaf: paths (relative to the demo's `watch`, or from the root) and the expected values.
 pub(crate) type Expectation = BTreeMap<String, Expected>;
 
 /// A value expected at a path.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", from = "RawExpected")]
 pub(crate) enum Expected {
-    /// Exactly this.
+    /// Exactly this value.
     Is(String),
-    /// A text with this in it.
+    /// A text that contains this one.
     Contains(String),
-    /// Something, whatever it is.
+    /// Any value.
     Present,
-    /// Nothing.
+    /// No value.
     Absent,
 }
 
@@ -102,7 +102,7 @@ impl From<RawExpected> for Expected {
 }
 
 impl Expected {
-    /// Whether a leaf's value is what is expected.
+    /// Returns whether a leaf's value meets the expectation.
     pub(crate) fn holds(&self, got: Option<&str>) -> bool {
         match (self, got) {
             (Self::Is(text), Some(got)) => got == text,
@@ -126,7 +126,7 @@ impl std::fmt::Display for Expected {
 }
 
 impl Demo {
-    /// Gives leaves so many times as long.
+    /// Multiplies all time limits.
     pub(crate) fn slow_down(&mut self, times: f64) {
         self.start_within = self.start_within.mul_f64(times);
         self.steps.iter_mut().for_each(|step| step.within = step.within.mul_f64(times));
@@ -135,7 +135,7 @@ impl Demo {
     /// Reads the demo of a lab.
     ///
     /// # Errors
-    /// A file that is not there, no YAML, or no demo.
+    /// Returns an error if the file is missing, is not YAML, or is not a demo.
     pub fn read(lab: &Path) -> Result<Self, LabFileError> {
         read_yaml(&lab.join(DEMO_FILE))
     }
@@ -153,7 +153,7 @@ fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration
     u64::deserialize(deserializer).map(Duration::from_secs)
 }
 
-/// What is expected of one leaf: its own entry, or that of `*`.
+/// Returns the expectation of one leaf: its own, or that of `*`.
 pub(crate) fn of_leaf<'a>(expectations: &'a Expectations, leaf: &str) -> Option<&'a Expectation> {
     expectations.get(leaf).or_else(|| expectations.get("*"))
 }

@@ -1,4 +1,4 @@
-//! A scripted demo: shows a lab, breaks and heals it step by step, and holds what every leaf says against what it should.
+//! Scripted demos: show a lab, break and heal it step by step, and compare what every leaf reports with what it should.
 
 mod file;
 mod run;

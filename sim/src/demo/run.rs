@@ -1,4 +1,4 @@
-//! Running a demo: acting, waiting for every leaf to say what it should, and showing both to people.
+//! Runs a demo: acts, waits until every leaf reports what it should, and prints the results.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,61 +10,61 @@ use crate::lab::{Action, ActionError, Changes, Lab, ViewError};
 use super::file::{Demo, Expectations, Expected, Step, of_leaf};
 use super::table::Screen;
 
-/// What is expected must hold this long before it counts, so that a passing state is no success.
+/// Time for which expectations must hold, so that a transient state does not count as success.
 const HOLD: Duration = Duration::from_millis(150);
-/// The leaves of the watched entry that the tables show.
+/// The leaves of the watched entry that are shown in tables.
 const SHOWN: [&str; 3] = ["oper-state", "oper-reason", "oper-detail"];
 const ROOT: &str = "/k8s-services";
 
-/// Why a demo did not go as written.
+/// Why a demo failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// A leaf did not say what it should.
+    /// A leaf did not report what it should.
     #[error("{what}: not as expected within {} s\n{}", within.as_secs(), failures.join("\n"))]
     Unexpected {
-        /// The step.
+        /// Name of the step.
         what: String,
-        /// The bound.
+        /// The time limit.
         within: Duration,
-        /// A table of leaf, path, expected and got, and where the logs are.
+        /// A table of leaf, path, expected and actual value, and the paths of the logs.
         failures: Vec<String>,
     },
     /// An action failed.
     #[error("{what}")]
     Action {
-        /// The step.
+        /// Name of the step.
         what: String,
-        /// Why.
+        /// Why the action failed.
         #[source]
         source: Box<ActionError>,
     },
-    /// A leaf's state cannot be read.
+    /// The state of a leaf cannot be read.
     #[error("{leaf}'s state cannot be read")]
     View {
-        /// The leaf.
+        /// Name of the leaf.
         leaf: String,
-        /// Why.
+        /// Why the state cannot be read.
         #[source]
         source: ViewError,
     },
-    /// The output is gone.
+    /// The output cannot be written.
     #[error("cannot write the output")]
     Output(#[from] std::io::Error),
 }
 
-/// What a demo is played on.
+/// What a demo runs on.
 pub(crate) trait Stage {
-    /// Names of the leaves.
+    /// Returns the names of the leaves.
     fn leaves(&self) -> Vec<String>;
-    /// What stands at a path of a leaf's state.
+    /// Returns the value at a path of a leaf's state.
     fn read(&self, leaf: &str, path: &str) -> Result<Option<String>, ViewError>;
-    /// Tells when a leaf's state changes.
+    /// Returns notifications of changes in the leaves' state.
     fn changes(&self) -> Changes;
-    /// Does something.
+    /// Performs an action.
     async fn act(&self, action: &Action) -> Result<(), ActionError>;
-    /// What a command prints on a leaf's CLI.
+    /// Returns the output of a command on a leaf's CLI.
     async fn cli(&self, leaf: &str, command: &str) -> Result<String, ViewError>;
-    /// Log files of a leaf's applications.
+    /// Returns the log files of a leaf's applications.
     fn logs(&self, leaf: &str) -> Vec<PathBuf>;
 }
 
@@ -102,7 +102,7 @@ pub async fn run(lab: &Lab, demo: &Demo, out: &mut impl Write) -> Result<(), Dem
     play(lab, demo, Screen::stdout(), out).await
 }
 
-/// Plays a demo on any stage.
+/// Runs a demo on any stage.
 pub(crate) async fn play(
     stage: &impl Stage,
     demo: &Demo,
@@ -121,18 +121,18 @@ pub(crate) async fn play(
     Ok(())
 }
 
-/// Acts on a stage and waits for what it says.
+/// Performs actions on a stage and waits for their effect.
 pub(super) struct Runner<'a, S> {
     pub(super) stage: &'a S,
     pub(super) demo: &'a Demo,
     pub(super) screen: Screen,
 }
 
-/// How long each leaf took to say what it should.
+/// How long each leaf took to report what it should.
 pub(super) type Taken = BTreeMap<String, Duration>;
 
 impl<S: Stage> Runner<'_, S> {
-    /// What an operator would look at first.
+    /// Prints what an operator would look at first.
     pub(super) async fn show(&self, out: &mut impl Write) -> Result<(), DemoError> {
         for show in &self.demo.show {
             writeln!(out, "{}", self.screen.bold(&format!("{}# {}", show.leaf, show.command)))?;
@@ -170,7 +170,7 @@ impl<S: Stage> Runner<'_, S> {
         Ok(())
     }
 
-    /// Does all of it; returns when the last of it began, which is what times are counted from.
+    /// Performs all actions. Returns the start of the last one, from which times are counted.
     pub(super) async fn act(&self, what: &str, actions: &[Action], out: &mut impl Write) -> Result<Instant, DemoError> {
         let mut begun = Instant::now();
         for action in actions {
@@ -185,7 +185,7 @@ impl<S: Stage> Runner<'_, S> {
         Ok(begun)
     }
 
-    /// Waits until every expectation holds. Leaves whose expectations held `before` and never ceased to took no time.
+    /// Waits until every expectation holds. A leaf whose expectations held `before`, and throughout, took no time.
     pub(super) async fn until(
         &self,
         what: &str,
@@ -213,12 +213,12 @@ impl<S: Stage> Runner<'_, S> {
                 return Err(DemoError::Unexpected { what: what.to_owned(), within, failures });
             }
             let wake = settled.unwrap_or(within).min(within).saturating_sub(now);
-            // Either there is news, or it is time to look.
+            // Either there are changes, or it is time to look.
             let _ = tokio::time::timeout(wake, changes.changed()).await;
         }
     }
 
-    /// Per leaf whether all that is expected of it holds.
+    /// Returns for each leaf whether all its expectations hold.
     pub(super) fn met(&self, expectations: &Expectations) -> Result<BTreeMap<String, bool>, DemoError> {
         let mut met = BTreeMap::new();
         for leaf in &self.stage.leaves() {
@@ -232,7 +232,7 @@ impl<S: Stage> Runner<'_, S> {
         Ok(met)
     }
 
-    /// A line per expectation that does not hold, then the logs of its leaf.
+    /// Returns one line per expectation that does not hold, then the logs of the leaves concerned.
     fn failures(&self, expectations: &Expectations) -> Result<Vec<String>, DemoError> {
         let rows = self.mismatches(expectations)?;
         let mut logs = Vec::new();
@@ -246,7 +246,7 @@ impl<S: Stage> Runner<'_, S> {
         Ok(table.lines().map(str::to_owned).chain([watched]).chain(logs).collect())
     }
 
-    /// Leaf, path, what is expected there and what stands there, of each expectation that does not hold.
+    /// Returns leaf, path, expected and actual value of each expectation that does not hold.
     pub(super) fn mismatches(&self, expectations: &Expectations) -> Result<Vec<[String; 4]>, DemoError> {
         let mut rows = Vec::new();
         for leaf in &self.stage.leaves() {
@@ -261,7 +261,7 @@ impl<S: Stage> Runner<'_, S> {
         Ok(rows)
     }
 
-    /// What every leaf reports for the watched entry.
+    /// Returns a table of what every leaf reports for the watched entry.
     pub(super) fn state_table(&self, taken: &Taken) -> Result<String, DemoError> {
         let mut rows = Vec::new();
         for leaf in &self.stage.leaves() {
@@ -288,7 +288,7 @@ impl<S: Stage> Runner<'_, S> {
     }
 }
 
-/// The healthy state, with what one step changes in it.
+/// Returns the healthy state with the changes of one step.
 pub(super) fn merged(healthy: &Expectations, changes: &Expectations, leaves: Vec<String>) -> Expectations {
     let mut merged = Expectations::new();
     for leaf in leaves {
@@ -299,7 +299,7 @@ pub(super) fn merged(healthy: &Expectations, changes: &Expectations, leaves: Vec
     merged
 }
 
-/// Milliseconds below a second, else seconds.
+/// Formats a duration: milliseconds below a second, else seconds.
 fn spell(duration: Duration) -> String {
     if duration < Duration::from_secs(1) {
         format!("{} ms", duration.as_millis().max(1))

@@ -1,4 +1,4 @@
-//! A demo that goes on where a leaf does not say what it should, and gathers what was different.
+//! Runs a demo without stopping at differences, and collects them.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,36 +8,36 @@ use super::file::{Demo, Expectations, Step};
 use super::run::{DemoError, Runner, Stage, merged};
 use super::table::Screen;
 
-/// Something a leaf says otherwise than an emulated one.
+/// A difference between what a leaf reports and what an emulated leaf would.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// When: `start`, or the number of a step.
+    /// `start`, or the number of a step.
     pub step: String,
-    /// The leaf.
+    /// Name of the leaf.
     pub leaf: String,
-    /// Where, relative to what the demo watches.
+    /// Path, relative to what the demo watches.
     pub path: String,
-    /// What an emulated leaf says.
+    /// What an emulated leaf reports.
     pub emulated: String,
-    /// What this one said.
+    /// What this leaf reported.
     pub device: String,
 }
 
-/// What a demo on other leaves came to.
+/// Result of a demo on other leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// Steps of which every leaf said what an emulated one says.
+    /// Steps in which every leaf reported the same as an emulated one.
     pub same: Vec<usize>,
-    /// Steps that could not be done, and why.
+    /// Steps that could not be performed, and why.
     pub skipped: Vec<(usize, String)>,
-    /// What was different, each once.
+    /// The differences, without duplicates.
     pub differences: Vec<Difference>,
 }
 
-/// Plays the steps of these numbers, or all where none is given.
+/// Runs the steps with these numbers, or all if `steps` is empty.
 ///
 /// # Errors
-/// The output is gone, or a leaf's state cannot be read. A difference is no error.
+/// Returns an error if the output cannot be written or a leaf's state cannot be read. A difference is not an error.
 pub(crate) async fn survey(
     stage: &impl Stage,
     demo: Demo,
@@ -68,7 +68,8 @@ impl<S: Stage> Surveyor<'_, S> {
         Runner { stage: self.stage, demo: &self.demo, screen: self.screen }
     }
 
-    /// Waits for the healthy state; what is different in it is not waited for again.
+    /// Waits for the healthy state. Differences in it are removed from the expectations, so that nothing waits for them
+    /// again.
     async fn start(&mut self, out: &mut impl Write) -> Result<(), DemoError> {
         let mut healthy = merged(&self.demo.healthy, &Expectations::new(), self.stage.leaves());
         let within = self.demo.start_within;
@@ -121,7 +122,7 @@ impl<S: Stage> Surveyor<'_, S> {
         Ok(())
     }
 
-    /// Heals as far as that can be done: of a step that was not done in whole, some of it cannot.
+    /// Heals as much as possible: if a step was performed only in part, some of its healing fails.
     async fn heal(&mut self, name: &str, step: &Step, out: &mut impl Write) -> Result<(), DemoError> {
         let begun = Instant::now();
         for action in &step.heal {
@@ -139,7 +140,7 @@ impl<S: Stage> Surveyor<'_, S> {
         self.note(different, out)
     }
 
-    /// What is different, where waiting was in vain.
+    /// Returns the differences if a wait failed.
     fn differences(
         &self,
         step: &str,
@@ -164,7 +165,7 @@ impl<S: Stage> Surveyor<'_, S> {
         }
     }
 
-    /// Prints differences, and keeps those that are new.
+    /// Prints differences, and records new ones.
     fn note(&mut self, different: Vec<Difference>, out: &mut impl Write) -> Result<(), DemoError> {
         if different.is_empty() {
             return Ok(());

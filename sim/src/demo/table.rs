@@ -1,21 +1,21 @@
-//! Tables for people: aligned, no wider than the terminal, plain where there is none.
+//! Formats tables for people: aligned, no wider than the terminal, and plain if the output is not a terminal.
 
-/// What is put on a terminal, and how wide it is.
+/// Properties of the output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Screen {
-    /// Columns; text beyond is shortened.
+    /// Width in columns; longer text is shortened.
     pub(crate) width: usize,
-    /// Colours and bold are understood.
+    /// Whether colours and bold are supported.
     pub(crate) colours: bool,
 }
 
-/// Width where nobody says.
+/// Default width.
 const WIDTH: usize = 160;
-/// The least a last column gets.
+/// Minimum width of the last column.
 const LEAST: usize = 20;
 
 impl Screen {
-    /// Standard output.
+    /// Returns the properties of standard output.
     pub(crate) fn stdout() -> Self {
         use std::io::IsTerminal;
         let terminal = std::io::stdout().is_terminal();
@@ -24,12 +24,12 @@ impl Screen {
         Self { width: columns.unwrap_or(WIDTH), colours }
     }
 
-    /// Emphasized text.
+    /// Returns emphasized text.
     pub(crate) fn bold(self, text: &str) -> String {
         if self.colours { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// The word of a state in its colour.
+    /// Returns a state in its colour.
     pub(crate) fn state(self, padded: &str) -> String {
         let colour = match padded.trim() {
             "up" => "32",
@@ -41,7 +41,7 @@ impl Screen {
         if self.colours { format!("\x1b[{colour}m{padded}\x1b[0m") } else { padded.to_owned() }
     }
 
-    /// Rows under headings, each column as wide as its widest cell; the last takes what is left.
+    /// Formats rows below headings. Each column is as wide as its widest cell; the last one gets the remaining width.
     pub(crate) fn table(self, indent: usize, headings: &[&str], rows: &[Vec<String>]) -> String {
         let widths: Vec<usize> = (0..headings.len())
             .map(|column| {
@@ -72,7 +72,7 @@ impl Screen {
     }
 }
 
-/// The text, or as much of it as fits with dots at its end.
+/// Returns the text, or its beginning with dots at the end if it does not fit.
 fn shorten(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! The runner on a stage without leaves: what it waits for, what it prints, how it fails.
+//! Tests of the runner on a stage without real leaves: what it waits for, what it prints, and how it fails.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use super::file::Demo;
 use super::run::{DemoError, Stage, play};
 use super::table::Screen;
 
-/// Leaves whose state is a map; an action writes what its manifest's name says: `leaf1 oper-state down`.
+/// Leaves whose state is a map. An action writes what the name of its manifest says: `leaf1 oper-state down`.
 struct Puppets {
     state: Mutex<BTreeMap<(String, String), String>>,
     changed: watch::Sender<u64>,
