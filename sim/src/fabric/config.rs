@@ -1,4 +1,4 @@
-//! What a fabric is made of, as a lab file writes it: switches, network instances, and the nodes plugged into them.
+//! Configuration of a fabric, as written in a lab file: switches, network instances, and attached nodes.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -28,10 +28,11 @@ pub struct FabricConfig {
     /// Clusters by name.
     #[serde(default)]
     pub clusters: BTreeMap<String, ClusterConfig>,
-    /// Hosts that never speak: they cost a MAC route each.
+    /// Hosts that send nothing by themselves. Each costs a MAC route.
     #[serde(default)]
     pub clients: BTreeMap<String, ClientConfig>,
-    /// Which leaf's routes came first, where EVPN and BGP tie and both orders are stable. Others follow by name.
+    /// Leaves in the order in which their routes came first, if EVPN and BGP tie and either order is stable. Other
+    /// leaves follow by name.
     #[serde(default)]
     pub convergence_order: Vec<String>,
 }
@@ -54,7 +55,7 @@ pub struct LeafConfig {
     /// Underlay AS number.
     #[serde(rename = "as", default)]
     pub autonomous_system: u32,
-    /// Addresses of `system0.0`; the first IPv4 one is the VTEP and the router id.
+    /// Addresses of `system0.0`. The first IPv4 address is the VTEP and the router id.
     pub system: Vec<IpAddr>,
     /// Address on the management network.
     #[serde(default)]
@@ -70,7 +71,7 @@ pub struct LeafConfig {
 pub struct Uplink {
     /// The spine.
     pub spine: String,
-    /// The spine's address: link-local where the link is unnumbered.
+    /// Address of the spine; link-local if the link is unnumbered.
     pub peer: IpAddr,
     /// The leaf's own address on a numbered link.
     #[serde(default)]
@@ -78,7 +79,7 @@ pub struct Uplink {
 }
 
 impl Uplink {
-    /// `peer-address` of the spine; a link-local one is known by its interface.
+    /// Returns the `peer-address` of the spine. A link-local address is qualified by its interface.
     pub(crate) fn peer_name(&self, interface: &str) -> String {
         match self.address {
             Some(_) => self.peer.to_string(),
@@ -91,24 +92,24 @@ impl Uplink {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct NetworkInstanceConfig {
-    /// The number the NDK names it by.
+    /// Number of the network instance in the NDK.
     pub id: u32,
-    /// `ip-vrf` unless said otherwise.
+    /// Type of the network instance; `ip-vrf` by default.
     #[serde(default, rename = "type")]
     pub kind: KindName,
-    /// Leaves that have it; `None`: all.
+    /// Leaves that have it; all if empty.
     #[serde(default)]
     pub leaves: Vec<String>,
-    /// Its VNI and EVI; `id` by default.
+    /// VNI and EVI; `id` by default.
     #[serde(default)]
     pub vni: Option<u32>,
     /// IRB or routed subinterfaces by name.
     #[serde(default)]
     pub subinterfaces: BTreeMap<String, SubinterfaceConfig>,
-    /// Type-5 routes to and from the other leaves.
+    /// Configuration of type-5 routes to and from the other leaves.
     #[serde(default)]
     pub evpn: Option<EvpnConfig>,
-    /// BGP towards nodes.
+    /// Configuration of BGP towards nodes.
     #[serde(default)]
     pub bgp: Option<BgpConfig>,
 }
@@ -140,24 +141,24 @@ impl From<KindName> for NetworkInstanceKind {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SubinterfaceConfig {
-    /// `id` of its routes: the subinterface index.
+    /// Index of the subinterface, which is also the `id` of its routes.
     pub index: u32,
-    /// Own addresses with their subnets, the same on each leaf.
+    /// Addresses of the subinterface with their subnets, the same on each leaf.
     #[serde(default)]
     pub addresses: Vec<IpNet>,
-    /// Addresses that one leaf alone has, as on a loopback.
+    /// Addresses that only one leaf has, as on a loopback.
     #[serde(default)]
     pub leaf_addresses: BTreeMap<String, Vec<IpNet>>,
-    /// Leaves that have it; `None`: all that have the network instance.
+    /// Leaves that have it; all leaves with the network instance if empty.
     #[serde(default)]
     pub leaves: Vec<String>,
-    /// The `mac-vrf` that an IRB is in.
+    /// The `mac-vrf` of an IRB.
     #[serde(default)]
     pub bridge: Option<String>,
 }
 
 impl SubinterfaceConfig {
-    /// Its addresses on one leaf.
+    /// Returns its addresses on one leaf.
     pub(crate) fn addresses_on(&self, leaf: &str) -> impl Iterator<Item = &IpNet> {
         self.addresses.iter().chain(self.leaf_addresses.get(leaf).into_iter().flatten())
     }
@@ -167,24 +168,24 @@ impl SubinterfaceConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct EvpnConfig {
-    /// `export-rt`; also imported.
+    /// `export-rt`, which is also imported.
     pub route_target: String,
-    /// Further route targets imported.
+    /// Other route targets to import.
     #[serde(default)]
     pub import: Vec<String>,
-    /// `ecmp`: next-hops per route.
+    /// `ecmp`: maximum number of next-hops per route.
     #[serde(default = "one")]
     pub ecmp: usize,
     /// Preference of EVPN routes.
     #[serde(default = "bgp_preference")]
     pub preference: u8,
-    /// What an import policy of the EVPN sessions drops.
+    /// Prefixes dropped by an import policy of the EVPN sessions.
     #[serde(default)]
     pub import_reject: Option<ImportReject>,
 }
 
 impl EvpnConfig {
-    /// Whether a leaf drops a prefix that others advertise.
+    /// Returns whether a leaf drops a prefix that others advertise.
     pub(crate) fn rejects(&self, leaf: &str, prefix: &IpNet) -> bool {
         self.import_reject.as_ref().is_some_and(|reject| {
             listed(&reject.leaves, leaf) && reject.prefixes.iter().any(|net| net.contains(prefix))
@@ -196,9 +197,9 @@ impl EvpnConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ImportReject {
-    /// The prefixes, with everything inside them.
+    /// The prefixes, and all prefixes inside them.
     pub prefixes: Vec<IpNet>,
-    /// Leaves with such a policy; `None`: all.
+    /// Leaves with this policy; all if empty.
     #[serde(default)]
     pub leaves: Vec<String>,
 }
@@ -213,7 +214,7 @@ pub struct BgpConfig {
     /// `router-id`
     #[serde(default)]
     pub router_id: Option<IpAddr>,
-    /// Leaves that have others.
+    /// Leaves with their own AS number and router id.
     #[serde(default)]
     pub leaves: BTreeMap<String, BgpLeafConfig>,
     /// `peer-group` of the nodes.
@@ -230,18 +231,18 @@ pub struct BgpConfig {
     /// Whether paths of different neighbor AS numbers may share a route.
     #[serde(default = "yes")]
     pub allow_multiple_as: bool,
-    /// Nodes are accepted as dynamic neighbors: no neighbor stays when the session ends.
+    /// Whether nodes are dynamic neighbors: a neighbor disappears when its session ends.
     #[serde(default)]
     pub dynamic_neighbors: bool,
-    /// Sessions run across the fabric (loopback to node) rather than over the directly connected subnet.
+    /// Whether sessions run across the fabric (loopback to node) instead of the directly connected subnet.
     #[serde(default)]
     pub multihop: bool,
-    /// BFD guards the sessions.
+    /// Whether BFD guards the sessions.
     #[serde(default)]
     pub bfd: bool,
 }
 
-/// What one leaf has of its own in BGP.
+/// BGP settings of a single leaf.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct BgpLeafConfig {
@@ -253,18 +254,18 @@ pub struct BgpLeafConfig {
 }
 
 impl BgpConfig {
-    /// A leaf's AS number.
+    /// Returns the AS number of a leaf.
     pub(crate) fn as_of(&self, leaf: &str) -> u32 {
         self.leaves.get(leaf).map_or(self.autonomous_system, |own| own.autonomous_system)
     }
 
-    /// A leaf's router id.
+    /// Returns the router id of a leaf.
     pub(crate) fn router_id_of(&self, leaf: &str) -> Option<IpAddr> {
         self.leaves.get(leaf).map(|own| own.router_id).or(self.router_id)
     }
 }
 
-/// A cluster as the fabric sees it.
+/// A cluster as attached to the fabric.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ClusterConfig {
@@ -273,31 +274,31 @@ pub struct ClusterConfig {
     /// AS number of its speakers.
     #[serde(rename = "as")]
     pub autonomous_system: u32,
-    /// What announces its VIPs.
+    /// The speaker that announces its VIPs.
     pub speaker: Speaker,
-    /// Settings of the speaker that no Kubernetes object shows.
+    /// Settings of the speaker that are not in any Kubernetes object.
     #[serde(default)]
     pub speaker_flags: SpeakerFlags,
-    /// A second speaker on every node, which announces the node's pods and no service.
+    /// A second speaker on every node, which announces the node's pods and no services.
     #[serde(default)]
     pub pod_network: Option<PodNetwork>,
     /// Nodes by name.
     pub nodes: BTreeMap<String, NodeConfig>,
 }
 
-/// A network plugin that speaks BGP from the nodes' `addresses` and announces `spec.podCIDRs`, beside a speaker that
-/// speaks from their `loopbacks`.
+/// A network plugin that speaks BGP from the nodes' `addresses` and announces `spec.podCIDRs`, next to a speaker that
+/// uses the nodes' `loopbacks`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PodNetwork {
-    /// Its AS number.
+    /// AS number of the plugin.
     #[serde(rename = "as")]
     pub autonomous_system: u32,
-    /// The `peer-group` it is in on the leaves.
+    /// `peer-group` of the plugin on the leaves.
     pub group: String,
 }
 
-/// What announces VIPs in a cluster.
+/// The software that announces VIPs in a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Speaker {
@@ -311,11 +312,11 @@ pub enum Speaker {
     KubeRouter,
     /// kube-vip.
     KubeVip,
-    /// A speaker that announces where a usable endpoint is, and looks at nothing else.
+    /// A speaker that announces where a usable endpoint is, and ignores everything else.
     Generic,
 }
 
-/// Command line flags and the like.
+/// Command line flags and similar settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct SpeakerFlags {
@@ -325,7 +326,7 @@ pub struct SpeakerFlags {
     pub ignore_exclude_label: bool,
     /// Cilium `enable-no-service-endpoints-routable`.
     pub no_endpoints_routable: bool,
-    /// kube-vip `vip_arp`: one node answers for an address; otherwise all announce it by BGP.
+    /// kube-vip `vip_arp`: one node answers for an address. Otherwise all nodes announce it by BGP.
     pub kube_vip_arp: bool,
 }
 
@@ -340,45 +341,45 @@ impl Default for SpeakerFlags {
     }
 }
 
-/// A node's attachment.
+/// How a node is attached to the fabric.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct NodeConfig {
-    /// Leaves it is plugged into.
+    /// Leaves to which the node is connected.
     pub leaves: Vec<String>,
-    /// Addresses on the fabric, both families.
+    /// Addresses on the fabric, of both families.
     pub addresses: Vec<IpAddr>,
-    /// Addresses it speaks BGP from, where they are not the above: reached through static routes on its leaves.
+    /// Addresses from which it speaks BGP, if not `addresses`. The leaves reach them by static routes.
     #[serde(default)]
     pub loopbacks: Vec<IpAddr>,
-    /// Leaves that have it as a configured neighbor; none = the leaves it is plugged into.
+    /// Leaves that have it as a configured neighbor; if empty, the leaves to which it is connected.
     #[serde(default)]
     pub peers: Vec<String>,
-    /// Ports it is plugged into, by leaf; the first free one by default.
+    /// Port on each leaf; the first free one by default.
     #[serde(default)]
     pub ports: BTreeMap<String, String>,
-    /// Its MAC; by default one made of its name.
+    /// MAC address; derived from the name by default.
     #[serde(default)]
     pub mac: Option<String>,
 }
 
 impl NodeConfig {
-    /// The addresses it speaks BGP from.
+    /// Returns the addresses from which it speaks BGP.
     pub(crate) fn speaking_addresses(&self) -> &[IpAddr] {
         if self.loopbacks.is_empty() { &self.addresses } else { &self.loopbacks }
     }
 
-    /// The leaves that have it as a configured neighbor.
+    /// Returns the leaves that have it as a configured neighbor.
     pub(crate) fn peers(&self) -> &[String] {
         if self.peers.is_empty() { &self.leaves } else { &self.peers }
     }
 }
 
-/// A host without routes of its own.
+/// A host that announces no routes.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ClientConfig {
-    /// The leaf it is plugged into.
+    /// Leaf to which the host is connected.
     pub leaf: String,
 }
 
@@ -395,7 +396,7 @@ fn bgp_preference() -> u8 {
 }
 
 impl FabricConfig {
-    /// Every name that refers to another must exist.
+    /// Checks that all names refer to something that exists.
     pub(crate) fn validate(&self) -> Result<(), FabricError> {
         for (name, leaf) in &self.leaves {
             if !leaf.system.iter().any(IpAddr::is_ipv4) {
@@ -431,17 +432,17 @@ impl FabricConfig {
         self.known_leaves(&self.convergence_order)
     }
 
-    /// Each of these leaves must exist.
+    /// Checks that all these leaves exist.
     fn known_leaves(&self, names: &[String]) -> Result<(), FabricError> {
         names.iter().try_for_each(|name| known(&self.leaves, "leaf", name))
     }
 
-    /// Whether a leaf has a network instance.
+    /// Returns whether a leaf has a network instance.
     pub(crate) fn has_instance(&self, leaf: &str, instance: &str) -> bool {
         self.network_instances.get(instance).is_some_and(|config| listed(&config.leaves, leaf))
     }
 
-    /// The subinterfaces of a network instance on one leaf.
+    /// Returns the subinterfaces of a network instance on one leaf.
     pub(crate) fn subinterfaces<'a>(
         &'a self,
         leaf: &'a str,
@@ -454,19 +455,19 @@ impl FabricConfig {
             .filter(move |(_, subinterface)| listed(&subinterface.leaves, leaf))
     }
 
-    /// A leaf's VTEP address.
+    /// Returns the VTEP address of a leaf.
     pub(crate) fn vtep(&self, leaf: &str) -> IpAddr {
         let system = self.leaves.get(leaf).and_then(|config| config.system.iter().find(|address| address.is_ipv4()));
         *system.expect("validated: every leaf has an IPv4 system address")
     }
 
-    /// Leaves in the order their routes came up.
+    /// Returns the leaves in the order in which their routes came up.
     pub(crate) fn converged(&self) -> impl Iterator<Item = &String> {
         let rest = self.leaves.keys().filter(|leaf| !self.convergence_order.contains(leaf));
         self.convergence_order.iter().chain(rest)
     }
 
-    /// All nodes with their cluster.
+    /// Returns all nodes with their cluster.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (&String, &ClusterConfig, &String, &NodeConfig)> {
         self.clusters
             .iter()
@@ -474,12 +475,12 @@ impl FabricConfig {
     }
 }
 
-/// An empty list means everyone.
+/// Returns whether a list contains a name. An empty list contains every name.
 fn listed(names: &[String], name: &str) -> bool {
     names.is_empty() || names.iter().any(|listed| listed == name)
 }
 
-/// A reference must be to something that is there.
+/// Checks that a name is in a map.
 pub(crate) fn known<T>(map: &BTreeMap<String, T>, what: &'static str, name: &str) -> Result<(), FabricError> {
     if map.contains_key(name) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Why a BGP session is down, and how its leaf words it.
+//! Reasons for which a BGP session is down, and the words that its leaf uses for them.
 
 use crate::tables::BgpNotification;
 
@@ -7,32 +7,32 @@ use super::{Fabric, Lever, NodeKey};
 /// What keeps a session down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing gets there: the hold timer runs out.
+    /// Packets do not arrive: the hold timer expires.
     Unreachable,
-    /// Packets get there, keepalives do not: the hold timer runs out.
+    /// Packets arrive but keepalives do not: the hold timer expires.
     HoldTimer,
-    /// BFD gave the session up.
+    /// BFD ended the session.
     Bfd,
-    /// The neighbor is disabled here.
+    /// The neighbor is disabled on the leaf.
     AdminDisabled,
     /// The node is in another autonomous system than configured.
     AsMismatch,
     /// The node's speaker shut the session down.
     PeerShutdown,
-    /// The node announces more than it may.
+    /// The node announces more prefixes than allowed.
     PrefixLimit,
-    /// Two speakers on one address.
+    /// Two speakers use one address.
     Collision,
-    /// The node's speaker ended the session in these words.
+    /// The node's speaker ended the session with this NOTIFICATION.
     Notification { code: String, subcode: String },
-    /// Nobody answers at the node's end.
+    /// Nobody answers on the node.
     Silent,
-    /// The speaker restarts and asked for its routes to be kept.
+    /// The speaker restarts and asked the leaf to keep its routes.
     Restarting,
 }
 
 impl Fault {
-    /// `session-state`
+    /// Returns the `session-state`.
     pub(crate) fn state(&self) -> &'static str {
         match self {
             Self::Unreachable => "connect",
@@ -41,7 +41,7 @@ impl Fault {
         }
     }
 
-    /// `last-event`
+    /// Returns the `last-event`.
     pub(crate) fn event(&self) -> &'static str {
         match self {
             Self::Unreachable | Self::HoldTimer => "holdTime",
@@ -56,7 +56,7 @@ impl Fault {
         }
     }
 
-    /// The NOTIFICATION that the leaf sent.
+    /// Returns the NOTIFICATION that the leaf sent.
     pub(crate) fn sent(&self, at: &str) -> Option<BgpNotification> {
         let (code, subcode) = match self {
             Self::Unreachable | Self::HoldTimer => ("Hold Timer Error", None),
@@ -71,7 +71,7 @@ impl Fault {
         Some(notification(code, subcode, at))
     }
 
-    /// The NOTIFICATION that the leaf received.
+    /// Returns the NOTIFICATION that the leaf received.
     pub(crate) fn received(&self, at: &str) -> Option<BgpNotification> {
         match self {
             Self::PeerShutdown => Some(notification("Cease", Some("Administrative Shutdown"), at)),
@@ -86,7 +86,8 @@ fn notification(code: &str, subcode: Option<&str>, at: &str) -> BgpNotification 
 }
 
 impl Fabric {
-    /// What the levers pulled do to the session of a node's speaker with a leaf; the surest of several.
+    /// Returns what the pulled levers do to the session between a node's speaker and a leaf. If there are several
+    /// faults, the one of highest rank wins.
     pub(super) fn pulled_fault(&self, key: &NodeKey, on: &str) -> Option<Fault> {
         let here = |leaf: &Option<String>| leaf.as_deref().is_none_or(|leaf| leaf == on);
         let fault = |lever: &Lever| match lever {

@@ -1,4 +1,4 @@
-//! VIPs announced by ARP: who answers, and what leaves hold of it.
+//! Tests of VIPs announced by ARP: which node answers, and what leaves learn.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::*;
 
 const VIP: &str = "10.20.0.100";
 
-/// Two leaves with one bridged subnet, three nodes, no BGP towards them.
+/// Returns two leaves with one bridged subnet, and three nodes without BGP.
 fn fabric(speaker: &str) -> Fabric {
     let config = json!({
         "overlay-as": 64321,
@@ -40,7 +40,7 @@ fn fabric(speaker: &str) -> Fabric {
     fabric
 }
 
-/// A service with endpoints on these nodes, and what each speaker needs to announce it by ARP.
+/// Returns a service with endpoints on these nodes, and the objects by which each speaker announces it by ARP.
 fn objects(endpoints: &[&str], annotations: Value) -> Vec<Value> {
     let endpoints: Vec<Value> =
         endpoints.iter().map(|node| json!({ "nodeName": node, "conditions": { "ready": true } })).collect();
@@ -65,7 +65,7 @@ fn objects(endpoints: &[&str], annotations: Value) -> Vec<Value> {
     ]
 }
 
-/// The MAC that a leaf has for the VIP, and whether EVPN brought it.
+/// Returns the MAC address that a leaf has for the VIP, and whether EVPN advertised it.
 fn entry(fabric: &Fabric, leaf: &str) -> Option<(String, bool)> {
     let tables = fabric.tables(leaf).expect("a leaf");
     let neighbors = &tables.interfaces["irb0"].subinterfaces[&1].neighbors;

@@ -1,4 +1,4 @@
-//! What can go wrong in a fabric, as values: pulling one breaks something, releasing it heals exactly that.
+//! Levers: things that can go wrong in a fabric. Pulling a lever breaks something, releasing it heals exactly that.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::config::{ClusterConfig, FabricConfig, NodeConfig, known};
 use super::{FabricError, NodeKey};
 
-/// One thing that is broken, or changed. Nodes are named `node` or, where two clusters share a name, `cluster/node`.
+/// Something that is broken or changed. Nodes are named `node`, or `cluster/node` if two clusters share a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub enum Lever {
@@ -21,7 +21,7 @@ pub enum Lever {
         /// The node.
         node: String,
     },
-    /// BFD says the path is gone; BGP follows.
+    /// BFD declares the path down, and BGP follows.
     BfdDown {
         /// The node.
         node: String,
@@ -31,12 +31,12 @@ pub enum Lever {
         /// The node.
         node: String,
     },
-    /// The node hangs, or is off behind a switch of its own: its port stays up, and it answers nothing.
+    /// The node hangs, or is disconnected behind a switch of its own: its port stays up, but it answers nothing.
     NodeHung {
         /// The node.
         node: String,
     },
-    /// The node's speaker process is gone: its sessions end, its address stays.
+    /// The node's speaker process is gone: its sessions end, but its address stays.
     SpeakerDead {
         /// The node.
         node: String,
@@ -49,7 +49,7 @@ pub enum Lever {
         /// The node.
         node: String,
     },
-    /// The node's speaker does not answer: nothing is refused, nothing comes.
+    /// The node's speaker does not answer: it neither refuses nor accepts connections.
     SpeakerSilent {
         /// The node.
         node: String,
@@ -62,7 +62,7 @@ pub enum Lever {
         /// The node.
         node: String,
     },
-    /// The node announces more prefixes than the leaf takes.
+    /// The node announces more prefixes than the leaf accepts.
     PrefixLimit {
         /// Only on this leaf.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,12 +70,12 @@ pub enum Lever {
         /// The node.
         node: String,
     },
-    /// Two speakers on the node's address throw each other's sessions out.
+    /// Two speakers on the node's address terminate each other's sessions.
     Collision {
         /// The node.
         node: String,
     },
-    /// The node's speaker ends its sessions with these words.
+    /// The node's speaker ends its sessions with this NOTIFICATION.
     Notification {
         /// The node.
         node: String,
@@ -96,7 +96,7 @@ pub enum Lever {
         /// The node.
         node: String,
     },
-    /// The cable was cut a moment ago: the port and its MACs are gone, ARP and ND entries are still there.
+    /// The cable was cut a moment ago: the port and its MACs are gone, but ARP and ND entries are still there.
     Cable {
         /// Only the cable to this leaf.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,31 +104,31 @@ pub enum Lever {
         /// The node.
         node: String,
     },
-    /// The node announces with a longer AS path than others.
+    /// The node announces with a longer AS path than the others.
     AsPathLonger {
         /// The node.
         node: String,
     },
-    /// The leaf's own AS number is in the path of what the node announces.
+    /// The leaf's own AS number is in the AS path of the node's announcements.
     AsLoop {
         /// The node.
         node: String,
     },
-    /// What the node announces has a next-hop that leads nowhere.
+    /// The next-hop of the node's announcements is unreachable.
     NextHopUnresolved {
         /// The node.
         node: String,
     },
-    /// What the node announces is held back by route flap damping.
+    /// The node's announcements are suppressed by route flap damping.
     Damped {
         /// The node.
         node: String,
     },
-    /// BGP takes fewer paths into a route; EVPN is not limited.
+    /// BGP uses fewer paths per route; EVPN is not limited.
     Multipath {
         /// The leaf.
         leaf: String,
-        /// Paths per route.
+        /// Maximum number of paths per route.
         limit: usize,
     },
     /// A route is kept out of the forwarding hardware.
@@ -138,50 +138,50 @@ pub enum Lever {
         /// The route.
         prefix: IpNet,
     },
-    /// Programming of a route failed once and succeeded later: the failure still shows. On a lab it fails for a few seconds
-    /// first.
+    /// Programming of a route failed once and succeeded later; the failure is still shown. In a lab, it fails for a few
+    /// seconds first.
     FibRecovered {
         /// The leaf.
         leaf: String,
         /// The route.
         prefix: IpNet,
     },
-    /// The node is plugged into another leaf.
+    /// The node is connected to another leaf.
     NodeMoved {
         /// The node.
         node: String,
         /// Its new leaf.
         leaf: String,
     },
-    /// The forwarding hardware does not take a route.
+    /// The forwarding hardware rejects a route.
     FibFailed {
         /// The leaf.
         leaf: String,
         /// The route.
         prefix: IpNet,
     },
-    /// Programming of a route hangs.
+    /// Programming of a route does not finish.
     FibPending {
         /// The leaf.
         leaf: String,
         /// The route.
         prefix: IpNet,
     },
-    /// An import policy drops a prefix nodes announce.
+    /// An import policy drops a prefix that nodes announce.
     PolicyReject {
         /// The leaf.
         leaf: String,
         /// The prefix.
         prefix: IpNet,
     },
-    /// Multipath is limited, for BGP and EVPN.
+    /// Multipath is limited for BGP and EVPN.
     EcmpLimit {
         /// The leaf.
         leaf: String,
-        /// Next-hops per route.
+        /// Maximum number of next-hops per route.
         limit: usize,
     },
-    /// A static route somebody configured.
+    /// Somebody configured a static route.
     StaticRoute {
         /// The leaf.
         leaf: String,
@@ -189,10 +189,10 @@ pub enum Lever {
         network_instance: String,
         /// The prefix.
         prefix: IpNet,
-        /// Where it points.
+        /// Next-hop of the route.
         next_hop: IpAddr,
     },
-    /// BGP paths from somebody who is no node.
+    /// A BGP neighbor that is not a node announces a prefix.
     ForeignRoute {
         /// The leaf.
         leaf: String,
@@ -200,43 +200,43 @@ pub enum Lever {
         network_instance: String,
         /// The prefix.
         prefix: IpNet,
-        /// The path's next-hop.
+        /// Next-hop of the path.
         next_hop: IpAddr,
     },
-    /// A speaker announces what it should not.
+    /// A speaker announces a prefix that it should not.
     Announced {
         /// The node.
         node: String,
         /// The prefix.
         prefix: IpNet,
     },
-    /// A speaker keeps back what it should announce.
+    /// A speaker does not announce a prefix that it should.
     Withheld {
         /// The node.
         node: String,
         /// The prefix.
         prefix: IpNet,
     },
-    /// A leaf does not advertise a prefix (or anything) in EVPN.
+    /// A leaf does not advertise a prefix, or anything, in EVPN.
     EvpnWithdrawn {
         /// The leaf.
         leaf: String,
-        /// The prefix; all without.
+        /// The prefix; all prefixes if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         prefix: Option<IpNet>,
     },
-    /// A leaf has lost its overlay sessions: it neither sends nor receives EVPN.
+    /// A leaf has lost its overlay sessions: it neither sends nor receives EVPN routes.
     OverlayDown {
         /// The leaf.
         leaf: String,
     },
-    /// A prefix that nodes announce is imported into another network instance.
+    /// A prefix announced by nodes is imported into another network instance.
     Leaked {
         /// The leaf.
         leaf: String,
         /// The prefix.
         prefix: IpNet,
-        /// Where it ends up.
+        /// The network instance into which it is imported.
         network_instance: String,
     },
     /// A leaf has kept the ARP or ND entry of an earlier holder of an address.
@@ -252,7 +252,7 @@ pub enum Lever {
     DuplicateAddress {
         /// The VIP.
         address: IpAddr,
-        /// The node that should not.
+        /// The node that should not answer.
         node: String,
     },
     /// A network instance is not configured on a leaf.
@@ -265,12 +265,12 @@ pub enum Lever {
 }
 
 impl Lever {
-    /// In the words it is pulled with: `session-down leaf=leaf1 node=cluster1`.
+    /// Returns the words with which it is pulled: `session-down leaf=leaf1 node=cluster1`.
     pub fn summary(&self) -> String {
         spell(self)
     }
 
-    /// What must be there for it to break anything, and a lab that has it.
+    /// Returns what the lever needs to break anything, and a lab that has it.
     pub fn needs(&self) -> &'static str {
         match self {
             Self::AsPathLonger { .. } => {
@@ -307,7 +307,7 @@ impl Lever {
         }
     }
 
-    /// The names in it must be those of the fabric.
+    /// Checks that its names exist in the fabric.
     pub(crate) fn validate(&self, config: &FabricConfig) -> Result<(), FabricError> {
         if let Some(leaf) = self.leaf() {
             known(&config.leaves, "leaf", leaf)?;
@@ -328,7 +328,7 @@ impl Lever {
         }
     }
 
-    /// A lever on a session that does not exist breaks nothing.
+    /// Checks that the lever acts on sessions or cables that exist.
     fn breaks_something(
         &self,
         node: &str,
@@ -465,18 +465,18 @@ impl Lever {
         }
     }
 
-    /// Whether it is about this node.
+    /// Returns whether the lever concerns this node.
     pub(crate) fn concerns(&self, key: &NodeKey) -> bool {
         self.node().is_some_and(|node| names(node, &key.cluster, &key.node))
     }
 }
 
-/// Whether `name`, plain or with its cluster, names this node.
+/// Returns whether `name`, with or without its cluster, names this node.
 pub(super) fn names(name: &str, cluster: &str, node: &str) -> bool {
     name == node || name.split_once('/').is_some_and(|(first, second)| first == cluster && second == node)
 }
 
-/// A value of an enumeration in its own words: `session-down leaf=leaf1 node=cluster1`.
+/// Formats a value of an enumeration: `session-down leaf=leaf1 node=cluster1`.
 pub(crate) fn spell(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(word)) => word,

@@ -1,9 +1,10 @@
-//! A pure model of a leaf-spine fabric with Kubernetes nodes on it: topology, configuration and the clusters' objects in,
-//! every leaf's routes, neighbors and BFD sessions out. It has no clock and no I/O: the same inputs give the same tables.
+//! A pure model of a leaf-spine fabric with Kubernetes nodes. It computes every leaf's routes, neighbors and BFD
+//! sessions from topology, configuration and the clusters' objects. It has no clock and no I/O: the same inputs produce
+//! the same tables.
 //!
-//! What is modelled is what decides where a VIP's traffic goes: who speaks BGP to whom (`session`), what speakers
-//! announce (`speaker`), which paths a leaf selects and passes on in EVPN (`routing`), and the underlay that
-//! carries the tunnels (`underlay`). Things break by pulling a [`Lever`] and heal by releasing it.
+//! It models what decides where a VIP's traffic goes: which sessions exist (`session`), what speakers announce
+//! (`speaker`), which paths a leaf selects and advertises in EVPN (`routing`), and the underlay of the tunnels
+//! (`underlay`). A [`Lever`] breaks something when it is pulled, and heals it when it is released.
 
 mod config;
 mod fault;
@@ -37,26 +38,26 @@ use crate::tables::Tables;
 
 use session::{History, SessionKey};
 
-/// What is wrong with a fabric's description, or with something asked of it.
+/// What is wrong with the configuration of a fabric, or with a request.
 #[derive(Debug, thiserror::Error)]
 pub enum FabricError {
-    /// A name that refers to nothing.
+    /// A name is unknown.
     #[error("there is no {what} '{name}' in this fabric (known: {known})")]
     Unknown {
-        /// What kind of thing.
+        /// Kind of the named thing.
         what: &'static str,
-        /// The name.
+        /// The unknown name.
         name: String,
-        /// The names there are.
+        /// The known names.
         known: String,
     },
-    /// A node name two clusters share.
+    /// A node name is shared by two clusters.
     #[error("several clusters have a node '{node}': write cluster/node")]
     AmbiguousNode {
-        /// The name.
+        /// Name of the node.
         node: String,
     },
-    /// Two speakers on one address: their sessions would keep throwing each other out.
+    /// Two speakers use one address: they would keep terminating each other's sessions.
     #[error(
         "node '{node}' runs two BGP speakers on one address: configure the one for services with 'loopbacks' of its own"
     )]
@@ -64,7 +65,7 @@ pub enum FabricError {
         /// The node.
         node: String,
     },
-    /// A lever that breaks what is not there.
+    /// A lever breaks BFD where there is none.
     #[error(
         "no BFD guards the sessions of node '{node}': network instance '{network_instance}' has no 'bfd: true', as that of lab \
          kubeadm-calico-metallb has"
@@ -72,36 +73,36 @@ pub enum FabricError {
     NoBfd {
         /// The node.
         node: String,
-        /// Where its sessions are.
+        /// Network instance of its sessions.
         network_instance: String,
     },
-    /// A lever on sessions of a node that has none.
+    /// A lever acts on the sessions of a node that has none.
     #[error("node '{node}' has no BGP session with any leaf")]
     NoSessions {
         /// The node.
         node: String,
     },
-    /// A lever on a session that does not exist.
+    /// A lever acts on a session that does not exist.
     #[error("'{leaf}' has no BGP session with node '{node}' (it has some with {known})")]
     NoSession {
         /// The node.
         node: String,
         /// The leaf.
         leaf: String,
-        /// The leaves it has sessions with.
+        /// The leaves with which it has sessions.
         known: String,
     },
-    /// A lever on a cable that does not exist.
+    /// A lever acts on a cable that does not exist.
     #[error("node '{node}' is not plugged into '{leaf}' (it is into {known})")]
     NotPlugged {
         /// The node.
         node: String,
         /// The leaf.
         leaf: String,
-        /// The leaves it is plugged into.
+        /// The leaves to which it is connected.
         known: String,
     },
-    /// A leaf that cannot terminate tunnels.
+    /// A leaf cannot terminate tunnels.
     #[error("leaf '{leaf}' has no IPv4 address in 'system': it is the VTEP and the router id")]
     NoVtep {
         /// The leaf.
@@ -116,7 +117,7 @@ pub struct Fabric {
     objects: BTreeMap<String, Objects>,
     levers: BTreeSet<Lever>,
     history: BTreeMap<SessionKey, History>,
-    /// Of two that answer for an address, the one that should not has done so last.
+    /// Whether the node that should not answer for an address was the last of the two to do so.
     intruders_turn: bool,
 }
 
@@ -128,7 +129,7 @@ pub(crate) struct NodeKey {
 }
 
 impl Fabric {
-    /// A fabric as described, with empty clusters and nothing broken.
+    /// Creates a fabric with empty clusters and nothing broken.
     pub fn new(config: FabricConfig) -> Result<Self, FabricError> {
         config.validate()?;
         Ok(Self {
@@ -140,12 +141,12 @@ impl Fabric {
         })
     }
 
-    /// Its description.
+    /// Returns the configuration.
     pub fn config(&self) -> &FabricConfig {
         &self.config
     }
 
-    /// Replaces what a cluster's objects say. Returns whether that makes a difference to speakers.
+    /// Replaces the objects of a cluster. Returns whether that makes a difference to speakers.
     pub fn set_objects(&mut self, cluster: &str, objects: Objects) -> bool {
         if self.objects.get(cluster) == Some(&objects) {
             return false;
@@ -161,8 +162,8 @@ impl Fabric {
         Ok(())
     }
 
-    /// Whether pulling this lever now would change anything that forwards packets or decides about it: attributes of paths that
-    /// win or lose as before are no change.
+    /// Returns whether pulling this lever now would change anything that forwards packets or decides about forwarding.
+    /// Attributes of paths that win or lose as before do not count.
     pub fn would_change(&self, lever: &Lever) -> Result<bool, FabricError> {
         let mut without = self.clone();
         without.levers.remove(lever);
@@ -179,14 +180,14 @@ impl Fabric {
         Ok(felt(&with) != felt(&without))
     }
 
-    /// Of two that answer for an address, the other one answers. Returns whether there are such two.
+    /// Lets the other of two nodes that answer for an address answer. Returns whether two nodes do.
     pub fn take_turns(&mut self) -> bool {
         let two = self.levers.iter().any(|lever| matches!(lever, Lever::DuplicateAddress { .. }));
         self.intruders_turn = two && !self.intruders_turn;
         two
     }
 
-    /// Heals what one lever broke. Returns whether it had been pulled.
+    /// Heals what one lever broke. Returns whether the lever had been pulled.
     pub fn release(&mut self, lever: &Lever) -> bool {
         self.levers.remove(lever)
     }
@@ -196,12 +197,12 @@ impl Fabric {
         self.levers.clear();
     }
 
-    /// The levers pulled.
+    /// Returns the levers that are pulled.
     pub fn levers(&self) -> impl Iterator<Item = &Lever> {
         self.levers.iter()
     }
 
-    /// Notes which sessions changed since the last call; `now` (RFC 3339) becomes their `last-established`.
+    /// Records which sessions changed since the last call; `now` (RFC 3339) becomes their `last-established`.
     pub fn settle(&mut self, now: &str) {
         let sessions = self.all_sessions();
         self.history.retain(|key, _| sessions.contains_key(key));
@@ -210,13 +211,14 @@ impl Fabric {
         }
     }
 
-    /// What one leaf's control plane holds.
+    /// Returns the contents of one leaf's control plane.
     pub fn tables(&self, leaf: &str) -> Result<Tables, FabricError> {
         config::known(&self.config.leaves, "leaf", leaf)?;
         Ok(self.all_tables().remove(leaf).unwrap_or_default())
     }
 
-    /// What every leaf's control plane holds: EVPN makes them depend on each other, so they are computed together.
+    /// Returns the contents of every leaf's control plane. They are computed together because EVPN makes them depend on
+    /// each other.
     pub fn all_tables(&self) -> BTreeMap<String, Tables> {
         let mut computed = routing::compute(self);
         for (leaf, tables) in &mut computed.tables {
@@ -230,18 +232,18 @@ impl Fabric {
         self.levers.contains(lever)
     }
 
-    /// Whether a lever of this kind is pulled for a node.
+    /// Returns whether a lever of this kind is pulled for a node.
     fn node_lever(&self, key: &NodeKey, kind: impl Fn(&Lever) -> bool) -> bool {
         self.levers.iter().any(|lever| kind(lever) && lever.concerns(key))
     }
 
-    /// The VIPs that a node answers ARP and ND for.
+    /// Returns the VIPs for which a node answers ARP and ND.
     fn held(&self, key: &NodeKey) -> Vec<IpAddr> {
         let held = self.holders(&key.cluster).into_iter().filter(|(_, node)| *node == key.node);
         held.map(|(address, _)| address).collect()
     }
 
-    /// Which node of a cluster answers for which VIP.
+    /// Returns for each VIP the node of a cluster that answers for it.
     fn holders(&self, cluster: &str) -> BTreeMap<IpAddr, String> {
         let (Some(config), Some(objects)) = (self.config.clusters.get(cluster), self.objects.get(cluster)) else {
             return BTreeMap::new();
@@ -264,7 +266,7 @@ impl Fabric {
         speaker::holders(config, objects, &alive)
     }
 
-    /// What a cluster's speakers write of the VIPs that one node answers for.
+    /// Returns the objects that a cluster's speakers write about the VIPs for which one node answers.
     pub fn statuses(&self, cluster: &str) -> Vec<serde_json::Value> {
         let (Some(config), Some(objects)) = (self.config.clusters.get(cluster), self.objects.get(cluster)) else {
             return Vec::new();
@@ -272,7 +274,7 @@ impl Fabric {
         speaker::statuses(config, objects, &self.holders(cluster))
     }
 
-    /// The leaves a node is plugged into now.
+    /// Returns the leaves to which a node is connected now.
     fn attachments(&self, key: &NodeKey, configured: &[String]) -> Vec<String> {
         if self.node_lever(key, |lever| matches!(lever, Lever::LinkDown { .. } | Lever::NodeHung { .. })) {
             return Vec::new();
@@ -284,12 +286,12 @@ impl Fabric {
         moved.map_or_else(|| configured.to_vec(), |leaf| vec![leaf])
     }
 
-    /// Whether a leaf has its overlay sessions.
+    /// Returns whether a leaf has its overlay sessions.
     fn overlay_up(&self, leaf: &str) -> bool {
         !self.pulled(&Lever::OverlayDown { leaf: leaf.to_owned() })
     }
 
-    /// Whether a leaf has a network instance: configured, and not taken away.
+    /// Returns whether a leaf has a network instance that no lever has removed.
     fn has_instance(&self, leaf: &str, instance: &str) -> bool {
         let missing = Lever::NetworkInstanceMissing { leaf: leaf.to_owned(), network_instance: instance.to_owned() };
         self.config.has_instance(leaf, instance) && !self.pulled(&missing)

@@ -1,4 +1,4 @@
-//! What speakers read from Kubernetes objects, taken leniently: a field that is absent or absurd counts as not there.
+//! Reads what speakers need from Kubernetes objects, leniently: a field that is absent or absurd is ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -10,9 +10,9 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Objects {
     pub(crate) services: Vec<Service>,
-    /// By namespace and service.
+    /// Endpoints by namespace and service.
     pub(crate) endpoints: BTreeMap<(String, String), Vec<Endpoint>>,
-    /// Services that have at least one slice.
+    /// Services that have at least one EndpointSlice.
     pub(crate) sliced: BTreeSet<(String, String)>,
     pub(crate) nodes: BTreeMap<String, Node>,
     /// Resources of speakers, by kind.
@@ -36,7 +36,7 @@ pub(crate) struct Service {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Endpoint {
     pub(crate) node: Option<String>,
-    /// Absent counts as ready.
+    /// Whether the endpoint is ready; true if the condition is absent.
     pub(crate) ready: bool,
     pub(crate) serving: bool,
 }
@@ -45,14 +45,14 @@ pub(crate) struct Endpoint {
 pub(crate) struct Node {
     pub(crate) labels: Labels,
     pub(crate) network_unavailable: bool,
-    /// Ranges its pods' addresses are from.
+    /// Address ranges of its pods.
     pub(crate) pod_ranges: Vec<IpNet>,
 }
 
 pub(crate) type Labels = BTreeMap<String, String>;
 
 impl Objects {
-    /// Reads all objects of a cluster, of whatever kind; those no speaker reads are passed over.
+    /// Reads all objects of a cluster. Kinds that no speaker reads are skipped.
     pub fn read<'a>(values: impl IntoIterator<Item = &'a Value>) -> Self {
         let mut objects = Self::default();
         for value in values {
@@ -95,17 +95,17 @@ impl Objects {
         self.endpoints.entry(key).or_default().extend(endpoints);
     }
 
-    /// The endpoints of a service.
+    /// Returns the endpoints of a service.
     pub(crate) fn endpoints_of(&self, service: &Service) -> &[Endpoint] {
         self.endpoints.get(&service.key).map_or(&[], Vec::as_slice)
     }
 
-    /// The resources of one kind.
+    /// Returns the resources of one kind.
     pub(crate) fn resources(&self, kind: &str) -> &[Value] {
         self.resources.get(kind).map_or(&[], Vec::as_slice)
     }
 
-    /// The labels of a node; `None` if the cluster does not know it.
+    /// Returns the labels of a node; empty if the cluster does not know it.
     pub(crate) fn node_labels(&self, node: &str) -> Labels {
         self.nodes.get(node).map(|node| node.labels.clone()).unwrap_or_default()
     }
@@ -140,7 +140,7 @@ fn node(value: &Value) -> Node {
     }
 }
 
-/// `metadata.name`
+/// Returns `metadata.name`.
 pub(crate) fn name(value: &Value) -> String {
     text(value, "/metadata/name").unwrap_or_default().to_owned()
 }
@@ -149,34 +149,34 @@ fn namespace(value: &Value) -> String {
     text(value, "/metadata/namespace").unwrap_or("default").to_owned()
 }
 
-/// A string at a JSON pointer.
+/// Returns the string at a JSON pointer.
 pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer)?.as_str()
 }
 
-/// A boolean at a JSON pointer.
+/// Returns the Boolean at a JSON pointer.
 pub(crate) fn flag(value: &Value, pointer: &str) -> Option<bool> {
     value.pointer(pointer)?.as_bool()
 }
 
-/// The members of an array at a JSON pointer.
+/// Returns the members of the array at a JSON pointer.
 pub(crate) fn items<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// The strings of an array at a JSON pointer.
+/// Returns the strings of the array at a JSON pointer.
 pub(crate) fn texts<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> + use<'a> {
     items(value, pointer).filter_map(Value::as_str)
 }
 
-/// A map of strings at a JSON pointer.
+/// Returns the map of strings at a JSON pointer.
 pub(crate) fn labels(value: &Value, pointer: &str) -> Labels {
     let members = value.pointer(pointer).and_then(Value::as_object);
     let pairs = members.into_iter().flatten();
     pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// Whether a label selector (`matchLabels`, `matchExpressions`) selects these labels; an empty one selects all.
+/// Returns whether a label selector (`matchLabels`, `matchExpressions`) selects these labels. An empty one selects all.
 pub(crate) fn selects(selector: &Value, labels: &Labels) -> bool {
     let wanted = self::labels(selector, "/matchLabels");
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
@@ -195,7 +195,7 @@ fn matches_expression(expression: &Value, labels: &Labels) -> bool {
     }
 }
 
-/// A list of selectors is satisfied by any of them, and by anything if it is empty or absent.
+/// Returns whether any selector of a list selects these labels. An empty or absent list selects everything.
 pub(crate) fn any_selects(value: &Value, pointer: &str, labels: &Labels) -> bool {
     let mut selectors = items(value, pointer).peekable();
     selectors.peek().is_none() || selectors.any(|selector| selects(selector, labels))

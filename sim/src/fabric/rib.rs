@@ -1,4 +1,4 @@
-//! The BGP RIB of a network instance: what every session gave, and what became of it.
+//! Computes the BGP RIB of a network instance: the paths from every session, and whether they are used.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::routing::{BgpRoute, Exclusion, Place, as_path, excluded};
 use super::session::Session;
 use super::{Fabric, config};
 
-/// What a path of iBGP has where nobody sets it.
+/// LOCAL_PREF of iBGP paths by default.
 const LOCAL_PREFERENCE: u32 = 100;
 
 /// The RIB of one network instance of one leaf.
@@ -41,7 +41,7 @@ pub(super) fn rib(
     rib
 }
 
-/// The route table's routes by EVPN are paths of the local RIB, too.
+/// Returns the EVPN routes of the route table, which are also paths of the local RIB.
 fn by_evpn(
     fabric: &Fabric,
     place: &Place,
@@ -73,7 +73,7 @@ fn config_as(fabric: &Fabric, place: &Place) -> u32 {
     config.and_then(|config| config.bgp.as_ref()).map_or(0, |bgp| bgp.as_of(&place.0))
 }
 
-/// What became of a path.
+/// Returns whether a path is used, and why not.
 fn fate(
     fabric: &Fabric,
     place: &Place,
@@ -89,13 +89,13 @@ fn fate(
         Some(Exclusion::Damped) => return PathFate::Damped,
         None => {}
     }
-    // What is leaked is selected elsewhere.
+    // A leaked prefix is selected in the other network instance.
     let Some(route) = route else { return PathFate::Best };
     let position = route.addresses().position(|address| address == session.address);
     let Some(position) = position else { return PathFate::Lost(route.why_lost(fabric, session)) };
     let installed = routes.iter().find(|(key, _)| key.prefix == prefix && key.route_type == "bgp");
     match (installed, position) {
-        // Where preferences tie, EVPN's path has won within BGP: its AS path is empty.
+        // If preferences tie, EVPN's path has won within BGP, because its AS path is empty.
         (None, 0) => PathFate::Lost("as-path-length"),
         (None, _) => PathFate::Lost("peer-router-id"),
         (Some((_, installed)), 0) if !installed.active => PathFate::Unused,

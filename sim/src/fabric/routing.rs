@@ -1,4 +1,5 @@
-//! Route selection: local, BGP and EVPN routes of every leaf and network instance, and which one of a prefix is active.
+//! Route selection: computes local, BGP and EVPN routes of every leaf and network instance, and the active one per
+//! prefix.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,14 +18,14 @@ use super::{Fabric, Lever, NodeKey};
 const STATIC_PREFERENCE: u8 = 5;
 const NEIGHBOR_PREFERENCE: u8 = 1;
 
-/// The overlay's part of every leaf's tables.
+/// The overlay part of every leaf's tables.
 pub(super) struct Computed {
     pub(super) tables: BTreeMap<String, Tables>,
-    /// EVPN type-5 routes a leaf advertises.
+    /// Number of EVPN type-5 routes that each leaf advertises.
     pub(super) type5: BTreeMap<String, u32>,
 }
 
-/// A path a node (or a stranger) announces to a leaf.
+/// A path that a node, or another neighbor, announces to a leaf.
 #[derive(Clone, Debug)]
 struct Path {
     next_hop: IpAddr,
@@ -46,7 +47,7 @@ pub(super) struct BgpRoute {
 }
 
 impl BgpRoute {
-    /// The next-hops of its paths.
+    /// Returns the next-hops of its paths.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.next_hops.iter().filter_map(|hop| match hop {
             NextHop::Indirect { address, .. } => Some(*address),
@@ -54,7 +55,7 @@ impl BgpRoute {
         })
     }
 
-    /// Why a path that is not among its own lost against them.
+    /// Returns why a path that the route does not use lost.
     pub(super) fn why_lost(&self, fabric: &Fabric, session: &Session<'_>) -> &'static str {
         if as_path(fabric, session).len() > self.length { "as-path-length" } else { "multi-path" }
     }
@@ -63,17 +64,17 @@ impl BgpRoute {
 /// Why a path is not compared with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exclusion {
-    /// An import policy drops it.
+    /// An import policy rejects it.
     Rejected,
-    /// The leaf's own system is in its AS path.
+    /// The leaf's own AS number is in its AS path.
     AsLoop,
-    /// Nothing leads to its next-hop.
+    /// Its next-hop is unreachable.
     Unresolved,
-    /// Held back for flapping.
+    /// It is suppressed by route flap damping.
     Damped,
 }
 
-/// Why a leaf does not use what a session announces.
+/// Returns why a leaf excludes what a session announces, or `None` if it does not.
 pub(super) fn excluded(fabric: &Fabric, place: &Place, session: &Session<'_>, prefix: IpNet) -> Option<Exclusion> {
     let pulled = |kind: fn(&Lever) -> bool| session.of_services && fabric.node_lever(&session.node, kind);
     if import_target(fabric, place, prefix).is_none() {
@@ -89,7 +90,8 @@ pub(super) fn excluded(fabric: &Fabric, place: &Place, session: &Session<'_>, pr
     }
 }
 
-/// The AS path of what a session announces: none of iBGP, the neighbor's system of eBGP, and again where it prepends.
+/// Returns the AS path of a session's announcements: empty for iBGP, the neighbor's AS number for eBGP, plus prepended
+/// ones.
 pub(super) fn as_path(fabric: &Fabric, session: &Session<'_>) -> Vec<u32> {
     let prepended =
         session.of_services && fabric.node_lever(&session.node, |lever| matches!(lever, Lever::AsPathLonger { .. }));
@@ -100,13 +102,13 @@ pub(super) fn as_path(fabric: &Fabric, session: &Session<'_>) -> Vec<u32> {
 /// Leaf and network instance.
 pub(super) type Place = (String, String);
 
-/// A leaf's routes that are neither BGP nor EVPN; those marked are advertised in EVPN.
+/// A leaf's routes from neither BGP nor EVPN. The flag says whether the route is advertised in EVPN.
 type LocalRoutes = Vec<(RouteKey, Route, bool)>;
 
-/// Who advertises a prefix in EVPN, by network instance.
+/// The leaves that advertise a prefix in EVPN, by network instance.
 type Adverts = BTreeMap<String, BTreeMap<IpNet, BTreeSet<String>>>;
 
-/// What all leaves know before each selects its active routes.
+/// Inputs of all leaves, before each selects its active routes.
 struct Knowledge<'a> {
     local: BTreeMap<Place, LocalRoutes>,
     sessions: BTreeMap<Place, Vec<Session<'a>>>,
@@ -114,7 +116,8 @@ struct Knowledge<'a> {
     adverts: Adverts,
 }
 
-/// Computes all leaves: what is local, what nodes announce, what of it goes into EVPN, and only then each leaf's tables.
+/// Computes all leaves: local routes, the nodes' announcements, what is advertised in EVPN, and then each leaf's
+/// tables.
 pub(super) fn compute(fabric: &Fabric) -> Computed {
     let places = places(fabric);
     let local = places.iter().map(|place| (place.clone(), local_routes(fabric, place))).collect();
@@ -133,7 +136,7 @@ pub(super) fn compute(fabric: &Fabric) -> Computed {
     Computed { type5: advertised_counts(&knowledge.adverts), tables }
 }
 
-/// One network instance of one leaf.
+/// Computes one network instance of one leaf.
 fn instance(fabric: &Fabric, place: &Place, knowledge: &Knowledge<'_>) -> NetworkInstance {
     let config = &fabric.config.network_instances[&place.1];
     let bgp = knowledge.bgp.get(place);
@@ -141,7 +144,7 @@ fn instance(fabric: &Fabric, place: &Place, knowledge: &Knowledge<'_>) -> Networ
         knowledge.local[place].iter().map(|(key, route, _)| (key.clone(), route.clone())).collect();
     let imported: BTreeMap<RouteKey, Route> =
         config.evpn.iter().flat_map(|evpn| imported(fabric, place, evpn, &knowledge.adverts)).collect();
-    // Where preferences tie, BGP itself has chosen between its path and EVPN's: only the winner gets into the table.
+    // If preferences tie, BGP itself has chosen between its path and EVPN's, and only the winner gets into the table.
     let lost = |prefix: &IpNet, bgp: &BgpRoute| {
         imported.iter().any(|(key, evpn)| key.prefix == *prefix && evpn.preference == bgp.preference)
     };
@@ -176,7 +179,7 @@ fn places(fabric: &Fabric) -> Vec<Place> {
         .collect()
 }
 
-/// Subnets, gateways, neighbors of attached nodes, and static routes.
+/// Returns subnets, gateways, neighbors of attached nodes, and static routes.
 fn local_routes(fabric: &Fabric, place: &Place) -> LocalRoutes {
     let (leaf, instance) = place;
     let mut routes = LocalRoutes::new();
@@ -208,7 +211,7 @@ fn local_routes(fabric: &Fabric, place: &Place) -> LocalRoutes {
     routes
 }
 
-/// The neighbor entries of a node and of the VIPs it answers for, and the static routes to its loopbacks.
+/// Returns the neighbor entries of a node and of the VIPs it answers for, and the static routes to its loopbacks.
 fn node_routes(fabric: &Fabric, place: &Place, node: &NodeConfig, held: &[IpAddr]) -> LocalRoutes {
     let mut routes = LocalRoutes::new();
     for address in node.addresses.iter().chain(held) {
@@ -243,7 +246,7 @@ fn static_route(fabric: &Fabric, place: &Place, prefix: IpNet, next_hop: IpAddr)
     (key, route, true)
 }
 
-/// The local subnet that resolves an address: SR Linux resolves over it, not over the neighbor entry.
+/// Returns the local subnet that resolves an address. SR Linux resolves by the subnet, not by the neighbor entry.
 fn resolve_locally(fabric: &Fabric, place: &Place, address: IpAddr) -> Option<(IpNet, String, String)> {
     let subinterfaces = fabric.config.subinterfaces(&place.0, &place.1);
     let mut nets = subinterfaces.flat_map(|(_, subinterface)| subinterface.addresses_on(&place.0));
@@ -251,7 +254,7 @@ fn resolve_locally(fabric: &Fabric, place: &Place, address: IpAddr) -> Option<(I
     Some((net.trunc(), "local".to_owned(), "net_inst_mgr".to_owned()))
 }
 
-/// What resolves a BGP next-hop: a remote node's host route, a static host route, or the subnet.
+/// Returns the route that resolves a BGP next-hop: a remote node's host route, a static host route, or the subnet.
 fn resolve(fabric: &Fabric, place: &Place, address: IpAddr, adverts: &Adverts) -> Option<(IpNet, String, String)> {
     let prefix = IpNet::from(address);
     let advertisers = adverts.get(&place.1).and_then(|prefixes| prefixes.get(&prefix));
@@ -264,14 +267,14 @@ fn resolve(fabric: &Fabric, place: &Place, address: IpAddr, adverts: &Adverts) -
     }
 }
 
-/// Whether a leaf may advertise a prefix in EVPN.
+/// Returns whether a leaf may advertise a prefix in EVPN.
 fn may_advertise(fabric: &Fabric, leaf: &str, instance: &str, prefix: IpNet) -> bool {
     let withdrawn = |prefix| fabric.pulled(&Lever::EvpnWithdrawn { leaf: leaf.to_owned(), prefix });
     let has_evpn = fabric.config.network_instances.get(instance).is_some_and(|config| config.evpn.is_some());
     has_evpn && fabric.overlay_up(leaf) && !withdrawn(None) && !withdrawn(Some(prefix))
 }
 
-/// Subnets, host routes and static routes, as advertised.
+/// Returns the subnets, host routes and static routes that are advertised.
 fn local_adverts(fabric: &Fabric, local: &BTreeMap<Place, LocalRoutes>) -> Adverts {
     let mut adverts = Adverts::new();
     for ((leaf, instance), routes) in local {
@@ -285,7 +288,7 @@ fn local_adverts(fabric: &Fabric, local: &BTreeMap<Place, LocalRoutes>) -> Adver
     adverts
 }
 
-/// The BGP route of every prefix that is announced to a leaf, in the network instance it is imported into.
+/// Returns the BGP route of every prefix announced to a leaf, by the network instance into which it is imported.
 fn bgp_routes(
     fabric: &Fabric,
     sessions: &BTreeMap<Place, Vec<Session<'_>>>,
@@ -325,7 +328,7 @@ fn bgp_routes(
     paths.into_iter().map(best).collect()
 }
 
-/// Where an import policy puts a prefix; nowhere if it rejects it.
+/// Returns the place into which an import policy puts a prefix, or `None` if it rejects the prefix.
 fn import_target(fabric: &Fabric, place: &Place, prefix: IpNet) -> Option<Place> {
     let (leaf, instance) = place;
     let leaked = fabric.levers().find_map(|lever| match lever {
@@ -342,7 +345,8 @@ fn bgp_of<'a>(fabric: &'a Fabric, instance: &str) -> Option<&'a super::config::B
     fabric.config.network_instances.get(instance).and_then(|config| config.bgp.as_ref())
 }
 
-/// The shorter AS path wins (iBGP from a node has none); of equal ones as many as multipath allows, lowest first.
+/// Selects the paths with the shortest AS path (iBGP paths of nodes have an empty one), up to the multipath limit,
+/// lowest next-hop first.
 fn best_paths(fabric: &Fabric, place: &Place, mut paths: Vec<Path>) -> BgpRoute {
     paths.sort_by_key(|path| (path.length, path.ebgp, path.next_hop));
     paths.dedup_by_key(|path| path.next_hop);
@@ -363,7 +367,7 @@ fn best_paths(fabric: &Fabric, place: &Place, mut paths: Vec<Path>) -> BgpRoute 
     BgpRoute { preference, next_hops: equal.map(next_hop).take(limit).collect(), ebgp, length }
 }
 
-/// The number of paths that BGP may take into a route.
+/// Returns the maximum number of paths that BGP uses per route.
 fn bgp_limit(fabric: &Fabric, leaf: &str, configured: usize) -> usize {
     let limits = fabric.levers().filter_map(|lever| match lever {
         Lever::Multipath { leaf: on, limit } if on == leaf => Some(*limit),
@@ -372,7 +376,7 @@ fn bgp_limit(fabric: &Fabric, leaf: &str, configured: usize) -> usize {
     limits.fold(configured, usize::min)
 }
 
-/// The configured number of next-hops, unless a lever limits it.
+/// Returns the configured number of next-hops, unless a lever limits it.
 fn limit(fabric: &Fabric, leaf: &str, configured: usize) -> usize {
     let limits = fabric.levers().filter_map(|lever| match lever {
         Lever::EcmpLimit { leaf: on, limit } if on == leaf => Some(*limit),
@@ -381,9 +385,9 @@ fn limit(fabric: &Fabric, leaf: &str, configured: usize) -> usize {
     limits.fold(configured, usize::min).max(1)
 }
 
-/// Adds the BGP routes that are active on their leaf, and so advertised. A leaf that prefers its own BGP route always
-/// advertises it. Where EVPN wins a tie, whoever was first keeps advertising and everyone else uses that: an
-/// EVPN route arrives with an empty AS path, which beats a node's.
+/// Adds the BGP routes that are active on their leaf and therefore advertised. A leaf that prefers its own BGP route
+/// always advertises it. If EVPN wins a tie, the first leaf keeps advertising and all others use its route: an EVPN
+/// route arrives with an empty AS path, which beats a node's.
 fn add_bgp_adverts(fabric: &Fabric, bgp: &BTreeMap<Place, BTreeMap<IpNet, BgpRoute>>, adverts: &mut Adverts) {
     let mut by_prefix: BTreeMap<(&String, IpNet), BTreeMap<&String, u8>> = BTreeMap::new();
     for ((leaf, instance), routes) in bgp {
@@ -403,7 +407,7 @@ fn add_bgp_adverts(fabric: &Fabric, bgp: &BTreeMap<Place, BTreeMap<IpNet, BgpRou
     }
 }
 
-/// What a leaf imports from the others' adverts, in all network instances whose route target it takes.
+/// Returns what a leaf imports from the others' advertisements in all network instances whose route target it accepts.
 fn imported(fabric: &Fabric, place: &Place, evpn: &EvpnConfig, adverts: &Adverts) -> Vec<(RouteKey, Route)> {
     let (leaf, _) = place;
     if !fabric.overlay_up(leaf) {
@@ -431,7 +435,7 @@ fn imported(fabric: &Fabric, place: &Place, evpn: &EvpnConfig, adverts: &Adverts
     routes.collect()
 }
 
-/// Marks the best route of each prefix active, and what the hardware did not take.
+/// Marks the best route of each prefix as active, and the routes that the hardware rejected.
 fn activate(fabric: &Fabric, leaf: &str, mut routes: BTreeMap<RouteKey, Route>) -> BTreeMap<RouteKey, Route> {
     let mut best: BTreeMap<IpNet, (u8, bool, RouteKey)> = BTreeMap::new();
     for (key, route) in &routes {
@@ -461,8 +465,8 @@ fn fib(fabric: &Fabric, leaf: &str, prefix: IpNet) -> Fib {
     }
 }
 
-/// Route counters of a session: what it gave, what of it is used, and what it gets. iBGP routes are not passed on to
-/// iBGP neighbors, and no route goes back to where it came from.
+/// Returns the route counters of a session: received, active and sent. iBGP routes are not sent to iBGP neighbors, and
+/// no route is sent back to where it came from.
 fn counters(
     fabric: &Fabric,
     place: &Place,
@@ -507,7 +511,7 @@ fn length(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// A route that is not active yet.
+/// Returns a route that is not active yet.
 pub(super) fn route(
     prefix: IpNet,
     route_type: &str,
@@ -520,12 +524,13 @@ pub(super) fn route(
     (key, Route { preference, metric: 0, active: false, next_hops, fib: Fib::Programmed })
 }
 
-/// A host route of the switch's own.
+/// Returns a host route of the switch itself.
 pub(super) fn host(prefix: IpNet, id: u32, next_hop: NextHop) -> (RouteKey, Route) {
     route(prefix, "host", "net_inst_mgr", id, 0, vec![next_hop])
 }
 
-/// A subnet, the switch's address in it, and its broadcast address; of a loopback, its address alone.
+/// Returns the routes of a subnet, of the switch's address in it, and of its broadcast address; for a loopback, only of
+/// its address.
 pub(crate) fn subnet(address: IpNet, subinterface: &str, id: u32) -> Vec<(RouteKey, Route)> {
     if address.prefix_len() == address.max_prefix_len() {
         return vec![host(address, id, NextHop::Extract)];
@@ -543,7 +548,7 @@ pub(crate) fn subnet(address: IpNet, subinterface: &str, id: u32) -> Vec<(RouteK
     routes
 }
 
-/// A network instance that is up and holds nothing.
+/// Returns a network instance that is up and empty.
 pub(crate) fn empty_instance(id: u32, kind: NetworkInstanceKind) -> NetworkInstance {
     NetworkInstance {
         id,

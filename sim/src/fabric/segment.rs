@@ -1,4 +1,4 @@
-//! Where nodes are plugged in: ports, MACs, bridge tables, ARP and ND entries, and who hears whom by LLDP.
+//! Computes how nodes are attached: ports, MACs, bridge tables, ARP and ND entries, and LLDP neighbors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,23 +13,23 @@ use crate::tables::{
 use super::config::{NetworkInstanceConfig, SubinterfaceConfig};
 use super::{Fabric, Lever, NodeKey, lever};
 
-/// MAC of every anycast gateway: that of virtual router 1.
+/// MAC address of every anycast gateway, which is that of virtual router 1.
 const GATEWAY_MAC: &str = "00:00:5E:00:01:01";
-/// Why a port without a cable is down.
+/// Down reason of a port without a cable.
 const NO_LINK: &str = "no-active-links";
-/// Why what is on such a port is.
+/// Down reason of what is on such a port.
 const PORT_DOWN: &str = "port-down";
 
-/// Something plugged into a leaf.
+/// Something connected to a leaf.
 struct Plug {
     port: String,
-    /// Index of the subinterface it is on.
+    /// Index of its subinterface.
     index: u32,
     mac: String,
     addresses: Vec<IpAddr>,
-    /// The routed subinterface whose subnet it is in.
+    /// The routed subinterface of its subnet.
     gateway: Option<String>,
-    /// The bridge table it is in.
+    /// The bridge table that contains it.
     bridge: Option<String>,
     cable: Cable,
 }
@@ -38,22 +38,22 @@ struct Plug {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cable {
     Up,
-    /// Just cut: what was learned on the port is gone, what was asked for above it is not yet.
+    /// Just cut: the MACs learned on the port are gone, but ARP and ND entries are not yet.
     Cut,
-    /// Gone for long.
+    /// Cut long ago.
     Gone,
-    /// The port is up, and nobody is heard there.
+    /// The port is up, but nothing is heard there.
     Mute,
 }
 
 impl Cable {
-    /// ARP and ND have entries of what is plugged in.
+    /// Returns whether ARP and ND have entries of what is connected.
     fn is_remembered(self) -> bool {
         matches!(self, Self::Up | Self::Cut)
     }
 }
 
-/// What one leaf sees of a segment: by whom, and where it is.
+/// What one leaf sees of a segment: something connected, and the leaf it is connected to.
 struct Seen<'a> {
     leaf: &'a str,
     plug: &'a Plug,
@@ -86,7 +86,7 @@ fn down_subinterfaces(interfaces: &BTreeMap<String, Interface>) -> BTreeMap<Stri
     all.filter_map(|(name, it)| Some((name, it.down.clone()?))).collect()
 }
 
-/// All that is plugged into a leaf, or was.
+/// Returns everything that is, or was, connected to a leaf.
 fn plugs(fabric: &Fabric, leaf: &str) -> Vec<Plug> {
     let uplinks = fabric.config.leaves[leaf].uplinks.keys();
     let mut taken: BTreeSet<String> = uplinks.map(|name| split(name).0.to_owned()).collect();
@@ -112,7 +112,7 @@ fn plugs(fabric: &Fabric, leaf: &str) -> Vec<Plug> {
         let of_subnet = gateway(fabric, leaf, &config.network_instance, &node.addresses);
         let (gateway, subinterface) = of_subnet.unzip();
         let bridge = subinterface.and_then(|it| it.bridge.clone());
-        // Where the subnet is on a port itself, that is where the node is.
+        // If the subnet is on a port itself, the node is on that port.
         let routed = gateway.filter(|name| bridge.is_none() && name.starts_with("ethernet"));
         let (port, index) = match (routed, node.ports.get(leaf)) {
             (Some(name), _) => (split(name).0.to_owned(), split(name).1),
@@ -133,7 +133,7 @@ fn plugs(fabric: &Fabric, leaf: &str) -> Vec<Plug> {
     for (name, _) in fabric.config.clients.iter().filter(|(_, client)| client.leaf == leaf) {
         let port = free_port(&taken);
         taken.insert(port.clone());
-        // Which segment a silent host is in, nobody has said: the one that has no nodes.
+        // Nothing says in which segment a silent host is: it is put in the one without nodes.
         let bridge = client_bridge(fabric, leaf);
         let (addresses, gateway) = (Vec::new(), None);
         plugs.push(Plug { port, index: 0, mac: mac_of(name), addresses, gateway, bridge, cable: Cable::Up });
@@ -141,18 +141,18 @@ fn plugs(fabric: &Fabric, leaf: &str) -> Vec<Plug> {
     plugs
 }
 
-/// The first port from ethernet-1/1 on that nothing is plugged into.
+/// Returns the first free port, from ethernet-1/1 on.
 fn free_port(taken: &BTreeSet<String>) -> String {
     (1..).map(|number| format!("ethernet-1/{number}")).find(|port| !taken.contains(port)).unwrap_or_default()
 }
 
-/// A subinterface's interface and index.
+/// Returns the interface and index of a subinterface.
 fn split(subinterface: &str) -> (&str, u32) {
     let (name, index) = subinterface.rsplit_once('.').unwrap_or((subinterface, "0"));
     (name, index.parse().unwrap_or_default())
 }
 
-/// The subinterface of a leaf that has a node's subnet.
+/// Returns the subinterface of a leaf that has a node's subnet.
 fn gateway<'a>(
     fabric: &'a Fabric,
     leaf: &'a str,
@@ -173,14 +173,14 @@ fn client_bridge(fabric: &Fabric, leaf: &str) -> Option<String> {
     empty.filter_map(|(_, it)| it.bridge.clone()).next()
 }
 
-/// A node's MAC: as configured, or made of its name.
+/// Returns a node's MAC address: the configured one, or one derived from its name.
 pub(super) fn node_mac(fabric: &Fabric, key: &NodeKey) -> String {
     let cluster = fabric.config.clusters.get(&key.cluster);
     let configured = cluster.and_then(|cluster| cluster.nodes.get(&key.node)?.mac.clone());
     configured.unwrap_or_else(|| mac_of(&format!("{}/{}", key.cluster, key.node)))
 }
 
-/// A MAC as containerlab makes them, always the same for the same name.
+/// Returns a MAC address like those of containerlab, always the same for the same name.
 pub(super) fn mac_of(name: &str) -> String {
     let hash = name
         .bytes()
@@ -189,7 +189,7 @@ pub(super) fn mac_of(name: &str) -> String {
     format!("AA:C1:AB:{a:02X}:{b:02X}:{c:02X}")
 }
 
-/// Ports, IRBs and loopbacks of a leaf.
+/// Returns ports, IRBs and loopbacks of a leaf.
 fn interfaces(fabric: &Fabric, leaf: &str, plugs: &BTreeMap<&String, Vec<Plug>>) -> BTreeMap<String, Interface> {
     let mut interfaces = BTreeMap::new();
     for plug in &plugs[&leaf.to_owned()] {
@@ -233,7 +233,7 @@ fn interfaces(fabric: &Fabric, leaf: &str, plugs: &BTreeMap<&String, Vec<Plug>>)
     interfaces
 }
 
-/// Puts a subinterface of the switch's own where it belongs. What a port's cable does to it stays.
+/// Adds a subinterface of the switch itself to its interface. A port keeps what its cable does to it.
 fn own_interface<'a>(
     interfaces: &'a mut BTreeMap<String, Interface>,
     leaf: &str,
@@ -249,7 +249,8 @@ fn own_interface<'a>(
     interface
 }
 
-/// ARP and ND entries of a routed subinterface: what is plugged in here, and what EVPN advertises of its segment.
+/// Returns the ARP and ND entries of a routed subinterface: what is connected here, and what EVPN advertises of its
+/// segment.
 fn link_neighbors(
     fabric: &Fabric,
     leaf: &str,
@@ -285,12 +286,12 @@ fn on_link(config: &SubinterfaceConfig, leaf: &str, address: &IpAddr) -> bool {
     config.addresses_on(leaf).any(|net| net.contains(address))
 }
 
-/// Whether a leaf has a segment and takes part in EVPN.
+/// Returns whether a leaf has a segment and takes part in EVPN.
 fn bridged_over_fabric(fabric: &Fabric, leaf: &str, bridge: &str) -> bool {
     fabric.config.overlay_as != 0 && fabric.has_instance(leaf, bridge) && fabric.overlay_up(leaf)
 }
 
-/// The layer below one configured network instance of a leaf.
+/// Returns the segment of one configured network instance of a leaf.
 fn segment(
     fabric: &Fabric,
     leaf: &str,
@@ -321,7 +322,7 @@ fn segment(
     segment
 }
 
-/// What a leaf's bridge table has of something plugged in somewhere.
+/// Returns the entry of a leaf's bridge table for something connected to any leaf.
 fn mac_entry(fabric: &Fabric, leaf: &str, name: &str, seen: &Seen<'_>) -> Option<MacEntry> {
     if seen.plug.cable != Cable::Up || !fabric.has_instance(leaf, name) {
         return None;
@@ -337,14 +338,14 @@ fn mac_entry(fabric: &Fabric, leaf: &str, name: &str, seen: &Seen<'_>) -> Option
 }
 
 impl Fabric {
-    /// The node a name in a lever means.
+    /// Returns the node that a name in a lever refers to.
     fn named(&self, name: &str) -> Option<NodeKey> {
         let keys =
             self.config.nodes().map(|(cluster, _, node, _)| NodeKey { cluster: cluster.clone(), node: node.clone() });
         keys.into_iter().find(|key| lever::names(name, &key.cluster, &key.node))
     }
 
-    /// Addresses whose entry a leaf has kept from an earlier holder.
+    /// Returns addresses whose entry a leaf has kept from an earlier holder.
     fn stale_entries(&self, on: &str) -> impl Iterator<Item = (IpAddr, NodeKey)> {
         self.levers().filter_map(move |lever| match lever {
             Lever::StaleEntry { leaf, address, node } if leaf == on => Some((*address, self.named(node)?)),
@@ -352,7 +353,7 @@ impl Fabric {
         })
     }
 
-    /// Addresses for which somebody else than the holder has answered last: two that answer do so in turn.
+    /// Returns addresses for which another node than the holder has answered last: the two answer in turn.
     fn intruders(&self) -> impl Iterator<Item = (IpAddr, NodeKey)> {
         self.levers().filter(|_| self.intruders_turn).filter_map(|lever| match lever {
             Lever::DuplicateAddress { address, node } => Some((*address, self.named(node)?)),
@@ -361,14 +362,14 @@ impl Fabric {
     }
 }
 
-/// The IRBs of a leaf that are in a segment.
+/// Returns the IRBs of a leaf that are in a segment.
 fn irbs(fabric: &Fabric, leaf: &str, bridge: &str) -> Vec<String> {
     let instances = fabric.config.network_instances.keys().filter(|name| fabric.has_instance(leaf, name));
     let subinterfaces = instances.flat_map(|instance| fabric.config.subinterfaces(leaf, instance));
     subinterfaces.filter(|(_, it)| it.bridge.as_deref() == Some(bridge)).map(|(name, _)| name.clone()).collect()
 }
 
-/// The VXLAN of a network instance, with the leaves that have it too.
+/// Returns the VXLAN of a network instance, with the other leaves that have it.
 fn vxlan(fabric: &Fabric, leaf: &str, name: &str, config: &NetworkInstanceConfig) -> Option<Vxlan> {
     let bridged = NetworkInstanceKind::from(config.kind) == NetworkInstanceKind::MacVrf;
     if fabric.config.overlay_as == 0 || !(bridged || config.evpn.is_some()) {
@@ -385,7 +386,7 @@ fn vxlan(fabric: &Fabric, leaf: &str, name: &str, config: &NetworkInstanceConfig
     })
 }
 
-/// Subinterfaces of `default` and `mgmt`.
+/// Returns the subinterfaces of `default` and `mgmt`.
 fn underlay_segment(fabric: &Fabric, leaf: &str, name: &str) -> Segment {
     let config = &fabric.config.leaves[leaf];
     let names: Vec<String> = match name {

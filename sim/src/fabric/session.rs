@@ -1,4 +1,4 @@
-//! BGP sessions between leaves and nodes: which there are, and which of them are up.
+//! BGP sessions between leaves and nodes: which exist, and which are up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use super::objects::Objects;
 use super::speaker::{self, Peering};
 use super::{Fabric, Lever, NodeKey, underlay};
 
-/// A session as its leaf names it.
+/// A session, as identified on its leaf.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SessionKey {
     pub(crate) leaf: String,
@@ -22,11 +22,11 @@ pub(crate) struct SessionKey {
     pub(crate) peer: String,
 }
 
-/// What a session has been through.
+/// The history of a session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     established: bool,
-    /// Why it is down, where it is.
+    /// Why it is down, if it is.
     fault: Option<Fault>,
     last_transition: Option<String>,
     transitions: u64,
@@ -35,7 +35,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Notes the state of now: up, or down for a reason.
+    /// Records the current state: up, or down for a reason.
     pub(crate) fn note(&mut self, fault: Option<Fault>, now: &str) {
         let established = fault.is_none();
         if self.established != established {
@@ -44,7 +44,7 @@ impl History {
             self.transitions += u64::from(established);
         }
         if self.fault != fault {
-            // The last messages of each side stay.
+            // The last messages of each side are kept.
             self.sent = fault.as_ref().and_then(|fault| fault.sent(now)).or(self.sent.take());
             self.received = fault.as_ref().and_then(|fault| fault.received(now)).or(self.received.take());
             self.fault = fault;
@@ -64,24 +64,24 @@ impl History {
 /// A session with a node.
 pub(crate) struct Session<'a> {
     pub(crate) key: SessionKey,
-    /// The node's end.
+    /// Address of the node.
     pub(crate) address: IpAddr,
-    /// The leaf's end.
+    /// Address of the leaf.
     pub(crate) local: Option<IpAddr>,
     pub(crate) bgp: &'a BgpConfig,
     pub(crate) peer_as: u32,
     /// `peer-group`
     pub(crate) group: &'a str,
-    /// Why it is down, where it is.
+    /// Why it is down, if it is.
     pub(crate) fault: Option<Fault>,
     pub(crate) bfd_up: bool,
-    /// What the node announces on it; nothing unless it is established or its routes are kept.
+    /// Prefixes that the node announces; empty unless the session is established or its routes are kept.
     pub(crate) announced: BTreeSet<IpNet>,
-    /// Its routes are kept without it.
+    /// Whether its routes are kept without the session.
     pub(crate) stale: bool,
     /// The node.
     pub(crate) node: NodeKey,
-    /// Levers on the speaker that services are about concern it.
+    /// Whether levers on the speaker of services concern it.
     pub(crate) of_services: bool,
 }
 
@@ -90,24 +90,24 @@ impl Session<'_> {
         self.fault.is_none()
     }
 
-    /// Its neighbor was dynamic, and went with it.
+    /// Returns whether the neighbor was dynamic and disappeared with its session.
     pub(crate) fn is_gone(&self) -> bool {
         self.fault.is_some() && self.bgp.dynamic_neighbors
     }
 
-    /// `session-state`
+    /// Returns the `session-state`.
     pub(crate) fn state(&self) -> &'static str {
         self.fault.as_ref().map_or("established", Fault::state)
     }
 
-    /// Of different AS numbers.
+    /// Returns whether the AS numbers differ.
     pub(crate) fn is_ebgp(&self) -> bool {
         self.peer_as != self.bgp.as_of(&self.key.leaf)
     }
 }
 
 impl Fabric {
-    /// All sessions of all leaves, and why they are down, those that are.
+    /// Returns all sessions of all leaves, and why they are down if they are.
     pub(super) fn all_sessions(&self) -> BTreeMap<SessionKey, Option<Fault>> {
         let mut sessions = BTreeMap::new();
         for leaf in self.config.leaves.keys() {
@@ -124,7 +124,7 @@ impl Fabric {
         sessions
     }
 
-    /// The sessions of a leaf with nodes in one network instance.
+    /// Returns the sessions of a leaf with nodes in one network instance.
     pub(super) fn sessions<'a>(&'a self, leaf: &str, instance: &str) -> Vec<Session<'a>> {
         let bgp = self.config.network_instances.get(instance).and_then(|config| config.bgp.as_ref());
         let (Some(bgp), true) = (bgp, self.has_instance(leaf, instance)) else { return Vec::new() };
@@ -181,20 +181,20 @@ impl Fabric {
         })
     }
 
-    /// The ranges of a node's pods, of an address's family.
+    /// Returns the ranges of a node's pods, of an address's family.
     fn pod_ranges(&self, key: &NodeKey, address: IpAddr) -> BTreeSet<IpNet> {
         let node = self.objects.get(&key.cluster).and_then(|objects| objects.nodes.get(&key.node));
         let ranges = node.into_iter().flat_map(|node| &node.pod_ranges);
         ranges.filter(|range| range.addr().is_ipv4() == address.is_ipv4()).copied().collect()
     }
 
-    /// What stands between a leaf and a node.
+    /// Returns the path between a leaf and a node.
     fn path(&self, end: &End<'_, '_>, voice: Voice<'_>) -> PathToNode {
         let attachments = self.attachments(&end.key, &end.node.leaves);
         let here = attachments.iter().any(|leaf| leaf == end.leaf);
         let peered = end.node.peers().iter().any(|leaf| leaf == end.leaf);
         let across = end.bgp.multihop && !attachments.is_empty() && self.overlay_up(end.leaf);
-        // Levers break the speaker that the lab is about.
+        // Levers break the speaker of services.
         let services = matches!(voice, Voice::Services { .. });
         let cut = self.node_lever(&end.key, |lever| match lever {
             Lever::Cable { leaf, .. } => leaf.as_deref().is_none_or(|leaf| leaf == end.leaf),
@@ -207,7 +207,7 @@ impl Fabric {
         }
     }
 
-    /// What the node's speaker announces to this leaf; `None` if it does not speak to it.
+    /// Returns what the node's speaker announces to this leaf; `None` if it has no session with it.
     fn announced(&self, end: &End<'_, '_>, address: IpAddr) -> Option<BTreeSet<IpNet>> {
         let nothing = Objects::default();
         let objects = self.objects.get(&end.key.cluster).unwrap_or(&nothing);
@@ -235,7 +235,7 @@ impl Fabric {
         Some(prefixes)
     }
 
-    /// Addresses of the leaf a speaker can name as its peer.
+    /// Returns the addresses of the leaf that a speaker can have as its peer.
     fn leaf_addresses(&self, end: &End<'_, '_>) -> Vec<IpAddr> {
         let gateways = self.config.subinterfaces(end.leaf, end.instance);
         let mut addresses: Vec<IpAddr> =
@@ -245,14 +245,14 @@ impl Fabric {
         addresses
     }
 
-    /// The gateway in the node's subnet, or the address sessions across the fabric are made from.
+    /// Returns the gateway in the node's subnet, or the source address of sessions across the fabric.
     fn local_end(&self, end: &End<'_, '_>, address: IpAddr) -> Option<IpAddr> {
         let gateways = self.config.subinterfaces(end.leaf, end.instance);
         let mut nets = gateways.flat_map(|(_, subinterface)| subinterface.addresses_on(end.leaf));
         nets.find(|net| net.contains(&address)).map(IpNet::addr).or(end.bgp.router_id_of(end.leaf))
     }
 
-    /// Fills in the history of a neighbor.
+    /// Adds the history of a session to a neighbor.
     pub(super) fn with_history(&self, key: &SessionKey, mut neighbor: Neighbor) -> Neighbor {
         if let Some(history) = self.history.get(key) {
             neighbor.last_established.clone_from(&history.last_transition);
@@ -262,7 +262,7 @@ impl Fabric {
         neighbor
     }
 
-    /// A node session as the leaf's state shows it.
+    /// Returns a session with a node as shown in the leaf's state.
     pub(super) fn neighbor(&self, session: &Session<'_>, counters: AfiSafi) -> Neighbor {
         let family = if session.address.is_ipv4() { "ipv4-unicast" } else { "ipv6-unicast" };
         let afi_safis = session.established().then(|| (family.to_owned(), counters));
@@ -280,13 +280,13 @@ impl Fabric {
         };
         let neighbor = self.with_history(&session.key, neighbor);
         match neighbor.dynamic && session.established() {
-            // It is a new one each time.
+            // A dynamic neighbor is a new one each time.
             true => Neighbor { established_transitions: 1, record: SessionRecord::default(), ..neighbor },
             false => neighbor,
         }
     }
 
-    /// The BFD session that guards a node session.
+    /// Returns the BFD session that guards a session with a node.
     pub(super) fn bfd(&self, session: &Session<'_>) -> Option<BfdSession> {
         let mut addresses = self.config.nodes().flat_map(|(_, _, _, node)| node.speaking_addresses());
         let position = addresses.position(|address| *address == session.address)?;
@@ -301,22 +301,22 @@ impl Fabric {
 
 const FIRST_DISCRIMINATOR: u32 = 16_385;
 
-/// What stands between a leaf and a node.
+/// The path between a leaf and a node.
 struct PathToNode {
-    /// The leaf would take the node as a neighbor.
+    /// Whether the leaf would accept the node as a neighbor.
     configured: bool,
-    /// Packets get there.
+    /// Whether packets arrive.
     reachable: bool,
-    /// What a lever does to the session.
+    /// The fault that a lever causes.
     fault: Option<Fault>,
 }
 
-/// Who speaks at a node's end.
+/// The speaker on a node.
 #[derive(Clone, Copy)]
 enum Voice<'a> {
-    /// What announces services.
+    /// The speaker that announces services.
     Services { autonomous_system: u32, group: &'a str },
-    /// What announces the node's pods.
+    /// The speaker that announces the node's pods.
     Pods { autonomous_system: u32, group: &'a str },
 }
 
@@ -330,7 +330,7 @@ impl<'a> Voice<'a> {
     }
 }
 
-/// One possible session before its address family is chosen.
+/// A possible session, before its address family is chosen.
 struct End<'a, 'b> {
     leaf: &'b str,
     instance: &'b str,

@@ -1,4 +1,4 @@
-//! The spines: they route between loopbacks, reflect EVPN, and run nothing of anybody's.
+//! The spines: they route between loopbacks and reflect EVPN routes. No applications run on them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,13 +21,13 @@ struct Link<'a> {
     leaf: &'a str,
     port: String,
     leaf_port: &'a str,
-    /// The leaf's address, as the spine knows its neighbor.
+    /// The leaf's address, by which the spine identifies its neighbor.
     peer: String,
     address: IpAddr,
 }
 
 impl Fabric {
-    /// What every spine's control plane holds.
+    /// Returns the contents of every spine's control plane.
     pub fn spine_tables(&self) -> BTreeMap<String, Tables> {
         self.config.spines.keys().map(|spine| (spine.clone(), self.spine(spine))).collect()
     }
@@ -66,7 +66,7 @@ impl Fabric {
             let port = format!("ethernet-1/{}", position + 1);
             config.uplinks.iter().filter(|(_, uplink)| uplink.spine == spine).map(move |(uplink_port, uplink)| {
                 let numbered = uplink.address.map(|net| net.addr());
-                // Link-local addresses of leaves are nobody's choice: one each is enough.
+                // Nobody chooses the link-local addresses of leaves: one per link is enough.
                 let address = numbered.unwrap_or_else(|| link_local(position));
                 let peer = match numbered {
                     Some(address) => address.to_string(),

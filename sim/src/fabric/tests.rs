@@ -1,4 +1,4 @@
-//! The outcomes of real labs, and what every lever does to them.
+//! Tests that compare the model with real labs, and of the effect of every lever.
 
 use std::net::IpAddr;
 
@@ -36,7 +36,7 @@ fn service(name: &str, vip: &str, policy: &str) -> Value {
     })
 }
 
-/// A slice with one endpoint on each node, with its readiness.
+/// Returns an EndpointSlice with one endpoint on each node, with its readiness.
 fn slice(service: &str, endpoints: &[(&str, bool)]) -> Value {
     let endpoints: Vec<Value> = endpoints
         .iter()
@@ -72,7 +72,7 @@ fn anycast_objects(policy: &str, ready: [bool; 3]) -> Vec<Value> {
     objects
 }
 
-/// The lab folder's own file, so that the lab and its expected outcome cannot drift apart.
+/// Returns the fabric of the lab folder's own file, so that the lab and its expected outcome cannot drift apart.
 pub(super) fn anycast() -> Fabric {
     let text = include_str!("../../../lab/anycast-metallb/lab.yaml");
     let file: LabFile = serde_norway::from_str(text).expect("the lab file parses");
@@ -102,7 +102,7 @@ fn addresses(next_hops: &[NextHop]) -> Vec<String> {
     next_hops.iter().map(address).collect()
 }
 
-/// One line per route: prefix, id, type, owner, active, preference, next-hops.
+/// Returns one line per route: prefix, id, type, owner, active, preference, next-hops.
 fn lines(instance: &NetworkInstance) -> Vec<String> {
     let line = |(key, route): (&crate::tables::RouteKey, &crate::tables::Route)| {
         format!(
@@ -119,7 +119,7 @@ fn lines(instance: &NetworkInstance) -> Vec<String> {
     instance.routes.iter().map(line).collect()
 }
 
-/// Route type and next-hops of the active route.
+/// Returns route type and next-hops of the active route.
 fn active(instance: &NetworkInstance, prefix: &str) -> Option<(String, Vec<String>)> {
     let mut routes = instance.routes.iter().filter(|(key, route)| key.prefix == net(prefix) && route.active);
     let found = routes.next().map(|(key, route)| (key.route_type.clone(), addresses(&route.next_hops)));
@@ -278,8 +278,8 @@ fn every_lever_changes_something_and_heals_completely() {
     }
 }
 
-/// What holds in any table: one active route per prefix, the best one; tunnels lead to other leaves; a session that is
-/// down announces nothing.
+/// Checks what must hold in all tables: each prefix has one active route, which is the best one; tunnels lead to other
+/// leaves; a session that is down announces nothing.
 fn check(fabric: &Fabric, what: &str) {
     for (leaf, tables) in fabric.all_tables() {
         let own = fabric.config().vtep(&leaf);
@@ -416,7 +416,7 @@ fn metallb_withdraws_when_no_endpoint_is_usable() {
     assert_eq!(active(&vrf(&fabric, "leaf1"), VIP), None);
 }
 
-/// Two leaves, three nodes each by eBGP, equal preferences: whoever came first keeps its own routes.
+/// Two leaves, each with three eBGP nodes, and equal preferences: the leaf that came first keeps its own routes.
 pub(super) fn ecmp_article() -> Fabric {
     let file: LabFile =
         serde_norway::from_str(include_str!("../../../lab/metallb-calico-ecmp/lab.yaml")).expect("the lab file parses");
@@ -468,7 +468,7 @@ fn a_dynamic_neighbor_vanishes_with_its_session() {
     assert_eq!((last.session_state.as_str(), said), ("idle", Some("Administrative Shutdown")));
 }
 
-/// A node with the addresses of its pods.
+/// Returns a node with a range of pod addresses.
 fn node_with_pods(name: &str, range: &str) -> Value {
     json!({"kind": "Node", "metadata": {"name": name}, "spec": {"podCIDRs": [range]}})
 }
@@ -512,7 +512,7 @@ fn a_prefix_that_a_policy_rejects_is_counted_as_such() {
     assert_eq!((counters.received, counters.rejected, counters.active), (1, 1, 0));
 }
 
-/// Two leaves that take no VIP from EVPN, two VRFs, and a border leaf without nodes.
+/// Two leaves that import no VIPs from EVPN, two VRFs, and a border leaf without nodes.
 fn multicluster() -> Fabric {
     let file: LabFile =
         serde_norway::from_str(include_str!("../../../lab/nanog-multicluster/lab.yaml")).expect("the lab file parses");
@@ -551,7 +551,7 @@ fn loopbacks_of_a_vrf_are_host_routes_and_numbered_uplinks_have_subnets_and_plai
     assert_eq!(active(default, "1.1.1.2/32"), some("bgp", &["10.1.1.0", "10.2.1.0"]));
 }
 
-/// One router, three nodes, one subnet: ECMP over all, and nothing left when the service is deleted.
+/// One router, three nodes, one subnet: ECMP over all nodes, and no route after the service is deleted.
 #[test]
 fn the_vyos_articles_router_balances_and_withdraws() {
     let node = |index: u8| json!({"leaves": ["vyos"], "addresses": [format!("192.168.30.{index}")]});

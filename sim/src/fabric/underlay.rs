@@ -1,4 +1,4 @@
-//! The parts of a leaf that carry the overlay: eBGP unnumbered to the spines, loopbacks, iBGP EVPN, and management.
+//! The underlay of a leaf: eBGP to the spines, loopbacks, iBGP EVPN, and management.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,13 +18,13 @@ const DEFAULT_ID: u32 = 1;
 const MGMT_ID: u32 = 2;
 const PREFERENCE: u8 = 170;
 const FAMILIES: [&str; 2] = ["ipv4-unicast", "ipv6-unicast"];
-/// MAC and MAC/IP routes of a gateway, of a node; the MAC route of a silent host; the multicast route of a MAC-VRF.
+/// MAC and MAC/IP routes of a gateway and of a node; the MAC route of a silent host; the multicast route of a MAC-VRF.
 const GATEWAY_ROUTES: u32 = 2;
 const NODE_ROUTES: u32 = 2;
 const CLIENT_ROUTES: u32 = 1;
 const MULTICAST_ROUTES: u32 = 1;
 
-/// The underlay and overlay sessions of a leaf.
+/// Returns the underlay and overlay sessions of a leaf, and whether they are up.
 pub(super) fn sessions(fabric: &Fabric, leaf: &str) -> Vec<(String, bool)> {
     let config = &fabric.config.leaves[leaf];
     let underlay = config.uplinks.iter().map(|(interface, uplink)| (uplink.peer_name(interface), true));
@@ -32,7 +32,7 @@ pub(super) fn sessions(fabric: &Fabric, leaf: &str) -> Vec<(String, bool)> {
     underlay.chain(overlay).collect()
 }
 
-/// Adds network instances `default` and `mgmt`. `type5` holds how many prefixes each leaf advertises in EVPN.
+/// Adds the network instances `default` and `mgmt`. `type5` is the number of prefixes each leaf advertises in EVPN.
 pub(super) fn add(fabric: &Fabric, leaf: &str, type5: &BTreeMap<String, u32>, tables: &mut Tables) {
     let config = &fabric.config.leaves[leaf];
     let default = tables
@@ -48,7 +48,7 @@ pub(super) fn add(fabric: &Fabric, leaf: &str, type5: &BTreeMap<String, u32>, ta
     }
 }
 
-/// Own loopbacks, and everyone else's through the spines.
+/// Returns the routes to the leaf's own loopbacks, and to all others through the spines.
 fn loopbacks(fabric: &Fabric, leaf: &str, config: &LeafConfig) -> Vec<(RouteKey, Route)> {
     let own = config.system.iter().map(|address| host(IpNet::from(*address), 1, NextHop::Extract));
     let leaves = fabric.config.leaves.iter().filter(|(name, _)| *name != leaf);
@@ -72,7 +72,8 @@ fn active((key, mut route): (RouteKey, Route)) -> (RouteKey, Route) {
     (key, route)
 }
 
-/// Sessions with the spines. A spine sends every loopback but this leaf's; it hears what is best through another one.
+/// Returns the sessions with the spines. A spine sends every loopback except this leaf's, and receives those that are
+/// best through another spine.
 fn underlay(fabric: &Fabric, leaf: &str, config: &LeafConfig) -> Vec<(String, Neighbor)> {
     let others = count(fabric.config.leaves.len().saturating_sub(1));
     let spines = count(fabric.config.spines.len());
@@ -98,12 +99,12 @@ fn underlay(fabric: &Fabric, leaf: &str, config: &LeafConfig) -> Vec<(String, Ne
     config.uplinks.iter().enumerate().map(neighbor).collect()
 }
 
-/// What a session carries: a numbered link is one of IPv4 only.
+/// Returns the address families of a session: a numbered link carries only IPv4.
 fn families(uplink: &Uplink) -> &'static [&'static str] {
     if uplink.address.is_some() { &FAMILIES[..1] } else { &FAMILIES }
 }
 
-/// EVPN sessions with the route reflectors; the first one's routes are the active ones.
+/// Returns the EVPN sessions with the route reflectors. The routes of the first one are active.
 fn overlay(fabric: &Fabric, leaf: &str, config: &LeafConfig, type5: &BTreeMap<String, u32>) -> Vec<(String, Neighbor)> {
     let up = fabric.overlay_up(leaf);
     let total = |leaf: &str| type5.get(leaf).copied().unwrap_or_default() + layer2_routes(fabric, leaf);
@@ -129,14 +130,14 @@ fn overlay(fabric: &Fabric, leaf: &str, config: &LeafConfig, type5: &BTreeMap<St
     reflectors(fabric, config).enumerate().map(neighbor).collect()
 }
 
-/// The spines' loopbacks, in the VTEPs' address family.
+/// Returns the spines' loopbacks in the address family of the VTEPs.
 fn reflectors<'a>(fabric: &'a Fabric, config: &LeafConfig) -> impl Iterator<Item = IpAddr> + use<'a> {
     let linked: Vec<String> = config.uplinks.values().map(|uplink| uplink.spine.clone()).collect();
     let spines = fabric.config.spines.iter().filter(move |(name, _)| linked.contains(name));
     spines.filter_map(|(_, spine)| spine.system.iter().find(|address| address.is_ipv4()).copied())
 }
 
-/// EVPN routes of a leaf's MAC-VRFs.
+/// Returns the number of EVPN routes of a leaf's MAC-VRFs.
 fn layer2_routes(fabric: &Fabric, leaf: &str) -> u32 {
     let config = &fabric.config;
     let bridged = config.network_instances.keys().flat_map(|instance| config.subinterfaces(leaf, instance)).count();
@@ -150,7 +151,7 @@ fn layer2_routes(fabric: &Fabric, leaf: &str) -> u32 {
         + count(clients.count()) * CLIENT_ROUTES
 }
 
-/// The management network instance: not a place for VIPs, but its routes are in the NDK's stream.
+/// Returns the management network instance. It has no VIPs, but its routes are in the NDK's stream.
 fn management(address: IpNet) -> NetworkInstance {
     let mut instance = empty_instance(MGMT_ID, NetworkInstanceKind::IpVrf);
     instance.router_id = Some(address.addr());

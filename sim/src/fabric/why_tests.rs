@@ -1,4 +1,4 @@
-//! The causes in a leaf's tables: the words of sessions, the fate of paths, where nodes are plugged in.
+//! Tests of the causes in a leaf's tables: session errors, the use of paths, and where nodes are connected.
 
 use crate::tables::{MacDestination, PathFate};
 
@@ -8,7 +8,7 @@ use super::*;
 const VIP: &str = "1.1.1.100/32";
 const NODE: &str = "192.168.1.11";
 
-/// The anycast lab with a lever pulled for a minute.
+/// Returns the anycast lab with a lever that was pulled a minute ago.
 fn with(text: &str) -> Fabric {
     let mut fabric = anycast();
     fabric.pull(lever(text)).expect("names are known");
@@ -87,7 +87,7 @@ fn the_last_words_stay_when_the_session_is_back() {
     assert_eq!(neighbor.record.last_event, None);
 }
 
-/// What became of the node's path to the VIP on leaf1.
+/// Returns the fate of the node's path to the VIP on leaf1.
 fn fate(fabric: &Fabric) -> Option<PathFate> {
     vrf(fabric, "leaf1").rib.get(&(net(VIP), NODE.to_owned())).map(|path| path.fate)
 }
@@ -122,7 +122,7 @@ fn a_restarting_speakers_routes_are_kept_as_stale() {
     assert_ne!(leaf1.neighbors[NODE].session_state, "established");
 }
 
-/// The fates of MetalLB's paths to the VIP of the article about ECMP.
+/// Returns the fates of MetalLB's paths to the VIP of the article about ECMP.
 fn fates(fabric: &Fabric, leaf: &str) -> Vec<PathFate> {
     let instance = tables(fabric, leaf).network_instances.remove("ip-vrf1").expect("there");
     let paths = instance.rib.iter().filter(|((prefix, _), path)| *prefix == net("10.254.254.241/32") && !path.by_evpn);

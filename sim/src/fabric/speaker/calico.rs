@@ -1,4 +1,5 @@
-//! Calico: configured ranges from every node, host prefixes for policy Local and for single addresses.
+//! Calico: every node announces the configured ranges; host prefixes are announced for policy Local and single
+//! addresses.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,19 +13,19 @@ use super::Peering;
 
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// What `BGPConfiguration` `default` lets be announced.
+/// What the `BGPConfiguration` named `default` announces.
 struct Ranges {
-    /// Load balancer and external blocks.
+    /// Blocks of load balancer and external addresses.
     service: Vec<IpNet>,
     /// Blocks of cluster addresses.
     cluster: Vec<IpNet>,
-    /// Whether load balancer blocks stand for their members.
+    /// Whether load balancer blocks are announced instead of their members.
     aggregation: bool,
     mesh: bool,
 }
 
-/// What the node announces; `None` when no `BGPPeer` makes it speak to this leaf. A cluster without any is taken as one
-/// whose nodes all speak to their leaves.
+/// Returns what the node announces; `None` if no `BGPPeer` makes it peer with this leaf. If a cluster has no `BGPPeer`,
+/// all its nodes peer with their leaves.
 pub(super) fn announced(objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
     if !peers(objects, peering) {
         return None;
@@ -39,7 +40,7 @@ pub(super) fn announced(objects: &Objects, peering: &Peering<'_>) -> Option<BTre
     } else {
         ranges.cluster.iter().filter(|block| !is_host(block)).copied().collect()
     };
-    // With the node-to-node mesh and eBGP to the leaf, a node that holds a block passes on the others' members of it.
+    // With the node-to-node mesh and eBGP to the leaf, a node that holds a block relays the other nodes' members of it.
     let relayed = ranges.mesh && ranges.aggregation && peering.leaf_as != peering.node_as;
     let speakers = objects.nodes.keys().filter(|node| !excluded(objects, node) && relayed).map(String::as_str);
     for node in speakers.chain([peering.node]) {
@@ -50,7 +51,8 @@ pub(super) fn announced(objects: &Objects, peering: &Peering<'_>) -> Option<BTre
     Some(prefixes)
 }
 
-/// Whether a `BGPPeer` makes the node speak to this leaf: by its name, by its labels, or as all nodes do.
+/// Returns whether a `BGPPeer` makes the node peer with this leaf: by its name, by its labels, or because it is for all
+/// nodes.
 fn peers(objects: &Objects, peering: &Peering<'_>) -> bool {
     let calico = |peer: &&Value| peer.pointer("/spec/peerIP").is_some() || peer.pointer("/spec/asNumber").is_some();
     let mut all = objects.resources("BGPPeer").iter().filter(calico).peekable();
@@ -65,7 +67,8 @@ fn peers(objects: &Objects, peering: &Peering<'_>) -> bool {
         })
 }
 
-/// Calico's own selectors, as far as peers of nodes use them: `all()`, `has(label)`, `label == 'value'`, joined by `&&`.
+/// Evaluates Calico's selectors, as far as peers of nodes use them: `all()`, `has(label)`, `label == 'value'`, joined
+/// by `&&`.
 fn selected(selector: &str, labels: &std::collections::BTreeMap<String, String>) -> bool {
     selector.split("&&").map(str::trim).filter(|term| !term.is_empty()).all(|term| {
         if term == "all()" {
@@ -95,7 +98,7 @@ fn ranges(objects: &Objects) -> Option<Ranges> {
     })
 }
 
-/// Only the value `true` excludes.
+/// Returns whether a node is excluded. Only the label value `true` excludes it.
 fn excluded(objects: &Objects, node: &str) -> bool {
     objects.nodes.get(node).is_some_and(|node| node.labels.get(EXCLUDE).is_some_and(|value| value == "true"))
 }

@@ -1,5 +1,5 @@
-//! Cilium's BGP control plane. Version 2: cluster configs select nodes, peer configs select advertisements, those select
-//! services. Version 1 (until 1.18): one peering policy per node, whose virtual routers select services.
+//! Cilium's BGP control plane. Version 2: cluster configs select nodes, peer configs select advertisements, and these
+//! select services. Version 1 (until 1.18): one peering policy per node, whose virtual routers select services.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ use super::{Peering, aggregate, hosts};
 
 const CLASS: &str = "io.cilium/bgp-control-plane";
 
-/// What the node announces; `None` when no cluster config gives it this leaf as a peer. A cluster without any of Cilium's
-/// BGP resources is taken as one that advertises everything to everyone.
+/// Returns what the node announces; `None` if no cluster config makes it peer with this leaf. A cluster without
+/// Cilium's BGP resources advertises everything to everyone.
 pub(super) fn announced(flags: &SpeakerFlags, objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
     let services = objects.services.iter().filter(|service| announces(flags, objects, service, peering.node));
     if !objects.resources("CiliumBGPPeeringPolicy").is_empty() {
@@ -31,7 +31,7 @@ pub(super) fn announced(flags: &SpeakerFlags, objects: &Objects, peering: &Peeri
     Some(services.flat_map(|service| prefixes(&advertisements, service)).collect())
 }
 
-/// Class, exposure and endpoints. A terminating endpoint never counts.
+/// Returns whether class, exposure and endpoints allow the announcement. Terminating endpoints never count.
 fn announces(flags: &SpeakerFlags, objects: &Objects, service: &Service, node: &str) -> bool {
     let ours = service.class.as_deref().is_none_or(|class| class == CLASS);
     let exposed = service.annotations.get("service.cilium.io/type").is_none_or(|kind| kind == "LoadBalancer")
@@ -45,7 +45,8 @@ fn announces(flags: &SpeakerFlags, objects: &Objects, service: &Service, node: &
     service.load_balancer && ours && exposed && reachable
 }
 
-/// The virtual router of version 1 that has this leaf as a neighbor. A node that two policies select gets neither.
+/// Returns the virtual router of version 1 that has this leaf as a neighbor. A node selected by two policies gets
+/// neither.
 fn virtual_router<'a>(objects: &'a Objects, peering: &Peering<'_>) -> Option<&'a Value> {
     let node_labels = cilium_labels(objects, peering.node);
     let mut policies = objects
@@ -57,7 +58,7 @@ fn virtual_router<'a>(objects: &'a Objects, peering: &Peering<'_>) -> Option<&'a
         .find(|router| items(router, "/neighbors").any(|neighbor| peering.is_peer(text(neighbor, "/peerAddress"))))
 }
 
-/// Where a node's pods have their addresses from: Cilium's own allocation, else that of the cluster.
+/// Returns the address ranges of a node's pods: from Cilium's own allocation, or else from the cluster's.
 fn pod_ranges<'a>(objects: &'a Objects, node: &str) -> impl Iterator<Item = IpNet> + use<'a> {
     let own = objects.resources("CiliumNode").iter().find(|object| name(object) == node);
     let allocated = own.into_iter().flat_map(|object| texts(object, "/spec/ipam/podCIDRs"));
@@ -66,7 +67,7 @@ fn pod_ranges<'a>(objects: &'a Objects, node: &str) -> impl Iterator<Item = IpNe
     allocated.chain(fallback.into_iter().flat_map(|node| node.pod_ranges.iter().copied()))
 }
 
-/// The peer config of the first cluster config that selects the node, for the peer that is this leaf.
+/// Returns the peer config for this leaf in the first cluster config that selects the node.
 fn peer<'a>(objects: &'a Objects, peering: &Peering<'_>) -> Option<&'a Value> {
     let node_labels = cilium_labels(objects, peering.node);
     let config = objects
@@ -80,13 +81,13 @@ fn peer<'a>(objects: &'a Objects, peering: &Peering<'_>) -> Option<&'a Value> {
     objects.resources("CiliumBGPPeerConfig").iter().find(|config| name(config) == reference)
 }
 
-/// Selectors are about the labels of `CiliumNode`, which normally are those of the node.
+/// Returns the labels that selectors match: those of `CiliumNode`, or else those of the node, which are normally equal.
 fn cilium_labels(objects: &Objects, node: &str) -> Labels {
     let own = objects.resources("CiliumNode").iter().find(|object| name(object) == node);
     own.map_or_else(|| objects.node_labels(node), |object| labels(object, "/metadata/labels"))
 }
 
-/// The advertisements the peer's family selects; no selector, no advertisement.
+/// Returns the advertisements selected by the peer's family; none without a selector.
 fn advertisements<'a>(objects: &'a Objects, peer_config: &Value, v4: bool) -> Vec<&'a Value> {
     let afi = if v4 { "ipv4" } else { "ipv6" };
     let selectors: Vec<&Value> = items(peer_config, "/spec/families")
@@ -101,7 +102,8 @@ fn advertisements<'a>(objects: &'a Objects, peer_config: &Value, v4: bool) -> Ve
     selected.flat_map(|resource| items(resource, "/spec/advertisements")).collect()
 }
 
-/// Selectors see a service's name and namespace as labels too; without a selector nothing is selected.
+/// Returns whether a selector selects a service, whose name and namespace count as labels too. Without a selector,
+/// nothing is selected.
 fn selected_by(selector: Option<&Value>, service: &Service) -> bool {
     let mut labels = service.labels.clone();
     labels.insert("io.kubernetes.service.namespace".to_owned(), service.key.0.clone());

@@ -1,5 +1,5 @@
-//! kube-router, started with `--advertise-loadbalancer-ip`: endpoints count whatever their condition. Annotations of a service
-//! turn each kind of its addresses on or off.
+//! kube-router, started with `--advertise-loadbalancer-ip`. Endpoints count regardless of their conditions. Annotations
+//! of a service turn each kind of its addresses on or off.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crate::fabric::objects::{Objects, Service};
 
 use super::hosts;
 
-/// What the node announces.
+/// Returns what the node announces.
 pub(super) fn announced(objects: &Objects, node: &str) -> BTreeSet<IpNet> {
     let here = objects.services.iter().filter(|service| {
         let mut endpoints = objects.endpoints_of(service).iter();
@@ -19,7 +19,7 @@ pub(super) fn announced(objects: &Objects, node: &str) -> BTreeSet<IpNet> {
     here.flat_map(|service| hosts(&addresses(service)).collect::<Vec<_>>()).collect()
 }
 
-/// The addresses of a service that are announced: those of load balancers by default, the others where asked for.
+/// Returns the addresses of a service that are announced: load balancer addresses by default, others if requested.
 fn addresses(service: &Service) -> Vec<IpAddr> {
     let annotation = |name: &str| service.annotations.get(name).map(String::as_str);
     let wanted = |kind: &str, default: bool| match annotation(&format!("kube-router.io/service.advertise.{kind}")) {

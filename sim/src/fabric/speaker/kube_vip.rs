@@ -1,4 +1,4 @@
-//! kube-vip: every node announces by BGP, or one answers by ARP; `kube-vip.io/vipHost` names one.
+//! kube-vip: every node announces by BGP, or one node, named by `kube-vip.io/vipHost`, answers by ARP.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use crate::fabric::objects::{Objects, Service};
 
 use super::hosts;
 
-/// Annotation with the node that holds a service's address.
+/// Annotation that names the node that holds a service's address.
 pub(super) const HOST: &str = "kube-vip.io/vipHost";
 const CLASS: &str = "kube-vip.io/kube-vip-class";
 
-/// What the node announces by BGP.
+/// Returns what the node announces by BGP.
 pub(super) fn announced(objects: &Objects, node: &str) -> BTreeSet<IpNet> {
     let services = objects.services.iter().filter(|service| service.load_balancer);
     let held = services.filter(|service| {
@@ -21,7 +21,7 @@ pub(super) fn announced(objects: &Objects, node: &str) -> BTreeSet<IpNet> {
     held.flat_map(|service| hosts(&service.ingress)).collect()
 }
 
-/// Whether a node may make a service's address its own: policy Local asks for an endpoint on it.
+/// Returns whether a node may hold a service's address. Policy Local requires an endpoint on the node.
 pub(super) fn may_hold(objects: &Objects, service: &Service, node: &str) -> bool {
     let ours = service.class.as_deref().is_none_or(|class| class == CLASS);
     let mut endpoints = objects.endpoints_of(service).iter().filter(|endpoint| endpoint.ready || endpoint.serving);

@@ -1,7 +1,7 @@
-//! VIPs announced by ARP and ND: which one node answers for an address.
+//! VIPs announced by ARP and ND: chooses the node that answers for an address.
 //!
-//! MetalLB's speakers sort the candidates by a hash of node and address; Cilium and kube-vip elect a leader per service
-//! through a Lease, which stays with its holder as long as that lives.
+//! MetalLB's speakers sort the candidates by a hash of node and address. Cilium and kube-vip elect a leader per service
+//! by a Lease, which stays with its holder while the holder is alive.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::fabric::objects::{Objects, Service, any_selects, flag, name, selects,
 
 use super::{kube_vip, metallb};
 
-/// Who answers for what, by VIP.
+/// Returns the node that answers for each VIP.
 pub(crate) fn holders(cluster: &ClusterConfig, objects: &Objects, alive: &[&str]) -> BTreeMap<IpAddr, String> {
     let mut holders = BTreeMap::new();
     for service in objects.services.iter().filter(|service| service.load_balancer) {
@@ -58,13 +58,13 @@ fn holder(
     }
 }
 
-/// Spreads addresses over nodes, the same way each time. MetalLB takes a SHA-256 for it; which node wins differs, that
-/// exactly one does and that it stays does not.
+/// Spreads addresses over nodes, always in the same way. MetalLB uses a SHA-256 hash. A different node may win there,
+/// but also exactly one, and always the same.
 fn spread(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The holder of a Lease while it is a candidate; else the first candidate.
+/// Returns the holder of a Lease if it is a candidate, or else the first candidate.
 fn elected(objects: &Objects, lease: &str, candidates: Vec<String>) -> Option<String> {
     let leases = objects.resources("Lease").iter().filter(|it| name(it) == lease);
     let holders = leases.filter_map(|it| text(it, "/spec/holderIdentity"));
@@ -72,7 +72,8 @@ fn elected(objects: &Objects, lease: &str, candidates: Vec<String>) -> Option<St
     held.or_else(|| candidates.into_iter().next())
 }
 
-/// Whether a policy of Cilium has a node announce the load balancer addresses of a service. Endpoints do not count.
+/// Returns whether a policy of Cilium makes a node announce the load balancer addresses of a service. Endpoints do not
+/// matter.
 fn cilium_selects(objects: &Objects, service: &Service, node: &str) -> bool {
     let class = service.class.as_deref();
     let ours = class.is_none_or(|class| class == "io.cilium/l2-announcer");
@@ -86,7 +87,8 @@ fn cilium_selects(objects: &Objects, service: &Service, node: &str) -> bool {
     })
 }
 
-/// What the speakers of a cluster write of who answers: `ServiceL2Status` of MetalLB, Leases of the others.
+/// Returns the objects by which a cluster's speakers report who answers: `ServiceL2Status` for MetalLB, Leases for the
+/// others.
 pub(crate) fn statuses(cluster: &ClusterConfig, objects: &Objects, holders: &BTreeMap<IpAddr, String>) -> Vec<Value> {
     let services = objects.services.iter().filter(|service| service.load_balancer);
     let held = services.filter_map(|service| Some((service, service.ingress.iter().find_map(|it| holders.get(it))?)));
@@ -123,7 +125,7 @@ fn status(speaker: Speaker, service: &Service, node: &str) -> Value {
     }
 }
 
-/// Whether an `L2Advertisement` has a node answer for the addresses of a pool.
+/// Returns whether an `L2Advertisement` makes a node answer for the addresses of a pool.
 pub(super) fn advertises(objects: &Objects, pool: &Value, service: &Service, node: &str) -> bool {
     objects.resources("L2Advertisement").iter().any(|advertisement| {
         metallb::selects_pool(advertisement, pool)

@@ -1,4 +1,5 @@
-//! MetalLB: pools, advertisements and peers select; one rule for all three BGP implementations.
+//! MetalLB: pools, advertisements and peers select what is announced. All three BGP implementations follow the same
+//! rules.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,8 +14,8 @@ use super::{Peering, aggregate, hosts, layer2, reaches};
 
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// What the node announces; `None` when no `BGPPeer` makes it speak to this leaf. A cluster without any of MetalLB's
-/// resources is taken as one that advertises everything to everyone.
+/// Returns what the node announces; `None` if no `BGPPeer` makes it peer with this leaf. A cluster without MetalLB's
+/// resources advertises everything to everyone.
 pub(super) fn announced(flags: &SpeakerFlags, objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
     let peers = peers(objects, peering);
     if peers.is_empty() && !objects.resources("BGPPeer").is_empty() {
@@ -31,7 +32,7 @@ pub(super) fn announced(flags: &SpeakerFlags, objects: &Objects, peering: &Peeri
     Some(services.flat_map(|service| advertised(objects, service, peering.node, &peers)).collect())
 }
 
-/// Whether the node's speaker may answer ARP and ND for a service's addresses.
+/// Returns whether the node's speaker may answer ARP and ND for a service's addresses.
 pub(super) fn answers(flags: &SpeakerFlags, objects: &Objects, service: &Service, node: &str) -> bool {
     service.class == flags.load_balancer_class
         && eligible(flags, objects, node)
@@ -39,7 +40,7 @@ pub(super) fn answers(flags: &SpeakerFlags, objects: &Objects, service: &Service
         && pool(objects, &service.ingress).is_some_and(|pool| layer2::advertises(objects, pool, service, node))
 }
 
-/// The names of the peers that make the node's speaker talk to this leaf.
+/// Returns the names of the peers by which the node's speaker peers with this leaf.
 fn peers(objects: &Objects, peering: &Peering<'_>) -> BTreeSet<String> {
     let node_labels = objects.node_labels(peering.node);
     let number = |peer: &Value, pointer: &str| peer.pointer(pointer).and_then(Value::as_u64);
@@ -52,14 +53,14 @@ fn peers(objects: &Objects, peering: &Peering<'_>) -> BTreeSet<String> {
     peers.map(name).collect()
 }
 
-/// Node conditions that stop every announcement. Ready and cordon are no such condition.
+/// Returns whether the node may announce at all. Ready and cordon do not matter.
 fn eligible(flags: &SpeakerFlags, objects: &Objects, node: &str) -> bool {
     objects.nodes.get(node).is_none_or(|node| {
         !node.network_unavailable && (flags.ignore_exclude_label || !node.labels.contains_key(EXCLUDE))
     })
 }
 
-/// The prefixes of one service, as the advertisements that select it say.
+/// Returns the prefixes of one service, according to the advertisements that select it.
 fn advertised(objects: &Objects, service: &Service, node: &str, peers: &BTreeSet<String>) -> Vec<IpNet> {
     if objects.resources("IPAddressPool").is_empty() && objects.resources("BGPAdvertisement").is_empty() {
         return hosts(&service.ingress).collect();
@@ -84,7 +85,7 @@ fn advertised(objects: &Objects, service: &Service, node: &str, peers: &BTreeSet
         .collect()
 }
 
-/// The one pool that holds all the addresses.
+/// Returns the pool that contains all the addresses.
 fn pool<'a>(objects: &'a Objects, addresses: &[IpAddr]) -> Option<&'a Value> {
     let holds = |pool: &&Value| {
         addresses.iter().all(|address| texts(pool, "/spec/addresses").any(|range| in_range(range, *address)))
@@ -92,7 +93,7 @@ fn pool<'a>(objects: &'a Objects, addresses: &[IpAddr]) -> Option<&'a Value> {
     objects.resources("IPAddressPool").iter().find(holds).filter(|_| !addresses.is_empty())
 }
 
-/// `a.b.c.d/nn`, or `start-end`.
+/// Returns whether an address is in a range: `a.b.c.d/nn`, or `start-end`.
 fn in_range(range: &str, address: IpAddr) -> bool {
     if let Some((start, end)) = range.split_once('-') {
         let bounds = (start.trim().parse::<IpAddr>(), end.trim().parse::<IpAddr>());
@@ -102,7 +103,7 @@ fn in_range(range: &str, address: IpAddr) -> bool {
     range.trim().parse::<IpNet>().is_ok_and(|net| net.contains(&address))
 }
 
-/// An advertisement without pools and pool selectors is about all of them.
+/// Returns whether an advertisement is for a pool. Without pools and pool selectors, it is for all of them.
 pub(super) fn selects_pool(advertisement: &Value, pool: &Value) -> bool {
     let mut named = texts(advertisement, "/spec/ipAddressPools").peekable();
     let mut selectors = items(advertisement, "/spec/ipAddressPoolSelectors").peekable();
@@ -114,8 +115,9 @@ pub(super) fn selects_pool(advertisement: &Value, pool: &Value) -> bool {
         || (selectors.peek().is_some() && any_selects(advertisement, "/spec/ipAddressPoolSelectors", &pool_labels))
 }
 
-/// Two advertisements that make different updates of one prefix for one peer: nothing is announced. Two that take every
-/// service are not taken in the first place, which leaves what was before: here, as if they did not conflict.
+/// Returns whether two advertisements produce different updates of one prefix for one peer, so that nothing is
+/// announced. MetalLB rejects two advertisements that select every service and keeps the previous state; here, these do
+/// not conflict.
 fn conflicting(pool: &Value, advertisements: &[&Value]) -> bool {
     let pairs = advertisements.iter().enumerate().flat_map(|(at, one)| {
         let others = advertisements[at + 1..].iter();

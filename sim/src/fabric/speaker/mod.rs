@@ -1,5 +1,6 @@
-//! What each node's speaker announces, by the rules of the implementation, from what the cluster says. Written from the
-//! implementations' documented behaviour and on purpose not shared with the agent: the two check each other.
+//! Computes what each node's speaker announces, by the rules of its implementation, from the objects of the cluster.
+//! Written from the implementations' documented behaviour and deliberately not shared with the agent, so that the two
+//! check each other.
 
 mod calico;
 mod cilium;
@@ -18,23 +19,23 @@ use ipnet::IpNet;
 use super::config::{ClusterConfig, Speaker};
 use super::objects::{Endpoint, Objects, Service};
 
-/// The end of a session a speaker sees: whom it talks to, and from which side.
+/// A session from the speaker's side.
 #[derive(Clone, Debug)]
 pub(crate) struct Peering<'a> {
     /// The node.
     pub(crate) node: &'a str,
-    /// The leaf's addresses a speaker could name as its peer.
+    /// The leaf's addresses that a speaker may have as its peer.
     pub(crate) leaf_addresses: &'a [IpAddr],
     /// The leaf's AS number.
     pub(crate) leaf_as: u32,
     /// The speaker's own AS number.
     pub(crate) node_as: u32,
-    /// The session's family: prefixes of the other are not announced on it.
+    /// Whether the session's family is IPv4. Prefixes of the other family are not announced on it.
     pub(crate) v4: bool,
 }
 
 impl Peering<'_> {
-    /// Whether a resource's peer address is this leaf.
+    /// Returns whether a resource's peer address is this leaf.
     fn is_peer(&self, address: Option<&str>) -> bool {
         let parsed = address.and_then(|text| text.split('/').next()).and_then(|text| text.parse::<IpAddr>().ok());
         parsed.is_some_and(|address| self.leaf_addresses.contains(&address))
@@ -43,8 +44,8 @@ impl Peering<'_> {
 
 pub(crate) use self::layer2::{holders, statuses};
 
-/// What a node announces to one peer; `None` when its speaker has no such peer, so that there is no session. A node that is
-/// not among the cluster's has no speaker.
+/// Returns what a node announces to one peer; `None` if its speaker does not have this peer, so there is no session. A
+/// node that is not in the cluster has no speaker.
 pub(crate) fn announced(cluster: &ClusterConfig, objects: &Objects, peering: &Peering<'_>) -> Option<BTreeSet<IpNet>> {
     if !objects.nodes.is_empty() && !objects.nodes.contains_key(peering.node) {
         return None;
@@ -62,14 +63,15 @@ pub(crate) fn announced(cluster: &ClusterConfig, objects: &Objects, peering: &Pe
     Some(prefixes)
 }
 
-/// Usable as MetalLB sees it: ready, or still serving while it terminates.
+/// Returns what a generic speaker announces. It uses the same endpoints as MetalLB: ready, or still serving while
+/// terminating.
 fn generic(objects: &Objects, node: &str) -> BTreeSet<IpNet> {
     let services = objects.services.iter().filter(|service| service.load_balancer);
     let usable = |endpoint: &Endpoint| endpoint.ready || endpoint.serving;
     services.filter(|service| reaches(objects, service, node, usable)).flat_map(|s| hosts(&s.ingress)).collect()
 }
 
-/// Policy Local asks for an endpoint on the node, policy Cluster for one anywhere.
+/// Returns whether a node reaches a usable endpoint: on the node itself for policy Local, anywhere for policy Cluster.
 fn reaches(objects: &Objects, service: &Service, node: &str, usable: impl Fn(&Endpoint) -> bool) -> bool {
     let mut endpoints = objects.endpoints_of(service).iter().filter(|endpoint| usable(endpoint));
     if service.local {
@@ -79,12 +81,12 @@ fn reaches(objects: &Objects, service: &Service, node: &str, usable: impl Fn(&En
     }
 }
 
-/// Host prefixes of addresses.
+/// Returns host prefixes of addresses.
 fn hosts(addresses: &[IpAddr]) -> impl Iterator<Item = IpNet> + '_ {
     addresses.iter().map(|address| IpNet::from(*address))
 }
 
-/// The prefix of this length around an address.
+/// Returns the prefix of this length that contains an address.
 fn aggregate(address: IpAddr, length: Option<u64>) -> IpNet {
     let length = length.and_then(|length| u8::try_from(length).ok());
     length.and_then(|length| IpNet::new(address, length).ok()).map_or(IpNet::from(address), |net| net.trunc())

@@ -1,4 +1,4 @@
-//! Each speaker's rules, one by one.
+//! Tests of each speaker's rules.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -48,7 +48,7 @@ fn node(name: &str) -> Value {
     json!({"kind": "Node", "metadata": {"name": name, "labels": {"name": name}}, "status": {}})
 }
 
-/// What n1 and n2 announce; `-` for a node that has no session.
+/// Returns what n1 and n2 announce; `-` for a node without a session.
 fn says(speaker: Speaker, objects: &[Value]) -> [String; 2] {
     says_with(speaker, SpeakerFlags::default(), objects)
 }
