@@ -1,4 +1,5 @@
-//! What is below routing: ports, the bridge behind the gateway, ARP and ND. FRR knows little of it, the kernel all.
+//! What is below routing: ports, the bridge behind the gateway, ARP and ND. It is read from the kernel, because FRR
+//! knows little of it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,10 +15,10 @@ use crate::tables::{
     Interface, LinkNeighbor, MacDestination, MacEntry, NetworkInstance, NetworkInstanceKind, Segment, Subinterface,
 };
 
-/// The mac-vrf's number at the NDK, which never tells it.
+/// Number of the mac-vrf in the NDK, which never shows it.
 const MAC_VRF_ID: u32 = 1_000;
 
-/// One look at a namespace's kernel.
+/// State of the kernel in one namespace.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kernel {
     pub(super) neighbors: Vec<Entry>,
@@ -25,7 +26,7 @@ pub(super) struct Kernel {
     pub(super) links: Vec<Link>,
 }
 
-/// `ip neigh`
+/// An entry of `ip neigh`.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Entry {
     dst: IpAddr,
@@ -34,7 +35,7 @@ pub(super) struct Entry {
     state: Vec<String>,
 }
 
-/// `bridge fdb`
+/// An entry of `bridge fdb`.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Learned {
     mac: String,
@@ -45,7 +46,7 @@ pub(super) struct Learned {
     flags: Vec<String>,
 }
 
-/// `ip link`
+/// An entry of `ip link`.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Link {
     ifname: String,
@@ -56,7 +57,7 @@ pub(super) struct Link {
 }
 
 impl Kernel {
-    /// Asks the kernel.
+    /// Reads the state of the kernel.
     pub(super) async fn look(below: &Below) -> io::Result<Self> {
         let Below { namespace, bridge, .. } = below;
         Ok(Self {
@@ -67,7 +68,7 @@ impl Kernel {
     }
 }
 
-/// What a command prints; nothing is an empty list.
+/// Returns what a command prints. No output is an empty list.
 async fn json<T: DeserializeOwned>(program: &str, arguments: &[&str]) -> io::Result<Vec<T>> {
     let output = Command::new(program).args(arguments).kill_on_drop(true).output().await?;
     if !output.status.success() {
@@ -77,7 +78,7 @@ async fn json<T: DeserializeOwned>(program: &str, arguments: &[&str]) -> io::Res
     serde_json::from_slice(text).map_err(io::Error::from)
 }
 
-/// Ports, and the gateway with those who answer behind it.
+/// Returns the ports, and the gateway with the neighbors that answer behind it.
 pub(super) fn interfaces(below: &Below, gateway: &str, kernel: &Kernel) -> BTreeMap<String, Interface> {
     let mut interfaces = BTreeMap::new();
     for link in &kernel.links {
@@ -103,7 +104,7 @@ fn down(link: &Link) -> Option<String> {
     (link.operstate != "UP").then(|| reason.to_owned())
 }
 
-/// Why a subinterface of the port is down.
+/// Returns why a subinterface of the port is down, if it is.
 fn port_down(link: &Link) -> Option<String> {
     down(link).map(|_| "port-down".to_owned())
 }
@@ -115,7 +116,7 @@ fn answering(kernel: &Kernel) -> BTreeMap<IpAddr, LinkNeighbor> {
     entries.filter_map(|entry| Some((entry.dst, neighbor(entry.lladdr.as_ref()?)))).collect()
 }
 
-/// The bridge behind the gateway.
+/// Returns the bridge behind the gateway.
 pub(super) fn mac_vrf(below: &Below, gateway: &str, kernel: &Kernel) -> NetworkInstance {
     let subinterface = |port: &str| below.ports.get(port).map(|port| format!("{port}.0"));
     let learned =

@@ -1,4 +1,4 @@
-//! Keeping a network instance of a leaf what an FRR says.
+//! Keeps a network instance of a leaf in step with an FRR.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use super::read::Reading;
 use super::{Below, FrrOptions};
 use crate::leaf::{InterfaceSource, Leaf, Source};
 
-/// The pause before the first look after an event, which gathers what comes in a burst.
+/// Time between an event and the first reading, in which bursts are collected.
 const FIRST: Duration = Duration::from_millis(10);
-/// The longest pause.
+/// The longest time between readings.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Keeps a leaf what an FRR says, as long as it is not dropped; then the fabric model's tables show again.
+/// Shows an FRR on a leaf until it is dropped. Then the tables of the fabric model are shown again.
 #[derive(Debug)]
 pub struct Follower {
     task: JoinHandle<()>,
@@ -30,7 +30,8 @@ impl Drop for Follower {
     }
 }
 
-/// Shows an FRR as one network instance of a leaf. `news` is notified by whoever sees the daemons act: a look follows.
+/// Shows an FRR as one network instance of a leaf. It is read again whenever `news` is notified, which the caller does
+/// when it sees the daemons act.
 pub fn follow(leaf: &Leaf, options: FrrOptions, news: Arc<Notify>) -> Follower {
     let source = leaf.source(&options.network_instance);
     let below = options.below.clone().zip(gateway(&options)).map(|(below, gateway)| Layers {
@@ -42,12 +43,12 @@ pub fn follow(leaf: &Leaf, options: FrrOptions, news: Arc<Notify>) -> Follower {
     Follower { task: tokio::spawn(keep_up(source, below, options, news)) }
 }
 
-/// The subinterface that the bridge is.
+/// Returns the name of the bridge's subinterface.
 fn gateway(options: &FrrOptions) -> Option<String> {
     options.subinterfaces.get(&options.below.as_ref()?.bridge).map(|it| it.name.clone())
 }
 
-/// What shows the layers below routing.
+/// The layers below routing, and where they are shown.
 struct Layers {
     below: Below,
     gateway: String,
@@ -73,7 +74,7 @@ async fn keep_up(source: Source, mut layers: Option<Layers>, options: FrrOptions
     let mut reachable = true;
     let mut pause = FIRST;
     loop {
-        // A port that goes down takes sessions along, and is shown no later than they are.
+        // Ports come before sessions, because a port that goes down takes its sessions down.
         if let Some(layers) = &mut layers {
             layers.show().await;
         }
@@ -87,7 +88,7 @@ async fn keep_up(source: Source, mut layers: Option<Layers>, options: FrrOptions
                 }
                 reachable = true;
             }
-            // Routes outlive zebra, in the kernel and here.
+            // Routes outlive zebra, both in the kernel and here.
             Err(error) if reachable => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                 tracing::warn!(instance = %options.network_instance, %error, cause, "FRR cannot be read, its tables stay");

@@ -1,4 +1,4 @@
-//! From what FRR says to what the leaf shows: a pure function, but for the memory of sessions.
+//! Converts the state of an FRR to the tables of a leaf: a pure function, except for the history of sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,8 +16,8 @@ use crate::tables::{AfiSafi, BfdSession, Fib, Neighbor, NetworkInstance, NextHop
 /// Metric of static routes on SR Linux.
 const STATIC_METRIC: u32 = 1;
 
-/// What sessions have been through. FRR says how long a session has been up, by whole seconds: dates computed from that
-/// would waver from look to look.
+/// History of sessions. FRR only says how many whole seconds a session has been up, so times computed from that would
+/// vary between readings.
 #[derive(Debug, Default)]
 pub(super) struct History(BTreeMap<String, Session>);
 
@@ -30,7 +30,7 @@ struct Session {
 }
 
 impl History {
-    /// Records a session's current state; returns when it last came up or went down, and what it has been through.
+    /// Records a session's current state. Returns when it last came up or went down, and its record.
     fn note(&mut self, name: &str, peer: &Peer, established: bool, now: Timestamp) -> (Option<String>, SessionRecord) {
         let transitions = peer.connections_established;
         let session = self.0.entry(name.to_owned()).or_default();
@@ -42,7 +42,7 @@ impl History {
     }
 }
 
-/// The network instance that an FRR is.
+/// Returns the network instance for an FRR.
 pub(super) fn instance(
     options: &FrrOptions,
     reading: &Reading,
@@ -73,7 +73,7 @@ fn routes(options: &FrrOptions, reading: &Reading) -> BTreeMap<RouteKey, Route> 
             if route.protocol == "connected" {
                 routes.extend(connected(options, reading, *prefix, route));
             } else if let Some((key, route)) = learned(*prefix, route, &selected) {
-                // Two of one protocol: zebra keeps the one on its way out for a moment.
+                // There may be two routes of one protocol: zebra keeps the one that is being removed for a moment.
                 let known: Option<&Route> = routes.get(&key);
                 if known.is_none_or(|known| !known.active) {
                     routes.insert(key, route);
@@ -84,7 +84,7 @@ fn routes(options: &FrrOptions, reading: &Reading) -> BTreeMap<RouteKey, Route> 
     routes
 }
 
-/// Type and owner of a route, where the leaf has such routes.
+/// Returns type and owner of a route, or `None` if the leaf does not have this kind of route.
 fn kind(protocol: &str) -> Option<(&'static str, &'static str)> {
     match protocol {
         "bgp" => Some(("bgp", "bgp_mgr")),
@@ -109,7 +109,7 @@ fn selected(reading: &Reading) -> Selected {
 fn learned(prefix: IpNet, said: &RibRoute, selected: &Selected) -> Option<(RouteKey, Route)> {
     let (route_type, owner) = kind(&said.protocol)?;
     let given = said.nexthops.iter().filter(|hop| !hop.resolver);
-    // Of a route in use, those that are.
+    // If the route is in use, only next-hops that are in use.
     let used = given.filter(|hop| hop.active || !said.selected);
     let mut next_hops: Vec<NextHop> = used.filter_map(|hop| next_hop(prefix, hop, selected)).collect();
     next_hops.sort();
@@ -130,7 +130,7 @@ fn next_hop(own: IpNet, said: &RibNextHop, selected: &Selected) -> Option<NextHo
     })
 }
 
-/// The longest selected route to an address, other than the one it is for; never the default route.
+/// Returns the longest selected route to an address, except the route itself and the default route.
 fn resolving(own: IpNet, address: IpAddr, selected: &Selected) -> Option<(IpNet, String, String)> {
     let containing =
         |(prefix, _): &(&IpNet, _)| **prefix != own && prefix.prefix_len() > 0 && prefix.contains(&address);
@@ -146,7 +146,7 @@ fn fib(said: &RibRoute) -> Fib {
     }
 }
 
-/// A subnet with what SR Linux shows beside it.
+/// Returns the routes of a subnet, with those that SR Linux shows next to it.
 fn connected(options: &FrrOptions, reading: &Reading, prefix: IpNet, said: &RibRoute) -> Vec<(RouteKey, Route)> {
     let interface = said.nexthops.iter().find_map(|hop| hop.interface_name.as_ref());
     let (false, Some(interface)) = (is_link_local(prefix.addr()), interface) else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! What the daemons say, as they say it. A member that a release leaves out counts as not said.
+//! Reads the daemons' state in their own form. A member that a release leaves out has its default.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,21 +9,21 @@ use serde::{Deserialize, Deserializer};
 
 use super::vty::{Vty, VtyError};
 
-/// One look at an FRR.
+/// State of an FRR at one time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reading {
-    /// By prefix.
+    /// Routes by prefix.
     pub(super) routes: BTreeMap<IpNet, Vec<RibRoute>>,
-    /// By name.
+    /// Interfaces by name.
     pub(super) interfaces: BTreeMap<String, Interface>,
-    /// By address, or by interface where unnumbered.
+    /// Neighbors by address, or by interface if unnumbered.
     pub(super) neighbors: BTreeMap<String, Peer>,
     pub(super) bfd: Vec<BfdPeer>,
-    /// bgpd's table, by prefix.
+    /// bgpd's table by prefix.
     pub(super) paths: BTreeMap<IpNet, Vec<BgpPath>>,
 }
 
-/// `show ip route json`
+/// A route of `show ip route json`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct RibRoute {
@@ -43,7 +43,7 @@ pub(super) struct RibNextHop {
     pub(super) interface_name: Option<String>,
     pub(super) active: bool,
     pub(super) unreachable: bool,
-    /// One that zebra found for the recursive next-hop before it.
+    /// Whether zebra found it for the recursive next-hop before it.
     pub(super) resolver: bool,
 }
 
@@ -53,21 +53,21 @@ impl RibNextHop {
     }
 }
 
-/// `show interface brief json`
+/// An interface of `show interface brief json`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Interface {
     pub(super) addresses: Vec<IpNet>,
 }
 
-/// `show bgp neighbors json`
+/// A neighbor of `show bgp neighbors json`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Peer {
     pub(super) remote_as: u32,
     pub(super) local_as: u32,
     pub(super) peer_group: String,
-    /// The listen range it came from: it is dynamic.
+    /// The listen range of a dynamic neighbor.
     pub(super) peer_subnet_range_group: Option<String>,
     #[serde(deserialize_with = "address")]
     pub(super) local_router_id: Option<IpAddr>,
@@ -79,12 +79,12 @@ pub(super) struct Peer {
     pub(super) host_foreign: Option<IpAddr>,
     pub(super) address_family_info: BTreeMap<String, PeerFamily>,
     pub(super) admin_shut_down: bool,
-    /// What ended the last session, or keeps the next one from coming up.
+    /// What ended the last session, or prevents the next one.
     pub(super) last_reset_code: u32,
-    /// Of the NOTIFICATION that did.
+    /// Code and subcode of the NOTIFICATION that did.
     pub(super) last_error_code_subcode: Option<String>,
     pub(super) message_stats: MessageStats,
-    /// Adj-RIB-In, asked for where it is kept.
+    /// Adj-RIB-In, read separately if it is kept.
     #[serde(skip)]
     pub(super) received: BTreeMap<IpNet, Received>,
 }
@@ -118,12 +118,12 @@ pub(super) struct PeerFamily {
     pub(super) sent_prefix_counter: u32,
     /// Whether rejected routes are kept.
     pub(super) inbound_soft_config_permit: bool,
-    /// Routes in Adj-RIB-In, asked for where they are kept.
+    /// Number of routes in Adj-RIB-In, read separately if they are kept.
     #[serde(skip)]
     pub(super) adj_in: Option<u32>,
 }
 
-/// An address, where it is one: FRR writes a word in place of those it does not know.
+/// Deserializes an address. FRR writes a word in place of an unknown one, which becomes `None`.
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
     Ok(String::deserialize(deserializer)?.parse().ok())
 }
@@ -177,8 +177,8 @@ pub(super) struct PathNextHop {
 }
 
 impl Reading {
-    /// Asks the daemons whose sockets are in a folder. bgpd and bfdd need not run: they have nothing to say then, like an
-    /// application of the switch that was stopped.
+    /// Asks the daemons whose sockets are in a folder. bgpd and bfdd need not run: a stopped daemon has no data, like a
+    /// stopped application of the switch.
     pub(super) async fn take(sockets: &Path) -> Result<Self, VtyError> {
         let mut zebra = Vty::connect(sockets, "zebra").await?;
         let mut routes: BTreeMap<IpNet, Vec<RibRoute>> = zebra.json("show ip route json").await?;
@@ -227,8 +227,8 @@ async fn paths(sockets: &Path) -> Result<BTreeMap<IpNet, Vec<BgpPath>>, VtyError
     Ok(rib.routes)
 }
 
-/// Gives BGP routes the global next-hops that neighbors announced in place of the link-local ones FRR prefers. Those of
-/// neighbors without any stay.
+/// Replaces link-local next-hops of BGP routes, which FRR prefers, by the global ones that the neighbors announced, if
+/// any.
 pub(super) fn use_global(routes: &mut BTreeMap<IpNet, Vec<RibRoute>>, paths: &BTreeMap<IpNet, Vec<BgpPath>>) {
     for (prefix, paths) in paths {
         let of_bgp = routes.get_mut(prefix).into_iter().flatten().filter(|route| route.protocol == "bgp");
@@ -241,7 +241,7 @@ pub(super) fn use_global(routes: &mut BTreeMap<IpNet, Vec<RibRoute>>, paths: &BT
     }
 }
 
-/// Of IPv6, and good on one link alone.
+/// Returns whether an address is a link-local address of IPv6.
 pub(super) fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
@@ -250,7 +250,7 @@ async fn bfd(sockets: &Path) -> Result<Vec<BfdPeer>, VtyError> {
     Vty::connect(sockets, "bfdd").await?.json("show bfd peers json").await
 }
 
-/// Nothing, where a daemon does not run.
+/// Returns the default if a daemon does not run.
 fn stopped<T: Default>(answer: Result<T, VtyError>) -> Result<T, VtyError> {
     match answer {
         Err(VtyError::Socket { .. }) => Ok(T::default()),

@@ -1,4 +1,4 @@
-//! What bgpd did with the paths it was sent, as a BGP RIB of the leaf.
+//! Converts bgpd's paths to a BGP RIB of the leaf.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::read::{BgpPath, Peer, Reading};
 use crate::tables::{PathFate, Rib, RibPath, Route, RouteKey};
 
-/// Every path of every neighbor: those in bgpd's table, and those it was sent and did not take in.
+/// Returns every path of every neighbor: those in bgpd's table, and those that were received but not accepted.
 pub(super) fn rib(reading: &Reading, routes: &BTreeMap<RouteKey, Route>) -> Rib {
     let mut rib = Rib::new();
     for (name, peer) in &reading.neighbors {
@@ -56,14 +56,14 @@ fn fate(it: &BgpPath, best: Option<&BgpPath>, active: bool) -> PathFate {
         BgpPath { bestpath: true, .. } if active => PathFate::Best,
         BgpPath { bestpath: true, .. } => PathFate::Unused,
         BgpPath { multipath: true, .. } if active => PathFate::Multipath,
-        // Among equals, nothing of the path itself decides.
+        // Among equal paths, no attribute of the path itself decides.
         BgpPath { multipath: true, .. } => PathFate::Lost("peer-router-id"),
         _ => PathFate::Lost(best.map_or("unknown", |best| tie_break(it, best))),
     }
 }
 
-/// `tie-break-reason`. FRR tells why the best path won over the one it was compared with last: what differs in the paths
-/// themselves is told from them.
+/// Returns the `tie-break-reason`. FRR only says why the best path won over the last one it was compared with, so
+/// differences in the paths themselves are checked first.
 fn tie_break(it: &BgpPath, best: &BgpPath) -> &'static str {
     let length = |path: &BgpPath| numbers(&path.path).len();
     if it.loc_prf != best.loc_prf {

@@ -1,4 +1,4 @@
-//! What FRR 8.4.4 says, and what the leaf makes of it.
+//! Tests with the output of FRR 8.4.4: how it is shown on the leaf.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn options() -> FrrOptions {
     }
 }
 
-/// A subnet, a static route over it, and more routes.
+/// Returns a subnet, a static route over it, and more routes.
 fn reading(routes: &Value, neighbors: &Value, bfd: &Value) -> Reading {
     let mut all = json!({
         "192.168.1.0/24": [{
@@ -280,7 +280,7 @@ fn the_end_of_a_session_is_told_in_the_leafs_words() {
     assert_eq!(record.last_event.as_deref(), Some("adminShutdown"));
 }
 
-/// The fate of node 11's path to the VIP, beside the others'.
+/// Returns the fate of node 11's path to the VIP, next to the others' paths.
 fn fate(paths: &Value, received: &Value, routes: &Value) -> Option<(PathFate, bool)> {
     let mut eleven = peer("Established", 1);
     eleven["localAs"] = 65001.into();

@@ -1,5 +1,5 @@
-//! Commands to one FRR daemon over its vty socket, as vtysh sends them: text ended by NUL; the answer is text ended by
-//! three NULs and a status.
+//! Sends commands to an FRR daemon over its vty socket, as vtysh does: text that ends with NUL. The answer is text that
+//! ends with three NULs and a status.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,32 +10,32 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-/// A daemon that is busy answers late; one that is stuck does not.
+/// Time limit of an answer. A busy daemon answers late; one that is stuck does not answer.
 const ANSWER: Duration = Duration::from_secs(5);
 /// NULs that end an answer before its status.
 const END: &[u8] = &[0; 3];
 
-/// Why a daemon gave no answer that can be used.
+/// Why a command has no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum VtyError {
-    /// Its socket is not there or breaks.
+    /// The socket of the daemon is missing or failed.
     #[error("no answer over {socket}: does the daemon run?")]
     Socket {
-        /// Which.
+        /// Path of the socket.
         socket: PathBuf,
         /// Why.
         #[source]
         source: io::Error,
     },
-    /// It does not know the command, or cannot do it.
+    /// The daemon does not know the command or cannot execute it.
     #[error("'{command}' is refused: {answer}")]
     Refused {
         /// The command.
         command: String,
-        /// What it says.
+        /// The daemon's answer.
         answer: String,
     },
-    /// The answer has another shape than the releases this was written for give.
+    /// The answer has another shape than in the supported releases.
     #[error("the answer to '{command}' is not understood")]
     Answer {
         /// The command.
@@ -53,7 +53,7 @@ pub(super) struct Vty {
 }
 
 impl Vty {
-    /// Connects, with the rights to run every command.
+    /// Connects to a daemon with the right to run every command.
     pub(super) async fn connect(folder: &Path, daemon: &str) -> Result<Self, VtyError> {
         let socket = folder.join(format!("{daemon}.vty"));
         let failed = |source| VtyError::Socket { socket: socket.clone(), source };
@@ -63,7 +63,8 @@ impl Vty {
         Ok(vty)
     }
 
-    /// The answer to a command, which is JSON. A command about what does not exist is answered with nothing.
+    /// Runs a command and returns its answer, which is JSON. A command about something that does not exist has an empty
+    /// answer.
     pub(super) async fn json<T: DeserializeOwned + Default>(&mut self, command: &str) -> Result<T, VtyError> {
         let text = self.run(command).await?;
         if text.trim().is_empty() {
@@ -108,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// A daemon that answers each command with the next of these, in two pieces.
+    /// Starts a daemon that answers each command with the next of these, in two pieces.
     fn daemon(folder: &Path, answers: &'static [&'static [u8]]) {
         let listener = UnixListener::bind(folder.join("zebra.vty")).expect("a socket");
         tokio::spawn(async move {

@@ -1,17 +1,17 @@
-//! What bgpd says of the end of a session, in the words of the leaf. It says a NOTIFICATION until the next thing happens,
-//! and without a time: what was seen is kept, as of when it was seen.
+//! Converts what bgpd reports about the end of a session to the words of the leaf. bgpd reports a NOTIFICATION without
+//! a time, and only until the next event, so it is kept here with the time when it was read.
 
 use jiff::Timestamp;
 
 use super::read::Peer;
 use crate::tables::{BgpNotification, SessionRecord};
 
-/// `lastResetCode` of a NOTIFICATION received, of one sent, and of a session that the peer closed.
+/// `lastResetCode` of a NOTIFICATION received, of one sent, and of a session closed by the peer.
 const RECEIVED: u32 = 13;
 const SENT: u32 = 14;
 const CLOSED: u32 = 15;
 
-/// The last NOTIFICATION each way, and how many there were when it was seen.
+/// The last NOTIFICATION in each direction, and the counter when it was read.
 #[derive(Debug, Default)]
 pub(super) struct Words {
     received: (u64, Option<BgpNotification>),
@@ -19,7 +19,7 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// Notes what a peer says now.
+    /// Records what bgpd reports about a peer now.
     pub(super) fn note(&mut self, peer: &Peer, now: Timestamp) -> SessionRecord {
         let (counted, kept) = match peer.last_reset_code {
             SENT => (peer.message_stats.notifications_sent, &mut self.sent),
@@ -37,7 +37,7 @@ impl Words {
     }
 }
 
-/// `lastErrorCodeSubcode` is two bytes in hexadecimal digits.
+/// Parses `lastErrorCodeSubcode`: two bytes in hexadecimal digits.
 fn notification(peer: &Peer, now: Timestamp) -> Option<BgpNotification> {
     let digits = peer.last_error_code_subcode.as_deref().filter(|_| matches!(peer.last_reset_code, RECEIVED | SENT))?;
     let [code, subcode] = u16::from_str_radix(digits, 16).ok()?.to_be_bytes();
@@ -45,7 +45,7 @@ fn notification(peer: &Peer, now: Timestamp) -> Option<BgpNotification> {
     Some(BgpNotification { code: code.to_owned(), subcode: subcode.map(str::to_owned), at: format!("{now:.3}") })
 }
 
-/// Error codes of RFC 4271.
+/// Returns the name of an error code of RFC 4271.
 fn code_name(code: u8) -> Option<&'static str> {
     let names = [
         "Message Header Error",
@@ -58,7 +58,7 @@ fn code_name(code: u8) -> Option<&'static str> {
     names.get(usize::from(code.checked_sub(1)?)).copied()
 }
 
-/// Subcodes of RFC 4271, RFC 4486, RFC 8538 and RFC 9384.
+/// Returns the name of a subcode of RFC 4271, RFC 4486, RFC 8538 or RFC 9384.
 fn subcode_name(code: u8, subcode: u8) -> Option<&'static str> {
     Some(match (code, subcode) {
         (2, 1) => "Unsupported Version Number",
@@ -81,7 +81,7 @@ fn subcode_name(code: u8, subcode: u8) -> Option<&'static str> {
     })
 }
 
-/// `last-event`: one that is being tried says so, whatever ended it.
+/// Returns the `last-event`: a NOTIFICATION first, then whether BGP is connecting, then what else ended the session.
 fn event(peer: &Peer) -> &'static str {
     match (peer.last_reset_code, peer.bgp_state.as_str()) {
         (RECEIVED, _) => "recvNotify",
