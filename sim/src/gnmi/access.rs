@@ -1,4 +1,4 @@
-//! Who may call, and how often.
+//! Access control of the gNMI server: credentials and rate limits.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use tonic::metadata::MetadataMap;
 
 use super::{GnmiOptions, lock};
 
-/// The time that a rate limit counts over.
+/// Period over which a rate limit counts.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// Credentials and the rate limit.
@@ -25,12 +25,12 @@ struct Rules {
     tcp: Limit,
 }
 
-/// The limit of one server.
+/// The rate limit of one server.
 struct Limit {
     requests: Option<u32>,
-    /// When the requests of the last minute came.
+    /// Times of the requests in the last minute.
     recent: VecDeque<Instant>,
-    /// All that came.
+    /// Total number of requests.
     total: u64,
 }
 
@@ -53,7 +53,7 @@ impl Access {
         rules.tcp.requests = limit;
     }
 
-    /// Requests that came in on the unix socket.
+    /// Returns the number of requests on the unix socket.
     pub(super) fn local_requests(&self) -> u64 {
         lock(&self.inner).local.total
     }
@@ -66,7 +66,7 @@ impl Access {
         lock(&self.inner).authentication = asked;
     }
 
-    /// Lets a request through, or says why not. One that is not let through for its credentials counts too.
+    /// Admits a request, or returns why not. A request with wrong credentials counts too.
     pub(super) fn admit(&self, metadata: &MetadataMap, tcp: bool) -> Result<(), Status> {
         let mut rules = lock(&self.inner);
         let limit = if tcp { &mut rules.tcp } else { &mut rules.local };

@@ -1,4 +1,4 @@
-//! Data as updates: objects at containers and entries in JSON, leaf by leaf in PROTO and ASCII.
+//! Encodes data as updates: objects for containers and entries in JSON, single leaves in PROTO and ASCII.
 
 use serde_json::{Map, Value};
 use srl_proto::gnmi as pb;
@@ -8,7 +8,7 @@ use crate::datastore::{JsonStyle, KeyValue, LeafValue, Node, Place, encode, leaf
 use crate::path::{Path, Step, bare};
 use crate::schema::{Kind, LeafType, NodeId, Schema};
 
-/// How values are written.
+/// Encoding of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     /// JSON_IETF
@@ -33,7 +33,7 @@ impl Encoding {
         }
     }
 
-    /// Whether values are objects; otherwise they are leaves.
+    /// Returns whether values are objects instead of leaves.
     pub(super) fn is_json(self) -> bool {
         matches!(self, Self::Ietf | Self::Json)
     }
@@ -51,7 +51,7 @@ impl Encoding {
         pb::TypedValue { value: Some(value) }
     }
 
-    /// A path as this encoding spells it.
+    /// Returns a path in the form of this encoding.
     pub(super) fn path(self, schema: &Schema, places: &[Place], leaf: Option<NodeId>) -> pb::Path {
         if self != Self::Ietf {
             return schema.bare_path_at(places, leaf).to_gnmi();
@@ -67,14 +67,14 @@ impl Encoding {
         Path::from_steps(steps.collect()).to_gnmi()
     }
 
-    /// A container or entry with all that is in it, as one value: JSON only.
+    /// Encodes a container or entry with everything in it as one value. For JSON only.
     pub(super) fn subtree(self, schema: &Schema, places: &[Place], node: &Node) -> pb::Update {
         let id = places.last().map_or(NodeId::ROOT, |place| place.node);
         let value = Value::Object(encode(schema, id, node, self.style()));
         self.update(self.path(schema, places, None), self.json(&value))
     }
 
-    /// One leaf at its own path.
+    /// Encodes one leaf at its own path.
     pub(super) fn leaf(self, schema: &Schema, places: &[Place], leaf: NodeId, value: &LeafValue) -> pb::Update {
         let typed = match self {
             Self::Ietf | Self::Json => self.json(&leaf_json(schema, leaf, value, self.style())),
@@ -84,7 +84,7 @@ impl Encoding {
         self.update(self.path(schema, places, Some(leaf)), typed)
     }
 
-    /// Leaves of one container or entry: an object at its path in JSON, leaf by leaf otherwise.
+    /// Encodes leaves of one container or entry: as an object in JSON, one by one otherwise.
     pub(super) fn leaves<'a>(
         self,
         schema: &Schema,
@@ -104,7 +104,7 @@ impl Encoding {
         vec![self.update(self.path(schema, places, None), self.json(&Value::Object(members)))]
     }
 
-    /// A container or entry, and those in it, each with the leaves in it that are wanted.
+    /// Encodes a container or entry and those below it, each with the leaves that are wanted.
     pub(super) fn spread(
         self,
         schema: &Schema,
@@ -129,13 +129,13 @@ impl Encoding {
     }
 }
 
-/// Whether a place means something without leaves: entries and containers with presence.
+/// Returns whether a place has a meaning without leaves, as entries and containers with presence have.
 pub(super) fn stands_alone(schema: &Schema, places: &[Place]) -> bool {
     let kind = places.last().map(|place| &schema.node(place.node).kind);
     matches!(kind, Some(Kind::List { .. } | Kind::Container { presence: true }))
 }
 
-/// The value of a leaf in a node; a key leaf's comes from the key.
+/// Returns the value of a leaf in a node. The value of a key leaf comes from the key.
 pub(super) fn leaf_of(schema: &Schema, places: &[Place], node: &Node, leaf: NodeId) -> Option<LeafValue> {
     if let Some(value) = node.leaves.get(&leaf) {
         return Some(value.clone());

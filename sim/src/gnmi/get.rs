@@ -1,4 +1,4 @@
-//! Get.
+//! Handles Get requests.
 
 use jiff::Timestamp;
 use srl_proto::gnmi as pb;
@@ -69,7 +69,7 @@ fn of_target(schema: &Schema, root: &Node, target: &Target, encoding: Encoding) 
     updates
 }
 
-/// What many entries hold, as one object of the container that the lists are in; `None` where there is nothing.
+/// Returns the data of many entries as one object of the container of their lists; `None` if there is no data.
 fn of_many(
     schema: &Schema,
     target: &Target,
@@ -93,7 +93,7 @@ fn of_many(
     picked.at(&above).filter(|node| !node.is_empty()).map(|node| encoding.subtree(schema, &above, node))
 }
 
-/// All configuration: what is running, and what the switch's own tables could only have by being configured.
+/// Returns all configuration: the running one, and the configuration nodes in the switch's own tables.
 fn config_part(schema: &Schema, state: &Node, running: &Node) -> Node {
     let mut part = running.clone();
     for (place, child) in state.below().filter(|(place, _)| schema.is_native(place.node)) {
@@ -115,7 +115,7 @@ fn configured(schema: &Schema, tree: &Node) -> Node {
     part
 }
 
-/// The part of a tree that is state only.
+/// Returns the part of a tree that is only state.
 fn state_part(schema: &Schema, tree: &Node) -> Node {
     let state = |node: &NodeId| !schema.node(*node).config;
     let mut part = Node::default();

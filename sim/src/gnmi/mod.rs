@@ -1,7 +1,7 @@
-//! gNMI 0.10 over a switch's datastore: Capabilities, Get, Set, Subscribe; on unix sockets and on TCP.
+//! gNMI 0.10 for a switch's datastore: Capabilities, Get, Set, Subscribe; on unix sockets and on TCP.
 //!
-//! JSON_IETF has SR Linux's shapes: module prefixes where the module changes, and subscriptions that send what changed as
-//! objects at the path of the container or list entry, to be merged. PROTO and ASCII send leaf by leaf.
+//! JSON_IETF has the form of SR Linux: module prefixes where the module changes, and subscriptions that send changes as
+//! objects at the path of the container or list entry, to be merged. PROTO and ASCII send single leaves.
 
 mod access;
 mod encoding;
@@ -30,48 +30,49 @@ use crate::datastore::Datastore;
 use crate::ndk::limit::Limit;
 use crate::ndk::{TooLarge, link};
 
-/// The version of gNMI that is spoken.
+/// Version of gNMI.
 pub const VERSION: &str = "0.10.0";
 
-/// Name of the unix socket of SR Linux's server `insecure-mgmt`.
+/// File name of the unix socket of SR Linux's server `insecure-mgmt`.
 pub const SOCKET_NAME: &str = "sr_grpc_server_insecure-mgmt";
 
-/// What a gNMI server is started with.
+/// Options of a gNMI server.
 #[derive(Clone, Debug)]
 pub struct GnmiOptions {
     /// Unix sockets it listens on.
     pub sockets: Vec<PathBuf>,
-    /// TCP address it listens on, without TLS.
+    /// TCP address it listens on, without TLS, if any.
     pub tcp: Option<SocketAddr>,
-    /// Who may call.
+    /// User name that clients must send.
     pub username: String,
-    /// The password to it.
+    /// Password that clients must send.
     pub password: String,
-    /// What differs between servers.
+    /// Behaviour that differs between servers.
     pub switches: GnmiSwitches,
 }
 
-/// How a gNMI server behaves where servers are set up differently, or nobody has documented it.
+/// Behaviour that differs between servers, or that is not documented.
 #[derive(Clone, Debug)]
 pub struct GnmiSwitches {
-    /// Whether user name and password are asked for; `metadata-authentication` of SR Linux.
+    /// Whether user name and password are required; `metadata-authentication` of SR Linux.
     pub metadata_authentication: bool,
-    /// RPCs that are answered in a minute on unix sockets; `rate-limit` of SR Linux. `None` is no limit.
+    /// Number of RPCs that are answered per minute on unix sockets; `rate-limit` of SR Linux. `None` means no limit.
     pub rate_limit: Option<u32>,
-    /// The same over TCP.
+    /// Number of RPCs that are answered per minute on TCP. `None` means no limit.
     pub tcp_rate_limit: Option<u32>,
-    /// Whether plain JSON is spoken, as older releases do; newer ones refuse it.
+    /// Whether plain JSON is supported, as in older releases; newer ones refuse it.
     pub plain_json: bool,
-    /// Whether subscriptions may ask for `updates_only`.
+    /// Whether subscriptions may use `updates_only`.
     pub updates_only: bool,
-    /// Whether subscriptions may name keys by `*`.
+    /// Whether subscriptions may use `*` in keys.
     pub wildcards: bool,
-    /// Elements that it does not know, whatever its models say: of a module that is not loaded, or of another release.
+    /// Elements that are unknown although they are in the models, as if a module were not loaded or the release were
+    /// another.
     pub unknown: Vec<String>,
 }
 
 impl Default for GnmiSwitches {
-    /// The factory's limit on the socket, on TCP the one that containerlab sets.
+    /// The factory's limit on the socket, and the limit that containerlab sets on TCP.
     fn default() -> Self {
         Self {
             metadata_authentication: true,
@@ -86,7 +87,7 @@ impl Default for GnmiSwitches {
 }
 
 impl GnmiOptions {
-    /// A server as the factory sets it up, without sockets.
+    /// Creates the options of a server with factory settings, without sockets.
     pub fn new() -> Self {
         Self {
             sockets: Vec::new(),
@@ -104,15 +105,15 @@ impl Default for GnmiOptions {
     }
 }
 
-/// Why a gNMI server does not start.
+/// Why a gNMI server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum GnmiError {
     /// A unix socket cannot be bound.
     #[error("cannot listen for gNMI on {path}")]
     Unix {
-        /// Its path.
+        /// Path of the socket.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be bound.
         #[source]
         source: io::Error,
     },
@@ -121,13 +122,13 @@ pub enum GnmiError {
     Tcp {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// Why it cannot be bound.
         #[source]
         source: io::Error,
     },
 }
 
-/// Handle of a gNMI server, which ends when the last handle is dropped.
+/// Handle of a gNMI server. The server ends when the last handle is dropped.
 #[derive(Clone)]
 pub struct Gnmi {
     shared: Arc<Shared>,
@@ -139,17 +140,17 @@ struct Shared {
     life: Mutex<Option<Life>>,
 }
 
-/// What every call is answered from.
+/// State that all calls share.
 struct Inner {
     store: Datastore,
     access: Access,
     switches: GnmiSwitches,
     delay: Mutex<Duration>,
-    /// Grows when all subscriptions are to end.
+    /// Incremented to end all subscriptions.
     drops: watch::Sender<u64>,
 }
 
-/// A server that listens.
+/// A server that is listening.
 struct Life {
     gate: watch::Sender<link::Gate>,
     server: JoinHandle<()>,
@@ -174,10 +175,10 @@ impl Life {
     }
 }
 
-/// Starts a gNMI server over a switch's datastore.
+/// Starts a gNMI server for a switch's datastore.
 ///
 /// # Errors
-/// [`GnmiError`] when a socket cannot be bound.
+/// [`GnmiError`] if a socket cannot be bound.
 pub async fn serve(options: GnmiOptions, store: Datastore) -> Result<Gnmi, GnmiError> {
     let inner = Arc::new(Inner {
         store,
@@ -192,10 +193,10 @@ pub async fn serve(options: GnmiOptions, store: Datastore) -> Result<Gnmi, GnmiE
 }
 
 impl Gnmi {
-    /// Listens again after [`Gnmi::stop`]; nothing happens when it does already.
+    /// Listens again after [`Gnmi::stop`]. Does nothing if the server is listening.
     ///
     /// # Errors
-    /// [`GnmiError`] when a socket cannot be bound.
+    /// [`GnmiError`] if a socket cannot be bound.
     pub async fn start(&self) -> Result<(), GnmiError> {
         if self.shared.life().is_some() {
             return Ok(());
@@ -235,34 +236,34 @@ impl Gnmi {
         }
     }
 
-    /// The TCP address listened on, if one is.
+    /// Returns the TCP address it listens on, if any.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         self.shared.life().as_ref().and_then(|life| life.tcp)
     }
 
-    /// Ends every subscription; connections stay.
+    /// Ends every subscription. Connections are kept.
     pub fn drop_streams(&self) {
         self.shared.inner.drops.send_modify(|epoch| *epoch += 1);
     }
 
-    /// While frozen, connections stay, new ones are accepted, and nothing is answered.
+    /// Freezes or thaws the server. While frozen, it keeps and accepts connections but answers nothing.
     pub fn freeze(&self, frozen: bool) {
         if let Some(life) = &*self.shared.life() {
             life.gate.send_replace(if frozen { link::Gate::Frozen } else { link::Gate::Open });
         }
     }
 
-    /// Has every answer, and every message of a subscription, wait for so long.
+    /// Delays every answer, and every message of a subscription, by this time.
     pub fn set_delay(&self, delay: Duration) {
         *lock(&self.shared.inner.delay) = delay;
     }
 
-    /// RPCs that are answered in a minute, wherever they come in; `None` is no limit.
+    /// Sets the number of RPCs that are answered per minute on all sockets; `None` means no limit.
     pub fn set_rate_limit(&self, limit: Option<u32>) {
         self.shared.inner.access.set_rate_limit(limit);
     }
 
-    /// RPCs that came in on the unix socket since the start, answered or not.
+    /// Returns the number of RPCs on the unix socket since the start, answered or not.
     pub fn local_requests(&self) -> u64 {
         self.shared.inner.access.local_requests()
     }
@@ -272,7 +273,7 @@ impl Gnmi {
         self.shared.inner.access.set_password(password);
     }
 
-    /// Whether user name and password are asked for.
+    /// Sets whether user name and password are required.
     pub fn set_metadata_authentication(&self, asked: bool) {
         self.shared.inner.access.set_metadata_authentication(asked);
     }

@@ -1,4 +1,4 @@
-//! The service as tonic calls it.
+//! The gNMI service that tonic calls.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::{Inner, VERSION, get, set, subscribe};
 use crate::datastore::Refusal;
 use crate::ndk::link::Connection;
 
-/// The calls, answered from a datastore.
+/// Answers calls from a datastore.
 #[derive(Clone)]
 pub(super) struct Service(pub(super) Arc<Inner>);
 
@@ -25,7 +25,7 @@ impl pb::g_nmi_server::GNmi for Service {
     ) -> Result<Response<pb::CapabilityResponse>, Status> {
         self.admit(&request).await?;
         let models = self.0.store.schema().modules().iter().map(|module| pb::ModelData {
-            // As a switch has it: urn:nokia.com:srlinux:bgp:bgp:srl_nokia-bgp.
+            // As on a switch: urn:nokia.com:srlinux:bgp:bgp:srl_nokia-bgp.
             name: format!("{}:{}", module.namespace, module.name),
             organization: module.organization.clone(),
             version: module.revision.clone(),
@@ -74,18 +74,18 @@ impl Service {
     }
 }
 
-/// Nanoseconds since the epoch.
+/// Returns nanoseconds since the epoch.
 pub(super) fn nanoseconds(at: Timestamp) -> i64 {
     i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)
 }
 
-/// A refusal of a path or a value.
+/// Returns the status for the refusal of a path or value.
 pub(super) fn invalid(refusal: &Refusal) -> Status {
     let known = refusal.message.starts_with("Path not valid");
     Status::invalid_argument(if known { refusal.message.clone() } else { refusal.to_string() })
 }
 
-/// Refuses paths of models that the switch does not have.
+/// Refuses paths whose origin the switch does not support.
 pub(super) fn check_origin<'a>(paths: impl IntoIterator<Item = &'a pb::Path>) -> Result<(), Status> {
     match paths.into_iter().find(|path| !matches!(path.origin.as_str(), "" | "native" | "srl_nokia")) {
         Some(path) => Err(Status::invalid_argument(format!("Origin '{}' is not supported", path.origin))),
@@ -93,7 +93,7 @@ pub(super) fn check_origin<'a>(paths: impl IntoIterator<Item = &'a pb::Path>) ->
     }
 }
 
-/// Refuses paths with an element that the switch is set not to know.
+/// Refuses paths with an element that the switch is configured not to know.
 pub(super) fn check_known<'a>(unknown: &[String], paths: impl IntoIterator<Item = &'a pb::Path>) -> Result<(), Status> {
     let mut elements = paths.into_iter().flat_map(|path| &path.elem).map(|elem| &elem.name);
     match elements.find(|name| unknown.contains(name)) {
@@ -102,7 +102,7 @@ pub(super) fn check_known<'a>(unknown: &[String], paths: impl IntoIterator<Item 
     }
 }
 
-/// The prefix of an answer: the target that the client named.
+/// Returns the prefix of an answer, which is the target that the client named.
 pub(super) fn target_only(prefix: &pb::Path) -> Option<pb::Path> {
     let target = prefix.target.clone();
     (!target.is_empty()).then(|| pb::Path { target, ..pb::Path::default() })

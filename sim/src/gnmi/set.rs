@@ -1,4 +1,4 @@
-//! Set: a candidate of its own, committed.
+//! Handles Set requests by committing a private candidate.
 
 use jiff::Timestamp;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Subscribe: once, polled, or as a stream on change and by sample.
+//! Handles Subscribe requests: once, polled, or as a stream on change and by sample.
 
 mod change;
 mod rule;
@@ -22,10 +22,10 @@ use pb::subscribe_response::Response as Told;
 
 type Answers = Pin<Box<dyn Stream<Item = Result<pb::SubscribeResponse, Status>> + Send>>;
 
-/// Messages that may wait for a slow client before its subscription is held up.
+/// Number of messages that may wait for a slow client before its subscription stops.
 const QUEUE: usize = 64;
 
-/// Updates in one notification at most: a message must stay below what clients accept.
+/// Maximum number of updates in a notification, so that it stays below the message size that clients accept.
 const BATCH: usize = 100;
 
 pub(super) fn answer(inner: Arc<Inner>, requests: Streaming<pb::SubscribeRequest>) -> Answers {
@@ -42,7 +42,7 @@ pub(super) fn answer(inner: Arc<Inner>, requests: Streaming<pb::SubscribeRequest
             let _ = sender.send(Err(status)).await;
         }
     };
-    // The session lives in the stream: when the client goes, so does it.
+    // The session lives in the stream, so it ends when the client leaves.
     let mut running = Box::pin(running);
     let mut done = false;
     futures::stream::poll_fn(move |context| {
@@ -56,20 +56,20 @@ pub(super) fn answer(inner: Arc<Inner>, requests: Streaming<pb::SubscribeRequest
 
 struct Session {
     inner: Arc<Inner>,
-    /// The target in the prefix of notifications, as the client named it.
+    /// Prefix of notifications: the target that the client named.
     prefix: Option<pb::Path>,
     sender: mpsc::Sender<Result<pb::SubscribeResponse, Status>>,
 }
 
 impl Session {
-    /// Refuses what this server does not have.
+    /// Refuses features that this server does not have.
     fn takes(&self, list: &pb::SubscriptionList) -> Result<(), Status> {
         let switches = &self.inner.switches;
         if list.updates_only && !switches.updates_only {
             return Err(Status::unimplemented("updates_only is not supported"));
         }
         let paths = list.prefix.iter().chain(list.subscription.iter().filter_map(|it| it.path.as_ref()));
-        // Keys that are left out mean the same, and are another form of asking.
+        // Keys that are left out mean the same, but are allowed.
         let named = |path: &pb::Path| path.elem.iter().any(|elem| elem.key.values().any(|value| value == "*"));
         if !switches.wildcards && paths.into_iter().any(named) {
             return Err(Status::invalid_argument("Wildcards in keys are not supported in subscriptions"));
@@ -97,7 +97,7 @@ impl Session {
         }
     }
 
-    /// Everything as it is now, then the mark that this was all.
+    /// Sends the current state, then the sync response.
     async fn snapshot(&self, rules: &[Rule], updates_only: bool) -> Result<(), Status> {
         if !updates_only {
             let updates = self.inner.store.read(Source::State, |schema, root| {

@@ -20,7 +20,7 @@ use pb::typed_value::Value as Typed;
 const CLUSTER: &str = "/k8s-services/cluster[name=c1]";
 const NEIGHBOR: &str = "/network-instance[name=vrf]/protocols/bgp/neighbor[peer-address=192.168.1.11]";
 
-/// A server on a socket of its own, with what it serves.
+/// A server with its own socket and datastore, and a client.
 struct Lab {
     store: Datastore,
     gnmi: Gnmi,
@@ -65,7 +65,7 @@ impl Lab {
         self.store.apply_state("test", vec![StateOp::Delete(path(at))]).expect("the delete is accepted");
     }
 
-    /// A neighbor, with what belongs to it.
+    /// Writes a neighbor with its leaves.
     fn neighbor(&self, session: &str) {
         let afi = json!([{"afi-safi-name": "ipv4-unicast", "received-routes": 3}]);
         let value =
@@ -73,7 +73,7 @@ impl Lab {
         self.write(NEIGHBOR, value);
     }
 
-    /// LLDP on an interface.
+    /// Writes LLDP on an interface.
     fn lldp(&self, interface: &str) {
         self.write(&format!("/system/lldp/interface[name={interface}]"), json!({"admin-state": "enable"}));
     }
@@ -129,7 +129,7 @@ fn list(at: &str, mode: pb::SubscriptionMode, encoding: pb::Encoding) -> pb::Sub
     }
 }
 
-/// A request with the factory's credentials.
+/// Returns a request with the factory's credentials.
 fn known<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("username", AsciiMetadataValue::from_static("admin"));
@@ -137,7 +137,7 @@ fn known<T>(message: T) -> Request<T> {
     request
 }
 
-/// An update or a delete, as text to compare with.
+/// Returns updates and deletes as texts for comparison.
 fn texts(notification: &pb::Notification) -> Vec<String> {
     let name = |path: &pb::Path| {
         let mut text = String::new();
@@ -173,7 +173,7 @@ impl Subscription {
         Ok(answer.and_then(|answer| answer.response))
     }
 
-    /// What comes before the next sync response.
+    /// Returns what comes before the next sync response.
     async fn until_sync(&mut self) -> Vec<String> {
         let mut told = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! What a subscription sends of a transaction.
+//! Computes what a subscription sends for a transaction.
 
 use std::collections::HashSet;
 
@@ -9,8 +9,8 @@ use super::rule::Rule;
 use crate::datastore::{KeyValue, LeafValue, NodeChange, Place};
 use crate::schema::{NodeId, Schema};
 
-/// Updates and deletes: of leaves for a subscription to a leaf; for one to containers and lists, an entry that vanishes
-/// is deleted as a whole.
+/// Returns updates and deletes. A subscription to a leaf gets single leaves. For a subscription to containers and
+/// lists, a removed entry is deleted as a whole.
 pub(super) fn tell(schema: &Schema, rule: &Rule, changes: &[NodeChange]) -> (Vec<pb::Update>, Vec<pb::Path>) {
     let covered = changes.iter().filter(|change| rule.target.covers(schema, &change.places));
     match rule.target.leaf(schema) {
@@ -43,7 +43,7 @@ fn of_leaf<'a>(
     (updates, deletes)
 }
 
-/// The value of a key leaf of an entry.
+/// Returns the value of a key leaf of an entry.
 fn key_value(schema: &Schema, places: &[Place], leaf: NodeId) -> Option<LeafValue> {
     let last = places.last()?;
     let at = schema.keys(last.node).iter().position(|key| *key == leaf)?;

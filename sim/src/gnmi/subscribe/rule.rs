@@ -1,4 +1,4 @@
-//! One subscription: what it covers, and when it is sent.
+//! One subscription: what it covers, and when it sends.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::datastore::{Node, Target};
 use crate::path::Path;
 use crate::schema::{NodeId, Schema};
 
-/// How often something is sampled at most.
+/// The shortest sample interval.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// One subscription.
@@ -21,24 +21,24 @@ pub(super) struct Rule {
     pub(super) target: Target,
     pub(super) encoding: Encoding,
     pub(super) part: Part,
-    /// Told when it changes.
+    /// Whether changes are sent.
     pub(super) on_change: bool,
-    /// Told so often.
+    /// Sample interval.
     pub(super) every: Option<Duration>,
-    /// Told so often even when it did not change.
+    /// Interval at which unchanged data is sent too.
     heartbeat: Option<Duration>,
-    /// Left out of a sample where it is as it was; then what it was, by path.
+    /// Whether samples omit unchanged data. If so, `last` is the previous sample by path.
     suppress: bool,
     last: HashMap<String, pb::Update>,
 }
 
-/// Which leaves of what is covered.
+/// The leaves to which a rule applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     All,
-    /// TARGET_DEFINED: those that the schema samples.
+    /// TARGET_DEFINED: leaves that the schema samples.
     Sampled,
-    /// TARGET_DEFINED: the others.
+    /// TARGET_DEFINED: the other leaves.
     NotSampled,
 }
 
@@ -53,7 +53,7 @@ impl Part {
 }
 
 impl Rule {
-    /// The rules of a request.
+    /// Returns the rules of a request.
     pub(super) fn of_list(
         schema: &Schema,
         list: &pb::SubscriptionList,
@@ -106,7 +106,7 @@ impl Rule {
         }
     }
 
-    /// All that it covers.
+    /// Returns all data it covers.
     pub(super) fn everything(&self, schema: &Schema, root: &Node) -> Vec<pb::Update> {
         let mut updates = Vec::new();
         for (mut places, node) in self.target.find(schema, root) {
@@ -126,7 +126,7 @@ impl Rule {
         updates
     }
 
-    /// The first time: everything, which later samples are compared with.
+    /// Returns all data, and remembers it for comparison with later samples.
     pub(super) fn first(&mut self, schema: &Schema, root: &Node) -> Vec<pb::Update> {
         let updates = self.everything(schema, root);
         if self.suppress && self.every.is_some() {
@@ -135,7 +135,7 @@ impl Rule {
         updates
     }
 
-    /// A sample; a heartbeat has what did not change too.
+    /// Returns a sample. A heartbeat includes unchanged data.
     pub(super) fn sample(&mut self, schema: &Schema, root: &Node, heartbeat: bool) -> Vec<pb::Update> {
         let updates = self.everything(schema, root);
         if !self.suppress || self.every.is_none() {
@@ -147,27 +147,27 @@ impl Rule {
     }
 }
 
-/// The path of an update, as text to compare by.
+/// Returns the path of an update, as text for comparison.
 fn name(update: &pb::Update) -> String {
     Path::from_gnmi(None, update.path.as_ref()).to_string()
 }
 
-/// The shortest period that the schema samples something at or below a node with.
+/// Returns the shortest sample interval in the schema at or below a node.
 fn shortest_sample(schema: &Schema, node: NodeId) -> Option<u32> {
     let own = schema.node(node).sample_seconds;
     let below = schema.node(node).children.iter().filter_map(|child| shortest_sample(schema, *child));
     below.chain(own).min()
 }
 
-/// Something that is due.
+/// A sample or heartbeat that is due.
 pub(super) struct Due {
-    /// Position of the rule.
+    /// Index of the rule.
     pub(super) rule: usize,
-    /// A heartbeat, not a sample.
+    /// Whether it is a heartbeat and not a sample.
     pub(super) heartbeat: bool,
 }
 
-/// When samples and heartbeats are due.
+/// The times at which samples and heartbeats are due.
 pub(super) struct Timing {
     alarms: Vec<Alarm>,
 }
@@ -184,7 +184,7 @@ impl Timing {
         let now = Instant::now();
         let mut alarms = Vec::new();
         for (rule, it) in rules.iter().enumerate() {
-            // A sample that leaves nothing out needs no heartbeat.
+            // A sample without suppression needs no heartbeat.
             let heartbeat = it.heartbeat.filter(|_| it.on_change || it.suppress);
             for (every, heartbeat) in
                 it.every.map(|every| (every, false)).into_iter().chain(heartbeat.map(|it| (it, true)))
@@ -195,7 +195,7 @@ impl Timing {
         Self { alarms }
     }
 
-    /// Waits for what is due next; forever when nothing will be.
+    /// Waits for what is due next; waits forever if nothing is.
     pub(super) async fn next(&mut self) -> Vec<Due> {
         let Some(at) = self.alarms.iter().map(|alarm| alarm.at).min() else { return std::future::pending().await };
         tokio::time::sleep_until(at).await;

@@ -1,4 +1,4 @@
-//! The agent's own gNMI source against this server, within the request limit of the factory.
+//! Tests the agent's own gNMI source with this server, within the request limit of the factory.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
