@@ -1,4 +1,4 @@
-//! Doing things to a running lab.
+//! Performs actions on a running lab.
 
 use std::time::Duration;
 
@@ -16,26 +16,26 @@ use super::action::{ApiServerFault, ServiceFault};
 use super::start::until_ready;
 use super::{Action, Lab, LabFileError};
 
-/// How long an application may take to be back after what was done to it or to the NDK.
+/// Time within which an application must be back after an action on it or on the NDK.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
 
-/// How long programming of a route fails before it succeeds.
+/// Time for which programming of a route fails before it succeeds.
 const FAILED_FOR: Duration = Duration::from_secs(3);
 
-/// Why something was not done.
+/// Why an action failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ActionError {
-    /// A name that is none of the lab's.
+    /// The lab has nothing with this name.
     #[error("this lab has no {what} '{name}' (it has {known})")]
     Unknown {
-        /// What kind of thing.
+        /// Kind of the named thing.
         what: &'static str,
         /// The name.
         name: String,
-        /// The names there are.
+        /// The names that exist.
         known: String,
     },
-    /// The fabric has no such thing.
+    /// The fabric refuses.
     #[error(transparent)]
     Fabric(#[from] FabricError),
     /// The cluster refuses.
@@ -44,33 +44,33 @@ pub enum ActionError {
     /// A file of the lab cannot be read.
     #[error(transparent)]
     File(#[from] LabFileError),
-    /// The NDK does not start.
+    /// The NDK cannot start.
     #[error(transparent)]
     Ndk(#[from] NdkError),
-    /// The gNMI server does not start.
+    /// The gNMI server cannot start.
     #[error(transparent)]
     Gnmi(#[from] GnmiError),
     /// The application manager refuses.
     #[error(transparent)]
     App(#[from] OperationError),
-    /// A command on a leaf's CLI, or its commit, is refused.
+    /// A command on a leaf's CLI, or the commit, is refused.
     #[error("{leaf}: {source}")]
     Cli {
         /// The leaf.
         leaf: String,
-        /// Why.
+        /// Why it is refused.
         source: CommandRefused,
     },
-    /// It cannot be done to a real lab.
+    /// It is not possible in a real lab.
     #[error("{0}")]
     Device(String),
-    /// A lever that would break nothing.
+    /// The lever would break nothing.
     #[error("{} changes nothing on any leaf now: it takes {}", .0.summary(), .0.needs())]
     Void(Lever),
-    /// A lever that was not pulled.
+    /// The lever is not pulled.
     #[error("that lever is not pulled")]
     NotPulled,
-    /// An operation that does not exist.
+    /// The operation does not exist.
     #[error("there is no operation '{0}' (start, stop, restart, reload, quit, kill)")]
     Operation(String),
     /// The application was not back in time.
@@ -80,17 +80,17 @@ pub enum ActionError {
         leaf: String,
         /// The application.
         app: String,
-        /// What it printed.
+        /// Its log file.
         log: std::path::PathBuf,
     },
 }
 
 impl Lab {
-    /// Does one thing for somebody who wants to see something: a lever that would change nothing is refused, with what it
-    /// takes.
+    /// Performs an action for somebody who wants to see its effect: a lever that would change nothing is refused, with
+    /// what it needs.
     ///
     /// # Errors
-    /// [`ActionError`], as of [`Lab::act`].
+    /// Like [`Lab::act`], and [`ActionError::Void`] for a lever without effect.
     pub async fn show(&self, action: &Action) -> Result<(), ActionError> {
         match action {
             Action::Pull(lever) if !self.world.would_change(lever)? => Err(ActionError::Void(lever.clone())),
@@ -98,14 +98,14 @@ impl Lab {
         }
     }
 
-    /// Does one thing. Where that makes applications register again, waits until they have.
+    /// Performs an action. If applications must register again because of it, waits until they have.
     ///
     /// # Errors
-    /// [`ActionError`], naming what is not there or refuses.
+    /// [`ActionError`] with what is missing or refuses.
     pub async fn act(&self, action: &Action) -> Result<(), ActionError> {
         match action {
             Action::Pull(lever @ Lever::FibRecovered { leaf, prefix }) => {
-                // What a switch shows afterwards depends on what it went through.
+                // What a switch shows afterwards depends on what happened before.
                 let failed = Lever::FibFailed { leaf: leaf.clone(), prefix: *prefix };
                 self.world.pull(failed.clone())?;
                 tokio::time::sleep(FAILED_FOR).await;
@@ -153,8 +153,8 @@ impl Lab {
         Ok(())
     }
 
-    /// Commits lines of configuration on one leaf or all; `${kubeconfig:<cluster>}` in them becomes a path, and
-    /// `${api-address:<cluster>}` and `${api-port:<cluster>}` where that file leads.
+    /// Commits lines of configuration on one leaf or all. In the lines, `${kubeconfig:<cluster>}` becomes a path, and
+    /// `${api-address:<cluster>}` and `${api-port:<cluster>}` become the address in that file.
     pub(super) async fn commit(&self, leaf: &str, lines: &str) -> Result<(), ActionError> {
         let leaves = self.leaves_named(leaf)?;
         let commits = leaves.into_iter().map(|leaf| async move {
@@ -164,7 +164,7 @@ impl Lab {
         futures::future::try_join_all(commits).await.map(drop)
     }
 
-    /// Lines with what a leaf knows each cluster by.
+    /// Returns the lines with the paths and addresses by which a leaf reaches each cluster.
     fn filled_in(&self, leaf: &str, lines: &str) -> String {
         let mut lines = lines.to_owned();
         for name in self.clusters.keys() {
@@ -196,7 +196,7 @@ impl Lab {
         self.cluster(name).ok_or_else(unknown)
     }
 
-    /// Readiness of all pods on a node.
+    /// Sets the readiness of all pods on a node.
     fn pods(&self, cluster: &str, node: &str, ready: bool) -> Result<(), ActionError> {
         let cluster = self.cluster_named(cluster)?;
         for pod in cluster.list("Pod") {
@@ -257,7 +257,7 @@ impl Lab {
         leaf.apps().operate(app, parsed).await?;
         match parsed {
             Operation::Start => within_bound(leaf, app, until_ready(leaf.ndk(), news, app)).await,
-            // Its old registration may outlive the order for a moment: only a new one counts.
+            // The old registration may exist for a moment after the order, so only a new one counts.
             Operation::Restart | Operation::Kill => {
                 let mut news = news;
                 let back = async {
@@ -271,7 +271,7 @@ impl Lab {
     }
 }
 
-/// Waits for an application to be back.
+/// Waits until an application is back, or returns an error if it takes too long.
 async fn within_bound(leaf: &Leaf, app: &str, back: impl Future<Output = ()>) -> Result<(), ActionError> {
     tokio::time::timeout(BACK_WITHIN, back).await.map_err(|_| ActionError::NotBack {
         leaf: leaf.name().to_owned(),

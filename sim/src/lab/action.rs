@@ -1,4 +1,4 @@
-//! What can be done to a running lab, as values: the same for the demo's steps and for the control socket.
+//! The actions on a running lab, as used by the demo's steps and the control socket.
 
 use std::path::PathBuf;
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use crate::fabric::{Lever, spell};
 
-/// One thing done to a lab. Where a leaf is named, `*` is all of them.
+/// An action on a lab. A leaf named `*` stands for all leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub enum Action {
     /// Breaks something in the fabric.
     Pull(Lever),
-    /// Heals it.
+    /// Heals what a lever broke.
     Release(Lever),
     /// Heals everything in the fabric.
     ReleaseAll,
@@ -24,7 +24,7 @@ pub enum Action {
         /// The deployment.
         #[serde(flatten)]
         object: ObjectName,
-        /// How many.
+        /// Number of replicas.
         replicas: u32,
     },
     /// `kubectl patch --type merge`
@@ -33,10 +33,10 @@ pub enum Action {
         cluster: String,
         /// `Service`, `Node`, ...
         kind: String,
-        /// Which one.
+        /// Name of the object.
         #[serde(flatten)]
         object: ObjectName,
-        /// What changes.
+        /// The patch.
         patch: Value,
     },
     /// `kubectl delete`
@@ -45,7 +45,7 @@ pub enum Action {
         cluster: String,
         /// `Service`, `Node`, ...
         kind: String,
-        /// Which one.
+        /// Name of the object.
         #[serde(flatten)]
         object: ObjectName,
     },
@@ -60,30 +60,30 @@ pub enum Action {
     Pods {
         /// The cluster.
         cluster: String,
-        /// Whose.
+        /// Name of the node.
         node: String,
-        /// What they become.
+        /// Whether they become ready.
         ready: bool,
     },
-    /// Does something to an API server.
+    /// Causes or ends a fault of an API server.
     ApiServer {
         /// The cluster.
         cluster: String,
-        /// What.
+        /// The fault.
         to: ApiServerFault,
     },
-    /// Does something to a leaf's NDK.
+    /// Causes or ends a fault of a leaf's NDK.
     Ndk {
         /// The leaf.
         leaf: String,
-        /// What.
+        /// The fault.
         to: ServiceFault,
     },
-    /// Does something to a leaf's gNMI server.
+    /// Causes or ends a fault of a leaf's gNMI server.
     Gnmi {
         /// The leaf.
         leaf: String,
-        /// What.
+        /// The fault.
         to: ServiceFault,
     },
     /// `tools system app-management application <app> <operation>`
@@ -104,7 +104,7 @@ pub enum Action {
     },
 }
 
-/// An object's name.
+/// Name of a Kubernetes object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectName {
     /// Its namespace; `default` if absent.
@@ -118,7 +118,7 @@ fn default_namespace() -> String {
     "default".to_owned()
 }
 
-/// What can happen to an API server.
+/// Faults of an API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApiServerFault {
@@ -130,30 +130,30 @@ pub enum ApiServerFault {
     DropWatches,
     /// It ends every watch with 410.
     Expire,
-    /// It takes requests and never answers.
+    /// It accepts requests and never answers.
     Silent,
     /// It answers again.
     Answering,
 }
 
-/// What can happen to a service of a leaf.
+/// Faults of a service of a leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceFault {
-    /// It goes away.
+    /// It stops.
     Stop,
-    /// It comes back.
+    /// It starts again.
     Start,
     /// It ends every stream; calls keep working.
     DropStreams,
-    /// It accepts connections and answers nothing.
+    /// It accepts connections but answers nothing.
     Freeze,
     /// It answers again.
     Thaw,
 }
 
 impl Action {
-    /// What an operator would call it, for progress lines.
+    /// Returns a description for progress lines.
     pub fn summary(&self) -> String {
         match self {
             Self::Pull(lever) => format!("fabric: {}", lever.summary()),

@@ -1,4 +1,4 @@
-//! The control socket of a running lab: one line of JSON asks, one line answers.
+//! The control socket of a running lab: each request and each response is one line of JSON.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,15 +19,15 @@ use super::{Action, Lab};
 /// File name of the socket in the run folder.
 const SOCKET: &str = "control.sock";
 
-/// What can be asked of a running lab.
+/// A request to a running lab.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
-    /// Do something.
+    /// Performs an action.
     Act(Action),
-    /// What runs where.
+    /// Asks what runs where.
     Status,
-    /// End the lab.
+    /// Ends the lab.
     Down,
 }
 
@@ -35,9 +35,9 @@ pub enum Request {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Response {
-    /// Done.
+    /// The request was performed.
     Done,
-    /// Refused, and why.
+    /// The request was refused, with the reason.
     Refused(String),
     /// What runs where.
     Status(Status),
@@ -65,34 +65,34 @@ pub enum ControlError {
     NotRunning {
         /// The run folder.
         run: PathBuf,
-        /// Why.
+        /// Why the connection failed.
         #[source]
         source: io::Error,
     },
-    /// A lab runs there already.
+    /// A lab already runs in this folder.
     #[error("a lab already runs in {run}: end it first, or choose another folder with --run")]
     Running {
         /// The run folder.
         run: PathBuf,
     },
-    /// The socket cannot be made.
+    /// The socket cannot be created.
     #[error("cannot listen on {path}")]
     Listen {
-        /// Where.
+        /// Path of the socket.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be created.
         #[source]
         source: io::Error,
     },
-    /// The lab went away.
+    /// The lab ended.
     #[error("the lab has gone away")]
     Gone(#[source] io::Error),
-    /// Something else than a lab answers.
+    /// Something other than a lab answers.
     #[error("what answers on the control socket is not a lab")]
     Answer(#[source] serde_json::Error),
 }
 
-/// A control socket that is listening; its file is removed when this is dropped.
+/// A control socket that is listening. Dropping it removes its file.
 pub struct Listener {
     socket: UnixListener,
     path: PathBuf,
@@ -100,16 +100,16 @@ pub struct Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // A file that is gone already is as good.
+        // The file may be gone already.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
 impl Listener {
-    /// Listens in a run folder, unless a lab does so already. A socket file nobody listens on is replaced.
+    /// Listens in a run folder unless a lab does so already. Replaces a socket file on which nobody listens.
     ///
     /// # Errors
-    /// [`ControlError::Running`], or why the socket cannot be made.
+    /// [`ControlError::Running`], or why the socket cannot be created.
     pub async fn bind(run: &Path) -> Result<Self, ControlError> {
         let path = run.join(SOCKET);
         if UnixStream::connect(&path).await.is_ok() {
@@ -143,7 +143,7 @@ impl Listener {
     }
 }
 
-/// Answers one connection until it ends.
+/// Answers the requests of one connection until it ends.
 async fn converse(mut stream: UnixStream, lab: Arc<Lab>, end: Arc<Notify>) {
     let (reader, mut writer) = stream.split();
     let mut lines = BufReader::new(reader).lines();
@@ -176,7 +176,7 @@ async fn answer(lab: &Lab, request: Request) -> Response {
     }
 }
 
-/// What runs where.
+/// Returns what runs where.
 pub fn status(lab: &Lab) -> Status {
     Status {
         name: lab.file().content.name.clone(),
@@ -191,7 +191,7 @@ pub fn status(lab: &Lab) -> Status {
     }
 }
 
-/// An error and its causes on one line.
+/// Formats an error and its causes on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -202,7 +202,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A connection to a running lab, for tools that do one thing after the other.
+/// A connection to a running lab. Its calls block.
 #[derive(Debug)]
 pub struct Client {
     stream: io::BufReader<std::os::unix::net::UnixStream>,
@@ -212,17 +212,17 @@ impl Client {
     /// Connects to the lab that runs in a folder.
     ///
     /// # Errors
-    /// No lab answers there.
+    /// Returns an error if no lab answers.
     pub fn connect(run: &Path) -> Result<Self, ControlError> {
         let stream = std::os::unix::net::UnixStream::connect(run.join(SOCKET))
             .map_err(|source| ControlError::NotRunning { run: run.to_owned(), source })?;
         Ok(Self { stream: io::BufReader::new(stream) })
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request and waits for the response.
     ///
     /// # Errors
-    /// The lab ended meanwhile.
+    /// Returns an error if the lab ended meanwhile.
     pub fn ask(&mut self, request: &Request) -> Result<Response, ControlError> {
         use std::io::{BufRead, Write};
         let mut line = serde_json::to_string(request).map_err(ControlError::Answer)?;

@@ -1,4 +1,4 @@
-//! The lab file: what a lab is made of.
+//! The lab file: describes the parts of a lab.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,67 +18,67 @@ pub enum LabFileError {
     /// A file cannot be read.
     #[error("cannot read {path}")]
     Read {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be read.
         #[source]
         source: io::Error,
     },
-    /// A file is no YAML.
+    /// A file is not YAML.
     #[error("{path} is not YAML")]
     Yaml {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be parsed.
         #[source]
         source: serde_norway::Error,
     },
-    /// A file has other content than it should.
+    /// A file does not have the expected content.
     #[error("{path} does not describe what it should")]
     Content {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// What is wrong.
         #[source]
         source: serde_json::Error,
     },
-    /// The fabric does not fit together.
+    /// The fabric is inconsistent.
     #[error("{path} describes no fabric that works")]
     Fabric {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// What is wrong.
         #[source]
         source: FabricError,
     },
-    /// A cluster without a place in the fabric, or the other way round.
+    /// A cluster is not in the fabric, or the other way round.
     #[error("{path}: cluster '{cluster}' must stand both under 'clusters' and under 'fabric: clusters'")]
     Cluster {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// The cluster.
+        /// Name of the cluster.
         cluster: String,
     },
 }
 
-/// A lab, as its folder describes it.
+/// A lab, as described in its folder.
 #[derive(Clone, Debug)]
 pub struct LabFile {
-    /// The folder; files named in the lab file are relative to it.
+    /// The folder. Files named in the lab file are relative to it.
     pub folder: PathBuf,
-    /// What it says.
+    /// Content of the lab file.
     pub content: LabContent,
 }
 
-/// What a lab file says.
+/// Content of a lab file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LabContent {
-    /// The lab's name, also of its run folder.
+    /// Name of the lab and of its run folder.
     pub name: String,
-    /// One line for people.
+    /// Description in one line.
     pub description: String,
-    /// Switches, network instances and where nodes are plugged in.
+    /// Switches, network instances and the connections of nodes.
     pub fabric: FabricConfig,
     /// Kubernetes clusters by name.
     #[serde(default)]
@@ -86,11 +86,12 @@ pub struct LabContent {
     /// Applications of every leaf.
     #[serde(default)]
     pub apps: Vec<LabApp>,
-    /// Commands committed on every leaf once its applications run, line by line. `${kubeconfig:<cluster>}` stands for
-    /// the path of a cluster's kubeconfig file, `${api-address:<cluster>}` and `${api-port:<cluster>}` for where its API is.
+    /// Commands that are committed on every leaf once its applications run, line by line. `${kubeconfig:<cluster>}`
+    /// stands for the path of a cluster's kubeconfig file, `${api-address:<cluster>}` and `${api-port:<cluster>}` for
+    /// the address of its API.
     #[serde(default)]
     pub config: String,
-    /// The same for one leaf, by its name; committed together with `config`.
+    /// Commands for single leaves by name, committed together with `config`.
     #[serde(default)]
     pub leaf_config: BTreeMap<String, String>,
 }
@@ -107,14 +108,14 @@ pub struct LabCluster {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LabApp {
-    /// Its app_mgr definition.
+    /// The application's YAML file for app_mgr.
     pub definition: PathBuf,
-    /// Where its YANG stands here, in place of the folders it is installed in on a switch.
+    /// Folder of its YANG modules here, in place of the folders on a switch.
     pub yang: PathBuf,
-    /// Where the plugins it adds to the CLI stand here.
+    /// Folder of its CLI plugins here.
     #[serde(default)]
     pub cli_plugins: Option<PathBuf>,
-    /// Arguments on top of its launch command's. `${leaf}` stands for the leaf's name, `${ndk}` and `${gnmi}` for
+    /// Arguments after those of its launch command. `${leaf}` stands for the leaf's name, `${ndk}` and `${gnmi}` for
     /// its sockets, `${folder}` for its folder, `${password-file}` for the file with its gNMI password.
     #[serde(default)]
     pub arguments: Vec<String>,
@@ -124,7 +125,7 @@ impl LabFile {
     /// Reads the lab in a folder.
     ///
     /// # Errors
-    /// A file that is not there, no YAML, or describes something that cannot work.
+    /// Returns an error if a file is missing, is not YAML, or describes something that cannot work.
     pub fn read(folder: &Path) -> Result<Self, LabFileError> {
         let path = folder.join(LAB_FILE);
         let content: LabContent = read_yaml(&path)?;
@@ -141,19 +142,19 @@ impl LabFile {
         Ok(Self { folder: folder.to_owned(), content })
     }
 
-    /// The text of a file of the lab.
+    /// Returns the text of a file of the lab.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// Returns an error if the file cannot be read.
     pub fn text(&self, file: &Path) -> Result<String, LabFileError> {
         read(&self.folder.join(file))
     }
 }
 
-/// A YAML file as a value of any type; enumerations are written as maps of one member.
+/// Reads a YAML file as a value of any type. Enumerations are written as maps with one member.
 ///
 /// # Errors
-/// A file that cannot be read, is no YAML, or describes something else.
+/// Returns an error if the file cannot be read, is not YAML, or describes something else.
 pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, LabFileError> {
     let value: serde_json::Value =
         serde_norway::from_str(&read(path)?).map_err(|source| LabFileError::Yaml { path: path.to_owned(), source })?;

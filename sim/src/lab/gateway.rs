@@ -1,7 +1,7 @@
-//! The way from one leaf to one API server, behind the leaf's control-plane filter.
+//! The connection from one leaf to one API server, behind the leaf's control-plane filter.
 //!
-//! While the filter drops the server's answers, a connection that is opened times out (its SYN is lost, as a SYN-ACK that
-//! is dropped would be), and a standing one hears nothing. Linux does the first for a listener whose queue is full.
+//! While the filter drops the server's answers, new connections time out (the SYN is lost, as a dropped SYN-ACK would
+//! be), and established ones receive nothing. For new connections, Linux does this if a listener's queue is full.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,10 +14,10 @@ use crate::datastore::Datastore;
 use crate::leaf::admits_answers_of;
 use crate::proxy::{Passing, join};
 
-/// Connections that may wait while the filter is open.
+/// Number of connections that may wait while the filter is open.
 const QUEUE: i32 = 128;
 
-/// A running gateway; it ends, with its connections, when it is dropped.
+/// A running gateway. Dropping it ends it and its connections.
 #[derive(Debug)]
 pub(super) struct Gateway {
     address: SocketAddr,
@@ -31,10 +31,10 @@ impl Drop for Gateway {
 }
 
 impl Gateway {
-    /// A port of this machine in front of a server, which the switch's configuration opens and shuts.
+    /// Opens a port of this machine in front of a server. The switch's configuration decides what passes.
     ///
     /// # Errors
-    /// No port can be bound.
+    /// Returns an error if no port can be bound.
     pub(super) async fn start(store: Datastore, server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -44,13 +44,13 @@ impl Gateway {
         Ok(Self { address, tasks })
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Opens and shuts the gateway as the configuration says.
+/// Opens and shuts the gateway according to the configuration.
 async fn follow(store: Datastore, address: SocketAddr, passing: watch::Sender<Passing>) {
     use tokio::sync::broadcast::error::RecvError;
     let mut news = store.subscribe();
@@ -100,7 +100,7 @@ async fn accept(
                 while connections.try_join_next().is_some() {}
                 let passing = passing.clone();
                 connections.spawn(async move {
-                    // A server that is not there closes the client's connection, as it would its own.
+                    // If the server is down, the client's connection is closed, as the server's own would be.
                     if let Ok(server) = TcpStream::connect(server).await {
                         let _ = join(client.into_split(), server.into_split(), passing).await;
                     }
@@ -119,7 +119,7 @@ async fn refuse(listener: &TcpListener, passing: &mut watch::Receiver<Passing>) 
     loop {
         tokio::select! {
             changed = passing.changed() => return changed.map_err(|_| io::ErrorKind::BrokenPipe.into()),
-            // Somebody else may have filled it: then this one hangs, as others do.
+            // If another connection has filled the queue, this one hangs like the others.
             stream = &mut filler, if filled.is_none() => filled = Some(stream?),
         }
     }

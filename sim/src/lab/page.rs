@@ -1,13 +1,13 @@
-//! The lab as a page: the fabric as a picture, what each leaf reports of each VIP, and levers, live.
+//! Serves a page that shows the lab live: a picture of the fabric, what each leaf reports for each VIP, and levers.
 //!
 //! ```text
 //!   GET  /         the page, with its style and script
 //!   GET  /state    everything it shows, as one JSON object
-//!   GET  /events   a server-sent event per change of any leaf's state, a few a second at most
+//!   GET  /events   a server-sent event per change of any leaf's state, at most a few per second
 //!   POST /act      one action of a lab, as JSON
 //! ```
 //!
-//! It listens on loopback and answers no other name: a page of another site can neither read it nor act.
+//! It listens on loopback and accepts no other host name: a page of another site can neither read it nor act.
 
 mod view;
 
@@ -36,12 +36,12 @@ use super::{Action, Lab};
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 const JSON: &str = "application/json";
-/// Changes that come closer together than this are one event: a browser draws no faster.
+/// Changes within this time are combined into one event, because a browser draws no faster.
 const PACE: Duration = Duration::from_millis(150);
-/// The largest action.
+/// Maximum size of an action.
 const LARGEST_ACTION: usize = 64 << 10;
 
-/// What the page is made of, by path.
+/// Files of the page by path.
 const FILES: [(&str, &str, &str); 3] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
@@ -55,23 +55,23 @@ pub struct Page {
 }
 
 impl Page {
-    /// Listens on loopback; port 0 takes a free one.
+    /// Listens on loopback; port 0 selects a free port.
     ///
     /// # Errors
-    /// The port is taken.
+    /// Returns an error if the port is taken.
     pub async fn bind(port: u16) -> io::Result<Self> {
         Ok(Self { listener: TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await? })
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     ///
     /// # Errors
-    /// The socket has no address.
+    /// Returns an error if the socket has no address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves a lab until stopped; then nobody holds the lab on its behalf.
+    /// Serves a lab until `end` completes. Then none of its connections holds the lab any more.
     pub async fn serve(self, lab: Arc<Lab>, end: impl Future<Output = ()>) {
         let mut connections = JoinSet::new();
         let mut end = std::pin::pin!(end);
@@ -97,7 +97,7 @@ async fn converse(stream: TcpStream, lab: Arc<Lab>) {
         let lab = lab.clone();
         async move { Ok::<_, Infallible>(answer(lab, request).await) }
     });
-    // A browser that goes away in the middle is nothing to report.
+    // A browser that disconnects early is not worth a report.
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -117,7 +117,7 @@ async fn answer(lab: Arc<Lab>, request: Request<Incoming>) -> Response<Body> {
     }
 }
 
-/// Whether the request was made to this machine by name: another site's page may be made to resolve to it.
+/// Returns whether the request names this machine as its host. Another site's name may be made to resolve to it.
 fn is_local(request: &Request<Incoming>) -> bool {
     let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let named = named.or_else(|| request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or_default();
@@ -125,7 +125,7 @@ fn is_local(request: &Request<Incoming>) -> bool {
     matches!(name, "localhost" | "127.0.0.1")
 }
 
-/// Acts on the lab. The content type is one that a form of another site cannot send.
+/// Performs an action on the lab. Its content type is one that a form of another site cannot send.
 async fn act(lab: &Lab, request: Request<Incoming>) -> Response<Body> {
     if request.headers().get(CONTENT_TYPE).is_none_or(|media| media != JSON) {
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "an action is application/json\n");
@@ -143,7 +143,7 @@ async fn act(lab: &Lab, request: Request<Incoming>) -> Response<Body> {
     }
 }
 
-/// An event at once, and one for every burst of changes.
+/// Sends one event at once, and one for every burst of changes.
 fn events(lab: &Lab) -> Response<Body> {
     let changes = futures::stream::unfold(lab.changes(), |mut changes| async {
         changes.changed().await;

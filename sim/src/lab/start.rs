@@ -1,4 +1,4 @@
-//! Starting a lab: clusters, leaves, applications, configuration, each waited for within a bound.
+//! Starts a lab: clusters, leaves, applications, configuration. Waits for each part within a time limit.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,50 +25,50 @@ use super::gateway::Gateway;
 use super::world::{Followed, World, follow, take_turns};
 use super::{ActionError, Lab, LeafGateway, RunningCluster};
 
-/// How long an application may take to register.
+/// Time within which an application must register.
 const REGISTERED_WITHIN: Duration = Duration::from_secs(15);
-/// What an operator types before applications can register, where the NDK is off by default.
+/// Command by which an operator enables the NDK before applications can register, if it is disabled by default.
 const ENABLE_NDK: &str = "set / system ndk-server admin-state enable";
-/// The longest path a unix socket can have.
+/// Maximum length of a unix socket's path.
 const SOCKET_PATH: usize = 107;
 
 /// Where and how a lab runs.
 #[derive(Clone, Debug)]
 pub struct LabOptions {
-    /// The folder of its sockets and logs; made if it is not there.
+    /// The folder of its sockets and logs. It is created if missing.
     pub run: PathBuf,
     /// The folder of the applications' programs.
     pub programs: PathBuf,
-    /// gNMI port of the first leaf, the others follow; any free ones if absent.
+    /// gNMI port of the first leaf; the other leaves have the following ones. Any free ports if absent.
     pub gnmi_port: Option<u16>,
-    /// Port of the first API server, the others follow; any free ones if absent.
+    /// Port of the first API server; the others have the following ones. Any free ports if absent.
     pub api_port: Option<u16>,
-    /// What kind of switch every leaf is.
+    /// The kind of switch of every leaf.
     pub profile: Profile,
 }
 
-/// Why a lab does not start.
+/// Why a lab cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The run folder is no good.
+    /// The run folder cannot be used.
     #[error("cannot use run folder {path}")]
     Run {
-        /// Which.
+        /// Path of the folder.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be used.
         #[source]
         source: io::Error,
     },
-    /// Unix sockets cannot have such long paths.
+    /// The path is too long for unix sockets.
     #[error("run folder {path} is too long for unix sockets: choose a shorter one with --run")]
     LongRun {
-        /// Which.
+        /// Path of the folder.
         path: PathBuf,
     },
     /// The lab's files cannot be read.
     #[error(transparent)]
     File(#[from] super::LabFileError),
-    /// The fabric does not fit together.
+    /// The fabric is inconsistent.
     #[error("the fabric does not fit together")]
     Fabric(#[source] FabricError),
     /// The application's definition cannot be read.
@@ -77,20 +77,20 @@ pub enum StartError {
     /// The application's program is missing.
     #[error("there is no program {path}: build it (make build), or say where it is with --programs")]
     Program {
-        /// Where it was looked for.
+        /// Path where it is expected.
         path: PathBuf,
     },
-    /// The YANG does not load.
+    /// The YANG cannot be loaded.
     #[error("the YANG does not load")]
     Schema(#[source] SchemaError),
-    /// A manifest is refused.
+    /// A cluster refuses a manifest.
     #[error("cluster {cluster} refuses {file}")]
     Manifest {
         /// The cluster.
         cluster: String,
         /// The manifest.
         file: PathBuf,
-        /// Why.
+        /// Why it is refused.
         #[source]
         source: ApiError,
     },
@@ -99,27 +99,27 @@ pub enum StartError {
     Api {
         /// The cluster.
         cluster: String,
-        /// Where.
+        /// Its address.
         address: SocketAddr,
-        /// Why.
+        /// Why it cannot listen.
         #[source]
         source: io::Error,
     },
-    /// A leaf does not start.
+    /// A leaf cannot start.
     #[error("{leaf} does not start")]
     Leaf {
         /// The leaf.
         leaf: String,
-        /// Why.
+        /// Why it cannot start.
         #[source]
         source: LeafError,
     },
-    /// A gNMI server does not start.
+    /// A gNMI server cannot start.
     #[error("{leaf}'s gNMI server does not start (--gnmi-port chooses other ports)")]
     Gnmi {
         /// The leaf.
         leaf: String,
-        /// Why.
+        /// Why it cannot start.
         #[source]
         source: GnmiError,
     },
@@ -130,9 +130,9 @@ pub enum StartError {
         leaf: String,
         /// The application.
         app: String,
-        /// The bound.
+        /// The time limit.
         within: Duration,
-        /// What it printed.
+        /// Its log file.
         log: PathBuf,
     },
     /// The lab's configuration is refused.
@@ -141,10 +141,11 @@ pub enum StartError {
 }
 
 impl Lab {
-    /// Starts a lab and waits until its applications are registered and configured. `progress` gets a line per part.
+    /// Starts a lab and waits until its applications are registered and configured. Calls `progress` with one line per
+    /// part.
     ///
     /// # Errors
-    /// [`StartError`], naming the part that did not come up; what had been started is ended again.
+    /// [`StartError`] with the part that failed. What had been started is stopped.
     pub async fn up(file: LabFile, options: LabOptions, mut progress: impl FnMut(&str)) -> Result<Self, StartError> {
         let run = prepare(&options.run, &file)?;
         let apps = apps(&file, &options.programs)?;
@@ -218,8 +219,8 @@ impl Lab {
     }
 }
 
-/// Waits until an application is registered and, if it acknowledges configuration, follows it: a commit before that
-/// would reach it as something that had been there before. `news` must have been subscribed to before whatever makes it
+/// Waits until an application is registered and, if it acknowledges configuration, reads its configuration: an earlier
+/// commit would reach it as existing configuration. `news` must be subscribed before the application is caused to
 /// register.
 pub(super) async fn until_ready(ndk: &Ndk, mut news: broadcast::Receiver<NdkEvent>, app: &str) {
     while !ndk.is_ready(app) {
@@ -236,7 +237,7 @@ async fn count_changes<T: Clone>(mut news: broadcast::Receiver<T>, changes: watc
     }
 }
 
-/// An absolute, empty enough run folder in which sockets fit.
+/// Creates the run folder and returns its absolute path. Returns an error if socket paths in it would be too long.
 fn prepare(run: &Path, file: &LabFile) -> Result<PathBuf, StartError> {
     let failed = |source| StartError::Run { path: run.to_owned(), source };
     std::fs::create_dir_all(run).map_err(failed)?;
@@ -249,7 +250,7 @@ fn prepare(run: &Path, file: &LabFile) -> Result<PathBuf, StartError> {
     Ok(run)
 }
 
-/// The applications with their definitions; their programs must be there.
+/// Returns the applications with their definitions. Their programs must exist.
 fn apps(file: &LabFile, programs: &Path) -> Result<Vec<(AppSpec, LabApp)>, StartError> {
     let mut apps = Vec::new();
     for app in &file.content.apps {
@@ -264,14 +265,14 @@ fn apps(file: &LabFile, programs: &Path) -> Result<Vec<(AppSpec, LabApp)>, Start
     Ok(apps)
 }
 
-/// The switch's YANG and that of the applications, shared by all leaves.
+/// Returns the YANG of the switch and of the applications, shared by all leaves.
 fn schema(file: &LabFile, apps: &[(AppSpec, LabApp)]) -> Result<Arc<Schema>, StartError> {
     let folders: Vec<PathBuf> = apps.iter().map(|(_, app)| file.folder.join(&app.yang)).collect();
     let modules: Vec<String> = apps.iter().flat_map(|(spec, _)| spec.yang_modules.names.clone()).collect();
     Schema::load(&folders, &modules).map_err(StartError::Schema)
 }
 
-/// Clusters with their manifests loaded, listening.
+/// Returns the clusters, which listen and have their manifests loaded.
 async fn clusters(
     file: &LabFile,
     run: &Path,
@@ -301,7 +302,7 @@ async fn clusters(
     Ok(clusters)
 }
 
-/// Switches of these names, in the order of their gNMI ports.
+/// Starts switches with these names, in the order of their gNMI ports.
 async fn switches(
     names: impl Iterator<Item = &String>,
     run: &Path,
@@ -326,7 +327,7 @@ async fn switches(
     Ok(leaves)
 }
 
-/// A way from each leaf to each API server, with a kubeconfig file of the leaf's own.
+/// Starts a gateway from each leaf to each API server, with the leaf's own kubeconfig file.
 async fn gateways(
     world: &World,
     clusters: &BTreeMap<String, RunningCluster>,
@@ -346,13 +347,13 @@ async fn gateways(
     Ok(gateways)
 }
 
-/// A port of this machine only: the n-th after the first, or any.
+/// Returns an address on loopback with the n-th port after the first, or any port.
 fn local(first: Option<u16>, position: usize) -> SocketAddr {
     let offset = u16::try_from(position).unwrap_or_default();
     SocketAddr::from((Ipv4Addr::LOCALHOST, first.map_or(0, |first| first.saturating_add(offset))))
 }
 
-/// Arguments and environment of an application on one leaf.
+/// Returns arguments and environment of an application on one leaf.
 fn overrides(leaf: &Leaf, app: &LabApp, programs: &Path) -> Overrides {
     let folder = leaf.folder().display().to_string();
     let ndk = format!("unix://{}", leaf.ndk().socket().display());

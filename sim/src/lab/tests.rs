@@ -1,4 +1,4 @@
-//! A lab without applications: clusters, fabric and leaves hang together.
+//! Tests of a lab without applications: how clusters, fabric and leaves work together.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ fn options(run: &TempDir) -> LabOptions {
     }
 }
 
-/// The anycast lab with no application on its leaves.
+/// Starts the anycast lab with no applications on its leaves.
 async fn lab(run: &TempDir) -> Lab {
     let mut file = anycast();
     file.content.apps.clear();
@@ -43,7 +43,7 @@ fn action(text: &str) -> Action {
     serde_json::from_value(value).expect("an action")
 }
 
-/// The active route's next-hops to the VIP on a leaf.
+/// Returns the next-hops of the active route to the VIP on a leaf.
 fn next_hops(lab: &Lab, leaf: &str) -> Vec<String> {
     let tables = lab.leaves()[leaf].tables();
     let routes = tables.network_instances["ip-vrf-1"].routes.iter();
@@ -57,7 +57,7 @@ fn next_hops(lab: &Lab, leaf: &str) -> Vec<String> {
         .collect()
 }
 
-/// Waits until the VIP's next-hops on a leaf are these: cluster changes travel through a task.
+/// Waits until the VIP's next-hops on a leaf are these. Cluster changes pass through a task, so they take a moment.
 async fn until(lab: &Lab, leaf: &str, expected: &[&str]) {
     let arrived = async {
         while next_hops(lab, leaf) != expected {

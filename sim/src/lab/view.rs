@@ -1,4 +1,4 @@
-//! What a leaf's datastore says, and what its CLI answers.
+//! Reads a leaf's datastore and runs commands on its CLI.
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -9,13 +9,13 @@ use crate::path::{Path, PathSyntaxError};
 
 use super::Lab;
 
-/// Why a leaf does not say.
+/// Why a leaf cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
-    /// No such leaf.
+    /// The leaf does not exist.
     #[error("this lab has no leaf '{0}'")]
     Leaf(String),
-    /// The path is no path.
+    /// The path is not valid.
     #[error(transparent)]
     Path(#[from] PathSyntaxError),
     /// The schema does not know the path.
@@ -29,7 +29,7 @@ pub enum ViewError {
     Cli(#[from] CommandRefused),
 }
 
-/// Tells when the state of any leaf changes.
+/// Notifies of changes in the state of any leaf.
 #[derive(Debug)]
 pub(crate) struct Changes(watch::Receiver<u64>);
 
@@ -48,10 +48,10 @@ impl Changes {
 }
 
 impl Lab {
-    /// The value of a leaf in state, as text; `None` where nothing stands.
+    /// Returns the value of a leaf in state as text; `None` if it has no value.
     ///
     /// # Errors
-    /// A path that the schema does not know.
+    /// Returns an error if the schema does not know the path.
     pub fn read(&self, leaf: &str, path: &str) -> Result<Option<String>, ViewError> {
         let path: Path = path.parse()?;
         let value = self.known(leaf)?.datastore().json(Source::State, &path)?;
@@ -61,15 +61,15 @@ impl Lab {
         }))
     }
 
-    /// Tells of changes from now on.
+    /// Returns notifications of changes from now on.
     pub(crate) fn changes(&self) -> Changes {
         Changes::new(self.changes.subscribe())
     }
 
-    /// What a command prints on a leaf's CLI.
+    /// Returns the output of a command on a leaf's CLI.
     ///
     /// # Errors
-    /// The command is refused.
+    /// Returns an error if the command is refused.
     pub async fn cli(&self, leaf: &str, command: &str) -> Result<String, ViewError> {
         Ok(self.known(leaf)?.cli(command).await?)
     }

@@ -1,4 +1,4 @@
-//! The fabric between clusters and leaves: what changes on one side shows on the other.
+//! The fabric between clusters and leaves: applies changes on one side to the other.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,10 +30,10 @@ const KINDS: [&str; 15] = [
     "Lease",
 ];
 
-/// How long the answer of one of two stands. No multiple of what samples are taken by.
+/// Time until the other of two nodes answers. It is not a multiple of common sample intervals.
 const TURN: Duration = Duration::from_secs(7);
 
-/// The fabric model and the leaves it fills.
+/// The fabric model and the leaves that show it.
 pub(super) struct World {
     fabric: Mutex<Fabric>,
     pub(super) leaves: BTreeMap<String, Leaf>,
@@ -51,7 +51,7 @@ impl World {
         Self { fabric: Mutex::new(fabric), leaves, spines }
     }
 
-    /// Takes over what a cluster says now, and shows it if that makes a difference.
+    /// Reads the objects of a cluster, and shows the fabric again if they make a difference.
     pub(super) fn refresh(&self, name: &str, cluster: &Cluster) {
         let listed: Vec<_> = KINDS.iter().flat_map(|kind| cluster.list(kind)).collect();
         let objects = Objects::read(listed.iter().map(Arc::as_ref));
@@ -61,7 +61,7 @@ impl World {
         }
     }
 
-    /// Writes into a cluster the statuses its speakers report for the VIPs they answer for, where they changed.
+    /// Writes the statuses that a cluster's speakers report for the VIPs they answer for, if they changed.
     fn write_statuses(&self, name: &str, cluster: &Cluster) {
         let wanted = self.fabric().statuses(name);
         let text = |value: &Value, pointer: &str| {
@@ -96,7 +96,7 @@ impl World {
         Ok(())
     }
 
-    /// Releases one lever and pulls another at one moment.
+    /// Releases one lever and pulls another at the same time.
     pub(super) fn replace(&self, old: &Lever, new: Lever) -> Result<(), FabricError> {
         let mut fabric = self.fabric();
         fabric.release(old);
@@ -105,7 +105,7 @@ impl World {
         Ok(())
     }
 
-    /// Whether pulling it now would change anything on any leaf.
+    /// Returns whether pulling the lever now would change anything on any leaf.
     pub(super) fn would_change(&self, lever: &Lever) -> Result<bool, FabricError> {
         self.fabric().would_change(lever)
     }
@@ -124,12 +124,13 @@ impl World {
         self.show(&mut fabric);
     }
 
-    /// The levers pulled.
+    /// Returns the levers that are pulled.
     pub(super) fn levers(&self) -> Vec<Lever> {
         self.fabric().levers().cloned().collect()
     }
 
-    /// Gives every leaf its tables. The fabric stays locked meanwhile, so that tables arrive in the order they were made.
+    /// Updates the tables of every leaf. The fabric stays locked meanwhile, so that tables arrive in the order in which
+    /// they were computed.
     fn show(&self, fabric: &mut Fabric) {
         fabric.settle(&now());
         for (name, tables) in fabric.all_tables() {
@@ -144,7 +145,7 @@ impl World {
     }
 }
 
-/// A cluster and its notices from a moment on.
+/// A cluster and its notices from a time on.
 pub(super) struct Followed {
     name: String,
     cluster: Cluster,
@@ -152,13 +153,13 @@ pub(super) struct Followed {
 }
 
 impl Followed {
-    /// Notices from now on.
+    /// Subscribes to the cluster's notices.
     pub(super) fn new(name: &str, cluster: &Cluster) -> Self {
         Self { name: name.to_owned(), cluster: cluster.clone(), notices: cluster.subscribe() }
     }
 }
 
-/// Takes over what the clusters say now, and from now on for as long as they are there.
+/// Applies the current objects of the clusters, and then their changes until the clusters are gone.
 pub(super) fn follow(world: &Arc<World>, followed: Vec<Followed>) -> impl Future<Output = ()> + use<> {
     for it in &followed {
         world.refresh(&it.name, &it.cluster);
@@ -171,7 +172,7 @@ pub(super) fn follow(world: &Arc<World>, followed: Vec<Followed>) -> impl Future
     }
 }
 
-/// Two that answer for an address do so in turn.
+/// Lets two nodes that answer for one address answer in turn.
 pub(super) async fn take_turns(world: Arc<World>) {
     loop {
         tokio::time::sleep(TURN).await;
@@ -182,7 +183,7 @@ pub(super) async fn take_turns(world: Arc<World>) {
     }
 }
 
-/// A burst of notices is covered by one look at the objects.
+/// Follows a cluster. The objects are read once per burst of notices.
 async fn keep_up(world: &World, mut followed: Followed) {
     use broadcast::error::{RecvError, TryRecvError};
     loop {
@@ -195,7 +196,7 @@ async fn keep_up(world: &World, mut followed: Followed) {
     }
 }
 
-/// The time as SR Linux writes it.
+/// Returns the current time as SR Linux writes it.
 fn now() -> String {
     let now = jiff::Timestamp::now();
     format!("{now:.3}")

@@ -1,4 +1,4 @@
-//! The page of a lab without applications: asked as a browser asks.
+//! Tests of the page of a lab without applications, with requests like those of a browser.
 
 use std::path::PathBuf;
 
@@ -118,7 +118,7 @@ async fn other_sites_can_neither_read_nor_act() {
     let served = Served::up().await;
     let foreign = Request::get("/state").header(HOST, "evil.example:57480").body(Full::default()).expect("a request");
     assert_eq!(served.ask(foreign).await.0, StatusCode::FORBIDDEN);
-    // What a form can send without asking the browser's leave.
+    // A form can send this without a preflight request.
     let form = post("text/plain", &json!("release-all"));
     assert_eq!(served.ask(form).await.0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
 }

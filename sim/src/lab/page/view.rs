@@ -1,4 +1,4 @@
-//! What the page shows, as JSON: the fabric as it is built, what is broken, and every leaf's `/k8s-services`.
+//! Returns what the page shows, as JSON: the fabric, what is broken, and every leaf's `/k8s-services`.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use crate::datastore::Source;
 use crate::fabric::Lever;
 use crate::lab::Lab;
 
-/// Where the agent's state stands.
+/// Path of the agent's state.
 const ROOT: &str = "/k8s-services";
 
-/// Everything.
+/// Returns everything the page shows.
 pub(super) fn state(lab: &Lab) -> Value {
     let content = &lab.file().content;
     let leaves: serde_json::Map<String, Value> =
@@ -26,7 +26,7 @@ pub(super) fn state(lab: &Lab) -> Value {
     })
 }
 
-/// What a leaf's datastore has of the agent; null before it has published anything.
+/// Returns the agent's state in a leaf's datastore; null before the agent has published any.
 fn reported(lab: &Lab, leaf: &str) -> Value {
     let path = ROOT.parse().ok();
     let store = lab.leaves().get(leaf).map(|leaf| leaf.datastore());
@@ -34,7 +34,7 @@ fn reported(lab: &Lab, leaf: &str) -> Value {
     value.unwrap_or_default()
 }
 
-/// Switches, cables and nodes.
+/// Returns switches, cables and nodes.
 fn fabric(lab: &Lab) -> Value {
     let config = &lab.file().content.fabric;
     let leaves = config.leaves.iter().map(|(name, leaf)| {
@@ -53,13 +53,13 @@ fn fabric(lab: &Lab) -> Value {
     })
 }
 
-/// Levers that make sense on this fabric, a few of each kind: the rest is for `srl-sim lever`.
+/// Returns levers that make sense in this fabric, a few of each kind; the others are available by `srl-sim lever`.
 fn offered(lab: &Lab) -> Vec<Lever> {
     let config = &lab.file().content.fabric;
     let mut levers = Vec::new();
     for (cluster, it) in &config.clusters {
         for (name, node) in &it.nodes {
-            // Two clusters may have nodes of one name.
+            // Two clusters may have nodes with the same name.
             let node_name = format!("{cluster}/{name}");
             for leaf in &node.leaves {
                 levers.push(Lever::SessionDown { leaf: Some(leaf.clone()), node: node_name.clone() });
@@ -72,7 +72,7 @@ fn offered(lab: &Lab) -> Vec<Lever> {
     levers
 }
 
-/// A lever with the words it is pulled with.
+/// Returns a lever with the words with which it is pulled.
 fn offer(lever: &Lever) -> Value {
     json!({ "words": lever.summary(), "lever": lever })
 }
