@@ -1,4 +1,4 @@
-//! The product's own NDK session on an emulated leaf.
+//! Tests of the agent's own NDK session on an emulated leaf.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ impl Agent {
         Self { leaf, events, commits, registration, stop, session, _folder: folder }
     }
 
-    /// Events until the next dump rests.
+    /// Returns the events until the next dump rests.
     async fn until_rested(&mut self) -> Vec<Event> {
         let mut seen = Vec::new();
         let all = async {
@@ -79,7 +79,7 @@ impl Agent {
     }
 }
 
-/// Routes, groups and names of applications among these.
+/// Counts routes, groups and names of applications in these events.
 fn counts(events: &[Event]) -> (usize, usize, usize) {
     let mut counts = (0, 0, 0);
     for event in events {

@@ -1,4 +1,4 @@
-//! The switch's CLI: sessions of its own, and a socket in its folder that offers them to other processes.
+//! The switch's CLI: creates sessions, and a socket in the switch's folder that offers sessions to other processes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,22 +12,22 @@ use crate::appmgr::{AppManager, Operation};
 use crate::cli::{Applications, Session, SessionOptions};
 use crate::datastore::Datastore;
 
-/// Name of the CLI's socket in a switch's folder.
+/// File name of the CLI's socket in a switch's folder.
 const SOCKET_NAME: &str = "cli";
-/// The application manager itself, as an application.
+/// Name of the application manager as an application.
 const APP_MGR: &str = "app_mgr";
 
-/// A command that the CLI refused, in its words.
+/// A command was refused by the CLI, with the CLI's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.trim_end())]
 pub struct CommandRefused(pub String);
 
-/// Where a switch with this folder offers its CLI.
+/// Returns the CLI socket of a switch with this folder.
 pub(crate) fn socket(folder: &Path) -> PathBuf {
     folder.join(SOCKET_NAME)
 }
 
-/// What every session of a switch works on.
+/// What all sessions of a switch share.
 #[derive(Clone)]
 pub(super) struct Console {
     store: Datastore,
@@ -49,19 +49,19 @@ impl Console {
 }
 
 impl Leaf {
-    /// What lines print on a CLI session of their own, up to the first that is refused.
+    /// Runs lines in a new CLI session, up to the first that is refused, and returns their output.
     ///
     /// # Errors
-    /// A line is refused.
+    /// Returns an error if a line is refused.
     pub async fn cli(&self, lines: &str) -> Result<String, CommandRefused> {
         let output = self.shared.console.session().script(lines, true).await;
         if output.status == 0 { Ok(output.text) } else { Err(CommandRefused(output.text)) }
     }
 
-    /// Commits lines of configuration; nothing happens where there are none.
+    /// Commits lines of configuration; does nothing if there are none.
     ///
     /// # Errors
-    /// A line, or the commit, is refused.
+    /// Returns an error if a line, or the commit, is refused.
     pub async fn commit(&self, lines: &str) -> Result<(), CommandRefused> {
         if lines.trim().is_empty() {
             return Ok(());
@@ -70,10 +70,10 @@ impl Leaf {
     }
 }
 
-/// Offers the CLI on its socket, for as long as it is polled.
+/// Offers the CLI on its socket while the future is polled.
 ///
 /// # Errors
-/// The socket cannot be bound.
+/// Returns an error if the socket cannot be bound.
 pub(super) fn serve(folder: &Path, console: Console) -> io::Result<impl Future<Output = ()> + use<>> {
     let path = socket(folder);
     match std::fs::remove_file(&path) {
@@ -90,7 +90,7 @@ pub(super) fn serve(folder: &Path, console: Console) -> io::Result<impl Future<O
     })
 }
 
-/// `tools system app-management` on the application manager.
+/// Performs `tools system app-management` on the application manager.
 struct Managed {
     apps: AppManager,
     management: Management,

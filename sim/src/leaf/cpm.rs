@@ -1,5 +1,5 @@
-//! The control-plane filter: what a switch's own processes may hear. It is stateless, so it drops the answers to
-//! connections that the switch opens, too, unless an entry names where they come from.
+//! The control-plane filter, which decides what a switch's own processes receive. It is stateless, so it also drops the
+//! answers to connections that the switch opens, unless an entry accepts their source.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::path::Path;
 
 /// Name of the filter.
 const NAME: &str = "cpm";
-/// Ports whose answers the factory's filter lets in: SSH, TACACS+, BGP, HTTPS, LDP.
+/// Ports from which the factory's filter accepts answers: SSH, TACACS+, BGP, HTTPS, LDP.
 const FACTORY_PORTS: [u16; 5] = [22, 49, 179, 443, 646];
 const FIRST_ENTRY: usize = 200;
 const DROP_ALL_ELSE: u32 = 1000;
@@ -21,7 +21,7 @@ fn path(family: &str) -> Path {
     at(&[("acl", &[]), ("acl-filter", &[("name", NAME), ("type", family)])])
 }
 
-/// Makes the factory's filter part of the configuration a switch starts with.
+/// Adds the factory's filter to the startup configuration of a switch.
 pub(crate) fn boot(store: &Datastore) {
     let candidate = store.private_candidate();
     for (family, protocol) in [("ipv4", "protocol"), ("ipv6", "next-header")] {
@@ -50,14 +50,14 @@ pub(crate) fn boot(store: &Datastore) {
     }
 }
 
-/// Whether TCP answers from a server reach the switch's own processes, as configured now.
+/// Returns whether TCP answers from a server reach the switch's own processes with the current configuration.
 pub(crate) fn admits_answers_of(store: &Datastore, server: SocketAddr) -> bool {
     let family = if server.is_ipv4() { "ipv4" } else { "ipv6" };
     let filter = store.json(Source::Running, &path(family)).ok().flatten().unwrap_or_default();
     let mut entries: Vec<&Value> = filter["entry"].as_array().into_iter().flatten().collect();
     entries.sort_by_key(|entry| entry["sequence-id"].as_u64());
     let first = entries.into_iter().find(|entry| matches(&entry["match"], family, server));
-    // Without a filter, and where none of its entries matches, everything passes.
+    // Without a filter, or if no entry matches, everything passes.
     first.is_none_or(|entry| entry["action"].get("accept").is_some())
 }
 
@@ -67,7 +67,8 @@ fn matches(wanted: &Value, family: &str, server: SocketAddr) -> bool {
     let tcp = protocol.is_null() || [json!("tcp"), json!("6"), json!(6)].contains(protocol);
     let source = ip["source-ip"]["prefix"].as_str();
     let from = source.is_none_or(|prefix| prefix.parse::<IpNet>().is_ok_and(|net| net.contains(&server.ip())));
-    // Where the answer goes to is a port that changes from connection to connection: an entry about it does not count.
+    // The destination port of an answer differs between connections, so an entry with a destination port does not
+    // match.
     let any_destination = wanted["transport"].get("destination-port").is_none();
     tcp && from && any_destination && port_matches(&wanted["transport"]["source-port"], server.port())
 }

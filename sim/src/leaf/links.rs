@@ -1,4 +1,4 @@
-//! What changes for readers when the layers around routing do: interfaces, segments, RIBs.
+//! Shows the changes of the layers around routing: interfaces, segments, RIBs.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::datastore::StateOp;
 use crate::ndk::{Key, Row};
 use crate::tables::{Interface, NetworkInstance, NetworkInstanceKind, Segment, Tables};
 
-/// Shows interfaces, and what LLDP hears on them.
+/// Shows interfaces and their LLDP neighbors.
 pub(super) fn show_interfaces(old: &Tables, new: &Tables, announcements: &mut Announcements, ops: &mut Vec<StateOp>) {
     for (name, before, after) in differences(&old.interfaces, &new.interfaces) {
         match after {
@@ -30,7 +30,7 @@ pub(super) fn show_interfaces(old: &Tables, new: &Tables, announcements: &mut An
     }
 }
 
-/// An interface as the NDK sends it.
+/// Returns an interface as the NDK sends it.
 pub(super) fn interface_row(name: &str, up: bool, mac: Option<&str>) -> Row {
     use pb::IfMgrIfType as Type;
     let kind = match name {
@@ -81,7 +81,7 @@ fn show_lldp_rows(
     }
 }
 
-/// Shows the layer below a network instance. Its subinterfaces are part of its own entry.
+/// Shows the layer below a network instance. Its subinterfaces are part of the instance's own entry.
 pub(super) fn show_segment(
     name: &str,
     old: Option<&NetworkInstance>,

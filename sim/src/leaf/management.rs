@@ -1,4 +1,4 @@
-//! The management server: what CLI and gNMI answer from. It is away while the application manager loads YANG.
+//! The management server behind CLI and gNMI. It is away while the application manager loads YANG.
 
 use tokio::sync::watch;
 
@@ -20,12 +20,12 @@ impl Management {
         Self { store, gnmi, reload, busy: watch::Sender::new(false) }
     }
 
-    /// Whether YANG is being loaded.
+    /// Returns whether YANG is being loaded.
     pub(super) fn busy(&self) -> watch::Receiver<bool> {
         self.busy.subscribe()
     }
 
-    /// Begins to load YANG: CLI and gNMI are away until that is done.
+    /// Starts loading YANG. CLI and gNMI are away until that is done.
     pub(super) fn reload(&self) {
         if self.reload == Reload::default() || self.busy.send_replace(true) {
             return;

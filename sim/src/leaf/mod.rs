@@ -1,4 +1,4 @@
-//! One emulated switch: a datastore, the tables of its control plane, and what shows them: NDK, gNMI, CLI, applications.
+//! One emulated switch: a datastore and the tables of its control plane, shown by NDK, gNMI, CLI and applications.
 
 #[cfg(test)]
 mod agent_tests;
@@ -44,7 +44,7 @@ use crate::profile::Profile;
 use crate::schema::{Schema, SchemaError};
 use crate::tables::{Interface, NetworkInstance, Tables};
 
-/// Applications that every switch has, with the ids their routes carry in the NDK, and what they are.
+/// Applications of every switch, with their ids in the NDK's routes.
 const NATIVE_APPS: [(&str, u32); 12] = [
     ("app_mgr", 4),
     ("arp_nd_mgr", 9),
@@ -60,69 +60,69 @@ const NATIVE_APPS: [(&str, u32); 12] = [
     ("vxlan_mgr", 61),
 ];
 
-/// File in the folder with the password of on-box gNMI clients.
+/// File in the switch's folder with the password of on-box gNMI clients.
 const PASSWORD_FILE: &str = "gnmi-password";
 
-/// Why a leaf did not start.
+/// Why a leaf cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LeafError {
-    /// A folder cannot be made.
+    /// A folder cannot be created.
     #[error("cannot make folder {path}")]
     Folder {
-        /// Which.
+        /// Path of the folder.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be created.
         #[source]
         source: io::Error,
     },
-    /// The YANG does not load.
+    /// The YANG cannot be loaded.
     #[error("the YANG of the switch does not load")]
     Schema(#[source] SchemaError),
-    /// A file in the folder cannot be made.
+    /// A file in the folder cannot be created.
     #[error("cannot make {path}")]
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be created.
         #[source]
         source: io::Error,
     },
-    /// The NDK does not start.
+    /// The NDK cannot start.
     #[error("the NDK does not start")]
     Ndk(#[source] NdkError),
-    /// The gNMI server does not start.
+    /// The gNMI server cannot start.
     #[error("the gNMI server does not start")]
     Gnmi(#[source] GnmiError),
 }
 
-/// What a leaf is started with.
+/// Options of a leaf.
 #[derive(Clone)]
 pub struct LeafOptions {
-    /// Its host name.
+    /// Host name.
     pub name: String,
-    /// Folder of its sockets and of its applications' logs; made when absent. Its path must be short enough for a unix
-    /// socket: the longest name in it has 29 letters.
+    /// Folder of its sockets and of its applications' logs. It is created if missing. Its path must be short enough for
+    /// a unix socket: the longest name in it has 29 letters.
     pub folder: PathBuf,
-    /// Its YANG, already loaded: many leaves share one.
+    /// YANG, already loaded, because many leaves share one.
     pub schema: Arc<Schema>,
-    /// Who may log in over gNMI.
+    /// User name for gNMI.
     pub username: String,
-    /// The password to it.
+    /// Password for gNMI.
     pub password: String,
-    /// TCP address of gNMI as well as the unix socket.
+    /// TCP address of gNMI, in addition to the unix socket.
     pub gnmi_tcp: Option<SocketAddr>,
-    /// TCP address of the NDK as well as the unix socket.
+    /// TCP address of the NDK, in addition to the unix socket.
     pub ndk_tcp: Option<SocketAddr>,
-    /// Names of its interfaces, all of them up.
+    /// Names of its interfaces, which are all up.
     pub interfaces: Vec<String>,
-    /// Its release, and what is not settled about that.
+    /// Release of the switch, and behaviour that is uncertain.
     pub profile: Profile,
-    /// Folders whose Python files are plugins of its CLI.
+    /// Folders with Python files that are plugins of its CLI.
     pub cli_plugins: Vec<PathBuf>,
 }
 
 impl LeafOptions {
-    /// A leaf with the factory's credentials and no TCP ports.
+    /// Creates options with the factory's credentials and no TCP ports.
     pub fn new(name: impl Into<String>, folder: impl Into<PathBuf>, schema: Arc<Schema>) -> Self {
         Self {
             name: name.into(),
@@ -139,7 +139,7 @@ impl LeafOptions {
     }
 }
 
-/// Handle of one emulated switch, which ends when the last handle is dropped.
+/// Handle of one emulated switch. The switch ends when the last handle is dropped.
 #[derive(Clone)]
 pub struct Leaf {
     shared: Arc<Shared>,
@@ -154,11 +154,11 @@ struct Shared {
     console: Console,
     booted: String,
     control: Mutex<Control>,
-    /// What follows the switch's own news and serves its CLI; ends with it.
+    /// Tasks that follow the switch's own news and serve its CLI. They end with the switch.
     tasks: [JoinHandle<()>; 3],
 }
 
-/// The control plane's tables: as set, what shows in their place, and as shown.
+/// The control plane's tables: as set, from other sources, and as shown.
 #[derive(Default)]
 struct Control {
     set: Tables,
@@ -175,10 +175,10 @@ impl Drop for Shared {
 }
 
 impl Leaf {
-    /// Starts a switch with empty tables and no applications of others.
+    /// Starts a switch with empty tables and only its own applications.
     ///
     /// # Errors
-    /// [`LeafError`] when a folder or a socket cannot be made.
+    /// [`LeafError`] if a folder or a socket cannot be created.
     pub async fn start(options: LeafOptions) -> Result<Self, LeafError> {
         let logs = options.folder.join("stdout");
         std::fs::create_dir_all(&logs).map_err(|source| LeafError::Folder { path: logs.clone(), source })?;
@@ -223,63 +223,63 @@ impl Leaf {
         Ok(Self { shared })
     }
 
-    /// Its host name.
+    /// Returns its host name.
     pub fn name(&self) -> &str {
         &self.shared.options.name
     }
 
-    /// What it was started with.
+    /// Returns the options it was started with.
     pub fn options(&self) -> &LeafOptions {
         &self.shared.options
     }
 
-    /// Its datastore.
+    /// Returns its datastore.
     pub fn datastore(&self) -> &Datastore {
         &self.shared.store
     }
 
-    /// Its NDK: rows beside the tables, and faults.
+    /// Returns its NDK, for rows beside the tables, and for faults.
     pub fn ndk(&self) -> &Ndk {
         &self.shared.ndk
     }
 
-    /// Its gNMI server.
+    /// Returns its gNMI server.
     pub fn gnmi(&self) -> &Gnmi {
         &self.shared.gnmi
     }
 
-    /// The gNMI socket of on-box clients.
+    /// Returns the gNMI socket of on-box clients.
     pub fn gnmi_socket(&self) -> PathBuf {
         self.folder().join(gnmi::SOCKET_NAME)
     }
 
-    /// A file with the password for that socket, readable by its owner alone.
+    /// Returns the file with the password for that socket, which only its owner can read.
     pub fn password_file(&self) -> PathBuf {
         self.folder().join(PASSWORD_FILE)
     }
 
-    /// Its application manager.
+    /// Returns its application manager.
     pub fn apps(&self) -> &AppManager {
         &self.shared.apps
     }
 
-    /// Folder of its sockets.
+    /// Returns the folder of its sockets.
     pub fn folder(&self) -> &Path {
         &self.shared.options.folder
     }
 
-    /// Starts an application of somebody else's.
+    /// Starts an application that is not the switch's own.
     pub fn add_app(&self, spec: AppSpec, overrides: Overrides) {
         self.shared.apps.add(spec, overrides);
     }
 
-    /// Stops every application in good order, then the NDK. The switch can still be looked at.
+    /// Stops every application in order, then the NDK. The switch can still be read.
     pub async fn stop(&self) {
         self.shared.apps.stop_all().await;
         self.shared.ndk.stop().await;
     }
 
-    /// Makes these the tables of the control plane: NDK streams and state get what differs from before.
+    /// Sets the tables of the control plane. NDK streams and state get the differences.
     pub fn set_tables(&self, tables: Tables) {
         let mut control = self.shared.control();
         control.set = tables;
@@ -293,22 +293,22 @@ impl Leaf {
         self.shared.show(&mut control);
     }
 
-    /// A source of one network instance other than the tables set.
+    /// Returns a source of one network instance that replaces the tables that are set.
     pub fn source(&self, network_instance: &str) -> Source {
         Source::new(self.clone(), network_instance.to_owned())
     }
 
-    /// A source of interfaces other than those set.
+    /// Returns a source of interfaces that replace those that are set.
     pub fn interface_source(&self) -> InterfaceSource {
         InterfaceSource::new(self.clone())
     }
 
-    /// The tables as shown: as set or from their sources, with the routes applications program.
+    /// Returns the tables as shown: as set or from sources, with the routes that applications program.
     pub fn tables(&self) -> Tables {
         self.shared.control().plane.shown().clone()
     }
 
-    /// Programs every next-hop group again: all get new numbers.
+    /// Programs every next-hop group again, so that all have new numbers.
     pub fn renumber_groups(&self) {
         let mut control = self.shared.control();
         self.shared.renumber(&mut control);
@@ -325,7 +325,7 @@ impl Shared {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows what is set and what applications programmed.
+    /// Shows the tables that are set and the routes that applications programmed.
     fn show(&self, control: &mut Control) {
         let programmed = self.ndk.programmed();
         let mut tables = control.set.clone();
@@ -348,7 +348,7 @@ impl Shared {
         self.ndk.apply(changes.rows);
     }
 
-    /// The id of a route's owner; one the switch has not had yet becomes known.
+    /// Returns the id of a route's owner. A new owner becomes an application of the switch.
     fn owner_id(&self, next: &mut u32, name: &str) -> u32 {
         if let Some(id) = self.ndk.app_id(name) {
             return id;
@@ -395,7 +395,7 @@ impl Shared {
         self.ndk.apply([(Key::Interface(name.to_owned()), Some(links::interface_row(name, up, None)))]);
     }
 
-    /// Writes native state, which fits the YANG by construction.
+    /// Writes native state, which matches the YANG by construction.
     fn write(&self, ops: Vec<StateOp>) {
         if let Err(refusal) = self.store.apply_state("native", ops) {
             tracing::error!(leaf = %self.options.name, %refusal, "native state was refused");
@@ -403,7 +403,8 @@ impl Shared {
     }
 }
 
-/// gNMI on the socket that on-box clients use and, where asked for, on TCP; and the password of those clients in a file.
+/// Serves gNMI on the socket of on-box clients and, if requested, on TCP. Writes the password of those clients to a
+/// file.
 async fn serve_gnmi(options: &LeafOptions, store: &Datastore) -> Result<Gnmi, LeafError> {
     let path = options.folder.join(PASSWORD_FILE);
     write_private(&path, &options.password).map_err(|source| LeafError::File { path, source })?;
@@ -434,7 +435,7 @@ fn native_app(name: &str, id: u32, release: &str) -> (Key, Option<Row>) {
     (Key::App(id), Some(Row::App(Box::new(data))))
 }
 
-/// Publishes the tables again when an application changed its routes.
+/// Shows the tables again when an application changed its routes.
 async fn follow_programmed_routes(mut news: broadcast::Receiver<NdkEvent>, shared: Weak<Shared>) {
     loop {
         match news.recv().await {

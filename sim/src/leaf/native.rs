@@ -1,4 +1,4 @@
-//! Native state: how a switch's own applications show their tables in the datastore.
+//! Native state: how a switch's own applications write their tables to the datastore.
 
 use std::net::IpAddr;
 
@@ -99,7 +99,7 @@ fn words(it: &BgpNotification) -> Value {
     value
 }
 
-/// Name of the table of an address family below `route-table`.
+/// Returns the name of an address family's table below `route-table`.
 pub(super) fn family(prefix: &IpNet) -> &'static str {
     if prefix.addr().is_ipv4() { "ipv4-unicast" } else { "ipv6-unicast" }
 }
@@ -166,7 +166,7 @@ pub(super) fn group_path(instance: &str, id: u64) -> Path {
     ])
 }
 
-/// A group of next-hops, each with its own index.
+/// Returns a group of next-hops, each with its own index.
 pub(super) fn group(next_hops: &[(u64, &NextHop)]) -> Value {
     let members = next_hops.iter().enumerate().map(|(position, (index, next_hop))| {
         json!({
@@ -194,7 +194,7 @@ pub(super) fn next_hop_path(instance: &str, index: u64) -> Path {
     ])
 }
 
-/// A next-hop; the group is that of the route that resolves it.
+/// Returns a next-hop. `group` is the group of the route that resolves it.
 pub(super) fn next_hop(it: &NextHop, group: Option<u64>) -> Value {
     let kind = |name: &str| Value::from(format!("srl_nokia-ip-route-tables:{name}"));
     match it {
@@ -239,7 +239,7 @@ pub(super) fn next_hop(it: &NextHop, group: Option<u64>) -> Value {
     }
 }
 
-/// Counts of one address family's table.
+/// Counters of one address family's table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) total: u64,
@@ -249,7 +249,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Takes a route in, or out.
+    /// Adds a route, or removes it.
     pub(super) fn count(&mut self, route: &Route, up: bool) {
         let failed = route.active && route.fib == Fib::Failed;
         let installed = route.active && !failed && route.fib != Fib::Suppressed;
@@ -286,12 +286,12 @@ pub(super) fn bfd_path(instance: &str, discriminator: u32) -> Path {
     ])
 }
 
-/// What fleet tools ask about the hardware.
+/// Returns what fleet tools ask about the hardware.
 pub(super) fn chassis(booted: &str) -> Value {
     json!({ "type": "7220 IXR-D2L", "serial-number": "Sim Serial No.", "part-number": "Sim Part No.", "last-booted": booted })
 }
 
-/// Features that decide what a fleet tool asks for.
+/// Features by which a fleet tool decides what to ask for.
 pub(super) const FEATURES: [&str; 6] = ["bridged", "evpn", "irb", "lldp", "mac-vrf", "vxlan"];
 
 pub(super) fn bfd(remote: IpAddr, it: &BfdSession) -> Value {

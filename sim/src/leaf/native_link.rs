@@ -8,14 +8,14 @@ use super::state::{at, now};
 use crate::path::Path;
 use crate::tables::{Interface, LinkNeighbor, MacDestination, MacEntry, Segment, Subinterface, Vxlan};
 
-/// The tunnel interface that all VXLANs are subinterfaces of.
+/// The tunnel interface of which all VXLANs are subinterfaces.
 const TUNNEL: &str = "vxlan1";
 
 pub(super) fn interface_path(name: &str) -> Path {
     at(&[("interface", &[("name", name)])])
 }
 
-/// An interface that nothing is known of but whether it is up.
+/// Returns an interface of which only the state is known.
 pub(super) fn plain_interface(up: bool) -> Value {
     json!({ "admin-state": "enable", "oper-state": oper(up), "last-change": now() })
 }
@@ -117,7 +117,7 @@ pub(super) fn lldp(it: &Interface) -> Value {
     json!({ "admin-state": "enable", "oper-state": oper(it.down.is_none()), "neighbor": neighbors.collect::<Vec<_>>() })
 }
 
-/// What belongs to a network instance's own entry.
+/// Adds the segment to a network instance's own entry.
 pub(super) fn segment(it: &Segment, value: &mut Map<String, Value>) {
     let interfaces = it.subinterfaces.iter().map(|(name, down)| {
         let mut value = json!({ "name": name, "oper-state": oper(down.is_none()) });

@@ -10,7 +10,7 @@ use super::state::at;
 use crate::path::Path;
 use crate::tables::{BgpPreference, PathFate, Rib, RibPath};
 
-/// Attribute sets are numbered from here.
+/// Number of the first attribute set.
 const FIRST_ATTRIBUTES: usize = 305;
 
 /// The leaves of `invalid-reason`.
@@ -23,7 +23,7 @@ const INVALID: [&str; 6] = [
     "fib-programming-failed",
 ];
 
-/// Writes of a network instance's whole RIB, at the paths of its families and of its attribute sets.
+/// Returns the paths and values of a network instance's whole RIB: one per family, and one for attribute sets.
 pub(super) fn rib(instance: &str, rib: &Rib) -> [(Path, Value); 3] {
     let attributes = attribute_sets(rib);
     let of_family = |name: &str| {
@@ -50,17 +50,17 @@ pub(super) fn rib(instance: &str, rib: &Rib) -> [(Path, Value); 3] {
     ]
 }
 
-/// By what a network instance prefers BGP's routes.
+/// Returns the preferences of BGP routes in a network instance.
 pub(super) fn preference(it: BgpPreference) -> Value {
     json!({ "ebgp": it.ebgp, "ibgp": it.ibgp })
 }
 
-/// Where that stands.
+/// Returns the path of the preferences.
 pub(super) fn preference_path(instance: &str) -> Path {
     at(&[("network-instance", &[("name", instance)]), ("protocols", &[]), ("bgp", &[]), ("preference", &[])])
 }
 
-/// Where the RIB of a family stands.
+/// Returns the path of a family's RIB.
 pub(super) fn rib_path(instance: &str, family: &str) -> Path {
     at(&[
         ("network-instance", &[("name", instance)]),
@@ -70,12 +70,12 @@ pub(super) fn rib_path(instance: &str, family: &str) -> Path {
     ])
 }
 
-/// Where the attribute sets of a RIB stand.
+/// Returns the path of a RIB's attribute sets.
 pub(super) fn sets_path(instance: &str) -> Path {
     at(&[("network-instance", &[("name", instance)]), ("bgp-rib", &[]), ("attr-sets", &[])])
 }
 
-/// What paths with the same attributes share: next-hop, AS path, local preference.
+/// Attributes that paths share in a set: next-hop, AS path, local preference.
 type Attributes = (std::net::IpAddr, Vec<u32>, Option<u32>);
 
 fn attributes_of(path: &RibPath) -> Attributes {

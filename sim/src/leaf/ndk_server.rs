@@ -1,7 +1,7 @@
-//! `/system/ndk-server`: whether the NDK is to run is configuration, and whether it does is state.
+//! `/system/ndk-server`: starts and stops the NDK according to the configuration, and shows its state.
 //!
-//! Where the NDK is always on, a switch is started with it enabled. Disabling it, or deleting it, closes the sockets and
-//! forgets who was registered; enabling it opens them again.
+//! If the NDK is always on, a switch starts with it enabled. Disabling or deleting it closes the sockets and forgets
+//! all registrations; enabling it opens the sockets again.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn path() -> Path {
     at(&[("system", &[]), ("ndk-server", &[])])
 }
 
-/// Makes it part of the configuration a switch starts with.
+/// Enables the NDK in the startup configuration of a switch.
 pub(super) fn enable(store: &Datastore) {
     let candidate = store.private_candidate();
     let enabled = candidate.set(&path().child("admin-state"), &Value::from("enable"));
@@ -26,7 +26,7 @@ pub(super) fn enable(store: &Datastore) {
     }
 }
 
-/// Has the NDK do as configured from now on, for as long as it is polled.
+/// Applies the configuration to the NDK while the future is polled.
 pub(super) fn follow(store: Datastore, ndk: Ndk) -> impl Future<Output = ()> + use<> {
     let news = store.subscribe();
     let enabled = is_enabled(&store);

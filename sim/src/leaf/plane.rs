@@ -1,6 +1,6 @@
-//! The control plane's memory: what was last shown, so that new tables become the fewest changes.
+//! What the control plane shows now, to which new tables are compared to produce as few changes as possible.
 //!
-//! Pure: tables in, NDK rows and datastore operations out.
+//! It has no I/O: its inputs are tables, its outputs NDK rows and datastore operations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,15 +15,15 @@ use crate::datastore::StateOp;
 use crate::ndk::{AnnounceFirst, Key, ProgrammedRoute, RouteRow, Row};
 use crate::tables::{BfdSession, Fib, NetworkInstance, NetworkInstanceKind, NextHop, Route, RouteKey, Tables};
 
-/// Numbers of next-hop groups are as large as on a device; consecutive ones are apart.
+/// Numbers of next-hop groups are as large as on a device, and consecutive ones differ by this step.
 const FIRST_GROUP: u64 = 183_856_865_057;
 const GROUP_STEP: u64 = 14;
 const FIRST_NEXT_HOP: u64 = 183_852_401_113;
-/// What applications' own routes are: `ndk1`, with this id.
+/// Type and id of applications' own routes.
 const NDK_ROUTE_TYPE: &str = "ndk1";
 const NDK_ROUTE_ID: u32 = 10;
 
-/// What is shown, and the numbers it is shown under.
+/// The tables that are shown, and their numbers.
 #[derive(Default)]
 pub(super) struct Plane {
     shown: Tables,
@@ -37,7 +37,7 @@ pub(super) struct Plane {
 struct Numbers {
     groups: BTreeMap<Vec<NextHop>, Counted>,
     next_hops: BTreeMap<NextHop, Counted>,
-    /// By the number of a next-hop that is shown: the group of the route that resolves it.
+    /// The group of the route that resolves a next-hop, by the number of the next-hop.
     resolved_by: BTreeMap<u64, Option<u64>>,
     counts: BTreeMap<&'static str, Counts>,
 }
@@ -47,16 +47,16 @@ struct Counted {
     users: usize,
 }
 
-/// What changes for readers of the NDK and of state.
+/// Changes for readers of the NDK and of state.
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) rows: Vec<(Key, Option<Row>)>,
-    /// What shows for a moment, and is gone by what follows.
+    /// State that is shown for a moment before `ops` delete it.
     pub(super) farewells: Vec<StateOp>,
     pub(super) ops: Vec<StateOp>,
 }
 
-/// Rows on their way, by what they are, so that the order between them is a choice.
+/// Rows to be sent, by kind, so that their order can be chosen.
 #[derive(Default)]
 pub(super) struct Announcements {
     routes: Vec<(Key, Option<Row>)>,
@@ -66,7 +66,7 @@ pub(super) struct Announcements {
 }
 
 impl Plane {
-    /// Shows these tables from now on.
+    /// Shows these tables and returns the changes.
     pub(super) fn show(
         &mut self,
         tables: Tables,
@@ -99,13 +99,13 @@ impl Plane {
         Changes { rows, farewells, ops }
     }
 
-    /// Programs every next-hop group again: the same routes, under new numbers.
+    /// Programs every next-hop group again, which gives the same routes new numbers.
     pub(super) fn renumber(&mut self, first: AnnounceFirst, owner_id: &mut dyn FnMut(&str) -> u32) -> Changes {
         let tables = self.shown.clone();
         let mut bare = tables.clone();
         bare.network_instances.values_mut().for_each(|instance| instance.routes.clear());
         let mut changes = self.show(bare, first, owner_id);
-        // A route that stays is never withdrawn: its row goes from the old number to the new one.
+        // A route that stays is not withdrawn: its row changes from the old number to the new one.
         changes.rows.retain(|(key, _)| matches!(key, Key::Group(_)));
         let again = self.show(tables, first, owner_id);
         let withdrawn = std::mem::replace(&mut changes.rows, again.rows);
@@ -114,7 +114,7 @@ impl Plane {
         changes
     }
 
-    /// The tables shown.
+    /// Returns the tables that are shown.
     pub(super) fn shown(&self) -> &Tables {
         &self.shown
     }
@@ -196,7 +196,7 @@ impl Plane {
         self.instances.insert(name.to_owned(), numbers);
     }
 
-    /// The number of the group of these next-hops, made when it is their first use.
+    /// Returns the number of the group of these next-hops, and creates the group at its first use.
     fn use_group(
         &mut self,
         name: &str,
@@ -235,7 +235,7 @@ impl Plane {
     }
 }
 
-/// Shows next-hops that are new, or that a route with another group resolves.
+/// Shows next-hops that are new, or whose resolving route has another group.
 fn show_next_hops(name: &str, numbers: &mut Numbers, routes: &BTreeMap<RouteKey, Route>, ops: &mut Vec<StateOp>) {
     let Numbers { groups, next_hops, resolved_by, .. } = numbers;
     for (next_hop, Counted { number, .. }) in next_hops {
@@ -251,7 +251,7 @@ fn show_next_hops(name: &str, numbers: &mut Numbers, routes: &BTreeMap<RouteKey,
     }
 }
 
-/// Takes one use of a group away; the last use takes the group away.
+/// Removes one use of a group, and the group with its last use.
 fn release_group(
     name: &str,
     numbers: &mut Numbers,
@@ -279,7 +279,7 @@ fn release_group(
     }
 }
 
-/// Keys whose values differ, in order, with both values.
+/// Returns the keys whose values differ, in order, with both values.
 pub(super) fn differences<'a, K: Ord, V: PartialEq>(
     old: &'a BTreeMap<K, V>,
     new: &'a BTreeMap<K, V>,
@@ -304,7 +304,7 @@ pub(super) fn differences<'a, K: Ord, V: PartialEq>(
     })
 }
 
-/// The active route of a prefix.
+/// Returns the active route of a prefix.
 fn active(routes: &BTreeMap<RouteKey, Route>, prefix: IpNet) -> Option<(&RouteKey, &Route)> {
     let lowest = RouteKey { prefix, route_type: String::new(), owner: String::new(), id: 0 };
     routes.range(lowest..).take_while(|(key, _)| key.prefix == prefix).find(|(_, route)| route.active)
@@ -330,7 +330,7 @@ fn show_head(
     announcements.others.push((Key::NetworkInstance(name.to_owned()), new.and_then(|it| instance_row(name, it))));
 }
 
-/// The NDK knows no mac-vrf.
+/// Returns the NDK's row of a network instance, or `None` for a mac-vrf, which the NDK does not have.
 fn instance_row(name: &str, it: &NetworkInstance) -> Option<Row> {
     use pb::network_instance_data::NetworkInstanceType;
     let kind = match it.kind {
@@ -347,7 +347,7 @@ fn instance_row(name: &str, it: &NetworkInstance) -> Option<Row> {
     })))
 }
 
-/// A dynamic neighbor goes idle, with what ended its session, before it vanishes.
+/// Shows that a dynamic neighbor goes idle, with what ended its session, before it disappears.
 fn last_words(name: &str, old: &NetworkInstance, new: &NetworkInstance) -> impl Iterator<Item = StateOp> {
     let went = old.neighbors.keys().filter(|peer| !new.neighbors.contains_key(*peer));
     let last = went.filter_map(|peer| Some((peer, new.farewells.get(peer)?)));
@@ -404,8 +404,8 @@ fn show_bfd(
     }
 }
 
-/// The fabric's tables with what applications programmed: each such route is resolved, and the lowest preference of a
-/// prefix becomes its active route.
+/// Adds programmed routes to the fabric's tables. Each such route is resolved, and the route of a prefix with the
+/// lowest preference becomes active.
 pub(super) fn merge(mut tables: Tables, programmed: Vec<ProgrammedRoute>) -> Tables {
     for route in programmed {
         let Some(instance) = tables.network_instances.get_mut(&route.network_instance) else { continue };
@@ -432,7 +432,7 @@ pub(super) fn merge(mut tables: Tables, programmed: Vec<ProgrammedRoute>) -> Tab
     tables
 }
 
-/// Resolves an indirect next-hop by the longest active route to it, other than the one it is for.
+/// Resolves an indirect next-hop by the longest active route to it, except the route of the next-hop itself.
 fn resolve(routes: &BTreeMap<RouteKey, Route>, own: IpNet, next_hop: NextHop) -> NextHop {
     let NextHop::Indirect { address, resolving: None } = next_hop else { return next_hop };
     let candidates = routes.iter().filter(|(key, route)| {

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use super::Leaf;
 use crate::tables::{Interface, NetworkInstance};
 
-/// A source of one network instance of a leaf. What it shows stands in place of what the leaf's tables hold under that
-/// name, whatever they are set to, until it is dropped.
+/// A source of one network instance of a leaf. Until it is dropped, what it shows replaces the network instance of that
+/// name in the leaf's tables.
 pub struct Source {
     leaf: Leaf,
     name: String,
 }
 
-/// The same for interfaces.
+/// A source of interfaces of a leaf. Until it is dropped, they replace the interfaces of the same names in the leaf's
+/// tables.
 pub struct InterfaceSource {
     leaf: Leaf,
     shown: BTreeMap<String, Interface>,
@@ -23,7 +24,7 @@ impl InterfaceSource {
         Self { leaf, shown: BTreeMap::new() }
     }
 
-    /// Shows these from now on, and none that were shown before.
+    /// Shows these interfaces in place of those shown before.
     pub fn show(&mut self, interfaces: BTreeMap<String, Interface>) {
         if interfaces == self.shown {
             return;
@@ -48,7 +49,7 @@ impl Source {
         Self { leaf, name }
     }
 
-    /// Shows this from now on; with none, what the leaf's tables hold.
+    /// Shows this network instance; `None` shows the one in the leaf's tables again.
     pub fn show(&self, instance: Option<NetworkInstance>) {
         let mut control = self.leaf.shared.control();
         match instance {

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 
 use crate::path::Path;
 
-/// The moment, as `date-and-time`: UTC with milliseconds.
+/// Returns the current time as `date-and-time`: UTC with milliseconds.
 pub(crate) fn now() -> String {
     format!("{:.3}", Timestamp::now())
 }
 
-/// The path of these steps, each a name with its keys.
+/// Returns the path of these steps, each a name with its keys.
 pub(crate) fn at(steps: &[(&str, &[(&str, &str)])]) -> Path {
     let mut path = Path::root();
     for (name, keys) in steps {
@@ -18,7 +18,7 @@ pub(crate) fn at(steps: &[(&str, &[(&str, &str)])]) -> Path {
     path
 }
 
-/// Where an application is shown.
+/// Returns the path of an application.
 pub(crate) fn app_path(name: &str) -> Path {
     at(&[("system", &[]), ("app-management", &[]), ("application", &[("name", name)])])
 }

@@ -1,4 +1,4 @@
-//! From tables to NDK rows and state, without sockets.
+//! Tests of NDK rows and state computed from tables, without sockets.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub(super) fn tables(routes: impl IntoIterator<Item = (RouteKey, Route)>) -> Tab
     Tables { network_instances: BTreeMap::from([("ip-vrf-1".to_owned(), instance(routes))]), ..Tables::default() }
 }
 
-/// Local at 169 over EVPN at 170, as the anycast lab's leaf1.
+/// A local route with preference 169 and an EVPN route with 170, as on leaf1 of the anycast lab.
 pub(super) fn local_over_evpn() -> [(RouteKey, Route); 2] {
     [
         (key(VIP, "bgp", "bgp_mgr"), route(169, true, via(&["192.168.1.11"]))),
@@ -226,7 +226,7 @@ fn a_programmed_route_wins_by_preference_and_is_resolved() {
     assert_eq!(ndk(&merge(tables(all), vec![programmed(100, "172.16.0.1")])), expect(true, false));
 }
 
-/// Tables with one of everything.
+/// Returns tables with one of everything.
 fn everything() -> Tables {
     let address = |text: &str| text.parse::<std::net::IpAddr>().expect("an address");
     let hops = [
@@ -285,7 +285,7 @@ fn everything() -> Tables {
     tables
 }
 
-/// State at a path, as plain JSON.
+/// Returns the state at a path, as plain JSON.
 fn state(store: &Datastore, path: &str) -> Option<serde_json::Value> {
     store.json(Source::State, &path.parse().expect("a path")).expect("the path is known")
 }
@@ -450,7 +450,7 @@ async fn a_leaf_serves_gnmi_and_its_cli_in_its_folder_and_ends_with_its_last_han
     assert!(refused.to_string().contains("Parsing error"), "{refused}");
     let (ndk, gnmi) = (leaf.ndk().socket().to_owned(), leaf.gnmi_socket());
     drop(leaf);
-    // Tasks let go of their clones when the runtime gets to them.
+    // Tasks drop their clones when the runtime gets to them.
     let gone = async {
         while ndk.exists() || gnmi.exists() || tokio::net::UnixStream::connect(&socket).await.is_ok() {
             tokio::task::yield_now().await;
@@ -459,7 +459,7 @@ async fn a_leaf_serves_gnmi_and_its_cli_in_its_folder_and_ends_with_its_last_han
     tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.expect("everything is gone");
 }
 
-/// A leaf of this kind.
+/// Starts a leaf with this profile.
 async fn leaf_of(profile: crate::profile::Profile) -> (Leaf, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let options = LeafOptions { profile, ..LeafOptions::new("leaf1", folder.path(), crate::ndk::tests::schema()) };
