@@ -1,4 +1,4 @@
-//! Configuration: delivered commit by commit, acknowledged, mirrored into state.
+//! Delivers configuration to applications by commits, waits for acknowledgements, and mirrors it into state.
 
 use std::sync::{Arc, Weak};
 
@@ -14,10 +14,10 @@ use crate::datastore::{Commit, CommitHook, Delivery, Node, Problem, StateOp};
 use crate::path::Path;
 use pb::SdkMgrStatus::{Failed, Success};
 
-/// The sequence of the delivery that begins a subscription; commits count from 1.
+/// Sequence number of the delivery at the beginning of a subscription; commits count from 1.
 const REPLAY: u64 = 0;
 
-/// Carries commits to applications.
+/// Hook that delivers commits to applications.
 pub(crate) struct Hook(pub(crate) Weak<Inner>);
 
 #[tonic::async_trait]
@@ -36,13 +36,13 @@ impl CommitHook for Hook {
     }
 }
 
-/// An application whose answer a commit waits for.
+/// An application for whose answer a commit waits.
 struct Waiting {
     app: String,
     answer: oneshot::Receiver<Vec<pb::AcknowledgeConfigRequestInfo>>,
 }
 
-/// The answer of an application to a commit.
+/// The answers of applications to a commit.
 #[derive(Default)]
 struct Verdict {
     errors: Vec<Problem>,
@@ -50,13 +50,13 @@ struct Verdict {
 }
 
 impl Inner {
-    /// Whether there is configuration for an application.
+    /// Returns whether an application has configuration.
     pub(crate) fn has_config(&self, app: &str) -> bool {
         let core = self.core();
         core.apps.get(app).is_some_and(|app| !self.manner_of(&app.info).nodes(&core.config).is_empty())
     }
 
-    /// Tells one subscription the whole configuration there is.
+    /// Delivers the whole existing configuration to one subscription.
     pub(crate) fn replay(&self, core: &mut Core, app: &str, stream: u64, subscription: u64) {
         let Some(info) = core.apps.get(app).map(|app| app.info.clone()) else { return };
         let manner = self.manner_of(&info);
@@ -70,7 +70,7 @@ impl Inner {
         self.tell(NdkEvent::ConfigFollowed(app.to_owned()));
     }
 
-    /// Delivers a commit to every application it concerns, and waits for the answers of those that give any.
+    /// Delivers a commit to the applications it concerns, and waits for the answers of those that acknowledge.
     async fn commit(&self, commit: &Commit) -> Result<Vec<Problem>, Vec<Problem>> {
         let waiting = self.deliver(commit, |manner, old, new| manner.changes(old, new));
         let verdict = self.verdict_of(waiting).await;
@@ -81,7 +81,7 @@ impl Inner {
         Ok(verdict.warnings)
     }
 
-    /// A commit was refused: whoever received it gets all the configuration that stays.
+    /// Delivers the configuration that stays, after a commit was refused, to those that received the commit.
     async fn restore(&self, commit: &Commit) {
         let waiting = self.deliver(commit, |manner, old, new| match old == new {
             true => Vec::new(),
@@ -93,7 +93,7 @@ impl Inner {
         self.mirror(commit);
     }
 
-    /// Writes an application's configuration into its state, where it asked for that.
+    /// Writes an application's configuration to its state, if it asked for that.
     pub(crate) fn mirror_all(&self, app: &str) {
         let core = self.core();
         if !core.registration(app).is_some_and(|registration| registration.auto_telemetry_state) {
@@ -137,7 +137,7 @@ impl Inner {
         }
     }
 
-    /// Tells every application that reads configuration what concerns it, as one commit.
+    /// Delivers to every application that reads configuration what concerns it, as one commit.
     fn deliver(
         &self,
         commit: &Commit,
@@ -171,7 +171,8 @@ impl Inner {
         waiting
     }
 
-    /// What applications answer. One that goes away objects to nothing, one that stays silent does.
+    /// Returns the answers of applications. An application that leaves has no objection; one that does not answer in
+    /// time has.
     async fn verdict_of(&self, waiting: Vec<Waiting>) -> Verdict {
         let mut verdict = Verdict::default();
         for Waiting { app, answer } in waiting {
@@ -194,7 +195,7 @@ impl Inner {
 impl Verdict {
     fn add(&mut self, app: &str, info: pb::AcknowledgeConfigRequestInfo) {
         use pb::acknowledge_config_request_info::Result as Word;
-        // Shown as operators write it.
+        // Operators see the path in their own notation.
         let path = Path::from_js(&info.js_path_with_keys).map_or(info.js_path_with_keys, |path| spelled(&path));
         match info.result {
             Some(Word::Error(message)) => self.errors.push(Problem { path, message }),
@@ -223,7 +224,7 @@ impl pb::sdk_mgr_config_service_server::SdkMgrConfigService for Service {
             Some(registration) => {
                 // A second answer to one commit finds nothing that waits and is ignored.
                 if let Some(Some(waiting)) = registration.unacknowledged.pop_front() {
-                    // The commit may have given up waiting.
+                    // The commit may not be waiting any more.
                     let _ = waiting.send(request.into_inner().infos);
                 }
                 Ok(())
@@ -237,7 +238,7 @@ impl pb::sdk_mgr_config_service_server::SdkMgrConfigService for Service {
     }
 }
 
-/// A path as an operator writes it: names of the schema have hyphens where the NDK may spell underscores.
+/// Returns a path as an operator writes it: with hyphens in names, where the NDK may use underscores.
 fn spelled(path: &Path) -> String {
     let mut in_key = false;
     let hyphenated = |letter: char| {

@@ -1,4 +1,5 @@
-//! What one NDK knows: rows, streams, applications and their registrations. Held behind one lock, never across an await.
+//! State of one NDK: rows, streams, applications and their registrations. It is behind one lock, which is never held
+//! across an await.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::streams::{Manner, Stream, Taken};
 use crate::datastore::Node;
 use crate::path::Path;
 
-/// Ids of applications that bring their own YANG start here; the switch's own have lower ones.
+/// First id of applications that bring their own YANG; the switch's own applications have lower ones.
 const FIRST_AGENT_ID: u32 = 1021;
 
 #[derive(Default)]
@@ -31,17 +32,17 @@ pub(crate) struct Core {
     last_generation: u64,
 }
 
-/// An application the switch knows.
+/// An application that the switch knows.
 pub(crate) struct App {
     pub(crate) info: Arc<AppInfo>,
     pub(crate) id: u32,
     pub(crate) registration: Option<Registration>,
     pub(crate) programmed: Programmed,
-    /// Telemetry paths written and not deleted, kept where a delete of any other is an error.
+    /// Telemetry paths written and not deleted. Kept only if deleting any other path is an error.
     pub(crate) written: BTreeSet<Path>,
 }
 
-/// What an application asked for when it registered.
+/// A registration, with what the application asked for.
 pub(crate) struct Registration {
     pub(crate) generation: u64,
     pub(crate) liveliness: Duration,
@@ -49,12 +50,12 @@ pub(crate) struct Registration {
     pub(crate) wait_config_ack: bool,
     pub(crate) enable_cache: bool,
     pub(crate) auto_telemetry_state: bool,
-    /// Deliveries still to be acknowledged, oldest first; the commit that waits for it, if one does.
+    /// Deliveries to be acknowledged, oldest first, each with the commit that waits for it, if any.
     pub(crate) unacknowledged: VecDeque<Option<oneshot::Sender<Vec<pb::AcknowledgeConfigRequestInfo>>>>,
 }
 
 impl Core {
-    /// Puts, replaces or removes one row and notifies every stream. Nothing is sent when nothing changes.
+    /// Inserts, replaces or removes one row and notifies every stream. Nothing is sent if nothing changes.
     pub(crate) fn change(&mut self, key: Key, row: Option<Row>) {
         let old = match row {
             Some(row) => {
@@ -119,7 +120,7 @@ impl Core {
         self.apps.get_mut(app)?.registration.as_mut()
     }
 
-    /// Registers a known application; what it had before is gone.
+    /// Registers a known application. An earlier registration ends.
     pub(crate) fn register(&mut self, name: &str, request: &pb::AgentRegistrationRequest) -> Option<(u32, u64)> {
         self.close_streams_of(name);
         self.last_generation += 1;
@@ -139,7 +140,7 @@ impl Core {
         Some((id, generation))
     }
 
-    /// Takes a registration away. False when there was none.
+    /// Removes a registration. Returns false if there was none.
     pub(crate) fn unregister(&mut self, name: &str) -> bool {
         self.close_streams_of(name);
         let Some(app) = self.apps.get_mut(name) else { return false };
@@ -148,7 +149,7 @@ impl Core {
         had
     }
 
-    /// What a restart of the NDK loses.
+    /// Forgets what a restart of the NDK loses.
     pub(crate) fn forget_registrations(&mut self) {
         let names: Vec<String> = self.apps.keys().cloned().collect();
         for name in names {
@@ -167,7 +168,7 @@ impl Core {
         });
     }
 
-    /// Ends every stream; they vanish, or stand by to be opened again.
+    /// Ends every stream. Streams are removed or, if they survive, can be opened again.
     pub(crate) fn drop_streams(&mut self, survive: bool) {
         self.streams.values_mut().for_each(Stream::close);
         if !survive {
@@ -182,12 +183,12 @@ impl Core {
         self.last_stream
     }
 
-    /// Whether an application has a stream.
+    /// Returns whether an application has a stream.
     pub(crate) fn has_stream(&self, app: &str) -> bool {
         self.streams.values().any(|stream| stream.app == app)
     }
 
-    /// A stream, if it is this application's.
+    /// Returns a stream if it belongs to this application.
     pub(crate) fn stream(&mut self, app: &str, id: u64) -> Option<&mut Stream> {
         self.streams.get_mut(&id).filter(|stream| stream.app == app)
     }
@@ -199,7 +200,7 @@ impl Core {
         Some(id)
     }
 
-    /// A consumer begins to read a stream; its generation and what wakes it.
+    /// Opens a stream for a reader. Returns its generation and what wakes the reader.
     pub(crate) fn open(&mut self, app: &str, id: u64) -> Option<(u64, Arc<Notify>)> {
         let generation = self.last_generation + 1;
         let wake = self.stream(app, id)?.open(generation);

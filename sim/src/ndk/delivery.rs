@@ -1,4 +1,4 @@
-//! From delivery nodes to notifications: paths, JSON, and what leads from one configuration to another.
+//! Converts delivery nodes to notifications: paths, JSON, and the changes from one configuration to another.
 
 use serde_json::{Map, Value, json};
 use srl_proto::ndk as pb;
@@ -18,12 +18,12 @@ pub(crate) struct Manner<'a> {
 }
 
 impl Manner<'_> {
-    /// The delivery nodes of a configuration, parents first.
+    /// Returns the delivery nodes of a configuration, parents first.
     pub(crate) fn nodes(&self, config: &Node) -> Vec<Delivery> {
         delivery(self.schema, config, self.modules, self.defaults)
     }
 
-    /// The notifications that lead from one configuration to another.
+    /// Returns the notifications of the changes from one configuration to another.
     pub(crate) fn changes(&self, old: &[Delivery], new: &[Delivery]) -> Vec<pb::ConfigNotification> {
         let told = new.iter().filter_map(|node| match old.iter().find(|before| before.places == node.places) {
             Some(before) if before.json == node.json => None,
@@ -33,7 +33,7 @@ impl Manner<'_> {
         told.chain(self.gone(old, new)).collect()
     }
 
-    /// The notifications of a whole configuration, and of what must go on the way to it.
+    /// Returns the notifications of a whole configuration, and of the deletions it requires.
     pub(crate) fn whole(&self, old: &[Delivery], new: &[Delivery]) -> Vec<pb::ConfigNotification> {
         let op = |node: &Delivery| match old.iter().any(|before| before.places == node.places) {
             true => pb::SdkMgrOperation::Update,
@@ -42,7 +42,7 @@ impl Manner<'_> {
         new.iter().map(|node| self.told(op(node), node)).chain(self.gone(old, new)).collect()
     }
 
-    /// Children first. A container without presence is not deleted: it is delivered as empty.
+    /// Returns the deletions, children first. A container without presence is not deleted but delivered as empty.
     fn gone(&self, old: &[Delivery], new: &[Delivery]) -> Vec<pb::ConfigNotification> {
         let missing = old.iter().rev().filter(|node| !new.iter().any(|after| after.places == node.places));
         let told = missing.map(|node| match node.deletable {
@@ -68,7 +68,8 @@ impl Manner<'_> {
         pb::ConfigNotification { op: op as i32, key: Some(key), data: Some(pb::ConfigData { data_type: Some(data) }) }
     }
 
-    /// Protobuf's JSON: underscores, scalars wrapped, enumerations prefixed, an entry wrapped once by its list's name.
+    /// Returns the JSON of protobuf: underscores, wrapped scalars, prefixed enumerations, and an entry wrapped by the
+    /// name of its list.
     fn proto_json(&self, node: &Delivery) -> String {
         let Some(id) = node.places.last().map(|place| place.node) else { return String::new() };
         let inner = self.proto_members(id, &node.json);
@@ -108,13 +109,14 @@ fn underscored(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// An entry without leaves beside its keys has empty data; a container is an empty object at least.
+/// Returns plain JSON. An entry with no leaves besides its keys has empty data; a container is at least an empty
+/// object.
 fn json_of(node: &Delivery) -> String {
     let entry = node.places.last().is_some_and(|place| place.key.is_some());
     if node.json.is_empty() && entry { String::new() } else { Value::Object(node.json.clone()).to_string() }
 }
 
-/// The notification that ends a commit.
+/// Returns the notification that ends a commit.
 pub(crate) fn end_of_commit(sequence: u64) -> pb::ConfigNotification {
     const PATH: &str = ".commit.end";
     let json = json!({ "commit_seq": sequence }).to_string();

@@ -1,5 +1,5 @@
-//! What telemetry an NDK understands, where releases differ: the spelling of paths, the form of enumerations, and which
-//! nodes have a path of their own.
+//! The telemetry that an NDK accepts, as far as releases differ: the spelling of paths, the form of enumerations, and
+//! which nodes have their own path.
 
 use serde_json::Value;
 
@@ -8,10 +8,10 @@ use crate::path::{Path, bare};
 use crate::schema::{Kind, LeafType, NodeId, Schema};
 
 impl Inner {
-    /// The path of a write; `None` where it is spelled so that the write has no effect.
+    /// Returns the path of a write; `None` if its spelling makes the write ineffective.
     ///
     /// # Errors
-    /// Why it is refused.
+    /// Returns an error if the write is refused.
     pub(super) fn read_path(&self, text: &str) -> Result<Option<Path>, String> {
         let path = Path::from_js(text).map_err(|error| error.to_string())?;
         let refused = match self.switches.telemetry_paths {
@@ -31,13 +31,13 @@ impl Inner {
         }
     }
 
-    /// Checks what the schema leaves open: whether the node has a path of its own, and how its enumerations are written.
+    /// Checks what the schema leaves open: whether the node has its own path, and the form of its enumerations.
     ///
     /// # Errors
-    /// Why the write is refused.
+    /// Returns an error if the write is refused.
     pub(super) fn check_form(&self, path: &Path, value: &Value) -> Result<(), String> {
         let schema = self.store.schema();
-        // A path that the schema does not know is refused when it is written.
+        // A path that the schema does not know is refused later, by the datastore.
         let Ok(target) = schema.resolve(path) else { return Ok(()) };
         let below_root = path.steps().len() > 1 && matches!(schema.node(target.node()).kind, Kind::Container { .. });
         if below_root && !self.switches.containers_below_root {

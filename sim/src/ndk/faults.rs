@@ -1,19 +1,19 @@
-//! Faults on demand, all off by default.
+//! Faults of an NDK, all disabled by default.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Which telemetry writes are refused.
+/// Telemetry writes to be refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Refuse {
-    /// None.
+    /// No calls.
     #[default]
     Nothing,
-    /// The next so many calls.
+    /// This number of calls.
     Calls(u32),
-    /// Every call until it is lifted.
+    /// Every call until this is changed.
     Everything,
-    /// Every call that names a path with this text in it.
+    /// Every call with a path that contains this text.
     Containing(String),
 }
 
@@ -45,7 +45,7 @@ impl Faults {
         }
     }
 
-    /// Whether a call naming these paths is refused; counts it if so.
+    /// Returns whether a call with these paths is refused, and counts it if so.
     pub(crate) fn refuses(&self, paths: &[String]) -> bool {
         let mut inner = self.lock();
         match &mut inner.refuse {

@@ -1,4 +1,4 @@
-//! Route tables too large to hold: generated while they are streamed.
+//! Route tables that are too large to store and are generated while they are streamed.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use srl_proto::ndk as pb;
 
 use super::rows::RouteRow;
 
-/// A generated table, streamed after the rows the NDK holds, to every stream that asks for routes or groups, without being
-/// kept anywhere.
+/// A generated table. It is streamed after the rows of the NDK to every stream with subscriptions to routes or groups,
+/// and never stored.
 pub trait RouteFeed: Send + Sync {
-    /// Its next-hop groups, by number.
+    /// Returns its next-hop groups, by number.
     fn groups(&self) -> Box<dyn Iterator<Item = (u64, Vec<pb::NextHop>)> + Send>;
 
-    /// Its routes: network instance, prefix, data.
+    /// Returns its routes: network instance, prefix, data.
     fn routes(&self) -> Box<dyn Iterator<Item = (Arc<str>, IpNet, RouteRow)> + Send>;
 }

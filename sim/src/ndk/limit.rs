@@ -1,7 +1,7 @@
-//! The largest message a gRPC server takes: 4 MiB unless configured otherwise.
+//! Limits the size of messages that the gRPC server accepts: 4 MiB by default.
 //!
-//! tonic would refuse a longer one with `OUT_OF_RANGE`; servers in C++ and Go answer `RESOURCE_EXHAUSTED`, and some have
-//! been seen to reset the whole connection.
+//! tonic would refuse a longer message with `OUT_OF_RANGE`. Servers in C++ and Go answer `RESOURCE_EXHAUSTED`, and some
+//! have been seen to reset the whole connection.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,15 +17,15 @@ use super::link::Connection;
 /// gRPC's default for received messages, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 4 << 20;
 
-/// A compressed flag and the length come before each message.
+/// Length of the compressed flag and the message length, which precede each message.
 const PREFIX: usize = 5;
 
-/// Bounds what a request may carry.
+/// Limits the messages of requests.
 #[derive(Clone, Copy)]
 pub(crate) struct Limit(pub(crate) TooLarge);
 
 impl Limit {
-    /// The request with its body bounded.
+    /// Returns the request with a limited body.
     pub(crate) fn bound(self, request: http::Request<Body>) -> http::Request<Body> {
         let cut = match self.0 {
             TooLarge::Refused => None,
@@ -65,19 +65,19 @@ impl HttpBody for Bounded {
     }
 }
 
-/// Where in gRPC's framing a body stands.
+/// Position of a body in gRPC's framing.
 #[derive(Default)]
 struct Lengths {
     prefix: Vec<u8>,
-    /// Bytes of the current message still to come.
+    /// Number of bytes of the current message still to come.
     left: usize,
 }
 
 impl Lengths {
-    /// Follows the next bytes.
+    /// Reads the next bytes.
     ///
     /// # Errors
-    /// The length of a message that is too long.
+    /// Returns the length of a message that is too long.
     fn take(&mut self, data: &Bytes) -> Result<(), usize> {
         let mut data = data.clone();
         while data.has_remaining() {

@@ -1,4 +1,4 @@
-//! Connections that can be frozen and cut: every socket the NDK accepts is read and written through a [`Link`].
+//! Connections that can be frozen and cut. Every socket that the NDK accepts is used through a [`Link`].
 
 use std::io;
 use std::path::Path;
@@ -13,12 +13,12 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream, WatchStream};
 use tonic::transport::server::Connected;
 
-/// What may pass.
+/// What may pass through a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
     /// Everything.
     Open,
-    /// Nothing, and nobody is notified.
+    /// Nothing passes, and the peer is not notified.
     Frozen,
     /// The connection is reset.
     Cut,
@@ -36,16 +36,16 @@ pub(crate) struct Link {
     cut: WatchStream<bool>,
 }
 
-/// One connection, as the requests on it see it.
+/// A connection, for the requests on it.
 #[derive(Clone)]
 pub(crate) struct Connection {
     cut: Arc<watch::Sender<bool>>,
-    /// It is one over TCP.
+    /// Whether it is a TCP connection.
     pub(crate) tcp: bool,
 }
 
 impl Connection {
-    /// Resets it.
+    /// Resets the connection.
     pub(crate) fn cut(&self) {
         self.cut.send_replace(true);
     }
@@ -59,7 +59,7 @@ impl Link {
         Self { socket: Box::pin(socket), gate, changes, connection, cut }
     }
 
-    /// Ready when bytes may pass; registers the waker with the gate otherwise and always.
+    /// Returns ready if bytes may pass. Always registers the waker with the gate.
     fn poll_gate(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Poll::Ready(Some(cut)) = self.cut.poll_next_unpin(context) {
             if cut {
@@ -128,7 +128,7 @@ impl Connected for Link {
     }
 }
 
-/// Accepted connections, from a unix socket and, where there is one, from TCP.
+/// Returns accepted connections from a unix socket and, if given, from TCP.
 pub(crate) fn incoming(
     unix: UnixListener,
     tcp: Option<TcpListener>,
@@ -139,7 +139,7 @@ pub(crate) fn incoming(
     futures::stream::select(of_unix(unix, gate), tcp)
 }
 
-/// Connections accepted at a unix socket.
+/// Returns connections accepted at a unix socket.
 pub(crate) fn of_unix(
     listener: UnixListener,
     gate: watch::Receiver<Gate>,
@@ -147,7 +147,7 @@ pub(crate) fn of_unix(
     UnixListenerStream::new(listener).map(move |socket| Ok(Link::new(socket?, &gate, false)))
 }
 
-/// Connections accepted over TCP.
+/// Returns connections accepted over TCP.
 pub(crate) fn of_tcp(
     listener: TcpListener,
     gate: watch::Receiver<Gate>,
@@ -155,10 +155,10 @@ pub(crate) fn of_tcp(
     TcpListenerStream::new(listener).map(move |socket| Ok(Link::new(socket?, &gate, true)))
 }
 
-/// Binds a unix socket where a dead process may have left its file.
+/// Binds a unix socket, and replaces the file that a dead process may have left there.
 ///
 /// # Errors
-/// What `bind` says, or that the file there is in the way and cannot be removed.
+/// Returns an error if the socket cannot be bound or the existing file cannot be removed.
 pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -1,11 +1,11 @@
 //! The NDK 0.5.0 server of one emulated switch.
 //!
-//! An application connects to a unix socket, names itself in the metadata of every call, registers, and from then on is
-//! subscribes to what the switch knows and writes its own state into the switch's datastore. The switch's side is the [`Ndk`]
-//! handle: rows are put into its tables, and faults are ordered there.
+//! An application connects to a unix socket, names itself in the metadata of every call, and registers. From then on it
+//! subscribes to what the switch knows and writes its own state to the switch's datastore. The switch uses the [`Ndk`]
+//! handle to put rows into the NDK's tables and to cause faults.
 //!
-//! One lock guards what the server knows (`core`); it is never held across an await. Each consumer of a stream pulls:
-//! nothing is queued per consumer beyond one note per changed key (`streams`).
+//! One lock guards the state of the server (`core`); it is never held across an await. Each reader of a stream pulls:
+//! nothing is queued per reader except one note per changed key (`streams`).
 
 mod config;
 mod core;
@@ -52,77 +52,77 @@ use crate::datastore::Datastore;
 /// File name of the NDK's unix socket; the colon is part of it.
 pub const SOCKET_NAME: &str = "sr_sdk_service_manager:50053";
 
-/// Why an NDK server does not run.
+/// Why an NDK server cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum NdkError {
     /// The unix socket cannot be bound.
     #[error("cannot listen on unix socket {path}")]
     Unix {
-        /// Where.
+        /// Path of the socket.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be bound.
         #[source]
         source: io::Error,
     },
     /// The TCP address cannot be bound.
     #[error("cannot listen on {address}")]
     Tcp {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why.
+        /// Why it cannot be bound.
         #[source]
         source: io::Error,
     },
 }
 
-/// What an NDK server is started with.
+/// Options of an NDK server.
 #[derive(Clone, Debug)]
 pub struct NdkOptions {
     /// Path of the unix socket.
     pub socket: PathBuf,
-    /// TCP address to listen on as well.
+    /// TCP address to listen on in addition.
     pub tcp: Option<SocketAddr>,
-    /// Unsettled behaviour.
+    /// Behaviour that is uncertain.
     pub switches: Switches,
 }
 
-/// How an application gets its configuration.
+/// Format in which an application receives configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConfigFormat {
-    /// Names with underscores, every leaf wrapped in `{"value": ..}`: what an application gets that does not ask.
+    /// Names with underscores, and every leaf wrapped in `{"value": ..}`. The default.
     #[default]
     ProtoJson,
-    /// Plain JSON with YANG's names.
+    /// Plain JSON with the names of YANG.
     Json,
-    /// For applications that ignore configuration: bytes without meaning here.
+    /// Bytes without meaning here, for applications that ignore configuration.
     BinaryTlvs,
 }
 
 /// An application that may register.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppInfo {
-    /// Its name in app_mgr, which it must send as `agent_name`.
+    /// Name in app_mgr, which the application must send as `agent_name`.
     pub name: String,
     /// `author`
     pub author: String,
-    /// What its version command printed.
+    /// Version printed by its version command.
     pub version: String,
-    /// How it wants configuration.
+    /// Format of its configuration.
     pub config_format: ConfigFormat,
-    /// The YANG modules it owns; their configuration is delivered to it.
+    /// The YANG modules it owns. Their configuration is delivered to it.
     pub modules: Vec<String>,
 }
 
-/// News from the NDK to the rest of the switch.
+/// Events of the NDK for the rest of the switch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NdkEvent {
     /// An application registered.
     Registered(String),
-    /// An application begins to follow its configuration.
+    /// An application began to read its configuration.
     ConfigFollowed(String),
-    /// An application unregistered in good order.
+    /// An application unregistered.
     Unregistered(String),
-    /// An application did not send its keepalive in time; it is to be killed.
+    /// An application did not send its keepalive in time and must be killed.
     KeepaliveMissed(String),
     /// An application changed the routes it programs.
     RoutesProgrammed(String),
@@ -140,7 +140,7 @@ struct Shared {
     life: Mutex<Option<Life>>,
 }
 
-/// The time between two restarts.
+/// A running server, between [`Ndk::start`] and [`Ndk::stop`].
 struct Life {
     gate: watch::Sender<link::Gate>,
     server: JoinHandle<()>,
@@ -156,12 +156,12 @@ impl Drop for Life {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // A socket file that is already gone is as good.
+        // The socket file may be gone already.
         let _ = std::fs::remove_file(&self.options.socket);
     }
 }
 
-/// What the services work on.
+/// State that all services share.
 pub(crate) struct Inner {
     core: Mutex<Core>,
     switches: Switches,
@@ -184,17 +184,18 @@ impl Inner {
         }
     }
 
-    /// Whether a stream takes another subscription.
+    /// Returns whether a stream accepts another subscription.
     fn takes_subscription(&self, core: &mut Core, app: &str, stream: u64) -> bool {
         self.switches.subscribe_while_open || core.stream(app, stream).is_some_and(|stream| !stream.is_open())
     }
 
-    /// Nobody listening is fine: then nobody acts on it.
+    /// Sends an event. It is lost if nobody listens, which is fine.
     fn tell(&self, event: NdkEvent) {
         let _ = self.events.send(event);
     }
 
-    /// An application has registered: what an earlier life of it left is gone, what it wants mirrored is.
+    /// Handles a registration: removes the state that an earlier process of the application left, and mirrors its
+    /// configuration if it asked for that.
     fn registered(&self, app: &str) {
         if self.switches.stale_state == StaleState::UntilRegistered {
             self.store.wipe_owner(app);
@@ -202,7 +203,7 @@ impl Inner {
         self.mirror_all(app);
     }
 
-    /// An application has unregistered: nothing of it remains.
+    /// Handles the end of a registration by request: removes everything of the application.
     fn unregistered(&self, app: &str) {
         self.store.wipe_owner(app);
         if let Some(app) = self.core().apps.get_mut(app) {
@@ -213,17 +214,17 @@ impl Inner {
     }
 }
 
-/// A service that leaves the length of messages to [`limit`].
+/// Creates a service that leaves the size of messages to [`limit`].
 macro_rules! unbounded {
     ($($server:ident)::+, $service:expr) => {
         pb::$($server)::+::new($service).max_decoding_message_size(usize::MAX)
     };
 }
 
-/// Starts an NDK server over a switch's datastore.
+/// Starts an NDK server for a switch's datastore.
 ///
 /// # Errors
-/// [`NdkError`] when a socket cannot be bound.
+/// [`NdkError`] if a socket cannot be bound.
 pub async fn serve(options: NdkOptions, store: Datastore) -> Result<Ndk, NdkError> {
     let inner = Arc::new(Inner {
         core: Mutex::default(),
@@ -241,10 +242,10 @@ pub async fn serve(options: NdkOptions, store: Datastore) -> Result<Ndk, NdkErro
 }
 
 impl Ndk {
-    /// Listens again after [`Ndk::stop`]; nothing happens when it does already.
+    /// Listens again after [`Ndk::stop`]. Does nothing if the server is listening.
     ///
     /// # Errors
-    /// [`NdkError`] when a socket cannot be bound.
+    /// [`NdkError`] if a socket cannot be bound.
     pub async fn start(&self) -> Result<(), NdkError> {
         if self.shared.life().is_some() {
             return Ok(());
@@ -282,52 +283,53 @@ impl Ndk {
         Ok(())
     }
 
-    /// Cuts every connection, forgets every registration and removes the socket. State that applications wrote stays.
+    /// Cuts every connection, forgets every registration and removes the socket. The state that applications wrote is
+    /// kept.
     pub async fn stop(&self) {
         let life = self.shared.life().take();
         if let Some(mut life) = life {
             life.gate.send_replace(link::Gate::Cut);
             life.server.abort();
-            // Aborting is how it ends.
+            // The task was aborted, so its result does not matter.
             let _ = (&mut life.server).await;
         }
         let _ = std::fs::remove_file(&self.shared.options.socket);
         self.shared.inner.core().forget_registrations();
     }
 
-    /// Stops, stays away for a while, and starts again.
+    /// Stops, waits for `away`, and starts again.
     ///
     /// # Errors
-    /// [`NdkError`] when a socket cannot be bound.
+    /// [`NdkError`] if a socket cannot be bound.
     pub async fn restart(&self, away: Duration) -> Result<(), NdkError> {
         self.stop().await;
         tokio::time::sleep(away).await;
         self.start().await
     }
 
-    /// The TCP address listened on, if one is.
+    /// Returns the TCP address it listens on, if any.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         self.shared.life().as_ref().and_then(|life| life.tcp)
     }
 
-    /// Path of the unix socket.
+    /// Returns the path of the unix socket.
     pub fn socket(&self) -> &std::path::Path {
         &self.shared.options.socket
     }
 
-    /// While frozen, connections stay, new ones are accepted, and nothing is answered.
+    /// Freezes or thaws the server. While frozen, it keeps and accepts connections but answers nothing.
     pub fn freeze(&self, frozen: bool) {
         if let Some(life) = &*self.shared.life() {
             life.gate.send_replace(if frozen { link::Gate::Frozen } else { link::Gate::Open });
         }
     }
 
-    /// Ends every notification stream; calls keep working.
+    /// Ends every notification stream. Calls keep working.
     pub fn drop_streams(&self) {
         self.shared.inner.core().drop_streams(self.shared.options.switches.streams_survive_drop);
     }
 
-    /// Delays every call by this much; zero ends it.
+    /// Delays every call by this time; zero ends the delay.
     pub fn delay_calls(&self, delay: Duration) {
         self.shared.inner.faults.set_delay(delay);
     }
@@ -337,27 +339,27 @@ impl Ndk {
         self.shared.inner.faults.set_refuse(refuse);
     }
 
-    /// The record of telemetry calls.
+    /// Returns the record of telemetry calls.
     pub fn record(&self) -> &TelemetryRecord {
         &self.shared.inner.record
     }
 
-    /// Makes an application known, so that it may register, and returns its id; of a known one, replaces what is known.
+    /// Adds an application that may register, or replaces what is known about it. Returns its id.
     pub fn add_app(&self, app: AppInfo) -> u32 {
         self.shared.inner.core().add_app(app)
     }
 
-    /// An application's process has ended without a word: its registration and streams end, what it wrote stays.
+    /// Handles the unexpected end of an application's process: its registration and streams end, but its state is kept.
     pub fn app_gone(&self, name: &str) {
         self.shared.inner.core().unregister(name);
     }
 
-    /// Whether an application is registered.
+    /// Returns whether an application is registered.
     pub fn is_registered(&self, name: &str) -> bool {
         self.shared.inner.core().registration(name).is_some()
     }
 
-    /// Whether an application is registered and, if it acknowledges configuration, follows it.
+    /// Returns whether an application is registered and, if it acknowledges configuration, reads it.
     pub fn is_ready(&self, name: &str) -> bool {
         let core = self.shared.inner.core();
         let follows = || {
@@ -367,17 +369,17 @@ impl Ndk {
         core.registration(name).is_some_and(|registration| !registration.wait_config_ack || follows())
     }
 
-    /// Whether there is configuration for an application.
+    /// Returns whether an application has configuration.
     pub(crate) fn has_config(&self, name: &str) -> bool {
         self.shared.inner.has_config(name)
     }
 
-    /// How many streams are being read at the moment.
+    /// Returns the number of streams that are being read.
     pub fn open_streams(&self) -> usize {
         self.shared.inner.core().streams.values().filter(|stream| stream.is_open()).count()
     }
 
-    /// Changes rows, in this order and all at once: streams get each of them, absent rows are removed.
+    /// Changes rows in this order and all at once. Streams get each change; absent rows are removed.
     pub fn apply(&self, changes: impl IntoIterator<Item = (Key, Option<Row>)>) {
         let mut core = self.shared.inner.core();
         for (key, row) in changes {
@@ -385,22 +387,22 @@ impl Ndk {
         }
     }
 
-    /// Streams a generated table too, to every stream opened from now on.
+    /// Sets a generated table that is streamed too, to every stream opened from now on.
     pub fn set_feed(&self, feed: Option<Arc<dyn RouteFeed>>) {
         self.shared.inner.core().feed = feed;
     }
 
-    /// The routes that applications programmed.
+    /// Returns the routes that applications programmed.
     pub fn programmed(&self) -> Vec<ProgrammedRoute> {
         self.shared.inner.programmed()
     }
 
-    /// The id of an application, the switch's own included.
+    /// Returns the id of an application, including the switch's own.
     pub fn app_id(&self, name: &str) -> Option<u32> {
         self.shared.inner.core().app_id(name)
     }
 
-    /// News, from now on.
+    /// Returns events from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<NdkEvent> {
         self.shared.inner.events.subscribe()
     }

@@ -14,24 +14,24 @@ use super::{Inner, NdkEvent};
 use crate::tables::NextHop;
 use pb::SdkMgrStatus::{Failed, Success};
 
-/// A route an application programmed, with its group looked up.
+/// A route that an application programmed, with the next-hops of its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgrammedRoute {
-    /// Name of its network instance.
+    /// Name of the network instance.
     pub network_instance: String,
-    /// Its prefix.
+    /// Prefix of the route.
     pub prefix: IpNet,
-    /// Name of the application: the route's owner.
+    /// Name of the application that owns the route.
     pub owner: String,
-    /// As sent.
+    /// Preference, as sent.
     pub preference: u8,
-    /// As sent.
+    /// Metric, as sent.
     pub metric: u32,
-    /// Of its group.
+    /// Next-hops of its group.
     pub next_hops: Vec<NextHop>,
 }
 
-/// What one application programmed.
+/// Routes and groups of one application.
 #[derive(Default)]
 pub(crate) struct Programmed {
     groups: Synced<(String, String), Vec<NextHop>>,
@@ -45,7 +45,7 @@ struct Wanted {
     next_hops: Vec<NextHop>,
 }
 
-/// A table that a synchronization can replace: what is not set between its begin and end goes.
+/// A table that can be synchronized: entries that are not set between begin and end are removed.
 struct Synced<K, V> {
     entries: BTreeMap<K, V>,
     set_since_begin: Option<BTreeSet<K>>,
@@ -69,7 +69,7 @@ impl<K: Ord + Clone, V> Synced<K, V> {
         self.set_since_begin = Some(BTreeSet::new());
     }
 
-    /// False without a begin.
+    /// Ends a synchronization. Returns false if none was begun.
     fn end(&mut self) -> bool {
         let Some(set) = self.set_since_begin.take() else { return false };
         self.entries.retain(|key, _| set.contains(key));
@@ -78,7 +78,7 @@ impl<K: Ord + Clone, V> Synced<K, V> {
 }
 
 impl Programmed {
-    /// The routes whose groups exist.
+    /// Returns the routes whose groups exist.
     pub(crate) fn routes(&self, owner: &str) -> impl Iterator<Item = ProgrammedRoute> {
         self.routes.entries.iter().filter_map(move |((network_instance, prefix), wanted)| {
             let next_hops = match wanted.group.as_str() {
@@ -187,7 +187,7 @@ impl Service {
 }
 
 impl Inner {
-    /// Every route programmed by any application.
+    /// Returns the routes programmed by all applications.
     pub(crate) fn programmed(&self) -> Vec<ProgrammedRoute> {
         let core = self.core();
         core.apps.iter().flat_map(|(name, app): (&String, &App)| app.programmed.routes(name)).collect()

@@ -1,4 +1,4 @@
-//! What applications wrote: counters, and the newest calls, cheap enough to be always on.
+//! Records what applications wrote: counters and the newest calls, cheaply enough to be always on.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,30 +7,30 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
 
-/// How many calls are remembered, and how many paths in all of them.
+/// Maximum number of calls in the record, and of paths in all of them.
 const REMEMBERED: usize = 4096;
 const REMEMBERED_PATHS: usize = 65_536;
 
 /// One telemetry call.
 #[derive(Clone, Debug)]
 pub struct TelemetryCall {
-    /// When its last byte had arrived.
+    /// Time at which its last byte had arrived.
     pub at: Instant,
-    /// How long the switch took to take it over.
+    /// How long the switch took to apply it.
     pub took: Duration,
-    /// Who called.
+    /// Name of the calling application.
     pub app: String,
-    /// What it did.
+    /// Kind of the call.
     pub kind: TelemetryKind,
-    /// The paths it named, as spelt.
+    /// The paths in the call, as sent.
     pub paths: Vec<String>,
     /// Bytes of paths and JSON.
     pub bytes: usize,
-    /// Why it was refused; absent when it was taken.
+    /// Why it was refused; `None` if it was accepted.
     pub refused: Option<String>,
 }
 
-/// Which of the two telemetry calls.
+/// Kind of a telemetry call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TelemetryKind {
     /// `TelemetryAddOrUpdate`
@@ -39,22 +39,22 @@ pub enum TelemetryKind {
     Delete,
 }
 
-/// Sums since the start.
+/// Totals since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TelemetryTotals {
-    /// Calls, refused ones too.
+    /// Number of calls, including refused ones.
     pub calls: u64,
-    /// Paths updated.
+    /// Number of updated paths.
     pub updates: u64,
-    /// Paths deleted.
+    /// Number of deleted paths.
     pub deletes: u64,
     /// Bytes of paths and JSON.
     pub bytes: u64,
-    /// Calls refused.
+    /// Number of refused calls.
     pub refused: u64,
 }
 
-/// The record of telemetry calls of one NDK, over its restarts.
+/// The record of telemetry calls of one NDK, including its restarts.
 #[derive(Debug)]
 pub struct TelemetryRecord {
     calls: AtomicU64,
@@ -95,7 +95,7 @@ impl TelemetryRecord {
         }
     }
 
-    /// Sums since the start.
+    /// Returns the totals since the start.
     pub fn totals(&self) -> TelemetryTotals {
         TelemetryTotals {
             calls: self.calls.load(Relaxed),
@@ -106,17 +106,17 @@ impl TelemetryRecord {
         }
     }
 
-    /// The newest calls, oldest first; some thousands are kept, fewer where calls name many paths.
+    /// Returns the newest calls, oldest first. Some thousands are kept, fewer if calls have many paths.
     pub fn calls(&self) -> Vec<Arc<TelemetryCall>> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).calls.iter().cloned().collect()
     }
 
-    /// Forgets the calls kept; the sums stay.
+    /// Forgets the recorded calls. The totals are kept.
     pub fn clear(&self) {
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Newest::default();
     }
 
-    /// Every call from now on. A receiver that falls thousands of calls behind loses the oldest.
+    /// Returns every call from now on. A receiver that is thousands of calls behind loses the oldest.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<TelemetryCall>> {
         self.watchers.subscribe()
     }
@@ -132,7 +132,7 @@ impl TelemetryRecord {
         };
         let call = Arc::new(call);
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).push(call.clone());
-        // Nobody watching is the normal case.
+        // Usually nobody subscribes.
         let _ = self.watchers.send(call);
     }
 }

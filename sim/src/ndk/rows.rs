@@ -1,4 +1,4 @@
-//! What notifications carry: one ordered map of rows, each table a contiguous range of keys.
+//! The rows that notifications carry: one ordered map, in which each table is a contiguous range of keys.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use srl_proto::ndk as pb;
 
-/// Key of a row; the variant is the table.
+/// Key of a row. The variant is the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// An interface, by name.
@@ -16,9 +16,9 @@ pub enum Key {
     NetworkInstance(String),
     /// An LLDP neighbor.
     Lldp {
-        /// `ethernet-1/1`
+        /// Interface, such as `ethernet-1/1`.
         interface: String,
-        /// As the neighbor says it.
+        /// Chassis id, as the neighbor sends it.
         chassis: String,
         /// Number of the chassis-id type.
         kind: i32,
@@ -27,7 +27,7 @@ pub enum Key {
     Bfd {
         /// The switch's address.
         source: IpAddr,
-        /// The peer's.
+        /// The peer's address.
         destination: IpAddr,
         /// Number of the network instance.
         instance: u32,
@@ -36,7 +36,7 @@ pub enum Key {
     Route {
         /// Name of the network instance.
         network_instance: Arc<str>,
-        /// Its prefix.
+        /// Prefix of the route.
         prefix: IpNet,
     },
     /// An application, by its id.
@@ -48,19 +48,19 @@ pub enum Key {
 /// Data of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row {
-    /// Of an interface.
+    /// Data of an interface.
     Interface(Box<pb::InterfaceData>),
-    /// Of a network instance.
+    /// Data of a network instance.
     NetworkInstance(Box<pb::NetworkInstanceData>),
-    /// Of an LLDP neighbor.
+    /// Data of an LLDP neighbor.
     Lldp(Box<pb::LldpNeighborData>),
-    /// Of a BFD session.
+    /// Data of a BFD session.
     Bfd(pb::BfdGeneralSessionData),
-    /// Of a route.
+    /// Data of a route.
     Route(RouteRow),
-    /// Of an application.
+    /// Data of an application.
     App(Box<pb::AppIdentData>),
-    /// Of a next-hop group.
+    /// Data of a next-hop group.
     Group(Arc<[pb::NextHop]>),
 }
 
@@ -91,7 +91,7 @@ pub(crate) enum Filter {
 }
 
 impl Filter {
-    /// What a request asks for.
+    /// Returns the filter that a request asks for.
     pub(crate) fn of(subscription: &pb::notification_register_request::SubscriptionTypes) -> Self {
         use pb::notification_register_request::SubscriptionTypes as Types;
         match subscription {
@@ -117,7 +117,8 @@ impl Filter {
         }
     }
 
-    /// Whether the filter wants this row. Switch-made next-hop groups have no name, so a name wants none of them.
+    /// Returns whether the filter selects this row. Next-hop groups of the switch have no name, so a name selects none
+    /// of them.
     pub(crate) fn wants(&self, key: &Key) -> bool {
         match (self, key) {
             (Self::Interface(name), Key::Interface(key)) => name.is_empty() || name == key,
@@ -133,7 +134,8 @@ impl Filter {
         }
     }
 
-    /// Whether the filter wants configuration at this path: the path itself, or below it where the filter ends in `*`.
+    /// Returns whether the filter selects configuration at this path: the path itself, or also below it if the filter
+    /// ends in `*`.
     pub(crate) fn wants_config(&self, path: &str) -> bool {
         match self {
             Self::Config { js_path } if js_path.is_empty() => true,
@@ -145,7 +147,7 @@ impl Filter {
         }
     }
 
-    /// The lowest key its table can have; none for configuration, which is no table.
+    /// Returns the lowest possible key of its table; `None` for configuration, which is not a table.
     pub(crate) fn first_key(&self) -> Option<Key> {
         const LOWEST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
         Some(match self {
@@ -163,7 +165,7 @@ impl Filter {
         })
     }
 
-    /// Cached whatever the registration says.
+    /// Returns whether the table is cached regardless of the registration.
     pub(crate) fn always_cached(&self) -> bool {
         matches!(self, Self::NetworkInstance | Self::App(_) | Self::Config { .. })
     }
@@ -184,12 +186,12 @@ impl Filter {
     }
 }
 
-/// Same table.
+/// Returns whether two keys belong to the same table.
 pub(crate) fn same_table(one: &Key, other: &Key) -> bool {
     std::mem::discriminant(one) == std::mem::discriminant(other)
 }
 
-/// The notification of one row; `row` absent where the consumer gets no data (an uncached delete).
+/// Returns the notification of one row. `row` is `None` if the reader gets no data (an uncached delete).
 pub(crate) fn notification(
     subscription: u64,
     op: pb::SdkMgrOperation,
@@ -245,7 +247,7 @@ pub(crate) fn notification(
     pb::Notification { subscription_id: subscription, subscription_types: Some(body) }
 }
 
-/// The message of a route's key.
+/// Returns the message of a route's key.
 pub(crate) fn route_key_message(network_instance: &str, prefix: IpNet) -> pb::RouteKey {
     pb::RouteKey {
         network_instance_name: network_instance.to_owned(),
@@ -256,7 +258,7 @@ pub(crate) fn route_key_message(network_instance: &str, prefix: IpNet) -> pb::Ro
     }
 }
 
-/// The message of a route's data: what notifications carry, with owner and group and without the names RPCs use.
+/// Returns the message of a route's data in notifications: with owner and group, without the names that RPCs use.
 pub(crate) fn route_message(row: &RouteRow) -> pb::Route {
     pb::Route {
         preference: u32::from(row.preference),
@@ -267,7 +269,7 @@ pub(crate) fn route_message(row: &RouteRow) -> pb::Route {
     }
 }
 
-/// The message of an address: 4 or 16 bytes in network order.
+/// Returns the message of an address: 4 or 16 bytes in network order.
 pub(crate) fn address_message(address: IpAddr) -> pb::IpAddressPb {
     let bytes = match address {
         IpAddr::V4(address) => Bytes::copy_from_slice(&address.octets()),
@@ -276,7 +278,7 @@ pub(crate) fn address_message(address: IpAddr) -> pb::IpAddressPb {
     pb::IpAddressPb { ip_address: bytes }
 }
 
-/// The address of a message, if it has 4 or 16 bytes.
+/// Returns the address of a message if it has 4 or 16 bytes.
 pub(crate) fn address_of(message: &pb::IpAddressPb) -> Option<IpAddr> {
     match message.ip_address.len() {
         4 => <[u8; 4]>::try_from(&message.ip_address[..]).ok().map(IpAddr::from),
@@ -285,7 +287,7 @@ pub(crate) fn address_of(message: &pb::IpAddressPb) -> Option<IpAddr> {
     }
 }
 
-/// The prefix of a message, if it is one.
+/// Returns the prefix of a message if it is valid.
 pub(crate) fn prefix_of(message: &pb::IpAddrPrefLenPb) -> Option<IpNet> {
     let address = address_of(message.ip_addr.as_ref()?)?;
     IpNet::new(address, u8::try_from(message.prefix_length).ok()?).ok().map(|prefix| prefix.trunc())

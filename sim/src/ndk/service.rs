@@ -1,4 +1,4 @@
-//! The session services: registration, subscriptions, streams.
+//! The NDK's session services: registration, subscriptions, streams.
 
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -15,19 +15,20 @@ use super::{Inner, NdkEvent};
 use pb::SdkMgrStatus::{Failed, Success};
 use pb::notification_register_request::Operation;
 
-/// Every NDK service, over one [`Inner`].
+/// All NDK services, which share one [`Inner`].
 #[derive(Clone)]
 pub(crate) struct Service(pub(crate) Arc<Inner>);
 
 impl Service {
-    /// Waits the ordered delay and says who calls; empty without the metadata every call needs.
+    /// Waits for the delay in force and returns the name of the caller; empty without the metadata that every call
+    /// needs.
     pub(crate) async fn enter<T>(&self, request: &Request<T>) -> String {
         self.0.faults.delay().await;
         let name = request.metadata().get("agent_name").and_then(|value| value.to_str().ok());
         name.unwrap_or_default().to_owned()
     }
 
-    /// The caller, if it is registered.
+    /// Returns the caller if it is registered.
     pub(crate) async fn registered<T>(&self, request: &Request<T>) -> Option<String> {
         let app = self.enter(request).await;
         self.0.core().registration(&app).is_some().then_some(app)
@@ -136,7 +137,7 @@ impl Service {
         let mut core = self.0.core();
         let (stream_id, subscription_id) = (request.stream_id, request.subscription_id);
         let answer = match (Operation::try_from(request.op), &request.subscription_types) {
-            // A type given here is ignored: as on the switch, the answer is success and nothing is subscribed.
+            // A type given here is ignored. As on a switch, the answer is success and nothing is subscribed.
             (Ok(Operation::Create), _) if self.0.switches.one_stream && core.has_stream(app) => None,
             (Ok(Operation::Create), _) => Some((core.create_stream(app), 0)),
             (Ok(Operation::Delete), _) => core.stream(app, stream_id).map(super::streams::Stream::close).map(|()| {
@@ -169,7 +170,7 @@ fn registration(status: pb::SdkMgrStatus, error_str: String, app_id: u32) -> pb:
     pb::AgentRegistrationResponse { status: status as i32, error_str, app_id }
 }
 
-/// Ends a registration whose keepalives stay away, and has the application killed.
+/// Ends a registration whose keepalives stop, and has the application killed.
 async fn watch_liveliness(inner: Weak<Inner>, app: String, generation: u64) {
     loop {
         let due = {
@@ -214,7 +215,7 @@ impl pb::sdk_notification_service_server::SdkNotificationService for Service {
 }
 
 impl Service {
-    /// Opens a stream for a new consumer.
+    /// Opens a stream for a new reader.
     fn read(&self, app: &str, id: u64) -> Result<Reading, Status> {
         let mut core = self.0.core();
         let (generation, wake) =
@@ -228,7 +229,7 @@ impl Service {
     }
 }
 
-/// One consumer's reading of a stream.
+/// A reader of a stream.
 struct Reading {
     inner: Arc<Inner>,
     id: u64,

@@ -1,8 +1,8 @@
-//! Fan-out: what each subscription still has to receive.
+//! Fan-out of notifications: what each subscription has yet to receive.
 //!
-//! A stream holds no copies. A new subscription walks the table with a cursor; once past a key, changes of that key are
-//! noted by key alone, once, and read from the table when the consumer takes them. A consumer that is slow or stopped
-//! thus costs at most one small note per key, and gets the latest data.
+//! A stream holds no copies. A new subscription walks the table with a cursor. Changes of keys before the cursor are
+//! noted by key only, once, and read from the table when the consumer takes them. A consumer that is slow or stopped
+//! therefore costs at most one small note per key, and receives the latest data.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -37,7 +37,7 @@ struct Subscription {
 }
 
 enum Phase {
-    /// The table is being sent; everything up to this key has been.
+    /// The table is being sent. Everything up to this key has been sent.
     Dump(Option<Key>),
     /// A generated table is being sent.
     Feed(Box<dyn Iterator<Item = pb::Notification> + Send>),
@@ -50,13 +50,13 @@ enum Item {
 }
 
 struct Note {
-    /// The consumer had received the row when it changed first.
+    /// Whether the consumer had received the row when it first changed.
     known: bool,
-    /// The last data before it went away: what a cached delete carries.
+    /// The last data before the row was removed, which a cached delete carries.
     last: Option<Row>,
 }
 
-/// How a batch is made.
+/// Options of a batch.
 #[derive(Clone, Copy)]
 pub(crate) struct Manner {
     pub(crate) batch: usize,
@@ -65,7 +65,7 @@ pub(crate) struct Manner {
 }
 
 impl Manner {
-    /// The empty row that is sent first in place of this one.
+    /// Returns the empty row that is sent before this one, if any.
     fn zero_first(self, key: &Key) -> Option<Row> {
         match key {
             Key::Interface(_) if self.zero_interfaces_first => Some(Row::Interface(Box::default())),
@@ -75,7 +75,7 @@ impl Manner {
     }
 }
 
-/// What a consumer gets when it asks.
+/// What a consumer receives when it asks.
 pub(crate) enum Taken {
     Batch(Vec<pb::Notification>),
     Nothing,
@@ -102,7 +102,7 @@ impl Stream {
         self.wake();
     }
 
-    /// False when there is no such subscription.
+    /// Removes a subscription. Returns false if it does not exist.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
         self.queue.retain(|item| match item {
             Item::Noted(of, _) => *of != id,
@@ -121,7 +121,7 @@ impl Stream {
         self.consumer.is_some()
     }
 
-    /// Subscriptions to configuration, of a stream somebody reads.
+    /// Returns the subscriptions to configuration if the stream has a consumer.
     pub(crate) fn config_readers(&self) -> Vec<u64> {
         if self.consumer.is_none() {
             return Vec::new();
@@ -130,7 +130,7 @@ impl Stream {
         readers.map(|(id, _)| *id).collect()
     }
 
-    /// A consumer begins: every subscription starts over, a consumer before it ends.
+    /// Starts a new consumer. Every subscription starts over, and the previous consumer ends.
     pub(crate) fn open(&mut self, generation: u64) -> Arc<Notify> {
         self.close();
         for subscription in self.subscriptions.values_mut() {
@@ -152,14 +152,15 @@ impl Stream {
         }
     }
 
-    /// The consumer of this generation has gone.
+    /// Handles the disconnection of the consumer of this generation.
     pub(crate) fn abandoned(&mut self, generation: u64) {
         if self.consumer.as_ref().is_some_and(|consumer| consumer.generation == generation) {
             self.close();
         }
     }
 
-    /// Queues what a subscription to configuration wants of these. A consumer that leaves too much of it unread is ended.
+    /// Queues what a subscription to configuration wants. A consumer that leaves too many notifications unread is
+    /// ended.
     pub(crate) fn push_config(&mut self, subscription: u64, told: &[pb::ConfigNotification], limit: usize) {
         let Some(Subscription { filter, .. }) = self.subscriptions.get(&subscription) else { return };
         for config in told {
@@ -179,7 +180,7 @@ impl Stream {
         self.wake();
     }
 
-    /// Notes a change for every subscription that has received this key, or would have.
+    /// Notes a change for every subscription that has passed this key.
     pub(crate) fn note(&mut self, key: &Key, old: Option<&Row>) {
         if self.consumer.is_none() {
             return;
@@ -205,7 +206,7 @@ impl Stream {
         }
     }
 
-    /// The next notifications for the consumer of this generation.
+    /// Returns the next notifications for the consumer of this generation.
     pub(crate) fn take(
         &mut self,
         generation: u64,
@@ -309,7 +310,7 @@ fn operation(cached: bool, new: bool) -> pb::SdkMgrOperation {
     }
 }
 
-/// The part of a generated table a subscription asks for.
+/// Returns the part of a generated table that a subscription asks for.
 fn feeding(
     id: u64,
     op: pb::SdkMgrOperation,

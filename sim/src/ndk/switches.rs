@@ -1,48 +1,48 @@
-//! What is not settled about real devices, or differs between releases: one switch each, with the default that the
-//! evidence favours.
+//! Behaviour that is uncertain for real devices, or differs between releases: one switch for each, with the default
+//! that the evidence favours.
 
 use std::time::Duration;
 
-/// How the NDK behaves where devices differ or nobody has documented it.
+/// Behaviour of the NDK that differs between devices or is not documented.
 #[derive(Clone, Debug)]
 pub struct Switches {
-    /// How names are spelt in the `js_path` of delivered configuration in `json` format.
+    /// Spelling of names in the `js_path` of configuration delivered in `json` format.
     pub config_path_spelling: Spelling,
-    /// Which spelling of names is accepted in the `js_path` of telemetry.
+    /// Spellings of names that are accepted in the `js_path` of telemetry.
     pub telemetry_paths: AcceptedPaths,
-    /// What becomes of a write whose path is spelled otherwise.
+    /// What happens to a write whose path is spelled differently.
     pub misspelled: Misspelled,
-    /// Which form of enumeration values is accepted in the JSON of telemetry.
+    /// Forms of enumeration values that are accepted in the JSON of telemetry.
     pub enumerations: Enumerations,
-    /// Take a container below an application's root at a path of its own. Lists are always taken.
+    /// Accept a container below an application's root at its own path. Lists are always accepted.
     pub containers_below_root: bool,
-    /// Refuse a second notification stream of one application.
+    /// Refuse a second notification stream of an application.
     pub one_stream: bool,
-    /// Take subscriptions to a stream that is being read already.
+    /// Accept subscriptions to a stream that is already being read.
     pub subscribe_while_open: bool,
-    /// Deliver the defaults of a delivered node.
+    /// Include defaults in delivered nodes.
     pub deliver_defaults: bool,
-    /// What happens to the state of an application that went away without `AgentUnRegister`.
+    /// What happens to the state of an application that disappeared without `AgentUnRegister`.
     pub stale_state: StaleState,
-    /// Answer a `TelemetryDelete` of a path that was never added with an error.
+    /// Answer with an error if a `TelemetryDelete` names a path that was never added.
     pub delete_unknown_is_error: bool,
-    /// What is announced first when a route and its next-hop group are new.
+    /// What is announced first if a route and its next-hop group are new.
     pub announce_first: AnnounceFirst,
     /// Announce every interface with all-zero data before its real state.
     pub zero_interfaces_first: bool,
     /// Announce every network instance with all-zero data before its real state.
     pub zero_network_instances_first: bool,
-    /// At most this many notifications in one stream response.
+    /// Maximum number of notifications in a stream response.
     pub batch: usize,
-    /// Answer the opening of a stream only with its first response, as servers that send no early headers do.
+    /// Answer the opening of a stream only with the first response, as servers without early headers do.
     pub late_stream_headers: bool,
-    /// After a dropped stream its id and subscriptions still exist and can be opened again.
+    /// Whether a dropped stream and its subscriptions still exist and can be opened again.
     pub streams_survive_drop: bool,
-    /// How long a commit waits for `AcknowledgeConfig` before it is refused.
+    /// Time a commit waits for `AcknowledgeConfig` before it is refused.
     pub acknowledge_within: Duration,
-    /// A stream that leaves more configuration notifications than this unread is ended with `RESOURCE_EXHAUSTED`.
+    /// Maximum number of unread configuration notifications. A stream with more is ended with `RESOURCE_EXHAUSTED`.
     pub unread_config_limit: usize,
-    /// What a message of more than 4 MiB does.
+    /// What happens if a message is larger than 4 MiB.
     pub too_large: TooLarge,
 }
 
@@ -72,7 +72,7 @@ impl Default for Switches {
     }
 }
 
-/// Spelling of a hyphenated YANG name.
+/// Spelling of a hyphen in a YANG name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spelling {
     /// `_`
@@ -81,58 +81,58 @@ pub enum Spelling {
     Hyphen,
 }
 
-/// Spellings of names an NDK takes in telemetry paths.
+/// Spellings of names that an NDK accepts in telemetry paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptedPaths {
     /// Either.
     Both,
-    /// `-` alone.
+    /// Only `-`.
     Hyphen,
-    /// `_` alone.
+    /// Only `_`.
     Underscore,
 }
 
-/// What becomes of a write in a spelling that is not accepted.
+/// What happens to a write in a spelling that is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misspelled {
     /// The call fails.
     Refused,
-    /// The call succeeds and nothing is shown.
+    /// The call succeeds, but nothing is shown.
     NotShown,
 }
 
-/// Forms of enumeration values an NDK takes in telemetry.
+/// Forms of enumeration values that an NDK accepts in telemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enumerations {
-    /// Any of the others.
+    /// Any of the other forms.
     Either,
-    /// YANG's word alone: `no-route`.
+    /// Only the name in YANG: `no-route`.
     Plain,
-    /// The leaf's name before it: `OPER_REASON_no-route`.
+    /// The name after that of the leaf: `OPER_REASON_no-route`.
     Prefixed,
-    /// The same as an enumerator of protobuf can be spelled: `OPER_REASON_no_route`.
+    /// As an enumerator of protobuf: `OPER_REASON_no_route`.
     PrefixedUnderscores,
 }
 
-/// Life of state whose application went away without a word.
+/// Lifetime of the state of an application that disappeared without unregistering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StaleState {
-    /// It stays until the application registers again.
+    /// It is kept until the application registers again.
     UntilRegistered,
-    /// It stays until the application deletes it path by path.
+    /// It is kept until the application deletes it path by path.
     UntilDeleted,
 }
 
 /// Order of announcements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnnounceFirst {
-    /// Routes, then the groups they name.
+    /// Routes, then their groups.
     Routes,
-    /// Groups, then the routes that name them.
+    /// Groups, then their routes.
     Groups,
 }
 
-/// What becomes of a call whose message is longer than the server takes.
+/// What happens to a call whose message is larger than the server accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TooLarge {
     /// The call is answered with `RESOURCE_EXHAUSTED`.

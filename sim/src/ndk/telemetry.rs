@@ -1,4 +1,4 @@
-//! `TelemetryAddOrUpdate` and `TelemetryDelete`: an application's state goes into the datastore.
+//! `TelemetryAddOrUpdate` and `TelemetryDelete`: write an application's state to the datastore.
 
 use std::time::Instant;
 
@@ -64,7 +64,7 @@ impl Inner {
         work(self, app)
     }
 
-    /// All of a call is taken, or none.
+    /// Applies all of a call, or nothing.
     fn update(&self, app: &str, paths: &[String], contents: &[String]) -> Result<(), String> {
         let mut ops = Vec::with_capacity(paths.len());
         for (text, content) in paths.iter().zip(contents) {
@@ -121,7 +121,7 @@ impl Inner {
     }
 }
 
-/// The path of a write with every name in one spelling, keys in one order: so that equal paths are equal.
+/// Returns the path of a write with all names in one spelling and keys in one order, so that equal paths compare equal.
 fn hyphenated(op: &StateOp) -> Path {
     let (StateOp::Replace(path, _) | StateOp::Delete(path)) = op;
     let steps = path.steps().iter().map(|step| {

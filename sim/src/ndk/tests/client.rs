@@ -1,4 +1,4 @@
-//! An application's client.
+//! A client of an application.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
-/// Nothing here takes this long; a test that waits longer has failed.
+/// Time limit of all waits. A test that waits longer has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-/// Long enough for anything that is on its way to arrive.
+/// Time in which anything that is on its way arrives.
 pub(crate) const QUIET: Duration = Duration::from_millis(150);
 
 #[derive(Clone)]
@@ -132,7 +132,7 @@ impl Client {
         Ok(Reader { stream, batches: Vec::new() })
     }
 
-    /// Opens a stream of these subscriptions.
+    /// Opens a stream with these subscriptions.
     pub(crate) async fn follow(&self, types: impl IntoIterator<Item = SubscriptionTypes>) -> Reader {
         let stream = self.create().await;
         for it in types {
@@ -179,7 +179,7 @@ impl Client {
         pb::sdk_mgr_next_hop_group_service_client::SdkMgrNextHopGroupServiceClient::new(self.channel.clone())
     }
 
-    /// A request with this client's metadata.
+    /// Returns a request with this client's metadata.
     pub(crate) fn call<T>(&self, message: T) -> Request<T> {
         self.request(message)
     }
@@ -188,12 +188,12 @@ impl Client {
 /// An open stream.
 pub(crate) struct Reader {
     stream: Streaming<pb::NotificationStreamResponse>,
-    /// Sizes of the responses so far.
+    /// Number of notifications in each response so far.
     pub(crate) batches: Vec<usize>,
 }
 
 impl Reader {
-    /// The next response, or how the stream ended.
+    /// Returns the next response, or how the stream ended.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<pb::Notification>>, Status> {
         let next = tokio::time::timeout(PATIENCE, self.stream.message()).await.expect("a response in time")?;
         Ok(next.map(|response| {
@@ -202,7 +202,7 @@ impl Reader {
         }))
     }
 
-    /// At least so many notifications.
+    /// Returns at least `count` notifications.
     pub(crate) async fn take(&mut self, count: usize) -> Vec<pb::Notification> {
         let mut taken = Vec::new();
         while taken.len() < count {
@@ -211,7 +211,7 @@ impl Reader {
         taken
     }
 
-    /// Whether nothing more comes.
+    /// Returns whether nothing more arrives.
     pub(crate) async fn is_quiet(&mut self) -> bool {
         tokio::time::timeout(QUIET, self.stream.message()).await.is_err()
     }

@@ -1,4 +1,4 @@
-//! Configuration as it is delivered.
+//! Tests of configuration delivery.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use pb::notification::SubscriptionTypes as Told;
 
 type Line = (pb::SdkMgrOperation, String, String);
 
-/// What is sent up to and with the end of the commit.
+/// Returns what is sent up to and including the end of the commit.
 async fn one_commit(reader: &mut Reader) -> Vec<Line> {
     let mut lines = Vec::new();
     loop {

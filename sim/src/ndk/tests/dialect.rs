@@ -1,4 +1,4 @@
-//! Where releases differ: what is accepted, and what is refused then.
+//! Tests of differences between releases: what is accepted, and what is refused.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The NDK as an application sees it: a tonic client on the unix socket.
+//! Tests of the NDK from an application's point of view, with a tonic client on the unix socket.
 
 pub(crate) mod client;
 mod config;
@@ -20,7 +20,7 @@ use super::*;
 use crate::datastore::{CommitError, Problem, Source};
 use crate::path::Path;
 
-/// An NDK with one application, `greeter`, that may register.
+/// An NDK with one application, `greeter`, which may register.
 struct Bench {
     ndk: Ndk,
     store: Datastore,
@@ -42,7 +42,7 @@ impl Bench {
         Self { ndk, store, _folder: folder }
     }
 
-    /// Commits this as the whole configuration of the application.
+    /// Commits `config` as the whole configuration of the application.
     async fn commit(&self, config: serde_json::Value) -> Result<Vec<Problem>, CommitError> {
         let candidate = self.store.private_candidate();
         let root = Path::root().child("my-app");
@@ -58,12 +58,12 @@ impl Bench {
         root.unwrap_or_else(|| serde_json::json!({}))
     }
 
-    /// A client that is not registered yet.
+    /// Returns a client that is not registered yet.
     async fn client(&self) -> Client {
         Client::connect(self.ndk.socket(), "greeter").await
     }
 
-    /// A client registered with nothing asked for.
+    /// Returns a client that is registered without any options.
     async fn registered(&self) -> Client {
         let mut client = self.client().await;
         client.register(pb::AgentRegistrationRequest::default()).await;
@@ -71,7 +71,7 @@ impl Bench {
     }
 }
 
-/// The switch's own YANG with that of an application.
+/// Returns the switch's own YANG together with that of an application.
 pub(crate) fn schema() -> Arc<crate::schema::Schema> {
     static SCHEMA: std::sync::LazyLock<Arc<crate::schema::Schema>> = std::sync::LazyLock::new(|| {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ndk/tests");

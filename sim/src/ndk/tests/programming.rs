@@ -1,4 +1,4 @@
-//! Applications that program routes.
+//! Tests of applications that program routes.
 
 use super::*;
 use crate::tables::NextHop;

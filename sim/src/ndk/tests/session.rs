@@ -1,4 +1,4 @@
-//! Registration, subscriptions, keepalive.
+//! Tests of registration, subscriptions and keepalives.
 
 use super::client::{PATIENCE, all_routes};
 use super::*;

@@ -1,4 +1,4 @@
-//! What streams send.
+//! Tests of what streams send.
 
 use ipnet::IpNet;
 use pb::SdkMgrOperation::{Create, CreateOrUpdate, Delete, Update};
@@ -167,7 +167,7 @@ async fn a_consumer_that_does_not_read_is_told_the_latest_of_each_key_once() {
         core.change(route_key("2.2.2.2/32"), None);
     }
     let streams::Taken::Batch(told) = core.take(stream, generation, manner) else { panic!("there is news") };
-    // 2.2.2.2/32 came and went unseen.
+    // 2.2.2.2/32 was added and removed before the batch was taken.
     assert_eq!(told.iter().map(told_route).collect::<Vec<_>>(), [(Create, "1.1.1.1/32".to_owned(), Some(9999))]);
 }
 

@@ -1,4 +1,4 @@
-//! State that applications write.
+//! Tests of the state that applications write.
 
 use serde_json::json;
 
