@@ -1,4 +1,4 @@
-//! From libyang's compiled modules to the compact tree.
+//! Builds the compact tree from the modules that libyang has compiled.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -100,7 +100,7 @@ impl<'a> Builder<'a> {
         Parts { modules: modules.collect(), nodes: self.nodes, identities }
     }
 
-    /// Adds nodes below a parent: data nodes of choices too, in the order of the text.
+    /// Adds nodes below a parent, including data nodes of choices, in the order of the text.
     fn add_children(
         &mut self,
         texts: &Modules,
@@ -165,7 +165,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Children that keep the context's lifetime, which the binding's iterator over a borrowed node does too.
+/// Returns the children. They keep the lifetime of the context, as in the binding's iterator over a borrowed node.
 fn node_children<'a>(node: &SchemaNode<'a>) -> Vec<SchemaNode<'a>> {
     node.children().collect()
 }
@@ -184,7 +184,7 @@ fn flatten(nodes: Vec<SchemaNode<'_>>) -> Vec<SchemaNode<'_>> {
     flat
 }
 
-/// `sample` alone means every second; `sample=5` every five.
+/// Returns the sample interval: `sample` alone means every second, `sample=5` every five.
 fn sample_seconds(rest: &str) -> u32 {
     rest.trim_start_matches('=').parse().unwrap_or(1)
 }
@@ -208,13 +208,13 @@ fn leaf_info(texts: &Modules, node: &SchemaNode<'_>, definition: Option<Scoped<'
         range: text.as_ref().and_then(|text| text.range.clone()),
         kind: text.and_then(|text| text.kind).unwrap_or(compiled),
         typedef: typedef.unwrap_or_default(),
-        // A text without a default comes back as an empty one.
+        // libyang returns an empty text if there is no default.
         default: node.default_value_canonical().ok().flatten().filter(|text| !text.is_empty()),
         units: node.units().map(str::to_owned),
     }
 }
 
-/// The type as libyang knows it, leafrefs followed.
+/// Returns the type that libyang determined, with leafrefs resolved.
 fn compiled_type(it: &SchemaLeafType<'_>) -> LeafType {
     match it.base_type() {
         DataValueType::Bool => LeafType::Boolean,

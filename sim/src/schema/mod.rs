@@ -1,6 +1,6 @@
-//! The YANG of a switch: loaded by libyang, then kept as a compact immutable tree that everything else walks.
+//! The YANG of a switch: loaded by libyang, then kept as a compact immutable tree for everything else.
 //!
-//! libyang compiles the modules, and checks values that a type restricts. What its binding does not show (the order of
+//! libyang compiles the modules and checks values whose types are restricted. What its binding lacks (the order of
 //! definition, extensions, names of enumerations) is read from the text of the modules.
 
 mod build;
@@ -18,7 +18,7 @@ use yang5::context::Context;
 
 pub use self::types::{LeafInfo, LeafType};
 
-/// Why a schema cannot be had.
+/// Why a schema cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// A folder cannot be searched.
@@ -26,25 +26,25 @@ pub enum SchemaError {
     Folder {
         /// The folder.
         folder: PathBuf,
-        /// libyang's word on it.
+        /// The error of libyang.
         #[source]
         source: Box<yang5::Error>,
     },
-    /// libyang itself does not start.
+    /// libyang itself cannot start.
     #[error("libyang does not start")]
     Libyang(#[source] Box<yang5::Error>),
-    /// A module is not found, or is wrong.
+    /// A module is missing or invalid.
     #[error("YANG module '{module}' does not load")]
     Module {
-        /// Its name.
+        /// Name of the module.
         module: String,
-        /// libyang's word on it.
+        /// The error of libyang.
         #[source]
         source: Box<yang5::Error>,
     },
 }
 
-/// Names a node of a [`Schema`]. They are ordered as the nodes are defined.
+/// Identifies a node of a [`Schema`]. Identifiers are in the order in which nodes are defined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u32);
 
@@ -53,17 +53,17 @@ impl NodeId {
     pub const ROOT: Self = Self(0);
 }
 
-/// What a node is.
+/// Kind of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A container.
     Container {
-        /// Whether being there means something.
+        /// Whether its existence has a meaning.
         presence: bool,
     },
     /// A list.
     List {
-        /// Its key leaves, in the order of their definition, which is how the CLI shows them.
+        /// Its key leaves, in the order of their definition, in which the CLI shows them.
         keys: Vec<NodeId>,
     },
     /// A leaf.
@@ -77,7 +77,7 @@ pub enum Kind {
 pub enum Importance {
     /// `low`
     Low,
-    /// `medium`, or not said.
+    /// `medium`, or unspecified.
     #[default]
     Medium,
     /// `high`: also a column of `| as table`.
@@ -87,25 +87,25 @@ pub enum Importance {
 /// One node.
 #[derive(Debug)]
 pub struct Node {
-    /// Its name.
+    /// Name of the node.
     pub name: Box<str>,
-    /// The module whose namespace it is in.
+    /// Module whose namespace contains the node.
     pub module: Arc<str>,
-    /// What it is in; `None` of the root.
+    /// Parent of the node; `None` for the root.
     pub parent: Option<NodeId>,
-    /// What it is.
+    /// Kind of the node.
     pub kind: Kind,
-    /// Configuration, or state only.
+    /// Whether it is configuration and not only state.
     pub config: bool,
-    /// Whether it is a key of the list it is in.
+    /// Whether it is a key of its list.
     pub key: bool,
-    /// Where it is shown.
+    /// Where the node is shown.
     pub importance: Importance,
-    /// Seconds between samples when a TARGET_DEFINED subscription samples it; otherwise it is sent on change.
+    /// Seconds between samples, if a TARGET_DEFINED subscription samples the node instead of sending it on change.
     pub sample_seconds: Option<u32>,
-    /// Its description.
+    /// Description of the node.
     pub description: Option<Box<str>>,
-    /// Its children in the order of their definition.
+    /// Children in the order of their definition.
     pub children: Vec<NodeId>,
     by_name: HashMap<Box<str>, NodeId>,
 }
@@ -119,53 +119,53 @@ pub struct Schema {
     context: Context,
 }
 
-/// One module that is implemented.
+/// An implemented module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleInfo {
-    /// Its name.
+    /// Name of the module.
     pub name: String,
-    /// Its namespace, `urn:nokia.com:srlinux:bgp:bgp`.
+    /// Namespace, such as `urn:nokia.com:srlinux:bgp:bgp`.
     pub namespace: String,
-    /// Its revision.
+    /// Revision of the module.
     pub revision: String,
-    /// Its organization.
+    /// Organization of the module.
     pub organization: String,
-    /// Whether the switch itself has it.
+    /// Whether it is one of the switch's own modules.
     pub native: bool,
 }
 
 impl Schema {
-    /// Loads the native modules and those of applications: `modules` are their names, `folders` is where they and what
-    /// they import are looked for beside the native ones.
+    /// Loads the native modules and those of applications. `modules` are the names of the latter. They and their
+    /// imports are looked up in `folders`, besides the native modules.
     ///
     /// # Errors
-    /// [`SchemaError`] when a module is not found or wrong.
+    /// [`SchemaError`] if a module is missing or invalid.
     pub fn load(folders: &[PathBuf], modules: &[String]) -> Result<Arc<Self>, SchemaError> {
         build::load(folders, modules).map(Arc::new)
     }
 
-    /// A node.
+    /// Returns a node.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0 as usize]
     }
 
-    /// The child of this name; a name spelled with underscores stands for one with hyphens too.
+    /// Returns the child with this name. Underscores in the name may stand for hyphens.
     pub fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
         let children = &self.node(parent).by_name;
         children.get(name).or_else(|| children.get(name.replace('_', "-").as_str())).copied()
     }
 
-    /// Whether the switch's own modules define this node, not an application's.
+    /// Returns whether the node is defined by one of the switch's own modules.
     pub fn is_native(&self, id: NodeId) -> bool {
         native::TEXTS.iter().any(|(name, _)| **name == *self.node(id).module)
     }
 
-    /// Whether two nodes are of different modules, so that JSON_IETF prefixes the lower one.
+    /// Returns whether two nodes are from different modules, so that JSON_IETF prefixes the lower one.
     pub fn crosses_module(&self, parent: NodeId, child: NodeId) -> bool {
         parent == NodeId::ROOT || self.node(parent).module != self.node(child).module
     }
 
-    /// The nodes from the top to this one, which is the last.
+    /// Returns the nodes from the top to this one.
     pub fn lineage(&self, id: NodeId) -> Vec<NodeId> {
         let mut nodes = Vec::new();
         let mut next = Some(id);
@@ -177,12 +177,12 @@ impl Schema {
         nodes
     }
 
-    /// The implemented modules, in the order they were loaded.
+    /// Returns the implemented modules, in the order in which they were loaded.
     pub fn modules(&self) -> &[ModuleInfo] {
         &self.modules
     }
 
-    /// What a leaf or leaf-list holds; `None` of other nodes.
+    /// Returns the type of a leaf or leaf-list; `None` for other nodes.
     pub fn leaf(&self, id: NodeId) -> Option<&LeafInfo> {
         match &self.node(id).kind {
             Kind::Leaf(info) | Kind::LeafList(info) => Some(info),
@@ -190,7 +190,7 @@ impl Schema {
         }
     }
 
-    /// The keys of a list in the order of their definition; `None` of other nodes.
+    /// Returns the keys of a list in the order of their definition; empty for other nodes.
     pub fn keys(&self, id: NodeId) -> &[NodeId] {
         match &self.node(id).kind {
             Kind::List { keys } => keys,
@@ -198,13 +198,13 @@ impl Schema {
         }
     }
 
-    /// The text of a path in the schema, for messages: `/a/b`.
+    /// Returns the path of a node in the schema, for messages: `/a/b`.
     pub fn path_of(&self, id: NodeId) -> String {
         let names = self.lineage(id).into_iter().map(|id| format!("/{}", self.node(id).name));
         names.collect::<String>()
     }
 
-    /// The modules that define an identity.
+    /// Returns the modules that define an identity.
     pub(crate) fn modules_of_identity(&self, name: &str) -> &[String] {
         self.identities.get(name).map_or(&[], Vec::as_slice)
     }

@@ -1,4 +1,4 @@
-//! The switch's own modules: a small part of SR Linux's native model, in our own words.
+//! The switch's own modules: a small part of SR Linux's native model, rewritten.
 
 use yang5::context::{EmbeddedModuleKey, EmbeddedModules};
 
@@ -34,7 +34,7 @@ texts![
     "srl_nokia-tunnel-interfaces",
 ];
 
-/// The native modules as libyang looks for them.
+/// Returns the native modules in the form in which libyang looks for them.
 pub(super) fn embedded() -> EmbeddedModules {
     TEXTS.iter().map(|(name, text)| (EmbeddedModuleKey::new(name, None, None, None), *text)).collect()
 }

@@ -1,9 +1,9 @@
-//! YANG text as statements: what the compiled schema lacks (order of definition, extensions, names of
-//! enumerations) is read from here.
+//! Parses YANG text into statements, for what the compiled schema lacks: order of definition, extensions, and names of
+//! enumerations.
 
 use std::collections::HashMap;
 
-/// One statement with those inside it.
+/// A statement with its substatements.
 #[derive(Debug)]
 pub(super) struct Statement {
     pub(super) keyword: String,
@@ -12,17 +12,17 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    /// The first statement inside with this keyword.
+    /// Returns the first substatement with this keyword.
     pub(super) fn find(&self, keyword: &str) -> Option<&Self> {
         self.inner.iter().find(|inner| inner.keyword == keyword)
     }
 
-    /// The statements inside with this keyword.
+    /// Returns the substatements with this keyword.
     pub(super) fn all<'a>(&'a self, keyword: &'a str) -> impl Iterator<Item = &'a Self> {
         self.inner.iter().filter(move |inner| inner.keyword == keyword)
     }
 
-    /// The argument of an extension inside, whatever the prefix of its module.
+    /// Returns the argument of an extension, regardless of the prefix of its module.
     pub(super) fn extension(&self, name: &str) -> Option<&str> {
         self.inner
             .iter()
@@ -40,11 +40,11 @@ pub(super) struct Modules {
 #[derive(Debug)]
 struct Module {
     root: Statement,
-    /// Module by prefix, its own too.
+    /// Modules by prefix, including its own.
     prefixes: HashMap<String, String>,
 }
 
-/// A statement and the module whose prefixes hold in it.
+/// A statement and the module whose prefixes apply in it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scoped<'a> {
     pub(super) module: &'a str,
@@ -52,7 +52,7 @@ pub(super) struct Scoped<'a> {
 }
 
 impl Modules {
-    /// Takes in the text of a module. Text that does not read as statements is left out: it only enriches.
+    /// Adds the text of a module. Text that cannot be parsed is ignored, because it only adds details.
     pub(super) fn add(&mut self, name: &str, text: &str) {
         let Some(root) = (Reader { rest: text }).statement() else { return };
         let mut prefixes = HashMap::new();
@@ -67,21 +67,21 @@ impl Modules {
         self.modules.insert(name.to_owned(), Module { root, prefixes });
     }
 
-    /// A module's own statement.
+    /// Returns the statement of a module itself.
     pub(super) fn root(&self, module: &str) -> Option<Scoped<'_>> {
         let (module, it) = self.modules.get_key_value(module)?;
         Some(Scoped { module, it: &it.root })
     }
 
-    /// Identities with the module that defines each.
+    /// Returns identities with their defining modules.
     pub(super) fn identities(&self) -> impl Iterator<Item = (&str, &str)> {
         self.modules
             .iter()
             .flat_map(|(name, module)| module.root.all("identity").map(move |it| (it.argument.as_str(), name.as_str())))
     }
 
-    /// The data definitions inside a statement, in the order of their definition: groupings, choices and cases give
-    /// theirs, augments of other modules theirs after all.
+    /// Returns the data definitions inside a statement, in the order of their definition. Those of groupings, choices
+    /// and cases are included, and those of augments by other modules come last.
     pub(super) fn definitions<'a>(&'a self, parent: Scoped<'a>, path: &str) -> Vec<Scoped<'a>> {
         let mut found = Vec::new();
         self.collect(parent, &mut found);
@@ -114,7 +114,7 @@ impl Modules {
         })
     }
 
-    /// What a possibly prefixed name of a grouping or typedef stands for.
+    /// Returns the grouping or typedef with this name, which may have a prefix.
     pub(super) fn lookup<'a>(&'a self, module: &str, keyword: &str, name: &str) -> Option<Scoped<'a>> {
         let here = self.modules.get(module)?;
         let (target, name) = match name.split_once(':') {

@@ -1,26 +1,27 @@
-//! Types of leaves: as much of them as spelling values in JSON, PROTO and on the CLI takes.
+//! Types of leaves, as far as needed to format values in JSON, PROTO and on the CLI.
 
 use super::statements::{Modules, Scoped};
 
-/// What a leaf or leaf-list holds.
+/// Type and default of a leaf or leaf-list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeafInfo {
-    /// Its type.
+    /// Base type.
     pub kind: LeafType,
     /// The typedef named in its definition, without prefix; empty for a built-in type.
     pub typedef: String,
-    /// Its default, in canonical form.
+    /// Default, in canonical form.
     pub default: Option<String>,
-    /// Whether more than the type itself restricts it (a pattern, a range, a length): then libyang must see a value.
+    /// Whether the value is restricted beyond its base type (a pattern, a range, a length), so that libyang must check
+    /// it.
     pub restricted: bool,
-    /// The range, as the module says it.
+    /// The range, as written in the module.
     pub range: Option<String>,
-    /// Its units.
+    /// Units.
     pub units: Option<String>,
 }
 
 impl LeafInfo {
-    /// Whether the CLI shows how long ago it was.
+    /// Returns whether the CLI shows how long ago the value was.
     pub fn shows_age(&self) -> bool {
         self.typedef == "date-and-time-delta"
     }
@@ -33,29 +34,29 @@ pub enum LeafType {
     Boolean,
     /// `empty`
     Empty,
-    /// A signed integer of so many bits.
+    /// A signed integer with this number of bits.
     Signed(u8),
-    /// An unsigned integer of so many bits.
+    /// An unsigned integer with this number of bits.
     Unsigned(u8),
     /// `decimal64`
     Decimal,
-    /// `enumeration` with its names; empty where they are unknown.
+    /// `enumeration` with its names; empty if they are unknown.
     Enumeration(Vec<String>),
     /// `identityref`
     Identity,
     /// A `union` of these.
     Union(Vec<LeafType>),
-    /// Any other: text in every spelling.
+    /// Any other type: text in every encoding.
     Text,
 }
 
 impl LeafType {
-    /// Whether a number, which is aligned to the right in tables.
+    /// Returns whether it is a number, which tables align to the right.
     pub fn is_number(&self) -> bool {
         matches!(self, Self::Signed(_) | Self::Unsigned(_) | Self::Decimal)
     }
 
-    /// The member of a union that a value is of; the type itself otherwise.
+    /// Returns the member of a union to which a value belongs, or the type itself if it is not a union.
     pub fn of_value(&self, value: &str) -> &Self {
         match self {
             Self::Union(members) => {
@@ -65,7 +66,7 @@ impl LeafType {
         }
     }
 
-    /// Whether a value can be of this type, restrictions aside.
+    /// Returns whether a value can have this type, ignoring restrictions.
     pub(crate) fn allows(&self, value: &str) -> bool {
         match self {
             Self::Boolean => matches!(value, "true" | "false"),
@@ -83,7 +84,7 @@ impl LeafType {
     }
 }
 
-/// What a `type` statement says.
+/// The information in a `type` statement.
 #[derive(Debug)]
 pub(super) struct TypeText {
     pub(super) kind: Option<LeafType>,
