@@ -1,9 +1,9 @@
-//! Forwarding truth: where the packets of a flow end that enter a leaf.
+//! Forwarding truth: computes where the packets of a flow that enter a leaf end.
 //!
-//! A [`Network`] is what hardware holds: routes and neighbor entries of every VRF, MAC tables, tunnel endpoints, cables,
-//! and what kube-proxy on every node does with a packet for a service. [`Network::walk`] follows a flow over all branches
-//! of ECMP to a usable endpoint or to its end. Nothing in here knows a protocol, a speaker or a rule of the agent: who
-//! fills the tables, and whether rightly, is somebody else's matter.
+//! A [`Network`] is the state of the hardware: routes and neighbor entries of every VRF, MAC tables, tunnel endpoints,
+//! cables, and what kube-proxy on every node does with a packet for a service. [`Network::walk`] follows a flow over
+//! all branches of ECMP to a usable endpoint or to another end. This module knows no protocol, no speaker and no rule
+//! of the agent; whether the tables are right is up to those who fill them.
 
 #[cfg(test)]
 mod tests;
@@ -15,25 +15,25 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// What all leaves, cables and hosts hold.
+/// The state of all leaves, cables and hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
-    /// By name.
+    /// Leaves by name.
     pub leaves: BTreeMap<String, Leaf>,
-    /// Cables between leaves and hosts; a [`Cable`] is named by its place.
+    /// Cables between leaves and hosts. A [`Cable`] is identified by its index.
     pub cables: Vec<Cable>,
-    /// Nodes, routers and others; a [`Host`] is named by its place.
+    /// Nodes, routers and others. A [`Host`] is identified by its index.
     pub hosts: Vec<Host>,
-    /// Services as kube-proxy on the nodes of their cluster has them.
+    /// Services as kube-proxy knows them on the nodes of their cluster.
     pub services: Vec<Service>,
 }
 
 /// One leaf.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leaf {
-    /// Tunnel endpoints that end here; two leaves may share one.
+    /// Endpoints of tunnels that end here. Two leaves may share one.
     pub vteps: BTreeSet<IpAddr>,
-    /// Its uplinks carry tunnels.
+    /// Whether its uplinks carry tunnels.
     pub underlay: bool,
     /// Network instances that route.
     pub vrfs: BTreeMap<String, Vrf>,
@@ -46,29 +46,29 @@ pub struct Leaf {
 pub struct Vrf {
     /// The active route of each prefix.
     pub routes: BTreeMap<IpNet, Route>,
-    /// ARP and ND.
+    /// ARP and ND entries.
     pub neighbors: BTreeMap<IpAddr, Neighbor>,
 }
 
-/// A route as the hardware has it.
+/// A route in the hardware.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The hardware took it. Packets for a prefix that it did not take are dropped.
+    /// Whether the hardware accepted it. Packets for a prefix that it rejected are dropped.
     pub programmed: bool,
-    /// Equal shares of flows go to each. Without any, what it matches is dropped.
+    /// Next-hops, each of which gets an equal share of flows. If empty, the route drops packets.
     pub hops: Vec<Hop>,
 }
 
-/// Where a route sends its share.
+/// Where a route sends its share of flows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hop {
-    /// To an address that the table itself resolves.
+    /// To an address that the same table resolves.
     Via(IpAddr),
-    /// To an address that another VRF of the same leaf resolves: a leaked route keeps the next-hops of where it is from.
+    /// To an address that another VRF of the leaf resolves: a leaked route keeps the next-hops of its origin.
     ViaIn {
-        /// The VRF.
+        /// Name of the VRF.
         vrf: String,
-        /// The address.
+        /// The address to resolve.
         address: IpAddr,
     },
     /// To a neighbor of the leaf.
@@ -77,14 +77,14 @@ pub enum Hop {
     Connected,
     /// Through a VXLAN tunnel, into a VRF there.
     Tunnel {
-        /// Where the tunnel ends.
+        /// Address of the tunnel's endpoint.
         vtep: IpAddr,
-        /// The VRF its VNI belongs to.
+        /// The VRF of its VNI.
         vrf: String,
     },
     /// Looked up in another VRF of the same leaf.
     Vrf(String),
-    /// Dropped on purpose.
+    /// Intentionally dropped.
     Discard,
     /// To the leaf itself.
     Own,
@@ -96,18 +96,18 @@ pub type Mac = u64;
 /// An ARP or ND entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbor {
-    /// The address that answered.
+    /// MAC address of the neighbor.
     pub mac: Mac,
-    /// Where it answered.
+    /// Where the neighbor is.
     pub port: Port,
 }
 
-/// What a routed interface stands on.
+/// What a routed interface is attached to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Port {
-    /// An IRB: the bridge knows where the address is.
+    /// An IRB: the bridge knows where the MAC address is.
     Bridge(String),
-    /// A cable of its own.
+    /// Its own cable.
     Cable(usize),
 }
 
@@ -127,53 +127,53 @@ pub enum Location {
     Tunnel(IpAddr),
 }
 
-/// A cable, or a bundle of them as one.
+/// A cable, or a bundle of cables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cable {
-    /// It carries packets.
+    /// Whether it carries packets.
     pub up: bool,
-    /// Who is at its other end.
+    /// The host at its other end.
     pub host: usize,
 }
 
 /// What is at the other end of a cable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// For people.
+    /// Name, for messages only.
     pub name: String,
-    /// It is powered and its kernel runs.
+    /// Whether it is powered and its kernel runs.
     pub up: bool,
-    /// What it does with a packet that is not for itself.
+    /// What it does with a packet for another destination.
     pub kind: HostKind,
 }
 
 /// What a host does with packets for VIPs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostKind {
-    /// A node of a cluster: kube-proxy takes what is for a service.
+    /// A node of a cluster: kube-proxy handles packets for services.
     Node {
         /// The cluster.
         cluster: String,
     },
-    /// Sends on to hosts on the same wire, by its own table.
+    /// A router, which forwards to hosts on the same wire by its own table.
     Router {
-        /// Hosts by prefix; the longest match counts.
+        /// Hosts by prefix; the longest match applies.
         routes: BTreeMap<IpNet, Vec<usize>>,
     },
-    /// Drops it.
+    /// A host that drops such packets.
     Other,
 }
 
-/// A service as kube-proxy on every node of its cluster has it.
+/// A service as kube-proxy knows it on every node of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// Its cluster.
     pub cluster: String,
-    /// For people.
+    /// Name, for messages only.
     pub name: String,
-    /// `externalTrafficPolicy: Local`: a node serves from endpoints of its own only.
+    /// `externalTrafficPolicy: Local`: a node uses only its own endpoints.
     pub local: bool,
-    /// Every node has a proxy for it, whatever its endpoints say (Cilium's Gateway and Ingress).
+    /// Whether every node has a proxy for it, regardless of endpoints (Cilium's Gateway and Ingress).
     pub everywhere: bool,
     /// Its endpoints.
     pub endpoints: Vec<Endpoint>,
@@ -182,7 +182,7 @@ pub struct Service {
 /// A pod behind a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The host it runs on, where its slice says so.
+    /// The host it runs on, if its slice says so.
     pub host: Option<usize>,
     /// Whether kube-proxy uses it.
     pub state: EndpointState,
@@ -193,7 +193,7 @@ pub struct Endpoint {
 pub enum EndpointState {
     /// Always.
     Ready,
-    /// It terminates and still serves: only where no other is ready (KEP-1669).
+    /// It is terminating but still serving: used only if no other endpoint is ready (KEP-1669).
     Draining,
     /// Never.
     Unready,
@@ -202,44 +202,44 @@ pub enum EndpointState {
 /// A flow that enters a leaf.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow<'a> {
-    /// Where it enters.
+    /// The leaf it enters.
     pub leaf: &'a str,
-    /// The VRF it enters in.
+    /// The VRF it enters.
     pub vrf: &'a str,
-    /// Where it wants to.
+    /// Its destination address.
     pub destination: IpAddr,
-    /// [`Network::services`] that it may end at, one a cluster.
+    /// Indices of the [`Network::services`] at which it may end, one per cluster.
     pub services: &'a [usize],
 }
 
-/// What became of a branch of a flow.
+/// How a branch of a flow ends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum End {
-    /// A usable endpoint took it, by way of this host.
+    /// A usable endpoint received it through this host.
     Served(usize),
     /// The leaf has no such VRF.
     NoVrf(String),
     /// The leaf has no route.
     NoRoute(String),
-    /// The leaf has a default route only, which is no route to a VIP.
+    /// The leaf has only a default route, which does not count as a route to a VIP.
     DefaultRoute(String),
-    /// The hardware of the leaf did not take the route.
+    /// The hardware of the leaf rejected the route.
     NotProgrammed(String),
-    /// A route drops it on purpose.
+    /// A route drops it intentionally.
     Discarded(String),
-    /// The leaf knows no way to a next-hop.
+    /// The leaf cannot resolve a next-hop.
     Unresolved(IpAddr),
-    /// It comes back to where it was.
+    /// It returns to where it was.
     Loop(String),
     /// The cable to a host is down.
     DeadCable(usize),
-    /// No leaf that works ends the tunnel.
+    /// The tunnel does not end on a working leaf.
     DeadTunnel(IpAddr),
     /// The host is down.
     DeadHost(usize),
-    /// The node serves the service, and has no usable endpoint for it.
+    /// The node serves the service but has no usable endpoint for it.
     NoPod(usize),
-    /// The host knows nothing of the service.
+    /// The host does not know the service.
     NotServed(usize),
 }
 
@@ -263,24 +263,24 @@ impl fmt::Display for End {
     }
 }
 
-/// One way through the network, to its end.
+/// One path through the network, and its end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Branch {
-    /// Its part of the whole.
+    /// Its share of the flow.
     pub share: f64,
-    /// The leaf that routed it last.
+    /// The last leaf that routed it.
     pub leaf: String,
-    /// What became of it.
+    /// How it ended.
     pub end: End,
 }
 
 impl Branch {
-    /// Whether it ended at a usable endpoint.
+    /// Returns whether it ended at a usable endpoint.
     pub fn arrives(&self) -> bool {
         matches!(self.end, End::Served(_))
     }
 
-    /// The host it came to first, whether that served it or not.
+    /// Returns the first host it reached, whether or not that host served it.
     pub fn host(&self) -> Option<usize> {
         match self.end {
             End::Served(host)
@@ -293,27 +293,27 @@ impl Branch {
     }
 }
 
-/// Where all branches of a flow end.
+/// The ends of all branches of a flow.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome(pub Vec<Branch>);
 
 impl Outcome {
-    /// Every branch arrives.
+    /// Returns whether every branch arrives.
     pub fn all_arrive(&self) -> bool {
         self.0.iter().all(Branch::arrives)
     }
 
-    /// No branch arrives.
+    /// Returns whether no branch arrives.
     pub fn none_arrives(&self) -> bool {
         !self.0.iter().any(Branch::arrives)
     }
 
-    /// The share of flows that arrive.
+    /// Returns the share of flows that arrive.
     pub fn share(&self) -> f64 {
         self.0.iter().filter(|branch| branch.arrives()).map(|branch| branch.share).sum()
     }
 
-    /// The hosts that branches come to first, whether they serve them or not.
+    /// Returns the first hosts that branches reach, whether or not they serve them.
     pub fn hosts(&self) -> BTreeSet<usize> {
         self.0.iter().filter_map(Branch::host).collect()
     }

@@ -1,4 +1,4 @@
-//! The walk against what the labs and articles that this project grew from have recorded.
+//! Tests of the walk with the recorded behaviour of labs and articles.
 
 use std::net::IpAddr;
 
@@ -28,7 +28,7 @@ fn connected() -> Route {
     Route { programmed: true, hops: vec![Hop::Connected] }
 }
 
-/// Node n is host n-1 on leaf n, 192.168.1.1n, with a pod of a service of policy Cluster.
+/// Returns a network in which node n is host n-1 on leaf n, 192.168.1.1n, with a pod of a service of policy Cluster.
 fn anycast() -> Network {
     let mut network = Network::default();
     for number in 1..=4_usize {
@@ -64,7 +64,7 @@ fn walk(network: &Network, leaf: &str) -> Outcome {
     network.walk(Flow { leaf, vrf: VRF, destination: ip("1.1.1.100"), services: &[0] })
 }
 
-/// The end of a flow that has one branch.
+/// Returns the end of a flow that has one branch.
 fn only_end(network: &Network, leaf: &str) -> End {
     let outcome = walk(network, leaf);
     assert_eq!(outcome.0.len(), 1, "{outcome}");
@@ -101,7 +101,8 @@ fn a_node_that_lost_its_pod_loses_its_share_under_policy_local_alone() {
     assert!(walk(&network, "leaf2").none_arrives());
 }
 
-/// The ECMP article: on leaf1 EVPN's path has the shorter AS path, so that all goes to leaf2, which has three sessions.
+/// The ECMP article: on leaf1, EVPN's path has the shorter AS path, so that everything goes to leaf2, which has three
+/// sessions.
 #[test]
 fn the_ecmp_articles_leaf1_sends_all_to_leaf2_and_all_arrives() {
     let mut network = anycast();

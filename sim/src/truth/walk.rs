@@ -1,4 +1,4 @@
-//! The walk: one lookup after the other, as a packet has them done to it.
+//! The walk: performs one lookup after another, as for a packet.
 
 use std::net::IpAddr;
 
@@ -8,16 +8,16 @@ use super::{
     Branch, Cable, End, EndpointState, Flow, Hop, HostKind, Location, Network, Outcome, Port, Route, Service, Vrf,
 };
 
-/// More lookups than any way through a fabric needs, as a TTL.
+/// Maximum number of lookups, like a TTL. No path through a fabric needs more.
 const LOOKUPS: usize = 16;
 
-/// A branch on its way.
+/// A branch that has not ended yet.
 #[derive(Clone, Debug)]
 struct Packet {
     share: f64,
-    /// Leaves and VRFs it was looked up in.
+    /// Leaves and VRFs in which it was looked up.
     seen: Vec<(String, String)>,
-    /// It has come by a tunnel: a bridge never sends it into another one.
+    /// Whether it came through a tunnel: a bridge never sends it into another one.
     tunneled: bool,
 }
 
@@ -27,7 +27,7 @@ impl Packet {
     }
 }
 
-/// A flow under way, and the ends found so far.
+/// The state of a walk: the flow, and the ends found so far.
 struct Walk<'a> {
     network: &'a Network,
     flow: Flow<'a>,
@@ -48,7 +48,7 @@ impl<'a> Walk<'a> {
         self.ends.push(Branch { share: packet.share, leaf: packet.leaf(), end });
     }
 
-    /// A packet is looked up in a VRF of a leaf.
+    /// Looks a packet up in a VRF of a leaf.
     fn lookup(&mut self, leaf: &str, vrf: &str, mut packet: Packet) {
         let place = (leaf.to_owned(), vrf.to_owned());
         if packet.seen.contains(&place) {
@@ -65,7 +65,7 @@ impl<'a> Walk<'a> {
         self.follow((leaf, vrf), route, self.flow.destination, packet, LOOKUPS);
     }
 
-    /// A packet follows a route that `wanted` matched: the destination, or a next-hop that is being resolved.
+    /// Follows a route that matched `wanted`: the destination, or a next-hop that is being resolved.
     fn follow(&mut self, place: (&str, &str), route: &Route, wanted: IpAddr, packet: Packet, lookups: usize) {
         let leaf = place.0.to_owned();
         if !route.programmed {
@@ -89,7 +89,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The table resolves a next-hop. A default route resolves none.
+    /// Resolves a next-hop by the table. A default route resolves nothing.
     fn resolve(&mut self, place: (&str, &str), address: IpAddr, packet: Packet, lookups: usize) {
         let table = self.vrf(place.0, place.1);
         let found = table.and_then(|table| longest(table, address)).filter(|(prefix, _)| prefix.prefix_len() > 0);
@@ -99,7 +99,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A packet goes to a neighbor of the leaf.
+    /// Sends a packet to a neighbor of the leaf.
     fn neighbor(&mut self, place: (&str, &str), address: IpAddr, packet: Packet) {
         let entry = self.vrf(place.0, place.1).and_then(|table| table.neighbors.get(&address));
         match entry.map(|entry| (&entry.port, entry.mac)) {
@@ -109,7 +109,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A frame in a bridge.
+    /// Switches a frame in a bridge.
     fn bridge(&mut self, leaf: &str, bridge: &str, mac: u64, packet: Packet) {
         let table = self.network.leaves.get(leaf).and_then(|leaf| leaf.bridges.get(bridge));
         match table.and_then(|table| table.macs.get(&mac)) {
@@ -129,7 +129,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A routed packet enters a tunnel.
+    /// Sends a routed packet into a tunnel.
     fn tunnel(&mut self, leaf: &str, vtep: IpAddr, vrf: &str, packet: Packet) {
         let ends = self.tunnel_ends(leaf, vtep);
         let share = packet.share / ends.len() as f64;
@@ -141,7 +141,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The leaves that end a tunnel from here.
+    /// Returns the leaves at which a tunnel from here ends.
     fn tunnel_ends(&self, leaf: &str, vtep: IpAddr) -> Vec<&'a str> {
         if !self.network.leaves.get(leaf).is_some_and(|leaf| leaf.underlay) {
             return Vec::new();
@@ -177,7 +177,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A router hands a packet to a host on its own wire.
+    /// Sends a packet from a router to a host on the same wire.
     fn wire(&mut self, host: usize, packet: Packet) {
         let mut cables = self.network.cables.iter().filter(|cable| cable.host == host);
         if !cables.any(|cable| cable.up) {
@@ -189,7 +189,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// kube-proxy on a node.
+    /// Handles a packet by kube-proxy on a node.
     fn node(&mut self, host: usize, cluster: &str, packet: Packet) {
         let services = self.flow.services.iter().map(|service| &self.network.services[*service]);
         let Some(service) = services.into_iter().find(|service| service.cluster == cluster) else {
@@ -212,7 +212,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The hosts of the endpoints that kube-proxy on a node spreads flows over.
+/// Returns the hosts of the endpoints over which kube-proxy on a node spreads flows.
 fn backends(service: &Service, host: usize) -> Vec<Option<usize>> {
     if service.everywhere {
         return vec![Some(host)];
