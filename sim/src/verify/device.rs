@@ -20,9 +20,9 @@ use super::VerifyError;
 use super::inventory::{Deed, Inventory};
 use super::mirror::{Login, Mirror};
 
-/// How long a command may take: the CLI of a leaf that reloads is away for minutes.
+/// Time limit of a command: the CLI of a leaf that reloads is away for minutes.
 const COMMAND: Duration = Duration::from_secs(180);
-/// What each leaf reports before anything is done.
+/// What is printed about each leaf at the start.
 const INTRODUCED: [(&str, &str); 8] = [
     ("release", "statistics/adaptation/release"),
     ("agent", "version"),
@@ -42,7 +42,7 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    /// Subscribes to every leaf; returns when all have sent their existing state.
+    /// Subscribes to every leaf. Returns when all have sent their existing state.
     pub(super) async fn connect(inventory: Inventory, within: Duration) -> Result<Self, VerifyError> {
         let path = &inventory.password_file;
         let failed = |source| VerifyError::Password { path: path.clone(), source };
@@ -70,7 +70,7 @@ impl Devices {
         }
     }
 
-    /// What the leaves are.
+    /// Prints what the leaves are.
     pub(super) fn introduce(&self, out: &mut impl Write) -> io::Result<()> {
         for (leaf, mirror) in &self.mirrors {
             let said = INTRODUCED.iter().filter_map(|(title, path)| {
@@ -108,7 +108,7 @@ impl Devices {
     }
 }
 
-/// The CLI of an emulated leaf, by its socket.
+/// Runs lines on the CLI of an emulated leaf, by its socket.
 async fn on_emulated(run: PathBuf, leaf: String, lines: String) -> Result<String, String> {
     let typed = move || {
         let mut client = cli::Client::connect(&Lab::cli_socket(&run, &leaf)).map_err(|error| error.to_string())?;
@@ -122,7 +122,7 @@ async fn on_emulated(run: PathBuf, leaf: String, lines: String) -> Result<String
     tokio::task::spawn_blocking(typed).await.map_err(|error| error.to_string())?
 }
 
-/// Does something to a lab of `srl-sim up`.
+/// Performs an action on a lab of `srl-sim up`.
 async fn by_control(run: &Path, action: &Action) -> Result<(), String> {
     let (run, action) = (run.to_owned(), action.clone());
     let ask = move || {
@@ -136,7 +136,7 @@ async fn by_control(run: &Path, action: &Action) -> Result<(), String> {
     tokio::task::spawn_blocking(ask).await.map_err(|error| error.to_string())?
 }
 
-/// Runs a command with this on its standard input; what it printed, or why it failed.
+/// Runs a command with `input` on its standard input. Returns its output, or why it failed.
 async fn command(words: &[String], input: &str) -> Result<String, String> {
     let shown = words.join(" ");
     let (program, arguments) = words.split_first().ok_or("a command without a word")?;
@@ -149,7 +149,7 @@ async fn command(words: &[String], input: &str) -> Result<String, String> {
             .kill_on_drop(true)
             .spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
-            // One that does not read its input closes it.
+            // A command that does not read its input closes it.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
         child.wait_with_output().await

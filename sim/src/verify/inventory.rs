@@ -1,4 +1,4 @@
-//! The inventory: real leaves and clusters, and what does to them what the emulator does by itself.
+//! The inventory: real leaves and clusters, and the commands for actions that the emulator performs itself.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,61 +7,62 @@ use serde::Deserialize;
 
 use crate::lab::{Action, LabFileError, read_yaml};
 
-/// Real leaves of a lab, and how they are handled.
+/// Real leaves of a lab, and how to act on them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Inventory {
     /// The folder of the lab whose demo is played, relative to this file.
     pub lab: PathBuf,
-    /// The user of gNMI, where a leaf names no other.
+    /// User name for gNMI.
     pub username: String,
-    /// Where its password is, relative to this file.
+    /// File with the user's password, relative to this file.
     pub password_file: PathBuf,
-    /// How many times as long as an emulated leaf a device may take.
+    /// Factor by which a device may be slower than an emulated leaf.
     #[serde(default = "three")]
     pub patience: f64,
-    /// The leaves, named as in the lab.
+    /// Leaves by their names in the lab.
     pub leaves: BTreeMap<String, Target>,
-    /// What comes before the arguments of kubectl, by cluster: `[kubectl, --context, c1]`.
+    /// Words before the arguments of kubectl, by cluster: `[kubectl, --context, c1]`.
     #[serde(default)]
     pub kubectl: BTreeMap<String, Vec<String>>,
-    /// The run folder of a lab of `srl-sim up`: everything is done to it by its control socket. For trying an inventory.
+    /// Run folder of a lab of `srl-sim up`. All actions are performed through its control socket. For trying an
+    /// inventory.
     #[serde(default)]
     pub emulated: Option<PathBuf>,
-    /// What is done in place of an action. Those that kubectl or the CLI do need no entry; others without one are not done.
+    /// Replacements of actions. Actions performed by kubectl or the CLI need no entry; others without one are skipped.
     #[serde(default)]
     pub actions: Vec<Instead>,
 }
 
-/// A leaf.
+/// A real leaf.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Target {
-    /// Its gNMI server, without TLS: `http://leaf1:57401`.
+    /// Address of its gNMI server, without TLS: `http://leaf1:57401`.
     pub gnmi: String,
     /// The command that reads CLI lines from its standard input: `[docker, exec, -i, leaf1, sr_cli]`.
     #[serde(default)]
     pub cli: Vec<String>,
 }
 
-/// What is done in place of an action.
+/// What to do in place of an action.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Instead {
     /// The action, as in the demo.
     #[serde(rename = "of")]
     pub action: Action,
-    /// What is done.
+    /// What to do.
     pub run: Vec<Deed>,
 }
 
-/// One thing done to a real lab.
+/// Something to do to a real lab.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Deed {
     /// A command and its arguments.
     Command(Vec<String>),
-    /// Lines typed on a leaf's CLI, as they are.
+    /// Lines typed on a leaf's CLI, unchanged.
     Typed {
         /// The leaf.
         leaf: String,
@@ -82,10 +83,10 @@ fn three() -> f64 {
 }
 
 impl Inventory {
-    /// Reads an inventory; its paths become absolute, or relative to where this program runs.
+    /// Reads an inventory. Its paths become absolute, or relative to the working directory.
     ///
     /// # Errors
-    /// A file that is not there, no YAML, or no inventory.
+    /// Returns an error if the file is missing, is not YAML, or is not an inventory.
     pub fn read(path: &Path) -> Result<Self, LabFileError> {
         let mut inventory: Self = read_yaml(path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -95,7 +96,7 @@ impl Inventory {
         Ok(inventory)
     }
 
-    /// What is done for an action; `None` if nothing is known that does it.
+    /// Returns what to do for an action; `None` if nothing is known that performs it.
     pub(super) fn deeds(&self, action: &Action) -> Option<Vec<Deed>> {
         if let Some(instead) = self.actions.iter().find(|instead| instead.action == *action) {
             return Some(instead.run.clone());
@@ -131,7 +132,7 @@ impl Inventory {
         }
     }
 
-    /// The same on a leaf, or on every one.
+    /// Returns what to do on one leaf, or on all for `*`.
     fn on(&self, leaf: &str, deed: impl Fn(String) -> Deed) -> Vec<Deed> {
         match leaf {
             "*" => self.leaves.keys().cloned().map(deed).collect(),

@@ -1,4 +1,4 @@
-//! A copy of what a leaf's agent says, kept by one gNMI subscription.
+//! Keeps a copy of the agent's state on a leaf by one gNMI subscription.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,12 +17,12 @@ use crate::path::{Path, Step};
 use pb::subscribe_response::Response as Told;
 use pb::typed_value::Value as Typed;
 
-/// Where the agent's state is.
+/// First element of the path of the agent's state.
 const ROOT: &str = "k8s-services";
-/// The pause before a leaf is asked again.
+/// Pause before subscribing again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Who asks.
+/// Credentials for gNMI.
 #[derive(Clone)]
 pub(super) struct Login {
     username: AsciiMetadataValue,
@@ -30,7 +30,7 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// `None` where metadata cannot carry it.
+    /// Creates credentials; `None` if metadata cannot carry them.
     pub(super) fn new(username: &str, password: &str) -> Option<Self> {
         let mut password = AsciiMetadataValue::try_from(password).ok()?;
         password.set_sensitive(true);
@@ -43,18 +43,18 @@ impl Login {
     }
 }
 
-/// What a leaf says, as far as it was heard.
+/// The state of a leaf that has been received.
 #[derive(Default)]
 struct Heard {
-    /// Leaves by path, keys in the order of their names.
+    /// Leaves by path, with keys in the order of their names.
     leaves: BTreeMap<String, String>,
-    /// The existing state was received.
+    /// Whether the existing state has been received.
     complete: bool,
     /// Why the last attempt ended.
     trouble: String,
 }
 
-/// A copy of a leaf's state; kept until it is dropped.
+/// A copy of a leaf's state, which is updated until it is dropped.
 pub(super) struct Mirror {
     heard: Arc<Mutex<Heard>>,
     task: JoinHandle<()>,
@@ -67,20 +67,20 @@ impl Drop for Mirror {
 }
 
 impl Mirror {
-    /// Follows the leaf at `target`; `changes` counts what it says.
+    /// Follows the leaf at `target`; `changes` counts its notifications.
     pub(super) fn start(target: String, login: Login, changes: watch::Sender<u64>) -> Self {
         let heard = Arc::<Mutex<Heard>>::default();
         let task = tokio::spawn(keep(target, login, Arc::clone(&heard), changes));
         Self { heard, task }
     }
 
-    /// Why nothing is known of the leaf; `None` where it sent everything.
+    /// Returns why the leaf's state is unknown; `None` if it has sent everything.
     pub(super) fn trouble(&self) -> Option<String> {
         let heard = lock(&self.heard);
         (!heard.complete).then(|| heard.trouble.clone())
     }
 
-    /// What stands at a path, as text; `None` where nothing does.
+    /// Returns the value at a path as text; `None` if there is no value.
     pub(super) fn read(&self, path: &Path) -> Option<String> {
         let path = canonical(path);
         let heard = lock(&self.heard);
@@ -96,7 +96,7 @@ fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
     heard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keys have no order on the wire.
+/// Returns a path with sorted keys, because keys have no order on the wire.
 fn canonical(path: &Path) -> String {
     let steps = path.steps().iter().map(|step| {
         let mut keys = step.keys.clone();
@@ -151,7 +151,7 @@ fn request() -> pb::SubscribeRequest {
     pb::SubscribeRequest { request: Some(pb::subscribe_request::Request::Subscribe(list)), ..Default::default() }
 }
 
-/// Deletes first, as gNMI has it.
+/// Applies a notification: deletes first, as gNMI requires.
 fn apply(leaves: &mut BTreeMap<String, String>, notification: &pb::Notification) {
     let path = |path| canonical(&Path::from_gnmi(notification.prefix.as_ref(), path));
     for gone in &notification.delete {
@@ -166,7 +166,7 @@ fn apply(leaves: &mut BTreeMap<String, String>, notification: &pb::Notification)
     }
 }
 
-/// A value as the CLI of the emulated leaf would have it; identities without their module.
+/// Returns a value as on the CLI of an emulated leaf: identities without their module.
 fn text(value: &Typed) -> Option<String> {
     Some(match value {
         Typed::StringVal(text) | Typed::AsciiVal(text) => text.clone(),

@@ -1,4 +1,4 @@
-//! `srl-sim verify`: the demo of a lab on real leaves, and where they differ from emulated ones.
+//! `srl-sim verify`: plays the demo of a lab on real leaves, and lists their differences from emulated ones.
 //!
 //! ```text
 //! inventory   where the leaves are, how to type on them, what pulls a lever there
@@ -6,8 +6,8 @@
 //! device      the stage the demo is played on: reads the mirrors, runs commands
 //! ```
 //!
-//! The demo's expectations are what emulated leaves say, which tests hold. So an expectation that a device does not meet is
-//! a difference between device and emulator: it is listed, and the demo goes on.
+//! The demo's expectations are what emulated leaves report, which tests check. An expectation that a device does not
+//! meet is therefore a difference between device and emulator: it is listed, and the demo continues.
 
 mod device;
 mod inventory;
@@ -23,21 +23,21 @@ use crate::lab::LabFileError;
 use self::device::Devices;
 pub use self::inventory::{Deed, Instead, Inventory, Target};
 
-/// How long the first values of all leaves may take.
+/// Time limit for the first values of all leaves.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 
-/// Why leaves were not compared with emulated ones.
+/// Why leaves could not be compared with emulated ones.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The inventory, or the demo it names.
+    /// The inventory, or its demo, cannot be read.
     #[error(transparent)]
     File(#[from] LabFileError),
-    /// A secret in a file.
+    /// The password file cannot be read.
     #[error("cannot read password file {path}")]
     Password {
-        /// The file.
+        /// Path of the file.
         path: std::path::PathBuf,
-        /// Why.
+        /// Why it cannot be read.
         #[source]
         source: io::Error,
     },
@@ -46,12 +46,12 @@ pub enum VerifyError {
     Unread {
         /// The leaf.
         leaf: String,
-        /// Where it was asked.
+        /// Address of its gNMI server.
         target: String,
-        /// The last that was heard.
+        /// Why, as last reported.
         why: String,
     },
-    /// What was asked for is none of the demo's steps.
+    /// The demo has no step with this number.
     #[error("the demo has no step {0}")]
     Step(usize),
     /// The demo could not be played.
@@ -59,10 +59,10 @@ pub enum VerifyError {
     Demo(#[from] DemoError),
 }
 
-/// Plays the demo of an inventory's lab on its leaves; of all steps, or of those numbered.
+/// Plays the demo of an inventory's lab on its leaves: the steps with these numbers, or all if `steps` is empty.
 ///
 /// # Errors
-/// [`VerifyError`] where the leaves could not be compared; that they differ is no error.
+/// [`VerifyError`] if the leaves could not be compared. Differences are not errors.
 pub async fn run(inventory: &Path, steps: &[usize], out: &mut impl Write) -> Result<Survey, VerifyError> {
     let inventory = Inventory::read(inventory)?;
     let mut demo = Demo::read(&inventory.lab)?;
