@@ -1,17 +1,17 @@
-//! Paths of data: steps with names and keys, and the spellings they have in gNMI, in the NDK and on the CLI.
+//! Paths of data: steps with names and keys, and their notations in gNMI, in the NDK and on the CLI.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use srl_proto::gnmi as pb;
 
-/// A path from the root. Names carry no module prefix; values of keys are raw, `*` stands for any.
+/// A path from the root. Names have no module prefix. Values of keys are raw; `*` stands for any value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
     steps: Vec<Step>,
 }
 
-/// One step of a path: a node, and for an entry of a list its keys, in the order given.
+/// One step of a path: a node and, for a list entry, its keys in the given order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Step {
     /// Name of the node.
@@ -20,52 +20,52 @@ pub struct Step {
     pub keys: Vec<(String, String)>,
 }
 
-/// Text that is no path.
+/// A text is not a path.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{text}' is not a path: {reason}")]
 pub struct PathSyntaxError {
-    /// What was given.
+    /// The text.
     pub text: String,
-    /// What is wrong with it.
+    /// What is wrong with the text.
     pub reason: &'static str,
 }
 
 impl Step {
-    /// A step without keys.
+    /// Creates a step without keys.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), keys: Vec::new() }
     }
 }
 
 impl Path {
-    /// The root.
+    /// Returns the root.
     pub fn root() -> Self {
         Self::default()
     }
 
-    /// The path of these steps.
+    /// Creates a path from its steps.
     pub fn from_steps(steps: Vec<Step>) -> Self {
         Self { steps }
     }
 
-    /// Its steps, from the root.
+    /// Returns the steps, from the root.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// Whether it is the root.
+    /// Returns whether the path is the root.
     pub fn is_root(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// This path and one step more.
+    /// Appends a step without keys.
     #[must_use]
     pub fn child(mut self, name: impl Into<String>) -> Self {
         self.steps.push(Step::new(name));
         self
     }
 
-    /// This path and the entry of a list.
+    /// Appends a list entry.
     #[must_use]
     pub fn child_with_keys<'a>(
         mut self,
@@ -77,23 +77,23 @@ impl Path {
         self
     }
 
-    /// This path, then the steps of another.
+    /// Appends the steps of another path.
     #[must_use]
     pub fn join(mut self, other: &Self) -> Self {
         self.steps.extend_from_slice(&other.steps);
         self
     }
 
-    /// One step less; `None` of the root.
+    /// Returns the path without its last step; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         let (_, parents) = self.steps.split_last()?;
         Some(Self { steps: parents.to_vec() })
     }
 
-    /// Reads the NDK's spelling: `.a.b{.k=="v"&&.k2=="w"}`. Names stay as spelled: with hyphens or with underscores.
+    /// Parses the NDK's notation: `.a.b{.k=="v"&&.k2=="w"}`. Names keep their hyphens or underscores.
     ///
     /// # Errors
-    /// [`PathSyntaxError`] when the text is not of that form.
+    /// [`PathSyntaxError`] if the text does not have that form.
     pub fn from_js(text: &str) -> Result<Self, PathSyntaxError> {
         JsReader { rest: text }
             .path()
@@ -101,7 +101,7 @@ impl Path {
             .map_err(|reason| PathSyntaxError { text: text.to_owned(), reason })
     }
 
-    /// The NDK's spelling with keys; `underscores` says how a hyphen in a name is written.
+    /// Formats the path with keys in the NDK's notation. If `underscores`, hyphens in names are written as underscores.
     pub fn to_js(&self, underscores: bool) -> String {
         let mut text = String::new();
         for step in &self.steps {
@@ -118,14 +118,14 @@ impl Path {
         text
     }
 
-    /// The NDK's spelling of the node in the schema: without keys.
+    /// Formats the path without keys, as that of a schema node, in the NDK's notation.
     pub fn to_js_schema(&self, underscores: bool) -> String {
         let mut text = String::new();
         self.steps.iter().for_each(|step| push_js_name(&mut text, &step.name, underscores));
         text
     }
 
-    /// Reads a path of gNMI, after the prefix it is relative to. Module prefixes of names are dropped.
+    /// Converts a path of gNMI, relative to a prefix. Module prefixes of names are dropped.
     pub fn from_gnmi(prefix: Option<&pb::Path>, path: Option<&pb::Path>) -> Self {
         let elems = prefix.into_iter().chain(path).flat_map(|path| &path.elem);
         let steps = elems.filter(|elem| !elem.name.is_empty()).map(|elem| {
@@ -136,14 +136,14 @@ impl Path {
         Self { steps: steps.collect() }
     }
 
-    /// As gNMI has it, names as they are.
+    /// Converts the path to gNMI. Names are not changed.
     pub fn to_gnmi(&self) -> pb::Path {
         let elem = |step: &Step| pb::PathElem { name: step.name.clone(), key: step.keys.iter().cloned().collect() };
         pb::Path { elem: self.steps.iter().map(elem).collect(), ..pb::Path::default() }
     }
 }
 
-/// A name without its module prefix.
+/// Returns a name without its module prefix.
 pub(crate) fn bare(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(_, name)| name)
 }
@@ -154,7 +154,7 @@ fn push_js_name(text: &mut String, name: &str, underscores: bool) {
 }
 
 impl fmt::Display for Path {
-    /// The spelling of gNMI: `/a/b[k=v]`, with `]` and `\` in a value escaped.
+    /// Formats the path in gNMI's notation: `/a/b[k=v]`, with `]` and `\` in values escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.steps.is_empty() {
             return f.write_str("/");
@@ -172,7 +172,7 @@ impl fmt::Display for Path {
 impl FromStr for Path {
     type Err = PathSyntaxError;
 
-    /// Reads the spelling of gNMI. Module prefixes of names are dropped.
+    /// Parses gNMI's notation. Module prefixes of names are dropped.
     fn from_str(text: &str) -> Result<Self, PathSyntaxError> {
         let mut reader = XpathReader { rest: text.chars().peekable() };
         reader.path().map(|steps| Self { steps }).map_err(|reason| PathSyntaxError { text: text.to_owned(), reason })

@@ -1,7 +1,7 @@
-//! What kind of switch is emulated: its release, and what is not settled about devices of that release.
+//! Kinds of switches to emulate: the release, and behaviour of that release that is uncertain.
 //!
-//! Where somebody has seen a release do something, its profile does so; the rest is chosen so that profiles differ, and
-//! `strict` takes the least convenient answer to every question. The default refuses nothing.
+//! If a behaviour of a release has been observed, its profile has it. The rest is chosen such that profiles differ, and
+//! `strict` has the least convenient behaviour everywhere. The default refuses nothing.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,29 +9,29 @@ use std::time::Duration;
 use crate::gnmi::GnmiSwitches;
 use crate::ndk::{AcceptedPaths, Enumerations, Misspelled, Spelling, StaleState, Switches, TooLarge};
 
-/// One kind of switch.
+/// A kind of switch.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// Release it claims to run: `v25.3.1`. It decides how the CLI prints.
+    /// Release it claims to run, such as `v25.3.1`. The CLI's output depends on it.
     pub release: String,
     /// Behaviour of its NDK.
     pub ndk: Switches,
     /// Behaviour of its gNMI servers.
     pub gnmi: GnmiSwitches,
-    /// It has the factory's control-plane filter, which drops the answers of an API server on port 6443.
+    /// Whether it has the factory's control-plane filter, which drops the answers of an API server on port 6443.
     pub cpm_filter: bool,
-    /// The NDK runs without being configured, as it does up to 24.10.
+    /// Whether the NDK runs without configuration, as it does up to 24.10.
     pub ndk_always_on: bool,
-    /// What reloading the application manager costs.
+    /// What happens when the application manager is reloaded.
     pub reload: Reload,
 }
 
 /// What happens while the application manager loads an application's YANG.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reload {
-    /// How long CLI and gNMI are away.
+    /// Time for which CLI and gNMI are away.
     pub away: Duration,
-    /// The startup configuration is loaded again: what was not saved is lost.
+    /// Whether the startup configuration is loaded again, so that unsaved configuration is lost.
     pub loses_unsaved: bool,
 }
 
@@ -54,7 +54,7 @@ impl From<Switches> for Profile {
     }
 }
 
-/// A name that is no profile's.
+/// The name of a profile is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no release '{0}' to emulate (known: {known})", known = Profile::NAMES.join(", "))]
 pub struct UnknownProfile(String);
@@ -77,10 +77,11 @@ impl FromStr for Profile {
 }
 
 impl Profile {
-    /// The names there are.
+    /// Names of all profiles.
     pub const NAMES: [&str; 7] = ["default", "24.10", "25.3", "25.10", "26.3", "26.7", "strict"];
 
-    /// What every device has: the factory's filter, an NDK that is off until it is configured, a reload that can be felt.
+    /// Returns what every device has: the factory's filter, an NDK that is off until it is configured, and a reload
+    /// that takes time.
     fn device(release: &str, ndk: Switches, gnmi: GnmiSwitches) -> Self {
         Self {
             release: release.to_owned(),
@@ -92,20 +93,22 @@ impl Profile {
         }
     }
 
-    /// Enumerations with their leaf's name, as seen on 24.7 and 24.10; an NDK that is always on; plain JSON over gNMI.
+    /// Enumerations with the leaf's name, as observed on 24.7 and 24.10; an NDK that is always on; plain JSON over
+    /// gNMI.
     fn r24_10() -> Self {
         let ndk = Switches { enumerations: Enumerations::Prefixed, ..Switches::default() };
         let gnmi = GnmiSwitches { plain_json: true, ..GnmiSwitches::default() };
         Self { ndk_always_on: true, ..Self::device("v24.10.3", ndk, gnmi) }
     }
 
-    /// Nobody has published an application of 25.3 that pushes enumerations: here as 24.10 has them, without hyphens.
+    /// No application for 25.3 that writes enumerations has been published. Assumes the form of 24.10, but without
+    /// hyphens.
     fn r25_3() -> Self {
         let ndk = Switches { enumerations: Enumerations::PrefixedUnderscores, ..Switches::default() };
         Self::device("v25.3.1", ndk, GnmiSwitches::default())
     }
 
-    /// Paths with hyphens, as seen on 25.10.
+    /// Paths with hyphens, as observed on 25.10.
     fn r25_10() -> Self {
         let ndk = Switches {
             telemetry_paths: AcceptedPaths::Hyphen,
@@ -116,8 +119,8 @@ impl Profile {
         Self::device("v25.10.1", ndk, gnmi)
     }
 
-    /// Plain enumerations and first notifications that are all zero, as seen on 26.3; no defaults in what is delivered,
-    /// and a reload that loses what is not saved.
+    /// Plain enumerations and first notifications that are all zero, as observed on 26.3; no defaults in delivered
+    /// configuration, and a reload that loses unsaved configuration.
     fn r26_3() -> Self {
         let ndk = Switches {
             enumerations: Enumerations::Plain,
@@ -131,7 +134,7 @@ impl Profile {
         profile
     }
 
-    /// One stream, underscores and prefixed enumerations, as seen on 26.7.
+    /// One stream, underscores and prefixed enumerations, as observed on 26.7.
     fn r26_7() -> Self {
         let ndk = Switches {
             telemetry_paths: AcceptedPaths::Underscore,
@@ -145,7 +148,7 @@ impl Profile {
         Self::device("v26.7.2", ndk, gnmi)
     }
 
-    /// The least convenient answer to every open question.
+    /// The least convenient variant of every uncertain behaviour.
     fn strict() -> Self {
         let ndk = Switches {
             config_path_spelling: Spelling::Hyphen,

@@ -1,5 +1,5 @@
-//! A proxy in front of a server that can stop forwarding without telling anyone: what is left of a connection when the
-//! peer vanishes without a FIN. Connections stay, new ones are accepted, and nothing comes through.
+//! A proxy in front of a server that can silently stop forwarding, like a connection whose peer vanishes without a FIN.
+//! Connections are kept, new ones are accepted, but nothing passes.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,17 +12,17 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::ndk::link::bind_unix;
 
-/// The most that is forwarded in one piece.
+/// Maximum number of bytes forwarded at once.
 const PIECE: usize = 64 << 10;
 
 /// What a proxy forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passing {
-    /// Both ways.
+    /// In both directions.
     Both,
-    /// What clients say alone: answers are held back.
+    /// Only from client to server: answers are held back.
     ToServer,
-    /// What the server says alone: requests are held back.
+    /// Only from server to client: requests are held back.
     ToClient,
     /// Nothing.
     Nothing,
@@ -38,8 +38,8 @@ impl Passing {
     }
 }
 
-/// A running proxy; its listener and connections close when it is dropped. What was held back is forwarded once it may
-/// pass: nothing is lost but time.
+/// A running proxy. Dropping it closes its listener and connections. Data that was held back is forwarded once it may
+/// pass, so nothing is lost.
 #[derive(Debug)]
 pub struct Proxy {
     passing: watch::Sender<Passing>,
@@ -54,10 +54,10 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// A unix socket in front of another, which need not be there yet.
+    /// Starts a proxy on a unix socket in front of another one, which need not exist yet.
     ///
     /// # Errors
-    /// The socket cannot be bound.
+    /// Returns an error if the socket cannot be bound.
     pub fn unix(listen: &Path, server: PathBuf) -> io::Result<Self> {
         let listener = bind_unix(listen)?;
         let passing = watch::Sender::new(Passing::Both);
@@ -65,10 +65,10 @@ impl Proxy {
         Ok(Self { passing, address: None, task })
     }
 
-    /// A TCP port of this machine in front of an address.
+    /// Starts a proxy on a TCP port of this machine in front of an address.
     ///
     /// # Errors
-    /// No port can be bound.
+    /// Returns an error if no port can be bound.
     pub async fn tcp(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = Some(listener.local_addr()?);
@@ -77,12 +77,12 @@ impl Proxy {
         Ok(Self { passing, address, task })
     }
 
-    /// Where it listens, if on TCP.
+    /// Returns the address it listens on, if it uses TCP.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// Forwards this from now on, on standing connections and on new ones.
+    /// Changes what is forwarded, for existing and new connections.
     pub fn pass(&self, passing: Passing) {
         self.passing.send_replace(passing);
     }
@@ -94,7 +94,7 @@ async fn serve_unix(listener: UnixListener, server: PathBuf, passing: watch::Sen
         while connections.try_join_next().is_some() {}
         let (server, passing) = (server.clone(), passing.subscribe());
         connections.spawn(async move {
-            // A server that is not there closes the client's connection, as it would its own.
+            // If the server is down, the client's connection is closed, as the server's own would be.
             if let Ok(server) = UnixStream::connect(server).await {
                 let _ = join(client.into_split(), server.into_split(), passing).await;
             }
@@ -108,7 +108,7 @@ async fn serve_tcp(listener: TcpListener, server: SocketAddr, passing: watch::Se
         while connections.try_join_next().is_some() {}
         let passing = passing.subscribe();
         connections.spawn(async move {
-            // A server that is not there closes the client's connection, as it would its own.
+            // If the server is down, the client's connection is closed, as the server's own would be.
             if let Ok(server) = TcpStream::connect(server).await {
                 let _ = join(client.into_split(), server.into_split(), passing).await;
             }
@@ -116,7 +116,7 @@ async fn serve_tcp(listener: TcpListener, server: SocketAddr, passing: watch::Se
     }
 }
 
-/// Forwards both ways until both have ended, or one failed.
+/// Forwards in both directions until both have ended, or one failed.
 pub(crate) async fn join<R, W>(client: (R, W), server: (R, W), passing: watch::Receiver<Passing>) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
@@ -138,7 +138,7 @@ async fn forward(
         until(&mut passing, may, true).await?;
         let count = tokio::select! {
             biased;
-            // The end of a connection is held back like all else.
+            // The end of a connection is held back like everything else.
             held = until(&mut passing, may, false) => {
                 held?;
                 continue;
@@ -153,7 +153,7 @@ async fn forward(
     }
 }
 
-/// Waits until something may pass, or may not; fails when the proxy is gone.
+/// Waits until something may pass, or may not. Fails if the proxy is gone.
 async fn until(passing: &mut watch::Receiver<Passing>, may: fn(Passing) -> bool, wanted: bool) -> io::Result<()> {
     let waited = passing.wait_for(|passing| may(*passing) == wanted).await;
     waited.map(drop).map_err(|_| io::ErrorKind::ConnectionReset.into())
@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that echoes what it is sent.
+    /// Starts a server that echoes what it receives.
     async fn echo() -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("bound");

@@ -1,15 +1,15 @@
-//! What a leaf's control plane holds: plain values, computed by the fabric model (or read from a real routing daemon)
-//! and shown by the leaf through NDK, gNMI and CLI.
+//! The tables of a leaf's control plane: plain values, computed by the fabric model (or read from a real routing
+//! daemon) and shown by the leaf through NDK, gNMI and CLI.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Everything a leaf's control plane holds.
+/// The tables of a leaf's control plane.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tables {
-    /// By name.
+    /// Network instances by name.
     pub network_instances: BTreeMap<String, NetworkInstance>,
     /// Interfaces by name: ports, IRBs, loopbacks.
     pub interfaces: BTreeMap<String, Interface>,
@@ -18,36 +18,36 @@ pub struct Tables {
 /// One network instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkInstance {
-    /// The number the NDK names it by.
+    /// Number of the network instance in the NDK.
     pub id: u32,
-    /// Its type.
+    /// Type of the network instance.
     pub kind: NetworkInstanceKind,
     /// `router-id`.
     pub router_id: Option<IpAddr>,
-    /// Operationally up.
+    /// Whether it is operationally up.
     pub oper_up: bool,
-    /// All routes, inactive ones too.
+    /// All routes, including inactive ones.
     pub routes: BTreeMap<RouteKey, Route>,
     /// BGP neighbors by `peer-address` as SR Linux spells it.
     pub neighbors: BTreeMap<String, Neighbor>,
-    /// What dynamic neighbors that are gone show last, before they vanish from state.
+    /// The last state of dynamic neighbors that are gone, shown before they disappear.
     pub farewells: BTreeMap<String, Neighbor>,
     /// BFD sessions by remote address.
     pub bfd: BTreeMap<IpAddr, BfdSession>,
-    /// The layer below.
+    /// Segment of the network instance.
     pub segment: Segment,
-    /// What BGP has received, and what became of it.
+    /// The paths that BGP has received, and whether they are used.
     pub rib: Rib,
     /// `protocols/bgp/preference`.
     pub bgp_preference: Option<BgpPreference>,
 }
 
-/// By what BGP's routes are preferred.
+/// Preferences of BGP routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BgpPreference {
-    /// Of routes from outside.
+    /// Preference of eBGP routes.
     pub ebgp: u8,
-    /// Of routes from inside.
+    /// Preference of iBGP routes.
     pub ibgp: u8,
 }
 
@@ -56,13 +56,13 @@ pub struct BgpPreference {
 pub enum NetworkInstanceKind {
     /// `default`
     Default,
-    /// `ip-vrf`; mgmt is one too.
+    /// `ip-vrf`, including mgmt.
     IpVrf,
     /// `mac-vrf`: in gNMI state, not in NDK notifications.
     MacVrf,
 }
 
-/// Key of a route as SR Linux has it.
+/// Key of a route on SR Linux.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RouteKey {
     /// `ipv4-prefix` or `ipv6-prefix`.
@@ -82,9 +82,9 @@ pub struct Route {
     pub preference: u8,
     /// `metric`
     pub metric: u32,
-    /// `active`: one per prefix at most; this one is in the NDK stream.
+    /// `active`. At most one route per prefix is active, and only that one is in the NDK stream.
     pub active: bool,
-    /// Next-hops, equal sets share a next-hop group.
+    /// Next-hops. Routes with equal next-hops share a next-hop group.
     pub next_hops: Vec<NextHop>,
     /// FIB programming.
     pub fib: Fib,
@@ -95,16 +95,16 @@ pub struct Route {
 pub enum NextHop {
     /// `direct`: a local subnet or a neighbor entry.
     Direct {
-        /// Own address for a subnet, the host's for arp-nd.
+        /// The own address for a subnet; the host's address for arp-nd.
         address: IpAddr,
         /// `irb1.1`
         subinterface: String,
     },
     /// `indirect`, resolved by a route.
     Indirect {
-        /// The BGP next-hop.
+        /// Address of the BGP next-hop.
         address: IpAddr,
-        /// The prefix that resolves it, and that route's type and owner.
+        /// Prefix, type and owner of the route that resolves it.
         resolving: Option<(IpNet, String, String)>,
     },
     /// `indirect`, resolved by a VXLAN tunnel.
@@ -123,23 +123,23 @@ pub enum NextHop {
 /// FIB programming of a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fib {
-    /// Done.
+    /// Programmed.
     #[default]
     Programmed,
     /// `pending-operation-type add`.
     Pending,
     /// `last-failed-operation-type add`.
     Failed,
-    /// Done, after a failure that still shows.
+    /// Programmed after a failure that is still shown.
     Recovered,
-    /// `suppressed true`: in the control plane's table alone.
+    /// `suppressed true`: only in the control plane's table.
     Suppressed,
 }
 
 /// One BGP neighbor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbor {
-    /// `idle` ... `established`.
+    /// `session-state`: `idle` ... `established`.
     pub session_state: String,
     /// `last-established`, RFC 3339 with milliseconds.
     pub last_established: Option<String>,
@@ -155,9 +155,9 @@ pub struct Neighbor {
     pub dynamic: bool,
     /// The leaf's address on this session.
     pub local_address: Option<IpAddr>,
-    /// By afi-safi name (`ipv4-unicast`, `ipv6-unicast`, `evpn`).
+    /// Address families by name (`ipv4-unicast`, `ipv6-unicast`, `evpn`).
     pub afi_safis: BTreeMap<String, AfiSafi>,
-    /// What the session has been through.
+    /// History of the session.
     pub record: SessionRecord,
 }
 
@@ -179,35 +179,35 @@ pub struct AfiSafi {
 pub struct BfdSession {
     /// The leaf's address.
     pub local: IpAddr,
-    /// Up, or down.
+    /// Whether the session is up.
     pub up: bool,
     /// `local-discriminator`
     pub discriminator: u32,
 }
 
-/// One port, or an interface of the switch's own.
+/// A port, or an interface of the switch itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     /// `oper-down-reason`; `None` while it is up.
     pub down: Option<String>,
     /// `hw-mac-address`
     pub mac: Option<String>,
-    /// By index.
+    /// Subinterfaces by index.
     pub subinterfaces: BTreeMap<u32, Subinterface>,
-    /// What LLDP hears on it.
+    /// LLDP neighbor.
     pub lldp: Option<LldpNeighbor>,
 }
 
 /// One subinterface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subinterface {
-    /// `bridged`, or `routed`.
+    /// Whether it is `bridged` and not `routed`.
     pub bridged: bool,
     /// `oper-down-reason`; `None` while it is up.
     pub down: Option<String>,
     /// Own addresses with their subnets.
     pub addresses: Vec<IpNet>,
-    /// The MAC of an anycast gateway.
+    /// MAC address of an anycast gateway.
     pub anycast_gateway: Option<String>,
     /// ARP and ND entries.
     pub neighbors: BTreeMap<IpAddr, LinkNeighbor>,
@@ -218,11 +218,11 @@ pub struct Subinterface {
 pub struct LinkNeighbor {
     /// `link-layer-address`
     pub mac: String,
-    /// Learned by EVPN from another leaf, not by asking here.
+    /// Whether it was learned from another leaf by EVPN.
     pub by_evpn: bool,
 }
 
-/// A neighbor by LLDP.
+/// An LLDP neighbor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LldpNeighbor {
     /// `chassis-id`, a MAC.
@@ -233,25 +233,25 @@ pub struct LldpNeighbor {
     pub port: String,
 }
 
-/// The layer below a network instance: its subinterfaces, its bridge table, its tunnels.
+/// The layer below a network instance: subinterfaces, bridge table, tunnels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
-    /// Names of its subinterfaces, with the reason of those that are down.
+    /// Names of subinterfaces, with the down reason of those that are down.
     pub subinterfaces: BTreeMap<String, Option<String>>,
     /// The bridge table, by MAC.
     pub macs: BTreeMap<String, MacEntry>,
-    /// Its VXLAN.
+    /// VXLAN of the network instance.
     pub vxlan: Option<Vxlan>,
 }
 
 /// An entry of a bridge table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MacEntry {
-    /// Where frames to it go.
+    /// Where frames are sent.
     pub destination: MacDestination,
 }
 
-/// Where frames to a MAC go.
+/// Where frames to a MAC address are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MacDestination {
     /// A port of this switch: `ethernet-1/1.0`.
@@ -265,15 +265,15 @@ pub enum MacDestination {
 /// The VXLAN of a network instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vxlan {
-    /// `vni`; also the index of the subinterface of `vxlan1`, and the EVI.
+    /// `vni`, which is also the index of the subinterface of `vxlan1`, and the EVI.
     pub vni: u32,
-    /// Switches that have it too.
+    /// Other switches with this VXLAN.
     pub vteps: Vec<IpAddr>,
     /// `target:64321:1`
     pub route_target: String,
 }
 
-/// The BGP RIB of a network instance: paths by prefix and the neighbor they are from.
+/// The BGP RIB of a network instance: paths by prefix and neighbor.
 pub type Rib = BTreeMap<(IpNet, String), RibPath>;
 
 /// One path.
@@ -283,48 +283,48 @@ pub struct RibPath {
     pub next_hop: IpAddr,
     /// `neighbor-as`
     pub neighbor_as: u32,
-    /// Of the other autonomous systems it came through.
+    /// AS numbers of the other autonomous systems it came through.
     pub as_path: Vec<u32>,
-    /// `local-pref`, where the neighbor is in the own system.
+    /// `local-pref`, if the neighbor is in the same autonomous system.
     pub local_preference: Option<u32>,
-    /// By EVPN from another leaf: in the local RIB alone.
+    /// Whether it came by EVPN from another leaf. Such paths are only in the local RIB.
     pub by_evpn: bool,
-    /// What became of it.
+    /// Whether it is used, and why not.
     pub fate: PathFate,
-    /// Kept by graceful restart.
+    /// Whether it is kept by graceful restart.
     pub stale: bool,
 }
 
-/// What became of a path.
+/// Whether a path is used, and why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathFate {
-    /// The best; in the route table.
+    /// The best path, which is in the route table.
     Best,
-    /// Beside the best in the route table.
+    /// In the route table together with the best path.
     Multipath,
-    /// The best of BGP; another protocol's route is in the route table.
+    /// The best path of BGP, but the route table has a route of another protocol.
     Unused,
-    /// Lost the comparison, with the words of `tie-break-reason`.
+    /// It lost the comparison; the text is the `tie-break-reason`.
     Lost(&'static str),
-    /// Not taken in, with the leaf of `invalid-reason` that says why.
+    /// It was rejected; the text is the leaf of `invalid-reason`.
     Invalid(&'static str),
-    /// Held back by route flap damping.
+    /// It is suppressed by route flap damping.
     Damped,
 }
 
 impl PathFate {
-    /// Whether the path could be used.
+    /// Returns whether the path could be used.
     pub fn is_valid(self) -> bool {
         !matches!(self, Self::Invalid(_))
     }
 
-    /// Whether it is in the route table.
+    /// Returns whether the path is in the route table.
     pub fn is_used(self) -> bool {
         matches!(self, Self::Best | Self::Multipath)
     }
 }
 
-/// A NOTIFICATION of BGP.
+/// A BGP NOTIFICATION.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BgpNotification {
     /// `last-notification-error-code`
@@ -335,12 +335,12 @@ pub struct BgpNotification {
     pub at: String,
 }
 
-/// What a session has been through, beyond whether it is up.
+/// History of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionRecord {
-    /// The neighbor is disabled by configuration.
+    /// Whether the neighbor is disabled by configuration.
     pub admin_disabled: bool,
-    /// `last-event`; the usual one of the state where it is not said.
+    /// `last-event`; if absent, the usual one of the state.
     pub last_event: Option<String>,
     /// The last NOTIFICATION sent.
     pub sent: Option<BgpNotification>,
