@@ -1,4 +1,4 @@
-//! List and watch as the `kube` crate does them.
+//! Tests of list and watch with the `kube` crate.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -32,7 +32,7 @@ fn raw(api_path: &str, query: &str) -> http::Request<Vec<u8>> {
     http::Request::get(format!("{api_path}?{query}")).body(Vec::new()).expect("a request")
 }
 
-/// The next event that is no bookmark, as its type and the object's name.
+/// Returns the next event that is not a bookmark, as its type and the object's name.
 async fn next(stream: &mut (impl Stream<Item = kube::Result<WatchEvent<ConfigMap>>> + Unpin)) -> (String, String) {
     loop {
         let event = soon(stream.next()).await.expect("the watch goes on").expect("an event");
@@ -146,12 +146,12 @@ async fn versions_of_the_past_and_the_future_are_told_apart() {
     assert_eq!(status_of(&server, &future).await, "HTTP/1.1 504 Gateway Timeout");
 }
 
-/// The status line of a plain GET: the client library would try again on its own.
+/// Returns the status line of a plain GET. The client library would retry on its own.
 async fn status_of(server: &Server, path: &str) -> String {
     answer_of(server, path).await.lines().next().unwrap_or_default().to_owned()
 }
 
-/// All of the answer to a plain GET.
+/// Returns the whole answer to a plain GET.
 async fn answer_of(server: &Server, path: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(server.address()).await.expect("a connection");
     let request = format!("GET {path} HTTP/1.1\r\nHost: cluster\r\nConnection: close\r\n\r\n");
@@ -234,7 +234,7 @@ async fn a_watch_ends_when_its_time_is_over_after_a_bookmark() {
     assert_eq!(bookmark.metadata.resource_version, cluster.version().to_string());
 }
 
-/// Drives a watcher until it has said `count` things, then returns them.
+/// Runs a watcher until it has sent `count` events, and returns them.
 async fn events(config: watcher::Config, api: Api<ConfigMap>, count: usize) -> Vec<String> {
     let stream = watcher::watcher(api, config).map(|event| match event.expect("no error") {
         Event::Init => "init".to_owned(),
@@ -274,7 +274,7 @@ async fn the_reflector_is_true_again_after_faults() {
             .filter_map(|map| map["metadata"]["name"].as_str().map(str::to_owned))
             .collect();
         while names() != wanted {
-            // Errors are what a fault shows as: the watcher tries again when polled again.
+            // A fault shows as an error: the watcher retries when polled again.
             let _ = soon(StreamExt::next(stream)).await.expect("a watcher never ends");
         }
     };

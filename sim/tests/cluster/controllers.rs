@@ -1,4 +1,4 @@
-//! What the controllers make of objects.
+//! Tests of what the controllers do with objects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn slices(cluster: &Cluster, service: &str) -> Vec<Arc<Value>> {
     cluster.list("EndpointSlice").into_iter().filter(mine).collect()
 }
 
-/// Pods by node.
+/// Counts pods by node.
 fn spread(cluster: &Cluster) -> BTreeMap<String, usize> {
     let mut spread = BTreeMap::new();
     for pod in cluster.list("Pod") {
@@ -49,7 +49,7 @@ fn pod_on(cluster: &Cluster, node: &str) -> String {
     pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The conditions of the endpoint on a node: ready, serving, terminating.
+/// Returns the conditions of the endpoint on a node: ready, serving, terminating.
 fn conditions(cluster: &Cluster, node: &str) -> Vec<[bool; 3]> {
     let slices = slices(cluster, "nginxhello");
     let endpoints = slices.iter().flat_map(|slice| slice["endpoints"].as_array().cloned().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Faults on demand.
+//! Tests of faults.
 
 use std::io::ErrorKind;
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! kubectl itself against the cluster; skipped, saying so, where it is not installed.
+//! Tests with kubectl itself. They are skipped, with a message, if kubectl is not installed.
 
 use std::process::Output;
 
@@ -14,7 +14,7 @@ struct Kubectl {
 }
 
 impl Kubectl {
-    /// kubectl with its own home and kubeconfig; `None` where there is no kubectl.
+    /// Creates a kubectl with its own home and kubeconfig; `None` if kubectl is not installed.
     async fn new(cluster: Cluster) -> Option<Self> {
         if Command::new("kubectl").args(["version", "--client"]).output().await.is_err() {
             eprintln!("skipped: kubectl is not installed");
@@ -37,7 +37,7 @@ impl Kubectl {
         soon(run).await.expect("kubectl runs")
     }
 
-    /// What it prints; it must succeed and have nothing to complain of.
+    /// Returns the output of kubectl, which must succeed without warnings.
     async fn run(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments).await;
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -53,7 +53,7 @@ impl Kubectl {
     }
 }
 
-/// The words of a table without the age, which the clock writes.
+/// Returns the words of a row without its age, which depends on the clock.
 fn words(line: &str) -> Vec<&str> {
     line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect()
 }
@@ -88,7 +88,7 @@ async fn get_prints_the_usual_columns() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn apply_scale_label_and_delete_work() {
-    // Some kubectl choose their own release by the server's: the older ones validate by OpenAPI v2, the newer by v3.
+    // Some versions of kubectl follow the server's version: older ones validate by OpenAPI v2, newer ones by v3.
     for version in ["v1.27.3", "v1.33.0"] {
         let options = ClusterOptions { kubernetes_version: version.to_owned(), ..ClusterOptions::default() };
         apply_scale_label_and_delete(Cluster::with_options(options)).await;

@@ -1,4 +1,5 @@
-//! The embedded cluster, seen by those who use it: client libraries, kubectl, and the rest of the emulator.
+//! Tests of the embedded cluster from the point of view of its users: client libraries, kubectl, and the rest of the
+//! emulator.
 
 mod client;
 mod controllers;

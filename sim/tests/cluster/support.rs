@@ -1,4 +1,4 @@
-//! A cluster with the nodes, pool and service of the anycast lab.
+//! A cluster with the nodes, pool and service of the anycast lab, for all tests.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ spec:
   ports: [{name: http, port: 80, protocol: TCP, targetPort: 80}]
 ";
 
-/// The lab's cluster with its service.
+/// Returns the lab's cluster with its service.
 pub(crate) fn lab() -> Cluster {
     let cluster = Cluster::new();
     cluster.load(LAB).expect("the lab's nodes and pool");
@@ -67,14 +67,14 @@ pub(crate) async fn serve(cluster: &Cluster) -> Server {
     cluster.serve(listener).expect("a served cluster")
 }
 
-/// A client of that server.
+/// Returns a client of a server.
 pub(crate) fn client(server: &Server) -> kube::Client {
     let mut config = kube::Config::new(server.url().parse().expect("a URL"));
     config.read_timeout = None;
     kube::Client::try_from(config).expect("a client")
 }
 
-/// Waits for a future that must come soon.
+/// Waits for a future that must complete soon.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it should have happened by now")
 }
