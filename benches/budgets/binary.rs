@@ -1,10 +1,10 @@
-//! The size of the program as it is shipped.
+//! The size of the shipped program.
 
 use std::path::{Path, PathBuf};
 
 use crate::report::Line;
 
-/// Static builds where there are some, else what this run was built with.
+/// Returns the sizes of static builds, if there are any, or else of the program that this run was built with.
 pub(crate) fn size() -> Vec<Line> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shipped = ["x86_64", "aarch64"].into_iter().filter_map(|machine| {

@@ -1,4 +1,4 @@
-//! The engine by itself: what one change costs, from a hundred VIPs to a hundred thousand.
+//! The engine alone: the cost of one change, from a hundred VIPs to a hundred thousand.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,15 +22,15 @@ use crate::report::{Line, ratio};
 const VRF: &str = "ip-vrf-1";
 const NODES: u32 = 3;
 const GROUP: NextHopGroupId = NextHopGroupId(7001);
-/// VIPs in all engines of one size, where they are many.
+/// Number of VIPs in all engines of one size together.
 const TOTAL: u32 = 100_000;
-/// Changes in a run, and runs.
+/// Number of changes in a run, and of runs.
 const CHANGES: u32 = 5_000;
 const RUNS: u32 = 5;
 
-/// One change at each size. Compared are equal footprints: small engines are many, so that there are as many VIPs in all
-/// at every size and caches are of as little help; what differs is the work. One small engine by itself, which a core's
-/// own cache holds, is shown beside it.
+/// Measures one change at each size. The total footprint is the same at every size, because there are many small
+/// engines; caches therefore help equally, and only the work differs. One small engine alone, which fits into a core's
+/// own cache, is shown for comparison.
 pub(crate) fn scaling() -> Vec<Line> {
     let sizes = [100, 1_000, 10_000, TOTAL];
     let costs = sizes.map(|size| Labs::new(size, TOTAL / size).costs());
@@ -50,7 +50,7 @@ pub(crate) fn scaling() -> Vec<Line> {
     lines
 }
 
-/// Engines of one size.
+/// All engines of one size.
 struct Labs {
     size: u32,
     labs: Vec<Lab>,
@@ -61,18 +61,18 @@ impl Labs {
         Self { size, labs: (0..count).map(|_| Lab::new(size)).collect() }
     }
 
-    /// Seconds for one change of a route, and of an endpoint.
+    /// Returns the seconds for one change of a route, and of an endpoint.
     fn costs(&mut self) -> [f64; 2] {
         [self.cost(Lab::route), self.cost(Lab::endpoint)]
     }
 
-    /// The least of several runs: what the work costs, and not what else the machine does.
+    /// Returns the minimum of several runs, so that other load of the machine does not count.
     fn cost(&mut self, change: fn(&mut Lab, u32)) -> f64 {
         let mut least = Duration::MAX;
         for run in 0..RUNS {
             let begun = on_cpu();
             for number in 0..CHANGES {
-                // Scattered over all VIPs.
+                // Changes are scattered over all VIPs.
                 let number = (run * CHANGES + number).wrapping_mul(2_654_435_761) % TOTAL;
                 let lab = (number / self.size) as usize % self.labs.len();
                 change(&mut self.labs[lab], number % self.size);
@@ -83,18 +83,18 @@ impl Labs {
     }
 }
 
-/// Processor time of this thread so far: a busy machine must not count as work.
+/// Returns the processor time of this thread so far, which does not include other load of the machine.
 fn on_cpu() -> Duration {
     let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanoseconds = schedstat.split_whitespace().next().and_then(|number| number.parse().ok());
     Duration::from_nanos(nanoseconds.expect("Linux tells what a thread has run, first in schedstat"))
 }
 
-/// An engine that knows a leaf with three nodes attached, and a cluster of many services.
+/// An engine that knows a leaf with three attached nodes, and a cluster with many services.
 struct Lab {
     engine: Engine,
     clock: Duration,
-    /// VIPs whose route is lost, and VIPs that lack an endpoint.
+    /// VIPs whose route is missing, and VIPs that lack an endpoint.
     lost: [Vec<bool>; 2],
 }
 
@@ -151,7 +151,7 @@ impl Lab {
     }
 }
 
-/// Takes away what is there, brings back what is not; says which.
+/// Toggles an entry, and returns whether it is lost now.
 fn toggle(lost: &mut [bool], number: u32) -> bool {
     let lost = &mut lost[number as usize];
     *lost = !*lost;
@@ -221,7 +221,7 @@ fn service(number: u32) -> (ServiceKey, Service) {
     (service_key(number), service)
 }
 
-/// Three endpoints, one a node; the first may be unready.
+/// Returns a slice with three endpoints, one per node. The first one is ready if `ready`.
 fn slice(number: u32, ready: bool) -> (SliceKey, EndpointSlice) {
     let endpoints = (0..NODES).map(|index| Endpoint {
         identity: format!("Pod/default/web-{number}-{index}").into(),

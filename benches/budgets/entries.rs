@@ -1,14 +1,14 @@
-//! State as the entries that stand in it: what one telemetry path holds each.
+//! Splits state into entries: the content of each telemetry path.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-/// Paths as the NDK spells them, and the JSON at each without what stands below at paths of its own.
+/// Paths in the NDK's notation, with the JSON at each. What has its own path below is not included.
 pub(crate) type Entries = BTreeMap<String, String>;
 
-/// The entries of `/k8s-services`.
+/// Returns the entries of `/k8s-services`.
 pub(crate) fn entries(state: &Value) -> Entries {
     let mut entries = Entries::new();
     if let Value::Object(members) = state {

@@ -1,4 +1,4 @@
-//! A large cluster as its API server tells it, with all that the agent has no use for.
+//! A large cluster, as sent by its API server, including everything that the agent does not use.
 
 use std::net::Ipv4Addr;
 
@@ -7,12 +7,12 @@ use srl_sim::cluster::{Cluster, ClusterOptions};
 
 pub(crate) const SERVICES: u32 = 10_000;
 pub(crate) const NODES: u32 = 2_000;
-/// Endpoints of a service, each on another node.
+/// Number of endpoints of a service, each on another node.
 pub(crate) const ENDPOINTS: u32 = 10;
-/// Nodes with a BGP session on the leaf; every VIP is announced by them.
+/// Number of nodes with a BGP session on the leaf. They announce every VIP.
 pub(crate) const ATTACHED: u32 = 4;
 
-/// A cluster with its nodes, and that many of the services with their endpoints. Nothing changes in it by itself.
+/// Creates a cluster with its nodes and this number of services with endpoints. Nothing in it changes by itself.
 pub(crate) fn cluster(services: u32) -> Cluster {
     let cluster = Cluster::with_options(ClusterOptions { controllers: false, ..ClusterOptions::default() });
     let services = (0..services).flat_map(|number| [service(number), slice(number)]);
@@ -135,7 +135,7 @@ fn node(number: u32) -> Value {
     })
 }
 
-/// What server-side apply leaves on every object.
+/// Returns what server-side apply leaves on every object.
 fn managed_fields() -> Value {
     json!([{
         "manager": "kube-controller-manager",

@@ -1,7 +1,7 @@
-//! The budgets of the design, measured: `make bench`, or `cargo bench --bench budgets -- routes` for one part.
+//! Measures the budgets of the design: `make bench`, or `cargo bench --bench budgets -- routes` for one part.
 //!
-//! Loads are made by srl-sim; the agent runs as a process of its own. Where time is involved, what counts is a ratio of
-//! two measurements of one run on one machine.
+//! srl-sim creates the load; the agent runs as a separate process. Times are compared as ratios of two measurements in
+//! one run on one machine.
 
 mod binary;
 mod engine;
@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use report::Line;
 use scene::Scene;
 
-/// The argument that makes this program what the agent is compared with.
+/// The argument that makes this program run a yardstick, to which the agent is compared.
 const YARDSTICK: &str = "--yardstick";
 
 fn main() -> ExitCode {

@@ -1,21 +1,21 @@
-//! The agent, and what it is compared with, as processes of their own: what they take from the machine.
+//! The agent and its yardsticks as separate processes, and the resources they use.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::switch::Switch;
 
-/// Clock ticks in `/proc/*/stat` (USER_HZ, 100 on every Linux).
+/// Clock ticks per second in `/proc/*/stat` (USER_HZ, 100 on every Linux).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The agent, ended when dropped.
+/// The agent process. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Agent {
     child: Child,
 }
 
 impl Agent {
-    /// The agent on that switch.
+    /// Starts the agent on a switch.
     pub(crate) fn start(switch: &Switch) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_k8s-services"))
             .arg("--ndk")
@@ -35,17 +35,17 @@ impl Agent {
         Self { child }
     }
 
-    /// Seconds of processor time so far, user and system.
+    /// Returns the processor time so far in seconds, user and system.
     pub(crate) fn cpu(&self) -> f64 {
         cpu_of(&self.child.id().to_string())
     }
 
-    /// Bytes resident.
+    /// Returns the resident memory in bytes.
     pub(crate) fn resident(&self) -> u64 {
         self.status("VmRSS:")
     }
 
-    /// The most bytes that were ever resident.
+    /// Returns the peak of the resident memory in bytes.
     pub(crate) fn peak(&self) -> u64 {
         self.status("VmHWM:")
     }
@@ -57,7 +57,7 @@ impl Agent {
         kilobytes * 1024
     }
 
-    /// Processor time taken while nothing happens, in seconds per second.
+    /// Returns the processor time used while nothing happens, in seconds per second.
     pub(crate) async fn idle_share(&self, watch: Duration) -> f64 {
         let before = self.cpu();
         tokio::time::sleep(watch).await;
@@ -67,22 +67,22 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // Gone already is fine.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Seconds of processor time of a process, user and system, over all its threads, ended ones too.
+/// Returns the processor time of a process in seconds, user and system, including ended threads.
 pub(crate) fn cpu_of(process: &str) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // The second field is the name in parentheses and may hold anything.
+    // The second field is the name in parentheses, which may contain anything.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let ticks: f64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
     ticks / TICKS_PER_SECOND
 }
 
-/// Runs this program again as one of the [`crate::yardstick`]s; returns the numbers it prints.
+/// Runs this program again as one of the [`crate::yardstick`]s. Returns the numbers it prints.
 pub(crate) async fn yardstick(arguments: &[&str]) -> Vec<f64> {
     let program = std::env::current_exe().expect("this program has a path");
     let output = tokio::process::Command::new(program)

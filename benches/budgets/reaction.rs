@@ -1,4 +1,4 @@
-//! How soon a change is in a telemetry call, while a thousand of them come in a second.
+//! The time from a change to the telemetry call that reports it, at a thousand changes per second.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use crate::process::yardstick;
 use crate::report::{Line, ratio};
 use crate::scene::Scene;
 
-/// Changes in a second.
+/// Changes per second.
 const RATE: u32 = 1_000;
 
-/// Changes every VIP once: the route of every second one, an endpoint of the others.
+/// Changes every VIP once: alternately its route and an endpoint.
 pub(crate) async fn reaction(scene: &Scene) -> Vec<Line> {
     let entries = scene.probe_entries().display().to_string();
     let socket = scene.switch.ndk().socket().display().to_string();
@@ -36,7 +36,7 @@ pub(crate) async fn reaction(scene: &Scene) -> Vec<Line> {
     lines
 }
 
-/// Seconds from each change to the first call that names its service.
+/// Returns the seconds from each change to the first call that names its service.
 async fn delays(scene: &Scene) -> BTreeMap<u32, f64> {
     let mut calls = scene.switch.ndk().record().subscribe();
     let named = tokio::spawn(async move {
@@ -59,7 +59,7 @@ async fn delays(scene: &Scene) -> BTreeMap<u32, f64> {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for index in 0..SERVICES {
         ticks.tick().await;
-        // Scattered, each once: the factor has no divisor in common with the count.
+        // Changes are scattered, and each service is changed once: the factor has no common divisor with the count.
         let number = index * 7_919 % SERVICES;
         changed.insert(number, Instant::now());
         if number.is_multiple_of(2) { scene.fewer(number) } else { scene.endpoint(number, false) }
@@ -71,7 +71,7 @@ async fn delays(scene: &Scene) -> BTreeMap<u32, f64> {
     changed.into_iter().map(delay).collect()
 }
 
-/// Services the agent's call is about.
+/// Returns the services that a call of the agent names.
 fn services(call: &TelemetryCall) -> impl Iterator<Item = u32> {
     let cluster = ".cluster{.name==\"c1\"}.service{.namespace==\"default\"&&.name==\"web-";
     let of = move |path: &String| {
@@ -81,7 +81,7 @@ fn services(call: &TelemetryCall) -> impl Iterator<Item = u32> {
     call.paths.iter().filter_map(of)
 }
 
-/// The median and the 99th percentile.
+/// Returns the median and the 99th percentile.
 fn percentiles(seconds: &mut [f64]) -> (f64, f64) {
     seconds.sort_by(f64::total_cmp);
     let at = |part: f64| seconds.get((seconds.len() as f64 * part) as usize).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A million routes: what it costs to take them in, against decoding the same stream and dropping it.
+//! A million routes: the cost of receiving them, compared with a client that decodes the same stream and drops it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const ROUTES: usize = 1_000_000;
 const GROUPS: u64 = 1024;
 const RUNS: usize = 3;
 
-/// The table, made while it is streamed.
+/// The table, generated while it is streamed.
 #[derive(Clone, Copy)]
 enum Table {
     Ipv4,
@@ -25,7 +25,7 @@ enum Table {
 }
 
 impl Table {
-    /// Scattered, as the prefixes of a real table are, and no two alike.
+    /// Returns a prefix. Prefixes are scattered, as in a real table, and all different.
     fn prefix(self, number: u32) -> IpNet {
         let bits = number.wrapping_mul(2_654_435_761);
         let longer = (number % 9) as u8;
@@ -73,7 +73,7 @@ fn next_hop(number: u64) -> pb::NextHop {
     }
 }
 
-/// Processor time and memory of taking them in.
+/// Measures processor time and memory for receiving the routes.
 pub(crate) async fn routes() -> Vec<Line> {
     let mut lines = of_family("IPv4", Table::Ipv4).await;
     lines.append(&mut of_family("IPv6", Table::Ipv6).await);
@@ -90,14 +90,14 @@ async fn of_family(family: &str, table: Table) -> Vec<Line> {
         let socket = switch.ndk().socket().display().to_string();
         client_cpu = client_cpu.min(yardstick(&["drop", &socket, &ROUTES.to_string()]).await[0]);
 
-        // A cluster whose VIPs are looked for among these routes.
+        // A cluster whose VIPs are looked up among these routes.
         let _server = switch.watch(&cluster, "default").await;
         let agent = Agent::start(&switch);
         switch.until("/k8s-services/summary/source[name=ndk]", |ndk| ndk["oper-state"] == "synced").await;
         agent_cpu = agent_cpu.min(agent.cpu());
         resident = resident.max(agent.resident());
         if run == RUNS {
-            // Freshness is written every 10 s: longer than that is watched.
+            // Freshness is written every 10 s, so this must be longer.
             idle = agent.idle_share(Duration::from_secs(12)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! A leaf with ten thousand VIPs, the cluster they are of, and the agent between them.
+//! A leaf with ten thousand VIPs, their cluster, and the agent between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,26 +22,26 @@ use crate::yardstick::PROBE;
 
 const VRF: &str = "ip-vrf-1";
 const BGP: u32 = 14;
-/// A group of all attached nodes, and one that lacks the last.
+/// A group of all attached nodes, and one without the last node.
 const ALL: u64 = 3_706_001;
 const FEWER: u64 = 3_706_003;
-/// What has to be seen more than once is measured this long.
+/// Duration of measurements that need several events.
 const WATCH: Duration = Duration::from_secs(12);
 
-/// The whole of it, in its complete state.
+/// The scene in its complete state.
 pub(crate) struct Scene {
     pub(crate) switch: Switch,
     pub(crate) cluster: Cluster,
     server: Server,
     agent: Agent,
-    /// From the registration to the last write of the complete state.
+    /// Time from the registration to the last write of the complete state.
     started_in: Duration,
-    /// Of it until the first service was on its way, and in calls.
+    /// Parts of that time: until the first service was written, and in calls.
     judged_in: Duration,
     in_calls: Duration,
-    /// Processor time the agent took for it.
+    /// Processor time the agent used until then.
     cpu: f64,
-    /// Entries written until then, and what stood.
+    /// Number of entries written until then, and the resulting state.
     written: u64,
     stood: Entries,
 }
@@ -69,7 +69,7 @@ impl Scene {
         Self { switch, cluster, server, agent, started_in, judged_in, in_calls, cpu, written, stood }
     }
 
-    /// Memory of the agent, with everything known and said.
+    /// Reports the agent's memory when everything is known and published.
     pub(crate) fn memory(&self) -> Vec<Line> {
         vec![
             Line::megabytes("resident in all", self.agent.resident(), 150),
@@ -77,7 +77,7 @@ impl Scene {
         ]
     }
 
-    /// How long the agent took, against one listing and one write of the same entries by hand.
+    /// Reports the agent's start time, compared with one listing and one write of the same entries.
     pub(crate) async fn start_up(&self) -> Vec<Line> {
         let entries = &self.stood;
         let file = self.switch.folder().join("entries");
@@ -99,11 +99,11 @@ impl Scene {
         ]
     }
 
-    /// What is written for one change, and for none.
+    /// Reports what is written for one change, and for no change.
     pub(crate) async fn writes(&self) -> Vec<Line> {
         let route = self.written_for(|| self.route(1, FEWER)).await;
         let route_again = self.written_for(|| self.repeat_route(1, FEWER)).await;
-        // Before it is an alarm.
+        // Restores the route before the change becomes an alarm.
         self.route(1, ALL);
         let endpoint = self.written_for(|| self.endpoint(2, false)).await;
         let endpoint_again = self.written_for(|| self.repeat_endpoint(2)).await;
@@ -117,23 +117,23 @@ impl Scene {
         ]
     }
 
-    /// Processor time while nothing happens.
+    /// Reports the processor time while nothing happens.
     pub(crate) async fn idle(&self) -> Vec<Line> {
         vec![Line::share("processor while idle, of one core", self.agent.idle_share(WATCH).await, 0.01)]
     }
 
-    /// Moves the route of a VIP to another group.
+    /// Changes the group of a VIP's route.
     pub(crate) fn route(&self, number: u32, group: u64) {
         self.switch.ndk().apply([route_row(number, group)]);
     }
 
-    /// Has a route repeated as it is.
+    /// Sends a route again, unchanged.
     fn repeat_route(&self, number: u32, group: u64) {
         let (key, row) = route_row(number, group);
         self.switch.ndk().apply([(key.clone(), None), (key, row)]);
     }
 
-    /// Makes the first endpoint of a service ready, or not.
+    /// Sets whether the first endpoint of a service is ready.
     pub(crate) fn endpoint(&self, number: u32, ready: bool) {
         self.edit(number, |slice| {
             slice["endpoints"][0]["conditions"]["ready"] = ready.into();
@@ -141,7 +141,7 @@ impl Scene {
         });
     }
 
-    /// Has a slice repeated with the same endpoints.
+    /// Sends a slice again with the same endpoints.
     fn repeat_endpoint(&self, number: u32) {
         self.edit(number, |slice| slice["metadata"]["annotations"] = json!({"seen": "again"}));
     }
@@ -155,7 +155,7 @@ impl Scene {
         self.route(number, FEWER);
     }
 
-    /// A file with the entries of one service, as another application would write them.
+    /// Writes a file with the entries of one service, as another application would write them.
     pub(crate) fn probe_entries(&self) -> PathBuf {
         let service = format!(".name==\"{}\"}}", load::service_name(0));
         let of_service = self.entries().into_iter().filter(|(path, _)| path.contains(&service));
@@ -187,7 +187,7 @@ impl Scene {
     }
 }
 
-/// Every entry that stands.
+/// Returns all existing entries.
 fn stands(switch: &Switch) -> Entries {
     switch.state("/k8s-services").map(|state| entries(&state)).unwrap_or_default()
 }
@@ -197,12 +197,12 @@ struct Written {
     needless: u64,
 }
 
-/// Freshness and counters are written by the clock.
+/// Returns whether a path has freshness or counters, which are written periodically.
 fn is_freshness(path: &str) -> bool {
     path.contains(".statistics") || path.contains(".source{") || path.ends_with(".cluster{.name==\"c1\"}")
 }
 
-/// Waits until nothing but freshness has been written for a second; returns when the last other call came.
+/// Waits until only freshness has been written for a second. Returns the time of the last other call.
 async fn quiet(switch: &Switch) -> Instant {
     let begun = Instant::now();
     loop {
@@ -216,7 +216,7 @@ async fn quiet(switch: &Switch) -> Instant {
     }
 }
 
-/// A leaf that has the sessions and the routes.
+/// Starts a leaf with the sessions and the routes.
 async fn switch() -> Switch {
     let switch = Switch::start().await;
     switch.ndk().add_app(AppInfo { name: PROBE.to_owned(), ..AppInfo::default() });

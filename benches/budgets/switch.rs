@@ -14,9 +14,9 @@ use srl_sim::schema::Schema;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-/// The name the agent registers by.
+/// Name under which the agent registers.
 pub(crate) const AGENT: &str = "k8s-services";
-/// How long anything may take before the run is given up.
+/// Time limit of every wait.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A leaf that knows the agent, its gNMI server, and the folder of its sockets.
@@ -63,12 +63,12 @@ impl Switch {
         self.folder.path().join("password")
     }
 
-    /// Where files of a run can be put.
+    /// Returns a folder for files of a run.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Serves a cluster and commits the configuration that has the agent watch it.
+    /// Serves a cluster and commits configuration that makes the agent watch it.
     pub(crate) async fn watch(&self, cluster: &Cluster, network_instance: &str) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
         let server = cluster.serve(listener).expect("a bound listener");
@@ -87,7 +87,7 @@ impl Switch {
         server
     }
 
-    /// State at a path, as plain JSON.
+    /// Returns the state at a path, as plain JSON.
     pub(crate) fn state(&self, path: &str) -> Option<Value> {
         self.leaf.datastore().json(Source::State, &path.parse().expect("a path")).expect("the YANG knows it")
     }
@@ -97,7 +97,7 @@ impl Switch {
         let mut changes = self.leaf.datastore().subscribe();
         let waiting = async {
             while !self.state(path).is_some_and(|state| wished(&state)) {
-                // Having missed some is as good a reason to look as having seen one.
+                // Missed changes are a reason to look, too.
                 let _ = changes.recv().await;
             }
         };

@@ -1,5 +1,5 @@
-//! What the agent is compared with: clients that do the least that could be called the same work, each run as a process
-//! of its own, each printing what it took.
+//! The yardsticks to which the agent is compared: clients that do the least work of the same kind. Each runs as a
+//! separate process and prints what it used.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,15 +22,15 @@ use pb::sdk_notification_service_client::SdkNotificationServiceClient;
 use crate::process::cpu_of;
 use crate::switch::AGENT;
 
-/// Another application of the switch.
+/// Name of another application of the switch.
 pub(crate) const PROBE: &str = "probe";
 
-/// Entries in one call at most, as the agent writes them.
+/// Maximum number of entries in one call, as written by the agent.
 const BATCH: usize = 500;
-/// Objects in one page of a listing.
+/// Number of objects in one page of a listing.
 const PAGE: u32 = 500;
 
-/// Runs the one that is asked for.
+/// Runs the requested yardstick.
 pub(crate) async fn run(arguments: &[String]) -> anyhow::Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
@@ -44,8 +44,8 @@ pub(crate) async fn run(arguments: &[String]) -> anyhow::Result<()> {
     }
 }
 
-/// Follows routes and next-hop groups until that many routes came, and drops them decoded. Prints seconds of processor
-/// time.
+/// Follows routes and next-hop groups until this number of routes has arrived, and drops them after decoding. Prints
+/// seconds of processor time.
 async fn drop_routes(socket: &str, routes: usize) -> anyhow::Result<()> {
     let channel = connect(socket).await?;
     let mut manager = SdkMgrServiceClient::new(channel.clone());
@@ -80,7 +80,7 @@ async fn drop_routes(socket: &str, routes: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lists services, slices and nodes, and drops them decoded. Prints seconds.
+/// Lists services, slices and nodes, and drops them after decoding. Prints seconds.
 async fn list(server: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     let client = Client::try_from(kube::Config::new(server.parse()?))?;
@@ -109,7 +109,7 @@ where
     }
 }
 
-/// Writes entries (lines of path, tab, JSON) batch after batch. Prints seconds.
+/// Writes entries (lines of path, tab, JSON) in batches. Prints seconds.
 async fn write(socket: &str, entries: &Path) -> anyhow::Result<()> {
     let batches: Vec<_> = states(entries)?.chunks(BATCH).map(<[pb::TelemetryInfo]>::to_vec).collect();
     let channel = connect(socket).await?;
@@ -124,7 +124,7 @@ async fn write(socket: &str, entries: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the same call again and again, one at a time, a little pause between. Prints seconds, one number a call.
+/// Repeats the same call, one at a time with short pauses. Prints the seconds of each call.
 async fn round_trips(socket: &str, entries: &Path, time: Duration) -> anyhow::Result<()> {
     let states = states(entries)?;
     let channel = connect(socket).await?;
