@@ -1,4 +1,4 @@
-//! Compiles the protocol files without a `protoc` on the machine.
+//! Compiles the protocol files without `protoc`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     files.extend(proto_files(Path::new("gnmi"))?);
     let descriptors = protox::compile(&files, ["."])?;
 
-    // The wire test reads the compiled descriptors back.
+    // The wire test reads the compiled descriptors.
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
 
     let mut config = tonic_prost_build::Config::new();
-    // Addresses are slices of the received frame, not copies: a route stream carries millions of them.
+    // Bytes such as addresses are slices of the received frame, not copies: a route stream has millions of them.
     config.bytes(["."]);
     tonic_prost_build::configure()
         .build_server(std::env::var_os("CARGO_FEATURE_SERVER").is_some())

@@ -1,4 +1,4 @@
-//! The wire: code compiled from `proto/`, and the descriptors it came from.
+//! The wire formats: code compiled from `proto/`, and its descriptors.
 
 #![allow(missing_docs, unreachable_pub, clippy::all)]
 
