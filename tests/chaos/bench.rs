@@ -1,4 +1,4 @@
-//! A lab for one test, what its leaves say, and bounded waits for that.
+//! A lab for one test, the state of its leaves, and waits with time limits.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,24 +17,25 @@ use tempfile::TempDir;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// The application's name.
+/// Name of the application.
 pub(crate) const AGENT: &str = "k8s-services";
-/// Manifests of the lab's nodes and services, and the test's own.
+/// Manifests of the lab's nodes and services, and of the tests' own services.
 const MANIFESTS: [&str; 3] = [
     include_str!("../../lab/anycast-metallb/cluster.yaml"),
     include_str!("../../lab/anycast-metallb/nginx.yaml"),
     include_str!("services.yaml"),
 ];
-/// State that has not changed for so long is settled, where nothing was refused or lost before.
+/// Time without changes after which state is settled, if nothing was refused or lost before.
 pub(crate) const QUIET: Duration = Duration::from_secs(3);
-/// The same after any fault: longer than the longest pause before what was refused is written again.
+/// Time without changes after which state is settled after any fault: longer than the longest pause before a refused
+/// write is repeated.
 pub(crate) const LONG_QUIET: Duration = Duration::from_secs(11);
-/// The longest pause of any source between two attempts, and time to sync.
+/// The longest pause of any source between two attempts, plus the time to sync.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(75);
-/// A lab is up, down, or has done one thing within this time, come what may: what hangs is named, not waited for.
+/// Time limit for starting a lab, ending it, or a single action, so that a hang fails the test instead of blocking it.
 const BOUND: Duration = Duration::from_secs(120);
 
-/// The anycast lab with more services, in a folder of its own.
+/// The anycast lab with more services, in its own folder.
 pub(crate) struct Bench {
     pub(crate) lab: Lab,
     run: Option<TempDir>,
@@ -50,27 +51,27 @@ impl Drop for Bench {
     }
 }
 
-/// The folder of the agent's program.
+/// Returns the folder of the agent's program.
 pub(crate) fn programs() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_k8s-services"));
     program.parent().expect("a program is in a folder").to_owned()
 }
 
 impl Bench {
-    /// The lab as it is described; returns when every leaf says that all is well.
+    /// Starts the unmodified lab and waits until every leaf is healthy.
     pub(crate) async fn healthy() -> Self {
         let bench = Self::with(&programs(), |_, _| {}).await;
         bench.until_healthy().await;
         bench
     }
 
-    /// The lab with the agent's program from elsewhere, and after a change to its description, which is told the folder
-    /// the lab will run in. Returns when its configuration is committed.
+    /// Starts the lab with the agent's program from another folder and a change to its description. The change receives
+    /// the folder in which the lab will run. Returns when the configuration is committed.
     pub(crate) async fn with(programs: &Path, change: impl FnOnce(&mut LabContent, &Path)) -> Self {
         Self::on(Switches::default(), programs, change).await
     }
 
-    /// The same on switches of other ways.
+    /// Starts the lab as [`Bench::with`] does, on switches with other behaviour.
     pub(crate) async fn on(switches: Switches, programs: &Path, change: impl FnOnce(&mut LabContent, &Path)) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/anycast-metallb");
         let mut file = LabFile::read(&folder).expect("the lab in the repository is readable");
@@ -108,7 +109,7 @@ impl Bench {
         self.lab.gnmi_server(leaf).expect("every leaf has one")
     }
 
-    /// Has the application manager of a leaf do something with the agent.
+    /// Performs an operation on the agent of a leaf.
     pub(crate) async fn operate(&self, leaf: &str, operation: Operation) {
         let what = format!("{} of the agent on {leaf}", operation.name());
         if let Err(error) = bounded(&what, self.leaf(leaf).apps().operate(AGENT, operation)).await {
@@ -116,7 +117,7 @@ impl Bench {
         }
     }
 
-    /// Does a thing to the lab.
+    /// Performs an action on the lab.
     pub(crate) async fn act(&self, action: &Action) {
         if let Err(error) = bounded(&action.summary(), self.lab.act(action)).await {
             panic!("'{}' failed: {error}", action.summary());
@@ -128,7 +129,7 @@ impl Bench {
         self.act(&Action::Config { leaf: leaf.to_owned(), lines: lines.to_owned() }).await;
     }
 
-    /// Makes an object what its manifest says.
+    /// Restores an object as in its manifest.
     pub(crate) fn restore(&self, kind: &str, name: &str) {
         let documents = MANIFESTS.iter().flat_map(|text| serde_norway::Deserializer::from_str(text));
         let mut objects = documents.map(|document| Value::deserialize(document).expect("a manifest is YAML"));
@@ -136,18 +137,18 @@ impl Bench {
         self.cluster().apply(object.expect("it has a manifest")).expect("the cluster takes it");
     }
 
-    /// All of `/k8s-services` on a leaf; null where nothing stands.
+    /// Returns all of `/k8s-services` on a leaf; null if there is no state.
     pub(crate) fn state(&self, leaf: &str) -> Value {
         let text = self.lab.read(leaf, "/k8s-services").expect("the schema knows the path");
         text.map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON"))
     }
 
-    /// Waits until nothing is wrong with the state of a leaf.
+    /// Waits until `wrong` finds nothing wrong with the state of a leaf. Panics after `within`.
     pub(crate) async fn until(&self, leaf: &str, within: Duration, wrong: impl Fn(&Value) -> Option<String>) {
         let deadline = Instant::now() + within;
         let mut news = self.leaf(leaf).datastore().subscribe();
         while wrong(&self.state(leaf)).is_some() {
-            // Either there is news, or a look shows whether the time was up for good. News that never ends is no excuse.
+            // Either there is a change, or time may be up, which must also be checked if changes never end.
             let news = timeout_at(deadline, news.recv()).await;
             if (!matches!(news, Ok(Ok(_) | Err(RecvError::Lagged(_)))) || Instant::now() >= deadline)
                 && let Some(why) = wrong(&self.state(leaf))
@@ -157,14 +158,14 @@ impl Bench {
         }
     }
 
-    /// Waits until every VIP on every leaf is up and every source synced.
+    /// Waits until every VIP on every leaf is up and every source is synced.
     pub(crate) async fn until_healthy(&self) {
         for leaf in self.leaves() {
             self.until(leaf, RECOVERY, unhealthy).await;
         }
     }
 
-    /// Waits until all sources of every leaf are synced and what it says has not changed for a while; returns that.
+    /// Waits until all sources of every leaf are synced and its state has not changed for `quiet`. Returns the states.
     pub(crate) async fn settled(&self, quiet: Duration) -> BTreeMap<String, Value> {
         let settled = self.leaves().map(|leaf| async move { (leaf.to_owned(), self.leaf_settled(leaf, quiet).await) });
         futures::future::join_all(settled).await.into_iter().collect()
@@ -176,7 +177,7 @@ impl Bench {
         let mut last = self.state(leaf);
         let mut since = Instant::now();
         loop {
-            // Nothing new is news too.
+            // A timeout is expected: it means that nothing has changed.
             let _ = timeout_at(deadline.min(since + quiet), news.recv()).await;
             let now = self.state(leaf);
             if unsynced(&now).is_some() || lasting(&now) != lasting(&last) {
@@ -192,7 +193,7 @@ impl Bench {
         }
     }
 
-    /// The text of a failure: what was wrong, what the leaf says, and where the agent's log is.
+    /// Returns the text of a failure: what was wrong, the state of the leaf, and the path of the agent's log.
     pub(crate) fn failure(&self, leaf: &str, what: &str) -> String {
         let log = self.leaf(leaf).apps().log_file(AGENT);
         format!("{leaf}: {what}\n  state: {}\n  the agent's log: {}", self.state(leaf), log.display())
@@ -202,22 +203,22 @@ impl Bench {
         self.leaf(leaf).apps().status(AGENT).expect("the lab has an agent").borrow().clone()
     }
 
-    /// The process of the agent on a leaf, if it runs.
+    /// Returns the process of the agent on a leaf, if it runs.
     pub(crate) fn process(&self, leaf: &str) -> Option<u32> {
         self.status(leaf).pid
     }
 
-    /// What the agent of a leaf printed.
+    /// Returns the agent's log on a leaf.
     pub(crate) fn log(&self, leaf: &str) -> String {
         std::fs::read_to_string(self.leaf(leaf).apps().log_file(AGENT)).unwrap_or_default()
     }
 
-    /// Notes that an agent was killed on purpose.
+    /// Counts an intentional kill of an agent.
     pub(crate) fn killed(&self, leaf: &str) {
         *self.kills.lock().expect("no holder panics").entry(leaf.to_owned()).or_default() += 1;
     }
 
-    /// That no agent ended but those that were killed or stopped.
+    /// Asserts that no agent ended except those that were killed or stopped.
     pub(crate) fn expect_no_exit(&self) {
         for leaf in self.leaves() {
             let killed = self.kills.lock().expect("no holder panics").get(leaf).copied().unwrap_or_default();
@@ -227,7 +228,7 @@ impl Bench {
         }
     }
 
-    /// Ends the lab in good order.
+    /// Ends the lab in order.
     pub(crate) async fn down(mut self) {
         let run = self.run.take();
         let apps: Vec<_> = self.lab.leaves().values().map(|leaf| leaf.apps().clone()).collect();
@@ -236,7 +237,7 @@ impl Bench {
     }
 }
 
-/// What a future gives within the bound that holds foreverything.
+/// Returns the result of a future. Panics if it takes longer than [`BOUND`].
 pub(crate) async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
     match timeout(BOUND, future).await {
         Ok(value) => value,
@@ -244,19 +245,19 @@ pub(crate) async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T
     }
 }
 
-/// The active alarms of a leaf.
+/// Returns the active alarms of a leaf.
 pub(crate) fn alarms(state: &Value) -> Vec<&Value> {
     state["alarm"].as_array().into_iter().flatten().collect()
 }
 
-/// Why a leaf's state is not that of a leaf on which all is well.
+/// Returns why the state of a leaf is not healthy; `None` if it is.
 pub(crate) fn unhealthy(state: &Value) -> Option<String> {
     let summary = &state["summary"];
     let counts = [&summary["vips"], &summary["vips-up"]];
     unsynced(state).or_else(|| (counts != [3, 3]).then(|| format!("not all three VIPs are up: {summary}")))
 }
 
-/// Which source of a leaf is not synced.
+/// Returns which source of a leaf is not synced.
 pub(crate) fn unsynced(state: &Value) -> Option<String> {
     let sources = state["summary"]["source"].as_array().map(Vec::as_slice).unwrap_or_default();
     if sources.len() != 3 {
@@ -266,16 +267,18 @@ pub(crate) fn unsynced(state: &Value) -> Option<String> {
     stale.map(|source| format!("source not synced: {source}"))
 }
 
-/// What of a state says how things are, without when they came to be so and how often something happened.
+/// Returns the part of a state that does not depend on when something happened or how often.
 pub(crate) fn lasting(state: &Value) -> Value {
     const FLEETING: [&str; 7] =
         ["last-change", "last-event", "since", "statistics", "alarm-history", "raised", "occurrences"];
-    // Where a node was plugged in before it went silent, and what follows from that, is known to who saw it.
+    // Where a node was connected before it became silent, and what follows from that, is known only to agents that saw
+    // it.
     const SEEN: [&str; 5] = ["subinterface", "port", "link-layer-address", "probable-cause", "cause-detail"];
     match state {
         Value::Object(members) => {
             let kept = members.iter().filter(|(name, value)| {
-                // A route that is being programmed is told of as it begins, not to those who come later.
+                // The state of a route being programmed is reported only when it begins, not to agents that start
+                // later.
                 let passes = FLEETING.iter().chain(&SEEN).any(|passing| *passing == name.as_str());
                 !passes && *value != "pending" && *value != "programmed"
             });

@@ -1,4 +1,4 @@
-//! The clock of the switch is set while the agent runs: what it tells has the new time, and nothing else happens.
+//! Changes the switch's clock while the agent runs: only timestamps may change.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::bench::{Bench, RECOVERY, alarms, lasting};
 use crate::disk::wrap;
 
-/// Long enough to be told from a hold time that is skipped, or that lasts an hour.
+/// Long enough to distinguish a hold time from one that is skipped or lasts an hour.
 const HOLD: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -20,7 +20,7 @@ async fn an_hour_ahead_and_an_hour_back_change_timestamps_and_no_verdict_alarm_o
     let folder = tempfile::tempdir().expect("a folder");
     let offset = folder.path().join("offset");
     std::fs::write(&offset, "+0").expect("written");
-    // Read again with each look at the clock; the clock that only counts time is left alone, as the kernel would.
+    // Read again with each use of the clock. The monotonic clock is not changed, as in the kernel.
     let environment = [
         ("LD_PRELOAD", library().display().to_string()),
         ("FAKETIME_TIMESTAMP_FILE", offset.display().to_string()),
@@ -50,7 +50,7 @@ async fn an_hour_ahead_and_an_hour_back_change_timestamps_and_no_verdict_alarm_o
     bench.down().await;
 }
 
-/// Where Debian's package libfaketime has its library.
+/// Returns the library in Debian's package libfaketime.
 fn library() -> PathBuf {
     let machine = std::env::consts::ARCH;
     let path = PathBuf::from(format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1"));
@@ -58,7 +58,7 @@ fn library() -> PathBuf {
     path
 }
 
-/// Why a leaf does not yet show that its agent reads a clock that is this far from ours.
+/// Returns why a leaf does not yet show that its agent's clock differs from ours by this much.
 fn reads(state: &Value, ahead: SignedDuration) -> Option<String> {
     let sources = state["summary"]["source"].as_array()?;
     let last = sources.iter().find(|source| source["name"] == "ndk")?["last-event"].as_str()?;

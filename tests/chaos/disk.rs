@@ -1,4 +1,4 @@
-//! Nothing can be written: not the state file, not the log.
+//! Tests with failing writes of the state file and of the log.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::bench::{Bench, RECOVERY, alarms, programs};
 
 const REFUSED: &str = "the state file cannot be written";
 const TAKEN: &str = "the state file is written again";
-/// In a state file with active alarms, and without.
+/// Text of a state file with active alarms, and without.
 const RAISED: &str = "\"alarms\":[[";
 const NONE_RAISED: &str = "\"alarms\":[]";
 
@@ -27,7 +27,7 @@ async fn until_alarmed(bench: &Bench, leaf: &str, alarmed: bool) {
     bench.until(leaf, RECOVERY, wrong).await;
 }
 
-/// Waits until the state file of a leaf has this text in it. What a file holds has no event to await.
+/// Waits until the state file of a leaf contains this text. Polls, because files have no change events here.
 async fn until_kept(bench: &Bench, leaf: &str, file: &Path, text: &str) {
     let deadline = tokio::time::Instant::now() + RECOVERY;
     while !std::fs::read_to_string(file).is_ok_and(|kept| kept.contains(text)) {
@@ -81,7 +81,7 @@ async fn with_no_room_for_log_and_state_file_the_agent_goes_on_and_keeps_its_mem
     bench.down().await;
 }
 
-/// Files of a process may not grow beyond this.
+/// Limits the size of files that a process writes.
 fn limit_files(pid: Option<u32>, current: Option<u64>) {
     let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     prlimit(pid, Resource::Fsize, Rlimit { current, maximum: None }).expect("the agent runs, and is ours");
@@ -99,7 +99,7 @@ async fn an_agent_whose_output_goes_nowhere_works_like_any_other() {
     bench.down().await;
 }
 
-/// A program of the agent's name that does something before it becomes the agent.
+/// Creates a program with the agent's name that runs `first` and then the agent.
 pub(crate) fn wrap(folder: &Path, first: &str) {
     let own = folder.join(crate::bench::AGENT);
     let agent = programs().join(crate::bench::AGENT);

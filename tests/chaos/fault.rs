@@ -1,4 +1,4 @@
-//! What is done to a lab, and undone.
+//! Faults of a lab: how they begin and how they are healed.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::bench::{Bench, bounded};
 /// Something that goes wrong in a lab.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fault {
-    /// In the fabric.
+    /// A lever of the fabric.
     Fabric(Lever),
     /// All next-hop groups of a leaf get new numbers.
     Renumber(&'static str),
@@ -24,19 +24,19 @@ pub(crate) enum Fault {
     Remove(&'static str),
     /// A service changes its external traffic policy.
     Policy(&'static str),
-    /// The pods on a node are not ready.
+    /// The pods on a node become unready.
     Unready(&'static str),
     /// A node is deleted from the cluster.
     NodeGone(&'static str),
     Api(ApiServerFault),
-    /// Older versions are forgotten and watches end with 410.
+    /// The API server forgets older versions and ends watches with 410.
     ApiForgets,
-    /// The next requests are answered with this status code.
+    /// The API server answers the next requests with this status code.
     ApiRefuses(u16, usize),
     ApiSlow(Duration),
     Ndk(&'static str, ServiceFault),
     NdkSlow(&'static str, Duration),
-    /// The next writes of state are refused.
+    /// The next telemetry writes are refused.
     NdkRefuses(&'static str, u32),
     NdkRefusesAll(&'static str),
     Gnmi(&'static str, ServiceFault),
@@ -46,10 +46,10 @@ pub(crate) enum Fault {
     Disabled(&'static str),
 }
 
-/// What happens to the agent's process.
+/// Faults of the agent's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AgentFault {
-    /// SIGKILL; the application manager starts it again.
+    /// SIGKILL; the application manager restarts it.
     Killed,
     /// SIGTERM; it stays down until it is started.
     Stopped,
@@ -60,7 +60,7 @@ pub(crate) enum AgentFault {
 }
 
 impl Fault {
-    /// What it is about: two faults about the same thing are not in force at the same time.
+    /// Returns what the fault concerns. Faults that concern the same thing are never in force at the same time.
     pub(crate) fn things(&self) -> Vec<String> {
         match self {
             Self::Fabric(lever) => vec![about(lever)],
@@ -75,12 +75,13 @@ impl Fault {
             }
             Self::Gnmi(leaf, _) | Self::GnmiSlow(leaf, _) => vec![format!("gNMI of {leaf}")],
             Self::Agent(leaf, _) => vec![format!("agent of {leaf}")],
-            // A commit needs an agent that can be told.
+            // A commit needs an agent that is reachable.
             Self::Disabled(leaf) => vec![format!("agent of {leaf}"), format!("NDK of {leaf}")],
         }
     }
 
-    /// Whether it keeps an agent from knowing or saying what is; all others change what is.
+    /// Returns whether the fault prevents an agent from seeing or reporting the current state. All others change the
+    /// state.
     pub(crate) fn blinds(&self) -> bool {
         !matches!(
             self,
@@ -94,7 +95,7 @@ impl Fault {
         )
     }
 
-    /// The leaf whose agent it blinds; all of them if none is named.
+    /// Returns the leaf whose agent is blinded; `None` for all leaves.
     pub(crate) fn leaf(&self) -> Option<&'static str> {
         match self {
             Self::Ndk(leaf, _)
@@ -163,7 +164,7 @@ impl Fault {
             Self::Api(_) => bench.cluster().set_half_open(false),
             Self::ApiRefuses(..) => bench.cluster().refuse(500, 0),
             Self::ApiSlow(_) => bench.cluster().set_delay(Duration::ZERO),
-            // Not by the lab's own words, which wait until the agent has registered: it may be down.
+            // The lab's own action would wait until the agent has registered, but the agent may be down.
             Self::Ndk(leaf, ServiceFault::Stop) => bench.leaf(leaf).ndk().start().await.expect("its socket is free"),
             Self::Ndk(leaf, _) => bench.leaf(leaf).ndk().freeze(false),
             Self::NdkSlow(leaf, _) => bench.leaf(leaf).ndk().delay_calls(Duration::ZERO),
@@ -180,7 +181,7 @@ impl Fault {
     }
 }
 
-/// The node, or the leaf, a lever is about; levers of the same prefix on different leaves go together.
+/// Returns the node or leaf that a lever concerns. Levers with one prefix on different leaves may overlap.
 fn about(lever: &Lever) -> String {
     match lever {
         Lever::SessionDown { node, .. }
@@ -207,7 +208,7 @@ fn flip_policy(bench: &Bench, service: &str) {
     bench.cluster().patch("Service", "default", service, &patch).expect("it is there");
 }
 
-/// How long the agent may take to end on SIGTERM, whatever state its peers are in; then it would be killed.
+/// Time the agent may take to end on SIGTERM, whatever the state of its peers, before it would be killed.
 const ENDS_WITHIN: Duration = Duration::from_secs(9);
 
 async fn strike_agent(bench: &Bench, leaf: &str, fault: AgentFault) {

@@ -1,5 +1,5 @@
-//! Peers that vanish without a word: connections stay, and nothing comes through, one way or both. The agent finds out by
-//! itself, says so, and is back when they are.
+//! Peers that vanish silently: connections stay, but nothing passes in one or both directions. The agent must detect
+//! this by itself, report it, and recover when the peers are back.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use srl_sim::proxy::{Passing, Proxy};
 
 use crate::bench::{Bench, RECOVERY, programs, unhealthy};
 
-/// What still passes on which leaf; all of it on leaf4.
+/// What still passes on each leaf; everything on leaf4.
 const LEAVES: [(&str, Passing); 3] =
     [("leaf1", Passing::Nothing), ("leaf2", Passing::ToServer), ("leaf3", Passing::ToClient)];
-/// Two keepalives without an answer and the patience with the switch's tables; or silence where samples are due.
+/// Two unanswered keepalives plus the time until the switch's tables count as stale, or silence where samples are due.
 const SWITCH_NOTICED: Duration = Duration::from_secs(75);
-/// Two bookmarks that did not come, and a watch that cannot be made.
+/// Two missing bookmarks, and a watch that cannot be opened.
 const API_NOTICED: Duration = Duration::from_secs(190);
 
 /// The proxies of a leaf.
@@ -52,17 +52,17 @@ async fn peers_that_vanish_without_a_word_are_noticed_and_found_again() {
     let api = between_apis(&bench).await;
     bench.until_healthy().await;
 
-    // The switch's side first: an agent that still hears the cluster.
+    // First the connections to the switch fail, while the agent still hears the cluster.
     between.iter().for_each(|it| it.ndk.pass(it.passing));
     between.iter().for_each(|it| it.gnmi.pass(it.passing));
     for it in api.iter().zip(LEAVES) {
         it.0.pass(it.1.1);
     }
-    // What happens now must not be missed forever by anybody.
+    // No agent may miss this change after recovery.
     let lever = Lever::SpeakerDead { node: "cluster1".to_owned() };
     bench.act(&Action::Pull(lever.clone())).await;
     for (leaf, _) in LEAVES {
-        // What is known is too old to be said of a switch: it shows in the agent's log and, when it can be, in state.
+        // What is known about the switch is stale: the agent's log says so, and state does once it can be written.
         until_logged(&bench, leaf, "the NDK does not answer", SWITCH_NOTICED).await;
         until_logged(&bench, leaf, "gNMI does not answer", SWITCH_NOTICED).await;
     }
@@ -86,7 +86,7 @@ async fn peers_that_vanish_without_a_word_are_noticed_and_found_again() {
         assert_eq!(unhealthy(&bench.state(it.leaf)), None);
     }
     for leaf in bench.leaves() {
-        // A switch kills an agent that it has not heard for 30 s; one that it hears is to go on.
+        // A switch kills an agent from which it has not heard for 30 s. An agent that it hears must keep running.
         let unheard = LEAVES.iter().any(|(of, passing)| *of == leaf && *passing != Passing::ToServer);
         let most = u64::from(unheard);
         assert!(bench.status(leaf).restarts <= most, "{}", bench.failure(leaf, "the agent ended by itself"));
@@ -94,7 +94,7 @@ async fn peers_that_vanish_without_a_word_are_noticed_and_found_again() {
     bench.down().await;
 }
 
-/// A proxy to the API server for each leaf, configured there.
+/// Starts a proxy to the API server for each leaf, and configures the leaf to use it.
 async fn between_apis(bench: &Bench) -> Vec<Proxy> {
     let mut proxies = Vec::new();
     for (leaf, _) in LEAVES {
@@ -116,8 +116,8 @@ fn source(state: &Value, name: &str) -> String {
     source.and_then(|source| source["oper-state"].as_str()).unwrap_or_default().to_owned()
 }
 
-/// Waits for a line in the agent's log: with the NDK out of reach there is no other way to be told. A file has no event
-/// to await.
+/// Waits for a line in the agent's log, the only channel while the NDK is unreachable. Polls, because files have no
+/// change events here.
 async fn until_logged(bench: &Bench, leaf: &str, text: &str, within: Duration) {
     let deadline = tokio::time::Instant::now() + within;
     while !bench.log(leaf).contains(text) {

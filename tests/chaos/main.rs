@@ -1,8 +1,9 @@
-//! What must not hurt: peers that vanish, stall or talk nonsense, a full disk, a clock that is set, and all of it at once.
+//! Tests that faults do no harm: peers that vanish, stall or send garbage, a full disk, a changed clock, and all at
+//! once.
 //!
-//! `bench` starts the anycast lab and waits for what leaves should say. `order`, `half_open`, `disk` and `clock` are about
-//! one kind of trouble each. `random` runs a `schedule` of `fault`s drawn from a seed while `watch` holds every leaf
-//! against the emulator's own truth, and `process` against the kernel's counts.
+//! `bench` starts the anycast lab and waits for what leaves must report. `order`, `half_open`, `disk` and `clock` test
+//! one kind of fault each. `random` runs a `schedule` of `fault`s drawn from a seed, while `watch` compares every leaf
+//! with the emulator's own state, and `process` reads the kernel's counters.
 
 mod bench;
 mod clock;

@@ -1,5 +1,5 @@
-//! Agent, NDK, gNMI server and API server go away and come back in every order, and the configuration changes: nothing
-//! that did not happen is told, and nothing that stood is lost.
+//! Agent, NDK, gNMI server and API server stop and start in every order, and the configuration changes: the agent must
+//! report nothing that did not happen, and lose nothing.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::bench::{Bench, QUIET, RECOVERY, alarms};
 use crate::fault::{AgentFault, Fault};
 
-/// What goes away on a leaf.
+/// A part of a leaf that stops.
 #[derive(Clone, Copy, Debug)]
 enum Part {
     Agent,
@@ -29,13 +29,13 @@ const ORDERS: [[Part; 3]; 6] = [
     [Gnmi, Agent, Ndk],
     [Gnmi, Ndk, Agent],
 ];
-/// Between two parts: enough for an agent to notice, too little for it to be done with it.
+/// Time between two parts: enough for the agent to notice the first, too short for it to finish reacting.
 const APART: Duration = Duration::from_millis(150);
 
 impl Part {
     fn gone(self, leaf: &'static str, round: usize) -> Fault {
         match self {
-            // A killed agent is back by itself, and finds the others gone; a stopped one comes when it is started.
+            // A killed agent restarts by itself while the others are down; a stopped one is started later.
             Agent if round.is_multiple_of(2) => Fault::Agent(leaf, AgentFault::Killed),
             Agent => Fault::Agent(leaf, AgentFault::Stopped),
             Ndk => Fault::Ndk(leaf, ServiceFault::Stop),
@@ -44,7 +44,8 @@ impl Part {
     }
 }
 
-/// The faults of one round: a step of every leaf's order at a time, the API server's at its place among them.
+/// Returns the faults of one round in steps. Each step has the next fault of every leaf; the API server has its own
+/// step.
 fn round(number: usize, leaves: &[&'static str]) -> Vec<Vec<Fault>> {
     let (api_at, first) = (number / 2, number % 2 * leaves.len());
     let of_leaves = |step: usize| {
@@ -168,7 +169,7 @@ async fn a_flapping_session_raises_its_alarms_once_and_counts() {
     bench.down().await;
 }
 
-/// Alarms by id: when they were raised and how often they occurred.
+/// Returns the alarms by id, with the time they were raised and the number of occurrences.
 fn raised(state: &Value) -> Vec<(String, Value, Value)> {
     let alarms = alarms(state).into_iter().filter(|alarm| alarm["type"] != "source-stale");
     let of = |alarm: &Value| {

@@ -1,7 +1,8 @@
-//! An hour of bad operation in two minutes: faults drawn from a seed, several at a time, and what must hold meanwhile and
-//! after.
+//! An hour of operation with faults, in two minutes: faults are drawn from a seed, several at a time, and invariants
+//! are checked during and after the run.
 //!
-//! The same faults every time; `CHAOS_SEED=random` draws others, a number repeats them, `CHAOS_SECONDS` makes it longer.
+//! The faults are always the same. `CHAOS_SEED=random` draws others, a number repeats these, and `CHAOS_SECONDS` sets
+//! the duration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,18 +17,20 @@ use crate::process;
 use crate::schedule::{Step, schedule, switches};
 use crate::watch::Watch;
 
-/// What faults are drawn from, and for how long, unless it is said otherwise.
+/// Default seed and duration in seconds.
 const SEED: u64 = 60;
 const LENGTH: u64 = 100;
-/// Between two looks at the leaves.
+/// Time between two checks of the leaves.
 const LOOK: Duration = Duration::from_millis(250);
-/// After so much of the run everything but the world's own faults is healed for a moment, and all is compared.
+/// At these parts of the run, all faults except those of the fabric are healed for a moment, and everything is
+/// compared.
 const CHECKPOINTS: [f64; 2] = [0.35, 0.7];
-/// Processor time of an agent, built for debugging, by the length of the run: a loop without a pause would take all of it.
+/// Maximum processor time of an agent (debug build) per duration of the run. A loop without a pause would use all of
+/// it.
 const BUSY: f64 = 0.25;
-/// The same when nothing happens.
+/// Maximum processor time while nothing happens, per duration.
 const IDLE: f64 = 0.05;
-/// How long nothing happens to measure that.
+/// Duration of the measurement for [`IDLE`].
 const REST: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,7 +62,7 @@ async fn an_hour_of_random_faults_ends_in_the_state_of_a_fresh_agent() {
     drop(repeat);
 }
 
-/// Says how a run that fails is repeated.
+/// Prints how to repeat a run that failed.
 struct Repeat(String);
 
 impl Drop for Repeat {
@@ -73,14 +76,14 @@ impl Drop for Repeat {
 struct Run<'a> {
     bench: &'a Bench,
     watch: Watch,
-    /// Faults in force and when they are healed.
+    /// Faults in force and the times at which they are healed.
     standing: Vec<(Duration, Fault)>,
     said: Vec<String>,
     begun: Instant,
 }
 
 impl Run<'_> {
-    /// Strikes and heals in order, and compares at the checkpoints.
+    /// Starts and heals faults in order, and compares at the checkpoints.
     async fn through(&mut self, steps: Vec<Step>) {
         let checkpoints = CHECKPOINTS.map(|part| (steps.len() as f64 * part) as usize);
         let mut begun = Instant::now();
@@ -118,7 +121,7 @@ impl Run<'_> {
         self.heal_all(due).await;
     }
 
-    /// Heals the standing faults that are meant.
+    /// Heals the standing faults that match.
     async fn heal(&mut self, meant: impl Fn(&Fault) -> bool) {
         let due = self.standing.extract_if(.., |(_, fault)| meant(fault)).map(|(_, fault)| fault).collect();
         self.heal_all(due).await;
@@ -132,8 +135,8 @@ impl Run<'_> {
         }
     }
 
-    /// The world stays as broken as it is, but every agent can see it: then each says what is, and says the same after
-    /// it was killed.
+    /// Keeps the world's faults but lets every agent see them: each agent must report what is true, and report the same
+    /// after a restart.
     async fn checkpoint(&mut self) {
         self.say("checkpoint");
         self.heal(Fault::blinds).await;
@@ -148,14 +151,14 @@ impl Run<'_> {
         self.expect_same("an agent that was killed says something else", &before, &after);
     }
 
-    /// Waits until nothing is certainly wrong; the watch does not wait forever.
+    /// Waits until nothing is certainly wrong. The watch limits the wait.
     async fn until_right(&mut self) {
         while !Watch::now(self.bench).is_empty() {
             self.wait(Instant::now() + LOOK).await;
         }
     }
 
-    /// What is published now, and by agents that remember nothing.
+    /// Compares what is published now with what agents without memory publish.
     async fn compare_with_fresh_agents(&mut self) {
         self.say("everything is healed");
         self.bench.until_healthy().await;
@@ -203,14 +206,14 @@ impl Run<'_> {
         self.said.push(line);
     }
 
-    /// The last things done.
+    /// Returns the last actions.
     fn story(&self) -> String {
         let first = self.said.len().saturating_sub(40);
         self.said[first..].join("\n")
     }
 }
 
-/// Where two values differ.
+/// Finds where two values differ.
 fn differ(path: &str, right: &Value, wrong: &Value, found: &mut Vec<String>) {
     use Value::{Array, Null, Object};
     match (right, wrong) {

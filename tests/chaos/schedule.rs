@@ -1,4 +1,4 @@
-//! Which faults there are and when: a pure function of a seed.
+//! The schedule of faults, which depends only on a seed.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use srl_sim::ndk::{AcceptedPaths, AnnounceFirst, Spelling, StaleState, Switches}
 
 use crate::fault::{AgentFault, Fault};
 
-/// A fault, when it begins and how long it lasts.
+/// A fault, when it begins, and how long it lasts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Step {
     pub(crate) at: Duration,
@@ -16,14 +16,14 @@ pub(crate) struct Step {
     pub(crate) fault: Fault,
 }
 
-/// The pause between two faults on average: a minute of bad operation in two seconds.
+/// Average time between two faults in milliseconds: two seconds stand for a minute.
 const PACE: u64 = 500;
 const LEAVES: [&str; 4] = ["leaf1", "leaf2", "leaf3", "leaf4"];
 const NODES: [(&str, &str); 3] = [("cluster1", "leaf1"), ("cluster1-m02", "leaf2"), ("cluster1-m03", "leaf3")];
 const SERVICES: [&str; 3] = ["nginxhello", "spread", "near"];
 const PREFIXES: [&str; 3] = ["1.1.1.100/32", "1.1.1.120/32", "1.1.1.121/32"];
 
-/// The faults of a run in the order they begin. No two that are about the same thing overlap.
+/// Returns the faults of a run in the order in which they begin. Faults that concern the same thing do not overlap.
 pub(crate) fn schedule(seed: u64, length: Duration) -> Vec<Step> {
     let mut random = Random(seed);
     let mut steps: Vec<Step> = Vec::new();
@@ -43,7 +43,7 @@ pub(crate) fn schedule(seed: u64, length: Duration) -> Vec<Step> {
     steps
 }
 
-/// The ways of the switches in a run, where devices differ.
+/// Returns the behaviour of the switches in a run, where devices differ.
 pub(crate) fn switches(seed: u64) -> Switches {
     let mut random = Random(!seed);
     Switches {
@@ -146,7 +146,7 @@ fn leaf(random: &mut Random) -> &'static str {
     random.pick(&LEAVES)
 }
 
-/// SplitMix64: the same numbers on every machine and in every release.
+/// SplitMix64, which returns the same numbers on every machine and in every release.
 struct Random(u64);
 
 impl Random {

@@ -1,6 +1,6 @@
-//! Ordinary trouble for as long as one likes, to processes that nobody restarts: nothing they keep may grow with time.
+//! A long run with ordinary faults, without restarts of the agents: their resource usage must not grow with time.
 //!
-//! `make soak` runs an hour of it in release; what it prints stands in docs/performance.md.
+//! `make soak` runs an hour of it in a release build. Its output is in docs/performance.md.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,19 +13,20 @@ use crate::process::{self, Usage};
 use crate::schedule::{Step, schedule, switches};
 
 const SEED: u64 = 7;
-/// How long an untended run takes; `SOAK_SECONDS` is another length.
+/// Default duration in seconds; `SOAK_SECONDS` overrides it.
 const LENGTH: u64 = 3600;
-/// Between two readings of what the processes use.
+/// Time between two readings of the processes' usage.
 const READING: Duration = Duration::from_secs(5);
-/// What a process may have more on average in the last quarter of the run than in the second: a part, and some pages.
+/// Allowed growth of the average from the second to the last quarter of the run: a fraction (one part in this many) and
+/// some pages.
 const GROWTH: (u64, u64) = (10, 1 << 20);
 
-/// Whether a process would not outlive it, or would do nothing meanwhile.
+/// Returns whether a fault ends or suspends agents.
 fn stops_agents(fault: &Fault) -> bool {
     matches!(fault, Fault::Agent(_, AgentFault::Killed | AgentFault::Stopped | AgentFault::Suspended))
 }
 
-/// Strikes and heals until the end, and reads what each agent uses meanwhile.
+/// Starts and heals faults until the end, and reads each agent's usage meanwhile.
 struct Soak<'a> {
     bench: &'a Bench,
     begun: Instant,

@@ -1,5 +1,5 @@
-//! Holds what leaves say against what the emulator knows, all the time: an agent that is not kept from knowing better may
-//! be wrong for a moment, and no longer.
+//! Continuously compares what leaves report with what the emulator knows: an agent that can see the truth may be wrong
+//! only for a moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,36 +14,36 @@ use crate::bench::Bench;
 use crate::fault::Fault;
 use crate::process::{self, Usage};
 
-/// How long something wrong may stand once nothing keeps the agent from seeing it: its longest pause between two attempts
-/// at a source, and the time to sync, on a busy machine.
+/// Time for which something wrong may be reported once nothing prevents the agent from seeing it: its longest pause
+/// between two attempts at a source, plus the time to sync, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(25);
-/// The same for what an earlier life of the agent left where the switch keeps it: it is read back over gNMI, which is asked
-/// once a minute where it does not answer.
+/// Time for which state of an earlier process of the agent may remain, if the switch keeps it: it is read back by gNMI,
+/// which is retried once a minute if it does not answer.
 const LEFTOVERS: Duration = Duration::from_secs(100);
-/// How something is called that is gone from the cluster.
+/// Text for something that no longer exists in the cluster.
 const STILL_STANDS: &str = "still stands";
-/// What an agent may hold in memory, built for debugging.
+/// Maximum memory of an agent (debug build), in bytes.
 const MEMORY: u64 = 120 << 20;
 
-/// What is wrong, since when.
+/// What is wrong, with the time since when.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     wrong: BTreeMap<(String, String), Instant>,
-    /// Leaves whose agents are kept from knowing or saying what is, by how many faults.
+    /// Number of faults that blind the agent of each leaf.
     blinded: BTreeMap<String, usize>,
     seeing: BTreeMap<String, Instant>,
     processes: BTreeMap<(String, u32), Usage>,
 }
 
 impl Watch {
-    /// A fault begins.
+    /// Records that a fault begins.
     pub(crate) fn begins(&mut self, bench: &Bench, fault: &Fault) {
         for leaf in blinded(bench, fault) {
             *self.blinded.entry(leaf).or_default() += 1;
         }
     }
 
-    /// A fault is healed.
+    /// Records that a fault is healed.
     pub(crate) fn ends(&mut self, bench: &Bench, fault: &Fault) {
         for leaf in blinded(bench, fault) {
             *self.blinded.entry(leaf.clone()).or_default() -= 1;
@@ -51,7 +51,7 @@ impl Watch {
         }
     }
 
-    /// Looks at every leaf.
+    /// Checks every leaf.
     pub(crate) fn look(&mut self, bench: &Bench) {
         let now = Instant::now();
         for leaf in bench.leaves() {
@@ -69,7 +69,7 @@ impl Watch {
         }
     }
 
-    /// What is wrong on any leaf at this moment.
+    /// Returns what is wrong on any leaf now.
     pub(crate) fn now(bench: &Bench) -> Vec<String> {
         let of = |leaf: &str| {
             wrong(bench, leaf).into_iter().map(move |what| format!("{what} on {leaf}")).collect::<Vec<_>>()
@@ -85,7 +85,7 @@ impl Watch {
         *most = Usage { cpu: usage.cpu, resident: usage.resident.max(most.resident) };
     }
 
-    /// Processor time of all lives of a leaf's agent, and the most memory one of them had.
+    /// Returns the processor time of all processes of a leaf's agent, and the peak memory of any of them.
     pub(crate) fn used(&self, leaf: &str) -> Usage {
         let own = self.processes.iter().filter(|((of, _), _)| of == leaf).map(|(_, usage)| usage);
         own.fold(Usage::default(), |sum, one| Usage {
@@ -95,7 +95,7 @@ impl Watch {
     }
 }
 
-/// The leaves whose agents a fault blinds.
+/// Returns the leaves whose agents a fault blinds.
 fn blinded(bench: &Bench, fault: &Fault) -> Vec<String> {
     match fault.leaf() {
         _ if !fault.blinds() => Vec::new(),
@@ -104,7 +104,7 @@ fn blinded(bench: &Bench, fault: &Fault) -> Vec<String> {
     }
 }
 
-/// What a leaf says that is certainly not so.
+/// Returns what a leaf reports that is certainly wrong.
 fn wrong(bench: &Bench, leaf: &str) -> Vec<String> {
     let state = bench.state(leaf);
     let mut found = Vec::new();
@@ -131,7 +131,7 @@ fn wrong(bench: &Bench, leaf: &str) -> Vec<String> {
     found
 }
 
-/// Why traffic to a VIP that enters a leaf certainly does not arrive.
+/// Returns why traffic to a VIP that enters a leaf certainly does not arrive.
 fn unusable(bench: &Bench, leaf: &str, service: &str, vip: &str) -> Option<String> {
     let vip: IpAddr = vip.parse().ok()?;
     let tables = bench.leaf(leaf).tables();
