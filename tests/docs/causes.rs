@@ -1,5 +1,5 @@
-//! Every cause the agent can name has its entry: what is published, what it means, what to do, and how to see it; and the pages
-//! of reasons say of each what to do about it there.
+//! Checks that every cause has an entry (what is published, what it means, what to do, how to see it), and that the
+//! pages of reasons say what to do about each.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn every_cause_has_an_entry_in_the_order_of_the_words_and_every_entry_is_a_cause
     none(&entries.iter().flat_map(lacks).collect::<Vec<_>>());
 }
 
-/// The words in the first cells of a page's tables that link to their entry, each with what is to be done.
+/// Returns the causes in the first cells of a page's tables that link to their entry, each with what to do.
 fn told(page: &Page) -> BTreeMap<String, String> {
     let rows = page.prose.iter().filter_map(|(_, line)| line.strip_prefix("| ["));
     let cells = rows.filter_map(|row| {
@@ -33,7 +33,7 @@ fn told(page: &Page) -> BTreeMap<String, String> {
     cells.collect()
 }
 
-/// Words of sessions, of routes, and of routes without their session.
+/// Returns the kind of a cause: of sessions, of routes, or stale for routes without their session.
 fn kind(cause: ProbableCause) -> &'static str {
     match cause {
         ProbableCause::Stale => "stale",
@@ -65,7 +65,7 @@ fn pages_of_reasons_say_of_each_cause_what_to_do() {
             }
         }
     }
-    // Where the verdict is about routes alone, no session can be to blame.
+    // If the verdict concerns only routes, the cause cannot be a session.
     for page in ["local-path-unused", "no-route", "ecmp-limited", "route-not-programmed"] {
         let foreign = pages[page].keys().filter(|word| all.get(word.as_str()).is_some_and(|kind| *kind != "route"));
         wrong.extend(foreign.map(|word| format!("docs/reasons/{page}.md: {word} is no cause of it")));

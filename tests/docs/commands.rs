@@ -1,4 +1,4 @@
-//! What is typed at a shell: make targets, flags of the programs, levers of a lab.
+//! Checks what is typed in a shell: make targets, flags of the programs, levers of a lab.
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +12,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every command of a page, without its comment: the lines of `sh` fences, and code in prose.
+/// Returns every command of a page without its comment: lines of `sh` fences, and code in prose.
 fn typed(page: &pages::Page) -> Vec<(usize, String)> {
     let fenced = page.fences.iter().filter(|fence| matches!(fence.language.as_str(), "sh" | ""));
     let fenced = fenced.flat_map(|fence| &fence.lines).map(|(number, line)| (*number, line.as_str()));
@@ -77,7 +77,7 @@ fn every_test_target_that_is_named_exists() {
     });
 }
 
-/// An action as it is typed: its name, the name of its lever if it has one, and `name=value` details.
+/// Parses an action as typed: its name, the name of its lever, if any, and `name=value` details.
 pub(crate) fn action(words: &[&str]) -> Result<Action, serde_json::Error> {
     let (details, names): (Vec<&&str>, Vec<&&str>) = words.iter().partition(|word| word.contains('='));
     let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));

@@ -1,4 +1,4 @@
-//! What YANG knows has its page, and what the pages name is in YANG.
+//! Checks that everything in YANG has its page, and that everything named by pages is in YANG.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use srl_sim::schema::{Kind, LeafType, NodeId, Schema};
 use crate::pages::{self, Page, none, root};
 use crate::switch::SCHEMA;
 
-/// Reasons of clusters and of the agent are text, not an enumeration: these pages stand for them.
+/// Reasons of clusters and of the agent are text and not an enumeration; they have these pages.
 const IN_WORDS: [&str; 2] = ["admin-disabled", "api-unreachable"];
 const SECTIONS_OF_A_REASON: [&str; 5] = ["What it says", "Look at", "Usual causes", "Do", "Clears"];
 const SECTIONS_OF_AN_ALARM: [&str; 4] = ["Raised when", "What it says", "Do", "Clears"];
@@ -79,7 +79,7 @@ fn pages_of_a_kind_have_the_same_sections_and_fit_on_a_screen() {
     none(&wrong);
 }
 
-/// Leaves of configuration below the root of the module, as `cluster/node/fabric-address`.
+/// Collects the configuration leaves below the root of the module, as `cluster/node/fabric-address`.
 fn config_leaves(schema: &Schema, node: NodeId, above: &str, leaves: &mut BTreeSet<String>) {
     for child in schema.node(node).children.iter().filter(|child| schema.node(**child).config) {
         let path = format!("{above}{}", schema.node(*child).name);

@@ -1,7 +1,7 @@
-//! What pages say a leaf says, it says: on the anycast lab, with the agent as a process on every leaf.
+//! Checks what pages say that a leaf reports, in the anycast lab with an agent process on every leaf.
 //!
-//! The guide is followed command by command. A page of a reason that tells how to see it in the lab is tried: what it
-//! quotes must stand in the leaf's state, with one of its alarms, and be gone when it is healed.
+//! The guide is followed command by command. A page of a reason that says how to see it in the lab is tried: its quotes
+//! must appear in the leaf's state together with one of its alarms, and disappear after healing.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use tokio::time::Instant;
 use crate::commands::action;
 use crate::pages::{self, Page, root};
 
-/// A leaf is expected to say something within this time.
+/// Time within which a leaf must report something.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks.
+/// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 const ALL_STATE: &str = "info from state k8s-services";
 
-/// The lab, in a folder of its own.
+/// The lab, in its own folder.
 pub(crate) struct Bench {
     pub(crate) lab: Lab,
     run: Option<TempDir>,
@@ -56,7 +56,7 @@ impl Bench {
         bench
     }
 
-    /// The answer of a leaf's CLI, without what differs from run to run.
+    /// Returns the answer of a leaf's CLI, without what differs between runs.
     async fn ask(&self, leaf: &str, command: &str) -> String {
         let output = self.lab.leaves()[leaf].cli(command).await;
         timeless(&output.unwrap_or_else(|refused| panic!("{leaf}: {command}: {refused}")))
@@ -67,7 +67,7 @@ impl Bench {
         in_time(state, holds).await.unwrap_or_else(|state| panic!("{leaf}: not in time: {what}; it says\n{state}"))
     }
 
-    /// Does what a page says: a line of configuration on a leaf, or something to the lab.
+    /// Performs what a page says: configuration lines on a leaf, or actions on the lab.
     async fn carry_out(&self, leaf: &str, commands: &[String]) {
         let (typed, acts): (Vec<&String>, Vec<&String>) =
             commands.iter().partition(|command| command.starts_with("set ") || command.starts_with("delete "));
@@ -83,7 +83,7 @@ impl Bench {
         output.unwrap_or_else(|refused| panic!("{leaf}: {script}: {refused}"));
     }
 
-    /// `srl-sim lever ...` or `srl-sim act ...`
+    /// Performs `srl-sim lever ...` or `srl-sim act ...`.
     async fn act(&self, command: &str) {
         let words: Vec<&str> = command.split_whitespace().collect();
         let ["srl-sim", "lever" | "act", words @ ..] = words.as_slice() else { panic!("cannot do `{command}`") };
@@ -92,7 +92,7 @@ impl Bench {
     }
 }
 
-/// Looks again and again; returns the last look when the time is up.
+/// Looks repeatedly until `holds` returns something. Returns the last look when time is up.
 async fn in_time<T, F: Future<Output = String>>(
     look: impl Fn() -> F,
     holds: impl Fn(&str) -> Option<T>,
@@ -118,7 +118,7 @@ fn healthy(state: &str) -> bool {
     well && !lines.iter().any(|line| ill.contains(line) || line.starts_with("alarm "))
 }
 
-/// Text without times, ages and ports.
+/// Replaces times and ports in a text, and removes ages.
 fn timeless(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let line = match line.split_once(" (") {
@@ -130,7 +130,7 @@ fn timeless(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Every word part that begins as said, replaced; `begins` gives its length.
+/// Replaces every part of a line for which `begins` returns a length.
 fn without(line: &str, begins: fn(&str) -> Option<usize>, by: &str) -> String {
     let mut kept = String::new();
     let mut rest = line;
@@ -142,7 +142,8 @@ fn without(line: &str, begins: fn(&str) -> Option<usize>, by: &str) -> String {
     kept
 }
 
-/// `2026-11-21T13:02:30Z`, with or without fractions of a second, or `13:02:30Z`.
+/// Returns the length of a time at the start of a text: `2026-11-21T13:02:30Z`, with or without fractions of a second,
+/// or `13:02:30Z`.
 fn is_time(text: &str) -> Option<usize> {
     let begins = |shape: &str| {
         let begin = text.get(..shape.len())?.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
@@ -160,7 +161,7 @@ fn is_port(text: &str) -> Option<usize> {
     Some(text.len() - port.trim_start_matches(|c: char| c.is_ascii_digit()).len())
 }
 
-/// How a page says that it can be seen.
+/// How to see a reason in the lab, according to its page.
 struct Trial {
     leaf: String,
     broken_by: Vec<String>,
@@ -179,15 +180,15 @@ impl Trial {
     }
 }
 
-/// The alarms a page of a reason names at its head.
+/// Returns the alarms that a page of a reason names before its first section.
 fn alarms(page: &Page) -> Vec<String> {
     let head = page.prose.iter().take_while(|(_, line)| !line.starts_with("## "));
     let links = head.flat_map(|(_, line)| line.split("](../alarms/").skip(1));
     links.filter_map(|rest| Some(rest.split_once(".md")?.0.to_owned())).collect()
 }
 
-/// What is not in the state of a leaf though the page says it should: lines without quotes, one of those with quotes, one of
-/// the alarms.
+/// Returns what the state of a leaf lacks although the page says it should be there: each line without quotes, any of
+/// those with quotes, and any of the alarms.
 fn lacks(page: &Page, alarms: &[String], state: &str) -> Option<Vec<String>> {
     let there: Vec<&str> = state.lines().map(str::trim).collect();
     let said: Vec<String> = page.fenced("text").map(|(_, line)| timeless(line.trim())).collect();
@@ -206,7 +207,7 @@ fn lacks(page: &Page, alarms: &[String], state: &str) -> Option<Vec<String>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_pages_of_reasons_quote_is_said_in_the_lab() {
     let bench = Bench::up().await;
-    // Alarms at once: holding is not what is looked at.
+    // Alarms are raised and cleared at once, because hold times are not tested here.
     let at_once =
         ["raise-hold-time", "clear-hold-time"].map(|leaf| format!("set / k8s-services alarm-policy {leaf} 0"));
     for leaf in bench.lab.leaves().keys() {

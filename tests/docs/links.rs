@@ -1,15 +1,15 @@
-//! Links lead somewhere.
+//! Checks that links lead somewhere.
 
 use std::path::{Component, Path, PathBuf};
 
 use crate::pages::{self, Page, none, root};
 
-/// The targets of the links of a line: `[text](target)`.
+/// Returns the targets of the links in a line: `[text](target)`.
 fn targets(line: &str) -> impl Iterator<Item = &str> {
     line.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
 }
 
-/// The anchor a heading gets: lower case, blanks as hyphens, everything but letters, digits, `-` and `_` left out.
+/// Returns the anchor of a heading: lower case, hyphens for blanks, and only letters, digits, `-` and `_`.
 fn anchor(heading: &str) -> String {
     let kept = heading.to_lowercase();
     let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
@@ -21,7 +21,7 @@ fn anchors(page: &Page) -> Vec<String> {
     headings.map(|(_, line)| anchor(line.trim_start_matches('#').trim())).collect()
 }
 
-/// The path a relative link means, without `..`.
+/// Returns the path of a relative link, without `..`.
 fn resolve(page: &Path, target: &str) -> PathBuf {
     let mut path = PathBuf::new();
     for component in page.parent().unwrap_or(Path::new("")).join(target).components() {
@@ -57,10 +57,10 @@ fn every_relative_link_leads_to_a_file_and_to_a_heading_in_it() {
     none(&wrong);
 }
 
-/// The folders of the repository whose files pages name.
+/// Folders of the repository whose files are named on pages.
 const FOLDERS: [&str; 9] = ["agent", "appmgr", "benches", "docs", "lab", "packaging", "sim", "tests", "yang"];
 
-/// A file or folder of the repository, as it is named in code: `agent/run.rs`.
+/// Returns whether code is the path of a file or folder in the repository, such as `agent/run.rs`.
 fn is_path(code: &str) -> bool {
     let plain = code.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
     plain && code.split_once('/').is_some_and(|(first, _)| FOLDERS.contains(&first))

@@ -1,5 +1,5 @@
-//! The documentation against what it speaks of: links, the YANG module, the Makefile, flags, levers, the CLI of a leaf,
-//! and the sentences in the code. Every test tells all that is wrong at once, by page and line.
+//! Compares the documentation with what it describes: links, the YANG module, the Makefile, flags, levers, the CLI of a
+//! leaf, and the sentences in the code. Every test reports all errors at once, by page and line.
 
 mod causes;
 mod commands;

@@ -1,37 +1,37 @@
-//! Markdown, as much of it as the checks need.
+//! Parses as much Markdown as the checks need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A file of documentation.
+/// A page of the documentation.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// From the root of the repository.
+    /// Path relative to the root of the repository.
     pub(crate) path: PathBuf,
-    /// Its lines outside fences, with their numbers.
+    /// Lines outside fences, with their numbers.
     pub(crate) prose: Vec<(usize, String)>,
-    /// Its fences.
+    /// Fences of the page.
     pub(crate) fences: Vec<Fence>,
 }
 
 /// A block between lines of three backticks.
 #[derive(Debug)]
 pub(crate) struct Fence {
-    /// The word behind the backticks.
+    /// The word after the backticks.
     pub(crate) language: String,
     /// The lines, with their numbers, without the indentation of the fence.
     pub(crate) lines: Vec<(usize, String)>,
 }
 
-/// Behind a command that the emulated leaf does not know.
+/// Text after a command that the emulated leaf does not know.
 const DEVICE: &str = " (device)";
 
-/// Of the repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every page of `docs`, the front page and those of the labs, in order.
+/// Returns every page of `docs`, the front page and those of the labs, in order.
 pub(crate) fn all() -> Vec<Page> {
     let mut paths = vec![root().join("README.md")];
     gather(&root().join("docs"), &mut paths);
@@ -39,7 +39,7 @@ pub(crate) fn all() -> Vec<Page> {
     paths.iter().map(|path| Page::read(path)).collect()
 }
 
-/// The pages of one folder of `docs`.
+/// Returns the pages of one folder of `docs`.
 pub(crate) fn folder(name: &str) -> Vec<Page> {
     let mut paths = Vec::new();
     gather(&root().join("docs").join(name), &mut paths);
@@ -84,27 +84,27 @@ impl Page {
         page
     }
 
-    /// The name of the file without its ending.
+    /// Returns the file name without extension.
     pub(crate) fn name(&self) -> String {
         self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Where something stands.
+    /// Returns the position of a line, for messages.
     pub(crate) fn at(&self, line: usize) -> String {
         format!("{}:{line}", self.path.display())
     }
 
-    /// The lines of all fences in one language.
+    /// Returns the lines of all fences in one language.
     pub(crate) fn fenced(&self, language: &str) -> impl Iterator<Item = &(usize, String)> {
         self.fences.iter().filter(move |fence| fence.language == language).flat_map(|fence| &fence.lines)
     }
 
-    /// Code between single backticks in prose.
+    /// Returns code between single backticks in prose.
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         self.prose.iter().flat_map(|(number, line)| line.split('`').skip(1).step_by(2).map(move |code| (*number, code)))
     }
 
-    /// Code between single backticks in prose, and whether `(device)` behind it marks it as for switches only.
+    /// Returns code between single backticks in prose, and whether `(device)` after it marks it as for switches only.
     pub(crate) fn marked_code(&self) -> impl Iterator<Item = (usize, &str, bool)> {
         self.prose.iter().flat_map(|(number, line)| {
             let parts: Vec<&str> = line.split('`').collect();
@@ -114,13 +114,13 @@ impl Page {
         })
     }
 
-    /// The second-level headings, in order.
+    /// Returns the second-level headings, in order.
     pub(crate) fn sections(&self) -> Vec<&str> {
         self.prose.iter().filter_map(|(_, line)| line.strip_prefix("## ")).collect()
     }
 }
 
-/// Fails with everything that is wrong.
+/// Fails with all errors, if there are any.
 pub(crate) fn none(wrong: &[String]) {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

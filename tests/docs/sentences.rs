@@ -1,17 +1,17 @@
-//! Sentences that pages quote are sentences the code can say.
+//! Checks that sentences quoted on pages are sentences of the code.
 //!
-//! The string literals of the agent are the patterns: what stands in braces may be anything. A sentence is taken apart at
-//! `; `, as the agent puts it together, and each part must be one the agent has.
+//! The string literals of the agent are the patterns; braces in them match anything. A sentence is split at `; `, where
+//! the agent joins its parts, and each part must match a pattern.
 
 use std::fs;
 use std::path::Path;
 
 use crate::pages::{self, none, root};
 
-/// Letters a pattern must have: with fewer, it would match anything.
+/// Minimum number of letters of a pattern: with fewer, it would match anything.
 const LETTERS: usize = 7;
 
-/// What stands between the braces of a literal, in order.
+/// The text between the braces of a literal, in order.
 #[derive(Debug)]
 struct Pattern(Vec<String>);
 
@@ -28,7 +28,7 @@ impl Pattern {
     }
 }
 
-/// The string literals of a source: escapes undone, continued lines joined.
+/// Returns the string literals of a source, with escapes resolved and continued lines joined.
 pub(crate) fn literals(source: &str) -> Vec<String> {
     let code: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let code = code.join("\n");
@@ -91,7 +91,7 @@ fn patterns() -> Vec<Pattern> {
     patterns
 }
 
-/// The parts of a sentence that the agent does not say; none if it says the sentence as it stands.
+/// Returns the parts of a sentence that the agent does not say; none if it says the whole sentence.
 fn unsaid<'a>(sentence: &'a str, patterns: &[Pattern]) -> Vec<&'a str> {
     match is_said(sentence, patterns) {
         true => Vec::new(),
@@ -99,20 +99,20 @@ fn unsaid<'a>(sentence: &'a str, patterns: &[Pattern]) -> Vec<&'a str> {
     }
 }
 
-/// A part may go on behind a colon: with next-hops, or with a cause.
+/// Returns whether the agent says a part, which may continue after a colon with next-hops or a cause.
 fn is_said(part: &str, patterns: &[Pattern]) -> bool {
     let shorter = part.match_indices(": ").map(|(at, _)| &part[..at]);
     [part].into_iter().chain(shorter).any(|text| patterns.iter().any(|pattern| pattern.matches(text)))
 }
 
-/// The text of a leaf as `info` prints it: `oper-detail "..."`. Words without quotes are checked against YANG.
+/// Returns the text of a leaf as `info` prints it: `oper-detail "..."`. Words without quotes are checked against YANG.
 fn quoted(line: &str) -> Option<&str> {
     let (leaf, value) = line.trim_start().split_once(' ')?;
     let value = value.strip_prefix('"')?.strip_suffix('"')?;
     matches!(leaf, "oper-detail" | "oper-reason" | "text").then_some(value)
 }
 
-/// An alarm about a VIP or service begins with its name, then says its sentence: taken apart, if that is how it is named.
+/// Removes the subject with which an alarm about a VIP or service begins.
 fn without_subject<'a>(sentence: &'a str, patterns: &[Pattern]) -> &'a str {
     let about = ["VIP ", "Service "].iter().any(|subject| sentence.starts_with(subject));
     let named = about && patterns.iter().any(|pattern| pattern.matches(sentence));

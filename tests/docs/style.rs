@@ -1,5 +1,5 @@
-//! Words that docs/style.md replaces stand in nothing an operator meets: pages, sentences of agent and emulator, YANG,
-//! the CLI plugin, rules, dashboards and scripts.
+//! Checks that words which docs/style.md replaces are not used in what operators see: pages, sentences of agent and
+//! emulator, YANG, the CLI plugin, rules, dashboards and scripts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::pages::{none, root};
 use crate::sentences::literals;
 
-/// Words in a row that read translated, as the style page lists them. `!x` at either end: not if that word stands there.
+/// Word sequences that read like translations, from the style page. `!x` at either end: not if that word is next to it.
 const AVOIDED: &[&str] = &[
     "anew",
     "are told",
@@ -31,14 +31,14 @@ const AVOIDED: &[&str] = &[
     "!there are no !longer",
 ];
 
-/// What an operator meets beside the string literals of the code.
+/// What operators see besides the string literals of the code.
 const TEXTS: &[&str] =
     &["README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md", "docs", "lab", "yang", "appmgr", "packaging"];
 const KINDS: &[&str] = &["md", "yang", "yml", "yaml", "json", "py", "star", "sh", "txt", ""];
-/// Pages that quote the words to be avoided, what other programs say, and what was written for machines.
+/// Pages that quote these words, output of other programs, and files for machines.
 const APART: &[&str] = &["docs/style.md", "packaging/third-party-licenses", "lab/containerlab", "packaging/need-"];
 
-/// The words of a text, in small letters and without marks around them, each with its line.
+/// Returns the words of a text with their lines, in lower case and without punctuation.
 fn words(text: &str) -> Vec<(usize, String)> {
     let of_line = |(at, line): (usize, &str)| {
         let words = line
@@ -49,7 +49,7 @@ fn words(text: &str) -> Vec<(usize, String)> {
     text.lines().enumerate().flat_map(of_line).collect()
 }
 
-/// Lines of a text with words to be avoided, and which.
+/// Returns the forbidden words in a text with their lines.
 fn found(text: &str) -> Vec<(usize, &'static str)> {
     let words = words(text);
     let word = |at: Option<usize>| at.and_then(|at| words.get(at)).map_or("", |(_, word)| word.as_str());
@@ -71,7 +71,7 @@ fn found(text: &str) -> Vec<(usize, &'static str)> {
     found
 }
 
-/// Files of these kinds below a path, in order.
+/// Collects the files of these kinds below a path, in order.
 fn files(path: &Path, kinds: &[&str], all: &mut Vec<PathBuf>) {
     if path.is_file() {
         let extension = path.extension().and_then(|it| it.to_str()).unwrap_or_default();
@@ -115,7 +115,7 @@ fn sentences_of_the_code_avoid_the_words_of_the_style_page() {
         let sentences = literals(shipped);
         let bad = sentences.iter().filter(|sentence| !found(sentence).is_empty());
         wrong.extend(bad.map(|sentence| at(path, 1, sentence)));
-        // Comments on flags are what --help prints.
+        // Comments on flags are printed by --help.
         let helps = shipped.lines().enumerate().filter(|(_, line)| line.starts_with("    ///"));
         for (number, help) in helps.filter(|_| path.ends_with("main.rs")) {
             wrong.extend(found(help).into_iter().map(|(_, words)| at(path, number + 1, words)));

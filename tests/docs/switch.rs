@@ -1,4 +1,5 @@
-//! What is typed at a switch: parsed by the CLI of an emulated leaf, configuration also validated as the agent does.
+//! Checks what is typed on a switch: it is parsed by the CLI of an emulated leaf, and configuration is validated as the
+//! agent does.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,13 +13,13 @@ use srl_sim::schema::Schema;
 
 use crate::pages::{self, none};
 
-/// The module, and what a switch has of its own.
+/// The agent's module and the switch's own modules.
 pub(crate) static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("yang");
     Schema::load(&[folder], &["k8s-services".to_owned()]).expect("the module loads")
 });
 
-/// Validates a commit in place of the agent.
+/// Validates commits in place of the agent.
 struct Agent;
 
 #[tonic::async_trait]
@@ -49,7 +50,8 @@ async fn run(session: &mut Session, line: &str) -> Result<(), String> {
     if output.status == 0 { Ok(()) } else { Err(format!("`{line}`: {}", output.text.trim())) }
 }
 
-/// Clusters that lines configure or name, of which a valid configuration must say how they are reached.
+/// Returns the clusters in configuration lines that lack an address: to be valid, configuration must say how they are
+/// reached.
 fn unreached(lines: &[&str]) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
     let mut reached = BTreeSet::new();
@@ -69,19 +71,19 @@ fn unreached(lines: &[&str]) -> BTreeSet<String> {
     named.difference(&reached).cloned().collect()
 }
 
-/// Configuration the emulated leaf has the modules for; a real one has many more.
+/// Returns whether the emulated leaf has the modules of a configuration line. A real switch has many more.
 fn is_known(line: &str) -> bool {
     ["k8s-services", "system ndk-server", "system grpc-server"]
         .iter()
         .any(|known| line.split_once(" / ").is_some_and(|(_, path)| path.starts_with(known)))
 }
 
-/// Moves between modes, as they stand around lines of configuration.
+/// Returns whether a line changes the mode, as before and after lines of configuration.
 fn is_frame(line: &str) -> bool {
     ["enter candidate", "commit", "discard", "quit"].iter().any(|frame| line.starts_with(frame))
 }
 
-/// Types lines in candidate mode and commits them, if all of them are the agent's.
+/// Types lines in candidate mode, and commits them if all of them are the agent's.
 async fn commit(lines: &[&str]) -> Vec<String> {
     let store = Datastore::new(SCHEMA.clone());
     store.add_commit_hook(Arc::new(Agent));
@@ -101,7 +103,7 @@ async fn commit(lines: &[&str]) -> Vec<String> {
     wrong
 }
 
-/// Asks a switch that has nothing to tell: only what cannot be parsed is wrong.
+/// Asks a switch without data: only parsing errors count.
 async fn ask(line: &str) -> Option<String> {
     let mut session = Session::new(Datastore::new(SCHEMA.clone()), SessionOptions::new("leaf1", "25.3.1"), None);
     run(&mut session, line).await.err().filter(|error| error.contains("Parsing error"))
@@ -118,7 +120,7 @@ async fn what_is_typed_at_a_switch_parses_and_what_is_set_is_valid() {
                 lines.partition(|line| line.starts_with("set ") || line.starts_with("delete "));
             let set: Vec<&str> = set.into_iter().filter(|line| is_known(line)).collect();
             let mut found = if set.is_empty() { Vec::new() } else { commit(&set).await };
-            // Reports need a leaf with something to report: the lab, in `typed`.
+            // Reports need a leaf with data: these are run in the lab, in `typed`.
             for line in asked.into_iter().filter(|line| line.starts_with("info ")) {
                 found.extend(ask(line).await);
             }

@@ -1,15 +1,15 @@
-//! What is typed at a switch runs on a leaf of the anycast lab, or is marked as for switches only.
+//! Checks that what is typed on a switch runs on a leaf of the anycast lab, or is marked as for switches only.
 //!
-//! Commands in fences of `srlinux` and between backticks are run. Behind those between backticks `(device)`, and in the head
-//! of a fence `srlinux device`, says that the emulated leaf does not know them; then it must not.
+//! Commands in `srlinux` fences and between backticks are run. `(device)` after those between backticks, or `srlinux
+//! device` at the head of a fence, marks commands that the emulated leaf must not know.
 
 use crate::lab::Bench;
 use crate::pages::{self, Page, none};
 
-/// How a line begins that is typed at a switch and changes no configuration.
+/// Beginnings of lines that are typed on a switch and change no configuration.
 const COMMANDS: [&str; 6] = ["show ", "info ", "tools ", "save ", "ping ", "bash "];
 
-/// The agent, to be operated.
+/// Beginning of operations on the agent.
 const AGENT: &str = "tools system app-management application k8s-services";
 
 /// A command on a page.
@@ -41,10 +41,11 @@ async fn every_command_runs_on_an_emulated_leaf_or_is_marked_for_devices() {
     let (mut run, mut marked) = (0, 0);
     let of_docs = |page: &Page| !page.path.starts_with("lab");
     for Typed { place, line, for_devices } in pages::all().iter().filter(|page| of_docs(page)).flat_map(typed) {
-        // What stops and starts the agent has a leaf of its own.
+        // Commands that stop and start the agent run on their own leaf.
         let leaf = if line.starts_with("tools ") { "leaf3" } else { "leaf1" };
         let leaf = &bench.lab.leaves()[leaf];
-        // Every operation finds the agent as it can be operated; where it is so already, this is refused.
+        // Brings the agent into a state in which the operation is possible. This is refused if it is in that state
+        // already.
         let before = if line.ends_with(" start") { "stop" } else { "start" };
         if line.starts_with(AGENT) {
             let _ = leaf.cli(&format!("{AGENT} {before}")).await;
