@@ -1,7 +1,7 @@
-//! A real cluster without nodes of its own: etcd and kube-apiserver in a network namespace, which hosts are plugged into.
+//! A real cluster without its own nodes: etcd and kube-apiserver in a network namespace to which hosts are connected.
 //!
-//! Objects are what tests make them: no controllers run, no kubelets. RBAC is on, nobody is anonymous, the server's
-//! certificate is signed by the cluster's own authority.
+//! Objects are as the tests create them: no controllers or kubelets run. RBAC is enabled, nobody is anonymous, and the
+//! server's certificate is signed by the cluster's own authority.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,14 +18,14 @@ use crate::admin::Admin;
 use crate::net::{Net, ip};
 use crate::peers::peer;
 
-/// Where the API server listens, on the bridge that hosts are plugged into.
+/// Address of the API server, on the bridge to which hosts are connected.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 1);
 const PORT: u16 = 6443;
-/// The hosts' ends of their cables.
+/// Name of the hosts' interface to the bridge.
 const CABLE: &str = "mgmt0";
-/// The server, or what it depends on, is ready within this time.
+/// Time limit for the server, or what it depends on, to be ready.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What it says of requests: who asked for what, and what came of it.
+/// Audit policy of the server: logs which account requested what, with the result.
 const AUDIT: &str = "
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -36,16 +36,16 @@ rules:
 - level: None
 ";
 
-/// The peer: the newest Kubernetes, or the one asked for.
+/// Returns the name of the peer: the newest Kubernetes, or the requested version.
 fn version() -> String {
     let older = std::env::var("K8S_SERVICES_KUBERNETES").ok().filter(|version| !version.is_empty());
     older.map_or_else(|| "kubernetes".to_owned(), |version| format!("kubernetes-{version}"))
 }
 
-/// One that tests share which leave each other's objects alone; or why there can be none.
+/// Returns an API server shared by tests that do not touch each other's objects, or why none can run.
 pub(crate) async fn shared() -> Result<&'static ApiServer, String> {
     static SHARED: OnceCell<Result<ApiServer, String>> = OnceCell::const_new();
-    // Its namespace goes with the process: the guardian sees to that.
+    // Its namespace is removed with the process by the guardian.
     let shared = SHARED.get_or_init(|| async { ApiServer::up(Net::new()?, &[]).await }).await;
     shared.as_ref().map_err(Clone::clone)
 }
@@ -60,7 +60,7 @@ pub(crate) struct ApiServer {
     server: Option<Child>,
     plugged: AtomicU32,
     leaf: String,
-    /// Last: what runs in the namespaces has ended before they go.
+    /// The last field, because namespaces must be removed after the processes in them have ended.
     net: Net,
 }
 
@@ -74,12 +74,13 @@ impl Drop for ApiServer {
 }
 
 impl ApiServer {
-    /// Starts etcd and the API server, with these flags on top, in a new host of this net; returns when it is ready. Says
-    /// why there can be none, where that is so.
+    /// Starts etcd and the API server, with these additional flags, in a new host of this net. Returns when it is
+    /// ready, or why it cannot run.
     pub(crate) async fn up(net: Net, flags: &[&str]) -> Result<Self, String> {
         let programs = peer(&version())?;
         let namespace = net.host("control")?;
-        // An address of its own: else it takes one from a cable, and a lower one with the next cable, unknown to those before.
+        // The bridge has its own MAC address. Otherwise it would take one from a cable and change to a lower one with
+        // the next cable, which earlier hosts do not know.
         ip(&["-n", &namespace, "link", "add", "mgmt", "address", "02:00:00:00:00:01", "type", "bridge"])?;
         ip(&["-n", &namespace, "address", "add", &format!("{ADDRESS}/16"), "dev", "mgmt"])?;
         ip(&["-n", &namespace, "link", "set", "mgmt", "up"])?;
@@ -96,32 +97,32 @@ impl ApiServer {
         Ok(it)
     }
 
-    /// The network namespace from which agents reach it, as a switch has one for management.
+    /// Returns the network namespace from which agents reach the server, like the management namespace of a switch.
     pub(crate) fn leaf_namespace(&self) -> &str {
         &self.leaf
     }
 
-    /// The hosts it is one of.
+    /// Returns the hosts that the server is one of.
     pub(crate) fn net(&self) -> &Net {
         &self.net
     }
 
-    /// A folder for files about it.
+    /// Returns a folder for files of the server.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where etcd, kube-apiserver and kubectl are.
+    /// Returns the folder of etcd, kube-apiserver and kubectl.
     pub(crate) fn programs(&self) -> &Path {
         &self.programs
     }
 
-    /// Where it listens, for hosts that are plugged in.
+    /// Returns the URL of the server, for connected hosts.
     pub(crate) fn url(&self) -> String {
         format!("https://{ADDRESS}:{PORT}")
     }
 
-    /// Connects a host: gives its address on an interface of its own, from which it reaches the API server.
+    /// Connects a host by a new interface, from which it reaches the API server. Returns the host's address.
     pub(crate) fn plug(&self, host: &str) -> Result<Ipv4Addr, String> {
         let number = self.plugged.fetch_add(1, Ordering::Relaxed) + 1;
         let address = Ipv4Addr::from(u32::from(ADDRESS) + number);
@@ -133,7 +134,7 @@ impl ApiServer {
         Ok(address)
     }
 
-    /// Starts the API server; returns when it is ready.
+    /// Starts the API server. Returns when it is ready.
     pub(crate) async fn start(&mut self) {
         self.etcd.get_or_insert_with(|| start_etcd(&self.programs, &self.namespace, &self.folder));
         let log = log(&self.folder.join("kube-apiserver.log"));
@@ -145,7 +146,7 @@ impl ApiServer {
             "--authorization-mode=RBAC",
             "--anonymous-auth=false",
             "--profiling=false",
-            // Nobody makes the accounts that pods run as.
+            // Nothing creates the accounts of pods.
             "--disable-admission-plugins=ServiceAccount",
             "--service-cluster-ip-range=10.96.0.0/12",
             "--service-account-issuer=https://kubernetes.default.svc",
@@ -189,12 +190,12 @@ impl ApiServer {
         server.wait().expect("it ends");
     }
 
-    /// A client with every right.
+    /// Returns a client with every right.
     pub(crate) async fn admin(&self) -> Admin {
         Admin::new(&self.namespace, &self.kubeconfig_of_admin()).await
     }
 
-    /// A kubeconfig with every right, for hosts that are plugged in.
+    /// Returns the path of a kubeconfig with every right, for connected hosts.
     pub(crate) fn admin_kubeconfig(&self) -> PathBuf {
         self.folder.join("admin.kubeconfig")
     }
@@ -207,12 +208,12 @@ impl ApiServer {
         )
     }
 
-    /// A kubeconfig with a token, for hosts that are plugged in.
+    /// Returns a kubeconfig with a token, for connected hosts.
     pub(crate) fn token_kubeconfig(&self, token: &str) -> String {
         self.kubeconfig(&self.authority(), &json!({"token": token}))
     }
 
-    /// A kubeconfig of a user who trusts this authority.
+    /// Returns a kubeconfig for a user, which trusts this authority.
     pub(crate) fn kubeconfig(&self, authority: &Path, user: &Value) -> String {
         let config = json!({
             "apiVersion": "v1",
@@ -225,12 +226,12 @@ impl ApiServer {
         format!("{config:#}\n")
     }
 
-    /// The certificate of who signed the server's.
+    /// Returns the certificate of the authority that signed the server's.
     pub(crate) fn authority(&self) -> PathBuf {
         self.folder.join("ca.crt")
     }
 
-    /// A token of a service account that lasts so long, ten minutes at the least.
+    /// Returns a token of a service account that is valid for this time, which must be at least ten minutes.
     pub(crate) async fn token_for(&self, namespace: &str, account: &str, lasts: Duration) -> String {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let request = json!({
@@ -241,7 +242,7 @@ impl ApiServer {
         answer["status"]["token"].as_str().expect("a token").to_owned()
     }
 
-    /// Makes etcd forget everything but the present.
+    /// Makes etcd forget all past revisions.
     pub(crate) async fn compact(&self) {
         let server = SocketAddr::from(([127, 0, 0, 1], 2379));
         let etcd = Admin::plain(Some(&self.namespace), &format!("http://{server}"));
@@ -250,7 +251,7 @@ impl ApiServer {
         etcd.post("/v3/kv/compaction", &json!({"revision": revision, "physical": true})).await.expect("it compacts");
     }
 
-    /// What requests of a service account came to: verb, API group, resource, status.
+    /// Returns the requests of a service account with their results: verb, API group, resource, status.
     pub(crate) fn audited(&self, user: &str) -> Vec<(String, String, String, u64)> {
         let text = fs::read_to_string(self.folder.join("audit.log")).expect("an audit log");
         let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -264,7 +265,7 @@ impl ApiServer {
         .collect()
     }
 
-    /// Runs a program in its namespace, with kubectl in its path and every right.
+    /// Runs a program in the server's namespace, with kubectl in its path and every right.
     pub(crate) fn run(&self, program: &Path, arguments: &[&str]) -> Output {
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = inside(&self.namespace, program);
@@ -273,7 +274,7 @@ impl ApiServer {
     }
 }
 
-/// A program as it is run in a network namespace.
+/// Returns the command of a program in a network namespace.
 fn inside(namespace: &str, program: &Path) -> Command {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace]).arg(program);
@@ -287,7 +288,7 @@ fn log(path: &Path) -> File {
 fn start_etcd(programs: &Path, namespace: &str, folder: &Path) -> Child {
     let output = log(&folder.join("etcd.log"));
     let mut command = inside(namespace, &programs.join("etcd"));
-    // What a test loses with the power it does not miss.
+    // Tests do not need data to survive a power failure.
     command.args(["--name=etcd", "--unsafe-no-fsync", "--log-level=warn"]);
     command.arg("--data-dir").arg(folder.join("etcd"));
     command.args(["--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379"]);
@@ -297,7 +298,7 @@ fn start_etcd(programs: &Path, namespace: &str, folder: &Path) -> Child {
     command.spawn().expect("ip runs")
 }
 
-/// The cluster's authority, what it vouches for, an authority that has nothing to do with it, and the key of accounts.
+/// Creates the cluster's authority, certificates signed by it, an unrelated authority, and the key of accounts.
 fn authorities(folder: &Path) -> Result<(), String> {
     const EC: [&str; 4] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
     let certificate = |name: &str, subject: &str, rest: &[&str]| {

@@ -1,4 +1,4 @@
-//! Why, by the words of a real FRR: each fault is brought about by the daemons themselves, and named alone.
+//! Tests of causes with a real FRR: the daemons themselves cause each fault, and the agent must name only this cause.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use crate::bench::Says::{self, Anything, Has, Is, Nothing};
 use crate::heard::Heard;
 use crate::site::{LEAF, Options, Site, VIP};
 
-/// A site where all is well, neighbors are configured, and the leaf knows where they are plugged in.
+/// Starts a site in which all is well, neighbors are configured, and the leaf knows where they are connected.
 async fn plugged_in(options: Options) -> Option<Site> {
     let site = Site::up(Options { configured: true, ..options }).await?;
     site.bench.until(LEAF, UP).await;
@@ -32,7 +32,7 @@ fn hop(number: usize, leaf: &str) -> String {
     format!("next-hop[address=192.168.1.1{number}]/{leaf}")
 }
 
-/// Waits until this cause is said at a place, with these parts in its sentence.
+/// Waits until a place has this cause, with these parts in its sentence.
 async fn until(site: &Site, at: fn(usize, &str) -> String, number: usize, cause: &'static str, says: &[&'static str]) {
     let (word, detail) = (at(number, "probable-cause"), at(number, "cause-detail"));
     let parts = says.iter().map(|part| (detail.as_str(), Has(part)));
@@ -40,7 +40,7 @@ async fn until(site: &Site, at: fn(usize, &str) -> String, number: usize, cause:
     site.bench.until_within(crate::site::LOOKED_AGAIN, LEAF, &expected).await;
 }
 
-/// That one cause alone was heard, and none is left when all is healed.
+/// Asserts that only this cause was reported, and that none is left after healing.
 async fn alone(site: &Site, heard: Heard<'_>, cause: &str) {
     alone_of(site, heard, &[cause]).await;
 }
@@ -83,11 +83,11 @@ async fn a_node_of_another_as_number() {
             .await;
     }
     site.leaf.vtysh(&["configure terminal", "router bgp", "neighbor nodes remote-as 65000"]).await;
-    // Whoever was refused several times waits longer each time.
+    // After several refusals, a speaker waits longer before each attempt.
     for host in site.nodes.iter().chain([&site.leaf]) {
         host.vtysh(&["clear bgp *"]).await;
     }
-    // FRR ends the session for the change itself first, and says so; FRR's nodes are refused when they try again.
+    // FRR first ends the session because of the change itself, and says so. The nodes are refused when they try again.
     alone_of(&site, heard, &["as-mismatch", "notification"]).await;
     site.down().await;
 }
@@ -97,7 +97,7 @@ async fn more_prefixes_than_are_allowed() {
     let Some(site) = plugged_in(Options::default()).await else { return };
     let heard = Heard::at(&site.bench, LEAF);
     site.leaf.bgp(&["neighbor 192.168.1.12 maximum-prefix 1"]).await;
-    // FRR counts what it has taken in: one too many is found out by the next.
+    // FRR counts the prefixes it has accepted, so an excess is detected only with the next prefix.
     site.nodes[1].bgp(&["network 9.9.9.1/32"]).await;
     site.nodes[1].bgp(&["network 9.9.9.2/32"]).await;
     site.nodes[1].bgp(&["network 9.9.9.3/32"]).await;
@@ -131,7 +131,7 @@ async fn a_cable_that_is_out_and_a_speaker_that_hangs() {
     site.nodes[0].pause("bgpd", false);
     alone(&site, heard, "hold-timer-expired").await;
 
-    // Nothing refuses, and nothing answers: what is left when the speaker is not there.
+    // Nothing refuses and nothing answers: this cause remains if the speaker is not there.
     let heard = Heard::at(&site.bench, LEAF);
     site.nodes[0].kill("bgpd").await;
     until(&site, node, 1, "speaker-silent", &["is reachable and refuses nothing"]).await;

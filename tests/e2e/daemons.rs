@@ -1,4 +1,4 @@
-//! FRR's daemons on one host, started one by one and killed at will.
+//! Runs FRR's daemons on one host. Each can be started and killed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,14 +14,14 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-/// Where Debian has them.
+/// Folder of the daemons on Debian.
 const PROGRAMS: &str = "/usr/lib/frr";
-/// The user they drop to; they check that it is in the group of their sockets.
+/// The user that the daemons run as. They check that it is in the group of their sockets.
 const USER: &str = "frr:frr";
-/// A daemon that starts says so within this time, and a command is done.
+/// Time limit for a daemon to start, and for a command.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Why FRR cannot be run here.
+/// Returns why FRR cannot run here.
 pub(crate) fn missing() -> Option<String> {
     let program = Path::new(PROGRAMS).join("bgpd");
     (!program.exists()).then(|| format!("FRR is not installed: no {} (packaging/need-packages frr)", program.display()))
@@ -36,7 +36,7 @@ pub(crate) struct Frr {
 }
 
 impl Frr {
-    /// None yet. Every line they will log notifies `news`.
+    /// Creates a host without running daemons. Every line they log will notify `news`.
     pub(crate) fn new(namespace: &str, folder: PathBuf, news: Arc<Notify>) -> Self {
         std::fs::create_dir(&folder).expect("a new folder");
         let owned = std::process::Command::new("chown").arg(USER).arg(&folder).status().expect("chown runs");
@@ -44,23 +44,23 @@ impl Frr {
         Self { namespace: namespace.to_owned(), folder, news, running: BTreeMap::new() }
     }
 
-    /// Its network namespace.
+    /// Returns the network namespace of the host.
     pub(crate) fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The folder of the daemons' sockets and logs.
+    /// Returns the folder of the daemons' sockets and logs.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Writes a daemon's configuration and starts it; returns when it answers commands.
+    /// Writes a daemon's configuration and starts it. Returns when it answers commands.
     pub(crate) async fn start(&mut self, daemon: &'static str, configuration: &str) {
         std::fs::write(self.file(daemon, "conf"), format!("log stdout debugging\n{configuration}")).expect("written");
         self.start_again(daemon).await;
     }
 
-    /// Starts a daemon with the configuration it had.
+    /// Starts a daemon with its existing configuration.
     pub(crate) async fn start_again(&mut self, daemon: &'static str) {
         let log = File::options().create(true).append(true).open(self.file(daemon, "log")).expect("a log file");
         let mut command = Command::new("ip");
@@ -80,21 +80,21 @@ impl Frr {
         assert!(matches!(started, Ok(Ok(()))), "{daemon} does not start: see {}", self.file(daemon, "log").display());
     }
 
-    /// Kills a daemon: nobody is notified.
+    /// Kills a daemon. It cannot notify its peers.
     pub(crate) async fn kill(&mut self, daemon: &'static str) {
         let mut child = self.running.remove(daemon).expect("it runs");
         child.kill().await.expect("a process of ours can be killed");
         self.news.notify_one();
     }
 
-    /// Has a daemon do nothing, as if its host had no time for it, or go on.
+    /// Pauses a daemon, as if its host had no time for it, or resumes it.
     pub(crate) fn pause(&self, daemon: &'static str, paused: bool) {
         let id = self.running.get(daemon).and_then(Child::id).and_then(|id| Pid::from_raw(id.cast_signed()));
         let signal = if paused { Signal::STOP } else { Signal::CONT };
         kill_process(id.expect("it runs"), signal).expect("a process of ours can be sent a signal");
     }
 
-    /// Runs vtysh with these commands, one after the other.
+    /// Runs vtysh with these commands, one after another. Returns its output.
     pub(crate) async fn vtysh(&self, commands: &[&str]) -> String {
         let mut command = Command::new("vtysh");
         command.arg("--vty_socket").arg(&self.folder).kill_on_drop(true);
@@ -105,7 +105,7 @@ impl Frr {
         text
     }
 
-    /// Changes the address family's part of bgpd's configuration.
+    /// Changes bgpd's configuration of the address family.
     pub(crate) async fn bgp(&self, lines: &[&str]) {
         let context = ["configure terminal", "router bgp", "address-family ipv4 unicast"];
         self.vtysh(&[&context[..], lines].concat()).await;
@@ -116,7 +116,7 @@ impl Frr {
     }
 }
 
-/// Copies what a daemon logs, tells of each line, and of the one that says it has started.
+/// Copies the log of a daemon, notifies of each line, and signals when the daemon has started.
 async fn follow_log(output: ChildStdout, mut log: File, news: Arc<Notify>, ready: oneshot::Sender<()>) {
     let mut ready = Some(ready);
     let mut lines = BufReader::new(output).lines();

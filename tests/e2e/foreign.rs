@@ -1,5 +1,5 @@
-//! Programs that know no places but those of a switch, on emulated leaves: each finds them in mount namespaces of its own,
-//! which go with it.
+//! Runs programs with the fixed paths of a switch on emulated leaves: each has its own mount namespace with these
+//! paths, which ends with it.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use srl_sim::ndk::Switches;
 
 use crate::bench::{AGENT, Bench};
 
-/// An application that is not ours.
+/// An application that is not part of this project.
 pub(crate) struct Foreign<'a> {
-    /// As app_mgr calls it.
+    /// Name in app_mgr.
     pub(crate) name: &'a str,
     pub(crate) program: &'a Path,
-    /// Its app_mgr definition.
+    /// YAML file for app_mgr.
     pub(crate) definition: PathBuf,
-    /// The folder of its YANG.
+    /// Folder of its YANG modules.
     pub(crate) yang: PathBuf,
-    /// Assignments of a shell before its command line, in which `$1` is the folder of the leaf.
+    /// Shell assignments before its command line, in which `$1` is the folder of the leaf.
     pub(crate) environment: &'static str,
 }
 
-/// Whether such programs can run here.
+/// Returns whether such programs can run here.
 pub(crate) fn allowed() -> Result<(), String> {
     match rustix::process::geteuid().is_root() {
         true => Ok(()),
@@ -30,7 +30,7 @@ pub(crate) fn allowed() -> Result<(), String> {
     }
 }
 
-/// The folder an environment variable names, with these files in it, or why there is none.
+/// Returns the folder named by an environment variable if it contains these files, or else the reason why not.
 pub(crate) fn folder(variable: &str, files: [&str; 2]) -> Result<PathBuf, String> {
     let [program, module] = files;
     let folder = std::env::var_os(variable);
@@ -42,7 +42,7 @@ pub(crate) fn folder(variable: &str, files: [&str; 2]) -> Result<PathBuf, String
     }
 }
 
-/// A new folder of programs in this one: the agent, and a script of this name.
+/// Creates a folder of programs: the agent, and a script with this name.
 pub(crate) fn programs(files: &Path, name: &str, script: &str) -> PathBuf {
     let programs = files.join("programs");
     std::fs::create_dir(&programs).expect("a new folder");
@@ -52,13 +52,13 @@ pub(crate) fn programs(files: &Path, name: &str, script: &str) -> PathBuf {
     programs
 }
 
-/// A lab with an application on its leaves, where a switch has its files: its sockets, and a system log, which is the
-/// socket `log` in the folder given.
+/// Starts a lab with an application on its leaves. The application finds its files where they are on a switch: sockets,
+/// and a system log, which is the socket `log` in the folder `files`.
 pub(crate) async fn lab_with(lab: &str, app: Foreign<'_>, files: &Path, change: impl FnOnce(&mut LabContent)) -> Bench {
-    // The folders it stands in may be hidden.
+    // The folder of the program may be hidden by a mount.
     let copy = files.join(format!("{}.program", app.name));
     std::fs::copy(app.program, &copy).expect("copied");
-    // sr_gnmi_server is what the gNMI socket was called before SR Linux 24.3.
+    // sr_gnmi_server is the name of the gNMI socket before SR Linux 24.3.
     let start = format!(
         "#!/bin/sh\nexec unshare --mount --propagation private sh -c '\nset -e\n\
          for hidden in /opt /run /var/log; do mount -t tmpfs tmpfs $hidden; done\n\
@@ -80,6 +80,6 @@ pub(crate) async fn lab_with(lab: &str, app: Foreign<'_>, files: &Path, change: 
         lab.apps.push(added);
         change(lab);
     };
-    // A short path: sockets are named by it.
+    // The path must be short, because sockets are in it.
     Bench::running(&programs, &std::env::temp_dir(), lab, Switches::default(), change).await
 }

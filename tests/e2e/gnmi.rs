@@ -1,8 +1,8 @@
-//! gNMI clients that are not ours, gnmic, pygnmi and fcli, on an emulated leaf that runs the agent. They need neither root nor
-//! network namespaces.
+//! Tests with the gNMI clients gnmic, pygnmi and fcli on an emulated leaf that runs the agent. They need neither root
+//! nor network namespaces.
 //!
-//! `calls` has Capabilities, Get and Set, `streams` Subscribe, `documented` what the docs show, `collector` gnmic as it is
-//! shipped to run for a fabric, `fleet` a tool that asks all switches of one.
+//! `calls` tests Capabilities, Get and Set, `streams` Subscribe, `documented` the examples of the docs, `collector`
+//! gnmic as it is shipped to run for a fabric, and `fleet` a tool that asks all switches of a fabric.
 
 mod calls;
 mod clients;

@@ -1,11 +1,11 @@
-//! The agent against software that is not ours. Most of it needs root, and says so.
+//! Tests the agent with third-party software. Most of them need root, and are skipped with a message otherwise.
 //!
-//! Here the emulated leaf shows what a real BGP implementation does: `net` makes hosts of network namespaces, `daemons` runs
-//! FRR on them, `site` puts a leaf and three nodes together, `routing` breaks and heals them, `packets` sends flows to pods
-//! meanwhile, `causes` has the agent say why.
-//! `apiserver` runs a real control plane on another host, `admin` makes objects in it, `kubernetes` is what the agent makes
-//! of it. `gnmi` has clients of a leaf, `bindings` has NDK programs in Python, `ndk` applications in Go, and `predecessor`
-//! kButler; `foreign` has them find themselves on a switch. `peers` finds what was built.
+//! The emulated leaf shows what a real BGP implementation does: `net` creates hosts as network namespaces, `daemons`
+//! runs FRR on them, `site` connects a leaf and three nodes, `routing` breaks and heals them, `packets` sends flows to
+//! pods meanwhile, and `causes` checks the reported causes. `apiserver` runs a real control plane on another host,
+//! `admin` creates objects in it, and `kubernetes` tests the agent with it. `gnmi` has clients of a leaf, `bindings`
+//! NDK programs in Python, `ndk` applications in Go, and `predecessor` kButler; `foreign` runs such programs with the
+//! paths of a switch. `peers` finds the software built for these tests.
 
 mod admin;
 mod apiserver;

@@ -1,7 +1,7 @@
-//! Applications on bond, the library for NDK applications in Go, on an emulated leaf: one of ours, and greeter, the example
-//! its authors give, where `GREETER` names a folder with the program `greeter` and its `greeter.yang`.
+//! Tests of applications on bond, the library for NDK applications in Go, on an emulated leaf: one of our own, and
+//! greeter, the example of bond's authors. `GREETER` names a folder with the program `greeter` and its `greeter.yang`.
 //!
-//! bond's sockets have fixed places: those of a switch.
+//! bond's sockets have the fixed paths of a switch.
 
 use std::path::{Path, PathBuf};
 
@@ -26,35 +26,35 @@ const NEXT_HOPS: &str = "/bond-app/prefix[prefix=1.1.1.100/32]/next-hop";
 const GREETING: &str = "/greeter/greeting";
 const ALL: &str = r#"["10.0.1.1","10.0.1.2","10.0.1.3"]"#;
 
-/// Where our own application is described.
+/// Returns the folder that describes our own application.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/peers/bond-app")
 }
 
-/// A leaf of what our own application counts.
+/// Returns the path of a leaf in our own application's counters.
 fn table(kind: &str, leaf: &str) -> String {
     format!("{ROOT}/table[name={kind}]/{leaf}")
 }
 
-/// Our own application, or why it cannot run.
+/// Returns our own application, or why it cannot run.
 fn bond_app() -> Result<PathBuf, String> {
     allowed()?;
     Ok(peer("bond-app")?.join("bond-app"))
 }
 
-/// The folder of greeter, or why there is none.
+/// Returns the folder of greeter, or why there is none.
 fn greeter() -> Result<PathBuf, String> {
     foreign::folder("GREETER", ["greeter", "greeter.yang"])
 }
 
-/// The anycast lab with an application on its leaves.
+/// Starts the anycast lab with an application on its leaves.
 async fn lab_with(app: Foreign<'_>, files: &Path, change: impl FnOnce(&mut LabContent)) -> Bench {
     let bench = foreign::lab_with("anycast-metallb", app, files, change).await;
     bench.until_healthy().await;
     bench
 }
 
-/// Our own application with its description.
+/// Returns our own application with its description.
 fn described(program: &Path) -> Foreign<'_> {
     let definition = folder().join("bond-app.yml");
     Foreign { name: "bond-app", program, definition, yang: folder(), environment: "" }
@@ -64,13 +64,13 @@ async fn commit(bench: &Bench, leaf: &str, line: &str) {
     bench.act(&[&format!("config: {{ leaf: {leaf}, lines: '{line}' }}")]).await;
 }
 
-/// What an operator sees who commits a line, or is refused to.
+/// Commits a line. Returns what an operator sees, or the refusal.
 async fn enter(bench: &Bench, line: &str) -> Result<String, String> {
     let lines = format!("enter candidate private\n{line}\ncommit now\n");
     bench.lab.cli(LEAF, &lines).await.map_err(|error| error.to_string())
 }
 
-/// What a collector on the network gets at a path, as JSON.
+/// Returns what a collector on the network gets at a path, as JSON.
 async fn get(bench: &Bench, path: &str) -> String {
     let address = bench.lab.gnmi_server(LEAF).and_then(Gnmi::tcp_address).expect("gNMI listens on TCP");
     let channel =
@@ -110,13 +110,13 @@ async fn an_application_on_bond_is_at_home_on_the_leaf() {
     let told = get(&bench, "/bond-app/prefix").await;
     assert!(told.contains(r#""next-hop":["10.0.1.1","10.0.1.2","10.0.1.3"]"#), "{told}");
 
-    // Routes and groups as they change.
+    // Changes of routes and groups.
     bench.act(&["pull: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
     bench.until(LEAF, &[(NEXT_HOPS, Is(r#"["10.0.1.2","10.0.1.3"]"#))]).await;
     bench.act(&["release: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
     bench.until(LEAF, &[(NEXT_HOPS, Is(ALL))]).await;
 
-    // What it refuses is not in force, and what it warns of is.
+    // Refused configuration is not in force. Configuration with a warning is.
     let refused = enter(&bench, "set / bond-app prefix 1.1.1 network-instance ip-vrf-1").await.expect_err("refused");
     assert!(
         refused.contains("Error in /bond-app/prefix[prefix=1.1.1]:") && refused.contains("write it as 192.0.2.0/24"),
@@ -129,7 +129,7 @@ async fn an_application_on_bond_is_at_home_on_the_leaf() {
     assert!(warned.contains("looks for 1.1.1.100/30"), "{warned}");
     bench.until(LEAF, &[("/bond-app/prefix[prefix=1.1.1.101/30]/network-instance", Is("default"))]).await;
 
-    // Entries as they change, and go; what begins alike stays.
+    // Changes and deletion of entries. Entries whose names begin the same are kept.
     commit(&bench, LEAF, "set / bond-app prefix 1.1.1.100/32 network-instance default").await;
     bench.until(LEAF, &[(NEXT_HOPS, Nothing), ("/bond-app/prefix[prefix=1.1.1.100/32]", Anything)]).await;
     commit(&bench, LEAF, "set / bond-app prefix 1.1.1.100/32 network-instance ip-vrf-1").await;
@@ -139,7 +139,7 @@ async fn an_application_on_bond_is_at_home_on_the_leaf() {
     bench.until(LEAF, &left).await;
     bench.until(LEAF, &[(NEXT_HOPS, Is(ALL))]).await;
 
-    // A new life of it, and of the NDK, which it ends with. What it shows is written again.
+    // A restart of the application, and of the NDK, which ends the application too. It writes its state again.
     for operation in ["kill", "restart"] {
         bench.act(&[&format!("app: {{ leaf: {LEAF}, app: bond-app, operation: {operation} }}")]).await;
         bench.until(LEAF, &[(NEXT_HOPS, Is(ALL))]).await;
@@ -176,15 +176,15 @@ async fn bond_is_told_of_every_table_there_is() {
     for kind in ["route", "next-hop-group", "app-id"] {
         bench.until(leaf, &[(&table(kind, "entries"), Counted)]).await;
     }
-    // A port, two uplinks, mgmt0, and those without a plug. The NDK does not tell of mac-vrfs.
+    // A port, two uplinks, mgmt0, and interfaces without a cable. The NDK does not report mac-vrfs.
     bench.until(leaf, &[(&table("interface", "entries"), Is("7"))]).await;
     bench.until(leaf, &[(&table("network-instance", "entries"), Is("3"))]).await;
-    // One node's session, and its routes when it ends.
+    // The session of one node, and its routes when the session ends.
     bench.until(leaf, &[(&table("bfd-session", "entries"), Is("1")), (&table("route", "gone"), Is("0"))]).await;
     bench.act(&["pull: { bfd-down: { node: cluster1 } }"]).await;
     bench.until(leaf, &[(&table("bfd-session", "told"), Is("2")), (&table("next-hop-group", "gone"), Counted)]).await;
 
-    // Beside the spines.
+    // In addition to the spines.
     let neighbor =
         Key::Lldp { interface: "ethernet-1/49".to_owned(), chassis: "02:00:00:00:00:01".to_owned(), kind: 4 };
     let ndk = bench.leaf(leaf).ndk();
@@ -204,7 +204,7 @@ async fn greeter_greets() {
         Err(reason) => return unobtainable(&reason),
     };
     let files = tempfile::tempdir().expect("a folder");
-    // It needs a system log that takes what it says.
+    // It needs a system log that receives its messages.
     let log = UnixDatagram::bind(files.path().join("log")).expect("a new socket");
     tokio::spawn(async move { while log.recv(&mut [0; 64 << 10]).await.is_ok() {} });
     let definition = files.path().join("greeter.yml");
@@ -225,7 +225,7 @@ async fn greeter_greets() {
     commit(&bench, LEAF, "set / greeter name you").await;
     bench.until(LEAF, &[(GREETING, Has("Hi you, "))]).await;
 
-    // bond hands on what is committed from now on, not what was committed before.
+    // bond delivers what is committed from now on, not what was committed before.
     let mut news = bench.leaf(LEAF).ndk().subscribe();
     bench.act(&[&format!("app: {{ leaf: {LEAF}, app: greeter, operation: kill }}")]).await;
     let followed = async { while news.recv().await.expect("few") != NdkEvent::ConfigFollowed("greeter".to_owned()) {} };

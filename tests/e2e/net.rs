@@ -1,8 +1,8 @@
-//! Hosts that are network namespaces, links between them, and their end: nothing is left, however the tests end.
+//! Creates hosts as network namespaces with links between them, and removes them however the tests end.
 //!
-//! Namespaces are named after the process that made them. A guardian, a shell in a process group of its own, waits for
-//! the end of its input and then takes them away; its input ends with the [`Net`], or with the process. What a killed
-//! guardian has left is taken away by the next run.
+//! Namespaces are named after the process that created them. A guardian, which is a shell in its own process group,
+//! waits for the end of its input and then removes them. Its input ends with the [`Net`] or with the process. What a
+//! killed guardian has left is removed by the next run.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,13 +16,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use srl_sim::lab::LabContent;
 
-/// What all names of namespaces begin with.
+/// Prefix of all names of namespaces.
 const PREFIX: &str = "k8s-e2e-";
-/// Where `ip netns` keeps them.
+/// Folder in which `ip netns` keeps namespaces.
 const NAMESPACES: &str = "/run/netns";
 const GUARDIAN: &str = include_str!("guardian.sh");
 
-/// Some hosts.
+/// A set of hosts.
 pub(crate) struct Net {
     prefix: String,
     folder: PathBuf,
@@ -44,7 +44,7 @@ impl Drop for Net {
 }
 
 impl Net {
-    /// No hosts yet. Says why there can be none, where that is so.
+    /// Creates an empty set of hosts. Returns the reason if namespaces cannot be created here.
     pub(crate) fn new() -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if !rustix::process::geteuid().is_root() {
@@ -58,12 +58,12 @@ impl Net {
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).map_err(|error| error.to_string())?;
         let guardian = guardian(&prefix, &folder)?;
         let net = Self { prefix, folder, guardian };
-        // Root in a container may still not be allowed to.
+        // Root in a container may still lack the permission.
         net.host("probe").map_err(|error| format!("network namespaces cannot be made here: {error}"))?;
         Ok(net)
     }
 
-    /// Makes a host with its loopback up; returns its namespace.
+    /// Creates a host with its loopback up. Returns its namespace.
     pub(crate) fn host(&self, name: &str) -> Result<String, String> {
         let namespace = format!("{}{name}", self.prefix);
         ip(&["netns", "add", &namespace])?;
@@ -71,30 +71,31 @@ impl Net {
         Ok(namespace)
     }
 
-    /// A folder for files of the hosts.
+    /// Returns a folder for files of the hosts.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 }
 
-/// Set where a peer that can be had must be there: a test that would be skipped fails.
+/// If set, peers that can be obtained must be there: a test that would be skipped fails instead.
 const REQUIRED: &str = "K8S_SERVICES_REQUIRE_PEERS";
 
-/// Prints why a test does nothing, past the test harness, which would capture it.
+/// Prints why a test is skipped. It bypasses the test harness, which would capture the output.
 ///
 /// # Panics
-/// Where peers are required.
+/// Panics if peers are required.
 pub(crate) fn skipped(reason: &str) {
     assert!(std::env::var_os(REQUIRED).is_none_or(|required| required.is_empty()), "required, but {reason}");
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
-/// The same for a peer that no package registry has, so that nobody can be required to have it.
+/// Prints why a test is skipped. For a peer that is in no package registry, so that nobody can be required to have it.
 pub(crate) fn unobtainable(reason: &str) {
     let _ = writeln!(std::io::stderr(), "not to be had: {reason}");
 }
 
-/// Lets the agents of a lab take credentials from the folder the lab's own is made in: the hosts write theirs there.
+/// Lets the agents of a lab use credentials from the folder that contains the lab's own folder: the hosts write theirs
+/// there.
 pub(crate) fn share_credentials(lab: &mut LabContent) {
     for argument in lab.apps.iter_mut().flat_map(|app| &mut app.arguments) {
         if argument.starts_with("--credentials-dir=") {
@@ -125,7 +126,7 @@ fn guardian(prefix: &str, folder: &Path) -> Result<Child, String> {
     command.spawn().map_err(|error| format!("sh: {error}"))
 }
 
-/// Takes away the namespaces of processes that are no more.
+/// Removes the namespaces of processes that have ended.
 fn sweep() {
     let entries = std::fs::read_dir(NAMESPACES).into_iter().flatten().flatten();
     for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
@@ -141,10 +142,10 @@ fn sweep() {
     }
 }
 
-/// When a process started, in ticks since boot: a number that no later process of its id has.
+/// Returns the start time of a process in ticks since boot, which no later process with the same id has.
 fn started(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
+    // The name, in parentheses, may contain anything.
     let (_, after) = stat.rsplit_once(')')?;
     after.split_whitespace().nth(19).map(str::to_owned)
 }
@@ -155,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    /// Set for the process that is killed.
+    /// Set for the process that will be killed.
     const VICTIM: &str = "E2E_VICTIM";
 
     #[test]
@@ -181,7 +182,7 @@ mod tests {
         assert!(Path::new(folder).exists() && namespace.exists());
         victim.kill().expect("a process of ours can be killed");
         victim.wait().expect("it ends");
-        // Its output ends with the last who writes to it: the guardian, or what it was to kill.
+        // Its output ends with the last process that writes to it: the guardian, or what the guardian had to kill.
         output.read_to_string(&mut String::new()).expect("readable");
         assert!(!namespace.exists(), "{} is left", namespace.display());
         assert!(!Path::new(folder).exists(), "{folder} is left");

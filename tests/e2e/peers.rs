@@ -1,9 +1,9 @@
-//! Software that is not ours and is built for these tests: where it is.
+//! Finds third-party software that is built for these tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The folder of a peer that `peers/need` has built, or why it is not there.
+/// Returns the folder of a peer that `peers/need` has built, or why it is not there.
 pub(crate) fn peer(name: &str) -> Result<PathBuf, String> {
     let need = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/peers/need");
     let output = Command::new(&need).args(["--path", name]).output();

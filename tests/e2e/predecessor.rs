@@ -1,7 +1,8 @@
-//! kButler, the agent this one follows, and this one: on the same leaf, of the same cluster, through the same faults.
+//! Compares kButler, the predecessor of this agent, with this agent: on the same leaf, with the same cluster and
+//! faults.
 //!
-//! `KBUTLER` names a folder with the program `kbutler` and its `kbutler.yang`; no registry has them. What each says of ten
-//! faults, and what each takes, is printed as tables; docs/comparison.md has those of one run.
+//! `KBUTLER` names a folder with the program `kbutler` and its `kbutler.yang`, which are in no registry. What each
+//! reports for ten faults, and what resources each uses, is printed as tables; docs/comparison.md has those of one run.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,15 +19,15 @@ use crate::process;
 const LAB: &str = "kubeadm-calico-metallb";
 const LEAF: &str = "leaf1";
 const KBUTLER: &str = "kbutler";
-/// The service in the state of both.
+/// Paths of the service in the state of both.
 const OURS: &str = "/k8s-services/cluster[name=k8s]/service[namespace=default][name=my-service]";
 const THEIRS: &str = "/kbutler/service[service-name=my-service][namespace=default]";
-/// How long both are watched after each thing that is done.
+/// Time for which both are watched after each action.
 const WATCHED: Duration = Duration::from_secs(5);
-/// Routes beside the VIP's.
+/// Number of routes in addition to the VIP's.
 const OTHER_ROUTES: u8 = 250;
 
-/// Something that goes wrong, and what this agent is to say of it.
+/// A fault, and what this agent must report for it.
 struct Fault {
     title: &'static str,
     begin: &'static [&'static str],
@@ -111,17 +112,17 @@ const FAULTS: [Fault; 10] = [
     },
 ];
 
-/// Pods on both workers.
+/// Action that puts pods on both workers.
 const SPREAD: &str = "scale: { cluster: k8s, name: nginx-deployment, replicas: 4 }";
 
 const HEALTHY: &[(&str, Says)] = &[("oper-state", Is("up")), ("oper-reason", Nothing), ("usable-endpoints", Is("4"))];
 
-/// The program's folder, or why there is none.
+/// Returns the program's folder, or why there is none.
 fn kbutler() -> Result<PathBuf, String> {
     foreign::folder("KBUTLER", ["kbutler", "kbutler.yang"])
 }
 
-/// What one of the two said when something was done: the last word, and how long after the first.
+/// What one of the two reported after an action: the last word, and the time until the first change.
 struct Answer {
     says: String,
     after: Option<Duration>,
@@ -136,7 +137,7 @@ impl fmt::Display for Answer {
     }
 }
 
-/// What an application says of the service.
+/// Returns what an application reports for the service.
 fn word(bench: &Bench, service: &str) -> String {
     let says = |leaf: &str| bench.says(LEAF, &format!("{service}/{leaf}")).filter(|text| !text.is_empty());
     match (says("oper-state"), says("oper-reason")) {
@@ -146,7 +147,7 @@ fn word(bench: &Bench, service: &str) -> String {
     }
 }
 
-/// Does things, and watches both.
+/// Performs actions and watches both.
 async fn watch(bench: &Bench, actions: &[&str]) -> [Answer; 2] {
     let mut news = bench.leaf(LEAF).datastore().subscribe();
     let before = [OURS, THEIRS].map(|service| word(bench, service));
@@ -160,7 +161,7 @@ async fn watch(bench: &Bench, actions: &[&str]) -> [Answer; 2] {
                 after[position] = Some(begun.elapsed());
             }
         }
-        // No news, and news that were missed, lead to another look alike.
+        // A timeout and missed changes both lead to another look.
         let _ = timeout_at(end, news.recv()).await;
     }
     let [ours, theirs] = after;
@@ -193,12 +194,12 @@ async fn what_kbutler_says_of_ten_faults_and_what_this_agent_says() {
     bench.down().await;
 }
 
-/// Paths below this agent's service.
+/// Returns paths below this agent's service.
 fn below(says: &[(&'static str, Says)]) -> Vec<(&'static str, Says)> {
     says.iter().map(|(leaf, says)| (&*format!("{OURS}/{leaf}").leak(), *says)).collect()
 }
 
-/// The lab with both on its leaf, pods on both workers, and some more routes.
+/// Starts the lab with both on its leaf, pods on both workers, and some more routes.
 async fn both(folder: &Path, files: &Path) -> Bench {
     let definition = files.join("kbutler.yml");
     let modules = "yang-modules: { names: [kbutler], source-directories: [/etc/opt/srlinux/kbutler/yang/] }";
@@ -208,7 +209,7 @@ async fn both(folder: &Path, files: &Path) -> Bench {
     let environment = "KUBERNETES_CONFIG=\"$1/../k8s.kubeconfig\"";
     let app = Foreign { name: KBUTLER, program: &program, definition, yang: folder.to_owned(), environment };
     let bench = foreign::lab_with(LAB, app, files, |_| {}).await;
-    // It knows one password, that of a switch out of the box.
+    // kButler knows only the default password of a switch.
     bench.leaf(LEAF).gnmi().set_metadata_authentication(false);
     let routes = (1..=OTHER_ROUTES).map(|number| {
         format!("pull: {{ static-route: {{ leaf: leaf1, network-instance: default, prefix: 10.0.{number}.0/24, next-hop: 192.168.123.1 }} }}")
@@ -220,12 +221,12 @@ async fn both(folder: &Path, files: &Path) -> Bench {
         "patch: { cluster: k8s, kind: Node, name: worker02, patch: { metadata: { labels: { replicas: here } } } }";
     bench.act(&[labelled, SPREAD]).await;
     bench.until(LEAF, &below(HEALTHY)).await;
-    // Two seconds pass before it looks at the cluster at all.
+    // kButler waits two seconds before it reads the cluster.
     sleep_until(Instant::now() + WATCHED).await;
     bench
 }
 
-/// What a process has taken.
+/// Resources used by a process.
 struct Taken {
     cpu: Duration,
     resident: u64,

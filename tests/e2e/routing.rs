@@ -1,4 +1,4 @@
-//! What a leaf's FRR goes through, and what the agent says of it.
+//! Tests of events in a leaf's FRR, and what the agent reports for them.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use srl_sim::tables::{AfiSafi, NetworkInstance, NextHop, Route};
 use crate::bench::Says::{self, Has, Is, Nothing};
 use crate::site::{LEAF, Options, Site, VIP};
 
-/// All three nodes carry the VIP.
+/// State when all three nodes carry the VIP.
 const HEALTHY: &[(&str, Says)] = &[
     ("oper-state", Is("up")),
     ("oper-reason", Nothing),
@@ -19,7 +19,7 @@ const HEALTHY: &[(&str, Says)] = &[
     ("installed-next-hops", Is("3")),
 ];
 
-/// A site where all is well, or nothing where there can be none.
+/// Starts a site in which all is well; `None` if that is not possible here.
 async fn healthy(options: Options) -> Option<Site> {
     let site = Site::up(options).await?;
     site.bench.until(LEAF, HEALTHY).await;
@@ -30,11 +30,11 @@ const NODE1_REASON: &str = "/k8s-services/cluster[name=c1]/node[name=node1]/oper
 /// The VIP's route in the leaf's state.
 const ROUTE: &str = "route-table/ipv4-unicast/route[ipv4-prefix=1.1.1.100/32][id=0][route-type=srl_nokia-common:bgp]\
                      [route-owner=bgp_mgr][origin-network-instance=ip-vrf-1]";
-/// What the leaf says when a node's session is not there.
+/// State when a node's session is missing.
 const WITHOUT_A_SESSION: &[(&str, Says)] =
     &[("oper-state", Is("degraded")), ("oper-reason", Is("session-down")), ("installed-next-hops", Is("2"))];
 
-/// A path below the network instance.
+/// Returns a path below the network instance.
 fn in_state(path: &str) -> String {
     format!("/network-instance[name=ip-vrf-1]/{path}")
 }
@@ -43,13 +43,13 @@ fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// The active route to the VIP.
+/// Returns the active route to the VIP.
 fn route(instance: &NetworkInstance) -> Option<&Route> {
     let vip: IpNet = VIP.parse().expect("a prefix");
     instance.routes.iter().find(|(key, route)| key.prefix == vip && route.active).map(|(_, route)| route)
 }
 
-/// What a node's session counts.
+/// Returns the counters of a node's session.
 fn counters(instance: &NetworkInstance, node: &str) -> Option<AfiSafi> {
     instance.neighbors.get(node)?.afi_safis.get("ipv4-unicast").copied()
 }
@@ -72,7 +72,7 @@ async fn ecmp_over_three_nodes_is_up_by_ibgp() {
             assert_eq!(site.bench.says(LEAF, &format!("{hop}/{leaf}")).as_deref(), Some(value), "{hop} {leaf}");
         }
     }
-    // zebra may be at work on the route when it is looked at.
+    // zebra may still be working on the route.
     site.bench
         .until(
             LEAF,
@@ -192,7 +192,7 @@ async fn a_graceful_restart_keeps_the_route_in_use() {
     let mut state = site.bench.follow(LEAF, "oper-state");
     let mut installed = site.bench.follow(LEAF, "installed-next-hops");
     site.nodes[0].kill("bgpd").await;
-    // The route is kept; whether the node lives nothing shows here, without host routes by ARP.
+    // The route is kept. Without host routes by ARP, nothing shows whether the node is alive.
     site.bench.until(LEAF, &[(NODE1_REASON, Is("session-down")), ("oper-state", Is("unknown"))]).await;
     site.bench.expect(LEAF, &[("oper-reason", Is("session-down")), ("installed-next-hops", Is("3"))]);
     site.nodes[0].start_again("bgpd").await;

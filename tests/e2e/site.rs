@@ -1,5 +1,5 @@
-//! One leaf and three nodes on a bridge of it, each a network namespace with an FRR of its own; and the emulated leaf that
-//! shows what the leaf's FRR does, with the agent on it.
+//! A leaf and three nodes on its bridge, each a network namespace with its own FRR, and an emulated leaf that shows the
+//! leaf's FRR and runs the agent.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -23,15 +23,15 @@ use crate::net::{Net, ip, skipped};
 
 /// The leaf.
 pub(crate) const LEAF: &str = "leaf1";
-/// The network instance that its FRR is.
+/// The network instance that shows the leaf's FRR.
 const INSTANCE: &str = "ip-vrf-1";
 /// The VIP.
 pub(crate) const VIP: &str = "1.1.1.100/32";
-/// The one of the other family.
+/// The VIP of the other family.
 pub(crate) const VIP6: &str = "2001:db8:1::100/128";
-/// The leaf's tables are expected to follow within this time.
+/// Time limit for the leaf's tables to follow.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What is asked a second time is said within this time.
+/// Time limit for what the agent must ask for a second time.
 pub(crate) const LOOKED_AGAIN: Duration = Duration::from_secs(90);
 const LEAF_AS: u32 = 65535;
 const NODES_AS: u32 = 65000;
@@ -48,36 +48,36 @@ set / k8s-services cluster c1 network-namespace self
 set / k8s-services cluster c1 network-instance ip-vrf-1
 ";
 
-/// How the leaf and its nodes speak.
+/// How the leaf and its nodes are configured.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Options {
-    /// Nodes have an AS number of their own.
+    /// Whether the nodes have another AS number than the leaf.
     pub(crate) ebgp: bool,
-    /// BFD guards the sessions.
+    /// Whether BFD guards the sessions.
     pub(crate) bfd: bool,
-    /// For how many seconds the nodes ask for their routes to be kept over a restart.
+    /// Seconds for which the nodes ask for their routes to be kept during a restart, if any.
     pub(crate) graceful_restart: Option<u32>,
-    /// The nodes speak from loopbacks, which the leaf reaches by static routes.
+    /// Whether the nodes speak from loopbacks, which the leaf reaches by static routes.
     pub(crate) loopbacks: bool,
-    /// The leaf has each of them configured, rather than a range of addresses.
+    /// Whether the leaf has each node configured, instead of a range of addresses.
     pub(crate) configured: bool,
-    /// They speak IPv6 as well, in sessions of their own, and announce a VIP of it.
+    /// Whether the nodes also have IPv6 sessions and announce an IPv6 VIP.
     pub(crate) ipv6: bool,
 }
 
-/// Everything of one test.
+/// All parts of one test.
 pub(crate) struct Site {
     pub(crate) bench: Bench,
     pub(crate) leaf: Frr,
     pub(crate) nodes: Vec<Frr>,
     _follower: Follower,
     _monitor: Child,
-    /// Last: what runs in the namespaces has ended before they go.
+    /// The last field, because namespaces must be removed after the processes in them have ended.
     _net: Net,
 }
 
 impl Site {
-    /// Starts everything. Says so and gives nothing where it cannot be done here.
+    /// Starts everything. If that is not possible here, says so and returns `None`.
     pub(crate) async fn up(options: Options) -> Option<Self> {
         let net = match daemons::missing().map_or_else(Net::new, Err) {
             Ok(net) => net,
@@ -86,7 +86,8 @@ impl Site {
                 return None;
             }
         };
-        // What the leaf cannot make sense of is told of beside a failure. Another test may have been first.
+        // Prints warnings about what the leaf cannot interpret, in case of a failure. Another test may have set this up
+        // already.
         let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_test_writer().try_init();
         let news = Arc::new(Notify::new());
         let namespaces = wire(&net).unwrap_or_else(|error| panic!("the hosts cannot be made: {error}"));
@@ -106,12 +107,12 @@ impl Site {
         Some(Self { bench, leaf, nodes, _follower: follower, _monitor: monitor, _net: net })
     }
 
-    /// What the leaf's tables hold of the network instance.
+    /// Returns the network instance in the leaf's tables.
     pub(crate) fn instance(&self) -> NetworkInstance {
         self.bench.leaf(LEAF).tables().network_instances[INSTANCE].clone()
     }
 
-    /// Waits until the leaf's tables of the network instance are so.
+    /// Waits until the network instance in the leaf's tables is as expected.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&NetworkInstance) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         let mut news = self.bench.leaf(LEAF).datastore().subscribe();
@@ -124,20 +125,21 @@ impl Site {
         }
     }
 
-    /// Plugs a node out, or in: the leaf's port goes down, its bridge stays up.
+    /// Disconnects or connects a node: the leaf's port goes down or up, its bridge stays up.
     pub(crate) fn plug(&self, number: usize, plugged: bool) {
         let port = format!("port{number}");
         let state = if plugged { "up" } else { "down" };
         ip(&["-n", self.leaf.namespace(), "link", "set", &port, state]).expect("the port is there");
     }
 
-    /// Takes the cable out at a node's end, or plugs it in again: the leaf's port has no link.
+    /// Removes or inserts the cable at a node's end: the leaf's port loses or gains its link.
     pub(crate) fn cable(&self, number: usize, plugged: bool) {
         let state = if plugged { "up" } else { "down" };
         ip(&["-n", self.nodes[number - 1].namespace(), "link", "set", "eth1", state]).expect("the port is there");
     }
 
-    /// Makes a node answer nothing while its port stays up, or answer again. What was learned of it is gone at once.
+    /// Makes a node stop answering while its port stays up, or answer again. What was learned about it is removed at
+    /// once.
     pub(crate) fn answers(&self, number: usize, answers: bool) {
         let address = format!("192.168.1.1{number}");
         let change = if answers { "add" } else { "del" };
@@ -148,14 +150,14 @@ impl Site {
         }
     }
 
-    /// Ends everything in good order.
+    /// Ends everything in order.
     pub(crate) async fn down(self) {
         self.bench.down().await;
     }
 }
 
-/// The hosts' namespaces, the leaf's first. Node n has 192.168.1.1n and 2001:db8:192::1n, on port n of the leaf's bridge,
-/// which has 192.168.1.1 and 2001:db8:192::1; and 6.4.5.1n on its loopback.
+/// Creates the hosts and returns their namespaces, the leaf's first. Node n has 192.168.1.1n and 2001:db8:192::1n, on
+/// port n of the leaf's bridge, which has 192.168.1.1 and 2001:db8:192::1; and 6.4.5.1n on its loopback.
 pub(crate) fn wire(net: &Net) -> Result<Vec<String>, String> {
     let leaf = net.host("leaf")?;
     ip(&["-n", &leaf, "link", "add", "irb1", "type", "bridge"])?;
@@ -177,7 +179,7 @@ pub(crate) fn wire(net: &Net) -> Result<Vec<String>, String> {
     Ok(namespaces)
 }
 
-/// Tells of every change in a namespace's kernel tables.
+/// Notifies of every change in the kernel tables of a namespace.
 pub(crate) fn monitor(namespace: &str, news: Arc<Notify>) -> Child {
     let mut command = Command::new("ip");
     command.args(["-n", namespace, "monitor", "link", "address", "route", "neigh", "nexthop"]);
@@ -236,7 +238,7 @@ router bgp {LEAF_AS}
 async fn start_node(node: &mut Frr, number: u32, options: Options) {
     let own = if options.ebgp { NODES_AS } else { LEAF_AS };
     let bfd = if options.bfd { "neighbor 192.168.1.1 bfd" } else { "" };
-    // Where a speaker does not say that its host has gone on forwarding, what was kept for it ends when it is back (RFC 4724).
+    // If a speaker does not say that its host has kept forwarding, its preserved routes end when it is back (RFC 4724).
     let graceful = options.graceful_restart.map_or_else(String::new, |seconds| {
         format!(
             "bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n bgp graceful-restart restart-time {seconds}"
@@ -305,7 +307,7 @@ fn node_ipv6(own: u32) -> String {
     )
 }
 
-/// One leaf without a model of its nodes, and their cluster.
+/// Describes one leaf without a model of its nodes, and their cluster.
 fn describe(lab: &mut LabContent, options: Options) {
     let fabric: serde_json::Value = serde_norway::from_str(FABRIC).expect("YAML");
     lab.fabric = serde_json::from_value::<FabricConfig>(fabric).expect("a fabric");

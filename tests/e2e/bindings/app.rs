@@ -1,4 +1,4 @@
-//! An application on Nokia's bindings: configured on the leaf's CLI, its state seen there.
+//! Tests an application on Nokia's bindings: it is configured on the leaf's CLI, and its state is read there.
 
 use srl_sim::lab::LabApp;
 use srl_sim::ndk::Switches;
@@ -40,19 +40,19 @@ async fn an_application_on_nokias_bindings_is_at_home_on_the_leaf() {
     let printed = bench.cli(LEAF, "info from state pyapp").await;
     assert!(printed.contains("prefix 1.1.1.100/32\n") && printed.contains("        10.0.1.3\n"), "{printed}");
 
-    // Routes and groups as they change.
+    // Changes of routes and groups.
     bench.act(&["pull: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
     bench.until(LEAF, &[(NEXT_HOPS, Is(r#"["10.0.1.2","10.0.1.3"]"#))]).await;
     bench.act(&["release: { session-down: { leaf: leaf1, node: cluster1 } }"]).await;
     bench.until(LEAF, &[(NEXT_HOPS, Has("10.0.1.1"))]).await;
 
-    // Configuration as it changes, and goes.
+    // Changes and deletion of configuration.
     bench.act(&["config: { leaf: leaf4, lines: 'set / pyapp prefix 9.9.9.9/32' }"]).await;
     bench.until(LEAF, &[("/pyapp/prefix", Is("9.9.9.9/32")), (NEXT_HOPS, Nothing)]).await;
     bench.act(&["config: { leaf: leaf4, lines: 'set / pyapp prefix 1.1.1.100/32' }"]).await;
     bench.until(LEAF, &[(NEXT_HOPS, Has("10.0.1.2"))]).await;
 
-    // A new life of it, and of the NDK, which it ends with.
+    // A restart of the application, and of the NDK, which ends the application too.
     bench.act(&["app: { leaf: leaf4, app: pyapp, operation: kill }"]).await;
     bench.until(LEAF, &[(NEXT_HOPS, Has("10.0.1.2"))]).await;
     bench.act(&["ndk: { leaf: leaf4, to: stop }", "ndk: { leaf: leaf4, to: start }"]).await;

@@ -1,5 +1,5 @@
-//! Nokia's own Python bindings on the other side of the wire: an NDK server the agent works with, and an application that
-//! runs on the emulated leaf.
+//! Tests with Nokia's own Python bindings: an NDK server for the agent, and an application that runs on the emulated
+//! leaf.
 
 mod app;
 mod server;
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use crate::peers::peer;
 
-/// Where the programs in Python are.
+/// Returns the folder of the Python programs.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/bindings")
 }
 
-/// The interpreter that has the bindings, or why there is none.
+/// Returns the Python interpreter with the bindings, or why there is none.
 fn python() -> Result<PathBuf, String> {
     peer("python").map(|environment| environment.join("bin/python"))
 }

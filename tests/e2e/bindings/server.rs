@@ -1,4 +1,4 @@
-//! The agent with an NDK server that is not the emulated leaf's.
+//! Tests the agent with an NDK server other than the emulated leaf's.
 
 use std::fs::File;
 use std::path::Path;
@@ -20,10 +20,10 @@ const POOL: &str = include_str!("../../../lab/anycast-metallb/metallb.yaml");
 const SERVICE: &str = include_str!("../../../lab/anycast-metallb/nginx.yaml");
 const VIP: &str = r#".vip{.address=="1.1.1.100"}"#;
 const NODE: &str = r#".node{.name=="node2"}"#;
-/// A gNMI server is waited for 30 s before the routes alone judge; there is none here.
+/// The agent waits for a gNMI server for 30 s before it judges by routes alone. There is no gNMI server here.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The server, and what the agent did to it.
+/// The server, with a record of the agent's calls.
 struct Server {
     _process: Child,
     orders: ChildStdin,
@@ -47,7 +47,7 @@ impl Server {
         self.orders.write_all(format!("{order}\n").as_bytes()).await.expect("the server runs");
     }
 
-    /// The next word that is meant; what comes before it has been dealt with.
+    /// Returns the next matching word. Words before it are skipped.
     async fn until(&mut self, what: &str, mut meant: impl FnMut(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
@@ -64,7 +64,7 @@ impl Server {
         }
     }
 
-    /// Waits until the VIP is said to be so; returns all that is said of it.
+    /// Waits until the VIP has this state and reason. Returns its whole state.
     async fn until_vip(&mut self, state: &str, reason: Option<&str>) -> Value {
         let what = format!("{state}, {reason:?}");
         let meant = |word: &Value| {
@@ -80,7 +80,7 @@ impl Server {
     }
 }
 
-/// A leaf of an update; either spelling will do.
+/// Returns a leaf of an update, in either spelling.
 fn said<'a>(content: &'a Value, leaf: &str) -> Option<&'a str> {
     content.get(leaf).or_else(|| content.get(leaf.replace('-', "_")))?.as_str()
 }
@@ -124,13 +124,13 @@ async fn the_agent_is_at_home_on_an_ndk_server_of_nokias_bindings() {
 
     let registered = server.until("registered", |word| word.get("registered").is_some()).await;
     assert_eq!(registered["registered"]["wait_config_ack"], true);
-    // What was there before it came is its first commit, which it acknowledges too.
+    // The existing configuration is its first commit, which it also acknowledges.
     server.until("acknowledged", |word| word["acknowledged"] == json!([])).await;
     let said_of_it = server.until_vip("up", None).await;
     assert_eq!(said(&said_of_it, "route-owner"), Some("bgp_mgr"), "{said_of_it}");
     assert_eq!(said(&said_of_it, "network-instance"), Some("ip-vrf-1"), "{said_of_it}");
 
-    // Whether a node is attached is told by its being a next-hop, as nobody tells of neighbors.
+    // A node counts as attached if it is a next-hop, because there are no neighbors here.
     server.order(json!({ "group": { "id": 4, "addresses": ["192.168.1.11", "192.168.1.13"] } })).await;
     server.order(route(Some(4))).await;
     let node = server.until("node2 is not found", |word| {
@@ -139,7 +139,7 @@ async fn the_agent_is_at_home_on_an_ndk_server_of_nokias_bindings() {
     });
     node.await;
     server.order(json!({ "group": { "id": 4, "addresses": ["192.168.1.11", "192.168.1.99"] } })).await;
-    // Without gNMI nothing shows that it is alive.
+    // Without gNMI, nothing shows that the next-hop is alive.
     let said_of_it = server.until_vip("unknown", Some("next-hop-unmapped")).await;
     assert!(said(&said_of_it, "oper-detail").is_some_and(|detail| detail.contains("192.168.1.99")), "{said_of_it}");
     server.order(route(None)).await;
@@ -147,7 +147,8 @@ async fn the_agent_is_at_home_on_an_ndk_server_of_nokias_bindings() {
     server.order(route(Some(3))).await;
     server.until_vip("up", None).await;
 
-    // Streams end and are opened again; that of the configuration begins with all of it, which is acknowledged again.
+    // Streams end and are opened again. The one of the configuration begins with the whole configuration, which is
+    // acknowledged again.
     server.order(json!({ "streams": "end" })).await;
     let (mut tables, mut configuration) = (false, false);
     let anew = server.until("made anew", |word| {
@@ -157,7 +158,7 @@ async fn the_agent_is_at_home_on_an_ndk_server_of_nokias_bindings() {
     });
     anew.await;
 
-    // What cannot be is refused with the path and the remedy.
+    // Invalid configuration is refused with the path and the remedy.
     let wrong =
         json!([{ "path": r#".k8s_services.cluster{.name=="c2"}"#, "json": { "network-instance": "ip-vrf-1" } }]);
     let problems = server.commit(wrong).await;
@@ -175,7 +176,7 @@ async fn the_agent_is_at_home_on_an_ndk_server_of_nokias_bindings() {
     server.until("unregistered", |word| word["unregistered"] == true).await;
 }
 
-/// The agent, with that NDK, and no gNMI server.
+/// Starts the agent with this NDK and without a gNMI server.
 fn agent(files: &Path, ndk: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_k8s-services"));
     command.arg("--ndk").arg(format!("unix://{}", ndk.display()));

@@ -1,4 +1,4 @@
-//! Capabilities, Get and Set.
+//! Tests of Capabilities, Get and Set.
 
 use serde_json::{Value, json};
 
@@ -8,17 +8,17 @@ use crate::bench::{Bench, CLUSTER, HEALTHY_LOCAL, VIP};
 use crate::net::skipped;
 use crate::peers::peer;
 
-/// The lab's cluster as JSON_IETF spells its path.
+/// Path of the lab's cluster in JSON_IETF.
 const IETF_CLUSTER: &str = "k8s-services:k8s-services/cluster[name=c1]";
-/// What the agent says to an API server beside a kubeconfig.
+/// The agent's objection to an API server together with a kubeconfig.
 const REMEDY: &str = "is set together with kubeconfig; delete one of the two";
 
-/// All updates that gnmic prints of a Get.
+/// Returns all updates that gnmic prints for a Get.
 fn updates(answer: &Value) -> Vec<(String, Value)> {
     answer.as_array().expect("notifications").iter().flat_map(clients::updates).collect()
 }
 
-/// What pygnmi makes of the same.
+/// Returns all updates that pygnmi returns for a Get.
 fn pairs(answer: &Value) -> Vec<(String, Value)> {
     let notifications = answer["notification"].as_array().expect("notifications");
     let updates = notifications.iter().filter_map(|it| it["update"].as_array()).flatten();
@@ -63,7 +63,7 @@ async fn gnmic_reads(gnmic: &Gnmic) {
     let ascii = updates(&gnmic.get("ascii", &format!("{VIP}/installed-next-hops")).await);
     assert_eq!(ascii[0].1, json!("1"), "as text");
 
-    // A wildcard gives one object of the container that the list is in; leaf by leaf it gives paths.
+    // With a wildcard, the result is one object of the list's container; for single leaves it is paths.
     let any = "/k8s-services/cluster[name=*]/node[name=*]/oper-state";
     let wild = updates(&gnmic.get("json_ietf", any).await);
     assert_eq!(wild[0].0, "k8s-services:k8s-services");
@@ -127,7 +127,7 @@ async fn gnmic_is_refused(bench: &Bench, gnmic: &Gnmic) {
 
 async fn gnmic_writes(bench: &Bench, gnmic: &Gnmic) {
     let pool = format!("{CLUSTER}/vip-pool");
-    // gnmic takes the brackets off a value of its own flag; behind a path they stay.
+    // gnmic removes the brackets of a value in its own flag. After a path they are kept.
     let set = ["set", "--update", &format!(r#"{pool}:::json_ietf:::["1.1.1.0/24","2001:db8::/64"]"#)];
     let answer = gnmic.json("json_ietf", &set).await;
     assert_eq!(answer["results"][0]["operation"], "UPDATE", "{answer}");
@@ -138,7 +138,7 @@ async fn gnmic_writes(bench: &Bench, gnmic: &Gnmic) {
     let answer = gnmic.json("json_ietf", &["set", "--delete", &pool]).await;
     assert_eq!(answer["results"][0]["operation"], "DELETE", "{answer}");
     bench.until("leaf1", &[(&pool, Nothing)]).await;
-    // A value beside its path, typed.
+    // A typed value after its path.
     let hold = "/k8s-services/alarm-policy/raise-hold-time";
     gnmic.json("json_ietf", &["set", "--update", &format!("{hold}:::uint:::7")]).await;
     bench.until("leaf1", &[(hold, Is("7"))]).await;
@@ -195,7 +195,7 @@ async fn pygnmi_reads(pygnmi: &mut Pygnmi) {
     }
     let get = json!({ "prefix": "/k8s-services", "path": ["summary/vips"], "target": "leaf1", "encoding": "proto" });
     assert_eq!(value_at(&pairs(&pygnmi.done("get", get).await), "k8s-services/summary/vips"), json!(1));
-    // Where nothing is, scripts look for `update`.
+    // If there is no data, scripts look for `update`.
     let get = json!({ "path": ["/k8s-services/cluster[name=none]"], "encoding": "json_ietf" });
     let absent = pygnmi.done("get", get).await;
     assert_eq!(absent["notification"].as_array().map(Vec::len), Some(1));
@@ -212,7 +212,7 @@ async fn pygnmi_writes(bench: &Bench, pygnmi: &mut Pygnmi) {
     let answer = pygnmi.done("set", set).await;
     assert_eq!(answer["response"][0]["op"], "UPDATE", "{answer}");
     bench.until("leaf1", &[(&pool, Is(r#"["1.1.1.0/24"]"#))]).await;
-    // Deleted first, then replaced, then updated, whatever the order of the call.
+    // Deletes are applied first, then replaces, then updates, regardless of their order in the call.
     let policy = "/k8s-services/alarm-policy";
     let set = json!({
         "update": [[policy, { "raise-hold-time": 7 }]],

@@ -1,4 +1,4 @@
-//! gnmic and pygnmi as programs: what they are given, and what they print.
+//! Runs gnmic and pygnmi as programs and reads their output.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,45 +12,45 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::bench::{Bench, bounded};
 use crate::peers::peer;
 
-/// The script that pygnmi is called by, one call a line.
+/// The script that calls pygnmi, one call per line.
 const PYGNMI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/gnmi/pygnmi_calls.py");
-/// Runs a program until it ends, or until the input of this ends: however the tests end, it does not stay.
+/// Runs a program until it ends, or until the keeper's input ends, so that the program does not outlive the tests.
 const KEEPER: &str = r#"exec 3<&0
 "$@" </dev/null 3<&- &
 program=$!
 { cat; kill "$program"; } <&3 >/dev/null 2>&1 &
 wait "$program""#;
-/// The user of an emulated leaf, and the password a factory gives.
+/// User of an emulated leaf, and the factory's password.
 pub(crate) const USER: &str = "admin";
 pub(crate) const PASSWORD: &str = "NokiaSrl1!";
-/// A subscription tells within this time.
+/// Time limit for a subscription to send something.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The gNMI server of a leaf.
+/// Returns the gNMI server of a leaf.
 pub(crate) fn server<'a>(bench: &'a Bench, leaf: &str) -> &'a Gnmi {
     bench.lab.gnmi_server(leaf).expect("a leaf of the lab")
 }
 
-/// Where a leaf's gNMI server listens, from now on without a limit of requests.
+/// Returns the address of a leaf's gNMI server, and removes its rate limit.
 pub(crate) fn address(bench: &Bench, leaf: &str) -> String {
     let server = server(bench, leaf);
     server.set_rate_limit(None);
     server.tcp_address().expect("it listens").to_string()
 }
 
-/// A program with these arguments, to be ended by the end of its keeper's input.
+/// Returns a command that runs a program until its keeper's input ends.
 pub(crate) fn kept(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", KEEPER, "keeper"]).arg(program).args(arguments).stdin(Stdio::piped());
     command
 }
 
-/// The program gnmic, or why it is not there.
+/// Returns the program gnmic, or why it is not there.
 pub(crate) fn gnmic() -> Result<PathBuf, String> {
     Ok(peer("gnmic")?.join("gnmic"))
 }
 
-/// gnmic, on one leaf.
+/// gnmic for one leaf.
 pub(crate) struct Gnmic {
     program: PathBuf,
     pub(crate) address: String,
@@ -58,7 +58,7 @@ pub(crate) struct Gnmic {
 }
 
 impl Gnmic {
-    /// gnmic as it has been built, or why it has not.
+    /// Creates a gnmic for one leaf.
     pub(crate) fn on(bench: &Bench, leaf: &str, program: PathBuf) -> Self {
         Self { program, address: address(bench, leaf), password: PASSWORD.to_owned() }
     }
@@ -68,12 +68,12 @@ impl Gnmic {
         [&fixed[..], &["--encoding", encoding], arguments].concat().into_iter().map(str::to_owned).collect()
     }
 
-    /// What a call prints, or what it says where it fails.
+    /// Returns the output of a call, or its error output if it fails.
     pub(crate) async fn call(&self, encoding: &str, arguments: &[&str]) -> Result<String, String> {
         self.typed(&self.command(encoding, arguments)).await
     }
 
-    /// The same, of a whole line as it is typed.
+    /// Runs gnmic with a whole command line as typed. Returns its output, or its error output if it fails.
     pub(crate) async fn typed(&self, arguments: &[String]) -> Result<String, String> {
         let mut command = Command::new(&self.program);
         command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
@@ -87,29 +87,29 @@ impl Gnmic {
         &self.program
     }
 
-    /// The same with another password.
+    /// Returns a gnmic with another password.
     pub(crate) fn with_password(self, password: &str) -> Self {
         Self { password: password.to_owned(), ..self }
     }
 
-    /// The same as JSON: what one call on one leaf gives.
+    /// Returns the JSON output of a call on one leaf.
     pub(crate) async fn json(&self, encoding: &str, arguments: &[&str]) -> Value {
         let text = self.call(encoding, arguments).await.unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
     }
 
-    /// Everything that Get finds at a path, as gnmic tells it.
+    /// Returns the output of a Get at a path.
     pub(crate) async fn get(&self, encoding: &str, path: &str) -> Value {
         self.json(encoding, &["get", "--path", path]).await
     }
 
-    /// A subscription.
+    /// Starts a subscription.
     pub(crate) fn subscribe(&self, encoding: &str, arguments: &[&str]) -> Told {
         let all = self.command(encoding, &[&["subscribe"], arguments].concat());
         self.stream(&all)
     }
 
-    /// The same, of a whole line as it is typed.
+    /// Starts a subscription with a whole command line as typed.
     pub(crate) fn stream(&self, arguments: &[String]) -> Told {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let mut keeper = kept(&self.program, &arguments).stdout(Stdio::piped()).spawn().expect("gnmic runs");
@@ -118,7 +118,7 @@ impl Gnmic {
     }
 }
 
-/// What a subscription by gnmic prints.
+/// Output of a subscription by gnmic.
 pub(crate) struct Told {
     _keeper: Child,
     output: ChildStdout,
@@ -126,7 +126,7 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// The next value; `None` where it ends.
+    /// Returns the next value; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         tokio::time::timeout(PATIENCE, self.value()).await.expect("gnmic prints something in time")
     }
@@ -151,12 +151,12 @@ impl Told {
         }
     }
 
-    /// The next value, which there must be.
+    /// Returns the next value. Panics at the end.
     pub(crate) async fn something(&mut self) -> Value {
         self.next().await.expect("the subscription goes on")
     }
 
-    /// What is printed before the mark that everything has been told.
+    /// Returns what is printed before the sync mark.
     pub(crate) async fn until_sync(&mut self) -> Vec<Value> {
         let mut told = Vec::new();
         loop {
@@ -169,21 +169,21 @@ impl Told {
     }
 }
 
-/// A path as clients print it: without the slash in front, the keys of an entry sorted.
+/// Returns a path as clients print it: without the leading slash, with sorted keys.
 pub(crate) fn printed(path: &str) -> String {
     path[1..].replace("[namespace=default][name=nginxhello]", "[name=nginxhello][namespace=default]")
 }
 
-/// Path and value of every update in what gnmic prints of a notification.
+/// Returns path and value of every update in the notification that gnmic printed.
 pub(crate) fn updates(notification: &Value) -> Vec<(String, Value)> {
     let updates = notification["updates"].as_array().into_iter().flatten();
-    // The value stands under the path without its keys.
+    // The value is below the path without its keys.
     let value = |update: &Value| update["values"].as_object().and_then(|values| values.values().next().cloned());
     let path = |update: &Value| update["Path"].as_str().unwrap_or_default().to_owned();
     updates.map(|update| (path(update), value(update).unwrap_or_default())).collect()
 }
 
-/// What was told in a notification, each change as a line of text; deletes first.
+/// Returns the changes in a notification, one line each; deletes first.
 pub(crate) fn lines(told: &Value) -> Vec<String> {
     let deletes = told["deletes"].as_array().into_iter().flatten();
     let deletes = deletes.map(|path| format!("delete {}", path.as_str().unwrap_or_default()));
@@ -192,23 +192,23 @@ pub(crate) fn lines(told: &Value) -> Vec<String> {
     deletes.chain(updates).collect()
 }
 
-/// pygnmi, on one leaf.
+/// pygnmi for one leaf.
 pub(crate) struct Pygnmi {
     _program: Child,
     input: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
 }
 
-/// Why a call was refused.
+/// Error of a refused call.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    /// gRPC's word for it, or the client's.
+    /// Code of gRPC, or of the client.
     pub(crate) code: String,
     pub(crate) message: String,
 }
 
 impl Pygnmi {
-    /// pygnmi on a leaf, connected with this password.
+    /// Starts pygnmi on a leaf with this password.
     pub(crate) fn on(bench: &Bench, leaf: &str, environment: &Path, password: &str) -> Self {
         let mut command = Command::new(environment.join("bin/python"));
         command
@@ -221,11 +221,11 @@ impl Pygnmi {
         Self { _program: program, input, answers }
     }
 
-    /// One call.
+    /// Performs a call.
     pub(crate) async fn call(&mut self, call: &str, arguments: Value) -> Result<Value, Refused> {
         use tokio::io::AsyncWriteExt;
         let line = format!("{}\n", json!({ "call": call, "arguments": arguments }));
-        // What could not even connect has answered already, and is gone.
+        // If it could not connect, it has already answered and ended.
         let _ = self.input.write_all(line.as_bytes()).await;
         let answer = bounded(call, self.answers.next_line()).await.expect("readable").expect("pygnmi answers");
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
@@ -238,13 +238,13 @@ impl Pygnmi {
         }
     }
 
-    /// A call that must succeed.
+    /// Performs a call that must succeed.
     pub(crate) async fn done(&mut self, call: &str, arguments: Value) -> Value {
         let shown = arguments.to_string();
         self.call(call, arguments).await.unwrap_or_else(|refused| panic!("{call} {shown}: {refused:?}"))
     }
 
-    /// The next message of the subscription.
+    /// Returns the next message of the subscription.
     pub(crate) async fn next(&mut self) -> Value {
         self.done("next", json!({ "timeout": PATIENCE.as_secs() })).await
     }

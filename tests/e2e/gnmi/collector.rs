@@ -1,6 +1,6 @@
-//! gnmic as it is shipped to run for a fabric, on the leaves of a broken lab: what it serves to Prometheus.
+//! Tests gnmic as it is shipped to run for a fabric, on the leaves of a broken lab: what it serves to Prometheus.
 //!
-//! `K8S_SERVICES_RECORD=1` also writes that into `tests/telemetry/`, for the tests that have no gnmic.
+//! With `K8S_SERVICES_RECORD=1`, also writes its output to `tests/telemetry/`, for tests without gnmic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +19,7 @@ use crate::net::skipped;
 use crate::telemetry_stack::{self as stack, metric};
 use crate::tools;
 
-/// What is broken before gnmic looks, so that every metric has something to say.
+/// Faults before gnmic starts, so that every metric has data.
 const FAULTS: [&str; 5] = [
     "apply: { cluster: c1, file: ../../tests/cli_plugin/more-services.yaml }",
     "pull: { session-down: { leaf: leaf1, node: cluster1 } }",
@@ -27,7 +27,7 @@ const FAULTS: [&str; 5] = [
     "config: { leaf: leaf4, lines: \"set / k8s-services cluster c1 vip-pool [ 1.1.1.0/24 ]\" }",
     "pull: { foreign-route: { leaf: leaf4, network-instance: ip-vrf-1, prefix: 1.1.1.150/32, next-hop: 192.168.1.13 } }",
 ];
-/// The alarms that come of it.
+/// The alarms that these faults raise.
 const ALARMS: [(&str, &str); 7] = [
     ("leaf1", "neighbor-session-down/c1/cluster1"),
     ("leaf1", "vip-no-endpoint/c1/shop/cart/1.1.1.101"),
@@ -37,23 +37,23 @@ const ALARMS: [(&str, &str); 7] = [
     ("leaf4", "vip-no-endpoint/c1/shop/cart/1.1.1.101"),
     ("leaf4", "vip-route-orphan/ip-vrf-1/1.1.1.150/32"),
 ];
-/// What is broken after the alarms of those have come.
+/// Faults after these alarms.
 const LATER: [&str; 2] =
     ["api-server: { cluster: c1, to: stop }", "app: { leaf: leaf3, app: k8s-services, operation: stop }"];
 /// The leaf whose agent is stopped.
 const STOPPED: &str = "leaf3";
-/// gnmic has heard every leaf within this time.
+/// Time limit for gnmic to hear every leaf.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Prometheus may ask so often.
+/// Interval at which the test scrapes.
 const SCRAPE: Duration = Duration::from_millis(500);
 
-/// A file of the recording, and which of what is scraped it keeps.
+/// Files of the recording, with the prefixes of the metrics they contain.
 const RECORDINGS: [(&str, &[&str]); 2] = [
     ("tests/telemetry/leaves.prom", &["k8s_services_"]),
     ("tests/telemetry/gnmic.prom", &["gnmic_target_up", "gnmic_subscribe_number_of_received"]),
 ];
 
-/// gnmic, run as `make telemetry` runs it, on ports of its own.
+/// gnmic, run as by `make telemetry`, on its own ports.
 struct Collector {
     _keeper: Child,
     metrics: u16,
@@ -65,7 +65,7 @@ impl Collector {
         let folder = bench.lab.run_folder();
         let lines = bench.lab.leaves().keys().map(|leaf| format!("  {leaf}  gNMI {}\n", address(bench, leaf)));
         std::fs::write(folder.join("status"), lines.collect::<String>()).expect("it is written");
-        // The lab is this process's, and has no control socket that srl-sim could ask.
+        // The lab runs in this process and has no control socket that srl-sim could ask.
         let status = folder.join("srl-sim");
         std::fs::write(&status, "#!/bin/sh\ncat \"${0%/*}/status\"\n").expect("it is written");
         std::fs::set_permissions(&status, PermissionsExt::from_mode(0o755)).expect("it is to be run");
@@ -78,7 +78,7 @@ impl Collector {
         Self { _keeper: keeper, metrics, api }
     }
 
-    /// Everything Prometheus gets at this moment; nothing while gnmic does not listen yet.
+    /// Returns everything that Prometheus would get now; nothing while gnmic does not listen yet.
     async fn scrape(&self) -> String {
         let mut text = String::new();
         for port in [self.metrics, self.api] {
@@ -87,7 +87,7 @@ impl Collector {
         text
     }
 
-    /// Scrapes until there is everything that telemetry.md names, and every leaf is heard.
+    /// Scrapes until everything that telemetry.md names is there, and every leaf is heard.
     async fn until_all(&self, bench: &Bench) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -107,7 +107,8 @@ impl Collector {
     }
 }
 
-/// Waits until an agent has written its counters, which it does once a minute: gnmic would get them a minute later.
+/// Waits until an agent has written its counters, which it does once a minute. Otherwise gnmic would get them a minute
+/// later.
 async fn counted(bench: &Bench, leaf: &str) {
     let mut news = bench.leaf(leaf).datastore().subscribe();
     let counters = async {
@@ -118,13 +119,13 @@ async fn counted(bench: &Bench, leaf: &str) {
     tokio::time::timeout(2 * PATIENCE, counters).await.expect("the agent counts");
 }
 
-/// What is expected of a scrape and not in it.
+/// Returns what is expected in a scrape but missing.
 fn missing<'a>(text: &str, leaves: impl Iterator<Item = &'a String>) -> Vec<String> {
     let of_leaves = leaves.flat_map(|leaf| {
         let running = format!("k8s_services_agent_running{{leaf=\"{leaf}\"}}");
         let counters = format!("k8s_services_evaluations_total{{leaf=\"{leaf}\"}}");
         let alive = format!("messages_total{{source=\"{leaf}\",subscription=\"alive\"}}");
-        // An agent that does not run has no state.
+        // A stopped agent has no state.
         if leaf == STOPPED { vec![running, alive] } else { vec![running, counters, alive] }
     });
     let metrics: BTreeSet<_> = text.lines().map(metric).collect();
@@ -133,7 +134,7 @@ fn missing<'a>(text: &str, leaves: impl Iterator<Item = &'a String>) -> Vec<Stri
     of_leaves.filter(|wanted| !text.contains(wanted.as_str())).chain(documented).collect()
 }
 
-/// A port that nobody listens on.
+/// Returns a free port.
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
     listener.local_addr().expect("it is bound").port()
@@ -147,12 +148,12 @@ async fn page(port: u16) -> std::io::Result<String> {
     Ok(text.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned()))
 }
 
-/// Metrics with the names of their labels.
+/// Returns metrics with the names of their labels.
 fn shapes(scraped: &[(String, f64)]) -> BTreeMap<String, BTreeSet<String>> {
     let mut shapes = BTreeMap::<_, BTreeSet<_>>::new();
     for (series, _) in scraped {
         let labels = series.split_once('{').map_or("", |(_, labels)| labels);
-        // A name stands before ="; what a value holds of that kind is escaped.
+        // A name is before `="`, which is escaped in values.
         let names = labels.split("=\"").filter_map(|part| part.rsplit([',', '{']).next());
         let names = names.filter(|name| !name.is_empty() && !name.contains(['"', '}']));
         shapes.entry(metric(series).to_owned()).or_default().extend(names.map(str::to_owned));
@@ -160,8 +161,8 @@ fn shapes(scraped: &[(String, f64)]) -> BTreeMap<String, BTreeSet<String>> {
     shapes
 }
 
-/// The metrics that telemetry.md names, in code in the first cell of its table. For one with `...` in front: what that may
-/// stand for, which is some of the words of the first name in the cell.
+/// Returns the metrics that telemetry.md names, in code in the first cell of its table. A name with leading `...`
+/// stands for several possible names, which begin with some of the words of the first name in the cell.
 fn documented() -> Vec<Vec<String>> {
     let text = tools::read("docs/telemetry.md");
     let mut found = Vec::new();
@@ -181,7 +182,7 @@ fn documented() -> Vec<Vec<String>> {
     found
 }
 
-/// Whether a name is a metric; `*` in it stands for any words.
+/// Returns whether a metric with this name exists; `*` in it stands for any words.
 fn is_there(metrics: &BTreeSet<&str>, name: &str) -> bool {
     let (front, back) = name.split_once('*').unwrap_or((name, ""));
     if back.is_empty() {

@@ -1,4 +1,4 @@
-//! fcli, a fleet tool of others' with reports over gNMI, on all switches of the anycast lab: leaves that run the agent, and
+//! Tests fcli, a fleet tool with reports over gNMI, on all switches of the anycast lab: leaves that run the agent, and
 //! spines.
 
 use std::collections::BTreeSet;
@@ -13,14 +13,14 @@ use crate::bench::Says::Is;
 use crate::bench::{Bench, bounded};
 use crate::peers::peer;
 
-/// fcli, with an inventory of a lab.
+/// fcli with the inventory of a lab.
 struct Fcli {
     program: PathBuf,
     folder: tempfile::TempDir,
 }
 
 impl Fcli {
-    /// fcli as it has been installed. Says why and returns nothing where it has not.
+    /// Sets up the installed fcli. If it is not installed, says so and returns `None`.
     fn on(bench: &Bench) -> Option<Self> {
         let program = peer("fcli").map_err(|why| crate::net::skipped(&why)).ok()?.join("bin/python");
         let folder = tempfile::tempdir().expect("a folder");
@@ -43,7 +43,7 @@ impl Fcli {
             let path = folder.path().join(name);
             std::fs::write(&path, value.to_string()).map(|()| path).expect("a file")
         };
-        // JSON is YAML.
+        // JSON is valid YAML.
         let hosts = write("hosts.yaml", &Value::Object(hosts));
         let groups = write("groups.yaml", &json!({}));
         let options = json!({ "host_file": hosts, "group_file": groups });
@@ -57,19 +57,19 @@ impl Fcli {
         Some(Self { program, folder })
     }
 
-    /// What a report prints as JSON; what fcli says on its error output fails the test.
+    /// Returns a report as JSON. Panics if fcli fails.
     async fn report(&self, arguments: &[&str]) -> String {
         let (printed, success) = self.run(arguments).await;
         assert!(success, "fcli {arguments:?}: {printed}");
         printed
     }
 
-    /// The same of one that ends with a failure where it has something to complain of.
+    /// Returns a report that may fail because it has complaints.
     async fn complaints(&self, report: &str) -> String {
         self.run(&[report]).await.0
     }
 
-    /// The leaves that hand what a leaf sends to an address to a neighbor, with the neighbor's address.
+    /// Returns the leaves that hand packets from a leaf to an address over to a neighbor, with the neighbor's address.
     async fn handed_off(&self, leaf: &str, address: &str) -> BTreeSet<(String, String)> {
         let printed = self.report(&["path", leaf, address, "-n", "ip-vrf-1"]).await;
         let hops: Vec<Value> = serde_json::from_str(&printed).expect("JSON");
@@ -92,7 +92,7 @@ impl Fcli {
     }
 }
 
-/// Each report, and what it has of the lab when nothing is wrong.
+/// Each report, with parts of its output when nothing is wrong in the lab.
 const REPORTS: &[(&[&str], &[&str])] = &[
     (&["sys-info"], &["7220 IXR-D2L", "25.3.1"]),
     (&["bgp-rib", "-r", "ipv4"], &["1.1.1.100/32", "192.168.1.11"]),

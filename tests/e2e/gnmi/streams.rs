@@ -1,4 +1,4 @@
-//! Subscribe.
+//! Tests of Subscribe.
 
 use serde_json::{Value, json};
 
@@ -8,16 +8,16 @@ use crate::bench::{Bench, CLUSTER, SERVICE, VIP};
 use crate::net::skipped;
 use crate::peers::peer;
 
-/// Takes leaf1's node from it and gives it back.
+/// Take the session of leaf1's node down, and up again.
 const DOWN: &str = "pull: { session-down: { leaf: leaf1, node: cluster1 } }";
 const UP: &str = "release: { session-down: { leaf: leaf1, node: cluster1 } }";
 
-/// Configuration of leaf1.
+/// Returns an action that commits configuration on leaf1.
 fn config(lines: &str) -> String {
     format!("config: {{ leaf: leaf1, lines: \"{lines}\" }}")
 }
 
-/// A leaf-list in PROTO as gnmic prints it.
+/// Returns a leaf-list in PROTO as gnmic prints it.
 fn leaf_list(path: &str, values: &[&str]) -> String {
     let elements: Vec<_> = values.iter().map(|value| json!({ "Value": { "StringVal": value } })).collect();
     format!("{} {}", printed(path), json!({ "element": elements }))
@@ -61,7 +61,7 @@ async fn changes(bench: &Bench, gnmic: &Gnmic) {
     bench.act(&[UP]).await;
     assert_eq!(lines(&leaf_by_leaf.something().await), [format!("{} up", printed(&state))]);
 
-    // A leaf-list is told as a whole each time.
+    // A leaf-list is always sent as a whole.
     let pool = format!("{CLUSTER}/vip-pool");
     let mut pools = gnmic.subscribe("proto", &["--stream-mode", "on-change", "--path", &pool]);
     assert!(pools.until_sync().await.is_empty());
@@ -88,7 +88,7 @@ async fn modes(bench: &Bench, gnmic: &Gnmic) {
     for _ in 0..2 {
         assert_eq!(lines(&again.something().await), std::slice::from_ref(&told), "told again, changed or not");
     }
-    // Left out where nothing changed, but for the heartbeat.
+    // Omitted if unchanged, except for the heartbeat.
     let quiet = [&sample[..], &["--suppress-redundant"]].concat();
     let mut quiet_one = gnmic.subscribe("proto", &quiet);
     quiet_one.until_sync().await;
@@ -134,7 +134,7 @@ async fn removal(bench: &Bench, gnmic: &Gnmic) {
     bench.until("leaf1", &[(SERVICE, Nothing)]).await;
     let gone = format!("delete {}", printed(SERVICE));
     while !lines(&stream.something().await).contains(&gone) {}
-    // Of a leaf, the leaf; its endpoints may have gone before the Service.
+    // For a leaf, the leaf is deleted. Its endpoints may have gone before the Service.
     while lines(&leaf.something().await) != [format!("{gone}/oper-state")] {}
 }
 
@@ -170,7 +170,7 @@ async fn pygnmi_follows_samples_polls_and_asks_once() {
     bench.act(&[UP]).await;
     assert_eq!(value(&pygnmi.next().await), "up");
 
-    // pygnmi polls before it reads the first answer, which came unasked: it is one answer behind from then on.
+    // pygnmi polls before it reads the first answer, which was sent without polling, so it is always one answer behind.
     pygnmi.done("subscribe", list("poll", "on_change")).await;
     assert_eq!(value(&pygnmi.next().await), "up");
     bench.act(&[DOWN]).await;

@@ -1,4 +1,4 @@
-//! Sessions of an FRR beside each speaker, which writes its configuration and has it reloaded.
+//! Tests with an FRR next to each speaker, which writes FRR's configuration and has it reloaded.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,19 +13,19 @@ use crate::bench::Says::{Has, Is};
 use crate::daemons::Frr;
 use crate::site::Options;
 
-/// What FRR's reload needs, from `frr-pythontools`.
+/// FRR's reload script, from `frr-pythontools`.
 const RELOAD: &str = "/usr/lib/frr/frr-reload.py";
-/// The reloader finds the daemons and their configuration where it would in its pod.
+/// Gives the reloader the paths of daemons and configuration that it has in its pod.
 const IN_POD: &str = "mount -t tmpfs none /run && mkdir /run/frr && mount --bind \"$1\" /run/frr &&
     mount --bind \"$2\" /etc/frr && exec bash \"$3\"";
 
-/// Why it cannot be run here.
+/// Returns why FRR cannot be reloaded here.
 pub(super) fn missing() -> Option<String> {
     let there = Path::new(RELOAD).exists();
     (!there).then(|| format!("FRR cannot be reloaded: no {RELOAD} (packaging/need-packages frr-pythontools)"))
 }
 
-/// The FRR of a node, and MetalLB's reloader of it.
+/// The FRR of a node, and MetalLB's reloader for it.
 pub(super) struct Beside {
     pub(super) frr: Frr,
     _reloader: Child,
@@ -63,7 +63,7 @@ impl Beside {
         self.shared.join("reloader.pid")
     }
 
-    /// Tells a speaker of it.
+    /// Configures a speaker to use this FRR.
     pub(super) fn tell(&self, speaker: &mut Command) {
         speaker.env("FRR_CONFIG_FILE", self.shared.join("frr.conf")).env("FRR_RELOADER_PID_FILE", self.pid_file());
         speaker.args(["--bgp-debounce-timeout", "100"]);
@@ -87,7 +87,7 @@ async fn an_frr_beside_the_speaker_announces_by_the_same_rules() {
     site.node("node2", serde_json::json!({"metadata": {"labels": {EXCLUDE: null}}})).await;
     site.agree("without it the node is back", &[(PREFIX, ALL)]).await;
 
-    // FRR outlives the speaker beside it; what the speaker said is deleted with its pod.
+    // FRR outlives its speaker. What the speaker reported is deleted with its pod.
     site.kill_speaker("node2").await;
     let statuses = format!("{METALLB}/servicebgpstatuses");
     let said = site.admin.get(&statuses).await.expect("listed");

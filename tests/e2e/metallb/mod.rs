@@ -1,9 +1,9 @@
-//! MetalLB, the real one, on the nodes of a real cluster: a controller, and a speaker in the namespace of each node, with the
-//! accounts and rights its own manifest gives them. They speak to the leaf's FRR.
+//! Tests with the real MetalLB on the nodes of a real cluster: a controller, and a speaker in the namespace of each
+//! node, with the accounts and rights of MetalLB's own manifest. They peer with the leaf's FRR.
 //!
-//! Two emulated leaves show that FRR. The agent of `leaf1` may read all that it can make use of, what speakers say of
-//! themselves included; that of `leaf2` may not read the latter, and has the rules alone. What either expects is held against
-//! the nodes from which FRR has the route.
+//! Two emulated leaves show this FRR. The agent of `leaf1` may read everything it can use, including what speakers
+//! report about themselves. The agent of `leaf2` may not read the latter and only knows the rules. What each of them
+//! expects is compared with the nodes from which FRR has the route.
 
 mod frr;
 mod native;
@@ -37,18 +37,18 @@ use crate::net::{Net, share_credentials, skipped};
 use crate::peers::peer;
 use crate::site::{Options, follow_options, monitor, start_leaf, wire};
 
-/// The leaf whose agent may read everything, and the one whose agent has the rules alone.
+/// The leaf whose agent may read everything, and the one whose agent only knows the rules.
 const LEAVES: [&str; 2] = ["leaf1", "leaf2"];
-/// What MetalLB does is expected to be done, and told, within this time.
+/// Time limit for MetalLB to act and the agents to report it.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// Between two looks at FRR.
+/// Time between two looks at FRR.
 const PAUSE: Duration = Duration::from_millis(50);
 const NODES: [&str; 3] = ["node1", "node2", "node3"];
 const FABRIC: &str = "
 leaves: { leaf1: { system: [10.0.1.1] }, leaf2: { system: [10.0.1.2] } }
 network-instances: { ip-vrf-1: { id: 5 } }
 ";
-/// Of MetalLB's manifest, what is not there to run it in pods.
+/// The kinds in MetalLB's manifest that are not for running it in pods.
 const KINDS: [&str; 7] = [
     "Namespace",
     "CustomResourceDefinition",
@@ -63,12 +63,12 @@ const METALLB: &str = "/apis/metallb.io/v1beta1/namespaces/metallb-system";
 const ALL: &[&str] = &NODES;
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// Who speaks BGP on the nodes.
+/// The BGP speaker of the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// MetalLB's speaker itself.
     Native,
-    /// An FRR beside it.
+    /// An FRR next to it.
     Frr,
 }
 
@@ -80,13 +80,13 @@ struct Endpoint {
     serving: bool,
 }
 
-/// One that is ready.
+/// Returns an endpoint that is ready.
 fn ready(node: &'static str) -> Endpoint {
     Endpoint { node, ready: true, serving: true }
 }
 
 impl Mode {
-    /// As MetalLB calls it.
+    /// Returns the name used by MetalLB.
     fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
@@ -95,7 +95,7 @@ impl Mode {
     }
 }
 
-/// Everything of one story.
+/// All parts of one test.
 struct Site {
     mode: Mode,
     bench: Bench,
@@ -108,12 +108,12 @@ struct Site {
     _monitor: Child,
     programs: PathBuf,
     namespaces: BTreeMap<&'static str, String>,
-    /// Last: what runs in the namespaces has ended before they go.
+    /// The last field, because namespaces must be removed after the processes in them have ended.
     api: ApiServer,
 }
 
 impl Site {
-    /// Starts everything. Says so and gives nothing where it cannot be done here.
+    /// Starts everything. If that is not possible here, says so and returns `None`.
     async fn up(mode: Mode, options: Options) -> Option<Self> {
         match Self::try_up(mode, options).await {
             Ok(site) => Some(site),
@@ -160,7 +160,7 @@ impl Site {
             let namespace = &site.namespaces[node];
             site.api.plug(namespace)?;
             if mode == Mode::Frr {
-                // FRR waits two minutes after an attempt that fails.
+                // FRR waits two minutes after a failed attempt.
                 site.peer("peer", json!({"connectTime": "1s"})).await;
                 let folder = site.api.net().folder().join(node);
                 site.beside.insert(node, Beside::start(namespace, &folder, &site.programs).await);
@@ -175,7 +175,7 @@ impl Site {
         self.start_speaker_with(node, &[]).await;
     }
 
-    /// The same, with these flags on top.
+    /// Starts the speaker of a node with these additional flags.
     async fn start_speaker_with(&mut self, node: &'static str, flags: &[&str]) {
         let pod = format!("speaker-{node}");
         let mut command =
@@ -188,12 +188,12 @@ impl Site {
         self.speakers.insert(node, command.spawn().expect("ip runs"));
     }
 
-    /// Kills the speaker of a node: nobody is notified.
+    /// Kills the speaker of a node. It cannot notify its peers.
     async fn kill_speaker(&mut self, node: &str) {
         self.speakers.remove(node).expect("it runs").kill().await.expect("a process of ours can be killed");
     }
 
-    /// Creates or changes a Service of type LoadBalancer, with one port and what is published of its specification.
+    /// Creates or changes a Service of type LoadBalancer with one port. `change` is merged into it.
     async fn service(&self, name: &str, change: Value) {
         let mut service = json!({
             "apiVersion": "v1",
@@ -205,7 +205,7 @@ impl Site {
         self.admin.apply_object(&service).await;
     }
 
-    /// Makes these the endpoints of a service.
+    /// Sets the endpoints of a service.
     async fn endpoints(&self, service: &str, endpoints: &[Endpoint]) {
         let endpoints = endpoints.iter().zip(10..).map(|(endpoint, number)| {
             let Endpoint { node, ready, serving } = *endpoint;
@@ -227,7 +227,7 @@ impl Site {
         self.admin.apply_object(&slice).await;
     }
 
-    /// Makes a BGPAdvertisement that says this and nothing else.
+    /// Creates or replaces a BGPAdvertisement with exactly this specification.
     async fn advertise(&self, name: &str, spec: Value) {
         let path = format!("{METALLB}/bgpadvertisements/{name}");
         let Ok(mut advertisement) = self.admin.get(&path).await else {
@@ -246,7 +246,7 @@ impl Site {
         self.admin.delete(&format!("{METALLB}/bgpadvertisements/{name}")).await;
     }
 
-    /// Merges something into a Node.
+    /// Merges a patch into a Node.
     async fn node(&self, name: &str, patch: Value) {
         self.admin.patch(&format!("/api/v1/nodes/{name}"), &patch).await;
     }
@@ -264,7 +264,7 @@ impl Site {
         self.admin.patch(&format!("/api/v1/nodes/{name}/status"), &json!({"status": {"conditions": conditions}})).await;
     }
 
-    /// Creates or changes a BGPPeer: the leaf, with what is published of it on top.
+    /// Creates or changes a BGPPeer for the leaf. `change` is merged into its specification.
     async fn peer(&self, name: &str, change: Value) {
         let mut peer = json!({
             "apiVersion": "metallb.io/v1beta2",
@@ -276,13 +276,13 @@ impl Site {
         self.admin.apply_object(&peer).await;
     }
 
-    /// Waits until a node's speaker says that it does not take what it is given.
+    /// Waits until a node's speaker reports that it rejects its configuration.
     async fn refused(&self, node: &str) {
         let state = format!("{METALLB}/configurationstates/speaker-{node}");
         self.admin.until(&state, |state| state["status"]["result"] == "Invalid").await;
     }
 
-    /// The nodes from which the leaf's FRR has each prefix.
+    /// Returns the nodes from which the leaf's FRR has each prefix.
     async fn announced(&self) -> BTreeMap<IpNet, BTreeSet<IpAddr>> {
         #[derive(Deserialize)]
         struct Table {
@@ -299,7 +299,7 @@ impl Site {
         routes.map(|(prefix, paths)| (prefix, paths.into_iter().map(|path| path.peer_id).collect())).collect()
     }
 
-    /// Waits until FRR has exactly these prefixes, each from these nodes, and both agents agree with it.
+    /// Waits until FRR has exactly these prefixes, each from these nodes, and both agents agree with FRR.
     async fn agree(&self, what: &str, expected: &[(&str, &[&str])]) {
         let expected: BTreeMap<IpNet, BTreeSet<IpAddr>> = expected
             .iter()
@@ -329,8 +329,8 @@ impl Site {
         }
     }
 
-    /// Where an agent expects a VIP by others than those from which FRR has its route. A node whose session is not up may be
-    /// expected; VIPs of one aggregate are as one.
+    /// Returns where an agent expects other nodes to announce a VIP than those from which FRR has its route. A node
+    /// whose session is not up may be expected. VIPs of one aggregate count as one.
     fn disagreement(&self, leaf: &str, announced: &BTreeMap<IpNet, BTreeSet<IpAddr>>) -> Option<String> {
         let vips = self.expected(leaf);
         if let Some(prefix) = announced.keys().find(|prefix| !vips.keys().any(|vip| prefix.contains(vip))) {
@@ -347,7 +347,7 @@ impl Site {
         })
     }
 
-    /// The VIPs of an agent, with the nodes it expects whose sessions are up.
+    /// Returns the VIPs of an agent, with the expected nodes whose sessions are up.
     fn expected(&self, leaf: &str) -> BTreeMap<IpAddr, BTreeSet<IpAddr>> {
         let state = self.bench.says(leaf, CLUSTER).and_then(|text| serde_json::from_str::<Value>(&text).ok());
         let state = state.unwrap_or_default();
@@ -361,31 +361,31 @@ impl Site {
         .collect()
     }
 
-    /// Waits until both agents say this.
+    /// Waits until both agents report this.
     async fn both(&self, expected: &[(&str, Says)]) {
         for leaf in LEAVES {
             self.bench.until(leaf, expected).await;
         }
     }
 
-    /// Ends everything in good order.
+    /// Ends everything in order.
     async fn down(self) {
         self.bench.down().await;
     }
 }
 
-/// The entries of a list of state.
+/// Returns the entries of a list in state.
 fn list<'a>(state: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     state[name].as_array().into_iter().flatten()
 }
 
-/// Where a node speaks from.
+/// Returns the address from which a node speaks BGP.
 fn address(node: &str) -> IpAddr {
     let number: u8 = node.strip_prefix("node").and_then(|number| number.parse().ok()).expect("a node's name");
     Ipv4Addr::new(192, 168, 1, 10 + number).into()
 }
 
-/// Members of the second take the place of those of the first; null takes one away.
+/// Merges the second value into the first. Null removes a member.
 fn merge(value: &mut Value, change: Value) {
     match (value, change) {
         (Value::Object(members), Value::Object(changes)) => {
@@ -400,14 +400,14 @@ fn merge(value: &mut Value, change: Value) {
     }
 }
 
-/// MetalLB's own manifest as far as it is not about pods, the agents' accounts, the nodes, and our objects of MetalLB.
+/// Applies MetalLB's own manifest except for its pods, the agents' accounts, the nodes, and our MetalLB objects.
 async fn apply(admin: &Admin, programs: &Path) {
     let manifest = programs.join("config/manifests/metallb-native.yaml");
     let text = fs::read_to_string(&manifest).unwrap_or_else(|error| panic!("{}: {error}", manifest.display()));
     for document in serde_norway::Deserializer::from_str(&text) {
         let mut object = Value::deserialize(document).expect("YAML");
         if KINDS.iter().any(|kind| object["kind"] == *kind) {
-            // Nobody is there to convert what nobody writes in an older form.
+            // No conversion is needed, because nobody writes older versions.
             object["spec"].as_object_mut().and_then(|spec| spec.remove("conversion"));
             admin.apply_object(&object).await;
         }
@@ -427,7 +427,7 @@ async fn apply(admin: &Admin, programs: &Path) {
     }
 }
 
-/// What MetalLB's programs look up of themselves.
+/// Returns the pod of one of MetalLB's programs, which these look up.
 fn pod(name: &str, account: &str, node: &str) -> Value {
     let containers = json!([{"name": account, "image": account}]);
     json!({
@@ -438,7 +438,7 @@ fn pod(name: &str, account: &str, node: &str) -> Value {
     })
 }
 
-/// The emulated leaves, with an agent on each.
+/// Starts the emulated leaves, with an agent on each.
 async fn emulate(api: &ApiServer) -> Bench {
     let accounts = [(LEAVES[0], "k8s-services", "leaf"), (LEAVES[1], "rules", "rules")];
     let mut config = BTreeMap::new();
@@ -464,7 +464,7 @@ async fn emulate(api: &ApiServer) -> Bench {
     .await
 }
 
-/// A file with the credentials of a service account.
+/// Writes a kubeconfig with the credentials of a service account.
 async fn kubeconfig(api: &ApiServer, namespace: &str, account: &str, name: &str) -> PathBuf {
     let token = api.token_for(namespace, account, Duration::from_secs(3600)).await;
     let file = api.net().folder().join(format!("{name}.kubeconfig"));
@@ -473,7 +473,7 @@ async fn kubeconfig(api: &ApiServer, namespace: &str, account: &str, name: &str)
     file
 }
 
-/// One of MetalLB's programs, as it runs in a pod of a host.
+/// Returns the command for one of MetalLB's programs, which runs as in a pod of a host.
 async fn program(api: &ApiServer, namespace: &str, program: &Path, pod: &str, account: &str) -> Command {
     let log = api.net().folder().join(format!("{pod}.log"));
     let log = File::options().create(true).append(true).open(log).expect("a log file");
@@ -488,7 +488,7 @@ async fn program(api: &ApiServer, namespace: &str, program: &Path, pod: &str, ac
 async fn start_controller(api: &ApiServer, host: &str, programs: &Path, mode: Mode) -> Child {
     let mut command = program(api, host, &programs.join("controller"), "controller", "controller").await;
     command.env("METALLB_BGP_TYPE", mode.name());
-    // Nobody asks it whether what we create is valid.
+    // Webhooks are disabled, because nothing asks MetalLB whether objects are valid.
     command.args(["--webhook-mode", "disabled", "--disable-cert-rotation"]);
     command.spawn().expect("ip runs")
 }

@@ -1,4 +1,4 @@
-//! Sessions of MetalLB's own BGP.
+//! Tests with MetalLB's own BGP.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::site::Options;
 const SERVICES: &str = "/api/v1/namespaces/default/services";
 pub(super) const PREFIX: &str = "1.1.1.100/32";
 const AGGREGATE: &str = "1.1.1.0/24";
-/// What both agents say when all three nodes announce the VIP.
+/// What both agents report when all three nodes announce the VIP.
 pub(super) const HEALTHY: &[(&str, Says)] = &[
     ("oper-state", Is("up")),
     ("oper-reason", Nothing),
@@ -22,29 +22,29 @@ pub(super) const HEALTHY: &[(&str, Says)] = &[
     ("installed-next-hops", Is("3")),
 ];
 
-/// Asks for the labs' VIP.
+/// Returns the part of a service that requests the labs' VIP.
 fn asking() -> Value {
     json!({"metadata": {"annotations": {"metallb.io/loadBalancerIPs": "1.1.1.100"}}})
 }
 
-/// The same, with a traffic policy.
+/// Returns the part of a service that requests the labs' VIP and has a traffic policy.
 pub(super) fn policy(policy: &str) -> Value {
     let mut service = asking();
     service["spec"] = json!({"externalTrafficPolicy": policy});
     service
 }
 
-/// Where a service of that name has its state, with this VIP.
+/// Returns the path of a leaf in the state of a service's VIP.
 fn vip(service: &str, address: &str, leaf: &str) -> String {
     format!("{CLUSTER}/service[namespace=default][name={service}]/vip[address={address}]/{leaf}")
 }
 
-/// A site with the labs' service on all nodes.
+/// Starts a site with the labs' service on all nodes.
 async fn announced() -> Option<Site> {
     announced_in(Mode::Native, Options::default()).await
 }
 
-/// The same, in another way.
+/// Starts a site with the labs' service on all nodes, in this mode and with these options.
 pub(super) async fn announced_in(mode: Mode, options: Options) -> Option<Site> {
     let site = Site::up(mode, options).await?;
     site.service("nginxhello", asking()).await;
@@ -123,8 +123,8 @@ async fn nodes_decide_as_the_rules_say() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn advertisements_and_peers_decide_as_the_rules_say() {
-    // MetalLB closes and opens a session at once where its peer changes. FRR may go on with the new one of a dynamic neighbor
-    // and list the neighbor no more.
+    // If a peer changes, MetalLB closes its session and opens it again at once. With a dynamic neighbor, FRR may keep
+    // the new session but no longer list the neighbor.
     let options = Options { configured: true, ..Options::default() };
     let Some(site) = announced_in(Mode::Native, options).await else { return };
     let on = |node: &str| json!([{"matchLabels": {"kubernetes.io/hostname": node}}]);
@@ -266,7 +266,7 @@ async fn what_speakers_say_of_themselves_is_read_where_it_may_be() {
     let announcing: BTreeSet<&str> = list(&said, "items").filter_map(|item| item["status"]["node"].as_str()).collect();
     assert_eq!(announcing, ALL.iter().copied().collect(), "{said:#}");
 
-    // What no rule tells: a speaker of another configuration, which is asked to ignore the label.
+    // No rule covers this: a speaker with another configuration, which ignores the label.
     site.kill_speaker("node2").await;
     site.start_speaker_with("node2", &["--ignore-exclude-lb"]).await;
     site.node("node2", json!({"metadata": {"labels": {EXCLUDE: ""}}})).await;
