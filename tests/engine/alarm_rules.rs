@@ -1,7 +1,7 @@
-//! What must hold of alarms whatever happens: nothing is raised that was not bad for the hold time, nothing is cleared
-//! by not knowing, and nothing stays bad without an alarm.
+//! Invariants of alarms: nothing is raised that was not bad for the hold time, nothing is cleared for lack of
+//! knowledge, and nothing stays bad without an alarm.
 //!
-//! Read off the published state after every step, with a stopwatch for each VIP and node.
+//! Checked against the published state after every step, with a stopwatch for each VIP and node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,35 +19,35 @@ use srl_k8s_services::model::view::VipView;
 use crate::said::State;
 use crate::world::World;
 
-/// How much longer than its hold time a fault may wait for others of the same cause.
+/// How much longer than its hold time a fault may wait for others with the same cause.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// What is known of a resource.
+/// What is known about a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
-    /// It calls for an alarm of this type.
+    /// It requires an alarm of this type.
     Bad(AlarmType),
-    /// A node that nothing places: whether that calls for an alarm depends on others. One that goes from there to a fault has
-    /// not been well in between.
+    /// A node without a known place. Whether it requires an alarm depends on others. If it becomes a fault, it has not
+    /// been well in between.
     Unplaced,
     Well,
     Nothing,
 }
 
-/// How long something has been bad or well without a break.
+/// For how long something has been bad or well without interruption.
 #[derive(Clone, Copy, Debug)]
 struct Stopwatch {
     known: Known,
     since: Duration,
-    /// Of this very type.
+    /// Since when it has been exactly this.
     as_this: Duration,
 }
 
-/// How long each resource that can be alarmed has had its fault, and the alarms there were before.
+/// How long each resource that may have an alarm has had its fault, and the previous alarms.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AlarmRules {
     watches: BTreeMap<Resource, Stopwatch>,
-    /// When sessions of a cluster last were down, or had an alarm.
+    /// When sessions of a cluster were last down, or had an alarm.
     trouble: BTreeMap<ClusterName, Duration>,
     active: BTreeMap<AlarmKey, AlarmView>,
     last_sequence: u64,
@@ -55,7 +55,7 @@ pub(crate) struct AlarmRules {
 }
 
 impl AlarmRules {
-    /// The process ended: what was known of resources is not known any more.
+    /// Forgets everything known about resources, because the process ended.
     pub(crate) fn restart(&mut self) {
         self.watches.clear();
         self.trouble.clear();
@@ -74,7 +74,7 @@ impl AlarmRules {
             said.alarms.history.range(self.last_sequence.saturating_add(1)..).map(|(_, record)| record).collect();
         self.form(said);
         for (key, view) in &said.alarms.active {
-            // One that was another alarm before keeps its time.
+            // An alarm that was another one before keeps its time.
             let goes_on = self.active.values().any(|before| before.raised == view.raised);
             let new = view.raised == now.wall && !self.active.contains_key(key) && !goes_on;
             if new && self.last_sequence != u64::MAX {
@@ -92,7 +92,7 @@ impl AlarmRules {
         });
     }
 
-    /// Starts the stopwatch of whatever changed.
+    /// Starts the stopwatch of everything that changed.
     fn watch(&mut self, now: Now, said: &State) {
         let (switch, neighbors) = visible(said);
         let mut seen = BTreeSet::new();
@@ -113,7 +113,7 @@ impl AlarmRules {
             let known = match view.reason {
                 _ if !neighbors => Known::Nothing,
                 Some(NodeReason::Syncing) => Known::Nothing,
-                // Nobody needs its session, or its place.
+                // Nobody needs its session or its place.
                 _ if view.expected_vips == 0 => Known::Well,
                 None if view.state == OperState::Unknown => Known::Nothing,
                 Some(NodeReason::SessionDown) => Known::Bad(AlarmType::NeighborSessionDown),
@@ -125,7 +125,7 @@ impl AlarmRules {
         self.watches.retain(|resource, _| seen.contains(resource));
     }
 
-    /// What can be read off the alarms alone.
+    /// Checks what depends only on the alarms.
     #[track_caller]
     fn form(&self, said: &State) {
         let mut counts = AlarmCounts::default();
@@ -139,7 +139,8 @@ impl AlarmRules {
         assert!(said.alarms.history.len() <= usize::from(self.policy.history_size));
     }
 
-    /// An alarm that is raised now: each it stands for has been bad for the hold time, without a break.
+    /// Checks an alarm that is raised now: each resource it stands for has been bad for the hold time without
+    /// interruption.
     #[track_caller]
     fn raised(&self, key: &AlarmKey, view: &AlarmView, now: Now) {
         let long = |watch: &Stopwatch| {
@@ -159,7 +160,7 @@ impl AlarmRules {
         }
     }
 
-    /// An alarm that is cleared now: for a reason that can be seen, and never for want of knowledge.
+    /// Checks an alarm that is cleared now: there is a visible reason, and not a lack of knowledge.
     #[track_caller]
     fn cleared(&self, record: &AlarmRecord, records: &[&AlarmRecord], now: Now, said: &State) {
         let (key, (switch, neighbors)) = (&record.key, visible(said));
@@ -170,10 +171,10 @@ impl AlarmRules {
                 assert!(key.kind == AlarmType::SourceStale || switch, "{key} is cleared while nothing is known");
                 let of_node = matches!(key.kind, AlarmType::NeighborSessionDown | AlarmType::NodeAddressUnknown);
                 assert!(!of_node || neighbors, "{key} is cleared while neighbors are not known");
-                // Of an alarm for several the resource is what they share.
+                // The resource of an alarm for several is what they share.
                 let alone = !(of_vips(key.kind) && matches!(key.resource, Resource::Node(..)));
                 let timed = alone && key.kind != AlarmType::NodeAddressUnknown;
-                // Of a node that nobody can place any more nothing is known.
+                // Nothing is known about a node that has no known place any more.
                 let of_node = matches!(key.resource, Resource::Node(..)) && record.because != ClearedBecause::Well;
                 let unknown = |known: Known| matches!(known, Known::Nothing | Known::Unplaced);
                 let settled = |watch: &&Stopwatch| !of_node || !unknown(watch.known);
@@ -183,7 +184,7 @@ impl AlarmRules {
                 }
             }
             ClearedBecause::Removed => {
-                // Of an alarm for several, the last one was removed, not what they shared.
+                // If the alarm is for several, the last of them was removed, not what they shared.
                 let shared = of_vips(key.kind) && !matches!(key.resource, Resource::Vip(..));
                 assert!(
                     shared || !self.watches.contains_key(&key.resource),
@@ -199,7 +200,8 @@ impl AlarmRules {
         assert!(record.cleared >= record.raised);
     }
 
-    /// What has been bad for longer than the hold time has an alarm, or a session that explains it has one or may get it.
+    /// Checks that what has been bad for longer than the hold time has an alarm, or that a session which explains it
+    /// has one or may get one.
     #[track_caller]
     fn missing(&self, now: Now, said: &State) {
         let recent = |since: &Duration| now.elapsed < *since + self.policy.raise_hold + GATHER;
@@ -210,7 +212,7 @@ impl AlarmRules {
             }
             let mut active = said.alarms.active.keys();
             let alarmed = active.any(|key| {
-                // A failure in the FIB stays while nobody reports on the FIB.
+                // A FIB failure stays while nobody reports on the FIB.
                 let as_bad = key.kind == kind || of_vips(kind) && key.kind == AlarmType::VipBlackholed;
                 as_bad && concerns(key, resource)
             });
@@ -224,7 +226,7 @@ impl AlarmRules {
         }
     }
 
-    /// The time of what a session explains starts over when the session is well again, or its alarm ends.
+    /// Restarts the time of what a session explains when the session is well again, or when its alarm ends.
     fn note_trouble(&mut self, now: Now, said: &State) {
         let down = self.watches.iter().filter(|(_, watch)| watch.known == Known::Bad(AlarmType::NeighborSessionDown));
         let alarms = said.alarms.active.keys().chain(self.active.keys());
@@ -234,14 +236,14 @@ impl AlarmRules {
     }
 }
 
-/// Whether the switch's tables are visible, and BGP neighbors.
+/// Returns whether the switch's tables are visible, and whether BGP neighbors are.
 fn visible(said: &State) -> (bool, bool) {
     let synced = |id: SourceId| said.sources.get(&id).is_some_and(|view| view.state == SourceState::Synced);
     let switch = synced(SourceId::Ndk);
     (switch, switch && synced(SourceId::Gnmi))
 }
 
-/// Going from one to the other is no break.
+/// Returns whether a change from one to the other does not interrupt the stopwatch.
 fn same(one: Known, other: Known) -> bool {
     let unwell = |known| matches!(known, Known::Bad(_) | Known::Unplaced);
     one == other || unwell(one) && unwell(other)
@@ -253,9 +255,9 @@ fn of_vip(vip: &VipView, neighbors: bool) -> Known {
     let l2 = vip.announcement == Some(Announcement::L2);
     match (vip.verdict.state, reason) {
         (OperState::Up, _) => Known::Well,
-        // Endpoints of other clusters of a mesh may serve it.
+        // Endpoints of other clusters in a mesh may serve it.
         (OperState::Unknown, Reason::NoReadyEndpoint) => Known::Well,
-        // Nothing is known to be wrong with a route that is there, though all that could tell is heard.
+        // Nothing is known to be wrong with an existing route, although all sources are heard.
         (OperState::Unknown, Reason::NextHopUnmapped | Reason::SessionDown | Reason::ArpUnresolved) if neighbors => {
             Known::Well
         }
@@ -278,7 +280,7 @@ fn of_vips(kind: AlarmType) -> bool {
     matches!(kind, VipRouteMissing | VipBlackholed | VipAddressConflict | VipDegraded | VipNoEndpoint | VipNotAnnounced)
 }
 
-/// Whether an alarm can be about a resource: its own, or what it shares with others.
+/// Returns whether an alarm can be about a resource: its own, or what it shares with others.
 fn concerns(key: &AlarmKey, resource: &Resource) -> bool {
     match (&key.resource, resource) {
         (own, resource) if own == resource => true,
@@ -290,11 +292,11 @@ fn concerns(key: &AlarmKey, resource: &Resource) -> bool {
     }
 }
 
-/// Whether what one alarm was about can be what the other is about.
+/// Returns whether the subjects of two alarms can be related.
 fn related(one: &AlarmKey, other: &AlarmKey) -> bool {
     match (one.resource.cluster(), other.resource.cluster()) {
         (Some(one), Some(other)) => one == other,
-        // What several clusters share.
+        // Several clusters may share this.
         _ => true,
     }
 }

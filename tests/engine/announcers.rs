@@ -1,4 +1,4 @@
-//! Who is expected to announce, whatever the speaker.
+//! Tests of which nodes are expected to announce, for every speaker.
 
 use srl_k8s_services::model::cluster::TrafficPolicy::{self, Cluster, Local};
 use srl_k8s_services::model::config::Speaker;
@@ -7,7 +7,7 @@ use crate::scenario::{Family, Scenario, cluster_config};
 
 const V4: Family = Family::V4;
 
-/// Two nodes, attached, and a service with an endpoint on the second.
+/// Two attached nodes, and a service with an endpoint on the second.
 fn leaf(speaker: Speaker, policy: TrafficPolicy) -> Scenario {
     let mut leaf = Scenario::with(cluster_config(speaker));
     leaf.attached("n1", V4.node(1)).attached("n2", V4.node(2));

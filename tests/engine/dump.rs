@@ -1,4 +1,4 @@
-//! The end of a dump is counted, and nothing is judged by half of one.
+//! Tests that the end of a dump is detected by counting, and that half a dump leads to no verdict.
 
 use std::time::Duration;
 
@@ -14,14 +14,15 @@ use crate::scenario::{BGP, C1, Family, Scenario, VRF, cluster_config, net};
 const V4: Family = Family::V4;
 const GROUP: NextHopGroupId = NextHopGroupId(900);
 
-/// How a dump goes, and what counts it. Between its parts the engine alone is asked: a recompute knows no half of a dump.
+/// The steps of a dump, and the counts that detect its end. During a dump, only the engine is checked, because the
+/// oracle does not know half a dump.
 impl Scenario {
     fn paced(&mut self, pace: DumpPace) -> &mut Self {
         self.tell(Event::Switch(SwitchEvent::Pace(pace)));
         self
     }
 
-    /// gNMI counts this many active routes.
+    /// Sets the number of active routes that gNMI counts.
     fn counting(&mut self, count: u64) -> &mut Self {
         let table = RouteTable { network_instance: VRF.into(), family: IpFamily::Ipv4 };
         self.tell(Event::ActiveRoutes(Update::All(vec![(table, count)])));
@@ -38,7 +39,7 @@ impl Scenario {
         self
     }
 
-    /// The tables of a booted switch, without routes.
+    /// Sends the tables of a booted switch, without routes.
     fn instances(&mut self) -> &mut Self {
         for event in Self::tables() {
             self.tell(event);
@@ -58,7 +59,7 @@ impl Scenario {
         self
     }
 
-    /// Lets time pass; the engine is woken when it asked to be.
+    /// Lets time pass. The engine is woken when it asked to be.
     fn wait(&mut self, time: Duration) -> &mut Self {
         let end = self.elapsed + time;
         while let Some(at) = self.engine.deadline().filter(|at| *at <= end) {
@@ -79,7 +80,7 @@ impl Scenario {
 
 const SYNCING: Option<Reason> = Some(Reason::Syncing);
 
-/// A VIP behind one node, before the switch has sent anything but the route to another address.
+/// A VIP behind one node, before the switch has sent anything except the route to another address.
 fn half_a_dump() -> Scenario {
     let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
     leaf.source(SourceId::Gnmi, SourceEvent::Synced).counting(2);
@@ -89,7 +90,7 @@ fn half_a_dump() -> Scenario {
     leaf
 }
 
-/// The same VIP, judged by a whole dump.
+/// A VIP behind one node, judged after a complete dump.
 fn synced() -> Scenario {
     let mut leaf = Scenario::new();
     leaf.attached("n1", V4.node(1)).service("web", Cluster, &[V4.vip(100)]).ready("web", &["n1"]);
@@ -128,13 +129,13 @@ fn a_reopened_stream_keeps_verdicts_until_everything_is_repeated() {
     let (short, long) = (Duration::from_millis(300), Duration::from_millis(700));
     let pause = Duration::from_secs(2);
 
-    // Groups first, and routes three seconds later.
+    // Groups first, then routes three seconds later.
     leaf.stream_ends().dumping().group();
     leaf.wait(short).paced(DumpPace::Paused).wait(long).paced(DumpPace::Rested).wait(pause).is(Up, None);
     leaf.route().paced(DumpPace::Paused).is(Up, None);
     leaf.instances().paced(DumpPace::Paused).is(Up, None);
 
-    // Routes first, and what they refer to three seconds later.
+    // Routes first, then what they refer to three seconds later.
     leaf.stream_ends().dumping().route();
     leaf.wait(short).paced(DumpPace::Paused).wait(long).paced(DumpPace::Rested).wait(pause).is(Up, None);
     leaf.group().instances().paced(DumpPace::Paused).is(Up, None);

@@ -1,4 +1,4 @@
-//! What operators have suffered from, by the name of the complaint: each must read as what it is.
+//! Problems that operators have reported, named after the reports: each must be recognized as what it is.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ fn metallb_295_policy_local_and_a_shared_address_leave_a_stale_next_hop() {
     leaf.service("web", Local, &[vip()]).ready("web", &["n1"]);
     leaf.service("dns", Local, &[vip()]).ready("dns", &["n2"]);
     leaf.bgp(vip(), &[node(1), node(2)]);
-    // both nodes are expected, for one service or the other; each service loses the share of flows of the other's node
+    // Both nodes are expected, for one service or the other. Each service loses the flows that go to the other's node.
     assert_eq!(leaf.vip_view("web", vip()).expected, 2);
     leaf.expect(vip(), Degraded, Some(Reason::NextHopUnexpected), &[&node(2)]);
     leaf.bgp(vip(), &[node(1), node(2), node(3)]);
@@ -197,7 +197,7 @@ fn a_lost_api_server_turns_no_verdict_and_is_said() {
     leaf.lost(SourceId::Kubernetes(C1.into())).pass(Duration::from_secs(3600)).expect(vip(), Up, None, &[]);
     let cluster = &leaf.said.clusters[C1];
     assert_eq!((cluster.state, cluster.reason.is_some()), (Degraded, true));
-    // live routes go on being judged
+    // Existing routes are still judged.
     leaf.bgp(vip(), &[node(1)]).expect(vip(), Degraded, Some(Reason::NextHopMissing), &[]);
     let detail = leaf.vip_view("web", vip()).verdict.detail.clone().unwrap_or_default();
     assert!(detail.to_lowercase().contains("stale") || detail.contains("API"), "{detail}");

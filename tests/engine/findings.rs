@@ -1,4 +1,4 @@
-//! Differences the oracle once found, each as small as it could be made.
+//! Differences found by the oracle, each reduced to a minimum.
 
 use std::time::Duration;
 
@@ -115,7 +115,7 @@ fn a_node_told_again_within_a_burst_is_no_news() {
     assert_eq!(leaf.engine.evaluate(now), []);
 }
 
-/// A second cluster with a node and a service `web` that shares nothing yet.
+/// A second cluster with a node and a service `web` that share nothing yet.
 fn beside(leaf: &mut Scenario, network_instance: &str) {
     leaf.cluster("c2", |cluster| cluster.rules.network_instance = network_instance.into());
     leaf.source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
@@ -170,7 +170,7 @@ fn where_gnmi_is_not_heard_a_node_that_is_the_next_hop_is_attached_and_no_vtep_i
         leaf.node("n1", &[family.node(1)]).remote("n2", family.node(2), 2).remote("n3", family.node(3), 3);
         leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2", "n3"]).bgp(vip, &[family.node(1)]);
         leaf.lost(SourceId::Gnmi);
-        // Host routes show n2 and n3, and not that n1 is alive.
+        // Host routes show n2 and n3, but not that n1 is alive.
         leaf.expect(vip, Unknown, Some(Reason::SessionDown), &[&"n1", &"gNMI"]);
         let view = leaf.vip_view("web", vip);
         assert_eq!((view.vantage, view.expected, view.installed), (Some(Vantage::Local), 1, 1));
@@ -231,7 +231,7 @@ fn a_covering_prefix_that_serves_no_service_is_nobodys_installed_vip() {
     leaf.attached("n1", V4.node(1)).attached("n2", V4.node(2)).service("web", Cluster, &[vip]);
     leaf.route_of(VRF, V4.aggregate(), BGP, &[V4.node(2)]);
     assert_eq!((leaf.node_view("n2").expected_vips, leaf.node_view("n2").installed_vips), (1, 0));
-    // It counts as soon as one of the services that carry the VIP is served by it, and no longer.
+    // It counts as soon as it serves one of the services with this VIP, and only as long.
     leaf.service("other", Cluster, &[vip]).ready("other", &["n1"]);
     assert_eq!(leaf.node_view("n2").installed_vips, 1);
     leaf.ready("other", &[]);
@@ -276,7 +276,8 @@ fn a_session_that_explained_the_lesser_fault_takes_no_missing_route_over() {
     let neighbor = |session, dynamic| Neighbor { session, dynamic, ..Neighbor::default() };
     leaf.set_neighbor(address, neighbor(None, false)).bgp(vip, &[ip("192.168.1.10")]);
     leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[]);
-    // While the network instance is away, nothing is known of the VIP; when it is back, the route and the session are gone.
+    // While the network instance is away, nothing is known about the VIP. When it is back, the route and the session
+    // are gone.
     leaf.network_instance(VRF, None);
     leaf.set_neighbor(address, neighbor(Some(SessionState::Established), true)).vanish(address);
     leaf.network_instance(VRF, Some(1)).expect(vip, Down, Some(Reason::SessionDown), &[]);

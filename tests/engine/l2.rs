@@ -1,4 +1,4 @@
-//! VIPs announced by ARP and ND: who answers is told by the MAC.
+//! Tests of VIPs announced by ARP and ND, for which the MAC address identifies the node that answers.
 
 use std::net::IpAddr;
 
@@ -28,7 +28,7 @@ fn vip() -> IpAddr {
     ip("192.168.1.77")
 }
 
-/// A leaf with three nodes by ARP, of which n1 and n2 have an endpoint, and a VIP that something answers for.
+/// A leaf with three nodes in ARP, of which n1 and n2 have an endpoint, and a VIP for which something answers.
 fn leaf(speaker: Speaker, policy: TrafficPolicy) -> Scenario {
     let mut config = cluster_config(speaker);
     config.rules.announcement = AnnouncementMode::L2;
@@ -37,7 +37,7 @@ fn leaf(speaker: Speaker, policy: TrafficPolicy) -> Scenario {
     leaf
 }
 
-/// The same, where nobody has asked for the VIP.
+/// A leaf like that of [`leaf`], on which the VIP has not been resolved yet.
 fn unasked(config: ClusterConfig, policy: TrafficPolicy) -> Scenario {
     let mut leaf = Scenario::with(config);
     for (id, owner) in [(ARP_ND, "arp_nd_mgr"), (INTERFACE, "net_inst_mgr")] {
@@ -52,7 +52,7 @@ fn unasked(config: ClusterConfig, policy: TrafficPolicy) -> Scenario {
     leaf
 }
 
-/// What ARP is found to say of an address at a second.
+/// Sets what ARP says about an address at a second.
 fn resolve(leaf: &mut Scenario, second: i64, address: IpAddr, mac: &str) {
     let place = Place { answers: true, is_known: true, link_layer_address: Some(mac.into()), ..Place::default() };
     let at = Timestamp::from_second(1_800_000_000 + second).expect("a moment");
@@ -60,7 +60,7 @@ fn resolve(leaf: &mut Scenario, second: i64, address: IpAddr, mac: &str) {
     leaf.event(Event::Finding(Question::Place(key), Finding { at, answer: Answer::Place(place) }));
 }
 
-/// Nodes have the MACs 01 to 03.
+/// Resolves nodes to the MACs 01 to 03.
 fn resolve_nodes(leaf: &mut Scenario, numbers: std::ops::RangeInclusive<u8>) {
     for number in numbers {
         resolve(leaf, 0, Family::V4.node(number), &format!("aa:00:00:00:00:0{number}"));
@@ -161,7 +161,7 @@ fn who_answers_is_followed_and_where_nodes_are_is_asked_once_while_a_vip_is_up()
     };
     assert_eq!(asked(&leaf, vip()), Some(Asking::Followed));
     assert_eq!(asked(&leaf, Family::V4.node(1)), Some(Asking::Once(None)));
-    // The MAC of no node: one may have got another since it was asked.
+    // The MAC of no known node. A node may have got another one since it was asked.
     resolve_nodes(&mut leaf, 1..=3);
     resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:99");
     leaf.expect(vip(), Down, Some(NextHopUnexpected), &[&"no node has"]);
@@ -175,7 +175,7 @@ fn who_answers_is_followed_and_where_nodes_are_is_asked_once_while_a_vip_is_up()
     assert_eq!(asked(&leaf, vip()), None);
 }
 
-/// All objects of a resource, which may be read.
+/// Sends all objects of a resource that may be read.
 fn resource(leaf: &mut Scenario, resource: SpeakerResource, objects: &[SpeakerObject]) {
     let named = objects.iter().enumerate();
     let key = |number: usize| ObjectKey { namespace: None, name: format!("object-{number}").into() };
@@ -184,14 +184,14 @@ fn resource(leaf: &mut Scenario, resource: SpeakerResource, objects: &[SpeakerOb
     leaf.kubernetes(C1, ClusterEvent::SpeakerResource(resource, ResourceState::Watched));
 }
 
-/// Nothing is configured of how VIPs are announced, and a node has a session as well.
+/// It is not configured how VIPs are announced, and a node also has a session.
 fn undecided(speaker: Speaker) -> Scenario {
     let mut leaf = unasked(cluster_config(speaker), Cluster);
     leaf.up(Family::V4.node(1));
     leaf
 }
 
-/// MetalLB's pool of the VIP, BGPAdvertisements and L2Advertisements of pools with these names.
+/// Sends MetalLB's pool of the VIP, and BGPAdvertisements and L2Advertisements for pools with these names.
 fn advertise(leaf: &mut Scenario, by_bgp: &[&str], by_l2: &[&str]) {
     let pool = Pool { prefixes: [net("192.168.1.64/26")].into(), ..Pool::default() };
     let of = |name: &&str| MetallbPools { names: [(*name).into()].into(), ..MetallbPools::default() };
@@ -232,7 +232,7 @@ fn an_entry_of_another_node_than_a_status_of_metallb_names_is_stale() {
     leaf.kubernetes(C1, ClusterEvent::SpeakerResource(SpeakerResource::MetallbL2Statuses, ResourceState::Watched));
     reports(&mut leaf, Update::Set(status("n2"), ()));
     leaf.expect(vip(), Degraded, Some(NextHopUnexpected), &[&"n1", &"elected n2"]);
-    // While it moves both have a status.
+    // While it moves, both nodes have a status.
     reports(&mut leaf, Update::Set(status("n1"), ()));
     leaf.expect(vip(), Up, None, &[]);
     reports(&mut leaf, Update::Gone(status("n1")));

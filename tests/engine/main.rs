@@ -1,7 +1,7 @@
-//! The engine against its specification, from outside: events in, published state out.
+//! Tests the engine from outside: events in, published state out.
 //!
-//! `world` keeps what events said, `oracle` recomputes everything from it the slow and obvious way, `property` holds the
-//! engine to the oracle over random event sequences, and the table tests say what an operator should read.
+//! `world` keeps what events said, `oracle` recomputes everything from it in a slow and obvious way, `property`
+//! compares the engine with the oracle over random event sequences, and the table tests check what an operator reads.
 
 mod alarm_rules;
 mod alarms;

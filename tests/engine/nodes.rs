@@ -1,4 +1,4 @@
-//! The published state of nodes: where they are, and how many VIPs they carry.
+//! Tests of the published state of nodes: where they are, and how many VIPs they carry.
 
 use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
 use srl_k8s_services::model::switch::SessionState;
@@ -9,7 +9,7 @@ use crate::scenario::{BGP, C1, Family, Scenario, VRF, vtep};
 
 const V4: Family = Family::V4;
 
-/// Two nodes are attached, the first of them carries the VIP.
+/// Two attached nodes, the first of which carries the VIP.
 fn two_attached() -> Scenario {
     let mut leaf = Scenario::new();
     leaf.attached("n1", V4.node(1)).attached("n2", V4.node(2));

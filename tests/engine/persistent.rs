@@ -1,4 +1,4 @@
-//! Attachments, orphans, sharing, and what must not be left behind.
+//! Tests of attachments, orphans, sharing, and of what must not be left behind.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn attachment(family: Family, n: u8) -> Attachment {
     Attachment { cluster: C1.into(), node: format!("n{n}").into(), address: family.node(n) }
 }
 
-/// One node attached with its session up, one service, its route installed.
+/// One attached node whose session is up, one service, and its route.
 fn one_node(family: Family) -> Scenario {
     let mut leaf = Scenario::new();
     leaf.attached("n1", family.node(1)).service("web", Cluster, &[family.vip(100)]).ready("web", &["n1"]);
@@ -87,7 +87,7 @@ fn without_gnmi_sessions_are_unknown_and_routes_judge() {
         let mut leaf = one_node(family);
         leaf.lost(SourceId::Gnmi).expect(vip, Up, None, &[]);
         leaf.source(SourceId::Gnmi, SourceEvent::Synced).session(family.node(1), SessionState::Active);
-        // What was only kept then may be by a node that is dead.
+        // The route may only have been kept, by a node that is dead.
         leaf.lost(SourceId::Gnmi).expect(vip, Unknown, Some(Reason::SessionDown), &[&family.node(1)]);
         assert_eq!(leaf.next_hop("web", vip, family.node(1)).session, None);
         assert_eq!(leaf.node_view("n1").peers[0].session, None);
@@ -153,7 +153,7 @@ fn a_route_in_a_pool_that_no_service_claims_is_an_orphan() {
         let since = view.since;
         leaf.pass(Duration::from_secs(60)).bgp(family.vip(101), &[family.node(2)]);
         assert_eq!(leaf.said.orphans.values().next().map(|orphan| orphan.since), Some(since), "when it was first seen");
-        // not a host route; another network instance
+        // Not a host route; another network instance.
         leaf.route_of(VRF, family.aggregate(), BGP, &[family.node(1)]);
         leaf.route_of("ip-vrf-2", family.vip(102).into(), BGP, &[family.node(1)]);
         assert_eq!(leaf.said.orphans.len(), 1);

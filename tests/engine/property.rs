@@ -1,7 +1,9 @@
-//! Whatever happens, in whatever order: what the engine has published equals a full recompute of what it received.
+//! Whatever events happen in whatever order, the published state must equal a full recompute of what the engine
+//! received.
 //!
-//! The same cases every time, so that what passes on one machine passes on all of them; `PROPTEST_CASES` searches further,
-//! by other cases each time unless `PROPTEST_RNG_SEED` says which. What it once found is kept in `property.regressions`.
+//! The cases are the same every time, so that they pass or fail on all machines alike. `PROPTEST_CASES` increases their
+//! number, with other cases each time unless `PROPTEST_RNG_SEED` is set. Cases that once failed are kept in
+//! `property.regressions`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -42,28 +44,28 @@ const VIPS: [&str; 7] =
 const COVERS: [&str; 6] = ["192.168.1.0/24", "1.1.1.0/24", "1.1.1.100/31", "0.0.0.0/0", "2001:db8:1::/64", "::/0"];
 pub(crate) const NODES: [&str; 4] = ["n1", "n2", "n3", "n4"];
 const SERVICES: [&str; 4] = ["web", "dns", "mail", "ntp"];
-/// The name of this application is told late or never.
+/// An application whose name arrives late or never.
 const NAMELESS: u32 = 9;
-/// What brings the routes of this leaf's own interfaces.
+/// Applications that own the routes of this leaf's own interfaces.
 const ARP_ND: u32 = 10;
 const INTERFACE: u32 = 11;
 
-/// One thing that happens.
+/// A step of a case.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A source says something.
+    /// A source sends an event.
     Event(Box<Event>),
-    /// The last event once more.
+    /// The last event is repeated.
     Again,
-    /// A cluster lists everything again; the entries with these places are gone.
+    /// A cluster lists everything again, except the entries at these positions.
     Relist(usize, BTreeSet<usize>),
-    /// The NDK dumps its tables again; the entries with these places are gone.
+    /// The NDK dumps its tables again, except the entries at these positions.
     Resync(BTreeSet<usize>),
     /// Time passes.
     Pass(Duration),
-    /// Time passes to just after the moment the engine asked to be woken at.
+    /// Time passes until just after the time at which the engine asked to be woken.
     Wake,
-    /// The agent ends and starts again with what it saved, and hears of everything once more.
+    /// The agent ends, and starts again with its saved state. Everything is sent again.
     Restart,
 }
 
@@ -79,7 +81,7 @@ fn vip() -> impl Strategy<Value = IpAddr> {
     select(&VIPS[..]).prop_map(ip)
 }
 
-/// What the n-th node can be reached at: two addresses each of both families, the second ones seldom known here.
+/// Returns an address of the n-th node: it has two of each family, the second of which are rarely known here.
 pub(crate) fn address_of(node: usize, which: usize) -> IpAddr {
     match which {
         0 => ip(&format!("192.168.1.1{node}")),
@@ -235,7 +237,7 @@ fn service() -> impl Strategy<Value = Service> {
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    // A pod stays where it is; a slice may not name its node.
+    // A pod stays where it is, but a slice may not name its node.
     (0..6_usize, prop::bool::weighted(0.85), prop::bool::weighted(0.7), any::<bool>()).prop_map(
         |(pod, named, ready, serving)| Endpoint {
             identity: format!("Pod/default/pod-{pod}").into(),
@@ -253,7 +255,7 @@ fn slice() -> impl Strategy<Value = (SliceKey, EndpointSlice)> {
         3 => Just(AddressFamily::Ipv6),
         1 => Just(AddressFamily::Fqdn),
     ];
-    // A slice keeps its name and may change hands.
+    // A slice keeps its name, but its service may change.
     (select(&SERVICES[..]), 0..3_usize, select(&SERVICES[..]), prop::bool::weighted(0.9), family, vec(endpoint(), 0..4))
         .prop_map(|(name, n, other, own, family, endpoints)| {
             let slice = SliceKey { namespace: "default".into(), name: format!("{name}-{n}").into() };
@@ -262,7 +264,7 @@ fn slice() -> impl Strategy<Value = (SliceKey, EndpointSlice)> {
         })
 }
 
-/// A node's objects name addresses of that node only: two nodes with one address are not a network.
+/// A node's objects only have addresses of that node, because two nodes with one address are not a valid network.
 fn node() -> impl Strategy<Value = (NodeName, Node)> {
     let addresses = || btree_set(0..4_usize, 0..3);
     let label = prop_oneof![6 => Just(None), 1 => Just(Some("")), 1 => Just(Some("true"))];
@@ -390,8 +392,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The leaf most cases start from: configured, booted, everything synced, nodes and services there. Some start from
-/// nothing, and find out in whatever order.
+/// Returns the initial events of a case. Most cases start with a leaf that is configured, booted and synced, with nodes
+/// and services. Some start with nothing, and events arrive in any order.
 fn start() -> impl Strategy<Value = Vec<Event>> {
     let tables = (vec(node(), 2..5), vec((select(&SERVICES[..]), service()), 1..4), vec(slice(), 1..4));
     let remembered = option::weighted(0.2, vec((cluster(), 0..NODES.len(), 0..2_usize), 1..3));
@@ -443,7 +445,7 @@ struct Run {
     world: World,
     said: State,
     elapsed: Duration,
-    /// When the agent was started last.
+    /// Time of the last start of the agent.
     started: Duration,
     last: Option<Event>,
     alarms: AlarmRules,
@@ -463,7 +465,7 @@ impl Run {
         self.last = Some(event);
     }
 
-    /// Evaluates, and holds what is published against a recompute.
+    /// Evaluates, and compares what is published with a recompute.
     fn check(&mut self) {
         let now = self.now();
         let before = self.said.clone();
@@ -476,7 +478,7 @@ impl Run {
         self.alarms.check(&self.world, now, &self.said);
     }
 
-    /// The events a step stands for.
+    /// Returns the events of a step.
     fn events(&mut self, step: Step) -> Vec<Event> {
         match step {
             Step::Restart => self.restart(),
@@ -499,7 +501,7 @@ impl Run {
         }
     }
 
-    /// What a new process hears, from the state file on.
+    /// Returns what a new process receives, beginning with the state file.
     fn restart(&mut self) -> Vec<Event> {
         let now = self.now();
         let mut events = vec![Event::Restored(self.engine.persistent_state(now))];
@@ -552,7 +554,7 @@ impl Run {
     }
 }
 
-/// The table in an order of its own, less the entries with these places.
+/// Returns the table in another order, without the entries at these positions.
 fn without<K: Clone, V: Clone>(table: &BTreeMap<K, V>, gone: &BTreeSet<usize>) -> Vec<(K, V)> {
     let kept = table.iter().enumerate().filter(|(place, _)| !gone.contains(place));
     let mut kept: Vec<(K, V)> = kept.map(|(_, (key, value))| (key.clone(), value.clone())).collect();

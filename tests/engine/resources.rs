@@ -1,4 +1,4 @@
-//! What a speaker's own resources, and its speakers themselves, change in who is expected to announce.
+//! Tests of how resources and reports of speakers change who is expected to announce.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,14 +31,14 @@ impl Scenario {
         self.kubernetes(C1, ClusterEvent::SpeakerResource(resource, state))
     }
 
-    /// A resource with these objects, all of them.
+    /// Sets all objects of a resource.
     fn has(&mut self, resource: SpeakerResource, objects: &[(&str, SpeakerObject)]) -> &mut Self {
         let objects = objects.iter().map(|(name, object)| (key(name), object.clone())).collect();
         self.kubernetes(C1, ClusterEvent::SpeakerObjects(resource, Update::All(objects)));
         self.resource(resource, ResourceState::Watched)
     }
 
-    /// These nodes' speakers report that they announce the service.
+    /// Lets the speakers of these nodes report that they announce the service.
     fn statuses(&mut self, nodes: &[&str]) -> &mut Self {
         let all = nodes.iter().map(|node| (status(node, 0), ())).collect();
         self.kubernetes(C1, ClusterEvent::Announcements(SpeakerResource::MetallbStatuses, Update::All(all)));
@@ -49,7 +49,7 @@ impl Scenario {
         self.kubernetes(C1, ClusterEvent::Announcements(SpeakerResource::MetallbStatuses, update))
     }
 
-    /// The n-th node is in a rack.
+    /// Puts the n-th node into a rack.
     fn rack(&mut self, n: u8, rack: &str) -> &mut Self {
         let labels = [("rack", rack)].into_iter().collect();
         self.node_in(C1, &format!("n{n}"), Node { internal: [V4.node(n)].into(), labels, ..Node::default() })
@@ -60,7 +60,7 @@ impl Scenario {
         self.bgp(vip(), &hops)
     }
 
-    /// How many VIPs the two nodes should announce.
+    /// Returns the number of VIPs that each of the two nodes should announce.
     fn counts(&self) -> (u32, u32) {
         (self.node_view("n1").expected_vips, self.node_view("n2").expected_vips)
     }
@@ -107,7 +107,7 @@ fn on_rack(rack: &str) -> SpeakerObject {
     advertisement(|a| a.node_selectors = [selects("rack", rack)].into())
 }
 
-/// Two nodes in racks of their own, attached, with an endpoint each.
+/// Two attached nodes in separate racks, with an endpoint each.
 fn two_racks(speaker: Speaker) -> Scenario {
     let mut leaf = Scenario::with(cluster_config(speaker));
     leaf.rack(1, "1").rack(2, "2").up(V4.node(1)).up(V4.node(2));
@@ -115,7 +115,7 @@ fn two_racks(speaker: Speaker) -> Scenario {
     leaf
 }
 
-/// The same, with a pool, and advertisements in front of it.
+/// Two nodes in separate racks, with a pool and these advertisements.
 fn metallb(advertisements: &[(&str, SpeakerObject)]) -> Scenario {
     let mut leaf = two_racks(Speaker::Metallb);
     leaf.has(SpeakerResource::MetallbPools, &[("vips", pool("1.1.1.0/24"))]);
@@ -190,7 +190,7 @@ fn advertisements_disagree_only_where_one_peer_would_get_both() {
         })
     };
     metallb(&[("a", to("tor1", 100)), ("b", to("tor2", 200))]).nodes(&["n1", "n2"]);
-    // MetalLB refuses these and goes on with what it had.
+    // MetalLB rejects these and keeps its previous configuration.
     let all = |preference| advertisement(|a| a.local_preference = preference);
     metallb(&[("a", all(100)), ("b", all(200))]).nodes(&["n1", "n2"]);
 }
@@ -202,9 +202,9 @@ fn of_prefixes_of_several_lengths_the_longest_that_is_announced_counts() {
     leaf.nodes(&["n1"]);
     // A status does not name the prefix.
     leaf.statuses(&["n1", "n2"]).nodes(&["n1"]);
-    // Who announces the longer one has no endpoint.
+    // The node that announces the longer one has no endpoint.
     leaf.statuses(&[]).service("web", Local, &[vip()]).ready("web", &["n2"]).nodes(&["n2"]);
-    // Nobody announces the longer one any more.
+    // No node announces the longer one any more.
     leaf.service("web", Cluster, &[vip()]).rack(1, "9").nodes(&["n1", "n2"]);
     leaf.rack(1, "1").nodes(&["n1"]);
 }
@@ -230,7 +230,7 @@ fn a_node_without_a_peer_the_advertisement_goes_to_announces_nothing() {
 fn what_is_not_known_restricts_nobody() {
     const ADVERTISEMENTS: SpeakerResource = SpeakerResource::MetallbAdvertisements;
     let mut leaf = two_racks(Speaker::Metallb);
-    // The first listing is not whole yet.
+    // The first listing is not complete yet.
     let listed = Update::All(vec![(key("a"), on_rack("9"))]);
     leaf.kubernetes(C1, ClusterEvent::SpeakerObjects(ADVERTISEMENTS, listed)).nodes(&["n1", "n2"]);
     for state in [ResourceState::Absent, ResourceState::Forbidden("".into()), ResourceState::TooMany("".into())] {
@@ -290,10 +290,10 @@ fn a_speaker_that_died_with_its_session_is_missed_though_its_statuses_went_with_
 #[test]
 fn a_node_the_route_uses_announces_though_its_speaker_reports_nothing_any_more() {
     let mut leaf = two_racks(Speaker::Metallb);
-    // A static neighbor that vanishes was removed; the node is behind another leaf now.
+    // A static neighbor that disappears was removed. The node is behind another leaf now.
     leaf.set_neighbor(V4.node(2), Neighbor { session: Some(SessionState::Active), ..Neighbor::default() });
     leaf.vanish(V4.node(2)).remote("n2", V4.node(2), 2).statuses(&["n2"]).by_nodes(&[1]);
-    // FRR goes on when the speaker beside it is gone.
+    // FRR keeps running when the speaker next to it is gone.
     leaf.nodes(&["n1"]);
     leaf.expect(vip(), Up, None, &[]);
 }
@@ -375,7 +375,7 @@ fn cilium_advertisement(services: CiliumServices) -> SpeakerObject {
     SpeakerObject::CiliumAdvertisement(CiliumAdvertisement { labels, services: [services].into() })
 }
 
-/// Rack 1 speaks BGP by `config`, whose peers have the peer configuration `tor`.
+/// Rack 1 runs BGP by `config`, whose peers have the peer configuration `tor`.
 fn cilium(services: CiliumServices, peer: SpeakerObject) -> Scenario {
     let mut leaf = two_racks(Speaker::Cilium);
     let (node_selector, peers) = (Some(selects("rack", "1")), ["tor".into()].into());
@@ -402,7 +402,7 @@ fn cilium_announces_what_an_advertisement_of_a_peer_configuration_of_the_node_se
     ] {
         cilium(services, peer).nobody(words);
     }
-    // A service's name is a label of it.
+    // A service's name counts as a label.
     let named = selects("io.kubernetes.service.name", "web");
     cilium(CiliumServices { selector: Some(named), ..all_balancers() }, cilium_peer(bgp())).nodes(&["n1"]);
 }
@@ -413,7 +413,7 @@ fn what_ciliums_operator_gave_a_node_is_believed_before_selectors() {
     let mut leaf = cilium(all_balancers(), cilium_peer(Some(Selector::default())));
     leaf.has(SpeakerResource::CiliumNodes, &[("n2", SpeakerObject::CiliumNode(node))]).nodes(&["n2"]);
     assert_eq!(leaf.node_view("n2").peers[0].source, AddressSource::Speaker);
-    // Without any it speaks by other means.
+    // Without these resources, it announces by other means.
     leaf.has(SpeakerResource::CiliumNodes, &[]).has(SpeakerResource::CiliumClusters, &[]).nodes(&["n1", "n2"]);
 }
 

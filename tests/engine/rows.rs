@@ -1,4 +1,4 @@
-//! The verdict table, row by row and in both address families, and what follows it: what an operator reads when.
+//! Tests of the verdict table, row by row and in both address families, and of what an operator reads.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::scenario::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Three nodes attached here with sessions up, a service of policy Cluster with an endpoint on each, its route installed.
+/// Three nodes attached here with sessions up, a service of policy Cluster with an endpoint on each, and its route.
 fn healthy(family: Family) -> Scenario {
     let mut leaf = Scenario::new();
     three_nodes(&mut leaf, family);
@@ -32,7 +32,7 @@ fn three_nodes(leaf: &mut Scenario, family: Family) {
     leaf.attached("n1", family.node(1)).attached("n2", family.node(2)).attached("n3", family.node(3));
 }
 
-/// Three nodes behind other leaves, their host routes known, and the VIP over all three VTEPs.
+/// Three nodes behind other leaves with known host routes, and a route to the VIP over all three VTEPs.
 fn healthy_remote(family: Family) -> Scenario {
     let mut leaf = Scenario::new();
     for n in 1..=3 {
@@ -212,13 +212,13 @@ fn row_5_endpoints_that_terminate_serve_on_whether_or_not_their_speaker_announce
 fn row_6_down_when_no_node_may_announce() {
     for family in Family::BOTH {
         let vip = family.vip(100);
-        // endpoints that name no node
+        // Endpoints that name no node.
         let mut leaf = Scenario::new();
         leaf.attached("n1", family.node(1)).service("web", Local, &[vip]);
         leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("p1", "", true, true)]);
         leaf.expect(vip, Down, Some(Reason::NoAnnouncer), &[]);
         assert_eq!(leaf.vip_view("web", vip).vantage, None);
-        // every node excluded: by the label's presence, or by its value, as the speaker counts it
+        // Every node is excluded, by the presence of the label or by its value, depending on the speaker.
         for (speaker, label, excluded) in [
             (Speaker::Metallb, "", true),
             (Speaker::Metallb, "false", true),
@@ -313,7 +313,7 @@ fn row_9_down_without_a_route() {
             leaf.service("web", policy, &[vip]).ready("web", &["n1", "n2"]);
             leaf.expect(vip, Down, Some(Reason::NoRoute), &[&VRF, &family.node(1)]);
             leaf.expect_next_hop(vip, family.node(1), Down, Some(Reason::NextHopMissing));
-            // one session of several down is not the reason
+            // One of several sessions that is down is not the reason.
             leaf.vanish(family.node(1)).expect(vip, Down, Some(Reason::NoRoute), &[]);
             leaf.expect_next_hop(vip, family.node(1), Down, Some(Reason::SessionDown));
         }
@@ -341,7 +341,7 @@ fn row_9_a_covering_prefix_that_serves_nobody_is_no_route_and_is_named() {
         let mut leaf = healthy(family);
         leaf.route_of(VRF, family.aggregate(), BGP, &[ip("10.99.99.99")]);
         leaf.withdraw(vip).expect(vip, Down, Some(Reason::NoRoute), &[&family.aggregate()]);
-        // Where another leaf takes the flows to is not known here.
+        // It is not known here where another leaf sends the flows.
         leaf.route_of(VRF, family.aggregate(), BGP_EVPN, &[vtep(9)]);
         leaf.expect(vip, Degraded, Some(Reason::NoRoute), &[&family.aggregate(), &vtep(9)]);
     }
@@ -355,7 +355,7 @@ fn row_10_down_when_fib_programming_failed_but_not_while_it_is_pending() {
         leaf.fib(vip, Some(FibFaultKind::Pending)).expect(vip, Up, None, &[]);
         assert_eq!(fib_status(&leaf, vip), Some(FibStatus::Pending));
         leaf.fib(vip, Some(FibFaultKind::Failed)).expect(vip, Down, Some(Reason::RouteNotProgrammed), &[&vip]);
-        // without gNMI nobody says that it failed
+        // Without gNMI, the failure is not reported.
         leaf.lost(SourceId::Gnmi).expect(vip, Up, None, &[]);
         assert_eq!(fib_status(&leaf, vip), Some(FibStatus::Unknown));
         leaf.source(SourceId::Gnmi, SourceEvent::Synced).fib(vip, None).expect(vip, Up, None, &[]);
@@ -402,23 +402,23 @@ fn row_10_suppressed_is_not_programmed_and_unconfirmed_is_unknown() {
 fn row_11_down_when_no_next_hop_serves() {
     for family in Family::BOTH {
         let vip = family.vip(100);
-        // policy Local, and the route leads to a node without endpoint
+        // Policy Local, and the route leads to a node without an endpoint.
         let mut leaf = Scenario::new();
         three_nodes(&mut leaf, family);
         leaf.service("web", Local, &[vip]).ready("web", &["n1"]).bgp(vip, &[family.node(2)]);
         leaf.expect(vip, Down, Some(Reason::NextHopUnexpected), &[&family.node(2), &"n2"]);
         leaf.expect_next_hop(vip, family.node(2), Down, Some(Reason::NextHopUnexpected));
-        // policy Cluster, and the route leads to something that is no node, while every announcer is located
+        // Policy Cluster, and the route leads to something that is not a node, while every announcer is located.
         let mut leaf = Scenario::new();
         three_nodes(&mut leaf, family);
         leaf.service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[family.elsewhere(99)]);
         leaf.expect(vip, Down, Some(Reason::NextHopUnexpected), &[&family.elsewhere(99)]);
-        // a route to nowhere
+        // A route that leads nowhere.
         leaf.bgp(vip, &[]).expect(vip, Down, Some(Reason::NextHopUnexpected), &[]);
     }
 }
 
-/// A second cluster in the same network instance whose service claims the same VIP.
+/// Adds a second cluster in the same network instance whose service claims the same VIP.
 fn second_cluster(leaf: &mut Scenario, family: Family) {
     leaf.cluster("c2", |_| {});
     leaf.source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
@@ -433,25 +433,25 @@ fn row_12_degraded_when_another_cluster_claims_the_vip() {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
         second_cluster(&mut leaf, family);
-        // The route leads to none of its nodes: it alone is the claimant.
+        // The route leads to none of its nodes, so it alone is the claimant.
         leaf.expect(vip, Up, None, &[]);
         let theirs = &leaf.service_view_in("c2", "their-web").verdict;
         assert_eq!((theirs.state, theirs.reason), (Down, Some(Reason::NextHopUnexpected)));
         leaf.bgp(vip, &[family.node(1), family.node(2), family.node(3), family.node(7)]);
         leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[&"c2"]);
-        // either may name the other
+        // Either cluster may name the other.
         leaf.cluster("c2", |cluster| _ = cluster.rules.shared_with.insert(C1.into())).expect(vip, Up, None, &[]);
         leaf.cluster("c2", |cluster| cluster.rules.shared_with.clear());
         leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[]);
         leaf.cluster(C1, |cluster| _ = cluster.rules.shared_with.insert("c2".into())).expect(vip, Up, None, &[]);
         leaf.cluster(C1, |cluster| cluster.rules.shared_with.clear());
         leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[]);
-        // another network instance is another world, where nobody here has that address
+        // Another network instance is separate: here, no node has that address.
         leaf.cluster("c2", |cluster| cluster.rules.network_instance = "ip-vrf-2".into());
         leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&family.node(7)]);
         leaf.cluster("c2", |cluster| cluster.rules.network_instance = VRF.into());
         leaf.expect(vip, Degraded, Some(Reason::AddressConflict), &[]);
-        // a cluster that is gone, or disabled, claims nothing
+        // A cluster that is removed or disabled claims nothing.
         leaf.cluster("c2", |cluster| cluster.enabled = false);
         leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&family.node(7)]);
     }
@@ -491,9 +491,9 @@ fn row_14_degraded_when_local_sessions_are_up_and_the_route_goes_to_remote_leave
         leaf.expect(vip, Degraded, Some(Reason::LocalPathUnused), &[&vtep(4)]);
         assert_eq!(leaf.vip_view("web", vip).vantage, Some(Vantage::Local));
         leaf.expect_next_hop(vip, family.node(1), Down, Some(Reason::NextHopMissing));
-        // it serves, so its own word does not lower the VIP further
+        // It serves, so its own state does not make the VIP worse.
         leaf.expect_next_hop(vip, vtep(4), Up, Some(Reason::NextHopUnexpected));
-        // a session down comes first
+        // A session that is down comes first.
         leaf.vanish(family.node(1)).expect(vip, Degraded, Some(Reason::SessionDown), &[]);
     }
 }
@@ -534,7 +534,7 @@ fn row_17_degraded_when_a_share_of_flows_goes_into_a_black_hole() {
         leaf.expect(vip, Degraded, Some(Reason::NextHopUnexpected), &[&family.node(2), &"n2"]);
         leaf.expect_next_hop(vip, family.node(2), Down, Some(Reason::NextHopUnexpected));
         leaf.expect_next_hop(vip, family.node(1), Up, None);
-        // policy Cluster: a node without endpoint forwards
+        // Policy Cluster: a node without an endpoint forwards.
         leaf.service("web", Cluster, &[vip]).ready("web", &["n1"]);
         leaf.bgp(vip, &[family.node(1), family.node(2), family.node(3)]).expect(vip, Up, None, &[]);
     }
@@ -552,7 +552,7 @@ fn rows_18_and_19_unmapped_next_hops_may_serve_while_an_announcer_is_unlocated()
             let next_hop = leaf.next_hop("web", vip, family.node(1));
             assert_eq!((next_hop.kind, next_hop.reason), (NextHopKind::Unmapped, Some(Reason::NextHopUnmapped)));
             assert_eq!(leaf.node_view("n1").state, Unknown);
-            // the operator says where the node is
+            // The operator configures where the node is.
             leaf.cluster(C1, |cluster| {
                 cluster.rules.fabric_addresses.insert("n1".into(), [family.node(1)].into());
             });
@@ -567,7 +567,7 @@ fn a_prefix_that_arrives_reaches_its_first_and_last_address() {
     let (first, last) = (family.aggregate().network(), family.aggregate().broadcast());
     let mut leaf = with_speaker(Speaker::Calico);
     leaf.attached("n1", family.node(1));
-    // A service each: one that is judged again for its other VIP would hide that the prefix did not reach it.
+    // One service each: a service that is judged again for its other VIP would hide that the prefix did not reach it.
     for (name, vip) in [("first", first), ("last", last)] {
         leaf.service(name, Cluster, &[vip]).ready(name, &["n1"]);
     }
@@ -586,7 +586,7 @@ fn row_20_up_by_a_covering_aggregate_the_longest_one() {
         leaf.route_of(VRF, family.aggregate(), crate::scenario::BGP, &[family.node(1)]);
         leaf.expect(vip, Up, Some(Reason::CoveredByAggregate), &[&family.aggregate()]);
         assert_eq!(leaf.vip_view("web", vip).prefix, Some(family.aggregate()));
-        // a host route is the VIP's route, whatever covers it
+        // A host route belongs to the VIP, whatever else covers it.
         leaf.bgp(vip, &[family.node(1)]).expect(vip, Up, None, &[]);
         assert_eq!(leaf.vip_view("web", vip).prefix, Some(vip.into()));
     }

@@ -1,4 +1,4 @@
-//! What the engine has said, gathered from its changes, and the form in which it is compared with a recompute.
+//! The published state, collected from the engine's changes, and its form for comparison with a recompute.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,30 +27,30 @@ pub(crate) struct State {
     pub(crate) orphans: BTreeMap<RouteKey, OrphanView>,
     pub(crate) attachments: BTreeSet<Attachment>,
     pub(crate) alarms: AlarmState,
-    /// What the engine asks the switch, which no recompute knows.
+    /// What the engine asks the switch, which is not part of a recompute.
     pub(crate) asked: Arc<Inquiry>,
 }
 
-/// What was published of alarms. It has a history, and so is no function of the present: compared by `alarms`.
+/// The published alarms. They depend on history and not only on the present state, so `alarms` checks them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AlarmState {
     pub(crate) active: BTreeMap<AlarmKey, AlarmView>,
     pub(crate) history: BTreeMap<u64, AlarmRecord>,
     pub(crate) counts: AlarmCounts,
     pub(crate) notifications: Vec<AlarmNotification>,
-    /// How often the state file was to be written.
+    /// How often the state file had to be written.
     pub(crate) saves: usize,
 }
 
 impl State {
-    /// What the state file holds is not repeated by a change.
+    /// Restores what the state file contains, which no change repeats.
     pub(crate) fn restore(&mut self, event: &Event) {
         if let Event::Restored(memory) = event {
             self.attachments = memory.attachments.clone();
         }
     }
 
-    /// Applies a change; false when it changes nothing.
+    /// Applies a change. Returns false if it changes nothing.
     pub(crate) fn take(&mut self, change: Change) -> bool {
         match change {
             Change::Root(view) => self.root.replace(view.clone()).is_none_or(|old| old != view),
@@ -71,7 +71,7 @@ impl State {
             }
             Change::Ask(inquiry) => std::mem::replace(&mut self.asked, Arc::clone(&inquiry)) != inquiry,
             Change::PersistentState(memory) => {
-                // Saved at a pace of its own: what changed meanwhile may be as it was.
+                // It is saved at its own pace, so what changed meanwhile may be as before.
                 self.attachments = memory.attachments;
                 self.alarms.saves += 1;
                 true
@@ -79,8 +79,8 @@ impl State {
         }
     }
 
-    /// Times zeroed, free text reduced to whether there is any. Evidence below a verdict that says nothing is known is
-    /// not compared.
+    /// Returns the state for comparison: times are zeroed, and free text is reduced to whether there is any. Evidence
+    /// below a verdict that says nothing is known is not compared.
     pub(crate) fn normalised(mut self) -> Self {
         let some = |text: &mut Option<Arc<str>>| *text = text.take().map(|_| "".into());
         self.asked = Arc::default();
@@ -91,7 +91,7 @@ impl State {
         self.clusters.values_mut().for_each(|cluster| some(&mut cluster.reason));
         for node in self.nodes.values_mut() {
             node.peers.sort_by_key(|peer| peer.address);
-            // What was found of a cause is no function of the events alone: it has tests of its own.
+            // Causes do not depend on the events alone. They have their own tests.
             node.cause = None;
             node.peers.iter_mut().for_each(|peer| peer.cause = None);
         }
@@ -104,7 +104,7 @@ impl State {
                 vip.cause = None;
                 vip.by_design = false;
                 for hop in &mut vip.next_hops {
-                    // What a VIP would be without it is held against levers that take it away.
+                    // What a VIP would be without the next-hop is tested by removing it with levers.
                     (hop.cause, hop.without) = (None, Without::default());
                 }
                 if blind(&vip.verdict) {
@@ -121,7 +121,7 @@ impl State {
     }
 }
 
-/// The verdict says that nothing can be said: what is shown below it is at the engine's discretion.
+/// Returns whether the verdict says that nothing is known. What is shown below it is up to the engine.
 pub(crate) fn blind(verdict: &Verdict) -> bool {
     matches!(verdict.reason, Some(Reason::Syncing | Reason::SwitchStale | Reason::NetworkInstanceMissing))
 }

@@ -1,5 +1,5 @@
-//! A leaf and its clusters, told in an operator's words and driven through the engine one event at a time. After every
-//! event the state published so far must also be what a full recompute gives.
+//! A leaf and its clusters, described in an operator's words and sent to the engine one event at a time. After every
+//! event, the published state must also equal a full recompute.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ use crate::oracle::assert_agrees;
 use crate::said::State;
 use crate::world::World;
 
-/// The cluster of most scenarios, and the network instance its VIPs live in.
+/// The cluster of most scenarios, and the network instance of its VIPs.
 pub(crate) const C1: &str = "c1";
 pub(crate) const VRF: &str = "ip-vrf-1";
 /// Application ids of this leaf.
@@ -46,13 +46,13 @@ pub(crate) fn key(name: &str) -> ServiceKey {
     ServiceKey::new("default", name)
 }
 
-/// The moment so long after the start of the agent.
+/// Returns the time that is `elapsed` after the start of the agent.
 pub(crate) fn at(elapsed: Duration) -> Now {
     let start = Timestamp::from_second(1_700_000_000).expect("a second in range");
     Now { elapsed, wall: start.checked_add(elapsed).expect("a test is short") }
 }
 
-/// A cluster as an operator would configure it first.
+/// Returns the configuration of a cluster with which an operator would begin.
 pub(crate) fn cluster_config(speaker: Speaker) -> ClusterConfig {
     ClusterConfig {
         enabled: true,
@@ -73,7 +73,7 @@ pub(crate) fn cluster_config(speaker: Speaker) -> ClusterConfig {
     }
 }
 
-/// An endpoint on a node (none for an empty name).
+/// Returns an endpoint on a node; on no node if the name is empty.
 pub(crate) fn endpoint(identity: &str, node: &str, ready: bool, serving: bool) -> Endpoint {
     let node = (!node.is_empty()).then(|| node.into());
     Endpoint { identity: identity.into(), node, ready, serving, terminating: serving && !ready }
@@ -89,7 +89,7 @@ pub(crate) enum Family {
 impl Family {
     pub(crate) const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
-    /// The n-th VIP.
+    /// Returns the n-th VIP.
     pub(crate) fn vip(self, n: u8) -> IpAddr {
         match self {
             Self::V4 => ip(&format!("1.1.1.{n}")),
@@ -97,7 +97,7 @@ impl Family {
         }
     }
 
-    /// The address the n-th node speaks BGP from.
+    /// Returns the address from which the n-th node speaks BGP.
     pub(crate) fn node(self, n: u8) -> IpAddr {
         match self {
             Self::V4 => ip(&format!("192.168.1.1{n}")),
@@ -105,7 +105,7 @@ impl Family {
         }
     }
 
-    /// An address of the n-th node that this leaf knows nothing of.
+    /// Returns an address of the n-th node that this leaf does not know.
     pub(crate) fn elsewhere(self, n: u8) -> IpAddr {
         match self {
             Self::V4 => ip(&format!("192.168.49.{n}")),
@@ -113,7 +113,7 @@ impl Family {
         }
     }
 
-    /// A prefix that covers all VIPs.
+    /// Returns a prefix that covers all VIPs.
     pub(crate) fn aggregate(self) -> IpNet {
         match self {
             Self::V4 => net("1.1.1.0/24"),
@@ -129,38 +129,38 @@ impl Family {
     }
 }
 
-/// The tunnel endpoint of the n-th leaf: IPv4 for overlay routes of both families.
+/// Returns the tunnel endpoint of the n-th leaf: IPv4 for overlay routes of both families.
 pub(crate) fn vtep(leaf: u8) -> IpAddr {
     ip(&format!("10.0.1.{leaf}"))
 }
 
-/// Every fault of these network instances is known.
+/// Returns a coverage by which every FIB fault of these network instances is known.
 pub(crate) fn coverage(instances: &[&str]) -> Coverage {
     let tables = |name: &&str| IpFamily::ALL.map(|family| RouteTable { network_instance: (*name).into(), family });
     Coverage { fib: instances.iter().flat_map(tables).collect() }
 }
 
-/// A running engine and what it received.
+/// A running engine, and what it has received.
 pub(crate) struct Scenario {
     pub(crate) engine: Engine,
     pub(crate) world: World,
     pub(crate) said: State,
-    /// What of the switch it asks to be looked into.
+    /// What it asks the switch.
     pub(crate) asked: Arc<Inquiry>,
     pub(crate) elapsed: Duration,
     pub(crate) config: Config,
     groups: u64,
-    /// Events are taken in without an evaluation.
+    /// Whether events are ingested without an evaluation.
     in_burst: bool,
 }
 
 impl Scenario {
-    /// A leaf that knows one MetalLB cluster, everything synced, nothing in it.
+    /// A leaf that knows one MetalLB cluster, in which everything is synced and nothing exists.
     pub(crate) fn new() -> Self {
         Self::with(cluster_config(Speaker::Metallb))
     }
 
-    /// The same with another cluster configuration.
+    /// A leaf like that of [`Scenario::new`], with another cluster configuration.
     pub(crate) fn with(cluster: ClusterConfig) -> Self {
         let mut scenario = Self::unsynced(cluster);
         scenario.source(SourceId::Ndk, SourceEvent::Synced);
@@ -169,12 +169,12 @@ impl Scenario {
         scenario
     }
 
-    /// The FIB faults of these network instances are known, and of no others.
+    /// Sets that the FIB faults of only these network instances are known.
     pub(crate) fn fib_known(&mut self, instances: &[&str]) -> &mut Self {
         self.event(Event::Coverage(coverage(instances)))
     }
 
-    /// A leaf that has been configured and has the tables of a booted switch, with every source still dumping.
+    /// A leaf that is configured and has the tables of a booted switch, while every source is still dumping.
     pub(crate) fn unsynced(cluster: ClusterConfig) -> Self {
         let mut scenario = Self {
             engine: Engine::new(),
@@ -198,7 +198,7 @@ impl Scenario {
         scenario
     }
 
-    /// Network instances and applications of a booted switch.
+    /// Returns the network instances and applications of a booted switch.
     pub(crate) fn tables() -> impl Iterator<Item = Event> {
         let instance = |(name, id): (&str, u32)| {
             let value = NetworkInstance { id, oper_up: true };
@@ -210,7 +210,7 @@ impl Scenario {
         instances.into_iter().chain(applications).map(Event::Switch)
     }
 
-    /// One event, with the checks every event must pass.
+    /// Sends one event, with the checks that every event must pass.
     pub(crate) fn event(&mut self, event: Event) -> &mut Self {
         let before = self.said.clone();
         self.tell(event);
@@ -220,7 +220,7 @@ impl Scenario {
         self
     }
 
-    /// Events that arrive at once: they are evaluated together.
+    /// Sends events that arrive at once and are evaluated together.
     pub(crate) fn at_once(&mut self, told: impl FnOnce(&mut Self)) -> &mut Self {
         self.in_burst = true;
         told(self);
@@ -228,7 +228,7 @@ impl Scenario {
         self.event(Event::Tick)
     }
 
-    /// One event, without comparing what is published with a recompute.
+    /// Sends one event without comparing the published state with a recompute.
     pub(crate) fn tell(&mut self, event: Event) {
         let now = at(self.elapsed);
         self.world.ingest(now, &event);
@@ -246,7 +246,7 @@ impl Scenario {
         assert_eq!(self.engine.evaluate(now), [], "a second evaluation has nothing to say");
     }
 
-    /// So much time passes; the engine is woken when it asked to be, and at the end.
+    /// Lets time pass. The engine is woken when it asked to be, and at the end.
     pub(crate) fn pass(&mut self, time: Duration) -> &mut Self {
         let end = self.elapsed + time;
         while let Some(deadline) = self.engine.deadline().filter(|deadline| *deadline > self.elapsed && *deadline < end)
@@ -308,12 +308,12 @@ impl Scenario {
         self.event(Event::Switch(SwitchEvent::Routes(network_instance.into(), vec![(prefix, Some(route))])))
     }
 
-    /// The leaf's BGP installs a route to the VIP.
+    /// Lets the leaf's BGP install a route to the VIP.
     pub(crate) fn bgp(&mut self, vip: IpAddr, next_hops: &[IpAddr]) -> &mut Self {
         self.route_of(VRF, vip.into(), BGP, next_hops)
     }
 
-    /// EVPN installs a host route through other leaves: to a VIP, or to a node.
+    /// Lets EVPN install a host route through other leaves, to a VIP or to a node.
     pub(crate) fn evpn(&mut self, address: IpAddr, vteps: &[IpAddr]) -> &mut Self {
         self.route_of(VRF, address.into(), BGP_EVPN, vteps)
     }
@@ -343,17 +343,17 @@ impl Scenario {
         self.event(Event::Neighbors(Update::Set(neighbor_key(VRF, address), neighbor)))
     }
 
-    /// A neighbor vanishes from state.
+    /// Removes a neighbor from state.
     pub(crate) fn vanish(&mut self, address: IpAddr) -> &mut Self {
         self.event(Event::Neighbors(Update::Gone(neighbor_key(VRF, address))))
     }
 
-    /// A fault of BGP's route, or its end.
+    /// Sets or ends a fault of BGP's route.
     pub(crate) fn fib(&mut self, prefix: impl Into<IpNet>, kind: Option<FibFaultKind>) -> &mut Self {
         self.fib_of("bgp_mgr", prefix, kind)
     }
 
-    /// A fault of an owner's route, or its end.
+    /// Sets or ends a fault of an owner's route.
     pub(crate) fn fib_of(&mut self, owner: &str, prefix: impl Into<IpNet>, kind: Option<FibFaultKind>) -> &mut Self {
         let route = RouteKey { network_instance: VRF.into(), prefix: prefix.into() };
         let key = FibKey { route, owner: owner.into() };
@@ -374,17 +374,17 @@ impl Scenario {
         self.kubernetes(cluster, ClusterEvent::Nodes(Update::Set(name.into(), node)))
     }
 
-    /// A node known by these InternalIPs.
+    /// Adds a node with these InternalIPs.
     pub(crate) fn node(&mut self, name: &str, addresses: &[IpAddr]) -> &mut Self {
         self.node_in(C1, name, Node { internal: addresses.into(), ..Node::default() })
     }
 
-    /// A node attached to this leaf with its session up.
+    /// Adds a node that is attached to this leaf with its session up.
     pub(crate) fn attached(&mut self, name: &str, address: IpAddr) -> &mut Self {
         self.node(name, &[address]).up(address)
     }
 
-    /// A node behind another leaf, its host route known.
+    /// Adds a node behind another leaf, with a known host route.
     pub(crate) fn remote(&mut self, name: &str, address: IpAddr, leaf: u8) -> &mut Self {
         self.node(name, &[address]).evpn(address, &[vtep(leaf)])
     }
@@ -409,7 +409,7 @@ impl Scenario {
         self.kubernetes(cluster, ClusterEvent::EndpointSlices(Update::Set(slice, value)))
     }
 
-    /// Ready endpoints of the service, one on each of these nodes.
+    /// Sets ready endpoints of the service, one on each of these nodes.
     pub(crate) fn ready(&mut self, name: &str, nodes: &[&str]) -> &mut Self {
         let endpoints: Vec<Endpoint> =
             nodes.iter().enumerate().map(|(n, node)| endpoint(&format!("{name}-{n}"), node, true, true)).collect();
@@ -442,13 +442,13 @@ impl Scenario {
         view.unwrap_or_else(|| panic!("no state of node {name}"))
     }
 
-    /// Nodes of the next-hops that are expected for a VIP of `web`.
+    /// Returns the nodes of the next-hops that are expected for a VIP of `web`.
     pub(crate) fn expected(&self, vip: IpAddr) -> Vec<&str> {
         let hops = self.vip_view("web", vip).next_hops.iter().filter(|hop| hop.expected);
         hops.filter_map(|hop| hop.node.as_ref().map(NodeName::as_str)).collect()
     }
 
-    /// The VIP's state and reason, and what its detail must name for an operator to act.
+    /// Asserts the VIP's state and reason, and what its detail must name for an operator to act.
     #[track_caller]
     pub(crate) fn expect(&self, vip: IpAddr, state: OperState, reason: Option<Reason>, names: &[&dyn Display]) {
         let service = self.service_view("web");
@@ -464,7 +464,7 @@ impl Scenario {
         }
     }
 
-    /// A next-hop's state and reason.
+    /// Asserts a next-hop's state and reason.
     #[track_caller]
     pub(crate) fn expect_next_hop(&self, vip: IpAddr, next_hop: IpAddr, state: OperState, reason: Option<Reason>) {
         let view = self.next_hop("web", vip, next_hop);

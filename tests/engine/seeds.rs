@@ -1,4 +1,4 @@
-//! What the labs and articles this project grew from showed on their devices, at the level of the engine.
+//! Behaviour of devices in labs and articles, reproduced at the level of the engine.
 
 use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
 use srl_k8s_services::model::cluster::{AddressFamily, Node};
@@ -12,8 +12,9 @@ use crate::scenario::{C1, Scenario, VRF, cluster_config, endpoint, ip, key, vtep
 const NODES: [&str; 3] = ["cluster1", "cluster1-m02", "cluster1-m03"];
 const VIP: &str = "1.1.1.100";
 
-/// The anycast lab as one leaf sees it: its own node attached (none on leaf4), the others behind their leaves. Kubernetes
-/// knows the nodes by addresses the fabric never sees; the operator configured where they speak BGP from.
+/// The anycast lab from the point of view of one leaf: its own node is attached (none on leaf4), the others are behind
+/// their leaves. Kubernetes knows the nodes by addresses that the fabric never sees; the operator configured the
+/// addresses from which they speak BGP.
 fn anycast_lab(leaf: u8) -> Scenario {
     let mut lab = Scenario::new();
     let fabric = |n: u8| ip(&format!("192.168.1.1{n}"));
@@ -90,8 +91,8 @@ fn policy_local_on_a_leaf_whose_node_has_no_endpoint_goes_remote() {
     assert_eq!(lab.vip_view("web", ip(VIP)).vantage, Some(Vantage::Remote));
 }
 
-/// The ECMP article: three sessions on leaf1 are established, their paths lose to the EVPN route of leaf2, where three
-/// other nodes are.
+/// The ECMP article: three sessions on leaf1 are established, but their paths lose to the EVPN route of leaf2, which
+/// has three other nodes.
 #[test]
 fn ecmp_article_leaf1_has_three_sessions_up_and_routes_to_leaf2() {
     let vip = ip("10.254.254.241");
@@ -116,7 +117,7 @@ fn ecmp_article_leaf1_has_three_sessions_up_and_routes_to_leaf2() {
     }
 }
 
-/// The VyOS article: master and two workers announce the VIP; deleting the service withdraws it.
+/// The VyOS article: the master and two workers announce the VIP. Deleting the service withdraws it.
 #[test]
 fn vyos_article_three_next_hops_then_withdrawal() {
     let vip = ip("192.168.100.10");
@@ -153,7 +154,7 @@ fn with_zero_ready_endpoints_metallb_withdraws_and_cilium_goes_on() {
     assert_eq!(cilium.vip_view("web", vip).network_instance.as_str(), VRF);
 }
 
-/// The node's address as Kubernetes knows it is not the one it speaks BGP from, and nobody said so.
+/// The node's address in Kubernetes is not the one from which it speaks BGP, and this is not configured.
 #[test]
 fn a_node_address_kubernetes_does_not_know_is_named_and_not_a_false_alarm() {
     let mut lab = anycast_lab(1);

@@ -1,4 +1,4 @@
-//! The published state of clusters and sources, and of all of them together.
+//! Tests of the published state of clusters and sources, and of all of them together.
 
 use srl_k8s_services::model::cluster::TrafficPolicy::Cluster;
 use srl_k8s_services::model::config::Speaker;

@@ -1,4 +1,4 @@
-//! Random resources of speakers, made of so few names and labels that they often meet.
+//! Random resources of speakers, with so few names and labels that they often match.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use crate::scenario::{key, net};
 const NAMES: [&str; 2] = ["a", "b"];
 const HOST_NAME: &str = "kubernetes.io/hostname";
 
-/// Labels of whatever may be selected.
+/// Returns labels of something that may be selected.
 pub(crate) fn labels() -> impl Strategy<Value = Labels> {
     vec((select(&NAMES[..]), select(&NAMES[..])), 0..2).prop_map(|labels| labels.into_iter().collect())
 }
 
-/// The labels of a node, its own name among them.
+/// Returns the labels of a node, including its own name.
 pub(crate) fn of_node(name: &str, labels: &Labels) -> Labels {
     let known = NAMES.into_iter().filter_map(|label| Some((label, labels.get(label)?)));
     known.chain([(HOST_NAME, name)]).collect()
@@ -89,7 +89,8 @@ fn metallb_advertisement() -> impl Strategy<Value = SpeakerObject> {
     })
 }
 
-/// A peer of one node says what that node speaks from; no two nodes have one address.
+/// Returns a MetalLB peer. A peer of one node defines the address from which that node speaks; no two nodes have the
+/// same address.
 fn metallb_peer() -> impl Strategy<Value = SpeakerObject> {
     let pinned = (0..NODES.len(), 0..4_usize).prop_map(|(node, which)| {
         let must = Must::BeIn([Arc::from(NODES[node])].into());
@@ -145,7 +146,7 @@ fn object(resource: SpeakerResource) -> BoxedStrategy<SpeakerObject> {
     }
 }
 
-/// An object under a name it may have; a node's tells where that node speaks from.
+/// Returns an object with a possible name. The object of a node defines the address from which that node speaks.
 fn entry(resource: SpeakerResource) -> impl Strategy<Value = (ObjectKey, SpeakerObject)> {
     (object(resource), 0..NODES.len(), 0..4_usize).prop_map(move |(object, number, which)| {
         let name = match resource {
@@ -182,7 +183,7 @@ fn status() -> impl Strategy<Value = StatusKey> {
     })
 }
 
-/// What a speaker's resources may say.
+/// Returns an event of a speaker's resources.
 pub(crate) fn event() -> impl Strategy<Value = ClusterEvent> {
     let resource = || select(SpeakerResource::ALL.to_vec());
     let states = (resource(), state()).prop_map(|(resource, state)| ClusterEvent::SpeakerResource(resource, state));

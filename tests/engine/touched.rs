@@ -1,4 +1,4 @@
-//! What else is looked at again when one thing changes, and what is forgotten then.
+//! Tests of what else is judged again when something changes, and of what is forgotten then.
 
 use std::time::Duration;
 

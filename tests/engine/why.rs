@@ -1,4 +1,4 @@
-//! Causes in alarms: their texts follow what is found, and nobody is woken twice for it.
+//! Tests of causes in alarms: their texts follow the findings, but cause no second notification.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::scenario::{C1, Family, Scenario, VRF, at, neighbor_key};
 const V4: Family = Family::V4;
 const RAISE: Duration = Duration::from_secs(10);
 
-/// Nodes n1 and n2 carry a VIP; the session of n2 has just gone down.
+/// Nodes n1 and n2 carry a VIP, and the session of n2 has just gone down.
 fn session_lost() -> Scenario {
     let mut leaf = Scenario::new();
     leaf.configure(|config| config.alarm_policy.raise_hold = RAISE);
@@ -29,7 +29,7 @@ fn session_lost() -> Scenario {
     leaf
 }
 
-/// The same, and its alarm is raised.
+/// A leaf like that of [`session_lost`], with the alarm raised.
 fn alarmed() -> Scenario {
     let mut leaf = session_lost();
     leaf.pass(RAISE + Duration::from_secs(2));
@@ -64,7 +64,7 @@ fn the_text_of_an_alarm_gets_the_cause_within_ten_seconds_and_nobody_is_notified
     assert!(now.text.ends_with("; 1 VIP has lost this next-hop"), "{}", now.text);
     assert_eq!((now.raised, now.occurrences), (raised.raised, raised.occurrences));
     assert_eq!(told(&leaf), before, "no trap and no line for a text");
-    // What is written is written once: the same finding again changes nothing.
+    // A text is written only once: the same finding again changes nothing.
     shut_down(&mut leaf);
     leaf.pass(Duration::from_secs(1));
     assert_eq!(alarm(&leaf).last_change, now.last_change);

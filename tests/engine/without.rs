@@ -1,4 +1,4 @@
-//! What a VIP would be without a session, a node or a port, and what hangs on one node alone.
+//! Tests of what a VIP would be without a session, node or port, and of what depends on a single node.
 
 use srl_k8s_services::model::cluster::Node;
 use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
@@ -13,7 +13,7 @@ use crate::scenario::{C1, Family, Scenario, VRF};
 
 const V4: Family = Family::V4;
 
-/// A VIP by the sessions of three nodes.
+/// A VIP that is announced in sessions by three nodes.
 fn by_three() -> Scenario {
     let mut leaf = Scenario::new();
     for (number, node) in [(1, "n1"), (2, "n2"), (3, "n3")] {
@@ -36,7 +36,7 @@ fn session(state: OperState) -> Without {
     Without { session: Some(state), ..Without::default() }
 }
 
-/// Where the switch was found to have a node plugged in.
+/// Sends the finding that a node is connected to a port of the switch.
 fn plug(leaf: &mut Scenario, node: u8, port: &str) {
     let key = AddressKey { network_instance: VRF.into(), address: V4.node(node) };
     let place = Place { answers: true, is_known: true, port: Some(port.into()), ..Place::default() };

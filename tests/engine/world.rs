@@ -1,5 +1,5 @@
-//! What events have said, as plain tables: a snapshot anyone can read, without indexes and without memory of how it came
-//! about. The only history in it is what the specification itself gives a history: sources and remembered attachments.
+//! The contents of events as plain tables: a readable snapshot, without indexes and without history, except where the
+//! specification itself has a history: for sources and remembered attachments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,22 +24,22 @@ use srl_k8s_services::model::verdict::{Announcement, SourceState};
 /// The owner of routes that EVPN advertises.
 pub(crate) const EVPN: &str = "bgp_evpn_mgr";
 
-/// What is known of a source.
+/// What is known about a source.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) state: SourceState,
-    /// Its first dump has ended.
+    /// Whether its first dump has ended.
     pub(crate) synced_once: bool,
-    /// Out of reach since then, and not synced again.
+    /// Since when it is unavailable, if it is not synced again.
     pub(crate) lost_since: Option<Duration>,
-    /// It resynchronizes since then.
+    /// Since when it is resynchronizing.
     pub(crate) anew_since: Option<Duration>,
-    /// When it was last heard.
+    /// Time when it was last heard.
     pub(crate) heard: Option<Duration>,
 }
 
 impl Source {
-    /// One that is lost is heard again when it is in sync again.
+    /// Records that the source was heard. A lost source counts as heard again only once it is synced.
     fn hear(&mut self, now: Now) {
         if self.lost_since.is_none() {
             self.heard = Some(now.elapsed);
@@ -53,11 +53,11 @@ impl Default for Source {
     }
 }
 
-/// What a cluster has said.
+/// What a cluster has sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClusterWorld {
     pub(crate) version: Option<Arc<str>>,
-    /// It has answered since it was last lost.
+    /// Whether it has answered since it was last lost.
     pub(crate) answers: bool,
     pub(crate) caveat: Option<Arc<str>>,
     pub(crate) services: BTreeMap<ServiceKey, Service>,
@@ -66,11 +66,11 @@ pub(crate) struct ClusterWorld {
     pub(crate) speaker: SpeakerWorld,
 }
 
-/// What the resources of a speaker have said.
+/// What the resources of a speaker contain.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SpeakerWorld {
     pub(crate) states: BTreeMap<SpeakerResource, ResourceState>,
-    /// Resources that were watched and have been neither absent nor forbidden since.
+    /// Resources that were watched and have not been absent or forbidden since.
     pub(crate) known: BTreeSet<SpeakerResource>,
     pub(crate) objects: BTreeMap<SpeakerResource, BTreeMap<ObjectKey, SpeakerObject>>,
     pub(crate) statuses: BTreeMap<SpeakerResource, BTreeMap<StatusKey, ()>>,
@@ -86,7 +86,7 @@ enum Told {
     Bfd(BfdKey),
 }
 
-/// How the next-hops of a VIP went on.
+/// History of a VIP's next-hops.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Course {
     pub(crate) now: BTreeSet<IpAddr>,
@@ -97,11 +97,11 @@ pub(crate) struct Course {
 /// The ARP and ND entries of an address.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resolved {
-    /// There is an entry now.
+    /// Whether there is an entry now.
     pub(crate) answers: bool,
-    /// Every MAC it was found to have, and when first.
+    /// Every MAC address it was found to have, with the time when it was first found.
     pub(crate) macs: Vec<(Timestamp, String)>,
-    /// When it was looked at last.
+    /// Time when it was last looked at.
     pub(crate) seen: Timestamp,
 }
 
@@ -119,14 +119,14 @@ impl Resolved {
     }
 }
 
-/// Everything that events have said.
+/// Everything that events have contained.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
     pub(crate) config: Option<Config>,
     pub(crate) memory: BTreeSet<Attachment>,
-    /// How VIPs were seen to be made known, last.
+    /// How VIPs were last announced.
     pub(crate) announced: BTreeMap<(ClusterName, IpAddr), Announcement>,
-    /// The next-hops of VIPs that depend on where pods are: now, and when their cluster was heard last.
+    /// The next-hops of VIPs that depend on where pods are: now, and when their cluster was last heard.
     pub(crate) courses: BTreeMap<(ClusterName, IpAddr), Course>,
     /// Addresses of nodes that have been next-hops of VIPs.
     pub(crate) carriers: BTreeSet<Attachment>,
@@ -140,23 +140,24 @@ pub(crate) struct World {
     pub(crate) fib: BTreeMap<FibKey, FibFault>,
     pub(crate) coverage: Coverage,
     pub(crate) clusters: BTreeMap<ClusterName, ClusterWorld>,
-    /// Addresses of nodes that answered ARP or ND when gNMI was last heard, or have since.
+    /// Addresses of nodes that answered ARP or ND when gNMI was last heard, or at any time since.
     pub(crate) answered: BTreeSet<Attachment>,
-    /// What ARP and ND were found to say of addresses.
+    /// What ARP and ND were found to contain for addresses.
     pub(crate) resolved: BTreeMap<AddressKey, Resolved>,
-    /// Next-hop groups that routes of VIPs name and that have not been received, and since when they are waited for.
+    /// Next-hop groups that are named by routes of VIPs but have not been received, with the time since when they are
+    /// awaited.
     pub(crate) waiting: BTreeMap<NextHopGroupId, Duration>,
-    /// While the NDK dumps its tables: what it has repeated.
+    /// Entries that the NDK has repeated, while it dumps its tables.
     told: Option<BTreeSet<Told>>,
 }
 
 impl World {
-    /// The network instance is on the switch and up.
+    /// Returns whether the network instance exists on the switch and is up.
     pub(crate) fn forwards(&self, name: &NetworkInstanceName) -> bool {
         self.network_instances.get(name).is_some_and(|instance| instance.oper_up)
     }
 
-    /// Takes in what an event says.
+    /// Applies an event.
     pub(crate) fn ingest(&mut self, now: Now, event: &Event) {
         match event {
             Event::Restored(memory) => self.memory = memory.attachments.clone(),
@@ -183,7 +184,7 @@ impl World {
         }
     }
 
-    /// Addresses of nodes that have a host route of ARP or ND.
+    /// Returns the addresses of nodes that have a host route of ARP or ND.
     fn answering(&self) -> BTreeSet<Attachment> {
         let mut answering = BTreeSet::new();
         for (name, config) in self.watched() {
@@ -200,13 +201,13 @@ impl World {
         answering
     }
 
-    /// Clusters that are watched: configured, and neither they nor the root disabled.
+    /// Returns the watched clusters: those configured, unless they or the root are disabled.
     pub(crate) fn watched(&self) -> impl Iterator<Item = (&ClusterName, &Arc<ClusterConfig>)> {
         let enabled = self.config.iter().filter(|config| config.enabled);
         enabled.flat_map(|config| config.clusters.iter()).filter(|(_, cluster)| cluster.enabled)
     }
 
-    /// The source, or one that was never heard from.
+    /// Returns a source, or one that was never heard.
     pub(crate) fn source_of(&self, id: &SourceId) -> Source {
         self.sources.get(id).cloned().unwrap_or_default()
     }
@@ -219,7 +220,7 @@ impl World {
             SourceId::Kubernetes(name) => watched.contains(name),
             SourceId::Ndk | SourceId::Gnmi => true,
         });
-        // A node was attached in the network instance its cluster had then.
+        // A node was attached in the network instance that its cluster had at the time.
         let stays = |name: &ClusterName| match (old.clusters.get(name), config.clusters.get(name)) {
             (Some(old), Some(new)) => old.rules.network_instance == new.rules.network_instance,
             (None, Some(_)) => true,
@@ -338,7 +339,7 @@ impl World {
         let another = |resource: SpeakerResource| speaker != Some(resource.speaker());
         let cluster = self.clusters.entry(name.clone()).or_default();
         match event {
-            // Said of another speaker than the one that is configured.
+            // From the resources of another speaker than the configured one.
             ClusterEvent::SpeakerResource(resource, _)
             | ClusterEvent::SpeakerObjects(resource, _)
             | ClusterEvent::Announcements(resource, _)
@@ -383,7 +384,7 @@ impl World {
         }
     }
 
-    /// A deleted node was never attached.
+    /// Forgets the attachments of deleted nodes.
     fn forget_absent_nodes(&mut self, name: &ClusterName) {
         let nodes = self.clusters.get(name).map(|cluster| cluster.nodes.clone()).unwrap_or_default();
         for known in [&mut self.memory, &mut self.carriers, &mut self.answered] {
@@ -391,7 +392,8 @@ impl World {
         }
     }
 
-    /// What a dynamic neighbor is attached by now is remembered; what has a static neighbor, or moved to EVPN, is not.
+    /// Remembers the attachments of dynamic neighbors. Forgets those of nodes that have a static neighbor or moved to
+    /// EVPN.
     fn remember(&mut self) {
         let mut memory = self.memory.clone();
         for (name, config) in self.watched() {
@@ -413,29 +415,29 @@ impl World {
         self.memory = memory;
     }
 
-    /// The BGP neighbor with this address.
+    /// Returns the BGP neighbor with this address.
     pub(crate) fn neighbor(&self, network_instance: &NetworkInstanceName, address: IpAddr) -> Option<&Neighbor> {
         let here = |key: &NeighborKey| key.network_instance == *network_instance && key.peer.ip == address;
         self.neighbors.iter().find(|(key, _)| here(key)).map(|(_, neighbor)| neighbor)
     }
 
-    /// The owner of a route, where its application is known.
+    /// Returns the owner of a route if its application is known.
     pub(crate) fn owner(&self, route: &Route) -> Option<&str> {
         self.applications.get(&route.owner).map(|owner| &**owner)
     }
 
-    /// The host route of an address.
+    /// Returns the host route of an address.
     pub(crate) fn host_route(&self, network_instance: &NetworkInstanceName, address: IpAddr) -> Option<&Route> {
         self.routes.get(&RouteKey { network_instance: network_instance.clone(), prefix: IpNet::from(address) })
     }
 
-    /// The host route of the address is EVPN's.
+    /// Returns whether the host route of the address is from EVPN.
     pub(crate) fn is_evpn(&self, network_instance: &NetworkInstanceName, address: IpAddr) -> bool {
         let owner = self.host_route(network_instance, address).and_then(|route| self.applications.get(&route.owner));
         owner.is_some_and(|owner| &**owner == EVPN)
     }
 
-    /// The next-hops of a route; none while its group is not known.
+    /// Returns the next-hops of a route; `None` while its group is unknown.
     pub(crate) fn next_hops(&self, route: &Route) -> Option<BTreeSet<IpAddr>> {
         let group = self.groups.get(&route.next_hop_group)?;
         Some(group.next_hops.iter().copied().collect())

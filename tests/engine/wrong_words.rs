@@ -1,4 +1,4 @@
-//! Situations in which the word once was wrong, each with the smallest input that shows it.
+//! Situations in which the reason was once wrong, each with a minimal input.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use crate::scenario::{
     BGP, BGP_EVPN, C1, Family, Scenario, VRF, cluster_config, endpoint, ip, key, load_balancer, neighbor_key, net, vtep,
 };
 
-/// Applications of a booted leaf beside BGP.
+/// Applications of a booted leaf in addition to BGP.
 pub(crate) const ARP_ND: u32 = 11;
 pub(crate) const INTERFACE: u32 = 12;
 pub(crate) const STATIC: u32 = 13;
 
-/// A leaf that knows the owners of its own routes, too.
+/// A leaf that also knows the owners of its own routes.
 pub(crate) fn leaf(speaker: Speaker) -> Scenario {
     let mut leaf = Scenario::with(cluster_config(speaker));
     for (id, name) in [(ARP_ND, "arp_nd_mgr"), (INTERFACE, "net_inst_mgr"), (STATIC, "static_route_mgr")] {
@@ -43,7 +43,7 @@ fn attached(speaker: Speaker, family: Family) -> Scenario {
     leaf
 }
 
-/// The leaf reads a MetalLB with one pool and one advertisement of host prefixes.
+/// Lets the leaf read a MetalLB with one pool and one advertisement of host prefixes.
 fn reads_metallb(leaf: &mut Scenario, pool: &str) {
     let object = |name: &str| ObjectKey { namespace: Some("metallb-system".into()), name: name.into() };
     let pool = Pool { prefixes: [net(pool)].into(), ..Pool::default() };
@@ -148,7 +148,7 @@ fn of_a_pair_of_leaves_the_twin_is_no_black_hole() {
     }
 }
 
-/// A second cluster in the same network instance that shares VIPs and whose API is not read yet.
+/// Adds a second cluster in the same network instance that shares VIPs and whose API has not been read yet.
 fn unread_partner(leaf: &mut Scenario) {
     leaf.cluster(C1, |cluster| _ = cluster.rules.shared_with.insert("c2".into()));
     leaf.cluster("c2", |_| {});
@@ -214,10 +214,10 @@ fn a_node_that_answers_arp_here_and_has_no_neighbor_says_so() {
     leaf.expect(vip, Down, Some(Reason::NoRoute), &[&"ARP", &"n1"]);
     let node = leaf.node_view("n1");
     assert_eq!((node.state, node.reason), (Degraded, Some(NodeReason::NoNeighbor)));
-    // Another leaf leads to it: its speaker peers there.
+    // Another leaf leads to it, because its speaker peers there.
     leaf.evpn(vip, &[vtep(9)]).expect(vip, Up, Some(Reason::NextHopUnmapped), &[&vtep(9)]);
     assert_eq!(leaf.node_view("n1").state, Up);
-    // A stranger here is not it: where that is, is known.
+    // An unknown next-hop here is not that node, whose place is known.
     leaf.bgp(vip, &[ip("10.99.99.99")]).expect(vip, Down, Some(Reason::NextHopUnexpected), &[&"10.99.99.99"]);
 }
 
@@ -399,7 +399,7 @@ fn transit_leads_to_the_cluster() {
             leaf.cluster(C1, |cluster| _ = cluster.rules.transit_addresses.insert(border));
             leaf.expect(vip, state, reason, &[]);
             assert_eq!(leaf.next_hop("web", vip, border).kind, NextHopKind::Transit);
-            // The same, seen from a leaf that the border is not at.
+            // The same from a leaf to which the border is not attached.
             leaf.evpn(vip, &[vtep(7)]).expect(vip, Down, Some(Reason::NextHopUnexpected), &[&vtep(7)]);
             leaf.evpn(border, &[vtep(7)]).expect(vip, state, reason, &[]);
         }
@@ -423,7 +423,7 @@ fn endpoints_of_other_clusters_of_a_mesh_may_serve() {
     leaf.service_in(C1, "web", Service { hints, ..load_balancer(Cluster, &[vip]) }).ready("web", &[]);
     leaf.expect(vip, Down, Some(Reason::NoRoute), &[]);
     leaf.bgp(vip, &[Family::V4.node(1)]).expect(vip, Unknown, Some(Reason::NoReadyEndpoint), &[&"mesh"]);
-    // The same by a prefix that may be the speaker's.
+    // The same with a prefix that may be the speaker's.
     leaf.cluster(C1, |cluster| cluster.rules.vip_pools = [Family::V4.aggregate()].into());
     leaf.withdraw(vip).route_of(VRF, Family::V4.aggregate(), BGP, &[Family::V4.node(1)]);
     leaf.expect(vip, Unknown, Some(Reason::NoReadyEndpoint), &[&"mesh"]);
@@ -510,7 +510,7 @@ fn a_vip_that_a_server_answers_arp_for_is_no_black_hole_of_bgp() {
         leaf.expect(vip, Down, Some(Reason::NoRoute), &[&"192.168.1.0/24"]);
         leaf.route_of(VRF, vip.into(), ARP_ND, &[vip]).expect(vip, state, Some(Reason::NextHopUnmapped), &[&"ARP"]);
         assert_eq!(leaf.next_hop("web", vip, vip).kind, NextHopKind::L2);
-        // It ages out: nobody asks for it any more.
+        // The entry ages out because nobody resolves it any more.
         leaf.withdraw(vip).expect(vip, Unknown, Some(Reason::ArpUnresolved), &[]);
     }
 }

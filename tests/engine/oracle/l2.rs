@@ -1,4 +1,4 @@
-//! VIPs that a node answers ARP or ND for.
+//! VIPs for which a node answers ARP or ND.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -28,25 +28,25 @@ impl Found {
         self.prefix.prefix_len() == self.prefix.max_prefix_len()
     }
 
-    /// Something answers ARP or ND here.
+    /// Returns whether something answers ARP or ND here.
     pub(super) fn answers(&self) -> bool {
         self.host() && self.connected()
     }
 
-    /// Shown as the route of a VIP that is announced by ARP or ND.
+    /// Returns whether the route can belong to a VIP announced by ARP or ND.
     pub(super) fn is_l2(&self) -> bool {
         self.host() || self.is_evpn()
     }
 }
 
-/// Whose MAC answers for a VIP.
+/// Whose MAC address answers for a VIP.
 enum Answering<'a> {
     Nodes(BTreeSet<&'a NodeName>),
-    /// A node of another cluster, which serves it or not.
+    /// A node of another cluster. The flag says whether it serves the VIP.
     Theirs(bool),
-    /// Nobody's, and every node has another.
+    /// No node's, and the MACs of all nodes are known.
     Nobodys,
-    /// No node's as far as is known, and some node's is not.
+    /// No known node's, but the MACs of some nodes are unknown.
     Unproven,
     Untold,
 }
@@ -94,12 +94,13 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// A node of a cluster that shares the VIP answers for it, and serves it.
+    /// Returns whether a node of a cluster that shares the VIP answers for it and serves it.
     pub(super) fn partner_answers(&self, subject: Subject<'a>) -> bool {
         matches!(self.answering(subject), Answering::Theirs(true))
     }
 
-    /// Its entry went from one MAC to another and back within a minute of when it was looked at last.
+    /// Returns whether the entry changed from one MAC to another and back within the last minute before it was last
+    /// looked at.
     fn two_answer(&self, subject: Subject<'a>) -> bool {
         self.resolved(subject).is_some_and(|resolved| {
             let turns: Vec<_> = resolved.macs.iter().skip(1).map(|(at, _)| *at).collect();
@@ -117,7 +118,7 @@ impl<'a> Oracle<'a> {
         self.answers(cluster, node) || self.in_use(cluster, node).into_iter().any(established)
     }
 
-    /// How the VIP is made known here.
+    /// Returns whether the VIP is announced by ARP or ND here.
     pub(super) fn is_l2(&self, subject: Subject<'a>, found: Option<&(Found, Standing)>) -> bool {
         let Subject { cluster, vip, .. } = subject;
         let host = found.filter(|(found, _)| found.host()).map(|(found, _)| found);
@@ -148,14 +149,14 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// What speakers are configured with makes them answer ARP and ND for the VIP, and announce it nowhere.
+    /// Returns whether the speakers' resources make them answer ARP and ND for the VIP, and announce it nowhere.
     fn is_told_to_be_l2(&self, cluster: Cluster<'a>, vip: IpAddr) -> bool {
         let carrying: Vec<_> = self.subjects(cluster).filter(|other| other.vip == vip).collect();
         carrying.iter().any(|other| self.only_by_l2(*other))
             && carrying.iter().all(|other| self.only_by_l2(*other) || !self.announced_by_resources(*other))
     }
 
-    /// A route that is not of this leaf's own making is the VIP's, as this service has it.
+    /// Returns whether a route that this leaf did not create itself belongs to the VIP, for this service.
     fn is_routed(&self, subject: Subject<'a>) -> bool {
         let found = self.find(subject).ok().flatten();
         found.is_some_and(|(found, standing)| standing != Standing::Other && !found.connected())
@@ -170,7 +171,7 @@ impl<'a> Oracle<'a> {
         told && subnets.any(|(other, _)| other == subnet)
     }
 
-    /// The longest prefix that covers the address and is no host route.
+    /// Returns the longest prefix that covers the address and is not a host route.
     fn subnet(&self, network_instance: &NetworkInstanceName, address: IpAddr) -> Option<(&'a IpNet, Option<&'a str>)> {
         let covers = |prefix: &IpNet| {
             prefix.contains(&address) && prefix.prefix_len() > 0 && prefix.prefix_len() < prefix.max_prefix_len()
@@ -181,7 +182,7 @@ impl<'a> Oracle<'a> {
         Some((&key.prefix, self.world.owner(route)))
     }
 
-    /// The table of VIPs announced by ARP or ND, below a usable endpoint.
+    /// The verdict table of VIPs announced by ARP or ND, after the rows about missing endpoints.
     pub(super) fn judge_l2(&self, subject: Subject<'a>, found: Option<&Found>) -> (OperState, Option<Reason>) {
         use OperState::{Degraded, Down, Unknown, Up};
         let Subject { cluster, vip, service, .. } = subject;
@@ -228,14 +229,14 @@ impl<'a> Oracle<'a> {
         if hops.iter().any(|hop| hop.reason == Some(Reason::NextHopUnmapped)) {
             return unmapped;
         }
-        // A partner's node answers.
+        // A node of a cluster that shares the VIP answers.
         if !self.usable_endpoints(subject).iter().any(|_| true) {
             return (Up, Some(Reason::NoReadyEndpoint));
         }
         if found.host() { (Up, None) } else { (Up, Some(Reason::CoveredByAggregate)) }
     }
 
-    /// What answers, or the leaf it is behind.
+    /// Returns what answers, or the leaf behind which it is.
     pub(super) fn l2_hops(&self, subject: Subject<'a>, found: &Found) -> Vec<NextHopView> {
         let Subject { cluster, vip, service, .. } = subject;
         let usable = !self.usable_endpoints(subject).is_empty();
@@ -284,7 +285,7 @@ impl<'a> Oracle<'a> {
             let hidden = anywhere.into_iter().any(|node| self.serves(subject, &BTreeSet::from([node])));
             match found.host() {
                 true if !usable => {}
-                // Who resolves it there is not known, and a service without an endpoint is down whoever does.
+                // It is not known who resolves it there, but a service without an endpoint is down in any case.
                 false if !usable => (view.state, view.reason) = (OperState::Down, Some(Reason::NextHopUnexpected)),
                 true if explained && view.kind == NextHopKind::Vtep && !self.surely_serves(subject, *address) => {
                     (view.state, view.reason) = match hidden {
@@ -297,14 +298,15 @@ impl<'a> Oracle<'a> {
                     view.expected = true;
                     (view.state, view.reason) = (unmapped, Some(Reason::NextHopUnmapped));
                 }
-                // The subnet of another leaf, which resolves it, by nodes that are somewhere.
+                // The subnet of another leaf, which resolves the VIP by nodes that are somewhere.
                 false if nodes().all(|node| nowhere(&node)) => {
                     (view.state, view.reason) = (OperState::Unknown, Some(Reason::NextHopUnmapped));
                 }
                 false if local => (view.state, view.reason) = (unmapped, Some(Reason::NextHopUnmapped)),
                 false => (view.state, view.reason) = (OperState::Up, Some(Reason::NextHopUnexpected)),
             }
-            // No session brought it, so that none is blamed: whether the node is alive is not known.
+            // The route does not come from a session, so no session is blamed: it is not known whether the node is
+            // alive.
             if view.reason == Some(Reason::SessionDown) {
                 view.reason = Some(Reason::NextHopUnmapped);
             }
@@ -321,7 +323,7 @@ impl<'a> Oracle<'a> {
         Some(if first.kind == NextHopKind::Vtep { Vantage::Remote } else { Vantage::Local })
     }
 
-    /// How VIPs are seen to be made known now: those that have a route.
+    /// Returns how VIPs with a route are announced now.
     pub(super) fn announced(&self) -> BTreeMap<(ClusterName, IpAddr), Announcement> {
         let mut seen = BTreeMap::new();
         for cluster in self.clusters() {

@@ -1,4 +1,4 @@
-//! The specification, executed: everything recomputed from a snapshot, each rule once, in the order it is written.
+//! The executable specification: recomputes everything from a snapshot, with each rule once and in order.
 
 mod l2;
 mod next_hops;
@@ -27,14 +27,14 @@ use self::status::summary;
 use crate::said::State;
 use crate::world::{ClusterWorld, SpeakerWorld, World};
 
-/// How long the switch's own tables may be dark before verdicts are unknown.
+/// Time after which verdicts are unknown if the switch's own tables are unavailable.
 const DARK: Duration = Duration::from_secs(15);
-/// How long the first sync of gNMI is waited for.
+/// Time for which the first sync of gNMI is awaited.
 const GNMI_WAIT: Duration = Duration::from_secs(30);
-/// How long a route may name a group that was not received, while what was published of its VIP before holds.
+/// Time for which a route may name a group that was not received, while the published state of its VIP still holds.
 const GROUP_WAIT: Duration = Duration::from_secs(15);
 
-/// Holds what is published now against a recompute of the world, given what was published before.
+/// Asserts that the published state equals a recompute of the world, given what was published before.
 #[track_caller]
 pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &State) {
     if (Oracle { world, now, before }).told_anew() {
@@ -61,7 +61,7 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
     world.carriers.extend(carriers);
     let oracle = Oracle { world, now, before };
     let mut due = oracle.state();
-    // How VIPs count at nodes is not published again while the tables it is read from are dark.
+    // The VIP counts of nodes are not published again while the tables they depend on are unavailable.
     for ((cluster, node), view) in &mut due.nodes {
         if let Some(said) = said.nodes.get(&(cluster.clone(), node.clone())).filter(|_| oracle.uncertain(cluster)) {
             (view.expected_vips, view.installed_vips) = (said.expected_vips, said.installed_vips);
@@ -69,8 +69,8 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
             (view.state, view.reason) = (said.state, said.reason);
         }
     }
-    // While a route's next-hops are not known, what was published holds, or is given up after a while: to the millisecond when,
-    // and what else is looked at again meanwhile, is the engine's affair.
+    // While a route's next-hops are unknown, the published state holds and is given up after a while. When exactly, and
+    // what else is judged again meanwhile, is up to the engine.
     for ((cluster, key), view) in &mut due.services {
         let Some(said) = said.services.get(&(cluster.clone(), key.clone())) else { continue };
         let loose = [Some(Reason::Syncing), Some(Reason::WrongNetworkInstance)];
@@ -87,21 +87,22 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
     equal(&said.clone().normalised(), &due.normalised());
 }
 
-/// What is remembered of a VIP ends when no service carries it, even if another one does a moment later.
+/// Forgets what is remembered of VIPs that no service carries, even if another service carries them a moment later.
 pub(crate) fn forget_uncarried(world: &mut World, now: Now, before: &State) {
     let carried = Oracle { world, now, before }.carried();
     world.courses.retain(|vip, _| carried.contains(vip));
     world.announced.retain(|vip, _| carried.contains(vip));
 }
 
-/// What was published of services, nodes and orphans stands, while the tables it was read from are sent again.
+/// Asserts that the published state of services, nodes and orphans stands while the tables it depends on are sent
+/// again.
 #[track_caller]
 fn holds(oracle: &Oracle<'_>, said: &State) {
     let mut due = oracle.state();
     due.services.clone_from(&oracle.before.services);
     due.nodes.clone_from(&oracle.before.nodes);
     due.orphans.clone_from(&oracle.before.orphans);
-    // What is counted of a cluster runs ahead of what is published of it, or not.
+    // The counts of a cluster may or may not be ahead of its published state.
     for (name, view) in &mut due.clusters {
         let counts = said.clusters.get(name).and_then(|said| said.counts);
         view.counts = view.counts.and(counts);
@@ -110,7 +111,7 @@ fn holds(oracle: &Oracle<'_>, said: &State) {
     equal(&said.clone().normalised(), &due.normalised());
 }
 
-/// Where the VIPs of a service are not all alike, its sentence names one that is as bad as the service.
+/// Asserts that if the VIPs of a service differ, its sentence names one that is as bad as the service.
 #[track_caller]
 fn names_its_vip(service: &ServiceView) {
     let Some(first) = service.vips.first() else { return };
@@ -121,7 +122,7 @@ fn names_its_vip(service: &ServiceView) {
     assert!(alike || detail.as_deref().is_none_or(names), "{service:#?}");
 }
 
-/// Compares table by table, so that a failure shows the entry that differs and not the whole state.
+/// Compares table by table, so that a failure shows only the entry that differs.
 #[track_caller]
 fn equal(said: &State, due: &State) {
     fn table<K: Ord + Debug, V: PartialEq + Debug>(said: &BTreeMap<K, V>, due: &BTreeMap<K, V>) {
@@ -143,7 +144,7 @@ fn equal(said: &State, due: &State) {
 struct Oracle<'a> {
     world: &'a World,
     now: Now,
-    /// What was published before: it holds while a route's next-hops are not known yet.
+    /// The previously published state, which holds while a route's next-hops are unknown.
     before: &'a State,
 }
 
@@ -199,7 +200,7 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// Whether one of two clusters names the other in shared-with.
+/// Returns whether one of two clusters names the other in shared-with.
 fn share(one: Cluster<'_>, other: Cluster<'_>) -> bool {
     one.config.rules.shared_with.contains(other.name) || other.config.rules.shared_with.contains(one.name)
 }

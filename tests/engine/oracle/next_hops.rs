@@ -1,4 +1,4 @@
-//! What a VIP's route should use, and where flows sent to a next-hop end.
+//! The next-hops that a VIP's route should have, and where flows sent to a next-hop end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,8 +22,8 @@ pub(super) enum Flow {
 }
 
 impl<'a> Oracle<'a> {
-    /// The attached announcers. While gNMI does not say who is a neighbor here, and nobody is known to be attached: those
-    /// that a next-hop is an address of, which are reached by themselves.
+    /// Returns the attached announcers. While gNMI does not report neighbors and no node is known to be attached,
+    /// returns those whose address is a next-hop, which are reached directly.
     pub(super) fn attached_announcers(
         &self,
         cluster: Cluster<'a>,
@@ -40,17 +40,18 @@ impl<'a> Oracle<'a> {
         announcers.into_iter().filter(|node| !self.located(cluster, node)).filter(reached).collect()
     }
 
-    /// A next-hop leads to the node: it is an address of it, or a VTEP it is behind.
+    /// Returns whether the next-hop leads to the node: it is one of its addresses, its VTEP, or its gateway.
     pub(super) fn leads_to(&self, cluster: Cluster<'a>, node: &NodeName, hop: &IpAddr) -> bool {
         self.is_address_of(cluster, node, *hop)
             || self.vteps(cluster, node).contains(hop)
             || self.gateways(cluster, node).contains(hop)
     }
 
-    /// What the VIP's route should use. Each attached announcer by whatever of its ways is there, or else by the address its
-    /// session is with. Where none is attached, each remote one by its ways, or else by its first VTEP; unless a cluster that
-    /// shares the VIP has attached announcers, whose routes win here, transit leads to them, or all of a route that is not
-    /// EVPN's may be announcers that nothing locates.
+    /// Returns the next-hops that the VIP's route should have. For each attached announcer, these are its installed
+    /// next-hops, or else the address of its session. If no announcer is attached, these are the installed next-hops of
+    /// each remote one, or else its first VTEP; unless a cluster that shares the VIP has attached announcers, whose
+    /// routes win here, or transit leads to the announcers, or all next-hops of a route that is not from EVPN may be
+    /// announcers without a known place.
     pub(super) fn expected(&self, subject: Subject<'a>, route: Option<&Found>) -> BTreeSet<IpAddr> {
         let Subject { cluster, vip, .. } = subject;
         let installed = route.map(|route| route.next_hops.clone()).unwrap_or_default();
@@ -88,14 +89,15 @@ impl<'a> Oracle<'a> {
         remote.flat_map(expect).collect()
     }
 
-    /// Where flows of this service end, by the next-hop they are sent to. What serves nobody for certain may serve those
-    /// announcers, of this cluster or of one that shares the VIP, that have an endpoint somewhere and no way among the
-    /// next-hops: a leaf any of them that may peer elsewhere or that nobody can place, an address one that nobody can place.
+    /// Returns where flows of this service end, by next-hop. A next-hop that does not certainly serve may be one of the
+    /// announcers, of this cluster or of one that shares the VIP, that have an endpoint somewhere and to which no
+    /// next-hop leads. A leaf may stand for any of them that may peer elsewhere or has no known place, an address for
+    /// one that has no known place.
     pub(super) fn flows(&self, subject: Subject<'a>, route: &Found) -> BTreeMap<IpAddr, Flow> {
         self.flows_and_guesses(subject, route).0
     }
 
-    /// The same, and those that may serve by nodes alone that are not to announce.
+    /// Returns where flows end, and the next-hops that may serve only by nodes that should not announce.
     fn flows_and_guesses(&self, subject: Subject<'a>, route: &Found) -> (BTreeMap<IpAddr, Flow>, BTreeSet<IpAddr>) {
         let Subject { cluster, .. } = subject;
         let (mut elsewhere, mut alone, mut unplaced) = (0, 0, 0);
@@ -133,7 +135,8 @@ impl<'a> Oracle<'a> {
                     guesses.extend((!may && beside).then_some(*hop));
                     may || beside
                 }
-                // A node that is here speaks by a link-local address, or one that is nowhere and is not to announce does.
+                // A link-local address may be that of an announcer that is here, or of a node without a known place
+                // that should not announce.
                 NextHopKind::Unmapped => {
                     let link_local = matches!(hop, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80);
                     let local = alone > 0 && link_local;
@@ -153,8 +156,9 @@ impl<'a> Oracle<'a> {
         (flows, guesses)
     }
 
-    /// Nodes that are not to announce, would serve, and have no way among the next-hops: whether there is any that is not known
-    /// to be behind another leaf, how many are nowhere, and how many are here without a neighbor.
+    /// Considers nodes that should not announce, would serve, and to which no next-hop leads. Returns whether there are
+    /// any that are not known to be behind another leaf, how many have no known place, and how many are here without a
+    /// neighbor.
     fn unannounced(&self, subject: Subject<'a>, route: &Found) -> (bool, usize, usize) {
         let mut nodes: BTreeSet<(&ClusterName, &NodeName)> = BTreeSet::new();
         for theirs in self.with_endpoints(subject) {
@@ -174,19 +178,19 @@ impl<'a> Oracle<'a> {
         (!nodes.is_empty(), nowhere, here)
     }
 
-    /// This service, and those of clusters that share the VIP, as far as they have an endpoint for it.
+    /// Returns this service, and those of clusters that share the VIP, if they have an endpoint for it.
     fn with_endpoints(&self, subject: Subject<'a>) -> impl Iterator<Item = Subject<'a>> {
         let partners = self.neighbors_of(subject.cluster).filter(move |other| share(subject.cluster, *other));
         let theirs = partners.flat_map(|other| self.subjects(other)).filter(move |other| other.vip == subject.vip);
         std::iter::once(subject).chain(theirs).filter(|subject| !self.usable_endpoints(*subject).is_empty())
     }
 
-    /// Those of them that a next-hop is transit to.
+    /// Returns those of [`Self::with_endpoints`] to which a next-hop is transit.
     fn passed_on(&self, subject: Subject<'a>, hop: IpAddr) -> impl Iterator<Item = Subject<'a>> {
         self.with_endpoints(subject).filter(move |other| self.is_transit(other.cluster, hop))
     }
 
-    /// Transit that operators name, of a cluster and those that share VIPs with it.
+    /// Returns the transit addresses configured for a cluster and for those that share VIPs with it.
     fn named_transit(&self, cluster: Cluster<'a>) -> impl Iterator<Item = (Cluster<'a>, IpAddr)> {
         let partners = self.neighbors_of(cluster).filter(move |other| share(cluster, *other));
         let all = std::iter::once(cluster).chain(partners);
@@ -197,13 +201,14 @@ impl<'a> Oracle<'a> {
         self.named_transit(cluster).any(|(cluster, _)| self.is_transit(cluster, hop))
     }
 
-    /// What may serve and may as well be nobody's, or another claimant's: an address that nobody is known to have, that the
-    /// operator wrote or that has no session that is known to be up; any where a cluster claims the VIP that shares nothing.
+    /// Returns whether a next-hop that may serve may as well belong to nobody or to another claimant: an address that
+    /// no node is known to have, that the operator configured, or whose session is not known to be up; or any next-hop
+    /// if a cluster claims the VIP without sharing it.
     pub(super) fn unproven(&self, subject: Subject<'a>, route: &Found, hop: IpAddr) -> bool {
         let cluster = subject.cluster;
         let kind = self.kind(cluster, hop, route.is_evpn());
         let claims = |other: Cluster<'a>| self.subjects(other).any(|theirs| theirs.vip == subject.vip);
-        // Of a prefix that covers the VIP, another cluster may be who announces it.
+        // A prefix that covers the VIP may be announced by another cluster.
         let claims_part = |other: Cluster<'a>| {
             let covered = |theirs: Subject<'a>| route.prefix.contains(&theirs.vip);
             let pools = pools(other.config, &other.world.speaker);
@@ -234,13 +239,13 @@ impl<'a> Oracle<'a> {
             let host = self.world.host_route(&cluster.config.rules.network_instance, hop);
             !self.gnmi_heard() && host.and_then(|route| self.world.owner(route)) != Some("arp_nd_mgr")
         };
-        // A leaf may use those of the nodes behind it that announce a range without an endpoint.
+        // The leaf may send flows to nodes behind it that announce a range but have no endpoint.
         let ranged = || {
             let mut nodes = cluster.world.nodes.keys().filter(|node| self.vteps(cluster, node).contains(&hop));
             let local = self.served_locally(cluster, subject.service) && route.prefix != IpNet::from(subject.vip);
             local && nodes.any(|node| self.usable_on(subject, &BTreeSet::from([node])) == 0)
         };
-        // The same of nodes beyond transit.
+        // The same may happen with nodes behind transit.
         let passed = || {
             let partners = self.neighbors_of(cluster).filter(|other| share(cluster, *other));
             let theirs = partners.flat_map(|other| self.subjects(other)).filter(|theirs| theirs.vip == subject.vip);
@@ -250,7 +255,7 @@ impl<'a> Oracle<'a> {
             route.prefix != IpNet::from(subject.vip) && all.any(ranged)
         };
         match kind {
-            // The leaf of nodes that share the VIP has no session of its own.
+            // The leaf of nodes that share the VIP has no session.
             NextHopKind::Unmapped if self.surely_serves(subject, hop) => false,
             NextHopKind::Unmapped => {
                 let unproven = written || unheard() || self.session_last_down(cluster, hop);
@@ -263,9 +268,9 @@ impl<'a> Oracle<'a> {
                 let theirs = strangers || self.mixed(subject, hop) || self.idle_partner(subject, route, hop);
                 theirs || rivals().next().is_some() || guessed()
             }
-            // Whom it passes flows on to is not known here.
+            // It is not known here to whom transit forwards the flows.
             NextHopKind::Transit => passed() || !self.surely_serves(subject, hop),
-            // A node that the operator leads to, without a session of its own and an answer.
+            // A node to which the operator's route leads, without a session and without an ARP or ND answer.
             NextHopKind::Local if written && self.surely_serves(subject, hop) => {
                 let Some(cluster) = self.owner(cluster, hop) else { return false };
                 let nodes = self.nodes_of_hop(cluster, hop);
@@ -282,8 +287,8 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// A cluster that shares the VIP has nodes behind the next-hop, or some that nothing places, which do not serve; behind
-    /// another leaf may also be those that are here and have no way among the next-hops.
+    /// Returns whether a cluster that shares the VIP has nodes that do not serve and that are behind the next-hop or
+    /// have no known place. Behind another leaf there may also be those that are here and to which no next-hop leads.
     fn idle_partner(&self, subject: Subject<'a>, route: &Found, hop: IpAddr) -> bool {
         let cluster = subject.cluster;
         let leaf = self.kind(cluster, hop, route.is_evpn()) == NextHopKind::Vtep;
@@ -305,19 +310,20 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    /// Host routes show where nodes of the cluster are, but for these.
+    /// Returns whether host routes show where nodes of the cluster are, but not where these are.
     fn unseen(&self, cluster: Cluster<'a>, nodes: &BTreeSet<&'a NodeName>) -> bool {
         let shown = |node: &NodeName| self.answers(cluster, node) || !self.vteps(cluster, node).is_empty();
         !nodes.iter().any(|node| shown(node)) && cluster.world.nodes.keys().any(shown)
     }
 
-    /// ARP or ND had a host route to an address of one of the nodes when gNMI was last heard, or has had since.
+    /// Returns whether ARP or ND had a host route to an address of one of the nodes when gNMI was last heard, or at any
+    /// time since.
     fn answered(&self, cluster: Cluster<'a>, nodes: &BTreeSet<&'a NodeName>) -> bool {
         let mut known = self.world.answered.iter().filter(|known| known.cluster == *cluster.name);
         known.any(|known| nodes.contains(&known.node) && self.is_address_of(cluster, &known.node, known.address))
     }
 
-    /// ARP or ND has a host route of the node here.
+    /// Returns whether ARP or ND has a host route to the node here.
     pub(super) fn answers(&self, cluster: Cluster<'a>, node: &NodeName) -> bool {
         let network_instance = &cluster.config.rules.network_instance;
         let mut addresses = self.candidates(cluster, node).into_iter().map(|(address, _)| address);
@@ -327,7 +333,7 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    /// One of the clusters that share the VIP has announcers behind the VTEP, and none of them serves.
+    /// Returns whether one of the clusters that share the VIP has announcers behind the VTEP, none of which serves.
     fn mixed(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
         let partners: Vec<_> =
             self.neighbors_of(subject.cluster).filter(|other| share(subject.cluster, *other)).collect();
@@ -346,13 +352,14 @@ impl<'a> Oracle<'a> {
         !partners.is_empty() && std::iter::once(subject.cluster).chain(partners).any(idle)
     }
 
-    /// The cluster whose node a next-hop is: this one, or another in the network instance.
+    /// Returns the cluster whose node a next-hop is: this one, or another in the network instance.
     fn owner(&self, cluster: Cluster<'a>, hop: IpAddr) -> Option<Cluster<'a>> {
         let mut all = std::iter::once(cluster).chain(self.neighbors_of(cluster));
         all.find(|cluster| !self.nodes_of_hop(*cluster, hop).is_empty())
     }
 
-    /// A node whose route is only kept, for its session is down, and that nothing shows to be alive.
+    /// Returns whether the next-hop is a node whose route is only kept, because its session is down, and which nothing
+    /// shows to be alive.
     pub(super) fn doubtful(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
         let vip = subject.vip;
         if self.kind(subject.cluster, hop, false) != NextHopKind::Local {
@@ -373,7 +380,8 @@ impl<'a> Oracle<'a> {
         down && !nodes.iter().any(|node| self.answers(cluster, node))
     }
 
-    /// It leads to the cluster: an address the operator names, or the leaf that such an address is behind.
+    /// Returns whether a next-hop leads to the cluster by transit: an address that the operator configured, or the leaf
+    /// behind which such an address is.
     pub(super) fn is_transit(&self, cluster: Cluster<'a>, hop: IpAddr) -> bool {
         cluster.config.rules.transit_addresses.iter().any(|transit| {
             let leaf = || {
@@ -385,7 +393,7 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    /// What serves for certain, by nodes or by transit.
+    /// Returns whether a next-hop certainly serves, by nodes or by transit.
     pub(super) fn surely_serves(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
         let local = self.kind(subject.cluster, hop, false) == NextHopKind::Local;
         let itself = self.named_transit(subject.cluster).any(|(_, transit)| transit == hop);
@@ -393,7 +401,7 @@ impl<'a> Oracle<'a> {
         self.somehow_serves(subject, hop) && (local || transit || !self.mixed(subject, hop))
     }
 
-    /// The same, though idle nodes may be behind the same leaf.
+    /// Returns whether a next-hop serves, although idle nodes may be behind the same leaf.
     pub(super) fn somehow_serves(&self, subject: Subject<'a>, hop: IpAddr) -> bool {
         let local = self.kind(subject.cluster, hop, false) == NextHopKind::Local;
         let all_serve = |other: &Subject<'a>| !self.served_locally(other.cluster, other.service);
@@ -401,7 +409,7 @@ impl<'a> Oracle<'a> {
         self.certain_flow(subject, hop) == Some(Flow::Serves) || passed()
     }
 
-    /// The same, where what is known of nodes tells.
+    /// Returns where flows to a next-hop end, if that is certain from what is known about nodes.
     pub(super) fn certain_flow(&self, subject: Subject<'a>, next_hop: IpAddr) -> Option<Flow> {
         let behind = self.nodes_behind(subject.cluster, next_hop);
         let theirs = self.flow_into_other_cluster(subject, next_hop);
@@ -413,7 +421,8 @@ impl<'a> Oracle<'a> {
         Some(if serves { Flow::Serves } else { Flow::Lost })
     }
 
-    /// One of the nodes has a usable endpoint, or the policy is Cluster and there is one anywhere.
+    /// Returns whether one of the nodes has a usable endpoint, or policy is Cluster and there is a usable endpoint
+    /// anywhere.
     pub(super) fn serves(&self, subject: Subject<'a>, nodes: &BTreeSet<&NodeName>) -> bool {
         match self.served_locally(subject.cluster, subject.service) {
             false => !self.usable_endpoints(subject).is_empty(),
@@ -421,8 +430,9 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// A node of another cluster explains the next-hop, or its VTEP, when the clusters share the VIP and it serves there.
-    /// A VTEP that serves nobody there may well have a node of this cluster behind it.
+    /// Returns where flows end if a node of another cluster explains the next-hop: they are served if the clusters
+    /// share the VIP and the node, or one behind the VTEP, serves. A VTEP that serves nobody there may still have a
+    /// node of this cluster behind it.
     pub(super) fn flow_into_other_cluster(&self, subject: Subject<'a>, next_hop: IpAddr) -> Option<Flow> {
         let mut explained = None;
         for other in self.neighbors_of(subject.cluster) {
@@ -439,7 +449,7 @@ impl<'a> Oracle<'a> {
         explained
     }
 
-    /// The other clusters in the same network instance.
+    /// Returns the other clusters in the same network instance.
     pub(super) fn neighbors_of(&self, cluster: Cluster<'a>) -> impl Iterator<Item = Cluster<'a>> {
         self.clusters().filter(move |other| {
             other.name != cluster.name && other.config.rules.network_instance == cluster.config.rules.network_instance

@@ -59,7 +59,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// How many VIPs have next-hops that serve for one of their services, and all of them the node's.
+    /// Returns the number of VIPs whose serving next-hops, for one of their services, all belong to the node.
     fn sole_paths(&self, cluster: Cluster<'a>, node: &NodeName) -> usize {
         if self.blind(cluster).is_some() || self.attached(cluster, node).is_empty() {
             return 0;
@@ -77,7 +77,8 @@ impl<'a> Oracle<'a> {
         vips.into_iter().filter(|vip| self.by_sessions(cluster, *vip)).count()
     }
 
-    /// The nodes whose sessions should carry a VIP: none where it is a node's own address, or announced by ARP or ND.
+    /// Returns the nodes whose sessions should carry a VIP; none if the VIP is a node's own address, or announced by
+    /// ARP or ND.
     fn announcers_of_vip(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {
         match self.by_sessions(cluster, vip) {
             true => self.announcers(cluster, vip),
@@ -95,7 +96,7 @@ impl<'a> Oracle<'a> {
         self.nodes_at(cluster, vip).is_empty() && !carriers.any(l2)
     }
 
-    /// The longest match, with its next-hops as far as they are known.
+    /// Returns the longest match, with its next-hops as far as they are known.
     fn route_of(&self, cluster: Cluster<'a>, vip: IpAddr) -> Option<(&'a Route, Found)> {
         let (prefix, route) = self.longest(&cluster.config.rules.network_instance, vip)?;
         let next_hops = self.world.next_hops(route).unwrap_or_default();
@@ -104,7 +105,7 @@ impl<'a> Oracle<'a> {
         Some((route, Found { prefix: *prefix, view, next_hops }))
     }
 
-    /// Here, and without a neighbor: well where all of its VIPs are reached by other ways.
+    /// Returns the state of a node that is here without a neighbor: up if all its VIPs are reached in other ways.
     fn alone_state(&self, cluster: Cluster<'a>, expected: &BTreeSet<IpAddr>) -> (OperState, Option<NodeReason>) {
         let reached = |vip: &IpAddr| self.carrying(cluster, *vip).is_some_and(|(_, next_hops)| !next_hops.is_empty());
         if !self.gnmi_heard() {
@@ -138,7 +139,7 @@ impl<'a> Oracle<'a> {
             return (if all { OperState::Down } else { OperState::Degraded }, Some(NodeReason::SessionDown));
         }
         let established = attached.iter().all(established);
-        // Certain only where nothing was received at all, or no better path can hide what was.
+        // Certain only if nothing was received at all, or if no better path can hide what was received.
         let nothing = attached.iter().all(received_none) || !expected.iter().any(may_be_hidden);
         if established && !expected.is_empty() && installed == 0 && nothing {
             return (OperState::Degraded, Some(NodeReason::NoVipReceived));
@@ -146,7 +147,8 @@ impl<'a> Oracle<'a> {
         (if established || installed > 0 { OperState::Up } else { OperState::Unknown }, None)
     }
 
-    /// The next-hops that carry the VIP for any service: those of a route that counts for one.
+    /// Returns the next-hops that carry the VIP for any service, which are those of a route that counts for the
+    /// service.
     fn carrying(&self, cluster: Cluster<'a>, vip: IpAddr) -> Option<(&'a Route, BTreeSet<IpAddr>)> {
         let (route, found) = self.route_of(cluster, vip)?;
         self.world.next_hops(route)?;
@@ -155,13 +157,14 @@ impl<'a> Oracle<'a> {
         carriers.any(counts).then_some((route, found.next_hops))
     }
 
-    /// The VIP's route uses the node: a next-hop of it is the node, or its VTEP.
+    /// Returns whether the VIP's route uses the node: one of the next-hops leads to it.
     fn uses(&self, cluster: Cluster<'a>, vip: IpAddr, node: &NodeName) -> bool {
         let next_hops = self.carrying(cluster, vip).map(|(_, next_hops)| next_hops).unwrap_or_default();
         next_hops.iter().any(|next_hop| self.leads_to(cluster, node, next_hop))
     }
 
-    /// A node may give the VIP and not be used: another protocol's route won, or there is no room for more next-hops.
+    /// Returns whether a node may announce the VIP without being used: another protocol's route won, or there is no
+    /// room for more next-hops.
     fn may_be_hidden(&self, cluster: Cluster<'a>, vip: IpAddr) -> bool {
         self.carrying(cluster, vip).is_some_and(|(route, next_hops)| {
             let bgp = self.world.applications.get(&route.owner).is_some_and(|owner| &**owner == "bgp_mgr");
@@ -170,7 +173,7 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    /// The addresses in use, a row each.
+    /// Returns one row per address in use.
     fn peers(&self, cluster: Cluster<'a>, node: &NodeName) -> Vec<PeerView> {
         let row = |(address, source, attachment)| {
             let neighbor = self.world.neighbor(&cluster.config.rules.network_instance, address);

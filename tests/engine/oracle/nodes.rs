@@ -1,4 +1,4 @@
-//! Where nodes are: their addresses, which of them are in use, and what locates them.
+//! The places of nodes: their addresses, which of them are in use, and what locates them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use super::speakers::addresses;
 use super::{Cluster, Oracle};
 use crate::world::SpeakerWorld;
 
-/// Addresses a node may speak from, best source first, each once.
+/// Returns the addresses from which a node may speak, best source first, without duplicates.
 pub(crate) fn candidates(
     config: &ClusterConfig,
     speaker: &SpeakerWorld,
@@ -36,7 +36,7 @@ pub(crate) fn candidates(
     all.filter(|(address, _)| !nobodys(address) && seen.insert(*address)).collect()
 }
 
-/// What an address shows of where its node is, the most telling first.
+/// What an address shows about the place of its node, best evidence first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Shown {
     Established,
@@ -59,7 +59,7 @@ impl<'a> Oracle<'a> {
         nodes.get(node).map(|known| candidates(cluster.config, speaker, node, known)).unwrap_or_default()
     }
 
-    /// What an address shows of where its node is.
+    /// Returns what an address shows about the place of its node.
     fn shows(&self, cluster: Cluster<'_>, node: &NodeName, address: IpAddr) -> Shown {
         let network_instance = &cluster.config.rules.network_instance;
         let attachment = Attachment { cluster: cluster.name.clone(), node: node.clone(), address };
@@ -84,15 +84,15 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// Where a node is: what the best of its addresses shows.
+    /// Returns the place of a node, which is what the best of its addresses shows.
     pub(super) fn place(&self, cluster: Cluster<'_>, node: &NodeName) -> Shown {
         let candidates = self.candidates(cluster, node).into_iter();
         candidates.map(|(address, _)| self.shows(cluster, node, address)).min().unwrap_or(Shown::Nothing)
     }
 
-    /// The addresses in use, at most one of a family: of an attached node one it is attached by, which is the one that has
-    /// carried VIPs, or the one the operator named, or the best; of another the best. One that nothing locates counts only
-    /// where none is located.
+    /// Returns the addresses in use, at most one per family. For an attached node, it is one by which the node is
+    /// attached: the one that has carried VIPs, or the one that the operator configured, or the best. For other nodes
+    /// it is the best. An address without evidence counts only if no address has any.
     pub(super) fn in_use(
         &self,
         cluster: Cluster<'_>,
@@ -141,13 +141,13 @@ impl<'a> Oracle<'a> {
         rows.into_iter().map(|(address, source, _, attachment)| (address, source, attachment)).collect()
     }
 
-    /// The node's addresses that are BGP neighbors here, or were, the best first.
+    /// Returns the node's addresses that are or were BGP neighbors here, the best first.
     pub(super) fn attached(&self, cluster: Cluster<'_>, node: &NodeName) -> Vec<IpAddr> {
         let attached = self.in_use(cluster, node).into_iter();
         attached.filter(|(.., word)| *word == AttachmentState::Attached).map(|(address, ..)| address).collect()
     }
 
-    /// The tunnel next-hops of an address's host route, when EVPN advertises it.
+    /// Returns the tunnel next-hops of an address's host route if EVPN advertises it.
     fn vteps_of_address(&self, cluster: Cluster<'_>, address: IpAddr) -> BTreeSet<IpAddr> {
         let network_instance = &cluster.config.rules.network_instance;
         match self.world.host_route(network_instance, address) {
@@ -163,17 +163,17 @@ impl<'a> Oracle<'a> {
         addresses.flat_map(|(address, _)| self.vteps_of_address(cluster, address)).collect()
     }
 
-    /// It is behind another leaf.
+    /// Returns whether the node is behind another leaf.
     pub(super) fn remote(&self, cluster: Cluster<'_>, node: &NodeName) -> bool {
         self.place(cluster, node) == Shown::Evpn
     }
 
-    /// Attached here, or behind another leaf.
+    /// Returns whether the node is attached here or behind another leaf.
     pub(super) fn located(&self, cluster: Cluster<'_>, node: &NodeName) -> bool {
         self.place(cluster, node) < Shown::HereAlone
     }
 
-    /// It answers ARP or ND here, or has a route of this leaf, and has no neighbor.
+    /// Returns whether the node answers ARP or ND here or has a route of this leaf, but has no neighbor.
     pub(super) fn here_alone(&self, cluster: Cluster<'_>, node: &NodeName) -> bool {
         self.place(cluster, node) == Shown::HereAlone
     }
@@ -183,12 +183,12 @@ impl<'a> Oracle<'a> {
         neighbor.session.filter(|_| self.gnmi_heard())
     }
 
-    /// The session with an attached address is known to be down: a neighbor that vanished is.
+    /// Returns whether the session with an attached address is known to be down. A neighbor that disappeared is down.
     pub(super) fn session_down(&self, cluster: Cluster<'_>, address: IpAddr) -> bool {
         self.gnmi_heard() && self.session_last_down(cluster, address)
     }
 
-    /// The same, as gNMI reported it last, whether it is heard now or not.
+    /// Returns whether the session was down when gNMI last reported it, whether or not gNMI is heard now.
     pub(super) fn session_last_down(&self, cluster: Cluster<'_>, address: IpAddr) -> bool {
         self.world.source_of(&SourceId::Gnmi).synced_once
             && match self.world.neighbor(&cluster.config.rules.network_instance, address) {
@@ -201,8 +201,8 @@ impl<'a> Oracle<'a> {
         self.carried_by(cluster, vip, next_hop).is_some_and(|address| self.session_last_down(cluster, address))
     }
 
-    /// The attached address whose session carries routes to a VIP through this address of a node of the cluster: itself, or
-    /// what else the node is attached by, best of the VIP's family.
+    /// Returns the attached address whose session carries routes to a VIP through this address of a node: the address
+    /// itself, or another one by which the node is attached, preferably of the VIP's family.
     pub(super) fn carried_by(&self, cluster: Cluster<'a>, vip: IpAddr, next_hop: IpAddr) -> Option<IpAddr> {
         self.nodes_of_hop(cluster, next_hop).into_iter().find_map(|node| {
             let attached = self.attached(cluster, node);
@@ -220,7 +220,7 @@ impl<'a> Oracle<'a> {
         self.candidates(cluster, node).iter().any(|(candidate, _)| *candidate == address)
     }
 
-    /// Nodes of the cluster that an address stands for: it is one of theirs, or their VTEP.
+    /// Returns the nodes of the cluster for which an address stands: it is one of their addresses, or their VTEP.
     pub(super) fn nodes_behind(&self, cluster: Cluster<'a>, next_hop: IpAddr) -> BTreeSet<&'a NodeName> {
         let itself = self.nodes_of_hop(cluster, next_hop);
         if !itself.is_empty() {
@@ -229,7 +229,8 @@ impl<'a> Oracle<'a> {
         cluster.world.nodes.keys().filter(|node| self.vteps(cluster, node).contains(&next_hop)).collect()
     }
 
-    /// Nodes that a next-hop is: at that address, or the only one that a static route of this leaf leads to by it.
+    /// Returns the nodes that a next-hop is: those at that address, or the only one to which a static route of this
+    /// leaf leads by it.
     pub(super) fn nodes_of_hop(&self, cluster: Cluster<'a>, next_hop: IpAddr) -> BTreeSet<&'a NodeName> {
         let itself = self.nodes_at(cluster, next_hop);
         if !itself.is_empty() {
@@ -240,7 +241,7 @@ impl<'a> Oracle<'a> {
         if by_it.len() == 1 { by_it } else { BTreeSet::new() }
     }
 
-    /// What static routes of this leaf to a node's addresses go by.
+    /// Returns the next-hops of this leaf's static routes to a node's addresses.
     pub(super) fn gateways(&self, cluster: Cluster<'_>, node: &NodeName) -> BTreeSet<IpAddr> {
         let network_instance = &cluster.config.rules.network_instance;
         let addresses = self.candidates(cluster, node).into_iter().map(|(address, _)| address);

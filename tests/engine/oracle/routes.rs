@@ -1,4 +1,4 @@
-//! The route of a VIP, here and elsewhere, and what holds while its next-hops are not received.
+//! The route of a VIP, here and elsewhere, and what holds until its next-hops are received.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -34,20 +34,20 @@ impl Found {
     }
 }
 
-/// Whether a route is the VIP's.
+/// Whether a route belongs to the VIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     Counts,
-    /// Nothing tells it from a prefix of the fabric.
+    /// It may as well be a prefix of the fabric.
     Unsure,
     Other,
 }
 
-/// The next-hops of a route have not been received.
+/// Error: the next-hops of a route have not been received.
 pub(super) struct NotTold;
 
 impl<'a> Oracle<'a> {
-    /// The longest match. A default route never counts.
+    /// Returns the longest match. A default route never counts.
     pub(super) fn longest(
         &self,
         network_instance: &NetworkInstanceName,
@@ -61,9 +61,9 @@ impl<'a> Oracle<'a> {
         Some((&key.prefix, route))
     }
 
-    /// The longest match, and whether it is the VIP's route. While the next-hops are not known, what was published before holds
-    /// for a while as far as it was of this prefix; then, or if nothing was, it is an error, but for a covering prefix, which
-    /// then has none.
+    /// Returns the longest match, and whether it belongs to the VIP. While the next-hops are unknown, what was
+    /// published before holds for a while if it was for this prefix. Otherwise the result is an error, except for a
+    /// covering prefix, which then has no next-hops.
     pub(super) fn find(&self, subject: Subject<'a>) -> Result<Option<(Found, Standing)>, NotTold> {
         let network_instance = &subject.cluster.config.rules.network_instance;
         let Some((prefix, route)) = self.longest(network_instance, subject.vip) else { return Ok(None) };
@@ -85,13 +85,14 @@ impl<'a> Oracle<'a> {
         Ok(Some((found, standing)))
     }
 
-    /// The route that counts as the VIP's.
+    /// Returns the route that counts as the VIP's.
     pub(super) fn own_route(&self, subject: Subject<'a>) -> Result<Option<Found>, NotTold> {
         let found = self.find(subject)?.filter(|(_, standing)| *standing != Standing::Other);
         Ok(found.map(|(found, _)| found))
     }
 
-    /// Whether a route is the VIP's. One of this leaf's own interfaces is no speaker's, but a node's own address.
+    /// Returns whether a route belongs to the VIP. A route of this leaf's own interfaces is not a speaker's, unless the
+    /// VIP is a node's own address.
     pub(super) fn standing(&self, subject: Subject<'a>, found: &Found) -> Standing {
         let Subject { cluster, vip, .. } = subject;
         let connected = matches!(found.view.owner.as_deref(), Some("arp_nd_mgr" | "net_inst_mgr"));
@@ -104,7 +105,7 @@ impl<'a> Oracle<'a> {
         let flows = self.flows(subject, found);
         let serving: Vec<IpAddr> =
             flows.iter().filter(|(_, flow)| **flow == Flow::Serves).map(|(hop, _)| *hop).collect();
-        // Its nodes pass on to endpoints of a mesh.
+        // Its nodes forward to endpoints of a mesh.
         let mesh = cluster.config.source.speaker == Speaker::Cilium && subject.service.hints.cilium_global;
         let passed_on = mesh && flows.keys().any(|hop| !self.nodes_behind(cluster, *hop).is_empty());
         if flows.values().all(|flow| *flow == Flow::Lost) && !passed_on {
@@ -125,7 +126,7 @@ impl<'a> Oracle<'a> {
         let pools = pools(cluster.config, &cluster.world.speaker);
         let pools = IpNet::aggregate(&pools.into_iter().map(|pool| pool.trunc()).collect::<Vec<_>>());
         match pools.iter().find(|pool| pool.contains(&vip)) {
-            // Of a VIP that nobody is to announce, no prefix is known to be a speaker's.
+            // If nobody should announce the VIP, no prefix is known to be a speaker's.
             Some(pool) if length >= pool.prefix_len() => {
                 let sharing = self.neighbors_of(cluster).filter(|other| share(cluster, *other));
                 match std::iter::once(cluster).chain(sharing).all(|of| self.announcers(of, vip).is_empty()) {
@@ -134,7 +135,7 @@ impl<'a> Oracle<'a> {
                 }
             }
             Some(_) => Standing::Other,
-            // A leaf that nobody is known to be behind has prefixes of the fabric as well.
+            // A leaf without known nodes behind it also advertises prefixes of the fabric.
             None if found.is_evpn() && !found.next_hops.iter().any(|hop| self.somehow_serves(subject, *hop)) => {
                 Standing::Other
             }
@@ -142,7 +143,8 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// The length of the shortest prefix that resources of speakers let anybody announce the VIP as, where they all say.
+    /// Returns the length of the shortest prefix as which the speakers' resources let anybody announce the VIP, if all
+    /// of them define one.
     fn announced_length(&self, subject: Subject<'a>) -> Option<u8> {
         let own = |other: &Cluster<'a>| other.name == subject.cluster.name;
         let beside = self.neighbors_of(subject.cluster).filter(|other| share(subject.cluster, *other));
@@ -153,7 +155,7 @@ impl<'a> Oracle<'a> {
         told.and_then(|lengths| lengths.into_iter().min())
     }
 
-    /// Flows follow a prefix that is not the VIP's to another leaf, or to a node that would serve.
+    /// Returns whether flows follow a prefix that is not the VIP's to another leaf, or to a node that would serve.
     pub(super) fn leads_on(&self, subject: Subject<'a>, found: &Found) -> bool {
         let leaf = |hop: &IpAddr| {
             let kind = self.kind(subject.cluster, *hop, false);
@@ -178,7 +180,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// What was published before; nothing where a covering prefix has been waited for long enough.
+    /// Returns what was published before; `None` if a covering prefix has been awaited for long enough.
     fn held(&self, subject: Subject<'a>, prefix: &IpNet, group: NextHopGroupId) -> Result<Option<Found>, NotTold> {
         if self.world.waiting.get(&group).is_some_and(|since| self.now.elapsed >= *since + GROUP_WAIT) {
             return if *prefix == IpNet::from(subject.vip) { Err(NotTold) } else { Ok(None) };
@@ -191,8 +193,8 @@ impl<'a> Oracle<'a> {
         Ok(Some(Found { prefix: *prefix, view, next_hops: next_hops.collect() }))
     }
 
-    /// Groups that routes of VIPs name and that have not been received; of those already waited for, also what nodes and
-    /// orphans look at.
+    /// Returns the groups that are named by routes of VIPs and have not been received; for groups already awaited, also
+    /// those that nodes and orphans refer to.
     pub(super) fn waited_for(&self) -> BTreeSet<NextHopGroupId> {
         let mut named = BTreeSet::new();
         let mut looked_at = BTreeSet::new();
@@ -225,7 +227,7 @@ impl<'a> Oracle<'a> {
         named
     }
 
-    /// The VIP's route stands in another network instance: one of its next-hops serves.
+    /// Returns whether the VIP's route is in another network instance: one of its next-hops serves.
     pub(super) fn stands_elsewhere(&self, subject: Subject<'a>) -> bool {
         self.elsewhere(subject).into_iter().any(|(_, route)| self.counts_elsewhere(subject, route))
     }
@@ -235,28 +237,28 @@ impl<'a> Oracle<'a> {
         next_hops.iter().any(|hop| self.surely_serves(subject, *hop))
     }
 
-    /// The longest match of every other network instance.
+    /// Returns the longest match of every other network instance.
     fn elsewhere(&self, subject: Subject<'a>) -> Vec<(&'a IpNet, &'a Route)> {
         let own = &subject.cluster.config.rules.network_instance;
         let others: BTreeSet<_> = self.world.routes.keys().map(|key| &key.network_instance).collect();
         others.into_iter().filter(|other| *other != own).filter_map(|other| self.longest(other, subject.vip)).collect()
     }
 
-    /// The VIP has a route, and its next-hops have not been received.
+    /// Returns whether the VIP has a route whose next-hops have not been received.
     pub(super) fn not_told(&self, cluster: &ClusterName, vip: IpAddr) -> bool {
         let cluster = self.clusters().find(|known| known.name == cluster);
         let longest = cluster.and_then(|cluster| self.longest(&cluster.config.rules.network_instance, vip));
         longest.is_some_and(|(_, route)| self.world.next_hops(route).is_none())
     }
 
-    /// The published state of nodes' VIPs cannot be read from the tables now.
+    /// Returns whether the published state of nodes' VIPs cannot be derived from the tables now.
     pub(super) fn uncertain(&self, name: &ClusterName) -> bool {
         let Some(cluster) = self.clusters().find(|cluster| cluster.name == name) else { return false };
         matches!(self.blind(cluster), Some((_, Some(Reason::SwitchStale))))
             || self.subjects(cluster).any(|subject| self.not_told(name, subject.vip))
     }
 
-    /// Addresses of nodes that are next-hops of VIPs now.
+    /// Returns the addresses of nodes that are next-hops of VIPs now.
     pub(super) fn carriers(&self) -> BTreeSet<Attachment> {
         let mut carriers = BTreeSet::new();
         for cluster in self.clusters() {
@@ -273,13 +275,13 @@ impl<'a> Oracle<'a> {
         carriers
     }
 
-    /// Routes are not even looked at.
+    /// Returns whether routes are not considered at all.
     pub(super) fn unjudged(&self, cluster: Cluster<'_>) -> bool {
         matches!(self.blind(cluster), Some((_, Some(Reason::Syncing | Reason::NetworkInstanceMissing))))
     }
 
-    /// The next-hops of VIPs whose services depend on where pods are, as far as routes are looked at and they are known, and
-    /// when the cluster was heard last.
+    /// Returns the next-hops of VIPs whose services depend on where pods are, if routes are considered and next-hops
+    /// are known, with the time when the cluster was last heard.
     pub(super) fn courses(&self) -> BTreeMap<(ClusterName, IpAddr), (BTreeSet<IpAddr>, Duration)> {
         let mut courses = BTreeMap::new();
         for cluster in self.clusters().filter(|cluster| !self.unjudged(*cluster)) {
@@ -296,7 +298,7 @@ impl<'a> Oracle<'a> {
         courses
     }
 
-    /// VIPs of all clusters.
+    /// Returns the VIPs of all clusters.
     pub(super) fn carried(&self) -> BTreeSet<(ClusterName, IpAddr)> {
         let subjects = self.clusters().flat_map(|cluster| self.subjects(cluster));
         subjects.map(|subject| (subject.cluster.name.clone(), subject.vip)).collect()

@@ -33,7 +33,7 @@ impl<'a> Oracle<'a> {
             slices.filter(|slice| slice.family != AddressFamily::Fqdn).flat_map(|slice| slice.endpoints.iter());
         let own = self.blind(cluster).unwrap_or((OperState::Down, Some(Reason::AddressPending)));
         let worst = vips.iter().map(|vip| (vip.verdict.state, vip.verdict.reason)).max_by(|a, b| {
-            // ties: the row that comes first in the table; then the lowest address, which is the same word
+            // Ties: the row that comes first in the table, then the lowest address.
             a.0.cmp(&b.0).then_with(|| b.1.map_or(u8::MAX, |r| r as u8).cmp(&a.1.map_or(u8::MAX, |r| r as u8)))
         });
         let (state, reason) = worst.unwrap_or(own);
@@ -47,7 +47,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// A verdict says why in a sentence wherever it says why in a word, and that the intent it is judged by is old.
+    /// Returns a verdict. It has a sentence if it has a reason, or if the cluster's state on which it is based is old.
     pub(super) fn verdict(&self, cluster: Cluster<'_>, state: OperState, reason: Option<Reason>) -> Verdict {
         let source = self.world.source_of(&SourceId::Kubernetes(cluster.name.clone()));
         let stale = source.synced_once && source.lost_since.is_some();
@@ -109,7 +109,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// How the VIP is made known here, where routes are looked at.
+    /// Returns how the VIP is announced here, if routes are considered.
     fn announcement(
         &self,
         subject: Subject<'a>,
@@ -167,8 +167,8 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// A node of this cluster, or of another one here; the VTEP of a node of this cluster, or whatever EVPN leads to; else
-    /// nobody knows.
+    /// Returns the kind of a next-hop: a node of this cluster or of another one here; the VTEP of a node of this
+    /// cluster, or whatever EVPN leads to; otherwise unmapped.
     pub(super) fn kind(&self, cluster: Cluster<'a>, next_hop: IpAddr, evpn: bool) -> NextHopKind {
         let theirs = |other: Cluster<'a>| !self.nodes_of_hop(other, next_hop).is_empty();
         if !self.nodes_of_hop(cluster, next_hop).is_empty() {

@@ -1,4 +1,4 @@
-//! Which services are ours, their VIPs and endpoints, and who should announce them.
+//! The services that count, their VIPs and endpoints, and the nodes that should announce them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use srl_k8s_services::model::names::{NodeName, ServiceKey};
 use super::speakers::picks;
 use super::{Cluster, Oracle, count};
 
-/// A service of ours and one of its VIPs.
+/// A service that counts, and one of its VIPs.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub(super) cluster: Cluster<'a>,
@@ -20,7 +20,7 @@ pub(super) struct Subject<'a> {
 }
 
 impl<'a> Oracle<'a> {
-    /// The VIPs of a service that is ours; none for a service that is not.
+    /// Returns the VIPs of a service; `None` if the service does not count.
     pub(super) fn vips(&self, cluster: Cluster<'_>, service: &Service) -> Option<BTreeSet<IpAddr>> {
         let class = service.class.as_deref();
         // Only services of type LoadBalancer have a class.
@@ -40,7 +40,7 @@ impl<'a> Oracle<'a> {
         judged.then(|| ingress.iter().chain(external).copied().collect())
     }
 
-    /// All services of ours with their VIPs.
+    /// Returns all services that count, with their VIPs.
     pub(super) fn subjects(&self, cluster: Cluster<'a>) -> impl Iterator<Item = Subject<'a>> {
         cluster.world.services.iter().flat_map(move |(key, service)| {
             let vips = self.vips(cluster, service).unwrap_or_default();
@@ -55,13 +55,14 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// Only nodes with an endpoint serve flows: not where a proxy on every node does.
+    /// Returns whether only nodes with an endpoint serve flows, which is not so if every node has a proxy.
     pub(super) fn served_locally(&self, cluster: Cluster<'_>, service: &Service) -> bool {
         let proxied = cluster.config.source.speaker == Speaker::Cilium && service.hints.cilium_proxy;
         self.policy(cluster, service) == TrafficPolicy::Local && !proxied
     }
 
-    /// The endpoints that count for a VIP: of its own family where the service has a slice of that family, else all.
+    /// Returns the endpoints that count for a VIP: those of its family if the service has a slice of that family,
+    /// otherwise all.
     pub(super) fn endpoints(&self, subject: Subject<'a>) -> Vec<&'a Endpoint> {
         let family = if subject.vip.is_ipv4() { AddressFamily::Ipv4 } else { AddressFamily::Ipv6 };
         let slices = || subject.cluster.world.slices.values().filter(|slice| slice.service == *subject.key);
@@ -79,12 +80,12 @@ impl<'a> Oracle<'a> {
         distinct(self.usable_endpoints(subject).into_iter().filter(here))
     }
 
-    /// Nodes that should announce the VIP for the sake of this service: the profile of the speaker.
+    /// Returns the nodes that should announce the VIP for this service, by the rules of the speaker.
     fn announcers_for(&self, subject: Subject<'a>) -> BTreeSet<&'a NodeName> {
         let Subject { cluster, service, vip, .. } = subject;
         let speaker = cluster.config.source.speaker;
         let hints = &service.hints;
-        // What a kind of address is withheld by; one of both kinds must be withheld as both.
+        // Whether addresses of each kind are withheld. An address of both kinds must be withheld as both.
         let (balancer_hidden, external_hidden) = match speaker {
             Speaker::KubeRouter => {
                 (hints.kube_router_skip_lb_ips || hints.kube_router_no_advertise, hints.kube_router_no_external)
@@ -114,7 +115,7 @@ impl<'a> Oracle<'a> {
                 !nodes.any(|node| self.vteps(cluster, node).contains(hop))
                     && self.nodes_of_hop(cluster, *hop).is_empty()
             };
-            // A next-hop that is nobody's may be any node that nothing places.
+            // An unexplained next-hop may be any node without a known place.
             next_hops.iter().any(|hop| vteps.contains(hop) || self.nodes_of_hop(cluster, *hop).contains(name))
                 || !self.located(cluster, name) && next_hops.iter().any(strange)
         };
@@ -126,7 +127,7 @@ impl<'a> Oracle<'a> {
             Speaker::Metallb | Speaker::KubeVip | Speaker::Generic => self.usable_endpoints(subject),
         };
         let announces = |name: &NodeName| match (self.policy(cluster, service), speaker) {
-            // Where the proxy is ready, nobody tells: those that announce do.
+            // Nothing reports where the proxy is ready, so those that announce count.
             (TrafficPolicy::Local, _) if proxied => route_uses(name),
             (TrafficPolicy::Local, _) => counting.iter().any(|endpoint| endpoint.node.as_ref() == Some(name)),
             (TrafficPolicy::Cluster, Speaker::Metallb | Speaker::Generic) => !counting.is_empty(),
@@ -138,7 +139,8 @@ impl<'a> Oracle<'a> {
             excluded_by(cluster.config, node).is_none()
                 && self.may_announce(subject, name, node, usable || local, length)
         };
-        // Where speakers say what they announce, that counts, and silence does, unless the speaker may be gone.
+        // If speakers report what they announce, the report counts, and so does silence, unless the speaker may be
+        // gone.
         let said = self.said(subject);
         let nodes = || cluster.world.nodes.iter();
         let announcing = |length: Option<u8>| -> BTreeSet<&'a NodeName> {
@@ -146,22 +148,22 @@ impl<'a> Oracle<'a> {
                 let computed = announces(name) && may(name, node, length);
                 match said.is_empty() {
                     true => computed,
-                    // What is said is not of which prefix.
+                    // The report does not name the prefix.
                     false if said.contains(name) => length.is_none() || may(name, node, length),
                     false => computed && self.may_be_silent(cluster, vip, name),
                 }
             });
             announcing.map(|(name, _)| name).collect()
         };
-        // The longest prefix that anybody announces is what flows follow.
+        // Flows follow the longest prefix that anybody announces.
         let mut by_length = self.lengths(subject).into_iter().map(announcing);
         by_length.find(|nodes| !nodes.is_empty()).unwrap_or_default()
     }
 
-    /// The union over the services of the cluster that carry the VIP.
+    /// Returns the union over the services of the cluster that carry the VIP.
     pub(super) fn announcers(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {
         let mut carriers = self.subjects(cluster).filter(|subject| subject.vip == vip).peekable();
-        // A node's own address is reached by that node's own route.
+        // A node's own address is reached by that node's route.
         let owners = self.nodes_at(cluster, vip);
         if !owners.is_empty() && carriers.peek().is_some() {
             return owners;
@@ -170,7 +172,8 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// Flows may be sent to it: whatever its speaker makes of endpoints that terminate, kube-proxy uses them while they serve.
+/// Returns whether flows may be sent to an endpoint. Whatever the speaker does with terminating endpoints, kube-proxy
+/// uses them while they serve.
 pub(super) fn usable(endpoint: &Endpoint) -> bool {
     endpoint.ready || endpoint.serving
 }
@@ -179,7 +182,7 @@ pub(super) fn distinct<'e>(endpoints: impl Iterator<Item = &'e Endpoint>) -> u32
     count(endpoints.map(|endpoint| &endpoint.identity).collect::<BTreeSet<_>>().len())
 }
 
-/// What keeps a node from announcing anything.
+/// Returns what prevents a node from announcing anything.
 pub(super) fn excluded_by(config: &ClusterConfig, node: &Node) -> Option<&'static str> {
     let speaker = config.source.speaker;
     let label = match speaker {

@@ -1,4 +1,4 @@
-//! What resources of a speaker make of who announces: each object looked at again forevery question.
+//! Derives from a speaker's resources who announces. Each object is evaluated again for every question.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use super::services::Subject;
 use super::{Cluster, Oracle};
 use crate::world::SpeakerWorld;
 
-/// What is known of a resource: all of its objects, or nothing.
+/// Returns all objects of a resource if they are known.
 fn objects(speaker: &SpeakerWorld, resource: SpeakerResource) -> Option<Vec<(&ObjectKey, &SpeakerObject)>> {
     speaker.known.contains(&resource).then(|| speaker.objects.get(&resource).into_iter().flatten().collect())
 }
@@ -56,7 +56,7 @@ fn selects(selector: &Selector, label: &dyn Fn(&str) -> Option<String>) -> bool 
     })
 }
 
-/// A selector selects by these labels.
+/// Returns whether a selector selects these labels.
 pub(super) fn picks(selector: &Selector, labels: &Labels) -> bool {
     selects(selector, &of(labels))
 }
@@ -69,7 +69,7 @@ fn of(labels: &Labels) -> impl Fn(&str) -> Option<String> + '_ {
     |name| labels.get(name).map(Into::into)
 }
 
-/// Addresses of a node by resources of the speaker.
+/// Returns the addresses of a node according to resources of the speaker.
 pub(crate) fn addresses(config: &ClusterConfig, speaker: &SpeakerWorld, name: &NodeName, node: &Node) -> Vec<IpAddr> {
     let pins = |selector: &Selector| {
         let pin = |must: &Must| matches!(must, Must::BeIn(values) if values.len() == 1);
@@ -94,7 +94,7 @@ pub(crate) fn addresses(config: &ClusterConfig, speaker: &SpeakerWorld, name: &N
     }
 }
 
-/// Prefixes that VIPs come from.
+/// Returns the prefixes from which VIPs are taken.
 pub(super) fn pools(config: &ClusterConfig, speaker: &SpeakerWorld) -> BTreeSet<IpNet> {
     let mut all = config.rules.vip_pools.clone();
     let sees_all = config.source.namespaces.is_empty() && config.source.label_selector.is_none();
@@ -109,7 +109,7 @@ pub(super) fn pools(config: &ClusterConfig, speaker: &SpeakerWorld) -> BTreeSet<
 }
 
 impl<'a> Oracle<'a> {
-    /// The nodes whose speakers say that they announce the service by BGP, where there are any.
+    /// Returns the nodes whose speakers report that they announce the service by BGP.
     pub(super) fn said(&self, subject: Subject<'a>) -> BTreeSet<&'a NodeName> {
         match subject.service.ingress.contains(&subject.vip) {
             true => self.nodes_with_status(subject, SpeakerResource::MetallbStatuses),
@@ -117,7 +117,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// The nodes that the speaker says to answer ARP and ND for the service.
+    /// Returns the nodes that the speaker reports to answer ARP and ND for the service.
     pub(super) fn elected(&self, subject: Subject<'a>) -> BTreeSet<&'a NodeName> {
         match subject.cluster.config.source.speaker {
             Speaker::KubeVip => subject.service.hints.kube_vip_host.iter().collect(),
@@ -134,13 +134,13 @@ impl<'a> Oracle<'a> {
         statuses.filter(|status| status.service == *subject.key).map(|status| &status.node).collect()
     }
 
-    /// Cilium answers ARP and ND for services of a class, and does not announce them by BGP.
+    /// Returns whether the service has the class for which Cilium answers ARP and ND but does not announce by BGP.
     pub(super) fn is_of_l2_class(&self, subject: Subject<'a>) -> bool {
         subject.cluster.config.source.speaker == Speaker::Cilium
             && subject.service.class.as_deref() == Some("io.cilium/l2-announcer")
     }
 
-    /// Nobody announces the VIP by BGP for the sake of this service, and somebody answers ARP and ND for it.
+    /// Returns whether nobody announces the VIP by BGP for this service, and somebody answers ARP and ND for it.
     pub(super) fn only_by_l2(&self, subject: Subject<'a>) -> bool {
         let Cluster { config, world, .. } = subject.cluster;
         let by_resources = match config.source.speaker {
@@ -158,7 +158,8 @@ impl<'a> Oracle<'a> {
         by_resources || self.is_of_l2_class(subject)
     }
 
-    /// Attached here, and used by the VIP's route, as far as that is known, or without a session that is known to be up.
+    /// Returns whether a node is attached here and may be missing from the reports: the VIP's route uses it or is
+    /// unknown, or none of its sessions is known to be up.
     pub(super) fn may_be_silent(&self, cluster: Cluster<'a>, vip: IpAddr, node: &NodeName) -> bool {
         use srl_k8s_services::model::switch::SessionState::Established;
         let attached = self.attached(cluster, node);
@@ -173,7 +174,8 @@ impl<'a> Oracle<'a> {
         !attached.is_empty() && (used || !up)
     }
 
-    /// The lengths of the prefixes the VIP is announced as, the longest first; one that does not matter where there is but one.
+    /// Returns the lengths of the prefixes as which the VIP is announced, the longest first; `None` stands for a single
+    /// length, which does not matter.
     pub(super) fn lengths(&self, subject: Subject<'a>) -> Vec<Option<u8>> {
         let metallb = subject.cluster.config.source.speaker == Speaker::Metallb;
         let about = metallb_about(&subject.cluster.world.speaker, subject).filter(|_| metallb).unwrap_or_default();
@@ -181,7 +183,7 @@ impl<'a> Oracle<'a> {
         if lengths.len() > 1 { lengths.into_iter().rev().map(Some).collect() } else { vec![None] }
     }
 
-    /// Resources of the speaker announce the VIP by BGP, whoever does.
+    /// Returns whether resources of the speaker announce the VIP by BGP, by any node.
     pub(super) fn announced_by_resources(&self, subject: Subject<'a>) -> bool {
         let Cluster { config, world, .. } = subject.cluster;
         let policy = self.policy(subject.cluster, subject.service);
@@ -193,8 +195,8 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// The length of the shortest prefix that resources let anybody announce the VIP as: of a host prefix where they let
-    /// nobody. None where they say nothing.
+    /// Returns the length of the shortest prefix as which resources let anybody announce the VIP, which is that of a
+    /// host prefix if they let nobody. `None` if they do not define it.
     pub(super) fn shortest_length(&self, subject: Subject<'a>) -> Option<u8> {
         let Cluster { config, world, .. } = subject.cluster;
         let host = if subject.vip.is_ipv4() { 32 } else { 128 };
@@ -208,13 +210,13 @@ impl<'a> Oracle<'a> {
                 let policy = self.policy(subject.cluster, subject.service);
                 cilium_length(speaker, subject, policy).map(|length| length.unwrap_or(host))
             }
-            // Ranges are announced by every node, whatever the policy.
+            // Every node announces ranges, regardless of the policy.
             Speaker::Calico => calico_length(speaker, subject, false).map(|length| length.unwrap_or(host)),
             Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => None,
         }
     }
 
-    /// Resources let the node announce the VIP, as a prefix of this length.
+    /// Returns whether resources let the node announce the VIP, as a prefix of this length.
     pub(super) fn may_announce(
         &self,
         subject: Subject<'a>,
@@ -233,7 +235,7 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// Advertisements that are about the VIP; none at all where nothing says that some are not.
+/// Returns the advertisements for the VIP; `None` if it cannot be known whether any are not for it.
 fn metallb_about<'w>(speaker: &'w SpeakerWorld, subject: Subject<'_>) -> Option<Vec<&'w MetallbAdvertisement>> {
     let advertisements = metallb_advertisements(speaker)?;
     if !subject.service.ingress.contains(&subject.vip) {
@@ -248,7 +250,7 @@ fn metallb_about<'w>(speaker: &'w SpeakerWorld, subject: Subject<'_>) -> Option<
     Some(about.collect())
 }
 
-/// The pool that holds the service's addresses, or none of them; nothing where pools are not known.
+/// The pool that contains the service's addresses, if any; `None` outside if pools are unknown.
 type OfPool<'w> = Option<Option<(&'w ObjectKey, &'w Pool)>>;
 
 fn metallb_pool<'w>(speaker: &'w SpeakerWorld, subject: Subject<'_>) -> OfPool<'w> {
@@ -305,7 +307,7 @@ fn metallb(speaker: &SpeakerWorld, subject: Subject<'_>, node: &Node, length: Op
     !clash && here.iter().any(reaches_a_peer)
 }
 
-/// The advertisement is about addresses of the VIP's kind, and selects the service.
+/// Returns whether the advertisement is for addresses of the VIP's kind, and selects the service.
 fn cilium_about(subject: Subject<'_>, services: &CiliumServices) -> bool {
     let address =
         if subject.service.ingress.contains(&subject.vip) { services.load_balancer } else { services.external };
@@ -321,7 +323,7 @@ fn cilium_selects(selector: &Selector, subject: Subject<'_>) -> bool {
     selects(selector, &label)
 }
 
-/// A policy makes a node answer for the service, and no configuration of BGP announces it.
+/// Returns whether a policy makes a node answer for the service, and no BGP configuration announces it.
 fn cilium_only_by_l2(speaker: &SpeakerWorld, subject: Subject<'_>, policy: TrafficPolicy) -> bool {
     let balancer = subject.service.ingress.contains(&subject.vip);
     let mut policies = l2_policies(speaker).unwrap_or_default().into_iter();
@@ -374,15 +376,15 @@ fn calico(speaker: &SpeakerWorld, subject: Subject<'_>, usable: bool) -> bool {
         .chain(configuration.external.iter().map(|block| (block, false)))
         .filter(|(block, _)| block.contains(&subject.vip))
         .collect();
-    // A single address, or a range announced as a whole, needs no endpoint; members announced one by one do.
+    // A single address, or a range announced as a whole, needs no endpoint. Members announced individually do.
     let host = blocks.iter().any(|(block, _)| block.prefix_len() == block.max_prefix_len());
     let longest = blocks.iter().map(|(block, _)| block.prefix_len()).max();
     let apart = blocks.iter().any(|(block, apart)| *apart && Some(block.prefix_len()) == longest);
     !blocks.is_empty() && (host || !apart || usable)
 }
 
-/// The longest of the prefixes that peers' advertisements make of the VIP, whichever nodes have them; `None` where there is
-/// none. Nothing where the resources do not say.
+/// Returns the length of the longest prefix as which the peers' advertisements announce the VIP from any node; the
+/// inner `None` if there is none. The outer `None` means that the resources do not define it.
 fn cilium_length(speaker: &SpeakerWorld, subject: Subject<'_>, policy: TrafficPolicy) -> Option<Option<u8>> {
     let host = if subject.vip.is_ipv4() { 32 } else { 128 };
     let (advertisements, peers) = (cilium_advertisements(speaker)?, cilium_peers(speaker)?);

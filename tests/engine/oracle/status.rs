@@ -1,4 +1,4 @@
-//! The published state of sources, clusters, the whole agent, and routes nobody claims.
+//! The published state of sources, clusters, the agent as a whole, and routes that nobody claims.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -89,7 +89,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// The worst of sources and clusters; down only if none works.
+    /// Returns the worst state of sources and clusters, which is down only if none works.
     pub(super) fn root(&self, config: &Config) -> RootView {
         let source = |id: SourceId| match self.world.source_of(&id) {
             source if source.lost_since.is_some() => OperState::Down,
@@ -110,14 +110,15 @@ impl<'a> Oracle<'a> {
         RootView { enabled: config.enabled, state, reason, alarm_policy: config.alarm_policy }
     }
 
-    /// A service has the address, whoever is to announce it, or a node is at it.
+    /// Returns whether a service has the address, whoever should announce it, or a node is at it.
     fn is_somebodys(&self, cluster: Cluster<'a>, address: IpAddr) -> bool {
         let mut services = cluster.world.services.values();
         services.any(|service| service.ingress.contains(&address) || service.external_ips.contains(&address))
             || !self.nodes_at(cluster, address).is_empty()
     }
 
-    /// Host routes inside a VIP pool that no service claims. Nothing is known to be unclaimed before all have spoken.
+    /// Returns the host routes inside a VIP pool that no service claims. Nothing is known to be unclaimed before all
+    /// clusters have synced.
     pub(super) fn orphans(&self) -> BTreeMap<RouteKey, OrphanView> {
         let orphan = |key: &RouteKey| {
             let address = key.prefix.addr();

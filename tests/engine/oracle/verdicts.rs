@@ -15,7 +15,7 @@ use super::services::Subject;
 use super::{Cluster, Oracle, share};
 
 impl<'a> Oracle<'a> {
-    /// Rows 1 to 3: what no verdict can be given without.
+    /// Rows 1 to 3: returns the verdict if something that every verdict needs is missing.
     pub(super) fn blind(&self, cluster: Cluster<'_>) -> Option<(OperState, Option<Reason>)> {
         if self.syncing(cluster) {
             Some((OperState::Unknown, Some(Reason::Syncing)))
@@ -28,12 +28,12 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// Row 3: the cluster's network instance does not exist on this switch, or is down.
+    /// Row 3: returns whether the cluster's network instance does not exist on this switch, or is down.
     pub(super) fn instance_missing(&self, cluster: Cluster<'_>) -> bool {
         self.blind(cluster) == Some((OperState::Unknown, Some(Reason::NetworkInstanceMissing)))
     }
 
-    /// The verdict table, first match wins.
+    /// The verdict table. The first match wins.
     pub(super) fn judge(&self, subject: Subject<'a>, found: Option<&(Found, Standing)>) -> (OperState, Option<Reason>) {
         use OperState::{Degraded, Down, Unknown, Up};
         let Subject { cluster, vip, .. } = subject;
@@ -41,8 +41,8 @@ impl<'a> Oracle<'a> {
         if let Some(verdict) = self.blind(cluster) {
             return verdict;
         }
-        // 4 is the service's own
-        // Pods may have moved along with a route that changed since the cluster was heard.
+        // Row 4 is about the service itself.
+        // Pods may have moved together with a route that changed since the cluster was last heard.
         if self.served_locally(cluster, subject.service) && self.turned_unheard(subject) {
             return (Unknown, Some(Reason::IntentStale));
         }
@@ -50,7 +50,7 @@ impl<'a> Oracle<'a> {
         let route = own.map(|(found, _)| found);
         let shown =
             if self.is_l2(subject, found) { found.map(|(found, _)| found).filter(|it| it.is_l2()) } else { route };
-        // 5, unless another cluster that shares the VIP serves it
+        // 5, unless another cluster that shares the VIP serves it.
         let l2 = self.is_l2(subject, found);
         let unserved = self.usable_endpoints(subject).is_empty();
         let by_others = match l2 {
@@ -74,7 +74,7 @@ impl<'a> Oracle<'a> {
         let attached = !self.attached_announcers(cluster, vip, &installed).is_empty();
         let down = |address: &IpAddr| self.next_hop_down(cluster, vip, *address);
         let Some(route) = route else {
-            // Where flows follow another prefix to, they may arrive.
+            // Flows that follow another prefix may arrive.
             let missing = match found {
                 Some((other, _)) if self.leads_on(subject, other) => Degraded,
                 _ => Down,
@@ -99,7 +99,7 @@ impl<'a> Oracle<'a> {
             return (Down, Some(Reason::RouteNotProgrammed));
         }
         let flows = self.flows(subject, route);
-        // A next-hop that nobody explains may be a node of a cluster that shares VIPs and was never read.
+        // An unexplained next-hop may be a node of a cluster that shares VIPs and was never read.
         let unread = self.neighbors_of(cluster).any(|other| share(cluster, other) && !self.kubernetes_synced(other));
         let strange = |hop: &IpAddr| {
             self.nodes_behind(cluster, *hop).is_empty() && self.flow_into_other_cluster(subject, *hop).is_none()
@@ -115,7 +115,7 @@ impl<'a> Oracle<'a> {
         if self.neighbors_of(cluster).any(|other| self.conflict(cluster, other, vip, &installed)) {
             return (Degraded, Some(Reason::AddressConflict));
         }
-        // Whether it is the VIP's route is not known.
+        // It is not known whether the route belongs to the VIP.
         if own.is_some_and(|(_, standing)| *standing == Standing::Unsure) {
             return (Unknown, Some(Reason::NextHopUnmapped));
         }
@@ -166,7 +166,7 @@ impl<'a> Oracle<'a> {
         (Up, None)
     }
 
-    /// The cluster is out of reach, and the next-hops of the VIP are others than when it was heard last.
+    /// Returns whether the cluster is unreachable and the VIP's next-hops differ from those when it was last heard.
     fn turned_unheard(&self, subject: Subject<'a>) -> bool {
         let source = self.world.source_of(&SourceId::Kubernetes(subject.cluster.name.clone()));
         let history = self.world.courses.get(&(subject.cluster.name.clone(), subject.vip));
@@ -174,8 +174,8 @@ impl<'a> Oracle<'a> {
         source.lost_since.is_some() && source.heard.is_some_and(turned)
     }
 
-    /// Another cluster claims the VIP, and the conflict is this one's: both have it in a status and the route goes to both or
-    /// neither, or this one alone is the claimant.
+    /// Returns whether another cluster claims the VIP and the conflict is this cluster's: both have the VIP in a status
+    /// and the route goes to both or neither, or only the other one has it.
     pub(super) fn conflict(
         &self,
         cluster: Cluster<'a>,
