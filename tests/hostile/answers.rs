@@ -1,4 +1,4 @@
-//! A server that is no API server, or one that somebody else runs.
+//! Tests with a server that is not an API server, or that somebody else runs.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::server::{NODES, Reply, SERVICES, SLICES, Server, VERSION};
 
 const WEB: &str = r#"{"metadata":{"namespace":"shop","name":"web","resourceVersion":"5"},"spec":{"type":"LoadBalancer"},"status":{"loadBalancer":{"ingress":[{"ip":"10.0.0.1"}]}}}"#;
 
-/// Heads of answers that do not end.
+/// Heads of endless answers.
 const UNSIZED: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"items\":[";
 const SIZED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n{";
 const ERROR: &str = "HTTP/1.1 500 X\r\nContent-Type: text/html\r\n\r\n<html>";

@@ -1,4 +1,4 @@
-//! One cluster's source, and what it says.
+//! The source of one cluster, and its events.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::server::Server;
 
-/// What does not come within this time does not come.
+/// Returns the result of a future. Panics if it takes longer than a minute.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("within a minute")
 }
@@ -37,7 +37,7 @@ impl Cluster {
         Self::at(&server.url(), None)
     }
 
-    /// Follows the server at a URL, with a token.
+    /// Follows the server at a URL, with a token if given.
     pub(crate) fn at(url: &str, token: Option<PathBuf>) -> Self {
         Self::start(Connection::ApiServer {
             url: url.into(),
@@ -48,7 +48,7 @@ impl Cluster {
         })
     }
 
-    /// Follows what a kubeconfig says.
+    /// Follows the server of a kubeconfig.
     pub(crate) fn by(kubeconfig: &Path) -> Self {
         Self::start(Connection::Kubeconfig { path: kubeconfig.to_owned(), context: None })
     }
@@ -73,12 +73,12 @@ impl Cluster {
         Self { events, task: tokio::spawn(source.run()) }
     }
 
-    /// What it says next.
+    /// Returns the next event.
     pub(crate) async fn next(&mut self) -> Event {
         soon(self.events.recv()).await.expect("the source runs")
     }
 
-    /// Why it is lost, as soon as it is.
+    /// Waits until the source is lost. Returns the reason.
     pub(crate) async fn lost(&mut self) -> String {
         loop {
             if let Event::Source(_, SourceEvent::Lost(reason)) = self.next().await {
@@ -91,7 +91,7 @@ impl Cluster {
         while !matches!(self.next().await, Event::Source(_, SourceEvent::Synced)) {}
     }
 
-    /// What changes in the cluster next.
+    /// Returns the next change of the cluster.
     pub(crate) async fn change(&mut self) -> ClusterEvent {
         loop {
             if let Event::Cluster(_, event) = self.next().await {
@@ -100,7 +100,7 @@ impl Cluster {
         }
     }
 
-    /// The note beside its state, once there is one with these words.
+    /// Waits for a note in the cluster's state that contains these words. Returns the note.
     pub(crate) async fn note(&mut self, words: &str) -> String {
         loop {
             if let ClusterEvent::Connected { caveat: Some(note), .. } = self.change().await

@@ -1,9 +1,9 @@
-//! Random damage to good input, for decoders.
+//! Random damage to valid input, for decoders.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// Damage to bytes: some replaced, cut out, repeated or put in.
+/// Damage to bytes: some are replaced, removed, repeated or inserted.
 #[derive(Clone, Debug)]
 pub(crate) enum Damage {
     Replace(Index, u8),
@@ -12,7 +12,7 @@ pub(crate) enum Damage {
     Insert(Index, &'static [u8]),
 }
 
-/// Words that decoders stumble over: JSON, protobuf lengths, characters that are none.
+/// Text that is hard for decoders: JSON, protobuf lengths, invalid characters.
 const WORDS: &[&[u8]] = &[
     b"null",
     b"[]",
@@ -28,7 +28,7 @@ const WORDS: &[&[u8]] = &[
     b"\x00",
 ];
 
-/// Some damage.
+/// Returns random damage.
 pub(crate) fn damage() -> impl Strategy<Value = Damage> {
     prop_oneof![
         (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Damage::Replace(at, byte)),
@@ -38,7 +38,7 @@ pub(crate) fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-/// A seed with this damage, one after the other.
+/// Returns a seed with all of this damage, applied in order.
 pub(crate) fn damaged(seed: &[u8], damages: &[Damage]) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for damage in damages {

@@ -1,4 +1,4 @@
-//! Files that are no files, or somebody else's.
+//! Tests of files that are not regular files, or that belong to somebody else.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,8 +1,8 @@
-//! What an API server, a tenant or a file can do to the agent: everything here is an input nobody sends who means well. It
-//! must be named in state, cost little memory, and touch no other cluster.
+//! Tests what an API server, a tenant or a file can do to the agent. All inputs here are malicious. They must be named
+//! in state, cost little memory, and not affect other clusters.
 //!
-//! The server is raw sockets, so that it can send what no library would; the source is the real one, in this process, with
-//! its real patience and limits.
+//! The server uses raw sockets, so that it can send what no library would. The source is the real one, in this process,
+//! with its real timeouts and limits.
 
 mod answers;
 mod cluster;

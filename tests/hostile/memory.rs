@@ -1,4 +1,4 @@
-//! How much memory something took at its most: measured in a process of its own, as tests of one program share theirs.
+//! Measures peak memory, in a separate process because tests of one program share theirs.
 
 use std::fs;
 use std::future::Future;
@@ -7,10 +7,10 @@ use std::process::Command;
 /// Set in the process that measures.
 const MEASURES: &str = "HOSTILE_MEASURES";
 
-/// What the hostile budget is, in bytes, for the whole process, the hostile server among it.
+/// Memory budget in bytes for the whole process, including the hostile server.
 pub(crate) const BUDGET: u64 = 150 << 20;
 
-/// Runs it, and asserts that a process with this test alone stays within the budget meanwhile.
+/// Awaits `what`, and asserts that a process that runs only this test stays within the budget meanwhile.
 pub(crate) async fn within_budget<T>(what: impl Future<Output = T>) -> T {
     if std::env::var_os(MEASURES).is_none() {
         measure_this_test();
@@ -24,7 +24,7 @@ pub(crate) async fn within_budget<T>(what: impl Future<Output = T>) -> T {
     result
 }
 
-/// Runs the test that this thread runs in a process of its own.
+/// Runs this thread's test in a separate process.
 fn measure_this_test() {
     let thread = std::thread::current();
     let name = thread.name().expect("the harness names threads after tests");
@@ -35,7 +35,7 @@ fn measure_this_test() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{name} is no test");
 }
 
-/// Bytes resident now.
+/// Returns the resident memory in bytes.
 pub(crate) fn resident() -> u64 {
     status("VmRSS:")
 }

@@ -1,4 +1,5 @@
-//! Good lines of a watch with random damage: what comes after them must be read. `PROPTEST_CASES` sets how long.
+//! Damages lines of a watch randomly: the following lines must still be read. `PROPTEST_CASES` sets the number of
+//! cases.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::damage::{damage, damaged};
 use crate::server::{NODES, SERVICES, SLICES, Server};
 
-/// Objects as real API servers send them: the seeds of the fuzzer, each after a letter for its kind.
+/// Objects as real API servers send them: the seeds of the fuzzer, each preceded by a letter for its kind.
 const OBJECTS: &[&str] = &[
     include_str!("../../fuzz/seeds/object/service"),
     include_str!("../../fuzz/seeds/object/slice"),
@@ -23,7 +24,7 @@ fn cases(default: u32) -> ProptestConfig {
     ProptestConfig { cases: set.unwrap_or(default), failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// A source that watches, and the server it watches.
+/// Starts a source that watches, and its server.
 async fn watching() -> (Server, Cluster) {
     let server = Server::start().await;
     let mut cluster = Cluster::of(&server);
@@ -37,7 +38,7 @@ async fn watching() -> (Server, Cluster) {
 proptest! {
     #![proptest_config(cases(24))]
 
-    /// Each case is a watch with a hundred damaged lines, and a good one after them.
+    /// Each case is a watch with a hundred damaged lines, followed by a valid one.
     #[test]
     fn a_watch_of_damaged_objects_goes_on(lines in prop::collection::vec((any::<Index>(), prop::collection::vec(damage(), 1..6)), 100)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

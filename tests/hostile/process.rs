@@ -1,4 +1,4 @@
-//! What the running process has given up.
+//! Tests the privileges that the running process has given up.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// CAP_SYS_ADMIN in the masks of proc(5).
 const SYS_ADMIN: u64 = 1 << 21;
 
-/// An agent with nobody to talk to; killed when dropped.
+/// An agent without any peers. Dropping it kills the process.
 struct Agent(Child);
 
 impl Drop for Agent {
@@ -40,7 +40,7 @@ async fn no_thread_but_one_can_get_the_capability_and_none_has_it_in_effect() {
         .expect("the agent was built with this program");
     let agent = Agent(child);
     let process = Path::new("/proc").join(agent.0.id().to_string());
-    // The runtime's threads come last.
+    // The runtime's threads are started last.
     let threads = loop {
         let threads: Vec<String> = fs::read_dir(process.join("task"))
             .expect("it runs")

@@ -1,4 +1,4 @@
-//! An API server over raw sockets that answers as a test says.
+//! An API server on raw sockets that answers as a test requires.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,18 +14,18 @@ pub(crate) const SERVICES: &str = "/api/v1/services";
 pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 pub(crate) const NODES: &str = "/api/v1/nodes";
 
-/// What a request gets.
+/// The answer to a request.
 #[derive(Clone)]
 pub(crate) enum Reply {
-    /// A status, a content type and a body.
+    /// A status code, a content type and a body.
     Body(u16, &'static str, Arc<str>),
-    /// The head of an answer, and then the same bytes forever.
+    /// The head of an answer, then the same bytes forever.
     Endless(&'static str, &'static str),
-    /// These bytes and an end.
+    /// These bytes, then the end of the connection.
     Raw(Arc<str>),
-    /// What a listing says, by how often it was asked for.
+    /// A listing that depends on how often it was requested.
     Listing(fn(usize) -> String),
-    /// What a listing says, by how many objects were asked for.
+    /// A listing that depends on how many objects were requested.
     Page(fn(u32) -> String),
 }
 
@@ -34,16 +34,16 @@ impl Reply {
         Self::Body(200, "application/json", body.into())
     }
 
-    /// A whole listing.
+    /// Returns a complete listing.
     pub(crate) fn list(items: &[String]) -> Self {
         Self::json(format!(r#"{{"metadata":{{"resourceVersion":"1"}},"items":[{}]}}"#, items.join(",")))
     }
 }
 
-/// Watches that are open: their path, and where lines for them go.
+/// Open watches: their paths, and channels for their lines.
 type Watches = Arc<Mutex<Vec<(String, mpsc::UnboundedSender<Arc<str>>)>>>;
 
-/// The server.
+/// A running server.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     replies: Arc<Mutex<BTreeMap<String, Reply>>>,
@@ -52,7 +52,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server with nothing in it.
+    /// Starts an empty server.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -77,24 +77,24 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// What a path gets from now on.
+    /// Sets the answer for a path.
     pub(crate) fn reply(&self, path: &str, reply: Reply) {
         self.replies.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), reply);
     }
 
-    /// A line on every watch of a path.
+    /// Sends a line on every watch of a path.
     pub(crate) fn say(&self, path: &str, line: &str) {
         let line: Arc<str> = line.into();
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         watches.retain(|(of, lines)| of != path || lines.send(Arc::clone(&line)).is_ok());
     }
 
-    /// Requests so far.
+    /// Returns the number of requests so far.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Watches that are open.
+    /// Returns the number of open watches.
     pub(crate) fn watches(&self) -> usize {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).len()
     }

@@ -1,4 +1,4 @@
-//! What whoever may write objects in one namespace does to all others.
+//! Tests what somebody with write access to one namespace can do to all others.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn service(namespace: &str, name: &str, more: &str) -> String {
     )
 }
 
-/// The services of the first listing.
+/// Returns the services of the first listing.
 async fn listed(cluster: &mut Cluster) -> Vec<(ServiceKey, Service)> {
     loop {
         if let ClusterEvent::Services(Update::All(all)) = cluster.change().await {
@@ -153,7 +153,7 @@ async fn fresh_names_in_every_update_of_a_slice_do_not_grow_the_process() {
             }
         }
         let grown = resident().saturating_sub(settled);
-        // 250 000 names that stayed would take more than 20 MiB.
+        // 250 000 remembered names would take more than 20 MiB.
         assert!(grown < 12 << 20, "{} KiB more after 250 updates", grown >> 10);
     })
     .await;
