@@ -1,4 +1,4 @@
-//! What a switch was found to want, as its own state says it.
+//! Tests of what the agent publishes about its adaptation to the switch.
 
 use srl_sim::gnmi::GnmiSwitches;
 use srl_sim::profile::Profile;
@@ -17,7 +17,7 @@ fn profile(name: &str) -> Profile {
     name.parse().expect("a profile")
 }
 
-/// Waits until leaf1 says all of this of its switch.
+/// Waits until leaf1 reports all of this about its switch.
 async fn until(bench: &Bench, expected: &[(&str, Says)]) {
     let expected: Vec<_> = expected.iter().map(|(leaf, says)| (at(leaf), *says)).collect();
     let expected: Vec<_> = expected.iter().map(|(path, says)| (path.as_str(), *says)).collect();

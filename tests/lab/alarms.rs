@@ -1,4 +1,4 @@
-//! Alarms leave the switch: state, syslog, and Events that the owner of a Service reads.
+//! Tests how alarms leave the switch: as state, by syslog, and as Events for the owner of a Service.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ALARM: &str = "/k8s-services/alarm[id=vip-degraded/c1/default/nginxhello/1.1.1.100]";
 const RECORD: &str = "/k8s-services/alarm-history[sequence=1]";
 
-/// The next line to a syslog socket that holds a text.
+/// Returns the next line on a syslog socket that contains a text.
 async fn line(syslog: &UnixDatagram, text: &str) -> String {
     let read = async {
         let mut buffer = vec![0; 4096];
@@ -28,10 +28,10 @@ async fn line(syslog: &UnixDatagram, text: &str) -> String {
     timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("no line with {text:?} in time"))
 }
 
-/// A Service gets one Event a minute: the second may wait for so long, and a little more.
+/// Time limit for an Event: a Service gets one per minute, so the second may have to wait.
 const EVENT_PATIENCE: Duration = Duration::from_secs(90);
 
-/// The note of an Event with this reason, as `kubectl describe service` reads it.
+/// Returns the note of an Event with this reason, found as `kubectl describe service` does.
 async fn note(cluster: &Cluster, reason: &str, patience: Duration) -> String {
     let mut news = cluster.subscribe();
     let written = async {
@@ -43,7 +43,7 @@ async fn note(cluster: &Cluster, reason: &str, patience: Duration) -> String {
                 assert!(event["involvedObject"]["uid"].is_string(), "kubectl finds it by the uid");
                 return event["message"].as_str().unwrap_or_default().to_owned();
             }
-            // A lagging receiver has news all the same.
+            // A lagging receiver is also a reason to look.
             let _ = news.recv().await;
         }
     };

@@ -1,4 +1,5 @@
-//! Cilium in the place of MetalLB: pods are announced beside services, and nothing at all is withdrawn for want of endpoints.
+//! Cilium in place of MetalLB: pods are announced in addition to services, and nothing is withdrawn for lack of
+//! endpoints.
 
 use crate::bench::Bench;
 use crate::bench::Says::{Has, Is, Nothing};

@@ -1,5 +1,5 @@
-//! The lab of VIPs by ARP with MetalLB in kube-vip's place, and nothing configured of how VIPs are announced: the leaves know it
-//! by the speaker's resources.
+//! The lab of VIPs by ARP, with MetalLB in place of kube-vip and no configuration of how VIPs are announced: the leaves
+//! detect it from the speaker's resources.
 
 use serde_json::json;
 use srl_sim::fabric::Speaker;
@@ -15,7 +15,7 @@ fn at(leaf: &str) -> String {
     format!("/k8s-services/cluster[name=c1]/service[namespace=default][name=web]/vip[address={VIP}]/{leaf}")
 }
 
-/// What MetalLB is installed with in place of kube-vip.
+/// Replaces kube-vip by MetalLB.
 fn by_metallb(lab: &mut LabContent) {
     let cluster = lab.fabric.clusters.get_mut("c1").expect("the lab has it");
     cluster.speaker = Speaker::Metallb;
@@ -23,7 +23,7 @@ fn by_metallb(lab: &mut LabContent) {
     lab.config = lines.map(|line| format!("{}\n", line.replace("speaker kube-vip", "speaker metallb"))).collect();
 }
 
-/// An object of MetalLB by its kind.
+/// Applies an object of MetalLB.
 fn configure(bench: &Bench, kind: &str, spec: &serde_json::Value) {
     let metadata = json!({"name": "vips", "namespace": "metallb-system"});
     let object = json!({"apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": metadata, "spec": spec});

@@ -1,4 +1,4 @@
-//! Input no one should send: the agent says so, and goes on with the rest.
+//! Tests with invalid input: the agent must report it and continue with the rest.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::bench::{Bench, CLUSTER, GNMI_SOURCE, HEALTHY_LOCAL};
 
 const SESSION_DOWN: &str = "pull: { session-down: { leaf: leaf1, node: cluster1 } }";
 
-/// A route whose next-hops have addresses of no length, and of an odd one.
+/// A route whose next-hops have addresses of zero length and of an invalid length.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_of_the_switch_that_make_no_sense_are_counted_and_the_others_used() {
     let bench = Bench::healthy().await;
@@ -23,7 +23,7 @@ async fn rows_of_the_switch_that_make_no_sense_are_counted_and_the_others_used()
     let route = RouteRow { preference: 1, metric: 0, owner: 14, group: 999 };
     let key = Key::Route { network_instance: Arc::from("ip-vrf-1"), prefix: "1.1.1.100/32".parse().expect("a prefix") };
     bench.leaf("leaf2").ndk().apply([(Key::Group(999), Some(Row::Group(group))), (key, Some(Row::Route(route)))]);
-    // Counters are written every 10 s; next-hops that cannot be read are waited for 15 s, as those not told.
+    // Counters are written every 10 s. Unreadable next-hops are awaited for 15 s, like those not received.
     bench.until("leaf2", &[("/k8s-services/statistics/source[name=ndk]/errors", Counted)]).await;
     bench.until("leaf2", &[("oper-state", Is("unknown")), ("oper-reason", Is("syncing"))]).await;
     bench.expect("leaf2", &[("/k8s-services/summary/source[name=ndk]/oper-state", Is("synced"))]);

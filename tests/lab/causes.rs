@@ -1,4 +1,4 @@
-//! Every cause has a lever that brings it about; the word is said then, and none beside it.
+//! Tests that every cause is reported when its lever is pulled, and that no other cause is.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,14 +16,14 @@ const NODES: [(&str, &str, &str); 3] = [
     ("leaf3", "cluster1-m03", "192.168.1.13"),
 ];
 
-/// A lever, and what a leaf says of why.
+/// A lever, and the cause that a leaf reports for it.
 struct Case {
     leaf: &'static str,
     lever: &'static str,
     cause: &'static str,
     /// A part of the sentence.
     says: &'static str,
-    /// How long it may take.
+    /// Time limit for the cause to appear.
     within: Duration,
 }
 
@@ -31,7 +31,7 @@ fn case(leaf: &'static str, lever: &'static str, cause: &'static str, says: &'st
     Case { leaf, lever, cause, says, within: Duration::from_secs(20) }
 }
 
-/// Half a minute, and what it takes to ask.
+/// Half a minute, plus the time to ask.
 const SILENCE: Duration = Duration::from_secs(45);
 
 fn node(leaf: &str, name: &str) -> String {
@@ -44,11 +44,11 @@ fn hop(leaf: &str, name: &str) -> String {
     format!("next-hop[address={address}]/{name}")
 }
 
-/// A leaf without a node. What happens to a session is none of its business.
+/// A leaf without nodes, which must report no causes of sessions.
 const OTHERS: [&str; 1] = ["leaf4"];
 
-/// Pulls the levers at once, each on a leaf of its own, and hears nothing but its cause there, at the place given by
-/// `at`, and none on leaves that have no part in it; when they are released, nothing is said any more.
+/// Pulls the levers at once, each on its own leaf. Asserts that each leaf reports only its cause, at the place returned
+/// by `at`, and that leaves not involved report none. After the release, none may be left.
 async fn each_is_said_alone(bench: &Bench, cases: &[Case], at: fn(&str, &str) -> String) {
     let mut heard: Vec<Heard<'_>> = cases.iter().map(|case| Heard::at(bench, case.leaf)).collect();
     let concerned = |leaf: &&str| cases.iter().all(|case| case.leaf != *leaf);
@@ -72,7 +72,7 @@ async fn each_is_said_alone(bench: &Bench, cases: &[Case], at: fn(&str, &str) ->
     }
 }
 
-/// All is well, and every leaf knows where its node is plugged in.
+/// Starts a healthy lab in which every leaf knows where its node is connected.
 async fn plugged_in() -> Bench {
     let bench = Bench::healthy().await;
     for (leaf, ..) in NODES {
@@ -110,7 +110,7 @@ async fn why_a_session_ended() {
     let cases = [
         case("leaf1", "prefix-limit: { node: cluster1 }", "prefix-limit", "this switch sent 192.168.1.11"),
         case("leaf2", "collision: { node: cluster1-m02 }", "collision", "Connection Collision Resolution"),
-        // Half a minute of silence must be over before it is one.
+        // This cause requires half a minute of silence.
         Case {
             within: SILENCE,
             ..case("leaf3", "speaker-silent: { node: cluster1-m03 }", "speaker-silent", "refuses nothing")
@@ -176,7 +176,7 @@ async fn why_a_route_of_several_is_not_used() {
     bench.down().await;
 }
 
-/// Says of a node that moved, of BFD, and of a speaker that was never heard: sessions that do not come up.
+/// Tests sessions that do not come up: a node that moved, BFD, and a speaker that was never heard.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn why_a_session_does_not_come_up() {
     let bfd = |lab: &mut LabContent| {
@@ -216,7 +216,7 @@ async fn a_dynamic_neighbor_takes_its_last_words_along_and_they_are_told() {
     bench.down().await;
 }
 
-/// The causes that stand on each leaf, wherever they are said.
+/// Returns the causes that each leaf reports now, at any place.
 fn standing(bench: &Bench) -> BTreeSet<String> {
     let state = |leaf: &String| bench.says(leaf, "/k8s-services").and_then(|text| serde_json::from_str(&text).ok());
     let of_leaf = |leaf: &String| {
@@ -237,10 +237,10 @@ fn said(state: &serde_json::Value) -> Vec<String> {
     }
 }
 
-/// Longer than the agent puts off anything that it asks without a fault.
+/// Longer than the agent delays anything that it asks without a fault.
 const PUT_OFF: Duration = Duration::from_secs(11);
 
-/// A lab as it comes up, and every cause that is named until each leaf has looked into all it wants to know.
+/// Starts a lab. Returns every cause that is named until each leaf has asked all that it wants to know.
 async fn named_while_it_settles(lab: &str) -> (Bench, BTreeSet<String>) {
     let bench = Bench::of(lab).await;
     let mut heard: Vec<_> = bench.lab.leaves().keys().map(|leaf| (leaf, Heard::at(&bench, leaf))).collect();
@@ -275,7 +275,7 @@ async fn a_lab_names_no_cause_but_where_it_is_not_well() {
     ];
     let settled = futures::future::join_all(labs.map(named_while_it_settles)).await;
     for (lab, (bench, named)) in labs.into_iter().zip(settled) {
-        // That leaf1 detours over leaf2 is what this lab is about; a node's session and another leaf have no part in it.
+        // This lab is about leaf1's detour over leaf2. A node's session and the other leaf are not involved.
         let words: &[&str] = if lab == "metallb-calico-ecmp" { &["leaf1: not-best"] } else { &[] };
         let words: BTreeSet<String> = words.iter().map(|word| (*word).to_owned()).collect();
         assert_eq!(named, words, "{lab}, while it settled");

@@ -1,4 +1,4 @@
-//! Configuration through the CLI, to the agent and back.
+//! Tests of configuration by the CLI, to the agent and back.
 
 use crate::bench::Says::{Is, Nothing};
 use crate::bench::{Bench, CLUSTER, HEALTHY_LOCAL};

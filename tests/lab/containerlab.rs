@@ -1,5 +1,5 @@
-//! The labs for real devices, checked as far as that goes without any: topologies that fit together, files that are there,
-//! and configurations that the emulated leaf's CLI takes as far as its YANG goes.
+//! Checks the labs for real devices as far as possible without devices: consistent topologies, existing files, and
+//! configurations that the emulated leaf's CLI accepts as far as its YANG goes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use crate::bench::lab_folder;
 
 const LABS: [&str; 5] =
     ["anycast-metallb", "anycast-cilium", "metallb-calico-ecmp", "nanog-multicluster", "kubeadm-calico-metallb"];
-/// What is built rather than checked in, by `make release`.
+/// Files that `make release` builds and that are not checked in.
 const BUILT: [&str; 1] = ["dist/k8s-services-x86_64"];
-/// What every leaf must have mounted for the agent to run there.
+/// Files that must be mounted on every leaf for the agent to run there.
 const MOUNTED: [&str; 4] = [
     "/usr/local/bin/k8s-services",
     "/etc/opt/srlinux/appmgr/k8s-services.yml",
@@ -68,7 +68,7 @@ impl File {
         serde_norway::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// The nodes with what their groups add to them.
+    /// Returns the nodes with the additions of their groups.
     fn nodes(&self) -> impl Iterator<Item = (&String, Node)> {
         self.topology.nodes.iter().map(|(name, node)| {
             let mut node = node.clone();
@@ -91,7 +91,7 @@ fn folder(lab: &str) -> PathBuf {
     lab_folder(lab).join("containerlab")
 }
 
-/// A path in the repository as it is written there.
+/// Returns a path relative to the repository.
 fn in_repository(path: &Path) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("in the repository").iter() {
@@ -164,7 +164,7 @@ async fn device_configurations_are_taken_as_far_as_the_emulated_leafs_yang_goes(
     }
 }
 
-/// Enters every line of a configuration. What the product's and the NDK's own YANG is about must be known.
+/// Enters every line of a configuration. The lines for the agent and the NDK server must be accepted.
 async fn check(schema: &Arc<Schema>, path: &Path, text: &str) {
     let options = SessionOptions::new("leaf1", "v25.3.1");
     let mut session = Session::new(Datastore::new(schema.clone()), options, None);
@@ -194,7 +194,7 @@ fn a_device_is_told_of_its_cluster_what_the_emulated_leaf_is_told() {
     }
 }
 
-/// What does not depend on where files and sockets are.
+/// Returns the configuration that does not depend on where files and sockets are.
 fn about_clusters(config: &str) -> BTreeSet<&str> {
     let lines = config.lines().map(str::trim).filter(|line| line.starts_with("set / k8s-services cluster "));
     lines.filter(|line| !line.contains(" kubeconfig ") && !line.contains(" network-namespace ")).collect()

@@ -1,4 +1,4 @@
-//! `k8s-services doctor` on an emulated leaf: what it says when all is well, and of each thing that can be wrong.
+//! Tests of `k8s-services doctor` on an emulated leaf: its output if all is well, and for each possible problem.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -20,19 +20,19 @@ const LAB: &str = "anycast-metallb";
 const LEAF: &str = "leaf1";
 const TOKEN: &str = "a-token-nobody-should-see";
 const PASSWORD: &str = "NokiaSrl1!";
-/// An authority that did not sign the certificate below.
+/// A certificate authority that did not sign the certificate below.
 const OTHER_AUTHORITY: &str = include_str!("../../agent/kubernetes/tests/tls/other-ca.pem");
 const CERTIFICATE: &str = include_str!("../../agent/kubernetes/tests/tls/server.pem");
 const KEY: &str = include_str!("../../agent/kubernetes/tests/tls/server.key");
 
-/// What a run printed, and how it ended.
+/// Output and exit status of a run.
 struct Said {
     text: String,
     status: i32,
 }
 
 impl Said {
-    /// The line of a check, without its name, and the lines of its remedy.
+    /// Returns the outcome and the finding of a check, and the lines of its remedy.
     fn check(&self, name: &str) -> (&str, &str, Vec<&str>) {
         let mut lines = self.text.lines().skip_while(|line| !line.contains(&format!(" {name}: ")));
         let line = lines.next().unwrap_or_else(|| panic!("no line of '{name}':\n{}", self.text));
@@ -41,7 +41,7 @@ impl Said {
         (outcome.trim_end(), finding, remedy)
     }
 
-    /// That a check failed in these words, and names this command.
+    /// Asserts that a check failed with these words and names this command.
     fn fails(&self, name: &str, words: &str, command: &str) {
         self.is("failure", name, words, command);
         assert_eq!(self.status, 2, "{}", self.text);
@@ -61,14 +61,14 @@ impl Said {
     }
 }
 
-/// Runs the doctor as somebody on a leaf would, beside the leaf's own agent; later flags win.
+/// Runs the doctor as a user of the leaf would, beside the leaf's own agent. Later flags override earlier ones.
 async fn doctor(bench: &Bench, more: &[&str]) -> Said {
     let leaf = bench.leaf(LEAF);
     let mut command = Command::new(env!("CARGO_BIN_EXE_k8s-services"));
     command.arg("doctor").arg(format!("--startup={}", startup(bench).display()));
     command.arg(format!("--definition={}/appmgr/k8s-services.yml", env!("CARGO_MANIFEST_DIR")));
     match bench.process(LEAF) {
-        // It finds out by itself how its agent was started.
+        // The doctor finds out itself how its agent was started.
         Some(pid) => command.arg(format!("--pid={pid}")),
         None => command.arg(format!("--ndk=unix://{}", leaf.ndk().socket().display())),
     };
@@ -83,7 +83,7 @@ fn startup(bench: &Bench) -> PathBuf {
     bench.lab.run_folder().join("config.json")
 }
 
-/// Saves the configuration as the switch would.
+/// Saves the configuration as the switch does.
 fn save(bench: &Bench) {
     let root = srl_sim::path::Path::root();
     let running = bench.leaf(LEAF).datastore().json(Source::Running, &root).expect("readable").expect("configured");
@@ -98,7 +98,7 @@ fn kubeconfig(bench: &Bench) -> &Path {
     bench.lab.access(LEAF, "c1").expect("the lab has it").1
 }
 
-/// Writes the kubeconfig again, with the token that the server wants now. Returns where the server is.
+/// Writes the kubeconfig again with the token that the server requires now. Returns the server's address.
 fn renew_kubeconfig(bench: &Bench) -> SocketAddr {
     let (server, file) = bench.lab.access(LEAF, "c1").expect("the lab has it");
     bench.cluster().write_kubeconfig(file, &format!("http://{server}")).expect("written");
@@ -181,7 +181,7 @@ async fn of_gnmi_it_names_the_password_the_socket_and_the_limit() {
     let said = doctor(&bench, &[]).await;
     said.fails("gNMI", "does not accept user 'admin'", &format!("/dev/stdin {}", file.display()));
     said.fails("gNMI", "Unauthenticated", "grpc-server insecure-mgmt metadata-authentication false");
-    // What is saved says how clusters are reached.
+    // The saved configuration says how clusters are reached.
     said.ok("rights of c1", "may be listed and watched");
     gnmi.set_password(PASSWORD);
 
@@ -250,7 +250,7 @@ async fn of_credentials_it_names_the_file_and_what_to_do_with_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_an_api_server_it_tells_refusal_missing_rights_and_an_untrusted_certificate_apart() {
-    // Behind a release's filter what is not there is dropped rather than refused.
+    // Behind the filter of a release, connections to a missing server are dropped instead of refused.
     let bench = Bench::start(LAB, Profile::default(), |_| {}).await;
     bench.until_healthy().await;
     bench.cluster().deny("endpointslices.discovery.k8s.io");
@@ -270,7 +270,7 @@ async fn of_an_api_server_it_tells_refusal_missing_rights_and_an_untrusted_certi
     bench.down().await;
 }
 
-/// A server with a certificate that the authority of the leaf did not sign; the lines that lead there.
+/// Starts a server whose certificate the leaf's authority did not sign. Returns the configuration lines for it.
 async fn tls_server(bench: &Bench) -> String {
     let authority = bench.lab.run_folder().join("ca.pem");
     std::fs::write(&authority, OTHER_AUTHORITY).expect("written");
@@ -283,7 +283,7 @@ async fn tls_server(bench: &Bench) -> String {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
-            // The client ends the handshake.
+            // The client aborts the handshake.
             tokio::spawn(async move { drop(acceptor.accept(stream).await) });
         }
     });
@@ -347,7 +347,7 @@ async fn a_path_that_is_refused_and_a_module_that_is_not_loaded_are_told() {
     bench.down().await;
 }
 
-/// A process that is the agent of a leaf, of an ordinary user; killed when dropped.
+/// A process that is the agent of a leaf and runs as an ordinary user. Dropping it kills the process.
 struct Other(std::process::Child);
 
 impl Drop for Other {
@@ -400,7 +400,7 @@ async fn files_are_seen_with_the_eyes_of_the_agents_user() {
     let pid = format!("--pid={}", other.0.id());
     let file = kubeconfig(&bench).display().to_string();
 
-    // As docker cp and sudo cp leave them: root's, for root alone.
+    // As docker cp and sudo cp leave files: owned by root, and readable only for root.
     let said = doctor(&bench, &[&pid]).await;
     said.ok("agent", &format!("it runs as process {} of user 65534", other.0.id()));
     let password = bench.leaf(LEAF).password_file();

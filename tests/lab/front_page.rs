@@ -1,6 +1,6 @@
-//! The front page begins with a leaf of a broken fabric: what it shows is what that leaf prints.
+//! Checks that the front page shows what a leaf of a broken fabric prints.
 //!
-//! `UPDATE_README=1 cargo test --test lab front_page` writes it again.
+//! `UPDATE_README=1 cargo test --test lab front_page` updates the page.
 
 use std::path::Path;
 
@@ -51,13 +51,13 @@ async fn the_front_page_shows_what_a_leaf_of_a_broken_fabric_prints() {
     bench.down().await;
 }
 
-/// The lines without times, ages, versions, and the widths that ages have.
+/// Returns the lines without times, ages, versions, and widths that depend on ages.
 fn timeless(text: &str) -> Vec<String> {
     let line = |line: &str| line.split_whitespace().map(word).collect::<Vec<_>>().join(" ");
     text.lines().map(line).collect()
 }
 
-/// `3s`, `1m20s`, `04:31:55Z`, `2026-11-30T04:31:55Z`, `0.1.0+38ce2ec21`, `-----`.
+/// Replaces words such as `3s`, `1m20s`, `04:31:55Z`, `2026-11-30T04:31:55Z`, `0.1.0+38ce2ec21` and `-----`.
 fn word(word: &str) -> &str {
     let bare = word.trim_end_matches([',', ';']);
     let begins = bare.starts_with(|c: char| c.is_ascii_digit());

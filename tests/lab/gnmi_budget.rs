@@ -1,4 +1,4 @@
-//! What the agent asks of a gNMI server that has others to serve, too.
+//! Tests how much the agent asks of a gNMI server that also serves others.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::bench::Bench;
 use crate::bench::Says::{Anything, Is};
 
 const NODE: &str = "/k8s-services/cluster[name=c1]/node[name=cluster1]";
-/// Longer than anything that the agent puts off while all is up.
+/// Longer than anything that the agent delays while all is up.
 const QUIET: Duration = Duration::from_secs(25);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_all_is_up_nothing_is_asked() {
     let bench = Bench::healthy().await;
     let leaves = ["leaf1", "leaf2", "leaf3", "leaf4"];
-    // Where nodes are plugged in is asked when their sessions come up, and known from then on.
+    // Where nodes are connected is asked when their sessions come up, and known from then on.
     for (leaf, node, address) in [
         ("leaf1", "cluster1", "192.168.1.11"),
         ("leaf2", "cluster1-m02", "192.168.1.12"),
@@ -35,7 +35,7 @@ async fn while_all_is_up_nothing_is_asked() {
     bench.down().await;
 }
 
-/// The VIP of the lab with kube-vip, and the node that answers for it.
+/// The VIP of the lab with kube-vip.
 const BY_ARP: &str = "/k8s-services/cluster[name=c1]/service[namespace=default][name=web]/vip[address=10.20.0.100]";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,7 +46,7 @@ async fn who_answers_for_a_vip_is_followed_without_asking() {
     bench.until("leaf1", &[(&at("oper-state"), Is("up")), (&holder, Is("n1"))]).await;
     bench.until("leaf2", &[(&at("oper-state"), Is("up")), (&at("vantage"), Is("remote"))]).await;
     let requests = || ["leaf1", "leaf2"].map(|leaf| bench.leaf(leaf).gnmi().local_requests());
-    // What was asked when it came up is over when nothing has been asked for as long as anything is put off.
+    // The questions at the start are over when none has been asked for as long as the agent delays anything.
     let settled = async || loop {
         let before = requests();
         sleep_until(Instant::now() + QUIET / 2).await;
@@ -58,7 +58,7 @@ async fn who_answers_for_a_vip_is_followed_without_asking() {
     let before = requests();
     sleep_until(Instant::now() + QUIET).await;
     assert_eq!(requests(), before);
-    // Another node of this leaf answers: it is known, and where that one is plugged in is all that is asked.
+    // Another node of this leaf answers. It is known, so the agent only has to ask where that node is connected.
     bench
         .act(&["patch: { cluster: c1, kind: Service, name: web, \
                 patch: { metadata: { annotations: { kube-vip.io/vipHost: n2 } } } }"])
@@ -71,7 +71,7 @@ async fn who_answers_for_a_vip_is_followed_without_asking() {
     bench.down().await;
 }
 
-/// A client on the same socket as the agent.
+/// Returns a client on the same socket as the agent.
 async fn beside(bench: &Bench, leaf: &str) -> GNmiClient<Channel> {
     let socket = bench.leaf(leaf).gnmi_socket();
     let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display())).expect("a URL");
@@ -98,7 +98,7 @@ async fn beside_a_collector_that_uses_fifty_of_sixty_requests_a_minute_both_are_
     let port = format!("{NODE}/peer[address=192.168.1.11]/port");
     bench.until("leaf1", &[(&port, Anything)]).await;
     let mut collector = beside(&bench, "leaf1").await;
-    // What the agent needed to start counts for a minute.
+    // What the agent asked to start counts for a minute.
     sleep_until(Instant::now() + Duration::from_secs(45)).await;
     let mut pace = interval(Duration::from_millis(1200));
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! The words of causes that a leaf says from a moment on.
+//! Records the causes that a leaf reports from a time on.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 
 use crate::bench::Bench;
 
-/// What a leaf says.
+/// Recorded causes of a leaf.
 pub(crate) struct Heard<'a> {
     bench: &'a Bench,
     leaf: &'a str,
@@ -17,12 +17,12 @@ pub(crate) struct Heard<'a> {
 }
 
 impl<'a> Heard<'a> {
-    /// From now on.
+    /// Starts recording.
     pub(crate) fn at(bench: &'a Bench, leaf: &'a str) -> Self {
         Self { bench, leaf, news: bench.leaf(leaf).datastore().subscribe() }
     }
 
-    /// The words since the last look, each once.
+    /// Returns the causes since the last call, without duplicates.
     pub(crate) fn words(&mut self) -> BTreeSet<String> {
         let schema = self.bench.leaf(self.leaf).datastore().schema().clone();
         let mut words = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! What hangs on one node: what is published before it is lost is what is seen when it is.
+//! Tests of what depends on a single node: the published forecast must match what happens when the node is lost.
 
 use crate::bench::Bench;
 use crate::bench::Says::{Is, Nothing};
@@ -6,7 +6,8 @@ use crate::bench::Says::{Is, Nothing};
 const NODE: &str = "/k8s-services/cluster[name=c1]/node[name=cluster1]";
 const WITHOUT: &str = "next-hop[address=192.168.1.11]/state-without-session";
 
-/// Leaf1 says that its VIP would become this without the session of its node, and sees it become so by the lever.
+/// Asserts that leaf1's VIP would have this state without the session of its node, and that it gets this state when the
+/// lever is pulled.
 async fn becomes_as_foretold(bench: &Bench, state: &'static str, lever: &str) {
     bench.until("leaf1", &[(WITHOUT, Is(state)), ("oper-state", Is("up"))]).await;
     bench.act(&[&format!("pull: {{ {lever} }}")]).await;
@@ -20,10 +21,10 @@ async fn a_vip_becomes_without_its_node_what_was_said_before() {
     let bench = Bench::healthy().await;
     let sole = format!("{NODE}/sole-path-vips");
     bench.until("leaf1", &[(&sole, Is("1"))]).await;
-    // Other leaves have nodes that announce it: flows go there.
+    // Other leaves have nodes that announce it, so flows go there.
     becomes_as_foretold(&bench, "degraded", "session-down: { leaf: leaf1, node: cluster1 }").await;
     becomes_as_foretold(&bench, "degraded", "link-down: { node: cluster1 }").await;
-    // With pods on that node alone, no other one announces it.
+    // If only that node has pods, no other node announces it.
     let elsewhere =
         ["cluster1-m02", "cluster1-m03"].map(|node| format!("pods: {{ cluster: c1, node: {node}, ready: false }}"));
     let local =
@@ -51,7 +52,7 @@ async fn of_three_nodes_none_is_the_only_way_until_two_are_gone() {
             &[
                 (&without("192.168.30.60"), Is("degraded")),
                 (&without("192.168.30.61"), Is("degraded")),
-                // It serves, and was not expected.
+                // It serves although it was not expected.
                 (&without("192.168.30.50"), Is("up")),
                 (&sole("worker01"), Is("0")),
             ],
@@ -65,7 +66,7 @@ async fn of_three_nodes_none_is_the_only_way_until_two_are_gone() {
     bench.down().await;
 }
 
-/// What `show k8s-services impact` says of the VIP, and what it is called there.
+/// Returns what `show k8s-services impact` reports for the VIP, and the VIP's name there.
 async fn foretold(bench: &Bench, of: &str) -> (String, String) {
     let text = bench.cli("leaf1", &format!("show k8s-services impact {of} | as json")).await;
     let shown: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
@@ -99,10 +100,10 @@ async fn what_the_cli_says_of_a_node_a_session_and_a_port_is_what_pulling_the_le
             bench.until("leaf1", &[("oper-state", Is(state)), ("oper-reason", Is("session-down"))]).await;
             bench.act(&["release-all"]).await;
         }
-        // No VIP rests on what another leaf has.
+        // No VIP depends on what another leaf has.
         let text = bench.cli("leaf1", "show k8s-services impact node cluster1-m02").await;
         assert!(text.contains("No VIP would suffer without node cluster1-m02."), "{text}");
-        // With pods on that node alone, no other one announces it.
+        // If only that node has pods, no other node announces it.
         let [second, third] = pods(false);
         bench.act(&[&policy("Local"), &second, &third]).await;
     }

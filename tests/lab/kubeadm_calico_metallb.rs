@@ -1,4 +1,4 @@
-//! One router, three nodes, MetalLB of the time before it had resources of its own.
+//! One router, three nodes, and a version of MetalLB that has no custom resources yet.
 
 use crate::bench::Bench;
 use crate::bench::Says::{Is, Nothing};
@@ -32,7 +32,7 @@ async fn a_control_plane_node_that_announces_against_its_label_is_shown_and_lowe
     let bench = Bench::of("kubeadm-calico-metallb").await;
     bench.until("leaf1", &[(&at("oper-state"), Is("up")), (&at("installed-next-hops"), Is("3"))]).await;
     let master = |name: &str| at(&format!("next-hop[address=192.168.30.50]/{name}"));
-    // An entry of its own, which may be written after that of the VIP.
+    // It is a separate entry, which may be written after the VIP's.
     bench
         .until(
             "leaf1",

@@ -1,4 +1,5 @@
-//! Levers as an operator pulls them: what shows nothing is refused with what it takes, and every one shows somewhere.
+//! Tests of levers as operators pull them: a lever without effect is refused with what it needs, and every lever has an
+//! effect in some lab.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +14,7 @@ fn pull(lever: &str) -> Action {
     action(&format!("pull: {{ {lever} }}"))
 }
 
-/// Why a lever is not pulled.
+/// Returns why a lever is refused.
 async fn refusal(bench: &Bench, lever: &str) -> String {
     match bench.lab.show(&pull(lever)).await {
         Ok(()) => panic!("{lever} changes something"),
@@ -73,7 +74,8 @@ async fn a_route_whose_programming_recovers_is_up_again_while_its_failure_still_
     bench.down().await;
 }
 
-/// Two changes of an entry within a minute, seen by samples of ten seconds; and the minute after which they are forgotten.
+/// Time for an entry to change twice within a minute, with samples every ten seconds; and the time after which the
+/// changes are forgotten.
 const IN_TURN: Duration = Duration::from_secs(60);
 const FORGOTTEN: Duration = Duration::from_secs(100);
 
@@ -93,7 +95,7 @@ async fn two_nodes_that_answer_for_a_vip_are_a_conflict_until_one_is_left() {
     bench.down().await;
 }
 
-/// The levers that the page of causes tells to pull, with the lab where that is.
+/// Returns the levers on the page of causes, each with its lab.
 fn told() -> Vec<(String, String)> {
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/causes.md");
     let page = std::fs::read_to_string(page).expect("the page is there");
@@ -106,7 +108,7 @@ fn told() -> Vec<(String, String)> {
     told.collect()
 }
 
-/// A lever as it is typed.
+/// Parses a lever as typed.
 fn typed(words: &str) -> Action {
     let (name, details) = words.split_once(' ').expect("a lever has details");
     let details = details.split(' ').filter_map(|detail| detail.split_once('=')).collect::<Vec<_>>();
@@ -117,7 +119,7 @@ fn typed(words: &str) -> Action {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_page_of_causes_tells_to_pull_changes_something_in_that_lab() {
     let told = told();
-    // The tie-break that loses to EVPN is there from the start.
+    // The tie-break that loses to EVPN exists from the start.
     assert_eq!(told.len(), ProbableCause::ALL.len() - 1, "{told:?}");
     let labs: BTreeSet<&str> = told.iter().map(|(lab, _)| lab.as_str()).collect();
     for lab in labs {

@@ -1,9 +1,9 @@
-//! The agent as a process of its own, on emulated leaves of the labs: what an operator reads there, through
+//! Tests the agent as a separate process on emulated leaves of the labs: what an operator reads there, through
 //! everything between a cluster and YANG state.
 //!
-//! `bench` starts labs and waits for what leaves should say; a test that fails keeps its lab's folder and names the
-//! agent's log. `readme` holds every lab's README against what the lab prints, and plays its demo; the files named as labs
-//! hold what else their situation is known for. Everything else is about the anycast lab with MetalLB.
+//! `bench` starts labs and waits for what leaves must report; a test that fails keeps its lab's folder and prints the
+//! path of the agent's log. `readme` compares every lab's README with what the lab prints, and plays its demo; the
+//! files named after labs test what else is special in them. All others use the anycast lab with MetalLB.
 
 mod adaptation;
 mod alarms;

@@ -1,4 +1,4 @@
-//! Calico and MetalLB on the same nodes: two BGP sessions per node, one of which is about services.
+//! Calico and MetalLB on the same nodes: two BGP sessions per node, one of which is for services.
 
 use srl_sim::lab::LabContent;
 use srl_sim::ndk::Switches;
@@ -36,7 +36,7 @@ async fn leaf1_has_three_sessions_and_sends_everything_to_leaf2_and_says_so() {
     bench.down().await;
 }
 
-/// What BGP prefers its own routes by, on both leaves; EVPN has 170.
+/// Sets the preference of BGP's own routes on both leaves; that of EVPN is 170.
 fn preferring(ebgp: u8) -> impl FnOnce(&mut LabContent) {
     move |lab| {
         let instance = lab.fabric.network_instances.get_mut("ip-vrf1").and_then(|it| it.bgp.as_mut());
@@ -58,7 +58,7 @@ async fn the_cause_follows_what_is_changed_about_preference() {
             .await;
     }
     bench.expect("leaf1", &[(&at("oper-reason"), Is("local-path-unused")), (&at("probable-cause"), Is("preference"))]);
-    // The verdict stays as it is, so that the change is found when it is looked at again: after a minute, or when the
+    // The verdict does not change, so the agent finds the change only when it asks again: after a minute, or after the
     // management server was away.
     bench.act(&["pull: { policy-reject: { leaf: leaf1, prefix: 10.254.254.241/32 } }"]).await;
     bench.expect("leaf1", &[(&at("probable-cause"), Is("preference"))]);
@@ -86,7 +86,7 @@ async fn calicos_session_does_not_stand_in_for_metallbs() {
     bench.down().await;
 }
 
-/// The configuration of somebody who trusts that BGP comes from the addresses Kubernetes knows.
+/// Removes the fabric addresses, as if the operator assumed that nodes speak BGP from the addresses in Kubernetes.
 fn without_fabric_addresses(lab: &mut LabContent) {
     lab.config =
         lab.config.lines().filter(|line| !line.contains("fabric-address")).map(|line| format!("{line}\n")).collect();

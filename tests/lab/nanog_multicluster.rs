@@ -1,4 +1,4 @@
-//! Two clusters in two VRFs: what concerns one leaves the other alone.
+//! Two clusters in two VRFs: what concerns one must not affect the other.
 
 use crate::bench::Bench;
 use crate::bench::Says::{Has, Is, Nothing};

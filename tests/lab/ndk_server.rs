@@ -1,4 +1,4 @@
-//! The NDK server as configuration: an operator who turns it off turns every agent off.
+//! The NDK server as configuration: disabling it disables every agent.
 
 use crate::bench::Says::{Is, Nothing};
 use crate::bench::{AGENT, Bench, HEALTHY_LOCAL, NDK_SOURCE};

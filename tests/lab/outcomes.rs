@@ -1,11 +1,11 @@
-//! What the seeds' lab showed on its devices.
+//! Tests that the lab behaves as it did on devices.
 
 use srl_sim::lab::LabContent;
 
 use crate::bench::Says::{Anything, Has, Is, Nothing};
 use crate::bench::{Bench, HEALTHY_LOCAL, HEALTHY_REMOTE, LOCAL_LEAVES, SERVICE};
 
-/// The configuration as somebody writes it who does not know that BGP comes from other addresses.
+/// Removes the fabric addresses, as if the operator did not know that nodes speak BGP from other addresses.
 fn without_fabric_addresses(lab: &mut LabContent) {
     lab.config =
         lab.config.lines().filter(|line| !line.contains("fabric-address")).map(|line| format!("{line}\n")).collect();
@@ -43,7 +43,7 @@ async fn every_leaf_reaches_the_vip_by_its_nearest_way() {
     bench.down().await;
 }
 
-/// The VIP's route by EVPN in state.
+/// Returns the path of the VIP's EVPN route in state.
 fn evpn_copy(bench: &Bench, leaf: &str) -> String {
     let tables = bench.leaf(leaf).tables();
     let mut routes = tables.network_instances["ip-vrf-1"].routes.keys();

@@ -1,7 +1,8 @@
-//! Every lab against its own README and its own demo.
+//! Compares every lab with its README, and plays its demo.
 //!
-//! In a README, a block that begins with a prompt (`A:admin@leaf1# command`) is what that leaf prints when all is well; times
-//! and blanks aside it must be what it prints now. `UPDATE_README=1 cargo test --test lab readme` writes them again.
+//! In a README, a block that begins with a prompt (`A:admin@leaf1# command`) is the output of that leaf when all is
+//! well. Except for times and blanks, the leaf must print exactly this. `UPDATE_README=1 cargo test --test lab readme`
+//! updates the READMEs.
 
 use std::path::Path;
 
@@ -57,8 +58,8 @@ fn every_lab_has_a_readme_with_outputs_and_a_demo_and_stands_in_the_list() {
     }
 }
 
-/// Plays the demo once all is as the README has it: both want a lab in which nothing is broken. What is printed is that of the
-/// switch that READMEs show; the demo is the same on all of them.
+/// Plays the demo after checking the README, because both require an unbroken lab. The README shows the output of the
+/// default switch; the demo is the same on all.
 async fn prints_what_its_readme_shows(lab: &str) {
     let folder = lab_folder(lab);
     let demo = Demo::read(&folder).expect("every lab has a demo");
@@ -74,7 +75,7 @@ async fn prints_what_its_readme_shows(lab: &str) {
     bench.down().await;
 }
 
-/// Compares the README with what the lab prints, or writes it.
+/// Compares the README with what the lab prints, or updates it.
 async fn compare(bench: &Bench, lab: &str, folder: &Path) {
     let before = read(folder);
     let after = printed(bench, &before).await;
@@ -101,7 +102,7 @@ fn read(folder: &Path) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Leaf and command of every block that shows an output.
+/// Returns leaf and command of every block that shows an output.
 fn commands(readme: &str) -> Vec<(&str, &str)> {
     readme.lines().filter_map(prompt).collect()
 }
@@ -110,7 +111,7 @@ fn prompt(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix(PROMPT)?.split_once("# ")
 }
 
-/// The README with what each leaf prints now in place of what it shows.
+/// Returns the README with what each leaf prints now.
 pub(crate) async fn printed(bench: &Bench, readme: &str) -> String {
     let mut text = String::new();
     let mut stale = false;
@@ -131,12 +132,12 @@ pub(crate) async fn printed(bench: &Bench, readme: &str) -> String {
     text
 }
 
-/// The lines without what is different each time.
+/// Returns the lines without what differs between runs.
 fn normal(text: &str) -> Vec<String> {
     text.lines().map(|line| line.split_whitespace().map(word).collect::<Vec<_>>().join(" ")).map(ageless).collect()
 }
 
-/// Times and time spans.
+/// Replaces times and durations.
 fn word(word: &str) -> &str {
     let time = word.trim_matches('"');
     let is_time = time.len() == "2026-01-02T03:04:05.678Z".len() && time.ends_with('Z') && time.starts_with("20");
@@ -144,7 +145,7 @@ fn word(word: &str) -> &str {
     if is_time || is_span { "<time>" } else { word }
 }
 
-/// `(3 seconds ago)`
+/// Removes an age such as `(3 seconds ago)`.
 fn ageless(line: String) -> String {
     match line.split_once("<time> (") {
         Some((before, _)) => format!("{before}<time>"),

@@ -1,4 +1,4 @@
-//! The anycast lab on a switch as it comes: behind the factory's control-plane filter, with an NDK that is off.
+//! The anycast lab on a switch in its factory state: behind the control-plane filter, with the NDK disabled.
 
 use srl_sim::profile::Profile;
 
@@ -6,7 +6,7 @@ use crate::bench::Bench;
 
 const LAB: &str = "anycast-metallb";
 
-/// A switch as it comes: with its filter, and an NDK that is off until it is configured.
+/// Returns a switch in its factory state: with its filter, and an NDK that is disabled until it is configured.
 fn filtered() -> Profile {
     Profile { cpm_filter: true, ndk_always_on: false, ..Profile::default() }
 }

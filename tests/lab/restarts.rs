@@ -1,4 +1,4 @@
-//! What is lost, and what comes back: streams, servers, and the agent itself.
+//! Tests of losing and recovering streams, servers, and the agent itself.
 
 use srl_sim::appmgr::Operation;
 use srl_sim::ndk::{StaleState, Switches};
@@ -9,7 +9,7 @@ use crate::bench::{AGENT, Bench, CLUSTER, GNMI_SOURCE, HEALTHY_LOCAL, KUBERNETES
 const SESSION_DOWN: &str = "pull: { session-down: { leaf: leaf1, node: cluster1 } }";
 const SESSION_UP: &str = "release: { session-down: { leaf: leaf1, node: cluster1 } }";
 
-/// A healthy lab where a source may be lost for a while before that is an alarm.
+/// Starts a healthy lab in which a source may be lost for a while before an alarm is raised.
 async fn patient() -> Bench {
     let bench = Bench::healthy().await;
     bench.act(&["config: { leaf: leaf1, lines: \"set / k8s-services alarm-policy raise-hold-time 30\" }"]).await;
@@ -25,7 +25,7 @@ async fn dropped_streams_are_made_anew_and_nothing_is_written_but_freshness() {
     let mut writes = Writes::of(&bench, "leaf1");
     bench.act(&["ndk: { leaf: leaf1, to: drop-streams }"]).await;
     source.until("synced").await;
-    // The agent's own state says that the switch was out of reach, and what is right below it is written along.
+    // The agent's own state reports that the switch was unavailable; what is directly below it is written too.
     let own = ["/k8s-services", "/k8s-services/summary"];
     let written = writes.but_freshness();
     assert!(written.iter().all(|path| own.contains(&path.as_str())), "{written:?}");
@@ -70,7 +70,7 @@ async fn killed(stale_state: StaleState) {
     bench.until_healthy().await;
     let process = bench.process("leaf1");
     bench.leaf("leaf1").apps().operate(AGENT, Operation::Kill).await.expect("killed");
-    // Gone before the next life can ask for it.
+    // It is deleted before the restarted agent can ask for it.
     bench.act(&["delete: { cluster: c1, kind: Service, name: nginxhello }"]).await;
     bench
         .until(

@@ -1,4 +1,4 @@
-//! The rights of the process: those the app_mgr definition asks for are enough, and all it takes.
+//! Tests that the capabilities in the app_mgr definition are sufficient and necessary.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use crate::bench::Says::Has;
 use crate::bench::{Bench, CLUSTER};
 
-/// A network namespace of this test, gone when dropped.
+/// A network namespace of this test. Dropping it removes the namespace.
 struct Namespace(String);
 
 impl Namespace {
@@ -27,11 +27,11 @@ fn ip(arguments: &[&str]) -> bool {
     Command::new("ip").args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
-/// An agent that is not app_mgr's; killed when dropped.
+/// An agent that app_mgr did not start. Dropping it kills the process.
 struct Agent(Child);
 
 impl Agent {
-    /// As an ordinary user with these capabilities and no others: `+sys_admin`, or nothing.
+    /// Starts an agent as an ordinary user with only these capabilities: `+sys_admin`, or none.
     fn start(program: &Path, run: &Path, capabilities: &str) -> Self {
         let only = format!("-all{capabilities}");
         let child = Command::new("setpriv")
@@ -56,7 +56,7 @@ impl Drop for Agent {
     }
 }
 
-/// The capabilities of the app_mgr definition, as setpriv wants them.
+/// Returns the capabilities in the app_mgr definition, in the form of setpriv.
 fn asked_for() -> String {
     let text = include_str!("../../appmgr/k8s-services.yml");
     let definition: serde_json::Value = serde_norway::from_str(text).expect("YAML");

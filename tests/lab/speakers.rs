@@ -1,4 +1,5 @@
-//! The speaker's own resources, served and withdrawn by the embedded cluster, as an operator sees what comes of them.
+//! Tests of the speaker's own resources, served and withdrawn by the embedded cluster, from an operator's point of
+//! view.
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -9,7 +10,7 @@ use crate::bench::{Bench, CLUSTER, HEALTHY_LOCAL, HEALTHY_REMOTE};
 const ADVERTISEMENTS: &str = "/k8s-services/cluster[name=c1]/speaker-resource[name=bgpadvertisements.metallb.io]/state";
 const STATUSES: &str = "/k8s-services/cluster[name=c1]/speaker-resource[name=servicebgpstatuses.metallb.io]";
 
-/// Has the agent of a leaf read its credentials again, and look for what it may read now.
+/// Makes the agent of a leaf read its credentials again and find out what it may read now.
 fn refresh(bench: &Bench, leaf: &str) {
     let process = bench.process(leaf).and_then(|process| i32::try_from(process).ok()).and_then(Pid::from_raw);
     kill_process(process.expect("the agent runs"), Signal::HUP).expect("it is ours");
@@ -82,7 +83,7 @@ async fn what_speakers_say_beats_what_is_computed() {
     });
     bench.cluster().apply(status).expect("applied");
     bench.until("leaf4", &[("expected-next-hops", Is("1")), ("oper-state", Is("up"))]).await;
-    // The route by cluster1 says that it announces, whatever its speaker fails to say.
+    // The route by cluster1 shows that it announces, whatever its speaker fails to report.
     bench.expect("leaf1", HEALTHY_LOCAL);
     bench.until("leaf2", HEALTHY_LOCAL).await;
     bench.cluster().delete("ServiceBGPStatus.metallb.io", "metallb-system", "bgp-x7k2p").expect("deleted");

@@ -1,4 +1,4 @@
-//! What a collector on the network is told over gNMI.
+//! Tests of what a collector on the network receives over gNMI.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::bench::Says::{Has, Is, Nothing};
 use crate::bench::{Bench, SERVICE};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The VIP's verdict, keys in the order of their names: on the wire they have none.
+/// The VIP's verdict, with keys in the order of their names, because they have no order on the wire.
 const LEAF: &str =
     "/k8s-services/cluster[name=c1]/service[name=nginxhello][namespace=default]/vip[address=1.1.1.100]/oper-state";
 const OPER_STATES: [&str; 5] = ["k8s-services", "cluster", "service", "vip", "oper-state"];
@@ -26,7 +26,7 @@ struct Collector {
 }
 
 impl Collector {
-    /// Subscribes on change over TCP, as a collector that knows the switch's user.
+    /// Subscribes on change over TCP, with the switch's user.
     async fn start(channel: Channel) -> Self {
         let (requests, outgoing) = tokio::sync::mpsc::channel(1);
         requests.send(subscription()).await.expect("open");
@@ -36,7 +36,7 @@ impl Collector {
         Self { stream: stream.into_inner(), _requests: requests }
     }
 
-    /// The next message: values by path and paths deleted, or none for the end of the first values.
+    /// Returns the next message: values by path and deleted paths; `None` at the end of the initial values.
     async fn next(&mut self) -> Option<Vec<(String, Option<String>)>> {
         let next = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("a message in time");
         match next.expect("the stream goes on").expect("no error").response.expect("a response") {
@@ -47,7 +47,7 @@ impl Collector {
     }
 }
 
-/// A connection over the network, as collectors have it.
+/// Connects over the network, as collectors do.
 async fn connect(bench: &Bench, leaf: &str) -> Channel {
     let address = bench.lab.gnmi_server(leaf).and_then(Gnmi::tcp_address).expect("gNMI listens on TCP");
     Endpoint::from_shared(format!("http://{address}")).expect("a URL").connect().await.expect("connected")
@@ -111,17 +111,19 @@ async fn an_on_change_subscription_sees_each_change_of_a_verdict_once() {
         bench.until("leaf1", &[("oper-state", Is(state))]).await;
         assert_eq!(collector.next().await, Some(vec![(leaf.clone(), Some(state.to_owned()))]), "after '{action}'");
         assert_eq!(stated.values(), [Some(state.to_owned())], "after '{action}'");
-        // Words that change while the state stays are no news to this subscription.
+        // Other leaves that change while the state stays the same are not sent to this subscription.
         let detail = if state == "up" { Nothing } else { Has(" ") };
         bench.until("leaf1", &[("oper-detail", detail)]).await;
-        // What the speakers withdraw for want of pods goes after the word has changed: not in the midst of what comes next.
+        // Waits until the speakers have withdrawn the route for lack of pods, which happens after the state has
+        // changed, so that it does not interfere with the next step.
         if action.contains("replicas: 0") {
             bench.until("leaf1", &[("route-owner", Nothing)]).await;
         }
     }
     bench.act(&["delete: { cluster: c1, kind: Service, name: nginxhello }"]).await;
     bench.until("leaf1", &[(SERVICE, Nothing)]).await;
-    // The route may be withdrawn before the agent hears of the service's end: both are changes, and both are told.
+    // The route may be withdrawn before the agent hears that the service was deleted. Both are changes, and both are
+    // sent.
     let stated = stated.values();
     assert_eq!(stated.last(), Some(&None), "{stated:?}");
     for state in stated {

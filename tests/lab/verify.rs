@@ -1,4 +1,4 @@
-//! `srl-sim verify`, tried on emulated leaves over TCP: where they differ, it finds the difference.
+//! Tests of `srl-sim verify` with emulated leaves over TCP: it must find where they differ.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -16,14 +16,15 @@ use crate::bench::{Bench, bounded, lab_folder};
 
 const LAB: &str = "anycast-metallb";
 
-/// Leaves whose gNMI server knows nothing of FIB programming: their agents cannot know whether a route is programmed.
+/// Leaves whose gNMI server does not know FIB programming, so that their agents cannot know whether a route is
+/// programmed.
 fn without_programming() -> Profile {
     let mut profile = Profile::default();
     profile.gnmi.unknown = ["fib-programming", "fib-failed-routes"].map(str::to_owned).to_vec();
     profile
 }
 
-/// The inventory of a bench, with these lines added.
+/// Writes the inventory of a bench, with these additional lines.
 fn inventory(bench: &Bench, name: &str, more: &str) -> PathBuf {
     let mut text = format!("lab: {}\nusername: admin\npatience: 0.2\nleaves:\n", lab_folder(LAB).display());
     for leaf in bench.lab.leaves().keys() {
@@ -101,7 +102,7 @@ async fn what_leaves_say_otherwise_is_listed_and_the_demo_goes_on() {
         assert!(text.lines().any(|shown| shown.starts_with(line)), "no line '{line}' in:\n{text}");
     }
 
-    // Nothing is known that pulls a lever there: it is said, and what is not broken is not healed in vain.
+    // The inventory has nothing that pulls a lever. This is reported, and nothing is healed that was not broken.
     let bare = inventory(&bench, "bare.yaml", "");
     let (found, text) = verified(&bare, &[1]).await;
     assert_eq!(found.skipped, [(1, "the inventory does not say what does this".to_owned())], "{text}");

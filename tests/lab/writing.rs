@@ -1,4 +1,4 @@
-//! What is written to the switch, and how, when it does not take everything.
+//! Tests of what is written to the switch, and how, if the switch refuses some of it.
 
 use srl_sim::ndk::{AcceptedPaths, Refuse, Spelling, Switches};
 
@@ -20,7 +20,7 @@ async fn refused_state_is_written_when_it_is_taken_again_and_keeps_nothing_else(
     ndk.refuse_telemetry(Refuse::Nothing);
     bench.until("leaf1", &[("oper-state", Is("degraded")), ("oper-reason", Is("session-down"))]).await;
 
-    // One entry that is not taken does not keep the others.
+    // One refused entry does not prevent the others.
     ndk.refuse_telemetry(Refuse::Containing("192.168.1.11".to_owned()));
     let hop = "next-hop[address=192.168.1.11]/installed";
     bench.act(&[SESSION_UP]).await;
@@ -56,7 +56,7 @@ async fn input_that_changes_nothing_writes_nothing_but_freshness() {
                    patch: { metadata: { annotations: { touched: once } } } }";
     bench.act(&[touched]).await;
     bench.leaf("leaf1").renumber_groups();
-    // What follows on the same streams arrives after it.
+    // What follows on the same streams arrives later.
     bench.cluster().load(OTHER_SERVICE).expect("applied");
     let other = "/k8s-services/cluster[name=c1]/service[namespace=default][name=other]";
     bench.until("leaf1", &[(&format!("{other}/oper-reason"), Is("no-ready-endpoint"))]).await;
