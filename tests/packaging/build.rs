@@ -1,4 +1,4 @@
-//! Building packages.
+//! Builds packages.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use tempfile::TempDir;
 use crate::root::Root;
 use crate::{repository, said, succeed};
 
-/// An older version than any released one, to upgrade from.
+/// A version older than all released ones, to upgrade from.
 pub(crate) const OLD: &str = "0.0.1";
 /// The version under test.
 pub(crate) const NEW: &str = env!("CARGO_PKG_VERSION");
 
-/// What a switch's architecture is called.
+/// Architecture of a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arch {
     X86_64,
@@ -39,12 +39,12 @@ impl Arch {
         }
     }
 
-    /// That of this machine, whose binaries run here.
+    /// Returns the architecture of this machine, whose binaries can run here.
     pub(crate) fn own() -> Self {
         if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 }
     }
 
-    /// The number an ELF header has for it.
+    /// Returns the machine number in an ELF header.
     fn machine(self) -> u8 {
         match self {
             Self::X86_64 => 62,
@@ -53,7 +53,7 @@ impl Arch {
     }
 }
 
-/// The packages of one version, made once.
+/// Returns the package of a version, which is built only once.
 pub(crate) fn package(version: &str, arch: Arch) -> PathBuf {
     static OLD_ONES: OnceLock<TempDir> = OnceLock::new();
     static NEW_ONES: OnceLock<TempDir> = OnceLock::new();
@@ -74,7 +74,7 @@ fn file_name(version: &str, arch: Arch) -> String {
     format!("srl-k8s-services_{version}-1_{}.deb", arch.debian())
 }
 
-/// The bill of materials beside a package.
+/// Returns the file name of the bill of materials next to a package.
 fn bill_name(version: &str, arch: Arch) -> String {
     file_name(version, arch).replace(".deb", ".cdx.json")
 }
@@ -95,7 +95,8 @@ fn builder(arch: Arch, binary: &Path, out: &Path) -> Command {
     command
 }
 
-/// This build's agent without its debug information; for another architecture, a file that only says so.
+/// Returns the path of this build's agent without debug information, or, for another architecture, of an empty
+/// executable.
 fn binary(folder: &Path, arch: Arch) -> PathBuf {
     let path = folder.join(format!("k8s-services-{}", arch.name()));
     if arch == Arch::own() {
@@ -106,7 +107,7 @@ fn binary(folder: &Path, arch: Arch) -> PathBuf {
     path
 }
 
-/// The header of a static executable of an architecture, with nothing in it.
+/// Returns the header of an empty static executable of an architecture.
 fn elf_header(arch: Arch) -> [u8; 64] {
     let mut header = [0; 64];
     header[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\0");
@@ -124,7 +125,7 @@ fn the_same_input_gives_the_same_bytes() {
     std::fs::write(&binary, elf_header(Arch::Aarch64)).expect("written");
     let (first, second) = (folder.path().join("first"), folder.path().join("second"));
     succeed(&mut builder(Arch::Aarch64, &binary, &first));
-    // Another time, other modes, another place.
+    // Another time, other modes, another path.
     std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o700)).expect("changed");
     let elsewhere = folder.path().join("elsewhere");
     std::fs::rename(&binary, &elsewhere).expect("moved");

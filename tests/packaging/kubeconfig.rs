@@ -1,4 +1,4 @@
-//! `make-kubeconfig`, with a stand-in for kubectl that records what it is asked and applied.
+//! Tests of `make-kubeconfig`, with a stand-in for kubectl that records its arguments and what is applied.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use crate::{repository, said};
 /// The token of the service account.
 pub(crate) const TOKEN: &str = "the-leaves-token";
 
-/// Answers as kubectl does, from files in its folder.
+/// A stand-in for kubectl, which answers from files in its folder.
 const KUBECTL: &str = r#"#!/bin/sh
 cd "$(dirname "$0")"
 echo "$*" >>asked
@@ -42,7 +42,7 @@ esac
 pub(crate) struct Kubectl(TempDir);
 
 impl Kubectl {
-    /// One whose kubeconfig names this server.
+    /// Creates a kubectl whose kubeconfig names this server.
     pub(crate) fn new(server: &str) -> Self {
         let it = Self(tempfile::tempdir().expect("a temporary folder"));
         it.set("kubectl", KUBECTL);
@@ -80,7 +80,7 @@ impl Kubectl {
         command.env("PATH", format!("{}:{path}", self.folder().display())).output().expect("it runs")
     }
 
-    /// Runs it and expects success; what it printed.
+    /// Runs the script, which must succeed. Returns its output.
     pub(crate) fn make_kubeconfig(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let text = said(&output);
@@ -100,7 +100,7 @@ impl Kubectl {
         serde_norway::from_str(&self.text("c1.kubeconfig")).expect("it is YAML")
     }
 
-    /// Kind and name of each object applied.
+    /// Returns kind and name of each applied object.
     fn applied(&self) -> Vec<String> {
         let text = self.text("applied");
         let objects = serde_norway::Deserializer::from_str(&text);
@@ -266,7 +266,7 @@ fn wrong_arguments_are_refused_before_anything_is_done() {
     assert!(said.contains("kubectl config get-contexts lists them"), "{said}");
 }
 
-/// Every rule of the packaged roles, with its file.
+/// Returns every rule of the packaged roles, with its file.
 pub(crate) fn rules() -> Vec<(PathBuf, Value)> {
     let folder = repository().join("packaging/rbac");
     let files = ["k8s-services.yaml", "speakers.yaml", "bgppeers.yaml", "events.yaml"].map(|name| folder.join(name));

@@ -1,4 +1,4 @@
-//! Installed, upgraded, removed, installed again, purged.
+//! Tests of installing, upgrading, removing, reinstalling and purging.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ const STATE: &str = "/opt/k8s-services/state/state.json";
 const PASSWORD: &str = "/etc/opt/srlinux/k8s-services/gnmi-password";
 const APP_STATE: &str = "/var/log/app-state";
 
-/// What the package installs, without folders of others and without documentation.
+/// What the package installs, without shared folders and without documentation.
 const INSTALLED: &[(&str, &str, &str)] = &[
     ("644", "root:root", "/etc/opt/srlinux/appmgr/k8s-services.yml"),
     ("644", "root:root", "/etc/opt/srlinux/cli/plugins/k8s_services.py"),
@@ -35,7 +35,7 @@ const INSTALLED: &[(&str, &str, &str)] = &[
     ("755", "root:root", "/usr/local/bin/k8s-services"),
 ];
 
-/// Folders where others install files too.
+/// Folders in which others install files too.
 const SHARED: &[&str] = &[
     "/etc/opt",
     "/etc/opt/srlinux",
@@ -56,7 +56,7 @@ fn own(version: &str) -> std::path::PathBuf {
     package(version, Arch::own())
 }
 
-/// What stands in the root besides folders of others.
+/// Returns what is in the root, except for shared folders.
 fn left(root: &Root) -> Vec<Entry> {
     root.tree().into_iter().filter(|entry| entry.kind != "d" || !SHARED.contains(&&*entry.path)).collect()
 }
@@ -110,7 +110,7 @@ fn without_a_switch_everything_is_installed_and_removed_all_the_same() {
 
 #[test]
 fn a_switch_that_does_not_answer_costs_a_sentence_with_the_command() {
-    // By its status, and by its words alone.
+    // By its exit status, or only by its words.
     for file in ["/var/log/fails", "/var/log/refuses"] {
         let root = Root::new();
         root.write(file, "Error: app_mgr is not running\n");

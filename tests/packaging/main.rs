@@ -1,7 +1,8 @@
-//! The packages, installed into an empty root: what is installed, what the switch is asked, what stays and what goes.
+//! Tests of the packages, installed into an empty root: which files are installed, what the switch is asked, and what
+//! remains.
 //!
-//! They are built from this build's own binary; `K8S_SERVICES_PACKAGES` names a folder with finished ones instead
-//! (`make package-check`).
+//! They are built from this build's own binary. `K8S_SERVICES_PACKAGES` can name a folder with finished packages
+//! instead (`make package-check`).
 
 mod build;
 mod kubeconfig;
@@ -14,17 +15,17 @@ mod traps;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// The repository.
+/// Returns the root of the repository.
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs a command to its end; its output as one text.
+/// Returns the whole output of a command as one text.
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Runs a command that has to succeed, and shows what it printed when it does not.
+/// Runs a command that must succeed, and returns its output. Shows the output if the command fails.
 fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; `make deps-test` installs it"));
     let text = said(&output);

@@ -1,4 +1,5 @@
-//! What the agent asks of a cluster, held against the packaged roles: all of it is allowed, and what is allowed is asked.
+//! Compares what the agent asks of a cluster with the packaged roles: everything it asks must be allowed, and
+//! everything allowed must be asked.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,10 +19,10 @@ use crate::running::{Installed, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A request as roles name it: verb, API group, resource.
+/// A request in the terms of roles: verb, API group, resource.
 type Right = (String, String, String);
 
-/// Passes connections on to an API server, and reads what is asked.
+/// Forwards connections to an API server and reads the requests.
 struct Listener {
     address: SocketAddr,
     asked: watch::Receiver<BTreeSet<Right>>,
@@ -73,7 +74,7 @@ async fn pass(client: TcpStream, server: SocketAddr, asked: Arc<watch::Sender<BT
     }
 }
 
-/// What a request line asks for; none for other lines, and for discovery, which every account may.
+/// Returns the right that a request line needs; `None` for other lines, and for discovery, which every account may use.
 fn right(line: &str) -> Option<Right> {
     let mut words = line.split(' ');
     let (method, target) = (words.next()?, words.next()?);
@@ -102,7 +103,7 @@ fn right(line: &str) -> Option<Right> {
     Some((verb.to_owned(), group.to_owned(), resource.to_owned()))
 }
 
-/// Every right that a file of roles gives.
+/// Returns every right that a file of roles grants.
 fn given(file: &str) -> BTreeSet<Right> {
     let words = |rule: &Value, member: &str| -> Vec<String> {
         let words = rule[member].as_array().into_iter().flatten();

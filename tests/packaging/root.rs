@@ -1,6 +1,6 @@
-//! An empty root to install into: a shell, a user table, and a stand-in for the switch's CLI that records what it is asked.
+//! An empty root to install into: a shell, a user table, and a stand-in for the switch's CLI that records its commands.
 //!
-//! Scripts run inside it, which takes the right to change root: that of root, of a user namespace, or of sudo.
+//! Scripts run inside it, which requires the right to change root: by root, in a user namespace, or by sudo.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -12,11 +12,11 @@ use tempfile::TempDir;
 
 use crate::succeed;
 
-/// The package's name.
+/// Name of the package.
 pub(crate) const PACKAGE: &str = "srl-k8s-services";
 
-/// Records its arguments; answers by the files beside the record. `reloading` holds one line per command that is refused
-/// because the management server restarts.
+/// Records its arguments, and answers according to files next to the record. `reloading` has one line per command that
+/// is refused because the management server restarts.
 const SR_CLI: &str = r#"#!/bin/sh
 shift
 if [ -s /var/log/reloading ]; then
@@ -33,12 +33,12 @@ if [ -f /var/log/refuses ]; then cat /var/log/refuses; fi
 if [ -f /var/log/fails ]; then exit 1; fi
 "#;
 
-/// What the CLI is asked in the packages' scripts.
+/// The commands that the packages' scripts give to the CLI.
 pub(crate) const RELOAD: &str = "/ tools system app-management application app_mgr reload";
 pub(crate) const START: &str = "/ tools system app-management application k8s-services start";
 pub(crate) const STOP: &str = "/ tools system app-management application k8s-services stop";
 
-/// How commands get to change root.
+/// How commands get the right to change root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Right {
     Root,
@@ -84,13 +84,13 @@ impl Right {
                 command
             }
         };
-        // dpkg looks for system programs that an ordinary user's path may lack.
+        // dpkg looks for system programs that may be missing in an ordinary user's path.
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"));
         command
     }
 
-    /// User and group ids that stand for `srlinux`: a namespace has but one.
+    /// Returns the user and group id of `srlinux`. In a namespace there is only one.
     fn srlinux(self) -> u32 {
         if self == Self::Namespace { 0 } else { 1002 }
     }
@@ -101,19 +101,19 @@ impl Right {
 pub(crate) struct Entry {
     pub(crate) mode: String,
     pub(crate) owner: String,
-    /// `f` or `d`
+    /// Type: `f` or `d`.
     pub(crate) kind: String,
     pub(crate) path: String,
 }
 
-/// The root, removed with the value.
+/// The root, which is removed when it is dropped.
 pub(crate) struct Root {
     right: Right,
     folder: Option<TempDir>,
 }
 
 impl Root {
-    /// A switch's root, as far as packages see it.
+    /// Creates the root of a switch, as far as packages see it.
     pub(crate) fn new() -> Self {
         let root = Self::without_switch();
         let cli = root.path("/opt/srlinux/bin/sr_cli");
@@ -123,11 +123,11 @@ impl Root {
         root
     }
 
-    /// A root without SR Linux.
+    /// Creates a root without SR Linux.
     pub(crate) fn without_switch() -> Self {
         let right = Right::of_this_process();
         let folder = tempfile::tempdir().expect("a temporary folder");
-        // The user srlinux may pass.
+        // The user srlinux must be able to enter it.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("changed");
         let root = Self { right, folder: Some(folder) };
         for name in ["bin", "etc", "tmp", "var/log", "var/lib/dpkg/info", "var/lib/dpkg/updates"] {
@@ -150,12 +150,12 @@ impl Root {
         for name in names.lines().filter(|name| *name != "busybox" && *name != "sleep") {
             symlink("busybox", self.path("/bin").join(name)).expect("linked");
         }
-        // Scripts that wait for the switch are not waited for.
+        // Scripts that wait for the switch do not really sleep.
         fs::write(self.path("/bin/sleep"), "#!/bin/sh\n").expect("written");
         fs::set_permissions(self.path("/bin/sleep"), fs::Permissions::from_mode(0o755)).expect("changed");
     }
 
-    /// A path of the switch, here.
+    /// Returns the path of a file of the switch on this machine.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.as_ref().expect("it lives").path().join(path.trim_start_matches('/'))
     }
@@ -166,27 +166,27 @@ impl Root {
         command
     }
 
-    /// Installs a package, or upgrades to it; what was printed.
+    /// Installs a package, or upgrades to it. Returns the output.
     pub(crate) fn install(&self, package: &Path) -> String {
         succeed(self.dpkg().arg("--install").arg(package))
     }
 
-    /// Removes the package; what was printed.
+    /// Removes the package. Returns the output.
     pub(crate) fn remove(&self) -> String {
         succeed(self.dpkg().args(["--remove", PACKAGE]))
     }
 
-    /// Removes what `remove` leaves.
+    /// Purges what `remove` leaves. Returns the output.
     pub(crate) fn purge(&self) -> String {
         succeed(self.dpkg().args(["--purge", PACKAGE]))
     }
 
-    /// The package's files that are not as they were installed.
+    /// Returns the package's files that differ from what was installed.
     pub(crate) fn verify(&self) -> String {
         succeed(self.dpkg().args(["--verify", PACKAGE]))
     }
 
-    /// What the CLI was asked since the last call, questions left out.
+    /// Returns the commands that the CLI received since the last call, except for queries.
     pub(crate) fn asked(&self) -> Vec<String> {
         let record = self.path("/var/log/asked");
         let text = fs::read_to_string(&record).unwrap_or_default();
@@ -194,7 +194,7 @@ impl Root {
         text.lines().filter(|line| !line.starts_with("info ")).map(str::to_owned).collect()
     }
 
-    /// Makes a folder.
+    /// Creates a folder.
     pub(crate) fn make_folder(&self, path: &str) {
         succeed(self.right.command("mkdir").arg(self.path(path)));
     }
@@ -208,12 +208,12 @@ impl Root {
         assert!(process.wait().expect("it ends").success());
     }
 
-    /// The text of a file that may be another user's.
+    /// Returns the text of a file that may belong to another user.
     pub(crate) fn read(&self, path: &str) -> String {
         succeed(self.right.command("cat").arg(self.path(path)))
     }
 
-    /// Every file and folder below /etc/opt, /opt and /usr but the stand-in's, by path.
+    /// Returns every file and folder below /etc/opt, /opt and /usr except the stand-in's, by path.
     pub(crate) fn tree(&self) -> Vec<Entry> {
         let top = self.path("/");
         let folders: Vec<_> = ["etc/opt", "opt", "usr"].into_iter().filter(|name| top.join(name).exists()).collect();
@@ -236,7 +236,7 @@ impl Root {
         let mut word = || words.next().expect("find prints five words");
         let (mode, user, group, kind, path) = (word(), word(), word(), word(), word());
         let name = |id: String| match id.parse() {
-            // In a namespace there is one user, who is everyone.
+            // In a namespace there is only one user, who owns everything.
             _ if self.right == Right::Namespace => "anyone".to_owned(),
             Ok(0) => "root".to_owned(),
             Ok(id) if id == self.right.srlinux() => "srlinux".to_owned(),
@@ -245,12 +245,12 @@ impl Root {
         Entry { mode, owner: format!("{}:{}", name(user), name(group)), kind, path }
     }
 
-    /// True when users can be told apart here.
+    /// Returns whether users can be distinguished here.
     pub(crate) fn has_users(&self) -> bool {
         self.right != Right::Namespace
     }
 
-    /// Who a file belongs to.
+    /// Returns user and group of a file.
     pub(crate) fn owner(&self, path: &str) -> (u32, u32) {
         let metadata = fs::metadata(self.path(path)).expect("it is there");
         (metadata.uid(), metadata.gid())
@@ -262,7 +262,7 @@ impl Drop for Root {
         if self.right == Right::Sudo
             && let Some(folder) = self.folder.take()
         {
-            // What belongs to root is not this user's to remove.
+            // This user cannot remove what belongs to root.
             let removed = self.right.command("rm").arg("-rf").arg(folder.keep()).status();
             drop(removed);
         }

@@ -1,4 +1,4 @@
-//! The installed tree, run: by the emulated application manager, with a kubeconfig that `make-kubeconfig` made.
+//! Runs the installed files by the emulated application manager, with a kubeconfig from `make-kubeconfig`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::repository;
 use crate::root::Root;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The verdict on the lab's one VIP.
+/// Path of the state of the lab's only VIP.
 pub(crate) const VIP: &str =
     "/k8s-services/cluster[name=c1]/service[namespace=default][name=nginxhello]/vip[address=1.1.1.100]/oper-state";
 const API: &str = "/k8s-services/summary/source[name=kubernetes/c1]/oper-state";
 
-/// Where the files of an installation stand.
+/// Paths of an installation's files.
 pub(crate) struct Installed {
     definition: PathBuf,
     yang: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) struct Installed {
 }
 
 impl Installed {
-    /// What a package put into a root.
+    /// Returns the files that a package installed into a root.
     fn in_root(root: &Root) -> Self {
         Self {
             definition: root.path("/etc/opt/srlinux/appmgr/k8s-services.yml"),
@@ -36,7 +36,7 @@ impl Installed {
         }
     }
 
-    /// What this build made, where it stands.
+    /// Returns the files of this build, where they are.
     pub(crate) fn of_this_build(program: &Path) -> Self {
         Self {
             definition: repository().join("appmgr/k8s-services.yml"),
@@ -45,7 +45,7 @@ impl Installed {
         }
     }
 
-    /// The anycast lab whose leaves run it.
+    /// Starts the anycast lab with these files on its leaves.
     pub(crate) async fn lab(&self, run: &Path) -> Lab {
         let mut file = LabFile::read(&repository().join("lab/anycast-metallb")).expect("the lab is readable");
         for app in &mut file.content.apps {
@@ -63,7 +63,7 @@ impl Installed {
     }
 }
 
-/// Waits until a leaf of state has a value.
+/// Waits until a leaf in state has a value.
 pub(crate) async fn until(lab: &Lab, leaf: &str, path: &str, expected: &str) {
     let deadline = Instant::now() + PATIENCE;
     let mut news = lab.leaves()[leaf].datastore().subscribe();
@@ -91,7 +91,7 @@ async fn the_installed_tree_runs_under_an_application_manager_with_a_kubeconfig_
         until(&lab, leaf, VIP, "up").await;
     }
 
-    // The API server lets nobody in without the token of the leaves' service account.
+    // The API server requires the token of the leaves' service account.
     let cluster = lab.cluster("c1").expect("the lab's cluster");
     cluster.set_token(Some(TOKEN));
     cluster.drop_watches();
@@ -101,7 +101,7 @@ async fn the_installed_tree_runs_under_an_application_manager_with_a_kubeconfig_
     let kubeconfig = kubectl.folder().join("c1.kubeconfig");
     let made = kubectl.make_kubeconfig(&["--server", &format!("http://{address}"), "--name", "c1"]);
     assert!(made.contains("c1.kubeconfig: context c1"), "{made}");
-    // Where the lab's agents may read credentials.
+    // A folder from which the lab's agents may read credentials.
     let placed = run.path().join("made.kubeconfig");
     std::fs::copy(&kubeconfig, &placed).expect("copied, with its mode");
     let line = format!("set / k8s-services cluster c1 kubeconfig {}", placed.display());

@@ -1,4 +1,4 @@
-//! `traps`: the entry in the list of trap definitions, among those of others.
+//! Tests of `traps`: it adds its entry to the list of trap definitions, next to those of others.
 
 use std::process::Command;
 
