@@ -26,17 +26,17 @@ use crate::facts::{LeafFacts, NeighborFact, RouteFact};
 use crate::plan::{Known, Plan, cluster_name, node_name, vrf_name};
 use crate::rng::Rng;
 
-/// Longer than every hold time and patience of the agent together.
+/// Longer than every hold time and every waiting time of the agent together.
 const SETTLE: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_secs(10);
 const OWNERS: [&str; 5] = ["bgp_mgr", "bgp_evpn_mgr", "net_inst_mgr", "static_route_mgr", "arp_nd_mgr"];
 
-/// What is out of reach.
+/// What the agent cannot reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConnectOptions {
     pub(crate) ndk_lost: bool,
     pub(crate) gnmi_lost: bool,
-    /// The gNMI server refuses what FIB programming is asked with.
+    /// The gNMI server refuses the request for FIB programming.
     pub(crate) fib_refused: bool,
     pub(crate) apis_lost: BTreeSet<usize>,
 }
@@ -50,23 +50,23 @@ enum Part {
     Routes,
 }
 
-/// An engine, and what was told to it and by it.
+/// An engine, with the facts that it has received and the views that it has published.
 pub(crate) struct Agent {
     engine: Engine,
     elapsed: Duration,
     order: Rng,
     connect: ConnectOptions,
-    /// What of it was told on the stream that is now.
+    /// The part of the leaf's facts that the current stream has delivered.
     leaf: LeafFacts,
-    /// All that the leaf last showed.
+    /// All facts that the leaf last showed.
     shown: LeafFacts,
     clusters: Vec<ClusterFacts>,
     neighbors: BTreeMap<(String, IpAddr), NeighborFact>,
     failures: BTreeMap<FibKey, FibFault>,
     groups: Vec<Vec<IpAddr>>,
-    /// The numbers of the first groups; more are numbered as they come.
+    /// The numbers of the first groups; every further group is numbered by its index.
     numbers: Vec<u64>,
-    /// What the engine asks, and the ARP and ND entries that gNMI answers by.
+    /// What the engine asks. `entries` are the ARP and ND entries that gNMI answers with.
     asked: Arc<Inquiry>,
     entries: BTreeMap<(String, IpAddr), Vec<u64>>,
     answers: usize,
@@ -75,7 +75,7 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// The agent of a leaf after its first sync.
+    /// Returns the agent of a leaf after its first sync.
     pub(crate) fn start(plan: &Plan, leaf: &LeafFacts, clusters: &[ClusterFacts], order: Rng) -> Self {
         let mut agent = Self {
             engine: Engine::new(),
@@ -105,8 +105,9 @@ impl Agent {
         agent
     }
 
-    /// Streams may break and be opened again while nothing else changes: `meanwhile` sees what is published on the way. Then
-    /// the leaf and the clusters are as they are now; all of it is told, and time passes until nothing more follows.
+    /// Streams may break and be opened again while nothing else changes; `meanwhile` is called with what is published
+    /// during that time. After that, the leaf and the clusters are as given; the agent receives all of it, and time
+    /// passes until nothing more follows.
     pub(crate) fn become_as(
         &mut self,
         leaf: &LeafFacts,
@@ -148,7 +149,7 @@ impl Agent {
         self.settle();
     }
 
-    /// The state that is published of a VIP.
+    /// Returns the state that is published for a VIP.
     pub(crate) fn word(&self, key: &(ClusterName, ServiceKey), address: IpAddr) -> Option<OperState> {
         let view = self.services.get(key)?;
         view.vips.iter().find(|vip| vip.address == address).map(|vip| vip.verdict.state)
@@ -176,7 +177,7 @@ impl Agent {
         }
     }
 
-    /// Answers where addresses are plugged in, of what is asked, while gNMI is heard.
+    /// Answers the questions about where addresses are plugged in that `which` selects, while gNMI is connected.
     fn answer(&mut self, which: impl Fn(&Question, Asking) -> bool) {
         if self.connect.gnmi_lost {
             return;
@@ -197,7 +198,7 @@ impl Agent {
         }
     }
 
-    /// Time passes, and the engine is woken when it asks to be.
+    /// Lets time pass, and wakes the engine whenever it asks for that.
     fn pass(&mut self, time: Duration) {
         let until = self.elapsed + time;
         for _ in 0..1000 {
@@ -210,7 +211,7 @@ impl Agent {
         self.elapsed = until;
     }
 
-    /// Time passes; what verdicts rest on is looked at every ten seconds.
+    /// Lets time pass; what verdicts rest on is read every ten seconds.
     fn settle(&mut self) {
         if !self.asked.values().any(|how| *how >= Asking::Followed) {
             self.pass(SETTLE);
@@ -228,7 +229,7 @@ impl Agent {
         }
     }
 
-    /// The group of some next-hops.
+    /// Returns the group of the given next-hops.
     fn group(&mut self, next_hops: &[IpAddr]) -> NextHopGroupId {
         let known = self.groups.iter().position(|group| group == next_hops);
         let at = known.unwrap_or_else(|| {
@@ -238,7 +239,7 @@ impl Agent {
         self.number(at)
     }
 
-    /// The number of a group.
+    /// Returns the number of a group.
     fn number(&self, at: usize) -> NextHopGroupId {
         NextHopGroupId(3_706_000 + self.numbers.get(at).copied().unwrap_or(at as u64))
     }
@@ -247,8 +248,8 @@ impl Agent {
         self.dump_switch(leaf, &mut |_| {});
     }
 
-    /// A stream is opened again and its dump comes in parts, in any order, with pauses between them. Groups may have other
-    /// numbers, and numbers other groups.
+    /// Opens a stream again, whose dump comes in parts, in any order, with pauses between them. A group may have
+    /// another number than before, and a number may belong to another group.
     fn dump_switch(&mut self, leaf: &LeafFacts, meanwhile: &mut dyn FnMut(&Self)) {
         if self.order.chance(50) {
             self.tell(Event::Source(SourceId::Ndk, SourceEvent::Lost(Arc::from("stream ended"))));
@@ -265,7 +266,7 @@ impl Agent {
         self.order.shuffle(&mut routes);
         let half = routes.split_off(routes.len() / 2);
         let mut halves = vec![routes, half];
-        // Together shorter than the ten seconds after which a dump is over whatever was counted.
+        // The pauses together are shorter than the ten seconds after which a dump is complete whatever was counted.
         let mut pauses = 2;
         for fact in leaf.routes.values() {
             self.group(&fact.next_hops);
@@ -282,7 +283,7 @@ impl Agent {
                     }
                 }
             }
-            // What only silence tells the end of has no pause in it.
+            // A part whose end only silence shows has no pause in it.
             if !self.connect.gnmi_lost && pauses > 0 && self.order.chance(30) {
                 pauses -= 1;
                 meanwhile(self);
@@ -294,14 +295,14 @@ impl Agent {
         self.silence();
     }
 
-    /// The gNMI session ends, and is opened again some time later.
+    /// Ends the gNMI session, and opens it again some time later.
     fn restart_gnmi(&mut self, leaf: &LeafFacts, meanwhile: &mut dyn FnMut(&Self)) {
         self.tell(Event::Source(SourceId::Gnmi, SourceEvent::Lost(Arc::from("connection refused"))));
         self.wait(60, meanwhile);
         self.sync_gnmi(leaf);
     }
 
-    /// Nothing comes for a second, and the source says so.
+    /// Lets a second pass in which nothing arrives, and reports that as the source would.
     fn silence(&mut self) {
         for (after, pace) in [(300, DumpPace::Paused), (700, DumpPace::Rested)] {
             self.pass(Duration::from_millis(after));
@@ -309,7 +310,7 @@ impl Agent {
         }
     }
 
-    /// Up to so many seconds pass, and what is published is looked at before and after.
+    /// Lets up to `most` seconds pass, and calls `meanwhile` before and after that.
     fn wait(&mut self, most: usize, meanwhile: &mut dyn FnMut(&Self)) {
         meanwhile(self);
         let seconds = self.order.between(1, most);
@@ -343,7 +344,8 @@ impl Agent {
         Route { owner: u32::try_from(at).expect("few") + 1, preference: fact.preference, metric: 0, next_hop_group }
     }
 
-    /// Tells what of instances, routes and groups has changed, one prefix at a time, groups before or after.
+    /// Sends the changes of instances, routes and groups, one prefix at a time; the groups come before or after the
+    /// routes.
     fn change_switch(&mut self, leaf: &LeafFacts) {
         self.tell_instances(leaf);
         let known = self.groups.len();
@@ -424,7 +426,7 @@ impl Agent {
         self.tell_counts(leaf);
     }
 
-    /// How many active routes each table has, and of which tables every FIB fault is known.
+    /// Sends how many active routes each table has, and for which tables every FIB fault is known.
     fn tell_counts(&mut self, leaf: &LeafFacts) {
         let tables: Vec<RouteTable> = tables(leaf);
         let in_table = |table: &RouteTable| {
@@ -497,7 +499,7 @@ fn all<K, V>(of: BTreeMap<K, V>) -> Update<K, V> {
     Update::All(of.into_iter().collect())
 }
 
-/// What turns one table into another.
+/// Returns the updates that turn one table into another.
 fn changes<K: Ord + Clone, V: PartialEq + Clone>(was: &BTreeMap<K, V>, is: &BTreeMap<K, V>) -> Vec<Update<K, V>> {
     let gone = was.keys().filter(|key| !is.contains_key(*key)).map(|key| Update::Gone(key.clone()));
     let set = is.iter().filter(|(key, value)| was.get(*key) != Some(value));
@@ -523,7 +525,7 @@ fn failures(leaf: &LeafFacts) -> BTreeMap<FibKey, FibFault> {
     failed.map(|(of, route)| (FibKey { route: key(of), owner: route.owner.into() }, fault)).collect()
 }
 
-/// What the operator configured.
+/// Returns the operator's configuration.
 fn config(plan: &Plan) -> Config {
     let cluster = |number: usize| {
         let cluster = &plan.clusters[number];

@@ -1,4 +1,4 @@
-//! VIPs by ARP and ND: whose MAC the entries of a leaf have.
+//! VIPs announced by ARP and ND: which MAC address the entries of a leaf hold.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,31 +10,32 @@ use crate::fault::Fault;
 use crate::plan::{NodeId, ServiceId, leaf_name, vrf_name};
 use crate::state::State;
 
-/// The MAC of a host that is no node.
+/// The MAC address of a host that is not a node.
 const STRANGER: u64 = 900;
 
 fn mac_of(state: State<'_>, node: NodeId) -> u64 {
     host_of(state, node) as u64 + 1
 }
 
-/// The node that a leaf's entry for a service's VIPs is of, were no stranger there.
+/// Returns the node that a leaf's entry for a service's VIPs belongs to, if no stranger has answered there.
 fn holder(state: State<'_>, leaf: usize, service: ServiceId) -> Option<NodeId> {
     let settled = State { plan: state.plan, faults: &[] };
     let stale = state.broken(Fault::StaleArp(leaf, service));
     stale.then(|| settled.holder(service)).flatten().or_else(|| state.holder(service))
 }
 
-/// A host that is no node has answered a leaf last, or does in turn.
+/// Whether a host that is not a node was the last to answer a leaf, or answers it in turn with a node.
 fn has_stranger(state: State<'_>, leaf: usize, service: ServiceId) -> bool {
     state.broken(Fault::Stranger(leaf, service)) || state.broken(Fault::Duplicate(leaf, service))
 }
 
-/// Whether a node's MAC is, or was, at a port of a leaf.
+/// Whether a node's MAC address is, or was, at a port of a leaf.
 fn is_here(state: State<'_>, leaf: usize, node: NodeId) -> bool {
     state.answers_on(node).contains(&leaf) || state.broken(Fault::NodeDown(node)) && state.leaves(node).contains(&leaf)
 }
 
-/// Puts the entries of a service's VIPs into the tables of all leaves that have the subnet: a packet that comes resolves them.
+/// Puts the entries of a service's VIPs into the tables of all leaves that have the subnet: an arriving packet makes a
+/// leaf resolve them.
 pub(crate) fn resolve(state: State<'_>, service: ServiceId, network: &mut Network) {
     let cluster = &state.plan.clusters[service.0];
     let subnet = (service.0, 0);
@@ -58,7 +59,8 @@ pub(crate) fn resolve(state: State<'_>, service: ServiceId, network: &mut Networ
     }
 }
 
-/// The host routes that a leaf has of VIPs that something at its ports answers for, and whether EVPN has them.
+/// Returns the host routes of a leaf to VIPs that something at its ports answers for, and whether EVPN has each of
+/// them.
 pub(crate) fn host_routes(state: State<'_>, leaf: usize, vrf: usize) -> Vec<(IpAddr, bool)> {
     let mut routes = Vec::new();
     for service in state.plan.services() {
@@ -68,7 +70,7 @@ pub(crate) fn host_routes(state: State<'_>, leaf: usize, vrf: usize) -> Vec<(IpA
             continue;
         }
         let here = holder(state, leaf, service).is_some_and(|node| is_here(state, leaf, node));
-        // What is stale here is newer elsewhere.
+        // If the entry is stale here, another leaf has a newer one.
         let exported = here && !state.broken(Fault::StaleArp(leaf, service)) && !has_stranger(state, leaf, service);
         if here || has_stranger(state, leaf, service) {
             routes.extend(state.plan.service(service).vips.iter().map(|vip| (vip.address(), exported)));
@@ -77,7 +79,7 @@ pub(crate) fn host_routes(state: State<'_>, leaf: usize, vrf: usize) -> Vec<(IpA
     routes
 }
 
-/// What ARP and ND tables show.
+/// Returns what the ARP and ND tables of a leaf show.
 pub(crate) fn shown(state: State<'_>, leaf: usize, network: &Network) -> BTreeMap<(String, IpAddr), Vec<u64>> {
     let mut entries = BTreeMap::new();
     let tables = network.leaves.get(&leaf_name(leaf)).into_iter().flat_map(|leaf| &leaf.vrfs);

@@ -37,7 +37,7 @@ pub(crate) fn service_key(service: ServiceId) -> ServiceKey {
     ServiceKey::new("default", format!("s{}", service.1 + 1))
 }
 
-/// What the API of a cluster shows in a state of the plan.
+/// Returns what the API of a cluster shows in a state of the plan.
 pub(crate) fn facts(state: State<'_>, cluster: usize) -> ClusterFacts {
     let plan = &state.plan.clusters[cluster];
     let mut facts = ClusterFacts::default();
@@ -137,12 +137,12 @@ fn selector(label: &str, value: &str) -> Selector {
     Selector([Requirement { label: label.into(), must: Must::BeIn([Arc::from(value)].into()) }].into())
 }
 
-/// What selects the nodes that announce, where not all do.
+/// Returns the selector of the nodes that announce, for clusters in which not all nodes do.
 pub(crate) fn labeled() -> Selector {
     selector(LABEL, "yes")
 }
 
-/// The prefixes of all pools that services of a cluster have VIPs of.
+/// Returns the prefixes of all pools from which services of a cluster have VIPs.
 pub(crate) fn pools(plan: &Plan, cluster: usize) -> BTreeSet<IpNet> {
     let services = plan.clusters[cluster].services.iter();
     let of = |vip: &VipPlan| if vip.l2 { vip.address().into() } else { pool(vip.pool, vip.v6) };
@@ -212,7 +212,7 @@ fn objects(state: State<'_>, cluster: usize, resource: SpeakerResource) -> BTree
     }
 }
 
-/// What speakers that run say they announce by BGP.
+/// Returns what running speakers report that they announce by BGP.
 fn statuses(state: State<'_>, cluster: usize) -> BTreeMap<SpeakerResource, BTreeMap<StatusKey, ()>> {
     let plan = &state.plan.clusters[cluster];
     debug_assert_eq!(plan.speaker, Speaker::Metallb);
@@ -225,7 +225,7 @@ fn statuses(state: State<'_>, cluster: usize) -> BTreeMap<SpeakerResource, BTree
     BTreeMap::from([(SpeakerResource::MetallbStatuses, said.collect())])
 }
 
-/// What the speaker that answers ARP and ND for a service says of itself.
+/// Returns what the speakers that answer ARP and ND for services report about themselves.
 fn holders(state: State<'_>, cluster: usize) -> BTreeMap<StatusKey, ()> {
     let plan = &state.plan.clusters[cluster];
     let services = (0..plan.services.len()).map(|service| (cluster, service)).filter(|_| plan.l2);

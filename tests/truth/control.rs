@@ -1,7 +1,7 @@
-//! The control plane: which routes every leaf has, from who is alive and announces what.
+//! The control plane: which routes every leaf has, derived from which nodes are alive and what they announce.
 //!
-//! A protocol's outcome, not its messages: sessions, best paths and EVPN adverts are computed in the order in which they
-//! depend on each other, for one VRF at a time.
+//! It computes the outcome of a protocol, not its messages: sessions, best paths and EVPN adverts, in the order in
+//! which they depend on each other, for one VRF at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use crate::plan::{
 };
 use crate::state::State;
 
-/// EVPN routes have as many next-hops at most.
+/// EVPN routes have at most this many next-hops.
 const EVPN_PATHS: usize = 8;
 const LOCAL: u32 = 0;
 const HOST: u32 = 1;
@@ -28,7 +28,7 @@ const STATIC: u32 = 5;
 const PREFERRED: u32 = 169;
 const EVPN: u32 = 170;
 
-/// What a state of a plan comes to.
+/// The result of a state of a plan.
 pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) leaves: Vec<LeafFacts>,
@@ -76,17 +76,17 @@ pub(crate) fn world(state: State<'_>) -> World {
     world
 }
 
-/// The place of a node among the hosts.
+/// Returns the index of a node among the hosts.
 pub(crate) fn host_of(state: State<'_>, node: NodeId) -> usize {
     state.plan.nodes().position(|other| other == node).expect("a node of the plan")
 }
 
-/// The place of a service among the services.
+/// Returns the index of a service among the services.
 pub(crate) fn service_of(state: State<'_>, service: (usize, usize)) -> usize {
     state.plan.services().position(|other| other == service).expect("a service of the plan")
 }
 
-/// Nodes, a router to the world, cables and services.
+/// Returns a network with the nodes, a router to the world, the cables and the services.
 fn hosts(state: State<'_>) -> Network {
     let mut network = Network::default();
     for node in state.plan.nodes() {
@@ -120,7 +120,7 @@ fn hosts(state: State<'_>) -> Network {
             cluster: cluster_name(service.0),
             name: format!("s{}", service.1 + 1),
             local: state.plan.service(service).local,
-            // Of a mesh, another cluster's endpoints serve as well.
+            // In a mesh, endpoints of another cluster serve as well.
             everywhere: match state.plan.service(service).kind {
                 Kind::Plain => false,
                 Kind::Gateway => true,
@@ -140,7 +140,7 @@ pub(crate) fn cable_of_world(state: State<'_>) -> usize {
     state.plan.nodes().count() * state.plan.leaves.len()
 }
 
-/// Where a cluster's router sends what.
+/// Returns the hosts to which a cluster's router sends each prefix.
 fn router_routes(state: State<'_>, cluster: usize) -> BTreeMap<IpNet, Vec<usize>> {
     let mut routes: BTreeMap<IpNet, Vec<usize>> = BTreeMap::new();
     for (node, prefix, _) in routed(state, cluster) {
@@ -152,7 +152,7 @@ fn router_routes(state: State<'_>, cluster: usize) -> BTreeMap<IpNet, Vec<usize>
     routes
 }
 
-/// What nodes have told the router of their cluster.
+/// Returns what the nodes of a cluster have announced to its router: node, prefix and service.
 fn routed(state: State<'_>, cluster: usize) -> Vec<(NodeId, IpNet, (usize, usize))> {
     let plan = &state.plan.clusters[cluster];
     let nodes = (0..plan.nodes.len()).map(|node| (cluster, node)).filter(|node| state.reaches_router(*node));
@@ -174,7 +174,7 @@ pub(crate) fn bridge_name(state: State<'_>, node: NodeId) -> String {
     format!("mac-{}", state.plan.subnet(node, true))
 }
 
-/// ARP, ND and MAC entries of a node on every leaf that has its subnet.
+/// Adds the ARP, ND and MAC entries of a node on every leaf that has its subnet.
 fn entries(state: State<'_>, node: NodeId, network: &mut Network) {
     let (mac, vrf) = (host_of(state, node) as u64 + 1, vrf_name(state.plan.clusters[node.0].vrf));
     let answers_on: Vec<usize> = state.answers_on(node).into_iter().filter(|leaf| state.bridge(*leaf, node)).collect();
@@ -205,7 +205,7 @@ fn entries(state: State<'_>, node: NodeId, network: &mut Network) {
     }
 }
 
-/// ARP, ND and MAC entries of a cluster's router.
+/// Adds the ARP, ND and MAC entries of a cluster's router.
 fn router_entries(state: State<'_>, cluster: usize, network: &mut Network) {
     let Some(router) = state.plan.clusters[cluster].router else { return };
     let (mac, node) = (500 + cluster as u64, (cluster, 0));
@@ -230,7 +230,7 @@ fn router_entries(state: State<'_>, cluster: usize, network: &mut Network) {
     }
 }
 
-/// The tables of all leaves that have a VRF.
+/// Returns the tables of all leaves that have a VRF.
 fn tables(state: State<'_>, vrf: usize) -> BTreeMap<usize, Table> {
     let leaves: Vec<usize> = (0..state.plan.leaves.len()).filter(|leaf| state.instance(*leaf, vrf)).collect();
     let mut adverts = Adverts::new();
@@ -242,7 +242,7 @@ fn tables(state: State<'_>, vrf: usize) -> BTreeMap<usize, Table> {
         }
         tables.insert(*leaf, table);
     }
-    // What resolves next-hops: everything but what speakers announce.
+    // The prefixes that resolve next-hops: everything except what speakers announce.
     let resolving: BTreeMap<usize, BTreeSet<IpNet>> = leaves
         .iter()
         .map(|leaf| {
@@ -259,7 +259,7 @@ fn tables(state: State<'_>, vrf: usize) -> BTreeMap<usize, Table> {
         let having: Vec<usize> = leaves.iter().copied().filter(|leaf| bgp[leaf].contains_key(&prefix)).collect();
         for leaf in &having {
             let by_others = adverts.get(&prefix).is_some_and(|by| by.iter().any(|by| by != leaf));
-            // EVPN's path has come first, and has the shorter AS path: BGP's own is not used.
+            // EVPN's path arrived first and has the shorter AS path, so BGP's own path is not used.
             if !state.plan.prefer_local && state.evpn(*leaf) && by_others {
                 bgp.get_mut(leaf).expect("one a leaf").remove(&prefix);
             } else if state.evpn(*leaf) {
@@ -280,7 +280,7 @@ fn tables(state: State<'_>, vrf: usize) -> BTreeMap<usize, Table> {
     tables
 }
 
-/// A leaf's own routes, and which of them it advertises in EVPN.
+/// Returns a leaf's own routes, and which of them it advertises in EVPN.
 fn local(state: State<'_>, leaf: usize, vrf: usize) -> (Table, Vec<IpNet>) {
     let (mut table, mut advertised) = (Table::new(), Vec::new());
     let mut add = |prefix: IpNet, owner, preference, hop: Hop, exported: bool| {
@@ -354,17 +354,17 @@ fn statics(state: State<'_>, leaf: usize, vrf: usize) -> Vec<((usize, usize), St
     here.collect()
 }
 
-/// The address of the leaf in a subnet.
+/// Returns the address of the leaf in a subnet.
 fn gateway(subnet: IpNet) -> IpAddr {
     subnet.hosts().next().expect("a subnet has hosts")
 }
 
-/// An address in a subnet that nobody has.
+/// Returns an address in a subnet that no host has.
 fn nobody(subnet: IpNet) -> IpAddr {
     subnet.hosts().nth(98).expect("a subnet has a hundred hosts")
 }
 
-/// What a leaf imports of the others' adverts.
+/// Returns what a leaf imports from the adverts of the other leaves.
 fn imported(state: State<'_>, leaf: usize, vrf: usize, adverts: &Adverts) -> Table {
     if !state.evpn(leaf) {
         return Table::new();
@@ -377,7 +377,7 @@ fn imported(state: State<'_>, leaf: usize, vrf: usize, adverts: &Adverts) -> Tab
     routes.map(|(prefix, hops)| (prefix, Candidate { owner: "bgp_evpn_mgr", preference: EVPN, hops })).collect()
 }
 
-/// The best paths of what nodes send to a leaf.
+/// Returns the best paths of the routes that nodes send to a leaf.
 fn announced(state: State<'_>, leaf: usize, vrf: usize, resolving: &BTreeSet<IpNet>) -> Table {
     let mut paths: BTreeMap<IpNet, BTreeSet<IpAddr>> = BTreeMap::new();
     for node in state.plan.nodes().filter(|node| state.plan.clusters[node.0].vrf == vrf) {
@@ -412,12 +412,12 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// A link-local address is a neighbor; another one is resolved by the table.
+/// Returns the hop to an address: a link-local address is a neighbor, any other is resolved by the table.
 fn via(address: IpAddr) -> Hop {
     if is_link_local(address) { Hop::Neighbor(address) } else { Hop::Via(address) }
 }
 
-/// What routers pass on to a leaf: cluster, prefix, next-hop and service.
+/// Returns what routers pass on to a leaf: cluster, prefix, next-hop and service.
 fn passed_on(state: State<'_>, leaf: usize, vrf: usize) -> Vec<(usize, IpNet, IpAddr, (usize, usize))> {
     let mut passed = Vec::new();
     for (number, cluster) in state.plan.clusters.iter().enumerate() {
@@ -432,7 +432,7 @@ fn passed_on(state: State<'_>, leaf: usize, vrf: usize) -> Vec<(usize, IpNet, Ip
     passed
 }
 
-/// Puts a table into hardware, and into what the leaf shows.
+/// Installs a table in hardware, and adds it to what the leaf shows.
 fn install(state: State<'_>, leaf: usize, vrf: usize, mut table: Table, world: &mut World) {
     let name = vrf_name(vrf);
     leak(state, leaf, vrf, &mut table);
@@ -462,7 +462,7 @@ fn install(state: State<'_>, leaf: usize, vrf: usize, mut table: Table, world: &
     }
 }
 
-/// Routes that an import policy has put here instead of where their session is.
+/// Adds the routes that an import policy has put into this VRF instead of the VRF of their session.
 fn leak(state: State<'_>, leaf: usize, vrf: usize, table: &mut Table) {
     for fault in state.faults {
         let Fault::Leaked(on, service) = fault else { continue };
@@ -489,7 +489,7 @@ fn leak(state: State<'_>, leaf: usize, vrf: usize, table: &mut Table) {
     }
 }
 
-/// The address that tables show of a next-hop.
+/// Returns the address that tables show for a next-hop.
 fn shown(hop: &Hop, prefix: IpNet) -> Option<IpAddr> {
     match hop {
         Hop::Via(address) | Hop::ViaIn { address, .. } | Hop::Neighbor(address) => Some(*address),
@@ -499,7 +499,7 @@ fn shown(hop: &Hop, prefix: IpNet) -> Option<IpAddr> {
     }
 }
 
-/// The BGP neighbors of a leaf.
+/// Returns the BGP neighbors of a leaf.
 fn neighbors(state: State<'_>, leaf: usize) -> BTreeMap<(String, IpAddr), NeighborFact> {
     let mut neighbors = BTreeMap::new();
     for node in state.plan.nodes() {

@@ -1,4 +1,4 @@
-//! Draws fabrics.
+//! Draws fabrics from seeds.
 
 use srl_k8s_services::model::config::Speaker;
 
@@ -8,7 +8,7 @@ use crate::plan::{
 use crate::rng::Rng;
 use crate::{extras, fault};
 
-/// The fabric of a seed.
+/// Returns the fabric of a seed.
 pub(crate) fn plan(seed: u64) -> Plan {
     let mut rng = Rng::new(seed);
     let rng = &mut rng;
@@ -57,7 +57,7 @@ fn cluster(plan: &Plan, number: usize, two_vrfs: bool, rng: &mut Rng) -> Cluster
     let other_hop = loopback && rng.chance(50);
     let router = (plan.stretched && rng.chance(12)).then(|| Router {
         leaf: rng.below(plan.leaves.len()),
-        // Over host routes in EVPN a node's own address leads to its leaf, which would send packets back to this one.
+        // With host routes in EVPN, a node's own address leads to its leaf, which would send packets back to this one.
         next_hop_self: plan.host_routes || rng.chance(60),
     });
     let selectable = matches!(speaker, Speaker::Generic | Speaker::KubeVip) || speaker == Speaker::Metallb && !readable;
@@ -111,7 +111,7 @@ fn cluster(plan: &Plan, number: usize, two_vrfs: bool, rng: &mut Rng) -> Cluster
     cluster
 }
 
-/// The leaves of one node.
+/// Returns the leaves that one node is plugged into.
 fn racks(plan: &Plan, pairs: bool, rng: &mut Rng) -> Vec<usize> {
     let leaf = rng.below(plan.leaves.len());
     let twin = leaf ^ 1;
@@ -139,11 +139,11 @@ fn service(cluster: &ClusterPlan, number: usize, service: usize, rng: &mut Rng) 
     ServicePlan { local, vips, endpoints, foreign_class, external: false, kind: Kind::Plain }
 }
 
-/// Has services share VIPs: with another of the cluster, or with another cluster.
+/// Makes services share VIPs, with another service of the cluster or with one of another cluster.
 fn share(plan: &mut Plan, rng: &mut Rng) {
     for cluster in &mut plan.clusters {
         if cluster.services.len() > 1 && rng.chance(15) {
-            // Whoever shares has the same endpoints under policy Local: MetalLB allows no other.
+            // Services that share a VIP have the same endpoints under policy Local: MetalLB allows nothing else.
             cluster.services[1] = cluster.services[0].clone();
         }
     }
@@ -154,12 +154,12 @@ fn share(plan: &mut Plan, rng: &mut Rng) {
         let families = [(false, one.v4 && other.v4), (true, one.v6 && other.v6)];
         let vips = families.into_iter().filter(|(_, both)| *both);
         let vips: Vec<VipPlan> = vips.map(|(v6, _)| VipPlan { pool: 0, number: 0, v6, l2: false }).collect();
-        // Which of two services that share a VIP by their ports is the other cluster's, nothing would tell.
+        // Nothing would show which of two services that share a VIP by their ports is the one of the other cluster.
         let others = |cluster: &ClusterPlan| {
             cluster.services.iter().skip(1).any(|other| other.vips.iter().any(|vip| vips.contains(vip)))
         };
         if !vips.is_empty() && !others(one) && !others(other) {
-            // What another implementation has is not known to be claimed.
+            // A service of another implementation is not known to claim the VIP.
             (one.services[0].foreign_class, other.services[0].foreign_class) = (false, false);
             one.services[0].vips.clone_from(&vips);
             other.services[0].vips = vips;

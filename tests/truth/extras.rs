@@ -1,5 +1,5 @@
-//! What few fabrics have: VIPs by ARP and ND, externalIPs, Gateways, a mesh of clusters, unnumbered sessions. Drawn from
-//! a source of its own, so that what else a seed draws stays as it is.
+//! What only few fabrics have: VIPs announced by ARP and ND, externalIPs, Gateways, a mesh of clusters, unnumbered
+//! sessions. It is drawn from a random source of its own, so that everything else a seed draws stays as it is.
 
 use srl_k8s_services::model::config::Speaker;
 
@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::plan::{ClusterPlan, Kind, Plan, PodState};
 use crate::rng::Rng;
 
-/// Changes a few of the drawn clusters, and what breaks.
+/// Changes a few of the drawn clusters and of the faults.
 pub(crate) fn add(plan: &mut Plan, seed: u64) {
     let rng = &mut Rng::new(seed ^ 0x5851_f42d_4c95_7f2d);
     let stretched = plan.stretched;
@@ -36,14 +36,15 @@ pub(crate) fn add(plan: &mut Plan, seed: u64) {
     }
 }
 
-/// What the speaker is configured with shows that its VIPs are answered for, and MetalLB's speakers which node does.
+/// Draws whether the speaker's resources show that its VIPs are answered for, and whether MetalLB's speakers show which
+/// node answers.
 fn told_by_resources(cluster: &mut ClusterPlan, rng: &mut Rng) {
     let tells = matches!(cluster.speaker, Speaker::Metallb | Speaker::Cilium) && !cluster.narrowed;
     cluster.readable = tells && rng.chance(50);
     cluster.statuses = cluster.readable && cluster.speaker == Speaker::Metallb && rng.chance(70);
 }
 
-/// Its VIPs are in the nodes' subnet, and one node answers for each.
+/// Puts the VIPs of a cluster into the nodes' subnet, where one node answers for each of them.
 fn by_arp(cluster: &mut ClusterPlan, rng: &mut Rng) {
     if matches!(cluster.speaker, Speaker::Calico | Speaker::KubeRouter) || rng.chance(30) {
         cluster.speaker = if rng.chance(50) { Speaker::Metallb } else { Speaker::KubeVip };

@@ -1,4 +1,4 @@
-//! What a leaf's tables show: everything that the agent on it can hear of the switch.
+//! What a leaf's tables show: everything that the agent on it can learn from the switch.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,13 +8,13 @@ use ipnet::IpNet;
 /// The tables of one leaf.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LeafFacts {
-    /// Their numbers, by name.
+    /// The numbers of the network instances, by name.
     pub(crate) instances: BTreeMap<String, u32>,
     /// Active routes.
     pub(crate) routes: BTreeMap<(String, IpNet), RouteFact>,
     /// BGP neighbors.
     pub(crate) neighbors: BTreeMap<(String, IpAddr), NeighborFact>,
-    /// ARP and ND entries: the MAC, or those that take turns.
+    /// ARP and ND entries: the MAC address, or the MAC addresses that take turns.
     pub(crate) entries: BTreeMap<(String, IpAddr), Vec<u64>>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct RouteFact {
     pub(crate) preference: u32,
     /// Next-hops that have an address.
     pub(crate) next_hops: Vec<IpAddr>,
-    /// The hardware did not take it.
+    /// Whether the hardware did not accept the route.
     pub(crate) failed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What breaks.
+//! The faults that a plan can have.
 
 use crate::plan::{NodeId, Plan, ServiceId};
 use crate::rng::Rng;
@@ -6,7 +6,7 @@ use crate::rng::Rng;
 /// One thing that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The BGP session of a node to a leaf is down; packets pass.
+    /// The BGP session of a node to a leaf is down, but packets pass.
     Session(NodeId, usize),
     /// The cable between a node and a leaf is cut.
     Cable(NodeId, usize),
@@ -16,60 +16,60 @@ pub(crate) enum Fault {
     PodsGone(ServiceId),
     /// A service's endpoints on a node are not ready.
     PodsUnready(ServiceId, usize),
-    /// A service's endpoints on a node terminate and serve on.
+    /// A service's endpoints on a node are terminating and still serve.
     PodsDraining(ServiceId, usize),
     /// A leaf's import policy rejects a service's VIPs.
     Reject(usize, ServiceId),
-    /// A leaf's hardware does not take the routes of a service's VIPs.
+    /// A leaf's hardware does not accept the routes of a service's VIPs.
     Fib(usize, ServiceId),
     /// A node is plugged into another leaf.
     Moved(NodeId, usize),
-    /// A static route of a leaf for a service's VIPs.
+    /// A leaf has a static route for a service's VIPs.
     Static(usize, ServiceId, StaticTo),
     /// The session of a node to a leaf is down, and graceful restart keeps its routes.
     Stale(NodeId, usize),
-    /// A leaf has lost its EVPN sessions; tunnels work.
+    /// A leaf has lost its EVPN sessions; its tunnels work.
     Evpn(usize),
     /// A leaf's uplinks are cut.
     Isolated(usize),
-    /// The speaker of a node goes on with the endpoints of before.
+    /// The speaker of a node continues with the endpoints that it had before.
     Stuck(NodeId),
     /// The speaker of a node announces nothing.
     Silent(NodeId),
-    /// A leaf installs one next-hop.
+    /// A leaf installs only one next-hop of a route.
     OnePath(usize),
     /// A leaf's import policy puts a service's VIPs into another VRF.
     Leaked(usize, ServiceId),
     /// The network instance of a cluster is not on a leaf.
     NoInstance(usize, usize),
-    /// gNMI of a leaf is out of reach.
+    /// The gNMI server of a leaf cannot be reached.
     GnmiLost(usize),
-    /// The gNMI server of a leaf refuses what FIB programming is asked with.
+    /// The gNMI server of a leaf refuses the request for FIB programming.
     FibRefused(usize),
-    /// The NDK of a leaf is out of reach.
+    /// The NDK of a leaf cannot be reached.
     NdkLost(usize),
-    /// A cluster's API is out of reach.
+    /// The API of a cluster cannot be reached.
     ApiLost(usize),
-    /// The ARP or ND entry of a leaf for a service's VIPs is of the node that would answer were nothing broken.
+    /// The ARP or ND entry of a leaf for a service's VIPs belongs to the node that would answer if nothing were broken.
     StaleArp(usize, ServiceId),
-    /// A host that is no node has the address, and has answered a leaf last.
+    /// A host that is not a node has the address, and was the last to answer a leaf.
     Stranger(usize, ServiceId),
-    /// The same, and it and the node that has it by right answer in turn.
+    /// As `Stranger`, but that host and the node that rightly has the address answer in turn.
     Duplicate(usize, ServiceId),
     /// Nobody has asked for a service's VIPs on a leaf.
     Unasked(usize, ServiceId),
 }
 
-/// Where a static route leads.
+/// The destination of a static route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StaticTo {
     Node(NodeId),
     Discard,
-    /// An address that nobody has.
+    /// An address that no host has.
     Nobody,
 }
 
-/// One fault that fits a plan.
+/// Draws one fault that fits a plan.
 pub(crate) fn draw(plan: &Plan, rng: &mut Rng) -> Option<Fault> {
     let nodes: Vec<NodeId> = plan.nodes().collect();
     let services: Vec<ServiceId> = plan.services().collect();

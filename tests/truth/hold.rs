@@ -1,4 +1,4 @@
-//! What agents publish of a plan, held against the truth.
+//! Compares what agents publish about a plan with the truth.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::plan::{
 use crate::rng::Rng;
 use crate::state::State;
 
-/// What becomes of flows.
+/// Which flows arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Truth {
     All,
@@ -38,17 +38,17 @@ impl Truth {
     }
 }
 
-/// A published word by its state and reason, as the matrix counts it.
+/// A published state and its reason, as the matrix counts them.
 pub(crate) type Word = (OperState, Option<Reason>);
 
-/// How often which word was said of which truth, and how much was unknown that need not be.
+/// How often each word was published for each truth, and how many states were unknown that need not be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Matrix {
     pub(crate) words: BTreeMap<(Word, Truth), usize>,
-    /// States whose truth a person at the leaf's CLI could tell, and how many of them were unknown.
+    /// States whose truth a person at the leaf's CLI could determine; `untold` counts those of them that were unknown.
     pub(crate) tellable: usize,
     pub(crate) untold: BTreeMap<Option<Reason>, usize>,
-    /// Ups of flows that are lost beyond a tunnel, by what the leaf there says itself.
+    /// States that were up although flows are lost beyond a tunnel, where the leaf there reports the loss itself.
     pub(crate) elsewhere: usize,
 }
 
@@ -64,29 +64,29 @@ impl Matrix {
         }
     }
 
-    /// The share of tellable states that were unknown.
+    /// Returns the share of tellable states that were unknown.
     pub(crate) fn unknown_share(&self) -> f64 {
         self.untold.values().sum::<usize>() as f64 / self.tellable.max(1) as f64
     }
 }
 
-/// A word that the truth does not bear out.
+/// A published word that the truth does not support.
 #[derive(Clone, Debug)]
 pub(crate) struct Wrong {
-    /// Of what kind: word and truth, without names.
+    /// The kind of error: word and truth, without names.
     pub(crate) kind: String,
-    /// Where and when, what was published, and where flows end.
+    /// Where and when the word was published, what it was, and where flows end.
     pub(crate) story: String,
 }
 
 impl Wrong {
-    /// An untrue up or an untrue critical alarm: never to be said.
+    /// Whether it is a false up or a false critical alarm, which must never be published.
     pub(crate) fn is_grave(&self) -> bool {
         self.kind.starts_with("up ") || self.kind.starts_with("meanwhile up ") || self.kind.starts_with("alarm ")
     }
 }
 
-/// Runs the agents of all leaves over all steps of a plan. Returns what they said, and what of it is wrong.
+/// Runs the agents of all leaves through all steps of a plan. Returns what they published, and what of it is wrong.
 pub(crate) fn hold(plan: &Plan, seed: u64) -> (Matrix, Vec<Wrong>) {
     let standing = vec![BTreeSet::new(); plan.leaves.len()];
     let mut held = Held { plan, matrix: Matrix::default(), wrong: Vec::new(), standing };
@@ -118,7 +118,7 @@ pub(crate) fn hold(plan: &Plan, seed: u64) -> (Matrix, Vec<Wrong>) {
     (held.matrix, held.wrong)
 }
 
-/// What a leaf has critical alarms of, and the VIPs that may be in those for several.
+/// Returns what a leaf has critical alarms for, and the VIPs that its alarms for several resources may cover.
 fn standing(agent: &Agent) -> BTreeSet<Resource> {
     let critical = agent.alarms.iter().filter(|(_, alarm)| alarm.severity == Severity::Critical);
     let mut standing: BTreeSet<Resource> = critical.map(|(id, _)| id.resource.clone()).collect();
@@ -132,12 +132,12 @@ fn standing(agent: &Agent) -> BTreeSet<Resource> {
     standing
 }
 
-/// The agent does not hear of its switch, or of some of it: alarms that it had stay.
+/// Whether the agent receives nothing, or not everything, from its switch: alarms that it had then stay.
 fn deaf(state: State<'_>, leaf: usize) -> bool {
     [Fault::NdkLost(leaf), Fault::GnmiLost(leaf), Fault::FibRefused(leaf)].into_iter().any(|fault| state.broken(fault))
 }
 
-/// What is known of services: of a cluster whose API is out of reach, what was known before.
+/// Updates what is known about services. For a cluster whose API cannot be reached, that is what was known before.
 fn hear(state: State<'_>, world: &World, heard: &mut Vec<Service>) {
     let lost = |service: &Service| {
         (0..state.plan.clusters.len())
@@ -165,7 +165,7 @@ struct Held<'a> {
     plan: &'a Plan,
     matrix: Matrix,
     wrong: Vec<Wrong>,
-    /// What each leaf had critical alarms of a step before.
+    /// What each leaf had critical alarms for one step earlier.
     standing: Vec<BTreeSet<Resource>>,
 }
 
@@ -176,7 +176,7 @@ struct Seen<'a> {
     service: ServiceId,
     vip: VipPlan,
     outcome: Outcome,
-    /// The longest match on this leaf.
+    /// The prefix of the longest match on this leaf.
     matched: Option<IpNet>,
 }
 
@@ -204,7 +204,7 @@ impl Held<'_> {
             }
             for vip in self.plan.service(service).vips.clone() {
                 let seen = see(state, world, leaf, service, vip);
-                // With an API out of reach, what it published last is what there is to go by.
+                // While an API cannot be reached, only what it published last is available.
                 let last = see(state, believed, leaf, service, vip);
                 let said = view.and_then(|view| view.vips.iter().find(|said| said.address == vip.address()));
                 let Some(said) = said else {
@@ -212,7 +212,7 @@ impl Held<'_> {
                     continue;
                 };
                 let unheard = said.route.as_ref().is_some_and(|route| route.fib == FibStatus::Unknown);
-                // Of a VIP by ARP, whose MAC answers is as old as what else gNMI said.
+                // Which MAC address answers for a VIP by ARP is as old as everything else that gNMI reported.
                 let mac_unheard = vip.l2 && state.broken(Fault::GnmiLost(leaf));
                 let excused = said_where_lost(&seen, agents, &key)
                     || unheard && only_unprogrammed(&seen)
@@ -238,7 +238,7 @@ impl Held<'_> {
         self.alarms_for_several(step, state, leaf, agent, &lost);
     }
 
-    /// A critical alarm that stands for several stands for one at least that loses flows.
+    /// Checks that every critical alarm for several resources covers at least one that loses flows.
     fn alarms_for_several(&mut self, step: usize, state: State<'_>, leaf: usize, agent: &Agent, lost: &[Resource]) {
         let lossy = deaf(state, leaf) || state.faults.iter().any(|fault| matches!(fault, Fault::ApiLost(_)));
         let types = [AlarmType::VipRouteMissing, AlarmType::VipBlackholed];
@@ -256,7 +256,7 @@ impl Held<'_> {
                 (_, Resource::Vip(..)) => true,
                 _ => false,
             };
-            // One that stood before may go by another name since.
+            // An alarm that stood before may have another name since then.
             let stood = lossy && self.standing[leaf].iter().any(within);
             if !stood && !lost.iter().any(within) {
                 let kind = format!("alarm {} of several, none lost", id.kind.as_str());
@@ -266,7 +266,7 @@ impl Held<'_> {
         }
     }
 
-    /// While streams break and nothing else changes, words stay true.
+    /// Checks that words stay true while streams break and nothing else changes.
     fn meanwhile(&mut self, step: usize, state: State<'_>, world: &World, leaf: usize, agent: &Agent) {
         for service in self.plan.services() {
             let key = (ClusterName::from(cluster_name(service.0)), service_key(service));
@@ -278,7 +278,7 @@ impl Held<'_> {
                 let lost_beyond =
                     seen.outcome.0.iter().any(|branch| branch.leaf != leaf_name(leaf) && !branch.arrives());
                 let unheard = said.route.as_ref().is_some_and(|route| route.fib == FibStatus::Unknown);
-                // Who of two answers at a moment that nobody looks is not asked.
+                // Which of two hosts answers at a moment when nobody looks is not checked.
                 let in_turn = vip.l2 && state.broken(Fault::Duplicate(leaf, service));
                 let excused = lost_beyond || seen.api_lost() || unheard && only_unprogrammed(&seen) || in_turn;
                 let syncing = said.verdict.reason == Some(Reason::Syncing);
@@ -328,18 +328,18 @@ impl Held<'_> {
     }
 }
 
-/// Whether each part of a flow that is lost is lost by another leaf than the one it entered, where the agent does not say up or
-/// cannot know, or for want of pods while their API does not answer. What other tables hold is not known here; that no node
-/// behind a tunnel serves is.
+/// Whether everything that is lost is accounted for. Each lost part of a flow must be lost by another leaf than the one
+/// it entered, whose agent does not publish up or cannot know of the loss; or it is lost for lack of pods while their
+/// API does not answer. What other tables hold is not known here, but it is known if no node behind a tunnel serves.
 fn said_where_lost(seen: &Seen<'_>, agents: &[Agent], key: &(ClusterName, ServiceKey)) -> bool {
     let branches = &seen.outcome.0;
     let mut lost = branches.iter().filter(|branch| !branch.arrives()).peekable();
     let beyond = |branch: &Branch| {
         let far = (0..agents.len()).find(|leaf| leaf_name(*leaf) == branch.leaf).filter(|leaf| *leaf != seen.leaf);
         let said = far.and_then(|far| agents[far].word(key, seen.vip.address()));
-        // Who answers there for a VIP by ARP is not known here.
+        // Which host answers there for a VIP by ARP is not known here.
         let may_serve = seen.vip.l2 || branch.host().is_none() || far.is_some_and(|far| seen.serves_behind(far));
-        // Up for all that it hears of its hardware, or of its sessions, which is nothing.
+        // It is up because it hears nothing about its hardware, or about its sessions.
         let unheard = far.is_some_and(|far| match &branch.end {
             End::NotProgrammed(_) => deaf(seen.state, far),
             End::Unresolved(_) | End::DeadCable(_) | End::DeadHost(_) => keeps_unheard(seen.state, far),
@@ -351,14 +351,14 @@ fn said_where_lost(seen: &Seen<'_>, agents: &[Agent], key: &(ClusterName, Servic
     lost.peek().is_some() && lost.all(|branch| beyond(branch) || fate_unknown(branch))
 }
 
-/// Whether a leaf keeps routes of a session that is down, does not hear gNMI say so, and no host routes show which nodes are
-/// dead.
+/// Whether a leaf keeps routes of a session that is down, does not learn that from gNMI, and has no host routes that
+/// show which nodes are dead.
 fn keeps_unheard(state: State<'_>, leaf: usize) -> bool {
     let keeps = state.faults.iter().any(|fault| matches!(fault, Fault::Stale(_, on) if *on == leaf));
     keeps && state.broken(Fault::GnmiLost(leaf)) && !state.plan.host_routes
 }
 
-/// Whether all that is lost is lost by the hardware of the leaf itself.
+/// Whether everything that is lost is lost by the hardware of this leaf itself.
 fn only_unprogrammed(seen: &Seen<'_>) -> bool {
     let mut lost = seen.outcome.0.iter().filter(|branch| !branch.arrives());
     lost.all(|branch| branch.end == End::NotProgrammed(leaf_name(seen.leaf)))
@@ -380,12 +380,12 @@ fn see<'a>(state: State<'a>, world: &World, leaf: usize, service: ServiceId, vip
 }
 
 impl Seen<'_> {
-    /// Whether the truth bears a word out.
+    /// Whether the truth supports a word.
     fn bears_out(&self, verdict: &Verdict, truth: Truth) -> bool {
         match (verdict.state, verdict.reason) {
             (OperState::Up, _) => truth == Truth::All,
             (OperState::Down, _) => truth == Truth::None,
-            // What speakers say that they announce is as old as what else the API said.
+            // What speakers report that they announce is as old as everything else that the API reported.
             (OperState::Degraded, Some(Reason::NextHopUnexpected)) => {
                 truth != Truth::All
                     || self.vip.l2 && self.state.broken(Fault::StaleArp(self.leaf, self.service))
@@ -402,7 +402,7 @@ impl Seen<'_> {
         self.state.faults.iter().any(|fault| matches!(fault, Fault::ApiLost(_)))
     }
 
-    /// A node behind a leaf has a usable endpoint, if it needs one of its own.
+    /// Whether a node behind a leaf has a usable endpoint, of its own if it needs one of its own.
     fn serves_behind(&self, leaf: usize) -> bool {
         let usable = |node: NodeId| {
             let endpoints = self.state.endpoints(self.service);
@@ -416,7 +416,8 @@ impl Seen<'_> {
         nodes.into_iter().any(|node| self.state.answers_on(node).contains(&leaf) && usable(node))
     }
 
-    /// Another cluster that shares nothing with this one claims the VIP in the same VRF, or two hosts answer for it.
+    /// Whether another cluster that shares nothing with this one claims the VIP in the same VRF, or two hosts answer
+    /// for it.
     fn claimed_twice(&self) -> bool {
         if self.vip.l2 && self.state.broken(Fault::Duplicate(self.leaf, self.service)) {
             return true;
@@ -428,7 +429,7 @@ impl Seen<'_> {
         claims.any(|other| !cluster.shared && plan.clusters[other.0].configured_vrf == cluster.configured_vrf)
     }
 
-    /// The nodes that ought to announce the VIP, and the prefixes they ought to.
+    /// Returns the nodes that should announce the VIP, and the prefixes that they should announce.
     fn intent(&self) -> (BTreeSet<NodeId>, BTreeSet<IpNet>) {
         let plan = self.state.plan;
         let (mut nodes, mut prefixes) = (BTreeSet::new(), BTreeSet::new());
@@ -449,8 +450,8 @@ impl Seen<'_> {
         (nodes, prefixes)
     }
 
-    /// A node speaks with this leaf, or should or did, as far as it is shown nowhere else: where it is plugged in instead is told by
-    /// its host route.
+    /// Whether a node speaks BGP with this leaf, or should or did, unless it is shown elsewhere: if it is plugged in
+    /// elsewhere, its host route shows where.
     fn is_planned_here(&self, node: NodeId) -> bool {
         let plan = self.state.plan;
         let answers_here = self.state.answers_on(node).contains(&self.leaf);
@@ -463,24 +464,25 @@ impl Seen<'_> {
             || !shown_elsewhere && (plan.node(node).peers.contains(&self.leaf) || was_here())
     }
 
-    /// A path that the intent has is not used: a node of this leaf that ought to announce, or, where there is none, any
-    /// node; or the longest prefix that nodes announce is not what matches here.
+    /// Whether an intended path is not used: the path to a node of this leaf that should announce, or to any node if
+    /// this leaf has none; or whether the longest prefix that nodes announce is not the one that matches here.
     fn path_unused(&self) -> bool {
         let (nodes, prefixes) = self.intent();
         let here: BTreeSet<NodeId> = nodes.iter().copied().filter(|node| self.is_planned_here(*node)).collect();
-        // Of a node of this leaf the path is the one that takes no other leaf.
+        // The path to a node of this leaf is the one that crosses no other leaf.
         let direct = |branch: &&Branch| here.is_empty() || branch.leaf == leaf_name(self.leaf);
         let used: BTreeSet<usize> = self.outcome.0.iter().filter(direct).filter_map(Branch::host).collect();
         let wanted = if here.is_empty() { &nodes } else { &here };
         let unused = wanted.iter().any(|node| !used.contains(&control::host_of(self.state, *node)));
-        // Which covering prefix is the speaker's is told by its resources, or by the operator.
+        // The speaker's resources or the operator's configuration show which covering prefix is the speaker's.
         let cluster = &self.state.plan.clusters[self.service.0];
         let told = |matched: IpNet| matched.addr() == self.vip.address() || cluster.readable || cluster.pool;
         let longest = prefixes.iter().max_by_key(|prefix| prefix.prefix_len());
         unused || self.matched.is_none_or(|matched| longest != Some(&matched) || !told(matched))
     }
 
-    /// Whether a person at this leaf's CLI, with what the cluster says of itself, could tell the truth.
+    /// Whether a person at this leaf's CLI, who also has what the cluster reports about itself, could determine the
+    /// truth.
     fn tellable(&self) -> bool {
         let plan = self.state.plan;
         let named = |node: NodeId| plan.node(node).known != Known::Hidden;
@@ -490,15 +492,16 @@ impl Seen<'_> {
             || self.api_lost();
         let instance = self.state.instance(self.leaf, plan.clusters[self.service.0].configured_vrf);
         let cluster = &plan.clusters[self.service.0];
-        // Where pods are behind a router that passes VIPs on as its own, nobody here can tell.
+        // If pods are behind a router that passes VIPs on as its own, nobody here can determine the truth.
         let passed_on = cluster.router.is_some_and(|router| router.next_hop_self) && plan.service(self.service).local;
-        // Nor whether a covering prefix is the speaker's, where neither its resources say so nor the operator.
+        // The same applies to a covering prefix if neither the speaker's resources nor the operator say that it is the
+        // speaker's.
         let host = self.matched.is_none_or(|matched| matched.addr() == self.vip.address());
         let told = host || cluster.readable || cluster.pool;
-        // Which node answers ARP is told by the switch that asked.
+        // Which node answers ARP is known from the switch that asked.
         let answered = !self.vip.l2 || self.matched.is_some_and(|matched| matched.addr() == self.vip.address());
         let mesh = plan.service(self.service).kind == Kind::Global;
-        // Where remote nodes are is told by their host routes.
+        // Where remote nodes are is known from their host routes.
         all_named && plan.host_routes && !lost && instance && !passed_on && told && answered && !mesh
     }
 }
@@ -524,7 +527,7 @@ impl fmt::Display for Matrix {
     }
 }
 
-/// A plan in words, for people who look into a failure.
+/// Describes a plan in words, for people who investigate a failure.
 pub(crate) fn describe(plan: &Plan) -> String {
     let mut text = format!(
         "{} leaves, stretched {}, host routes {}, prefer local {}, multipath {}, summary {:?}, default from {:?}, gateways {:?}\n",

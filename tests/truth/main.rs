@@ -1,9 +1,10 @@
-//! Verdicts held against what packets do: fabrics are drawn, agents' engines run over them, and every word they settle on
-//! is compared with where a flow ends that enters their leaf.
+//! Compares verdicts with what packets do: fabrics are drawn, agents' engines run on them, and every word on which they
+//! settle is compared with where a flow that enters their leaf ends.
 //!
-//! `plan`, `draw`, `extras` and `fault` are what is drawn; `speaker`, `state`, `arp` and `control` make a fabric of it; `facts` and
-//! `cluster` are what it shows; `agent` runs the engine on one leaf; `hold` compares, `shrink` finds the smallest case,
-//! `run` counts, `worlds` has those with a name. None of it shares a rule with the agent.
+//! `plan`, `draw`, `extras` and `fault` define what is drawn; `speaker`, `state`, `arp` and `control` make a fabric of
+//! it; `facts` and `cluster` are what the fabric shows; `agent` runs the engine on one leaf; `hold` compares, `shrink`
+//! finds the smallest case, `run` counts, and `worlds` has the fabrics with a name. None of this shares a rule with the
+//! agent.
 
 mod agent;
 mod arp;

@@ -1,4 +1,5 @@
-//! What is drawn: leaves, clusters, and what breaks when. Plain values that a failing case shrinks by.
+//! What is drawn: leaves, clusters, and what breaks at which step. All are plain values, so that a failing case can be
+//! shrunk.
 
 use std::net::IpAddr;
 
@@ -7,47 +8,47 @@ use srl_k8s_services::model::config::Speaker;
 
 use crate::fault::Fault;
 
-/// A node by cluster and place.
+/// A node, by cluster and index.
 pub(crate) type NodeId = (usize, usize);
 
-/// A service by cluster and place.
+/// A service, by cluster and index.
 pub(crate) type ServiceId = (usize, usize);
 
 /// One drawn fabric, and what happens to it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) leaves: Vec<LeafPlan>,
-    /// Subnets of nodes are on every leaf that has nodes of the cluster, with an anycast gateway; else each rack has
-    /// its own.
+    /// Whether subnets of nodes are on every leaf that has nodes of the cluster, with an anycast gateway; otherwise
+    /// each rack has subnets of its own.
     pub(crate) stretched: bool,
-    /// ARP and ND entries are host routes, and go into EVPN.
+    /// Whether ARP and ND entries become host routes and go into EVPN.
     pub(crate) host_routes: bool,
-    /// BGP routes of nodes are preferred to EVPN's; else the tie goes to whoever was first.
+    /// Whether BGP routes of nodes are preferred to EVPN's; otherwise the route that came first wins the tie.
     pub(crate) prefer_local: bool,
-    /// Next-hops of a BGP route at most.
+    /// The maximum number of next-hops of a BGP route.
     pub(crate) multipath: usize,
-    /// A leaf that announces what covers all VIPs, and how.
+    /// The leaf that announces a prefix covering all VIPs, and where that prefix leads.
     pub(crate) summary: Option<(usize, Summary)>,
-    /// A leaf that announces a default route to the world.
+    /// The leaf that announces a default route to the world.
     pub(crate) default_from: Option<usize>,
     pub(crate) clusters: Vec<ClusterPlan>,
-    /// What is broken, step by step. Before the first and after the last nothing is.
+    /// What is broken, step by step. Before the first step and after the last, nothing is broken.
     pub(crate) steps: Vec<Vec<Fault>>,
 }
 
 /// One leaf.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LeafPlan {
-    /// It has the gateways of stretched subnets, nodes or not.
+    /// Whether it has the gateways of stretched subnets even without nodes.
     pub(crate) gateways: bool,
 }
 
 /// Where a covering prefix leads on the leaf that announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Summary {
-    /// It is discarded there, but for what is more specific.
+    /// It is discarded there, except for what is more specific.
     Discard,
-    /// To a router that knows no VIP.
+    /// It leads to a router that knows no VIP.
     World,
 }
 
@@ -55,33 +56,34 @@ pub(crate) enum Summary {
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterPlan {
     pub(crate) speaker: Speaker,
-    /// Resources of the speaker may be read.
+    /// Whether resources of the speaker may be read.
     pub(crate) readable: bool,
-    /// MetalLB's statuses may be read, too.
+    /// Whether MetalLB's statuses may be read, too.
     pub(crate) statuses: bool,
-    /// Only nodes with the label announce, as the speaker's resources say, or `speaker-node-selector`.
+    /// Whether only nodes with the label announce, as the speaker's resources or `speaker-node-selector` say.
     pub(crate) narrowed: bool,
-    /// Prefixes of IPv4 VIPs are shorter than host prefixes.
+    /// The length of the prefixes that cover IPv4 VIPs, if they are shorter than host prefixes.
     pub(crate) aggregate: Option<u8>,
-    /// The VRF that nodes are in.
+    /// The VRF that the nodes are in.
     pub(crate) vrf: usize,
     /// The network instance that the operator configured.
     pub(crate) configured_vrf: usize,
     pub(crate) v4: bool,
     pub(crate) v6: bool,
-    /// VIPs of IPv4 are announced over IPv6 sessions of nodes that have no other.
+    /// Whether VIPs of IPv4 are announced over IPv6 sessions of nodes that have no other session.
     pub(crate) extended: bool,
-    /// Neighbors are dynamic ones.
+    /// Whether the BGP neighbors are dynamic ones.
     pub(crate) dynamic: bool,
-    /// `vip-pool` is configured.
+    /// Whether `vip-pool` is configured.
     pub(crate) pool: bool,
-    /// `shared-with` names all other clusters.
+    /// Whether `shared-with` names all other clusters.
     pub(crate) shared: bool,
-    /// One node answers ARP and ND for each VIP, in the subnet of the nodes; nobody speaks BGP.
+    /// Whether one node answers ARP and ND for each VIP, in the subnet of the nodes; no node then speaks BGP.
     pub(crate) l2: bool,
-    /// Sessions are between link-local addresses, and so are next-hops.
+    /// Whether sessions are between link-local addresses, which are then also the next-hops.
     pub(crate) unnumbered: bool,
-    /// Nodes speak with a router on their subnet, and only that with its leaf.
+    /// The router on the nodes' subnet that they speak BGP with, if any; only that router then speaks BGP with its
+    /// leaf.
     pub(crate) router: Option<Router>,
     pub(crate) nodes: Vec<NodePlan>,
     pub(crate) services: Vec<ServicePlan>,
@@ -92,7 +94,8 @@ pub(crate) struct ClusterPlan {
 pub(crate) struct Router {
     /// The leaf it is plugged into.
     pub(crate) leaf: usize,
-    /// It is the next-hop of what it passes on; the operator knows, and has configured it as transit. Else the nodes are.
+    /// Whether it is the next-hop of what it passes on; the operator then knows that, and has configured it as transit.
+    /// Otherwise the nodes are the next-hops.
     pub(crate) next_hop_self: bool,
 }
 
@@ -105,26 +108,26 @@ pub(crate) struct NodePlan {
     pub(crate) peers: Vec<usize>,
     pub(crate) v4: bool,
     pub(crate) v6: bool,
-    /// It speaks from a loopback, which its leaves have a static route to.
+    /// Whether it speaks from a loopback, to which its leaves have a static route.
     pub(crate) loopback: bool,
-    /// Next-hops of its routes are another of its addresses than the one it speaks from.
+    /// Whether the next-hop of its routes is another of its addresses than the one it speaks from.
     pub(crate) other_hop: bool,
     pub(crate) known: Known,
-    /// `node.kubernetes.io/exclude-from-external-load-balancers`.
+    /// The value of its label `node.kubernetes.io/exclude-from-external-load-balancers`.
     pub(crate) excluded: Option<&'static str>,
     pub(crate) network_unavailable: bool,
-    /// It has the label that [`ClusterPlan::narrowed`] asks for.
+    /// Whether it has the label that [`ClusterPlan::narrowed`] asks for.
     pub(crate) labeled: bool,
 }
 
-/// Where the address that a node speaks from is known from.
+/// The source from which the address that a node speaks from is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     Internal,
     External,
     Annotation,
     Fabric,
-    /// Nowhere: Kubernetes knows another one.
+    /// None: Kubernetes knows another address.
     Hidden,
 }
 
@@ -134,14 +137,14 @@ pub(crate) struct ServicePlan {
     pub(crate) local: bool,
     pub(crate) vips: Vec<VipPlan>,
     pub(crate) endpoints: Vec<(Option<usize>, PodState)>,
-    /// Its loadBalancerClass belongs to another implementation.
+    /// Whether its loadBalancerClass belongs to another implementation.
     pub(crate) foreign_class: bool,
-    /// Its VIPs are externalIPs.
+    /// Whether its VIPs are externalIPs.
     pub(crate) external: bool,
     pub(crate) kind: Kind,
 }
 
-/// What serves a service beside its endpoints.
+/// What serves a service besides its endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
     #[default]
@@ -152,13 +155,13 @@ pub(crate) enum Kind {
     Global,
 }
 
-/// One VIP: of the pool of a cluster, by number.
+/// One VIP, by its number in the pool of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct VipPlan {
     pub(crate) pool: usize,
     pub(crate) number: usize,
     pub(crate) v6: bool,
-    /// In the subnet of the nodes, not in the pool.
+    /// Whether it is in the subnet of the nodes, not in the pool.
     pub(crate) l2: bool,
 }
 
@@ -193,13 +196,13 @@ impl VipPlan {
     }
 }
 
-/// The pool of a cluster's VIPs.
+/// Returns the pool of a cluster's VIPs.
 pub(crate) fn pool(cluster: usize, v6: bool) -> IpNet {
     let pool = cluster + 1;
     if v6 { net(&format!("fd99:{pool}::/112")) } else { net(&format!("172.20.{pool}.0/24")) }
 }
 
-/// What covers all pools.
+/// Returns the prefix that covers all pools.
 pub(crate) fn all_pools(v6: bool) -> IpNet {
     net(if v6 { "fd99::/16" } else { "172.20.0.0/14" })
 }
@@ -247,14 +250,14 @@ impl Plan {
         self.clusters.iter().map(|cluster| cluster.vrf.max(cluster.configured_vrf) + 1).max().unwrap_or(1)
     }
 
-    /// The subnet that a node's interface is in.
+    /// Returns the subnet that a node's interface is in.
     pub(crate) fn subnet(&self, node: NodeId, v6: bool) -> IpNet {
         let rack = if self.stretched { 0 } else { self.node(node).leaves.first().map_or(0, |leaf| leaf + 1) };
         let cluster = node.0 + 1;
         if v6 { net(&format!("fd00:{cluster}:{rack}::/64")) } else { net(&format!("10.{cluster}.{rack}.0/24")) }
     }
 
-    /// The address of a node's interface.
+    /// Returns the address of a node's interface.
     pub(crate) fn interface(&self, node: NodeId, v6: bool) -> IpAddr {
         let number = 11 + node.1;
         match self.subnet(node, v6) {
@@ -263,7 +266,7 @@ impl Plan {
         }
     }
 
-    /// The address that a node speaks from.
+    /// Returns the address that a node speaks from.
     pub(crate) fn speaks_from(&self, node: NodeId, v6: bool) -> IpAddr {
         let (cluster, number) = (node.0 + 1, 11 + node.1);
         match (self.node(node).loopback, v6) {
@@ -273,12 +276,12 @@ impl Plan {
         }
     }
 
-    /// The next-hop of a node's routes.
+    /// Returns the next-hop of a node's routes.
     pub(crate) fn next_hop(&self, node: NodeId, v6: bool) -> IpAddr {
         if self.node(node).other_hop { self.interface(node, v6) } else { self.session(node, v6) }
     }
 
-    /// The address of a node that leaves have a session with.
+    /// Returns the address of a node with which leaves have a session.
     pub(crate) fn session(&self, node: NodeId, v6: bool) -> IpAddr {
         match self.clusters[node.0].unnumbered {
             true => ip(&format!("fe80::{}:{}", node.0 + 1, 11 + node.1)),
@@ -286,13 +289,13 @@ impl Plan {
         }
     }
 
-    /// The address of a cluster's router.
+    /// Returns the address of a cluster's router.
     pub(crate) fn router(cluster: usize, v6: bool) -> IpAddr {
         let cluster = cluster + 1;
         ip(&if v6 { format!("fd00:{cluster}:0::5") } else { format!("10.{cluster}.0.5") })
     }
 
-    /// An address of a node that no leaf ever sees.
+    /// Returns an address of a node that no leaf ever sees.
     pub(crate) fn hidden(node: NodeId) -> IpAddr {
         ip(&format!("192.168.{}.{}", node.0 + 1, 11 + node.1))
     }

@@ -1,4 +1,4 @@
-//! Many fabrics, one matrix.
+//! Runs many fabrics and collects one matrix.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use crate::shrink;
 #[derive(Debug, Default)]
 struct Found {
     matrix: Matrix,
-    /// By kind, of every fabric that shows it: the first.
+    /// The first wrong word of each kind in every fabric that shows it, by kind and seed.
     wrong: BTreeMap<String, BTreeMap<u64, Wrong>>,
 }
 
@@ -44,7 +44,7 @@ fn draw_all(first: u64, count: u64) -> Found {
     found.into_inner().expect("no thread panics with it")
 }
 
-/// Prints the matrix, and every kind of wrong word with the smallest fabric that shows it.
+/// Prints the matrix, and for every kind of wrong word the smallest fabric that shows it.
 fn report(found: &Found) {
     println!("{}", found.matrix);
     for (kind, fabrics) in &found.wrong {

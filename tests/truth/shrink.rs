@@ -1,4 +1,4 @@
-//! The smallest plan that fails in the same way.
+//! Finds the smallest plan that fails in the same way.
 
 use crate::fault::Fault;
 use crate::hold::{self, Wrong};
@@ -7,19 +7,19 @@ use crate::plan::{Known, Plan, PodState, ServicePlan};
 /// Makes a plan smaller.
 type Change = fn(&mut Plan);
 
-/// Takes a change, and tries it.
+/// Takes a change and tries it.
 type Try<'a> = &'a mut dyn FnMut(&dyn Fn(&mut Plan));
 
-/// A node or a service, by cluster and place.
+/// A node or a service, by cluster and index.
 type Id = (usize, usize);
 
-/// The first wrong word of a kind.
+/// Returns the first wrong word of a kind.
 fn fails(plan: &Plan, seed: u64, kind: &str) -> Option<Wrong> {
     let (_, wrong) = hold::hold(plan, seed);
     wrong.into_iter().find(|wrong| wrong.kind == kind)
 }
 
-/// Takes away what can be taken away without the failure going away.
+/// Removes everything that can be removed without making the failure disappear.
 pub(crate) fn shrink(plan: &Plan, seed: u64, wrong: &Wrong) -> (Plan, Wrong) {
     let (mut plan, mut wrong) = (plan.clone(), wrong.clone());
     'again: loop {
@@ -33,7 +33,7 @@ pub(crate) fn shrink(plan: &Plan, seed: u64, wrong: &Wrong) -> (Plan, Wrong) {
     }
 }
 
-/// Plans that are smaller by one thing.
+/// Returns plans that are smaller by one thing each.
 fn smaller(plan: &Plan) -> Vec<Plan> {
     let mut plans = Vec::new();
     let mut with = |change: &dyn Fn(&mut Plan)| {
@@ -138,7 +138,7 @@ fn simpler_cluster(plan: &Plan, at: usize, with: Try<'_>) {
     }
 }
 
-/// Without the last cluster.
+/// Removes the last cluster.
 fn without_cluster(plan: &mut Plan) {
     let last = plan.clusters.len() - 1;
     plan.clusters.pop();
@@ -148,14 +148,14 @@ fn without_cluster(plan: &mut Plan) {
     });
 }
 
-/// Without the last service of a cluster.
+/// Removes the last service of a cluster.
 fn without_service(plan: &mut Plan, cluster: usize) {
     let last = plan.clusters[cluster].services.len() - 1;
     plan.clusters[cluster].services.pop();
     keep(plan, |fault| parts(fault).1 != Some((cluster, last)));
 }
 
-/// Without the last node of a cluster.
+/// Removes the last node of a cluster.
 fn without_node(plan: &mut Plan, cluster: usize) {
     let last = plan.clusters[cluster].nodes.len() - 1;
     plan.clusters[cluster].nodes.pop();
@@ -175,7 +175,7 @@ fn keep(plan: &mut Plan, keep: impl Fn(&Fault) -> bool) {
     plan.steps.iter_mut().for_each(|step| step.retain(&keep));
 }
 
-/// The node and the service a fault is about; a cluster as a service of it.
+/// Returns the node and the service that a fault concerns; a cluster counts as a service of it.
 fn parts(fault: &Fault) -> (Option<Id>, Option<Id>) {
     use crate::fault::StaticTo;
     match fault {

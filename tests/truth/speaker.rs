@@ -1,4 +1,4 @@
-//! Which prefixes the speaker of a node announces for a VIP: as the speakers' sources have it.
+//! Which prefixes the speaker of a node announces for a VIP, according to the speakers' sources.
 
 use ipnet::IpNet;
 use srl_k8s_services::model::config::Speaker;
@@ -7,7 +7,7 @@ use crate::plan::{Kind, NodeId, Plan, PodState, ServiceId, VipPlan, pool};
 
 type Endpoints<'a> = &'a [(Option<usize>, PodState)];
 
-/// The prefixes of a VIP that a node's speaker announces, given the endpoints it believes in.
+/// Returns the prefixes of a VIP that a node's speaker announces, based on the endpoints that it believes in.
 pub(crate) fn announced(
     plan: &Plan,
     node: NodeId,
@@ -30,7 +30,7 @@ pub(crate) fn announced(
         return Vec::new();
     }
     match cluster.speaker {
-        // pkg/services: a VIP is added as the Service comes; endpoints are watched under policy Local alone.
+        // pkg/services: a VIP is added when the Service appears; endpoints are watched only under policy Local.
         Speaker::KubeVip => {
             let served = !service.local || here(&[PodState::Ready, PodState::Draining]);
             when(!service.foreign_class && selected && served, host)

@@ -1,4 +1,5 @@
-//! A plan with some things broken: who is alive, plugged in where, established, and announces what.
+//! A plan with some things broken: which nodes are alive, where they are plugged in, which sessions are established,
+//! and what is announced.
 
 use ipnet::IpNet;
 
@@ -33,7 +34,7 @@ impl State<'_> {
         })
     }
 
-    /// The leaves a node has cables to.
+    /// Returns the leaves that a node has cables to.
     pub(crate) fn leaves(&self, node: NodeId) -> Vec<usize> {
         self.moved(node).map_or_else(|| self.plan.node(node).leaves.clone(), |to| vec![to])
     }
@@ -42,13 +43,14 @@ impl State<'_> {
         !self.broken(Fault::Cable(node, leaf))
     }
 
-    /// The leaves that a node answers on.
+    /// Returns the leaves that a node answers on.
     pub(crate) fn answers_on(&self, node: NodeId) -> Vec<usize> {
         let leaves = self.leaves(node).into_iter();
         leaves.filter(|leaf| self.alive(node) && self.cable(node, *leaf)).collect()
     }
 
-    /// The leaves that a node speaks with: its gateways, wherever it is plugged in, unless it speaks with a router alone.
+    /// Returns the leaves that a node speaks BGP with: its gateways, wherever it is plugged in, unless it speaks only
+    /// with a router.
     pub(crate) fn peers(&self, node: NodeId) -> Vec<usize> {
         let planned = &self.plan.node(node).peers;
         self.moved(node).filter(|_| !planned.is_empty()).map_or_else(|| planned.clone(), |to| vec![to])
@@ -64,7 +66,8 @@ impl State<'_> {
         self.instance(leaf, self.plan.clusters[node.0].vrf) && self.bridge(leaf, node)
     }
 
-    /// Whether the bridge of a node's subnet is on a leaf: it stays where the network instance that routes is gone.
+    /// Whether the bridge of a node's subnet is on a leaf. It stays there if only the network instance that routes is
+    /// gone.
     pub(crate) fn bridge(&self, leaf: usize, node: NodeId) -> bool {
         let rack = |node: NodeId| self.plan.node(node).leaves.first().copied();
         let nodes = (0..self.plan.clusters[node.0].nodes.len()).map(|other| (node.0, other));
@@ -82,9 +85,9 @@ impl State<'_> {
         configured && !down && self.answers_on(node).contains(&leaf)
     }
 
-    /// The endpoints of a service now.
+    /// Returns the current endpoints of a service.
     pub(crate) fn endpoints(&self, service: ServiceId) -> Vec<(Option<usize>, PodState)> {
-        // What stands for proxies stays.
+        // An endpoint that stands for proxies stays.
         if self.broken(Fault::PodsGone(service)) && self.plan.service(service).kind != Kind::Gateway {
             return Vec::new();
         }
@@ -102,7 +105,8 @@ impl State<'_> {
         endpoints.map(now).collect()
     }
 
-    /// What a node's speaker means to announce for a service, by VIP: as it believes the endpoints are.
+    /// Returns what a node's speaker intends to announce for a service, by VIP, according to the endpoints it believes
+    /// in.
     pub(crate) fn intends(&self, node: NodeId, service: ServiceId) -> Vec<IpNet> {
         let endpoints = if self.broken(Fault::Stuck(node)) {
             self.plan.service(service).endpoints.clone()
@@ -112,7 +116,7 @@ impl State<'_> {
         self.prefixes(node, service, &endpoints)
     }
 
-    /// What a node's speaker ought to announce for a service.
+    /// Returns what a node's speaker should announce for a service.
     pub(crate) fn ought(&self, node: NodeId, service: ServiceId) -> Vec<IpNet> {
         self.prefixes(node, service, &self.endpoints(service))
     }
@@ -122,7 +126,8 @@ impl State<'_> {
         vips.flat_map(|vip| speaker::announced(self.plan, node, service, *vip, endpoints)).collect()
     }
 
-    /// The node that answers ARP and ND for a service's VIPs: of those whose speaker would announce it, one by turns.
+    /// Returns the node that answers ARP and ND for a service's VIPs: one of those whose speaker would announce it,
+    /// chosen in turn.
     pub(crate) fn holder(&self, service: ServiceId) -> Option<NodeId> {
         let count = self.plan.clusters[service.0].nodes.len();
         let mut by_turns = (0..count).map(|turn| (service.0, (turn + service.1) % count));
@@ -140,7 +145,7 @@ impl State<'_> {
         instance && !self.broken(Fault::Silent(node)) && self.answers_on(node).into_iter().any(bridged)
     }
 
-    /// The prefixes of a service's VIPs that a node sends to a leaf over its sessions, and over which family.
+    /// Returns the prefixes of a service's VIPs that a node sends to a leaf over its sessions, and over which family.
     pub(crate) fn sent(&self, node: NodeId, leaf: usize) -> Vec<(IpNet, bool, ServiceId)> {
         let stale = self.broken(Fault::Stale(node, leaf)) && self.instance(leaf, self.plan.clusters[node.0].vrf);
         if self.plan.clusters[node.0].l2

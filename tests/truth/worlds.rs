@@ -1,4 +1,4 @@
-//! Fabrics with a name: the smallest that once had a false word, and the labs that outcomes are recorded of.
+//! Fabrics with a name: the smallest ones that once had a false word, and the labs whose outcomes are recorded.
 
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::verdict::{OperState, Reason};
@@ -53,7 +53,7 @@ fn cluster(speaker: Speaker, nodes: Vec<NodePlan>, service: ServicePlan) -> Clus
     }
 }
 
-/// A fabric in which host routes are everywhere and a node's own leaf is preferred.
+/// Returns a fabric in which host routes are everywhere and a node's own leaf is preferred.
 fn fabric(leaves: usize, cluster: ClusterPlan, faults: &[Fault]) -> Plan {
     Plan {
         leaves: vec![LeafPlan::default(); leaves],
@@ -67,7 +67,7 @@ fn fabric(leaves: usize, cluster: ClusterPlan, faults: &[Fault]) -> Plan {
     }
 }
 
-/// No word about a fabric is false, in whatever order it is told.
+/// Checks that no word about a fabric is false, in whatever order its facts arrive.
 fn holds(plan: &Plan) {
     for seed in 0..8 {
         let (_, wrong) = hold::hold(plan, seed);
@@ -75,7 +75,7 @@ fn holds(plan: &Plan) {
     }
 }
 
-/// A fabric that says this of that, at least once.
+/// Checks that a fabric publishes this word for this truth at least once.
 fn says(plan: &Plan, word: (OperState, Option<Reason>), truth: Truth) {
     holds(plan);
     let (matrix, _) = hold::hold(plan, 1);
@@ -389,7 +389,7 @@ fn a_static_route_may_lead_to_a_node_of_a_sharing_cluster_that_is_not_to_announc
     says(&plan, (OperState::Unknown, Some(Reason::NextHopUnmapped)), Truth::All);
 }
 
-/// Two clusters that share a VIP, of which the second announces its range and has no pod.
+/// Returns a fabric with two clusters that share a VIP; the second announces its range and has no pod.
 fn with_an_idle_range(leaves: usize, mut one: ClusterPlan, idle: Vec<NodePlan>) -> Plan {
     let mut other = cluster(Speaker::Calico, idle, service(true, &[]));
     (one.shared, other.shared) = (true, true);
@@ -462,7 +462,7 @@ fn an_external_ip_is_announced_by_those_speakers_alone_that_do() {
     }
 }
 
-/// A VIP by ARP, which the first of two nodes holds.
+/// Returns a fabric with a VIP by ARP that the first of two nodes holds.
 fn by_arp(speaker: Speaker, local: bool, fault: Fault) -> Plan {
     let nodes = [0, 0].map(|leaf| NodePlan { peers: Vec::new(), ..node(&[leaf]) }).to_vec();
     let mut cluster = cluster(speaker, nodes, service(local, &[0, 1]));
@@ -492,7 +492,7 @@ fn an_entry_of_the_former_holder_is_stale() {
     let mut plan = by_arp(Speaker::KubeVip, false, Fault::StaleArp(0, (0, 0)));
     plan.steps[0].push(Fault::Silent((0, 0)));
     says(&plan, (OperState::Degraded, Some(Reason::NextHopUnexpected)), Truth::All);
-    // The same by what MetalLB's speakers say of themselves, and by what they are configured with.
+    // The same holds with what MetalLB's speakers report about themselves, and with what they are configured with.
     let mut plan = by_arp(Speaker::Metallb, false, Fault::StaleArp(0, (0, 0)));
     (plan.clusters[0].readable, plan.clusters[0].statuses) = (true, true);
     plan.steps[0].push(Fault::Silent((0, 0)));
