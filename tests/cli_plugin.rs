@@ -1,4 +1,4 @@
-//! `show k8s-services`, the CLI plugin, typed into a stand-in of the SR Linux CLI on recorded states.
+//! Runs the tests of the CLI plugin `show k8s-services`, on recorded states with a stand-in for the SR Linux CLI.
 
 mod tools;
 

@@ -1,4 +1,4 @@
-//! SNMP traps: the script under CPython and MicroPython, the trap definitions, the MIB.
+//! Tests of SNMP traps: the script with CPython and MicroPython, the trap definitions, and the MIB.
 
 mod tools;
 
@@ -25,7 +25,8 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("{value} has no text {name}"))
 }
 
-/// Every `name TYPE ... ::= { parent number }` of the MIB: name -> (parent, number, the lines between).
+/// Parses every `name TYPE ... ::= { parent number }` of the MIB. Returns parent, number and the lines between, by
+/// name.
 fn mib(text: &str) -> BTreeMap<String, (String, String, String)> {
     let mut found = BTreeMap::new();
     let mut open: Option<(String, String)> = None;
@@ -105,7 +106,7 @@ fn mib_lints_without_a_word() {
 
 fn lint(mib: &str) {
     let modules = ("SMIPATH", tools::path("tests/snmp/mibs").display().to_string());
-    // Nodes without a name of their own: the arc above is not ours to name.
+    // Nodes without a name: the arc above belongs to others.
     let said = tools::run(".", &[modules], "smilint", &["-l", "6", "-i", "node-implicit", mib]);
     assert_eq!(said, "");
 }

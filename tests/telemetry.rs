@@ -1,6 +1,6 @@
-//! The telemetry stack: gnmic's configuration and processor, Prometheus rules, the Grafana dashboard. Rules and queries are
-//! tried by promtool on what real gnmic was recorded to make of the lab. `make e2e` does the same on a fresh scrape, and
-//! fails where the recording is not like it (`tests/e2e/gnmi/collector.rs`).
+//! Tests of the telemetry stack: gnmic's configuration and processor, Prometheus rules, the Grafana dashboards.
+//! promtool checks rules and queries on a recording of what real gnmic exports for the lab. `make e2e` does the same on
+//! a new scrape, and fails if the recording differs from it (`tests/e2e/gnmi/collector.rs`).
 
 #[path = "telemetry/stack.rs"]
 mod stack;
@@ -15,7 +15,7 @@ use stack::{ALIVE, DASHBOARDS, RULES, dashboard, list, promtool, rules, text, ya
 const GNMIC: &str = "packaging/telemetry/gnmic/gnmic.yml";
 const RECORDED: [&str; 2] = ["tests/telemetry/leaves.prom", "tests/telemetry/gnmic.prom"];
 
-/// The recording.
+/// Returns the recording.
 fn recorded() -> Vec<(String, f64)> {
     stack::series(&RECORDED.map(tools::read).concat())
 }
@@ -56,7 +56,7 @@ fn recorded_faults_raise_these_alerts_and_no_others() {
     stack::the_faults_raise_their_alerts(&recorded());
 }
 
-/// Every text below a member of this name.
+/// Collects every text below members with this name.
 fn texts<'a>(value: &'a Value, name: &str, found: &mut Vec<&'a str>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| texts(item, name, found)),
@@ -99,7 +99,7 @@ fn every_alert_has_an_owner_and_a_page() {
         assert!(rule["labels"]["owner"].is_string(), "{} has no owner", text(rule, "alert"));
         let url = text(&rule["annotations"], "runbook_url");
         let page = url.rsplit("{{ end }}/").next().unwrap_or_default();
-        // Pages of reasons and alarms are held against their words elsewhere.
+        // Pages of reasons and alarms are checked elsewhere.
         let page = page.split('#').next().unwrap_or_default();
         let exists = page.contains("{{") || tools::path("docs").join(page).exists();
         assert!(exists && url.contains("$externalLabels.docs_base"), "{}: no page {page}", text(rule, "alert"));
@@ -143,7 +143,7 @@ fn gnmic_subscribes_to_what_the_yang_module_has() {
             assert_eq!(path, "/system/app-management/application[name=k8s-services]/state");
         }
     }
-    // The rules count the answers of this one, and believe a leaf while they come.
+    // The rules count the updates of this subscription, and consider a leaf heard while they arrive.
     assert!(subscriptions.contains_key("alive") && tools::read(RULES).contains(ALIVE));
     let script = text(&configuration["processors"]["k8s-services"]["event-starlark"], "script");
     assert!(tools::path("packaging/telemetry/gnmic").join(script).exists());

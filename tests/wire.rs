@@ -1,4 +1,4 @@
-//! What `proto/` compiles to, held against the published interfaces: `tests/wire/*.tsv` list every message, field
+//! Compares what `proto/` compiles to with the published interfaces: `tests/wire/*.tsv` list every message, field
 //! number, type, label, oneof, enumeration value and RPC of NDK 0.5.0 and gNMI 0.10.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use prost_types::{
 const NDK: &str = include_str!("wire/ndk-0.5.0.tsv");
 const GNMI: &str = include_str!("wire/gnmi.tsv");
 
-/// What the agent and the emulator speak. RPCs bring their messages along.
+/// What the agent and the emulator use. An RPC includes its messages.
 const USED: &[&str] = &[
     "rpc\tsrlinux.sdk.SdkMgrService/AgentRegister",
     "rpc\tsrlinux.sdk.SdkMgrService/AgentUnRegister",
@@ -53,12 +53,12 @@ const USED: &[&str] = &[
     "enum\tSubscriptionMode.ON_CHANGE\t1",
 ];
 
-/// How a table names things.
+/// The way a table names things.
 #[derive(Clone, Copy)]
 struct Table {
-    /// The first column is the file, else the package.
+    /// Whether the first column is the file; otherwise it is the package.
     by_file: bool,
-    /// Types of the own package carry its name.
+    /// Whether types of the file's own package carry its name.
     qualified: bool,
 }
 
@@ -85,7 +85,7 @@ fn all_that_is_used_is_there() {
     assert!(missing.is_empty(), "missing: {missing:#?}");
 }
 
-/// Whether a line, without its first column, is about this.
+/// Whether a line, without its first column, is about `used`.
 fn is(line: &str, used: &str) -> bool {
     line.strip_prefix(used).is_some_and(|rest| rest.starts_with('\t'))
 }
@@ -98,7 +98,7 @@ fn compare(table: &str, compiled: &BTreeSet<String>) {
     assert!(missing.is_empty() && invented.is_empty(), "missing: {missing:#?}\nnot published: {invented:#?}");
 }
 
-/// The compiled descriptors in the lines of a table.
+/// Returns the compiled descriptors as lines of a table.
 fn compiled(wanted: impl Fn(&FileDescriptorProto) -> bool, table: Table) -> BTreeSet<String> {
     let set = FileDescriptorSet::decode(srl_proto::DESCRIPTORS).expect("descriptors");
     let mut lines = BTreeSet::new();

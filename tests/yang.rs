@@ -1,5 +1,5 @@
-//! The module an operator sees, against the tree that is fixed (`yang/k8s-services-tree.txt`), against the words of the
-//! model, and against everything the publisher renders.
+//! Compares the module that an operator sees with the fixed tree (`yang/k8s-services-tree.txt`), with the words of the
+//! model, and with everything the publisher renders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -44,8 +44,8 @@ fn find(path: &str) -> Option<NodeId> {
     names.into_iter().try_fold(NodeId::ROOT, |node, name| SCHEMA.child(node, name))
 }
 
-/// A node of the tree: its path, whether it is configuration, whether it is a list or leaf-list, the keys, and what is published
-/// of its type.
+/// A node of the tree: its path, whether it is configuration, whether it is a list or leaf-list, its keys, and what the
+/// tree shows of its type.
 #[derive(Debug)]
 struct Line {
     path: String,
@@ -134,7 +134,7 @@ fn the_tree_has_every_node_of_the_module() {
     assert!(missing.is_empty(), "not in the tree:\n{}", missing.join("\n"));
 }
 
-/// The table that publisher, leftovers and configuration read is the module, node by node.
+/// The table that publisher, leftovers and configuration read agrees with the module, node by node.
 #[test]
 fn the_table_of_the_agent_is_the_module() {
     let mut wrong = Vec::new();
@@ -171,7 +171,8 @@ fn compare(table: &tree::Node, id: NodeId, wrong: &mut Vec<String>) {
     }
 }
 
-/// Releases that want enumerations prefixed name them after their typedef or after their leaf: here that is one.
+/// Releases that require prefixed enumerations name them after their typedef or after their leaf; here both names are
+/// the same.
 #[test]
 fn a_typedef_of_an_enumeration_is_named_as_its_leaves() {
     let mut queue = vec![find("/k8s-services").expect("the root")];
@@ -192,7 +193,7 @@ fn a_typedef_of_an_enumeration_is_named_as_its_leaves() {
 fn differences(line: &Line, id: NodeId) -> Vec<String> {
     let node = SCHEMA.node(id);
     let mut wrong = Vec::new();
-    // A key of a state list is state, whatever its line says: what counts is whether an operator can set it.
+    // A key of a state list is state, whatever its line says; only whether an operator can set it counts.
     if node.config != line.config {
         wrong.push(format!("{}: config {}", line.path, node.config));
     }
@@ -249,7 +250,8 @@ fn every_node_is_described() {
     }
 }
 
-/// The names of an enumeration, both ways: the module knows each word, and the model has each of the module's.
+/// Checks the names of an enumeration in both directions: the module knows each word, and the model has each word of
+/// the module.
 fn assert_same<'a>(path: &str, words: impl IntoIterator<Item = &'a str>) {
     let id = find(path).unwrap_or_else(|| panic!("{path} is in the module"));
     let Some(LeafType::Enumeration(names)) = SCHEMA.leaf(id).map(|leaf| leaf.kind.clone()) else {
@@ -312,7 +314,7 @@ const NEXT_HOP_REASONS: [Reason; 5] = [
     Reason::NextHopUnmapped,
 ];
 
-/// A switch that takes what its schema allows, and keeps what it refused.
+/// A switch that accepts what its schema allows, and records what it refused.
 #[derive(Clone)]
 struct Switch {
     store: Datastore,
@@ -394,7 +396,8 @@ fn schema_path(path: &srl_sim::path::Path) -> String {
     path.steps().iter().map(|step| format!("/{}", step.name)).collect()
 }
 
-/// Views with every word the model has, both address families, everything there that can be, and nothing that need not be.
+/// Returns views with every word of the model and both address families, with everything that can be present, and
+/// without everything that is optional.
 fn everything() -> Vec<Change> {
     let mut changes = Vec::new();
     for state in [OperState::Up, OperState::Degraded, OperState::Down] {
@@ -498,7 +501,7 @@ fn cluster(n: usize, speaker: Speaker) -> ClusterView {
     }
 }
 
-/// Every cause comes up, and none.
+/// Every cause comes up in turn, and so does no cause.
 fn cause(n: usize) -> Option<Cause> {
     let probable = *ProbableCause::ALL.get(n % (ProbableCause::ALL.len() + 1))?;
     Some(Cause { probable, detail: "ethernet-1/1 has been down since 12:00:00: \"no light\"".into() })

@@ -1,4 +1,4 @@
-//! The telemetry stack as text: its rules, the queries of its dashboard, and promtool on what gnmic makes of leaves.
+//! Reads the telemetry stack: its rules, the queries of its dashboards; runs promtool on what gnmic exports.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ pub(crate) const RULES: &str = "packaging/telemetry/prometheus/k8s-services.rule
 /// The dashboards of Grafana: a wall, and one VIP across the fabric.
 pub(crate) const DASHBOARDS: [&str; 2] =
     ["packaging/telemetry/grafana/k8s-services-wall.json", "packaging/telemetry/grafana/k8s-services-vip.json"];
-/// The counter that must grow while a leaf is heard.
+/// Label of the counter that must grow while a leaf is heard.
 pub(crate) const ALIVE: &str = r#"subscription="alive""#;
-/// The time that must move while an agent writes.
+/// The metric with the time that must advance while an agent writes.
 const WRITES: &str = "k8s_services_source_last_event_seconds";
 
 pub(crate) fn yaml(file: &str) -> Value {
@@ -28,7 +28,7 @@ pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("{value} has no text {name}"))
 }
 
-/// Lines `name{labels} value`, as Prometheus scrapes them.
+/// Parses lines `name{labels} value`, as scraped by Prometheus.
 pub(crate) fn series(text: &str) -> Vec<(String, f64)> {
     let line = |line: &str| {
         let (series, value) = line.rsplit_once(' ').expect("a series and its value");
@@ -37,7 +37,7 @@ pub(crate) fn series(text: &str) -> Vec<(String, f64)> {
     text.lines().filter(|line| !line.starts_with('#')).map(line).collect()
 }
 
-/// The metric of a series.
+/// Returns the metric of a series.
 pub(crate) fn metric(series: &str) -> &str {
     series.split('{').next().unwrap_or_default()
 }
@@ -46,12 +46,12 @@ pub(crate) fn rules() -> Vec<Value> {
     list(&yaml(RULES)["groups"]).iter().flat_map(|group| list(&group["rules"]).to_vec()).collect()
 }
 
-/// A dashboard.
+/// Reads a dashboard.
 pub(crate) fn dashboard(file: &str) -> Value {
     serde_json::from_str(&tools::read(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// A query as it is asked when everything is selected; what begins with `$1` is the regular expressions' own.
+/// Returns a query as it is when everything is selected. `$1` belongs to regular expressions.
 fn filled(query: &str) -> String {
     let all = [("$leaf", ".*"), ("$cluster", ".*"), ("$namespace", ".*"), ("$vip", ".*"), ("$__range", "5m")];
     let query = all.iter().fold(query.to_owned(), |query, (variable, value)| query.replace(variable, value));
@@ -59,7 +59,7 @@ fn filled(query: &str) -> String {
     query
 }
 
-/// Title and query of everything on the dashboards, variables replaced by what they match when all is selected.
+/// Returns title and query of everything on the dashboards, as they are when everything is selected.
 fn queries() -> Vec<(String, String)> {
     DASHBOARDS.iter().flat_map(|file| queries_of(&dashboard(file))).collect()
 }
@@ -88,7 +88,7 @@ fn queries_of(dashboard: &Value) -> Vec<(String, String)> {
     found
 }
 
-/// Names of metrics in an expression: what has one of the project's prefixes.
+/// Returns the names of metrics in an expression: words with one of the project's prefixes.
 fn metrics(expression: &str) -> BTreeSet<String> {
     expression
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
@@ -97,13 +97,13 @@ fn metrics(expression: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// promtool: where `packaging/need-promtool` unpacked it, else the installed one.
+/// Returns promtool: the one that `packaging/need-promtool` unpacked, or else the installed one.
 pub(crate) fn promtool() -> String {
     let unpacked = tools::path("target/promtool/usr/bin/promtool");
     if unpacked.exists() { unpacked.display().to_string() } else { "promtool".to_owned() }
 }
 
-/// Runs promtool's own tests of `cases` on what was scraped.
+/// Runs promtool's unit tests of `cases` on what was scraped.
 fn promtool_on(scraped: &[(String, f64)], cases: &Value) {
     let series: Vec<Value> = scraped
         .iter()
@@ -124,7 +124,7 @@ fn promtool_on(scraped: &[(String, f64)], cases: &Value) {
     tools::run(".", &[], &promtool(), &["test", "rules", file.to_str().expect("plain text")]);
 }
 
-/// That every metric of rules and dashboard is in what was scraped.
+/// Asserts that every metric of rules and dashboards is in what was scraped.
 pub(crate) fn every_metric_is_there(scraped: &[(String, f64)]) {
     let rules = rules();
     let mut known: BTreeSet<String> = scraped.iter().map(|(series, _)| metric(series).to_owned()).collect();
@@ -138,7 +138,7 @@ pub(crate) fn every_metric_is_there(scraped: &[(String, f64)]) {
     }
 }
 
-/// That every query of the dashboard has an answer in what was scraped.
+/// Asserts that every query of the dashboards has a result on what was scraped.
 pub(crate) fn every_query_answers(scraped: &[(String, f64)]) {
     let cases: Vec<Value> = queries()
         .iter()
@@ -152,7 +152,7 @@ pub(crate) fn every_query_answers(scraped: &[(String, f64)]) {
     the_graph_is_whole(scraped);
 }
 
-/// That the node graph can be drawn: what its edges lead from and to is among its nodes, and both have what Grafana asks for.
+/// Asserts that the node graph can be drawn: all edges connect existing nodes, and both have what Grafana requires.
 fn the_graph_is_whole(scraped: &[(String, f64)]) {
     let all = queries();
     let query =
@@ -171,7 +171,7 @@ fn the_graph_is_whole(scraped: &[(String, f64)]) {
     promtool_on(scraped, &json!(cases));
 }
 
-/// That the faults of the lab that is recorded raise their alerts, and no others.
+/// Asserts that the faults in the recorded lab raise their alerts, and no others.
 pub(crate) fn the_faults_raise_their_alerts(scraped: &[(String, f64)]) {
     let alerts = [
         "K8sServicesAgentNotRunning",
@@ -179,7 +179,7 @@ pub(crate) fn the_faults_raise_their_alerts(scraped: &[(String, f64)]) {
         "K8sServicesLeavesDisagree",
         "K8sServicesSourceStale",
         "K8sServicesVipDegraded",
-        // Its route changed while its API server was out of reach, and its policy is Local.
+        // Its route changed while its API server was unreachable, and its policy is Local.
         "K8sServicesVipUnknown",
         "K8sServicesVipWithoutEndpoint",
     ];

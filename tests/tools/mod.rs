@@ -1,26 +1,26 @@
-//! Tools that are not Rust, run by the tests of what is not Rust.
+//! Runs tools that are not written in Rust, for the tests of files that are not written in Rust.
 #![allow(dead_code, reason = "every test takes what it needs")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A file or folder of the repository.
+/// Returns the path of a file or folder of the repository.
 pub(crate) fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
 }
 
-/// The text of a file of the repository.
+/// Returns the text of a file of the repository.
 ///
 /// # Panics
-/// If it cannot be read.
+/// Panics if the file cannot be read.
 pub(crate) fn read(relative: &str) -> String {
     std::fs::read_to_string(path(relative)).unwrap_or_else(|error| panic!("{relative} cannot be read: {error}"))
 }
 
-/// Runs a program in a folder of the repository and shows what it says; it must succeed.
+/// Runs a program in a folder of the repository and prints its output. Returns the output.
 ///
 /// # Panics
-/// If it cannot be started or fails.
+/// Panics if the program cannot be started or fails.
 pub(crate) fn run(folder: &str, environment: &[(&str, String)], program: &str, arguments: &[&str]) -> String {
     let shown = format!("{program} {}", arguments.join(" "));
     let mut command = Command::new(program);
@@ -33,10 +33,10 @@ pub(crate) fn run(folder: &str, environment: &[(&str, String)], program: &str, a
     text
 }
 
-/// Runs the Python tests of a folder, each named in the output; at least `least` must be there.
+/// Runs the Python tests of a folder and prints their names. There must be at least `least` tests.
 ///
 /// # Panics
-/// If one fails, or tests have gone missing.
+/// Panics if a test fails, or if there are fewer tests.
 pub(crate) fn unittest(folder: &str, environment: &[(&str, String)], least: usize) {
     let text = run(folder, environment, "python3", &["-B", "-m", "unittest", "--verbose"]);
     let passed = text.lines().filter(|line| line.ends_with("... ok")).count();
