@@ -1,6 +1,7 @@
-# The part that the package's scripts share; packaging/build puts their last lines after it. Installing and removing must
-# work where no SR Linux runs (an image build, a container before its first start) and must never fail because the switch
-# does not answer: what could not be done is printed, with the command that does it.
+# The common part of the package's scripts; packaging/build appends the lines of each script to it. Installing and
+# removing must work if SR Linux does not run (in an image build, or in a container before its first start), and must
+# never fail because the switch does not answer: the scripts print what could not be done, with the command that does
+# it.
 # shellcheck shell=sh disable=SC2034 # the last lines use the rest
 set -eu
 
@@ -9,7 +10,8 @@ user=srlinux
 state=/opt/k8s-services/state
 credentials=/etc/opt/srlinux/k8s-services
 definition=/etc/opt/srlinux/appmgr/k8s-services.yml
-# Where a removed package's definition waits for its return: out of app_mgr's sight, as its YANG is gone.
+# Where the definition of a removed package is kept until the package is installed again: out of app_mgr's sight,
+# because the YANG it needs is removed.
 parked=$credentials/k8s-services.yml.removed
 management="/ tools system app-management application"
 
@@ -17,7 +19,8 @@ say() {
     echo "srl-k8s-services: $*"
 }
 
-# Runs a command in the switch's CLI; 127 when there is none. Bounded: a CLI whose switch does not run may wait for it.
+# Runs a command in the switch's CLI; returns 127 if there is no CLI. The time is limited, because a CLI may wait for a
+# switch that does not run.
 cli() {
     PATH=$PATH:/opt/srlinux/bin
     # An image build may have no /dev/null.
@@ -30,13 +33,13 @@ cli() {
     fi
 }
 
-# True while the management server restarts, which it does to load YANG: it refuses commands with a word about the reload,
-# or the CLI does not connect. Devices have been seen to take up to two minutes.
+# Succeeds while the management server restarts, which it does to load YANG: it refuses commands with a message about
+# the reload, or the CLI does not connect. Devices have been seen to take up to two minutes.
 is_reloading() {
     [ "$result" -ne 127 ] && echo "$answer" | grep -q -i -e 'yang reload' -e 'reload in progress' -e 'connect'
 }
 
-# Has the switch do something, or prints what to do once it runs. Waits while the management server restarts.
+# Runs a command on the switch, or prints what to do once the switch runs. Waits while the management server restarts.
 ask() {
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24; do
         result=0
@@ -56,13 +59,13 @@ reload() {
     ask "$management app_mgr reload" "app_mgr reads its applications when it starts"
 }
 
-# True while the application is stopped on purpose.
+# Succeeds if the application was stopped on purpose.
 is_stopped() {
     cli "info from state / system app-management application $app state" | grep -q 'state stopped'
 }
 
-# app_mgr restarts an application for a new definition or new YANG, not for a new binary. Its own `restart` kills: stopped
-# instead, the agent unregisters and its state leaves the switch.
+# app_mgr restarts an application for a new definition or new YANG, but not for a new binary. Its own `restart` kills
+# the application; if the agent is stopped instead, it unregisters and its state leaves the switch.
 restart() {
     if is_stopped; then
         say "$app is stopped, and stays so; to start it: sr_cli '$management $app start'"
@@ -72,14 +75,14 @@ restart() {
     fi
 }
 
-# A reload of app_mgr restarts the management server; on some releases it then replays the startup configuration.
+# A reload of app_mgr restarts the management server, which on some releases then replays the startup configuration.
 warn_of_reload() {
     [ "$(PATH=$PATH:/opt/srlinux/bin command -v sr_cli)" ] || return 0
     say "app_mgr reloads: CLI and gNMI sessions drop for up to two minutes, forwarding is not touched; on some releases"
     say "configuration that was not saved is lost: where the prompt shows '+', abort here and 'save startup' first"
 }
 
-# The agent writes its state, and reads credentials it cannot change.
+# Changes owners: the agent writes its state, and reads credentials that it cannot change.
 hand_over() {
     if grep -q "^$user:" /etc/passwd; then
         group=$(id -g "$user")
@@ -90,7 +93,8 @@ hand_over() {
     fi
 }
 
-# Before the files go: no trap definition may name a script that is not there, and the agent takes leave of the NDK.
+# Runs before the files are removed: no trap definition may name a script that does not exist, and the agent must
+# unregister from the NDK.
 leave() {
     if cli "info from running / $app" | grep -q '[^[:space:]]'; then
         say "/$app is still configured, and its YANG goes; delete it first next time: 'delete / $app', 'commit now'"
@@ -98,7 +102,7 @@ leave() {
     if [ -x /opt/k8s-services/snmp/traps ]; then
         /opt/k8s-services/snmp/traps disable || say "remove k8s_services_traps.yaml from snmp_files_config.yaml by hand"
     fi
-    # What Python compiled is in no package's list.
+    # Files that Python compiled are in no package's list.
     cache=/etc/opt/srlinux/cli/plugins/__pycache__
     rm -f "$cache"/k8s_services.*.pyc
     [ ! -d "$cache" ] || rmdir --ignore-fail-on-non-empty "$cache"

@@ -1,5 +1,5 @@
 
-# dpkg takes a configuration file that is gone for one the operator removed, and would not install it again.
+# dpkg assumes that the operator removed a missing configuration file, and would not install it again.
 if [ "$1" = install ] && [ -f "$parked" ] && [ ! -e "$definition" ]; then
     mkdir -p "${definition%/*}"
     cp -p "$parked" "$definition"
