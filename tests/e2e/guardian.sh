@@ -1,6 +1,6 @@
-# Takes away the network namespaces whose names begin with $1, what runs in them, the processes that were given a path in
-# folder $2, and the folder, once whoever holds the other end of its input has ended: in good order, by a failed test, by
-# Ctrl-C or by SIGKILL. "keep" keeps the folder.
+# Waits until the other end of its input is closed, because its holder has ended: regularly, by a failed test, by Ctrl-C
+# or by SIGKILL. It then removes the network namespaces whose names begin with $1, the processes in them, the processes
+# whose command line has a path in folder $2, and the folder itself; "keep" keeps the folder.
 prefix=$1 folder=$2 word=
 read -r word || true
 for cmdline in /proc/[0-9]*/cmdline; do

@@ -1,5 +1,5 @@
-# Runs the trap script for each input, as the framework does for each request. Runs under MicroPython.
-# Lines with a colon in front are the answers, the others the script's console.
+# Runs the trap script for each input, as the framework does for each request. Runs under MicroPython. Lines that begin
+# with a colon are the answers; the others are the script's console output.
 import json
 
 import k8s_services_traps

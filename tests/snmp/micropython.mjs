@@ -1,4 +1,5 @@
-// MicroPython's WebAssembly build as `micropython main.py` in a folder: for systems that do not package MicroPython.
+// Runs MicroPython's WebAssembly build like `micropython main.py` in a folder, for systems that do not package
+// MicroPython.
 // node micropython.mjs <module> <folder>
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -78,7 +78,7 @@ class App:
         elif kind == "nexthop_group":
             self.groups.pop(row.key, None)
             if not gone:
-                # Those of local and broadcast routes lead to no address.
+                # The next-hops of local and broadcast routes lead to no address.
                 addresses = [hop.ip_nexthop for hop in row.data.nexthops if hop.ip_nexthop.ip_address]
                 self.groups[row.key] = [text_of(address) for address in addresses]
 

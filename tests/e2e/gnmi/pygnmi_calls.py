@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 from pygnmi.client import gNMIclient, gNMIException
 
-# What is refused is told in the answer; pygnmi would tell of it on stderr too, and so would the thread of a subscription.
+# Refusals are part of the answer. pygnmi, and the thread of a subscription, would also report them on stderr.
 logging.disable()
 threading.excepthook = lambda _: None
 
@@ -69,7 +69,7 @@ def answer(calls: Calls, asked: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     address, user, password = sys.argv[1:]
     try:
-        # It asks for the capabilities at once.
+        # The client asks for the capabilities immediately.
         client = gNMIclient(target=tuple(address.rsplit(":", 1)), username=user, password=password, insecure=True).connect()
     except gNMIException as error:
         print(json.dumps({"refused": refusal(error)}), flush=True)
@@ -77,7 +77,7 @@ def main() -> None:
     calls = Calls(client)
     for line in sys.stdin:
         print(json.dumps(answer(calls, json.loads(line))), flush=True)
-    # pygnmi's threads wait for messages that nobody sends any more.
+    # pygnmi's threads wait for messages that nobody sends any longer.
     os._exit(0)
 
 
