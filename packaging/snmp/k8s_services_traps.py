@@ -1,9 +1,10 @@
 ###########################################################################
 # Alarms of k8s-services as SNMP traps, for SR Linux's SNMP framework.
 #
-# The framework runs this under MicroPython when a trigger of k8s_services_traps.yaml changes: snmp_main gets what changed
-# and the entry around it as JSON, and answers with the traps to send. What cannot be made a trap is left out, with a line
-# on the console (/tmp/snmp_debug/<network-instance>/*.console when debug is on); nothing is ever thrown at the framework.
+# The framework runs this script under MicroPython when a trigger of k8s_services_traps.yaml changes. It calls snmp_main
+# with the changes and the changed entry as JSON, and sends the traps that snmp_main returns. If a trap cannot be made,
+# the script prints a line on the console (/tmp/snmp_debug/<network-instance>/*.console when debug is on). No exception
+# reaches the framework.
 ###########################################################################
 
 import json
@@ -11,10 +12,11 @@ from collections import OrderedDict
 
 try:
     import utilities
-except ImportError:  # a framework without its helpers: traps still work, only `force` does not
+except ImportError:  # without the framework's helpers, traps still work, but `force` does not
     utilities = None
 
-# Objects of the traps and the leaves they are made of, in the MIB's order; dictionaries have none under MicroPython.
+# Objects of the traps, each with the YANG leaf of its value, in the MIB's order. This is a list because dictionaries of
+# MicroPython are not ordered.
 COMMON = [
     ("k8sServicesAlarmId", "id"),
     ("k8sServicesAlarmType", "type"),
@@ -25,7 +27,7 @@ COMMON = [
     ("k8sServicesAlarmOwner", "owner"),
     ("k8sServicesAlarmAffected", "affected"),
 ]
-# trap -> (list below /k8s-services, its key, objects)
+# By trap: the list below /k8s-services, its key, and the trap's objects.
 TRAPS = {
     "k8sServicesAlarmRaised": ("alarm", "id", COMMON + [("k8sServicesAlarmOccurrences", "occurrences")]),
     "k8sServicesAlarmCleared": ("alarm-history", "sequence", COMMON
@@ -35,12 +37,12 @@ TRAPS = {
 # X.733 perceived severities, numbered as in ItuPerceivedSeverity (RFC 3877); 2 is indeterminate.
 SEVERITIES = {"critical": 3, "major": 4, "minor": 5, "warning": 6}
 INDETERMINATE = 2
-# K8sServicesText in the MIB.
+# Maximum size of K8sServicesText in the MIB.
 TEXT_BYTES = 512
 
 
 def snmp_main(in_json_str: str) -> str:
-    """Called by the framework; the answer is always a list of traps, if need be an empty one."""
+    """Returns the traps for a request of the framework, as JSON. The list is empty if there is nothing to send."""
     traps = []
     try:
         request = json.loads(in_json_str)
@@ -57,7 +59,7 @@ def snmp_main(in_json_str: str) -> str:
 
 
 def is_forced(info) -> bool:
-    """Whether an operator asked for the trap: `tools system snmp trap <name> force ...`."""
+    """Returns whether an operator asked for the trap with `tools system snmp trap <name> force ...`."""
     if utilities is None:
         return False
     try:
@@ -69,13 +71,13 @@ def is_forced(info) -> bool:
 
 
 def make_trap(event: dict, request: dict, forced: bool):
-    """The trap for one trigger, or None if there is nothing to send."""
+    """Returns the trap for one trigger, or None if there is nothing to send."""
     name = event.get("name")
     if name not in TRAPS:
         print("k8s-services traps: unknown trap {}".format(name))
         return None
-    # An entry that went away has no new value: a raised alarm is gone when it clears, which is a trap of its own, and an
-    # old entry of the history makes room.
+    # A deleted entry has no new value. An active alarm is deleted when it clears, which has a trap of its own. An entry
+    # of the history is deleted to make room.
     if not event.get("new-value") and not forced:
         return None
     list_name, key, leaves = TRAPS[name]
@@ -90,7 +92,7 @@ def make_trap(event: dict, request: dict, forced: bool):
 
 
 def bindings(entry: dict, leaves: list) -> dict:
-    """Every object of the trap: receivers want all of them, so an absent leaf is an empty text or 0."""
+    """Returns all objects of the trap. Receivers expect every one, so an absent leaf becomes an empty text or 0."""
     values = OrderedDict()
     for name, leaf in leaves:
         value = entry.get(leaf)
@@ -99,14 +101,14 @@ def bindings(entry: dict, leaves: list) -> dict:
         elif leaf in ("occurrences", "affected"):
             values[name] = count(value)
         else:
-            # Some readers add "(2 minutes ago)" to times.
+            # Some sources of state append "(2 minutes ago)" to times.
             text = "" if value is None else str(value)
             values[name] = text.split(" ")[0] if leaf in ("raised", "cleared") else cut(text)
     return values
 
 
 def cut(text: str) -> str:
-    """Text that fits the MIB's objects, cut between characters."""
+    """Returns the text, shortened between characters if it is too long for an object of the MIB."""
     if len(text.encode()) <= TEXT_BYTES:
         return text
     while len(text.encode()) > TEXT_BYTES - 3:
@@ -115,7 +117,7 @@ def cut(text: str) -> str:
 
 
 def count(value) -> int:
-    """A counter, as number or as text."""
+    """Returns a counter, which is a number or a text; 0 if it is neither."""
     try:
         return max(int(value), 0)
     except (TypeError, ValueError):
@@ -123,7 +125,7 @@ def count(value) -> int:
 
 
 def find(request: dict, list_name: str, key: str, wanted):
-    """The entry of /k8s-services/<list_name> that a trigger is about."""
+    """Returns the entry of /k8s-services/<list_name> whose key has the wanted value, or None."""
     root = member(request, "k8s-services")
     entries = member(root, list_name) if isinstance(root, dict) else None
     if isinstance(entries, dict):
@@ -135,17 +137,17 @@ def find(request: dict, list_name: str, key: str, wanted):
 
 
 def member(node: dict, name: str):
-    """A member, by its name with or without a module in front."""
+    """Returns the member with this name, with or without a module prefix, or None."""
     return node.get(name, node.get("k8s-services:" + name))
 
 
 def objects(values) -> list:
-    """Those of a list that are objects; none if it is not a list."""
+    """Returns the objects in a list; an empty list if the value is not a list."""
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 def key_of(xpath, list_name: str, key: str):
-    """The value of `key` in /k8s-services/<list_name>[<key>=<value>]/...; in it, `\\` stands before `]` and itself."""
+    """Returns the value of `key` in .../<list_name>[<key>=<value>]/..., or None. `\\` escapes `]` and itself."""
     if not isinstance(xpath, str):
         return None
     start = "/" + list_name + "[" + key + "="
@@ -163,7 +165,7 @@ def key_of(xpath, list_name: str, key: str):
 
 
 def unquoted(value: str) -> str:
-    """Without the quotes some releases put around key values."""
+    """Returns the value without the quotes that some releases put around key values."""
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         return value[1:-1]
     return value
