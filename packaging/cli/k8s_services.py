@@ -1,19 +1,19 @@
-"""`show k8s-services`: what an operator asks this leaf about its Kubernetes VIPs.
+"""Adds `show k8s-services` to the SR Linux CLI: the state of Kubernetes VIPs as this leaf sees them.
 
-    show k8s-services                     one screen: agent, sources, counts, sessions that are down, what is not up and why
+    show k8s-services                     one screen: agent, sources, counts, lost sessions, what is not up and why
     show k8s-services services            one row per service
     show k8s-services vips                one row per VIP
     show k8s-services vip <address>       all about one VIP, next-hop by next-hop
-    show k8s-services nodes               who announces, from where, over which session
-    show k8s-services impact              what hangs on each node; on one node, session or port: which VIPs
-    show k8s-services alarms [history]    what is wrong now, what was
+    show k8s-services nodes               which nodes announce VIPs, from which address, over which session
+    show k8s-services impact              how many VIPs depend on each node; which depend on one node, session or port
+    show k8s-services alarms [history]    active alarms, or cleared ones
 
-A plugin of the SR Linux CLI; installed as /etc/opt/srlinux/cli/plugins/k8s_services.py and there after the next login.
-It reads state only, path by path, and asks for nothing that it does not show.
+The plugin is installed as /etc/opt/srlinux/cli/plugins/k8s_services.py; the CLI loads it at the next login. It only
+reads state, and only the paths that a command needs.
 
-It is one file, because the CLI takes every file in that folder for a plugin of its own, and nothing says that plugins can
-import each other. Each part builds on those above it: reading state, words, freshness, rows, layout, reports, then one
-part per command and the commands themselves.
+The plugin is one file because the CLI loads every file in that folder as a plugin of its own, and it is not documented
+that plugins can import each other. Each part uses only the parts above it: reading state, words, freshness, rows,
+layout, reports, then one part per command, and the commands themselves.
 """
 
 import ipaddress
@@ -46,23 +46,24 @@ APPLICATION = "/system/app-management/application[name=k8s-services]"
 
 STATES = ("down", "degraded", "unknown", "up")
 SEVERITIES = ("critical", "major", "minor", "warning")
-# Who has to act: what this switch's operator can mend comes first, whatever its state.
+# Who has to act, in the order of display: what this switch's operator can repair comes first, whatever its state.
 OWNERS = ("network", "cluster", "application", "")
 ALL = "*"
-# Of what is not up, the summary shows the worst; it is one screen.
+# Number of rows of each table of things that are not up in the summary, which must fit on one screen.
 WORST = 10
 NARROW, WIDE = 80, 120
-# The source whose last event moves every ten seconds while the agent lives; twice missed is silence.
+# The source whose last event is updated every ten seconds while the agent runs, and how old that event may become: two
+# updates may be late.
 SWITCH = "ndk"
 UNHEARD = timedelta(seconds=25)
-# What a node's BGP session, or what comes over it, lacks; and what to do while no cause is known.
+# Reasons that concern a node's BGP session or the routes received over it, and advice for those without a known cause.
 SESSION_REASONS = ("session-down", "no-vip-received", "no-neighbor")
 ADVICE = {
     "no-vip-received": "its session is up, and no route to its VIPs leads there: show k8s-services vips says why",
     "no-neighbor": "it answers ARP or ND here, but this switch has no BGP neighbor for it: configure one, or set "
     "transit-address if it peers with other routers",
 }
-# Pages that the package installs.
+# Folder of the documentation that the package installs.
 PAGES = "/usr/share/doc/srl-k8s-services/docs"
 
 Row = dict[str, str]
@@ -72,20 +73,20 @@ Row = dict[str, str]
 
 
 class Unreadable(Exception):
-    """The state store did not answer for a path."""
+    """Raised if the state of a path cannot be read."""
 
 
 def read(state: Any, path: str, recursive: bool = False, **keys: str) -> Any:
-    """What stands under `path`: its own leaves, or with `recursive` everything below too."""
+    """Returns the state at `path`: its own leaves, and with `recursive` everything below it."""
     try:
         return state.server_data_store.get_data(build_path(path, **keys), recursive=recursive)
     except Exception as error:
-        # A server that is away is a ServerError; what a path outside of the schema raises is not documented.
+        # It is a ServerError if the server does not answer; what a path outside of the schema raises is not documented.
         raise Unreadable(str(error) or type(error).__name__) from error
 
 
 def walk(node: Any, *names: str) -> Iterator[tuple[Any, ...]]:
-    """Every entry of lists and containers, each with those it stands in; nothing if the module lacks one of them."""
+    """Yields each entry of nested lists and containers with those around it; nothing if the module lacks a name."""
     if not names:
         yield ()
         return
@@ -95,7 +96,7 @@ def walk(node: Any, *names: str) -> Iterator[tuple[Any, ...]]:
 
 
 def entries(children: Any) -> Iterator[Any]:
-    """The entries of a list; the one of a container, which some releases hand out without `items`."""
+    """Yields the entries of a list, or that of a container, which has no `items` on some releases."""
     if children is None:
         return
     items = getattr(children, "items", None)
@@ -106,7 +107,7 @@ def entries(children: Any) -> Iterator[Any]:
 
 
 def leaf(entry: Any, name: str) -> str:
-    """A leaf as text; empty where it is absent, or where the module on this switch does not have it."""
+    """Returns a leaf as text; empty if it is absent, or if the module on this switch does not define it."""
     value = getattr(entry, name, None)
     if value is None:
         return ""
@@ -116,13 +117,13 @@ def leaf(entry: Any, name: str) -> str:
 
 
 def number(entry: Any, name: str) -> int:
-    """A counter; 0 where it is absent."""
+    """Returns a counter; 0 if it is absent."""
     value = leaf(entry, name)
     return int(value) if value.isdecimal() else 0
 
 
 def time(entry: Any, name: str) -> str:
-    """A date-and-time without the "(2 minutes ago)" some readers add."""
+    """Returns a date-and-time without the "(2 minutes ago)" that some releases append."""
     return leaf(entry, name).split(" ", 1)[0]
 
 
@@ -130,12 +131,12 @@ def time(entry: Any, name: str) -> str:
 
 
 def now() -> datetime:
-    """The switch's clock, which is the agent's too."""
+    """Returns the time of the switch's clock, which the agent uses too."""
     return datetime.now(timezone.utc)
 
 
 def moment(text: str) -> Optional[datetime]:
-    """The time that `text` says, if it does."""
+    """Returns the time in `text`; None if it is not a time."""
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
@@ -143,7 +144,7 @@ def moment(text: str) -> Optional[datetime]:
 
 
 def between(start: datetime, end: datetime) -> str:
-    """A span in its two largest units: 12s, 5m3s, 2h5m, 3d4h."""
+    """Returns a time span in its two largest units: 12s, 5m3s, 2h5m, 3d4h."""
     seconds = max(int((end - start).total_seconds()), 0)
     for size, unit, rest, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if seconds >= size:
@@ -153,38 +154,38 @@ def between(start: datetime, end: datetime) -> str:
 
 
 def age(text: str) -> str:
-    """How long ago `text` was; empty if it says no time."""
+    """Returns how long ago the time in `text` was; empty if it is not a time."""
     then = moment(text)
     return between(then, now()) if then else ""
 
 
 def share(part: str, whole: str) -> str:
-    """`2/3`; empty if neither is known."""
+    """Returns `part/whole`, such as 2/3; empty if neither is known."""
     return f"{part or '?'}/{whole or '?'}" if part or whole else ""
 
 
 def rank(word: str, order: Sequence[str]) -> int:
-    """The place of `word`, worst first; a word of a newer agent comes before all known ones, to be seen."""
+    """Returns the position of `word` in `order`. An unknown word, of a newer agent, comes first so that it is seen."""
     return order.index(word) if word in order else -1
 
 
 def worst_first(row: Row) -> tuple[Any, ...]:
-    """Sorts by who has to act, by state, then the way people read names; what is up comes last."""
+    """Returns the sort key of a row: by owner, by state, then by names in natural order. What is up comes last."""
     names = (row.get(name, "") for name in ("VIP", "Cluster", "Namespace", "Service", "Node", "Next-hop"))
     owner = rank(row.get("Owner", ""), OWNERS)
     return (row["State"] == "up", owner, rank(row["State"], STATES), *map(natural, names))
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """leaf2 before leaf10, 10.0.0.9 before 10.0.0.10."""
+    """Returns a sort key that puts leaf2 before leaf10, and 10.0.0.9 before 10.0.0.10."""
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part)
 
 
-# --- what is known of the agent itself -------------------------------------------------------------------------------
+# --- freshness: what is known about the agent itself -----------------------------------------------------------------
 
 
 def application(state: Any) -> Row:
-    """The agent's process as app_mgr sees it; empty where that cannot be read."""
+    """Returns the agent's process as app_mgr sees it; empty if that cannot be read."""
     try:
         data = read(state, APPLICATION)
     except Unreadable:
@@ -195,7 +196,7 @@ def application(state: Any) -> Row:
 
 
 def sources(state: Any) -> list[Row]:
-    """Each source of knowledge and how fresh it is, the stale ones first."""
+    """Returns each source of data and how fresh it is, the stale ones first."""
     rows = [
         {
             "Source": leaf(entry, "name"),
@@ -209,7 +210,7 @@ def sources(state: Any) -> list[Row]:
 
 
 def notices(process: Row, rows: Iterable[Row]) -> list[str]:
-    """Why what is shown may be out of date, and who can say more where the agent itself is in trouble."""
+    """Returns why the output may be out of date and, if something is wrong, the command that finds the cause."""
     found = []
     syncing = []
     if process and process["State"] != "running":
@@ -229,11 +230,11 @@ def notices(process: Row, rows: Iterable[Row]) -> list[str]:
     return found + syncing
 
 
-# --- what is shown ---------------------------------------------------------------------------------------------------
+# --- rows: what is shown ---------------------------------------------------------------------------------------------
 
 
 def cluster_rows(state: Any) -> list[Row]:
-    """Each cluster, the worst first."""
+    """Returns the clusters, the worst first."""
     rows = [
         {
             "Cluster": leaf(cluster, "name"),
@@ -251,7 +252,7 @@ def cluster_rows(state: Any) -> list[Row]:
 
 
 def verdict(entry: Any) -> Row:
-    """What services, VIPs, nodes and next-hops have in common."""
+    """Returns the fields that services, VIPs, nodes and next-hops have in common."""
     return {
         "State": leaf(entry, "oper_state"),
         "Reason": leaf(entry, "oper_reason"),
@@ -261,7 +262,7 @@ def verdict(entry: Any) -> Row:
 
 
 def service_rows(state: Any, keys: Row) -> list[Row]:
-    """Services, the worst first."""
+    """Returns the services, the worst first."""
     rows = [
         {
             "Cluster": leaf(cluster, "name"),
@@ -279,7 +280,7 @@ def service_rows(state: Any, keys: Row) -> list[Row]:
 
 
 def vip_row(cluster: Any, service: Any, vip: Any) -> Row:
-    """One VIP, without its next-hops."""
+    """Returns the row of one VIP, without its next-hops."""
     return {
         "Cluster": leaf(cluster, "name"),
         "Namespace": leaf(service, "namespace"),
@@ -303,14 +304,14 @@ def vip_row(cluster: Any, service: Any, vip: Any) -> Row:
 
 
 def vip_entries(state: Any, keys: Row, recursive: bool = False) -> Iterator[tuple[Row, Any]]:
-    """VIPs as rows, each with its entry in state."""
+    """Yields VIPs as rows, each with its entry in state."""
     data = read(state, VIPS, recursive, **keys)
     for _, cluster, service, vip in walk(data, "k8s_services", "cluster", "service", "vip"):
         yield vip_row(cluster, service, vip), vip
 
 
 def next_hop_rows(vip: Any) -> list[Row]:
-    """The next-hops of a VIP that was read with everything below it, the worst first."""
+    """Returns the next-hops of a VIP that was read recursively, the worst first."""
     rows = [
         {
             "Next-hop": leaf(hop, "address"),
@@ -328,7 +329,7 @@ def next_hop_rows(vip: Any) -> list[Row]:
 
 
 def node_rows(state: Any, keys: Row) -> list[Row]:
-    """Nodes, the worst first. One that was asked for by name has a row per address it speaks BGP from."""
+    """Returns the nodes, the worst first. A selected node has a row for each address from which it speaks BGP."""
     one = keys["node"] != ALL
     rows = []
     for _, cluster, node in walk(read(state, NODES, one, **keys), "k8s_services", "cluster", "node"):
@@ -338,7 +339,7 @@ def node_rows(state: Any, keys: Row) -> list[Row]:
 
 
 def node_row(cluster: Any, node: Any, peer: Any) -> Row:
-    """A node by one of its addresses."""
+    """Returns the row of a node for one of its addresses."""
     attached = leaf(peer, "attachment") == "attached"
     return {
         "Cluster": leaf(cluster, "name"),
@@ -352,14 +353,14 @@ def node_row(cluster: Any, node: Any, peer: Any) -> Row:
         "Port": leaf(peer, "port") or leaf(peer, "subinterface"),
         "Sole path of": leaf(node, "sole_path_vips"),
         "Detail": leaf(peer, "cause_detail") or leaf(node, "cause_detail") or ADVICE.get(leaf(node, "oper_reason"), ""),
-        # A remote node's VIPs come over its leaf's tunnel: what its own address brings says nothing.
+        # Routes to VIPs of a remote node come through the tunnel to its leaf, not over a session with its own address.
         "VIPs": share(leaf(node, "installed_vips"), leaf(node, "expected_vips")) if attached else "",
         **verdict(node),
     }
 
 
 def alarm_rows(state: Any) -> list[Row]:
-    """Active alarms: the most severe first, of those the newest first."""
+    """Returns active alarms, the most severe first, then the newest."""
     rows = [
         {**alarm_row(alarm), "Last change": time(alarm, "last_change"), "Occurrences": leaf(alarm, "occurrences")}
         for _, alarm in walk(read(state, ALARMS), "k8s_services", "alarm")
@@ -368,7 +369,7 @@ def alarm_rows(state: Any) -> list[Row]:
 
 
 def history_rows(state: Any) -> list[Row]:
-    """Cleared alarms, the newest first."""
+    """Returns cleared alarms, the newest first."""
     rows = [
         {
             "Sequence": leaf(alarm, "sequence"),
@@ -382,7 +383,7 @@ def history_rows(state: Any) -> list[Row]:
 
 
 def alarm_row(alarm: Any) -> Row:
-    """What active and cleared alarms have in common."""
+    """Returns the fields that active and cleared alarms have in common."""
     kind = leaf(alarm, "type")
     return {
         "Severity": leaf(alarm, "severity"),
@@ -397,14 +398,15 @@ def alarm_row(alarm: Any) -> Row:
     }
 
 
-# --- how it is laid out ----------------------------------------------------------------------------------------------
+# --- layout ----------------------------------------------------------------------------------------------------------
 
 
 class Table:
-    """Rows under one header, as wide as their content; `below` is a field that gets a line of its own under its row.
+    """Draws rows under a header, in columns as wide as their content.
 
-    `columns` are headers and what stands under them. Where the screen is too narrow, those named in `drops` are left out
-    first, then those in `folds` are folded.
+    `columns` are headers with the functions that return their cells. If the screen is too narrow, the columns in
+    `drops` are left out first, then the cells of those in `folds` are folded. `below` names a field that is shown under
+    the row, in lines of its own.
     """
 
     def __init__(
@@ -420,10 +422,10 @@ class Table:
         self._below = below
 
     def lines(self, rows: Sequence[Row], width: int) -> Iterator[str]:
-        """The table, no line longer than `width` unless a single cell is."""
+        """Yields the lines of the table. No line is longer than `width`, unless a cell cannot be folded."""
         headers = [header for header, _ in self._columns]
         cells = [[say(row) or "-" for _, say in self._columns] for row in rows]
-        # A column that says nothing of any row is left out.
+        # Columns without any content are left out.
         kept = [at for at in range(len(headers)) if any(row[at] != "-" for row in cells)]
         headers, cells = [headers[at] for at in kept], [[row[at] for at in kept] for row in cells]
         for name in self._drops:
@@ -449,34 +451,34 @@ class Table:
 
 
 def natural_widths(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
-    """What each column needs to hold its longest cell."""
+    """Returns the width of the longest cell of each column."""
     return [max(len(row[at]) for row in (headers, *cells)) for at in range(len(headers))]
 
 
 def table_width(widths: Sequence[int]) -> int:
-    """Of all columns, with two blanks between them."""
+    """Returns the width of all columns, with two spaces between them."""
     return sum(widths) + 2 * len(widths) - 2
 
 
 def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
-    """`text` in lines that break between words alone: names and paths are there to be copied."""
+    """Returns `text` in lines that break only between words, so that names and paths can be copied."""
     return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
 
 def row_line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """One line of cells, padded."""
+    """Returns a line of padded cells."""
     return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
 
 
 def folded(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
-    """One row, over as many lines as its longest cell needs."""
+    """Yields the lines of one row, as many as its longest cell needs."""
     parts = [fold(cell, width) for cell, width in zip(cells, widths)]
     for at in range(max(map(len, parts))):
         yield row_line([part[at] if at < len(part) else "" for part in parts], widths)
 
 
 def fold(cell: str, width: int) -> list[str]:
-    """`cell` in pieces of at most `width`, broken after a slash or hyphen if one is near."""
+    """Returns `cell` in pieces of at most `width`, broken after a slash or hyphen if one is near the end."""
     pieces = []
     while len(cell) > width:
         cut = max(cell.rfind(mark, 0, width) for mark in "/-") + 1
@@ -487,7 +489,7 @@ def fold(cell: str, width: int) -> list[str]:
 
 
 def tags(pairs: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
-    """`Name   : value` lines between rules; what is empty is left out."""
+    """Yields `Name   : value` lines between rules. Empty values are left out."""
     known = [(name, value) for name, value in pairs if value]
     size = max((len(name) for name, _ in known), default=0)
     yield "-" * width
@@ -498,44 +500,44 @@ def tags(pairs: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
 
 
 def field(name: str) -> Callable[[Row], str]:
-    """A column of one field."""
+    """Returns the cell function of a column that shows a field."""
     return lambda row: row.get(name, "")
 
 
 def since(name: str) -> Callable[[Row], str]:
-    """A column that says how long ago a time field was."""
+    """Returns the cell function of a column that shows how long ago the time in a field was."""
     return lambda row: age(row.get(name, ""))
 
 
 def service_name(row: Row) -> str:
-    """cluster/namespace/name."""
+    """Returns cluster/namespace/name."""
     return "/".join((row["Cluster"], row["Namespace"], row["Service"]))
 
 
 def next_hops(row: Row) -> str:
-    """How many are installed, of whichever kind, and how many should be."""
+    """Returns the numbers of installed next-hops, of any kind, and of expected ones."""
     return share(row["Installed next-hops"], row["Expected next-hops"])
 
 
 def affected(row: Row) -> str:
-    """How many things an alarm stands for; nothing for one."""
+    """Returns how many things an alarm affects; empty if it is one."""
     return row["Affected"] if row.get("Affected", "") not in ("", "0", "1") else ""
 
 
 def in_route(row: Row) -> str:
-    """What is expected and what is installed, in a word."""
+    """Returns whether a next-hop is in the route and should be: yes, missing or extra."""
     return {("true", "true"): "yes", ("true", "false"): "missing", ("false", "true"): "extra"}.get(
         (row["Expected"], row["Installed"]), ""
     )
 
 
 def times(row: Row) -> str:
-    """x3; nothing for an alarm that came once."""
+    """Returns how often an alarm was raised, such as x3; empty if it was once."""
     return f"x{row['Occurrences']}" if row.get("Occurrences", "") not in ("", "0", "1") else ""
 
 
 def lasted(row: Row) -> str:
-    """How long a cleared alarm was active."""
+    """Returns how long a cleared alarm was active."""
     raised, cleared = moment(row["Raised"]), moment(row["Cleared"])
     return between(raised, cleared) if raised and cleared else ""
 
@@ -604,7 +606,7 @@ HISTORY_TABLE = Table(
 
 @dataclass(frozen=True)
 class Listing:
-    """A list of a report: its keys, its other fields, and the order people read it in."""
+    """A list of a report: its keys, its other fields, and the order in which it is shown."""
 
     keys: Sequence[str]
     fields: Sequence[str]
@@ -619,14 +621,14 @@ class Listing:
                     setattr(entry, attribute(name), row[name])
 
     def rows(self, entries: Any) -> list[Row]:
-        """What `fill` put there. The CLI keeps lists in what order it pleases, so it is ordered again."""
+        """Returns the rows that `fill` added. The CLI does not keep their order, so they are sorted again."""
         names = (*self.keys, *self.fields)
         return self.order({name: leaf(entry, attribute(name)) for name in names} for entry in entries.items())
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one command shows: fields and lists for every output format, and the text for people."""
+    """What a command shows: fields and lists for every output format, and a screen of text."""
 
     fields: Sequence[str]
     lists: dict[str, Listing]
@@ -634,7 +636,7 @@ class Report:
     screen: Callable[["Found", int], Iterator[str]]
 
     def schema(self) -> FixedSchemaRoot:
-        """The fields and lists, as the CLI wants to know them."""
+        """Returns the fields and lists as a schema for the CLI."""
         root = FixedSchemaRoot()
         top = root.add_child(AGENT, fields=["Notice", *self.fields])
         for name, listing in self.lists.items():
@@ -644,7 +646,7 @@ class Report:
 
 @dataclass
 class Found:
-    """What a report found: its fields, its lists, and why it may not be the truth."""
+    """The content of a report: its fields, its lists, and why they may be out of date."""
 
     head: Row = dataclass_field(default_factory=dict)
     lists: dict[str, list[Row]] = dataclass_field(default_factory=dict)
@@ -652,14 +654,14 @@ class Found:
 
 
 class Layout(Formatter):
-    """Draws a whole report, so that tables are as wide as their content and the worst comes first."""
+    """Draws a whole report itself, so that tables are as wide as their content and the worst comes first."""
 
     def __init__(self, report: Report) -> None:
         super().__init__()
         self._report = report
 
     def iter_format(self, entry: Any, max_width: int) -> Iterator[str]:
-        """Called by the CLI with the report's container and the width of the terminal."""
+        """Yields the lines of a report. The CLI calls it with the report's container and the width of the terminal."""
         report = self._report
         found = Found(
             head={name: leaf(entry, attribute(name)) for name in report.fields},
@@ -673,28 +675,28 @@ class Layout(Formatter):
 
 
 def attribute(name: str) -> str:
-    """The Python name the CLI uses for a field or a list."""
+    """Returns the name of a field or list as the CLI has it in Python."""
     return re.sub("[ -]", "_", name).lower()
 
 
 def by_state(rows: Iterable[Row]) -> list[Row]:
-    """The worst first."""
+    """Returns the rows sorted by owner and state, the worst first."""
     return sorted(rows, key=worst_first)
 
 
 def by_severity(rows: Iterable[Row]) -> list[Row]:
-    """The most severe first, of those the newest."""
+    """Returns the alarms, the most severe first, then the newest."""
     newest_first = sorted(rows, key=lambda row: row["Raised"], reverse=True)
     return sorted(newest_first, key=lambda row: rank(row["Severity"], SEVERITIES))
 
 
 def by_sequence(rows: Iterable[Row]) -> list[Row]:
-    """The newest first."""
+    """Returns the alarms, the newest first."""
     return sorted(rows, key=lambda row: natural(row["Sequence"]), reverse=True)
 
 
 def by_freshness(rows: Iterable[Row]) -> list[Row]:
-    """The stale ones first."""
+    """Returns the sources, the stale ones first."""
     return sorted(rows, key=lambda row: (rank(row["State"], ("stale", "syncing", "synced")), row["Source"]))
 
 
@@ -744,7 +746,7 @@ COUNTS = {
 
 
 def gather_summary(state: Any, _filters: Row, found: Found) -> None:
-    """Counts and sessions; services only if the counts say that one of them is not up."""
+    """Gathers counts and sessions, and services if the counts show that one of them is not up."""
     for (root,) in walk(read(state, ROOT), "k8s_services"):
         found.head |= {"Version": leaf(root, "version"), **verdict(root)}
     counts = dict.fromkeys(COUNTS, 0)
@@ -753,20 +755,20 @@ def gather_summary(state: Any, _filters: Row, found: Found) -> None:
         found.head |= {name: str(count) for name, count in counts.items()}
     found.lists["cluster"] = cluster_rows(state)
     nodes = node_rows(state, dict.fromkeys(("cluster", "node"), ALL))
-    # A node may be down while no VIP needs it.
+    # A node can be down although no VIP needs it.
     found.lists["node"] = [row for row in nodes if row["Reason"] in SESSION_REASONS]
-    # A service without an address has no VIP to be counted, but an alarm.
+    # A service without an address has no VIP that could be counted, but it has an alarm.
     if counts["VIPs"] != counts["Up"] or any(counts[severity.capitalize()] for severity in SEVERITIES):
         found.lists["service"] = not_up(service_rows(state, dict.fromkeys(("cluster", "namespace", "service"), ALL)))
 
 
 def not_up(rows: Iterable[Row]) -> list[Row]:
-    """Those that are not plainly up."""
+    """Returns the rows whose state is not up."""
     return [row for row in rows if row["State"] != "up"]
 
 
 def draw_summary(found: Found, width: int) -> Iterator[str]:
-    """One screen."""
+    """Yields the summary, one screen."""
     head = found.head
     ran = f" for {age(head['Agent since'])}" if age(head["Agent since"]) else ""
     known = (head["State"], head["Agent"] + ran, head["Version"] and f"version {head['Version']}")
@@ -804,12 +806,12 @@ def draw_summary(found: Found, width: int) -> Iterator[str]:
 
 
 def counted(head: Row, words: Sequence[str]) -> str:
-    """`1 down, 0 degraded, ...`, the worst first."""
+    """Returns counts in words, the worst first: `1 down, 0 degraded, ...`."""
     return ", ".join(f"{head[word.capitalize()]} {word}" for word in words)
 
 
 def table_or(table: Table, rows: Sequence[Row], width: int, nothing: str) -> Iterator[str]:
-    """The table, or a sentence if there is nothing to put into it."""
+    """Yields the table, or the sentence `nothing` if there are no rows."""
     yield from table.lines(rows, width) if rows else wrapped(nothing, width)
 
 
@@ -817,22 +819,22 @@ def table_or(table: Table, rows: Sequence[Row], width: int, nothing: str) -> Ite
 
 
 def filtered(rows: Iterable[Row], filters: Row) -> list[Row]:
-    """What `not-up` leaves."""
+    """Returns the rows, only those that are not up if `not-up` is given."""
     return not_up(rows) if filters.get("not-up") else list(rows)
 
 
 def gather_services(state: Any, filters: Row, found: Found) -> None:
-    """Services that match."""
+    """Gathers the services that match."""
     found.lists["service"] = filtered(service_rows(state, filters), filters)
 
 
 def gather_vips(state: Any, filters: Row, found: Found) -> None:
-    """VIPs that match, without their next-hops."""
+    """Gathers the VIPs that match, without their next-hops."""
     found.lists["vip"] = filtered((row for row, _ in vip_entries(state, filters)), filters)
 
 
 def gather_vip(state: Any, filters: Row, found: Found) -> None:
-    """One VIP, as every service that carries it has it."""
+    """Gathers one VIP, once for each service that has it."""
     found.head |= {"Shown": filters["vip"], "Watched": watched(state)}
     for row, entry in vip_entries(state, filters, recursive=True):
         keys = {"cluster": row["Cluster"], "namespace": row["Namespace"], "service": row["Service"]}
@@ -844,7 +846,7 @@ def gather_vip(state: Any, filters: Row, found: Found) -> None:
 
 
 def watched(state: Any) -> str:
-    """Which clusters this leaf watches, and with which filters."""
+    """Returns the clusters that this leaf watches, with their filters."""
     clusters = []
     for _, cluster in walk(read(state, CLUSTERS, cluster=ALL), "k8s_services", "cluster"):
         filters = [
@@ -864,7 +866,7 @@ def watched(state: Any) -> str:
 
 
 def leaf_list(entry: Any, name: str) -> str:
-    """The values of a leaf-list."""
+    """Returns the values of a leaf-list, separated by spaces."""
     values = getattr(entry, name, None)
     if not values:
         return ""
@@ -872,12 +874,12 @@ def leaf_list(entry: Any, name: str) -> str:
 
 
 def gather_nodes(state: Any, filters: Row, found: Found) -> None:
-    """Nodes that match."""
+    """Gathers the nodes that match."""
     found.lists["node"] = filtered(node_rows(state, filters), filters)
 
 
 def gather_alarms(state: Any, filters: Row, found: Found) -> None:
-    """What is wrong now, or what was."""
+    """Gathers active alarms, or cleared ones if `history` is given."""
     if filters.get("history"):
         found.lists["history"] = history_rows(state)
         found.head["Shown"] = "history"
@@ -887,17 +889,17 @@ def gather_alarms(state: Any, filters: Row, found: Found) -> None:
 
 
 def draw_services(found: Found, width: int) -> Iterator[str]:
-    """One table."""
+    """Yields a table of services."""
     yield from table_or(SERVICE_TABLE, found.lists["service"], width, "No such service.")
 
 
 def draw_vips(found: Found, width: int) -> Iterator[str]:
-    """One table."""
+    """Yields a table of VIPs."""
     yield from table_or(VIP_TABLE, found.lists["vip"], width, "No such VIP.")
 
 
 def draw_vip(found: Found, width: int) -> Iterator[str]:
-    """Each service's view of the VIP, and its next-hops."""
+    """Yields the VIP as each service has it, and its next-hops."""
     if not found.lists["vip"]:
         yield from not_found(found.head, width)
     for row in found.lists["vip"]:
@@ -907,7 +909,7 @@ def draw_vip(found: Found, width: int) -> Iterator[str]:
 
 
 def not_found(head: Row, width: int) -> Iterator[str]:
-    """What there is to say of an address that no service has."""
+    """Yields what can be said about an address that no service has."""
     yield f"No service has the VIP {head['Shown']} here."
     clusters = head["Watched"]
     yield from wrapped(f"Clusters watched by this leaf: {clusters or 'none'}", width)
@@ -916,7 +918,7 @@ def not_found(head: Row, width: int) -> Iterator[str]:
 
 
 def vip_tags(row: Row) -> Iterator[tuple[str, str]]:
-    """The fields of a VIP, put together."""
+    """Yields names and values of what is shown about a VIP."""
     yield "VIP", row["VIP"] + (f" in {row['Network instance']}" if row["Network instance"] else "")
     policy = f"policy {row['Policy']}, " if row["Policy"] else ""
     endpoints = f"{row['Endpoints']} endpoints usable" if row["Endpoints"] else "endpoints unknown"
@@ -925,7 +927,7 @@ def vip_tags(row: Row) -> Iterator[tuple[str, str]]:
     yield "State", ", ".join(part for part in (row["State"], row["Reason"], since_then) if part)
     yield "Owner", row["Owner"]
     yield "Detail", row["Detail"]
-    # The detail ends with the sentence of the cause.
+    # If the detail already contains that of the cause, it is not repeated.
     new = row["Cause detail"] not in row["Detail"]
     yield "Cause", ": ".join(part for part in (row["Cause"], row["Cause detail"] if new else "") if part)
     route = [row["Prefix"], row["Route owner"]]
@@ -939,12 +941,12 @@ def vip_tags(row: Row) -> Iterator[tuple[str, str]]:
 
 
 def draw_nodes(found: Found, width: int) -> Iterator[str]:
-    """One table."""
+    """Yields a table of nodes."""
     yield from table_or(NODE_TABLE, found.lists["node"], width, "No such node.")
 
 
 def draw_alarms(found: Found, width: int) -> Iterator[str]:
-    """One table."""
+    """Yields a table of active or cleared alarms."""
     if found.head["Shown"] == "history":
         yield from table_or(HISTORY_TABLE, found.lists["history"], width, "No alarm has been cleared.")
     else:
@@ -953,17 +955,18 @@ def draw_alarms(found: Found, width: int) -> Iterator[str]:
 
 # --- show k8s-services impact ----------------------------------------------------------------------------------------
 
-# What can be lost, the narrowest first: the agent publishes a leaf of its own only where more goes with the wider one.
+# What can be lost, the narrowest first. The agent publishes the state without a node or port only if that loss takes
+# more with it than the narrower one.
 LOSSES = ("session", "node", "port")
 
 
 def by_impact(rows: Iterable[Row]) -> list[Row]:
-    """What costs most first."""
+    """Returns the losses, those with the most VIPs down first."""
     return sorted(rows, key=lambda row: (*(-int(row[word.capitalize()]) for word in STATES[:2]), natural(row["Lost"])))
 
 
 def by_without(rows: Iterable[Row]) -> list[Row]:
-    """The worst of what would be first."""
+    """Returns the VIPs, those that would be worst first."""
     return sorted(by_state(rows), key=lambda row: rank(row["Without"], STATES))
 
 
@@ -981,13 +984,13 @@ IMPACT_LIST = Listing([*SERVICE_KEYS, "VIP"], ["State", "Without"], by_without)
 
 
 def state_without(hop: Any, loss: str) -> str:
-    """The state a VIP would have without the session, node or port of a next-hop; empty if it does not rest on one here."""
+    """Returns a VIP's state without a next-hop's session, node or port; empty if it does not depend on it here."""
     names = LOSSES[: LOSSES.index(loss) + 1]
     return next((word for name in reversed(names) if (word := leaf(hop, f"state_without_{name}"))), "")
 
 
 def places(state: Any) -> list[Row]:
-    """Where each address of each node has its session and is plugged in."""
+    """Returns each address from which a node speaks BGP, with its node and port."""
     keys = dict.fromkeys(PATHS, ALL)
     return [
         {
@@ -1002,7 +1005,7 @@ def places(state: Any) -> list[Row]:
 
 
 def losses(row: Row, hop: Any, known: Sequence[Row]) -> Row:
-    """What a next-hop rests on: its node, its session and its port, as far as they are known."""
+    """Returns what a next-hop depends on: its node, its session and its port, as far as they are known."""
     own = [place for place in known if (place["Cluster"], place["Node"]) == (row["Cluster"], leaf(hop, "node"))]
     same = [place for place in own if ":" in place["Address"]] if ":" in row["VIP"] else own
     by = next((place for place in own if place["Address"] == leaf(hop, "address")), (same or own or [{}])[0])
@@ -1010,7 +1013,7 @@ def losses(row: Row, hop: Any, known: Sequence[Row]) -> Row:
 
 
 def gather_impact(state: Any, filters: Row, found: Found) -> None:
-    """VIPs that would not be up without what is named; without a name, how many hang on each node and shared port."""
+    """Gathers VIPs that use a named session, node or port; without a name, how many use each node and shared port."""
     named = [loss for loss in LOSSES if filters[loss] != ALL]
     if len(named) > 1:
         raise ValueError(f"name one of {', '.join(LOSSES)}, not {' and '.join(named)}")
@@ -1035,12 +1038,12 @@ def gather_impact(state: Any, filters: Row, found: Found) -> None:
 
 
 def nodes_at(port: str, known: Sequence[Row]) -> set[tuple[str, str]]:
-    """The nodes that are plugged in at a port."""
+    """Returns the nodes that are connected to a port."""
     return {(place["Cluster"], place["Node"]) for place in known if place["Port"] == port}
 
 
 def loss_row(loss: str, name: str, count: dict[str, int], known: Sequence[Row]) -> Row:
-    """How many VIPs would be in which state without a node or a port."""
+    """Returns how many VIPs would be in which state without a node or a port."""
     own = [place for place in known if f"{place['Cluster']}/{place['Node']}" == name] if loss == "node" else []
     return {
         "Lost": f"{loss} {name}",
@@ -1051,7 +1054,7 @@ def loss_row(loss: str, name: str, count: dict[str, int], known: Sequence[Row]) 
 
 
 def draw_impact(found: Found, width: int) -> Iterator[str]:
-    """One table."""
+    """Yields a table of losses, or of VIPs that would not be up."""
     shown = found.head["Shown"]
     if not shown:
         yield from table_or(LOSS_TABLE, found.lists["loss"], width, "No VIP uses a node of this leaf.")
@@ -1078,7 +1081,7 @@ ALARMS_REPORT = Report(["Shown"], {"alarm": ALARM_LIST, "history": HISTORY_LIST}
 
 
 def gather(report: Report, state: Any, filters: Row) -> Found:
-    """All a report shows, with what is known of its freshness."""
+    """Returns the content of a report, with notices if it may be out of date."""
     found = Found(head=dict.fromkeys(report.fields, ""), lists={name: [] for name in report.lists})
     process, known = application(state), sources(state)
     found.notices = notices(process, known)
@@ -1090,7 +1093,7 @@ def gather(report: Report, state: Any, filters: Row) -> Found:
 
 
 def fill(report: Report, schema: Any, found: Found) -> Data:
-    """The CLI's data, from which it makes text, JSON, YAML or a table."""
+    """Returns a report as data of the CLI, which prints it as text, JSON, YAML or a table."""
     data = Data(schema)
     top = getattr(data, attribute(AGENT)).create()
     for name, value in {**found.head, "Notice": "; ".join(found.notices)}.items():
@@ -1124,7 +1127,7 @@ SERVICE_FILTERS = ("cluster", "namespace", "service")
 
 @dataclass(frozen=True)
 class Command:
-    """A command below `show k8s-services`: its words, and which arguments may follow."""
+    """A command, `show k8s-services` or one below it, with its arguments."""
 
     name: str
     help: str
@@ -1134,7 +1137,7 @@ class Command:
     required: Sequence[str] = ()
 
     def syntax(self) -> Syntax:
-        """The words, as the CLI wants to know them. Values are completed from state."""
+        """Returns the syntax of the command for the CLI. Values are completed from state."""
         syntax = Syntax(self.name, help=self.help)
         for name in self.required:
             syntax.add_unnamed_argument(name, help=HELP[name], suggestions=completer(name))
@@ -1145,7 +1148,7 @@ class Command:
         return syntax
 
     def asked(self, arguments: Any) -> Row:
-        """What a command line asks for: a value or ALL for every filter, flags only if given."""
+        """Returns what a command line selects: a value or ALL for each filter, and the flags that are given."""
         given = {name: str(arguments.get(name)) for name in self.required}
         given |= {name: str(arguments.get_or(name, ALL)) for name in self.filters}
         given |= {name: "yes" for name in self.flags if arguments.get_or(name, False)}
@@ -1155,7 +1158,7 @@ class Command:
         return dict.fromkeys(PATHS, ALL) | given
 
     def run(self, state: Any, output: Any, arguments: Any, **_kwargs: Any) -> None:
-        """Called by the CLI; for `show k8s-services` also on the way to what stands below it."""
+        """Runs the command. The CLI also calls `show k8s-services` on the way to the commands below it."""
         if state.is_intermediate_command:
             return
         try:
@@ -1184,7 +1187,7 @@ class Plugin(CliPlugin):
     """Adds `show k8s-services`."""
 
     def load(self, cli: Any, **_kwargs: Any) -> None:
-        """Called by the CLI when a session starts."""
+        """Adds the commands. The CLI calls it when a session starts."""
         top = cli.show_mode.add_command(TOP.syntax(), schema=TOP.report.schema(), callback=TOP.run)
         for command in COMMANDS:
             top.add_command(
@@ -1193,7 +1196,7 @@ class Plugin(CliPlugin):
 
 
 def completer(name: str) -> Optional[KeyCompleter]:
-    """Completes a filter with what is in state; nothing on a release that wants such a path otherwise."""
+    """Returns a completer of a filter's values from state; None if this release does not accept the path."""
     try:
         return KeyCompleter(path=PATHS[name].format_map(dict.fromkeys(PATHS, ALL)))
     except Exception:
@@ -1201,7 +1204,7 @@ def completer(name: str) -> Optional[KeyCompleter]:
 
 
 def canonical(address: str) -> str:
-    """An address as it stands in state, 2001:DB8::0:1 as 2001:db8::1."""
+    """Returns an address in the form of the state: 2001:DB8::0:1 as 2001:db8::1."""
     try:
         return str(ipaddress.ip_address(address))
     except ValueError:
