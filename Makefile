@@ -1,62 +1,64 @@
-# The only list of commands; CI calls it. `make help` shows it.
+# All commands of the project; CI uses them too. `make help` lists them.
 
 LAB      ?= anycast-metallb
 LEAF     ?= leaf1
 RUN      ?= target/lab/$(LAB)
-# What the emulated switches are: default, or a release that refuses what devices of it do (24.10 ... 26.7, strict).
+# Release of the emulated switches: default, which refuses nothing, or 24.10 ... 26.7 or strict, which refuse what
+# devices refuse.
 RELEASE  ?= default
-# What else `srl-sim up` is to know: ARGS='--page-port 57580' where a port is taken.
+# More arguments of `srl-sim up`, such as ARGS='--page-port 57580' if a port is in use.
 ARGS     ?=
-# How long the tests of `make e2e` may take, with their build: a test that hangs is named rather than waited for.
+# Time limit of `make e2e`, including the build of its tests. When it is over, tests that hang are named.
 BOUND     = 40m
-# Which Kubernetes `make e2e` takes: the newest, or an older one by KUBERNETES=1.27.
+# Version of Kubernetes for `make e2e`: the newest, or an older one with KUBERNETES=1.27.
 KUBERNETES ?=
-# Where cargo builds.
+# Folder in which cargo builds.
 TARGET    = $(or $(CARGO_TARGET_DIR),target)
 PACKAGES  = build-essential cmake pkg-config libpcre2-dev git
-# An empty root to try the package in; Python runs the CLI plugin.
+# For tests of the package in an empty root. Python runs the CLI plugin there.
 PACKAGING = busybox-static python3
-# What else is tested: promtool and smilint check rules and the MIB; MicroPython runs the trap script; libfaketime sets
-# the clock of a process.
+# More tools for tests. smilint checks the MIB; libfaketime sets the clock of a process. promtool, which checks the
+# rules, and MicroPython, which runs the trap script, are not from Debian packages.
 TOOLS     = smitools libfaketime
-# Software that is not ours, which the agent is run against: of the distribution, and built by tests/e2e/peers/need.
+# Third-party software with which `make e2e` tests the agent: Debian packages, and names of what tests/e2e/peers/need
+# builds.
 PEERS     = frr frr-pythontools iproute2 nftables openssl python3-venv
 BUILT     = kubernetes$(if $(KUBERNETES),-$(KUBERNETES)) metallb gnmic fcli bond-app python
 CROSS     = gcc-aarch64-linux-gnu libc6-dev-arm64-cross musl-tools
 TARGETS   = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
-# The binary does not say where it was built.
+# Keeps paths of the building machine out of the binary.
 REMAP     = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo
 
-# The linker keeps one of several functions that came out the same, and relocations as a bitmap.
+# Makes the binary smaller: the linker merges identical functions and packs relocations into a bitmap.
 SMALLER   = -Clink-arg=--icf=all -Clink-arg=--pack-dyn-relocs=relr
 
-# What lints Python and YANG; from PyPI.
+# Linters of Python and YANG, from PyPI.
 LINTERS   = ruff==0.17.6 pyang==2.7.1
-# What makes the site of the documentation; from PyPI. What they depend on is taken as it is there.
+# Generator of the documentation's site, from PyPI. The versions of its own dependencies are not pinned.
 SITE      = mkdocs-material==9.8.2 mkdocs==1.6.1
-# What stands on the site: the pages, and the files they refer to.
+# Contents of the site: the pages, and the files to which they link.
 PAGES     = README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs lab yang packaging
-# Subcommands of cargo, from crates.io.
+# Versions of cargo-deny and cargo-fuzz, from crates.io.
 DENY      = 0.20.2
 FUZZ      = 0.13.2
-# Which decoder `make fuzz` feeds; fuzz/Cargo.toml has their names.
+# The decoder that `make fuzz` tests; fuzz/Cargo.toml has the names.
 DECODER  ?= ndk
-# How long `make fuzz` and `make soak` take.
+# Duration of `make fuzz` and `make soak`.
 SECONDS  ?=
-# How many random event sequences the long properties try.
+# Number of random event sequences that the property tests of `make chaos` try.
 CASES    ?= 20000
-# How many fabrics `make truth` draws, and from which seed on.
+# Number of random fabrics in `make truth`, and the first seed.
 FABRICS  ?= 100000
 SEED     ?= 1
 
 .PHONY: help deps deps-test deps-release deps-lint docs build demo lab verify-device cli telemetry record-telemetry test truth chaos soak e2e lint \
 	deny fuzz coverage mutants bench release package package-check
 
-help: ## This list.
+help: ## Prints this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-deps: ## Installs what a build needs, or says the apt line.
+deps: ## Installs the Debian packages that a build needs, or prints the apt command.
 	@packaging/need-packages $(PACKAGES)
 
 deps-test: deps
@@ -73,26 +75,26 @@ deps-release: deps
 build: deps
 	@cargo build --workspace --bins
 
-demo: build ## The anycast lab (LAB=... another, RELEASE=26.7 another switch) on emulated leaves: breaks, heals, ends.
+demo: build ## Runs a lab's demo on emulated leaves: breaks and heals things, then ends (LAB=... RELEASE=26.7).
 	@$(TARGET)/debug/srl-sim demo lab/$(LAB) --release $(RELEASE)
 
-lab: build ## The same lab, left running until Ctrl-C (ARGS='--page-port 57580' where a port is taken).
+lab: build ## Runs the lab until Ctrl-C (ARGS='--page-port 57580' if a port is in use).
 	@$(TARGET)/debug/srl-sim up lab/$(LAB) --run $(RUN) --release $(RELEASE) $(ARGS)
 
-verify-device: release build ## The lab's demo on SR Linux containers (containerlab, an image, root); lists where they differ.
+verify-device: release build ## Runs the demo on SR Linux containers and lists differences; needs containerlab and root.
 	@lab/containerlab/verify-device $(LAB) $(TARGET)/debug/srl-sim
 
-cli: ## A CLI prompt on a leaf of the running lab: make cli LEAF=leaf4.
+cli: ## Opens a CLI prompt on a leaf of the running lab: make cli LEAF=leaf4.
 	@$(TARGET)/debug/srl-sim cli --run $(RUN) $(LEAF)
 
-telemetry: build ## gnmic (GNMIC=...) on the running lab, with the shipped configuration.
+telemetry: build ## Runs gnmic (GNMIC=...) on the running lab, with the shipped configuration.
 	@SRL_SIM=$(TARGET)/debug/srl-sim packaging/telemetry/on-lab $(RUN)
 
-record-telemetry: deps-test ## Records anew what gnmic makes of a broken lab, for the tests of rules and dashboard.
+record-telemetry: deps-test ## Records again what gnmic exports from a broken lab, for tests of rules and dashboards.
 	@tests/e2e/peers/need gnmic
 	K8S_SERVICES_RECORD=1 cargo test --workspace --test e2e gnmi::collector
 
-docs: ## The documentation as a site in target/site; fails on a link that leads nowhere.
+docs: ## Builds the documentation's site in target/site; fails if a link is broken.
 	@packaging/need-packages python3-venv git
 	@[ -e $(TARGET)/mkdocs/$(subst ==,-,$(firstword $(SITE))) ] || { \
 		python3 -m venv $(TARGET)/mkdocs && $(TARGET)/mkdocs/bin/pip install --quiet --disable-pip-version-check $(SITE) && \
@@ -109,21 +111,21 @@ deps-lint: deps
 		python3 -m venv $(TARGET)/lint && $(TARGET)/lint/bin/pip install --quiet --disable-pip-version-check $(LINTERS) && \
 		touch $(TARGET)/lint/$(subst ==,-,$(firstword $(LINTERS))); }
 
-test: deps-test ## All tests that are done in minutes.
+test: deps-test ## Runs all tests that finish within minutes.
 	cargo test --workspace
 
-truth: deps ## Verdicts held against what packets do, in FABRICS=... drawn from SEED=...
+truth: deps ## Compares verdicts with what packets do, in FABRICS=... random fabrics from SEED=... on.
 	FABRICS=$(FABRICS) SEED=$(SEED) cargo test --workspace --profile truth --test truth -- --ignored --nocapture
 
-chaos: deps-test ## Everything goes wrong at random on a lab, and CASES=... random event sequences for the engine; takes longer.
+chaos: deps-test ## Tests random faults on a lab and CASES=... random event sequences; takes longer than test.
 	$(if $(CASES),PROPTEST_CASES=$(CASES) cargo test --workspace --profile truth --test engine property)
 	cargo test --workspace --test chaos
 	cargo test --workspace --test lab -- --ignored
 
-soak: deps ## Ordinary trouble for SECONDS=3600: what the agents keep must not grow.
+soak: deps ## Causes ordinary faults for SECONDS=3600; the agents' resource usage must not grow.
 	SOAK_SECONDS=$(or $(SECONDS),3600) cargo test --release --test chaos soak -- --ignored --nocapture
 
-e2e: deps ## The agent against FRR, Kubernetes and more, in network namespaces; needs root. REQUIRE=1 fails where one is missing.
+e2e: deps ## Tests with FRR, Kubernetes and more; needs root. With REQUIRE=1, fails if one is missing.
 	@if [ "$$(id -u)" = 0 ]; then packaging/need-packages $(PEERS); fi
 	@packaging/need-promtool target/promtool
 	-@tests/e2e/peers/need $(BUILT)
@@ -136,7 +138,7 @@ e2e: deps ## The agent against FRR, Kubernetes and more, in network namespaces; 
 		exit 1; }
 	@echo "e2e: $$(grep -c '^skipped: ' $(TARGET)/e2e.log) skipped, $$(grep -c '^not to be had: ' $(TARGET)/e2e.log) not to be had"
 
-lint: deps-lint ## Format, clippy, documentation, YANG, Python, shell scripts.
+lint: deps-lint ## Checks format, clippy, documentation, YANG, Python and shell scripts.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --test e2e --test chaos -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
@@ -151,26 +153,26 @@ lint: deps-lint ## Format, clippy, documentation, YANG, Python, shell scripts.
 	$(TARGET)/lint/bin/pyang --strict --lint --path sim/yang yang/k8s-services.yang
 	$(TARGET)/lint/bin/ruff check --quiet
 
-deny: ## Licences, sources, duplicates and advisories of what is linked in; advisories need the network.
+deny: ## Checks dependencies: licences, sources, duplicates, advisories (OFFLINE=1 without network).
 	@packaging/need-cargo-tool cargo-deny $(DENY)
 	cargo deny check licenses bans sources
 	cargo deny check advisories || [ "$(OFFLINE)" = 1 ]
 
-fuzz: deps ## Feeds a decoder (DECODER=ndk, SECONDS=60) with what a fuzzer makes of real messages; needs a nightly Rust.
+fuzz: deps ## Fuzzes a decoder (DECODER=ndk, SECONDS=60) with mutated real messages; needs a nightly Rust.
 	@packaging/need-cargo-tool cargo-fuzz $(FUZZ)
 	@mkdir -p fuzz/corpus/$(DECODER)
 	cargo +nightly fuzz run $(DECODER) fuzz/corpus/$(DECODER) fuzz/seeds/$(DECODER) -- -max_total_time=$(or $(SECONDS),60)
 
-coverage: deps-test ## Lines covered by make test (cargo install cargo-llvm-cov).
+coverage: deps-test ## Measures which lines make test covers (cargo install cargo-llvm-cov).
 	cargo llvm-cov --workspace --html
 
-mutants: deps-test ## Faults put into the engine that no test of it finds (cargo install cargo-mutants).
+mutants: deps-test ## Finds changes of the engine that its tests do not detect (cargo install cargo-mutants).
 	cargo mutants --file 'agent/engine/**' --test-package srl-k8s-services -- --lib --test engine
 
-bench: deps ## Measures the budgets; the figures stand in docs/performance.md.
+bench: deps ## Measures the budgets; docs/performance.md has the figures.
 	cargo bench --bench budgets
 
-release: deps-release ## Static binaries in dist/.
+release: deps-release ## Builds static binaries in dist/.
 	@mkdir -p dist
 	@for target in $(TARGETS); do \
 		RUSTFLAGS="$(REMAP) $(SMALLER)" cargo build --release --locked --bin k8s-services --target $$target || exit 1; \
@@ -178,11 +180,11 @@ release: deps-release ## Static binaries in dist/.
 	done
 	@ls -l dist/k8s-services-*
 
-package: release ## The packages and bills of materials of both architectures in dist/, the same bytes from the same commit.
+package: release ## Builds packages and bills of materials of both architectures in dist/, reproducibly.
 	@for target in $(TARGETS); do \
 		packaging/build --arch $${target%%-*} --binary dist/k8s-services-$${target%%-*} --out dist || exit 1; \
 	done
 	@cd dist && sha256sum -- *.deb *.cdx.json | tee SHA256SUMS
 
-package-check: package ## The packages in dist/, installed, upgraded to, run and removed in an empty root.
+package-check: package ## Tests the packages in dist/ in an empty root: installs, upgrades, runs and removes them.
 	K8S_SERVICES_PACKAGES=dist cargo test --test packaging
