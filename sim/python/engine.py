@@ -1,4 +1,4 @@
-"""The CLI as a plugin sees it: words become a command, state becomes attributes, a report becomes lines or data."""
+"""Provides the CLI to plugins for host.py and tests: runs command lines, and presents state as attributes."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from srlinux.syntax import REQUIRED, Syntax
 
 
 class ParsingError(Exception):
-    """What the CLI prints for a line it does not understand."""
+    """Raised if the CLI does not understand a line. Its text is what the CLI prints."""
 
 
 class SchemaNode(Protocol):
-    """A node of the state store's schema: a leaf has no children."""
+    """A node of the state store's schema. A leaf has no children."""
 
     name: str
 
     @property
     def keys(self) -> list[str]:
-        """Names of a list's keys."""
+        """Returns the names of a list's keys."""
 
     @property
     def children(self) -> Mapping[str, "SchemaNode"]:
-        """What may stand in a container or list."""
+        """Returns the nodes of a container or list, by name."""
 
 
 class StateStore(Protocol):
-    """What plugins know as `state.server_data_store`."""
+    """What plugins access as `state.server_data_store`."""
 
     def get_data(self, path: Any, recursive: bool = False) -> "Entry":
-        """What stands at a path, in the containers and list entries that lead there."""
+        """Returns the root, with the content of a path in the containers and list entries that lead there."""
 
 
 class Entry:
-    """A node of the state store: attributes are leaves (None if absent), lists and containers."""
+    """A node of the state store. Its attributes are leaves (None if absent), lists and containers."""
 
     def __init__(self, node: SchemaNode, value: dict[str, Any]) -> None:
         self._node = node
@@ -58,15 +58,15 @@ class Children:
         self._node = node
 
     def items(self) -> list[Entry]:
-        """Every entry."""
+        """Returns all entries."""
         return [Entry(self._node, entry) for entry in self._entries]
 
     def exists(self, *keys: str) -> bool:
-        """Whether there is such an entry; without keys, whether the container is there."""
+        """Returns whether the entry with these keys exists; without keys, whether the container exists."""
         return self._find(keys) is not None
 
     def get(self, *keys: str) -> Entry:
-        """The entry with these keys; without keys, the container."""
+        """Returns the entry with these keys; without keys, the container."""
         found = self._find(keys)
         if found is None:
             raise KeyError(keys)
@@ -79,7 +79,7 @@ class Children:
 
 
 class Output:
-    """What plugins know as `output`."""
+    """What plugins access as `output`."""
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -88,7 +88,7 @@ class Output:
         self.data: Any = None
 
     def print_data(self, data: Any) -> None:
-        """Takes a report, both as lines and as data."""
+        """Keeps a report, both as lines and as data."""
         self.data = data
         self.lines += data.formatted(self.width)
 
@@ -97,7 +97,7 @@ class Output:
         self.lines.append(line)
 
     def print_error_line(self, line: str) -> None:
-        """Prints what went wrong."""
+        """Prints an error."""
         self.errors.append(line)
 
 
@@ -112,7 +112,7 @@ class Engine:
             plugin.Plugin().load(cli=SimpleNamespace(show_mode=self.show), arguments=SimpleNamespace())
 
     def run(self, words: list[str]) -> Output:
-        """Runs what stands behind `show`, calling every command on the way as the CLI does."""
+        """Runs the words after `show`. As in the CLI, every command on the way is called."""
         words = list(words)
         node, output = self.show, Output(self.width)
         calls = []
@@ -131,12 +131,12 @@ class Engine:
         return output
 
     def commands(self) -> dict[str, Any]:
-        """The tree of commands, for completion and help."""
+        """Returns the tree of commands, for completion and help."""
         return describe(self.show)
 
 
 def take_arguments(node: CommandNode, words: list[str]) -> dict[str, Any]:
-    """Takes a command's arguments off `words`."""
+    """Removes a command's arguments from `words` and returns their values."""
     syntax = node.syntax
     values = {name: default for name, default in syntax.named.items() if default is not REQUIRED}
     values |= {name: False for name in syntax.booleans}
@@ -159,17 +159,17 @@ def take_arguments(node: CommandNode, words: list[str]) -> dict[str, Any]:
 
 
 def unknown(word: str, options: Any) -> ParsingError:
-    """A word that fits nothing, with those that would."""
+    """Returns the error for an unknown word, with the words that are possible."""
     return ParsingError(f"Unknown token '{word}'. Options are {listed(options)}")
 
 
 def listed(options: Any) -> str:
-    """Words as the CLI lists them."""
+    """Returns words as the CLI lists them."""
     return "[" + ", ".join(f"'{option}'" for option in sorted(options)) + "]"
 
 
 def describe(node: CommandNode) -> dict[str, Any]:
-    """A command and those below it."""
+    """Returns a command and the commands below it."""
     syntax = node.syntax
 
     def argument(name: str, kind: str) -> dict[str, Any]:

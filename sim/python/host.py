@@ -1,7 +1,7 @@
-"""Runs CLI plugins for an emulated switch: one request on standard input, the switch's answers behind it.
+"""Runs CLI plugins for an emulated switch, which starts this program once per request.
 
-Each line is a JSON text. The first line of input says what to do; a line of output that begins with `ask` is a question
-about state, answered by the next line of input; the last line of output is the result.
+Each line is a JSON text. The first line of input is the request. An output line with the member `ask` is a question
+about schema or state, and the next line of input is its answer. The last line of output is the result.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from srlinux.mgmt.server.server_error import ServerError
 
 
 def ask(**question: Any) -> Any:
-    """What the switch answers."""
+    """Asks the switch a question and returns its answer."""
     print(json.dumps({"ask": question}), flush=True)
     answer = json.loads(sys.stdin.readline())
     if "error" in answer:
@@ -26,7 +26,7 @@ def ask(**question: Any) -> Any:
 
 
 class Node:
-    """A node of the switch's schema; what stands below is asked for when it is needed."""
+    """A node of the switch's schema. Its children are requested when they are needed."""
 
     def __init__(self, path: tuple[str, ...] = (), keys: tuple[str, ...] = (), is_leaf: bool = False) -> None:
         self.path = path
@@ -36,7 +36,7 @@ class Node:
 
     @cached_property
     def children(self) -> dict[str, "Node"]:
-        """Its children by name; none for a leaf."""
+        """Returns the children by name; a leaf has none."""
         if self._is_leaf:
             return {}
         below = ask(schema=self.path)
@@ -50,13 +50,13 @@ class Store:
         self.root = Node()
 
     def get_data(self, path: Any, recursive: bool = False) -> Entry:
-        """What stands at a path, in the containers and list entries that lead there."""
+        """Returns the root, with the content of a path in the containers and list entries that lead there."""
         steps = [{"name": name, "keys": keys} for name, keys in path]
         return Entry(self.root, ask(state=steps, recursive=recursive))
 
 
 def load(name: str, source: str) -> ModuleType:
-    """A plugin from its text. Its module is not known by a name, as on the switch."""
+    """Loads a plugin from its source. As on the switch, its module cannot be imported by name."""
     module = ModuleType(name)
     module.__file__ = name
     exec(compile(source, name, "exec", dont_inherit=True), module.__dict__)
@@ -64,7 +64,7 @@ def load(name: str, source: str) -> ModuleType:
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    """Answers a request: the tree of commands, or what a line prints."""
+    """Returns the answer to a request: the tree of commands, or what a line prints."""
     plugins = [load(it["name"], it["source"]) for it in request["plugins"]]
     engine = Engine(plugins, Store(), request["width"])
     if request["words"] is None:
@@ -78,5 +78,5 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """One request."""
+    """Answers one request."""
     print(json.dumps(run(json.loads(sys.stdin.readline()))), flush=True)

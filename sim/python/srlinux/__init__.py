@@ -1,4 +1,4 @@
-"""A stand-in for the modules of the SR Linux CLI that plugins build on: what of them is published, no more.
+"""Stand-in for the modules of the SR Linux CLI that plugins import. It has only what is publicly documented.
 
-It is strict where the CLI is: an argument, a field or a path that was not declared is an error, not an empty answer.
+Like the CLI, it is strict: an argument, field or path that was not declared is an error, not an empty result.
 """

@@ -1,4 +1,4 @@
-"""Stand-in for srlinux.data: entries by schema, formatters, and the output formats the CLI makes of them."""
+"""Stand-in for srlinux.data: entries according to a schema, formatters, and output formats of the CLI."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .schema import FixedSchemaNode, attribute
 
 
 class Formatter:
-    """Turns an entry into lines."""
+    """Formats an entry as lines."""
 
     def iter_format(self, entry: "Data", max_width: int) -> Iterator[str]:
-        """Lines for one entry on a terminal of `max_width` columns."""
+        """Yields the lines of one entry for a terminal of `max_width` columns."""
         raise NotImplementedError
 
 
@@ -32,20 +32,20 @@ class DataChildrenOfType:
         return self.entries.setdefault(keys, Data(self.schema, keys))
 
     def exists(self, *keys: str) -> bool:
-        """Whether there is such an entry."""
+        """Returns whether the entry with these keys exists."""
         return keys in self.entries
 
     def get(self, *keys: str) -> "Data":
-        """The entry with these keys."""
+        """Returns the entry with these keys."""
         return self.entries[keys]
 
     def items(self) -> Iterator["Data"]:
-        """Every entry, in order of the keys."""
+        """Yields all entries, in the order of their keys."""
         return iter([self.entries[keys] for keys in sorted(self.entries)])
 
 
 class Data:
-    """An entry: fields, which are None until set, and children. The root has no fields."""
+    """An entry: fields, which are None until they are set, and children. The root has no fields."""
 
     def __init__(self, schema: FixedSchemaNode, keys: tuple[str, ...] = ()) -> None:
         self.__dict__["schema"] = schema
@@ -68,7 +68,7 @@ class Data:
         self.fields[name] = value
 
     def set_formatter(self, schema: str, formatter: Formatter) -> None:
-        """How the entries at a path are drawn."""
+        """Sets the formatter of the entries at a path."""
         node = self.schema
         for name in schema.strip("/").split("/"):
             node = next((child for child in node.children if child.name == name), None)
@@ -77,7 +77,7 @@ class Data:
         self.formatters[schema] = formatter
 
     def plain(self) -> dict[str, Any]:
-        """What `| as json` shows: names as declared, fields that were set, lists that have entries."""
+        """Returns what `| as json` shows: names as declared, fields that are set, lists that have entries."""
         names = [*self.schema.keys, *self.schema.fields]
         members = {name: self.fields[attribute(name)] for name in names if self.fields[attribute(name)] is not None}
         for child in self.schema.children:
@@ -87,7 +87,7 @@ class Data:
         return members
 
     def formatted(self, max_width: int) -> Iterator[str]:
-        """What is shown without `| as ...`."""
+        """Yields the lines that are shown without `| as ...`."""
         for child in self.schema.children:
             for entry in self.children[attribute(child.name)].items():
                 yield from self.formatters[f"/{child.name}"].iter_format(entry, max_width)

@@ -11,7 +11,7 @@ Path = list[tuple[str, dict[str, str]]]
 
 
 def build_path(template: str, **values: str) -> Path:
-    """The steps of a path with their keys; `{name}` in a key's place is a value, taken as it is."""
+    """Returns the steps of a path with their keys. A key's value `{name}` stands for the argument of that name."""
     path: Path = []
     at = 0
     for step in STEP.finditer(template):
@@ -26,7 +26,7 @@ def build_path(template: str, **values: str) -> Path:
 
 
 def key_value(text: str, values: dict[str, str]) -> str:
-    """What stands between `=` and `]`."""
+    """Returns the value of the text between `=` and `]`."""
     if text.startswith("{") and text.endswith("}"):
         return values[text[1:-1]]
     return re.sub(r"\\(.)", r"\1", text).strip('"')

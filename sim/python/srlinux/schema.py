@@ -1,4 +1,4 @@
-"""Stand-in for srlinux.schema: what a report declares of its data."""
+"""Stand-in for srlinux.schema: the schema that a report declares for its data."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class FixedSchemaNode:
         return child
 
     def child(self, name: str) -> "FixedSchemaNode | None":
-        """The child whose Python name is `name`."""
+        """Returns the child whose Python name is `name`."""
         return next((child for child in self.children if attribute(child.name) == name), None)
 
 
 class FixedSchemaRoot(FixedSchemaNode):
-    """Where a report's schema starts."""
+    """The root of a report's schema."""
 
     def __init__(self) -> None:
         super().__init__("")
 
 
 def attribute(name: str) -> str:
-    """`Last Booted` is last_booted."""
+    """Returns the Python name of a field or child: last_booted for `Last Booted`."""
     return name.replace(" ", "_").replace("-", "_").lower()

@@ -1,4 +1,4 @@
-"""Stand-in for srlinux.syntax: the words of a command."""
+"""Stand-in for srlinux.syntax: the arguments of a command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Syntax:
     def add_unnamed_argument(
         self, name: str, default: Any = REQUIRED, suggestions: Any = None, help: str = ""
     ) -> "Syntax":
-        """A value by its place."""
+        """Adds an argument that is a value without a name."""
         self._declare(name, suggestions, help)
         self.unnamed.append((name, default))
         return self
@@ -30,13 +30,13 @@ class Syntax:
     def add_named_argument(
         self, name: str, default: Any = REQUIRED, suggestions: Any = None, help: str = ""
     ) -> "Syntax":
-        """A value after its name."""
+        """Adds an argument that is a value after a name."""
         self._declare(name, suggestions, help)
         self.named[name] = default
         return self
 
     def add_boolean_argument(self, name: str, help: str = "") -> "Syntax":
-        """A word that is there or not."""
+        """Adds an argument that is a word without a value."""
         self._declare(name, None, help)
         self.booleans.append(name)
         return self

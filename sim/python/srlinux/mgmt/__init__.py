@@ -1,1 +1,1 @@
-"""Stand-in, see srlinux."""
+"""Stand-in for srlinux.mgmt."""

@@ -1,4 +1,4 @@
-"""Stand-in for srlinux.mgmt.cli: what a plugin is, and where it puts its commands."""
+"""Stand-in for srlinux.mgmt.cli: the base class of plugins, and the tree of commands."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from srlinux.syntax import Syntax
 
 
 class CliPlugin:
-    """What the CLI loads from a file: its class `Plugin`."""
+    """Base class of the class `Plugin`, which the CLI loads from a plugin's file."""
 
 
 class KeyCompleter:
-    """Completes an argument with keys from state."""
+    """Completes an argument with the keys at a path in state."""
 
     def __init__(self, path: Any) -> None:
         self.path = build_path(path) if isinstance(path, str) else path
 
 
 class CommandNode:
-    """A command, and those below it."""
+    """A command, with the commands below it."""
 
     def __init__(self, syntax: Syntax, schema: FixedSchemaNode | None, callback: Callable[..., None] | None) -> None:
         self.syntax = syntax
@@ -38,7 +38,7 @@ class CommandNode:
         schema: FixedSchemaNode | None = None,
         callback: Callable[..., None] | None = None,
     ) -> "CommandNode":
-        """Adds a command below this one."""
+        """Adds a command below this one and returns it."""
         if syntax.name in self.commands:
             raise ValueError(f"'{syntax.name}' is there already")
         self.commands[syntax.name] = CommandNode(syntax, schema, callback)
@@ -46,7 +46,7 @@ class CommandNode:
 
 
 class CommandNodeWithArguments:
-    """A command as it was typed."""
+    """A command with the arguments of a line."""
 
     def __init__(self, node: CommandNode, values: dict[str, Any]) -> None:
         self.node = node
@@ -54,11 +54,11 @@ class CommandNodeWithArguments:
         self._values = values
 
     def get(self, name: str) -> Any:
-        """The value of a declared argument: as given, or its default."""
+        """Returns the value of a declared argument, or its default."""
         return self._values[name]
 
     def get_or(self, name: str, default: Any) -> Any:
-        """The same, `default` where it has none."""
+        """Returns the value of a declared argument, or `default` if it has none."""
         if name not in self.node.syntax.suggestions:
             raise KeyError(name)
         return self._values.get(name, default)

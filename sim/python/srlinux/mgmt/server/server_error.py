@@ -1,5 +1,5 @@
-"""Stand-in, see srlinux."""
+"""Stand-in for srlinux.mgmt.server.server_error."""
 
 
 class ServerError(Exception):
-    """The management server refused or is away."""
+    """Raised if the management server refuses a request or does not answer."""
