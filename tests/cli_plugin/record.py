@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Records states for these tests. Start a lab with `make lab`, then tests/cli_plugin/record.py target/lab/<lab>.
+"""Records states for these tests. Start a lab with `make lab`, then run tests/cli_plugin/record.py target/lab/<lab>.
 
-Each state is what `info from state ... | as json` prints on a leaf, for the two trees the plugin reads.
+A state is the output of `info from state ... | as json` on a leaf, for the two trees that the plugin reads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def sim(run: Path, *words: str) -> str:
 
 
 def state(run: Path, leaf: str) -> dict[str, Any]:
-    """The two trees, as the state store holds them. Where the lab runs is not kept."""
+    """Returns the two trees as the state store has them. The folder of the lab is replaced."""
 
     def info(path: str) -> Any:
         text = sim(run, "cli", leaf, f"info from state {path} | as json") or "{}"
@@ -40,12 +40,12 @@ def state(run: Path, leaf: str) -> dict[str, Any]:
 
 
 def settle() -> None:
-    """Alarms of the lab are held for a second; freshness is written every ten."""
+    """Waits until alarms, which the lab holds for a second, and freshness, which is written every ten, are in state."""
     time.sleep(12)
 
 
 def record(run: Path) -> None:
-    """Breaks the lab step by step and writes what leaf1 and leaf4 say."""
+    """Breaks the lab step by step and writes the states of its leaves."""
     sim(run, "lever", "release-all")
     settle()
     save("healthy", state(run, "leaf1"))
@@ -69,12 +69,12 @@ def record(run: Path) -> None:
 
 
 def save(name: str, content: dict[str, Any]) -> None:
-    """Writes a state."""
+    """Writes a state to its file."""
     (HERE / "states" / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Needs the lab's folder."""
+    """Records from the lab whose folder is the argument."""
     if len(arguments) != 1:
         print(__doc__, file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""The names of the YANG tree, from the text the module itself is tested against."""
+"""Reads the nodes of the YANG tree from the text with which the module is compared in tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LINE = re.compile(r"^(?P<indent>[ |]*)\+--r[ow] (?P<rest>.*)$")
 
 @dataclass
 class Node:
-    """A leaf, or a container or list with what stands in it."""
+    """A leaf, or a container or list with its children."""
 
     name: str
     keys: list[str] = field(default_factory=list)
@@ -22,7 +22,7 @@ class Node:
 
 @cache
 def load() -> Node:
-    """The root: /k8s-services, and what the CLI plugin reads of the switch itself."""
+    """Returns the root, with /k8s-services and the nodes of the switch that the CLI plugin reads."""
     root = Node("")
     open_nodes: list[tuple[int, Node]] = [(-1, root)]
     for line in TREE.read_text().splitlines():
@@ -43,7 +43,7 @@ def load() -> Node:
 
 
 def nodes(text: str, above: list[str]) -> list[Node]:
-    """What one line declares; a line of leaves in braces belongs to its list."""
+    """Returns the nodes that a line declares. Leaves in braces belong to the list of that line."""
     if inner := re.match(r"([a-z0-9-]+)\* \[([a-z -]+)\] \{(.*)\}", text):
         keys = inner[2].split()
         return [Node(inner[1], keys, {name: Node(name) for name in (*keys, *names(inner[3]))})]
@@ -54,7 +54,7 @@ def nodes(text: str, above: list[str]) -> list[Node]:
 
 
 def names(text: str) -> list[str]:
-    """The names of a line: `a?  b?` or `a, b?`, up to the description."""
+    """Returns the names in a line, such as `a?  b?` or `a, b?`, up to the description."""
     found: list[str] = []
     previous = ","
     for word in text.split():

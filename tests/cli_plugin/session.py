@@ -1,4 +1,4 @@
-"""A CLI session on state out of a recorded file."""
+"""Provides CLI sessions on recorded states."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLUGIN = HERE.parent.parent / "packaging" / "cli" / "k8s_services.py"
 
 
 class StateStore:
-    """What `state.server_data_store` is; counts what it hands out, and can be away."""
+    """Stands in for `state.server_data_store`. It counts what it returns, and can be made unreachable."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         self.schema = load()
@@ -32,7 +32,7 @@ class StateStore:
         self.entries = 0
 
     def get_data(self, path: Any, recursive: bool = False) -> Entry:
-        """What stands at a path, in the containers and list entries it stands in."""
+        """Returns the root, with the content of a path in the containers and list entries that lead there."""
         if self.away:
             raise ServerError("Connection to the management server is closed")
         self.fetched.append("/".join(name for name, _ in path))
@@ -68,42 +68,42 @@ class StateStore:
 
 
 class Session:
-    """A login: the plugin is loaded, lines can be typed."""
+    """A CLI session in which the plugin is loaded."""
 
     def __init__(self, plugin: Any, content: dict[str, Any], width: int = 100) -> None:
         self.store = StateStore(content)
         self.engine = Engine([plugin], self.store, width)
 
     def type(self, line: str) -> Output:
-        """Runs `show ...`."""
+        """Runs a `show` command."""
         words = line.split()
         if words.pop(0) != "show":
             raise ParsingError("only show is known here")
         return self.engine.run(words)
 
     def text(self, line: str) -> str:
-        """What a person sees."""
+        """Returns the text that a command prints."""
         output = self.type(line)
         return "\n".join(output.lines + output.errors)
 
     def json(self, line: str) -> Any:
-        """What `| as json` prints."""
+        """Returns what a command prints with `| as json`."""
         return json.loads(json.dumps(self.type(line).data.plain()))
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """A state that was recorded on the emulated leaf."""
+    """Returns a state that was recorded on an emulated leaf."""
     return json.loads((HERE / "states" / f"{name}.json").read_text())
 
 
 def recorded_at(content: dict[str, Any]) -> datetime:
-    """When a state was recorded: the last time it names."""
+    """Returns when a state was recorded, which is the latest time in it."""
     times = re.findall(r"20\d\d-\d\d-\d\dT[\d:.]+Z", json.dumps(content))
     return datetime.fromisoformat(max(times).replace("Z", "+00:00"))
 
 
 def load_plugin() -> Any:
-    """Loads the file by its path, as a CLI does that scans a folder: the module is not known by a name."""
+    """Loads the plugin by its path. As on the switch, whose CLI scans a folder, it cannot be imported by name."""
     spec = importlib.util.spec_from_file_location("k8s_services", PLUGIN)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Types `show k8s-services ...` on a recorded state. On a leaf of a running lab, `srl-sim cli` does.
+"""Runs `show k8s-services ...` on a recorded state. For a leaf of a running lab, use `srl-sim cli`.
 
     show.py broken show k8s-services
     show.py broken 'show k8s-services alarms | as json'
@@ -20,7 +20,7 @@ from session import ParsingError, Session, load_plugin, recorded, recorded_at  #
 
 
 def main(arguments: list[str]) -> int:
-    """Where, then the line."""
+    """Runs a command line on a state. The arguments are the state's name and the line."""
     if len(arguments) < 2:
         print(__doc__, file=sys.stderr)
         return 2
@@ -42,6 +42,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # A reader that ends early, such as head, is not an error.
+    # If the reader ends early, as head does, this program ends without an error.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""`show k8s-services` on recorded states, typed into the stand-in of the CLI."""
+"""Tests `show k8s-services` on recorded states, in the stand-in of the CLI."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ plugin = load_plugin()
 
 
 def agent(content: dict[str, Any]) -> dict[str, Any]:
-    """/k8s-services of a state."""
+    """Returns /k8s-services of a state."""
     return content["k8s-services"]
 
 
 def service(name: str, state: str = "up", **leaves: Any) -> dict[str, Any]:
-    """A service with one VIP."""
+    """Returns a service with one VIP."""
     verdict = {"oper-state": state, "last-change": "2026-11-21T13:00:00.000Z"}
     vip = {"address": leaves.pop("address", "192.0.2.1"), **verdict, "installed-next-hops": 2, "expected-next-hops": 2}
     return {"namespace": "shop", "name": name, **verdict, **leaves, "vip": [{**vip, "next-hop": []}]}
 
 
 class Case(unittest.TestCase):
-    """A session on a state, at a fixed time of day."""
+    """A test with sessions at a fixed time."""
 
     def setUp(self) -> None:
-        self.clock = datetime(2026, 11, 21, 13, 15, tzinfo=timezone.utc)  # what the alarms of states/alarms.json suit
+        self.clock = datetime(2026, 11, 21, 13, 15, tzinfo=timezone.utc)  # just after states/alarms.json
         original, plugin.now = plugin.now, lambda: self.clock
         self.addCleanup(setattr, plugin, "now", original)
 
     def session(self, content: str | dict[str, Any], width: int = 100) -> Session:
-        """Logs in."""
+        """Starts a session on a state, which may be named."""
         return Session(plugin, recorded(content) if isinstance(content, str) else content, width)
 
     def with_services(self, entries: list[dict[str, Any]], **counts: int) -> dict[str, Any]:
-        """The healthy state with other services."""
+        """Returns the healthy state with these services instead of its own."""
         content = recorded("healthy")
         agent(content)["cluster"][0]["service"] = entries
         agent(content)["summary"] |= {name.replace("_", "-"): count for name, count in counts.items()}
         return content
 
     def lines(self, text: str, *words: str) -> list[str]:
-        """The lines that have all the words."""
+        """Returns the lines that contain all the words."""
         return [line for line in text.splitlines() if all(word in line for word in words)]
 
 
@@ -155,7 +155,7 @@ class Summary(Case):
 
 
 class Owners(Case):
-    """Who has to act."""
+    """The order by owner, and what helps the one who has to act."""
 
     def test_the_network_s_faults_come_before_the_application_s_whatever_their_state(self) -> None:
         services = [
@@ -190,7 +190,7 @@ class Owners(Case):
 
 
 class Unanswered(Case):
-    """What is shown when state cannot be had."""
+    """Output if state cannot be read."""
 
     def test_module_that_is_not_loaded_is_named_with_the_remedy(self) -> None:
         session = self.session("healthy")
@@ -412,7 +412,7 @@ class Impact(Case):
     """show k8s-services impact"""
 
     def content(self) -> dict[str, Any]:
-        """Two VIPs by node n1, one of them by n2 as well, which is plugged in at the same port; n3 is at another one."""
+        """Returns a state with VIPs on node n1, on n1 and n2 at the same port, and on n3 at another port."""
 
         def node(name: str, address: str, port: str) -> dict[str, Any]:
             peer = {"address": address, "attachment": "attached", "session-state": "established", "port": port}
@@ -501,7 +501,7 @@ class Alarms(Case):
 
 
 class Screen(Case):
-    """Widths."""
+    """Widths of lines and columns, and ages."""
 
     COMMANDS = ("", " services", " vips", " nodes", " alarms", " vip 1.1.1.100")
 
@@ -533,7 +533,7 @@ class Screen(Case):
 
 
 class Recorded(Case):
-    """Alarms as the agent wrote them, and the page of the documentation."""
+    """Alarms that were recorded from the agent, and output on the page of the documentation."""
 
     def test_alarms_of_a_broken_leaf_and_their_history_once_it_is_healed(self) -> None:
         active = self.session("broken").text("show k8s-services alarms")
@@ -556,7 +556,7 @@ class Recorded(Case):
 
 
 class Commands(Case):
-    """What the CLI is told of the commands."""
+    """Declarations of the commands to the CLI."""
 
     def test_values_are_completed_from_state(self) -> None:
         top = self.session("healthy").engine.show.commands["k8s-services"]

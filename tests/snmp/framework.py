@@ -1,7 +1,7 @@
-"""A stand-in for SR Linux's SNMP framework: watches state for triggers, runs the script, checks what it answers.
+"""Stand-in for SR Linux's SNMP framework: finds triggers in changed state, runs the script and checks its answers.
 
-It does what the framework is documented to do: one request per changed entry, with every trap that the changed leaf
-triggers and the entry itself as context; names without module prefixes; answers checked against the trap definitions.
+It behaves as the framework's documentation describes. A changed leaf makes one request, with every trap that it
+triggers and with its entry as context. Names have no module prefixes. Answers must comply with the trap definitions.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ INFO = {
 
 
 def definitions() -> dict[str, Any]:
-    """The trap definitions; the driver of these tests turns their YAML into JSON."""
+    """Returns the trap definitions, which the driver of these tests converts from YAML to JSON."""
     return json.loads(os.environ["K8S_SERVICES_TRAPS"])
 
 
 def interpreter(name: str) -> list[str]:
-    """The command that runs main.py in the folder it is started in."""
+    """Returns the command that runs main.py in the current folder."""
     if name == "python3":
         return [sys.executable, "-B", "main.py"]
     if native := shutil.which("micropython"):
@@ -58,11 +58,11 @@ class Framework:
         self.console = ""
 
     def run(self, text: str) -> list[dict[str, Any]]:
-        """The traps for one request, checked."""
+        """Returns the traps for one request, checked."""
         return self.run_all([text])[0]
 
     def run_all(self, texts: list[str]) -> list[list[dict[str, Any]]]:
-        """The traps for each of several requests, checked."""
+        """Returns the traps for each of several requests, checked."""
         with tempfile.TemporaryDirectory() as folder:
             for file in (SCRIPT, HERE / "utilities.py", HERE / "main.py"):
                 shutil.copy(file, folder)
@@ -80,12 +80,12 @@ class Framework:
         return answers
 
     def change(self, before: dict[str, Any], after: dict[str, Any], startup: bool = False) -> list[dict[str, Any]]:
-        """The traps sent when state goes from `before` to `after`; at start there is no before."""
+        """Returns the traps that are sent if state changes from `before`, which is empty at the start, to `after`."""
         texts = [json.dumps(request) for request in self.requests(before, after, startup)]
         return [trap for traps in (self.run_all(texts) if texts else []) for trap in traps]
 
     def requests(self, before: dict[str, Any], after: dict[str, Any], startup: bool) -> Iterator[dict[str, Any]]:
-        """What the script is run with: once per leaf that changed."""
+        """Yields the requests to the script, one for each changed leaf that is a trigger."""
         for name, key in (("alarm", "id"), ("alarm-history", "sequence")):
             old, new = ({entry[key]: entry for entry in state.get(name, [])} for state in (before, after))
             for value in sorted(old.keys() | new.keys()):

@@ -1,5 +1,5 @@
-# Runs the trap script for each input, as the framework does for each request. Runs under MicroPython. Lines that begin
-# with a colon are the answers; the others are the script's console output.
+# Runs the trap script for each input, as the framework does for each request. It must run under MicroPython. Output
+# lines that begin with a colon are answers; the others are console output of the script.
 import json
 
 import k8s_services_traps

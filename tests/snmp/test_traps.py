@@ -1,4 +1,4 @@
-"""The trap script on states of the lab, under CPython and under MicroPython."""
+"""Tests the trap script on states of the lab, under CPython and under MicroPython."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ ALARM = "k8sServicesAlarm"
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """/k8s-services as the emulated leaf had it; that a time is two minutes ago is what its CLI adds."""
+    """Returns /k8s-services of a recorded state, without the "(2 minutes ago)" that the CLI appends to times."""
     text = (ROOT / f"tests/cli_plugin/states/{name}.json").read_text()
     return json.loads(re.sub(r"Z \([^)]*\)", "Z", text))["k8s-services"]
 
 
 def alarm(entry_id: str = "vip-route-missing/c1/default/nginxhello/1.1.1.100", **leaves: Any) -> dict[str, Any]:
-    """A state with one active alarm."""
+    """Returns a state with one active alarm."""
     entry = next(entry for entry in STATE["alarm"] if entry["type"] == "vip-route-missing")
     return {"alarm": [{**entry, "id": entry_id, **leaves}]}
 
 
 class Script:
-    """What must hold under every interpreter."""
+    """Tests that must pass under every interpreter."""
 
     name: str
 
@@ -179,19 +179,19 @@ class Script:
 
 
 class UnderCPython(Script, unittest.TestCase):
-    """The reference."""
+    """Runs the tests under the reference interpreter."""
 
     name = "python3"
 
 
 class UnderMicroPython(Script, unittest.TestCase):
-    """What the switch runs."""
+    """Runs the tests under the interpreter of the switch."""
 
     name = "micropython"
 
 
 class Request(unittest.TestCase):
-    """The stand-in itself."""
+    """Tests of the stand-in itself."""
 
     def test_requests_have_the_documented_members(self) -> None:
         request = next(Framework("python3").requests({}, alarm(), False))

@@ -1,11 +1,11 @@
-# What SR Linux's SNMP framework offers to scripts as `utilities`, as far as the trap script uses it. Runs under
+# Stand-in for module `utilities` of SR Linux's SNMP framework, as far as the trap script uses it. It must run under
 # MicroPython.
 
 forced = False
 
 
 def process_snmp_info(info):
-    # The framework's own helper reads the general part of the request and fails without it.
+    # Like the framework's helper, this fails if the request has no general part.
     global forced
     forced = bool(info["_forced_"]) if "_forced_" in info else False
 

@@ -1,5 +1,7 @@
-"""The gnmic processor on recorded states. Starlark is close enough to Python to be run as such; that gnmic itself
-runs it is shown by the recording beside this file."""
+"""Tests the gnmic processor on recorded states.
+
+The processor is Starlark that Python can run too. The recording beside this file shows that gnmic itself runs it.
+"""
 
 from __future__ import annotations
 
@@ -25,28 +27,28 @@ Metrics = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 class Event(SimpleNamespace):
-    """What gnmic hands to the processor and takes back."""
+    """An event, which gnmic passes to the processor and gets back from it."""
 
     def __init__(self, name: str, tags: dict[str, str] | None = None, values: dict[str, Any] | None = None) -> None:
         super().__init__(name=name, timestamp=0, tags=tags or {}, values=values or {}, deletes=[])
 
 
 def parse_time(text: str) -> Any:
-    """gnmic's time.parse_time."""
+    """Stands in for gnmic's time.parse_time."""
     moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     past = moment - datetime(1970, 1, 1, tzinfo=timezone.utc)
     return SimpleNamespace(unix_nano=(past.days * 86400 + past.seconds) * 10**9 + past.microseconds * 1000)
 
 
 def processor() -> Any:
-    """The script's apply()."""
+    """Returns the script's apply()."""
     scope: dict[str, Any] = {"Event": Event, "load": lambda *_: None, "time": SimpleNamespace(parse_time=parse_time)}
     exec(compile(SCRIPT.read_text(), str(SCRIPT), "exec"), scope)  # noqa: S102
     return scope["apply"]
 
 
 def events(leaf: str, node: dict[str, Any], path: str = "", tags: dict[str, str] | None = None) -> Iterator[Event]:
-    """A state as gnmic makes events of it: one a leaf, the keys of lists as tags."""
+    """Yields a state as events of gnmic: one per YANG leaf, with the keys of lists as tags."""
     tags = tags or {"source": leaf, "subscription-name": "state"}
     for name, value in node.items():
         here = f"{path}/{name}"
@@ -60,7 +62,7 @@ def events(leaf: str, node: dict[str, Any], path: str = "", tags: dict[str, str]
 
 
 def metrics(*found: Event) -> Metrics:
-    """What the processor makes of events."""
+    """Returns the metrics that the processor makes from events."""
     result: Metrics = {}
     for event in processor()(*found):
         for name, value in event.values.items():
@@ -71,20 +73,20 @@ def metrics(*found: Event) -> Metrics:
 
 
 def state(name: str) -> dict[str, Any]:
-    """A state recorded for the CLI plugin."""
+    """Returns a state that was recorded for the CLI plugin."""
     return json.loads((ROOT / f"tests/cli_plugin/states/{name}.json").read_text())
 
 
 def names(found: Metrics) -> set[str]:
-    """Of the metrics."""
+    """Returns the names of the metrics."""
     return {name for name, _ in found}
 
 
 class Processor(unittest.TestCase):
-    """State becomes metrics."""
+    """Tests how state becomes metrics."""
 
     def value(self, found: Metrics, name: str, **labels: str) -> float | None:
-        """The one metric of a name with these labels."""
+        """Returns the value of the only metric with this name and these labels; None if there is none."""
         fits = [value for (known, has), value in found.items() if known == name and labels.items() <= dict(has).items()]
         self.assertLessEqual(len(fits), 1, f"{name} {labels}")
         return fits[0] if fits else None

@@ -1,4 +1,4 @@
-"""A few lines on Nokia's bindings, as an NDK application begins: it is told a prefix, and shows the next-hops of its route.
+"""A minimal NDK application on Nokia's bindings. For a configured prefix, it publishes the next-hops of its route.
 
     app.py unix:///...        the NDK's socket
 """
@@ -28,7 +28,7 @@ def text_of(address):
 
 
 class App:
-    """What is known, and what was said of it."""
+    """The application, with its connection and what it received."""
 
     def __init__(self, channel):
         self.manager = sdk_grpc.SdkMgrServiceStub(channel)
@@ -78,7 +78,7 @@ class App:
         elif kind == "nexthop_group":
             self.groups.pop(row.key, None)
             if not gone:
-                # The next-hops of local and broadcast routes lead to no address.
+                # The next-hops of local and broadcast routes have no address.
                 addresses = [hop.ip_nexthop for hop in row.data.nexthops if hop.ip_nexthop.ip_address]
                 self.groups[row.key] = [text_of(address) for address in addresses]
 

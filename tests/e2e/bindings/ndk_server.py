@@ -1,14 +1,14 @@
-"""The smallest NDK server an agent can work with, on Nokia's own bindings: neither side of the wire is ours alone.
+"""A minimal NDK server for the agent, on Nokia's own bindings, so that one side of the protocol is third-party code.
 
     ndk_server.py SOCKET
 
-What the switch has comes in as lines of JSON, and what the agent does goes out as such:
+It reads what the switch has as lines of JSON, and prints what the agent does in the same form:
 
-    in   {"commit": [{"path": ".k8s_services", "json": {...}}]}      a path without json is deleted
+    in   {"commit": [{"path": ".k8s_services", "json": {...}}]}      without json, the path is deleted
          {"instance": "ip-vrf-1"}
          {"app": {"id": 7, "name": "bgp_mgr"}}
-         {"group": {"id": 3, "addresses": ["192.168.1.11"]}}         a group without addresses is gone
-         {"route": {"instance": "ip-vrf-1", "prefix": "1.1.1.100/32", "group": 3, "owner": 7}}    likewise without group
+         {"group": {"id": 3, "addresses": ["192.168.1.11"]}}         without addresses, it is deleted
+         {"route": {"instance": "ip-vrf-1", "prefix": "1.1.1.100/32", "group": 3, "owner": 7}}    same without group
          {"streams": "end"}
     out  {"registered": {...}} {"unregistered": true} {"subscribed": "route"}
          {"acknowledged": [{"path": ..., "error": ...}]}
@@ -42,13 +42,13 @@ SAYING = threading.Lock()
 
 
 def say(**what):
-    """Tells whoever runs this, in one line whichever thread it is."""
+    """Prints a line. Lines of different threads do not mix."""
     with SAYING:
         print(json.dumps(what), flush=True)
 
 
 class Stream:
-    """A notification stream: what it is subscribed to, and what it has not been told yet."""
+    """A notification stream, with its subscriptions and the messages that it has not sent yet."""
 
     def __init__(self):
         self.subscriptions = set()
@@ -56,7 +56,7 @@ class Stream:
 
 
 class Switch:
-    """What the switch has, and who is told of it."""
+    """What the switch has, and the streams that it informs."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -68,7 +68,7 @@ class Switch:
         self.streams = {}
 
     def change(self, kind, key, notification, stands):
-        """Keeps a row, or drops it, and tells those who asked for its kind."""
+        """Keeps or removes a row, and informs the streams that are subscribed to its kind."""
         with self.lock:
             if stands:
                 self.rows[kind, key] = notification
@@ -94,7 +94,7 @@ class Switch:
                 stream.untold.put(sdk.NotificationStreamResponse(notifications=notifications))
 
     def subscribe(self, stream, kind):
-        """What there is already comes first; configuration ends with commit 0."""
+        """Adds a subscription and sends it all existing rows. Existing configuration ends with commit 0."""
         rows = [row for (of, _), row in self.rows.items() if of == kind]
         if kind == "config":
             rows = [config_node(path, content) for path, content in self.configuration.items()] + [end_of_commit(0)]
@@ -126,7 +126,7 @@ def fill_address(message, text):
 
 
 class Manager(sdk_grpc.SdkMgrServiceServicer):
-    """Registration and subscriptions."""
+    """Serves registration and subscriptions."""
 
     def __init__(self, switch):
         self.switch = switch
@@ -173,7 +173,7 @@ class Manager(sdk_grpc.SdkMgrServiceServicer):
 
 
 class Notifications(sdk_grpc.SdkNotificationServiceServicer):
-    """The streams themselves."""
+    """Serves notification streams."""
 
     def __init__(self, switch):
         self.switch = switch
@@ -188,7 +188,7 @@ class Notifications(sdk_grpc.SdkNotificationServiceServicer):
 
 
 class Configuration(config_grpc.SdkMgrConfigServiceServicer):
-    """What the agent says of commits."""
+    """Receives the agent's acknowledgements of commits."""
 
     def AcknowledgeConfig(self, request, context):
         infos = [{"path": info.js_path_with_keys, info.WhichOneof("result"): getattr(info, info.WhichOneof("result"))}
@@ -198,7 +198,7 @@ class Configuration(config_grpc.SdkMgrConfigServiceServicer):
 
 
 class Telemetry(telemetry_grpc.SdkMgrTelemetryServiceServicer):
-    """What the agent publishes."""
+    """Receives what the agent publishes."""
 
     def TelemetryAddOrUpdate(self, request, context):
         for state in request.states:
@@ -212,7 +212,7 @@ class Telemetry(telemetry_grpc.SdkMgrTelemetryServiceServicer):
 
 
 def obey(switch, order):
-    """Does what a line asks for."""
+    """Does what a line of input says."""
     (what, value), = order.items()
     notification = sdk.Notification()
     if what == "commit":
@@ -248,7 +248,7 @@ def obey(switch, order):
 
 
 def what_subscribed(notification):
-    """The kind of subscription a notification is for; both have the same names."""
+    """Returns the kind of subscription to which a notification belongs. Their names are the same."""
     return notification.WhichOneof("subscription_types")
 
 

@@ -1,7 +1,7 @@
-"""pygnmi, one call a line: pygnmi_calls.py ADDRESS USER PASSWORD
+"""Calls pygnmi, once per line of input: pygnmi_calls.py ADDRESS USER PASSWORD
 
-Reads {"call": ..., "arguments": {...}} and answers each with {"answer": ...} or {"refused": {"code": ..., "message": ...}}.
-`subscribe` opens a subscription, `next` returns its next message. Ends with its input.
+Reads {"call": ..., "arguments": {...}} and prints {"answer": ...} or {"refused": {"code": ..., "message": ...}}.
+`subscribe` opens a subscription, `next` returns its next message. The program ends at the end of its input.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 import grpc
 from pygnmi.client import gNMIclient, gNMIException
 
-# Refusals are part of the answer. pygnmi, and the thread of a subscription, would also report them on stderr.
+# Refusals are in the answers. Without this, pygnmi and the thread of a subscription would also print them to stderr.
 logging.disable()
 threading.excepthook = lambda _: None
 
 
 class Calls:
-    """What can be called, on one connection."""
+    """The calls that are possible, on one connection."""
 
     def __init__(self, client: gNMIclient) -> None:
         self.client = client
@@ -51,7 +51,7 @@ class Calls:
 
 
 def refusal(error: BaseException) -> dict[str, str]:
-    """What a call failed with: gRPC's word, where it was the server's."""
+    """Returns code and message of a failed call: those of gRPC if the server refused it."""
     cause = getattr(error, "orig_exc", None) or error
     if isinstance(cause, grpc.RpcError):
         return {"code": cause.code().name, "message": cause.details()}
@@ -59,7 +59,7 @@ def refusal(error: BaseException) -> dict[str, str]:
 
 
 def answer(calls: Calls, asked: dict[str, Any]) -> dict[str, Any]:
-    """What a call gives."""
+    """Returns the answer to a call."""
     try:
         return {"answer": getattr(calls, asked["call"])(**asked["arguments"])}
     except (gNMIException, grpc.RpcError, TimeoutError, ValueError) as error:
@@ -69,7 +69,7 @@ def answer(calls: Calls, asked: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     address, user, password = sys.argv[1:]
     try:
-        # The client asks for the capabilities immediately.
+        # connect() requests the capabilities immediately.
         client = gNMIclient(target=tuple(address.rsplit(":", 1)), username=user, password=password, insecure=True).connect()
     except gNMIException as error:
         print(json.dumps({"refused": refusal(error)}), flush=True)
@@ -77,7 +77,7 @@ def main() -> None:
     calls = Calls(client)
     for line in sys.stdin:
         print(json.dumps(answer(calls, json.loads(line))), flush=True)
-    # pygnmi's threads wait for messages that nobody sends any longer.
+    # A normal exit would wait for pygnmi's threads, which wait for messages that will not come.
     os._exit(0)
 
 
