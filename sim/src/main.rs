@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use srl_sim::lab::control::ControlError;
 use srl_sim::profile::Profile;
 
-/// Labs of emulated SR Linux leaves with Kubernetes clusters on them.
+/// Run labs of emulated SR Linux leaves with Kubernetes clusters.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 struct Cli {
@@ -19,79 +19,79 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start a lab and leave it running until Ctrl-C.
+    /// Start a lab and run it until Ctrl-C.
     Up {
-        /// The lab's folder.
+        /// Folder of the lab, such as lab/anycast-metallb.
         lab: PathBuf,
         #[command(flatten)]
         place: Place,
-        /// Folder of the applications' programs; the one this program is in if absent.
+        /// Folder of the applications' programs; by default, the folder of this program.
         #[arg(long)]
         programs: Option<PathBuf>,
-        /// gNMI port of the first leaf; the others follow.
+        /// gNMI port of the first leaf; the other leaves use the ports after it.
         #[arg(long, default_value_t = 57401)]
         gnmi_port: u16,
-        /// Port of the first Kubernetes API server; the others follow.
+        /// Port of the first Kubernetes API server; the others use the ports after it.
         #[arg(long, default_value_t = 56443)]
         api_port: u16,
-        /// Port of the page that shows the lab, on loopback; 0 selects a free one.
+        /// Port on 127.0.0.1 of the web page that shows the lab; 0 selects a free port.
         #[arg(long, default_value_t = 57480)]
         page_port: u16,
         /// Release of the emulated switches: default, 24.10, 25.3, 25.10, 26.3, 26.7 or strict.
         #[arg(long, default_value = "default")]
         release: Profile,
     },
-    /// Start a lab, run its scripted demo, and end.
+    /// Start a lab, run its demo and exit.
     Demo {
-        /// The lab's folder.
+        /// Folder of the lab, such as lab/anycast-metallb.
         lab: PathBuf,
-        /// Folder of sockets and logs; a temporary one if absent.
+        /// Folder for sockets and logs; by default, a temporary folder.
         #[arg(long)]
         run: Option<PathBuf>,
-        /// Folder of the applications' programs; the one this program is in if absent.
+        /// Folder of the applications' programs; by default, the folder of this program.
         #[arg(long)]
         programs: Option<PathBuf>,
         /// Release of the emulated switches: default, 24.10, 25.3, 25.10, 26.3, 26.7 or strict.
         #[arg(long, default_value = "default")]
         release: Profile,
     },
-    /// Play a lab's demo on real leaves and list where they differ from emulated ones.
+    /// Run a lab's demo on real leaves and list how they differ from emulated ones.
     Verify {
-        /// Inventory of the leaves and how to act on them, such as lab/anycast-metallb/containerlab/verify.yaml.
+        /// File that lists the leaves and how to act on them, such as lab/anycast-metallb/containerlab/verify.yaml.
         inventory: PathBuf,
-        /// Only these steps: --step 1 --step 3.
+        /// Number of a step to run, may be repeated; by default, all steps run.
         #[arg(long)]
         step: Vec<usize>,
-        /// Also write everything to this file.
+        /// File to which the output is written as well.
         #[arg(long)]
         report: Option<PathBuf>,
     },
-    /// Open a CLI prompt on a leaf of a running lab, or run one command.
+    /// Open a CLI prompt on a leaf of a running lab, or run one command there.
     Cli {
         #[command(flatten)]
         place: Place,
-        /// The leaf.
+        /// Name of the leaf.
         leaf: String,
-        /// The command; a prompt if absent.
+        /// Command to run; without it, a prompt opens.
         command: Vec<String>,
     },
-    /// Break or heal something: `list`, `pull session-down leaf=leaf1 node=cluster1`, `release ...`, `release-all`.
+    /// Break or heal something in a running lab, for example: pull session-down leaf=leaf1 node=cluster1.
     Lever {
         #[command(flatten)]
         place: Place,
-        /// list, pull, release or release-all.
+        /// What to do: list (the levers), pull, release or release-all.
         what: String,
-        /// The lever and its details.
+        /// Name of the lever and its details.
         details: Vec<String>,
     },
-    /// Do anything a demo step can do: `ndk leaf=leaf1 to=stop`, `scale cluster=c1 name=nginxhello replicas=0`.
+    /// Perform an action of a demo in a running lab, for example: scale cluster=c1 name=nginxhello replicas=0.
     Act {
         #[command(flatten)]
         place: Place,
-        /// The action and its details.
+        /// Name of the action and its details.
         action: Vec<String>,
     },
-    /// Print what runs where: gNMI ports, kubeconfig files, levers that are pulled.
+    /// Print gNMI ports, kubeconfig files and pulled levers of a running lab.
     Status {
         #[command(flatten)]
         place: Place,
@@ -103,7 +103,7 @@ enum Command {
     },
 }
 
-/// Where a running lab is found.
+/// Where a running lab is.
 #[derive(Debug, clap::Args)]
 struct Place {
     /// Folder of the lab's sockets and logs.
@@ -128,7 +128,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("srl-sim: {error:#}");
-            // Nothing runs there, so the call was wrong.
+            // No lab runs in the folder, so the command was wrong.
             let misuse = matches!(error.downcast_ref(), Some(ControlError::NotRunning { .. }));
             ExitCode::from(if misuse { 2 } else { 1 })
         }
