@@ -258,7 +258,7 @@ impl JsReader<'_> {
                         break;
                     }
                     if !self.take("&&") {
-                        return Err("keys are neither ended by '}' nor joined by '&&'");
+                        return Err("keys must be joined by '&&' and ended by '}'");
                     }
                 }
             }

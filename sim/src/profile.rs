@@ -56,7 +56,7 @@ impl From<Switches> for Profile {
 
 /// The name of a profile is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no release '{0}' to emulate (known: {known})", known = Profile::NAMES.join(", "))]
+#[error("unknown release '{0}' (known: {known})", known = Profile::NAMES.join(", "))]
 pub struct UnknownProfile(String);
 
 impl FromStr for Profile {

@@ -33,14 +33,14 @@ async fn a_lever_that_would_show_nothing_is_refused_with_a_lab_where_it_shows() 
         ("duplicate-address: { address: 1.1.1.100, node: cluster1-m02 }", "arp-kube-vip"),
     ] {
         let why = refusal(&bench, lever).await;
-        assert!(why.contains("changes nothing on any leaf now: it takes") && why.contains(lab), "{why}");
+        assert!(why.contains("changes nothing on any leaf now: it needs") && why.contains(lab), "{why}");
     }
     for prefix in ["fib-failed", "fib-pending", "fib-suppressed", "fib-recovered", "policy-reject"] {
         let why = refusal(&bench, &format!("{prefix}: {{ leaf: leaf1, prefix: 1.1.1.200/32 }}")).await;
-        assert!(why.contains("it takes a"), "{why}");
+        assert!(why.contains("it needs a"), "{why}");
     }
     let why = refusal(&bench, "bfd-down: { node: cluster1 }").await;
-    assert!(why.contains("no BFD guards the sessions of node 'cluster1'"), "{why}");
+    assert!(why.contains("BFD does not protect the sessions of node 'cluster1'"), "{why}");
     bench.expect("leaf1", &[("oper-state", Is("up"))]);
     bench.lab.show(&pull("ecmp-limit: { leaf: leaf4, limit: 1 }")).await.expect("leaf4 has three next-hops");
     bench.until("leaf4", &[("installed-next-hops", Is("1"))]).await;

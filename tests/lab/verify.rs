@@ -105,7 +105,7 @@ async fn what_leaves_say_otherwise_is_listed_and_the_demo_goes_on() {
     // The inventory has nothing that pulls a lever. This is reported, and nothing is healed that was not broken.
     let bare = inventory(&bench, "bare.yaml", "");
     let (found, text) = verified(&bare, &[1]).await;
-    assert_eq!(found.skipped, [(1, "the inventory does not say what does this".to_owned())], "{text}");
+    assert_eq!(found.skipped, [(1, "the inventory has no command for this action".to_owned())], "{text}");
     assert_eq!((found.same.len(), found.differences.len()), (0, 3), "{text}");
     serving.abort();
     bench.down().await;

@@ -55,7 +55,7 @@ fn command_line(spec: &AppSpec, overrides: &Overrides) -> Result<CommandLine, St
         environment.entry(name).or_insert(value);
         words.next();
     }
-    let program = words.next().ok_or_else(|| format!("launch-command '{text}' names no program"))?;
+    let program = words.next().ok_or_else(|| format!("launch-command '{text}' has no program"))?;
     let folder = overrides.path.as_ref().unwrap_or(&spec.path);
     let program = match program.strip_prefix("./") {
         Some(relative) => folder.join(relative),
@@ -101,7 +101,7 @@ fn words(text: &str, environment: &BTreeMap<String, String>) -> Result<Vec<Strin
         }
     }
     if quote.is_some() {
-        return Err(format!("a quote is not closed in launch-command '{text}'"));
+        return Err(format!("unclosed quote in launch-command '{text}'"));
     }
     words.extend(word);
     Ok(words)

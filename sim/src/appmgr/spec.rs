@@ -22,7 +22,7 @@ pub enum SpecError {
         source: io::Error,
     },
     /// The file is not in the format of app_mgr.
-    #[error("{path} is not an application description")]
+    #[error("{path} is not an application definition")]
     Parse {
         /// Path of the file.
         path: PathBuf,
@@ -159,7 +159,7 @@ impl FromStr for FailureAction {
                 let seconds = seconds.parse().map_err(|_| format!("'{seconds}' is not a number of seconds"))?;
                 Ok(Self::Wait(Duration::from_secs(seconds)))
             }
-            _ => Err(format!("failure-action '{text}' is none of reboot, wait=<seconds>, wait=forever")),
+            _ => Err(format!("invalid failure-action '{text}': expected reboot, wait=<seconds> or wait=forever")),
         }
     }
 }

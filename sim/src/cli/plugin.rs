@@ -131,7 +131,7 @@ pub(super) async fn run(session: &Session, words: &[&str]) -> Result<Report, Cli
         }
         Line::Printed { errors, .. } => Err(CliError::Printed(errors.join("\n"))),
         Line::Refused { refused } => Err(CliError::Words(refused)),
-        Line::Ask { .. } | Line::Commands { .. } => Err(failed("it answers something else")),
+        Line::Ask { .. } | Line::Commands { .. } => Err(failed("unexpected answer")),
     }
 }
 
@@ -142,19 +142,21 @@ pub(super) async fn run(session: &Session, words: &[&str]) -> Result<Report, Cli
 pub(super) async fn commands(session: &Session) -> Result<PluginCommand, CliError> {
     match converse(session, None).await? {
         Line::Commands { commands } => Ok(commands),
-        _ => Err(failed("it answers something else")),
+        _ => Err(failed("unexpected answer")),
     }
 }
 
 fn failed(why: &str) -> CliError {
-    CliError::Refused(format!("a plugin of the CLI failed: {why}"))
+    CliError::Refused(format!("a CLI plugin failed: {why}"))
 }
 
 /// Runs Python for one request, answers its questions, and returns its result.
 async fn converse(session: &Session, words: Option<&[&str]>) -> Result<Line, CliError> {
     let mut child = start(session)?;
     let (mut input, output) = (child.stdin.take(), child.stdout.take());
-    let (Some(input), Some(output)) = (input.as_mut(), output) else { return Err(failed("it has no pipes")) };
+    let (Some(input), Some(output)) = (input.as_mut(), output) else {
+        return Err(failed("its input and output are not connected"));
+    };
     let modules: BTreeMap<&str, &str> = MODULES.into_iter().collect();
     let request = Request { plugins: sources(session), words, width: WIDTH };
     // If Python exits at once, its standard error says why.
@@ -171,7 +173,7 @@ async fn converse(session: &Session, words: Option<&[&str]>) -> Result<Line, Cli
     }
     let ended = child.wait_with_output().await.map_err(|error| failed(&error.to_string()))?;
     let said = String::from_utf8_lossy(&ended.stderr);
-    Err(failed(said.lines().last().unwrap_or("it printed nothing")))
+    Err(failed(said.lines().last().unwrap_or("no output")))
 }
 
 fn start(session: &Session) -> Result<Child, CliError> {
@@ -180,7 +182,7 @@ fn start(session: &Session) -> Result<Child, CliError> {
     command.args(["-I", "-S", "-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.kill_on_drop(true).spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => CliError::Refused(format!(
-            "plugins of the CLI, such as show k8s-services, need {} on this machine: install Python 3",
+            "CLI plugins, such as show k8s-services, need {} on this machine: install Python 3",
             python.display()
         )),
         _ => failed(&error.to_string()),

@@ -27,7 +27,7 @@ pub enum PromptError {
     #[error("the history file cannot be used")]
     History(#[source] reedline::ReedlineError),
     /// The switch is gone.
-    #[error("the switch has gone")]
+    #[error("the connection to the switch is lost")]
     Switch(#[source] io::Error),
 }
 

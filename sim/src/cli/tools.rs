@@ -46,7 +46,7 @@ impl Session {
         let found = if keep { self.store.confirm() } else { self.store.reject().await.map_err(not_committed)? };
         let done =
             if keep { "The commit is confirmed" } else { "The commit is rejected, and its changes are taken back" };
-        let none = || CliError::Refused("no commit waits to be confirmed".to_owned());
+        let none = || CliError::Refused("there is no commit to confirm or reject".to_owned());
         found.then(|| format!("/system/configuration:\n    {done}\n")).ok_or_else(none)
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn up(
     runtime()?.block_on(async {
         let listener = Listener::bind(run).await?;
         let page = Page::bind(page_port).await;
-        let page = page.with_context(|| format!("port {page_port} is taken: choose another with --page-port"))?;
+        let page = page.with_context(|| format!("port {page_port} is in use: choose another with --page-port"))?;
         let address = page.address()?;
         log_to(run)?;
         let mut out = std::io::stdout();
@@ -66,7 +66,9 @@ pub(crate) fn demo(lab: &Path, run: Option<PathBuf>, programs: Option<PathBuf>, 
     let kept = run.is_some();
     let run = match run {
         Some(run) => run,
-        None => tempfile::Builder::new().prefix("srl-sim-").tempdir().context("no temporary folder")?.keep(),
+        None => {
+            tempfile::Builder::new().prefix("srl-sim-").tempdir().context("cannot create a temporary folder")?.keep()
+        }
     };
     let options =
         LabOptions { run: run.clone(), programs: programs_folder(programs)?, gnmi_port: None, api_port: None, profile };
@@ -132,14 +134,14 @@ fn has_folders(run: &Path) -> bool {
 pub(crate) fn on_cli(run: &Path, leaf: &str, command: &[String]) -> Result<ExitCode> {
     // If there is no lab or no such leaf, the lab's own error is the better one.
     let Response::Status(status) = Client::connect(run)?.ask(&Request::Status)? else {
-        bail!("the lab does not say what runs where");
+        bail!("the lab does not report its status");
     };
     if !status.gnmi.contains_key(leaf) {
         let known: Vec<&str> = status.gnmi.keys().map(String::as_str).collect();
         bail!("lab {} has no leaf '{leaf}' (it has {})", status.name, known.join(", "));
     }
-    let mut client =
-        cli::Client::connect(&Lab::cli_socket(run, leaf)).with_context(|| format!("{leaf}'s CLI is gone"))?;
+    let mut client = cli::Client::connect(&Lab::cli_socket(run, leaf))
+        .with_context(|| format!("cannot connect to the CLI of {leaf}"))?;
     if command.is_empty() && std::io::stdin().is_terminal() {
         client.prompt(&run.join("history"))?;
         return Ok(ExitCode::SUCCESS);
@@ -213,7 +215,7 @@ pub(crate) fn down(run: &Path) -> Result<ExitCode> {
 fn unexpected(response: Response) -> Result<ExitCode> {
     match response {
         Response::Refused(why) => bail!("{why}"),
-        other => bail!("the lab answered something else: {other:?}"),
+        other => bail!("unexpected answer of the lab: {other:?}"),
     }
 }
 
@@ -246,7 +248,7 @@ async fn until_stopped<T>(work: impl Future<Output = T>) -> Result<Option<T>> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
 }
 
 /// Writes the log to a file in the run folder, because the terminal is for the operator.
@@ -261,7 +263,7 @@ fn programs_folder(given: Option<PathBuf>) -> Result<PathBuf> {
     if let Some(folder) = given {
         return Ok(folder);
     }
-    let own = std::env::current_exe().context("where this program is cannot be found out: use --programs")?;
+    let own = std::env::current_exe().context("cannot find the folder of this program: use --programs")?;
     Ok(own.parent().unwrap_or(Path::new(".")).to_owned())
 }
 

@@ -7,7 +7,7 @@ use srl_sim::lab::Action;
 /// Parses an action from its name, the name of its lever, if any, and `name=value` details.
 pub(crate) fn action(words: &[String]) -> Result<Action> {
     let (names, details): (Vec<&String>, Vec<&String>) = words.iter().partition(|word| !word.contains('='));
-    let Some((inner, outer)) = names.split_last() else { bail!("what to do?") };
+    let Some((inner, outer)) = names.split_last() else { bail!("an action is missing") };
     let mut value = if details.is_empty() {
         Value::String((*inner).clone())
     } else {

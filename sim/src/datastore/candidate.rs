@@ -146,7 +146,7 @@ impl Candidate {
         self.must_be_config(target.node())?;
         let (places, leaf) = target
             .place(schema)
-            .ok_or_else(|| Refusal::new(path.to_string(), "a list entry is named without all its keys"))?;
+            .ok_or_else(|| Refusal::new(path.to_string(), "a list entry is named without some of its keys"))?;
         let base = path.to_string();
         let mut trail = Trail::new(&base);
         let mut node = Node::default();

@@ -31,7 +31,7 @@ impl Datastore {
             tokio::time::sleep(time).await;
             let Some(waiting) = lock(&store.inner.config.unconfirmed).take() else { return };
             if let Err(error) = store.load(&waiting.before).await {
-                tracing::warn!(%error, "the commit that was not confirmed stays");
+                tracing::warn!(%error, "cannot revert the commit that was not confirmed");
             }
         });
         *lock(&self.inner.config.unconfirmed) = Some(Unconfirmed { before, timer: timer.abort_handle() });

@@ -169,8 +169,9 @@ impl Datastore {
     pub fn json(&self, source: Source<'_>, path: &Path) -> Result<Option<Value>, Refusal> {
         let schema = &self.inner.schema;
         let target = schema.resolve(path)?;
-        let (places, leaf) =
-            target.place(schema).ok_or_else(|| Refusal::new(path.to_string(), "the path names more than one node"))?;
+        let (places, leaf) = target
+            .place(schema)
+            .ok_or_else(|| Refusal::new(path.to_string(), "the path matches more than one node"))?;
         let node = target.node();
         Ok(self.read(source, |schema, root| {
             let tree = root.at(&places)?;

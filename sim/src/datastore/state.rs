@@ -61,7 +61,7 @@ fn place(schema: &Schema, path: &Path) -> Result<(Vec<Place>, NodeId, Option<Nod
     let target = schema.resolve(path)?;
     let (places, leaf) = target
         .place(schema)
-        .ok_or_else(|| Refusal::new(path.to_string(), "a list entry is named without all its keys"))?;
+        .ok_or_else(|| Refusal::new(path.to_string(), "a list entry is named without some of its keys"))?;
     Ok((places, target.node(), leaf))
 }
 

@@ -118,7 +118,7 @@ impl std::fmt::Display for Expected {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Is(text) => formatter.write_str(text),
-            Self::Contains(text) => write!(formatter, "something with '{text}'"),
+            Self::Contains(text) => write!(formatter, "text that contains '{text}'"),
             Self::Present => formatter.write_str("present"),
             Self::Absent => formatter.write_str("absent"),
         }

@@ -274,24 +274,24 @@ impl Lever {
     pub fn needs(&self) -> &'static str {
         match self {
             Self::AsPathLonger { .. } => {
-                "a leaf with several nodes that announce the same prefix, as leaf1 of lab kubeadm-calico-metallb is"
+                "a leaf with several nodes that announce the same prefix, such as leaf1 of lab kubeadm-calico-metallb"
             }
             Self::Multipath { .. } => {
-                "a leaf whose BGP routes have more paths than the limit, as leaf1 of lab kubeadm-calico-metallb"
+                "a leaf whose BGP routes have more paths than the limit, such as leaf1 of lab kubeadm-calico-metallb"
             }
             Self::EcmpLimit { .. } => {
-                "a leaf whose routes have more next-hops than the limit, as leaf4 of lab anycast-metallb"
+                "a leaf whose routes have more next-hops than the limit, such as leaf4 of lab anycast-metallb"
             }
             Self::StaleEntry { .. } => {
-                "a VIP that nodes announce by ARP or ND and another holder than that node, as in lab arp-kube-vip"
+                "a VIP that nodes announce by ARP or ND and that this node does not hold, as in lab arp-kube-vip"
             }
             Self::DuplicateAddress { .. } => {
-                "a VIP that nodes announce by ARP or ND, and a node on that subnet that does not hold it, as in lab arp-kube-vip"
+                "a VIP that nodes announce by ARP or ND, and a node in that subnet that does not hold it, as in lab arp-kube-vip"
             }
             Self::FibFailed { .. }
             | Self::FibPending { .. }
             | Self::FibSuppressed { .. }
-            | Self::FibRecovered { .. } => "a route to that very prefix that is in use on that leaf",
+            | Self::FibRecovered { .. } => "a route to exactly this prefix that is in use on that leaf",
             Self::PolicyReject { .. }
             | Self::Withheld { .. }
             | Self::Leaked { .. }
@@ -299,11 +299,11 @@ impl Lever {
             | Self::NextHopUnresolved { .. }
             | Self::Damped { .. } => "a prefix that a node announces there",
             Self::EvpnWithdrawn { .. } | Self::OverlayDown { .. } => {
-                "routes that go by EVPN to or from that leaf, as in lab anycast-metallb"
+                "routes that EVPN carries to or from that leaf, as in lab anycast-metallb"
             }
             Self::Announced { .. } => "a node with a BGP session, and a prefix that it does not announce yet",
             Self::NodeMoved { .. } => "a node that is not plugged in there",
-            _ => "something that is not broken already by what is pulled",
+            _ => "something that pulled levers have not broken already",
         }
     }
 

@@ -59,7 +59,7 @@ pub enum FabricError {
     },
     /// Two speakers use one address: they would keep terminating each other's sessions.
     #[error(
-        "node '{node}' runs two BGP speakers on one address: configure the one for services with 'loopbacks' of its own"
+        "node '{node}' runs two BGP speakers on one address: configure 'loopbacks' for the one that announces services"
     )]
     SharedAddress {
         /// The node.
@@ -67,8 +67,8 @@ pub enum FabricError {
     },
     /// A lever breaks BFD where there is none.
     #[error(
-        "no BFD guards the sessions of node '{node}': network instance '{network_instance}' has no 'bfd: true', as that of lab \
-         kubeadm-calico-metallb has"
+        "BFD does not protect the sessions of node '{node}': network instance '{network_instance}' has no 'bfd: true', \
+         as in lab kubeadm-calico-metallb"
     )]
     NoBfd {
         /// The node.
@@ -83,7 +83,7 @@ pub enum FabricError {
         node: String,
     },
     /// A lever acts on a session that does not exist.
-    #[error("'{leaf}' has no BGP session with node '{node}' (it has some with {known})")]
+    #[error("'{leaf}' has no BGP session with node '{node}' (it has sessions with {known})")]
     NoSession {
         /// The node.
         node: String,
@@ -93,7 +93,7 @@ pub enum FabricError {
         known: String,
     },
     /// A lever acts on a cable that does not exist.
-    #[error("node '{node}' is not plugged into '{leaf}' (it is into {known})")]
+    #[error("node '{node}' is not plugged into '{leaf}' (but into {known})")]
     NotPlugged {
         /// The node.
         node: String,
@@ -103,7 +103,7 @@ pub enum FabricError {
         known: String,
     },
     /// A leaf cannot terminate tunnels.
-    #[error("leaf '{leaf}' has no IPv4 address in 'system': it is the VTEP and the router id")]
+    #[error("leaf '{leaf}' has no IPv4 address in 'system', which is used as VTEP and router ID")]
     NoVtep {
         /// The leaf.
         leaf: String,

@@ -501,7 +501,7 @@ fn two_speakers_cannot_share_an_address() {
 #[test]
 fn bfd_cannot_fail_where_there_is_none() {
     let refused = anycast().pull(lever("bfd-down: { node: cluster1 }")).expect_err("refused").to_string();
-    assert!(refused.contains("no BFD guards the sessions of node 'cluster1'"), "{refused}");
+    assert!(refused.contains("BFD does not protect the sessions of node 'cluster1'"), "{refused}");
 }
 
 #[test]

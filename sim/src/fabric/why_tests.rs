@@ -191,10 +191,10 @@ fn levers_on_what_is_not_there_are_refused() {
     let refused = |fabric: &mut Fabric, text: &str| fabric.pull(lever(text)).expect_err("refused").to_string();
     assert_eq!(
         refused(&mut fabric, "session-down: { leaf: leaf4, node: cluster1 }"),
-        "'leaf4' has no BGP session with node 'cluster1' (it has some with leaf1)"
+        "'leaf4' has no BGP session with node 'cluster1' (it has sessions with leaf1)"
     );
     assert_eq!(
         refused(&mut fabric, "cable: { leaf: leaf2, node: cluster1 }"),
-        "node 'cluster1' is not plugged into 'leaf2' (it is into leaf1)"
+        "node 'cluster1' is not plugged into 'leaf2' (but into leaf1)"
     );
 }

@@ -63,7 +63,7 @@ impl Layers {
                 self.interfaces.show(interfaces(&self.below, &self.gateway, &kernel));
                 self.bridge.show(Some(mac_vrf(&self.below, &self.gateway, &kernel)));
             }
-            Err(error) => tracing::warn!(%error, "the kernel cannot be asked about what is below routing"),
+            Err(error) => tracing::warn!(%error, "cannot read interfaces and neighbors from the kernel"),
         }
     }
 }
@@ -91,7 +91,7 @@ async fn keep_up(source: Source, mut layers: Option<Layers>, options: FrrOptions
             // Routes outlive zebra, both in the kernel and here.
             Err(error) if reachable => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                tracing::warn!(instance = %options.network_instance, %error, cause, "FRR cannot be read, its tables stay");
+                tracing::warn!(instance = %options.network_instance, %error, cause, "cannot read FRR: its tables are kept");
                 reachable = false;
             }
             Err(_) => {}

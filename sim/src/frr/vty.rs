@@ -19,7 +19,7 @@ const END: &[u8] = &[0; 3];
 #[derive(Debug, thiserror::Error)]
 pub(super) enum VtyError {
     /// The socket of the daemon is missing or failed.
-    #[error("no answer over {socket}: does the daemon run?")]
+    #[error("no answer on {socket}: is the daemon running?")]
     Socket {
         /// Path of the socket.
         socket: PathBuf,
@@ -28,7 +28,7 @@ pub(super) enum VtyError {
         source: io::Error,
     },
     /// The daemon does not know the command or cannot execute it.
-    #[error("'{command}' is refused: {answer}")]
+    #[error("'{command}' was refused: {answer}")]
     Refused {
         /// The command.
         command: String,
@@ -36,7 +36,7 @@ pub(super) enum VtyError {
         answer: String,
     },
     /// The answer has another shape than in the supported releases.
-    #[error("the answer to '{command}' is not understood")]
+    #[error("cannot parse the answer to '{command}'")]
     Answer {
         /// The command.
         command: String,
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(vty.json::<Answer>("a").await.expect("JSON"), BTreeMap::from([("a".to_owned(), 1)]));
         assert_eq!(vty.json::<Answer>("b").await.expect("nothing"), BTreeMap::new());
         let refused = vty.json::<Answer>("c").await.expect_err("refused");
-        assert_eq!(refused.to_string(), "'c' is refused: % Unknown command: c");
+        assert_eq!(refused.to_string(), "'c' was refused: % Unknown command: c");
         let garbled = vty.json::<Answer>("d").await.expect_err("no JSON");
         assert!(matches!(garbled, VtyError::Answer { .. }), "{garbled}");
         let ended = vty.json::<Answer>("e").await.expect_err("the daemon ended");

@@ -117,7 +117,7 @@ impl Session {
         self.snapshot(rules, updates_only).await?;
         while let Some(request) = requests.message().await? {
             let Some(Message::Poll(_)) = request.request else {
-                return Err(Status::invalid_argument("A polled subscription takes polls only"));
+                return Err(Status::invalid_argument("A polled subscription accepts only polls"));
             };
             self.snapshot(rules, false).await?;
         }
@@ -147,7 +147,7 @@ impl Session {
                 request = requests.message(), if open => match request? {
                     // A client that only closes its sending side still listens.
                     None => open = false,
-                    Some(_) => return Err(Status::invalid_argument("A stream takes one subscription only")),
+                    Some(_) => return Err(Status::invalid_argument("A stream accepts only one subscription")),
                 },
             }
         }
@@ -164,7 +164,7 @@ impl Session {
             Err(broadcast::error::RecvError::Lagged(_)) => {
                 return Err(Status::resource_exhausted("The client is too slow for its subscription"));
             }
-            Err(broadcast::error::RecvError::Closed) => return Err(Status::unavailable("The server ends")),
+            Err(broadcast::error::RecvError::Closed) => return Err(Status::unavailable("The server is shutting down")),
         };
         let schema = self.inner.store.schema();
         for rule in rules.iter().filter(|rule| rule.on_change) {

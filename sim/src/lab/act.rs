@@ -65,13 +65,13 @@ pub enum ActionError {
     #[error("{0}")]
     Device(String),
     /// The lever would break nothing.
-    #[error("{} changes nothing on any leaf now: it takes {}", .0.summary(), .0.needs())]
+    #[error("{} changes nothing on any leaf now: it needs {}", .0.summary(), .0.needs())]
     Void(Lever),
     /// The lever is not pulled.
     #[error("that lever is not pulled")]
     NotPulled,
     /// The operation does not exist.
-    #[error("there is no operation '{0}' (start, stop, restart, reload, quit, kill)")]
+    #[error("unknown operation '{0}' (known: start, stop, restart, reload, quit, kill)")]
     Operation(String),
     /// The application was not back in time.
     #[error("{leaf}'s {app} did not register again within {} s: see {}", BACK_WITHIN.as_secs(), log.display())]

@@ -85,10 +85,10 @@ pub enum ControlError {
         source: io::Error,
     },
     /// The lab ended.
-    #[error("the lab has gone away")]
+    #[error("the connection to the lab is lost")]
     Gone(#[source] io::Error),
     /// Something other than a lab answers.
-    #[error("what answers on the control socket is not a lab")]
+    #[error("unexpected answer on the control socket")]
     Answer(#[source] serde_json::Error),
 }
 
@@ -151,7 +151,7 @@ async fn converse(mut stream: UnixStream, lab: Arc<Lab>, end: Arc<Notify>) {
         let (response, last) = match serde_json::from_str(&line) {
             Ok(Request::Down) => (Response::Done, true),
             Ok(request) => (answer(&lab, request).await, false),
-            Err(error) => (Response::Refused(format!("not a request: {error}")), false),
+            Err(error) => (Response::Refused(format!("invalid request: {error}")), false),
         };
         let mut text = serde_json::to_string(&response).unwrap_or_default();
         text.push('\n');

@@ -25,7 +25,7 @@ pub enum LabFileError {
         source: io::Error,
     },
     /// A file is not YAML.
-    #[error("{path} is not YAML")]
+    #[error("{path} is not valid YAML")]
     Yaml {
         /// Path of the file.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum LabFileError {
         source: serde_norway::Error,
     },
     /// A file does not have the expected content.
-    #[error("{path} does not describe what it should")]
+    #[error("the content of {path} is invalid")]
     Content {
         /// Path of the file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum LabFileError {
         source: serde_json::Error,
     },
     /// The fabric is inconsistent.
-    #[error("{path} describes no fabric that works")]
+    #[error("the fabric in {path} cannot work")]
     Fabric {
         /// Path of the file.
         path: PathBuf,
@@ -52,7 +52,7 @@ pub enum LabFileError {
         source: FabricError,
     },
     /// A cluster is not in the fabric, or the other way round.
-    #[error("{path}: cluster '{cluster}' must stand both under 'clusters' and under 'fabric: clusters'")]
+    #[error("{path}: cluster '{cluster}' must be listed both under 'clusters' and under 'fabric: clusters'")]
     Cluster {
         /// Path of the file.
         path: PathBuf,
@@ -200,7 +200,7 @@ mod tests {
         let unknown = lab(&format!("name: x\ndescription: y\n{fabric}\nnonsense: 1\n")).expect_err("refused");
         assert!(chain(&unknown).contains("unknown field `nonsense`"), "{}", chain(&unknown));
         let lost = lab(&format!("name: x\ndescription: y\n{fabric}\nclusters: {{ c1: {{ manifests: [] }} }}\n"));
-        assert!(chain(&lost.expect_err("refused")).contains("cluster 'c1' must stand both"));
+        assert!(chain(&lost.expect_err("refused")).contains("cluster 'c1' must be listed both"));
         let bare = lab("name: x\ndescription: y\nfabric: { leaves: { leaf1: { system: ['2001:db8::1'] } } }\n");
         assert!(chain(&bare.expect_err("refused")).contains("leaf 'leaf1' has no IPv4 address"));
     }

@@ -78,7 +78,7 @@ async fn serve(listener: TcpListener, server: SocketAddr, mut passing: watch::Re
             refuse(&listener, &mut passing).await
         };
         if let Err(error) = kept {
-            tracing::warn!(%error, "the way to an API server ended");
+            tracing::warn!(%error, "cannot accept connections to an API server any longer");
             return;
         }
     }

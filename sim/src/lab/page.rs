@@ -103,7 +103,7 @@ async fn converse(stream: TcpStream, lab: Arc<Lab>) {
 
 async fn answer(lab: Arc<Lab>, request: Request<Incoming>) -> Response<Body> {
     if !is_local(&request) {
-        return text(StatusCode::FORBIDDEN, "this page answers to localhost only\n");
+        return text(StatusCode::FORBIDDEN, "this page is served only as localhost or 127.0.0.1\n");
     }
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/state") => respond(StatusCode::OK, JSON, view::state(&lab).to_string()),
@@ -128,14 +128,14 @@ fn is_local(request: &Request<Incoming>) -> bool {
 /// Performs an action on the lab. Its content type is one that a form of another site cannot send.
 async fn act(lab: &Lab, request: Request<Incoming>) -> Response<Body> {
     if request.headers().get(CONTENT_TYPE).is_none_or(|media| media != JSON) {
-        return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "an action is application/json\n");
+        return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "an action must be application/json\n");
     }
     let Ok(body) = Limited::new(request.into_body(), LARGEST_ACTION).collect().await else {
-        return text(StatusCode::PAYLOAD_TOO_LARGE, "the action is too large, or broke off\n");
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "the action is too large or incomplete\n");
     };
     let action: Action = match serde_json::from_slice(&body.to_bytes()) {
         Ok(action) => action,
-        Err(error) => return text(StatusCode::BAD_REQUEST, format!("not an action: {error}\n")),
+        Err(error) => return text(StatusCode::BAD_REQUEST, format!("invalid action: {error}\n")),
     };
     match lab.act(&action).await {
         Ok(()) => text(StatusCode::OK, "done\n"),

@@ -69,19 +69,19 @@ pub enum StartError {
     #[error(transparent)]
     File(#[from] super::LabFileError),
     /// The fabric is inconsistent.
-    #[error("the fabric does not fit together")]
+    #[error("the fabric is inconsistent")]
     Fabric(#[source] FabricError),
     /// The application's definition cannot be read.
     #[error("the application's definition cannot be read")]
     App(#[source] SpecError),
     /// The application's program is missing.
-    #[error("there is no program {path}: build it (make build), or say where it is with --programs")]
+    #[error("there is no program {path}: build it with make build, or name its folder with --programs")]
     Program {
         /// Path where it is expected.
         path: PathBuf,
     },
     /// The YANG cannot be loaded.
-    #[error("the YANG does not load")]
+    #[error("cannot load the YANG modules")]
     Schema(#[source] SchemaError),
     /// A cluster refuses a manifest.
     #[error("cluster {cluster} refuses {file}")]
@@ -95,7 +95,7 @@ pub enum StartError {
         source: ApiError,
     },
     /// An API server cannot listen.
-    #[error("the API server of cluster {cluster} cannot listen on {address} (--api-port chooses another)")]
+    #[error("the API server of cluster {cluster} cannot listen on {address}: choose another port with --api-port")]
     Api {
         /// The cluster.
         cluster: String,
@@ -106,7 +106,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// A leaf cannot start.
-    #[error("{leaf} does not start")]
+    #[error("cannot start {leaf}")]
     Leaf {
         /// The leaf.
         leaf: String,
@@ -115,7 +115,7 @@ pub enum StartError {
         source: LeafError,
     },
     /// A gNMI server cannot start.
-    #[error("{leaf}'s gNMI server does not start (--gnmi-port chooses other ports)")]
+    #[error("cannot start the gNMI server of {leaf}: choose other ports with --gnmi-port")]
     Gnmi {
         /// The leaf.
         leaf: String,
@@ -136,7 +136,7 @@ pub enum StartError {
         log: PathBuf,
     },
     /// The lab's configuration is refused.
-    #[error("the lab's configuration is refused")]
+    #[error("the lab's configuration was refused")]
     Config(#[source] ActionError),
 }
 

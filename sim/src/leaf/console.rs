@@ -99,7 +99,7 @@ struct Managed {
 #[tonic::async_trait]
 impl Applications for Managed {
     async fn operate(&self, application: &str, operation: &str) -> Result<String, String> {
-        let operation = Operation::parse(operation).ok_or_else(|| format!("there is no operation '{operation}'"))?;
+        let operation = Operation::parse(operation).ok_or_else(|| format!("unknown operation '{operation}'"))?;
         if application == APP_MGR && operation == Operation::Reload {
             self.management.reload();
             return Ok(format!("Application '{APP_MGR}' was reloaded"));

@@ -40,7 +40,7 @@ impl Management {
                 tracing::warn!(%error, "the startup configuration was refused");
             }
             if let Err(error) = this.gnmi.start().await {
-                tracing::warn!(%error, "gNMI does not start again");
+                tracing::warn!(%error, "cannot start gNMI again");
             }
             this.busy.send_replace(false);
         });

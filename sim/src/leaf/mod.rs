@@ -67,7 +67,7 @@ const PASSWORD_FILE: &str = "gnmi-password";
 #[derive(Debug, thiserror::Error)]
 pub enum LeafError {
     /// A folder cannot be created.
-    #[error("cannot make folder {path}")]
+    #[error("cannot create folder {path}")]
     Folder {
         /// Path of the folder.
         path: PathBuf,
@@ -76,10 +76,10 @@ pub enum LeafError {
         source: io::Error,
     },
     /// The YANG cannot be loaded.
-    #[error("the YANG of the switch does not load")]
+    #[error("cannot load the YANG of the switch")]
     Schema(#[source] SchemaError),
     /// A file in the folder cannot be created.
-    #[error("cannot make {path}")]
+    #[error("cannot create {path}")]
     File {
         /// Path of the file.
         path: PathBuf,
@@ -88,10 +88,10 @@ pub enum LeafError {
         source: io::Error,
     },
     /// The NDK cannot start.
-    #[error("the NDK does not start")]
+    #[error("cannot start the NDK")]
     Ndk(#[source] NdkError),
     /// The gNMI server cannot start.
-    #[error("the gNMI server does not start")]
+    #[error("cannot start the gNMI server")]
     Gnmi(#[source] GnmiError),
 }
 

@@ -52,7 +52,7 @@ async fn carry_out(store: Datastore, ndk: Ndk, mut news: broadcast::Receiver<Arc
             }
         };
         if let Err(error) = &runs {
-            tracing::warn!(%error, "the NDK does not start");
+            tracing::warn!(%error, "cannot start the NDK");
         }
         show(&store, wanted && runs.is_ok());
     }

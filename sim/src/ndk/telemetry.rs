@@ -59,7 +59,7 @@ impl Inner {
     ) -> Result<(), String> {
         let app = app.ok_or(NOT_REGISTERED)?;
         if self.faults.refuses(paths) {
-            return Err("telemetry is not taken at the moment".to_owned());
+            return Err("telemetry is not accepted at the moment".to_owned());
         }
         work(self, app)
     }

@@ -31,10 +31,10 @@ pub enum SchemaError {
         source: Box<yang5::Error>,
     },
     /// libyang itself cannot start.
-    #[error("libyang does not start")]
+    #[error("cannot start libyang")]
     Libyang(#[source] Box<yang5::Error>),
     /// A module is missing or invalid.
-    #[error("YANG module '{module}' does not load")]
+    #[error("cannot load YANG module '{module}'")]
     Module {
         /// Name of the module.
         module: String,

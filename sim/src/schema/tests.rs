@@ -67,7 +67,7 @@ fn an_unknown_element_is_named_with_what_there_is() {
 #[test]
 fn a_module_that_is_not_found_is_named() {
     let error = Schema::load(&[], &["no-such-module".to_owned()]).expect_err("not there");
-    assert_eq!(error.to_string(), "YANG module 'no-such-module' does not load");
+    assert_eq!(error.to_string(), "cannot load YANG module 'no-such-module'");
 }
 
 #[test]

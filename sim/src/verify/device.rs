@@ -47,7 +47,9 @@ impl Devices {
         let path = &inventory.password_file;
         let failed = |source| VerifyError::Password { path: path.clone(), source };
         let password = std::fs::read_to_string(path).map_err(failed)?;
-        let odd = || failed(io::Error::new(io::ErrorKind::InvalidData, "user or password hold a control character"));
+        let odd = || {
+            failed(io::Error::new(io::ErrorKind::InvalidData, "the user name or password contains a control character"))
+        };
         let login = Login::new(&inventory.username, password.trim_end_matches(['\r', '\n'])).ok_or_else(odd)?;
         let changes = watch::Sender::new(0);
         let start = |target: &str| Mirror::start(target.to_owned(), login.clone(), changes.clone());
@@ -98,7 +100,7 @@ impl Devices {
             return on_emulated(run.clone(), leaf.to_owned(), lines.to_owned()).await;
         }
         if target.cli.is_empty() {
-            return Err(format!("the inventory does not say how to type on {leaf} (cli)"));
+            return Err(format!("the inventory has no command for the CLI of {leaf}: set 'cli'"));
         }
         let output = command(&target.cli, &format!("{lines}\n")).await?;
         match output.lines().find(|line| line.starts_with("Error") || line.starts_with("Parsing error")) {
@@ -130,7 +132,7 @@ async fn by_control(run: &Path, action: &Action) -> Result<(), String> {
         match client.ask(&Request::Act(action)).map_err(|error| error.to_string())? {
             Response::Done => Ok(()),
             Response::Refused(why) => Err(why),
-            other => Err(format!("the lab answered something else: {other:?}")),
+            other => Err(format!("unexpected answer of the lab: {other:?}")),
         }
     };
     tokio::task::spawn_blocking(ask).await.map_err(|error| error.to_string())?
@@ -139,7 +141,7 @@ async fn by_control(run: &Path, action: &Action) -> Result<(), String> {
 /// Runs a command with `input` on its standard input. Returns its output, or why it failed.
 async fn command(words: &[String], input: &str) -> Result<String, String> {
     let shown = words.join(" ");
-    let (program, arguments) = words.split_first().ok_or("a command without a word")?;
+    let (program, arguments) = words.split_first().ok_or("the command is empty")?;
     let run = async {
         let mut child = Command::new(program)
             .args(arguments)
@@ -156,7 +158,7 @@ async fn command(words: &[String], input: &str) -> Result<String, String> {
     };
     let output = match tokio::time::timeout(COMMAND, run).await {
         Ok(Ok(output)) => output,
-        Ok(Err(error)) => return Err(format!("'{shown}' does not run: {error}")),
+        Ok(Err(error)) => return Err(format!("cannot run '{shown}': {error}")),
         Err(_) => return Err(format!("'{shown}' did not end within {} s", COMMAND.as_secs())),
     };
     if !output.status.success() {
@@ -185,7 +187,8 @@ impl Stage for Devices {
             return by_control(run, action).await.map_err(ActionError::Device);
         }
         let deeds = self.inventory.deeds(action);
-        let deeds = deeds.ok_or_else(|| ActionError::Device("the inventory does not say what does this".to_owned()))?;
+        let deeds =
+            deeds.ok_or_else(|| ActionError::Device("the inventory has no command for this action".to_owned()))?;
         for deed in &deeds {
             self.deed(deed).await.map_err(ActionError::Device)?;
         }
@@ -215,6 +218,6 @@ mod tests {
         let failed = command(&words(&["sh", "-c", "echo no >&2; exit 3"]), "").await.expect_err("it failed");
         assert!(failed.contains("exit status: 3") && failed.ends_with(": no"), "{failed}");
         let absent = command(&words(&["/nowhere/sr_cli"]), "").await.expect_err("it does not run");
-        assert!(absent.contains("does not run"), "{absent}");
+        assert!(absent.contains("cannot run"), "{absent}");
     }
 }

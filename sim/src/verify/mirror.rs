@@ -121,7 +121,7 @@ async fn keep(target: String, login: Login, heard: Arc<Mutex<Heard>>, changes: w
 
 async fn follow(target: &str, login: &Login, heard: &Mutex<Heard>, changes: &watch::Sender<u64>) -> Result<(), String> {
     let endpoint = Endpoint::from_shared(target.to_owned()).map_err(|error| error.to_string())?;
-    let channel = endpoint.connect().await.map_err(|error| format!("no connection ({error})"))?;
+    let channel = endpoint.connect().await.map_err(|error| format!("cannot connect: {error}"))?;
     let mut client = GNmiClient::new(channel);
     let requests = futures::stream::once(std::future::ready(request())).chain(futures::stream::pending());
     let mut call = Request::new(requests);

@@ -42,7 +42,7 @@ pub enum VerifyError {
         source: io::Error,
     },
     /// A leaf does not send its state.
-    #[error("{leaf} at {target} does not tell its state: {why}")]
+    #[error("cannot read the state of {leaf} at {target}: {why}")]
     Unread {
         /// The leaf.
         leaf: String,

@@ -113,7 +113,7 @@ async fn a_commit_that_nobody_confirms_is_taken_back() {
     changed.recv().await.expect("the configuration is taken back");
     assert_eq!(run(&mut session, "info from running k8s-services").await, "");
     let none = fails(&mut session, "tools system configuration confirmed-accept").await;
-    assert_eq!(none, "Error: no commit waits to be confirmed\n");
+    assert_eq!(none, "Error: there is no commit to confirm or reject\n");
 }
 
 #[tokio::test(start_paused = true)]

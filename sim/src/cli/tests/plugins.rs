@@ -78,7 +78,7 @@ async fn a_machine_without_python_is_told_what_is_missing() {
     let said = fails(&mut session, "show k8s-services").await;
     assert_eq!(
         said,
-        "Error: plugins of the CLI, such as show k8s-services, need /nowhere/python3 on this machine: install Python 3\n"
+        "Error: CLI plugins, such as show k8s-services, need /nowhere/python3 on this machine: install Python 3\n"
     );
     assert!(run(&mut session, "show version").await.contains("leaf1"));
 }

@@ -101,7 +101,7 @@ async fn listen(inner: Arc<Inner>, mut listener: TcpListener, address: SocketAdd
         listener = match held.listen(BACKLOG) {
             Ok(listener) => listener,
             Err(error) => {
-                tracing::error!(%address, %error, "the address cannot be listened on again");
+                tracing::error!(%address, %error, "cannot listen on the address again");
                 return;
             }
         };
@@ -142,7 +142,7 @@ async fn hold(address: SocketAddr) -> TcpSocket {
         match bound() {
             Ok(socket) => return socket,
             Err(error) if !std::mem::replace(&mut said, true) => {
-                tracing::warn!(%address, %error, "the address is not free yet");
+                tracing::warn!(%address, %error, "the address is still in use");
             }
             Err(_) => {}
         }
