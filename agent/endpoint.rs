@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_and_prints_both_kinds_of_address() {
+    fn both_kinds_of_address_are_parsed_and_printed() {
         for text in [
             "unix:///opt/srlinux/var/run/sr_sdk_service_manager:50053",
             "unix:///opt/srlinux/var/run/sr_grpc_server_insecure-mgmt",
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_with_an_address() {
+    fn an_invalid_address_is_refused_with_the_reason() {
         for (text, expected) in [
             ("", "unix:///path"),
             ("localhost:50053", "unix:///path"),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_absent_socket_is_told_from_a_refusing_one() {
+    async fn a_missing_socket_is_distinguished_from_one_that_refuses_connections() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("sr:1");
         let endpoint: Endpoint = format!("unix://{}", path.display()).parse().expect("an address");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tcp_server_is_connected_to() {
+    async fn an_http_address_connects_to_a_tcp_server() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let port = listener.local_addr().expect("bound").port();
         let endpoint: Endpoint = format!("http://127.0.0.1:{port}").parse().expect("an address");

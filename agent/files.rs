@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_only_if_nobody_else_can_write_or_read_it() {
+    fn a_file_is_read_only_if_others_can_neither_write_nor_read_it() {
         for (mode, token, certificate) in [
             (0o600, None, None),
             (0o640, None, None),
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_of_that_size_is_refused_at_once() {
+    fn non_files_and_empty_or_oversized_files_are_refused_at_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let pipe = folder.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_below_a_folder_by_its_words() {
+    fn a_path_is_checked_to_be_below_a_folder_by_components() {
         let folder = Path::new("/etc/creds");
         for (path, below) in [
             ("/etc/creds/c1.kubeconfig", true),

@@ -144,7 +144,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_seed_is_read_and_something_comes_of_it() {
+    fn every_seed_decodes_to_something() {
         for (name, target) in TARGETS {
             let seeds = corpus(name);
             assert!(!seeds.is_empty(), "{name} has no seeds");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_target_is_one_of_cargo_fuzz() {
+    fn every_target_is_also_a_cargo_fuzz_target() {
         let manifest = include_str!("../fuzz/Cargo.toml");
         for (name, _) in TARGETS {
             assert!(manifest.contains(&format!("name = \"{name}\"")), "fuzz/Cargo.toml lacks {name}");
@@ -171,7 +171,7 @@ mod tests {
         #![proptest_config(cases())]
 
         #[test]
-        fn no_damage_makes_a_decoder_panic(
+        fn damaged_seeds_never_make_a_decoder_panic(
             at in any::<Index>(),
             seed in any::<Index>(),
             damages in prop::collection::vec(damage(), 1..8),

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_folders_that_were_named_stay_in_reach() {
+    fn only_the_named_folders_stay_accessible() {
         let folder = tempfile::tempdir().expect("a folder");
         let [secrets, state, other] = ["secrets", "state", "other"].map(|name| folder.path().join(name));
         for folder in [&secrets, &state, &other] {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_capability_is_kept_for_later_used_once_and_gone() {
+    fn the_capability_is_kept_until_used_once_and_then_dropped() {
         let has = |sets: fn(CapabilitySets) -> CapabilitySet| {
             sets(capabilities(None).expect("capabilities")).contains(CapabilitySet::SYS_ADMIN)
         };

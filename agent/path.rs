@@ -336,14 +336,14 @@ mod tests {
     }
 
     #[test]
-    fn what_would_end_a_value_is_escaped() {
+    fn characters_that_would_end_a_key_value_are_escaped() {
         let odd = Path::default().child("k8s-services").entry("cluster", &[("name", &r#"a"]\&&==b.-_"#)]);
         assert_eq!(odd.to_string(), r#"/k8s-services/cluster[name=a"\]\\&&==b.-_]"#);
         assert_eq!(odd.js(Spelling::Underscores), r#".k8s_services.cluster{.name=="a\"]\\&&==b.-_"}"#);
     }
 
     #[test]
-    fn both_spellings_and_every_key_form_of_js_paths_are_read() {
+    fn js_paths_are_parsed_in_both_spellings_with_every_form_of_key() {
         let one = |value| path(&[("k8s-services", &[]), ("cluster", &[("name", value)])]);
         for (text, expected) in [
             (".k8s_services", path(&[("k8s-services", &[])])),
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_path_is_refused_with_the_place() {
+    fn an_invalid_path_is_refused_with_the_offset() {
         for (text, offset) in
             [("", 0), ("k8s", 0), (".", 1), (".a{", 3), (".a{.n}", 5), (r#".a{.n=="x}"#, 10), (".a{.n==x", 7)]
         {
@@ -389,14 +389,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back_in_every_spelling(path in any_path()) {
+        fn a_written_path_parses_to_itself_in_every_spelling(path in any_path()) {
             prop_assert_eq!(Path::from_js(&path.js(Spelling::Hyphens)), Ok(path.clone()));
             prop_assert_eq!(Path::from_js(&path.js(Spelling::Underscores)), Ok(path.clone()));
             prop_assert_eq!(path.to_string().parse(), Ok(path));
         }
 
         #[test]
-        fn no_text_makes_a_parser_panic(text in any::<String>()) {
+        fn arbitrary_text_never_panics(text in any::<String>()) {
             let _ = Path::from_js(&text);
             let _ = text.parse::<Path>();
         }

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_refused_is_reported_until_it_is_given() {
+    fn a_refused_path_is_reported_until_it_is_answered() {
         let (adapted, seen) = Adapted::new();
         let endpoint = "unix:///nowhere".parse().expect("an address");
         let password_file = gnmi::PasswordFile::Optional("/nowhere".into());

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_way_is_replaced_and_what_it_points_to_is_left_alone() {
+    fn a_symlink_in_the_way_is_replaced_and_its_target_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (path, victim) = (folder.path().join("state.json"), folder.path().join("victim"));
         std::fs::write(&victim, "precious").unwrap();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_file_larger_than_it_can_be_costs_its_memory_only() {
+    fn an_oversized_state_file_loads_as_empty() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         File::create(&path).and_then(|file| file.set_len(STATE_FILE.most + 1)).unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_is_loaded_again() {
+    async fn a_saved_state_is_loaded_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = StateFile::new(folder.path().join("deep/state.json"));
         let (sender, receiver) = watch::channel(PersistentState::default());
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_could_not_be_written_is_written_when_it_can_be_and_at_the_latest_at_the_end() {
+    async fn a_failed_write_is_retried_until_it_succeeds_and_once_more_at_the_end() {
         for at_the_end in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             let in_the_way = folder.path().join("folder");
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_fails_leaves_the_old_file_and_nothing_beside_it() {
+    fn a_failed_write_leaves_the_old_file_and_no_temporary_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         std::fs::create_dir(&path).unwrap();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_or_damaged_file_costs_only_the_memory() {
+    fn a_missing_or_damaged_state_file_loads_as_empty() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         let file = StateFile::new(&path);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_a_later_release_is_read_for_what_is_known() {
+    fn unknown_members_in_the_state_file_of_a_later_release_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         let mut json = serde_json::to_value(state()).unwrap();

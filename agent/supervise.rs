@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_the_longest_and_begin_anew_after_success() {
+    fn pauses_double_up_to_the_longest_and_start_over_after_success() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(350));
         let pauses: Vec<u128> = (0..4).map(|_| backoff.pause().as_millis()).collect();
         assert_eq!(pauses, [100, 200, 350, 350]);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_per_interval_passes_and_the_others_are_counted() {
+    fn the_throttle_admits_one_line_per_interval_and_counts_the_others() {
         let mut throttle = Throttle::new(Duration::from_secs(10));
         let start = Instant::now();
         assert_eq!(throttle.admit(start), Some(0));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lost_sender_stops_too() {
+    async fn a_dropped_sender_counts_as_a_stop() {
         let (sender, mut receiver) = watch::channel(false);
         drop(sender);
         stopped(&mut receiver).await;

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_an_alarm_that_stays_are_no_line() {
+    fn members_that_join_an_alarm_give_no_line() {
         assert_eq!(line(&notification(NotificationEvent::Joined, "no route")), None);
     }
 
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_happened_to_which_alarm_and_since_when() {
+    fn a_line_has_the_event_the_alarm_and_its_time() {
         assert_eq!(
             written(NotificationEvent::Raised, "no route"),
             r#"alarm-raised severity=major type=vip-route-missing owner=network cause=peer-shutdown affected=1 id="vip-route-missing/c1/default/web/1.1.1.100" resource="/k8s-services/cluster[name=c1]/service[namespace=default][name=web]/vip[address=1.1.1.100]" raised=2026-01-02T03:04:05.678Z occurrences=2 text="no route""#
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_a_cleared_alarm_says_why() {
+    fn the_line_of_a_cleared_alarm_has_the_reason() {
         let well = written(cleared(ClearedBecause::Well), "no route");
         assert!(well.starts_with("alarm-cleared "), "{well}");
         assert!(well.contains(" cleared=2026-01-02T03:05:00.000Z because=well "), "{well}");
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_out_of_a_flood_is_a_line_of_its_own() {
+    fn alarms_omitted_in_a_flood_are_counted_in_one_line() {
         let notification = notification(NotificationEvent::Raised, "no route");
         assert_eq!(omitted(&notification), None);
         let many = AlarmNotification { omitted: 70, ..notification };
@@ -274,13 +274,13 @@ mod tests {
     }
 
     #[test]
-    fn what_would_end_a_value_or_the_line_is_escaped() {
+    fn characters_that_would_end_a_value_or_line_are_escaped() {
         let line = written(NotificationEvent::Changed, "a \"b\" \\ c\nd\u{7}");
         assert!(line.ends_with(r#"text="a \"b\" \\ c\nd ""#), "{line}");
     }
 
     #[test]
-    fn the_priority_is_of_local7_and_a_cleared_alarm_is_a_notice() {
+    fn the_facility_is_local7_and_a_cleared_alarm_is_a_notice() {
         let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
         let start = |event| frame(priority(&notification(event, "")), now, "x").text;
         assert!(start(NotificationEvent::Raised).starts_with("<187>Jan  2 03:04:05 k8s-services["));
@@ -288,14 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_is_never_longer_than_daemons_take() {
+    fn a_datagram_is_never_longer_than_syslog_daemons_accept() {
         let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
         let text = frame(Priority::Critical, now, &"é".repeat(2000)).text;
         assert!(text.len() <= LONGEST_LINE && text.len() > LONGEST_LINE - 2, "{}", text.len());
     }
 
     #[tokio::test]
-    async fn lines_reach_the_socket_also_after_the_daemon_was_started_anew() {
+    async fn lines_reach_the_socket_after_a_restart_of_the_daemon() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let (sender, receiver) = broadcast::channel(8);

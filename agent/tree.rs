@@ -453,7 +453,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_alarm_is_about_is_named_by_its_path_with_every_key() {
+    fn the_resource_of_an_alarm_is_its_path_with_every_key() {
         let vip = Resource::Vip("c1".into(), ServiceKey::new("default", "web"), "2001:db8::1".parse().unwrap());
         let path = "/k8s-services/cluster[name=c1]/service[namespace=default][name=web]/vip[address=2001:db8::1]";
         assert_eq!(resource(&vip).to_string(), path);
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn every_path_that_is_made_is_in_the_table() {
+    fn every_constructed_path_is_in_the_table_of_nodes() {
         let service = service(&"c1".into(), &ServiceKey::new("a", "b"));
         let route = RouteKey { network_instance: "ip-vrf-1".into(), prefix: "1.1.1.7/32".parse().unwrap() };
         for path in [

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_the_switch_or_kubernetes_cannot_have_are_told_from_those_they_can() {
+    fn names_are_valid_only_if_the_switch_or_kubernetes_accepts_them() {
         for (name, expected) in [
             ("default", true),
             ("IP-VRF 1/a", true),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_1_to_65535_or_absent() {
+    fn a_port_is_absent_or_from_1_to_65535() {
         for (authority, expected) in [
             ("host", true),
             ("host:6443", true),

@@ -107,7 +107,7 @@ mod tests {
     use crate::model::selector::Labels;
 
     #[test]
-    fn selectors_kubectl_takes_are_read_and_others_are_refused() {
+    fn selectors_are_accepted_exactly_if_kubectl_accepts_them() {
         for (good, read) in [
             ("app=web", "app=web"),
             ("app == web , tier!=db", "app=web,tier!=db"),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selector_that_is_read_selects_by_labels() {
+    fn a_parsed_selector_selects_by_labels() {
         let selector = parse("speaker in (yes,maybe),!retired,rack!=r2").expect("a selector");
         let selects = |labels: &[(&str, &str)]| {
             let labels: Labels = labels.iter().copied().collect();

@@ -47,13 +47,13 @@ fn problems(changes: &[ConfigChange]) -> Vec<String> {
 const KUBECONFIG: &str = r#"{"kubeconfig":"/etc/k8s/c1.conf"}"#;
 
 #[test]
-fn nothing_delivered_is_all_defaults() {
+fn an_empty_delivery_gives_the_default_configuration() {
     assert_eq!(apply(&[]), Ok(Config::default()));
     assert_eq!(apply(&[set(".k8s_services", "{}\n")]), Ok(Config::default()));
 }
 
 #[test]
-fn an_entry_with_one_leaf_gets_the_defaults_of_the_module() {
+fn an_entry_with_one_leaf_gets_the_defaults_of_the_yang_module() {
     let cluster = only_cluster(&[cluster(KUBECONFIG)]);
     let expected = ClusterConfig {
         enabled: true,
@@ -83,7 +83,7 @@ fn an_entry_with_one_leaf_gets_the_defaults_of_the_module() {
 }
 
 #[test]
-fn every_leaf_is_read_from_plain_json_and_from_proto_json_alike() {
+fn every_leaf_is_read_alike_from_plain_json_and_proto_json() {
     let plain = [
         set(
             ".k8s-services",
@@ -186,7 +186,7 @@ fn parts_of_a_commit_may_come_in_any_order() {
 }
 
 #[test]
-fn deleting_an_entry_takes_what_is_below_it_and_leaves_its_neighbors() {
+fn deleting_an_entry_deletes_its_children_but_not_its_siblings() {
     let other = set(r#".k8s_services.cluster{.name=="c10"}"#, KUBECONFIG);
     let node = |json: &str| set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#, json);
     let mut assembler = assembler();
@@ -203,7 +203,7 @@ fn deleting_an_entry_takes_what_is_below_it_and_leaves_its_neighbors() {
 }
 
 #[test]
-fn an_entry_made_anew_in_the_commit_that_deletes_its_parent_survives() {
+fn an_entry_created_again_in_the_commit_that_deletes_its_parent_survives() {
     let mut assembler = assembler();
     let node = set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#, "");
     assembler.apply(0, &[cluster(KUBECONFIG), node.clone()]).expect("valid");
@@ -219,7 +219,7 @@ fn an_entry_made_anew_in_the_commit_that_deletes_its_parent_survives() {
 }
 
 #[test]
-fn a_refused_commit_leaves_no_trace() {
+fn a_refused_commit_changes_nothing() {
     let mut assembler = assembler();
     let good = assembler.apply(0, &[cluster(KUBECONFIG)]).expect("valid");
     let bad = [cluster(r#"{"kubeconfig":"relative"}"#), set(r#".k8s_services.cluster{.name=="c2"}"#, "")];
@@ -228,7 +228,7 @@ fn a_refused_commit_leaves_no_trace() {
 }
 
 #[test]
-fn a_replay_replaces_everything_and_is_built_upon_even_where_it_was_refused() {
+fn a_replay_replaces_everything_and_later_commits_build_on_it_even_if_refused() {
     let mut assembler = assembler();
     assembler.apply(0, &[cluster(KUBECONFIG)]).expect("valid");
     let other = set(r#".k8s_services.cluster{.name=="c2"}"#, KUBECONFIG);
@@ -241,7 +241,7 @@ fn a_replay_replaces_everything_and_is_built_upon_even_where_it_was_refused() {
 }
 
 #[test]
-fn all_problems_are_told_at_once_each_with_its_leaf() {
+fn all_problems_are_reported_at_once_each_with_the_path_of_its_leaf() {
     let found = problems(&[
         set(".k8s_services", r#"{"admin-state":"maybe","alarm-policy":{"history-size":70000,"colour":1}}"#),
         cluster(r#"{"kubeconfig":"/a","api-server":"https://x","ecmp-limit":0,"speaker":"bird","shiny":[1]}"#),
@@ -269,7 +269,7 @@ fn all_problems_are_told_at_once_each_with_its_leaf() {
 }
 
 #[test]
-fn a_leaf_that_cannot_be_is_refused_with_the_remedy() {
+fn an_invalid_leaf_is_refused_with_the_remedy() {
     let node = |json: &str| set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n1"}"#, json);
     let other = set(r#".k8s_services.cluster{.name=="c1"}.node{.name=="n0"}"#, r#"{"fabric-address":["10.0.0.1"]}"#);
     let with = |leaf: &str| vec![cluster(&format!(r#"{{"kubeconfig":"/a",{leaf}}}"#))];
@@ -323,7 +323,7 @@ fn a_leaf_that_cannot_be_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn hold_times_and_a_history_that_nobody_can_mean_are_refused() {
+fn absurd_hold_times_history_sizes_and_node_names_are_refused() {
     let found = problems(&[
         cluster(KUBECONFIG),
         set(
@@ -343,7 +343,7 @@ fn hold_times_and_a_history_that_nobody_can_mean_are_refused() {
 }
 
 #[test]
-fn clusters_may_share_with_each_other() {
+fn clusters_may_share_vips_with_each_other() {
     let changes = [
         cluster(r#"{"kubeconfig":"/a","shared-with":["c2"]}"#),
         set(r#".k8s_services.cluster{.name=="c2"}"#, r#"{"kubeconfig":"/b","shared-with":["c1"]}"#),
@@ -352,7 +352,7 @@ fn clusters_may_share_with_each_other() {
 }
 
 #[test]
-fn a_leaf_without_effect_is_warned_of_and_accepted() {
+fn a_leaf_without_effect_is_accepted_with_a_warning() {
     let commit = |speaker: &str| {
         let leaves = format!(r#"{{"kubeconfig":"/a","speaker":"{speaker}","include-external-ips":true}}"#);
         assembler().apply(0, &[cluster(&leaves)]).expect("valid").warnings
@@ -366,7 +366,7 @@ fn a_leaf_without_effect_is_warned_of_and_accepted() {
 
 proptest! {
     #[test]
-    fn nothing_delivered_makes_it_panic(parts in prop::collection::vec((any::<bool>(), 0..5_usize, any::<String>()), 0..6)) {
+    fn arbitrary_deliveries_never_panic(parts in prop::collection::vec((any::<bool>(), 0..5_usize, any::<String>()), 0..6)) {
         let paths = [
             ".k8s_services",
             ".k8s_services.alarm_policy",
@@ -405,7 +405,7 @@ fn credentials_outside_their_folder_are_refused() {
 }
 
 #[test]
-fn a_configuration_read_in_one_piece_is_the_one_that_was_delivered_in_parts() {
+fn a_configuration_read_as_a_whole_equals_the_one_delivered_in_parts() {
     let whole = serde_json::json!({
         "admin-state": "enable",
         "alarm-policy": { "raise-hold-time": 3 },

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_application_that_does_not_run_or_is_an_older_one_is_named_with_the_command() {
+    fn a_stopped_or_outdated_application_is_reported_with_the_command_to_run() {
         let entry = |state: &str, version: &str| json!({ "state": state, "last-change": "2026-11-21T13:32:32.802Z", "version": version });
         for (state, version, outcome, command) in [
             ("running", "k8s-services 0.1.0+1", Outcome::Ok, None),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_definition_that_is_not_there_or_not_ours_is_a_failure() {
+    fn a_missing_or_foreign_application_definition_is_a_failure() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("k8s-services.yml");
         let missing = definition(&path);

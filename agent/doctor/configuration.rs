@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_from_the_saved_configuration_is_named() {
+    fn unsaved_configuration_is_a_warning_that_names_it() {
         assert_eq!(saved(Some(&running("c1")), Ok(&startup())).outcome, Outcome::Ok);
         let check = saved(Some(&running("c2")), Ok(&startup()));
         assert_eq!(check.outcome, Outcome::Warning);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_said_to_be_unknown() {
+    fn a_configuration_that_cannot_be_compared_is_reported_as_not_known() {
         for check in [saved(None, Ok(&startup())), saved(Some(&running("c1")), Err(&"no such file".to_owned()))] {
             assert!(check.outcome == Outcome::Ok && check.finding.starts_with("not known"), "{check:?}");
         }

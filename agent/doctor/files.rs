@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_others_can_write_or_read_is_named_with_the_chmod() {
+    fn a_folder_others_can_read_or_write_is_reported_with_the_chmod() {
         let folder = tempfile::tempdir().expect("a folder");
         for (mode, outcome, command) in [
             (0o750, Outcome::Ok, None),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_file_whose_folder_is_missing_costs_the_memory_alone() {
+    fn a_missing_folder_of_the_state_file_is_only_a_warning() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(memory(&folder.path().join("state.json")).outcome, Outcome::Ok);
         let check = memory(&folder.path().join("nowhere/state.json"));

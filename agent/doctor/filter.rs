@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_entry_that_is_about_the_replies_decides() {
+    fn the_first_filter_entry_that_matches_the_replies_decides() {
         let api = server("192.0.2.10:6443");
         assert_eq!(verdict(&filter(&[accept(200, port("443"))]), api), Verdict::Dropped(1000));
         assert_eq!(verdict(&filter(&[accept(200, port("6443"))]), api), Verdict::Admitted(200));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_with_a_condition_of_its_own_decides_nothing() {
+    fn a_filter_entry_with_further_conditions_is_skipped() {
         let api = server("192.0.2.10:6443");
         for matching in [
             json!({ "ipv4": { "protocol": "udp" } }),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_to_commit_stand_at_a_free_place_before_the_drop() {
+    fn the_suggested_entry_has_a_free_sequence_number_before_the_drop() {
         let full: Vec<Value> = (370..1000).map(|sequence| accept(sequence, port("22"))).collect();
         for (entries, place) in [(Vec::new(), 370), (vec![accept(370, port("443"))], 371), (full, 369)] {
             let lines = entry(server("192.0.2.10:6443"), &filter(&entries));

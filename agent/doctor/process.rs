@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_of_environment_and_command_line_are_those_of_the_agent() {
+    fn flags_are_read_from_the_agents_environment_and_command_line() {
         let folder = process(&[
             ("comm", "k8s-services\n"),
             ("cmdline", "./k8s-services\0--gnmi-username\0reader\0"),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doctor_and_other_programs_are_no_agent() {
+    fn a_doctor_or_another_program_is_not_taken_for_the_agent() {
         let status = ("status", STATUS);
         let doctor = [("comm", "k8s-services\n"), ("cmdline", "k8s-services\0doctor\0"), status];
         let other = [("comm", "sr_bgp_mgr\n"), ("cmdline", "sr_bgp_mgr\0"), status];

@@ -53,14 +53,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_is_a_line_with_its_remedy_below() {
+    fn a_check_is_printed_as_a_line_with_its_remedy_below() {
         let bad = Check::failure("NDK", "is off").remedy(["one", "two"]);
         let checks = [Check::ok("release", "v25.3.1"), bad];
         assert_eq!(lines(&checks), "ok       release: v25.3.1\nfailure  NDK: is off\n         one\n         two\n");
     }
 
     #[test]
-    fn the_report_has_the_worst_outcome_the_times_and_the_answers() {
+    fn the_report_contains_the_worst_outcome_the_times_and_the_answers() {
         let checks = vec![Check::ok("a", "x"), Check::warning("b", "y").after(Duration::from_millis(7))];
         let found = Examination { checks, answers: vec![("application manager", json!({ "pid": 1 }))] };
         assert_eq!((found.outcome(), found.outcome().exit_status()), (Outcome::Warning, 1));

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fallbacks_are_no_fault_and_refused_entries_are() {
+    fn refused_entries_are_a_warning_but_fallbacks_are_not() {
         let mut found = json!({ "path-spelling": "hyphens", "streams": "one", "refused-feature": ["updates_only"] });
         let check = adaptation(&found);
         assert_eq!((check.outcome, &*check.finding), (Outcome::Ok, "hyphens, one stream; done without: updates_only"));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_named_where_it_is_not_in_sync() {
+    fn a_source_is_reported_unless_it_is_synced() {
         assert_eq!(source(&json!({ "name": "ndk", "oper-state": "synced" })), None);
         let stale = source(&json!({ "name": "gnmi", "oper-state": "stale", "stale-since": "2026-11-21T13:02:30Z" }));
         assert!(stale.is_some_and(|check| check.finding.starts_with("stale since 2026-11-21T13:02:30Z")));

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_server_of_a_socket_is_named_in_the_remedy() {
+    fn the_grpc_server_to_name_in_the_remedy_follows_from_the_socket() {
         for (endpoint, name) in [
             ("unix:///opt/srlinux/var/run/sr_grpc_server_insecure-mgmt", "insecure-mgmt"),
             ("unix:///opt/srlinux/var/run/sr_grpc_server_k8s-services", "k8s-services"),

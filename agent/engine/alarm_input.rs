@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_holds_as_many_addresses_as_its_host_bits_can_name() {
+    fn a_prefix_holds_as_many_addresses_as_its_host_bits_allow() {
         for (prefix, count) in [("1.1.1.1/32", 1), ("1.1.1.0/24", 256), ("2001:db8::/64", 1 << 64), ("::/0", u128::MAX)]
         {
             assert_eq!(addresses(&prefix.parse().unwrap()), count, "{prefix}");

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_password_is_read_without_its_line_end_and_never_shown() {
+    async fn the_password_is_read_without_its_line_ending_and_never_shown() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "NokiaSrl1! \r\n").expect("written");
         let credentials = credentials(&file);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_everyone_may_read_is_refused_with_the_remedy() {
+    async fn a_world_readable_password_file_is_refused_with_the_remedy() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "NokiaSrl1!").expect("written");
         std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).expect("changed");
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_need_not_be_there_sends_credentials_once_it_is() {
+    async fn credentials_from_an_optional_file_are_sent_once_the_file_exists() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("gnmi-password");
         let credentials =
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_apart() {
+    fn refusals_are_classified_by_status() {
         for (status, expected) in [
             (Status::unauthenticated("Wrong password"), Refusal::Credentials),
             (Status::resource_exhausted("rate limit"), Refusal::Limit),

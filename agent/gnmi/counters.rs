@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_clean_when_every_counted_family_counts_zero() {
+    fn a_table_is_clean_when_every_counted_family_has_zero_failures() {
         let mut counters = Counters::default();
         let instance = NetworkInstanceName::from("default");
         let [v4, v6] = tables(&instance);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delete_takes_the_counters_below_it() {
+    fn a_delete_removes_the_counters_below_its_path() {
         let mut counters = Counters::default();
         count(&mut counters, "ipv4-unicast", "/active-routes", "7");
         count(&mut counters, "ipv4-unicast", "/fib-failed-routes", "0");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_is_no_number_is_named() {
+    fn a_counter_that_is_not_a_number_is_named_in_the_error() {
         let wrong = Counters::default().set(&path("ipv4-unicast", "/active-routes"), &Scalar::Boolean(true));
         assert!(wrong.expect_err("no number").to_string().starts_with("active-routes is not a counter"));
     }

@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_of_the_network_instance_of_its_subinterface() {
+    fn an_entry_belongs_to_the_network_instance_of_its_subinterface() {
         let mut table = filled(Instant::now());
         assert_eq!(mac(&table, "red").as_deref(), Some("AA:C1:AB:00:00:11"));
         set(&mut table, "/network-instance[name=blue]/interface[name=irb2.1]/oper-state", "up", Instant::now());
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_nobody_wants_are_not_kept() {
+    fn addresses_that_are_not_followed_are_not_kept() {
         let mut table = filled(Instant::now());
         let other = ARP.replace("10.20.0.100", "10.20.0.101");
         set(&mut table, &format!("{other}/link-layer-address"), "AA:C1:AB:00:00:22", Instant::now());
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_covers_an_entry_takes_it_away() {
+    fn deleting_any_path_that_covers_an_entry_removes_it() {
         for gone in [
             ARP,
             &format!("{ARP}/link-layer-address"),
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_samples_leave_out_is_gone() {
+    fn an_entry_missing_from_the_samples_expires() {
         let start = Instant::now();
         let mut table = filled(start);
         table.touched.clear();

@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_stands_until_none_a_delete_or_a_later_success() {
+    fn a_failure_stands_until_it_is_reset_deleted_or_followed_by_a_success() {
         let mut fib = live();
         tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(PENDING, "add")]);
         assert_eq!(faults(&fib), one(FibFaultKind::Pending));
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_before_the_failure_acquits_nothing() {
+    fn a_success_before_the_failure_does_not_clear_it() {
         let mut fib = live();
         let before = at(1).to_string();
         tell(&mut fib, 2, "10.0.0.1/32", "bgp_mgr", &[(SUCCESS_AT, &before), (SUCCESS, "add"), (FAILED, "modify")]);
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_is_repeated_is_the_one_of_before() {
+    fn a_repeated_failure_keeps_its_time_and_stays_cleared_if_it_was() {
         let mut fib = live();
         tell(&mut fib, 2, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
         tell(&mut fib, 3, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn more_faults_than_are_kept_leave_the_instance_uncovered() {
+    fn more_faults_than_can_be_kept_leave_the_network_instance_uncovered() {
         let mut fib = live();
         let instance = table().network_instance;
         let mut fail = |number: usize| {
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_taken_out_is_no_failure() {
+    fn a_failed_delete_is_not_a_fault() {
         let mut fib = live();
         tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "delete"), (PENDING, "delete")]);
         assert_eq!(faults(&fib), []);
@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn each_owner_has_faults_of_its_own() {
+    fn faults_are_kept_per_route_owner() {
         let mut fib = live();
         tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
         tell(&mut fib, 1, "10.0.0.1/32", "bgp_evpn_mgr", &[(FAILED, "add")]);
@@ -507,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delete_with_fewer_keys_reaches_every_entry_of_the_prefix() {
+    fn a_delete_by_prefix_alone_removes_every_entry_of_the_prefix() {
         let mut fib = live();
         tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
         tell(&mut fib, 1, "10.0.0.2/32", "bgp_mgr", &[(FAILED, "add")]);
@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_goes_takes_its_routes_along() {
+    fn deleting_a_table_removes_the_faults_of_its_routes() {
         let mut fib = live();
         tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
         let mut other = path("10.0.0.1/32", "bgp_mgr", "");
@@ -531,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_of_zero_acquits_what_stood_before_and_what_it_fell_for() {
+    fn a_failure_count_of_zero_clears_earlier_faults_and_those_it_dropped_for() {
         let mut fib = Fib::default();
         tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
         fib.finish_reading(None);
@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn more_histories_than_the_switch_counts_are_unconfirmed() {
+    fn failure_histories_beyond_the_switchs_count_are_unconfirmed() {
         let mut fib = Fib::default();
         tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "modify"), (SUCCESS, "add")]);
         tell(&mut fib, 1, "10.0.0.2/32", "bgp_mgr", &[(FAILED, "add"), (SUCCESS, "none")]);
@@ -561,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_again_as_before_is_found_by_the_count() {
+    fn a_route_that_fails_again_in_the_same_way_is_found_by_the_count() {
         let mut fib = live();
         tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
         fib.weigh(&table(), 0, true, false);

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_at_the_path_is_given_without_prefixes() {
+    fn a_single_value_at_the_path_is_returned_without_module_prefixes() {
         let value = json!({"k:admin-state": "enable", "cluster": [{"name": "c1", "k:node": []}]});
         assert_eq!(
             composed("/k8s-services", &[("/k8s-services:k8s-services", value)]),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_from_the_root_or_in_pieces_gives_the_same() {
+    fn an_answer_from_the_root_or_in_pieces_gives_the_same_value() {
         let whole = json!({"cluster": [{"name": "c1", "node": [{"name": "n1", "x": 1}]}]});
         assert_eq!(composed("/k8s-services", &[("/", json!({"k8s-services:k8s-services": whole}))]), whole);
         let pieces = [
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_of_the_path_or_of_get_itself() {
+    fn a_refusal_concerns_the_path_or_get_itself() {
         let refused = |status| GetError::Status { path: "/a".to_owned(), status }.refused();
         let path = refused(Status::invalid_argument("Path not valid - unknown element 'a'")).expect("refused");
         assert!(path.paths.contains("/a") && path.features.is_empty());
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_there_is_null() {
+    fn an_empty_answer_is_null() {
         assert_eq!(composed("/k8s-services", &[]), Value::Null);
         assert_eq!(composed("/k8s-services", &[("/", json!({}))]), Value::Null);
     }

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_is_the_same_at_every_height() {
+    fn a_leaf_is_read_alike_from_an_update_at_any_ancestor() {
         const AT: &str = "/srl_nokia-network-instance:network-instance[name=default]/protocols/srl_nokia-bgp:bgp";
         let expected = vec![(
             "/network-instance[name=default]/protocols/bgp/neighbor[peer-address=10.0.0.1]/session-state".to_owned(),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_come_as_numbers_and_as_text() {
+    fn numbers_are_read_from_numbers_and_text() {
         assert_eq!(Scalar::Number(5).number(), Some(5));
         assert_eq!(Scalar::Text("18446744073709551615".into()).number(), Some(u64::MAX));
         assert_eq!(Scalar::Text("-1".into()).number(), None);

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_are_merged_and_only_differences_told() {
+    fn leaves_are_merged_and_only_differences_reported() {
         let mut neighbors = Neighbors::default();
         set(&mut neighbors, "10.0.0.1", "/dynamic-neighbor", "true");
         assert_eq!(neighbors.changes(), [], "no session, no neighbor");
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dynamic_neighbor_goes_with_its_session_state_and_late_leaves_do_not_bring_it_back() {
+    fn a_dynamic_neighbor_is_removed_with_its_session_state_and_late_leaves_do_not_restore_it() {
         let mut neighbors = Neighbors::default();
         set(&mut neighbors, "fe80::1%ethernet-1/1.0", "/session-state", "established");
         assert!(matches!(neighbors.all(), Update::All(all) if all.len() == 1));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn deletes_reach_as_far_as_their_path_says() {
+    fn a_delete_removes_exactly_what_is_below_its_path() {
         let mut neighbors = Neighbors::default();
         for peer in ["10.0.0.1", "10.0.0.10", "10.0.0.2", "fe80::2%ethernet-1/1.0"] {
             set(&mut neighbors, peer, "/session-state", "established");
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_values_and_keys_are_named() {
+    fn unreadable_values_and_keys_are_named_in_the_error() {
         let mut neighbors = Neighbors::default();
         let wrong = neighbors.set(&path("default", "host1", "/session-state"), &Scalar::Text("idle".into()));
         assert_eq!(wrong, Err(NeighborError::Peer("host1".into())));

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_way_has_its_own_and_one_without_a_code_is_none() {
+    fn sent_and_received_notifications_are_separate_and_need_a_code() {
         let mut notifications = Notifications::default();
         let text = |text: &str| Scalar::Text(text.to_owned());
         assert!(notifications.set(&["received-messages", "last-notification-error-code"], &text("Cease")));

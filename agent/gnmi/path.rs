@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn module_prefixes_go_from_names_and_identities_and_stay_in_addresses() {
+    fn module_prefixes_are_removed_from_names_and_identities_but_not_addresses() {
         let wire = parse("/m:neighbor[peer-address=fe80::1]/n:afi-safi[afi-safi-name=c:ipv4-unicast]").expect("a path");
         let path = elems(None, Some(&wire));
         assert_eq!(names(&path), ["neighbor", "afi-safi"]);
@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_key_survives_being_written_and_read(value in ".*") {
+        fn any_key_value_survives_writing_and_parsing(value in ".*") {
             let path = parse(&format!("/a[k={}]", escaped(&value))).expect("a path");
             prop_assert_eq!(&path.elem[0].key["k"], &value);
         }

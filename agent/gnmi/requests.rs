@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_minute_has_more_requests_than_may_be() {
+    fn no_minute_has_more_requests_than_the_limit() {
         let mut requests = Requests::new(2);
         let start = Instant::now();
         let second = |second| start + Duration::from_secs(second);

@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn the_leaf_a_server_names_is_left_out() {
+    fn a_leaf_named_in_the_refusal_is_left_out() {
         let mut plan = Plan::default();
         assert_eq!(paths(&plan.state()).len(), 15);
         let refusal = "Path not valid - unknown element 'dynamic-neighbor'. Options are [peer-address, session-state]";
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_simpler_form_is_tried_before_anything_is_left_out() {
+    fn a_simpler_form_of_subscription_is_tried_before_a_leaf_is_left_out() {
         let mut plan = Plan::default();
         let instances = BTreeSet::from(["default".into()]);
         let wildcards = |request: &gnmi::SubscribeRequest| {
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn the_feature_a_server_names_is_given_up_and_no_other() {
+    fn only_the_feature_named_in_the_refusal_is_given_up() {
         let mut plan = Plan::default();
         let refusal = "Wildcards in keys are not supported in subscriptions";
         assert_eq!(plan.simplify(Rpc::State, refusal), Some(GivenUp::Feature(Feature::Wildcards)));
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_the_least_needed_leaf_goes_first_and_session_state_never() {
+    fn a_refusal_without_a_name_drops_the_least_needed_leaf_but_never_session_state() {
         let mut plan = Plan::default();
         for _ in 0..3 {
             plan.simplify(Rpc::State, "");
@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn fib_programming_is_asked_for_the_network_instances_in_use_alone() {
+    fn fib_programming_is_requested_only_for_network_instances_in_use() {
         let mut plan = Plan::default();
         assert!(plan.fib(&BTreeSet::new(), true).is_none());
         let instances = BTreeSet::from(["default".into(), "red]1".into()]);
@@ -506,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn the_encoding_a_server_names_is_asked_for_and_others_on_refusal() {
+    fn the_best_offered_encoding_is_requested_first_and_others_on_refusal() {
         let mut plan = Plan::default();
         assert_eq!(plan.encoding(), gnmi::Encoding::JsonIetf);
         assert!(plan.next_encoding() && plan.next_encoding() && !plan.next_encoding());

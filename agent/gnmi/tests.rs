@@ -167,7 +167,7 @@ fn credentials(folder: &TempDir) -> Credentials {
 }
 
 #[tokio::test]
-async fn tells_all_at_the_first_sync_and_merges_one_member_objects_after() {
+async fn all_neighbors_are_reported_at_the_first_sync_and_later_updates_merged() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules { password: Some("right".into()), ..Default::default() });
     let mut agent = Agent::start(&folder, &[], |_| {});
@@ -194,7 +194,7 @@ async fn tells_all_at_the_first_sync_and_merges_one_member_objects_after() {
 }
 
 #[tokio::test]
-async fn where_nothing_failed_only_changes_of_fib_programming_are_asked_for() {
+async fn only_changes_of_fib_programming_are_requested_while_no_failure_is_counted() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &["default"], |_| {});
@@ -214,7 +214,7 @@ async fn where_nothing_failed_only_changes_of_fib_programming_are_asked_for() {
 }
 
 #[tokio::test]
-async fn a_small_table_is_read_in_full_for_what_no_counter_tells() {
+async fn a_small_table_is_read_in_full_to_find_faults_that_are_not_counted() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &["default"], |_| {});
@@ -232,7 +232,7 @@ async fn a_small_table_is_read_in_full_for_what_no_counter_tells() {
 }
 
 #[tokio::test]
-async fn where_the_counter_tells_of_failures_they_are_asked_for_before_sync() {
+async fn counted_failures_are_requested_before_sync() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &["default"], |_| {});
@@ -253,7 +253,7 @@ async fn where_the_counter_tells_of_failures_they_are_asked_for_before_sync() {
 }
 
 #[tokio::test]
-async fn a_counter_ahead_of_what_was_told_has_the_failures_asked_for() {
+async fn failures_are_requested_when_the_counter_exceeds_those_reported() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &["default"], |options| options.counter_lead = Duration::from_millis(10));
@@ -276,7 +276,7 @@ async fn a_counter_ahead_of_what_was_told_has_the_failures_asked_for() {
 }
 
 #[tokio::test]
-async fn another_network_instance_is_read_beside_what_is_followed() {
+async fn a_new_network_instance_is_read_without_ending_other_subscriptions() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &["default"], |_| {});
@@ -299,7 +299,7 @@ async fn another_network_instance_is_read_beside_what_is_followed() {
 }
 
 #[tokio::test]
-async fn a_limit_leaves_faults_as_they_were_and_the_rest_unknown() {
+async fn a_rate_limit_keeps_known_faults_and_leaves_the_rest_unknown() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &["default"], |options| options.limit_pause = Duration::from_millis(50));
@@ -332,7 +332,7 @@ async fn a_limit_leaves_faults_as_they_were_and_the_rest_unknown() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_end_its_telling_of_faults_covers_nothing() {
+async fn faults_without_a_sync_from_the_server_cover_nothing() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &["default"], |options| options.sync_timeout = Duration::from_millis(50));
@@ -348,7 +348,7 @@ async fn a_server_that_does_not_end_its_telling_of_faults_covers_nothing() {
 }
 
 #[tokio::test]
-async fn a_refused_form_is_made_simpler_before_a_leaf_is_left_out() {
+async fn a_refused_subscription_is_simplified_before_a_leaf_is_left_out() {
     let folder = folder();
     let rules = Rules { no_updates_only: true, no_wildcards: true, ..Default::default() };
     let mut server = Server::start(&socket(&folder), rules);
@@ -367,7 +367,7 @@ async fn a_refused_form_is_made_simpler_before_a_leaf_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_refused_leaf_is_left_out_and_the_others_go_on() {
+async fn a_refused_leaf_is_left_out_and_the_others_are_kept() {
     let folder = folder();
     let rules = Rules { unknown_element: Some("statistics"), ..Default::default() };
     let mut server = Server::start(&socket(&folder), rules);
@@ -387,7 +387,7 @@ async fn a_refused_leaf_is_left_out_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_server_without_fib_programming_tells_neighbors_and_covers_nothing() {
+async fn a_server_without_fib_programming_gives_neighbors_but_no_coverage() {
     let folder = folder();
     let rules = Rules { unknown_element: Some("fib-programming"), ..Default::default() };
     let mut server = Server::start(&socket(&folder), rules);
@@ -402,7 +402,7 @@ async fn a_server_without_fib_programming_tells_neighbors_and_covers_nothing() {
 }
 
 #[tokio::test]
-async fn an_older_server_is_asked_in_plain_json() {
+async fn a_server_that_refuses_json_ietf_is_asked_in_plain_json() {
     let folder = folder();
     let rules = Rules { encoding: Some(Encoding::Json), ..Default::default() };
     let mut server = Server::start(&socket(&folder), rules);
@@ -412,7 +412,7 @@ async fn an_older_server_is_asked_in_plain_json() {
 }
 
 #[tokio::test]
-async fn a_server_that_names_its_encodings_is_asked_in_the_best_of_them() {
+async fn the_best_encoding_among_the_servers_capabilities_is_used() {
     let folder = folder();
     let encodings = vec![Encoding::Ascii, Encoding::Proto];
     let mut server = Server::start(&socket(&folder), Rules { encodings, ..Default::default() });
@@ -424,7 +424,7 @@ async fn a_server_that_names_its_encodings_is_asked_in_the_best_of_them() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_named_without_the_password_and_new_ones_tried_at_once() {
+async fn wrong_credentials_are_reported_without_the_password_and_new_ones_tried_at_once() {
     let folder = folder();
     let password = folder.path().join("password");
     std::fs::write(&password, "wrong").expect("written");
@@ -452,7 +452,7 @@ async fn a_changed_password_file_is_noticed() {
 }
 
 #[tokio::test]
-async fn an_absent_password_file_is_named() {
+async fn a_missing_password_file_is_named_in_the_reason() {
     let folder = folder();
     std::fs::remove_file(folder.path().join("password")).expect("removed");
     let mut agent = Agent::start(&folder, &[], |_| {});
@@ -461,7 +461,7 @@ async fn an_absent_password_file_is_named() {
 }
 
 #[tokio::test]
-async fn a_server_that_wants_credentials_is_told_them_once_there_is_a_file() {
+async fn credentials_are_sent_once_the_optional_password_file_exists() {
     let folder = folder();
     let password = folder.path().join("later");
     let mut server = Server::start(&socket(&folder), Rules { password: Some("right".into()), ..Default::default() });
@@ -480,7 +480,7 @@ async fn a_server_that_wants_credentials_is_told_them_once_there_is_a_file() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_ends_is_made_anew_and_everything_told_again() {
+async fn an_ended_subscription_is_reopened_and_everything_reported_again() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &[], |_| {});
@@ -497,7 +497,7 @@ async fn a_subscription_that_ends_is_made_anew_and_everything_told_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_had_enough_is_left_alone_for_the_pause() {
+async fn a_server_that_limits_requests_is_left_alone_for_the_pause() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules { exhausted: 1, ..Default::default() });
     let mut agent = Agent::start(&folder, &["default"], |options| options.limit_pause = Duration::from_millis(20));
@@ -510,7 +510,7 @@ async fn a_server_that_has_had_enough_is_left_alone_for_the_pause() {
 }
 
 #[tokio::test]
-async fn a_server_that_tells_nothing_is_given_up_after_a_while() {
+async fn a_server_that_never_syncs_is_given_up_after_a_timeout() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &[], |options| options.sync_timeout = Duration::from_millis(30));
@@ -519,7 +519,7 @@ async fn a_server_that_tells_nothing_is_given_up_after_a_while() {
 }
 
 #[tokio::test]
-async fn a_server_that_falls_silent_is_given_up_and_one_that_is_back_told_of_when_it_speaks() {
+async fn a_silent_server_is_given_up_and_its_return_reported_only_once_it_speaks() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &[], |options| options.silence = Duration::from_millis(30));
@@ -535,7 +535,7 @@ async fn a_server_that_falls_silent_is_given_up_and_one_that_is_back_told_of_whe
 }
 
 #[tokio::test]
-async fn a_server_that_has_no_clock_to_sample_may_be_silent() {
+async fn a_server_without_a_clock_leaf_may_be_silent() {
     let folder = folder();
     let rules = Rules { unknown_element: Some("current-datetime"), ..Default::default() };
     let mut server = Server::start(&socket(&folder), rules);
@@ -546,7 +546,7 @@ async fn a_server_that_has_no_clock_to_sample_may_be_silent() {
 }
 
 #[tokio::test]
-async fn unreadable_updates_are_counted_and_the_subscription_goes_on() {
+async fn unreadable_updates_are_counted_and_the_subscription_continues() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &[], |_| {});
@@ -561,7 +561,7 @@ async fn unreadable_updates_are_counted_and_the_subscription_goes_on() {
 }
 
 #[tokio::test]
-async fn get_gives_the_state_below_a_path() {
+async fn get_returns_the_state_below_a_path() {
     let folder = folder();
     let state = Some(r#"{"k8s-services:admin-state":"enable"}"#.to_owned());
     let rules = Rules { password: Some("right".into()), state, ..Default::default() };
@@ -584,7 +584,7 @@ fn neighbor_question() -> (NeighborKey, Arc<Inquiry>) {
 }
 
 #[tokio::test]
-async fn what_the_engine_asks_is_looked_into_with_one_get() {
+async fn a_question_of_the_engine_is_answered_with_one_get() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let words = json!({"last-event": "recvNotify", "received-messages": {"last-notification-error-code": "Cease"}});
@@ -607,7 +607,7 @@ async fn what_the_engine_asks_is_looked_into_with_one_get() {
 }
 
 #[tokio::test]
-async fn a_question_that_is_void_is_not_asked() {
+async fn a_withdrawn_question_is_not_asked() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &[], |_| {});
@@ -658,7 +658,7 @@ fn modes(subscription: &Subscription) -> BTreeSet<i32> {
 }
 
 #[tokio::test]
-async fn who_answers_is_told_by_samples_and_where_that_is_asked_once() {
+async fn arp_entries_are_followed_by_samples_and_their_place_asked_once() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &[], |_| {});
@@ -684,7 +684,7 @@ async fn who_answers_is_told_by_samples_and_where_that_is_asked_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_sample_entries_tells_their_changes() {
+async fn arp_entries_are_followed_on_change_if_the_server_refuses_samples() {
     let folder = folder();
     let rules = Rules { no_samples_of: Some("arp"), ..Rules::default() };
     let mut server = Server::start(&socket(&folder), rules);
@@ -701,7 +701,7 @@ async fn a_server_that_does_not_sample_entries_tells_their_changes() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_no_such_entries_to_follow_is_asked_for_them() {
+async fn arp_entries_are_polled_by_get_if_they_cannot_be_subscribed_to() {
     let folder = folder();
     let rules = Rules {
         unknown_element: Some("arp"),
@@ -721,7 +721,7 @@ async fn a_server_that_has_no_such_entries_to_follow_is_asked_for_them() {
 }
 
 #[tokio::test]
-async fn a_subscription_to_entries_that_is_limited_is_tried_again_and_meanwhile_they_are_asked_for() {
+async fn arp_entries_are_polled_while_a_rate_limit_delays_their_subscription() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &[], |options| options.limit_pause = Duration::from_secs(1));

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_with_more_labels_than_are_read_is_refused() {
+    fn an_object_with_more_labels_than_the_limit_is_refused() {
         let meta: Meta = serde_json::from_str(&labels(limits::LABELS)).expect("as many as are read");
         assert_eq!(meta.labels.map(|labels| labels.len()), Some(limits::LABELS));
         let error = serde_json::from_str::<Meta>(&labels(limits::LABELS + 1)).expect_err("one more").to_string();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_longer_than_is_read_is_refused() {
+    fn a_list_longer_than_the_limit_is_refused() {
         let list = |count: usize| format!(r#"{{"externalIPs":[{}]}}"#, vec![r#""::1""#; count].join(","));
         let spec: ServiceSpec = serde_json::from_str(&list(limits::ELEMENTS)).expect("as many as are read");
         assert_eq!(spec.external_ips.map(|all| all.len()), Some(limits::ELEMENTS));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_null_is_none() {
+    fn missing_and_null_fields_are_none() {
         for text in ["{}", r#"{"labels":null,"annotations":null}"#] {
             let meta: Meta = serde_json::from_str(text).expect("metadata");
             assert!(meta.labels.is_none() && meta.annotations.is_none(), "{text}");

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_flaps_gets_one_event_a_minute_with_the_latest_word() {
+    async fn a_flapping_service_gets_one_event_a_minute_with_the_latest_text() {
         let (mut budget, begin) = (Budget::new(MINUTE, Duration::ZERO), Instant::now());
         assert!(budget.add(web(), notice("first"), begin));
         assert_eq!(taken(&mut budget, begin), Some(("first".into(), 1)));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_word_waits_a_part_of_the_spread_and_the_line_is_bounded() {
+    async fn first_events_are_spread_over_time_and_the_queue_is_bounded() {
         let (mut budget, begin) = (Budget::new(MINUTE, MINUTE), Instant::now());
         for at in 0..limits::WAITING_EVENTS {
             assert!(budget.add(ServiceKey::new("shop", format!("s{at}")), notice("x"), begin));

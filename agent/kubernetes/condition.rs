@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_source_is_synced_when_all_parts_live_and_lost_while_one_failed() {
+    fn the_source_is_synced_when_all_parts_are_live_and_lost_while_one_has_failed() {
         let mut conditions = Conditions::new(["connection", "services"]);
         assert_eq!(conditions.set("services", Part::Listing), Some(SourceEvent::Syncing));
         assert_eq!(conditions.set("connection", Part::Live), None);

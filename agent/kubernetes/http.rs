@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_asked_for_below_the_url_of_the_server() {
+    fn a_path_is_appended_to_the_path_of_the_servers_url() {
         for (base, path, asked) in [
             ("https://k:6443", "/version", "https://k:6443/version"),
             ("https://k/", "/api/v1/nodes?limit=5", "https://k/api/v1/nodes?limit=5"),
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_status_is_quoted_and_the_code_is_that_of_http() {
+    fn only_a_status_is_quoted_and_its_code_is_that_of_the_http_response() {
         let message = status(br#"{"kind":"Status","code":200,"message":"no\nway","reason":"Forbidden"}"#, 403);
         let message = message.expect("a status");
         assert_eq!((message.code, &*message.message, &*message.reason), (403, "no", "Forbidden"));

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_namespace_may_have_its_share_and_no_more() {
+    fn a_namespace_is_limited_to_its_share() {
         let (mut kept, tenant, other) = (Kept::new(6, 2), Arc::from("tenant"), Arc::from("other"));
         for (key, namespace, admission) in [
             (1, &tenant, Admission::Kept),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_what_all_may_have_nothing_is_admitted() {
+    fn nothing_is_admitted_beyond_the_total_limit() {
         let mut kept = Kept::new(2, 1);
         assert_eq!([1, 2, 3].map(|key| kept.admit(&key, None)), [Admission::Kept, Admission::Kept, Admission::Full]);
         assert_eq!(kept.words("nodes"), None);

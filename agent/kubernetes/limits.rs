@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_operators_read_has_these_limits_and_no_others() {
+    fn the_documented_table_lists_exactly_these_limits() {
         let sizes = [
             ("a kubeconfig", KUBECONFIG_BYTES),
             ("a certificate authority, a client certificate, a key", CREDENTIAL_BYTES),

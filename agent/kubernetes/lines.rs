@@ -68,7 +68,7 @@ mod tests {
     use hyper::body::Frame;
 
     #[tokio::test]
-    async fn lines_are_split_wherever_they_were_cut_and_long_ones_are_left_out() {
+    async fn lines_are_split_however_chunks_are_cut_and_long_ones_left_out() {
         let bytes: &[u8] = b"one\n\ntwenty-one\ntwo\nrest";
         for size in 1..30 {
             let parts = bytes.chunks(size).map(|part| Ok::<_, std::io::Error>(Frame::data(Bytes::from(part))));

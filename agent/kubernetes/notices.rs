@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_no_longer_than_the_api_takes() {
+    fn a_note_is_never_longer_than_the_api_allows() {
         let long = "é".repeat(900);
         let text = written(&notice(NotificationEvent::Raised, &long), None, 1, Timestamp::UNIX_EPOCH);
         assert!(text["note"].as_str().unwrap().len() <= LONGEST_NOTE);

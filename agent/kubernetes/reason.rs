@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_api_server_is_named_and_not_quoted() {
+    fn a_server_that_is_not_kubernetes_is_reported_without_quoting_it() {
         for (code, content, message, words) in [
             (404, "text/html", None, "127.0.0.1:29404 answers but is not a Kubernetes API (404 for services)"),
             (502, "text/html", None, "502, not from an API server (text/html)"),
@@ -176,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_to_a_server_of_https_is_named_with_the_remedy() {
+    fn plain_http_to_an_https_server_is_reported_with_the_remedy() {
         let (server, content) = ("http://127.0.0.1:6443".into(), "no content type".to_owned());
         let reason = explain(&RequestError::Foreign { server, code: 400, content, message: None }, LIST);
         assert!(reason.contains("refuses plain http (400)") && reason.ends_with("set https:// in the URL"), "{reason}");
     }
 
     #[test]
-    fn the_words_of_a_status_are_one_printable_line() {
+    fn the_message_of_a_status_becomes_one_printable_line() {
         let message = format!("no\u{1b}[31m way\nWARN all is well {}", "x".repeat(9000));
         let reason = refused(&Status { code: 500, message, ..Status::default() }, LIST);
         assert_eq!(reason, "the API server cannot list services (500 no [31m way)");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn old_versions_of_tls_are_named() {
+    fn an_old_tls_version_is_named_in_the_reason() {
         let error = io::Error::other("received fatal alert: ProtocolVersion");
         assert!(tls(&error).expect("words").contains("less than TLS 1.2"));
     }

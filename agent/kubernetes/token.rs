@@ -67,7 +67,7 @@ mod tests {
     const DAY: i64 = 24 * 3600;
 
     #[test]
-    fn a_token_is_worth_a_warning_in_the_last_week_of_a_long_life() {
+    fn a_long_lived_token_warns_in_its_last_week() {
         let expiry = expiry(&token(&format!(r#"{{"iat":0,"exp":{}}}"#, 90 * DAY)), at(0)).expect("it ends");
         assert_eq!((expiry.warn, expiry.end), (at(83 * DAY), at(90 * DAY)));
         assert_eq!(expiry.words(at(83 * DAY - 1)), None);
@@ -76,13 +76,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_renewed_by_itself_warns_only_in_its_last_tenth() {
+    fn a_short_lived_token_warns_only_in_its_last_tenth() {
         let expiry = expiry(&token(r#"{"iat":1000,"exp":4600}"#), at(1000)).expect("it ends");
         assert_eq!(expiry.warn, at(4600 - 360));
     }
 
     #[test]
-    fn a_token_that_does_not_say_when_it_ends_has_no_end() {
+    fn a_token_without_a_readable_expiry_has_none() {
         for token in ["abc", "a.b.c", "e30.e30.c", &token(r#"{"exp":"x"}"#), &token(r#"{"exp":99999999999999999}"#)] {
             assert_eq!(expiry(token, at(0)), None, "{token}");
         }

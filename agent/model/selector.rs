@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requirement_holds_as_kubernetes_holds_it_for_labels_present_and_absent() {
+    fn requirements_match_present_and_absent_labels_as_in_kubernetes() {
         let labels: Labels = [("tier", "edge"), ("rack", "1"), ("tier", "core")].into_iter().collect();
         let values = |values: &[&str]| values.iter().map(|value| Arc::from(*value)).collect();
         for (label, must, selected) in [

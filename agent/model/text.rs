@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_first_line_that_says_something_is_kept() {
+    fn only_the_first_nonblank_line_is_kept() {
         for (text, kept) in [
             ("one\ntwo", "one"),
             ("\n\r\n \t one \r\ntwo", "one"),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_print_becomes_one_blank() {
+    fn unprintable_characters_become_one_blank() {
         for (text, kept) in [
             ("a\u{1b}[2Jb", "a [2Jb"),
             ("a \u{0}\u{7} b", "a b"),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_an_api_server_can_have() {
+    fn names_are_valid_only_if_an_api_server_can_have_them() {
         for name in ["web", "a.b-c_d", "kube-system", "system:node", "N1"] {
             assert!(is_name(name), "{name}");
         }

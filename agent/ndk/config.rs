@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_is_acknowledged_with_paths_as_this_ndk_spells_them() {
+    fn a_commit_is_acknowledged_with_paths_in_the_spelling_it_was_delivered_in() {
         let problem = || Problem {
             path: "/k8s-services/cluster[name=a_b]/vip-pool".parse().expect("a path"),
             message: "no".to_owned(),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_commit_of_a_stream_is_the_whole_configuration_whatever_its_number() {
+    fn the_first_commit_of_a_stream_counts_as_a_replay_whatever_its_number() {
         let mut gatherer = Gatherer::default();
         let mut sequence = |json| gatherer.take(end(json)).expect("readable").expect("a commit").0;
         assert_eq!(sequence("{\"commit_seq\":32}"), 0);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_without_a_path_or_with_binary_content_is_named() {
+    fn a_node_without_a_path_or_with_binary_content_is_an_error() {
         let mut gatherer = Gatherer::default();
         assert_eq!(gatherer.take(notification(0, "", None)), Err(Unreadable::Key("a configuration node")));
         let mut binary = notification(0, ".k8s_services", None);
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_without_keys_does_where_there_is_no_other() {
+    fn the_path_without_keys_is_used_if_it_is_the_only_one() {
         let mut gatherer = Gatherer::default();
         let mut last = notification(1, "", Some("{\"commit_seq\":7}"));
         last.key = Some(ndk::ConfigKey { js_path: COMMIT_END.to_owned(), ..Default::default() });
@@ -217,7 +217,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_in_place_of_the_number_is_survived(json in ".*") {
+        fn arbitrary_commit_sequences_never_panic(json in ".*") {
             commit_sequence(&json);
         }
     }

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_are_held_against_their_family_and_lose_their_host_bits() {
+    fn prefix_lengths_are_checked_by_family_and_host_bits_cleared() {
         assert_eq!(prefix(&[10, 1, 2, 3], 8).map(|prefix| prefix.to_string()), Ok("10.0.0.0/8".to_owned()));
         assert!(matches!(prefix(&[10, 1, 2, 3], 33), Err(Unreadable::PrefixLength { .. })));
         assert!(matches!(prefix(&[10, 1, 2, 3], 264), Err(Unreadable::PrefixLength { .. })));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn mapped_addresses_and_prefixes_are_ipv4() {
+    fn ipv4_mapped_addresses_and_prefixes_are_read_as_ipv4() {
         let mapped = Ipv4Addr::new(10, 1, 1, 11).to_ipv6_mapped().octets();
         assert_eq!(address(&mapped), Ok(IpAddr::from([10, 1, 1, 11])));
         assert_eq!(prefix(&mapped, 128).map(|prefix| prefix.to_string()), Ok("10.1.1.11/32".to_owned()));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_operation_is_create() {
+    fn a_missing_operation_means_create() {
         assert_eq!(stands(0, "x"), Ok(true));
         assert_eq!(stands(1, "x"), Ok(true));
         assert_eq!(stands(2, "x"), Ok(false));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_sorted_sets_of_the_next_hops_that_have_an_address() {
+    fn a_group_is_the_sorted_set_of_its_next_hops_with_an_address() {
         let mpls = ndk::MplsNextHop { ip_nexthop: Some(ndk::IpAddressPb::default()), label_stacks: Vec::new() };
         let nexthops = vec![
             hop(&[10, 0, 0, 2]),
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_group_needs_no_data_and_a_new_one_does() {
+    fn a_created_group_needs_data_but_a_deleted_one_does_not() {
         let mut notification = ndk::NextHopGroupNotification { op: 2, key: 7, data: None };
         assert_eq!(next_hop_group(&notification), Ok((NextHopGroupId(7), None, None)));
         notification.op = 0;
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn bfd_sessions_of_other_kinds_are_passed_over_and_unknown_states_named() {
+    fn bfd_sessions_of_other_kinds_are_ignored_and_unknown_states_are_errors() {
         let micro = BfdWireKey::Microbfd(Default::default());
         let mut notification = ndk::BfdSessionNotification {
             op: 0,

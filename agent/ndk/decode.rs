@@ -521,7 +521,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn routes_are_read_in_place_as_prost_reads_them(notification in route_notification()) {
+        fn routes_are_decoded_in_place_as_prost_decodes_them(notification in route_notification()) {
             let bytes = notification.encode_to_vec();
             let expected = oracle(&bytes).expect("a route");
             if let Some(fields) = RouteFields::read(&bytes) {
@@ -533,7 +533,7 @@ mod tests {
         }
 
         #[test]
-        fn damaged_routes_are_read_as_prost_reads_them_or_not_at_all(
+        fn damaged_routes_are_decoded_as_by_prost_or_not_at_all(
             notification in route_notification(),
             damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         ) {
@@ -549,7 +549,7 @@ mod tests {
         }
 
         #[test]
-        fn whole_messages_give_the_same_events_both_ways(
+        fn both_decoders_give_the_same_events_for_a_message(
             notifications in proptest::collection::vec(route_notification(), 0..20),
         ) {
             let message = ndk::NotificationStreamResponse { notifications: notifications.clone() };
@@ -578,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_are_gathered_by_network_instance_in_order_of_arrival() {
+    fn routes_are_batched_by_network_instance_in_order_of_arrival() {
         let notifications =
             vec![route("default", 1, 0), route("red", 1, 3), route("default", 2, 3), route("default", 1, 2)];
         let events = events(ndk::NotificationStreamResponse { notifications }.encode_to_vec());
@@ -597,7 +597,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_comes_before_the_route_that_needs_it_whatever_the_order_of_arrival() {
+    fn a_group_is_reported_before_routes_that_use_it_whatever_the_order_of_arrival() {
         let group = ndk::NextHopGroupNotification { op: 0, key: 5, data: Some(ndk::NextHopGroup::default()) };
         let group =
             ndk::Notification { subscription_id: 2, subscription_types: Some(SubscriptionTypes::NexthopGroup(group)) };
@@ -606,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_notification_is_counted_and_named_and_the_others_are_kept() {
+    fn an_unreadable_notification_is_counted_and_reported_and_the_others_kept() {
         let mut notifications = vec![route("default", 1, 0), route("", 2, 0), route("default", 3, 0)];
         if let Some(SubscriptionTypes::Route(last)) = &mut notifications[2].subscription_types {
             last.data = None;

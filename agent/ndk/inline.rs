@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_comes_with_its_first_route_and_goes_with_its_last() {
+    fn an_inline_group_is_created_with_its_first_route_and_deleted_with_its_last() {
         let mut groups = InlineGroups::default();
         let (first, news) = groups.set(0, prefix(1), Some(&hops(&[1, 2])));
         let first = first.expect("a group");
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_told_again_changes_nothing() {
+    fn a_repeated_route_changes_nothing() {
         let mut groups = InlineGroups::default();
         let (id, _) = groups.set(0, prefix(1), Some(&hops(&[1])));
         assert_eq!(groups.set(0, prefix(1), Some(&hops(&[1]))), (id, Vec::new()));

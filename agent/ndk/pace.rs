@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_reported_before_a_rest_and_each_once() {
+    fn a_pause_and_then_a_rest_are_each_reported_once() {
         use DumpPace::{Paused, Rested};
         let notifications =
             [(100, 10), (399, 0), (400, 0), (900, 0), (1100, 0), (3000, 0), (3100, 1), (3400, 0), (4100, 0)];
@@ -106,12 +106,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_table_is_believed_after_two_quiet_periods() {
+    fn an_empty_table_rests_after_two_quiet_periods() {
         assert_eq!(course(&[(1000, 0), (1999, 0), (2000, 0)]), [None, None, Some(DumpPace::Rested)]);
     }
 
     #[test]
-    fn a_trickle_of_changes_does_not_hold_up_the_end() {
+    fn a_trickle_of_changes_does_not_delay_the_end_of_a_dump() {
         let mut notifications = vec![(500, 10_000)];
         notifications.extend((2..=11).map(|half| (half * 500, 500)));
         let reported = course(&notifications);
@@ -119,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_dump_at_an_even_pace_is_waited_for() {
+    fn a_long_dump_at_a_steady_pace_is_waited_for() {
         let notifications: Vec<_> = (1..=59).map(|second| (second * 1000, 1000)).collect();
         assert!(course(&notifications).iter().all(Option::is_none));
     }
 
     #[test]
-    fn a_table_that_never_rests_is_believed_after_a_minute() {
+    fn a_dump_that_never_rests_ends_after_a_minute() {
         let notifications: Vec<_> = (1..=60).map(|second| (second * 1000, 1000)).collect();
         assert_eq!(course(&notifications).last(), Some(&Some(DumpPace::Rested)));
     }

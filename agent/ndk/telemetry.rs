@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_about_the_state_is_a_refusal_and_all_else_a_loss() {
+    async fn errors_about_the_state_are_refusals_and_all_others_losses() {
         #[derive(Debug, PartialEq)]
         enum Kind {
             Refused,

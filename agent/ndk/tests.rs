@@ -138,7 +138,7 @@ fn instance(name: &str, data: ndk::NetworkInstanceData) -> SubscriptionTypes {
 }
 
 #[tokio::test]
-async fn registers_with_acknowledgement_and_reports_the_pace_of_the_dump() {
+async fn the_agent_registers_with_acknowledgement_and_reports_the_pace_of_the_dump() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder));
     server.rules(|rules| rules.dump = vec![route(1), route(2)]);
@@ -162,7 +162,7 @@ async fn registers_with_acknowledgement_and_reports_the_pace_of_the_dump() {
 }
 
 #[tokio::test]
-async fn a_switch_with_nothing_to_tell_rests_too() {
+async fn an_empty_switch_rests_too() {
     let folder = folder();
     let server = Server::start(&socket(&folder));
     server.rules(|rules| rules.refuse_bfd = true);
@@ -172,7 +172,7 @@ async fn a_switch_with_nothing_to_tell_rests_too() {
 }
 
 #[tokio::test]
-async fn one_stream_has_every_subscription_before_it_is_opened() {
+async fn all_subscriptions_are_added_before_the_single_stream_is_opened() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder));
     server.rules(|rules| rules.one_stream = true);
@@ -184,7 +184,7 @@ async fn one_stream_has_every_subscription_before_it_is_opened() {
 }
 
 #[tokio::test]
-async fn a_refused_stream_is_told_with_both_guesses() {
+async fn a_refused_stream_is_reported_with_both_possible_reasons() {
     let folder = folder();
     let server = Server::start(&socket(&folder));
     server.rules(|rules| rules.refuse_streams = true);
@@ -194,7 +194,7 @@ async fn a_refused_stream_is_told_with_both_guesses() {
 }
 
 #[tokio::test]
-async fn a_network_instance_without_data_is_waited_for() {
+async fn a_network_instance_without_data_is_held_back_until_the_dump_rests() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder));
     let nothing = ndk::NetworkInstanceData::default();
@@ -213,7 +213,7 @@ async fn a_network_instance_without_data_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_route_that_carries_its_next_hops_has_a_group_of_its_own() {
+async fn a_route_that_carries_its_next_hops_gets_an_inline_group() {
     let folder = folder();
     let server = Server::start(&socket(&folder));
     let SubscriptionTypes::Route(mut carrying) = route(1) else { panic!("a route") };
@@ -230,7 +230,7 @@ async fn a_route_that_carries_its_next_hops_has_a_group_of_its_own() {
 }
 
 #[tokio::test]
-async fn streams_that_end_are_made_anew_under_the_same_registration() {
+async fn ended_streams_are_opened_again_under_the_same_registration() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder));
     server.rules(|rules| rules.dump = vec![route(1)]);
@@ -247,7 +247,7 @@ async fn streams_that_end_are_made_anew_under_the_same_registration() {
 }
 
 #[tokio::test]
-async fn a_restarted_ndk_is_registered_with_anew() {
+async fn the_agent_registers_again_after_a_restart_of_the_ndk() {
     let folder = folder();
     let server = Server::start(&socket(&folder));
     let mut agent = Agent::start(&folder, |_| {});
@@ -277,7 +277,7 @@ async fn a_refused_keepalive_ends_the_registration() {
 }
 
 #[tokio::test]
-async fn an_ndk_that_does_not_know_the_streams_is_registered_with_anew() {
+async fn the_agent_registers_again_if_the_ndk_keeps_forgetting_its_streams() {
     let folder = folder();
     let server = Server::start(&socket(&folder));
     server.rules(|rules| rules.forget_streams = true);
@@ -290,7 +290,7 @@ async fn an_ndk_that_does_not_know_the_streams_is_registered_with_anew() {
 }
 
 #[tokio::test]
-async fn an_absent_socket_is_waited_for_and_said_once_with_the_remedy() {
+async fn a_missing_socket_is_waited_for_and_reported_once_with_the_remedy() {
     let folder = folder();
     let mut agent = Agent::start(&folder, |_| {});
     assert!(agent.lost().await.contains("ndk-server admin-state enable"));
@@ -300,7 +300,7 @@ async fn an_absent_socket_is_waited_for_and_said_once_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn a_refused_registration_is_said_in_words_and_tried_again() {
+async fn a_refused_registration_is_explained_and_tried_again() {
     let folder = folder();
     let server = Server::start(&socket(&folder));
     server.rules(|rules| rules.refuse_registration = true);
@@ -311,7 +311,7 @@ async fn a_refused_registration_is_said_in_words_and_tried_again() {
 }
 
 #[tokio::test]
-async fn commits_are_gathered_answered_once_each_and_rejected_with_every_problem() {
+async fn commits_are_gathered_and_each_answered_once_with_all_its_problems() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder));
     let mut agent = Agent::start(&folder, |_| {});
@@ -344,7 +344,7 @@ async fn commits_are_gathered_answered_once_each_and_rejected_with_every_problem
 }
 
 #[tokio::test]
-async fn telemetry_tells_a_refusal_with_its_words() {
+async fn a_refused_telemetry_call_returns_the_message_of_the_ndk() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder));
     let mut agent = Agent::start(&folder, |_| {});
@@ -361,7 +361,7 @@ async fn telemetry_tells_a_refusal_with_its_words() {
 }
 
 #[tokio::test]
-async fn unreadable_notifications_are_counted_and_the_stream_goes_on() {
+async fn unreadable_notifications_are_counted_and_the_stream_continues() {
     let folder = folder();
     let server = Server::start(&socket(&folder));
     let unreadable = ndk::IpRouteNotification { op: 9, key: None, data: None };
@@ -373,7 +373,7 @@ async fn unreadable_notifications_are_counted_and_the_stream_goes_on() {
 }
 
 #[tokio::test]
-async fn stopping_gives_up_the_registration() {
+async fn stopping_unregisters_the_agent() {
     let folder = folder();
     let mut server = Server::start(&socket(&folder));
     let mut agent = Agent::start(&folder, |_| {});
@@ -385,7 +385,7 @@ async fn stopping_gives_up_the_registration() {
 }
 
 #[tokio::test]
-async fn stopping_does_not_wait_for_an_ndk_that_is_gone() {
+async fn stopping_does_not_wait_for_an_unreachable_ndk() {
     let folder = folder();
     let agent = Agent::start(&folder, |_| {});
     agent.stop.send_replace(true);

@@ -204,7 +204,7 @@ mod tests {
     use crate::tree;
 
     #[test]
-    fn enumerations_are_prefixed_by_their_leaf_and_nothing_else_is() {
+    fn only_enumerations_are_prefixed_and_by_the_name_of_their_leaf() {
         let path = tree::root();
         let json = r#"{"admin-state":"enable","oper-reason":"enable","alarm-policy":{"history-size":3},"summary":{"services":1,"source":[{"name":"up","oper-state":"stale"}]}}"#;
         let rendered = |words| dialect(Spelling::Hyphens, words).json(&path, json).into_owned();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn words_keep_their_hyphens_or_lose_them() {
+    fn enumeration_words_are_written_with_hyphens_or_underscores() {
         let path = tree::service(&"c1".into(), &crate::model::names::ServiceKey::new("a", "b"));
         let rendered =
             |words| dialect(Spelling::Hyphens, words).json(&path, r#"{"oper-reason":"no-route"}"#).into_owned();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_dialect_is_not_tried_again_and_what_was_found_comes_first() {
+    fn a_refused_dialect_is_not_tried_again_and_the_confirmed_one_comes_first() {
         let mut dialects = Dialects::new();
         let first = dialects.candidates()[0];
         dialects.refuse(first);

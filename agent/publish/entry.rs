@@ -628,7 +628,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_server_shows_its_files_and_nothing_of_what_is_in_them() {
+    fn the_state_of_an_api_server_names_its_files_but_not_their_contents() {
         let connection = Connection::ApiServer {
             url: "https://10.0.0.1:6443".into(),
             certificate_authority: Some("/etc/ca.pem".into()),

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_entry_is_found_and_children_come_first() {
+    fn leftover_entries_are_all_found_with_children_first() {
         let state = serde_json::json!({
             "k8s-services:k8s-services": {
                 "oper-state": "up",
@@ -85,7 +85,7 @@ mod tests {
 
     /// Finds an entry of every list of the module.
     #[test]
-    fn an_entry_of_every_list_is_found() {
+    fn leftover_entries_of_every_list_are_found() {
         fn example(node: &Node) -> Value {
             let members = node.children.iter().filter_map(|child| match child.kind {
                 Kind::Container => Some((child.name.to_owned(), example(child))),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_the_module_gives_nothing() {
+    fn state_that_does_not_fit_the_module_has_no_leftovers() {
         for odd in [Value::Null, serde_json::json!([1]), serde_json::json!({ "cluster": [{ "nom": 1 }, 2, null] })] {
             assert!(entries(&odd).is_empty());
         }

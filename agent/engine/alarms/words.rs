@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_of_today_is_a_time_and_any_other_has_its_date() {
+    fn a_timestamp_of_today_is_written_as_time_and_any_other_with_its_date() {
         let time = |text: &str| text.parse::<Timestamp>().unwrap();
         let now = time("2026-11-21T23:59:59Z");
         assert_eq!(since(time("2026-11-21T13:19:14Z"), now), "13:19:14Z");

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_that_marks_few_entries_often_keeps_few() {
+    fn marks_stay_few_when_a_burst_marks_the_same_entries_repeatedly() {
         let mut marks = Marks::default();
         (0..100_000).for_each(|number| marks.one(number % 3));
         assert!(marks.single.len() < COMPACT, "{}", marks.single.len());

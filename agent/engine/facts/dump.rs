@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_ends_the_dump_when_as_many_were_told_as_are_counted() {
+    fn a_pause_ends_the_dump_once_the_counted_number_of_routes_has_arrived() {
         let mut dump = counted(10);
         assert_eq!(poll(&mut dump, 1, &WHOLE(10)), None, "more may be on its way");
         dump.paced(Some(DumpPace::Paused));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dump_that_rests_in_its_middle_is_waited_for() {
+    fn a_dump_that_pauses_halfway_is_waited_for() {
         let mut dump = counted(10);
         dump.paced(Some(DumpPace::Rested));
         for at in 1..=9 {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_that_never_pauses_is_believed_once_it_has_told_enough() {
+    fn a_dump_without_pauses_ends_once_enough_routes_have_arrived() {
         let mut dump = counted(10);
         assert_eq!(poll(&mut dump, 1, &WHOLE(12)), None);
         assert_eq!(dump.deadline(second(1)), Some(second(4)));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_never_agree_do_not_hold_up_the_end() {
+    fn counts_that_never_match_do_not_delay_the_end_of_the_dump_forever() {
         let mut dump = counted(10);
         for at in 1..60 {
             dump.paced(Some(DumpPace::Rested));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_alone_decides_where_nothing_is_counted() {
+    fn without_route_counts_only_silence_ends_the_dump() {
         let mut dump = Dump::default();
         dump.begin(second(0));
         let used = BTreeSet::new();

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_asked_as_long_as_somebody_asks_it() {
+    fn a_question_remains_as_long_as_it_has_an_asker() {
         let mut inquiries = Inquiries::default();
         inquiries.ask(Timestamp::UNIX_EPOCH, asker("n1"), BTreeMap::from([(question(1), Asking::Once(None))]));
         inquiries.ask(Timestamp::UNIX_EPOCH, asker("n2"), BTreeMap::from([(question(1), Asking::Repeatedly)]));
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_goes_with_the_last_who_asks() {
+    fn a_finding_is_dropped_with_the_last_asker_of_its_question() {
         let mut inquiries = Inquiries::default();
         let ask = BTreeMap::from([(question(1), Asking::Repeatedly)]);
         inquiries.ask(Timestamp::UNIX_EPOCH, asker("n1"), ask.clone());

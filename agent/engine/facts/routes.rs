@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_takes_what_its_generation_did_not_bring() {
+    fn a_sweep_removes_routes_of_earlier_generations() {
         let (mut routes, mut attributes) = (Routes::default(), Attributes::default());
         let host = |last: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
         for last in 0..10 {
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn combinations_beyond_what_an_entry_can_name_lose_the_metric_alone() {
+    fn attribute_combinations_beyond_the_limit_lose_only_the_metric() {
         let (mut routes, mut attributes) = (Routes::default(), Attributes { limit: 2, ..Attributes::default() });
         let route = |owner, metric| Route { owner, preference: 170, metric, next_hop_group: NextHopGroupId(1) };
         let host = |last: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));

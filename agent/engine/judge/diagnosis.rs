@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn notifications_of_this_fall_name_the_cause() {
+    fn notifications_at_the_time_of_the_session_loss_name_the_cause() {
         use ProbableCause::*;
         let cases = [
             (received("Cease", "Administrative Shutdown"), PeerShutdown),
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sentence_says_who_refused_whom_and_both_numbers() {
+    fn an_as_mismatch_is_explained_with_who_refused_and_both_as_numbers() {
         let mut case = sent("Open Message Error", "Bad Peer As");
         (case.words.local_as, case.words.peer_as) = (Some(65001), Some(65535));
         let (_, detail) = case.cause().expect("a cause");
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_an_earlier_fall_are_none() {
+    fn notifications_of_an_earlier_session_loss_are_ignored() {
         let mut case = received("Cease", "Administrative Shutdown");
         case.words.received = notification(99, "Cease", "Administrative Shutdown");
         case.words.last_event = Some("connectRetry".into());
@@ -455,14 +455,14 @@ mod tests {
     }
 
     #[test]
-    fn of_two_notifications_the_later_one_counts() {
+    fn the_later_of_two_notifications_counts() {
         let mut case = received("Cease", "Administrative Shutdown");
         case.words.sent = notification(201, "Hold Timer Error", "");
         assert_eq!(case.word(), Some(ProbableCause::HoldTimerExpired));
     }
 
     #[test]
-    fn a_port_that_is_down_comes_before_the_hold_timer() {
+    fn a_down_port_takes_precedence_over_the_hold_timer() {
         let mut case = sent("Hold Timer Error", "");
         case.place = Some(Place { port_down: down("port-admin-disabled"), ..plugged_in() });
         let (word, detail) = case.cause().expect("a cause");
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disabled_neighbor_comes_first() {
+    fn a_disabled_neighbor_takes_precedence_over_all_other_causes() {
         let mut case = received("Cease", "Administrative Shutdown");
         case.words.disabled = true;
         case.place = Some(Place { port_down: down("port-admin-disabled"), ..plugged_in() });
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_moved_or_went_is_told_apart() {
+    fn a_moved_node_is_distinguished_from_an_unreachable_one() {
         let moved =
             Case { change: |facts| facts.moved_to = Some(IpAddr::from([10, 0, 1, 2])), ..sent("Hold Timer Error", "") };
         assert_eq!(moved.word(), Some(ProbableCause::NodeMoved));
@@ -506,13 +506,13 @@ mod tests {
     }
 
     #[test]
-    fn bfd_comes_before_what_it_brought_about() {
+    fn bfd_down_takes_precedence_over_the_notification_it_caused() {
         let case = Case { change: |facts| facts.bfd = Some(BfdState::Down), ..sent("Cease", "Other") };
         assert_eq!(case.word(), Some(ProbableCause::BfdDown));
     }
 
     #[test]
-    fn a_speaker_is_silent_only_after_a_while_and_where_nothing_else_is_known() {
+    fn a_speaker_is_called_silent_only_after_a_while_and_without_other_causes() {
         let case = Case::default();
         assert_eq!(case.word(), Some(ProbableCause::SpeakerSilent));
         let early = Case { change: |facts| facts.fell_at = Some(at(280)), ..Case::default() };
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn some_events_are_words_by_themselves() {
+    fn some_last_events_name_the_cause_without_a_notification() {
         use ProbableCause::*;
         for (event, expected) in
             [("holdTime", HoldTimerExpired), ("maxPrefixExceed", PrefixLimit), ("collisionResolution", Collision)]
@@ -567,14 +567,14 @@ mod tests {
     const EVPN: Option<(&str, u32)> = Some(("bgp_evpn_mgr", 170));
 
     #[test]
-    fn a_route_that_was_not_received_is_told_from_one_nobody_knows_of() {
+    fn a_route_that_was_not_received_is_distinguished_from_an_unknown_one() {
         let path = Path { is_known: true, ..Path::default() };
         assert_eq!(path_word(&path, EVPN).map(|(word, _)| word), Some(ProbableCause::NotReceived));
         assert_eq!(path_word(&Path::default(), EVPN), None);
     }
 
     #[test]
-    fn a_route_is_lost_where_the_rib_says() {
+    fn rib_flags_name_the_cause_of_an_unused_route() {
         use ProbableCause::*;
         let rejected = Path { accepted: None, ..both(row()) };
         let cases = [
@@ -595,7 +595,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_lost_by_what_the_first_of_them_lost_by() {
+    fn equal_paths_lost_for_the_reason_the_best_of_them_lost() {
         let prefix = "1.1.1.100/32".parse().expect("a prefix");
         let mut path = both(RibRoute { tie_break: Some("peer-router-id".into()), ..row() });
         let word = |path: &Path, route, best_lost_by| {
@@ -611,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_lost_to_evpn_says_by_what_and_both_preferences() {
+    fn a_path_that_lost_to_evpn_is_explained_with_tie_break_and_both_preferences() {
         let mut path = both(RibRoute { tie_break: Some("as-path-length".into()), ..row() });
         path.preferences.insert("bgp_mgr".into(), 170);
         let (word, detail) = path_word(&path, EVPN).expect("a cause");

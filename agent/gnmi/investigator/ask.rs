@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefixes_and_addresses_are_never_wildcards() {
+    fn requests_for_a_path_or_place_have_no_wildcard_prefix_or_address() {
         let address = std::net::IpAddr::from([192, 168, 1, 11]);
         let path = PathKey {
             network_instance: "red".into(),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subinterface_is_named_by_interface_and_index() {
+    fn a_subinterface_is_requested_by_interface_and_index() {
         let path = &subinterface("ethernet-1/1.4")[0];
         assert_eq!(path, "/interface[name=ethernet-1/1]/subinterface[index=4]/oper-state");
         assert!(subinterface("mgmt").is_empty());

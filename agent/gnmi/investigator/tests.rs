@@ -80,7 +80,7 @@ fn members() -> (&'static str, Value) {
 }
 
 #[test]
-fn a_neighbor_tells_its_last_words() {
+fn a_neighbor_finding_contains_its_last_notifications() {
     let path = "/network-instance[name=ip-vrf-1]/protocols/bgp/neighbor[peer-address=192.168.1.11]";
     let value = json!({
         "admin-state": "enable", "peer-as": 65535, "last-event": "recvNotify",
@@ -114,12 +114,12 @@ fn a_neighbor_tells_its_last_words() {
 }
 
 #[test]
-fn a_neighbor_that_is_not_there_says_nothing() {
+fn a_missing_neighbor_gives_no_finding() {
     assert!(ask(&mut Investigator::default(), &Question::Neighbor(neighbor_key()), &[]).is_empty());
 }
 
 #[test]
-fn a_route_is_followed_from_the_neighbor_to_the_table() {
+fn a_route_is_traced_from_the_neighbors_rib_to_the_route_table() {
     let rib = "/network-instance[name=ip-vrf-1]/bgp-rib/afi-safi[afi-safi-name=ipv4-unicast]/ipv4-unicast/rib-in-out";
     let row = json!({"route": [
         {"prefix": "1.1.1.100/32", "neighbor": "192.168.1.11", "path-id": 0, "used-route": false, "valid-route": true,
@@ -151,13 +151,13 @@ fn a_route_is_followed_from_the_neighbor_to_the_table() {
 }
 
 #[test]
-fn an_empty_rib_says_nothing_of_one_route() {
+fn an_empty_rib_leaves_a_route_unknown() {
     let findings = ask(&mut Investigator::default(), &Question::Path(path_key()), &[]);
     assert!(matches!(&*findings, [(_, Finding { answer: Answer::Path(path), .. })] if !path.is_known), "{findings:?}");
 }
 
 #[test]
-fn a_node_behind_an_irb_is_found_by_its_mac_down_to_the_port() {
+fn a_node_behind_an_irb_is_traced_by_its_mac_to_the_port() {
     let mut investigator = Investigator::default();
     let question = Question::Place(place_key());
     assert!(ask(&mut investigator, &question, &[(ENTRY, json!("AA:C1:AB:00:00:11")), members()]).is_empty());
@@ -184,7 +184,7 @@ fn a_node_behind_an_irb_is_found_by_its_mac_down_to_the_port() {
 }
 
 #[test]
-fn what_was_known_of_a_place_outlives_its_entry() {
+fn the_known_place_of_a_node_outlives_its_arp_entry() {
     let mut investigator = Investigator::default();
     let question = Question::Place(place_key());
     let routed = "/interface[name=ethernet-1/1]/subinterface[index=0]/ipv4/arp/neighbor[ipv4-address=192.168.1.11]\
@@ -204,7 +204,7 @@ fn what_was_known_of_a_place_outlives_its_entry() {
 }
 
 #[test]
-fn an_address_of_another_network_instance_is_not_this_one() {
+fn an_address_in_another_network_instance_does_not_answer() {
     let other = ("/network-instance[name=ip-vrf-1]", json!({"interface": [{"name": "irb1.2", "oper-state": "up"}]}));
     let question = Question::Place(place_key());
     let found = ask(&mut Investigator::default(), &question, &[(ENTRY, json!("AA:C1:AB:00:00:11")), other]);
@@ -214,7 +214,7 @@ fn an_address_of_another_network_instance_is_not_this_one() {
 }
 
 #[test]
-fn a_question_is_asked_again_after_a_minute_and_then_every_five() {
+fn a_question_is_repeated_after_a_minute_and_then_every_five_minutes() {
     let now = Instant::now();
     for (question, pauses) in [
         (Question::Path(path_key()), &[SECOND, LATER, LATER] as &[_]),
@@ -236,7 +236,7 @@ fn a_question_is_asked_again_after_a_minute_and_then_every_five() {
 }
 
 #[test]
-fn what_is_asked_every_five_minutes_is_asked_by_one_get() {
+fn questions_repeated_every_five_minutes_share_one_get() {
     let mut investigator = Investigator::default();
     let start = Instant::now();
     let of = |octet: u8| {
@@ -257,7 +257,7 @@ fn what_is_asked_every_five_minutes_is_asked_by_one_get() {
 }
 
 #[test]
-fn what_was_found_stays_until_the_next_answer() {
+fn a_finding_stays_when_the_next_get_fails() {
     let mut investigator = Investigator::default();
     let question = Question::Path(path_key());
     let now = Instant::now();
@@ -272,7 +272,7 @@ fn what_was_found_stays_until_the_next_answer() {
 }
 
 #[test]
-fn a_neighbor_that_is_gone_is_told_by_its_last_words() {
+fn a_vanished_neighbor_is_explained_by_its_last_notification() {
     let mut neighbors = Neighbors::default();
     let at = |leaf: &str| {
         let path = "/network-instance[name=ip-vrf-1]/protocols/bgp/neighbor[peer-address=192.168.1.11]";
@@ -304,7 +304,7 @@ fn a_neighbor_that_is_gone_is_told_by_its_last_words() {
 }
 
 #[test]
-fn a_place_of_a_node_that_is_up_is_asked_once_an_occasion() {
+fn the_place_of_a_node_that_is_up_is_asked_once_per_session_start() {
     let mut investigator = Investigator::default();
     let now = Instant::now();
     let question = Question::Place(place_key());
@@ -319,7 +319,7 @@ fn a_place_of_a_node_that_is_up_is_asked_once_an_occasion() {
 }
 
 #[test]
-fn many_questions_share_a_get_and_what_does_not_fit_waits() {
+fn many_questions_share_a_get_and_the_rest_waits_for_the_next() {
     let mut investigator = Investigator::default();
     let now = Instant::now();
     let questions: Inquiry = (0..=255u8)
@@ -337,7 +337,7 @@ fn many_questions_share_a_get_and_what_does_not_fit_waits() {
 }
 
 #[test]
-fn tables_a_server_does_not_have_cost_their_findings_alone() {
+fn tables_the_server_lacks_cost_only_their_own_findings() {
     let mut investigator = Investigator::default();
     let now = Instant::now();
     let (neighbor, path) = (Question::Neighbor(neighbor_key()), Question::Path(path_key()));
@@ -355,7 +355,7 @@ fn tables_a_server_does_not_have_cost_their_findings_alone() {
 }
 
 #[test]
-fn a_limit_makes_the_investigator_wait() {
+fn a_rate_limit_makes_the_investigator_wait() {
     let mut investigator = Investigator::default();
     let now = Instant::now();
     investigator.set(&inquiry(&[(Question::Neighbor(neighbor_key()), Asking::Repeatedly)]), now);
@@ -365,7 +365,7 @@ fn a_limit_makes_the_investigator_wait() {
 }
 
 #[test]
-fn an_address_that_is_watched_is_answered_at_once_every_ten_seconds() {
+fn a_watched_address_is_asked_every_ten_seconds_and_answered_at_once() {
     let mut investigator = Investigator::default();
     let now = Instant::now();
     let question = Question::Place(place_key());
@@ -390,7 +390,7 @@ fn an_address_that_is_watched_is_answered_at_once_every_ten_seconds() {
 }
 
 #[test]
-fn what_a_neighbor_said_waits_for_where_it_is_plugged_in() {
+fn a_neighbor_finding_waits_for_the_place_of_the_neighbor() {
     let mut investigator = Investigator::default();
     let (neighbor, place) = (Question::Neighbor(neighbor_key()), Question::Place(place_key()));
     let questions = [neighbor.clone(), place.clone()].map(|question| (question, Asking::Repeatedly));
@@ -407,7 +407,7 @@ fn what_a_neighbor_said_waits_for_where_it_is_plugged_in() {
 }
 
 #[test]
-fn a_thousand_vips_are_looked_into_within_a_minute_by_a_dozen_gets() {
+fn a_thousand_vips_are_investigated_within_a_minute_by_a_dozen_gets() {
     let mut investigator = Investigator::default();
     let start = Instant::now();
     let of_vip = |number: u16| {

@@ -39,7 +39,7 @@ fn balancer(spec: Value, ingress: Value) -> Value {
 }
 
 #[test]
-fn a_load_balancer_is_reduced_to_what_is_read_of_it() {
+fn a_load_balancer_service_is_reduced_to_the_fields_the_engine_reads() {
     let spec = json!({"externalTrafficPolicy": "Local", "loadBalancerClass": "x/y", "externalIPs": ["192.0.2.1"]});
     let ingress = json!([{"ip": "2001:db8::1", "ipMode": "VIP"}, {"ip": "10.0.0.2"}, {"ip": "10.0.0.2", "ports": []}]);
     let mut object = balancer(spec, ingress);
@@ -66,7 +66,7 @@ fn a_load_balancer_is_reduced_to_what_is_read_of_it() {
 }
 
 #[test]
-fn addresses_that_are_none_are_left_out_and_told() {
+fn invalid_ingress_addresses_are_left_out_and_reported() {
     let mixed = service(balancer(json!({}), json!([{"hostname": "x.example"}, {"ip": "oops"}, {"ip": "10.0.0.2"}])));
     let (found, faults) = (mixed.0.expect("a load balancer"), mixed.1);
     assert_eq!((found.ingress, found.ingress_unusable, faults), (ips(["10.0.0.2"]), None, 1));
@@ -86,7 +86,7 @@ fn addresses_that_are_none_are_left_out_and_told() {
 }
 
 #[test]
-fn other_services_count_as_absent_unless_they_have_external_ips() {
+fn other_services_are_absent_unless_they_have_external_ips() {
     let object =
         |addresses: Value| json!({"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "externalIPs": addresses}});
     assert_eq!(service(object(json!([]))).0, None);
@@ -97,7 +97,7 @@ fn other_services_count_as_absent_unless_they_have_external_ips() {
 }
 
 #[test]
-fn conditions_of_an_endpoint_have_the_defaults_of_the_api() {
+fn missing_endpoint_conditions_have_the_defaults_of_the_api() {
     let object = json!({
         "metadata": {"namespace": "d", "name": "s-abc", "labels": {"kubernetes.io/service-name": "s"}},
         "addressType": "IPv4",
@@ -134,7 +134,7 @@ fn conditions_of_an_endpoint_have_the_defaults_of_the_api() {
 }
 
 #[test]
-fn a_slice_of_no_service_or_of_an_unknown_family_is_absent() {
+fn a_slice_without_a_service_or_of_an_unknown_family_is_absent() {
     for (labels, family, faults) in
         [(json!({}), json!("IPv4"), 0), (json!({SERVICE_NAME_LABEL: "s"}), json!("IPv9"), 1)]
     {
@@ -146,7 +146,7 @@ fn a_slice_of_no_service_or_of_an_unknown_family_is_absent() {
 }
 
 #[test]
-fn endpoints_give_a_slice_per_address_family_and_take_back_the_other() {
+fn endpoints_become_a_slice_per_family_and_absent_families_are_withdrawn() {
     let object = json!({"metadata": {"namespace": "d", "name": "s"}, "subsets": [
         {"addresses": [{"ip": "10.1.0.1", "nodeName": "n1"}], "notReadyAddresses": [{"ip": "10.1.0.2"}, {"ip": "x"}]},
         {"addresses": null},
@@ -163,7 +163,7 @@ fn endpoints_give_a_slice_per_address_family_and_take_back_the_other() {
 }
 
 #[test]
-fn node_addresses_come_from_every_place_that_knows_them() {
+fn node_addresses_are_collected_from_status_and_annotations() {
     let object = json!({
         "metadata": {
             "name": "n1",
@@ -197,7 +197,7 @@ fn node_addresses_come_from_every_place_that_knows_them() {
 }
 
 #[test]
-fn an_object_without_a_name_or_of_another_shape_is_unreadable() {
+fn an_object_without_a_name_or_of_the_wrong_shape_is_unreadable() {
     for object in ["{}", r#"{"metadata":null}"#, r#"{"metadata":{"name":""}}"#, "7", "null", r#"{"metadata":[]}"#, ""] {
         assert!(Services::new(&config()).reduce(object).is_err(), "{object}");
         assert!(Slices::default().reduce(object).is_err(), "{object}");
@@ -207,7 +207,7 @@ fn an_object_without_a_name_or_of_another_shape_is_unreadable() {
 }
 
 #[test]
-fn a_service_has_as_many_vips_as_are_read_and_says_when_it_had_more() {
+fn a_service_with_too_many_addresses_is_truncated_and_reported() {
     let ingress: Vec<Value> = (0..100).map(|at| json!({"ip": format!("10.0.0.{at}")})).collect();
     let object = balancer(json!({}), json!(ingress)).to_string();
     let reduced = Services::new(&config()).reduce(&object).expect("readable");
@@ -217,7 +217,7 @@ fn a_service_has_as_many_vips_as_are_read_and_says_when_it_had_more() {
 }
 
 #[test]
-fn a_node_of_many_addresses_costs_time_in_proportion_and_keeps_64() {
+fn a_node_with_many_addresses_is_read_in_linear_time_and_keeps_64() {
     let address = |at: u32| std::net::Ipv4Addr::from(0x0a00_0000 + at).to_string();
     let all: Vec<String> = (0..100_000).map(address).collect();
     let object = json!({"metadata": {"name": "n1", "annotations": {"example.com/bgp": all.join(",")}}}).to_string();
@@ -230,7 +230,7 @@ fn a_node_of_many_addresses_costs_time_in_proportion_and_keeps_64() {
 }
 
 #[test]
-fn names_go_with_their_users() {
+fn interned_names_are_released_with_their_last_user() {
     let mut names = Names::default();
     let kept: Vec<Arc<str>> = (0..1500).map(|at| names.get(&format!("kept-{at}"))).collect();
     for at in 0..1_000_000 {
@@ -243,7 +243,7 @@ fn names_go_with_their_users() {
 }
 
 #[test]
-fn text_of_tenants_is_printable_and_short() {
+fn text_from_tenants_becomes_printable_and_short() {
     let host = format!("evil\u{1b}[2J\u{202e}{}", "x".repeat(5000));
     let (service, _) = service(balancer(json!({"loadBalancerClass": "a\nb"}), json!([{"hostname": host}])));
     let service = service.expect("a load balancer");
@@ -296,7 +296,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_json_makes_the_reduction_panic(object in any_json()) {
+    fn arbitrary_json_never_panics(object in any_json()) {
         let text = object.to_string();
         let _ = Services::new(&Source { include_external_ips: true, ..config() }).reduce(&text);
         let _ = Slices::default().reduce(&text);

@@ -48,7 +48,7 @@ async fn load_file(mode: u32, text: &str, context: Option<&str>) -> Result<crede
 }
 
 #[tokio::test]
-async fn kubeconfigs_give_access_with_a_caveat_where_tls_is_not_verified() {
+async fn a_kubeconfig_without_tls_verification_gives_access_with_a_caveat() {
     for (mode, user) in [(0o600, "{token: abc}"), (0o644, "{tokenFile: token}"), (0o640, "{token: abc}")] {
         let access = load_file(mode, &kubeconfig(user), None).await.unwrap_or_else(|reason| panic!("{user}: {reason}"));
         assert_eq!(access.url.to_string(), "https://k:6443/");
@@ -58,7 +58,7 @@ async fn kubeconfigs_give_access_with_a_caveat_where_tls_is_not_verified() {
 }
 
 #[tokio::test]
-async fn kubeconfigs_that_cannot_be_used_are_refused_with_the_remedy() {
+async fn unusable_kubeconfigs_are_refused_with_the_remedy() {
     let token = kubeconfig("{token: abc}");
     let with = kubeconfig;
     let exec = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: aws}}";
@@ -100,7 +100,7 @@ const ODD_TOKENS: [(&str, &str); 8] = [
 ];
 
 #[tokio::test]
-async fn a_token_no_header_can_carry_is_refused_with_its_file_and_the_remedy() {
+async fn a_token_invalid_in_a_header_is_refused_with_its_file_and_the_remedy() {
     let directory = tempfile::tempdir().expect("a directory");
     for (token, words) in ODD_TOKENS {
         let leaf = write(directory.path(), "leaf", 0o600, token);
@@ -132,7 +132,7 @@ async fn until_caveat(running: &mut Running, is: impl Fn(&str) -> bool) -> Arc<s
 }
 
 #[tokio::test]
-async fn an_odd_token_is_waited_out_at_the_start_and_keeps_the_old_one_on_rotation() {
+async fn an_invalid_token_delays_the_start_and_does_not_replace_a_valid_one() {
     let server = Server::start().await;
     server.require_token("good");
     let directory = tempfile::tempdir().expect("a directory");
@@ -151,7 +151,7 @@ async fn an_odd_token_is_waited_out_at_the_start_and_keeps_the_old_one_on_rotati
 }
 
 #[tokio::test]
-async fn the_files_of_the_api_server_leaves_are_checked() {
+async fn credential_files_named_by_api_server_leaves_are_checked() {
     let directory = tempfile::tempdir().expect("a directory");
     let open = write(directory.path(), "open", 0o644, "secret");
     let closed = write(directory.path(), "closed", 0o600, "secret");
@@ -178,7 +178,7 @@ async fn the_files_of_the_api_server_leaves_are_checked() {
 }
 
 #[tokio::test]
-async fn a_kubeconfig_that_is_not_there_yet_is_waited_for() {
+async fn a_missing_kubeconfig_is_waited_for() {
     let server = Server::start().await;
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("config");
@@ -194,7 +194,7 @@ async fn a_kubeconfig_that_is_not_there_yet_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_be_reached_is_named_with_the_reason() {
+async fn an_unreachable_server_is_reported_with_the_reason() {
     let server = Server::start().await;
     let unused = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
     server.answer("/version", 200, "<html>");
@@ -211,7 +211,7 @@ async fn a_server_that_cannot_be_reached_is_named_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_network_namespace_that_does_not_exist_yet_is_told() {
+async fn a_missing_network_namespace_is_reported() {
     let server = Server::start().await;
     let mut config = at(&server.url());
     config.network_namespace = Some("no-such-namespace-here".into());
@@ -236,7 +236,7 @@ impl Drop for Namespace {
 }
 
 #[tokio::test]
-async fn a_network_namespace_is_waited_for_sockets_are_opened_in_it_and_the_process_stays_out_of_it() {
+async fn sockets_open_in_an_awaited_network_namespace_that_the_process_never_enters() {
     let server = Server::start().await;
     let name = format!("k8s-services-test-{}", std::process::id());
     let mut config = at(&server.url());

@@ -33,7 +33,7 @@ async fn services(running: &mut Running) -> Vec<ServiceKey> {
 }
 
 #[tokio::test]
-async fn a_cluster_is_connected_listed_and_synced_and_changes_follow() {
+async fn a_cluster_is_connected_listed_synced_and_then_watched() {
     let mut server = Server::start().await;
     server.list(SERVICES, "4", &[&line(WEB)]);
     let mut running = Running::start(at(&server.url()), quick());
@@ -57,7 +57,7 @@ async fn a_cluster_is_connected_listed_and_synced_and_changes_follow() {
 }
 
 #[tokio::test]
-async fn a_watch_that_ends_goes_on_from_the_last_version_seen_without_a_word() {
+async fn an_ended_watch_resumes_silently_from_the_last_version_seen() {
     let mut server = Server::start().await;
     let mut running = Running::start(at(&server.url()), quick());
     running.synced().await;
@@ -80,7 +80,7 @@ async fn a_watch_that_ends_goes_on_from_the_last_version_seen_without_a_word() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_too_old_is_a_new_listing() {
+async fn an_expired_resource_version_causes_a_new_listing() {
     let mut server = Server::start().await;
     server.list(SERVICES, "4", &[&line(WEB)]);
     let mut running = Running::start(at(&server.url()), quick());
@@ -110,7 +110,7 @@ async fn every_bookmark_is_a_sign_of_life() {
 }
 
 #[tokio::test]
-async fn a_connection_that_died_silently_is_made_anew() {
+async fn a_silently_dead_connection_is_opened_again() {
     let mut server = Server::start().await;
     let timings = Timings { idle: Duration::from_millis(200), ..quick() };
     let mut running = Running::start(at(&server.url()), timings);
@@ -123,7 +123,7 @@ async fn a_connection_that_died_silently_is_made_anew() {
 }
 
 #[tokio::test]
-async fn endpoints_stand_in_where_slices_are_not_served_or_not_allowed() {
+async fn endpoints_are_read_if_slices_are_not_served_or_forbidden() {
     const OBJECT: &str = r#"{"metadata":{"namespace":"default","name":"web"},
         "subsets":[{"addresses":[{"ip":"10.1.0.1","nodeName":"n1"}]}]}"#;
     for status in [403, 404] {
@@ -144,7 +144,7 @@ async fn endpoints_stand_in_where_slices_are_not_served_or_not_allowed() {
 }
 
 #[tokio::test]
-async fn what_is_forbidden_is_told_with_the_verb_and_the_resource_to_grant() {
+async fn a_forbidden_request_is_reported_with_the_verbs_and_resource_to_grant() {
     let server = Server::start().await;
     let message = r#"nodes is forbidden: User \"leaf\" cannot list resource \"nodes\""#;
     server.answer(NODES, 403, &format!(r#"{{"kind":"Status","code":403,"message":"{message}"}}"#));
@@ -157,7 +157,7 @@ async fn what_is_forbidden_is_told_with_the_verb_and_the_resource_to_grant() {
 }
 
 #[tokio::test]
-async fn a_token_that_rotates_is_read_again() {
+async fn a_rotated_token_is_read_again() {
     let mut server = Server::start().await;
     let directory = tempfile::tempdir().expect("a directory");
     let token = directory.path().join("token");
@@ -175,7 +175,7 @@ async fn a_token_that_rotates_is_read_again() {
 }
 
 #[tokio::test]
-async fn credentials_that_are_replaced_by_useless_ones_are_kept_in_use_and_said_until_the_file_is_right() {
+async fn unusable_new_credentials_raise_a_caveat_while_the_old_ones_stay_in_use() {
     let mut server = Server::start().await;
     let directory = tempfile::tempdir().expect("a directory");
     let token = directory.path().join("token");
@@ -196,7 +196,7 @@ async fn credentials_that_are_replaced_by_useless_ones_are_kept_in_use_and_said_
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_accepted_is_told_and_tried_again_when_it_changes() {
+async fn a_rejected_token_is_reported_and_tried_again_once_it_changes() {
     let server = Server::start().await;
     let directory = tempfile::tempdir().expect("a directory");
     let token = directory.path().join("token");
@@ -211,7 +211,7 @@ async fn a_token_that_is_not_accepted_is_told_and_tried_again_when_it_changes() 
 }
 
 #[tokio::test]
-async fn a_refresh_makes_the_watches_anew() {
+async fn a_refresh_opens_the_watches_again() {
     let mut server = Server::start().await;
     let mut running = Running::start(at(&server.url()), quick());
     running.synced().await;
@@ -223,7 +223,7 @@ async fn a_refresh_makes_the_watches_anew() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_left_out_and_counted_and_nothing_else_is_lost() {
+async fn unreadable_objects_are_left_out_and_counted_and_all_others_read() {
     let mut server = Server::start().await;
     server.list(SERVICES, "4", &[r#"{"metadata":7}"#, r#"{"spec":{}}"#, &line(WEB)]);
     let mut running = Running::start(at(&server.url()), quick());
@@ -242,7 +242,7 @@ async fn what_cannot_be_read_is_left_out_and_counted_and_nothing_else_is_lost() 
 }
 
 #[tokio::test]
-async fn pages_are_joined_and_a_page_that_expired_begins_the_listing_again() {
+async fn pages_are_joined_and_an_expired_page_restarts_the_listing() {
     let mut server = Server::start().await;
     server.answer(SERVICES, 200, &format!(r#"{{"metadata":{{"continue":"more"}},"items":[{}]}}"#, line(WEB)));
     let mut running = Running::start(at(&server.url()), quick());
@@ -261,7 +261,7 @@ async fn pages_are_joined_and_a_page_that_expired_begins_the_listing_again() {
 }
 
 #[tokio::test]
-async fn only_the_namespaces_and_labels_asked_for_are_listed_and_watched() {
+async fn only_configured_namespaces_and_labels_are_listed_and_watched() {
     let mut server = Server::start().await;
     for namespace in ["a", "b"] {
         for resource in ["/api/v1/namespaces/NS/services", "/apis/discovery.k8s.io/v1/namespaces/NS/endpointslices"] {
@@ -281,7 +281,7 @@ async fn only_the_namespaces_and_labels_asked_for_are_listed_and_watched() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_away_is_lost_with_the_reason_and_found_again() {
+async fn a_failing_server_is_lost_with_the_reason_and_synced_again_later() {
     let mut server = Server::start().await;
     let mut running = Running::start(at(&server.url()), quick());
     running.synced().await;

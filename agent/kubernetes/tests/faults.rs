@@ -10,7 +10,7 @@ fn listings(server: &Server, path: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_to_be_left_alone_is_asked_again_when_it_said() {
+async fn a_server_that_sends_retry_after_is_asked_again_at_that_time() {
     let server = Server::start().await;
     server.retry_after(2);
     server.answer(NODES, 429, OVERLOADED);
@@ -24,7 +24,7 @@ async fn a_server_that_asks_to_be_left_alone_is_asked_again_when_it_said() {
 }
 
 #[tokio::test]
-async fn errors_of_the_server_and_answers_that_break_off_or_make_no_sense_are_lost_with_the_reason_and_tried_again() {
+async fn server_errors_and_broken_answers_are_reported_as_lost_and_retried() {
     for (status, body, truncated, message) in [
         (500, r#"{"kind":"Status","code":500,"message":"etcdserver: leader changed"}"#, false, "leader changed"),
         (503, "<html>upstream is gone</html>", false, "503"),
@@ -45,7 +45,7 @@ async fn errors_of_the_server_and_answers_that_break_off_or_make_no_sense_are_lo
 }
 
 #[tokio::test]
-async fn a_kind_that_may_be_listed_and_not_watched_is_lost_until_it_may() {
+async fn a_source_that_may_list_but_not_watch_is_lost_until_it_may() {
     let mut server = Server::start().await;
     let watched = format!("{NODES}{WATCHED}");
     server.answer(&watched, 403, r#"{"kind":"Status","code":403,"message":"no"}"#);
@@ -62,7 +62,7 @@ async fn a_kind_that_may_be_listed_and_not_watched_is_lost_until_it_may() {
 }
 
 #[tokio::test]
-async fn a_server_that_forgets_at_once_what_it_listed_is_not_asked_without_end() {
+async fn a_server_that_expires_every_listing_at_once_is_not_listed_in_a_loop() {
     let mut server = Server::start().await;
     let timings = Timings { first_pause: Duration::from_millis(100), longest_pause: Duration::from_secs(5), ..quick() };
     let _running = Running::start(at(&server.url()), timings);
@@ -76,7 +76,7 @@ async fn a_server_that_forgets_at_once_what_it_listed_is_not_asked_without_end()
 }
 
 #[tokio::test]
-async fn a_watch_that_tells_nothing_but_errors_is_lost_with_the_reason() {
+async fn a_watch_that_sends_only_errors_is_lost_with_the_reason() {
     let mut server = Server::start().await;
     let mut running = Running::start(at(&server.url()), quick());
     running.synced().await;
@@ -90,7 +90,7 @@ async fn a_watch_that_tells_nothing_but_errors_is_lost_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_server_that_falls_silent_is_lost_at_the_first_watch_that_cannot_be_made() {
+async fn a_silent_server_is_lost_at_the_first_watch_that_cannot_be_opened() {
     let mut server = Server::start().await;
     let timings = Timings { idle: Duration::from_millis(300), first_pause: Duration::from_secs(60), ..quick() };
     let mut running = Running::start(at(&server.url()), timings);

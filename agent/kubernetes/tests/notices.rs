@@ -39,7 +39,7 @@ fn tell(running: &Running, cluster: &str, event: NotificationEvent) {
 }
 
 #[tokio::test]
-async fn the_owner_of_a_service_reads_of_raises_and_clears_of_the_own_cluster_only() {
+async fn raised_and_cleared_alarms_become_events_in_their_own_cluster_only() {
     let mut server = Server::start().await;
     server.answer(EVENTS, 201, "{}");
     server.answer("/api/v1/namespaces/default/services/web", 200, r#"{"metadata":{"uid":"u-1"}}"#);
@@ -63,7 +63,7 @@ async fn the_owner_of_a_service_reads_of_raises_and_clears_of_the_own_cluster_on
 }
 
 #[tokio::test]
-async fn a_service_that_flaps_gets_one_event_for_all_that_changed_meanwhile() {
+async fn a_flapping_service_gets_one_event_for_all_changes_meanwhile() {
     let mut server = Server::start().await;
     server.answer(EVENTS, 201, "{}");
     let running = Running::start(at(&server.url()), Timings { events: Duration::from_millis(500), ..quick() });
@@ -82,7 +82,7 @@ async fn a_service_that_flaps_gets_one_event_for_all_that_changed_meanwhile() {
 }
 
 #[tokio::test]
-async fn events_wait_while_the_server_wants_to_be_left_alone() {
+async fn events_wait_as_long_as_retry_after_says() {
     let mut server = Server::start().await;
     server.answer(EVENTS, 429, r#"{"kind":"Status","code":429,"message":"busy"}"#);
     server.retry_after(1);
@@ -97,7 +97,7 @@ async fn events_wait_while_the_server_wants_to_be_left_alone() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_refused_does_not_stop_the_next_nor_the_watches() {
+async fn a_refused_event_stops_neither_the_next_one_nor_the_watches() {
     let mut server = Server::start().await;
     server.answer(EVENTS, 403, r#"{"kind":"Status","code":403,"message":"forbidden"}"#);
     let running = Running::start(at(&server.url()), quick());
@@ -110,7 +110,7 @@ async fn an_event_that_is_refused_does_not_stop_the_next_nor_the_watches() {
 }
 
 #[tokio::test]
-async fn an_alarm_for_several_is_told_to_the_owner_of_each_service_of_the_own_cluster() {
+async fn a_grouped_alarm_becomes_an_event_per_service_of_its_own_cluster() {
     let mut server = Server::start().await;
     for namespace in ["default", "shop"] {
         server.answer(&format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"), 201, "{}");

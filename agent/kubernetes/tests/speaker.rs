@@ -45,7 +45,7 @@ async fn state(running: &mut Running, resource: SpeakerResource) -> ResourceStat
 }
 
 #[tokio::test]
-async fn resources_that_are_not_served_hold_nothing_back_and_are_asked_for_once_a_group() {
+async fn resources_not_served_do_not_delay_sync_and_cost_one_request_per_group() {
     let server = Server::start().await;
     let mut running = Running::start(at(&server.url()), quick());
     let mut absent = BTreeSet::new();
@@ -65,7 +65,7 @@ async fn resources_that_are_not_served_hold_nothing_back_and_are_asked_for_once_
 }
 
 #[tokio::test]
-async fn a_resource_is_listed_before_the_cluster_is_synced_and_changes_follow() {
+async fn a_resource_is_listed_before_the_cluster_is_synced_and_then_watched() {
     let mut server = Server::start().await;
     serve(&server, &["ipaddresspools", "servicebgpstatuses"]);
     server.list(POOLS, "7", &[POOL]);
@@ -99,7 +99,7 @@ async fn a_resource_is_listed_before_the_cluster_is_synced_and_changes_follow() 
 }
 
 #[tokio::test]
-async fn a_forbidden_resource_names_the_rule_to_add_and_is_found_when_it_is_granted() {
+async fn a_forbidden_resource_names_the_missing_rule_and_is_read_once_granted() {
     let server = Server::start().await;
     serve(&server, &["ipaddresspools"]);
     refuse(&server, POOLS, 403);
@@ -117,7 +117,7 @@ async fn a_forbidden_resource_names_the_rule_to_add_and_is_found_when_it_is_gran
 }
 
 #[tokio::test]
-async fn a_resource_that_may_be_listed_and_not_watched_is_forbidden() {
+async fn a_resource_that_may_be_listed_but_not_watched_is_forbidden() {
     let server = Server::start().await;
     serve(&server, &["ipaddresspools"]);
     server.list(POOLS, "3", &[POOL]);
@@ -132,7 +132,7 @@ async fn a_resource_that_may_be_listed_and_not_watched_is_forbidden() {
 }
 
 #[tokio::test]
-async fn a_group_that_is_installed_later_is_found_and_one_that_goes_is_done_without() {
+async fn an_api_group_installed_later_is_read_and_a_removed_one_becomes_absent() {
     let mut server = Server::start().await;
     let mut running = Running::start(at(&server.url()), eager());
     running.synced().await;
@@ -147,7 +147,7 @@ async fn a_group_that_is_installed_later_is_found_and_one_that_goes_is_done_with
 }
 
 #[tokio::test]
-async fn a_resource_the_server_cannot_list_does_not_make_the_cluster_stale() {
+async fn a_resource_that_cannot_be_listed_does_not_make_the_cluster_stale() {
     let server = Server::start().await;
     serve(&server, &["ipaddresspools"]);
     refuse(&server, POOLS, 500);
@@ -166,7 +166,7 @@ async fn a_resource_the_server_cannot_list_does_not_make_the_cluster_stale() {
 }
 
 #[tokio::test]
-async fn more_statuses_than_are_worth_reading_are_not_read() {
+async fn statuses_beyond_the_limit_are_not_read() {
     let server = Server::start().await;
     serve(&server, &["servicebgpstatuses"]);
     let page = format!(
@@ -185,7 +185,7 @@ async fn more_statuses_than_are_worth_reading_are_not_read() {
 }
 
 #[tokio::test]
-async fn the_best_version_that_is_served_is_used_and_calicos_store_stands_in_for_its_api() {
+async fn the_best_served_version_is_used_and_calico_crds_replace_a_missing_api() {
     let server = Server::start().await;
     let rows = r#"{"resources":[{"name":"ciliumloadbalancerippools"},{"name":"ciliumbgpadvertisements"}]}"#;
     server.answer("/apis/cilium.io", 200, r#"{"versions":[{"version":"v2alpha1"},{"version":"v2"}]}"#);
@@ -216,7 +216,7 @@ async fn the_best_version_that_is_served_is_used_and_calicos_store_stands_in_for
 }
 
 #[tokio::test]
-async fn a_line_that_was_lost_is_made_up_for_by_a_listing_soon_after() {
+async fn an_unreadable_watch_line_causes_a_new_listing_soon_after() {
     let mut server = Server::start().await;
     let timings = Timings { distrust: Duration::from_millis(20), ..quick() };
     let mut running = Running::start(at(&server.url()), timings);

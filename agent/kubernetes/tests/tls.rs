@@ -75,7 +75,7 @@ async fn a_server_signed_by_the_authority_is_trusted_without_a_caveat() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_who_it_should_be_is_refused_with_the_reason() {
+async fn a_server_with_an_untrusted_certificate_is_refused_with_the_reason() {
     let (server, directory) = (server(false).await, tempfile::tempdir().expect("a directory"));
     for (ask, words) in [
         (Ask { authority: Some(OTHER_AUTHORITY), ..TRUSTING }, "check certificate-authority-file"),
@@ -88,7 +88,7 @@ async fn a_server_that_is_not_who_it_should_be_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn without_verification_any_server_is_taken_and_state_says_so() {
+async fn without_verification_any_server_is_accepted_with_a_caveat() {
     let (server, directory) = (server(false).await, tempfile::tempdir().expect("a directory"));
     let ask = Ask { authority: None, insecure: true, ..TRUSTING };
     let mut running = start(&server, directory.path(), &ask);
@@ -98,7 +98,7 @@ async fn without_verification_any_server_is_taken_and_state_says_so() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_shown_and_a_missing_one_is_told() {
+async fn a_client_certificate_is_presented_and_a_missing_one_reported() {
     let (server, directory) = (server(true).await, tempfile::tempdir().expect("a directory"));
     let reason = start(&server, directory.path(), &TRUSTING).lost().await;
     assert!(reason.contains("check the client certificate"), "{reason}");
@@ -107,7 +107,7 @@ async fn a_client_certificate_is_shown_and_a_missing_one_is_told() {
 }
 
 #[tokio::test]
-async fn an_authority_that_is_replaced_is_read_again() {
+async fn a_replaced_certificate_authority_is_read_again() {
     let (server, directory) = (server(false).await, tempfile::tempdir().expect("a directory"));
     let mut running = start(&server, directory.path(), &Ask { authority: Some(OTHER_AUTHORITY), ..TRUSTING });
     running.lost().await;

@@ -225,7 +225,7 @@ fn gone(name: &str) -> Change {
 const WEB: &str = r#".k8s-services.cluster{.name=="c-1"}.service{.namespace=="default"&&.name=="web"}"#;
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_service_takes_its_children_along_one_by_one() {
+async fn a_deleted_service_is_deleted_with_its_children_one_by_one() {
     let bench = Bench::new();
     bench.say(vec![root(), service("web", &["10.0.0.1", "10.0.0.2"])]).await;
     assert_eq!(bench.state().len(), 5);
@@ -250,7 +250,7 @@ async fn only_entries_that_differ_are_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_spelling_is_found_out_by_the_answer() {
+async fn the_path_spelling_is_found_from_refusals_and_kept() {
     let bench = Bench::new();
     bench.set(|switch| switch.refuse = Some(|path| path.starts_with(".k8s-")));
     bench.say(vec![root(), service("web", &[])]).await;
@@ -262,7 +262,7 @@ async fn the_spelling_is_found_out_by_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_new_registration_everything_is_written_again() {
+async fn everything_is_written_again_after_a_new_registration() {
     let bench = Bench::new();
     bench.say(vec![root(), service("web", &["10.0.0.1"])]).await;
     let before = bench.state();
@@ -273,7 +273,7 @@ async fn after_a_new_registration_everything_is_written_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_entry_does_not_keep_the_others_and_is_tried_again() {
+async fn a_refused_entry_is_retried_and_does_not_block_the_others() {
     let bench = Bench::new();
     bench.say(vec![root()]).await;
     bench.set(|switch| switch.refuse = Some(|path| path.contains("bad")));
@@ -286,7 +286,7 @@ async fn a_refused_entry_does_not_keep_the_others_and_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_an_entry_is_refused_what_changes_elsewhere_is_written_at_once() {
+async fn changes_elsewhere_are_written_at_once_while_an_entry_is_refused() {
     let bench = Bench::new();
     bench.say(vec![root()]).await;
     bench.set(|switch| switch.refuse = Some(|path| path.contains("bad")));
@@ -299,7 +299,7 @@ async fn while_an_entry_is_refused_what_changes_elsewhere_is_written_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_refused_in_the_first_batch_does_not_keep_the_others() {
+async fn an_entry_refused_in_the_first_batch_does_not_block_the_others() {
     for spelling in [|path: &str| path.contains("bad"), |path: &str| path.contains("bad") || path.starts_with(".k8s-")]
     {
         let bench = Bench::new();
@@ -311,7 +311,7 @@ async fn an_entry_refused_in_the_first_batch_does_not_keep_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_refused_by_an_ndk_that_refuses_everything_is_made_up_for() {
+async fn a_delete_refused_along_with_everything_else_is_retried() {
     let bench = Bench::new();
     // With the second refusal, the updates of a batch succeed and its deletes do not.
     for refuse in [|_: &str| true, |path: &str| path.contains("web\"")] {
@@ -336,7 +336,7 @@ async fn a_delete_refused_by_an_ndk_that_refuses_everything_is_made_up_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_ndk_that_refuses_everything_is_not_asked_for_each_entry() {
+async fn an_ndk_that_refuses_everything_is_not_tried_with_each_entry() {
     let bench = Bench::new();
     bench.say(vec![root()]).await;
     bench.set(|switch| switch.refuse = Some(|_| true));
@@ -352,7 +352,7 @@ async fn an_ndk_that_refuses_everything_is_not_asked_for_each_entry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_changed_while_the_ndk_was_lost_is_written_when_it_is_back() {
+async fn changes_made_while_the_ndk_was_lost_are_written_when_it_returns() {
     let bench = Bench::new();
     bench.say(vec![root(), service("web", &["10.0.0.1"])]).await;
     bench.set(|switch| switch.lost = true);
@@ -367,7 +367,7 @@ async fn what_changed_while_the_ndk_was_lost_is_written_when_it_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_earlier_life_left_is_deleted_and_the_rest_is_kept() {
+async fn leftovers_of_an_earlier_process_are_deleted_and_current_entries_kept() {
     let bench = Bench::new();
     bench.set(|switch| {
         switch.state.insert(WEB.replace("web", "old"), "{}".to_owned());
@@ -393,7 +393,7 @@ async fn batches_are_bounded() {
 const LATENCY: Duration = Duration::from_millis(100);
 
 #[tokio::test(start_paused = true)]
-async fn what_changes_after_its_batch_was_prepared_is_written_once_more() {
+async fn an_entry_that_changes_after_its_batch_was_prepared_is_written_again() {
     let bench = Bench::new();
     bench.set(|switch| switch.latency = LATENCY);
     let names: Vec<String> = (0..1000).map(|number| format!("web-{number:03}")).collect();
@@ -410,7 +410,7 @@ async fn what_changes_after_its_batch_was_prepared_is_written_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn services_in_a_first_sync_are_written_once_when_it_is_over() {
+async fn services_are_written_once_when_the_first_sync_is_over() {
     let bench = Bench::new();
     bench.say(vec![root(), syncing("web"), syncing("old")]).await;
     assert_eq!(bench.state().into_keys().collect::<Vec<_>>(), [".k8s-services"]);
@@ -420,7 +420,7 @@ async fn services_in_a_first_sync_are_written_once_when_it_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_sync_that_takes_long_is_seen() {
+async fn services_are_written_as_syncing_if_the_first_sync_takes_long() {
     let bench = Bench::new();
     bench.say(vec![root(), syncing("web")]).await;
     bench.register_again(2);
@@ -435,7 +435,7 @@ async fn a_first_sync_that_takes_long_is_seen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_of_a_synced_cluster_is_kept_back() {
+async fn services_of_a_synced_cluster_are_not_held_back() {
     let bench = Bench::new();
     bench.say(vec![service("web", &[])]).await;
     bench.say(vec![syncing("new")]).await;
@@ -459,7 +459,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn whatever_one_item_is_the_others_are_written(
+    fn one_oversized_or_refused_item_never_blocks_the_others(
         detail in prop_oneof![0..200_usize, 60_000..65_000_usize, 66_000..70_000_usize, Just(5_000_000)],
         vips in prop_oneof![0..4_u32, 900..3000_u32],
         limit in prop_oneof![Just(0_usize), Just(4 << 20), Just(20_000)],
@@ -489,7 +489,7 @@ proptest! {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_that_became_too_large_does_not_stand_with_old_text() {
+async fn an_entry_that_becomes_too_large_is_deleted_rather_than_left_outdated() {
     let bench = Bench::new();
     bench.say(vec![root(), large("web", 10, 1)]).await;
     assert!(bench.state().contains_key(WEB));
@@ -507,7 +507,7 @@ async fn an_entry_that_became_too_large_does_not_stand_with_old_text() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn words_lose_their_hyphens_where_only_those_without_are_taken() {
+async fn enumeration_words_get_underscores_if_hyphens_are_refused() {
     let bench = Bench::new();
     let refuses = |json: &str| json.contains(r#""up""#) || json.contains("OPER_REASON_no-route");
     bench.set(|switch| switch.refuse_json = Some(refuses));
@@ -528,7 +528,7 @@ async fn words_lose_their_hyphens_where_only_those_without_are_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn enumerations_are_prefixed_where_plain_ones_are_refused() {
+async fn enumerations_are_prefixed_if_plain_ones_are_refused() {
     let bench = Bench::new();
     bench.set(|switch| switch.refuse_json = Some(|json| json.contains(r#""up""#)));
     bench.say(vec![root(), service("web", &[])]).await;
@@ -544,7 +544,7 @@ async fn enumerations_are_prefixed_where_plain_ones_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_accepted_and_does_not_show_is_written_another_way() {
+async fn state_that_is_accepted_but_not_shown_is_written_in_another_dialect() {
     let bench = Bench::new();
     bench.say(vec![root(), service("web", &[])]).await;
     let acceptance = *bench.accepted.borrow();
@@ -561,7 +561,7 @@ async fn what_is_accepted_and_does_not_show_is_written_another_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dialect_that_was_refused_is_not_gone_back_to() {
+async fn a_refused_dialect_is_never_used_again() {
     let bench = Bench::new();
     bench.set(|switch| {
         switch.refuse = Some(|path| path.starts_with(".k8s-"));
@@ -578,7 +578,7 @@ async fn a_dialect_that_was_refused_is_not_gone_back_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_ndk_that_refuses_the_root_alone_gets_all_else() {
+async fn all_other_entries_are_written_if_only_the_root_is_refused() {
     let bench = Bench::new();
     bench.set(|switch| switch.refuse = Some(|path| path.ends_with("services")));
     bench.say(vec![root(), service("web", &[])]).await;
@@ -627,7 +627,7 @@ async fn stir(bench: &Bench, dice: &mut Dice, generation: &mut u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_fails_meanwhile_the_switch_ends_with_what_was_said_last() {
+async fn the_switch_ends_with_the_last_published_state_whatever_fails_meanwhile() {
     for seed in 0..8 {
         let (bench, mut dice, mut generation) = (Bench::new(), Dice(seed), 1);
         bench.set(|switch| switch.latency = LATENCY);

@@ -23,7 +23,7 @@ fn label_in(label: &str, values: &[&str]) -> Requirement {
 }
 
 #[test]
-fn pools_of_metallb_are_prefixes_however_they_are_written() {
+fn metallb_pools_are_read_as_prefixes_in_every_notation() {
     let manifest = "
 apiVersion: metallb.io/v1beta1
 kind: IPAddressPool
@@ -49,7 +49,7 @@ status: {assignedIPv4: 1}";
 }
 
 #[test]
-fn an_advertisement_of_metallb_keeps_what_selects_and_how_it_aggregates() {
+fn metallb_advertisements_are_reduced_to_selectors_and_aggregation() {
     let manifest = "
 apiVersion: metallb.io/v1beta1
 kind: BGPAdvertisement
@@ -92,7 +92,7 @@ spec:
 }
 
 #[test]
-fn what_answers_arp_and_nd_is_reduced_to_what_it_is_about() {
+fn l2_resources_are_reduced_to_what_they_select() {
     let manifest = "
 metadata: {name: l2, namespace: metallb-system}
 spec: {ipAddressPools: [vip-pool], nodeSelectors: [{matchLabels: {rack: '1'}}], interfaces: [eth1]}";
@@ -109,7 +109,7 @@ spec: {serviceSelector: {matchLabels: {color: blue}}, interfaces: [^eth], loadBa
 }
 
 #[test]
-fn a_peer_of_metallb_keeps_its_nodes_and_their_address_and_no_secret() {
+fn metallb_peers_are_reduced_to_nodes_and_addresses_without_secrets() {
     let manifest = "
 apiVersion: metallb.io/v1beta2
 kind: BGPPeer
@@ -131,7 +131,7 @@ spec:
 }
 
 #[test]
-fn resources_of_cilium_are_reduced_to_who_announces_what() {
+fn cilium_resources_are_reduced_to_who_announces_what() {
     let pool = "
 metadata: {name: pool}
 spec: {blocks: [{cidr: 10.1.0.0/24}, {start: 10.2.0.4, stop: 10.2.0.7}, {start: 10.3.0.1}, {}], disabled: false}";
@@ -198,7 +198,7 @@ status: {bgpInstances: [{peers: [{peeringState: established}]}]}";
 }
 
 #[test]
-fn resources_of_calico_are_reduced_to_ranges() {
+fn calico_resources_are_reduced_to_ranges() {
     let configuration = "
 metadata: {name: default}
 spec:
@@ -223,7 +223,7 @@ spec:
 }
 
 #[test]
-fn an_object_without_a_spec_says_nothing_and_one_of_another_shape_is_unreadable() {
+fn an_object_without_a_spec_is_empty_and_one_of_the_wrong_shape_unreadable() {
     for resource in SpeakerResource::ALL.iter().copied().filter(|one| !one.is_status()) {
         for object in [r#"{"metadata":{"name":"x"}}"#, r#"{"metadata":{"name":"x"},"spec":null}"#] {
             let reduced = Objects::new(resource, "/apis/x".into()).reduce(object);
