@@ -314,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gnmi_spelling_goes_there_and_back() {
+    fn gnmi_paths_round_trip_through_text() {
         for text in [
             "/",
             "/interface[name=ethernet-1/1]/admin-state",
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_paths_say_what_is_wrong() {
+    fn malformed_paths_are_refused() {
         assert!("/a[k=v".parse::<Path>().is_err());
         assert!("/a[k]".parse::<Path>().is_err());
         assert!(Path::from_js("a.b").is_err());
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn ndk_spelling_goes_there_and_back() {
+    fn ndk_paths_round_trip_through_text() {
         let text = ".k8s-services.service{.namespace==\"default\"&&.name==\"a.b{c}\"}.vip{.address==\"2001:db8::1\"}";
         let path = Path::from_js(text).expect("a path");
         assert_eq!(path.steps()[1].keys[1], ("name".to_owned(), "a.b{c}".to_owned()));
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn gnmi_messages_go_there_and_back() {
+    fn paths_round_trip_through_gnmi_messages() {
         let path: Path = "/a/b[k=v]/c".parse().expect("a path");
         assert_eq!(Path::from_gnmi(None, Some(&path.to_gnmi())), path);
     }

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_a_profile_and_others_are_named() {
+    fn every_listed_name_is_a_profile_and_errors_list_the_names() {
         for name in Profile::NAMES {
             assert!(name.parse::<Profile>().is_ok(), "{name}");
         }

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_held_back_either_way_comes_through_when_it_may() {
+    async fn data_held_back_in_either_direction_passes_once_allowed() {
         let proxy = Proxy::tcp(echo().await).await.expect("a proxy");
         let mut client = TcpStream::connect(proxy.address().expect("TCP")).await.expect("connected");
         client.write_all(b"a").await.expect("sent");

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn assignments_variables_and_quotes_are_taken_as_a_shell_would() {
+    fn assignments_variables_and_quotes_are_read_as_by_a_shell() {
         let overrides = Overrides {
             environment: BTreeMap::from([("LEAF".to_owned(), "leaf1".to_owned())]),
             arguments: vec!["--extra".to_owned()],
@@ -130,14 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_of_the_overrides_wins() {
+    fn the_folder_of_the_overrides_takes_precedence() {
         let overrides = Overrides { path: Some(PathBuf::from("/elsewhere")), ..Overrides::default() };
         let line = command_line(&spec("./app"), &overrides).expect("the command is well-formed");
         assert_eq!(line.program, PathBuf::from("/elsewhere/app"));
     }
 
     #[test]
-    fn a_command_without_program_or_with_an_open_quote_is_refused() {
+    fn a_command_without_a_program_or_with_an_open_quote_is_refused() {
         assert!(command_line(&spec("A=b"), &Overrides::default()).is_err());
         assert!(command_line(&spec("./app 'x"), &Overrides::default()).is_err());
     }

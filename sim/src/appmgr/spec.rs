@@ -279,14 +279,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_format_configuration_comes_as_proto_json() {
+    fn configuration_is_delivered_as_proto_json_by_default() {
         let apps = AppSpec::parse("a:\n  path: /bin\n").expect("the file is well-formed");
         assert_eq!(apps[0].info().config_format, ConfigFormat::ProtoJson);
         assert_eq!(apps[0].failure_action, FailureAction::Reboot);
     }
 
     #[test]
-    fn an_unknown_key_and_a_wrong_action_are_refused_by_name() {
+    fn unknown_keys_and_invalid_actions_are_named_in_the_error() {
         let error = AppSpec::parse("a:\n  path: /bin\n  lunch-command: x\n").expect_err("unknown key");
         assert!(error.to_string().contains("lunch-command"), "{error}");
         let error = AppSpec::parse("a:\n  path: /bin\n  failure-action: wait=soon\n").expect_err("wrong action");

@@ -63,7 +63,7 @@ async fn an_application_runs_and_its_output_goes_to_its_log() {
 }
 
 #[tokio::test]
-async fn stop_terminates_in_good_order_and_start_starts_again() {
+async fn stop_terminates_gracefully_and_start_starts_again() {
     let bench = Bench::start().await;
     let script = "trap \"echo bye; exit 0\" TERM; echo up; while :; do sleep 0.05; done";
     let mut status = bench.add(script, "");
@@ -78,7 +78,7 @@ async fn stop_terminates_in_good_order_and_start_starts_again() {
 }
 
 #[tokio::test]
-async fn restart_kills_and_starts_anew() {
+async fn restart_kills_the_application_and_starts_it_again() {
     let bench = Bench::start().await;
     let mut status = bench.add("exec sleep 60", "");
     let before = reach(&mut status, |it| it.state == AppState::Running).await;
@@ -89,7 +89,7 @@ async fn restart_kills_and_starts_anew() {
 }
 
 #[tokio::test]
-async fn failures_up_to_the_threshold_restart_and_then_the_action_holds() {
+async fn failures_restart_the_application_up_to_the_threshold() {
     let bench = Bench::start().await;
     let mut status = bench.add("exit 1", "  failure-threshold: 3\n  failure-action: wait=forever\n");
     let failed = reach(&mut status, |it| it.state == AppState::Error).await;
@@ -99,14 +99,14 @@ async fn failures_up_to_the_threshold_restart_and_then_the_action_holds() {
 }
 
 #[tokio::test]
-async fn after_too_many_failures_it_is_started_again_after_the_wait() {
+async fn too_many_failures_delay_the_restart_by_the_configured_wait() {
     let bench = Bench::start().await;
     let mut status = bench.add("exit 1", "  failure-threshold: 1\n  failure-action: wait=0\n");
     reach(&mut status, |it| it.restarts >= 4).await;
 }
 
 #[tokio::test]
-async fn restricted_operations_and_strangers_are_refused() {
+async fn restricted_operations_and_unknown_applications_are_refused() {
     let bench = Bench::start().await;
     bench.add("exec sleep 60", "  restricted-operations: [kill]\n");
     assert_eq!(
@@ -120,7 +120,7 @@ async fn restricted_operations_and_strangers_are_refused() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_an_error_state() {
+async fn a_missing_program_leads_to_state_error() {
     let bench = Bench::start().await;
     let file = bench.folder.path().join("app.yml");
     std::fs::write(&file, "app:\n  path: /nowhere\n  failure-action: wait=forever\n").expect("the file is written");

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_are_told_in_words() {
+    fn ages_are_printed_in_words() {
         let words = [
             (0, "now"),
             (60, "a minute ago"),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn only_times_get_an_age() {
+    fn only_timestamps_get_an_age() {
         let now = "2025-12-17T10:07:28.806Z".parse().expect("a time");
         assert_eq!(with_age("2025-12-17T09:07:28.806Z", now), "2025-12-17T09:07:28.806Z (an hour ago)");
         assert_eq!(with_age("never", now), "never");

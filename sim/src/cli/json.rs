@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_keeps_its_order_and_prints_an_empty_object_over_two_lines() {
+    fn json_keeps_member_order_and_prints_an_empty_object_on_two_lines() {
         let json = Json::Object(vec![
             ("b".into(), Json::Array(vec![Json::Number(1), Json::Text("x\"".into())])),
             ("a".into(), Json::Object(vec![])),

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn words_quotes_brackets_and_bars_are_told_apart() {
+    fn words_quotes_brackets_and_pipes_are_tokenized() {
         assert_eq!(
             words("set / a \"b \\\"c\" [ d e ]|as json"),
             ["set", "/", "a", "b \"c", "[", "d", "e", "]", "|", "as", "json"]
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_quoted_only_where_they_must_be() {
+    fn values_are_quoted_only_if_necessary() {
         for bare in
             ["v25.10.1-399-g90c1dbe35ef", "target:65000:123", "fe80::1%ethernet-1/1.0", "0451", "wait=10", "1.1.1.0/24"]
         {

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_filtered_in_the_order_of_the_bars() {
+    fn lines_are_filtered_in_the_order_of_the_pipes() {
         let text = "one\ntwo\nthree\nfour\nfive\n";
         assert_eq!(piped("x | grep o", text), "one\ntwo\nfour\n");
         assert_eq!(piped("x | grep -v o", text), "three\nfive\n");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_behind_a_bar_is_told() {
+    fn an_unknown_word_after_a_pipe_is_an_error() {
         let tokens = split("x | as xyz").expect("a line");
         let error = Pipes::read(&tokens).expect_err("xyz is no format").to_string();
         assert_eq!(error, "Parsing error: Unknown token 'xyz'. Options are ['json', 'table', 'text', 'yaml']");

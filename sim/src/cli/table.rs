@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_cells_are_wrapped_as_the_switch_does() {
+    fn long_cells_are_wrapped_as_on_the_switch() {
         assert_eq!(wrap("192.168.1.0/24 (indirect/local)", 11), ["192.168.1.0", "/24 (indire", "ct/local)"]);
         assert_eq!(wrap("10.0.1.2/32 (indirect/vxlan)", 16), ["10.0.1.2/32", "(indirect/vxlan)"]);
         assert_eq!(wrap("ip-vrf-1", 7), ["ip-", "vrf-1"]);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_stand_in_the_middle_and_numbers_at_the_right() {
+    fn headers_are_centered_and_numbers_right_aligned() {
         let columns = [
             Column { header: "Interface".into(), width: Width::AtLeast(19), right: false },
             Column { header: "Out-mirror-octets".into(), width: Width::AtLeast(20), right: true },

@@ -380,7 +380,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_in_braces_name_every_value() {
+    fn ranges_in_braces_expand_to_every_value() {
         assert_eq!(
             expand_ranges("ethernet-1/{1..3,5}"),
             ["ethernet-1/1", "ethernet-1/2", "ethernet-1/3", "ethernet-1/5"]

@@ -86,7 +86,7 @@ fn vrf_route(store: &Datastore) {
 }
 
 #[tokio::test]
-async fn e1_releases_up_to_24_10_print_the_whole_wrapper() {
+async fn releases_up_to_24_10_print_the_whole_wrapper() {
     let (store, mut session) = leaf1("24.3.2");
     vrf_route(&store);
     let line = format!("info from state network-instance IP-VRF-1 route-table ipv4-unicast {ROUTE}");
@@ -140,7 +140,7 @@ fn next_hop_group(store: &Datastore) {
 }
 
 #[tokio::test]
-async fn e2_later_releases_print_the_contents_only() {
+async fn later_releases_print_only_the_contents() {
     let (store, mut session) = leaf1("25.7.2");
     next_hop_group(&store);
     run(&mut session, "/network-instance default").await;
@@ -176,7 +176,7 @@ fn application(store: &Datastore) {
 }
 
 #[tokio::test]
-async fn e3_leaves_come_first_then_leaf_lists_then_containers() {
+async fn leaves_are_printed_before_leaf_lists_and_containers() {
     let (store, mut session) = leaf1("24.10.3");
     application(&store);
     let expected = format!(
@@ -217,7 +217,7 @@ fn information(store: &Datastore) {
 }
 
 #[tokio::test]
-async fn e4_with_context_brings_the_wrapper_back() {
+async fn with_context_prints_the_wrapper_in_later_releases() {
     let (store, mut session) = leaf1("v25.10.1-399-g90c1dbe35ef");
     information(&store);
     let plain = run(&mut session, "info from state /system information").await;
@@ -237,7 +237,7 @@ async fn e4_with_context_brings_the_wrapper_back() {
 }
 
 #[tokio::test]
-async fn e5_a_table_has_the_keys_and_the_fields() {
+async fn a_table_has_the_keys_and_the_selected_fields() {
     let (store, mut session) = leaf1("24.3.2");
     let counters = json!({ "in-octets": "7", "out-octets": "400112", "out-mirror-octets": "400112",
         "out-mirror-packets": "2942" });
@@ -284,7 +284,7 @@ module static-routes-ndk {
 "#;
 
 #[tokio::test]
-async fn e7_state_of_an_application_stands_in_the_tree_of_the_switch() {
+async fn state_of_an_application_is_printed_within_the_tree_of_the_switch() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("static-routes-ndk.yang"), STATIC_ROUTES).expect("a file");
     let schema = Schema::load(&[folder.path().to_owned()], &["static-routes-ndk".to_owned()]).expect("it loads");
@@ -317,7 +317,7 @@ async fn e7_state_of_an_application_stands_in_the_tree_of_the_switch() {
 }
 
 #[tokio::test]
-async fn a_leaf_alone_prints_that_leaf() {
+async fn a_path_to_a_leaf_prints_only_that_leaf() {
     let (store, mut session) = leaf1("26.3.1");
     put(&store, "/system/information", json!({ "location": "DC-Left Rack 1" }));
     let line = "info from state /system information location";
@@ -338,7 +338,7 @@ fn services(store: &Datastore) {
 }
 
 #[tokio::test]
-async fn wildcards_print_a_header_per_entry_in_the_order_of_the_keys() {
+async fn wildcards_print_a_header_per_entry_ordered_by_key() {
     let (store, mut session) = leaf1("25.3.1");
     services(&store);
     let text = run(&mut session, "info from state k8s-services cluster c1 service * vip * oper-state").await;
@@ -370,7 +370,7 @@ async fn wildcards_print_a_header_per_entry_in_the_order_of_the_keys() {
 }
 
 #[tokio::test]
-async fn nothing_there_prints_nothing_and_is_no_error() {
+async fn absent_state_prints_nothing_without_an_error() {
     let (store, mut session) = leaf1("25.3.1");
     services(&store);
     for line in [
@@ -388,7 +388,7 @@ async fn nothing_there_prints_nothing_and_is_no_error() {
 }
 
 #[tokio::test]
-async fn an_entry_with_nothing_in_it_is_an_empty_block() {
+async fn an_empty_entry_is_printed_as_an_empty_block() {
     let (store, mut session) = leaf1("25.3.1");
     put(&store, "/network-instance[name=default]", json!({ "interface": [{ "name": "irb0.100" }] }));
     assert_eq!(
@@ -398,7 +398,7 @@ async fn an_entry_with_nothing_in_it_is_an_empty_block() {
 }
 
 #[tokio::test]
-async fn json_follows_the_context_and_types_values() {
+async fn json_output_starts_at_the_context_and_types_values() {
     let (store, mut session) = leaf1("25.10.1");
     vrf_route(&store);
     let line = "info from state network-instance IP-VRF-1 route-table ipv4-unicast route * | as json";
@@ -448,7 +448,7 @@ async fn detail_shows_defaults_and_no_ages() {
 }
 
 #[tokio::test]
-async fn flat_depth_and_fields_reshape_what_is_shown() {
+async fn flat_depth_and_fields_reshape_the_output() {
     let (store, mut session) = leaf1("25.10.1");
     services(&store);
     let flat = run(&mut session, "info flat from state k8s-services cluster c1 service default name web vip *").await;
@@ -490,7 +490,7 @@ async fn flat_depth_and_fields_reshape_what_is_shown() {
 }
 
 #[tokio::test]
-async fn what_is_no_word_here_is_told_with_the_options() {
+async fn an_unknown_word_is_an_error_that_lists_the_options() {
     let (store, mut session) = leaf1("25.3.1");
     services(&store);
     let text = fails(&mut session, "info from state k8s-services version2").await;

@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_in_a_pattern_stands_for_any_text() {
+    fn a_star_in_a_pattern_matches_any_text() {
         assert!(glob("*", "x") && glob("ethernet-*", "ethernet-1/1") && glob("a*b*c", "a1b2c"));
         assert!(!glob("a*c", "ab") && !glob("a", "ab"));
     }

@@ -182,14 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn lists_without_a_key_and_null_members_are_replaced_and_removed() {
+    fn lists_without_a_key_are_replaced_and_null_members_removed() {
         let object = json!({"spec": {"externalIPs": ["1.1.1.1"], "unschedulable": true}});
         let patch = json!({"spec": {"externalIPs": ["2.2.2.2"], "unschedulable": null}});
         assert_eq!(strategic(object, patch), json!({"spec": {"externalIPs": ["2.2.2.2"]}}));
     }
 
     #[test]
-    fn a_condition_is_found_by_its_type() {
+    fn conditions_are_merged_by_type() {
         let object = json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "x"}]}});
         let patch = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
         let expected = json!({"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "x"}]}});
@@ -197,14 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn finalizers_are_a_set() {
+    fn finalizers_are_merged_as_a_set() {
         let object = json!({"metadata": {"finalizers": ["a", "b"]}});
         let patch = json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}});
         assert_eq!(strategic(object, patch), json!({"metadata": {"finalizers": ["b", "c"]}}));
     }
 
     #[test]
-    fn a_custom_resource_takes_no_strategic_merge() {
+    fn a_strategic_merge_of_a_custom_resource_is_refused() {
         let refused = apply(Format::Strategic, true, &json!({}), &json!({})).expect_err("refused");
         assert_eq!(refused.code(), 415);
     }

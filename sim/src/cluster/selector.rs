@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn every_label_operator_is_understood() {
+    fn every_label_operator_is_supported() {
         let labels = || json!({"app": "web", "tier": "front", "weight": "7"});
         for yes in [
             "app=web",
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_a_bad_request() {
+    fn invalid_selectors_are_a_bad_request() {
         let registry = Registry::new();
         let resource = registry.get(registry.by_name("Service").expect("built in"));
         for (labels, fields) in
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_select_with_both_operators() {
+    fn field_selectors_support_both_operators() {
         let registry = Registry::new();
         let resource = registry.get(registry.by_name("Pod").expect("built in"));
         let pod = json!({"metadata": {"name": "a", "namespace": "b"}, "spec": {"nodeName": "n1"}});

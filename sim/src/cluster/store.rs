@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_state_is_rebuilt_from_the_log() {
+    fn an_older_version_is_rebuilt_from_the_log() {
         let mut collection = Collection::default();
         for (version, name) in [(1, "b"), (2, "d"), (3, "f")] {
             put(&mut collection, name, version);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_compacted_is_said_to_be_gone() {
+    fn compacted_versions_are_reported_as_gone() {
         let mut collection = Collection::default();
         put(&mut collection, "a", 1);
         put(&mut collection, "a", 2);

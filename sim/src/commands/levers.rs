@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_the_list_can_be_typed() {
+    fn every_listed_lever_parses_as_typed() {
         for (line, _) in LEVERS {
             let typed = line.replace("PREFIX", "1.1.1.100/32").replace("ADDRESS", "1.1.1.100");
             pulled(&typed.replace(['[', ']'], "")).expect(line);

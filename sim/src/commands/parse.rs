@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn words_become_actions() {
+    fn command_lines_are_parsed_into_actions() {
         let cases = [
             ("pull session-down leaf=leaf1 node=cluster1", "fabric: session-down leaf=leaf1 node=cluster1"),
             ("release overlay-down leaf=leaf4", "fabric: heal overlay-down leaf=leaf4"),
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_action_is_refused_with_the_reason() {
+    fn an_invalid_action_is_refused_with_the_reason() {
         let error = summary("pull session-dwn node=n1").expect_err("refused");
         assert!(format!("{error:#}").contains("unknown variant `session-dwn`"), "{error:#}");
         let error = summary("pull session-down").expect_err("refused");

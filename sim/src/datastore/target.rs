@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn globs_match_at_both_ends_and_between() {
+    fn globs_match_at_both_ends_and_in_between() {
         for (pattern, text, expected) in [
             ("ethernet-1/*", "ethernet-1/12", true),
             ("*-1/2", "ethernet-1/2", true),

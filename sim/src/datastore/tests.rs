@@ -34,7 +34,7 @@ fn a_write_replaces_what_the_owner_wrote_at_exactly_that_path() {
 }
 
 #[test]
-fn entries_written_at_their_own_path_survive_a_write_above_them() {
+fn entries_written_at_their_own_path_survive_writes_to_their_parent() {
     let store = store();
     let ops = vec![replace(CLUSTER, json!({"oper-state": "up"})), replace(SERVICE, json!({"oper-state": "up"}))];
     store.apply_state("app", ops).expect("accepted");
@@ -48,7 +48,7 @@ fn entries_written_at_their_own_path_survive_a_write_above_them() {
 }
 
 #[test]
-fn entries_given_inside_a_write_are_replaced_with_it() {
+fn entries_inside_a_write_are_replaced_by_the_next_one() {
     let store = store();
     let with = json!({"service": [{"namespace": "default", "name": "web", "oper-state": "up"}]});
     store.apply_state("app", vec![replace(CLUSTER, with)]).expect("accepted");
@@ -58,7 +58,7 @@ fn entries_given_inside_a_write_are_replaced_with_it() {
 }
 
 #[test]
-fn an_entry_without_leaves_is_there() {
+fn an_entry_without_leaves_exists() {
     let store = store();
     store.apply_state("app", vec![replace(CLUSTER, json!({}))]).expect("accepted");
     assert_eq!(state(&store, CLUSTER), Some(json!({})));
@@ -67,7 +67,7 @@ fn an_entry_without_leaves_is_there() {
 }
 
 #[test]
-fn spellings_of_applications_are_understood() {
+fn application_spellings_of_paths_and_values_are_accepted() {
     let store = store();
     let target = Path::from_js(".k8s_services.cluster{.name==\"c1\"}").expect("a path");
     let value = json!({"oper_state": {"value": "OPER_STATE_up"}, "service-count": {"value": 3}});
@@ -86,7 +86,7 @@ fn a_leaf_can_be_written_and_deleted_at_its_own_path() {
 }
 
 #[test]
-fn what_another_owner_wrote_shows_again() {
+fn the_value_of_another_owner_reappears_after_a_wipe() {
     let store = store();
     store.apply_state("a", vec![replace(CLUSTER, json!({"oper-state": "up"}))]).expect("accepted");
     store.apply_state("b", vec![replace(CLUSTER, json!({"oper-state": "down"}))]).expect("accepted");
@@ -119,7 +119,7 @@ fn a_refused_write_names_the_node_and_changes_nothing() {
 }
 
 #[test]
-fn subscribers_hear_each_change_once_by_leaf() {
+fn subscribers_receive_each_changed_leaf_once() {
     let store = store();
     let mut feed = store.subscribe();
     let mut told = || feed.try_recv().expect("a transaction").leaves(store.schema());
@@ -140,7 +140,7 @@ fn subscribers_hear_each_change_once_by_leaf() {
 }
 
 #[test]
-fn an_entry_that_goes_is_told_as_removed() {
+fn a_deleted_entry_is_reported_as_removed() {
     let store = store();
     store.apply_state("app", vec![replace(SERVICE, json!({"oper-state": "up"}))]).expect("accepted");
     let mut feed = store.subscribe();
@@ -152,7 +152,7 @@ fn an_entry_that_goes_is_told_as_removed() {
 }
 
 #[test]
-fn identities_get_their_module_and_lose_it_in_plain_json() {
+fn identities_have_a_module_prefix_in_json_ietf_but_not_in_plain_json() {
     let store = store();
     store
         .apply_state("native", vec![replace("/network-instance[name=a]", json!({"type": "ip-vrf"}))])
@@ -167,7 +167,7 @@ fn identities_get_their_module_and_lose_it_in_plain_json() {
 }
 
 #[test]
-fn a_thousand_writes_a_second_over_fifty_thousand_entries_are_possible() {
+fn fifty_thousand_entries_allow_a_thousand_writes_a_second() {
     let store = store();
     let entry = |number: usize, up: bool| {
         let target = format!(
@@ -219,7 +219,7 @@ impl Hook {
 }
 
 #[tokio::test]
-async fn a_commit_makes_the_candidate_running_and_shows_native_configuration_in_state() {
+async fn a_commit_replaces_running_and_mirrors_native_configuration_into_state() {
     let store = store();
     let candidate = store.private_candidate();
     candidate.set(&path("/network-instance[name=a]"), &json!({"description": "x"})).expect("accepted");
@@ -236,7 +236,7 @@ async fn a_commit_makes_the_candidate_running_and_shows_native_configuration_in_
 }
 
 #[tokio::test]
-async fn a_refused_commit_leaves_running_as_it_is_and_tells_the_hooks() {
+async fn a_refused_commit_leaves_running_unchanged_and_notifies_the_hooks() {
     let store = store();
     let problem = Problem { path: CLUSTER.to_owned(), message: "no".to_owned() };
     let first = Arc::new(Hook(Mutex::default(), None));
@@ -256,7 +256,7 @@ async fn a_refused_commit_leaves_running_as_it_is_and_tells_the_hooks() {
 }
 
 #[tokio::test]
-async fn what_the_schema_does_not_allow_is_not_committed() {
+async fn configuration_that_violates_the_schema_is_not_committed() {
     let store = store();
     let candidate = store.private_candidate();
     let refusal = candidate.set(&path(CLUSTER), &json!({"oper-state": "up"})).expect_err("state");
@@ -275,7 +275,7 @@ async fn what_the_schema_does_not_allow_is_not_committed() {
 }
 
 #[test]
-fn delivery_is_by_container_of_the_module_and_entry_of_a_list_with_defaults() {
+fn configuration_is_delivered_per_container_and_list_entry_with_defaults() {
     let store = store();
     let candidate = store.private_candidate();
     candidate.set(&path(CLUSTER), &json!({"kubeconfig": "/k", "node": [{"name": "n1"}]})).expect("accepted");

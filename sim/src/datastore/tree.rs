@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_sort_alike_are_still_different_keys() {
+    fn keys_that_sort_alike_are_still_different() {
         assert_ne!(KeyValue::new("e01", false).cmp(&KeyValue::new("e1", false)), Ordering::Equal);
     }
 }

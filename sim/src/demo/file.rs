@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn values_texts_and_absence_can_be_expected() {
+    fn expectations_can_be_values_substrings_or_absence() {
         assert!(expected("up").holds(Some("up")));
         assert!(!expected("up").holds(Some("down")));
         assert!(!expected("up").holds(None));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn every_demo_in_the_repository_is_readable() {
+    fn every_demo_file_in_the_repository_parses() {
         let labs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lab");
         for entry in std::fs::read_dir(labs).expect("the lab folder") {
             let folder = entry.expect("an entry").path();

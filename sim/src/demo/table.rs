@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_align_and_the_last_is_shortened() {
+    fn columns_are_aligned_and_the_last_is_truncated() {
         let screen = Screen { width: 44, colours: false };
         let table = screen.table(
             2,

@@ -86,7 +86,7 @@ async fn output(demo: &Demo) -> (Result<(), DemoError>, String) {
 }
 
 #[tokio::test]
-async fn a_step_shows_what_was_done_what_leaves_say_and_that_they_heal() {
+async fn a_step_prints_its_actions_the_states_of_leaves_and_their_recovery() {
     let (played, text) = output(&demo(json!({"leaf1": {"oper-state": "down"}, "*": {"oper-state": "up"}}))).await;
     played.expect("as expected");
     for line in [
@@ -105,7 +105,7 @@ async fn a_step_shows_what_was_done_what_leaves_say_and_that_they_heal() {
 }
 
 #[tokio::test]
-async fn what_is_not_as_expected_is_shown_with_both_values_and_the_log() {
+async fn an_unmet_expectation_is_reported_with_both_values_and_the_log() {
     let (played, _) = output(&demo(json!({"leaf1": {"oper-state": "degraded"}}))).await;
     let error = played.expect_err("not as expected").to_string();
     assert_eq!(
@@ -119,7 +119,7 @@ async fn what_is_not_as_expected_is_shown_with_both_values_and_the_log() {
 }
 
 #[tokio::test]
-async fn an_action_that_fails_ends_the_demo_with_its_step() {
+async fn a_failed_action_ends_the_demo_with_its_step() {
     let mut broken = demo(json!({"leaf1": {"oper-state": "down"}}));
     broken.steps[0].actions.push(Action::ReleaseAll);
     let (played, _) = output(&broken).await;

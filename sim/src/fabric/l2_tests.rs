@@ -82,7 +82,7 @@ fn holder(fabric: &Fabric) -> String {
 }
 
 #[test]
-fn one_node_answers_and_every_leaf_knows_where_it_is() {
+fn one_node_answers_arp_and_every_leaf_knows_its_location() {
     for speaker in ["metallb", "cilium", "kube-vip"] {
         let fabric = fabric(speaker);
         let holder = holder(&fabric);
@@ -101,7 +101,7 @@ fn one_node_answers_and_every_leaf_knows_where_it_is() {
 }
 
 #[test]
-fn the_vip_moves_when_its_holder_cannot_answer_any_more() {
+fn the_vip_moves_when_its_holder_can_no_longer_answer() {
     let mut fabric = fabric("metallb");
     let first = holder(&fabric);
     let other = if first == "n1" { "n2" } else { "n1" };
@@ -113,7 +113,7 @@ fn the_vip_moves_when_its_holder_cannot_answer_any_more() {
 }
 
 #[test]
-fn a_lease_keeps_its_holder_and_an_annotation_names_one() {
+fn a_lease_or_an_annotation_determines_the_holder() {
     let mut fabric = fabric("cilium");
     let lease = json!({
         "kind": "Lease",
@@ -130,7 +130,7 @@ fn a_lease_keeps_its_holder_and_an_annotation_names_one() {
 }
 
 #[test]
-fn speakers_write_who_answers() {
+fn speakers_publish_who_answers() {
     for (speaker, kind, pointer) in [
         ("metallb", "ServiceL2Status", "/status/node"),
         ("cilium", "Lease", "/spec/holderIdentity"),
@@ -145,7 +145,7 @@ fn speakers_write_who_answers() {
 }
 
 #[test]
-fn a_stale_entry_and_a_duplicate_show_on_the_leaf() {
+fn stale_entries_and_duplicate_addresses_appear_on_the_leaf() {
     let mut fabric = fabric("metallb");
     let first = holder(&fabric);
     let other = if first == "n1" { "n2" } else { "n1" };

@@ -137,7 +137,7 @@ pub(super) fn lever(text: &str) -> Lever {
 }
 
 #[test]
-fn leaf1_of_the_anycast_lab_holds_the_table_of_the_article() {
+fn leaf1_of_the_anycast_lab_has_the_route_table_of_the_article() {
     let fabric = anycast();
     assert_eq!(
         lines(&vrf(&fabric, "leaf1")),
@@ -178,7 +178,7 @@ fn the_nodes_next_hop_is_resolved_by_the_subnet() {
 }
 
 #[test]
-fn session_counters_are_those_of_the_article() {
+fn session_counters_match_the_article() {
     let mut fabric = anycast();
     let counters = |fabric: &Fabric, leaf: &str, instance: &str, peer: &str, family: &str| {
         let instance = &tables(fabric, leaf).network_instances[instance];
@@ -214,7 +214,7 @@ fn without_a_metallb_peer_the_configured_neighbor_stays_active() {
 }
 
 #[test]
-fn a_session_down_moves_its_leaf_to_evpn_and_takes_its_vtep_from_the_others() {
+fn a_lost_session_moves_its_leaf_to_evpn_and_removes_its_vtep_from_others() {
     let mut fabric = anycast();
     let down = lever("session-down: { leaf: leaf1, node: cluster1 }");
     fabric.pull(down.clone()).expect("names are known");
@@ -308,7 +308,7 @@ fn check(fabric: &Fabric, what: &str) {
 }
 
 #[test]
-fn any_two_levers_leave_tables_that_make_sense_and_heal_in_any_order() {
+fn any_two_levers_leave_consistent_tables_and_heal_in_any_order() {
     let mut fabric = anycast();
     let healthy = fabric.all_tables();
     check(&fabric, "nothing pulled");
@@ -335,7 +335,7 @@ fn a_node_deleted_from_the_cluster_has_no_speaker() {
 }
 
 #[test]
-fn levers_with_unknown_names_are_refused_with_the_known_ones() {
+fn levers_with_unknown_names_are_refused_with_a_list_of_known_ones() {
     let mut fabric = anycast();
     let refused = |fabric: &mut Fabric, text: &str| fabric.pull(lever(text)).expect_err("unknown").to_string();
     assert_eq!(
@@ -346,7 +346,7 @@ fn levers_with_unknown_names_are_refused_with_the_known_ones() {
 }
 
 #[test]
-fn a_cut_cable_takes_the_nodes_host_route_from_every_leaf() {
+fn a_cut_cable_removes_the_nodes_host_route_from_every_leaf() {
     let mut fabric = anycast();
     fabric.pull(lever("link-down: { node: cluster1 }")).expect("known");
     for leaf in ["leaf1", "leaf2", "leaf4"] {
@@ -356,7 +356,7 @@ fn a_cut_cable_takes_the_nodes_host_route_from_every_leaf() {
 }
 
 #[test]
-fn a_node_that_moves_shows_up_behind_its_new_leaf() {
+fn a_moved_node_appears_behind_its_new_leaf() {
     let mut fabric = anycast();
     fabric.pull(lever("node-moved: { node: cluster1, leaf: leaf2 }")).expect("known");
     assert_eq!(active(&vrf(&fabric, "leaf1"), "192.168.1.11/32"), some("bgp-evpn", &["10.0.1.2"]));
@@ -380,7 +380,7 @@ fn an_ecmp_limit_keeps_the_lowest_vteps() {
 }
 
 #[test]
-fn a_rejected_prefix_is_received_and_not_used() {
+fn a_rejected_prefix_is_received_but_not_used() {
     let mut fabric = anycast();
     fabric.pull(lever("policy-reject: { leaf: leaf1, prefix: 1.1.1.100/32 }")).expect("known");
     let leaf1 = vrf(&fabric, "leaf1");
@@ -390,7 +390,7 @@ fn a_rejected_prefix_is_received_and_not_used() {
 }
 
 #[test]
-fn policy_local_announces_where_endpoints_are() {
+fn policy_local_announces_only_from_nodes_with_endpoints() {
     let mut fabric = anycast();
     fabric.set_objects("c1", Objects::read(&anycast_objects("Local", [false, true, false])));
     assert_eq!(active(&vrf(&fabric, "leaf1"), VIP), some("bgp-evpn", &["10.0.1.2"]));
@@ -399,7 +399,7 @@ fn policy_local_announces_where_endpoints_are() {
 }
 
 #[test]
-fn the_route_goes_when_the_service_does() {
+fn the_route_is_withdrawn_with_the_service() {
     let mut fabric = anycast();
     let mut objects = anycast_objects("Cluster", [true; 3]);
     objects.retain(|object| object["kind"] != "Service");
@@ -499,13 +499,13 @@ fn two_speakers_cannot_share_an_address() {
 }
 
 #[test]
-fn bfd_cannot_fail_where_there_is_none() {
+fn bfd_down_is_refused_for_a_node_without_bfd() {
     let refused = anycast().pull(lever("bfd-down: { node: cluster1 }")).expect_err("refused").to_string();
     assert!(refused.contains("BFD does not protect the sessions of node 'cluster1'"), "{refused}");
 }
 
 #[test]
-fn a_prefix_that_a_policy_rejects_is_counted_as_such() {
+fn a_prefix_rejected_by_a_policy_is_counted_as_rejected() {
     let mut fabric = anycast();
     fabric.pull(lever("policy-reject: { leaf: leaf1, prefix: 1.1.1.100/32 }")).expect("known");
     let counters = vrf(&fabric, "leaf1").neighbors["192.168.1.11"].afi_safis["ipv4-unicast"];
@@ -524,7 +524,7 @@ fn multicluster() -> Fabric {
 }
 
 #[test]
-fn leaves_that_reject_vips_from_evpn_use_their_own_and_both_advertise() {
+fn leaves_that_reject_vips_from_evpn_use_and_advertise_their_own() {
     let mut fabric = multicluster();
     let vip = "10.254.254.240/32";
     let hops = |fabric: &Fabric, leaf: &str| active(&tables(fabric, leaf).network_instances["kube-ipvrf"], vip);
@@ -537,7 +537,7 @@ fn leaves_that_reject_vips_from_evpn_use_their_own_and_both_advertise() {
 }
 
 #[test]
-fn loopbacks_of_a_vrf_are_host_routes_and_numbered_uplinks_have_subnets_and_plain_peers() {
+fn vrf_loopbacks_are_host_routes_and_numbered_uplinks_have_static_peers() {
     let fabric = multicluster();
     let leaf = tables(&fabric, "leaf-dc-1");
     let vrf = &leaf.network_instances["kube-ipvrf"];
@@ -603,7 +603,7 @@ fn ipv6_vips_travel_on_ipv6_sessions_only() {
 }
 
 #[test]
-fn bfd_takes_the_session_down_with_it() {
+fn bfd_down_takes_the_bgp_session_down() {
     let address: IpAddr = "192.168.1.11".parse().expect("address");
     let config = json!({
         "leaves": {"leaf1": {"system": ["10.0.0.1"]}},

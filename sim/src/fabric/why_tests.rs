@@ -17,7 +17,7 @@ fn with(text: &str) -> Fabric {
 }
 
 #[test]
-fn each_fault_of_a_session_has_its_own_words() {
+fn each_session_fault_leaves_its_own_state_and_notifications() {
     for (text, state, event, sent, received) in [
         ("session-down: { node: cluster1 }", "active", "holdTime", Some("Hold Timer Error"), None),
         ("cable: { node: cluster1 }", "connect", "holdTime", Some("Hold Timer Error"), None),
@@ -64,7 +64,7 @@ fn each_fault_of_a_session_has_its_own_words() {
 }
 
 #[test]
-fn a_disabled_neighbor_says_so_whatever_else_is_wrong() {
+fn a_disabled_neighbor_is_shown_as_disabled_whatever_else_is_wrong() {
     let mut fabric = with("admin-disabled: { leaf: leaf1, node: cluster1 }");
     for more in ["session-down: { node: cluster1 }", "link-down: { node: cluster1 }"] {
         fabric.pull(lever(more)).expect("known");
@@ -76,7 +76,7 @@ fn a_disabled_neighbor_says_so_whatever_else_is_wrong() {
 }
 
 #[test]
-fn the_last_words_stay_when_the_session_is_back() {
+fn the_last_notification_is_kept_when_the_session_returns() {
     let shutdown = lever("peer-shutdown: { node: cluster1 }");
     let mut fabric = with("peer-shutdown: { node: cluster1 }");
     assert!(fabric.release(&shutdown));
@@ -93,7 +93,7 @@ fn fate(fabric: &Fabric) -> Option<PathFate> {
 }
 
 #[test]
-fn each_fate_of_a_path_is_told_apart() {
+fn each_lever_on_a_path_leads_to_its_own_fate() {
     assert_eq!(fate(&anycast()), Some(PathFate::Best));
     for (text, expected) in [
         ("withheld: { node: cluster1, prefix: 1.1.1.100/32 }", None),
@@ -130,7 +130,7 @@ fn fates(fabric: &Fabric, leaf: &str) -> Vec<PathFate> {
 }
 
 #[test]
-fn the_ecmp_articles_paths_are_valid_and_lost_by_as_path_length() {
+fn the_ecmp_articles_paths_are_valid_but_lose_by_as_path_length() {
     use PathFate::{Best, Lost, Multipath};
     let mut fabric = ecmp_article();
     let lost = [Lost("as-path-length"), Lost("peer-router-id"), Lost("peer-router-id")];
@@ -145,7 +145,7 @@ fn the_ecmp_articles_paths_are_valid_and_lost_by_as_path_length() {
 }
 
 #[test]
-fn a_node_is_found_by_arp_mac_and_port_here_and_behind_a_vtep_elsewhere() {
+fn a_node_is_local_by_arp_mac_and_port_on_its_leaf_and_behind_a_vtep_elsewhere() {
     let fabric = anycast();
     let (leaf1, leaf2) = (tables(&fabric, "leaf1"), tables(&fabric, "leaf2"));
     let entry = |tables: &Tables| {
@@ -162,7 +162,7 @@ fn a_node_is_found_by_arp_mac_and_port_here_and_behind_a_vtep_elsewhere() {
 }
 
 #[test]
-fn a_cut_cable_takes_the_mac_at_once_and_the_arp_entry_later() {
+fn a_cut_cable_removes_the_mac_at_once_and_the_arp_entry_later() {
     for (text, arp) in [("cable: { node: cluster1 }", true), ("link-down: { node: cluster1 }", false)] {
         let fabric = with(text);
         let leaf1 = tables(&fabric, "leaf1");
@@ -186,7 +186,7 @@ fn a_cut_cable_takes_the_mac_at_once_and_the_arp_entry_later() {
 }
 
 #[test]
-fn levers_on_what_is_not_there_are_refused() {
+fn levers_on_absent_sessions_or_cables_are_refused() {
     let mut fabric = anycast();
     let refused = |fabric: &mut Fabric, text: &str| fabric.pull(lever(text)).expect_err("refused").to_string();
     assert_eq!(

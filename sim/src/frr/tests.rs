@@ -81,7 +81,7 @@ fn indirect(address: &str, prefix: &str, route_type: &str, owner: &str) -> NextH
 }
 
 #[test]
-fn a_subnet_is_what_sr_linux_makes_of_a_subinterface() {
+fn a_connected_subnet_gives_the_routes_of_an_sr_linux_subinterface() {
     let instance = shown(&json!({}));
     assert_eq!((instance.id, instance.kind), (5, NetworkInstanceKind::IpVrf));
     let (key, local) = route(&instance, "192.168.1.0/24", "local");
@@ -95,7 +95,7 @@ fn a_subnet_is_what_sr_linux_makes_of_a_subinterface() {
 }
 
 #[test]
-fn next_hops_are_those_bgp_gave_and_each_names_what_resolves_it() {
+fn next_hops_are_those_of_bgp_with_their_resolving_routes() {
     let recursive = json!({ "flags": 5, "ip": "6.4.5.1", "afi": "ipv4", "active": true, "recursive": true });
     let mut resolver = hop("192.168.1.11");
     resolver["resolver"] = true.into();
@@ -111,7 +111,7 @@ fn next_hops_are_those_bgp_gave_and_each_names_what_resolves_it() {
 }
 
 #[test]
-fn routes_that_lost_are_there_and_next_hops_that_are_lost_are_not() {
+fn inactive_routes_are_shown_but_inactive_next_hops_are_not() {
     let mut dead = hop("192.168.1.13");
     dead["active"] = false.into();
     let mut routes = bgp(&json!([hop("192.168.1.11"), dead]));
@@ -129,7 +129,7 @@ fn routes_that_lost_are_there_and_next_hops_that_are_lost_are_not() {
 }
 
 #[test]
-fn an_unresolved_route_is_inactive_and_says_so() {
+fn an_unresolved_route_is_inactive_and_has_no_resolving_route() {
     let lost = json!([{
         "prefix": "1.1.1.100/32", "protocol": "bgp", "distance": 169, "metric": 0,
         "nexthops": [{ "ip": "6.4.5.9", "afi": "ipv4", "recursive": true }],
@@ -141,7 +141,7 @@ fn an_unresolved_route_is_inactive_and_says_so() {
 }
 
 #[test]
-fn the_kernels_answer_is_the_fib_state() {
+fn the_kernels_answer_becomes_the_fib_state() {
     for (member, fib) in [("installed", Fib::Programmed), ("queued", Fib::Pending), ("failed", Fib::Failed)] {
         let mut vip = bgp(&json!([hop("192.168.1.11")]));
         vip[0].as_object_mut().expect("a route").remove("installed");
@@ -164,7 +164,7 @@ fn peer(state: &str, established: u64) -> Value {
 }
 
 #[test]
-fn a_neighbor_is_dynamic_by_its_range_and_dated_by_its_changes() {
+fn a_neighbor_is_dynamic_by_its_range_and_keeps_the_times_of_changes() {
     let mut history = History::default();
     let routes = json!({ "1.1.1.100/32": bgp(&json!([hop("192.168.1.11")])) });
     let mut look = |state: &str, established, seconds| {
@@ -208,7 +208,7 @@ fn a_bfd_session_is_up_or_down() {
 }
 
 #[test]
-fn a_global_next_hop_counts_more_than_the_link_local_one_announced_with_it() {
+fn a_global_next_hop_is_preferred_over_the_link_local_one_beside_it() {
     let hop = |address: &str| json!({ "ip": address, "afi": "ipv6", "interfaceName": "irb1", "active": true });
     let vip = json!([{
         "protocol": "bgp", "selected": true, "distance": 170, "installed": true,
@@ -238,7 +238,7 @@ fn a_global_next_hop_counts_more_than_the_link_local_one_announced_with_it() {
 }
 
 #[test]
-fn an_address_that_frr_does_not_know_is_none() {
+fn an_address_unknown_to_frr_is_none() {
     let mut idle = peer("Active", 1);
     idle["hostLocal"] = "Unknown".into();
     idle["hostForeign"] = "Unknown".into();
@@ -249,7 +249,7 @@ fn an_address_that_frr_does_not_know_is_none() {
 }
 
 #[test]
-fn the_end_of_a_session_is_told_in_the_leafs_words() {
+fn the_end_of_a_session_is_described_as_sr_linux_does() {
     let mut history = History::default();
     let mut look = |members: Value, seconds| {
         let mut said = peer("Active", 1);
@@ -294,7 +294,7 @@ fn fate(paths: &Value, received: &Value, routes: &Value) -> Option<(PathFate, bo
 }
 
 #[test]
-fn every_path_tells_what_became_of_it() {
+fn the_fate_of_a_path_is_derived_from_the_answers_of_frr() {
     let path = |members: Value| {
         let mut path =
             json!({ "valid": true, "peerId": "192.168.1.11", "path": "", "nexthops": [{ "ip": "192.168.1.11" }] });
@@ -330,7 +330,7 @@ fn every_path_tells_what_became_of_it() {
 }
 
 #[test]
-fn the_kernels_bridge_is_a_mac_vrf_with_its_ports() {
+fn the_kernels_bridge_becomes_a_mac_vrf_with_its_ports() {
     let below = Below {
         namespace: String::new(),
         bridge: "irb1".to_owned(),

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_come_whole_and_refusals_name_the_command() {
+    async fn answers_are_read_whole_and_errors_name_the_command() {
         let folder = tempfile::tempdir().expect("a folder");
         daemon(
             folder.path(),

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_read_like_what_an_operator_types() {
+    fn the_summary_of_an_action_reads_like_an_operators_command() {
         let summaries = [
             (
                 "pull: { session-down: { leaf: leaf1, node: cluster1 } }",
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_action_survives_the_control_socket() {
+    fn an_action_survives_serialization_for_the_control_socket() {
         let original = action("patch: { cluster: c1, kind: Node, name: n1, patch: { spec: null } }");
         let line = serde_json::to_string(&original).expect("JSON");
         assert_eq!(serde_json::from_str::<Action>(&line).expect("JSON"), original);

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn every_lab_in_the_repository_is_readable() {
+    fn every_lab_file_in_the_repository_parses() {
         let labs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lab");
         for entry in std::fs::read_dir(labs).expect("the lab folder") {
             let folder = entry.expect("an entry").path();
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn mistakes_in_a_lab_file_are_named() {
         let fabric = "fabric: { leaves: { leaf1: { system: [10.0.0.1] } } }";
         let unknown = lab(&format!("name: x\ndescription: y\n{fabric}\nnonsense: 1\n")).expect_err("refused");
         assert!(chain(&unknown).contains("unknown field `nonsense`"), "{}", chain(&unknown));

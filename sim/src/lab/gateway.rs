@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_time_out_until_an_entry_lets_the_answers_in() {
+    async fn connections_time_out_until_a_filter_entry_admits_the_answers() {
         let echo = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let server = echo.local_addr().expect("bound");
         tokio::spawn(async move {

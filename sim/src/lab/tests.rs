@@ -69,7 +69,7 @@ async fn until(lab: &Lab, leaf: &str, expected: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_lab_comes_up_with_its_routes_and_follows_its_cluster() {
+async fn a_lab_starts_with_its_routes_and_follows_its_cluster() {
     let run = tempfile::tempdir().expect("a folder");
     let lab = lab(&run).await;
     until(&lab, "leaf1", &["192.168.1.11"]).await;
@@ -102,7 +102,7 @@ async fn policy_local_follows_the_pods_of_each_node() {
 }
 
 #[tokio::test]
-async fn levers_show_at_once_and_unknown_names_are_refused() {
+async fn levers_take_effect_at_once_and_unknown_names_are_refused() {
     let run = tempfile::tempdir().expect("a folder");
     let lab = lab(&run).await;
     lab.act(&action("pull: { session-down: { leaf: leaf1, node: cluster1 } }")).await.expect("pulled");
@@ -143,7 +143,7 @@ async fn a_run_folder_too_long_for_sockets_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_control_socket_acts_reports_and_ends() {
+async fn the_control_socket_runs_actions_reports_state_and_ends_the_lab() {
     let run = tempfile::tempdir().expect("a folder");
     let listener = Listener::bind(run.path()).await.expect("bound");
     assert!(Listener::bind(run.path()).await.is_err(), "a second lab in the same folder");

@@ -94,7 +94,7 @@ fn counts(events: &[Event]) -> (usize, usize, usize) {
 }
 
 #[tokio::test]
-async fn the_agents_session_reads_and_leaves_in_good_order() {
+async fn the_agents_session_reads_the_dump_and_ends_gracefully() {
     let mut agent = Agent::start().await;
     agent.registered(1).await;
     let seen = agent.until_rested().await;
@@ -106,7 +106,7 @@ async fn the_agents_session_reads_and_leaves_in_good_order() {
 }
 
 #[tokio::test]
-async fn the_agents_session_reads_whatever_is_unsettled_about_the_switch() {
+async fn the_agents_session_works_with_every_variant_of_uncertain_switch_behaviour() {
     for switches in [
         Switches { late_stream_headers: true, ..Switches::default() },
         Switches { announce_first: ndk::AnnounceFirst::Groups, batch: 1, ..Switches::default() },
@@ -119,7 +119,7 @@ async fn the_agents_session_reads_whatever_is_unsettled_about_the_switch() {
 }
 
 #[tokio::test]
-async fn the_agents_session_outlives_dropped_streams_under_one_registration() {
+async fn the_agents_session_survives_dropped_streams_under_one_registration() {
     let mut agent = Agent::start().await;
     agent.until_rested().await;
     agent.leaf.ndk().drop_streams();
@@ -129,7 +129,7 @@ async fn the_agents_session_outlives_dropped_streams_under_one_registration() {
 }
 
 #[tokio::test]
-async fn the_agents_session_registers_anew_after_a_restart_of_the_ndk() {
+async fn the_agents_session_registers_again_after_a_restart_of_the_ndk() {
     let mut agent = Agent::start().await;
     let first = agent.registered(1).await;
     agent.until_rested().await;

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_factory_lets_443_in_and_6443_not() {
+    async fn the_factory_filter_admits_port_443_but_not_6443() {
         let store = store().await;
         assert!(admits_answers_of(&store, server("192.0.2.10:443")));
         assert!(!admits_answers_of(&store, server("192.0.2.10:6443")));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_entry_before_the_drop_lets_its_server_in_alone() {
+    async fn an_entry_before_the_drop_admits_only_its_server() {
         let store = store().await;
         let entry = json!({
             "match": {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ranges_and_udp_count_as_written() {
+    async fn port_ranges_and_protocols_of_entries_are_respected() {
         let store = store().await;
         let range = json!({ "range": { "start": 6000, "end": 7000 } });
         let udp = json!({ "match": { "ipv4": { "protocol": "udp" }, "transport": { "source-port": range } },

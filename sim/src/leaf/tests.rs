@@ -79,7 +79,7 @@ fn groups(changes: &Changes) -> Vec<(u64, bool)> {
 }
 
 #[test]
-fn only_the_active_route_of_a_prefix_is_told() {
+fn only_the_active_route_of_a_prefix_is_announced() {
     let mut plane = Plane::default();
     let changes = show(&mut plane, tables(local_over_evpn()));
     let routes = routes(&changes);
@@ -90,7 +90,7 @@ fn only_the_active_route_of_a_prefix_is_told() {
 }
 
 #[test]
-fn the_same_tables_again_change_nothing() {
+fn repeated_tables_change_nothing() {
     let mut plane = Plane::default();
     show(&mut plane, tables(local_over_evpn()));
     let changes = show(&mut plane, tables(local_over_evpn()));
@@ -99,7 +99,7 @@ fn the_same_tables_again_change_nothing() {
 }
 
 #[test]
-fn routes_with_equal_next_hops_share_a_group_of_a_large_odd_number() {
+fn routes_with_equal_next_hops_share_a_group_with_a_large_odd_id() {
     let mut plane = Plane::default();
     let changes = show(
         &mut plane,
@@ -115,7 +115,7 @@ fn routes_with_equal_next_hops_share_a_group_of_a_large_odd_number() {
 }
 
 #[test]
-fn other_next_hops_are_another_group_and_an_unused_group_goes() {
+fn different_next_hops_make_a_new_group_and_an_unused_group_is_deleted() {
     let mut plane = Plane::default();
     let before =
         groups(&show(&mut plane, tables([(key(VIP, "bgp", "bgp_mgr"), route(169, true, via(&["192.168.1.11"])))])));
@@ -137,7 +137,7 @@ fn groups_can_be_announced_before_the_routes_that_use_them() {
 }
 
 #[test]
-fn a_withdrawn_local_route_leaves_the_evpn_one_active() {
+fn a_withdrawn_local_route_activates_the_evpn_one() {
     let mut plane = Plane::default();
     show(&mut plane, tables(local_over_evpn()));
     let [_, (evpn, mut other)] = local_over_evpn();
@@ -147,7 +147,7 @@ fn a_withdrawn_local_route_leaves_the_evpn_one_active() {
 }
 
 #[test]
-fn a_network_instance_that_goes_takes_everything_along() {
+fn a_removed_network_instance_removes_everything_in_it() {
     let mut plane = Plane::default();
     let mut with_bfd = tables(local_over_evpn());
     let session = BfdSession { local: "192.168.1.1".parse().expect("an address"), up: true, discriminator: 16385 };
@@ -166,7 +166,7 @@ fn a_network_instance_that_goes_takes_everything_along() {
 }
 
 #[test]
-fn a_mac_vrf_is_in_state_and_not_in_the_ndk() {
+fn a_mac_vrf_is_in_state_but_not_in_the_ndk() {
     let mut plane = Plane::default();
     let mut mac = instance([]);
     mac.kind = NetworkInstanceKind::MacVrf;
@@ -179,7 +179,7 @@ fn a_mac_vrf_is_in_state_and_not_in_the_ndk() {
 }
 
 #[test]
-fn renumbering_gives_every_group_a_new_number_and_withdraws_no_route() {
+fn renumbering_gives_every_group_a_new_id_without_withdrawing_routes() {
     let mut plane = Plane::default();
     let before = groups(&show(&mut plane, tables(local_over_evpn())));
     let changes = plane.renumber(AnnounceFirst::Routes, &mut |_| 14);
@@ -190,7 +190,7 @@ fn renumbering_gives_every_group_a_new_number_and_withdraws_no_route() {
 }
 
 #[test]
-fn a_programmed_route_wins_by_preference_and_is_resolved() {
+fn a_route_programmed_by_an_application_wins_by_preference_and_is_resolved() {
     let subnet = (
         key("192.168.1.0/24", "local", "net_inst_mgr"),
         route(
@@ -291,7 +291,7 @@ fn state(store: &Datastore, path: &str) -> Option<serde_json::Value> {
 }
 
 #[test]
-fn all_native_state_fits_the_yang_and_goes_without_a_trace() {
+fn all_native_state_fits_the_yang_and_is_removed_completely() {
     let store = Datastore::new(crate::ndk::tests::schema());
     let mut plane = Plane::default();
     for op in show(&mut plane, everything()).ops {
@@ -324,7 +324,7 @@ async fn a_leaf_shows_its_system_its_applications_and_its_interfaces() {
 }
 
 #[tokio::test]
-async fn an_added_application_shows_its_state_and_its_file() {
+async fn an_added_application_appears_in_state_with_its_file() {
     let (leaf, folder) = leaf().await;
     let file = folder.path().join("app.yml");
     let text = "app:\n  path: /bin\n  launch-command: ./sleep 60\n  restricted-operations: [quit]\n  \
@@ -360,7 +360,7 @@ pub(super) async fn leaf_with(switches: Switches) -> (Leaf, tempfile::TempDir) {
 }
 
 #[tokio::test]
-async fn an_application_joins_routes_groups_and_owners_of_a_leaf() {
+async fn an_application_can_join_routes_groups_and_owners_of_a_leaf() {
     use crate::ndk::tests::client::{Client, all_groups, all_routes};
     use pb::notification::SubscriptionTypes as Told;
     let (leaf, _folder) = leaf().await;
@@ -383,7 +383,7 @@ async fn an_application_joins_routes_groups_and_owners_of_a_leaf() {
 }
 
 #[tokio::test]
-async fn a_route_an_application_programs_is_told_as_its_own() {
+async fn a_route_programmed_by_an_application_is_announced_as_its_own() {
     use crate::ndk::tests::client::{Client, all_routes};
     use pb::notification::SubscriptionTypes as Told;
     let (leaf, _folder) = leaf().await;
@@ -424,7 +424,7 @@ async fn a_route_an_application_programs_is_told_as_its_own() {
 }
 
 #[tokio::test]
-async fn a_source_stands_in_for_the_tables_of_one_network_instance_until_it_goes() {
+async fn a_source_replaces_the_tables_of_a_network_instance_until_dropped() {
     let (leaf, _folder) = leaf().await;
     leaf.set_tables(tables(local_over_evpn()));
     let source = leaf.source("ip-vrf-1");
@@ -438,7 +438,7 @@ async fn a_source_stands_in_for_the_tables_of_one_network_instance_until_it_goes
 }
 
 #[tokio::test]
-async fn a_leaf_serves_gnmi_and_its_cli_in_its_folder_and_ends_with_its_last_handle() {
+async fn a_leaf_serves_gnmi_and_cli_in_its_folder_until_its_last_handle_drops() {
     let (leaf, folder) = leaf().await;
     assert!(leaf.gnmi_socket().exists());
     assert_eq!(std::fs::read_to_string(leaf.password_file()).expect("readable"), leaf.options().password);
@@ -476,7 +476,7 @@ async fn until(leaf: &Leaf, holds: impl Fn(&Leaf) -> bool) {
 }
 
 #[tokio::test]
-async fn a_reload_takes_the_management_away_and_may_lose_what_is_not_saved() {
+async fn a_reload_interrupts_management_and_may_lose_unsaved_configuration() {
     let away = std::time::Duration::from_millis(300);
     for loses_unsaved in [false, true] {
         let reload = crate::profile::Reload { away, loses_unsaved };

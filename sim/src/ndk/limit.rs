@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_measured_however_they_are_cut() {
+    fn messages_are_measured_however_they_are_split() {
         let stream = [message(3, 3), message(0, 0), message(4 << 20, 10)].concat();
         for piece in [1, 2, 4, 5, 7, stream.len()] {
             let mut lengths = Lengths::default();

@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statements_are_read_with_comments_quotes_and_joined_strings() {
+    fn statements_are_parsed_with_comments_quotes_and_joined_strings() {
         let text = "module m { // a comment\n prefix 'p'; description \"a \\\"b\\\" \" + 'c'; /* x */ leaf l { p:ext high; } }";
         let mut modules = Modules::default();
         modules.add("m", text);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn definitions_come_in_the_order_of_the_text_through_groupings_and_augments() {
+    fn definitions_keep_the_order_of_the_text_through_groupings_and_augments() {
         let mut modules = Modules::default();
         modules.add("m", "module m { prefix p; grouping g { leaf b { type string; } } container c { leaf a { type string; } uses g; choice x { leaf d { type string; } } } }");
         modules.add("n", "module n { prefix n; import m { prefix m; } augment \"/m:c\" { leaf e { type string; } } }");
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_yang_is_left_out() {
+    fn invalid_yang_is_left_out() {
         let mut modules = Modules::default();
         modules.add("m", "module m { leaf ");
         assert!(modules.root("m").is_none());

@@ -10,7 +10,7 @@ fn find(schema: &Schema, path: &str) -> NodeId {
 }
 
 #[test]
-fn keys_are_in_the_order_of_their_definition_not_of_the_key_statement() {
+fn keys_are_ordered_by_their_definition_not_by_the_key_statement() {
     let schema = schema();
     let list = find(&schema, "/network-instance/route-table/ipv4-unicast/route");
     let keys: Vec<_> = schema.keys(list).iter().map(|key| &*schema.node(*key).name).collect();
@@ -18,7 +18,7 @@ fn keys_are_in_the_order_of_their_definition_not_of_the_key_statement() {
 }
 
 #[test]
-fn types_follow_typedefs_to_what_spelling_needs() {
+fn types_are_resolved_through_typedefs() {
     let schema = schema();
     let kind = |path| schema.leaf(find(&schema, path)).expect("a leaf").kind.clone();
     assert_eq!(kind("/network-instance/route-table/next-hop-group/index"), LeafType::Unsigned(64));
@@ -29,7 +29,7 @@ fn types_follow_typedefs_to_what_spelling_needs() {
 }
 
 #[test]
-fn modules_change_where_another_one_augments() {
+fn an_augmenting_module_makes_a_module_boundary() {
     let schema = schema();
     let bgp = find(&schema, "/network-instance/protocols/bgp");
     let protocols = find(&schema, "/network-instance/protocols");
@@ -39,7 +39,7 @@ fn modules_change_where_another_one_augments() {
 }
 
 #[test]
-fn ages_are_shown_by_typedef_and_importance_by_extension() {
+fn ages_follow_from_typedefs_and_importance_from_extensions() {
     let schema = schema();
     let route = "/network-instance/route-table/ipv4-unicast/route";
     let leaf = find(&schema, &format!("{route}/last-app-update"));
@@ -50,14 +50,14 @@ fn ages_are_shown_by_typedef_and_importance_by_extension() {
 }
 
 #[test]
-fn names_with_underscores_find_nodes_with_hyphens() {
+fn names_with_underscores_resolve_to_nodes_with_hyphens() {
     let schema = schema();
     let path = crate::path::Path::from_js(".k8s_services.cluster{.name==\"c1\"}.oper_state").expect("a path");
     assert!(schema.resolve(&path).is_ok());
 }
 
 #[test]
-fn an_unknown_element_is_named_with_what_there_is() {
+fn an_unknown_element_is_an_error_that_lists_the_options() {
     let schema = schema();
     let refusal = schema.resolve(&"/system/state".parse().expect("a path")).expect_err("unknown");
     assert!(refusal.message.starts_with("Path not valid - unknown element 'state'. Options are ["), "{refusal}");
@@ -65,7 +65,7 @@ fn an_unknown_element_is_named_with_what_there_is() {
 }
 
 #[test]
-fn a_module_that_is_not_found_is_named() {
+fn a_missing_module_is_named_in_the_error() {
     let error = Schema::load(&[], &["no-such-module".to_owned()]).expect_err("not there");
     assert_eq!(error.to_string(), "cannot load YANG module 'no-such-module'");
 }
@@ -105,7 +105,7 @@ module static-routes-ndk {
 }
 
 #[test]
-fn a_module_that_is_wrong_is_named_with_the_reason() {
+fn an_invalid_module_is_named_with_the_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("broken.yang"), "module broken { nonsense; }").expect("a module");
     let error = Schema::load(&[folder.path().to_owned()], &["broken".to_owned()]).expect_err("it is wrong");

@@ -72,7 +72,7 @@ fn only_end(network: &Network, leaf: &str) -> End {
 }
 
 #[test]
-fn leaf1_to_leaf3_deliver_to_the_node_of_their_own() {
+fn leaf1_to_leaf3_deliver_to_their_own_nodes() {
     let network = anycast();
     for (at, leaf) in ["leaf1", "leaf2", "leaf3"].into_iter().enumerate() {
         let outcome = walk(&network, leaf);
@@ -90,7 +90,7 @@ fn leaf4_spreads_over_three_tunnels_to_all_nodes() {
 }
 
 #[test]
-fn a_node_that_lost_its_pod_loses_its_share_under_policy_local_alone() {
+fn a_node_without_a_pod_loses_its_share_only_under_policy_local() {
     let mut network = anycast();
     network.services[0].endpoints.remove(1);
     assert!(walk(&network, "leaf4").all_arrive(), "another node's pod serves");
@@ -104,7 +104,7 @@ fn a_node_that_lost_its_pod_loses_its_share_under_policy_local_alone() {
 /// The ECMP article: on leaf1, EVPN's path has the shorter AS path, so that everything goes to leaf2, which has three
 /// sessions.
 #[test]
-fn the_ecmp_articles_leaf1_sends_all_to_leaf2_and_all_arrives() {
+fn the_ecmp_articles_leaf1_sends_everything_to_leaf2_and_everything_arrives() {
     let mut network = anycast();
     let node = |number: usize| format!("192.168.1.1{number}");
     for leaf in ["leaf1", "leaf2"] {
@@ -139,7 +139,7 @@ fn a_withdrawn_route_leaves_a_default_route_that_does_not_count() {
 }
 
 #[test]
-fn a_leaked_route_is_resolved_where_it_is_from() {
+fn a_leaked_route_is_resolved_in_the_vrf_it_comes_from() {
     let mut network = anycast();
     let leaf = network.leaves.get_mut("leaf1").expect("it is there");
     leaf.vrfs.get_mut(VRF).expect("it is there").routes.remove(&net("1.1.1.100/32"));
@@ -156,7 +156,7 @@ fn a_leaked_route_is_resolved_where_it_is_from() {
 }
 
 #[test]
-fn each_thing_on_the_way_that_is_dead_is_an_end_of_its_own() {
+fn each_dead_component_ends_the_walk_with_its_own_outcome() {
     let mut cut = anycast();
     cut.cables[0].up = false;
     assert_eq!(only_end(&cut, "leaf1"), End::DeadCable(0));
@@ -177,7 +177,7 @@ fn each_thing_on_the_way_that_is_dead_is_an_end_of_its_own() {
 }
 
 #[test]
-fn terminating_endpoints_serve_only_where_no_other_is_ready() {
+fn terminating_endpoints_serve_only_if_no_other_is_ready() {
     let mut network = anycast();
     network.services[0].local = true;
     network.services[0].endpoints[0].state = EndpointState::Draining;

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_gets_its_lines_and_says_why_it_failed() {
+    async fn a_command_reads_its_lines_and_reports_why_it_failed() {
         assert_eq!(command(&words(&["cat"]), "show version\n").await.as_deref(), Ok("show version\n"));
         let failed = command(&words(&["sh", "-c", "echo no >&2; exit 3"]), "").await.expect_err("it failed");
         assert!(failed.contains("exit status: 3") && failed.ends_with(": no"), "{failed}");

@@ -184,7 +184,7 @@ actions:
     }
 
     #[test]
-    fn what_kubectl_and_the_cli_can_do_needs_no_entry() {
+    fn actions_of_kubectl_and_the_cli_need_no_inventory_entry() {
         for (text, expected) in [
             (
                 "scale: { cluster: c1, name: web, replicas: 0 }",
@@ -212,7 +212,7 @@ actions:
     }
 
     #[test]
-    fn a_lever_is_pulled_as_the_inventory_says_or_not_at_all() {
+    fn a_lever_is_pulled_only_as_the_inventory_says() {
         let pulled = words("pull: { session-down: { leaf: leaf1, node: n1 } }");
         assert_eq!(pulled, Some(vec!["docker stop n1".to_owned(), "leaf1> show version".to_owned()]));
         assert_eq!(words("pull: { session-down: { leaf: leaf2, node: n1 } }"), None);

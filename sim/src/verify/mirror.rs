@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_found_in_any_order_and_a_delete_takes_what_is_below() {
+    fn keys_are_matched_in_any_order_and_a_delete_removes_everything_below() {
         let heard = Arc::new(Mutex::new(Heard::default()));
         let (task, seen) = (tokio::runtime::Builder::new_current_thread().build().expect("a runtime"), heard.clone());
         let mirror = Mirror { heard: seen, task: task.spawn(async {}) };

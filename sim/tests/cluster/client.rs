@@ -73,7 +73,7 @@ async fn objects_are_created_read_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_finalizer_holds_an_object_until_it_is_removed() {
+async fn an_object_stays_until_its_finalizer_is_removed() {
     let cluster = with_maps(1);
     let server = serve(&cluster).await;
     let api: Api<ConfigMap> = Api::namespaced(client(&server), "default");
@@ -87,7 +87,7 @@ async fn a_finalizer_holds_an_object_until_it_is_removed() {
 }
 
 #[tokio::test]
-async fn a_list_in_pieces_is_one_consistent_state() {
+async fn a_paged_list_is_one_consistent_state() {
     let cluster = with_maps(25);
     let server = serve(&cluster).await;
     let api: Api<ConfigMap> = Api::namespaced(client(&server), "default");
@@ -107,7 +107,7 @@ async fn a_list_in_pieces_is_one_consistent_state() {
 }
 
 #[tokio::test]
-async fn a_page_after_a_compaction_is_gone() {
+async fn the_next_page_after_a_compaction_is_gone() {
     let cluster = with_maps(25);
     let server = serve(&cluster).await;
     let api: Api<ConfigMap> = Api::namespaced(client(&server), "default");
@@ -119,7 +119,7 @@ async fn a_page_after_a_compaction_is_gone() {
 }
 
 #[tokio::test]
-async fn selectors_choose_what_is_listed() {
+async fn selectors_restrict_the_listed_objects() {
     let cluster = with_maps(6);
     let server = serve(&cluster).await;
     let api: Api<ConfigMap> = Api::all(client(&server));
@@ -132,7 +132,7 @@ async fn selectors_choose_what_is_listed() {
 }
 
 #[tokio::test]
-async fn versions_of_the_past_and_the_future_are_told_apart() {
+async fn past_and_future_resource_versions_are_distinguished() {
     let cluster = with_maps(3);
     let server = serve(&cluster).await;
     let api: Api<ConfigMap> = Api::namespaced(client(&server), "default");
@@ -162,7 +162,7 @@ async fn answer_of(server: &Server, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_watch_tells_what_enters_changes_and_leaves_the_selection() {
+async fn a_watch_reports_objects_that_enter_change_in_and_leave_the_selection() {
     let cluster = with_maps(2);
     let server = serve(&cluster).await;
     let api: Api<ConfigMap> = Api::namespaced(client(&server), "default");
@@ -192,7 +192,7 @@ async fn a_watch_tells_what_enters_changes_and_leaves_the_selection() {
 }
 
 #[tokio::test]
-async fn a_watch_goes_on_where_another_ended() {
+async fn a_watch_resumes_where_another_ended() {
     let cluster = with_maps(1);
     let server = serve(&cluster).await;
     let api: Api<ConfigMap> = Api::all(client(&server));
@@ -219,7 +219,7 @@ async fn a_watch_from_a_compacted_version_gets_an_error_event() {
 }
 
 #[tokio::test]
-async fn a_watch_ends_when_its_time_is_over_after_a_bookmark() {
+async fn a_watch_ends_with_a_bookmark_at_its_timeout() {
     let cluster = with_maps(1);
     let server = serve(&cluster).await;
     let api: Api<Service> = Api::all(client(&server));
@@ -259,7 +259,7 @@ async fn the_watcher_lists_in_pages_or_streams_the_list() {
 }
 
 #[tokio::test]
-async fn the_reflector_is_true_again_after_faults() {
+async fn a_reflector_is_consistent_again_after_faults() {
     let cluster = with_maps(3);
     let server = serve(&cluster).await;
     let api: Api<ConfigMap> = Api::namespaced(client(&server), "default");
@@ -296,7 +296,7 @@ async fn the_reflector_is_true_again_after_faults() {
 }
 
 #[tokio::test]
-async fn the_shapes_clients_ask_for_are_served() {
+async fn metadata_lists_and_discovery_are_served_and_only_as_json() {
     let cluster = with_maps(2);
     let server = serve(&cluster).await;
     let client = client(&server);
@@ -316,7 +316,7 @@ async fn the_shapes_clients_ask_for_are_served() {
 }
 
 #[tokio::test]
-async fn one_object_is_shown_in_the_version_that_is_asked_for() {
+async fn an_object_is_served_in_the_requested_version() {
     let cluster = Cluster::new();
     cluster
         .load("{apiVersion: metallb.io/v1beta1, kind: BGPPeer, metadata: {name: p, namespace: m}, spec: {myASN: 1}}")
@@ -330,7 +330,7 @@ async fn one_object_is_shown_in_the_version_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn what_is_not_served_is_told_as_the_real_server_tells_it() {
+async fn unknown_paths_are_answered_as_by_the_real_server() {
     let server = serve(&Cluster::new()).await;
     let unknown = answer_of(&server, "/api/v1/nothings").await;
     assert!(unknown.starts_with("HTTP/1.1 404 ") && unknown.contains("\"details\":{}"), "{unknown}");
@@ -341,7 +341,7 @@ async fn what_is_not_served_is_told_as_the_real_server_tells_it() {
 }
 
 #[test]
-fn only_kinds_that_count_changes_have_a_generation() {
+fn only_some_kinds_have_a_generation() {
     let cluster = with_maps(1);
     assert_eq!(cluster.get("ConfigMap", "default", "map-0000").expect("made")["metadata"].get("generation"), None);
     let slice = json!({
@@ -352,7 +352,7 @@ fn only_kinds_that_count_changes_have_a_generation() {
 }
 
 #[test]
-fn a_name_is_made_of_a_prefix_that_could_be_one_or_ends_with_a_dash() {
+fn a_generated_name_needs_a_prefix_that_is_a_name_or_ends_with_a_dash() {
     let cluster = Cluster::new();
     let create = |prefix: &str| {
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": prefix}});
@@ -366,7 +366,7 @@ fn a_name_is_made_of_a_prefix_that_could_be_one_or_ends_with_a_dash() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_recorded_is_shown_in_the_core_group() {
+async fn a_recorded_event_is_also_served_in_the_core_group() {
     let cluster = Cluster::new();
     let server = serve(&cluster).await;
     let recorder = kube::runtime::events::Recorder::new(client(&server), "leaf1".into());

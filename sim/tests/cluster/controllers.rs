@@ -61,7 +61,7 @@ fn conditions(cluster: &Cluster, node: &str) -> Vec<[bool; 3]> {
 }
 
 #[test]
-fn the_lab_comes_up_as_in_the_article() {
+fn the_lab_starts_as_in_the_article() {
     let cluster = lab();
     assert_eq!(vips(&cluster, "nginxhello"), ["1.1.1.100"]);
     let service = service(&cluster, "nginxhello");
@@ -97,7 +97,7 @@ fn the_same_manifests_give_the_same_objects() {
 }
 
 #[test]
-fn scaling_to_nothing_leaves_a_placeholder_slice_of_the_same_name() {
+fn scaling_to_zero_leaves_a_placeholder_slice_of_the_same_name() {
     let cluster = lab();
     let before = slices(&cluster, "nginxhello")[0]["metadata"]["name"].clone();
     cluster.scale("default", "nginxhello", 0).expect("there");
@@ -112,7 +112,7 @@ fn scaling_to_nothing_leaves_a_placeholder_slice_of_the_same_name() {
 }
 
 #[test]
-fn pods_go_where_there_are_fewest_and_leave_where_there_are_most() {
+fn pods_are_added_where_there_are_fewest_and_removed_where_there_are_most() {
     let cluster = lab();
     cluster.scale("default", "nginxhello", 7).expect("there");
     assert_eq!(spread(&cluster).into_values().collect::<Vec<_>>(), [3, 2, 2]);
@@ -137,7 +137,7 @@ fn cordoned_tainted_and_unselected_nodes_get_no_pods() {
 }
 
 #[test]
-fn an_unready_pod_stays_in_its_slice_not_ready() {
+fn an_unready_pod_stays_in_its_slice_as_not_ready() {
     let cluster = lab();
     cluster.set_pod_ready("default", &pod_on(&cluster, "cluster1-m02"), false).expect("there");
     assert_eq!(conditions(&cluster, "cluster1-m02"), [[false, false, false]]);
@@ -148,7 +148,7 @@ fn an_unready_pod_stays_in_its_slice_not_ready() {
 }
 
 #[test]
-fn a_terminating_pod_serves_on_and_is_replaced() {
+fn a_terminating_pod_keeps_serving_and_is_replaced() {
     let cluster = lab();
     let pod = pod_on(&cluster, "cluster1-m03");
     cluster.set_pod_terminating("default", &pod).expect("there");
@@ -161,7 +161,7 @@ fn a_terminating_pod_serves_on_and_is_replaced() {
 }
 
 #[test]
-fn pods_follow_the_readiness_and_the_end_of_their_node() {
+fn pods_follow_the_readiness_and_deletion_of_their_node() {
     let cluster = lab();
     cluster.set_node_ready("cluster1", false).expect("there");
     assert_eq!(conditions(&cluster, "cluster1"), [[false, false, false]]);
@@ -172,7 +172,7 @@ fn pods_follow_the_readiness_and_the_end_of_their_node() {
 }
 
 #[test]
-fn more_than_a_hundred_endpoints_need_more_slices_and_few_of_them_change() {
+fn more_than_a_hundred_endpoints_need_several_slices_and_few_change() {
     let cluster = lab();
     cluster.scale("default", "nginxhello", 250).expect("there");
     let sizes = |cluster: &Cluster| -> Vec<usize> {
@@ -194,7 +194,7 @@ fn more_than_a_hundred_endpoints_need_more_slices_and_few_of_them_change() {
 }
 
 #[test]
-fn both_families_have_slices_and_addresses() {
+fn a_dual_stack_service_has_slices_and_addresses_of_both_families() {
     let cluster = lab();
     let pool = json!({"spec": {"addresses": ["1.1.1.100-1.1.1.200", "2001:db8:1::/120"]}});
     cluster.patch("IPAddressPool", "metallb-system", "vip-pool", &pool).expect("there");
@@ -209,7 +209,7 @@ fn both_families_have_slices_and_addresses() {
 }
 
 #[test]
-fn named_target_ports_are_those_of_the_pod() {
+fn named_target_ports_are_resolved_by_the_pod() {
     let cluster = lab();
     let spec =
         json!({"selector": {"app": "nginxhello"}, "ports": [{"name": "web", "port": 8080, "targetPort": "http"}]});
@@ -218,7 +218,7 @@ fn named_target_ports_are_those_of_the_pod() {
 }
 
 #[test]
-fn metallb_gives_what_is_asked_for_and_takes_it_back() {
+fn metallb_assigns_requested_addresses_and_takes_them_back() {
     let cluster = lab();
     apply_service(&cluster, "asked", &json!({}), &json!({"loadBalancerIP": "1.1.1.150"}));
     assert_eq!(vips(&cluster, "asked"), ["1.1.1.150"]);
@@ -258,7 +258,7 @@ fn metallb_shares_an_address_only_by_the_rules() {
 }
 
 #[test]
-fn pools_that_do_not_assign_or_avoid_addresses_are_respected() {
+fn pool_options_auto_assign_and_avoid_buggy_ips_are_respected() {
     let cluster = Cluster::new();
     let pool = |name: &str, spec: Value| {
         let metadata = json!({"name": name, "namespace": "metallb-system"});
@@ -278,7 +278,7 @@ fn pools_that_do_not_assign_or_avoid_addresses_are_respected() {
 }
 
 #[test]
-fn cilium_calico_and_plain_ranges_give_addresses_too() {
+fn addresses_are_also_assigned_from_cilium_calico_and_plain_ranges() {
     let cilium = Cluster::new();
     cilium
         .load(
@@ -304,7 +304,7 @@ fn cilium_calico_and_plain_ranges_give_addresses_too() {
 }
 
 #[test]
-fn an_address_someone_else_wrote_is_left_alone() {
+fn an_address_written_by_someone_else_is_left_alone() {
     let cluster = lab();
     let object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "theirs"},
         "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
@@ -314,7 +314,7 @@ fn an_address_someone_else_wrote_is_left_alone() {
 }
 
 #[test]
-fn a_daemon_set_has_a_pod_on_every_node_at_the_nodes_address() {
+fn a_host_network_daemon_set_has_a_pod_with_the_address_of_every_node() {
     let cluster = lab();
     cluster
         .load(
@@ -337,7 +337,7 @@ fn a_daemon_set_has_a_pod_on_every_node_at_the_nodes_address() {
 }
 
 #[test]
-fn deleting_a_namespace_deletes_what_is_in_it() {
+fn deleting_a_namespace_deletes_its_objects() {
     let cluster = lab();
     let nginx = NGINX.replace("metadata: {name: nginxhello}", "metadata: {name: nginxhello, namespace: web}");
     cluster.load(&nginx).expect("the service");
@@ -349,7 +349,7 @@ fn deleting_a_namespace_deletes_what_is_in_it() {
 }
 
 #[test]
-fn subscribers_hear_of_every_object_a_write_changes() {
+fn subscribers_receive_every_object_a_write_changes() {
     let cluster = lab();
     let mut notices = cluster.subscribe();
     cluster.delete("Service", "default", "nginxhello").expect("there");
@@ -365,7 +365,7 @@ fn subscribers_hear_of_every_object_a_write_changes() {
 }
 
 #[test]
-fn manifests_that_are_wrong_say_so() {
+fn invalid_manifests_are_refused_with_the_reason() {
     let cluster = Cluster::new();
     for (manifest, said) in [
         ("a: [", "the manifest cannot be read"),
@@ -401,7 +401,7 @@ fn many_objects_load_and_list_quickly_without_controllers() {
 }
 
 #[test]
-fn metallb_of_the_time_of_config_maps_gives_addresses_from_its_text() {
+fn metallb_configured_by_config_map_assigns_addresses_from_it() {
     let cluster = Cluster::new();
     let config = "address-pools:\n- name: default\n  protocol: bgp\n  avoid-buggy-ips: true\n  \
                   addresses: [192.168.100.0/24]\n";
@@ -420,7 +420,7 @@ fn metallb_of_the_time_of_config_maps_gives_addresses_from_its_text() {
 }
 
 #[test]
-fn what_has_no_namespace_is_found_whatever_namespace_is_said() {
+fn cluster_scoped_objects_are_found_whatever_namespace_is_given() {
     let cluster = lab();
     assert!(cluster.get("Node", "default", "cluster1").is_some());
     cluster.patch("Node", "default", "cluster1", &json!({"metadata": {"labels": {"a": "b"}}})).expect("patched");

@@ -34,7 +34,7 @@ async fn a_stopped_server_cuts_watches_and_refuses_connections_until_it_starts()
 }
 
 #[tokio::test]
-async fn the_address_of_a_stopped_server_is_given_to_nobody_else() {
+async fn the_address_of_a_stopped_server_stays_reserved() {
     let cluster = lab();
     let server = serve(&cluster).await;
     cluster.stop().await;
@@ -44,7 +44,7 @@ async fn the_address_of_a_stopped_server_is_given_to_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_half_open_server_answers_when_it_is_healed() {
+async fn a_half_open_server_answers_once_healed() {
     let cluster = lab();
     let server = serve(&cluster).await;
     let api: Api<Service> = Api::all(client(&server));
@@ -57,7 +57,7 @@ async fn a_half_open_server_answers_when_it_is_healed() {
 }
 
 #[tokio::test]
-async fn a_delay_holds_every_answer() {
+async fn a_delay_applies_to_every_answer() {
     let cluster = lab();
     let server = serve(&cluster).await;
     let api: Api<Service> = Api::all(client(&server));
@@ -68,7 +68,7 @@ async fn a_delay_holds_every_answer() {
 }
 
 #[tokio::test]
-async fn tokens_rules_and_refusals_are_told_apart() {
+async fn missing_tokens_missing_rights_and_refusals_are_distinguished() {
     let cluster = lab();
     let server = serve(&cluster).await;
     let api: Api<Service> = Api::all(client(&server));
@@ -90,7 +90,7 @@ async fn tokens_rules_and_refusals_are_told_apart() {
 }
 
 #[tokio::test]
-async fn broken_and_absurd_objects_reach_the_client_as_they_are() {
+async fn broken_and_absurd_objects_reach_the_client_unchanged() {
     let cluster = lab();
     let server = serve(&cluster).await;
     let api: Api<Service> = Api::namespaced(client(&server), "default");
@@ -109,7 +109,7 @@ async fn broken_and_absurd_objects_reach_the_client_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_cluster_without_slices_serves_endpoints_only() {
+async fn a_cluster_without_slices_serves_only_endpoints() {
     let options = srl_sim::cluster::ClusterOptions { serve_slices: false, ..Default::default() };
     let cluster = Cluster::with_options(options);
     let server = serve(&cluster).await;
@@ -122,7 +122,7 @@ async fn a_cluster_without_slices_serves_endpoints_only() {
 }
 
 #[tokio::test]
-async fn a_group_that_is_withdrawn_is_not_found_until_it_is_installed() {
+async fn a_withdrawn_api_group_is_not_found_until_installed_again() {
     use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
     let cluster = lab();
     let server = serve(&cluster).await;

@@ -169,7 +169,7 @@ async fn cordon_and_drain_move_pods() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_read_as_kubectl_users_know_them() {
+async fn kubectl_prints_the_usual_errors() {
     let Some(kubectl) = Kubectl::new(lab()).await else { return };
     let complaint = |output: Output| String::from_utf8_lossy(&output.stderr).into_owned();
     let missing = complaint(kubectl.output(&["get", "svc", "none"]).await);

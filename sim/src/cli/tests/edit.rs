@@ -10,7 +10,7 @@ async fn candidate() -> (Datastore, Session) {
 }
 
 #[tokio::test]
-async fn a_script_sets_commits_and_leaves() {
+async fn a_script_sets_commits_and_leaves_candidate_mode() {
     let (_, mut session) = leaf1("25.10.1");
     let script = "enter candidate\nset / k8s-services cluster c1 kubeconfig \"/etc/my kube\" namespace [ a b ]\n\
                   set / k8s-services admin-state enable\ncommit now\n";
@@ -37,7 +37,7 @@ async fn a_script_sets_commits_and_leaves() {
 }
 
 #[tokio::test]
-async fn the_prompt_tells_the_candidate_and_its_changes() {
+async fn the_prompt_shows_the_candidate_and_whether_it_has_changes() {
     let (_, mut session) = candidate().await;
     assert_eq!(session.prompt(), "--{ candidate shared default }--[  ]--\nA:admin@leaf1# ");
     run(&mut session, "set / k8s-services admin-state disable").await;
@@ -48,7 +48,7 @@ async fn the_prompt_tells_the_candidate_and_its_changes() {
 }
 
 #[tokio::test]
-async fn edits_are_relative_to_the_context_and_ranges_name_many() {
+async fn edits_are_relative_to_the_context_and_expand_ranges() {
     let (_, mut session) = candidate().await;
     run(&mut session, "/k8s-services cluster c1").await;
     run(&mut session, "set speaker calico").await;
@@ -81,7 +81,7 @@ async fn edits_are_relative_to_the_context_and_ranges_name_many() {
 }
 
 #[tokio::test]
-async fn one_value_of_a_leaf_list_can_go() {
+async fn one_value_of_a_leaf_list_can_be_deleted() {
     let (_, mut session) = candidate().await;
     run(&mut session, "set / k8s-services cluster c1 namespace [ a b ]").await;
     run(&mut session, "set / k8s-services cluster c1 namespace c").await;
@@ -93,7 +93,7 @@ async fn one_value_of_a_leaf_list_can_go() {
 }
 
 #[tokio::test]
-async fn diff_marks_what_comes_and_what_goes() {
+async fn diff_marks_additions_and_removals() {
     let (_, mut session) = candidate().await;
     run(&mut session, "set / k8s-services cluster c1 speaker calico").await;
     run(&mut session, "commit stay").await;
@@ -119,7 +119,7 @@ async fn diff_marks_what_comes_and_what_goes() {
 }
 
 #[tokio::test]
-async fn wrong_values_are_told_in_the_words_of_the_switch() {
+async fn invalid_values_are_refused_in_the_wording_of_the_switch() {
     let (_, mut session) = candidate().await;
     assert_eq!(
         fails(&mut session, "set / system app-management application x failure-threshold 5").await.lines().count(),
@@ -174,7 +174,7 @@ Error: Commit failed
 }
 
 #[tokio::test]
-async fn private_candidates_are_ones_own() {
+async fn private_candidates_are_not_shared() {
     let (store, mut session) = leaf1("25.10.1");
     run(&mut session, "enter candidate private").await;
     run(&mut session, "set / k8s-services admin-state disable").await;
@@ -185,7 +185,7 @@ async fn private_candidates_are_ones_own() {
 }
 
 #[tokio::test]
-async fn a_script_goes_on_after_errors_unless_told_otherwise() {
+async fn a_script_continues_after_errors_unless_told_to_stop() {
     let (_, mut session) = leaf1("25.10.1");
     let output = session.script("nonsense\npwc\n", false).await;
     assert!(output.status == 1 && output.text.ends_with("/ \n"), "{}", output.text);
@@ -194,7 +194,7 @@ async fn a_script_goes_on_after_errors_unless_told_otherwise() {
 }
 
 #[tokio::test]
-async fn only_configuration_is_offered_and_taken_where_configuration_is_edited() {
+async fn only_configuration_nodes_are_offered_and_accepted_in_edits() {
     let (_, mut session) = candidate().await;
     let wrong = fails(&mut session, "set / k8s-services cluster c1 nonsense").await;
     assert!(wrong.contains("'kubeconfig'") && !wrong.contains("oper-state"), "{wrong}");
@@ -205,7 +205,7 @@ async fn only_configuration_is_offered_and_taken_where_configuration_is_edited()
 }
 
 #[tokio::test]
-async fn a_wrong_value_names_the_leaf_it_is_of_and_what_that_takes() {
+async fn an_invalid_value_is_reported_with_its_leaf_and_the_expected_type() {
     let (_, mut session) = candidate().await;
     let wrong = fails(&mut session, "set / k8s-services cluster \"c 1\" kubeconfig /etc/x").await;
     assert!(

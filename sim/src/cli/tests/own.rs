@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 
 #[tokio::test]
-async fn a_session_goes_back_and_remembers_its_lines() {
+async fn back_returns_to_earlier_contexts_and_history_lists_commands() {
     let (_, mut session) = leaf1("25.10.1");
     run(&mut session, "/ system information").await;
     run(&mut session, "/ k8s-services").await;
@@ -19,7 +19,7 @@ async fn a_session_goes_back_and_remembers_its_lines() {
 }
 
 #[tokio::test]
-async fn help_date_and_tree_answer() {
+async fn help_date_and_tree_print_something() {
     let (_, mut session) = leaf1("25.10.1");
     let help = run(&mut session, "help").await;
     assert!(help.contains("  ping      Ask whether an address answers\n"), "{help}");
@@ -33,7 +33,7 @@ async fn help_date_and_tree_answer() {
 }
 
 #[tokio::test]
-async fn what_devices_have_beyond_this_switch_is_refused_by_name() {
+async fn commands_that_are_not_emulated_are_refused_by_name() {
     let (_, mut session) = leaf1("25.10.1");
     for (line, words) in [
         ("bash date", "Error: bash is not emulated: "),
@@ -66,7 +66,7 @@ fn subnet(store: &Datastore) {
 }
 
 #[tokio::test]
-async fn an_address_answers_a_ping_while_arp_and_a_port_have_it() {
+async fn an_address_answers_pings_while_it_has_an_arp_entry_and_a_port() {
     let (store, mut session) = leaf1("25.10.1");
     subnet(&store);
     let answered = run(&mut session, "ping network-instance ip-vrf-1 192.168.1.11 -c 2").await;
@@ -81,7 +81,7 @@ async fn an_address_answers_a_ping_while_arp_and_a_port_have_it() {
 }
 
 #[tokio::test]
-async fn a_ping_that_cannot_be_judged_here_is_refused() {
+async fn a_ping_whose_outcome_is_unknown_is_refused() {
     let (store, mut session) = leaf1("25.10.1");
     subnet(&store);
     let beyond = fails(&mut session, "ping 1.1.1.100 network-instance ip-vrf-1").await;
@@ -99,7 +99,7 @@ async fn disable(session: &mut Session, commit: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_that_nobody_confirms_is_taken_back() {
+async fn an_unconfirmed_commit_is_rolled_back() {
     let (store, mut session) = leaf1("25.10.1");
     let committed = disable(&mut session, "commit confirmed timeout 60").await;
     assert!(committed.contains("taken back in 60 seconds"), "{committed}");
@@ -117,7 +117,7 @@ async fn a_commit_that_nobody_confirms_is_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_is_confirmed_or_rejected_before_its_time() {
+async fn a_commit_can_be_confirmed_or_rejected_before_its_timeout() {
     let (_, mut session) = leaf1("25.10.1");
     disable(&mut session, "commit confirmed").await;
     run(&mut session, "tools system configuration confirmed-reject").await;
@@ -129,7 +129,7 @@ async fn a_commit_is_confirmed_or_rejected_before_its_time() {
 }
 
 #[tokio::test]
-async fn who_edits_exclusively_edits_alone() {
+async fn an_exclusive_candidate_excludes_other_sessions() {
     let (store, mut session) = leaf1("25.10.1");
     let mut other = Session::new(store, SessionOptions::new("leaf1", "25.10.1"), None);
     run(&mut session, "enter candidate exclusive").await;

@@ -26,7 +26,7 @@ fn agent() -> (Datastore, Session) {
 }
 
 #[tokio::test]
-async fn a_plugin_s_report_is_made_from_this_switch_s_state() {
+async fn a_plugins_report_is_made_from_the_state_of_this_switch() {
     let (_, mut session) = agent();
     let text = run(&mut session, "show k8s-services").await;
     assert!(text.contains("1 VIP: 1 down"), "{text}");
@@ -36,7 +36,7 @@ async fn a_plugin_s_report_is_made_from_this_switch_s_state() {
 }
 
 #[tokio::test]
-async fn a_plugin_s_report_goes_through_the_same_pipes_as_any() {
+async fn a_plugins_report_can_be_piped_like_any_other() {
     let (_, mut session) = agent();
     let data = run(&mut session, "show k8s-services vips | as json").await;
     let data: Value = serde_json::from_str(&data).expect("JSON");
@@ -47,7 +47,7 @@ async fn a_plugin_s_report_goes_through_the_same_pipes_as_any() {
 }
 
 #[tokio::test]
-async fn what_a_plugin_refuses_is_refused_as_any_word() {
+async fn invalid_arguments_of_a_plugin_are_refused_like_any_other() {
     let (_, mut session) = agent();
     let wrong = fails(&mut session, "show k8s-services vip nonsense").await;
     assert_eq!(wrong, "'nonsense' is not an IP address\n");
@@ -72,7 +72,7 @@ async fn commands_arguments_and_values_of_a_plugin_are_completed() {
 }
 
 #[tokio::test]
-async fn a_machine_without_python_is_told_what_is_missing() {
+async fn a_plugin_without_python_fails_with_what_to_install() {
     let (store, _) = agent();
     let mut session = plugged(&store, "/nowhere/python3");
     let said = fails(&mut session, "show k8s-services").await;
@@ -84,7 +84,7 @@ async fn a_machine_without_python_is_told_what_is_missing() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_cannot_be_loaded_is_told_by_its_last_line() {
+async fn a_plugin_that_cannot_be_loaded_fails_with_its_python_error() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("broken.py"), "import srlinux.nothing\n").expect("written");
     let (store, _) = leaf1("25.10.1");

@@ -5,7 +5,7 @@ use tokio::net::UnixListener;
 use super::*;
 
 #[tokio::test]
-async fn e6_applications_are_shown_in_a_fitted_table() {
+async fn applications_are_shown_in_a_table_fitted_to_its_contents() {
     let (store, mut session) = leaf1("26.3.1");
     let value = json!({
         "pid": 8553, "state": "running", "version": "0.8.0", "last-change": "2026-04-10T15:20:17.849Z",
@@ -28,7 +28,7 @@ async fn e6_applications_are_shown_in_a_fitted_table() {
 }
 
 #[tokio::test]
-async fn the_version_is_shown() {
+async fn show_version_prints_the_release_and_build() {
     let (store, mut session) = leaf1("25.10.1");
     information(&store);
     let text = run(&mut session, "show version").await;
@@ -71,7 +71,7 @@ fn ip_vrf(store: &Datastore) {
 }
 
 #[tokio::test]
-async fn the_route_table_tells_next_hops_as_the_lab_saw_them() {
+async fn the_route_table_shows_next_hops_as_on_a_real_leaf() {
     let (store, mut session) = leaf1("23.7.1");
     ip_vrf(&store);
     let text = run(&mut session, "show network-instance ip-vrf-1 route-table").await;
@@ -103,7 +103,7 @@ async fn the_route_table_tells_next_hops_as_the_lab_saw_them() {
 }
 
 #[tokio::test]
-async fn a_prefix_is_shown_in_detail() {
+async fn a_prefix_of_the_route_table_is_shown_in_detail() {
     let (store, mut session) = leaf1("23.7.1");
     ip_vrf(&store);
     let line = "show  network-instance ip-vrf-1 route-table ipv4-unicast prefix 1.1.1.100/32 detail";
@@ -135,7 +135,7 @@ Next hops: 1 entries
 }
 
 #[tokio::test]
-async fn bgp_neighbors_are_summed_up() {
+async fn bgp_neighbors_are_summarized() {
     let (store, mut session) = leaf1("23.7.1");
     put(&store, "/network-instance[name=default]", json!({ "type": "default" }));
     let counts = |name: &str, numbers: [u32; 3]| {
@@ -174,7 +174,7 @@ async fn bgp_neighbors_are_summed_up() {
 }
 
 #[tokio::test]
-async fn unknown_reports_are_told_with_their_options() {
+async fn an_unknown_report_is_an_error_that_lists_the_options() {
     let (_, mut session) = leaf1("23.7.1");
     assert_eq!(
         fails(&mut session, "show versions").await,
@@ -199,7 +199,7 @@ impl Applications for Recorder {
 }
 
 #[tokio::test]
-async fn applications_are_operated() {
+async fn applications_are_operated_by_tools_commands() {
     let recorder = Arc::new(Recorder::default());
     let store = Datastore::new(SCHEMA.clone());
     let mut session = Session::new(store, SessionOptions::new("leaf1", "25.3.1"), Some(recorder.clone()));
@@ -258,7 +258,7 @@ async fn completion_follows_schema_and_data() {
 }
 
 #[tokio::test]
-async fn sessions_are_offered_on_a_socket() {
+async fn sessions_are_served_on_a_socket() {
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("cli");
     let (store, _) = leaf1("25.10.1");

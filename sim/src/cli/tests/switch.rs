@@ -29,7 +29,7 @@ fn has_row(text: &str, words: &[&str]) -> bool {
 }
 
 #[tokio::test]
-async fn interfaces_are_shown_with_what_stands_on_them() {
+async fn interfaces_are_shown_with_their_subinterfaces_and_addresses() {
     let (store, mut session) = leaf1("25.10.1");
     links(&store);
     let up = run(&mut session, "show interface").await;
@@ -98,7 +98,7 @@ fn bgp(store: &Datastore) {
 }
 
 #[tokio::test]
-async fn what_a_neighbor_announces_and_is_told_is_shown() {
+async fn received_and_advertised_routes_of_a_neighbor_are_shown() {
     let (store, mut session) = leaf1("25.10.1");
     bgp(&store);
     let neighbor = "show network-instance ip-vrf-1 protocols bgp neighbor 192.168.1.11";
@@ -117,7 +117,7 @@ async fn what_a_neighbor_announces_and_is_told_is_shown() {
 }
 
 #[tokio::test]
-async fn a_question_mark_lists_what_may_follow() {
+async fn a_question_mark_lists_the_possible_next_words() {
     let (store, mut session) = leaf1("25.10.1");
     links(&store);
     let commands = run(&mut session, "?").await;

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_an_object_and_a_place() {
+    fn a_namespace_is_parsed_both_as_an_object_and_as_a_scope() {
         let own = target("/api/v1/namespaces/web");
         assert_eq!((own.plural.as_str(), own.name.as_deref(), own.namespace.as_str()), ("namespaces", Some("web"), ""));
         let inside = target("/api/v1/namespaces/web/services");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_and_subresources_are_found() {
+    fn groups_and_subresources_are_parsed() {
         let scale = target("/apis/apps/v1/namespaces/d/deployments/x/scale");
         assert_eq!((scale.group.as_str(), scale.subresource.as_deref()), ("apps", Some("scale")));
         assert_eq!(Route::parse("/apis/apps"), Route::Group("apps".into()));

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_networks_and_single_addresses_are_blocks() {
+    fn ranges_networks_and_single_addresses_are_parsed_as_blocks() {
         let block = Block::parse(" 1.1.1.100 - 1.1.1.102 ").expect("a range");
         let addresses: Vec<String> = block.addresses().map(|address| address.to_string()).collect();
         assert_eq!(addresses, ["1.1.1.100", "1.1.1.101", "1.1.1.102"]);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_block() {
+    fn nonsense_is_not_parsed_as_a_block() {
         for text in ["", "10.0.0.9-10.0.0.1", "10.0.0.1-fd00::1", "10.0.0.0/33", "web"] {
             assert_eq!(Block::parse(text), None, "{text}");
         }

@@ -90,7 +90,7 @@ fn policy_local_needs_a_usable_endpoint_on_the_node() {
 }
 
 #[test]
-fn policy_cluster_without_endpoints_is_withdrawn_by_metallb_and_generic_only() {
+fn only_metallb_and_generic_withdraw_under_policy_cluster_without_endpoints() {
     let objects = [service("Cluster"), nothing()];
     assert_eq!(says(Speaker::Metallb, &objects), ["", ""]);
     assert_eq!(says(Speaker::Generic, &objects), ["", ""]);
@@ -101,7 +101,7 @@ fn policy_cluster_without_endpoints_is_withdrawn_by_metallb_and_generic_only() {
 }
 
 #[test]
-fn a_terminating_endpoint_that_serves_counts_for_metallb_and_kube_router() {
+fn a_serving_terminating_endpoint_counts_for_metallb_and_kube_router() {
     let objects = [service("Local"), terminating_on_n1()];
     assert_eq!(says(Speaker::Metallb, &objects), [VIP, ""]);
     assert_eq!(says(Speaker::KubeRouter, &objects), [VIP, ""]);
@@ -109,7 +109,7 @@ fn a_terminating_endpoint_that_serves_counts_for_metallb_and_kube_router() {
 }
 
 #[test]
-fn metallb_counts_labels_and_network_conditions_of_nodes() {
+fn metallb_respects_labels_and_network_conditions_of_nodes() {
     let labelled = changed(node("n1"), "/metadata/labels/unrelated", json!(""));
     let mut labelled_node = node("n1");
     labelled_node["metadata"]["labels"]["node.kubernetes.io/exclude-from-external-load-balancers"] = json!("");
@@ -139,7 +139,7 @@ fn metallb_needs_an_advertisement_that_selects_pool_node_and_service() {
 }
 
 #[test]
-fn metallb_announces_nothing_where_advertisements_of_one_prefix_to_one_peer_disagree_on_its_attributes() {
+fn metallb_announces_nothing_if_advertisements_to_a_peer_disagree_on_attributes() {
     let pool = json!({"kind": "IPAddressPool", "metadata": {"name": "p"}, "spec": {"addresses": ["10.9.0.0/24"]}});
     let advertisement = |spec: Value| json!({"kind": "BGPAdvertisement", "metadata": {"name": "a"}, "spec": spec});
     let peer = |name: &str| {
@@ -180,7 +180,7 @@ fn metallb_speaks_only_to_peers_that_select_the_node_and_name_the_leaf() {
 }
 
 #[test]
-fn load_balancer_classes_count_as_each_speaker_counts_them() {
+fn each_speaker_treats_load_balancer_classes_in_its_own_way() {
     let classed = changed(service("Cluster"), "/spec/loadBalancerClass", json!("io.cilium/bgp-control-plane"));
     let objects = [classed, ready_on_n1()];
     assert_eq!(says(Speaker::Metallb, &objects), ["", ""]);
@@ -236,7 +236,7 @@ fn ciliums_old_peering_policies_select_nodes_and_services() {
 }
 
 #[test]
-fn ciliums_old_peering_policies_export_pods_where_they_say_so() {
+fn ciliums_old_peering_policies_export_pod_cidrs_if_configured() {
     let policy = |export: bool| {
         json!({"kind": "CiliumBGPPeeringPolicy", "metadata": {"name": "all"}, "spec": {"virtualRouters": [
             {"neighbors": [{"peerAddress": "192.168.1.1/32"}], "serviceSelector": null, "exportPodCIDR": export},
@@ -270,7 +270,7 @@ fn calico_announces_blocks_from_everyone_and_hosts_for_policy_local() {
 }
 
 #[test]
-fn absurd_objects_are_passed_over() {
+fn absurd_objects_are_ignored() {
     let objects = [
         json!(null),
         json!({"kind": "Service"}),
@@ -299,7 +299,7 @@ fn calico_speaks_only_to_peers_that_select_the_node_and_name_the_leaf() {
 }
 
 #[test]
-fn kube_routers_annotations_are_each_for_one_kind_of_address() {
+fn each_kube_router_annotation_affects_one_kind_of_address() {
     let mut every = service("Cluster");
     every["spec"]["externalIPs"] = json!(["10.9.0.2"]);
     every["spec"]["clusterIPs"] = json!(["10.9.0.3"]);
@@ -319,7 +319,7 @@ fn kube_routers_annotations_are_each_for_one_kind_of_address() {
 }
 
 #[test]
-fn kube_vip_announces_from_all_nodes_or_the_one_that_is_named() {
+fn kube_vip_announces_from_all_nodes_or_the_named_one() {
     let named = |host: &str| {
         let mut service = service("Cluster");
         service["metadata"]["annotations"] = json!({"kube-vip.io/vipHost": host});

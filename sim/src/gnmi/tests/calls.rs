@@ -23,7 +23,7 @@ async fn capabilities_name_the_version_the_models_and_the_encodings() {
 }
 
 #[tokio::test]
-async fn calls_without_the_right_credentials_are_not_answered() {
+async fn calls_without_valid_credentials_are_refused() {
     let lab = Lab::new().await;
     let request = pb::CapabilityRequest::default;
     let status = lab.client.clone().capabilities(request()).await.expect_err("no credentials");
@@ -45,14 +45,14 @@ async fn requests_beyond_the_rate_limit_are_refused() {
 }
 
 #[tokio::test]
-async fn an_absent_entry_is_a_notification_without_update() {
+async fn an_absent_entry_gives_a_notification_without_updates() {
     let lab = Lab::new().await;
     let answer = lab.get(&[NEIGHBOR], JsonIetf).await.expect("an answer");
     assert_eq!(one(&answer), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_refused_with_what_there_is() {
+async fn an_unknown_path_is_refused_with_the_options() {
     let lab = Lab::new().await;
     let status = lab.get(&["/system/state"], JsonIetf).await.expect_err("unknown");
     assert_eq!(status.code(), Code::InvalidArgument);
@@ -60,7 +60,7 @@ async fn an_unknown_path_is_refused_with_what_there_is() {
 }
 
 #[tokio::test]
-async fn json_ietf_has_prefixes_where_the_module_changes_and_on_identities() {
+async fn json_ietf_has_prefixes_at_module_boundaries_and_on_identities() {
     let lab = Lab::new().await;
     lab.neighbor("established");
     let answer = lab.get(&[NEIGHBOR], JsonIetf).await.expect("an answer");
@@ -78,7 +78,7 @@ async fn json_ietf_has_prefixes_where_the_module_changes_and_on_identities() {
 }
 
 #[tokio::test]
-async fn a_wildcard_below_containers_gives_one_update_of_the_last_of_them() {
+async fn a_wildcard_below_containers_gives_one_update_at_the_last_container() {
     let lab = Lab::new().await;
     lab.lldp("ethernet-1/49");
     lab.lldp("mgmt0");
@@ -94,7 +94,7 @@ async fn a_wildcard_below_containers_gives_one_update_of_the_last_of_them() {
 }
 
 #[tokio::test]
-async fn a_wildcard_gives_one_update_from_the_root_with_arrays() {
+async fn a_wildcard_above_containers_gives_one_update_at_the_root_with_arrays() {
     let lab = Lab::new().await;
     lab.neighbor("idle");
     let at = "/network-instance[name=*]/protocols/bgp/neighbor[peer-address=*]/session-state";
@@ -119,7 +119,7 @@ async fn proto_and_ascii_give_leaves_with_bare_names_and_typed_values() {
 }
 
 #[tokio::test]
-async fn plain_json_is_refused_unless_it_is_an_older_release() {
+async fn plain_json_is_refused_except_by_older_releases() {
     let lab = Lab::new().await;
     let status = lab.get(&["/system"], Json).await.expect_err("refused");
     assert!(status.message().contains("Encoding 'JSON' is not supported"), "{status}");
@@ -135,7 +135,7 @@ fn update(at: &str, value: Value) -> pb::Update {
 }
 
 #[tokio::test]
-async fn what_is_set_is_config_and_an_application_shows_it_in_state_itself() {
+async fn set_values_are_config_and_applications_publish_their_state_themselves() {
     let lab = Lab::new().await;
     let request = pb::SetRequest {
         update: vec![
@@ -158,7 +158,7 @@ async fn what_is_set_is_config_and_an_application_shows_it_in_state_itself() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_not_allowed_is_refused_with_the_node() {
+async fn an_invalid_value_is_refused_with_its_node() {
     let lab = Lab::new().await;
     for (at, value, message) in [
         (CLUSTER, json!({"speaker": "carrier-pigeon"}), "/k8s-services/cluster[name=c1]/speaker: invalid value"),
@@ -173,7 +173,7 @@ async fn a_value_that_is_not_allowed_is_refused_with_the_node() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_stopped_is_away_until_it_is_started() {
+async fn a_stopped_server_is_unreachable_until_started_again() {
     let lab = Lab::new().await;
     lab.gnmi.stop();
     lab.get(&["/system"], JsonIetf).await.expect_err("nobody is there");
@@ -182,7 +182,7 @@ async fn a_server_that_is_stopped_is_away_until_it_is_started() {
 }
 
 #[tokio::test]
-async fn tcp_is_served_as_well() {
+async fn gnmi_is_also_served_on_tcp() {
     let tcp = Some("127.0.0.1:0".parse().expect("an address"));
     let lab = Lab::with(GnmiOptions { tcp, ..GnmiOptions::new() }).await;
     let address = lab.gnmi.tcp_address().expect("bound");

@@ -8,7 +8,7 @@ const IETF_NEIGHBOR: &str = "/srl_nokia-network-instance:network-instance[name=v
 const ANY_STATE: &str = "/network-instance[name=*]/protocols/bgp/neighbor[peer-address=*]/session-state";
 
 #[tokio::test]
-async fn a_leaf_is_told_as_an_object_of_one_member_at_its_entry_and_deleted_as_leaf() {
+async fn a_leaf_is_sent_as_a_one_member_object_of_its_entry_and_deleted_as_a_leaf() {
     let lab = Lab::new().await;
     lab.neighbor("active");
     let mut stream = lab.on_change(ANY_STATE, JsonIetf).await;
@@ -20,7 +20,7 @@ async fn a_leaf_is_told_as_an_object_of_one_member_at_its_entry_and_deleted_as_l
 }
 
 #[tokio::test]
-async fn a_change_elsewhere_and_a_write_of_the_same_value_tell_nothing() {
+async fn changes_elsewhere_and_writes_of_the_same_value_send_nothing() {
     let lab = Lab::new().await;
     let mut stream = lab.on_change(&format!("{CLUSTER}/oper-state"), Proto).await;
     assert!(stream.until_sync().await.is_empty());
@@ -33,7 +33,7 @@ async fn a_change_elsewhere_and_a_write_of_the_same_value_tell_nothing() {
 }
 
 #[tokio::test]
-async fn an_entry_that_vanishes_is_deleted_as_a_whole_for_a_subscription_to_the_list() {
+async fn a_removed_entry_is_deleted_as_a_whole_for_a_subscription_to_its_list() {
     let lab = Lab::new().await;
     lab.neighbor("established");
     let mut stream = lab.on_change("/network-instance[name=vrf]/protocols/bgp/neighbor", JsonIetf).await;
@@ -56,7 +56,7 @@ async fn an_entry_that_vanishes_is_deleted_as_a_whole_for_a_subscription_to_the_
 }
 
 #[tokio::test]
-async fn once_tells_everything_and_ends() {
+async fn once_sends_everything_and_ends() {
     let lab = Lab::new().await;
     lab.write(CLUSTER, json!({"oper-state": "up"}));
     let once = pb::subscription_list::Mode::Once.into();
@@ -66,7 +66,7 @@ async fn once_tells_everything_and_ends() {
 }
 
 #[tokio::test]
-async fn a_poll_tells_everything_again() {
+async fn a_poll_sends_everything_again() {
     let lab = Lab::new().await;
     let poll = pb::subscription_list::Mode::Poll.into();
     let mut stream = lab.subscribe(pb::SubscriptionList { mode: poll, ..list(CLUSTER, OnChange, Proto) }).await;
@@ -79,7 +79,7 @@ async fn a_poll_tells_everything_again() {
 }
 
 #[tokio::test]
-async fn updates_only_leaves_the_first_values_out() {
+async fn updates_only_omits_the_initial_values() {
     let lab = Lab::new().await;
     lab.write(CLUSTER, json!({"oper-state": "up"}));
     let list = pb::SubscriptionList { updates_only: true, ..list(CLUSTER, OnChange, Proto) };
@@ -90,7 +90,7 @@ async fn updates_only_leaves_the_first_values_out() {
 }
 
 #[tokio::test]
-async fn a_sample_tells_again_and_leaves_out_what_did_not_change_when_asked_to() {
+async fn samples_repeat_values_unless_redundant_ones_are_suppressed() {
     let lab = Lab::new().await;
     lab.write(CLUSTER, json!({"oper-state": "up", "service-count": 1}));
     let mut stream = lab.subscribe(list(&format!("{CLUSTER}/oper-state"), Sample, Proto)).await;
@@ -106,7 +106,7 @@ async fn a_sample_tells_again_and_leaves_out_what_did_not_change_when_asked_to()
 }
 
 #[tokio::test]
-async fn a_heartbeat_tells_what_did_not_change() {
+async fn a_heartbeat_repeats_unchanged_values() {
     let lab = Lab::new().await;
     lab.write(CLUSTER, json!({"oper-state": "up"}));
     let mut beating = list(CLUSTER, OnChange, Proto);
@@ -117,7 +117,7 @@ async fn a_heartbeat_tells_what_did_not_change() {
 }
 
 #[tokio::test]
-async fn target_defined_samples_what_the_schema_samples_and_follows_the_rest() {
+async fn target_defined_samples_what_the_schema_says_and_sends_the_rest_on_change() {
     let lab = Lab::new().await;
     let information = json!({"current-datetime": "2026-01-09T08:48:07.062Z", "version": "v1"});
     lab.write("/system/information", information);
@@ -150,7 +150,7 @@ async fn an_unknown_path_ends_the_subscription_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_large_table_is_told_in_bounded_messages() {
+async fn a_large_table_is_sent_in_bounded_messages() {
     let lab = Lab::new().await;
     let ops = (0..1_000).map(|number| {
         let at = format!("{CLUSTER}/service[namespace=default][name=s{number}]");

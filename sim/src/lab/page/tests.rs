@@ -75,7 +75,7 @@ fn post(media: &str, action: &Value) -> Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn the_page_and_what_it_refers_to_are_served() {
+async fn the_page_and_its_files_are_served() {
     let served = Served::up().await;
     let (code, page) = served.ask(get("/")).await;
     assert_eq!(code, StatusCode::OK);
@@ -87,7 +87,7 @@ async fn the_page_and_what_it_refers_to_are_served() {
 }
 
 #[tokio::test]
-async fn every_lever_that_is_offered_can_be_pulled_and_released() {
+async fn every_offered_lever_can_be_pulled_and_released() {
     let served = Served::up().await;
     let state = served.state().await;
     assert_eq!(state["fabric"]["leaves"].as_array().map(Vec::len), Some(4));
@@ -104,7 +104,7 @@ async fn every_lever_that_is_offered_can_be_pulled_and_released() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_refused_with_the_reason() {
+async fn an_impossible_action_is_refused_with_the_reason() {
     let served = Served::up().await;
     let unknown = json!({ "pull": { "link-down": { "node": "nobody" } } });
     let (code, answer) = served.ask(post(JSON, &unknown)).await;
@@ -124,7 +124,7 @@ async fn other_sites_can_neither_read_nor_act() {
 }
 
 #[tokio::test]
-async fn a_change_is_an_event_and_the_lab_is_free_once_the_page_ended() {
+async fn changes_are_sent_as_events_and_the_page_releases_the_lab_when_it_ends() {
     let mut served = Served::up().await;
     let mut events = served.open(get("/events")).await.into_body();
     let first = events.frame().await.expect("at once").expect("a frame");

@@ -47,7 +47,7 @@ async fn acknowledging(bench: &Bench) -> (Client, Reader) {
 }
 
 #[tokio::test]
-async fn an_application_that_acknowledges_is_ready_once_it_follows_its_configuration() {
+async fn an_acknowledging_application_is_ready_once_it_subscribes_to_configuration() {
     let bench = Bench::start().await;
     let mut client = bench.client().await;
     client.register(pb::AgentRegistrationRequest { wait_config_ack: true, ..Default::default() }).await;
@@ -68,7 +68,7 @@ fn error(path: &str, message: &str) -> pb::AcknowledgeConfigRequestInfo {
 }
 
 #[tokio::test]
-async fn an_application_without_configuration_is_told_of_the_end_alone() {
+async fn an_application_without_configuration_gets_only_the_commit_end() {
     let bench = Bench::start().await;
     let client = bench.registered().await;
     let mut reader = client.follow([all_config()]).await;
@@ -77,7 +77,7 @@ async fn an_application_without_configuration_is_told_of_the_end_alone() {
 }
 
 #[tokio::test]
-async fn what_is_configured_is_replayed_and_commits_follow_as_changes() {
+async fn existing_configuration_is_replayed_and_commits_are_delivered_as_changes() {
     use pb::SdkMgrOperation::{Create, Delete, Update};
     let bench = Bench::start().await;
     bench.commit(sample()).await.expect("nobody objects");
@@ -109,7 +109,7 @@ async fn what_is_configured_is_replayed_and_commits_follow_as_changes() {
 }
 
 #[tokio::test]
-async fn a_filter_hides_the_end_of_commits() {
+async fn a_path_filter_hides_the_end_of_commits() {
     let bench = Bench::start().await;
     bench.commit(sample()).await.expect("nobody objects");
     let client = bench.registered().await;
@@ -122,7 +122,7 @@ async fn a_filter_hides_the_end_of_commits() {
 }
 
 #[tokio::test]
-async fn a_commit_waits_until_it_is_acknowledged_and_a_second_answer_is_ignored() {
+async fn a_commit_waits_for_its_acknowledgement_and_ignores_a_second_one() {
     let bench = Bench::start().await;
     let (client, mut reader) = acknowledging(&bench).await;
     let commit = bench.commit(sample());
@@ -141,7 +141,7 @@ async fn a_commit_waits_until_it_is_acknowledged_and_a_second_answer_is_ignored(
 }
 
 #[tokio::test]
-async fn an_objection_refuses_the_commit_and_what_stays_is_delivered_again() {
+async fn an_objection_refuses_the_commit_and_the_old_configuration_is_redelivered() {
     use pb::SdkMgrOperation::{Delete, Update};
     let bench = Bench::start().await;
     let (client, mut reader) = acknowledging(&bench).await;
@@ -167,7 +167,7 @@ async fn an_objection_refuses_the_commit_and_what_stays_is_delivered_again() {
 }
 
 #[tokio::test]
-async fn warnings_do_not_refuse_and_silence_does() {
+async fn warnings_do_not_refuse_a_commit_but_silence_does() {
     let switches = Switches { acknowledge_within: QUIET, ..Switches::default() };
     let bench = Bench::with(switches, ConfigFormat::Json).await;
     let (client, mut reader) = acknowledging(&bench).await;
@@ -186,7 +186,7 @@ async fn warnings_do_not_refuse_and_silence_does() {
 }
 
 #[tokio::test]
-async fn an_application_that_goes_away_objects_to_nothing() {
+async fn an_application_that_unregisters_does_not_block_a_commit() {
     let bench = Bench::start().await;
     let (client, mut reader) = acknowledging(&bench).await;
     let leave = async {
@@ -197,7 +197,7 @@ async fn an_application_that_goes_away_objects_to_nothing() {
 }
 
 #[tokio::test]
-async fn acknowledging_without_having_asked_for_it_fails() {
+async fn acknowledging_fails_unless_requested_at_registration() {
     let bench = Bench::start().await;
     let response = bench.registered().await.acknowledge(Vec::new()).await;
     assert_eq!(response.status(), Failed);
@@ -205,7 +205,7 @@ async fn acknowledging_without_having_asked_for_it_fails() {
 }
 
 #[tokio::test]
-async fn configuration_is_mirrored_into_state_only_where_asked_for() {
+async fn configuration_is_mirrored_into_state_only_on_request() {
     let bench = Bench::start().await;
     bench.commit(sample()).await.expect("nobody objects");
     let mut client = bench.registered().await;
@@ -218,7 +218,7 @@ async fn configuration_is_mirrored_into_state_only_where_asked_for() {
 }
 
 #[tokio::test]
-async fn proto_json_is_what_an_application_gets_that_does_not_ask() {
+async fn configuration_is_delivered_as_proto_json_unless_requested_otherwise() {
     let bench = Bench::with(Switches::default(), ConfigFormat::default()).await;
     bench.commit(sample()).await.expect("nobody objects");
     let client = bench.registered().await;
@@ -240,7 +240,7 @@ async fn proto_json_wraps_an_entry_once_by_the_name_of_its_list() {
 }
 
 #[tokio::test]
-async fn containers_are_nested_entries_are_not_and_keys_come_in_their_order() {
+async fn containers_are_nested_but_list_entries_are_not_and_keys_are_in_order() {
     let switches = Switches { deliver_defaults: false, ..Switches::default() };
     let bench = Bench::with(switches, ConfigFormat::Json).await;
     let peers = json!([{ "address": "fe80::1%e-1_1", "up-time": "3" }]);
@@ -269,7 +269,7 @@ async fn containers_are_nested_entries_are_not_and_keys_come_in_their_order() {
 }
 
 #[tokio::test]
-async fn paths_keep_hyphens_where_the_switch_says_so() {
+async fn config_paths_keep_hyphens_if_the_switch_is_set_so() {
     let switches = Switches { config_path_spelling: Spelling::Hyphen, ..Switches::default() };
     let bench = Bench::with(switches, ConfigFormat::Json).await;
     bench.commit(sample()).await.expect("nobody objects");
@@ -279,7 +279,7 @@ async fn paths_keep_hyphens_where_the_switch_says_so() {
 }
 
 #[tokio::test]
-async fn a_container_that_goes_is_told_as_empty_and_its_entries_as_deleted() {
+async fn a_removed_container_is_delivered_as_empty_and_its_entries_as_deleted() {
     use pb::SdkMgrOperation::{Delete, Update};
     let bench = Bench::start().await;
     bench.commit(sample()).await.expect("nobody objects");
@@ -293,7 +293,7 @@ async fn a_container_that_goes_is_told_as_empty_and_its_entries_as_deleted() {
 }
 
 #[tokio::test]
-async fn a_subscription_made_while_a_commit_is_carried_out_is_told_of_it() {
+async fn a_subscription_made_during_a_commit_gets_that_commit() {
     let bench = Bench::start().await;
     let (client, mut reader) = acknowledging(&bench).await;
     let meanwhile = async {
@@ -308,7 +308,7 @@ async fn a_subscription_made_while_a_commit_is_carried_out_is_told_of_it() {
 }
 
 #[tokio::test]
-async fn a_stream_that_leaves_too_much_configuration_unread_is_ended() {
+async fn a_stream_with_too_much_unread_configuration_is_ended() {
     let switches = Switches { unread_config_limit: 1, ..Switches::default() };
     let bench = Bench::with(switches, ConfigFormat::Json).await;
     let client = bench.registered().await;

@@ -16,7 +16,7 @@ async fn bench(change: impl FnOnce(&mut Switches)) -> (Bench, Client) {
 }
 
 #[tokio::test]
-async fn enumerations_are_taken_in_one_form_and_refused_in_others() {
+async fn enumerations_are_accepted_in_one_form_and_refused_in_others() {
     for (form, taken) in [
         (Enumerations::Plain, r#"{"oper-word":"not-yet"}"#),
         (Enumerations::Prefixed, r#"{"oper-word":"OPER_WORD_not-yet"}"#),
@@ -35,7 +35,7 @@ async fn enumerations_are_taken_in_one_form_and_refused_in_others() {
 }
 
 #[tokio::test]
-async fn a_misspelled_path_can_be_accepted_and_not_shown() {
+async fn a_misspelled_path_can_be_accepted_but_not_shown() {
     let (bench, client) = bench(|switches| {
         switches.telemetry_paths = AcceptedPaths::Underscore;
         switches.misspelled = Misspelled::NotShown;
@@ -49,7 +49,7 @@ async fn a_misspelled_path_can_be_accepted_and_not_shown() {
 }
 
 #[tokio::test]
-async fn a_container_below_the_root_can_be_refused_at_a_path_of_its_own() {
+async fn a_container_below_the_root_can_be_refused_at_its_own_path() {
     let (bench, client) = bench(|switches| switches.containers_below_root = false).await;
     let refused = client.update(&[(".my-app.alarm-policy", r#"{"raise-hold-time":1}"#)]).await;
     assert_eq!(refused.status(), Failed);
@@ -73,7 +73,7 @@ async fn a_second_stream_can_be_refused_until_the_first_is_gone() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_read_can_refuse_subscriptions() {
+async fn an_open_stream_can_refuse_new_subscriptions() {
     let (_bench, client) = bench(|switches| switches.subscribe_while_open = false).await;
     let stream = client.create().await;
     client.add(stream, all_routes()).await;
@@ -83,7 +83,7 @@ async fn a_stream_that_is_read_can_refuse_subscriptions() {
 }
 
 #[tokio::test]
-async fn network_instances_can_be_told_empty_first() {
+async fn network_instances_can_be_sent_empty_first() {
     let (bench, client) = bench(|switches| switches.zero_network_instances_first = true).await;
     let data = pb::NetworkInstanceData { network_instance_id: 7, oper_is_up: true, ..Default::default() };
     bench.ndk.apply([(Key::NetworkInstance("red".to_owned()), Some(Row::NetworkInstance(Box::new(data.clone()))))]);
@@ -97,7 +97,7 @@ async fn network_instances_can_be_told_empty_first() {
 }
 
 #[tokio::test]
-async fn a_message_of_more_than_4_mib_is_refused_and_the_connection_stays() {
+async fn a_message_of_more_than_4_mib_is_refused_without_breaking_the_connection() {
     let (_bench, client) = bench(|_| {}).await;
     let big = json!({ "tag-name": ["x".repeat(5 << 20)] }).to_string();
     let refused = client.try_update(&[(".my-app", &big)]).await.expect_err("too large");
@@ -106,7 +106,7 @@ async fn a_message_of_more_than_4_mib_is_refused_and_the_connection_stays() {
 }
 
 #[tokio::test]
-async fn a_message_of_more_than_4_mib_can_break_its_connection_and_no_other() {
+async fn a_message_of_more_than_4_mib_can_break_only_its_own_connection() {
     let (bench, client) = bench(|switches| switches.too_large = TooLarge::BreaksConnection).await;
     let other = bench.client().await;
     let mut reader = client.follow([all_routes()]).await;

@@ -19,7 +19,7 @@ async fn dropped_streams_end_while_calls_keep_working() {
 }
 
 #[tokio::test]
-async fn dropped_streams_can_be_opened_again_where_the_switch_says_so() {
+async fn dropped_streams_can_be_opened_again_if_the_switch_is_set_so() {
     let bench = Bench::with(Switches { streams_survive_drop: true, ..Switches::default() }, ConfigFormat::Json).await;
     bench.ndk.apply([route("1.1.1.1/32", 7)]);
     let client = bench.registered().await;
@@ -32,7 +32,7 @@ async fn dropped_streams_can_be_opened_again_where_the_switch_says_so() {
 }
 
 #[tokio::test]
-async fn a_restart_cuts_connections_takes_the_socket_away_and_loses_registrations() {
+async fn a_restart_cuts_connections_removes_the_socket_and_loses_registrations() {
     let bench = Bench::start().await;
     let client = bench.registered().await;
     let mut reader = client.follow([all_routes()]).await;
@@ -49,7 +49,7 @@ async fn a_restart_cuts_connections_takes_the_socket_away_and_loses_registration
 }
 
 #[tokio::test]
-async fn a_frozen_ndk_accepts_and_answers_nothing_until_thawed() {
+async fn a_frozen_ndk_accepts_connections_but_answers_nothing_until_thawed() {
     let bench = Bench::start().await;
     let client = bench.registered().await;
     bench.ndk.freeze(true);
@@ -61,7 +61,7 @@ async fn a_frozen_ndk_accepts_and_answers_nothing_until_thawed() {
 }
 
 #[tokio::test]
-async fn calls_are_delayed_as_ordered() {
+async fn calls_are_delayed_as_configured() {
     let bench = Bench::start().await;
     let client = bench.registered().await;
     bench.ndk.delay_calls(Duration::from_millis(120));
@@ -73,7 +73,7 @@ async fn calls_are_delayed_as_ordered() {
 }
 
 #[tokio::test]
-async fn the_ndk_listens_on_tcp_too_when_told() {
+async fn the_ndk_also_listens_on_tcp_if_configured() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tcp = Some("127.0.0.1:0".parse().expect("an address"));
     let options = NdkOptions { socket: folder.path().join(SOCKET_NAME), tcp, switches: Switches::default() };

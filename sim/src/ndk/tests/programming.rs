@@ -38,7 +38,7 @@ fn prefixes(bench: &Bench) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_route_stands_with_the_group_it_names_and_as_it_was_sent() {
+async fn a_route_appears_once_its_group_exists_and_as_it_was_sent() {
     let bench = Bench::start().await;
     let client = bench.registered().await;
     assert_eq!(add_routes(&client, vec![route_info("1.1.1.1/32", "up_sdk")]).await.status(), Success);
@@ -65,7 +65,7 @@ async fn a_group_whose_name_does_not_end_in_sdk_is_refused() {
 }
 
 #[tokio::test]
-async fn a_synchronization_deletes_what_was_not_added_again() {
+async fn a_synchronization_deletes_routes_that_were_not_added_again() {
     let bench = Bench::start().await;
     let client = bench.registered().await;
     add_groups(&client, vec![group_info("up_sdk", "10.0.0.1")]).await;
@@ -80,7 +80,7 @@ async fn a_synchronization_deletes_what_was_not_added_again() {
 }
 
 #[tokio::test]
-async fn routes_are_deleted_one_by_one_and_all_with_the_registration() {
+async fn routes_are_deleted_individually_and_all_of_them_with_the_registration() {
     let bench = Bench::start().await;
     let client = bench.registered().await;
     add_groups(&client, vec![group_info("up_sdk", "10.0.0.1")]).await;

@@ -6,14 +6,14 @@ use pb::SdkMgrStatus::{Failed, Success};
 use pb::notification_register_request::Operation;
 
 #[tokio::test]
-async fn registering_without_agent_name_fails_without_a_word() {
+async fn registering_without_an_agent_name_fails_without_an_error_text() {
     let bench = Bench::start().await;
     let response = bench.client().await.named(None).try_register(pb::AgentRegistrationRequest::default()).await;
     assert_eq!((response.status(), response.error_str.as_str()), (Failed, ""));
 }
 
 #[tokio::test]
-async fn an_application_app_mgr_does_not_know_is_refused() {
+async fn an_application_unknown_to_app_mgr_is_refused() {
     let bench = Bench::start().await;
     let stranger = bench.client().await.named(Some("stranger"));
     let response = stranger.try_register(pb::AgentRegistrationRequest::default()).await;
@@ -35,7 +35,7 @@ async fn every_call_needs_the_agent_name() {
 }
 
 #[tokio::test]
-async fn registering_tells_the_id_that_app_ids_tell_too() {
+async fn registering_returns_the_id_that_app_id_lookups_return() {
     let bench = Bench::start().await;
     let mut client = bench.client().await;
     assert_eq!(client.keep_alive().await.expect("an answer"), Failed);
@@ -46,7 +46,7 @@ async fn registering_tells_the_id_that_app_ids_tell_too() {
 }
 
 #[tokio::test]
-async fn one_step_subscription_succeeds_and_subscribes_nothing() {
+async fn a_one_step_subscription_succeeds_but_subscribes_to_nothing() {
     let bench = Bench::start().await;
     bench.ndk.apply([route("1.1.1.1/32", 7)]);
     let client = bench.registered().await;
@@ -89,7 +89,7 @@ async fn another_application_cannot_touch_a_stream() {
 }
 
 #[tokio::test]
-async fn a_missing_keepalive_has_the_application_killed_and_its_streams_ended() {
+async fn a_missing_keepalive_kills_the_application_and_ends_its_streams() {
     let bench = Bench::start().await;
     let mut news = bench.ndk.subscribe();
     let mut client = bench.client().await;
@@ -102,7 +102,7 @@ async fn a_missing_keepalive_has_the_application_killed_and_its_streams_ended() 
 }
 
 #[tokio::test]
-async fn unregistering_ends_streams_and_a_second_time_fails() {
+async fn unregistering_ends_streams_and_fails_a_second_time() {
     let bench = Bench::start().await;
     let client = bench.registered().await;
     let mut reader = client.follow([all_routes()]).await;

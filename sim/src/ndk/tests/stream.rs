@@ -21,7 +21,7 @@ fn told_interface(notification: &pb::Notification) -> (String, u32) {
 }
 
 #[tokio::test]
-async fn several_subscriptions_share_a_stream_and_are_told_apart_by_id() {
+async fn several_subscriptions_share_a_stream_and_are_distinguished_by_id() {
     let bench = Bench::start().await;
     bench.ndk.apply([route("1.1.1.1/32", 7), group(7, "10.0.0.1")]);
     let client = bench.registered().await;
@@ -37,7 +37,7 @@ async fn several_subscriptions_share_a_stream_and_are_told_apart_by_id() {
 }
 
 #[tokio::test]
-async fn a_subscription_added_to_an_open_stream_is_told_the_table_too() {
+async fn a_subscription_added_to_an_open_stream_gets_the_whole_table() {
     let bench = Bench::start().await;
     bench.ndk.apply([route("1.1.1.1/32", 7)]);
     let client = bench.registered().await;
@@ -63,7 +63,7 @@ async fn uncached_changes_are_create_or_update_and_deletes_come_without_data() {
 }
 
 #[tokio::test]
-async fn cached_changes_tell_create_from_update_and_deletes_carry_the_last_data() {
+async fn cached_changes_distinguish_create_from_update_and_deletes_carry_the_last_data() {
     let bench = Bench::start().await;
     let mut client = bench.client().await;
     client.register(pb::AgentRegistrationRequest { enable_cache: true, ..Default::default() }).await;
@@ -105,7 +105,7 @@ async fn network_instances_and_app_ids_are_cached_in_either_mode() {
 }
 
 #[tokio::test]
-async fn filters_hold_for_the_table_and_for_changes() {
+async fn filters_apply_to_the_table_and_to_changes() {
     let bench = Bench::start().await;
     bench.ndk.apply([route("1.1.1.1/32", 7), route("2.2.2.2/32", 7)]);
     let client = bench.registered().await;
@@ -127,7 +127,7 @@ async fn filters_hold_for_the_table_and_for_changes() {
 }
 
 #[tokio::test]
-async fn interfaces_are_told_all_zero_before_they_are_told_as_they_are() {
+async fn interfaces_are_sent_with_all_zeros_before_their_real_data() {
     let bench = Bench::start().await;
     bench.ndk.apply([interface("ethernet-1/1", 9232), interface("ethernet-1/2", 1500)]);
     let client = bench.registered().await;
@@ -138,7 +138,7 @@ async fn interfaces_are_told_all_zero_before_they_are_told_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_large_table_comes_in_responses_of_the_ordered_size() {
+async fn a_large_table_is_sent_in_responses_of_the_configured_size() {
     let bench = Bench::with(Switches { batch: 100, ..Switches::default() }, ConfigFormat::Json).await;
     bench.ndk.apply((0..1050u32).map(|n| route(&format!("10.0.{}.{}/32", n / 256, n % 256), 7)));
     let client = bench.registered().await;
@@ -150,7 +150,7 @@ async fn a_large_table_comes_in_responses_of_the_ordered_size() {
 }
 
 #[tokio::test]
-async fn a_consumer_that_does_not_read_is_told_the_latest_of_each_key_once() {
+async fn a_slow_consumer_gets_the_latest_value_of_each_key_once() {
     let mut core = core::Core::default();
     core.add_app(AppInfo { name: "slow".to_owned(), ..AppInfo::default() });
     core.register("slow", &pb::AgentRegistrationRequest { enable_cache: true, ..Default::default() });
@@ -172,7 +172,7 @@ async fn a_consumer_that_does_not_read_is_told_the_latest_of_each_key_once() {
 }
 
 #[tokio::test]
-async fn changes_during_the_dump_are_told_once_and_in_their_latest_form() {
+async fn changes_during_the_dump_are_sent_once_in_their_latest_form() {
     let mut core = core::Core::default();
     core.add_app(AppInfo { name: "app".to_owned(), ..AppInfo::default() });
     core.register("app", &pb::AgentRegistrationRequest::default());
@@ -214,7 +214,7 @@ impl RouteFeed for Generated {
 }
 
 #[tokio::test]
-async fn a_generated_table_is_streamed_after_the_rows_and_changes_follow_it() {
+async fn a_generated_table_is_streamed_after_the_rows_and_before_changes() {
     let bench = Bench::start().await;
     bench.ndk.apply([route("200.0.0.0/32", 7)]);
     bench.ndk.set_feed(Some(Arc::new(Generated)));
@@ -228,7 +228,7 @@ async fn a_generated_table_is_streamed_after_the_rows_and_changes_follow_it() {
 }
 
 #[tokio::test]
-async fn opening_a_stream_again_ends_the_reader_before_and_tells_the_table_anew() {
+async fn opening_a_stream_again_ends_the_former_reader_and_repeats_the_table() {
     let bench = Bench::start().await;
     bench.ndk.apply([route("1.1.1.1/32", 7)]);
     let client = bench.registered().await;

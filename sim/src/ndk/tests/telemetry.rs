@@ -8,7 +8,7 @@ use pb::SdkMgrStatus::{Failed, Success};
 const ENTRY: &str = ".my_app.inter_face{.if_name==\"e-1_1\"}";
 
 #[tokio::test]
-async fn a_path_is_replaced_whole_and_entries_pushed_below_it_survive() {
+async fn a_path_is_replaced_as_a_whole_but_entries_pushed_below_it_survive() {
     let bench = Bench::start().await;
     let client = bench.registered().await;
     let both = [(".my_app", r#"{"admin-state":"enable","tag-name":["a"]}"#), (ENTRY, r#"{"mtu":9000}"#)];
@@ -25,7 +25,7 @@ async fn a_path_is_replaced_whole_and_entries_pushed_below_it_survive() {
 }
 
 #[tokio::test]
-async fn both_spellings_of_paths_and_every_spelling_of_json_are_taken() {
+async fn both_spellings_of_paths_and_every_spelling_of_json_are_accepted() {
     let bench = Bench::start().await;
     let client = bench.registered().await;
     for (path, json) in [
@@ -41,7 +41,7 @@ async fn both_spellings_of_paths_and_every_spelling_of_json_are_taken() {
 }
 
 #[tokio::test]
-async fn either_spelling_can_be_refused() {
+async fn either_path_spelling_can_be_refused() {
     for (accepted, refused, taken) in
         [(AcceptedPaths::Hyphen, ".my_app", ".my-app"), (AcceptedPaths::Underscore, ".my-app", ".my_app")]
     {
@@ -57,7 +57,7 @@ async fn either_spelling_can_be_refused() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_the_yang_is_refused_by_name_and_nothing_of_the_call_is_taken() {
+async fn an_update_that_violates_the_yang_is_refused_by_name_and_as_a_whole() {
     let bench = Bench::start().await;
     let client = bench.registered().await;
     for (path, json, named) in [
@@ -76,7 +76,7 @@ async fn what_does_not_fit_the_yang_is_refused_by_name_and_nothing_of_the_call_i
 }
 
 #[tokio::test]
-async fn deleting_what_was_never_added_is_an_error_where_the_switch_says_so() {
+async fn deleting_an_absent_entry_is_an_error_if_the_switch_is_set_so() {
     let bench = Bench::start().await;
     assert_eq!(bench.registered().await.delete(&[ENTRY]).await.status(), Success);
     let switches = Switches { delete_unknown_is_error: true, ..Switches::default() };
@@ -91,7 +91,7 @@ async fn deleting_what_was_never_added_is_an_error_where_the_switch_says_so() {
 }
 
 #[tokio::test]
-async fn unregistering_wipes_and_a_crash_leaves_state_until_the_next_registration() {
+async fn unregistering_wipes_state_and_a_crash_leaves_it_until_the_next_registration() {
     let bench = Bench::start().await;
     let mut client = bench.registered().await;
     client.update(&[(ENTRY, r#"{"mtu":1}"#)]).await;
@@ -121,7 +121,7 @@ async fn state_of_a_crashed_application_can_stay_until_deleted() {
 }
 
 #[tokio::test]
-async fn telemetry_is_refused_as_ordered_and_every_call_is_recorded() {
+async fn telemetry_is_refused_as_configured_and_every_call_is_recorded() {
     let bench = Bench::start().await;
     let client = bench.registered().await;
     let mut calls = bench.ndk.record().subscribe();
