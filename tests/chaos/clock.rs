@@ -16,7 +16,7 @@ use crate::disk::wrap;
 const HOLD: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_hour_ahead_and_an_hour_back_change_timestamps_and_no_verdict_alarm_or_hold_time() {
+async fn clock_jumps_change_timestamps_but_no_verdict_alarm_or_hold_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let offset = folder.path().join("offset");
     std::fs::write(&offset, "+0").expect("written");

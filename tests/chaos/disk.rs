@@ -37,7 +37,7 @@ async fn until_kept(bench: &Bench, leaf: &str, file: &Path, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_state_file_that_cannot_be_written_is_said_once_and_written_when_it_can_be() {
+async fn an_unwritable_state_file_is_logged_once_and_written_once_possible() {
     let bench = Bench::with(&programs(), |lab, run| {
         let arguments = lab.apps.iter_mut().flat_map(|app| &mut app.arguments);
         arguments.for_each(|it| *it = it.replace("${folder}/state.json", "${folder}/kept/state.json"));
@@ -61,7 +61,7 @@ async fn a_state_file_that_cannot_be_written_is_said_once_and_written_when_it_ca
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_no_room_for_log_and_state_file_the_agent_goes_on_and_keeps_its_memory_when_there_is() {
+async fn the_agent_survives_a_full_disk_and_saves_its_state_once_there_is_room() {
     let bench = Bench::healthy().await;
     let (pid, file) = (bench.process("leaf2"), bench.leaf("leaf2").folder().join("state.json"));
     bench.act(&Action::Pull(session_down("leaf2", "cluster1-m02"))).await;
@@ -88,7 +88,7 @@ fn limit_files(pid: Option<u32>, current: Option<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_whose_output_goes_nowhere_works_like_any_other() {
+async fn an_agent_whose_output_cannot_be_written_works_normally() {
     let folder = tempfile::tempdir().expect("a folder");
     wrap(folder.path(), "exec >/dev/full 2>&1");
     let bench = Bench::with(folder.path(), |_, _| {}).await;

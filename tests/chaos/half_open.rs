@@ -38,7 +38,7 @@ impl Between {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn peers_that_vanish_without_a_word_are_noticed_and_found_again() {
+async fn silently_vanished_peers_are_noticed_and_reconnected() {
     let mut between = Vec::new();
     let bench = Bench::with(&programs(), |lab, run| {
         between = [LEAVES[0], LEAVES[1], LEAVES[2], ("leaf4", Passing::Both)]

@@ -58,7 +58,7 @@ fn round(number: usize, leaves: &[&'static str]) -> Vec<Vec<Fault>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_goes_away_in_whatever_order_no_alarm_but_of_sources_is_raised_and_all_is_as_before() {
+async fn losing_peers_in_any_order_raises_only_source_alarms_and_heals_completely() {
     let bench = Bench::healthy().await;
     let before = bench.settled(QUIET).await;
     for number in 0..8 {
@@ -95,7 +95,7 @@ async fn away_and_back(bench: &Bench, number: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_alarm_stands_with_the_time_it_was_raised_whatever_is_restarted_and_clears_once() {
+async fn an_alarm_keeps_its_time_across_every_restart_and_clears_once() {
     let bench = Bench::healthy().await;
     let lever = Lever::SessionDown { leaf: Some("leaf1".to_owned()), node: "cluster1".to_owned() };
     bench.act(&Action::Pull(lever.clone())).await;
@@ -141,7 +141,7 @@ async fn an_alarm_stands_with_the_time_it_was_raised_whatever_is_restarted_and_c
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flapping_session_raises_its_alarms_once_and_counts() {
+async fn a_flapping_session_raises_each_alarm_once_and_counts_occurrences() {
     let bench = Bench::healthy().await;
     bench.commit("leaf1", "set / k8s-services alarm-policy clear-hold-time 4").await;
     let lever = Lever::SessionDown { leaf: Some("leaf1".to_owned()), node: "cluster1".to_owned() };
@@ -184,7 +184,7 @@ fn expect_standing(bench: &Bench, standing: &[(String, Value, Value)], when: &st
 }
 
 #[test]
-fn every_order_of_three_and_every_place_of_the_fourth_is_gone_through() {
+fn all_orders_of_the_four_outages_are_covered() {
     let leaves = ["leaf1", "leaf2", "leaf3", "leaf4"];
     let mut seen = std::collections::BTreeSet::new();
     for number in 0..8 {

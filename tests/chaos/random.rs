@@ -34,7 +34,7 @@ const IDLE: f64 = 0.05;
 const REST: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_hour_of_random_faults_ends_in_the_state_of_a_fresh_agent() {
+async fn after_an_hour_of_random_faults_the_state_equals_that_of_a_fresh_agent() {
     let given = |name: &str| std::env::var(name).ok();
     let number = |text: String| text.parse::<u64>().expect("a number");
     let length = given("CHAOS_SECONDS").map_or(LENGTH, number);
@@ -56,7 +56,7 @@ async fn an_hour_of_random_faults_ends_in_the_state_of_a_fresh_agent() {
     run.through(schedule(seed, Duration::from_secs(length))).await;
     run.heal(|_| true).await;
     run.compare_with_fresh_agents().await;
-    run.expect_little_used().await;
+    run.expect_low_usage().await;
     bench.expect_no_exit();
     bench.down().await;
     drop(repeat);
@@ -183,7 +183,7 @@ impl Run<'_> {
         }
     }
 
-    async fn expect_little_used(&mut self) {
+    async fn expect_low_usage(&mut self) {
         let length = self.begun.elapsed().as_secs_f64();
         for leaf in self.bench.leaves() {
             let used = self.watch.used(leaf);
@@ -235,7 +235,7 @@ fn differ(path: &str, right: &Value, wrong: &Value, found: &mut Vec<String>) {
 }
 
 #[test]
-fn what_comes_and_goes_with_time_is_not_compared() {
+fn timestamps_and_statistics_are_not_compared() {
     let state = serde_json::json!({ "a": [{ "last-change": "now", "b": 1 }], "statistics": { "c": 2 } });
     assert_eq!(lasting(&state), serde_json::json!({ "a": [{ "b": 1 }] }));
 }

@@ -172,7 +172,7 @@ impl Random {
 }
 
 #[test]
-fn a_schedule_follows_from_its_seed_alone_and_keeps_faults_of_one_thing_apart() {
+fn a_schedule_depends_only_on_its_seed_and_never_overlaps_faults_of_one_target() {
     let length = Duration::from_secs(60);
     let steps = schedule(7, length);
     assert_eq!(steps, schedule(7, length));

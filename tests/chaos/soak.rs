@@ -79,7 +79,7 @@ fn average(readings: &[u64]) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "as long as one likes: make soak SECONDS=3600"]
-async fn an_hour_of_trouble_leaves_no_agent_larger() {
+async fn an_hour_of_faults_does_not_grow_any_agent() {
     let length = std::env::var("SOAK_SECONDS").map_or(LENGTH, |text| text.parse().expect("a number of seconds"));
     let bench = Bench::on(switches(SEED), &programs(), |_, _| {}).await;
     bench.until_healthy().await;

@@ -160,7 +160,7 @@ fn entries(list: &Value) -> Vec<&Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_that_cannot_keep_up_is_seen_to_be_wrong_until_it_can() {
+async fn the_watch_reports_a_suspended_agent_as_wrong_until_it_catches_up() {
     use crate::bench::RECOVERY;
     use crate::fault::AgentFault;
     let bench = Bench::healthy().await;
