@@ -8,7 +8,7 @@ use srl_k8s_services::model::verdict::ProbableCause;
 use crate::pages::{self, Page, none, root};
 
 #[test]
-fn every_cause_has_an_entry_in_the_order_of_the_words_and_every_entry_is_a_cause() {
+fn causes_and_entries_of_their_page_match_in_the_same_order() {
     let text = std::fs::read_to_string(root().join("docs/causes.md")).expect("the page is there");
     let entries: Vec<(&str, &str)> = text.split("\n### ").skip(1).filter_map(|entry| entry.split_once('\n')).collect();
     let words: Vec<&str> = entries.iter().map(|(word, _)| *word).collect();
@@ -43,7 +43,7 @@ fn kind(cause: ProbableCause) -> &'static str {
 }
 
 #[test]
-fn pages_of_reasons_say_of_each_cause_what_to_do() {
+fn reason_pages_say_what_to_do_about_each_cause() {
     let all: BTreeMap<&str, &str> = ProbableCause::ALL.map(|cause| (cause.as_str(), kind(cause))).into();
     let of = |kinds: &[&str]| {
         let words = all.iter().filter(|(_, kind)| kinds.contains(*kind));
@@ -77,7 +77,7 @@ fn pages_of_reasons_say_of_each_cause_what_to_do() {
 }
 
 #[test]
-fn every_cause_is_provoked_on_an_emulated_leaf_and_on_frr_as_far_as_frr_can() {
+fn every_cause_is_tested_on_an_emulated_leaf_and_if_possible_on_frr() {
     let text =
         |path: &str| std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     let (lab, frr, page) = (text("tests/lab/causes.rs"), text("tests/e2e/causes.rs"), text("docs/real-peers.md"));

@@ -32,7 +32,7 @@ fn check(problem_of: impl Fn(&[&str]) -> Option<String>) {
 }
 
 #[test]
-fn every_make_target_exists() {
+fn every_documented_make_target_exists() {
     let makefile = read("Makefile");
     let is_target = |name: &str| makefile.lines().any(|line| line.split(':').next() == Some(name));
     let is_variable = |name: &str| makefile.lines().any(|line| line.split_whitespace().next() == Some(name));
@@ -47,7 +47,7 @@ fn every_make_target_exists() {
 }
 
 #[test]
-fn every_flag_of_the_agent_exists() {
+fn every_documented_flag_of_the_agent_exists() {
     let help = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_k8s-services")).args(arguments).output().expect("the agent runs");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -68,7 +68,7 @@ fn every_flag_of_the_agent_exists() {
 }
 
 #[test]
-fn every_test_target_that_is_named_exists() {
+fn every_documented_test_target_exists() {
     check(|words| {
         let named = words.iter().position(|word| *word == "--test").filter(|_| words.contains(&"cargo"))?;
         let name = words.get(named + 1)?;
@@ -94,7 +94,7 @@ pub(crate) fn action(words: &[&str]) -> Result<Action, serde_json::Error> {
 }
 
 #[test]
-fn what_srl_sim_is_asked_it_can_do() {
+fn every_documented_srl_sim_command_exists() {
     let program = read("sim/src/main.rs");
     let subcommand = |name: &str| {
         let (first, rest) = name.split_at(1);

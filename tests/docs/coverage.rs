@@ -36,7 +36,7 @@ fn compare(folder: &str, wanted: &BTreeSet<String>) -> Vec<String> {
 }
 
 #[test]
-fn every_reason_has_a_page_and_every_page_a_reason() {
+fn reasons_and_their_pages_match() {
     let cluster = "k8s-services/cluster";
     let mut wanted = names(&format!("{cluster}/service/oper-reason"));
     wanted.extend(names(&format!("{cluster}/service/vip/oper-reason")));
@@ -47,7 +47,7 @@ fn every_reason_has_a_page_and_every_page_a_reason() {
 }
 
 #[test]
-fn every_alarm_type_has_a_page_with_its_severity_and_every_page_a_type() {
+fn alarm_types_and_their_pages_match_including_severity() {
     let mut wrong = compare("alarms", &names("k8s-services/alarm/type"));
     for page in pages::folder("alarms") {
         let Some(kind) = AlarmType::ALL.iter().find(|kind| kind.as_str() == page.name()) else { continue };
@@ -61,7 +61,7 @@ fn every_alarm_type_has_a_page_with_its_severity_and_every_page_a_type() {
 }
 
 #[test]
-fn pages_of_a_kind_have_the_same_sections_and_fit_on_a_screen() {
+fn reason_and_alarm_pages_have_the_same_sections_and_stay_short() {
     let mut wrong = Vec::new();
     for (folder, wanted) in [("reasons", SECTIONS_OF_A_REASON.as_slice()), ("alarms", &SECTIONS_OF_AN_ALARM)] {
         for page in pages::folder(folder) {
@@ -91,7 +91,7 @@ fn config_leaves(schema: &Schema, node: NodeId, above: &str, leaves: &mut BTreeS
 }
 
 #[test]
-fn every_leaf_of_configuration_stands_in_a_table_of_its_page_and_nothing_else_does() {
+fn configuration_leaves_and_the_tables_of_their_page_match() {
     let mut leaves = BTreeSet::new();
     config_leaves(&SCHEMA, find("k8s-services"), "", &mut leaves);
     let page = Page::read(&root().join("docs/configuration.md"));

@@ -205,7 +205,7 @@ fn lacks(page: &Page, alarms: &[String], state: &str) -> Option<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_pages_of_reasons_quote_is_said_in_the_lab() {
+async fn sentences_quoted_on_reason_pages_are_printed_in_the_lab() {
     let bench = Bench::up().await;
     // Alarms are raised and cleared at once, because hold times are not tested here.
     let at_once =

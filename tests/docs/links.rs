@@ -45,7 +45,7 @@ fn problem(page: &Page, target: &str) -> Option<String> {
 }
 
 #[test]
-fn every_relative_link_leads_to_a_file_and_to_a_heading_in_it() {
+fn every_relative_link_leads_to_an_existing_file_and_heading() {
     let mut wrong = Vec::new();
     for page in pages::all() {
         for (number, line) in &page.prose {
@@ -67,7 +67,7 @@ fn is_path(code: &str) -> bool {
 }
 
 #[test]
-fn every_file_that_is_named_exists() {
+fn every_file_named_in_the_docs_exists() {
     let mut wrong = Vec::new();
     for page in pages::all() {
         let named = page.code().filter(|(_, code)| is_path(code));
@@ -78,7 +78,7 @@ fn every_file_that_is_named_exists() {
 }
 
 #[test]
-fn every_page_of_docs_is_reached_from_the_index() {
+fn every_docs_page_is_linked_from_the_index() {
     let index = Page::read(&root().join("docs/README.md"));
     let linked: Vec<PathBuf> =
         index.prose.iter().flat_map(|(_, line)| targets(line)).map(|target| resolve(&index.path, target)).collect();

@@ -137,7 +137,7 @@ fn quoted_sentences_are_those_of_the_agent() {
 }
 
 #[test]
-fn quoted_problems_of_a_commit_are_those_of_the_agent() {
+fn quoted_commit_errors_are_those_of_the_agent() {
     let patterns = patterns();
     let page = pages::Page::read(&root().join("docs/configuration.md"));
     let printed = page.fenced("text").filter(|(_, line)| line.starts_with("    "));
@@ -153,7 +153,7 @@ fn quoted_problems_of_a_commit_are_those_of_the_agent() {
 }
 
 #[test]
-fn a_sentence_with_other_words_is_found_out() {
+fn a_misquoted_sentence_is_detected() {
     let patterns = patterns();
     assert!(is_said("no route in ip-vrf-1", &patterns));
     assert!(!is_said("there is not any route in ip-vrf-1", &patterns));

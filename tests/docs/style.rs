@@ -125,7 +125,7 @@ fn sentences_of_the_code_avoid_the_words_of_the_style_page() {
 }
 
 #[test]
-fn avoided_words_are_found_and_their_correct_neighbors_are_not() {
+fn avoided_words_are_found_but_similar_correct_ones_are_not() {
     for (text, expected) in [
         ("it is out\n of reach", Some(1)),
         ("'x' is no prefix", Some(1)),

@@ -110,7 +110,7 @@ async fn ask(line: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn what_is_typed_at_a_switch_parses_and_what_is_set_is_valid() {
+async fn documented_switch_commands_parse_and_their_configuration_is_valid() {
     let mut wrong = Vec::new();
     for page in pages::all() {
         for fence in page.fences.iter().filter(|fence| fence.language == "srlinux") {

@@ -35,7 +35,7 @@ fn typed(page: &Page) -> Vec<Typed> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_command_runs_on_an_emulated_leaf_or_is_marked_for_devices() {
+async fn every_documented_command_runs_on_an_emulated_leaf_or_is_marked_for_devices() {
     let bench = Bench::up().await;
     let mut wrong = Vec::new();
     let (mut run, mut marked) = (0, 0);
