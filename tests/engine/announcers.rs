@@ -16,14 +16,14 @@ fn leaf(speaker: Speaker, policy: TrafficPolicy) -> Scenario {
 }
 
 #[test]
-fn policy_local_needs_an_endpoint_on_the_node_for_every_speaker() {
+fn with_every_speaker_policy_local_needs_an_endpoint_on_the_node() {
     for speaker in Speaker::ALL {
         assert_eq!(leaf(speaker, Local).expected(V4.vip(100)), ["n2"], "{speaker:?}");
     }
 }
 
 #[test]
-fn policy_cluster_makes_every_node_an_announcer_for_every_speaker() {
+fn with_every_speaker_policy_cluster_makes_every_node_an_announcer() {
     for speaker in Speaker::ALL {
         assert_eq!(leaf(speaker, Cluster).expected(V4.vip(100)), ["n1", "n2"], "{speaker:?}");
     }

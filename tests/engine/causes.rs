@@ -95,14 +95,14 @@ fn not_received() -> Answer {
 }
 
 #[test]
-fn while_all_is_up_only_places_are_asked_once() {
+fn while_everything_is_up_only_places_are_asked_and_only_once() {
     let leaf = healthy(V4);
     let asked: Vec<_> = leaf.said.asked.iter().map(|(question, asking)| (question.clone(), *asking)).collect();
     assert_eq!(asked, [(place_of(V4, 1), Asking::Once(None)), (place_of(V4, 2), Asking::Once(None))]);
 }
 
 #[test]
-fn a_network_instance_that_routes_nothing_is_called_what_it_is() {
+fn a_network_instance_of_a_type_without_routes_is_reported_with_its_type() {
     let (mut leaf, vip) = (healthy(V4), V4.vip(100));
     leaf.cluster(C1, |cluster| cluster.rules.network_instance = "subnetA".into());
     let question = Question::Instance("subnetA".into());
@@ -125,7 +125,7 @@ fn a_network_instance_that_routes_nothing_is_called_what_it_is() {
 }
 
 #[test]
-fn a_session_that_falls_is_looked_into_and_explained() {
+fn a_lost_session_is_investigated_and_explained() {
     for family in Family::BOTH {
         let mut leaf = session_lost(family);
         let neighbor = neighbor_of(family, 2);
@@ -143,7 +143,7 @@ fn a_session_that_falls_is_looked_into_and_explained() {
 }
 
 #[test]
-fn a_node_of_another_leaf_has_not_moved_unless_its_neighbor_is_left_over_here() {
+fn a_remote_node_counts_as_moved_only_if_its_neighbor_remains_on_this_leaf() {
     for family in Family::BOTH {
         let (mut leaf, vip, address) = (Scenario::new(), family.vip(100), family.node(2));
         leaf.remote("n1", family.node(1), 1).remote("n2", address, 2);
@@ -172,7 +172,7 @@ fn a_node_of_another_leaf_has_not_moved_unless_its_neighbor_is_left_over_here() 
 }
 
 #[test]
-fn a_dynamic_neighbor_that_vanishes_leaves_its_last_words() {
+fn a_vanished_dynamic_neighbor_is_explained_by_its_last_notification() {
     let dynamic = |session, last_established| Neighbor {
         session: Some(session),
         last_established: Some(time(last_established)),
@@ -205,7 +205,7 @@ fn sentences_end_with_the_cause_once_it_is_known() {
 }
 
 #[test]
-fn a_session_cause_goes_with_gnmi_and_a_path_cause_stays() {
+fn a_session_cause_is_dropped_with_gnmi_but_a_path_cause_stays() {
     let mut leaf = session_lost(V4);
     leaf.found(place_of(V4, 2), unreachable());
     assert_eq!(leaf.cause_of("n2"), Some(ProbableCause::NodeUnreachable));
@@ -218,7 +218,7 @@ fn a_session_cause_goes_with_gnmi_and_a_path_cause_stays() {
 }
 
 #[test]
-fn an_absent_next_hop_with_its_session_up_is_explained_by_the_rib() {
+fn a_missing_next_hop_with_its_session_up_is_explained_by_the_rib() {
     for family in Family::BOTH {
         let (mut leaf, vip, question) = (healthy(family), family.vip(100), path_of(family, 2));
         leaf.bgp(vip, &[family.node(1)]).expect(vip, Degraded, Some(Reason::NextHopMissing), &[]);
@@ -261,7 +261,7 @@ fn a_route_kept_without_its_session_is_stale() {
 }
 
 #[test]
-fn a_suppressed_route_is_the_cause_of_its_vip() {
+fn a_suppressed_route_is_the_cause_shown_for_its_vip() {
     let (mut leaf, vip) = (healthy(V4), V4.vip(100));
     let cause = |leaf: &Scenario| leaf.vip_view("web", vip).cause.as_ref().map(|cause| cause.probable);
     leaf.fib(vip, Some(FibFaultKind::Suppressed)).expect(vip, Down, Some(Reason::RouteNotProgrammed), &[]);
@@ -271,7 +271,7 @@ fn a_suppressed_route_is_the_cause_of_its_vip() {
 }
 
 #[test]
-fn what_is_no_fault_of_the_switch_has_no_cause() {
+fn a_vip_without_ready_endpoints_has_no_cause_on_the_switch() {
     let (mut leaf, vip) = (session_lost(V4), V4.vip(100));
     leaf.found(place_of(V4, 2), unreachable());
     let endpoints = [endpoint("web-0", "n1", false, false), endpoint("web-1", "n2", false, false)];
@@ -299,7 +299,7 @@ fn a_node_shows_where_it_is_plugged_in() {
 }
 
 #[test]
-fn a_speaker_that_was_up_and_is_silent_is_said_to_be_so_since_it_fell() {
+fn a_silent_speaker_is_reported_with_the_time_its_session_was_lost() {
     let neighbor = |session, last_established| Neighbor {
         session: Some(session),
         last_established: Some(time(last_established)),
@@ -316,7 +316,7 @@ fn a_speaker_that_was_up_and_is_silent_is_said_to_be_so_since_it_fell() {
 }
 
 #[test]
-fn questions_go_with_what_they_are_about() {
+fn questions_are_withdrawn_with_their_subject() {
     let mut leaf = session_lost(V4);
     assert!(leaf.said.asked.len() > 2);
     leaf.kubernetes(C1, ClusterEvent::Nodes(Update::Gone("n2".into())));

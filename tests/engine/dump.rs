@@ -99,7 +99,7 @@ fn synced() -> Scenario {
 }
 
 #[test]
-fn a_first_dump_that_pauses_in_its_middle_gives_no_false_word() {
+fn a_first_dump_that_pauses_halfway_gives_no_wrong_verdict() {
     let mut leaf = half_a_dump();
     leaf.paced(DumpPace::Paused).paced(DumpPace::Rested).is(Unknown, SYNCING);
     leaf.wait(Duration::from_secs(5)).is(Unknown, SYNCING);
@@ -107,7 +107,7 @@ fn a_first_dump_that_pauses_in_its_middle_gives_no_false_word() {
 }
 
 #[test]
-fn a_dump_of_fewer_routes_than_are_counted_is_over_when_nothing_moves() {
+fn a_dump_short_of_the_counted_routes_ends_when_nothing_changes() {
     let mut leaf = half_a_dump();
     leaf.counting(3).group().route().paced(DumpPace::Paused).paced(DumpPace::Rested);
     leaf.wait(Duration::from_secs(9)).is(Unknown, SYNCING);
@@ -142,14 +142,14 @@ fn a_reopened_stream_keeps_verdicts_until_everything_is_repeated() {
 }
 
 #[test]
-fn what_a_dump_does_not_repeat_is_gone_when_it_is_over() {
+fn routes_a_dump_does_not_repeat_are_removed_at_its_end() {
     let mut leaf = synced();
     leaf.counting(0).stream_ends().dumping().instances().is(Up, None);
     leaf.paced(DumpPace::Paused).is(Down, Some(Reason::NoRoute));
 }
 
 #[test]
-fn silence_is_no_sign_of_life() {
+fn a_rest_in_the_stream_is_not_a_sign_of_life() {
     let mut leaf = Scenario::new();
     let heard = |leaf: &Scenario| {
         let freshness = leaf.engine.freshness().into_iter().find(|freshness| freshness.source == SourceId::Ndk);

@@ -30,13 +30,13 @@ fn node(n: u8) -> std::net::IpAddr {
 }
 
 #[test]
-fn metallb_877_one_of_n_vip_routes_after_a_restart() {
+fn metallb_877_only_one_of_several_routes_returns_after_a_restart() {
     let mut leaf = three_nodes(Speaker::Metallb);
     leaf.bgp(vip(), &[node(1)]).expect(vip(), Degraded, Some(Reason::NextHopMissing), &[&node(2), &node(3)]);
 }
 
 #[test]
-fn metallb_2803_1613_session_up_and_nothing_received() {
+fn metallb_2803_1613_a_session_is_up_but_nothing_is_received() {
     let mut leaf = three_nodes(Speaker::Metallb);
     leaf.neighbor(node(2), Some(SessionState::Established), Some(0)).bgp(vip(), &[node(1), node(3)]);
     leaf.expect(vip(), Degraded, Some(Reason::NextHopMissing), &[&node(2)]);
@@ -46,14 +46,14 @@ fn metallb_2803_1613_session_up_and_nothing_received() {
 }
 
 #[test]
-fn metallb_628_the_truth_is_the_switch_s_table() {
+fn metallb_628_the_switchs_table_decides() {
     let mut leaf = three_nodes(Speaker::Metallb);
     leaf.bgp(vip(), &[ip("192.168.1.99")]);
     leaf.expect(vip(), Down, Some(Reason::NextHopUnexpected), &[&"192.168.1.99"]);
 }
 
 #[test]
-fn metallb_485_a_stale_next_hop_towards_a_node_whose_endpoints_are_gone() {
+fn metallb_485_a_stale_next_hop_leads_to_a_node_without_endpoints() {
     let mut leaf = three_nodes(Speaker::Metallb);
     leaf.service("web", Local, &[vip()]).bgp(vip(), &[node(1), node(2), node(3)]).expect(vip(), Up, None, &[]);
     leaf.ready("web", &["n1", "n2"]);
@@ -61,7 +61,7 @@ fn metallb_485_a_stale_next_hop_towards_a_node_whose_endpoints_are_gone() {
 }
 
 #[test]
-fn metallb_312_announced_without_an_endpoint() {
+fn metallb_312_a_vip_is_announced_without_an_endpoint() {
     let mut leaf = three_nodes(Speaker::Metallb);
     leaf.bgp(vip(), &[node(1), node(2), node(3)]).ready("web", &[]);
     leaf.expect(vip(), Down, Some(Reason::NoReadyEndpoint), &[]);
@@ -81,7 +81,7 @@ fn metallb_295_policy_local_and_a_shared_address_leave_a_stale_next_hop() {
 }
 
 #[test]
-fn metallb_720_1104_one_next_hop_though_all_nodes_advertise() {
+fn metallb_720_1104_one_next_hop_is_installed_though_all_nodes_advertise() {
     let mut leaf = three_nodes(Speaker::Metallb);
     leaf.cluster(C1, |cluster| cluster.rules.ecmp_limit = Some(1)).bgp(vip(), &[node(1)]);
     leaf.expect(vip(), Degraded, Some(Reason::EcmpLimited), &[]);
@@ -100,7 +100,7 @@ fn metallb_2285_labelled_nodes_are_not_expected() {
 }
 
 #[test]
-fn metallb_2049_a_flap_ends_where_it_began() {
+fn metallb_2049_the_state_after_a_flap_is_the_one_before() {
     let mut leaf = three_nodes(Speaker::Metallb);
     leaf.bgp(vip(), &[node(1), node(2), node(3)]);
     let before = leaf.said.clone().normalised();
@@ -116,14 +116,14 @@ fn metallb_2049_a_flap_ends_where_it_began() {
 }
 
 #[test]
-fn cilium_44803_policy_local_ignored_and_all_nodes_advertise() {
+fn cilium_44803_all_nodes_advertise_despite_policy_local() {
     let mut leaf = three_nodes(Speaker::Cilium);
     leaf.service("web", Local, &[vip()]).ready("web", &["n1"]).bgp(vip(), &[node(1), node(2), node(3)]);
     leaf.expect(vip(), Degraded, Some(Reason::NextHopUnexpected), &[&node(2), &node(3)]);
 }
 
 #[test]
-fn cilium_17547_the_route_is_up_before_any_endpoint_is() {
+fn cilium_17547_the_route_is_up_before_any_endpoint_is_ready() {
     let mut leaf = three_nodes(Speaker::Cilium);
     leaf.bgp(vip(), &[node(1), node(2), node(3)]);
     leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("web-0", "n1", false, false)]);
@@ -131,7 +131,7 @@ fn cilium_17547_the_route_is_up_before_any_endpoint_is() {
 }
 
 #[test]
-fn cilium_45276_32487_terminating_endpoints_make_no_local_next_hop_expected_and_serve_on() {
+fn cilium_45276_32487_terminating_endpoints_keep_serving_but_expect_no_next_hop() {
     let mut leaf = three_nodes(Speaker::Cilium);
     leaf.service("web", Local, &[vip()]).bgp(vip(), &[node(1), node(2)]);
     let endpoints = [endpoint("web-0", "n1", true, true), endpoint("web-1", "n2", false, true)];
@@ -143,14 +143,14 @@ fn cilium_45276_32487_terminating_endpoints_make_no_local_next_hop_expected_and_
 }
 
 #[test]
-fn kbutler_1_a_lost_route_turns_the_verdict_at_once() {
+fn kbutler_1_a_lost_route_changes_the_verdict_at_once() {
     let mut leaf = three_nodes(Speaker::Metallb);
     leaf.bgp(vip(), &[node(1), node(2), node(3)]).expect(vip(), Up, None, &[]);
     leaf.withdraw(vip()).expect(vip(), Down, Some(Reason::NoRoute), &[]);
 }
 
 #[test]
-fn kbutler_3_any_network_instance_both_families_every_ingress_address() {
+fn kbutler_3_every_network_instance_family_and_ingress_address_is_judged() {
     let (v4, v6) = (Family::V4.vip(100), Family::V6.vip(100));
     let mut leaf = three_nodes(Speaker::Metallb);
     for n in 1..=3 {
@@ -166,7 +166,7 @@ fn kbutler_3_any_network_instance_both_families_every_ingress_address() {
 }
 
 #[test]
-fn kbutler_4_one_endpoint_s_match_does_not_hide_another_s_mismatch() {
+fn kbutler_4_a_matching_endpoint_does_not_hide_a_mismatching_one() {
     let mut leaf = three_nodes(Speaker::Metallb);
     leaf.service("web", Local, &[vip()]).bgp(vip(), &[node(1)]);
     leaf.expect(vip(), Degraded, Some(Reason::NextHopMissing), &[&node(2), &node(3)]);
@@ -183,14 +183,14 @@ fn kbutler_5_deleted_services_and_endpoints_leave_no_state() {
 }
 
 #[test]
-fn an_indirect_next_hop_resolved_remotely_is_judged_by_the_node_it_names() {
+fn an_unprogrammed_route_is_down_although_its_next_hops_are_right() {
     let mut leaf = three_nodes(Speaker::Metallb);
     leaf.bgp(vip(), &[node(1), node(2), node(3)]).fib(vip(), Some(FibFaultKind::Failed));
     leaf.expect(vip(), Down, Some(Reason::RouteNotProgrammed), &[]);
 }
 
 #[test]
-fn a_lost_api_server_turns_no_verdict_and_is_said() {
+fn a_lost_api_server_is_reported_but_changes_no_verdict() {
     let mut leaf = three_nodes(Speaker::Metallb);
     leaf.kubernetes(C1, ClusterEvent::Connected { version: "v1.33.1".into(), caveat: None });
     leaf.bgp(vip(), &[node(1), node(2), node(3)]);
@@ -206,7 +206,7 @@ fn a_lost_api_server_turns_no_verdict_and_is_said() {
 }
 
 #[test]
-fn a_vtep_that_stands_for_no_node_of_the_vip_is_a_black_hole_under_policy_local() {
+fn a_vtep_without_a_node_of_the_vip_is_a_black_hole_under_policy_local() {
     let mut leaf = Scenario::new();
     leaf.remote("n1", node(1), 1).remote("n2", node(2), 2).service("web", Local, &[vip()]).ready("web", &["n1"]);
     leaf.evpn(vip(), &[vtep(1), vtep(2)]);
@@ -215,7 +215,7 @@ fn a_vtep_that_stands_for_no_node_of_the_vip_is_a_black_hole_under_policy_local(
 }
 
 #[test]
-fn the_wrong_network_instance_is_named() {
+fn a_route_in_the_wrong_network_instance_is_reported_with_both_names() {
     let mut leaf = three_nodes(Speaker::Metallb);
     leaf.route_of("default", vip().into(), crate::scenario::BGP, &[node(1)]);
     leaf.expect(vip(), Down, Some(Reason::WrongNetworkInstance), &[&"default", &VRF]);

@@ -21,7 +21,7 @@ use crate::scenario::{
 const V4: Family = Family::V4;
 
 #[test]
-fn attachments_of_a_cluster_that_is_no_longer_configured_do_not_outlive_the_restart() {
+fn attachments_of_an_unconfigured_cluster_do_not_survive_a_restart() {
     let attachment = Attachment { cluster: "gone".into(), node: "n1".into(), address: V4.node(1) };
     let mut engine = Engine::new();
     engine.apply(
@@ -33,7 +33,7 @@ fn attachments_of_a_cluster_that_is_no_longer_configured_do_not_outlive_the_rest
 }
 
 #[test]
-fn a_cluster_that_moves_to_another_network_instance_leaves_its_attachments_behind() {
+fn a_cluster_that_changes_its_network_instance_loses_its_attachments() {
     let mut leaf = Scenario::new();
     leaf.attached("n1", V4.node(1));
     leaf.cluster(C1, |cluster| cluster.rules.network_instance = "ip-vrf-2".into());
@@ -41,7 +41,7 @@ fn a_cluster_that_moves_to_another_network_instance_leaves_its_attachments_behin
 }
 
 #[test]
-fn a_service_that_can_have_no_class_belongs_to_no_other_implementation() {
+fn a_service_that_is_no_load_balancer_is_not_left_out_for_lack_of_a_class() {
     let mut leaf = Scenario::new();
     let external = ip("203.0.113.7");
     leaf.cluster(C1, |cluster| {
@@ -55,7 +55,7 @@ fn a_service_that_can_have_no_class_belongs_to_no_other_implementation() {
 }
 
 #[test]
-fn an_unlocated_announcer_that_a_next_hop_explains_is_not_behind_another_one() {
+fn an_unlocated_announcer_explained_by_a_next_hop_is_not_behind_another() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.node("n1", &[V4.node(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
@@ -64,7 +64,7 @@ fn an_unlocated_announcer_that_a_next_hop_explains_is_not_behind_another_one() {
 }
 
 #[test]
-fn a_pod_told_on_two_nodes_makes_both_announce() {
+fn a_pod_reported_on_two_nodes_makes_both_announce() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.attached("n1", V4.node(1)).attached("n2", V4.node(2)).service("web", Local, &[vip]);
@@ -78,7 +78,7 @@ fn a_pod_told_on_two_nodes_makes_both_announce() {
 }
 
 #[test]
-fn while_a_route_waits_for_its_next_hops_no_event_leaves_a_verdict_behind() {
+fn a_route_that_waits_for_its_group_is_judged_once_the_group_arrives() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.attached("n1", V4.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]);
@@ -92,7 +92,7 @@ fn while_a_route_waits_for_its_next_hops_no_event_leaves_a_verdict_behind() {
 }
 
 #[test]
-fn what_was_said_holds_while_a_group_is_awaited_and_is_given_up_after_fifteen_seconds() {
+fn a_verdict_stays_for_fifteen_seconds_while_a_group_is_awaited() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.attached("n1", V4.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[V4.node(1)]);
@@ -104,7 +104,7 @@ fn what_was_said_holds_while_a_group_is_awaited_and_is_given_up_after_fifteen_se
 }
 
 #[test]
-fn a_node_told_again_within_a_burst_is_no_news() {
+fn a_node_repeated_within_a_burst_changes_nothing() {
     let mut leaf = Scenario::new();
     leaf.attached("n1", V4.node(1));
     let now = at(leaf.elapsed);
@@ -122,7 +122,7 @@ fn beside(leaf: &mut Scenario, network_instance: &str) {
 }
 
 #[test]
-fn a_node_of_another_cluster_that_appears_explains_a_next_hop_at_once() {
+fn a_new_node_of_another_cluster_explains_a_next_hop_at_once() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.node("n1", &[V4.elsewhere(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[V4.node(7)]);
@@ -134,7 +134,7 @@ fn a_node_of_another_cluster_that_appears_explains_a_next_hop_at_once() {
 }
 
 #[test]
-fn endpoints_of_a_cluster_that_shares_the_vip_turn_its_next_hops_here_at_once() {
+fn endpoints_of_a_sharing_cluster_change_next_hop_verdicts_here_at_once() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.attached("n1", V4.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]);
@@ -149,7 +149,7 @@ fn endpoints_of_a_cluster_that_shares_the_vip_turn_its_next_hops_here_at_once() 
 }
 
 #[test]
-fn a_tunnel_endpoint_known_in_another_network_instance_serves_nobody_here() {
+fn a_tunnel_endpoint_of_another_network_instance_does_not_serve_here() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::with(cluster_config(Speaker::Metallb));
     leaf.remote("n1", V4.node(1), 1).service("web", Cluster, &[vip]).ready("web", &["n1"]).evpn(vip, &[vtep(1)]);
@@ -163,7 +163,7 @@ fn a_tunnel_endpoint_known_in_another_network_instance_serves_nobody_here() {
 }
 
 #[test]
-fn where_gnmi_is_not_heard_a_node_that_is_the_next_hop_is_attached_and_no_vtep_is_missing() {
+fn without_gnmi_a_node_that_is_the_next_hop_is_attached_and_no_vtep_is_missing() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = Scenario::new();
@@ -178,7 +178,7 @@ fn where_gnmi_is_not_heard_a_node_that_is_the_next_hop_is_attached_and_no_vtep_i
 }
 
 #[test]
-fn where_the_whole_route_may_be_an_unlocated_node_it_is_named_and_no_vtep_is_missing() {
+fn a_route_that_may_be_an_unlocated_node_names_it_and_misses_no_vtep() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         for (policy, state) in [(Local, Unknown), (Cluster, Up)] {
@@ -191,7 +191,7 @@ fn where_the_whole_route_may_be_an_unlocated_node_it_is_named_and_no_vtep_is_mis
 }
 
 #[test]
-fn as_soon_as_a_vtep_is_installed_the_others_are_expected_beside_an_unlocated_node() {
+fn once_a_vtep_is_installed_the_others_are_expected_despite_an_unlocated_node() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.node("n1", &[V4.elsewhere(1)]).remote("n2", V4.node(2), 2).remote("n3", V4.node(3), 3);
@@ -201,7 +201,7 @@ fn as_soon_as_a_vtep_is_installed_the_others_are_expected_beside_an_unlocated_no
 }
 
 #[test]
-fn of_two_sessions_of_a_node_the_one_that_is_up_is_followed() {
+fn the_session_that_is_up_counts_for_a_node_with_two() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.node("n1", &[V4.node(1), V4.node(2)]);
@@ -225,7 +225,7 @@ fn the_sentence_of_a_service_with_several_vips_names_the_worst() {
 }
 
 #[test]
-fn a_covering_prefix_that_serves_no_service_is_nobodys_installed_vip() {
+fn a_covering_prefix_that_serves_no_service_is_not_an_installed_vip() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::with(cluster_config(Speaker::Cilium));
     leaf.attached("n1", V4.node(1)).attached("n2", V4.node(2)).service("web", Cluster, &[vip]);
@@ -254,7 +254,7 @@ fn a_cluster_whose_api_answers_before_its_first_listing_is_not_down() {
 }
 
 #[test]
-fn a_session_whose_state_is_not_known_any_more_keeps_its_alarm() {
+fn a_session_whose_state_becomes_unknown_keeps_its_alarm() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.attached("n1", V4.node(1)).attached("n2", V4.node(2));
@@ -268,7 +268,7 @@ fn a_session_whose_state_is_not_known_any_more_keeps_its_alarm() {
 }
 
 #[test]
-fn a_session_that_explained_the_lesser_fault_takes_no_missing_route_over() {
+fn a_session_alarm_for_a_lesser_fault_does_not_absorb_a_missing_route() {
     let (vip, address) = (ip("2001:db8:1::100"), ip("2001:db8:0:1::11"));
     let mut leaf = Scenario::new();
     leaf.configure(|config| (config.alarm_policy.raise_hold, config.alarm_policy.clear_hold) = Default::default());

@@ -68,7 +68,7 @@ fn resolve_nodes(leaf: &mut Scenario, numbers: std::ops::RangeInclusive<u8>) {
 }
 
 #[test]
-fn the_node_whose_mac_answers_is_the_next_hop() {
+fn the_node_whose_mac_answers_arp_is_the_next_hop() {
     for policy in [Cluster, Local] {
         let mut leaf = leaf(Speaker::Metallb, policy);
         resolve_nodes(&mut leaf, 1..=3);
@@ -79,7 +79,7 @@ fn the_node_whose_mac_answers_is_the_next_hop() {
 }
 
 #[test]
-fn a_node_without_an_endpoint_that_answers_is_a_black_hole_under_policy_local() {
+fn an_answering_node_without_an_endpoint_is_a_black_hole_under_policy_local() {
     let mut leaf = leaf(Speaker::Metallb, Local);
     resolve_nodes(&mut leaf, 1..=3);
     resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:03");
@@ -89,7 +89,7 @@ fn a_node_without_an_endpoint_that_answers_is_a_black_hole_under_policy_local() 
 }
 
 #[test]
-fn a_host_that_is_no_node_is_one_only_where_every_nodes_mac_is_known() {
+fn a_foreign_host_is_recognized_only_if_the_mac_of_every_node_is_known() {
     let mut leaf = leaf(Speaker::Metallb, Cluster);
     resolve_nodes(&mut leaf, 1..=2);
     leaf.expect(vip(), Up, Some(NextHopUnmapped), &[&"not told"]);
@@ -100,7 +100,7 @@ fn a_host_that_is_no_node_is_one_only_where_every_nodes_mac_is_known() {
 }
 
 #[test]
-fn an_entry_that_goes_back_and_forth_is_of_two_that_answer() {
+fn an_arp_entry_that_alternates_means_two_hosts_answer() {
     let mut leaf = leaf(Speaker::Metallb, Cluster);
     resolve_nodes(&mut leaf, 1..=3);
     for (second, mac) in [(1, "aa:00:00:00:00:01"), (11, "aa:00:00:00:00:99"), (21, "aa:00:00:00:00:01")] {
@@ -114,7 +114,7 @@ fn an_entry_that_goes_back_and_forth_is_of_two_that_answer() {
 }
 
 #[test]
-fn a_vip_that_moves_once_is_no_conflict() {
+fn a_vip_that_moves_once_is_not_a_conflict() {
     let mut leaf = leaf(Speaker::Metallb, Cluster);
     resolve_nodes(&mut leaf, 1..=3);
     resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:01");
@@ -123,7 +123,7 @@ fn a_vip_that_moves_once_is_no_conflict() {
 }
 
 #[test]
-fn an_entry_of_another_node_than_kube_vip_elected_is_stale() {
+fn an_arp_entry_of_a_node_that_kube_vip_did_not_elect_is_stale() {
     let mut leaf = leaf(Speaker::KubeVip, Cluster);
     let mut service = load_balancer(Cluster, &[vip()]);
     service.hints.kube_vip_host = Some("n2".into());
@@ -136,7 +136,7 @@ fn an_entry_of_another_node_than_kube_vip_elected_is_stale() {
 }
 
 #[test]
-fn the_entry_of_a_node_that_is_gone_is_no_proof_of_it() {
+fn the_arp_entry_of_a_node_does_not_prove_it_alive() {
     let mut leaf = leaf(Speaker::Metallb, Cluster);
     resolve_nodes(&mut leaf, 1..=3);
     resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:01");
@@ -145,7 +145,7 @@ fn the_entry_of_a_node_that_is_gone_is_no_proof_of_it() {
 }
 
 #[test]
-fn while_gnmi_is_lost_no_mac_makes_a_vip_down() {
+fn no_arp_entry_makes_a_vip_down_while_gnmi_is_lost() {
     let mut leaf = leaf(Speaker::Metallb, Local);
     resolve_nodes(&mut leaf, 1..=3);
     resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:03");
@@ -153,7 +153,7 @@ fn while_gnmi_is_lost_no_mac_makes_a_vip_down() {
 }
 
 #[test]
-fn who_answers_is_followed_and_where_nodes_are_is_asked_once_while_a_vip_is_up() {
+fn while_an_l2_vip_is_up_its_entry_is_followed_and_nodes_are_asked_once() {
     let mut leaf = leaf(Speaker::Metallb, Cluster);
     let asked = |leaf: &Scenario, address: IpAddr| {
         let key = AddressKey { network_instance: VRF.into(), address };
@@ -204,7 +204,7 @@ fn advertise(leaf: &mut Scenario, by_bgp: &[&str], by_l2: &[&str]) {
 }
 
 #[test]
-fn a_pool_that_only_an_l2_advertisement_selects_misses_no_bgp_route() {
+fn a_pool_selected_only_by_an_l2_advertisement_needs_no_bgp_route() {
     for (by_bgp, by_l2, state, reason) in [
         (&[][..], &["object-0"][..], Unknown, ArpUnresolved),
         (&["other"], &["other", "object-0"], Unknown, ArpUnresolved),
@@ -218,7 +218,7 @@ fn a_pool_that_only_an_l2_advertisement_selects_misses_no_bgp_route() {
 }
 
 #[test]
-fn an_entry_of_another_node_than_a_status_of_metallb_names_is_stale() {
+fn an_arp_entry_of_a_node_not_named_in_metallbs_status_is_stale() {
     let mut leaf = undecided(Speaker::Metallb);
     advertise(&mut leaf, &[], &["object-0"]);
     leaf.route_of(VRF, vip().into(), ARP_ND, &[vip()]);
@@ -241,7 +241,7 @@ fn an_entry_of_another_node_than_a_status_of_metallb_names_is_stale() {
 }
 
 #[test]
-fn cilium_answers_for_what_a_policy_selects_and_for_services_of_its_class() {
+fn cilium_answers_arp_for_services_selected_by_policy_or_class() {
     let blue = Selector([Requirement { label: "color".into(), must: Must::Exist }].into());
     let policy = |service_selector| {
         SpeakerObject::CiliumL2Policy(CiliumL2Policy { service_selector, load_balancer: true, external: false })

@@ -18,7 +18,7 @@ fn two_attached() -> Scenario {
 }
 
 #[test]
-fn a_host_route_that_is_not_evpns_names_no_vtep() {
+fn a_host_route_from_another_protocol_than_evpn_names_no_vtep() {
     let mut leaf = Scenario::new();
     let node = V4.node(1);
     leaf.node("n1", &[node]).route_of(VRF, node.into(), BGP, &[vtep(1)]);
@@ -36,7 +36,7 @@ fn a_vip_of_one_family_may_use_sessions_of_the_other() {
 }
 
 #[test]
-fn counts_follow_announcers_and_routes() {
+fn vip_counts_of_nodes_follow_announcers_and_routes() {
     let mut leaf = two_attached();
     let figures = |leaf: &Scenario| {
         ["n1", "n2"].map(|node| (leaf.node_view(node).expected_vips, leaf.node_view(node).installed_vips))
@@ -49,7 +49,7 @@ fn counts_follow_announcers_and_routes() {
 }
 
 #[test]
-fn a_node_sends_no_vip_only_where_that_is_certain() {
+fn a_node_is_reported_to_send_no_vip_only_if_that_is_certain() {
     let mut leaf = two_attached();
     let reason = |leaf: &Scenario, node| leaf.node_view(node).reason;
     assert_eq!((reason(&leaf, "n1"), reason(&leaf, "n2")), (None, Some(NodeReason::NoVipReceived)));

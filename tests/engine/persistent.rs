@@ -26,7 +26,7 @@ fn one_node(family: Family) -> Scenario {
 }
 
 #[test]
-fn a_dynamic_neighbor_that_vanishes_is_remembered_as_attached_and_down() {
+fn a_vanished_dynamic_neighbor_is_remembered_as_attached_and_down() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = one_node(family);
@@ -40,7 +40,7 @@ fn a_dynamic_neighbor_that_vanishes_is_remembered_as_attached_and_down() {
 }
 
 #[test]
-fn attachments_outlive_a_restart_of_the_agent() {
+fn attachments_survive_a_restart_of_the_agent() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
@@ -57,7 +57,7 @@ fn attachments_outlive_a_restart_of_the_agent() {
 }
 
 #[test]
-fn a_host_route_that_moves_to_evpn_ends_the_memory_unless_a_neighbor_is_there() {
+fn a_host_route_that_moves_to_evpn_ends_an_attachment_without_a_neighbor() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = one_node(family);
@@ -81,7 +81,7 @@ fn a_deleted_node_is_forgotten() {
 }
 
 #[test]
-fn without_gnmi_sessions_are_unknown_and_routes_judge() {
+fn without_gnmi_sessions_are_unknown_and_routes_decide() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = one_node(family);
@@ -97,7 +97,7 @@ fn without_gnmi_sessions_are_unknown_and_routes_judge() {
 }
 
 #[test]
-fn the_candidate_that_is_a_neighbor_here_wins_over_better_sources() {
+fn an_address_that_is_a_neighbor_here_wins_over_better_sources() {
     for family in Family::BOTH {
         let mut leaf = Scenario::new();
         leaf.cluster(C1, |cluster| {
@@ -110,7 +110,7 @@ fn the_candidate_that_is_a_neighbor_here_wins_over_better_sources() {
 }
 
 #[test]
-fn a_dual_stack_node_has_a_row_per_family_and_is_degraded_when_one_session_is_down() {
+fn a_dual_stack_node_has_a_peer_per_family_and_is_degraded_if_one_is_down() {
     let (v4, v6) = (Family::V4, Family::V6);
     let mut leaf = Scenario::new();
     leaf.node("n1", &[v4.node(1), v6.node(1)]).up(v4.node(1)).up(v6.node(1));
@@ -126,7 +126,7 @@ fn a_dual_stack_node_has_a_row_per_family_and_is_degraded_when_one_session_is_do
 }
 
 #[test]
-fn endpoints_of_the_vip_s_own_family_count_where_the_service_has_such_a_slice() {
+fn endpoints_of_the_vips_own_family_count_if_the_service_has_such_a_slice() {
     let (v4, v6) = (Family::V4, Family::V6);
     let mut leaf = Scenario::new();
     leaf.node("n1", &[v4.node(1), v6.node(1)]).up(v4.node(1)).up(v6.node(1));
@@ -163,7 +163,7 @@ fn a_route_in_a_pool_that_no_service_claims_is_an_orphan() {
 }
 
 #[test]
-fn nothing_is_an_orphan_before_the_cluster_has_told_its_services() {
+fn nothing_is_an_orphan_before_the_services_of_the_cluster_are_listed() {
     let family = Family::V4;
     let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
     leaf.cluster(C1, |cluster| _ = cluster.rules.vip_pools.insert(family.aggregate()));
@@ -175,7 +175,7 @@ fn nothing_is_an_orphan_before_the_cluster_has_told_its_services() {
 }
 
 #[test]
-fn services_that_share_a_vip_expect_the_union_and_are_judged_each_for_itself() {
+fn services_that_share_a_vip_expect_the_union_but_are_judged_separately() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = Scenario::new();
@@ -192,7 +192,7 @@ fn services_that_share_a_vip_expect_the_union_and_are_judged_each_for_itself() {
 }
 
 #[test]
-fn clusters_that_share_a_vip_serve_it_through_each_other_s_nodes() {
+fn clusters_that_share_a_vip_serve_it_through_each_others_nodes() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = one_node(family);
@@ -207,7 +207,7 @@ fn clusters_that_share_a_vip_serve_it_through_each_other_s_nodes() {
 }
 
 #[test]
-fn a_disabled_cluster_keeps_its_leaves_and_nothing_below() {
+fn a_disabled_cluster_keeps_its_own_leaves_but_nothing_below() {
     let mut leaf = one_node(Family::V4);
     leaf.cluster(C1, |cluster| cluster.enabled = false);
     let cluster = &leaf.said.clusters[C1];
@@ -217,7 +217,7 @@ fn a_disabled_cluster_keeps_its_leaves_and_nothing_below() {
 }
 
 #[test]
-fn a_disabled_root_says_so_and_judges_nothing() {
+fn a_disabled_agent_reports_admin_disabled_and_judges_nothing() {
     let mut leaf = one_node(Family::V4);
     leaf.configure(|config| config.enabled = false);
     let root = leaf.said.root.as_ref().expect("a root");
@@ -227,7 +227,7 @@ fn a_disabled_root_says_so_and_judges_nothing() {
 }
 
 #[test]
-fn a_deleted_cluster_leaves_nothing() {
+fn a_deleted_cluster_leaves_no_state() {
     let mut leaf = one_node(Family::V4);
     leaf.cluster(C1, |cluster| _ = cluster.rules.vip_pools.insert(Family::V4.aggregate()));
     leaf.bgp(Family::V4.vip(101), &[Family::V4.node(1)]);
@@ -240,7 +240,7 @@ fn a_deleted_cluster_leaves_nothing() {
 }
 
 #[test]
-fn a_late_word_of_a_deleted_cluster_brings_nothing_back() {
+fn late_events_of_a_deleted_cluster_are_ignored() {
     let mut leaf = one_node(Family::V4);
     leaf.configure(|config| config.clusters.clear());
     leaf.service("web", Cluster, &[Family::V4.vip(100)]).source(SourceId::Kubernetes(C1.into()), SourceEvent::Synced);
@@ -260,7 +260,7 @@ fn a_source_is_stale_since_it_was_first_lost() {
 }
 
 #[test]
-fn last_change_moves_with_state_or_reason_and_with_nothing_else() {
+fn last_change_changes_only_with_state_or_reason() {
     let vip = Family::V4.vip(100);
     let mut leaf = one_node(Family::V4);
     let changed = leaf.vip_view("web", vip).last_change;
@@ -273,7 +273,7 @@ fn last_change_moves_with_state_or_reason_and_with_nothing_else() {
 }
 
 #[test]
-fn external_ips_are_vips_where_the_operator_says_so() {
+fn external_ips_are_vips_if_configured() {
     let mut leaf = Scenario::with(cluster_config(Speaker::Generic));
     let external = ip("203.0.113.7");
     let mut service = load_balancer(Cluster, &[]);

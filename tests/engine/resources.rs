@@ -124,7 +124,7 @@ fn metallb(advertisements: &[(&str, SpeakerObject)]) -> Scenario {
 }
 
 #[test]
-fn only_nodes_that_an_advertisement_selects_are_expected() {
+fn only_nodes_selected_by_an_advertisement_are_expected() {
     metallb(&[("a", on_rack("1")), ("b", on_rack("2"))]).nodes(&["n1", "n2"]);
     let mut leaf = metallb(&[("a", on_rack("1"))]);
     leaf.nodes(&["n1"]);
@@ -135,7 +135,7 @@ fn only_nodes_that_an_advertisement_selects_are_expected() {
 }
 
 #[test]
-fn what_no_advertisement_announces_is_no_fault_of_the_network_and_the_sentence_names_the_object() {
+fn a_vip_that_no_advertisement_announces_names_the_object_at_fault() {
     let other = advertisement(|a| a.service_selectors = [selects("app", "other")].into());
     let elsewhere = advertisement(|a| a.pools.names = ["others".into()].into());
     for (advertisements, words) in [
@@ -153,12 +153,12 @@ fn what_no_advertisement_announces_is_no_fault_of_the_network_and_the_sentence_n
 }
 
 #[test]
-fn a_route_that_is_there_all_the_same_is_not_called_bad() {
+fn a_route_that_no_advertisement_explains_is_still_up() {
     metallb(&[]).by_nodes(&[1]).expect(vip(), Up, None, &[]);
 }
 
 #[test]
-fn advertisements_that_disagree_on_the_attributes_of_one_prefix_announce_nothing() {
+fn advertisements_with_conflicting_attributes_for_one_prefix_announce_nothing() {
     let chosen = || Selector([Requirement { label: "none".into(), must: Must::NotExist }].into());
     let of = |preference| {
         advertisement(|a| {
@@ -180,7 +180,7 @@ fn advertisements_that_disagree_on_the_attributes_of_one_prefix_announce_nothing
 }
 
 #[test]
-fn advertisements_disagree_only_where_one_peer_would_get_both() {
+fn advertisements_conflict_only_if_one_peer_would_get_both() {
     let to = |peer: &str, preference| {
         advertisement(|a| {
             a.local_preference = preference;
@@ -196,7 +196,7 @@ fn advertisements_disagree_only_where_one_peer_would_get_both() {
 }
 
 #[test]
-fn of_prefixes_of_several_lengths_the_longest_that_is_announced_counts() {
+fn the_longest_announced_prefix_counts_among_several_lengths() {
     let shorter = advertisement(|a| a.lengths.v4 = Some(24));
     let mut leaf = metallb(&[("a", on_rack("1")), ("b", shorter)]);
     leaf.nodes(&["n1"]);
@@ -210,7 +210,7 @@ fn of_prefixes_of_several_lengths_the_longest_that_is_announced_counts() {
 }
 
 #[test]
-fn a_node_without_a_peer_the_advertisement_goes_to_announces_nothing() {
+fn a_node_without_a_peer_of_the_advertisement_announces_nothing() {
     let peer = |rack: &str| {
         let node_selectors = [selects("rack", rack)].into();
         SpeakerObject::MetallbPeer(MetallbPeer { node_selectors, source: None })
@@ -227,7 +227,7 @@ fn a_node_without_a_peer_the_advertisement_goes_to_announces_nothing() {
 }
 
 #[test]
-fn what_is_not_known_restricts_nobody() {
+fn unread_resources_restrict_no_node() {
     const ADVERTISEMENTS: SpeakerResource = SpeakerResource::MetallbAdvertisements;
     let mut leaf = two_racks(Speaker::Metallb);
     // The first listing is not complete yet.
@@ -247,13 +247,13 @@ fn what_is_not_known_restricts_nobody() {
 }
 
 #[test]
-fn neither_pools_nor_advertisements_is_an_address_from_elsewhere() {
+fn without_pools_and_advertisements_every_node_is_expected() {
     let mut leaf = two_racks(Speaker::Metallb);
     leaf.has(SpeakerResource::MetallbPools, &[]).has(SpeakerResource::MetallbAdvertisements, &[]).nodes(&["n1", "n2"]);
 }
 
 #[test]
-fn a_node_whose_speaker_reports_that_it_announces_is_expected_whatever_is_computed() {
+fn a_node_whose_speaker_reports_announcing_is_expected_whatever_the_rules_say() {
     let mut leaf = two_racks(Speaker::Metallb);
     let excluded = Node { internal: [V4.node(2)].into(), exclude_label: Some("".into()), ..Node::default() };
     leaf.node_in(C1, "n2", excluded).nodes(&["n1"]);
@@ -262,7 +262,7 @@ fn a_node_whose_speaker_reports_that_it_announces_is_expected_whatever_is_comput
 }
 
 #[test]
-fn a_node_whose_speaker_reports_nothing_is_not_expected_where_others_do_and_its_session_is_up() {
+fn a_node_without_a_status_is_not_expected_if_others_have_one_and_it_is_up() {
     for policy in [Cluster, Local] {
         let mut leaf = two_racks(Speaker::Metallb);
         leaf.service("web", policy, &[vip()]).statuses(&["n1"]).nodes(&["n1"]);
@@ -272,7 +272,7 @@ fn a_node_whose_speaker_reports_nothing_is_not_expected_where_others_do_and_its_
 }
 
 #[test]
-fn a_speaker_that_died_with_its_session_is_missed_though_its_statuses_went_with_it() {
+fn a_dead_speaker_is_missed_even_after_its_statuses_are_deleted() {
     for dynamic in [false, true] {
         let neighbor = |session| Neighbor { session: Some(session), dynamic, ..Neighbor::default() };
         let mut leaf = two_racks(Speaker::Metallb);
@@ -288,7 +288,7 @@ fn a_speaker_that_died_with_its_session_is_missed_though_its_statuses_went_with_
 }
 
 #[test]
-fn a_node_the_route_uses_announces_though_its_speaker_reports_nothing_any_more() {
+fn a_node_in_use_by_the_route_announces_even_without_a_status() {
     let mut leaf = two_racks(Speaker::Metallb);
     // A static neighbor that disappears was removed. The node is behind another leaf now.
     leaf.set_neighbor(V4.node(2), Neighbor { session: Some(SessionState::Active), ..Neighbor::default() });
@@ -299,14 +299,14 @@ fn a_node_the_route_uses_announces_though_its_speaker_reports_nothing_any_more()
 }
 
 #[test]
-fn a_second_status_of_a_node_outlives_the_first() {
+fn a_second_status_of_a_node_counts_after_the_first_is_deleted() {
     let mut leaf = two_racks(Speaker::Metallb);
     leaf.statuses(&["n1", "n2"]).status(Update::Set(status("n2", 7), ()));
     leaf.status(Update::Gone(status("n2", 0))).nodes(&["n1", "n2"]);
 }
 
 #[test]
-fn a_service_without_statuses_is_computed() {
+fn announcers_of_a_service_without_statuses_are_computed() {
     let other = StatusKey { service: ServiceKey::new("default", "other"), ..status("n1", 0) };
     let mut leaf = two_racks(Speaker::Metallb);
     leaf.statuses(&[]).status(Update::Set(other, ())).nodes(&["n1", "n2"]);
@@ -314,7 +314,7 @@ fn a_service_without_statuses_is_computed() {
 }
 
 #[test]
-fn statuses_that_cannot_be_listed_any_more_are_no_evidence() {
+fn statuses_that_can_no_longer_be_listed_are_ignored() {
     for state in [ResourceState::Failed("".into()), ResourceState::Forbidden("".into()), ResourceState::Absent] {
         let mut leaf = two_racks(Speaker::Metallb);
         leaf.statuses(&["n1"]).resource(SpeakerResource::MetallbStatuses, state).nodes(&["n1", "n2"]);
@@ -322,7 +322,7 @@ fn statuses_that_cannot_be_listed_any_more_are_no_evidence() {
 }
 
 #[test]
-fn an_aggregate_is_what_is_looked_for_where_the_speaker_aggregates() {
+fn the_aggregate_is_expected_if_the_speaker_aggregates() {
     let aggregated = advertisement(|a| a.lengths = Lengths { v4: Some(24), v6: None });
     let mut leaf = metallb(&[("a", aggregated)]);
     leaf.expect(vip(), Down, Some(Reason::NoRoute), &[&"announce it as 1.1.1.0/24"]);
@@ -331,7 +331,7 @@ fn an_aggregate_is_what_is_looked_for_where_the_speaker_aggregates() {
 }
 
 #[test]
-fn a_pool_of_the_speaker_makes_orphans_unless_a_filter_hides_services() {
+fn routes_in_a_speakers_pool_can_be_orphans_unless_a_filter_hides_services() {
     const POOLS: SpeakerResource = SpeakerResource::MetallbPools;
     let orphans = |leaf: &Scenario| leaf.said.orphans.len();
     let mut leaf = metallb(&[("a", advertisement(|_| {}))]);
@@ -391,7 +391,7 @@ fn all_balancers() -> CiliumServices {
 }
 
 #[test]
-fn cilium_announces_what_an_advertisement_of_a_peer_configuration_of_the_node_selects() {
+fn cilium_announces_services_selected_through_the_nodes_peer_configuration() {
     let bgp = || Some(selects("advertise", "bgp"));
     cilium(all_balancers(), cilium_peer(bgp())).nodes(&["n1"]);
     let unselecting = CiliumServices { selector: None, ..all_balancers() };
@@ -408,7 +408,7 @@ fn cilium_announces_what_an_advertisement_of_a_peer_configuration_of_the_node_se
 }
 
 #[test]
-fn what_ciliums_operator_gave_a_node_is_believed_before_selectors() {
+fn the_configuration_cilium_gave_a_node_takes_precedence_over_selectors() {
     let node = CiliumNode { peers: ["tor".into()].into(), local_addresses: [V4.node(2)].into() };
     let mut leaf = cilium(all_balancers(), cilium_peer(Some(Selector::default())));
     leaf.has(SpeakerResource::CiliumNodes, &[("n2", SpeakerObject::CiliumNode(node))]).nodes(&["n2"]);
@@ -427,7 +427,7 @@ fn cilium_does_not_aggregate_policy_local() {
 }
 
 #[test]
-fn calico_announces_the_ranges_it_was_given_and_single_addresses_apart() {
+fn calico_announces_configured_ranges_and_single_addresses_separately() {
     let calico = |ranges: &[&str], aggregation| {
         let load_balancer = ranges.iter().map(|range| net(range)).collect();
         let configuration = CalicoConfiguration { load_balancer, aggregation, ..CalicoConfiguration::default() };
@@ -451,7 +451,7 @@ fn calico_announces_the_ranges_it_was_given_and_single_addresses_apart() {
 }
 
 #[test]
-fn a_vip_of_several_services_is_announced_by_the_union_of_what_their_advertisements_select() {
+fn a_shared_vip_is_announced_by_the_union_of_nodes_its_services_select() {
     let app = |app: &str, rack: &str| {
         let (service, node) = (selects("app", app), selects("rack", rack));
         advertisement(|a| {

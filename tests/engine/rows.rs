@@ -67,7 +67,7 @@ fn row_1_unknown_until_every_source_has_synced_once() {
 }
 
 #[test]
-fn row_1_gnmi_is_waited_for_thirty_seconds_then_routes_alone_judge() {
+fn row_1_without_gnmi_routes_alone_decide_after_thirty_seconds() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
@@ -85,7 +85,7 @@ fn row_1_gnmi_is_waited_for_thirty_seconds_then_routes_alone_judge() {
 }
 
 #[test]
-fn row_2_unknown_when_the_switch_is_out_of_reach_for_more_than_fifteen_seconds() {
+fn row_2_unknown_when_the_switch_is_unreachable_for_more_than_fifteen_seconds() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
@@ -98,7 +98,7 @@ fn row_2_unknown_when_the_switch_is_out_of_reach_for_more_than_fifteen_seconds()
 }
 
 #[test]
-fn row_2_streams_made_anew_within_fifteen_seconds_turn_no_verdict() {
+fn row_2_streams_reopened_within_fifteen_seconds_change_no_verdict() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
@@ -111,7 +111,7 @@ fn row_2_streams_made_anew_within_fifteen_seconds_turn_no_verdict() {
 }
 
 #[test]
-fn row_2_what_a_resync_does_not_tell_again_is_gone_when_it_ends() {
+fn row_2_routes_that_a_resync_does_not_repeat_are_removed_at_its_end() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
@@ -166,7 +166,7 @@ fn row_5_down_without_a_usable_endpoint_whatever_the_route_does() {
 }
 
 #[test]
-fn row_5_metallb_expects_nobody_and_cilium_everybody() {
+fn row_5_without_endpoints_metallb_expects_no_node_and_cilium_all() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         for (speaker, announcers) in [
@@ -185,7 +185,7 @@ fn row_5_metallb_expects_nobody_and_cilium_everybody() {
 }
 
 #[test]
-fn row_5_endpoints_that_terminate_serve_on_whether_or_not_their_speaker_announces_them() {
+fn row_5_terminating_endpoints_serve_whether_or_not_they_are_announced() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         for (speaker, announced) in [
@@ -244,7 +244,7 @@ fn row_6_down_when_no_node_may_announce() {
 }
 
 #[test]
-fn row_6_network_unavailable_counts_for_metallb_alone() {
+fn row_6_network_unavailable_counts_only_for_metallb() {
     for speaker in Speaker::ALL {
         let vip = Family::V4.vip(100);
         let mut leaf = with_speaker(speaker);
@@ -279,7 +279,7 @@ fn row_6_annotations_withhold_a_vip_from_their_own_speaker_only() {
 }
 
 #[test]
-fn row_7_down_when_the_route_stands_in_another_network_instance() {
+fn row_7_down_when_the_route_is_in_another_network_instance() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
@@ -335,7 +335,7 @@ fn row_9_a_default_route_never_counts() {
 }
 
 #[test]
-fn row_9_a_covering_prefix_that_serves_nobody_is_no_route_and_is_named() {
+fn row_9_a_covering_prefix_that_does_not_serve_is_named_but_is_no_route() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
@@ -367,7 +367,7 @@ fn fib_status(leaf: &Scenario, vip: IpAddr) -> Option<FibStatus> {
 }
 
 #[test]
-fn row_10_a_fault_of_another_owners_route_is_not_the_active_routes() {
+fn row_10_a_fault_of_another_owners_route_does_not_affect_the_active_route() {
     for family in Family::BOTH {
         let (mut leaf, vip) = (healthy(family), family.vip(100));
         leaf.fib_of("bgp_evpn_mgr", vip, Some(FibFaultKind::Failed)).expect(vip, Up, None, &[]);
@@ -376,7 +376,7 @@ fn row_10_a_fault_of_another_owners_route_is_not_the_active_routes() {
 }
 
 #[test]
-fn row_10_what_gnmi_does_not_cover_is_unknown_and_earlier_faults_stand() {
+fn row_10_fib_status_without_gnmi_coverage_is_unknown_but_faults_stay() {
     for family in Family::BOTH {
         let (mut leaf, vip) = (healthy(family), family.vip(100));
         assert_eq!(fib_status(&leaf, vip), Some(FibStatus::Programmed));
@@ -389,7 +389,7 @@ fn row_10_what_gnmi_does_not_cover_is_unknown_and_earlier_faults_stand() {
 }
 
 #[test]
-fn row_10_suppressed_is_not_programmed_and_unconfirmed_is_unknown() {
+fn row_10_suppressed_routes_are_down_and_unconfirmed_failures_are_unknown() {
     for family in Family::BOTH {
         let (mut leaf, vip) = (healthy(family), family.vip(100));
         leaf.fib(vip, Some(FibFaultKind::Suppressed)).expect(vip, Down, Some(Reason::RouteNotProgrammed), &[]);
@@ -472,7 +472,7 @@ fn row_13_degraded_when_the_session_of_an_absent_next_hop_is_down() {
 }
 
 #[test]
-fn a_leaf_beside_one_of_the_nodes_here_is_no_unused_local_path() {
+fn a_route_over_local_nodes_and_a_leaf_is_not_an_unused_local_path() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
@@ -483,7 +483,7 @@ fn a_leaf_beside_one_of_the_nodes_here_is_no_unused_local_path() {
 }
 
 #[test]
-fn row_14_degraded_when_local_sessions_are_up_and_the_route_goes_to_remote_leaves() {
+fn row_14_degraded_when_local_sessions_are_up_but_the_route_is_remote() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
@@ -512,7 +512,7 @@ fn row_15_degraded_when_the_ecmp_limit_is_reached() {
 }
 
 #[test]
-fn row_16_degraded_when_an_expected_next_hop_is_absent_and_sessions_are_up() {
+fn row_16_degraded_when_an_expected_next_hop_is_absent_with_sessions_up() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
@@ -525,7 +525,7 @@ fn row_16_degraded_when_an_expected_next_hop_is_absent_and_sessions_are_up() {
 }
 
 #[test]
-fn row_17_degraded_when_a_share_of_flows_goes_into_a_black_hole() {
+fn row_17_degraded_when_some_flows_go_into_a_black_hole() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = Scenario::new();
@@ -562,7 +562,7 @@ fn rows_18_and_19_unmapped_next_hops_may_serve_while_an_announcer_is_unlocated()
 }
 
 #[test]
-fn a_prefix_that_arrives_reaches_its_first_and_last_address() {
+fn a_new_prefix_affects_its_first_and_last_address() {
     let family = Family::V4;
     let (first, last) = (family.aggregate().network(), family.aggregate().broadcast());
     let mut leaf = with_speaker(Speaker::Calico);
@@ -578,7 +578,7 @@ fn a_prefix_that_arrives_reaches_its_first_and_last_address() {
 }
 
 #[test]
-fn row_20_up_by_a_covering_aggregate_the_longest_one() {
+fn row_20_up_by_the_longest_covering_aggregate() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = with_speaker(Speaker::Calico);
@@ -606,7 +606,7 @@ fn row_21_up_when_everything_expected_is_installed() {
 }
 
 #[test]
-fn a_next_hop_that_serves_but_was_not_expected_does_not_lower_the_vip() {
+fn an_unexpected_next_hop_that_serves_does_not_degrade_the_vip() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = healthy(family);
@@ -628,7 +628,7 @@ fn without_known_vteps_one_serving_next_hop_is_enough() {
 }
 
 #[test]
-fn kube_router_announces_local_endpoints_of_any_condition_and_such_a_next_hop_does_not_serve() {
+fn kube_router_announces_unready_local_endpoints_but_they_do_not_serve() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = with_speaker(Speaker::KubeRouter);
@@ -641,7 +641,7 @@ fn kube_router_announces_local_endpoints_of_any_condition_and_such_a_next_hop_do
 }
 
 #[test]
-fn a_class_of_another_implementation_leaves_the_service_out() {
+fn a_service_with_another_implementations_class_is_left_out() {
     let vip = Family::V4.vip(100);
     let own = "io.cilium/bgp-control-plane";
     for (speaker, class, ours) in [
@@ -666,7 +666,7 @@ fn a_class_of_another_implementation_leaves_the_service_out() {
 }
 
 #[test]
-fn deleting_the_service_leaves_nothing_of_it() {
+fn deleting_the_service_removes_everything_about_it() {
     for family in Family::BOTH {
         let mut leaf = healthy(family);
         leaf.kubernetes(C1, ClusterEvent::Services(Update::Gone(key("web"))));
@@ -677,7 +677,7 @@ fn deleting_the_service_leaves_nothing_of_it() {
 }
 
 #[test]
-fn an_application_named_late_turns_the_host_routes_into_vteps() {
+fn host_routes_give_vteps_once_their_owner_is_named() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = Scenario::new();

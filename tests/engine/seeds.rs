@@ -74,7 +74,7 @@ fn leaf4_reaches_the_vip_through_three_vteps() {
 }
 
 #[test]
-fn a_service_deleted_and_its_route_withdrawn_leave_nothing() {
+fn a_deleted_service_and_its_withdrawn_route_leave_nothing() {
     let mut lab = anycast_lab(1);
     lab.bgp(ip(VIP), &[ip("192.168.1.11")]);
     lab.kubernetes(C1, ClusterEvent::Services(Update::Gone(key("web"))));
@@ -84,7 +84,7 @@ fn a_service_deleted_and_its_route_withdrawn_leave_nothing() {
 }
 
 #[test]
-fn policy_local_on_a_leaf_whose_node_has_no_endpoint_goes_remote() {
+fn under_policy_local_a_leaf_without_a_local_endpoint_uses_remote_leaves() {
     let mut lab = anycast_lab(1);
     lab.service("web", Local, &[ip(VIP)]).ready("web", &NODES[1..]).evpn(ip(VIP), &[vtep(2), vtep(3)]);
     lab.expect(ip(VIP), Up, None, &[]);
@@ -94,7 +94,7 @@ fn policy_local_on_a_leaf_whose_node_has_no_endpoint_goes_remote() {
 /// The ECMP article: three sessions on leaf1 are established, but their paths lose to the EVPN route of leaf2, which
 /// has three other nodes.
 #[test]
-fn ecmp_article_leaf1_has_three_sessions_up_and_routes_to_leaf2() {
+fn ecmp_article_leaf1_has_three_sessions_up_but_routes_to_leaf2() {
     let vip = ip("10.254.254.241");
     let mut leaf1 = Scenario::new();
     let here = [("ctl-a1", "6.4.5.20"), ("wrk-a1", "6.4.5.22"), ("wrk-b1", "6.4.5.31")];
@@ -119,7 +119,7 @@ fn ecmp_article_leaf1_has_three_sessions_up_and_routes_to_leaf2() {
 
 /// The VyOS article: the master and two workers announce the VIP. Deleting the service withdraws it.
 #[test]
-fn vyos_article_three_next_hops_then_withdrawal() {
+fn vyos_article_three_next_hops_are_used_and_then_withdrawn() {
     let vip = ip("192.168.100.10");
     let mut router = Scenario::new();
     let nodes = [("master01", "192.168.30.50"), ("worker01", "192.168.30.60"), ("worker02", "192.168.30.61")];
@@ -136,7 +136,7 @@ fn vyos_article_three_next_hops_then_withdrawal() {
 }
 
 #[test]
-fn with_zero_ready_endpoints_metallb_withdraws_and_cilium_goes_on() {
+fn without_ready_endpoints_metallb_withdraws_and_cilium_continues() {
     let vip = ip(VIP);
     let mut metallb = anycast_lab(1);
     metallb.bgp(vip, &[ip("192.168.1.11")]);
@@ -156,7 +156,7 @@ fn with_zero_ready_endpoints_metallb_withdraws_and_cilium_goes_on() {
 
 /// The node's address in Kubernetes is not the one from which it speaks BGP, and this is not configured.
 #[test]
-fn a_node_address_kubernetes_does_not_know_is_named_and_not_a_false_alarm() {
+fn a_node_address_unknown_to_kubernetes_is_named_without_a_false_alarm() {
     let mut lab = anycast_lab(1);
     lab.cluster(C1, |cluster| cluster.rules.fabric_addresses.clear());
     lab.bgp(ip(VIP), &[ip("192.168.1.11")]);

@@ -22,7 +22,7 @@ fn healthy() -> Scenario {
 }
 
 #[test]
-fn a_cluster_that_answers_and_cannot_be_listed_is_down_with_the_reason_alone() {
+fn a_cluster_that_answers_but_cannot_be_listed_is_down_with_only_that_reason() {
     let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
     leaf.kubernetes(C1, ClusterEvent::Connected { version: "v1.37.2".into(), caveat: None });
     let refused = SourceEvent::Lost("not allowed to list services".into());
@@ -34,7 +34,7 @@ fn a_cluster_that_answers_and_cannot_be_listed_is_down_with_the_reason_alone() {
 }
 
 #[test]
-fn the_root_is_as_bad_as_the_worst_and_down_only_if_nothing_works() {
+fn the_agent_is_degraded_while_its_only_cluster_is_down() {
     let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
     leaf.source(SourceId::Ndk, SourceEvent::Synced).source(SourceId::Gnmi, SourceEvent::Synced);
     let states = |leaf: &Scenario| {
@@ -48,7 +48,7 @@ fn the_root_is_as_bad_as_the_worst_and_down_only_if_nothing_works() {
 }
 
 #[test]
-fn a_listing_is_a_transaction_and_the_summary_counts_what_is_left() {
+fn a_listing_replaces_all_objects_and_the_summary_follows() {
     let mut leaf = healthy();
     let counts = |leaf: &Scenario| {
         leaf.said.summary.map(|summary| (summary.services, summary.vips, summary.vips_up, summary.vips_down))

@@ -16,7 +16,7 @@ use crate::wrong_words::{ARP_ND, INTERFACE, STATIC, leaf};
 const V4: Family = Family::V4;
 
 #[test]
-fn a_vip_counts_at_the_node_whose_static_route_goes_by_its_next_hop() {
+fn a_vip_counts_for_the_node_whose_static_route_uses_its_next_hop() {
     let (vip, loopback, gateway) = (V4.vip(100), ip("10.255.1.11"), ip("10.1.0.11"));
     let mut leaf = leaf(Speaker::Metallb);
     leaf.attached("n1", loopback).route_of(VRF, loopback.into(), STATIC, &[gateway]).attached("n2", V4.node(2));
@@ -29,7 +29,7 @@ fn a_vip_counts_at_the_node_whose_static_route_goes_by_its_next_hop() {
 }
 
 #[test]
-fn how_a_vip_was_announced_in_another_network_instance_is_forgotten() {
+fn the_announcement_of_a_vip_is_forgotten_when_its_network_instance_changes() {
     let (vip, subnet) = (ip("192.168.1.77"), net("192.168.1.0/24"));
     let mut leaf = leaf(Speaker::Metallb);
     leaf.node("n1", &[V4.node(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
@@ -39,7 +39,7 @@ fn how_a_vip_was_announced_in_another_network_instance_is_forgotten() {
 }
 
 #[test]
-fn a_vip_that_goes_from_one_service_to_another_is_still_the_same() {
+fn a_vip_that_moves_between_services_is_still_known_to_be_announced_by_bgp() {
     let (vip, subnet) = (ip("192.168.1.77"), net("192.168.1.0/24"));
     let of_class = |class: Option<&str>| Service { class: class.map(Into::into), ..load_balancer(Cluster, &[vip]) };
     for (first, second) in [("web", "dns"), ("dns", "web")] {
@@ -66,7 +66,7 @@ fn a_vip_that_goes_from_one_service_to_another_is_still_the_same() {
 }
 
 #[test]
-fn the_first_vip_of_another_cluster_in_a_prefix_puts_in_doubt_whose_that_is() {
+fn the_first_vip_of_another_cluster_in_a_prefix_makes_its_owner_uncertain() {
     let (vip, theirs) = (V4.vip(101), V4.vip(100));
     let mut leaf = leaf(Speaker::Metallb);
     leaf.cluster("c2", |_| {}).source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
@@ -83,7 +83,7 @@ fn the_first_vip_of_another_cluster_in_a_prefix_puts_in_doubt_whose_that_is() {
 }
 
 #[test]
-fn that_a_former_address_of_a_node_answers_no_more_says_nothing_of_the_node() {
+fn a_former_address_that_stops_answering_says_nothing_about_its_node() {
     let (vip, former, address) = (V4.vip(100), V4.node(1), V4.node(2));
     let mut leaf = leaf(Speaker::Metallb);
     leaf.attached("n1", former).up(address).route_of(VRF, former.into(), ARP_ND, &[former]);
@@ -95,7 +95,7 @@ fn that_a_former_address_of_a_node_answers_no_more_says_nothing_of_the_node() {
 }
 
 #[test]
-fn a_node_of_a_cluster_that_shares_the_vip_may_be_behind_its_next_hop_wherever_it_is() {
+fn an_unlocated_node_of_a_sharing_cluster_may_be_behind_any_next_hop() {
     let vip = V4.vip(100);
     let mut leaf = leaf(Speaker::Metallb);
     leaf.cluster("c2", |cluster| cluster.rules.shared_with = [C1.into()].into());
@@ -109,7 +109,7 @@ fn a_node_of_a_cluster_that_shares_the_vip_may_be_behind_its_next_hop_wherever_i
 }
 
 #[test]
-fn who_comes_to_a_group_that_another_leaves_waits_no_longer_for_it() {
+fn a_route_that_joins_an_overdue_group_does_not_wait_for_it_again() {
     let (vip, other, range) = (V4.vip(100), Family::V6.vip(100), V4.aggregate());
     let mut leaf = leaf(Speaker::Metallb);
     let route = |group| Route { owner: BGP, preference: 169, metric: 0, next_hop_group: NextHopGroupId(group) };

@@ -51,7 +51,7 @@ fn alarm(leaf: &Scenario) -> AlarmView {
 }
 
 #[test]
-fn the_text_of_an_alarm_gets_the_cause_within_ten_seconds_and_nobody_is_notified_again() {
+fn an_alarm_text_gets_its_cause_within_ten_seconds_without_a_notification() {
     let mut leaf = alarmed();
     let told = |leaf: &Scenario| leaf.said.alarms.notifications.len();
     let (before, raised) = (told(&leaf), alarm(&leaf));
@@ -71,7 +71,7 @@ fn the_text_of_an_alarm_gets_the_cause_within_ten_seconds_and_nobody_is_notified
 }
 
 #[test]
-fn a_cause_that_is_known_in_time_is_in_the_notification() {
+fn a_cause_known_in_time_is_included_in_the_notification() {
     let mut leaf = session_lost();
     shut_down(&mut leaf);
     leaf.pass(RAISE + Duration::from_secs(2));
@@ -82,7 +82,7 @@ fn a_cause_that_is_known_in_time_is_in_the_notification() {
 }
 
 #[test]
-fn an_address_that_its_speaker_never_announces_raises_nothing() {
+fn an_address_that_its_speaker_never_announces_raises_no_alarm() {
     let external = "203.0.113.7".parse().expect("an address");
     let mut leaf = Scenario::new();
     leaf.cluster(C1, |cluster| cluster.source.include_external_ips = true);
@@ -94,7 +94,7 @@ fn an_address_that_its_speaker_never_announces_raises_nothing() {
 }
 
 #[test]
-fn a_vip_by_arp_never_misses_a_route() {
+fn an_l2_vip_never_raises_a_missing_route() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.cluster(C1, |cluster| cluster.rules.announcement = AnnouncementMode::L2);

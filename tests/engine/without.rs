@@ -58,7 +58,7 @@ fn a_vip_is_degraded_without_one_of_several_nodes_and_down_without_the_last() {
 }
 
 #[test]
-fn nodes_at_one_port_go_together() {
+fn nodes_at_one_port_are_lost_together() {
     let mut leaf = by_three();
     plug(&mut leaf, 1, "ethernet-1/1");
     plug(&mut leaf, 2, "ethernet-1/1");
@@ -75,7 +75,7 @@ fn nodes_at_one_port_go_together() {
 }
 
 #[test]
-fn two_addresses_of_a_node_are_one_way() {
+fn two_addresses_of_a_node_count_as_one_path() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.node("n1", &[V4.node(1), V4.node(2)]).up(V4.node(1)).up(V4.node(2));
@@ -85,7 +85,7 @@ fn two_addresses_of_a_node_are_one_way() {
 }
 
 #[test]
-fn leaves_with_announcers_take_over() {
+fn leaves_with_other_announcers_take_over() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();
     leaf.attached("n1", V4.node(1)).service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[V4.node(1)]);
@@ -101,7 +101,7 @@ fn leaves_with_announcers_take_over() {
 }
 
 #[test]
-fn without_a_next_hop_that_was_not_expected_nothing_changes() {
+fn losing_an_unexpected_next_hop_changes_nothing() {
     let vip = V4.vip(100);
     let mut leaf = by_three();
     let excluded = Node {

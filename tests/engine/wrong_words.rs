@@ -61,7 +61,7 @@ fn reads_metallb(leaf: &mut Scenario, pool: &str) {
 }
 
 #[test]
-fn a_network_instance_made_again_has_no_route_of_the_former() {
+fn a_recreated_network_instance_has_no_route_of_the_former_one() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = attached(Speaker::Metallb, family);
@@ -72,7 +72,7 @@ fn a_network_instance_made_again_has_no_route_of_the_former() {
 }
 
 #[test]
-fn a_network_instance_that_is_operationally_down_is_as_good_as_missing() {
+fn a_network_instance_that_is_operationally_down_counts_as_missing() {
     let vip = Family::V4.vip(100);
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     let down = NetworkInstance { id: 2, oper_up: false };
@@ -81,7 +81,7 @@ fn a_network_instance_that_is_operationally_down_is_as_good_as_missing() {
 }
 
 #[test]
-fn a_summary_of_the_fabric_is_no_route_where_host_prefixes_are_announced() {
+fn a_fabric_summary_route_does_not_count_if_host_prefixes_are_announced() {
     let vip = ip("10.9.9.100");
     let mut leaf = leaf(Speaker::Metallb);
     reads_metallb(&mut leaf, "10.9.9.0/24");
@@ -105,7 +105,7 @@ fn a_prefix_to_leaves_with_nodes_is_unknown_until_a_pool_is_known() {
 }
 
 #[test]
-fn a_prefix_to_a_leaf_that_no_node_is_behind_degrades_and_does_not_serve() {
+fn a_prefix_to_a_leaf_without_nodes_does_not_serve_and_degrades_the_vip() {
     let vip = Family::V4.vip(100);
     let mut leaf = leaf(Speaker::Generic);
     leaf.remote("n1", Family::V4.node(1), 1).service("web", Cluster, &[vip]).ready("web", &["n1"]);
@@ -114,7 +114,7 @@ fn a_prefix_to_a_leaf_that_no_node_is_behind_degrades_and_does_not_serve() {
 }
 
 #[test]
-fn what_was_said_holds_for_the_same_prefix_only() {
+fn a_verdict_is_kept_only_for_the_same_prefix() {
     let vip = Family::V4.vip(100);
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     let discard = Route { owner: BGP, preference: 170, metric: 0, next_hop_group: NextHopGroupId(900) };
@@ -125,7 +125,7 @@ fn what_was_said_holds_for_the_same_prefix_only() {
 }
 
 #[test]
-fn a_node_whose_session_speaks_the_other_family_is_missed_as_well() {
+fn a_node_whose_session_is_of_the_other_family_is_also_missed() {
     let (v4, v6) = (Family::V4, Family::V6);
     let vip = v4.vip(100);
     let mut leaf = leaf(Speaker::Metallb);
@@ -137,7 +137,7 @@ fn a_node_whose_session_speaks_the_other_family_is_missed_as_well() {
 }
 
 #[test]
-fn of_a_pair_of_leaves_the_twin_is_no_black_hole() {
+fn the_other_leaf_of_a_pair_is_not_a_black_hole() {
     for family in Family::BOTH {
         let vip = family.vip(100);
         let mut leaf = attached(Speaker::Metallb, family);
@@ -155,7 +155,7 @@ fn unread_partner(leaf: &mut Scenario) {
 }
 
 #[test]
-fn a_next_hop_may_be_a_node_of_a_sharing_cluster_that_was_never_read() {
+fn a_next_hop_may_be_a_node_of_an_unread_sharing_cluster() {
     let vip = Family::V4.vip(100);
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     unread_partner(&mut leaf);
@@ -165,7 +165,7 @@ fn a_next_hop_may_be_a_node_of_a_sharing_cluster_that_was_never_read() {
 }
 
 #[test]
-fn while_gnmi_is_lost_a_host_route_of_now_outranks_a_neighbor_of_before() {
+fn while_gnmi_is_lost_a_current_host_route_outranks_an_old_neighbor() {
     let vip = Family::V4.vip(100);
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     leaf.lost(SourceId::Gnmi).evpn(Family::V4.node(3), &[vtep(2)]);
@@ -174,7 +174,7 @@ fn while_gnmi_is_lost_a_host_route_of_now_outranks_a_neighbor_of_before() {
 }
 
 #[test]
-fn a_node_behind_another_leaf_is_remote_whatever_idle_neighbor_it_left_here() {
+fn a_node_behind_another_leaf_is_remote_despite_an_idle_neighbor_left_here() {
     let vip = Family::V4.vip(100);
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     leaf.session(Family::V4.node(3), SessionState::Idle).evpn(Family::V4.node(3), &[vtep(2)]);
@@ -185,7 +185,7 @@ fn a_node_behind_another_leaf_is_remote_whatever_idle_neighbor_it_left_here() {
 }
 
 #[test]
-fn an_idle_neighbor_with_arp_here_is_attached_though_evpn_once_knew_it() {
+fn an_idle_neighbor_with_an_arp_entry_here_is_attached_despite_earlier_evpn() {
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     leaf.session(Family::V4.node(3), SessionState::Idle);
     leaf.route_of(VRF, Family::V4.node(3).into(), ARP_ND, &[Family::V4.node(3)]);
@@ -193,7 +193,7 @@ fn an_idle_neighbor_with_arp_here_is_attached_though_evpn_once_knew_it() {
 }
 
 #[test]
-fn a_static_neighbor_that_vanishes_was_removed() {
+fn a_vanished_static_neighbor_counts_as_removed() {
     let vip = Family::V4.vip(100);
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     let key = neighbor_key(VRF, Family::V4.node(3));
@@ -205,7 +205,7 @@ fn a_static_neighbor_that_vanishes_was_removed() {
 }
 
 #[test]
-fn a_node_that_answers_arp_here_and_has_no_neighbor_says_so() {
+fn a_node_that_answers_arp_here_without_a_neighbor_is_reported_as_such() {
     let vip = Family::V4.vip(100);
     let mut leaf = leaf(Speaker::Metallb);
     leaf.node("n1", &[Family::V4.node(1)]);
@@ -222,7 +222,7 @@ fn a_node_that_answers_arp_here_and_has_no_neighbor_says_so() {
 }
 
 #[test]
-fn nobody_announces_what_is_a_nodes_own_address() {
+fn a_vip_that_is_a_nodes_own_address_needs_no_announcement() {
     for speaker in [Speaker::Metallb, Speaker::Generic, Speaker::KubeRouter] {
         let mut leaf = attached(speaker, Family::V4);
         let vip = Family::V4.node(1);
@@ -232,7 +232,7 @@ fn nobody_announces_what_is_a_nodes_own_address() {
 }
 
 #[test]
-fn an_address_that_a_service_has_is_no_orphan_whoever_is_to_announce_it() {
+fn an_address_of_a_service_is_no_orphan_whoever_should_announce_it() {
     let (balanced, external) = (Family::V4.vip(101), Family::V4.vip(102));
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     leaf.cluster(C1, |cluster| cluster.rules.vip_pools = [Family::V4.aggregate()].into());
@@ -258,7 +258,7 @@ fn host_routes_of_arp_and_of_the_leaf_itself_are_no_orphans() {
 }
 
 #[test]
-fn another_tenants_route_to_the_same_address_is_not_ours_elsewhere() {
+fn another_tenants_route_to_the_same_address_is_not_ours() {
     let vip = Family::V4.vip(100);
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     leaf.route_of("ip-vrf-2", vip.into(), BGP, &[ip("10.2.2.11")]).withdraw(vip);
@@ -270,7 +270,7 @@ fn another_tenants_route_to_the_same_address_is_not_ours_elsewhere() {
 }
 
 #[test]
-fn the_session_that_carried_the_vips_is_the_nodes_own() {
+fn the_session_that_carried_vips_decides_for_a_node_with_two() {
     let (vip, first, second) = (Family::V4.vip(100), ip("10.1.1.11"), ip("10.1.2.11"));
     let mut leaf = leaf(Speaker::Metallb);
     leaf.node("n1", &[second, first]).up(first).up(second);
@@ -281,7 +281,7 @@ fn the_session_that_carried_the_vips_is_the_nodes_own() {
 }
 
 #[test]
-fn a_stranger_among_the_next_hops_is_named_whatever_the_word() {
+fn an_unknown_next_hop_is_named_whatever_the_reason() {
     let (vip, stranger) = (Family::V4.vip(100), ip("10.99.99.99"));
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     leaf.bgp(vip, &[Family::V4.node(1), Family::V4.node(2), stranger]);
@@ -291,7 +291,7 @@ fn a_stranger_among_the_next_hops_is_named_whatever_the_word() {
 }
 
 #[test]
-fn a_node_is_there_by_whichever_of_its_addresses_the_route_uses() {
+fn a_node_counts_as_installed_by_any_of_its_addresses() {
     let vip = Family::V4.vip(100);
     let mut leaf = leaf(Speaker::Metallb);
     for n in 1..=3_u8 {
@@ -308,7 +308,7 @@ fn a_node_is_there_by_whichever_of_its_addresses_the_route_uses() {
 }
 
 #[test]
-fn a_loopback_is_nobodys_address() {
+fn a_loopback_address_is_not_an_address_of_a_node() {
     let mut leaf = leaf(Speaker::Metallb);
     leaf.node("n1", &[ip("127.0.0.1"), ip("::1"), ip("10.1.1.11")]);
     let peers: Vec<_> = leaf.node_view("n1").peers.iter().map(|peer| peer.address).collect();
@@ -329,7 +329,7 @@ fn ciliums_proxy_serves_on_every_node_under_policy_local() {
 }
 
 #[test]
-fn kube_routers_annotations_are_each_for_their_own_kind_of_address() {
+fn each_kube_router_annotation_withholds_one_kind_of_address() {
     let (external, balanced) = (ip("203.0.113.7"), Family::V4.vip(100));
     let mut leaf = leaf(Speaker::KubeRouter);
     leaf.cluster(C1, |cluster| cluster.source.include_external_ips = true);
@@ -342,7 +342,7 @@ fn kube_routers_annotations_are_each_for_their_own_kind_of_address() {
 }
 
 #[test]
-fn externalips_are_not_expected_of_a_speaker_that_never_announces_them() {
+fn external_ips_are_not_expected_of_a_speaker_that_never_announces_them() {
     let external = ip("203.0.113.7");
     for (speaker, name) in [(Speaker::Metallb, "MetalLB"), (Speaker::KubeVip, "kube-vip")] {
         let mut leaf = leaf(speaker);
@@ -388,7 +388,7 @@ fn kube_vip_announces_from_the_node_it_elected() {
 }
 
 #[test]
-fn transit_leads_to_the_cluster() {
+fn a_configured_transit_address_leads_to_the_cluster() {
     for family in Family::BOTH {
         let (vip, border) = (family.vip(100), family.elsewhere(200));
         for (policy, state, reason) in [(Cluster, Up, None), (Local, Unknown, Some(Reason::NextHopUnmapped))] {
@@ -407,7 +407,7 @@ fn transit_leads_to_the_cluster() {
 }
 
 #[test]
-fn an_ipv4_next_hop_mapped_into_ipv6_is_that_address() {
+fn an_ipv4_mapped_next_hop_is_its_ipv4_address() {
     let vip = Family::V4.vip(100);
     let mut leaf = leaf(Speaker::Metallb);
     leaf.attached("n1", ip("10.1.1.11")).service("web", Cluster, &[vip]).ready("web", &["n1"]);
@@ -415,7 +415,7 @@ fn an_ipv4_next_hop_mapped_into_ipv6_is_that_address() {
 }
 
 #[test]
-fn endpoints_of_other_clusters_of_a_mesh_may_serve() {
+fn endpoints_in_other_clusters_of_a_mesh_may_serve() {
     let vip = Family::V4.vip(100);
     let mut leaf = leaf(Speaker::Cilium);
     let hints = ServiceHints { cilium_global: true, ..ServiceHints::default() };
@@ -430,7 +430,7 @@ fn endpoints_of_other_clusters_of_a_mesh_may_serve() {
 }
 
 #[test]
-fn under_policy_local_a_route_that_changes_while_the_api_is_away_is_not_judged() {
+fn under_policy_local_a_route_that_changes_during_an_api_outage_is_unknown() {
     let vip = Family::V4.vip(100);
     let mut leaf = leaf(Speaker::Metallb);
     leaf.attached("n1", Family::V4.node(1)).attached("n2", Family::V4.node(2));
@@ -445,7 +445,7 @@ fn under_policy_local_a_route_that_changes_while_the_api_is_away_is_not_judged()
 }
 
 #[test]
-fn an_excluded_node_needs_no_place() {
+fn an_excluded_node_need_not_be_located() {
     let mut leaf = leaf(Speaker::Metallb);
     let excluded =
         Node { internal: [Family::V4.elsewhere(1)].into(), exclude_label: Some("".into()), ..Node::default() };
@@ -454,7 +454,7 @@ fn an_excluded_node_needs_no_place() {
 }
 
 #[test]
-fn a_claim_by_externalips_is_the_claimants_conflict_alone() {
+fn a_claim_by_external_ips_is_a_conflict_only_for_the_claimant() {
     let vip = Family::V4.vip(100);
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     leaf.cluster("c2", |cluster| {
@@ -468,7 +468,7 @@ fn a_claim_by_externalips_is_the_claimants_conflict_alone() {
 }
 
 #[test]
-fn an_address_that_nobody_has_may_be_of_another_cluster_that_claims_the_vip() {
+fn an_unknown_next_hop_may_belong_to_another_cluster_that_claims_the_vip() {
     let (vip, hop) = (Family::V4.vip(100), ip("10.9.9.1"));
     let mut leaf = leaf(Speaker::Metallb);
     leaf.node("n1", &[Family::V4.elsewhere(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
@@ -493,7 +493,7 @@ fn an_unlocated_announcer_explains_one_next_hop_at_most() {
 }
 
 #[test]
-fn a_static_route_is_named_as_what_it_is() {
+fn a_static_route_is_reported_as_such() {
     let vip = Family::V4.vip(100);
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     leaf.route_of(VRF, vip.into(), STATIC, &[ip("192.168.1.50")]);
@@ -501,7 +501,7 @@ fn a_static_route_is_named_as_what_it_is() {
 }
 
 #[test]
-fn a_vip_that_a_server_answers_arp_for_is_no_black_hole_of_bgp() {
+fn a_vip_that_a_server_answers_arp_for_is_not_a_black_hole() {
     let vip = ip("192.168.1.77");
     for (policy, state) in [(Cluster, Up), (Local, Unknown)] {
         let mut leaf = attached(Speaker::Metallb, Family::V4);
@@ -516,7 +516,7 @@ fn a_vip_that_a_server_answers_arp_for_is_no_black_hole_of_bgp() {
 }
 
 #[test]
-fn where_no_node_has_a_neighbor_a_vip_beside_the_nodes_is_announced_by_arp() {
+fn without_bgp_neighbors_a_vip_in_the_subnet_of_nodes_is_announced_by_arp() {
     let vip = ip("192.168.1.77");
     let mut leaf = leaf(Speaker::Metallb);
     leaf.node("n1", &[Family::V4.node(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
@@ -526,7 +526,7 @@ fn where_no_node_has_a_neighbor_a_vip_beside_the_nodes_is_announced_by_arp() {
 }
 
 #[test]
-fn a_vip_once_announced_by_bgp_stays_so() {
+fn a_vip_once_announced_by_bgp_is_not_taken_for_an_l2_vip() {
     let vip = ip("192.168.1.77");
     let mut leaf = leaf(Speaker::Metallb);
     leaf.remote("n1", Family::V4.node(1), 1).service("web", Cluster, &[vip]).ready("web", &["n1"]);
@@ -535,7 +535,7 @@ fn a_vip_once_announced_by_bgp_stays_so() {
 }
 
 #[test]
-fn a_cluster_that_is_told_to_announce_by_bgp_has_no_route_by_arp() {
+fn a_cluster_configured_to_announce_by_bgp_has_no_route_by_arp() {
     let vip = ip("192.168.1.77");
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     leaf.cluster(C1, |cluster| cluster.rules.announcement = AnnouncementMode::Bgp);
@@ -544,7 +544,7 @@ fn a_cluster_that_is_told_to_announce_by_bgp_has_no_route_by_arp() {
 }
 
 #[test]
-fn a_route_kept_without_its_session_is_up_only_where_the_node_is_seen_alive() {
+fn a_route_kept_without_its_session_is_up_only_if_the_node_is_seen_alive() {
     for family in Family::BOTH {
         let (vip, node) = (family.vip(100), family.node(1));
         let mut leaf = attached(Speaker::Metallb, family);
@@ -557,7 +557,7 @@ fn a_route_kept_without_its_session_is_up_only_where_the_node_is_seen_alive() {
 }
 
 #[test]
-fn a_route_by_a_node_of_another_cluster_is_only_kept_as_well_when_its_session_is_down() {
+fn a_route_kept_without_a_session_is_unknown_for_other_clusters_nodes_too() {
     let (vip, theirs) = (Family::V4.vip(100), Family::V4.node(21));
     let mut leaf = leaf(Speaker::Metallb);
     unread_partner(&mut leaf);
@@ -572,7 +572,7 @@ fn a_route_by_a_node_of_another_cluster_is_only_kept_as_well_when_its_session_is
 }
 
 #[test]
-fn a_stream_made_anew_is_not_read_with_the_groups_of_the_former() {
+fn a_reopened_stream_is_not_read_with_the_groups_of_the_former_one() {
     let vip = Family::V4.vip(100);
     let mut leaf = attached(Speaker::Metallb, Family::V4);
     leaf.pass(Duration::from_secs(1)).source(SourceId::Ndk, SourceEvent::Syncing);
@@ -592,7 +592,7 @@ fn a_stream_made_anew_is_not_read_with_the_groups_of_the_former() {
 }
 
 #[test]
-fn what_a_static_route_to_a_node_goes_by_is_that_node() {
+fn the_gateway_of_a_static_route_to_a_node_is_that_node() {
     let (vip, loopback, gateway) = (Family::V4.vip(100), ip("10.255.1.11"), ip("10.1.0.11"));
     let mut leaf = leaf(Speaker::Metallb);
     leaf.attached("n1", loopback).service("web", Local, &[vip]).ready("web", &["n1"]);
@@ -603,7 +603,7 @@ fn what_a_static_route_to_a_node_goes_by_is_that_node() {
 }
 
 #[test]
-fn what_a_static_route_to_a_node_of_a_sharing_cluster_goes_by_is_that_node_here_too() {
+fn the_gateway_of_a_static_route_to_a_sharing_clusters_node_is_that_node() {
     let (vip, loopback, gateway) = (Family::V4.vip(100), ip("10.255.1.21"), ip("10.1.0.21"));
     let mut leaf = leaf(Speaker::Metallb);
     unread_partner(&mut leaf);
@@ -616,7 +616,7 @@ fn what_a_static_route_to_a_node_of_a_sharing_cluster_goes_by_is_that_node_here_
 }
 
 #[test]
-fn a_remote_node_that_a_static_route_leads_to_is_not_missed_at_its_leaf() {
+fn a_remote_node_reached_by_a_static_route_is_not_missed_at_its_leaf() {
     let (vip, remote, loopback, gateway) =
         (Family::V4.vip(100), Family::V4.node(1), ip("10.255.1.11"), ip("10.1.0.11"));
     let mut leaf = leaf(Speaker::Metallb);
@@ -626,7 +626,7 @@ fn a_remote_node_that_a_static_route_leads_to_is_not_missed_at_its_leaf() {
 }
 
 #[test]
-fn an_address_in_a_static_route_or_with_an_idle_session_may_be_nobodys() {
+fn an_address_in_a_static_route_or_with_an_idle_session_may_be_dead() {
     let (vip, hop) = (Family::V4.vip(100), Family::V4.elsewhere(9));
     let mut leaf = leaf(Speaker::Generic);
     leaf.node("n1", &[Family::V4.node(1)]).service("web", Cluster, &[vip]).ready("web", &["n1"]);
@@ -636,7 +636,7 @@ fn an_address_in_a_static_route_or_with_an_idle_session_may_be_nobodys() {
 }
 
 #[test]
-fn a_leaf_with_nodes_may_have_transit_behind_it_as_well() {
+fn a_leaf_with_nodes_may_also_have_transit_behind_it() {
     let (vip, router) = (Family::V4.vip(100), ip("10.1.0.5"));
     let mut leaf = leaf(Speaker::Metallb);
     leaf.remote("n1", Family::V4.node(1), 1).remote("n2", Family::V4.node(2), 2).evpn(router, &[vtep(1)]);
@@ -648,7 +648,7 @@ fn a_leaf_with_nodes_may_have_transit_behind_it_as_well() {
 }
 
 #[test]
-fn nodes_of_a_cluster_that_shares_the_vip_serve_it_where_none_here_does() {
+fn nodes_of_a_sharing_cluster_serve_a_vip_without_endpoints_here() {
     let (vip, theirs) = (Family::V4.vip(100), Family::V4.node(21));
     let mut leaf = leaf(Speaker::Metallb);
     unread_partner(&mut leaf);
@@ -668,7 +668,7 @@ fn nodes_of_a_cluster_that_shares_the_vip_serve_it_where_none_here_does() {
 }
 
 #[test]
-fn the_range_of_a_local_service_carries_it_where_nothing_longer_does() {
+fn a_range_carries_a_policy_local_vip_without_a_longer_prefix() {
     let vip = ip("10.9.9.100");
     let mut leaf = leaf(Speaker::Calico);
     let configuration =

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_flood_of_one_cluster_leaves_room_for_others_and_is_summed_up() {
+fn a_flood_from_one_cluster_leaves_room_for_others_and_is_summarized() {
     let mut leaf = Scenario::carried();
     leaf.holds(0, 0, 1000);
     leaf.cluster("c2", |_| {}).source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
@@ -24,7 +24,7 @@ fn a_flood_of_one_cluster_leaves_room_for_others_and_is_summed_up() {
 }
 
 #[test]
-fn the_history_forgets_the_oldest_of_the_least_severity_first() {
+fn the_history_drops_the_oldest_of_the_lowest_severity_first() {
     let mut leaf = Scenario::carried();
     leaf.holds(0, 0, 3).no_route().via(1, &[1, 2, 3]);
     for _ in 0..5 {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_missing_network_instance_is_one_alarm_and_says_what_there_is() {
+fn a_missing_network_instance_is_one_alarm_that_lists_existing_ones() {
     let mut leaf = Scenario::carried();
     leaf.network_instance(VRF, None).after(10).alarmed(&["network-instance-missing/c1"]);
     let text = &leaf.alarm("network-instance-missing/c1").text;
@@ -11,7 +11,7 @@ fn a_missing_network_instance_is_one_alarm_and_says_what_there_is() {
 }
 
 #[test]
-fn a_network_instance_of_another_type_is_called_what_it_is() {
+fn the_alarm_of_a_network_instance_of_the_wrong_type_names_that_type() {
     let mut leaf = Scenario::carried();
     leaf.cluster("c1", |cluster| cluster.rules.network_instance = "subnetA".into());
     let finding = Finding { at: Timestamp::UNIX_EPOCH, answer: Answer::Instance(Some("mac-vrf".into())) };
@@ -22,7 +22,7 @@ fn a_network_instance_of_another_type_is_called_what_it_is() {
 }
 
 #[test]
-fn clusters_of_one_missing_network_instance_are_one_alarm() {
+fn clusters_with_the_same_missing_network_instance_share_one_alarm() {
     let mut leaf = Scenario::carried();
     leaf.cluster("c2", |cluster| cluster.rules.network_instance = VRF.into());
     leaf.network_instance(VRF, None).after(11).alarmed(&["network-instance-missing/network-instance/ip-vrf-1"]);
@@ -30,7 +30,7 @@ fn clusters_of_one_missing_network_instance_are_one_alarm() {
 }
 
 #[test]
-fn vips_of_a_wrong_network_instance_are_one_alarm() {
+fn vips_routed_in_a_wrong_network_instance_share_one_alarm() {
     let mut leaf = Scenario::carried();
     leaf.carry(2, "dns");
     let hops = [node(1), node(2), node(3)];
@@ -41,7 +41,7 @@ fn vips_of_a_wrong_network_instance_are_one_alarm() {
 }
 
 #[test]
-fn ten_vips_of_one_service_are_one_alarm() {
+fn ten_vips_of_one_service_share_one_alarm() {
     let mut leaf = Scenario::carried();
     let vips: Vec<_> = (1..=10).map(vip).collect();
     leaf.service("web", TrafficPolicy::Cluster, &vips);
@@ -77,7 +77,7 @@ fn a_speaker_that_announces_nothing_is_one_alarm() {
 }
 
 #[test]
-fn a_remote_node_lost_by_many_vips_is_one_alarm_named_by_the_node() {
+fn a_remote_node_lost_by_many_vips_is_one_alarm_named_after_the_node() {
     let mut leaf = Scenario::new();
     for (index, name) in NODES.into_iter().enumerate() {
         leaf.remote(name, node(index + 1), index as u8 + 1);
@@ -121,7 +121,7 @@ fn pool(leaf: &mut Scenario, prefix: &str) {
 }
 
 #[test]
-fn a_full_pool_is_one_alarm_with_the_pool_s_numbers() {
+fn a_full_pool_is_one_alarm_with_the_numbers_of_the_pool() {
     let mut leaf = Scenario::carried();
     pool(&mut leaf, "1.1.1.100/31");
     leaf.carry(2, "dns");
@@ -144,7 +144,7 @@ fn a_pool_with_free_addresses_is_not_blamed() {
 }
 
 #[test]
-fn a_second_one_with_the_same_cause_turns_an_alarm_into_one_for_both() {
+fn a_second_fault_with_the_same_cause_turns_an_alarm_into_a_group() {
     let mut leaf = Scenario::carried();
     leaf.service("one", TrafficPolicy::Cluster, &[]).after(20).alarmed(&["vip-address-pending/c1/default/one"]);
     let raised = leaf.alarm("vip-address-pending/c1/default/one").raised;
@@ -162,7 +162,7 @@ fn a_second_one_with_the_same_cause_turns_an_alarm_into_one_for_both() {
 }
 
 #[test]
-fn the_owner_of_a_service_that_joins_an_alarm_later_or_leaves_it_hears_of_it() {
+fn owners_of_services_that_join_or_leave_a_group_are_notified() {
     let mut leaf = Scenario::carried();
     for name in ["one", "two", "three"] {
         leaf.service(name, TrafficPolicy::Cluster, &[]).after(10);
@@ -184,7 +184,7 @@ fn the_owner_of_a_service_that_joins_an_alarm_later_or_leaves_it_hears_of_it() {
 }
 
 #[test]
-fn those_whose_hold_times_end_within_a_second_are_raised_as_one() {
+fn faults_whose_hold_times_end_within_a_second_are_raised_as_one() {
     let mut leaf = Scenario::carried();
     for n in 0..4 {
         leaf.service(&format!("waits{n}"), TrafficPolicy::Cluster, &[]).pass(ms(300));
@@ -194,7 +194,7 @@ fn those_whose_hold_times_end_within_a_second_are_raised_as_one() {
 }
 
 #[test]
-fn three_hundred_services_are_a_handful_of_alarms_with_the_session_on_top() {
+fn three_hundred_services_make_a_handful_of_alarms_with_the_session_first() {
     let mut leaf = Scenario::carried();
     pool(&mut leaf, "1.1.1.100/31");
     let services = (0..300).map(|n| match n {

@@ -17,7 +17,7 @@ fn a_missing_route_is_raised_after_the_hold_time() {
 }
 
 #[test]
-fn it_is_cleared_once_it_has_been_well_for_the_hold_time() {
+fn an_alarm_is_cleared_after_the_clear_hold_time() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10).via(1, &[1, 2, 3]).after(4).alarmed(&[ROUTE_MISSING]).after(1).alarmed(&[]);
     let record = leaf.record(ROUTE_MISSING);
@@ -32,14 +32,14 @@ fn a_fault_that_ends_within_the_hold_time_raises_nothing() {
 }
 
 #[test]
-fn going_from_fault_to_fault_is_no_break_and_raises_what_it_is_then() {
+fn a_fault_that_changes_keeps_its_hold_time_and_is_raised_as_the_latest() {
     let mut leaf = Scenario::carried();
     leaf.via(1, &[1, 3]).after(4).no_route().after(4).slice(C1, "web", AddressFamily::Ipv4, &[]);
     leaf.after(1).alarmed(&[]).after(1).alarmed(&[NO_ENDPOINT]);
 }
 
 #[test]
-fn a_flapping_fault_is_one_alarm_that_counts() {
+fn a_flapping_fault_is_one_alarm_that_counts_occurrences() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10);
     for _ in 0..3 {
@@ -52,13 +52,13 @@ fn a_flapping_fault_is_one_alarm_that_counts() {
 }
 
 #[test]
-fn without_hold_times_it_is_raised_and_cleared_at_once() {
+fn without_hold_times_alarms_are_raised_and_cleared_at_once() {
     let mut leaf = Scenario::carried();
     leaf.holds(0, 0, 100).no_route().alarmed(&[ROUTE_MISSING]).via(1, &[1, 2, 3]).alarmed(&[]);
 }
 
 #[test]
-fn a_new_hold_time_applies_to_what_is_pending() {
+fn a_new_hold_time_applies_to_pending_faults() {
     Scenario::carried().no_route().after(3).holds(2, 5, 100).after(0).alarmed(&[ROUTE_MISSING]);
     let mut leaf = Scenario::carried();
     leaf.no_route().after(3).holds(60, 5, 100).after(20).alarmed(&[]).after(40).alarmed(&[ROUTE_MISSING]);
@@ -67,7 +67,7 @@ fn a_new_hold_time_applies_to_what_is_pending() {
 // ---- one alarm for each VIP ----
 
 #[test]
-fn a_new_hold_time_applies_to_those_that_wait_for_others() {
+fn a_new_hold_time_applies_to_faults_that_wait_to_be_grouped() {
     let mut leaf = Scenario::carried();
     leaf.no_route().pass(ms(900)).carry(2, "api").withdraw(vip(2));
     leaf.pass(ms(9_100)).alarmed(&[]).carry(3, "dns").withdraw(vip(3)).holds(1, 5, 100);
@@ -75,7 +75,7 @@ fn a_new_hold_time_applies_to_those_that_wait_for_others() {
 }
 
 #[test]
-fn type_and_severity_follow_the_verdict_and_the_time_stays() {
+fn type_and_severity_follow_the_verdict_but_the_raise_time_stays() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10).alarmed(&[ROUTE_MISSING]);
     let raised = leaf.alarm(ROUTE_MISSING).raised;
@@ -88,7 +88,7 @@ fn type_and_severity_follow_the_verdict_and_the_time_stays() {
 }
 
 #[test]
-fn becoming_unknown_changes_nothing() {
+fn an_unknown_verdict_does_not_change_an_alarm() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10).lost(SourceId::Ndk).after(60);
     leaf.alarmed(&[ROUTE_MISSING, "source-stale/ndk"]);
@@ -97,21 +97,21 @@ fn becoming_unknown_changes_nothing() {
 }
 
 #[test]
-fn nothing_is_raised_for_the_time_it_was_not_known() {
+fn time_in_unknown_does_not_count_towards_the_hold_time() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(5).lost(SourceId::Ndk).after(60).alarmed(&["source-stale/ndk"]);
     leaf.back(SourceId::Ndk).after(9).alarmed(&[]).after(1).alarmed(&[ROUTE_MISSING]);
 }
 
 #[test]
-fn a_verdict_that_is_unknown_when_its_source_returns_starts_no_clock() {
+fn a_verdict_still_unknown_when_its_source_returns_starts_no_hold_time() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(2).source(SourceId::Ndk, SourceEvent::Syncing).network_instance("ip-vrf-2", Some(1));
     leaf.source(SourceId::Ndk, SourceEvent::Synced).after(60).alarmed(&["network-instance-missing/c1"]);
 }
 
 #[test]
-fn an_application_fault_is_minor_and_the_application_s() {
+fn an_application_fault_is_minor_and_owned_by_the_application() {
     let mut leaf = Scenario::carried();
     leaf.slice(C1, "web", AddressFamily::Ipv4, &[endpoint("web-0", "n1", false, false)])
         .after(10)
@@ -121,7 +121,7 @@ fn an_application_fault_is_minor_and_the_application_s() {
 }
 
 #[test]
-fn a_service_without_an_address_is_a_warning_of_the_cluster_s() {
+fn a_service_without_an_address_is_a_warning_owned_by_the_cluster() {
     let mut leaf = Scenario::carried();
     leaf.service("second", TrafficPolicy::Cluster, &[]).after(10).alarmed(&["vip-address-pending/c1/default/second"]);
     let alarm = leaf.alarm("vip-address-pending/c1/default/second");
@@ -131,7 +131,7 @@ fn a_service_without_an_address_is_a_warning_of_the_cluster_s() {
 // ---- sessions ----
 
 #[test]
-fn a_text_is_written_at_most_every_ten_seconds() {
+fn an_alarm_text_changes_at_most_every_ten_seconds() {
     let mut leaf = Scenario::carried();
     leaf.via(1, &[1, 2]).after(10).alarmed(&[DEGRADED]);
     let text = |leaf: &Scenario| leaf.alarm(DEGRADED).text.clone();
@@ -144,7 +144,7 @@ fn a_text_is_written_at_most_every_ten_seconds() {
 }
 
 #[test]
-fn an_alarm_is_graver_when_what_is_graver_has_lasted_and_less_grave_at_once() {
+fn severity_rises_after_the_hold_time_and_falls_at_once() {
     let mut leaf = Scenario::carried();
     leaf.via(1, &[1, 2]).after(10).alarmed(&[DEGRADED]);
     leaf.no_route().after(9).alarmed(&[DEGRADED]);
@@ -155,7 +155,7 @@ fn an_alarm_is_graver_when_what_is_graver_has_lasted_and_less_grave_at_once() {
 }
 
 #[test]
-fn what_becomes_of_an_alarm_whose_route_is_back_is_told_though_it_is_not_known() {
+fn an_alarm_whose_route_returned_clears_although_the_verdict_is_unknown() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10).alarmed(&[ROUTE_MISSING]);
     leaf.session(node(2), SessionState::Active).via(1, &[1, 2, 3]).after(60).alarmed(&[SESSION_DOWN]);
@@ -163,7 +163,7 @@ fn what_becomes_of_an_alarm_whose_route_is_back_is_told_though_it_is_not_known()
 }
 
 #[test]
-fn the_session_of_a_node_of_which_nothing_is_known_any_more_raises_nothing() {
+fn a_lost_session_raises_nothing_once_its_node_is_unknown() {
     let mut leaf = Scenario::carried();
     leaf.session(node(2), SessionState::Active).network_instance(VRF, None).after(60);
     leaf.alarmed(&["network-instance-missing/c1"]);

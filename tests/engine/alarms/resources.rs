@@ -3,21 +3,21 @@
 use super::*;
 
 #[test]
-fn a_service_that_is_deleted_takes_its_alarms_along_at_once() {
+fn a_deleted_service_clears_its_alarms_at_once() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10).kubernetes(C1, ClusterEvent::Services(Update::Gone(key("web")))).alarmed(&[]);
     assert_eq!(leaf.record(ROUTE_MISSING).because, ClearedBecause::Removed);
 }
 
 #[test]
-fn a_vip_that_moves_to_another_address_takes_its_alarm_along() {
+fn a_vip_that_changes_its_address_clears_its_alarm() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10).via(2, &[1, 2, 3]).service("web", TrafficPolicy::Cluster, &[vip(2)]).alarmed(&[]);
     assert_eq!(leaf.record(ROUTE_MISSING).because, ClearedBecause::Removed);
 }
 
 #[test]
-fn a_cluster_that_is_disabled_or_removed_takes_its_alarms_along() {
+fn a_disabled_or_removed_cluster_clears_its_alarms() {
     for enabled in [Some(false), None] {
         let mut leaf = Scenario::carried();
         leaf.no_route().session(node(2), SessionState::Idle).after(10).lost(SourceId::Kubernetes(C1.into())).after(10);
@@ -34,7 +34,7 @@ fn a_cluster_that_is_disabled_or_removed_takes_its_alarms_along() {
 // ---- nodes that are not located, routes nobody claims ----
 
 #[test]
-fn an_announcer_that_is_not_located_is_named_unless_a_next_hop_may_be_its_own() {
+fn an_unlocated_announcer_raises_an_alarm_unless_a_next_hop_may_be_its_own() {
     let mut leaf = Scenario::new();
     leaf.attached("n1", node(1)).node("n2", &[node(2)]).remote("n3", node(3), 3);
     leaf.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &["n1", "n2"]).via(1, &[1]);
@@ -44,7 +44,7 @@ fn an_announcer_that_is_not_located_is_named_unless_a_next_hop_may_be_its_own() 
 }
 
 #[test]
-fn a_leaf_that_locates_few_nodes_names_none_of_the_others() {
+fn a_leaf_that_locates_few_nodes_raises_no_alarm_about_the_others() {
     let mut leaf = Scenario::new();
     leaf.attached("n1", node(1)).node("n2", &[node(2)]).node("n3", &[node(3)]);
     leaf.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &NODES).via(1, &[1]);
@@ -53,7 +53,7 @@ fn a_leaf_that_locates_few_nodes_names_none_of_the_others() {
 }
 
 #[test]
-fn losing_the_place_of_other_nodes_clears_no_node_s_alarm() {
+fn losing_the_location_of_other_nodes_clears_no_alarm_of_a_node() {
     let mut leaf = Scenario::new();
     leaf.attached("n1", node(1)).remote("n2", node(2), 2).node("n3", &[node(3)]);
     leaf.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &NODES).via(1, &[1]);
@@ -63,7 +63,7 @@ fn losing_the_place_of_other_nodes_clears_no_node_s_alarm() {
 }
 
 #[test]
-fn a_route_nobody_claims_is_a_warning_until_it_is_gone() {
+fn an_unclaimed_route_is_a_warning_until_withdrawn() {
     let mut leaf = Scenario::carried();
     leaf.cluster(C1, |cluster| cluster.rules.vip_pools = [net("1.1.1.0/24")].into());
     leaf.bgp(ip("1.1.1.7"), &[node(1)]).after(10).alarmed(&["vip-route-orphan/ip-vrf-1/1.1.1.7/32"]);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn alarms_and_history_outlive_the_process_with_their_times() {
+fn alarms_and_history_survive_a_restart_with_their_times() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10).via(1, &[1, 2, 3]).after(10).no_route().after(10).alarmed(&[ROUTE_MISSING]);
     let (raised, history) = (leaf.alarm(ROUTE_MISSING).raised, leaf.said.alarms.history.clone());
@@ -17,7 +17,7 @@ fn alarms_and_history_outlive_the_process_with_their_times() {
 }
 
 #[test]
-fn an_alarm_for_several_outlives_the_process_and_takes_its_members_back() {
+fn a_grouped_alarm_survives_a_restart_and_regains_its_members() {
     let mut leaf = Scenario::carried();
     leaf.service("one", TrafficPolicy::Cluster, &[]).service("two", TrafficPolicy::Cluster, &[]).after(10);
     let raised = leaf.alarm("vip-address-pending/c1").raised;
@@ -28,7 +28,7 @@ fn an_alarm_for_several_outlives_the_process_and_takes_its_members_back() {
 }
 
 #[test]
-fn an_alarm_for_several_of_whom_none_is_left_is_cleared_after_a_restart() {
+fn a_grouped_alarm_without_remaining_members_is_cleared_after_a_restart() {
     let mut leaf = Scenario::carried();
     leaf.service("one", TrafficPolicy::Cluster, &[]).service("two", TrafficPolicy::Cluster, &[]).after(10).restarted();
     leaf.after(60).alarmed(&["vip-address-pending/c1"]).heard_again(&[1, 2, 3]).alarmed(&["vip-address-pending/c1"]);
@@ -36,7 +36,7 @@ fn an_alarm_for_several_of_whom_none_is_left_is_cleared_after_a_restart() {
 }
 
 #[test]
-fn an_alarm_for_several_waits_after_a_restart_while_their_verdicts_are_unknown() {
+fn a_grouped_alarm_stays_after_a_restart_while_its_verdicts_are_unknown() {
     let mut leaf = Scenario::carried();
     leaf.carry(2, "dns");
     for n in 1..=3 {
@@ -48,7 +48,7 @@ fn an_alarm_for_several_waits_after_a_restart_while_their_verdicts_are_unknown()
 }
 
 #[test]
-fn an_alarm_about_what_was_removed_meanwhile_is_cleared_after_a_restart() {
+fn an_alarm_of_a_removed_resource_is_cleared_after_a_restart() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10).restarted().configure(|_| {});
     leaf.source(SourceId::Ndk, SourceEvent::Synced).source(SourceId::Gnmi, SourceEvent::Synced);
@@ -57,7 +57,7 @@ fn an_alarm_about_what_was_removed_meanwhile_is_cleared_after_a_restart() {
 }
 
 #[test]
-fn a_fault_that_became_another_during_a_restart_keeps_its_time() {
+fn a_fault_that_changed_during_a_restart_keeps_its_raise_time() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10);
     let raised = leaf.alarm(ROUTE_MISSING).raised;
@@ -66,7 +66,7 @@ fn a_fault_that_became_another_during_a_restart_keeps_its_time() {
 }
 
 #[test]
-fn an_alarm_is_not_cleared_before_it_was_raised_though_the_clock_is_set_back() {
+fn an_alarm_is_never_cleared_before_it_was_raised_even_if_the_clock_goes_back() {
     let mut leaf = Scenario::carried();
     leaf.no_route().after(10).via(1, &[1, 2, 3]);
     leaf.elapsed += Duration::from_secs(5);
@@ -79,7 +79,7 @@ fn an_alarm_is_not_cleared_before_it_was_raised_though_the_clock_is_set_back() {
 }
 
 #[test]
-fn what_is_raised_or_cleared_is_saved_soon_and_a_new_text_later() {
+fn raised_and_cleared_alarms_are_saved_within_a_second_and_texts_later() {
     let mut leaf = Scenario::carried();
     leaf.holds(0, 0, 100).after(60);
     let mut saves = leaf.said.alarms.saves;
@@ -93,7 +93,7 @@ fn what_is_raised_or_cleared_is_saved_soon_and_a_new_text_later() {
 }
 
 #[test]
-fn a_lost_session_that_costs_no_vip_keeps_its_alarm_over_a_restart() {
+fn the_alarm_of_a_lost_session_without_vips_survives_a_restart() {
     let v6 = ip("2001:db8:0:1::12");
     let mut leaf = Scenario::carried();
     leaf.node("n2", &[node(2), v6]).up(v6).bgp(vip(1), &[node(1), v6, node(3)]);

@@ -13,13 +13,13 @@ fn a_lost_session_is_one_alarm_that_counts_the_vips_behind_it() {
 }
 
 #[test]
-fn a_next_hop_missing_beside_a_lost_session_is_an_alarm_of_its_own() {
+fn a_next_hop_missing_besides_a_lost_session_raises_its_own_alarm() {
     let mut leaf = Scenario::carried();
     leaf.session(node(2), SessionState::Active).via(1, &[1]).after(10).alarmed(&[DEGRADED, SESSION_DOWN]);
 }
 
 #[test]
-fn a_missing_route_is_not_swallowed_by_the_alarm_of_a_session() {
+fn a_missing_route_is_not_absorbed_by_the_alarm_of_a_session() {
     let mut leaf = Scenario::carried();
     leaf.vanish(node(1)).vanish(node(3)).kubernetes(C1, ClusterEvent::Nodes(Update::Gone("n1".into())));
     leaf.kubernetes(C1, ClusterEvent::Nodes(Update::Gone("n3".into())));
@@ -28,7 +28,7 @@ fn a_missing_route_is_not_swallowed_by_the_alarm_of_a_session() {
 }
 
 #[test]
-fn a_vip_is_raised_while_its_session_flaps_too_fast_for_an_alarm() {
+fn a_vip_alarm_is_raised_if_its_session_flaps_too_fast_to_raise_one() {
     let mut leaf = Scenario::carried();
     leaf.via(1, &[1, 3]);
     for _ in 0..8 {
@@ -39,7 +39,7 @@ fn a_vip_is_raised_while_its_session_flaps_too_fast_for_an_alarm() {
 }
 
 #[test]
-fn a_session_lost_a_moment_after_its_routes_is_still_one_alarm() {
+fn a_session_lost_just_after_its_routes_is_still_one_alarm() {
     let mut leaf = Scenario::carried();
     leaf.via(1, &[1, 3]).pass(ms(700)).session(node(2), SessionState::Idle).after(30).alarmed(&[SESSION_DOWN]);
     assert_eq!(leaf.raised(), 1, "the VIP waits for the session to be raised");
@@ -54,14 +54,14 @@ fn routes_that_return_after_their_session_raise_nothing() {
 }
 
 #[test]
-fn a_vip_that_stays_degraded_after_its_session_returned_is_raised() {
+fn a_vip_still_degraded_after_its_session_returned_raises_an_alarm() {
     let mut leaf = Scenario::carried();
     leaf.session(node(2), SessionState::Idle).via(1, &[1, 3]).after(60).up(node(2)).after(14).alarmed(&[]);
     leaf.after(1).alarmed(&[DEGRADED]);
 }
 
 #[test]
-fn a_degraded_vip_becomes_the_alarm_of_the_session_that_explains_it() {
+fn the_alarm_of_a_degraded_vip_becomes_that_of_the_session_behind_it() {
     let mut leaf = Scenario::carried();
     leaf.via(1, &[1, 3]).after(10).alarmed(&[DEGRADED]).session(node(2), SessionState::Idle).after(10);
     leaf.alarmed(&[SESSION_DOWN]);
@@ -69,7 +69,7 @@ fn a_degraded_vip_becomes_the_alarm_of_the_session_that_explains_it() {
 }
 
 #[test]
-fn a_session_nobody_needs_any_more_is_cleared_and_says_so() {
+fn the_alarm_of_a_session_that_no_vip_needs_is_cleared_with_the_reason() {
     let mut leaf = Scenario::carried();
     leaf.session(node(2), SessionState::Idle).via(1, &[1, 3]).after(10).alarmed(&[SESSION_DOWN]);
     leaf.kubernetes(C1, ClusterEvent::Services(Update::Gone(key("web")))).after(5).alarmed(&[]);
@@ -77,7 +77,7 @@ fn a_session_nobody_needs_any_more_is_cleared_and_says_so() {
 }
 
 #[test]
-fn all_nodes_lost_at_once_are_one_alarm_and_their_vips_another() {
+fn all_sessions_lost_at_once_are_one_alarm_and_their_vips_another() {
     let mut leaf = Scenario::carried();
     leaf.carry(2, "dns");
     for n in 1..=3 {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_alarm_of_a_session_outlives_gnmi() {
+fn the_alarm_of_a_session_survives_the_loss_of_gnmi() {
     let mut leaf = Scenario::carried();
     leaf.session(node(2), SessionState::Idle).via(1, &[1, 3]).after(10).lost(SourceId::Gnmi).after(60);
     leaf.alarmed(&[SESSION_DOWN, "source-stale/gnmi"]).back(SourceId::Gnmi).after(30).alarmed(&[SESSION_DOWN]);
@@ -12,7 +12,7 @@ fn the_alarm_of_a_session_outlives_gnmi() {
 }
 
 #[test]
-fn a_session_that_returned_while_gnmi_was_lost_is_cleared_afterwards() {
+fn an_alarm_of_a_session_that_returned_while_gnmi_was_lost_is_cleared_later() {
     let mut leaf = Scenario::carried();
     leaf.session(node(2), SessionState::Idle).via(1, &[1, 3]).after(10).lost(SourceId::Gnmi).via(1, &[1, 2, 3]);
     leaf.after(60).alarmed(&[SESSION_DOWN, "source-stale/gnmi"]);
@@ -22,7 +22,7 @@ fn a_session_that_returned_while_gnmi_was_lost_is_cleared_afterwards() {
 // ---- sources ----
 
 #[test]
-fn a_route_lost_while_gnmi_is_lost_is_raised_all_the_same() {
+fn a_route_lost_while_gnmi_is_lost_still_raises_an_alarm() {
     Scenario::carried()
         .lost(SourceId::Gnmi)
         .after(60)
@@ -32,7 +32,7 @@ fn a_route_lost_while_gnmi_is_lost_is_raised_all_the_same() {
 }
 
 #[test]
-fn a_failure_in_the_fib_is_not_forgotten_while_gnmi_is_lost() {
+fn the_alarm_of_a_fib_failure_stays_while_gnmi_is_lost() {
     let mut leaf = Scenario::carried();
     leaf.fib(vip(1), Some(FibFaultKind::Failed)).after(10).alarmed(&[BLACKHOLED]);
     leaf.lost(SourceId::Gnmi).after(60).alarmed(&[BLACKHOLED, "source-stale/gnmi"]);
@@ -41,7 +41,7 @@ fn a_failure_in_the_fib_is_not_forgotten_while_gnmi_is_lost() {
 }
 
 #[test]
-fn a_lost_api_server_is_one_alarm_whose_reason_does_not_chatter() {
+fn a_lost_api_server_is_one_alarm_whose_reason_does_not_flap() {
     let api = || SourceId::Kubernetes(C1.into());
     let mut leaf = Scenario::carried();
     leaf.lost(api()).after(10).alarmed(&["source-stale/kubernetes/c1"]);
@@ -59,7 +59,7 @@ fn a_lost_api_server_is_one_alarm_whose_reason_does_not_chatter() {
 }
 
 #[test]
-fn a_source_that_never_answered_is_given_half_a_minute() {
+fn a_source_that_never_answered_raises_an_alarm_only_after_half_a_minute() {
     let mut leaf = Scenario::unsynced(cluster_config(Speaker::Metallb));
     leaf.source(SourceId::Ndk, SourceEvent::Synced).source(SourceId::Gnmi, SourceEvent::Synced);
     leaf.lost(SourceId::Kubernetes(C1.into())).after(39).alarmed(&[]).after(1).alarmed(&["source-stale/kubernetes/c1"]);
@@ -68,7 +68,7 @@ fn a_source_that_never_answered_is_given_half_a_minute() {
 }
 
 #[test]
-fn a_source_s_reason_is_one_printable_line_of_bounded_length() {
+fn the_reason_of_a_source_becomes_one_short_printable_line() {
     let mut leaf = Scenario::carried();
     let page = format!("<html>\u{1b}[31m{}</html>\nmore", "x".repeat(5000));
     leaf.source(SourceId::Kubernetes(C1.into()), SourceEvent::Lost(page.as_str().into())).after(10);
@@ -78,7 +78,7 @@ fn a_source_s_reason_is_one_printable_line_of_bounded_length() {
 }
 
 #[test]
-fn a_network_instance_that_goes_clears_no_session_s_alarm() {
+fn a_removed_network_instance_clears_no_session_alarm() {
     let mut leaf = Scenario::carried();
     leaf.session(node(2), SessionState::Idle).via(1, &[1, 3]).after(10).network_instance(VRF, None).after(60);
     leaf.alarmed(&[SESSION_DOWN, "network-instance-missing/c1"]);
@@ -87,7 +87,7 @@ fn a_network_instance_that_goes_clears_no_session_s_alarm() {
 // ---- one cause, one alarm ----
 
 #[test]
-fn a_doubt_clears_nothing_while_gnmi_is_read_anew() {
+fn an_unknown_verdict_clears_no_alarm_while_gnmi_is_syncing() {
     let mut leaf = Scenario::new();
     leaf.holds(10, 5, 100).node("n1", &[]).service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &["n1"]);
     leaf.after(10).alarmed(&[ROUTE_MISSING]).bgp(vip(1), &[ip("10.9.9.9")]).after(4).alarmed(&[ROUTE_MISSING]);

@@ -125,7 +125,7 @@ impl<'a> Oracle<'a> {
         match cluster.config.rules.announcement {
             AnnouncementMode::Bgp => return false,
             AnnouncementMode::L2 => return host.is_none_or(|found| found.connected() || found.is_evpn()),
-            AnnouncementMode::Auto if self.is_told_to_be_l2(cluster, vip) => {
+            AnnouncementMode::Auto if self.is_configured_as_l2(cluster, vip) => {
                 return host.is_none_or(|found| found.connected() || found.is_evpn());
             }
             AnnouncementMode::Auto => {}
@@ -150,7 +150,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Returns whether the speakers' resources make them answer ARP and ND for the VIP, and announce it nowhere.
-    fn is_told_to_be_l2(&self, cluster: Cluster<'a>, vip: IpAddr) -> bool {
+    fn is_configured_as_l2(&self, cluster: Cluster<'a>, vip: IpAddr) -> bool {
         let carrying: Vec<_> = self.subjects(cluster).filter(|other| other.vip == vip).collect();
         carrying.iter().any(|other| self.only_by_l2(*other))
             && carrying.iter().all(|other| self.only_by_l2(*other) || !self.announced_by_resources(*other))
