@@ -16,7 +16,7 @@ const SIZED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n{";
 const ERROR: &str = "HTTP/1.1 500 X\r\nContent-Type: text/html\r\n\r\n<html>";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_does_not_end_is_named_and_costs_a_page_at_most() {
+async fn an_endless_answer_is_reported_and_costs_at_most_a_page_of_memory() {
     for (path, head, words) in [
         (VERSION, UNSIZED, "the API server's answer to get /version is larger than 65536 bytes"),
         (VERSION, SIZED, "the API server's answer to get /version is larger than 65536 bytes"),
@@ -34,7 +34,7 @@ async fn an_answer_that_does_not_end_is_named_and_costs_a_page_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_that_does_not_end_is_named() {
+async fn an_endless_response_head_is_reported() {
     let server = Server::start().await;
     server.reply(VERSION, Reply::Endless("HTTP/1.1 200 OK\r\n", "X-More: and more and more\r\n"));
     let reason = within_budget(async { Cluster::of(&server).lost().await }).await;
@@ -43,7 +43,7 @@ async fn a_head_that_does_not_end_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_listing_that_does_not_end_is_given_up() {
+async fn an_endless_listing_is_given_up() {
     let page = |at: usize| format!(r#"{{"metadata":{{"resourceVersion":"1","continue":"c{at}"}},"items":[]}}"#);
     let server = Server::start().await;
     server.reply(NODES, Reply::Listing(page));
@@ -53,7 +53,7 @@ async fn a_listing_that_does_not_end_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_listing_that_does_not_get_on_is_given_up_at_once() {
+async fn a_listing_that_makes_no_progress_is_given_up_at_once() {
     let server = Server::start().await;
     server
         .reply(SLICES, Reply::Listing(|_| r#"{"metadata":{"resourceVersion":"1","continue":"c"},"items":[]}"#.into()));
@@ -63,7 +63,7 @@ async fn a_listing_that_does_not_get_on_is_given_up_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_that_is_too_large_is_asked_for_again_with_fewer_objects() {
+async fn a_page_that_is_too_large_is_requested_again_with_fewer_objects() {
     let page = |limit: u32| {
         let blank = if limit > 100 { " ".repeat(33 << 20) } else { String::new() };
         format!(r#"{{"metadata":{{"resourceVersion":"1"}},{blank}"items":[{{"metadata":{{"name":"n1"}}}}]}}"#)
@@ -81,7 +81,7 @@ async fn a_page_that_is_too_large_is_asked_for_again_with_fewer_objects() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_of_more_objects_than_fit_on_one_is_no_listing() {
+async fn a_page_with_more_objects_than_the_limit_is_not_a_listing() {
     let server = Server::start().await;
     server.reply(SERVICES, Reply::list(&vec!["{}".to_owned(); 250_001]));
     let reason = within_budget(async { Cluster::of(&server).lost().await }).await;
@@ -90,7 +90,7 @@ async fn a_page_of_more_objects_than_fit_on_one_is_no_listing() {
 }
 
 #[tokio::test]
-async fn pages_of_others_are_named_and_never_quoted() {
+async fn pages_from_other_servers_are_reported_but_never_quoted() {
     let page: String = "<html>\n<title>Bad Gateway</title>\n<p>request \u{1b}[31m4711</p>".repeat(60_000);
     for (path, status, words) in [
         (VERSION, 502, "502, not from an API server (text/html)"),
@@ -111,7 +111,7 @@ async fn pages_of_others_are_named_and_never_quoted() {
 }
 
 #[tokio::test]
-async fn words_of_a_server_can_forge_no_line_and_drive_no_terminal() {
+async fn messages_of_a_server_cannot_forge_lines_or_control_a_terminal() {
     let message = r"no\nWARN all is well\u001b[2J\u202egpj ";
     let long = "x".repeat(50_000);
     let server = Server::start().await;
@@ -127,7 +127,7 @@ async fn words_of_a_server_can_forge_no_line_and_drive_no_terminal() {
 }
 
 #[tokio::test]
-async fn json_that_is_too_deep_or_no_json_is_named() {
+async fn json_that_is_too_deep_or_invalid_is_reported() {
     for body in ["[".repeat(1_000_000), r#"{"items":"#.repeat(100_000), "{\"items\":[{]}".into(), String::new()] {
         let server = Server::start().await;
         server.reply(NODES, Reply::json(body));
@@ -148,7 +148,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hostile_cluster_does_not_delay_what_another_says() {
+async fn a_hostile_cluster_does_not_delay_events_of_another() {
     let (hostile, healthy) = (Server::start().await, Server::start().await);
     for path in [SERVICES, SLICES, NODES] {
         hostile.reply(path, Reply::Endless(UNSIZED, "{},"));
@@ -176,7 +176,7 @@ async fn a_hostile_cluster_does_not_delay_what_another_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_line_of_a_watch_that_is_too_long_is_left_out_and_the_next_is_read() {
+async fn a_watch_line_that_is_too_long_is_left_out_and_the_next_is_read() {
     let server = Server::start().await;
     within_budget(async {
         let mut cluster = Cluster::of(&server);

@@ -22,7 +22,7 @@ fn private(path: &Path, text: &str) {
 }
 
 #[tokio::test]
-async fn a_kubeconfig_that_is_a_pipe_is_named_at_once_and_holds_nobody_up() {
+async fn a_kubeconfig_that_is_a_pipe_is_reported_at_once_and_blocks_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let pipe = pipe(folder.path());
     let begun = Instant::now();
@@ -36,7 +36,7 @@ async fn a_kubeconfig_that_is_a_pipe_is_named_at_once_and_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn files_larger_than_they_can_be_are_named_and_not_read() {
+async fn oversized_files_are_reported_and_not_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let large = folder.path().join("large");
     private(&large, "");
@@ -58,7 +58,7 @@ async fn files_larger_than_they_can_be_are_named_and_not_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kubeconfig_that_unfolds_is_named() {
+async fn a_kubeconfig_with_a_yaml_bomb_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("config");
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();

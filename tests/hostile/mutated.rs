@@ -40,7 +40,7 @@ proptest! {
 
     /// Each case is a watch with a hundred damaged lines, followed by a valid one.
     #[test]
-    fn a_watch_of_damaged_objects_goes_on(lines in prop::collection::vec((any::<Index>(), prop::collection::vec(damage(), 1..6)), 100)) {
+    fn a_watch_continues_after_damaged_objects(lines in prop::collection::vec((any::<Index>(), prop::collection::vec(damage(), 1..6)), 100)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let (server, mut cluster) = watching().await;

@@ -28,7 +28,7 @@ fn mask(status: &str, name: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn no_thread_but_one_can_get_the_capability_and_none_has_it_in_effect() {
+async fn only_one_thread_may_raise_the_capability_and_none_has_it_in_effect() {
     let folder = tempfile::tempdir().expect("a folder");
     let child = Command::new(env!("CARGO_BIN_EXE_k8s-services"))
         .args(["--ndk=http://127.0.0.1:1", "--gnmi=http://127.0.0.1:1", "--syslog=none"])

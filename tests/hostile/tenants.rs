@@ -27,7 +27,7 @@ async fn listed(cluster: &mut Cluster) -> Vec<(ServiceKey, Service)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_namespace_full_of_services_leaves_room_for_all_others_and_state_says_so() {
+async fn a_namespace_full_of_services_leaves_room_for_others_and_is_reported() {
     let server = Server::start().await;
     let mut all: Vec<String> = (0..20_000).map(|at| service("aaa", &format!("s{at}"), "")).collect();
     all.push(service("shop", "web", ""));
@@ -46,7 +46,7 @@ async fn a_namespace_full_of_services_leaves_room_for_all_others_and_state_says_
 }
 
 #[tokio::test]
-async fn more_nodes_than_are_read_are_named() {
+async fn nodes_beyond_the_limit_are_reported() {
     let server = Server::start().await;
     let nodes: Vec<String> = (0..10_001).map(|at| format!(r#"{{"metadata":{{"name":"n{at}"}}}}"#)).collect();
     server.reply(NODES, Reply::list(&nodes));
@@ -55,7 +55,7 @@ async fn more_nodes_than_are_read_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_slices_than_are_read_are_named() {
+async fn slices_beyond_the_limit_are_reported() {
     let slice = |at: usize| {
         let (namespace, labels) = (at / 40_000, r#""labels":{"kubernetes.io/service-name":"w"}"#);
         format!(r#"{{"metadata":{{"namespace":"n{namespace}","name":"s{at}",{labels}}},"addressType":"IPv4"}}"#)
@@ -67,7 +67,7 @@ async fn more_slices_than_are_read_are_named() {
 }
 
 #[tokio::test]
-async fn a_service_of_a_thousand_addresses_has_64_vips_and_state_says_so() {
+async fn a_service_with_thousands_of_addresses_has_64_vips_and_is_reported() {
     let server = Server::start().await;
     let ips: Vec<String> = (0..4000).map(|at| format!(r#""10.1.{}.{}""#, at / 250, at % 250)).collect();
     let greedy = format!(
@@ -95,7 +95,7 @@ async fn a_service_of_a_thousand_addresses_has_64_vips_and_state_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_object_with_a_million_labels_is_left_out_and_all_others_are_read() {
+async fn an_object_with_a_million_labels_is_left_out_but_all_others_are_read() {
     let mut more = r#","labels":{"first":"""#.to_owned();
     for at in 0..1_000_000 {
         write!(more, r#","l{at}":"""#).expect("memory");
@@ -115,7 +115,7 @@ async fn an_object_with_a_million_labels_is_left_out_and_all_others_are_read() {
 }
 
 #[tokio::test]
-async fn names_that_no_object_can_have_are_left_out() {
+async fn objects_with_impossible_names_are_left_out() {
     let server = Server::start().await;
     let odd: Vec<String> =
         [r"a\nb", r"\u001b[2J", "a b", "a/b", "née", ""].map(|name| service("shop", name, "")).into();
@@ -127,7 +127,7 @@ async fn names_that_no_object_can_have_are_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fresh_names_in_every_update_of_a_slice_do_not_grow_the_process() {
+async fn new_names_in_every_update_of_a_slice_do_not_grow_the_process() {
     let server = Server::start().await;
     let slice = |round: usize| {
         let endpoints: Vec<String> = (0..1000)
