@@ -25,7 +25,7 @@ async fn until(bench: &Bench, expected: &[(&str, Says)]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_switch_that_refuses_nothing_is_said_to() {
+async fn a_switch_that_refuses_nothing_is_reported_as_such() {
     let bench = Bench::start(LAB, Profile::default(), |_| {}).await;
     bench.until_healthy().await;
     let expected = [
@@ -44,7 +44,7 @@ async fn a_switch_that_refuses_nothing_is_said_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_release_refuses_is_named_and_costs_no_verdict() {
+async fn refusals_of_a_release_are_reported_without_changing_a_verdict() {
     let mut profile = profile("26.7");
     profile.gnmi.unknown = vec!["received-routes".to_owned()];
     let bench = Bench::start(LAB, profile, |_| {}).await;
@@ -62,7 +62,7 @@ async fn what_a_release_refuses_is_named_and_costs_no_verdict() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_count_of_routes_the_dump_ends_when_it_is_quiet() {
+async fn without_route_counts_the_dump_ends_when_it_is_quiet() {
     let gnmi = GnmiSwitches { unknown: vec!["active-routes".to_owned()], ..GnmiSwitches::default() };
     let bench = Bench::start(LAB, Profile { gnmi, ..Profile::default() }, |_| {}).await;
     bench.until_healthy().await;

@@ -51,7 +51,7 @@ async fn note(cluster: &Cluster, reason: &str, patience: Duration) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_alarm_is_told_in_state_on_syslog_and_to_the_services_owner_and_so_is_its_end() {
+async fn an_alarm_and_its_end_are_reported_in_state_syslog_and_kubernetes_events() {
     let folder = tempfile::tempdir().expect("a folder");
     let syslog = UnixDatagram::bind(folder.path().join("log")).expect("a socket");
     let flag = format!("--syslog={}", folder.path().join("log").display());

@@ -12,7 +12,7 @@ fn at(name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pods_are_routes_too_and_no_orphans_and_a_vip_without_endpoints_stays_announced() {
+async fn pod_routes_are_no_orphans_and_a_vip_without_endpoints_stays_announced() {
     let bench = Bench::of("anycast-cilium").await;
     let (state, reason, owner) = (at("oper-state"), at("oper-reason"), at("route-owner"));
     bench.until("leaf1", &[(&state, Is("up")), (&reason, Nothing), (&owner, Is("bgp_mgr"))]).await;

@@ -31,7 +31,7 @@ fn configure(bench: &Bench, kind: &str, spec: &serde_json::Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_l2_advertisement_makes_a_vip_one_by_arp_and_the_status_tells_a_stale_entry() {
+async fn an_l2_advertisement_makes_an_l2_vip_and_the_status_reveals_a_stale_entry() {
     let bench = Bench::start("arp-kube-vip", Switches::default(), by_metallb).await;
     bench.cluster().install("metallb.io");
     let classless = json!({"spec": {"loadBalancerClass": null}});

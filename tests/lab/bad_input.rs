@@ -13,7 +13,7 @@ const SESSION_DOWN: &str = "pull: { session-down: { leaf: leaf1, node: cluster1 
 
 /// A route whose next-hops have addresses of zero length and of an invalid length.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_of_the_switch_that_make_no_sense_are_counted_and_the_others_used() {
+async fn absurd_rows_of_the_switch_are_counted_and_the_others_used() {
     let bench = Bench::healthy().await;
     let odd = |bytes: &[u8]| {
         let address = pb::IpAddressPb { ip_address: bytes.to_vec().into() };
@@ -33,7 +33,7 @@ async fn rows_of_the_switch_that_make_no_sense_are_counted_and_the_others_used()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn absurd_objects_of_kubernetes_spoil_nothing_but_themselves() {
+async fn absurd_kubernetes_objects_affect_only_themselves() {
     let bench = Bench::healthy().await;
     let service = |name: &str, spec: serde_json::Value, status: serde_json::Value| {
         json!({
@@ -84,7 +84,7 @@ async fn absurd_objects_of_kubernetes_spoil_nothing_but_themselves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kubeconfig_that_is_not_there_is_named_until_it_comes() {
+async fn a_missing_kubeconfig_is_reported_until_it_appears() {
     let bench = Bench::with(|lab| lab.config = lab.config.replace("${kubeconfig:c1}", "${kubeconfig:c1}.later")).await;
     let (state, reason) = (format!("{CLUSTER}/oper-state"), format!("{CLUSTER}/oper-reason"));
     bench
@@ -106,7 +106,7 @@ async fn a_kubeconfig_that_is_not_there_is_named_until_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_password_file_that_is_not_there_is_named_until_it_comes() {
+async fn a_missing_password_file_is_reported_until_it_appears() {
     let bench = Bench::with(|lab| {
         let arguments = lab.apps.iter_mut().flat_map(|app| &mut app.arguments);
         arguments.for_each(|it| *it = it.replace("${password-file}", "${folder}/later"));

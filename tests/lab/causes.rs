@@ -49,7 +49,7 @@ const OTHERS: [&str; 1] = ["leaf4"];
 
 /// Pulls the levers at once, each on its own leaf. Asserts that each leaf reports only its cause, at the place returned
 /// by `at`, and that leaves not involved report none. After the release, none may be left.
-async fn each_is_said_alone(bench: &Bench, cases: &[Case], at: fn(&str, &str) -> String) {
+async fn expect_each_cause_alone(bench: &Bench, cases: &[Case], at: fn(&str, &str) -> String) {
     let mut heard: Vec<Heard<'_>> = cases.iter().map(|case| Heard::at(bench, case.leaf)).collect();
     let concerned = |leaf: &&str| cases.iter().all(|case| case.leaf != *leaf);
     let mut others: Vec<_> = OTHERS.into_iter().filter(concerned).map(|leaf| (leaf, Heard::at(bench, leaf))).collect();
@@ -87,26 +87,26 @@ fn address(leaf: &str) -> &'static str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_a_node_is_not_reached() {
+async fn causes_of_an_unreachable_node_are_reported() {
     let bench = plugged_in().await;
     let cases = [
         case("leaf1", "cable: { node: cluster1 }", "interface-down", "ethernet-1/"),
         case("leaf2", "node-hung: { node: cluster1-m02 }", "node-unreachable", "answers no ARP or ND here"),
         case("leaf3", "admin-disabled: { leaf: leaf3, node: cluster1-m03 }", "admin-disabled", "admin-state disable"),
     ];
-    each_is_said_alone(&bench, &cases, node).await;
+    expect_each_cause_alone(&bench, &cases, node).await;
     bench.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_a_session_ended() {
+async fn causes_of_a_lost_session_are_reported() {
     let bench = Bench::healthy().await;
     let cases = [
         case("leaf1", "session-down: { node: cluster1 }", "hold-timer-expired", "Hold Timer Error"),
         case("leaf2", "as-mismatch: { node: cluster1-m02 }", "as-mismatch", "expects AS 65535"),
         case("leaf3", "peer-shutdown: { node: cluster1-m03 }", "peer-shutdown", "192.168.1.13 sent NOTIFICATION Cease"),
     ];
-    each_is_said_alone(&bench, &cases, node).await;
+    expect_each_cause_alone(&bench, &cases, node).await;
     let cases = [
         case("leaf1", "prefix-limit: { node: cluster1 }", "prefix-limit", "this switch sent 192.168.1.11"),
         case("leaf2", "collision: { node: cluster1-m02 }", "collision", "Connection Collision Resolution"),
@@ -116,41 +116,41 @@ async fn why_a_session_ended() {
             ..case("leaf3", "speaker-silent: { node: cluster1-m03 }", "speaker-silent", "refuses nothing")
         },
     ];
-    each_is_said_alone(&bench, &cases, node).await;
+    expect_each_cause_alone(&bench, &cases, node).await;
     let cases = [case(
         "leaf3",
         "notification: { node: cluster1-m03, code: Cease, subcode: Connection Rejected }",
         "notification",
         "the peer does not know this switch",
     )];
-    each_is_said_alone(&bench, &cases, node).await;
+    expect_each_cause_alone(&bench, &cases, node).await;
     bench.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_a_route_is_not_used() {
+async fn causes_of_an_unused_route_are_reported() {
     let bench = Bench::healthy().await;
     let cases = [
         case("leaf1", "withheld: { node: cluster1, prefix: 1.1.1.100/32 }", "not-received", "does not send"),
         case("leaf2", "policy-reject: { leaf: leaf2, prefix: 1.1.1.100/32 }", "rejected-by-policy", "import policy"),
         case("leaf3", "as-loop: { node: cluster1-m03 }", "as-loop", "an AS number of this switch"),
     ];
-    each_is_said_alone(&bench, &cases, hop).await;
+    expect_each_cause_alone(&bench, &cases, hop).await;
     let cases = [
         case("leaf1", "next-hop-unresolved: { node: cluster1 }", "next-hop-unresolved", "does not resolve"),
         case("leaf2", "damped: { node: cluster1-m02 }", "damped", "route flap damping"),
         case("leaf3", "graceful-restart: { node: cluster1-m03 }", "stale", "graceful restart"),
     ];
-    each_is_said_alone(&bench, &cases, hop).await;
+    expect_each_cause_alone(&bench, &cases, hop).await;
     let vip = |_: &str, name: &str| name.to_owned();
     let cases =
         [case("leaf1", "fib-suppressed: { leaf: leaf1, prefix: 1.1.1.100/32 }", "fib-suppressed", "suppressed")];
-    each_is_said_alone(&bench, &cases, vip).await;
+    expect_each_cause_alone(&bench, &cases, vip).await;
     bench.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_a_route_of_several_is_not_used() {
+async fn causes_of_one_unused_route_among_several_are_reported() {
     let at = |name: &str| {
         format!(
             "/k8s-services/cluster[name=k8s]/service[namespace=default][name=my-service]/vip[address=192.168.100.10]/{name}"
@@ -178,7 +178,7 @@ async fn why_a_route_of_several_is_not_used() {
 
 /// Tests sessions that do not come up: a node that moved, BFD, and a speaker that was never heard.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_a_session_does_not_come_up() {
+async fn causes_of_a_session_that_does_not_come_up_are_reported() {
     let bfd = |lab: &mut LabContent| {
         let bgp = lab.fabric.network_instances.get_mut("ip-vrf-1").and_then(|it| it.bgp.as_mut());
         bgp.expect("the lab has it").bfd = true;
@@ -195,12 +195,12 @@ async fn why_a_session_does_not_come_up() {
         case("leaf2", "bfd-down: { node: cluster1-m02 }", "bfd-down", "the BFD session with 192.168.1.12 is down"),
     ];
     let peer = |leaf: &str, name: &str| node(leaf, &format!("peer[address={}]/{name}", address(leaf)));
-    each_is_said_alone(&bench, &cases, peer).await;
+    expect_each_cause_alone(&bench, &cases, peer).await;
     bench.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dynamic_neighbor_takes_its_last_words_along_and_they_are_told() {
+async fn the_last_notification_of_a_vanished_dynamic_neighbor_is_reported() {
     let dynamic = |lab: &mut LabContent| {
         let bgp = lab.fabric.network_instances.get_mut("ip-vrf-1").and_then(|it| it.bgp.as_mut());
         bgp.expect("the lab has it").dynamic_neighbors = true;
@@ -212,7 +212,7 @@ async fn a_dynamic_neighbor_takes_its_last_words_along_and_they_are_told() {
         case("leaf2", "as-mismatch: { node: cluster1-m02 }", "as-mismatch", "Bad Peer As"),
         case("leaf3", "prefix-limit: { node: cluster1-m03 }", "prefix-limit", "this switch sent 192.168.1.13"),
     ];
-    each_is_said_alone(&bench, &cases, node).await;
+    expect_each_cause_alone(&bench, &cases, node).await;
     bench.down().await;
 }
 
@@ -241,7 +241,7 @@ fn said(state: &serde_json::Value) -> Vec<String> {
 const PUT_OFF: Duration = Duration::from_secs(11);
 
 /// Starts a lab. Returns every cause that is named until each leaf has asked all that it wants to know.
-async fn named_while_it_settles(lab: &str) -> (Bench, BTreeSet<String>) {
+async fn causes_named_while_settling(lab: &str) -> (Bench, BTreeSet<String>) {
     let bench = Bench::of(lab).await;
     let mut heard: Vec<_> = bench.lab.leaves().keys().map(|leaf| (leaf, Heard::at(&bench, leaf))).collect();
     for leaf in bench.lab.leaves().keys() {
@@ -264,7 +264,7 @@ async fn named_while_it_settles(lab: &str) -> (Bench, BTreeSet<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lab_names_no_cause_but_where_it_is_not_well() {
+async fn labs_report_no_cause_but_the_one_they_are_about() {
     let labs = [
         "anycast-metallb",
         "anycast-cilium",
@@ -273,7 +273,7 @@ async fn a_lab_names_no_cause_but_where_it_is_not_well() {
         "nanog-multicluster",
         "metallb-calico-ecmp",
     ];
-    let settled = futures::future::join_all(labs.map(named_while_it_settles)).await;
+    let settled = futures::future::join_all(labs.map(causes_named_while_settling)).await;
     for (lab, (bench, named)) in labs.into_iter().zip(settled) {
         // This lab is about leaf1's detour over leaf2. A node's session and the other leaf are not involved.
         let words: &[&str] = if lab == "metallb-calico-ecmp" { &["leaf1: not-best"] } else { &[] };

@@ -12,7 +12,7 @@ async fn configure(bench: &Bench, lines: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_cluster_touches_the_first_where_both_claim_a_vip_unless_it_is_shared_and_leaves_nothing_behind() {
+async fn a_second_cluster_conflicts_only_over_unshared_vips_and_leaves_nothing_behind() {
     let bench = Bench::healthy().await;
     let vip = format!("{OTHER}/service[namespace=default][name=nginxhello]/vip[address=1.1.1.100]");
     let (state, reason) = (format!("{vip}/oper-state"), format!("{vip}/oper-reason"));
@@ -49,7 +49,7 @@ async fn a_second_cluster_touches_the_first_where_both_claim_a_vip_unless_it_is_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mac_vrf_in_place_of_the_ip_vrf_is_called_what_it_is() {
+async fn a_mac_vrf_configured_in_place_of_the_ip_vrf_is_reported_as_such() {
     let bench = Bench::healthy().await;
     let reason = format!("{CLUSTER}/oper-reason");
     let configure = |instance: &str| {

@@ -8,7 +8,7 @@ fn config(lines: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_committed_leaf_is_in_force_a_refused_one_changes_nothing_and_a_deleted_cluster_leaves_nothing() {
+async fn commits_take_effect_refused_ones_do_not_and_deleted_clusters_leave_nothing() {
     let bench = Bench::healthy().await;
     bench.act(&[&config("set / k8s-services alarm-policy raise-hold-time 7")]).await;
     bench.until("leaf1", &[("/k8s-services/alarm-policy/raise-hold-time", Is("7"))]).await;

@@ -104,7 +104,7 @@ fn in_repository(path: &Path) -> String {
 }
 
 #[test]
-fn topologies_fit_together() {
+fn topologies_are_consistent() {
     for lab in LABS {
         let file = File::read(lab);
         assert_eq!(file.name, lab);
@@ -124,7 +124,7 @@ fn topologies_fit_together() {
 }
 
 #[test]
-fn every_leaf_of_the_emulated_lab_is_a_switch_with_the_agent_mounted_and_every_mounted_file_is_there() {
+fn every_emulated_leaf_is_a_switch_that_mounts_the_agent_and_existing_files() {
     for lab in LABS {
         let file = File::read(lab);
         let emulated = srl_sim::lab::LabFile::read(&lab_folder(lab)).expect("readable");
@@ -149,7 +149,7 @@ fn every_leaf_of_the_emulated_lab_is_a_switch_with_the_agent_mounted_and_every_m
 }
 
 #[tokio::test]
-async fn device_configurations_are_taken_as_far_as_the_emulated_leafs_yang_goes() {
+async fn device_configurations_are_valid_as_far_as_the_emulated_yang_goes() {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("yang");
     let schema = Schema::load(&[own], &["k8s-services".to_owned()]).expect("the YANG loads");
     for lab in LABS {
@@ -179,7 +179,7 @@ async fn check(schema: &Arc<Schema>, path: &Path, text: &str) {
 }
 
 #[test]
-fn a_device_is_told_of_its_cluster_what_the_emulated_leaf_is_told() {
+fn a_device_has_the_same_cluster_configuration_as_its_emulated_leaf() {
     for lab in LABS {
         let emulated = srl_sim::lab::LabFile::read(&lab_folder(lab)).expect("readable");
         let file = File::read(lab);

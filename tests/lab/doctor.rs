@@ -110,7 +110,7 @@ fn mode(path: &Path, mode: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_all_is_well_it_says_so_writes_nothing_and_keeps_secrets_to_itself() {
+async fn doctor_on_a_healthy_leaf_passes_writes_nothing_and_reveals_no_secret() {
     let bench = Bench::start(LAB, Profile::default(), |_| {}).await;
     bench.until_healthy().await;
     bench.cluster().set_token(Some(TOKEN));
@@ -166,7 +166,7 @@ async fn where_all_is_well_it_says_so_writes_nothing_and_keeps_secrets_to_itself
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_gnmi_it_names_the_password_the_socket_and_the_limit() {
+async fn doctor_reports_problems_of_the_gnmi_password_socket_and_rate_limit() {
     let bench = Bench::healthy().await;
     save(&bench);
     let gnmi = bench.lab.gnmi_server(LEAF).expect("it runs");
@@ -197,7 +197,7 @@ async fn of_gnmi_it_names_the_password_the_socket_and_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_the_ndk_and_of_an_agent_that_does_not_run_it_names_the_command() {
+async fn doctor_names_the_command_for_a_stopped_agent_or_ndk() {
     let bench = Bench::healthy().await;
     save(&bench);
     commit(&bench, "set / system ndk-server admin-state disable").await;
@@ -218,7 +218,7 @@ async fn of_the_ndk_and_of_an_agent_that_does_not_run_it_names_the_command() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_credentials_it_names_the_file_and_what_to_do_with_it() {
+async fn doctor_names_the_file_and_the_remedy_for_bad_credentials() {
     let bench = Bench::healthy().await;
     bench.cluster().set_token(Some(TOKEN));
     renew_kubeconfig(&bench);
@@ -249,7 +249,7 @@ async fn of_credentials_it_names_the_file_and_what_to_do_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_an_api_server_it_tells_refusal_missing_rights_and_an_untrusted_certificate_apart() {
+async fn doctor_distinguishes_api_refusals_missing_rights_and_untrusted_certificates() {
     // Behind the filter of a release, connections to a missing server are dropped instead of refused.
     let bench = Bench::start(LAB, Profile::default(), |_| {}).await;
     bench.until_healthy().await;
@@ -292,7 +292,7 @@ async fn tls_server(bench: &Bench) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_cluster_it_finds_the_wrong_network_instance_and_namespace() {
+async fn doctor_finds_a_wrong_network_instance_and_network_namespace() {
     let bench = Bench::healthy().await;
     commit(&bench, "set / k8s-services cluster c1 network-instance nowhere").await;
     let said = doctor(&bench, &[]).await;
@@ -307,7 +307,7 @@ async fn of_a_cluster_it_finds_the_wrong_network_instance_and_namespace() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_filter_that_drops_replies_is_named_with_the_lines_that_help() {
+async fn doctor_reports_a_filter_that_drops_replies_with_the_lines_to_commit() {
     let profile = Profile { cpm_filter: true, ..Profile::default() };
     let bench = Bench::start(LAB, profile, |_| {}).await;
     bench.until_healthy().await;
@@ -326,7 +326,7 @@ async fn a_filter_that_drops_replies_is_named_with_the_lines_that_help() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_path_that_is_refused_and_a_module_that_is_not_loaded_are_told() {
+async fn doctor_reports_a_refused_path_and_an_unloaded_module() {
     let mut profile = Profile::default();
     profile.gnmi.unknown = ["received-routes", "ndk-server"].map(str::to_owned).to_vec();
     let bench = Bench::start(LAB, profile, |_| {}).await;
@@ -384,7 +384,7 @@ impl Other {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_are_seen_with_the_eyes_of_the_agents_user() {
+async fn doctor_checks_files_as_the_agents_user() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: only root can become another user");
         return;
@@ -419,7 +419,7 @@ async fn files_are_seen_with_the_eyes_of_the_agents_user() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_releases_differ_in_is_no_failure() {
+async fn doctor_does_not_fail_on_differences_between_releases() {
     for name in ["24.10", "26.7", "strict"] {
         let bench = Bench::start(LAB, name.parse::<Profile>().expect("a profile"), |_| {}).await;
         bench.until_healthy().await;

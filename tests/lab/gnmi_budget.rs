@@ -16,7 +16,7 @@ const NODE: &str = "/k8s-services/cluster[name=c1]/node[name=cluster1]";
 const QUIET: Duration = Duration::from_secs(25);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_all_is_up_nothing_is_asked() {
+async fn while_everything_is_up_no_gnmi_request_is_made() {
     let bench = Bench::healthy().await;
     let leaves = ["leaf1", "leaf2", "leaf3", "leaf4"];
     // Where nodes are connected is asked when their sessions come up, and known from then on.
@@ -39,7 +39,7 @@ async fn while_all_is_up_nothing_is_asked() {
 const BY_ARP: &str = "/k8s-services/cluster[name=c1]/service[namespace=default][name=web]/vip[address=10.20.0.100]";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_answers_for_a_vip_is_followed_without_asking() {
+async fn the_node_that_answers_arp_for_a_vip_is_followed_without_requests() {
     let at = |name: &str| format!("{BY_ARP}/{name}");
     let holder = at("next-hop[address=10.20.0.100]/node");
     let bench = Bench::of("arp-kube-vip").await;
@@ -93,7 +93,7 @@ fn get() -> Request<pb::GetRequest> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "two minutes of a server's limit: make chaos"]
-async fn beside_a_collector_that_uses_fifty_of_sixty_requests_a_minute_both_are_served() {
+async fn agent_and_collector_share_the_rate_limit_without_refusals() {
     let bench = Bench::healthy().await;
     let port = format!("{NODE}/peer[address=192.168.1.11]/port");
     bench.until("leaf1", &[(&port, Anything)]).await;

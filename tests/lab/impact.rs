@@ -8,7 +8,7 @@ const WITHOUT: &str = "next-hop[address=192.168.1.11]/state-without-session";
 
 /// Asserts that leaf1's VIP would have this state without the session of its node, and that it gets this state when the
 /// lever is pulled.
-async fn becomes_as_foretold(bench: &Bench, state: &'static str, lever: &str) {
+async fn expect_predicted_state(bench: &Bench, state: &'static str, lever: &str) {
     bench.until("leaf1", &[(WITHOUT, Is(state)), ("oper-state", Is("up"))]).await;
     bench.act(&[&format!("pull: {{ {lever} }}")]).await;
     bench.until("leaf1", &[(&format!("{NODE}/oper-state"), Is("down")), ("oper-state", Is(state))]).await;
@@ -17,27 +17,27 @@ async fn becomes_as_foretold(bench: &Bench, state: &'static str, lever: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vip_becomes_without_its_node_what_was_said_before() {
+async fn a_vip_without_its_node_gets_the_predicted_state() {
     let bench = Bench::healthy().await;
     let sole = format!("{NODE}/sole-path-vips");
     bench.until("leaf1", &[(&sole, Is("1"))]).await;
     // Other leaves have nodes that announce it, so flows go there.
-    becomes_as_foretold(&bench, "degraded", "session-down: { leaf: leaf1, node: cluster1 }").await;
-    becomes_as_foretold(&bench, "degraded", "link-down: { node: cluster1 }").await;
+    expect_predicted_state(&bench, "degraded", "session-down: { leaf: leaf1, node: cluster1 }").await;
+    expect_predicted_state(&bench, "degraded", "link-down: { node: cluster1 }").await;
     // If only that node has pods, no other node announces it.
     let elsewhere =
         ["cluster1-m02", "cluster1-m03"].map(|node| format!("pods: {{ cluster: c1, node: {node}, ready: false }}"));
     let local =
         "patch: { cluster: c1, kind: Service, name: nginxhello, patch: { spec: { externalTrafficPolicy: Local } } }";
     bench.act(&[local, &elsewhere[0], &elsewhere[1]]).await;
-    becomes_as_foretold(&bench, "down", "session-down: { leaf: leaf1, node: cluster1 }").await;
+    expect_predicted_state(&bench, "down", "session-down: { leaf: leaf1, node: cluster1 }").await;
     bench.until("leaf1", &[(&sole, Is("1"))]).await;
-    becomes_as_foretold(&bench, "down", "link-down: { node: cluster1 }").await;
+    expect_predicted_state(&bench, "down", "link-down: { node: cluster1 }").await;
     bench.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_three_nodes_none_is_the_only_way_until_two_are_gone() {
+async fn none_of_three_nodes_is_the_sole_path_until_two_are_gone() {
     let at = |name: &str| {
         format!(
             "/k8s-services/cluster[name=k8s]/service[namespace=default][name=my-service]/vip[address=192.168.100.10]/{name}"
@@ -77,7 +77,7 @@ async fn foretold(bench: &Bench, of: &str) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_cli_says_of_a_node_a_session_and_a_port_is_what_pulling_the_lever_makes_of_it() {
+async fn the_impact_shown_for_a_node_session_or_port_is_what_its_loss_causes() {
     let bench = Bench::healthy().await;
     let port = format!("{NODE}/peer[address=192.168.1.11]/port");
     let pods = |ready: bool| {

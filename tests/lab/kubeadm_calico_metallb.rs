@@ -12,7 +12,7 @@ fn at(name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_nodes_share_the_vip_and_the_route_goes_with_the_service() {
+async fn three_nodes_share_the_vip_and_the_route_is_withdrawn_with_the_service() {
     let bench = Bench::of("kubeadm-calico-metallb").await;
     bench.until("leaf1", &[(&at("oper-state"), Is("up")), (&at("installed-next-hops"), Is("3"))]).await;
     bench.expect("leaf1", &[(&at("oper-reason"), Nothing), (&at("preference"), Is("170"))]);
@@ -28,7 +28,7 @@ async fn three_nodes_share_the_vip_and_the_route_goes_with_the_service() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_control_plane_node_that_announces_against_its_label_is_shown_and_lowers_nothing() {
+async fn an_excluded_control_plane_node_that_announces_is_shown_without_degrading() {
     let bench = Bench::of("kubeadm-calico-metallb").await;
     bench.until("leaf1", &[(&at("oper-state"), Is("up")), (&at("installed-next-hops"), Is("3"))]).await;
     let master = |name: &str| at(&format!("next-hop[address=192.168.30.50]/{name}"));

@@ -23,7 +23,7 @@ async fn refusal(bench: &Bench, lever: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lever_that_would_show_nothing_is_refused_with_a_lab_where_it_shows() {
+async fn a_lever_without_effect_is_refused_with_the_name_of_a_suitable_lab() {
     let bench = Bench::healthy().await;
     for (lever, lab) in [
         ("as-path-longer: { node: cluster1 }", "kubeadm-calico-metallb"),
@@ -59,7 +59,7 @@ async fn a_lever_that_would_show_nothing_is_refused_with_a_lab_where_it_shows() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_route_whose_programming_recovers_is_up_again_while_its_failure_still_shows() {
+async fn a_route_whose_programming_recovers_is_up_although_its_failure_is_still_shown() {
     let bench = Bench::healthy().await;
     let mut states = bench.follow("leaf1", "oper-state");
     bench.act(&["pull: { fib-recovered: { leaf: leaf1, prefix: 1.1.1.100/32 } }"]).await;
@@ -117,7 +117,7 @@ fn typed(words: &str) -> Action {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_page_of_causes_tells_to_pull_changes_something_in_that_lab() {
+async fn levers_on_the_page_of_causes_have_an_effect_in_their_lab() {
     let told = told();
     // The tie-break that loses to EVPN exists from the start.
     assert_eq!(told.len(), ProbableCause::ALL.len() - 1, "{told:?}");

@@ -16,7 +16,7 @@ fn at(name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leaf1_has_three_sessions_and_sends_everything_to_leaf2_and_says_so() {
+async fn leaf1_has_three_sessions_but_reports_sending_everything_to_leaf2() {
     let bench = Bench::of(LAB).await;
     let (state, reason, detail) = (at("oper-state"), at("oper-reason"), at("oper-detail"));
     bench.until("leaf1", &[(&state, Is("degraded")), (&reason, Is("local-path-unused"))]).await;
@@ -45,7 +45,7 @@ fn preferring(ebgp: u8) -> impl FnOnce(&mut LabContent) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_cause_follows_what_is_changed_about_preference() {
+async fn the_cause_follows_changes_of_preference() {
     let hop = |node: u8, name: &str| at(&format!("next-hop[address=6.4.5.{node}]/{name}"));
     let bench = Bench::start(LAB, Switches::default(), preferring(180)).await;
     for node in [20, 22, 31] {
@@ -72,7 +72,7 @@ async fn the_cause_follows_what_is_changed_about_preference() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calicos_session_does_not_stand_in_for_metallbs() {
+async fn calicos_session_does_not_count_as_metallbs() {
     let bench = Bench::of(LAB).await;
     let (state, reason, detail) = (at("oper-state"), at("oper-reason"), at("oper-detail"));
     bench.until("leaf2", &[(&state, Is("up")), (&reason, Nothing)]).await;
@@ -93,7 +93,7 @@ fn without_fabric_addresses(lab: &mut LabContent) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_fabric_addresses_the_sentence_names_the_next_hops_that_no_node_explains() {
+async fn without_fabric_addresses_the_sentence_names_unexplained_next_hops() {
     let bench = Bench::start(LAB, Switches::default(), without_fabric_addresses).await;
     let (state, detail) = (at("oper-state"), at("oper-detail"));
     bench.until("leaf2", &[(&state, Is("down")), (&detail, Has("6.4.5.21 (no known node)"))]).await;

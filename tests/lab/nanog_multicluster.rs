@@ -28,7 +28,7 @@ async fn healthy() -> Bench {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_leaf_speaks_of_the_clusters_whose_vrf_it_has() {
+async fn each_leaf_reports_only_clusters_whose_vrf_it_has() {
     let bench = healthy().await;
     for leaf in ["leaf-dc-1", "leaf-dc-2"] {
         bench.expect(leaf, &[(&hello("vantage"), Is("local")), (&hello("route-owner"), Is("bgp_mgr"))]);
@@ -47,7 +47,7 @@ async fn each_leaf_speaks_of_the_clusters_whose_vrf_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leaf_that_takes_no_vip_from_evpn_is_cut_off_with_its_worker_and_the_border_uses_the_other() {
+async fn a_leaf_without_vips_from_evpn_is_cut_off_and_the_border_uses_the_other() {
     let bench = healthy().await;
     bench.act(&["pull: { session-down: { leaf: leaf-dc-1, node: datacenter-worker } }"]).await;
     bench.until("leaf-dc-1", &[(&hello("oper-state"), Is("down")), (&hello("oper-reason"), Is("session-down"))]).await;
@@ -58,7 +58,7 @@ async fn a_leaf_that_takes_no_vip_from_evpn_is_cut_off_with_its_worker_and_the_b
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_clusters_lost_api_server_turns_nothing_of_the_other() {
+async fn the_lost_api_server_of_one_cluster_does_not_affect_the_other() {
     let bench = healthy().await;
     let mut state = bench.follow("border-dc", &push("oper-state"));
     let mut detail = bench.follow("border-dc", &push("oper-detail"));

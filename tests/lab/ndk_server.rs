@@ -6,7 +6,7 @@ use crate::bench::{AGENT, Bench, HEALTHY_LOCAL, NDK_SOURCE};
 const STATE: &str = "/system/ndk-server/oper-state";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn disabling_the_ndk_server_closes_its_socket_and_enabling_it_brings_the_agent_back() {
+async fn disabling_the_ndk_server_stops_the_agents_session_and_enabling_restores_it() {
     let bench = Bench::healthy().await;
     let leaf = bench.leaf("leaf1");
     bench.expect("leaf1", &[(STATE, Is("up"))]);
@@ -24,7 +24,7 @@ async fn disabling_the_ndk_server_closes_its_socket_and_enabling_it_brings_the_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leaf_whose_ndk_server_is_not_configured_has_none() {
+async fn a_leaf_without_a_configured_ndk_server_has_no_socket() {
     let bench = Bench::healthy().await;
     let leaf = bench.leaf("leaf4");
     leaf.commit("delete / system ndk-server").await.expect("committed");

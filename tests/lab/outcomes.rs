@@ -15,7 +15,7 @@ const POLICY_LOCAL: &str =
     "patch: { cluster: c1, kind: Service, name: nginxhello, patch: { spec: { externalTrafficPolicy: Local } } }";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_leaf_reaches_the_vip_by_its_nearest_way() {
+async fn every_leaf_reaches_the_vip_by_its_nearest_path() {
     let bench = Bench::healthy().await;
     for (leaf, (node, address)) in LOCAL_LEAVES.into_iter().zip([
         ("cluster1", "192.168.1.11"),
@@ -57,7 +57,7 @@ fn evpn_copy(bench: &Bench, leaf: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn policy_local_follows_endpoints_and_a_node_without_one_is_no_fault() {
+async fn policy_local_follows_endpoints_and_a_node_without_one_is_not_a_fault() {
     let bench = Bench::healthy().await;
     bench.act(&[POLICY_LOCAL]).await;
     let policy = format!("{SERVICE}/external-traffic-policy");
@@ -79,7 +79,7 @@ async fn policy_local_follows_endpoints_and_a_node_without_one_is_no_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn addresses_that_kubernetes_does_not_know_are_asked_for_and_never_make_a_false_up() {
+async fn addresses_unknown_to_kubernetes_are_asked_for_and_never_make_a_false_up() {
     let bench = Bench::with(without_fabric_addresses).await;
     for leaf in ["leaf1", "leaf4"] {
         bench
@@ -126,7 +126,7 @@ async fn addresses_that_kubernetes_does_not_know_are_asked_for_and_never_make_a_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deleted_service_leaves_no_route_and_no_entry_and_no_replica_is_told_as_such() {
+async fn a_service_without_replicas_is_reported_and_a_deleted_one_leaves_nothing() {
     let bench = Bench::healthy().await;
     bench.act(&["scale: { cluster: c1, name: nginxhello, replicas: 0 }"]).await;
     for leaf in bench.lab.leaves().keys() {

@@ -44,7 +44,7 @@ async fn arp_kube_vip_prints_what_its_readme_shows() {
 }
 
 #[test]
-fn every_lab_has_a_readme_with_outputs_and_a_demo_and_stands_in_the_list() {
+fn every_lab_is_listed_and_has_a_demo_and_a_readme_with_outputs() {
     let list = std::fs::read_to_string(lab_folder("README.md")).expect("the list of labs");
     for entry in std::fs::read_dir(lab_folder("")).expect("the labs") {
         let folder = entry.expect("an entry").path();

@@ -12,7 +12,7 @@ fn filtered() -> Profile {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_labs_entries_let_the_answers_of_api_servers_in() {
+async fn the_filter_entries_of_the_lab_admit_answers_of_api_servers() {
     let bench = Bench::start(LAB, filtered(), |_| {}).await;
     bench.until_healthy().await;
     bench.down().await;

@@ -18,7 +18,7 @@ async fn patient() -> Bench {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dropped_streams_are_made_anew_and_nothing_is_written_but_freshness() {
+async fn dropped_streams_are_reopened_and_only_freshness_is_written() {
     let bench = patient().await;
     let mut verdict = bench.follow("leaf1", "oper-state");
     let mut source = bench.follow("leaf1", NDK_SOURCE);
@@ -38,7 +38,7 @@ async fn dropped_streams_are_made_anew_and_nothing_is_written_but_freshness() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_of_the_ndk_has_everything_registered_synced_and_written_again() {
+async fn after_a_restart_of_the_ndk_the_agent_registers_syncs_and_writes_again() {
     let bench = patient().await;
     let before = bench.written("leaf1");
     let process = bench.process("leaf1");
@@ -56,12 +56,12 @@ async fn a_restart_of_the_ndk_has_everything_registered_synced_and_written_again
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_agent_comes_back_and_what_went_meanwhile_is_gone_where_the_switch_wipes_state() {
+async fn a_restarted_agent_drops_stale_state_if_the_switch_wipes_it() {
     killed(StaleState::UntilRegistered).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_agent_comes_back_and_what_went_meanwhile_is_gone_where_old_state_stays() {
+async fn a_restarted_agent_drops_stale_state_if_the_switch_keeps_it() {
     killed(StaleState::UntilDeleted).await;
 }
 
@@ -87,7 +87,7 @@ async fn killed(stale_state: StaleState) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_that_is_stopped_unregisters_and_leaves_no_state() {
+async fn a_stopped_agent_unregisters_and_leaves_no_state() {
     let bench = Bench::healthy().await;
     bench.act(&["app: { leaf: leaf1, app: k8s-services, operation: stop }"]).await;
     assert!(!bench.leaf("leaf1").ndk().is_registered(AGENT));
@@ -99,7 +99,7 @@ async fn an_agent_that_is_stopped_unregisters_and_leaves_no_state() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_gnmi_routes_judge_and_sessions_and_the_fib_are_unknown() {
+async fn without_gnmi_routes_decide_and_sessions_and_the_fib_are_unknown() {
     let bench = Bench::healthy().await;
     let session = format!("{CLUSTER}/node[name=cluster1]/session-state");
     let mut verdict = bench.follow("leaf1", "oper-state");
@@ -126,7 +126,7 @@ async fn without_gnmi_routes_judge_and_sessions_and_the_fib_are_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_api_server_verdicts_stay_and_say_how_old_their_intent_is() {
+async fn without_the_api_server_verdicts_stay_and_state_the_age_of_their_data() {
     let bench = Bench::healthy().await;
     let mut verdict = bench.follow("leaf1", "oper-state");
     bench.act(&["api-server: { cluster: c1, to: stop }"]).await;

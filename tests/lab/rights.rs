@@ -65,7 +65,7 @@ fn asked_for() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_ordinary_user_with_the_capability_asked_for_enters_a_network_namespace_and_without_it_is_told() {
+async fn an_ordinary_user_enters_a_network_namespace_only_with_the_capability() {
     let Some(namespace) = Namespace::new() else {
         println!("skipped: network namespaces cannot be made here");
         return;

@@ -17,7 +17,7 @@ fn refresh(bench: &Bench, leaf: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn resources_that_go_and_come_show_in_state_and_lower_nothing() {
+async fn removed_and_restored_resources_are_shown_without_degrading_anything() {
     let bench = Bench::healthy().await;
     bench.expect("leaf1", &[(ADVERTISEMENTS, Is("watched"))]);
     let cluster = format!("{CLUSTER}/oper-state");
@@ -32,7 +32,7 @@ async fn resources_that_go_and_come_show_in_state_and_lower_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_forbidden_resource_shows_the_rule_to_add_and_is_read_once_it_is_allowed() {
+async fn a_forbidden_resource_shows_the_missing_rule_and_is_read_once_allowed() {
     let bench = Bench::healthy().await;
     bench.cluster().deny("servicebgpstatuses.metallb.io");
     refresh(&bench, "leaf1");
@@ -47,7 +47,7 @@ async fn a_forbidden_resource_shows_the_rule_to_add_and_is_read_once_it_is_allow
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_advertisement_that_selects_other_nodes_moves_what_is_expected() {
+async fn an_advertisement_that_selects_other_nodes_changes_the_expected_next_hops() {
     let bench = Bench::healthy().await;
     let select = |host: &str| {
         let patch = json!({"spec": {"nodeSelectors": [{"matchLabels": {"kubernetes.io/hostname": host}}]}});
@@ -66,7 +66,7 @@ async fn an_advertisement_that_selects_other_nodes_moves_what_is_expected() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_speakers_say_beats_what_is_computed() {
+async fn statuses_of_speakers_take_precedence_over_computed_announcers() {
     let bench = Bench::healthy().await;
     let status = json!({
         "apiVersion": "metallb.io/v1beta1", "kind": "ServiceBGPStatus",

@@ -69,7 +69,7 @@ fn inventories_name_the_leaves_of_their_lab_and_actions_of_its_demo() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_leaves_say_otherwise_is_listed_and_the_demo_goes_on() {
+async fn deviations_of_leaves_are_listed_and_the_demo_continues() {
     let bench = Bench::start(LAB, without_programming(), |_| {}).await;
     for leaf in bench.lab.leaves().keys() {
         bench.until(leaf, &[("oper-state", Is("up")), ("fib-status", Is("unknown"))]).await;

@@ -9,7 +9,7 @@ const SESSION_DOWN: &str = "pull: { session-down: { leaf: leaf1, node: cluster1 
 const SESSION_UP: &str = "release: { session-down: { leaf: leaf1, node: cluster1 } }";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refused_state_is_written_when_it_is_taken_again_and_keeps_nothing_else() {
+async fn refused_state_is_written_once_accepted_again_and_blocks_nothing_else() {
     let bench = Bench::healthy().await;
     let ndk = bench.leaf("leaf1").ndk();
     let mut writes = Writes::of(&bench, "leaf1");
@@ -33,7 +33,7 @@ async fn refused_state_is_written_when_it_is_taken_again_and_keeps_nothing_else(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn either_spelling_of_a_hyphen_gets_all_state() {
+async fn all_state_is_written_with_either_spelling_of_hyphens() {
     let mut written = Vec::new();
     for (telemetry_paths, config_path_spelling) in
         [(AcceptedPaths::Hyphen, Spelling::Hyphen), (AcceptedPaths::Underscore, Spelling::Underscore)]
@@ -49,7 +49,7 @@ async fn either_spelling_of_a_hyphen_gets_all_state() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn input_that_changes_nothing_writes_nothing_but_freshness() {
+async fn input_that_changes_nothing_writes_only_freshness() {
     let bench = Bench::healthy().await;
     let mut writes = Writes::of(&bench, "leaf1");
     let touched = "patch: { cluster: c1, kind: Service, name: nginxhello, \
