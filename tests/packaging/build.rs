@@ -119,7 +119,7 @@ fn elf_header(arch: Arch) -> [u8; 64] {
 }
 
 #[test]
-fn the_same_input_gives_the_same_bytes() {
+fn package_builds_are_reproducible() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let binary = folder.path().join("agent");
     std::fs::write(&binary, elf_header(Arch::Aarch64)).expect("written");
@@ -138,7 +138,7 @@ fn the_same_input_gives_the_same_bytes() {
 }
 
 #[test]
-fn the_bill_of_materials_names_what_is_linked_with_checksums_and_licences() {
+fn the_bill_of_materials_lists_linked_crates_with_checksums_and_licences() {
     let path = package(NEW, Arch::own()).with_file_name(bill_name(NEW, Arch::own()));
     let text = std::fs::read_to_string(path).expect("beside the package");
     let bill: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -152,7 +152,7 @@ fn the_bill_of_materials_names_what_is_linked_with_checksums_and_licences() {
 }
 
 #[test]
-fn what_is_no_static_small_binary_of_the_architecture_is_refused() {
+fn only_small_static_binaries_of_the_architecture_are_packaged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let refused = |command: &mut Command, why: &str| {
         let output = command.output().expect("it runs");
@@ -183,7 +183,7 @@ fn what_is_no_static_small_binary_of_the_architecture_is_refused() {
 }
 
 #[test]
-fn packages_name_their_architecture_and_need_nothing_else() {
+fn packages_name_their_architecture_and_have_no_dependencies() {
     for arch in Arch::BOTH {
         let deb = package(NEW, arch);
         let fields = succeed(Command::new("dpkg-deb").arg("--field").arg(&deb));
@@ -193,7 +193,7 @@ fn packages_name_their_architecture_and_need_nothing_else() {
 }
 
 #[test]
-fn a_package_of_the_other_architecture_installs_where_that_is_forced() {
+fn a_package_of_the_other_architecture_installs_if_forced() {
     let other = if Arch::own() == Arch::X86_64 { Arch::Aarch64 } else { Arch::X86_64 };
     let root = Root::new();
     root.install(&package(NEW, other));
@@ -201,7 +201,7 @@ fn a_package_of_the_other_architecture_installs_where_that_is_forced() {
 }
 
 #[test]
-fn the_licences_of_everything_linked_are_permissive_and_their_texts_given() {
+fn licences_of_everything_linked_are_permissive_and_their_texts_included() {
     let text =
         succeed(Command::new(repository().join("packaging/third-party-licenses")).arg("x86_64-unknown-linux-musl"));
     for part in ["tokio ", "musl ", "Permission is hereby granted", "Redistribution and use in source and binary forms"]
@@ -211,7 +211,7 @@ fn the_licences_of_everything_linked_are_permissive_and_their_texts_given() {
 }
 
 #[test]
-fn a_licence_is_permissive_when_a_choice_of_permissive_ones_meets_it() {
+fn a_licence_expression_is_permissive_if_permissive_choices_satisfy_it() {
     let judge = "import runpy, sys; judge = runpy.run_path(sys.argv[1])['is_permissive']; print(judge(sys.argv[2]))";
     for (expression, expected) in [
         ("MIT", "True"),

@@ -115,7 +115,7 @@ fn text_of(value: &Value) -> &str {
 }
 
 #[test]
-fn it_makes_a_file_for_the_leaves_eyes_and_says_what_to_do_with_it() {
+fn make_kubeconfig_writes_a_private_file_and_says_where_to_install_it() {
     let kubectl = Kubectl::new("https://192.0.2.10:6443");
     let said = kubectl.make_kubeconfig(&["--name", "c1", "--context", "admin"]);
     let kubeconfig = kubectl.kubeconfig();
@@ -140,7 +140,7 @@ fn it_makes_a_file_for_the_leaves_eyes_and_says_what_to_do_with_it() {
 }
 
 #[test]
-fn it_applies_the_reading_roles_and_no_others() {
+fn make_kubeconfig_applies_only_the_reading_roles() {
     let kubectl = Kubectl::new("https://192.0.2.10:6443");
     kubectl.make_kubeconfig(&["--name", "c1"]);
     let core = [
@@ -168,7 +168,7 @@ fn it_applies_the_reading_roles_and_no_others() {
 }
 
 #[test]
-fn a_token_ends_after_90_days_or_when_it_is_told_to() {
+fn a_token_expires_after_90_days_or_the_given_duration() {
     let kubectl = Kubectl::new("https://192.0.2.10:6443");
     for (duration, seconds) in
         [(&[][..], 7_776_000), (&["--duration", "720h"], 2_592_000), (&["--duration", "1d"], 86_400)]
@@ -183,14 +183,14 @@ fn a_token_ends_after_90_days_or_when_it_is_told_to() {
 }
 
 #[test]
-fn a_lasting_token_names_the_secret_it_ends_with() {
+fn a_lasting_token_names_the_secret_whose_deletion_ends_it() {
     let kubectl = Kubectl::new("https://192.0.2.10:6443");
     let said = kubectl.make_kubeconfig(&["--name", "c1", "--lasting"]);
     assert!(said.contains("lasts until Secret k8s-services/leaf-token is deleted"), "{said}");
 }
 
 #[test]
-fn a_leaf_may_have_an_account_of_its_own() {
+fn a_leaf_can_have_its_own_service_account() {
     let kubectl = Kubectl::new("https://192.0.2.10:6443");
     let said = kubectl.make_kubeconfig(&["--name", "c1", "--leaf", "leaf3"]);
     assert!(kubectl.applied().contains(&"ServiceAccount/leaf-leaf3".to_owned()));
@@ -201,7 +201,7 @@ fn a_leaf_may_have_an_account_of_its_own() {
 }
 
 #[test]
-fn where_kubectl_verifies_nothing_the_clusters_own_authority_is_taken() {
+fn without_verification_by_kubectl_the_clusters_own_authority_is_used() {
     let kubectl = Kubectl::new("https://192.0.2.10:6443");
     kubectl.set("authority", "");
     kubectl.set("insecure", "true");
@@ -217,7 +217,7 @@ fn where_kubectl_verifies_nothing_the_clusters_own_authority_is_taken() {
 }
 
 #[test]
-fn a_server_only_this_machine_reaches_is_refused_with_the_remedy() {
+fn a_loopback_server_address_is_refused_with_the_remedy() {
     for server in ["https://127.0.0.1:6443", "https://localhost:8443", "https://[::1]:6443"] {
         let kubectl = Kubectl::new(server);
         let said = kubectl.refused(&["--name", "c1"]);
@@ -227,7 +227,7 @@ fn a_server_only_this_machine_reaches_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn a_token_that_may_too_little_or_an_api_out_of_reach_is_said() {
+fn a_token_with_too_few_rights_or_an_unreachable_api_is_reported() {
     let kubectl = Kubectl::new("https://192.0.2.10:6443");
     kubectl.set("allowed", "no");
     let said = kubectl.refused(&["--name", "c1", "--no-apply"]);
@@ -245,7 +245,7 @@ fn a_token_that_may_too_little_or_an_api_out_of_reach_is_said() {
 }
 
 #[test]
-fn wrong_arguments_are_refused_before_anything_is_done() {
+fn invalid_arguments_are_refused_before_anything_is_done() {
     let kubectl = Kubectl::new("https://192.0.2.10:6443");
     for (arguments, part) in [
         (&["--context", "admin"][..], "--name c1"),
@@ -283,7 +283,7 @@ pub(crate) fn rules() -> Vec<(PathBuf, Value)> {
 }
 
 #[test]
-fn roles_name_what_they_read_and_write_nothing_but_events() {
+fn roles_name_their_resources_and_write_only_events() {
     let rules = rules();
     assert!(rules.len() >= 3);
     for (file, rule) in rules {

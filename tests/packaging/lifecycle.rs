@@ -92,14 +92,14 @@ fn the_installed_binary_runs() {
 }
 
 #[test]
-fn installing_has_app_mgr_look_again() {
+fn installing_reloads_app_mgr() {
     let root = Root::new();
     root.install(&own(NEW));
     assert_eq!(root.asked(), [RELOAD]);
 }
 
 #[test]
-fn without_a_switch_everything_is_installed_and_removed_all_the_same() {
+fn installation_and_removal_work_without_a_switch() {
     let root = Root::without_switch();
     let said = root.install(&own(NEW));
     assert!(said.contains("app_mgr reads its applications when it starts"), "{said}");
@@ -109,7 +109,7 @@ fn without_a_switch_everything_is_installed_and_removed_all_the_same() {
 }
 
 #[test]
-fn a_switch_that_does_not_answer_costs_a_sentence_with_the_command() {
+fn if_the_switch_does_not_answer_the_command_to_run_is_printed() {
     // By its exit status, or only by its words.
     for file in ["/var/log/fails", "/var/log/refuses"] {
         let root = Root::new();
@@ -122,7 +122,7 @@ fn a_switch_that_does_not_answer_costs_a_sentence_with_the_command() {
 }
 
 #[test]
-fn a_management_server_that_restarts_is_waited_for() {
+fn a_restarting_management_server_is_waited_for() {
     let root = Root::new();
     root.write("/var/log/reloading", "1\n2\n3\n");
     let said = root.install(&own(NEW));
@@ -131,7 +131,7 @@ fn a_management_server_that_restarts_is_waited_for() {
 }
 
 #[test]
-fn one_that_does_not_come_back_ends_the_wait() {
+fn waiting_for_a_management_server_that_does_not_return_ends() {
     let root = Root::new();
     root.write("/var/log/reloading", &"x\n".repeat(1000));
     let said = root.install(&own(NEW));
@@ -139,7 +139,7 @@ fn one_that_does_not_come_back_ends_the_wait() {
 }
 
 #[test]
-fn unsaved_configuration_is_warned_of_before_anything_is_reloaded() {
+fn unsaved_configuration_causes_a_warning_before_the_reload() {
     let root = Root::new();
     let said = root.install(&own(NEW));
     assert!(said.contains("'save startup' first"), "{said}");
@@ -148,7 +148,7 @@ fn unsaved_configuration_is_warned_of_before_anything_is_reloaded() {
 }
 
 #[test]
-fn where_the_agents_user_is_missing_the_command_that_hands_over_is_said() {
+fn if_the_agents_user_is_missing_the_chown_command_is_printed() {
     let root = Root::new();
     root.write("/etc/passwd", "root:x:0:0::/:/bin/sh\n");
     let said = root.install(&own(NEW));
@@ -176,7 +176,7 @@ fn an_upgrade_keeps_state_credentials_and_edits_and_runs_the_new_binary() {
 }
 
 #[test]
-fn an_upgrade_leaves_an_application_stopped_that_was_stopped() {
+fn an_upgrade_leaves_a_stopped_application_stopped() {
     let root = Root::new();
     root.install(&own(OLD));
     root.write(APP_STATE, "    state stopped\n");
@@ -187,7 +187,7 @@ fn an_upgrade_leaves_an_application_stopped_that_was_stopped() {
 }
 
 #[test]
-fn removal_stops_the_application_first_and_then_has_app_mgr_look_again() {
+fn removal_stops_the_application_before_reloading_app_mgr() {
     let root = Root::new();
     root.install(&own(NEW));
     root.asked();
@@ -197,7 +197,7 @@ fn removal_stops_the_application_first_and_then_has_app_mgr_look_again() {
 }
 
 #[test]
-fn removal_says_that_configuration_is_left_without_its_yang() {
+fn removal_warns_of_remaining_configuration_without_its_yang() {
     let root = Root::new();
     root.install(&own(NEW));
     root.write("/var/log/running", "    cluster c1 {\n    }\n");
@@ -206,7 +206,7 @@ fn removal_says_that_configuration_is_left_without_its_yang() {
 }
 
 #[test]
-fn removal_takes_the_traps_out_of_the_snmp_servers_list() {
+fn removal_takes_the_traps_off_the_list_of_the_snmp_server() {
     let map = "/etc/opt/srlinux/snmp/snmp_files_config.yaml";
     let root = Root::new();
     root.install(&own(NEW));
@@ -216,7 +216,7 @@ fn removal_takes_the_traps_out_of_the_snmp_servers_list() {
 }
 
 #[test]
-fn removal_takes_what_python_made_of_the_cli_plugin() {
+fn removal_deletes_the_bytecode_of_the_cli_plugin() {
     let cache = "/etc/opt/srlinux/cli/plugins/__pycache__";
     let root = Root::new();
     root.install(&own(NEW));
@@ -229,7 +229,7 @@ fn removal_takes_what_python_made_of_the_cli_plugin() {
 }
 
 #[test]
-fn a_removed_deb_comes_back_with_its_edits_and_its_state() {
+fn a_reinstalled_package_keeps_edits_and_state() {
     let root = Root::new();
     root.install(&own(OLD));
     let edited = format!("{}  # edited\n", root.read(DEFINITION));
@@ -246,7 +246,7 @@ fn a_removed_deb_comes_back_with_its_edits_and_its_state() {
 }
 
 #[test]
-fn a_purged_deb_leaves_nothing() {
+fn a_purged_package_leaves_nothing() {
     for removed_before in [false, true] {
         let root = Root::new();
         root.install(&own(NEW));

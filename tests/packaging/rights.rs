@@ -122,7 +122,7 @@ fn given(file: &str) -> BTreeSet<Right> {
 }
 
 #[test]
-fn requests_are_read_as_roles_name_them() {
+fn requests_are_translated_into_verbs_and_resources_of_roles() {
     let named = |line| right(line).map(|(verb, group, resource)| format!("{verb} {group}/{resource}"));
     for (line, expected) in [
         ("GET /api/v1/services?limit=500 HTTP/1.1\r", Some("list /services")),
@@ -140,7 +140,7 @@ fn requests_are_read_as_roles_name_them() {
 }
 
 #[test]
-fn the_roles_for_speakers_are_what_the_agent_follows_of_them() {
+fn roles_for_speakers_match_the_resources_the_agent_watches() {
     let mut followed = BTreeSet::new();
     for resource in SpeakerResource::ALL {
         for group in resource.groups() {
@@ -154,7 +154,7 @@ fn the_roles_for_speakers_are_what_the_agent_follows_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_agent_asks_for_all_that_its_roles_allow_and_for_nothing_else() {
+async fn the_agent_uses_every_right_of_its_roles_and_no_other() {
     let program = Path::new(env!("CARGO_BIN_EXE_k8s-services"));
     let run = tempfile::Builder::new().prefix("lab").tempdir().expect("a folder");
     let lab = Installed::of_this_build(program).lab(run.path()).await;

@@ -82,7 +82,7 @@ pub(crate) async fn until(lab: &Lab, leaf: &str, path: &str, expected: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_installed_tree_runs_under_an_application_manager_with_a_kubeconfig_made_for_it() {
+async fn the_installed_files_run_under_app_mgr_with_a_generated_kubeconfig() {
     let root = Root::new();
     root.install(&package(NEW, Arch::own()));
     let run = tempfile::Builder::new().prefix("lab").tempdir().expect("a folder");

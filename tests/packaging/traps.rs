@@ -27,7 +27,7 @@ impl Map {
 }
 
 #[test]
-fn enabling_adds_an_entry_and_disabling_gives_the_list_back_as_it_was() {
+fn enabling_adds_an_entry_and_disabling_restores_the_list() {
     let cases = [
         (None, "trap-definitions:\n  - scripts/k8s_services_traps.yaml\n"),
         (
@@ -61,7 +61,7 @@ fn enabling_adds_an_entry_and_disabling_gives_the_list_back_as_it_was() {
 }
 
 #[test]
-fn an_entry_that_an_operator_wrote_counts() {
+fn an_entry_written_by_an_operator_counts_as_enabled() {
     let map = Map::new(Some("trap-definitions:\n  - \"scripts/k8s_services_traps.yaml\"  # alarms\n"));
     assert_eq!(succeed(&mut map.command("status")), "enabled\n");
     succeed(&mut map.command("disable"));
@@ -69,7 +69,7 @@ fn an_entry_that_an_operator_wrote_counts() {
 }
 
 #[test]
-fn a_list_in_one_line_is_left_to_the_operator() {
+fn a_list_on_one_line_is_left_to_the_operator() {
     let text = "trap-definitions: [ scripts/b.yaml ]\n";
     let map = Map::new(Some(text));
     let output = map.command("enable").output().expect("it runs");
