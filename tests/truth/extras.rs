@@ -32,13 +32,13 @@ pub(crate) fn add(plan: &mut Plan, seed: u64) {
     }
     let rng = &mut Rng::new(seed ^ 0x2545_f491_4f6c_dd1d);
     for cluster in plan.clusters.iter_mut().filter(|cluster| cluster.l2) {
-        told_by_resources(cluster, rng);
+        draw_speaker_resources(cluster, rng);
     }
 }
 
 /// Draws whether the speaker's resources show that its VIPs are answered for, and whether MetalLB's speakers show which
 /// node answers.
-fn told_by_resources(cluster: &mut ClusterPlan, rng: &mut Rng) {
+fn draw_speaker_resources(cluster: &mut ClusterPlan, rng: &mut Rng) {
     let tells = matches!(cluster.speaker, Speaker::Metallb | Speaker::Cilium) && !cluster.narrowed;
     cluster.readable = tells && rng.chance(50);
     cluster.statuses = cluster.readable && cluster.speaker == Speaker::Metallb && rng.chance(70);

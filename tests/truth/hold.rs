@@ -214,7 +214,7 @@ impl Held<'_> {
                 let unheard = said.route.as_ref().is_some_and(|route| route.fib == FibStatus::Unknown);
                 // Which MAC address answers for a VIP by ARP is as old as everything else that gNMI reported.
                 let mac_unheard = vip.l2 && state.broken(Fault::GnmiLost(leaf));
-                let excused = said_where_lost(&seen, agents, &key)
+                let excused = is_loss_accounted_for(&seen, agents, &key)
                     || unheard && only_unprogrammed(&seen)
                     || keeps_unheard(state, leaf)
                     || mac_unheard;
@@ -331,7 +331,7 @@ impl Held<'_> {
 /// Whether everything that is lost is accounted for. Each lost part of a flow must be lost by another leaf than the one
 /// it entered, whose agent does not publish up or cannot know of the loss; or it is lost for lack of pods while their
 /// API does not answer. What other tables hold is not known here, but it is known if no node behind a tunnel serves.
-fn said_where_lost(seen: &Seen<'_>, agents: &[Agent], key: &(ClusterName, ServiceKey)) -> bool {
+fn is_loss_accounted_for(seen: &Seen<'_>, agents: &[Agent], key: &(ClusterName, ServiceKey)) -> bool {
     let branches = &seen.outcome.0;
     let mut lost = branches.iter().filter(|branch| !branch.arrives()).peekable();
     let beyond = |branch: &Branch| {

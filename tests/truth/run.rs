@@ -57,7 +57,7 @@ fn report(found: &Found) {
 }
 
 #[test]
-fn words_of_drawn_fabrics_are_borne_out_by_what_packets_do() {
+fn verdicts_on_random_fabrics_match_what_packets_do() {
     let found = draw_all(1, 1000);
     if !found.wrong.is_empty() {
         report(&found);
@@ -67,7 +67,7 @@ fn words_of_drawn_fabrics_are_borne_out_by_what_packets_do() {
 
 #[test]
 #[ignore = "as many as one likes: make truth FABRICS=100000 SEED=1"]
-fn no_up_and_no_critical_alarm_is_false() {
+fn random_fabrics_give_no_false_up_and_no_false_critical_alarm() {
     let (count, seed) = (number("FABRICS", 1000), number("SEED", 1));
     let found = draw_all(seed, count);
     println!("{count} fabrics from seed {seed}");

@@ -92,7 +92,7 @@ fn the_anycast_lab_is_up_on_all_four_leaves() {
 }
 
 #[test]
-fn the_ecmp_articles_leaf_sends_all_to_the_other_one() {
+fn the_ecmp_articles_leaf_sends_everything_to_the_other_one() {
     let nodes = (0..4).map(|number| node(&[number / 2])).collect();
     let mut plan = fabric(2, cluster(Speaker::Metallb, nodes, service(true, &[0, 1, 2, 3])), &[]);
     plan.prefer_local = false;
@@ -100,7 +100,7 @@ fn the_ecmp_articles_leaf_sends_all_to_the_other_one() {
 }
 
 #[test]
-fn a_twin_that_rejects_the_route_takes_the_others() {
+fn a_leaf_of_a_pair_that_rejects_the_route_uses_that_of_the_other() {
     for local in [false, true] {
         let cluster = cluster(Speaker::Generic, vec![node(&[0, 1])], service(local, &[0]));
         holds(&fabric(2, cluster, &[Fault::Reject(1, (0, 0))]));
@@ -108,20 +108,20 @@ fn a_twin_that_rejects_the_route_takes_the_others() {
 }
 
 #[test]
-fn a_range_of_nodes_that_nobody_can_locate_is_no_missing_route() {
+fn a_range_announced_by_unlocated_nodes_is_not_a_missing_route() {
     let mut plan = fabric(2, cluster(Speaker::Calico, vec![node(&[0])], service(false, &[0])), &[]);
     plan.host_routes = false;
     holds(&plan);
 }
 
 #[test]
-fn next_hops_may_be_another_address_than_the_sessions() {
+fn next_hops_may_differ_from_session_addresses() {
     let nodes = vec![NodePlan { loopback: true, other_hop: true, ..node(&[0]) }, node(&[1])];
     holds(&fabric(3, cluster(Speaker::Metallb, nodes, service(true, &[0, 1])), &[Fault::Session((0, 1), 1)]));
 }
 
 #[test]
-fn pods_that_drain_still_serve() {
+fn draining_pods_still_serve() {
     for speaker in Speaker::ALL {
         for local in [false, true] {
             let cluster = cluster(speaker, vec![node(&[0])], service(local, &[0]));
@@ -131,7 +131,7 @@ fn pods_that_drain_still_serve() {
 }
 
 #[test]
-fn a_summary_of_a_leaf_that_has_nodes_carries_no_vip() {
+fn a_summary_route_from_a_leaf_with_nodes_carries_no_vip() {
     for summary in [Summary::Discard, Summary::World] {
         let mut cluster = cluster(Speaker::Metallb, vec![node(&[0])], service(true, &[0]));
         cluster.readable = true;
@@ -150,31 +150,31 @@ fn a_default_route_carries_no_vip() {
 }
 
 #[test]
-fn a_route_that_is_kept_for_a_dead_node_is_not_up() {
+fn a_route_kept_for_a_dead_node_is_not_up() {
     let faults = [Fault::Stale((0, 0), 0), Fault::NodeDown((0, 0))];
     holds(&fabric(2, cluster(Speaker::Metallb, vec![node(&[0]), node(&[1])], service(false, &[1])), &faults));
 }
 
 #[test]
-fn a_node_that_moved_is_at_its_new_leaf_alone() {
+fn a_moved_node_is_only_behind_its_new_leaf() {
     let cluster = cluster(Speaker::Cilium, vec![node(&[1]), node(&[0])], service(true, &[1]));
     holds(&fabric(2, cluster, &[Fault::Moved((0, 1), 1)]));
 }
 
 #[test]
-fn a_covering_route_by_a_node_of_unknown_address_may_serve() {
+fn a_covering_route_from_a_node_of_unknown_address_may_serve() {
     let nodes = vec![node(&[0]), NodePlan { known: Known::Hidden, ..node(&[0]) }];
     holds(&fabric(1, cluster(Speaker::Calico, nodes, service(false, &[0])), &[Fault::NodeDown((0, 0))]));
 }
 
 #[test]
-fn a_leaf_with_an_idle_node_may_have_the_one_nobody_can_locate() {
+fn an_unlocated_node_may_be_behind_a_leaf_with_an_idle_node() {
     let nodes = vec![node(&[2]), node(&[1]), NodePlan { known: Known::Hidden, ..node(&[2]) }];
     holds(&fabric(3, cluster(Speaker::Generic, nodes, service(true, &[1, 2])), &[]));
 }
 
 #[test]
-fn a_router_that_the_operator_named_leads_to_the_cluster() {
+fn a_router_configured_as_transit_leads_to_the_cluster() {
     for next_hop_self in [false, true] {
         let nodes = [1, 2].map(|leaf| NodePlan { peers: Vec::new(), ..node(&[leaf]) }).to_vec();
         let mut cluster = cluster(Speaker::Metallb, nodes, service(false, &[0, 1]));
@@ -186,7 +186,7 @@ fn a_router_that_the_operator_named_leads_to_the_cluster() {
 }
 
 #[test]
-fn hardware_that_lacks_a_route_is_never_programmed() {
+fn a_route_missing_in_hardware_is_never_reported_as_programmed() {
     for unheard in [Fault::GnmiLost(0), Fault::FibRefused(0)] {
         let cluster = cluster(Speaker::Metallb, vec![node(&[0])], service(true, &[0]));
         let mut plan = fabric(1, cluster, &[Fault::Fib(0, (0, 0))]);
@@ -197,7 +197,7 @@ fn hardware_that_lacks_a_route_is_never_programmed() {
 }
 
 #[test]
-fn an_instance_that_went_takes_its_routes_along() {
+fn a_removed_network_instance_removes_its_routes() {
     let cluster = cluster(Speaker::Metallb, vec![node(&[0])], service(true, &[0]));
     let mut plan = fabric(2, cluster, &[Fault::NoInstance(0, 0)]);
     plan.steps.push(vec![Fault::Silent((0, 0))]);
@@ -205,7 +205,7 @@ fn an_instance_that_went_takes_its_routes_along() {
 }
 
 #[test]
-fn a_static_route_into_nothing_is_a_black_hole() {
+fn a_static_route_to_nowhere_is_a_black_hole() {
     for to in [StaticTo::Discard, StaticTo::Nobody] {
         let cluster = cluster(Speaker::Metallb, vec![node(&[0])], service(true, &[0]));
         holds(&fabric(2, cluster, &[Fault::Static(0, (0, 0), to)]));
@@ -213,14 +213,14 @@ fn a_static_route_into_nothing_is_a_black_hole() {
 }
 
 #[test]
-fn a_node_that_announces_without_a_pod_loses_its_share_under_local() {
+fn a_node_that_announces_without_a_pod_loses_its_share_under_policy_local() {
     let faults = [Fault::Stuck((0, 1)), Fault::PodsUnready((0, 0), 1)];
     let cluster = cluster(Speaker::Metallb, vec![node(&[0]), node(&[0])], service(true, &[0, 1]));
     says(&fabric(1, cluster, &faults), (OperState::Degraded, Some(Reason::NextHopUnexpected)), Truth::Some);
 }
 
 #[test]
-fn a_node_on_two_leaves_that_nobody_can_locate_is_behind_both() {
+fn an_unlocated_node_on_two_leaves_may_be_behind_both() {
     let cluster = cluster(Speaker::KubeRouter, vec![node(&[0, 1])], service(true, &[0]));
     let mut plan = fabric(3, cluster, &[]);
     plan.host_routes = false;
@@ -228,7 +228,7 @@ fn a_node_on_two_leaves_that_nobody_can_locate_is_behind_both() {
 }
 
 #[test]
-fn a_router_is_behind_a_leaf_that_has_nodes_as_well() {
+fn a_router_may_be_behind_a_leaf_that_also_has_nodes() {
     for local in [false, true] {
         let nodes = [0, 1, 2].map(|leaf| NodePlan { peers: Vec::new(), ..node(&[leaf]) }).to_vec();
         let mut cluster = cluster(Speaker::Cilium, nodes, service(local, &[1]));
@@ -238,7 +238,7 @@ fn a_router_is_behind_a_leaf_that_has_nodes_as_well() {
 }
 
 #[test]
-fn a_range_that_is_announced_may_be_by_a_node_of_unknown_address() {
+fn an_announced_range_may_come_from_a_node_of_unknown_address() {
     let nodes = vec![node(&[0]), NodePlan { known: Known::Hidden, ..node(&[1, 2]) }];
     let mut cluster = cluster(Speaker::Calico, nodes, service(false, &[0]));
     cluster.readable = true;
@@ -246,7 +246,7 @@ fn a_range_that_is_announced_may_be_by_a_node_of_unknown_address() {
 }
 
 #[test]
-fn a_range_reaches_pods_that_drain() {
+fn a_range_reaches_draining_pods() {
     for readable in [false, true] {
         let mut cluster = cluster(Speaker::Calico, vec![node(&[0]), node(&[1])], service(true, &[0]));
         cluster.readable = readable;
@@ -255,7 +255,7 @@ fn a_range_reaches_pods_that_drain() {
 }
 
 #[test]
-fn a_route_that_is_kept_for_a_node_that_was_unplugged_is_not_up() {
+fn a_route_kept_for_an_unplugged_node_is_not_up() {
     for local in [false, true] {
         let cluster = cluster(Speaker::Calico, vec![node(&[0]), node(&[0])], service(local, &[0, 1]));
         holds(&fabric(2, cluster, &[Fault::Stale((0, 0), 0), Fault::Cable((0, 0), 0)]));
@@ -263,7 +263,7 @@ fn a_route_that_is_kept_for_a_node_that_was_unplugged_is_not_up() {
 }
 
 #[test]
-fn pods_that_come_back_are_no_missing_route_until_they_are_announced() {
+fn returning_pods_are_not_a_missing_route_until_announced() {
     for host_routes in [false, true] {
         let cluster = cluster(Speaker::Cilium, vec![node(&[1])], service(true, &[0]));
         let mut plan = fabric(2, cluster, &[Fault::PodsGone((0, 0))]);
@@ -274,14 +274,14 @@ fn pods_that_come_back_are_no_missing_route_until_they_are_announced() {
 }
 
 #[test]
-fn a_static_route_by_an_interface_leads_to_the_node_behind_it() {
+fn a_static_route_over_an_interface_leads_to_the_node_behind_it() {
     let nodes = vec![NodePlan { loopback: true, ..node(&[0]) }];
     let cluster = cluster(Speaker::Metallb, nodes, service(true, &[0]));
     holds(&fabric(2, cluster, &[Fault::Static(0, (0, 0), StaticTo::Node((0, 0)))]));
 }
 
 #[test]
-fn a_static_route_to_nobody_is_not_up_though_a_node_is_not_located() {
+fn a_static_route_to_nobody_is_not_up_despite_an_unlocated_node() {
     let cluster = cluster(Speaker::KubeRouter, vec![node(&[2])], service(false, &[0]));
     let mut plan = fabric(3, cluster, &[Fault::Static(1, (0, 0), StaticTo::Nobody)]);
     plan.host_routes = false;
@@ -290,7 +290,7 @@ fn a_static_route_to_nobody_is_not_up_though_a_node_is_not_located() {
 }
 
 #[test]
-fn a_cluster_without_endpoints_is_served_by_the_one_that_shares_its_address() {
+fn a_vip_without_endpoints_is_served_by_the_cluster_that_shares_it() {
     for local in [false, true] {
         let mut one = cluster(Speaker::Generic, vec![node(&[0])], service(local, &[]));
         let mut other = cluster(Speaker::Metallb, vec![node(&[1])], service(local, &[0]));
@@ -302,7 +302,7 @@ fn a_cluster_without_endpoints_is_served_by_the_one_that_shares_its_address() {
 }
 
 #[test]
-fn a_router_leads_to_the_cluster_that_shares_the_address_of_another() {
+fn a_router_of_one_cluster_leads_to_the_cluster_that_shares_its_address() {
     let nodes = vec![NodePlan { peers: Vec::new(), ..node(&[0]) }];
     let mut one = cluster(Speaker::Generic, nodes, service(false, &[0]));
     one.router = Some(Router { leaf: 0, next_hop_self: true });
@@ -314,7 +314,7 @@ fn a_router_leads_to_the_cluster_that_shares_the_address_of_another() {
 }
 
 #[test]
-fn a_node_that_moves_while_gnmi_is_lost_is_not_missed_where_it_was() {
+fn a_node_that_moves_while_gnmi_is_lost_is_not_missed_at_its_old_leaf() {
     let nodes = vec![node(&[0, 1]), node(&[0])];
     let mut plan = fabric(2, cluster(Speaker::Calico, nodes, service(false, &[0])), &[Fault::Moved((0, 1), 1)]);
     plan.host_routes = false;
@@ -323,7 +323,7 @@ fn a_node_that_moves_while_gnmi_is_lost_is_not_missed_where_it_was() {
 }
 
 #[test]
-fn a_static_route_may_lead_to_a_node_that_nobody_can_place_and_that_is_not_to_announce() {
+fn a_static_route_may_lead_to_an_unlocated_node_that_should_not_announce() {
     let hidden = NodePlan { known: Known::Hidden, labeled: false, ..node(&[2]) };
     let mut cluster = cluster(Speaker::Generic, vec![node(&[0]), hidden], service(false, &[0]));
     cluster.narrowed = true;
@@ -338,7 +338,7 @@ fn a_node_that_dies_while_gnmi_is_lost_is_not_up() {
 }
 
 #[test]
-fn a_range_that_two_clusters_announce_may_lead_to_either() {
+fn a_range_announced_by_two_clusters_may_lead_to_either() {
     let nodes = vec![NodePlan { loopback: true, ..node(&[0]) }];
     let mut one = cluster(Speaker::Calico, nodes, service(true, &[0]));
     one.services[0].vips[0].number = 1;
@@ -351,7 +351,7 @@ fn a_range_that_two_clusters_announce_may_lead_to_either() {
 }
 
 #[test]
-fn a_leaf_without_the_instance_still_bridges_to_its_nodes() {
+fn a_leaf_without_the_network_instance_still_bridges_to_its_nodes() {
     let nodes = [0, 1].map(|leaf| NodePlan { peers: Vec::new(), ..node(&[leaf]) }).to_vec();
     let mut cluster = cluster(Speaker::Metallb, nodes, service(false, &[0, 1]));
     cluster.router = Some(Router { leaf: 0, next_hop_self: false });
@@ -361,7 +361,7 @@ fn a_leaf_without_the_instance_still_bridges_to_its_nodes() {
 }
 
 #[test]
-fn a_node_that_speaks_from_a_link_local_address_is_no_black_hole() {
+fn a_node_that_peers_from_a_link_local_address_is_not_a_black_hole() {
     for (local, state) in [(false, OperState::Up), (true, OperState::Unknown)] {
         let mut cluster = cluster(Speaker::Metallb, vec![node(&[0]), node(&[0])], service(local, &[0, 1]));
         cluster.unnumbered = true;
@@ -370,7 +370,7 @@ fn a_node_that_speaks_from_a_link_local_address_is_no_black_hole() {
 }
 
 #[test]
-fn a_link_local_next_hop_may_be_a_node_that_is_not_to_announce() {
+fn a_link_local_next_hop_may_be_a_node_that_should_not_announce() {
     let mut cluster = cluster(Speaker::Cilium, vec![node(&[0]), node(&[0])], service(true, &[0]));
     cluster.unnumbered = true;
     let plan = fabric(1, cluster, &[Fault::Stuck((0, 0)), Fault::PodsDraining((0, 0), 0)]);
@@ -378,7 +378,7 @@ fn a_link_local_next_hop_may_be_a_node_that_is_not_to_announce() {
 }
 
 #[test]
-fn a_static_route_may_lead_to_a_node_of_a_sharing_cluster_that_is_not_to_announce() {
+fn a_static_route_may_lead_to_a_sharing_clusters_node_that_should_not_announce() {
     let hidden = NodePlan { known: Known::Hidden, excluded: Some(""), ..node(&[0]) };
     let mut one = cluster(Speaker::Metallb, vec![hidden], service(false, &[0]));
     let mut other = cluster(Speaker::Calico, vec![node(&[0])], service(false, &[]));
@@ -400,7 +400,7 @@ fn with_an_idle_range(leaves: usize, mut one: ClusterPlan, idle: Vec<NodePlan>) 
 }
 
 #[test]
-fn a_router_behind_a_leaf_with_that_of_a_cluster_without_a_pod_may_not_serve() {
+fn a_router_beside_that_of_a_cluster_without_a_pod_may_not_serve() {
     let alone = |leaf| NodePlan { peers: Vec::new(), ..node(&[leaf]) };
     let router = Some(Router { leaf: 3, next_hop_self: true });
     for pods in [vec![], vec![(None, PodState::Ready)]] {
@@ -414,7 +414,7 @@ fn a_router_behind_a_leaf_with_that_of_a_cluster_without_a_pod_may_not_serve() {
 }
 
 #[test]
-fn a_leaf_may_have_the_idle_node_of_a_pair_that_no_next_hop_leads_to() {
+fn an_idle_node_on_a_pair_of_leaves_may_be_behind_the_leaf_in_use() {
     let one = cluster(Speaker::KubeVip, vec![node(&[2])], service(false, &[0]));
     let mut plan = with_an_idle_range(3, one, vec![node(&[0, 1])]);
     plan.prefer_local = false;
@@ -423,7 +423,7 @@ fn a_leaf_may_have_the_idle_node_of_a_pair_that_no_next_hop_leads_to() {
 }
 
 #[test]
-fn an_alarm_that_stood_before_the_ndk_was_lost_stays_under_another_name() {
+fn an_alarm_raised_before_the_ndk_was_lost_may_stay_under_another_type() {
     let mut cluster = cluster(Speaker::Cilium, vec![node(&[2]), node(&[0])], service(true, &[0, 1]));
     (cluster.readable, cluster.v6) = (true, true);
     cluster.nodes.iter_mut().for_each(|node| node.v6 = true);
@@ -435,7 +435,7 @@ fn an_alarm_that_stood_before_the_ndk_was_lost_stays_under_another_name() {
 }
 
 #[test]
-fn a_gateway_may_be_announced_by_a_node_that_nobody_can_place() {
+fn a_gateway_may_be_announced_by_an_unlocated_node() {
     let nodes = vec![node(&[0]), NodePlan { known: Known::Hidden, ..node(&[1]) }];
     let mut cluster = cluster(Speaker::Cilium, nodes, service(true, &[]));
     cluster.services[0].kind = Kind::Gateway;
@@ -451,7 +451,7 @@ fn a_global_service_is_served_by_the_rest_of_the_mesh() {
 }
 
 #[test]
-fn an_external_ip_is_announced_by_those_speakers_alone_that_do() {
+fn an_external_ip_is_expected_only_of_speakers_that_announce_them() {
     for (speaker, word) in
         [(Speaker::Generic, (OperState::Up, None)), (Speaker::Metallb, (OperState::Down, Some(Reason::NoAnnouncer)))]
     {
@@ -472,7 +472,7 @@ fn by_arp(speaker: Speaker, local: bool, fault: Fault) -> Plan {
 }
 
 #[test]
-fn who_answers_arp_is_told_by_the_mac() {
+fn the_mac_tells_which_host_answers_arp() {
     use OperState::{Degraded, Down, Unknown};
     let service = (0, 0);
     let said = [
@@ -488,7 +488,7 @@ fn who_answers_arp_is_told_by_the_mac() {
 }
 
 #[test]
-fn an_entry_of_the_former_holder_is_stale() {
+fn an_arp_entry_of_the_former_holder_is_stale() {
     let mut plan = by_arp(Speaker::KubeVip, false, Fault::StaleArp(0, (0, 0)));
     plan.steps[0].push(Fault::Silent((0, 0)));
     says(&plan, (OperState::Degraded, Some(Reason::NextHopUnexpected)), Truth::All);
