@@ -26,12 +26,12 @@ fn rules_are_valid() {
 }
 
 #[test]
-fn rules_fire_when_they_should_and_say_what_an_operator_needs() {
+fn rules_pass_their_promtool_tests() {
     tools::run("tests/telemetry", &[], &promtool(), &["test", "rules", "rules.test.yml"]);
 }
 
 #[test]
-fn every_alert_has_a_test_of_its_own() {
+fn every_alert_has_its_own_test() {
     let tests = tools::read("tests/telemetry/rules.test.yml");
     for rule in rules() {
         if let Some(alert) = rule["alert"].as_str() {
@@ -42,18 +42,18 @@ fn every_alert_has_a_test_of_its_own() {
 }
 
 #[test]
-fn every_metric_in_rules_and_dashboard_exists() {
-    stack::every_metric_is_there(&recorded());
+fn every_metric_in_rules_and_dashboards_exists() {
+    stack::expect_every_metric(&recorded());
 }
 
 #[test]
-fn every_query_of_the_dashboards_answers_on_the_recording() {
-    stack::every_query_answers(&recorded());
+fn every_dashboard_query_returns_data_on_the_recording() {
+    stack::expect_every_query_to_return_data(&recorded());
 }
 
 #[test]
-fn recorded_faults_raise_these_alerts_and_no_others() {
-    stack::the_faults_raise_their_alerts(&recorded());
+fn recorded_faults_raise_exactly_the_expected_alerts() {
+    stack::expect_alerts_of_faults(&recorded());
 }
 
 /// Collects every text below members with this name.
@@ -69,7 +69,7 @@ fn texts<'a>(value: &'a Value, name: &str, found: &mut Vec<&'a str>) {
 }
 
 #[test]
-fn dashboards_link_to_each_other_and_to_pages() {
+fn dashboards_link_to_each_other_and_to_existing_pages() {
     let all = DASHBOARDS.map(dashboard);
     let known: BTreeSet<&str> = all.iter().map(|it| text(it, "uid")).collect();
     for (at, it) in all.iter().enumerate() {
@@ -107,11 +107,11 @@ fn every_alert_has_an_owner_and_a_page() {
 }
 
 #[test]
-fn panels_do_not_overlap_and_have_ids_of_their_own() {
-    DASHBOARDS.map(dashboard).iter().for_each(panels_are_apart);
+fn panels_do_not_overlap_and_have_unique_ids() {
+    DASHBOARDS.map(dashboard).iter().for_each(expect_no_overlapping_panels);
 }
 
-fn panels_are_apart(dashboard: &Value) {
+fn expect_no_overlapping_panels(dashboard: &Value) {
     let mut ids = BTreeSet::new();
     let mut places = BTreeSet::new();
     for panel in list(&dashboard["panels"]) {
@@ -128,7 +128,7 @@ fn panels_are_apart(dashboard: &Value) {
 }
 
 #[test]
-fn gnmic_subscribes_to_what_the_yang_module_has() {
+fn gnmic_subscribes_only_to_paths_of_the_yang_module() {
     let configuration = yaml(GNMIC);
     let tree = tools::read("tests/yang/k8s-services-tree.txt");
     let subscriptions = configuration["subscriptions"].as_object().expect("subscriptions");
@@ -150,6 +150,6 @@ fn gnmic_subscribes_to_what_the_yang_module_has() {
 }
 
 #[test]
-fn processor_on_recorded_states() {
+fn the_gnmic_processor_passes_its_tests_on_recorded_states() {
     tools::unittest("tests/telemetry", &[], 13);
 }

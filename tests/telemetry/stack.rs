@@ -125,7 +125,7 @@ fn promtool_on(scraped: &[(String, f64)], cases: &Value) {
 }
 
 /// Asserts that every metric of rules and dashboards is in what was scraped.
-pub(crate) fn every_metric_is_there(scraped: &[(String, f64)]) {
+pub(crate) fn expect_every_metric(scraped: &[(String, f64)]) {
     let rules = rules();
     let mut known: BTreeSet<String> = scraped.iter().map(|(series, _)| metric(series).to_owned()).collect();
     known.extend(rules.iter().filter_map(|rule| rule["record"].as_str().map(str::to_owned)));
@@ -139,7 +139,7 @@ pub(crate) fn every_metric_is_there(scraped: &[(String, f64)]) {
 }
 
 /// Asserts that every query of the dashboards has a result on what was scraped.
-pub(crate) fn every_query_answers(scraped: &[(String, f64)]) {
+pub(crate) fn expect_every_query_to_return_data(scraped: &[(String, f64)]) {
     let cases: Vec<Value> = queries()
         .iter()
         .map(|(_, query)| {
@@ -149,11 +149,11 @@ pub(crate) fn every_query_answers(scraped: &[(String, f64)]) {
         .collect();
     assert!(cases.len() > 35);
     promtool_on(scraped, &json!(cases));
-    the_graph_is_whole(scraped);
+    expect_complete_node_graph(scraped);
 }
 
 /// Asserts that the node graph can be drawn: all edges connect existing nodes, and both have what Grafana requires.
-fn the_graph_is_whole(scraped: &[(String, f64)]) {
+fn expect_complete_node_graph(scraped: &[(String, f64)]) {
     let all = queries();
     let query =
         |name: &str| &all.iter().find(|(title, _)| title.ends_with(name)).unwrap_or_else(|| panic!("no {name}")).1;
@@ -172,7 +172,7 @@ fn the_graph_is_whole(scraped: &[(String, f64)]) {
 }
 
 /// Asserts that the faults in the recorded lab raise their alerts, and no others.
-pub(crate) fn the_faults_raise_their_alerts(scraped: &[(String, f64)]) {
+pub(crate) fn expect_alerts_of_faults(scraped: &[(String, f64)]) {
     let alerts = [
         "K8sServicesAgentNotRunning",
         "K8sServicesAlarm",

@@ -193,7 +193,7 @@ fn is_there(metrics: &BTreeSet<&str>, name: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_shipped_gnmic_serves_every_metric_of_docs_rules_and_dashboard() {
+async fn the_shipped_gnmic_configuration_serves_every_documented_or_used_metric() {
     let gnmic = match gnmic() {
         Ok(program) => program,
         Err(reason) => return skipped(&reason),
@@ -218,9 +218,9 @@ async fn the_shipped_gnmic_serves_every_metric_of_docs_rules_and_dashboard() {
     };
     let fresh = RECORDINGS.map(|(_, prefixes)| of(prefixes));
     let scraped = stack::series(&fresh.concat());
-    stack::every_metric_is_there(&scraped);
-    stack::every_query_answers(&scraped);
-    stack::the_faults_raise_their_alerts(&scraped);
+    stack::expect_every_metric(&scraped);
+    stack::expect_every_query_to_return_data(&scraped);
+    stack::expect_alerts_of_faults(&scraped);
 
     if std::env::var_os("K8S_SERVICES_RECORD").is_some() {
         for ((file, _), text) in RECORDINGS.iter().zip(&fresh) {
