@@ -41,11 +41,11 @@ async fn until(site: &Site, at: fn(usize, &str) -> String, number: usize, cause:
 }
 
 /// Asserts that only this cause was reported, and that none is left after healing.
-async fn alone(site: &Site, heard: Heard<'_>, cause: &str) {
-    alone_of(site, heard, &[cause]).await;
+async fn expect_only_cause(site: &Site, heard: Heard<'_>, cause: &str) {
+    expect_only_causes(site, heard, &[cause]).await;
 }
 
-async fn alone_of(site: &Site, mut heard: Heard<'_>, causes: &[&str]) {
+async fn expect_only_causes(site: &Site, mut heard: Heard<'_>, causes: &[&str]) {
     assert_eq!(heard.words(), causes.iter().map(|cause| (*cause).to_owned()).collect::<BTreeSet<_>>());
     site.bench.until(LEAF, UP).await;
     for number in 1..=3 {
@@ -56,25 +56,25 @@ async fn alone_of(site: &Site, mut heard: Heard<'_>, causes: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_neighbor_that_is_disabled_here_or_there() {
+async fn a_neighbor_disabled_on_either_side_is_diagnosed() {
     let Some(site) = plugged_in(Options::default()).await else { return };
     let heard = Heard::at(&site.bench, LEAF);
     let bgp = |line: &'static str| ["configure terminal", "router bgp", line];
     site.leaf.vtysh(&bgp("neighbor 192.168.1.11 shutdown")).await;
     until(&site, node, 1, "admin-disabled", &["admin-state disable"]).await;
     site.leaf.vtysh(&bgp("no neighbor 192.168.1.11 shutdown")).await;
-    alone(&site, heard, "admin-disabled").await;
+    expect_only_cause(&site, heard, "admin-disabled").await;
 
     let heard = Heard::at(&site.bench, LEAF);
     site.nodes[1].vtysh(&bgp("neighbor 192.168.1.1 shutdown")).await;
     until(&site, node, 2, "peer-shutdown", &["192.168.1.12 sent NOTIFICATION Cease (Administrative Shutdown)"]).await;
     site.nodes[1].vtysh(&bgp("no neighbor 192.168.1.1 shutdown")).await;
-    alone(&site, heard, "peer-shutdown").await;
+    expect_only_cause(&site, heard, "peer-shutdown").await;
     site.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_of_another_as_number() {
+async fn an_as_number_mismatch_is_diagnosed() {
     let Some(site) = plugged_in(Options { ebgp: true, ..Options::default() }).await else { return };
     let heard = Heard::at(&site.bench, LEAF);
     site.leaf.vtysh(&["configure terminal", "router bgp", "neighbor nodes remote-as 65001"]).await;
@@ -88,12 +88,12 @@ async fn a_node_of_another_as_number() {
         host.vtysh(&["clear bgp *"]).await;
     }
     // FRR first ends the session because of the change itself, and says so. The nodes are refused when they try again.
-    alone_of(&site, heard, &["as-mismatch", "notification"]).await;
+    expect_only_causes(&site, heard, &["as-mismatch", "notification"]).await;
     site.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_prefixes_than_are_allowed() {
+async fn an_exceeded_prefix_limit_is_diagnosed() {
     let Some(site) = plugged_in(Options::default()).await else { return };
     let heard = Heard::at(&site.bench, LEAF);
     site.leaf.bgp(&["neighbor 192.168.1.12 maximum-prefix 1"]).await;
@@ -105,12 +105,12 @@ async fn more_prefixes_than_are_allowed() {
         .await;
     site.nodes[1].bgp(&["no network 9.9.9.1/32", "no network 9.9.9.2/32", "no network 9.9.9.3/32"]).await;
     site.leaf.vtysh(&["clear bgp 192.168.1.12"]).await;
-    alone(&site, heard, "prefix-limit").await;
+    expect_only_cause(&site, heard, "prefix-limit").await;
     site.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cable_that_is_out_and_a_speaker_that_hangs() {
+async fn a_pulled_cable_and_a_hung_speaker_are_diagnosed() {
     let Some(mut site) = plugged_in(Options::default()).await else { return };
     let heard = Heard::at(&site.bench, LEAF);
     site.cable(3, false);
@@ -123,49 +123,49 @@ async fn a_cable_that_is_out_and_a_speaker_that_hangs() {
     )
     .await;
     site.cable(3, true);
-    alone(&site, heard, "interface-down").await;
+    expect_only_cause(&site, heard, "interface-down").await;
 
     let heard = Heard::at(&site.bench, LEAF);
     site.nodes[0].pause("bgpd", true);
     until(&site, node, 1, "hold-timer-expired", &["this switch sent 192.168.1.11 NOTIFICATION Hold Timer Error"]).await;
     site.nodes[0].pause("bgpd", false);
-    alone(&site, heard, "hold-timer-expired").await;
+    expect_only_cause(&site, heard, "hold-timer-expired").await;
 
     // Nothing refuses and nothing answers: this cause remains if the speaker is not there.
     let heard = Heard::at(&site.bench, LEAF);
     site.nodes[0].kill("bgpd").await;
     until(&site, node, 1, "speaker-silent", &["is reachable and refuses nothing"]).await;
     site.nodes[0].start_again("bgpd").await;
-    alone(&site, heard, "speaker-silent").await;
+    expect_only_cause(&site, heard, "speaker-silent").await;
     site.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_answers_nothing() {
+async fn a_node_that_answers_no_arp_is_diagnosed_as_unreachable() {
     let Some(site) = plugged_in(Options::default()).await else { return };
     let heard = Heard::at(&site.bench, LEAF);
     site.answers(1, false);
     let parts = ["192.168.1.11 answers no ARP or ND here", "it was on irb1.1, port ethernet-1/1"];
     until(&site, node, 1, "node-unreachable", &parts).await;
     site.answers(1, true);
-    alone(&site, heard, "node-unreachable").await;
+    expect_only_cause(&site, heard, "node-unreachable").await;
     site.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bfd_that_goes_down_first() {
+async fn bfd_down_before_bgp_is_diagnosed() {
     let Some(mut site) = plugged_in(Options { bfd: true, ..Options::default() }).await else { return };
     site.until("three BFD sessions that are up", |it| it.bfd.values().filter(|it| it.up).count() == 3).await;
     let heard = Heard::at(&site.bench, LEAF);
     site.nodes[1].kill("bfdd").await;
     until(&site, node, 2, "bfd-down", &["the BFD session with 192.168.1.12 is down"]).await;
     site.nodes[1].start_again("bfdd").await;
-    alone(&site, heard, "bfd-down").await;
+    expect_only_cause(&site, heard, "bfd-down").await;
     site.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_route_that_outlives_its_session() {
+async fn a_route_kept_by_graceful_restart_is_diagnosed_as_stale() {
     let Some(mut site) = plugged_in(Options { graceful_restart: Some(120), ..Options::default() }).await else {
         return;
     };
@@ -173,25 +173,25 @@ async fn a_route_that_outlives_its_session() {
     site.nodes[0].kill("bgpd").await;
     until(&site, hop, 1, "stale", &["is kept by graceful restart alone"]).await;
     site.nodes[0].start_again("bgpd").await;
-    alone(&site, heard, "stale").await;
+    expect_only_cause(&site, heard, "stale").await;
     site.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_route_that_is_not_sent_or_not_taken() {
+async fn an_unsent_or_rejected_route_is_diagnosed() {
     let Some(site) = plugged_in(Options::default()).await else { return };
     let heard = Heard::at(&site.bench, LEAF);
     site.nodes[0].bgp(&[&format!("no network {VIP}")]).await;
     until(&site, hop, 1, "not-received", &["192.168.1.11 does not send 1.1.1.100/32"]).await;
     site.nodes[0].bgp(&[&format!("network {VIP}")]).await;
-    alone(&site, heard, "not-received").await;
+    expect_only_cause(&site, heard, "not-received").await;
 
     let heard = Heard::at(&site.bench, LEAF);
     site.leaf.vtysh(&["configure terminal", "route-map none deny 10"]).await;
     site.leaf.bgp(&["neighbor 192.168.1.12 route-map none in"]).await;
     until(&site, hop, 2, "rejected-by-policy", &["the import policy rejects it"]).await;
     site.leaf.bgp(&["no neighbor 192.168.1.12 route-map none in"]).await;
-    alone(&site, heard, "rejected-by-policy").await;
+    expect_only_cause(&site, heard, "rejected-by-policy").await;
 
     let heard = Heard::at(&site.bench, LEAF);
     let change = |set: &'static str| ["configure terminal", "route-map change permit 10", set];
@@ -200,12 +200,12 @@ async fn a_route_that_is_not_sent_or_not_taken() {
     until(&site, hop, 3, "next-hop-unresolved", &["the next-hop of 1.1.1.100/32 from 192.168.1.13 does not resolve"])
         .await;
     site.nodes[2].bgp(&["no neighbor 192.168.1.1 route-map change out"]).await;
-    alone(&site, heard, "next-hop-unresolved").await;
+    expect_only_cause(&site, heard, "next-hop-unresolved").await;
     site.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_path_that_is_longer_loops_or_loses() {
+async fn a_longer_looped_or_losing_path_is_diagnosed() {
     let Some(site) = plugged_in(Options { ebgp: true, ..Options::default() }).await else { return };
     let change = |set: &'static str| ["configure terminal", "route-map change permit 10", set];
     let out = ["neighbor 192.168.1.1 route-map change out"];
@@ -214,14 +214,14 @@ async fn a_path_that_is_longer_loops_or_loses() {
     site.nodes[0].bgp(&out).await;
     until(&site, hop, 1, "not-best", &["1.1.1.100/32 from 192.168.1.11 is valid and lost by as-path-length"]).await;
     site.nodes[0].bgp(&["no neighbor 192.168.1.1 route-map change out"]).await;
-    alone(&site, heard, "not-best").await;
+    expect_only_cause(&site, heard, "not-best").await;
 
     let heard = Heard::at(&site.bench, LEAF);
     site.nodes[1].vtysh(&change("set as-path prepend 65535")).await;
     site.nodes[1].bgp(&out).await;
     until(&site, hop, 2, "as-loop", &["holds an AS number of this switch"]).await;
     site.nodes[1].bgp(&["no neighbor 192.168.1.1 route-map change out"]).await;
-    alone(&site, heard, "as-loop").await;
+    expect_only_cause(&site, heard, "as-loop").await;
 
     let heard = Heard::at(&site.bench, LEAF);
     site.leaf.bgp(&["maximum-paths 2"]).await;
@@ -229,7 +229,7 @@ async fn a_path_that_is_longer_loops_or_loses() {
         .until(LEAF, &[("probable-cause", Is("multipath-limit")), ("cause-detail", Has("look at maximum-paths"))])
         .await;
     site.leaf.bgp(&["maximum-paths 64"]).await;
-    alone(&site, heard, "multipath-limit").await;
+    expect_only_cause(&site, heard, "multipath-limit").await;
 
     let heard = Heard::at(&site.bench, LEAF);
     site.leaf.vtysh(&["configure terminal", "ip route 1.1.1.100/32 192.168.1.11 5"]).await;
@@ -238,6 +238,6 @@ async fn a_path_that_is_longer_loops_or_loses() {
             .await;
     }
     site.leaf.vtysh(&["configure terminal", "no ip route 1.1.1.100/32 192.168.1.11 5"]).await;
-    alone(&site, heard, "preference").await;
+    expect_only_cause(&site, heard, "preference").await;
     site.down().await;
 }

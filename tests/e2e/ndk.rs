@@ -94,7 +94,7 @@ async fn get(bench: &Bench, path: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_application_on_bond_is_at_home_on_the_leaf() {
+async fn an_application_using_bond_works_on_the_emulated_leaf() {
     let program = match bond_app() {
         Ok(program) => program,
         Err(reason) => return skipped(&reason),
@@ -160,7 +160,7 @@ async fn an_application_on_bond_is_at_home_on_the_leaf() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bond_is_told_of_every_table_there_is() {
+async fn bond_receives_every_ndk_table() {
     let program = match bond_app() {
         Ok(program) => program,
         Err(reason) => return skipped(&reason),
@@ -198,7 +198,7 @@ async fn bond_is_told_of_every_table_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn greeter_greets() {
+async fn nokias_greeter_runs_on_the_emulated_leaf() {
     let greeter = match greeter() {
         Ok(folder) => folder,
         Err(reason) => return unobtainable(&reason),

@@ -160,14 +160,14 @@ mod tests {
     const VICTIM: &str = "E2E_VICTIM";
 
     #[test]
-    fn namespaces_and_what_runs_in_them_go_with_a_killed_process() {
+    fn namespaces_and_their_processes_end_with_a_killed_owner() {
         if std::env::var_os(VICTIM).is_some() {
             return be_killed();
         }
         if let Err(reason) = Net::new() {
             return skipped(&reason);
         }
-        let name = "net::tests::namespaces_and_what_runs_in_them_go_with_a_killed_process";
+        let name = "net::tests::namespaces_and_their_processes_end_with_a_killed_owner";
         let mut command = Command::new(std::env::current_exe().expect("a program"));
         command.args([name, "--exact", "--nocapture"]).env(VICTIM, "").stdout(Stdio::piped());
         let mut victim = command.spawn().expect("this program runs");

@@ -307,7 +307,7 @@ fn says(state: &'static str, reason: &'static str) -> [(&'static str, Says); 2] 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn packets_the_walk_and_the_verdict_agree_under_policy_cluster() {
+async fn packets_model_and_verdict_agree_under_policy_cluster() {
     let Some(mut forwarding) = Forwarding::up(Options::default()).await else { return };
     forwarding.agree("three nodes announce", Arrive::All, UP).await;
     forwarding.announce(&[1], false).await;
@@ -332,7 +332,7 @@ async fn packets_the_walk_and_the_verdict_agree_under_policy_cluster() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn packets_the_walk_and_the_verdict_agree_under_policy_local() {
+async fn packets_model_and_verdict_agree_under_policy_local() {
     let Some(mut forwarding) = Forwarding::up(Options::default()).await else { return };
     forwarding.policy("Local");
     forwarding.agree("every node has a pod", Arrive::All, UP).await;
@@ -349,7 +349,7 @@ async fn packets_the_walk_and_the_verdict_agree_under_policy_local() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_route_that_is_only_kept_no_word_is_false() {
+async fn verdicts_are_never_wrong_about_a_route_kept_by_graceful_restart() {
     let options = Options { graceful_restart: Some(120), ..Options::default() };
     let Some(mut forwarding) = Forwarding::up(options).await else { return };
     forwarding.agree("three nodes announce", Arrive::All, UP).await;

@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_is_told_with_what_to_do() {
+    fn a_missing_peer_is_reported_with_the_command_that_builds_it() {
         let unknown = peer("kubernetes-0.1").expect_err("never was");
         assert!(unknown.contains("there is no peer kubernetes-0.1: "), "{unknown}");
         if let Err(unbuilt) = peer("kubernetes") {

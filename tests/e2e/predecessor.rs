@@ -169,7 +169,7 @@ async fn watch(bench: &Bench, actions: &[&str]) -> [Answer; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_kbutler_says_of_ten_faults_and_what_this_agent_says() {
+async fn kbutler_and_this_agent_are_compared_on_ten_faults() {
     let folder = match kbutler() {
         Ok(folder) => folder,
         Err(reason) => return unobtainable(&reason),

@@ -63,7 +63,7 @@ fn announce() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ecmp_over_three_nodes_is_up_by_ibgp() {
+async fn ecmp_over_three_nodes_is_up_with_ibgp() {
     let Some(site) = healthy(Options::default()).await else { return };
     site.bench.expect(LEAF, &[("preference", Is("169"))]);
     for node in ["11", "12", "13"] {
@@ -101,7 +101,7 @@ async fn ecmp_over_three_nodes_is_up_by_ibgp() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ecmp_over_three_nodes_is_up_by_ebgp() {
+async fn ecmp_over_three_nodes_is_up_with_ebgp() {
     let Some(site) = healthy(Options { ebgp: true, ..Options::default() }).await else { return };
     site.bench.expect(LEAF, &[("preference", Is("170"))]);
     assert_eq!(site.instance().neighbors["192.168.1.13"].peer_as, 65000);
@@ -143,7 +143,7 @@ async fn a_killed_speaker_loses_its_session_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_configured_neighbor_stays_when_its_session_does_not() {
+async fn a_configured_neighbor_outlives_its_session() {
     let Some(mut site) = healthy(Options { configured: true, ..Options::default() }).await else { return };
     let of = |instance: &NetworkInstance| instance.neighbors["192.168.1.12"].clone();
     let before = of(&site.instance());
@@ -161,7 +161,7 @@ async fn a_configured_neighbor_stays_when_its_session_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pulled_cable_is_found_out_by_the_hold_timer() {
+async fn a_pulled_cable_is_detected_by_the_hold_timer() {
     let Some(site) = healthy(Options::default()).await else { return };
     site.plug(3, false);
     site.bench.until(LEAF, WITHOUT_A_SESSION).await;
@@ -205,7 +205,7 @@ async fn a_graceful_restart_keeps_the_route_in_use() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_that_takes_too_long_loses_the_route() {
+async fn a_graceful_restart_that_takes_too_long_loses_the_route() {
     let options = Options { graceful_restart: Some(3), ..Options::default() };
     let Some(mut site) = healthy(options).await else { return };
     site.nodes[0].kill("bgpd").await;
@@ -216,7 +216,7 @@ async fn a_restart_that_takes_too_long_loses_the_route() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn next_hops_that_are_loopbacks_are_resolved_by_static_routes() {
+async fn loopback_next_hops_are_resolved_by_static_routes() {
     let options = Options { ebgp: true, loopbacks: true, ..Options::default() };
     let Some(site) = healthy(options).await else { return };
     let hops = [11, 12, 13].map(|node| {
@@ -233,7 +233,7 @@ async fn next_hops_that_are_loopbacks_are_resolved_by_static_routes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_of_the_wrong_as_number_has_no_session() {
+async fn a_node_with_the_wrong_as_number_has_no_session() {
     let Some(mut site) = healthy(Options { configured: true, ..Options::default() }).await else { return };
     site.leaf.vtysh(&["configure terminal", "router bgp", "neighbor nodes remote-as 65001"]).await;
     site.bench.until(LEAF, &[("oper-state", Is("down")), ("oper-reason", Is("session-down"))]).await;
@@ -246,7 +246,7 @@ async fn a_node_of_the_wrong_as_number_has_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leaf_whose_bgp_ends_has_neither_sessions_nor_route_until_it_is_back() {
+async fn a_leaf_without_bgp_has_no_sessions_or_routes_until_it_returns() {
     let Some(mut site) = healthy(Options::default()).await else { return };
     site.leaf.kill("bgpd").await;
     site.bench.until(LEAF, &[("oper-state", Is("down")), ("oper-reason", Is("session-down"))]).await;
@@ -257,7 +257,7 @@ async fn a_leaf_whose_bgp_ends_has_neither_sessions_nor_route_until_it_is_back()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_static_route_that_wins_hides_what_nodes_announce() {
+async fn a_preferred_static_route_hides_the_announcements_of_nodes() {
     let Some(site) = healthy(Options::default()).await else { return };
     site.leaf.vtysh(&["configure terminal", "ip route 1.1.1.100/32 192.168.1.99 5"]).await;
     site.bench
@@ -272,7 +272,7 @@ async fn a_static_route_that_wins_hides_what_nodes_announce() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_goes_before_its_route_leaves_an_orphan() {
+async fn a_service_deleted_before_its_route_leaves_an_orphan() {
     let Some(site) = healthy(Options::default()).await else { return };
     site.bench
         .act(&["config: { leaf: leaf1, lines: \"set / k8s-services cluster c1 vip-pool [ 1.1.1.0/24 ]\" }"])
@@ -288,7 +288,7 @@ async fn a_service_that_goes_before_its_route_leaves_an_orphan() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_policy_that_rejects_leaves_no_route() {
+async fn an_import_policy_that_rejects_the_vip_leaves_no_route() {
     let Some(site) = healthy(Options::default()).await else { return };
     site.leaf.vtysh(&["configure terminal", "route-map none deny 10"]).await;
     site.leaf.bgp(&["neighbor nodes route-map none in"]).await;
@@ -302,7 +302,7 @@ async fn an_import_policy_that_rejects_leaves_no_route() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fewer_paths_than_nodes_are_a_missing_next_hop_unless_the_limit_is_told() {
+async fn fewer_paths_than_nodes_are_a_missing_next_hop_unless_ecmp_limit_is_set() {
     let Some(site) = healthy(Options::default()).await else { return };
     site.leaf.bgp(&["maximum-paths ibgp 2"]).await;
     site.bench
@@ -324,7 +324,7 @@ async fn fewer_paths_than_nodes_are_a_missing_next_hop_unless_the_limit_is_told(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn withdrawals_take_next_hops_and_then_the_route() {
+async fn withdrawals_remove_next_hops_and_finally_the_route() {
     let Some(site) = healthy(Options::default()).await else { return };
     site.nodes[0].bgp(&[&withdraw()]).await;
     site.bench
@@ -349,7 +349,7 @@ async fn withdrawals_take_next_hops_and_then_the_route() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flapping_announcement_ends_in_what_is() {
+async fn the_state_is_right_after_a_flapping_announcement() {
     let Some(site) = healthy(Options::default()).await else { return };
     let (withdraw, announce) = (withdraw(), announce());
     let flaps: Vec<&str> = [withdraw.as_str(), announce.as_str()].repeat(20);

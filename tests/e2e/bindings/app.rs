@@ -13,7 +13,7 @@ const LEAF: &str = "leaf4";
 const NEXT_HOPS: &str = "/pyapp/next-hop";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_application_on_nokias_bindings_is_at_home_on_the_leaf() {
+async fn an_application_using_nokias_python_bindings_works_on_the_emulated_leaf() {
     let python = match python() {
         Ok(python) => python,
         Err(reason) => return skipped(&reason),

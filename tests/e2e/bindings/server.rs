@@ -95,7 +95,7 @@ fn route(group: Option<u32>) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_agent_is_at_home_on_an_ndk_server_of_nokias_bindings() {
+async fn the_agent_works_with_an_ndk_server_built_on_nokias_bindings() {
     let python = match python() {
         Ok(python) => python,
         Err(reason) => return skipped(&reason),

@@ -86,7 +86,7 @@ fn lasting(value: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_alarm_comes_and_goes_at_gnmic_as_the_guide_prints_it() {
+async fn gnmic_prints_an_alarm_and_its_end_as_the_guide_shows() {
     let gnmic = match gnmic() {
         Ok(program) => program,
         Err(reason) => return skipped(&reason),
@@ -107,7 +107,7 @@ async fn an_alarm_comes_and_goes_at_gnmic_as_the_guide_prints_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_gnmic_line_and_every_path_of_the_docs_is_answered() {
+async fn every_documented_gnmic_command_and_path_is_answered() {
     let gnmic = match gnmic() {
         Ok(program) => program,
         Err(reason) => return skipped(&reason),

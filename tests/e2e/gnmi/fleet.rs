@@ -109,7 +109,7 @@ const REPORTS: &[(&[&str], &[&str])] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fcli_reports_what_the_fabric_has() {
+async fn fcli_reports_the_state_of_the_fabric() {
     let bench = Bench::healthy().await;
     let Some(fcli) = Fcli::on(&bench) else { return };
     for (arguments, expected) in REPORTS {
@@ -125,7 +125,7 @@ async fn fcli_reports_what_the_fabric_has() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fcli_walks_to_the_nodes_that_the_verdict_counts() {
+async fn fcli_traces_routes_to_the_nodes_that_the_verdict_counts() {
     let bench = Bench::healthy().await;
     let Some(fcli) = Fcli::on(&bench) else { return };
     let behind = |leaves: &[u8]| -> BTreeSet<(String, String)> {

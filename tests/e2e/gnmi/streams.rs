@@ -24,7 +24,7 @@ fn leaf_list(path: &str, values: &[&str]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn gnmic_is_told_first_everything_then_the_mark_then_changes_and_deletes() {
+async fn gnmic_receives_the_initial_state_then_sync_then_changes_and_deletes() {
     let gnmic = match gnmic() {
         Ok(program) => program,
         Err(reason) => return skipped(&reason),
@@ -139,7 +139,7 @@ async fn removal(bench: &Bench, gnmic: &Gnmic) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pygnmi_follows_samples_polls_and_asks_once() {
+async fn pygnmi_subscribes_on_change_by_sample_by_poll_and_once() {
     let environment = match peer("python") {
         Ok(environment) => environment,
         Err(reason) => return skipped(&reason),

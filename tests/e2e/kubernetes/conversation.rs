@@ -15,7 +15,7 @@ const MAPS: &str = "/api/v1/namespaces/talk/configmaps";
 type Said = Vec<(String, u16, String, Vec<Value>)>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_embedded_api_server_says_what_the_real_one_says() {
+async fn the_embedded_api_server_answers_like_the_real_one() {
     let api = match apiserver::shared().await {
         Ok(api) => api,
         Err(reason) => return skipped(&reason),

@@ -41,7 +41,7 @@ endpoints: [{{ addresses: [10.244.1.9], nodeName: node1, conditions: {{ ready: t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_alarm_is_an_event_of_the_service_and_each_right_it_takes_is_missed() {
+async fn an_alarm_becomes_an_event_and_each_missing_event_right_shows() {
     let api = match apiserver::shared().await {
         Ok(api) => api,
         Err(reason) => return skipped(&reason),

@@ -23,7 +23,7 @@ const REASON: &str = "/k8s-services/cluster[name=c1]/oper-reason";
 const LEEWAY: u64 = 60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_happened_while_the_server_was_away_is_caught_up_with_and_an_expired_token_is_told() {
+async fn the_agent_catches_up_after_an_outage_and_reports_an_expired_token() {
     let net = match Net::new() {
         Ok(net) => net,
         Err(reason) => return skipped(&reason),
@@ -43,13 +43,13 @@ async fn what_happened_while_the_server_was_away_is_caught_up_with_and_an_expire
     mirror(bench.cluster(), &admin).await;
     bench.until(LEAF, HEALTHY).await;
 
-    caught_up_with(&mut api, &bench).await;
+    catches_up(&mut api, &bench).await;
     expired(&mut api, &bench, &token).await;
     bench.down().await;
 }
 
 /// Out of reach nothing is forgotten; what is not known any more is listed again.
-async fn caught_up_with(api: &mut ApiServer, bench: &Bench) {
+async fn catches_up(api: &mut ApiServer, bench: &Bench) {
     api.stop();
     bench
         .until(
@@ -161,7 +161,7 @@ fn openssl(folder: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_another_authority_vouches_for_is_not_believed() {
+async fn a_server_signed_by_another_authority_is_refused() {
     let api = match apiserver::shared().await {
         Ok(api) => api,
         Err(reason) => return skipped(&reason),
@@ -232,7 +232,7 @@ async fn crowd(user: Admin) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_limits_the_agent_is_left_alone_and_synced_when_it_no_longer_does() {
+async fn an_overloaded_server_is_left_alone_and_synced_once_it_recovers() {
     let api = match apiserver::shared().await {
         Ok(api) => api,
         Err(reason) => return skipped(&reason),
@@ -265,7 +265,7 @@ async fn a_server_that_limits_the_agent_is_left_alone_and_synced_when_it_no_long
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_too_much_for_one_answer_is_listed_in_pages() {
+async fn a_large_collection_is_listed_in_pages() {
     const MANY: usize = 1100;
     let api = match apiserver::shared().await {
         Ok(api) => api,

@@ -144,7 +144,7 @@ async fn expect_missed(api: &ApiServer, resources: impl Iterator<Item = &'static
 }
 
 #[test]
-fn the_tables_name_every_shipped_right() {
+fn the_tables_of_this_test_list_every_shipped_right() {
     let pairs = REQUIRED.iter().map(|(group, resource, _)| (group, resource));
     let pairs = pairs.chain(OPTIONAL.iter().map(|(_, group, resource, _)| (group, resource)));
     let mut named: BTreeSet<Right> = pairs
@@ -155,7 +155,7 @@ fn the_tables_name_every_shipped_right() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_shipped_roles_suffice_and_whatever_is_taken_from_them_is_missed() {
+async fn the_shipped_roles_suffice_and_every_right_in_them_is_needed() {
     let api = match start().await {
         Ok(api) => api,
         Err(reason) => return skipped(&reason),
@@ -178,7 +178,7 @@ async fn the_shipped_roles_suffice_and_whatever_is_taken_from_them_is_missed() {
     define(&admin, CILIUM).await;
     define(&admin, CALICO_STORE).await;
     suffices(&api, &kubeconfig).await;
-    required_rights_are_missed(&api).await;
+    expect_required_rights_missed(&api).await;
     expect_missed(&api, OPTIONAL.iter().filter(|(_, group, ..)| *group != "projectcalico.org")).await;
     // Where Calico serves them itself, they are read from there.
     for resource in CALICO_STORE {
@@ -220,7 +220,7 @@ async fn suffices(api: &ApiServer, kubeconfig: &Path) {
     bench.down().await;
 }
 
-async fn required_rights_are_missed(api: &ApiServer) {
+async fn expect_required_rights_missed(api: &ApiServer) {
     let accounts = REQUIRED
         .iter()
         .flat_map(|(group, resource, _)| VERBS.map(|verb| lacking(api, verb, group, resource, "metallb")));

@@ -71,7 +71,7 @@ impl Beside {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_frr_beside_the_speaker_announces_by_the_same_rules() {
+async fn metallb_in_frr_mode_announces_by_the_same_rules() {
     let Some(mut site) = announced_in(Mode::Frr, Options::default()).await else { return };
     site.service("nginxhello", policy("Local")).await;
     site.endpoints("nginxhello", &[ready("node1"), ready("node3")]).await;

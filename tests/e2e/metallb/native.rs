@@ -55,7 +55,7 @@ pub(super) async fn announced_in(mode: Mode, options: Options) -> Option<Site> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn endpoints_decide_as_the_rules_say() {
+async fn metallb_and_the_rules_agree_on_endpoints() {
     let Some(site) = announced().await else { return };
     let only = |node: &'static str| [ready(node)];
     let terminating = |node: &'static str| Endpoint { ready: false, ..ready(node) };
@@ -90,7 +90,7 @@ async fn endpoints_decide_as_the_rules_say() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_decide_as_the_rules_say() {
+async fn metallb_and_the_rules_agree_on_nodes() {
     let Some(mut site) = announced().await else { return };
     let excluded = |value: Value| json!({"metadata": {"labels": {EXCLUDE: value}}});
     let excluded_by = |node: &str| format!("{CLUSTER}/node[name={node}]/excluded-by");
@@ -122,7 +122,7 @@ async fn nodes_decide_as_the_rules_say() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn advertisements_and_peers_decide_as_the_rules_say() {
+async fn metallb_and_the_rules_agree_on_advertisements_and_peers() {
     // If a peer changes, MetalLB closes its session and opens it again at once. With a dynamic neighbor, FRR may keep
     // the new session but no longer list the neighbor.
     let options = Options { configured: true, ..Options::default() };
@@ -173,7 +173,7 @@ async fn advertisements_and_peers_decide_as_the_rules_say() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn advertisements_that_disagree_exclude_each_other_as_the_rules_say() {
+async fn metallb_and_the_rules_agree_on_conflicting_advertisements() {
     let Some(site) = announced().await else { return };
     let chosen = json!([{"matchLabels": {"app": "nginxhello"}}]);
     site.peer("elsewhere", json!({"peerAddress": "192.168.1.99"})).await;
@@ -198,7 +198,7 @@ async fn advertisements_that_disagree_exclude_each_other_as_the_rules_say() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn services_that_share_a_vip_and_pools_are_understood() {
+async fn metallb_and_the_rules_agree_on_shared_vips_and_pools() {
     let Some(site) = announced().await else { return };
     let sharing = |port: u16| {
         let mut service = policy("Cluster");
@@ -252,7 +252,7 @@ async fn services_that_share_a_vip_and_pools_are_understood() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_speakers_say_of_themselves_is_read_where_it_may_be() {
+async fn statuses_written_by_speakers_are_used_where_rbac_allows() {
     let Some(mut site) = announced().await else { return };
     let of = |leaf: &str| format!("{CLUSTER}/speaker-resource[name={leaf}.metallb.io]/state");
     let statuses = of("servicebgpstatuses");
