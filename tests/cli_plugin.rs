@@ -3,6 +3,6 @@
 mod tools;
 
 #[test]
-fn show_commands_on_recorded_states() {
+fn show_commands_pass_their_tests_on_recorded_states() {
     tools::unittest("tests/cli_plugin", &[], 69);
 }

@@ -76,7 +76,7 @@ fn assert_mib_and_definitions_agree(mib_text: &str, definitions_text: &str) {
 }
 
 #[test]
-fn trap_script_under_cpython_and_micropython() {
+fn the_trap_script_passes_its_tests_on_cpython_and_micropython() {
     let definitions = definitions(&tools::read(DEFINITIONS)).to_string();
     tools::unittest("tests/snmp", &[("K8S_SERVICES_TRAPS", definitions)], 39);
 }
@@ -87,7 +87,7 @@ fn trap_definitions_and_mib_agree() {
 }
 
 #[test]
-fn triggers_and_context_are_leaves_and_lists_of_the_yang_tree() {
+fn trap_triggers_and_contexts_exist_in_the_yang_tree() {
     let tree = tools::read("tests/yang/k8s-services-tree.txt");
     let after = |list: &str| tree.split(&format!("+--ro {list}* [")).nth(1).expect("the tree has the list").to_owned();
     for (trap, list, leaf) in [(0, "alarm", "raised"), (1, "alarm-history", "cleared")] {
@@ -100,7 +100,7 @@ fn triggers_and_context_are_leaves_and_lists_of_the_yang_tree() {
 }
 
 #[test]
-fn mib_lints_without_a_word() {
+fn the_mib_lints_without_warnings() {
     lint(MIB);
 }
 
@@ -112,7 +112,7 @@ fn lint(mib: &str) {
 }
 
 #[test]
-fn an_operator_s_own_enterprise_number_goes_everywhere() {
+fn an_operators_own_enterprise_number_is_set_everywhere() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for file in [DEFINITIONS, MIB] {
         let name = std::path::Path::new(file).file_name().expect("it names a file");

@@ -63,19 +63,19 @@ struct Table {
 }
 
 #[test]
-fn the_ndk_is_the_published_one() {
+fn the_ndk_protobuf_matches_the_published_one() {
     let files = |file: &FileDescriptorProto| file.package() == "srlinux.sdk";
     compare(NDK, &compiled(files, Table { by_file: true, qualified: false }));
 }
 
 #[test]
-fn gnmi_is_the_published_one() {
+fn the_gnmi_protobuf_matches_the_published_one() {
     let files = |file: &FileDescriptorProto| matches!(file.package(), "gnmi" | "gnmi_ext");
     compare(GNMI, &compiled(files, Table { by_file: false, qualified: true }));
 }
 
 #[test]
-fn all_that_is_used_is_there() {
+fn every_message_and_field_in_use_is_compiled() {
     let ndk = compiled(|file| file.package() == "srlinux.sdk", Table { by_file: true, qualified: false });
     let gnmi = compiled(|file| file.package() == "gnmi", Table { by_file: false, qualified: true });
     let missing: Vec<_> = USED

@@ -136,7 +136,7 @@ fn the_tree_has_every_node_of_the_module() {
 
 /// The table that publisher, leftovers and configuration read agrees with the module, node by node.
 #[test]
-fn the_table_of_the_agent_is_the_module() {
+fn the_agents_table_of_nodes_matches_the_module() {
     let mut wrong = Vec::new();
     compare(&tree::ROOT, find("/k8s-services").expect("the root"), &mut wrong);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -174,7 +174,7 @@ fn compare(table: &tree::Node, id: NodeId, wrong: &mut Vec<String>) {
 /// Releases that require prefixed enumerations name them after their typedef or after their leaf; here both names are
 /// the same.
 #[test]
-fn a_typedef_of_an_enumeration_is_named_as_its_leaves() {
+fn a_typedef_of_an_enumeration_has_the_name_of_its_leaves() {
     let mut queue = vec![find("/k8s-services").expect("the root")];
     let mut wrong = Vec::new();
     while let Some(id) = queue.pop() {
@@ -262,7 +262,7 @@ fn assert_same<'a>(path: &str, words: impl IntoIterator<Item = &'a str>) {
 }
 
 #[test]
-fn enumerations_are_the_models_in_both_directions() {
+fn enumerations_of_module_and_model_match() {
     let cluster = "/k8s-services/cluster";
     let (service, node) = (&format!("{cluster}/service"), &format!("{cluster}/node"));
     let (vip, peer) = (&format!("{service}/vip"), &format!("{node}/peer"));
