@@ -1,4 +1,4 @@
-//! What published state leaves open becomes questions for the switch.
+//! Derives from published state what to ask the switch by gNMI.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,12 +18,12 @@ use crate::model::verdict::{AttachmentState, NextHopKind, OperState};
 use crate::model::view::{Change, NodeView, ServiceView};
 
 impl Engine {
-    /// Asks what these changes leave open; returns everything that is asked if it is something else than before. While
-    /// gNMI is not heard, questions stay as they are: nothing that is published now says more about them.
+    /// Updates the questions of changed services, nodes and clusters. Returns all questions, or `None` if they are the
+    /// same as before. While gNMI is not connected, questions stay as they are: what is published now is no newer.
     pub(super) fn inquire(&mut self, now: Now, changes: &[Change]) -> Option<Change> {
         let shared = Shared::default();
         let heard = self.world(now, &shared).phase.gnmi == GnmiPhase::Live;
-        // No change tells that a server is heard which can be asked.
+        // Asked on every call: no change announces that gNMI is connected.
         let clusters = self.facts.clusters().values().filter(|_| heard);
         let asked: Vec<_> =
             clusters.map(|cluster| (cluster.name.clone(), self.cluster_questions(now, cluster))).collect();
@@ -49,7 +49,7 @@ impl Engine {
         self.facts.take_inquiry().map(Change::Ask)
     }
 
-    /// What the network instance is that is configured, and is none in which VIPs are routed.
+    /// Returns the question of what type a configured network instance is, if the NDK does not report the instance.
     fn cluster_questions(&self, now: Now, cluster: &Cluster) -> BTreeMap<Question, Asking> {
         let instance = &cluster.config.rules.network_instance;
         let missing =
@@ -57,8 +57,8 @@ impl Engine {
         missing.then(|| (Question::Instance(instance.clone()), Asking::Repeatedly)).into_iter().collect()
     }
 
-    /// Sessions that next-hops lack, routes that established neighbors should have brought, routes that outlived their
-    /// session, and whose MAC it is that answers for a VIP.
+    /// Returns the questions of a service: why sessions of its next-hops are down, where routes are that established
+    /// neighbors should have sent, what keeps routes whose session is down, and which MAC answers for a VIP.
     fn service_questions(
         &self,
         now: Now,
@@ -80,7 +80,7 @@ impl Engine {
                 let place = AddressKey { network_instance: instance.clone(), address: vip.address };
                 questions.insert(Question::Place(place), if up { Asking::Followed } else { Asking::Watched });
             }
-            // It has a MAC that no node is known to have: one may have got another network card since it was looked at.
+            // No node is known to have the answering MAC: a node may have got a new network card.
             if !up && vip.next_hops.iter().any(|hop| hop.kind == NextHopKind::L2 && hop.node.is_none()) {
                 let addresses = cluster.nodes.iter().flat_map(|(_, node)| &node.location.candidates);
                 let answering = addresses.filter(|(address, _)| world.switch.answers(instance, *address));
@@ -110,14 +110,14 @@ impl Engine {
         questions
     }
 
-    /// Where a node is plugged in, and why a session of it is down.
+    /// Returns the questions of a node: where it is plugged in, and why its sessions are down.
     fn node_questions(&self, now: Now, name: &ClusterName, view: &NodeView) -> BTreeMap<Question, Asking> {
         let mut questions = BTreeMap::new();
         let Some(cluster) = self.facts.cluster(name) else { return questions };
         let instance = &cluster.config.rules.network_instance;
         let shared = Shared::default();
         let world = self.world(now, &shared);
-        // One that speaks no BGP here is known by its MAC, where VIPs are announced by ARP or ND.
+        // If VIPs are announced by ARP or ND, a node that speaks no BGP here is recognized by its MAC.
         for peer in view.peers.iter().filter(|peer| peer.attachment == AttachmentState::Unknown) {
             if world.switch.answers(instance, peer.address) {
                 let place = AddressKey { network_instance: instance.clone(), address: peer.address };
@@ -126,7 +126,7 @@ impl Engine {
         }
         for peer in &view.peers {
             let attached = peer.attachment == AttachmentState::Attached;
-            // The neighbor of a node that went is left over, and its port may tell why.
+            // The neighbor of a node that vanished is left over; its port may show why the node vanished.
             let left_over = self.facts.bgp().peer(instance, peer.address).is_some();
             match world.session(instance, peer.address) {
                 Session::Down(_) if attached || left_over => {
@@ -142,10 +142,10 @@ impl Engine {
         questions
     }
 
-    /// What explains a session that is down.
+    /// Returns the questions whose answers may explain why a session is down.
     fn session_questions(&self, instance: &NetworkInstanceName, address: IpAddr) -> Vec<(Question, Asking)> {
         let place = Question::Place(AddressKey { network_instance: instance.clone(), address });
-        // Of a dynamic one that vanished, what it last said is kept for as long as it is asked about.
+        // The last messages of a dynamic neighbor that vanished are kept while somebody asks about it.
         let neighbor = self.facts.bgp().key_of(instance, address).map(Question::Neighbor);
         std::iter::once(place).chain(neighbor).map(|question| (question, Asking::Repeatedly)).collect()
     }

@@ -1,4 +1,4 @@
-//! What the engine asks the switch beyond its subscriptions, and what was found.
+//! Values for questions that the engine asks the switch beyond its subscriptions, and for the findings.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::names::NetworkInstanceName;
 use super::switch::NeighborKey;
 use super::time::Timestamp;
 
-/// Everything the engine wants to know. A question that is no longer in it is void.
+/// All open questions. A question that is no longer in the map must not be asked any more.
 pub type Inquiry = BTreeMap<Question, Asking>;
 
 /// One thing to look into.
@@ -22,7 +22,7 @@ pub enum Question {
     Place(AddressKey),
     /// What became of the route that a BGP neighbor should have sent.
     Path(PathKey),
-    /// What a network instance is that the NDK does not tell of.
+    /// The type of a network instance that the NDK does not report.
     Instance(NetworkInstanceName),
 }
 
@@ -46,26 +46,26 @@ pub struct PathKey {
     pub neighbor: IpAddr,
 }
 
-/// How often a question is asked, least often first.
+/// How often a question is asked, from least to most often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Asking {
-    /// Once, and again when the occasion is another one (the time a session was last established).
+    /// Once, and again if the value (the time a session was last established) changes.
     Once(Option<Timestamp>),
-    /// At once, after a minute, then every five minutes: something is not up.
+    /// At once, after a minute, then every five minutes, because something is not up.
     Repeatedly,
-    /// By a subscription, or every 10 s where there is none: a verdict rests on it (which node answers for a VIP that is
-    /// announced by ARP or ND).
+    /// By a subscription, or every 10 s without one, because a verdict depends on it (which node answers for a VIP that
+    /// is announced by ARP or ND).
     Followed,
-    /// The same, and every 10 s in any case: what it is about is not up.
+    /// By a subscription and every 10 s, because a VIP that depends on it is not up.
     Watched,
 }
 
-/// What was found, as of a moment.
+/// What was found at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// When the switch was asked.
     pub at: Timestamp,
-    /// What it said.
+    /// The switch's answer.
     pub answer: Answer,
 }
 
@@ -78,14 +78,14 @@ pub enum Answer {
     Place(Place),
     /// To [`Question::Path`].
     Path(Path),
-    /// To [`Question::Instance`]: its `type` (`mac-vrf`), unless the switch has none of that name.
+    /// To [`Question::Instance`]: its `type` (`mac-vrf`); `None` if the switch has no instance of that name.
     Instance(Option<Arc<str>>),
 }
 
 /// Leaves of `/network-instance/protocols/bgp/neighbor`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NeighborWords {
-    /// `admin-state` is disable.
+    /// Whether `admin-state` is disable.
     pub disabled: bool,
     /// `last-event`.
     pub last_event: Option<Arc<str>>,
@@ -101,7 +101,7 @@ pub struct NeighborWords {
     pub rejected_routes: Option<u32>,
 }
 
-/// A BGP NOTIFICATION message (RFC 4271 section 4.5), in the words of YANG.
+/// A BGP NOTIFICATION message (RFC 4271 section 4.5), with the names of YANG.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
     /// `last-notification-time`.
@@ -112,22 +112,22 @@ pub struct Notification {
     pub subcode: Option<Arc<str>>,
 }
 
-/// Where an address is plugged in. The last known place outlives the entry that showed it.
+/// Where an address is plugged in. The last known place is kept after the ARP/ND entry that showed it is gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// There is an ARP/ND entry for it now.
+    /// Whether there is an ARP/ND entry for the address now.
     pub answers: bool,
-    /// The switch reports ARP/ND entries at all, so that a missing one means something.
+    /// Whether the switch reports ARP/ND entries at all. If not, a missing entry means nothing.
     pub is_known: bool,
     /// The subinterface of the entry (`irb1.1`).
     pub subinterface: Option<Arc<str>>,
     /// `link-layer-address`.
     pub link_layer_address: Option<Arc<str>>,
-    /// The port its MAC was learned on (`ethernet-1/1`, `lag1`).
+    /// The port on which the MAC was learned (`ethernet-1/1`, `lag1`).
     pub port: Option<Arc<str>>,
-    /// The subinterface is down.
+    /// Why the subinterface is down; `None` if it is not.
     pub subinterface_down: Option<Down>,
-    /// The port is down.
+    /// Why the port is down; `None` if it is not.
     pub port_down: Option<Down>,
 }
 
@@ -147,7 +147,7 @@ pub struct Path {
     pub received: Option<RibRoute>,
     /// The row of `rib-in-post`: after import policy.
     pub accepted: Option<RibRoute>,
-    /// The switch reports rows of the RIB at all, so that a missing one means something.
+    /// Whether the switch reports rows of the RIB at all. If not, a missing row means nothing.
     pub is_known: bool,
     /// Preferences of the prefix's routes in the route table, by `route-owner`.
     pub preferences: BTreeMap<Arc<str>, u32>,
@@ -156,11 +156,11 @@ pub struct Path {
 /// A row of the BGP RIB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RibRoute {
-    /// `used-route`: given to the route table.
+    /// `used-route`: passed to the route table.
     pub used: bool,
     /// `valid-route`.
     pub valid: bool,
-    /// `stale-route`: kept by graceful restart alone.
+    /// `stale-route`: kept only by graceful restart.
     pub stale: bool,
     /// `fib-disabled`.
     pub fib_disabled: bool,

@@ -1,7 +1,7 @@
-//! What is to be looked into, who asks, and what was found.
+//! Holds the questions to the switch, who asks them, and the findings.
 //!
-//! Services, nodes and clusters each ask what their published state leaves open. A finding stands as long as somebody asks the same
-//! question; when nobody does any more, what it was about has changed.
+//! Services, nodes and clusters ask what their published state leaves open. A finding is kept while somebody asks its
+//! question; once nobody does, the situation it was about has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,10 +18,10 @@ use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey
 use crate::model::switch::NeighborKey;
 use crate::model::time::Timestamp;
 
-/// An ARP or ND entry that turned twice within this time is of two that answer.
+/// If the MAC of an ARP or ND entry changes twice within this time, two hosts answer for the address.
 const CONTEST: Duration = Duration::from_secs(60);
 
-/// Who asks.
+/// What asks a question.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Asker {
     Service(ClusterName, ServiceKey),
@@ -34,19 +34,19 @@ pub(crate) enum Asker {
 pub(crate) struct Inquiries {
     by_asker: BTreeMap<Asker, BTreeMap<Question, Asking>>,
     by_question: BTreeMap<Question, Open>,
-    /// How many addresses of a family are plugged in at each port.
+    /// The number of addresses of a family that are reached by each port.
     ports: BTreeMap<Port, u32>,
-    /// The addresses that ARP or ND last resolved to a MAC.
+    /// The addresses that ARP or ND last resolved to each MAC.
     by_mac: BTreeMap<(NetworkInstanceName, Arc<str>), BTreeSet<IpAddr>>,
-    /// Those whose verdicts rest on which MAC answers for an address.
+    /// Askers whose verdicts depend on which MAC answers for an address.
     watchers: BTreeSet<Asker>,
-    /// Who asks what has changed since the last [`Self::take`].
+    /// Whether any question changed, or how it is asked, since the last [`Self::take`].
     changed: bool,
-    /// What was asked at that call.
+    /// What the last [`Self::take`] returned.
     taken: Arc<Inquiry>,
 }
 
-/// A port, and whether IPv4 addresses or others are counted there.
+/// A port, and whether its IPv4 addresses are counted or its IPv6 addresses.
 type Port = (Arc<str>, bool);
 
 /// A question that somebody asks.
@@ -56,7 +56,7 @@ struct Open {
     since: Timestamp,
     askers: BTreeMap<Asker, Asking>,
     finding: Option<Finding>,
-    /// When the MAC of an address was found to be another one than before: the last two times.
+    /// The last two times at which the MAC of an address was found to have changed.
     turns: [Option<Timestamp>; 2],
 }
 
@@ -65,14 +65,14 @@ impl Open {
         Self { since, askers: BTreeMap::new(), finding: None, turns: [None; 2] }
     }
 
-    /// The most urgent way it is asked.
+    /// Returns the most urgent of the askers' ways to ask; `None` if nobody asks.
     fn asking(&self) -> Option<Asking> {
         self.askers.values().max().copied()
     }
 }
 
 impl Inquiries {
-    /// Replaces what somebody asks.
+    /// Replaces the questions of an asker.
     pub(crate) fn ask(&mut self, now: Timestamp, asker: Asker, questions: BTreeMap<Question, Asking>) {
         let before = self.by_asker.get(&asker);
         if before.map_or(questions.is_empty(), |before| *before == questions) {
@@ -100,7 +100,7 @@ impl Inquiries {
         }
     }
 
-    /// Takes in a finding; returns who is to be evaluated again. One that nobody asks for any more is dropped.
+    /// Stores a finding. Returns the askers to be evaluated again. A finding whose question nobody asks is dropped.
     pub(crate) fn found(&mut self, question: &Question, finding: Finding) -> BTreeSet<Asker> {
         let Some(open) = self.by_question.get_mut(question) else { return BTreeSet::new() };
         let news = open.finding.as_ref().is_none_or(|known| known.answer != finding.answer || finding.at > known.at);
@@ -131,22 +131,22 @@ impl Inquiries {
         }
     }
 
-    /// The MAC that answers ARP or ND for an address now.
+    /// Returns the MAC that answers ARP or ND for an address now.
     pub(crate) fn answering(&self, key: &AddressKey) -> Option<Arc<str>> {
         self.place(key).filter(|place| place.answers).and_then(mac_of)
     }
 
-    /// ARP or ND has told the MAC of an address, now or once.
+    /// Returns whether ARP or ND resolves an address to a MAC, or did before.
     pub(crate) fn has_mac(&self, key: &AddressKey) -> bool {
         self.place(key).is_some_and(|place| place.link_layer_address.is_some())
     }
 
-    /// The addresses that ARP or ND last resolved to a MAC.
+    /// Returns the addresses that ARP or ND last resolved to a MAC.
     pub(crate) fn at_mac(&self, instance: &NetworkInstanceName, mac: &Arc<str>) -> impl Iterator<Item = IpAddr> {
         self.by_mac.get(&(instance.clone(), Arc::clone(mac))).into_iter().flatten().copied()
     }
 
-    /// Two answer for an address: its entry went back and forth within a minute.
+    /// Returns whether two hosts answer for an address: its MAC changed twice within a minute.
     pub(crate) fn is_contested(&self, key: &AddressKey) -> bool {
         let Some(open) = self.by_question.get(&Question::Place(key.clone())) else { return false };
         match (open.turns, &open.finding) {
@@ -164,7 +164,7 @@ impl Inquiries {
         }
     }
 
-    /// Several nodes are plugged in at one port, as far as is known.
+    /// Returns whether several nodes are known to be plugged into one port.
     pub(crate) fn has_shared_ports(&self) -> bool {
         self.ports.values().any(|count| *count > 1)
     }
@@ -181,8 +181,8 @@ impl Inquiries {
         port(question, self.finding(question)?)
     }
 
-    /// All that is asked, if it is something else than at the last call. Findings that nobody asks for any more go: one that
-    /// another asker took over since then stays.
+    /// Returns all questions; `None` if they are the same as at the last call. Drops findings that nobody asks for:
+    /// only here, so that a finding is kept if another asker takes over its question between two calls.
     pub(crate) fn take(&mut self) -> Option<Arc<Inquiry>> {
         if !std::mem::take(&mut self.changed) {
             return None;
@@ -205,7 +205,7 @@ impl Inquiries {
         Some((&finding.answer, finding.at))
     }
 
-    /// A neighbor's own messages, and when they were read.
+    /// Returns a neighbor's state and last messages, and when they were read.
     pub(crate) fn neighbor(&self, key: &NeighborKey) -> Option<(&NeighborWords, Timestamp)> {
         match self.answer(&Question::Neighbor(key.clone()))? {
             (Answer::Neighbor(words), at) => Some((words, at)),
@@ -213,12 +213,12 @@ impl Inquiries {
         }
     }
 
-    /// Since when it is asked what a neighbor says of itself: for so long at least its session has been down.
+    /// Returns since when somebody asks about a neighbor. Its session has been down for at least that long.
     pub(crate) fn neighbor_since(&self, key: &NeighborKey) -> Option<Timestamp> {
         self.by_question.get(&Question::Neighbor(key.clone())).map(|open| open.since)
     }
 
-    /// Where an address is plugged in.
+    /// Returns where an address is plugged in.
     pub(crate) fn place(&self, key: &AddressKey) -> Option<&Place> {
         match self.answer(&Question::Place(key.clone()))? {
             (Answer::Place(place), _) => Some(place),
@@ -226,7 +226,7 @@ impl Inquiries {
         }
     }
 
-    /// What became of a route.
+    /// Returns what became of a route.
     pub(crate) fn path(&self, key: &PathKey) -> Option<&Path> {
         match self.answer(&Question::Path(key.clone()))? {
             (Answer::Path(path), _) => Some(path),
@@ -234,14 +234,14 @@ impl Inquiries {
         }
     }
 
-    /// The type of a network instance in which VIPs cannot be routed (`mac-vrf`).
+    /// Returns the type of a network instance if VIPs cannot be routed in it (`mac-vrf`).
     pub(crate) fn unroutable(&self, name: &NetworkInstanceName) -> Option<&Arc<str>> {
         let (Answer::Instance(Some(of_type)), _) = self.answer(&Question::Instance(name.clone()))? else { return None };
         Some(of_type).filter(|of_type| !["default", "ip-vrf"].contains(&&***of_type))
     }
 }
 
-/// The MAC that was found for an address.
+/// Returns the MAC that was found for an address.
 fn mac(finding: &Finding) -> Option<Arc<str>> {
     match &finding.answer {
         Answer::Place(place) => mac_of(place),
@@ -253,7 +253,7 @@ fn mac_of(place: &Place) -> Option<Arc<str>> {
     place.link_layer_address.as_ref().map(|mac| mac.to_ascii_lowercase().into())
 }
 
-/// The port that was found for an address.
+/// Returns the port that was found for an address.
 fn port(question: &Question, finding: &Finding) -> Option<Port> {
     match (question, &finding.answer) {
         (Question::Place(key), Answer::Place(place)) => Some((place.port.clone()?, key.address.is_ipv4())),
@@ -262,28 +262,28 @@ fn port(question: &Question, finding: &Finding) -> Option<Port> {
 }
 
 impl Facts {
-    /// Replaces what somebody asks. That changes nothing that is known.
+    /// Replaces the questions of an asker. This changes no facts, so nothing becomes dirty.
     pub(crate) fn ask(&mut self, now: Timestamp, asker: Asker, questions: BTreeMap<Question, Asking>) {
         self.inquiries.ask(now, asker, questions);
     }
 
-    /// All that is asked, if it is something else than at the last call.
+    /// Returns all questions; `None` if they are the same as at the last call.
     pub(crate) fn take_inquiry(&mut self) -> Option<Arc<Inquiry>> {
         self.inquiries.take()
     }
 
-    /// What was found: those who asked are judged again.
+    /// Stores a finding. Those who asked must be judged again.
     pub(crate) fn set_finding(&mut self, question: &Question, finding: Finding) -> Dirty {
         let mut dirty = Dirty::default();
         let before = self.inquiries.port_of(question);
         let mac_before = self.inquiries.finding(question).and_then(mac);
         let mut askers = self.inquiries.found(question, finding);
         let after = self.inquiries.port_of(question);
-        // Whose MAC it is that answers for a VIP depends on what nodes are found to have.
+        // Which node answers for a VIP depends on the MACs found for nodes.
         if self.inquiries.finding(question).and_then(mac) != mac_before {
             askers.extend(self.inquiries.watchers.iter().cloned());
         }
-        // What VIPs would be without a port depends on who else is plugged in there.
+        // The state of VIPs without a port depends on which other nodes are plugged into it.
         let regrouped = before != after && before.iter().chain(&after).any(|port| self.inquiries.is_shared(port));
         for asker in askers {
             match asker {

@@ -1,11 +1,11 @@
-//! From questions to paths. Keys are given by value as far as they are known: a wildcard for a prefix would be a table.
+//! Makes gNMI paths for questions. All known keys are in the paths: a wildcard for a prefix would return a whole table.
 
 use super::super::path::escaped;
 use super::super::subscriptions::{entry_of, members_of};
 use crate::model::inquiry::{AddressKey, PathKey, Question};
 use crate::model::switch::NeighborKey;
 
-/// What a question is about; a server that does not know the tables of one kind may know those of another.
+/// The kind of a question. A server that does not have the tables of one kind may have those of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Neighbor,
@@ -24,7 +24,7 @@ impl Kind {
         }
     }
 
-    /// The tables as an operator would name them.
+    /// Returns the path of the kind's table, to show to operators.
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Neighbor => "/network-instance[name=*]/protocols/bgp/neighbor[peer-address=*]",
@@ -35,22 +35,22 @@ impl Kind {
     }
 }
 
-/// How thoroughly routes are asked about.
+/// How thoroughly to ask about routes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
-    /// The rows of all neighbors: until the RIB has shown any row, a missing one means something only where others
-    /// have some.
+    /// Whether to ask for the rows of all neighbors. Until any row of the RIB was seen, the missing row of one neighbor
+    /// means something only if others have rows.
     pub(super) all_neighbors: bool,
-    /// The route table as well, for a preference other than the configured one.
+    /// Whether to ask for the route table too, because a route may have a preference other than the configured one.
     pub(super) table: bool,
 }
 
 impl Extent {
-    /// All that is ever asked.
+    /// Asks for all tables, but only for the rows of the neighbor itself.
     pub(super) const FULL: Self = Self { all_neighbors: false, table: true };
 }
 
-/// Paths for a question.
+/// Returns the paths for a question.
 pub(super) fn paths(question: &Question, extent: Extent) -> Vec<String> {
     match question {
         Question::Neighbor(key) => vec![neighbor(key)],
@@ -65,7 +65,8 @@ fn neighbor(key: &NeighborKey) -> String {
     format!("/network-instance[name={instance}]/protocols/bgp/neighbor[peer-address={peer}]")
 }
 
-/// The ARP/ND entry, and which subinterfaces belong to the network instance: an address may stand in several.
+/// Returns the paths of the ARP/ND entry and of the network instance's subinterfaces, because several network instances
+/// may have an entry for the same address.
 fn place(key: &AddressKey) -> Vec<String> {
     vec![entry_of(key.address), members_of(&key.network_instance)]
 }
@@ -83,14 +84,14 @@ fn path(key: &PathKey, extent: Extent) -> Vec<String> {
          [route-owner=*][id=*][origin-network-instance=*]/preference"
     );
     let bgp = format!("/network-instance[name={instance}]/protocols/bgp");
-    // Where BGP itself chose another path, its own is not in the route table, and its preference is in the configuration.
+    // If BGP selected another path, this neighbor's is not in the route table; its preference is the configured one.
     let peer_type = format!("{bgp}/neighbor[peer-address={}]/peer-type", key.neighbor);
     let preference = format!("{bgp}/preference");
     let rows = ["rib-in-pre", "rib-in-post"].map(|of| format!("{rib}/{of}/{row}"));
     rows.into_iter().chain([peer_type, preference]).chain(extent.table.then_some(table)).collect()
 }
 
-/// Where a MAC address was learned, in the network instances that an IRB belongs to.
+/// Returns the paths for where a MAC address was learned, in the network instances that an IRB belongs to.
 pub(super) fn mac(irb: &str, address: &str) -> Vec<String> {
     vec![
         format!("/network-instance[name=*]/bridge-table/mac-table/mac[address={address}]/destination"),
@@ -98,13 +99,13 @@ pub(super) fn mac(irb: &str, address: &str) -> Vec<String> {
     ]
 }
 
-/// The state of a port.
+/// Returns the paths for the state of a port.
 pub(super) fn port(name: &str) -> Vec<String> {
     let interface = format!("/interface[name={}]", escaped(name));
     ["oper-state", "oper-down-reason", "last-change"].map(|leaf| format!("{interface}/{leaf}")).into()
 }
 
-/// The state of a subinterface (`irb1.1`).
+/// Returns the paths for the state of a subinterface (`irb1.1`).
 pub(super) fn subinterface(name: &str) -> Vec<String> {
     let Some((interface, index)) = name.rsplit_once('.') else { return Vec::new() };
     let subinterface = format!("/interface[name={}]/subinterface[index={index}]", escaped(interface));

@@ -1,4 +1,4 @@
-//! Whatever an answer may be looked through for, for a fuzzer.
+//! Reads everything that questions ask for from an answer, for a fuzzer.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,7 +7,7 @@ use crate::model::inquiry::{AddressKey, PathKey};
 use crate::model::switch::{NeighborKey, PeerAddress};
 use srl_proto::gnmi;
 
-/// Looks for everything of one node and one VIP; returns how many leaves were read.
+/// Looks for everything about one node and one VIP. Returns the number of leaves that were read.
 pub(in crate::gnmi) fn look_through(response: gnmi::GetResponse) -> usize {
     let leaves = read(response);
     let node = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 11));

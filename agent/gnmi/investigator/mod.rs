@@ -1,13 +1,13 @@
-//! Looks into what is not up: a few Gets for many questions.
+//! Answers the engine's questions about what is not up, with few Gets for many questions.
 //!
 //! ```text
 //! questions ── gathered ──► Get: neighbors, ARP/ND, BGP RIB ──► findings
 //!                             └─► Get: MAC tables ──► Get: ports ──► where an address is plugged in
 //! ```
 //!
-//! One Get at a time, for as many questions as fit, and never more than a dozen in a minute. A question that is void is
-//! forgotten; one that stays is asked again after a minute, then every five, those that are due soon along with the first. A server that refuses or limits costs
-//! findings, nothing else.
+//! One Get runs at a time, for as many questions as fit, and at most a dozen in a minute. A question is dropped once
+//! the engine no longer asks it. Until then it is asked again after a minute, then every five minutes, together with
+//! others that are due soon. If the server refuses or limits requests, findings are missing, but nothing else fails.
 
 mod ask;
 #[cfg(any(test, fuzzing))]
@@ -41,48 +41,50 @@ use crate::model::time::Timestamp;
 use crate::supervise::words;
 use srl_proto::gnmi;
 
-/// Gets in any minute.
+/// The most Gets in any minute.
 const GETS: usize = 12;
-/// Paths in one Get at most.
+/// The most paths in one Get.
 const PATHS: usize = 256;
-/// Routes that are asked about thoroughly.
+/// The most routes for which tables are read in full (see [`Extent`]).
 const FEW: usize = 64;
 /// Paths for the port and subinterface of one place.
 const PATHS_PER_PORT: usize = 6;
-/// How long questions are gathered: a node that is lost takes many VIPs along.
+/// How long questions are gathered before the Get, because the loss of one node affects many VIPs.
 const GATHER: Duration = Duration::from_secs(1);
 /// How long places of nodes that are up are gathered.
 const GATHER_PLACES: Duration = Duration::from_secs(10);
-/// When a question is asked a second time, and from then on.
+/// Time until a question is asked a second time.
 const SECOND: Duration = Duration::from_secs(60);
+/// Time until it is asked again after that.
 const LATER: Duration = Duration::from_secs(300);
-/// When a neighbor is asked a second time, before that minute is over: a speaker that has said nothing for so long is silent.
+/// Time until a question about a neighbor is asked a second time: a speaker that has sent nothing by then is silent.
 const SILENCE: Duration = Duration::from_secs(30);
-/// What is asked again and due within this time goes along with what is due now.
+/// A repeated question that is due within this time is asked together with those that are due now.
 const ALONG: Duration = Duration::from_secs(15);
-/// How often an address is looked at that a verdict rests on, where no subscription follows it.
+/// How often an address that a verdict depends on is asked about if no subscription follows it.
 const WATCHED: Duration = Duration::from_secs(10);
 /// How long one Get may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// The pause after the server had enough.
+/// The pause after a Get that failed, such as by a limit of the server.
 const LIMIT_PAUSE: Duration = Duration::from_secs(60);
 
-/// Who answers for addresses.
+/// The ARP/ND entries of addresses that a subscription follows.
 pub(super) type Answering = BTreeMap<AddressKey, Option<Entry>>;
 
-/// What has been done about a question.
+/// How a question is asked, and when next.
 #[derive(Clone, Copy, Debug)]
 struct Record {
     asking: Asking,
-    /// When it is asked next; `None` once it need not be asked again.
+    /// When the question is asked next; `None` once it need not be asked again.
     due: Option<Instant>,
+    /// How often it has been asked.
     times: u32,
 }
 
-/// What is asked for at the moment.
+/// What one Get asks for.
 #[derive(Debug)]
 enum Stage {
-    /// Questions.
+    /// Questions of the engine.
     Questions(Vec<Question>),
     /// Where the MAC addresses behind these IRBs were learned.
     Macs(Vec<AddressKey>),
@@ -90,14 +92,14 @@ enum Stage {
     Ports(Vec<AddressKey>),
 }
 
-/// A Get that is under way.
+/// A Get in progress.
 struct Running {
     stage: Stage,
     at: Timestamp,
     answer: BoxFuture<'static, Result<gnmi::GetResponse, Status>>,
 }
 
-/// Paths of one question of each kind about an address, with the table they are in.
+/// Returns the paths of one question of each kind about an address, with the name of the table they are in.
 pub(super) fn questions_of_each_kind(address: IpAddr) -> impl Iterator<Item = (&'static str, Vec<String>)> {
     let network_instance = NetworkInstanceName::from("default");
     let peer = PeerAddress { ip: address, interface: None };
@@ -110,22 +112,22 @@ pub(super) fn questions_of_each_kind(address: IpAddr) -> impl Iterator<Item = (&
     questions.into_iter().map(|question| (Kind::of(&question).words(), ask::paths(&question, Extent::FULL)))
 }
 
-/// Asks what the engine wants to know.
+/// Asks the engine's questions by Get.
 pub(super) struct Investigator {
     records: BTreeMap<Question, Record>,
-    /// What was found of each address, kept for as long as it is asked about.
+    /// What was found about each address, kept while somebody asks about it.
     places: BTreeMap<AddressKey, Place>,
-    /// Who answers for addresses that a subscription follows: nothing that a Get says of that is newer.
+    /// The ARP/ND entries of addresses that a subscription follows. They take precedence over those in a Get.
     followed: Answering,
-    /// The state of neighbors, until it is known where they are plugged in: a port that is down lets the hold
-    /// timer expire, and is the better answer.
+    /// Findings about neighbors, held until it is known where the neighbors are plugged in: if a port is down, that
+    /// explains the session better than the expired hold timer that follows from it.
     held: BTreeMap<AddressKey, (Question, Finding)>,
     /// Stages that follow from answers.
     next: Vec<Stage>,
     running: Option<Running>,
     gets: Requests,
     paths: usize,
-    /// Questions of different kinds share a Get.
+    /// Whether questions of different kinds share a Get.
     mixed: bool,
     refused: BTreeSet<Kind>,
     paused: Option<Instant>,
@@ -160,7 +162,8 @@ impl std::fmt::Debug for Investigator {
 }
 
 impl Investigator {
-    /// Another server, or the same one again: nothing is under way, and what was refused may be known now.
+    /// Starts over with a new connection, possibly to another server: ends the Get in progress, asks all questions
+    /// again, including those of kinds that were refused.
     pub(super) fn reconnect(&mut self, now: Instant) {
         (self.running, self.next) = (None, Vec::new());
         self.held.clear();
@@ -170,12 +173,12 @@ impl Investigator {
         self.records.values_mut().for_each(|record| *record = Record::new(record.asking, now));
     }
 
-    /// Tables that the server does not have.
+    /// Returns the tables that the server does not have.
     pub(super) fn refused(&self) -> impl Iterator<Item = Arc<str>> {
         self.refused.iter().map(|kind| kind.words().into())
     }
 
-    /// Wants to know this from now on, and nothing else.
+    /// Replaces all questions.
     pub(super) fn set(&mut self, inquiry: &Inquiry, now: Instant) {
         self.records.retain(|question, _| inquiry.contains_key(question));
         let is_asked = |key: &AddressKey| inquiry.contains_key(&Question::Place(key.clone()));
@@ -195,7 +198,7 @@ impl Investigator {
         }
     }
 
-    /// These addresses are followed by a subscription, and no others: those are asked for by Get.
+    /// Sets the addresses that a subscription follows. All others are asked about by Get.
     pub(super) fn cover(&mut self, keys: &BTreeSet<AddressKey>, now: Instant) {
         self.followed.retain(|key, _| keys.contains(key));
         for (question, record) in &mut self.records {
@@ -206,7 +209,8 @@ impl Investigator {
         }
     }
 
-    /// Takes in who answers for addresses that are followed; returns what is news. Where another one is plugged in is asked.
+    /// Stores ARP/ND entries from the subscription; returns those that changed as findings. Asks where a new MAC is
+    /// plugged in.
     pub(super) fn heard(&mut self, answering: Answering, at: Timestamp, now: Instant) -> Vec<(Question, Finding)> {
         self.has_entries |= answering.values().any(Option::is_some);
         let mut findings = Vec::new();
@@ -227,7 +231,7 @@ impl Investigator {
         findings
     }
 
-    /// When a Get may be made next; `None` if there is nothing to ask.
+    /// Returns when the next Get may start; `None` if there is nothing to ask or a Get is in progress.
     pub(super) fn deadline(&mut self, now: Instant) -> Option<Instant> {
         if self.running.is_some() {
             return None;
@@ -238,7 +242,7 @@ impl Investigator {
         Some(due.max(self.gets.earliest(now)).max(self.paused.unwrap_or(now)))
     }
 
-    /// Begins the next Get if one is due and within the limits.
+    /// Starts the next Get if one is due and within the limits.
     pub(super) fn start(&mut self, now: Instant, client: &Client, encoding: gnmi::Encoding, requests: &mut Requests) {
         if self.deadline(now).is_none_or(|at| at > now) {
             return;
@@ -256,12 +260,12 @@ impl Investigator {
             self.put_back(stage, at);
             return;
         }
-        // Both limits were looked at before.
+        // `deadline` has checked this limit.
         let _ = self.gets.admit(now);
         debug!(paths = paths.len(), "looking into what is not up");
         let request = gnmi::GetRequest {
             path: paths.iter().filter_map(|path| parse(path).ok()).collect(),
-            // `admin-state`, `peer-as` and `local-as` are configuration: some servers leave them out of what they call state.
+            // `admin-state`, `peer-as` and `local-as` are configuration, which some servers leave out of state.
             r#type: gnmi::get_request::DataType::All.into(),
             encoding: encoding.into(),
             ..Default::default()
@@ -274,7 +278,7 @@ impl Investigator {
         self.running = Some(Running { stage, at: Timestamp::now(), answer: answer.boxed() });
     }
 
-    /// Questions that are due, as many as fit into one Get, and noted as asked.
+    /// Returns the questions that are due, as many as fit into one Get, and records them as asked.
     fn due(&mut self, now: Instant) -> Vec<Question> {
         let refused = &self.refused;
         let asked = |question: &Question| !refused.contains(&Kind::of(question));
@@ -302,7 +306,7 @@ impl Investigator {
         due
     }
 
-    /// Many routes are asked about by as few paths as will do.
+    /// Returns how thoroughly to ask about routes: if there are many, with as few paths as possible.
     fn extent(&self) -> Extent {
         let routes = self.records.keys().filter(|question| Kind::of(question) == Kind::Path).count();
         Extent { all_neighbors: !self.has_rows && routes <= FEW, table: routes <= FEW }
@@ -345,7 +349,7 @@ impl Investigator {
         }
     }
 
-    /// Waits for the answer to the Get that is under way; never, where there is none.
+    /// Waits for the answer to the Get in progress; never returns if there is none.
     pub(super) async fn answer(&mut self) -> Result<gnmi::GetResponse, Status> {
         match &mut self.running {
             Some(running) => (&mut running.answer).await,
@@ -353,8 +357,8 @@ impl Investigator {
         }
     }
 
-    /// Takes the answer to the Get that was under way; returns what was found. Neighbors that are gone have left their last
-    /// words.
+    /// Handles the answer to the Get in progress; returns the findings. `neighbors` has the last messages of neighbors
+    /// that vanished.
     pub(super) fn take(
         &mut self,
         answer: Result<gnmi::GetResponse, Status>,
@@ -373,7 +377,7 @@ impl Investigator {
         findings
     }
 
-    /// What was held and need not be any longer.
+    /// Returns the held findings that need not be held any longer.
     fn release(&mut self, now: Instant) -> Vec<(Question, Finding)> {
         let held = std::mem::take(&mut self.held).into_iter();
         let (later, ready): (Vec<_>, Vec<_>) = held.partition(|(key, _)| self.is_sought(key, now));
@@ -381,7 +385,7 @@ impl Investigator {
         ready.into_iter().map(|(_, finding)| finding).collect()
     }
 
-    /// Where an address is plugged in is being asked, or is to be asked now.
+    /// Returns whether it is still being asked, or due to be asked now, where an address is plugged in.
     fn is_sought(&self, key: &AddressKey, now: Instant) -> bool {
         let follows = self.next.iter().any(|stage| match stage {
             Stage::Macs(keys) | Stage::Ports(keys) => keys.contains(key),
@@ -415,7 +419,7 @@ impl Investigator {
                     }
                 }
             }
-            // What follows from an answer is left as it is.
+            // The place stays as the questions found it.
             (Refusal::Path, Stage::Macs(_) | Stage::Ports(_)) => {}
             (_, stage) => {
                 self.paused = Some(now + LIMIT_PAUSE);
@@ -490,8 +494,8 @@ impl Investigator {
                     }
                     let watched = self.records.get(&question).is_some_and(|record| record.asking >= Asking::Followed);
                     let settled = watched && (place.port.is_some() || !place.answers);
-                    // One with a subinterface is answered once its port is known; one that is watched as soon as it is
-                    // known who answers, and with its port when that is another one.
+                    // A place with a subinterface becomes a finding once its port is known. A place that a verdict
+                    // depends on becomes a finding at once, and again with its port if another MAC answers.
                     if place.subinterface.is_some() && !settled {
                         if is_irb && place.answers { &mut bridged } else { &mut routed }.push(key.clone());
                     }
@@ -525,7 +529,7 @@ impl Record {
         Self { asking, due: Some(now + gather), times: 0 }
     }
 
-    /// It is being asked; `followed`: a subscription tells what becomes of it.
+    /// Records that the question is asked at `now`. `followed`: whether a subscription follows it.
     fn asked(&mut self, now: Instant, kind: Kind, followed: bool) {
         self.times += 1;
         self.due = match (self.asking, kind, self.times) {
@@ -539,14 +543,14 @@ impl Record {
         };
     }
 
-    /// It is asked every five minutes, and would be soon.
+    /// Returns whether the question is asked every five minutes and due soon.
     fn goes_along(&self, now: Instant) -> bool {
         let soon = self.due.is_some_and(|due| due <= now + ALONG);
         soon && self.asking == Asking::Repeatedly && self.times > 1
     }
 }
 
-/// Every leaf of an answer. What cannot be read is left out.
+/// Returns all leaves of an answer, without those that cannot be read.
 fn read(response: gnmi::GetResponse) -> Leaves {
     let mut all = Leaves::default();
     for notification in response.notification {

@@ -1,4 +1,4 @@
-//! From the leaves of an answer to facts.
+//! Reads what questions need from the leaves of an answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(in crate::gnmi) struct Entry {
 }
 
 impl Leaves {
-    /// Leaves at this path of names, with their whole path.
+    /// Returns the leaves whose path has these names, each with its whole path.
     fn at<'a>(&'a self, wanted: &'a [&str]) -> impl Iterator<Item = (&'a [Elem], &'a Scalar)> {
         let all = self.0.iter().map(|(path, value)| (path.as_slice(), value));
         all.filter(move |(path, _)| {
@@ -32,7 +32,7 @@ impl Leaves {
         })
     }
 
-    /// A neighbor's own state; `None` if there is no such neighbor.
+    /// Returns a neighbor's state and last messages; `None` if there is no such neighbor.
     pub(super) fn neighbor(&self, key: &NeighborKey) -> Option<NeighborWords> {
         let peer = key.peer.to_string();
         let mut words = NeighborWords::default();
@@ -66,19 +66,19 @@ impl Leaves {
         found.then_some(words)
     }
 
-    /// The type of a network instance; `None` if there is no such instance.
+    /// Returns the type of a network instance; `None` if there is no such instance.
     pub(super) fn instance_type(&self, name: &NetworkInstanceName) -> Option<Arc<str>> {
         let mut types = self.at(&["network-instance", "type"]);
         let own = types.find(|(path, _)| path[0].key("name") == Some(name.as_str()))?;
         own.1.text().map(Arc::from)
     }
 
-    /// Whether there is any ARP/ND entry.
+    /// Returns whether there is any ARP/ND entry.
     pub(super) fn has_entries(&self) -> bool {
         [ARP, ND].iter().any(|path| self.at(path).next().is_some())
     }
 
-    /// The ARP/ND entry of an address in a network instance.
+    /// Returns the ARP/ND entry of an address in a network instance.
     pub(super) fn entry(&self, key: &AddressKey) -> Option<Entry> {
         let members: BTreeSet<&str> = self
             .at(&["network-instance", "interface", "oper-state"])
@@ -98,7 +98,7 @@ impl Leaves {
         own.next()
     }
 
-    /// The port that a MAC address was learned on, in a network instance that the IRB belongs to.
+    /// Returns the port on which a MAC address was learned in a network instance that the IRB belongs to.
     pub(super) fn port(&self, irb: &str, mac: &str) -> Option<Arc<str>> {
         let members: BTreeSet<&str> = self
             .at(&["network-instance", "interface", "oper-state"])
@@ -111,18 +111,18 @@ impl Leaves {
             member && path[3].key("address").is_some_and(|address| address.eq_ignore_ascii_case(mac))
         });
         let destination = own.find_map(|(_, value)| value.text())?;
-        // A tunnel (`vxlan-interface:...`) is no port.
+        // A tunnel (`vxlan-interface:...`) is not a port.
         let port =
             (!destination.contains(':')).then(|| destination.rsplit_once('.').map_or(destination, |(port, _)| port))?;
         Some(port.into())
     }
 
-    /// Whether a port is down.
+    /// Returns why a port is down; `None` if it is not.
     pub(super) fn port_down(&self, port: &str) -> Option<Down> {
         self.down(&["interface"], |path| path[0].key("name") == Some(port))
     }
 
-    /// Whether a subinterface is down.
+    /// Returns why a subinterface is down; `None` if it is not.
     pub(super) fn subinterface_down(&self, name: &str) -> Option<Down> {
         let (interface, index) = name.rsplit_once('.')?;
         self.down(&["interface", "subinterface"], |path| {
@@ -142,7 +142,7 @@ impl Leaves {
         })
     }
 
-    /// What became of a route; the caller knows whether the RIB has any row at all.
+    /// Returns what became of a route. The caller sets `is_known`, since it knows whether the RIB has any rows.
     pub(super) fn path(&self, key: &PathKey) -> Path {
         Path {
             received: self.row(key, "rib-in-pre"),
@@ -152,12 +152,12 @@ impl Leaves {
         }
     }
 
-    /// Whether the RIB has any row.
+    /// Returns whether the RIB has any row.
     pub(super) fn has_rows(&self) -> bool {
         self.0.iter().any(|(path, _)| path.get(1).is_some_and(|elem| elem.name == "bgp-rib"))
     }
 
-    /// The best row: one that is used, else one that is valid.
+    /// Returns the best row of a route: one that is used, otherwise one that is valid.
     fn row(&self, key: &PathKey, rib: &str) -> Option<RibRoute> {
         let mut rows: BTreeMap<&str, RibRoute> = BTreeMap::new();
         for (path, value) in &self.0 {
@@ -208,7 +208,7 @@ impl Leaves {
         preferences
     }
 
-    /// What routes from a neighbor are preferred by, as configured.
+    /// Returns the configured preference of routes from a neighbor.
     fn bgp_preference(&self, key: &PathKey) -> Option<u32> {
         let (instance, neighbor) = (key.network_instance.as_str(), key.neighbor.to_string());
         let own = |path: &[Elem]| path[0].key("name") == Some(instance);
@@ -231,7 +231,7 @@ fn is_prefix(step: &Elem, key: &str, prefix: IpNet) -> bool {
     step.key(key).and_then(|text| text.parse::<IpNet>().ok()) == Some(prefix)
 }
 
-/// What is known of a place: it outlives the entry that showed it.
+/// Returns what is known about a place after a new answer. What was known is kept if the ARP/ND entry is gone.
 pub(super) fn remember(earlier: Option<&Place>, entry: Option<&Entry>, is_known: bool) -> Place {
     let earlier = earlier.cloned().unwrap_or_default();
     match entry {

@@ -1,4 +1,4 @@
-//! Answers in the shapes of real servers, and when what is asked.
+//! Tests with answers in the forms of real servers, and tests of when questions are asked.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use gnmi::typed_value::Value as Typed;
 
 const NODE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 11));
 
-/// One update per path, as JSON_IETF.
+/// Makes an answer with one update per path, as JSON_IETF.
 fn answer(updates: &[(&str, Value)]) -> gnmi::GetResponse {
     let update = updates
         .iter()
@@ -44,7 +44,7 @@ fn at() -> Timestamp {
     Timestamp::UNIX_EPOCH
 }
 
-/// Asks a question and gives it this answer.
+/// Asks a question and returns the findings from this answer.
 fn ask(investigator: &mut Investigator, question: &Question, updates: &[(&str, Value)]) -> Vec<(Question, Finding)> {
     let now = Instant::now();
     investigator.set(&inquiry(&[(question.clone(), Asking::Repeatedly)]), now);
@@ -58,7 +58,7 @@ fn answered(investigator: &mut Investigator, stage: Stage, updates: &[(&str, Val
     findings
 }
 
-/// Gives the stage that follows this answer.
+/// Returns the findings from this answer to the next stage.
 fn follow(investigator: &mut Investigator, updates: &[(&str, Value)]) -> Vec<(Question, Finding)> {
     let stage = investigator.next.pop().expect("a stage follows");
     answered(investigator, stage, updates)
@@ -192,7 +192,7 @@ fn the_known_place_of_a_node_outlives_its_arp_entry() {
     assert!(ask(&mut investigator, &question, &[(routed, json!("AA:C1:AB:00:00:11"))]).is_empty());
     assert_eq!(place(&follow(&mut investigator, &[])).port.as_deref(), Some("ethernet-1/1"));
 
-    // The port goes down and takes the entry along.
+    // The port goes down, and the entry is removed with it.
     investigator.reconnect(Instant::now());
     let due = investigator.due(Instant::now() + GATHER);
     assert!(investigator.found(Stage::Questions(due), at(), &read(answer(&[])), &Neighbors::default()).is_empty());
@@ -415,7 +415,7 @@ fn a_thousand_vips_are_investigated_within_a_minute_by_a_dozen_gets() {
         let prefix = ipnet::IpNet::from(IpAddr::from([1, 1, high, low]));
         (Question::Path(PathKey { prefix, ..path_key() }), Asking::Repeatedly)
     };
-    // Their node is lost, and what is known of it is asked as well.
+    // Their node is lost, so questions about the node are asked as well.
     let mut questions: Inquiry = (0..1000).map(of_vip).collect();
     questions.insert(Question::Neighbor(neighbor_key()), Asking::Repeatedly);
     questions.insert(Question::Place(place_key()), Asking::Repeatedly);
