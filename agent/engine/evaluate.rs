@@ -1,4 +1,4 @@
-//! Evaluation: what is dirty is recomputed, what is different is published.
+//! Evaluates what is dirty and returns what differs from what was published.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -27,8 +27,8 @@ use crate::model::verdict::Announcement;
 use crate::model::view::{Change, ClusterView, ServiceView};
 
 impl Engine {
-    /// Recomputes what became dirty since the last call, and what time alone has changed. Returns what is different from
-    /// what was published before, in a fixed order; a second call without news returns nothing.
+    /// Recomputes what became dirty since the last call, and what changed by time alone. Returns what differs from what
+    /// was published before, in a fixed order; a second call without news returns nothing.
     pub fn evaluate(&mut self, now: Now) -> Vec<Change> {
         self.pass_time(now);
         let mut entries = if self.facts.is_told_anew(now.elapsed) { Vec::new() } else { self.evaluate_entries(now) };
@@ -44,8 +44,8 @@ impl Engine {
         changes
     }
 
-    /// Nodes, services and orphans. While the switch resynchronizes its tables, half of them are of one stream and half of
-    /// another, and nothing is judged by that.
+    /// Evaluates nodes, services and orphans. Must not be called while the switch resynchronizes its tables: some are
+    /// then from the old stream and some from the new one.
     fn evaluate_entries(&mut self, now: Now) -> Vec<Change> {
         let mut services = self.evaluate_services(now);
         self.dirty |= self.facts.place_carriers();
@@ -60,7 +60,7 @@ impl Engine {
         changes
     }
 
-    /// What time alone has changed.
+    /// Marks as dirty what changed by time alone.
     fn pass_time(&mut self, now: Now) {
         let phase = self.facts.sources().phase(now.elapsed);
         if self.published.phase.as_ref() != Some(&phase) {
@@ -141,7 +141,7 @@ impl Engine {
         change
     }
 
-    /// Notes the next-hops of VIPs that depend on where pods are, once routes are looked at.
+    /// Notes the next-hops of VIPs that depend on where pods are, if routes are judged at all.
     fn note_courses(&mut self, now: Now, shared: &Shared, id: ServiceId) -> Option<()> {
         let world = self.world(now, shared);
         let cluster = world.clusters.get(&id.cluster)?;
@@ -190,7 +190,7 @@ impl Engine {
         })
     }
 
-    /// The root, the summary, sources and clusters.
+    /// Evaluates the root, the summary, sources and clusters.
     fn evaluate_status(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         let clusters = self.cluster_changes();
@@ -248,7 +248,7 @@ impl Engine {
         changes
     }
 
-    /// The alarms that come of what is about to be published.
+    /// Evaluates the alarms that follow from what is about to be published.
     fn evaluate_alarms(&mut self, now: Now, changes: &[Change]) -> Vec<Change> {
         let (facts, sources) = (&self.facts, self.facts.sources());
         let switch = sources.in_reach(&SourceId::Ndk);
@@ -324,7 +324,7 @@ impl Engine {
     }
 }
 
-/// What became of a service; without a view it is gone.
+/// A change of a service; without a view, the service is gone.
 struct ServiceChange {
     cluster: ClusterName,
     key: ServiceKey,
@@ -332,7 +332,7 @@ struct ServiceChange {
     view: Option<Arc<ServiceView>>,
 }
 
-/// Changes of two evaluations, one after the other, as one: what the second took back never was.
+/// Merges the changes of two successive evaluations. What the second reverts is dropped.
 fn merged(first: Vec<ServiceChange>, second: Vec<ServiceChange>) -> Vec<ServiceChange> {
     let mut changes: BTreeMap<_, _> =
         first.into_iter().map(|change| ((change.cluster.clone(), change.key.clone()), change)).collect();
@@ -354,19 +354,19 @@ fn cluster_view(facts: &Facts, name: &ClusterName, phase: &super::facts::sources
     Some(status::cluster(facts.cluster(name)?, source, facts.switch(), facts.inquiries(), phase))
 }
 
-/// In a fixed order.
+/// Sorts changes of services by cluster and service.
 fn in_order(mut services: Vec<ServiceChange>) -> Vec<Change> {
     services.sort_by(|one, other| (&one.cluster, &one.key).cmp(&(&other.cluster, &other.key)));
     services.into_iter().map(|it| Change::Service(it.cluster, it.key, it.view)).collect()
 }
 
-/// How VIPs that have a route are seen to be made known.
+/// Returns how VIPs that have a route are announced.
 fn announced(view: &ServiceView) -> Vec<(IpAddr, Announcement)> {
     let routed = view.vips.iter().filter(|vip| vip.route.is_some());
     routed.filter_map(|vip| Some((vip.address, vip.announcement?))).collect()
 }
 
-/// Nodes whose address is a next-hop of a VIP for the first time.
+/// Returns nodes whose address is a next-hop of a VIP for the first time, with the address.
 fn carriers(cluster: &Cluster, view: &ServiceView) -> Vec<(u32, IpAddr)> {
     let routed = view.vips.iter().filter(|vip| vip.announcement == Some(Announcement::Bgp));
     let hops = routed.flat_map(|vip| vip.next_hops.iter().filter(|hop| hop.installed));

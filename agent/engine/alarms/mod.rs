@@ -1,12 +1,13 @@
-//! Alarms: what is wrong with VIPs, nodes, sources and routes, for long enough that somebody should act.
+//! Raises and clears alarms: for faults of VIPs, nodes, sources and routes that last long enough that somebody should
+//! act.
 //!
 //! ```text
 //!   views that changed ─► condition ─► subjects (hold times) ─► table (one alarm a cause, texts, history) ─► changes
 //!                 announcers ─┘                                   pacing ─► notifications
 //! ```
 //!
-//! A stage after evaluation, fed with values: it reads the changes that are about to be published, so that an alarm and
-//! the state it is about never disagree. What is not known raises and clears nothing.
+//! The engine runs this stage after evaluation. It reads the changes that are about to be published, so that an alarm
+//! and the state it is about never disagree. A condition that is not known neither raises nor clears an alarm.
 
 mod alarm;
 mod announcers;
@@ -39,16 +40,16 @@ use pacing::Pacing;
 use subjects::Subjects;
 use table::AlarmTable;
 
-/// How often alarms are saved at most, when some were raised or cleared and when only texts changed: an outage must not
-/// wear out the disk.
+/// The least time between two saves after alarms were raised or cleared: an outage must not wear out the disk.
 const SAVE_PACE: Duration = Duration::from_secs(1);
+/// The least time between two saves after only texts changed.
 const SAVE_TEXT_PACE: Duration = Duration::from_secs(10);
 
-/// What the stage reads beside the changes.
+/// What the stage reads besides the changes.
 #[derive(Debug)]
 pub(super) struct AlarmInput {
     pub(super) now: Now,
-    /// `None` before there is a configuration.
+    /// `None` until there is a configuration.
     pub(super) policy: Option<AlarmPolicy>,
     pub(super) visibility: Visibility,
     /// Every source.
@@ -59,45 +60,45 @@ pub(super) struct AlarmInput {
     pub(super) instances: Vec<NetworkInstanceName>,
 }
 
-/// Whose condition is known.
+/// Of which resources the condition is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Visibility {
-    /// The switch's own tables are.
+    /// Whether the switch's own tables are known.
     pub(super) switch: bool,
-    /// BGP neighbors are, and the switch's own tables.
+    /// Whether BGP neighbors and the switch's own tables are known.
     pub(super) neighbors: bool,
 }
 
-/// What is known of a source.
+/// The condition of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SourceCondition {
-    /// It has not answered yet, and is still given time.
+    /// The source has not answered yet, but still has time to.
     Awaited,
-    /// It answers.
+    /// The source answers.
     Heard,
-    /// Out of reach.
+    /// The source does not answer.
     Lost {
         /// Since when.
         since: Timestamp,
         /// Why.
         why: Arc<str>,
-        /// It was read before, so that something is known by it.
+        /// Whether the source was read before, so that its data is known.
         was_read: bool,
     },
 }
 
-/// What is known of an enabled cluster.
+/// The condition of an enabled cluster.
 #[derive(Clone, Debug)]
 pub(super) struct ClusterCondition {
     /// `network-instance`.
     pub(super) instance: NetworkInstanceName,
-    /// This switch has no such network instance.
+    /// Whether this switch has no such network instance that is up.
     pub(super) instance_missing: bool,
-    /// It has one, of this type, in which VIPs cannot be routed.
+    /// The type of the network instance, if VIPs cannot be routed in it.
     pub(super) unroutable: Option<Arc<str>>,
-    /// Everything its verdicts need is known.
+    /// Whether everything its verdicts need is known.
     pub(super) judged: bool,
-    /// Address pools, where [`Alarms::wants_pools`] asked for them.
+    /// Address pools, if [`Alarms::wants_pools`] asked for them.
     pub(super) pools: Option<Vec<PoolUse>>,
 }
 
@@ -105,13 +106,13 @@ pub(super) struct ClusterCondition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PoolUse {
     pub(super) name: String,
-    /// Addresses it has.
+    /// The number of its addresses.
     pub(super) size: u128,
-    /// Addresses services have from it.
+    /// The number of its addresses that services have.
     pub(super) used: u128,
 }
 
-/// The stage.
+/// The state of the stage.
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
     subjects: Subjects,
@@ -119,9 +120,9 @@ pub(super) struct Alarms {
     announcers: Announcers,
     pacing: Pacing,
     policy: AlarmPolicy,
-    /// Services that have alarms, or say something about the alarms of others.
+    /// Services that have alarms, or that affect the alarms of nodes.
     traces: FxHashMap<ClusterName, FxHashMap<ServiceKey, Trace>>,
-    /// Services with a VIP of which nothing is known; kept while restored alarms wait for their members.
+    /// Services with a VIP whose condition is unknown; filled only while restored alarms wait for their members.
     unknown: BTreeSet<(ClusterName, ServiceKey)>,
     /// Clusters that have a condition or an alarm of their own.
     clusters: BTreeSet<ClusterName>,
@@ -130,7 +131,7 @@ pub(super) struct Alarms {
     saved_at: Option<Duration>,
 }
 
-/// What the state file does not hold yet.
+/// What the state file does not contain yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Unsaved {
     #[default]
@@ -139,7 +140,7 @@ enum Unsaved {
     Alarms,
 }
 
-/// What a service adds to the alarms of others, and what of it has a condition.
+/// Which parts of a service have a condition, and how the service affects the alarms of nodes.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Trace {
     itself: bool,
@@ -149,12 +150,12 @@ struct Trace {
 }
 
 impl Visibility {
-    /// What is visible in both.
+    /// Returns what is visible in both.
     fn and(self, other: Self) -> Self {
         Self { switch: self.switch && other.switch, neighbors: self.neighbors && other.neighbors }
     }
 
-    /// Whether the condition of a resource is known.
+    /// Returns whether the condition of a resource is known.
     fn covers(self, resource: &Resource) -> bool {
         match resource {
             Resource::Source(_) => true,
@@ -165,7 +166,7 @@ impl Visibility {
 }
 
 impl Alarms {
-    /// What an earlier life of the agent left.
+    /// Restores the alarms and the history that an earlier run of the agent saved.
     pub(super) fn load(&mut self, saved: &PersistentState) {
         for (key, view) in &saved.alarms {
             let group = stands_for_several(key);
@@ -196,13 +197,13 @@ impl Alarms {
         }
     }
 
-    /// Clusters whose address pools the next [`Self::observe`] wants to know.
+    /// Returns the clusters whose address pools the next [`Self::observe`] needs.
     pub(super) fn wants_pools(&self, now: Now) -> BTreeSet<ClusterName> {
         let raised = self.subjects.due_by(now, AlarmType::VipAddressPending);
         raised.chain(self.table.stale_of(now, AlarmType::VipAddressPending)).cloned().collect()
     }
 
-    /// Takes in what is about to be published. Returns what that changes about alarms.
+    /// Processes what is about to be published. Returns the resulting changes of alarms.
     pub(super) fn observe(&mut self, input: &AlarmInput, changes: &[Change]) -> Vec<Change> {
         let now = input.now;
         if let Some(policy) = input.policy {
@@ -215,7 +216,8 @@ impl Alarms {
                 self.table.set_pools(cluster, words::pools(pools));
             }
         }
-        // What is lost is hidden first and what came back is shown last, so that neither is taken for a change.
+        // What is no longer visible is hidden before everything else, and what is visible again is shown after it, so
+        // that neither is taken for a change.
         self.subjects.set_visibility(now, input.visibility.and(self.subjects.visibility()));
         self.sources(input);
         self.instances(input);
@@ -231,7 +233,7 @@ impl Alarms {
         self.output(now)
     }
 
-    /// Restored alarms for several wait until each that may be in them has said how it is.
+    /// Releases restored alarms that stand for several resources, once the condition of each possible member is known.
     fn release(&mut self, input: &AlarmInput) {
         if !self.table.is_restoring() {
             self.unknown.clear();
@@ -266,7 +268,7 @@ impl Alarms {
         output.changes
     }
 
-    /// When time alone raises, clears, writes or saves something.
+    /// Returns when time alone next raises, clears, writes or saves something.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let save = self.saved_at.zip(self.save_pace()).map(|(at, pace)| at + pace);
         let due = [self.subjects.deadline(), self.table.deadline(self.policy.clear_hold), self.pacing.deadline(), save];
@@ -281,19 +283,19 @@ impl Alarms {
         }
     }
 
-    /// True when what must outlive the process has changed, and was not saved just now.
+    /// Returns whether what must survive a restart has changed, and the last save is long enough ago.
     pub(super) fn wants_saving(&self, now: Now) -> bool {
         self.save_pace().is_some_and(|pace| self.saved_at.is_none_or(|at| now.elapsed >= at + pace))
     }
 
-    /// Adds what must outlive the process.
+    /// Adds what must survive a restart to `state`.
     pub(super) fn save(&mut self, now: Now, state: &mut PersistentState) {
         self.unsaved = Unsaved::Nothing;
         self.saved_at = Some(now.elapsed);
         (state.alarms, state.alarm_history, state.last_sequence) = self.table.save();
     }
 
-    /// Takes nodes in again: their views may be the same as before their neighbors were out of reach.
+    /// Processes nodes once neighbors are visible again: views that did not change meanwhile are not among the changes.
     pub(super) fn reobserve<'a>(
         &mut self,
         now: Now,
@@ -304,7 +306,8 @@ impl Alarms {
         }
     }
 
-    /// Takes services in again that have alarms: what was not known for want of neighbors is not known by itself now.
+    /// Processes services that have alarms once neighbors are visible again: a condition that is unknown from now on is
+    /// not unknown for lack of neighbors.
     pub(super) fn reobserve_services<'a>(
         &mut self,
         now: Now,
@@ -367,7 +370,7 @@ impl Alarms {
                     self.take_node(input.now, cluster, node, None);
                     self.subjects.withdraw(input.now, &Resource::Node(cluster.clone(), node.clone()));
                 }
-                // While neighbors are not visible, nodes wait to be taken in again.
+                // While neighbors are not visible, nodes wait for `reobserve`.
                 Change::Node(cluster, node, view) if input.visibility.neighbors => {
                     self.take_node(input.now, cluster, node, view.as_ref());
                 }
@@ -390,7 +393,7 @@ impl Alarms {
         self.announcers.set(cluster, node, view, self.subjects.has(&resource));
     }
 
-    /// The conditions of nodes, once for all the services they announce.
+    /// Observes the conditions of nodes, once for all services they announce.
     fn touched_nodes(&mut self, input: &AlarmInput) {
         if !input.visibility.neighbors {
             return;
@@ -399,7 +402,8 @@ impl Alarms {
             let Some(instance) = input.clusters.get(&cluster).map(|cluster| &cluster.instance) else { continue };
             let resource = Resource::Node(cluster.clone(), node.clone());
             let alarmed = self.subjects.is_active(&resource, AlarmType::NeighborSessionDown);
-            // On its way back: the text stays at what it cost. One that was well is down again, whatever that costs.
+            // The node is on its way back: its alarm keeps the text with the number of VIPs it cost. If the node was
+            // well in between, it is down again, even if that costs no VIP.
             if alarmed && !self.subjects.is_well(&resource) && self.announcers.costs_nothing(&cluster, &node) {
                 self.subjects.see(&resource);
                 continue;
@@ -478,12 +482,13 @@ impl Alarms {
         }
     }
 
-    /// A failure in the FIB is not forgotten because nobody reports on the FIB now.
+    /// Returns the condition of a VIP, or unknown if it has an alarm about the FIB, the condition is a lesser one, and
+    /// the FIB status is not known now. Otherwise such an alarm would clear only because nobody reports on the FIB.
     fn by_what_is_known(&self, resource: &Resource, vip: &VipView, condition: Condition) -> Condition {
         let Some(active) = self.subjects.active_fault(resource) else { return condition };
         let by_fib = match active.reason {
             Some(reason) => reason == Reason::RouteNotProgrammed,
-            // Restored: the reason is not known.
+            // The reason of a restored alarm is not known.
             None => active.kind == AlarmType::VipBlackholed && !self.subjects.visibility().neighbors,
         };
         let lower = match &condition {
@@ -494,7 +499,7 @@ impl Alarms {
         if by_fib && lower && condition::fib_is_unknown(vip) { Condition::Unknown } else { condition }
     }
 
-    /// Replaces what a service adds to the alarms of others.
+    /// Replaces the trace of a service, and how it affects the alarms of nodes.
     fn retrace(&mut self, now: Now, cluster: &ClusterName, key: &ServiceKey, view: Option<&ServiceView>, trace: Trace) {
         let services = self.traces.entry(cluster.clone()).or_default();
         let before = services.remove(key).unwrap_or_default();
@@ -521,7 +526,7 @@ impl Alarms {
 }
 
 impl AlarmInput {
-    /// Every source that could report a resource is in sync.
+    /// Returns whether every source that could report a resource is in sync.
     fn told_all(&self, resource: &Resource) -> bool {
         let judged = |name: &ClusterName| self.clusters.get(name).is_none_or(|cluster| cluster.judged);
         if self.policy.is_none() {
@@ -538,7 +543,7 @@ impl AlarmInput {
     }
 }
 
-/// Whether the alarm is about what several have in common.
+/// Returns whether an alarm stands for several resources that have its resource in common.
 fn stands_for_several(key: &AlarmKey) -> bool {
     use AlarmType::*;
     let alone = match key.kind {
@@ -554,7 +559,7 @@ fn stands_for_several(key: &AlarmKey) -> bool {
     !alone
 }
 
-/// A fault of a resource, with a text and nothing else.
+/// Creates a fault of a resource with a text and the severity of its type.
 fn plain(kind: AlarmType, owner: Owner, share: Share, text: Arc<str>) -> Arc<Fault> {
     let severity = kind.severity();
     let detail = Arc::clone(&text);

@@ -1,4 +1,4 @@
-//! The texts of alarms: what is wrong, since when, whose, what next.
+//! Writes the texts of alarms: what is wrong, since when, where, and what to do.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -15,25 +15,25 @@ use crate::model::time::Timestamp;
 use crate::model::verdict::AttachmentState;
 use crate::model::view::{NodeView, OrphanView, PeerView, Verdict};
 
-/// Members named in the text of an alarm that stands for several.
+/// The most members named in the text of an alarm that stands for several.
 const NAMED: usize = 3;
 
-/// The sentence of a verdict.
+/// Returns the sentence of a verdict.
 pub(super) fn detail(verdict: &Verdict) -> Arc<str> {
     verdict.detail.clone().unwrap_or_else(|| "not up".into())
 }
 
-/// One VIP.
+/// Returns the text for one VIP.
 pub(super) fn vip(cluster: &ClusterName, service: &ServiceKey, address: IpAddr, detail: &str) -> Arc<str> {
     format!("VIP {address} of {service} in cluster {cluster}: {detail}").into()
 }
 
-/// One service without a VIP.
+/// Returns the text for one service without a VIP.
 pub(super) fn service(cluster: &ClusterName, service: &ServiceKey, detail: &str) -> Arc<str> {
     format!("Service {service} in cluster {cluster}: {detail}").into()
 }
 
-/// The lost sessions of a node, without the count of VIPs: its subject and how it goes on.
+/// Returns the text about the lost sessions of a node, with and without its subject, and without the count of VIPs.
 pub(super) fn sessions(node: &NodeName, view: &NodeView, now: Timestamp) -> (Arc<str>, Arc<str>) {
     let lost = view
         .peers
@@ -62,7 +62,7 @@ pub(super) fn sessions(node: &NodeName, view: &NodeView, now: Timestamp) -> (Arc
     (text.join("; ").into(), detail.join(", ").into())
 }
 
-/// What lost sessions cost.
+/// Adds to a text how many VIPs have lost a next-hop by the lost sessions.
 pub(super) fn with_lost_next_hops(text: &str, vips: u32) -> Arc<str> {
     let cost = match vips {
         0 => "no VIP has lost this next-hop so far".to_owned(),
@@ -71,7 +71,7 @@ pub(super) fn with_lost_next_hops(text: &str, vips: u32) -> Arc<str> {
     format!("{text}; {cost}").into()
 }
 
-/// An announcer that cannot be located: what was tried, and what to do.
+/// Says of an announcer that cannot be located which addresses were tried, and what to do.
 pub(super) fn unlocated(view: &NodeView, instance: &NetworkInstanceName) -> Arc<str> {
     let candidates: Vec<String> = view.peers.iter().map(|peer| peer.address.to_string()).collect();
     let tried = match candidates.is_empty() {
@@ -88,13 +88,13 @@ pub(super) fn unlocated(view: &NodeView, instance: &NetworkInstanceName) -> Arc<
     format!("{tried}; {advice}").into()
 }
 
-/// One announcer that cannot be located.
+/// Returns the text for one announcer that cannot be located.
 pub(super) fn unlocated_node(node: &NodeName, view: &NodeView, detail: &str) -> Arc<str> {
     let vips = counted(view.expected_vips, "VIP", "VIPs");
     format!("node {node} should announce {vips}, but is not located on this leaf: {detail}").into()
 }
 
-/// A cluster whose network instance is not there, is of another type (`unroutable`), or is down.
+/// Returns the text for a cluster whose network instance does not exist, has another type (`unroutable`), or is down.
 pub(super) fn instance_missing(
     cluster: &ClusterName,
     instance: &NetworkInstanceName,
@@ -123,7 +123,7 @@ pub(super) fn instance_missing(
     .into()
 }
 
-/// A source that is out of reach.
+/// Returns the text for a source that does not answer.
 pub(super) fn source_stale(source: &SourceId, condition: &SourceCondition, now: Timestamp) -> Arc<str> {
     let SourceCondition::Lost { since: lost, why, was_read } = condition else { return "does not answer".into() };
     let since = since(*lost, now);
@@ -143,7 +143,7 @@ pub(super) fn source_stale(source: &SourceId, condition: &SourceCondition, now: 
     .into()
 }
 
-/// A route that no service claims.
+/// Returns the text for a route that no service claims, with and without its subject.
 pub(super) fn orphan(route: &RouteKey, view: &OrphanView) -> (Arc<str>, Arc<str>) {
     let owner = view.owner.as_deref().unwrap_or("unknown owner");
     let via = match view.next_hops.is_empty() {
@@ -158,8 +158,8 @@ pub(super) fn orphan(route: &RouteKey, view: &OrphanView) -> (Arc<str>, Arc<str>
     (text.into(), detail.into())
 }
 
-/// The text of an alarm that stands for several: how many, the first of them, what the pools have left, and the first
-/// one's sentence.
+/// Returns the text of an alarm that stands for several: how many, the names of the first few, what address pools have
+/// left, and the sentence of the first.
 pub(super) fn group<'a>(
     key: &AlarmKey,
     members: impl ExactSizeIterator<Item = &'a Resource>,
@@ -195,7 +195,7 @@ pub(super) fn group<'a>(
     }
 }
 
-/// What pools have left, where that explains why services wait.
+/// Lists the address pools that are full, which explains why services wait for an address; `None` if none is.
 pub(super) fn pools(pools: &[PoolUse]) -> Option<String> {
     let full = pools.iter().filter(|pool| pool.used >= pool.size);
     let full: Vec<String> = full
@@ -205,7 +205,7 @@ pub(super) fn pools(pools: &[PoolUse]) -> Option<String> {
     (!full.is_empty()).then(|| full.join("; "))
 }
 
-/// The last text of an alarm, and what goes on from here.
+/// Returns the text of a cleared alarm: its last text and, if any, the alarm that it became.
 pub(super) fn cleared(text: &Arc<str>, because: ClearedBecause) -> Arc<str> {
     match because.became() {
         Some(kind) => {
@@ -216,7 +216,7 @@ pub(super) fn cleared(text: &Arc<str>, because: ClearedBecause) -> Arc<str> {
     }
 }
 
-/// The text, cut at [`LONGEST_TEXT`] bytes.
+/// Returns the text, cut at [`LONGEST_TEXT`] bytes.
 pub(super) fn bounded(text: &str) -> Arc<str> {
     cut(text, LONGEST_TEXT).into()
 }
@@ -228,13 +228,13 @@ fn cut(text: &str, max: usize) -> Cow<'_, str> {
     }
 }
 
-/// A moment, to the second; with its date unless it is today's.
+/// Formats a time to the second, with its date unless it is today's.
 fn since(time: Timestamp, now: Timestamp) -> String {
     let same_day = time.strftime("%F").to_string() == now.strftime("%F").to_string();
     time.strftime(if same_day { "%H:%M:%SZ" } else { "%Y-%m-%d %H:%M:%SZ" }).to_string()
 }
 
-/// The first few of so many.
+/// Lists the first few of `of` names, and how many more there are.
 fn few(names: impl Iterator<Item = String>, of: usize) -> String {
     let named: Vec<String> = names.take(NAMED).collect();
     let mut text = named.join(", ");
@@ -244,7 +244,7 @@ fn few(names: impl Iterator<Item = String>, of: usize) -> String {
     text
 }
 
-/// A member, where the alarm says what it shares with the others.
+/// Returns the name of a member in an alarm that already names what the members share.
 fn name(member: &Resource, shared: &Resource) -> String {
     match member {
         Resource::Vip(cluster, service, _) if matches!(shared, Resource::Address(..)) => {
@@ -259,7 +259,7 @@ fn name(member: &Resource, shared: &Resource) -> String {
     }
 }
 
-/// A shared resource in a sentence.
+/// Displays a shared resource as part of a sentence.
 struct Shared<'a>(&'a Resource);
 
 impl std::fmt::Display for Shared<'_> {

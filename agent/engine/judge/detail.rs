@@ -1,4 +1,4 @@
-//! The sentence an operator acts on at three in the morning: addresses, nodes, sessions, prefixes, counts.
+//! Writes `oper-detail` of VIPs and services: a sentence that names addresses, nodes, sessions, prefixes and counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -13,10 +13,10 @@ use crate::model::names::NodeName;
 use crate::model::time::{Timestamp, at};
 use crate::model::verdict::{AddressSource, NextHopKind, Reason};
 
-/// Names listed before "and N more".
+/// The most names listed before "and N more".
 const NAMED: usize = 4;
 
-/// The first of many, in words.
+/// Lists the first few items, and how many more there are.
 fn first_n<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     let mut items = items.into_iter();
     let named: Vec<String> = items.by_ref().take(NAMED).map(|item| item.to_string()).collect();
@@ -30,7 +30,7 @@ fn and_more(named: &str, more: usize) -> String {
     }
 }
 
-/// The sentence for one VIP, or for a service without one.
+/// Returns the sentence for one VIP, or for a service without one.
 pub(crate) fn detail(
     cluster: &Cluster,
     entry: &ServiceEntry,
@@ -226,7 +226,7 @@ impl DetailWriter<'_> {
         }
     }
 
-    /// By cause, how many nodes may not announce, and the first of them by name.
+    /// Lists how many nodes may not announce, by cause, with the first few names.
     fn excluded(&self) -> Vec<String> {
         let mut causes: BTreeMap<&str, (usize, BTreeSet<&NodeName>)> = BTreeMap::new();
         for (_, node) in self.cluster.nodes.iter() {
@@ -262,7 +262,7 @@ impl DetailWriter<'_> {
         format!("BGP {noun} down: {}", first_n(down))
     }
 
-    /// Next-hops that are only kept.
+    /// Describes installed next-hops of which nothing shows that they are alive.
     fn kept(&self) -> String {
         let hops = || self.evidence.installed().filter(|hop| hop.doubtful);
         let kept = first_n(hops().map(|hop| format!("{}{}", node_at(hop), session(hop))));
@@ -279,7 +279,7 @@ impl DetailWriter<'_> {
         )
     }
 
-    /// Where the route goes when it uses nothing it should.
+    /// Says where the route leads if it uses no expected next-hop.
     fn instead(&self) -> String {
         match self.present() {
             0 => format!("; {} goes to {} instead", self.prefix(), self.installed()),
@@ -303,7 +303,7 @@ impl DetailWriter<'_> {
         format!("no route in {instance}; {expected}{hops}{}{}", self.covering(), self.unlocated())
     }
 
-    /// The prefix that does not count, and why.
+    /// Names the covering prefix that does not count as the VIP's route, and why.
     fn covering(&self) -> String {
         let Some(matched) = &self.evidence.unserving else { return String::new() };
         let (prefix, hops) = (matched.prefix, first_n(matched.hops.iter()));
@@ -322,7 +322,7 @@ impl DetailWriter<'_> {
         }
     }
 
-    /// Announcers nobody can place, and what helps.
+    /// Lists announcers that are not located here, and what to do.
     fn unlocated(&self) -> String {
         let expectation = &self.evidence.expectation;
         let named = |slots: &[u32]| first_n(slots.iter().filter_map(|slot| self.cluster.node_name(*slot)));
@@ -348,7 +348,7 @@ impl DetailWriter<'_> {
             );
         }
         match expectation.unlocated.len() {
-            // What takes all of them away is not their addresses.
+            // If no announcer at all is located, their addresses are hardly the cause.
             all if all > 1 && all == expectation.announcers as usize => format!(
                 "{told}; no announcer is located here, neither as BGP neighbor nor by an EVPN host route: check EVPN first \
                  ({names})"
@@ -360,7 +360,7 @@ impl DetailWriter<'_> {
         }
     }
 
-    /// What beside the rest of the sentence is installed and serves nobody.
+    /// Lists other installed next-hops that do not serve, to add to a sentence.
     fn strangers(&self) -> String {
         let lost: Vec<String> =
             self.evidence.installed().filter(|hop| hop.is_lost()).map(|hop| self.stranger(hop)).collect();
@@ -384,7 +384,7 @@ impl DetailWriter<'_> {
         }
     }
 
-    /// Two answer ARP or ND.
+    /// Describes that two hosts answer ARP or ND for the VIP.
     fn contested(&self) -> String {
         let address = self.evidence.installed().map(|hop| hop.address).next();
         let vip = address.or(self.evidence.vip).map(|vip| vip.to_string()).unwrap_or_default();
@@ -424,7 +424,7 @@ impl DetailWriter<'_> {
         }
     }
 
-    /// What to do about next-hops that do not serve: only what can be done.
+    /// Says what to do about next-hops that do not serve, if anything can be done.
     fn hint(&self, wrong: &[&Hop]) -> String {
         let foreign = wrong.iter().any(|hop| hop.foreign.is_some());
         match &self.evidence.conflict {
@@ -433,7 +433,8 @@ impl DetailWriter<'_> {
             }
             _ => {}
         }
-        // A second speaker on the nodes (a network plugin's) makes them located by an address that announces nothing.
+        // If a second speaker runs on the nodes (a network plugin's), they may be located by an address of that one,
+        // which announces no VIPs: fabric-address names the right address.
         match wrong.iter().any(|hop| hop.kind == NextHopKind::Unmapped && hop.foreign.is_none()) {
             true => {
                 "; if a node announces from there, set its fabric-address; if a router there leads to the cluster, set \

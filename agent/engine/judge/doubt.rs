@@ -1,7 +1,7 @@
-//! Doubts about next-hops that serve a VIP, or may: what the leaf is not shown.
+//! Decides about which next-hops that serve a VIP, or may, there is doubt, because the leaf cannot see whether they do.
 //!
-//! A route may outlive the node it leads to, a next-hop may be of another cluster, and the leaf behind a tunnel chooses for
-//! itself. What nothing here decides is not called up.
+//! A route may outlive the node it leads to, a next-hop may belong to another cluster, and the leaf behind a tunnel
+//! chooses next-hops of its own. If nothing here resolves a doubt, the VIP is not reported as up.
 
 use std::net::IpAddr;
 
@@ -16,8 +16,9 @@ use crate::engine::facts::sources::GnmiPhase;
 use crate::model::verdict::NextHopKind;
 
 impl NextHops<'_> {
-    /// Nothing shows it to be alive, or a way to this cluster: a node whose session is down, so that its route is only kept; an
-    /// address without a session of its own, or that the operator wrote into a route; what may be another claimant's.
+    /// Returns whether nothing shows that a next-hop is alive, or that it leads to this cluster. Doubtful are nodes
+    /// whose session is down, so that their route is only kept; addresses without a session, or from a static route;
+    /// and next-hops that may belong to another cluster which claims the VIP.
     pub(super) fn is_doubtful(&self, hop: &Hop, found: &Matched) -> bool {
         let written = found.is_static();
         match hop.kind {
@@ -28,7 +29,7 @@ impl NextHops<'_> {
                 let session = |peer| self.world.last_session(instance, peer);
                 let unheard = self.world.phase.gnmi != GnmiPhase::Live;
                 let down = match self.peer_of(cluster, nodes, hop.address) {
-                    // Its ARP or ND entry has gone since gNMI was heard last.
+                    // Besides a session that is down: the ARP or ND entry has vanished since gNMI was last heard.
                     Some(peer) => {
                         let answered = unheard && at().any(|node| node.location.is_at_any(&node.answered));
                         session(peer).is_down() || answered
@@ -52,7 +53,8 @@ impl NextHops<'_> {
                     let idle = self.is_mixed(hop.address) || self.has_idle_partner(hop, &found.hops);
                     idle || self.has_strangers_behind(hop)
                 };
-                // Of several nodes behind a leaf it may use those that announce a range without an endpoint.
+                // If several nodes are behind a leaf, it may use nodes that announce a range without having an
+                // endpoint.
                 let range = self.local_policy && !found.is_host();
                 let idle = |slot: &u32| self.endpoints.on(*slot) == 0;
                 hop.may_serve && (rivals.peek().is_some() || mixed())
@@ -60,13 +62,13 @@ impl NextHops<'_> {
                     || hop.serves && range && self.cluster.at_vtep(hop.address).iter().any(idle)
                     || hop.serves && rivals.any(|rival| self.has_strays(rival, hop.address, &found.hops))
             }
-            // Which nodes it passes on to is not known here, and not all of them serve.
+            // It is not known here which nodes a transit passes flows on to, and not all of them may serve.
             NextHopKind::Transit => hop.may_serve || hop.serves && self.has_range_beyond(hop.address, found),
             NextHopKind::Local | NextHopKind::L2 => false,
         }
     }
 
-    /// A node answers ARP or ND here, or a session with it was established when gNMI was last heard.
+    /// Returns whether a node answers ARP or ND here, or had an established session when gNMI was last heard.
     pub(super) fn is_alive(&self, slot: u32) -> bool {
         let instance = &self.cluster.config.rules.network_instance;
         self.nodes(&[slot]).any(|node| {
@@ -76,14 +78,16 @@ impl NextHops<'_> {
         })
     }
 
-    /// gNMI does not say of its session whether it is still up, and ARP and ND do not know it.
+    /// Returns whether gNMI is not connected, so that the state of a session is not known, and no ARP or ND entry shows
+    /// the address.
     fn is_unheard(&self, address: IpAddr) -> bool {
         let instance = &self.cluster.config.rules.network_instance;
         self.world.phase.gnmi != GnmiPhase::Live && !self.world.switch.answers(instance, address)
     }
 
-    /// The next-hop may lead to a node of a cluster that shares the VIP, which does not serve it: one that nobody can place, or,
-    /// if it is a leaf, one behind it, or one here that no next-hop leads to, for it may be behind that leaf as well.
+    /// Returns whether the next-hop may lead to a node of a cluster that shares the VIP but that does not serve it: a
+    /// node that cannot be located; or, if the next-hop is a leaf, a node behind it, or a node here to which no
+    /// next-hop leads, because it may be behind that leaf as well.
     fn has_idle_partner(&self, hop: &Hop, installed: &[IpAddr]) -> bool {
         let mut carrying = self.partners().filter(|other| other.vips.contains_key(&self.vip));
         carrying.any(|other| {
@@ -99,7 +103,7 @@ impl NextHops<'_> {
         })
     }
 
-    /// Transit leads to a cluster whose nodes may announce a range without an endpoint.
+    /// Returns whether a transit leads to a cluster whose nodes may announce a range without having an endpoint.
     fn has_range_beyond(&self, hop: IpAddr, found: &Matched) -> bool {
         let serves_locally = |other: &Cluster| {
             let mut entries = other.carrying(self.vip);
@@ -110,14 +114,15 @@ impl NextHops<'_> {
         !found.is_host() && (own() || self.partners().any(theirs))
     }
 
-    /// Nodes of other clusters are behind the leaf, and none of this one.
+    /// Returns whether nodes of other clusters are behind the leaf, and none of this one.
     fn has_strangers_behind(&self, hop: &Hop) -> bool {
         let behind = |cluster: &Cluster| !cluster.at_vtep(hop.address).is_empty();
         !behind(self.cluster) && self.others().any(behind)
     }
 
-    /// An announcer of another cluster may be behind any leaf: nobody can place it, or it is here and no next-hop leads to it.
-    /// Of a cluster that announces the prefix for others of its VIPs any node may, and those that are behind the leaf do.
+    /// Returns whether an announcer of another cluster may be behind the leaf: it cannot be located, or it is here and
+    /// no next-hop leads to it. If the other cluster does not claim the VIP but announces the prefix for other VIPs of
+    /// its own, any of its nodes may announce it, and nodes behind the leaf count too.
     fn has_strays(&self, rival: &Cluster, leaf: IpAddr, installed: &[IpAddr]) -> bool {
         let is_stray = |node: &NodeEntry| !installed.iter().any(|hop| node.location.is_by(*hop));
         if !rival.vips.contains_key(&self.vip) {
@@ -130,7 +135,7 @@ impl NextHops<'_> {
         !expectation.unlocated.is_empty() || here.any(is_stray)
     }
 
-    /// Other clusters that claim the VIP and do not share it, or that claim others in the prefix that carries it.
+    /// Returns the other clusters that claim the VIP without sharing it, or that claim other VIPs in its prefix.
     fn rivals(&self, found: &Matched) -> impl Iterator<Item = &Cluster> {
         let covering = (!found.is_host()).then_some(found.prefix);
         self.others().filter(move |other| {
@@ -144,7 +149,7 @@ impl NextHops<'_> {
     }
 }
 
-/// Host routes show where nodes of the cluster are, and none shows these.
+/// Returns whether host routes show where nodes of the cluster are, but none shows these.
 fn is_unseen(cluster: &Cluster, nodes: &[u32]) -> bool {
     let shown = |node: &NodeEntry| node.location.answers || !node.location.vteps.is_empty();
     let mut these = nodes.iter().filter_map(|slot| cluster.nodes.get(*slot));

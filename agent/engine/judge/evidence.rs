@@ -1,4 +1,4 @@
-//! What is known of one VIP of one service: gathered in [`super::gather`], judged in [`super::verdict`].
+//! Holds what is known about one VIP of one service. [`super::gather`] collects it, [`super::verdict`] judges by it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::{Announcement, NextHopKind};
 use crate::model::view::RouteView;
 
-/// Everything a verdict is read from.
+/// Everything that evidence is gathered from.
 #[derive(Debug)]
 pub(crate) struct World<'a> {
     pub(crate) now: Now,
@@ -40,7 +40,7 @@ pub(crate) struct World<'a> {
 /// A BGP session with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Session {
-    /// gNMI is lost, or has not reported it.
+    /// gNMI is lost, or has not reported the session.
     Unknown,
     Established,
     /// In another state, or gone with its dynamic neighbor.
@@ -61,14 +61,14 @@ impl Session {
     }
 }
 
-/// What keeps a VIP from being judged.
+/// Whether a VIP can be judged, or why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
     Open,
-    /// Waiting for this.
+    /// What is awaited, in words.
     Syncing(String),
     SwitchStale(Timestamp),
-    /// The cluster's network instance is not on this switch, is down there, or is of a type in which VIPs cannot be routed.
+    /// The cluster's network instance is not on this switch, is down, or is of a type in which VIPs cannot be routed.
     InstanceMissing {
         down: bool,
         unroutable: Option<Arc<str>>,
@@ -80,22 +80,22 @@ pub(crate) enum Gate {
 pub(crate) struct Hop {
     pub(crate) address: IpAddr,
     pub(crate) kind: NextHopKind,
-    /// The node it is, or the only one behind a VTEP.
+    /// The node at this address, or the only node behind this VTEP.
     pub(crate) node: Option<NodeName>,
-    /// The other cluster whose node it is.
+    /// The other cluster that the node belongs to.
     pub(crate) foreign: Option<String>,
     pub(crate) expected: bool,
     pub(crate) installed: bool,
     pub(crate) serves: bool,
     pub(crate) may_serve: bool,
-    /// It serves, or may, if it is alive, and nothing shows that it is.
+    /// Whether it serves, or may serve, only if it is alive, and nothing shows that it is.
     pub(crate) doubtful: bool,
     pub(crate) session: Session,
     pub(crate) usable: Option<u32>,
 }
 
 impl Hop {
-    /// One of which nothing is known.
+    /// Creates a next-hop about which nothing else is known.
     pub(crate) fn new(address: IpAddr, kind: NextHopKind) -> Self {
         Self {
             address,
@@ -112,12 +112,12 @@ impl Hop {
         }
     }
 
-    /// Flows sent to it are lost.
+    /// Returns whether flows sent to it are lost.
     pub(crate) fn is_lost(&self) -> bool {
         !self.serves && !self.may_serve
     }
 
-    /// Neither a node nor anything else that is known explains it, and flows sent to it would be lost.
+    /// Returns whether flows sent to it are lost and no known node or other object explains it.
     pub(crate) fn is_unexplained(&self) -> bool {
         self.is_lost() && self.foreign.is_none() && self.usable.is_none()
     }
@@ -132,74 +132,74 @@ pub(crate) struct Matched {
 }
 
 impl Matched {
-    /// A host route.
+    /// Returns whether this is a host route.
     pub(crate) fn is_host(&self) -> bool {
         self.prefix.prefix_len() == self.prefix.max_prefix_len()
     }
 
-    /// EVPN brought it: its next-hops are leaves.
+    /// Returns whether the route is from EVPN, so that its next-hops are leaves.
     pub(crate) fn is_evpn(&self) -> bool {
         self.view.owner.as_deref() == Some(EVPN_OWNER)
     }
 
-    /// The operator wrote it.
+    /// Returns whether the route is static, configured by an operator.
     pub(crate) fn is_static(&self) -> bool {
         self.view.owner.as_deref() == Some(STATIC_OWNER)
     }
 
-    /// An address, a neighbor or a subnet of an interface of this leaf.
+    /// Returns whether the route is to an address, a neighbor or a subnet of an interface of this leaf.
     pub(crate) fn is_connected(&self) -> bool {
         matches!(self.view.owner.as_deref(), Some(ARP_ND_OWNER | INTERFACE_OWNER))
     }
 }
 
-/// What is known of one VIP of one service.
+/// What is known about one VIP of one service.
 #[derive(Debug)]
 pub(crate) struct Evidence {
     pub(crate) gate: Gate,
-    /// None for a service without an address.
+    /// `None` for a service without an address.
     pub(crate) vip: Option<IpAddr>,
-    /// Only nodes with an endpoint serve.
+    /// Whether only nodes with an endpoint serve.
     pub(crate) local_policy: bool,
     pub(crate) endpoints: Arc<Endpoints>,
-    /// Endpoints of other clusters of a mesh serve, too.
+    /// Whether endpoints of other clusters of a mesh serve, too.
     pub(crate) global: bool,
-    /// The route has changed since the cluster was last heard, at that moment, and pods may have moved along.
+    /// When the cluster was last heard, if the route has changed since: pods may have moved with it.
     pub(crate) intent_stale: Option<Timestamp>,
     pub(crate) expectation: Arc<Expectation>,
-    /// Why nobody announces it, where annotations or the speaker's resources show it.
+    /// Why nobody announces the VIP, if annotations or the speaker's resources show it.
     pub(crate) silence: Option<Arc<str>>,
-    /// The prefix the speaker announces it as, where that is no host prefix.
+    /// The prefix that the speaker announces the VIP as, if it is not a host prefix.
     pub(crate) aggregate: Option<IpNet>,
-    /// How it is made known here; `None` while nothing is known.
+    /// How the VIP is announced here; `None` while nothing is known.
     pub(crate) announcement: Option<Announcement>,
-    /// Announced by ARP or ND in a subnet of this leaf, and nobody has asked for it.
+    /// Whether the VIP is announced by ARP or ND in a subnet of this leaf, and nobody has asked for it yet.
     pub(crate) unresolved: bool,
-    /// Announced by ARP or ND, and two answer.
+    /// Whether the VIP is announced by ARP or ND, and two hosts answer.
     pub(crate) contested: bool,
-    /// Announced by ARP or ND, by another node than the speaker has elected: this one.
+    /// The node that the speaker has elected, if another node answers ARP or ND.
     pub(crate) misplaced: Option<NodeName>,
-    /// The route that counts.
+    /// The VIP's route.
     pub(crate) route: Option<Matched>,
-    /// Whether it is the VIP's is not known: a prefix that leads to leaves with nodes, and may be the fabric's.
+    /// Whether the route may not be the VIP's: it is a prefix that leads to leaves with nodes, but may be the fabric's.
     pub(crate) unsure: bool,
-    /// A covering prefix, or a host route of ARP/ND, that does not count.
+    /// A covering prefix, or a host route of ARP/ND, that does not count as the VIP's route.
     pub(crate) unserving: Option<Matched>,
-    /// Flows follow it to another leaf or to transit.
+    /// Whether flows follow `unserving` to another leaf or to transit.
     pub(crate) followed: bool,
-    /// Where else the VIP's route stands.
+    /// Another network instance that has the VIP's route, and the prefix there.
     pub(crate) elsewhere: Option<(NetworkInstanceName, IpNet)>,
-    /// Expected or installed, by address.
+    /// Expected and installed next-hops, by address.
     pub(crate) hops: Vec<Hop>,
-    /// Another cluster that claims it.
+    /// Another cluster that claims the VIP.
     pub(crate) conflict: Option<String>,
-    /// A cluster that shares VIPs and was not read yet: next-hops that nobody explains may be its nodes.
+    /// A cluster that shares VIPs and was not read yet: unexplained next-hops may be its nodes.
     pub(crate) awaited: Option<String>,
     pub(crate) ecmp_limit: Option<u32>,
 }
 
 impl Evidence {
-    /// Evidence of nothing, behind a gate.
+    /// Creates evidence without content, for a VIP that the gate keeps from being judged.
     pub(crate) fn none(gate: Gate, vip: Option<IpAddr>, endpoints: Arc<Endpoints>) -> Self {
         Self {
             gate,
@@ -227,7 +227,7 @@ impl Evidence {
         }
     }
 
-    /// No endpoint of the cluster is usable, and none of another cluster that shares the VIP serves it, or may.
+    /// Returns whether no endpoint of the cluster is usable, and no other cluster that shares the VIP serves it or may.
     pub(crate) fn is_unserved(&self) -> bool {
         let l2 = self.announcement == Some(Announcement::L2);
         let answers = |hop: &Hop| hop.kind == NextHopKind::L2 && hop.foreign.is_some() && hop.serves;
@@ -249,7 +249,7 @@ impl Evidence {
 }
 
 impl World<'_> {
-    /// What keeps the VIPs of a cluster from being judged.
+    /// Returns whether the VIPs of a cluster can be judged, or why not.
     pub(crate) fn gate(&self, cluster: &Cluster) -> Gate {
         let source = SourceId::Kubernetes(cluster.name.clone());
         if self.phase.ndk == NdkPhase::Syncing {
@@ -272,7 +272,7 @@ impl World<'_> {
         }
     }
 
-    /// The BGP session with an address a node is, or was, attached by.
+    /// Returns the state of the BGP session with an address; unknown while gNMI is not connected.
     pub(crate) fn session(&self, instance: &NetworkInstanceName, address: IpAddr) -> Session {
         match self.phase.gnmi {
             GnmiPhase::Live => self.last_session(instance, address),
@@ -280,7 +280,7 @@ impl World<'_> {
         }
     }
 
-    /// The same, by the last state received from gNMI.
+    /// Returns the state of the BGP session with an address as gNMI last reported it.
     pub(crate) fn last_session(&self, instance: &NetworkInstanceName, address: IpAddr) -> Session {
         if !self.sources.get(&SourceId::Gnmi).is_some_and(|gnmi| gnmi.ever_synced) {
             return Session::Unknown;

@@ -1,7 +1,7 @@
-//! What services that share a VIP or a prefix have in common, worked out once in an evaluation: n services cost n, not n
-//! squared.
+//! Computes once per evaluation what services that share a VIP or a prefix have in common, so that n services cost n,
+//! not n squared.
 //!
-//! Facts must not change in between, other than by what an evaluation itself publishes and counts.
+//! Facts must not change during the evaluation, except by what the evaluation itself publishes and counts.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use crate::engine::facts::tally::Counted;
 
 type Announcers = (Counted, Arc<Expectation>);
 
-/// What is known of VIPs that several services of a cluster carry.
+/// Results for VIPs that several services of a cluster share, and for prefixes.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     announcers: RefCell<FxHashMap<(ClusterId, IpAddr), Announcers>>,
@@ -26,7 +26,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The announcers of a VIP, worked out only if they are not known yet.
+    /// Returns the announcers of a VIP, computed with `work_out` unless they are known.
     pub(crate) fn announcers(
         &self,
         cluster: &Cluster,
@@ -45,12 +45,12 @@ impl Shared {
         })
     }
 
-    /// What a VIP adds to the counts of nodes is to be worked out: by the first of its services alone.
+    /// Returns whether a service adds a VIP to the counts of nodes. Only the first of its services does.
     pub(crate) fn counts(&self, cluster: &Cluster, vip: IpAddr) -> bool {
         !is_shared(cluster, vip) || self.counted.borrow_mut().insert((cluster.id, vip))
     }
 
-    /// Whether a cluster claims a VIP inside a prefix, looked up only if it is not known yet.
+    /// Returns whether a cluster claims a VIP inside a prefix, computed with `look_up` unless it is known.
     pub(crate) fn claims_inside(&self, cluster: &Cluster, prefix: IpNet, look_up: impl FnOnce() -> bool) -> bool {
         *self.inside.borrow_mut().entry((cluster.id, prefix)).or_insert_with(look_up)
     }

@@ -1,4 +1,4 @@
-//! The published state of the root, the clusters and the summary.
+//! Makes the published state of the root, the clusters and the summary.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::model::view::{ClusterCounts, ClusterView, RootView, SummaryView};
 
 const ADMIN_DISABLED: &str = "admin-disabled";
 
-/// A cluster that is administratively disabled, by itself or by the root.
+/// Returns the state of a cluster that is administratively disabled, by itself or by the root.
 pub(crate) fn disabled(config: &Arc<ClusterConfig>) -> ClusterView {
     let reason = Some(ADMIN_DISABLED.into());
     ClusterView {
@@ -30,7 +30,7 @@ pub(crate) fn disabled(config: &Arc<ClusterConfig>) -> ClusterView {
     }
 }
 
-/// A cluster at work.
+/// Returns the state of an enabled cluster.
 pub(crate) fn cluster(
     cluster: &Cluster,
     source: &Source,
@@ -49,7 +49,8 @@ pub(crate) fn cluster(
     ClusterView { config, state, reason, version, counts, speaker_resources }
 }
 
-/// That a network instance is none in which VIPs could be routed.
+/// Returns the sentence that VIPs cannot be routed in a network instance: it is missing or of another type
+/// (`unroutable`).
 pub(super) fn not_there(instance: &NetworkInstanceName, unroutable: Option<&Arc<str>>) -> String {
     match unroutable {
         Some(of_type) => {
@@ -69,7 +70,7 @@ fn cluster_state(
     phase: &Phase,
 ) -> (OperState, Option<Arc<str>>) {
     let instance = &cluster.config.rules.network_instance;
-    // An API that answers and cannot be listed has a configuration that cannot work.
+    // An API server that answers counts as reached, even if it has not been listed yet.
     let reached = source.ever_synced || cluster.answers;
     match &source.lost {
         Some(loss) if !reached => return (OperState::Down, Some(Arc::clone(&loss.why))),
@@ -95,7 +96,7 @@ fn cluster_state(
     (OperState::Up, syncing.or_else(|| cluster.caveat.clone()))
 }
 
-/// The root: the worst of its sources and clusters, down only if none works.
+/// Returns the state of the root: the worst of its sources and clusters, but down only if none of them works.
 pub(crate) fn root<'a>(
     config: &Config,
     sources: &Sources,
@@ -130,7 +131,7 @@ pub(crate) fn root<'a>(
     RootView { enabled, state, reason, alarm_policy }
 }
 
-/// The summary.
+/// Returns the counts of services and VIPs.
 pub(crate) fn summary(counts: &Counts) -> SummaryView {
     SummaryView {
         services: counts.services,
