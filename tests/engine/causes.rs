@@ -1,4 +1,4 @@
-//! What is not up is asked about, and what was found stands beside the verdict.
+//! Tests that the engine asks the switch about everything that is not up, and publishes the answers as causes.
 
 use srl_k8s_services::model::cluster::AddressFamily;
 use srl_k8s_services::model::cluster::TrafficPolicy::Cluster;
@@ -16,7 +16,7 @@ use srl_k8s_services::model::view::Cause;
 use crate::scenario::{C1, Family, Scenario, VRF, at, endpoint, neighbor_key, vtep};
 
 const V4: Family = Family::V4;
-/// Before the agent started.
+/// A time before the agent started.
 const ESTABLISHED: &str = "2023-11-14T21:00:00Z";
 const FELL: &str = "2023-11-14T22:00:00Z";
 
@@ -40,7 +40,7 @@ fn path_of(family: Family, node: u8) -> Question {
 impl Scenario {
     fn found(&mut self, question: Question, answer: Answer) -> &mut Self {
         let at = at(self.elapsed).wall;
-        // Places and causes are no function of what a recompute knows.
+        // `tell` does not compare with a recompute, which does not know findings.
         self.tell(Event::Finding(question, Finding { at, answer }));
         self
     }
@@ -49,7 +49,7 @@ impl Scenario {
         self.said.asked.get(question).copied()
     }
 
-    /// The cause on the VIP, and on one of its next-hops.
+    /// Returns the causes of the VIP and of one of its next-hops.
     fn causes(&self, family: Family, node: u8) -> (Option<ProbableCause>, Option<ProbableCause>) {
         let vip = family.vip(100);
         let word = |cause: &Option<Cause>| cause.as_ref().map(|cause| cause.probable);
@@ -61,7 +61,7 @@ impl Scenario {
     }
 }
 
-/// Two nodes with sessions, both next-hops of the VIP.
+/// Creates two nodes with sessions, both next-hops of the VIP.
 fn healthy(family: Family) -> Scenario {
     let (mut leaf, vip) = (Scenario::new(), family.vip(100));
     leaf.attached("n1", family.node(1)).attached("n2", family.node(2));
@@ -74,7 +74,7 @@ fn both_routed(leaf: &mut Scenario, family: Family) {
     leaf.bgp(family.vip(100), &[family.node(1), family.node(2)]).expect(family.vip(100), Up, None, &[]);
 }
 
-/// The session with the second node has fallen, and its next-hop is gone.
+/// Creates the scenario of [`healthy`] with the session of the second node down and its next-hop gone.
 fn session_lost(family: Family) -> Scenario {
     let mut leaf = healthy(family);
     leaf.bgp(family.vip(100), &[family.node(1)]).session(family.node(2), SessionState::Active);
@@ -110,7 +110,7 @@ fn a_network_instance_of_a_type_without_routes_is_reported_with_its_type() {
     leaf.found(question.clone(), Answer::Instance(Some("mac-vrf".into())));
     let missing = Some(Reason::NetworkInstanceMissing);
     leaf.expect(vip, Unknown, missing, &[&"network-instance subnetA is of type mac-vrf", &"correct network-instance"]);
-    // One that was only just made, and one that is gone, are not there.
+    // An ip-vrf that the NDK does not report yet, and no network instance at all, are reported as missing.
     for of_type in [Some("ip-vrf".into()), None] {
         leaf.found(question.clone(), Answer::Instance(of_type));
         leaf.expect(
@@ -158,7 +158,7 @@ fn a_remote_node_counts_as_moved_only_if_its_neighbor_remains_on_this_leaf() {
         let of_peer = |leaf: &Scenario| leaf.node_view("n2").peers[0].cause.clone().expect("its neighbor is left over");
         assert_eq!(of_peer(&leaf).probable, ProbableCause::NodeMoved);
         assert_eq!((leaf.node_view("n2").state, leaf.cause_of("n2")), (Up, None), "nothing is wrong with it");
-        // A second cable, or a move: the port here is down either way, and that is certain.
+        // Whether the node has a second cable or moved, the port here is certainly down.
         let port_down = Some(PortDown { reason: Some("lower-layer-down".into()), since: None });
         let place = Place { is_known: true, port: Some("ethernet-1/1".into()), port_down, ..Place::default() };
         leaf.found(place_of(family, 2), Answer::Place(place));

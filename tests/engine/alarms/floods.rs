@@ -1,4 +1,4 @@
-//! How much is notified, kept and written.
+//! Tests limits on what is notified, kept in the history and written.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn a_flood_from_one_cluster_leaves_room_for_others_and_is_summarized() {
     let mut leaf = Scenario::carried();
     leaf.holds(0, 0, 1000);
     leaf.cluster("c2", |_| {}).source(SourceId::Kubernetes("c2".into()), SourceEvent::Synced);
-    // One VIP of c1 that comes and goes, faster than anybody can read.
+    // One VIP of c1 flaps faster than anybody can read.
     for _ in 0..100 {
         leaf.no_route().via(1, &[1, 2, 3]);
     }
@@ -49,5 +49,3 @@ fn a_long_text_is_cut_at_the_limit() {
     }
     assert_eq!(leaf.said.alarms.active.len(), 1);
 }
-
-// ---- restarts ----

@@ -1,4 +1,4 @@
-//! One alarm for several that share a cause.
+//! Tests that resources with a common cause share one alarm.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn ten_vips_of_one_service_share_one_alarm() {
     for vip in &vips {
         leaf.withdraw(*vip).up(node(1));
     }
-    // Sessions are up and give other routes: the cause is not a node's.
+    // Sessions are up and bring other routes: the cause is not in a node.
     leaf.carry(11, "dns").after(10).alarmed(&["vip-route-missing/c1/default/web"]);
     let alarm = leaf.alarm("vip-route-missing/c1/default/web");
     assert_eq!(alarm.affected, 10);
@@ -111,7 +111,7 @@ fn a_conflict_seen_from_both_clusters_is_one_alarm() {
     assert!(alarm.text.starts_with(head), "{}", alarm.text);
 }
 
-/// A MetalLB pool with this many addresses from 1.1.1.100 on, a power of two.
+/// Creates a MetalLB pool with this many addresses from 1.1.1.100; the number must be a power of two.
 fn pool(leaf: &mut Scenario, prefix: &str) {
     let key = ObjectKey { namespace: Some("metallb-system".into()), name: "vip-pool".into() };
     let pool = Pool { prefixes: [net(prefix)].into(), ..Pool::default() };
@@ -212,5 +212,3 @@ fn three_hundred_services_make_a_handful_of_alarms_with_the_session_first() {
     assert_eq!(alarms[0], (Severity::Major, SESSION_DOWN.to_owned()));
     assert_eq!(leaf.alarm("vip-address-pending/c1").affected, 299);
 }
-
-// ---- what is removed ----

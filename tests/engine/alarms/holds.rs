@@ -1,4 +1,4 @@
-//! When an alarm is raised, changed and cleared.
+//! Tests when alarms are raised, changed and cleared.
 
 use super::*;
 
@@ -64,8 +64,6 @@ fn a_new_hold_time_applies_to_pending_faults() {
     leaf.no_route().after(3).holds(60, 5, 100).after(20).alarmed(&[]).after(40).alarmed(&[ROUTE_MISSING]);
 }
 
-// ---- one alarm for each VIP ----
-
 #[test]
 fn a_new_hold_time_applies_to_faults_that_wait_to_be_grouped() {
     let mut leaf = Scenario::carried();
@@ -127,8 +125,6 @@ fn a_service_without_an_address_is_a_warning_owned_by_the_cluster() {
     let alarm = leaf.alarm("vip-address-pending/c1/default/second");
     assert_eq!((alarm.severity, alarm.owner), (Severity::Warning, Owner::Cluster));
 }
-
-// ---- sessions ----
 
 #[test]
 fn an_alarm_text_changes_at_most_every_ten_seconds() {

@@ -1,4 +1,4 @@
-//! Alarms as an operator meets them: when they are raised and cleared, what they stand for, and what they say.
+//! Tests alarms as an operator meets them: when they are raised and cleared, what they stand for, and their texts.
 
 mod floods;
 mod groups;
@@ -48,7 +48,7 @@ fn ms(millis: u64) -> Duration {
 }
 
 impl Scenario {
-    /// Three attached nodes carry the VIP of service web.
+    /// Creates three attached nodes that announce the VIP of service web.
     fn carried() -> Self {
         let mut leaf = Self::new();
         leaf.config.alarm_policy.raise_hold = Duration::from_secs(10);
@@ -61,12 +61,12 @@ impl Scenario {
         leaf
     }
 
-    /// One more service whose VIP all three nodes carry.
+    /// Adds a service whose VIP all three nodes announce.
     fn carry(&mut self, n: usize, name: &str) -> &mut Self {
         self.service(name, TrafficPolicy::Cluster, &[vip(n)]).ready(name, &NODES).via(n, &[1, 2, 3])
     }
 
-    /// The route of the n-th VIP goes to these nodes.
+    /// Sets the route of the n-th VIP to these nodes.
     fn via(&mut self, n: usize, nodes: &[usize]) -> &mut Self {
         let hops: Vec<_> = nodes.iter().map(|n| node(*n)).collect();
         self.bgp(vip(n), &hops)
@@ -120,7 +120,7 @@ impl Scenario {
         self.events(|event| event == NotificationEvent::Raised)
     }
 
-    /// The process ends; another one starts with what was saved, and hears of nothing yet.
+    /// Ends the process and starts another one with the saved state, which has not heard from any source yet.
     fn restarted(&mut self) -> &mut Self {
         let saved = self.engine.persistent_state(at(self.elapsed));
         let text = serde_json::to_string(&saved).expect("it is saved as JSON");
@@ -130,7 +130,7 @@ impl Scenario {
         self.event(Event::Restored(memory))
     }
 
-    /// It hears of the switch and the cluster again, with the VIP's route to these nodes.
+    /// Reports the switch and the cluster again, with the VIP's route to these nodes.
     fn heard_again(&mut self, nodes: &[usize]) -> &mut Self {
         self.configure(|_| {});
         for name in ["default", VRF] {
@@ -148,5 +148,3 @@ impl Scenario {
         self.source(SourceId::Ndk, SourceEvent::Synced).source(SourceId::Gnmi, SourceEvent::Synced)
     }
 }
-
-// ---- hold times ----

@@ -1,4 +1,4 @@
-//! Alarms end with what they are about; nodes nobody can place, routes nobody claims.
+//! Tests that alarms end with their resource, and alarms of nodes that are not located and of routes nobody claims.
 
 use super::*;
 
@@ -30,8 +30,6 @@ fn a_disabled_or_removed_cluster_clears_its_alarms() {
         assert!(leaf.said.alarms.history.values().all(|record| record.because == ClearedBecause::Removed));
     }
 }
-
-// ---- nodes that are not located, routes nobody claims ----
 
 #[test]
 fn an_unlocated_announcer_raises_an_alarm_unless_a_next_hop_may_be_its_own() {
@@ -70,5 +68,3 @@ fn an_unclaimed_route_is_a_warning_until_withdrawn() {
     leaf.bgp(ip("1.1.1.8"), &[node(1)]).after(10).alarmed(&["vip-route-orphan/network-instance/ip-vrf-1"]);
     leaf.withdraw(ip("1.1.1.7")).withdraw(ip("1.1.1.8")).after(5).alarmed(&[]);
 }
-
-// ---- pacing ----

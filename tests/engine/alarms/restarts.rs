@@ -1,4 +1,4 @@
-//! What outlives the process.
+//! Tests what survives a restart of the agent.
 
 use super::*;
 

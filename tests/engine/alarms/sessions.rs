@@ -1,4 +1,4 @@
-//! A lost session is one alarm, and what it does to those of VIPs.
+//! Tests that a lost session raises one alarm, and how that affects the alarms of VIPs.
 
 use super::*;
 

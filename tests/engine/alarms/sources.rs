@@ -1,4 +1,4 @@
-//! Alarms while a source is lost, and those of sources themselves.
+//! Tests alarms while a source is lost, and the alarms of sources themselves.
 
 use super::*;
 
@@ -18,8 +18,6 @@ fn an_alarm_of_a_session_that_returned_while_gnmi_was_lost_is_cleared_later() {
     leaf.after(60).alarmed(&[SESSION_DOWN, "source-stale/gnmi"]);
     leaf.up(node(2)).back(SourceId::Gnmi).after(5).alarmed(&[]);
 }
-
-// ---- sources ----
 
 #[test]
 fn a_route_lost_while_gnmi_is_lost_still_raises_an_alarm() {
@@ -83,8 +81,6 @@ fn a_removed_network_instance_clears_no_session_alarm() {
     leaf.session(node(2), SessionState::Idle).via(1, &[1, 3]).after(10).network_instance(VRF, None).after(60);
     leaf.alarmed(&[SESSION_DOWN, "network-instance-missing/c1"]);
 }
-
-// ---- one cause, one alarm ----
 
 #[test]
 fn an_unknown_verdict_clears_no_alarm_while_gnmi_is_syncing() {
