@@ -1,4 +1,4 @@
-//! A client of an API server in a network namespace, with which tests make objects.
+//! Provides a client for an API server in a network namespace, with which tests make objects.
 
 use std::io;
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ use tower::{BoxError, ServiceBuilder};
 use crate::bench::{BOUND, bounded};
 use crate::net::enter;
 
-/// Connects in a network namespace, or in the own one.
+/// Opens connections in a network namespace, or in this thread's own if `None`.
 #[derive(Clone)]
 struct Dialer {
     namespace: Option<String>,
@@ -39,7 +39,7 @@ impl tower::Service<Uri> for Dialer {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let namespace = self.namespace.clone();
         Box::pin(async move {
-            // A thread of its own, which is left in the namespace.
+            // Uses a separate thread, because the thread stays in the namespace.
             let (connected, connection) = tokio::sync::oneshot::channel();
             std::thread::spawn(move || connected.send(connect(namespace.as_deref(), &uri)));
             let stream = connection.await.map_err(io::Error::other)??;
@@ -63,14 +63,14 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// As this kubeconfig says, in this namespace.
+    /// Creates a client from a kubeconfig, in a network namespace.
     pub(crate) async fn new(namespace: &str, kubeconfig: &str) -> Self {
         let kubeconfig = Kubeconfig::from_yaml(kubeconfig).expect("a kubeconfig");
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
         Self::with(Some(namespace), &config.expect("files it names are there"))
     }
 
-    /// Without credentials; in this namespace, or in the own one.
+    /// Creates a client without credentials, in a network namespace or in the own one if `None`.
     pub(crate) fn plain(namespace: Option<&str>, url: &str) -> Self {
         Self::with(namespace, &Config::new(url.parse().expect("a URL")))
     }
@@ -87,7 +87,7 @@ impl Admin {
         Self { client: Client::new(service, "default") }
     }
 
-    /// Status, media type and text of an answer, whatever they are.
+    /// Sends a request; returns status, media type and text of the answer, also if it is a refusal.
     pub(crate) async fn raw(&self, method: Method, path: &str, body: &str) -> (u16, String, String) {
         bounded(path, self.raw_unbounded(method, path, body)).await
     }
@@ -103,7 +103,10 @@ impl Admin {
         (status, media, String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// The body of an answer, as JSON where it is that; or the refusal. No answer in time is an error, too.
+    /// Sends a request; returns the body of the answer, as a JSON string if it is not JSON.
+    ///
+    /// # Errors
+    /// If the server refuses the request or does not answer in time.
     pub(crate) async fn ask(&self, method: Method, path: &str, media: &str, body: &Value) -> kube::Result<Value> {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let request = Request::builder().method(method).uri(path).header(http::header::CONTENT_TYPE, media);
@@ -113,17 +116,17 @@ impl Admin {
         Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
-    /// An object, or whatever is at this path.
+    /// Returns the object or list at a path.
     pub(crate) async fn get(&self, path: &str) -> kube::Result<Value> {
         self.ask(Method::GET, path, "application/json", &Value::Null).await
     }
 
-    /// Sends JSON to this path.
+    /// Posts JSON to a path.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> kube::Result<Value> {
         self.ask(Method::POST, path, "application/json", body).await
     }
 
-    /// Merges a patch into an object; with `/status` at the end of the path, into its status.
+    /// Merges a patch into an object; if the path ends with `/status`, into its status.
     pub(crate) async fn patch(&self, path: &str, patch: &Value) -> Value {
         let answer = self.ask(Method::PATCH, path, "application/merge-patch+json", patch).await;
         answer.unwrap_or_else(|error| panic!("{path} cannot be patched: {error}"))
@@ -136,8 +139,8 @@ impl Admin {
         answer.unwrap_or_else(|error| panic!("{path} cannot be deleted: {error}"));
     }
 
-    /// Creates or changes every object of a manifest (YAML documents, `List`s), in order, its status too. A kind that
-    /// was only just defined is waited for.
+    /// Creates or changes every object of a manifest (YAML documents, `List`s) in order, including its status. After
+    /// the definition of a custom resource, waits until its kind is served.
     pub(crate) async fn apply(&self, manifests: &str) {
         for document in serde_norway::Deserializer::from_str(manifests) {
             let object = Value::deserialize(document).expect("YAML");
@@ -153,7 +156,7 @@ impl Admin {
         }
     }
 
-    /// Creates or changes an object, its status too.
+    /// Creates or changes an object, including its status.
     pub(crate) async fn apply_object(&self, object: &Value) {
         let path = self.path(object).await;
         let (collection, _) = path.rsplit_once('/').expect("a path");
@@ -169,7 +172,7 @@ impl Admin {
         }
     }
 
-    /// Where an object is in the API.
+    /// Returns the path of an object in the API.
     pub(crate) async fn path(&self, object: &Value) -> String {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let types = TypeMeta { api_version: text("/apiVersion").to_owned(), kind: text("/kind").to_owned() };
@@ -185,12 +188,12 @@ impl Admin {
         format!("{collection}/{}", text("/metadata/name"))
     }
 
-    /// Waits until an object is so.
+    /// Waits until `holds` is true for the object at a path; returns the object.
     pub(crate) async fn until(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
         self.until_within(Duration::from_secs(20), path, holds).await
     }
 
-    /// Waits until an object is so, this long at most.
+    /// Waits until `holds` is true for the object at a path, at most for `patience`; returns the object.
     pub(crate) async fn until_within(&self, patience: Duration, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let deadline = tokio::time::Instant::now() + patience;
         loop {
@@ -204,7 +207,7 @@ impl Admin {
     }
 }
 
-/// Whether a condition of an object is true.
+/// Returns whether a condition of an object is true.
 fn condition(object: &Value, name: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
     conditions.into_iter().any(|condition| condition["type"] == name && condition["status"] == "True")

@@ -1,8 +1,8 @@
-//! Three judges of one moment: packets that leave the leaf for the VIP, the walk through tables, and what the agent says.
+//! Compares what packets from the leaf to the VIP do with the walk through the tables and with the agent's verdict.
 //!
-//! Each node does what kube-proxy does, by a few rules of nftables made from the cluster's objects, and each pod is a
-//! listener on its own address. A flow arrives when a pod answers it. Every flow has a port of its own, so that the leaf's kernel
-//! spreads them over the next-hops; the shares are not compared, for hashing is not even.
+//! Each node does what kube-proxy does, with a few nftables rules made from the cluster's objects, and each pod is a
+//! listener on its own address. A flow arrives if a pod answers it. Every flow has its own source port, so that the
+//! leaf's kernel spreads the flows over the next-hops; the shares are not compared, because hashing is not even.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -26,12 +26,12 @@ use crate::site::{LEAF, Options, Site};
 const VIP: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 100);
 const SERVICE: &str = "nginxhello";
 const VRF: &str = "ip-vrf-1";
-/// So many that flows to each of three next-hops are among them.
+/// Enough flows that each of three next-hops gets some.
 const FLOWS: u16 = 48;
 /// A flow that is not answered within this time is lost.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What of the flows arrives.
+/// How many of the flows arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Arrive {
     All,
@@ -49,7 +49,7 @@ impl Arrive {
     }
 }
 
-/// A pod of the service: its number of node, its address.
+/// A pod of the service, with the number of its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Pod {
     node: usize,
@@ -75,7 +75,7 @@ impl Intent {
         Self { local, pods: ready.map(pod).collect() }
     }
 
-    /// The pods that a node forwards to.
+    /// Returns the pods that a node forwards to.
     fn of_node(&self, node: usize) -> Vec<Pod> {
         self.pods.iter().copied().filter(|pod| !self.local || pod.node == node).collect()
     }
@@ -87,7 +87,7 @@ fn pod(endpoint: &Value) -> Pod {
     Pod { node: node.parse().expect("a number"), address: address.parse().expect("an IPv4 address") }
 }
 
-/// Does something in a network namespace.
+/// Runs `work` on a new thread in a network namespace.
 fn within<T: Send + 'static>(namespace: &str, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let namespace = namespace.to_owned();
     std::thread::spawn(move || {
@@ -96,7 +96,7 @@ fn within<T: Send + 'static>(namespace: &str, work: impl FnOnce() -> T + Send + 
     })
 }
 
-/// A pod that listens, and says who it is.
+/// A pod that listens, and answers with its address.
 struct Listening {
     socket: TcpListener,
     thread: Option<JoinHandle<()>>,
@@ -128,7 +128,7 @@ impl Drop for Listening {
 struct Forwarding {
     site: Site,
     pods: BTreeMap<Pod, Listening>,
-    /// Cables that were taken out, by node.
+    /// The nodes whose cable is out.
     cut: BTreeSet<usize>,
 }
 
@@ -150,7 +150,7 @@ impl Forwarding {
         Some(Self { site, pods: BTreeMap::new(), cut: BTreeSet::new() })
     }
 
-    /// Nodes learn what the API says now.
+    /// Programs the nodes from the API's current objects; returns these.
     fn program(&mut self) -> Intent {
         let intent = Intent::read(&self.site);
         self.pods.retain(|pod, _| intent.pods.contains(pod));
@@ -164,7 +164,7 @@ impl Forwarding {
         intent
     }
 
-    /// Waits until the leaf says this, and holds it against what packets do and what the walk finds.
+    /// Waits until the leaf reports this, and compares it with what packets do and what the walk finds.
     async fn agree(&mut self, step: &str, arrive: Arrive, says: &[(&str, Says)]) {
         self.site.bench.until(LEAF, says).await;
         let intent = self.program();
@@ -185,7 +185,7 @@ impl Forwarding {
         self.site.bench.expect(LEAF, says);
     }
 
-    /// Sends flows from the leaf; who answered each.
+    /// Sends flows from the leaf; returns the address of the pod that answered each, `None` if none did.
     async fn send(&self) -> Vec<Option<String>> {
         let flow = || {
             let to = SocketAddr::from((VIP, 80));
@@ -236,8 +236,8 @@ fn sysctl(namespace: &str, name: &'static str, value: &'static str) {
     written.join().expect("written").unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
-/// What kube-proxy does on a node for the VIP: to one of the pods by turns, from the node's own address where that is
-/// on another node; nothing where there is none.
+/// Returns the rules by which a node forwards the VIP as kube-proxy does: to each of the pods in turn, with the node's
+/// own address as source if the pod is on another node. Without pods, packets are dropped.
 fn rules(pods: &[Pod]) -> String {
     let mut rules = "table ip proxy\ndelete table ip proxy\ntable ip proxy {\n".to_owned();
     if pods.is_empty() {
@@ -263,7 +263,7 @@ fn nft(namespace: &str, rules: &str) {
     assert!(output.status.success(), "{rules}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The leaf's tables as hardware has them, the nodes' cables, and what the API says of the service.
+/// Returns the network to walk: the leaf's tables, the nodes' cables, and the service as the API has it.
 fn network(instance: &NetworkInstance, intent: &Intent, cut: &BTreeSet<usize>) -> Network {
     let mut network = Network::default();
     let mut leaf = Leaf::default();

@@ -1,4 +1,4 @@
-//! A lab for one test, and bounded waits for what its leaves say.
+//! Starts a lab for one test, and waits with a limit for what its leaves report.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout_at};
 
-/// The application's name, and of what it writes.
+/// The name of the application, and of the state that it owns.
 pub(crate) const AGENT: &str = "k8s-services";
 /// The entry of the lab's one VIP; relative paths are below it.
 pub(crate) const VIP: &str =
@@ -24,29 +24,30 @@ pub(crate) const VIP: &str =
 pub(crate) const SERVICE: &str = "/k8s-services/cluster[name=c1]/service[namespace=default][name=nginxhello]";
 /// The lab's one cluster.
 pub(crate) const CLUSTER: &str = "/k8s-services/cluster[name=c1]";
-/// Freshness of the cluster's API, of the switch's tables, and of its gNMI server.
+/// States of the sources: the cluster's API, the switch's tables, and its gNMI server.
 pub(crate) const KUBERNETES_SOURCE: &str = "/k8s-services/summary/source[name=kubernetes/c1]/oper-state";
 pub(crate) const NDK_SOURCE: &str = "/k8s-services/summary/source[name=ndk]/oper-state";
 pub(crate) const GNMI_SOURCE: &str = "/k8s-services/summary/source[name=gnmi]/oper-state";
 /// The leaves of the lab that have a node of their own.
 pub(crate) const LOCAL_LEAVES: [&str; 3] = ["leaf1", "leaf2", "leaf3"];
 
-/// A leaf is expected to say something within this time; restarts and pauses of sources included.
+/// The time within which a leaf must report what is expected, including restarts and pauses of sources.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A lab is up, down, or has done one thing within this time, come what may: what hangs is named, not waited for.
+/// The time within which a lab must start, stop or complete one action. After that, the test fails and names what
+/// hangs.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
-/// A value that is expected at a path.
+/// What is expected at a path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Says {
-    /// Exactly this.
+    /// Exactly this value.
     Is(&'static str),
-    /// A text with this in it.
+    /// A value that contains this text.
     Has(&'static str),
-    /// Nothing.
+    /// No value.
     Nothing,
-    /// Something.
+    /// Any value.
     Anything,
     /// A number above zero.
     Counted,
@@ -66,7 +67,7 @@ impl Says {
     }
 }
 
-/// What leaf1 to leaf3 say when nothing is wrong.
+/// What leaf1 to leaf3 report when nothing is wrong.
 pub(crate) const HEALTHY_LOCAL: &[(&str, Says)] = &[
     ("oper-state", Is("up")),
     ("oper-reason", Nothing),
@@ -79,7 +80,7 @@ pub(crate) const HEALTHY_LOCAL: &[(&str, Says)] = &[
     ("installed-next-hops", Is("1")),
 ];
 
-/// What leaf4 says when nothing is wrong.
+/// What leaf4 reports when nothing is wrong.
 pub(crate) const HEALTHY_REMOTE: &[(&str, Says)] = &[
     ("oper-state", Is("up")),
     ("oper-reason", Nothing),
@@ -92,7 +93,7 @@ pub(crate) const HEALTHY_REMOTE: &[(&str, Says)] = &[
     ("installed-next-hops", Is("3")),
 ];
 
-/// A lab in a folder of its own; the anycast lab where nothing else is said.
+/// A lab in its own folder; the anycast lab unless another is named.
 pub(crate) struct Bench {
     pub(crate) lab: Arc<Lab>,
     run: Option<TempDir>,
@@ -108,34 +109,34 @@ impl Drop for Bench {
 }
 
 impl Bench {
-    /// The lab as it is described, each leaf saying that all is well.
+    /// Starts the anycast lab as it is described; returns once each leaf reports that all is well.
     pub(crate) async fn healthy() -> Self {
         let bench = Self::with(|_| {}).await;
         bench.until_healthy().await;
         bench
     }
 
-    /// The lab with a different description; returns when its configuration is committed.
+    /// Starts the anycast lab with a changed description; returns once its configuration is committed.
     pub(crate) async fn with(change: impl FnOnce(&mut LabContent)) -> Self {
         Self::on(profile(), change).await
     }
 
-    /// The lab on switches of other ways.
+    /// Starts the anycast lab with a changed description on switches with another profile.
     pub(crate) async fn on(profile: impl Into<Profile>, change: impl FnOnce(&mut LabContent)) -> Self {
         Self::start("anycast-metallb", profile, change).await
     }
 
-    /// Any lab of the repository; returns when its configuration is committed.
+    /// Starts any lab of the repository; returns once its configuration is committed.
     pub(crate) async fn of(lab: &str) -> Self {
         Self::start(lab, profile(), |_| {}).await
     }
 
-    /// Any lab with a different description.
+    /// Starts any lab with a changed description on switches with this profile.
     pub(crate) async fn start(lab: &str, profile: impl Into<Profile>, change: impl FnOnce(&mut LabContent)) -> Self {
         Self::within(&std::env::temp_dir(), lab, profile, change).await
     }
 
-    /// The same, in a new folder of this one.
+    /// Starts any lab as [`Self::start`] does, in a new folder below `parent`.
     pub(crate) async fn within(
         parent: &Path,
         lab: &str,
@@ -147,7 +148,7 @@ impl Bench {
         Self::running(programs, parent, lab, profile, change).await
     }
 
-    /// The same with the programs of applications in this folder.
+    /// Starts any lab as [`Self::within`] does, with the programs of applications from the folder `programs`.
     pub(crate) async fn running(
         programs: &Path,
         parent: &Path,
@@ -181,12 +182,12 @@ impl Bench {
         &self.lab.leaves()[leaf]
     }
 
-    /// What stands at a path of a leaf's state.
+    /// Returns the value at a path of a leaf's state.
     pub(crate) fn says(&self, leaf: &str, path: &str) -> Option<String> {
         self.lab.read(leaf, &absolute(path)).expect("the schema knows the path")
     }
 
-    /// Does things, written as in a demo file.
+    /// Performs actions, written as in a demo file.
     pub(crate) async fn act(&self, actions: &[&str]) {
         for text in actions {
             let action = action(text);
@@ -196,7 +197,7 @@ impl Bench {
         }
     }
 
-    /// What a command prints on a leaf's CLI.
+    /// Returns what a command prints on a leaf's CLI.
     pub(crate) async fn cli(&self, leaf: &str, command: &str) -> String {
         match bounded(command, self.lab.cli(leaf, command)).await {
             Ok(text) => text,
@@ -204,12 +205,12 @@ impl Bench {
         }
     }
 
-    /// Waits until all of this holds at once on a leaf.
+    /// Waits until a leaf reports all of this at once.
     pub(crate) async fn until(&self, leaf: &str, expected: &[(&str, Says)]) {
         self.until_within(PATIENCE, leaf, expected).await;
     }
 
-    /// The same for what takes its time by design.
+    /// Waits as [`Self::until`] does, but for at most `patience`, for what takes longer by design.
     pub(crate) async fn until_within(&self, patience: Duration, leaf: &str, expected: &[(&str, Says)]) {
         let deadline = Instant::now() + patience;
         let mut news = self.leaf(leaf).datastore().subscribe();
@@ -218,7 +219,7 @@ impl Bench {
             if wrong.is_empty() {
                 return;
             }
-            // Either there is news, or a look shows whether the time was up for good. News that never ends is no excuse.
+            // The deadline applies even if changes keep arriving. State is compared once more before the test fails.
             let news = timeout_at(deadline, news.recv()).await;
             if !matches!(news, Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_)))) || Instant::now() >= deadline {
                 let wrong = self.wrong(leaf, expected);
@@ -230,13 +231,13 @@ impl Bench {
         }
     }
 
-    /// That all of this holds now.
+    /// Asserts that a leaf reports all of this now.
     pub(crate) fn expect(&self, leaf: &str, expected: &[(&str, Says)]) {
         let wrong = self.wrong(leaf, expected);
         assert!(wrong.is_empty(), "{}", self.failure(leaf, "not as expected", &wrong));
     }
 
-    /// Waits until every leaf says that all is well.
+    /// Waits until every leaf reports that all is well.
     pub(crate) async fn until_healthy(&self) {
         for leaf in self.lab.leaves().keys() {
             self.until(leaf, if leaf == "leaf4" { HEALTHY_REMOTE } else { HEALTHY_LOCAL }).await;
@@ -252,7 +253,7 @@ impl Bench {
             .collect()
     }
 
-    /// The text of a failure: what was wrong, all that stands of the service, and where the log is.
+    /// Returns the text of a failure: what was wrong, the state of the cluster, and where the log is.
     pub(crate) fn failure(&self, leaf: &str, what: &str, lines: &[String]) -> String {
         let state = self.says(leaf, CLUSTER).or_else(|| self.says(leaf, "/k8s-services"));
         let state = state.unwrap_or_else(|| "nothing".to_owned());
@@ -266,18 +267,18 @@ impl Bench {
         Followed { path: absolute(path), store: store.clone(), news: store.subscribe() }
     }
 
-    /// The paths the agent wrote at on a leaf; statistics aside, which come with time.
+    /// Returns the paths of the agent's state on a leaf, without statistics, which change with time.
     pub(crate) fn written(&self, leaf: &str) -> BTreeSet<String> {
         let paths = self.leaf(leaf).datastore().paths_of_owner(AGENT);
         paths.iter().map(ToString::to_string).filter(|path| !path.contains("/statistics")).collect()
     }
 
-    /// The process of the agent on a leaf.
+    /// Returns the process id of the agent on a leaf.
     pub(crate) fn process(&self, leaf: &str) -> Option<u32> {
         self.leaf(leaf).apps().status(AGENT).and_then(|status| status.borrow().pid)
     }
 
-    /// Ends the lab in good order.
+    /// Stops all applications of the lab, then ends it.
     pub(crate) async fn down(mut self) {
         let run = self.run.take();
         let apps: Vec<_> = self.lab.leaves().values().map(|leaf| leaf.apps().clone()).collect();
@@ -286,18 +287,21 @@ impl Bench {
     }
 }
 
-/// The release that labs are run on where a test does not care: `RELEASE=26.7 cargo test --test lab`.
+/// Returns the profile for tests that run on any release: `RELEASE=26.7 cargo test --test lab` selects one.
 fn profile() -> Profile {
     let name = std::env::var("RELEASE").unwrap_or_else(|_| "default".to_owned());
     name.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The folder of a lab in the repository.
+/// Returns the folder of a lab in the repository.
 pub(crate) fn lab_folder(lab: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("lab").join(lab)
 }
 
-/// What a future gives within the bound that holds foreverything.
+/// Returns the output of a future.
+///
+/// # Panics
+/// If the future is not done within [`BOUND`].
 pub(crate) async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(BOUND, future).await {
         Ok(value) => value,
@@ -305,7 +309,7 @@ pub(crate) async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T
     }
 }
 
-/// The values a leaf node takes one after the other.
+/// The successive values of one leaf node.
 pub(crate) struct Followed {
     path: String,
     store: Datastore,
@@ -313,7 +317,7 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
-    /// Waits until it takes this value; returns all it took up to then.
+    /// Waits until the leaf node has this value; returns all its values up to then.
     pub(crate) async fn until(&mut self, value: &str) -> Vec<Option<String>> {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
@@ -333,7 +337,7 @@ impl Followed {
         own.map(|(_, value)| value.map(|value| value.as_str().map_or(value.to_string(), str::to_owned))).collect()
     }
 
-    /// The values since the last look; `None` where it went away.
+    /// Returns the values since the last look; `None` for a deletion.
     pub(crate) fn values(&mut self) -> Vec<Option<String>> {
         let mut values = Vec::new();
         loop {
@@ -346,7 +350,7 @@ impl Followed {
     }
 }
 
-/// What the agent of one leaf writes, from a moment on.
+/// What the agent of one leaf writes from the creation of this value on.
 pub(crate) struct Writes {
     since: std::time::Instant,
     calls: broadcast::Receiver<Arc<TelemetryCall>>,
@@ -357,12 +361,12 @@ impl Writes {
         Self { since: std::time::Instant::now(), calls: bench.leaf(leaf).ndk().record().subscribe() }
     }
 
-    /// The paths written or deleted since the last look, as gNMI spells them.
+    /// Returns the paths written or deleted since the last look, as gNMI spells them.
     pub(crate) fn all(&mut self) -> Vec<String> {
         let mut paths = Vec::new();
         loop {
             match self.calls.try_recv() {
-                // State shows before the call that wrote it is recorded.
+                // State is visible before the call that wrote it is recorded.
                 Ok(call) if call.at < self.since => {}
                 Ok(call) => paths.extend(call.paths.iter().map(|path| spelled(path))),
                 Err(broadcast::error::TryRecvError::Empty) => return paths,
@@ -371,7 +375,8 @@ impl Writes {
         }
     }
 
-    /// The same without the agent's own entry, which holds summary, sources and statistics and may be written every 10 s.
+    /// Returns the paths as [`Self::all`] does, without the agent's own entry, which has summary, sources and
+    /// statistics and may be written every 10 s.
     pub(crate) fn but_freshness(&mut self) -> Vec<String> {
         let fresh = |path: &String| path == "/k8s-services";
         self.all().into_iter().filter(|path| !fresh(path)).collect()
@@ -391,7 +396,7 @@ impl Writes {
     }
 }
 
-/// As gNMI spells it, whichever way the switch wants its paths.
+/// Returns a path as gNMI spells it, whichever spelling the switch requires.
 fn spelled(js_path: &str) -> String {
     use srl_sim::path::{Path, Step};
     let hyphens = |name: &str| name.replace('_', "-");
@@ -403,7 +408,7 @@ fn spelled(js_path: &str) -> String {
     Path::from_steps(steps.collect()).to_string()
 }
 
-/// An action as demo files write it.
+/// Parses an action as demo files write it.
 pub(crate) fn action(text: &str) -> Action {
     let value: serde_json::Value = serde_norway::from_str(text).expect("YAML");
     serde_json::from_value(value).expect("an action")

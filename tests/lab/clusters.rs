@@ -1,4 +1,4 @@
-//! A second cluster on a leaf, while it runs: what it touches, and what is left when it goes.
+//! Tests a second cluster that is configured at run time: what it affects, and that nothing is left when it is removed.
 
 use crate::bench::Says::{Has, Is, Nothing};
 use crate::bench::{Bench, CLUSTER, HEALTHY_LOCAL, Writes};
@@ -18,7 +18,7 @@ async fn a_second_cluster_conflicts_only_over_unshared_vips_and_leaves_nothing_b
     let (state, reason) = (format!("{vip}/oper-state"), format!("{vip}/oper-reason"));
     let alarm = "/k8s-services/alarm[id=vip-blackholed/c2/default/nginxhello/1.1.1.100]/severity";
 
-    // Elsewhere: the same services, in another network instance.
+    // The second cluster has the same services, but in another network instance.
     let mut writes = Writes::of(&bench, "leaf1");
     let kubeconfig = bench.says("leaf1", &format!("{CLUSTER}/kubeconfig")).expect("configured");
     let elsewhere =
@@ -31,11 +31,11 @@ async fn a_second_cluster_conflicts_only_over_unshared_vips_and_leaves_nothing_b
     bench.expect("leaf1", HEALTHY_LOCAL);
 
     configure(&bench, &["network-instance ip-vrf-1".into()]).await;
-    // The route leads to nodes of the first alone: the second is the claimant, and the first stays as it is.
+    // The route leads only to nodes of the first cluster: the second cluster's VIP is reported, the first's stays up.
     bench.until("leaf1", &[(&reason, Is("next-hop-unexpected")), (alarm, Is("critical"))]).await;
     bench.expect("leaf1", HEALTHY_LOCAL);
 
-    // One side is enough.
+    // It is enough to configure `shared-with` on one side.
     configure(&bench, &["shared-with [ c1 ]".into()]).await;
     bench.until("leaf1", HEALTHY_LOCAL).await;
     bench.until("leaf1", &[(&state, Is("up")), (alarm, Nothing)]).await;

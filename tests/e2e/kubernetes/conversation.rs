@@ -1,4 +1,4 @@
-//! One conversation with the real API server and with the embedded one, as clients lead it: both must say the same.
+//! Tests that the embedded API server gives clients the same answers as the real one.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::net::skipped;
 
 const MAPS: &str = "/api/v1/namespaces/talk/configmaps";
 
-/// What was published, in order: status, media type and body, without what no two servers share.
+/// The answers in order: request, status, media type and body, without what differs between any two servers.
 type Said = Vec<(String, u16, String, Vec<Value>)>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,7 +57,7 @@ async fn talk(client: &Admin) -> Said {
     let first = say(client, &mut said, Method::GET, &format!("{MAPS}?limit=1"), "").await;
     let next = first["metadata"]["continue"].as_str().expect("there is more").to_owned();
     say(client, &mut said, Method::GET, &format!("{MAPS}?limit=1&continue={next}"), "").await;
-    // What enters, changes and leaves a selection.
+    // Objects that enter a selection, change in it and leave it.
     for (name, colour) in [("b", "red"), ("a", "red"), ("a", "blue")] {
         let object = json!({"metadata": {"name": name, "labels": {"colour": colour}}, "data": {"now": colour}});
         say(client, &mut said, Method::PUT, &format!("{MAPS}/{name}"), &object.to_string()).await;
@@ -74,13 +74,13 @@ fn version(object: &Value) -> String {
     object["metadata"]["resourceVersion"].as_str().expect("a version").to_owned()
 }
 
-/// Asks, and writes down what is answered; returns it as it is.
+/// Sends a request and records the answer; returns the first JSON value of the answer unchanged.
 async fn say(client: &Admin, said: &mut Said, method: Method, path: &str, body: &str) -> Value {
     let (status, media, text) = client.raw(method.clone(), path, body).await;
     let json = serde_json::Deserializer::from_str(&text).into_iter().collect::<Result<Vec<Value>, _>>();
     let lines = json.unwrap_or_else(|_| vec![Value::String(text)]);
     let first = lines.first().cloned().unwrap_or_default();
-    // The two count versions and spell tokens in ways of their own.
+    // Versions and continue tokens differ between the two servers.
     let own = |part: &&str| !part.starts_with("continue=") && !part.starts_with("resourceVersion=");
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let query = query.split('&').filter(own).collect::<Vec<_>>().join("&");
@@ -89,10 +89,10 @@ async fn say(client: &Admin, said: &mut Said, method: Method, path: &str, body: 
     first
 }
 
-/// Members that no two servers share.
+/// Members that differ between any two servers.
 const OWN: [&str; 5] = ["uid", "resourceVersion", "creationTimestamp", "continue", "managedFields"];
 
-/// A value without what no two servers share. In which words they find that a request makes no sense is theirs.
+/// Returns a value without what differs between any two servers, which includes the message about a bad request.
 fn shared(value: Value, status: u16) -> Value {
     match value {
         Value::Object(members) => {
@@ -101,7 +101,7 @@ fn shared(value: Value, status: u16) -> Value {
             rest.map(|(name, value)| (name, shared(value, status))).collect()
         }
         Value::Array(items) => items.into_iter().map(|item| shared(item, status)).collect(),
-        // A name that was made up ends with five letters and digits of the server's own.
+        // A generated name ends with five letters and digits that the server chooses.
         Value::String(text) if text.starts_with("no.") && text.len() == 8 => "no.".into(),
         Value::String(text) => match text.split_once("\"no.") {
             Some((before, after)) if after.get(5..6) == Some("\"") => format!("{before}\"no.{}", &after[5..]).into(),

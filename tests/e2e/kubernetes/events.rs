@@ -1,4 +1,4 @@
-//! Alarms as Kubernetes Events, which a real API server checks and keeps, and kubectl finds.
+//! Tests that alarms become Kubernetes Events which a real API server accepts and kubectl finds.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::bench::Says::Is;
 use crate::bench::{AGENT, Bench, bounded};
 use crate::net::skipped;
 
-/// A Service gets one Event a minute.
+/// How long to wait for the next Event of a Service, which gets at most one a minute.
 const NEXT_EVENT: Duration = Duration::from_secs(80);
-/// Between two looks at a log.
+/// Time between two looks at a log.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A Service with a VIP to which there is no route, and a pod of its own.
+/// Returns the manifest of a Service with one pod and a VIP to which there is no route.
 fn stranded(namespace: &str, vip: &str) -> String {
     format!(
         "
@@ -83,19 +83,19 @@ async fn an_alarm_becomes_an_event_and_each_missing_event_right_shows() {
     let text = described("told");
     assert!(text.lines().any(|line| line.contains("VipRouteMissing") && line.contains("leaf1: ")), "{text}");
 
-    // Without its uid nobody finds the Event of a Service.
+    // `kubectl describe` finds the Event of a Service only by the Service's uid.
     let list = admin.until(&events("no-get"), some).await;
     assert_eq!(list["items"][0]["regarding"].get("uid"), None, "{list:#}");
     assert!(!described("no-get").contains("VipRouteMissing"));
 
-    // The first Event of a Service waits its turn.
+    // The first Event of a Service waits for its turn.
     let log = logged(&bench, "a Kubernetes Event cannot be written").await;
     let refused = log.lines().filter(|line| line.contains("a Kubernetes Event cannot be written"));
     assert!(refused.clone().all(|line| line.contains("no-create")) && refused.count() == 1, "{log}");
     let list = admin.get(&events("no-create")).await.expect("a list");
     assert!(!some(&list), "{list:#}");
 
-    // It ends with its cause.
+    // When the Service is deleted, the alarm is cleared.
     admin.delete("/api/v1/namespaces/told/services/stranded").await;
     let cleared = |list: &serde_json::Value| {
         list["items"].as_array().is_some_and(|items| items.iter().any(|it| it["reason"] == "VipRouteMissingCleared"))
@@ -104,7 +104,7 @@ async fn an_alarm_becomes_an_event_and_each_missing_event_right_shows() {
     bench.down().await;
 }
 
-/// The agent's log, as soon as it says this.
+/// Returns the agent's log as soon as it contains these words.
 async fn logged(bench: &Bench, words: &str) -> String {
     let file = bench.leaf(LEAF).apps().log_file(AGENT);
     let found = async {

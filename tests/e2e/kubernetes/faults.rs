@@ -1,4 +1,5 @@
-//! An API server on a bad day: out of reach, forgetful, overloaded, and not believing or not believed.
+//! Tests the agent with an API server that does not answer, has dropped old versions, is overloaded, does not accept
+//! the agent's credentials, or is not trusted.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +20,7 @@ use crate::net::{Net, ip, skipped};
 
 const STATE: &str = "/k8s-services/cluster[name=c1]/oper-state";
 const REASON: &str = "/k8s-services/cluster[name=c1]/oper-reason";
-/// The server takes tokens for as long after they have expired, as clocks differ.
+/// How many seconds the server still accepts a token after it has expired, because clocks may differ.
 const LEEWAY: u64 = 60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,7 +49,8 @@ async fn the_agent_catches_up_after_an_outage_and_reports_an_expired_token() {
     bench.down().await;
 }
 
-/// Out of reach nothing is forgotten; what is not known any more is listed again.
+/// Checks that nothing is forgotten while the server does not answer, and that everything is listed again if the server
+/// no longer has the version that the agent last saw.
 async fn catches_up(api: &mut ApiServer, bench: &Bench) {
     api.stop();
     bench
@@ -73,7 +75,7 @@ async fn catches_up(api: &mut ApiServer, bench: &Bench) {
     let one: Vec<Value> = whole.as_array().expect("endpoints").iter().take(1).cloned().collect();
     admin.patch(&path, &json!({"endpoints": one})).await;
     api.compact().await;
-    // The server remembers changes since it was started, and etcd none before.
+    // The server keeps only changes since its start in memory, and etcd has compacted the earlier ones.
     api.stop();
     api.start().await;
     let watch = "/api/v1/nodes?watch=true&resourceVersion=1&timeoutSeconds=1";
@@ -95,11 +97,12 @@ async fn catches_up(api: &mut ApiServer, bench: &Bench) {
     bench.until(LEAF, HEALTHY).await;
 }
 
-/// A token that has expired is told as soon as it is asked for; a new one in the file is taken by itself.
+/// Checks that an expired token is reported at the next request, and that a new one in the file is used without further
+/// action.
 async fn expired(api: &mut ApiServer, bench: &Bench, token: &Path) {
     let expires = now() - LEEWAY + 8;
     write_secret(token, &minted(api, expires).await);
-    // It is taken as long as it lasts.
+    // The watches that are open continue after the token has expired.
     sleep(Duration::from_secs((expires + LEEWAY + 1).saturating_sub(now()))).await;
     bench.expect(LEAF, &[(STATE, Is("up"))]);
     api.stop();
@@ -122,7 +125,8 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-/// A token of the leaves' account that expires then: the API itself gives none that lasts less than ten minutes.
+/// Signs a token of the leaves' account that expires at `expires`. The API itself issues no token for less than ten
+/// minutes.
 async fn minted(api: &ApiServer, expires: u64) -> String {
     let admin = api.admin().await;
     let account = admin.get("/api/v1/namespaces/k8s-services/serviceaccounts/leaf").await.expect("the account");
@@ -146,7 +150,7 @@ async fn minted(api: &ApiServer, expires: u64) -> String {
     format!("{signed}.{}", part(&signature))
 }
 
-/// What openssl makes of this input.
+/// Returns the output of openssl for this input.
 fn openssl(folder: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let file = tempfile::NamedTempFile::new_in(folder).expect("a file");
     std::fs::write(file.path(), input).expect("written");
@@ -187,10 +191,11 @@ async fn a_server_signed_by_another_authority_is_refused() {
 }
 
 const FLOW: &str = "flowcontrol.apiserver.k8s.io";
-/// So many requests at once leave nothing of the few that the narrowest priority level lets through.
+/// Enough requests at once to use up the narrowest priority level.
 const CROWD: usize = 12;
 
-/// A priority level that lets few through at once and has no queue, for these accounts; returns where its schema is.
+/// Creates a priority level for these accounts that admits few requests at once and has no queue; returns the path of
+/// its flow schema.
 async fn narrow(admin: &Admin, accounts: [&str; 2]) -> String {
     let group = admin.get(&format!("/apis/{FLOW}")).await.expect("flow control is on");
     let version = group["preferredVersion"]["groupVersion"].as_str().expect("a version");
@@ -219,8 +224,8 @@ async fn narrow(admin: &Admin, accounts: [&str; 2]) -> String {
     format!("/apis/{version}/flowschemas/narrow")
 }
 
-/// Many requests at once that each take a while: they ask for a version that the server has not reached. Ends only by
-/// being aborted, whatever becomes of a request.
+/// Sends many requests at once that each take a while, because they ask for a version that the server has not reached.
+/// Continues whatever the answers are, until it is aborted.
 async fn crowd(user: Admin) {
     let ask = || async {
         loop {
@@ -255,7 +260,7 @@ async fn an_overloaded_server_is_left_alone_and_synced_once_it_recovers() {
     let (before, since) = (asked(), std::time::Instant::now());
     bench.until(LEAF, &[(REASON, Has("the API server is overloaded (429 "))]).await;
     sleep(Duration::from_secs(5)).await;
-    // Each of the loops asks again after a second at the earliest, as it was told.
+    // Each of the loops waits at least the second that the server requests.
     let most = 7 * (since.elapsed().as_secs() as usize + 1);
     assert!(asked() - before <= most, "asked {} times in {:?}", asked() - before, since.elapsed());
     crowd.abort();

@@ -1,7 +1,7 @@
-//! The agent on a leaf whose cluster is a real API server.
+//! Tests the agent on a leaf whose cluster is a real API server.
 //!
-//! Routes still come from the model of the fabric, which follows the embedded cluster; what that cluster holds is made in the
-//! real one too. The agent reaches it from a network namespace of its own, as it does on a switch.
+//! Routes still come from the model of the fabric, which follows the embedded cluster; the objects of that cluster are
+//! made in the real one too. The agent reaches the API server from a separate network namespace, as on a switch.
 
 mod conversation;
 mod events;
@@ -41,7 +41,7 @@ clusters:
       node2: { leaves: [leaf1], addresses: [192.168.1.12] }
       node3: { leaves: [leaf1], addresses: [192.168.1.13] }
 ";
-/// What is made in the real cluster as the embedded one has it.
+/// The kinds of objects that are copied from the embedded cluster to the real one.
 const KINDS: [&str; 8] = [
     "Namespace",
     "Node",
@@ -52,7 +52,7 @@ const KINDS: [&str; 8] = [
     "BGPAdvertisement.metallb.io",
     "ServiceBGPStatus.metallb.io",
 ];
-/// All three nodes carry the VIP.
+/// What the leaf reports when all three nodes announce the VIP.
 const HEALTHY: &[(&str, Says)] = &[
     ("oper-state", Is("up")),
     ("oper-reason", Nothing),
@@ -90,12 +90,12 @@ const CALICO_STORE: &[Custom] = &[
     ("crd.projectcalico.org", &["v1"], "IPPool", "ippools", false),
 ];
 
-/// Where the definition of a custom resource is.
+/// Returns the path of the definition of a custom resource.
 fn definition_path((group, _, _, plural, _): Custom) -> String {
     format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.{group}")
 }
 
-/// Defines custom resources that hold anything.
+/// Defines custom resources with a schema that accepts anything.
 async fn define(admin: &Admin, resources: &[Custom]) {
     for (group, versions, kind, plural, namespaced) in resources {
         let versions = versions.iter().enumerate().map(|(at, version)| {
@@ -117,7 +117,7 @@ async fn define(admin: &Admin, resources: &[Custom]) {
     }
 }
 
-/// Makes what the embedded cluster holds in the real one; its own objects aside.
+/// Copies the objects of the embedded cluster to the real one, except those that every API server makes itself.
 async fn mirror(cluster: &Cluster, admin: &Admin) {
     for kind in KINDS {
         for object in cluster.list(kind) {
@@ -137,11 +137,11 @@ async fn mirror(cluster: &Cluster, admin: &Admin) {
     }
 }
 
-/// How an agent is to reach a cluster.
+/// How an agent reaches a cluster.
 struct ConnectOptions {
     name: String,
     kubeconfig: PathBuf,
-    /// More leaves of the cluster: `speaker calico`.
+    /// More configuration of the cluster: `speaker calico`.
     leaves: Vec<String>,
 }
 
@@ -152,7 +152,7 @@ impl ConnectOptions {
     }
 }
 
-/// A leaf with an agent that knows these clusters, all by the same API server.
+/// Starts a leaf with an agent that has these clusters configured, all with the same API server.
 async fn leaf(api: &ApiServer, clusters: &[ConnectOptions]) -> Bench {
     let mut config = "set / k8s-services alarm-policy raise-hold-time 1
 set / k8s-services alarm-policy clear-hold-time 1
@@ -177,7 +177,7 @@ set / k8s-services alarm-policy kubernetes-events true
     Bench::within(api.net().folder(), "anycast-metallb", Switches::default(), describe).await
 }
 
-/// Writes a file that only its owner reads, in one step.
+/// Writes a file that only its owner may read, atomically.
 fn write_secret(path: &Path, text: &str) {
     let beside = path.with_extension("new");
     let mut options = std::fs::OpenOptions::new();
@@ -186,7 +186,7 @@ fn write_secret(path: &Path, text: &str) {
     std::fs::rename(&beside, path).expect("renamed");
 }
 
-/// The kubeconfig that the shipped script makes, with the shipped roles.
+/// Runs the shipped script, which applies the shipped roles; returns the path of the kubeconfig it makes.
 fn make_kubeconfig(api: &ApiServer) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/rbac/make-kubeconfig");
     let output = api.run(&script, &["--name", "c1", "--duration", "1h", "--bgppeers", "--events"]);

@@ -1,4 +1,4 @@
-//! The shipped roles: they suffice, and whatever is taken from them is missed.
+//! Tests that the shipped roles suffice, and that the agent reports each right that is taken from them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ type Right = (String, String, String);
 
 const FILES: [&str; 4] = ["k8s-services.yaml", "speakers.yaml", "bgppeers.yaml", "events.yaml"];
 
-/// Every right that the shipped roles give.
+/// Returns every right that the shipped roles grant.
 pub(super) fn shipped() -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
     for file in FILES {
@@ -44,7 +44,7 @@ pub(super) fn shipped() -> BTreeSet<Right> {
     rights
 }
 
-/// The kubeconfig of a new account with these rights.
+/// Creates an account with these rights; returns the path of its kubeconfig.
 pub(super) async fn account(api: &ApiServer, name: &str, rights: impl Iterator<Item = &Right>) -> PathBuf {
     let admin = api.admin().await;
     let rules: Vec<Value> = rights
@@ -72,7 +72,7 @@ pub(super) async fn account(api: &ApiServer, name: &str, rights: impl Iterator<I
     path
 }
 
-/// Group, resource, and what the agent does not know without it.
+/// Required resources: group, resource, and what the agent does not know without it.
 const REQUIRED: [(&str, &str, &str); 3] = [
     ("", "services", "which VIPs there are"),
     ("", "nodes", "who may announce them, from which addresses"),
@@ -80,7 +80,7 @@ const REQUIRED: [(&str, &str, &str); 3] = [
 ];
 /// Speaker, group, resource, and what is computed without the right.
 type Optional = (&'static str, &'static str, &'static str, &'static str);
-/// The same of what is computed without the right.
+/// Optional resources: without rights to them, the agent computes what they would show.
 const OPTIONAL: [Optional; 16] = [
     ("metallb", "metallb.io", "servicebgpstatuses", "who says that it announces"),
     ("metallb", "metallb.io", "ipaddresspools", "which addresses are given out"),
@@ -99,11 +99,11 @@ const OPTIONAL: [Optional; 16] = [
     ("calico", "crd.projectcalico.org", "bgpconfigurations", "the same without Calico's API server"),
     ("calico", "crd.projectcalico.org", "ippools", "the same without Calico's API server"),
 ];
-/// Told in `events`: what the alarm of a VIP tells its owner.
+/// Rights for Events: verb, group, resource. Module `events` tests each of them.
 const EVENTS: [(&str, &str, &str); 2] = [("create", "events.k8s.io", "events"), ("get", "", "services")];
 const VERBS: [&str; 2] = ["list", "watch"];
 
-/// An account that lacks one right, and the cluster by which the agent knows it.
+/// A right that an account lacks, and the agent's cluster with that account.
 struct Lacking {
     right: Right,
     connect: ConnectOptions,
@@ -120,7 +120,7 @@ async fn lacking(api: &ApiServer, verb: &str, group: &str, resource: &str, speak
     Lacking { right, connect }
 }
 
-/// Agents say what they miss without a right to a speaker's resource.
+/// Checks that agents report a missing right to a speaker's resource.
 async fn expect_missed(api: &ApiServer, resources: impl Iterator<Item = &'static Optional>) {
     let accounts = resources
         .flat_map(|(speaker, group, resource, _)| VERBS.map(|verb| lacking(api, verb, group, resource, speaker)));
@@ -162,7 +162,7 @@ async fn the_shipped_roles_suffice_and_every_right_in_them_is_needed() {
     };
     let admin = api.admin().await;
     let kubeconfig = make_kubeconfig(&api);
-    // Before any of the resources is there, nothing is missed.
+    // While none of the resources is defined, no right is missing.
     let bench = leaf(&api, &[ConnectOptions::new("c1", &kubeconfig)]).await;
     let state =
         |bench_resource: &str| format!("/k8s-services/cluster[name=c1]/speaker-resource[name={bench_resource}]/state");
@@ -180,7 +180,7 @@ async fn the_shipped_roles_suffice_and_every_right_in_them_is_needed() {
     suffices(&api, &kubeconfig).await;
     expect_required_rights_missed(&api).await;
     expect_missed(&api, OPTIONAL.iter().filter(|(_, group, ..)| *group != "projectcalico.org")).await;
-    // Where Calico serves them itself, they are read from there.
+    // If Calico's API server serves the resources, the agent reads them from there.
     for resource in CALICO_STORE {
         admin.delete(&definition_path(*resource)).await;
         admin.until(&definition_path(*resource), Value::is_null).await;
@@ -193,7 +193,7 @@ async fn start() -> Result<ApiServer, String> {
     ApiServer::up(Net::new()?, &[]).await
 }
 
-/// With the shipped roles nothing is refused, and with MetalLB every right to its resources is used.
+/// Checks that with the shipped roles nothing is refused, and that with MetalLB every right to its resources is used.
 async fn suffices(api: &ApiServer, kubeconfig: &Path) {
     let bench = leaf(api, &[ConnectOptions::new("c1", kubeconfig)]).await;
     mirror(bench.cluster(), &api.admin().await).await;
@@ -206,12 +206,12 @@ async fn suffices(api: &ApiServer, kubeconfig: &Path) {
     for (group, resource, _) in REQUIRED {
         expected.extend(VERBS.map(|verb| (verb.to_owned(), group.to_owned(), resource.to_owned())));
     }
-    // A watch is written down when it has begun.
+    // The audit log has a watch as soon as it has started.
     let mut asked = BTreeSet::new();
     for (verb, group, resource, status) in api.audited("system:serviceaccount:k8s-services:leaf") {
-        // The script asks by itself whether it may.
+        // `make-kubeconfig` itself asks for its rights with this resource.
         if resource != "selfsubjectaccessreviews" {
-            // A server that has only just been told of a resource asks for a moment: that is no refusal.
+            // A server to which a resource was only just added may answer 429, which is not a refusal.
             assert!(matches!(status, 200 | 429), "{verb} {resource}.{group}: {status}");
             asked.insert((verb, group, resource));
         }
@@ -237,7 +237,7 @@ async fn expect_required_rights_missed(api: &ApiServer) {
     bench.down().await;
 }
 
-/// Waits until a text is in what stands at a path.
+/// Waits until the value at a path contains a text.
 async fn until_says(bench: &Bench, path: &str, text: &str) {
     let text: &'static str = text.to_owned().leak();
     bench.until(LEAF, &[(path, Has(text))]).await;
