@@ -56,7 +56,7 @@ SEED     ?= 1
 	deny fuzz coverage mutants bench release package package-check
 
 help: ## Prints this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## Installs the Debian packages that a build needs, or prints the apt command.
 	@packaging/need-packages $(PACKAGES)
