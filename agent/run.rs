@@ -41,7 +41,7 @@ use crate::model::alarm::AlarmNotification;
 use crate::model::commit::Verdict;
 use crate::model::config::{Config, Source};
 use crate::model::event::{Event, SourceId};
-use crate::model::inquiry::Inquiry;
+use crate::model::inquiry::{Inquiry, revise};
 use crate::model::names::{ClusterName, NetworkInstanceName};
 use crate::model::persistent::PersistentState;
 use crate::model::time::{Now, Timestamp};
@@ -110,7 +110,7 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     let (config, config_seen) = watch::channel(Arc::new(Config::default()));
     let (instances, instances_seen) = watch::channel(BTreeSet::new());
     let (settled, settled_seen) = watch::channel(false);
-    let (inquiry, inquiry_seen) = watch::channel(Arc::default());
+    let (inquiry, inquiry_seen) = watch::channel(Inquiry::default());
     let (persistent, persistent_seen) = watch::channel(PersistentState::default());
     let (notices, notices_seen) = broadcast::channel(NOTICES);
     let (kubernetes_events, enabled) = watch::channel(false);
@@ -182,7 +182,7 @@ struct EngineTask {
     engine: Engine,
     started: Instant,
     inputs: mpsc::Sender<Input>,
-    inquiry: watch::Sender<Arc<Inquiry>>,
+    inquiry: watch::Sender<Inquiry>,
     persistent: watch::Sender<PersistentState>,
     notices: broadcast::Sender<Arc<AlarmNotification>>,
     settled: watch::Sender<bool>,
@@ -254,7 +254,7 @@ impl EngineTask {
     async fn pass_on(&mut self, changes: Vec<Change>, sources: &mut BTreeMap<SourceId, SourceState>) -> bool {
         for change in &changes {
             match change {
-                Change::Ask(inquiry) => drop(self.inquiry.send_replace(Arc::clone(inquiry))),
+                Change::Ask(changes) => self.inquiry.send_modify(|inquiry| revise(inquiry, changes.clone())),
                 Change::PersistentState(state) => drop(self.persistent.send_replace(state.clone())),
                 Change::AlarmNotification(notice) => drop(self.notices.send(Arc::new(notice.clone()))),
                 Change::Source(source, Some(view)) => drop(sources.insert(source.clone(), view.state)),

@@ -27,6 +27,11 @@ use srl_proto::gnmi;
 /// How often a sign of life of the server is passed on at most.
 const ALIVE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// How many questions are read at once as soon as any of them changes. More are read at most once in [`QUESTIONS_PACE`]:
+/// reading costs as much as there are questions, and a mass outage changes them all the time.
+const FEW_QUESTIONS: usize = 1000;
+const QUESTIONS_PACE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -62,6 +67,10 @@ pub(super) struct Connection<'a> {
     counters: Counters,
     programming: Programming,
     entries: Entries,
+    /// When the questions were last read.
+    questions_read: Instant,
+    /// When they are to be read again, if they have changed since.
+    questions_due: Option<Instant>,
     /// When a server that sends nothing counts as gone; `None` while it is not asked for samples.
     silent_at: Option<Instant>,
     /// When a sign of life was last passed on.
@@ -98,6 +107,9 @@ impl<'a> Connection<'a> {
             counters: Counters::default(),
             programming: Programming::default(),
             entries,
+            questions_read: now,
+            // They may have changed while nothing was connected.
+            questions_due: Some(now),
             silent_at: None,
             alive: now,
         }
@@ -117,7 +129,7 @@ impl<'a> Connection<'a> {
         let question = self.source.investigator.deadline(Instant::now());
         let [question, entries] =
             [question, self.entries.deadline()].map(|at| at.filter(|_| self.phase == Phase::Synced));
-        let timers = [deadline, self.silent_at, self.programming.deadline(), question, entries];
+        let timers = [deadline, self.silent_at, self.programming.deadline(), self.questions_due, question, entries];
         let timer = timers.into_iter().flatten().min();
         let knows_neighbors = self.knows_neighbors();
         let input = tokio::select! {
@@ -126,7 +138,7 @@ impl<'a> Connection<'a> {
             message = self.entries.next() => Input::Entries(message),
             answer = self.source.investigator.answer() => Input::Answer(answer),
             Ok(()) = self.source.instances.changed(), if knows_neighbors => Input::Instances,
-            Ok(()) = self.source.inquiry.changed() => Input::Questions,
+            Ok(()) = self.source.inquiry.changed(), if self.questions_due.is_none() => Input::Questions,
             () = tokio::time::sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => Input::Time,
         };
         match input {
@@ -140,11 +152,10 @@ impl<'a> Connection<'a> {
                 Ok(())
             }
             Input::Questions => {
-                let inquiry = self.source.inquiry.borrow_and_update().clone();
+                let many = self.source.inquiry.borrow().len() > FEW_QUESTIONS;
                 let now = Instant::now();
-                self.source.investigator.set(&inquiry, now);
-                self.entries.want(followed(&inquiry), now);
-                self.entries_changed().await
+                self.questions_due = Some(if many { now.max(self.questions_read + QUESTIONS_PACE) } else { now });
+                self.read_questions(now).await
             }
             Input::Answer(answer) => {
                 let findings = self.source.investigator.take(answer, Instant::now(), &self.neighbors);
@@ -404,6 +415,21 @@ impl<'a> Connection<'a> {
         self.source.send(Event::Source(SourceId::Gnmi, SourceEvent::Synced)).await
     }
 
+    /// Reads what the engine asks if that is due.
+    async fn read_questions(&mut self, now: Instant) -> Result<(), Ended> {
+        if self.questions_due.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        (self.questions_read, self.questions_due) = (now, None);
+        let wanted = {
+            let inquiry = self.source.inquiry.borrow_and_update();
+            self.source.investigator.set(&inquiry, now);
+            followed(&inquiry)
+        };
+        self.entries.want(wanted, now);
+        self.entries_changed().await
+    }
+
     async fn time(&mut self, now: Instant) -> Result<(), Ended> {
         let waited = self.source.options.sync_timeout.as_secs();
         match self.phase {
@@ -425,6 +451,7 @@ impl<'a> Connection<'a> {
             let waited = self.source.options.silence.as_secs();
             return Err(Ended::Lost(Cause::Other, format!("the gNMI server has said nothing for {waited} s")));
         }
+        self.read_questions(now).await?;
         if self.phase == Phase::Synced {
             self.entries_time(now).await?;
             let Source { investigator, requests, .. } = &mut *self.source;

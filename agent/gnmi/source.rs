@@ -1,7 +1,6 @@
 //! Runs the supervised loop: one connection after another.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -74,7 +73,7 @@ pub struct Source {
     pub(super) events: mpsc::Sender<Event>,
     pub(super) instances: watch::Receiver<BTreeSet<NetworkInstanceName>>,
     /// What the engine asks.
-    pub(super) inquiry: watch::Receiver<Arc<Inquiry>>,
+    pub(super) inquiry: watch::Receiver<Inquiry>,
     pub(super) investigator: Investigator,
     pub(super) adapted: Adapted,
     reload: watch::Receiver<u64>,
@@ -125,7 +124,7 @@ impl Source {
         options: Options,
         events: mpsc::Sender<Event>,
         instances: watch::Receiver<BTreeSet<NetworkInstanceName>>,
-        inquiry: watch::Receiver<Arc<Inquiry>>,
+        inquiry: watch::Receiver<Inquiry>,
         reload: watch::Receiver<u64>,
     ) -> Self {
         Self {

@@ -4,7 +4,6 @@ mod server;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -42,7 +41,7 @@ async fn in_time<T>(future: impl Future<Output = T>) -> T {
 struct Agent {
     events: mpsc::Receiver<Event>,
     instances: watch::Sender<BTreeSet<NetworkInstanceName>>,
-    inquiry: watch::Sender<Arc<Inquiry>>,
+    inquiry: watch::Sender<Inquiry>,
     reload: watch::Sender<u64>,
     adaptation: watch::Receiver<Adaptation>,
     task: JoinHandle<()>,
@@ -61,7 +60,7 @@ impl Agent {
         let (sender, events) = mpsc::channel(64);
         let (instances, watched) = watch::channel(instances.iter().map(|name| (*name).into()).collect());
         let (reload, reloads) = watch::channel(0);
-        let (inquiry, asked) = watch::channel(Arc::default());
+        let (inquiry, asked) = watch::channel(Inquiry::default());
         let (adapted, adaptation) = Adapted::new();
         let source = Source::new(options, sender, watched, asked, reloads).reporting(adapted);
         Self { events, instances, inquiry, reload, adaptation, task: tokio::spawn(source.run()) }
@@ -576,11 +575,11 @@ async fn get_returns_the_state_below_a_path() {
     assert!(matches!(ask().await, Err(GetError::Status { .. })));
 }
 
-fn neighbor_question() -> (NeighborKey, Arc<Inquiry>) {
+fn neighbor_question() -> (NeighborKey, Inquiry) {
     let peer = PeerAddress { ip: [192, 168, 1, 11].into(), interface: None };
     let key = NeighborKey { network_instance: "default".into(), peer };
     let inquiry = Inquiry::from([(Question::Neighbor(key.clone()), Asking::Repeatedly)]);
-    (key, Arc::new(inquiry))
+    (key, inquiry)
 }
 
 #[tokio::test]
@@ -614,7 +613,7 @@ async fn a_withdrawn_question_is_not_asked() {
     let state = server.subscription().await;
     agent.synced(&state).await;
     agent.inquiry.send_replace(neighbor_question().1);
-    agent.inquiry.send_replace(Arc::default());
+    agent.inquiry.send_replace(Inquiry::default());
     assert!(tokio::time::timeout(Duration::from_millis(1300), agent.event()).await.is_err());
     assert_eq!(server.rules(|rules| rules.gets.len()), 0);
 }
@@ -624,9 +623,9 @@ const ENTRY: &str = "/srl_nokia-interfaces:interface[name=irb1]/subinterface[ind
 const MEMBER: &str = "/srl_nokia-network-instance:network-instance[name=default]/interface[name=irb1.1]";
 
 /// Asks to follow who answers for 10.20.0.100.
-fn followed() -> Arc<Inquiry> {
+fn followed() -> Inquiry {
     let key = AddressKey { network_instance: "default".into(), address: [10, 20, 0, 100].into() };
-    Arc::new(Inquiry::from([(Question::Place(key), Asking::Followed)]))
+    Inquiry::from([(Question::Place(key), Asking::Followed)])
 }
 
 /// Returns the next finding about who answers.

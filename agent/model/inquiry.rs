@@ -13,6 +13,19 @@ use super::time::Timestamp;
 /// All open questions. A question that is no longer in the map must not be asked any more.
 pub type Inquiry = BTreeMap<Question, Asking>;
 
+/// Changes of an inquiry: questions that are new or asked in another way, and with `None` those that are void.
+pub type InquiryChanges = BTreeMap<Question, Option<Asking>>;
+
+/// Applies changes to an inquiry.
+pub fn revise(inquiry: &mut Inquiry, changes: InquiryChanges) {
+    for (question, asking) in changes {
+        match asking {
+            Some(asking) => inquiry.insert(question, asking),
+            None => inquiry.remove(&question),
+        };
+    }
+}
+
 /// One thing to look into.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Question {

@@ -12,7 +12,7 @@ use super::alarm::{AlarmCounts, AlarmKey, AlarmNotification, AlarmRecord, AlarmV
 use super::cluster::TrafficPolicy;
 use super::config::{AlarmPolicy, ClusterConfig};
 use super::event::SourceId;
-use super::inquiry::Inquiry;
+use super::inquiry::InquiryChanges;
 use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use super::persistent::PersistentState;
 use super::speaker::{ResourceState, SpeakerResource};
@@ -48,8 +48,8 @@ pub enum Change {
     AlarmCounts(AlarmCounts),
     /// A change of an alarm, for readers other than state.
     AlarmNotification(AlarmNotification),
-    /// What the engine asks, from now on.
-    Ask(Arc<Inquiry>),
+    /// How what the engine asks differs from what it asked before.
+    Ask(InquiryChanges),
     /// What the state file should contain.
     PersistentState(PersistentState),
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use srl_k8s_services::model::alarm::{AlarmCounts, AlarmKey, AlarmNotification, AlarmRecord, AlarmView};
 use srl_k8s_services::model::event::{Event, SourceId};
-use srl_k8s_services::model::inquiry::Inquiry;
+use srl_k8s_services::model::inquiry::{Inquiry, revise};
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
 use srl_k8s_services::model::persistent::Attachment;
 use srl_k8s_services::model::switch::RouteKey;
@@ -28,7 +28,7 @@ pub(crate) struct State {
     pub(crate) attachments: BTreeSet<Attachment>,
     pub(crate) alarms: AlarmState,
     /// What the engine asks the switch, which is not part of a recompute.
-    pub(crate) asked: Arc<Inquiry>,
+    pub(crate) asked: Inquiry,
 }
 
 /// The published alarms. They depend on history and not only on the present state, so `alarms` checks them.
@@ -69,7 +69,11 @@ impl State {
                 self.alarms.notifications.push(notification);
                 true
             }
-            Change::Ask(inquiry) => std::mem::replace(&mut self.asked, Arc::clone(&inquiry)) != inquiry,
+            Change::Ask(changes) => {
+                let before = self.asked.clone();
+                revise(&mut self.asked, changes);
+                self.asked != before
+            }
             Change::PersistentState(memory) => {
                 // It is saved at its own pace, so what changed meanwhile may be as before.
                 self.attachments = memory.attachments;
@@ -83,7 +87,7 @@ impl State {
     /// below a verdict that says nothing is known is not compared.
     pub(crate) fn normalised(mut self) -> Self {
         let some = |text: &mut Option<Arc<str>>| *text = text.take().map(|_| "".into());
-        self.asked = Arc::default();
+        self.asked = Inquiry::default();
         self.root.iter_mut().for_each(|root| some(&mut root.reason));
         for source in self.sources.values_mut() {
             source.stale_since = source.stale_since.map(|_| Timestamp::UNIX_EPOCH);

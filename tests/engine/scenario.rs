@@ -13,7 +13,7 @@ use srl_k8s_services::model::cluster::{
 };
 use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
-use srl_k8s_services::model::inquiry::Inquiry;
+use srl_k8s_services::model::inquiry::{Inquiry, revise};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::switch::{
     Coverage, FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, NetworkInstance, NextHopGroup,
@@ -146,7 +146,7 @@ pub(crate) struct Scenario {
     pub(crate) world: World,
     pub(crate) said: State,
     /// What it asks the switch.
-    pub(crate) asked: Arc<Inquiry>,
+    pub(crate) asked: Inquiry,
     pub(crate) elapsed: Duration,
     pub(crate) config: Config,
     groups: u64,
@@ -180,7 +180,7 @@ impl Scenario {
             engine: Engine::new(),
             world: World::default(),
             said: State::default(),
-            asked: Arc::default(),
+            asked: Inquiry::default(),
             elapsed: Duration::ZERO,
             config: Config::default(),
             groups: 0,
@@ -237,8 +237,8 @@ impl Scenario {
             return self.engine.ingest(now, event);
         }
         for change in self.engine.apply(now, event) {
-            if let Change::Ask(asked) = &change {
-                self.asked = Arc::clone(asked);
+            if let Change::Ask(changes) = &change {
+                revise(&mut self.asked, changes.clone());
             }
             let text = format!("{change:?}");
             assert!(self.said.take(change), "a change that changes nothing: {text}");

@@ -11,7 +11,7 @@ use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::alarm::{AlarmKey, AlarmView};
 use srl_k8s_services::model::config::{AnnouncementMode, ClusterConfig, Config, Connection, Rules, Source};
 use srl_k8s_services::model::event::{ClusterEvent, DumpPace, Event, SourceEvent, SourceId, SwitchEvent, Update};
-use srl_k8s_services::model::inquiry::{Answer, Asking, Finding, Inquiry, Place, Question};
+use srl_k8s_services::model::inquiry::{Answer, Asking, Finding, Inquiry, Place, Question, revise};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::switch::{
     Coverage, FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, NetworkInstance, NextHopGroup,
@@ -67,7 +67,7 @@ pub(crate) struct Agent {
     /// The numbers of the first groups; every further group is numbered by its index.
     numbers: Vec<u64>,
     /// What the engine asks. `entries` are the ARP and ND entries that gNMI answers with.
-    asked: Arc<Inquiry>,
+    asked: Inquiry,
     entries: BTreeMap<(String, IpAddr), Vec<u64>>,
     answers: usize,
     pub(crate) services: BTreeMap<(ClusterName, ServiceKey), Arc<ServiceView>>,
@@ -89,7 +89,7 @@ impl Agent {
             failures: BTreeMap::new(),
             groups: Vec::new(),
             numbers: (0..32).collect(),
-            asked: Arc::default(),
+            asked: Inquiry::default(),
             entries: BTreeMap::new(),
             answers: 0,
             services: BTreeMap::new(),
@@ -168,9 +168,9 @@ impl Agent {
                 Change::Service(cluster, key, None) => drop(self.services.remove(&(cluster, key))),
                 Change::Alarm(key, Some(view)) => drop(self.alarms.insert(key, view)),
                 Change::Alarm(key, None) => drop(self.alarms.remove(&key)),
-                Change::Ask(inquiry) => {
-                    let before = std::mem::replace(&mut self.asked, inquiry);
-                    self.answer(|question, how| before.get(question) != Some(&how));
+                Change::Ask(changes) => {
+                    revise(&mut self.asked, changes.clone());
+                    self.answer(|question, _| changes.contains_key(question));
                 }
                 _ => {}
             }
@@ -183,7 +183,7 @@ impl Agent {
             return;
         }
         self.answers += 1;
-        for (question, _) in Arc::clone(&self.asked).iter().filter(|(question, how)| which(question, **how)) {
+        for (question, _) in self.asked.clone().iter().filter(|(question, how)| which(question, **how)) {
             let Question::Place(key) = question else { continue };
             let macs = self.entries.get(&(key.network_instance.to_string(), key.address));
             let mac = macs.map(|macs| format!("00:00:00:00:00:{:02X}", macs[self.answers % macs.len()]));

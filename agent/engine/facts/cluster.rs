@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
-use super::dirty::Dirty;
+use super::dirty::{Dirty, Marks};
 use super::endpoints::ServiceEndpoints;
 use super::ids::{ClusterId, NodeId, ServiceId};
 use super::node_sets::{NodeSet, NodeSetId, NodeSets, VipAnnouncement};
@@ -468,9 +468,7 @@ impl Cluster {
         let old = std::mem::replace(&mut entry.contribution, new.clone());
         self.count(old.as_ref(), false);
         self.count(new.as_ref(), true);
-        let mut nodes = BTreeSet::new();
-        self.counted_otherwise(old.as_ref(), new.as_ref(), &mut nodes);
-        dirty.nodes.extend(nodes.into_iter().map(|slot| NodeId { cluster: self.id, slot }));
+        self.mark_counted(old.as_ref(), new.as_ref(), &mut dirty.nodes);
     }
 
     fn count(&mut self, contribution: Option<&Contribution>, add: bool) {
@@ -502,25 +500,30 @@ impl Cluster {
         }
     }
 
-    /// Adds to `nodes` those whose figures differ between two contributions of a VIP.
-    fn counted_otherwise(&self, old: Option<&Contribution>, new: Option<&Contribution>, nodes: &mut BTreeSet<u32>) {
+    /// Marks the nodes whose figures differ between two contributions of a VIP.
+    fn mark_counted(&self, old: Option<&Contribution>, new: Option<&Contribution>, marks: &mut Marks<NodeId>) {
+        let id = |slot: &u32| NodeId { cluster: self.id, slot: *slot };
         let node_set = |c: Option<&Contribution>| match c?.announcers {
             Counted::NodeSet(id) => Some(id),
             Counted::Nodes(_) => None,
         };
         for contribution in old.into_iter().chain(new) {
             if let Counted::Nodes(counted) = &contribution.announcers {
-                nodes.extend(counted.iter().map(|(slot, _)| *slot));
+                marks.extend(counted.iter().map(|(slot, _)| id(slot)));
             }
         }
         let sole = |c: Option<&Contribution>| c.map(|c| c.sole.clone()).unwrap_or_default();
         if sole(old) != sole(new) {
-            nodes.extend(sole(old).iter().chain(&sole(new)));
+            marks.extend(sole(old).iter().chain(&sole(new)).map(id));
         }
         let of_all = |c: Option<&Contribution>| c.map(|c| (c.may_hide, c.installed.is_empty()));
         if node_set(old) != node_set(new) || (node_set(new).is_some() && of_all(old) != of_all(new)) {
             for node_set in [old, new].into_iter().filter_map(node_set).filter_map(|id| self.node_sets.get(id)) {
-                nodes.extend(&node_set.members);
+                // One by one, the first VIPs of a cluster would mark each of its nodes as often as there are VIPs.
+                match 2 * node_set.members.len() < self.nodes.len() {
+                    true => marks.extend(node_set.members.iter().map(id)),
+                    false => marks.all_of(self.id),
+                }
             }
         } else if node_set(new).is_some() {
             let hops = |c: Option<&Contribution>| c.map(|c| Arc::clone(&c.installed)).unwrap_or_default();
@@ -528,7 +531,7 @@ impl Cluster {
             let lost = before.iter().filter(|hop| !after.contains(hop));
             for hop in lost.chain(after.iter().filter(|hop| !before.contains(hop))) {
                 for index in [&self.by_address, &self.by_gateway, &self.by_vtep] {
-                    nodes.extend(index.get(hop).into_iter().flatten());
+                    marks.extend(index.get(hop).into_iter().flatten().map(id));
                 }
             }
         }

@@ -12,7 +12,7 @@ use super::Facts;
 use super::dirty::Dirty;
 use super::ids::{NodeId, ServiceId};
 use crate::model::inquiry::{
-    AddressKey, Answer, Asking, Finding, Inquiry, NeighborWords, Path, PathKey, Place, Question,
+    AddressKey, Answer, Asking, Finding, InquiryChanges, NeighborWords, Path, PathKey, Place, Question,
 };
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use crate::model::switch::NeighborKey;
@@ -40,10 +40,8 @@ pub(crate) struct Inquiries {
     by_mac: BTreeMap<(NetworkInstanceName, Arc<str>), BTreeSet<IpAddr>>,
     /// Askers whose verdicts depend on which MAC answers for an address.
     watchers: BTreeSet<Asker>,
-    /// Whether any question changed, or how it is asked, since the last [`Self::take`].
-    changed: bool,
-    /// What the last [`Self::take`] returned.
-    taken: Arc<Inquiry>,
+    /// Questions that may be asked in another way than at the last [`Self::take`].
+    touched: BTreeSet<Question>,
 }
 
 /// A port, and whether its IPv4 addresses are counted or its IPv6 addresses.
@@ -55,6 +53,8 @@ struct Open {
     /// Since when somebody asks.
     since: Timestamp,
     askers: BTreeMap<Asker, Asking>,
+    /// How it was asked at the last [`Inquiries::take`].
+    taken: Option<Asking>,
     finding: Option<Finding>,
     /// The last two times at which the MAC of an address was found to have changed.
     turns: [Option<Timestamp>; 2],
@@ -62,7 +62,7 @@ struct Open {
 
 impl Open {
     fn new(since: Timestamp) -> Self {
-        Self { since, askers: BTreeMap::new(), finding: None, turns: [None; 2] }
+        Self { since, askers: BTreeMap::new(), taken: None, finding: None, turns: [None; 2] }
     }
 
     /// Returns the most urgent of the askers' ways to ask; `None` if nobody asks.
@@ -90,13 +90,17 @@ impl Inquiries {
             let Some(open) = self.by_question.get_mut(&question) else { continue };
             let asking = open.asking();
             open.askers.remove(&asker);
-            self.changed |= open.asking() != asking;
+            if open.asking() != asking {
+                self.touched.insert(question);
+            }
         }
         for (question, how) in questions {
-            let open = self.by_question.entry(question).or_insert_with(|| Open::new(now));
+            let open = self.by_question.entry(question.clone()).or_insert_with(|| Open::new(now));
             let asking = open.asking();
             open.askers.insert(asker.clone(), how);
-            self.changed |= open.asking() != asking;
+            if open.asking() != asking {
+                self.touched.insert(question);
+            }
         }
     }
 
@@ -181,23 +185,24 @@ impl Inquiries {
         port(question, self.finding(question)?)
     }
 
-    /// Returns all questions; `None` if they are the same as at the last call. Drops findings that nobody asks for:
-    /// only here, so that a finding is kept if another asker takes over its question between two calls.
-    pub(crate) fn take(&mut self) -> Option<Arc<Inquiry>> {
-        if !std::mem::take(&mut self.changed) {
-            return None;
+    /// Returns how the questions differ from those at the last call; `None` if they do not. Drops findings that nobody
+    /// asks for: only here, so that a finding is kept if another asker takes over its question between two calls.
+    pub(crate) fn take(&mut self) -> Option<InquiryChanges> {
+        let mut changes = InquiryChanges::new();
+        for question in std::mem::take(&mut self.touched) {
+            let Some(open) = self.by_question.get_mut(&question) else { continue };
+            let asking = open.asking();
+            let before = std::mem::replace(&mut open.taken, asking);
+            if asking.is_none() {
+                let finding = self.by_question.remove(&question).and_then(|open| open.finding);
+                self.count_port(&question, finding.as_ref(), false);
+                self.index_mac(&question, finding.as_ref(), false);
+            }
+            if asking != before {
+                changes.insert(question, asking);
+            }
         }
-        let void = self.by_question.extract_if(.., |_, open| open.askers.is_empty());
-        for (question, open) in void.collect::<Vec<_>>() {
-            self.count_port(&question, open.finding.as_ref(), false);
-            self.index_mac(&question, open.finding.as_ref(), false);
-        }
-        let open = self.by_question.iter();
-        let asked = open.filter_map(|(question, open)| Some((question.clone(), open.asking()?))).collect();
-        (*self.taken != asked).then(|| {
-            self.taken = Arc::new(asked);
-            Arc::clone(&self.taken)
-        })
+        (!changes.is_empty()).then_some(changes)
     }
 
     fn answer(&self, question: &Question) -> Option<(&Answer, Timestamp)> {
@@ -267,8 +272,8 @@ impl Facts {
         self.inquiries.ask(now, asker, questions);
     }
 
-    /// Returns all questions; `None` if they are the same as at the last call.
-    pub(crate) fn take_inquiry(&mut self) -> Option<Arc<Inquiry>> {
+    /// Returns how the questions differ from those at the last call; `None` if they do not.
+    pub(crate) fn take_inquiry(&mut self) -> Option<InquiryChanges> {
         self.inquiries.take()
     }
 
@@ -338,13 +343,12 @@ mod tests {
         let mut inquiries = Inquiries::default();
         inquiries.ask(Timestamp::UNIX_EPOCH, asker("n1"), BTreeMap::from([(question(1), Asking::Once(None))]));
         inquiries.ask(Timestamp::UNIX_EPOCH, asker("n2"), BTreeMap::from([(question(1), Asking::Repeatedly)]));
-        let asked = inquiries.take().expect("news");
-        assert_eq!(*asked, BTreeMap::from([(question(1), Asking::Repeatedly)]));
+        assert_eq!(inquiries.take(), Some(BTreeMap::from([(question(1), Some(Asking::Repeatedly))])));
         assert_eq!(inquiries.take(), None);
         inquiries.ask(Timestamp::UNIX_EPOCH, asker("n2"), BTreeMap::new());
-        assert_eq!(inquiries.take().expect("news").get(&question(1)), Some(&Asking::Once(None)));
+        assert_eq!(inquiries.take(), Some(BTreeMap::from([(question(1), Some(Asking::Once(None)))])));
         inquiries.ask(Timestamp::UNIX_EPOCH, asker("n1"), BTreeMap::new());
-        assert_eq!(inquiries.take().as_deref(), Some(&BTreeMap::new()));
+        assert_eq!(inquiries.take(), Some(BTreeMap::from([(question(1), None)])));
     }
 
     #[test]

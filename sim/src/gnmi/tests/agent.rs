@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
 
 use srl_k8s_services::gnmi::{Credentials, Options, PasswordFile, Source};
 use srl_k8s_services::model::event::{Event, SourceEvent, Update};
+use srl_k8s_services::model::inquiry::Inquiry;
 use srl_k8s_services::model::names::NetworkInstanceName;
 use tokio::sync::{mpsc, watch};
 
@@ -51,7 +51,7 @@ async fn the_agent_follows_sessions_and_fib_programming_across_a_restart_of_the_
     let (sender, mut events) = mpsc::channel(64);
     let instances = watch::Sender::new(BTreeSet::from([NetworkInstanceName::from("vrf")]));
     let reload = watch::Sender::new(0);
-    let inquiry = watch::Sender::new(Arc::default());
+    let inquiry = watch::Sender::new(Inquiry::default());
     let (instances, reload) = (instances.subscribe(), reload.subscribe());
     let source = tokio::spawn(Source::new(options, sender, instances, inquiry.subscribe(), reload).run());
 
