@@ -145,7 +145,7 @@ async fn a_node_that_answers_no_arp_is_diagnosed_as_unreachable() {
     let Some(site) = plugged_in(Options::default()).await else { return };
     let heard = Heard::at(&site.bench, LEAF);
     site.answers(1, false);
-    let parts = ["192.168.1.11 answers no ARP or ND here", "it was on irb1.1, port ethernet-1/1"];
+    let parts = ["192.168.1.11 does not answer ARP or ND here", "it was on irb1.1, port ethernet-1/1"];
     until(&site, node, 1, "node-unreachable", &parts).await;
     site.answers(1, true);
     expect_only_cause(&site, heard, "node-unreachable").await;

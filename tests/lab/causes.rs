@@ -91,7 +91,7 @@ async fn causes_of_an_unreachable_node_are_reported() {
     let bench = plugged_in().await;
     let cases = [
         case("leaf1", "cable: { node: cluster1 }", "interface-down", "ethernet-1/"),
-        case("leaf2", "node-hung: { node: cluster1-m02 }", "node-unreachable", "answers no ARP or ND here"),
+        case("leaf2", "node-hung: { node: cluster1-m02 }", "node-unreachable", "does not answer ARP or ND here"),
         case("leaf3", "admin-disabled: { leaf: leaf3, node: cluster1-m03 }", "admin-disabled", "admin-state disable"),
     ];
     expect_each_cause_alone(&bench, &cases, node).await;

@@ -129,12 +129,12 @@ pub(super) fn source_stale(source: &SourceId, condition: &SourceCondition, now: 
     let since = since(*lost, now);
     let why = printable(why, LONGEST);
     match source {
-        SourceId::Ndk => format!("the NDK of this switch does not answer since {since}: {why}; no VIP is judged"),
+        SourceId::Ndk => format!("the NDK of this switch has not answered since {since}: {why}; no VIP is judged"),
         SourceId::Gnmi => format!(
-            "gNMI of this switch does not answer since {since}: {why}; BGP sessions and FIB programming are not known, VIPs are judged by routes alone"
+            "gNMI of this switch has not answered since {since}: {why}; BGP sessions and FIB programming are not known, VIPs are judged by routes alone"
         ),
         SourceId::Kubernetes(cluster) if *was_read => {
-            format!("cluster {cluster} is not read since {since}: {why}; its VIPs are judged by data received until then")
+            format!("cluster {cluster} has not been read since {since}: {why}; its VIPs are judged by data received until then")
         }
         SourceId::Kubernetes(cluster) => {
             format!("cluster {cluster} is not read: {why}; its services are not known, none of their VIPs is judged")

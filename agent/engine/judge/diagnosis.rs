@@ -105,7 +105,7 @@ fn unreachable(facts: &SessionFacts<'_>) -> Option<Cause> {
     if place.answers || !place.is_known || facts.has_host_route {
         return None;
     }
-    let mut detail = format!("{} answers no ARP or ND here", facts.address);
+    let mut detail = format!("{} does not answer ARP or ND here", facts.address);
     if let Some(subinterface) = &place.subinterface {
         let _ = write!(detail, "; it was on {subinterface}");
         if let Some(port) = &place.port {
@@ -197,11 +197,11 @@ fn silent(facts: &SessionFacts<'_>) -> Option<Cause> {
     // A session that never came up has been silent since it was first asked about.
     let long = facts.fell_at.or(facts.asked_since).is_some_and(|since| asked_at.duration_since(since) >= patience);
     let detail = || {
-        let since = facts.fell_at.map_or_else(String::new, |fell| format!(" since {fell:.0}"));
-        format!(
-            "{} is reachable and refuses nothing, but its BGP does not answer{since} (last-event {event})",
-            facts.address
-        )
+        let silent = match facts.fell_at {
+            Some(fell) => format!("has not answered since {fell:.0}"),
+            None => "does not answer".to_owned(),
+        };
+        format!("{} is reachable and refuses nothing, but its BGP {silent} (last-event {event})", facts.address)
     };
     (reachable && trying && no_more && long).then(|| cause(ProbableCause::SpeakerSilent, detail()))?
 }
