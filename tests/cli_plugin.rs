@@ -4,5 +4,5 @@ mod tools;
 
 #[test]
 fn show_commands_pass_their_tests_on_recorded_states() {
-    tools::unittest("tests/cli_plugin", &[], 69);
+    tools::unittest("tests/cli_plugin", &[], 72);
 }

@@ -63,6 +63,8 @@ ADVICE = {
     "no-neighbor": "it answers ARP or ND here, but this switch has no BGP neighbor for it: configure one, or set "
     "transit-address if it peers with other routers",
 }
+# Reason of a next-hop that is not expected, whether it serves or not.
+EXTRA = "next-hop-unexpected"
 # Folder of the documentation that the package installs.
 PAGES = "/usr/share/doc/srl-k8s-services/docs"
 
@@ -214,13 +216,15 @@ def notices(process: Row, rows: Iterable[Row]) -> list[str]:
     found = []
     syncing = []
     if process and process["State"] != "running":
-        since = f" for {age(process['Since'])}" if age(process["Since"]) else ""
-        found.append(f"the agent is {process['State'] or 'in no known state'}{since}: the data below is from before")
+        word = process["State"]
+        state = {"stopped": word, "": "in no known state"}.get(word, f"in state {word}")
+        is_so = f"has been {state} for {age(process['Since'])}" if age(process["Since"]) else f"is {state}"
+        found.append(f"the agent {is_so}: the data below is from before")
     for row in rows:
         if row["State"] == "stale":
             until = f": based on data received until {row['Stale since']}" if row["Stale since"] else ""
-            since = f" for {age(row['Stale since'])}" if age(row["Stale since"]) else ""
-            found.append(f"{row['Source']} is stale{since}{until}")
+            is_stale = f"has been stale for {age(row['Stale since'])}" if age(row["Stale since"]) else "is stale"
+            found.append(f"{row['Source']} {is_stale}{until}")
         elif row["State"] == "syncing":
             syncing.append(f"{row['Source']} is syncing: not everything has been read yet")
         elif row["Source"] == SWITCH and (then := moment(row["Last event"])) and now() - then > UNHEARD:
@@ -322,6 +326,7 @@ def next_hop_rows(vip: Any) -> list[Row]:
             "Session": leaf(hop, "session_state"),
             "Endpoints": leaf(hop, "usable_endpoints"),
             **verdict(hop),
+            "Detail": leaf(hop, "cause_detail"),
         }
         for (hop,) in walk(vip, "next_hop")
     ]
@@ -402,22 +407,23 @@ def alarm_row(alarm: Any) -> Row:
 
 
 class Table:
-    """Draws rows under a header, in columns as wide as their content.
+    """Draws rows under a header, in columns as wide as their content, with lines of `below` under a row.
 
     `columns` are headers with the functions that return their cells. If the screen is too narrow, the columns in
-    `drops` are left out first, then the cells of those in `folds` are folded. `below` names a field that is shown under
-    the row, in lines of its own.
+    `drops` are left out first, then the cells of those in `folds` are folded, and then columns in `spares` are left out.
     """
 
     def __init__(
         self,
         columns: Sequence[tuple[str, Callable[[Row], str]]],
         folds: Sequence[str] = (),
-        below: str = "",
+        below: Callable[[Row], str] = lambda _: "",
         drops: Sequence[str] = (),
+        spares: Sequence[str] = (),
     ) -> None:
         self._columns = columns
         self._drops = drops
+        self._spares = spares
         self._folds = folds
         self._below = below
 
@@ -428,31 +434,28 @@ class Table:
         # Columns without any content are left out.
         kept = [at for at in range(len(headers)) if any(row[at] != "-" for row in cells)]
         headers, cells = [headers[at] for at in kept], [[row[at] for at in kept] for row in cells]
-        for name in self._drops:
-            if name in headers and table_width(natural_widths(headers, cells)) > width:
-                gone = headers.index(name)
-                headers, *cells = [[*row[:gone], *row[gone + 1 :]] for row in (headers, *cells)]
-        widths = self._widths(headers, cells, width)
+        for name in (*self._drops, *self._spares):
+            folds = self._folds if name in self._spares else ()
+            if name in headers and table_width(fitted(headers, cells, folds, width)) > width:
+                at = headers.index(name)
+                headers, *cells = [[*row[:at], *row[at + 1 :]] for row in (headers, *cells)]
+        widths = fitted(headers, cells, self._folds, width)
         yield row_line(headers, widths)
         yield "-" * min(table_width(widths), width)
         for row, row_cells in zip(rows, cells):
             yield from folded(row_cells, widths)
-            if row.get(self._below):
-                yield from wrapped(row[self._below], width, "    ", "    ")
-
-    def _widths(self, headers: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> list[int]:
-        widths = natural_widths(headers, cells)
-        for name in self._folds:
-            over = table_width(widths) - width
-            if over > 0 and name in headers:
-                at = headers.index(name)
-                widths[at] = min(widths[at], max(widths[at] - over, len(name), 12))
-        return widths
+            yield from wrapped(self._below(row), width, "    ", "    ")
 
 
-def natural_widths(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
-    """Returns the width of the longest cell of each column."""
-    return [max(len(row[at]) for row in (headers, *cells)) for at in range(len(headers))]
+def fitted(headers: Sequence[str], cells: Sequence[Sequence[str]], folds: Sequence[str], width: int) -> list[int]:
+    """Returns the widths of columns: of the longest cell, and less in `folds` while the table is too wide."""
+    widths = [max(len(row[at]) for row in (headers, *cells)) for at in range(len(headers))]
+    for name in folds:
+        over = table_width(widths) - width
+        if over > 0 and name in headers:
+            at = headers.index(name)
+            widths[at] = min(widths[at], max(widths[at] - over, len(name), 12))
+    return widths
 
 
 def table_width(widths: Sequence[int]) -> int:
@@ -531,6 +534,18 @@ def in_route(row: Row) -> str:
     )
 
 
+def hop_reason(row: Row) -> str:
+    """Returns the reason of a next-hop, unless `extra` already says that one which serves is not expected."""
+    return "" if row["State"] == "up" and in_route(row) == "extra" and row["Reason"] == EXTRA else row["Reason"]
+
+
+def explained(row: Row) -> str:
+    """Returns the word of the cause, which has a section in the pages, and its sentence."""
+    if row["Cause"]:
+        return f"{row['Cause']}: {row['Detail']}" if row["Detail"] else f"cause: {row['Cause']}"
+    return row["Detail"]
+
+
 def times(row: Row) -> str:
     """Returns how often an alarm was raised, such as x3; empty if it was once."""
     return f"x{row['Occurrences']}" if row.get("Occurrences", "") not in ("", "0", "1") else ""
@@ -551,53 +566,57 @@ CLUSTER_TABLE = Table(
     [(name, field(name)) for name in
      ("Cluster", "State", "Network instance", "Speaker", "Services", "Endpoints", "Nodes")],
     folds=["Cluster", "Network instance"],
-    below="Reason",
+    below=field("Reason"),
 )
 SERVICE_TABLE = Table(
     [("Service", service_name), ("State", field("State")), ("Reason", field("Reason")), ("Owner", field("Owner")),
      ("For", since("Since")), ("Policy", field("Policy")), ("Endpoints", field("Endpoints"))],
     folds=["Service"],
-    below="Detail",
+    below=field("Detail"),
+    spares=["Policy"],
 )
 VIP_TABLE = Table(
     [("VIP", field("VIP")), ("Service", service_name), ("State", field("State")), ("Reason", field("Reason")),
      ("Owner", field("Owner")), ("For", since("Since")), ("Inst/exp", next_hops), ("Vantage", field("Vantage"))],
     folds=["Service", "VIP"],
-    below="Detail",
+    below=field("Detail"),
     drops=["Vantage"],
+    spares=["Inst/exp"],
 )
 NEXT_HOP_TABLE = Table(
     [("Next-hop", field("Next-hop")), ("Node", field("Node")), ("Kind", field("Kind")),
      ("In route", in_route), ("Session", field("Session")), ("Endpoints", field("Endpoints")),
-     ("State", field("State")), ("Reason", field("Reason")), ("Cause", field("Cause"))],
-    folds=["Node", "Reason", "Next-hop"],
+     ("State", field("State")), ("Reason", hop_reason)],
+    folds=["Node", "Next-hop"],
+    below=explained,
+    spares=["Kind"],
 )
 NODE_TABLE = Table(
     [("Node", lambda row: f"{row['Cluster']}/{row['Node']}"), ("State", field("State")), ("Reason", field("Reason")),
      ("Address", field("Address")), ("Attachment", field("Attachment")), ("Session", field("Session")),
-     ("For", since("Changed")), ("Cause", field("Cause")), ("Port", field("Port")), ("BFD", field("BFD")),
+     ("For", since("Changed")), ("Port", field("Port")), ("BFD", field("BFD")),
      ("VIPs", field("VIPs")), ("Sole path of", field("Sole path of"))],
-    folds=["Cause", "Node", "Address"],
-    below="Detail",
+    folds=["Node", "Address"],
+    below=explained,
     drops=["Sole path of", "BFD"],
 )
 SESSION_TABLE = Table(
     [("Node", lambda row: f"{row['Cluster']}/{row['Node']}"), ("Address", field("Address")), ("Reason", field("Reason")),
-     ("Session", field("Session")), ("For", since("Changed")), ("Cause", field("Cause")), ("Port", field("Port"))],
+     ("Session", field("Session")), ("For", since("Changed")), ("Port", field("Port"))],
     folds=["Node", "Address"],
-    below="Detail",
+    below=explained,
 )
 ALARM_TABLE = Table(
     [("Severity", field("Severity")), ("Owner", field("Owner")), ("For", since("Raised")), ("Type", field("Type")),
      ("About", field("About")), ("Affected", affected), ("Times", times)],
     folds=["About"],
-    below="Detail",
+    below=field("Detail"),
 )
 HISTORY_TABLE = Table(
     [("Severity", field("Severity")), ("Owner", field("Owner")), ("Cleared", since("Cleared")), ("Lasted", lasted),
      ("Because", field("Because")), ("Type", field("Type")), ("About", field("About"))],
     folds=["About"],
-    below="Detail",
+    below=field("Detail"),
 )
 
 
@@ -716,7 +735,7 @@ VIP_LIST = Listing(
 )
 NEXT_HOP_LIST = Listing(
     [*SERVICE_KEYS, "VIP", "Next-hop"],
-    [*OWNED, "Node", "Kind", "Expected", "Installed", "Session", "Endpoints"],
+    [*OWNED, "Node", "Kind", "Expected", "Installed", "Session", "Endpoints", "Detail"],
     by_state,
 )
 NODE_LIST = Listing(
@@ -776,7 +795,8 @@ def draw_summary(found: Found, width: int) -> Iterator[str]:
     if head["VIPs"]:
         vips = "1 VIP" if head["VIPs"] == "1" else f"{head['VIPs']} VIPs"
         pairs.append(("Services", f"{head['Services']}, with {vips}: {counted(head, STATES)}"))
-        pairs.append(("Alarms", counted(head, SEVERITIES)))
+        active = any(head[severity.capitalize()] != "0" for severity in SEVERITIES)
+        pairs.append(("Alarms", counted(head, SEVERITIES) + (f" (show {AGENT} alarms)" if active else "")))
     yield from tags(pairs, width)
     if not found.lists["source"] and not found.lists["cluster"]:
         yield "Nothing is in state: the agent is not running or has only just started."
@@ -904,8 +924,13 @@ def draw_vip(found: Found, width: int) -> Iterator[str]:
         yield from not_found(found.head, width)
     for row in found.lists["vip"]:
         yield from tags(vip_tags(row), width)
-        same = [hop for hop in found.lists["next-hop"] if service_name(hop) == service_name(row)]
+        same = [without_what_is_said(hop, row) for hop in found.lists["next-hop"] if service_name(hop) == service_name(row)]
         yield from table_or(NEXT_HOP_TABLE, same, width, "No next-hop is expected or installed.")
+
+
+def without_what_is_said(hop: Row, vip: Row) -> Row:
+    """Returns a next-hop without its sentence if that of its VIP contains it."""
+    return {**hop, "Detail": "" if hop["Detail"] in vip["Detail"] else hop["Detail"]}
 
 
 def not_found(head: Row, width: int) -> Iterator[str]:

@@ -78,6 +78,10 @@ class Summary(Case):
         self.assertTrue(self.lines(text, "c1/shop/checkout", "down", "route-not-programmed"))
         self.assertIn("programming it into the FIB failed", text)
 
+    def test_active_alarms_are_counted_with_the_command_that_lists_them(self) -> None:
+        self.assertRegex(self.session("broken").text("show k8s-services"), r"Alarms +: .*\(show k8s-services alarms\)")
+        self.assertNotIn("show k8s-services alarms", self.session("healthy").text("show k8s-services"))
+
     def test_healthy_leaf_reads_no_service_at_all(self) -> None:
         content = self.with_services([service(f"s{at}") for at in range(10_000)], services=10_000, vips=10_000)
         agent(content)["summary"]["vips-up"] = 10_000
@@ -100,13 +104,13 @@ class Summary(Case):
 
     def test_a_stale_source_is_the_first_thing_said(self) -> None:
         text = self.session("stale").text("show k8s-services")
-        self.assertRegex(text.splitlines()[0], r"^! kubernetes/c1 is stale for \w+: based on data received until 20\d\d-")
+        self.assertRegex(text.splitlines()[0], r"^! kubernetes/c1 has been stale for \w+: based on data received until 20")
         self.assertTrue(self.lines(text, "kubernetes/c1", "stale"))
         self.assertEqual(text.splitlines()[1], "! to find out why: bash sudo k8s-services doctor")
 
     def test_stopped_agent_is_said_and_how_to_start_it(self) -> None:
         text = self.session("stopped").text("show k8s-services")
-        self.assertRegex(text.splitlines()[0], r"^! the agent is stopped")
+        self.assertRegex(text.splitlines()[0], r"^! the agent has been stopped")
         self.assertIn("tools system app-management application k8s-services start", text)
 
     def test_killed_agent_whose_state_was_left_behind_is_not_taken_for_health(self) -> None:
@@ -114,7 +118,7 @@ class Summary(Case):
         content["system"]["app-management"]["application"][0]["state"] = "error"
         for command in ("", " services", " vips", " nodes", " alarms", " vip 1.1.1.100"):
             text = self.session(content).text("show k8s-services" + command)
-            self.assertRegex(text.splitlines()[0], r"^! the agent is error", command)
+            self.assertRegex(text.splitlines()[0], r"^! the agent has been in state error", command)
 
     def test_agent_that_hangs_is_noticed_by_what_it_no_longer_writes(self) -> None:
         content = recorded("healthy")
@@ -341,6 +345,19 @@ class Vip(Case):
         self.assertRegex(text, r"Service +: c1/default/nginxhello \(policy cluster, 3/3 endpoints usable\)")
         self.assertTrue(self.lines(text, "10.0.1.1", "cluster1", "vtep", "next-hop-missing"))
 
+    def test_a_next_hop_that_serves_carries_no_word_of_a_fault(self) -> None:
+        text = self.session("broken").text("show k8s-services vip 1.1.1.100")
+        self.assertTrue(self.lines(text, "10.0.1.2", "extra", "up"))
+        self.assertNotIn("next-hop-unexpected", text)
+
+    def test_a_cause_stands_under_its_next_hop_with_the_sentence_that_its_vip_lacks(self) -> None:
+        content = recorded("broken")
+        hop = agent(content)["cluster"][0]["service"][0]["vip"][0]["next-hop"][0]
+        hop |= {"probable-cause": "damped", "cause-detail": "it came and went"}
+        text = self.session(content).text("show k8s-services vip 1.1.1.100")
+        self.assertIn("\n    damped: it came and went\n", text)
+        self.assertIn("\n    cause: hold-timer-expired\n", text)
+
     def test_the_next_hop_that_fails_comes_first(self) -> None:
         text = self.session("remote").text("show k8s-services vip 1.1.1.100")
         self.assertLess(text.index("\n10.0.1.1 "), text.index("\n10.0.1.2 "))
@@ -508,10 +525,11 @@ class Screen(Case):
     def test_no_line_is_wider_than_the_terminal_nor_than_120(self) -> None:
         for width, bound in ((80, 80), (100, 100), (250, 120), (20, 80)):
             for command in self.COMMANDS:
-                content = recorded("remote")
-                agent(content).update(recorded("alarms"))
-                text = self.session(content, width).text("show k8s-services" + command)
-                self.assertLessEqual(max(map(len, text.splitlines())), bound, f"{command} at {width}")
+                remote = recorded("remote")
+                agent(remote).update(recorded("alarms"))
+                for content in (remote, recorded("broken")):
+                    text = self.session(content, width).text("show k8s-services" + command)
+                    self.assertLessEqual(max(map(len, text.splitlines())), bound, f"{command} at {width}")
 
     def test_long_names_are_folded_and_lose_no_letter(self) -> None:
         name = "a-service-with-a-name-as-long-as-kubernetes-allows-63-characters"
