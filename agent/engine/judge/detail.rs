@@ -449,7 +449,7 @@ impl DetailWriter<'_> {
         let owner =
             self.evidence.route.as_ref().and_then(|route| route.view.owner.as_deref()).unwrap_or("unknown owner");
         format!(
-            "{} goes to {} ({owner}), and uses none of the nodes attached here: {}{}",
+            "{} ({owner}) goes to {}, and uses none of the nodes attached here: {}{}",
             self.prefix(),
             self.installed(),
             self.absent(),
