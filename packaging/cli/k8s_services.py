@@ -356,10 +356,10 @@ def node_row(cluster: Any, node: Any, peer: Any) -> Row:
         "Changed": time(peer, "session_last_established"),
         "BFD": leaf(peer, "bfd_state"),
         "Port": leaf(peer, "port") or leaf(peer, "subinterface"),
-        "Sole path of": leaf(node, "sole_path_vips"),
         "Detail": leaf(peer, "cause_detail") or leaf(node, "cause_detail") or ADVICE.get(leaf(node, "oper_reason"), ""),
         # Routes to VIPs of a remote node come through the tunnel to its leaf, not over a session with its own address.
         "VIPs": share(leaf(node, "installed_vips"), leaf(node, "expected_vips")) if attached else "",
+        "Sole path of": leaf(node, "sole_path_vips") if attached else "",
         **verdict(node),
     }
 

@@ -178,7 +178,8 @@ fn suppressed(world: &World<'_>, view: &VipView) -> Option<Cause> {
     let prefix = view.prefix?;
     let route = RouteKey { network_instance: view.network_instance.clone(), prefix };
     let fault = world.bgp.fault(&route, view.route.as_ref()?.owner.as_ref())?;
-    let detail = format!("the switch keeps {prefix} out of the forwarding table (suppressed) since {:.0}", fault.since);
+    let detail =
+        format!("the switch has kept {prefix} out of the forwarding table (suppressed) since {:.0}", fault.since);
     (fault.kind == FibFaultKind::Suppressed)
         .then(|| Cause { probable: ProbableCause::FibSuppressed, detail: detail.into() })
 }
