@@ -546,6 +546,11 @@ def explained(row: Row) -> str:
     return row["Detail"]
 
 
+def down_for(row: Row) -> str:
+    """How long a session has been down; since when one that is up lacks something is not known."""
+    return age(row["Changed"]) if row["Reason"] == "session-down" else ""
+
+
 def times(row: Row) -> str:
     """Returns how often an alarm was raised, such as x3; empty if it was once."""
     return f"x{row['Occurrences']}" if row.get("Occurrences", "") not in ("", "0", "1") else ""
@@ -602,7 +607,7 @@ NODE_TABLE = Table(
 )
 SESSION_TABLE = Table(
     [("Node", lambda row: f"{row['Cluster']}/{row['Node']}"), ("Address", field("Address")), ("Reason", field("Reason")),
-     ("Session", field("Session")), ("For", since("Changed")), ("Port", field("Port"))],
+     ("Session", field("Session")), ("For", down_for), ("Port", field("Port"))],
     folds=["Node", "Address"],
     below=explained,
 )

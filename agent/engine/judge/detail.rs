@@ -299,7 +299,12 @@ impl DetailWriter<'_> {
             None => expected,
         };
         let hops: Vec<String> = evidence.expected().map(|hop| format!("{}{}", node_at(hop), session(hop))).collect();
-        let hops = if hops.is_empty() { String::new() } else { format!(": {}", first_n(hops)) };
+        let hops = match hops.len() {
+            0 => String::new(),
+            all if all == evidence.expectation.announcers as usize => format!(": {}", first_n(hops)),
+            // A leaf with nodes of its own expects none of those behind other leaves.
+            _ => format!("; expected here: {}", first_n(hops)),
+        };
         format!("no route in {instance}; {expected}{hops}{}{}", self.covering(), self.unlocated())
     }
 
@@ -416,11 +421,13 @@ impl DetailWriter<'_> {
         let hint = self.hint(&wrong);
         match wrong.len() == self.evidence.installed().count() {
             true => format!("no next-hop of {prefix} reaches a usable endpoint: {told}{hint}"),
-            false => format!(
-                "{} of {} next-hops of {prefix} reach no usable endpoint, a black hole for their flows: {told}{hint}",
-                wrong.len(),
-                self.evidence.installed().count()
-            ),
+            false => {
+                let (wrong, all) = (wrong.len(), self.evidence.installed().count());
+                let (reach, flows) = if wrong == 1 { ("reaches", "its flows") } else { ("reach", "their flows") };
+                format!(
+                    "{wrong} of {all} next-hops of {prefix} {reach} no usable endpoint, a black hole for {flows}: {told}{hint}"
+                )
+            }
         }
     }
 
