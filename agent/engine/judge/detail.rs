@@ -355,8 +355,8 @@ impl DetailWriter<'_> {
         match expectation.unlocated.len() {
             // If no announcer at all is located, their addresses are hardly the cause.
             all if all > 1 && all == expectation.announcers as usize => format!(
-                "{told}; no announcer is located here, neither as BGP neighbor nor by an EVPN host route: check EVPN first \
-                 ({names})"
+                "{told}; none of {names} is located here, neither as BGP neighbor nor by an EVPN host route: check EVPN \
+                 first"
             ),
             _ => format!(
                 "{told}; not located here, neither as BGP neighbor nor by an EVPN host route: {names} (check EVPN, and the \
