@@ -826,8 +826,13 @@ def draw_summary(found: Found, width: int) -> Iterator[str]:
     if len(worst) > WORST:
         yield f"... and {len(worst) - WORST} more: show k8s-services services not-up"
     if nodes or worst:
-        yield ""
-        yield f"Meanings and remedies: {PAGES}/README.md"
+        yield from meanings("README.md")
+
+
+def meanings(page: str) -> Iterator[str]:
+    """Where the words above are explained."""
+    yield ""
+    yield f"Meanings and remedies: {PAGES}/{page}"
 
 
 def counted(head: Row, words: Sequence[str]) -> str:
@@ -913,14 +918,21 @@ def gather_alarms(state: Any, filters: Row, found: Found) -> None:
         found.head["Shown"] = "active"
 
 
+def explained_rows(table: Table, rows: Sequence[Row], width: int, nothing: str) -> Iterator[str]:
+    """Yields a table, and where the words under `Reason` are explained."""
+    yield from table_or(table, rows, width, nothing)
+    if any(row["Reason"] for row in rows):
+        yield from meanings("reasons/<reason>.md")
+
+
 def draw_services(found: Found, width: int) -> Iterator[str]:
     """Yields a table of services."""
-    yield from table_or(SERVICE_TABLE, found.lists["service"], width, "No such service.")
+    yield from explained_rows(SERVICE_TABLE, found.lists["service"], width, "No such service.")
 
 
 def draw_vips(found: Found, width: int) -> Iterator[str]:
     """Yields a table of VIPs."""
-    yield from table_or(VIP_TABLE, found.lists["vip"], width, "No such VIP.")
+    yield from explained_rows(VIP_TABLE, found.lists["vip"], width, "No such VIP.")
 
 
 def draw_vip(found: Found, width: int) -> Iterator[str]:
@@ -972,7 +984,7 @@ def vip_tags(row: Row) -> Iterator[tuple[str, str]]:
 
 def draw_nodes(found: Found, width: int) -> Iterator[str]:
     """Yields a table of nodes."""
-    yield from table_or(NODE_TABLE, found.lists["node"], width, "No such node.")
+    yield from explained_rows(NODE_TABLE, found.lists["node"], width, "No such node.")
 
 
 def draw_alarms(found: Found, width: int) -> Iterator[str]:
@@ -981,6 +993,8 @@ def draw_alarms(found: Found, width: int) -> Iterator[str]:
         yield from table_or(HISTORY_TABLE, found.lists["history"], width, "No alarm has been cleared.")
     else:
         yield from table_or(ALARM_TABLE, found.lists["alarm"], width, "No active alarm.")
+        if found.lists["alarm"]:
+            yield from meanings("alarms/<type>.md")
 
 
 # --- show k8s-services impact ----------------------------------------------------------------------------------------
