@@ -102,7 +102,7 @@ impl DetailWriter<'_> {
             Reason::NoAnnouncer => self.no_announcer(),
             Reason::WrongNetworkInstance => self.elsewhere(),
             Reason::SessionDown if evidence.route.is_none() => {
-                format!("no route in {instance}: {}{}", self.sessions(), self.covering())
+                format!("no route in {instance}; {}{}", self.sessions(), self.covering())
             }
             Reason::SessionDown if evidence.absent().next().is_none() => self.kept(),
             Reason::SessionDown => {
