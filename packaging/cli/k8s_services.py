@@ -796,11 +796,11 @@ def draw_summary(found: Found, width: int) -> Iterator[str]:
     head = found.head
     ran = f" for {age(head['Agent since'])}" if age(head["Agent since"]) else ""
     known = (head["State"], head["Agent"] + ran, head["Version"] and f"version {head['Version']}")
+    active = any(head[severity.capitalize()] not in ("", "0") for severity in SEVERITIES)
     pairs = [("Agent", ", ".join(part for part in known if part)), ("Reason", head["Reason"])]
     if head["VIPs"]:
         vips = "1 VIP" if head["VIPs"] == "1" else f"{head['VIPs']} VIPs"
         pairs.append(("Services", f"{head['Services']}, with {vips}: {counted(head, STATES)}"))
-        active = any(head[severity.capitalize()] != "0" for severity in SEVERITIES)
         pairs.append(("Alarms", counted(head, SEVERITIES) + (f" (show {AGENT} alarms)" if active else "")))
     yield from tags(pairs, width)
     if not found.lists["source"] and not found.lists["cluster"]:
@@ -825,7 +825,7 @@ def draw_summary(found: Found, width: int) -> Iterator[str]:
         yield from SERVICE_TABLE.lines(worst[:WORST], width)
     if len(worst) > WORST:
         yield f"... and {len(worst) - WORST} more: show k8s-services services not-up"
-    if nodes or worst:
+    if nodes or worst or active or any(row["State"] != "up" for row in found.lists["cluster"]):
         yield from meanings("README.md")
 
 

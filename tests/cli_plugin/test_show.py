@@ -79,7 +79,11 @@ class Summary(Case):
         self.assertIn("programming it into the FIB failed", text)
 
     def test_active_alarms_are_counted_with_the_command_that_lists_them(self) -> None:
-        self.assertRegex(self.session("broken").text("show k8s-services"), r"Alarms +: .*\(show k8s-services alarms\)")
+        content = recorded("healthy")
+        agent(content)["summary"]["alarms-warning"] = 1
+        text = self.session(content).text("show k8s-services")
+        self.assertRegex(text, r"Alarms +: .*1 warning \(show k8s-services alarms\)")
+        self.assertRegex(text, r"\nMeanings and remedies: /usr/share/doc/srl-k8s-services/docs/README\.md$")
         self.assertNotIn("show k8s-services alarms", self.session("healthy").text("show k8s-services"))
 
     def test_healthy_leaf_reads_no_service_at_all(self) -> None:
