@@ -65,6 +65,9 @@ ADVICE = {
 }
 # Reason of a next-hop that is not expected, whether it serves or not.
 EXTRA = "next-hop-unexpected"
+# What an agent that does not run may have left in state.
+NOTHING = "nothing is in state"
+START = f"Start it with: tools system app-management application {AGENT} start"
 # Folder of the documentation that the package installs.
 PAGES = "/usr/share/doc/srl-k8s-services/docs"
 
@@ -211,7 +214,7 @@ def sources(state: Any) -> list[Row]:
     return by_freshness(rows)
 
 
-def notices(process: Row, rows: Iterable[Row]) -> list[str]:
+def notices(process: Row, rows: Sequence[Row]) -> list[str]:
     """Returns why the output may be out of date and, if something is wrong, the command that finds the cause."""
     found = []
     syncing = []
@@ -219,7 +222,7 @@ def notices(process: Row, rows: Iterable[Row]) -> list[str]:
         word = process["State"]
         state = {"stopped": word, "": "in no known state"}.get(word, f"in state {word}")
         is_so = f"has been {state} for {age(process['Since'])}" if age(process["Since"]) else f"is {state}"
-        found.append(f"the agent {is_so}: the data below is from before")
+        found.append(f"the agent {is_so}: {'the data below is from before' if rows else NOTHING}")
     for row in rows:
         if row["State"] == "stale":
             until = f": based on data received until {row['Stale since']}" if row["Stale since"] else ""
@@ -622,6 +625,7 @@ HISTORY_TABLE = Table(
      ("Because", field("Because")), ("Type", field("Type")), ("About", field("About"))],
     folds=["About"],
     below=field("Detail"),
+    drops=["Owner"],
 )
 
 
@@ -695,7 +699,10 @@ class Layout(Formatter):
         width = min(max(max_width, NARROW), WIDE)
         for notice in found.notices:
             yield from wrapped(notice, width, "! ", "  ")
-        yield from report.screen(found, width)
+        if any(notice.endswith(NOTHING) for notice in found.notices):
+            yield START
+        else:
+            yield from report.screen(found, width)
 
 
 def attribute(name: str) -> str:
@@ -805,7 +812,7 @@ def draw_summary(found: Found, width: int) -> Iterator[str]:
     yield from tags(pairs, width)
     if not found.lists["source"] and not found.lists["cluster"]:
         yield "Nothing is in state: the agent is not running or has only just started."
-        yield f"Start it with: tools system app-management application {AGENT} start"
+        yield START
         return
     yield from table_or(SOURCE_TABLE, found.lists["source"], width, "No source is known yet.")
     yield ""

@@ -113,9 +113,12 @@ class Summary(Case):
         self.assertEqual(text.splitlines()[1], "! to find out why: bash sudo k8s-services doctor")
 
     def test_stopped_agent_is_said_and_how_to_start_it(self) -> None:
-        text = self.session("stopped").text("show k8s-services")
-        self.assertRegex(text.splitlines()[0], r"^! the agent has been stopped")
-        self.assertIn("tools system app-management application k8s-services start", text)
+        for command in ("", " services", " vips", " nodes", " alarms", " vip 1.1.1.100"):
+            said = self.session("stopped").text("show k8s-services" + command).splitlines()
+            self.assertRegex(said[0], r"^! the agent has been stopped for \w+: nothing is in state$", command)
+            self.assertEqual(
+                said[-1], "Start it with: tools system app-management application k8s-services start", command
+            )
 
     def test_killed_agent_whose_state_was_left_behind_is_not_taken_for_health(self) -> None:
         content = recorded("healthy")

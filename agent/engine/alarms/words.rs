@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{PoolUse, SourceCondition};
+use crate::engine::facts::switch::STATIC_OWNER;
 use crate::model::alarm::{AlarmKey, AlarmType, ClearedBecause, LONGEST_TEXT, Resource};
 use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
@@ -152,8 +153,9 @@ pub(super) fn orphan(route: &RouteKey, view: &OrphanView) -> (Arc<str>, Arc<str>
     };
     let RouteKey { network_instance, prefix } = route;
     let detail = format!("{owner}, via {via}");
+    let remedy = if owner == STATIC_OWNER { "remove it from this switch" } else { "withdraw it where it is announced" };
     let text = format!(
-        "{prefix} in {network_instance} ({owner}) via {via} is inside a VIP pool, and no service claims it: withdraw it where it is announced"
+        "{prefix} in {network_instance} ({owner}) via {via} is inside a VIP pool, and no service claims it: {remedy}"
     );
     (text.into(), detail.into())
 }

@@ -91,6 +91,9 @@ fn where_to_look(view: &VipView) -> Option<&'static str> {
     let mut missing = view.absent().peekable();
     let behind_other_leaves = missing.peek().is_some() && missing.all(|hop| hop.kind == NextHopKind::Vtep);
     match view.verdict.reason? {
+        Reason::LocalPathUnused if view.absent().any(|hop| hop.session.is_none()) => {
+            Some("gNMI does not say whether their BGP sessions are up: see that first")
+        }
         Reason::LocalPathUnused => {
             Some("see whether a policy rejects their route, and compare preferences and multipath")
         }
