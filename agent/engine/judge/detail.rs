@@ -448,6 +448,10 @@ impl DetailWriter<'_> {
                      transit-address; otherwise withdraw the route where it is announced"
                     .into()
             }
+            false if self.evidence.local_policy => {
+                "; under policy Local, nodes without a usable endpoint should not announce it: look at their speakers"
+                    .into()
+            }
             false => String::new(),
         }
     }
