@@ -179,13 +179,19 @@ impl Scene {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let after = self.entries();
         let calls = record.calls();
-        let paths: Vec<&String> =
-            calls.iter().flat_map(|call| &call.paths).filter(|path| !is_freshness(path)).collect();
-        let changed = |path: &&&String| before.get(**path) != after.get(**path);
-        let needed: BTreeSet<&String> = paths.iter().filter(changed).copied().collect();
-        Written { written: paths.len() as u64, needless: (paths.len() - needed.len()) as u64 }
+        let differs = |path: &str| before.get(path) != after.get(path);
+        let all = calls.iter().flat_map(|call| &call.paths).map(String::as_str);
+        let paths: Vec<&str> = all.filter(|path| !is_freshness(path) && *path != ROOT).collect();
+        let needed: BTreeSet<&str> = paths.iter().copied().filter(|path| differs(path)).collect();
+        // The document at the root contains the summary and the statistics: one of its writes has the new summary.
+        let root = [ROOT, SUMMARY].into_iter().any(differs);
+        Written { written: paths.len() as u64 + u64::from(root), needless: (paths.len() - needed.len()) as u64 }
     }
 }
+
+/// The document of the agent itself, and the part of it that changes with verdicts.
+const ROOT: &str = ".k8s-services";
+const SUMMARY: &str = ".k8s-services.summary";
 
 /// Returns all existing entries.
 fn stands(switch: &Switch) -> Entries {
