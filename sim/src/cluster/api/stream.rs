@@ -78,7 +78,11 @@ fn open(context: Context) -> Result<Watch, ApiError> {
     let from = read::version_parameter(&context)?;
     let now = Instant::now();
     let faults = context.inner.faults.subscribe();
-    let (dropped, expired) = (faults.borrow().watches_dropped, faults.borrow().watches_expired);
+    // Borrowed once: a second borrow waits for a writer that waits for the first to end.
+    let (dropped, expired) = {
+        let faults = faults.borrow();
+        (faults.watches_dropped, faults.watches_expired)
+    };
     let mut watch = Watch {
         selection: read::selection(&context)?,
         position: 0,
