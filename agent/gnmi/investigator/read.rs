@@ -70,7 +70,8 @@ impl Leaves {
     pub(super) fn instance_type(&self, name: &NetworkInstanceName) -> Option<Arc<str>> {
         let mut types = self.at(&["network-instance", "type"]);
         let own = types.find(|(path, _)| path[0].key("name") == Some(name.as_str()))?;
-        own.1.text().map(Arc::from)
+        // It is an identity: in JSON_IETF, with the name of its module.
+        own.1.text().and_then(|text| text.rsplit(':').next()).map(Arc::from)
     }
 
     /// Returns whether there is any ARP/ND entry.

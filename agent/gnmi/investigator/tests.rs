@@ -151,6 +151,21 @@ fn a_route_is_traced_from_the_neighbors_rib_to_the_route_table() {
 }
 
 #[test]
+fn the_type_of_a_network_instance_has_no_module_prefix() {
+    let question = Question::Instance("subnetA".into());
+    let instance = "/srl_nokia-network-instance:network-instance[name=subnetA]";
+    let leaf = format!("{instance}/type");
+    let container = json!({"type": "srl_nokia-network-instance:mac-vrf"});
+    for update in [(&*leaf, json!("mac-vrf")), (&*leaf, container["type"].clone()), (instance, container)] {
+        let findings = ask(&mut Investigator::default(), &question, &[update]);
+        let [(_, finding)] = &*findings else { panic!("one: {findings:?}") };
+        assert_eq!(finding.answer, Answer::Instance(Some("mac-vrf".into())));
+    }
+    let [(_, finding)] = &*ask(&mut Investigator::default(), &question, &[]) else { panic!("an answer") };
+    assert_eq!(finding.answer, Answer::Instance(None));
+}
+
+#[test]
 fn an_empty_rib_leaves_a_route_unknown() {
     let findings = ask(&mut Investigator::default(), &Question::Path(path_key()), &[]);
     assert!(matches!(&*findings, [(_, Finding { answer: Answer::Path(path), .. })] if !path.is_known), "{findings:?}");
