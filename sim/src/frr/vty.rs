@@ -143,6 +143,6 @@ mod tests {
         let garbled = vty.json::<Answer>("d").await.expect_err("no JSON");
         assert!(matches!(garbled, VtyError::Answer { .. }), "{garbled}");
         let ended = vty.json::<Answer>("e").await.expect_err("the daemon ended");
-        assert!(ended.to_string().contains("zebra.vty: does the daemon run?"), "{ended}");
+        assert!(ended.to_string().contains("zebra.vty: is the daemon running?"), "{ended}");
     }
 }
