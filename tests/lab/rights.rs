@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::bench::Says::Has;
-use crate::bench::{Bench, CLUSTER};
+use crate::bench::{Bench, CLUSTER, shows_without_gnmi};
 
 /// A network namespace of this test. Dropping it removes the namespace.
 struct Namespace(String);
@@ -70,6 +70,10 @@ async fn an_ordinary_user_enters_a_network_namespace_only_with_the_capability() 
         println!("skipped: network namespaces cannot be made here");
         return;
     };
+    if !shows_without_gnmi() {
+        println!("skipped: an ordinary user does not reach gNMI, and without it this release shows no state");
+        return;
+    }
     let bench = Bench::healthy().await;
     bench.act(&["app: { leaf: leaf1, app: k8s-services, operation: stop }"]).await;
     let run = bench.lab.run_folder();
