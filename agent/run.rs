@@ -254,7 +254,7 @@ impl EngineTask {
     async fn pass_on(&mut self, changes: Vec<Change>, sources: &mut BTreeMap<SourceId, SourceState>) -> bool {
         for change in &changes {
             match change {
-                Change::Ask(changes) => self.inquiry.send_modify(|inquiry| revise(inquiry, changes.clone())),
+                Change::Ask(changes) => self.inquiry.send_modify(|inquiry| revise(inquiry, changes)),
                 Change::PersistentState(state) => drop(self.persistent.send_replace(state.clone())),
                 Change::AlarmNotification(notice) => drop(self.notices.send(Arc::new(notice.clone()))),
                 Change::Source(source, Some(view)) => drop(sources.insert(source.clone(), view.state)),

@@ -32,7 +32,7 @@ pub struct Credentials {
     pub password_file: PasswordFile,
 }
 
-/// A file that contains a password and at most a line end; read for every connection.
+/// A file with the password, optionally followed by a line end. It is read again for every connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PasswordFile {
     /// The agent waits for the file.

@@ -94,8 +94,6 @@ impl<'a> Connection<'a> {
         let now = Instant::now();
         let deadline = now + source.options.sync_timeout;
         source.investigator.reconnect(now);
-        let mut entries = Entries::default();
-        entries.want(followed(&source.inquiry.borrow()), now);
         Self {
             state: client.subscribe(plan.state()),
             source,
@@ -106,9 +104,9 @@ impl<'a> Connection<'a> {
             neighbors: Neighbors::default(),
             counters: Counters::default(),
             programming: Programming::default(),
-            entries,
+            entries: Entries::default(),
             questions_read: now,
-            // They may have changed while nothing was connected.
+            // This connection follows no entries yet, and questions may have changed while nothing was connected.
             questions_due: Some(now),
             silent_at: None,
             alive: now,

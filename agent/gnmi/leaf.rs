@@ -38,7 +38,7 @@ impl Scalar {
         }
     }
 
-    /// Returns a text without the module prefix of an identity.
+    /// Returns a text as it was sent; an identity may have the prefix of its module.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),

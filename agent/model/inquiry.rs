@@ -17,11 +17,11 @@ pub type Inquiry = BTreeMap<Question, Asking>;
 pub type InquiryChanges = BTreeMap<Question, Option<Asking>>;
 
 /// Applies changes to an inquiry.
-pub fn revise(inquiry: &mut Inquiry, changes: InquiryChanges) {
+pub fn revise(inquiry: &mut Inquiry, changes: &InquiryChanges) {
     for (question, asking) in changes {
         match asking {
-            Some(asking) => inquiry.insert(question, asking),
-            None => inquiry.remove(&question),
+            Some(asking) => inquiry.insert(question.clone(), *asking),
+            None => inquiry.remove(question),
         };
     }
 }

@@ -71,7 +71,7 @@ impl State {
             }
             Change::Ask(changes) => {
                 let before = self.asked.clone();
-                revise(&mut self.asked, changes);
+                revise(&mut self.asked, &changes);
                 self.asked != before
             }
             Change::PersistentState(memory) => {

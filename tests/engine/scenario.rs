@@ -238,7 +238,7 @@ impl Scenario {
         }
         for change in self.engine.apply(now, event) {
             if let Change::Ask(changes) = &change {
-                revise(&mut self.asked, changes.clone());
+                revise(&mut self.asked, changes);
             }
             let text = format!("{change:?}");
             assert!(self.said.take(change), "a change that changes nothing: {text}");

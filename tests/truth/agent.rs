@@ -169,7 +169,7 @@ impl Agent {
                 Change::Alarm(key, Some(view)) => drop(self.alarms.insert(key, view)),
                 Change::Alarm(key, None) => drop(self.alarms.remove(&key)),
                 Change::Ask(changes) => {
-                    revise(&mut self.asked, changes.clone());
+                    revise(&mut self.asked, &changes);
                     self.answer(|question, _| changes.contains_key(question));
                 }
                 _ => {}

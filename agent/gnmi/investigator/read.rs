@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::super::leaf::Scalar;
 use super::super::notifications::Notifications;
-use super::super::path::{Elem, names};
+use super::super::path::{Elem, bare, names};
 use crate::model::inquiry::{AddressKey, Down, NeighborWords, Path, PathKey, Place, RibRoute};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::NeighborKey;
@@ -71,7 +71,7 @@ impl Leaves {
         let mut types = self.at(&["network-instance", "type"]);
         let own = types.find(|(path, _)| path[0].key("name") == Some(name.as_str()))?;
         // It is an identity: in JSON_IETF, with the name of its module.
-        own.1.text().and_then(|text| text.rsplit(':').next()).map(Arc::from)
+        own.1.text().map(bare).map(Arc::from)
     }
 
     /// Returns whether there is any ARP/ND entry.
