@@ -80,20 +80,15 @@ impl DetailWriter<'_> {
                 }
                 _ => "the switch's own tables (NDK) cannot be read".into(),
             },
-            Reason::NetworkInstanceMissing if matches!(evidence.gate, Gate::InstanceMissing { down: true, .. }) => {
-                format!(
-                    "network-instance {instance} is down on this switch: see its oper-down-reason, or correct network-instance of cluster {}",
-                    self.cluster.name
-                )
-            }
             Reason::NetworkInstanceMissing => {
-                let unroutable = match &evidence.gate {
-                    Gate::InstanceMissing { unroutable, .. } => unroutable.as_ref(),
-                    _ => None,
+                let (missing, remedy) = match &evidence.gate {
+                    Gate::InstanceMissing { down: true, .. } => {
+                        (format!("network-instance {instance} is down on this switch"), "see its oper-down-reason, or ")
+                    }
+                    Gate::InstanceMissing { unroutable: Some(of_type), .. } => (not_there(instance, Some(of_type)), ""),
+                    _ => (not_there(instance, None), "create it, or "),
                 };
-                let create = if unroutable.is_none() { "create it, or " } else { "" };
-                let missing = not_there(instance, unroutable);
-                format!("{missing}: {create}correct network-instance of cluster {}", self.cluster.name)
+                format!("{missing}: {remedy}correct network-instance of cluster {}", self.cluster.name)
             }
             Reason::AddressPending => self.pending(),
             Reason::IntentStale => self.intent_stale(),
