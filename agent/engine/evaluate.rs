@@ -271,13 +271,12 @@ impl Engine {
         let wanted = self.alarms.wants_pools(now);
         let cluster = |cluster: &Cluster| ClusterCondition {
             instance: cluster.config.rules.network_instance.clone(),
-            unroutable: facts.inquiries().unroutable(&cluster.config.rules.network_instance).cloned(),
-            instance_missing: !facts.switch().is_up(&cluster.config.rules.network_instance),
+            unroutable: facts.inquiries().unroutable(facts.switch(), &cluster.config.rules.network_instance),
             judged: judging && sources.in_reach(&SourceId::Kubernetes(cluster.name.clone())),
             pools: wanted.contains(&cluster.name).then(|| alarm_input::pools(cluster)),
         };
         let clusters: BTreeMap<_, _> = facts.clusters().values().map(|of| (of.name.clone(), cluster(of))).collect();
-        let any_missing = clusters.values().any(|cluster| cluster.instance_missing);
+        let any_missing = clusters.values().any(|cluster| cluster.unroutable.is_some());
         let input = AlarmInput {
             now,
             policy: facts.config().map(|config| config.alarm_policy),

@@ -13,6 +13,7 @@ use super::judge::explain::{announced, neighbor};
 use super::judge::shared::Shared;
 use crate::model::inquiry::{AddressKey, Asking, PathKey, Question};
 use crate::model::names::{ClusterName, NetworkInstanceName, ServiceKey};
+use crate::model::switch::Unroutable;
 use crate::model::time::Now;
 use crate::model::verdict::{AttachmentState, NextHopKind, OperState};
 use crate::model::view::{Change, NodeView, ServiceView};
@@ -52,8 +53,10 @@ impl Engine {
     /// Returns the question of what type a configured network instance is, if the NDK does not report the instance.
     fn cluster_questions(&self, now: Now, cluster: &Cluster) -> BTreeMap<Question, Asking> {
         let instance = &cluster.config.rules.network_instance;
-        let missing =
-            matches!(self.world(now, &Shared::default()).gate(cluster), Gate::InstanceMissing { down: false, .. });
+        let missing = matches!(
+            self.world(now, &Shared::default()).gate(cluster),
+            Gate::InstanceMissing(Unroutable::OfType(_) | Unroutable::Absent)
+        );
         missing.then(|| (Question::Instance(instance.clone()), Asking::Repeatedly)).into_iter().collect()
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::names::NetworkInstanceName;
+use super::names::{ClusterName, NetworkInstanceName};
 use super::time::Timestamp;
 use super::words::words;
 
@@ -20,6 +20,42 @@ pub struct NetworkInstance {
     pub id: u32,
     /// Whether it is operationally up.
     pub oper_up: bool,
+}
+
+/// Why VIPs cannot be routed in a network instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unroutable {
+    /// It is down.
+    Down,
+    /// It is of a type in which VIPs are not routed (`mac-vrf`).
+    OfType(Arc<str>),
+    /// The switch has none of this name.
+    Absent,
+}
+
+impl Unroutable {
+    /// Returns what is wrong with the network instance, as a sentence.
+    pub fn sentence(&self, instance: &NetworkInstanceName) -> String {
+        match self {
+            Self::Down => format!("network-instance {instance} is down on this switch"),
+            Self::OfType(of_type) => {
+                format!(
+                    "network-instance {instance} is of type {of_type}; VIPs are routed in one of type default or ip-vrf"
+                )
+            }
+            Self::Absent => format!("no network-instance {instance} of type default or ip-vrf is on this switch"),
+        }
+    }
+
+    /// Returns what the operator of a cluster that is configured for the network instance can do.
+    pub fn remedy(&self, cluster: &ClusterName) -> String {
+        let first = match self {
+            Self::Down => "see its oper-down-reason, or ",
+            Self::OfType(_) => "",
+            Self::Absent => "create it, or ",
+        };
+        format!("{first}correct network-instance of cluster {cluster}")
+    }
 }
 
 /// The number of a next-hop group. It changes when the group is programmed again: do not keep it across a resync.

@@ -30,6 +30,7 @@ use crate::model::config::AlarmPolicy;
 use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use crate::model::persistent::PersistentState;
+use crate::model::switch::Unroutable;
 use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::{Owner, Reason};
 use crate::model::view::{Change, NodeView, ServiceView, VipView};
@@ -92,10 +93,8 @@ pub(super) enum SourceCondition {
 pub(super) struct ClusterCondition {
     /// `network-instance`.
     pub(super) instance: NetworkInstanceName,
-    /// Whether this switch has no such network instance that is up.
-    pub(super) instance_missing: bool,
-    /// The type of the network instance, if VIPs cannot be routed in it.
-    pub(super) unroutable: Option<Arc<str>>,
+    /// Why VIPs cannot be routed in it, if they cannot.
+    pub(super) unroutable: Option<Unroutable>,
     /// Whether everything its verdicts need is known.
     pub(super) judged: bool,
     /// Address pools, if [`Alarms::wants_pools`] asked for them.
@@ -349,9 +348,8 @@ impl Alarms {
         }
         for (name, cluster) in &input.clusters {
             let resource = Resource::Cluster(name.clone());
-            let condition = if cluster.instance_missing {
+            let condition = if let Some(unroutable) = &cluster.unroutable {
                 self.clusters.insert(name.clone());
-                let unroutable = cluster.unroutable.as_deref();
                 let text = words::instance_missing(name, &cluster.instance, unroutable, &input.instances);
                 let share = Share::With(Resource::NetworkInstance(cluster.instance.clone()));
                 let owner = Reason::NetworkInstanceMissing.owner().unwrap_or(Owner::Network);

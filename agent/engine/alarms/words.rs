@@ -10,7 +10,7 @@ use crate::engine::facts::switch::STATIC_OWNER;
 use crate::model::alarm::{AlarmKey, AlarmType, ClearedBecause, LONGEST_TEXT, Resource};
 use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
-use crate::model::switch::{RouteKey, SessionState};
+use crate::model::switch::{RouteKey, SessionState, Unroutable};
 use crate::model::text::{LONGEST, printable};
 use crate::model::time::Timestamp;
 use crate::model::verdict::AttachmentState;
@@ -95,33 +95,20 @@ pub(super) fn unlocated_node(node: &NodeName, view: &NodeView, detail: &str) -> 
     format!("node {node} should announce {vips}, but is not located on this leaf: {detail}").into()
 }
 
-/// Returns the text for a cluster whose network instance does not exist, has another type (`unroutable`), or is down.
+/// Returns the text for a cluster in whose network instance VIPs cannot be routed; `present` are those of the switch.
 pub(super) fn instance_missing(
     cluster: &ClusterName,
     instance: &NetworkInstanceName,
-    unroutable: Option<&str>,
+    unroutable: &Unroutable,
     present: &[NetworkInstanceName],
 ) -> Arc<str> {
-    if present.contains(instance) {
-        return format!(
-            "network-instance {instance} is down on this switch: see its oper-down-reason, or correct network-instance of cluster {cluster}; its VIPs are not judged"
-        )
-        .into();
-    }
-    let present = match present.is_empty() {
-        true => "none".to_owned(),
-        false => few(present.iter().map(ToString::to_string), present.len()),
+    let present = match (unroutable, present) {
+        (Unroutable::Down, _) => String::new(),
+        (_, []) => " (there is none)".to_owned(),
+        (_, present) => format!(" (there is {})", few(present.iter().map(ToString::to_string), present.len())),
     };
-    if let Some(of_type) = unroutable {
-        return format!(
-            "network-instance {instance} is of type {of_type}; VIPs are routed in one of type default or ip-vrf (there is {present}): correct network-instance of cluster {cluster}; its VIPs are not judged"
-        )
-        .into();
-    }
-    format!(
-        "network-instance {instance} of type default or ip-vrf is not on this switch (there is {present}): create it, or correct network-instance of cluster {cluster}; its VIPs are not judged"
-    )
-    .into()
+    let (sentence, remedy) = (unroutable.sentence(instance), unroutable.remedy(cluster));
+    format!("{sentence}{present}: {remedy}; its VIPs are not judged").into()
 }
 
 /// Returns the text for a source that does not answer.

@@ -11,15 +11,19 @@ use std::time::Duration;
 use super::Facts;
 use super::dirty::Dirty;
 use super::ids::{NodeId, ServiceId};
+use super::switch::Switch;
 use crate::model::inquiry::{
     AddressKey, Answer, Asking, Finding, InquiryChanges, NeighborWords, Path, PathKey, Place, Question,
 };
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
-use crate::model::switch::NeighborKey;
+use crate::model::switch::{NeighborKey, Unroutable};
 use crate::model::time::Timestamp;
 
 /// If the MAC of an ARP or ND entry changes twice within this time, two hosts answer for the address.
 const CONTEST: Duration = Duration::from_secs(60);
+
+/// Types of network instances that route. The NDK reports no others.
+const ROUTED: [&str; 2] = ["default", "ip-vrf"];
 
 /// What asks a question.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -239,10 +243,17 @@ impl Inquiries {
         }
     }
 
-    /// Returns the type of a network instance if VIPs cannot be routed in it (`mac-vrf`).
-    pub(crate) fn unroutable(&self, name: &NetworkInstanceName) -> Option<&Arc<str>> {
-        let (Answer::Instance(Some(of_type)), _) = self.answer(&Question::Instance(name.clone()))? else { return None };
-        Some(of_type).filter(|of_type| !["default", "ip-vrf"].contains(&&***of_type))
+    /// Returns why VIPs cannot be routed in a network instance; `None` if they can.
+    pub(crate) fn unroutable(&self, switch: &Switch, name: &NetworkInstanceName) -> Option<Unroutable> {
+        if let Some(instance) = switch.instance(name) {
+            return (!instance.oper_up).then_some(Unroutable::Down);
+        }
+        match self.answer(&Question::Instance(name.clone())) {
+            Some((Answer::Instance(Some(of_type)), _)) if !ROUTED.contains(&&**of_type) => {
+                Some(Unroutable::OfType(Arc::clone(of_type)))
+            }
+            _ => Some(Unroutable::Absent),
+        }
     }
 }
 

@@ -162,11 +162,6 @@ impl Switch {
         self.instances.get(name).map(|entry| &entry.value)
     }
 
-    /// Returns whether the network instance exists and is up. One that is down forwards nothing and counts as missing.
-    pub(crate) fn is_up(&self, name: &NetworkInstanceName) -> bool {
-        self.instance(name).is_some_and(|instance| instance.oper_up)
-    }
-
     /// Applies routes; calls `changed` for each prefix whose route changed.
     pub(crate) fn set_routes(
         &mut self,

@@ -5,11 +5,11 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::evidence::{Evidence, Gate, Hop, Session};
-use super::status::not_there;
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
 use crate::engine::facts::switch::STATIC_OWNER;
 use crate::model::cluster::IngressUnusable;
 use crate::model::names::NodeName;
+use crate::model::switch::Unroutable;
 use crate::model::time::{Timestamp, at};
 use crate::model::verdict::{AddressSource, NextHopKind, Reason};
 
@@ -81,14 +81,11 @@ impl DetailWriter<'_> {
                 _ => "the switch's own tables (NDK) cannot be read".into(),
             },
             Reason::NetworkInstanceMissing => {
-                let (missing, remedy) = match &evidence.gate {
-                    Gate::InstanceMissing { down: true, .. } => {
-                        (format!("network-instance {instance} is down on this switch"), "see its oper-down-reason, or ")
-                    }
-                    Gate::InstanceMissing { unroutable: Some(of_type), .. } => (not_there(instance, Some(of_type)), ""),
-                    _ => (not_there(instance, None), "create it, or "),
+                let unroutable = match &evidence.gate {
+                    Gate::InstanceMissing(unroutable) => unroutable,
+                    Gate::Open | Gate::Syncing(_) | Gate::SwitchStale(_) => &Unroutable::Absent,
                 };
-                format!("{missing}: {remedy}correct network-instance of cluster {}", self.cluster.name)
+                format!("{}: {}", unroutable.sentence(instance), unroutable.remedy(&self.cluster.name))
             }
             Reason::AddressPending => self.pending(),
             Reason::IntentStale => self.intent_stale(),

@@ -18,7 +18,7 @@ use crate::engine::facts::sources::{GnmiPhase, NdkPhase, Phase, Sources};
 use crate::engine::facts::switch::{ARP_ND_OWNER, EVPN_OWNER, INTERFACE_OWNER, STATIC_OWNER, Switch};
 use crate::model::event::SourceId;
 use crate::model::names::{NetworkInstanceName, NodeName};
-use crate::model::switch::SessionState;
+use crate::model::switch::{SessionState, Unroutable};
 use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::{Announcement, NextHopKind};
 use crate::model::view::RouteView;
@@ -69,10 +69,7 @@ pub(crate) enum Gate {
     Syncing(String),
     SwitchStale(Timestamp),
     /// The cluster's network instance is not on this switch, is down, or is of a type in which VIPs cannot be routed.
-    InstanceMissing {
-        down: bool,
-        unroutable: Option<Arc<str>>,
-    },
+    InstanceMissing(Unroutable),
 }
 
 /// A next-hop that is expected or installed.
@@ -265,11 +262,7 @@ impl World<'_> {
             return Gate::SwitchStale(since);
         }
         let name = &cluster.config.rules.network_instance;
-        match self.switch.instance(name) {
-            Some(instance) if instance.oper_up => Gate::Open,
-            Some(_) => Gate::InstanceMissing { down: true, unroutable: None },
-            None => Gate::InstanceMissing { down: false, unroutable: self.inquiries.unroutable(name).cloned() },
-        }
+        self.inquiries.unroutable(self.switch, name).map_or(Gate::Open, Gate::InstanceMissing)
     }
 
     /// Returns the state of the BGP session with an address; unknown while gNMI is not connected.

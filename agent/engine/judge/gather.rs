@@ -34,7 +34,7 @@ pub(crate) fn gather(
 ) -> Evidence {
     let endpoints = Arc::clone(entry.endpoints.of_vip(vip));
     let gate = world.gate(cluster);
-    if matches!(gate, Gate::Syncing(_) | Gate::InstanceMissing { .. }) {
+    if matches!(gate, Gate::Syncing(_) | Gate::InstanceMissing(_)) {
         return Evidence::none(gate, Some(vip), endpoints);
     }
     let found = match found(world, cluster, vip, published, groups) {
@@ -174,7 +174,7 @@ pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) ->
     match world.gate(cluster) {
         Gate::Open => {}
         Gate::SwitchStale(_) => return before,
-        Gate::Syncing(_) | Gate::InstanceMissing { .. } => return None,
+        Gate::Syncing(_) | Gate::InstanceMissing(_) => return None,
     }
     if is_l2(world, cluster, vip) {
         return None;

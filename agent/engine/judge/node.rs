@@ -60,7 +60,7 @@ fn node_state(
     match world.gate(cluster) {
         Gate::Syncing(_) => return (OperState::Unknown, Some(NodeReason::Syncing)),
         // The network instance of the cluster is missing; no address of the node is at fault.
-        Gate::InstanceMissing { .. } => return (OperState::Unknown, None),
+        Gate::InstanceMissing(_) => return (OperState::Unknown, None),
         Gate::Open | Gate::SwitchStale(_) => {}
     }
     match entry.location.attachment() {

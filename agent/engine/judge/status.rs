@@ -10,7 +10,6 @@ use crate::engine::facts::sources::{NdkPhase, Phase, Source, Sources};
 use crate::engine::facts::switch::Switch;
 use crate::model::config::{ClusterConfig, Config};
 use crate::model::event::SourceId;
-use crate::model::names::NetworkInstanceName;
 use crate::model::time::at;
 use crate::model::verdict::OperState;
 use crate::model::view::{ClusterCounts, ClusterView, RootView, SummaryView};
@@ -49,19 +48,6 @@ pub(crate) fn cluster(
     ClusterView { config, state, reason, version, counts, speaker_resources }
 }
 
-/// Returns the sentence that VIPs cannot be routed in a network instance: it is missing or of another type
-/// (`unroutable`).
-pub(super) fn not_there(instance: &NetworkInstanceName, unroutable: Option<&Arc<str>>) -> String {
-    match unroutable {
-        Some(of_type) => {
-            format!(
-                "network-instance {instance} is of type {of_type}; VIPs are routed in one of type default or ip-vrf"
-            )
-        }
-        None => format!("no network-instance {instance} of type default or ip-vrf is on this switch"),
-    }
-}
-
 fn cluster_state(
     cluster: &Cluster,
     source: &Source,
@@ -72,15 +58,12 @@ fn cluster_state(
     let instance = &cluster.config.rules.network_instance;
     // An API server that answers counts as reached, even if it has not been listed yet.
     let reached = source.ever_synced || cluster.answers;
+    let unroutable = inquiries.unroutable(switch, instance).filter(|_| phase.ndk != NdkPhase::Syncing);
     match &source.lost {
         Some(loss) if !reached => return (OperState::Down, Some(Arc::clone(&loss.why))),
         None if !reached => return (OperState::Down, Some("the API server has not answered yet".into())),
-        _ if phase.ndk != NdkPhase::Syncing && !switch.is_up(instance) => {
-            let reason = match switch.instance(instance) {
-                Some(_) => format!("network-instance {instance} is down on this switch"),
-                None => not_there(instance, inquiries.unroutable(instance)),
-            };
-            return (OperState::Down, Some(reason.into()));
+        _ if let Some(unroutable) = unroutable => {
+            return (OperState::Down, Some(unroutable.sentence(instance).into()));
         }
         Some(loss) if !source.ever_synced => {
             let reason = format!("the first listing is under way, after a failure at {}: {}", at(loss.wall), loss.why);

@@ -20,7 +20,7 @@ use OperState::{Degraded, Down, Unknown, Up};
 pub(crate) const ROWS: [Row; 34] = [
     row(Unknown, Reason::Syncing, |e| matches!(e.gate, Gate::Syncing(_))),
     row(Unknown, Reason::SwitchStale, |e| matches!(e.gate, Gate::SwitchStale(_))),
-    row(Unknown, Reason::NetworkInstanceMissing, |e| matches!(e.gate, Gate::InstanceMissing { .. })),
+    row(Unknown, Reason::NetworkInstanceMissing, |e| matches!(e.gate, Gate::InstanceMissing(_))),
     row(Down, Reason::AddressPending, |e| e.vip.is_none()),
     row(Unknown, Reason::IntentStale, |e| e.intent_stale.is_some()),
     row(Down, Reason::NoReadyEndpoint, |e| e.is_unserved() && !e.global),
