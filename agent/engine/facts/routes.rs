@@ -1,7 +1,8 @@
 //! Stores the routes of one network instance: a million of them in a few tens of megabytes.
 //!
 //! There is one hash table per prefix length, so that the key is the address alone and a longest-prefix match probes
-//! only lengths that have routes. Entries hold numbers: owner, preference and metric are interned ([`Attributes`]).
+//! only lengths that have routes. IPv6 prefixes of up to 64 bits, which most are, have keys of half an address. Entries
+//! hold numbers: owner, preference and metric are interned ([`Attributes`]).
 
 use std::collections::hash_map::Entry as Slot;
 use std::hash::{Hash, Hasher};
@@ -44,7 +45,7 @@ impl Entry {
     }
 }
 
-/// An address as a key: 4 or 16 bytes, aligned to at most 4.
+/// An address as a key: 4, 8 or 16 bytes, aligned to 4 so that a key and its [`Entry`] leave no gap.
 trait Key: Copy + Eq + Hash {
     const BITS: u8;
     fn masked(self, length: u8) -> Self;
@@ -58,16 +59,61 @@ impl Key for u32 {
     }
 }
 
+/// The upper half of an IPv6 address: the key of prefixes of up to 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct UpperV6([u32; 2]);
+
+impl UpperV6 {
+    fn of(address: Ipv6Addr) -> Self {
+        Self::new((address.to_bits() >> 64) as u64)
+    }
+
+    fn new(bits: u64) -> Self {
+        Self([(bits >> 32) as u32, bits as u32])
+    }
+
+    fn bits(self) -> u64 {
+        u64::from(self.0[0]) << 32 | u64::from(self.0[1])
+    }
+
+    fn address(self) -> Ipv6Addr {
+        Ipv6Addr::from_bits(u128::from(self.bits()) << 64)
+    }
+}
+
+impl Hash for UpperV6 {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.bits());
+    }
+}
+
+impl Key for UpperV6 {
+    const BITS: u8 = 64;
+
+    fn masked(self, length: u8) -> Self {
+        Self::new(self.bits() & u64::MAX.checked_shl(64 - u32::from(length)).unwrap_or(0))
+    }
+}
+
+/// A whole IPv6 address: the key of prefixes of more than 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct V6([u32; 4]);
 
 impl V6 {
+    fn of(address: Ipv6Addr) -> Self {
+        Self::new(address.to_bits())
+    }
+
     fn new(bits: u128) -> Self {
         Self([(bits >> 96) as u32, (bits >> 64) as u32, (bits >> 32) as u32, bits as u32])
     }
 
     fn bits(self) -> u128 {
         self.0.iter().fold(0, |bits, part| bits << 32 | u128::from(*part))
+    }
+
+    fn address(self) -> Ipv6Addr {
+        Ipv6Addr::from_bits(self.bits())
     }
 }
 
@@ -86,7 +132,7 @@ impl Key for V6 {
     }
 }
 
-/// The routes of one address family.
+/// The routes whose prefixes have keys of one kind.
 #[derive(Debug)]
 struct Table<K> {
     by_length: Vec<FxHashMap<K, Entry>>,
@@ -103,6 +149,17 @@ impl<K: Key> Default for Table<K> {
 }
 
 impl<K: Key> Table<K> {
+    /// Sets or removes a route. Returns whether it changed.
+    fn set(&mut self, key: K, length: u8, route: Option<Route>, attributes: &mut Attributes, now: u8) -> bool {
+        match route {
+            Some(route) => self.insert(key, length, &route, attributes, now),
+            None => {
+                let old = self.remove(key, length, now);
+                old.inspect(|old| attributes.release(old.attributes())).is_some()
+            }
+        }
+    }
+
     /// Sets a route with a single lookup. Returns whether the route changed.
     fn insert(&mut self, key: K, length: u8, route: &Route, attributes: &mut Attributes, now: u8) -> bool {
         let table = &mut self.by_length[usize::from(length)];
@@ -200,6 +257,9 @@ pub(crate) struct Found {
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     v4: Table<u32>,
+    /// IPv6 prefixes of up to 64 bits.
+    upper_v6: Table<UpperV6>,
+    /// Longer IPv6 prefixes.
     v6: Table<V6>,
 }
 
@@ -207,27 +267,20 @@ impl Routes {
     /// Sets or removes a route. Returns whether it changed.
     pub(crate) fn set(&mut self, prefix: IpNet, route: Option<Route>, attributes: &mut Attributes, now: u8) -> bool {
         let length = prefix.prefix_len();
-        let old = match (prefix, route) {
-            (IpNet::V4(net), Some(route)) => {
-                return self.v4.insert(net.network().to_bits(), length, &route, attributes, now);
+        match prefix {
+            IpNet::V4(net) => self.v4.set(net.network().to_bits(), length, route, attributes, now),
+            IpNet::V6(net) if length <= UpperV6::BITS => {
+                self.upper_v6.set(UpperV6::of(net.network()), length, route, attributes, now)
             }
-            (IpNet::V6(net), Some(route)) => {
-                return self.v6.insert(V6::new(net.network().to_bits()), length, &route, attributes, now);
-            }
-            (IpNet::V4(net), None) => self.v4.remove(net.network().to_bits(), length, now),
-            (IpNet::V6(net), None) => self.v6.remove(V6::new(net.network().to_bits()), length, now),
-        };
-        if let Some(old) = old {
-            attributes.release(old.attributes());
+            IpNet::V6(net) => self.v6.set(V6::of(net.network()), length, route, attributes, now),
         }
-        old.is_some()
     }
 
     /// Returns the host route of an address.
     pub(crate) fn host(&self, address: IpAddr, attributes: &Attributes) -> Option<Route> {
         let entry = match address {
             IpAddr::V4(address) => self.v4.get(address.to_bits(), 32),
-            IpAddr::V6(address) => self.v6.get(V6::new(address.to_bits()), 128),
+            IpAddr::V6(address) => self.v6.get(V6::of(address), 128),
         }?;
         Some(attributes.route(entry))
     }
@@ -246,8 +299,8 @@ impl Routes {
     /// Returns the prefixes that cover an address, without its host route and the default route.
     pub(crate) fn covering(&self, address: IpAddr) -> Vec<IpNet> {
         let lengths: Vec<u8> = match address {
-            IpAddr::V4(v4) => self.v4.matches(v4.to_bits(), 31).map(|(length, _)| length).collect(),
-            IpAddr::V6(v6) => self.v6.matches(V6::new(v6.to_bits()), 127).map(|(length, _)| length).collect(),
+            IpAddr::V4(address) => self.v4.matches(address.to_bits(), 31).map(|(length, _)| length).collect(),
+            IpAddr::V6(address) => self.matches_v6(address, 127).map(|(length, _)| length).collect(),
         };
         let prefixes = lengths.into_iter().filter_map(|length| IpNet::new(address, length).ok());
         prefixes.map(|prefix| prefix.trunc()).collect()
@@ -256,43 +309,46 @@ impl Routes {
     fn match_of(&self, address: IpAddr, most: u8, attributes: &Attributes) -> Option<Found> {
         let (length, entry) = match address {
             IpAddr::V4(address) => self.v4.matches(address.to_bits(), most).next()?,
-            IpAddr::V6(address) => self.v6.matches(V6::new(address.to_bits()), most).next()?,
+            IpAddr::V6(address) => self.matches_v6(address, most).next()?,
         };
         let prefix = IpNet::new(address, length).expect("a length of the table of this family").trunc();
         Some(Found { prefix, route: attributes.route(entry) })
     }
 
+    fn matches_v6(&self, address: Ipv6Addr, most: u8) -> impl Iterator<Item = (u8, Entry)> {
+        self.v6.matches(V6::of(address), most).chain(self.upper_v6.matches(UpperV6::of(address), most))
+    }
+
     /// Returns the addresses with a host route that satisfy `which`.
     pub(crate) fn hosts(&self, which: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
         let v4 = self.v4.hosts().map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)));
-        let v6 = self.v6.hosts().map(|key| IpAddr::V6(Ipv6Addr::from_bits(key.bits())));
+        let v6 = self.v6.hosts().map(|key| IpAddr::V6(key.address()));
         v4.chain(v6).filter(|address| which(*address)).collect()
     }
 
     /// Removes routes that the generation did not bring; returns their prefixes.
     pub(crate) fn sweep(&mut self, generation: u8, attributes: &mut Attributes) -> Vec<IpNet> {
         let mut gone = Vec::new();
-        self.v4.sweep(generation, |key, length, entry| {
+        let mut left = |address: IpAddr, length, entry: Entry| {
             attributes.release(entry.attributes());
-            gone.extend(IpNet::new(IpAddr::V4(Ipv4Addr::from_bits(key)), length));
-        });
-        self.v6.sweep(generation, |key, length, entry| {
-            attributes.release(entry.attributes());
-            gone.extend(IpNet::new(IpAddr::V6(Ipv6Addr::from_bits(key.bits())), length));
-        });
+            gone.extend(IpNet::new(address, length));
+        };
+        self.v4.sweep(generation, |key, length, entry| left(Ipv4Addr::from_bits(key).into(), length, entry));
+        self.upper_v6.sweep(generation, |key, length, entry| left(key.address().into(), length, entry));
+        self.v6.sweep(generation, |key, length, entry| left(key.address().into(), length, entry));
         gone
     }
 
     /// Starts another generation, which has not brought anything yet.
     pub(crate) fn begin(&mut self) {
-        (self.v4.received, self.v6.received) = (0, 0);
+        (self.v4.received, self.upper_v6.received, self.v6.received) = (0, 0, 0);
     }
 
     /// Returns the number of prefixes of a family in the current generation.
     pub(crate) fn received(&self, family: IpFamily) -> u64 {
         match family {
             IpFamily::Ipv4 => self.v4.received,
-            IpFamily::Ipv6 => self.v6.received,
+            IpFamily::Ipv6 => self.upper_v6.received + self.v6.received,
         }
     }
 
@@ -302,24 +358,25 @@ impl Routes {
         generation: u8,
         attributes: &'a Attributes,
     ) -> impl Iterator<Item = (NextHopGroupId, u32)> + 'a {
-        let entries = self.v4.entries().chain(self.v6.entries());
+        let entries = self.entries();
         let of_generation = entries.filter(move |entry| entry.generation() == generation);
         of_generation.map(|entry| (entry.group(), attributes.route(entry).owner))
     }
 
     /// Removes every route.
     pub(crate) fn clear(&mut self, attributes: &mut Attributes) {
-        let (v4, v6) = (std::mem::take(&mut self.v4), std::mem::take(&mut self.v6));
-        let entries = v4.by_length.iter().flat_map(FxHashMap::values);
-        entries.chain(v6.by_length.iter().flat_map(FxHashMap::values)).for_each(|entry| {
-            attributes.release(entry.attributes());
-        });
+        std::mem::take(self).entries().for_each(|entry| attributes.release(entry.attributes()));
     }
 
     /// Sets the generation of every entry to 0.
     pub(crate) fn age(&mut self) {
         self.v4.age();
+        self.upper_v6.age();
         self.v6.age();
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.v4.entries().chain(self.upper_v6.entries()).chain(self.v6.entries())
     }
 }
 
