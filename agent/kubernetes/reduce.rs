@@ -15,7 +15,8 @@ use rustc_hash::FxHashSet;
 use super::limits;
 use super::objects::{self, Meta, ObjectReference};
 use crate::model::cluster::{
-    AddressFamily, Endpoint, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey, TrafficPolicy,
+    AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey,
+    TrafficPolicy,
 };
 use crate::model::config::Source;
 use crate::model::event::{ClusterEvent, Update};
@@ -432,14 +433,14 @@ fn node(names: &mut Names, name: Option<&str>) -> Option<NodeName> {
 }
 
 /// Returns what identifies an endpoint across slices.
-fn identity(target: Option<&ObjectReference>, namespace: &str, address: &str) -> Arc<str> {
+fn identity(target: Option<&ObjectReference>, namespace: &str, address: &str) -> EndpointIdentity {
     let name = target.and_then(|target| Some((target, target.name.as_deref().filter(|name| !name.is_empty())?)));
     match name {
         Some((target, name)) => {
             let kind = target.kind.as_deref().unwrap_or("Pod");
-            format!("{kind}/{}/{name}", target.namespace.as_deref().unwrap_or(namespace)).into()
+            EndpointIdentity::of((kind, target.namespace.as_deref().unwrap_or(namespace), name))
         }
-        None => address.into(),
+        None => EndpointIdentity::of(address),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Defines the objects of a cluster, reduced on arrival to what the engine reads.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -115,8 +116,8 @@ pub enum AddressFamily {
 /// One endpoint of a slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Identifies the endpoint across slices: `targetRef` (kind/namespace/name), otherwise its first address.
-    pub identity: Arc<str>,
+    /// Identifies the endpoint across slices.
+    pub identity: EndpointIdentity,
     /// `nodeName`.
     pub node: Option<NodeName>,
     /// `conditions.ready`, true when absent.
@@ -125,6 +126,23 @@ pub struct Endpoint {
     pub serving: bool,
     /// `conditions.terminating`.
     pub terminating: bool,
+}
+
+/// Identifies an endpoint across the slices of a service: a digest of `targetRef` (kind, namespace, name), otherwise of
+/// its first address.
+///
+/// A digest, because a cluster may have hundreds of thousands of endpoints. Two endpoints of a service have the same one
+/// with a probability of 2^-64, and would then be counted as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointIdentity(u64);
+
+impl EndpointIdentity {
+    /// Returns the identity of the endpoint that these values name.
+    pub fn of(names: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        names.hash(&mut hasher);
+        Self(hasher.finish())
+    }
 }
 
 /// A Node.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::cluster::{
-    AddressFamily, Endpoint, EndpointSlice, Node, Service, SliceKey, TrafficPolicy,
+    AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, Node, Service, SliceKey, TrafficPolicy,
 };
 use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
@@ -44,8 +44,8 @@ pub(crate) fn scaling() -> Vec<Line> {
         lines.push(of(format!("one {what} change, {} VIPs alone", sizes[0]), alone));
         let (large, small) = (costs[3][index], costs[0][index]);
         lines.push(Line::budget(format!("{what}: 1 x 100 k VIPs against 1000 x 100"), ratio(large, small), 1.2));
-        let cold = format!("{:.2} x", ratio(large, alone[index]));
-        lines.push(Line::figure(format!("{what}: 100 k VIPs in memory against 100 in cache"), cold));
+        let cold = format!("{what}: 100 k VIPs in memory against 100 in cache");
+        lines.push(Line::budget(cold, ratio(large, alone[index]), 1.5));
     }
     lines
 }
@@ -224,7 +224,7 @@ fn service(number: u32) -> (ServiceKey, Service) {
 /// Returns a slice with three endpoints, one per node. The first one is ready if `ready`.
 fn slice(number: u32, ready: bool) -> (SliceKey, EndpointSlice) {
     let endpoints = (0..NODES).map(|index| Endpoint {
-        identity: format!("Pod/default/web-{number}-{index}").into(),
+        identity: EndpointIdentity::of((number, index)),
         node: Some(node_name(index).into()),
         ready: ready || index > 0,
         serving: ready || index > 0,

@@ -18,7 +18,8 @@ use proptest::sample::select;
 use proptest::test_runner::{FileFailurePersistence, RngSeed};
 use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::cluster::{
-    AddressFamily, Endpoint, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey, TrafficPolicy,
+    AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey,
+    TrafficPolicy,
 };
 use srl_k8s_services::model::config::{AlarmPolicy, ClusterConfig, Config, Rules, Source, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
@@ -240,7 +241,7 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
     // A pod stays where it is, but a slice may not name its node.
     (0..6_usize, prop::bool::weighted(0.85), prop::bool::weighted(0.7), any::<bool>()).prop_map(
         |(pod, named, ready, serving)| Endpoint {
-            identity: format!("Pod/default/pod-{pod}").into(),
+            identity: EndpointIdentity::of(pod),
             node: named.then(|| NODES[pod % NODES.len()].into()),
             ready,
             serving,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::cluster::{
-    AddressFamily, Endpoint, EndpointSlice, Node, Service, SliceKey, TrafficPolicy,
+    AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, Node, Service, SliceKey, TrafficPolicy,
 };
 use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, Source, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
@@ -76,7 +76,7 @@ pub(crate) fn cluster_config(speaker: Speaker) -> ClusterConfig {
 /// Returns an endpoint on a node; on no node if the name is empty.
 pub(crate) fn endpoint(identity: &str, node: &str, ready: bool, serving: bool) -> Endpoint {
     let node = (!node.is_empty()).then(|| node.into());
-    Endpoint { identity: identity.into(), node, ready, serving, terminating: serving && !ready }
+    Endpoint { identity: EndpointIdentity::of(identity), node, ready, serving, terminating: serving && !ready }
 }
 
 /// The address family a table test runs in.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::cluster::{
-    AddressFamily, Endpoint, EndpointSlice, Node, Service, ServiceHints, SliceKey, TrafficPolicy,
+    AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, Node, Service, ServiceHints, SliceKey, TrafficPolicy,
 };
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::names::{NodeName, ServiceKey};
@@ -91,7 +91,7 @@ fn service(state: State<'_>, id: ServiceId, facts: &mut ClusterFacts) {
             continue;
         }
         let endpoint = |(at, (on, pod)): (usize, &(Option<usize>, PodState))| Endpoint {
-            identity: format!("Pod/default/s{}-{at}", id.1).into(),
+            identity: EndpointIdentity::of((id.1, at)),
             node: on.map(|on| NodeName::from(node_name((id.0, on)))),
             ready: *pod == PodState::Ready,
             serving: *pod != PodState::Unready,

@@ -1,6 +1,6 @@
 //! Stores one enabled cluster: the objects of its API, and what the engine derives from them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
 use super::dirty::{Dirty, Marks};
-use super::endpoints::ServiceEndpoints;
+use super::endpoints::{ServiceEndpoints, Slices};
 use super::ids::{ClusterId, NodeId, ServiceId};
 use super::node_sets::{NodeSet, NodeSetId, NodeSets, VipAnnouncement};
 use super::nodes::NodeEntry;
@@ -111,7 +111,7 @@ pub(crate) struct Cluster {
     pub(crate) services: Slab<ServiceEntry>,
     pub(crate) service_slots: FxHashMap<ServiceKey, u32>,
     pub(crate) slices: FxHashMap<SliceKey, ServiceKey>,
-    endpoints: FxHashMap<ServiceKey, BTreeMap<Arc<str>, EndpointSlice>>,
+    endpoints: FxHashMap<ServiceKey, Slices>,
     pub(crate) nodes: Slab<NodeEntry>,
     pub(crate) node_slots: FxHashMap<NodeName, u32>,
     /// Nodes other than those known to be only behind other leaves.
@@ -296,9 +296,7 @@ impl Cluster {
         }
         if let Some(slice) = slice {
             let service = slice.service.clone();
-            let slices = self.endpoints.entry(service.clone()).or_default();
-            if slices.get(&key.name) != Some(&slice) {
-                slices.insert(key.name.clone(), slice);
+            if self.endpoints.entry(service.clone()).or_default().set(&key.name, slice) {
                 self.slices.insert(key.clone(), service.clone());
                 touched.push(service);
             }

@@ -1,6 +1,5 @@
 //! Counts the endpoints of one service: how many are usable, on which nodes, and which nodes they make announcers.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,6 +8,45 @@ use rustc_hash::FxHashMap;
 use crate::engine::speakers::Profile;
 use crate::model::cluster::{AddressFamily, Endpoint, EndpointSlice};
 use crate::model::names::NodeName;
+
+/// The slices of one service, by name. Most services have one, so that a sorted list needs the least memory.
+#[derive(Debug, Default)]
+pub(crate) struct Slices(Vec<(Arc<str>, EndpointSlice)>);
+
+impl Slices {
+    /// Sets a slice. Returns whether it changed.
+    pub(crate) fn set(&mut self, name: &Arc<str>, slice: EndpointSlice) -> bool {
+        match self.find(name) {
+            Ok(at) if self.0[at].1 == slice => return false,
+            Ok(at) => self.0[at].1 = slice,
+            Err(at) => {
+                self.0.reserve_exact(1);
+                self.0.insert(at, (Arc::clone(name), slice));
+            }
+        }
+        true
+    }
+
+    /// Removes a slice.
+    pub(crate) fn remove(&mut self, name: &str) {
+        if let Ok(at) = self.find(name) {
+            self.0.remove(at);
+        }
+    }
+
+    /// Returns whether the service has no slice.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| (**known).cmp(name))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &EndpointSlice> {
+        self.0.iter().map(|(_, slice)| slice)
+    }
+}
 
 /// The endpoints of a service, counted once for all uses.
 #[derive(Debug, Default)]
@@ -20,12 +58,8 @@ pub(crate) struct ServiceEndpoints {
 
 impl ServiceEndpoints {
     /// Counts the slices of a service.
-    pub(crate) fn of(
-        slices: Option<&BTreeMap<Arc<str>, EndpointSlice>>,
-        profile: &Profile,
-        nodes: &FxHashMap<NodeName, u32>,
-    ) -> Self {
-        let families = || slices.into_iter().flat_map(BTreeMap::values).map(|slice| slice.family);
+    pub(crate) fn of(slices: Option<&Slices>, profile: &Profile, nodes: &FxHashMap<NodeName, u32>) -> Self {
+        let families = || slices.into_iter().flat_map(Slices::iter).map(|slice| slice.family);
         let all = Arc::new(Endpoints::count(profile, nodes, slices, |_| true));
         // Slices of a VIP's own family serve it if the service has any; otherwise all slices do.
         let of_family =
@@ -84,55 +118,37 @@ impl Endpoints {
     fn count(
         profile: &Profile,
         nodes: &FxHashMap<NodeName, u32>,
-        slices: Option<&BTreeMap<Arc<str>, EndpointSlice>>,
+        slices: Option<&Slices>,
         counts: impl Fn(&EndpointSlice) -> bool,
     ) -> Self {
-        let mut distinct: FxHashMap<&str, Merged> = FxHashMap::default();
-        for slice in slices.into_iter().flat_map(BTreeMap::values).filter(|slice| counts(slice)) {
-            let reachable = slice.family != AddressFamily::Fqdn;
-            for endpoint in &slice.endpoints {
-                distinct.entry(&endpoint.identity).or_default().add(profile, nodes, endpoint, reachable);
-            }
-        }
-        let mut counted = Self { total: distinct.len() as u32, ..Self::default() };
-        let mut by_node: BTreeMap<u32, u32> = BTreeMap::new();
-        let mut local_announcers = BTreeSet::new();
-        for endpoint in distinct.into_values() {
-            local_announcers.extend(endpoint.announcers);
-            counted.announced_for += u32::from(endpoint.announced_for);
-            if endpoint.usable {
+        let slices = slices.into_iter().flat_map(Slices::iter).filter(|slice| counts(slice));
+        let mut endpoints: Vec<(&Endpoint, bool)> = slices
+            .flat_map(|slice| slice.endpoints.iter().map(|endpoint| (endpoint, slice.family != AddressFamily::Fqdn)))
+            .collect();
+        endpoints.sort_unstable_by_key(|(endpoint, _)| endpoint.identity);
+        let mut counted = Self::default();
+        let (mut usable_on, mut local_announcers) = (Vec::new(), Vec::new());
+        // An endpoint in several slices is usable if it is in any of them, on every node that any of them names.
+        for same in endpoints.chunk_by(|(one, _), (other, _)| one.identity == other.identity) {
+            counted.total += 1;
+            let reachable = || same.iter().filter(|(_, reachable)| *reachable).map(|(endpoint, _)| *endpoint);
+            let slot = |endpoint: &Endpoint| endpoint.node.as_ref().and_then(|name| nodes.get(name)).copied();
+            local_announcers.extend(reachable().filter(|one| profile.makes_local_announcer(one)).filter_map(slot));
+            counted.announced_for += u32::from(reachable().any(|one| profile.announces_for(one)));
+            let usable = || reachable().filter(|one| one.ready || one.serving);
+            if usable().next().is_some() {
                 counted.usable += 1;
-                counted.nameless += u32::from(endpoint.nameless);
-                endpoint.nodes.into_iter().for_each(|node| *by_node.entry(node).or_default() += 1);
+                counted.nameless += u32::from(usable().all(|one| one.node.is_none()));
+                usable_on.extend(usable().filter_map(slot).map(|node| (node, same[0].0.identity)));
             }
         }
-        counted.by_node = by_node.into_iter().collect();
-        counted.local_announcers = local_announcers.into_iter().collect();
+        usable_on.sort_unstable();
+        usable_on.dedup();
+        let by_node = usable_on.chunk_by(|(one, _), (other, _)| one == other);
+        counted.by_node = by_node.map(|same| (same[0].0, same.len() as u32)).collect();
+        local_announcers.sort_unstable();
+        local_announcers.dedup();
+        counted.local_announcers = local_announcers.into();
         counted
-    }
-}
-
-/// One endpoint, merged from its slices: usable if it is in any slice, on every node that any slice names.
-#[derive(Debug, Default)]
-struct Merged {
-    usable: bool,
-    announced_for: bool,
-    nameless: bool,
-    nodes: BTreeSet<u32>,
-    announcers: BTreeSet<u32>,
-}
-
-impl Merged {
-    fn add(&mut self, profile: &Profile, nodes: &FxHashMap<NodeName, u32>, endpoint: &Endpoint, reachable: bool) {
-        let node = endpoint.node.as_ref().and_then(|name| nodes.get(name)).copied();
-        if reachable && profile.makes_local_announcer(endpoint) {
-            self.announcers.extend(node);
-        }
-        self.announced_for |= reachable && profile.announces_for(endpoint);
-        if reachable && (endpoint.ready || endpoint.serving) {
-            self.usable = true;
-            self.nodes.extend(node);
-            self.nameless = self.nodes.is_empty() && endpoint.node.is_none();
-        }
     }
 }

@@ -114,8 +114,8 @@ fn missing_endpoint_conditions_have_the_defaults_of_the_api() {
     let (key, slice) = reduced.entries.remove(0);
     assert_eq!((&*key.namespace, &*key.name), ("d", "s-abc"));
     let slice = slice.expect("it belongs to a service");
-    let endpoint = |identity: &str, node: Option<&str>, ready, serving, terminating| Endpoint {
-        identity: identity.into(),
+    let endpoint = |identity, node: Option<&str>, ready, serving, terminating| Endpoint {
+        identity,
         node: node.map(NodeName::from),
         ready,
         serving,
@@ -125,10 +125,10 @@ fn missing_endpoint_conditions_have_the_defaults_of_the_api() {
     assert_eq!(
         *slice.endpoints,
         [
-            endpoint("Pod/d/p1", Some("n1"), true, true, false),
-            endpoint("10.1.0.2", None, false, false, false),
-            endpoint("10.1.0.3", None, false, true, true),
-            endpoint("10.1.0.4", None, true, true, false),
+            endpoint(EndpointIdentity::of(("Pod", "d", "p1")), Some("n1"), true, true, false),
+            endpoint(EndpointIdentity::of("10.1.0.2"), None, false, false, false),
+            endpoint(EndpointIdentity::of("10.1.0.3"), None, false, true, true),
+            endpoint(EndpointIdentity::of("10.1.0.4"), None, true, true, false),
         ]
     );
 }
