@@ -22,18 +22,20 @@ use crate::model::view::{Change, ClusterView, NodeView, OrphanView, ServiceView,
 /// Number of due items at which a batch is prepared while a call is under way. Fewer are prepared quickly, and as late as
 /// possible, so that they contain the latest changes.
 const PREPARE_ITEMS: usize = 100;
+/// Number of due items for which memory is kept while nothing is due. At the start everything is.
+const QUEUE_ROOM: usize = 1024;
 /// Number of batches after which the root is written although more is due: it counts what is written before it, and
 /// must not wait for a queue that never ends.
 const ROOT_PATIENCE: u32 = 8;
 
 #[derive(Clone, Debug, PartialEq)]
 enum View {
-    Cluster(ClusterView, Option<Timestamp>),
+    Cluster(Box<ClusterView>, Option<Timestamp>),
     Node(Arc<NodeView>),
     Service(Arc<ServiceView>),
-    Orphan(OrphanView),
-    Alarm(AlarmView),
-    AlarmHistory(AlarmRecord),
+    Orphan(Box<OrphanView>),
+    Alarm(Box<AlarmView>),
+    AlarmHistory(Box<AlarmRecord>),
 }
 
 impl View {
@@ -100,16 +102,16 @@ impl Desired {
                     self.first_sync.forget(&name);
                 }
                 let last_event = self.root.last_event(&SourceId::Kubernetes(name.clone()));
-                self.set(Item::Cluster(name), view.map(|view| View::Cluster(view, last_event)));
+                self.set(Item::Cluster(name), view.map(|view| View::Cluster(view.into(), last_event)));
             }
             Change::Node(cluster, node, view) => self.set(Item::Node(cluster, node), view.map(View::Node)),
             Change::Service(cluster, service, view) => {
                 self.set(Item::Service(cluster, service), view.map(View::Service));
             }
-            Change::Orphan(route, view) => self.set(Item::Orphan(route), view.map(View::Orphan)),
-            Change::Alarm(key, view) => self.set(Item::Alarm(key), view.map(View::Alarm)),
+            Change::Orphan(route, view) => self.set(Item::Orphan(route), view.map(|view| View::Orphan(view.into()))),
+            Change::Alarm(key, view) => self.set(Item::Alarm(key), view.map(|view| View::Alarm(view.into()))),
             Change::AlarmHistory(sequence, record) => {
-                self.set(Item::AlarmHistory(sequence), record.map(View::AlarmHistory));
+                self.set(Item::AlarmHistory(sequence), record.map(|record| View::AlarmHistory(record.into())));
             }
             Change::AlarmNotification(_) | Change::Ask(_) | Change::PersistentState(_) => {}
         }
@@ -211,6 +213,10 @@ impl Desired {
             self.queued.remove(&item);
             let writes = self.difference(&item, dialect);
             self.fill(&mut batch, item, writes);
+        }
+        if self.queue.is_empty() {
+            self.queue.shrink_to(QUEUE_ROOM);
+            self.queued.shrink_to(QUEUE_ROOM);
         }
         if self.queue.is_empty() && self.rest.is_none() && batch.has_room_for(ENTRY_BYTES) {
             self.add_root(&mut batch, dialect);
