@@ -12,7 +12,9 @@ use crate::adapted::Adapted;
 use crate::gnmi;
 use crate::model::adaptation::{Asker, Refused};
 use crate::ndk::Registration;
+use crate::path::Path;
 use crate::publish::Input;
+use crate::tree;
 
 /// When state is read after the NDK accepted a write, which first passes through the database and the management
 /// server. The last answer counts.
@@ -39,6 +41,14 @@ impl Reader {
             self.note(path, refused.unwrap_or_default());
         }
         answer.inspect_err(|error| debug!(%error, path, "state cannot be read back yet")).ok()
+    }
+
+    /// Returns whether state has any list entry that an agent wrote; `None` if that cannot be read.
+    async fn has_entries(&self) -> Option<bool> {
+        let leaves: Vec<String> = tree::written_leaves().iter().map(Path::to_string).collect();
+        let leaves: Vec<&str> = leaves.iter().map(String::as_str).collect();
+        let answer = gnmi::has_any(&self.gnmi.endpoint, &self.gnmi.credentials, &leaves).await;
+        answer.inspect_err(|error| debug!(%error, "whether state has entries cannot be read")).ok()
     }
 
     /// Notes what was refused for this path, instead of what was refused for it before.
@@ -121,7 +131,8 @@ impl Release {
 }
 
 /// Reads, after each registration, what is on the switch when the first sync has ended, so that what an earlier life
-/// left there is deleted.
+/// left there is deleted. Nothing is read if there were no entries at the time of the registration: all state of a
+/// large cluster takes the switch and the agent a second, and tens of megabytes.
 #[derive(Debug)]
 pub(crate) struct Leftovers {
     /// Reads the state.
@@ -140,6 +151,10 @@ impl Leftovers {
         let mut done = None;
         loop {
             let Some(generation) = self.registered(done).await else { return };
+            if self.reader.has_entries().await == Some(false) {
+                done = Some(generation);
+                continue;
+            }
             // A source that does not sync must not keep what an earlier life wrote.
             let _ = tokio::time::timeout(LONGEST_SYNC, self.settled.wait_for(|settled| *settled)).await;
             match self.reader.get("/k8s-services").await {

@@ -3,6 +3,7 @@
 //! Publisher, leftovers and configuration use this table. A test compares it with the YANG module, node by node, so
 //! that none of them can forget a list or a leaf.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 
 use crate::model::alarm::{AlarmKey, Resource};
@@ -392,6 +393,28 @@ pub fn root() -> Path {
     Path::default().child(ROOT.name)
 }
 
+/// Returns a leaf of every list that the agent writes, with `*` for its keys: state has a value there if and only if the
+/// list has an entry that the agent wrote. Lists below others are left out, unless operators configure the upper one.
+pub fn written_leaves() -> Vec<Path> {
+    let mut leaves = Vec::new();
+    add_written_leaves(&root(), &ROOT, &mut leaves);
+    leaves
+}
+
+fn add_written_leaves(path: &Path, node: &'static Node, leaves: &mut Vec<Path>) {
+    for child in node.children {
+        let Kind::List(keys) = child.kind else { continue };
+        let wildcards: Vec<(&'static str, &dyn Display)> =
+            keys.iter().map(|key| (*key, &"*" as &dyn Display)).collect();
+        let entry = path.entry(child.name, &wildcards);
+        // The keys of what an operator configured are in state as well.
+        leaves.push(entry.child(if child.config { "oper-state" } else { keys[0] }));
+        if child.config {
+            add_written_leaves(&entry, child, leaves);
+        }
+    }
+}
+
 /// Returns `/k8s-services/cluster`.
 pub fn cluster(name: &ClusterName) -> Path {
     root().entry("cluster", &[("name", name)])
@@ -462,6 +485,26 @@ mod tests {
         assert_eq!(resource(&Resource::Orphan(route)).to_string(), path);
         let source = Resource::Source(SourceId::Kubernetes("c1".into()));
         assert_eq!(resource(&source).to_string(), "/k8s-services/summary/source[name=kubernetes/c1]");
+    }
+
+    #[test]
+    fn written_leaves_are_below_the_uppermost_lists_that_operators_cannot_set() {
+        let leaves: Vec<String> = written_leaves().iter().map(Path::to_string).collect();
+        assert!(written_leaves().iter().all(|leaf| Node::find(leaf).is_some_and(|leaf| !leaf.config)));
+        let cluster = "/k8s-services/cluster[name=*]";
+        assert_eq!(
+            leaves,
+            [
+                format!("{cluster}/oper-state"),
+                format!("{cluster}/speaker-resource[name=*]/name"),
+                format!("{cluster}/node[name=*]/oper-state"),
+                format!("{cluster}/node[name=*]/peer[address=*]/address"),
+                format!("{cluster}/service[namespace=*][name=*]/namespace"),
+                "/k8s-services/orphan-route[network-instance=*][prefix=*]/network-instance".to_owned(),
+                "/k8s-services/alarm[id=*]/id".to_owned(),
+                "/k8s-services/alarm-history[sequence=*]/sequence".to_owned(),
+            ]
+        );
     }
 
     #[test]

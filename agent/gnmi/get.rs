@@ -80,11 +80,38 @@ pub async fn get_config(endpoint: &Endpoint, credentials: &Credentials, path: &s
     read(endpoint, credentials, path, DataType::Config).await
 }
 
+/// Returns whether state has anything at one of these paths, which may have wildcards for keys.
+///
+/// # Errors
+/// As [`get`].
+pub async fn has_any(endpoint: &Endpoint, credentials: &Credentials, paths: &[&str]) -> Result<bool, GetError> {
+    Ok(has_value(ask(endpoint, credentials, paths, DataType::State).await?))
+}
+
+/// Returns whether an answer has a value. Some servers answer with an empty one where there is nothing.
+fn has_value(response: gnmi::GetResponse) -> bool {
+    let updates = response.notification.into_iter().flat_map(|notification| notification.update);
+    updates.filter_map(|update| update.val?.value).any(|value| match value {
+        Typed::JsonIetfVal(bytes) | Typed::JsonVal(bytes) => !matches!(&*bytes, b"" | b"null" | b"{}" | b"[]"),
+        _ => true,
+    })
+}
+
 async fn read(endpoint: &Endpoint, credentials: &Credentials, path: &str, part: DataType) -> Result<Value, GetError> {
-    let wire = parse(path)?;
+    let response = ask(endpoint, credentials, &[path], part).await?;
+    compose(&elems(None, Some(&parse(path)?)), response).map_err(GetError::Json)
+}
+
+async fn ask(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    paths: &[&str],
+    part: DataType,
+) -> Result<gnmi::GetResponse, GetError> {
+    let path: Vec<_> = paths.iter().map(|path| parse(path)).collect::<Result<_, _>>()?;
     let mut client = Client::connect(endpoint, credentials.read().await?).await.map_err(GetError::Connect)?;
     let request = |encoding: gnmi::Encoding| gnmi::GetRequest {
-        path: vec![wire.clone()],
+        path: path.clone(),
         r#type: part.into(),
         encoding: encoding.into(),
         ..Default::default()
@@ -93,8 +120,7 @@ async fn read(endpoint: &Endpoint, credentials: &Credentials, path: &str, part: 
     if answer.as_ref().is_err_and(|status| refusal(status) == Refusal::Encoding) {
         answer = bounded(client.get(request(gnmi::Encoding::Json))).await;
     }
-    let response = answer.map_err(|status| GetError::Status { path: path.to_owned(), status })?;
-    compose(&elems(None, Some(&wire)), response).map_err(GetError::Json)
+    answer.map_err(|status| GetError::Status { path: paths.join(", "), status })
 }
 
 async fn bounded<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
@@ -192,7 +218,7 @@ mod tests {
 
     use super::*;
 
-    fn composed(asked: &str, updates: &[(&str, Value)]) -> Value {
+    fn response(updates: &[(&str, Value)]) -> gnmi::GetResponse {
         let update = updates
             .iter()
             .map(|(path, value)| gnmi::Update {
@@ -202,8 +228,20 @@ mod tests {
             })
             .collect();
         let notification = vec![gnmi::Notification { update, ..Default::default() }];
+        gnmi::GetResponse { notification, ..Default::default() }
+    }
+
+    fn composed(asked: &str, updates: &[(&str, Value)]) -> Value {
         let asked = elems(None, Some(&parse(asked).expect("a path")));
-        compose(&asked, gnmi::GetResponse { notification, ..Default::default() }).expect("JSON")
+        compose(&asked, response(updates)).expect("JSON")
+    }
+
+    #[test]
+    fn an_answer_without_updates_or_with_empty_ones_has_no_value() {
+        assert!(!has_value(response(&[])));
+        assert!(!has_value(response(&[("/", json!({})), ("/a", json!([])), ("/b", Value::Null)])));
+        assert!(has_value(response(&[("/", json!({})), ("/a/b", json!("up"))])));
+        assert!(has_value(response(&[("/", json!({"a": [{"k": "1", "b": "up"}]}))])));
     }
 
     #[test]

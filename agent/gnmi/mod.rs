@@ -41,6 +41,6 @@ mod subscriptions;
 mod tests;
 
 pub use self::client::{Credentials, PasswordFile};
-pub use self::get::{GetError, get, get_config, unprefixed};
+pub use self::get::{GetError, get, get_config, has_any, unprefixed};
 pub use self::probe::{ProbeError, Probed, probe};
 pub use self::source::{Options, Source};
