@@ -31,7 +31,7 @@ pub(crate) async fn reaction(scene: &Scene) -> Vec<Line> {
     for (what, delays) in [("route", &mut of_routes), ("endpoint", &mut of_endpoints)] {
         let delay = percentiles(delays);
         lines.push(Line::figure(format!("{what} change to telemetry call"), said(delay)));
-        lines.push(Line::budget(format!("{what} change, p99 in round trips"), ratio(delay.1, trip.1), 3.0));
+        lines.push(Line::budget(format!("{what} change, p99 in round trips"), ratio(delay.1, trip.1), 1.0));
     }
     lines
 }

@@ -25,6 +25,14 @@ enum Table {
 }
 
 impl Table {
+    /// The most memory that the agent may use for it.
+    fn megabytes(self) -> u64 {
+        match self {
+            Self::Ipv4 => 50,
+            Self::Ipv6 => 65,
+        }
+    }
+
     /// Returns a prefix. Prefixes are scattered, as in a real table, and all different.
     fn prefix(self, number: u32) -> IpNet {
         let bits = number.wrapping_mul(2_654_435_761);
@@ -104,8 +112,8 @@ async fn of_family(family: &str, table: Table) -> Vec<Line> {
     vec![
         Line::figure(format!("{family}: a client that decodes and drops"), format!("{client_cpu:.2} s")),
         Line::figure(format!("{family}: the agent, until synced"), format!("{agent_cpu:.2} s")),
-        Line::budget(format!("{family}: the agent against the client"), ratio(agent_cpu, client_cpu), 1.25),
-        Line::megabytes(format!("{family}: resident after"), resident, 100),
+        Line::budget(format!("{family}: the agent against the client"), ratio(agent_cpu, client_cpu), 1.0),
+        Line::megabytes(format!("{family}: resident after"), resident, table.megabytes()),
         Line::share(format!("{family}: processor while idle, of one core"), idle, 0.01),
     ]
 }

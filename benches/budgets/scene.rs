@@ -11,7 +11,9 @@ use serde_json::json;
 use srl_proto::ndk as pb;
 use srl_sim::cluster::{Cluster, Server};
 use srl_sim::ndk::{AppInfo, Key, NdkEvent, RouteRow, Row};
-use srl_sim::tables::{Neighbor, NetworkInstance, NetworkInstanceKind, Rib, Segment, SessionRecord, Tables};
+use srl_sim::tables::{
+    Fib, Neighbor, NetworkInstance, NetworkInstanceKind, NextHop, Rib, Route, RouteKey, Segment, SessionRecord, Tables,
+};
 
 use crate::entries::{Entries, entries};
 use crate::load::{self, ATTACHED, SERVICES};
@@ -22,6 +24,7 @@ use crate::yardstick::PROBE;
 
 const VRF: &str = "ip-vrf-1";
 const BGP: u32 = 14;
+const PREFERENCE: u8 = 170;
 /// A group of all attached nodes, and one without the last node.
 const ALL: u64 = 3_706_001;
 const FEWER: u64 = 3_706_003;
@@ -72,7 +75,7 @@ impl Scene {
     /// Reports the agent's memory when everything is known and published.
     pub(crate) fn memory(&self) -> Vec<Line> {
         vec![
-            Line::megabytes("resident in all", self.agent.resident(), 150),
+            Line::megabytes("resident in all", self.agent.resident(), 60),
             Line::figure("the most that was ever resident", format!("{:.1} MB", self.agent.peak() as f64 / 1e6)),
         ]
     }
@@ -235,13 +238,15 @@ async fn switch() -> Switch {
 
 fn tables() -> Tables {
     let neighbors = (0..ATTACHED).map(|node| (load::node_address(node).to_string(), neighbor()));
+    // gNMI counts these, so that the agent knows when it has received all.
+    let routes = (0..SERVICES).map(|number| (route_key(number), route()));
     let instance = NetworkInstance {
         bgp_preference: None,
         id: 3,
         kind: NetworkInstanceKind::IpVrf,
         router_id: None,
         oper_up: true,
-        routes: BTreeMap::new(),
+        routes: routes.collect(),
         neighbors: neighbors.collect(),
         farewells: BTreeMap::new(),
         bfd: BTreeMap::new(),
@@ -266,10 +271,28 @@ fn neighbor() -> Neighbor {
     }
 }
 
+fn route_key(number: u32) -> RouteKey {
+    RouteKey { prefix: prefix(number), route_type: "bgp".to_owned(), owner: "bgp_mgr".to_owned(), id: 0 }
+}
+
+fn route() -> Route {
+    let next_hop = |node| NextHop::Indirect { address: load::node_address(node).into(), resolving: None };
+    Route {
+        preference: PREFERENCE,
+        metric: 0,
+        active: true,
+        next_hops: (0..ATTACHED).map(next_hop).collect(),
+        fib: Fib::Programmed,
+    }
+}
+
+fn prefix(number: u32) -> IpNet {
+    IpNet::from(IpAddr::from(load::vip(number)))
+}
+
 fn route_row(number: u32, group: u64) -> (Key, Option<Row>) {
-    let prefix = IpNet::from(IpAddr::from(load::vip(number)));
-    let row = RouteRow { preference: 170, metric: 0, owner: BGP, group };
-    (Key::Route { network_instance: VRF.into(), prefix }, Some(Row::Route(row)))
+    let row = RouteRow { preference: PREFERENCE, metric: 0, owner: BGP, group };
+    (Key::Route { network_instance: VRF.into(), prefix: prefix(number) }, Some(Row::Route(row)))
 }
 
 fn next_hop(node: u32) -> pb::NextHop {
