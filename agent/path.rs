@@ -70,21 +70,21 @@ impl Path {
     }
 
     /// Returns the path of a container, leaf or leaf-list below this node.
-    pub fn child(&self, name: impl Into<Name>) -> Self {
+    #[must_use]
+    pub fn child(self, name: impl Into<Name>) -> Self {
         self.with(Element { name: name.into(), keys: Vec::new() })
     }
 
     /// Returns the path of a list entry below this node; keys are in the order of the list's `key` statement.
-    pub fn entry(&self, list: &'static str, keys: &[(&'static str, &dyn Display)]) -> Self {
+    #[must_use]
+    pub fn entry(self, list: &'static str, keys: &[(&'static str, &dyn Display)]) -> Self {
         let keys = keys.iter().map(|(key, value)| (Name::Borrowed(*key), value.to_string())).collect();
         self.with(Element { name: Name::Borrowed(list), keys })
     }
 
-    fn with(&self, element: Element) -> Self {
-        let mut elements = Vec::with_capacity(self.elements.len() + 1);
-        elements.extend_from_slice(&self.elements);
-        elements.push(element);
-        Self { elements }
+    fn with(mut self, element: Element) -> Self {
+        self.elements.push(element);
+        self
     }
 
     /// Parses a JS path, in either spelling of hyphens.

@@ -406,9 +406,9 @@ fn add_written_leaves(path: &Path, node: &'static Node, leaves: &mut Vec<Path>) 
         let Kind::List(keys) = child.kind else { continue };
         let wildcards: Vec<(&'static str, &dyn Display)> =
             keys.iter().map(|key| (*key, &"*" as &dyn Display)).collect();
-        let entry = path.entry(child.name, &wildcards);
+        let entry = path.clone().entry(child.name, &wildcards);
         // The keys of what an operator configured are in state as well.
-        leaves.push(entry.child(if child.config { "oper-state" } else { keys[0] }));
+        leaves.push(entry.clone().child(if child.config { "oper-state" } else { keys[0] }));
         if child.config {
             add_written_leaves(&entry, child, leaves);
         }
@@ -431,7 +431,7 @@ pub fn service(cluster: &ClusterName, key: &ServiceKey) -> Path {
 }
 
 /// Returns the path of a `vip` of a service.
-pub fn vip(service: &Path, address: &IpAddr) -> Path {
+pub fn vip(service: Path, address: &IpAddr) -> Path {
     service.entry("vip", &[("address", address)])
 }
 
@@ -461,7 +461,7 @@ pub fn resource(resource: &Resource) -> Path {
         Resource::Cluster(name) => cluster(name),
         Resource::Node(cluster, name) => node(cluster, name),
         Resource::Service(cluster, key) => service(cluster, key),
-        Resource::Vip(cluster, key, address) => vip(&service(cluster, key), address),
+        Resource::Vip(cluster, key, address) => vip(service(cluster, key), address),
         Resource::Source(id) => source(id),
         Resource::Orphan(route) => orphan_route(route),
         // The address is in a route table of the network instance, whose path below depends on the release.
@@ -514,7 +514,7 @@ mod tests {
         for path in [
             root(),
             node(&"c1".into(), &"n1".into()),
-            vip(&service, &"1.1.1.1".parse().unwrap()),
+            vip(service, &"1.1.1.1".parse().unwrap()),
             orphan_route(&route),
             alarm_history(7),
             source(&SourceId::Ndk),

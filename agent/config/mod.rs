@@ -89,14 +89,14 @@ fn deliver(path: &Path, node: &'static product::Node, value: &Value, changes: &m
     let mut own = Map::new();
     for (name, value) in value.as_object().into_iter().flatten() {
         match node.child(name).map(|child| (child, child.kind)) {
-            Some((child, product::Kind::Container)) => deliver(&path.child(child.name), child, value, changes),
+            Some((child, product::Kind::Container)) => deliver(&path.clone().child(child.name), child, value, changes),
             Some((child, product::Kind::List(keys))) => {
                 for entry in value.as_array().into_iter().flatten() {
                     let text = |key: &str| entry[key].as_str().map_or_else(|| entry[key].to_string(), str::to_owned);
                     let texts: Vec<String> = keys.iter().map(|key| text(key)).collect();
                     let keys: Vec<(&'static str, &dyn Display)> =
                         keys.iter().zip(&texts).map(|(key, text)| (*key, text as &dyn Display)).collect();
-                    deliver(&path.entry(child.name, &keys), child, entry, changes);
+                    deliver(&path.clone().entry(child.name, &keys), child, entry, changes);
                 }
             }
             _ => drop(own.insert(name.clone(), value.clone())),

@@ -146,7 +146,7 @@ impl<'a> Leaves<'a> {
 
     /// Adds a problem of a leaf.
     pub(super) fn problem(&mut self, leaf: &str, message: impl Into<String>) {
-        self.problems.push(Problem { path: self.path.child(leaf.to_owned()), message: message.into() });
+        self.problems.push(Problem { path: self.path.clone().child(leaf.to_owned()), message: message.into() });
     }
 
     /// Takes a container nested in this object.

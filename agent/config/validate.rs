@@ -83,7 +83,7 @@ fn cluster(name: &str, tree: &ClusterTree, problems: &mut Vec<Problem>) -> Clust
     if !valid_start || name.len() > 64 || name.contains(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))) {
         let message = "a cluster's name is 1 to 64 letters, digits, dots, hyphens and underscores, a letter or digit \
                        first; choose another";
-        problems.push(Problem { path: path.child("name"), message: message.into() });
+        problems.push(Problem { path: path.clone().child("name"), message: message.into() });
     }
     let fabric_addresses = nodes(&path, &tree.nodes, problems);
     let mut leaves = Leaves::new(path, &tree.own, problems);
@@ -326,7 +326,7 @@ fn nodes(
     let mut owners: BTreeMap<IpAddr, &str> = BTreeMap::new();
     let mut all = BTreeMap::new();
     for (name, object) in nodes {
-        let mut leaves = Leaves::new(cluster.entry("node", &[("name", name)]), object, problems);
+        let mut leaves = Leaves::new(cluster.clone().entry("node", &[("name", name)]), object, problems);
         key_leaf(&mut leaves, name);
         if !form::is_dns_subdomain(name) {
             leaves.problem(

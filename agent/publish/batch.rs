@@ -91,6 +91,11 @@ impl Batch {
         self.writes.iter().filter_map(|write| Some((write.path.clone(), write.json.clone()?))).collect()
     }
 
+    /// Returns whether the batch has an update.
+    pub(crate) fn has_updates(&self) -> bool {
+        self.writes.iter().any(|write| write.json.is_some())
+    }
+
     /// Returns the deletes.
     pub(crate) fn deletes(&self) -> impl Iterator<Item = &Write> {
         self.writes.iter().filter(|write| write.json.is_none())

@@ -59,8 +59,8 @@ impl Place {
             Part::Own => own,
             Part::Resource(resource) => own.entry("speaker-resource", &[("name", resource)]),
             Part::Peer(address) => own.entry("peer", &[("address", address)]),
-            Part::Vip(address) => tree::vip(&own, address),
-            Part::NextHop(vip, address) => tree::vip(&own, vip).entry("next-hop", &[("address", address)]),
+            Part::Vip(address) => tree::vip(own, address),
+            Part::NextHop(vip, address) => tree::vip(own, vip).entry("next-hop", &[("address", address)]),
         }
     }
 }

@@ -21,7 +21,9 @@ fn walk(path: &Path, node: &'static Node, object: &Map<String, Value>, paths: &m
     for child in node.children {
         let Some(value) = member(object, child.name) else { continue };
         match (child.kind, value) {
-            (Kind::Container, Value::Object(container)) => walk(&path.child(child.name), child, container, paths),
+            (Kind::Container, Value::Object(container)) => {
+                walk(&path.clone().child(child.name), child, container, paths)
+            }
             (Kind::List(keys), Value::Array(entries)) => {
                 for entry in entries.iter().filter_map(Value::as_object) {
                     let Some(element) = element(child.name, keys, entry) else { continue };

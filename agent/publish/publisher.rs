@@ -352,7 +352,7 @@ impl<S: Sink> Publisher<S> {
             (outcome, open) = self.call(sink, &part).await;
             match outcome {
                 Outcome::Written(refused) => {
-                    accepted |= !part.updates().is_empty();
+                    accepted |= part.has_updates();
                     self.done(&part, &refused);
                 }
                 Outcome::Refused(refusal, reason) => {
