@@ -23,7 +23,7 @@ use srl_proto::ndk;
 type RouteChange = (IpNet, Option<Route>);
 
 /// Number of routes for which memory is kept between batches.
-const ROOM: usize = 1024;
+const ROOM: usize = 256;
 
 /// Decodes messages and gathers their content.
 #[derive(Debug, Default)]

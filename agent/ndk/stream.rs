@@ -28,8 +28,9 @@ use crate::supervise::{Throttle, words};
 use ndk::notification_register_request::SubscriptionTypes;
 use srl_proto::ndk;
 
-/// Notifications in a full batch. Smaller batches are sent as soon as the stream has nothing more.
-const BATCH: usize = 1024;
+/// Notifications in a full batch. Smaller batches are sent as soon as the stream has nothing more. A batch fits into a
+/// core's own cache, and allocators serve it from memory that they have.
+const BATCH: usize = 256;
 /// Quiet periods after a rest within which a network instance that arrived without data may still get them.
 const ZEROED_PERIODS: u32 = 5;
 /// Least time between two log lines about unreadable notifications.
