@@ -169,7 +169,8 @@ coverage: deps-test ## Measures which lines make test covers (cargo install carg
 mutants: deps-test ## Finds changes of the engine that its tests do not detect (cargo install cargo-mutants).
 	cargo mutants --file 'agent/engine/**' --test-package srl-k8s-services -- --lib --test engine
 
-bench: deps ## Measures the budgets; docs/performance.md has the figures.
+bench: ## Measures the budgets of the static program; docs/performance.md has the figures.
+	@$(MAKE) --no-print-directory release TARGETS=$$(uname -m)-unknown-linux-musl
 	cargo bench --bench budgets
 
 release: deps-release ## Builds static binaries in dist/.

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         }
         println!();
     };
+    println!("The agent is {}.\n", process::program().display());
     if wanted("scaling") {
         say("Scaling: the engine by itself", engine::scaling());
     }

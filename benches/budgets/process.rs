@@ -1,12 +1,24 @@
 //! The agent and its yardsticks as separate processes, and the resources they use.
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use srl_k8s_services::VERSION;
 
 use crate::switch::Switch;
 
 /// Clock ticks per second in `/proc/*/stat` (USER_HZ, 100 on every Linux).
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Returns the agent's program: the static one of `make release`, which is what switches run, if it is there and built
+/// from the same commit as this program. Its libc differs, and so do its processor time and memory.
+pub(crate) fn program() -> PathBuf {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("dist/k8s-services-{}", std::env::consts::ARCH));
+    let version = Command::new(&shipped).arg("--version").output();
+    let is_current = version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(VERSION));
+    if is_current { shipped } else { env!("CARGO_BIN_EXE_k8s-services").into() }
+}
 
 /// The agent process. Dropping it ends the process.
 #[derive(Debug)]
@@ -17,7 +29,7 @@ pub(crate) struct Agent {
 impl Agent {
     /// Starts the agent on a switch.
     pub(crate) fn start(switch: &Switch) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_k8s-services"))
+        let child = Command::new(program())
             .arg("--ndk")
             .arg(format!("unix://{}", switch.ndk().socket().display()))
             .arg("--gnmi")
