@@ -221,6 +221,11 @@ impl IpFamily {
     /// Both families.
     pub const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
+    /// Returns the family of an address.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::Ipv4 } else { Self::Ipv6 }
+    }
+
     /// Returns the container of its table below `route-table`.
     pub fn container(self) -> &'static str {
         match self {

@@ -15,6 +15,8 @@ use crate::model::time::Timestamp;
 use crate::model::verdict::ProbableCause;
 use crate::model::view::Cause;
 
+/// How much earlier than the fall of its session a NOTIFICATION may be recorded.
+const RECORDED: std::time::Duration = std::time::Duration::from_secs(5);
 /// How long a speaker must have been without an answer to count as silent.
 const SILENT_FOR: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -39,6 +41,8 @@ pub(crate) struct SessionFacts<'a> {
     pub(crate) moved_to: Option<IpAddr>,
     /// Whether the address has a host route of this leaf's own (ARP/ND).
     pub(crate) has_host_route: bool,
+    /// Whether the address is reached by a route over other addresses, so that it has no ARP/ND entry of its own.
+    pub(crate) is_beyond: bool,
     /// State of its BFD session; `None` if BFD does not run.
     pub(crate) bfd: Option<BfdState>,
 }
@@ -102,7 +106,8 @@ fn moved(facts: &SessionFacts<'_>) -> Option<Cause> {
 
 fn unreachable(facts: &SessionFacts<'_>) -> Option<Cause> {
     let place = facts.place?;
-    if place.answers || !place.is_known || facts.has_host_route {
+    let was_here = place.subinterface.is_some();
+    if place.answers || !place.is_known || facts.has_host_route || facts.is_beyond && !was_here {
         return None;
     }
     let mut detail = format!("{} does not answer ARP or ND here", facts.address);
@@ -122,12 +127,20 @@ fn bfd_down(facts: &SessionFacts<'_>) -> Option<Cause> {
 }
 
 /// Returns the cause by the NOTIFICATION or event that ended this session: one that is newer than its last
-/// establishment.
+/// establishment. If the agent has not seen that, because it was started later, the NOTIFICATION must not be older than
+/// the fall: the switch keeps the last one for ever.
 fn last_words(facts: &SessionFacts<'_>) -> Option<Cause> {
     let (words, _) = facts.words?;
     let of_this_fall = |notification: &&Notification| {
-        let at = notification.at;
-        at.is_some_and(|at| facts.established_at.is_none_or(|established| at > established))
+        let (Some(at), recorded) = (notification.at, jiff::SignedDuration::try_from(RECORDED).unwrap_or_default())
+        else {
+            return false;
+        };
+        match (facts.established_at, facts.fell_at) {
+            (Some(established), _) => at > established,
+            (None, Some(fell)) => fell.duration_since(at) <= recorded,
+            (None, None) => true,
+        }
     };
     let received = words.received.as_ref().filter(of_this_fall).map(|notification| (notification, true));
     let sent = words.sent.as_ref().filter(of_this_fall).map(|notification| (notification, false));
@@ -149,12 +162,15 @@ fn told(address: IpAddr, words: &NeighborWords, notification: &Notification, rec
         ("holdtimererror", _) => Word::HoldTimerExpired,
         (_, "badpeeras") => {
             let number = |number: Option<u32>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
-            let _ = write!(
-                detail,
-                ": this switch is AS {} and expects AS {}, the speaker says another one",
-                number(words.local_as),
-                number(words.peer_as)
-            );
+            let (own, expected) = (number(words.local_as), number(words.peer_as));
+            let _ = if received {
+                write!(
+                    detail,
+                    ": this switch is AS {own}, and the speaker expects another one (it should be AS {expected})"
+                )
+            } else {
+                write!(detail, ": this switch is AS {own} and expects AS {expected}, the speaker says another one")
+            };
             Word::AsMismatch
         }
         ("cease", "maximumnumberofprefixesreached") => Word::PrefixLimit,
@@ -235,9 +251,10 @@ pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
         return is_certain.then(|| cause(Word::NotReceived, detail))?;
     };
     let is = |flag: fn(&RibRoute) -> bool| [received, accepted].into_iter().flatten().any(flag);
-    if is(|row| row.rejected) || accepted.is_none() {
-        let detail = format!("{neighbor} sends {prefix}, and the import policy rejects it");
-        return cause(Word::RejectedByPolicy, detail);
+    let rejected =
+        || cause(Word::RejectedByPolicy, format!("{neighbor} sends {prefix}, and the import policy rejects it"));
+    if is(|row| row.rejected) {
+        return rejected();
     }
     if is(|row| row.as_loop) {
         return cause(Word::AsLoop, format!("the path of {prefix} from {neighbor} holds an AS number of this switch"));
@@ -252,10 +269,17 @@ pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
         let detail = format!("{prefix} from {neighbor} is kept out of the forwarding table by configuration");
         return cause(Word::FibSuppressed, detail);
     }
+    if accepted.is_none() {
+        return rejected();
+    }
     // Among equal paths, the last comparisons only decide which comes first; all of them lost by what the first of them
-    // lost by.
+    // lost by. If BGP's route is in use, its paths are equal to it and lost to each other.
     let own = row.tie_break.as_deref().filter(|_| !row.used);
-    let decisive = own.map(|own| if is_among_equals(own) { best_lost_by.unwrap_or(own) } else { own });
+    let is_by_bgp = route.is_some_and(|(owner, _)| owner == BGP_OWNER);
+    let decisive = own.map(|own| match best_lost_by {
+        Some(best) if is_among_equals(own) && !is_by_bgp => best,
+        _ => own,
+    });
     let by_preference = matches!(decisive, Some("rtm-pref" | "owner")) || differs_in_preference(path, *route);
     match (decisive, route) {
         _ if row.stale => stale_cause(*neighbor, *prefix, path),
@@ -362,6 +386,7 @@ mod tests {
                 place: self.place.as_ref(),
                 moved_to: None,
                 has_host_route: false,
+                is_beyond: false,
                 bfd: None,
             };
             (self.change)(&mut facts);
@@ -402,6 +427,39 @@ mod tests {
             link_layer_address: Some("AA:C1:AB:00:00:11".into()),
             ..Place::default()
         }
+    }
+
+    #[test]
+    fn a_notification_from_before_the_fall_is_not_its_cause_after_a_restart_either() {
+        let word = |second, change| {
+            let received = notification(second, "Cease", "Administrative Shutdown");
+            Case { words: NeighborWords { received, ..NeighborWords::default() }, change, ..Case::default() }.word()
+        };
+        let restarted: fn(&mut SessionFacts<'_>) = |facts| facts.established_at = None;
+        let never_up: fn(&mut SessionFacts<'_>) = |facts| (facts.established_at, facts.fell_at) = (None, None);
+        let shutdown = Some(ProbableCause::PeerShutdown);
+        for (second, change, expected) in [
+            (99, Case::default().change, None),
+            (150, Case::default().change, shutdown),
+            (150, restarted, None),
+            (196, restarted, shutdown),
+            (250, restarted, shutdown),
+            (150, never_up, shutdown),
+        ] {
+            assert_eq!(word(second, change).filter(|word| *word == ProbableCause::PeerShutdown), expected, "{second}");
+        }
+    }
+
+    #[test]
+    fn an_as_mismatch_says_who_refused_whom() {
+        let detail = |case: Case| {
+            let words = NeighborWords { local_as: Some(65_001), peer_as: Some(65_535), ..case.words };
+            Case { words, ..Case::default() }.cause().expect("a cause").1
+        };
+        let sent = detail(sent("Open Message Error", "Bad Peer As"));
+        assert!(sent.ends_with("this switch is AS 65001 and expects AS 65535, the speaker says another one"), "{sent}");
+        let received = detail(received("Open Message Error", "Bad Peer As"));
+        assert!(received.contains("this switch is AS 65001, and the speaker expects another one"), "{received}");
     }
 
     #[test]
@@ -501,6 +559,11 @@ mod tests {
         assert!(detail.contains("it was on irb1.1, port ethernet-1/1 with MAC"), "{detail}");
         let empty = Case { place: Some(Place::default()), ..sent("Hold Timer Error", "") };
         assert_eq!(empty.word(), Some(ProbableCause::HoldTimerExpired), "an empty table says nothing of one address");
+        let beyond =
+            |place| Case { place: Some(place), change: |facts| facts.is_beyond = true, ..sent("Hold Timer Error", "") };
+        let elsewhere = Place { is_known: true, ..Place::default() };
+        assert_eq!(beyond(elsewhere).word(), Some(ProbableCause::HoldTimerExpired), "a loopback has no entry to miss");
+        assert_eq!(beyond(plugged_in()).word(), Some(ProbableCause::NodeUnreachable), "it had an entry");
         let hosted = Case { change: |facts| facts.has_host_route = true, ..gone };
         assert_eq!(hosted.word(), Some(ProbableCause::HoldTimerExpired));
     }
@@ -577,8 +640,12 @@ mod tests {
     fn rib_flags_name_the_cause_of_an_unused_route() {
         use ProbableCause::*;
         let rejected = Path { accepted: None, ..both(row()) };
+        let only_received = |row| Path { accepted: None, ..both(row) };
         let cases = [
             (rejected, RejectedByPolicy),
+            (only_received(RibRoute { as_loop: true, valid: false, ..row() }), AsLoop),
+            (only_received(RibRoute { next_hop_unresolved: true, valid: false, ..row() }), NextHopUnresolved),
+            (only_received(RibRoute { damped: true, ..row() }), Damped),
             (both(RibRoute { rejected: true, valid: false, ..row() }), RejectedByPolicy),
             (both(RibRoute { as_loop: true, valid: false, ..row() }), AsLoop),
             (both(RibRoute { next_hop_unresolved: true, valid: false, ..row() }), NextHopUnresolved),
@@ -605,7 +672,10 @@ mod tests {
         let (cause, detail) = word(&path, EVPN, Some("as-path-length")).expect("a cause");
         assert_eq!(cause, ProbableCause::NotBest);
         assert!(detail.contains("lost by as-path-length"), "{detail}");
-        assert_eq!(word(&path, BGP, None).map(|(word, _)| word), Some(ProbableCause::MultipathLimit));
+        for best_lost_by in [None, Some("as-path-length")] {
+            let word = word(&path, BGP, best_lost_by).map(|(word, _)| word);
+            assert_eq!(word, Some(ProbableCause::MultipathLimit), "it is equal to BGP's own route");
+        }
         path.preferences.insert("bgp_mgr".into(), 180);
         assert_eq!(word(&path, EVPN, None).map(|(word, _)| word), Some(ProbableCause::Preference));
     }

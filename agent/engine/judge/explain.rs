@@ -172,6 +172,9 @@ fn why_down(world: &World<'_>, instance: &NetworkInstanceName, address: IpAddr) 
         place: world.inquiries.place(&AddressKey { network_instance: instance.clone(), address }),
         moved_to: group.and_then(|group| group.next_hops.first().copied()),
         has_host_route: owned_by(ARP_ND_OWNER),
+        is_beyond: host
+            .or_else(|| world.switch.subnet(instance, address).map(|subnet| subnet.route))
+            .is_some_and(|route| world.switch.owner(&route).is_some() && !world.switch.is_connected(&route)),
         bfd: world.switch.bfd(instance, address),
     })
 }

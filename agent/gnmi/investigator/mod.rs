@@ -36,7 +36,7 @@ use super::path::parse;
 use super::requests::Requests;
 use crate::model::inquiry::{AddressKey, Answer, Asking, Finding, Inquiry, PathKey, Place, Question};
 use crate::model::names::NetworkInstanceName;
-use crate::model::switch::{NeighborKey, PeerAddress};
+use crate::model::switch::{IpFamily, NeighborKey, PeerAddress};
 use crate::model::time::Timestamp;
 use crate::supervise::words;
 use srl_proto::gnmi;
@@ -131,7 +131,8 @@ pub(super) struct Investigator {
     mixed: bool,
     refused: BTreeSet<Kind>,
     paused: Option<Instant>,
-    has_entries: bool,
+    /// Families of which the switch has shown ARP or ND entries: an address of these without one does not answer.
+    families: BTreeSet<IpFamily>,
     has_rows: bool,
 }
 
@@ -149,7 +150,7 @@ impl Default for Investigator {
             mixed: true,
             refused: BTreeSet::new(),
             paused: None,
-            has_entries: false,
+            families: BTreeSet::new(),
             has_rows: false,
         }
     }
@@ -212,7 +213,8 @@ impl Investigator {
     /// Stores ARP/ND entries from the subscription; returns those that changed as findings. Asks where a new MAC is
     /// plugged in.
     pub(super) fn heard(&mut self, answering: Answering, at: Timestamp, now: Instant) -> Vec<(Question, Finding)> {
-        self.has_entries |= answering.values().any(Option::is_some);
+        let answered = answering.iter().filter(|(_, entry)| entry.is_some());
+        self.families.extend(answered.map(|(key, _)| IpFamily::of(key.address)));
         let mut findings = Vec::new();
         for (key, entry) in answering {
             let question = Question::Place(key.clone());
@@ -220,7 +222,8 @@ impl Investigator {
             if self.followed.get(&key) == Some(&entry) {
                 continue;
             }
-            let place = remember(self.places.get(&key), entry.as_ref(), self.has_entries);
+            let is_known = self.families.contains(&IpFamily::of(key.address));
+            let place = remember(self.places.get(&key), entry.as_ref(), is_known);
             if place.answers && place.port.is_none() {
                 record.due = Some(record.due.map_or(now + GATHER, |due| due.min(now + GATHER)));
             }
@@ -471,7 +474,7 @@ impl Investigator {
         leaves: &Leaves,
         neighbors: &Neighbors,
     ) -> Vec<(Question, Finding)> {
-        self.has_entries |= leaves.has_entries();
+        self.families.extend(IpFamily::ALL.into_iter().filter(|family| leaves.has_entries(*family)));
         self.has_rows |= leaves.has_rows();
         let (mut findings, mut bridged, mut routed) = (Vec::new(), Vec::new(), Vec::new());
         for question in questions {
@@ -486,7 +489,8 @@ impl Investigator {
                 Question::Instance(name) => Some(Answer::Instance(leaves.instance_type(name))),
                 Question::Place(key) => {
                     let entry = self.followed.get(key).cloned().unwrap_or_else(|| leaves.entry(key));
-                    let mut place = remember(self.places.get(key), entry.as_ref(), self.has_entries);
+                    let is_known = self.families.contains(&IpFamily::of(key.address));
+                    let mut place = remember(self.places.get(key), entry.as_ref(), is_known);
                     let is_irb = place.subinterface.as_ref().is_some_and(|name| name.starts_with("irb"));
                     if !is_irb {
                         place.port =

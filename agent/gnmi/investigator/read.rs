@@ -10,7 +10,7 @@ use super::super::notifications::Notifications;
 use super::super::path::{Elem, bare, names};
 use crate::model::inquiry::{AddressKey, Down, NeighborWords, Path, PathKey, Place, RibRoute};
 use crate::model::names::NetworkInstanceName;
-use crate::model::switch::NeighborKey;
+use crate::model::switch::{IpFamily, NeighborKey};
 
 /// The leaves of one answer.
 #[derive(Debug, Default)]
@@ -74,9 +74,13 @@ impl Leaves {
         own.1.text().map(bare).map(Arc::from)
     }
 
-    /// Returns whether there is any ARP/ND entry.
-    pub(super) fn has_entries(&self) -> bool {
-        [ARP, ND].iter().any(|path| self.at(path).next().is_some())
+    /// Returns whether there is any entry of ARP, or of ND.
+    pub(super) fn has_entries(&self, family: IpFamily) -> bool {
+        let path = match family {
+            IpFamily::Ipv4 => ARP,
+            IpFamily::Ipv6 => ND,
+        };
+        self.at(path).next().is_some()
     }
 
     /// Returns the ARP/ND entry of an address in a network instance.
@@ -182,7 +186,9 @@ impl Leaves {
                 ["invalid-reason", "as-loop"] => row.as_loop = set,
                 ["invalid-reason", "next-hop-unresolved"] => row.next_hop_unresolved = set,
                 ["route-flap-damping", "suppressed"] => row.damped = set,
-                ["tie-break-reason"] => row.tie_break = value.text().filter(|text| *text != "none").map(Arc::from),
+                ["tie-break-reason"] => {
+                    row.tie_break = value.text().filter(|text| !NO_TIE_BREAK.contains(text)).map(Arc::from);
+                }
                 _ => {}
             }
         }
@@ -221,6 +227,9 @@ impl Leaves {
         u32::try_from(preference).ok()
     }
 }
+
+/// Values of `tie-break-reason` of routes that did not lose a comparison.
+const NO_TIE_BREAK: [&str; 2] = ["none", "invalid-route"];
 
 /// `route-owner` of BGP's routes.
 const BGP_OWNER: &str = "bgp_mgr";
