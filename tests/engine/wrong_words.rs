@@ -6,6 +6,7 @@ use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
 use srl_k8s_services::model::cluster::{AddressFamily, EndpointSlice, Node, Service, ServiceHints, SliceKey};
 use srl_k8s_services::model::config::{AnnouncementMode, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::names::ServiceKey;
 use srl_k8s_services::model::selector::{Must, Requirement, Selector};
 use srl_k8s_services::model::speaker::{
     CalicoConfiguration, MetallbAdvertisement, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource,
@@ -465,6 +466,26 @@ fn a_claim_by_external_ips_is_a_conflict_only_for_the_claimant() {
     leaf.service_in("c2", "web", Service { external_ips: [vip].into(), ..Service::default() });
     leaf.slice("c2", "web", AddressFamily::Ipv4, &[endpoint("q1", "m1", true, true)]);
     leaf.expect(vip, Up, None, &[]);
+}
+
+#[test]
+fn a_claim_by_external_ips_from_another_namespace_changes_nothing_for_a_load_balancer() {
+    let vip = Family::V4.vip(100);
+    for speaker in [Speaker::Generic, Speaker::Cilium, Speaker::Calico, Speaker::KubeRouter] {
+        let mut leaf = leaf(speaker);
+        leaf.cluster(C1, |cluster| cluster.source.include_external_ips = true);
+        (1..=3).for_each(|n| drop(leaf.attached(&format!("n{n}"), Family::V4.node(n))));
+        leaf.service("web", Local, &[vip]).ready("web", &["n1"]);
+        leaf.bgp(vip, &[Family::V4.node(1)]).expect(vip, Up, None, &[]);
+        let claim = Service { external_ips: [vip].into(), ..Service::default() };
+        let service = ServiceKey::new("tenant", "claim");
+        leaf.kubernetes(C1, ClusterEvent::Services(Update::Set(service.clone(), claim)));
+        let endpoints = [1, 2, 3].map(|n| endpoint(&format!("q{n}"), &format!("n{n}"), true, true)).into();
+        let slice = EndpointSlice { service, family: AddressFamily::Ipv4, endpoints };
+        let key = SliceKey { namespace: "tenant".into(), name: "claim".into() };
+        leaf.kubernetes(C1, ClusterEvent::EndpointSlices(Update::Set(key, slice)));
+        leaf.expect(vip, Up, None, &[]);
+    }
 }
 
 #[test]

@@ -56,6 +56,11 @@ impl ServiceEntry {
         }
     }
 
+    /// Returns whether it has the VIP in its status, and not only in externalIPs.
+    pub(crate) fn is_assigned(&self, vip: IpAddr) -> bool {
+        self.service.load_balancer && self.service.ingress.contains(&vip)
+    }
+
     /// Returns who announces one of its VIPs according to resources of the speaker; `None` if these do not say.
     pub(crate) fn announcement(&self, vip: IpAddr) -> Option<&VipAnnouncement> {
         let at = self.vips.as_ref()?.binary_search(&vip).ok()?;
@@ -431,7 +436,7 @@ impl Cluster {
 
     /// Returns whether a service has the VIP in its status, and not only in externalIPs.
     pub(crate) fn is_assigned(&self, vip: IpAddr) -> bool {
-        self.carrying(vip).any(|entry| entry.service.load_balancer && entry.service.ingress.contains(&vip))
+        self.carrying(vip).any(|entry| entry.is_assigned(vip))
     }
 
     /// Returns whether a node of the cluster is at the next-hop, or behind it.

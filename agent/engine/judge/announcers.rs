@@ -43,11 +43,16 @@ pub(crate) fn announcers(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (
     world.shared.announcers(cluster, vip, || union(world, cluster, vip))
 }
 
-/// Returns the union over the services that carry the VIP.
+/// Returns the union over the services that carry the VIP. If it is a load balancer's, services of other namespaces that
+/// only name it in externalIPs do not count: anybody may do that, and must not change what is expected of the VIP.
 fn union(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Expectation>) {
-    let services = cluster.vips.get(&vip).map(|entry| entry.services.as_slice()).unwrap_or_default();
+    let assigned = cluster.carrying(vip).filter(|entry| entry.is_assigned(vip));
+    let namespaces: BTreeSet<&str> = assigned.map(|entry| &*entry.key.namespace).collect();
+    let counts = |entry: &&ServiceEntry| {
+        namespaces.is_empty() || entry.is_assigned(vip) || namespaces.contains(&*entry.key.namespace)
+    };
     let (mut whole, mut some) = (BTreeSet::new(), BTreeSet::new());
-    for entry in services.iter().filter_map(|slot| cluster.services.get(*slot)) {
+    for entry in cluster.carrying(vip).filter(counts) {
         match announcers_for(world, cluster, entry, vip).0 {
             Announcers::Set(id) => drop(whole.insert(id)),
             Announcers::Nodes(nodes) => some.extend(nodes),

@@ -168,7 +168,15 @@ impl<'a> Oracle<'a> {
         if !owners.is_empty() && carriers.peek().is_some() {
             return owners;
         }
-        carriers.flat_map(|subject| self.announcers_for(subject)).collect()
+        // The owners of a load balancer's VIP are the namespaces with a service that has it in its status; what others
+        // put into externalIPs is none of its business.
+        let carriers: Vec<Subject<'a>> = carriers.collect();
+        let in_status =
+            |subject: &Subject<'a>| subject.service.load_balancer && subject.service.ingress.contains(&subject.vip);
+        let owners: BTreeSet<_> =
+            carriers.iter().filter(|subject| in_status(subject)).map(|subject| &subject.key.namespace).collect();
+        let of_owner = |subject: &Subject<'a>| owners.is_empty() || owners.contains(&subject.key.namespace);
+        carriers.into_iter().filter(of_owner).flat_map(|subject| self.announcers_for(subject)).collect()
     }
 }
 
