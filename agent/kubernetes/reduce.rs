@@ -333,7 +333,7 @@ fn hints(meta: &Meta) -> ServiceHints {
         kube_router_skip_lb_ips: kube_router("skiplbips").is_some(),
         kube_router_no_advertise: kube_router("advertise.loadbalancerip") == Some("false"),
         kube_router_no_external: kube_router("advertise.externalip") == Some("false"),
-        kube_vip_host: meta.annotation("kube-vip.io/vipHost").filter(|host| !host.is_empty()).map(NodeName::from),
+        kube_vip_host: meta.annotation("kube-vip.io/vipHost").filter(|host| is_name(host)).map(NodeName::from),
         cilium_proxy: meta.label("io.cilium.gateway/owning-gateway").is_some()
             || meta.label("cilium.io/ingress").is_some(),
         cilium_global: meta.annotation("service.cilium.io/global") == Some("true"),

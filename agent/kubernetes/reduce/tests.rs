@@ -250,6 +250,20 @@ fn text_from_tenants_becomes_printable_and_short() {
     assert_eq!(service.class.as_deref(), Some("a"));
     let Some(IngressUnusable::HostName(host)) = service.ingress_unusable else { panic!("a host name") };
     assert!(host.starts_with("evil [2J x") && host.chars().count() == limits::QUOTED, "{host}");
+    let long = "x".repeat(256 << 10);
+    for (host, kept) in [
+        ("n1.example.com", Some("n1.example.com")),
+        ("n1\u{1b}[2J", None),
+        ("n1\nWARN all is well", None),
+        ("n1\u{202e}gpj", None),
+        (long.as_str(), None),
+        ("", None),
+    ] {
+        let mut object = balancer(json!({}), json!([]));
+        object["metadata"]["annotations"] = json!({"kube-vip.io/vipHost": host});
+        let (service, _) = self::service(object);
+        assert_eq!(service.expect("a load balancer").hints.kube_vip_host, kept.map(NodeName::from), "{host:.40?}");
+    }
 }
 
 /// JSON of any shape, in which the names that are read are likely keys.
