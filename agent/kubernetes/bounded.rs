@@ -84,7 +84,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_seq(self)
+        // If a list is asked for, the error about a string contains all of it.
+        from.deserialize_any(self)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+        Err(E::custom("a string in place of a list"))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
@@ -123,6 +128,13 @@ mod tests {
         let spec: ServiceSpec = serde_json::from_str(&list(limits::ELEMENTS)).expect("as many as are read");
         assert_eq!(spec.external_ips.map(|all| all.len()), Some(limits::ELEMENTS));
         assert!(serde_json::from_str::<ServiceSpec>(&list(limits::ELEMENTS + 1)).is_err());
+    }
+
+    #[test]
+    fn an_error_about_a_string_in_place_of_a_list_does_not_contain_it() {
+        let text = format!(r#"{{"externalIPs":"{}"}}"#, "\u{7f}".repeat(10_000));
+        let error = serde_json::from_str::<ServiceSpec>(&text).expect_err("no list").to_string();
+        assert!(error.len() < 100, "{error}");
     }
 
     #[test]

@@ -11,7 +11,8 @@ use super::bounded::{self, Items};
 /// A page of a listing. Items are parsed one by one, so that an unreadable one does not affect the others.
 #[derive(Debug, Deserialize)]
 pub(super) struct List<'a> {
-    pub(super) metadata: Option<ListMeta>,
+    #[serde(borrow)]
+    pub(super) metadata: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) items: Option<Items<'a>>,
 }

@@ -57,6 +57,19 @@ fn broken(error: &RequestError, request: Request<'_>) -> String {
     format!("the API server broke off the answer to {} {} ({})", request.verb, request.resource, chain(error))
 }
 
+/// Describes JSON that cannot be read: what is wrong and where. The text of the error is left out, because it contains
+/// whatever string is in the wrong place.
+pub(super) fn json(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    let what = match error.classify() {
+        Category::Io => "it cannot be read",
+        Category::Syntax => "it is not JSON",
+        Category::Data => "it has a value that does not belong there",
+        Category::Eof => "its JSON ends too soon",
+    };
+    format!("{what}: line {}, column {}", error.line(), error.column())
+}
+
 /// Describes why the API server refused. Its message comes from elsewhere, so only one printable line is passed on.
 pub(super) fn refused(status: &Status, request: Request<'_>) -> String {
     let message = if status.message.is_empty() { &status.reason } else { &status.message };
@@ -190,6 +203,18 @@ mod tests {
         let message = "x".repeat(9000);
         let reason = refused(&Status { code: 429, message, ..Status::default() }, LIST);
         assert!(reason.chars().count() < 260 && reason.ends_with("…)"), "{reason}");
+    }
+
+    #[test]
+    fn json_that_cannot_be_read_is_never_quoted() {
+        for (text, words) in [
+            ("\"\u{7f}secret\"", "it has a value that does not belong there: line 1, column 9"),
+            ("<html>secret", "it is not JSON: line 1, column 1"),
+            ("\n[", "its JSON ends too soon: line 2, column 1"),
+        ] {
+            let error = serde_json::from_str::<Vec<u8>>(text).expect_err("no list");
+            assert_eq!(json(&error), words);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use rustc_hash::FxHashSet;
 
 use super::limits;
 use super::objects::{self, Meta, ObjectReference};
+use super::reason;
 use crate::model::cluster::{
     AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey,
     TrafficPolicy,
@@ -29,14 +30,20 @@ use crate::model::text::{is_name, printable};
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
     /// It does not have the shape of its kind.
-    #[error("it does not have the shape of its kind")]
-    Shape(#[from] serde_json::Error),
+    #[error("it does not have the shape of its kind ({0})")]
+    Shape(String),
     /// It has no usable name.
     #[error("it has no name, or one that no object can have")]
     Nameless,
     /// It is larger than an object can be.
     #[error("it is larger than {} bytes", limits::OBJECT_BYTES)]
     TooLarge,
+}
+
+impl From<serde_json::Error> for Unreadable {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Shape(reason::json(&error))
+    }
 }
 
 /// The result of reading an object.

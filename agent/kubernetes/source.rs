@@ -378,7 +378,7 @@ pub(super) async fn version(client: &Client, patience: Duration) -> Result<Arc<s
         Err(error) => return Err(reason::explain(&error, request)),
     };
     let version: Version = serde_json::from_slice(&answer.bytes).map_err(|error| {
-        format!("the answer to /version cannot be read ({}): is this the URL of an API server?", chain(&error))
+        format!("the answer to /version cannot be read ({}): is this the URL of an API server?", reason::json(&error))
     })?;
     Ok(printable(version.git_version.as_deref().unwrap_or(UNKNOWN), LONGEST_VERSION).into())
 }

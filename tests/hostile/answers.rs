@@ -85,7 +85,7 @@ async fn a_page_with_more_objects_than_the_limit_is_not_a_listing() {
     let server = Server::start().await;
     server.reply(SERVICES, Reply::list(&vec!["{}".to_owned(); 250_001]));
     let reason = within_budget(async { Cluster::of(&server).lost().await }).await;
-    assert!(reason.contains("not a listing of services") && reason.contains("250000"), "{reason}");
+    assert!(reason.contains("not a listing of services") && reason.contains("line 1, column 75"), "{reason}");
     assert_printable(&reason);
 }
 
@@ -135,6 +135,33 @@ async fn json_that_is_too_deep_or_invalid_is_reported() {
         assert!(reason.contains("not a listing of nodes"), "{reason}");
         assert_printable(&reason);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_string_in_a_wrong_place_is_never_quoted_and_costs_no_more_than_its_page() {
+    within_budget(async {
+        for (path, bytes) in [(VERSION, 60 << 10), (NODES, 60 << 10), (NODES, 16 << 20)] {
+            let text = |part: usize| "\u{7f}".repeat(bytes / part);
+            let escaped = || r"\u001b\n".repeat(bytes / 10);
+            // Each is made only when it is its turn.
+            let bodies: [&dyn Fn() -> String; 5] = [
+                &|| format!("\"{}\"", text(1)),
+                &|| format!(r#"{{"metadata":"{}","gitVersion":["{}"]}}"#, text(2), text(4)),
+                &|| format!(r#"{{"items":"{}","gitVersion":["{}"]}}"#, text(2), text(4)),
+                &|| format!(r#"{{"metadata":{{"remainingItemCount":"{}"}},"gitVersion":["{}"]}}"#, text(2), text(4)),
+                &|| format!(r#"{{"metadata":"{}","gitVersion":[]}}"#, escaped()),
+            ];
+            for body in bodies {
+                let server = Server::start().await;
+                server.reply(path, Reply::json(body()));
+                let reason = Cluster::of(&server).lost().await;
+                assert!(reason.contains("is this the URL of an API server?"), "{reason:.300}");
+                assert!(reason.chars().count() <= 200 && !reason.contains("u{"), "{reason:.300}");
+                assert_printable(&reason);
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

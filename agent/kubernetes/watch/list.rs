@@ -2,10 +2,11 @@
 
 use kube::core::params::ListParams;
 
+use super::super::bounded::Items;
 use super::super::http::{Answer, Client, RequestError};
 use super::super::kept::{Admission, Kept};
 use super::super::limits;
-use super::super::objects::List;
+use super::super::objects::{List, ListMeta};
 use super::super::reason::{self, Request};
 use super::super::reduce::Kind;
 use super::super::reporter::{Closed, Note};
@@ -161,17 +162,16 @@ impl<K: Kind> Watcher<K> {
         progress: &mut Progress,
         harvest: &mut Harvest<K>,
     ) -> Result<Option<Listed>, Closed> {
-        let list = match serde_json::from_slice::<List<'_>>(&answer.bytes) {
-            Ok(list) => list,
-            Err(error) => return Ok(Some(Listed::Failed(self.no_listing(&chain(&error))))),
+        let (items, metadata) = match read(&answer.bytes) {
+            Ok(page) => page,
+            Err(why) => return Ok(Some(Listed::Failed(self.no_listing(&why)))),
         };
-        for item in list.items.unwrap_or_default().0 {
+        for item in items.0 {
             if self.take(item.get(), harvest).await? == Admission::Full {
                 return Ok(Some(Listed::Failed(self.too_many(None))));
             }
         }
         self.sign_of_life().await?;
-        let metadata = list.metadata.unwrap_or_default();
         let rest = metadata.remaining_item_count.unwrap_or_default();
         let count = rest.saturating_add(harvest.entries.len() as u64);
         if K::EVERY_OBJECT_COUNTS && count > K::MOST as u64 {
@@ -234,4 +234,23 @@ impl<K: Kind> Watcher<K> {
 /// Returns how many pages a listing may have.
 fn most_pages<K: Kind>(limit: u32) -> usize {
     K::MOST.saturating_mul(limits::PAGES_FACTOR) / limit.max(1) as usize + limits::PAGES_SLACK
+}
+
+/// Reads a page, or says why it is none. An error of `serde_json` contains the whole string that is in a wrong place,
+/// and is built in any case: so nothing as large as a page is read as anything else than what it is.
+fn read(page: &[u8]) -> Result<(Items<'_>, ListMeta), String> {
+    if !page.trim_ascii_start().starts_with(b"{") {
+        return Err("it is not a JSON object".to_owned());
+    }
+    let list: List<'_> = serde_json::from_slice(page).map_err(|error| reason::json(&error))?;
+    let metadata = match list.metadata.map(|metadata| metadata.get()) {
+        Some(metadata) if metadata.len() > limits::ANSWER_BYTES => {
+            return Err(format!("its metadata is larger than {} bytes", limits::ANSWER_BYTES));
+        }
+        Some(metadata) => {
+            serde_json::from_str(metadata).map_err(|error| format!("its metadata: {}", reason::json(&error)))?
+        }
+        None => ListMeta::default(),
+    };
+    Ok((list.items.unwrap_or_default(), metadata))
 }
