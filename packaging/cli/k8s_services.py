@@ -71,6 +71,12 @@ START = f"Start it with: tools system app-management application {AGENT} start"
 # Folder of the documentation that the package installs.
 PAGES = "/usr/share/doc/srl-k8s-services/docs"
 
+# Control characters, marks of direction, separators of lines, and characters that do not show.
+UNPRINTABLE = re.compile(
+    "[\\x00-\\x1f\\x7f-\\x9f\\u00ad\\u061c\\u180e\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f"
+    "\\ufeff\\ufff9-\\ufffb\\U000e0000-\\U000e0fff]"
+)
+
 Row = dict[str, str]
 
 
@@ -118,7 +124,15 @@ def leaf(entry: Any, name: str) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Returns text with a blank in place of each character that controls a terminal or the direction of writing.
+
+    The agent writes no such text; but state may be what a crashed or older agent left behind.
+    """
+    return text if text.isascii() and text.isprintable() else UNPRINTABLE.sub(" ", text)
 
 
 def number(entry: Any, name: str) -> int:
@@ -907,7 +921,7 @@ def leaf_list(entry: Any, name: str) -> str:
     values = getattr(entry, name, None)
     if not values:
         return ""
-    return values if isinstance(values, str) else " ".join(map(str, values))
+    return printable(values if isinstance(values, str) else " ".join(map(str, values)))
 
 
 def gather_nodes(state: Any, filters: Row, found: Found) -> None:

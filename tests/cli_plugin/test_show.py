@@ -106,6 +106,18 @@ class Summary(Case):
         self.assertEqual(len(self.lines(text, "no-route")), 10)
         self.assertIn("... and 15 more: show k8s-services services not-up", text)
 
+    def test_nothing_in_state_controls_the_terminal(self) -> None:
+        bad = "\x1b[2J\u202egpj\nWARN \x9b\u2066x\U000e0041"
+        broken = service("s1", "down", **{"oper-reason": "no-route", "oper-detail": bad, "namespace": f"shop{bad}"})
+        broken["vip"][0]["oper-detail"] = bad
+        content = self.with_services([broken], vips=1, vips_up=0, vips_down=1)
+        agent(content)["cluster"][0] |= {"oper-detail": bad, "speaker": bad, "vip-pool": [bad]}
+        session = self.session(content)
+        for command in ("", " services", " vips", " vip 192.0.2.1", " vip 192.0.2.9", " nodes", " alarms"):
+            text = session.text("show k8s-services" + command)
+            self.assertNotRegex(text, "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2066\U000e0041]", command)
+            self.assertFalse([line for line in text.splitlines() if line.startswith("WARN")], command)
+
     def test_a_stale_source_is_the_first_thing_said(self) -> None:
         text = self.session("stale").text("show k8s-services")
         self.assertRegex(text.splitlines()[0], r"^! kubernetes/c1 has been stale for \w+: based on data received until 20")
