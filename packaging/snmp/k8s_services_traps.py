@@ -109,11 +109,14 @@ def bindings(entry: dict, leaves: list) -> dict:
 
 def cut(text: str) -> str:
     """Returns the text, shortened between characters if it is too long for an object of the MIB."""
-    if len(text.encode()) <= TEXT_BYTES:
+    whole = text.encode()
+    if len(whole) <= TEXT_BYTES:
         return text
-    while len(text.encode()) > TEXT_BYTES - 3:
-        text = text[:-1]
-    return text + "..."
+    end = TEXT_BYTES - 3
+    # A byte 10xxxxxx continues a character.
+    while whole[end] & 0xC0 == 0x80:
+        end -= 1
+    return whole[:end].decode() + "..."
 
 
 def count(value) -> int:

@@ -125,6 +125,8 @@ class Script:
     def test_long_text_is_cut_between_characters(self) -> None:
         text = self.framework.change({}, alarm(text="ü" * 600))[0]["objects"][ALARM + "Text"]
         self.assertEqual(text, "ü" * 254 + "...")
+        text = self.framework.change({}, alarm(text="x" + "日" * 600))[0]["objects"][ALARM + "Text"]
+        self.assertEqual(text, "x" + "日" * 169 + "...")
 
     def test_forced_trap_is_sent_for_an_alarm_that_is_there_and_for_one_that_is_not(self) -> None:
         for state, text in ((alarm(), "no route to"), ({"alarm": []}, "test of the trap")):
