@@ -82,14 +82,26 @@ warn_of_reload() {
     say "configuration that was not saved is lost: where the prompt shows '+', abort here and 'save startup' first"
 }
 
-# Changes owners: the agent writes its state, and reads credentials that it cannot change.
+# Changes owners: the agent writes its state, and reads credentials that it cannot change. The agent's user can put
+# anything into the folder of the state, so nothing that may be a link to another file is handed over.
 hand_over() {
     if grep -q "^$user:" /etc/passwd; then
         group=$(id -g "$user")
-        chown -R "$user:$group" "$state"
+        chown -h "$user:$group" "$state"
+        hand_over_file "$state/state.json"
         chgrp "$group" "$credentials"
     else
-        say "there is no user $user here; on the switch: chown -R $user: $state && chgrp $user $credentials"
+        say "there is no user $user here; on the switch: chown -h $user: $state && chgrp $user $credentials"
+    fi
+}
+
+# Changes the owner of a file that has no other name.
+hand_over_file() {
+    [ -e "$1" ] || [ -L "$1" ] || return 0
+    if [ -f "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %h "$1")" -eq 1 ]; then
+        chown -h "$user:$group" "$1"
+    else
+        say "$1 is not a file of its own, and keeps its owner: remove it"
     fi
 }
 

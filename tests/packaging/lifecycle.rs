@@ -1,5 +1,6 @@
 //! Tests of installing, upgrading, removing, reinstalling and purging.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::build::{Arch, NEW, OLD, package};
@@ -152,7 +153,7 @@ fn if_the_agents_user_is_missing_the_chown_command_is_printed() {
     let root = Root::new();
     root.write("/etc/passwd", "root:x:0:0::/:/bin/sh\n");
     let said = root.install(&own(NEW));
-    assert!(said.contains("on the switch: chown -R srlinux: /opt/k8s-services/state"), "{said}");
+    assert!(said.contains("on the switch: chown -h srlinux: /opt/k8s-services/state"), "{said}");
     assert_eq!(root.owner("/opt/k8s-services/state"), root.owner("/opt/k8s-services"));
 }
 
@@ -172,6 +173,33 @@ fn an_upgrade_keeps_state_credentials_and_edits_and_runs_the_new_binary() {
     assert_eq!(root.read(PASSWORD), "secret\n");
     if root.has_users() {
         assert_eq!(root.owner("/opt/k8s-services/state"), (1002, 1002));
+    }
+}
+
+#[test]
+fn an_upgrade_changes_the_owner_of_the_state_and_of_nothing_that_is_linked_to_there() {
+    const SECRET: &str = "/etc/opt/srlinux/secret";
+    let folder = Path::new(STATE).parent().and_then(Path::to_str).expect("a folder");
+    let root = Root::new();
+    root.install(&own(OLD));
+    for name in [SECRET, STATE] {
+        root.write(name, "{}\n");
+    }
+    let before = (root.owner(SECRET), root.owner(STATE));
+    root.link(SECRET, &format!("{folder}/hard"), &[]);
+    root.link(SECRET, &format!("{folder}/soft"), &["--symbolic"]);
+    let said = root.install(&own(NEW));
+    assert!(!said.contains("keeps its owner"), "{said}");
+    assert_eq!(root.owner(SECRET), before.0);
+    if root.has_users() {
+        assert_ne!(before.1, (1002, 1002));
+        assert_eq!(root.owner(STATE), (1002, 1002));
+    }
+    for kind in [&[][..], &["--symbolic"]] {
+        root.link(SECRET, STATE, kind);
+        let said = root.install(&own(NEW));
+        assert!(said.contains(&format!("{STATE} is not a file of its own, and keeps its owner")), "{said}");
+        assert_eq!(root.owner(SECRET), before.0);
     }
 }
 

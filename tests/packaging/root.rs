@@ -208,6 +208,11 @@ impl Root {
         assert!(process.wait().expect("it ends").success());
     }
 
+    /// Makes a link, in place of what may be there.
+    pub(crate) fn link(&self, target: &str, name: &str, kind: &[&str]) {
+        succeed(self.right.command("ln").arg("--force").args(kind).arg(self.path(target)).arg(self.path(name)));
+    }
+
     /// Returns the text of a file that may belong to another user.
     pub(crate) fn read(&self, path: &str) -> String {
         succeed(self.right.command("cat").arg(self.path(path)))
