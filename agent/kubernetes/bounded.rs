@@ -10,8 +10,10 @@ use serde_json::value::RawValue;
 use super::limits;
 
 /// Reads labels or annotations.
-pub(super) fn map<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
-    from.deserialize_option(Map)
+pub(super) fn map<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<BTreeMap<String, T>>, D::Error> {
+    from.deserialize_option(Map { what: PhantomData })
 }
 
 /// Reads a list of anything else.
@@ -30,10 +32,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
     }
 }
 
-struct Map;
+struct Map<T> {
+    what: PhantomData<T>,
+}
 
-impl<'de> Visitor<'de> for Map {
-    type Value = Option<BTreeMap<String, String>>;
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
+    type Value = Option<BTreeMap<String, T>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "at most {} labels or annotations", limits::LABELS)

@@ -60,6 +60,8 @@ pub(super) const NAMESPACE_SHARE: usize = 4;
 pub(super) const VIPS: usize = 64;
 /// Addresses of one kind of one node: each may be what it speaks BGP from.
 pub(super) const NODE_ADDRESSES: usize = 64;
+/// Prefixes of a pool of a speaker: a range from one address to another may be as many as 254 of them.
+pub(super) const PREFIXES: usize = 5_000;
 /// Labels of an object, and its annotations: each is kept, or searched.
 pub(super) const LABELS: usize = 1024;
 /// Elements of a list in an object: an EndpointSlice has at most 1000 endpoints.
@@ -111,6 +113,7 @@ mod tests {
             ("EndpointSlices of one namespace", SLICES / NAMESPACE_SHARE),
             ("addresses of a Service", VIPS),
             ("addresses of one kind of a Node", NODE_ADDRESSES),
+            ("prefixes of a speaker's pool", PREFIXES),
             ("Services that wait for an Event", WAITING_EVENTS),
         ];
         let mut expected: Vec<(String, String)> =

@@ -1,9 +1,11 @@
-//! Defines the parts of speakers' resources that are read. Every field may be missing or null.
+//! Defines the parts of speakers' resources that are read. Every field may be missing or null. Maps and lists have a
+//! limit, beyond which the object cannot be read.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::super::bounded;
 use super::super::objects::Meta;
 
 /// An object with a spec.
@@ -17,7 +19,9 @@ pub(super) struct Custom<S> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LabelSelector {
+    #[serde(default, deserialize_with = "bounded::map")]
     pub(super) match_labels: Option<BTreeMap<String, Option<String>>>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) match_expressions: Option<Vec<Expression>>,
 }
 
@@ -25,12 +29,14 @@ pub(super) struct LabelSelector {
 pub(super) struct Expression {
     pub(super) key: Option<String>,
     pub(super) operator: Option<String>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) values: Option<Vec<String>>,
 }
 
 /// metallb.io IPAddressPool.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct IpAddressPool {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) addresses: Option<Vec<String>>,
 }
 
@@ -38,10 +44,15 @@ pub(super) struct IpAddressPool {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BgpAdvertisement {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) ip_address_pools: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) ip_address_pool_selectors: Option<Vec<LabelSelector>>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) node_selectors: Option<Vec<LabelSelector>>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) service_selectors: Option<Vec<LabelSelector>>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) peers: Option<Vec<String>>,
     pub(super) aggregation_length: Option<i64>,
     #[serde(rename = "aggregationLengthV6")]
@@ -54,7 +65,9 @@ pub(super) struct BgpAdvertisement {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct L2Advertisement {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) ip_address_pools: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) ip_address_pool_selectors: Option<Vec<LabelSelector>>,
 }
 
@@ -62,6 +75,7 @@ pub(super) struct L2Advertisement {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BgpPeer {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) node_selectors: Option<Vec<LabelSelector>>,
     pub(super) source_address: Option<String>,
 }
@@ -69,8 +83,10 @@ pub(super) struct BgpPeer {
 /// cilium.io CiliumLoadBalancerIPPool.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct CiliumPool {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) blocks: Option<Vec<Block>>,
     /// The name of `blocks` in former versions.
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) cidrs: Option<Vec<Block>>,
 }
 
@@ -84,6 +100,7 @@ pub(super) struct Block {
 /// cilium.io CiliumBGPAdvertisement.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct CiliumAdvertisements {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) advertisements: Option<Vec<CiliumAdvertisement>>,
 }
 
@@ -98,6 +115,7 @@ pub(super) struct CiliumAdvertisement {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CiliumService {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) addresses: Option<Vec<String>>,
     #[serde(rename = "aggregationLengthIPv4")]
     pub(super) aggregation_length_ipv4: Option<i64>,
@@ -110,11 +128,13 @@ pub(super) struct CiliumService {
 #[serde(rename_all = "camelCase")]
 pub(super) struct CiliumInstances {
     pub(super) node_selector: Option<LabelSelector>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) bgp_instances: Option<Vec<CiliumInstance>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct CiliumInstance {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) peers: Option<Vec<CiliumInstancePeer>>,
 }
 
@@ -133,6 +153,7 @@ pub(super) struct Reference {
 /// cilium.io CiliumBGPPeerConfig.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct CiliumPeerConfig {
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) families: Option<Vec<CiliumFamily>>,
 }
 
@@ -157,9 +178,9 @@ pub(super) struct CiliumL2Policy {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CalicoConfiguration {
-    #[serde(rename = "serviceLoadBalancerIPs")]
+    #[serde(rename = "serviceLoadBalancerIPs", default, deserialize_with = "bounded::list")]
     pub(super) service_load_balancer_ips: Option<Vec<Block>>,
-    #[serde(rename = "serviceExternalIPs")]
+    #[serde(rename = "serviceExternalIPs", default, deserialize_with = "bounded::list")]
     pub(super) service_external_ips: Option<Vec<Block>>,
     pub(super) service_load_balancer_aggregation: Option<String>,
 }
@@ -169,5 +190,6 @@ pub(super) struct CalicoConfiguration {
 #[serde(rename_all = "camelCase")]
 pub(super) struct CalicoPool {
     pub(super) cidr: Option<String>,
+    #[serde(default, deserialize_with = "bounded::list")]
     pub(super) allowed_uses: Option<Vec<String>>,
 }

@@ -43,6 +43,8 @@ struct Reader<'a> {
     names: &'a mut Names,
     meta: &'a Meta,
     faults: u64,
+    /// Whether there are more prefixes than are read.
+    exceeds: bool,
 }
 
 impl Kind for Objects {
@@ -116,26 +118,29 @@ impl Objects {
         let object: Custom<S> = serde_json::from_str(json)?;
         let meta = object.metadata.unwrap_or_default();
         let key = self.key(&meta)?;
-        let mut reader = Reader { names: &mut self.names, meta: &meta, faults: 0 };
+        let mut reader = Reader { names: &mut self.names, meta: &meta, faults: 0, exceeds: false };
         let value = read(&mut reader, object.spec.unwrap_or_default());
-        Ok(Reduced::one(key, value, reader.faults))
+        let excess = reader.exceeds.then(|| {
+            let (resource, most) = (self.resource.plural(), limits::PREFIXES);
+            format!("{} of {resource} has more than {most} prefixes, of which {most} are read", key.name)
+        });
+        Ok(Reduced { excess, ..Reduced::one(key, value, reader.faults) })
     }
 }
 
 impl Reader<'_> {
     fn metallb_pool(&mut self, spec: objects::IpAddressPool) -> Pool {
         let ranges = spec.addresses.unwrap_or_default();
-        let blocks = ranges.iter().map(|range| match range.split_once('-') {
-            Some((start, stop)) => self.span(start, stop),
-            None => self.net(range).into_iter().collect(),
+        let prefixes = self.prefixes(&ranges, |reader, range| match range.split_once('-') {
+            Some((start, stop)) => reader.span(start, stop),
+            None => reader.net(range).into_iter().collect(),
         });
-        let prefixes = blocks.collect::<Vec<_>>().concat();
         self.pool(prefixes)
     }
 
     fn cilium_pool(&mut self, spec: objects::CiliumPool) -> Pool {
         let blocks = spec.blocks.into_iter().chain(spec.cidrs).flatten();
-        let prefixes = blocks.flat_map(|block| self.block(&block)).collect();
+        let prefixes = self.prefixes(blocks, |reader, block| reader.block(&block));
         self.pool(prefixes)
     }
 
@@ -147,6 +152,24 @@ impl Reader<'_> {
         }
         let prefixes = spec.cidr.and_then(|cidr| self.net(&cidr)).into_iter().collect();
         Some(self.pool(prefixes))
+    }
+
+    /// Returns the prefixes of all blocks, up to the limit.
+    fn prefixes<B>(
+        &mut self,
+        blocks: impl IntoIterator<Item = B>,
+        read: impl Fn(&mut Self, B) -> Vec<IpNet>,
+    ) -> Vec<IpNet> {
+        let mut all = Vec::new();
+        for block in blocks {
+            all.extend(read(self, block));
+            if all.len() > limits::PREFIXES {
+                all.truncate(limits::PREFIXES);
+                self.exceeds = true;
+                break;
+            }
+        }
+        all
     }
 
     fn pool(&mut self, prefixes: Vec<IpNet>) -> Pool {
@@ -167,7 +190,7 @@ impl Reader<'_> {
     }
 
     fn blocks(&mut self, blocks: Option<Vec<Block>>) -> Box<[IpNet]> {
-        blocks.unwrap_or_default().iter().flat_map(|block| self.block(block)).collect()
+        self.prefixes(blocks.unwrap_or_default(), |reader, block| reader.block(&block)).into()
     }
 
     /// Parses a prefix, or a single address.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::super::bounded;
 use super::super::limits;
 use super::super::objects::Meta;
 use super::super::reduce::{Kind, Names, Reduced, Unreadable, name, namespace};
@@ -29,6 +30,7 @@ struct ServiceStatus {
 
 #[derive(Debug, Default, Deserialize)]
 struct Status {
+    #[serde(default, deserialize_with = "bounded::list")]
     peers: Option<Vec<Option<String>>>,
 }
 

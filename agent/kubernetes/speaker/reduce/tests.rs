@@ -1,5 +1,6 @@
 use serde_json::Value;
 
+use super::super::statuses::Statuses;
 use super::*;
 
 /// Returns what a manifest is reduced to, and the number of its unreadable parts.
@@ -229,8 +230,91 @@ fn an_object_without_a_spec_is_empty_and_one_of_the_wrong_shape_unreadable() {
             let reduced = Objects::new(resource, "/apis/x".into()).reduce(object);
             assert_eq!(reduced.expect("readable").faults, 0, "{resource}");
         }
-        for object in ["{}", "7", r#"{"metadata":{"name":"x"},"spec":[]}"#, r#"{"metadata":{"name":"x"},"spec":7}"#] {
+        for object in ["{}", "7", r#"{"metadata":{"name":"x"},"spec":[7]}"#, r#"{"metadata":{"name":"x"},"spec":7}"#] {
             assert!(Objects::new(resource, "/apis/x".into()).reduce(object).is_err(), "{resource} {object}");
         }
+    }
+}
+
+#[test]
+fn an_object_with_a_longer_list_than_the_limit_is_unreadable() {
+    use SpeakerResource as R;
+    let (text, any) = (r#""x""#, "{}");
+    let (cidr, exists) = (r#"{"cidr":"10.0.0.0/24"}"#, r#"{"key":"a","operator":"Exists"}"#);
+    for (resource, spec, element) in [
+        (R::MetallbPools, r#"{"addresses":[@]}"#, text),
+        (R::MetallbAdvertisements, r#"{"ipAddressPools":[@]}"#, text),
+        (R::MetallbAdvertisements, r#"{"ipAddressPoolSelectors":[@]}"#, any),
+        (R::MetallbAdvertisements, r#"{"nodeSelectors":[@]}"#, any),
+        (R::MetallbAdvertisements, r#"{"serviceSelectors":[@]}"#, any),
+        (R::MetallbAdvertisements, r#"{"peers":[@]}"#, text),
+        (R::MetallbL2Advertisements, r#"{"ipAddressPools":[@]}"#, text),
+        (R::MetallbL2Advertisements, r#"{"ipAddressPoolSelectors":[@]}"#, any),
+        (R::MetallbPeers, r#"{"nodeSelectors":[@]}"#, any),
+        (R::MetallbPeers, r#"{"nodeSelectors":[{"matchExpressions":[@]}]}"#, exists),
+        (R::MetallbPeers, r#"{"nodeSelectors":[{"matchExpressions":[{"operator":"In","values":[@]}]}]}"#, text),
+        (R::CiliumPools, r#"{"blocks":[@]}"#, cidr),
+        (R::CiliumPools, r#"{"cidrs":[@]}"#, cidr),
+        (R::CiliumAdvertisements, r#"{"advertisements":[@]}"#, any),
+        (R::CiliumAdvertisements, r#"{"advertisements":[{"service":{"addresses":[@]}}]}"#, text),
+        (R::CiliumClusters, r#"{"bgpInstances":[@]}"#, any),
+        (R::CiliumNodes, r#"{"bgpInstances":[{"peers":[@]}]}"#, any),
+        (R::CiliumPeers, r#"{"families":[@]}"#, any),
+        (R::CalicoConfigurations, r#"{"serviceLoadBalancerIPs":[@]}"#, cidr),
+        (R::CalicoConfigurations, r#"{"serviceExternalIPs":[@]}"#, cidr),
+        (R::CalicoPools, r#"{"allowedUses":[@]}"#, text),
+    ] {
+        let is_read = |count: usize| {
+            let spec = spec.replace('@', &vec![element; count].join(","));
+            let object = format!(r#"{{"metadata":{{"name":"x"}},"spec":{spec}}}"#);
+            Objects::new(resource, "/apis/x".into()).reduce(&object).is_ok()
+        };
+        assert!(is_read(limits::ELEMENTS) && !is_read(limits::ELEMENTS + 1), "{resource} {spec}");
+    }
+}
+
+#[test]
+fn a_selector_with_more_labels_than_the_limit_is_unreadable() {
+    let is_read = |count: usize| {
+        let labels: Vec<String> = (0..count).map(|at| format!(r#""l{at}":null"#)).collect();
+        let spec = format!(r#"{{"nodeSelectors":[{{"matchLabels":{{{}}}}}]}}"#, labels.join(","));
+        let object = format!(r#"{{"metadata":{{"name":"x"}},"spec":{spec}}}"#);
+        Objects::new(SpeakerResource::MetallbPeers, "/apis/x".into()).reduce(&object).is_ok()
+    };
+    assert!(is_read(limits::LABELS) && !is_read(limits::LABELS + 1));
+}
+
+#[test]
+fn a_status_with_more_peers_than_the_limit_is_unreadable() {
+    let is_read = |count: usize| {
+        let peers = vec![r#""p""#; count].join(",");
+        let object = format!(r#"{{"metadata":{{"namespace":"m","name":"x"}},"status":{{"peers":[{peers}]}}}}"#);
+        Statuses::new(SpeakerResource::MetallbStatuses, "/apis/x".into()).reduce(&object).is_ok()
+    };
+    assert!(is_read(limits::ELEMENTS) && !is_read(limits::ELEMENTS + 1));
+}
+
+#[test]
+fn ranges_are_read_up_to_the_limit_of_prefixes() {
+    let ends = |at: usize| (format!("2001:db8:{at:x}::1"), format!("2001:db8:{at:x}:ffff:ffff:ffff:ffff:fffe"));
+    let spans: Vec<String> = (0..40).map(ends).map(|(start, stop)| format!(r#""{start}-{stop}""#)).collect();
+    let blocks: Vec<String> =
+        (0..40).map(ends).map(|(start, stop)| format!(r#"{{"start":"{start}","stop":"{stop}"}}"#)).collect();
+    let (spans, blocks) = (spans.join(","), blocks.join(","));
+    for (resource, spec) in [
+        (SpeakerResource::MetallbPools, format!(r#"{{"addresses":[{spans}]}}"#)),
+        (SpeakerResource::CiliumPools, format!(r#"{{"blocks":[{blocks}]}}"#)),
+        (SpeakerResource::CalicoConfigurations, format!(r#"{{"serviceLoadBalancerIPs":[{blocks}]}}"#)),
+    ] {
+        let object = format!(r#"{{"metadata":{{"name":"p1"}},"spec":{spec}}}"#);
+        let reduced = Objects::new(resource, "/apis/x".into()).reduce(&object).expect("readable");
+        let prefixes = match &reduced.entries[0].1 {
+            Some(SpeakerObject::Pool(pool)) => pool.prefixes.len(),
+            Some(SpeakerObject::CalicoConfiguration(configuration)) => configuration.load_balancer.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(prefixes, limits::PREFIXES, "{resource}");
+        let said = format!("p1 of {} has more than 5000 prefixes, of which 5000 are read", resource.plural());
+        assert_eq!(reduced.excess, Some(said));
     }
 }
