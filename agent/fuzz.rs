@@ -14,8 +14,9 @@ use crate::config::Assembler;
 use crate::engine::Engine;
 use crate::model::commit::{ConfigChange, Operation};
 use crate::model::config::{ClusterConfig, Config};
-use crate::model::event::{Event, SourceEvent, SourceId};
+use crate::model::event::{Event, SourceEvent};
 use crate::model::names::ClusterName;
+use crate::model::source::SourceId;
 use crate::model::time::Now;
 
 /// A cluster for which everything is read.

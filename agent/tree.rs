@@ -7,8 +7,8 @@ use std::fmt::Display;
 use std::net::IpAddr;
 
 use crate::model::alarm::{AlarmKey, Resource};
-use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
+use crate::model::source::SourceId;
 use crate::model::switch::RouteKey;
 use crate::path::{Element, Path};
 

@@ -11,9 +11,9 @@ use srl_k8s_services::model::cluster::TrafficPolicy;
 use srl_k8s_services::model::config::{
     AlarmPolicy, AnnouncementMode, ClusterConfig, Connection, Rules, Source, Speaker,
 };
-use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
 use srl_k8s_services::model::selector::{Must, Requirement, Selector};
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::speaker::{ResourceState, SpeakerResource};
 use srl_k8s_services::model::switch::{BfdState, RouteKey, SessionState};
 use srl_k8s_services::model::time::Timestamp;

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::alarms::{PoolUse, SourceCondition};
 use super::facts::cluster::Cluster;
 use super::facts::sources::{Loss, START_PATIENCE, Source, Sources};
-use crate::model::event::SourceId;
+use crate::model::source::SourceId;
 
 /// Returns the condition of every source. A source that never synced counts as lost only after [`START_PATIENCE`].
 pub(super) fn sources(sources: &Sources, now: Duration) -> BTreeMap<SourceId, SourceCondition> {

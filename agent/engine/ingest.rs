@@ -2,7 +2,8 @@
 
 use super::Engine;
 use super::facts::dirty::Dirty;
-use crate::model::event::{ClusterEvent, Event, SourceId, SwitchEvent, Update};
+use crate::model::event::{ClusterEvent, Event, SwitchEvent, Update};
+use crate::model::source::SourceId;
 use crate::model::time::Now;
 
 impl Engine {

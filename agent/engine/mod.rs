@@ -25,9 +25,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::adaptation::DumpEnd;
-use crate::model::event::{Event, SourceId};
+use crate::model::event::Event;
 use crate::model::names::ClusterName;
 use crate::model::persistent::{Attachment, PersistentState};
+use crate::model::source::SourceId;
 use crate::model::switch::{NextHopGroupId, RouteKey};
 use crate::model::time::Now;
 use crate::model::view::{Change, ClusterView, OrphanView, RootView, SourceFreshness, SourceView, SummaryView};

@@ -16,9 +16,10 @@ use super::requests::Requests;
 use super::subscriptions::Plan;
 use crate::adapted::Adapted;
 use crate::endpoint::{ConnectError, Endpoint};
-use crate::model::event::{Event, SourceEvent, SourceId};
+use crate::model::event::{Event, SourceEvent};
 use crate::model::inquiry::Inquiry;
 use crate::model::names::NetworkInstanceName;
+use crate::model::source::SourceId;
 use crate::model::switch::{Coverage, FibFault, FibKey, RouteTable};
 use crate::supervise::{Backoff, Outage, Throttle, chain, words};
 

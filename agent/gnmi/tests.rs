@@ -18,9 +18,10 @@ use super::{Credentials, GetError, Options, PasswordFile, Source, get};
 use crate::adapted::Adapted;
 use crate::endpoint::Endpoint;
 use crate::model::adaptation::Adaptation;
-use crate::model::event::{Event, SourceEvent, SourceId, Update};
+use crate::model::event::{Event, SourceEvent, Update};
 use crate::model::inquiry::{AddressKey, Answer, Asking, Inquiry, Place, Question};
 use crate::model::names::NetworkInstanceName;
+use crate::model::source::SourceId;
 use crate::model::switch::{
     FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, PeerAddress, SessionState,
 };

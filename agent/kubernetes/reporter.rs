@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 use super::condition::{Conditions, Part};
-use crate::model::event::{ClusterEvent, Event, SourceEvent, SourceId};
+use crate::model::event::{ClusterEvent, Event, SourceEvent};
 use crate::model::names::ClusterName;
+use crate::model::source::SourceId;
 
 /// Nobody receives events any more, because the agent is shutting down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -76,7 +76,7 @@ impl ClusterSource {
 
     /// Runs until nobody receives its events; may be dropped at any time.
     ///
-    /// Sends [`Event::Source`] for [`SourceId::Kubernetes`](crate::model::event::SourceId::Kubernetes) and
+    /// Sends [`Event::Source`] for [`SourceId::Kubernetes`](crate::model::source::SourceId::Kubernetes) and
     /// [`Event::Cluster`]. Failures are reported as `Lost` with the reason and retried without limit.
     pub async fn run(self) {
         let optional: Vec<String> =

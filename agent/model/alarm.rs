@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::event::SourceId;
 use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use super::source::SourceId;
 use super::switch::RouteKey;
 use super::time::Timestamp;
 use super::verdict::{Owner, ProbableCause};

@@ -1,16 +1,15 @@
 //! Defines the events that sources send to the engine.
 
-use std::fmt;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
 use super::cluster::{EndpointSlice, Node, Service, SliceKey};
 use super::config::Config;
 use super::inquiry::{Finding, Question};
 use super::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use super::persistent::PersistentState;
+use super::source::SourceId;
 use super::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 use super::switch::{
     BfdKey, BfdState, Coverage, FibFault, FibKey, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId,
@@ -42,29 +41,6 @@ pub enum Event {
     Cluster(ClusterName, ClusterEvent),
     /// Time has passed: the engine asked to be called ([`crate::engine::Engine::deadline`]).
     Tick,
-}
-
-/// Where events come from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SourceId {
-    /// The NDK: the switch's own tables.
-    Ndk,
-    /// The on-box gNMI server: neighbors and FIB programming.
-    Gnmi,
-    /// The API server of a cluster.
-    Kubernetes(ClusterName),
-}
-
-impl fmt::Display for SourceId {
-    /// Writes the key of `/k8s-services/summary/source`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ndk => f.write_str("ndk"),
-            Self::Gnmi => f.write_str("gnmi"),
-            Self::Kubernetes(cluster) => write!(f, "kubernetes/{cluster}"),
-        }
-    }
 }
 
 /// The condition of a source.

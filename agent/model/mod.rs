@@ -15,6 +15,7 @@ pub mod inquiry;
 pub mod names;
 pub mod persistent;
 pub mod selector;
+pub mod source;
 pub mod speaker;
 pub mod switch;
 pub mod text;

@@ -13,8 +13,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::convert::{self, Unreadable};
 use super::inline::{InlineGroups, NextHops};
-use crate::model::event::{Event, SourceEvent, SourceId, SwitchEvent};
+use crate::model::event::{Event, SourceEvent, SwitchEvent};
 use crate::model::names::NetworkInstanceName;
+use crate::model::source::SourceId;
 use crate::model::switch::{NextHopGroup, NextHopGroupId, Route};
 use ndk::notification::SubscriptionTypes;
 use srl_proto::ndk;

@@ -19,7 +19,8 @@ use super::telemetry::Telemetry;
 use super::{AGENT_NAME, Options};
 use crate::adapted::Adapted;
 use crate::endpoint::ConnectError;
-use crate::model::event::{Event, SourceEvent, SourceId};
+use crate::model::event::{Event, SourceEvent};
+use crate::model::source::SourceId;
 use crate::supervise::{Backoff, Outage, chain, stopped};
 
 /// How long the NDK may take to unregister the agent at shutdown.

@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 use self::server::{Call, Server};
 use super::{Commit, Options, Registration, Session, TelemetryError};
 use crate::model::commit::{ConfigChange, Operation, Problem, Verdict};
-use crate::model::event::{DumpPace, Event, SourceEvent, SourceId, SwitchEvent};
+use crate::model::event::{DumpPace, Event, SourceEvent, SwitchEvent};
+use crate::model::source::SourceId;
 use ndk::notification::SubscriptionTypes;
 use srl_proto::ndk;
 

@@ -14,7 +14,7 @@ use super::root::{RootDocument, replace};
 use super::standing::{Standing, UNKNOWN, digest};
 use crate::model::adaptation::Adaptation;
 use crate::model::alarm::{AlarmRecord, AlarmView};
-use crate::model::event::SourceId;
+use crate::model::source::SourceId;
 use crate::model::time::Timestamp;
 use crate::model::verdict::{NodeReason, Reason};
 use crate::model::view::{Change, ClusterView, NodeView, OrphanView, ServiceView, SourceFreshness};

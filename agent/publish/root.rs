@@ -6,7 +6,7 @@ use super::dialect::Dialect;
 use super::entry::{self, Counters};
 use crate::model::adaptation::Adaptation;
 use crate::model::alarm::AlarmCounts;
-use crate::model::event::SourceId;
+use crate::model::source::SourceId;
 use crate::model::time::Timestamp;
 use crate::model::view::{RootView, SourceFreshness, SourceView, SummaryView};
 

@@ -9,8 +9,9 @@ use srl_k8s_services::model::cluster::{
     AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, Node, Service, SliceKey, TrafficPolicy,
 };
 use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, Source, Speaker};
-use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SwitchEvent, Update};
 use srl_k8s_services::model::names::{ClusterName, ServiceKey};
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::{
     Coverage, IpFamily, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId, PeerAddress, Route,
     RouteTable, SessionState,

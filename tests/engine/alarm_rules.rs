@@ -10,8 +10,8 @@ use srl_k8s_services::model::alarm::{
     AlarmCounts, AlarmKey, AlarmRecord, AlarmType, AlarmView, ClearedBecause, LONGEST_TEXT, Resource,
 };
 use srl_k8s_services::model::config::AlarmPolicy;
-use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::names::ClusterName;
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::time::Now;
 use srl_k8s_services::model::verdict::{Announcement, NodeReason, OperState, Reason, SourceState};
 use srl_k8s_services::model::view::VipView;

@@ -2,11 +2,12 @@
 
 use srl_k8s_services::model::cluster::AddressFamily;
 use srl_k8s_services::model::cluster::TrafficPolicy::Cluster;
-use srl_k8s_services::model::event::{ClusterEvent, Event, SourceId, Update};
+use srl_k8s_services::model::event::{ClusterEvent, Event, Update};
 use srl_k8s_services::model::inquiry::{
     AddressKey, Answer, Asking, Down as PortDown, Finding, NeighborWords, Notification, Path, PathKey, Place, Question,
     RibRoute,
 };
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::{FibFaultKind, Neighbor, SessionState};
 use srl_k8s_services::model::time::Timestamp;
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};

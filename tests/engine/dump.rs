@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use srl_k8s_services::model::cluster::TrafficPolicy::Cluster;
 use srl_k8s_services::model::config::Speaker;
-use srl_k8s_services::model::event::{DumpPace, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::event::{DumpPace, Event, SourceEvent, SwitchEvent, Update};
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::{IpFamily, NextHopGroup, NextHopGroupId, Route, RouteTable};
 use srl_k8s_services::model::verdict::OperState::{self, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::Reason;

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use srl_k8s_services::model::cluster::Service;
 use srl_k8s_services::model::cluster::TrafficPolicy::{self, Cluster, Local};
 use srl_k8s_services::model::config::{AnnouncementMode, ClusterConfig, Speaker};
-use srl_k8s_services::model::event::{ClusterEvent, Event, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SwitchEvent, Update};
 use srl_k8s_services::model::inquiry::{AddressKey, Answer, Asking, Finding, Place, Question};
 use srl_k8s_services::model::names::ServiceKey;
 use srl_k8s_services::model::selector::{Must, Requirement, Selector};
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::speaker::{
     CiliumL2Policy, MetallbAdvertisement, MetallbL2Advertisement, MetallbPools, ObjectKey, Pool, ResourceState,
     SpeakerObject, SpeakerResource, StatusKey,

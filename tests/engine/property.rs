@@ -22,9 +22,10 @@ use srl_k8s_services::model::cluster::{
     TrafficPolicy,
 };
 use srl_k8s_services::model::config::{AlarmPolicy, ClusterConfig, Config, Rules, Source, Speaker};
-use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SwitchEvent, Update};
 use srl_k8s_services::model::names::{NetworkInstanceName, NodeName};
 use srl_k8s_services::model::persistent::{Attachment, PersistentState};
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::{
     BfdKey, BfdState, FibFault, FibFaultKind, FibKey, Neighbor, NetworkInstance, NextHopGroup, NextHopGroupId, Route,
     RouteKey, SessionState,

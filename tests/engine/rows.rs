@@ -8,7 +8,8 @@ use srl_k8s_services::model::cluster::{
     TrafficPolicy::{Cluster, Local},
 };
 use srl_k8s_services::model::config::Speaker;
-use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SwitchEvent, Update};
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::{FibFaultKind, NetworkInstance, SessionState};
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::{FibStatus, NextHopKind, Reason, Vantage};

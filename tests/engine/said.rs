@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use srl_k8s_services::model::alarm::{AlarmCounts, AlarmKey, AlarmNotification, AlarmRecord, AlarmView};
-use srl_k8s_services::model::event::{Event, SourceId};
+use srl_k8s_services::model::event::Event;
 use srl_k8s_services::model::inquiry::{Inquiry, revise};
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
 use srl_k8s_services::model::persistent::Attachment;
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::RouteKey;
 use srl_k8s_services::model::time::Timestamp;
 use srl_k8s_services::model::verdict::Reason;

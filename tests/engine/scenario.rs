@@ -12,9 +12,10 @@ use srl_k8s_services::model::cluster::{
     AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, Node, Service, SliceKey, TrafficPolicy,
 };
 use srl_k8s_services::model::config::{ClusterConfig, Config, Connection, Rules, Source, Speaker};
-use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SwitchEvent, Update};
 use srl_k8s_services::model::inquiry::{Inquiry, revise};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::{
     Coverage, FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, NetworkInstance, NextHopGroup,
     NextHopGroupId, PeerAddress, Route, RouteKey, RouteTable, SessionState,

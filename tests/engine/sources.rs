@@ -2,8 +2,9 @@
 
 use srl_k8s_services::model::cluster::TrafficPolicy::Cluster;
 use srl_k8s_services::model::config::Speaker;
-use srl_k8s_services::model::event::{ClusterEvent, SourceEvent, SourceId, Update};
+use srl_k8s_services::model::event::{ClusterEvent, SourceEvent, Update};
 use srl_k8s_services::model::names::ClusterName;
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Up};
 
 use crate::scenario::{C1, Family, Scenario, cluster_config};

@@ -9,10 +9,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use srl_k8s_services::model::cluster::{EndpointSlice, Node, Service, SliceKey};
 use srl_k8s_services::model::config::{ClusterConfig, Config};
-use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SwitchEvent, Update};
 use srl_k8s_services::model::inquiry::{AddressKey, Answer, Finding, Place, Question};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::persistent::Attachment;
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 use srl_k8s_services::model::switch::{
     BfdKey, BfdState, Coverage, FibFault, FibKey, Neighbor, NeighborKey, NetworkInstance, NextHopGroup, NextHopGroupId,

@@ -5,9 +5,10 @@ use std::time::Duration;
 use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
 use srl_k8s_services::model::cluster::{AddressFamily, EndpointSlice, Node, Service, ServiceHints, SliceKey};
 use srl_k8s_services::model::config::{AnnouncementMode, Speaker};
-use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SwitchEvent, Update};
 use srl_k8s_services::model::names::ServiceKey;
 use srl_k8s_services::model::selector::{Must, Requirement, Selector};
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::speaker::{
     CalicoConfiguration, MetallbAdvertisement, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource,
 };
@@ -474,7 +475,9 @@ fn a_claim_by_external_ips_from_another_namespace_changes_nothing_for_a_load_bal
     for speaker in [Speaker::Generic, Speaker::Cilium, Speaker::Calico, Speaker::KubeRouter] {
         let mut leaf = leaf(speaker);
         leaf.cluster(C1, |cluster| cluster.source.include_external_ips = true);
-        (1..=3).for_each(|n| drop(leaf.attached(&format!("n{n}"), Family::V4.node(n))));
+        for n in 1..=3 {
+            leaf.attached(&format!("n{n}"), Family::V4.node(n));
+        }
         leaf.service("web", Local, &[vip]).ready("web", &["n1"]);
         leaf.bgp(vip, &[Family::V4.node(1)]).expect(vip, Up, None, &[]);
         let claim = Service { external_ips: [vip].into(), ..Service::default() };

@@ -10,9 +10,10 @@ use ipnet::IpNet;
 use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::alarm::{AlarmKey, AlarmView};
 use srl_k8s_services::model::config::{AnnouncementMode, ClusterConfig, Config, Connection, Rules, Source};
-use srl_k8s_services::model::event::{ClusterEvent, DumpPace, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, DumpPace, Event, SourceEvent, SwitchEvent, Update};
 use srl_k8s_services::model::inquiry::{Answer, Asking, Finding, Inquiry, Place, Question, revise};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::{
     Coverage, FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, NetworkInstance, NextHopGroup,
     NextHopGroupId, PeerAddress, Route, RouteKey, RouteTable, SessionState,

@@ -27,9 +27,9 @@ use rustc_hash::FxHashMap;
 
 use crate::model::alarm::{AlarmCounts, AlarmKey, AlarmType, ClearedBecause, Resource};
 use crate::model::config::AlarmPolicy;
-use crate::model::event::SourceId;
 use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use crate::model::persistent::PersistentState;
+use crate::model::source::SourceId;
 use crate::model::switch::Unroutable;
 use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::{Owner, Reason};

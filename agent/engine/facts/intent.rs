@@ -15,9 +15,10 @@ use super::nodes::{Location, Locator, NodeEntry, Place};
 use crate::engine::speakers;
 use crate::model::cluster::{EndpointSlice, Node, Service, SliceKey};
 use crate::model::config::{ClusterConfig, Config};
-use crate::model::event::{ClusterEvent, SourceId, Update};
+use crate::model::event::{ClusterEvent, Update};
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::persistent::Attachment;
+use crate::model::source::SourceId;
 use crate::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerResource, StatusKey};
 use crate::model::switch::RouteKey;
 

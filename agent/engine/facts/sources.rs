@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dump::Counting;
-use crate::model::event::{SourceEvent, SourceId};
+use crate::model::event::SourceEvent;
+use crate::model::source::SourceId;
 use crate::model::time::{Now, Timestamp};
 use crate::model::verdict::SourceState;
 use crate::model::view::{SourceFreshness, SourceView};

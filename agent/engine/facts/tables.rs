@@ -11,8 +11,9 @@ use super::cluster::Cluster;
 use super::dirty::Dirty;
 use super::ids::User;
 use super::routes::is_host;
-use crate::model::event::{SourceEvent, SourceId, SwitchEvent, Update};
+use crate::model::event::{SourceEvent, SwitchEvent, Update};
 use crate::model::names::NetworkInstanceName;
+use crate::model::source::SourceId;
 use crate::model::switch::{
     Coverage, FibFault, FibKey, Neighbor, NeighborKey, NextHopGroup, Route, RouteKey, RouteTable,
 };

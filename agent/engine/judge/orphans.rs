@@ -11,7 +11,7 @@ use super::evidence::World;
 use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::ids::ClusterId;
 use crate::engine::facts::sources::NdkPhase;
-use crate::model::event::SourceId;
+use crate::model::source::SourceId;
 use crate::model::switch::{NextHopGroupId, RouteKey};
 use crate::model::view::OrphanView;
 

@@ -9,7 +9,7 @@ use super::gather::gather;
 use super::verdict::{judge, next_hop_verdict, vantage};
 use super::without::foretell;
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
-use crate::model::event::SourceId;
+use crate::model::source::SourceId;
 use crate::model::switch::NextHopGroupId;
 use crate::model::time::Timestamp;
 use crate::model::verdict::{NextHopKind, OperState, Reason};

@@ -9,7 +9,7 @@ use crate::engine::facts::inquiry::Inquiries;
 use crate::engine::facts::sources::{NdkPhase, Phase, Source, Sources};
 use crate::engine::facts::switch::Switch;
 use crate::model::config::{ClusterConfig, Config};
-use crate::model::event::SourceId;
+use crate::model::source::SourceId;
 use crate::model::time::at;
 use crate::model::verdict::OperState;
 use crate::model::view::{ClusterCounts, ClusterView, RootView, SummaryView};

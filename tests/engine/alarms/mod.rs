@@ -16,9 +16,10 @@ use srl_k8s_services::model::alarm::{
 };
 use srl_k8s_services::model::cluster::{AddressFamily, Node, Service, TrafficPolicy};
 use srl_k8s_services::model::config::Speaker;
-use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SourceId, SwitchEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SwitchEvent, Update};
 use srl_k8s_services::model::inquiry::{Answer, Finding, Question};
 use srl_k8s_services::model::persistent::PersistentState;
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::speaker::{ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource};
 use srl_k8s_services::model::switch::{FibFaultKind, SessionState};
 use srl_k8s_services::model::time::{Now, Timestamp};

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::config::AnnouncementMode;
-use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::inquiry::AddressKey;
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName};
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::SessionState;
 use srl_k8s_services::model::verdict::{
     AddressSource, Announcement, AttachmentState, FibStatus, NextHopKind, OperState, Reason, Vantage,

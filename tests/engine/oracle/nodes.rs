@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use srl_k8s_services::model::cluster::Node;
 use srl_k8s_services::model::config::ClusterConfig;
-use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::names::NodeName;
 use srl_k8s_services::model::persistent::Attachment;
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::SessionState;
 use srl_k8s_services::model::verdict::{AddressSource, AttachmentState};
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::config::Speaker;
-use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName};
 use srl_k8s_services::model::persistent::Attachment;
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::{FibFaultKind, NextHopGroupId, Route, RouteKey, RouteTable};
 use srl_k8s_services::model::verdict::{FibStatus, NextHopKind, Reason};
 use srl_k8s_services::model::view::RouteView;

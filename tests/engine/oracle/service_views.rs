@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use srl_k8s_services::model::cluster::{AddressFamily, Service};
-use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::time::Timestamp;
 use srl_k8s_services::model::verdict::{Announcement, NextHopKind, OperState, Reason, Vantage};
 use srl_k8s_services::model::view::{NextHopView, ServiceView, Verdict, VipView, Without};

@@ -1,6 +1,6 @@
 //! Whether the sources are heard, and for how long each is awaited.
 
-use srl_k8s_services::model::event::SourceId;
+use srl_k8s_services::model::source::SourceId;
 
 use super::{Cluster, DARK, GNMI_WAIT, Oracle};
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::config::Config;
-use srl_k8s_services::model::event::SourceId;
 use srl_k8s_services::model::names::{ClusterName, ServiceKey};
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::RouteKey;
 use srl_k8s_services::model::time::Timestamp;
 use srl_k8s_services::model::verdict::{OperState, SourceState};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::config::Speaker;
-use srl_k8s_services::model::event::SourceId;
+use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::verdict::{FibStatus, NextHopKind, OperState, Reason};
 
 use super::next_hops::Flow;
