@@ -8,12 +8,10 @@ use prost::Message;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::InterceptedService;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::metadata::MetadataValue;
-use tonic::service::Interceptor;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
-use super::AGENT_NAME;
+use super::agent_name::AgentName;
 use super::telemetry::Telemetry;
 use crate::supervise::words;
 use ndk::notification_register_request::{Operation, SubscriptionTypes};
@@ -25,17 +23,6 @@ use srl_proto::ndk;
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest message, because one may contain a whole table.
 const LARGEST_MESSAGE: usize = 256 << 20;
-
-/// Adds the metadata `agent_name`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AgentName;
-
-impl Interceptor for AgentName {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("agent_name", MetadataValue::from_static(AGENT_NAME));
-        Ok(request)
-    }
-}
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]

@@ -16,6 +16,7 @@
 //! registration: the NDK may have been restarted and have forgotten everything, so the agent registers again and the
 //! generation grows. This module never writes state itself, and never decides what configuration means.
 
+mod agent_name;
 mod ask;
 mod client;
 mod config;

@@ -6,7 +6,7 @@ use tonic::codegen::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::client::AgentName;
+use super::agent_name::AgentName;
 use crate::supervise::words;
 use ndk::sdk_mgr_telemetry_service_client::SdkMgrTelemetryServiceClient;
 use srl_proto::ndk;
