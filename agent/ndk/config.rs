@@ -6,7 +6,7 @@ use tracing::{debug, warn};
 
 use super::client::Client;
 use super::convert::{Unreadable, stands};
-use super::session::Ended;
+use super::recreate::Ended;
 use crate::model::commit::{ConfigChange, Operation, Problem, Verdict};
 use crate::path::Spelling;
 use ndk::acknowledge_config_request_info::Result as Answer;

@@ -26,6 +26,7 @@ mod decode;
 pub(crate) mod fuzz;
 mod inline;
 mod pace;
+mod recreate;
 mod session;
 mod stream;
 mod telemetry;

@@ -3,17 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
-use tonic::Status;
 use tracing::{debug, info, warn};
 
 use super::client::{CallError, Client};
 use super::config::{self, Commit};
+use super::recreate::{Ended, Recreate};
 use super::stream::{self, Outputs};
 use super::telemetry::Telemetry;
 use super::{AGENT_NAME, Options};
@@ -38,15 +35,6 @@ pub struct Registration {
     pub app_id: u32,
     /// Writes state.
     pub telemetry: Telemetry,
-}
-
-/// Why the streams of a registration are no longer followed.
-#[derive(Debug)]
-pub(super) enum Ended {
-    /// The registration is lost, for this reason.
-    Lost(String),
-    /// Nobody receives the session's events any more.
-    Closed,
 }
 
 /// Keeps the agent registered and follows its streams.
@@ -215,52 +203,5 @@ pub(super) fn unreachable(error: &ConnectError) -> String {
             format!("{error}: the NDK server is off until 'set / system ndk-server admin-state enable' is committed")
         }
         other => chain(other),
-    }
-}
-
-/// Returns the messages of a stream that is not open yet: opening may last until the switch has something to send.
-pub(super) fn messages(client: Client, stream: u64) -> BoxStream<'static, Result<Bytes, Status>> {
-    futures::stream::once(async move { client.open(stream).await }).try_flatten().boxed()
-}
-
-/// Decides when a stream that has ended is reopened.
-#[derive(Debug)]
-pub(super) struct Recreate {
-    backoff: Backoff,
-    begun: Instant,
-    /// Number of consecutive streams that delivered nothing.
-    fruitless: u32,
-}
-
-impl Default for Recreate {
-    fn default() -> Self {
-        Self {
-            backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(5)),
-            begun: Instant::now(),
-            fruitless: 0,
-        }
-    }
-}
-
-impl Recreate {
-    /// A stream that lived this long is reopened without a pause.
-    const HEALTHY: Duration = Duration::from_secs(10);
-    /// Number of consecutive streams without an entry after which the NDK is taken not to know the agent any more.
-    const FRUITLESS: u32 = 3;
-
-    /// Waits until the stream that has just ended may be reopened; returns the reason to register again if reopening
-    /// does not help.
-    pub(super) async fn after(&mut self, fruitful: bool) -> Option<String> {
-        self.fruitless = if fruitful { 0 } else { self.fruitless + 1 };
-        if self.fruitless >= Self::FRUITLESS {
-            return Some(format!("{} streams in a row ended without a word", self.fruitless));
-        }
-        if self.begun.elapsed() >= Self::HEALTHY {
-            self.backoff.reset();
-        } else {
-            tokio::time::sleep(self.backoff.pause()).await;
-        }
-        self.begun = Instant::now();
-        None
     }
 }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Stream;
 use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::Status;
@@ -19,7 +19,7 @@ use super::client::{CallError, Client};
 use super::config::Gatherer;
 use super::decode::Reader;
 use super::pace::Pace;
-use super::session::{Ended, Recreate, messages};
+use super::recreate::{Ended, Recreate};
 use crate::adapted::Adapted;
 use crate::model::adaptation::{Asker, Refused};
 use crate::model::commit::ConfigChange;
@@ -120,6 +120,11 @@ async fn open(client: &mut Client) -> Result<(u64, Refused), CallError> {
         other => other?,
     }
     Ok((stream, refused))
+}
+
+/// Returns the messages of a stream that is not open yet: opening may last until the switch has something to send.
+fn messages(client: Client, stream: u64) -> BoxStream<'static, Result<Bytes, Status>> {
+    futures::stream::once(async move { client.open(stream).await }).try_flatten().boxed()
 }
 
 /// One stream, until it ends.
