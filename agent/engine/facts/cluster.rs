@@ -10,12 +10,13 @@ use rustc_hash::FxHashMap;
 
 use super::dirty::{Dirty, Marks};
 use super::endpoints::{ServiceEndpoints, Slices};
+use super::figures::Figures;
 use super::ids::{ClusterId, NodeId, ServiceId};
 use super::node_sets::{NodeSet, NodeSetId, NodeSets, VipAnnouncement};
 use super::nodes::NodeEntry;
 use super::places::Places;
 use super::slab::Slab;
-use super::tally::{Contribution, Counted, Figures, VipCounts};
+use super::tally::{Contribution, Counted, VipCounts};
 use crate::engine::speakers::{self, Profile, SpeakerResources, Subject, profile};
 use crate::model::cluster::{EndpointSlice, Service, SliceKey};
 use crate::model::config::ClusterConfig;

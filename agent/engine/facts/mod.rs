@@ -11,6 +11,7 @@ pub(super) mod cluster;
 pub(super) mod dirty;
 mod dump;
 pub(super) mod endpoints;
+pub(super) mod figures;
 pub(super) mod ids;
 pub(super) mod inquiry;
 mod intent;

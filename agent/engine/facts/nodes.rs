@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::attachments::Attachments;
 use super::bgp::Bgp;
-use super::places::{PlaceCounts, Places};
+use super::figures::Figures;
+use super::places::{Place, PlaceCounts, Places};
 use super::switch::{EVPN_OWNER, STATIC_OWNER, Switch};
-use super::tally::Figures;
 use crate::model::cluster::Node;
 use crate::model::config::ClusterConfig;
 use crate::model::names::{ClusterName, NodeName};
@@ -50,30 +50,6 @@ impl NodeEntry {
             own: Figures::default(),
             view: None,
         }
-    }
-}
-
-/// What shows where a node is, best first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
-    /// A session with the node is established here.
-    Established,
-    /// A neighbor in another state, and a host route of this leaf: by ARP/ND, static or its own.
-    Neighbor,
-    /// A host route by EVPN: the node is behind another leaf, even if an idle neighbor is left over here.
-    Evpn,
-    /// A neighbor in another state, or a dynamic one that vanished with its session.
-    LeftOver,
-    /// A host route of this leaf, without a neighbor.
-    Silent,
-    /// Nothing.
-    #[default]
-    Unlocated,
-}
-
-impl Place {
-    fn is_attached(self) -> bool {
-        matches!(self, Self::Established | Self::Neighbor | Self::LeftOver)
     }
 }
 

@@ -3,7 +3,29 @@
 
 use std::collections::BTreeSet;
 
-use super::nodes::Place;
+/// What shows where a node is, best first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// A session with the node is established here.
+    Established,
+    /// A neighbor in another state, and a host route of this leaf: by ARP/ND, static or its own.
+    Neighbor,
+    /// A host route by EVPN: the node is behind another leaf, even if an idle neighbor is left over here.
+    Evpn,
+    /// A neighbor in another state, or a dynamic one that vanished with its session.
+    LeftOver,
+    /// A host route of this leaf, without a neighbor.
+    Silent,
+    /// Nothing.
+    #[default]
+    Unlocated,
+}
+
+impl Place {
+    pub(super) fn is_attached(self) -> bool {
+        matches!(self, Self::Established | Self::Neighbor | Self::LeftOver)
+    }
+}
 
 /// Nodes by slot.
 #[derive(Debug, Default)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::figures::Figures;
 use super::node_sets::NodeSetId;
 use super::nodes::NodeEntry;
 
@@ -77,19 +78,6 @@ impl VipCounts {
 struct SetCount {
     total: u32,
     by_installed: FxHashMap<(Arc<[IpAddr]>, bool), u32>,
-}
-
-/// The figures of one node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Figures {
-    pub(crate) expected: u32,
-    pub(crate) installed: u32,
-    /// VIPs among the expected whose route may hide the node's own.
-    pub(crate) hidden: u32,
-    /// VIPs among the expected that have a route.
-    pub(crate) routed: u32,
-    /// VIPs without another next-hop that serves.
-    pub(crate) sole: u32,
 }
 
 /// Returns whether a route with these next-hops uses the node: directly, by a gateway, or by one of its VTEPs.

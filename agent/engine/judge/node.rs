@@ -3,9 +3,10 @@
 use super::evidence::{Gate, Session, World};
 use super::explain::explain_node;
 use crate::engine::facts::cluster::Cluster;
-use crate::engine::facts::nodes::{NodeEntry, Peer, Place};
+use crate::engine::facts::figures::Figures;
+use crate::engine::facts::nodes::{NodeEntry, Peer};
+use crate::engine::facts::places::Place;
 use crate::engine::facts::sources::GnmiPhase;
-use crate::engine::facts::tally::Figures;
 use crate::model::switch::SessionState;
 use crate::model::verdict::{AttachmentState, NodeReason, OperState};
 use crate::model::view::{NodeView, PeerView};
