@@ -11,10 +11,10 @@ use super::client::{Client, Refusal, Responses, Secret, refusal};
 use super::counters::{Counted, Counters};
 use super::entries::{self, Entries};
 use super::leaf::{Scalar, leaves};
+use super::link::{Cause, Ended, Link};
 use super::neighbors::Neighbors;
 use super::path::{Elem, elems};
 use super::programming::{Part, Programming, Server, Slot};
-use super::source::{Cause, Ended, Source};
 use super::subscriptions::{GivenUp, Plan, Rpc, SubscribedLeaf};
 use crate::model::adaptation::Asker;
 use crate::model::event::{Event, SourceEvent};
@@ -57,7 +57,7 @@ enum Phase {
 
 /// One connection, and the state of its subscriptions.
 pub(super) struct Connection<'a> {
-    source: &'a mut Source,
+    link: &'a mut Link,
     client: Client,
     secret: Secret,
     plan: Plan,
@@ -91,13 +91,13 @@ enum Input {
 
 impl<'a> Connection<'a> {
     /// Subscribes to neighbors and counters.
-    pub(super) fn open(source: &'a mut Source, client: Client, secret: Secret, plan: Plan) -> Self {
+    pub(super) fn open(link: &'a mut Link, client: Client, secret: Secret, plan: Plan) -> Self {
         let now = Instant::now();
-        let deadline = now + source.options.sync_timeout;
-        source.investigator.reconnect(now);
+        let deadline = now + link.options.sync_timeout;
+        link.investigator.reconnect(now);
         Self {
             state: client.subscribe(plan.state()),
-            source,
+            link,
             client,
             secret,
             plan,
@@ -125,7 +125,7 @@ impl<'a> Connection<'a> {
             Phase::Asked { deadline } | Phase::Reading { deadline } | Phase::ReadingFib { deadline } => Some(deadline),
             Phase::Synced => None,
         };
-        let question = self.source.investigator.deadline(Instant::now());
+        let question = self.link.investigator.deadline(Instant::now());
         let [question, entries] =
             [question, self.entries.deadline()].map(|at| at.filter(|_| self.phase == Phase::Synced));
         let timers = [deadline, self.silent_at, self.programming.deadline(), self.questions_due, question, entries];
@@ -135,9 +135,9 @@ impl<'a> Connection<'a> {
             message = self.state.next() => Input::State(message),
             (slot, part, message) = self.programming.next() => Input::Fib(slot, part, message),
             message = self.entries.next() => Input::Entries(message),
-            answer = self.source.investigator.answer() => Input::Answer(answer),
-            Ok(()) = self.source.instances.changed(), if knows_neighbors => Input::Instances,
-            Ok(()) = self.source.inquiry.changed(), if self.questions_due.is_none() => Input::Questions,
+            answer = self.link.investigator.answer() => Input::Answer(answer),
+            Ok(()) = self.link.instances.changed(), if knows_neighbors => Input::Instances,
+            Ok(()) = self.link.inquiry.changed(), if self.questions_due.is_none() => Input::Questions,
             () = tokio::time::sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => Input::Time,
         };
         match input {
@@ -145,22 +145,22 @@ impl<'a> Connection<'a> {
             Input::Fib(slot, part, message) => self.fib_message(slot, part, message).await,
             Input::Entries(message) => self.entries_message(message).await,
             Input::Instances => {
-                if *self.source.instances.borrow() != *self.programming.wanted() {
+                if *self.link.instances.borrow() != *self.programming.wanted() {
                     self.follow_fib().await?;
                 }
                 Ok(())
             }
             Input::Questions => {
-                let many = self.source.inquiry.borrow().len() > FEW_QUESTIONS;
+                let many = self.link.inquiry.borrow().len() > FEW_QUESTIONS;
                 let now = Instant::now();
                 self.questions_due = Some(if many { now.max(self.questions_read + QUESTIONS_PACE) } else { now });
                 self.read_questions(now).await
             }
             Input::Answer(answer) => {
-                let findings = self.source.investigator.take(answer, Instant::now(), &self.neighbors);
+                let findings = self.link.investigator.take(answer, Instant::now(), &self.neighbors);
                 self.report();
                 for (question, finding) in findings {
-                    self.source.send(Event::Finding(question, finding)).await?;
+                    self.link.send(Event::Finding(question, finding)).await?;
                 }
                 Ok(())
             }
@@ -188,7 +188,7 @@ impl<'a> Connection<'a> {
                     let read = leaves(prefix, update, |path, value| table.set(path, value, now));
                     errors.extend(read.err().map(|error| chain(&error)));
                 }
-                self.source.left_out(errors).await?;
+                self.link.left_out(errors).await?;
             }
             Received::Synced => self.entries.synced(slot, now),
             Received::Nothing => {}
@@ -200,12 +200,12 @@ impl<'a> Connection<'a> {
     async fn entries_changed(&mut self) -> Result<(), Ended> {
         let now = Instant::now();
         let answering = self.entries.changes();
-        let findings = self.source.investigator.heard(answering, Timestamp::now(), now);
+        let findings = self.link.investigator.heard(answering, Timestamp::now(), now);
         if let Some(covered) = self.entries.take_covered() {
-            self.source.investigator.cover(&covered, now);
+            self.link.investigator.cover(&covered, now);
         }
         for (question, finding) in findings {
-            self.source.send(Event::Finding(question, finding)).await?;
+            self.link.send(Event::Finding(question, finding)).await?;
         }
         Ok(())
     }
@@ -214,9 +214,9 @@ impl<'a> Connection<'a> {
     /// another one.
     async fn entries_refused(&mut self, slot: Slot, status: &Status) -> Result<(), Ended> {
         let now = Instant::now();
-        let limit_pause = self.source.options.limit_pause;
+        let limit_pause = self.link.options.limit_pause;
         match refusal(status) {
-            Refusal::Credentials => return Err(self.source.refused_credentials(&self.secret, status)),
+            Refusal::Credentials => return Err(self.link.refused_credentials(&self.secret, status)),
             Refusal::Limit => self.entries.drop_watch(slot, now + limit_pause),
             Refusal::Encoding => return self.next_encoding(status),
             Refusal::Path => {
@@ -251,7 +251,7 @@ impl<'a> Connection<'a> {
     async fn heard(&mut self) -> Result<(), Ended> {
         let now = Instant::now();
         let sampled = self.plan.wants(SubscribedLeaf::Clock);
-        self.silent_at = sampled.then(|| now + self.source.options.silence);
+        self.silent_at = sampled.then(|| now + self.link.options.silence);
         let news = match self.phase {
             Phase::Asked { deadline } => {
                 self.phase = Phase::Reading { deadline };
@@ -262,7 +262,7 @@ impl<'a> Connection<'a> {
             _ => SourceEvent::Alive,
         };
         self.alive = now;
-        self.source.send(Event::Source(SourceId::Gnmi, news)).await
+        self.link.send(Event::Source(SourceId::Gnmi, news)).await
     }
 
     /// Merges a notification into neighbors and counters, deletes first as gNMI specifies.
@@ -284,12 +284,12 @@ impl<'a> Connection<'a> {
             });
             errors.extend(read.err().map(|error| chain(&error)));
         }
-        self.source.left_out(errors).await?;
+        self.link.left_out(errors).await?;
         if !self.knows_neighbors() {
             return Ok(());
         }
         for change in self.neighbors.changes() {
-            self.source.send(Event::Neighbors(change)).await?;
+            self.link.send(Event::Neighbors(change)).await?;
         }
         self.counted(counted).await
     }
@@ -301,12 +301,12 @@ impl<'a> Connection<'a> {
                 Counted::Failed { table, recovered } => {
                     failures = true;
                     let count = self.counters.failed(&table).unwrap_or_default();
-                    self.programming.counted(&table, count, recovered, self.source.options.counter_lead);
+                    self.programming.counted(&table, count, recovered, self.link.options.counter_lead);
                 }
                 Counted::Active(table) => {
                     let count = self.counters.active().get(&table).copied();
-                    if let Some(update) = self.source.published.active_routes.change(table, count) {
-                        self.source.send(Event::ActiveRoutes(update)).await?;
+                    if let Some(update) = self.link.published.active_routes.change(table, count) {
+                        self.link.send(Event::ActiveRoutes(update)).await?;
                     }
                 }
             }
@@ -319,23 +319,23 @@ impl<'a> Connection<'a> {
             return Ok(());
         }
         let all = self.neighbors.all();
-        self.source.send(Event::Neighbors(all)).await?;
-        let active = self.source.published.active_routes.all(self.counters.active().clone());
-        self.source.send(Event::ActiveRoutes(active)).await?;
-        self.phase = Phase::ReadingFib { deadline: Instant::now() + self.source.options.sync_timeout };
+        self.link.send(Event::Neighbors(all)).await?;
+        let active = self.link.published.active_routes.all(self.counters.active().clone());
+        self.link.send(Event::ActiveRoutes(active)).await?;
+        self.phase = Phase::ReadingFib { deadline: Instant::now() + self.link.options.sync_timeout };
         self.follow_fib().await
     }
 
     /// Follows FIB programming in the network instances that clusters use now.
     async fn follow_fib(&mut self) -> Result<(), Ended> {
-        let wanted = self.source.instances.borrow_and_update().clone();
+        let wanted = self.link.instances.borrow_and_update().clone();
         self.on_server(|programming, server| programming.start(wanted, server));
         self.publish_fib().await
     }
 
     fn on_server(&mut self, call: impl FnOnce(&mut Programming, &mut Server<'_>)) {
         let (plan, counters, client) = (&self.plan, &self.counters, &self.client);
-        call(&mut self.programming, &mut Server { client, plan, counters, requests: &mut self.source.requests });
+        call(&mut self.programming, &mut Server { client, plan, counters, requests: &mut self.link.requests });
     }
 
     async fn fib_message(
@@ -383,23 +383,23 @@ impl<'a> Connection<'a> {
             Slot::Attempt => Vec::new(),
         };
         for (fault, key) in changes {
-            if let Some(update) = self.source.published.faults.change(key, fault) {
-                self.source.send(Event::Fib(update)).await?;
+            if let Some(update) = self.link.published.faults.change(key, fault) {
+                self.link.send(Event::Fib(update)).await?;
             }
         }
-        self.source.left_out(errors).await
+        self.link.left_out(errors).await
     }
 
     /// Sends what differs in faults and coverage, and that everything is in sync once it is.
     async fn publish_fib(&mut self) -> Result<(), Ended> {
-        let faults = self.programming.faults(self.source.published.faults.entries(), &self.counters);
-        for update in self.source.published.faults.replace(faults) {
-            self.source.send(Event::Fib(update)).await?;
+        let faults = self.programming.faults(self.link.published.faults.entries(), &self.counters);
+        for update in self.link.published.faults.replace(faults) {
+            self.link.send(Event::Fib(update)).await?;
         }
         let coverage = self.programming.coverage(&self.counters);
-        if self.source.published.coverage.as_ref() != Some(&coverage) {
-            self.source.published.coverage = Some(coverage.clone());
-            self.source.send(Event::Coverage(coverage)).await?;
+        if self.link.published.coverage.as_ref() != Some(&coverage) {
+            self.link.published.coverage = Some(coverage.clone());
+            self.link.send(Event::Coverage(coverage)).await?;
         }
         if matches!(self.phase, Phase::ReadingFib { .. }) && !self.programming.is_reading() {
             self.synced().await?;
@@ -409,9 +409,9 @@ impl<'a> Connection<'a> {
 
     async fn synced(&mut self) -> Result<(), Ended> {
         self.phase = Phase::Synced;
-        self.source.outage.is_over();
-        info!(endpoint = %self.source.options.endpoint, "gNMI is in sync");
-        self.source.send(Event::Source(SourceId::Gnmi, SourceEvent::Synced)).await
+        self.link.outage.is_over();
+        info!(endpoint = %self.link.options.endpoint, "gNMI is in sync");
+        self.link.send(Event::Source(SourceId::Gnmi, SourceEvent::Synced)).await
     }
 
     /// Reads what the engine asks if that is due.
@@ -421,8 +421,8 @@ impl<'a> Connection<'a> {
         }
         (self.questions_read, self.questions_due) = (now, None);
         let wanted = {
-            let inquiry = self.source.inquiry.borrow_and_update();
-            self.source.investigator.set(&inquiry, now);
+            let inquiry = self.link.inquiry.borrow_and_update();
+            self.link.investigator.set(&inquiry, now);
             followed(&inquiry)
         };
         self.entries.want(wanted, now);
@@ -430,7 +430,7 @@ impl<'a> Connection<'a> {
     }
 
     async fn time(&mut self, now: Instant) -> Result<(), Ended> {
-        let waited = self.source.options.sync_timeout.as_secs();
+        let waited = self.link.options.sync_timeout.as_secs();
         match self.phase {
             Phase::Asked { deadline } | Phase::Reading { deadline } if deadline <= now => {
                 let reason = format!("the gNMI server did not tell its neighbors in {waited} s");
@@ -447,16 +447,16 @@ impl<'a> Connection<'a> {
             if let Some(message) = self.state.next().now_or_never() {
                 return self.state_message(message).await;
             }
-            let waited = self.source.options.silence.as_secs();
+            let waited = self.link.options.silence.as_secs();
             return Err(Ended::Lost(Cause::Other, format!("the gNMI server has said nothing for {waited} s")));
         }
         self.read_questions(now).await?;
         if self.phase == Phase::Synced {
             self.entries_time(now).await?;
-            let Source { investigator, requests, .. } = &mut *self.source;
+            let Link { investigator, requests, .. } = &mut *self.link;
             investigator.start(now, &self.client, self.plan.encoding(), requests);
         }
-        let pause = self.source.options.limit_pause;
+        let pause = self.link.options.limit_pause;
         self.on_server(|programming, server| programming.time(now, pause, server));
         if self.programming.complete(now, &self.counters) {
             self.publish_fib().await?;
@@ -474,13 +474,13 @@ impl<'a> Connection<'a> {
             self.entries_message(message).await?;
         }
         let (plan, counters, client) = (&self.plan, &self.counters, &self.client);
-        self.entries.time(now, &mut Server { client, plan, counters, requests: &mut self.source.requests });
+        self.entries.time(now, &mut Server { client, plan, counters, requests: &mut self.link.requests });
         self.entries_changed().await
     }
 
     fn state_refused(&mut self, status: &Status) -> Result<(), Ended> {
         match refusal(status) {
-            Refusal::Credentials => Err(self.source.refused_credentials(&self.secret, status)),
+            Refusal::Credentials => Err(self.link.refused_credentials(&self.secret, status)),
             Refusal::Limit => {
                 Err(Ended::Lost(Cause::Limit, format!("the gNMI server limits requests: {}", words(status))))
             }
@@ -498,10 +498,10 @@ impl<'a> Connection<'a> {
     async fn fib_refused(&mut self, slot: Slot, status: &Status) -> Result<(), Ended> {
         self.programming.drop_watch(slot);
         match refusal(status) {
-            Refusal::Credentials => return Err(self.source.refused_credentials(&self.secret, status)),
+            Refusal::Credentials => return Err(self.link.refused_credentials(&self.secret, status)),
             Refusal::Limit => {
                 warn!(status = words(status), "the gNMI server limits requests, FIB programming is asked for later");
-                self.programming.pause(Instant::now() + self.source.options.limit_pause);
+                self.programming.pause(Instant::now() + self.link.options.limit_pause);
             }
             Refusal::Encoding => return self.next_encoding(status),
             Refusal::Path if self.simplified(Rpc::Fib, status) => return self.follow_fib().await,
@@ -516,17 +516,17 @@ impl<'a> Connection<'a> {
             return Err(failed(status));
         }
         let next = self.plan.encoding().as_str_name();
-        self.source.log_refusal(format!("the encoding, trying {next}"), status);
+        self.link.log_refusal(format!("the encoding, trying {next}"), status);
         Err(Ended::Replanned)
     }
 
     /// Reports the encoding of this server, and what it was found to refuse.
     fn report(&self) {
         let mut refused = self.plan.refused();
-        refused.paths.extend(self.source.investigator.refused());
+        refused.paths.extend(self.link.investigator.refused());
         let heard = !matches!(self.phase, Phase::Asked { .. });
         let encoding = heard.then(|| self.plan.encoding_name());
-        self.source.adapted.report(|found| {
+        self.link.adapted.report(|found| {
             found.gnmi_encoding = encoding.or(found.gnmi_encoding);
             found.refused.insert(Asker::Gnmi, refused);
         });
@@ -536,9 +536,9 @@ impl<'a> Connection<'a> {
     fn simplified(&mut self, rpc: Rpc, status: &Status) -> bool {
         let Some(given_up) = self.plan.simplify(rpc, status.message()) else { return false };
         match given_up {
-            GivenUp::Feature(feature) => self.source.log_refusal(feature.as_str().to_owned(), status),
+            GivenUp::Feature(feature) => self.link.log_refusal(feature.as_str().to_owned(), status),
             GivenUp::Leaves(leaves) => {
-                leaves.into_iter().for_each(|leaf| self.source.log_refusal(leaf.words(), status));
+                leaves.into_iter().for_each(|leaf| self.link.log_refusal(leaf.words(), status));
             }
         }
         self.report();

@@ -28,6 +28,7 @@ pub(crate) mod fuzz;
 mod get;
 mod investigator;
 mod leaf;
+mod link;
 mod neighbors;
 mod notifications;
 mod path;
@@ -42,5 +43,6 @@ mod tests;
 
 pub use self::client::{Credentials, PasswordFile};
 pub use self::get::{GetError, get, get_config, has_any, unprefixed};
+pub use self::link::Options;
 pub use self::probe::{ProbeError, Probed, probe};
-pub use self::source::{Options, Source};
+pub use self::source::Source;

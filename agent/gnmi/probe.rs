@@ -9,8 +9,9 @@ use tonic::Status;
 
 use super::client::{Client, Refusal, refusal};
 use super::investigator::questions_of_each_kind;
+use super::link::Options;
 use super::path::parse;
-use super::source::{Options, unreachable};
+use super::source::unreachable;
 use super::subscriptions::{Plan, Rpc};
 use crate::endpoint::ConnectError;
 use crate::model::adaptation::Refused;
