@@ -139,7 +139,7 @@ pub fn give_up_namespaces() -> Result<(), HardenError> {
 /// # Errors
 /// [`HardenError::System`].
 pub(crate) fn keep_namespaces_for_later() -> Result<(), HardenError> {
-    let failed = |error: rustix::io::Errno| HardenError::System("put capabilities aside", error.into());
+    let failed = |error: rustix::io::Errno| HardenError::System("drop capabilities", error.into());
     let CapabilitySets { effective, permitted, .. } = capabilities(None).map_err(failed)?;
     let kept = CapabilitySets {
         effective: effective - CapabilitySet::SYS_ADMIN,

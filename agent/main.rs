@@ -255,7 +255,7 @@ fn signals() -> anyhow::Result<Signals> {
                 _ = interrupt.recv() => stop_sender.send_replace(true),
                 _ = too_large.recv() => false,
                 _ = hang_up.recv() => {
-                    tracing::info!("told to read credentials again");
+                    tracing::info!("SIGHUP: reading credentials again");
                     refresh_sender.send_modify(|count| *count += 1);
                     false
                 }

@@ -49,7 +49,7 @@ async fn network_instance(gnmi: &gnmi::Options, cluster: &ClusterName, name: &Ne
     }
 }
 
-/// What remedies need.
+/// Values used in remedies.
 struct Context<'a> {
     name: &'a ClusterName,
     source: &'a Source,
@@ -74,7 +74,7 @@ impl Context<'_> {
             let words = "the running agent has not the capability SYS_ADMIN, which entering a network namespace takes";
             return Check::failure(name, words).remedy(self.capability());
         }
-        if words.contains("the token end") {
+        if words.contains("the token expire") {
             return Check::warning(name, words).remedy(self.make_kubeconfig());
         }
         Check::ok(name, words)

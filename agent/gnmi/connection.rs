@@ -433,11 +433,11 @@ impl<'a> Connection<'a> {
         let waited = self.link.options.sync_timeout.as_secs();
         match self.phase {
             Phase::Asked { deadline } | Phase::Reading { deadline } if deadline <= now => {
-                let reason = format!("the gNMI server did not tell its neighbors in {waited} s");
+                let reason = format!("the gNMI server sent no neighbors within {waited} s");
                 return Err(Ended::Lost(Cause::Other, reason));
             }
             Phase::ReadingFib { deadline } if deadline <= now => {
-                warn!(waited, "the gNMI server has not told all FIB faults: fib-status is unknown until it has");
+                warn!(waited, "the gNMI server has not sent all FIB faults yet; fib-status is unknown until then");
                 self.synced().await?;
             }
             _ => {}
@@ -448,7 +448,7 @@ impl<'a> Connection<'a> {
                 return self.state_message(message).await;
             }
             let waited = self.link.options.silence.as_secs();
-            return Err(Ended::Lost(Cause::Other, format!("the gNMI server has said nothing for {waited} s")));
+            return Err(Ended::Lost(Cause::Other, format!("the gNMI server has sent nothing for {waited} s")));
         }
         self.read_questions(now).await?;
         if self.phase == Phase::Synced {

@@ -363,7 +363,7 @@ async fn a_server_that_never_syncs_is_given_up_after_a_timeout() {
     let mut server = Server::start(&socket(&folder), Rules::default());
     let mut agent = Agent::start(&folder, &[], |options| options.sync_timeout = Duration::from_millis(30));
     let _silent = server.subscription().await;
-    assert!(agent.lost().await.contains("did not tell its neighbors"));
+    assert!(agent.lost().await.contains("sent no neighbors within"));
 }
 
 #[tokio::test]
@@ -373,7 +373,7 @@ async fn a_silent_server_is_given_up_and_its_return_reported_only_once_it_speaks
     let mut agent = Agent::start(&folder, &[], |options| options.silence = Duration::from_millis(30));
     let state = server.subscription().await;
     agent.synced(&state).await;
-    assert!(agent.lost().await.contains("has said nothing"));
+    assert!(agent.lost().await.contains("has sent nothing"));
     agent.reload.send_modify(|count| *count += 1);
     let state = server.subscription().await;
     let mut event = std::pin::pin!(agent.event());

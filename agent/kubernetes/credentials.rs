@@ -169,7 +169,7 @@ pub(super) struct Access {
     pub(super) headers: HeaderMap,
     /// What state should publish about the connection.
     pub(super) caveat: Option<Arc<str>>,
-    /// When the token ends, if it says so, and from when on a warning is due.
+    /// When the token expires, if it contains that, and when the warning starts.
     pub(super) expiry: Option<token::Expiry>,
 }
 

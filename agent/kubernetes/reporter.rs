@@ -22,7 +22,7 @@ pub(super) enum Note {
     Kept,
     /// The connection is not as safe as it could be.
     Connection,
-    /// The token ends soon.
+    /// The token expires soon, or has expired.
     Expiry,
     /// There are more objects of this resource than are read.
     Crowded(&'static str),

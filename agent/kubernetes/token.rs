@@ -1,4 +1,4 @@
-//! Finds out when a token ends: bound tokens of service accounts contain that.
+//! Reads the expiry of a bound service account token.
 //!
 //! Such a token is a JWT (RFC 7519): its second part is JSON with `iat` and `exp` in seconds. It is only read here; the
 //! API server verifies it.
@@ -9,30 +9,30 @@ use serde::Deserialize;
 
 use crate::model::time::Timestamp;
 
-/// How long before its end a token causes a warning, in seconds.
+/// How long before its expiry a token causes a warning, in seconds.
 const WARN: i64 = 7 * 24 * 3600;
-/// The warning comes in the last part of the token's life, one in this many, at the earliest: short-lived tokens are
-/// renewed by whatever created them.
+/// Warns no earlier than in the last 1/`LAST_PART` of the token's lifetime, because short-lived tokens are renewed
+/// automatically.
 const LAST_PART: i64 = 10;
 
-/// When a token ends.
+/// When a token expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expiry {
     /// When the warning starts.
     pub(super) warn: Timestamp,
-    /// When it ends.
+    /// When it expires.
     pub(super) end: Timestamp,
 }
 
 impl Expiry {
-    /// Returns what state should say at `now`, if anything.
+    /// Returns the warning that is due at `now`, if any.
     pub(super) fn words(&self, now: Timestamp) -> Option<String> {
-        let renew = "renew it (make-kubeconfig), its file is read again when it changes";
+        let renew = "renew it (make-kubeconfig); its file is read again when it changes";
         let end = self.end.strftime("%Y-%m-%dT%H:%M:%SZ");
         if now >= self.end {
-            return Some(format!("the token ended at {end}: {renew}"));
+            return Some(format!("the token expired at {end}: {renew}"));
         }
-        (now >= self.warn).then(|| format!("the token ends at {end}: {renew}"))
+        (now >= self.warn).then(|| format!("the token expires at {end}: {renew}"))
     }
 }
 
@@ -42,7 +42,7 @@ struct Claims {
     iat: Option<i64>,
 }
 
-/// Returns when a token ends; `None` if it does not say so.
+/// Returns when a token expires; `None` if it contains no readable expiry.
 pub(super) fn expiry(token: &str, now: Timestamp) -> Option<Expiry> {
     let claims = token.split('.').nth(1)?;
     let claims: Claims = serde_json::from_slice(&BASE64.decode(claims).ok()?).ok()?;
@@ -71,8 +71,8 @@ mod tests {
         let expiry = expiry(&token(&format!(r#"{{"iat":0,"exp":{}}}"#, 90 * DAY)), at(0)).expect("it ends");
         assert_eq!((expiry.warn, expiry.end), (at(83 * DAY), at(90 * DAY)));
         assert_eq!(expiry.words(at(83 * DAY - 1)), None);
-        assert!(expiry.words(at(83 * DAY)).expect("words").contains("ends at 1970-04-01T00:00:00Z: renew it"));
-        assert!(expiry.words(at(90 * DAY)).expect("words").contains("ended at 1970-04-01"));
+        assert!(expiry.words(at(83 * DAY)).expect("words").contains("expires at 1970-04-01T00:00:00Z: renew it"));
+        assert!(expiry.words(at(90 * DAY)).expect("words").contains("expired at 1970-04-01"));
     }
 
     #[test]

@@ -473,7 +473,7 @@ impl DetailWriter<'_> {
                 ),
                 (None, false) => {
                     format!(
-                        "{} answers ARP or ND here; which node that is, is not known: its MAC is not told",
+                        "{} answers ARP or ND here; the node is not known because the switch does not report its MAC",
                         hop.address
                     )
                 }
