@@ -1,4 +1,4 @@
-//! The key `?`: lists what may come next, with meanings.
+//! The key `?`: lists possible completions with their meanings.
 
 use super::Session;
 
@@ -6,29 +6,29 @@ use super::Session;
 const MEANINGS: &[(&str, &str)] = &[
     ("all", "All of them"),
     ("application", "Show applications and their processes"),
-    ("arp-entries", "Show what ARP has resolved"),
+    ("arp-entries", "Show ARP entries"),
     ("arpnd", "Show ARP and neighbor discovery"),
     ("as", "Print as table, JSON, YAML or text"),
-    ("advertised-routes", "Show what is advertised to the neighbor"),
-    ("back", "Return to the context before this one"),
+    ("advertised-routes", "Show routes advertised to the neighbor"),
+    ("back", "Return to the previous context"),
     ("bgp", "Show BGP"),
-    ("bridge-table", "Show what a mac-vrf has learned"),
+    ("bridge-table", "Show bridge tables"),
     ("brief", "One line each"),
     ("candidate", "Edit configuration"),
-    ("commit", "Take over what was edited"),
-    ("confirmed", "At once, and taken back unless it is confirmed"),
-    ("confirmed-accept", "Keep the commit that waits to be confirmed"),
-    ("confirmed-reject", "Take back the commit that waits to be confirmed"),
+    ("commit", "Commit the candidate"),
+    ("confirmed", "Commit now; roll back unless confirmed"),
+    ("confirmed-accept", "Confirm the pending commit"),
+    ("confirmed-reject", "Roll back the pending commit"),
     ("configuration", "Operate on commits"),
     ("count", "Count lines"),
     ("date", "Print date and time"),
-    ("delete", "Take configuration away"),
-    ("detail", "Every leaf"),
-    ("diff", "Show what was edited"),
-    ("discard", "Forget what was edited"),
-    ("enter", "Go to another mode"),
+    ("delete", "Delete configuration"),
+    ("detail", "Show all leaves"),
+    ("diff", "Show the candidate's changes"),
+    ("discard", "Discard the candidate's changes"),
+    ("enter", "Switch to another mode"),
     ("exit", "Go one level up"),
-    ("filter", "Print some fields only"),
+    ("filter", "Print only some fields"),
     ("grep", "Print lines that match a pattern"),
     ("head", "Print the first lines"),
     ("help", "Print all commands of this mode"),
@@ -36,36 +36,36 @@ const MEANINGS: &[(&str, &str)] = &[
     ("info", "Print configuration or state"),
     ("interface", "Show interfaces and their subinterfaces"),
     ("interfaces", "Show the interfaces of the network instance"),
-    ("lldp", "Show what is heard by LLDP"),
-    ("mac-table", "Show MAC addresses and where they are"),
+    ("lldp", "Show LLDP neighbors"),
+    ("mac-table", "Show the MAC table"),
     ("more", "Print page by page"),
     ("neighbor", "Show neighbors"),
-    ("neighbors", "Show what neighbor discovery has resolved"),
+    ("neighbors", "Show ND entries"),
     ("network-instance", "Show network instances: routes, protocols, interfaces"),
     ("no-more", "Print without pages"),
-    ("now", "At once, and leave candidate mode"),
-    ("ping", "Ask whether an address answers"),
+    ("now", "Commit and leave candidate mode"),
+    ("ping", "Check whether an address answers"),
     ("prefix", "Only this prefix"),
     ("protocols", "Show routing protocols"),
     ("pwc", "Print the context"),
     ("quit", "End the session"),
-    ("received-routes", "Show what the neighbor announces"),
+    ("received-routes", "Show routes received from the neighbor"),
     ("route-table", "Show routes"),
-    ("routes", "Show all paths BGP knows"),
-    ("running", "Look at the configuration in force"),
-    ("save", "Keep the configuration for the next start"),
-    ("set", "Give a leaf a value"),
+    ("routes", "Show all paths that BGP knows"),
+    ("running", "Running configuration"),
+    ("save", "Save the running configuration as startup"),
+    ("set", "Set a leaf"),
     ("show", "Print a report"),
-    ("startup", "The configuration of the next start"),
-    ("state", "Look at state"),
-    ("stay", "At once, and stay in candidate mode"),
+    ("startup", "Startup configuration"),
+    ("state", "State"),
+    ("stay", "Commit and stay in candidate mode"),
     ("summary", "One line each"),
     ("system", "Show the switch itself: applications, LLDP"),
     ("tail", "Print the last lines"),
-    ("timeout", "How many seconds"),
+    ("timeout", "Timeout in seconds"),
     ("tools", "Operate the switch"),
     ("tree", "Print the names below a context"),
-    ("validate", "Check what was edited against the models"),
+    ("validate", "Validate the candidate"),
     ("version", "Show the release"),
 ];
 
@@ -86,10 +86,6 @@ impl Session {
         let row =
             |value: &str, description: &str| format!("  {value:<width$}  {description}").trim_end().to_owned() + "\n";
         let rows = found.iter().map(|it| row(&it.value, it.description.as_deref().unwrap_or_default()));
-        Some(if found.is_empty() {
-            "  Nothing more is known here; Enter runs the line\n".to_owned()
-        } else {
-            rows.collect()
-        })
+        Some(if found.is_empty() { "  No completion; Enter runs the line\n".to_owned() } else { rows.collect() })
     }
 }

@@ -1,55 +1,52 @@
 //! The command `srl-sim lever list`: lists all levers with their details. `[...]` is optional.
 
-/// Each lever as it is typed, and what it breaks.
+/// Each lever as typed, and what it breaks.
 const LEVERS: &[(&str, &str)] = &[
     ("session-down node=NODE [leaf=LEAF]", "a BGP session"),
-    ("bfd-down node=NODE", "BFD, and BGP with it; only where BFD guards the session (lab kubeadm-calico-metallb)"),
+    ("bfd-down node=NODE", "BFD and the BGP session it protects; needs BFD (lab kubeadm-calico-metallb)"),
     ("link-down node=NODE", "the cables of a node, long enough ago that its ARP entry is gone"),
     ("cable node=NODE [leaf=LEAF]", "the cables of a node, a moment ago: its ARP entry is still there"),
-    ("node-hung node=NODE", "a node that answers nothing while its port stays up"),
+    ("node-hung node=NODE", "a node that stops answering; its port stays up"),
     ("speaker-dead node=NODE", "the speaker of a node; its address stays"),
     ("speaker-silent node=NODE", "a speaker that does not answer"),
     ("as-mismatch node=NODE [leaf=LEAF]", "a speaker in another AS than the leaf expects"),
     ("peer-shutdown node=NODE [leaf=LEAF]", "sessions that the speaker shuts down"),
-    ("prefix-limit node=NODE [leaf=LEAF]", "a session with more prefixes than the leaf takes"),
+    ("prefix-limit node=NODE [leaf=LEAF]", "a session with more prefixes than the leaf accepts"),
     ("collision node=NODE", "two speakers on one address"),
     (
         "notification node=NODE code=Cease subcode=Connection-Rejected",
-        "a session that the speaker ends with these words",
+        "a session that the speaker closes with this NOTIFICATION",
     ),
     ("admin-disabled leaf=LEAF node=NODE", "a neighbor that is disabled in the configuration"),
     ("graceful-restart node=NODE", "sessions of a speaker that restarts: its routes are kept"),
     ("node-moved node=NODE leaf=LEAF", "a node that is plugged in at another leaf"),
     (
         "as-path-longer node=NODE",
-        "paths that others are better than; on a leaf with several nodes (lab kubeadm-calico-metallb)",
+        "paths with a longer AS path, which lose; on a leaf with several nodes (lab kubeadm-calico-metallb)",
     ),
-    ("as-loop node=NODE", "paths with the AS of the leaf in them"),
-    ("next-hop-unresolved node=NODE", "paths whose next-hop leads nowhere"),
+    ("as-loop node=NODE", "paths that contain the leaf's own AS"),
+    ("next-hop-unresolved node=NODE", "paths whose next-hop cannot be resolved"),
     ("damped node=NODE", "paths held back by route flap damping"),
     (
         "multipath leaf=LEAF limit=1",
-        "how many paths BGP takes into a route; on a leaf with several nodes (lab kubeadm-calico-metallb)",
+        "limit on paths that BGP installs per route; on a leaf with several nodes (lab kubeadm-calico-metallb)",
     ),
     (
         "ecmp-limit leaf=LEAF limit=1",
-        "how many next-hops BGP and EVPN take into a route (leaf4 of lab anycast-metallb)",
+        "limit on next-hops that BGP and EVPN install per route (leaf4 of lab anycast-metallb)",
     ),
-    ("fib-failed leaf=LEAF prefix=PREFIX", "a route that the hardware does not take"),
-    (
-        "fib-pending leaf=LEAF prefix=PREFIX",
-        "a route whose programming hangs: its fib-status is pending, which lowers nothing",
-    ),
+    ("fib-failed leaf=LEAF prefix=PREFIX", "a route that fails to be programmed"),
+    ("fib-pending leaf=LEAF prefix=PREFIX", "a route whose programming stays pending; no verdict changes"),
     ("fib-suppressed leaf=LEAF prefix=PREFIX", "a route that is kept out of the hardware"),
     (
         "fib-recovered leaf=LEAF prefix=PREFIX",
-        "a route whose programming fails for three seconds: the failure still shows when it has succeeded",
+        "a route whose programming fails for three seconds: the failure still shows after it has succeeded",
     ),
-    ("policy-reject leaf=LEAF prefix=PREFIX", "a route that is received and not imported"),
+    ("policy-reject leaf=LEAF prefix=PREFIX", "a route that is received but not imported"),
     ("static-route leaf=LEAF network-instance=INSTANCE prefix=PREFIX next-hop=ADDRESS", "a prefix with a static route"),
     (
         "foreign-route leaf=LEAF network-instance=INSTANCE prefix=PREFIX next-hop=ADDRESS",
-        "a prefix that a stranger announces",
+        "a prefix announced by a host that is not a node",
     ),
     ("announced node=NODE prefix=PREFIX", "a speaker that announces too much"),
     ("withheld node=NODE prefix=PREFIX", "a speaker that announces too little"),
@@ -61,12 +58,9 @@ const LEVERS: &[(&str, &str)] = &[
     ),
     (
         "stale-entry leaf=LEAF address=ADDRESS node=NODE",
-        "an ARP entry of an earlier holder of a VIP that is announced by ARP (lab arp-kube-vip)",
+        "a stale ARP entry: a VIP's previous holder (lab arp-kube-vip)",
     ),
-    (
-        "duplicate-address address=ADDRESS node=NODE",
-        "a VIP announced by ARP that a second node answers for, in turn with its holder (lab arp-kube-vip)",
-    ),
+    ("duplicate-address address=ADDRESS node=NODE", "two nodes that answer ARP for one VIP in turn (lab arp-kube-vip)"),
     ("network-instance-missing leaf=LEAF network-instance=INSTANCE", "a network instance that is not configured"),
 ];
 

@@ -239,7 +239,7 @@ pub enum Lever {
         /// The network instance into which it is imported.
         network_instance: String,
     },
-    /// A leaf has kept the ARP or ND entry of an earlier holder of an address.
+    /// A leaf has kept the ARP or ND entry of the previous holder of an address.
     StaleEntry {
         /// The leaf.
         leaf: String,

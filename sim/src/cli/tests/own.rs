@@ -22,7 +22,7 @@ async fn back_returns_to_earlier_contexts_and_history_lists_commands() {
 async fn help_date_and_tree_print_something() {
     let (_, mut session) = leaf1("25.10.1");
     let help = run(&mut session, "help").await;
-    assert!(help.contains("  ping      Ask whether an address answers\n"), "{help}");
+    assert!(help.contains("  ping      Check whether an address answers\n"), "{help}");
     assert!(!help.contains("commit"), "only candidates are committed: {help}");
     assert!(run(&mut session, "date").await.contains(" UTC 20"));
     let tree = run(&mut session, "tree k8s-services cluster").await;
